@@ -1,0 +1,55 @@
+"""What can go wrong, as one tree. Each message is one line: what came, what is accepted, what to do.
+
+LowerboundError              exit status 1
+├── UsageError               exit status 2: the request itself is wrong
+│   ├── ConfigError          a setting, or a combination of settings, that is not accepted
+│   └── UnknownName          a name that stands in no table; carries the nearest valid one
+├── DataError                data that is missing, damaged or out of range
+├── RunError                 a run directory or checkpoint that is missing, damaged or newer than this version
+└── NonFiniteLoss            training met NaN or infinity; names the likely cause
+"""
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+
+class LowerboundError(Exception):
+    """Base of every error that a user can meet; its message is one line."""
+
+    exit_status = 1
+
+
+class UsageError(LowerboundError):
+    """The request is wrong: nothing was started."""
+
+    exit_status = 2
+
+
+class ConfigError(UsageError):
+    """A setting, or a combination of settings, that is not accepted."""
+
+
+class UnknownName(UsageError):
+    """A name that stands in no table.
+
+    `kind` is what was looked up ("recipe"), `valid` the names that would have been found.
+    """
+
+    def __init__(self, kind: str, name: str, valid: Iterable[str]) -> None:
+        known = sorted(valid)
+        nearest = get_close_matches(name, known, n=1, cutoff=0.5)
+        hint = f"did you mean {nearest[0]!r}? " if nearest else ""
+        super().__init__(f"unknown {kind} {name!r}; {hint}accepted: {', '.join(known)}.")
+        self.nearest = nearest[0] if nearest else None
+
+
+class DataError(LowerboundError):
+    """Data that is missing, damaged or out of range."""
+
+
+class RunError(LowerboundError):
+    """A run directory or checkpoint that is missing, damaged or written by a newer version."""
+
+
+class NonFiniteLoss(LowerboundError):
+    """Training met NaN or infinity."""

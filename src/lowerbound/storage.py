@@ -1,0 +1,121 @@
+"""Files that are whole or absent: atomic writes, checksums, format versions.
+
+Everything is written to a temporary file beside its target, flushed to the disk and renamed over it. A reader
+therefore sees the old file or the new one, and a loader that maps the old file keeps a valid mapping.
+"""
+
+import hashlib
+import json
+import os
+import tempfile
+import tomllib
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import tomli_w
+
+from lowerbound.errors import RunError
+
+FORMAT_VERSION = 1
+"""Version of config.toml, results.json and checkpoints; raised when an older reader would misread them."""
+
+
+def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
+    """Call `write` with a temporary path, then move what it wrote to `path`."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)
+    os.close(descriptor)
+    temporary = Path(name)
+    try:
+        write(temporary)
+        temporary.chmod(0o666 & ~_umask())
+        with temporary.open("rb") as file:
+            os.fsync(file.fileno())
+        temporary.replace(path)
+        _sync_folder(path.parent)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Write `content` to `path`, atomically."""
+    write_atomically(path, lambda temporary: _write(temporary, content))
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write `text` to `path` as UTF-8, atomically."""
+    write_bytes(path, text.encode())
+
+
+def write_json(path: Path, value: Mapping[str, Any]) -> None:
+    """Write `value` as indented JSON, atomically; NaN and infinity are refused, since JSON has neither."""
+    write_text(path, json.dumps(value, indent=2, allow_nan=False) + "\n")
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """Read a JSON object; RunError if it is missing or damaged."""
+    try:
+        value = json.loads(path.read_bytes())
+    except OSError as error:
+        raise RunError(f"cannot read {path}: {error.strerror}.") from error
+    except ValueError as error:
+        raise RunError(f"{path} is not valid JSON ({error}); it is damaged.") from error
+    if not isinstance(value, dict):
+        raise RunError(f"{path} holds a {type(value).__name__}, not an object; it is damaged.")
+    return value
+
+
+def write_toml(path: Path, value: Mapping[str, Any]) -> None:
+    """Write `value` as TOML, atomically."""
+    write_text(path, tomli_w.dumps(value))
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """Read a TOML file; RunError if it is missing or damaged."""
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise RunError(f"cannot read {path}: {error.strerror}.") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise RunError(f"{path} is not valid TOML: {error}.") from error
+
+
+def check_format_version(path: Path, version: object) -> None:
+    """Refuse what a newer version of this package wrote."""
+    if not isinstance(version, int) or version < 1:
+        raise RunError(f"{path} states no format version; it was not written by lowerbound.")
+    if version > FORMAT_VERSION:
+        raise RunError(
+            f"{path} has format version {version}, this lowerbound reads up to {FORMAT_VERSION}; "
+            "install a newer lowerbound."
+        )
+
+
+def sha256(path: Path) -> str:
+    """SHA-256 of a file, in hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _write(path: Path, content: bytes) -> None:
+    path.write_bytes(content)
+
+
+def _umask() -> int:
+    # mkstemp makes private files; a run directory follows the user's umask like any other output.
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+def _sync_folder(folder: Path) -> None:
+    # The rename itself must reach the disk, too. Not every system lets a folder be opened.
+    try:
+        descriptor = os.open(folder, os.O_RDONLY)
+    except OSError:
+        return
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
