@@ -6,7 +6,8 @@ LowerboundError              exit status 1
 │   └── UnknownName          a name that stands in no table; carries the nearest valid one
 ├── DataError                data that is missing, damaged or out of range
 ├── RunError                 a run directory or checkpoint that is missing, damaged or newer than this version
-└── NonFiniteLoss            training met NaN or infinity; names the likely cause
+├── NonFiniteLoss            training met NaN or infinity; names the likely cause
+└── Interrupted              exit status 130: stopped by the user, everything saved
 """
 
 from collections.abc import Iterable
@@ -53,3 +54,9 @@ class RunError(LowerboundError):
 
 class NonFiniteLoss(LowerboundError):
     """Training met NaN or infinity."""
+
+
+class Interrupted(LowerboundError):
+    """Training was stopped by the user, after its state was saved."""
+
+    exit_status = 130

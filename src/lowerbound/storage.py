@@ -14,6 +14,10 @@ from pathlib import Path
 from typing import Any
 
 import tomli_w
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
 
 from lowerbound.errors import RunError
 
@@ -81,6 +85,31 @@ def read_toml(path: Path) -> dict[str, Any]:
         raise RunError(f"{path} is not valid TOML: {error}.") from error
 
 
+def save_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, Any]) -> None:
+    """Write tensors and JSON metadata as one safetensors file, atomically, with a checksum over both."""
+    contiguous = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    header = {"format_version": str(FORMAT_VERSION), "metadata": json.dumps(dict(metadata), sort_keys=True)}
+    header["checksum"] = _checksum(contiguous, header["metadata"])
+    write_atomically(path, lambda temporary: save_file(contiguous, temporary, metadata=header))
+
+
+def load_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Read what `save_tensors` wrote; RunError if it is missing, damaged or newer than this version."""
+    if not path.is_file():
+        raise RunError(f"{path} does not exist.")
+    try:
+        with safe_open(path, framework="pt") as file:
+            header = file.metadata() or {}
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except (SafetensorError, OSError, ValueError) as error:
+        raise RunError(f"{path} is damaged ({str(error).splitlines()[0]}).") from error
+    version = header.get("format_version", "")
+    check_format_version(path, int(version) if version.isdigit() else None)
+    if header.get("checksum") != _checksum(tensors, header.get("metadata", "")):
+        raise RunError(f"{path} is damaged (its checksum does not match its content).")
+    return tensors, json.loads(header["metadata"])
+
+
 def check_format_version(path: Path, version: object) -> None:
     """Refuse what a newer version of this package wrote."""
     if not isinstance(version, int) or version < 1:
@@ -96,6 +125,15 @@ def sha256(path: Path) -> str:
     """SHA-256 of a file, in hexadecimal."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _checksum(tensors: Mapping[str, Tensor], metadata: str) -> str:
+    digest = hashlib.sha256(metadata.encode())
+    for name in sorted(tensors):
+        tensor = tensors[name]
+        digest.update(f"{name}/{tensor.dtype}/{tuple(tensor.shape)}".encode())
+        digest.update(tensor.reshape(-1).view(torch.uint8).numpy())
+    return digest.hexdigest()
 
 
 def _write(path: Path, content: bytes) -> None:

@@ -1,1 +1,1 @@
-
+"""Data: names, files and folders to splits, and splits to minibatches."""

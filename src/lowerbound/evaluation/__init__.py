@@ -1,1 +1,1 @@
-
+"""Measuring a model: every number with its error, its unit, its split and its convention."""

@@ -1,0 +1,63 @@
+"""Data whose log p(x) and true posterior are known exactly: parameters and closed forms, no model."""
+
+import math
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Generator, Tensor
+
+
+@dataclass(frozen=True, eq=False)
+class LinearGaussian:
+    """x = W z + b + sigma * noise with z ~ N(0, I): probabilistic PCA.
+
+    Source: Tipping and Bishop, "Probabilistic Principal Component Analysis", 1999, Equations 2-8.
+    """
+
+    weight: Float[Tensor, "dimension latent"]
+    bias: Float[Tensor, " dimension"]
+    sigma: float
+
+    def sample(self, num_examples: int, generator: Generator) -> Float[Tensor, "n dimension"]:
+        """Draws of x."""
+        dtype = self.weight.dtype
+        z = torch.randn(num_examples, self.weight.shape[1], generator=generator, dtype=dtype)
+        noise = torch.randn(num_examples, self.weight.shape[0], generator=generator, dtype=dtype)
+        return z @ self.weight.T + self.bias + self.sigma * noise
+
+    def log_evidence(self, x: Float[Tensor, "n dimension"]) -> Float[Tensor, " n"]:
+        """log p(x) = log N(x; b, W Wᵀ + sigma² I), in nats."""
+        factor = torch.linalg.cholesky(self._covariance())
+        whitened = torch.linalg.solve_triangular(factor, (x - self.bias).T, upper=False)
+        log_determinant = 2 * factor.diagonal().log().sum()
+        return -0.5 * (len(self.bias) * math.log(2 * math.pi) + log_determinant + (whitened**2).sum(0))
+
+    def posterior_mean(self, x: Float[Tensor, "n dimension"]) -> Float[Tensor, "n latent"]:
+        """Mean of p(z|x)."""
+        return (x - self.bias) @ self.weight @ torch.linalg.inv(self._precision())
+
+    def posterior_covariance(self) -> Float[Tensor, "latent latent"]:
+        """Covariance of p(z|x), the same for every x; diagonal where the columns of W are orthogonal."""
+        return self.sigma**2 * torch.linalg.inv(self._precision())
+
+    def _covariance(self) -> Float[Tensor, "dimension dimension"]:
+        return self.weight @ self.weight.T + self.sigma**2 * torch.eye(
+            len(self.bias), dtype=self.weight.dtype
+        )
+
+    def _precision(self) -> Float[Tensor, "latent latent"]:
+        num_latents = self.weight.shape[1]
+        return self.weight.T @ self.weight + self.sigma**2 * torch.eye(num_latents, dtype=self.weight.dtype)
+
+
+def orthogonal_linear_gaussian(
+    dimension: int, latent_dim: int, sigma: float, generator: Generator
+) -> LinearGaussian:
+    """A model with orthogonal columns of lengths 2, 3, ..., so that a diagonal posterior is exact."""
+    directions, _ = torch.linalg.qr(
+        torch.randn(dimension, latent_dim, generator=generator, dtype=torch.float64)
+    )
+    lengths = torch.arange(2, latent_dim + 2, dtype=torch.float64)
+    bias = torch.randn(dimension, generator=generator, dtype=torch.float64)
+    return LinearGaussian(directions * lengths, bias, sigma)

@@ -1,0 +1,204 @@
+"""evaluate(): every metric of a model on its data, and the arrays behind the report's figures."""
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from lowerbound.data.batches import Batches, scaled
+from lowerbound.data.sources import Examples, Splits
+from lowerbound.errors import ConfigError
+from lowerbound.evaluation import pictures
+from lowerbound.evaluation.diagnostics import grey_floor, z_free_distortion
+from lowerbound.evaluation.results import Results, Score
+from lowerbound.model import VAE
+from lowerbound.numerics import bits_per_dimension, mean_and_standard_error
+from lowerbound.objectives.rates import true_rate
+from lowerbound.probability.distributions import elementwise_kl, has_closed_form_kl
+from lowerbound.seeding import generator
+
+BATCH_SIZE = 500
+NUM_RECONSTRUCTIONS = 20
+NUM_SAMPLES = 100
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvaluationConfig:
+    """How a trained model is judged and shown."""
+
+    num_draws: int = 16  # from the posterior, for each example
+    manifold: Literal["quantile", "linear"] = "quantile"
+    manifold_sizes: tuple[int, ...] = (15, 20)
+    manifold_range: tuple[float, float, float, float] = (-2.0, 2.0, -2.0, 2.0)  # linear: z1 from, to, z2 from, to
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.num_draws < 1:
+            raise ConfigError(f"evaluation.num_draws needs at least 1, got {self.num_draws}.")
+        if any(not 2 <= size <= 100 for size in self.manifold_sizes):
+            raise ConfigError(f"evaluation.manifold_sizes needs sizes from 2 to 100, got {self.manifold_sizes}.")
+
+
+@dataclass(frozen=True, eq=False)
+class Terms:
+    """Per-example means over draws, in nats, and the reconstruction's squared error."""
+
+    distortion: Float[Tensor, " n"]
+    rate: Float[Tensor, " n"]
+    squared_error: Float[Tensor, " n"]  # of the decoded posterior mean, mean over elements
+
+    @property
+    def elbo(self) -> Float[Tensor, " n"]:
+        return -(self.distortion + self.rate)
+
+
+def evaluate(
+    model: VAE, splits: Splits, config: EvaluationConfig, device: torch.device | str = "cpu"
+) -> Results:
+    """Score a model on the test split and, for the generalisation gap, on as many training examples."""
+    model.eval()
+    convention = data_convention(model, splits)
+    scores: list[Score] = []
+    train = splits.train.subset(np.arange(min(len(splits.train), len(splits.test))))
+    for split, examples in (("test", splits.test), ("train", train)):
+        terms = expected_terms(model, examples, config.num_draws, config.seed, device)
+        scores += _bound_scores(model, terms, config.num_draws, _Scorer(split, convention))
+    scores += _reference_scores(model, splits, _Scorer("test", convention), device)
+    return Results(tuple(scores), _figure_arrays(model, splits, config, device), context={})
+
+
+def data_convention(model: VAE, splits: Splits) -> str:
+    """What log p(x|z) means for these data ("grey", "binary", "density"); DataError if they cannot be scored."""
+    lows, highs, binary = [], [], True
+    for examples in (splits.train, splits.validation, splits.test):
+        lows.append(float(examples.images.min()) / examples.max_value)
+        highs.append(float(examples.images.max()) / examples.max_value)
+        binary = binary and bool(((examples.images == 0) | (examples.images == examples.max_value)).all())
+    return model.likelihood.convention(min(lows), max(highs), binary)
+
+
+@torch.no_grad()
+def expected_terms(
+    model: VAE, examples: Examples, num_draws: int, seed: int, device: torch.device | str = "cpu"
+) -> Terms:
+    """Rate and distortion of each example, averaged over `num_draws` draws; the rate in closed form if it has one."""
+    stream = generator(seed, "evaluation", device)
+    distortions, rates, errors = [], [], []
+    for x in Batches(examples, BATCH_SIZE, device):
+        distortion, rate = x.new_zeros(len(x)), x.new_zeros(len(x))
+        # One draw at a time: memory does not grow with the number of draws.
+        for _ in range(num_draws):
+            samples = model.sample_posterior(x, stream)
+            distortion -= samples.log_likelihood[0] / num_draws
+            if not model.is_deterministic:
+                rate += true_rate(samples) / num_draws
+        distortions.append(distortion)
+        rates.append(rate)
+        errors.append((model.reconstruct(x) - x).square().flatten(1).mean(1))
+    return Terms(torch.cat(distortions).cpu(), torch.cat(rates).cpu(), torch.cat(errors).cpu())
+
+
+@dataclass(frozen=True)
+class _Scorer:
+    """Makes scores that share a split and a convention."""
+
+    split: str
+    convention: str
+
+    def __call__(self, name: str, values: Tensor, description: str, num_draws: int | None, unit: str = "nats") -> Score:
+        mean = mean_and_standard_error(values)
+        return Score(
+            name=name,
+            value=mean.value,
+            standard_error=mean.standard_error,
+            unit=unit,
+            split=self.split,
+            convention=self.convention,
+            num_examples=len(values),
+            num_draws=num_draws,
+            description=description,
+        )
+
+
+def _bound_scores(model: VAE, terms: Terms, num_draws: int, score: _Scorer) -> Iterator[Score]:
+    if model.is_deterministic:
+        about = "-log p(x|z) at the code; no bound on log p(x)"
+        yield score("reconstruction-error", terms.distortion, about, None)
+    else:
+        scale = bits_per_dimension(1.0, math.prod(model.event_shape))
+        yield score("elbo", terms.elbo, "evidence lower bound; higher is better", num_draws)
+        yield score("distortion", terms.distortion, "-E[log p(x|z)], the reconstruction term", num_draws)
+        yield score("rate", terms.rate, "KL(q(z|x) || p(z)), what the code costs", num_draws)
+        about = "-ELBO for each pixel and channel"
+        yield score("bits-per-dimension", -scale * terms.elbo.double(), about, num_draws, "bits/dim")
+    about = "squared error of the decoded posterior mean"
+    yield score("squared-error", terms.squared_error, about, None, "per pixel")
+
+
+@torch.no_grad()
+def _reference_scores(
+    model: VAE, splits: Splits, score: _Scorer, device: torch.device | str
+) -> Iterator[Score]:
+    mean_image = mean_training_image(splits.train).to(device)
+    z_free, floor = [], []
+    for x in Batches(splits.test, BATCH_SIZE, device):
+        z_free.append(z_free_distortion(model, mean_image, x).cpu())
+        floor.append(grey_floor(x).cpu())
+    yield score("z-free-distortion", torch.cat(z_free), "distortion of a decoder that ignores z", None)
+    if score.convention == "grey":
+        about = "least distortion that grey pixels allow, their binary entropy"
+        yield score("grey-floor", torch.cat(floor), about, None)
+
+
+def mean_training_image(examples: Examples) -> Float[Tensor, "channel height width"]:
+    """Mean of a split's images, in [0, 1]."""
+    mean = examples.images.mean(axis=0, dtype=np.float64) / examples.max_value
+    return torch.from_numpy(mean).permute(2, 0, 1).float()
+
+
+@torch.no_grad()
+def _figure_arrays(
+    model: VAE, splits: Splits, config: EvaluationConfig, device: torch.device | str
+) -> dict[str, np.ndarray]:
+    shown = scaled(splits.test.subset(np.arange(min(NUM_RECONSTRUCTIONS, len(splits.test))))).to(device)
+    posteriors = [model.encode(x) for x in Batches(splits.test, BATCH_SIZE, device)]
+    arrays = {
+        "originals": pictures.to_images(shown),
+        "reconstructions": pictures.to_images(model.reconstruct(shown)),
+        "latent_mean": torch.cat([posterior.mean for posterior in posteriors]).cpu().numpy(),
+    }
+    if splits.test.labels is not None:
+        arrays["labels"] = splits.test.labels
+    if model.is_deterministic:
+        return arrays
+    arrays["samples"] = pictures.prior_samples(model, NUM_SAMPLES, generator(config.seed, "samples", device))
+    prior = model.prior()
+    if has_closed_form_kl(posteriors[0], prior):
+        rates = torch.cat([elementwise_kl(posterior, prior) for posterior in posteriors])
+        arrays["rate_per_dimension"] = rates.mean(0).cpu().numpy()
+    if model.latent_dim == 2:
+        arrays |= _manifold_arrays(model, config)
+    if model.latent_dim > 2:
+        dimensions = pictures.most_used_dimensions(arrays["latent_mean"])
+        arrays["traversals"] = pictures.traversals(model, dimensions, posteriors[0].mean[0])
+        arrays["traversal_dimensions"] = np.array(dimensions)
+    return arrays
+
+
+def _manifold_arrays(model: VAE, config: EvaluationConfig) -> dict[str, np.ndarray]:
+    arrays = {}
+    for size in config.manifold_sizes:
+        if config.manifold == "quantile":
+            horizontal = vertical = pictures.quantile_axis(model, size)
+        else:
+            left, right, bottom, top = config.manifold_range
+            horizontal = np.linspace(left, right, size, dtype=np.float32)
+            vertical = np.linspace(bottom, top, size, dtype=np.float32)
+        arrays[f"manifold_{size}"] = pictures.manifold(model, horizontal, vertical)
+        arrays[f"manifold_{size}_axes"] = np.stack([horizontal, vertical])
+    return arrays

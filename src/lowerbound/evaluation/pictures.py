@@ -1,0 +1,86 @@
+"""What a model shows: reconstructions, samples, the latent manifold, traversals and interpolations.
+
+All return images as N x H x W x C arrays in [0, 1], decoded means throughout, never draws of pixels.
+"""
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Generator, Tensor
+
+from lowerbound.model import VAE
+from lowerbound.probability.distributions import DiagonalNormal
+
+TRAVERSAL_STEPS = 11
+MAX_TRAVERSALS = 16
+"""Latent dimensions shown at most, those that the encoder uses most first."""
+
+
+def to_images(x: Float[Tensor, "n channel height width"]) -> Float[np.ndarray, "n height width channel"]:
+    """Channels last, within [0, 1], in 32 bits: as files and figures want them."""
+    return x.detach().clamp(0, 1).permute(0, 2, 3, 1).contiguous().float().cpu().numpy()
+
+
+def quantile_axis(model: VAE, num_points: int) -> Float[np.ndarray, " point"]:
+    """Coordinates at the middles of `num_points` slices of equal prior probability."""
+    prior = model.prior()
+    if not isinstance(prior, DiagonalNormal):
+        raise NotImplementedError(type(prior).__name__)
+    middles = (torch.arange(num_points, device=prior.mean.device) + 0.5) / num_points
+    return prior.inverse_cdf(middles.unsqueeze(-1).expand(num_points, model.latent_dim))[:, 0].cpu().numpy()
+
+
+@torch.no_grad()
+def manifold(
+    model: VAE, horizontal: Float[np.ndarray, " column"], vertical: Float[np.ndarray, " row"]
+) -> Float[np.ndarray, "n height width channel"]:
+    """Decoded means on a grid over two latents, row by row from the top.
+
+    The first latent grows to the right and the second upwards, as in a scatter of the same latents.
+    """
+    columns = torch.as_tensor(horizontal, dtype=torch.float32)
+    rows = torch.as_tensor(vertical, dtype=torch.float32).flip(0)
+    grid = torch.cartesian_prod(rows, columns).flip(-1)
+    return to_images(model.decode(grid.to(_device(model))).mean)
+
+
+@torch.no_grad()
+def traversals(
+    model: VAE, dimensions: list[int], start: Float[Tensor, " latent"]
+) -> Float[np.ndarray, "n height width channel"]:
+    """One row of decoded means for each dimension: that latent walks the prior's quantiles, the others stay."""
+    axis = torch.from_numpy(quantile_axis(model, TRAVERSAL_STEPS)).to(start)
+    z = start.repeat(len(dimensions), TRAVERSAL_STEPS, 1)
+    for row, dimension in enumerate(dimensions):
+        z[row, :, dimension] = axis
+    return to_images(model.decode(z.flatten(0, 1)).mean)
+
+
+@torch.no_grad()
+def interpolation(
+    model: VAE,
+    first: Float[Tensor, "channel height width"],
+    second: Float[Tensor, "channel height width"],
+    num_steps: int,
+) -> Float[np.ndarray, "n height width channel"]:
+    """Decoded means along the straight line in z between two images' posterior means."""
+    ends = model.encode(torch.stack([first, second])).mean
+    weights = torch.linspace(0, 1, num_steps, device=ends.device).unsqueeze(-1)
+    return to_images(model.decode(torch.lerp(ends[:1], ends[1:], weights)).mean)
+
+
+@torch.no_grad()
+def prior_samples(
+    model: VAE, num_images: int, generator: Generator, temperature: float = 1.0
+) -> Float[np.ndarray, "n height width channel"]:
+    """Decoded means of draws from the prior."""
+    return to_images(model.generate(num_images, generator, temperature))
+
+
+def most_used_dimensions(latent_mean: Float[np.ndarray, "n latent"]) -> list[int]:
+    """Latent dimensions by the variance of their posterior means, greatest first, at most MAX_TRAVERSALS."""
+    return [int(i) for i in np.argsort(-latent_mean.var(0), kind="stable")[:MAX_TRAVERSALS]]
+
+
+def _device(model: VAE) -> torch.device:
+    return next(model.parameters()).device

@@ -1,0 +1,92 @@
+"""Scores and results: numbers that say what they are, and the arrays behind the report's figures.
+
+A score never travels without its unit, its split, its data convention and, where it is a mean over examples, its
+standard error. The arrays are kept so that a report needs neither the data nor the model.
+"""
+
+import json
+import math
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from lowerbound.storage import (
+    FORMAT_VERSION,
+    check_format_version,
+    load_tensors,
+    read_json,
+    save_tensors,
+    write_json,
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Score:
+    """One measured number."""
+
+    name: str
+    value: float
+    standard_error: float | None  # over examples; None where the number is no mean
+    unit: str
+    split: str
+    convention: str
+    num_examples: int
+    num_draws: int | None  # from the posterior, for each example; None where nothing was drawn
+    description: str
+
+
+@dataclass(frozen=True, eq=False)
+class Results:
+    """Everything that a report shows."""
+
+    scores: tuple[Score, ...]
+    arrays: dict[str, np.ndarray]
+    context: dict[str, Any]  # what was run: recipe, configuration, versions, data, layers
+    history: tuple[dict[str, Any], ...] = field(default=())  # one record for each epoch of training
+
+    def score(self, name: str, split: str = "test") -> Score | None:
+        """The score of that name on that split, or None if it was not measured."""
+        matches = (score for score in self.scores if score.name == name and score.split == split)
+        return next(matches, None)
+
+    def write(self, run: Path) -> None:
+        """Write results.json and results.safetensors into a run directory, each atomically."""
+        arrays = {name: torch.from_numpy(np.ascontiguousarray(array)) for name, array in self.arrays.items()}
+        save_tensors(run / "results.safetensors", arrays, {})
+        write_json(
+            run / "results.json",
+            {
+                "format_version": FORMAT_VERSION,
+                "context": self.context,
+                "scores": [_without_nan(asdict(score)) for score in self.scores],
+            },
+        )
+
+
+def read_results(run: Path) -> Results:
+    """Read a run's results and the history of its training; RunError if they are missing or damaged."""
+    content = read_json(run / "results.json")
+    check_format_version(run / "results.json", content.get("format_version"))
+    tensors, _ = load_tensors(run / "results.safetensors")
+    return Results(
+        scores=tuple(Score(**score) for score in content["scores"]),
+        arrays={name: tensor.numpy() for name, tensor in tensors.items()},
+        context=content["context"],
+        history=tuple(epoch_records(run / "metrics.jsonl")),
+    )
+
+
+def epoch_records(metrics: Path) -> list[dict[str, Any]]:
+    """The records of finished epochs in a metrics.jsonl; none if there is no such file."""
+    if not metrics.exists():
+        return []
+    records = [json.loads(line) for line in metrics.read_text().splitlines() if line]
+    return [record for record in records if record["validation"] is not None]
+
+
+def _without_nan(score: dict[str, Any]) -> dict[str, Any]:
+    # JSON has no NaN: the standard error of a single example is absent, not a number.
+    return {key: None if isinstance(v, float) and math.isnan(v) else v for key, v in score.items()}

@@ -1,0 +1,84 @@
+"""Convolutional encoder and decoder for images of any height, width and number of channels.
+
+Each stage of the encoder halves height and width, rounding up; the decoder walks the same sizes back. Kernels are
+3×3 throughout.
+"""
+
+import math
+
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from lowerbound.networks.dense import dense_stack
+from lowerbound.networks.initialisation import heads
+
+
+def stage_sizes(height: int, width: int, num_stages: int) -> list[tuple[int, int]]:
+    """Heights and widths from the input to the deepest stage, num_stages + 1 of them."""
+    sizes = [(height, width)]
+    for _ in range(num_stages):
+        height, width = math.ceil(height / 2), math.ceil(width / 2)
+        sizes.append((height, width))
+    return sizes
+
+
+class ConvolutionalEncoder(nn.Module):
+    """Stride-2 convolutions with `channels` filters, then dense `hidden` layers, then the posterior's heads."""
+
+    def __init__(
+        self,
+        event_shape: tuple[int, ...],
+        channels: tuple[int, ...],
+        hidden: tuple[int, ...],
+        num_heads: int,
+        latent_dim: int,
+    ) -> None:
+        super().__init__()
+        in_channels, height, width = event_shape
+        layers: list[nn.Module] = []
+        for out_channels in channels:
+            layers += [nn.Conv2d(in_channels, out_channels, 3, stride=2, padding=1), nn.ReLU()]
+            in_channels = out_channels
+        deep_height, deep_width = stage_sizes(height, width, len(channels))[-1]
+        num_features = in_channels * deep_height * deep_width
+        last = hidden[-1] if hidden else num_features
+        self.body = nn.Sequential(*layers, nn.Flatten(), *dense_stack(num_features, hidden))
+        self.heads = heads(last, num_heads, latent_dim)
+
+    def forward(self, x: Float[Tensor, "batch channel height width"]) -> Float[Tensor, "batch raw"]:
+        raw: Tensor = self.heads(self.body(x))
+        return raw
+
+
+class ConvolutionalDecoder(nn.Module):
+    """A dense layer to the deepest size, stride-2 transposed convolutions, and one convolution to the raw shape."""
+
+    def __init__(self, latent_dim: int, channels: tuple[int, ...], raw_shape: tuple[int, ...]) -> None:
+        super().__init__()
+        out_channels, height, width = raw_shape
+        sizes = stage_sizes(height, width, len(channels))[::-1]
+        filters = channels[::-1]
+        layers: list[nn.Module] = [
+            nn.Linear(latent_dim, filters[0] * math.prod(sizes[0])),
+            nn.ReLU(),
+            nn.Unflatten(-1, (filters[0], *sizes[0])),
+        ]
+        in_channels = filters[0]
+        for num_filters, small, large in zip(filters, sizes, sizes[1:], strict=False):
+            layers += [_doubling(in_channels, num_filters, small, large), nn.ReLU()]
+            in_channels = num_filters
+        self.body = nn.Sequential(*layers)
+        # With stride 1 a transposed convolution is a convolution with its kernel turned round: the same family.
+        self.output = nn.Conv2d(in_channels, out_channels, 3, padding=1)
+
+    def forward(self, z: Float[Tensor, "batch latent"]) -> Float[Tensor, "batch *raw"]:
+        raw: Tensor = self.output(self.body(z))
+        return raw
+
+
+def _doubling(
+    in_channels: int, out_channels: int, small: tuple[int, int], large: tuple[int, int]
+) -> nn.ConvTranspose2d:
+    # Length n becomes 2n - 1 + output_padding, so odd sizes come back exactly, too.
+    padding = (large[0] - 2 * small[0] + 1, large[1] - 2 * small[1] + 1)
+    return nn.ConvTranspose2d(in_channels, out_channels, 3, stride=2, padding=1, output_padding=padding)

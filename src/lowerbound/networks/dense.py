@@ -1,0 +1,49 @@
+"""Dense encoder and decoder: stacks of fully connected layers."""
+
+import math
+
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from lowerbound.networks.initialisation import heads
+
+
+def dense_stack(in_features: int, hidden: tuple[int, ...]) -> list[nn.Module]:
+    """Fully connected layers of the given widths, a ReLU after each."""
+    layers: list[nn.Module] = []
+    for width in hidden:
+        layers += [nn.Linear(in_features, width), nn.ReLU()]
+        in_features = width
+    return layers
+
+
+class DenseEncoder(nn.Module):
+    """Flattened input through `hidden` layers to the posterior's heads; `hidden=()` is a linear map."""
+
+    def __init__(
+        self, event_shape: tuple[int, ...], hidden: tuple[int, ...], num_heads: int, latent_dim: int
+    ) -> None:
+        super().__init__()
+        num_inputs = math.prod(event_shape)
+        last = hidden[-1] if hidden else num_inputs
+        self.body = nn.Sequential(nn.Flatten(), *dense_stack(num_inputs, hidden))
+        self.heads = heads(last, num_heads, latent_dim)
+
+    def forward(self, x: Float[Tensor, "batch *event"]) -> Float[Tensor, "batch raw"]:
+        raw: Tensor = self.heads(self.body(x))
+        return raw
+
+
+class DenseDecoder(nn.Module):
+    """Latent through `hidden` layers to the likelihood's raw shape; `hidden=()` is a linear map."""
+
+    def __init__(self, latent_dim: int, hidden: tuple[int, ...], raw_shape: tuple[int, ...]) -> None:
+        super().__init__()
+        last = hidden[-1] if hidden else latent_dim
+        self.body = nn.Sequential(*dense_stack(latent_dim, hidden))
+        self.output = nn.Linear(last, math.prod(raw_shape))
+        self.raw_shape = raw_shape
+
+    def forward(self, z: Float[Tensor, "batch latent"]) -> Float[Tensor, "batch *raw"]:
+        raw: Tensor = self.output(self.body(z))
+        return raw.unflatten(-1, self.raw_shape)

@@ -1,0 +1,45 @@
+"""Starting weights, drawn from an explicit generator.
+
+A network is first built without storage (on torch's "meta" device), since torch's own constructors would draw from
+the global generator, and then given memory and weights here.
+"""
+
+from collections.abc import Callable
+from typing import TypeVar
+
+import torch
+from torch import Generator, nn
+
+Network = TypeVar("Network", bound=nn.Module)
+WEIGHTED = (nn.Linear, nn.Conv2d, nn.ConvTranspose2d)
+
+
+def build(construct: Callable[[], Network], generator: Generator) -> Network:
+    """Construct a network and draw its weights: Glorot-uniform, biases zero.
+
+    Source: Glorot and Bengio, "Understanding the difficulty of training deep feedforward neural networks", 2010,
+    Equation 16.
+    """
+    with torch.device("meta"):
+        network = construct()
+    network.to_empty(device="cpu")
+    for module in network.modules():
+        if isinstance(module, WEIGHTED):
+            glorot_uniform(module, generator)
+    return network
+
+
+@torch.no_grad()
+def glorot_uniform(module: nn.Linear | nn.Conv2d | nn.ConvTranspose2d, generator: Generator) -> None:
+    """Draw one layer's weights. A layer of several heads is drawn head by head, as if they were layers apart."""
+    for head in module.weight.chunk(getattr(module, "num_heads", 1), dim=0):
+        nn.init.xavier_uniform_(head, generator=generator)
+    if module.bias is not None:
+        module.bias.zero_()
+
+
+def heads(in_features: int, num_heads: int, latent_dim: int) -> nn.Linear:
+    """One matrix product for all heads of an encoder (mean, log-variance); faster than a layer for each."""
+    layer = nn.Linear(in_features, num_heads * latent_dim)
+    layer.num_heads = num_heads  # type: ignore[assignment]
+    return layer

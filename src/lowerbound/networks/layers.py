@@ -1,0 +1,45 @@
+"""A network's layers as a table: names, output shapes and parameter counts, read off a forward pass."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+
+@dataclass(frozen=True)
+class Layer:
+    """One row: a layer, its output shape for one example, and how many parameters it trains."""
+
+    name: str
+    kind: str
+    output_shape: tuple[int, ...]
+    num_parameters: int
+
+
+def count_parameters(module: nn.Module) -> int:
+    """Number of trainable scalars."""
+    return sum(parameter.numel() for parameter in module.parameters() if parameter.requires_grad)
+
+
+@torch.no_grad()
+def layer_table(network: nn.Module, example: Tensor) -> list[Layer]:
+    """The leaf layers in the order in which `example` (a batch of one) passes through them."""
+    rows: list[Layer] = []
+    handles = []
+    for name, module in network.named_modules():
+        if not list(module.children()):
+            handles.append(module.register_forward_hook(_recorder(name, rows)))
+    try:
+        network(example)
+    finally:
+        for handle in handles:
+            handle.remove()
+    return rows
+
+
+def _recorder(name: str, rows: list[Layer]) -> Any:
+    def record(module: nn.Module, _: Any, output: Tensor) -> None:
+        rows.append(Layer(name, type(module).__name__, tuple(output.shape[1:]), count_parameters(module)))
+
+    return record

@@ -1,0 +1,23 @@
+"""Lower bounds on the log evidence log p(x).
+
+A bound turns log-weights, log w_k = log p(x|z_k) - rate_k with z_k ~ q(z|x), into one number per example. All are in
+nats; higher is tighter.
+"""
+
+from collections.abc import Callable
+
+from jaxtyping import Float
+from torch import Tensor
+
+Bound = Callable[[Float[Tensor, "sample batch"]], Float[Tensor, " batch"]]
+
+
+def elbo(log_weight: Float[Tensor, "sample batch"]) -> Float[Tensor, " batch"]:
+    """Evidence lower bound (1/K) sum_k log w_k, in nats; more samples lower its variance, not its gap.
+
+    Source: Kingma and Welling, "Auto-Encoding Variational Bayes", arXiv:1312.6114, Equation 2.
+    """
+    return log_weight.mean(dim=0)
+
+
+BOUNDS: dict[str, Bound] = {"elbo": elbo}

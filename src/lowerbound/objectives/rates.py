@@ -1,0 +1,51 @@
+"""Rates: what the code is charged, in nats.
+
+The true rate is KL(q(z|x) || p(z)). A rate gives, for each draw, a number whose mean is that, or a stated change of it.
+"""
+
+from collections.abc import Callable
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from lowerbound.probability.distributions import has_closed_form_kl, kl_divergence
+from lowerbound.probability.samples import PosteriorSamples
+
+
+Rate = Callable[[PosteriorSamples], Float[Tensor, "sample batch"]]
+
+
+def analytic(samples: PosteriorSamples) -> Float[Tensor, "sample batch"]:
+    """KL(q || p) in closed form, the same for every draw; ConfigError where there is no closed form.
+
+    Source: Kingma and Welling, arXiv:1312.6114, Equation 7 and Appendix B.
+    """
+    return kl_divergence(samples.posterior, samples.prior).expand_as(samples.log_likelihood)
+
+
+def monte_carlo(samples: PosteriorSamples) -> Float[Tensor, "sample batch"]:
+    """log q(z|x) - log p(z) at each draw: unbiased for the KL, with the draws' noise.
+
+    Source: Kingma and Welling, arXiv:1312.6114, Equation 6.
+    """
+    return samples.log_posterior - samples.log_prior
+
+
+def none(samples: PosteriorSamples) -> Float[Tensor, "sample batch"]:
+    """Nothing: a plain autoencoder."""
+    return torch.zeros_like(samples.log_likelihood)
+
+
+def true_rate(samples: PosteriorSamples) -> Float[Tensor, " batch"]:
+    """KL(q || p) per example: in closed form where there is one, else the mean over draws."""
+    if has_closed_form_kl(samples.posterior, samples.prior):
+        return kl_divergence(samples.posterior, samples.prior)
+    return monte_carlo(samples).mean(dim=0)
+
+
+RATES: dict[str, Rate] = {
+    "analytic": analytic,
+    "monte-carlo": monte_carlo,
+    "none": none,
+}

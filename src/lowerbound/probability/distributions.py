@@ -1,0 +1,177 @@
+"""Distributions over whole examples.
+
+A distribution has values of shape [*batch, *event]; its log-densities have shape [*batch], in nats, with every
+constant kept. Chance comes from an explicit generator. torch.distributions lacks that, and this is why these exist.
+"""
+
+import math
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Generator, Tensor
+from torch.nn import functional as F
+
+from lowerbound.errors import ConfigError
+
+LOG_2_PI = math.log(2 * math.pi)
+
+
+class Distribution(ABC):
+    """A batch of distributions whose last `event_ndim` axes are one event."""
+
+    event_ndim: int
+
+    @property
+    @abstractmethod
+    def mean(self) -> Float[Tensor, "*batch_and_event"]:
+        """Expected value."""
+
+    @property
+    @abstractmethod
+    def mode(self) -> Float[Tensor, "*batch_and_event"]:
+        """Most probable value."""
+
+    @property
+    @abstractmethod
+    def variance(self) -> Float[Tensor, "*batch_and_event"]:
+        """Variance of each element of the event."""
+
+    @abstractmethod
+    def log_prob(self, value: Float[Tensor, "*value_shape"]) -> Float[Tensor, "*batch"]:
+        """Log-density (or log-probability) of whole events, in nats; broadcasts over batch axes."""
+
+    @abstractmethod
+    def sample(self, generator: Generator, num_samples: int) -> Float[Tensor, "sample *batch_and_event"]:
+        """Independent draws; differentiable in the parameters where the family allows (see each class)."""
+
+    def sum_event(self, elementwise: Float[Tensor, "*batch_and_event"]) -> Float[Tensor, "*batch"]:
+        """Sum over the event's axes: elements are independent given the parameters."""
+        return elementwise.flatten(-self.event_ndim).sum(-1) if self.event_ndim else elementwise
+
+
+@dataclass(frozen=True, eq=False)
+class DiagonalNormal(Distribution):
+    """Normal with a variance of its own for each element; draws are reparameterised, z = mean + sd * noise."""
+
+    parameter_mean: Float[Tensor, "*batch_and_event"]
+    log_variance: Float[Tensor, "*batch_and_event"]
+    event_ndim: int = 1
+
+    @property
+    def mean(self) -> Float[Tensor, "*batch_and_event"]:
+        return self.parameter_mean
+
+    @property
+    def mode(self) -> Float[Tensor, "*batch_and_event"]:
+        return self.parameter_mean
+
+    @property
+    def variance(self) -> Float[Tensor, "*batch_and_event"]:
+        return self.log_variance.exp().expand_as(self.parameter_mean)
+
+    @property
+    def standard_deviation(self) -> Float[Tensor, "*batch_and_event"]:
+        return torch.exp(0.5 * self.log_variance)
+
+    def log_prob(self, value: Float[Tensor, "*value_shape"]) -> Float[Tensor, "*batch"]:
+        squared = (value - self.parameter_mean) ** 2 * torch.exp(-self.log_variance)
+        return self.sum_event(-0.5 * (LOG_2_PI + self.log_variance + squared))
+
+    def sample(self, generator: Generator, num_samples: int) -> Float[Tensor, "sample *batch_and_event"]:
+        noise = torch.randn(
+            (num_samples, *self.parameter_mean.shape),
+            generator=generator,
+            dtype=self.parameter_mean.dtype,
+            device=self.parameter_mean.device,
+        )
+        return self.parameter_mean + self.standard_deviation * noise
+
+    def inverse_cdf(self, probability: Float[Tensor, "*value_shape"]) -> Float[Tensor, "*value_shape"]:
+        """Quantiles of each element: the value below which it falls with the given probability."""
+        return self.parameter_mean + self.standard_deviation * torch.special.ndtri(probability)
+
+
+@dataclass(frozen=True, eq=False)
+class Bernoulli(Distribution):
+    """Independent binary elements, from logits.
+
+    A grey value g in [0, 1] is admitted by `log_prob`: the result is then E[log p(b)] with b ~ Bernoulli(g), an
+    expectation over binarisations and not the log of a normalised density. Draws are not differentiable.
+    """
+
+    logits: Float[Tensor, "*batch_and_event"]
+    event_ndim: int = 1
+
+    @property
+    def mean(self) -> Float[Tensor, "*batch_and_event"]:
+        return torch.sigmoid(self.logits)
+
+    @property
+    def mode(self) -> Float[Tensor, "*batch_and_event"]:
+        return (self.logits > 0).to(self.logits.dtype)
+
+    @property
+    def variance(self) -> Float[Tensor, "*batch_and_event"]:
+        return torch.sigmoid(self.logits) * torch.sigmoid(-self.logits)
+
+    def log_prob(self, value: Float[Tensor, "*value_shape"]) -> Float[Tensor, "*batch"]:
+        # From logits: in float32 log(1 - sigmoid(t)) is already -inf at t = 18.
+        logits, value = torch.broadcast_tensors(self.logits, value)
+        return -self.sum_event(F.binary_cross_entropy_with_logits(logits, value, reduction="none"))
+
+    def sample(self, generator: Generator, num_samples: int) -> Float[Tensor, "sample *batch_and_event"]:
+        probability = self.mean.detach().expand(num_samples, *self.logits.shape)
+        return torch.bernoulli(probability, generator=generator)
+
+
+@dataclass(frozen=True, eq=False)
+class PointMass(Distribution):
+    """All probability on one value: what a deterministic encoder yields. It has no density."""
+
+    value: Float[Tensor, "*batch_and_event"]
+    event_ndim: int = 1
+
+    @property
+    def mean(self) -> Float[Tensor, "*batch_and_event"]:
+        return self.value
+
+    @property
+    def mode(self) -> Float[Tensor, "*batch_and_event"]:
+        return self.value
+
+    @property
+    def variance(self) -> Float[Tensor, "*batch_and_event"]:
+        return torch.zeros_like(self.value)
+
+    def log_prob(self, value: Float[Tensor, "*value_shape"]) -> Float[Tensor, "*batch"]:
+        raise ConfigError("a point-mass posterior has no log-density; use rate 'none', and no ELBO or evidence.")
+
+    def sample(self, generator: Generator, num_samples: int) -> Float[Tensor, "sample *batch_and_event"]:
+        return self.value.expand(num_samples, *self.value.shape)
+
+
+def has_closed_form_kl(posterior: Distribution, prior: Distribution) -> bool:
+    """Whether `kl_divergence` knows this pair."""
+    return isinstance(posterior, DiagonalNormal) and isinstance(prior, DiagonalNormal)
+
+
+def elementwise_kl(posterior: Distribution, prior: Distribution) -> Float[Tensor, "*batch latent"]:
+    """KL(q || p) of each latent element, in nats; ConfigError where it has no closed form.
+
+    Source: Kingma and Welling, "Auto-Encoding Variational Bayes", arXiv:1312.6114, Appendix B, for two normals.
+    """
+    if not (isinstance(posterior, DiagonalNormal) and isinstance(prior, DiagonalNormal)):
+        raise ConfigError(
+            f"no closed form for KL({type(posterior).__name__} || {type(prior).__name__}); use rate 'monte-carlo'."
+        )
+    log_ratio = posterior.log_variance - prior.log_variance
+    squared = (posterior.mean - prior.mean) ** 2 * torch.exp(-prior.log_variance)
+    return 0.5 * (log_ratio.exp() + squared - 1 - log_ratio)
+
+
+def kl_divergence(posterior: Distribution, prior: Distribution) -> Float[Tensor, "*batch"]:
+    """KL(q || p) in nats, in closed form; ConfigError where there is none."""
+    return posterior.sum_event(elementwise_kl(posterior, prior))
+

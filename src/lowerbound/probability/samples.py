@@ -1,0 +1,38 @@
+"""Draws from the posterior with what bounds and rates need to know of them."""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+from jaxtyping import Float
+from torch import Tensor
+
+from lowerbound.probability.distributions import Distribution
+
+
+@dataclass(frozen=True, eq=False)
+class PosteriorSamples:
+    """Draws z ~ q(z|x) and their log densities, in nats.
+
+    The prior's and the posterior's densities are evaluated when they are asked for: the analytic KL needs neither,
+    and a point mass has none.
+    """
+
+    z: Float[Tensor, "sample batch latent"]
+    log_likelihood: Float[Tensor, "sample batch"]  # log p(x|z)
+    posterior: Distribution
+    prior: Distribution
+
+    @cached_property
+    def log_prior(self) -> Float[Tensor, "sample batch"]:
+        """log p(z)."""
+        return self.prior.log_prob(self.z)
+
+    @cached_property
+    def log_posterior(self) -> Float[Tensor, "sample batch"]:
+        """log q(z|x)."""
+        return self.posterior.log_prob(self.z)
+
+    @property
+    def log_weight(self) -> Float[Tensor, "sample batch"]:
+        """log p(x, z) - log q(z|x)."""
+        return self.log_likelihood + self.log_prior - self.log_posterior

@@ -1,0 +1,91 @@
+"""Checkpoints and finished models on disk: safetensors with a JSON header, never a pickle.
+
+A checkpoint is one file, so it is whole or absent. The two newest are kept: when the last one turns out to be
+damaged, the one before it is used.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import TypeAdapter, ValidationError
+from torch import Tensor
+
+from lowerbound.errors import RunError, UsageError
+from lowerbound.model import VAE, ModelConfig, build_model
+from lowerbound.seeding import generator
+from lowerbound.storage import load_tensors, save_tensors
+
+NUM_KEPT = 2
+NAME = re.compile(r"step-(\d+)\.safetensors")
+
+
+@dataclass(frozen=True, eq=False)
+class Checkpoint:
+    """A training state as read from disk, and the newer files that were passed over because they are damaged."""
+
+    tensors: dict[str, Tensor]
+    state: dict[str, Any]
+    damaged: tuple[str, ...]
+
+
+def save_checkpoint(folder: Path, step: int, tensors: Mapping[str, Tensor], state: Mapping[str, Any]) -> None:
+    """Write the state after `step`, then drop all but the two newest."""
+    save_tensors(folder / f"step-{step:09d}.safetensors", tensors, state)
+    for path in _newest_first(folder)[NUM_KEPT:]:
+        path.unlink()
+
+
+def load_checkpoint(folder: Path) -> Checkpoint:
+    """The newest checkpoint that is whole; RunError if there is none."""
+    damaged: list[str] = []
+    for path in _newest_first(folder):
+        try:
+            tensors, state = load_tensors(path)
+        except RunError as error:
+            damaged.append(str(error))
+            continue
+        return Checkpoint(tensors, state, tuple(damaged))
+    reason = " ".join(damaged) or f"{folder} holds no checkpoint; training had not finished its first epoch."
+    raise RunError(f"nothing to resume from: {reason}")
+
+
+def drop_checkpoints_after(folder: Path, step: int) -> None:
+    """Remove checkpoints of later steps: those found to be damaged when an earlier one was resumed from."""
+    for path in _newest_first(folder):
+        if _step(path) > step:
+            path.unlink()
+
+
+def save_model(path: Path, model: VAE, about: Mapping[str, Any]) -> None:
+    """Write a model's weights with what is needed to build it again; `about` is kept beside them."""
+    description = {"model": asdict(model.config), "event_shape": list(model.event_shape), "about": dict(about)}
+    save_tensors(path, model.state_dict(), description)
+
+
+def load_model(run: Path | str) -> VAE:
+    """The trained model of a run directory, or of a model.safetensors; RunError if it is missing or damaged."""
+    path = Path(run)
+    if not path.exists():
+        raise UsageError(f"{path} does not exist; give a run directory or a model.safetensors.")
+    tensors, description = load_tensors(path / "model.safetensors" if path.is_dir() else path)
+    try:
+        config = TypeAdapter(ModelConfig).validate_python(description["model"])
+        model = build_model(config, tuple(description["event_shape"]), generator(0, "replaced by the loaded weights"))
+        model.load_state_dict(tensors)
+    except (KeyError, ValidationError, RuntimeError) as error:
+        raise RunError(f"{path} holds no model of this version ({str(error).splitlines()[0]}).") from error
+    return model.eval()
+
+
+def _newest_first(folder: Path) -> list[Path]:
+    found = [path for path in folder.glob("step-*.safetensors") if NAME.fullmatch(path.name)]
+    return sorted(found, key=_step, reverse=True)
+
+
+def _step(path: Path) -> int:
+    match = NAME.fullmatch(path.name)
+    assert match is not None
+    return int(match[1])

@@ -1,0 +1,253 @@
+"""fit(): training as a recipe, read from top to bottom.
+
+It yields Progress records and takes no callbacks: whoever iterates draws, logs, or stops. What is watched is the
+objective at its final weights, without warm-up, on the watched split; the true ELBO is reported beside it. When it
+ends, the model has the best weights that were seen.
+"""
+
+import math
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from lowerbound.data.batches import Batches
+from lowerbound.data.sources import Splits
+from lowerbound.errors import ConfigError, Interrupted, UnknownName
+from lowerbound.model import VAE
+from lowerbound.objectives.objective import Loss, Objective
+from lowerbound.schedules import SCHEDULES, linear_warm_up
+from lowerbound.seeding import generator
+from lowerbound.training.checkpoint import Checkpoint, drop_checkpoints_after, save_checkpoint
+from lowerbound.training.state import NUM_TOTALS, TrainingState
+from lowerbound.training.step import training_step
+
+WATCH_BATCH_SIZE = 500
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingConfig:
+    """How to fit a model."""
+
+    num_epochs: int = 30
+    batch_size: int = 128  # examples
+    learning_rate: float = 1e-3  # peak
+    schedule: str = "constant"
+    warm_up: float = 0.0  # epochs over which the learning rate rises linearly, whatever the schedule
+    adam_beta1: float = 0.9
+    adam_beta2: float = 0.999
+    adam_epsilon: float = 1e-8
+    max_gradient_norm: float = math.inf  # longer gradients are scaled down to this
+    patience: int = 0  # epochs without improvement of the watched objective before stopping; 0 is never
+    watch_draws: int = 1  # from the posterior for each watched image
+    log_every: int = 100  # steps between progress records within an epoch
+    checkpoint_every: int = 0  # steps between checkpoints within an epoch; 0 is at its end alone
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.schedule not in SCHEDULES:
+            raise UnknownName("training.schedule", self.schedule, SCHEDULES)
+        for key in ("num_epochs", "batch_size", "watch_draws", "log_every"):
+            if getattr(self, key) < 1:
+                raise ConfigError(f"training.{key} needs at least 1, got {getattr(self, key)}.")
+        for key in ("learning_rate", "adam_epsilon", "max_gradient_norm"):
+            if not getattr(self, key) > 0:
+                raise ConfigError(f"training.{key} needs a number above 0, got {getattr(self, key):g}.")
+        for key in ("warm_up", "patience", "checkpoint_every", "seed"):
+            if not getattr(self, key) >= 0:
+                raise ConfigError(f"training.{key} needs at least 0, got {getattr(self, key):g}.")
+        for key in ("adam_beta1", "adam_beta2"):
+            if not 0 <= getattr(self, key) < 1:
+                raise ConfigError(f"training.{key} needs a number in [0, 1), got {getattr(self, key):g}.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Terms:
+    """Means over examples, in nats."""
+
+    objective: float
+    elbo: float  # with rate 'none': minus the reconstruction error
+    rate: float
+    distortion: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Progress:
+    """Where training stands; `validation` is there at the end of each epoch."""
+
+    epoch: int  # counted from 1
+    num_epochs: int
+    step: int
+    num_steps: int
+    learning_rate: float
+    rate_scale: float  # where the rate's warm-up stands, in [0, 1]
+    train: Terms  # over this epoch so far
+    validation: Terms | None  # on the watched split
+    is_best: bool
+    best_epoch: int
+    seconds: float  # spent training, over all sittings
+    examples_per_second: float  # in this sitting
+    seconds_left: float
+
+
+def fit(
+    model: VAE,
+    splits: Splits,
+    objective: Objective,
+    config: TrainingConfig,
+    *,
+    device: torch.device | str = "cpu",
+    checkpoints: Path | None = None,
+    resume: Checkpoint | None = None,
+    should_stop: Callable[[], bool] = lambda: False,
+) -> Iterator[Progress]:
+    """Train `model` in place, yielding a record every `log_every` steps and at the end of each epoch.
+
+    With a `checkpoints` folder the state is saved after each epoch, and `resume` continues from it bit for bit. When
+    `should_stop` says so, the state is saved between two steps and Interrupted is raised.
+    """
+    objective.check_posterior(model.config.posterior)
+    train = Batches(splits.train, config.batch_size, device)
+    watched = Batches(splits.validation, WATCH_BATCH_SIZE, device)
+    state = _initial_state(model, config, device)
+    if resume is not None:
+        state.restore(resume.tensors, resume.state)
+        if checkpoints is not None:
+            drop_checkpoints_after(checkpoints, state.step)
+    clock = _Clock(config, train, state)
+
+    def save() -> None:
+        if checkpoints is not None:
+            state.seconds = clock.seconds()
+            save_checkpoint(checkpoints, state.step, state.tensors(), state.numbers())
+
+    while state.epoch < config.num_epochs and not _has_stalled(state, config):
+        model.train()
+        for x in train.shuffled(config.seed, state.epoch, start=state.batch):
+            rate_scale = linear_warm_up(state.step, objective.rate_warm_up * len(train))
+            _set_learning_rate(state, config, len(train))
+            loss = training_step(
+                model, objective, state.optimiser, x, state.noise, rate_scale, config.max_gradient_norm
+            )
+            state.totals += _totals(loss)
+            state.step += 1
+            state.batch += 1
+            if state.batch == len(train):
+                break  # the epoch's record and checkpoint follow, with what was watched
+            if state.step % config.log_every == 0:
+                yield clock.progress(rate_scale, validation=None)
+            if config.checkpoint_every and state.step % config.checkpoint_every == 0:
+                save()
+            if should_stop():
+                save()
+                raise Interrupted(f"stopped at step {state.step} of epoch {state.epoch + 1}.")
+        validation = watch(model, objective, watched, config)
+        _note_best(state, validation)
+        progress = clock.progress(rate_scale, validation)
+        state.epoch += 1
+        state.batch = 0
+        state.totals.zero_()
+        yield progress
+        save()
+        if should_stop() and state.epoch < config.num_epochs:
+            raise Interrupted(f"stopped after epoch {state.epoch}.")
+    model.load_state_dict(state.best_weights)
+    model.eval()
+
+
+@torch.no_grad()
+def watch(model: VAE, objective: Objective, batches: Batches, config: TrainingConfig) -> Terms:
+    """The terms on the watched split at the objective's final weights; the same noise each time it is asked."""
+    model.eval()
+    noise = generator(config.seed, "watch", batches.images.device)
+    totals = torch.zeros(NUM_TOTALS, dtype=torch.float64, device=batches.images.device)
+    for x in batches:
+        for _ in range(config.watch_draws):
+            totals += _totals(objective(model.sample_posterior(x, noise, objective.num_samples)))
+    return _terms(totals, batches.num_examples * config.watch_draws)
+
+
+class _Clock:
+    """Turns the state into Progress records."""
+
+    def __init__(self, config: TrainingConfig, train: Batches, state: TrainingState) -> None:
+        self.config, self.train, self.state = config, train, state
+        self.started = time.perf_counter()
+        self.seconds_before = state.seconds
+        self.steps_before = state.step
+
+    def seconds(self) -> float:
+        """Training time, earlier sittings included."""
+        return self.seconds_before + time.perf_counter() - self.started
+
+    def progress(self, rate_scale: float, validation: Terms | None) -> Progress:
+        """The record for the state as it is, `state.epoch` not yet counted up."""
+        state, elapsed = self.state, time.perf_counter() - self.started
+        num_steps = self.config.num_epochs * len(self.train)
+        num_done = state.step - self.steps_before
+        num_seen = min(state.batch * self.config.batch_size, self.train.num_examples)
+        return Progress(
+            epoch=state.epoch + 1,
+            num_epochs=self.config.num_epochs,
+            step=state.step,
+            num_steps=num_steps,
+            learning_rate=state.optimiser.param_groups[0]["lr"],
+            rate_scale=rate_scale,
+            train=_terms(state.totals, num_seen),
+            validation=validation,
+            is_best=validation is not None and state.best_epoch == state.epoch + 1,
+            best_epoch=state.best_epoch,
+            seconds=self.seconds(),
+            examples_per_second=num_done * self.train.num_examples / len(self.train) / elapsed,
+            seconds_left=elapsed / num_done * (num_steps - state.step),
+        )
+
+
+def _initial_state(model: VAE, config: TrainingConfig, device: torch.device | str) -> TrainingState:
+    # Channels last: the layout that oneDNN and cuDNN convolve fastest in; dense weights have no such axis.
+    model.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    optimiser = torch.optim.Adam(
+        model.parameters(),
+        lr=config.learning_rate,
+        betas=(config.adam_beta1, config.adam_beta2),
+        eps=config.adam_epsilon,
+        fused=True,
+    )
+    state = TrainingState(
+        model=model, optimiser=optimiser, noise=generator(config.seed, "training", device), best_weights={}
+    )
+    state.totals = state.totals.to(device)
+    state.keep_best_weights()
+    return state
+
+
+def _set_learning_rate(state: TrainingState, config: TrainingConfig, steps_per_epoch: int) -> None:
+    factor = SCHEDULES[config.schedule](state.step, config.num_epochs * steps_per_epoch)
+    factor *= linear_warm_up(state.step, config.warm_up * steps_per_epoch)
+    for group in state.optimiser.param_groups:
+        group["lr"] = config.learning_rate * factor
+
+
+def _note_best(state: TrainingState, validation: Terms) -> None:
+    if validation.objective > state.best_objective:
+        state.best_objective, state.best_epoch = validation.objective, state.epoch + 1
+        state.epochs_without_improvement = 0
+        state.keep_best_weights()
+    else:
+        state.epochs_without_improvement += 1
+
+
+def _has_stalled(state: TrainingState, config: TrainingConfig) -> bool:
+    return 0 < config.patience <= state.epochs_without_improvement
+
+
+def _totals(loss: Loss) -> Tensor:
+    return torch.stack([loss.objective, loss.elbo, loss.rate, loss.distortion]).double().sum(1)
+
+
+def _terms(totals: Tensor, num_examples: int) -> Terms:
+    objective, elbo, rate, distortion = (totals / num_examples).tolist()
+    return Terms(objective=objective, elbo=elbo, rate=rate, distortion=distortion)

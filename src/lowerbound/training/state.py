@@ -1,0 +1,106 @@
+"""Everything that a training step changes, in one place, so that saving it and restoring it is exact."""
+
+import math
+import platform
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Generator, Tensor
+from torch.optim import Optimizer
+
+from lowerbound.model import VAE
+
+NUM_TOTALS = 4
+"""Objective, ELBO, rate, distortion."""
+
+
+@dataclass(kw_only=True)
+class TrainingState:
+    """Weights, optimiser, random stream, position and early-stopping counters."""
+
+    model: VAE
+    optimiser: Optimizer
+    noise: Generator
+    best_weights: dict[str, Tensor]
+    epoch: int = 0  # epochs finished
+    batch: int = 0  # batches of the current epoch done
+    step: int = 0
+    best_objective: float = -math.inf  # on the watched split
+    best_epoch: int = 0
+    epochs_without_improvement: int = 0
+    seconds: float = 0.0  # spent training, over all sittings
+    totals: Tensor = field(default_factory=lambda: torch.zeros(NUM_TOTALS, dtype=torch.float64))
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Every tensor of the state, by name."""
+        named = {f"model/{name}": tensor for name, tensor in self.model.state_dict().items()}
+        named |= {f"best/{name}": tensor for name, tensor in self.best_weights.items()}
+        for index, slots in self.optimiser.state_dict()["state"].items():
+            named |= {f"optimiser/{index}/{slot}": tensor for slot, tensor in slots.items()}
+        return named | {"noise": self.noise.get_state(), "totals": self.totals}
+
+    def numbers(self) -> dict[str, Any]:
+        """Everything else, as JSON; infinity is left out, since JSON has none."""
+        numbers = {
+            "epoch": self.epoch,
+            "batch": self.batch,
+            "step": self.step,
+            "best_epoch": self.best_epoch,
+            "epochs_without_improvement": self.epochs_without_improvement,
+            "seconds": self.seconds,
+            "machine": machine(self.totals.device),
+        }
+        return numbers | ({"best_objective": self.best_objective} if self.best_epoch else {})
+
+    def restore(self, tensors: dict[str, Tensor], numbers: dict[str, Any]) -> None:
+        """Become the state that was saved."""
+        self.model.load_state_dict(_below(tensors, "model/"))
+        self.best_weights = _below(tensors, "best/")
+        self._restore_optimiser(_below(tensors, "optimiser/"))
+        self.noise.set_state(tensors["noise"])
+        self.totals = tensors["totals"].to(self.totals.device)
+        self.epoch, self.batch, self.step = numbers["epoch"], numbers["batch"], numbers["step"]
+        self.best_objective = numbers.get("best_objective", -math.inf)
+        self.best_epoch = numbers["best_epoch"]
+        self.epochs_without_improvement = numbers["epochs_without_improvement"]
+        self.seconds = numbers["seconds"]
+
+    def keep_best_weights(self) -> None:
+        """Remember the weights as they are now."""
+        self.best_weights = {name: tensor.clone() for name, tensor in self.model.state_dict().items()}
+
+    def _restore_optimiser(self, slots: dict[str, Tensor]) -> None:
+        state: dict[int, dict[str, Tensor]] = {}
+        parameters = [p for group in self.optimiser.param_groups for p in group["params"]]
+        for name, saved in slots.items():
+            index, slot = name.split("/")
+            like = parameters[int(index)]
+            # The memory layout of a slot follows its parameter's, as in an uninterrupted run.
+            state.setdefault(int(index), {})[slot] = (
+                torch.empty_like(like).copy_(saved) if saved.shape == like.shape and saved.dim() else saved
+            )
+        self.optimiser.load_state_dict({**self.optimiser.state_dict(), "state": state})
+
+
+def machine(device: torch.device | str) -> dict[str, Any]:
+    """What bit-identical resuming depends on."""
+    return {
+        "platform": platform.platform(),
+        "processor": _processor(),
+        "threads": torch.get_num_threads(),
+        "device": torch.device(device).type,
+        "torch": torch.__version__,
+    }
+
+
+def _processor() -> str:
+    try:
+        with open("/proc/cpuinfo", encoding="utf-8") as file:  # noqa: PTH123
+            return next(line.split(":", 1)[1].strip() for line in file if line.startswith("model name"))
+    except (OSError, StopIteration):
+        return platform.processor() or platform.machine()
+
+
+def _below(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}

@@ -1,0 +1,43 @@
+"""One optimiser step, and a clear stop where it meets NaN or infinity."""
+
+import math
+
+import torch
+from jaxtyping import Float
+from torch import Generator, Tensor
+from torch.optim import Optimizer
+
+from lowerbound.errors import NonFiniteLoss
+from lowerbound.model import VAE
+from lowerbound.objectives.objective import Loss, Objective
+
+
+def training_step(
+    model: VAE,
+    objective: Objective,
+    optimiser: Optimizer,
+    x: Float[Tensor, "batch *event"],
+    noise: Generator,
+    rate_scale: float = 1.0,
+    max_gradient_norm: float = math.inf,
+) -> Loss:
+    """One step of `optimiser` on a batch; NonFiniteLoss, before any weight is changed, if the loss is not finite."""
+    loss = objective(model.sample_posterior(x, noise, objective.num_samples), rate_scale)
+    if not math.isfinite(loss.value.item()):
+        raise NonFiniteLoss(f"the loss became {loss.value.item()}: {_likely_cause(model, x, loss)}")
+    optimiser.zero_grad(set_to_none=True)
+    loss.value.backward()  # type: ignore[no-untyped-call]
+    if max_gradient_norm < math.inf:
+        torch.nn.utils.clip_grad_norm_(model.parameters(), max_gradient_norm)
+    optimiser.step()
+    return loss
+
+
+def _likely_cause(model: VAE, x: Tensor, loss: Loss) -> str:
+    if not torch.isfinite(x).all():
+        return "the data hold NaN or infinity."
+    if not all(torch.isfinite(parameter).all() for parameter in model.parameters()):
+        return "an earlier step made the weights non-finite; lower training.learning_rate or training.max_gradient_norm."
+    if not torch.isfinite(loss.rate).all():
+        return "the rate overflowed, the posterior has run away; lower training.learning_rate or use objective.rate_warm_up."
+    return "the distortion overflowed, the decoder has run away; lower training.learning_rate or training.max_gradient_norm."
