@@ -1,1 +1,66 @@
+"""Variational autoencoders: from the bound to the browser.
+
+    import lowerbound as lb
+
+    run = lb.train("digits", recipe="conv", out="runs/first")
+    model = lb.load("runs/first")
+    posterior = model.encode(x)  # q(z|x), a distribution
+    likelihood = model.decode(posterior.mean)  # p(x|z), a distribution
+
+Names are imported when they are first used, so that `import lowerbound` does not wait for torch.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from lowerbound.data.sources import load as load_data
+    from lowerbound.evaluation.evaluate import evaluate
+    from lowerbound.model import VAE, ModelConfig, build_model
+    from lowerbound.objectives.objective import Objective
+    from lowerbound.run import Run, resume, train
+    from lowerbound.training.checkpoint import load_model as load
+    from lowerbound.training.loop import TrainingConfig, fit
+
 __version__ = "0.1.0"
+
+_HOMES = {
+    "VAE": "lowerbound.model:VAE",
+    "ModelConfig": "lowerbound.model:ModelConfig",
+    "Objective": "lowerbound.objectives.objective:Objective",
+    "Run": "lowerbound.run:Run",
+    "TrainingConfig": "lowerbound.training.loop:TrainingConfig",
+    "build_model": "lowerbound.model:build_model",
+    "evaluate": "lowerbound.evaluation.evaluate:evaluate",
+    "fit": "lowerbound.training.loop:fit",
+    "load": "lowerbound.training.checkpoint:load_model",
+    "load_data": "lowerbound.data.sources:load",
+    "resume": "lowerbound.run:resume",
+    "train": "lowerbound.run:train",
+}
+
+__all__ = [
+    "VAE",
+    "ModelConfig",
+    "Objective",
+    "Run",
+    "TrainingConfig",
+    "build_model",
+    "evaluate",
+    "fit",
+    "load",
+    "load_data",
+    "resume",
+    "train",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'lowerbound' has no attribute {name!r}")
+    module, _, attribute = _HOMES[name].partition(":")
+    return getattr(import_module(module), attribute)
+
+
+def __dir__() -> list[str]:
+    return [*__all__, "__version__"]

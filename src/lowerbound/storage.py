@@ -9,7 +9,7 @@ import json
 import os
 import tempfile
 import tomllib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -83,6 +83,29 @@ def read_toml(path: Path) -> dict[str, Any]:
         raise RunError(f"cannot read {path}: {error.strerror}.") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise RunError(f"{path} is not valid TOML: {error}.") from error
+
+
+def append_json_line(path: Path, value: Mapping[str, Any]) -> None:
+    """Add one record to a log. A crash can cut the last line short, which `read_json_lines` passes over."""
+    with path.open("a", encoding="utf-8") as file:
+        file.write(json.dumps(value, allow_nan=False) + "\n")
+
+
+def write_json_lines(path: Path, values: Iterable[Mapping[str, Any]]) -> None:
+    """Write a whole log, atomically."""
+    write_text(path, "".join(json.dumps(value, allow_nan=False) + "\n" for value in values))
+
+
+def read_json_lines(path: Path) -> list[dict[str, Any]]:
+    """The whole records of a log, without a last one that was cut short; none if there is no such file."""
+    if not path.exists():
+        return []
+    lines = path.read_text(encoding="utf-8").split("\n")
+    try:
+        # What follows the last line break is empty, or a record that was being written.
+        return [json.loads(line) for line in lines[:-1]]
+    except ValueError as error:
+        raise RunError(f"{path} holds a line that is not JSON ({error}); it is damaged.") from error
 
 
 def save_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, Any]) -> None:

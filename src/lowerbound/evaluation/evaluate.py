@@ -72,14 +72,24 @@ def evaluate(
     return Results(tuple(scores), _figure_arrays(model, splits, config, device), context={})
 
 
+def score_examples(model: VAE, examples: Examples, split: str, num_draws: int = 16, seed: int = 0) -> list[Score]:
+    """The model's scores on given examples, such as new files; `split` says what they are."""
+    convention = model.likelihood.convention(*_value_range(examples))
+    terms = expected_terms(model, examples, num_draws, seed)
+    return list(_bound_scores(model, terms, num_draws, _Scorer(split, convention)))
+
+
 def data_convention(model: VAE, splits: Splits) -> str:
     """What log p(x|z) means for these data ("grey", "binary", "density"); DataError if they cannot be scored."""
-    lows, highs, binary = [], [], True
-    for examples in (splits.train, splits.validation, splits.test):
-        lows.append(float(examples.images.min()) / examples.max_value)
-        highs.append(float(examples.images.max()) / examples.max_value)
-        binary = binary and bool(((examples.images == 0) | (examples.images == examples.max_value)).all())
-    return model.likelihood.convention(min(lows), max(highs), binary)
+    parts = (splits.train, splits.validation, splits.test)
+    lows, highs, binary = zip(*map(_value_range, parts), strict=True)
+    return model.likelihood.convention(min(lows), max(highs), all(binary))
+
+
+def _value_range(examples: Examples) -> tuple[float, float, bool]:
+    """Least and greatest value, in units where the maximum is 1, and whether all values are 0 or 1."""
+    images, top = examples.images, examples.max_value
+    return float(images.min()) / top, float(images.max()) / top, bool(((images == 0) | (images == top)).all())
 
 
 @torch.no_grad()

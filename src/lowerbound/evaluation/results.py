@@ -4,7 +4,6 @@ A score never travels without its unit, its split, its data convention and, wher
 standard error. The arrays are kept so that a report needs neither the data nor the model.
 """
 
-import json
 import math
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -18,6 +17,7 @@ from lowerbound.storage import (
     check_format_version,
     load_tensors,
     read_json,
+    read_json_lines,
     save_tensors,
     write_json,
 )
@@ -75,16 +75,8 @@ def read_results(run: Path) -> Results:
         scores=tuple(Score(**score) for score in content["scores"]),
         arrays={name: tensor.numpy() for name, tensor in tensors.items()},
         context=content["context"],
-        history=tuple(epoch_records(run / "metrics.jsonl")),
+        history=tuple(record for record in read_json_lines(run / "metrics.jsonl") if record["validation"]),
     )
-
-
-def epoch_records(metrics: Path) -> list[dict[str, Any]]:
-    """The records of finished epochs in a metrics.jsonl; none if there is no such file."""
-    if not metrics.exists():
-        return []
-    records = [json.loads(line) for line in metrics.read_text().splitlines() if line]
-    return [record for record in records if record["validation"] is not None]
 
 
 def _without_nan(score: dict[str, Any]) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from lowerbound.data.batches import Batches
 from lowerbound.data.sources import Splits
-from lowerbound.errors import ConfigError, Interrupted, UnknownName
+from lowerbound.errors import ConfigError, Interrupted, NonFiniteLoss, UnknownName
 from lowerbound.model import VAE
 from lowerbound.objectives.objective import Loss, Objective
 from lowerbound.schedules import SCHEDULES, linear_warm_up
@@ -40,7 +40,7 @@ class TrainingConfig:
     adam_beta1: float = 0.9
     adam_beta2: float = 0.999
     adam_epsilon: float = 1e-8
-    max_gradient_norm: float = math.inf  # longer gradients are scaled down to this
+    max_gradient_norm: float = 0.0  # longer gradients are scaled down to this; 0 is no limit
     patience: int = 0  # epochs without improvement of the watched objective before stopping; 0 is never
     watch_draws: int = 1  # from the posterior for each watched image
     log_every: int = 100  # steps between progress records within an epoch
@@ -53,10 +53,10 @@ class TrainingConfig:
         for key in ("num_epochs", "batch_size", "watch_draws", "log_every"):
             if getattr(self, key) < 1:
                 raise ConfigError(f"training.{key} needs at least 1, got {getattr(self, key)}.")
-        for key in ("learning_rate", "adam_epsilon", "max_gradient_norm"):
+        for key in ("learning_rate", "adam_epsilon"):
             if not getattr(self, key) > 0:
                 raise ConfigError(f"training.{key} needs a number above 0, got {getattr(self, key):g}.")
-        for key in ("warm_up", "patience", "checkpoint_every", "seed"):
+        for key in ("warm_up", "max_gradient_norm", "patience", "checkpoint_every", "seed"):
             if not getattr(self, key) >= 0:
                 raise ConfigError(f"training.{key} needs at least 0, got {getattr(self, key):g}.")
         for key in ("adam_beta1", "adam_beta2"):
@@ -145,6 +145,8 @@ def fit(
                 save()
                 raise Interrupted(f"stopped at step {state.step} of epoch {state.epoch + 1}.")
         validation = watch(model, objective, watched, config)
+        if not math.isfinite(validation.objective):
+            raise NonFiniteLoss(f"the watched objective became {validation.objective}; lower training.learning_rate.")
         _note_best(state, validation)
         progress = clock.progress(rate_scale, validation)
         state.epoch += 1

@@ -19,7 +19,7 @@ def training_step(
     x: Float[Tensor, "batch *event"],
     noise: Generator,
     rate_scale: float = 1.0,
-    max_gradient_norm: float = math.inf,
+    max_gradient_norm: float = 0.0,
 ) -> Loss:
     """One step of `optimiser` on a batch; NonFiniteLoss, before any weight is changed, if the loss is not finite."""
     loss = objective(model.sample_posterior(x, noise, objective.num_samples), rate_scale)
@@ -27,7 +27,7 @@ def training_step(
         raise NonFiniteLoss(f"the loss became {loss.value.item()}: {_likely_cause(model, x, loss)}")
     optimiser.zero_grad(set_to_none=True)
     loss.value.backward()  # type: ignore[no-untyped-call]
-    if max_gradient_norm < math.inf:
+    if max_gradient_norm:
         torch.nn.utils.clip_grad_norm_(model.parameters(), max_gradient_norm)
     optimiser.step()
     return loss

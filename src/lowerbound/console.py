@@ -1,0 +1,150 @@
+"""What the command line shows: progress, tables of numbers, messages. No torch here, so that help appears at once.
+
+Progress and messages go to standard error, results to standard output.
+"""
+
+import signal
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from types import FrameType
+from typing import TYPE_CHECKING, Any
+
+from rich import box
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+if TYPE_CHECKING:
+    from lowerbound.evaluation.results import Score
+    from lowerbound.networks.layers import Layer
+    from lowerbound.training.loop import Progress as TrainingProgress
+    from lowerbound.training.loop import Terms
+
+out = Console(highlight=False, soft_wrap=True)
+err = Console(stderr=True, highlight=False, soft_wrap=True)
+
+
+class ProgressDisplay:
+    """A bar while training, and one line for each epoch. Off a terminal there are only the lines."""
+
+    def __init__(self, quiet: bool) -> None:
+        self.quiet = quiet
+        self.bar = Progress(
+            TextColumn("epoch {task.fields[epoch]}"),
+            BarColumn(),
+            TextColumn("{task.fields[numbers]}"),
+            TimeRemainingColumn(),
+            console=err,
+            transient=True,
+            disable=quiet or not err.is_terminal,
+        )
+        self.task = self.bar.add_task("training", total=None, epoch="1", numbers="starting")
+
+    def show(self, progress: "TrainingProgress") -> None:
+        """Draw one record."""
+        speed = f"{progress.examples_per_second:,.0f} examples/s"
+        self.bar.update(
+            self.task,
+            total=progress.num_steps,
+            completed=progress.step,
+            epoch=f"{progress.epoch}/{progress.num_epochs}",
+            numbers=f"{in_words(progress.train)}  {speed}",
+        )
+        if progress.validation is not None and not self.quiet:
+            best = " [green]best[/green]" if progress.is_best else ""
+            err.print(
+                f"epoch {progress.epoch:>3}/{progress.num_epochs}  train {in_words(progress.train)}  "
+                f"watched {in_words(progress.validation)}  {speed}{best}"
+            )
+
+    def message(self, text: str) -> None:
+        """A line about what is going on."""
+        if not self.quiet:
+            err.print(text, markup=False)
+
+    def __enter__(self) -> "ProgressDisplay":
+        self.bar.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.bar.stop()
+
+
+def in_words(terms: "Terms") -> str:
+    """A record's terms on one line, in nats."""
+    return f"ELBO {terms.elbo:.2f} = -({terms.distortion:.2f} distortion + {terms.rate:.2f} rate)"
+
+
+@contextmanager
+def stopping_politely() -> Iterator["StopRequest"]:
+    """Turn the first Ctrl-C into a request to stop after the current step; a second one stops at once."""
+    request = StopRequest()
+    previous = signal.signal(signal.SIGINT, request.receive)
+    try:
+        yield request
+    finally:
+        signal.signal(signal.SIGINT, previous)
+
+
+class StopRequest:
+    """Whether Ctrl-C was pressed."""
+
+    def __init__(self) -> None:
+        self.received = False
+
+    def receive(self, number: int, frame: FrameType | None) -> None:
+        """The signal's handler."""
+        if self.received:
+            raise KeyboardInterrupt
+        self.received = True
+        err.print("stopping after this step and saving; press Ctrl-C again to stop at once")
+
+    def __call__(self) -> bool:
+        return self.received
+
+
+def print_scores(scores: Sequence["Score"]) -> None:
+    """The table of numbers."""
+    rows = [
+        (score.name, score.split, with_error(score), score.unit, score.convention, f"{score.num_examples:,}",
+         "" if score.num_draws is None else str(score.num_draws), score.description)
+        for score in scores
+    ]  # fmt: skip
+    print_table(("score", "split", "value", "unit", "data", "examples", "draws", "what it is"), rows, right=(2, 5, 6))
+
+
+def with_error(score: "Score") -> str:
+    """A value and its standard error."""
+    digits = 2 if score.unit == "nats" else 4
+    error = "" if score.standard_error is None else f" ± {score.standard_error:.{digits}f}"
+    return f"{score.value:.{digits}f}{error}"
+
+
+def print_layers(title: str, layers: Sequence["Layer"]) -> None:
+    """The layer table of one network."""
+    rows = [(layer.name, layer.kind, shape_in_words(layer.output_shape), f"{layer.num_parameters:,}") for layer in layers]
+    total = sum(layer.num_parameters for layer in layers)
+    print_table((title, "layer", "output", "parameters"), [*rows, ("", "", "total", f"{total:,}")], right=(3,))
+
+
+def shape_in_words(shape: Sequence[int]) -> str:
+    """Lengths joined by ×."""
+    return " × ".join(map(str, shape))
+
+
+def print_table(columns: Sequence[str], rows: Iterable[Sequence[Any]], right: Sequence[int] = ()) -> None:
+    """A plain table on standard output; columns whose numbers stand in `right` are aligned to the right."""
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for index, column in enumerate(columns):
+        table.add_column(column, justify="right" if index in right else "left", overflow="fold")
+    for row in rows:
+        table.add_row(*(escape(str(cell)) for cell in row))
+    # Off a terminal (a pipe, a log) a table keeps its lines whole, however long.
+    out.print(table, width=None if out.is_terminal else 200)
+
+
+def fail(error: BaseException | str) -> None:
+    """One line on standard error."""
+    print(f"lowerbound: {' '.join(str(error).split())}", file=sys.stderr)

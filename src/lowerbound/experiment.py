@@ -1,0 +1,141 @@
+"""An experiment: five sections of configuration. Where settings come from, and what is wrong with them.
+
+Settings are laid over one another: the defaults beside each dataclass, then the recipe's TOML, then what the caller
+sets. A recipe is a file in `recipes/`, or a TOML file anywhere.
+"""
+
+import tomllib
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field, fields, is_dataclass
+from importlib import resources
+from importlib.resources.abc import Traversable
+from pathlib import Path
+from typing import Any
+
+from pydantic import TypeAdapter, ValidationError
+
+from lowerbound.data.sources import DataConfig
+from lowerbound.errors import ConfigError, UnknownName
+from lowerbound.evaluation.evaluate import EvaluationConfig
+from lowerbound.model import ModelConfig
+from lowerbound.objectives.objective import OBJECTIVES, Objective
+from lowerbound.storage import read_toml
+from lowerbound.training.loop import TrainingConfig
+
+Settings = dict[str, dict[str, Any]]
+"""Section to key to value."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Experiment:
+    """Everything that decides a run's result."""
+
+    recipe: str = "dense"
+    data: DataConfig = field(default_factory=DataConfig)
+    model: ModelConfig = field(default_factory=ModelConfig)
+    objective: Objective = field(default_factory=Objective)
+    training: TrainingConfig = field(default_factory=TrainingConfig)
+    evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
+
+    def __post_init__(self) -> None:
+        self.objective.check_posterior(self.model.posterior)
+
+    def settings(self) -> Settings:
+        """The five sections, everything resolved."""
+        return {name: asdict(getattr(self, name)) for name in SECTIONS}
+
+
+def resolve(recipe: str, settings: Settings | None = None) -> Experiment:
+    """The experiment of a recipe with `settings` laid over it; ConfigError or UnknownName for what is not accepted."""
+    content = read_recipe(recipe)
+    content.pop("description", None)
+    name = Path(recipe).stem
+    return from_settings(name, merge(content, settings or {}))
+
+
+def from_settings(recipe: str, settings: Mapping[str, Any]) -> Experiment:
+    """The experiment that settings describe, over the defaults; all that is wrong with them is said at once."""
+    _check_keys(settings)
+    values = {section: dict(content) for section, content in settings.items()}
+    if preset := values.get("objective", {}).pop("preset", None):
+        if preset not in OBJECTIVES:
+            raise UnknownName("objective.preset", str(preset), OBJECTIVES)
+        values["objective"] = asdict(OBJECTIVES[preset]) | values["objective"]
+    try:
+        return TypeAdapter(Experiment).validate_python({"recipe": recipe, **values})
+    except ValidationError as error:
+        problems = [_in_words(problem["loc"], problem["msg"], problem["input"]) for problem in error.errors()]
+        raise ConfigError("; ".join(problems) + ".") from error
+
+
+def merge(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
+    """`above` laid over `below`, table by table."""
+    merged = dict(below)
+    for key, value in above.items():
+        both_tables = isinstance(value, Mapping) and isinstance(merged.get(key), Mapping)
+        merged[key] = merge(merged[key], value) if both_tables else value
+    return merged
+
+
+def parse_settings(assignments: Iterable[str]) -> Settings:
+    """Settings from "section.key=value" words; a value is TOML, and what is not TOML is a string."""
+    settings: Settings = {}
+    for assignment in assignments:
+        path, separator, text = assignment.partition("=")
+        section, *keys = path.strip().split(".")
+        if not separator or not keys or not all(keys):
+            raise ConfigError(f"--set {assignment!r} is not of the form section.key=value, such as training.num_epochs=5.")
+        value = _toml_value(text.strip())
+        for key in reversed(keys):
+            value = {key: value}
+        settings = merge(settings, {section: value})
+    return settings
+
+
+def recipe_descriptions() -> dict[str, str]:
+    """Name and one-line description of every recipe that comes with the package."""
+    return {path.name.removesuffix(".toml"): tomllib.loads(path.read_text())["description"] for path in _recipe_files()}
+
+
+def read_recipe(name: str) -> dict[str, Any]:
+    """The content of a recipe, by its name or by the path of a .toml file."""
+    if name.endswith(".toml"):
+        return read_toml(Path(name))
+    for path in _recipe_files():
+        if path.name == f"{name}.toml":
+            return tomllib.loads(path.read_text())
+    raise UnknownName("recipe", name, [*recipe_descriptions(), "the path of a .toml file"])
+
+
+def _recipe_files() -> list[Traversable]:
+    folder = resources.files("lowerbound") / "recipes"
+    return sorted((path for path in folder.iterdir() if path.name.endswith(".toml")), key=lambda path: path.name)
+
+
+def _check_keys(settings: Mapping[str, Any]) -> None:
+    for section, content in settings.items():
+        if section not in SECTIONS:
+            raise UnknownName("section", section, SECTIONS)
+        if not isinstance(content, Mapping):
+            raise ConfigError(f"{section} is a section of keys, got the value {content!r}.")
+        accepted = [key.name for key in fields(SECTIONS[section])]
+        extra = ["preset"] if section == "objective" else []
+        for key in content:
+            if key not in accepted + extra:
+                raise UnknownName("key", f"{section}.{key}", [f"{section}.{key}" for key in accepted + extra])
+
+
+def _toml_value(text: str) -> Any:
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        return text
+
+
+def _in_words(location: tuple[int | str, ...], message: str, got: Any) -> str:
+    return f"{'.'.join(map(str, location))}: {message[0].lower()}{message[1:]}, got {got!r}"
+
+
+SECTIONS = {
+    section.name: section.type for section in fields(Experiment) if is_dataclass(section.type)
+}

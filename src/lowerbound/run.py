@@ -1,0 +1,342 @@
+"""A run: one experiment carried out in a directory of its own, from data to report.
+
+    config.toml          everything resolved, and what the data were
+    model.safetensors    the best weights
+    metrics.jsonl        one record for each hundred steps and each epoch
+    results.json         every number; results.safetensors holds the arrays behind the figures
+    report.html          one page; figures/ holds its pictures as PNG
+    checkpoints/         the two newest training states
+"""
+
+import platform
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from shlex import quote
+from typing import Any
+
+import numpy as np
+import torch
+
+import lowerbound
+from lowerbound.data.sources import SOURCES, Splits, load
+from lowerbound.errors import ConfigError, Interrupted, RunError, UsageError
+from lowerbound.evaluation.evaluate import data_convention, evaluate
+from lowerbound.evaluation.results import Results, Score, read_results
+from lowerbound.experiment import Experiment, Settings, from_settings, merge, resolve
+from lowerbound.model import VAE, build_model
+from lowerbound.networks.layers import count_parameters
+from lowerbound.numerics import mean_and_standard_error
+from lowerbound.reporting.report import write_report
+from lowerbound.seeding import generator
+from lowerbound.storage import (
+    FORMAT_VERSION,
+    append_json_line,
+    check_format_version,
+    read_json_lines,
+    read_toml,
+    write_json_lines,
+    write_toml,
+)
+from lowerbound.training.checkpoint import Checkpoint, load_checkpoint, load_model, save_model
+from lowerbound.training.loop import Progress, fit
+from lowerbound.training.state import machine
+
+RESUMABLE = {("training", "num_epochs"), ("data", "data_dir")}
+"""Settings that may differ when a run is resumed: more epochs, and where the same data lie now."""
+
+
+@dataclass(frozen=True)
+class Audience:
+    """Who follows a run: what hears of its progress, and what may ask it to stop between two steps."""
+
+    progress: Callable[[Progress], None] = lambda progress: None
+    message: Callable[[str], None] = lambda message: None
+    should_stop: Callable[[], bool] = lambda: False
+
+
+NOBODY = Audience()
+
+
+@dataclass(frozen=True, eq=False)
+class Run:
+    """A finished run."""
+
+    path: Path
+    model: VAE
+    results: Results
+
+
+def train(
+    source: str | None = None,
+    *,
+    recipe: str = "dense",
+    out: str | Path,
+    settings: Settings | None = None,
+    device: str = "auto",
+    command: str = "",
+    audience: Audience = NOBODY,
+) -> Run:
+    """Train a recipe on a data source, evaluate it and write its report into the directory `out`.
+
+    `settings` is laid over the recipe: {"training": {"num_epochs": 5, "seed": 1}}. Raises UsageError if `out` holds
+    anything already, and DataError, ConfigError or NonFiniteLoss as they come up.
+    """
+    if source is not None:
+        settings = merge({"data": {"source": source}}, settings or {})
+    experiment = resolve(recipe, settings)
+    path = Path(out)
+    if path.exists() and (not path.is_dir() or any(path.iterdir())):
+        raise UsageError(f"{path} is not empty; choose another --out, or continue that run with --resume --out {path}.")
+    chosen = choose_device(device)
+    splits = load(experiment.data)
+    model = build_model(
+        experiment.model, splits.train.event_shape, generator(experiment.training.seed, "initial weights")
+    )
+    data_convention(model, splits)
+    write_toml(path / "config.toml", _config(experiment, splits, command))
+    return _carry_out(experiment, splits, model, path, chosen, None, audience)
+
+
+def resume(
+    out: str | Path,
+    *,
+    recipe: str = "",
+    settings: Settings | None = None,
+    device: str = "auto",
+    audience: Audience = NOBODY,
+) -> Run:
+    """Continue a run from its newest whole checkpoint, bit for bit on the same machine.
+
+    Only more epochs and another data directory may be asked for; ConfigError otherwise.
+    """
+    path = Path(out)
+    stored, experiment = read_experiment(path)
+    if recipe not in ("", experiment.recipe):
+        raise ConfigError(f"{path} was trained with recipe {experiment.recipe!r}, {recipe!r} was asked for.")
+    resumed = _resumed(experiment, settings or {})
+    chosen = choose_device(device)
+    splits = _same_data(resumed, stored, path)
+    checkpoint = load_checkpoint(path / "checkpoints")
+    for message in _resume_messages(checkpoint, chosen):
+        audience.message(message)
+    _cut_metrics(path / "metrics.jsonl", checkpoint.state["step"])
+    model = build_model(
+        resumed.model, splits.train.event_shape, generator(resumed.training.seed, "initial weights")
+    )
+    write_toml(path / "config.toml", stored | resumed.settings())
+    return _carry_out(resumed, splits, model, path, chosen, checkpoint, audience)
+
+
+def train_seeds(
+    num_seeds: int,
+    recipe: str,
+    out: Path,
+    settings: Settings,
+    device: str = "auto",
+    command: str = "",
+    audience: Audience = NOBODY,
+) -> list[Run]:
+    """`num_seeds` runs that differ in their seed alone, in subdirectories of `out`; one run in `out` itself."""
+    if num_seeds == 1:
+        return [train(recipe=recipe, out=out, settings=settings, device=device, command=command, audience=audience)]
+    first = resolve(recipe, settings).training.seed
+    runs = []
+    for seed in range(first, first + num_seeds):
+        audience.message(f"seed {seed}")
+        seeded = merge(settings, {"training": {"seed": seed}})
+        path = out / f"seed-{seed}"
+        runs.append(train(recipe=recipe, out=path, settings=seeded, device=device, command=command, audience=audience))
+    return runs
+
+
+def over_seeds(runs: Sequence[Run]) -> tuple[Score, ...]:
+    """Each score's mean over runs, with the standard error over seeds in place of that over examples."""
+    summary = []
+    for scores in zip(*(run.results.scores for run in runs), strict=True):
+        mean = mean_and_standard_error(torch.tensor([score.value for score in scores]))
+        about = f"{scores[0].description} (mean ± standard error over {len(runs)} seeds)"
+        summary.append(
+            replace(scores[0], value=mean.value, standard_error=mean.standard_error, description=about)
+        )
+    return tuple(summary)
+
+
+def default_path(recipe: str, settings: Settings) -> Path:
+    """runs/RECIPE-DATA, the directory of a run that was given none."""
+    source = resolve(recipe, settings).data.source
+    return Path("runs") / f"{Path(recipe).stem}-{Path(source).stem}"
+
+
+def reevaluate(path: Path, settings: Settings | None = None, device: str = "auto") -> Run:
+    """Evaluate a finished run again, with other evaluation settings or data directory, and renew its results."""
+    stored, experiment = read_experiment(path)
+    experiment = from_settings(experiment.recipe, merge(experiment.settings(), settings or {}))
+    model = load_model(path)
+    splits = _same_data(experiment, stored, path)
+    chosen = choose_device(device)
+    results = evaluate(model.to(chosen), splits, experiment.evaluation, chosen)
+    context = _context(path, experiment, splits, model, chosen) | {"evaluated_anew": True}
+    return _conclude(path, model, replace(results, context=context))
+
+
+def read_experiment(path: Path) -> tuple[dict[str, Any], Experiment]:
+    """A run's config.toml, as it stands and as an experiment; UsageError if `path` is no run."""
+    if not (path / "config.toml").is_file():
+        raise UsageError(f"{path} is no run: it has no config.toml; give a directory that `lowerbound train` wrote.")
+    stored = read_toml(path / "config.toml")
+    check_format_version(path / "config.toml", stored.get("format_version"))
+    sections = {key: value for key, value in stored.items() if isinstance(value, dict) and key != "run"}
+    return stored, from_settings(stored.get("recipe", "custom"), sections)
+
+
+def choose_device(name: str) -> torch.device:
+    """"cpu" or "cuda"; "auto" takes the GPU where there is one."""
+    if name not in ("auto", "cpu", "cuda"):
+        raise UsageError(f"unknown device {name!r}; accepted: auto, cpu, cuda.")
+    if name == "cuda" and not torch.cuda.is_available():
+        raise UsageError("device 'cuda' was asked for, but torch finds no GPU; use --device cpu, or a CUDA build of torch.")
+    return torch.device("cuda" if name != "cpu" and torch.cuda.is_available() else "cpu")
+
+
+def _carry_out(
+    experiment: Experiment,
+    splits: Splits,
+    model: VAE,
+    path: Path,
+    device: torch.device,
+    checkpoint: Checkpoint | None,
+    audience: Audience,
+) -> Run:
+    records = fit(
+        model,
+        splits,
+        experiment.objective,
+        experiment.training,
+        device=device,
+        checkpoints=path / "checkpoints",
+        resume=checkpoint,
+        should_stop=audience.should_stop,
+    )
+    try:
+        for progress in records:
+            append_json_line(path / "metrics.jsonl", asdict(progress))
+            audience.progress(progress)
+    except Interrupted as stop:
+        raise Interrupted(f"{stop} Continue with: lowerbound train --resume --out {quote(str(path))}") from None
+    save_model(path / "model.safetensors", model, {"data_checksum": splits.checksum})
+    audience.message("evaluating and drawing the report")
+    results = evaluate(model, splits, experiment.evaluation, device)
+    context = _context(path, experiment, splits, model, device)
+    return _conclude(path, model, replace(results, context=context))
+
+
+def _conclude(path: Path, model: VAE, results: Results) -> Run:
+    results.write(path)
+    results = read_results(path)
+    write_report(results, path)
+    return Run(path, model, results)
+
+
+def _config(experiment: Experiment, splits: Splits, command: str) -> dict[str, Any]:
+    return {
+        "format_version": FORMAT_VERSION,
+        "recipe": experiment.recipe,
+        "run": {
+            "command": command,
+            "lowerbound": lowerbound.__version__,
+            "data_checksum": splits.checksum,
+            "event_shape": list(splits.train.event_shape),
+        },
+        **experiment.settings(),
+    }
+
+
+def _context(
+    path: Path, experiment: Experiment, splits: Splits, model: VAE, device: torch.device
+) -> dict[str, Any]:
+    """What was run, for results.json and the report."""
+    history = [record for record in read_json_lines(path / "metrics.jsonl") if record["validation"]]
+    encoder, decoder = model.layers()
+    training = experiment.training
+    return {
+        "recipe": experiment.recipe,
+        "command": read_toml(path / "config.toml")["run"]["command"],
+        "seed": training.seed,
+        "data": _data_context(splits),
+        "config": experiment.settings(),
+        "layers": {"encoder": [asdict(layer) for layer in encoder], "decoder": [asdict(layer) for layer in decoder]},
+        "likelihood_parameters": count_parameters(model.likelihood),
+        "training": {
+            "epochs": len(history),
+            "best_epoch": history[-1]["best_epoch"],
+            "stopped_early": len(history) < training.num_epochs,
+            "seconds": history[-1]["seconds"],
+        },
+        "versions": {
+            "lowerbound": lowerbound.__version__,
+            "python": platform.python_version(),
+            "torch": torch.__version__,
+            "numpy": np.__version__,
+        },
+        "machine": machine(device),
+    }
+
+
+def _data_context(splits: Splits) -> dict[str, Any]:
+    source = SOURCES.get(splits.name)
+    return {
+        "name": splits.name,
+        "source": splits.source,
+        "licence": source.licence if source else "",
+        "sizes": {"train": len(splits.train), "validation": len(splits.validation), "test": len(splits.test)},
+        "event_shape": list(splits.train.event_shape),
+        "label_names": list(splits.label_names),
+        "checksum": splits.checksum,
+        "watched": splits.watched,
+    }
+
+
+def _resumed(experiment: Experiment, settings: Mapping[str, Any]) -> Experiment:
+    """The stored experiment with what may differ laid over it; ConfigError for the rest."""
+    old = experiment.settings()
+    asked = from_settings(experiment.recipe, merge(old, settings))
+    new = asked.settings()
+    for section, values in new.items():
+        for key, value in values.items():
+            if value != old[section][key] and (section, key) not in RESUMABLE:
+                raise ConfigError(
+                    f"{section}.{key} is {old[section][key]!r} in this run, {value!r} was asked for; a resumed run "
+                    "keeps its settings except for more epochs. Start a new run with another --out."
+                )
+    if asked.training.num_epochs < experiment.training.num_epochs:
+        raise ConfigError(
+            f"this run has {experiment.training.num_epochs} epochs, {asked.training.num_epochs} were asked for; "
+            "a resumed run can only have more."
+        )
+    return asked
+
+
+def _same_data(experiment: Experiment, stored: Mapping[str, Any], path: Path) -> Splits:
+    splits = load(experiment.data)
+    if splits.checksum != stored["run"]["data_checksum"]:
+        raise RunError(
+            f"the data of {experiment.data.source!r} are not those that {path} was trained on (their checksum differs)."
+        )
+    return splits
+
+
+def _resume_messages(checkpoint: Checkpoint, device: torch.device) -> list[str]:
+    messages = [f"passed over a checkpoint: {damage}" for damage in checkpoint.damaged]
+    then, now = checkpoint.state["machine"], machine(device)
+    changed = [f"{key} was {then.get(key)!r}, is {value!r}" for key, value in now.items() if then.get(key) != value]
+    if changed:
+        messages.append(f"the continuation is not bit-identical to an uninterrupted run: {'; '.join(changed)}")
+    messages.append(f"resuming after step {checkpoint.state['step']}")
+    return messages
+
+
+def _cut_metrics(path: Path, step: int) -> None:
+    """Drop the records of steps after the checkpoint: they will be made again."""
+    write_json_lines(path, [record for record in read_json_lines(path) if record["step"] <= step])
+
