@@ -10,11 +10,10 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
-import click
 import typer
 
 from lowerbound import __version__, console
-from lowerbound.errors import LowerboundError, UsageError
+from lowerbound.errors import Interrupted, LowerboundError, UsageError
 
 TRAIN, USE, LOOK = "Train and judge", "Use a trained model", "Look things up"
 
@@ -73,6 +72,16 @@ def train(
     _print_runs(runs, as_json)
 
 
+@app.command(rich_help_panel=TRAIN)
+def demo(out: Annotated[Path, typer.Option(metavar="DIR", help="Where to.")] = Path("runs/demo")) -> None:
+    """Train both reference architectures on the embedded digits; takes about a minute."""
+    from lowerbound import run
+
+    with console.stopping_politely() as should_stop, console.ProgressDisplay(quiet=False) as display:
+        page = run.demo(out, run.Audience(display.show, display.message, should_stop))
+    console.out.print(f"report: {page}", markup=False)
+
+
 @app.command(rich_help_panel=TRAIN, epilog="Example: lowerbound evaluate runs/conv --set evaluation.num_draws=64")
 def evaluate(
     run_path: RunArgument,
@@ -116,7 +125,7 @@ def sample(
 @app.command(rich_help_panel=USE, epilog="Example: lowerbound reconstruct runs/conv photo.png")
 def reconstruct(
     run_path: RunArgument,
-    inputs: Annotated[list[str] | None, typer.Argument(metavar="[DATA|FILES]", help="Else the run's test images.")] = None,
+    inputs: Annotated[list[str] | None, typer.Argument(metavar="[DATA|FILES]", help="Else its test images.")] = None,
     num: NumOption = 16,
     data_dir: DataDirOption = "",
     out: OutOption = None,
@@ -222,18 +231,16 @@ def version(
 def main() -> None:
     """Entry point: every error is one line; the exit status is 0, 1 (failed), 2 (usage) or 130 (interrupted)."""
     try:
-        app(standalone_mode=False)
-    except click.exceptions.Exit as stop:
-        sys.exit(stop.exit_code)
-    except click.ClickException as error:
-        error.show()
-        sys.exit(2)
+        sys.exit(app(standalone_mode=False))
+    except typer.TyperException as error:
+        console.fail(f"{error.format_message()} See lowerbound --help.")
+        sys.exit(UsageError.exit_status)
     except LowerboundError as error:
         console.fail(error)
         sys.exit(error.exit_status)
-    except (KeyboardInterrupt, click.Abort):
+    except (KeyboardInterrupt, typer.Abort):
         console.fail("interrupted.")
-        sys.exit(130)
+        sys.exit(Interrupted.exit_status)
     except OSError as error:
         console.fail(f"{error.filename or 'the system'}: {error.strerror or error}.")
         sys.exit(1)
@@ -247,7 +254,8 @@ def _overrides(
 
     given = {
         "data": {"source": data or None, "data_dir": data_dir or None},
-        "training": {"num_epochs": epochs, "seed": seed},
+        # A number of epochs that is asked for is meant, however few steps they make.
+        "training": {"num_epochs": epochs, "min_steps": 0 if epochs else None, "seed": seed},
     }
     flags = {
         section: {key: value for key, value in keys.items() if value is not None} for section, keys in given.items()

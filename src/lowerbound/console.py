@@ -7,6 +7,7 @@ import signal
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from itertools import groupby
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
@@ -52,7 +53,7 @@ class ProgressDisplay:
             epoch=f"{progress.epoch}/{progress.num_epochs}",
             numbers=f"{in_words(progress.train)}  {speed}",
         )
-        if progress.validation is not None and not self.quiet:
+        if progress.validation is not None and not self.quiet and _deserves_a_line(progress):
             best = " [green]best[/green]" if progress.is_best else ""
             err.print(
                 f"epoch {progress.epoch:>3}/{progress.num_epochs}  train {in_words(progress.train)}  "
@@ -70,6 +71,12 @@ class ProgressDisplay:
 
     def __exit__(self, *_: object) -> None:
         self.bar.stop()
+
+
+def _deserves_a_line(progress: "TrainingProgress") -> bool:
+    """Every epoch of a short training, twenty of a long one."""
+    stride = -(-progress.num_epochs // 20) if progress.num_epochs > 30 else 1
+    return progress.epoch % stride == 0 or progress.epoch in (1, progress.num_epochs)
 
 
 def in_words(terms: "Terms") -> str:
@@ -106,13 +113,12 @@ class StopRequest:
 
 
 def print_scores(scores: Sequence["Score"]) -> None:
-    """The table of numbers."""
-    rows = [
-        (score.name, score.split, with_error(score), score.unit, score.convention, f"{score.num_examples:,}",
-         "" if score.num_draws is None else str(score.num_draws), score.description)
-        for score in scores
-    ]  # fmt: skip
-    print_table(("score", "split", "value", "unit", "data", "examples", "draws", "what it is"), rows, right=(2, 5, 6))
+    """The numbers, a table for each split."""
+    for split, group in groupby(sorted(scores, key=lambda score: score.split != "test"), key=lambda score: score.split):
+        of_split = list(group)
+        rows = [(score.name, with_error(score), score.unit, score.description) for score in of_split]
+        title = f"{split}: {of_split[0].num_examples:,} examples, {of_split[0].convention}"
+        print_table((title, "mean ± error", "unit", "what it is"), rows, right=(1,))
 
 
 def with_error(score: "Score") -> str:
@@ -124,7 +130,7 @@ def with_error(score: "Score") -> str:
 
 def print_layers(title: str, layers: Sequence["Layer"]) -> None:
     """The layer table of one network."""
-    rows = [(layer.name, layer.kind, shape_in_words(layer.output_shape), f"{layer.num_parameters:,}") for layer in layers]
+    rows = [(row.name, row.kind, shape_in_words(row.output_shape), f"{row.num_parameters:,}") for row in layers]
     total = sum(layer.num_parameters for layer in layers)
     print_table((title, "layer", "output", "parameters"), [*rows, ("", "", "total", f"{total:,}")], right=(3,))
 

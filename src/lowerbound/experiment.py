@@ -84,7 +84,7 @@ def parse_settings(assignments: Iterable[str]) -> Settings:
         path, separator, text = assignment.partition("=")
         section, *keys = path.strip().split(".")
         if not separator or not keys or not all(keys):
-            raise ConfigError(f"--set {assignment!r} is not of the form section.key=value, such as training.num_epochs=5.")
+            raise ConfigError(f"--set {assignment!r} is not section.key=value, such as training.num_epochs=5.")
         value = _toml_value(text.strip())
         for key in reversed(keys):
             value = {key: value}
@@ -136,6 +136,4 @@ def _in_words(location: tuple[int | str, ...], message: str, got: Any) -> str:
     return f"{'.'.join(map(str, location))}: {message[0].lower()}{message[1:]}, got {got!r}"
 
 
-SECTIONS = {
-    section.name: section.type for section in fields(Experiment) if is_dataclass(section.type)
-}
+SECTIONS = {section.name: section.type for section in fields(Experiment) if is_dataclass(section.type)}

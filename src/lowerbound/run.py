@@ -1,11 +1,11 @@
 """A run: one experiment carried out in a directory of its own, from data to report.
 
-    config.toml          everything resolved, and what the data were
-    model.safetensors    the best weights
-    metrics.jsonl        one record for each hundred steps and each epoch
-    results.json         every number; results.safetensors holds the arrays behind the figures
-    report.html          one page; figures/ holds its pictures as PNG
-    checkpoints/         the two newest training states
+config.toml          everything resolved, and what the data were
+model.safetensors    the best weights
+metrics.jsonl        one record for each hundred steps and each epoch
+results.json         every number; results.safetensors holds the arrays behind the figures
+report.html          one page; figures/ holds its pictures as PNG
+checkpoints/         the two newest training states
 """
 
 import platform
@@ -27,7 +27,7 @@ from lowerbound.experiment import Experiment, Settings, from_settings, merge, re
 from lowerbound.model import VAE, build_model
 from lowerbound.networks.layers import count_parameters
 from lowerbound.numerics import mean_and_standard_error
-from lowerbound.reporting.report import write_report
+from lowerbound.reporting.report import write_index, write_report
 from lowerbound.seeding import generator
 from lowerbound.storage import (
     FORMAT_VERSION,
@@ -42,8 +42,10 @@ from lowerbound.training.checkpoint import Checkpoint, load_checkpoint, load_mod
 from lowerbound.training.loop import Progress, fit
 from lowerbound.training.state import machine
 
-RESUMABLE = {("training", "num_epochs"), ("data", "data_dir")}
+RESUMABLE = {("training", "num_epochs"), ("training", "min_steps"), ("data", "data_dir")}
 """Settings that may differ when a run is resumed: more epochs, and where the same data lie now."""
+
+DEMO_RECIPES = ("dense", "conv")
 
 
 @dataclass(frozen=True)
@@ -90,6 +92,7 @@ def train(
         raise UsageError(f"{path} is not empty; choose another --out, or continue that run with --resume --out {path}.")
     chosen = choose_device(device)
     splits = load(experiment.data)
+    experiment = replace(experiment, training=experiment.training.for_examples(len(splits.train)))
     model = build_model(
         experiment.model, splits.train.event_shape, generator(experiment.training.seed, "initial weights")
     )
@@ -121,9 +124,7 @@ def resume(
     for message in _resume_messages(checkpoint, chosen):
         audience.message(message)
     _cut_metrics(path / "metrics.jsonl", checkpoint.state["step"])
-    model = build_model(
-        resumed.model, splits.train.event_shape, generator(resumed.training.seed, "initial weights")
-    )
+    model = build_model(resumed.model, splits.train.event_shape, generator(resumed.training.seed, "initial weights"))
     write_toml(path / "config.toml", stored | resumed.settings())
     return _carry_out(resumed, splits, model, path, chosen, checkpoint, audience)
 
@@ -156,10 +157,26 @@ def over_seeds(runs: Sequence[Run]) -> tuple[Score, ...]:
     for scores in zip(*(run.results.scores for run in runs), strict=True):
         mean = mean_and_standard_error(torch.tensor([score.value for score in scores]))
         about = f"{scores[0].description} (mean ± standard error over {len(runs)} seeds)"
-        summary.append(
-            replace(scores[0], value=mean.value, standard_error=mean.standard_error, description=about)
-        )
+        summary.append(replace(scores[0], value=mean.value, standard_error=mean.standard_error, description=about))
     return tuple(summary)
+
+
+def demo(out: Path, audience: Audience = NOBODY) -> Path:
+    """Both reference architectures trained on the embedded digits, and one page that leads to their reports.
+
+    What an earlier demo finished is kept, and what it left unfinished is continued.
+    """
+    for recipe in DEMO_RECIPES:
+        path = out / recipe
+        audience.message(f"{recipe}, in {path}")
+        if (path / "results.json").exists():
+            audience.message("already there")
+        elif any((path / "checkpoints").glob("*")):
+            resume(path, audience=audience)
+        else:
+            command = f"lowerbound train digits --recipe {recipe} --out {quote(str(path))}"
+            train("digits", recipe=recipe, out=path, command=command, audience=audience)
+    return write_index([out / recipe for recipe in DEMO_RECIPES], out / "index.html")
 
 
 def default_path(recipe: str, settings: Settings) -> Path:
@@ -191,11 +208,11 @@ def read_experiment(path: Path) -> tuple[dict[str, Any], Experiment]:
 
 
 def choose_device(name: str) -> torch.device:
-    """"cpu" or "cuda"; "auto" takes the GPU where there is one."""
+    """ "cpu" or "cuda"; "auto" takes the GPU where there is one."""
     if name not in ("auto", "cpu", "cuda"):
         raise UsageError(f"unknown device {name!r}; accepted: auto, cpu, cuda.")
     if name == "cuda" and not torch.cuda.is_available():
-        raise UsageError("device 'cuda' was asked for, but torch finds no GPU; use --device cpu, or a CUDA build of torch.")
+        raise UsageError("torch finds no GPU for device 'cuda'; use --device cpu, or install a CUDA build of torch.")
     return torch.device("cuda" if name != "cpu" and torch.cuda.is_available() else "cpu")
 
 
@@ -252,9 +269,7 @@ def _config(experiment: Experiment, splits: Splits, command: str) -> dict[str, A
     }
 
 
-def _context(
-    path: Path, experiment: Experiment, splits: Splits, model: VAE, device: torch.device
-) -> dict[str, Any]:
+def _context(path: Path, experiment: Experiment, splits: Splits, model: VAE, device: torch.device) -> dict[str, Any]:
     """What was run, for results.json and the report."""
     history = [record for record in read_json_lines(path / "metrics.jsonl") if record["validation"]]
     encoder, decoder = model.layers()
@@ -339,4 +354,3 @@ def _resume_messages(checkpoint: Checkpoint, device: torch.device) -> list[str]:
 def _cut_metrics(path: Path, step: int) -> None:
     """Drop the records of steps after the checkpoint: they will be made again."""
     write_json_lines(path, [record for record in read_json_lines(path) if record["step"] <= step])
-

@@ -11,23 +11,26 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from jaxtyping import Float
+from PIL import Image
 
 from lowerbound.data.batches import Batches, scaled
 from lowerbound.data.files import IMAGE_SUFFIXES, read_image_files, read_images
 from lowerbound.data.sources import SOURCES, DataConfig, Examples, load
-from lowerbound.errors import ConfigError, DataError, RunError, UsageError
+from lowerbound.errors import DataError, UsageError
 from lowerbound.evaluation import pictures
 from lowerbound.evaluation.evaluate import BATCH_SIZE, score_examples
 from lowerbound.evaluation.results import Score
 from lowerbound.experiment import Settings, resolve
 from lowerbound.model import VAE, build_model
 from lowerbound.networks.layers import Layer, count_parameters
-from lowerbound.reporting.tiles import tiled, to_png
+from lowerbound.reporting.tiles import compose, displayable, fitted
 from lowerbound.run import read_experiment
 from lowerbound.seeding import generator
 from lowerbound.storage import write_bytes, write_text
 from lowerbound.training.checkpoint import load_model
 
+TILE_SIZE = 56  # pixels
 SIZE = re.compile(r"(\d+)[xX×](\d+)")
 
 
@@ -151,8 +154,13 @@ def _in_words(event_shape: tuple[int, ...]) -> str:
     return f"{width} wide and {height} high with {channels} channel{'s' if channels > 1 else ''}"
 
 
-def _save_grid(path: Path, images: np.ndarray, columns: int) -> Path:
-    write_bytes(path, to_png(tiled(images, columns)))
+def _save_grid(path: Path, images: Float[np.ndarray, "n height width channel"], columns: int) -> Path:
+    tiles = displayable(images)
+    # Small images are enlarged, so that a picture of 8 x 8 digits can be seen; large ones stay as they are.
+    picture = compose(fitted(tiles, max(TILE_SIZE, tiles.shape[2]), max(TILE_SIZE, tiles.shape[1])), columns, gap=2)
+    buffer = BytesIO()
+    Image.fromarray(picture).save(buffer, format="PNG")
+    write_bytes(path, buffer.getvalue())
     return path
 
 

@@ -32,9 +32,7 @@ class Batches:
         """Number of images."""
         return len(self.images)
 
-    def shuffled(
-        self, seed: int, epoch: int, start: int = 0
-    ) -> Iterator[Float[Tensor, "batch channel height width"]]:
+    def shuffled(self, seed: int, epoch: int, start: int = 0) -> Iterator[Float[Tensor, "batch channel height width"]]:
         """The batches of one epoch, from number `start` on; the last may be short."""
         order = torch.randperm(self.num_examples, generator=generator(seed, f"order/{epoch}"))
         order = order.to(self.images.device)

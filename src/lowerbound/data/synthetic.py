@@ -42,22 +42,16 @@ class LinearGaussian:
         return self.sigma**2 * torch.linalg.inv(self._precision())
 
     def _covariance(self) -> Float[Tensor, "dimension dimension"]:
-        return self.weight @ self.weight.T + self.sigma**2 * torch.eye(
-            len(self.bias), dtype=self.weight.dtype
-        )
+        return self.weight @ self.weight.T + self.sigma**2 * torch.eye(len(self.bias), dtype=self.weight.dtype)
 
     def _precision(self) -> Float[Tensor, "latent latent"]:
         num_latents = self.weight.shape[1]
         return self.weight.T @ self.weight + self.sigma**2 * torch.eye(num_latents, dtype=self.weight.dtype)
 
 
-def orthogonal_linear_gaussian(
-    dimension: int, latent_dim: int, sigma: float, generator: Generator
-) -> LinearGaussian:
+def orthogonal_linear_gaussian(dimension: int, latent_dim: int, sigma: float, generator: Generator) -> LinearGaussian:
     """A model with orthogonal columns of lengths 2, 3, ..., so that a diagonal posterior is exact."""
-    directions, _ = torch.linalg.qr(
-        torch.randn(dimension, latent_dim, generator=generator, dtype=torch.float64)
-    )
+    directions, _ = torch.linalg.qr(torch.randn(dimension, latent_dim, generator=generator, dtype=torch.float64))
     lengths = torch.arange(2, latent_dim + 2, dtype=torch.float64)
     bias = torch.randn(dimension, generator=generator, dtype=torch.float64)
     return LinearGaussian(directions * lengths, bias, sigma)

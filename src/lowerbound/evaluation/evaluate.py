@@ -57,9 +57,7 @@ class Terms:
         return -(self.distortion + self.rate)
 
 
-def evaluate(
-    model: VAE, splits: Splits, config: EvaluationConfig, device: torch.device | str = "cpu"
-) -> Results:
+def evaluate(model: VAE, splits: Splits, config: EvaluationConfig, device: torch.device | str = "cpu") -> Results:
     """Score a model on the test split and, for the generalisation gap, on as many training examples."""
     model.eval()
     convention = data_convention(model, splits)
@@ -151,9 +149,7 @@ def _bound_scores(model: VAE, terms: Terms, num_draws: int, score: _Scorer) -> I
 
 
 @torch.no_grad()
-def _reference_scores(
-    model: VAE, splits: Splits, score: _Scorer, device: torch.device | str
-) -> Iterator[Score]:
+def _reference_scores(model: VAE, splits: Splits, score: _Scorer, device: torch.device | str) -> Iterator[Score]:
     mean_image = mean_training_image(splits.train).to(device)
     z_free, floor = [], []
     for x in Batches(splits.test, BATCH_SIZE, device):

@@ -20,9 +20,7 @@ def dense_stack(in_features: int, hidden: tuple[int, ...]) -> list[nn.Module]:
 class DenseEncoder(nn.Module):
     """Flattened input through `hidden` layers to the posterior's heads; `hidden=()` is a linear map."""
 
-    def __init__(
-        self, event_shape: tuple[int, ...], hidden: tuple[int, ...], num_heads: int, latent_dim: int
-    ) -> None:
+    def __init__(self, event_shape: tuple[int, ...], hidden: tuple[int, ...], num_heads: int, latent_dim: int) -> None:
         super().__init__()
         num_inputs = math.prod(event_shape)
         last = hidden[-1] if hidden else num_inputs

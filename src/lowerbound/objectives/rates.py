@@ -12,7 +12,6 @@ from torch import Tensor
 from lowerbound.probability.distributions import has_closed_form_kl, kl_divergence
 from lowerbound.probability.samples import PosteriorSamples
 
-
 Rate = Callable[[PosteriorSamples], Float[Tensor, "sample batch"]]
 
 

@@ -174,4 +174,3 @@ def elementwise_kl(posterior: Distribution, prior: Distribution) -> Float[Tensor
 def kl_divergence(posterior: Distribution, prior: Distribution) -> Float[Tensor, "*batch"]:
     """KL(q || p) in nats, in closed form; ConfigError where there is none."""
     return posterior.sum_event(elementwise_kl(posterior, prior))
-

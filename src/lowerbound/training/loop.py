@@ -8,7 +8,7 @@ ends, the model has the best weights that were seen.
 import math
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -33,6 +33,7 @@ class TrainingConfig:
     """How to fit a model."""
 
     num_epochs: int = 30
+    min_steps: int = 0  # small data are passed over more often, until there are this many steps
     batch_size: int = 128  # examples
     learning_rate: float = 1e-3  # peak
     schedule: str = "constant"
@@ -56,12 +57,18 @@ class TrainingConfig:
         for key in ("learning_rate", "adam_epsilon"):
             if not getattr(self, key) > 0:
                 raise ConfigError(f"training.{key} needs a number above 0, got {getattr(self, key):g}.")
-        for key in ("warm_up", "max_gradient_norm", "patience", "checkpoint_every", "seed"):
+        for key in ("min_steps", "warm_up", "max_gradient_norm", "patience", "checkpoint_every", "seed"):
             if not getattr(self, key) >= 0:
                 raise ConfigError(f"training.{key} needs at least 0, got {getattr(self, key):g}.")
         for key in ("adam_beta1", "adam_beta2"):
             if not 0 <= getattr(self, key) < 1:
                 raise ConfigError(f"training.{key} needs a number in [0, 1), got {getattr(self, key):g}.")
+
+    def for_examples(self, num_examples: int) -> "TrainingConfig":
+        """This configuration with the number of epochs that `num_examples` need, and nothing left to resolve."""
+        steps_per_epoch = math.ceil(num_examples / self.batch_size)
+        num_epochs = max(self.num_epochs, math.ceil(self.min_steps / steps_per_epoch))
+        return replace(self, num_epochs=num_epochs, min_steps=0)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -110,6 +117,7 @@ def fit(
     `should_stop` says so, the state is saved between two steps and Interrupted is raised.
     """
     objective.check_posterior(model.config.posterior)
+    config = config.for_examples(len(splits.train))
     train = Batches(splits.train, config.batch_size, device)
     watched = Batches(splits.validation, WATCH_BATCH_SIZE, device)
     state = _initial_state(model, config, device)

@@ -34,10 +34,11 @@ def training_step(
 
 
 def _likely_cause(model: VAE, x: Tensor, loss: Loss) -> str:
+    calmer = "lower training.learning_rate, or set training.max_gradient_norm"
     if not torch.isfinite(x).all():
         return "the data hold NaN or infinity."
     if not all(torch.isfinite(parameter).all() for parameter in model.parameters()):
-        return "an earlier step made the weights non-finite; lower training.learning_rate or training.max_gradient_norm."
+        return f"an earlier step made the weights non-finite; {calmer}."
     if not torch.isfinite(loss.rate).all():
-        return "the rate overflowed, the posterior has run away; lower training.learning_rate or use objective.rate_warm_up."
-    return "the distortion overflowed, the decoder has run away; lower training.learning_rate or training.max_gradient_norm."
+        return f"the rate overflowed, the posterior has run away; {calmer}, or use objective.rate_warm_up."
+    return f"the distortion overflowed, the decoder has run away; {calmer}."

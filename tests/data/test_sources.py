@@ -1,0 +1,399 @@
+"""Names, files and folders become splits that are disjoint, complete and repeatable."""
+
+import gzip
+import os
+import shutil
+import struct
+import threading
+from functools import partial
+from hashlib import sha256
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from itertools import chain
+from pathlib import Path
+
+import numpy as np
+import pooch
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+from sklearn.datasets import load_digits
+
+from lowerbound.data import sources
+from lowerbound.data.sources import (
+    IDX_FILES,
+    SOURCES,
+    Archive,
+    DataConfig,
+    Splits,
+    download,
+    load,
+    split_order,
+)
+from lowerbound.errors import ConfigError, DataError, UnknownName
+
+HAS_MNIST = Path(os.environ.get("LOWERBOUND_DATA", "/nowhere"), "mnist").is_dir()
+needs_mnist = pytest.mark.skipif(not HAS_MNIST, reason="LOWERBOUND_DATA names no folder with mnist/ in it")
+
+
+def idx_bytes(array: np.ndarray) -> bytes:
+    return struct.pack(f">4B{array.ndim}I", 0, 0, 8, array.ndim, *array.shape) + array.tobytes()
+
+
+def idx_contents(num_train: int = 24, num_test: int = 5, first_pixel: int = 0) -> dict[str, bytes]:
+    """The four files of a small source: image i is filled with first_pixel + i, its label is i modulo 10."""
+    contents = {}
+    for part, number in (("train", num_train), ("t10k", num_test)):
+        values = np.arange(number, dtype=np.uint8)
+        images = np.broadcast_to((values + first_pixel)[:, None, None], (number, 4, 3))
+        contents[f"{part}-images-idx3-ubyte"] = idx_bytes(images)
+        contents[f"{part}-labels-idx1-ubyte"] = idx_bytes(values % 10)
+    return contents
+
+
+def write_idx(folder: Path, contents: dict[str, bytes], gzipped: bool = False) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, content in contents.items():
+        path = folder / (f"{name}.gz" if gzipped else name)
+        path.write_bytes(gzip.compress(content) if gzipped else content)
+    return folder
+
+
+def as_archive(contents: dict[str, bytes], *mirrors: str) -> Archive:
+    hashes = {name: sha256(gzip.compress(content, mtime=0)).hexdigest() for name, content in contents.items()}
+    return Archive(mirrors, hashes)
+
+
+@pytest.fixture
+def cache(tmp_path, monkeypatch):
+    """An empty cache, no other folder to look in, and no mirror that answers."""
+    monkeypatch.delenv("LOWERBOUND_DATA", raising=False)
+    monkeypatch.setattr(pooch, "os_cache", lambda name: tmp_path / "cache" / name)
+    monkeypatch.setattr(sources, "MNIST_ARCHIVE", as_archive(idx_contents(), "http://127.0.0.1:9/"))
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    return tmp_path / "cache" / "lowerbound"
+
+
+@pytest.fixture
+def mirror(tmp_path, monkeypatch):
+    """The address of a server on this machine, and the folder that it serves."""
+    folder = tmp_path / "served"
+    folder.mkdir()
+    monkeypatch.setattr(SimpleHTTPRequestHandler, "log_message", lambda *_: None)
+    handler = partial(SimpleHTTPRequestHandler, directory=str(folder))
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        thread = threading.Thread(target=partial(server.serve_forever, poll_interval=0.01))
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}", folder
+        server.shutdown()
+        thread.join()
+
+
+def parts(splits: Splits) -> tuple[sources.Examples, ...]:
+    return splits.train, splits.validation, splits.test
+
+
+def as_rows(*examples: sources.Examples) -> list[bytes]:
+    """One value per example: its image and its label."""
+    return sorted(
+        image.tobytes() + (b"" if part.labels is None else part.labels[i].tobytes())
+        for part in examples
+        for i, image in enumerate(part.images)
+    )
+
+
+def numbered_images(path: Path, number: int) -> Path:
+    """`number` images, each filled with its own position."""
+    np.save(path, np.broadcast_to(np.arange(number, dtype=np.uint8)[:, None, None], (number, 2, 2)))
+    return path
+
+
+def positions(examples: sources.Examples) -> list[int]:
+    return examples.images[:, 0, 0, 0].tolist()
+
+
+def message_of(error: type[Exception], config: DataConfig) -> str:
+    with pytest.raises(error) as caught:
+        load(config)
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+def test_the_order_of_the_examples_is_what_it_always_was():
+    # Were this to change, splits would change under runs that are compared with older ones.
+    assert split_order(8, 0).tolist() == [3, 2, 1, 6, 0, 7, 4, 5]
+    assert split_order(8, 1).tolist() != [3, 2, 1, 6, 0, 7, 4, 5]
+
+
+@given(num_examples=st.integers(0, 300), split_seed=st.integers(0, 2**64))
+def test_the_order_is_a_permutation_and_a_function_of_its_arguments(num_examples, split_seed):
+    order = split_order(num_examples, split_seed)
+    assert sorted(order) == list(range(num_examples))
+    assert order.tolist() == split_order(num_examples, split_seed).tolist()
+
+
+def test_splits_do_not_depend_on_global_random_state():
+    np.random.seed(1)  # noqa: NPY002
+    first = load(DataConfig(source="digits"))
+    np.random.seed(2)  # noqa: NPY002
+    assert load(DataConfig(source="digits")).checksum == first.checksum
+
+
+@pytest.mark.parametrize("name", SOURCES)
+def test_a_source_says_where_it_comes_from_and_under_which_licence(name):
+    source = SOURCES[name]
+    assert source.name == name
+    assert source.origin and source.licence and source.range
+    assert source.licence in source.load.__doc__
+    assert f"{source.sizes[0]:,} / {source.sizes[1]:,} / {source.sizes[2]:,}" in source.load.__doc__
+
+
+def test_digits_are_split_as_stated_into_disjoint_parts_of_the_whole():
+    splits = load(DataConfig(source="digits"))
+    assert tuple(map(len, parts(splits))) == SOURCES["digits"].sizes == (1257, 180, 360)
+    assert all(part.event_shape == (1, 8, 8) and part.max_value == 16 for part in parts(splits))
+    assert splits.label_names == tuple("0123456789")
+    assert splits.watched == "validation" and "Alpaydin" in splits.source
+    digits = load_digits()
+    whole = sources.Examples(digits.images.astype(np.uint8)[..., None], 16.0, digits.target.astype(np.int64))
+    assert as_rows(*parts(splits)) == as_rows(whole)
+
+
+def test_equal_split_seeds_give_equal_splits_and_others_do_not():
+    first, again, other = (load(DataConfig(source="digits", split_seed=seed)) for seed in (3, 3, 4))
+    assert first.checksum == again.checksum != other.checksum
+    np.testing.assert_array_equal(first.test.images, again.test.images)
+    assert as_rows(*parts(first)) == as_rows(*parts(other))
+
+
+def test_watching_the_test_split_trains_on_the_held_out_images_too_and_tests_on_the_same():
+    held_out = load(DataConfig(source="digits"))
+    watching = load(DataConfig(source="digits", validation="test"))
+    assert watching.watched == "test" and watching.validation is watching.test
+    assert as_rows(watching.test) == as_rows(held_out.test)
+    assert as_rows(watching.train) == as_rows(held_out.train, held_out.validation)
+
+
+@needs_mnist
+def test_mnist_has_55000_training_5000_held_out_and_the_official_10000_test_images():
+    splits = load(DataConfig(source="mnist"))
+    assert tuple(map(len, parts(splits))) == SOURCES["mnist"].sizes == (55_000, 5_000, 10_000)
+    assert all(part.event_shape == (1, 28, 28) and part.images.dtype == np.uint8 for part in parts(splits))
+    # The test images keep the official order, which begins with these labels.
+    assert splits.test.labels[:10].tolist() == [7, 2, 1, 0, 4, 1, 4, 9, 5, 9]
+    training_labels = np.concatenate([splits.train.labels, splits.validation.labels])
+    official = [5923, 6742, 5958, 6131, 5842, 5421, 5918, 6265, 5851, 5949]
+    assert np.bincount(training_labels).tolist() == official
+    # The mean grey level of the official 60,000, known from countless normalisations: 0.1307.
+    total = sum(float(part.images.sum(dtype=np.int64)) for part in (splits.train, splits.validation))
+    assert round(total / (60_000 * 784 * 255), 4) == 0.1307
+
+
+@needs_mnist
+def test_mnist_watched_on_its_test_images_trains_on_60000():
+    splits = load(DataConfig(source="mnist", validation="test"))
+    assert tuple(map(len, parts(splits))) == (60_000, 10_000, 10_000)
+    assert splits.watched == "test"
+
+
+@pytest.mark.parametrize("gzipped", [False, True])
+def test_idx_files_are_found_in_the_data_dir(tmp_path, cache, gzipped):
+    write_idx(tmp_path / "given" / "mnist", idx_contents(), gzipped)
+    splits = load(DataConfig(source="mnist", data_dir=str(tmp_path / "given")))
+    assert tuple(map(len, parts(splits))) == (22, 2, 5)
+    assert sorted(positions(splits.train) + positions(splits.validation)) == list(range(24))
+    assert positions(splits.test) == list(range(5))
+    assert all((part.images[:, 0, 0, 0] % 10 == part.labels).all() for part in parts(splits))
+    assert str(tmp_path / "given" / "mnist") in splits.source
+
+
+def test_the_data_dir_goes_before_the_variable_and_the_variable_before_the_cache(tmp_path, cache, monkeypatch):
+    monkeypatch.setenv("LOWERBOUND_DATA", str(tmp_path / "variable"))
+    config = DataConfig(source="mnist", data_dir=str(tmp_path / "given"))
+    places = [cache / "mnist", tmp_path / "variable" / "mnist", tmp_path / "given" / "mnist"]
+    for first_pixel, folder in enumerate(places, start=1):
+        write_idx(folder, idx_contents(first_pixel=first_pixel))
+        assert positions(load(config).test)[0] == first_pixel
+
+
+def test_a_folder_that_lacks_a_file_is_passed_over(tmp_path, cache):
+    write_idx(tmp_path / "given" / "mnist", idx_contents())
+    (tmp_path / "given" / "mnist" / IDX_FILES[3]).unlink()
+    write_idx(cache / "mnist", idx_contents(first_pixel=9))
+    splits = load(DataConfig(source="mnist", data_dir=str(tmp_path / "given")))
+    assert positions(splits.test)[0] == 9
+
+
+def test_a_home_folder_is_expanded_in_the_data_dir(tmp_path, cache, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    write_idx(tmp_path / "given" / "mnist", idx_contents())
+    assert len(load(DataConfig(source="mnist", data_dir="~/given")).test) == 5
+
+
+@pytest.mark.parametrize("folder", ["given", "~nobody-of-this-name/given", "nul\0l"])
+def test_absent_and_offline_is_one_line_with_where_was_looked_and_what_to_put_there(
+    tmp_path, cache, monkeypatch, folder
+):
+    monkeypatch.setenv("LOWERBOUND_DATA", str(tmp_path / "variable"))
+    write_idx(tmp_path / "variable" / "mnist", idx_contents())
+    (tmp_path / "variable" / "mnist" / IDX_FILES[0]).unlink()
+    message = message_of(DataError, DataConfig(source="mnist", data_dir=folder))
+    assert message.startswith("mnist was not found in ")
+    assert "given/mnist" in message or "nul\\x00l/mnist" in message
+    assert f"{tmp_path}/variable/mnist (which lacks {IDX_FILES[0]})" in message
+    assert f"{cache}/mnist" in message
+    assert "127.0.0.1: ConnectionError" in message
+    assert all(f"{file}.gz" in message for file in IDX_FILES)
+
+
+@pytest.mark.parametrize(
+    ("file", "content", "reason"),
+    [
+        (IDX_FILES[1], idx_bytes(np.zeros(23, np.uint8)), "holds 23 labels, but"),
+        (IDX_FILES[1], idx_bytes(np.full(24, 10, np.uint8)), "holds the label 10; accepted are 0..9"),
+        (IDX_FILES[2], idx_bytes(np.zeros((5, 4, 4), np.uint8)), "holds images of another size"),
+        (IDX_FILES[3], b"", "begins with nothing"),
+        (IDX_FILES[0], gzip.compress(idx_contents()[IDX_FILES[0]])[:-3], "is damaged"),
+    ],
+)
+def test_idx_files_that_do_not_fit_each_other_are_refused(tmp_path, cache, file, content, reason):
+    folder = write_idx(tmp_path / "mnist", idx_contents())
+    (folder / file).write_bytes(content)
+    message = message_of(DataError, DataConfig(source="mnist", data_dir=str(tmp_path)))
+    assert message.startswith(str(folder / file)) and reason in message
+
+
+def serve(folder: Path, contents: dict[str, bytes]) -> None:
+    folder.mkdir()
+    for name, content in contents.items():
+        (folder / f"{name}.gz").write_bytes(gzip.compress(content, mtime=0))
+
+
+def test_the_second_mirror_is_used_where_the_first_fails_or_serves_something_else(mirror, cache, monkeypatch):
+    address, served = mirror
+    serve(served / "bad", idx_contents(first_pixel=99))
+    serve(served / "good", idx_contents())
+    (served / "bad" / f"{IDX_FILES[0]}.gz").unlink()
+    archive = as_archive(idx_contents(), f"{address}/bad/", f"{address}/good/")
+    monkeypatch.setattr(sources, "MNIST_ARCHIVE", archive)
+    splits = load(DataConfig(source="mnist"))
+    assert positions(splits.test) == list(range(5))
+    assert sorted(path.name for path in (cache / "mnist").iterdir()) == sorted(f"{f}.gz" for f in IDX_FILES)
+    # What was downloaded once is not downloaded again.
+    shutil.rmtree(served)
+    assert load(DataConfig(source="mnist")).checksum == splits.checksum
+
+
+def test_a_wrong_checksum_leaves_no_file(mirror, tmp_path, monkeypatch):
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    address, served = mirror
+    serve(served / "bad", idx_contents(first_pixel=99))
+    archive = as_archive(idx_contents(), f"{address}/bad/", f"{address}/none/")
+    with pytest.raises(DataError) as caught:
+        download(archive, IDX_FILES[0], tmp_path / "target")
+    assert str(caught.value) == "127.0.0.1: wrong checksum; 127.0.0.1: HTTP status 404"
+    assert list((tmp_path / "target").iterdir()) == []
+
+
+@pytest.mark.parametrize("name", ["mnist", "fashion_mnist", "kmnist"])
+def test_every_file_of_an_archive_has_a_checksum_and_two_mirrors(name):
+    archive = getattr(sources, f"{name.upper()}_ARCHIVE")
+    assert tuple(archive.sha256) == IDX_FILES
+    assert all(len(bytes.fromhex(digest)) == 32 for digest in archive.sha256.values())
+    assert len(archive.mirrors) == 2 and all(mirror.endswith("/") for mirror in archive.mirrors)
+
+
+@settings(max_examples=30, deadline=None, derandomize=True)
+@given(number=st.integers(3, 250), split_seed=st.integers(0, 99))
+def test_a_file_is_split_80_10_10_into_disjoint_parts_of_the_whole(tmp_path_factory, number, split_seed):
+    path = numbered_images(tmp_path_factory.getbasetemp() / "images.npy", number)
+    splits = load(DataConfig(source=str(path), split_seed=split_seed))
+    assert len(splits.validation) == len(splits.test) == max(1, number // 10)
+    assert sorted(chain(*map(positions, parts(splits)))) == list(range(number))
+
+
+def test_a_split_of_a_sorted_file_begins_with_a_mixture(tmp_path):
+    splits = load(DataConfig(source=str(numbered_images(tmp_path / "images.npy", 250))))
+    assert all(positions(part)[:9] != sorted(positions(part))[:9] for part in parts(splits))
+
+
+def test_a_file_can_be_watched_on_its_test_split(tmp_path):
+    source = str(numbered_images(tmp_path / "images.npy", 50))
+    splits = load(DataConfig(source=source, validation="test"))
+    assert tuple(map(len, parts(splits))) == (45, 5, 5)
+    assert splits.watched == "test"
+    assert not set(positions(splits.train)) & set(positions(splits.test))
+
+
+def test_a_folder_brings_its_labels_into_every_split(tmp_path):
+    for name, value in (("cat", 10), ("dog", 20)):
+        (tmp_path / "pets" / name).mkdir(parents=True)
+        for i in range(10):
+            Image.new("L", (3, 2), value).save(tmp_path / "pets" / name / f"{i}.png")
+    splits = load(DataConfig(source=str(tmp_path / "pets")))
+    assert splits.name == "pets" and splits.source == str(tmp_path / "pets")
+    assert splits.label_names == ("cat", "dog")
+    assert all(positions(part) == (10 * (part.labels + 1)).tolist() for part in parts(splits))
+
+
+def test_splits_of_a_mapped_file_are_in_memory(tmp_path):
+    path = numbered_images(tmp_path / "images.npy", 50)
+    train = load(DataConfig(source=str(path))).train
+    before = positions(train)
+    numbered_images(path, 3)
+    assert positions(train) == before
+
+
+def test_too_few_images_to_split_are_refused(tmp_path, cache):
+    config = DataConfig(source=str(numbered_images(tmp_path / "images.npy", 2)))
+    assert "holds 2 image(s); train, validation and test need at least 3" in message_of(DataError, config)
+    write_idx(tmp_path / "mnist", idx_contents(num_train=1))
+    assert "need at least 2" in message_of(DataError, DataConfig(source="mnist", data_dir=str(tmp_path)))
+
+
+def test_a_name_goes_before_a_folder_of_that_name(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "digits").mkdir()
+    assert len(load(DataConfig(source="digits")).train) == 1257
+    assert "holds no .png" in message_of(DataError, DataConfig(source="./digits"))
+
+
+@pytest.mark.parametrize(("source", "nearest"), [("mnits", "mnist"), ("fashion_mnist", "fashion-mnist")])
+def test_an_unknown_name_is_answered_with_the_nearest(source, nearest):
+    message = message_of(UnknownName, DataConfig(source=source))
+    assert f"did you mean {nearest!r}?" in message
+    assert "the path of a file or folder" in message
+
+
+@pytest.mark.parametrize("source", ["", "nul\0l", "x" * 5000])
+def test_what_can_be_neither_a_name_nor_a_path_is_an_unknown_name(source):
+    assert "accepted: digits," in message_of(UnknownName, DataConfig(source=source))
+
+
+@pytest.mark.parametrize("source", ["images/none", "none.npy", "~nobody-of-this-name/images", "two\nlines.npy"])
+def test_a_path_that_does_not_exist_is_said_to_be_neither(source):
+    message = message_of(DataError, DataConfig(source=source))
+    assert "is no file or folder that can be read, nor one of digits, mnist" in message
+
+
+def test_settings_out_of_range_are_refused():
+    assert message_of(ConfigError, DataConfig(split_seed=-1)) == "split_seed must be 0 or more, got -1."
+    config = DataConfig()
+    object.__setattr__(config, "validation", "tset")
+    assert "did you mean 'test'?" in message_of(UnknownName, config)
+
+
+def test_the_checksum_changes_with_pixels_labels_shape_and_scale():
+    images = np.zeros((2, 4, 6, 1), np.uint8)
+    other = images.copy()
+    other[1, 3, 5, 0] = 1
+    variants = [
+        sources.Examples(images, 255.0),
+        sources.Examples(images, 1.0),
+        sources.Examples(other, 255.0),
+        sources.Examples(images.reshape(2, 6, 4, 1), 255.0),
+        sources.Examples(images, 255.0, np.array([0, 1])),
+        sources.Examples(images, 255.0, np.array([1, 0])),
+    ]
+    assert len({sources.checksum([variant]) for variant in variants}) == len(variants)
+    assert sources.checksum([variants[0]]) == sources.checksum([sources.Examples(images.copy(), 255.0)])
