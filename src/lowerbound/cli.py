@@ -252,7 +252,7 @@ def _overrides(
     """--set assignments with the flags laid over them."""
     from lowerbound.experiment import merge, parse_settings
 
-    given = {
+    given: dict[str, dict[str, Any]] = {
         "data": {"source": data or None, "data_dir": data_dir or None},
         # A number of epochs that is asked for is meant, however few steps they make.
         "training": {"num_epochs": epochs, "min_steps": 0 if epochs else None, "seed": seed},

@@ -100,8 +100,8 @@ def read_json_lines(path: Path) -> list[dict[str, Any]]:
     """The whole records of a log, without a last one that was cut short; none if there is no such file."""
     if not path.exists():
         return []
-    lines = path.read_text(encoding="utf-8").split("\n")
     try:
+        lines = path.read_text(encoding="utf-8").split("\n")
         # What follows the last line break is empty, or a record that was being written.
         return [json.loads(line) for line in lines[:-1]]
     except ValueError as error:
@@ -155,7 +155,7 @@ def _checksum(tensors: Mapping[str, Tensor], metadata: str) -> str:
     for name in sorted(tensors):
         tensor = tensors[name]
         digest.update(f"{name}/{tensor.dtype}/{tuple(tensor.shape)}".encode())
-        digest.update(tensor.reshape(-1).view(torch.uint8).numpy())
+        digest.update(tensor.reshape(-1).view(torch.uint8).numpy().data)
     return digest.hexdigest()
 
 

@@ -26,7 +26,7 @@ def training_step(
     if not math.isfinite(loss.value.item()):
         raise NonFiniteLoss(f"the loss became {loss.value.item()}: {_likely_cause(model, x, loss)}")
     optimiser.zero_grad(set_to_none=True)
-    loss.value.backward()  # type: ignore[no-untyped-call]
+    loss.value.backward()
     if max_gradient_norm:
         torch.nn.utils.clip_grad_norm_(model.parameters(), max_gradient_norm)
     optimiser.step()

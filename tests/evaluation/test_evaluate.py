@@ -1,0 +1,139 @@
+import os
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from lowerbound.data.sources import DataConfig, Examples, Splits, load
+from lowerbound.errors import ConfigError, DataError
+from lowerbound.evaluation.evaluate import EvaluationConfig, evaluate, expected_terms, score_examples
+from lowerbound.model import ModelConfig, build_model
+from lowerbound.seeding import generator
+
+FAST = EvaluationConfig(num_draws=4, manifold_sizes=(3,))
+
+
+@pytest.fixture(scope="module")
+def digits():
+    splits = load(DataConfig())
+    small = np.arange(120)
+    return replace(splits, train=splits.train.subset(small), test=splits.test.subset(small[:60]))
+
+
+@pytest.fixture(scope="module")
+def mnist_test():
+    if not (Path(os.environ.get("LOWERBOUND_DATA", "")) / "mnist" / "t10k-images-idx3-ubyte.gz").is_file():
+        pytest.skip("the MNIST files are not in $LOWERBOUND_DATA/mnist")
+    return load(DataConfig(source="mnist"))
+
+
+def model_of(network="dense", **options):
+    return build_model(ModelConfig(network=network, hidden=(16,), **options), (1, 8, 8), generator(0, "weights"))
+
+
+def test_grey_mnist_has_the_floor_and_the_z_free_level_known_from_its_pixels(mnist_test):
+    splits = replace(mnist_test, train=mnist_test.train, test=mnist_test.test)
+    model = build_model(ModelConfig(hidden=(4,)), (1, 28, 28), generator(0, "weights"))
+    results = evaluate(model, splits, replace(FAST, num_draws=1))
+    assert results.score("grey-floor").value == pytest.approx(45.53, abs=0.005)
+    # 205.80 is the level of the test set's own mean image; that of the training set is hardly worse.
+    assert results.score("z-free-distortion").value == pytest.approx(205.80, abs=0.4)
+
+
+def test_the_floor_is_what_a_decoder_that_knows_every_pixel_reaches(digits):
+    x = digits.test.images / 16
+    with np.errstate(divide="ignore", invalid="ignore"):
+        entropy = -np.nan_to_num(x * np.log(x)) - np.nan_to_num((1 - x) * np.log(1 - x))
+    results = evaluate(model_of(), digits, FAST)
+    assert results.score("grey-floor").value == pytest.approx(entropy.sum((1, 2, 3)).mean(), rel=1e-5)
+
+
+def test_no_constant_prediction_beats_the_z_free_level_on_its_own_data(digits):
+    same = replace(digits, test=digits.train)
+    level = evaluate(model_of(), same, FAST).score("z-free-distortion").value
+    x = torch.from_numpy(same.test.images / 16).flatten(1)
+    mean = x.mean(0).clamp(1e-6, 1 - 1e-6)
+    for shift in (-0.02, 0.0, 0.02):
+        p = (mean + shift).clamp(1e-6, 1 - 1e-6)
+        distortion = -(x * p.log() + (1 - x) * (1 - p).log()).sum(1).mean()
+        assert level <= float(distortion) + 1e-4
+
+
+def test_scores_carry_unit_split_convention_error_and_draws(digits):
+    results = evaluate(model_of(), digits, FAST)
+    elbo = results.score("elbo")
+    assert (elbo.unit, elbo.split, elbo.convention, elbo.num_examples, elbo.num_draws) == ("nats", "test", "grey", 60, 4)
+    assert elbo.standard_error > 0
+    rate, distortion = results.score("rate").value, results.score("distortion").value
+    assert elbo.value == pytest.approx(-(rate + distortion))
+    bits = results.score("bits-per-dimension")
+    assert bits.value == pytest.approx(-elbo.value / (64 * np.log(2)))
+    assert results.score("elbo", "train").num_examples == 60
+
+
+def test_more_draws_narrow_the_elbo_around_the_same_mean(digits):
+    model = model_of().double()
+    model.encoder.heads.bias.data[2:] = 1.0  # a wide posterior, so that draws differ
+    few = [expected_terms(model.float(), digits.test, 1, seed).elbo.mean() for seed in range(20)]
+    many = [expected_terms(model, digits.test, 16, seed).elbo.mean() for seed in range(20)]
+    few, many = torch.stack(few), torch.stack(many)
+    assert many.std() < 0.6 * few.std()
+    assert abs(few.mean() - many.mean()) < 4 * few.std() / 20**0.5
+
+
+def test_the_same_seed_gives_the_same_numbers(digits):
+    first, second = (evaluate(model_of(), digits, FAST) for _ in range(2))
+    assert first.scores == second.scores
+
+
+def test_a_deterministic_autoencoder_has_a_reconstruction_error_and_no_elbo(digits):
+    results = evaluate(model_of(posterior="point-mass"), digits, FAST)
+    assert results.score("elbo") is None
+    assert results.score("rate") is None
+    assert results.score("reconstruction-error").value > 0
+    assert "samples" not in results.arrays
+
+
+@pytest.mark.parametrize(("latent_dim", "expected"), [(1, set()), (2, {"manifold_3"}), (5, {"traversals"})])
+def test_the_arrays_suit_the_number_of_latents(digits, latent_dim, expected):
+    arrays = evaluate(model_of("conv", latent_dim=latent_dim), digits, FAST).arrays
+    assert {"manifold_3", "traversals"} & set(arrays) == expected
+    assert arrays["latent_mean"].shape == (60, latent_dim)
+    assert arrays["rate_per_dimension"].shape == (latent_dim,)
+    assert arrays["samples"].shape == (100, 8, 8, 1)
+    assert arrays["originals"].shape == arrays["reconstructions"].shape == (20, 8, 8, 1)
+    np.testing.assert_allclose(arrays["originals"], digits.test.images[:20] / 16)
+
+
+def test_per_dimension_rates_add_up_to_the_rate(digits):
+    results = evaluate(model_of(latent_dim=5), digits, FAST)
+    assert results.arrays["rate_per_dimension"].sum() == pytest.approx(results.score("rate").value, rel=1e-5)
+
+
+def test_a_linear_manifold_has_the_given_range(digits):
+    config = replace(FAST, manifold="linear", manifold_range=(-2.0, 2.0, -1.0, 3.0))
+    axes = evaluate(model_of(), digits, config).arrays["manifold_3_axes"]
+    np.testing.assert_allclose(axes, [[-2, 0, 2], [-1, 1, 3]])
+
+
+def test_data_outside_the_support_are_refused(digits):
+    negative = Examples(digits.test.images.astype(np.float32) - 1, 1.0)
+    with pytest.raises(DataError, match="likelihood 'bernoulli' needs"):
+        score_examples(model_of(), negative, "test")
+
+
+def test_binary_data_are_called_binary():
+    images = (np.random.default_rng(0).random((12, 8, 8, 1)) < 0.3).astype(np.uint8)
+    part = Examples(images, 1.0)
+    splits = Splits("bits", part, part, part, (), "validation", "made here", "0")
+    results = evaluate(model_of(), splits, FAST)
+    assert {score.convention for score in results.scores} == {"binary"}
+    assert results.score("grey-floor") is None
+
+
+@pytest.mark.parametrize("wrong", [{"num_draws": 0}, {"manifold_sizes": (1,)}])
+def test_settings_out_of_range_are_refused(wrong):
+    with pytest.raises(ConfigError, match=next(iter(wrong))):
+        EvaluationConfig(**wrong)

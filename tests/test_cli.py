@@ -1,0 +1,217 @@
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+from PIL import Image
+
+COMMANDS = "train demo evaluate report sample reconstruct encode interpolate summary recipes data".split()
+
+
+def lowerbound(*words, expect=0, **options):
+    command = [sys.executable, "-m", "lowerbound", *map(str, words)]
+    finished = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False, **options)
+    assert finished.returncode == expect, finished.stdout + finished.stderr
+    return finished
+
+
+def in_process(capsys, *words, expect=0):
+    """The command without a process of its own: what it printed, once its exit status is `expect`."""
+    from lowerbound import cli
+
+    previous, sys.argv = sys.argv, ["lowerbound", *map(str, words)]
+    try:
+        with pytest.raises(SystemExit) as stop:
+            cli.main()
+    finally:
+        sys.argv = previous
+    captured = capsys.readouterr()
+    assert (stop.value.code or 0) == expect, captured.out + captured.err
+    return captured
+
+
+def one_line(text):
+    lines = text.strip().splitlines()
+    assert len(lines) == 1, text
+    assert "Traceback" not in text
+    return lines[0]
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    path = tmp_path_factory.mktemp("cli") / "run"
+    words = ["digits", "--recipe", "conv", "--epochs", 2, "--set", "evaluation.num_draws=2", "--out", path]
+    finished = lowerbound("train", *words, "--json")
+    scores = {(score["name"], score["split"]): score for score in json.loads(finished.stdout)["scores"]}
+    assert scores["elbo", "test"]["unit"] == "nats"
+    assert "epoch   2/2" in finished.stderr
+    return path
+
+
+def test_help_is_grouped_has_examples_and_needs_no_torch():
+    script = "import sys; sys.argv = ['lowerbound', '--help']\nfrom lowerbound.cli import main\ntry: main()\n"
+    script += "finally: print([name for name in ('torch', 'sklearn', 'matplotlib', 'pydantic') if name in sys.modules])"
+    finished = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert finished.returncode == 0
+    assert finished.stdout.strip().endswith("[]")
+    for text in ("Train and judge", "Use a trained model", "Look things up", "lowerbound train digits", *COMMANDS):
+        assert text in finished.stdout
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_explains_itself(capsys, command):
+    assert "Usage: lowerbound" in in_process(capsys, command, "--help").out
+
+
+@pytest.mark.parametrize(
+    ("words", "status", "says"),
+    [
+        (["trian"], 2, "Did you mean 'train'"),
+        (["train", "--recip", "conv"], 2, "--recipe"),
+        (["train", "--recipe", "cnov"], 2, "did you mean 'conv'"),
+        (["train", "minst"], 2, "did you mean 'mnist'"),
+        (["train", "nowhere/images.npy"], 1, "nowhere/images.npy"),
+        (["train", "--set", "training.num_epoch=1"], 2, "did you mean 'training.num_epochs'"),
+        (["train", "--set", "training.num_epochs"], 2, "section.key=value"),
+        (["train", "--epochs", "0"], 2, "--epochs"),
+        (["train", "--device", "gpu"], 2, "auto, cpu, cuda"),
+        (["train", "--resume"], 2, "--resume needs --out"),
+        (["train", "--resume", "--out", "nothing-here"], 2, "is no run"),
+        (["summary", "densse"], 2, "did you mean 'dense'"),
+        (["summary", "conv", "--size", "28"], 2, "WIDTHxHEIGHT"),
+        (["report", "nothing-here"], 2, "is no run"),
+        (["sample", "nothing-here"], 2, "does not exist"),
+        (["evaluate", "nothing-here"], 2, "is no run"),
+    ],
+)
+def test_wrong_requests_get_one_line_and_a_status(capsys, monkeypatch, tmp_path, words, status, says):
+    monkeypatch.chdir(tmp_path)
+    captured = in_process(capsys, *words, expect=status)
+    assert says in one_line(captured.err)
+    assert captured.out == ""
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_absent_data_offline_are_asked_for_with_the_place_to_put_them(capsys, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.delenv("LOWERBOUND_DATA", raising=False)
+    monkeypatch.setenv("https_proxy", "http://127.0.0.1:9")
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
+    captured = in_process(capsys, "train", "mnist", "--out", tmp_path / "run", expect=1)
+    assert "train-images-idx3-ubyte" in one_line(captured.err)
+    assert not (tmp_path / "run").exists()
+
+
+def test_summary_counts_the_parameters_of_the_reference_networks(capsys):
+    conv = in_process(capsys, "summary", "tutorial-conv").out
+    for number in ("69,076", "65,089", "134,165"):
+        assert number in conv
+    assert "28 wide and 28 high with 1 channel, 2 latents" in conv
+    dense = in_process(capsys, "summary", "dense").out
+    assert "403,972" in dense
+    assert "403,728" in dense
+
+
+def test_summary_as_json_and_for_other_sizes(capsys):
+    about = json.loads(in_process(capsys, "summary", "conv", "--size", "9x5", "--channels", 3, "--json").out)
+    assert about["decoder"][-1]["output_shape"] == [3, 5, 9]
+    assert about["num_parameters"] == sum(row["num_parameters"] for row in about["encoder"] + about["decoder"])
+
+
+def test_lists_of_recipes_and_data(capsys):
+    assert "tutorial-conv" in in_process(capsys, "recipes").out
+    assert set(json.loads(in_process(capsys, "recipes", "--json").out)) >= {"dense", "conv", "tutorial-dense"}
+    sources = json.loads(in_process(capsys, "data", "--json").out)["sources"]
+    assert {"name", "shape", "range", "sizes", "origin", "licence"} == set(sources[0])
+
+
+def test_the_run_can_be_summed_up_evaluated_and_reported_again(capsys, run):
+    assert "8 wide and 8 high" in in_process(capsys, "summary", run).out
+    before = (run / "report.html").read_bytes()
+    (run / "report.html").unlink()
+    assert str(run / "report.html") in in_process(capsys, "report", run).out
+    assert (run / "report.html").read_bytes() == before
+    scores = json.loads(in_process(capsys, "evaluate", run, "--set", "evaluation.num_draws=3", "--json").out)["scores"]
+    assert scores[0]["num_draws"] == 3
+    in_process(capsys, "evaluate", run, "--set", "training.seed=3", expect=2)
+
+
+def test_samples_are_seeded_and_have_the_number_asked_for(capsys, run, tmp_path):
+    for name, seed in (("a", 1), ("b", 1), ("c", 2)):
+        in_process(capsys, "sample", run, "--num", 6, "--seed", seed, "--out", tmp_path / f"{name}.png")
+    a, b, c = ((tmp_path / f"{name}.png").read_bytes() for name in "abc")
+    assert a == b != c
+    width, height = Image.open(tmp_path / "a.png").size
+    assert width / height == pytest.approx(3 / 2, rel=0.05)
+
+
+def test_reconstructing_new_files_of_the_right_size_works_and_of_a_wrong_size_is_refused(capsys, run, tmp_path):
+    Image.fromarray(np.full((8, 8), 128, np.uint8)).save(tmp_path / "right.png")
+    Image.fromarray(np.full((9, 8), 128, np.uint8)).save(tmp_path / "wrong.png")
+    words = ["reconstruct", run, tmp_path / "right.png", "--out", tmp_path / "pair.png", "--json"]
+    result = json.loads(in_process(capsys, *words).out)
+    assert result["scores"][0]["num_examples"] == 1
+    assert Image.open(tmp_path / "pair.png").size[1] > Image.open(tmp_path / "pair.png").size[0]
+    captured = in_process(capsys, "reconstruct", run, tmp_path / "wrong.png", expect=1)
+    assert "8 wide and 9 high" in one_line(captured.err)
+
+
+def test_codes_are_written_as_csv_and_npz_with_the_same_numbers(capsys, run, tmp_path):
+    for suffix in ("csv", "npz"):
+        in_process(capsys, "encode", run, "digits", "--out", tmp_path / f"codes.{suffix}")
+    table = np.genfromtxt(tmp_path / "codes.csv", delimiter=",", names=True)
+    arrays = np.load(tmp_path / "codes.npz")
+    assert table.dtype.names == ("id", "mean_1", "mean_2", "log_variance_1", "log_variance_2", "label")
+    assert len(table) == 360
+    np.testing.assert_allclose(table["mean_2"], arrays["mean"][:, 1], rtol=1e-6)
+    np.testing.assert_array_equal(table["label"], arrays["label"])
+    captured = in_process(capsys, "encode", run, "digits", "--out", tmp_path / "codes.xls", expect=2)
+    assert ".csv, .npz" in one_line(captured.err)
+
+
+def test_interpolation_takes_numbers_and_files(capsys, run, tmp_path):
+    Image.fromarray(np.zeros((8, 8), np.uint8)).save(tmp_path / "black.png")
+    in_process(capsys, "interpolate", run, "3", tmp_path / "black.png", "--num", 5, "--out", tmp_path / "line.png")
+    width, height = Image.open(tmp_path / "line.png").size
+    assert width / height == pytest.approx(5, rel=0.05)
+    assert "numbered from 0 to 359" in one_line(in_process(capsys, "interpolate", run, "3", "360", expect=2).err)
+
+
+def test_a_damaged_model_is_refused_in_one_line(capsys, run, tmp_path):
+    content = bytearray((run / "model.safetensors").read_bytes())
+    content[-1000] ^= 1
+    (tmp_path / "model.safetensors").write_bytes(content)
+    assert "damaged" in one_line(in_process(capsys, "sample", tmp_path, expect=1).err)
+
+
+def test_ctrl_c_saves_and_prints_the_command_that_continues(tmp_path):
+    path = tmp_path / "run"
+    words = [sys.executable, "-m", "lowerbound", "train", "digits", "--recipe", "dense", "--epochs", "500", "--out", path]
+    process = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=os.environ)
+    while not (path / "metrics.jsonl").exists():
+        assert process.poll() is None, process.stderr.read()
+        time.sleep(0.01)
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert f"lowerbound train --resume --out {path}" in errors.splitlines()[-1]
+    assert "Traceback" not in errors
+    assert list((path / "checkpoints").iterdir())
+
+
+def test_the_autoencoder_baseline_trains_and_refuses_to_sample(capsys, tmp_path):
+    words = ["train", "digits", "--recipe", "autoencoder", "--epochs", 1, "--out", tmp_path / "run"]
+    assert "reconstruction-error" in in_process(capsys, *words).out
+    captured = in_process(capsys, "sample", tmp_path / "run", expect=2)
+    assert "no prior" in one_line(captured.err)
+
+
+def test_nothing_can_be_written_where_a_file_stands_in_the_way(capsys, tmp_path):
+    (tmp_path / "file").write_text("mine")
+    words = ["train", "digits", "--epochs", 1, "--out", tmp_path / "file" / "run"]
+    assert "file" in one_line(in_process(capsys, *words, expect=1).err.splitlines()[-1])

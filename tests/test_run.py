@@ -1,0 +1,200 @@
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+import tomllib
+
+import numpy as np
+import pytest
+import torch
+
+import lowerbound as lb
+from lowerbound.errors import ConfigError, Interrupted, LowerboundError, RunError, UsageError
+from lowerbound.run import Audience, over_seeds, reevaluate, resume, train, train_seeds
+from lowerbound.storage import load_tensors, read_json_lines
+
+SHORT = {"training": {"num_epochs": 3, "min_steps": 0}, "evaluation": {"num_draws": 2}}
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    return train("digits", recipe="dense", out=tmp_path_factory.mktemp("runs") / "dense", settings=SHORT)
+
+
+def weights(path):
+    return load_tensors(path / "model.safetensors")[0]
+
+
+def assert_same_weights(first, second):
+    first, second = weights(first), weights(second)
+    assert first.keys() == second.keys()
+    for name, tensor in first.items():
+        assert torch.equal(tensor, second[name]), name
+
+
+def test_a_run_directory_holds_what_is_promised(finished):
+    names = {path.name for path in finished.path.iterdir()}
+    assert names == {
+        "config.toml",
+        "model.safetensors",
+        "metrics.jsonl",
+        "results.json",
+        "results.safetensors",
+        "report.html",
+        "figures",
+        "checkpoints",
+    }
+    config = tomllib.loads((finished.path / "config.toml").read_text())
+    assert config["training"]["num_epochs"] == 3
+    assert config["data"]["source"] == "digits"
+    assert len(config["run"]["data_checksum"]) == 64
+
+
+def test_the_returned_model_is_the_one_on_disk(finished):
+    x = torch.rand(4, 1, 8, 8)
+    loaded = lb.load(finished.path)
+    assert isinstance(loaded, lb.VAE)
+    torch.testing.assert_close(loaded.encode(x).mean, finished.model.encode(x).mean)
+
+
+def test_the_reported_elbo_is_that_of_the_saved_model(finished):
+    again = reevaluate(finished.path)
+    assert again.results.score("elbo") == finished.results.score("elbo")
+
+
+def test_an_output_directory_that_is_not_empty_is_refused_and_left_alone(finished):
+    before = {path: path.stat().st_mtime_ns for path in finished.path.rglob("*")}
+    with pytest.raises(UsageError, match="is not empty.*--resume"):
+        train("digits", out=finished.path)
+    assert before == {path: path.stat().st_mtime_ns for path in finished.path.rglob("*")}
+
+
+def test_a_file_where_the_directory_should_be_is_refused(tmp_path):
+    (tmp_path / "file").write_text("mine")
+    with pytest.raises(UsageError):
+        train("digits", out=tmp_path / "file")
+    assert (tmp_path / "file").read_text() == "mine"
+
+
+def test_a_refused_experiment_leaves_nothing_behind(tmp_path):
+    with pytest.raises(LowerboundError):
+        train("no-such-source", out=tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("settings", "key"),
+    [
+        ({"model": {"latent_dim": 3}}, "model.latent_dim"),
+        ({"training": {"seed": 5}}, "training.seed"),
+        ({"data": {"source": "mnist"}}, "data.source"),
+    ],
+)
+def test_resuming_refuses_other_settings_and_names_the_first(finished, settings, key):
+    with pytest.raises(ConfigError, match=key.replace(".", r"\.")):
+        resume(finished.path, settings=settings)
+
+
+def test_resuming_refuses_another_recipe_and_fewer_epochs(finished):
+    with pytest.raises(ConfigError, match="recipe 'dense'"):
+        resume(finished.path, recipe="conv")
+    with pytest.raises(ConfigError, match="can only have more"):
+        resume(finished.path, settings={"training": {"num_epochs": 1}})
+
+
+def test_what_is_no_run_cannot_be_resumed_or_evaluated(tmp_path):
+    for call in (resume, reevaluate):
+        with pytest.raises(UsageError, match="is no run"):
+            call(tmp_path)
+
+
+def test_a_run_refuses_other_data_than_it_was_trained_on(tmp_path):
+    images = np.random.default_rng(0).integers(0, 256, (30, 4, 4), dtype=np.uint8)
+    np.save(tmp_path / "images.npy", images)
+    run = train(str(tmp_path / "images.npy"), out=tmp_path / "run", settings=SHORT)
+    np.save(tmp_path / "images.npy", images + np.uint8(1))
+    with pytest.raises(RunError, match="checksum differs"):
+        reevaluate(run.path)
+
+
+def test_an_interrupted_run_says_how_to_continue_and_continues_identically(finished, tmp_path):
+    countdown = iter([False] * 50 + [True])
+    with pytest.raises(Interrupted, match="--resume --out"):
+        train(
+            "digits",
+            recipe="dense",
+            out=tmp_path / "run",
+            settings=SHORT,
+            audience=Audience(should_stop=lambda: next(countdown)),
+        )
+    assert not (tmp_path / "run" / "model.safetensors").exists()
+    resume(tmp_path / "run")
+    assert_same_weights(finished.path, tmp_path / "run")
+
+
+def test_a_run_killed_twice_with_sigkill_ends_with_the_same_weights_and_metrics(finished, tmp_path):
+    path = tmp_path / "run"
+    options = "--epochs 3 --set evaluation.num_draws=2 --set training.checkpoint_every=7 --set training.log_every=1"
+    kill_after(12, path, ["digits", "--recipe", "dense", *options.split()])
+    kill_after(70, path, ["--resume"])
+    # A record cut short by the crash, and a newest checkpoint that the crash damaged.
+    with (path / "metrics.jsonl").open("a") as file:
+        file.write('{"epoch": 2, "st')
+    newest = max((path / "checkpoints").iterdir())
+    newest.write_bytes(newest.read_bytes()[:-100])
+    messages = []
+    resume(path, audience=Audience(message=messages.append))
+    assert any("passed over a checkpoint" in message for message in messages)
+    assert_same_weights(finished.path, path)
+    records = read_json_lines(path / "metrics.jsonl")
+    assert [record["step"] for record in records] == list(range(1, 121))
+    expected = [r["validation"] for r in read_json_lines(finished.path / "metrics.jsonl") if r["validation"]]
+    assert [record["validation"] for record in records if record["validation"]] == expected
+
+
+def kill_after(step, path, words):
+    """Start training in a process of its own and kill it, without mercy, once `step` is in its log."""
+    # One thread in both: bit-identity holds for an equal number of threads.
+    command = [sys.executable, "-m", "lowerbound", "train", *words, "--out", str(path), "--quiet"]
+    environment = os.environ | {"OMP_NUM_THREADS": str(torch.get_num_threads())}
+    process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+    deadline = time.monotonic() + 120
+    while True:
+        log = path / "metrics.jsonl"
+        records = read_json_lines(log) if log.exists() else []
+        if records and records[-1]["step"] >= step:
+            break
+        assert process.poll() is None, process.stderr.read().decode()
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+
+
+def test_the_machine_is_recorded_and_a_change_of_it_is_said(finished):
+    messages = []
+    threads = torch.get_num_threads()
+    try:
+        torch.set_num_threads(threads + 1)
+        resume(finished.path, settings={"training": {"num_epochs": 4}}, audience=Audience(message=messages.append))
+    finally:
+        torch.set_num_threads(threads)
+    assert any("not bit-identical" in message and "threads" in message for message in messages)
+
+
+def test_over_several_seeds_a_score_is_the_mean_with_the_error_over_seeds(tmp_path):
+    settings = {"training": {"num_epochs": 1, "min_steps": 0}, "evaluation": {"num_draws": 1}}
+    runs = train_seeds(3, "dense", tmp_path, settings)
+    values = np.array([run.results.score("elbo").value for run in runs])
+    assert len(set(values)) == 3
+    summary = next(score for score in over_seeds(runs) if (score.name, score.split) == ("elbo", "test"))
+    assert summary.value == pytest.approx(values.mean())
+    assert summary.standard_error == pytest.approx(values.std(ddof=1) / 3**0.5)
+
+
+def test_results_are_json_that_states_its_version(finished):
+    content = json.loads((finished.path / "results.json").read_text())
+    assert content["format_version"] == 1
+    assert {"name", "value", "standard_error", "unit", "split", "convention"} <= set(content["scores"][0])

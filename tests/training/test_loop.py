@@ -1,0 +1,163 @@
+import math
+from dataclasses import replace
+
+import pytest
+import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from lowerbound.data.batches import scaled
+from lowerbound.errors import ConfigError, Interrupted, NonFiniteLoss
+from lowerbound.model import ModelConfig, build_model
+from lowerbound.objectives.objective import Objective
+from lowerbound.seeding import generator
+from lowerbound.training.checkpoint import load_checkpoint
+from lowerbound.training.loop import TrainingConfig, fit
+
+CONFIG = TrainingConfig(num_epochs=3, batch_size=8, schedule="one-cycle", learning_rate=1e-2, log_every=1)
+
+
+def new_model(network="dense", **options):
+    return build_model(ModelConfig(network=network, hidden=(8,), channels=(4,), **options), (1, 6, 5), generator(0, "w"))
+
+
+def train(model, splits, config=CONFIG, objective=None, **options):
+    return list(fit(model, splits, objective or Objective(), config, **options))
+
+
+def without_times(record):
+    return replace(record, seconds=0.0, examples_per_second=0.0, seconds_left=0.0)
+
+
+def assert_same_weights(first, second):
+    for name, tensor in first.state_dict().items():
+        assert torch.equal(tensor, second.state_dict()[name]), name
+
+
+def test_training_twice_gives_the_same_weights_to_the_bit(splits):
+    first, second = new_model(), new_model()
+    train(first, splits)
+    train(second, splits)
+    assert_same_weights(first, second)
+
+
+def test_another_seed_gives_other_weights(splits):
+    first, second = new_model(), new_model()
+    train(first, splits)
+    train(second, splits, replace(CONFIG, seed=1))
+    assert not torch.equal(first.decoder.output.weight, second.decoder.output.weight)
+
+
+@pytest.mark.parametrize("network", ["dense", "conv"])
+@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(killed_after=st.integers(7, 17), checkpoint_every=st.integers(1, 6))
+def test_training_killed_after_any_step_and_resumed_is_identical_to_the_bit(
+    splits, tmp_path_factory, network, killed_after, checkpoint_every
+):
+    config = replace(CONFIG, checkpoint_every=checkpoint_every)
+    whole = new_model(network)
+    expected = {(r.step, r.validation is None): without_times(r) for r in train(whole, splits, config)}
+
+    folder = tmp_path_factory.mktemp("checkpoints")
+    for record in fit(new_model(network), splits, Objective(), config, checkpoints=folder):
+        if record.step == killed_after:
+            break  # as SIGKILL would: nothing more is written
+    resumed = new_model(network)
+    records = train(resumed, splits, config, checkpoints=folder, resume=load_checkpoint(folder))
+    assert_same_weights(whole, resumed)
+    for record in records:
+        assert without_times(record) == expected[record.step, record.validation is None]
+
+
+def test_a_stop_request_is_honoured_between_two_steps_with_the_state_saved(splits, tmp_path):
+    whole = new_model()
+    train(whole, splits)
+    countdown = iter([False] * 8 + [True])
+    with pytest.raises(Interrupted):
+        train(new_model(), splits, checkpoints=tmp_path, should_stop=lambda: next(countdown))
+    checkpoint = load_checkpoint(tmp_path)
+    assert (checkpoint.state["epoch"], checkpoint.state["batch"]) == (1, 3)
+    resumed = new_model()
+    train(resumed, splits, checkpoints=tmp_path, resume=checkpoint)
+    assert_same_weights(whole, resumed)
+
+
+def test_a_finished_training_can_be_given_more_epochs(splits, tmp_path):
+    config = replace(CONFIG, schedule="constant")
+    whole, split = new_model(), new_model()
+    train(whole, splits, config)
+    train(new_model(), splits, replace(config, num_epochs=1), checkpoints=tmp_path)
+    train(split, splits, config, checkpoints=tmp_path, resume=load_checkpoint(tmp_path))
+    assert_same_weights(whole, split)
+
+
+def test_the_best_weights_are_restored_and_training_stops_when_patience_runs_out(splits):
+    # A learning rate that rises beyond what is stable: the first epochs are the best.
+    config = TrainingConfig(num_epochs=50, batch_size=8, learning_rate=0.3, warm_up=40.0, patience=3)
+    model = new_model()
+    records = [record for record in train(model, splits, config) if record.validation]
+    best = max(records, key=lambda record: record.validation.objective)
+    assert len(records) == best.epoch + 3 < 50
+    assert records[-1].best_epoch == best.epoch
+
+    noise = generator(config.seed, "watch")
+    loss = Objective()(model.sample_posterior(scaled(splits.validation), noise))
+    assert float(loss.objective.mean()) == pytest.approx(best.validation.objective, abs=1e-5)
+
+
+def test_what_is_watched_is_the_objective_at_its_final_weight_whatever_the_warm_up(splits):
+    objective = Objective(rate_weight=4.0, rate_warm_up=100.0)
+    records = [r for r in train(new_model(), splits, objective=objective) if r.validation]
+    for record in records:
+        assert record.rate_scale < 0.05
+        terms = record.validation
+        assert terms.objective == pytest.approx(-terms.distortion - 4 * terms.rate, rel=1e-5)
+        assert terms.elbo == pytest.approx(-terms.distortion - terms.rate, rel=1e-5)
+
+
+def test_an_epochs_record_averages_over_examples_not_over_batches(splits):
+    # At a vanishing learning rate the model stays, so every image's term can be computed apart.
+    config = TrainingConfig(num_epochs=1, batch_size=8, learning_rate=1e-30)
+    deterministic = {"posterior": "point-mass"}
+    model = new_model(**deterministic)
+    (record,) = train(model, splits, config, Objective(rate="none"))
+    x = scaled(splits.train)
+    expected = -model.decode(model.encode(x).mean).log_prob(x).mean().detach()
+    assert record.train.distortion == pytest.approx(float(expected), rel=1e-5)
+
+
+def test_the_learning_rate_follows_its_schedule_and_warm_up(splits):
+    config = replace(CONFIG, schedule="cosine", warm_up=0.5)
+    rates = [record.learning_rate for record in train(new_model(), splits, config)]
+    steps = range(len(rates))
+    expected = [1e-2 * 0.5 * (1 + math.cos(math.pi * s / 18)) * min(1, (s + 1) / 3) for s in steps]
+    assert rates == pytest.approx(expected)
+
+
+def test_small_data_are_passed_over_until_there_are_enough_steps(splits):
+    config = replace(CONFIG, num_epochs=1, min_steps=20)
+    records = train(new_model(), splits, config)
+    assert records[-1].num_steps == 24  # 6 batches an epoch, 4 epochs
+
+
+def test_runaway_training_stops_with_the_reason(splits):
+    with pytest.raises(NonFiniteLoss, match=r"training\.learning_rate"):
+        train(new_model(), splits, replace(CONFIG, schedule="constant", learning_rate=1e30))
+
+
+def test_an_objective_that_does_not_go_with_the_posterior_is_refused_before_the_first_step(splits):
+    with pytest.raises(ConfigError, match="point mass"):
+        train(new_model(posterior="point-mass"), splits)
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"num_epochs": 0}, {"batch_size": -1}, {"learning_rate": 0.0}, {"patience": -1}, {"adam_beta1": 1.0}]
+)
+def test_settings_out_of_range_are_refused(wrong):
+    with pytest.raises(ConfigError, match=next(iter(wrong))):
+        TrainingConfig(**wrong)
+
+
+def test_training_improves_the_bound(splits):
+    records = [r for r in train(new_model(), splits, replace(CONFIG, num_epochs=20)) if r.validation]
+    assert records[-1].validation.elbo > records[0].validation.elbo + 3
