@@ -207,15 +207,20 @@ def data(as_json: JsonOption = False) -> None:
     """List the data sources."""
     from lowerbound.data.sources import SOURCES
 
-    columns = ("name", "shape", "range", "sizes", "origin", "licence")
-    rows = [{column: getattr(source, column) for column in columns} for source in SOURCES.values()]
     if as_json:
-        _print_json({"sources": rows})
+        keys = ("name", "shape", "range", "sizes", "origin", "licence")
+        _print_json({"sources": [{key: getattr(source, key) for key in keys} for source in SOURCES.values()]})
         return
-    for row in rows:
-        row["shape"] = console.shape_in_words(row["shape"])
-        row["sizes"] = " / ".join(f"{size:,}" for size in row["sizes"])
-    console.print_table(columns, [tuple(row.values()) for row in rows])
+    rows = [
+        (
+            source.name,
+            console.shape_in_words(source.shape),
+            " / ".join(f"{size:,}" for size in source.sizes),
+            f"{source.range}; {source.origin}; {source.licence}",
+        )
+        for source in SOURCES.values()
+    ]
+    console.print_table(("source", "shape", "train / validation / test", "what it is"), rows)
     console.out.print("Or the path of a .npy or .npz array, or of a folder of PNG or JPEG images.")
 
 
@@ -257,9 +262,8 @@ def _overrides(
         # A number of epochs that is asked for is meant, however few steps they make.
         "training": {"num_epochs": epochs, "min_steps": 0 if epochs else None, "seed": seed},
     }
-    flags = {
-        section: {key: value for key, value in keys.items() if value is not None} for section, keys in given.items()
-    }
+    kept = {name: {key: value for key, value in keys.items() if value is not None} for name, keys in given.items()}
+    flags = {name: keys for name, keys in kept.items() if keys}
     return merge(parse_settings(settings or []), flags)
 
 

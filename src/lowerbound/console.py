@@ -144,7 +144,8 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[Any]], right: Se
     """A plain table on standard output; columns whose numbers stand in `right` are aligned to the right."""
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for index, column in enumerate(columns):
-        table.add_column(column, justify="right" if index in right else "left", overflow="fold")
+        last = index == len(columns) - 1
+        table.add_column(column, justify="right" if index in right else "left", overflow="fold", no_wrap=not last)
     for row in rows:
         table.add_row(*(escape(str(cell)) for cell in row))
     # Off a terminal (a pipe, a log) a table keeps its lines whole, however long.

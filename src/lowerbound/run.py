@@ -155,7 +155,7 @@ def over_seeds(runs: Sequence[Run]) -> tuple[Score, ...]:
     """Each score's mean over runs, with the standard error over seeds in place of that over examples."""
     summary = []
     for scores in zip(*(run.results.scores for run in runs), strict=True):
-        mean = mean_and_standard_error(torch.tensor([score.value for score in scores]))
+        mean = mean_and_standard_error(torch.tensor([score.value for score in scores], dtype=torch.float64))
         about = f"{scores[0].description} (mean ± standard error over {len(runs)} seeds)"
         summary.append(replace(scores[0], value=mean.value, standard_error=mean.standard_error, description=about))
     return tuple(summary)
@@ -188,6 +188,9 @@ def default_path(recipe: str, settings: Settings) -> Path:
 def reevaluate(path: Path, settings: Settings | None = None, device: str = "auto") -> Run:
     """Evaluate a finished run again, with other evaluation settings or data directory, and renew its results."""
     stored, experiment = read_experiment(path)
+    for section in settings or {}:
+        if section not in ("evaluation", "data"):
+            raise ConfigError(f"{section} cannot be set for a trained model; accepted: evaluation, and data.data_dir.")
     experiment = from_settings(experiment.recipe, merge(experiment.settings(), settings or {}))
     model = load_model(path)
     splits = _same_data(experiment, stored, path)

@@ -45,7 +45,8 @@ class Batches:
             yield self._scaled(images)
 
     def _scaled(self, images: Tensor) -> Float[Tensor, "batch channel height width"]:
-        return images.float().div_(self.max_value)
+        # A copy, also of what is float already: dividing in place must not reach the data.
+        return images.to(torch.float32, copy=True).div_(self.max_value)
 
 
 def scaled(examples: Examples) -> Float[Tensor, "n channel height width"]:

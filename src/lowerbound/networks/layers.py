@@ -28,7 +28,8 @@ def layer_table(network: nn.Module, example: Tensor) -> list[Layer]:
     rows: list[Layer] = []
     handles = []
     for name, module in network.named_modules():
-        if not list(module.children()):
+        # A stack of no hidden layers is a Sequential without children, and no layer.
+        if not isinstance(module, nn.Sequential) and not list(module.children()):
             handles.append(module.register_forward_hook(_recorder(name, rows)))
     try:
         network(example)

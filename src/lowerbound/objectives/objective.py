@@ -6,6 +6,7 @@ The sign flips once, here: `Loss.value` is minimised, and everything else is a b
 A paper is a row of `OBJECTIVES`: a choice of parts, not a class.
 """
 
+import math
 from dataclasses import dataclass
 
 from jaxtyping import Float
@@ -46,10 +47,12 @@ class Objective:
         for kind, name, table in (("bound", self.bound, BOUNDS), ("rate", self.rate, RATES)):
             if name not in table:
                 raise UnknownName(f"objective.{kind}", name, table)
-        if not self.rate_weight >= 0:
-            raise ConfigError(f"objective.rate_weight needs a number of at least 0, got {self.rate_weight:g}.")
-        if not self.rate_warm_up >= 0:
-            raise ConfigError(f"objective.rate_warm_up needs at least 0 epochs, got {self.rate_warm_up:g}.")
+        if not 0 <= self.rate_weight < math.inf:
+            raise ConfigError(f"objective.rate_weight needs a finite number of at least 0, got {self.rate_weight:g}.")
+        if not 0 <= self.rate_warm_up < math.inf:
+            raise ConfigError(
+                f"objective.rate_warm_up needs at least 0 epochs, a finite number, got {self.rate_warm_up:g}."
+            )
         if self.num_samples < 1:
             raise ConfigError(f"objective.num_samples needs at least 1, got {self.num_samples}.")
 

@@ -56,7 +56,7 @@ class DiagonalNormal(Distribution):
     """Normal with a variance of its own for each element; draws are reparameterised, z = mean + sd * noise."""
 
     parameter_mean: Float[Tensor, "*batch_and_event"]
-    log_variance: Float[Tensor, "*batch_and_event"]
+    log_variance: Float[Tensor, "*#batch_and_event"]  # or one for all elements, of shape ()
     event_ndim: int = 1
 
     @property

@@ -65,7 +65,7 @@ class BernoulliLikelihood(Likelihood):
         return torch.logit(mean, eps=MEAN_MARGIN)
 
     def convention(self, low: float, high: float, is_binary: bool) -> str:
-        if low < 0 or high > 1:
+        if not (low >= 0 and high <= 1):  # so that NaN is refused, too
             raise DataError(
                 f"data lie in [{low:g}, {high:g}], likelihood 'bernoulli' needs [0, 1]; "
                 "rescale the data or use likelihood 'gaussian'."
@@ -102,7 +102,7 @@ class GaussianLikelihood(Likelihood):
     @property
     def sigma(self) -> float:
         """Standard deviation of a pixel, in units of the data."""
-        return float(self._bounded_log_sigma().exp())
+        return self._bounded_log_sigma().exp().item()
 
     def forward(self, raw: Float[Tensor, "*batch_and_raw"]) -> DiagonalNormal:
         mean = torch.sigmoid(raw) if self.mean_map == "sigmoid" else raw

@@ -1,0 +1,67 @@
+"""What several tests share: double precision, and a model whose posterior and evidence are known exactly."""
+
+import math
+from collections.abc import Iterator
+from copy import deepcopy
+from dataclasses import dataclass
+
+import pytest
+import torch
+from hypothesis import settings
+from torch import Tensor
+
+from lowerbound.data.synthetic import LinearGaussian, orthogonal_linear_gaussian
+from lowerbound.model import VAE, ModelConfig, build_model
+from lowerbound.seeding import generator
+
+# The same examples on every run, and no deadline: a busy machine is no failure.
+settings.register_profile("reproducible", derandomize=True, deadline=None)
+settings.load_profile("reproducible")
+
+# The module, not the function, is the scope: hypothesis runs many examples within one function.
+@pytest.fixture(scope="module")
+def float64() -> Iterator[None]:
+    """Double precision wherever no other type is named."""
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(torch.float64)
+    yield
+    torch.set_default_dtype(before)
+
+
+@dataclass(frozen=True, eq=False)
+class LinearGaussianModel:
+    """A VAE without hidden layers that holds the exact posterior of `data`, and examples drawn from it."""
+
+    data: LinearGaussian
+    model: VAE
+    x: Tensor
+    log_evidence: Tensor  # log p(x), exact, in nats
+
+    def with_posterior_moved(self, mean: float, log_variance: float) -> VAE:
+        """The same model with every posterior moved by these amounts: a wrong encoder of known wrongness."""
+        model = deepcopy(self.model)
+        with torch.no_grad():
+            means, log_variances = model.encoder.heads.bias.chunk(2)
+            means += mean
+            log_variances += log_variance
+        return model
+
+
+@pytest.fixture
+def linear_gaussian() -> LinearGaussianModel:
+    """Eight examples of shape 1×2×3, two latents, all in float64."""
+    data = orthogonal_linear_gaussian(6, 2, sigma=0.5, generator=generator(0, "data"))
+    config = ModelConfig(
+        network="dense", hidden=(), latent_dim=2, likelihood="gaussian", likelihood_options={"sigma": data.sigma}
+    )
+    model = build_model(config, (1, 2, 3), generator(0, "weights")).double()
+    covariance = data.posterior_covariance()
+    to_mean = covariance @ data.weight.T / data.sigma**2
+    with torch.no_grad():
+        model.likelihood.log_sigma.fill_(math.log(data.sigma))
+        model.decoder.output.weight.copy_(data.weight)
+        model.decoder.output.bias.copy_(data.bias)
+        model.encoder.heads.weight.copy_(torch.cat([to_mean, torch.zeros_like(to_mean)]))
+        model.encoder.heads.bias.copy_(torch.cat([-to_mean @ data.bias, covariance.diagonal().log()]))
+    x = data.sample(8, generator(0, "examples"))
+    return LinearGaussianModel(data, model, x.unflatten(-1, (1, 2, 3)), data.log_evidence(x))

@@ -1,0 +1,104 @@
+"""Each epoch meets every example once, in an order that the seed and the epoch's number decide, from any batch on."""
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lowerbound.data.batches import Batches, scaled
+from lowerbound.data.files import Examples
+from lowerbound.seeding import generator
+
+
+def numbered(count, dtype=np.uint8, max_value=255.0):
+    """Images of shape 2×1×1, of which the first pixel is the image's number."""
+    images = np.zeros((count, 2, 1, 1), dtype)
+    images[:, 0, 0, 0] = np.arange(count)
+    return Examples(images, max_value)
+
+
+def numbers(batches):
+    """The numbers of the images in each batch."""
+    return [[round(value) for value in (255 * batch[:, 0, 0, 0]).tolist()] for batch in batches]
+
+
+@given(st.integers(1, 200), st.integers(1, 60), st.integers(0, 2**31), st.integers(0, 50))
+def test_an_epoch_is_a_permutation_of_the_examples(count, batch_size, seed, epoch):
+    batches = Batches(numbered(count), batch_size)
+    found = numbers(batches.shuffled(seed, epoch))
+    assert sorted(sum(found, [])) == list(range(count))
+    assert [len(batch) for batch in found] == [len(batch) for batch in numbers(batches)]
+
+
+@given(st.integers(1, 200), st.integers(1, 60))
+def test_batches_are_full_but_for_a_short_last_one(count, batch_size):
+    batches = Batches(numbered(count), batch_size)
+    sizes = [len(batch) for batch in batches]
+    assert len(batches) == len(sizes)
+    assert batches.num_examples == sum(sizes) == count
+    assert all(size == batch_size for size in sizes[:-1])
+    assert 1 <= sizes[-1] <= batch_size
+
+
+@given(st.integers(1, 60), st.integers(1, 10), st.data())
+def test_an_epoch_resumes_at_any_batch_exactly(count, batch_size, data):
+    batches = Batches(numbered(count), batch_size)
+    start = data.draw(st.integers(0, len(batches)), label="start")
+    assert numbers(batches.shuffled(3, 1, start)) == numbers(batches.shuffled(3, 1))[start:]
+
+
+def test_the_order_is_a_function_of_seed_and_epoch_alone():
+    order = numbers(Batches(numbered(100), 8).shuffled(0, 0))
+    other_place = Batches(numbered(100), 8)
+    list(other_place.shuffled(5, 7))
+    assert numbers(other_place.shuffled(0, 0)) == order
+    assert numbers(other_place.shuffled(0, 1)) != order
+    assert numbers(other_place.shuffled(1, 0)) != order
+    assert sum(numbers(Batches(numbered(100), 30).shuffled(0, 0)), []) == sum(order, [])
+
+
+def test_noise_drawn_between_batches_leaves_the_order_alone():
+    batches, noise = Batches(numbered(20), 3), generator(0, "noise")
+    undisturbed = numbers(batches.shuffled(0, 0))
+    disturbed = []
+    for batch in batches.shuffled(0, 0):
+        torch.randn(7, generator=noise)
+        torch.randn(7)
+        disturbed += numbers([batch])
+    assert disturbed == undisturbed
+
+
+def test_without_shuffling_examples_come_in_their_own_order():
+    batches = Batches(numbered(7), 3)
+    assert numbers(batches) == numbers(batches) == [[0, 1, 2], [3, 4, 5], [6]]
+
+
+@pytest.mark.parametrize(
+    ("dtype", "max_value"), [(np.uint8, 255.0), (np.uint8, 16.0), (np.float32, 1.0), (np.float32, 4.0)]
+)
+def test_pixels_are_scaled_to_between_0_and_1_on_every_pass(dtype, max_value):
+    grey = (np.linspace(0, max_value, 24).reshape(4, 2, 3, 1) * [1, 0.5]).astype(dtype)
+    examples = Examples(grey, max_value)
+    expected = torch.tensor(np.moveaxis(grey.astype(np.float64) / max_value, 3, 1), dtype=torch.float32)
+    batches = Batches(examples, 3)
+    for found in (torch.cat(list(batches)), torch.cat(list(batches)), scaled(examples)):
+        assert found.dtype == torch.float32
+        assert found.shape == (4, 2, 2, 3)
+        torch.testing.assert_close(found, expected)
+    assert 0 <= found.min() <= found.max() == 1
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.float32])
+def test_what_is_done_to_a_batch_is_not_done_to_the_data(dtype):
+    examples = numbered(5, dtype, max_value=1.0)
+    batches = Batches(examples, 2)
+    for first in (iter(batches), batches.shuffled(0, 0)):
+        next(first).fill_(-1)
+    assert [batch[:, 0, 0, 0].tolist() for batch in batches] == [[0, 1], [2, 3], [4]]
+    assert examples.images.min() == 0
+
+
+def test_nothing_follows_from_an_empty_split():
+    assert scaled(numbered(0)).shape == (0, 1, 2, 1)
+    assert list(Batches(numbered(0), 4).shuffled(0, 0)) == []

@@ -1,0 +1,244 @@
+"""The objective: signs, weights, sums over pixels and means over examples, gradients, and what it refuses."""
+
+import math
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch.testing import assert_close
+
+from lowerbound.errors import ConfigError, UnknownName
+from lowerbound.model import ModelConfig, build_model
+from lowerbound.objectives.bounds import BOUNDS
+from lowerbound.objectives.objective import OBJECTIVES, Objective
+from lowerbound.objectives.rates import RATES
+from lowerbound.probability.distributions import DiagonalNormal, PointMass
+from lowerbound.probability.likelihoods import LIKELIHOODS
+from lowerbound.probability.posteriors import POSTERIORS
+from lowerbound.probability.samples import PosteriorSamples
+from lowerbound.seeding import generator
+
+pytestmark = pytest.mark.usefixtures("float64")
+
+CHARGED = [name for name in RATES if name != "none"]
+
+
+def tiny(posterior="diagonal-normal", likelihood="bernoulli"):
+    config = ModelConfig(hidden=(3,), latent_dim=2, posterior=posterior, likelihood=likelihood)
+    return build_model(config, (1, 2, 2), generator(0, "weights"))
+
+
+def images(count=5):
+    return torch.rand(count, 1, 2, 2, generator=generator(0, "images"))
+
+
+def drawn(model, num_samples=4, seed=0):
+    return model.sample_posterior(images(), generator(seed, "noise"), num_samples)
+
+
+def combined(samples, log_likelihood):
+    return PosteriorSamples(samples.z, log_likelihood, samples.posterior, samples.prior)
+
+
+# ---- signs and terms
+
+
+@pytest.mark.parametrize("bound", BOUNDS)
+@pytest.mark.parametrize("rate", CHARGED)
+def test_the_loss_is_minus_the_mean_objective_over_the_batch(bound, rate):
+    loss = Objective(bound=bound, rate=rate)(drawn(tiny()))
+    assert loss.objective.shape == loss.rate.shape == loss.distortion.shape == (5,)
+    assert loss.value.item() == pytest.approx(-loss.objective.mean().item())
+    assert loss.value.requires_grad
+    assert not any(term.requires_grad for term in (loss.objective, loss.distortion, loss.rate, loss.elbo))
+
+
+@pytest.mark.parametrize("rate", CHARGED)
+def test_distortion_is_minus_the_mean_log_likelihood_and_rate_the_divergence(rate):
+    samples = drawn(tiny())
+    loss = Objective(rate=rate)(samples)
+    q = samples.posterior
+    assert_close(loss.distortion, -samples.log_likelihood.detach().mean(0))
+    assert_close(loss.rate, (0.5 * (q.variance + q.mean**2 - 1 - q.log_variance)).sum(-1).detach())
+    assert_close(loss.elbo, -(loss.distortion + loss.rate))
+
+
+def test_the_objective_of_a_vae_is_its_elbo():
+    loss = OBJECTIVES["vae"](drawn(tiny()))
+    assert_close(loss.objective, loss.elbo)
+
+
+def test_with_the_monte_carlo_rate_the_elbo_objective_is_the_mean_log_weight():
+    samples = drawn(tiny())
+    assert_close(Objective(rate="monte-carlo")(samples).objective, samples.log_weight.detach().mean(0))
+
+
+def test_the_objective_is_the_exact_evidence_when_the_posterior_is_exact(linear_gaussian):
+    samples = linear_gaussian.model.sample_posterior(linear_gaussian.x, generator(0, "noise"), num_samples=2)
+    loss = Objective(rate="monte-carlo", num_samples=2)(samples)
+    assert_close(loss.objective, linear_gaussian.log_evidence)
+    assert_close(loss.value, -linear_gaussian.log_evidence.mean())
+
+
+@pytest.mark.parametrize("rate", CHARGED)
+@given(weight=st.floats(0, 20), scale=st.floats(0, 1))
+def test_the_rate_is_charged_times_its_weight_and_the_terms_do_not_see_it(rate, weight, scale):
+    samples = drawn(tiny())
+    charged = RATES[rate](samples).mean(0).detach()
+    plain, weighted = Objective(rate=rate)(samples), Objective(rate=rate, rate_weight=weight)(samples, scale)
+    assert_close(weighted.objective, -plain.distortion - weight * scale * charged)
+    assert_close(weighted.elbo, plain.elbo)
+    assert_close(weighted.rate, plain.rate)
+
+
+def test_the_objective_of_an_autoencoder_is_minus_its_reconstruction_error():
+    samples = drawn(tiny(posterior="point-mass"))
+    loss = OBJECTIVES["autoencoder"](samples)
+    assert torch.equal(loss.rate, torch.zeros(5))
+    assert_close(loss.objective, samples.log_likelihood.detach().mean(0))
+    assert_close(loss.elbo, -loss.distortion)
+
+
+# ---- sums over pixels, means over examples
+
+
+@pytest.mark.parametrize("name", LIKELIHOODS)
+def test_twice_the_pixels_have_twice_the_distortion(name):
+    raw, x = torch.randn(2, 5, 3, 4, generator=generator(0, "pixels"))
+    samples, x = drawn(tiny(), num_samples=1), x.sigmoid()
+    once = LIKELIHOODS[name]((3, 4))(raw).log_prob(x)
+    twice = LIKELIHOODS[name]((3, 8))(raw.repeat(1, 1, 2)).log_prob(x.repeat(1, 1, 2))
+    small, large = (Objective()(combined(samples, value.unsqueeze(0))) for value in (once, twice))
+    assert_close(large.distortion, 2 * small.distortion)
+    assert_close(large.rate, small.rate)
+
+
+@pytest.mark.parametrize("rate", CHARGED)
+def test_a_batch_met_twice_has_the_loss_of_the_batch_met_once(rate):
+    samples = drawn(tiny())
+    q = samples.posterior
+    doubled = PosteriorSamples(
+        torch.cat([samples.z, samples.z], dim=1),
+        torch.cat([samples.log_likelihood, samples.log_likelihood], dim=1),
+        DiagonalNormal(torch.cat([q.mean, q.mean]), torch.cat([q.log_variance, q.log_variance])),
+        samples.prior,
+    )
+    objective = Objective(rate=rate, rate_weight=2.0)
+    assert_close(objective(doubled).value, objective(samples).value)
+
+
+# ---- gradients
+
+
+@pytest.mark.parametrize("likelihood", LIKELIHOODS)
+@pytest.mark.parametrize("rate", RATES)
+def test_the_gradient_is_that_of_finite_differences_with_the_noise_held(rate, likelihood):
+    model = tiny("point-mass" if rate == "none" else "diagonal-normal", likelihood)
+    objective = Objective(rate=rate, rate_weight=1.5, num_samples=2)
+
+    def loss():
+        return objective(drawn(model, objective.num_samples), rate_scale=0.5).value
+
+    parameters = list(model.parameters())
+    gradients = torch.autograd.grad(loss(), parameters)
+    step = 1e-5
+    with torch.no_grad():
+        for parameter, gradient in zip(parameters, gradients, strict=True):
+            differences = torch.zeros_like(parameter)
+            for index in range(parameter.numel()):
+                entry = parameter.view(-1)[index]
+                for sign in (1, -1):
+                    entry += sign * step
+                    differences.view(-1)[index] += sign * loss() / (2 * step)
+                    entry -= sign * step
+            assert_close(gradient, differences, rtol=1e-5, atol=1e-8)
+
+
+def test_both_rates_have_the_same_gradient_on_average():
+    model, num_repeats = tiny(), 100
+    analytic, estimated = (
+        torch.stack(
+            [
+                torch.autograd.grad(Objective(rate=rate)(drawn(model, 50, seed)).value, model.encoder.heads.bias)[0]
+                for seed in range(num_repeats)
+            ]
+        )
+        for rate in ("analytic", "monte-carlo")
+    )
+    difference = analytic - estimated  # of equal draws
+    standard_error = difference.std(0) / math.sqrt(num_repeats)
+    assert (analytic.mean(0).abs() > 4 * standard_error).all()
+    assert (difference.mean(0).abs() <= 4 * standard_error).all()
+
+
+# ---- presets
+
+
+def accepts(objective, posterior):
+    try:
+        objective.check_posterior(posterior)
+    except ConfigError:
+        return False
+    return True
+
+
+@pytest.mark.parametrize("name", OBJECTIVES)
+def test_every_preset_trains_a_model_with_the_posteriors_that_it_accepts(name):
+    objective = OBJECTIVES[name]
+    accepted = [posterior for posterior in POSTERIORS if accepts(objective, posterior)]
+    assert accepted
+    for posterior in accepted:
+        model = tiny(posterior)
+        objective(drawn(model, objective.num_samples)).value.backward()
+        gradients = [parameter.grad for parameter in model.parameters()]
+        assert all(gradient.isfinite().all() for gradient in gradients)
+        assert any(gradient.any() for gradient in gradients)
+
+
+def test_the_papers_are_what_they_say():
+    assert OBJECTIVES["vae"] == Objective(bound="elbo", rate="analytic", rate_weight=1.0, num_samples=1)
+    assert OBJECTIVES["beta-vae"] == Objective(rate_weight=4.0)
+
+
+# ---- refusals
+
+
+@pytest.mark.parametrize(
+    ("settings", "nearest"), [({"bound": "elbow"}, "elbo"), ({"rate": "monte_carlo"}, "monte-carlo")]
+)
+def test_an_unknown_bound_or_rate_is_refused_with_the_nearest_one(settings, nearest):
+    with pytest.raises(UnknownName, match=f"unknown objective.{next(iter(settings))} ") as caught:
+        Objective(**settings)
+    assert caught.value.nearest == nearest
+
+
+@pytest.mark.parametrize("key", ["rate_weight", "rate_warm_up"])
+@pytest.mark.parametrize("value", [-1e-9, -1.0, math.nan, math.inf, -math.inf])
+def test_a_weight_or_warm_up_that_is_negative_or_no_number_is_refused(key, value):
+    with pytest.raises(ConfigError, match=f"objective.{key} needs .*got {value:g}"):
+        Objective(**{key: value})
+
+
+@pytest.mark.parametrize("num_samples", [0, -1])
+def test_fewer_than_one_sample_are_refused(num_samples):
+    with pytest.raises(ConfigError, match=f"objective.num_samples needs at least 1, got {num_samples}"):
+        Objective(num_samples=num_samples)
+
+
+@pytest.mark.parametrize("posterior", POSTERIORS)
+@pytest.mark.parametrize("rate", RATES)
+def test_a_point_mass_goes_with_rate_none_and_nothing_else_does(posterior, rate):
+    if (posterior == "point-mass") == (rate == "none"):
+        Objective(rate=rate).check_posterior(posterior)
+    else:
+        with pytest.raises(ConfigError, match=f"'{posterior}' does not go with objective.rate '{rate}'"):
+            Objective(rate=rate).check_posterior(posterior)
+
+
+@pytest.mark.parametrize("rate", CHARGED)
+def test_a_rate_that_a_point_mass_cannot_have_is_refused_at_the_latest_when_it_is_formed(rate):
+    samples = drawn(tiny("point-mass"))
+    assert isinstance(samples.posterior, PointMass)
+    with pytest.raises(ConfigError):
+        Objective(rate=rate)(samples)

@@ -1,0 +1,55 @@
+"""From raw encoder outputs to distributions over latents."""
+
+import math
+
+import pytest
+import torch
+from torch.testing import assert_close
+
+from lowerbound.probability.distributions import DiagonalNormal, PointMass
+from lowerbound.probability.posteriors import (
+    LOG_VARIANCE_BOUND,
+    POSTERIORS,
+    DiagonalNormalPosterior,
+    PointMassPosterior,
+)
+from lowerbound.seeding import generator
+
+pytestmark = pytest.mark.usefixtures("float64")
+
+
+@pytest.mark.parametrize("name", POSTERIORS)
+def test_a_posterior_has_one_latent_for_each_number_of_a_head(name):
+    family = POSTERIORS[name]()
+    posterior = family(torch.randn(5, family.num_heads * 3, generator=generator(0, "raw")))
+    assert posterior.mean.shape == posterior.variance.shape == (5, 3)
+    assert posterior.sample(generator(0, "draws"), 4).shape == (4, 5, 3)
+
+
+def test_the_first_head_is_the_mean_and_the_second_the_log_variance():
+    posterior = DiagonalNormalPosterior()(torch.tensor([[1.0, 2.0, 0.0, math.log(9)]]))
+    assert isinstance(posterior, DiagonalNormal)
+    assert_close(posterior.mean, torch.tensor([[1.0, 2.0]]))
+    assert_close(posterior.variance, torch.tensor([[1.0, 9.0]]))
+    assert_close(posterior.standard_deviation, torch.tensor([[1.0, 3.0]]))
+
+
+def test_log_variances_are_kept_within_their_bound_and_means_are_not():
+    posterior = DiagonalNormalPosterior()(torch.tensor([[1e4, -1e4, 1e4, -1e4]]))
+    assert posterior.mean.tolist() == [[1e4, -1e4]]
+    assert posterior.log_variance.tolist() == [[LOG_VARIANCE_BOUND, -LOG_VARIANCE_BOUND]]
+    inside = torch.tensor([[0.0, 0.0, 14.9, -14.9]])
+    assert DiagonalNormalPosterior()(inside).log_variance.tolist() == [[14.9, -14.9]]
+
+
+def test_the_bounded_variance_and_its_inverse_are_finite_in_single_precision():
+    posterior = DiagonalNormalPosterior()(torch.tensor([[0.0, 0.0, 1e30, -1e30]], dtype=torch.float32))
+    assert posterior.variance.isfinite().all()
+    assert posterior.log_prob(torch.ones(1, 2, dtype=torch.float32)).isfinite().all()
+
+
+def test_a_point_mass_is_the_raw_output_itself():
+    raw = torch.tensor([[1.0, -2.0]])
+    posterior = PointMassPosterior()(raw)
+    assert isinstance(posterior, PointMass)
+    assert torch.equal(posterior.mean, raw)

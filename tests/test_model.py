@@ -1,0 +1,246 @@
+"""What a VAE can be asked, for every network and likelihood, and what a configuration may not say."""
+
+import math
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch.testing import assert_close
+
+from lowerbound.errors import ConfigError, UnknownName
+from lowerbound.model import NETWORKS, ModelConfig, build_model, likelihood_options
+from lowerbound.networks.layers import count_parameters
+from lowerbound.probability.distributions import DiagonalNormal, PointMass
+from lowerbound.probability.likelihoods import LIKELIHOODS
+from lowerbound.probability.posteriors import POSTERIORS
+from lowerbound.seeding import generator
+
+pytestmark = pytest.mark.usefixtures("float64")
+
+SHAPE = (2, 5, 3)
+LATENTS = 3
+
+every_network = pytest.mark.parametrize("network", NETWORKS)
+every_likelihood = pytest.mark.parametrize("likelihood", LIKELIHOODS)
+every_posterior = pytest.mark.parametrize("posterior", POSTERIORS)
+
+
+def small(network="dense", likelihood="bernoulli", posterior="diagonal-normal", seed=0, **options):
+    config = ModelConfig(
+        network=network,
+        hidden=(7,),
+        channels=(3, 4),
+        latent_dim=LATENTS,
+        likelihood=likelihood,
+        likelihood_options=options,
+        posterior=posterior,
+    )
+    return build_model(config, SHAPE, generator(seed, "weights"))
+
+
+def images(count=4):
+    return torch.rand(count, *SHAPE, generator=generator(0, "images"))
+
+
+def weights(model):
+    return torch.cat([parameter.detach().flatten() for parameter in model.parameters()])
+
+
+# ---- shapes
+
+
+@every_network
+@every_likelihood
+@every_posterior
+def test_encoding_and_decoding_yield_distributions_over_whole_examples(network, likelihood, posterior):
+    model = small(network, likelihood, posterior)
+    q = model.encode(images())
+    assert isinstance(q, PointMass if posterior == "point-mass" else DiagonalNormal)
+    assert q.mean.shape == (4, LATENTS)
+    p = model.decode(q.mean)
+    assert p.mean.shape == (4, *SHAPE)
+    assert p.log_prob(images()).shape == (4,)
+    assert model.latent_dim == LATENTS
+    assert model.is_deterministic == (posterior == "point-mass")
+
+
+@every_network
+def test_latents_decode_alike_one_by_one_in_a_batch_and_under_a_sample_axis(network):
+    model = small(network)
+    z = torch.randn(2, 3, LATENTS, generator=generator(0, "z"))
+    together = model.decode(z).mean
+    assert together.shape == (2, 3, *SHAPE)
+    assert_close(torch.stack([model.decode(row).mean for row in z]), together)
+    assert_close(model.decode(z[1, 2]).mean, together[1, 2])
+
+
+@every_network
+def test_an_example_is_encoded_alike_whatever_its_company(network):
+    model, x = small(network), images()
+    assert_close(model.encode(x[1:2]).mean, model.encode(x).mean[1:2])
+
+
+# ---- densities
+
+
+@every_network
+@every_likelihood
+def test_a_log_weight_is_the_log_joint_less_log_q(network, likelihood):
+    model, x = small(network, likelihood), images()
+    samples = model.sample_posterior(x, generator(0, "noise"), num_samples=5)
+    assert samples.z.shape == (5, 4, LATENTS)
+    assert_close(samples.log_weight, model.log_joint(x, samples.z) - model.encode(x).log_prob(samples.z))
+    # And each draw stands with its own example.
+    for k, i in ((0, 3), (4, 1)):
+        z = samples.z[k, i]
+        alone = model.decode(z).log_prob(x[i]) + torch.distributions.Normal(0.0, 1.0).log_prob(z).sum()
+        assert_close(model.log_joint(x, samples.z)[k, i], alone)
+
+
+def test_draws_are_those_of_the_posterior_with_the_same_generator():
+    model, x = small(), images()
+    samples = model.sample_posterior(x, generator(0, "noise"), num_samples=5)
+    assert torch.equal(samples.z, model.encode(x).sample(generator(0, "noise"), 5))
+
+
+def test_every_log_weight_equals_the_log_evidence_when_the_posterior_is_exact(linear_gaussian):
+    samples = linear_gaussian.model.sample_posterior(linear_gaussian.x, generator(0, "noise"), num_samples=5)
+    assert_close(samples.log_weight, linear_gaussian.log_evidence.expand(5, -1))
+
+
+# ---- reconstructions and generated images
+
+
+@every_network
+def test_a_reconstruction_without_a_generator_decodes_the_posterior_mean(network):
+    model, x = small(network), images()
+    assert torch.equal(model.reconstruct(x), model.reconstruct(x))
+    assert_close(model.reconstruct(x), model.decode(model.encode(x).mean).mean)
+
+
+def test_a_reconstruction_with_a_generator_decodes_one_draw():
+    model, x = small(), images()
+    drawn = model.reconstruct(x, generator(0, "noise"))
+    z = model.encode(x).sample(generator(0, "noise"), 1)[0]
+    assert torch.equal(drawn, model.decode(z).mean)
+    assert not torch.equal(drawn, model.reconstruct(x))
+
+
+@every_network
+def test_at_temperature_0_every_image_is_the_decoded_prior_mean(network):
+    model = small(network)
+    expected = model.decode(torch.zeros(3, LATENTS)).mean
+    assert_close(model.generate(3, generator(0, "images"), temperature=0.0), expected)
+
+
+@pytest.mark.parametrize("temperature", [0.5, 1.0, 2.0])
+def test_temperature_scales_the_standard_deviation_of_the_prior(temperature):
+    model = small()
+    z = torch.randn(3, LATENTS, generator=generator(0, "images"))
+    found = model.generate(3, generator(0, "images"), temperature)
+    assert_close(found, model.decode(temperature * z).mean)
+
+
+# ---- building
+
+
+@every_network
+@every_likelihood
+def test_equal_seeds_build_equal_models_and_other_seeds_others(network, likelihood):
+    assert torch.equal(weights(small(network, likelihood)), weights(small(network, likelihood)))
+    assert not torch.equal(weights(small(network, likelihood)), weights(small(network, likelihood, seed=1)))
+
+
+@every_network
+def test_a_learned_sigma_belongs_to_the_likelihood_and_not_to_the_decoder(network):
+    fixed, learned = small(network, "gaussian"), small(network, "gaussian", learn_sigma=True)
+    assert count_parameters(learned) == count_parameters(fixed) + 1
+    assert count_parameters(learned.decoder) == count_parameters(fixed.decoder)
+
+
+def test_likelihood_options_reach_the_likelihood():
+    likelihood = small(likelihood="gaussian", sigma=0.25, mean_map="sigmoid").likelihood
+    assert likelihood.sigma == pytest.approx(0.25)
+    assert likelihood.mean_map == "sigmoid"
+
+
+@pytest.mark.parametrize(
+    ("network", "encoder_size", "decoder_size"), [("dense", 403_972, 403_728), ("conv", 69_076, 65_089)]
+)
+def test_the_two_reference_models_have_their_published_sizes(network, encoder_size, decoder_size):
+    config = ModelConfig(network=network, hidden=(512,) if network == "dense" else (16,), channels=(32, 64))
+    model = build_model(config, (1, 28, 28), generator(0, "weights"))
+    assert (count_parameters(model.encoder), count_parameters(model.decoder)) == (encoder_size, decoder_size)
+    assert count_parameters(model) == encoder_size + decoder_size
+
+
+# ---- refusals
+
+
+@pytest.mark.parametrize(
+    ("settings", "nearest"),
+    [
+        ({"network": "dens"}, "dense"),
+        ({"likelihood": "bernouli"}, "bernoulli"),
+        ({"prior": "standard_normal"}, "standard-normal"),
+        ({"posterior": "diagonal"}, "diagonal-normal"),
+    ],
+)
+def test_an_unknown_part_is_refused_with_the_nearest_one(settings, nearest):
+    with pytest.raises(UnknownName, match=f"unknown model.{next(iter(settings))} .*did you mean '{nearest}'") as caught:
+        ModelConfig(**settings)
+    assert caught.value.nearest == nearest
+
+
+@given(st.sampled_from(["hidden", "channels", "latent_dim"]), st.integers(max_value=0))
+def test_sizes_below_1_are_refused(key, size):
+    settings = {key: size if key == "latent_dim" else (8, size)}
+    with pytest.raises(ConfigError, match=f"model.{key} needs sizes of at least 1"):
+        ModelConfig(**settings)
+
+
+def test_a_convolutional_network_needs_a_stage_and_a_dense_one_does_not():
+    with pytest.raises(ConfigError, match="network 'conv' needs at least one stage"):
+        ModelConfig(network="conv", channels=())
+    assert ModelConfig(network="dense", channels=()).channels == ()
+
+
+@every_likelihood
+def test_an_option_that_a_likelihood_does_not_have_is_refused(likelihood):
+    with pytest.raises(UnknownName, match=f"option of likelihood '{likelihood}' 'sigmaa'"):
+        ModelConfig(likelihood=likelihood, likelihood_options={"sigmaa": 1.0})
+
+
+def test_the_options_of_a_likelihood_are_its_constructors():
+    assert likelihood_options("gaussian").keys() == {"sigma", "learn_sigma", "mean_map"}
+    assert likelihood_options("bernoulli") == {}
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "error"),
+    [
+        ("sigma", 0.0, "needs a positive number"),
+        ("sigma", -1.0, "needs a positive number"),
+        ("sigma", math.nan, "needs a positive number"),
+        ("sigma", math.inf, "needs a positive number"),
+        ("sigma", True, "needs a positive number"),
+        ("sigma", "1.0", "needs a positive number"),
+        ("learn_sigma", 1, "needs true or false"),
+        ("learn_sigma", "yes", "needs true or false"),
+        ("mean_map", "sigmoidal", "did you mean 'sigmoid'"),
+        ("mean_map", 1, "accepted: identity, sigmoid"),
+    ],
+)
+def test_a_value_that_an_option_cannot_take_is_refused_with_its_key(option, value, error):
+    with pytest.raises((ConfigError, UnknownName), match=rf"model\.likelihood_options\.{option}.*{error}"):
+        ModelConfig(likelihood="gaussian", likelihood_options={option: value})
+
+
+@pytest.mark.parametrize(
+    "options", [{"sigma": 2.0}, {"sigma": 0.5, "learn_sigma": True}, {"learn_sigma": False, "mean_map": "identity"}]
+)
+def test_values_that_an_option_can_take_build_a_model(options):
+    model = small(likelihood="gaussian", **options)
+    assert model.config.likelihood_options == options
+    assert model.likelihood.sigma == pytest.approx(options.get("sigma", 1.0))

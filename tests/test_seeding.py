@@ -1,0 +1,94 @@
+"""Named random streams, and no other source of chance."""
+
+import random
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lowerbound.data.batches import Batches
+from lowerbound.data.files import Examples
+from lowerbound.data.synthetic import orthogonal_linear_gaussian
+from lowerbound.model import NETWORKS, ModelConfig, build_model
+from lowerbound.probability.likelihoods import LIKELIHOODS
+from lowerbound.seeding import generator
+
+STREAMS = st.tuples(st.integers(0, 2**40), st.text(max_size=12))
+
+
+@given(STREAMS)
+def test_the_same_seed_and_name_give_the_same_stream(stream):
+    first, second = (torch.rand(4, generator=generator(*stream)) for _ in range(2))
+    assert torch.equal(first, second)
+
+
+@given(STREAMS, STREAMS)
+def test_another_seed_or_another_name_gives_another_stream(one, other):
+    first, second = (torch.rand(4, generator=generator(*stream)) for stream in (one, other))
+    assert torch.equal(first, second) == (one == other)
+
+
+def test_a_streams_place_can_be_saved_and_restored():
+    stream = generator(0, "noise")
+    torch.rand(3, generator=stream)
+    place = stream.get_state()
+    expected = torch.rand(5, generator=stream)
+    other = generator(1, "something else")
+    other.set_state(place)
+    assert torch.equal(torch.rand(5, generator=other), expected)
+
+
+def test_streams_stay_what_they_were_when_earlier_runs_were_written():
+    # From `printf 0/noise | sha256sum`: the first eight bytes, least significant first, halved.
+    assert generator(0, "noise").initial_seed() == 1_129_392_339_022_293_447
+
+
+def build_and_use(network, likelihood):
+    config = ModelConfig(network=network, hidden=(3,), channels=(2,), likelihood=likelihood)
+    model = build_model(config, (1, 4, 5), generator(0, "weights"))
+    x = torch.zeros(2, 1, 4, 5)
+    outputs = [
+        *model.parameters(),
+        model.sample_posterior(x, generator(0, "noise"), num_samples=2).z,
+        model.reconstruct(x, generator(0, "noise")),
+        model.generate(3, generator(0, "images")),
+        model.decode(torch.zeros(1, 2)).sample(generator(0, "pixels"), 2),
+    ]
+    return [output.detach() for output in outputs]
+
+
+def shuffle_and_draw_data():
+    examples = Examples(np.arange(12, dtype=np.uint8).reshape(6, 2, 1, 1), 255.0)
+    data = orthogonal_linear_gaussian(4, 2, 0.5, generator(0, "data"))
+    return [*Batches(examples, 4).shuffled(0, 0), data.weight, data.sample(3, generator(0, "examples"))]
+
+
+def seed_globally(seed):
+    torch.manual_seed(seed)
+    np.random.seed(seed)  # noqa: NPY002
+    random.seed(seed)
+
+
+def global_states():
+    # Python's own generator is left out: the run-time type checks draw from it.
+    numpys = np.random.get_state()  # noqa: NPY002
+    return torch.get_rng_state().tolist(), [part.tolist() if isinstance(part, np.ndarray) else part for part in numpys]
+
+
+USES_OF_CHANCE = {
+    f"{network} with {likelihood}": lambda network=network, likelihood=likelihood: build_and_use(network, likelihood)
+    for network in NETWORKS
+    for likelihood in LIKELIHOODS
+} | {"data": shuffle_and_draw_data}
+
+
+@pytest.mark.parametrize("use", USES_OF_CHANCE.values(), ids=USES_OF_CHANCE.keys())
+def test_global_generators_are_neither_moved_nor_listened_to(use):
+    seed_globally(1)
+    before = global_states()
+    first = use()
+    assert global_states() == before
+    seed_globally(2)
+    assert all(torch.equal(one, other) for one, other in zip(first, use(), strict=True))

@@ -1,0 +1,312 @@
+"""Files are whole or absent, and what is damaged is said to be so and never read as something else."""
+
+import hashlib
+import json
+import math
+import os
+from pathlib import Path
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from safetensors.torch import save_file
+
+from lowerbound import storage
+from lowerbound.errors import RunError
+from lowerbound.storage import (
+    FORMAT_VERSION,
+    append_json_line,
+    check_format_version,
+    load_tensors,
+    read_json,
+    read_json_lines,
+    read_toml,
+    save_tensors,
+    sha256,
+    write_atomically,
+    write_bytes,
+    write_json,
+    write_json_lines,
+    write_text,
+    write_toml,
+)
+
+TENSORS = {
+    "bfloat16": torch.tensor([1.5, -2.0, math.inf], dtype=torch.bfloat16),
+    "bool": torch.tensor([True, False]),
+    "empty": torch.zeros(0, 3),
+    "float64": torch.tensor([[0.1, math.nan], [-0.0, 1e-310]], dtype=torch.float64),
+    "int64": torch.tensor([2**62, -1]),
+    "transposed": torch.arange(6.0).reshape(2, 3).T,
+    "uint8": torch.arange(256).to(torch.uint8),
+    "zero-dim": torch.tensor(3.25),
+}
+METADATA = {"step": 7, "name": "ELBO ≤ log p(x)", "nested": {"none": None, "list": [1, 2.5]}}
+DAMAGED = "is damaged"
+
+
+def bits(tensor):
+    return tensor.dtype, tuple(tensor.shape), tensor.contiguous().flatten().view(torch.uint8).tolist()
+
+
+def are_the_original(tensors, metadata):
+    return metadata == METADATA and {name: bits(tensor) for name, tensor in tensors.items()} == {
+        name: bits(tensor) for name, tensor in TENSORS.items()
+    }
+
+
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory):
+    path = tmp_path_factory.mktemp("saved") / "whole.safetensors"
+    save_tensors(path, TENSORS, METADATA)
+    return path
+
+
+def load_bytes(beside, content):
+    path = beside.with_name("changed.safetensors")
+    path.write_bytes(content)
+    return load_tensors(path)
+
+
+# ---- atomic writes
+
+
+@pytest.mark.parametrize("interruption", [OSError("disk full"), KeyboardInterrupt()], ids=["error", "ctrl-c"])
+@pytest.mark.parametrize("old", [None, b"old"], ids=["absent", "present"])
+def test_a_write_that_fails_midway_leaves_what_was_there_and_nothing_else(tmp_path, old, interruption):
+    target = tmp_path / "file"
+    if old is not None:
+        target.write_bytes(old)
+
+    def fail_midway(temporary):
+        temporary.write_bytes(b"half of the n")
+        raise interruption
+
+    with pytest.raises(type(interruption)):
+        write_atomically(target, fail_midway)
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == ({} if old is None else {"file": old})
+
+
+def test_a_write_replaces_the_whole_file_and_leaves_no_other(tmp_path):
+    write_bytes(tmp_path / "file", b"a long first content")
+    write_bytes(tmp_path / "file", b"short")
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == {"file": b"short"}
+
+
+def test_a_write_makes_the_folders_it_needs(tmp_path):
+    write_text(tmp_path / "a" / "b" / "file", "∫ p(z) dz")
+    assert (tmp_path / "a" / "b" / "file").read_bytes() == "∫ p(z) dz".encode()
+
+
+def test_who_holds_the_old_file_open_keeps_reading_it(tmp_path):
+    write_bytes(tmp_path / "file", b"old")
+    with (tmp_path / "file").open("rb") as reader:
+        write_bytes(tmp_path / "file", b"new")
+        assert reader.read() == b"old"
+
+
+def test_content_is_on_the_disk_before_it_gets_its_name(tmp_path, monkeypatch):
+    events = []
+    fsync, replace = os.fsync, Path.replace
+    monkeypatch.setattr(os, "fsync", lambda descriptor: (events.append("flush"), fsync(descriptor)))
+    monkeypatch.setattr(Path, "replace", lambda self, target: (events.append("rename"), replace(self, target)))
+    write_bytes(tmp_path / "file", b"content")
+    assert events == ["flush", "rename", "flush"]  # the content, its name, and the folder that holds the name
+
+
+@pytest.mark.parametrize("umask", [0o022, 0o002, 0o077])
+@pytest.mark.parametrize(
+    "write",
+    [lambda path: write_bytes(path, b""), lambda path: save_tensors(path, TENSORS, {})],
+    ids=["bytes", "tensors"],
+)
+def test_the_mode_of_a_file_follows_the_umask(tmp_path, umask, write):
+    before = os.umask(umask)
+    try:
+        write(tmp_path / "file")
+        assert os.umask(umask) == umask
+    finally:
+        os.umask(before)
+    assert (tmp_path / "file").stat().st_mode & 0o777 == 0o666 & ~umask
+
+
+# ---- JSON and TOML
+
+JSON_VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers(-(2**53), 2**53) | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+    max_leaves=6,
+)
+JSON_OBJECTS = st.dictionaries(st.text(), JSON_VALUES, max_size=4)
+
+
+@settings(max_examples=40)
+@given(value=JSON_OBJECTS)
+def test_json_comes_back_as_it_was(tmp_path_factory, value):
+    path = tmp_path_factory.getbasetemp() / "value.json"
+    write_json(path, value)
+    assert read_json(path) == value
+
+
+@pytest.mark.parametrize("number", [math.nan, math.inf, -math.inf])
+def test_json_refuses_what_is_no_number_and_keeps_the_old_file(tmp_path, number):
+    path = tmp_path / "value.json"
+    for write in (write_json, append_json_line, lambda path, value: write_json_lines(path, [value])):
+        write_json(path, {"loss": 1.0})
+        with pytest.raises(ValueError, match="JSON"):
+            write(path, {"loss": [number]})
+        assert read_json(path) == {"loss": 1.0}
+
+
+def test_toml_comes_back_as_it_was(tmp_path):
+    value = {"format_version": 1, "training": {"rate": 1e-3, "name": 'a "quoted" — é', "sizes": [1, 2]}}
+    write_toml(tmp_path / "config.toml", value)
+    assert read_toml(tmp_path / "config.toml") == value
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"[1, 2]", b'"text"', b"\xff\xfe", b'{"a": 1}}'])
+def test_what_is_no_json_object_is_refused_by_name(tmp_path, content):
+    path = tmp_path / "results.json"
+    path.write_bytes(content)
+    with pytest.raises(RunError, match=r"results\.json .*it is damaged"):
+        read_json(path)
+
+
+@pytest.mark.parametrize("content", [b"a = ", b"a = 1\na = 2", b"\xff\xfe"])
+def test_what_is_no_toml_is_refused_by_name(tmp_path, content):
+    path = tmp_path / "config.toml"
+    path.write_bytes(content)
+    with pytest.raises(RunError, match=r"config\.toml is not valid TOML"):
+        read_toml(path)
+
+
+@pytest.mark.parametrize("read", [read_json, read_toml])
+def test_a_file_that_is_missing_is_refused_by_name(tmp_path, read):
+    with pytest.raises(RunError, match=r"cannot read .*absent: No such file"):
+        read(tmp_path / "absent")
+
+
+# ---- logs
+
+
+def test_a_log_gives_back_its_records_in_order(tmp_path):
+    records = [{"step": step, "loss": step / 3, "note": "line\nbreak"} for step in range(3)]
+    write_json_lines(tmp_path / "log", records[:1])
+    for record in records[1:]:
+        append_json_line(tmp_path / "log", record)
+    assert read_json_lines(tmp_path / "log") == records
+
+
+def test_a_log_that_was_never_begun_is_empty(tmp_path):
+    assert read_json_lines(tmp_path / "log") == []
+
+
+def test_a_log_cut_anywhere_gives_back_its_whole_records(tmp_path):
+    path, records = tmp_path / "log", [{"step": 1}, {"step": 22, "note": "é"}, {"step": 333}]
+    write_json_lines(path, records)
+    content = path.read_bytes()
+    for length in range(len(content) + 1):
+        path.write_bytes(content[:length])
+        assert read_json_lines(path) == records[: content[:length].count(b"\n")]
+
+
+@pytest.mark.parametrize("content", [b'{"step": 1}\n{"st\n{"step": 3}\n', b'\xff\xfe\n{"step": 3}\n'])
+def test_a_log_with_a_damaged_line_is_refused(tmp_path, content):
+    (tmp_path / "log").write_bytes(content)
+    with pytest.raises(RunError, match="it is damaged"):
+        read_json_lines(tmp_path / "log")
+
+
+# ---- tensors
+
+
+def test_tensors_of_every_type_and_shape_come_back_to_the_bit(saved):
+    assert are_the_original(*load_tensors(saved))
+
+
+def test_tensors_that_are_being_trained_are_saved_without_their_history(tmp_path):
+    weight = torch.ones(3, requires_grad=True)
+    save_tensors(tmp_path / "file", {"weight": weight * 2}, {})
+    assert load_tensors(tmp_path / "file")[0]["weight"].tolist() == [2, 2, 2]
+
+
+def test_loaded_tensors_outlive_the_file_they_came_from(tmp_path):
+    path = tmp_path / "file"
+    save_tensors(path, TENSORS, METADATA)
+    loaded = load_tensors(path)
+    save_tensors(path, {"other": torch.zeros(1000)}, {})
+    path.unlink()
+    assert are_the_original(*loaded)
+
+
+@settings(max_examples=300)
+@given(data=st.data(), mask=st.integers(1, 255))
+def test_a_flipped_byte_is_noticed_or_changes_nothing(saved, data, mask):
+    content = bytearray(saved.read_bytes())
+    content[data.draw(st.integers(0, len(content) - 1), label="position")] ^= mask
+    try:
+        loaded = load_bytes(saved, content)
+    except RunError:
+        return
+    assert are_the_original(*loaded)
+
+
+@settings(max_examples=100)
+@given(data=st.data())
+def test_a_file_cut_anywhere_is_refused(saved, data):
+    content = saved.read_bytes()
+    with pytest.raises(RunError, match=DAMAGED):
+        load_bytes(saved, content[: data.draw(st.integers(0, len(content) - 1), label="length")])
+
+
+@settings(max_examples=50)
+@given(content=st.binary(max_size=200))
+def test_any_other_bytes_are_refused(saved, content):
+    with pytest.raises(RunError, match=DAMAGED):
+        load_bytes(saved, content)
+
+
+@pytest.mark.parametrize("place", ["metadata", "tensor"])
+def test_an_exchanged_value_of_the_same_size_is_noticed(saved, place):
+    old, new = {"metadata": (b"step", b"stop"), "tensor": (bytes(range(5, 9)), bytes(range(6, 10)))}[place]
+    content = saved.read_bytes()
+    assert content.count(old) == 1
+    with pytest.raises(RunError, match="checksum"):
+        load_bytes(saved, content.replace(old, new))
+
+
+def test_a_missing_file_is_refused_by_name(tmp_path):
+    with pytest.raises(RunError, match=r"absent\.safetensors does not exist"):
+        load_tensors(tmp_path / "absent.safetensors")
+
+
+def test_a_file_of_another_program_is_refused(tmp_path):
+    save_file({"weight": torch.ones(2)}, tmp_path / "file")
+    with pytest.raises(RunError, match="not written by lowerbound"):
+        load_tensors(tmp_path / "file")
+
+
+def test_a_file_of_a_newer_version_is_refused_with_what_to_do(tmp_path, monkeypatch):
+    monkeypatch.setattr(storage, "FORMAT_VERSION", FORMAT_VERSION + 1)
+    save_tensors(tmp_path / "file", TENSORS, METADATA)
+    monkeypatch.undo()
+    with pytest.raises(RunError, match=rf"format version {FORMAT_VERSION + 1}.*install a newer lowerbound"):
+        load_tensors(tmp_path / "file")
+
+
+def test_this_and_earlier_format_versions_are_accepted():
+    for version in range(1, FORMAT_VERSION + 1):
+        check_format_version(Path("config.toml"), version)
+
+
+@pytest.mark.parametrize("version", [None, "1", 0, -1, 1.0])
+def test_what_is_no_format_version_is_refused(version):
+    with pytest.raises(RunError, match=r"config\.toml states no format version"):
+        check_format_version(Path("config.toml"), version)
+
+
+def test_the_checksum_of_a_file_is_its_sha256(tmp_path):
+    content = json.dumps(METADATA).encode() * 1000
+    (tmp_path / "file").write_bytes(content)
+    assert sha256(tmp_path / "file") == hashlib.sha256(content).hexdigest()
