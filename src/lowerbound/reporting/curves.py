@@ -1,0 +1,110 @@
+"""Training, epoch by epoch. A bound is in nats and higher is better; minus it is drawn, as training curves are."""
+
+import math
+from typing import Any
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from lowerbound.evaluation.results import Results
+from lowerbound.reporting import theme
+
+BOUNDS = ("objective", "elbo")
+"""Terms of which minus is drawn."""
+
+TITLES = {"objective": "−objective, what is minimised", "elbo": "−ELBO"}
+
+
+@theme.themed
+def training_curves(results: Results) -> Figure:
+    """What training did, epoch by epoch, in nats per image; lower is better. −ELBO above is the sum of the two
+    panels below it: the distortion, what is lost between image and reconstruction, and the rate, what the code
+    costs, which is how far the posteriors depart from the prior. They trade against each other: a code that says
+    more costs more and lets images be reconstructed better. The curve of training averages over an epoch in which
+    the weights still change, so it starts out high; where it keeps falling while the watched curve rises, the
+    model overfits. The dot marks the epoch whose weights were kept. Minus the objective has a panel of its own
+    where training minimised something other than −ELBO.
+    """
+    figure = Figure(figsize=(theme.WIDTH, 5.2), layout="constrained")
+    mosaic: list[Any] = [["elbo", "elbo"], ["distortion", "rate"]]
+    if not _objective_is_elbo(results):
+        mosaic[0] = ["objective", "elbo"]
+    panels = figure.subplot_mosaic(mosaic)
+    for term, axes in panels.items():
+        _panel(axes, results, term)
+    _legend(figure, panels["elbo"])
+    return figure
+
+
+@theme.themed
+def reconstruction_error_curve(results: Results) -> Figure:
+    """What training did, epoch by epoch: the reconstruction error −log p(x|z) in nats per image; lower is
+    better. The curve of training averages over an epoch in which the weights still change, so it starts out
+    high. The dot marks the epoch whose weights were kept.
+    """
+    figure = Figure(figsize=(theme.WIDTH, 3.2), layout="constrained")
+    axes = figure.subplots()
+    _panel(axes, results, "distortion")
+    axes.set_title("reconstruction error")
+    _legend(figure, axes)
+    return figure
+
+
+def best_epoch(results: Results) -> int | None:
+    """The epoch whose weights were kept, or None if it is not known."""
+    best: int | None = results.context.get("training", {}).get("best_epoch")
+    improvements = [record["epoch"] for record in results.history if record.get("is_best")]
+    return best if best is not None or not improvements else max(improvements)
+
+
+def _panel(axes: Axes, results: Results, term: str) -> None:
+    epochs = [record["epoch"] for record in results.history]
+    marker = "o" if len(epochs) <= 30 else None
+    for split, label, colour in (("train", "train", theme.TRAIN), ("validation", _watched(results), theme.WATCHED)):
+        values = [_drawn(record[split], term) for record in results.history]
+        axes.plot(epochs, values, color=colour, label=label, linewidth=1.6, marker=marker, markersize=2.6)
+    _mark_best(axes, results, term)
+    axes.set_title(TITLES.get(term, term))
+    axes.set(xlabel="epoch", ylabel="nats per image", xlim=(epochs[0] - 0.5, epochs[-1] + 0.5))
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.grid(axis="y")
+
+
+def _drawn(terms: dict[str, float], term: str) -> float:
+    return -terms[term] if term in BOUNDS else terms[term]
+
+
+def _mark_best(axes: Axes, results: Results, term: str) -> None:
+    for record in results.history:
+        if (best := record["epoch"]) == best_epoch(results):
+            axes.axvline(best, color=theme.FAINT, linewidth=1, zorder=0)
+            axes.plot(
+                [best],
+                [_drawn(record["validation"], term)],
+                "o",
+                markersize=7,
+                color=theme.WATCHED,
+                markeredgecolor="white",
+                markeredgewidth=1.2,
+                label=f"kept: epoch {best}",
+            )
+
+
+def _legend(figure: Figure, axes: Axes) -> None:
+    # One for all panels, above them, where no curve can run through it.
+    handles, labels = axes.get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside upper right", ncols=3)
+
+
+def _watched(results: Results) -> str:
+    return "test, watched" if results.context.get("data", {}).get("watched") == "test" else "validation"
+
+
+def _objective_is_elbo(results: Results) -> bool:
+    """Whether the two agree, but for the noise of a sampled rate."""
+
+    def agree(terms: dict[str, float]) -> bool:
+        return math.isclose(terms["objective"], terms["elbo"], rel_tol=0.01, abs_tol=0.05)
+
+    return all(agree(record["train"]) and agree(record["validation"]) for record in results.history)

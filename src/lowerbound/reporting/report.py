@@ -1,0 +1,212 @@
+"""Results as pages: one self-contained HTML file for a run, and an index of several runs.
+
+A page loads nothing: its style stands in it, and so do its figures. The templates lie beside this module.
+"""
+
+import base64
+import os
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import tomli_w
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from PIL import Image
+
+from lowerbound.evaluation.results import Results, Score, read_results
+from lowerbound.reporting import theme, wording
+from lowerbound.reporting.plots import PLOTS, Plot, plots_for
+from lowerbound.storage import write_bytes, write_text
+
+CSS_PIXELS = 96
+"""Of a web page, for an inch."""
+
+THUMBNAIL_WIDTH = 400  # pixels, more than twice what a card shows
+THUMBNAIL_COLOURS = 128
+THUMBNAILS = (
+    ("manifold_20", "manifold_15", "samples", "reconstructions"),
+    ("latent_space", "latent_pair", "latent_line"),
+)
+"""Figures that stand for a run on an index page: of each group the first that the run has."""
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A figure as a page shows it."""
+
+    name: str
+    title: str
+    caption: str
+    source: str  # a data URL
+    width: int  # CSS pixels
+    height: int
+
+    @property
+    def description(self) -> str:
+        """For those who do not see it: the title and the caption's first sentence."""
+        return f"{self.title}. {self.caption.partition('. ')[0].rstrip('.')}."
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """A row of the table of numbers."""
+
+    quantity: str
+    value: str
+    score: Score
+
+
+@dataclass(frozen=True)
+class LayerTable:
+    """The layers of one network."""
+
+    title: str
+    rows: list[dict[str, Any]]
+    total: int
+
+
+@dataclass(frozen=True)
+class Thumbnail:
+    """A figure on a card."""
+
+    title: str
+    source: str  # a data URL
+
+
+@dataclass(frozen=True)
+class Card:
+    """A run on an index page."""
+
+    title: str
+    folder: str
+    link: str
+    key: wording.KeyNumber | None
+    thumbnails: list[Thumbnail]
+
+
+def write_report(results: Results, run: Path) -> Path:
+    """Write `run`/report.html and its figures as `run`/figures/*.png; those of an earlier report are replaced."""
+    plots = plots_for(results)
+    _remove_stale(run / "figures", plots)
+    pictures = [_picture(name, plot, results, run / "figures") for name, plot in plots.items()]
+    page = run / "report.html"
+    write_text(page, _environment().get_template("report.html.j2").render(_view(results, pictures)))
+    return page
+
+
+def write_index(runs: Sequence[Path], page: Path) -> Path:
+    """Write a page with a card for each run that links to its report; RunError for a folder that holds no results."""
+    cards = [_card(run, page.parent) for run in runs]
+    write_text(page, _environment().get_template("index.html.j2").render(title="Runs", cards=cards))
+    return page
+
+
+def _environment() -> Environment:
+    return Environment(
+        loader=PackageLoader("lowerbound.reporting", "."),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+
+
+def _view(results: Results, pictures: list[Picture]) -> dict[str, Any]:
+    context = results.context
+    return {
+        "title": wording.title(results),
+        "lead": wording.lead(results),
+        "command": context.get("command") or "",
+        "version": context.get("versions", {}).get("lowerbound", ""),
+        "key": wording.key_number(results),
+        "placement": wording.placement(results),
+        "is_watching_test": context.get("data", {}).get("watched") == "test",
+        "measurements": [_measurement(score) for score in results.scores],
+        "conventions": list(_conventions(results.scores)),
+        "pictures": pictures,
+        "layer_tables": list(_layer_tables(context.get("layers", {}))),
+        "likelihood_parameters": context.get("likelihood_parameters") or 0,
+        "facts": wording.facts(results),
+        "config_toml": tomli_w.dumps(_without_none(context.get("config", {}))),
+        "shape": wording.shape,
+    }
+
+
+def _measurement(score: Score) -> Measurement:
+    return Measurement(
+        wording.quantity(score.name), wording.measured(score.value, score.standard_error, score.unit), score
+    )
+
+
+def _conventions(scores: Iterable[Score]) -> Iterator[str]:
+    """What the conventions that occur mean, in the order in which they occur."""
+    for convention in dict.fromkeys(score.convention for score in scores):
+        if convention in wording.CONVENTIONS:
+            yield wording.CONVENTIONS[convention]
+
+
+def _layer_tables(layers: dict[str, list[dict[str, Any]]]) -> Iterator[LayerTable]:
+    for title in ("encoder", "decoder"):
+        if rows := layers.get(title):
+            yield LayerTable(title.capitalize(), rows, sum(row["num_parameters"] for row in rows))
+
+
+def _picture(name: str, plot: Plot, results: Results, folder: Path) -> Picture:
+    """Draw a figure, write its PNG and make it part of the page."""
+    figure = plot.draw(results)
+    png = theme.png(figure)
+    write_bytes(folder / f"{name}.png", png)
+    # Lines and letters stay sharp at any size in an SVG; what consists of pixels only grows larger in it.
+    has_image = any(axes.images for axes in figure.axes)
+    source = _data_url(png, "image/png") if has_image else _data_url(theme.svg(figure), "image/svg+xml")
+    width, height = (round(CSS_PIXELS * inches) for inches in figure.get_size_inches())
+    return Picture(name, plot.title, plot.caption, source, width, height)
+
+
+def _data_url(content: bytes, kind: str) -> str:
+    return f"data:{kind};base64,{base64.b64encode(content).decode()}"
+
+
+def _remove_stale(folder: Path, plots: Iterable[str]) -> None:
+    """Remove figures that an earlier report wrote and this one will not; other files in the folder stay."""
+    current = set(plots)
+    for path in folder.glob("*.png"):
+        is_ours = path.stem in PLOTS or re.fullmatch(r"manifold_\d+", path.stem)
+        if is_ours and path.stem not in current:
+            path.unlink()
+
+
+def _without_none(section: dict[str, Any]) -> dict[str, Any]:
+    # TOML has no null.
+    return {
+        key: _without_none(value) if isinstance(value, dict) else value
+        for key, value in section.items()
+        if value is not None
+    }
+
+
+def _card(run: Path, folder: Path) -> Card:
+    results = read_results(run)
+    link = quote(Path(os.path.relpath(run / "report.html", folder)).as_posix())
+    return Card(wording.title(results), run.name, link, wording.key_number(results), list(_thumbnails(run / "figures")))
+
+
+def _thumbnails(folder: Path) -> Iterator[Thumbnail]:
+    """The first figure that a run has of each group."""
+    for group in THUMBNAILS:
+        paths = [folder / f"{name}.png" for name in group]
+        for path in [path for path in paths if path.is_file()][:1]:
+            yield Thumbnail(PLOTS[path.stem].title, _data_url(_small(path), "image/png"))
+
+
+def _small(path: Path) -> bytes:
+    with Image.open(path) as image:
+        small = image.convert("RGB")
+    small.thumbnail((THUMBNAIL_WIDTH, THUMBNAIL_WIDTH), Image.Resampling.LANCZOS)
+    file = BytesIO()
+    small.quantize(THUMBNAIL_COLOURS).save(file, "PNG", optimize=True)
+    return file.getvalue()

@@ -1,0 +1,223 @@
+"""Numbers and facts in words: digits that mean something, units, and what a number is to be held against."""
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+from lowerbound.evaluation.results import Results, Score
+
+MINUS = "−"
+TIMES = "\N{NO-BREAK SPACE}×\N{NO-BREAK SPACE}"
+
+QUANTITIES = {
+    "elbo": "ELBO",
+    "rate": "Rate",
+    "distortion": "Distortion",
+    "reconstruction-error": "Reconstruction error",
+    "bits-per-dimension": "Bits per dimension",
+    "squared-error": "Squared error",
+    "z-free-distortion": "Distortion without z",
+    "grey-floor": "Floor of grey pixels",
+    "grey-evidence": "Grey evidence",
+}
+
+CONVENTIONS = {
+    "grey": (
+        "Grey: pixels between 0 and 1 are read as probabilities, so that a likelihood of black and white is expected "
+        "over random binarisations of each image. Such numbers are not comparable with those of binarised images."
+    ),
+    "binary": "Binary: every pixel is 0 or 1, and log p(x|z) is a log-probability.",
+    "density": (
+        "Density: log p(x|z) is a log-density of pixels scaled to [0, 1], not a log-probability; it may be positive, "
+        "and it is not comparable with numbers of another scale or of discrete pixels."
+    ),
+}
+
+
+PIXELS = {"grey": "grey pixels", "binary": "binary pixels", "density": "pixels scored by a density"}
+
+
+@dataclass(frozen=True)
+class KeyNumber:
+    """The number a run is known by; lower is better."""
+
+    name: str
+    score: Score
+    value: float
+
+    @property
+    def text(self) -> str:
+        """Value ± standard error, without the unit."""
+        return measured(self.value, self.score.standard_error, self.score.unit)
+
+    @property
+    def about(self) -> str:
+        """What it is, where, and under which convention."""
+        convention = PIXELS.get(self.score.convention, self.score.convention)
+        return f"{self.name} per image, {self.score.split} split, {convention}"
+
+
+@dataclass(frozen=True)
+class Placement:
+    """Where the key number lies between the least that the data allow and what a model reaches that ignores z."""
+
+    level: float
+    z_free: float
+    floor: float | None
+    sentence: str
+
+    @property
+    def percent(self) -> float | None:
+        """Of the way from the floor to the z-free level, within 0 and 100; None without a floor below that level."""
+        if self.floor is None or self.z_free <= self.floor:
+            return None
+        return 100 * min(1.0, max(0.0, (self.level - self.floor) / (self.z_free - self.floor)))
+
+
+def key_number(results: Results) -> KeyNumber | None:
+    """−ELBO or, of a deterministic autoencoder, its reconstruction error; on the test split."""
+    if elbo := results.score("elbo"):
+        return KeyNumber(f"{MINUS}ELBO", elbo, -elbo.value)
+    if error := results.score("reconstruction-error"):
+        return KeyNumber("reconstruction error", error, error.value)
+    return None
+
+
+def placement(results: Results) -> Placement | None:
+    """The key number between its floor and the z-free level, or None where these were not measured."""
+    key, z_free = key_number(results), results.score("z-free-distortion")
+    if key is None or z_free is None:
+        return None
+    floor = results.score("grey-floor")
+    floor_level = None if floor is None else floor.value
+    return Placement(key.value, z_free.value, floor_level, _placed(key, z_free.value, floor_level))
+
+
+def title(results: Results) -> str:
+    """What was trained on what: "conv on digits"."""
+    recipe = results.context.get("recipe") or "model"
+    data = results.context.get("data", {}).get("name")
+    return f"{recipe} on {data}" if data else str(recipe)
+
+
+def lead(results: Results) -> str:
+    """The model and what it was trained on, in a sentence; empty if they are not known."""
+    model, data = results.context.get("config", {}).get("model", {}), results.context.get("data", {})
+    if not ("latent_dim" in model and "event_shape" in data and "train" in data.get("sizes", {})):
+        return ""
+    kind = "plain" if model.get("posterior") == "point-mass" else "variational"
+    channels, *size = data["event_shape"]
+    in_channels = "" if channels == 1 else f" in {channels} channels"
+    return (
+        f"A {kind} autoencoder with {counted(model['latent_dim'], 'latent dimension')}, trained on "
+        f"{data['sizes']['train']:,} images of {shape(size)} pixels{in_channels}."
+    )
+
+
+def counted(count: int, noun: str) -> str:
+    """A number of things: 1 epoch, 2 epochs."""
+    return f"{count:,} {noun}" + ("s" if count != 1 else "")
+
+
+def quantity(name: str) -> str:
+    """A score's name in words."""
+    return QUANTITIES.get(name, name.replace("-", " ").capitalize())
+
+
+def measured(value: float, standard_error: float | None, unit: str) -> str:
+    """Value ± standard error: the error with two significant digits, the value with as many decimals or more."""
+    decimals = 2 if unit == "nats" else 4
+    if standard_error is None or not math.isfinite(standard_error) or standard_error <= 0:
+        return number(value, decimals)
+    exponent = int(f"{standard_error:.1e}".partition("e")[2])
+    of_error = max(0, 1 - exponent)
+    return f"{number(value, max(decimals, of_error))} ± {number(round(standard_error, 1 - exponent), of_error)}"
+
+
+def number(value: float, decimals: int) -> str:
+    """A number with the typographer's minus sign, and none on a zero."""
+    text = f"{value:,.{decimals}f}"
+    is_zero = not any(digit in text for digit in "123456789") and math.isfinite(value)
+    return text.lstrip("-") if is_zero else text.replace("-", MINUS)
+
+
+def duration(seconds: float) -> str:
+    """A time in the units one would say it in."""
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes < 60:
+        return f"{minutes} min {rest} s"
+    return f"{minutes // 60} h {minutes % 60} min"
+
+
+def shape(sizes: list[int] | tuple[int, ...]) -> str:
+    """Sizes as a product: 64 × 7 × 7."""
+    return TIMES.join(f"{size}" for size in sizes)
+
+
+def facts(results: Results) -> list[tuple[str, str]]:
+    """What was run, a name and a text each; what is not known is left out."""
+    context = results.context
+    data, training = context.get("data", {}), context.get("training", {})
+    rows = [
+        ("Recipe", context.get("recipe")),
+        ("Seed", context.get("seed")),
+        ("Data", data.get("name")),
+        ("Source", data.get("source")),
+        ("Licence", data.get("licence")),
+        ("Checksum", data.get("checksum")),
+        ("Images", _sizes(data.get("sizes", {}))),
+        ("Watched", _watched(data.get("watched"))),
+        ("Training", _training(training)),
+        ("Versions", ", ".join(f"{name} {version}" for name, version in context.get("versions", {}).items())),
+        ("Machine", _machine(context.get("machine", {}))),
+    ]
+    return [(name, str(text)) for name, text in rows if text not in (None, "")]
+
+
+def _placed(key: KeyNumber, z_free: float, floor: float | None) -> str:
+    unit, saved = key.score.unit, z_free - key.value
+    ignoring = "a decoder that ignores z and always predicts the mean training image"
+    if saved <= 0:
+        return (
+            f"At {number(key.value, 2)} {unit} the {key.name} is no better than the {number(z_free, 2)} {unit} "
+            f"of {ignoring}: the code does not pay for itself."
+        )
+    if floor is None or z_free <= floor:
+        return f"That is {number(saved, 2)} {unit} below the {number(z_free, 2)} {unit} of {ignoring}."
+    return (
+        f"That lies between {number(floor, 2)} {unit}, a floor that these grey pixels set for any model, and "
+        f"{number(z_free, 2)} {unit}, the level of {ignoring}. Of the distance between the two, this model has "
+        f"covered {100 * saved / (z_free - floor):.0f} %."
+    )
+
+
+def _sizes(sizes: dict[str, int]) -> str:
+    return ", ".join(f"{count:,} {split}" for split, count in sizes.items())
+
+
+def _watched(split: str | None) -> str | None:
+    return "the test images" if split == "test" else split and f"the {split} images, held out from training"
+
+
+def _training(training: dict[str, Any]) -> str:
+    parts = []
+    if (epochs := training.get("epochs")) is not None:
+        parts.append(counted(epochs, "epoch"))
+    if training.get("stopped_early"):
+        parts.append("stopped early")
+    if (best := training.get("best_epoch")) is not None:
+        parts.append(f"weights of epoch {best} kept")
+    if (seconds := training.get("seconds")) is not None:
+        parts.append(duration(seconds))
+    return ", ".join(parts)
+
+
+def _machine(machine: dict[str, Any]) -> str:
+    parts = [str(machine[key]) for key in ("processor", "platform") if machine.get(key)]
+    if machine.get("threads"):
+        parts.append(counted(machine["threads"], "thread"))
+    if machine.get("device"):
+        parts.append(f"on {machine['device']}")
+    return ", ".join(parts)

@@ -1,0 +1,122 @@
+"""Results as an evaluation leaves them, made up of noise and gradients, so that no model has to be trained."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+from lowerbound.evaluation.results import Results, Score
+
+MakeResults = Callable[..., Results]
+
+
+@pytest.fixture(scope="session")
+def make_results() -> MakeResults:
+    """A function that makes results: of a VAE with two latents and ten labels, unless told otherwise."""
+    return _results
+
+
+def _results(
+    *,
+    latent_dim: int = 2,
+    image_shape: tuple[int, int, int] = (8, 8, 1),
+    num_labels: int = 10,
+    variational: bool = True,
+    num_examples: int = 200,
+    manifold_sizes: tuple[int, ...] = (15, 20),
+    context: dict[str, Any] | None = None,
+) -> Results:
+    noise = np.random.default_rng(0)
+
+    def images(number: int) -> np.ndarray:
+        return noise.uniform(size=(number, *image_shape)).astype(np.float32)
+
+    scale = 1 + np.arange(latent_dim) % 4
+    z = (noise.normal(size=(num_examples, latent_dim)) * scale).astype(np.float32)
+    arrays = {"originals": images(13), "reconstructions": images(13), "latent_mean": z}
+    if num_labels:
+        arrays["labels"] = np.arange(num_examples) % num_labels
+    if variational:
+        arrays["samples"] = images(20)
+        arrays["rate_per_dimension"] = np.linspace(0, 3, latent_dim, dtype=np.float32)
+    if variational and latent_dim == 2:
+        for size in manifold_sizes:
+            axis = np.linspace(-2, 2, size, dtype=np.float32)
+            arrays[f"manifold_{size}"] = images(size * size)
+            arrays[f"manifold_{size}_axes"] = np.stack([axis, axis + 1])
+    if variational and latent_dim > 2:
+        arrays["traversals"] = images(11 * latent_dim)
+        arrays["traversal_dimensions"] = np.arange(latent_dim)
+    scores = _variational_scores() if variational else _deterministic_scores()
+    return Results(scores, arrays, _context(image_shape, latent_dim, num_labels) | (context or {}), _history())
+
+
+def _variational_scores() -> tuple[Score, ...]:
+    return (
+        _score("elbo", -24.7012, 0.1534, num_draws=16),
+        _score("elbo", -23.9, 0.0199, split="train", num_draws=16),
+        _score("rate", 2.1779, 0.0401, num_draws=16),
+        _score("squared-error", 0.040851, 0.000971, unit="per pixel"),
+        _score("z-free-distortion", 27.08, 0.13),
+        _score("grey-floor", 13.5, 0.13),
+    )
+
+
+def _deterministic_scores() -> tuple[Score, ...]:
+    return (_score("reconstruction-error", 21.57, 0.2), _score("z-free-distortion", 27.08, 0.13))
+
+
+def _score(name: str, value: float, standard_error: float, **others: Any) -> Score:
+    settings: dict[str, Any] = {"unit": "nats", "split": "test", "num_draws": None} | others
+    return Score(
+        name=name,
+        value=value,
+        standard_error=standard_error,
+        convention="grey",
+        num_examples=360,
+        description=f"what {name} means",
+        **settings,
+    )
+
+
+def _context(image_shape: tuple[int, int, int], latent_dim: int, num_labels: int) -> dict[str, Any]:
+    height, width, channels = image_shape
+    linear = {"name": "body.1", "kind": "Linear", "output_shape": [512], "num_parameters": 33_280}
+    heads = {"name": "heads", "kind": "Linear", "output_shape": [4], "num_parameters": 2_052}
+    output = {"name": "output", "kind": "Linear", "output_shape": [64, 2, 2], "num_parameters": 32_832}
+    return {
+        "recipe": "dense",
+        "command": "lowerbound train digits --out runs/a",
+        "seed": 7,
+        "data": {
+            "name": "digits",
+            "source": "somebody's digits",
+            "licence": "CC BY 4.0",
+            "sizes": {"train": 1257, "validation": 180, "test": 360},
+            "event_shape": [channels, height, width],
+            "label_names": [f"kind {label}" for label in range(num_labels)],
+            "checksum": "c0ffee",
+            "watched": "validation",
+        },
+        "config": {
+            "model": {"latent_dim": latent_dim, "likelihood": "bernoulli", "likelihood_options": {}},
+            "training": {"num_epochs": 3, "max_gradient_norm": None},
+        },
+        "layers": {"encoder": [linear, heads], "decoder": [output]},
+        "likelihood_parameters": 1,
+        "training": {"epochs": 3, "best_epoch": 2, "stopped_early": True, "seconds": 81.2},
+        "versions": {"lowerbound": "0.1.0", "torch": "2.13.0"},
+        "machine": {"platform": "Linux", "processor": "a processor", "threads": 2, "device": "cpu"},
+    }
+
+
+def _history() -> tuple[dict[str, Any], ...]:
+    return tuple(
+        {"epoch": epoch, "train": _terms(30.0 - epoch), "validation": _terms(31.0 - epoch), "is_best": epoch < 3}
+        for epoch in (1, 2, 3)
+    )
+
+
+def _terms(distortion: float) -> dict[str, float]:
+    return {"objective": -distortion - 2, "elbo": -distortion - 2, "rate": 2.0, "distortion": distortion}

@@ -1,0 +1,307 @@
+import dataclasses
+import re
+from html.parser import HTMLParser
+from importlib import resources
+from pathlib import Path
+from urllib.parse import unquote
+
+import pytest
+from PIL import Image
+
+from lowerbound.errors import RunError
+from lowerbound.evaluation.results import Results
+from lowerbound.reporting import wording
+from lowerbound.reporting.plots import PLOTS, plots_for
+from lowerbound.reporting.report import write_index, write_report
+
+VOID = {"meta", "link", "img", "br"}
+MEBIBYTE = 2**20
+
+
+class Page(HTMLParser):
+    """A page's elements and text; parsing fails where tags do not balance."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.elements: list[tuple[str, dict[str, str | None]]] = []
+        self.words: list[str] = []
+        self.source = path.read_text(encoding="utf-8")
+        self.feed(self.source)
+        self.close()
+        assert self.open == []
+
+    def handle_starttag(self, tag, attributes):
+        self.elements.append((tag, dict(attributes)))
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        if self.open and self.open[-1] != "style":
+            self.words.append(data)
+
+    @property
+    def text(self) -> str:
+        return " ".join(" ".join(self.words).split())
+
+    def all(self, tag: str) -> list[dict[str, str | None]]:
+        return [attributes for name, attributes in self.elements if name == tag]
+
+
+@pytest.fixture(scope="module")
+def results(make_results):
+    return make_results(manifold_sizes=(3,))
+
+
+@pytest.fixture(scope="module")
+def run(results, tmp_path_factory):
+    path = tmp_path_factory.mktemp("runs") / "a run"
+    results.write(path)
+    write_report(results, path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def page(run):
+    return Page(run / "report.html")
+
+
+@pytest.fixture(scope="module")
+def autoencoder(make_results):
+    model = {"posterior": "point-mass", "latent_dim": 2}
+    return make_results(variational=False, context={"config": {"model": model}})
+
+
+@pytest.fixture(scope="module")
+def autoencoder_run(autoencoder, tmp_path_factory):
+    """A report over an older one, in a folder that holds files of others, too."""
+    path = tmp_path_factory.mktemp("runs") / "b & c"
+    (path / "figures").mkdir(parents=True)
+    for name in ("samples.png", "manifold_7.png", "holiday.png", "manifold_7.txt"):
+        (path / "figures" / name).write_bytes(b"")
+    autoencoder.write(path)
+    write_report(autoencoder, path)
+    return path
+
+
+def without_figures(results: Results) -> Results:
+    return dataclasses.replace(results, arrays={}, history=())
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        "ELBO what elbo means −24.70 ± 0.15 nats test grey 360 16",
+        "ELBO what elbo means −23.900 ± 0.020 nats train grey 360 16",
+        "Rate what rate means 2.178 ± 0.040 nats test grey 360 16",
+        "Squared error what squared-error means 0.04085 ± 0.00097 per pixel test grey 360 –",
+        "Floor of grey pixels what grey-floor means 13.50 ± 0.13 nats test grey 360 –",
+    ],
+)
+def test_every_score_stands_in_the_report_with_error_unit_split_and_convention(page, row):
+    assert row in page.text
+
+
+def test_the_headline_is_minus_the_elbo_of_the_test_split(page):
+    assert "−ELBO per image, test split, grey pixels; lower is better 24.70 ± 0.15 nats" in page.text
+
+
+def test_the_page_loads_nothing(page):
+    for tag in ("img", "link", "a", "script", "iframe"):
+        for attributes in page.all(tag):
+            target = attributes.get("src") or attributes.get("href") or ""
+            assert target.startswith(("data:", "#"))
+    assert "url(" not in page.source
+    assert "@import" not in page.source
+
+
+def test_headings_identifiers_and_contents_are_in_order(page):
+    identifiers = [attributes["id"] for _, attributes in page.elements if "id" in attributes]
+    assert len(identifiers) == len(set(identifiers))
+    assert len(page.all("h1")) == 1
+    assert {attributes["href"] for attributes in page.all("a")} == {"#numbers", "#figures", "#layers", "#run"}
+    assert {"numbers", "figures", "layers", "run"} <= set(identifiers)
+
+
+def test_every_figure_has_a_description_and_its_caption(page, results):
+    plots = plots_for(results)
+    pictures = page.all("img")
+    assert len(pictures) == len(plots)
+    for picture, plot in zip(pictures, plots.values(), strict=True):
+        assert picture["alt"].startswith(plot.title)
+        assert len(picture["alt"]) > len(plot.title) + 20
+        assert plot.caption in page.text
+
+
+def test_every_figure_is_written_as_a_png_at_twice_the_resolution_of_the_page(run, page, results):
+    paths = sorted((run / "figures").iterdir())
+    assert {path.name for path in paths} == {f"{name}.png" for name in plots_for(results)}
+    for name, picture in zip(plots_for(results), page.all("img"), strict=True):
+        with Image.open(run / "figures" / f"{name}.png") as image:
+            assert image.width / int(picture["width"]) == pytest.approx(200 / 96, rel=0.01)
+
+
+def test_the_report_is_of_modest_size(run):
+    assert (run / "report.html").stat().st_size < 3 * MEBIBYTE
+
+
+def test_the_same_results_give_the_same_page(autoencoder, autoencoder_run, tmp_path):
+    assert write_report(autoencoder, tmp_path).read_bytes() == (autoencoder_run / "report.html").read_bytes()
+
+
+def test_nothing_unfinished_is_left_behind(run):
+    assert [path for path in run.rglob("*") if ".part" in path.name] == []
+
+
+def test_what_was_run_is_told(page):
+    for text in (
+        "lowerbound train digits --out runs/a",
+        "Seed 7",
+        "somebody's digits",
+        "CC BY 4.0",
+        "c0ffee",
+        "1,257 train, 180 validation, 360 test",
+        "3 epochs, stopped early, weights of epoch 2 kept, 1 min 21 s",
+        "lowerbound 0.1.0, torch 2.13.0",
+        "a processor, Linux, 2 threads, on cpu",
+        'likelihood = "bernoulli"',
+    ):
+        assert text in page.text
+
+
+def test_layers_are_listed_with_their_shapes_and_summed(page):
+    assert "heads Linear 4 2,052 Total 35,332" in page.text
+    assert "output Linear 64 × 2 × 2 32,832 Total 32,832" in page.text
+    assert "68,165 parameters in all, of which 1 belongs to the likelihood itself." in page.text
+
+
+@pytest.mark.parametrize("watched", ["test", "validation", None])
+def test_the_warning_about_watched_test_images_appears_exactly_when_they_were(make_results, tmp_path, watched):
+    results = without_figures(make_results(variational=False, context={"data": {"watched": watched}}))
+    page = Page(write_report(results, tmp_path))
+    assert ("not held-out" in page.text) == (watched == "test")
+    assert bool(page.all("aside")) == (watched == "test")
+
+
+def test_special_characters_are_shown_and_not_obeyed(make_results, tmp_path):
+    evil = "<script>alert('x')</script> & \"quotes\""
+    context = {"command": evil, "recipe": evil, "data": {"name": evil, "label_names": [evil], "source": evil}}
+    page = Page(write_report(make_results(num_labels=1, context=context, variational=False), tmp_path))
+    assert page.all("script") == []
+    assert page.text.count(evil) >= 4
+
+
+def test_figures_that_no_longer_apply_are_removed_and_files_of_others_stay(autoencoder_run):
+    drawn = {"reconstruction_error.png", "reconstructions.png", "latent_space.png"}
+    of_others = {"holiday.png", "manifold_7.txt"}
+    assert {path.name for path in (autoencoder_run / "figures").iterdir()} == drawn | of_others
+
+
+def test_a_deterministic_autoencoder_is_reported_without_an_elbo(autoencoder_run):
+    page = Page(autoencoder_run / "report.html")
+    assert "reconstruction error per image, test split, grey pixels; lower is better 21.57 ± 0.20 nats" in page.text
+    assert "A plain autoencoder with 2 latent dimensions" in page.text
+    assert "ELBO" not in page.text
+    assert PLOTS["reconstruction_error"].caption in page.text
+
+
+def test_results_with_nothing_in_them_still_make_a_page(tmp_path):
+    page = Page(write_report(Results((), {}, {}), tmp_path))
+    assert page.all("h1")
+
+
+@pytest.mark.parametrize(
+    "missing", ["recipe", "command", "seed", "data", "config", "layers", "training", "versions", "machine"]
+)
+def test_a_missing_part_of_the_context_leaves_a_line_out(make_results, tmp_path, missing):
+    results = without_figures(make_results(variational=False))
+    context = {key: value for key, value in results.context.items() if key != missing}
+    page = Page(write_report(dataclasses.replace(results, context=context), tmp_path))
+    assert "21.57 ± 0.20" in page.text
+    assert "None" not in page.text
+
+
+def test_the_key_number_is_placed_between_the_floor_and_the_level_without_z(page):
+    # (27.08 - 24.7012) / (27.08 - 13.5) = 0.175
+    assert "between 13.50 nats" in page.text
+    assert "27.08 nats" in page.text
+    assert "covered 18 %" in page.text
+    assert "expected value over random binarisations" in page.text
+
+
+def test_a_model_worse_than_one_that_ignores_z_is_said_to_be(make_results):
+    results = make_results()
+    scores = [dataclasses.replace(score, value=-30.0) if score.name == "elbo" else score for score in results.scores]
+    placed = wording.placement(dataclasses.replace(results, scores=tuple(scores)))
+    assert "no better than the 27.08 nats" in placed.sentence
+    assert placed.percent == 100
+
+
+def test_without_a_floor_only_what_is_saved_is_told(make_results):
+    results = make_results()
+    scores = tuple(score for score in results.scores if score.name != "grey-floor")
+    placed = wording.placement(dataclasses.replace(results, scores=scores))
+    assert placed.sentence.startswith("That is 2.38 nats below the 27.08 nats of a decoder that ignores z")
+    assert placed.percent is None
+
+
+@pytest.mark.parametrize(
+    ("value", "standard_error", "unit", "text"),
+    [
+        (-152.3149, 0.4512, "nats", "−152.31 ± 0.45"),
+        (152.3149, 12.3, "nats", "152.31 ± 12"),
+        (152.3149, 123.0, "nats", "152.31 ± 120"),
+        (5.6434, 0.0154, "nats", "5.643 ± 0.015"),
+        (2391.2, None, "nats", "2,391.20"),
+        (45.53, float("nan"), "nats", "45.53"),
+        (45.53, 0.0, "nats", "45.53"),
+        (45.53, 0.0996, "nats", "45.53 ± 0.10"),
+        (-0.0001, 0.41, "nats", "0.00 ± 0.41"),
+        (0.55693, 0.0034, "bits/dim", "0.5569 ± 0.0034"),
+        (0.040851, 0.000971, "per pixel", "0.04085 ± 0.00097"),
+        (float("nan"), None, "nats", "nan"),
+        (float("-inf"), None, "nats", "−inf"),
+    ],
+)
+def test_errors_have_two_significant_digits_and_values_as_many_decimals_or_more(value, standard_error, unit, text):
+    assert wording.measured(value, standard_error, unit) == text
+
+
+@pytest.mark.parametrize(("seconds", "text"), [(1.26, "1.3 s"), (81.2, "1 min 21 s"), (7325.0, "2 h 2 min")])
+def test_a_duration_is_told_as_one_would_say_it(seconds, text):
+    assert wording.duration(seconds) == text
+
+
+def test_the_index_links_to_every_report_by_a_relative_path(run, autoencoder_run, tmp_path):
+    folder = tmp_path / "elsewhere"
+    index = Page(write_index([run, autoencoder_run], folder / "index.html"))
+    links = [unquote(attributes["href"]) for attributes in index.all("a")]
+    assert [(folder / link).resolve() for link in links] == [run / "report.html", autoencoder_run / "report.html"]
+    assert not any(link.startswith("/") for link in links)
+    assert "24.70 ± 0.15 nats" in index.text
+    assert "21.57 ± 0.20 nats" in index.text
+    pictures = [attributes["src"] for attributes in index.all("img")]
+    assert len(pictures) == 4
+    assert all(picture.startswith("data:image/png;base64,") for picture in pictures)
+
+
+def test_the_index_shows_a_run_without_figures_and_refuses_a_folder_without_results(make_results, tmp_path):
+    make_results().write(tmp_path / "bare")
+    index = Page(write_index([tmp_path / "bare"], tmp_path / "index.html"))
+    assert index.all("img") == []
+    assert "dense on digits" in index.text
+    with pytest.raises(RunError, match="cannot read"):
+        write_index([tmp_path], tmp_path / "index.html")
+
+
+def test_an_index_of_no_runs_is_a_page(tmp_path):
+    assert "0 runs" in Page(write_index([], tmp_path / "index.html")).text
+
+
+def test_the_templates_lie_beside_the_module_and_carry_no_address_of_the_network():
+    folder = resources.files("lowerbound.reporting")
+    for name in ("page.html.j2", "report.html.j2", "index.html.j2"):
+        assert not re.search(r"https?://", (folder / name).read_text(encoding="utf-8"))
