@@ -2,8 +2,8 @@
 
     LOWERBOUND_DATA=DIR python benchmarks/reference_models.py --out runs/reference
 
-Writes benchmarks/results/reference_models.json. The three are trained one after another on the same machine; the ratio of
-their wall times is what counts, not the seconds.
+Writes benchmarks/results/reference_models.json. The three are trained one after another on the same machine; the
+ratio of their wall times is what counts, not the seconds.
 """
 
 import argparse

@@ -18,6 +18,7 @@ from lowerbound.seeding import generator
 settings.register_profile("reproducible", derandomize=True, deadline=None)
 settings.load_profile("reproducible")
 
+
 # The module, not the function, is the scope: hypothesis runs many examples within one function.
 @pytest.fixture(scope="module")
 def float64() -> Iterator[None]:

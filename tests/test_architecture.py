@@ -25,7 +25,7 @@ LAYERS = [
 ]
 """From the foundation to the entrances: modules, and folders that never import one another."""
 
-IN_ORDER = {"foundation": LAYERS[0], "entrances": LAYERS[-1]}
+IN_ORDER = (LAYERS[0], LAYERS[-1])
 """Layers whose modules may import those that stand before them in the layer."""
 
 MAX_LINES = 400
@@ -79,7 +79,7 @@ def allowed(importer: str, imported: str) -> bool:
     here, there = layer(importer), layer(imported)
     if here == there:
         order = LAYERS[here]
-        return order in IN_ORDER.values() and order.index(part(imported)) < order.index(part(importer))
+        return order in IN_ORDER and order.index(part(imported)) < order.index(part(importer))
     return there < here
 
 
@@ -127,7 +127,7 @@ def test_a_folders_init_holds_a_docstring_and_no_work(package):
 
 def test_only_entrances_know_the_package_itself_and_importing_it_imports_nothing_of_it():
     assert {part(module) for module in MODULES if "__init__" in IMPORTS[module]} <= set(LAYERS[-1])
-    run_on_import = [node for node in ast.parse(PATHS["__init__"].read_text(encoding="utf-8")).body]
+    run_on_import = ast.parse(PATHS["__init__"].read_text(encoding="utf-8")).body
     assert not any(name.startswith("lowerbound") for node in run_on_import for name in resolved([], node))
 
 

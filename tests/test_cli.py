@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-COMMANDS = "train demo evaluate report sample reconstruct encode interpolate summary recipes data".split()
+COMMANDS = ["train", "demo", "evaluate", "report", "sample", "reconstruct", "encode", "interpolate", "summary"]
+COMMANDS += ["recipes", "data"]
 
 
 def lowerbound(*words, expect=0, **options):
@@ -193,7 +194,19 @@ def test_a_damaged_model_is_refused_in_one_line(capsys, run, tmp_path):
 
 def test_ctrl_c_saves_and_prints_the_command_that_continues(tmp_path):
     path = tmp_path / "run"
-    words = [sys.executable, "-m", "lowerbound", "train", "digits", "--recipe", "dense", "--epochs", "500", "--out", path]
+    words = [
+        sys.executable,
+        "-m",
+        "lowerbound",
+        "train",
+        "digits",
+        "--recipe",
+        "dense",
+        "--epochs",
+        "500",
+        "--out",
+        path,
+    ]
     process = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=os.environ)
     while not (path / "metrics.jsonl").exists():
         assert process.poll() is None, process.stderr.read()

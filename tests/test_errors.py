@@ -54,9 +54,7 @@ def test_the_tree_in_the_docstring_is_the_tree_of_classes():
 def test_an_unknown_name_carries_the_nearest_valid_one():
     error = UnknownName("recipe", "dens", ["tutorial-dense", "dense", "conv"])
     assert error.nearest == "dense"
-    assert str(error) == (
-        "unknown recipe 'dens'; did you mean 'dense'? accepted: conv, dense, tutorial-dense."
-    )
+    assert str(error) == ("unknown recipe 'dens'; did you mean 'dense'? accepted: conv, dense, tutorial-dense.")
 
 
 def test_a_name_that_is_like_no_other_gets_the_list_alone():

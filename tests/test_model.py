@@ -175,6 +175,13 @@ def test_the_two_reference_models_have_their_published_sizes(network, encoder_si
     assert count_parameters(model) == encoder_size + decoder_size
 
 
+def test_the_decoder_of_a_dense_model_walks_the_encoders_widths_back():
+    model = build_model(ModelConfig(hidden=(9, 6, 4), latent_dim=LATENTS), SHAPE, generator(0, "weights"))
+    encoder, decoder = ([layer.output_shape for layer in table if layer.num_parameters] for table in model.layers())
+    assert encoder == [(9,), (6,), (4,), (2 * LATENTS,)]
+    assert decoder == [(4,), (6,), (9,), (30,)]
+
+
 # ---- refusals
 
 

@@ -66,7 +66,7 @@ def test_the_reported_elbo_is_that_of_the_saved_model(finished):
 
 def test_an_output_directory_that_is_not_empty_is_refused_and_left_alone(finished):
     before = {path: path.stat().st_mtime_ns for path in finished.path.rglob("*")}
-    with pytest.raises(UsageError, match="is not empty.*--resume"):
+    with pytest.raises(UsageError, match=r"is not empty.*--resume"):
         train("digits", out=finished.path)
     assert before == {path: path.stat().st_mtime_ns for path in finished.path.rglob("*")}
 

@@ -236,7 +236,7 @@ def version(
 def main() -> None:
     """Entry point: every error is one line; the exit status is 0, 1 (failed), 2 (usage) or 130 (interrupted)."""
     try:
-        sys.exit(app(standalone_mode=False))
+        sys.exit(app(prog_name="lowerbound", standalone_mode=False))
     except typer.TyperException as error:
         console.fail(f"{error.format_message()} See lowerbound --help.")
         sys.exit(UsageError.exit_status)

@@ -62,7 +62,13 @@ def test_no_constant_prediction_beats_the_z_free_level_on_its_own_data(digits):
 def test_scores_carry_unit_split_convention_error_and_draws(digits):
     results = evaluate(model_of(), digits, FAST)
     elbo = results.score("elbo")
-    assert (elbo.unit, elbo.split, elbo.convention, elbo.num_examples, elbo.num_draws) == ("nats", "test", "grey", 60, 4)
+    assert (elbo.unit, elbo.split, elbo.convention, elbo.num_examples, elbo.num_draws) == (
+        "nats",
+        "test",
+        "grey",
+        60,
+        4,
+    )
     assert elbo.standard_error > 0
     rate, distortion = results.score("rate").value, results.score("distortion").value
     assert elbo.value == pytest.approx(-(rate + distortion))

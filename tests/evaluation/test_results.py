@@ -42,7 +42,9 @@ def test_the_error_of_a_single_example_is_absent_not_a_number(tmp_path):
 
 def test_history_holds_the_epochs_and_passes_over_steps(tmp_path):
     Results((), {}, {}).write(tmp_path)
-    (tmp_path / "metrics.jsonl").write_text('{"step": 1, "validation": null}\n{"step": 2, "validation": {"elbo": -1}}\n{"st')
+    (tmp_path / "metrics.jsonl").write_text(
+        '{"step": 1, "validation": null}\n{"step": 2, "validation": {"elbo": -1}}\n{"st'
+    )
     assert [record["step"] for record in read_results(tmp_path).history] == [2]
 
 

@@ -1,5 +1,7 @@
 """Dense encoder and decoder: sizes, shapes, and the linear case."""
 
+from itertools import pairwise
+
 import pytest
 import torch
 from torch.testing import assert_close
@@ -27,13 +29,9 @@ def test_the_pair_at_28x28_with_512_hidden_units_and_two_latents_has_the_publish
 
 @pytest.mark.parametrize("hidden", [(), (7,), (7, 6)])
 def test_sizes_are_those_of_the_layers(hidden):
-    widths = [24, *hidden]
-    of_hidden = sum((into + 1) * out for into, out in zip(widths, widths[1:], strict=False))
-    assert count_parameters(encoder(hidden)) == of_hidden + (widths[-1] + 1) * 10
-    widths = [5, *hidden, 24]
-    assert count_parameters(decoder(hidden)) == sum(
-        (into + 1) * out for into, out in zip(widths, widths[1:], strict=False)
-    )
+    into, out = [24, *hidden, 10], [5, *hidden, 24]
+    assert count_parameters(encoder(hidden)) == sum((fan_in + 1) * fan_out for fan_in, fan_out in pairwise(into))
+    assert count_parameters(decoder(hidden)) == sum((fan_in + 1) * fan_out for fan_in, fan_out in pairwise(out))
 
 
 @pytest.mark.parametrize("hidden", [(), (7,), (7, 6)])

@@ -40,7 +40,9 @@ def test_weights_fill_the_glorot_interval_evenly_and_biases_are_zero(construct):
         assert weights.abs().max() <= limit * (1 + 1e-6)
         # Means of n uniform draws and of their squares, within four of their standard errors.
         assert abs(weights.mean()) < 4 * limit / math.sqrt(3 * weights.numel())
-        assert (weights**2).mean() == pytest.approx(limit**2 / 3, abs=4 * limit**2 * math.sqrt(4 / 45 / weights.numel()))
+        assert (weights**2).mean() == pytest.approx(
+            limit**2 / 3, abs=4 * limit**2 * math.sqrt(4 / 45 / weights.numel())
+        )
         assert not layer.bias.any()
 
 
@@ -56,7 +58,9 @@ def test_each_head_is_drawn_as_if_it_were_a_layer_of_its_own():
 @every_network
 def test_equal_seeds_give_equal_weights_and_other_seeds_others(construct):
     first, again, other = (
-        torch.cat([parameter.detach().flatten() for parameter in build(construct, generator(seed, "weights")).parameters()])
+        torch.cat(
+            [parameter.detach().flatten() for parameter in build(construct, generator(seed, "weights")).parameters()]
+        )
         for seed in (0, 0, 1)
     )
     assert torch.equal(first, again)

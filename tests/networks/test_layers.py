@@ -10,15 +10,15 @@ from lowerbound.model import NETWORKS, ModelConfig, build_model
 from lowerbound.networks.layers import Layer, count_parameters, layer_table
 from lowerbound.seeding import generator
 
-CONFIGS = {f"{network} {hidden}": {"network": network, "hidden": hidden} for network in NETWORKS for hidden in [(), (5,)]}
+CONFIGS = {
+    f"{network} {hidden}": {"network": network, "hidden": hidden} for network in NETWORKS for hidden in [(), (5,)]
+}
 
 
 @pytest.mark.parametrize("config", CONFIGS.values(), ids=CONFIGS.keys())
 def test_the_table_adds_up_to_the_network_and_ends_in_its_output(config):
     model = build_model(ModelConfig(**config, channels=(2, 3)), (2, 5, 7), generator(0, "weights"))
-    for network, table, output in zip(
-        (model.encoder, model.decoder), model.layers(), ((4,), (2, 5, 7)), strict=True
-    ):
+    for network, table, output in zip((model.encoder, model.decoder), model.layers(), ((4,), (2, 5, 7)), strict=True):
         assert sum(layer.num_parameters for layer in table) == count_parameters(network) > 0
         assert math.prod(table[-1].output_shape) == math.prod(output)
         assert all(not list(network.get_submodule(layer.name).children()) for layer in table)

@@ -20,11 +20,16 @@ def damage(path, position=-3):
 def test_the_two_newest_checkpoints_are_kept_and_the_newest_is_loaded(tmp_path):
     for step in (9, 10, 100):
         save(tmp_path, step)
-    assert [path.name for path in sorted(tmp_path.iterdir())] == ["step-000000010.safetensors", "step-000000100.safetensors"]
+    assert [path.name for path in sorted(tmp_path.iterdir())] == [
+        "step-000000010.safetensors",
+        "step-000000100.safetensors",
+    ]
     assert load_checkpoint(tmp_path).state == {"step": 100}
 
 
-@pytest.mark.parametrize("injury", [damage, lambda path: path.write_bytes(path.read_bytes()[:40]), lambda path: path.write_bytes(b"")])
+@pytest.mark.parametrize(
+    "injury", [damage, lambda path: path.write_bytes(path.read_bytes()[:40]), lambda path: path.write_bytes(b"")]
+)
 def test_a_damaged_checkpoint_is_passed_over_for_the_one_before_it(tmp_path, injury):
     save(tmp_path, 1)
     save(tmp_path, 2)

@@ -18,7 +18,9 @@ CONFIG = TrainingConfig(num_epochs=3, batch_size=8, schedule="one-cycle", learni
 
 
 def new_model(network="dense", **options):
-    return build_model(ModelConfig(network=network, hidden=(8,), channels=(4,), **options), (1, 6, 5), generator(0, "w"))
+    return build_model(
+        ModelConfig(network=network, hidden=(8,), channels=(4,), **options), (1, 6, 5), generator(0, "w")
+    )
 
 
 def train(model, splits, config=CONFIG, objective=None, **options):

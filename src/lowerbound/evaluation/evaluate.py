@@ -135,14 +135,14 @@ class _Scorer:
 
 def _bound_scores(model: VAE, terms: Terms, num_draws: int, score: _Scorer) -> Iterator[Score]:
     if model.is_deterministic:
-        about = "-log p(x|z) at the code; no bound on log p(x)"
+        about = "−log p(x|z) at the code; no bound on log p(x)"
         yield score("reconstruction-error", terms.distortion, about, None)
     else:
         scale = bits_per_dimension(1.0, math.prod(model.event_shape))
         yield score("elbo", terms.elbo, "evidence lower bound; higher is better", num_draws)
-        yield score("distortion", terms.distortion, "-E[log p(x|z)], the reconstruction term", num_draws)
-        yield score("rate", terms.rate, "KL(q(z|x) || p(z)), what the code costs", num_draws)
-        about = "-ELBO for each pixel and channel"
+        yield score("distortion", terms.distortion, "−E[log p(x|z)], the reconstruction term", num_draws)
+        yield score("rate", terms.rate, "KL(q(z|x) ‖ p(z)), what the code costs", num_draws)
+        about = "−ELBO for each pixel and channel"
         yield score("bits-per-dimension", -scale * terms.elbo.double(), about, num_draws, "bits/dim")
     about = "squared error of the decoded posterior mean"
     yield score("squared-error", terms.squared_error, about, None, "per pixel")
