@@ -105,11 +105,15 @@ class VAE(nn.Module):
         return distribution
 
     def sample_posterior(
-        self, x: Float[Tensor, "batch *event"], generator: Generator, num_samples: int = 1
+        self, x: Float[Tensor, "batch *event"], generator: Generator, num_samples: int = 1, through_draws: bool = True
     ) -> PosteriorSamples:
-        """`num_samples` draws z ~ q(z|x) for each example, with their log densities."""
+        """`num_samples` draws z ~ q(z|x) for each example, with their log densities.
+
+        Gradients pass through the draws to the posterior's parameters, unless `through_draws` is false.
+        """
         posterior = self.encode(x)
         z = posterior.sample(generator, num_samples)
+        z = z if through_draws else z.detach()
         return PosteriorSamples(z, self.decode(z).log_prob(x), posterior, self.prior())
 
     def log_joint(

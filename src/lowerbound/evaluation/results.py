@@ -36,6 +36,8 @@ class Score:
     num_examples: int
     num_draws: int | None  # from the posterior, for each example; None where nothing was drawn
     description: str
+    effective_sample_size: float | None = None  # of the draws' weights, median over examples
+    pareto_k: float | None = None  # shape of the weights' tail, median over examples; above 0.7 they cannot be trusted
 
 
 @dataclass(frozen=True, eq=False)

@@ -9,6 +9,8 @@ from collections.abc import Callable
 from jaxtyping import Float
 from torch import Tensor
 
+from lowerbound.numerics import log_mean_exp
+
 Bound = Callable[[Float[Tensor, "sample batch"]], Float[Tensor, " batch"]]
 
 
@@ -20,4 +22,12 @@ def elbo(log_weight: Float[Tensor, "sample batch"]) -> Float[Tensor, " batch"]:
     return log_weight.mean(dim=0)
 
 
-BOUNDS: dict[str, Bound] = {"elbo": elbo}
+def iwae(log_weight: Float[Tensor, "sample batch"]) -> Float[Tensor, " batch"]:
+    """Importance-weighted bound log (1/K) sum_k w_k, in nats; tighter as K grows, and the ELBO at K = 1.
+
+    Source: Burda, Grosse and Salakhutdinov, "Importance Weighted Autoencoders", arXiv:1509.00519, Theorem 1.
+    """
+    return log_mean_exp(log_weight, dim=0)
+
+
+BOUNDS: dict[str, Bound] = {"elbo": elbo, "iwae": iwae}

@@ -9,11 +9,13 @@ A paper is a row of `OBJECTIVES`: a choice of parts, not a class.
 import math
 from dataclasses import dataclass
 
+import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from lowerbound.errors import ConfigError, UnknownName
 from lowerbound.objectives.bounds import BOUNDS
+from lowerbound.objectives.gradients import GRADIENTS
 from lowerbound.objectives.rates import RATES, true_rate
 from lowerbound.probability.samples import PosteriorSamples
 
@@ -22,7 +24,7 @@ from lowerbound.probability.samples import PosteriorSamples
 class Loss:
     """One evaluation of the objective on a batch."""
 
-    value: Float[Tensor, ""]  # to be minimised: minus the objective, mean over the batch
+    value: Float[Tensor, ""]  # to be minimised: minus the surrogate, mean over the batch; only its gradient counts
     objective: Float[Tensor, " batch"]  # nats
     distortion: Float[Tensor, " batch"]  # -E[log p(x|z)], nats
     rate: Float[Tensor, " batch"]  # KL(q || p), nats; zero by definition of rate 'none'
@@ -38,15 +40,16 @@ class Objective:
     """Choices of bound and rate, by their names in the tables; also the `objective` section of a configuration."""
 
     bound: str = "elbo"
+    gradient: str = "reparameterized"
     rate: str = "analytic"
     rate_weight: float = 1.0  # β
     rate_warm_up: float = 0.0  # epochs over which the rate's weight rises linearly from 0
     num_samples: int = 1  # draws for each example
 
     def __post_init__(self) -> None:
-        for kind, name, table in (("bound", self.bound, BOUNDS), ("rate", self.rate, RATES)):
-            if name not in table:
-                raise UnknownName(f"objective.{kind}", name, table)
+        for key, table in (("bound", BOUNDS), ("gradient", GRADIENTS), ("rate", RATES)):
+            if getattr(self, key) not in table:
+                raise UnknownName(f"objective.{key}", getattr(self, key), table)
         if not 0 <= self.rate_weight < math.inf:
             raise ConfigError(f"objective.rate_weight needs a finite number of at least 0, got {self.rate_weight:g}.")
         if not 0 <= self.rate_warm_up < math.inf:
@@ -55,17 +58,29 @@ class Objective:
             )
         if self.num_samples < 1:
             raise ConfigError(f"objective.num_samples needs at least 1, got {self.num_samples}.")
+        _refuse_wrong_combinations(self)
+
+    @property
+    def through_draws(self) -> bool:
+        """Whether the gradient passes through the draws."""
+        return GRADIENTS[self.gradient].through_draws
 
     def __call__(self, samples: PosteriorSamples, rate_scale: float = 1.0) -> Loss:
         """The loss for given draws; `rate_scale` in [0, 1] is where the warm-up stands."""
-        charged = RATES[self.rate](samples)
-        objective = BOUNDS[self.bound](samples.log_likelihood - rate_scale * self.rate_weight * charged)
-        rate = charged.mean(dim=0) if self.rate in ("analytic", "none") else true_rate(samples)
+
+        def log_weight(draws: PosteriorSamples) -> Float[Tensor, "sample batch"]:
+            return draws.log_likelihood - rate_scale * self.rate_weight * RATES[self.rate](draws)
+
+        bound = BOUNDS[self.bound]
+        surrogate = GRADIENTS[self.gradient].surrogate(samples, bound, log_weight)
+        with torch.no_grad():
+            objective = surrogate if self.gradient == "reparameterized" else bound(log_weight(samples))
+            rate = torch.zeros_like(objective) if self.rate == "none" else true_rate(samples)
         return Loss(
-            value=-objective.mean(),
+            value=-surrogate.mean(),
             objective=objective.detach(),
             distortion=-samples.log_likelihood.detach().mean(dim=0),
-            rate=rate.detach(),
+            rate=rate,
         )
 
     def check_posterior(self, posterior: str) -> None:
@@ -77,8 +92,36 @@ class Objective:
             )
 
 
+def _refuse_wrong_combinations(objective: Objective) -> None:
+    """Refuse what would be silently wrong, with the reason."""
+    bound, gradient, rate = objective.bound, objective.gradient, objective.rate
+    if bound == "iwae" and rate == "analytic":
+        raise ConfigError(
+            "bound 'iwae' with rate 'analytic' is no lower bound: the closed-form KL is the same for every draw, and "
+            "weights without their own log q can exceed log p(x); use rate 'monte-carlo'."
+        )
+    if bound == "iwae" and rate == "none":
+        raise ConfigError("bound 'iwae' needs log q(z|x) in its weights; use rate 'monte-carlo', not 'none'.")
+    if gradient in ("stl", "dreg") and rate != "monte-carlo":
+        raise ConfigError(f"gradient {gradient!r} changes how log q(z|x) of each draw is differentiated, which rate "
+                          f"{rate!r} does not contain; use rate 'monte-carlo'.")  # fmt: skip
+    if gradient == "stl" and bound == "iwae":
+        raise ConfigError("gradient 'stl' is biased for bound 'iwae'; use gradient 'dreg'.")
+    if gradient == "dreg" and bound != "iwae":
+        raise ConfigError(f"gradient 'dreg' needs bound 'iwae', got {bound!r}; for the ELBO use gradient 'stl'.")
+    if gradient == "dreg" and (objective.rate_weight != 1 or objective.rate_warm_up):
+        raise ConfigError("gradient 'dreg' is biased unless the rate's weight is 1 throughout; use 'reparameterized'.")
+    if gradient == "score-function" and (bound != "elbo" or rate == "none"):
+        raise ConfigError("gradient 'score-function' needs bound 'elbo' and a posterior with a density; for bound "
+                          "'iwae' use gradient 'dreg'.")  # fmt: skip
+
+
 OBJECTIVES: dict[str, Objective] = {
     "vae": Objective(),
     "beta-vae": Objective(rate_weight=4.0),  # Higgins et al., "beta-VAE", 2017
     "autoencoder": Objective(rate="none"),
+    "iwae": Objective(bound="iwae", rate="monte-carlo", num_samples=50),  # Burda et al., arXiv:1509.00519
+    "sticking-the-landing": Objective(gradient="stl", rate="monte-carlo"),  # Roeder et al., arXiv:1703.09194
+    "dreg": Objective(bound="iwae", gradient="dreg", rate="monte-carlo", num_samples=50),  # Tucker et al., 1810.04152
+    "score-function": Objective(gradient="score-function", rate="monte-carlo", num_samples=8),  # Mnih, 1402.0030
 }

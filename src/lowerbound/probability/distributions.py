@@ -6,7 +6,7 @@ constant kept. Chance comes from an explicit generator. torch.distributions lack
 
 import math
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from jaxtyping import Float
@@ -45,6 +45,11 @@ class Distribution(ABC):
     @abstractmethod
     def sample(self, generator: Generator, num_samples: int) -> Float[Tensor, "sample *batch_and_event"]:
         """Independent draws; differentiable in the parameters where the family allows (see each class)."""
+
+    def detach(self) -> "Distribution":
+        """The same distribution, with parameters that pass on no gradient."""
+        tensors = {name: value.detach() for name, value in vars(self).items() if isinstance(value, Tensor)}
+        return replace(self, **tensors)  # type: ignore[type-var]
 
     def sum_event(self, elementwise: Float[Tensor, "*batch_and_event"]) -> Float[Tensor, "*batch"]:
         """Sum over the event's axes: elements are independent given the parameters."""

@@ -1,6 +1,6 @@
 """Draws from the posterior with what bounds and rates need to know of them."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 from jaxtyping import Float
@@ -36,3 +36,7 @@ class PosteriorSamples:
     def log_weight(self) -> Float[Tensor, "sample batch"]:
         """log p(x, z) - log q(z|x)."""
         return self.log_likelihood + self.log_prior - self.log_posterior
+
+    def with_fixed_posterior(self) -> "PosteriorSamples":
+        """The same draws, where log q(z|x) depends on z alone and not on the posterior's parameters."""
+        return replace(self, posterior=self.posterior.detach())

@@ -22,7 +22,8 @@ def training_step(
     max_gradient_norm: float = 0.0,
 ) -> Loss:
     """One step of `optimiser` on a batch; NonFiniteLoss, before any weight is changed, if the loss is not finite."""
-    loss = objective(model.sample_posterior(x, noise, objective.num_samples), rate_scale)
+    samples = model.sample_posterior(x, noise, objective.num_samples, objective.through_draws)
+    loss = objective(samples, rate_scale)
     if not math.isfinite(loss.value.item()):
         raise NonFiniteLoss(f"the loss became {loss.value.item()}: {_likely_cause(model, x, loss)}")
     optimiser.zero_grad(set_to_none=True)

@@ -1,0 +1,139 @@
+"""Gradient estimators against the exact gradient of a linear-Gaussian model, and against one another."""
+
+import math
+
+import pytest
+import torch
+from torch.testing import assert_close
+
+from lowerbound.objectives.objective import Objective
+from lowerbound.probability.distributions import kl_divergence
+from lowerbound.seeding import generator
+
+pytestmark = pytest.mark.usefixtures("float64")
+
+NUM_REPEATS = 400
+
+
+def encoder_and_decoder_gradient(loss, model):
+    gradients = torch.autograd.grad(loss, [model.encoder.heads.bias, model.decoder.output.bias])
+    return torch.cat(gradients)
+
+
+def estimates(objective, model, x, num_repeats=NUM_REPEATS):
+    """Independent estimates of minus the objective's gradient, one in each row."""
+    noise = generator(0, "noise")
+    draws = (
+        model.sample_posterior(x, noise, objective.num_samples, objective.through_draws) for _ in range(num_repeats)
+    )
+    return torch.stack([encoder_and_decoder_gradient(objective(samples).value, model) for samples in draws])
+
+
+def exact_elbo_gradient(linear_gaussian, model, weight=1.0):
+    """Of minus the expected ELBO, whose likelihood term is quadratic in z."""
+    x = linear_gaussian.x
+    q = model.encode(x)
+    residual = (model.decode(q.mean).mean - x).flatten(1)
+    spread = (q.variance @ (model.decoder.output.weight**2).T).sum(1)
+    sigma2 = linear_gaussian.data.sigma**2
+    expected = -((residual**2).sum(1) + spread) / (2 * sigma2) - 0.5 * residual.shape[1] * math.log(
+        2 * math.pi * sigma2
+    )
+    loss = -(expected - weight * kl_divergence(q, model.prior())).mean()
+    return encoder_and_decoder_gradient(loss, model)
+
+
+def assert_agree(rows, expected, expected_error=0.0):
+    error = rows.std(0) / len(rows) ** 0.5
+    assert ((rows.mean(0) - expected).abs() <= 4 * (error**2 + expected_error**2) ** 0.5 + 1e-9).all()
+
+
+@pytest.mark.parametrize("weight", [1.0, 3.0])
+@pytest.mark.parametrize("num_samples", [1, 4])
+@pytest.mark.parametrize(
+    ("gradient", "rate"),
+    [
+        ("reparameterized", "analytic"),
+        ("reparameterized", "monte-carlo"),
+        ("stl", "monte-carlo"),
+        ("score-function", "analytic"),
+        ("score-function", "monte-carlo"),
+    ],
+)
+def test_estimators_of_the_elbo_agree_with_its_exact_gradient(linear_gaussian, gradient, rate, num_samples, weight):
+    model = linear_gaussian.with_posterior_moved(0.1, 0.3)
+    objective = Objective(gradient=gradient, rate=rate, num_samples=num_samples, rate_weight=weight)
+    assert_agree(estimates(objective, model, linear_gaussian.x), exact_elbo_gradient(linear_gaussian, model, weight))
+
+
+@pytest.mark.parametrize("num_samples", [1, 2, 8])
+def test_the_doubly_reparameterized_gradient_agrees_with_the_plain_one_of_the_same_bound(linear_gaussian, num_samples):
+    model = linear_gaussian.with_posterior_moved(0.1, 0.5)
+    plain, doubly = (
+        estimates(Objective(bound="iwae", gradient=gradient, rate="monte-carlo", num_samples=num_samples), model,
+                  linear_gaussian.x, NUM_REPEATS)
+        for gradient in ("reparameterized", "dreg")
+    )  # fmt: skip
+    assert_agree(doubly, plain.mean(0), plain.std(0) / len(plain) ** 0.5)
+
+
+def test_it_is_less_noisy_for_the_encoder(linear_gaussian):
+    model = linear_gaussian.with_posterior_moved(0.1, 0.5)
+    plain, doubly = (
+        estimates(
+            Objective(bound="iwae", gradient=gradient, rate="monte-carlo", num_samples=16), model, linear_gaussian.x
+        )
+        for gradient in ("reparameterized", "dreg")
+    )
+    encoder = slice(0, len(model.encoder.heads.bias))
+    assert (doubly[:, encoder].std(0) < 0.5 * plain[:, encoder].std(0)).all()
+
+
+@pytest.mark.parametrize(("gradient", "bound"), [("stl", "elbo"), ("dreg", "iwae")])
+def test_where_the_posterior_is_exact_the_encoders_gradient_is_zero_for_every_draw(linear_gaussian, gradient, bound):
+    objective = Objective(bound=bound, gradient=gradient, rate="monte-carlo", num_samples=3)
+    rows = estimates(objective, linear_gaussian.model, linear_gaussian.x, 5)
+    encoder = rows[:, : len(linear_gaussian.model.encoder.heads.bias)]
+    assert_close(encoder, torch.zeros_like(encoder), atol=1e-9, rtol=0)
+    # The plain estimator is noisy there: its mean is zero, its draws are not.
+    plain = estimates(
+        Objective(bound=bound, rate="monte-carlo", num_samples=3), linear_gaussian.model, linear_gaussian.x, 5
+    )
+    assert plain[:, : encoder.shape[1]].abs().max() > 0.01
+
+
+def test_sticking_the_landing_on_iwae_is_biased_as_its_refusal_says(linear_gaussian):
+    """Averages of the two estimators differ by more than their errors."""
+    from lowerbound.objectives.bounds import iwae
+    from lowerbound.objectives.gradients import sticking_the_landing
+
+    model = linear_gaussian.with_posterior_moved(0.1, 0.8)
+    noise = generator(0, "noise")
+
+    def biased():
+        samples = model.sample_posterior(linear_gaussian.x, noise, 4)
+        surrogate = sticking_the_landing(samples, iwae, lambda draws: draws.log_weight)
+        return encoder_and_decoder_gradient(-surrogate.mean(), model)
+
+    rows = torch.stack([biased() for _ in range(NUM_REPEATS)])
+    plain = estimates(Objective(bound="iwae", rate="monte-carlo", num_samples=4), model, linear_gaussian.x)
+    error = (rows.var(0) / len(rows) + plain.var(0) / len(plain)) ** 0.5
+    assert ((rows.mean(0) - plain.mean(0)).abs() > 6 * error).any()
+
+
+def test_the_score_function_needs_no_gradient_through_the_draws(linear_gaussian):
+    objective = Objective(gradient="score-function", rate="monte-carlo")
+    assert not objective.through_draws
+    samples = linear_gaussian.model.sample_posterior(
+        linear_gaussian.x, generator(0, "noise"), 1, objective.through_draws
+    )
+    assert not samples.z.requires_grad
+
+
+def test_reported_terms_are_the_true_ones_whatever_the_estimator(linear_gaussian):
+    model = linear_gaussian.with_posterior_moved(0.1, 0.3)
+    samples = model.sample_posterior(linear_gaussian.x, generator(0, "noise"), 8)
+    plain = Objective(bound="iwae", rate="monte-carlo", num_samples=8)(samples)
+    doubly = Objective(bound="iwae", gradient="dreg", rate="monte-carlo", num_samples=8)(samples)
+    assert_close(doubly.objective, plain.objective)
+    assert_close(doubly.elbo, plain.elbo)
