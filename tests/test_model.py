@@ -251,3 +251,20 @@ def test_values_that_an_option_can_take_build_a_model(options):
     model = small(likelihood="gaussian", **options)
     assert model.config.likelihood_options == options
     assert model.likelihood.sigma == pytest.approx(options.get("sigma", 1.0))
+
+
+@pytest.mark.parametrize("network", ["dense", "conv"])
+def test_a_decoder_that_starts_at_the_mean_predicts_the_mean_image_where_its_weights_are_zero(network):
+    mean = torch.rand(2, 5, 4, generator=generator(0, "mean")).clamp(0.1, 0.9)
+    mean = mean if network == "dense" else mean.mean((1, 2), keepdim=True).expand(2, 5, 4)
+    config = ModelConfig(network=network, hidden=(3,), channels=(4,), output_bias="mean")
+    model = build_model(config, (2, 5, 4), generator(0, "weights"), mean)
+    model.decoder.output.weight.data.zero_()
+    torch.testing.assert_close(model.decode(torch.zeros(1, 2)).mean[0].float(), mean.float())
+
+
+def test_activations_are_what_the_configuration_says():
+    model = build_model(ModelConfig(hidden=(3, 4), activation="tanh"), (1, 2, 2), generator(0, "weights"))
+    x = torch.rand(5, 1, 2, 2, generator=generator(0, "x"))
+    assert model.encoder.body(x).min() < 0
+    assert model.encoder.body(100 * x).abs().max() <= 1

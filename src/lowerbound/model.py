@@ -9,14 +9,14 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from inspect import Parameter, signature
-from typing import Any
+from typing import Any, Literal
 
 from jaxtyping import Float
 from torch import Generator, Tensor, nn
 
 from lowerbound.errors import ConfigError, UnknownName
 from lowerbound.networks.convolutional import ConvolutionalDecoder, ConvolutionalEncoder
-from lowerbound.networks.dense import DenseDecoder, DenseEncoder
+from lowerbound.networks.dense import ACTIVATIONS, DenseDecoder, DenseEncoder
 from lowerbound.networks.initialisation import build
 from lowerbound.networks.layers import Layer, layer_table
 from lowerbound.probability.distributions import Distribution
@@ -24,6 +24,8 @@ from lowerbound.probability.likelihoods import LIKELIHOODS, Likelihood
 from lowerbound.probability.posteriors import POSTERIORS, PointMassPosterior, Posterior
 from lowerbound.probability.priors import PRIORS, Prior
 from lowerbound.probability.samples import PosteriorSamples
+
+MEAN_RANGE = (0.001, 0.999)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,6 +35,8 @@ class ModelConfig:
     network: str = "dense"
     hidden: tuple[int, ...] = (512,)  # widths of dense layers; `conv` has them in the encoder alone
     channels: tuple[int, ...] = (32, 64)  # filters of each stride-2 stage of `conv`
+    activation: str = "relu"
+    output_bias: Literal["zero", "mean"] = "zero"  # where the decoder starts: "mean" is the mean training image
     latent_dim: int = 2
     posterior: str = "diagonal-normal"
     prior: str = "standard-normal"
@@ -42,6 +46,7 @@ class ModelConfig:
     def __post_init__(self) -> None:
         for kind, name, table in (
             ("model.network", self.network, NETWORKS),
+            ("model.activation", self.activation, ACTIVATIONS),
             ("model.posterior", self.posterior, POSTERIORS),
             ("model.prior", self.prior, PRIORS),
             ("model.likelihood", self.likelihood, LIKELIHOODS),
@@ -147,18 +152,30 @@ class VAE(nn.Module):
         return layer_table(self.encoder, x), layer_table(self.decoder, z)
 
 
-def build_model(config: ModelConfig, event_shape: tuple[int, ...], generator: Generator) -> VAE:
-    """A new model with weights drawn from `generator`."""
+def build_model(
+    config: ModelConfig,
+    event_shape: tuple[int, ...],
+    generator: Generator,
+    mean_image: Float[Tensor, " *event"] | None = None,
+) -> VAE:
+    """A new model with weights drawn from `generator`; output_bias "mean" needs the training images' mean.
+
+    That start is Burda et al.'s, arXiv:1509.00519: means are first moved into [0.001, 0.999].
+    """
     likelihood = LIKELIHOODS[config.likelihood](event_shape, **config.likelihood_options)
     posterior = POSTERIORS[config.posterior]()
     construct_encoder, construct_decoder = NETWORKS[config.network]
+    encoder = build(lambda: construct_encoder(config, event_shape, posterior.num_heads), generator)
+    decoder = build(lambda: construct_decoder(config, likelihood.raw_shape), generator)
+    if config.output_bias == "mean" and mean_image is not None:
+        decoder.start_at(likelihood.raw_of_mean(mean_image.clamp(*MEAN_RANGE)))
     return VAE(
         config=config,
         event_shape=event_shape,
-        encoder=build(lambda: construct_encoder(config, event_shape, posterior.num_heads), generator),
+        encoder=encoder,
         posterior=posterior,
         prior=PRIORS[config.prior](config.latent_dim),
-        decoder=build(lambda: construct_decoder(config, likelihood.raw_shape), generator),
+        decoder=decoder,
         likelihood=likelihood,
     )
 
@@ -186,23 +203,25 @@ def _value_check(option: Parameter) -> Callable[[str, Any], None]:
 
 
 def _dense_encoder(config: ModelConfig, event_shape: tuple[int, ...], num_heads: int) -> nn.Module:
-    return DenseEncoder(event_shape, config.hidden, num_heads, config.latent_dim)
+    return DenseEncoder(event_shape, config.hidden, num_heads, config.latent_dim, config.activation)
 
 
-def _dense_decoder(config: ModelConfig, raw_shape: tuple[int, ...]) -> nn.Module:
-    return DenseDecoder(config.latent_dim, config.hidden[::-1], raw_shape)
+def _dense_decoder(config: ModelConfig, raw_shape: tuple[int, ...]) -> DenseDecoder:
+    return DenseDecoder(config.latent_dim, config.hidden[::-1], raw_shape, config.activation)
 
 
 def _conv_encoder(config: ModelConfig, event_shape: tuple[int, ...], num_heads: int) -> nn.Module:
-    return ConvolutionalEncoder(event_shape, config.channels, config.hidden, num_heads, config.latent_dim)
+    return ConvolutionalEncoder(
+        event_shape, config.channels, config.hidden, num_heads, config.latent_dim, config.activation
+    )
 
 
-def _conv_decoder(config: ModelConfig, raw_shape: tuple[int, ...]) -> nn.Module:
-    return ConvolutionalDecoder(config.latent_dim, config.channels, raw_shape)
+def _conv_decoder(config: ModelConfig, raw_shape: tuple[int, ...]) -> ConvolutionalDecoder:
+    return ConvolutionalDecoder(config.latent_dim, config.channels, raw_shape, config.activation)
 
 
 EncoderFactory = Callable[[ModelConfig, tuple[int, ...], int], nn.Module]
-DecoderFactory = Callable[[ModelConfig, tuple[int, ...]], nn.Module]
+DecoderFactory = Callable[[ModelConfig, tuple[int, ...]], DenseDecoder | ConvolutionalDecoder]
 
 NETWORKS: dict[str, tuple[EncoderFactory, DecoderFactory]] = {
     "dense": (_dense_encoder, _dense_decoder),

@@ -19,6 +19,7 @@ import numpy as np
 import torch
 
 import lowerbound
+from lowerbound.data.batches import mean_image
 from lowerbound.data.sources import SOURCES, Splits, load
 from lowerbound.errors import ConfigError, Interrupted, RunError, UsageError
 from lowerbound.evaluation.evaluate import data_convention, evaluate
@@ -93,9 +94,8 @@ def train(
     chosen = choose_device(device)
     splits = load(experiment.data)
     experiment = replace(experiment, training=experiment.training.for_examples(len(splits.train)))
-    model = build_model(
-        experiment.model, splits.train.event_shape, generator(experiment.training.seed, "initial weights")
-    )
+    weights = generator(experiment.training.seed, "initial weights")
+    model = build_model(experiment.model, splits.train.event_shape, weights, mean_image(splits.train))
     data_convention(model, splits)
     write_toml(path / "config.toml", _config(experiment, splits, command))
     return _carry_out(experiment, splits, model, path, chosen, None, audience)
@@ -124,7 +124,8 @@ def resume(
     for message in _resume_messages(checkpoint, chosen):
         audience.message(message)
     _cut_metrics(path / "metrics.jsonl", checkpoint.state["step"])
-    model = build_model(resumed.model, splits.train.event_shape, generator(resumed.training.seed, "initial weights"))
+    # Its weights are replaced by the checkpoint's.
+    model = build_model(resumed.model, splits.train.event_shape, generator(0, "initial weights"))
     write_toml(path / "config.toml", stored | resumed.settings())
     return _carry_out(resumed, splits, model, path, chosen, checkpoint, audience)
 

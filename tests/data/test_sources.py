@@ -20,16 +20,8 @@ from PIL import Image
 from sklearn.datasets import load_digits
 
 from lowerbound.data import sources
-from lowerbound.data.sources import (
-    IDX_FILES,
-    SOURCES,
-    Archive,
-    DataConfig,
-    Splits,
-    download,
-    load,
-    split_order,
-)
+from lowerbound.data.archives import IDX_FILES, Archive, download
+from lowerbound.data.sources import SOURCES, DataConfig, Splits, load, split_order
 from lowerbound.errors import ConfigError, DataError, UnknownName
 
 HAS_MNIST = Path(os.environ.get("LOWERBOUND_DATA", "/nowhere"), "mnist").is_dir()
@@ -377,7 +369,7 @@ def test_a_path_that_does_not_exist_is_said_to_be_neither(source):
 
 
 def test_settings_out_of_range_are_refused():
-    assert message_of(ConfigError, DataConfig(split_seed=-1)) == "split_seed must be 0 or more, got -1."
+    assert message_of(ConfigError, DataConfig(split_seed=-1)) == "data.split_seed must be 0 or more, got -1."
     config = DataConfig()
     object.__setattr__(config, "validation", "tset")
     assert "did you mean 'test'?" in message_of(UnknownName, config)

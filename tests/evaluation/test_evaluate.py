@@ -131,10 +131,19 @@ def test_data_outside_the_support_are_refused(digits):
 def test_binary_data_are_called_binary():
     images = (np.random.default_rng(0).random((12, 8, 8, 1)) < 0.3).astype(np.uint8)
     part = Examples(images, 1.0)
-    splits = Splits("bits", part, part, part, (), "validation", "made here", "0")
+    splits = Splits("bits", part, part, part, (), "validation", "made here", "", "0")
     results = evaluate(model_of(), splits, FAST)
     assert {score.convention for score in results.scores} == {"binary"}
     assert results.score("grey-floor") is None
+
+
+@pytest.mark.parametrize("kind", ["static", "dynamic"])
+def test_binarised_data_state_how_and_with_which_seed_they_were_drawn(kind):
+    splits = load(DataConfig(binarisation=kind, binarisation_seed=3))
+    small = replace(splits, train=splits.train.subset(np.arange(50)), test=splits.test.subset(np.arange(50)))
+    results = evaluate(model_of(), small, FAST)
+    assert {score.convention for score in results.scores} == {f"{kind} binarisation, seed 3"}
+    assert set(np.unique(results.arrays["originals"])) == {0.0, 1.0}
 
 
 @pytest.mark.parametrize("wrong", [{"num_draws": 0}, {"manifold_sizes": (1,)}])

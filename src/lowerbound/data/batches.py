@@ -8,6 +8,7 @@ is all that resuming needs.
 import math
 from collections.abc import Iterator
 
+import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -22,6 +23,7 @@ class Batches:
     def __init__(self, examples: Examples, batch_size: int, device: torch.device | str = "cpu") -> None:
         self.images = torch.tensor(examples.images.transpose(0, 3, 1, 2), device=device)
         self.max_value = examples.max_value
+        self.is_redrawn = examples.is_redrawn
         self.batch_size = batch_size
 
     def __len__(self) -> int:
@@ -36,17 +38,28 @@ class Batches:
         """The batches of one epoch, from number `start` on; the last may be short."""
         order = torch.randperm(self.num_examples, generator=generator(seed, f"order/{epoch}"))
         order = order.to(self.images.device)
-        for first in range(start * self.batch_size, self.num_examples, self.batch_size):
-            yield self._scaled(self.images[order[first : first + self.batch_size]])
+        for batch in range(start, len(self)):
+            chosen = order[batch * self.batch_size : (batch + 1) * self.batch_size]
+            yield self._scaled(self.images[chosen], seed, f"{epoch}/{batch}")
 
     def __iter__(self) -> Iterator[Float[Tensor, "batch channel height width"]]:
         """Every image once, in the split's own order."""
-        for images in self.images.split(self.batch_size):
-            yield self._scaled(images)
+        for batch, images in enumerate(self.images.split(self.batch_size)):
+            yield self._scaled(images, 0, f"in order/{batch}")
 
-    def _scaled(self, images: Tensor) -> Float[Tensor, "batch channel height width"]:
+    def _scaled(self, images: Tensor, seed: int, place: str) -> Float[Tensor, "batch channel height width"]:
         # A copy, also of what is float already: dividing in place must not reach the data.
-        return images.to(torch.float32, copy=True).div_(self.max_value)
+        x = images.to(torch.float32, copy=True).div_(self.max_value)
+        if not self.is_redrawn:
+            return x
+        # A stream for each batch, so that a position in an epoch is all that resuming needs here, too.
+        return torch.bernoulli(x, generator=generator(seed, f"binarisation/{place}", x.device))
+
+
+def mean_image(examples: Examples) -> Float[Tensor, "channel height width"]:
+    """Mean of a split's images, in [0, 1]."""
+    mean = examples.images.mean(axis=0, dtype=np.float64) / examples.max_value
+    return torch.from_numpy(mean).permute(2, 0, 1).float()
 
 
 def scaled(examples: Examples) -> Float[Tensor, "n channel height width"]:

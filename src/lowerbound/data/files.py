@@ -53,6 +53,7 @@ class Examples:
     images: Images
     max_value: float  # the value that maps to 1: 255 for 8-bit images, 16 for digits, 1 for floats
     labels: Labels | None = None
+    is_redrawn: bool = False  # pixels are probabilities, from which every pass draws black and white anew
 
     def __len__(self) -> int:
         return len(self.images)
@@ -66,7 +67,7 @@ class Examples:
     def subset(self, indices: Integer[np.ndarray, " index"]) -> "Examples":
         """The examples at `indices`, copied, in that order."""
         labels = None if self.labels is None else self.labels[indices]
-        return Examples(np.asarray(self.images[indices]), self.max_value, labels)
+        return replace(self, images=np.asarray(self.images[indices]), labels=labels)
 
 
 @dataclass(frozen=True, eq=False)

@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from lowerbound.data.batches import Batches, scaled
+from lowerbound.data.batches import Batches, mean_image, scaled
 from lowerbound.data.sources import Examples, Splits
 from lowerbound.errors import ConfigError
 from lowerbound.evaluation import pictures
@@ -81,7 +81,8 @@ def data_convention(model: VAE, splits: Splits) -> str:
     """What log p(x|z) means for these data ("grey", "binary", "density"); DataError if they cannot be scored."""
     parts = (splits.train, splits.validation, splits.test)
     lows, highs, binary = zip(*map(_value_range, parts), strict=True)
-    return model.likelihood.convention(min(lows), max(highs), all(binary))
+    convention = model.likelihood.convention(min(lows), max(highs), all(binary) or bool(splits.binarisation))
+    return splits.binarisation if convention == "binary" and splits.binarisation else convention
 
 
 def _value_range(examples: Examples) -> tuple[float, float, bool]:
@@ -150,21 +151,15 @@ def _bound_scores(model: VAE, terms: Terms, num_draws: int, score: _Scorer) -> I
 
 @torch.no_grad()
 def _reference_scores(model: VAE, splits: Splits, score: _Scorer, device: torch.device | str) -> Iterator[Score]:
-    mean_image = mean_training_image(splits.train).to(device)
+    mean = mean_image(splits.train).to(device)
     z_free, floor = [], []
     for x in Batches(splits.test, BATCH_SIZE, device):
-        z_free.append(z_free_distortion(model, mean_image, x).cpu())
+        z_free.append(z_free_distortion(model, mean, x).cpu())
         floor.append(grey_floor(x).cpu())
     yield score("z-free-distortion", torch.cat(z_free), "distortion of a decoder that ignores z", None)
     if score.convention == "grey":
         about = "least distortion that grey pixels allow, their binary entropy"
         yield score("grey-floor", torch.cat(floor), about, None)
-
-
-def mean_training_image(examples: Examples) -> Float[Tensor, "channel height width"]:
-    """Mean of a split's images, in [0, 1]."""
-    mean = examples.images.mean(axis=0, dtype=np.float64) / examples.max_value
-    return torch.from_numpy(mean).permute(2, 0, 1).float()
 
 
 @torch.no_grad()

@@ -6,10 +6,11 @@ Each stage of the encoder halves height and width, rounding up; the decoder walk
 
 import math
 
+import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from lowerbound.networks.dense import dense_stack
+from lowerbound.networks.dense import ACTIVATIONS, dense_stack
 from lowerbound.networks.initialisation import heads
 
 
@@ -32,17 +33,18 @@ class ConvolutionalEncoder(nn.Module):
         hidden: tuple[int, ...],
         num_heads: int,
         latent_dim: int,
+        activation: str = "relu",
     ) -> None:
         super().__init__()
         in_channels, height, width = event_shape
         layers: list[nn.Module] = []
         for out_channels in channels:
-            layers += [nn.Conv2d(in_channels, out_channels, 3, stride=2, padding=1), nn.ReLU()]
+            layers += [nn.Conv2d(in_channels, out_channels, 3, stride=2, padding=1), ACTIVATIONS[activation]()]
             in_channels = out_channels
         deep_height, deep_width = stage_sizes(height, width, len(channels))[-1]
         num_features = in_channels * deep_height * deep_width
         last = hidden[-1] if hidden else num_features
-        self.body = nn.Sequential(*layers, nn.Flatten(), *dense_stack(num_features, hidden))
+        self.body = nn.Sequential(*layers, nn.Flatten(), *dense_stack(num_features, hidden, activation))
         self.heads = heads(last, num_heads, latent_dim)
 
     def forward(self, x: Float[Tensor, "batch channel height width"]) -> Float[Tensor, "batch raw"]:
@@ -53,19 +55,21 @@ class ConvolutionalEncoder(nn.Module):
 class ConvolutionalDecoder(nn.Module):
     """A dense layer to the deepest size, stride-2 transposed convolutions, and one convolution to the raw shape."""
 
-    def __init__(self, latent_dim: int, channels: tuple[int, ...], raw_shape: tuple[int, ...]) -> None:
+    def __init__(
+        self, latent_dim: int, channels: tuple[int, ...], raw_shape: tuple[int, ...], activation: str = "relu"
+    ) -> None:
         super().__init__()
         out_channels, height, width = raw_shape
         sizes = stage_sizes(height, width, len(channels))[::-1]
         filters = channels[::-1]
         layers: list[nn.Module] = [
             nn.Linear(latent_dim, filters[0] * math.prod(sizes[0])),
-            nn.ReLU(),
+            ACTIVATIONS[activation](),
             nn.Unflatten(-1, (filters[0], *sizes[0])),
         ]
         in_channels = filters[0]
         for num_filters, small, large in zip(filters, sizes, sizes[1:], strict=False):
-            layers += [_doubling(in_channels, num_filters, small, large), nn.ReLU()]
+            layers += [_doubling(in_channels, num_filters, small, large), ACTIVATIONS[activation]()]
             in_channels = num_filters
         self.body = nn.Sequential(*layers)
         # With stride 1 a transposed convolution is a convolution with its kernel turned round: the same family.
@@ -74,6 +78,12 @@ class ConvolutionalDecoder(nn.Module):
     def forward(self, z: Float[Tensor, "batch latent"]) -> Float[Tensor, "batch *raw"]:
         raw: Tensor = self.output(self.body(z))
         return raw
+
+    @torch.no_grad()
+    def start_at(self, raw: Float[Tensor, " *raw"]) -> None:
+        """Put a raw output, averaged over its pixels, into the last layer's bias: one number for each channel."""
+        assert self.output.bias is not None
+        self.output.bias.copy_(raw.mean((1, 2)))
 
 
 def _doubling(

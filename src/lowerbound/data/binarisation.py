@@ -1,0 +1,38 @@
+"""Grey pixels to black and white: each pixel is one with the probability that its grey value states.
+
+"static" draws once. "dynamic" draws the training images anew on every pass, as Burda et al. (arXiv:1509.00519) and
+Salakhutdinov and Murray (2008) do, and the others once, keyed by their position, so that a score can be repeated.
+Both are drawn with our own seed: "static" is not the file of Larochelle and Murray.
+"""
+
+from dataclasses import replace
+from typing import Literal
+
+import numpy as np
+from jaxtyping import UInt8
+
+from lowerbound.data.files import Examples
+from lowerbound.errors import DataError
+
+Binarisation = Literal["none", "static", "dynamic"]
+
+CHUNK = 4096
+"""Images drawn at a time: uniform numbers need eight bytes a pixel."""
+
+
+def binarised(examples: Examples, seed: int, stream: int) -> Examples:
+    """The examples with every pixel drawn; the first n are the same however many follow."""
+    images = np.empty(examples.images.shape, np.uint8)
+    bits = np.random.Generator(np.random.PCG64([seed, stream]))
+    for start in range(0, len(images), CHUNK):
+        part = slice(start, start + CHUNK)
+        images[part] = drawn(examples.images[part] / examples.max_value, bits)
+    return replace(examples, images=images, max_value=1.0)
+
+
+def drawn(probability: np.ndarray, bits: np.random.Generator) -> UInt8[np.ndarray, "..."]:
+    """One draw of each pixel."""
+    if probability.size and not 0 <= probability.min() <= probability.max() <= 1:
+        raise DataError(f"pixels lie in [{probability.min():g}, {probability.max():g}]; binarisation needs [0, 1].")
+    uniform: np.ndarray = bits.random(probability.shape)
+    return (uniform < probability).astype(np.uint8)
