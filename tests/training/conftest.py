@@ -25,5 +25,6 @@ def splits() -> Splits:
         label_names=(),
         watched="validation",
         source="made here",
+        binarisation="",
         checksum="0",
     )
