@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 COMMANDS = ["train", "demo", "evaluate", "report", "sample", "reconstruct", "encode", "interpolate", "summary"]
-COMMANDS += ["recipes", "data"]
+COMMANDS += ["recipes", "data", "compare"]
 
 
 def lowerbound(*words, expect=0, **options):
@@ -190,6 +190,22 @@ def test_a_damaged_model_is_refused_in_one_line(capsys, run, tmp_path):
     content[-1000] ^= 1
     (tmp_path / "model.safetensors").write_bytes(content)
     assert "damaged" in one_line(in_process(capsys, "sample", tmp_path, expect=1).err)
+
+
+def test_runs_are_compared_image_by_image_and_unlike_runs_are_not(capsys, run, tmp_path):
+    """A run against itself differs by nothing; against another by the mean of the differences."""
+    for name, words in (("more", ["--epochs", 6]), ("binary", ["--epochs", 1, "--set", "data.binarisation=static"])):
+        in_process(capsys, "train", "digits", "--recipe", "dense", *words, "--out", tmp_path / name, "--quiet")
+    words = ["compare", run, tmp_path / "more", "--out", tmp_path / "differences.png", "--json"]
+    reference, row = json.loads(in_process(capsys, *words).out)["rows"]
+    assert reference["difference"] is None
+    assert row["difference"]["value"] == pytest.approx(row["score"]["value"] - reference["score"]["value"], abs=1e-4)
+    assert row["difference"]["standard_error"] < row["score"]["standard_error"]
+    assert Image.open(tmp_path / "differences.png").size[0] > 1000
+    assert "better" in in_process(capsys, "compare", run, tmp_path / "more").out
+    captured = in_process(capsys, "compare", run, tmp_path / "binary", expect=2)
+    assert "different data conventions (grey; static binarisation, seed 0)" in one_line(captured.err)
+    assert "at least two runs" in one_line(in_process(capsys, "compare", run, expect=2).err)
 
 
 def test_ctrl_c_saves_and_prints_the_command_that_continues(tmp_path):

@@ -97,6 +97,24 @@ def evaluate(
     _print_runs([run.reevaluate(run_path, overrides, device)], as_json)
 
 
+@app.command(rich_help_panel=TRAIN, epilog="Example: lowerbound compare runs/conv runs/dense --out comparison.png")
+def compare(
+    run_paths: Annotated[list[Path], typer.Argument(metavar="RUN RUN...", help="The first is the reference.")],
+    out: Annotated[Path | None, typer.Option(metavar="FILE", help="Also draw the differences, as a PNG.")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Set runs side by side, with paired differences per image: "better" means more than noise."""
+    from lowerbound import use
+    from lowerbound.reporting.comparison import verdict
+
+    comparison = use.compare(run_paths, out)
+    if as_json:
+        _print_json(asdict(comparison))
+    else:
+        verdicts = [verdict(row, comparison.quantity) for row in comparison.rows]
+        console.print_comparison(comparison, verdicts)
+
+
 @app.command(rich_help_panel=TRAIN)
 def report(run_path: RunArgument) -> None:
     """Draw a run's report again from its results; needs neither data nor model."""

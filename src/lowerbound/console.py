@@ -18,6 +18,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 if TYPE_CHECKING:
+    from lowerbound.evaluation.comparison import Comparison
     from lowerbound.evaluation.results import Score
     from lowerbound.networks.layers import Layer
     from lowerbound.training.loop import Progress as TrainingProgress
@@ -119,6 +120,17 @@ def print_scores(scores: Sequence["Score"]) -> None:
         rows = [(score.name, with_error(score), score.unit, score.description) for score in of_split]
         title = f"{split}: {of_split[0].num_examples:,} examples, {of_split[0].convention}"
         print_table((title, "mean ± error", "unit", "what it is"), rows, right=(1,))
+
+
+def print_comparison(comparison: "Comparison", verdicts: Sequence[str]) -> None:
+    """Runs side by side, with paired differences to the first."""
+    rows = []
+    for row, verdict in zip(comparison.rows, verdicts, strict=True):
+        difference = row.difference and f"{row.difference.value:+.3f} ± {row.difference.standard_error:.3f}"
+        rows.append((row.name, with_error(row.score), difference or "", verdict))
+    score = comparison.rows[0].score
+    title = f"{comparison.quantity}, {score.split}, {score.convention}"
+    print_table((title, f"mean ± error, {score.unit}", "paired difference", "to the first"), rows, right=(1, 2))
 
 
 def with_error(score: "Score") -> str:

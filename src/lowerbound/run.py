@@ -20,7 +20,7 @@ import torch
 
 import lowerbound
 from lowerbound.data.batches import mean_image
-from lowerbound.data.sources import SOURCES, Splits, load
+from lowerbound.data.sources import SOURCES, Splits, checksum, load
 from lowerbound.errors import ConfigError, Interrupted, RunError, UsageError
 from lowerbound.evaluation.evaluate import data_convention, evaluate
 from lowerbound.evaluation.results import Results, Score, read_results
@@ -312,6 +312,7 @@ def _data_context(splits: Splits) -> dict[str, Any]:
         "event_shape": list(splits.train.event_shape),
         "label_names": list(splits.label_names),
         "checksum": splits.checksum,
+        "test_checksum": checksum([splits.test]),
         "watched": splits.watched,
     }
 

@@ -1,7 +1,4 @@
-"""What one does with a trained model: sample, reconstruct, encode, interpolate, and look at its layers.
-
-Each function takes a run directory and writes one file, whose path it returns.
-"""
+"""What one does with a trained model: sample, reconstruct, encode, interpolate, compare, and look at its layers."""
 
 import re
 from collections.abc import Sequence
@@ -19,11 +16,15 @@ from lowerbound.data.files import IMAGE_SUFFIXES, read_image_files, read_images
 from lowerbound.data.sources import SOURCES, DataConfig, Examples, load
 from lowerbound.errors import DataError, UsageError
 from lowerbound.evaluation import pictures
+from lowerbound.evaluation.comparison import Comparison
+from lowerbound.evaluation.comparison import compare as compare_results
 from lowerbound.evaluation.evaluate import BATCH_SIZE, score_examples
-from lowerbound.evaluation.results import Score
+from lowerbound.evaluation.results import Score, read_results
 from lowerbound.experiment import Settings, resolve
 from lowerbound.model import VAE, build_model
 from lowerbound.networks.layers import Layer, count_parameters
+from lowerbound.reporting.comparison import comparison_figure
+from lowerbound.reporting.theme import png
 from lowerbound.reporting.tiles import compose, displayable, fitted
 from lowerbound.run import read_experiment
 from lowerbound.seeding import generator
@@ -93,6 +94,16 @@ def interpolate(
     ends = [_one_image(run, model, name, data_dir) for name in (first, second)]
     images = pictures.interpolation(model, scaled(ends[0])[0], scaled(ends[1])[0], num_images)
     return _save_grid(out or run / "interpolation.png", images, columns=num_images)
+
+
+def compare(runs: Sequence[Path], out: Path | None = None) -> Comparison:
+    """Runs set side by side, the first as the reference; with `out`, their differences are drawn there as well."""
+    for run in runs:
+        read_experiment(run)
+    comparison = compare_results([(run.name, read_results(run)) for run in runs])
+    if out is not None:
+        write_bytes(out, png(comparison_figure(comparison)))
+    return comparison
 
 
 def summary(target: str, size: str = "28x28", channels: int = 1, settings: Settings | None = None) -> Summary:

@@ -62,12 +62,15 @@ def evaluate(model: VAE, splits: Splits, config: EvaluationConfig, device: torch
     model.eval()
     convention = data_convention(model, splits)
     scores: list[Score] = []
+    arrays = _figure_arrays(model, splits, config, device)
     train = splits.train.subset(np.arange(min(len(splits.train), len(splits.test))))
     for split, examples in (("test", splits.test), ("train", train)):
         terms = expected_terms(model, examples, config.num_draws, config.seed, device)
         scores += _bound_scores(model, terms, config.num_draws, _Scorer(split, convention))
+        if split == "test":
+            arrays |= _per_image(model, terms)
     scores += _reference_scores(model, splits, _Scorer("test", convention), device)
-    return Results(tuple(scores), _figure_arrays(model, splits, config, device), context={})
+    return Results(tuple(scores), arrays, context={})
 
 
 def score_examples(model: VAE, examples: Examples, split: str, num_draws: int = 16, seed: int = 0) -> list[Score]:
@@ -189,6 +192,13 @@ def _figure_arrays(
         arrays["traversals"] = pictures.traversals(model, dimensions, posteriors[0].mean[0])
         arrays["traversal_dimensions"] = np.array(dimensions)
     return arrays
+
+
+def _per_image(model: VAE, terms: Terms) -> dict[str, np.ndarray]:
+    """What runs are compared by, image by image."""
+    if model.is_deterministic:
+        return {"reconstruction_error_per_image": terms.distortion.numpy()}
+    return {"elbo_per_image": terms.elbo.numpy()}
 
 
 def _manifold_arrays(model: VAE, config: EvaluationConfig) -> dict[str, np.ndarray]:

@@ -1,0 +1,100 @@
+"""Several runs side by side, with paired differences: "better" means more than noise.
+
+Two runs scored on the same images differ from image to image far less than the images do, so the error of their
+mean difference is that of the differences and not that of the two means. Numbers of different conventions, data or
+splits are never set side by side.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from lowerbound.errors import UsageError
+from lowerbound.evaluation.results import Results, Score
+from lowerbound.numerics import Estimate, mean_and_standard_error
+
+COMPARED = {"elbo": "elbo_per_image", "reconstruction-error": "reconstruction_error_per_image"}
+"""Scores that can be compared, and the arrays that hold them image by image."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """One run against the reference."""
+
+    name: str
+    score: Score
+    difference: Estimate | None  # to the reference, paired by image; None of the reference itself
+
+    @property
+    def standard_errors_apart(self) -> float:
+        """The difference in units of its error; infinite for a sure difference."""
+        if self.difference is None or self.difference.value == 0:
+            return 0.0
+        error = self.difference.standard_error
+        return abs(self.difference.value) / error if error > 0 else math.inf
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Runs in the order given; the first is the reference."""
+
+    quantity: str
+    rows: tuple[Row, ...]
+
+
+def compare(runs: Sequence[tuple[str, Results]]) -> Comparison:
+    """Compare named results on the test split; UsageError if they may not be set side by side."""
+    if len(runs) < 2:
+        raise UsageError(f"a comparison needs at least two runs, got {len(runs)}.")
+    quantity = _common_quantity(runs)
+    _refuse_unlike(runs, quantity)
+    reference = _per_image(runs[0][1], quantity)
+    rows = []
+    for name, results in runs:
+        score = results.score(quantity)
+        assert score is not None
+        difference = None if results is runs[0][1] else _paired(_per_image(results, quantity), reference)
+        rows.append(Row(name, score, difference))
+    return Comparison(quantity, tuple(rows))
+
+
+def _paired(values: np.ndarray, reference: np.ndarray) -> Estimate:
+    return mean_and_standard_error(torch.from_numpy(values.astype(np.float64) - reference.astype(np.float64)))
+
+
+def _per_image(results: Results, quantity: str) -> np.ndarray:
+    return results.arrays[COMPARED[quantity]]
+
+
+def _common_quantity(runs: Sequence[tuple[str, Results]]) -> str:
+    for quantity, array in COMPARED.items():
+        if all(results.score(quantity) and array in results.arrays for _, results in runs):
+            return quantity
+    measured = "; ".join(f"{name}: {', '.join(q for q in COMPARED if results.score(q))}" for name, results in runs)
+    raise UsageError(f"the runs have no score in common that is kept image by image ({measured}).")
+
+
+def _refuse_unlike(runs: Sequence[tuple[str, Results]], quantity: str) -> None:
+    first_name, first = runs[0]
+    for name, results in runs[1:]:
+        for what, one, other in (
+            ("data conventions", _convention(first, quantity), _convention(results, quantity)),
+            ("test images", _data(first), _data(results)),
+        ):
+            if one != other:
+                raise UsageError(
+                    f"{first_name} and {name} have different {what} ({one}; {other}); they cannot be compared."
+                )
+
+
+def _convention(results: Results, quantity: str) -> str:
+    score = results.score(quantity)
+    return score.convention if score else ""
+
+
+def _data(results: Results) -> str:
+    data = results.context["data"]
+    return f"{data['name']}, {data['sizes']['test']:,} images, {data['test_checksum'][:12]}"
