@@ -61,3 +61,7 @@ def test_a_name_that_is_like_no_other_gets_the_list_alone():
     error = UnknownName("recipe", "zzz", ("dense", "conv"))
     assert error.nearest is None
     assert str(error) == "unknown recipe 'zzz'; accepted: conv, dense."
+
+
+def test_where_no_name_is_valid_the_message_says_that_there_is_none():
+    assert str(UnknownName("option", "sigma", [])) == "unknown option 'sigma'; there is none."

@@ -40,7 +40,8 @@ class UnknownName(UsageError):
         known = sorted(valid)
         nearest = get_close_matches(name, known, n=1, cutoff=0.5)
         hint = f"did you mean {nearest[0]!r}? " if nearest else ""
-        super().__init__(f"unknown {kind} {name!r}; {hint}accepted: {', '.join(known)}.")
+        accepted = f"accepted: {', '.join(known)}" if known else "there is none"
+        super().__init__(f"unknown {kind} {name!r}; {hint}{accepted}.")
         self.nearest = nearest[0] if nearest else None
 
 

@@ -65,7 +65,7 @@ def reconstruct(
     with torch.no_grad():
         pair = [pictures.to_images(shown), pictures.to_images(model.reconstruct(shown))]
     path = _save_grid(out or run / "reconstructions.png", np.concatenate(pair), columns=len(shown))
-    return path, score_examples(model, examples, ", ".join(inputs) or "test")
+    return path, score_examples(model, examples, "given" if inputs else "test")
 
 
 @torch.no_grad()

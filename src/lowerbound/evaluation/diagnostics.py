@@ -1,10 +1,81 @@
-"""Levels to hold a model's numbers against, and where its rate goes."""
+"""Levels to hold a model's numbers against, where its rate goes, and what its code knows.
+
+    rate = KL(q(z|x) || p(z)) averaged over x = I_q(x; z) + KL(q(z) || p(z)),   q(z) = the mean over x of q(z|x)
+
+The first part is what the code says of the image, the second how far the codes of all images together, the aggregate
+posterior, are from the prior that samples are drawn from.
+"""
+
+import math
+from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
-from jaxtyping import Float
-from torch import Tensor
+from jaxtyping import Float, Int64
+from torch import Generator, Tensor
 
+from lowerbound.data.batches import Batches
+from lowerbound.data.sources import Examples
+from lowerbound.errors import DataError
 from lowerbound.model import VAE
+from lowerbound.numerics import Estimate, mean_and_standard_error
+from lowerbound.probability.distributions import DiagonalNormal, Distribution, elementwise_kl
+
+BATCH_SIZE = 500
+
+ACTIVE_VARIANCE = 0.01
+"""A unit is active whose posterior mean varies more than this over examples: Burda et al., arXiv:1509.00519, Sec. 2."""
+
+MAX_PAIR_ELEMENTS = 2**22
+"""Elements of z held at once where draws meet mixture components: some 16 MB in 32 bits, a few times over."""
+
+RESOLUTION_MARGIN = 2.0
+"""Nats below log n that an estimate of the mutual information must stay to be more than that bound."""
+
+
+@dataclass(frozen=True)
+class RateSplit:
+    """The mean rate and its two parts, in nats, from the same draws, so that the parts add up to the whole.
+
+    Over the n examples as they are, each part is unbiased. As estimates for the population they lean: n examples can
+    be told apart by no more than log n nats, so the mutual information is at most that and leans downwards, and the
+    aggregate KL upwards.
+    """
+
+    rate: Estimate
+    mutual_information: Estimate
+    aggregate_kl: Estimate
+    num_examples: int
+
+    @property
+    def is_resolved(self) -> bool:
+        """Whether there are examples enough: the mutual information is well below log n."""
+        return self.mutual_information.value < math.log(self.num_examples) - RESOLUTION_MARGIN
+
+
+@dataclass(frozen=True, eq=False)
+class ActiveUnits:
+    """Which latent dimensions respond to x."""
+
+    variance: Float[Tensor, " latent"]  # of the posterior's mean, over examples
+
+    @property
+    def is_active(self) -> tuple[bool, ...]:
+        """Of each dimension, whether its mean varies."""
+        return tuple((self.variance > ACTIVE_VARIANCE).tolist())
+
+    @property
+    def count(self) -> int:
+        """Number of active dimensions."""
+        return sum(self.is_active)
+
+
+@dataclass(frozen=True, eq=False)
+class LabelledCodes:
+    """Posterior means and the labels of their images: what a probe learns from."""
+
+    mean: Float[Tensor, "n latent"]
+    labels: Int64[Tensor, " n"]
 
 
 def grey_floor(x: Float[Tensor, "batch *event"]) -> Float[Tensor, " batch"]:
@@ -19,3 +90,97 @@ def z_free_distortion(
     distribution = model.likelihood(model.likelihood.raw_of_mean(mean_image).unsqueeze(0))
     log_likelihood: Tensor = distribution.log_prob(x)
     return -log_likelihood
+
+
+@torch.no_grad()
+def encode_examples(model: VAE, examples: Examples, device: torch.device | str = "cpu") -> Distribution:
+    """The posteriors of all examples as one distribution, of batch shape [n]."""
+    precision = next(model.parameters()).dtype
+    posteriors = [model.encode(x.to(precision)) for x in Batches(examples, BATCH_SIZE, device)]
+    names = [name for name, value in vars(posteriors[0]).items() if isinstance(value, Tensor)]
+    joined = {name: torch.cat([getattr(posterior, name) for posterior in posteriors]) for name in names}
+    return replace(posteriors[0], **joined)  # type: ignore[type-var]
+
+
+@torch.no_grad()
+def split_rate(posterior: Distribution, prior: Distribution, generator: Generator, num_draws: int = 1) -> RateSplit:
+    """The rate of n posteriors as mutual information plus the aggregate posterior's KL from the prior, in nats.
+
+    The aggregate is the mixture of all n posteriors, the draw's own among them. Errors are over examples.
+
+    Source: Hoffman and Johnson, "ELBO surgery", NIPS 2016 workshop, Section 3.
+    """
+    z = posterior.sample(generator, num_draws)
+    log_posterior, log_prior = posterior.log_prob(z), prior.log_prob(z)
+    log_aggregate = log_aggregate_posterior(z.flatten(0, 1), posterior).reshape(log_posterior.shape)
+    return RateSplit(
+        rate=mean_and_standard_error((log_posterior - log_prior).mean(0)),
+        mutual_information=mean_and_standard_error((log_posterior - log_aggregate).mean(0)),
+        aggregate_kl=mean_and_standard_error((log_aggregate - log_prior).mean(0)),
+        num_examples=z.shape[1],
+    )
+
+
+def log_aggregate_posterior(z: Float[Tensor, "draw latent"], posterior: Distribution) -> Float[Tensor, " draw"]:
+    """log q(z), the log of the mean over the n posteriors of q(z|x), in nats."""
+    num_examples, latent_dim = posterior.mean.shape
+    chunk = max(1, MAX_PAIR_ELEMENTS // (num_examples * latent_dim))
+    # Draw x 1 x latent against n posteriors: every draw meets every component.
+    parts = [posterior.log_prob(part.unsqueeze(1)).logsumexp(1) for part in z.split(chunk)]
+    return torch.cat(parts) - math.log(num_examples)
+
+
+def moment_kl(posterior: Distribution, prior: DiagonalNormal) -> float:
+    """The least KL(q(z) || p(z)), in nats, that the aggregate's means and variances allow.
+
+    A lower bound that needs no mixture, so it holds in any dimension: of all distributions with these moments a
+    normal is nearest to a normal, and independent dimensions are nearest to an independent prior.
+    """
+    mean, total = posterior.mean.double(), posterior.variance.double().mean(0)
+    variance = (total + mean.var(0, correction=0)) / prior.variance
+    squared = (mean.mean(0) - prior.mean) ** 2 / prior.variance
+    return float(0.5 * (variance + squared - 1 - variance.log()).sum())
+
+
+def active_units(posterior: Distribution) -> ActiveUnits:
+    """The variance over examples of each dimension's posterior mean; above ACTIVE_VARIANCE the dimension is in use.
+
+    Source: Burda, Grosse and Salakhutdinov, "Importance Weighted Autoencoders", arXiv:1509.00519, Section 2.
+    """
+    return ActiveUnits(posterior.mean.double().var(0, correction=0))
+
+
+def rate_per_dimension(posterior: Distribution, prior: Distribution) -> Float[Tensor, " latent"]:
+    """Mean over examples of each dimension's KL, in nats; ConfigError where it has no closed form."""
+    return elementwise_kl(posterior, prior).double().mean(0)
+
+
+def labelled_codes(model: VAE, examples: Examples, device: torch.device | str = "cpu") -> LabelledCodes:
+    """Posterior means with their labels; DataError where the images have none."""
+    if examples.labels is None:
+        raise DataError("a probe needs labels, and these images have none; give a data set with labels.")
+    return LabelledCodes(encode_examples(model, examples, device).mean.cpu(), torch.from_numpy(examples.labels))
+
+
+def linear_probe(train: LabelledCodes, test: LabelledCodes) -> Estimate:
+    """Test accuracy of logistic regression on standardised codes, with its binomial standard error."""
+    # Imported here: scikit-learn takes a second that only probes should cost.
+    from sklearn.linear_model import LogisticRegression
+
+    return _probe(LogisticRegression(max_iter=1000), train, test)
+
+
+def nearest_neighbour_probe(train: LabelledCodes, test: LabelledCodes, num_neighbours: int = 5) -> Estimate:
+    """Test accuracy of a vote of the nearest training codes, standardised, with its binomial standard error."""
+    from sklearn.neighbors import KNeighborsClassifier
+
+    return _probe(KNeighborsClassifier(min(num_neighbours, len(train.labels))), train, test)
+
+
+def _probe(classifier: Any, train: LabelledCodes, test: LabelledCodes) -> Estimate:
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    probe = make_pipeline(StandardScaler(), classifier).fit(train.mean.numpy(), train.labels.numpy())
+    accuracy = float(probe.score(test.mean.numpy(), test.labels.numpy()))
+    return Estimate(accuracy, math.sqrt(accuracy * (1 - accuracy) / len(test.labels)))

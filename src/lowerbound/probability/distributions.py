@@ -42,6 +42,13 @@ class Distribution(ABC):
     def log_prob(self, value: Float[Tensor, "*value_shape"]) -> Float[Tensor, "*batch"]:
         """Log-density (or log-probability) of whole events, in nats; broadcasts over batch axes."""
 
+    def log_prob_table(self, values: Float[Tensor, "n *event"]) -> Float[Tensor, "n batch"]:
+        """Log-density of every value under every distribution of a batch of shape [batch], in nats.
+
+        The general way needs memory for n * batch events; families with a matrix product for it need none.
+        """
+        return self.log_prob(values.unsqueeze(1))
+
     @abstractmethod
     def sample(self, generator: Generator, num_samples: int) -> Float[Tensor, "sample *batch_and_event"]:
         """Independent draws; differentiable in the parameters where the family allows (see each class)."""
@@ -84,6 +91,21 @@ class DiagonalNormal(Distribution):
         squared = (value - self.parameter_mean) ** 2 * torch.exp(-self.log_variance)
         return self.sum_event(-0.5 * (LOG_2_PI + self.log_variance + squared))
 
+    def log_prob_table(self, values: Float[Tensor, "n *event"]) -> Float[Tensor, "n batch"]:
+        # In float64: the squares cancel almost entirely where the variance is small.
+        value, mean = (tensor.flatten(-self.event_ndim).double() for tensor in (values, self.parameter_mean))
+        log_variance = self._log_variance_rows()
+        precision = (-log_variance).exp()
+        squared = value**2 @ precision.T - 2 * value @ (mean * precision).T + (mean**2 * precision).sum(-1)
+        log_normaliser = (LOG_2_PI + log_variance).sum(-1)
+        return (-0.5 * (log_normaliser + squared)).to(torch.promote_types(values.dtype, self.parameter_mean.dtype))
+
+    def _log_variance_rows(self) -> Float[Tensor, "rows element"]:
+        """Log-variances in float64, one row for each distribution, or a single row where all have the same."""
+        event_shape = self.parameter_mean.shape[-self.event_ndim :]
+        rows = self.log_variance.shape[: -self.event_ndim] if self.log_variance.ndim > self.event_ndim else (1,)
+        return self.log_variance.double().expand(*rows, *event_shape).flatten(-self.event_ndim)
+
     def sample(self, generator: Generator, num_samples: int) -> Float[Tensor, "sample *batch_and_event"]:
         noise = torch.randn(
             (num_samples, *self.parameter_mean.shape),
@@ -125,6 +147,10 @@ class Bernoulli(Distribution):
         # From logits: in float32 log(1 - sigmoid(t)) is already -inf at t = 18.
         logits, value = torch.broadcast_tensors(self.logits, value)
         return -self.sum_event(F.binary_cross_entropy_with_logits(logits, value, reduction="none"))
+
+    def log_prob_table(self, values: Float[Tensor, "n *event"]) -> Float[Tensor, "n batch"]:
+        logits = self.logits.flatten(-self.event_ndim)
+        return values.flatten(-self.event_ndim) @ logits.T - F.softplus(logits).sum(-1)
 
     def sample(self, generator: Generator, num_samples: int) -> Float[Tensor, "sample *batch_and_event"]:
         probability = self.mean.detach().expand(num_samples, *self.logits.shape)
