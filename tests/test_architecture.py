@@ -21,7 +21,7 @@ LAYERS = [
     ["objectives"],
     ["training", "evaluation"],
     ["reporting"],
-    ["console", "experiment", "run", "use", "cli", "__main__"],
+    ["console", "experiment", "provenance", "run", "use", "cli", "__main__"],
 ]
 """From the foundation to the entrances: modules, and folders that never import one another."""
 

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 COMMANDS = ["train", "demo", "evaluate", "report", "sample", "reconstruct", "encode", "interpolate", "summary"]
-COMMANDS += ["recipes", "data", "compare"]
+COMMANDS += ["recipes", "data", "compare", "diagnose"]
 
 
 def lowerbound(*words, expect=0, **options):

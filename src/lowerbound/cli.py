@@ -90,11 +90,25 @@ def evaluate(
     settings: SetOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Measure a trained model again, and renew its results and report."""
+    """Measure a trained model wholly, tighter bounds and gaps included, and renew its results and report."""
     from lowerbound import run
 
     overrides = _overrides(settings, data_dir=data_dir)
     _print_runs([run.reevaluate(run_path, overrides, device)], as_json)
+
+
+@app.command(rich_help_panel=TRAIN)
+def diagnose(
+    run_path: RunArgument, device: DeviceOption = "auto", data_dir: DataDirOption = "", as_json: JsonOption = False
+) -> None:
+    """Ask the doctor: what is wrong with a trained model, and which knob to turn."""
+    from lowerbound import run
+
+    findings = run.check_up(run_path, data_dir, device)
+    if as_json:
+        _print_json({"findings": [asdict(finding) for finding in findings]})
+    else:
+        console.print_findings(findings)
 
 
 @app.command(rich_help_panel=TRAIN, epilog="Example: lowerbound compare runs/conv runs/dense --out comparison.png")

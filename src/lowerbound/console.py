@@ -19,6 +19,7 @@ from rich.table import Table
 
 if TYPE_CHECKING:
     from lowerbound.evaluation.comparison import Comparison
+    from lowerbound.evaluation.doctor import Finding
     from lowerbound.evaluation.results import Score
     from lowerbound.networks.layers import Layer
     from lowerbound.training.loop import Progress as TrainingProgress
@@ -26,6 +27,9 @@ if TYPE_CHECKING:
 
 out = Console(highlight=False, soft_wrap=True)
 err = Console(stderr=True, highlight=False, soft_wrap=True)
+
+
+SEVERITIES = {1: "serious", 2: "warning", 3: "note"}
 
 
 class ProgressDisplay:
@@ -120,6 +124,18 @@ def print_scores(scores: Sequence["Score"]) -> None:
         rows = [(score.name, with_error(score), score.unit, score.description) for score in of_split]
         title = f"{split}: {of_split[0].num_examples:,} examples, {of_split[0].convention}"
         print_table((title, "mean ± error", "unit", "what it is"), rows, right=(1,))
+
+
+def print_findings(findings: Sequence["Finding"]) -> None:
+    """What the doctor says, most serious first."""
+    if not findings:
+        out.print("a clean bill: nothing that was measured is out of the ordinary.")
+    for finding in findings:
+        out.print(f"{SEVERITIES[finding.severity]}: {finding.name}", markup=False)
+        out.print(f"  {finding.sentence}", markup=False)
+        measured = f"{finding.number:.4g} {finding.unit}".strip()
+        out.print(f"  measured {measured}, threshold {finding.threshold:.4g}: {finding.source}", markup=False)
+        out.print(f"  turn: {finding.knob}", markup=False)
 
 
 def print_comparison(comparison: "Comparison", verdicts: Sequence[str]) -> None:

@@ -8,30 +8,28 @@ report.html          one page; figures/ holds its pictures as PNG
 checkpoints/         the two newest training states
 """
 
-import platform
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from shlex import quote
 from typing import Any
 
-import numpy as np
 import torch
 
-import lowerbound
 from lowerbound.data.batches import mean_image
-from lowerbound.data.sources import SOURCES, Splits, checksum, load
+from lowerbound.data.sources import Splits, load
 from lowerbound.errors import ConfigError, Interrupted, RunError, UsageError
-from lowerbound.evaluation.evaluate import data_convention, evaluate
+from lowerbound.evaluation.check_up import symptoms
+from lowerbound.evaluation.doctor import Finding, diagnose
+from lowerbound.evaluation.evaluate import data_convention, evaluate, evaluate_wholly
 from lowerbound.evaluation.results import Results, Score, read_results
 from lowerbound.experiment import Experiment, Settings, from_settings, merge, resolve
 from lowerbound.model import VAE, build_model
-from lowerbound.networks.layers import count_parameters
 from lowerbound.numerics import mean_and_standard_error
+from lowerbound.provenance import config_of, context_of
 from lowerbound.reporting.report import write_index, write_report
 from lowerbound.seeding import generator
 from lowerbound.storage import (
-    FORMAT_VERSION,
     append_json_line,
     check_format_version,
     read_json_lines,
@@ -97,7 +95,7 @@ def train(
     weights = generator(experiment.training.seed, "initial weights")
     model = build_model(experiment.model, splits.train.event_shape, weights, mean_image(splits.train))
     data_convention(model, splits)
-    write_toml(path / "config.toml", _config(experiment, splits, command))
+    write_toml(path / "config.toml", config_of(experiment, splits, command))
     return _carry_out(experiment, splits, model, path, chosen, None, audience)
 
 
@@ -187,7 +185,7 @@ def default_path(recipe: str, settings: Settings) -> Path:
 
 
 def reevaluate(path: Path, settings: Settings | None = None, device: str = "auto") -> Run:
-    """Evaluate a finished run again, with other evaluation settings or data directory, and renew its results."""
+    """Evaluate a finished run wholly, with other evaluation settings or data directory, and renew its results."""
     stored, experiment = read_experiment(path)
     for section in settings or {}:
         if section not in ("evaluation", "data"):
@@ -196,9 +194,28 @@ def reevaluate(path: Path, settings: Settings | None = None, device: str = "auto
     model = load_model(path)
     splits = _same_data(experiment, stored, path)
     chosen = choose_device(device)
-    results = evaluate(model.to(chosen), splits, experiment.evaluation, chosen)
-    context = _context(path, experiment, splits, model, chosen) | {"evaluated_anew": True}
+    results = evaluate_wholly(model.to(chosen), splits, experiment.evaluation, chosen)
+    context = context_of(path, experiment, splits, model, chosen) | {"evaluated_anew": True}
     return _conclude(path, model, replace(results, context=context))
+
+
+def check_up(path: Path, data_dir: str = "", device: str = "auto") -> tuple[Finding, ...]:
+    """What the doctor says of a finished run, most serious first; nothing of a healthy one."""
+    stored, experiment = read_experiment(path)
+    experiment = from_settings(experiment.recipe, merge(experiment.settings(), _data_dir(data_dir)))
+    splits = _same_data(experiment, stored, path)
+    chosen = choose_device(device)
+    arrays = read_results(path).arrays
+    known = {name: torch.from_numpy(array) for name, array in arrays.items() if name.endswith("_per_image")}
+    found = symptoms(
+        load_model(path).to(chosen),
+        splits,
+        log_evidence=known.get("log_evidence_per_image"),
+        pareto_k=known.get("pareto_k_per_image"),
+        effective_sample_size=known.get("effective_sample_size_per_image"),
+        device=chosen,
+    )
+    return diagnose(found)
 
 
 def read_experiment(path: Path) -> tuple[dict[str, Any], Experiment]:
@@ -248,7 +265,7 @@ def _carry_out(
     save_model(path / "model.safetensors", model, {"data_checksum": splits.checksum})
     audience.message("evaluating and drawing the report")
     results = evaluate(model, splits, experiment.evaluation, device)
-    context = _context(path, experiment, splits, model, device)
+    context = context_of(path, experiment, splits, model, device)
     return _conclude(path, model, replace(results, context=context))
 
 
@@ -257,64 +274,6 @@ def _conclude(path: Path, model: VAE, results: Results) -> Run:
     results = read_results(path)
     write_report(results, path)
     return Run(path, model, results)
-
-
-def _config(experiment: Experiment, splits: Splits, command: str) -> dict[str, Any]:
-    return {
-        "format_version": FORMAT_VERSION,
-        "recipe": experiment.recipe,
-        "run": {
-            "command": command,
-            "lowerbound": lowerbound.__version__,
-            "data_checksum": splits.checksum,
-            "event_shape": list(splits.train.event_shape),
-        },
-        **experiment.settings(),
-    }
-
-
-def _context(path: Path, experiment: Experiment, splits: Splits, model: VAE, device: torch.device) -> dict[str, Any]:
-    """What was run, for results.json and the report."""
-    history = [record for record in read_json_lines(path / "metrics.jsonl") if record["validation"]]
-    encoder, decoder = model.layers()
-    training = experiment.training
-    return {
-        "recipe": experiment.recipe,
-        "command": read_toml(path / "config.toml")["run"]["command"],
-        "seed": training.seed,
-        "data": _data_context(splits),
-        "config": experiment.settings(),
-        "layers": {"encoder": [asdict(layer) for layer in encoder], "decoder": [asdict(layer) for layer in decoder]},
-        "likelihood_parameters": count_parameters(model.likelihood),
-        "training": {
-            "epochs": len(history),
-            "best_epoch": history[-1]["best_epoch"],
-            "stopped_early": len(history) < training.num_epochs,
-            "seconds": history[-1]["seconds"],
-        },
-        "versions": {
-            "lowerbound": lowerbound.__version__,
-            "python": platform.python_version(),
-            "torch": torch.__version__,
-            "numpy": np.__version__,
-        },
-        "machine": machine(device),
-    }
-
-
-def _data_context(splits: Splits) -> dict[str, Any]:
-    source = SOURCES.get(splits.name)
-    return {
-        "name": splits.name,
-        "source": splits.source,
-        "licence": source.licence if source else "",
-        "sizes": {"train": len(splits.train), "validation": len(splits.validation), "test": len(splits.test)},
-        "event_shape": list(splits.train.event_shape),
-        "label_names": list(splits.label_names),
-        "checksum": splits.checksum,
-        "test_checksum": checksum([splits.test]),
-        "watched": splits.watched,
-    }
 
 
 def _resumed(experiment: Experiment, settings: Mapping[str, Any]) -> Experiment:
@@ -335,6 +294,10 @@ def _resumed(experiment: Experiment, settings: Mapping[str, Any]) -> Experiment:
             "a resumed run can only have more."
         )
     return asked
+
+
+def _data_dir(data_dir: str) -> Settings:
+    return {"data": {"data_dir": data_dir}} if data_dir else {}
 
 
 def _same_data(experiment: Experiment, stored: Mapping[str, Any], path: Path) -> Splits:

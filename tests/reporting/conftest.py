@@ -23,6 +23,7 @@ def _results(
     image_shape: tuple[int, int, int] = (8, 8, 1),
     num_labels: int = 10,
     variational: bool = True,
+    wholly: bool = False,
     num_examples: int = 200,
     manifold_sizes: tuple[int, ...] = (15, 20),
     context: dict[str, Any] | None = None,
@@ -48,8 +49,23 @@ def _results(
     if variational and latent_dim > 2:
         arrays["traversals"] = images(11 * latent_dim)
         arrays["traversal_dimensions"] = np.arange(latent_dim)
+    if wholly:
+        arrays |= _bound_arrays(noise)
     scores = _variational_scores() if variational else _deterministic_scores()
     return Results(scores, arrays, _context(image_shape, latent_dim, num_labels) | (context or {}), _history())
+
+
+def _bound_arrays(noise: np.random.Generator) -> dict[str, np.ndarray]:
+    """What a whole evaluation adds: bounds that rise towards the evidence, and the two gaps."""
+    evidence = noise.normal(-24, 2, 30)
+    ks = np.array([1, 10, 100])
+    return {
+        "log_evidence_per_image": evidence,
+        "sweep_ks": ks,
+        "sweep_bounds": (evidence - 1 / ks[:, None]).astype(np.float32),
+        "amortisation_gap_per_image": noise.exponential(0.3, 30).astype(np.float32),
+        "approximation_gap_per_image": noise.exponential(0.1, 30).astype(np.float32),
+    }
 
 
 def _variational_scores() -> tuple[Score, ...]:

@@ -25,6 +25,7 @@ KINDS = {
     "colour": {"image_shape": (6, 10, 3), "num_labels": 0, "manifold_sizes": (3,)},
     "five channels": {"image_shape": (20, 7, 5), "num_labels": 30, "manifold_sizes": (4,)},
     "large": {"image_shape": (256, 256, 3), "num_labels": 0, "manifold_sizes": (3,)},
+    "wholly evaluated": {"latent_dim": 1, "wholly": True},
 }
 
 ALWAYS = {"reconstructions"}
@@ -37,6 +38,7 @@ EXPECTED = {
     "colour": VARIATIONAL | {"latent_space", "manifold_3"},
     "five channels": VARIATIONAL | {"latent_space", "manifold_4"},
     "large": VARIATIONAL | {"latent_space", "manifold_3"},
+    "wholly evaluated": VARIATIONAL | {"latent_line", "bound_sweep", "inference_gaps"},
 }
 
 
@@ -293,3 +295,13 @@ def test_the_arrows_of_the_graph_meet_the_borders_of_its_nodes(make_results):
         tips = axes.transData.inverted().transform(head.get_transform().transform(head.get_path().vertices))
         gaps = [abs(math.dist(tip, circle.center) - circle.radius) for tip in tips for circle in circles]
         assert min(gaps) < 0.03
+
+
+def test_the_sweep_shows_the_mean_bound_of_each_k_below_the_exact_line(make_results):
+    results = make_results(wholly=True)
+    axes = PLOTS["bound_sweep"].draw(results).axes[0]
+    bound = axes.containers[0].lines[0]
+    np.testing.assert_allclose(bound.get_xdata(), [1, 10, 100])
+    np.testing.assert_allclose(bound.get_ydata(), results.arrays["sweep_bounds"].mean(1), rtol=1e-6)
+    exact = next(line for line in axes.lines if line.get_label() == "log p(x), exact")
+    assert exact.get_ydata()[0] == pytest.approx(results.arrays["log_evidence_per_image"].mean())

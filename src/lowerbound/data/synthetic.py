@@ -49,6 +49,37 @@ class LinearGaussian:
         return self.weight.T @ self.weight + self.sigma**2 * torch.eye(num_latents, dtype=self.weight.dtype)
 
 
+@dataclass(frozen=True, eq=False)
+class GaussianMixture:
+    """One of several normals, chosen at random: density with many modes, in closed form."""
+
+    weight: Float[Tensor, " component"]  # sums to one
+    mean: Float[Tensor, "component dimension"]
+    covariance: Float[Tensor, "component dimension dimension"]
+
+    def sample(self, num_examples: int, generator: Generator) -> Float[Tensor, "n dimension"]:
+        """Draws of x."""
+        component = torch.multinomial(self.weight, num_examples, replacement=True, generator=generator)
+        noise = torch.randn(num_examples, self.mean.shape[1], generator=generator, dtype=self.mean.dtype)
+        factor = torch.linalg.cholesky(self.covariance)
+        return self.mean[component] + (factor[component] @ noise.unsqueeze(-1)).squeeze(-1)
+
+    def log_evidence(self, x: Float[Tensor, "n dimension"]) -> Float[Tensor, " n"]:
+        """log p(x) = log Σ_c weight_c N(x; mean_c, covariance_c), in nats."""
+        factor = torch.linalg.cholesky(self.covariance)
+        centred = (x.unsqueeze(1) - self.mean).unsqueeze(-1)
+        whitened = torch.linalg.solve_triangular(factor, centred, upper=False).squeeze(-1)
+        log_determinant = 2 * factor.diagonal(dim1=-2, dim2=-1).log().sum(-1)
+        log_normal = -0.5 * (x.shape[1] * math.log(2 * math.pi) + log_determinant + (whitened**2).sum(-1))
+        return torch.logsumexp(self.weight.log() + log_normal, dim=-1)
+
+    def seen_through(self, model: LinearGaussian) -> "GaussianMixture":
+        """The distribution of x = W z + b + sigma * noise where z is drawn from this mixture."""
+        noise = model.sigma**2 * torch.eye(len(model.bias), dtype=model.weight.dtype)
+        covariance = model.weight @ self.covariance @ model.weight.T + noise
+        return GaussianMixture(self.weight, self.mean @ model.weight.T + model.bias, covariance)
+
+
 def orthogonal_linear_gaussian(dimension: int, latent_dim: int, sigma: float, generator: Generator) -> LinearGaussian:
     """A model with orthogonal columns of lengths 2, 3, ..., so that a diagonal posterior is exact."""
     directions, _ = torch.linalg.qr(torch.randn(dimension, latent_dim, generator=generator, dtype=torch.float64))

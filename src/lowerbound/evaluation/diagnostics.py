@@ -24,10 +24,10 @@ from lowerbound.probability.distributions import DiagonalNormal, Distribution, e
 BATCH_SIZE = 500
 
 ACTIVE_VARIANCE = 0.01
-"""A unit is active whose posterior mean varies more than this over examples: Burda et al., arXiv:1509.00519, Sec. 2."""
+"""A unit is active whose posterior mean varies more than this over examples: Burda et al., arXiv:1509.00519."""
 
-MAX_PAIR_ELEMENTS = 2**22
-"""Elements of z held at once where draws meet mixture components: some 16 MB in 32 bits, a few times over."""
+MAX_PAIRS = 2**21
+"""Log-densities held at once where draws meet posteriors: 16 MB in 64 bits."""
 
 RESOLUTION_MARGIN = 2.0
 """Nats below log n that an estimate of the mutual information must stay to be more than that bound."""
@@ -108,7 +108,7 @@ def split_rate(posterior: Distribution, prior: Distribution, generator: Generato
 
     The aggregate is the mixture of all n posteriors, the draw's own among them. Errors are over examples.
 
-    Source: Hoffman and Johnson, "ELBO surgery", NIPS 2016 workshop, Section 3.
+    Source: Hoffman and Johnson, "ELBO surgery: yet another way to carve up the variational evidence lower bound", 2016.
     """
     z = posterior.sample(generator, num_draws)
     log_posterior, log_prior = posterior.log_prob(z), prior.log_prob(z)
@@ -123,10 +123,9 @@ def split_rate(posterior: Distribution, prior: Distribution, generator: Generato
 
 def log_aggregate_posterior(z: Float[Tensor, "draw latent"], posterior: Distribution) -> Float[Tensor, " draw"]:
     """log q(z), the log of the mean over the n posteriors of q(z|x), in nats."""
-    num_examples, latent_dim = posterior.mean.shape
-    chunk = max(1, MAX_PAIR_ELEMENTS // (num_examples * latent_dim))
-    # Draw x 1 x latent against n posteriors: every draw meets every component.
-    parts = [posterior.log_prob(part.unsqueeze(1)).logsumexp(1) for part in z.split(chunk)]
+    num_examples = len(posterior.mean)
+    # In chunks: every draw meets every posterior.
+    parts = [posterior.log_prob_table(part).logsumexp(1) for part in z.split(max(1, MAX_PAIRS // num_examples))]
     return torch.cat(parts) - math.log(num_examples)
 
 
@@ -145,7 +144,7 @@ def moment_kl(posterior: Distribution, prior: DiagonalNormal) -> float:
 def active_units(posterior: Distribution) -> ActiveUnits:
     """The variance over examples of each dimension's posterior mean; above ACTIVE_VARIANCE the dimension is in use.
 
-    Source: Burda, Grosse and Salakhutdinov, "Importance Weighted Autoencoders", arXiv:1509.00519, Section 2.
+    Source: Burda, Grosse and Salakhutdinov, "Importance Weighted Autoencoders", arXiv:1509.00519.
     """
     return ActiveUnits(posterior.mean.double().var(0, correction=0))
 

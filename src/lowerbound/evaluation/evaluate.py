@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -14,10 +14,11 @@ from lowerbound.data.batches import Batches, mean_image, scaled
 from lowerbound.data.sources import Examples, Splits
 from lowerbound.errors import ConfigError
 from lowerbound.evaluation import pictures
+from lowerbound.evaluation.bound_quality import BoundConfig, bound_findings, exact_findings, has_exact_evidence
 from lowerbound.evaluation.diagnostics import grey_floor, z_free_distortion
-from lowerbound.evaluation.results import Results, Score
+from lowerbound.evaluation.results import Results, Score, Scorer
 from lowerbound.model import VAE
-from lowerbound.numerics import bits_per_dimension, mean_and_standard_error
+from lowerbound.numerics import bits_per_dimension
 from lowerbound.objectives.rates import true_rate
 from lowerbound.probability.distributions import elementwise_kl, has_closed_form_kl
 from lowerbound.seeding import generator
@@ -32,6 +33,9 @@ class EvaluationConfig:
     """How a trained model is judged and shown."""
 
     num_draws: int = 16  # from the posterior, for each example
+    num_exact: int = 1000  # test images whose log p(x) is integrated, for up to two latents
+    importance_draws: int = 5000  # of the tightest importance-weighted bound, in a whole evaluation
+    num_bounded: int = 100  # test images that a whole evaluation finds bounds and gaps for
     manifold: Literal["quantile", "linear"] = "quantile"
     manifold_sizes: tuple[int, ...] = (15, 20)
     manifold_range: tuple[float, float, float, float] = (-2.0, 2.0, -2.0, 2.0)  # linear: z1 from, to, z2 from, to
@@ -40,6 +44,9 @@ class EvaluationConfig:
     def __post_init__(self) -> None:
         if self.num_draws < 1:
             raise ConfigError(f"evaluation.num_draws needs at least 1, got {self.num_draws}.")
+        for key in ("num_exact", "importance_draws", "num_bounded"):
+            if getattr(self, key) < 2:
+                raise ConfigError(f"evaluation.{key} needs at least 2, got {getattr(self, key)}.")
         if any(not 2 <= size <= 100 for size in self.manifold_sizes):
             raise ConfigError(f"evaluation.manifold_sizes needs sizes from 2 to 100, got {self.manifold_sizes}.")
 
@@ -66,18 +73,37 @@ def evaluate(model: VAE, splits: Splits, config: EvaluationConfig, device: torch
     train = splits.train.subset(np.arange(min(len(splits.train), len(splits.test))))
     for split, examples in (("test", splits.test), ("train", train)):
         terms = expected_terms(model, examples, config.num_draws, config.seed, device)
-        scores += _bound_scores(model, terms, config.num_draws, _Scorer(split, convention))
+        scores += _bound_scores(model, terms, config.num_draws, Scorer(split, convention))
         if split == "test":
             arrays |= _per_image(model, terms)
-    scores += _reference_scores(model, splits, _Scorer("test", convention), device)
+            if has_exact_evidence(model):
+                exact = exact_findings(model, examples, terms.elbo, config.num_exact, Scorer(split, convention), device)
+                scores += exact.scores
+                arrays |= exact.arrays
+    scores += _reference_scores(model, splits, Scorer("test", convention), device)
     return Results(tuple(scores), arrays, context={})
+
+
+def evaluate_wholly(
+    model: VAE, splits: Splits, config: EvaluationConfig, device: torch.device | str = "cpu"
+) -> Results:
+    """All that `evaluate` measures and, for the first test images, tighter bounds and the inference gap taken apart."""
+    results = evaluate(model, splits, config, device)
+    if model.is_deterministic:
+        return results
+    known = results.arrays.get("log_evidence_per_image")
+    evidence = None if known is None else torch.from_numpy(known)
+    scorer = Scorer("test", data_convention(model, splits))
+    extent = BoundConfig(num_draws=config.importance_draws, num_images=config.num_bounded, seed=config.seed)
+    found = bound_findings(model, splits.test, evidence, extent, scorer, device)
+    return replace(results, scores=results.scores + found.scores, arrays=results.arrays | found.arrays)
 
 
 def score_examples(model: VAE, examples: Examples, split: str, num_draws: int = 16, seed: int = 0) -> list[Score]:
     """The model's scores on given examples, such as new files; `split` says what they are."""
     convention = model.likelihood.convention(*_value_range(examples))
     terms = expected_terms(model, examples, num_draws, seed)
-    return list(_bound_scores(model, terms, num_draws, _Scorer(split, convention)))
+    return list(_bound_scores(model, terms, num_draws, Scorer(split, convention)))
 
 
 def data_convention(model: VAE, splits: Splits) -> str:
@@ -115,29 +141,7 @@ def expected_terms(
     return Terms(torch.cat(distortions).cpu(), torch.cat(rates).cpu(), torch.cat(errors).cpu())
 
 
-@dataclass(frozen=True)
-class _Scorer:
-    """Makes scores that share a split and a convention."""
-
-    split: str
-    convention: str
-
-    def __call__(self, name: str, values: Tensor, description: str, num_draws: int | None, unit: str = "nats") -> Score:
-        mean = mean_and_standard_error(values)
-        return Score(
-            name=name,
-            value=mean.value,
-            standard_error=mean.standard_error,
-            unit=unit,
-            split=self.split,
-            convention=self.convention,
-            num_examples=len(values),
-            num_draws=num_draws,
-            description=description,
-        )
-
-
-def _bound_scores(model: VAE, terms: Terms, num_draws: int, score: _Scorer) -> Iterator[Score]:
+def _bound_scores(model: VAE, terms: Terms, num_draws: int, score: Scorer) -> Iterator[Score]:
     if model.is_deterministic:
         about = "−log p(x|z) at the code; no bound on log p(x)"
         yield score("reconstruction-error", terms.distortion, about, None)
@@ -153,7 +157,7 @@ def _bound_scores(model: VAE, terms: Terms, num_draws: int, score: _Scorer) -> I
 
 
 @torch.no_grad()
-def _reference_scores(model: VAE, splits: Splits, score: _Scorer, device: torch.device | str) -> Iterator[Score]:
+def _reference_scores(model: VAE, splits: Splits, score: Scorer, device: torch.device | str) -> Iterator[Score]:
     mean = mean_image(splits.train).to(device)
     z_free, floor = [], []
     for x in Batches(splits.test, BATCH_SIZE, device):

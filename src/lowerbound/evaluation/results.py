@@ -11,7 +11,10 @@ from typing import Any
 
 import numpy as np
 import torch
+from jaxtyping import Float
+from torch import Tensor
 
+from lowerbound.numerics import mean_and_standard_error
 from lowerbound.storage import (
     FORMAT_VERSION,
     check_format_version,
@@ -38,6 +41,31 @@ class Score:
     description: str
     effective_sample_size: float | None = None  # of the draws' weights, median over examples
     pareto_k: float | None = None  # shape of the weights' tail, median over examples; above 0.7 they cannot be trusted
+
+
+@dataclass(frozen=True)
+class Scorer:
+    """Makes scores that share a split and a convention."""
+
+    split: str
+    convention: str
+
+    def __call__(
+        self, name: str, values: Float[Tensor, " n"], description: str, num_draws: int | None, unit: str = "nats"
+    ) -> Score:
+        """The mean of `values` over examples with its standard error."""
+        mean = mean_and_standard_error(values)
+        return Score(
+            name=name,
+            value=mean.value,
+            standard_error=mean.standard_error,
+            unit=unit,
+            split=self.split,
+            convention=self.convention,
+            num_examples=len(values),
+            num_draws=num_draws,
+            description=description,
+        )
 
 
 @dataclass(frozen=True, eq=False)

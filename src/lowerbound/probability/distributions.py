@@ -60,7 +60,11 @@ class Distribution(ABC):
 
     def sum_event(self, elementwise: Float[Tensor, "*batch_and_event"]) -> Float[Tensor, "*batch"]:
         """Sum over the event's axes: elements are independent given the parameters."""
-        return elementwise.flatten(-self.event_ndim).sum(-1) if self.event_ndim else elementwise
+        return self.flat_event(elementwise).sum(-1)
+
+    def flat_event(self, values: Float[Tensor, "*batch_and_event"]) -> Float[Tensor, "*batch element"]:
+        """The event's axes as one; a scalar event becomes an axis of length one."""
+        return values.flatten(-self.event_ndim) if self.event_ndim else values.unsqueeze(-1)
 
 
 @dataclass(frozen=True, eq=False)
@@ -93,7 +97,7 @@ class DiagonalNormal(Distribution):
 
     def log_prob_table(self, values: Float[Tensor, "n *event"]) -> Float[Tensor, "n batch"]:
         # In float64: the squares cancel almost entirely where the variance is small.
-        value, mean = (tensor.flatten(-self.event_ndim).double() for tensor in (values, self.parameter_mean))
+        value, mean = self.flat_event(values).double(), self.flat_event(self.parameter_mean).double()
         log_variance = self._log_variance_rows()
         precision = (-log_variance).exp()
         squared = value**2 @ precision.T - 2 * value @ (mean * precision).T + (mean**2 * precision).sum(-1)
@@ -102,9 +106,10 @@ class DiagonalNormal(Distribution):
 
     def _log_variance_rows(self) -> Float[Tensor, "rows element"]:
         """Log-variances in float64, one row for each distribution, or a single row where all have the same."""
-        event_shape = self.parameter_mean.shape[-self.event_ndim :]
-        rows = self.log_variance.shape[: -self.event_ndim] if self.log_variance.ndim > self.event_ndim else (1,)
-        return self.log_variance.double().expand(*rows, *event_shape).flatten(-self.event_ndim)
+        num_batch_axes = self.parameter_mean.ndim - self.event_ndim
+        event_shape = self.parameter_mean.shape[num_batch_axes:]
+        num_rows = len(self.log_variance) if self.log_variance.ndim > self.event_ndim else 1
+        return self.flat_event(self.log_variance.double().expand(num_rows, *event_shape))
 
     def sample(self, generator: Generator, num_samples: int) -> Float[Tensor, "sample *batch_and_event"]:
         noise = torch.randn(
@@ -149,8 +154,8 @@ class Bernoulli(Distribution):
         return -self.sum_event(F.binary_cross_entropy_with_logits(logits, value, reduction="none"))
 
     def log_prob_table(self, values: Float[Tensor, "n *event"]) -> Float[Tensor, "n batch"]:
-        logits = self.logits.flatten(-self.event_ndim)
-        return values.flatten(-self.event_ndim) @ logits.T - F.softplus(logits).sum(-1)
+        logits = self.flat_event(self.logits)
+        return self.flat_event(values) @ logits.T - F.softplus(logits).sum(-1)
 
     def sample(self, generator: Generator, num_samples: int) -> Float[Tensor, "sample *batch_and_event"]:
         probability = self.mean.detach().expand(num_samples, *self.logits.shape)

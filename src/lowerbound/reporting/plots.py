@@ -17,6 +17,7 @@ from matplotlib.figure import Figure
 
 from lowerbound.evaluation.results import Results
 from lowerbound.reporting import theme
+from lowerbound.reporting.bound import bound_sweep, inference_gaps
 from lowerbound.reporting.curves import reconstruction_error_curve, training_curves
 from lowerbound.reporting.graph import model_graph
 from lowerbound.reporting.latents import dimension_name, latent_line, latent_pair, latent_space
@@ -226,6 +227,8 @@ PLOTS: dict[str, Plot] = {
     "graph": Plot(model_graph, _is_variational, "The model as a graph"),
     "curves": Plot(training_curves, _has_curves(variational=True), "Training"),
     "reconstruction_error": Plot(reconstruction_error_curve, _has_curves(variational=False), "Training"),
+    "bound_sweep": Plot(bound_sweep, _has("sweep_ks", "sweep_bounds"), "How good is the bound?"),
+    "inference_gaps": Plot(inference_gaps, _has("amortisation_gap_per_image"), "Where the bound loses"),
     "reconstructions": Plot(reconstructions, _has("originals", "reconstructions"), "Reconstructions"),
     "samples": Plot(samples, _has("samples"), "Samples from the prior"),
     "latent_space": Plot(latent_space, lambda results: _num_latents(results) == 2, "Latent space"),

@@ -19,6 +19,11 @@ QUANTITIES = {
     "z-free-distortion": "Distortion without z",
     "grey-floor": "Floor of grey pixels",
     "grey-evidence": "Grey evidence",
+    "log-evidence": "Log evidence",
+    "evidence-gap": "Gap of the ELBO",
+    "importance-bound": "Importance-weighted bound",
+    "amortisation-gap": "Amortisation gap",
+    "approximation-gap": "Approximation gap",
 }
 
 CONVENTIONS = {

@@ -1,0 +1,127 @@
+"""How good is the bound? The exact evidence, ever tighter bounds, and what the encoder loses, on stated test images.
+
+All of it is about the first images of the test split, in its order, so that what is paired is paired.
+"""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from lowerbound.data.sources import Examples
+from lowerbound.evaluation.gaps import GapConfig, inference_gaps
+from lowerbound.evaluation.importance import importance_sweep
+from lowerbound.evaluation.quadrature import exact_evidence
+from lowerbound.evaluation.results import Score, Scorer
+from lowerbound.model import VAE
+
+MAX_EXACT_LATENTS = 2
+"""Latents up to which the evidence is integrated unasked; three are possible, and slow."""
+
+SWEEP = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000)
+
+
+@dataclass(frozen=True, eq=False)
+class Findings:
+    """Scores, and the arrays behind their figures."""
+
+    scores: tuple[Score, ...]
+    arrays: dict[str, np.ndarray]
+
+
+@dataclass(frozen=True, kw_only=True)
+class BoundConfig:
+    """How closely a bound is looked at."""
+
+    num_draws: int = 5000  # of the tightest importance-weighted bound
+    num_images: int = 100  # the first of the test split
+    seed: int = 0
+
+
+def has_exact_evidence(model: VAE) -> bool:
+    """Whether log p(x) of this model is integrated unasked."""
+    return not model.is_deterministic and model.latent_dim <= MAX_EXACT_LATENTS
+
+
+def exact_findings(
+    model: VAE, test: Examples, elbo: Float[Tensor, " n"], num_images: int, score: Scorer, device: torch.device | str
+) -> Findings:
+    """The exact evidence of the first test images, and how far their ELBO lies below it."""
+    exact = exact_evidence(model, _first(test, num_images), device=device)
+    log_evidence = exact.log_evidence
+    is_grey = score.convention == "grey"
+    about = "log p(x) by quadrature" + (", of grey pixels: not to be set beside a binarised one" if is_grey else "")
+    gap = log_evidence - elbo[: len(log_evidence)].to(log_evidence)
+    scores = (
+        score("grey-evidence" if is_grey else "log-evidence", log_evidence, about, None),
+        score("evidence-gap", gap, "log p(x) less the ELBO of the same images: KL(q(z|x) ‖ p(z|x))", None),
+    )
+    return Findings(scores, {"log_evidence_per_image": log_evidence.numpy()})
+
+
+def bound_findings(
+    model: VAE,
+    test: Examples,
+    log_evidence: Float[Tensor, " n"] | None,
+    config: BoundConfig,
+    score: Scorer,
+    device: torch.device | str,
+) -> Findings:
+    """Importance-weighted bounds for growing K, and the inference gap taken apart."""
+    swept = _sweep(model, test, config, score, device)
+    gaps = _gaps(model, test, log_evidence, config, score, device)
+    return Findings(swept.scores + gaps.scores, swept.arrays | gaps.arrays)
+
+
+def _sweep(model: VAE, test: Examples, config: BoundConfig, score: Scorer, device: torch.device | str) -> Findings:
+    ks = [*(k for k in SWEEP if k < config.num_draws), config.num_draws]
+    sweep = importance_sweep(model, _first(test, config.num_images), ks, config.seed, device)
+    about = f"importance-weighted bound of {config.num_draws:,} draws"
+    if score.convention == "grey":
+        about += ", of grey pixels"
+    tightest = replace(
+        score("importance-bound", sweep.log_evidence, about, config.num_draws),
+        effective_sample_size=float(sweep.effective_sample_size.median()),
+        pareto_k=float(sweep.pareto_k.median()),
+    )
+    arrays = {
+        "sweep_ks": np.array(ks),
+        "sweep_bounds": sweep.bounds.float().numpy(),
+        "pareto_k_per_image": sweep.pareto_k.float().numpy(),
+        "effective_sample_size_per_image": sweep.effective_sample_size.float().numpy(),
+    }
+    return Findings((tightest,), arrays)
+
+
+def _gaps(
+    model: VAE,
+    test: Examples,
+    log_evidence: Float[Tensor, " n"] | None,
+    config: BoundConfig,
+    score: Scorer,
+    device: torch.device | str,
+) -> Findings:
+    images = _first(test, config.num_images)
+    known = None if log_evidence is None or len(log_evidence) < len(images) else log_evidence[: len(images)]
+    gaps = inference_gaps(model, images, known, GapConfig(), config.seed, device)
+    draws = GapConfig().num_judging_draws
+    scores = [
+        score(
+            "amortisation-gap",
+            gaps.amortisation_gap,
+            "what the encoder loses to the best Gaussian of each image",
+            draws,
+        )
+    ]
+    arrays = {"amortisation_gap_per_image": gaps.amortisation_gap.float().numpy()}
+    if (approximation := gaps.approximation_gap) is not None:
+        about = "what the best Gaussian of each image loses to the exact posterior"
+        scores.append(score("approximation-gap", approximation, about, draws))
+        arrays["approximation_gap_per_image"] = approximation.float().numpy()
+    return Findings(tuple(scores), arrays)
+
+
+def _first(examples: Examples, number: int) -> Examples:
+    return examples.subset(np.arange(min(number, len(examples))))

@@ -1,0 +1,200 @@
+"""The check-up: measures what the doctor wants to know of a model, on a bounded part of its data, in seconds."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from lowerbound.data.batches import Batches, mean_image
+from lowerbound.data.sources import Examples, Splits
+from lowerbound.errors import ConfigError, DataError
+from lowerbound.evaluation.diagnostics import (
+    active_units,
+    encode_examples,
+    moment_kl,
+    rate_per_dimension,
+    split_rate,
+    z_free_distortion,
+)
+from lowerbound.evaluation.doctor import PARETO_K_BOUND, Symptoms
+from lowerbound.evaluation.evaluate import BATCH_SIZE, expected_terms
+from lowerbound.evaluation.gaps import GapConfig, inference_gaps
+from lowerbound.model import VAE
+from lowerbound.numerics import mean_and_standard_error
+from lowerbound.probability.distributions import DiagonalNormal, Distribution, has_closed_form_kl
+from lowerbound.probability.likelihoods import GaussianLikelihood
+from lowerbound.probability.posteriors import LOG_VARIANCE_BOUND
+from lowerbound.seeding import generator
+
+
+@dataclass(frozen=True, kw_only=True)
+class CheckUp:
+    """How much of the data is looked at, and how closely."""
+
+    num_examples: int = 1000  # of the training and the test split each, evenly spaced: ELBO, distortion, rate
+    num_draws: int = 2  # from the posterior, for each of them
+    num_coded: int = 5000  # training images, evenly spaced, whose posteriors make up the aggregate
+    num_gap_examples: int = 100  # the first test images: inference gaps
+    gaps: GapConfig = field(default_factory=lambda: GapConfig(num_steps=25, num_draws=4, num_judging_draws=16))
+
+    def __post_init__(self) -> None:
+        # Of two at least there is a standard error.
+        for key, least in (("num_examples", 2), ("num_draws", 1), ("num_coded", 2), ("num_gap_examples", 2)):
+            if getattr(self, key) < least:
+                raise ConfigError(f"{key} needs at least {least}, got {getattr(self, key)}.")
+
+
+STANDARD = CheckUp()
+
+
+def symptoms(
+    model: VAE,
+    splits: Splits,
+    *,
+    log_evidence: Float[Tensor, " known"] | None = None,
+    pareto_k: Float[Tensor, " weighted"] | None = None,
+    effective_sample_size: Float[Tensor, " weighted"] | None = None,
+    extent: CheckUp = STANDARD,
+    seed: int = 0,
+    device: torch.device | str = "cpu",
+) -> Symptoms:
+    """What a model and its data show, for `diagnose`.
+
+    Given what is known already, it is used: `log_evidence` of the first test images, and for the weights that it was
+    estimated with their Pareto-k and effective sample size. Numbers of a whole evaluation may be laid over the result
+    with dataclasses.replace. Of data that the likelihood cannot score nothing else is measured.
+    """
+    model.eval()
+    found = Symptoms(latent_dim=model.latent_dim, watched=splits.watched, learned_sigma=_learned_sigma(model))
+    refusals = list(_refusals(model, splits))
+    if refusals:
+        num_images = sum(len(part) for part in _parts(splits))
+        return replace(found, outside_share=len(refusals) / num_images, refusal=refusals[0])
+    found = _with_levels(replace(found, outside_share=0.0), model, splits, extent, seed, device)
+    if model.is_deterministic:
+        return found
+    posterior = encode_examples(model, _spread(splits.train, extent.num_coded), device)
+    found = _with_code(found, model, posterior, seed)
+    if isinstance(posterior, DiagonalNormal):
+        found = _with_gaps(found, model, splits, log_evidence, extent, seed, device)
+    return _with_weights(found, pareto_k, effective_sample_size)
+
+
+def _with_levels(
+    found: Symptoms, model: VAE, splits: Splits, extent: CheckUp, seed: int, device: torch.device | str
+) -> Symptoms:
+    """ELBO on both splits; on training images also the distortion, beside that of a decoder that ignores z."""
+    train_images, test_images = (_spread(part, extent.num_examples) for part in (splits.train, splits.test))
+    train = expected_terms(model, train_images, extent.num_draws, seed, device)
+    z_free = _z_free(model, splits.train, train_images, device)
+    found = replace(
+        found,
+        distortion=mean_and_standard_error(train.distortion),
+        z_free_distortion=mean_and_standard_error(z_free),
+        distortion_gain=mean_and_standard_error(z_free - train.distortion),
+    )
+    if model.is_deterministic:
+        return found
+    test = expected_terms(model, test_images, extent.num_draws, seed, device)
+    return replace(
+        found,
+        rate=mean_and_standard_error(train.rate),
+        train_elbo=mean_and_standard_error(train.elbo),
+        test_elbo=mean_and_standard_error(test.elbo),
+    )
+
+
+def _with_code(found: Symptoms, model: VAE, posterior: Distribution, seed: int) -> Symptoms:
+    """Which latents are used, and how the codes of all images together lie in the prior."""
+    prior: Distribution = model.prior()
+    split = split_rate(posterior, prior, generator(seed, "check-up/aggregate", posterior.mean.device))
+    closed_form = has_closed_form_kl(posterior, prior)
+    return replace(
+        found,
+        active_units=active_units(posterior).count,
+        rate_per_dimension=tuple(rate_per_dimension(posterior, prior).tolist()) if closed_form else None,
+        mutual_information=split.mutual_information if split.is_resolved else None,
+        aggregate_kl=split.aggregate_kl if split.is_resolved else None,
+        moment_kl=moment_kl(posterior, prior) if isinstance(prior, DiagonalNormal) else None,
+        clamped_share=_clamped_share(posterior) if isinstance(posterior, DiagonalNormal) else None,
+    )
+
+
+def _with_gaps(
+    found: Symptoms,
+    model: VAE,
+    splits: Splits,
+    log_evidence: Float[Tensor, " known"] | None,
+    extent: CheckUp,
+    seed: int,
+    device: torch.device | str,
+) -> Symptoms:
+    num_examples = min(extent.num_gap_examples, len(splits.test))
+    if log_evidence is not None:
+        num_examples = min(num_examples, len(log_evidence))
+        log_evidence = log_evidence[:num_examples]
+    examples = splits.test.subset(np.arange(num_examples))
+    gaps = inference_gaps(model, examples, log_evidence, extent.gaps, seed, device)
+    return replace(
+        found,
+        amortisation_gap=gaps.mean_amortisation_gap,
+        approximation_gap=gaps.mean_approximation_gap,
+        log_evidence=None if log_evidence is None else mean_and_standard_error(log_evidence),
+    )
+
+
+def _with_weights(
+    found: Symptoms,
+    pareto_k: Float[Tensor, " weighted"] | None,
+    effective_sample_size: Float[Tensor, " weighted"] | None,
+) -> Symptoms:
+    # Too few draws have no shape; an estimate from them is left unjudged.
+    if pareto_k is not None and len(shape := pareto_k[~pareto_k.isnan()]):
+        share = float((shape > PARETO_K_BOUND).double().mean())
+        found = replace(found, pareto_k=float(shape.median()), untrusted_share=share)
+    if effective_sample_size is not None:
+        found = replace(found, effective_sample_size=float(effective_sample_size.median()))
+    return found
+
+
+@torch.no_grad()
+def _z_free(model: VAE, train: Examples, images: Examples, device: torch.device | str) -> Float[Tensor, " n"]:
+    mean = mean_image(train).to(device)
+    return torch.cat([z_free_distortion(model, mean, x).cpu() for x in Batches(images, BATCH_SIZE, device)])
+
+
+def _refusals(model: VAE, splits: Splits) -> Iterator[str]:
+    """What the likelihood says of each image that it cannot score."""
+    for part in _parts(splits):
+        images, axes = part.images, (1, 2, 3)
+        lows, highs = (bound(images, axis=axes) / part.max_value for bound in (np.min, np.max))
+        is_binary = ((images == 0) | (images == part.max_value)).all(axis=axes) | part.is_redrawn
+        for low, high, binary in zip(lows.tolist(), highs.tolist(), is_binary.tolist(), strict=True):
+            try:
+                model.likelihood.convention(low, high, binary)
+            except DataError as error:
+                yield str(error)
+
+
+def _parts(splits: Splits) -> tuple[Examples, Examples, Examples]:
+    return splits.train, splits.validation, splits.test
+
+
+def _spread(examples: Examples, num_examples: int) -> Examples:
+    """At most so many, evenly spaced: a file may be ordered, and MNIST's first test images are the easier ones."""
+    chosen = np.linspace(0, len(examples) - 1, min(num_examples, len(examples)))
+    return examples.subset(chosen.astype(np.int64))
+
+
+def _learned_sigma(model: VAE) -> float | None:
+    likelihood = model.likelihood
+    if isinstance(likelihood, GaussianLikelihood) and isinstance(likelihood.log_sigma, nn.Parameter):
+        return likelihood.sigma
+    return None
+
+
+def _clamped_share(posterior: DiagonalNormal) -> float:
+    return float((posterior.log_variance.abs() >= LOG_VARIANCE_BOUND).double().mean())

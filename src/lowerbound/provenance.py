@@ -1,0 +1,75 @@
+"""Where a run's numbers come from: what config.toml, results.json and the report say of data, versions and machine."""
+
+import platform
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+import lowerbound
+from lowerbound.data.sources import SOURCES, Splits, checksum
+from lowerbound.experiment import Experiment
+from lowerbound.model import VAE
+from lowerbound.networks.layers import count_parameters
+from lowerbound.storage import FORMAT_VERSION, read_json_lines, read_toml
+from lowerbound.training.state import machine
+
+
+def config_of(experiment: Experiment, splits: Splits, command: str) -> dict[str, Any]:
+    return {
+        "format_version": FORMAT_VERSION,
+        "recipe": experiment.recipe,
+        "run": {
+            "command": command,
+            "lowerbound": lowerbound.__version__,
+            "data_checksum": splits.checksum,
+            "event_shape": list(splits.train.event_shape),
+        },
+        **experiment.settings(),
+    }
+
+
+def context_of(path: Path, experiment: Experiment, splits: Splits, model: VAE, device: torch.device) -> dict[str, Any]:
+    """What was run, for results.json and the report."""
+    history = [record for record in read_json_lines(path / "metrics.jsonl") if record["validation"]]
+    encoder, decoder = model.layers()
+    training = experiment.training
+    return {
+        "recipe": experiment.recipe,
+        "command": read_toml(path / "config.toml")["run"]["command"],
+        "seed": training.seed,
+        "data": _data_context(splits),
+        "config": experiment.settings(),
+        "layers": {"encoder": [asdict(layer) for layer in encoder], "decoder": [asdict(layer) for layer in decoder]},
+        "likelihood_parameters": count_parameters(model.likelihood),
+        "training": {
+            "epochs": len(history),
+            "best_epoch": history[-1]["best_epoch"],
+            "stopped_early": len(history) < training.num_epochs,
+            "seconds": history[-1]["seconds"],
+        },
+        "versions": {
+            "lowerbound": lowerbound.__version__,
+            "python": platform.python_version(),
+            "torch": torch.__version__,
+            "numpy": np.__version__,
+        },
+        "machine": machine(device),
+    }
+
+
+def _data_context(splits: Splits) -> dict[str, Any]:
+    source = SOURCES.get(splits.name)
+    return {
+        "name": splits.name,
+        "source": splits.source,
+        "licence": source.licence if source else "",
+        "sizes": {"train": len(splits.train), "validation": len(splits.validation), "test": len(splits.test)},
+        "event_shape": list(splits.train.event_shape),
+        "label_names": list(splits.label_names),
+        "checksum": splits.checksum,
+        "test_checksum": checksum([splits.test]),
+        "watched": splits.watched,
+    }

@@ -1,0 +1,217 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from lowerbound.data.sources import DataConfig, Examples, Splits, load
+from lowerbound.errors import ConfigError
+from lowerbound.evaluation.check_up import STANDARD, CheckUp, symptoms
+from lowerbound.evaluation.diagnostics import z_free_distortion
+from lowerbound.evaluation.doctor import diagnose
+from lowerbound.evaluation.gaps import GapConfig, inference_gaps
+from lowerbound.model import ModelConfig, build_model
+from lowerbound.objectives.objective import Objective
+from lowerbound.seeding import generator
+from lowerbound.training.loop import TrainingConfig, fit
+
+NUM_TEST = 300
+QUICK = replace(STANDARD, num_gap_examples=30, gaps=GapConfig(num_steps=25, num_draws=4, num_prior_draws=100))
+
+
+@pytest.fixture(autouse=True, scope="module")
+def one_thread():
+    """Steps as small as these are slower with two threads, and much slower on a busy machine."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture
+def healthy(linear_gaussian):
+    """The exact model of linear-Gaussian data, in 32 bits as any trained one."""
+    return linear_gaussian.model.float()
+
+
+def images_of(data, num_images, name):
+    x = data.sample(num_images, generator(0, name)).float().numpy()
+    return Examples(np.ascontiguousarray(x.reshape(num_images, 1, 2, 3).transpose(0, 2, 3, 1)), 1.0)
+
+
+@pytest.fixture
+def splits(linear_gaussian):
+    train, validation, test = (
+        images_of(linear_gaussian.data, count, name)
+        for name, count in (("train", 3000), ("held out", 50), ("test", NUM_TEST))
+    )
+    return Splits("pca", train, validation, test, (), "validation", "made here", "", "0")
+
+
+def names(model, splits, **known):
+    return {finding.name for finding in diagnose(symptoms(model, splits, extent=QUICK, **known))}
+
+
+@torch.no_grad()
+def shifted_heads(model, mean=0.0, log_variance=0.0):
+    model.encoder.heads.bias += torch.tensor([mean, mean, log_variance, log_variance])
+    return model
+
+
+def test_an_exact_model_gets_a_clean_bill(healthy, splits, linear_gaussian):
+    x = torch.from_numpy(splits.test.images.transpose(0, 3, 1, 2)).flatten(1).double()
+    evidence = linear_gaussian.data.log_evidence(x).float()
+    exact_weights = {"pareto_k": torch.full((NUM_TEST,), -5.0), "effective_sample_size": torch.full((NUM_TEST,), 100.0)}
+    found = symptoms(healthy, splits, extent=QUICK, log_evidence=evidence, **exact_weights)
+    assert diagnose(found) == ()
+    assert found.active_units == 2
+    assert abs(found.approximation_gap.value) < 0.01
+    assert found.mutual_information.value + found.aggregate_kl.value == pytest.approx(
+        sum(found.rate_per_dimension), abs=0.1
+    )
+
+
+def test_a_vae_trained_on_digits_gets_a_clean_bill():
+    digits = load(DataConfig())
+    model = build_model(ModelConfig(hidden=(32,)), (1, 8, 8), generator(0, "weights"))
+    config = TrainingConfig(num_epochs=30, learning_rate=1e-2, schedule="one-cycle")
+    for _ in fit(model, digits, Objective(), config):
+        pass
+    found = symptoms(model, digits, extent=QUICK)
+    assert found.gain > 1
+    assert diagnose(found) == ()
+
+
+def test_a_vae_trained_on_forty_digits_is_found_to_overfit():
+    digits = load(DataConfig())
+    few = replace(digits, train=digits.train.subset(np.arange(40)), validation=digits.train.subset(np.arange(40)))
+    model = build_model(ModelConfig(hidden=(64,)), (1, 8, 8), generator(0, "weights"))
+    config = TrainingConfig(num_epochs=400, batch_size=40, learning_rate=1e-2)
+    for _ in fit(model, few, Objective(), config):
+        pass
+    assert "overfitting" in names(model, few)
+
+
+def test_an_encoder_that_ignores_the_image_has_collapsed(healthy, splits):
+    with torch.no_grad():
+        healthy.encoder.heads.weight.zero_()
+        healthy.encoder.heads.bias.zero_()
+    found = symptoms(healthy, splits, extent=QUICK)
+    assert found.active_units == 0
+    assert found.rate.value == pytest.approx(0)
+    assert "posterior collapse" in {finding.name for finding in diagnose(found)}
+
+
+def test_a_decoder_without_weights_for_z_ignores_it(healthy, splits):
+    with torch.no_grad():
+        healthy.decoder.output.weight.zero_()
+    assert "decoder ignores z" in names(healthy, splits)
+
+
+def test_log_variances_beyond_the_bound_are_found(healthy, splits):
+    assert "log-variance at its bound" in names(shifted_heads(healthy, log_variance=-30.0), splits)
+
+
+def test_codes_far_from_the_origin_leave_holes(healthy, splits):
+    assert "holes in the prior" in names(shifted_heads(healthy, mean=3.0), splits)
+
+
+def test_an_encoder_that_is_off_is_the_bottleneck(healthy, splits):
+    found = symptoms(shifted_heads(healthy, mean=0.8), splits, extent=QUICK)
+    assert [finding.name for finding in diagnose(found)] == ["encoder is the bottleneck"]
+
+
+@pytest.mark.parametrize(("sigma", "expected"), [(1e-4, True), (0.5, False)])
+def test_a_learned_sigma_is_watched(sigma, expected, healthy, splits):
+    options = {"sigma": sigma, "learn_sigma": True}
+    config = ModelConfig(hidden=(), likelihood="gaussian", likelihood_options=options)
+    model = build_model(config, (1, 2, 3), generator(0, "weights"))
+    model.encoder, model.decoder = healthy.encoder, healthy.decoder
+    assert ("σ at its bound" in names(model, splits)) is expected
+
+
+def test_a_fixed_sigma_is_the_users_choice(splits):
+    options = {"sigma": 1e-3}
+    config = ModelConfig(hidden=(), likelihood="gaussian", likelihood_options=options)
+    model = build_model(config, (1, 2, 3), generator(0, "weights"))
+    assert symptoms(model, splits, extent=QUICK).learned_sigma is None
+
+
+def test_images_that_the_likelihood_refuses_are_counted_and_nothing_else_is_measured():
+    digits = load(DataConfig())
+    images = digits.test.images.astype(np.float32) / 16
+    images[:9] -= 0.5
+    ill = replace(digits, test=Examples(images, 1.0))
+    model = build_model(ModelConfig(hidden=(4,)), (1, 8, 8), generator(0, "weights"))
+    found = symptoms(model, ill, extent=QUICK)
+    assert found.outside_share == pytest.approx(9 / (1257 + 180 + 360))
+    assert found.test_elbo is None
+    (finding,) = diagnose(found)
+    assert finding.name == "data outside the support"
+    assert "likelihood 'bernoulli' needs [0, 1]" in finding.sentence
+
+
+def test_grey_pixels_under_a_bernoulli_are_admitted():
+    model = build_model(ModelConfig(hidden=(4,)), (1, 8, 8), generator(0, "weights"))
+    assert symptoms(model, load(DataConfig()), extent=QUICK).outside_share == 0
+
+
+def test_weights_that_cannot_be_trusted_are_told(healthy, splits):
+    ill = torch.where(torch.arange(NUM_TEST) % 4 == 0, 0.9, 0.2)
+    found = symptoms(healthy, splits, extent=QUICK, pareto_k=ill, effective_sample_size=torch.full((NUM_TEST,), 7.0))
+    assert (found.untrusted_share, found.effective_sample_size) == (0.25, 7.0)
+    (finding,) = diagnose(found)
+    assert finding.name == "untrusted evidence"
+    assert "For 25% of the images" in finding.sentence
+
+
+def test_images_with_too_few_draws_for_a_shape_are_left_unjudged(healthy, splits):
+    unknown = torch.full((8,), torch.nan)
+    assert symptoms(healthy, splits, extent=QUICK, pareto_k=unknown).untrusted_share is None
+    some = torch.cat([unknown, torch.tensor([0.9, 0.1])])
+    assert symptoms(healthy, splits, extent=QUICK, pareto_k=some).untrusted_share == 0.5
+
+
+def test_an_evidence_below_the_bound_is_told(healthy, splits):
+    too_low = torch.full((NUM_TEST,), -100.0)
+    assert names(healthy, splits, log_evidence=too_low) == {"evidence below its bound"}
+
+
+def test_watched_test_images_are_told(healthy, splits):
+    assert names(healthy, replace(splits, watched="test")) == {"watched test images"}
+
+
+def test_the_gaps_are_those_of_the_first_test_images_for_which_the_evidence_is_known(healthy, splits):
+    evidence = torch.linspace(-10, -5, 12)
+    found = symptoms(healthy, splits, extent=QUICK, log_evidence=evidence)
+    expected = inference_gaps(healthy, splits.test.subset(np.arange(12)), evidence, QUICK.gaps, seed=0)
+    assert found.approximation_gap == expected.mean_approximation_gap
+    assert found.log_evidence.value == pytest.approx(-7.5)
+
+
+def test_the_level_without_z_is_that_of_the_training_images(healthy, splits):
+    found = symptoms(healthy, splits, extent=replace(QUICK, num_examples=5000))
+    x = torch.from_numpy(splits.train.images.transpose(0, 3, 1, 2))
+    expected = z_free_distortion(healthy, x.mean(0), x).mean().item()
+    assert found.z_free_distortion.value == pytest.approx(expected, rel=1e-5)
+    assert found.distortion_gain.value == pytest.approx(expected - found.distortion.value, rel=1e-5)
+    assert found.distortion_gain.standard_error < found.z_free_distortion.standard_error
+
+
+def test_an_autoencoder_is_asked_only_for_its_reconstructions():
+    model = build_model(ModelConfig(hidden=(4,), posterior="point-mass"), (1, 8, 8), generator(0, "weights"))
+    found = symptoms(model, load(DataConfig()), extent=QUICK)
+    assert found.distortion is not None
+    assert (found.rate, found.train_elbo, found.aggregate_kl, found.amortisation_gap) == (None,) * 4
+
+
+def test_equal_seeds_give_equal_symptoms(healthy, splits):
+    first, second, other = (symptoms(healthy, splits, extent=QUICK, seed=seed) for seed in (0, 0, 1))
+    assert first == second
+    assert first.aggregate_kl != other.aggregate_kl
+
+
+@pytest.mark.parametrize("key", ["num_examples", "num_draws", "num_coded", "num_gap_examples"])
+def test_an_extent_too_small_for_a_standard_error_is_refused(key):
+    with pytest.raises(ConfigError, match=key):
+        CheckUp(**{key: 0})

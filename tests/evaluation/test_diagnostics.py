@@ -1,0 +1,196 @@
+import math
+
+import numpy as np
+import pytest
+import torch
+from torch import distributions
+
+from lowerbound.data.sources import DataConfig, Examples, load
+from lowerbound.data.synthetic import orthogonal_linear_gaussian
+from lowerbound.errors import ConfigError, DataError
+from lowerbound.evaluation import diagnostics
+from lowerbound.evaluation.diagnostics import (
+    LabelledCodes,
+    active_units,
+    encode_examples,
+    labelled_codes,
+    linear_probe,
+    log_aggregate_posterior,
+    moment_kl,
+    nearest_neighbour_probe,
+    rate_per_dimension,
+    split_rate,
+)
+from lowerbound.model import ModelConfig, build_model
+from lowerbound.probability.distributions import DiagonalNormal, PointMass
+from lowerbound.seeding import generator
+
+pytestmark = pytest.mark.usefixtures("float64")
+
+
+def standard_normal(latent_dim):
+    return DiagonalNormal(torch.zeros(latent_dim), torch.zeros(latent_dim))
+
+
+def two_clusters(num_examples=200, distance=10.0):
+    """Posteriors of unit variance, half of them at +distance, half at -distance in the first of two dimensions."""
+    mean = torch.zeros(num_examples, 2)
+    mean[:, 0] = distance
+    mean[::2, 0] = -distance
+    return DiagonalNormal(mean, torch.zeros(num_examples, 2))
+
+
+def exact_posteriors(num_examples):
+    """Exact posteriors of data drawn from a linear-Gaussian model: their aggregate approaches the prior."""
+    data = orthogonal_linear_gaussian(6, 2, sigma=0.5, generator=generator(0, "data"))
+    mean = data.posterior_mean(data.sample(num_examples, generator(0, "examples")))
+    return data, DiagonalNormal(mean, data.posterior_covariance().diagonal().log().expand_as(mean))
+
+
+def test_two_far_clusters_say_one_of_two_which_is_log_2():
+    split = split_rate(two_clusters(), standard_normal(2), generator(0, "draws"), num_draws=20)
+    assert split.mutual_information.value == pytest.approx(math.log(2), abs=1e-6)
+    expected = 50 - math.log(2)  # the rate is the KL of a shift by ten
+    assert abs(split.aggregate_kl.value - expected) < 4 * split.aggregate_kl.standard_error
+
+
+def test_the_two_parts_add_up_to_the_rate():
+    split = split_rate(two_clusters(distance=0.7), standard_normal(2), generator(0, "draws"))
+    assert split.mutual_information.value + split.aggregate_kl.value == pytest.approx(split.rate.value)
+    assert abs(split.rate.value - 0.5 * 0.7**2) < 4 * split.rate.standard_error
+
+
+def test_exact_posteriors_aggregate_to_the_prior_so_the_rate_is_information():
+    data, posterior = exact_posteriors(4000)
+    split = split_rate(posterior, standard_normal(2), generator(0, "draws"))
+    # I(x; z) of jointly normal x and z.
+    expected = 0.5 * torch.logdet(torch.eye(6) + data.weight @ data.weight.T / data.sigma**2).item()
+    assert split.is_resolved
+    assert abs(split.aggregate_kl.value) < 0.02
+    assert split.mutual_information.value == pytest.approx(expected, abs=0.02 + 4 * split.rate.standard_error)
+
+
+def test_a_collapsed_posterior_has_no_information_and_no_active_unit():
+    collapsed = DiagonalNormal(torch.zeros(50, 3), torch.zeros(50, 3))
+    split = split_rate(collapsed, standard_normal(3), generator(0, "draws"))
+    assert split.mutual_information.value == pytest.approx(0, abs=1e-12)
+    assert split.aggregate_kl.value == pytest.approx(0, abs=1e-12)
+    assert active_units(collapsed).count == 0
+
+
+def test_so_few_examples_that_all_are_told_apart_leave_the_information_unresolved():
+    narrow = DiagonalNormal(torch.arange(20.0).unsqueeze(1), torch.full((20, 1), -12.0))
+    split = split_rate(narrow, standard_normal(1), generator(0, "draws"))
+    assert split.mutual_information.value == pytest.approx(math.log(20))
+    assert not split.is_resolved
+
+
+def test_the_aggregate_is_the_mixture_of_all_posteriors(monkeypatch):
+    posterior = DiagonalNormal(
+        torch.randn(7, 2, generator=generator(0, "m")), torch.randn(7, 2, generator=generator(0, "v"))
+    )
+    z = torch.randn(11, 2, generator=generator(0, "z"))
+    components = distributions.Independent(distributions.Normal(posterior.mean, posterior.variance.sqrt()), 1)
+    mixture = distributions.MixtureSameFamily(distributions.Categorical(logits=torch.zeros(7)), components)
+    whole = log_aggregate_posterior(z, posterior)
+    torch.testing.assert_close(whole, mixture.log_prob(z))
+    monkeypatch.setattr(diagnostics, "MAX_PAIRS", 14)  # two draws at a time
+    torch.testing.assert_close(log_aggregate_posterior(z, posterior), whole)
+
+
+def test_the_moments_kl_is_exact_for_a_normal_aggregate():
+    mean, variance = torch.tensor([0.5, -1.0]), torch.tensor([0.3, 2.0])
+    same = DiagonalNormal(mean.expand(10, 2), variance.log().expand(10, 2))
+    prior = DiagonalNormal(torch.tensor([0.1, 0.2]), torch.tensor([0.4, -0.3]))
+    normals = [distributions.Normal(q.mean, q.variance.sqrt()) for q in (DiagonalNormal(mean, variance.log()), prior)]
+    expected = distributions.kl_divergence(*normals).sum()
+    assert moment_kl(same, prior) == pytest.approx(expected.item())
+
+
+@pytest.mark.parametrize("distance", [0.5, 2.0, 10.0])
+def test_the_moments_kl_is_below_the_aggregates_kl(distance):
+    posterior = two_clusters(distance=distance)
+    aggregate = split_rate(posterior, standard_normal(2), generator(0, "draws"), num_draws=50).aggregate_kl
+    assert 0 < moment_kl(posterior, standard_normal(2)) < aggregate.value + 4 * aggregate.standard_error
+
+
+def test_a_unit_is_active_if_its_mean_varies_whatever_its_own_variance():
+    mean = torch.tensor([[-1.0, 0.09, 5.0], [1.0, -0.09, 5.0]])
+    units = active_units(DiagonalNormal(mean, torch.zeros(2, 3)))
+    torch.testing.assert_close(units.variance, torch.tensor([1.0, 0.0081, 0.0]))
+    assert units.is_active == (True, False, False)
+    assert units.count == 1
+
+
+def test_the_rate_of_each_dimension_is_its_own_kl():
+    _, posterior = exact_posteriors(30)
+    expected = distributions.kl_divergence(
+        distributions.Normal(posterior.mean, posterior.variance.sqrt()), distributions.Normal(0.0, 1.0)
+    )
+    torch.testing.assert_close(rate_per_dimension(posterior, standard_normal(2)), expected.mean(0))
+
+
+def test_a_rate_without_a_closed_form_is_refused():
+    with pytest.raises(ConfigError, match="no closed form"):
+        rate_per_dimension(PointMass(torch.zeros(3, 2)), standard_normal(2))
+
+
+def test_examples_are_encoded_in_batches_as_in_one(monkeypatch):
+    test = load(DataConfig()).test
+    model = build_model(ModelConfig(hidden=(8,)), (1, 8, 8), generator(0, "weights")).double()
+    whole = encode_examples(model, test)
+    monkeypatch.setattr(diagnostics, "BATCH_SIZE", 100)
+    batched = encode_examples(model, test)
+    assert whole.mean.shape == (360, 2)
+    torch.testing.assert_close(batched.mean, whole.mean)
+    torch.testing.assert_close(batched.variance, whole.variance)
+
+
+def codes_in(mean, labels):
+    return LabelledCodes(mean, torch.as_tensor(labels))
+
+
+def noise(num_examples, name):
+    return torch.randn(num_examples, 2, generator=generator(0, name))
+
+
+@pytest.mark.parametrize("probe", [linear_probe, nearest_neighbour_probe])
+def test_a_probe_reads_separable_codes_without_error(probe):
+    labels = torch.arange(60) % 3
+    means = torch.stack([10.0 * labels, -5.0 * labels], 1)
+    accuracy = probe(codes_in(means + noise(60, "a"), labels), codes_in(means + noise(60, "b"), labels))
+    assert (accuracy.value, accuracy.standard_error) == (1.0, 0.0)
+
+
+@pytest.mark.parametrize("probe", [linear_probe, nearest_neighbour_probe])
+def test_a_probe_of_noise_is_at_chance(probe):
+    labels = torch.arange(2000) % 4
+    accuracy = probe(codes_in(noise(2000, "a"), labels), codes_in(noise(2000, "b"), labels))
+    assert abs(accuracy.value - 0.25) < 4 * accuracy.standard_error
+    assert accuracy.standard_error == pytest.approx(math.sqrt(accuracy.value * (1 - accuracy.value) / 2000))
+
+
+def test_neighbours_read_what_no_plane_divides():
+    codes = 5 * torch.tensor([[-1.0, -1], [-1, 1], [1, -1], [1, 1]]).repeat(50, 1)
+    labels = torch.tensor([0, 1, 1, 0]).repeat(50)
+    train, test = codes_in(codes + noise(200, "a"), labels), codes_in(codes + noise(200, "b"), labels)
+    assert nearest_neighbour_probe(train, test).value == 1.0
+    assert linear_probe(train, test).value < 0.8
+
+
+def test_a_probe_standardises_the_codes():
+    labels = torch.arange(200) % 2
+    codes = noise(200, "a") + torch.stack([4.0 * labels, torch.zeros(200)], 1)
+    stretched = codes * torch.tensor([1.0, 1e4])  # the second dimension is noise alone, and drowns the first
+    accuracy = nearest_neighbour_probe(codes_in(stretched[:100], labels[:100]), codes_in(stretched[100:], labels[100:]))
+    assert accuracy.value > 0.9
+
+
+def test_codes_carry_the_labels_of_their_images_and_images_without_labels_are_refused():
+    test = load(DataConfig()).test.subset(np.arange(30))
+    model = build_model(ModelConfig(hidden=(8,)), (1, 8, 8), generator(0, "weights")).double()
+    codes = labelled_codes(model, test)
+    np.testing.assert_array_equal(codes.labels.numpy(), test.labels)
+    torch.testing.assert_close(codes.mean, encode_examples(model, test).mean)
+    with pytest.raises(DataError, match="needs labels"):
+        labelled_codes(model, Examples(test.images, test.max_value))

@@ -1,0 +1,173 @@
+import math
+import re
+from dataclasses import fields, replace
+
+import pytest
+
+from lowerbound.evaluation.doctor import CHECKS, NOISE, NOTE, SERIOUS, WARNING, Symptoms, diagnose
+from lowerbound.experiment import merge, parse_settings, resolve
+from lowerbound.numerics import Estimate
+
+HEALTHY = Symptoms(
+    latent_dim=2,
+    active_units=2,
+    rate=Estimate(6.3, 0.04),
+    rate_per_dimension=(3.1, 3.2),
+    distortion=Estimate(139.0, 1.6),
+    z_free_distortion=Estimate(205.0, 1.5),
+    distortion_gain=Estimate(66.0, 1.3),
+    train_elbo=Estimate(-145.0, 1.6),
+    test_elbo=Estimate(-148.0, 1.7),
+    learned_sigma=0.2,
+    clamped_share=0.0,
+    mutual_information=Estimate(5.9, 0.02),
+    aggregate_kl=Estimate(0.4, 0.01),
+    moment_kl=0.03,
+    outside_share=0.0,
+    amortisation_gap=Estimate(2.0, 0.4),
+    approximation_gap=Estimate(0.3, 0.03),
+    log_evidence=Estimate(-146.0, 1.7),
+    pareto_k=0.4,
+    untrusted_share=0.05,
+    effective_sample_size=300.0,
+    watched="validation",
+)
+"""Numbers such as a good model of MNIST has; its encoder is better than most."""
+
+ILL = {
+    "data outside the support": {"outside_share": 0.02, "refusal": "data lie in [-1, 1]"},
+    "decoder ignores z": {"distortion_gain": Estimate(0.05, 0.01)},
+    "posterior collapse": {"active_units": 0},
+    "log-variance at its bound": {"clamped_share": 0.01},
+    "σ at its bound": {"learned_sigma": 1e-3},
+    "evidence below its bound": {"approximation_gap": Estimate(-0.4, 0.1)},
+    "untrusted evidence": {"pareto_k": 0.8, "untrusted_share": 0.6},
+    "overfitting": {"test_elbo": Estimate(-165.0, 1.7)},
+    "holes in the prior": {"aggregate_kl": Estimate(2.0, 0.1)},
+    "encoder is the bottleneck": {"amortisation_gap": Estimate(8.0, 1.0)},
+    "watched test images": {"watched": "test"},
+}
+"""For each finding, what makes the healthy model ill with that alone."""
+
+
+def finding_of(name, **further):
+    (finding,) = diagnose(replace(HEALTHY, **ILL[name], **further))
+    return finding
+
+
+def settings_in(knob):
+    return [assignment.rstrip(",;.)") for assignment in re.findall(r"--set (\S+)", knob)]
+
+
+def test_a_healthy_model_gets_a_clean_bill():
+    assert diagnose(HEALTHY) == ()
+
+
+def test_what_was_not_measured_is_no_finding():
+    assert diagnose(Symptoms()) == ()
+
+
+@pytest.mark.parametrize("name", [field.name for field in fields(Symptoms) if field.default is None])
+def test_a_healthy_model_stays_healthy_if_a_number_is_missing(name):
+    assert diagnose(replace(HEALTHY, **{name: None})) == ()
+
+
+def test_a_number_that_is_not_a_number_is_no_finding():
+    unknown = Estimate(math.nan, math.nan)
+    estimates = {name: unknown for name, value in vars(HEALTHY).items() if isinstance(value, Estimate)}
+    assert diagnose(replace(HEALTHY, **estimates)) == ()
+
+
+def test_every_check_has_an_illness_to_find():
+    assert set(ILL) == set(CHECKS)
+
+
+@pytest.mark.parametrize("name", CHECKS)
+def test_each_illness_has_its_own_finding_and_no_other(name):
+    assert finding_of(name).name == name
+
+
+@pytest.mark.parametrize("name", CHECKS)
+def test_a_finding_says_what_is_wrong_by_how_much_and_what_to_turn(name):
+    finding = finding_of(name)
+    assert finding.severity in (SERIOUS, WARNING, NOTE)
+    assert re.match(r"[A-Z].*\w", finding.sentence)
+    assert math.isfinite(finding.number)
+    assert math.isfinite(finding.threshold)
+    assert finding.unit
+    assert finding.source
+    assert settings_in(finding.knob)
+
+
+@pytest.mark.parametrize("name", CHECKS)
+def test_a_knob_is_a_setting_that_the_command_line_takes(name):
+    gaussian = {"model": {"likelihood": "gaussian"}} if name == "σ at its bound" else {}
+    for assignment in settings_in(finding_of(name).knob):
+        resolve("conv", merge(gaussian, parse_settings([assignment])))
+
+
+def test_the_most_serious_is_told_first_and_of_equals_the_first_in_the_table():
+    everything = {key: value for change in ILL.values() for key, value in change.items()}
+    findings = diagnose(replace(HEALTHY, **everything))
+    assert {finding.name for finding in findings} == set(CHECKS)
+    order = list(CHECKS)
+    places = [(finding.severity, order.index(finding.name)) for finding in findings]
+    assert places == sorted(places)
+    assert findings[0].name == "data outside the support"
+
+
+@pytest.mark.parametrize(
+    "name", ["overfitting", "holes in the prior", "encoder is the bottleneck", "evidence below its bound"]
+)
+def test_what_lies_within_noise_is_no_finding(name):
+    ((field, ill),) = ILL[name].items()
+    healthy = getattr(HEALTHY, field)
+    uncertain = Estimate(ill.value, abs(ill.value - healthy.value) / NOISE)
+    assert diagnose(replace(HEALTHY, **{field: uncertain})) == ()
+
+
+def test_unused_dimensions_are_less_serious_than_no_used_one():
+    severities = [diagnose(replace(HEALTHY, latent_dim=10, active_units=active))[0].severity for active in (0, 4, 9)]
+    assert severities == [SERIOUS, WARNING, NOTE]
+
+
+def test_a_collapse_names_the_number_of_latents_that_are_used():
+    (finding,) = diagnose(replace(HEALTHY, latent_dim=10, active_units=7))
+    assert "--set model.latent_dim=7" in finding.knob
+    assert "Of 10 latent dimensions 3 say nothing" in finding.sentence
+
+
+def test_overfitting_is_measured_by_what_z_gains():
+    finding = finding_of("overfitting")
+    assert finding.number == pytest.approx(20)  # train -145, test -165
+    assert finding.threshold == pytest.approx(0.1 * (205 - 145))
+    # The same gap is little beside a gain of a thousand nats.
+    assert diagnose(replace(HEALTHY, **ILL["overfitting"], z_free_distortion=Estimate(1145.0, 1.5))) == ()
+
+
+def test_a_wide_gap_of_the_encoder_is_no_bottleneck_where_the_familys_is_wider():
+    wider = replace(HEALTHY, **ILL["encoder is the bottleneck"], approximation_gap=Estimate(9.0, 0.1))
+    assert diagnose(wider) == ()
+
+
+def test_an_encoder_that_loses_half_of_what_z_gains_is_a_warning():
+    assert finding_of("encoder is the bottleneck").severity == NOTE
+    (finding,) = diagnose(replace(HEALTHY, amortisation_gap=Estimate(40.0, 1.0)))
+    assert finding.severity == WARNING
+
+
+def test_where_the_aggregate_is_unresolved_its_moments_speak():
+    unresolved = replace(HEALTHY, aggregate_kl=None, mutual_information=None)
+    assert diagnose(unresolved) == ()
+    (finding,) = diagnose(replace(unresolved, moment_kl=3.0))
+    assert (finding.name, finding.number) == ("holes in the prior", 3.0)
+
+
+def test_holes_are_told_as_the_share_of_the_prior_that_is_filled():
+    assert "filled only 0.14 of it" in finding_of("holes in the prior").sentence  # e⁻²
+
+
+def test_the_gain_is_that_of_the_elbo_over_a_model_without_z():
+    assert HEALTHY.gain == pytest.approx(205 - 145)
+    assert replace(HEALTHY, train_elbo=Estimate(-300.0, 1.0)).gain == 0
+    assert Symptoms().gain is None

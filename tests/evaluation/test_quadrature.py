@@ -1,0 +1,344 @@
+"""The evidence by quadrature against closed forms: linear models, truncated normals, mixtures, enumeration."""
+
+import itertools
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+import scipy.stats
+import torch
+from torch import Tensor, nn
+from torch.testing import assert_close
+
+from lowerbound.data.sources import Examples
+from lowerbound.data.synthetic import GaussianMixture, LinearGaussian, orthogonal_linear_gaussian
+from lowerbound.errors import ConfigError
+from lowerbound.evaluation import quadrature
+from lowerbound.evaluation.importance import effective_sample_size, log_weights
+from lowerbound.evaluation.quadrature import exact_evidence, integrate
+from lowerbound.model import VAE, ModelConfig, build_model
+from lowerbound.numerics import log_mean_exp
+from lowerbound.probability.distributions import Bernoulli, DiagonalNormal, Distribution
+from lowerbound.probability.likelihoods import LIKELIHOODS
+from lowerbound.seeding import generator
+
+pytestmark = pytest.mark.usefixtures("float64")
+
+TIGHT = 1e-7  # nats
+
+
+def linear_model(data: LinearGaussian) -> VAE:
+    """A model that decodes as `data` do and encodes the exact posterior's mean and variances."""
+    dimension, latent_dim = data.weight.shape
+    config = ModelConfig(
+        hidden=(), latent_dim=latent_dim, likelihood="gaussian", likelihood_options={"sigma": data.sigma}
+    )
+    model = build_model(config, (1, 1, dimension), generator(0, "weights")).double()
+    covariance = data.posterior_covariance()
+    to_mean = covariance @ data.weight.T / data.sigma**2
+    with torch.no_grad():
+        model.likelihood.log_sigma.fill_(math.log(data.sigma))
+        model.decoder.output.weight.copy_(data.weight)
+        model.decoder.output.bias.copy_(data.bias)
+        model.encoder.heads.weight.copy_(torch.cat([to_mean, torch.zeros_like(to_mean)]))
+        model.encoder.heads.bias.copy_(torch.cat([-to_mean @ data.bias, covariance.diagonal().log()]))
+    return model
+
+
+def images(x: Tensor) -> Tensor:
+    """Vectors as 1×1×dimension images."""
+    return x[:, None, None, :]
+
+
+def pixel_model(seed: int = 0, latent_dim: int = 2, event_shape: tuple[int, ...] = (1, 2, 2)) -> VAE:
+    """A Bernoulli model with tanh-free, strongly curved decoder: random weights, four times their usual size."""
+    config = ModelConfig(hidden=(16,), latent_dim=latent_dim)
+    model = build_model(config, event_shape, generator(seed, "weights")).double()
+    with torch.no_grad():
+        for parameter in model.decoder.parameters():
+            parameter *= 4
+    return model
+
+
+# ---- tables of log-densities
+
+
+def rows_by_log_prob(distribution: Distribution, values: Tensor) -> Tensor:
+    return torch.stack([distribution.log_prob(value) for value in values])
+
+
+@pytest.mark.parametrize("name", LIKELIHOODS)
+def test_a_table_of_log_densities_is_what_log_prob_gives_pair_by_pair(name):
+    likelihood = LIKELIHOODS[name]((2, 3, 4))
+    raw = 3 * torch.randn(5, *likelihood.raw_shape, generator=generator(0, "raw"))
+    values = torch.rand(7, 2, 3, 4, generator=generator(0, "values"))
+    distribution = likelihood(raw)
+    expected = rows_by_log_prob(distribution, values)
+    assert expected.shape == (7, 5)
+    assert_close(distribution.log_prob_table(values), expected)
+    assert_close(Distribution.log_prob_table(distribution, values), expected)
+
+
+@pytest.mark.parametrize("shape", [(), (3, 4), (1, 3, 4), (5, 3, 4)])
+def test_a_normals_table_takes_log_variances_of_any_shape(shape):
+    mean = torch.randn(5, 3, 4, generator=generator(0, "mean"))
+    normal = DiagonalNormal(mean, torch.randn(shape, generator=generator(0, "log variance")), event_ndim=2)
+    values = torch.randn(7, 3, 4, generator=generator(0, "values"))
+    assert_close(normal.log_prob_table(values), rows_by_log_prob(normal, values))
+
+
+def test_tables_of_scalar_events_are_tables_too():
+    parameter, values = torch.randn(5, generator=generator(0, "p")), torch.rand(7, generator=generator(0, "v"))
+    for distribution in (DiagonalNormal(parameter, parameter, event_ndim=0), Bernoulli(parameter, event_ndim=0)):
+        assert_close(distribution.log_prob_table(values), rows_by_log_prob(distribution, values))
+
+
+def test_a_normals_table_keeps_its_digits_in_32_bits_where_sigma_is_a_hundredth():
+    mean = torch.rand(5, 784, generator=generator(0, "mean"))
+    noise = torch.randn(5, 784, generator=generator(0, "noise"))
+    values = torch.cat([mean + 0.01 * noise, mean + 0.05 * noise])
+    log_variance = torch.tensor(2 * math.log(0.01))
+    expected = rows_by_log_prob(DiagonalNormal(mean, log_variance), values)
+    table = DiagonalNormal(mean.float(), log_variance.float()).log_prob_table(values.float())
+    assert table.dtype == torch.float32
+    assert_close(table.double(), expected, rtol=1e-4, atol=0)
+
+
+# ---- closed forms
+
+
+def test_the_evidence_is_the_closed_form_of_a_linear_model(linear_gaussian):
+    result = integrate(linear_gaussian.model, linear_gaussian.x, TIGHT)
+    assert_close(result.log_evidence, linear_gaussian.log_evidence, rtol=0, atol=1e-6)
+    assert (result.discretisation_error < TIGHT).all()
+    assert (result.truncation_error < 1e-6).all()
+
+
+@pytest.mark.parametrize("latent_dim", [1, 3])
+def test_the_evidence_is_the_closed_form_at_one_and_three_latents(latent_dim):
+    data = orthogonal_linear_gaussian(4, latent_dim, sigma=0.8, generator=generator(0, "data"))
+    x = data.sample(3, generator(0, "examples"))
+    result = integrate(linear_model(data), images(x), TIGHT)
+    assert_close(result.log_evidence, data.log_evidence(x), rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("latent_dim", [1, 2])
+def test_posteriors_far_narrower_than_the_first_lattice_are_resolved(latent_dim):
+    data = orthogonal_linear_gaussian(4, latent_dim, sigma=0.02, generator=generator(1, "data"))
+    x = data.sample(6, generator(1, "examples"))
+    result = integrate(linear_model(data), images(x), TIGHT)
+    assert_close(result.log_evidence, data.log_evidence(x), rtol=0, atol=1e-6)
+    assert (result.spacing < data.posterior_covariance().diagonal().min().sqrt()).all()
+
+
+def test_slanted_posteriors_are_found_from_a_wrong_encoder():
+    weight = torch.tensor([[1.0, 0.9], [-0.8, -0.9], [0.3, 0.35]])
+    data = LinearGaussian(weight, torch.tensor([0.1, -0.2, 0.3]), sigma=0.05)
+    x = data.sample(6, generator(0, "examples"))
+    model = linear_model(data)
+    model.encoder.heads.bias.data += 1.5
+    result = integrate(model, images(x), TIGHT)
+    assert_close(result.log_evidence, data.log_evidence(x), rtol=0, atol=1e-6)
+
+
+def test_images_that_lie_beyond_the_priors_reach_are_covered_as_well():
+    data = orthogonal_linear_gaussian(4, 2, sigma=0.3, generator=generator(0, "data"))
+    x = torch.tensor([[9.3, -0.4], [-8.2, 10.1], [0.1, 0.2]]) @ data.weight.T + data.bias
+    result = integrate(linear_model(data), images(x), TIGHT)
+    assert_close(result.log_evidence, data.log_evidence(x), rtol=0, atol=1e-6)
+
+
+# ---- several modes
+
+
+class Folded(nn.Module):
+    """Decodes |z - centre| in place of z, so that every image has a mode in each quadrant about the centre."""
+
+    def __init__(self, decoder: nn.Module, centre: Tensor) -> None:
+        super().__init__()
+        self.decoder, self.centre = decoder, centre
+
+    def forward(self, z: Tensor) -> Tensor:
+        return self.decoder((z - self.centre).abs())
+
+
+def folded_evidence(data: LinearGaussian, centre: Tensor, x: Tensor) -> Tensor:
+    """In each quadrant the model is linear: its evidence, times the posterior probability of the quadrant."""
+    terms = []
+    for signs in itertools.product([1.0, -1.0], repeat=2):
+        sign = torch.tensor(signs)
+        weight = data.weight * sign
+        quadrant = LinearGaussian(weight, data.bias - weight @ centre, data.sigma)
+        margin = sign * (quadrant.posterior_mean(x) - centre) / quadrant.posterior_covariance().diagonal().sqrt()
+        terms.append(quadrant.log_evidence(x) + torch.special.log_ndtr(margin).sum(-1))
+    return torch.stack(terms).logsumexp(0)
+
+
+@pytest.mark.parametrize("sigma", [0.02, 0.3])
+def test_no_mode_is_missed_however_far_from_the_encoders(sigma):
+    data = orthogonal_linear_gaussian(4, 2, sigma, generator(0, "data"))
+    centre = torch.tensor([0.37, -0.21])
+    z = torch.tensor([[1.3, 0.9], [0.6, 1.7], [2.1, 1.1], [1.0, 1.0]])
+    x = z @ data.weight.T + data.bias + sigma * torch.randn(4, 4, generator=generator(0, "noise"))
+    model = linear_model(data)
+    model.decoder = Folded(model.decoder, centre)
+    result = integrate(model, images(x), TIGHT)
+    assert_close(result.log_evidence, folded_evidence(data, centre, x), rtol=0, atol=1e-6)
+
+
+@dataclass(frozen=True, eq=False)
+class MixtureDistribution(Distribution):
+    """A mixture as a prior's distribution, as much of it as quadrature asks for."""
+
+    mixture: GaussianMixture
+    event_ndim: int = 1
+
+    @property
+    def mean(self) -> Tensor:
+        return self.mixture.weight @ self.mixture.mean
+
+    mode = mean
+
+    @property
+    def variance(self) -> Tensor:
+        within = self.mixture.covariance.diagonal(dim1=-2, dim2=-1)
+        return self.mixture.weight @ (within + self.mixture.mean**2) - self.mean**2
+
+    def log_prob(self, value: Tensor) -> Tensor:
+        return self.mixture.log_evidence(value)
+
+    def sample(self, generator, num_samples):
+        raise NotImplementedError
+
+
+class MixturePrior(nn.Module):
+    def __init__(self, mixture: GaussianMixture) -> None:
+        super().__init__()
+        self.mixture = mixture
+
+    def forward(self) -> MixtureDistribution:
+        return MixtureDistribution(self.mixture)
+
+
+@pytest.fixture(scope="module")
+def mixture(float64):
+    factor = torch.randn(3, 2, 2, generator=generator(0, "factors"))
+    covariance = 0.2 * factor @ factor.mT + 0.05 * torch.eye(2)
+    mean = torch.tensor([[-2.0, 0.5], [1.5, 1.5], [0.5, -2.0]])
+    return GaussianMixture(torch.tensor([0.5, 0.3, 0.2]), mean, covariance)
+
+
+def test_the_mixtures_density_and_draws_are_those_of_scipy_and_of_its_moments(mixture):
+    x = mixture.sample(40_000, generator(0, "x"))
+    parts = [
+        weight * scipy.stats.multivariate_normal(mean, covariance).pdf(x.numpy())
+        for weight, mean, covariance in zip(
+            mixture.weight.tolist(), mixture.mean.numpy(), mixture.covariance.numpy(), strict=True
+        )
+    ]
+    assert_close(mixture.log_evidence(x), torch.from_numpy(np.log(sum(parts))))
+    prior = MixtureDistribution(mixture)
+    for draws, expected in ((x, prior.mean), ((x - prior.mean) ** 2, prior.variance)):
+        assert ((draws.mean(0) - expected).abs() < 4 * draws.std(0) / 200).all()
+
+
+def test_any_prior_that_has_a_density_will_do(mixture):
+    data = orthogonal_linear_gaussian(3, 2, sigma=1.2, generator=generator(0, "data"))
+    seen = mixture.seen_through(data)
+    x = seen.sample(6, generator(0, "examples"))
+    model = linear_model(data)
+    model.prior = MixturePrior(mixture)
+    result = integrate(model, images(x), TIGHT)
+    assert_close(result.log_evidence, seen.log_evidence(x), rtol=0, atol=1e-6)
+
+
+# ---- errors
+
+
+def test_halving_the_spacing_again_changes_less_than_the_stated_error(linear_gaussian):
+    pixels = torch.rand(20, 1, 2, 2, generator=generator(0, "pixels"))
+    for model, x in ((linear_gaussian.model, linear_gaussian.x), (pixel_model(), pixels)):
+        coarse = integrate(model, x, tolerance=0.1)
+        fine = integrate(model, x, tolerance=1e-5)
+        assert (coarse.spacing > fine.spacing).all()
+        change = (coarse.log_evidence - fine.log_evidence).abs()
+        assert (change <= coarse.discretisation_error).all()
+
+
+def test_no_importance_weighted_bound_lies_above_the_evidence_beyond_its_error():
+    x = torch.rand(10, 1, 3, 3, generator=generator(0, "pixels"))
+    for seed in range(3):
+        model = pixel_model(seed, event_shape=(1, 3, 3))
+        log_weight = log_weights(model, x, 4000, generator(seed, "draws"), chunk=500)
+        standard_error = (1 / effective_sample_size(log_weight) - 1 / 4000).sqrt()
+        evidence = integrate(model, x, tolerance=1e-4)
+        error = evidence.discretisation_error + evidence.truncation_error
+        assert (log_mean_exp(log_weight, dim=0) <= evidence.log_evidence + error + 4 * standard_error).all()
+        elbo, elbo_error = log_weight.mean(0), log_weight.std(0) / math.sqrt(4000)
+        assert (elbo <= evidence.log_evidence + error + 4 * elbo_error).all()
+
+
+def test_the_stated_truncation_holds_when_the_lattice_is_made_too_small(linear_gaussian, monkeypatch):
+    monkeypatch.setattr(quadrature, "PRIOR_RADIUS", 2)
+    monkeypatch.setattr(quadrature, "POSTERIOR_RADIUS", 0)
+    result = integrate(linear_gaussian.model, linear_gaussian.x, TIGHT)
+    missed = linear_gaussian.log_evidence - result.log_evidence
+    assert (missed > 1e-4).any()
+    assert (missed <= result.truncation_error + 1e-6).all()
+
+
+# ---- grey pixels
+
+
+def test_grey_evidence_lies_between_the_elbo_and_the_mean_binarised_evidence():
+    model = pixel_model()
+    grey = torch.rand(12, 1, 2, 2, generator=generator(0, "grey"))
+    binary = torch.tensor(list(itertools.product([0.0, 1.0], repeat=4))).reshape(16, 1, 2, 2)
+    evidence = integrate(model, torch.cat([grey, binary]), tolerance=1e-6).log_evidence
+    grey_evidence, binary_evidence = evidence.split([12, 16])
+    assert_close(binary_evidence.exp().sum(), torch.tensor(1.0))  # p(x) over all binary images
+    probability = Bernoulli(torch.logit(grey), event_ndim=3).log_prob_table(binary).exp().T
+    mean_binarised = probability @ binary_evidence
+    assert (grey_evidence < mean_binarised).all()
+    log_weight = log_weights(model, grey, 2000, generator(0, "draws"), chunk=2000)
+    assert (log_weight.mean(0) <= grey_evidence + 4 * log_weight.std(0) / math.sqrt(2000)).all()
+
+
+# ---- images, and what is refused
+
+
+def test_images_in_32_bits_have_the_evidence_of_64_to_a_thousandth_of_a_nat():
+    pixels = np.random.default_rng(0).integers(0, 256, (30, 6, 5, 1), dtype=np.uint8)
+    model = build_model(ModelConfig(hidden=(8,)), (1, 6, 5), generator(0, "weights")).float()
+    single = exact_evidence(model, Examples(pixels, 255.0))
+    x = torch.from_numpy(pixels.transpose(0, 3, 1, 2) / 255)
+    double = integrate(model.double(), x)
+    assert single.log_evidence.dtype == torch.float64
+    assert_close(single.log_evidence, double.log_evidence, rtol=0, atol=1e-3)
+    assert single.num_decoded >= 14**2 * 64
+    assert single.num_evaluated >= 30 * 14**2 * 64
+
+
+def test_an_images_evidence_does_not_depend_on_the_images_beside_it(linear_gaussian, monkeypatch):
+    together = integrate(linear_gaussian.model, linear_gaussian.x, 1e-3)
+    monkeypatch.setattr(quadrature, "IMAGES_PER_TABLE", 3)
+    in_pieces = integrate(linear_gaussian.model, linear_gaussian.x, 1e-3)
+    alone = integrate(linear_gaussian.model, linear_gaussian.x[2:3], 1e-3)
+    assert_close(in_pieces.log_evidence, together.log_evidence)
+    assert in_pieces.num_decoded == together.num_decoded
+    assert_close(alone.log_evidence[0], together.log_evidence[2])
+
+
+@pytest.mark.parametrize(
+    ("options", "tolerance", "reason"),
+    [
+        ({"posterior": "point-mass"}, 1e-2, "deterministic autoencoder has no evidence"),
+        ({"latent_dim": 4}, 1e-2, "1 to 3 latents, got 4.*importance-weighted"),
+        ({}, 0.0, "tolerance needs a positive number"),
+    ],
+)
+def test_what_has_no_evidence_by_quadrature_is_refused_with_the_reason(options, tolerance, reason):
+    model = build_model(ModelConfig(hidden=(4,), **options), (1, 2, 2), generator(0, "weights")).double()
+    with pytest.raises(ConfigError, match=reason):
+        integrate(model, torch.zeros(1, 1, 2, 2), tolerance)
