@@ -22,7 +22,7 @@ NOISE = 2.0
 """Standard errors within which a difference is noise."""
 
 LEAST_GAIN = 0.1
-"""Nats by which z must lower the distortion to count at all: over many images even less is beyond noise, and still nothing."""
+"""Nats by which z must lower the distortion to count at all: over many images even less would be beyond noise."""
 
 OVERFITTING_FRACTION = 0.1
 """Of what z gains on training images, the share that may be lost on new ones; reference models lose 3 to 9 %."""
@@ -42,8 +42,9 @@ AMORTISATION_FRACTION = 0.05
 PARETO_K_BOUND = 0.7
 """Shape of the weights' tail above which importance sampling fails at any practical number of draws."""
 
-UNTRUSTED_SHARE = 0.1
-"""Of images above that shape: where each may be off by nats, the mean is off by tenths of a nat."""
+UNTRUSTED_SHARE = 0.2
+"""Of images above that shape. Reference models, with 200 draws: 9 % on the digits, where the estimate is good to a
+tenth of a nat; 50 % on MNIST, where it is 3 nats too low."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -290,7 +291,7 @@ def encoder_bottleneck(evidence: Symptoms) -> Finding | None:
     threshold = floor if family is None else max(floor, family.value)
     if not _at_least(gap) > threshold:
         return None
-    beside = "" if family is None else f"; what its family cannot express costs {max(0.0, family.value):.1f}"
+    beside = "" if family is None or family.value < 0 else f"; what its family cannot express costs {family.value:.1f}"
     return Finding(
         name="encoder is the bottleneck",
         severity=WARNING if gap.value > gain / 2 else NOTE,
