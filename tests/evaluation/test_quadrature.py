@@ -261,7 +261,7 @@ def test_halving_the_spacing_again_changes_less_than_the_stated_error(linear_gau
     for model, x in ((linear_gaussian.model, linear_gaussian.x), (pixel_model(), pixels)):
         coarse = integrate(model, x, tolerance=0.1)
         fine = integrate(model, x, tolerance=1e-5)
-        assert (coarse.spacing > fine.spacing).all()
+        assert (coarse.spacing >= fine.spacing).all()
         change = (coarse.log_evidence - fine.log_evidence).abs()
         assert (change <= coarse.discretisation_error).all()
 
