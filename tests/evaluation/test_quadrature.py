@@ -263,7 +263,8 @@ def test_halving_the_spacing_again_changes_less_than_the_stated_error(linear_gau
         fine = integrate(model, x, tolerance=1e-5)
         assert (coarse.spacing >= fine.spacing).all()
         change = (coarse.log_evidence - fine.log_evidence).abs()
-        assert (change <= coarse.discretisation_error).all()
+        rounding = 1e-10  # of sums near ten nats in 64 bits
+        assert (change <= coarse.discretisation_error + rounding).all()
 
 
 def test_no_importance_weighted_bound_lies_above_the_evidence_beyond_its_error():
