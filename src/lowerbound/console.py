@@ -19,8 +19,7 @@ from rich.table import Table
 
 if TYPE_CHECKING:
     from lowerbound.evaluation.comparison import Comparison
-    from lowerbound.evaluation.doctor import Finding
-    from lowerbound.evaluation.results import Score
+    from lowerbound.evaluation.results import Finding, Score
     from lowerbound.networks.layers import Layer
     from lowerbound.training.loop import Progress as TrainingProgress
     from lowerbound.training.loop import Terms

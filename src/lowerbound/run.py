@@ -20,9 +20,9 @@ from lowerbound.data.batches import mean_image
 from lowerbound.data.sources import Splits, load
 from lowerbound.errors import ConfigError, Interrupted, RunError, UsageError
 from lowerbound.evaluation.check_up import symptoms
-from lowerbound.evaluation.doctor import Finding, diagnose
+from lowerbound.evaluation.doctor import diagnose
 from lowerbound.evaluation.evaluate import data_convention, evaluate, evaluate_wholly
-from lowerbound.evaluation.results import Results, Score, read_results
+from lowerbound.evaluation.results import Finding, Results, Score, read_results
 from lowerbound.experiment import Experiment, Settings, from_settings, merge, resolve
 from lowerbound.model import VAE, build_model
 from lowerbound.numerics import mean_and_standard_error

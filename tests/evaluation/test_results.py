@@ -1,10 +1,12 @@
+import json
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from lowerbound.errors import RunError
-from lowerbound.evaluation.results import Results, Score, read_results
+from lowerbound.evaluation.results import SERIOUS, Finding, Results, Score, read_results
 
 
 def score(**changes):
@@ -20,6 +22,18 @@ def score(**changes):
         "description": "a bound",
     }
     return Score(**(values | changes))
+
+
+FINDING = Finding(
+    name="σ at its bound",
+    severity=SERIOUS,
+    sentence="It has shrunk.",
+    number=1e-3,
+    threshold=2e-3,
+    unit="standard deviation of a pixel",
+    knob="--set model.likelihood=bernoulli",
+    source="a paper",
+)
 
 
 def test_results_survive_the_disk(tmp_path):
@@ -38,6 +52,20 @@ def test_the_error_of_a_single_example_is_absent_not_a_number(tmp_path):
     Results((score(standard_error=math.nan),), {}, {}).write(tmp_path)
     assert "NaN" not in (tmp_path / "results.json").read_text()
     assert read_results(tmp_path).scores[0].standard_error is None
+
+
+@pytest.mark.parametrize("findings", [None, (), (FINDING, replace(FINDING, name="another"))])
+def test_a_clean_bill_survives_the_disk_as_such_and_so_does_a_doctor_who_was_not_asked(tmp_path, findings):
+    Results((), {}, {}, findings=findings).write(tmp_path)
+    assert read_results(tmp_path).findings == findings
+
+
+def test_older_results_say_that_the_doctor_was_not_asked(tmp_path):
+    Results((), {}, {}, findings=(FINDING,)).write(tmp_path)
+    content = json.loads((tmp_path / "results.json").read_text())
+    del content["findings"]
+    (tmp_path / "results.json").write_text(json.dumps(content))
+    assert read_results(tmp_path).findings is None
 
 
 def test_history_holds_the_epochs_and_passes_over_steps(tmp_path):

@@ -11,12 +11,10 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from lowerbound.evaluation.results import NOTE, SERIOUS, WARNING, Finding
 from lowerbound.numerics import Estimate
 from lowerbound.probability.likelihoods import MIN_SIGMA
 from lowerbound.probability.posteriors import LOG_VARIANCE_BOUND
-
-SERIOUS, WARNING, NOTE = 1, 2, 3
-"""Severities: the model is no use as it is; something is wrong with it; something could be had that is not."""
 
 NOISE = 2.0
 """Standard errors within which a difference is noise."""
@@ -83,20 +81,6 @@ class Symptoms:
         if self.train_elbo is None or self.z_free_distortion is None:
             return None
         return max(0.0, self.train_elbo.value + self.z_free_distortion.value)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Finding:
-    """One thing that is wrong, the number that shows it, and what to turn."""
-
-    name: str
-    severity: int  # SERIOUS, WARNING or NOTE
-    sentence: str  # what is wrong, in plain words
-    number: float
-    threshold: float
-    unit: str
-    knob: str  # settings to change, as the command line takes them
-    source: str  # a paper, or the reason for the threshold
 
 
 Check = Callable[[Symptoms], Finding | None]

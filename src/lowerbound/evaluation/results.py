@@ -1,7 +1,8 @@
-"""Scores and results: numbers that say what they are, and the arrays behind the report's figures.
+"""Scores, findings and results: numbers that say what they are, and the arrays behind the report's figures.
 
 A score never travels without its unit, its split, its data convention and, where it is a mean over examples, its
-standard error. The arrays are kept so that a report needs neither the data nor the model.
+standard error. A finding is what the doctor makes of such numbers. The arrays are kept so that a report needs neither
+the data nor the model.
 """
 
 import math
@@ -24,6 +25,9 @@ from lowerbound.storage import (
     save_tensors,
     write_json,
 )
+
+SERIOUS, WARNING, NOTE = 1, 2, 3
+"""Severities: the model is no use as it is; something is wrong with it; something could be had that is not."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,6 +72,20 @@ class Scorer:
         )
 
 
+@dataclass(frozen=True, kw_only=True)
+class Finding:
+    """One thing that is wrong, the number that shows it, and what to turn."""
+
+    name: str
+    severity: int  # SERIOUS, WARNING or NOTE
+    sentence: str  # what is wrong, in plain words
+    number: float
+    threshold: float
+    unit: str
+    knob: str  # settings to change, as the command line takes them
+    source: str  # a paper, or the reason for the threshold
+
+
 @dataclass(frozen=True, eq=False)
 class Results:
     """Everything that a report shows."""
@@ -76,6 +94,7 @@ class Results:
     arrays: dict[str, np.ndarray]
     context: dict[str, Any]  # what was run: recipe, configuration, versions, data, layers
     history: tuple[dict[str, Any], ...] = field(default=())  # one record for each epoch of training
+    findings: tuple[Finding, ...] | None = None  # of the doctor; None where it was not asked, empty: a clean bill
 
     def score(self, name: str, split: str = "test") -> Score | None:
         """The score of that name on that split, or None if it was not measured."""
@@ -92,6 +111,7 @@ class Results:
                 "format_version": FORMAT_VERSION,
                 "context": self.context,
                 "scores": [_without_nan(asdict(score)) for score in self.scores],
+                "findings": None if self.findings is None else [asdict(finding) for finding in self.findings],
             },
         )
 
@@ -101,11 +121,13 @@ def read_results(run: Path) -> Results:
     content = read_json(run / "results.json")
     check_format_version(run / "results.json", content.get("format_version"))
     tensors, _ = load_tensors(run / "results.safetensors")
+    findings = content.get("findings")  # older results have none
     return Results(
         scores=tuple(Score(**score) for score in content["scores"]),
         arrays={name: tensor.numpy() for name, tensor in tensors.items()},
         context=content["context"],
         history=tuple(record for record in read_json_lines(run / "metrics.jsonl") if record["validation"]),
+        findings=None if findings is None else tuple(Finding(**finding) for finding in findings),
     )
 
 
