@@ -8,7 +8,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from torch.optim.lr_scheduler import CosineAnnealingLR, OneCycleLR
 
-from lowerbound.schedules import SCHEDULES, constant, cosine, linear_warm_up, one_cycle
+from lowerbound.schedules import SCHEDULES, constant, cosine, eight_stages, linear_warm_up, one_cycle
 
 
 @st.composite
@@ -97,3 +97,13 @@ def test_warm_up_rises_in_a_line_to_1_and_stays_there(num_warm_up_steps, step):
 @given(st.integers(0, 100))
 def test_without_warm_up_the_factor_is_1_from_the_first_step(step):
     assert linear_warm_up(step, 0.0) == 1
+
+
+def test_the_eight_stages_are_those_of_the_paper():
+    # Passes of each stage, and its learning rate in units of 1e-4, as published.
+    stages = {10.0: 1, 7.2: 3, 5.2: 9, 3.7: 27, 2.7: 81, 1.9: 243, 1.4: 729, 1.0: 2187}
+    expected = [rate for rate, passes in stages.items() for _ in range(passes)]
+    assert [10 * eight_stages(step, 3280) for step in range(3280)] == pytest.approx(expected)
+    # Two steps a pass, and a tenth of the passes: the proportions stay.
+    assert [10 * eight_stages(step, 6560) for step in range(0, 6560, 2)] == pytest.approx(expected)
+    assert [10 * eight_stages(step, 328) for step in range(328)] == pytest.approx(expected[::10])

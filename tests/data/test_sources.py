@@ -317,6 +317,20 @@ def test_a_file_can_be_watched_on_its_test_split(tmp_path):
     assert not set(positions(splits.train)) & set(positions(splits.test))
 
 
+def test_the_last_training_images_are_held_out_where_asked_for():
+    random = load(DataConfig(num_held_out=7))
+    last = load(DataConfig(num_held_out=7, held_out="last"))
+    assert (len(random.train), len(random.validation)) == (len(last.train), len(last.validation)) == (1430, 7)
+    np.testing.assert_array_equal(random.test.images, last.test.images)
+    whole = load(DataConfig(held_out="last", validation="test")).train.images
+    np.testing.assert_array_equal(np.concatenate([last.train.images, last.validation.images]), whole)
+
+
+def test_more_images_than_there_are_cannot_be_held_out():
+    with pytest.raises(ConfigError, match=r"num_held_out is 1,437, and digits has 1,437 images"):
+        load(DataConfig(num_held_out=1437))
+
+
 def test_a_folder_brings_its_labels_into_every_split(tmp_path):
     for name, value in (("cat", 10), ("dog", 20)):
         (tmp_path / "pets" / name).mkdir(parents=True)

@@ -6,7 +6,7 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from lowerbound.data.batches import scaled
+from lowerbound.data.batches import Batches, scaled
 from lowerbound.errors import ConfigError, Interrupted, NonFiniteLoss
 from lowerbound.model import ModelConfig, build_model
 from lowerbound.objectives.objective import Objective
@@ -134,6 +134,19 @@ def test_the_learning_rate_follows_its_schedule_and_warm_up(splits):
     steps = range(len(rates))
     expected = [1e-2 * 0.5 * (1 + math.cos(math.pi * s / 18)) * min(1, (s + 1) / 3) for s in steps]
     assert rates == pytest.approx(expected)
+
+
+def test_adams_second_moments_start_where_they_are_told_to(splits):
+    model, start = new_model(), new_model()
+    config = TrainingConfig(num_epochs=1, batch_size=1000, adam_second_moment=0.5, adam_epsilon=1e-3)
+    train(model, splits, config)
+    (x,) = Batches(splits.train, 1000).shuffled(config.seed, 0)
+    samples = start.sample_posterior(x, generator(config.seed, "training"))
+    (gradient,) = torch.autograd.grad(Objective()(samples).value, start.decoder.output.bias)
+    # Kingma and Ba, arXiv:1412.6980, Algorithm 1, at t = 1 with v_0 = 0.5.
+    second = (0.999 * 0.5 + 0.001 * gradient**2) / 0.001
+    expected = start.decoder.output.bias - 1e-3 * gradient / (second.sqrt() + 1e-3)
+    torch.testing.assert_close(model.decoder.output.bias, expected, rtol=1e-5, atol=1e-9)
 
 
 def test_small_data_are_passed_over_until_there_are_enough_steps(splits):

@@ -23,6 +23,7 @@ from lowerbound.data.files import Examples as Examples  # what splits are made o
 from lowerbound.errors import ConfigError, DataError, UnknownName
 
 Watched = Literal["held-out", "test"]
+HeldOut = Literal["random", "last"]
 
 DIGITS = tuple("0123456789")
 
@@ -35,6 +36,8 @@ class DataConfig:
     data_dir: str = ""  # where IDX files lie, each source in a subfolder of its name
     split_seed: int = 0  # independent of the training seed, so that runs are paired
     validation: Watched = "held-out"  # what training watches
+    held_out: HeldOut = "random"  # which training images are held out: in a random order, or the last of the file
+    num_held_out: int = 0  # how many; 0 is the source's own number
     binarisation: Binarisation = "none"  # black and white drawn from grey pixels: once, or on every pass
     binarisation_seed: int = 0
 
@@ -154,20 +157,26 @@ def checksum(parts: Sequence[Examples]) -> str:
 
 
 def _check(config: DataConfig) -> None:
-    for key in ("split_seed", "binarisation_seed"):
+    for key in ("split_seed", "num_held_out", "binarisation_seed"):
         if getattr(config, key) < 0:
             raise ConfigError(f"data.{key} must be 0 or more, got {getattr(config, key)}.")
-    for key, choices in (("validation", get_args(Watched)), ("binarisation", get_args(Binarisation))):
-        if getattr(config, key) not in choices:
-            raise UnknownName(f"data.{key}", getattr(config, key), choices)
+    for key, choices in (("validation", Watched), ("held_out", HeldOut), ("binarisation", Binarisation)):
+        if getattr(config, key) not in get_args(choices):
+            raise UnknownName(f"data.{key}", getattr(config, key), get_args(choices))
 
 
 def _divide(pool: Pool, name: str, source: str, config: DataConfig) -> Splits:
     is_watching_test = config.validation == "test"
-    num_kept = len(pool.order) - (0 if is_watching_test else pool.num_held_out)
-    train = pool.learn.subset(pool.order[:num_kept])
+    num_held_out = config.num_held_out or pool.num_held_out
+    if num_held_out >= len(pool.order):
+        raise ConfigError(
+            f"data.num_held_out is {num_held_out:,}, and {name} has {len(pool.order):,} images to train on; hold out fewer."
+        )
+    order = pool.order if config.held_out == "random" else np.sort(pool.order)
+    num_kept = len(order) - (0 if is_watching_test else num_held_out)
+    train = pool.learn.subset(order[:num_kept])
     test = _binarised(pool.test, config, stream=2)
-    validation = test if is_watching_test else _binarised(pool.learn.subset(pool.order[num_kept:]), config, stream=1)
+    validation = test if is_watching_test else _binarised(pool.learn.subset(order[num_kept:]), config, stream=1)
     is_redrawn = config.binarisation == "dynamic"
     train = replace(train, is_redrawn=True) if is_redrawn else _binarised(train, config, stream=0)
     return Splits(

@@ -41,6 +41,7 @@ class TrainingConfig:
     adam_beta1: float = 0.9
     adam_beta2: float = 0.999
     adam_epsilon: float = 1e-8
+    adam_second_moment: float = 0.0  # where the running mean of squared gradients starts; above 0 first steps are small
     max_gradient_norm: float = 0.0  # longer gradients are scaled down to this; 0 is no limit
     patience: int = 0  # epochs without improvement of the watched objective before stopping; 0 is never
     watch_draws: int = 1  # from the posterior for each watched image
@@ -57,7 +58,15 @@ class TrainingConfig:
         for key in ("learning_rate", "adam_epsilon"):
             if not getattr(self, key) > 0:
                 raise ConfigError(f"training.{key} needs a number above 0, got {getattr(self, key):g}.")
-        for key in ("min_steps", "warm_up", "max_gradient_norm", "patience", "checkpoint_every", "seed"):
+        for key in (
+            "min_steps",
+            "warm_up",
+            "adam_second_moment",
+            "max_gradient_norm",
+            "patience",
+            "checkpoint_every",
+            "seed",
+        ):
             if not getattr(self, key) >= 0:
                 raise ConfigError(f"training.{key} needs at least 0, got {getattr(self, key):g}.")
         for key in ("adam_beta1", "adam_beta2"):
@@ -226,12 +235,23 @@ def _initial_state(model: VAE, config: TrainingConfig, device: torch.device | st
         eps=config.adam_epsilon,
         fused=True,
     )
+    if config.adam_second_moment:
+        _start_second_moments(optimiser, config.adam_second_moment)
     state = TrainingState(
         model=model, optimiser=optimiser, noise=generator(config.seed, "training", device), best_weights={}
     )
     state.totals = state.totals.to(device)
     state.keep_best_weights()
     return state
+
+
+def _start_second_moments(optimiser: torch.optim.Adam, value: float) -> None:
+    for parameter in optimiser.param_groups[0]["params"]:
+        optimiser.state[parameter] = {
+            "step": torch.zeros((), device=parameter.device),
+            "exp_avg": torch.zeros_like(parameter),
+            "exp_avg_sq": torch.full_like(parameter, value),
+        }
 
 
 def _set_learning_rate(state: TrainingState, config: TrainingConfig, steps_per_epoch: int) -> None:
