@@ -1,5 +1,6 @@
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -62,6 +63,31 @@ def test_the_returned_model_is_the_one_on_disk(finished):
 def test_the_reported_elbo_is_that_of_the_saved_model(finished):
     again = reevaluate(finished.path)
     assert again.results.score("elbo") == finished.results.score("elbo")
+
+
+def test_an_interrupted_annealing_is_continued_and_leaves_nothing_behind(finished, tmp_path):
+    settings = {
+        "evaluation": {
+            "num_annealed": 20, "num_simulated": 2, "importance_draws": 20, "num_bounded": 2, "num_gaps": 2,
+            "annealing": {"num_temperatures": 120, "num_leapfrog": 2, "num_chains": 32},
+        }
+    }  # fmt: skip
+    for name in ("whole", "interrupted"):
+        shutil.copytree(finished.path, tmp_path / name)
+
+    def interrupt(stage, done, total):
+        if stage == "annealing test images" and done > 18 * 120:
+            raise KeyboardInterrupt
+
+    whole = reevaluate(tmp_path / "whole", settings)
+    with pytest.raises(KeyboardInterrupt):
+        reevaluate(tmp_path / "interrupted", settings, audience=Audience(stage=interrupt))
+    kept = sorted(path.name for path in (tmp_path / "interrupted" / "annealing").iterdir())
+    assert kept == ["images-from-0.safetensors", "images-from-16.safetensors"]
+    continued = reevaluate(tmp_path / "interrupted", settings)
+    assert continued.results.score("annealed-evidence") == whole.results.score("annealed-evidence")
+    for path in (tmp_path / "whole", tmp_path / "interrupted"):
+        assert not (path / "annealing").exists()
 
 
 def test_an_output_directory_that_is_not_empty_is_refused_and_left_alone(finished):

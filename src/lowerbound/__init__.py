@@ -15,23 +15,25 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from lowerbound.data.sources import load as load_data
-    from lowerbound.evaluation.evaluate import evaluate
+    from lowerbound.evaluation.evaluate import EvaluationConfig
     from lowerbound.model import VAE, ModelConfig, build_model
     from lowerbound.objectives.objective import Objective
     from lowerbound.run import Run, resume, train
     from lowerbound.training.checkpoint import load_model as load
     from lowerbound.training.loop import TrainingConfig, fit
+    from lowerbound.use import evaluate
 
 __version__ = "0.1.0"
 
 _HOMES = {
     "VAE": "lowerbound.model:VAE",
+    "EvaluationConfig": "lowerbound.evaluation.evaluate:EvaluationConfig",
     "ModelConfig": "lowerbound.model:ModelConfig",
     "Objective": "lowerbound.objectives.objective:Objective",
     "Run": "lowerbound.run:Run",
     "TrainingConfig": "lowerbound.training.loop:TrainingConfig",
     "build_model": "lowerbound.model:build_model",
-    "evaluate": "lowerbound.evaluation.evaluate:evaluate",
+    "evaluate": "lowerbound.use:evaluate",
     "fit": "lowerbound.training.loop:fit",
     "load": "lowerbound.training.checkpoint:load_model",
     "load_data": "lowerbound.data.sources:load",
@@ -41,6 +43,7 @@ _HOMES = {
 
 __all__ = [
     "VAE",
+    "EvaluationConfig",
     "ModelConfig",
     "Objective",
     "Run",

@@ -16,6 +16,7 @@ from lowerbound import __version__, console
 from lowerbound.errors import Interrupted, LowerboundError, UsageError
 
 TRAIN, USE, LOOK = "Train and judge", "Use a trained model", "Look things up"
+NUM_ANNEALED = 100  # test images, by --anneal
 
 app = typer.Typer(
     name="lowerbound",
@@ -85,6 +86,9 @@ def demo(out: Annotated[Path, typer.Option(metavar="DIR", help="Where to.")] = P
 @app.command(rich_help_panel=TRAIN, epilog="Example: lowerbound evaluate runs/conv --set evaluation.num_draws=64")
 def evaluate(
     run_path: RunArgument,
+    anneal: Annotated[
+        bool, typer.Option("--anneal", help="Also estimate log p(x) of 100 test images by annealing; takes minutes.")
+    ] = False,
     device: DeviceOption = "auto",
     data_dir: DataDirOption = "",
     settings: SetOption = None,
@@ -92,9 +96,13 @@ def evaluate(
 ) -> None:
     """Measure a trained model wholly, tighter bounds and gaps included, and renew its results and report."""
     from lowerbound import run
+    from lowerbound.experiment import merge
 
-    overrides = _overrides(settings, data_dir=data_dir)
-    _print_runs([run.reevaluate(run_path, overrides, device)], as_json)
+    annealed = {"evaluation": {"num_annealed": NUM_ANNEALED}} if anneal else {}
+    overrides = merge(annealed, _overrides(settings, data_dir=data_dir))
+    with console.StageDisplay() as display:
+        finished = run.reevaluate(run_path, overrides, device, run.Audience(stage=display.show))
+    _print_runs([finished], as_json)
 
 
 @app.command(rich_help_panel=TRAIN)

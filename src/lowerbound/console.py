@@ -77,6 +77,40 @@ class ProgressDisplay:
         self.bar.stop()
 
 
+class StageDisplay:
+    """What an evaluation is at: a bar for the stage on a terminal, else a line for each stage."""
+
+    def __init__(self) -> None:
+        self.bar = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            TextColumn("{task.percentage:>3.0f} %"),
+            TimeRemainingColumn(),
+            console=err,
+            transient=True,
+            disable=not err.is_terminal,
+        )
+        self.stage = ""
+        self.task = self.bar.add_task("", total=None)
+
+    def show(self, stage: str, done: int, total: int) -> None:
+        """So much of a stage is done; of one that cannot tell, nothing until it is over."""
+        if stage != self.stage:
+            self.stage = stage
+            self.bar.remove_task(self.task)
+            self.task = self.bar.add_task(stage, total=total if done else None)
+            if not err.is_terminal:
+                err.print(f"{stage} ...", markup=False)
+        self.bar.update(self.task, total=total if total > 1 else None, completed=done)
+
+    def __enter__(self) -> "StageDisplay":
+        self.bar.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.bar.stop()
+
+
 def _deserves_a_line(progress: "TrainingProgress") -> bool:
     """Every epoch of a short training, twenty of a long one."""
     stride = -(-progress.num_epochs // 20) if progress.num_epochs > 30 else 1

@@ -9,6 +9,7 @@ checkpoints/         the two newest training states
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from shlex import quote
@@ -21,8 +22,9 @@ from lowerbound.data.sources import Splits, load
 from lowerbound.errors import ConfigError, Interrupted, RunError, UsageError
 from lowerbound.evaluation.check_up import symptoms
 from lowerbound.evaluation.doctor import diagnose
-from lowerbound.evaluation.evaluate import data_convention, evaluate, evaluate_wholly
+from lowerbound.evaluation.evaluate import data_convention, evaluate
 from lowerbound.evaluation.results import Finding, Results, Score, read_results
+from lowerbound.evaluation.whole import evaluate_wholly
 from lowerbound.experiment import Experiment, Settings, from_settings, merge, resolve
 from lowerbound.model import VAE, build_model
 from lowerbound.numerics import mean_and_standard_error
@@ -54,6 +56,7 @@ class Audience:
     progress: Callable[[Progress], None] = lambda progress: None
     message: Callable[[str], None] = lambda message: None
     should_stop: Callable[[], bool] = lambda: False
+    stage: Callable[[str, int, int], None] = lambda stage, done, total: None  # of an evaluation
 
 
 NOBODY = Audience()
@@ -184,8 +187,11 @@ def default_path(recipe: str, settings: Settings) -> Path:
     return Path("runs") / f"{Path(recipe).stem}-{Path(source).stem}"
 
 
-def reevaluate(path: Path, settings: Settings | None = None, device: str = "auto") -> Run:
-    """Evaluate a finished run wholly, with other evaluation settings or data directory, and renew its results."""
+def reevaluate(path: Path, settings: Settings | None = None, device: str = "auto", audience: Audience = NOBODY) -> Run:
+    """Evaluate a finished run wholly, with other evaluation settings or data directory, and renew its results.
+
+    What annealing has done is kept in RUN/annealing until the results are written, so that it can be interrupted.
+    """
     stored, experiment = read_experiment(path)
     for section in settings or {}:
         if section not in ("evaluation", "data"):
@@ -194,9 +200,17 @@ def reevaluate(path: Path, settings: Settings | None = None, device: str = "auto
     model = load_model(path)
     splits = _same_data(experiment, stored, path)
     chosen = choose_device(device)
-    results = evaluate_wholly(model.to(chosen), splits, experiment.evaluation, chosen)
+    checkpoints = path / "annealing"
+    results = evaluate_wholly(
+        model.to(chosen), splits, experiment.evaluation, chosen, checkpoints=checkpoints, watch=audience.stage
+    )
     context = context_of(path, experiment, splits, model, chosen) | {"evaluated_anew": True}
-    return _conclude(path, model, replace(results, context=context))
+    concluded = _conclude(path, model, replace(results, context=context))
+    for file in checkpoints.glob("images-from-*.safetensors"):
+        file.unlink()
+    with suppress(OSError):  # it holds something of the user's, or was never made
+        checkpoints.rmdir()
+    return concluded
 
 
 def check_up(path: Path, data_dir: str = "", device: str = "auto") -> tuple[Finding, ...]:
@@ -205,17 +219,7 @@ def check_up(path: Path, data_dir: str = "", device: str = "auto") -> tuple[Find
     experiment = from_settings(experiment.recipe, merge(experiment.settings(), _data_dir(data_dir)))
     splits = _same_data(experiment, stored, path)
     chosen = choose_device(device)
-    arrays = read_results(path).arrays
-    known = {name: torch.from_numpy(array) for name, array in arrays.items() if name.endswith("_per_image")}
-    found = symptoms(
-        load_model(path).to(chosen),
-        splits,
-        log_evidence=known.get("log_evidence_per_image"),
-        pareto_k=known.get("pareto_k_per_image"),
-        effective_sample_size=known.get("effective_sample_size_per_image"),
-        device=chosen,
-    )
-    return diagnose(found)
+    return diagnose(symptoms(load_model(path).to(chosen), splits, known=read_results(path).arrays, device=chosen))
 
 
 def read_experiment(path: Path) -> tuple[dict[str, Any], Experiment]:

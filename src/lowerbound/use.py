@@ -1,4 +1,4 @@
-"""What one does with a trained model: sample, reconstruct, encode, interpolate, compare, and look at its layers."""
+"""What one does with a trained model: sample, reconstruct, encode, interpolate, evaluate, compare, look at its layers."""
 
 import re
 from collections.abc import Sequence
@@ -13,20 +13,21 @@ from PIL import Image
 
 from lowerbound.data.batches import Batches, scaled
 from lowerbound.data.files import IMAGE_SUFFIXES, read_image_files, read_images
-from lowerbound.data.sources import SOURCES, DataConfig, Examples, load
+from lowerbound.data.sources import SOURCES, DataConfig, Examples, Splits, load
 from lowerbound.errors import DataError, UsageError
 from lowerbound.evaluation import pictures
 from lowerbound.evaluation.comparison import Comparison
 from lowerbound.evaluation.comparison import compare as compare_results
-from lowerbound.evaluation.evaluate import BATCH_SIZE, score_examples
-from lowerbound.evaluation.results import Score, read_results
+from lowerbound.evaluation.evaluate import BATCH_SIZE, EvaluationConfig, score_examples
+from lowerbound.evaluation.results import Results, Score, read_results
+from lowerbound.evaluation.whole import evaluate_wholly
 from lowerbound.experiment import Settings, resolve
 from lowerbound.model import VAE, build_model
 from lowerbound.networks.layers import Layer, count_parameters
 from lowerbound.reporting.comparison import comparison_figure
 from lowerbound.reporting.theme import png
 from lowerbound.reporting.tiles import compose, displayable, fitted
-from lowerbound.run import read_experiment
+from lowerbound.run import choose_device, read_experiment
 from lowerbound.seeding import generator
 from lowerbound.storage import write_bytes, write_text
 from lowerbound.training.checkpoint import load_model
@@ -94,6 +95,22 @@ def interpolate(
     ends = [_one_image(run, model, name, data_dir) for name in (first, second)]
     images = pictures.interpolation(model, scaled(ends[0])[0], scaled(ends[1])[0], num_images)
     return _save_grid(out or run / "interpolation.png", images, columns=num_images)
+
+
+def evaluate(model: VAE, data: str | Splits, config: EvaluationConfig | None = None, device: str = "auto") -> Results:
+    """All that is known how to measure of a model, in nats, with errors: see Results.
+
+    `data` is a source's name, the path of a file or folder, or splits (`lb.load_data`). Raises UnknownName or DataError
+    for data that are not there, are damaged, or have another shape than the model's.
+    """
+    splits = load(DataConfig(source=data)) if isinstance(data, str) else data
+    if splits.test.event_shape != model.event_shape:
+        raise DataError(
+            f"{splits.name}: images are {_in_words(splits.test.event_shape)}, the model takes "
+            f"{_in_words(model.event_shape)}."
+        )
+    chosen = choose_device(device)
+    return evaluate_wholly(model.to(chosen), splits, config or EvaluationConfig(), chosen)
 
 
 def compare(runs: Sequence[Path], out: Path | None = None) -> Comparison:

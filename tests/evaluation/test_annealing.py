@@ -19,8 +19,8 @@ from lowerbound.evaluation.annealing import (
     advance,
     anneal,
     annealed_evidence,
-    bidirectional,
 )
+from lowerbound.evaluation.bidirectional import bidirectional
 from lowerbound.evaluation.hamiltonian import BASES, AnnealedPath
 from lowerbound.model import ModelConfig, build_model
 from lowerbound.numerics import log_mean_exp
@@ -334,7 +334,22 @@ def test_a_deterministic_autoencoder_is_refused():
     with pytest.raises(ConfigError, match="no evidence"):
         annealed_evidence(model, torch.zeros(1, 1, 2, 3), CONFIG, generator(0, "noise"))
     with pytest.raises(ConfigError, match="no evidence"):
+        list(anneal(model, torch.zeros(1, 1, 2, 3), CONFIG, generator(0, "noise")))
+    with pytest.raises(ConfigError, match="no prior to simulate from"):
         bidirectional(model, 1, CONFIG, generator(0, "noise"))
+
+
+def test_saving_less_often_than_every_temperature_is_asked_in_whole_temperatures():
+    model, x, _ = noisy()
+    with pytest.raises(ConfigError, match="save_every needs at least 1"):
+        next(anneal(model, x, CONFIG, generator(0, "noise"), save_every=0))
+
+
+def test_both_directions_are_watched_to_the_last_temperature():
+    model, _, _ = noisy()
+    seen = []
+    bidirectional(model, 2, CONFIG, generator(0, "noise"), watch=lambda done, total: seen.append((done, total)))
+    assert seen == [(done, 12) for done in range(1, 13)]  # the pilot, forwards and back, four temperatures each
 
 
 @pytest.mark.parametrize(

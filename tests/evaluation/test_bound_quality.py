@@ -1,12 +1,9 @@
-from dataclasses import replace
-
 import numpy as np
 import pytest
-import torch
 
-from lowerbound.data.sources import DataConfig, Examples, load
-from lowerbound.evaluation.bound_quality import BoundConfig, bound_findings, exact_findings, has_exact_evidence
-from lowerbound.evaluation.evaluate import EvaluationConfig, evaluate, evaluate_wholly, expected_terms
+from lowerbound.data.sources import Examples
+from lowerbound.evaluation.bound_quality import BoundConfig, bound_quality, exact_quality, has_exact_evidence
+from lowerbound.evaluation.evaluate import expected_terms
 from lowerbound.evaluation.results import Scorer
 from lowerbound.model import ModelConfig, build_model
 from lowerbound.seeding import generator
@@ -28,7 +25,7 @@ def by_name(findings):
 def test_the_exact_evidence_and_the_gap_to_it_are_those_in_closed_form(linear_gaussian, examples):
     model = linear_gaussian.with_posterior_moved(0.2, 0.5).float()
     terms = expected_terms(model, examples, 2000, 0)
-    scores = by_name(exact_findings(model, examples, terms.elbo, 8, SCORER, "cpu"))
+    scores = by_name(exact_quality(model, examples, terms.elbo, 8, SCORER, "cpu"))
     assert scores["log-evidence"].value == pytest.approx(linear_gaussian.log_evidence.mean().item(), abs=1e-3)
     # KL(q_moved || exact posterior), the same for every image.
     variance = linear_gaussian.data.posterior_covariance().diagonal()
@@ -38,7 +35,7 @@ def test_the_exact_evidence_and_the_gap_to_it_are_those_in_closed_form(linear_ga
 
 def test_the_gaps_add_up_to_the_gap_of_the_elbo(linear_gaussian, examples):
     model = linear_gaussian.with_posterior_moved(0.2, 0.5).float()
-    found = bound_findings(model, examples, linear_gaussian.log_evidence, EXTENT, SCORER, "cpu")
+    found = bound_quality(model, examples, linear_gaussian.log_evidence, EXTENT, SCORER, "cpu")
     scores = by_name(found)
     # The family holds the exact posterior: all of the gap is amortisation.
     assert abs(scores["approximation-gap"].value) < 0.02
@@ -48,7 +45,7 @@ def test_the_gaps_add_up_to_the_gap_of_the_elbo(linear_gaussian, examples):
 
 
 def test_the_sweep_ends_at_the_number_of_draws_asked_for(linear_gaussian, examples):
-    found = bound_findings(linear_gaussian.model.float(), examples, None, EXTENT, SCORER, "cpu")
+    found = bound_quality(linear_gaussian.model.float(), examples, None, EXTENT, SCORER, "cpu")
     assert found.arrays["sweep_ks"].tolist() == [1, 2, 5, 10, 20, 50]
     # With the exact posterior every bound is the evidence.
     expected = linear_gaussian.log_evidence.numpy()
@@ -62,19 +59,3 @@ def test_the_sweep_ends_at_the_number_of_draws_asked_for(linear_gaussian, exampl
 def test_the_evidence_is_integrated_unasked_for_up_to_two_latents(latent_dim, posterior, expected):
     config = ModelConfig(hidden=(4,), latent_dim=latent_dim, posterior=posterior)
     assert has_exact_evidence(build_model(config, (1, 2, 2), generator(0, "w"))) == expected
-
-
-def test_a_whole_evaluation_holds_the_cheap_one_and_keeps_the_order_of_bounds():
-    splits = load(DataConfig())
-    few = np.arange(40)
-    splits = replace(splits, train=splits.train.subset(few), test=splits.test.subset(few))
-    model = build_model(ModelConfig(hidden=(16,)), (1, 8, 8), generator(0, "weights"))
-    config = EvaluationConfig(num_draws=2, importance_draws=50, num_bounded=10, manifold_sizes=(3,))
-    cheap, whole = evaluate(model, splits, config), evaluate_wholly(model, splits, config)
-    assert set(cheap.scores) <= set(whole.scores)
-    names = {score.name for score in whole.scores} - {score.name for score in cheap.scores}
-    assert names == {"importance-bound", "amortisation-gap", "approximation-gap"}
-    evidence = torch.from_numpy(whole.arrays["log_evidence_per_image"])[:10]
-    bounds = torch.from_numpy(whole.arrays["sweep_bounds"]).double().mean(1)
-    assert bounds[0] < bounds[-1] < evidence.mean() + 0.05
-    assert whole.score("grey-evidence").value > whole.score("elbo").value

@@ -8,7 +8,7 @@ from lowerbound.data.sources import DataConfig, Examples, Splits, load
 from lowerbound.errors import ConfigError
 from lowerbound.evaluation.check_up import STANDARD, CheckUp, symptoms
 from lowerbound.evaluation.diagnostics import z_free_distortion
-from lowerbound.evaluation.doctor import diagnose
+from lowerbound.evaluation.doctor import NOTE, WARNING, diagnose
 from lowerbound.evaluation.gaps import GapConfig, inference_gaps
 from lowerbound.model import ModelConfig, build_model
 from lowerbound.objectives.objective import Objective
@@ -61,8 +61,12 @@ def shifted_heads(model, mean=0.0, log_variance=0.0):
 def test_an_exact_model_gets_a_clean_bill(healthy, splits, linear_gaussian):
     x = torch.from_numpy(splits.test.images.transpose(0, 3, 1, 2)).flatten(1).double()
     evidence = linear_gaussian.data.log_evidence(x).float()
-    exact_weights = {"pareto_k": torch.full((NUM_TEST,), -5.0), "effective_sample_size": torch.full((NUM_TEST,), 100.0)}
-    found = symptoms(healthy, splits, extent=QUICK, log_evidence=evidence, **exact_weights)
+    known = {
+        "log_evidence_per_image": evidence.numpy(),
+        "pareto_k_per_image": np.full(NUM_TEST, -5.0),
+        "effective_sample_size_per_image": np.full(NUM_TEST, 100.0),
+    }
+    found = symptoms(healthy, splits, extent=QUICK, known=known)
     assert diagnose(found) == ()
     assert found.active_units == 2
     assert abs(found.approximation_gap.value) < 0.01
@@ -157,24 +161,40 @@ def test_grey_pixels_under_a_bernoulli_are_admitted():
 
 
 def test_weights_that_cannot_be_trusted_are_told(healthy, splits):
-    ill = torch.where(torch.arange(NUM_TEST) % 4 == 0, 0.9, 0.2)
-    found = symptoms(healthy, splits, extent=QUICK, pareto_k=ill, effective_sample_size=torch.full((NUM_TEST,), 7.0))
+    ill = np.where(np.arange(NUM_TEST) % 4 == 0, 0.9, 0.2)
+    known = {"pareto_k_per_image": ill, "effective_sample_size_per_image": np.full(NUM_TEST, 7.0)}
+    found = symptoms(healthy, splits, extent=QUICK, known=known)
     assert (found.untrusted_share, found.effective_sample_size) == (0.25, 7.0)
     (finding,) = diagnose(found)
     assert finding.name == "untrusted evidence"
     assert "For 25% of the images" in finding.sentence
+    assert finding.severity == WARNING
+
+
+def test_untrusted_weights_beside_the_exact_evidence_are_but_a_note(healthy, splits, linear_gaussian):
+    x = torch.from_numpy(splits.test.images.transpose(0, 3, 1, 2)).flatten(1).double()
+    exact = {"log_evidence_per_image": linear_gaussian.data.log_evidence(x).numpy()}
+    found = symptoms(healthy, splits, extent=QUICK, known=exact | {"pareto_k_per_image": np.full(NUM_TEST, 0.9)})
+    (finding,) = diagnose(found)
+    assert (finding.name, finding.severity) == ("untrusted evidence", NOTE)
+
+
+def test_gaps_that_are_known_are_not_searched_again(healthy, splits):
+    known = {"amortisation_gap_per_image": np.array([1.0, 3.0]), "approximation_gap_per_image": np.array([0.5, 0.5])}
+    found = symptoms(healthy, splits, extent=QUICK, known=known)
+    assert (found.amortisation_gap.value, found.approximation_gap.value) == (2.0, 0.5)
 
 
 def test_images_with_too_few_draws_for_a_shape_are_left_unjudged(healthy, splits):
-    unknown = torch.full((8,), torch.nan)
-    assert symptoms(healthy, splits, extent=QUICK, pareto_k=unknown).untrusted_share is None
-    some = torch.cat([unknown, torch.tensor([0.9, 0.1])])
-    assert symptoms(healthy, splits, extent=QUICK, pareto_k=some).untrusted_share == 0.5
+    unknown = np.full(8, np.nan)
+    assert symptoms(healthy, splits, extent=QUICK, known={"pareto_k_per_image": unknown}).untrusted_share is None
+    some = np.concatenate([unknown, [0.9, 0.1]])
+    assert symptoms(healthy, splits, extent=QUICK, known={"pareto_k_per_image": some}).untrusted_share == 0.5
 
 
 def test_an_evidence_below_the_bound_is_told(healthy, splits):
-    too_low = torch.full((NUM_TEST,), -100.0)
-    assert names(healthy, splits, log_evidence=too_low) == {"evidence below its bound"}
+    too_low = np.full(NUM_TEST, -100.0)
+    assert names(healthy, splits, known={"log_evidence_per_image": too_low}) == {"evidence below its bound"}
 
 
 def test_watched_test_images_are_told(healthy, splits):
@@ -183,7 +203,7 @@ def test_watched_test_images_are_told(healthy, splits):
 
 def test_the_gaps_are_those_of_the_first_test_images_for_which_the_evidence_is_known(healthy, splits):
     evidence = torch.linspace(-10, -5, 12)
-    found = symptoms(healthy, splits, extent=QUICK, log_evidence=evidence)
+    found = symptoms(healthy, splits, extent=QUICK, known={"log_evidence_per_image": evidence.numpy()})
     expected = inference_gaps(healthy, splits.test.subset(np.arange(12)), evidence, QUICK.gaps, seed=0)
     assert found.approximation_gap == expected.mean_approximation_gap
     assert found.log_evidence.value == pytest.approx(-7.5)

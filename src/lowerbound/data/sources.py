@@ -170,7 +170,8 @@ def _divide(pool: Pool, name: str, source: str, config: DataConfig) -> Splits:
     num_held_out = config.num_held_out or pool.num_held_out
     if num_held_out >= len(pool.order):
         raise ConfigError(
-            f"data.num_held_out is {num_held_out:,}, and {name} has {len(pool.order):,} images to train on; hold out fewer."
+            f"data.num_held_out is {num_held_out:,}, and {name} has {len(pool.order):,} images to train on; "
+            "hold out fewer."
         )
     order = pool.order if config.held_out == "random" else np.sort(pool.order)
     num_kept = len(order) - (0 if is_watching_test else num_held_out)

@@ -1,4 +1,4 @@
-"""log p(x) by annealed importance sampling, and a bracket around it on simulated data.
+"""log p(x) by annealed importance sampling.
 
 Chains walk the path of `hamiltonian.py`, f_β = base · ratio^β, over inverse temperatures 0 = β_0 < ... < β_T = 1. A
 chain starts with an exact draw z_0 from the base, is weighed and then moved, in turn: z_t comes from z_{t-1} by a
@@ -12,13 +12,6 @@ them as they are. Adapting them by the weighted chains' own acceptance would cos
 
 Source: Neal, "Annealed Importance Sampling", arXiv:physics/9803008; for decoders, Wu, Burda, Salakhutdinov and
 Grosse, "On the Quantitative Analysis of Decoder-Based Generative Models", arXiv:1611.04273.
-
-Walked backwards, from an exact draw of p(z|x) at β = 1 down to the base, the same path gives weights of expectation
-1/p(x), and with them a stochastic upper bound. Simulation yields such a draw: where z ~ p(z) and then x ~ p(x|z),
-z is a draw from p(z|x). Nothing else does, so `bidirectional` simulates its examples and takes none.
-
-Source: Grosse, Ghahramani and Adams, "Sandwiching the Marginal Likelihood Using Bidirectional Monte Carlo",
-arXiv:1511.02543.
 
 Of grey pixels under a Bernoulli likelihood this is the grey evidence, log ∫ p(z) exp(E_b[log p(b|z)]) dz.
 """
@@ -35,9 +28,9 @@ from torch import Generator, Tensor
 
 from lowerbound.errors import ConfigError, RunError, UnknownName
 from lowerbound.evaluation.hamiltonian import BASES, AnnealedPath, Point, transition
+from lowerbound.evaluation.importance import effective_sample_size
 from lowerbound.model import VAE
 from lowerbound.numerics import log_mean_exp
-from lowerbound.probability.distributions import Distribution
 from lowerbound.storage import load_tensors, save_tensors
 
 SIGMOID_RADIUS = 4.0
@@ -94,37 +87,8 @@ class AnnealedEvidence:
 
     @property
     def effective_sample_size(self) -> Float[Tensor, " batch"]:
-        """(Σ w)² / Σ w², from 1 to the number of chains."""
-        log_sum, log_sum_of_squares = self.log_weight.logsumexp(0), (2 * self.log_weight).logsumexp(0)
-        return torch.exp(2 * log_sum - log_sum_of_squares)
-
-
-@dataclass(frozen=True, eq=False)
-class Sandwich:
-    """Stochastic bounds on log p(x), in nats, of examples that the model itself has drawn."""
-
-    x: Float[Tensor, "batch *event"]
-    forward: AnnealedEvidence  # weights of expectation p(x)
-    reverse: AnnealedEvidence  # weights of expectation 1/p(x)
-
-    @property
-    def lower(self) -> Float[Tensor, " batch"]:
-        """Log of the mean forward weight; its expectation is at most log p(x)."""
-        return self.forward.log_evidence
-
-    @property
-    def upper(self) -> Float[Tensor, " batch"]:
-        """Minus the log of the mean reverse weight; its expectation is at least log p(x).
-
-        The reverse chains of one example share their start, the one exact draw there is. Each weight has expectation
-        1/p(x), hence their mean has, however they depend on one another, and Jensen's inequality asks for no more.
-        """
-        return -self.reverse.log_evidence
-
-    @property
-    def gap(self) -> Float[Tensor, " batch"]:
-        """upper - lower: at least 0 in expectation, which bounds the expected error of either."""
-        return self.upper - self.lower
+        """Of the chains' weights, from 1 to the number of chains."""
+        return effective_sample_size(self.log_weight)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -164,9 +128,12 @@ def anneal(
 
     With a `checkpoint` file the state is saved every `save_every` temperatures, the generator's included. Where the
     file exists, annealing goes on from it: bit for bit on the same machine, threads and torch build. RunError if the
-    file is damaged, or was written for another model, other examples or other settings.
+    file is damaged, or was written for another model, other examples or other settings; ConfigError for a
+    deterministic autoencoder.
     """
-    run = _Run.start(AnnealedPath.of(_with_evidence(model), x, config.start), config, generator)
+    if save_every < 1:
+        raise ConfigError(f"save_every needs at least 1 temperature, got {save_every}.")
+    run = Annealing.start(model, x, config, generator)
     origin = {"fingerprint": _fingerprint(model, x), "config": asdict(config)}
     if checkpoint is not None and checkpoint.exists():
         run.restore(checkpoint, origin)
@@ -176,24 +143,6 @@ def anneal(
         if checkpoint is not None and (run.is_finished or run.chains.temperature % save_every == 0):
             run.save(checkpoint, origin)
         yield run.progress()
-
-
-def bidirectional(model: VAE, num_examples: int, config: AnnealingConfig, generator: Generator) -> Sandwich:
-    """Stochastic lower and upper bounds on log p(x), in nats, of examples x drawn from the model.
-
-    Both directions have the same path and step sizes. ConfigError for a deterministic autoencoder.
-
-    Source: Grosse, Ghahramani and Adams, arXiv:1511.02543, Section 3.
-    """
-    z, x = _simulated(_with_evidence(model), num_examples, generator)
-    run = _Run.start(AnnealedPath.of(model, x, config.start), config, generator)
-    while not run.is_finished:
-        run.advance()
-    ladder = run.ladder.reversed()
-    reverse = Chains.at(run.path.at(z.expand(config.num_chains, *z.shape)))
-    while reverse.temperature < ladder.num_temperatures:
-        advance(reverse, run.path, ladder, generator)
-    return Sandwich(x, run.chains.evidence(), reverse.evidence())
 
 
 @dataclass(frozen=True, eq=False)
@@ -260,7 +209,7 @@ def steer(ladder: Ladder, chains: Chains, target_acceptance: float) -> None:
 
 
 @dataclass(kw_only=True)
-class _Run:
+class Annealing:
     """Everything that a temperature changes, in one place, so that saving it and restoring it is exact."""
 
     path: AnnealedPath
@@ -271,9 +220,13 @@ class _Run:
     stage: str
 
     @classmethod
-    def start(cls, path: AnnealedPath, config: AnnealingConfig, generator: Generator) -> "_Run":
+    def start(
+        cls, model: VAE, x: Float[Tensor, "batch *event"], config: AnnealingConfig, generator: Generator
+    ) -> "Annealing":
+        """Nothing done yet; ConfigError for a deterministic autoencoder."""
+        path = AnnealedPath.of(_with_evidence(model), x, config.start)
         chains = Chains.at(path.draw(generator, config.num_pilot_chains or config.num_chains))
-        shape = (config.num_temperatures - 1, len(path.x))
+        shape = (config.num_temperatures - 1, len(x))
         return cls(
             path=path,
             config=config,
@@ -339,14 +292,6 @@ class _Run:
 
 GATHERED = ("log_weight", "acceptance", "total_acceptance")
 """What chains gather, by its names in a checkpoint."""
-
-
-@torch.no_grad()
-def _simulated(model: VAE, num_examples: int, generator: Generator) -> tuple[Tensor, Tensor]:
-    """z ~ p(z) and x ~ p(x|z), so that z is an exact draw from p(z|x)."""
-    prior: Distribution = model.prior()
-    z = prior.sample(generator, num_examples)
-    return z, model.decode(z).sample(generator, 1)[0]
 
 
 def _with_evidence(model: VAE) -> VAE:

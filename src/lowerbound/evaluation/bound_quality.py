@@ -14,7 +14,7 @@ from lowerbound.data.sources import Examples
 from lowerbound.evaluation.gaps import GapConfig, inference_gaps
 from lowerbound.evaluation.importance import importance_sweep
 from lowerbound.evaluation.quadrature import exact_evidence
-from lowerbound.evaluation.results import Score, Scorer
+from lowerbound.evaluation.results import Measurements, Scorer
 from lowerbound.model import VAE
 
 MAX_EXACT_LATENTS = 2
@@ -23,20 +23,13 @@ MAX_EXACT_LATENTS = 2
 SWEEP = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000)
 
 
-@dataclass(frozen=True, eq=False)
-class Findings:
-    """Scores, and the arrays behind their figures."""
-
-    scores: tuple[Score, ...]
-    arrays: dict[str, np.ndarray]
-
-
 @dataclass(frozen=True, kw_only=True)
 class BoundConfig:
     """How closely a bound is looked at."""
 
     num_draws: int = 5000  # of the tightest importance-weighted bound
     num_images: int = 100  # the first of the test split
+    num_gaps: int = 100  # of these, whose inference gap is taken apart
     seed: int = 0
 
 
@@ -45,9 +38,9 @@ def has_exact_evidence(model: VAE) -> bool:
     return not model.is_deterministic and model.latent_dim <= MAX_EXACT_LATENTS
 
 
-def exact_findings(
+def exact_quality(
     model: VAE, test: Examples, elbo: Float[Tensor, " n"], num_images: int, score: Scorer, device: torch.device | str
-) -> Findings:
+) -> Measurements:
     """The exact evidence of the first test images, and how far their ELBO lies below it."""
     exact = exact_evidence(model, _first(test, num_images), device=device)
     log_evidence = exact.log_evidence
@@ -58,24 +51,24 @@ def exact_findings(
         score("grey-evidence" if is_grey else "log-evidence", log_evidence, about, None),
         score("evidence-gap", gap, "log p(x) less the ELBO of the same images: KL(q(z|x) ‖ p(z|x))", None),
     )
-    return Findings(scores, {"log_evidence_per_image": log_evidence.numpy()})
+    return Measurements(scores, {"log_evidence_per_image": log_evidence.numpy()})
 
 
-def bound_findings(
+def bound_quality(
     model: VAE,
     test: Examples,
     log_evidence: Float[Tensor, " n"] | None,
     config: BoundConfig,
     score: Scorer,
     device: torch.device | str,
-) -> Findings:
+) -> Measurements:
     """Importance-weighted bounds for growing K, and the inference gap taken apart."""
     swept = _sweep(model, test, config, score, device)
     gaps = _gaps(model, test, log_evidence, config, score, device)
-    return Findings(swept.scores + gaps.scores, swept.arrays | gaps.arrays)
+    return swept | gaps
 
 
-def _sweep(model: VAE, test: Examples, config: BoundConfig, score: Scorer, device: torch.device | str) -> Findings:
+def _sweep(model: VAE, test: Examples, config: BoundConfig, score: Scorer, device: torch.device | str) -> Measurements:
     ks = [*(k for k in SWEEP if k < config.num_draws), config.num_draws]
     sweep = importance_sweep(model, _first(test, config.num_images), ks, config.seed, device)
     about = f"importance-weighted bound of {config.num_draws:,} draws"
@@ -92,7 +85,7 @@ def _sweep(model: VAE, test: Examples, config: BoundConfig, score: Scorer, devic
         "pareto_k_per_image": sweep.pareto_k.float().numpy(),
         "effective_sample_size_per_image": sweep.effective_sample_size.float().numpy(),
     }
-    return Findings((tightest,), arrays)
+    return Measurements((tightest,), arrays)
 
 
 def _gaps(
@@ -102,8 +95,8 @@ def _gaps(
     config: BoundConfig,
     score: Scorer,
     device: torch.device | str,
-) -> Findings:
-    images = _first(test, config.num_images)
+) -> Measurements:
+    images = _first(test, config.num_gaps)
     known = None if log_evidence is None or len(log_evidence) < len(images) else log_evidence[: len(images)]
     gaps = inference_gaps(model, images, known, GapConfig(), config.seed, device)
     draws = GapConfig().num_judging_draws
@@ -120,7 +113,7 @@ def _gaps(
         about = "what the best Gaussian of each image loses to the exact posterior"
         scores.append(score("approximation-gap", approximation, about, draws))
         arrays["approximation_gap_per_image"] = approximation.float().numpy()
-    return Findings(tuple(scores), arrays)
+    return Measurements(tuple(scores), arrays)
 
 
 def _first(examples: Examples, number: int) -> Examples:

@@ -1,6 +1,6 @@
 """The check-up: measures what the doctor wants to know of a model, on a bounded part of its data, in seconds."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -48,24 +48,23 @@ class CheckUp:
 
 
 STANDARD = CheckUp()
+NOTHING: Mapping[str, np.ndarray] = {}
 
 
 def symptoms(
     model: VAE,
     splits: Splits,
     *,
-    log_evidence: Float[Tensor, " known"] | None = None,
-    pareto_k: Float[Tensor, " weighted"] | None = None,
-    effective_sample_size: Float[Tensor, " weighted"] | None = None,
+    known: Mapping[str, np.ndarray] = NOTHING,
     extent: CheckUp = STANDARD,
     seed: int = 0,
     device: torch.device | str = "cpu",
 ) -> Symptoms:
     """What a model and its data show, for `diagnose`.
 
-    Given what is known already, it is used: `log_evidence` of the first test images, and for the weights that it was
-    estimated with their Pareto-k and effective sample size. Numbers of a whole evaluation may be laid over the result
-    with dataclasses.replace. Of data that the likelihood cannot score nothing else is measured.
+    What is known already is not measured again: `known` holds arrays about the first test images by the names that
+    Results have for them, the exact log p(x), both gaps, and the Pareto-k and effective sample size of weights. Of
+    data that the likelihood cannot score nothing else is measured.
     """
     model.eval()
     found = Symptoms(latent_dim=model.latent_dim, watched=splits.watched, learned_sigma=_learned_sigma(model))
@@ -78,9 +77,12 @@ def symptoms(
         return found
     posterior = encode_examples(model, _spread(splits.train, extent.num_coded), device)
     found = _with_code(found, model, posterior, seed)
-    if isinstance(posterior, DiagonalNormal):
-        found = _with_gaps(found, model, splits, log_evidence, extent, seed, device)
-    return _with_weights(found, pareto_k, effective_sample_size)
+    tensors = {name: torch.as_tensor(array) for name, array in known.items() if name.endswith("_per_image")}
+    if "amortisation_gap_per_image" in tensors:
+        found = _with_known_gaps(found, tensors)
+    elif isinstance(posterior, DiagonalNormal):
+        found = _with_gaps(found, model, splits, tensors.get("log_evidence_per_image"), extent, seed, device)
+    return _with_weights(found, tensors)
 
 
 def _with_levels(
@@ -146,11 +148,14 @@ def _with_gaps(
     )
 
 
-def _with_weights(
-    found: Symptoms,
-    pareto_k: Float[Tensor, " weighted"] | None,
-    effective_sample_size: Float[Tensor, " weighted"] | None,
-) -> Symptoms:
+def _with_known_gaps(found: Symptoms, known: Mapping[str, Tensor]) -> Symptoms:
+    gaps = (known.get(f"{name}_per_image") for name in ("amortisation_gap", "approximation_gap", "log_evidence"))
+    amortisation, approximation, log_evidence = (None if gap is None else mean_and_standard_error(gap) for gap in gaps)
+    return replace(found, amortisation_gap=amortisation, approximation_gap=approximation, log_evidence=log_evidence)
+
+
+def _with_weights(found: Symptoms, known: Mapping[str, Tensor]) -> Symptoms:
+    pareto_k, effective_sample_size = (known.get(f"{name}_per_image") for name in ("pareto_k", "effective_sample_size"))
     # Too few draws have no shape; an estimate from them is left unjudged.
     if pareto_k is not None and len(shape := pareto_k[~pareto_k.isnan()]):
         share = float((shape > PARETO_K_BOUND).double().mean())

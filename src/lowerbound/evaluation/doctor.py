@@ -69,7 +69,7 @@ class Symptoms:
     refusal: str = ""  # what the likelihood says of the first of them
     amortisation_gap: Estimate | None = None
     approximation_gap: Estimate | None = None
-    log_evidence: Estimate | None = None
+    log_evidence: Estimate | None = None  # exact
     pareto_k: float | None = None  # median over images
     untrusted_share: float | None = None  # of images whose Pareto-k is above PARETO_K_BOUND
     effective_sample_size: float | None = None  # median over images
@@ -208,16 +208,18 @@ def untrusted_evidence(evidence: Symptoms) -> Finding | None:
         return None
     size = evidence.effective_sample_size
     effective = f" (effective sample size: {size:.1f} draws)" if size is not None else ""
+    is_exact = evidence.log_evidence is not None
     return Finding(
         name="untrusted evidence",
-        severity=WARNING,
-        sentence=f"For {share:.0%} of the images a few draws carry nearly all weight{effective}: the estimate of "
-        "log p(x) and its error cannot be trusted, and it is likely too low.",
+        severity=NOTE if is_exact else WARNING,
+        sentence=f"For {share:.0%} of the images a few draws carry nearly all weight{effective}: the "
+        "importance-weighted estimate of log p(x) and its error cannot be trusted, and it is likely too low"
+        f"{'; the exact one is not touched by that' if is_exact else ''}.",
         number=share,
         threshold=UNTRUSTED_SHARE,
         unit=f"of images with a Pareto-k above {PARETO_K_BOUND}",
-        knob="estimate log p(x) by quadrature or annealing instead; for training, --set objective.preset=iwae widens "
-        "the posterior",
+        knob="lowerbound evaluate RUN --anneal estimates log p(x) by annealing instead; for training, "
+        "--set objective.preset=iwae widens the posterior",
         source="Vehtari et al., Pareto Smoothed Importance Sampling, arXiv:1507.02646",
     )
 

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field
 from typing import Literal
 
 import numpy as np
@@ -14,7 +14,8 @@ from lowerbound.data.batches import Batches, mean_image, scaled
 from lowerbound.data.sources import Examples, Splits
 from lowerbound.errors import ConfigError
 from lowerbound.evaluation import pictures
-from lowerbound.evaluation.bound_quality import BoundConfig, bound_findings, exact_findings, has_exact_evidence
+from lowerbound.evaluation.annealing import AnnealingConfig
+from lowerbound.evaluation.bound_quality import exact_quality, has_exact_evidence
 from lowerbound.evaluation.diagnostics import grey_floor, z_free_distortion
 from lowerbound.evaluation.results import Results, Score, Scorer
 from lowerbound.model import VAE
@@ -33,9 +34,14 @@ class EvaluationConfig:
     """How a trained model is judged and shown."""
 
     num_draws: int = 16  # from the posterior, for each example
-    num_exact: int = 1000  # test images whose log p(x) is integrated, for up to two latents
-    importance_draws: int = 5000  # of the tightest importance-weighted bound, in a whole evaluation
-    num_bounded: int = 100  # test images that a whole evaluation finds bounds and gaps for
+    num_exact: int = 1000  # test images whose log p(x) is integrated when training ends, for up to two latents
+    # What follows is for a whole evaluation, which integrates all test images.
+    importance_draws: int = 5000  # of the tightest importance-weighted bound
+    num_bounded: int = 100  # test images that it is found for
+    num_gaps: int = 100  # test images whose inference gap is taken apart
+    num_annealed: int = 0  # test images whose log p(x) is estimated by annealing: seconds each, minutes for `conv`
+    num_simulated: int = 16  # images that the model draws, on which annealing is checked from both sides
+    annealing: AnnealingConfig = field(default_factory=AnnealingConfig)
     manifold: Literal["quantile", "linear"] = "quantile"
     manifold_sizes: tuple[int, ...] = (15, 20)
     manifold_range: tuple[float, float, float, float] = (-2.0, 2.0, -2.0, 2.0)  # linear: z1 from, to, z2 from, to
@@ -44,9 +50,11 @@ class EvaluationConfig:
     def __post_init__(self) -> None:
         if self.num_draws < 1:
             raise ConfigError(f"evaluation.num_draws needs at least 1, got {self.num_draws}.")
-        for key in ("num_exact", "importance_draws", "num_bounded"):
+        for key in ("num_exact", "importance_draws", "num_bounded", "num_gaps", "num_simulated"):
             if getattr(self, key) < 2:
                 raise ConfigError(f"evaluation.{key} needs at least 2, got {getattr(self, key)}.")
+        if self.num_annealed < 0:
+            raise ConfigError(f"evaluation.num_annealed needs at least 0, got {self.num_annealed}.")
         if any(not 2 <= size <= 100 for size in self.manifold_sizes):
             raise ConfigError(f"evaluation.manifold_sizes needs sizes from 2 to 100, got {self.manifold_sizes}.")
 
@@ -65,7 +73,10 @@ class Terms:
 
 
 def evaluate(model: VAE, splits: Splits, config: EvaluationConfig, device: torch.device | str = "cpu") -> Results:
-    """Score a model on the test split and, for the generalisation gap, on as many training examples."""
+    """Score a model on the test split and, for the generalisation gap, on as many training examples.
+
+    This is the cheap evaluation that ends a training; `evaluate_wholly` adds the rest.
+    """
     model.eval()
     convention = data_convention(model, splits)
     scores: list[Score] = []
@@ -77,26 +88,11 @@ def evaluate(model: VAE, splits: Splits, config: EvaluationConfig, device: torch
         if split == "test":
             arrays |= _per_image(model, terms)
             if has_exact_evidence(model):
-                exact = exact_findings(model, examples, terms.elbo, config.num_exact, Scorer(split, convention), device)
+                exact = exact_quality(model, examples, terms.elbo, config.num_exact, Scorer(split, convention), device)
                 scores += exact.scores
                 arrays |= exact.arrays
     scores += _reference_scores(model, splits, Scorer("test", convention), device)
     return Results(tuple(scores), arrays, context={})
-
-
-def evaluate_wholly(
-    model: VAE, splits: Splits, config: EvaluationConfig, device: torch.device | str = "cpu"
-) -> Results:
-    """All that `evaluate` measures and, for the first test images, tighter bounds and the inference gap taken apart."""
-    results = evaluate(model, splits, config, device)
-    if model.is_deterministic:
-        return results
-    known = results.arrays.get("log_evidence_per_image")
-    evidence = None if known is None else torch.from_numpy(known)
-    scorer = Scorer("test", data_convention(model, splits))
-    extent = BoundConfig(num_draws=config.importance_draws, num_images=config.num_bounded, seed=config.seed)
-    found = bound_findings(model, splits.test, evidence, extent, scorer, device)
-    return replace(results, scores=results.scores + found.scores, arrays=results.arrays | found.arrays)
 
 
 def score_examples(model: VAE, examples: Examples, split: str, num_draws: int = 16, seed: int = 0) -> list[Score]:

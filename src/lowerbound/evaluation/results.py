@@ -87,6 +87,17 @@ class Finding:
 
 
 @dataclass(frozen=True, eq=False)
+class Measurements:
+    """Scores, and the arrays behind their figures."""
+
+    scores: tuple[Score, ...]
+    arrays: dict[str, np.ndarray]
+
+    def __or__(self, other: "Measurements") -> "Measurements":
+        return Measurements(self.scores + other.scores, self.arrays | other.arrays)
+
+
+@dataclass(frozen=True, eq=False)
 class Results:
     """Everything that a report shows."""
 

@@ -1,0 +1,90 @@
+"""A bracket around log p(x), by annealing in both directions, on examples that the model itself has drawn.
+
+Walked backwards, from an exact draw of p(z|x) at β = 1 down to the base, the path of `annealing.py` gives weights of
+expectation 1/p(x), and with them a stochastic upper bound. Simulation yields such a draw: where z ~ p(z) and then
+x ~ p(x|z), z is a draw from p(z|x). Nothing else does, so examples are simulated here, and none are taken.
+
+Source: Grosse, Ghahramani and Adams, "Sandwiching the Marginal Likelihood Using Bidirectional Monte Carlo",
+arXiv:1511.02543.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Generator, Tensor
+
+from lowerbound.errors import ConfigError
+from lowerbound.evaluation.annealing import AnnealedEvidence, Annealing, AnnealingConfig, Chains, advance
+from lowerbound.model import VAE
+from lowerbound.probability.distributions import Distribution
+
+
+@dataclass(frozen=True, eq=False)
+class Sandwich:
+    """Stochastic bounds on log p(x), in nats, of examples that the model itself has drawn."""
+
+    x: Float[Tensor, "batch *event"]
+    forward: AnnealedEvidence  # weights of expectation p(x)
+    reverse: AnnealedEvidence  # weights of expectation 1/p(x)
+
+    @property
+    def lower(self) -> Float[Tensor, " batch"]:
+        """Log of the mean forward weight; its expectation is at most log p(x)."""
+        return self.forward.log_evidence
+
+    @property
+    def upper(self) -> Float[Tensor, " batch"]:
+        """Minus the log of the mean reverse weight; its expectation is at least log p(x).
+
+        The reverse chains of one example share their start, the one exact draw there is. Each weight has expectation
+        1/p(x), hence their mean has, however they depend on one another, and Jensen's inequality asks for no more.
+        """
+        return -self.reverse.log_evidence
+
+    @property
+    def gap(self) -> Float[Tensor, " batch"]:
+        """upper - lower: at least 0 in expectation, which bounds the expected error of either."""
+        return self.upper - self.lower
+
+
+def bidirectional(
+    model: VAE,
+    num_examples: int,
+    config: AnnealingConfig,
+    generator: Generator,
+    watch: Callable[[int, int], None] = lambda done, total: None,
+) -> Sandwich:
+    """Stochastic lower and upper bounds on log p(x), in nats, of examples x drawn from the model.
+
+    Both directions have the same path and step sizes. `watch` hears how many temperatures of how many are done.
+    ConfigError for a deterministic autoencoder.
+
+    Source: Grosse, Ghahramani and Adams, arXiv:1511.02543, Section 3.
+    """
+    z, x = _simulated(model, num_examples, generator)
+    run = Annealing.start(model, x, config, generator)
+    num_stages = 3 if config.num_pilot_chains else 2
+    total, done = num_stages * config.num_temperatures, 0
+    while not run.is_finished:
+        run.advance()
+        done += 1
+        watch(done, total)
+    ladder = run.ladder.reversed()
+    reverse = Chains.at(run.path.at(z.expand(config.num_chains, *z.shape)))
+    while reverse.temperature < ladder.num_temperatures:
+        advance(reverse, run.path, ladder, generator)
+        done += 1
+        watch(done, total)
+    return Sandwich(x, run.chains.evidence(), reverse.evidence())
+
+
+@torch.no_grad()
+def _simulated(model: VAE, num_examples: int, generator: Generator) -> tuple[Tensor, Tensor]:
+    """z ~ p(z) and x ~ p(x|z), so that z is an exact draw from p(z|x)."""
+    if model.is_deterministic:
+        raise ConfigError("a deterministic autoencoder (posterior 'point-mass') has no prior to simulate from.")
+    prior: Distribution = model.prior()
+    z = prior.sample(generator, num_examples)
+    return z, model.decode(z).sample(generator, 1)[0]

@@ -1,0 +1,89 @@
+"""What does the code know? Where the rate goes, which units are used, and what a probe reads off, as scores."""
+
+import math
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+
+from lowerbound.data.sources import Splits
+from lowerbound.evaluation.diagnostics import (
+    active_units,
+    encode_examples,
+    labelled_codes,
+    linear_probe,
+    nearest_neighbour_probe,
+    split_rate,
+)
+from lowerbound.evaluation.results import Measurements, Score, Scorer
+from lowerbound.model import VAE
+from lowerbound.numerics import Estimate
+from lowerbound.probability.distributions import Distribution
+from lowerbound.seeding import generator
+
+NUM_NEIGHBOURS = 5
+
+
+def code_quality(model: VAE, splits: Splits, seed: int, scorer: Scorer, device: torch.device | str) -> Measurements:
+    """Mutual information, aggregate KL and active units of the test images; probes fitted on training images."""
+    scores: list[Score] = []
+    arrays: dict[str, np.ndarray] = {}
+    if not model.is_deterministic:
+        posterior = encode_examples(model, splits.test, device)
+        scores += _rate_scores(posterior, model.prior(), seed, scorer)
+        units = active_units(posterior)
+        about = f"of {model.latent_dim} latent dimensions, those whose posterior mean varies by more than 0.01"
+        count = Estimate(float(units.count), math.nan)
+        scores.append(_score(scorer, "active-units", count, about, "units", len(splits.test)))
+        arrays["latent_mean_variance"] = units.variance.cpu().numpy()
+    if splits.train.labels is not None and splits.test.labels is not None:
+        scores += _probe_scores(model, splits, scorer, device)
+    return Measurements(tuple(scores), arrays)
+
+
+def _rate_scores(posterior: Distribution, prior: Distribution, seed: int, scorer: Scorer) -> Iterator[Score]:
+    split = split_rate(posterior, prior, generator(seed, "aggregate", posterior.mean.device))
+    limit = (
+        ""
+        if split.is_resolved
+        else f"; no more than log n = {math.log(split.num_examples):.1f} can be seen in n images"
+    )
+    about = f"between image and code, of the rate{limit}"
+    yield _score(scorer, "mutual-information", split.mutual_information, about, "nats", split.num_examples, 1)
+    about = f"KL of all images' codes together from the prior, the rest of the rate{' and too much' if limit else ''}"
+    yield _score(scorer, "aggregate-kl", split.aggregate_kl, about, "nats", split.num_examples, 1)
+
+
+def _probe_scores(model: VAE, splits: Splits, scorer: Scorer, device: torch.device | str) -> Iterator[Score]:
+    train, test = (labelled_codes(model, examples, device) for examples in (splits.train, splits.test))
+    if len(train.labels.unique()) < 2:
+        return
+    about = "test accuracy of logistic regression on the codes' means, fitted on training images"
+    yield _score(scorer, "linear-probe", linear_probe(train, test), about, "accuracy", len(test.labels))
+    about = f"the same of a vote among the {NUM_NEIGHBOURS} nearest training codes"
+    probe = nearest_neighbour_probe(train, test, NUM_NEIGHBOURS)
+    yield _score(scorer, "nearest-neighbour-probe", probe, about, "accuracy", len(test.labels))
+
+
+def _score(
+    scorer: Scorer,
+    name: str,
+    estimate: Estimate,
+    about: str,
+    unit: str,
+    num_examples: int,
+    num_draws: int | None = None,
+) -> Score:
+    """A score of a number that is no plain mean over examples."""
+    error = None if math.isnan(estimate.standard_error) else estimate.standard_error
+    return Score(
+        name=name,
+        value=estimate.value,
+        standard_error=error,
+        unit=unit,
+        split=scorer.split,
+        convention=scorer.convention,
+        num_examples=num_examples,
+        num_draws=num_draws,
+        description=about,
+    )

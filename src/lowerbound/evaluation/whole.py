@@ -1,0 +1,94 @@
+"""evaluate_wholly(): all that is known how to measure of a model, and what the doctor says of it."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from lowerbound.data.batches import scaled
+from lowerbound.data.sources import Examples, Splits
+from lowerbound.evaluation.annealed_quality import Watch, annealed_quality, bracket_quality
+from lowerbound.evaluation.bound_quality import BoundConfig, bound_quality, exact_quality
+from lowerbound.evaluation.check_up import symptoms
+from lowerbound.evaluation.code_quality import code_quality
+from lowerbound.evaluation.doctor import diagnose
+from lowerbound.evaluation.evaluate import EvaluationConfig, data_convention, evaluate
+from lowerbound.evaluation.gaps import GapConfig, local_posteriors
+from lowerbound.evaluation.results import Measurements, Results, Scorer
+from lowerbound.evaluation.true_posteriors import telling_images, true_posteriors
+from lowerbound.model import VAE
+from lowerbound.seeding import generator
+
+NUM_THREE_DIMENSIONAL = 100
+"""Test images whose log p(x) is integrated over three latents, which takes about a second each."""
+
+
+def evaluate_wholly(
+    model: VAE,
+    splits: Splits,
+    config: EvaluationConfig,
+    device: torch.device | str = "cpu",
+    *,
+    checkpoints: Path | None = None,
+    watch: Watch = lambda stage, done, total: None,
+) -> Results:
+    """All that `evaluate` measures, exactly on the whole test split, and what the code knows; for the first test images
+    also tighter bounds, the inference gap taken apart and, if asked for, annealing; last, the doctor's findings.
+
+    With a `checkpoints` folder annealing continues from what it finds there. `watch` hears how far each stage is.
+    """
+    watch("scores and exact evidence", 0, 1)
+    results = evaluate(model, splits, replace(config, num_exact=max(2, len(splits.test))), device)
+    scorer = Scorer("test", data_convention(model, splits))
+    watch("codes and probes", 0, 1)
+    found = code_quality(model, splits, config.seed, scorer, device)
+    if not model.is_deterministic:
+        found |= _bounds(model, splits.test, results, config, scorer, device, checkpoints, watch)
+    arrays = results.arrays | found.arrays
+    watch("the doctor's check-up", 0, 1)
+    findings = diagnose(symptoms(model, splits, known=arrays, seed=config.seed, device=device))
+    return replace(results, scores=results.scores + found.scores, arrays=arrays, findings=findings)
+
+
+def _bounds(
+    model: VAE,
+    test: Examples,
+    results: Results,
+    config: EvaluationConfig,
+    scorer: Scorer,
+    device: torch.device | str,
+    checkpoints: Path | None,
+    watch: Watch,
+) -> Measurements:
+    """What stands beside the bound, each of the first test images."""
+    found = Measurements((), {})
+    if model.latent_dim == 3:
+        watch("exact evidence over three latents", 0, 1)
+        elbo = torch.from_numpy(results.arrays["elbo_per_image"])
+        found |= exact_quality(model, test, elbo, NUM_THREE_DIMENSIONAL, scorer, device)
+    known = (results.arrays | found.arrays).get("log_evidence_per_image")
+    evidence = None if known is None else torch.from_numpy(known)
+    watch("importance-weighted bounds and inference gaps", 0, 1)
+    extent = BoundConfig(
+        num_draws=config.importance_draws, num_images=config.num_bounded, num_gaps=config.num_gaps, seed=config.seed
+    )
+    found |= bound_quality(model, test, evidence, extent, scorer, device)
+    if config.num_annealed:
+        images = test.subset(np.arange(min(config.num_annealed, len(test))))
+        found |= annealed_quality(
+            model, images, evidence, config.annealing, config.seed, scorer, device, checkpoints=checkpoints, watch=watch
+        )
+        found |= bracket_quality(model, config.num_simulated, config.annealing, config.seed, device, watch)
+    if model.latent_dim == 2:
+        found |= _true_posteriors(model, test, results, device)
+    return found
+
+
+def _true_posteriors(model: VAE, test: Examples, results: Results, device: torch.device | str) -> Measurements:
+    """The posteriors of the most telling images beside the encoder's Gaussians, for a figure."""
+    gap = torch.from_numpy(results.arrays["log_evidence_per_image"] - results.arrays["elbo_per_image"])
+    chosen = telling_images(gap)
+    x = scaled(test.subset(np.array(chosen))).to(device)
+    local = local_posteriors(model, x, GapConfig(), generator(0, "true posteriors", device))
+    return Measurements((), true_posteriors(model, x, local=local, gap=gap[chosen]))

@@ -1,0 +1,116 @@
+"""The whole evaluation: what it adds, in which order the numbers lie, and what it refuses to claim."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from lowerbound.data.sources import DataConfig, load
+from lowerbound.evaluation.annealing import AnnealingConfig
+from lowerbound.evaluation.evaluate import EvaluationConfig, evaluate
+from lowerbound.evaluation.whole import evaluate_wholly
+from lowerbound.model import ModelConfig, build_model
+from lowerbound.seeding import generator
+
+SMALL = EvaluationConfig(
+    num_draws=2,
+    num_exact=20,
+    importance_draws=50,
+    num_bounded=10,
+    num_gaps=8,
+    manifold_sizes=(3,),
+    annealing=AnnealingConfig(num_temperatures=40, num_leapfrog=5, num_chains=8),
+)
+
+
+@pytest.fixture(scope="module")
+def splits():
+    few, splits = np.arange(40), load(DataConfig())
+    return replace(splits, train=splits.train.subset(few), test=splits.test.subset(few))
+
+
+def model_of(**options):
+    return build_model(ModelConfig(hidden=(16,), **options), (1, 8, 8), generator(0, "weights"))
+
+
+@pytest.fixture(scope="module")
+def annealed(splits):
+    stages = []
+
+    def watch(stage, done, total):
+        stages.append((stage, done, total))
+
+    config = replace(SMALL, num_annealed=6, num_simulated=4)
+    return evaluate_wholly(model_of(), splits, config, watch=watch), stages
+
+
+def test_it_holds_the_cheap_evaluation_and_more(splits, annealed):
+    whole, _ = annealed
+    cheap = {score.name: score for score in evaluate(model_of(), splits, replace(SMALL, num_exact=40)).scores}
+    names = {score.name: score for score in whole.scores}
+    assert names | cheap == names
+    assert set(names) - set(cheap) == {
+        "mutual-information", "aggregate-kl", "active-units", "linear-probe", "nearest-neighbour-probe",
+        "importance-bound", "amortisation-gap", "approximation-gap",
+        "annealed-evidence", "annealing-error", "annealed-lower-bound", "annealed-upper-bound", "annealing-bracket",
+    }  # fmt: skip
+
+
+def test_the_evidence_is_exact_on_the_whole_test_split_and_above_every_bound(annealed):
+    whole, _ = annealed
+    evidence = torch.from_numpy(whole.arrays["log_evidence_per_image"])
+    assert len(evidence) == 40
+    bounds = torch.from_numpy(whole.arrays["sweep_bounds"]).double().mean(1)
+    assert bounds[0] < bounds[-1] < evidence[:10].mean() + 0.05
+    assert whole.score("grey-evidence").value > whole.score("elbo").value
+    error = whole.score("annealing-error")
+    assert error.num_examples == 6
+    assert abs(error.value) < 0.1
+
+
+def test_only_simulated_images_have_an_upper_bound(annealed):
+    whole, _ = annealed
+    assert whole.score("annealed-evidence").num_examples == 6
+    for name in ("annealed-lower-bound", "annealed-upper-bound", "annealing-bracket"):
+        assert whole.score(name) is None  # of the test split
+        score = whole.score(name, split="simulated")
+        assert (score.num_examples, score.convention) == (4, "binary")
+    assert whole.score("annealing-bracket", split="simulated").value < 0.5
+
+
+def test_stages_are_watched_in_their_order_to_the_end(annealed):
+    _, stages = annealed
+    names = list(dict.fromkeys(stage for stage, _, _ in stages))
+    assert names[0] == "scores and exact evidence"
+    assert names[-1] == "the doctor's check-up"
+    counted = [(done, total) for stage, done, total in stages if stage == "annealing test images"]
+    assert counted[-1] == (240, 240)
+
+
+def test_an_untrained_model_does_not_get_a_clean_bill(annealed):
+    whole, _ = annealed
+    assert whole.findings
+
+
+def test_three_latents_are_integrated_where_two_are_not_many(splits):
+    few = replace(splits, test=splits.test.subset(np.arange(4)))
+    whole = evaluate_wholly(model_of(latent_dim=3), few, SMALL)
+    assert whole.score("grey-evidence").num_examples == 4
+    assert whole.score("grey-evidence").value > whole.score("elbo").value - 0.01
+    assert "true_posterior_density" not in whole.arrays
+
+
+def test_many_latents_are_left_to_bounds(splits):
+    whole = evaluate_wholly(model_of(latent_dim=5), splits, SMALL)
+    assert whole.score("grey-evidence") is None
+    assert whole.score("approximation-gap") is None
+    assert whole.score("importance-bound") is not None
+    assert whole.score("active-units").value <= 5
+
+
+def test_a_deterministic_autoencoder_is_probed_and_no_bound_is_claimed(splits):
+    whole = evaluate_wholly(model_of(posterior="point-mass"), splits, replace(SMALL, num_annealed=6))
+    names = {score.name for score in whole.scores}
+    assert {"reconstruction-error", "linear-probe"} <= names
+    assert not names & {"elbo", "rate", "mutual-information", "importance-bound", "annealed-evidence"}
