@@ -51,6 +51,8 @@ def _results(
         arrays["traversal_dimensions"] = np.arange(latent_dim)
     if wholly:
         arrays |= _bound_arrays(noise)
+    if wholly and latent_dim == 2:
+        arrays |= _true_posteriors(images(4))
     scores = _variational_scores() if variational else _deterministic_scores()
     return Results(scores, arrays, _context(image_shape, latent_dim, num_labels) | (context or {}), _history())
 
@@ -65,6 +67,24 @@ def _bound_arrays(noise: np.random.Generator) -> dict[str, np.ndarray]:
         "sweep_bounds": (evidence - 1 / ks[:, None]).astype(np.float32),
         "amortisation_gap_per_image": noise.exponential(0.3, 30).astype(np.float32),
         "approximation_gap_per_image": noise.exponential(0.1, 30).astype(np.float32),
+    }
+
+
+def _true_posteriors(images: np.ndarray) -> dict[str, np.ndarray]:
+    """Normal posteriors, narrower from image to image, each in its own window, beside what the encoder says."""
+    number, z = len(images), np.linspace(-4, 4, 41, dtype=np.float32)
+    normal = np.exp(-0.5 * z**2)
+    scale, middle = 0.1 ** np.arange(number, dtype=np.float32), np.arange(number, dtype=np.float32)
+    centres = np.stack([middle, -middle], axis=1)
+    return {
+        "true_posterior_images": images,
+        "true_posterior_axes": centres[:, :, None] + scale[:, None, None] * z,
+        "true_posterior_density": np.broadcast_to(normal[:, None] * normal, (number, 41, 41)),
+        "true_posterior_encoder_mean": centres,
+        "true_posterior_encoder_variance": np.stack([scale**2, 4 * scale**2], axis=1),
+        "true_posterior_local_mean": centres,
+        "true_posterior_local_variance": np.stack([scale**2, scale**2], axis=1),
+        "true_posterior_gap": np.arange(number, dtype=np.float32) + 0.25,
     }
 
 

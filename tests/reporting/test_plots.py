@@ -7,12 +7,13 @@ import numpy as np
 import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_rgb
-from matplotlib.patches import Circle, FancyArrowPatch
+from matplotlib.patches import Circle, Ellipse, FancyArrowPatch
 from PIL import Image
 
 from lowerbound.reporting import theme
 from lowerbound.reporting.latents import MAX_CATEGORIES, categories, spread
-from lowerbound.reporting.plots import PLOTS, plots_for
+from lowerbound.reporting.plots import BOUND, PLOTS, plots_for
+from lowerbound.reporting.posteriors import SHARES, density_level
 from lowerbound.reporting.tiles import centres, compose, displayable, fitted
 
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
@@ -25,20 +26,25 @@ KINDS = {
     "colour": {"image_shape": (6, 10, 3), "num_labels": 0, "manifold_sizes": (3,)},
     "five channels": {"image_shape": (20, 7, 5), "num_labels": 30, "manifold_sizes": (4,)},
     "large": {"image_shape": (256, 256, 3), "num_labels": 0, "manifold_sizes": (3,)},
-    "wholly evaluated": {"latent_dim": 1, "wholly": True},
+    "wholly evaluated, one latent": {"latent_dim": 1, "wholly": True},
+    "wholly evaluated, two latents": {"wholly": True, "image_shape": (6, 10, 3)},
 }
 
 ALWAYS = {"reconstructions"}
-VARIATIONAL = ALWAYS | {"graph", "curves", "samples"}
+VARIATIONAL = ALWAYS | {"graph", "curves", "samples", "rates"}
+MEASURED = {"bound_sweep", "inference_gaps"}
 EXPECTED = {
     "two latents": VARIATIONAL | {"latent_space", "manifold_15", "manifold_20"},
     "one latent": VARIATIONAL | {"latent_line"},
-    "eight latents": VARIATIONAL | {"latent_pair", "rates", "traversals"},
+    "eight latents": VARIATIONAL | {"latent_pair", "traversals"},
     "deterministic": ALWAYS | {"reconstruction_error", "latent_space"},
     "colour": VARIATIONAL | {"latent_space", "manifold_3"},
     "five channels": VARIATIONAL | {"latent_space", "manifold_4"},
     "large": VARIATIONAL | {"latent_space", "manifold_3"},
-    "wholly evaluated": VARIATIONAL | {"latent_line", "bound_sweep", "inference_gaps"},
+    "wholly evaluated, one latent": VARIATIONAL | MEASURED | {"latent_line"},
+    "wholly evaluated, two latents": VARIATIONAL
+    | MEASURED
+    | {"true_posterior", "latent_space", "manifold_15", "manifold_20"},
 }
 
 
@@ -305,3 +311,72 @@ def test_the_sweep_shows_the_mean_bound_of_each_k_below_the_exact_line(make_resu
     np.testing.assert_allclose(bound.get_ydata(), results.arrays["sweep_bounds"].mean(1), rtol=1e-6)
     exact = next(line for line in axes.lines if line.get_label() == "log p(x), exact")
     assert exact.get_ydata()[0] == pytest.approx(results.arrays["log_evidence_per_image"].mean())
+    assert axes.get_title(loc="left") == "30 test images, grey pixels"
+
+
+def test_a_level_of_fewer_images_than_the_sweep_is_not_drawn(make_results):
+    results = make_results(wholly=True)
+    results.arrays["annealed_evidence_per_image"] = results.arrays["log_evidence_per_image"][:29]
+    del results.arrays["log_evidence_per_image"]
+    labels = [line.get_label() for line in PLOTS["bound_sweep"].draw(results).axes[0].lines]
+    assert not any("log p(x)" in label for label in labels)
+
+
+def test_each_gap_is_a_bar_with_its_number_and_unit(make_results):
+    results = make_results(wholly=True)
+    axes = PLOTS["inference_gaps"].draw(results).axes[0]
+    for bar, text, name in zip(axes.patches, axes.texts, ("amortisation", "approximation"), strict=True):
+        gap = results.arrays[f"{name}_gap_per_image"]
+        assert bar.get_width() == pytest.approx(gap.mean(), rel=1e-5)
+        assert text.get_text().endswith(" nats")
+        assert float(text.get_text().split()[0]) == pytest.approx(gap.mean(), abs=0.005)
+
+
+def test_the_bound_has_a_section_of_its_own_which_comes_first():
+    sections = [plot.section for plot in PLOTS.values()]
+    assert sections == sorted(sections)
+    assert {name for name, plot in PLOTS.items() if plot.section == BOUND} == MEASURED | {"true_posterior", "rates"}
+
+
+def test_a_panel_shows_its_own_window_with_ellipses_at_one_and_two_standard_deviations(make_results):
+    results = make_results(wholly=True)
+    figure = PLOTS["true_posterior"].draw(results)
+    panels = [axes for axes in figure.axes if axes.axison]
+    assert len(panels) == 4
+    for index, axes in enumerate(panels):
+        scale = 0.1**index
+        # The lattice's outermost points are half a cell from the edge.
+        np.testing.assert_allclose(axes.get_xlim(), index + scale * np.array([-4.1, 4.1]), rtol=1e-4)
+        ellipses = [patch for patch in axes.patches if isinstance(patch, Ellipse)]
+        np.testing.assert_allclose([patch.center for patch in ellipses], [(index, -index)] * 4)
+        sizes = [(patch.width / scale, patch.height / scale) for patch in ellipses]
+        np.testing.assert_allclose(sizes, [(2, 4), (4, 8), (2, 2), (4, 4)], rtol=1e-5)
+        assert [text.get_text() for text in axes.texts] == [f"gap {index}.25 nats"]
+        assert len(axes.child_axes) == 1
+
+
+def test_true_posteriors_are_drawn_without_the_best_gaussian_and_the_gap(make_results):
+    results = make_results(wholly=True)
+    for name in ("local_mean", "local_variance", "gap"):
+        del results.arrays[f"true_posterior_{name}"]
+    figure = PLOTS["true_posterior"].draw(results)
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == [
+        "true posterior",
+        "encoder's Gaussian, 1 and 2 σ",
+    ]
+    assert all(len(axes.patches) == 2 for axes in figure.axes if axes.axison)
+
+
+def test_a_posterior_within_a_single_cell_is_drawn_all_the_same(make_results):
+    results = make_results(wholly=True)
+    density = np.zeros((4, 41, 41), dtype=np.float32)
+    density[:, 20, 20] = 1e6
+    results.arrays["true_posterior_density"] = density
+    assert theme.png(PLOTS["true_posterior"].draw(results)).startswith(PNG_SIGNATURE)
+
+
+def test_of_a_normal_the_tones_end_where_the_ellipses_run():
+    z = np.linspace(-5, 5, 801)
+    density = np.exp(-0.5 * (z[:, None] ** 2 + z**2))
+    for sigma, share in zip((1, 2), SHARES, strict=True):
+        assert density_level(density, share) == pytest.approx(math.exp(-0.5 * sigma**2), rel=0.01)

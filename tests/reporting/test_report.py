@@ -9,13 +9,24 @@ import pytest
 from PIL import Image
 
 from lowerbound.errors import RunError
-from lowerbound.evaluation.results import Results
-from lowerbound.reporting import wording
+from lowerbound.evaluation.results import NOTE, SERIOUS, WARNING, Finding, Results
 from lowerbound.reporting.plots import PLOTS, plots_for
 from lowerbound.reporting.report import write_index, write_report
 
 VOID = {"meta", "link", "img", "br"}
 MEBIBYTE = 2**20
+SECTIONS = ["numbers", "bound", "figures", "layers", "run"]
+
+FINDING = Finding(
+    name="holes in the prior",
+    severity=WARNING,
+    sentence="The codes fill a third of it.",
+    number=1.23456,
+    threshold=1.0,
+    unit="nats from the aggregate posterior to the prior",
+    knob="a higher --set objective.rate_weight=2 (at least 1), or `conv`",
+    source="Hoffman and Johnson, 2016",
+)
 
 
 class Page(HTMLParser):
@@ -122,8 +133,14 @@ def test_headings_identifiers_and_contents_are_in_order(page):
     identifiers = [attributes["id"] for _, attributes in page.elements if "id" in attributes]
     assert len(identifiers) == len(set(identifiers))
     assert len(page.all("h1")) == 1
-    assert {attributes["href"] for attributes in page.all("a")} == {"#numbers", "#figures", "#layers", "#run"}
-    assert {"numbers", "figures", "layers", "run"} <= set(identifiers)
+    assert {attributes["href"] for attributes in page.all("a")} == {
+        "#numbers",
+        "#bound",
+        "#figures",
+        "#layers",
+        "#run",
+    }
+    assert [name for name in identifiers if name in SECTIONS] == SECTIONS
 
 
 def test_every_figure_has_a_description_and_its_caption(page, results):
@@ -154,6 +171,54 @@ def test_the_same_results_give_the_same_page(autoencoder, autoencoder_run, tmp_p
 
 def test_nothing_unfinished_is_left_behind(run):
     assert [path for path in run.rglob("*") if ".part" in path.name] == []
+
+
+def test_the_bound_has_a_section_with_its_own_figures_before_the_others(make_results, tmp_path):
+    page = Page(write_report(make_results(wholly=True, manifold_sizes=(3,)), tmp_path))
+    bound, figures = (page.source.index(f'<section id="{name}">') for name in ("bound", "figures"))
+    for name, plot in plots_for(make_results(wholly=True, manifold_sizes=(3,))).items():
+        place = page.source.index(f'<h3 id="{name}">')
+        assert (bound < place < figures) == (plot.section == "bound")
+    assert "How good is the bound?" in page.text
+
+
+def test_without_a_measurement_the_section_says_how_to_make_one(page):
+    assert "Against log p(x) itself the bound was not measured; lowerbound evaluate RUN does that." in page.text
+
+
+def test_a_doctor_who_was_not_asked_can_be(page):
+    assert "The doctor was not asked: lowerbound diagnose RUN asks it" in page.text
+
+
+def test_a_clean_bill_is_said_in_words(results, tmp_path):
+    page = Page(write_report(dataclasses.replace(without_figures(results), findings=()), tmp_path))
+    assert "A clean bill: nothing that was measured is out of the ordinary." in page.text
+    assert page.all("article") == []
+
+
+def test_a_finding_is_told_with_severity_number_unit_threshold_knob_and_source(results, tmp_path):
+    serious = dataclasses.replace(FINDING, name="decoder ignores z", severity=SERIOUS, number=-0.04, unit="<nats>")
+    findings = (serious, FINDING, dataclasses.replace(FINDING, severity=NOTE))
+    page = Page(write_report(dataclasses.replace(without_figures(results), findings=findings), tmp_path))
+    assert len(page.all("article")) == 3
+    assert "Serious decoder ignores z The codes fill a third of it. Measured −0.04 <nats>; threshold 1" in page.text
+    assert (
+        "Warning holes in the prior The codes fill a third of it. Measured 1.23 nats from the aggregate posterior to "
+        "the prior; threshold 1 Turn a higher --set objective.rate_weight=2 (at least 1), or conv Source Hoffman and "
+        "Johnson, 2016" in page.text
+    )
+    assert "<code>--set objective.rate_weight=2</code> (at least 1), or <code>conv</code>" in page.source
+
+
+def test_weights_are_told_with_their_effective_size_and_the_shape_of_their_tail(make_results, tmp_path):
+    changes = {"num_draws": 5000, "effective_sample_size": 164.2, "pareto_k": 0.656}
+    results = without_figures(make_results())
+    weighted = dataclasses.replace(results.scores[0], name="importance-bound", **changes)
+    page = Page(write_report(dataclasses.replace(results, scores=(*results.scores, weighted)), tmp_path))
+    assert (
+        "what elbo means; effective sample size 164 of 5,000, median over images; Pareto-k 0.66, median over images "
+        "(above 0.7 weights cannot be trusted) −24.70 ± 0.15 nats test grey 360 5,000" in page.text
+    )
 
 
 def test_what_was_run_is_told(page):
@@ -205,6 +270,8 @@ def test_a_deterministic_autoencoder_is_reported_without_an_elbo(autoencoder_run
     assert "reconstruction error per image, test split, grey pixels; lower is better 21.57 ± 0.20 nats" in page.text
     assert "A plain autoencoder with 2 latent dimensions" in page.text
     assert "ELBO" not in page.text
+    assert "bound?" not in page.text
+    assert "Check-up" in page.text
     assert PLOTS["reconstruction_error"].caption in page.text
 
 
@@ -230,49 +297,6 @@ def test_the_key_number_is_placed_between_the_floor_and_the_level_without_z(page
     assert "27.08 nats" in page.text
     assert "covered 18 %" in page.text
     assert "expected value over random binarisations" in page.text
-
-
-def test_a_model_worse_than_one_that_ignores_z_is_said_to_be(make_results):
-    results = make_results()
-    scores = [dataclasses.replace(score, value=-30.0) if score.name == "elbo" else score for score in results.scores]
-    placed = wording.placement(dataclasses.replace(results, scores=tuple(scores)))
-    assert "no better than the 27.08 nats" in placed.sentence
-    assert placed.percent == 100
-
-
-def test_without_a_floor_only_what_is_saved_is_told(make_results):
-    results = make_results()
-    scores = tuple(score for score in results.scores if score.name != "grey-floor")
-    placed = wording.placement(dataclasses.replace(results, scores=scores))
-    assert placed.sentence.startswith("That is 2.38 nats below the 27.08 nats of a decoder that ignores z")
-    assert placed.percent is None
-
-
-@pytest.mark.parametrize(
-    ("value", "standard_error", "unit", "text"),
-    [
-        (-152.3149, 0.4512, "nats", "−152.31 ± 0.45"),
-        (152.3149, 12.3, "nats", "152.31 ± 12"),
-        (152.3149, 123.0, "nats", "152.31 ± 120"),
-        (5.6434, 0.0154, "nats", "5.643 ± 0.015"),
-        (2391.2, None, "nats", "2,391.20"),
-        (45.53, float("nan"), "nats", "45.53"),
-        (45.53, 0.0, "nats", "45.53"),
-        (45.53, 0.0996, "nats", "45.53 ± 0.10"),
-        (-0.0001, 0.41, "nats", "0.00 ± 0.41"),
-        (0.55693, 0.0034, "bits/dim", "0.5569 ± 0.0034"),
-        (0.040851, 0.000971, "per pixel", "0.04085 ± 0.00097"),
-        (float("nan"), None, "nats", "nan"),
-        (float("-inf"), None, "nats", "−inf"),
-    ],
-)
-def test_errors_have_two_significant_digits_and_values_as_many_decimals_or_more(value, standard_error, unit, text):
-    assert wording.measured(value, standard_error, unit) == text
-
-
-@pytest.mark.parametrize(("seconds", "text"), [(1.26, "1.3 s"), (81.2, "1 min 21 s"), (7325.0, "2 h 2 min")])
-def test_a_duration_is_told_as_one_would_say_it(seconds, text):
-    assert wording.duration(seconds) == text
 
 
 def test_the_index_links_to_every_report_by_a_relative_path(run, autoencoder_run, tmp_path):

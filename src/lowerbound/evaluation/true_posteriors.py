@@ -49,8 +49,11 @@ FITTING_SHARE = 0.6
 TOLERANCE = 1e-3
 """Share of the mass times nats of unevenness that a cell may have and not be cut."""
 
-MAX_CUTS, MAX_CUT_CELLS = 6, 256
-"""Times that a cell is cut at most, each time into 4 × 4, and cells of one lattice that are cut at a time."""
+MAX_CUTS = 6
+"""Times that a cell is cut at most, each time into 4 × 4."""
+
+SEARCH_CELLS, PICTURE_CELLS = 64, 256
+"""Cells that are cut at a time at most: to find where mass is, and to have it exactly."""
 
 DECODER_BATCH = 64
 """Points decoded together: on a CPU a decoder takes so many at its fastest."""
@@ -170,7 +173,7 @@ def _grids(
     grids = []
     for image, scores, point, box in zip(x.split(1), table, watched, seen, strict=True):
         score = partial(_log_joint, model, image)
-        grids.append(_searched(score, _Grid(start, _mass(score, start, scores, point)), box, num_points))
+        grids.append(_searched(score, _Grid(start, _mass(score, start, scores, SEARCH_CELLS, point)), box, num_points))
     return grids
 
 
@@ -180,19 +183,20 @@ def _searched(score: Score, grid: _Grid, seen: Float[Tensor, "2 latent"], num_po
         window, before = grid.fitted_window(seen, SEARCH_POINTS), grid.window
         if not bool((window.high - window.low < FITTING_SHARE * (before.high - before.low)).any()):
             break
-        grid = _grid(score, window)
-    return _grid(score, grid.fitted_window(seen, num_points))
+        grid = _grid(score, window, SEARCH_CELLS)
+    return _grid(score, grid.fitted_window(seen, num_points), PICTURE_CELLS)
 
 
-def _grid(score: Score, window: _Window) -> _Grid:
+def _grid(score: Score, window: _Window, most_cut: int) -> _Grid:
     scores = score(window.points.flatten(0, 1)).unflatten(0, (window.num_points, window.num_points))
-    return _Grid(window, _mass(score, window, scores))
+    return _Grid(window, _mass(score, window, scores, most_cut))
 
 
 def _mass(
     score: Score,
     window: _Window,
     scores: Float[Tensor, "second first"],
+    most_cut: int,
     watched: Float[Tensor, " latent"] | None = None,
 ) -> Float[Tensor, "second first"]:
     """The share of the window's mass in each cell, cells being cut where one point does not speak for them.
@@ -210,7 +214,7 @@ def _mass(
         urgency = log_mass + unevenness + unevenness.clamp(max=1).log() - log_least
         if cut == 0 and watched is not None:
             urgency[((points - watched).abs() <= spacing / 2).all(-1)] = math.inf
-        is_cut = _foremost(urgency) if cut < MAX_CUTS else torch.zeros_like(urgency, dtype=torch.bool)
+        is_cut = _foremost(urgency, most_cut) if cut < MAX_CUTS else torch.zeros_like(urgency, dtype=torch.bool)
         settled.add(owner[~is_cut], log_mass[~is_cut])
         if not bool(is_cut.any()):
             break
@@ -251,9 +255,9 @@ def _unevenness(blocks: Float[Tensor, "block row column"]) -> Float[Tensor, "blo
     return 0.5 * (F.max_pool2d(near, 3, 1) + F.max_pool2d(-near, 3, 1)).squeeze(1)
 
 
-def _foremost(urgency: Float[Tensor, "block row column"]) -> Bool[Tensor, "block row column"]:
+def _foremost(urgency: Float[Tensor, "block row column"], most: int) -> Bool[Tensor, "block row column"]:
     """The cells to cut: those above zero, or the foremost of them where there are too many."""
-    least = urgency.flatten().topk(min(MAX_CUT_CELLS, urgency.numel())).values[-1]
+    least = urgency.flatten().topk(min(most, urgency.numel())).values[-1]
     return (urgency > 0) & (urgency >= least)
 
 

@@ -1,7 +1,7 @@
 """Figures: results in, a figure out, nothing else touched.
 
 A plot is a function whose docstring is the caption a reader sees, and a row in PLOTS. Plots that need more room have
-modules of their own (`graph`, `curves`, `latents`); the pictures made of decoded images are here.
+modules of their own (`graph`, `curves`, `latents`, `bound`, `posteriors`); here are pictures made of decoded images.
 """
 
 import inspect
@@ -17,10 +17,12 @@ from matplotlib.figure import Figure
 
 from lowerbound.evaluation.results import Results
 from lowerbound.reporting import theme
-from lowerbound.reporting.bound import bound_sweep, inference_gaps
+from lowerbound.reporting.bound import bound_sweep, inference_gaps, tell_data
 from lowerbound.reporting.curves import reconstruction_error_curve, training_curves
 from lowerbound.reporting.graph import model_graph
 from lowerbound.reporting.latents import dimension_name, latent_line, latent_pair, latent_space
+from lowerbound.reporting.posteriors import ARRAYS as TRUE_POSTERIOR
+from lowerbound.reporting.posteriors import true_posterior
 from lowerbound.reporting.tiles import centres, channel_note, columns_for, compose, displayable, fitted
 
 TINY = 16  # pixels of an image; up to here a manifold's tiles need a line between them to be told apart
@@ -28,6 +30,9 @@ GAP = 6  # pixels of the PNG between tiles
 PAIR_GAP = 24  # the same between pairs of rows
 ROW_NAME = 0.95  # inches, for "reconstructed"
 NOTE_HEIGHT = 0.3  # inches
+
+FIGURES, BOUND = "figures", "bound"
+"""Sections of a report that hold plots."""
 
 
 @dataclass(frozen=True)
@@ -37,6 +42,7 @@ class Plot:
     draw: Callable[[Results], Figure]
     applies: Callable[[Results], bool]
     title: str
+    section: str = FIGURES
 
     @property
     def caption(self) -> str:
@@ -136,14 +142,17 @@ def rates(results: Results) -> Figure:
     """
     rate = results.arrays["rate_per_dimension"]
     order = np.argsort(-rate, kind="stable")
-    figure = Figure(figsize=(theme.WIDTH, 2.9), layout="constrained")
+    # Of few dimensions a narrow figure: a bar is no wall.
+    figure = Figure(figsize=(min(theme.WIDTH, 2.6 + 0.7 * len(rate)), 2.9), layout="constrained")
     axes = figure.subplots()
-    axes.bar(np.arange(len(rate)), rate[order], width=0.75, color=theme.TRAIN)
+    axes.bar(np.arange(len(rate)), rate[order], width=0.75 if len(rate) > 2 else 0.5, color=theme.TRAIN)
     shown = _evenly(len(rate), most=24)
     axes.set_xticks(shown, [dimension_name(int(i)) for i in order[shown]])
     axes.tick_params(axis="x", length=0)
     axes.set(ylabel="rate, nats per image", xlabel="latent dimension", xlim=(-0.7, len(rate) - 0.3))
     axes.grid(axis="y")
+    if "latent_mean" in results.arrays:
+        tell_data(axes, results, len(results.arrays["latent_mean"]))
     return figure
 
 
@@ -211,10 +220,6 @@ def _num_latents(results: Results) -> int:
     return results.arrays["latent_mean"].shape[1] if "latent_mean" in results.arrays else 0
 
 
-def _has_rates(results: Results) -> bool:
-    return len(results.arrays.get("rate_per_dimension", ())) > 2
-
-
 def _is_variational(results: Results) -> bool:
     return results.score("reconstruction-error") is None
 
@@ -224,17 +229,18 @@ def _has_curves(variational: bool) -> Callable[[Results], bool]:
 
 
 PLOTS: dict[str, Plot] = {
+    "bound_sweep": Plot(bound_sweep, _has("sweep_ks", "sweep_bounds"), "Ever tighter bounds", BOUND),
+    "inference_gaps": Plot(inference_gaps, _has("amortisation_gap_per_image"), "Where the bound loses", BOUND),
+    "true_posterior": Plot(true_posterior, _has(*TRUE_POSTERIOR), "The true posterior and the encoder's", BOUND),
+    "rates": Plot(rates, _has("rate_per_dimension"), "Rate of each latent dimension", BOUND),
     "graph": Plot(model_graph, _is_variational, "The model as a graph"),
     "curves": Plot(training_curves, _has_curves(variational=True), "Training"),
     "reconstruction_error": Plot(reconstruction_error_curve, _has_curves(variational=False), "Training"),
-    "bound_sweep": Plot(bound_sweep, _has("sweep_ks", "sweep_bounds"), "How good is the bound?"),
-    "inference_gaps": Plot(inference_gaps, _has("amortisation_gap_per_image"), "Where the bound loses"),
     "reconstructions": Plot(reconstructions, _has("originals", "reconstructions"), "Reconstructions"),
     "samples": Plot(samples, _has("samples"), "Samples from the prior"),
     "latent_space": Plot(latent_space, lambda results: _num_latents(results) == 2, "Latent space"),
     "latent_pair": Plot(latent_pair, lambda results: _num_latents(results) > 2, "Latent space, two dimensions of it"),
     "latent_line": Plot(latent_line, lambda results: _num_latents(results) == 1, "Latent space"),
-    "rates": Plot(rates, _has_rates, "Rate of each latent dimension"),
     "traversals": Plot(traversals, _has("traversals", "traversal_dimensions"), "Latent traversals"),
     "manifold_15": manifold_row(15),
     "manifold_20": manifold_row(20),

@@ -17,9 +17,9 @@ import tomli_w
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from PIL import Image
 
-from lowerbound.evaluation.results import Results, Score, read_results
+from lowerbound.evaluation.results import Finding, Results, Score, read_results
 from lowerbound.reporting import theme, wording
-from lowerbound.reporting.plots import PLOTS, Plot, plots_for
+from lowerbound.reporting.plots import BOUND, FIGURES, PLOTS, Plot, plots_for
 from lowerbound.storage import write_bytes, write_text
 
 CSS_PIXELS = 96
@@ -39,6 +39,7 @@ class Picture:
     """A figure as a page shows it."""
 
     name: str
+    section: str
     title: str
     caption: str
     source: str  # a data URL
@@ -56,8 +57,19 @@ class Measurement:
     """A row of the table of numbers."""
 
     quantity: str
+    meaning: str
     value: str
     score: Score
+
+
+@dataclass(frozen=True)
+class Diagnosis:
+    """What the doctor found, in words."""
+
+    severity: str
+    numbers: str
+    knob: list[tuple[bool, str]]  # parts of the text, and whether they are code
+    finding: Finding
 
 
 @dataclass(frozen=True)
@@ -116,7 +128,7 @@ def _environment() -> Environment:
 
 
 def _view(results: Results, pictures: list[Picture]) -> dict[str, Any]:
-    context = results.context
+    context, is_variational = results.context, results.score("reconstruction-error") is None
     return {
         "title": wording.title(results),
         "lead": wording.lead(results),
@@ -127,7 +139,13 @@ def _view(results: Results, pictures: list[Picture]) -> dict[str, Any]:
         "is_watching_test": context.get("data", {}).get("watched") == "test",
         "measurements": [_measurement(score) for score in results.scores],
         "conventions": list(_conventions(results.scores)),
-        "pictures": pictures,
+        "pictures": [picture for picture in pictures if picture.section == FIGURES],
+        "bound_pictures": [picture for picture in pictures if picture.section == BOUND],
+        "bound_quality": wording.bound_quality(results),
+        "bound_title": "How good is the bound?" if is_variational else "Check-up",
+        "is_variational": is_variational,
+        "severities": list(wording.SEVERITIES.values()),
+        "diagnoses": None if results.findings is None else [_diagnosis(finding) for finding in results.findings],
         "layer_tables": list(_layer_tables(context.get("layers", {}))),
         "likelihood_parameters": context.get("likelihood_parameters") or 0,
         "facts": wording.facts(results),
@@ -137,16 +155,20 @@ def _view(results: Results, pictures: list[Picture]) -> dict[str, Any]:
 
 
 def _measurement(score: Score) -> Measurement:
-    return Measurement(
-        wording.quantity(score.name), wording.measured(score.value, score.standard_error, score.unit), score
-    )
+    value = wording.measured(score.value, score.standard_error, score.unit)
+    return Measurement(wording.quantity(score.name), wording.meaning(score), value, score)
+
+
+def _diagnosis(finding: Finding) -> Diagnosis:
+    knob = list(wording.code_parts(finding.knob))
+    return Diagnosis(wording.severity(finding), wording.finding_numbers(finding), knob, finding)
 
 
 def _conventions(scores: Iterable[Score]) -> Iterator[str]:
     """What the conventions that occur mean, in the order in which they occur."""
-    for convention in dict.fromkeys(score.convention for score in scores):
-        if convention in wording.CONVENTIONS:
-            yield wording.CONVENTIONS[convention]
+    for name in dict.fromkeys(score.convention for score in scores):
+        if words := wording.convention(name):
+            yield words
 
 
 def _layer_tables(layers: dict[str, list[dict[str, Any]]]) -> Iterator[LayerTable]:
@@ -164,7 +186,7 @@ def _picture(name: str, plot: Plot, results: Results, folder: Path) -> Picture:
     has_image = any(axes.images for axes in figure.axes)
     source = _data_url(png, "image/png") if has_image else _data_url(theme.svg(figure), "image/svg+xml")
     width, height = (round(CSS_PIXELS * inches) for inches in figure.get_size_inches())
-    return Picture(name, plot.title, plot.caption, source, width, height)
+    return Picture(name, plot.section, plot.title, plot.caption, source, width, height)
 
 
 def _data_url(content: bytes, kind: str) -> str:

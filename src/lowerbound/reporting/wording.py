@@ -1,10 +1,13 @@
 """Numbers and facts in words: digits that mean something, units, and what a number is to be held against."""
 
 import math
+import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from lowerbound.evaluation.results import Results, Score
+from lowerbound.evaluation.doctor import PARETO_K_BOUND
+from lowerbound.evaluation.results import NOTE, SERIOUS, WARNING, Finding, Results, Score
 
 MINUS = "−"
 TIMES = "\N{NO-BREAK SPACE}×\N{NO-BREAK SPACE}"
@@ -24,6 +27,16 @@ QUANTITIES = {
     "importance-bound": "Importance-weighted bound",
     "amortisation-gap": "Amortisation gap",
     "approximation-gap": "Approximation gap",
+    "annealed-evidence": "Evidence by annealing",
+    "annealing-error": "Error of annealing",
+    "annealed-lower-bound": "Lower bound by annealing",
+    "annealed-upper-bound": "Upper bound by annealing",
+    "annealing-bracket": "Bracket of annealing",
+    "active-units": "Active units",
+    "mutual-information": "Mutual information",
+    "aggregate-kl": "Aggregate KL",
+    "linear-probe": "Linear probe",
+    "nearest-neighbour-probe": "Nearest-neighbour probe",
 }
 
 CONVENTIONS = {
@@ -38,6 +51,27 @@ CONVENTIONS = {
     ),
 }
 
+
+BINARISATIONS = {
+    "static binarisation": (
+        "Static binarisation: every grey pixel was made 0 or 1 once, at random with its grey value as the probability "
+        "of 1; another seed gives other images and slightly other numbers."
+    ),
+    "dynamic binarisation": (
+        "Dynamic binarisation: training images are made black and white anew on every pass, at random with their grey "
+        "values as the probabilities; validation and test images were drawn once."
+    ),
+}
+
+SEVERITIES = {
+    SERIOUS: ("Serious", "the model is no use as it is"),
+    WARNING: ("Warning", "something is wrong with the model"),
+    NOTE: ("Note", "something could be had that is not"),
+}
+"""In a word, and what it means."""
+
+CODE = re.compile(r"`[^`]+`|--\w[\w-]*(?: [\w.]+=[^\s;)]*[^\s;),.])?|lowerbound \w+ RUN(?: --[\w-]+)*")
+"""What of a setting's description a command line takes as it stands."""
 
 PIXELS = {"grey": "grey pixels", "binary": "binary pixels", "density": "pixels scored by a density"}
 
@@ -58,8 +92,7 @@ class KeyNumber:
     @property
     def about(self) -> str:
         """What it is, where, and under which convention."""
-        convention = PIXELS.get(self.score.convention, self.score.convention)
-        return f"{self.name} per image, {self.score.split} split, {convention}"
+        return f"{self.name} per image, {self.score.split} split, {pixels(self.score.convention)}"
 
 
 @dataclass(frozen=True)
@@ -98,6 +131,62 @@ def placement(results: Results) -> Placement | None:
     return Placement(key.value, z_free.value, floor_level, _placed(key, z_free.value, floor_level))
 
 
+def bound_quality(results: Results) -> str:
+    """How far the ELBO lies below log p(x), in a sentence; empty where that was not measured."""
+    gap = results.score("evidence-gap")
+    evidence = results.score("log-evidence") or results.score("grey-evidence")
+    if gap and evidence:
+        return (
+            f"The ELBO lies {_stated(gap)} below log p(x), which is {_stated(evidence)} by exact integration: means ± "
+            f"standard errors per image over {_examples(evidence)}."
+        )
+    if bound := results.score("importance-bound"):
+        return (
+            f"With {bound.num_draws:,} draws the importance-weighted bound reaches {_stated(bound)}: mean ± standard "
+            f"error per image over {_examples(bound)}. Log p(x) lies above it by an unknown amount."
+        )
+    return ""
+
+
+def severity(finding: Finding) -> str:
+    """How bad it is, in a word."""
+    return SEVERITIES[finding.severity][0]
+
+
+def finding_numbers(finding: Finding) -> str:
+    """The number that shows it and the threshold that it passed, with their unit."""
+    return f"{significant(finding.number)} {finding.unit}; threshold {significant(finding.threshold)}"
+
+
+def code_parts(text: str) -> Iterator[tuple[bool, str]]:
+    """A text in parts, each with whether it is for a command line."""
+    end = 0
+    for match in CODE.finditer(text):
+        yield False, text[end : match.start()]
+        yield True, match[0].strip("`")
+        end = match.end()
+    yield False, text[end:]
+
+
+def meaning(score: Score) -> str:
+    """What a score is and, of a weighted one, how far its weights can be trusted."""
+    told = [score.description]
+    if score.effective_sample_size is not None:
+        draws = "" if score.num_draws is None else f" of {score.num_draws:,}"
+        told.append(f"effective sample size {significant(score.effective_sample_size)}{draws}, median over images")
+    if score.pareto_k is not None and math.isfinite(score.pareto_k):
+        told.append(
+            f"Pareto-k {number(score.pareto_k, 2)}, median over images (above {PARETO_K_BOUND:g} weights cannot be "
+            "trusted)"
+        )
+    return "; ".join(told)
+
+
+def convention(name: str) -> str:
+    """What a data convention means; empty for an unknown one."""
+    return CONVENTIONS.get(name) or BINARISATIONS.get(name.partition(",")[0], "")
+
+
 def title(results: Results) -> str:
     """What was trained on what: "conv on digits"."""
     recipe = results.context.get("recipe") or "model"
@@ -117,6 +206,11 @@ def lead(results: Results) -> str:
         f"A {kind} autoencoder with {counted(model['latent_dim'], 'latent dimension')}, trained on "
         f"{data['sizes']['train']:,} images of {shape(size)} pixels{in_channels}."
     )
+
+
+def pixels(convention: str) -> str:
+    """A convention as one says it of data: grey pixels; "static binarisation, seed 0" stays as it is."""
+    return PIXELS.get(convention, convention)
 
 
 def counted(count: int, noun: str) -> str:
@@ -144,6 +238,12 @@ def number(value: float, decimals: int) -> str:
     text = f"{value:,.{decimals}f}"
     is_zero = not any(digit in text for digit in "123456789") and math.isfinite(value)
     return text.lstrip("-") if is_zero else text.replace("-", MINUS)
+
+
+def significant(value: float) -> str:
+    """A number with three significant digits, or all those before its point."""
+    digits = f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
+    return digits.replace("-", MINUS)
 
 
 def duration(seconds: float) -> str:
@@ -179,6 +279,14 @@ def facts(results: Results) -> list[tuple[str, str]]:
         ("Machine", _machine(context.get("machine", {}))),
     ]
     return [(name, str(text)) for name, text in rows if text not in (None, "")]
+
+
+def _stated(score: Score) -> str:
+    return f"{measured(score.value, score.standard_error, score.unit)} {score.unit}"
+
+
+def _examples(score: Score) -> str:
+    return f"{counted(score.num_examples, f'{score.split} image')}, {pixels(score.convention)}"
 
 
 def _placed(key: KeyNumber, z_free: float, floor: float | None) -> str:
