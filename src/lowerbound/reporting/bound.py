@@ -21,8 +21,9 @@ LEVELS = {
 def bound_sweep(results: Results) -> Figure:
     """How the importance-weighted bound rises with the number of draws K, averaged over the same test images, with
     two standard errors of the paired rise from K = 1. At K = 1 it is the ELBO; with more draws it comes closer to
-    log p(x), which is the dashed line where it could be integrated exactly. Where the bound stays below the line
-    however many draws there are, the encoder's posterior misses a part of the true one.
+    log p(x), which is the dashed line where it could be integrated exactly, and estimated by the dotted one where
+    annealing was asked for. Where the bound stays below the line however many draws there are, the encoder's posterior
+    misses a part of the true one.
     """
     ks, bounds = results.arrays["sweep_ks"], results.arrays["sweep_bounds"].astype(np.float64)
     num_images = bounds.shape[1]
