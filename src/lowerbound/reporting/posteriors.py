@@ -45,8 +45,8 @@ def true_posterior(results: Results) -> Figure:
     wrongly takes for possible. The dashed ellipses, where there are any, are the best Gaussian that could be found for
     this image alone: orange apart from dashed is the encoder's fault, dashed apart from blue that of all Gaussians
     with independent dimensions. Above each panel stands the gap, how far the ELBO of that image lies below log p(x),
-    in nats; below zero it is noise of the ELBO's draws. The images are not a random choice: three typical ones, whose gaps are the quartiles of all, come first,
-    and then the three with the greatest gaps.
+    in nats; below zero it is noise of the ELBO's draws. The images are not a random choice: three typical ones, whose
+    gaps are the quartiles of all, come first, and then the three with the greatest gaps.
     """
     arrays = {name.removeprefix("true_posterior_"): array for name, array in results.arrays.items()}
     images = displayable(arrays["images"])
