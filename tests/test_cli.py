@@ -141,7 +141,24 @@ def test_the_run_can_be_summed_up_evaluated_and_reported_again(capsys, run):
     assert (run / "report.html").read_bytes() == before
     scores = json.loads(in_process(capsys, "evaluate", run, "--set", "evaluation.num_draws=3", "--json").out)["scores"]
     assert scores[0]["num_draws"] == 3
+    assert {"mutual-information", "importance-bound", "amortisation-gap"} <= {score["name"] for score in scores}
     in_process(capsys, "evaluate", run, "--set", "training.seed=3", expect=2)
+
+
+def test_annealing_is_asked_for_with_a_flag_and_the_doctor_is_heard(capsys, run):
+    settings = ["num_bounded=4", "num_gaps=4", "importance_draws=50", "num_simulated=2", "num_annealed=3",
+                "annealing.num_temperatures=20", "annealing.num_chains=2"]  # fmt: skip
+    words = [word for setting in settings for word in ("--set", f"evaluation.{setting}")]
+    captured = in_process(capsys, "evaluate", run, "--anneal", *words)
+    assert "annealed-evidence" in captured.out
+    assert "annealing-bracket" in captured.out
+    assert "effective" in captured.out  # sample size, of the chains
+    assert "annealing test images ..." in captured.err
+    assert "threshold" in captured.out or "clean bill" in captured.out
+    wrong = in_process(capsys, "evaluate", run, "--set", "evaluation.annealing.num_temperatures=0", expect=2)
+    assert "num_temperatures needs at least 1" in one_line(wrong.err)
+    unknown = in_process(capsys, "evaluate", run, "--set", "evaluation.annealing.temperatures=9", expect=2)
+    assert "temperatures" in one_line(unknown.err)
 
 
 def test_samples_are_seeded_and_have_the_number_asked_for(capsys, run, tmp_path):

@@ -103,6 +103,8 @@ def evaluate(
     with console.StageDisplay() as display:
         finished = run.reevaluate(run_path, overrides, device, run.Audience(stage=display.show))
     _print_runs([finished], as_json)
+    if not as_json:
+        console.print_findings(finished.results.findings or ())
 
 
 @app.command(rich_help_panel=TRAIN)

@@ -28,6 +28,7 @@ out = Console(highlight=False, soft_wrap=True)
 err = Console(stderr=True, highlight=False, soft_wrap=True)
 
 
+MAX_PARETO_K = 0.7  # doctor.PARETO_K_BOUND, which importing would cost a second
 SEVERITIES = {1: "serious", 2: "warning", 3: "note"}
 
 
@@ -154,9 +155,18 @@ def print_scores(scores: Sequence["Score"]) -> None:
     """The numbers, a table for each split."""
     for split, group in groupby(sorted(scores, key=lambda score: score.split != "test"), key=lambda score: score.split):
         of_split = list(group)
-        rows = [(score.name, with_error(score), score.unit, score.description) for score in of_split]
-        title = f"{split}: {of_split[0].num_examples:,} examples, {of_split[0].convention}"
-        print_table((title, "mean ± error", "unit", "what it is"), rows, right=(1,))
+        rows = [
+            (
+                score.name,
+                with_error(score),
+                score.unit,
+                f"{score.num_examples:,}",
+                score.description + reliability(score),
+            )
+            for score in of_split
+        ]
+        title = f"{split}, {of_split[0].convention}"
+        print_table((title, "mean ± error", "unit", "images", "what it is"), rows, right=(1, 3))
 
 
 def print_findings(findings: Sequence["Finding"]) -> None:
@@ -180,6 +190,16 @@ def print_comparison(comparison: "Comparison", verdicts: Sequence[str]) -> None:
     score = comparison.rows[0].score
     title = f"{comparison.quantity}, {score.split}, {score.convention}"
     print_table((title, f"mean ± error, {score.unit}", "paired difference", "to the first"), rows, right=(1, 2))
+
+
+def reliability(score: "Score") -> str:
+    """What there is to say of a Monte Carlo estimate's weights, to be put behind its description."""
+    notes = []
+    if score.effective_sample_size is not None and score.num_draws is not None:
+        notes.append(f"effective sample size {score.effective_sample_size:.3g} of {score.num_draws:,}")
+    if score.pareto_k is not None:
+        notes.append(f"Pareto-k {score.pareto_k:.2f}{', not to be trusted' if score.pareto_k > MAX_PARETO_K else ''}")
+    return f" ({', '.join(notes)})" if notes else ""
 
 
 def with_error(score: "Score") -> str:

@@ -1,0 +1,38 @@
+"""The Python face of a trained model."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+import lowerbound as lb
+from lowerbound.data.sources import DataConfig, load
+from lowerbound.errors import DataError, UnknownName
+from lowerbound.model import ModelConfig, build_model
+from lowerbound.seeding import generator
+
+FEW = lb.EvaluationConfig(num_draws=2, importance_draws=20, num_bounded=4, num_gaps=4, manifold_sizes=(3,))
+
+
+def model_of(event_shape=(1, 8, 8)):
+    return build_model(ModelConfig(hidden=(8,), latent_dim=4), event_shape, generator(0, "weights"))
+
+
+def test_a_model_is_evaluated_on_splits_and_on_a_sources_name_alike():
+    splits = load(DataConfig())
+    few = np.arange(30)
+    small = replace(splits, train=splits.train.subset(few), test=splits.test.subset(few))
+    results = lb.evaluate(model_of(), small, FEW)
+    assert results.score("elbo").num_examples == 30
+    assert results.score("importance-bound").num_draws == 20
+    named = lb.evaluate(model_of(), "digits", FEW)
+    assert named.score("elbo").num_examples == len(splits.test)
+    # The same first images, and the same draws of the same weights.
+    assert named.score("importance-bound").value == pytest.approx(results.score("importance-bound").value)
+
+
+def test_data_of_another_shape_or_of_no_name_are_refused():
+    with pytest.raises(DataError, match="8 wide and 8 high with 1 channel, the model takes 3 wide and 2 high"):
+        lb.evaluate(model_of((1, 2, 3)), "digits")
+    with pytest.raises(UnknownName):
+        lb.evaluate(model_of(), "digit")
