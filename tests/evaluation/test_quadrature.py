@@ -51,9 +51,9 @@ def images(x: Tensor) -> Tensor:
     return x[:, None, None, :]
 
 
-def pixel_model(seed: int = 0, latent_dim: int = 2, event_shape: tuple[int, ...] = (1, 2, 2)) -> VAE:
-    """A Bernoulli model with tanh-free, strongly curved decoder: random weights, four times their usual size."""
-    config = ModelConfig(hidden=(16,), latent_dim=latent_dim)
+def pixel_model(activation: str, seed: int = 0, event_shape: tuple[int, ...] = (1, 2, 2)) -> VAE:
+    """A Bernoulli model with a strongly curved decoder: random weights, four times their usual size."""
+    config = ModelConfig(hidden=(16,), latent_dim=2, activation=activation)
     model = build_model(config, event_shape, generator(seed, "weights")).double()
     with torch.no_grad():
         for parameter in model.decoder.parameters():
@@ -115,12 +115,12 @@ def test_the_evidence_is_the_closed_form_of_a_linear_model(linear_gaussian):
     assert (result.truncation_error < 1e-6).all()
 
 
-@pytest.mark.parametrize("latent_dim", [1, 3])
-def test_the_evidence_is_the_closed_form_at_one_and_three_latents(latent_dim):
-    data = orthogonal_linear_gaussian(4, latent_dim, sigma=0.8, generator=generator(0, "data"))
+@pytest.mark.parametrize(("latent_dim", "tolerance", "error"), [(1, TIGHT, 1e-6), (3, 1e-3, 1e-5)])
+def test_the_evidence_is_the_closed_form_at_one_and_three_latents(latent_dim, tolerance, error):
+    data = orthogonal_linear_gaussian(4, latent_dim, sigma=2.0, generator=generator(0, "data"))
     x = data.sample(3, generator(0, "examples"))
-    result = integrate(linear_model(data), images(x), TIGHT)
-    assert_close(result.log_evidence, data.log_evidence(x), rtol=0, atol=1e-6)
+    result = integrate(linear_model(data), images(x), tolerance)
+    assert_close(result.log_evidence, data.log_evidence(x), rtol=0, atol=error)
 
 
 @pytest.mark.parametrize("latent_dim", [1, 2])
@@ -258,9 +258,9 @@ def test_any_prior_that_has_a_density_will_do(mixture):
 
 def test_halving_again_changes_the_mean_less_than_the_stated_error_and_no_image_by_the_tolerance(linear_gaussian):
     pixels = torch.rand(20, 1, 2, 2, generator=generator(0, "pixels"))
-    for model, x in ((linear_gaussian.model, linear_gaussian.x), (pixel_model(), pixels)):
+    for model, x in ((linear_gaussian.model, linear_gaussian.x), (pixel_model("relu"), pixels)):
         coarse = integrate(model, x, tolerance=0.1)
-        fine = integrate(model, x, tolerance=1e-5)
+        fine = integrate(model, x, tolerance=1e-4)
         assert (coarse.spacing >= fine.spacing).all()
         change = (coarse.log_evidence - fine.log_evidence).abs()
         rounding = 1e-10  # of sums near ten nats in 64 bits
@@ -269,12 +269,12 @@ def test_halving_again_changes_the_mean_less_than_the_stated_error_and_no_image_
 
 
 def test_no_importance_weighted_bound_lies_above_the_evidence_beyond_its_error():
-    x = torch.rand(10, 1, 3, 3, generator=generator(0, "pixels"))
+    x = torch.rand(5, 1, 3, 3, generator=generator(0, "pixels"))
     for seed in range(3):
-        model = pixel_model(seed, event_shape=(1, 3, 3))
+        model = pixel_model("relu", seed, event_shape=(1, 3, 3))
         log_weight = log_weights(model, x, 4000, generator(seed, "draws"), chunk=500)
         standard_error = (1 / effective_sample_size(log_weight) - 1 / 4000).sqrt()
-        evidence = integrate(model, x, tolerance=1e-4)
+        evidence = integrate(model, x, tolerance=1e-3)
         error = evidence.discretisation_error + evidence.truncation_error
         assert (log_mean_exp(log_weight, dim=0) <= evidence.log_evidence + error + 4 * standard_error).all()
         elbo, elbo_error = log_weight.mean(0), log_weight.std(0) / math.sqrt(4000)
@@ -284,20 +284,21 @@ def test_no_importance_weighted_bound_lies_above_the_evidence_beyond_its_error()
 def test_the_stated_truncation_holds_when_the_lattice_is_made_too_small(linear_gaussian, monkeypatch):
     monkeypatch.setattr(quadrature, "PRIOR_RADIUS", 2)
     monkeypatch.setattr(quadrature, "POSTERIOR_RADIUS", 0)
-    result = integrate(linear_gaussian.model, linear_gaussian.x, TIGHT)
+    # The integrand is cut off before it vanishes, so that the midpoint rule is of second order only.
+    result = integrate(linear_gaussian.model, linear_gaussian.x, tolerance=1e-3)
     missed = linear_gaussian.log_evidence - result.log_evidence
-    assert (missed > 1e-4).any()
-    assert (missed <= result.truncation_error + 1e-6).all()
+    assert (missed > 1e-2).any()
+    assert (missed <= result.truncation_error + result.discretisation_error).all()
 
 
 # ---- grey pixels
 
 
 def test_grey_evidence_lies_between_the_elbo_and_the_mean_binarised_evidence():
-    model = pixel_model()
+    model = pixel_model("tanh")  # a smooth integrand
     grey = torch.rand(12, 1, 2, 2, generator=generator(0, "grey"))
     binary = torch.tensor(list(itertools.product([0.0, 1.0], repeat=4))).reshape(16, 1, 2, 2)
-    evidence = integrate(model, torch.cat([grey, binary]), tolerance=1e-6).log_evidence
+    evidence = integrate(model, torch.cat([grey, binary]), tolerance=1e-5).log_evidence
     grey_evidence, binary_evidence = evidence.split([12, 16])
     assert_close(binary_evidence.exp().sum(), torch.tensor(1.0))  # p(x) over all binary images
     probability = Bernoulli(torch.logit(grey), event_ndim=3).log_prob_table(binary).exp().T
@@ -324,7 +325,7 @@ def test_images_in_32_bits_have_the_evidence_of_64_to_a_thousandth_of_a_nat():
 
 def test_an_images_evidence_does_not_depend_on_the_images_beside_it(linear_gaussian, monkeypatch):
     together = integrate(linear_gaussian.model, linear_gaussian.x, 1e-3)
-    monkeypatch.setattr(quadrature, "IMAGES_PER_TABLE", 3)
+    monkeypatch.setattr(quadrature, "PAIRS_PER_TABLE", 3)
     in_pieces = integrate(linear_gaussian.model, linear_gaussian.x, 1e-3)
     alone = integrate(linear_gaussian.model, linear_gaussian.x[2:3], 1e-3)
     assert_close(in_pieces.log_evidence, together.log_evidence)
