@@ -196,7 +196,7 @@ def reliability(score: "Score") -> str:
     """What there is to say of a Monte Carlo estimate's weights, to be put behind its description."""
     notes = []
     if score.effective_sample_size is not None and score.num_draws is not None:
-        notes.append(f"effective sample size {score.effective_sample_size:.3g} of {score.num_draws:,}")
+        notes.append(f"effective sample size {score.effective_sample_size:,.0f} of {score.num_draws:,}")
     if score.pareto_k is not None:
         notes.append(f"Pareto-k {score.pareto_k:.2f}{', not to be trusted' if score.pareto_k > MAX_PARETO_K else ''}")
     return f" ({', '.join(notes)})" if notes else ""
@@ -204,7 +204,7 @@ def reliability(score: "Score") -> str:
 
 def with_error(score: "Score") -> str:
     """A value and its standard error."""
-    digits = 2 if score.unit == "nats" else 4
+    digits = {"nats": 2, "units": 0}.get(score.unit, 4)
     error = "" if score.standard_error is None else f" ± {score.standard_error:.{digits}f}"
     return f"{score.value:.{digits}f}{error}"
 

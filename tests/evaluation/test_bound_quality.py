@@ -41,6 +41,9 @@ def test_the_gaps_add_up_to_the_gap_of_the_elbo(linear_gaussian, examples):
     assert abs(scores["approximation-gap"].value) < 0.02
     assert scores["amortisation-gap"].value > 0.3
     assert scores["importance-bound"].num_draws == 50
+    missed = linear_gaussian.log_evidence.mean().item() - scores["importance-bound"].value
+    assert scores["importance-error"].value == pytest.approx(missed)
+    assert scores["importance-error"].pareto_k == scores["importance-bound"].pareto_k
     assert 0 < scores["importance-bound"].effective_sample_size <= 50
 
 

@@ -3,6 +3,7 @@
 All of it is about the first images of the test split, in its order, so that what is paired is paired.
 """
 
+import math
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -16,6 +17,7 @@ from lowerbound.evaluation.importance import importance_sweep
 from lowerbound.evaluation.quadrature import exact_evidence
 from lowerbound.evaluation.results import Measurements, Scorer
 from lowerbound.model import VAE
+from lowerbound.numerics import bits_per_dimension
 
 MAX_EXACT_LATENTS = 2
 """Latents up to which the evidence is integrated unasked; three are possible, and slow."""
@@ -47,9 +49,11 @@ def exact_quality(
     is_grey = score.convention == "grey"
     about = "log p(x) by quadrature" + (", of grey pixels: not to be set beside a binarised one" if is_grey else "")
     gap = log_evidence - elbo[: len(log_evidence)].to(log_evidence)
+    bits = -bits_per_dimension(1.0, math.prod(model.event_shape)) * log_evidence
     scores = (
         score("grey-evidence" if is_grey else "log-evidence", log_evidence, about, None),
         score("evidence-gap", gap, "log p(x) less the ELBO of the same images: KL(q(z|x) ‖ p(z|x))", None),
+        score("evidence-bits-per-dimension", bits, "−log p(x) for each pixel and channel", None, "bits/dim"),
     )
     return Measurements(scores, {"log_evidence_per_image": log_evidence.numpy()})
 
@@ -63,29 +67,37 @@ def bound_quality(
     device: torch.device | str,
 ) -> Measurements:
     """Importance-weighted bounds for growing K, and the inference gap taken apart."""
-    swept = _sweep(model, test, config, score, device)
+    swept = _sweep(model, test, log_evidence, config, score, device)
     gaps = _gaps(model, test, log_evidence, config, score, device)
     return swept | gaps
 
 
-def _sweep(model: VAE, test: Examples, config: BoundConfig, score: Scorer, device: torch.device | str) -> Measurements:
+def _sweep(
+    model: VAE,
+    test: Examples,
+    log_evidence: Float[Tensor, " n"] | None,
+    config: BoundConfig,
+    score: Scorer,
+    device: torch.device | str,
+) -> Measurements:
     ks = [*(k for k in SWEEP if k < config.num_draws), config.num_draws]
     sweep = importance_sweep(model, _first(test, config.num_images), ks, config.seed, device)
     about = f"importance-weighted bound of {config.num_draws:,} draws"
     if score.convention == "grey":
         about += ", of grey pixels"
-    tightest = replace(
-        score("importance-bound", sweep.log_evidence, about, config.num_draws),
-        effective_sample_size=float(sweep.effective_sample_size.median()),
-        pareto_k=float(sweep.pareto_k.median()),
-    )
+    scores = [score("importance-bound", sweep.log_evidence, about, config.num_draws)]
+    if log_evidence is not None and len(log_evidence) >= len(sweep.log_evidence):
+        missed = log_evidence[: len(sweep.log_evidence)].cpu() - sweep.log_evidence
+        about = "exact log p(x) less that bound of the same images; a mode that q misses is bias, not noise"
+        scores.append(score("importance-error", missed, about, config.num_draws))
+    size, shape = float(sweep.effective_sample_size.median()), float(sweep.pareto_k.median())
     arrays = {
         "sweep_ks": np.array(ks),
         "sweep_bounds": sweep.bounds.float().numpy(),
         "pareto_k_per_image": sweep.pareto_k.float().numpy(),
         "effective_sample_size_per_image": sweep.effective_sample_size.float().numpy(),
     }
-    return Measurements((tightest,), arrays)
+    return Measurements(tuple(replace(one, effective_sample_size=size, pareto_k=shape) for one in scores), arrays)
 
 
 def _gaps(

@@ -24,7 +24,9 @@ QUANTITIES = {
     "grey-evidence": "Grey evidence",
     "log-evidence": "Log evidence",
     "evidence-gap": "Gap of the ELBO",
+    "evidence-bits-per-dimension": "Evidence, bits per dimension",
     "importance-bound": "Importance-weighted bound",
+    "importance-error": "Error of importance weighting",
     "amortisation-gap": "Amortisation gap",
     "approximation-gap": "Approximation gap",
     "annealed-evidence": "Evidence by annealing",
@@ -225,7 +227,7 @@ def quantity(name: str) -> str:
 
 def measured(value: float, standard_error: float | None, unit: str) -> str:
     """Value ± standard error: the error with two significant digits, the value with as many decimals or more."""
-    decimals = 2 if unit == "nats" else 4
+    decimals = {"nats": 2, "units": 0}.get(unit, 4)
     if standard_error is None or not math.isfinite(standard_error) or standard_error <= 0:
         return number(value, decimals)
     exponent = int(f"{standard_error:.1e}".partition("e")[2])
