@@ -1,4 +1,4 @@
-"""What one does with a trained model: sample, reconstruct, encode, interpolate, evaluate, compare, look at its layers."""
+"""What one does with a trained model: sample, reconstruct, encode, interpolate, evaluate, compare; and its layers."""
 
 import re
 from collections.abc import Sequence

@@ -8,11 +8,12 @@ from hypothesis import strategies as st
 
 from lowerbound.data.batches import Batches, scaled
 from lowerbound.errors import ConfigError, Interrupted, NonFiniteLoss
+from lowerbound.experiment import resolve
 from lowerbound.model import ModelConfig, build_model
 from lowerbound.objectives.objective import Objective
 from lowerbound.seeding import generator
 from lowerbound.training.checkpoint import load_checkpoint
-from lowerbound.training.loop import TrainingConfig, fit
+from lowerbound.training.loop import TrainingConfig, fit, training_optimiser
 
 CONFIG = TrainingConfig(num_epochs=3, batch_size=8, schedule="one-cycle", learning_rate=1e-2, log_every=1)
 
@@ -147,6 +148,25 @@ def test_adams_second_moments_start_where_they_are_told_to(splits):
     second = (0.999 * 0.5 + 0.001 * gradient**2) / 0.001
     expected = start.decoder.output.bias - 1e-3 * gradient / (second.sqrt() + 1e-3)
     torch.testing.assert_close(model.decoder.output.bias, expected, rtol=1e-5, atol=1e-9)
+
+
+def test_burdas_exact_recipe_takes_the_published_optimisers_steps():
+    config = resolve("burda-vae-exact").training
+    model = new_model().double()
+    optimiser = training_optimiser(model, config)
+    bias = model.decoder.output.bias
+    expected, first, second = bias.detach().clone(), torch.zeros_like(bias), torch.ones_like(bias)
+    noise = generator(0, "gradients")
+    for step in range(1, 40):
+        # Theirs is the gradient of the sum over 20 images, ours of their mean.
+        gradient = torch.randn(bias.shape, generator=noise, dtype=torch.float64)
+        first = 0.99 * first + 0.01 * 20 * gradient
+        second = 0.999 * second + 0.001 * (20 * gradient) ** 2
+        rate = 1e-3 * math.sqrt(1 - 0.999**step) / (1 - 0.99**step)
+        expected -= rate * first / (second.sqrt() + 1e-4)
+        bias.grad = gradient
+        optimiser.step()
+    torch.testing.assert_close(bias.detach(), expected, rtol=1e-3, atol=1e-7)  # where epsilon enters differs
 
 
 def test_small_data_are_passed_over_until_there_are_enough_steps(splits):

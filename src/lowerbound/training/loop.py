@@ -228,15 +228,7 @@ class _Clock:
 def _initial_state(model: VAE, config: TrainingConfig, device: torch.device | str) -> TrainingState:
     # Channels last: the layout that oneDNN and cuDNN convolve fastest in; dense weights have no such axis.
     model.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    optimiser = torch.optim.Adam(
-        model.parameters(),
-        lr=config.learning_rate,
-        betas=(config.adam_beta1, config.adam_beta2),
-        eps=config.adam_epsilon,
-        fused=True,
-    )
-    if config.adam_second_moment:
-        _start_second_moments(optimiser, config.adam_second_moment)
+    optimiser = training_optimiser(model, config)
     state = TrainingState(
         model=model, optimiser=optimiser, noise=generator(config.seed, "training", device), best_weights={}
     )
@@ -245,13 +237,23 @@ def _initial_state(model: VAE, config: TrainingConfig, device: torch.device | st
     return state
 
 
-def _start_second_moments(optimiser: torch.optim.Adam, value: float) -> None:
-    for parameter in optimiser.param_groups[0]["params"]:
-        optimiser.state[parameter] = {
-            "step": torch.zeros((), device=parameter.device),
-            "exp_avg": torch.zeros_like(parameter),
-            "exp_avg_sq": torch.full_like(parameter, value),
-        }
+def training_optimiser(model: VAE, config: TrainingConfig) -> torch.optim.Adam:
+    """Adam with the configuration's moments; Kingma and Ba, arXiv:1412.6980."""
+    optimiser = torch.optim.Adam(
+        model.parameters(),
+        lr=config.learning_rate,
+        betas=(config.adam_beta1, config.adam_beta2),
+        eps=config.adam_epsilon,
+        fused=True,
+    )
+    if config.adam_second_moment:
+        for parameter in model.parameters():
+            optimiser.state[parameter] = {
+                "step": torch.zeros((), device=parameter.device),
+                "exp_avg": torch.zeros_like(parameter),
+                "exp_avg_sq": torch.full_like(parameter, config.adam_second_moment),
+            }
+    return optimiser
 
 
 def _set_learning_rate(state: TrainingState, config: TrainingConfig, steps_per_epoch: int) -> None:
