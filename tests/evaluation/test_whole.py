@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from lowerbound.data.sources import DataConfig, load
+from lowerbound.errors import ConfigError
 from lowerbound.evaluation.annealing import AnnealingConfig
 from lowerbound.evaluation.evaluate import EvaluationConfig, evaluate
 from lowerbound.evaluation.whole import evaluate_wholly
@@ -110,7 +111,10 @@ def test_many_latents_are_left_to_bounds(splits):
 
 
 def test_a_deterministic_autoencoder_is_probed_and_no_bound_is_claimed(splits):
-    whole = evaluate_wholly(model_of(posterior="point-mass"), splits, replace(SMALL, num_annealed=6))
+    model = model_of(posterior="point-mass")
+    with pytest.raises(ConfigError, match="leave out --anneal"):
+        evaluate_wholly(model, splits, replace(SMALL, num_annealed=6))
+    whole = evaluate_wholly(model, splits, SMALL)
     names = {score.name for score in whole.scores}
     assert {"reconstruction-error", "linear-probe"} <= names
     assert not names & {"elbo", "rate", "mutual-information", "importance-bound", "annealed-evidence"}

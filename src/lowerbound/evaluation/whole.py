@@ -8,6 +8,7 @@ import torch
 
 from lowerbound.data.batches import scaled
 from lowerbound.data.sources import Examples, Splits
+from lowerbound.errors import ConfigError
 from lowerbound.evaluation.annealed_quality import Watch, annealed_quality, bracket_quality
 from lowerbound.evaluation.bound_quality import BoundConfig, bound_quality, exact_quality
 from lowerbound.evaluation.check_up import symptoms
@@ -37,7 +38,13 @@ def evaluate_wholly(
     also tighter bounds, the inference gap taken apart and, if asked for, annealing; last, the doctor's findings.
 
     With a `checkpoints` folder annealing continues from what it finds there. `watch` hears how far each stage is.
+    ConfigError where annealing is asked for and the autoencoder is deterministic.
     """
+    if config.num_annealed and model.is_deterministic:
+        raise ConfigError(
+            "a deterministic autoencoder (posterior 'point-mass') has no log p(x) to estimate; leave out --anneal, or "
+            "set evaluation.num_annealed to 0."
+        )
     watch("scores and exact evidence", 0, 1)
     results = evaluate(model, splits, replace(config, num_exact=max(2, len(splits.test))), device)
     scorer = Scorer("test", data_convention(model, splits))
