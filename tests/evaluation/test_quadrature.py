@@ -115,7 +115,7 @@ def test_the_evidence_is_the_closed_form_of_a_linear_model(linear_gaussian):
     assert (result.truncation_error < 1e-6).all()
 
 
-@pytest.mark.parametrize(("latent_dim", "tolerance", "error"), [(1, TIGHT, 1e-6), (3, 1e-3, 1e-5)])
+@pytest.mark.parametrize(("latent_dim", "tolerance", "error"), [(1, TIGHT, 1e-6), (3, 1e-3, 1e-6)])
 def test_the_evidence_is_the_closed_form_at_one_and_three_latents(latent_dim, tolerance, error):
     data = orthogonal_linear_gaussian(4, latent_dim, sigma=2.0, generator=generator(0, "data"))
     x = data.sample(3, generator(0, "examples"))
