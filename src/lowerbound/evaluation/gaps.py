@@ -38,7 +38,7 @@ class GapConfig:
     num_steps: int = 100
     num_draws: int = 8  # for each image and step: pairs, mirrored at the mean
     learning_rate: float = 0.3  # Adam's first step, in posterior standard deviations; it falls to 0
-    num_prior_draws: int = 1000  # the best of them is a second start
+    num_prior_draws: int = 5000  # the best of them is a second start; one in a few hundred may hit a narrow posterior
     num_judging_draws: int = 100  # for each image: fresh draws for ELBOs that are compared or returned
     batch_size: int = 100  # images optimised together
 
