@@ -291,6 +291,17 @@ def test_the_stated_truncation_holds_when_the_lattice_is_made_too_small(linear_g
     assert (missed <= result.truncation_error + result.discretisation_error).all()
 
 
+@pytest.mark.parametrize("limit", ["MAX_TILES", "MAX_PAIRS"])
+def test_level_0_is_summed_whatever_the_limits_and_says_that_nothing_is_known_of_its_error(
+    linear_gaussian, monkeypatch, limit
+):
+    monkeypatch.setattr(quadrature, limit, 1)
+    result = integrate(linear_gaussian.model, linear_gaussian.x, TIGHT)
+    assert_close(result.log_evidence, linear_gaussian.log_evidence, rtol=0, atol=1e-3)
+    assert (result.spacing == 1 / 8).all()
+    assert result.discretisation_error.isinf().all()
+
+
 # ---- grey pixels
 
 

@@ -99,12 +99,13 @@ def integrate(model: VAE, x: Float[Tensor, "batch *event"], tolerance: float = 1
     tiles = integrand.covering_tiles()
     settled = torch.full((len(x),), -math.inf, dtype=torch.float64, device=x.device)
     result = _Outcome(integrand)
-    while 0 < len(tiles.corner) <= MAX_TILES and tiles.num_pairs <= MAX_PAIRS:
+    while True:
         sums = _Sums(settled, _log_negligible(tiles.level, tolerance))
         _sweep(integrand, tiles, sums)
         result.record(tiles.level, sums, tolerance)
         tiles = sums.refined(tiles, ~result.is_done)
-    return result.evidence()
+        if not len(tiles.corner) or len(tiles.corner) > MAX_TILES or tiles.num_pairs > MAX_PAIRS:
+            return result.evidence()
 
 
 @dataclass(frozen=True, eq=False)
