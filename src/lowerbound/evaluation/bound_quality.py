@@ -4,6 +4,7 @@ All of it is about the first images of the test split, in its order, so that wha
 """
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -65,9 +66,15 @@ def bound_quality(
     config: BoundConfig,
     score: Scorer,
     device: torch.device | str,
+    watch: Callable[[str, int, int], None] = lambda stage, done, total: None,
 ) -> Measurements:
     """Importance-weighted bounds for growing K, and the inference gap taken apart."""
-    swept = _sweep(model, test, log_evidence, config, score, device)
+
+    def swept_so_far(done: int, total: int) -> None:
+        watch("importance-weighted bounds", done, total)
+
+    swept = _sweep(model, test, log_evidence, config, score, device, swept_so_far)
+    watch("inference gaps", 0, 1)
     gaps = _gaps(model, test, log_evidence, config, score, device)
     return swept | gaps
 
@@ -79,9 +86,10 @@ def _sweep(
     config: BoundConfig,
     score: Scorer,
     device: torch.device | str,
+    watch: Callable[[int, int], None],
 ) -> Measurements:
     ks = [*(k for k in SWEEP if k < config.num_draws), config.num_draws]
-    sweep = importance_sweep(model, _first(test, config.num_images), ks, config.seed, device)
+    sweep = importance_sweep(model, _first(test, config.num_images), ks, config.seed, device, watch)
     about = f"importance-weighted bound of {config.num_draws:,} draws"
     if score.convention == "grey":
         about += ", of grey pixels"

@@ -14,7 +14,7 @@ Source: Vehtari, Simpson, Gelman, Yao and Gabry, "Pareto Smoothed Importance Sam
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -52,9 +52,17 @@ class ImportanceSweep:
 
 
 def importance_sweep(
-    model: VAE, examples: Examples, ks: Sequence[int], seed: int, device: torch.device | str = "cpu"
+    model: VAE,
+    examples: Examples,
+    ks: Sequence[int],
+    seed: int,
+    device: torch.device | str = "cpu",
+    watch: Callable[[int, int], None] = lambda done, total: None,
 ) -> ImportanceSweep:
-    """The bounds L_K of every example, for each K, from as many draws as the largest K; ConfigError as in its parts."""
+    """The bounds L_K of every example, for each K, from as many draws as the largest K; ConfigError as in its parts.
+
+    `watch` hears how many examples of how many are done.
+    """
     num_samples = max(ks, default=0)
     stream = generator(seed, "importance", device)
     parts = []
@@ -62,6 +70,7 @@ def importance_sweep(
         log_weight = log_weights(model, x, num_samples, stream, CHUNK)
         diagnosis = log_mean_exp(log_weight, dim=0), effective_sample_size(log_weight), pareto_k(log_weight)
         parts.append((bound_sweep(log_weight, ks), *diagnosis))
+        watch(min(len(parts) * BATCH_SIZE, len(examples)), len(examples))
     return ImportanceSweep(tuple(ks), *(torch.cat(pieces, dim=-1).cpu() for pieces in zip(*parts, strict=True)))
 
 

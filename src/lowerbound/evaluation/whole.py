@@ -76,11 +76,11 @@ def _bounds(
         found |= exact_quality(model, test, elbo, NUM_THREE_DIMENSIONAL, scorer, device)
     known = (results.arrays | found.arrays).get("log_evidence_per_image")
     evidence = None if known is None else torch.from_numpy(known)
-    watch("importance-weighted bounds and inference gaps", 0, 1)
+    watch("importance-weighted bounds", 0, 1)
     extent = BoundConfig(
         num_draws=config.importance_draws, num_images=config.num_bounded, num_gaps=config.num_gaps, seed=config.seed
     )
-    found |= bound_quality(model, test, evidence, extent, scorer, device)
+    found |= bound_quality(model, test, evidence, extent, scorer, device, watch)
     if config.num_annealed:
         images = test.subset(np.arange(min(config.num_annealed, len(test))))
         found |= annealed_quality(
