@@ -1,6 +1,5 @@
 """What several tests share: double precision, and a model whose posterior and evidence are known exactly."""
 
-import math
 from collections.abc import Iterator
 from copy import deepcopy
 from dataclasses import dataclass
@@ -10,8 +9,9 @@ import torch
 from hypothesis import settings
 from torch import Tensor
 
+from linear_models import exact_model
 from lowerbound.data.synthetic import LinearGaussian, orthogonal_linear_gaussian
-from lowerbound.model import VAE, ModelConfig, build_model
+from lowerbound.model import VAE
 from lowerbound.seeding import generator
 
 # Models here are tiny: one thread is as fast as two, and on a busy machine many times faster.
@@ -55,17 +55,6 @@ class LinearGaussianModel:
 def linear_gaussian() -> LinearGaussianModel:
     """Eight examples of shape 1×2×3, two latents, all in float64."""
     data = orthogonal_linear_gaussian(6, 2, sigma=0.5, generator=generator(0, "data"))
-    config = ModelConfig(
-        network="dense", hidden=(), latent_dim=2, likelihood="gaussian", likelihood_options={"sigma": data.sigma}
-    )
-    model = build_model(config, (1, 2, 3), generator(0, "weights")).double()
-    covariance = data.posterior_covariance()
-    to_mean = covariance @ data.weight.T / data.sigma**2
-    with torch.no_grad():
-        model.likelihood.log_sigma.fill_(math.log(data.sigma))
-        model.decoder.output.weight.copy_(data.weight)
-        model.decoder.output.bias.copy_(data.bias)
-        model.encoder.heads.weight.copy_(torch.cat([to_mean, torch.zeros_like(to_mean)]))
-        model.encoder.heads.bias.copy_(torch.cat([-to_mean @ data.bias, covariance.diagonal().log()]))
+    model = exact_model(data, event_shape=(1, 2, 3))
     x = data.sample(8, generator(0, "examples"))
     return LinearGaussianModel(data, model, x.unflatten(-1, (1, 2, 3)), data.log_evidence(x))

@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 from torch.testing import assert_close
 
+from linear_models import exact_model
 from lowerbound.data.sources import Examples
-from lowerbound.data.synthetic import LinearGaussian, orthogonal_linear_gaussian
+from lowerbound.data.synthetic import orthogonal_linear_gaussian
 from lowerbound.errors import ConfigError
 from lowerbound.evaluation import importance
 from lowerbound.evaluation.importance import (
@@ -22,30 +23,11 @@ from lowerbound.evaluation.importance import (
     log_weights,
     pareto_k,
 )
-from lowerbound.model import VAE, ModelConfig, build_model
+from lowerbound.model import ModelConfig, build_model
 from lowerbound.numerics import log_mean_exp, mean_and_standard_error
 from lowerbound.seeding import generator
 
 pytestmark = pytest.mark.usefixtures("float64")
-
-
-def linear_model(data: LinearGaussian, log_widening: float) -> VAE:
-    """A model that decodes as `data` do; its encoder has the exact posterior's means, and variances too great."""
-    dimension, latent_dim = data.weight.shape
-    config = ModelConfig(
-        hidden=(), latent_dim=latent_dim, likelihood="gaussian", likelihood_options={"sigma": data.sigma}
-    )
-    model = build_model(config, (1, 1, dimension), generator(0, "weights")).double()
-    covariance = data.posterior_covariance()
-    to_mean = covariance @ data.weight.T / data.sigma**2
-    log_variance = covariance.diagonal().log() + log_widening
-    with torch.no_grad():
-        model.likelihood.log_sigma.fill_(math.log(data.sigma))
-        model.decoder.output.weight.copy_(data.weight)
-        model.decoder.output.bias.copy_(data.bias)
-        model.encoder.heads.weight.copy_(torch.cat([to_mean, torch.zeros_like(to_mean)]))
-        model.encoder.heads.bias.copy_(torch.cat([-to_mean @ data.bias, log_variance]))
-    return model
 
 
 # ---- weights
@@ -58,7 +40,7 @@ def repeats(request, float64):
     data = orthogonal_linear_gaussian(latent_dim + 4, latent_dim, sigma=0.7, generator=generator(0, "data"))
     x = data.sample(1, generator(0, "examples"))
     same = x[:, None, None, :].expand(10_000, -1, -1, -1)
-    log_weight = log_weights(linear_model(data, log_widening), same, 10, generator(0, "draws"), chunk=10)
+    log_weight = log_weights(exact_model(data, log_widening), same, 10, generator(0, "draws"), chunk=10)
     return log_weight - data.log_evidence(x)
 
 
@@ -114,7 +96,7 @@ class Folded(nn.Module):
 def test_a_missed_mode_costs_its_share_and_nothing_in_the_weights_tells_of_it():
     data = orthogonal_linear_gaussian(3, 1, sigma=0.2, generator=generator(0, "data"))
     x = torch.tensor([[1.5], [2.5]]) @ data.weight.T + data.bias
-    model = linear_model(data, 0.0)
+    model = exact_model(data, 0.0)
     model.decoder = Folded(model.decoder)
     # Both modes are 15 of their standard deviations away from zero: each holds half of the evidence.
     log_evidence = data.log_evidence(x) + math.log(2)

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.testing import assert_close
 
+from linear_models import exact_model
 from lowerbound.data.sources import Examples
 from lowerbound.data.synthetic import GaussianMixture, LinearGaussian, orthogonal_linear_gaussian
 from lowerbound.errors import ConfigError
@@ -26,24 +27,6 @@ from lowerbound.seeding import generator
 pytestmark = pytest.mark.usefixtures("float64")
 
 TIGHT = 1e-7  # nats
-
-
-def linear_model(data: LinearGaussian) -> VAE:
-    """A model that decodes as `data` do and encodes the exact posterior's mean and variances."""
-    dimension, latent_dim = data.weight.shape
-    config = ModelConfig(
-        hidden=(), latent_dim=latent_dim, likelihood="gaussian", likelihood_options={"sigma": data.sigma}
-    )
-    model = build_model(config, (1, 1, dimension), generator(0, "weights")).double()
-    covariance = data.posterior_covariance()
-    to_mean = covariance @ data.weight.T / data.sigma**2
-    with torch.no_grad():
-        model.likelihood.log_sigma.fill_(math.log(data.sigma))
-        model.decoder.output.weight.copy_(data.weight)
-        model.decoder.output.bias.copy_(data.bias)
-        model.encoder.heads.weight.copy_(torch.cat([to_mean, torch.zeros_like(to_mean)]))
-        model.encoder.heads.bias.copy_(torch.cat([-to_mean @ data.bias, covariance.diagonal().log()]))
-    return model
 
 
 def images(x: Tensor) -> Tensor:
@@ -108,7 +91,7 @@ def test_a_normals_table_keeps_its_digits_in_32_bits_where_sigma_is_a_hundredth(
 # ---- closed forms
 
 
-def test_the_evidence_is_the_closed_form_of_a_linear_model(linear_gaussian):
+def test_the_evidence_is_the_closed_form_of_the_linear_model(linear_gaussian):
     result = integrate(linear_gaussian.model, linear_gaussian.x, TIGHT)
     assert_close(result.log_evidence, linear_gaussian.log_evidence, rtol=0, atol=1e-6)
     assert (result.discretisation_error < TIGHT).all()
@@ -119,7 +102,7 @@ def test_the_evidence_is_the_closed_form_of_a_linear_model(linear_gaussian):
 def test_the_evidence_is_the_closed_form_at_one_and_three_latents(latent_dim, tolerance, error):
     data = orthogonal_linear_gaussian(4, latent_dim, sigma=2.0, generator=generator(0, "data"))
     x = data.sample(3, generator(0, "examples"))
-    result = integrate(linear_model(data), images(x), tolerance)
+    result = integrate(exact_model(data), images(x), tolerance)
     assert_close(result.log_evidence, data.log_evidence(x), rtol=0, atol=error)
 
 
@@ -127,7 +110,7 @@ def test_the_evidence_is_the_closed_form_at_one_and_three_latents(latent_dim, to
 def test_posteriors_far_narrower_than_the_first_lattice_are_resolved(latent_dim):
     data = orthogonal_linear_gaussian(4, latent_dim, sigma=0.02, generator=generator(1, "data"))
     x = data.sample(6, generator(1, "examples"))
-    result = integrate(linear_model(data), images(x), TIGHT)
+    result = integrate(exact_model(data), images(x), TIGHT)
     assert_close(result.log_evidence, data.log_evidence(x), rtol=0, atol=1e-6)
     assert (result.spacing < data.posterior_covariance().diagonal().min().sqrt()).all()
 
@@ -136,7 +119,7 @@ def test_slanted_posteriors_are_found_from_a_wrong_encoder():
     weight = torch.tensor([[1.0, 0.9], [-0.8, -0.9], [0.3, 0.35]])
     data = LinearGaussian(weight, torch.tensor([0.1, -0.2, 0.3]), sigma=0.05)
     x = data.sample(6, generator(0, "examples"))
-    model = linear_model(data)
+    model = exact_model(data)
     model.encoder.heads.bias.data += 1.5
     result = integrate(model, images(x), TIGHT)
     assert_close(result.log_evidence, data.log_evidence(x), rtol=0, atol=1e-6)
@@ -145,7 +128,7 @@ def test_slanted_posteriors_are_found_from_a_wrong_encoder():
 def test_images_that_lie_beyond_the_priors_reach_are_covered_as_well():
     data = orthogonal_linear_gaussian(4, 2, sigma=0.3, generator=generator(0, "data"))
     x = torch.tensor([[9.3, -0.4], [-8.2, 10.1], [0.1, 0.2]]) @ data.weight.T + data.bias
-    result = integrate(linear_model(data), images(x), TIGHT)
+    result = integrate(exact_model(data), images(x), TIGHT)
     assert_close(result.log_evidence, data.log_evidence(x), rtol=0, atol=1e-6)
 
 
@@ -181,7 +164,7 @@ def test_no_mode_is_missed_however_far_from_the_encoders(sigma):
     centre = torch.tensor([0.37, -0.21])
     z = torch.tensor([[1.3, 0.9], [0.6, 1.7], [2.1, 1.1], [1.0, 1.0]])
     x = z @ data.weight.T + data.bias + sigma * torch.randn(4, 4, generator=generator(0, "noise"))
-    model = linear_model(data)
+    model = exact_model(data)
     model.decoder = Folded(model.decoder, centre)
     result = integrate(model, images(x), TIGHT)
     assert_close(result.log_evidence, folded_evidence(data, centre, x), rtol=0, atol=1e-6)
@@ -247,7 +230,7 @@ def test_any_prior_that_has_a_density_will_do(mixture):
     data = orthogonal_linear_gaussian(3, 2, sigma=1.2, generator=generator(0, "data"))
     seen = mixture.seen_through(data)
     x = seen.sample(6, generator(0, "examples"))
-    model = linear_model(data)
+    model = exact_model(data)
     model.prior = MixturePrior(mixture)
     result = integrate(model, images(x), TIGHT)
     assert_close(result.log_evidence, seen.log_evidence(x), rtol=0, atol=1e-6)
