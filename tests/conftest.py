@@ -1,5 +1,6 @@
 """What several tests share: double precision, and a model whose posterior and evidence are known exactly."""
 
+import os
 from collections.abc import Iterator
 from copy import deepcopy
 from dataclasses import dataclass
@@ -14,8 +15,10 @@ from lowerbound.data.synthetic import LinearGaussian, orthogonal_linear_gaussian
 from lowerbound.model import VAE
 from lowerbound.seeding import generator
 
-# Models here are tiny: one thread is as fast as two, and on a busy machine many times faster.
+# Models here are tiny: one thread is as fast as two, and on a busy machine many times faster. So also for the processes
+# that tests start.
 torch.set_num_threads(1)
+os.environ["OMP_NUM_THREADS"] = "1"
 
 # The same examples on every run, and no deadline: a busy machine is no failure.
 settings.register_profile("reproducible", derandomize=True, deadline=None)

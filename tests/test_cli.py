@@ -4,10 +4,15 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from PIL import Image
+
+from lowerbound.console import MAX_PARETO_K, in_full
+from lowerbound.evaluation.doctor import PARETO_K_BOUND
+from lowerbound.evaluation.results import Score
 
 COMMANDS = ["train", "demo", "evaluate", "report", "sample", "reconstruct", "encode", "interpolate", "summary"]
 COMMANDS += ["recipes", "data", "compare", "diagnose"]
@@ -139,7 +144,9 @@ def test_the_run_can_be_summed_up_evaluated_and_reported_again(capsys, run):
     (run / "report.html").unlink()
     assert str(run / "report.html") in in_process(capsys, "report", run).out
     assert (run / "report.html").read_bytes() == before
-    scores = json.loads(in_process(capsys, "evaluate", run, "--set", "evaluation.num_draws=3", "--json").out)["scores"]
+    few = [word for key in ("num_bounded", "num_gaps") for word in ("--set", f"evaluation.{key}=10")]
+    words = ["evaluate", run, "--set", "evaluation.num_draws=3", *few, "--json"]
+    scores = json.loads(in_process(capsys, *words).out)["scores"]
     assert scores[0]["num_draws"] == 3
     assert {"mutual-information", "importance-bound", "amortisation-gap"} <= {score["name"] for score in scores}
     in_process(capsys, "evaluate", run, "--set", "training.seed=3", expect=2)
@@ -152,13 +159,25 @@ def test_annealing_is_asked_for_with_a_flag_and_the_doctor_is_heard(capsys, run)
     captured = in_process(capsys, "evaluate", run, "--anneal", *words)
     assert "annealed-evidence" in captured.out
     assert "annealing-bracket" in captured.out
-    assert "effective" in captured.out  # sample size, of the chains
     assert "annealing test images ..." in captured.err
     assert "threshold" in captured.out or "clean bill" in captured.out
     wrong = in_process(capsys, "evaluate", run, "--set", "evaluation.annealing.num_temperatures=0", expect=2)
     assert "num_temperatures needs at least 1" in one_line(wrong.err)
     unknown = in_process(capsys, "evaluate", run, "--set", "evaluation.annealing.temperatures=9", expect=2)
     assert "temperatures" in one_line(unknown.err)
+
+
+def test_an_estimate_says_how_far_its_weights_can_be_trusted():
+    score = Score(
+        name="importance-bound", value=-1.0, standard_error=0.1, unit="nats", split="test", convention="grey",
+        num_examples=3, num_draws=5000, description="what it is", effective_sample_size=1234.4, pareto_k=0.75,
+    )  # fmt: skip
+    trusted = "(effective sample size 1,234 of 5,000, Pareto-k 0.70)"
+    assert in_full(replace(score, pareto_k=0.7), usual=3) == f"what it is {trusted}"
+    assert in_full(score, usual=7).endswith("it is (3 examples, effective sample size 1,234 of 5,000, Pareto-k 0.75, "
+                                            "not to be trusted)")  # fmt: skip
+    assert in_full(replace(score, pareto_k=None, effective_sample_size=None), usual=3) == "what it is"
+    assert MAX_PARETO_K == PARETO_K_BOUND
 
 
 def test_samples_are_seeded_and_have_the_number_asked_for(capsys, run, tmp_path):

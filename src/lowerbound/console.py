@@ -155,18 +155,10 @@ def print_scores(scores: Sequence["Score"]) -> None:
     """The numbers, a table for each split."""
     for split, group in groupby(sorted(scores, key=lambda score: score.split != "test"), key=lambda score: score.split):
         of_split = list(group)
-        rows = [
-            (
-                score.name,
-                with_error(score),
-                score.unit,
-                f"{score.num_examples:,}",
-                score.description + reliability(score),
-            )
-            for score in of_split
-        ]
-        title = f"{split}, {of_split[0].convention}"
-        print_table((title, "mean ± error", "unit", "images", "what it is"), rows, right=(1, 3))
+        usual = of_split[0].num_examples
+        rows = [(score.name, with_error(score), score.unit, in_full(score, usual)) for score in of_split]
+        title = f"{split}: {usual:,} examples, {of_split[0].convention}"
+        print_table((title, "mean ± error", "unit", "what it is"), rows, right=(1,))
 
 
 def print_findings(findings: Sequence["Finding"]) -> None:
@@ -192,14 +184,14 @@ def print_comparison(comparison: "Comparison", verdicts: Sequence[str]) -> None:
     print_table((title, f"mean ± error, {score.unit}", "paired difference", "to the first"), rows, right=(1, 2))
 
 
-def reliability(score: "Score") -> str:
-    """What there is to say of a Monte Carlo estimate's weights, to be put behind its description."""
-    notes = []
+def in_full(score: "Score", usual: int) -> str:
+    """What a score is, of how many examples if they are not the usual number, and how far weights can be trusted."""
+    notes = [] if score.num_examples == usual else [f"{score.num_examples:,} examples"]
     if score.effective_sample_size is not None and score.num_draws is not None:
         notes.append(f"effective sample size {score.effective_sample_size:,.0f} of {score.num_draws:,}")
     if score.pareto_k is not None:
         notes.append(f"Pareto-k {score.pareto_k:.2f}{', not to be trusted' if score.pareto_k > MAX_PARETO_K else ''}")
-    return f" ({', '.join(notes)})" if notes else ""
+    return score.description + (f" ({', '.join(notes)})" if notes else "")
 
 
 def with_error(score: "Score") -> str:

@@ -118,11 +118,17 @@ def _check_keys(settings: Mapping[str, Any]) -> None:
             raise UnknownName("section", section, SECTIONS)
         if not isinstance(content, Mapping):
             raise ConfigError(f"{section} is a section of keys, got the value {content!r}.")
-        accepted = [key.name for key in fields(SECTIONS[section])]
-        extra = ["preset"] if section == "objective" else []
-        for key in content:
-            if key not in accepted + extra:
-                raise UnknownName("key", f"{section}.{key}", [f"{section}.{key}" for key in accepted + extra])
+        _check_section(section, content, SECTIONS[section], ["preset"] if section == "objective" else [])
+
+
+def _check_section(path: str, content: Mapping[str, Any], kind: Any, extra: Iterable[str] = ()) -> None:
+    """Refuse keys that a section's dataclass does not have; a key may be a section within it."""
+    accepted = {key.name: key.type for key in fields(kind)} | dict.fromkeys(extra, str)
+    for key, value in content.items():
+        if key not in accepted:
+            raise UnknownName("key", f"{path}.{key}", [f"{path}.{name}" for name in accepted])
+        if is_dataclass(accepted[key]) and isinstance(value, Mapping):
+            _check_section(f"{path}.{key}", value, accepted[key])
 
 
 def _toml_value(text: str) -> Any:

@@ -59,6 +59,6 @@ def test_probes_read_labels_off_codes_that_hold_them_and_not_off_others():
         with torch.no_grad():
             model.encoder.heads.weight.zero_()[0, pixel] = 1.0
         scores = by_name(model, splits)
-        accuracies.append([scores[name].value for name in ("linear-probe", "nearest-neighbour-probe")])
+        accuracies.append([scores[name].value for name in ("linear-probe", "neighbour-probe")])
     assert accuracies[0] == [1.0, 1.0]
     assert all(0.35 < accuracy < 0.65 for accuracy in accuracies[1])

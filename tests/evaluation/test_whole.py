@@ -52,7 +52,7 @@ def test_it_holds_the_cheap_evaluation_and_more(splits, annealed):
     names = {score.name: score for score in whole.scores}
     assert names | cheap == names
     assert set(names) - set(cheap) == {
-        "mutual-information", "aggregate-kl", "active-units", "linear-probe", "nearest-neighbour-probe",
+        "mutual-information", "aggregate-kl", "active-units", "linear-probe", "neighbour-probe",
         "importance-bound", "importance-error", "amortisation-gap", "approximation-gap",
         "annealed-evidence", "annealing-error", "annealed-lower-bound", "annealed-upper-bound", "annealing-bracket",
     }  # fmt: skip

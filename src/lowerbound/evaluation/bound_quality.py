@@ -54,7 +54,7 @@ def exact_quality(
     scores = (
         score("grey-evidence" if is_grey else "log-evidence", log_evidence, about, None),
         score("evidence-gap", gap, "log p(x) less the ELBO of the same images: KL(q(z|x) ‖ p(z|x))", None),
-        score("evidence-bits-per-dimension", bits, "−log p(x) for each pixel and channel", None, "bits/dim"),
+        score("evidence-bits", bits, "−log p(x) for each pixel and channel", None, "bits/dim"),
     )
     return Measurements(scores, {"log_evidence_per_image": log_evidence.numpy()})
 

@@ -62,7 +62,7 @@ def _probe_scores(model: VAE, splits: Splits, scorer: Scorer, device: torch.devi
     yield _score(scorer, "linear-probe", linear_probe(train, test), about, "accuracy", len(test.labels))
     about = f"the same of a vote among the {NUM_NEIGHBOURS} nearest training codes"
     probe = nearest_neighbour_probe(train, test, NUM_NEIGHBOURS)
-    yield _score(scorer, "nearest-neighbour-probe", probe, about, "accuracy", len(test.labels))
+    yield _score(scorer, "neighbour-probe", probe, about, "accuracy", len(test.labels))
 
 
 def _score(

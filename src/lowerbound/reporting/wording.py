@@ -24,7 +24,7 @@ QUANTITIES = {
     "grey-evidence": "Grey evidence",
     "log-evidence": "Log evidence",
     "evidence-gap": "Gap of the ELBO",
-    "evidence-bits-per-dimension": "Evidence, bits per dimension",
+    "evidence-bits": "Evidence, bits per dimension",
     "importance-bound": "Importance-weighted bound",
     "importance-error": "Error of importance weighting",
     "amortisation-gap": "Amortisation gap",
@@ -38,7 +38,7 @@ QUANTITIES = {
     "mutual-information": "Mutual information",
     "aggregate-kl": "Aggregate KL",
     "linear-probe": "Linear probe",
-    "nearest-neighbour-probe": "Nearest-neighbour probe",
+    "neighbour-probe": "Nearest-neighbour probe",
 }
 
 CONVENTIONS = {
