@@ -3,6 +3,7 @@
 Progress and messages go to standard error, results to standard output.
 """
 
+import os
 import signal
 import sys
 from collections.abc import Iterable, Iterator, Sequence
@@ -157,8 +158,9 @@ def print_scores(scores: Sequence["Score"]) -> None:
         of_split = list(group)
         usual = of_split[0].num_examples
         rows = [(score.name, with_error(score), score.unit, in_full(score, usual)) for score in of_split]
-        title = f"{split}: {usual:,} examples, {of_split[0].convention}"
-        print_table((title, "mean ± error", "unit", "what it is"), rows, right=(1,))
+        # Above the table: in its head it would take the room of what the numbers are.
+        out.print(f"{split}: {usual:,} examples, {of_split[0].convention}", markup=False)
+        print_table(("quantity", "mean ± error", "unit", "what it is"), rows, right=(1,))
 
 
 def print_findings(findings: Sequence["Finding"]) -> None:
@@ -221,8 +223,10 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[Any]], right: Se
         table.add_column(column, justify="right" if index in right else "left", overflow="fold", no_wrap=not last)
     for row in rows:
         table.add_row(*(escape(str(cell)) for cell in row))
-    # Off a terminal (a pipe, a log) a table keeps its lines whole, however long.
-    out.print(table, width=None if out.is_terminal else 200)
+    # Off a terminal (a pipe, a log) lines are long rather than folded, unless someone has said how wide.
+    if not out.is_terminal and "COLUMNS" not in os.environ:
+        out.width = 200
+    out.print(table)
 
 
 def fail(error: BaseException | str) -> None:
