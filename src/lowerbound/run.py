@@ -201,9 +201,14 @@ def reevaluate(path: Path, settings: Settings | None = None, device: str = "auto
     splits = _same_data(experiment, stored, path)
     chosen = choose_device(device)
     checkpoints = path / "annealing"
-    results = evaluate_wholly(
-        model.to(chosen), splits, experiment.evaluation, chosen, checkpoints=checkpoints, watch=audience.stage
-    )
+    try:
+        results = evaluate_wholly(
+            model.to(chosen), splits, experiment.evaluation, chosen, checkpoints=checkpoints, watch=audience.stage
+        )
+    except KeyboardInterrupt:
+        if not checkpoints.exists():
+            raise
+        raise Interrupted(f"interrupted; {checkpoints} keeps what was annealed, the same command continues.") from None
     context = context_of(path, experiment, splits, model, chosen) | {"evaluated_anew": True}
     concluded = _conclude(path, model, replace(results, context=context))
     for file in checkpoints.glob("images-from-*.safetensors"):
