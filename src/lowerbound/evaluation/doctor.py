@@ -207,13 +207,13 @@ def untrusted_evidence(evidence: Symptoms) -> Finding | None:
     if share is None or not share > UNTRUSTED_SHARE:
         return None
     size = evidence.effective_sample_size
-    effective = f" (effective sample size: {size:.1f} draws)" if size is not None else ""
+    effective = f" (median effective sample size: {size:,.0f} draws)" if size is not None else ""
     is_exact = evidence.log_evidence is not None
     return Finding(
         name="untrusted evidence",
         severity=NOTE if is_exact else WARNING,
-        sentence=f"For {share:.0%} of the images a few draws carry nearly all weight{effective}: the "
-        "importance-weighted estimate of log p(x) and its error cannot be trusted, and it is likely too low"
+        sentence=f"For {share:.0%} of the images the weights' tail is so heavy that their mean may not settle"
+        f"{effective}: the importance-weighted estimate of log p(x) and its error cannot be trusted; it may be too low"
         f"{'; the exact one is not touched by that' if is_exact else ''}.",
         number=share,
         threshold=UNTRUSTED_SHARE,
