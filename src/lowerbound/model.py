@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from inspect import Parameter, signature
 from typing import Any, Literal
 
+import torch
 from jaxtyping import Float
 from torch import Generator, Tensor, nn
 
@@ -127,6 +128,14 @@ class VAE(nn.Module):
         """log p(x, z) = log p(x|z) + log p(z), in nats."""
         prior: Distribution = self.prior()
         return self.decode(z).log_prob(x) + prior.log_prob(z)
+
+    def log_joint_table(
+        self, x: Float[Tensor, "n *event"], z: Float[Tensor, "point latent"], chunk: int
+    ) -> Float[Tensor, "n point"]:
+        """log p(x, z) of every example at every z, in nats; `chunk` latents are decoded at once."""
+        prior: Distribution = self.prior()
+        parts = [self.decode(part).log_prob_table(x) + prior.log_prob(part) for part in z.split(chunk)]
+        return torch.cat(parts, dim=1)
 
     def reconstruct(
         self, x: Float[Tensor, "batch *event"], generator: Generator | None = None

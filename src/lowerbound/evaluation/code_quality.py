@@ -17,7 +17,6 @@ from lowerbound.evaluation.diagnostics import (
 )
 from lowerbound.evaluation.results import Measurements, Score, Scorer
 from lowerbound.model import VAE
-from lowerbound.numerics import Estimate
 from lowerbound.probability.distributions import Distribution
 from lowerbound.seeding import generator
 
@@ -33,8 +32,7 @@ def code_quality(model: VAE, splits: Splits, seed: int, scorer: Scorer, device: 
         scores += _rate_scores(posterior, model.prior(), seed, scorer)
         units = active_units(posterior)
         about = f"of {model.latent_dim} latent dimensions, those whose posterior mean varies by more than 0.01"
-        count = Estimate(float(units.count), math.nan)
-        scores.append(_score(scorer, "active-units", count, about, "units", len(splits.test)))
+        scores.append(scorer.of("active-units", float(units.count), None, about, len(splits.test), None, "units"))
         arrays["latent_mean_variance"] = units.variance.cpu().numpy()
     if splits.train.labels is not None and splits.test.labels is not None:
         scores += _probe_scores(model, splits, scorer, device)
@@ -49,9 +47,11 @@ def _rate_scores(posterior: Distribution, prior: Distribution, seed: int, scorer
         else f"; no more than log n = {math.log(split.num_examples):.1f} can be seen in n images"
     )
     about = f"between image and code, of the rate{limit}"
-    yield _score(scorer, "mutual-information", split.mutual_information, about, "nats", split.num_examples, 1)
+    part = split.mutual_information
+    yield scorer.of("mutual-information", part.value, part.standard_error, about, split.num_examples, 1, "nats")
     about = f"KL of all images' codes together from the prior, the rest of the rate{' and too much' if limit else ''}"
-    yield _score(scorer, "aggregate-kl", split.aggregate_kl, about, "nats", split.num_examples, 1)
+    part = split.aggregate_kl
+    yield scorer.of("aggregate-kl", part.value, part.standard_error, about, split.num_examples, 1, "nats")
 
 
 def _probe_scores(model: VAE, splits: Splits, scorer: Scorer, device: torch.device | str) -> Iterator[Score]:
@@ -59,31 +59,8 @@ def _probe_scores(model: VAE, splits: Splits, scorer: Scorer, device: torch.devi
     if len(train.labels.unique()) < 2:
         return
     about = "test accuracy of logistic regression on the codes' means, fitted on training images"
-    yield _score(scorer, "linear-probe", linear_probe(train, test), about, "accuracy", len(test.labels))
+    probe = linear_probe(train, test)
+    yield scorer.of("linear-probe", probe.value, probe.standard_error, about, len(test.labels), None, "accuracy")
     about = f"the same of a vote among the {NUM_NEIGHBOURS} nearest training codes"
     probe = nearest_neighbour_probe(train, test, NUM_NEIGHBOURS)
-    yield _score(scorer, "neighbour-probe", probe, about, "accuracy", len(test.labels))
-
-
-def _score(
-    scorer: Scorer,
-    name: str,
-    estimate: Estimate,
-    about: str,
-    unit: str,
-    num_examples: int,
-    num_draws: int | None = None,
-) -> Score:
-    """A score of a number that is no plain mean over examples."""
-    error = None if math.isnan(estimate.standard_error) else estimate.standard_error
-    return Score(
-        name=name,
-        value=estimate.value,
-        standard_error=error,
-        unit=unit,
-        split=scorer.split,
-        convention=scorer.convention,
-        num_examples=num_examples,
-        num_draws=num_draws,
-        description=about,
-    )
+    yield scorer.of("neighbour-probe", probe.value, probe.standard_error, about, len(test.labels), None, "accuracy")

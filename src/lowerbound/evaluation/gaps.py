@@ -176,11 +176,8 @@ def _best_prior_draw(
     model: VAE, x: Float[Tensor, "batch *event"], num_draws: int, generator: Generator
 ) -> Float[Tensor, "batch latent"]:
     """Of draws z from the prior the one with the greatest p(x, z), for each image."""
-    prior = model.prior()
-    z = prior.sample(generator, num_draws)
-    tables = [model.decode(part).log_prob_table(x) + prior.log_prob(part) for part in z.split(DECODER_BATCH)]
-    best: Tensor = z[torch.cat(tables, dim=1).argmax(1)]
-    return best
+    z: Tensor = model.prior().sample(generator, num_draws)
+    return z[model.log_joint_table(x, z, DECODER_BATCH).argmax(1)]
 
 
 def _better(

@@ -59,14 +59,27 @@ class Scorer:
     ) -> Score:
         """The mean of `values` over examples with its standard error."""
         mean = mean_and_standard_error(values)
+        return self.of(name, mean.value, mean.standard_error, description, len(values), num_draws, unit)
+
+    def of(
+        self,
+        name: str,
+        value: float,
+        standard_error: float | None,
+        description: str,
+        num_examples: int,
+        num_draws: int | None,
+        unit: str,
+    ) -> Score:
+        """A number that is no plain mean over examples."""
         return Score(
             name=name,
-            value=mean.value,
-            standard_error=mean.standard_error,
+            value=value,
+            standard_error=standard_error,
             unit=unit,
             split=self.split,
             convention=self.convention,
-            num_examples=len(values),
+            num_examples=num_examples,
             num_draws=num_draws,
             description=description,
         )

@@ -297,10 +297,7 @@ def _log_joint(
 def _log_joint_table(
     model: VAE, x: Float[Tensor, "n *event"], z: Float[Tensor, "point latent"]
 ) -> Float[Tensor, "n point"]:
-    """log p(x, z) in nats, decoded in parts: memory does not grow with the number of points."""
-    prior = model.prior()
-    parts = [model.decode(part).log_prob_table(x) + prior.log_prob(part) for part in z.to(x.dtype).split(DECODER_BATCH)]
-    return torch.cat(parts, dim=1).double()
+    return model.log_joint_table(x, z.to(x.dtype), DECODER_BATCH).double()
 
 
 def _encoded(model: VAE, x: Float[Tensor, "n *event"]) -> DiagonalNormal:
