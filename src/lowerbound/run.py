@@ -23,7 +23,7 @@ from lowerbound.errors import ConfigError, Interrupted, RunError, UsageError
 from lowerbound.evaluation.check_up import symptoms
 from lowerbound.evaluation.doctor import diagnose
 from lowerbound.evaluation.evaluate import data_convention, evaluate
-from lowerbound.evaluation.results import Finding, Results, Score, read_results
+from lowerbound.evaluation.results import Finding, Results, Score, Watch, read_results
 from lowerbound.evaluation.whole import evaluate_wholly
 from lowerbound.experiment import Experiment, Settings, from_settings, merge, resolve
 from lowerbound.model import VAE, build_model
@@ -56,7 +56,7 @@ class Audience:
     progress: Callable[[Progress], None] = lambda progress: None
     message: Callable[[str], None] = lambda message: None
     should_stop: Callable[[], bool] = lambda: False
-    stage: Callable[[str, int, int], None] = lambda stage, done, total: None  # of an evaluation
+    stage: Watch = lambda stage, done, total: None  # of an evaluation
 
 
 NOBODY = Audience()

@@ -3,7 +3,7 @@
 No bracket is given for test images: an upper bound needs an exact draw from p(z|x), which simulation alone yields.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,15 +15,12 @@ from lowerbound.data.batches import scaled
 from lowerbound.data.sources import Examples
 from lowerbound.evaluation.annealing import AnnealedEvidence, AnnealingConfig, anneal
 from lowerbound.evaluation.bidirectional import Sandwich, bidirectional
-from lowerbound.evaluation.results import Measurements, Score, Scorer
+from lowerbound.evaluation.results import Measurements, Score, Scorer, Watch
 from lowerbound.model import VAE
 from lowerbound.seeding import generator
 
 MAX_CHAINS = 512
 """Chains of all images of a batch: so many decoded images and their gradients are held."""
-
-Watch = Callable[[str, int, int], None]
-"""Hears what is being done, how much of it is done, and how much there is."""
 
 
 def annealed_quality(

@@ -16,7 +16,7 @@ from lowerbound.data.sources import Examples
 from lowerbound.evaluation.gaps import GapConfig, inference_gaps
 from lowerbound.evaluation.importance import importance_sweep
 from lowerbound.evaluation.quadrature import exact_evidence
-from lowerbound.evaluation.results import Measurements, Scorer
+from lowerbound.evaluation.results import Measurements, Scorer, Watch
 from lowerbound.model import VAE
 from lowerbound.numerics import bits_per_dimension
 
@@ -66,7 +66,7 @@ def bound_quality(
     config: BoundConfig,
     score: Scorer,
     device: torch.device | str,
-    watch: Callable[[str, int, int], None] = lambda stage, done, total: None,
+    watch: Watch = lambda stage, done, total: None,
 ) -> Measurements:
     """Importance-weighted bounds for growing K, and the inference gap taken apart."""
 

@@ -6,6 +6,7 @@ the data nor the model.
 """
 
 import math
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -97,6 +98,10 @@ class Finding:
     unit: str
     knob: str  # settings to change, as the command line takes them
     source: str  # a paper, or the reason for the threshold
+
+
+Watch = Callable[[str, int, int], None]
+"""Hears what is being measured, how much of it is done, and how much there is."""
 
 
 @dataclass(frozen=True, eq=False)

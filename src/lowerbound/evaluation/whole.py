@@ -9,14 +9,14 @@ import torch
 from lowerbound.data.batches import scaled
 from lowerbound.data.sources import Examples, Splits
 from lowerbound.errors import ConfigError
-from lowerbound.evaluation.annealed_quality import Watch, annealed_quality, bracket_quality
+from lowerbound.evaluation.annealed_quality import annealed_quality, bracket_quality
 from lowerbound.evaluation.bound_quality import BoundConfig, bound_quality, exact_quality
 from lowerbound.evaluation.check_up import symptoms
 from lowerbound.evaluation.code_quality import code_quality
 from lowerbound.evaluation.doctor import diagnose
 from lowerbound.evaluation.evaluate import EvaluationConfig, data_convention, evaluate
 from lowerbound.evaluation.gaps import GapConfig, local_posteriors
-from lowerbound.evaluation.results import Measurements, Results, Scorer
+from lowerbound.evaluation.results import Measurements, Results, Scorer, Watch
 from lowerbound.evaluation.true_posteriors import telling_images, true_posteriors
 from lowerbound.model import VAE
 from lowerbound.seeding import generator
