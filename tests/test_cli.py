@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from lowerbound import console
 from lowerbound.console import MAX_PARETO_K, in_full
 from lowerbound.evaluation.doctor import PARETO_K_BOUND
 from lowerbound.evaluation.results import Score
@@ -242,6 +243,17 @@ def test_runs_are_compared_image_by_image_and_unlike_runs_are_not(capsys, run, t
     captured = in_process(capsys, "compare", run, tmp_path / "binary", expect=2)
     assert "different data conventions (grey; static binarisation, seed 0)" in one_line(captured.err)
     assert "at least two runs" in one_line(in_process(capsys, "compare", run, expect=2).err)
+
+
+def test_a_signal_that_comes_in_the_midst_of_printing_is_a_request_all_the_same(capfd, monkeypatch):
+    def half_done(*words):
+        raise ImportError("partially initialized module")
+
+    monkeypatch.setattr(console.err, "print", half_done)
+    request = console.StopRequest()
+    request.receive(signal.SIGINT, None)
+    assert request()
+    assert "stopping after this step" in capfd.readouterr().err
 
 
 def test_ctrl_c_saves_and_prints_the_command_that_continues(tmp_path):

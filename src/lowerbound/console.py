@@ -30,7 +30,6 @@ err = Console(stderr=True, highlight=False, soft_wrap=True)
 
 
 MAX_PARETO_K = 0.7  # doctor.PARETO_K_BOUND, which importing would cost a second
-SEVERITIES = {1: "serious", 2: "warning", 3: "note"}
 
 
 class ProgressDisplay:
@@ -100,7 +99,7 @@ class StageDisplay:
         if stage != self.stage:
             self.stage = stage
             self.bar.remove_task(self.task)
-            self.task = self.bar.add_task(stage, total=total if done else None)
+            self.task = self.bar.add_task(stage, total=None)
             if not err.is_terminal:
                 err.print(f"{stage} ...", markup=False)
         self.bar.update(self.task, total=total if total > 1 else None, completed=done)
@@ -146,7 +145,8 @@ class StopRequest:
         if self.received:
             raise KeyboardInterrupt
         self.received = True
-        err.print("stopping after this step and saving; press Ctrl-C again to stop at once")
+        # Not through rich: the signal may have come in the midst of its own printing or importing.
+        os.write(2, b"stopping after this step and saving; press Ctrl-C again to stop at once\n")
 
     def __call__(self) -> bool:
         return self.received
@@ -165,10 +165,13 @@ def print_scores(scores: Sequence["Score"]) -> None:
 
 def print_findings(findings: Sequence["Finding"]) -> None:
     """What the doctor says, most serious first."""
+    # Here, since it imports torch, which whoever has findings has imported already.
+    from lowerbound.reporting.wording import severity
+
     if not findings:
         out.print("a clean bill: nothing that was measured is out of the ordinary.")
     for finding in findings:
-        out.print(f"{SEVERITIES[finding.severity]}: {finding.name}", markup=False)
+        out.print(f"{severity(finding).lower()}: {finding.name}", markup=False)
         out.print(f"  {finding.sentence}", markup=False)
         measured = f"{finding.number:.4g} {finding.unit}".strip()
         out.print(f"  measured {measured}, threshold {finding.threshold:.4g}: {finding.source}", markup=False)
