@@ -101,12 +101,13 @@ class VAE(nn.Module):
 
     def encode(self, x: Float[Tensor, "batch *event"]) -> Distribution:
         """The posterior q(z|x), of batch shape [batch]."""
-        distribution: Distribution = self.posterior(self.encoder(x))
+        # Densities are computed in the precision of their arguments, whatever the networks' layers used.
+        distribution: Distribution = self.posterior(self.encoder(x).to(x.dtype))
         return distribution
 
     def decode(self, z: Float[Tensor, "*batch latent"]) -> Distribution:
         """The likelihood p(x|z), of batch shape [*batch]."""
-        raw = self.decoder(z.reshape(-1, z.shape[-1]))
+        raw = self.decoder(z.reshape(-1, z.shape[-1])).to(z.dtype)
         distribution: Distribution = self.likelihood(raw.reshape(*z.shape[:-1], *raw.shape[1:]))
         return distribution
 

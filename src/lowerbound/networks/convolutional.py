@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from lowerbound.networks.dense import ACTIVATIONS, dense_stack
 from lowerbound.networks.initialisation import heads
+from lowerbound.networks.kernels import Conv2d, ConvTranspose2d
 
 
 def stage_sizes(height: int, width: int, num_stages: int) -> list[tuple[int, int]]:
@@ -73,7 +74,7 @@ class ConvolutionalDecoder(nn.Module):
             in_channels = num_filters
         self.body = nn.Sequential(*layers)
         # With stride 1 a transposed convolution is a convolution with its kernel turned round: the same family.
-        self.output = nn.Conv2d(in_channels, out_channels, 3, padding=1)
+        self.output = Conv2d(in_channels, out_channels)
 
     def forward(self, z: Float[Tensor, "batch latent"]) -> Float[Tensor, "batch *raw"]:
         raw: Tensor = self.output(self.body(z))
@@ -86,9 +87,7 @@ class ConvolutionalDecoder(nn.Module):
         self.output.bias.copy_(raw.mean((1, 2)))
 
 
-def _doubling(
-    in_channels: int, out_channels: int, small: tuple[int, int], large: tuple[int, int]
-) -> nn.ConvTranspose2d:
+def _doubling(in_channels: int, out_channels: int, small: tuple[int, int], large: tuple[int, int]) -> ConvTranspose2d:
     # Length n becomes 2n - 1 + output_padding, so odd sizes come back exactly, too.
     padding = (large[0] - 2 * small[0] + 1, large[1] - 2 * small[1] + 1)
-    return nn.ConvTranspose2d(in_channels, out_channels, 3, stride=2, padding=1, output_padding=padding)
+    return ConvTranspose2d(in_channels, out_channels, 3, stride=2, padding=1, output_padding=padding)

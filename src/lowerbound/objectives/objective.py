@@ -65,10 +65,10 @@ class Objective:
         """Whether the gradient passes through the draws."""
         return GRADIENTS[self.gradient].through_draws
 
-    def __call__(self, samples: PosteriorSamples, rate_scale: float = 1.0) -> Loss:
+    def __call__(self, samples: PosteriorSamples, rate_scale: float | Float[Tensor, ""] = 1.0) -> Loss:
         """The loss for given draws; `rate_scale` in [0, 1] is where the warm-up stands."""
 
-        def log_weight(draws: PosteriorSamples) -> Float[Tensor, "sample batch"]:
+        def log_weight(draws: PosteriorSamples) -> Tensor:
             return draws.log_likelihood - rate_scale * self.rate_weight * RATES[self.rate](draws)
 
         bound = BOUNDS[self.bound]

@@ -92,8 +92,14 @@ class DiagonalNormal(Distribution):
         return torch.exp(0.5 * self.log_variance)
 
     def log_prob(self, value: Float[Tensor, "*value_shape"]) -> Float[Tensor, "*batch"]:
-        squared = (value - self.parameter_mean) ** 2 * torch.exp(-self.log_variance)
-        return self.sum_event(-0.5 * (LOG_2_PI + self.log_variance + squared))
+        value, mean = torch.broadcast_tensors(value, self.parameter_mean)
+        squared = F.mse_loss(mean, value, reduction="none")
+        if self.log_variance.ndim:
+            return self.sum_event(-0.5 * (LOG_2_PI + self.log_variance + squared * torch.exp(-self.log_variance)))
+        # One variance for all elements: what is scaled is the sum, and not every element.
+        num_elements = math.prod(mean.shape[mean.ndim - self.event_ndim :])
+        log_normaliser = num_elements * (LOG_2_PI + self.log_variance)
+        return -0.5 * (log_normaliser + self.sum_event(squared) * torch.exp(-self.log_variance))
 
     def log_prob_table(self, values: Float[Tensor, "n *event"]) -> Float[Tensor, "n batch"]:
         # In float64: the squares cancel almost entirely where the variance is small.

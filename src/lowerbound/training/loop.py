@@ -18,12 +18,14 @@ from lowerbound.data.batches import Batches
 from lowerbound.data.sources import Splits
 from lowerbound.errors import ConfigError, Interrupted, NonFiniteLoss, UnknownName
 from lowerbound.model import VAE
-from lowerbound.objectives.objective import Loss, Objective
+from lowerbound.objectives.objective import Objective
 from lowerbound.schedules import SCHEDULES, linear_warm_up
 from lowerbound.seeding import generator
 from lowerbound.training.checkpoint import Checkpoint, drop_checkpoints_after, save_checkpoint
+from lowerbound.training.speed import PRECISIONS, SPEEDS, choose_precision, computing
 from lowerbound.training.state import NUM_TOTALS, TrainingState
-from lowerbound.training.step import training_step
+from lowerbound.training.step import totals
+from lowerbound.training.stepping import CheckedStepping, DeferredStepping, Stepping
 
 WATCH_BATCH_SIZE = 500
 
@@ -47,11 +49,14 @@ class TrainingConfig:
     watch_draws: int = 1  # from the posterior for each watched image
     log_every: int = 100  # steps between progress records within an epoch
     checkpoint_every: int = 0  # steps between checkpoints within an epoch; 0 is at its end alone
+    speed: str = "fast"  # or "plain": textbook operations, the same to rounding
+    precision: str = "float32"  # of the networks' layers; or "bfloat16", or "auto": bfloat16 where that is fast
     seed: int = 0
 
     def __post_init__(self) -> None:
-        if self.schedule not in SCHEDULES:
-            raise UnknownName("training.schedule", self.schedule, SCHEDULES)
+        for key, table in (("schedule", SCHEDULES), ("speed", SPEEDS), ("precision", PRECISIONS)):
+            if getattr(self, key) not in table:
+                raise UnknownName(f"training.{key}", getattr(self, key), table)
         for key in ("num_epochs", "batch_size", "watch_draws", "log_every"):
             if getattr(self, key) < 1:
                 raise ConfigError(f"training.{key} needs at least 1, got {getattr(self, key)}.")
@@ -127,6 +132,20 @@ def fit(
     """
     objective.check_posterior(model.config.posterior)
     config = config.for_examples(len(splits.train))
+    with computing(model, config.speed):
+        yield from _epochs(model, splits, objective, config, torch.device(device), checkpoints, resume, should_stop)
+
+
+def _epochs(
+    model: VAE,
+    splits: Splits,
+    objective: Objective,
+    config: TrainingConfig,
+    device: torch.device,
+    checkpoints: Path | None,
+    resume: Checkpoint | None,
+    should_stop: Callable[[], bool],
+) -> Iterator[Progress]:
     train = Batches(splits.train, config.batch_size, device)
     watched = Batches(splits.validation, WATCH_BATCH_SIZE, device)
     state = _initial_state(model, config, device)
@@ -134,38 +153,38 @@ def fit(
         state.restore(resume.tensors, resume.state)
         if checkpoints is not None:
             drop_checkpoints_after(checkpoints, state.step)
+    stepping = _stepping(state, objective, config)
     clock = _Clock(config, train, state)
 
     def save() -> None:
         if checkpoints is not None:
+            stepping.check()
             state.seconds = clock.seconds()
             save_checkpoint(checkpoints, state.step, state.tensors(), state.numbers())
 
     while state.epoch < config.num_epochs and not _has_stalled(state, config):
         model.train()
         for x in train.shuffled(config.seed, state.epoch, start=state.batch):
+            learning_rate = _learning_rate(config, state.step, len(train))
             rate_scale = linear_warm_up(state.step, objective.rate_warm_up * len(train))
-            _set_learning_rate(state, config, len(train))
-            loss = training_step(
-                model, objective, state.optimiser, x, state.noise, rate_scale, config.max_gradient_norm
-            )
-            state.totals += _totals(loss)
+            stepping.step(x, learning_rate, rate_scale)
             state.step += 1
             state.batch += 1
             if state.batch == len(train):
                 break  # the epoch's record and checkpoint follow, with what was watched
             if state.step % config.log_every == 0:
-                yield clock.progress(rate_scale, validation=None)
+                yield clock.progress(learning_rate, rate_scale, validation=None)
             if config.checkpoint_every and state.step % config.checkpoint_every == 0:
                 save()
             if should_stop():
                 save()
                 raise Interrupted(f"stopped at step {state.step} of epoch {state.epoch + 1}.")
+        stepping.check()
         validation = watch(model, objective, watched, config)
         if not math.isfinite(validation.objective):
             raise NonFiniteLoss(f"the watched objective became {validation.objective}; lower training.learning_rate.")
         _note_best(state, validation)
-        progress = clock.progress(rate_scale, validation)
+        progress = clock.progress(learning_rate, rate_scale, validation)
         state.epoch += 1
         state.batch = 0
         state.totals.zero_()
@@ -182,11 +201,11 @@ def watch(model: VAE, objective: Objective, batches: Batches, config: TrainingCo
     """The terms on the watched split at the objective's final weights; the same noise each time it is asked."""
     model.eval()
     noise = generator(config.seed, "watch", batches.images.device)
-    totals = torch.zeros(NUM_TOTALS, dtype=torch.float64, device=batches.images.device)
+    sums = torch.zeros(NUM_TOTALS, dtype=torch.float64, device=batches.images.device)
     for x in batches:
         for _ in range(config.watch_draws):
-            totals += _totals(objective(model.sample_posterior(x, noise, objective.num_samples)))
-    return _terms(totals, batches.num_examples * config.watch_draws)
+            sums += totals(objective(model.sample_posterior(x, noise, objective.num_samples)))
+    return _terms(sums, batches.num_examples * config.watch_draws)
 
 
 class _Clock:
@@ -202,7 +221,7 @@ class _Clock:
         """Training time, earlier sittings included."""
         return self.seconds_before + time.perf_counter() - self.started
 
-    def progress(self, rate_scale: float, validation: Terms | None) -> Progress:
+    def progress(self, learning_rate: float, rate_scale: float, validation: Terms | None) -> Progress:
         """The record for the state as it is, `state.epoch` not yet counted up."""
         state, elapsed = self.state, time.perf_counter() - self.started
         num_steps = self.config.num_epochs * len(self.train)
@@ -213,7 +232,7 @@ class _Clock:
             num_epochs=self.config.num_epochs,
             step=state.step,
             num_steps=num_steps,
-            learning_rate=state.optimiser.param_groups[0]["lr"],
+            learning_rate=learning_rate,
             rate_scale=rate_scale,
             train=_terms(state.totals, num_seen),
             validation=validation,
@@ -256,11 +275,15 @@ def training_optimiser(model: VAE, config: TrainingConfig) -> torch.optim.Adam:
     return optimiser
 
 
-def _set_learning_rate(state: TrainingState, config: TrainingConfig, steps_per_epoch: int) -> None:
-    factor = SCHEDULES[config.schedule](state.step, config.num_epochs * steps_per_epoch)
-    factor *= linear_warm_up(state.step, config.warm_up * steps_per_epoch)
-    for group in state.optimiser.param_groups:
-        group["lr"] = config.learning_rate * factor
+def _stepping(state: TrainingState, objective: Objective, config: TrainingConfig) -> Stepping:
+    device = state.totals.device
+    kind = DeferredStepping if device.type == "cuda" and config.speed == "fast" else CheckedStepping
+    return kind(state, objective, config.max_gradient_norm, choose_precision(config.precision, device))
+
+
+def _learning_rate(config: TrainingConfig, step: int, steps_per_epoch: int) -> float:
+    factor = SCHEDULES[config.schedule](step, config.num_epochs * steps_per_epoch)
+    return config.learning_rate * factor * linear_warm_up(step, config.warm_up * steps_per_epoch)
 
 
 def _note_best(state: TrainingState, validation: Terms) -> None:
@@ -276,10 +299,6 @@ def _has_stalled(state: TrainingState, config: TrainingConfig) -> bool:
     return 0 < config.patience <= state.epochs_without_improvement
 
 
-def _totals(loss: Loss) -> Tensor:
-    return torch.stack([loss.objective, loss.elbo, loss.rate, loss.distortion]).double().sum(1)
-
-
-def _terms(totals: Tensor, num_examples: int) -> Terms:
-    objective, elbo, rate, distortion = (totals / num_examples).tolist()
+def _terms(sums: Tensor, num_examples: int) -> Terms:
+    objective, elbo, rate, distortion = (sums / num_examples).tolist()
     return Terms(objective=objective, elbo=elbo, rate=rate, distortion=distortion)

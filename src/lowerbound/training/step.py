@@ -20,21 +20,48 @@ def training_step(
     noise: Generator,
     rate_scale: float = 1.0,
     max_gradient_norm: float = 0.0,
+    precision: torch.dtype = torch.float32,
 ) -> Loss:
-    """One step of `optimiser` on a batch; NonFiniteLoss, before any weight is changed, if the loss is not finite."""
-    samples = model.sample_posterior(x, noise, objective.num_samples, objective.through_draws)
-    loss = objective(samples, rate_scale)
+    """One step of `optimiser` on a batch; NonFiniteLoss, before any weight is changed, if the loss is not finite.
+
+    `precision` is that of the networks' layers: bfloat16, or whatever the weights have.
+    """
+    loss = loss_of(model, objective, x, noise, rate_scale, precision)
     if not math.isfinite(loss.value.item()):
-        raise NonFiniteLoss(f"the loss became {loss.value.item()}: {_likely_cause(model, x, loss)}")
+        raise NonFiniteLoss(f"the loss became {loss.value.item()}: {likely_cause(model, x, loss)}")
+    descend(model, optimiser, loss, max_gradient_norm)
+    return loss
+
+
+def loss_of(
+    model: VAE,
+    objective: Objective,
+    x: Float[Tensor, "batch *event"],
+    noise: Generator,
+    rate_scale: float | Float[Tensor, ""] = 1.0,
+    precision: torch.dtype = torch.float32,
+) -> Loss:
+    """The loss of a batch, ready to be differentiated."""
+    with torch.autocast(x.device.type, precision, enabled=precision != torch.float32):
+        samples = model.sample_posterior(x, noise, objective.num_samples, objective.through_draws)
+        return objective(samples, rate_scale)
+
+
+def descend(model: VAE, optimiser: Optimizer, loss: Loss, max_gradient_norm: float = 0.0) -> None:
+    """Differentiate the loss and let the optimiser change the weights."""
     optimiser.zero_grad(set_to_none=True)
     loss.value.backward()
     if max_gradient_norm:
         torch.nn.utils.clip_grad_norm_(model.parameters(), max_gradient_norm)
     optimiser.step()
-    return loss
 
 
-def _likely_cause(model: VAE, x: Tensor, loss: Loss) -> str:
+def totals(loss: Loss) -> Float[Tensor, "term"]:
+    """Sums over the batch of objective, ELBO, rate and distortion, in nats and float64."""
+    return torch.stack([loss.objective, loss.elbo, loss.rate, loss.distortion]).double().sum(1)
+
+
+def likely_cause(model: VAE, x: Tensor, loss: Loss) -> str:
     calmer = "lower training.learning_rate, or set training.max_gradient_norm"
     if not torch.isfinite(x).all():
         return "the data hold NaN or infinity."

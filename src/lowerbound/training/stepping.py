@@ -1,0 +1,147 @@
+"""From one batch to the next: on a CPU with a look at every loss, on a GPU without a word from the host.
+
+Both change the state in the same way and add the batch's terms to its totals.
+"""
+
+import warnings
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+
+import torch
+from jaxtyping import Float
+from torch import Generator, Tensor
+
+from lowerbound.errors import NonFiniteLoss
+from lowerbound.objectives.objective import Objective
+from lowerbound.training.state import TrainingState
+from lowerbound.training.step import descend, loss_of, totals, training_step
+
+NUM_STEPS_BEFORE_CAPTURE = 3
+"""Steps taken one operation at a time first: libraries choose algorithms and allocate their workspaces in them."""
+
+
+class Stepping(ABC):
+    """Takes training steps on `state`."""
+
+    def __init__(
+        self, state: TrainingState, objective: Objective, max_gradient_norm: float, precision: torch.dtype
+    ) -> None:
+        self.state = state
+        self.objective = objective
+        self.max_gradient_norm = max_gradient_norm
+        self.precision = precision
+
+    @abstractmethod
+    def step(self, x: Float[Tensor, "batch *event"], learning_rate: float, rate_scale: float) -> None:
+        """One step of the optimiser, and the batch's terms added to the totals."""
+
+    @abstractmethod
+    def check(self) -> None:
+        """NonFiniteLoss if a loss since the last check was not finite."""
+
+
+class CheckedStepping(Stepping):
+    """Every loss is looked at before it changes a weight: a wait for the device at each step."""
+
+    def step(self, x: Float[Tensor, "batch *event"], learning_rate: float, rate_scale: float) -> None:
+        state = self.state
+        for group in state.optimiser.param_groups:
+            group["lr"] = learning_rate
+        loss = training_step(
+            state.model, self.objective, state.optimiser, x, state.noise, rate_scale, self.max_gradient_norm,
+            self.precision,
+        )  # fmt: skip
+        state.totals += totals(loss)
+
+    def check(self) -> None:
+        """Nothing is left to check."""
+
+
+class DeferredStepping(Stepping):
+    """No wait for the device: what a step needs lies on it, and a non-finite loss is noted there.
+
+    Such a loss changes no weight, as the optimiser passes over its step, and `check` reports it.
+    """
+
+    def __init__(
+        self, state: TrainingState, objective: Objective, max_gradient_norm: float, precision: torch.dtype
+    ) -> None:
+        super().__init__(state, objective, max_gradient_norm, precision)
+        device = state.totals.device
+        self.learning_rate = torch.zeros((), device=device)
+        self.rate_scale = torch.zeros((), device=device)
+        self.num_non_finite = torch.zeros((), device=device)
+        self.graph = _Graph(self._compute, state.noise) if device.type == "cuda" else None
+        for group in state.optimiser.param_groups:
+            group["lr"] = self.learning_rate
+            group["capturable"] = self.graph is not None
+
+    def step(self, x: Float[Tensor, "batch *event"], learning_rate: float, rate_scale: float) -> None:
+        self.learning_rate.fill_(learning_rate)
+        self.rate_scale.fill_(rate_scale)
+        if self.graph is None:
+            self._compute(x)
+        else:
+            self.graph(x)
+
+    def check(self) -> None:
+        num_non_finite = int(self.num_non_finite.item())
+        if num_non_finite:
+            raise NonFiniteLoss(
+                f"the loss was not finite in {num_non_finite} steps, which changed no weight; lower "
+                "training.learning_rate, or set training.max_gradient_norm; with training.speed 'plain' training "
+                "stops at the first such step and names its cause."
+            )
+
+    def _compute(self, x: Float[Tensor, "batch *event"]) -> None:
+        state = self.state
+        loss = loss_of(state.model, self.objective, x, state.noise, self.rate_scale, self.precision)
+        is_bad = (~torch.isfinite(loss.value.detach())).float()
+        self.num_non_finite += is_bad
+        # The fused optimiser passes over a step for which this is 1, without asking the host.
+        state.optimiser.found_inf = is_bad  # type: ignore[attr-defined]
+        descend(state.model, state.optimiser, loss, self.max_gradient_norm)
+        # A zero weight would not do: 0 * nan is nan.
+        state.totals += torch.where(is_bad.bool(), 0.0, totals(loss))
+
+
+class _Graph:
+    """A step as a CUDA graph: recorded once for whole batches, then replayed with one call.
+
+    Steps are first taken operation by operation, as is the shorter last batch of an epoch, or every one where the
+    step cannot be recorded.
+    """
+
+    def __init__(self, compute: Callable[[Tensor], None], noise: Generator) -> None:
+        self.compute = compute
+        self.noise = noise
+        self.stream = torch.cuda.Stream()
+        self.num_steps = 0
+        self.graph: torch.cuda.CUDAGraph | None = None
+        self.x: Tensor | None = None  # the graph reads its batch here
+
+    def __call__(self, x: Tensor) -> None:
+        self.num_steps += 1
+        if self.num_steps == NUM_STEPS_BEFORE_CAPTURE + 1:
+            self._record(x)
+        if self.graph is not None and self.x is not None and x.shape == self.x.shape:
+            self.x.copy_(x)
+            self.graph.replay()
+            return
+        # What is to be recorded must first have run on a stream that is not the default one.
+        self.stream.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(self.stream):
+            self.compute(x)
+        torch.cuda.current_stream().wait_stream(self.stream)
+
+    def _record(self, x: Tensor) -> None:
+        """Record one step on a batch of this shape; that computes nothing and draws no noise."""
+        static, graph = torch.empty_like(x), torch.cuda.CUDAGraph()
+        graph.register_generator_state(self.noise)
+        try:
+            with torch.cuda.graph(graph):
+                self.compute(static)
+        except RuntimeError as error:
+            warnings.warn(f"the training step cannot be a CUDA graph, and stays slower: {error}", stacklevel=2)
+            return
+        self.graph, self.x = graph, static

@@ -1,0 +1,94 @@
+"""The fast forms are the plain ones, in value and gradient."""
+
+import pytest
+import torch
+from torch import nn
+
+from lowerbound.model import ModelConfig, build_model
+from lowerbound.networks.kernels import Conv2d, ConvTranspose2d, choose_kernels
+from lowerbound.objectives.objective import Objective
+from lowerbound.seeding import generator
+
+
+def values_and_gradients(layer, x, cotangent):
+    x = x.clone().requires_grad_()
+    layer.zero_grad()
+    out = layer(x)
+    out.backward(cotangent)
+    return [out.detach(), x.grad, *[parameter.grad.clone() for parameter in layer.parameters()]]
+
+
+def drawn(*shape, stream="x"):
+    return torch.randn(*shape, dtype=torch.float64, generator=generator(0, stream))
+
+
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+@pytest.mark.parametrize(("height", "width"), [(5, 4), (1, 3), (7, 7)])
+@pytest.mark.parametrize("num_filters", [1, 3])
+def test_a_convolution_agrees_with_that_of_torch(height, width, num_filters, layout):
+    layer = Conv2d(4, num_filters).double()
+    plain = nn.Conv2d(4, num_filters, 3, padding=1).double()
+    plain.load_state_dict(layer.state_dict())
+    x = drawn(2, 4, height, width).to(memory_format=layout)
+    cotangent = drawn(2, num_filters, height, width, stream="cotangent")
+    for ours, theirs in zip(
+        values_and_gradients(layer, x, cotangent), values_and_gradients(plain, x, cotangent), strict=True
+    ):
+        torch.testing.assert_close(ours, theirs)
+
+
+@pytest.mark.parametrize("output_padding", [(0, 0), (1, 0), (1, 1)])
+def test_a_transposed_convolution_agrees_with_that_of_torch(output_padding):
+    options = {"stride": 2, "padding": 1, "output_padding": output_padding}
+    layer = ConvTranspose2d(3, 2, 3, **options).double()
+    plain = nn.ConvTranspose2d(3, 2, 3, **options).double()
+    plain.load_state_dict(layer.state_dict())
+    x = drawn(2, 3, 4, 5)
+    cotangent = drawn(*plain(x).shape, stream="cotangent")
+    for ours, theirs in zip(
+        values_and_gradients(layer, x, cotangent), values_and_gradients(plain, x, cotangent), strict=True
+    ):
+        torch.testing.assert_close(ours, theirs)
+
+
+def test_the_gradient_of_a_single_filter_is_that_of_finite_differences():
+    layer = Conv2d(2, 1).double()
+    assert torch.autograd.gradcheck(layer, drawn(2, 2, 3, 4).requires_grad_())
+
+
+def test_without_a_gradient_for_the_weights_that_for_the_input_is_the_same():
+    layer = Conv2d(2, 1).double()
+    x, cotangent = drawn(2, 2, 3, 4), drawn(2, 1, 3, 4, stream="cotangent")
+    expected = values_and_gradients(layer, x, cotangent)[1]
+    layer.requires_grad_(False)
+    x.requires_grad_()
+    layer(x).backward(cotangent)
+    torch.testing.assert_close(x.grad, expected)
+
+
+def loss_and_gradients(model, fast):
+    choose_kernels(model, fast)
+    x = torch.rand(6, 1, 14, 14, generator=generator(0, "x"))
+    loss = Objective()(model.sample_posterior(x, generator(0, "noise"))).value
+    return loss.detach(), torch.autograd.grad(loss, list(model.parameters()))
+
+
+@pytest.mark.parametrize("network", ["dense", "conv"])
+def test_a_whole_model_has_the_same_loss_and_gradients_fast_and_plain_in_float32(network):
+    config = ModelConfig(network=network, hidden=(16,), channels=(8, 16))
+    model = build_model(config, (1, 14, 14), generator(0, "weights")).to(memory_format=torch.channels_last)
+    fast_loss, fast = loss_and_gradients(model, fast=True)
+    plain_loss, plain = loss_and_gradients(model, fast=False)
+    torch.testing.assert_close(fast_loss, plain_loss, rtol=1e-6, atol=0)
+    for ours, theirs in zip(fast, plain, strict=True):
+        assert (ours - theirs).norm() <= 1e-5 * theirs.norm()
+
+
+def test_the_plain_form_is_that_of_torch_and_keeps_its_inputs():
+    model = build_model(ModelConfig(network="conv", channels=(4,)), (1, 8, 8), generator(0, "weights"))
+    choose_kernels(model, fast=True)
+    rectifiers = [module for module in model.modules() if isinstance(module, nn.ReLU)]
+    assert all(module.inplace for module in rectifiers)
+    choose_kernels(model, fast=False)
+    assert not any(module.inplace for module in rectifiers)
+    assert not any(module.fast for module in model.modules() if isinstance(module, ConvTranspose2d | Conv2d))

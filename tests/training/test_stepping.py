@@ -1,0 +1,60 @@
+"""Steps without a word from the host are those with it, to the bit."""
+
+import pytest
+import torch
+
+from lowerbound.errors import NonFiniteLoss
+from lowerbound.model import ModelConfig, build_model
+from lowerbound.objectives.objective import Objective
+from lowerbound.seeding import generator
+from lowerbound.training.loop import TrainingConfig, training_optimiser
+from lowerbound.training.state import TrainingState
+from lowerbound.training.stepping import CheckedStepping, DeferredStepping
+
+RATES = [1e-2, 3e-3, 1e-3, 5e-4]
+SCALES = [0.25, 0.5, 0.75, 1.0]
+
+
+def stepping(kind, precision=torch.float32, max_gradient_norm=0.0):
+    model = build_model(ModelConfig(hidden=(16,)), (1, 4, 4), generator(0, "weights"))
+    optimiser = training_optimiser(model, TrainingConfig())
+    state = TrainingState(model=model, optimiser=optimiser, noise=generator(0, "noise"), best_weights={})
+    return kind(state, Objective(), max_gradient_norm, precision)
+
+
+def batches(num=4):
+    return torch.rand(num, 6, 1, 4, 4, generator=generator(0, "x"))
+
+
+@pytest.mark.parametrize("max_gradient_norm", [0.0, 0.5])
+@pytest.mark.parametrize("precision", [torch.float32, torch.bfloat16])
+def test_deferred_steps_leave_the_same_state_as_checked_ones(precision, max_gradient_norm):
+    checked, deferred = [stepping(kind, precision, max_gradient_norm) for kind in (CheckedStepping, DeferredStepping)]
+    for which in (checked, deferred):
+        for x, learning_rate, rate_scale in zip(batches(), RATES, SCALES, strict=True):
+            which.step(x, learning_rate, rate_scale)
+        which.check()
+    expected, found = checked.state.tensors(), deferred.state.tensors()
+    assert expected.keys() == found.keys()
+    for name, tensor in expected.items():
+        torch.testing.assert_close(found[name], tensor, rtol=1e-6, atol=1e-9, msg=name)
+
+
+def test_a_non_finite_loss_changes_nothing_is_reported_by_the_check_and_later_steps_go_on():
+    deferred, without = stepping(DeferredStepping), stepping(DeferredStepping)
+    good, bad, other = batches(3)
+    bad = bad.clone()
+    bad[0, 0, 0, 0] = torch.nan
+    deferred.step(good, 1e-2, 1.0)
+    before = {name: tensor.clone() for name, tensor in deferred.state.tensors().items() if name != "noise"}
+    deferred.step(bad, 1e-2, 1.0)
+    for name, tensor in before.items():
+        assert torch.equal(deferred.state.tensors()[name], tensor), name
+    with pytest.raises(NonFiniteLoss, match="not finite in 1 steps, which changed no weight"):
+        deferred.check()
+    without.step(good, 1e-2, 1.0)
+    without.state.noise.set_state(deferred.state.noise.get_state())
+    for which in (deferred, without):
+        which.step(other, 1e-2, 1.0)
+    for name, tensor in without.state.tensors().items():
+        assert torch.equal(deferred.state.tensors()[name], tensor), name
