@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from lowerbound.objectives.objective import Objective
     from lowerbound.run import Run, resume, train
     from lowerbound.training.checkpoint import load_model as load
-    from lowerbound.training.loop import TrainingConfig, fit
+    from lowerbound.training.config import TrainingConfig
+    from lowerbound.training.loop import fit
     from lowerbound.use import evaluate
 
 __version__ = "0.1.0"
@@ -31,7 +32,7 @@ _HOMES = {
     "ModelConfig": "lowerbound.model:ModelConfig",
     "Objective": "lowerbound.objectives.objective:Objective",
     "Run": "lowerbound.run:Run",
-    "TrainingConfig": "lowerbound.training.loop:TrainingConfig",
+    "TrainingConfig": "lowerbound.training.config:TrainingConfig",
     "build_model": "lowerbound.model:build_model",
     "evaluate": "lowerbound.use:evaluate",
     "fit": "lowerbound.training.loop:fit",

@@ -20,7 +20,7 @@ from lowerbound.evaluation.evaluate import EvaluationConfig
 from lowerbound.model import ModelConfig
 from lowerbound.objectives.objective import OBJECTIVES, Objective
 from lowerbound.storage import read_toml
-from lowerbound.training.loop import TrainingConfig
+from lowerbound.training.config import TrainingConfig
 
 Settings = dict[str, dict[str, Any]]
 """Section to key to value."""

@@ -13,7 +13,8 @@ from lowerbound.evaluation.gaps import GapConfig, inference_gaps
 from lowerbound.model import ModelConfig, build_model
 from lowerbound.objectives.objective import Objective
 from lowerbound.seeding import generator
-from lowerbound.training.loop import TrainingConfig, fit
+from lowerbound.training.config import TrainingConfig
+from lowerbound.training.loop import fit
 
 NUM_TEST = 300
 QUICK = replace(STANDARD, num_gap_examples=30, gaps=GapConfig(num_steps=25, num_draws=4, num_prior_draws=100))

@@ -13,7 +13,9 @@ from lowerbound.model import ModelConfig, build_model
 from lowerbound.objectives.objective import Objective
 from lowerbound.seeding import generator
 from lowerbound.training.checkpoint import load_checkpoint
-from lowerbound.training.loop import TrainingConfig, fit, training_optimiser
+from lowerbound.training.config import TrainingConfig
+from lowerbound.training.loop import fit
+from lowerbound.training.optimisers import adam
 
 CONFIG = TrainingConfig(num_epochs=3, batch_size=8, schedule="one-cycle", learning_rate=1e-2, log_every=1)
 
@@ -153,7 +155,7 @@ def test_adams_second_moments_start_where_they_are_told_to(splits):
 def test_burdas_exact_recipe_takes_the_published_optimisers_steps():
     config = resolve("burda-vae-exact").training
     model = new_model().double()
-    optimiser = training_optimiser(model, config)
+    optimiser = adam(model.parameters(), config)
     bias = model.decoder.output.bias
     expected, first, second = bias.detach().clone(), torch.zeros_like(bias), torch.ones_like(bias)
     noise = generator(0, "gradients")

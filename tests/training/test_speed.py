@@ -5,7 +5,7 @@ from lowerbound.errors import UnknownName
 from lowerbound.model import ModelConfig, build_model
 from lowerbound.objectives.objective import Objective
 from lowerbound.seeding import generator
-from lowerbound.training.loop import TrainingConfig
+from lowerbound.training.config import TrainingConfig
 from lowerbound.training.speed import choose_precision, computing
 from lowerbound.training.step import loss_of
 

@@ -7,7 +7,8 @@ from lowerbound.errors import NonFiniteLoss
 from lowerbound.model import ModelConfig, build_model
 from lowerbound.objectives.objective import Objective
 from lowerbound.seeding import generator
-from lowerbound.training.loop import TrainingConfig, training_optimiser
+from lowerbound.training.config import TrainingConfig
+from lowerbound.training.optimisers import adam
 from lowerbound.training.state import TrainingState
 from lowerbound.training.stepping import CheckedStepping, DeferredStepping
 
@@ -17,7 +18,7 @@ SCALES = [0.25, 0.5, 0.75, 1.0]
 
 def stepping(kind, precision=torch.float32, max_gradient_norm=0.0):
     model = build_model(ModelConfig(hidden=(16,)), (1, 4, 4), generator(0, "weights"))
-    optimiser = training_optimiser(model, TrainingConfig())
+    optimiser = adam(model.parameters(), TrainingConfig())
     state = TrainingState(model=model, optimiser=optimiser, noise=generator(0, "noise"), best_weights={})
     return kind(state, Objective(), max_gradient_norm, precision)
 

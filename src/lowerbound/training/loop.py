@@ -8,7 +8,7 @@ ends, the model has the best weights that were seen.
 import math
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -16,73 +16,20 @@ from torch import Tensor
 
 from lowerbound.data.batches import Batches
 from lowerbound.data.sources import Splits
-from lowerbound.errors import ConfigError, Interrupted, NonFiniteLoss, UnknownName
+from lowerbound.errors import Interrupted, NonFiniteLoss
 from lowerbound.model import VAE
 from lowerbound.objectives.objective import Objective
 from lowerbound.schedules import SCHEDULES, linear_warm_up
 from lowerbound.seeding import generator
 from lowerbound.training.checkpoint import Checkpoint, drop_checkpoints_after, save_checkpoint
-from lowerbound.training.speed import PRECISIONS, SPEEDS, choose_precision, computing
+from lowerbound.training.config import TrainingConfig
+from lowerbound.training.optimisers import OPTIMISERS
+from lowerbound.training.speed import choose_precision, computing
 from lowerbound.training.state import NUM_TOTALS, TrainingState
 from lowerbound.training.step import totals
 from lowerbound.training.stepping import CheckedStepping, DeferredStepping, Stepping
 
 WATCH_BATCH_SIZE = 500
-
-
-@dataclass(frozen=True, kw_only=True)
-class TrainingConfig:
-    """How to fit a model."""
-
-    num_epochs: int = 30
-    min_steps: int = 0  # small data are passed over more often, until there are this many steps
-    batch_size: int = 128  # examples
-    learning_rate: float = 1e-3  # peak
-    schedule: str = "constant"
-    warm_up: float = 0.0  # epochs over which the learning rate rises linearly, whatever the schedule
-    adam_beta1: float = 0.9
-    adam_beta2: float = 0.999
-    adam_epsilon: float = 1e-8
-    adam_second_moment: float = 0.0  # where the running mean of squared gradients starts; above 0 first steps are small
-    max_gradient_norm: float = 0.0  # longer gradients are scaled down to this; 0 is no limit
-    patience: int = 0  # epochs without improvement of the watched objective before stopping; 0 is never
-    watch_draws: int = 1  # from the posterior for each watched image
-    log_every: int = 100  # steps between progress records within an epoch
-    checkpoint_every: int = 0  # steps between checkpoints within an epoch; 0 is at its end alone
-    speed: str = "fast"  # or "plain": textbook operations, the same to rounding
-    precision: str = "float32"  # of the networks' layers; or "bfloat16", or "auto": bfloat16 where that is fast
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        for key, table in (("schedule", SCHEDULES), ("speed", SPEEDS), ("precision", PRECISIONS)):
-            if getattr(self, key) not in table:
-                raise UnknownName(f"training.{key}", getattr(self, key), table)
-        for key in ("num_epochs", "batch_size", "watch_draws", "log_every"):
-            if getattr(self, key) < 1:
-                raise ConfigError(f"training.{key} needs at least 1, got {getattr(self, key)}.")
-        for key in ("learning_rate", "adam_epsilon"):
-            if not getattr(self, key) > 0:
-                raise ConfigError(f"training.{key} needs a number above 0, got {getattr(self, key):g}.")
-        for key in (
-            "min_steps",
-            "warm_up",
-            "adam_second_moment",
-            "max_gradient_norm",
-            "patience",
-            "checkpoint_every",
-            "seed",
-        ):
-            if not getattr(self, key) >= 0:
-                raise ConfigError(f"training.{key} needs at least 0, got {getattr(self, key):g}.")
-        for key in ("adam_beta1", "adam_beta2"):
-            if not 0 <= getattr(self, key) < 1:
-                raise ConfigError(f"training.{key} needs a number in [0, 1), got {getattr(self, key):g}.")
-
-    def for_examples(self, num_examples: int) -> "TrainingConfig":
-        """This configuration with the number of epochs that `num_examples` need, and nothing left to resolve."""
-        steps_per_epoch = math.ceil(num_examples / self.batch_size)
-        num_epochs = max(self.num_epochs, math.ceil(self.min_steps / steps_per_epoch))
-        return replace(self, num_epochs=num_epochs, min_steps=0)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -247,7 +194,7 @@ class _Clock:
 def _initial_state(model: VAE, config: TrainingConfig, device: torch.device | str) -> TrainingState:
     # Channels last: the layout that oneDNN and cuDNN convolve fastest in; dense weights have no such axis.
     model.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    optimiser = training_optimiser(model, config)
+    optimiser = OPTIMISERS[config.optimiser](model.parameters(), config)
     state = TrainingState(
         model=model, optimiser=optimiser, noise=generator(config.seed, "training", device), best_weights={}
     )
@@ -256,28 +203,11 @@ def _initial_state(model: VAE, config: TrainingConfig, device: torch.device | st
     return state
 
 
-def training_optimiser(model: VAE, config: TrainingConfig) -> torch.optim.Adam:
-    """Adam with the configuration's moments; Kingma and Ba, arXiv:1412.6980."""
-    optimiser = torch.optim.Adam(
-        model.parameters(),
-        lr=config.learning_rate,
-        betas=(config.adam_beta1, config.adam_beta2),
-        eps=config.adam_epsilon,
-        fused=True,
-    )
-    if config.adam_second_moment:
-        for parameter in model.parameters():
-            optimiser.state[parameter] = {
-                "step": torch.zeros((), device=parameter.device),
-                "exp_avg": torch.zeros_like(parameter),
-                "exp_avg_sq": torch.full_like(parameter, config.adam_second_moment),
-            }
-    return optimiser
-
-
 def _stepping(state: TrainingState, objective: Objective, config: TrainingConfig) -> Stepping:
     device = state.totals.device
-    kind = DeferredStepping if device.type == "cuda" and config.speed == "fast" else CheckedStepping
+    # Adam alone can pass over a step without asking the host.
+    is_deferred = device.type == "cuda" and config.speed == "fast" and config.optimiser == "adam"
+    kind = DeferredStepping if is_deferred else CheckedStepping
     return kind(state, objective, config.max_gradient_norm, choose_precision(config.precision, device))
 
 

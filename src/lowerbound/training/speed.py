@@ -9,9 +9,6 @@ from torch import nn
 from lowerbound.networks.kernels import choose_kernels
 from lowerbound.training.allocator import kept_memory
 
-SPEEDS = ("fast", "plain")
-PRECISIONS = ("float32", "bfloat16", "auto")
-
 
 def choose_precision(name: str, device: torch.device | str) -> torch.dtype:
     """The precision of the networks' layers: "auto" is bfloat16 where the device has instructions for it.

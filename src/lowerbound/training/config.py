@@ -1,0 +1,69 @@
+"""The training section of a configuration."""
+
+import math
+from dataclasses import dataclass, replace
+
+from lowerbound.errors import ConfigError, UnknownName
+from lowerbound.schedules import SCHEDULES
+
+OPTIMISER_NAMES = ("adam", "muon")
+SPEEDS = ("fast", "plain")
+PRECISIONS = ("float32", "bfloat16", "auto")
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingConfig:
+    """How to fit a model."""
+
+    num_epochs: int = 30
+    min_steps: int = 0  # small data are passed over more often, until there are this many steps
+    batch_size: int = 128  # examples
+    learning_rate: float = 1e-3  # peak
+    schedule: str = "constant"
+    warm_up: float = 0.0  # epochs over which the learning rate rises linearly, whatever the schedule
+    optimiser: str = "adam"  # or "muon": Muon for weight matrices and kernels, Adam for the rest
+    adam_beta1: float = 0.9
+    adam_beta2: float = 0.999
+    adam_epsilon: float = 1e-8
+    adam_second_moment: float = 0.0  # where the running mean of squared gradients starts; above 0 first steps are small
+    max_gradient_norm: float = 0.0  # longer gradients are scaled down to this; 0 is no limit
+    patience: int = 0  # epochs without improvement of the watched objective before stopping; 0 is never
+    watch_draws: int = 1  # from the posterior for each watched image
+    log_every: int = 100  # steps between progress records within an epoch
+    checkpoint_every: int = 0  # steps between checkpoints within an epoch; 0 is at its end alone
+    speed: str = "fast"  # or "plain": textbook operations, the same to rounding
+    precision: str = "float32"  # of the networks' layers; or "bfloat16", or "auto": bfloat16 where that is fast
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        tables = {"schedule": SCHEDULES, "optimiser": OPTIMISER_NAMES, "speed": SPEEDS, "precision": PRECISIONS}
+        for key, table in tables.items():
+            if getattr(self, key) not in table:
+                raise UnknownName(f"training.{key}", getattr(self, key), table)
+        for key in ("num_epochs", "batch_size", "watch_draws", "log_every"):
+            if getattr(self, key) < 1:
+                raise ConfigError(f"training.{key} needs at least 1, got {getattr(self, key)}.")
+        for key in ("learning_rate", "adam_epsilon"):
+            if not getattr(self, key) > 0:
+                raise ConfigError(f"training.{key} needs a number above 0, got {getattr(self, key):g}.")
+        counts = (
+            "min_steps",
+            "warm_up",
+            "adam_second_moment",
+            "max_gradient_norm",
+            "patience",
+            "checkpoint_every",
+            "seed",
+        )
+        for key in counts:
+            if not getattr(self, key) >= 0:
+                raise ConfigError(f"training.{key} needs at least 0, got {getattr(self, key):g}.")
+        for key in ("adam_beta1", "adam_beta2"):
+            if not 0 <= getattr(self, key) < 1:
+                raise ConfigError(f"training.{key} needs a number in [0, 1), got {getattr(self, key):g}.")
+
+    def for_examples(self, num_examples: int) -> "TrainingConfig":
+        """This configuration with the number of epochs that `num_examples` need, and nothing left to resolve."""
+        steps_per_epoch = math.ceil(num_examples / self.batch_size)
+        num_epochs = max(self.num_epochs, math.ceil(self.min_steps / steps_per_epoch))
+        return replace(self, num_epochs=num_epochs, min_steps=0)

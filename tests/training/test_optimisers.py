@@ -1,0 +1,106 @@
+from dataclasses import replace
+
+import pytest
+import torch
+from torch import nn
+
+from lowerbound.model import ModelConfig, build_model
+from lowerbound.seeding import generator
+from lowerbound.training.config import OPTIMISER_NAMES, TrainingConfig
+from lowerbound.training.optimisers import OPTIMISERS, MuonWithAdam
+
+CONFIG = TrainingConfig(optimiser="muon", learning_rate=1e-2)
+
+
+def new_model():
+    model = build_model(ModelConfig(network="conv", hidden=(8,), channels=(6, 12)), (1, 8, 8), generator(0, "weights"))
+    return model.to(memory_format=torch.channels_last)
+
+
+def give_gradients(model, stream):
+    noise = generator(0, stream)
+    for parameter in model.parameters():
+        parameter.grad = torch.randn(parameter.shape, generator=noise).to(memory_format=layout(parameter))
+
+
+def layout(tensor):
+    return torch.channels_last if tensor.ndim == 4 else torch.contiguous_format
+
+
+def weights(model):
+    return {name: tensor.clone() for name, tensor in model.state_dict().items()}
+
+
+def test_every_name_of_an_optimiser_has_one():
+    assert tuple(OPTIMISERS) == OPTIMISER_NAMES
+
+
+def test_muons_first_step_on_a_kernel_has_the_singular_vectors_of_its_gradient_and_singular_values_near_one():
+    model = new_model()
+    optimiser = MuonWithAdam(model.parameters(), CONFIG)
+    kernel = model.encoder.body[2].weight  # 12 filters of 6 × 3 × 3
+    before = kernel.detach().clone()
+    give_gradients(model, "gradients")
+    gradient = kernel.grad.clone()
+    optimiser.step()
+    # Liu et al., arXiv:2502.16982, Equation 4: 0.2 sqrt(max(rows, columns)) times the orthogonal factor.
+    step = (before - kernel.detach()).flatten(1) / (CONFIG.learning_rate * 0.2 * 54**0.5)
+    left, _, right = torch.linalg.svd(gradient.flatten(1), full_matrices=False)
+    inner = left.T @ step @ right.T
+    assert (inner.diag() > 0.5).all()
+    assert (inner.diag() < 1.3).all()
+    assert (inner - inner.diag().diag()).abs().max() < 0.1
+
+
+def test_biases_and_thin_matrices_take_adams_steps():
+    model, other = new_model(), new_model()
+    muon = MuonWithAdam(model.parameters(), CONFIG)
+    adam = torch.optim.Adam(other.parameters(), lr=CONFIG.learning_rate)
+    for stream in ("one", "two", "three"):
+        for which, optimiser in ((model, muon), (other, adam)):
+            give_gradients(which, stream)
+            optimiser.step()
+    for (name, ours), theirs in zip(model.named_parameters(), other.parameters(), strict=True):
+        is_thin = ours.ndim < 2 or min(ours.shape[0], ours[0].numel()) < 5
+        assert torch.allclose(ours, theirs, rtol=1e-4, atol=1e-6) == is_thin, name
+
+
+@pytest.mark.parametrize("name", OPTIMISERS)
+def test_gradients_are_dropped(name):
+    model = new_model()
+    optimiser = OPTIMISERS[name](model.parameters(), CONFIG)
+    give_gradients(model, "gradients")
+    optimiser.step()
+    optimiser.zero_grad()
+    assert all(parameter.grad is None for parameter in model.parameters())
+    before = weights(model)
+    optimiser.step()
+    assert all(torch.equal(tensor, before[key]) for key, tensor in weights(model).items())
+
+
+@pytest.mark.parametrize("name", OPTIMISERS)
+def test_an_optimiser_restored_from_its_state_goes_on_as_if_nothing_had_been(name):
+    model, copy = new_model(), new_model()
+    optimiser, restored = [OPTIMISERS[name](which.parameters(), CONFIG) for which in (model, copy)]
+    give_gradients(model, "one")
+    optimiser.step()
+    copy.load_state_dict(model.state_dict())
+    saved = {
+        index: {k: v.clone() for k, v in slots.items()} for index, slots in optimiser.state_dict()["state"].items()
+    }
+    restored.load_state_dict({**restored.state_dict(), "state": saved})
+    for which, its in ((model, optimiser), (copy, restored)):
+        give_gradients(which, "two")
+        its.step()
+    for key, tensor in weights(model).items():
+        assert torch.equal(tensor, weights(copy)[key]), key
+
+
+@pytest.mark.parametrize("module", [nn.Linear(9, 1), nn.Linear(9, 9, bias=False)], ids=["all thin", "all matrices"])
+def test_a_model_of_one_kind_of_parameters_alone_can_be_trained(module):
+    optimiser = MuonWithAdam(module.parameters(), replace(CONFIG, learning_rate=1e-3))
+    before = module.weight.detach().clone()
+    module(torch.ones(2, 9)).sum().backward()
+    optimiser.step()
+    assert not torch.equal(module.weight, before)
+    assert optimiser.state_dict()["state"]
