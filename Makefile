@@ -1,6 +1,8 @@
 # make install   a virtual environment with everything the package needs
 # make demo      train both reference models on the embedded digits and print where the report lies
 # make test      all tests;  make check: lint and types
+# make bench     every measurement of benchmarks/ against peers and limits, hours, then the tables in docs/performance.md
+# make bench-peers   the libraries it compares with, each in an environment of its own
 
 PYTHON ?= python3
 VENV := .venv
@@ -10,7 +12,11 @@ BIN := $(VENV)/bin
 PIP_ARGS ?=
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt $(PIP_ARGS)
 
-.PHONY: install demo test test-slow check clean
+# Where the peers' environments are, and each script of benchmarks/ that measures something.
+PEERS := $(or $(LOWERBOUND_PEERS),benchmarks/.venvs)
+BENCHMARKS := training_throughput time_to_quality inference limits startup growth
+
+.PHONY: install demo test test-slow check bench bench-peers clean
 
 install: $(VENV)/.installed
 
@@ -28,6 +34,24 @@ check: $(VENV)/.installed-test
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
+# Environments that LOWERBOUND_PEERS names are taken as they are.
+bench: $(VENV)/.installed $(if $(LOWERBOUND_PEERS),,bench-peers)
+	set -e; for name in $(BENCHMARKS); do $(BIN)/python benchmarks/$$name.py; done
+	$(BIN)/python benchmarks/tables.py
+
+bench-peers: $(PEERS)/keras/.installed $(PEERS)/pythae/.installed
+
+$(PEERS)/keras/.installed:
+	$(PYTHON) -m venv $(@D)
+	$(@D)/bin/pip install --quiet --disable-pip-version-check $(PIP_ARGS) tensorflow-cpu==2.21.0 keras==3.15.1
+	touch $@
+
+$(PEERS)/pythae/.installed: constraints.txt
+	$(PYTHON) -m venv $(@D)
+	$(@D)/bin/pip install --quiet --disable-pip-version-check --constraint constraints.txt $(PIP_ARGS) torch
+	$(@D)/bin/pip install --quiet --disable-pip-version-check --constraint constraints.txt $(PIP_ARGS) pythae==0.1.2
+	touch $@
+
 # torch goes first: an open range would fetch the newest CUDA build whatever the constraints say of other packages.
 $(VENV)/.installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -40,4 +64,4 @@ $(VENV)/.installed-test: $(VENV)/.installed
 	touch $@
 
 clean:
-	rm -rf $(VENV) runs build dist
+	rm -rf $(VENV) benchmarks/.venvs runs build dist

@@ -53,13 +53,22 @@ def test_another_seed_gives_other_weights(splits):
     assert not torch.equal(first.decoder.output.weight, second.decoder.output.weight)
 
 
-@pytest.mark.parametrize("network", ["dense", "conv"])
-@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@pytest.mark.parametrize(
+    ("network", "computing"),
+    [
+        ("dense", {}),
+        ("conv", {}),
+        ("conv", {"optimiser": "muon"}),
+        ("conv", {"precision": "bfloat16"}),
+        ("conv", {"speed": "plain"}),
+    ],
+)
+@settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(killed_after=st.integers(7, 17), checkpoint_every=st.integers(1, 6))
 def test_training_killed_after_any_step_and_resumed_is_identical_to_the_bit(
-    splits, tmp_path_factory, network, killed_after, checkpoint_every
+    splits, tmp_path_factory, network, computing, killed_after, checkpoint_every
 ):
-    config = replace(CONFIG, checkpoint_every=checkpoint_every)
+    config = replace(CONFIG, checkpoint_every=checkpoint_every, **computing)
     whole = new_model(network)
     expected = {(r.step, r.validation is None): without_times(r) for r in train(whole, splits, config)}
 

@@ -192,8 +192,7 @@ class _Clock:
 
 
 def _initial_state(model: VAE, config: TrainingConfig, device: torch.device | str) -> TrainingState:
-    # Channels last: the layout that oneDNN and cuDNN convolve fastest in; dense weights have no such axis.
-    model.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    model.to(device)
     optimiser = OPTIMISERS[config.optimiser](model.parameters(), config)
     state = TrainingState(
         model=model, optimiser=optimiser, noise=generator(config.seed, "training", device), best_weights={}

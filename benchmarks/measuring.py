@@ -1,0 +1,178 @@
+"""What the measurements of speed and memory share: networks, images, the timing of the real loop, figures as JSON.
+
+Times come from `lowerbound.training.loop.fit` itself: a window is what passes between two of its records, within one
+pass over the data. Where each of several things is measured in several rounds, the rounds alternate between them, so
+that a machine's slow minutes fall on all alike. Peaks of memory are Linux's, of a process that does one thing.
+"""
+
+import math
+import os
+import platform
+import shlex
+import statistics
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from itertools import islice
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+import lowerbound
+from lowerbound.data.sources import Examples, Splits
+from lowerbound.model import VAE, ModelConfig, build_model
+from lowerbound.objectives.objective import Objective
+from lowerbound.seeding import generator
+from lowerbound.storage import write_json
+from lowerbound.training.loop import TrainingConfig, fit
+from lowerbound.training.state import machine
+
+MIB = 2**20
+RESULTS = Path(__file__).parent / "results"
+LOAD_BEFORE = os.getloadavg()[0]  # processes that wanted to run in the minute before this one began
+HIDDEN = {"conv": (16,), "dense": (512,)}  # as the recipes of these names have it
+MAX_GRADIENT_NORM = 1000.0  # likewise
+NUM_DISTINCT = 1000  # random images, of which larger data are copies
+NUM_WATCHED = 100
+NUM_WARM_UP_STEPS = 5
+
+
+def network(name: str, side: int = 28, latent_dim: int = 2) -> VAE:
+    """A new model as the recipe `name` has it, for grey images of side × side."""
+    config = ModelConfig(network=name, hidden=HIDDEN[name], latent_dim=latent_dim)
+    return build_model(config, (1, side, side), generator(0, "weights"))
+
+
+def noise_images(num_images: int, side: int = 28) -> Splits:
+    """Random bytes as images, to train on; a few of them are watched."""
+    distinct = np.random.default_rng(0).integers(0, 256, (NUM_DISTINCT, side, side, 1), dtype=np.uint8)
+    train = Examples(distinct[np.arange(num_images) % NUM_DISTINCT], max_value=255.0)
+    few = Examples(distinct[:NUM_WATCHED], max_value=255.0)
+    return Splits(
+        name="noise",
+        train=train,
+        validation=few,
+        test=few,
+        label_names=(),
+        watched="validation",
+        source="random bytes",
+        binarisation="",
+        checksum="",
+    )
+
+
+def training(batch_size: int, window: int, precision: str = "float32") -> TrainingConfig:
+    """The fast training of the recipes, without an end, with a record for every `window` steps."""
+    return TrainingConfig(
+        num_epochs=1_000_000,
+        batch_size=batch_size,
+        max_gradient_norm=MAX_GRADIENT_NORM,
+        log_every=window,
+        speed="fast",
+        precision=precision,
+    )
+
+
+def seconds_per_step(
+    model: VAE, splits: Splits, config: TrainingConfig, num_windows: int, objective: Objective | None = None
+) -> list[float]:
+    """Mean seconds of a step in each of `num_windows` windows of the loop; some before them warm up."""
+    windows = _windows(model, splits, config, objective or Objective())
+    num_before = math.ceil(NUM_WARM_UP_STEPS / config.log_every)
+    return list(islice(windows, num_before, num_before + num_windows))
+
+
+def _windows(model: VAE, splits: Splits, config: TrainingConfig, objective: Objective) -> Iterator[float]:
+    before = None
+    for record in fit(model, splits, objective, config):
+        is_within_a_pass = record.validation is None
+        if is_within_a_pass and before is not None:
+            yield (record.seconds - before.seconds) / (record.step - before.step)
+        before = record if is_within_a_pass else None
+
+
+def timed(action: Callable[[], object], num_repeats: int) -> list[float]:
+    """Seconds of each of `num_repeats` calls, after one that warms up."""
+    action()
+    seconds = []
+    for _ in range(num_repeats):
+        start = time.perf_counter()
+        action()
+        seconds.append(time.perf_counter() - start)
+    return seconds
+
+
+def alone(function: Callable[..., Any], *arguments: Any) -> Any:
+    """What `function` returns in a process of its own, whose peak of memory is its own."""
+    with get_context("spawn").Pool(1) as pool:
+        return pool.apply(function, arguments)
+
+
+def resident_mib(field: str) -> float:
+    """Memory of this process: VmRSS is what is resident now, VmHWM the most so far."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    (line,) = (line for line in lines if line.startswith(f"{field}:"))
+    return 1024 * int(line.split()[1]) / MIB
+
+
+def spread(values: Sequence[float]) -> dict[str, float | int]:
+    """Median, quartiles and extremes of repeated measurements."""
+    lower, _, upper = statistics.quantiles(values, n=4, method="inclusive") if len(values) > 1 else [values[0]] * 3
+    return {
+        "median": statistics.median(values),
+        "lower_quartile": lower,
+        "upper_quartile": upper,
+        "least": min(values),
+        "greatest": max(values),
+        "repeats": len(values),
+    }
+
+
+def write_figures(name: str, figures: dict[str, Any], out: Path | None = None) -> tuple[Path, dict[str, Any]]:
+    """Write figures to results/NAME.json, with the command, the versions and the machine: where to, and what."""
+    path = out or RESULTS / f"{name}.json"
+    context = {
+        "command": shlex.join(["python", f"benchmarks/{name}.py", *sys.argv[1:]]),
+        "versions": {
+            "lowerbound": lowerbound.__version__,
+            "python": platform.python_version(),
+            "torch": torch.__version__,
+            "numpy": np.__version__,
+        },
+        "machine": machine("cpu"),
+        "load_average_before": LOAD_BEFORE,
+    }
+    write_json(path, context | figures)
+    return path, context | figures
+
+
+def source(figures: dict[str, Any]) -> str:
+    """How figures were found: command, machine, versions."""
+    machine, versions = (
+        figures["machine"],
+        ", ".join(f"{name} {version}" for name, version in figures["versions"].items()),
+    )
+    return f"`{figures['command']}`: {machine['processor']}, {machine['threads']} threads; {versions}."
+
+
+def digits(value: float, num_digits: int = 3) -> str:
+    """A number with so many significant digits, and no exponent."""
+    if value == 0:
+        return "0"
+    decimals = max(0, num_digits - 1 - math.floor(math.log10(abs(value))))
+    return f"{value:,.{decimals}f}"
+
+
+def with_quartiles(measured: dict[str, Any], unit: float = 1.0) -> str:
+    """Median (lower quartile to upper quartile), in units of `unit`."""
+    median, *quartiles = (digits(measured[key] / unit) for key in ("median", "lower_quartile", "upper_quartile"))
+    return f"{median} ({' to '.join(quartiles)})"
+
+
+def markdown(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A table in markdown; all columns but the first are aligned to the right."""
+    rule = ["---", *["---:"] * (len(columns) - 1)]
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in (columns, rule, *rows))

@@ -1,0 +1,185 @@
+"""Results as tables in docs/performance.md: what stands between `<!-- table: NAME -->` and `<!-- end -->` is replaced.
+
+    python benchmarks/tables.py
+
+NAME is that of a result, benchmarks/results/NAME.json, and of a function in TABLES. A block without a result stays as
+it is; a result without a block is named. Running it twice changes nothing.
+"""
+
+import argparse
+import re
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import growth
+import limits
+import startup
+
+from lowerbound.errors import LowerboundError
+from lowerbound.storage import read_json, write_text
+
+ROOT = Path(__file__).parent
+FASTEST = ("lowerbound float32", "lowerbound bfloat16")
+DOCUMENT = ROOT.parent / "docs" / "performance.md"
+Figures = dict[str, Any]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--document", type=Path, default=DOCUMENT)
+    parser.add_argument("--results", type=Path, default=ROOT / "results")
+    arguments = parser.parse_args()
+    before = text = arguments.document.read_text(encoding="utf-8")
+    for name, render in TABLES.items():
+        path = arguments.results / f"{name}.json"
+        if not path.is_file():
+            print(f"{name}: there is no {path} yet; its table stays as it is.", file=sys.stderr)
+            continue
+        try:
+            text = with_table(text, name, render(read_json(path)))
+        except LowerboundError as error:
+            print(f"{name}: {error}", file=sys.stderr)
+        except LookupError as error:
+            print(f"{name}: {path} has no {error}; measure it anew.", file=sys.stderr)
+    if text != before:
+        write_text(arguments.document, text)
+    print(f"{arguments.document}: {'written' if text != before else 'unchanged'}")
+
+
+def with_table(text: str, name: str, table: str) -> str:
+    """`text` with the block of that name replaced; LowerboundError where it has no such block, or more than one."""
+    # A block ends before the next one begins, whatever markers are missing.
+    block = re.compile(rf"(<!-- table: {re.escape(name)} -->\n)(?:(?!<!-- table: ).)*?(<!-- end -->)", re.DOTALL)
+    replaced, count = block.subn(lambda match: f"{match[1]}{table}\n{match[2]}", text)
+    if count != 1:
+        raise LowerboundError(f"there are {count} blocks from `<!-- table: {name} -->` to `<!-- end -->`, not one.")
+    return replaced
+
+
+def training_throughput(figures: Figures) -> str:
+    """Microseconds per image, and how many times as fast ours is as the others."""
+    cases, sides = figures["cases"], list(figures["sides"])
+    costs = [
+        [case["network"], str(case["batch_size"]), *(cell(case["sides"][side]) for side in sides)] for case in cases
+    ]
+    others = [side for side in sides if side not in FASTEST]
+    factors = [
+        [case["network"], str(case["batch_size"]), ours, *(factor(case, ours, other) for other in others)]
+        for case in cases
+        for ours in FASTEST
+        if ours in sides
+    ]
+    return "\n\n".join(
+        [
+            "Microseconds per image, median (quartiles):",
+            markdown(["network", "batch", *sides], costs),
+            "Times as fast as, median of the rounds' ratios (quartiles):",
+            markdown(["network", "batch", "", *others], factors),
+            source(figures, f"{figures['rounds']} rounds"),
+        ]
+    )
+
+
+def inference(figures: Figures) -> str:
+    """Milliseconds for all images and for one, and how many times as fast ours is."""
+    sides = list(figures["sides"])
+    peers = [side for side in sides if side != "lowerbound"]
+    rows = [
+        [
+            case["network"],
+            f"{case['task']} {case['of']}",
+            *(cell(case["sides"][side], 1e3) for side in sides),
+            *(factor(case, "lowerbound", peer) for peer in peers),
+            case["ways"].get("keras", {}).get("chosen", ""),
+        ]
+        for case in figures["cases"]
+    ]
+    head = ["network", "task", *(f"{side}, ms" for side in sides), *(f"faster than {peer}" for peer in peers)]
+    note = (
+        f"Median (quartiles) of the rounds; all images are {figures['images']:,}, one image is the median of "
+        f"{figures['calls']} calls."
+    )
+    return "\n\n".join([markdown([*head, "Keras by"], rows), note, source(figures, f"{figures['rounds']} rounds")])
+
+
+def time_to_quality(figures: Figures) -> str:
+    """Seconds to the target, how often it is reached, and what is reached in Keras' time."""
+    summary, target = figures["summary"], figures["target"]
+    rows = [
+        [
+            name,
+            cell(summary[name]["seconds"]),
+            f"{summary[name]['reached']} of {summary[name]['of']}",
+            number(summary[name]["seconds_per_epoch"]),
+        ]
+        for name in ("keras", "lowerbound")
+    ]
+    lines = [
+        markdown(["", f"seconds to −ELBO ≤ {target:g} nats", "reached by", "seconds per epoch"], rows),
+        f"Where it is not reached the time is what was spent, a lower bound. Time of lowerbound over Keras': "
+        f"{cell(summary['time of lowerbound / keras'])}, median of the seeds' ratios (quartiles).",
+    ]
+    if "in keras' time" in summary:
+        filled = summary["in keras' time"]
+        lines.append(
+            f"In the time that Keras needed (share used: {cell(filled['time of lowerbound / keras'])}) lowerbound "
+            f"reaches −ELBO {nats(filled['negative_elbo'])} nats, Keras {nats(filled['negative_elbo of keras'])}."
+        )
+    return "\n\n".join([*lines, source(figures, f"{len(figures['seeds'])} seed(s)")])
+
+
+def factor(case: Figures, ours: str, other: str) -> str:
+    """How many times as fast ours is."""
+    return f"{cell(case['times_as_fast'][ours][other])}×"
+
+
+def cell(spread: Figures, scale: float = 1.0) -> str:
+    """A median with its quartiles."""
+    middle, lower, upper = (number(scale * spread[name]) for name in ("median", "lower_quartile", "upper_quartile"))
+    return f"{middle} ({lower} to {upper})"
+
+
+def nats(spread: Figures) -> str:
+    """A median with its extremes, to a hundredth of a nat."""
+    return f"{spread['median']:.2f} ({spread['min']:.2f} to {spread['max']:.2f})"
+
+
+def number(value: float) -> str:
+    """Three digits that mean something."""
+    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
+
+
+def source(figures: Figures, how_often: str) -> str:
+    """How a result was found: command, machine, versions."""
+    machine = figures["machine"]
+    versions: dict[str, str] = {}
+    for about in figures["sides"].values():
+        versions |= about["versions"]
+    threads = sorted({about["threads"] for about in figures["sides"].values()})
+    return (
+        f"`{figures['command']}`: {how_often}; {machine['processor']}, "
+        f"{' or '.join(map(str, threads))} threads for each side; "
+        f"{', '.join(f'{name} {version}' for name, version in sorted(versions.items()))}."
+    )
+
+
+def markdown(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """A table."""
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+TABLES: dict[str, Callable[[Figures], str]] = {
+    "training_throughput": training_throughput,
+    "time_to_quality": time_to_quality,
+    "inference": inference,
+    "limits": limits.table,
+    "startup": startup.table,
+    "growth": growth.table,
+}
+
+
+if __name__ == "__main__":
+    main()
