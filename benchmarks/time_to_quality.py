@@ -36,8 +36,10 @@ MODEL = {
 RACE = {
     "batch_size": 32,
     "learning_rate": 3e-3,
+    "optimiser": "muon",
     "schedule": "one-cycle",
-    "num_epochs": 4,
+    "warm_up": 1.0,
+    "num_epochs": 3,
     "max_gradient_norm": 1000.0,
     "precision": "auto",
 }

@@ -7,7 +7,7 @@ from torch import nn
 from lowerbound.model import ModelConfig, build_model
 from lowerbound.seeding import generator
 from lowerbound.training.config import OPTIMISER_NAMES, TrainingConfig
-from lowerbound.training.optimisers import OPTIMISERS, MuonWithAdam
+from lowerbound.training.optimisers import OPTIMISERS, MuonWithAdam, drop_fading_moments
 
 CONFIG = TrainingConfig(optimiser="muon", learning_rate=1e-2)
 
@@ -104,3 +104,20 @@ def test_a_model_of_one_kind_of_parameters_alone_can_be_trained(module):
     optimiser.step()
     assert not torch.equal(module.weight, before)
     assert optimiser.state_dict()["state"]
+
+
+def test_moments_that_fade_become_zero_before_they_are_denormal_and_the_others_stay():
+    layer = nn.Linear(3, 1)
+    optimiser = OPTIMISERS["adam"](layer.parameters(), replace(CONFIG, optimiser="adam"))
+    layer(torch.ones(1, 3)).sum().backward()
+    optimiser.step()
+    slots = optimiser.state[layer.weight]
+    slots["exp_avg"].copy_(torch.tensor([[1e-31, -1e-29, 0.5]]))
+    slots["exp_avg_sq"].copy_(torch.tensor([[1e-37, 1e-35, 0.25]]))
+    drop_fading_moments(optimiser)
+    torch.testing.assert_close(slots["exp_avg"], torch.tensor([[0.0, -1e-29, 0.5]]), rtol=0, atol=0)
+    torch.testing.assert_close(slots["exp_avg_sq"], torch.tensor([[0.0, 1e-35, 0.25]]), rtol=0, atol=0)
+    # Fifty steps at the usual rates later what stayed is still a normal number.
+    smallest = torch.finfo(torch.float32).smallest_normal
+    assert 1e-30 * 0.9**50 > smallest
+    assert 1e-36 * 0.999**50 > smallest

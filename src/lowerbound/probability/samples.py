@@ -6,7 +6,7 @@ from functools import cached_property
 from jaxtyping import Float
 from torch import Tensor
 
-from lowerbound.probability.distributions import Distribution
+from lowerbound.probability.distributions import Distribution, kl_divergence
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,6 +31,11 @@ class PosteriorSamples:
     def log_posterior(self) -> Float[Tensor, "sample batch"]:
         """log q(z|x)."""
         return self.posterior.log_prob(self.z)
+
+    @cached_property
+    def kl(self) -> Float[Tensor, " batch"]:
+        """KL(q(z|x) || p(z)) in closed form; ConfigError where there is none."""
+        return kl_divergence(self.posterior, self.prior)
 
     @property
     def log_weight(self) -> Float[Tensor, "sample batch"]:

@@ -204,10 +204,12 @@ def _initial_state(model: VAE, config: TrainingConfig, device: torch.device | st
 
 def _stepping(state: TrainingState, objective: Objective, config: TrainingConfig) -> Stepping:
     device = state.totals.device
+    precision = choose_precision(config.precision, device)
+    is_fast = config.speed == "fast"
     # Adam alone can pass over a step without asking the host.
-    is_deferred = device.type == "cuda" and config.speed == "fast" and config.optimiser == "adam"
-    kind = DeferredStepping if is_deferred else CheckedStepping
-    return kind(state, objective, config.max_gradient_norm, choose_precision(config.precision, device))
+    if device.type == "cuda" and is_fast and config.optimiser == "adam":
+        return DeferredStepping(state, objective, config.max_gradient_norm, precision)
+    return CheckedStepping(state, objective, config.max_gradient_norm, precision, is_fast)
 
 
 def _learning_rate(config: TrainingConfig, step: int, steps_per_epoch: int) -> float:

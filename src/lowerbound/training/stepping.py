@@ -13,8 +13,11 @@ from torch import Generator, Tensor
 
 from lowerbound.errors import NonFiniteLoss
 from lowerbound.objectives.objective import Objective
+from lowerbound.training.optimisers import drop_fading_moments
 from lowerbound.training.state import TrainingState
 from lowerbound.training.step import descend, loss_of, totals, training_step
+
+STEPS_BETWEEN_DROPS = 50
 
 NUM_STEPS_BEFORE_CAPTURE = 3
 """Steps taken one operation at a time first: libraries choose algorithms and allocate their workspaces in them."""
@@ -24,7 +27,11 @@ class Stepping(ABC):
     """Takes training steps on `state`."""
 
     def __init__(
-        self, state: TrainingState, objective: Objective, max_gradient_norm: float, precision: torch.dtype
+        self,
+        state: TrainingState,
+        objective: Objective,
+        max_gradient_norm: float = 0.0,
+        precision: torch.dtype = torch.float32,
     ) -> None:
         self.state = state
         self.objective = objective
@@ -43,6 +50,17 @@ class Stepping(ABC):
 class CheckedStepping(Stepping):
     """Every loss is looked at before it changes a weight: a wait for the device at each step."""
 
+    def __init__(
+        self,
+        state: TrainingState,
+        objective: Objective,
+        max_gradient_norm: float = 0.0,
+        precision: torch.dtype = torch.float32,
+        is_fast: bool = True,
+    ) -> None:
+        super().__init__(state, objective, max_gradient_norm, precision)
+        self.is_fast = is_fast
+
     def step(self, x: Float[Tensor, "batch *event"], learning_rate: float, rate_scale: float) -> None:
         state = self.state
         for group in state.optimiser.param_groups:
@@ -52,6 +70,8 @@ class CheckedStepping(Stepping):
             self.precision,
         )  # fmt: skip
         state.totals += totals(loss)
+        if self.is_fast and state.step % STEPS_BETWEEN_DROPS == 0:
+            drop_fading_moments(state.optimiser)
 
     def check(self) -> None:
         """Nothing is left to check."""
@@ -64,7 +84,11 @@ class DeferredStepping(Stepping):
     """
 
     def __init__(
-        self, state: TrainingState, objective: Objective, max_gradient_norm: float, precision: torch.dtype
+        self,
+        state: TrainingState,
+        objective: Objective,
+        max_gradient_norm: float = 0.0,
+        precision: torch.dtype = torch.float32,
     ) -> None:
         super().__init__(state, objective, max_gradient_norm, precision)
         device = state.totals.device
