@@ -14,7 +14,7 @@ PIP := $(BIN)/pip install --quiet --disable-pip-version-check --constraint const
 
 # Where the peers' environments are, and each script of benchmarks/ that measures something.
 PEERS := $(or $(LOWERBOUND_PEERS),benchmarks/.venvs)
-BENCHMARKS := training_throughput time_to_quality inference limits startup growth
+BENCHMARKS := training_throughput time_to_quality optimisers inference fast_paths limits startup growth
 
 .PHONY: install demo test test-slow check bench bench-peers clean
 

@@ -13,8 +13,10 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+import fast_paths
 import growth
 import limits
+import optimisers
 import startup
 
 from lowerbound.errors import LowerboundError
@@ -175,6 +177,8 @@ TABLES: dict[str, Callable[[Figures], str]] = {
     "training_throughput": training_throughput,
     "time_to_quality": time_to_quality,
     "inference": inference,
+    "optimisers": optimisers.table,
+    "fast_paths": fast_paths.table,
     "limits": limits.table,
     "startup": startup.table,
     "growth": growth.table,

@@ -15,7 +15,7 @@ import lowerbound
 ROOT = Path(lowerbound.__file__).parent
 
 LAYERS = [
-    ["errors", "numerics", "seeding", "storage", "schedules"],
+    ["errors", "allocator", "numerics", "seeding", "storage", "schedules"],
     ["probability", "networks", "data"],
     ["model"],
     ["objectives"],

@@ -18,6 +18,7 @@ from protocol import INFERENCE_BATCH_SIZE, LATENT_DIM, TASKS, Side, check_size, 
 from torch import Tensor
 
 import lowerbound as lb
+from lowerbound.allocator import kept_memory
 from lowerbound.data.batches import Batches, mean_image, scaled
 from lowerbound.data.sources import Examples, Splits
 from lowerbound.experiment import Experiment, from_settings
@@ -124,13 +125,16 @@ class Ours(Side):
         }
         return {"seconds": latency(calls[task], num_calls)}
 
+    @kept_memory()
     def _encode(self) -> list[np.ndarray]:
         posteriors = [self.model.encode(x) for x in Batches(self.examples, INFERENCE_BATCH_SIZE)]
         return [_joined([q.mean for q in posteriors]), _joined([q.variance.log() for q in posteriors])]
 
+    @kept_memory()
     def _decode(self) -> np.ndarray:
         return _joined([self.model.decode(z).mean for z in self.z.split(INFERENCE_BATCH_SIZE)])
 
+    @kept_memory()
     def _reconstruct(self) -> np.ndarray:
         return _joined([self.model.reconstruct(x) for x in Batches(self.examples, INFERENCE_BATCH_SIZE)])
 

@@ -14,6 +14,7 @@ from lowerbound.experiment import Experiment
 from lowerbound.model import VAE
 from lowerbound.networks.layers import count_parameters
 from lowerbound.storage import FORMAT_VERSION, read_json_lines, read_toml
+from lowerbound.training.speed import choose_precision
 from lowerbound.training.state import machine
 
 
@@ -49,6 +50,7 @@ def context_of(path: Path, experiment: Experiment, splits: Splits, model: VAE, d
             "best_epoch": history[-1]["best_epoch"],
             "stopped_early": len(history) < training.num_epochs,
             "seconds": history[-1]["seconds"],
+            "precision": str(choose_precision(training.precision, device)).removeprefix("torch."),
         },
         "versions": {
             "lowerbound": lowerbound.__version__,

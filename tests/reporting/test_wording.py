@@ -94,3 +94,11 @@ def test_errors_have_two_significant_digits_and_values_as_many_decimals_or_more(
 @pytest.mark.parametrize(("seconds", "text"), [(1.26, "1.3 s"), (81.2, "1 min 21 s"), (7325.0, "2 h 2 min")])
 def test_a_duration_is_told_as_one_would_say_it(seconds, text):
     assert wording.duration(seconds) == text
+
+
+@pytest.mark.parametrize(("precision", "told"), [("bfloat16", ", layers in bfloat16"), ("float32", "")])
+def test_layers_in_another_precision_than_the_usual_are_told(make_results, precision, told):
+    results = make_results()
+    training = {"epochs": 3, "best_epoch": 2, "precision": precision}
+    results = dataclasses.replace(results, context=results.context | {"training": training})
+    assert dict(wording.facts(results))["Training"] == f"3 epochs, weights of epoch 2 kept{told}"

@@ -10,6 +10,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from lowerbound.allocator import kept_memory
 from lowerbound.data.batches import Batches, mean_image, scaled
 from lowerbound.data.sources import Examples, Splits
 from lowerbound.errors import ConfigError
@@ -72,6 +73,7 @@ class Terms:
         return -(self.distortion + self.rate)
 
 
+@kept_memory()
 def evaluate(model: VAE, splits: Splits, config: EvaluationConfig, device: torch.device | str = "cpu") -> Results:
     """Score a model on the test split and, for the generalisation gap, on as many training examples.
 

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from lowerbound.allocator import kept_memory
 from lowerbound.data.batches import scaled
 from lowerbound.data.sources import Examples, Splits
 from lowerbound.errors import ConfigError
@@ -25,6 +26,7 @@ NUM_THREE_DIMENSIONAL = 100
 """Test images whose log p(x) is integrated over three latents: its cost grows as cells per axis to that power."""
 
 
+@kept_memory()
 def evaluate_wholly(
     model: VAE,
     splits: Splits,

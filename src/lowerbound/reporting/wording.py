@@ -326,6 +326,8 @@ def _training(training: dict[str, Any]) -> str:
         parts.append(f"weights of epoch {best} kept")
     if (seconds := training.get("seconds")) is not None:
         parts.append(duration(seconds))
+    if training.get("precision", "float32") != "float32":
+        parts.append(f"layers in {training['precision']}")
     return ", ".join(parts)
 
 

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from lowerbound.networks.kernels import choose_kernels
-from lowerbound.training.allocator import kept_memory
+from lowerbound.allocator import kept_memory
 
 
 def choose_precision(name: str, device: torch.device | str) -> torch.dtype:

@@ -8,7 +8,7 @@ import pytest
 SCRIPT = """
 import resource, torch
 from contextlib import nullcontext
-from lowerbound.training.allocator import kept_memory
+from lowerbound.allocator import kept_memory
 
 def faults(action):
     before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt

@@ -1,6 +1,6 @@
-"""Memory that glibc keeps between training steps.
+"""Memory that glibc keeps from one batch to the next.
 
-By default glibc gives large blocks back to the system as soon as they are freed, so that the activations of each step
+By default glibc gives large blocks back to the system as soon as they are freed, so that the activations of each batch
 are mapped, zeroed and faulted in anew. Two settings keep them; at the end what lies idle is given back.
 """
 
