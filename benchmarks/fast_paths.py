@@ -9,7 +9,6 @@ benchmarks/results/fast_paths.json.
 """
 
 import argparse
-import statistics
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
@@ -20,7 +19,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from measuring import digits, markdown, source, spread, write_figures
 from side_by_side import positive
 from torch import nn
@@ -33,6 +31,7 @@ from lowerbound.training import speed, stepping
 
 NUM_IMAGES = 20_000
 Change = Callable[[lb.VAE], None]
+Rounds = list[tuple[float, float]]
 
 
 @dataclass(frozen=True)
@@ -97,7 +96,9 @@ def main() -> None:
     print(path)
 
 
-def row(name: str, network: str, batch_size: int, precision: str, measured: list[tuple[float, float]]) -> dict[str, Any]:
+def row(
+    name: str, network: str, batch_size: int, precision: str, measured: list[tuple[float, float]]
+) -> dict[str, Any]:
     """A piece's figures, from microseconds per image with it and without it in each round."""
     return {
         "piece": name,
@@ -110,7 +111,7 @@ def row(name: str, network: str, batch_size: int, precision: str, measured: list
     }
 
 
-def side_by_side(piece: Piece, splits: Splits, rounds: int) -> list[tuple[float, float]]:
+def side_by_side(piece: Piece, splits: Splits, rounds: int) -> Rounds:
     """Seconds per image with the piece and without it, in turn."""
     num_steps = 20 if piece.network == "conv" else 100
     sides = []
@@ -137,7 +138,7 @@ def side_by_side(piece: Piece, splits: Splits, rounds: int) -> list[tuple[float,
     return measured
 
 
-def memory_in_turn(network: str, batch_size: int, precision: str, rounds: int) -> list[tuple[float, float]]:
+def memory_in_turn(network: str, batch_size: int, precision: str, rounds: int) -> Rounds:
     """The same with memory kept and with memory given back, in processes of their own."""
     spawn = get_context("spawn")
     with ProcessPoolExecutor(1, mp_context=spawn) as keeping, ProcessPoolExecutor(1, mp_context=spawn) as giving:

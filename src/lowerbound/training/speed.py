@@ -6,8 +6,8 @@ from contextlib import ExitStack, contextmanager
 import torch
 from torch import nn
 
-from lowerbound.networks.kernels import choose_kernels
 from lowerbound.allocator import kept_memory
+from lowerbound.networks.kernels import choose_kernels
 
 
 def choose_precision(name: str, device: torch.device | str) -> torch.dtype:
