@@ -19,13 +19,14 @@ def step():
     return torch.empty(2**24).fill_(1.0)  # 64 MiB: 16,384 pages
 
 with {context}:
-    print(min(faults(step) for _ in range(5)))  # the heap grows at first
+    # The heap grows at first, by a few blocks of this size: an aligned block fits into a freed one only by chance.
+    print(sum(faults(step) for _ in range(30)))
 if "kept" in "{context}":
     print(faults(step))
 """
 
 
-def faults_of_a_later_step(context, **environment):
+def faults_of_many_steps(context, **environment):
     clean = {name: value for name, value in os.environ.items() if not name.startswith(("MALLOC_", "LD_PRELOAD"))}
     done = subprocess.run(
         [sys.executable, "-c", SCRIPT.format(context=context)],
@@ -36,14 +37,14 @@ def faults_of_a_later_step(context, **environment):
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="the settings are glibc's")
 def test_memory_is_kept_between_steps_and_given_back_at_the_end():
-    without = faults_of_a_later_step("nullcontext()")[0]
-    within, afterwards = faults_of_a_later_step("kept_memory()")
-    assert within < without / 10
-    assert afterwards > 10 * within
+    without = faults_of_many_steps("nullcontext()")[0]
+    within, afterwards = faults_of_many_steps("kept_memory()")
+    assert within < without / 3
+    assert afterwards > 16_000
 
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="the settings are glibc's")
 def test_a_users_own_choice_of_allocator_is_respected():
-    without = faults_of_a_later_step("nullcontext()", MALLOC_MMAP_THRESHOLD_="65536")[0]
-    within = faults_of_a_later_step("kept_memory()", MALLOC_MMAP_THRESHOLD_="65536")[0]
+    without = faults_of_many_steps("nullcontext()", MALLOC_MMAP_THRESHOLD_="65536")[0]
+    within = faults_of_many_steps("kept_memory()", MALLOC_MMAP_THRESHOLD_="65536")[0]
     assert within > without / 2
