@@ -70,7 +70,6 @@ CONV = [("conv", 128, "float32"), ("conv", 128, "bfloat16")]
 PIECES = [
     *(Piece("bias of transposed convolutions apart", *case, set_on(ConvTranspose2d, "fast")) for case in CONV),
     Piece("last convolution as a matrix product", *CONV[0], set_on(Conv2d, "fast")),
-    *(Piece("ReLU in place", *case, set_on(nn.ReLU, "inplace")) for case in CONV),
     *(Piece("channels last", *case, channels_first) for case in CONV),
     # Moments take some hundreds of steps to fade.
     Piece("fading moments dropped", "dense", 32, "float32", nothing, num_warm_up_steps=3000),

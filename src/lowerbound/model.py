@@ -19,7 +19,6 @@ from lowerbound.errors import ConfigError, UnknownName
 from lowerbound.networks.convolutional import ConvolutionalDecoder, ConvolutionalEncoder
 from lowerbound.networks.dense import ACTIVATIONS, DenseDecoder, DenseEncoder
 from lowerbound.networks.initialisation import build
-from lowerbound.networks.kernels import choose_kernels
 from lowerbound.networks.layers import Layer, layer_table
 from lowerbound.probability.distributions import Distribution
 from lowerbound.probability.likelihoods import LIKELIHOODS, Likelihood
@@ -189,7 +188,6 @@ def build_model(
         decoder=decoder,
         likelihood=likelihood,
     )
-    choose_kernels(model, fast=True)
     # Channels last: the layout that oneDNN and cuDNN convolve fastest in; dense weights have no such axis.
     return model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 

@@ -86,5 +86,3 @@ def choose_kernels(network: nn.Module, fast: bool) -> None:
     for module in network.modules():
         if isinstance(module, ConvTranspose2d | Conv2d):
             module.fast = fast
-        if isinstance(module, nn.ReLU):
-            module.inplace = fast  # one pass less over memory; what the layer before it returned is not needed again
