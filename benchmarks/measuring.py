@@ -155,7 +155,7 @@ def source(figures: dict[str, Any]) -> str:
         figures["machine"],
         ", ".join(f"{name} {version}" for name, version in figures["versions"].items()),
     )
-    return f"`{figures['command']}`: {machine['processor']}, {machine['threads']} threads; {versions}."
+    return f"`{figures['command']}`: {machine['processor']}, {machine['threads']} thread(s); {versions}."
 
 
 def digits(value: float, num_digits: int = 3) -> str:
