@@ -28,7 +28,7 @@ def training_step(
     """
     loss = loss_of(model, objective, x, noise, rate_scale, precision)
     if not math.isfinite(loss.value.item()):
-        raise NonFiniteLoss(f"the loss became {loss.value.item()}: {likely_cause(model, x, loss)}")
+        raise NonFiniteLoss(f"the loss became {loss.value.item()}: {_likely_cause(model, x, loss)}")
     descend(model, optimiser, loss, max_gradient_norm)
     return loss
 
@@ -61,7 +61,7 @@ def totals(loss: Loss) -> Float[Tensor, "term"]:
     return torch.stack([loss.objective, loss.elbo, loss.rate, loss.distortion]).double().sum(1)
 
 
-def likely_cause(model: VAE, x: Tensor, loss: Loss) -> str:
+def _likely_cause(model: VAE, x: Tensor, loss: Loss) -> str:
     calmer = "lower training.learning_rate, or set training.max_gradient_norm"
     if not torch.isfinite(x).all():
         return "the data hold NaN or infinity."

@@ -6,6 +6,7 @@ Both change the state in the same way and add the batch's terms to its totals.
 import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import torch
 from jaxtyping import Float
@@ -23,20 +24,14 @@ NUM_STEPS_BEFORE_CAPTURE = 3
 """Steps taken one operation at a time first: libraries choose algorithms and allocate their workspaces in them."""
 
 
+@dataclass(eq=False)
 class Stepping(ABC):
     """Takes training steps on `state`."""
 
-    def __init__(
-        self,
-        state: TrainingState,
-        objective: Objective,
-        max_gradient_norm: float = 0.0,
-        precision: torch.dtype = torch.float32,
-    ) -> None:
-        self.state = state
-        self.objective = objective
-        self.max_gradient_norm = max_gradient_norm
-        self.precision = precision
+    state: TrainingState
+    objective: Objective
+    max_gradient_norm: float = 0.0
+    precision: torch.dtype = torch.float32
 
     @abstractmethod
     def step(self, x: Float[Tensor, "batch *event"], learning_rate: float, rate_scale: float) -> None:
@@ -47,19 +42,11 @@ class Stepping(ABC):
         """NonFiniteLoss if a loss since the last check was not finite."""
 
 
+@dataclass(eq=False)
 class CheckedStepping(Stepping):
     """Every loss is looked at before it changes a weight: a wait for the device at each step."""
 
-    def __init__(
-        self,
-        state: TrainingState,
-        objective: Objective,
-        max_gradient_norm: float = 0.0,
-        precision: torch.dtype = torch.float32,
-        is_fast: bool = True,
-    ) -> None:
-        super().__init__(state, objective, max_gradient_norm, precision)
-        self.is_fast = is_fast
+    is_fast: bool = True
 
     def step(self, x: Float[Tensor, "batch *event"], learning_rate: float, rate_scale: float) -> None:
         state = self.state
@@ -77,20 +64,15 @@ class CheckedStepping(Stepping):
         """Nothing is left to check."""
 
 
+@dataclass(eq=False)
 class DeferredStepping(Stepping):
     """No wait for the device: what a step needs lies on it, and a non-finite loss is noted there.
 
     Such a loss changes no weight, as the optimiser passes over its step, and `check` reports it.
     """
 
-    def __init__(
-        self,
-        state: TrainingState,
-        objective: Objective,
-        max_gradient_norm: float = 0.0,
-        precision: torch.dtype = torch.float32,
-    ) -> None:
-        super().__init__(state, objective, max_gradient_norm, precision)
+    def __post_init__(self) -> None:
+        state = self.state
         device = state.totals.device
         self.learning_rate = torch.zeros((), device=device)
         self.rate_scale = torch.zeros((), device=device)
