@@ -13,20 +13,19 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from measuring import digits, markdown, source, spread, write_figures
+from measuring import NUM_WATCHED, digits, markdown, network, source, spread, training, write_figures
 from side_by_side import positive
 from torch import nn
 
 import lowerbound as lb
 from lowerbound.data.sources import DataConfig, Splits
 from lowerbound.networks.kernels import Conv2d, ConvTranspose2d
-from lowerbound.seeding import generator
 from lowerbound.training import speed, stepping
 
 NUM_IMAGES = 20_000
@@ -87,20 +86,18 @@ def main() -> None:
         row(piece.name, piece.network, piece.batch_size, piece.precision, side_by_side(piece, splits, arguments.rounds))
         for piece in PIECES
     ]
-    for network, batch_size, precision in MEMORY:
-        measured = memory_in_turn(network, batch_size, precision, arguments.rounds)
-        rows.append(row("memory kept between steps", network, batch_size, precision, measured))
+    for name, batch_size, precision in MEMORY:
+        measured = memory_in_turn(name, batch_size, precision, arguments.rounds)
+        rows.append(row("memory kept between steps", name, batch_size, precision, measured))
     path, figures = write_figures("fast_paths", {"pieces": rows}, arguments.out)
     print(table(figures))
     print(path)
 
 
-def row(
-    name: str, network: str, batch_size: int, precision: str, measured: list[tuple[float, float]]
-) -> dict[str, Any]:
-    """A piece's figures, from microseconds per image with it and without it in each round."""
+def row(piece: str, network: str, batch_size: int, precision: str, measured: Rounds) -> dict[str, Any]:
+    """A piece's figures, from seconds per image with it and without it in each round."""
     return {
-        "piece": name,
+        "piece": piece,
         "network": network,
         "batch_size": batch_size,
         "precision": precision,
@@ -115,15 +112,15 @@ def side_by_side(piece: Piece, splits: Splits, rounds: int) -> Rounds:
     num_steps = 20 if piece.network == "conv" else 100
     sides = []
     for is_on in (True, False):
-        model = new_model(piece.network)
-        if not is_on and piece.turn_off is channels_first:
-            channels_first(model)
+        model = network(piece.network)
+        if not is_on:
+            piece.turn_off(model)  # a layout has to be there before the optimiser takes it over
         steps = windows(model, splits, piece.batch_size, piece.precision, num_steps)
         between = stepping.STEPS_BETWEEN_DROPS if is_on or piece.turn_off is not nothing else 10**9
         sides.append((steps, between))
         next(steps)
         if not is_on:
-            piece.turn_off(model)
+            piece.turn_off(model)  # fit() has chosen the fast form of every layer
     measured = []
     usual = stepping.STEPS_BETWEEN_DROPS
     for number in range(piece.num_warm_up_steps // num_steps + 1 + rounds):
@@ -137,21 +134,21 @@ def side_by_side(piece: Piece, splits: Splits, rounds: int) -> Rounds:
     return measured
 
 
-def memory_in_turn(network: str, batch_size: int, precision: str, rounds: int) -> Rounds:
+def memory_in_turn(name: str, batch_size: int, precision: str, rounds: int) -> Rounds:
     """The same with memory kept and with memory given back, in processes of their own."""
     spawn = get_context("spawn")
     with ProcessPoolExecutor(1, mp_context=spawn) as keeping, ProcessPoolExecutor(1, mp_context=spawn) as giving:
         pools = ((keeping, True), (giving, False))
         for pool, keeps in pools:
-            pool.submit(_start, network, batch_size, precision, keeps).result()
+            pool.submit(_start, name, batch_size, precision, keeps).result()
         return [(keeping.submit(_next).result(), giving.submit(_next).result()) for _ in range(rounds)]
 
 
-def _start(network: str, batch_size: int, precision: str, keeps: bool) -> None:
+def _start(name: str, batch_size: int, precision: str, keeps: bool) -> None:
     if not keeps:
         speed.kept_memory = nullcontext  # type: ignore[assignment]
     splits = lb.load_data(DataConfig(source="mnist", validation="test"))
-    _WINDOWS.append(windows(new_model(network), splits, batch_size, precision, 20))
+    _WINDOWS.append(windows(network(name), splits, batch_size, precision, 20))
     for _ in range(3):
         next(_WINDOWS[0])
 
@@ -165,28 +162,21 @@ _WINDOWS: list[Iterator[float]] = []
 
 def windows(model: lb.VAE, splits: Splits, batch_size: int, precision: str, num_steps: int) -> Iterator[float]:
     """Seconds per image of one window of steps after another."""
-    few = splits.train.subset(np.arange(NUM_IMAGES))
-    watched = splits.validation.subset(np.arange(100))
-    config = lb.TrainingConfig(
-        num_epochs=1_000_000, batch_size=batch_size, precision=precision, log_every=num_steps, max_gradient_norm=1000.0
+    few = replace(
+        splits,
+        train=splits.train.subset(np.arange(NUM_IMAGES)),
+        validation=splits.validation.subset(np.arange(NUM_WATCHED)),
     )
-    training = lb.fit(model, Splits(**{**vars(splits), "train": few, "validation": watched}), lb.Objective(), config)
-    last = next(training)
+    records = lb.fit(model, few, lb.Objective(), training(batch_size, num_steps, precision))
+    last = next(records)
     while True:
         start = time.perf_counter()
-        progress = next(training)
+        progress = next(records)
         seconds = time.perf_counter() - start
         # Whole windows alone: one that meets the end of an epoch is shorter, and has the watching in it.
         if progress.validation is None and last.validation is None:
             yield seconds / num_steps / batch_size
         last = progress
-
-
-def new_model(network: str) -> lb.VAE:
-    """The reference texts' networks, with a Bernoulli likelihood."""
-    hidden = (16,) if network == "conv" else (512,)
-    config = lb.ModelConfig(network=network, hidden=hidden, channels=(32, 64))
-    return lb.build_model(config, (1, 28, 28), generator(0, "initial weights"))
 
 
 def table(figures: dict[str, Any]) -> str:

@@ -13,6 +13,7 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
+from measuring import spread
 from side_by_side import (
     Worker,
     add_rounds,
@@ -23,7 +24,6 @@ from side_by_side import (
     parser_of,
     positive,
     random_choice,
-    spread,
     started,
     times_as_fast,
 )

@@ -179,12 +179,12 @@ def counted(model: VAE) -> tuple[int, int]:
 
 def floor(machine: dict[str, Any], precision: str, flops: float, num_bytes: float) -> dict[str, Any]:
     """The least seconds for so much work, and what sets them."""
-    rate = machine["matrix_product_flops_per_second"][precision]["greatest"]
+    rate = machine["matrix_product_flops_per_second"][precision]["max"]
     nearest = min(
         machine["copy_bytes_per_second"],
         key=lambda copied: abs(math.log(copied["footprint_mib"] * MIB / num_bytes)),
     )
-    by_flops, by_bytes = flops / rate, num_bytes / nearest["greatest"]
+    by_flops, by_bytes = flops / rate, num_bytes / nearest["max"]
     return {
         "flops": flops,
         "bytes": num_bytes,
@@ -214,7 +214,7 @@ def reached(
         "floor_us_per_image": floor_us,
         "us_per_image": measured,
         "share_of_limit": floor_us / measured["median"],
-        "share_of_limit_at_best": floor_us / measured["least"],
+        "share_of_limit_at_best": floor_us / measured["min"],
         "gflops_per_second": needs["step_flops_per_image"] / measured["median"] / 1e3,
     }
 
@@ -239,13 +239,13 @@ def table(figures: dict[str, Any]) -> str:
 def machine_table(figures: dict[str, Any]) -> str:
     limits = figures["machine_limits"]
     rows = [
-        (f"{SIZE}² matrix product, {name}, GFLOP/s", digits(rate["greatest"] / 1e9), with_quartiles(rate, 1e9))
+        (f"{SIZE}² matrix product, {name}, GFLOP/s", digits(rate["max"] / 1e9), with_quartiles(rate, 1e9))
         for name, rate in limits["matrix_product_flops_per_second"].items()
     ]
     rows += [
         (
             f"copy, footprint {rate['footprint_mib']:,} MiB, GB/s",
-            digits(rate["greatest"] / 1e9),
+            digits(rate["max"] / 1e9),
             with_quartiles(rate, 1e9),
         )
         for rate in limits["copy_bytes_per_second"]

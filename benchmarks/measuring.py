@@ -27,7 +27,8 @@ from lowerbound.model import VAE, ModelConfig, build_model
 from lowerbound.objectives.objective import Objective
 from lowerbound.seeding import generator
 from lowerbound.storage import write_json
-from lowerbound.training.loop import TrainingConfig, fit
+from lowerbound.training.config import TrainingConfig
+from lowerbound.training.loop import fit
 from lowerbound.training.state import machine
 
 MIB = 2**20
@@ -118,16 +119,16 @@ def resident_mib(field: str) -> float:
     return 1024 * int(line.split()[1]) / MIB
 
 
-def spread(values: Sequence[float]) -> dict[str, float | int]:
-    """Median, quartiles and extremes of repeated measurements."""
+def spread(values: Sequence[float]) -> dict[str, Any]:
+    """Median, quartiles and extremes of repeated measurements, and the values themselves."""
     lower, _, upper = statistics.quantiles(values, n=4, method="inclusive") if len(values) > 1 else [values[0]] * 3
     return {
         "median": statistics.median(values),
         "lower_quartile": lower,
         "upper_quartile": upper,
-        "least": min(values),
-        "greatest": max(values),
-        "repeats": len(values),
+        "min": min(values),
+        "max": max(values),
+        "values": list(values),
     }
 
 
@@ -151,10 +152,8 @@ def write_figures(name: str, figures: dict[str, Any], out: Path | None = None) -
 
 def source(figures: dict[str, Any]) -> str:
     """How figures were found: command, machine, versions."""
-    machine, versions = (
-        figures["machine"],
-        ", ".join(f"{name} {version}" for name, version in figures["versions"].items()),
-    )
+    machine = figures["machine"]
+    versions = ", ".join(f"{name} {version}" for name, version in figures["versions"].items())
     return f"`{figures['command']}`: {machine['processor']}, {machine['threads']} thread(s); {versions}."
 
 

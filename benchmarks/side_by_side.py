@@ -16,21 +16,19 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from statistics import median, quantiles
 from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
+from measuring import LOAD_BEFORE, RESULTS, spread
 
 from lowerbound.data.sources import Examples
 from lowerbound.errors import LowerboundError
 from lowerbound.training.state import machine
 
 ROOT = Path(__file__).parent
-RESULTS = ROOT / "results"
 NOT_PASSED_ON = ("OMP_", "MKL_", "OPENBLAS_", "KMP_", "GOMP_", "TF_NUM_", "MALLOC_")
 LOG_TAIL = 300  # characters
-LOAD_BEFORE = os.getloadavg()[0]  # processes that wanted to run in the minute before this one began
 QUIET = 0.5
 Figures = dict[str, Any]
 
@@ -173,19 +171,6 @@ def alternate(workers: Mapping[str, Worker], request: Mapping[str, Any], rounds:
         for name, worker in workers.items():
             seconds[name].append(worker.ask(**request)["seconds"])
     return seconds
-
-
-def spread(values: Sequence[float]) -> Figures:
-    """Median, extremes, quartiles, and the values themselves."""
-    lower, _, upper = quantiles(values, n=4, method="inclusive") if len(values) > 1 else 3 * [values[0]]
-    return {
-        "median": median(values),
-        "min": min(values),
-        "lower_quartile": lower,
-        "upper_quartile": upper,
-        "max": max(values),
-        "values": list(values),
-    }
 
 
 def times_as_fast(seconds: Mapping[str, Sequence[float]]) -> dict[str, dict[str, Figures]]:

@@ -9,7 +9,7 @@ it is; a result without a block is named. Running it twice changes nothing.
 import argparse
 import re
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ import growth
 import limits
 import optimisers
 import startup
+from measuring import markdown
 
 from lowerbound.errors import LowerboundError
 from lowerbound.storage import read_json, write_text
@@ -165,12 +166,6 @@ def source(figures: Figures, how_often: str) -> str:
         f"{' or '.join(map(str, threads))} threads for each side; "
         f"{', '.join(f'{name} {version}' for name, version in sorted(versions.items()))}."
     )
-
-
-def markdown(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """A table."""
-    lines = [head, ["---"] * len(head), *rows]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
 TABLES: dict[str, Callable[[Figures], str]] = {

@@ -19,7 +19,8 @@ from statistics import median
 from typing import Any
 
 import numpy as np
-from side_by_side import Worker, carry_out, hand_over, header, parser_of, positive, spread, started
+from measuring import spread
+from side_by_side import Worker, carry_out, hand_over, header, parser_of, positive, started
 
 from lowerbound.data.sources import DataConfig, Examples, load
 from lowerbound.storage import write_json
