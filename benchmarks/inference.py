@@ -2,8 +2,9 @@
 
     LOWERBOUND_DATA=DIR python benchmarks/inference.py [--rounds 5] [--images 10000] [--calls 200]
 
-All images come back as arrays. Keras is asked in the fastest of its own ways, found beforehand for each task: predict()
-with batches of 32, its default, or 512; for one image predict(), predict_on_batch(), or the model called directly.
+All images come back as arrays. Every side is asked in the fastest of its own ways, found beforehand for each task: ours
+and plain PyTorch in batches of 125 or 500; Keras by predict() with batches of 32, its default, 128 or 512, for one
+image by predict(), predict_on_batch(), or the model called directly.
 Seconds for all images, and the median seconds of many calls with one image; for each round how many times as fast as a
 peer ours is. Writes benchmarks/results/inference.json after each case.
 """
@@ -31,7 +32,7 @@ from side_by_side import (
 from lowerbound.data.sources import DataConfig, load
 from lowerbound.storage import write_json
 
-SIDES = ("lowerbound", "keras", "plain torch")
+SIDES = ("lowerbound float32", "lowerbound bfloat16", "keras", "plain torch")
 NETWORKS = ("conv", "dense")
 TASKS = ("encode", "decode", "reconstruct")
 ALL, ONE = "all images", "one image"

@@ -8,7 +8,7 @@ import json
 import os
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from importlib.metadata import version
 from statistics import median
 from typing import Any
@@ -17,7 +17,7 @@ NUM_PARAMETERS = {"conv": 134_165, "dense": 403_972 + 403_728}
 """Trainable numbers of the two networks, encoder and decoder together: the same for every side."""
 
 LATENT_DIM = 2
-INFERENCE_BATCH_SIZE = 500
+INFERENCE_BATCH_SIZES = (125, 500)  # of the PyTorch sides; the faster is kept for each task
 TASKS = ("encode", "decode", "reconstruct")
 
 
@@ -77,6 +77,12 @@ def latency(call: Callable[[], Any], num_calls: int) -> float:
     """Median wall seconds of a call, after one that is not counted."""
     call()
     return median(seconds_of(call) for _ in range(num_calls))
+
+
+def fastest(ways: Mapping[str, Callable[[], Any]], num_calls: int = 1) -> tuple[str, dict[str, float]]:
+    """The name of the fastest of several ways of doing one thing, and the wall seconds of each."""
+    tried = {name: latency(way, num_calls) for name, way in ways.items()}
+    return min(tried, key=tried.__getitem__), tried
 
 
 def starts(num_examples: int, batch_size: int) -> Iterator[slice]:
