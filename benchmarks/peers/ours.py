@@ -20,7 +20,6 @@ from protocol import INFERENCE_BATCH_SIZES, LATENT_DIM, TASKS, Side, check_size,
 from torch import Tensor
 
 import lowerbound as lb
-from lowerbound.allocator import kept_memory
 from lowerbound.data.batches import Batches, mean_image, scaled
 from lowerbound.data.sources import Examples, Splits
 from lowerbound.experiment import Experiment, from_settings
@@ -140,16 +139,13 @@ class Ours(Side):
     def _ways(self, task: str) -> dict[str, Callable[[], Any]]:
         return {f"batch {size}": partial(getattr(self, f"_{task}"), size) for size in INFERENCE_BATCH_SIZES}
 
-    @kept_memory()
     def _encode(self, batch_size: int) -> list[np.ndarray]:
         posteriors = [self.model.encode(x) for x in Batches(self.examples, batch_size)]
         return [_joined([q.mean for q in posteriors]), _joined([q.variance.log() for q in posteriors])]
 
-    @kept_memory()
     def _decode(self, batch_size: int) -> np.ndarray:
         return _joined([self.model.decode(z).mean for z in self.z.split(batch_size)])
 
-    @kept_memory()
     def _reconstruct(self, batch_size: int) -> np.ndarray:
         return _joined([self.model.reconstruct(x) for x in Batches(self.examples, batch_size)])
 

@@ -11,7 +11,6 @@ import torch
 from jaxtyping import Float
 from PIL import Image
 
-from lowerbound.allocator import kept_memory
 from lowerbound.data.batches import Batches, scaled
 from lowerbound.data.files import IMAGE_SUFFIXES, read_image_files, read_images
 from lowerbound.data.sources import SOURCES, DataConfig, Examples, Splits, load
@@ -57,7 +56,6 @@ def sample(run: Path, num_images: int, temperature: float = 1.0, seed: int = 0, 
     return _save_grid(out or run / "samples.png", images, columns=int(np.ceil(np.sqrt(num_images))))
 
 
-@kept_memory()
 def reconstruct(
     run: Path, inputs: Sequence[str], num_images: int = 16, data_dir: str = "", out: Path | None = None
 ) -> tuple[Path, list[Score]]:
@@ -71,7 +69,6 @@ def reconstruct(
     return path, score_examples(model, examples, "given" if inputs else "test")
 
 
-@kept_memory()
 @torch.no_grad()
 def encode(run: Path, inputs: Sequence[str], data_dir: str = "", out: Path | None = None) -> Path:
     """Mean and log-variance of each image's posterior, and its label where there is one, as .csv or .npz."""
