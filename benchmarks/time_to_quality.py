@@ -8,7 +8,7 @@ For one seed after another Keras, then ours: the same convolutional network, tra
 time is a lower bound. Wall time counts from the first step and has the watching in it; what is traced or met for the
 first time is warmed up before: in Keras on the model itself, which is then put back to its start, in ours on a
 throwaway model. At the end ours once more for each seed, its schedule laid out to fill the time that Keras needed.
-Writes benchmarks/results/time_to_quality.json after each race.
+Writes benchmarks/results/time_to_quality.json after each race; --continue keeps the races that it holds already.
 """
 
 import argparse
@@ -23,7 +23,7 @@ from measuring import spread
 from side_by_side import Worker, carry_out, hand_over, header, parser_of, positive, started
 
 from lowerbound.data.sources import DataConfig, Examples, load
-from lowerbound.storage import write_json
+from lowerbound.storage import read_json, write_json
 
 TARGET = 151.33  # nats: the second tutorial's figure
 KERAS = {"batch_size": 32}  # and Adam at 1e-3
@@ -40,7 +40,7 @@ RACE = {
     "optimiser": "muon",
     "schedule": "one-cycle",
     "warm_up": 1.0,
-    "num_epochs": 3,
+    "num_epochs": 4,
     "max_gradient_norm": 1000.0,
     "precision": "auto",
 }
@@ -56,6 +56,7 @@ def main() -> None:
     parser.add_argument("--images", type=positive, help="to train on; default: all 60,000")
     parser.add_argument("--watched", type=positive, help="test images; default: all 10,000")
     parser.add_argument("--filled", type=int, help="seeds for which Keras' time is then filled; default: all")
+    parser.add_argument("--continue", dest="go_on", action="store_true", help="do only what the results lack")
     arguments = parser.parse_args()
     carry_out(lambda folder: compare(folder, arguments))
 
@@ -81,14 +82,18 @@ def compare(folder: Path, arguments: argparse.Namespace) -> None:
             report["summary"] = summary(report["seeds"])
             write_json(arguments.out, report)
 
+        before = {races["seed"]: races for races in read_json(arguments.out)["seeds"]} if arguments.go_on else {}
         for seed in range(arguments.seeds):
-            races: dict[str, Any] = {"seed": seed}
-            races["keras"] = race_keras(workers["keras"], data, seed, arguments)
-            races["lowerbound"] = race_ours(workers["lowerbound"], data, seed, RACE, arguments.target)
+            races: dict[str, Any] = before.get(seed, {"seed": seed})
             report["seeds"].append(races)
+            if "keras" not in races:
+                races["keras"] = race_keras(workers["keras"], data, seed, arguments)
+            if "lowerbound" not in races:
+                races["lowerbound"] = race_ours(workers["lowerbound"], data, seed, RACE, arguments.target)
             keep()
         for races in report["seeds"][: arguments.filled]:
-            races["in keras' time"] = race_against_time(workers["lowerbound"], data, races["seed"], races)
+            if "in keras' time" not in races:
+                races["in keras' time"] = race_against_time(workers["lowerbound"], data, races["seed"], races)
             keep()
     print(arguments.out)
 

@@ -153,3 +153,21 @@ def test_moments_that_fade_become_zero_before_they_are_denormal_and_the_others_s
     smallest = torch.finfo(torch.float32).smallest_normal
     assert smallest < 1e-30 * 0.9**50
     assert smallest < 1e-36 * 0.999**50
+
+
+def test_muons_momentum_of_what_gets_no_gradient_fades_to_zero_and_not_to_denormals():
+    layer = nn.Linear(6, 6)
+    optimiser = MuonWithAdam(layer.parameters(), replace(CONFIG, learning_rate=1e-3))
+    alive = torch.tensor([1.0, 0, 1, 1, 0, 1])  # two of the six units are dead
+    (layer(torch.randn(8, 6, generator=generator(0, "x"))) * alive).square().sum().backward()
+    (momentum,) = (slots["momentum_buffer"] for slots in optimiser.state.values() if "momentum_buffer" in slots)
+    bias = optimiser.adam.state
+    momentum[1] = momentum[4] = 1e-31  # where two hundred and fifty steps take it from one
+    optimiser.step()
+    bias[layer.bias]["exp_avg"].fill_(1e-31)
+    drop_fading_moments(optimiser)
+    assert not momentum[[1, 4]].any() and momentum[[0, 2, 3, 5]].all()
+    assert not bias[layer.bias]["exp_avg"].any()
+    # Left alone it would stay: the smallest number times 0.95 is rounded to itself.
+    smallest = torch.tensor(1e-45)
+    assert smallest.lerp(torch.zeros(()), 0.05) == smallest

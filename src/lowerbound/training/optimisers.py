@@ -20,7 +20,7 @@ MOMENTUM = 0.95
 NEWTON_SCHULZ = (3.4445, -4.775, 2.0315)
 NUM_NEWTON_SCHULZ = 5
 
-FADING = {"exp_avg": 1e-30, "exp_avg_sq": 1e-36}
+FADING = {"exp_avg": 1e-30, "exp_avg_sq": 1e-36, "momentum_buffer": 1e-30}
 """Moments below these are denormal within fifty steps at the usual decay rates."""
 
 
@@ -44,11 +44,13 @@ def adam(parameters: Iterable[nn.Parameter], config: TrainingConfig) -> torch.op
 
 
 def drop_fading_moments(optimiser: Optimizer) -> None:
-    """Set to zero the moments of Adam's that are about to become denormal numbers, far below what moves a weight.
+    """Set to zero the moments that are about to become denormal numbers, far below what moves a weight.
 
-    Weights that rarely get a gradient, such as those of pixels that are nearly always black, have moments that fade
-    and fade; below 1e-38 a CPU takes a hundred times as long for each.
+    Weights that rarely get a gradient, such as those of pixels that are nearly always black or of dead ReLUs, have
+    moments that fade and fade; below 1e-38 a CPU takes a hundred times as long for each.
     """
+    if isinstance(optimiser, MuonWithAdam) and optimiser.adam is not None:
+        drop_fading_moments(optimiser.adam)
     for slots in optimiser.state.values():
         for name, least in FADING.items():
             if name in slots:
