@@ -1,11 +1,17 @@
-"""Likelihoods p(x|z): raw decoder output to a distribution over examples.
+"""Likelihoods p(x|z): the families that a decoder's raw output can stand for.
 
-A likelihood states the shape of the raw tensor it wants from the decoder (`raw_shape`), owns the map from that
-tensor to its parameters, and says which data it can score. The network knows nothing of it.
+bernoulli              binary values; grey ones in [0, 1] as expectations over binarisations
+continuous-bernoulli   values in [0, 1], as a density
+gaussian               real values with one standard deviation for all
+gaussian-per-element   real values with a standard deviation for each, from the decoder
+discretized-logistic   grey or colour values as they are stored, 256 levels or so; mixtures of them, too
+categorical            few levels, a probability for each
+poisson                counts
+negative-binomial      counts that vary more than a Poisson's
+table                  rows of columns of several kinds, some cells missing
 """
 
 import math
-from abc import ABC, abstractmethod
 from typing import Literal
 
 import torch
@@ -13,38 +19,31 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from lowerbound.errors import DataError
-from lowerbound.probability.distributions import Bernoulli, DiagonalNormal, Distribution
+from lowerbound.probability.counts import NegativeBinomial, Poisson
+from lowerbound.probability.distributions import Bernoulli, DiagonalNormal
+from lowerbound.probability.levels import Categorical, DiscretizedLogistics
+from lowerbound.probability.likelihood import Likelihood as Likelihood  # part of this module's face
+from lowerbound.probability.table_likelihood import TableLikelihood
+from lowerbound.probability.unit_interval import ContinuousBernoulli, logits_of_mean
+from lowerbound.values import Support
 
 MIN_SIGMA = 1e-3
 """Least standard deviation of a Gaussian likelihood: the density of grey images grows without bound below it."""
 
+MAX_LOG_VARIANCE = 15.0
+"""Of a Gaussian with a variance from the decoder, in standardised units."""
+
 MEAN_MARGIN = 1e-6
 """Means of 0 and 1 have no finite logit; they are moved inwards by this much."""
 
+LEAST_RATE = 1e-6
+"""Of a count, where a raw output is sought for a mean of zero."""
 
-class Likelihood(nn.Module, ABC):
-    """A family p(x|z), with whatever parameters do not depend on z."""
+MAX_LOG_RATE = 15.0
+"""Logarithms of a count's mean are kept below this: exp(15) is 3 million, and exp(100) no float32."""
 
-    def __init__(self, event_shape: tuple[int, ...]) -> None:
-        super().__init__()
-        self.event_shape = event_shape
-
-    @property
-    @abstractmethod
-    def raw_shape(self) -> tuple[int, ...]:
-        """Shape of the raw decoder output for one example."""
-
-    @abstractmethod
-    def forward(self, raw: Float[Tensor, "*batch_and_raw"]) -> Distribution:
-        """The distribution over examples that a raw output stands for."""
-
-    @abstractmethod
-    def raw_of_mean(self, mean: Float[Tensor, " *event"]) -> Float[Tensor, " *raw"]:
-        """The raw output whose distribution has this mean: the output map, inverted."""
-
-    @abstractmethod
-    def convention(self, low: float, high: float, is_binary: bool) -> str:
-        """What log p(x|z) means for data between `low` and `high`; DataError outside the support."""
+LOG_SCALE_RANGE = (-7.0, 5.0)
+"""Of a logistic's scale, in units of one level: at e^-7 all the mass lies on one, at e^5 it is spread over all."""
 
 
 class BernoulliLikelihood(Likelihood):
@@ -53,6 +52,8 @@ class BernoulliLikelihood(Likelihood):
     Its support is {0, 1}. Grey values in [0, 1] are admitted, as expectations over binarisations, and the run is
     marked "grey": its numbers are never comparable with those of binarised data.
     """
+
+    is_within_unit_interval = True
 
     @property
     def raw_shape(self) -> tuple[int, ...]:
@@ -64,13 +65,29 @@ class BernoulliLikelihood(Likelihood):
     def raw_of_mean(self, mean: Float[Tensor, " *event"]) -> Float[Tensor, " *raw"]:
         return torch.logit(mean, eps=MEAN_MARGIN)
 
-    def convention(self, low: float, high: float, is_binary: bool) -> str:
-        if not (low >= 0 and high <= 1):  # so that NaN is refused, too
-            raise DataError(
-                f"data lie in [{low:g}, {high:g}], likelihood 'bernoulli' needs [0, 1]; "
-                "rescale the data or use likelihood 'gaussian'."
-            )
-        return "binary" if is_binary else "grey"
+    def convention(self, support: Support) -> str:
+        _need_unit_interval("bernoulli", support, "rescale the data or use likelihood 'gaussian'")
+        return "binary" if support.is_binary else "grey"
+
+
+class ContinuousBernoulliLikelihood(Likelihood):
+    """Independent values in [0, 1] with a log-linear density, from logits; normalised, where a Bernoulli is not."""
+
+    is_within_unit_interval = True
+
+    @property
+    def raw_shape(self) -> tuple[int, ...]:
+        return self.event_shape
+
+    def forward(self, raw: Float[Tensor, "*batch_and_raw"]) -> ContinuousBernoulli:
+        return ContinuousBernoulli(raw, event_ndim=len(self.event_shape))
+
+    def raw_of_mean(self, mean: Float[Tensor, " *event"]) -> Float[Tensor, " *raw"]:
+        return logits_of_mean(mean.clamp(MEAN_MARGIN, 1 - MEAN_MARGIN))
+
+    def convention(self, support: Support) -> str:
+        _need_unit_interval("continuous-bernoulli", support, "rescale the data or use likelihood 'gaussian'")
+        return "density"
 
 
 class GaussianLikelihood(Likelihood):
@@ -112,13 +129,233 @@ class GaussianLikelihood(Likelihood):
     def raw_of_mean(self, mean: Float[Tensor, " *event"]) -> Float[Tensor, " *raw"]:
         return torch.logit(mean, eps=MEAN_MARGIN) if self.mean_map == "sigmoid" else mean
 
-    def convention(self, low: float, high: float, is_binary: bool) -> str:
-        if not (math.isfinite(low) and math.isfinite(high)):
-            raise DataError(f"data lie in [{low:g}, {high:g}], likelihood 'gaussian' needs finite values.")
+    def convention(self, support: Support) -> str:
+        _need_finite("gaussian", support)
         return "density"
 
     def _bounded_log_sigma(self) -> Float[Tensor, ""]:
         return self.log_sigma.clamp(min=math.log(MIN_SIGMA))
 
 
-LIKELIHOODS: dict[str, type[Likelihood]] = {"bernoulli": BernoulliLikelihood, "gaussian": GaussianLikelihood}
+class GaussianPerElementLikelihood(Likelihood):
+    """Real values in any unit, each with a mean and a standard deviation from the decoder; every constant kept.
+
+    The decoder speaks in standard deviations of the training data around their mean, element by element, and the
+    encoder reads them so; densities are those of the data in their own unit. No standard deviation falls below
+    1e-3 of the training data's.
+    """
+
+    location: Tensor
+    scale: Tensor
+
+    def __init__(self, event_shape: tuple[int, ...]) -> None:
+        super().__init__(event_shape)
+        self.register_buffer("location", torch.zeros(event_shape))
+        self.register_buffer("scale", torch.ones(event_shape))
+
+    @property
+    def raw_shape(self) -> tuple[int, ...]:
+        return _stacked(2, self.event_shape)
+
+    def standardise(self, mean: Float[Tensor, " *event"], deviation: Float[Tensor, " *event"]) -> None:
+        """Take the training data's mean and standard deviation as origin and unit; a constant element keeps 1."""
+        self.location.copy_(mean)
+        self.scale.copy_(torch.where(deviation > 0, deviation, 1.0))
+
+    def features(self, x: Float[Tensor, "*batch_and_event"]) -> Float[Tensor, "*batch_and_features"]:
+        return (x - self.location) / self.scale
+
+    def forward(self, raw: Float[Tensor, "*batch_and_raw"]) -> DiagonalNormal:
+        mean, log_variance = _unstacked(raw, 2, self.event_shape)
+        log_variance = log_variance.clamp(2 * math.log(MIN_SIGMA), MAX_LOG_VARIANCE)
+        return DiagonalNormal(
+            self.location + self.scale * mean, log_variance + 2 * self.scale.log(), event_ndim=len(self.event_shape)
+        )
+
+    def raw_of_mean(self, mean: Float[Tensor, " *event"]) -> Float[Tensor, " *raw"]:
+        standardised = (mean - self.location) / self.scale
+        return torch.stack([standardised, torch.zeros_like(standardised)]).reshape(self.raw_shape)
+
+    def convention(self, support: Support) -> str:
+        _need_finite("gaussian-per-element", support)
+        return "density"
+
+
+class DiscretizedLogisticLikelihood(Likelihood):
+    """Values on `num_levels` even levels in [0, 1], as 8-bit images have 256: mixtures of discretised logistics.
+
+    −log2 p(x|z) is a number of bits. The decoder yields locations and scales in units of the whole range, a logistic
+    for each of `num_components`, and their weights where there are several.
+    """
+
+    is_within_unit_interval = True
+
+    def __init__(self, event_shape: tuple[int, ...], num_components: int = 1, num_levels: int = 256) -> None:
+        super().__init__(event_shape)
+        self.num_components = num_components
+        self.num_levels = num_levels
+
+    @property
+    def raw_shape(self) -> tuple[int, ...]:
+        return _stacked(self._num_parts, self.event_shape)
+
+    @property
+    def _num_parts(self) -> int:
+        return 2 if self.num_components == 1 else 3 * self.num_components
+
+    def forward(self, raw: Float[Tensor, "*batch_and_raw"]) -> DiscretizedLogistics:
+        parts = torch.stack(_unstacked(raw, self._num_parts, self.event_shape), dim=-1)
+        location, log_scale, *weights = parts.split(self.num_components, dim=-1)
+        log_weight = torch.log_softmax(weights[0], dim=-1) if weights else torch.zeros_like(location)
+        low, high = LOG_SCALE_RANGE
+        unit = math.log(self.num_levels - 1)
+        # A raw output of 0 is a scale of a tenth of the range: where the gradients of training images are of order 1.
+        log_scale = (log_scale - math.log(10)).clamp(low - unit, high - unit)
+        return DiscretizedLogistics(log_weight, location + 0.5, log_scale, self.num_levels, len(self.event_shape))
+
+    def raw_of_mean(self, mean: Float[Tensor, " *event"]) -> Float[Tensor, " *raw"]:
+        # Components start a little apart: equal ones would get equal gradients for good.
+        spread = torch.linspace(-0.1, 0.1, self.num_components).to(mean) if self.num_components > 1 else [0.0]
+        locations = [mean - 0.5 + offset for offset in spread]
+        others = [torch.zeros_like(mean)] * (self._num_parts - self.num_components)
+        return torch.stack([*locations, *others]).reshape(self.raw_shape)
+
+    def convention(self, support: Support) -> str:
+        _need_levels("discretized-logistic", support, self.num_levels)
+        return "levels"
+
+
+class CategoricalLikelihood(Likelihood):
+    """Values on `num_levels` even levels in [0, 1], a probability from the decoder for each level."""
+
+    is_within_unit_interval = True
+
+    def __init__(self, event_shape: tuple[int, ...], num_levels: int = 2) -> None:
+        super().__init__(event_shape)
+        self.num_levels = num_levels
+
+    @property
+    def raw_shape(self) -> tuple[int, ...]:
+        return _stacked(self.num_levels, self.event_shape)
+
+    def forward(self, raw: Float[Tensor, "*batch_and_raw"]) -> Categorical:
+        logits = torch.stack(_unstacked(raw, self.num_levels, self.event_shape), dim=-1)
+        return Categorical(logits, len(self.event_shape))
+
+    def raw_of_mean(self, mean: Float[Tensor, " *event"]) -> Float[Tensor, " *raw"]:
+        # The levels' binomial distribution has that mean.
+        above = torch.arange(self.num_levels).to(mean).reshape(-1, *(1,) * mean.ndim)
+        below = self.num_levels - 1 - above
+        ways = torch.lgamma(torch.tensor(float(self.num_levels))) - torch.lgamma(above + 1) - torch.lgamma(below + 1)
+        inner = mean.clamp(MEAN_MARGIN, 1 - MEAN_MARGIN)
+        return (ways + above * inner.log() + below * torch.log1p(-inner)).reshape(self.raw_shape)
+
+    def convention(self, support: Support) -> str:
+        _need_levels("categorical", support, self.num_levels)
+        return "levels"
+
+
+class PoissonLikelihood(Likelihood):
+    """Counts, the decoder's raw output the logarithm of their mean; the encoder reads log(1 + x)."""
+
+    @property
+    def raw_shape(self) -> tuple[int, ...]:
+        return self.event_shape
+
+    def features(self, x: Float[Tensor, "*batch_and_event"]) -> Float[Tensor, "*batch_and_features"]:
+        return torch.log1p(x)
+
+    def forward(self, raw: Float[Tensor, "*batch_and_raw"]) -> Poisson:
+        return Poisson(raw.clamp(max=MAX_LOG_RATE), event_ndim=len(self.event_shape))
+
+    def raw_of_mean(self, mean: Float[Tensor, " *event"]) -> Float[Tensor, " *raw"]:
+        return mean.clamp(min=LEAST_RATE).log()
+
+    def convention(self, support: Support) -> str:
+        _need_counts("poisson", support)
+        return "counts"
+
+
+class NegativeBinomialLikelihood(Likelihood):
+    """Counts more spread than a Poisson's: a mean from the decoder, a learned shape r for each element.
+
+    The variance is mean + mean² / r, as in scVI with one dispersion for each gene (Lopez et al. 2018).
+    """
+
+    LOG_R_RANGE = (-7.0, 9.0)
+
+    def __init__(self, event_shape: tuple[int, ...]) -> None:
+        super().__init__(event_shape)
+        self.log_r = nn.Parameter(torch.zeros(event_shape))
+
+    @property
+    def raw_shape(self) -> tuple[int, ...]:
+        return self.event_shape
+
+    def features(self, x: Float[Tensor, "*batch_and_event"]) -> Float[Tensor, "*batch_and_features"]:
+        return torch.log1p(x)
+
+    def forward(self, raw: Float[Tensor, "*batch_and_raw"]) -> NegativeBinomial:
+        log_r = self.log_r.clamp(*self.LOG_R_RANGE)
+        return NegativeBinomial(raw.clamp(max=MAX_LOG_RATE), log_r, event_ndim=len(self.event_shape))
+
+    def raw_of_mean(self, mean: Float[Tensor, " *event"]) -> Float[Tensor, " *raw"]:
+        return mean.clamp(min=LEAST_RATE).log()
+
+    def convention(self, support: Support) -> str:
+        _need_counts("negative-binomial", support)
+        return "counts"
+
+
+def _stacked(num_parts: int, event_shape: tuple[int, ...]) -> tuple[int, ...]:
+    """Shape of several parameters for each element, one after the other along the first axis."""
+    return (num_parts * event_shape[0], *event_shape[1:])
+
+
+def _unstacked(raw: Tensor, num_parts: int, event_shape: tuple[int, ...]) -> tuple[Tensor, ...]:
+    return raw.chunk(num_parts, dim=-len(event_shape))
+
+
+def _need_finite(name: str, support: Support) -> None:
+    if support.has_missing:
+        raise DataError(f"the data have missing values, likelihood {name!r} needs all of them; use likelihood 'table'.")
+    if not (math.isfinite(support.low) and math.isfinite(support.high)):
+        came = f"[{support.low:g}, {support.high:g}]"
+        raise DataError(f"data lie in {came}, likelihood {name!r} needs finite values.")
+
+
+def _need_unit_interval(name: str, support: Support, remedy: str) -> None:
+    if not (support.low >= 0 and support.high <= 1):  # so that NaN is refused, too
+        came = f"[{support.low:g}, {support.high:g}]"
+        raise DataError(f"data lie in {came}, likelihood {name!r} needs [0, 1]; {remedy}.")
+
+
+def _need_levels(name: str, support: Support, num_levels: int) -> None:
+    _need_unit_interval(name, support, "save them as 8-bit values or use likelihood 'gaussian'")
+    # A black image among others is binary, too.
+    levels = support.num_levels or (2 if support.is_binary else 0)
+    if num_levels != levels and not (support.is_binary and num_levels == 2):
+        came = f"{levels} levels" if levels else "no fixed levels"
+        remedy = f"set model.likelihood_options.num_levels to {levels}" if levels else "use likelihood 'gaussian'"
+        raise DataError(f"the data have {came}, likelihood {name!r} needs {num_levels} levels here; {remedy}.")
+
+
+def _need_counts(name: str, support: Support) -> None:
+    _need_finite(name, support)
+    if support.low < 0 or not support.is_integer:
+        kind = "whole numbers" if support.is_integer else "values that are not whole"
+        came = f"{kind} in [{support.low:g}, {support.high:g}]"
+        raise DataError(f"the data are {came}, likelihood {name!r} needs counts 0, 1, 2, ...; use 'gaussian'.")
+
+
+LIKELIHOODS: dict[str, type[Likelihood]] = {
+    "bernoulli": BernoulliLikelihood,
+    "continuous-bernoulli": ContinuousBernoulliLikelihood,
+    "gaussian": GaussianLikelihood,
+    "gaussian-per-element": GaussianPerElementLikelihood,
+    "discretized-logistic": DiscretizedLogisticLikelihood,
+    "categorical": CategoricalLikelihood,
+    "poisson": PoissonLikelihood,
+    "negative-binomial": NegativeBinomialLikelihood,
+    "table": TableLikelihood,
+}

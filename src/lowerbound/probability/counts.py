@@ -1,0 +1,76 @@
+"""Distributions over whole numbers 0, 1, 2, ...: events counted, such as words or reads."""
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Generator, Tensor
+
+from lowerbound.probability.distributions import Distribution
+
+
+@dataclass(frozen=True, eq=False)
+class Poisson(Distribution):
+    """Independent counts whose variance is their mean, from its logarithm. Draws are not differentiable."""
+
+    log_rate: Float[Tensor, "*batch_and_event"]
+    event_ndim: int = 1
+
+    @property
+    def mean(self) -> Float[Tensor, "*batch_and_event"]:
+        return self.log_rate.exp()
+
+    @property
+    def mode(self) -> Float[Tensor, "*batch_and_event"]:
+        return self.mean.floor()
+
+    @property
+    def variance(self) -> Float[Tensor, "*batch_and_event"]:
+        return self.mean
+
+    def log_prob(self, value: Float[Tensor, "*value_shape"]) -> Float[Tensor, "*batch"]:
+        log_rate, value = torch.broadcast_tensors(self.log_rate, value)
+        return self.sum_event(value * log_rate - log_rate.exp() - torch.lgamma(value + 1))
+
+    def sample(self, generator: Generator, num_samples: int) -> Float[Tensor, "sample *batch_and_event"]:
+        return torch.poisson(self.mean.detach().expand(num_samples, *self.log_rate.shape), generator=generator)
+
+
+@dataclass(frozen=True, eq=False)
+class NegativeBinomial(Distribution):
+    """Independent counts more spread than a Poisson's: variance = mean + mean² / r. Draws are not differentiable.
+
+    A Poisson whose rate is drawn from a Gamma distribution of shape r and this mean.
+    """
+
+    log_mean: Float[Tensor, "*batch_and_event"]
+    log_r: Float[Tensor, "*#batch_and_event"]
+    event_ndim: int = 1
+
+    @property
+    def mean(self) -> Float[Tensor, "*batch_and_event"]:
+        return self.log_mean.exp()
+
+    @property
+    def mode(self) -> Float[Tensor, "*batch_and_event"]:
+        r = self.log_r.exp()
+        return torch.where(r > 1, (self.mean * (r - 1) / r).floor(), 0.0)
+
+    @property
+    def variance(self) -> Float[Tensor, "*batch_and_event"]:
+        return self.mean + self.mean**2 / self.log_r.exp()
+
+    def log_prob(self, value: Float[Tensor, "*value_shape"]) -> Float[Tensor, "*batch"]:
+        # In 64 bits: for a large r every difference here is one of nearly equal numbers.
+        log_mean, log_r, count = (part.double() for part in torch.broadcast_tensors(self.log_mean, self.log_r, value))
+        r, log_total = log_r.exp(), torch.logaddexp(log_mean, log_r)  # log(mean + r)
+        log_ways = torch.lgamma(count + r) - torch.lgamma(r) - torch.lgamma(count + 1)
+        log_prob = log_ways + r * (log_r - log_total) + count * (log_mean - log_total)
+        return self.sum_event(log_prob.to(self.log_mean.dtype))
+
+    def sample(self, generator: Generator, num_samples: int) -> Float[Tensor, "sample *batch_and_event"]:
+        log_mean, log_r = torch.broadcast_tensors(self.log_mean.detach(), self.log_r.detach())
+        shape = log_r.exp().expand(num_samples, *log_r.shape)
+        # torch.distributions draws its Gamma so, but without a way to hand in a generator.
+        rate = torch._standard_gamma(shape, generator=generator) * torch.exp(log_mean - log_r)
+        return torch.poisson(rate, generator=generator)

@@ -1,0 +1,165 @@
+"""Distributions over evenly spaced levels 0, 1/(L−1), ..., 1: the grey values of an image, as they are stored.
+
+They are probabilities, not densities, so that −log2 p(x) is a number of bits, exactly what an entropy coder can reach.
+"""
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float, Int64
+from torch import Generator, Tensor
+from torch.nn import functional as F
+
+from lowerbound.probability.distributions import Distribution
+
+
+class LevelDistribution(Distribution, ABC):
+    """Independent elements, each on one of `num_levels` levels."""
+
+    num_levels: int
+
+    @abstractmethod
+    def element_log_prob(self, level: Int64[Tensor, "*#batch_and_event"]) -> Float[Tensor, "*batch_and_event"]:
+        """Log-probability of each element's level, counted from 0, in nats."""
+
+    @property
+    @abstractmethod
+    def shape(self) -> torch.Size:
+        """Of batch and event."""
+
+    @property
+    @abstractmethod
+    def dtype(self) -> torch.dtype:
+        """Of the parameters."""
+
+    @property
+    def mean(self) -> Float[Tensor, "*batch_and_event"]:
+        return self._moments()[0]
+
+    @property
+    def variance(self) -> Float[Tensor, "*batch_and_event"]:
+        mean, mean_square = self._moments()
+        return (mean_square - mean**2).clamp(min=0)
+
+    @property
+    def mode(self) -> Float[Tensor, "*batch_and_event"]:
+        best = self._at(0)
+        level = torch.zeros(self.shape, dtype=self.dtype, device=best.device)
+        for index in range(1, self.num_levels):
+            log_prob = self._at(index)
+            level = torch.where(log_prob > best, index / (self.num_levels - 1), level)
+            best = torch.maximum(best, log_prob)
+        return level
+
+    def log_prob(self, value: Float[Tensor, "*value_shape"]) -> Float[Tensor, "*batch"]:
+        level = (value * (self.num_levels - 1)).round().long()
+        return self.sum_event(self.element_log_prob(level))
+
+    def _moments(self) -> tuple[Float[Tensor, "*batch_and_event"], Float[Tensor, "*batch_and_event"]]:
+        # One level after the other: all of them at once would take hundreds of times the memory of the images.
+        mean = torch.zeros_like(self._at(0))
+        mean_square = mean.clone()
+        for index in range(1, self.num_levels):
+            value = index / (self.num_levels - 1)
+            probability = self._at(index).exp()
+            mean = mean + value * probability
+            mean_square = mean_square + value**2 * probability
+        return mean, mean_square
+
+    def _at(self, index: int) -> Float[Tensor, "*batch_and_event"]:
+        level = torch.full((1,) * len(self.shape), index, device=self._device())
+        return self.element_log_prob(level).expand(self.shape)
+
+    @abstractmethod
+    def _device(self) -> torch.device: ...
+
+
+@dataclass(frozen=True, eq=False)
+class DiscretizedLogistics(LevelDistribution):
+    """Mixtures of logistic distributions, each level's probability the mass of the interval around it.
+
+    The outermost levels take the tails, so that the probabilities sum to one. Draws are not differentiable.
+
+    Source: Salimans et al., "PixelCNN++", arXiv:1701.05517, Equations 1 and 2, elements independent of one another.
+    """
+
+    log_weight: Float[Tensor, "*batch_and_event component"]  # normalised
+    location: Float[Tensor, "*batch_and_event component"]  # in units where levels run from 0 to 1
+    log_scale: Float[Tensor, "*batch_and_event component"]
+    num_levels: int = 256
+    event_ndim: int = 1
+
+    @property
+    def shape(self) -> torch.Size:
+        return self.location.shape[:-1]
+
+    @property
+    def dtype(self) -> torch.dtype:
+        return self.location.dtype
+
+    def element_log_prob(self, level: Int64[Tensor, "*#batch_and_event"]) -> Float[Tensor, "*batch_and_event"]:
+        level = level.unsqueeze(-1)
+        half = 0.5 / (self.num_levels - 1)
+        centred = level.to(self.dtype) / (self.num_levels - 1) - self.location
+        precision = torch.exp(-self.log_scale)
+        upper, lower = (centred + half) * precision, (centred - half) * precision
+        # σ(b) − σ(a) = σ(b) σ(−a) (1 − exp(a − b)): nothing cancels, however far out the interval lies.
+        is_first, is_last = level == 0, level == self.num_levels - 1
+        below = torch.where(is_last, 0.0, F.logsigmoid(upper))
+        above = torch.where(is_first, 0.0, F.logsigmoid(-lower))
+        between = torch.where(is_first | is_last, 0.0, torch.log(-torch.expm1(-2 * half * precision)))
+        if self.location.shape[-1] == 1:
+            return (below + above + between).squeeze(-1)
+        return torch.logsumexp(self.log_weight + below + above + between, dim=-1)
+
+    def sample(self, generator: Generator, num_samples: int) -> Float[Tensor, "sample *batch_and_event"]:
+        num_components = self.location.shape[-1]
+        weights = self.log_weight.detach().exp().reshape(-1, num_components)
+        chosen = torch.multinomial(weights, num_samples, replacement=True, generator=generator)
+        chosen = chosen.T.reshape(num_samples, *self.shape, 1)
+        location, log_scale = (
+            parameter.detach().expand(num_samples, *parameter.shape).gather(-1, chosen).squeeze(-1)
+            for parameter in (self.location, self.log_scale)
+        )
+        uniform = torch.rand(location.shape, generator=generator, dtype=self.dtype, device=location.device)
+        tiny = torch.finfo(self.dtype).tiny
+        value = location + log_scale.exp() * torch.logit(uniform.clamp(min=tiny), eps=None)
+        return (value.clamp(0, 1) * (self.num_levels - 1)).round() / (self.num_levels - 1)
+
+    def _device(self) -> torch.device:
+        return self.location.device
+
+
+@dataclass(frozen=True, eq=False)
+class Categorical(LevelDistribution):
+    """A probability of its own for each level. Draws are not differentiable."""
+
+    logits: Float[Tensor, "*batch_and_event level"]
+    event_ndim: int = 1
+
+    @property
+    def num_levels(self) -> int:  # type: ignore[override]
+        return self.logits.shape[-1]
+
+    @property
+    def shape(self) -> torch.Size:
+        return self.logits.shape[:-1]
+
+    @property
+    def dtype(self) -> torch.dtype:
+        return self.logits.dtype
+
+    def element_log_prob(self, level: Int64[Tensor, "*#batch_and_event"]) -> Float[Tensor, "*batch_and_event"]:
+        log_probability = F.log_softmax(self.logits, dim=-1)
+        shape = torch.broadcast_shapes(level.shape, self.shape)
+        index = level.expand(shape).unsqueeze(-1)
+        return log_probability.expand(*shape, self.num_levels).gather(-1, index).squeeze(-1)
+
+    def sample(self, generator: Generator, num_samples: int) -> Float[Tensor, "sample *batch_and_event"]:
+        probability = self.logits.detach().softmax(-1).reshape(-1, self.num_levels)
+        level = torch.multinomial(probability, num_samples, replacement=True, generator=generator)
+        return level.T.reshape(num_samples, *self.shape).to(self.dtype) / (self.num_levels - 1)
+
+    def _device(self) -> torch.device:
+        return self.logits.device

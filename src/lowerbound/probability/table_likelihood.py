@@ -1,0 +1,130 @@
+"""A likelihood for rows of a table: a family for each column, missing cells left out."""
+
+import math
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from lowerbound.errors import DataError
+from lowerbound.probability.counts import NegativeBinomial
+from lowerbound.probability.distributions import Bernoulli, DiagonalNormal, Distribution
+from lowerbound.probability.likelihood import Likelihood
+from lowerbound.probability.tables import Block, Codes, Row
+from lowerbound.values import Column, ColumnKind, Support
+
+MIN_LOG_SIGMA = math.log(1e-3)  # of a numeric column, in standard deviations of the training data
+LOG_R_RANGE = (-7.0, 9.0)
+MAX_LOG_RATE = 15.0
+MARGIN = 1e-6
+LEAST_RATE = 1e-6
+
+
+class TableLikelihood(Likelihood):
+    """Independent columns: normal, negative binomial, Bernoulli or categorical, by their kind.
+
+    A numeric column has a mean from the decoder and a standard deviation of its own that is learned, in standard
+    deviations of the training data; densities are in the column's own unit. A count has a learned shape r. The encoder
+    reads numbers standardised, counts as log(1 + x), categories one by one, and for every column whether it is there;
+    what is missing reads as zero.
+    """
+
+    location: Tensor
+    scale: Tensor
+
+    def __init__(self, event_shape: tuple[int, ...], columns: tuple[Column, ...] = ()) -> None:
+        super().__init__(event_shape)
+        # Without columns of its own every one is a number: what an array without names is.
+        self.columns = columns or tuple(Column(name=str(i), kind="numeric") for i in range(math.prod(event_shape)))
+        self.log_sigma = nn.Parameter(torch.zeros(len(self._of("numeric"))))
+        self.log_r = nn.Parameter(torch.zeros(len(self._of("count"))))
+        self.register_buffer("location", torch.zeros(len(self.columns)))
+        self.register_buffer("scale", torch.ones(len(self.columns)))
+
+    @property
+    def raw_shape(self) -> tuple[int, ...]:
+        return (sum(self._widths()),)
+
+    @property
+    def feature_shape(self) -> tuple[int, ...]:
+        return (sum(self._widths()) + len(self.columns),)
+
+    def standardise(self, mean: Float[Tensor, " column"], deviation: Float[Tensor, " column"]) -> None:
+        """Take the training data's mean and standard deviation as origin and unit of the numeric columns."""
+        numeric = self._of("numeric")
+        self.location[numeric] = mean[numeric]
+        self.scale[numeric] = torch.where(deviation[numeric] > 0, deviation[numeric], 1.0)
+
+    def features(self, x: Float[Tensor, "*batch column"]) -> Float[Tensor, "*batch feature"]:
+        is_missing = x.isnan()
+        parts = [self._column_features(index, x[..., index]) for index in range(len(self.columns))]
+        return torch.cat([*parts, (~is_missing).to(x.dtype)], dim=-1)
+
+    def forward(self, raw: Float[Tensor, "*batch raw"]) -> Row:
+        slices = raw.split(self._widths(), dim=-1)
+        blocks = []
+        for kind in ("numeric", "count", "binary"):
+            if len(where := self._of(kind)):
+                joined = torch.cat([slices[index] for index in where], dim=-1)
+                blocks.append(Block(torch.tensor(where, device=raw.device), self._family(kind, joined, where)))
+        for index in self._of("categorical"):
+            blocks.append(Block(torch.tensor([index], device=raw.device), Codes(slices[index])))
+        return Row(tuple(blocks), len(self.columns))
+
+    def raw_of_mean(self, mean: Float[Tensor, " column"]) -> Float[Tensor, " raw"]:
+        parts = []
+        for index, column in enumerate(self.columns):
+            value = mean[index]
+            if column.kind == "numeric":
+                parts.append(((value - self.location[index]) / self.scale[index]).reshape(1))
+            elif column.kind == "count":
+                parts.append(value.clamp(min=LEAST_RATE).log().reshape(1))
+            elif column.kind == "binary":
+                parts.append(torch.logit(value, eps=MARGIN).reshape(1))
+            else:
+                parts.append(_binomial_logits(value, column.num_levels))
+        return torch.cat(parts)
+
+    def convention(self, support: Support) -> str:
+        if not (math.isfinite(support.low) and math.isfinite(support.high)):
+            came = f"[{support.low:g}, {support.high:g}]"
+            raise DataError(f"data lie in {came}, likelihood 'table' needs finite values or missing ones.")
+        return "table"
+
+    def _of(self, kind: ColumnKind) -> list[int]:
+        return [index for index, column in enumerate(self.columns) if column.kind == kind]
+
+    def _widths(self) -> list[int]:
+        return [column.num_levels if column.kind == "categorical" else 1 for column in self.columns]
+
+    def _family(self, kind: ColumnKind, raw: Tensor, where: list[int]) -> Distribution:
+        if kind == "numeric":
+            scale = self.scale[where]
+            log_variance = 2 * (self.log_sigma.clamp(min=MIN_LOG_SIGMA) + scale.log())
+            return DiagonalNormal(self.location[where] + scale * raw, log_variance.expand_as(raw), event_ndim=0)
+        if kind == "count":
+            return NegativeBinomial(raw.clamp(max=MAX_LOG_RATE), self.log_r.clamp(*LOG_R_RANGE), event_ndim=0)
+        return Bernoulli(raw, event_ndim=0)
+
+    def _column_features(self, index: int, cells: Float[Tensor, " *batch"]) -> Float[Tensor, "*batch feature"]:
+        column, is_missing = self.columns[index], cells.isnan().unsqueeze(-1)
+        known = cells.nan_to_num(0.0)
+        if column.kind == "categorical":
+            features = F.one_hot(known.long(), column.num_levels).to(cells.dtype)
+        elif column.kind == "count":
+            features = torch.log1p(known).unsqueeze(-1)
+        elif column.kind == "binary":
+            features = known.unsqueeze(-1)
+        else:
+            features = ((known - self.location[index]) / self.scale[index]).unsqueeze(-1)
+        return features.masked_fill(is_missing, 0.0)
+
+
+def _binomial_logits(mean: Float[Tensor, ""], num_levels: int) -> Float[Tensor, " level"]:
+    """Logits of codes 0..K-1 whose distribution, a binomial, has this mean code."""
+    above = torch.arange(num_levels).to(mean)
+    below = num_levels - 1 - above
+    inner = (mean / max(num_levels - 1, 1)).clamp(MARGIN, 1 - MARGIN)
+    ways = -torch.lgamma(above + 1) - torch.lgamma(below + 1)
+    return ways + above * inner.log() + below * torch.log1p(-inner)

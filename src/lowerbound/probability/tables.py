@@ -1,0 +1,113 @@
+"""Rows of a table: columns of different families, some cells missing.
+
+A missing cell, NaN, is one that nobody saw: it is left out of log p(x|z), which is then the log-density of the cells
+that are there. For a decoder whose columns are independent given z that is the exact marginal.
+
+Source: Nazabal et al., "Handling incomplete heterogeneous data using VAEs", arXiv:1807.03653, Equation 4.
+"""
+
+from dataclasses import dataclass, replace
+
+import torch
+from jaxtyping import Float, Int64
+from torch import Generator, Tensor
+from torch.nn import functional as F
+
+from lowerbound.probability.distributions import Distribution
+
+
+@dataclass(frozen=True, eq=False)
+class Codes(Distribution):
+    """One categorical element, its value a code 0..K-1 as a number. Draws are not differentiable."""
+
+    logits: Float[Tensor, "*batch level"]
+    event_ndim: int = 0
+
+    @property
+    def mean(self) -> Float[Tensor, "*batch"]:
+        return (self._probability() * self._codes()).sum(-1)
+
+    @property
+    def mode(self) -> Float[Tensor, "*batch"]:
+        return self.logits.argmax(-1).to(self.logits.dtype)
+
+    @property
+    def variance(self) -> Float[Tensor, "*batch"]:
+        return (self._probability() * (self._codes() - self.mean.unsqueeze(-1)) ** 2).sum(-1)
+
+    def log_prob(self, value: Float[Tensor, "*value_shape"]) -> Float[Tensor, "*batch"]:
+        log_probability = F.log_softmax(self.logits, dim=-1)
+        shape = torch.broadcast_shapes(value.shape, self.logits.shape[:-1])
+        code = value.long().expand(shape).unsqueeze(-1)
+        return log_probability.expand(*shape, -1).gather(-1, code).squeeze(-1)
+
+    def sample(self, generator: Generator, num_samples: int) -> Float[Tensor, "sample *batch"]:
+        probability = self._probability().detach().flatten(0, -2)
+        code = torch.multinomial(probability, num_samples, replacement=True, generator=generator)
+        return code.T.reshape(num_samples, *self.logits.shape[:-1]).to(self.logits.dtype)
+
+    def _probability(self) -> Float[Tensor, "*batch level"]:
+        return self.logits.softmax(-1)
+
+    def _codes(self) -> Float[Tensor, " level"]:
+        return torch.arange(self.logits.shape[-1], dtype=self.logits.dtype, device=self.logits.device)
+
+
+@dataclass(frozen=True, eq=False)
+class Block:
+    """Columns of one family: which they are, and their distribution, element by element (event_ndim 0)."""
+
+    columns: Int64[Tensor, " column"]
+    distribution: Distribution
+
+    def values(self, value: Float[Tensor, "*batch column"]) -> Float[Tensor, "*batch_and_block"]:
+        """These columns of whole rows; a family of single elements has no axis for them."""
+        chosen = value[..., self.columns]
+        return chosen.squeeze(-1) if isinstance(self.distribution, Codes) else chosen
+
+    def as_columns(self, value: Float[Tensor, "*batch_and_block"]) -> Float[Tensor, "*batch column"]:
+        """What the distribution yields, with an axis for its columns."""
+        return value.unsqueeze(-1) if isinstance(self.distribution, Codes) else value
+
+
+@dataclass(frozen=True, eq=False)
+class Row(Distribution):
+    """A row of a table, block by block; columns are independent. `log_prob` passes over missing cells."""
+
+    blocks: tuple[Block, ...]
+    num_columns: int
+    event_ndim: int = 1
+
+    @property
+    def mean(self) -> Float[Tensor, "*batch column"]:
+        return self._gather([block.distribution.mean for block in self.blocks])
+
+    @property
+    def mode(self) -> Float[Tensor, "*batch column"]:
+        return self._gather([block.distribution.mode for block in self.blocks])
+
+    @property
+    def variance(self) -> Float[Tensor, "*batch column"]:
+        return self._gather([block.distribution.variance for block in self.blocks])
+
+    def log_prob(self, value: Float[Tensor, "*value_shape"]) -> Float[Tensor, "*batch"]:
+        return self.cell_log_prob(value).sum(-1)
+
+    def cell_log_prob(self, value: Float[Tensor, "*value_shape"]) -> Float[Tensor, "*batch column"]:
+        """Log-density of each cell, in nats; 0 for a missing one."""
+        # Zero is in the support of every family, and NaN would make its gradient NaN as well.
+        known = value.nan_to_num(0.0)
+        parts = [block.distribution.log_prob(block.values(known)) for block in self.blocks]
+        return torch.where(value.isnan(), 0.0, self._gather(parts))
+
+    def sample(self, generator: Generator, num_samples: int) -> Float[Tensor, "sample *batch column"]:
+        return self._gather([block.distribution.sample(generator, num_samples) for block in self.blocks])
+
+    def detach(self) -> "Row":
+        blocks = (replace(block, distribution=block.distribution.detach()) for block in self.blocks)
+        return replace(self, blocks=tuple(blocks))
+
+    def _gather(self, parts: list[Tensor]) -> Float[Tensor, "*batch column"]:
+        ordered = torch.cat([block.as_columns(part) for block, part in zip(self.blocks, parts, strict=True)], dim=-1)
+        where = torch.cat([block.columns for block in self.blocks])
+        return ordered[..., torch.argsort(where)]

@@ -1,0 +1,97 @@
+"""The continuous Bernoulli: a density on [0, 1] whose logarithm is linear.
+
+    p(x) = exp(t x − A(t)) on [0, 1],   A(t) = log((e^t − 1) / t),
+
+where t is the logit that a Bernoulli would have. Its mean is A'(t) and its variance A''(t). Everything is computed from
+t: from probabilities, as it is usually written, the normaliser is 0/0 at 1/2 and saturates at both ends.
+
+Source: Loaiza-Ganem and Cunningham, "The continuous Bernoulli", arXiv:1907.06845.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Generator, Tensor
+from torch.nn import functional as F
+
+from lowerbound.probability.distributions import Distribution
+
+SMALL = 0.05
+"""Below this |t| power series are used: their first neglected terms are below 1e-13."""
+
+LEAST_SLOPE = 1e-6
+"""|t| of draws: below it they are uniform to a millionth."""
+
+STEPS = 80  # of a bisection: more than float64 has bits
+WIDEST = 16.0  # bounds arsinh(t) of the inverse mean: |t| up to 4e6, where the mean is 2e-7 from an end
+
+
+@dataclass(frozen=True, eq=False)
+class ContinuousBernoulli(Distribution):
+    """Independent elements in [0, 1], from logits. Draws are differentiable in them."""
+
+    logits: Float[Tensor, "*batch_and_event"]
+    event_ndim: int = 1
+
+    @property
+    def mean(self) -> Float[Tensor, "*batch_and_event"]:
+        return mean_of(self.logits)
+
+    @property
+    def mode(self) -> Float[Tensor, "*batch_and_event"]:
+        return (self.logits > 0).to(self.logits.dtype)
+
+    @property
+    def variance(self) -> Float[Tensor, "*batch_and_event"]:
+        t, is_small = _large(self.logits)
+        # 1 / t² − 1 / (2 sinh(t / 2))², the second of which vanishes where sinh would overflow.
+        tail = torch.exp(-t.abs())
+        large = 1 / t**2 - tail / (1 - tail) ** 2
+        squared = self.logits**2
+        return torch.where(is_small, 1 / 12 - squared / 240 + squared**2 / 6048, large)
+
+    def log_prob(self, value: Float[Tensor, "*value_shape"]) -> Float[Tensor, "*batch"]:
+        logits, value = torch.broadcast_tensors(self.logits, value)
+        return self.sum_event(logits * value - log_normaliser(logits))
+
+    def sample(self, generator: Generator, num_samples: int) -> Float[Tensor, "sample *batch_and_event"]:
+        shape = (num_samples, *self.logits.shape)
+        uniform = torch.rand(shape, generator=generator, dtype=self.logits.dtype, device=self.logits.device)
+        # The inverse of the distribution function, from whichever end the probability gathers at.
+        magnitude = self.logits.abs().clamp(min=LEAST_SLOPE)
+        from_top = 1 + torch.log1p((1 - uniform) * torch.expm1(-magnitude)) / magnitude
+        return torch.where(self.logits > 0, from_top, 1 - from_top).clamp(0, 1)
+
+
+def log_normaliser(logits: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
+    """A(t) = log((e^t − 1) / t), in nats."""
+    t, is_small = _large(logits)
+    magnitude = t.abs()
+    # t / 2 + log(sinh(t / 2) / (t / 2)), which is even but for its first term.
+    large = F.relu(t) + torch.log1p(-torch.exp(-magnitude)) - torch.log(magnitude)
+    squared = logits**2
+    return torch.where(is_small, logits / 2 + squared / 24 - squared**2 / 2880, large)
+
+
+def mean_of(logits: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
+    """A'(t) = 1 / (1 − e^−t) − 1 / t."""
+    t, is_small = _large(logits)
+    large = -1 / torch.expm1(-t) - 1 / t
+    return torch.where(is_small, 0.5 + logits / 12 - logits**3 / 720, large)
+
+
+def logits_of_mean(mean: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
+    """The t whose distribution has this mean, by bisection: A' has no inverse in closed form."""
+    low, high = torch.full_like(mean, -WIDEST), torch.full_like(mean, WIDEST)
+    for _ in range(STEPS):
+        middle = (low + high) / 2
+        is_below = mean_of(torch.sinh(middle)) < mean
+        low, high = torch.where(is_below, middle, low), torch.where(is_below, high, middle)
+    return torch.sinh((low + high) / 2)
+
+
+def _large(logits: Float[Tensor, "*shape"]) -> tuple[Float[Tensor, "*shape"], Bool[Tensor, "*shape"]]:
+    """The logits with small ones moved away from zero, and which those are: `where` passes NaN gradients on."""
+    is_small = logits.abs() < SMALL
+    return torch.where(is_small, torch.full_like(logits, SMALL), logits), is_small
