@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lowerbound.data.batches import Batches, scaled
-from lowerbound.data.files import Examples
+from lowerbound.data.examples import Examples
 from lowerbound.seeding import generator
 
 
@@ -98,7 +98,7 @@ def test_what_is_done_to_a_batch_is_not_done_to_the_data(dtype):
     for first in (iter(batches), batches.shuffled(0, 0)):
         next(first).fill_(-1)
     assert [batch[:, 0, 0, 0].tolist() for batch in batches] == [[0, 1], [2, 3], [4]]
-    assert examples.images.min() == 0
+    assert examples.values.min() == 0
 
 
 def test_nothing_follows_from_an_empty_split():

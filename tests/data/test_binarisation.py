@@ -4,7 +4,7 @@ import torch
 
 from lowerbound.data.batches import Batches
 from lowerbound.data.binarisation import binarised
-from lowerbound.data.files import Examples
+from lowerbound.data.examples import Examples
 from lowerbound.data.sources import DataConfig, load
 from lowerbound.errors import DataError
 
@@ -17,20 +17,20 @@ def grey(num_images=3000):
 def test_a_pixel_is_one_with_the_probability_of_its_grey_value():
     examples = grey()
     bits = binarised(examples, seed=0, stream=0)
-    p = examples.images[0] / 255
+    p = examples.values[0] / 255
     error = np.sqrt(p * (1 - p) / len(examples))
-    assert (np.abs(bits.images.mean(0) - p) <= 4 * error).all()
-    assert (bits.max_value, bits.images.dtype) == (1.0, np.uint8)
+    assert (np.abs(bits.values.mean(0) - p) <= 4 * error).all()
+    assert (bits.max_value, bits.values.dtype) == (1.0, np.uint8)
 
 
 def test_draws_are_keyed_by_position_whatever_follows():
     many, few = binarised(grey(5000), 0, 1), binarised(grey(20), 0, 1)
-    np.testing.assert_array_equal(many.images[:20], few.images)
+    np.testing.assert_array_equal(many.values[:20], few.values)
 
 
 def test_seeds_and_splits_are_drawn_independently():
-    first, other_seed, other_split = (binarised(grey(), *key).images.ravel() for key in ((0, 1), (1, 1), (0, 2)))
-    p = grey().images.ravel() / 255
+    first, other_seed, other_split = (binarised(grey(), *key).values.ravel() for key in ((0, 1), (1, 1), (0, 2)))
+    p = grey().values.ravel() / 255
     for other in (other_seed, other_split):
         # Agreement of independent draws of the same pixels.
         assert abs((first == other).mean() - (p**2 + (1 - p) ** 2).mean()) < 0.01
@@ -39,12 +39,12 @@ def test_seeds_and_splits_are_drawn_independently():
 def test_static_binarisation_draws_every_split_once_and_keeps_the_labels():
     splits, plain = load(DataConfig(binarisation="static")), load(DataConfig())
     for part, before in ((splits.train, plain.train), (splits.validation, plain.validation), (splits.test, plain.test)):
-        assert set(np.unique(part.images)) == {0, 1}
+        assert set(np.unique(part.values)) == {0, 1}
         np.testing.assert_array_equal(part.labels, before.labels)
         # White stays white and black stays black.
-        assert (part.images[before.images == 16] == 1).all()
-        assert (part.images[before.images == 0] == 0).all()
-    np.testing.assert_array_equal(load(DataConfig(binarisation="static")).test.images, splits.test.images)
+        assert (part.values[before.values == 16] == 1).all()
+        assert (part.values[before.values == 0] == 0).all()
+    np.testing.assert_array_equal(load(DataConfig(binarisation="static")).test.values, splits.test.values)
 
 
 def test_dynamic_binarisation_draws_the_training_images_anew_on_every_pass_and_the_others_once():
@@ -66,9 +66,9 @@ def test_an_epoch_of_drawn_images_resumes_at_any_batch_with_the_same_draws():
 
 
 def test_the_mean_of_many_dynamic_draws_is_the_grey_image():
-    train = Batches(Examples(grey(1).images, 255.0, is_redrawn=True), 1)
+    train = Batches(Examples(grey(1).values, 255.0, is_redrawn=True), 1)
     draws = torch.cat([next(train.shuffled(0, epoch)) for epoch in range(2000)])
-    expected = torch.from_numpy(grey(1).images.transpose(0, 3, 1, 2) / 255.0)
+    expected = torch.from_numpy(grey(1).values.transpose(0, 3, 1, 2) / 255.0)
     error = (expected * (1 - expected) / 2000).sqrt()
     assert ((draws.mean(0, keepdim=True) - expected).abs() <= 4 * error).all()
 

@@ -90,7 +90,7 @@ def as_rows(*examples: sources.Examples) -> list[bytes]:
     return sorted(
         image.tobytes() + (b"" if part.labels is None else part.labels[i].tobytes())
         for part in examples
-        for i, image in enumerate(part.images)
+        for i, image in enumerate(part.values)
     )
 
 
@@ -101,7 +101,7 @@ def numbered_images(path: Path, number: int) -> Path:
 
 
 def positions(examples: sources.Examples) -> list[int]:
-    return examples.images[:, 0, 0, 0].tolist()
+    return examples.values[:, 0, 0, 0].tolist()
 
 
 def message_of(error: type[Exception], config: DataConfig) -> str:
@@ -154,7 +154,7 @@ def test_digits_are_split_as_stated_into_disjoint_parts_of_the_whole():
 def test_equal_split_seeds_give_equal_splits_and_others_do_not():
     first, again, other = (load(DataConfig(source="digits", split_seed=seed)) for seed in (3, 3, 4))
     assert first.checksum == again.checksum != other.checksum
-    np.testing.assert_array_equal(first.test.images, again.test.images)
+    np.testing.assert_array_equal(first.test.values, again.test.values)
     assert as_rows(*parts(first)) == as_rows(*parts(other))
 
 
@@ -170,14 +170,14 @@ def test_watching_the_test_split_trains_on_the_held_out_images_too_and_tests_on_
 def test_mnist_has_55000_training_5000_held_out_and_the_official_10000_test_images():
     splits = load(DataConfig(source="mnist"))
     assert tuple(map(len, parts(splits))) == SOURCES["mnist"].sizes == (55_000, 5_000, 10_000)
-    assert all(part.event_shape == (1, 28, 28) and part.images.dtype == np.uint8 for part in parts(splits))
+    assert all(part.event_shape == (1, 28, 28) and part.values.dtype == np.uint8 for part in parts(splits))
     # The test images keep the official order, which begins with these labels.
     assert splits.test.labels[:10].tolist() == [7, 2, 1, 0, 4, 1, 4, 9, 5, 9]
     training_labels = np.concatenate([splits.train.labels, splits.validation.labels])
     official = [5923, 6742, 5958, 6131, 5842, 5421, 5918, 6265, 5851, 5949]
     assert np.bincount(training_labels).tolist() == official
     # The mean grey level of the official 60,000, known from countless normalisations: 0.1307.
-    total = sum(float(part.images.sum(dtype=np.int64)) for part in (splits.train, splits.validation))
+    total = sum(float(part.values.sum(dtype=np.int64)) for part in (splits.train, splits.validation))
     assert round(total / (60_000 * 784 * 255), 4) == 0.1307
 
 
@@ -195,7 +195,7 @@ def test_idx_files_are_found_in_the_data_dir(tmp_path, cache, gzipped):
     assert tuple(map(len, parts(splits))) == (22, 2, 5)
     assert sorted(positions(splits.train) + positions(splits.validation)) == list(range(24))
     assert positions(splits.test) == list(range(5))
-    assert all((part.images[:, 0, 0, 0] % 10 == part.labels).all() for part in parts(splits))
+    assert all((part.values[:, 0, 0, 0] % 10 == part.labels).all() for part in parts(splits))
     assert str(tmp_path / "given" / "mnist") in splits.source
 
 
@@ -321,9 +321,9 @@ def test_the_last_training_images_are_held_out_where_asked_for():
     random = load(DataConfig(num_held_out=7))
     last = load(DataConfig(num_held_out=7, held_out="last"))
     assert (len(random.train), len(random.validation)) == (len(last.train), len(last.validation)) == (1430, 7)
-    np.testing.assert_array_equal(random.test.images, last.test.images)
-    whole = load(DataConfig(held_out="last", validation="test")).train.images
-    np.testing.assert_array_equal(np.concatenate([last.train.images, last.validation.images]), whole)
+    np.testing.assert_array_equal(random.test.values, last.test.values)
+    whole = load(DataConfig(held_out="last", validation="test")).train.values
+    np.testing.assert_array_equal(np.concatenate([last.train.values, last.validation.values]), whole)
 
 
 def test_more_images_than_there_are_cannot_be_held_out():
@@ -352,7 +352,7 @@ def test_splits_of_a_mapped_file_are_in_memory(tmp_path):
 
 def test_too_few_images_to_split_are_refused(tmp_path, cache):
     config = DataConfig(source=str(numbered_images(tmp_path / "images.npy", 2)))
-    assert "holds 2 image(s); train, validation and test need at least 3" in message_of(DataError, config)
+    assert "holds 2 example(s); train, validation and test need at least 3" in message_of(DataError, config)
     write_idx(tmp_path / "mnist", idx_contents(num_train=1))
     assert "need at least 2" in message_of(DataError, DataConfig(source="mnist", data_dir=str(tmp_path)))
 

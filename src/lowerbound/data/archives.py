@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from lowerbound.data.files import reading, shown
+from lowerbound.data.reading import reading, shown
 from lowerbound.errors import DataError
 
 DATA_VARIABLE = "LOWERBOUND_DATA"

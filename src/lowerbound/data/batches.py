@@ -18,10 +18,11 @@ from lowerbound.seeding import generator
 
 
 class Batches:
-    """The minibatches of one split, as N x C x H x W floats in [0, 1]."""
+    """The minibatches of one split, images as N x C x H x W floats in [0, 1]."""
 
     def __init__(self, examples: Examples, batch_size: int, device: torch.device | str = "cpu") -> None:
-        self.images = torch.tensor(examples.images.transpose(0, 3, 1, 2), device=device)
+        values = examples.values.transpose(0, 3, 1, 2) if examples.layout == "image" else examples.values
+        self.values = torch.tensor(values, device=device)
         self.max_value = examples.max_value
         self.is_redrawn = examples.is_redrawn
         self.batch_size = batch_size
@@ -32,22 +33,22 @@ class Batches:
     @property
     def num_examples(self) -> int:
         """Number of images."""
-        return len(self.images)
+        return len(self.values)
 
-    def shuffled(self, seed: int, epoch: int, start: int = 0) -> Iterator[Float[Tensor, "batch channel height width"]]:
+    def shuffled(self, seed: int, epoch: int, start: int = 0) -> Iterator[Float[Tensor, "batch *event"]]:
         """The batches of one epoch, from number `start` on; the last may be short."""
         order = torch.randperm(self.num_examples, generator=generator(seed, f"order/{epoch}"))
-        order = order.to(self.images.device)
+        order = order.to(self.values.device)
         for batch in range(start, len(self)):
             chosen = order[batch * self.batch_size : (batch + 1) * self.batch_size]
-            yield self._scaled(self.images[chosen], seed, f"{epoch}/{batch}")
+            yield self._scaled(self.values[chosen], seed, f"{epoch}/{batch}")
 
-    def __iter__(self) -> Iterator[Float[Tensor, "batch channel height width"]]:
+    def __iter__(self) -> Iterator[Float[Tensor, "batch *event"]]:
         """Every image once, in the split's own order."""
-        for batch, images in enumerate(self.images.split(self.batch_size)):
+        for batch, images in enumerate(self.values.split(self.batch_size)):
             yield self._scaled(images, 0, f"in order/{batch}")
 
-    def _scaled(self, images: Tensor, seed: int, place: str) -> Float[Tensor, "batch channel height width"]:
+    def _scaled(self, images: Tensor, seed: int, place: str) -> Float[Tensor, "batch *event"]:
         # A copy, also of what is float already: dividing in place must not reach the data.
         x = images.to(torch.float32, copy=True).div_(self.max_value)
         if not self.is_redrawn:
@@ -56,12 +57,21 @@ class Batches:
         return torch.bernoulli(x, generator=generator(seed, f"binarisation/{place}", x.device))
 
 
-def mean_image(examples: Examples) -> Float[Tensor, "channel height width"]:
-    """Mean of a split's images, in [0, 1]."""
-    mean = examples.images.mean(axis=0, dtype=np.float64) / examples.max_value
-    return torch.from_numpy(mean).permute(2, 0, 1).float()
+def mean_of(examples: Examples) -> Float[Tensor, " *event"]:
+    """Mean of a split's examples, as the model sees them; missing cells are passed over."""
+    return _as_event(examples, np.asarray(np.nanmean(examples.values, axis=0, dtype=np.float64)))
 
 
-def scaled(examples: Examples) -> Float[Tensor, "n channel height width"]:
-    """A whole, small set of images at once, as floats in [0, 1]."""
+def deviation_of(examples: Examples) -> Float[Tensor, " *event"]:
+    """Standard deviation of each element over a split's examples; missing cells are passed over."""
+    return _as_event(examples, np.asarray(np.nanstd(examples.values, axis=0, dtype=np.float64)))
+
+
+def scaled(examples: Examples) -> Float[Tensor, "n *event"]:
+    """A whole, small set of examples at once, as floats."""
     return next(iter(Batches(examples, batch_size=max(1, len(examples)))))
+
+
+def _as_event(examples: Examples, values: np.ndarray) -> Float[Tensor, " *event"]:
+    event = torch.from_numpy(values / examples.max_value).float()
+    return event.permute(2, 0, 1) if examples.layout == "image" else event

@@ -11,7 +11,7 @@ from typing import Literal
 import numpy as np
 from jaxtyping import UInt8
 
-from lowerbound.data.files import Examples
+from lowerbound.data.examples import Examples
 from lowerbound.errors import DataError
 
 Binarisation = Literal["none", "static", "dynamic"]
@@ -22,12 +22,12 @@ CHUNK = 4096
 
 def binarised(examples: Examples, seed: int, stream: int) -> Examples:
     """The examples with every pixel drawn; the first n are the same however many follow."""
-    images = np.empty(examples.images.shape, np.uint8)
+    images = np.empty(examples.values.shape, np.uint8)
     bits = np.random.Generator(np.random.PCG64([seed, stream]))
     for start in range(0, len(images), CHUNK):
         part = slice(start, start + CHUNK)
-        images[part] = drawn(examples.images[part] / examples.max_value, bits)
-    return replace(examples, images=images, max_value=1.0)
+        images[part] = drawn(examples.values[part] / examples.max_value, bits)
+    return replace(examples, values=images, max_value=1.0)
 
 
 def drawn(probability: np.ndarray, bits: np.random.Generator) -> UInt8[np.ndarray, "..."]:

@@ -7,6 +7,7 @@ are looked for in data_dir/<name>, $LOWERBOUND_DATA/<name> and the user's cache,
 
 import hashlib
 import importlib.util
+import re
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -14,18 +15,24 @@ from pathlib import Path
 from typing import Literal, get_args
 
 import numpy as np
-from jaxtyping import Int64
+from jaxtyping import Int64, Integer, Shaped
 
 from lowerbound.data.archives import FASHION_MNIST_ARCHIVE, KMNIST_ARCHIVE, MNIST_ARCHIVE, Archive, find_idx_files
+from lowerbound.data.arrays import as_examples, read_idx, with_labels
 from lowerbound.data.binarisation import Binarisation, binarised
-from lowerbound.data.files import Collection, read_idx, read_images, reading, refuse, shown
-from lowerbound.data.files import Examples as Examples  # what splits are made of: part of this module's face
+from lowerbound.data.examples import Collection
+from lowerbound.data.examples import Examples as Examples  # what splits are made of: part of this module's face
+from lowerbound.data.files import ReadingOptions, read
+from lowerbound.data.images import ImageOptions, Resize
+from lowerbound.data.reading import reading, refuse, shown
 from lowerbound.errors import ConfigError, DataError, UnknownName
 
 Watched = Literal["held-out", "test"]
 HeldOut = Literal["random", "last"]
 
 DIGITS = tuple("0123456789")
+SIZE = re.compile(r"(\d+)[xX×](\d+)")
+MAX_SIDE = 4096
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,6 +47,11 @@ class DataConfig:
     num_held_out: int = 0  # how many; 0 is the source's own number
     binarisation: Binarisation = "none"  # black and white drawn from grey pixels: once, or on every pass
     binarisation_seed: int = 0
+    # What follows is for files and folders.
+    size: str = ""  # WIDTHxHEIGHT to bring images to; empty takes images of one size as they are
+    resize: Resize = "crop"  # cover the size and cut what sticks out, or "fit" within it on black
+    skip_broken: bool = False  # pass over files that cannot be read; they are counted and named
+    labels: str = ""  # a CSV of file names and labels, or the column of a table that holds them
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,7 +66,10 @@ class Splits:
     watched: Literal["validation", "test"]  # "test": validation is the test examples, and train has the held-out ones
     source: str  # where it came from
     binarisation: str  # in words; empty where pixels are as they came
-    checksum: str  # SHA-256 of images and labels
+    checksum: str  # SHA-256 of values and labels
+    skipped: tuple[str, ...] = ()  # files that could not be read, each with the reason
+    notes: tuple[str, ...] = ()  # what was done to the data on the way here
+    resized_to: tuple[int, int] | None = None  # width and height that some images were brought to
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,7 +80,7 @@ class Pool:
     order: Int64[np.ndarray, " example"]  # which of `learn` belong here; the last `num_held_out` are held out
     num_held_out: int
     test: Examples
-    label_names: tuple[str, ...]
+    collection: Collection
     read_from: str
 
 
@@ -94,7 +109,18 @@ def load(config: DataConfig) -> Splits:
         pool = source.load(config)
         return _divide(pool, source.name, f"{source.origin}; read from {pool.read_from}", config)
     path = _existing_path(config.source)
-    return _divide(_split_in_tenths(path, config.split_seed), shown(path.resolve().name), shown(path), config)
+    return _divide(_split_in_tenths(path, config), shown(path.resolve().name), shown(path), config)
+
+
+def split_array(
+    values: Shaped[np.ndarray, "example *event"],
+    labels: Integer[np.ndarray, " example"] | None = None,
+    split_seed: int = 0,
+) -> Splits:
+    """The splits of an array in memory, read as a .npy file of it would be: a tenth to validate, a tenth to test."""
+    collection = with_labels(Path("the array"), as_examples(Path("the array"), np.asarray(values)), labels)
+    config = DataConfig(split_seed=split_seed)
+    return _divide(_in_tenths(Path("the array"), collection, split_seed), "array", "an array in memory", config)
 
 
 def digits(config: DataConfig) -> Pool:
@@ -149,7 +175,7 @@ def checksum(parts: Sequence[Examples]) -> str:
     digest = hashlib.sha256()
     for part in parts:
         digest.update(f"{part.max_value};".encode())
-        for array in (part.images, part.labels):
+        for array in (part.values, part.labels):
             if array is not None:
                 digest.update(f"{array.dtype.str}{array.shape};".encode())
                 digest.update(np.ascontiguousarray(array).data)
@@ -160,7 +186,8 @@ def _check(config: DataConfig) -> None:
     for key in ("split_seed", "num_held_out", "binarisation_seed"):
         if getattr(config, key) < 0:
             raise ConfigError(f"data.{key} must be 0 or more, got {getattr(config, key)}.")
-    for key, choices in (("validation", Watched), ("held_out", HeldOut), ("binarisation", Binarisation)):
+    kinds = {"validation": Watched, "held_out": HeldOut, "binarisation": Binarisation, "resize": Resize}
+    for key, choices in kinds.items():
         if getattr(config, key) not in get_args(choices):
             raise UnknownName(f"data.{key}", getattr(config, key), get_args(choices))
 
@@ -185,7 +212,10 @@ def _divide(pool: Pool, name: str, source: str, config: DataConfig) -> Splits:
         train=train,
         validation=validation,
         test=test,
-        label_names=pool.label_names,
+        label_names=pool.collection.label_names,
+        skipped=pool.collection.skipped,
+        notes=pool.collection.notes,
+        resized_to=pool.collection.resized_to,
         watched="test" if is_watching_test else "validation",
         source=source,
         binarisation=_in_words(config),
@@ -208,7 +238,7 @@ def _pool(all_of_it: Collection, num_held_out: int, num_test: int, split_seed: i
     examples = all_of_it.examples
     order = split_order(len(examples), split_seed)
     test = examples.subset(order[-num_test:])
-    return Pool(examples, order[:-num_test], num_held_out, test, all_of_it.label_names, read_from)
+    return Pool(examples, order[:-num_test], num_held_out, test, all_of_it, read_from)
 
 
 def _existing_path(source: str) -> Path:
@@ -223,13 +253,29 @@ def _existing_path(source: str) -> Path:
     raise DataError(f"{shown(source)} is no file or folder that can be read, nor one of {', '.join(SOURCES)}.")
 
 
-def _split_in_tenths(path: Path, split_seed: int) -> Pool:
-    collection = read_images(path)
+def _split_in_tenths(path: Path, config: DataConfig) -> Pool:
+    return _in_tenths(path, read(path, reading_options(config)), config.split_seed)
+
+
+def _in_tenths(path: Path, collection: Collection, split_seed: int) -> Pool:
     num_examples = len(collection.examples)
     if num_examples < 3:
-        refuse(path, f"holds {num_examples} image(s); train, validation and test need at least 3")
+        refuse(path, f"holds {num_examples} example(s); train, validation and test need at least 3")
     tenth = max(1, num_examples // 10)
     return _pool(collection, tenth, tenth, split_seed, str(path))
+
+
+def reading_options(config: DataConfig) -> ReadingOptions:
+    """What a configuration chooses about reading; ConfigError for a size that is none."""
+    size = None
+    if config.size:
+        match = SIZE.fullmatch(config.size)
+        if match is None or not all(1 <= int(length) <= MAX_SIDE for length in match.groups()):
+            accepted = f"WIDTHxHEIGHT in pixels, from 1 to {MAX_SIDE} each, such as 64x48"
+            raise ConfigError(f"data.size is {config.size!r}, accepted is {accepted}.")
+        size = (int(match[1]), int(match[2]))
+    images = ImageOptions(size=size, resize=config.resize, skip_broken=config.skip_broken)
+    return ReadingOptions(images=images, labels=config.labels)
 
 
 def _digits_path() -> Path:
@@ -250,7 +296,8 @@ def _load_idx(name: str, archive: Archive, label_names: tuple[str, ...], config:
     if len(learn) < 2:
         refuse(files[0], "holds 1 image; train and validation need at least 2")
     order = split_order(len(learn), config.split_seed)
-    return Pool(learn, order, max(1, len(learn) // 12), test, label_names, shown(files[0].parent))
+    collection = Collection(learn, label_names)
+    return Pool(learn, order, max(1, len(learn) // 12), test, collection, shown(files[0].parent))
 
 
 def _read_pair(image_file: Path, label_file: Path, num_labels: int) -> Examples:

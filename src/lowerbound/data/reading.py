@@ -1,0 +1,68 @@
+"""What all readers of files share: errors of one line, and limits on what a file may claim.
+
+Nothing here trusts a file. A header is compared with the bytes that are there before room is made for what it claims,
+no pickle is read, and whatever a decoder raises on damage becomes a DataError of one line: which file, what came, what
+is accepted.
+"""
+
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from io import BufferedIOBase
+from pathlib import Path
+from typing import NoReturn
+
+from PIL import Image
+
+from lowerbound.errors import DataError
+
+MAX_BYTES = 8 * 2**30
+"""What data may take in memory: a few compressed kilobytes can claim terabytes. MNIST takes a 150th of it."""
+
+
+@contextmanager
+def reading(path: Path | str, accepted: str) -> Iterator[None]:
+    """Turn whatever goes wrong inside into a DataError that names the file and what is accepted."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            yield
+    except DataError:
+        raise
+    # Damage makes decoders raise nearly anything: struct.error, zlib.error, SyntaxError, MemoryError.
+    except Exception as error:
+        # Only what concerns the file itself carries its name: a wrong offset within a file is an OSError, too.
+        if isinstance(error, OSError) and error.filename is not None:
+            raise DataError(f"{shown(path)} cannot be read: {error.strerror}.") from error
+        reason = shown(" ".join(str(error).split())[:200].rstrip(".") or type(error).__name__)
+        raise DataError(f"{shown(path)} is not {accepted}, or it is damaged ({reason}).") from error
+
+
+def refuse(path: Path | str, sentence: str) -> NoReturn:
+    """Raise the DataError "`path` `sentence`."."""
+    raise DataError(f"{shown(path)} {sentence}.")
+
+
+def shown(name: Path | str) -> str:
+    """A file's name as one line of UTF-8: names may hold line ends, escapes and broken characters."""
+    text = str(name)
+    return text if text.isprintable() else repr(text)
+
+
+def times(shape: Sequence[int]) -> str:
+    """A shape in words."""
+    return "×".join(map(str, shape)) or "a single number"
+
+
+def gib(size: int) -> str:
+    """Bytes in words."""
+    return f"{size / 2**30:.3g} GiB"
+
+
+def read_up_to(file: BufferedIOBase, limit: int) -> bytearray:
+    """At most `limit` bytes, by chunks: read(limit) would make room for all that a header claims."""
+    content = bytearray()
+    while len(content) < limit and (chunk := file.read(min(limit - len(content), 2**20))):
+        content += chunk
+    return content

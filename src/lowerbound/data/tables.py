@@ -1,0 +1,219 @@
+"""Tables from CSV and Parquet: what kind each column is, and its cells as numbers.
+
+    two different values            binary
+    text, or true and false         categorical, up to 1,000 levels
+    whole numbers from 0 upwards    counts, where they vary at least as much as a Poisson's
+    other numbers                   numeric
+    empty, NA, NaN, null, ?         missing
+
+A column that tells nothing is left out: one with a single value, an identifier (text that hardly repeats), one without
+any value. A model knows its columns; new rows are read by their names, and a level it has never seen counts as missing.
+"""
+
+import csv
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float32
+
+from lowerbound.data.examples import Collection, Examples, Labels
+from lowerbound.data.reading import MAX_BYTES, reading, refuse, shown
+from lowerbound.values import Column
+
+MISSING = frozenset({"", "na", "n/a", "nan", "null", "none", "?", "-"})
+MAX_LEVELS = 1_000
+MAX_COUNT = 1_000_000
+MAX_CELLS = MAX_BYTES // 64  # a cell is a Python object for a while
+LEAST_REPEATED = 0.5  # of a text column's rows must share their value with another, or it is an identifier
+
+Cell = str | float | bool | None
+
+
+@dataclass(frozen=True)
+class RawTable:
+    """Columns by name, each cell a number, a text, or None where it is missing."""
+
+    columns: dict[str, list[Cell]]
+
+    @property
+    def num_rows(self) -> int:
+        """Number of rows."""
+        return len(next(iter(self.columns.values()), []))
+
+
+def read_csv(path: Path) -> RawTable:
+    """A CSV file with a header, its separator found out; UTF-8."""
+    with reading(path, "a CSV table"), path.open(encoding="utf-8-sig", newline="") as file:
+        sample = file.read(64 * 1024)
+        file.seek(0)
+        rows = csv.reader(file, _dialect(sample))
+        names = [name.strip() for name in next(rows, [])]
+        _check_names(path, names)
+        columns: list[list[Cell]] = [[] for _ in names]
+        for number, row in enumerate(rows, start=2):
+            if not row:
+                continue
+            if len(row) != len(names):
+                refuse(path, f"has {len(row)} cells in line {number}, where its header names {len(names)} columns")
+            if number * len(names) > MAX_CELLS:
+                refuse(path, f"has more than {MAX_CELLS:,} cells; save it as Parquet, or train on a part")
+            for column, cell in zip(columns, row, strict=True):
+                column.append(_from_text(cell))
+    return _checked(path, RawTable(dict(zip(names, columns, strict=True))))
+
+
+def read_parquet(path: Path) -> RawTable:
+    """A Parquet file of numbers, texts and truth values."""
+    try:
+        import pyarrow.parquet as parquet
+    except ModuleNotFoundError:
+        refuse(path, "is read with pyarrow, which is not installed; pip install 'lowerbound[tables]'")
+    with reading(path, "a Parquet table"):
+        about = parquet.read_metadata(path)
+        if (cells := about.num_rows * about.num_columns) > MAX_CELLS:
+            refuse(path, f"has {cells:,} cells, accepted are {MAX_CELLS:,}; train on a part")
+        table = parquet.read_table(path)
+        _check_names(path, table.column_names)
+        columns = {
+            name: [_from_value(path, name, cell) for cell in table[name].to_pylist()] for name in table.column_names
+        }
+    return _checked(path, RawTable(columns))
+
+
+def as_collection(path: Path, table: RawTable, label: str = "") -> Collection:
+    """All rows, their columns' kinds found out; `label` names a column that is no part of x but the rows' label."""
+    if label and label not in table.columns:
+        refuse(path, f"has no column {label!r} for labels; it has {_listed(table.columns)}")
+    kinds = {name: _kind(name, cells) for name, cells in table.columns.items() if name != label}
+    columns = tuple(column for column in kinds.values() if isinstance(column, Column))
+    left_out = tuple(f"column {shown(name)} is left out: {why}" for name, why in kinds.items() if isinstance(why, str))
+    if not columns:
+        refuse(path, f"has no column to learn from; {'; '.join(left_out)}")
+    labels, names = numbered(table.columns[label]) if label else (None, ())
+    examples = Examples(rows_of(table, columns), 1.0, labels, layout="table", columns=columns)
+    return Collection(examples, names, notes=left_out)
+
+
+def rows_of(table: RawTable, columns: Sequence[Column]) -> Float32[np.ndarray, "row column"]:
+    """The cells of `columns` as numbers; NaN where one is missing, or a level that the column does not have."""
+    values = np.full((table.num_rows, len(columns)), np.nan, np.float32)
+    for index, column in enumerate(columns):
+        position = {level: float(place) for place, level in enumerate(column.levels)}
+        for row, cell in enumerate(table.columns[column.name]):
+            if column.levels:
+                values[row, index] = position.get(_written(cell), np.nan) if cell is not None else np.nan
+            elif isinstance(cell, float | bool):
+                values[row, index] = cell
+    return values
+
+
+def known_columns(path: Path, table: RawTable, columns: Sequence[Column]) -> Collection:
+    """The rows as a model sees them that was trained on `columns`; others in the file are passed over."""
+    absent = [column.name for column in columns if column.name not in table.columns]
+    if absent:
+        refuse(path, f"lacks {_listed(absent)}, which the model was trained on")
+    return Collection(Examples(rows_of(table, columns), 1.0, layout="table", columns=tuple(columns)))
+
+
+def numbered(cells: Sequence[Cell]) -> tuple[Labels, tuple[str, ...]]:
+    """Labels as numbers from 0, and what they stand for; a missing one is a label of its own."""
+    written = [_written(cell) if cell is not None else "(none)" for cell in cells]
+    names = sorted(set(written))
+    positions = {name: position for position, name in enumerate(names)}
+    return np.array([positions[name] for name in written], np.int64), tuple(shown(name) for name in names)
+
+
+def _dialect(sample: str) -> type[csv.Dialect]:
+    try:
+        return csv.Sniffer().sniff(sample, delimiters=",;\t|")
+    except csv.Error:  # a single column has no separator to find
+        return csv.excel
+
+
+def _check_names(path: Path, names: Sequence[str]) -> None:
+    if not names or not all(names):
+        refuse(path, "has a column without a name; its first line must name every column")
+    if all(isinstance(_from_text(name), float) for name in names):
+        refuse(path, "begins with numbers; its first line must name the columns")
+    twice = [name for name, count in Counter(names).items() if count > 1]
+    if twice:
+        refuse(path, f"has {_listed(twice)} twice; give columns different names")
+
+
+def _checked(path: Path, table: RawTable) -> RawTable:
+    if not table.num_rows:
+        refuse(path, "has no rows")
+    return table
+
+
+def _from_text(cell: str) -> Cell:
+    text = cell.strip()
+    if text.lower() in MISSING:
+        return None
+    try:
+        number = float(text)
+    except ValueError:
+        return text
+    return number if np.isfinite(number) else None
+
+
+def _from_value(path: Path, name: str, cell: Any) -> Cell:
+    if cell is None or isinstance(cell, bool):
+        return cell
+    if isinstance(cell, int | float):
+        return float(cell) if np.isfinite(cell) else None
+    if isinstance(cell, str):
+        return None if cell.strip().lower() in MISSING else cell.strip()
+    if hasattr(cell, "isoformat"):  # dates and times read as text, and so, mostly, as identifiers
+        return str(cell.isoformat())
+    try:
+        return float(cell)  # decimals
+    except (TypeError, ValueError):
+        refuse(
+            path, f"has cells of type {type(cell).__name__} in {name!r}; accepted are numbers, texts and truth values"
+        )
+
+
+def _kind(name: str, cells: Sequence[Cell]) -> Column | str:
+    """The column, or why it is left out."""
+    known = [cell for cell in cells if cell is not None]
+    different = Counter(known)
+    if not known:
+        return "it has no value"
+    if len(different) == 1:
+        return "all its values are the same"
+    is_number = all(isinstance(cell, float) for cell in known)
+    if len(different) == 2:
+        return Column(name=name, kind="binary", levels=_levels(different))
+    if not is_number:
+        repeated = sum(count for count in different.values() if count > 1)
+        if len(different) > MAX_LEVELS or repeated < LEAST_REPEATED * len(known):
+            return f"its {len(different):,} different texts are identifiers rather than categories"
+        return Column(name=name, kind="categorical", levels=_levels(different))
+    numbers = np.array(known, np.float64)
+    is_whole = bool(((numbers >= 0) & (numbers <= MAX_COUNT) & (numbers == numbers.round())).all())
+    # A count varies at least as much as a Poisson's; years or sizes that vary less are measurements.
+    is_count = is_whole and numbers.var() >= numbers.mean()
+    return Column(name=name, kind="count" if is_count else "numeric")
+
+
+def _levels(different: Iterable[Cell]) -> tuple[str, ...]:
+    numbers = sorted(cell for cell in different if isinstance(cell, float) and not isinstance(cell, bool))
+    others = sorted(_written(cell) for cell in different if not isinstance(cell, float))
+    return (*(_written(number) for number in numbers), *others)
+
+
+def _written(cell: Cell) -> str:
+    if isinstance(cell, float) and cell == int(cell):
+        return str(int(cell))
+    return str(cell)
+
+
+def _listed(names: Any) -> str:
+    names = list(names)
+    more = f" and {len(names) - 8} more" if len(names) > 8 else ""
+    return ", ".join(repr(name) for name in names[:8]) + more

@@ -1,0 +1,270 @@
+"""Image files, in folders and archives, become one array with labels, or one line that says why not."""
+
+import zipfile
+from pathlib import Path, PurePosixPath
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from data_files import COLOUR, RNG, grey, refusal, save_images, saved, written
+from lowerbound.data import images as image_files
+from lowerbound.data.files import ReadingOptions, read
+from lowerbound.data.images import ImageOptions, read_folder
+from lowerbound.errors import DataError
+
+RGB = Image.fromarray(COLOUR)
+HALF_CLEAR = Image.fromarray(np.dstack([COLOUR, np.where(np.arange(20).reshape(4, 5) < 10, 255, 0).astype(np.uint8)]))
+GREY = RGB.convert("L")
+PALETTE = RGB.quantize(4)
+ON_WHITE = np.where(np.arange(20).reshape(4, 5, 1) < 10, COLOUR, 255)
+
+
+def read_with(path: Path, **options):
+    return read(path, ReadingOptions(images=ImageOptions(**options)))
+
+
+def zipped(path: Path, members: dict[str, bytes]) -> Path:
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, content in members.items():
+            archive.writestr(name, content)
+    return path
+
+
+# ---- what becomes of the pixels
+
+
+@pytest.mark.parametrize(
+    ("image", "expected"),
+    [
+        (GREY, np.asarray(GREY)[..., np.newaxis]),
+        (RGB, COLOUR),
+        (HALF_CLEAR, ON_WHITE),
+        (PALETTE, np.asarray(PALETTE.convert("RGB"))),
+        (GREY.point(lambda value: 255 * (value > 99), "1"), 255 * (np.asarray(GREY) > 99)[..., np.newaxis]),
+    ],
+    ids=["grey", "RGB", "transparent in part", "palette", "black and white"],
+)
+@pytest.mark.parametrize("form", ["folder", "zip"])
+def test_every_kind_of_png_becomes_grey_or_rgb_on_white(tmp_path, image, expected, form):
+    if form == "folder":
+        path = save_images(tmp_path, {"a.png": image})
+    else:
+        path = zipped(tmp_path / "a.zip", {"a.png": saved(image.save, "png")})
+    examples = read(path).examples
+    np.testing.assert_array_equal(examples.values[0], expected)
+    assert examples.max_value == 255.0 and examples.layout == "image"
+
+
+@pytest.mark.parametrize("suffix", ["bmp", "tif", "tiff", "webp", "png"])
+def test_lossless_formats_are_read_to_the_bit(tmp_path, suffix):
+    RGB.save(tmp_path / f"a.{suffix}", **({"lossless": True} if suffix == "webp" else {}))
+    np.testing.assert_array_equal(read(tmp_path).examples.values[0], COLOUR)
+
+
+def test_a_jpeg_is_read_to_within_its_own_loss(tmp_path):
+    images = read(save_images(tmp_path, {"a.jpg": grey(100), "b.JPEG": grey(200)})).examples.values
+    np.testing.assert_allclose(images[:, 0, 0, 0], [100, 200], atol=2)
+
+
+def test_grey_and_colour_together_become_rgb(tmp_path):
+    images = read(save_images(tmp_path, {"a.png": grey(7), "b.png": RGB})).examples.values
+    np.testing.assert_array_equal(images, [np.full((4, 5, 3), 7), COLOUR])
+
+
+@pytest.mark.parametrize("suffix", ["png", "tif"])
+def test_16_bit_grey_keeps_its_precision_as_floats(tmp_path, suffix):
+    values = RNG.integers(0, 2**16, (4, 5), np.uint16)
+    values[0, :2] = 0, 65535
+    examples = read(save_images(tmp_path, {f"a.{suffix}": Image.fromarray(values)})).examples
+    assert examples.max_value == 1.0
+    np.testing.assert_array_equal(examples.values[0, ..., 0], values.astype(np.float32) / np.float32(65535))
+
+
+def test_16_and_8_bits_in_one_folder_are_refused(tmp_path):
+    save_images(tmp_path, {"a.png": grey(0), "b.png": Image.fromarray(np.zeros((4, 5), np.uint16))})
+    with pytest.raises(DataError, match="some images have 16 bits a pixel and others 8"):
+        read(tmp_path)
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_images_are_turned_upright_as_exif_says(tmp_path, orientation):
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    RGB.save(tmp_path / "a.png", exif=exif)
+    turns = {
+        1: COLOUR,
+        2: COLOUR[:, ::-1],
+        3: COLOUR[::-1, ::-1],
+        4: COLOUR[::-1],
+        5: COLOUR.transpose(1, 0, 2),
+        6: COLOUR.transpose(1, 0, 2)[:, ::-1],
+        7: COLOUR.transpose(1, 0, 2)[::-1, ::-1],
+        8: COLOUR.transpose(1, 0, 2)[::-1],
+    }
+    collection = read(tmp_path)
+    np.testing.assert_array_equal(collection.examples.values[0], turns[orientation])
+    assert collection.notes == (() if orientation == 1 else ("1 of 1 turned upright",))
+
+
+def test_the_first_frame_of_several_is_taken_and_said_so(tmp_path):
+    grey(1).save(tmp_path / "a.tif", save_all=True, append_images=[grey(2), grey(3)])
+    collection = read(tmp_path)
+    assert collection.examples.values[:, 0, 0, 0].tolist() == [1]
+    assert collection.notes == ("1 of 1 taken by their first frame",)
+
+
+# ---- sizes
+
+
+def test_images_of_one_size_are_taken_as_they_are(tmp_path):
+    collection = read(save_images(tmp_path, {"a.png": grey(1, (7, 1)), "b.png": grey(2, (7, 1))}))
+    assert collection.examples.event_shape == (1, 1, 7)
+    assert collection.resized_to is None and collection.notes == ()
+
+
+def test_images_of_several_sizes_are_brought_to_their_middle_shape_and_it_is_said(tmp_path):
+    images = {"a.png": grey(1, (40, 20)), "b.png": grey(2, (80, 40)), "c.png": grey(3, (60, 60))}
+    collection = read(save_images(tmp_path, images))
+    assert collection.resized_to == (64, 32)
+    assert collection.examples.values.shape == (3, 32, 64, 1)
+    assert collection.notes == ("3 of 3 resized to 64 wide and 32 high, cut to shape",)
+
+
+def test_large_images_are_made_smaller(tmp_path):
+    assert read(save_images(tmp_path, {"a.png": grey(1, (600, 300))})).resized_to == (64, 32)
+
+
+def test_crop_covers_the_size_and_fit_lies_within_it_on_black(tmp_path):
+    halves = Image.new("L", (40, 20), 100)
+    halves.paste(200, (10, 0, 30, 20))  # the middle
+    save_images(tmp_path, {"a.png": halves})
+    cropped = read_with(tmp_path, size=(20, 20)).examples.values[0, ..., 0]
+    assert (cropped == 200).all()
+    fitted = read_with(tmp_path, size=(20, 20), resize="fit").examples.values[0, ..., 0]
+    assert (fitted[:5] == 0).all() and (fitted[15:] == 0).all() and (fitted[6:14] > 90).all()
+
+
+def test_a_size_is_width_by_height(tmp_path):
+    save_images(tmp_path, {"a.png": grey(1, (9, 9))})
+    assert read_with(tmp_path, size=(6, 4)).examples.event_shape == (1, 4, 6)
+
+
+# ---- labels and order
+
+
+@pytest.mark.parametrize("form", ["folder", "zip", "zip around a folder"])
+def test_labels_are_the_names_of_the_subfolders_and_images_come_in_the_order_of_their_paths(tmp_path, form):
+    images = {"dog/b.png": grey(3), "cat/z.PNG": grey(2), "dog/a.png": grey(4), "cat/y.png": grey(1)}
+    if form == "folder":
+        collection = read(save_images(tmp_path, images))
+    else:
+        around = "archive/" if form == "zip around a folder" else ""
+        members = {around + name: saved(image.save, "png") for name, image in images.items()}
+        collection = read(zipped(tmp_path / "a.zip", members))
+    assert collection.examples.values[:, 0, 0, 0].tolist() == [1, 2, 4, 3]
+    assert collection.examples.labels.tolist() == [0, 0, 1, 1]
+    assert collection.label_names == ("cat", "dog")
+    assert [PurePosixPath(name).name for name in collection.ids] == ["y.png", "z.PNG", "a.png", "b.png"]
+
+
+@pytest.mark.parametrize(
+    "names",
+    [("a.png", "b.png"), ("a.png", "cat/b.png"), ("all/a.png", "all/b.png"), ("x/cat/a.png", "y/dog/b.png")],
+    ids=["flat", "not all in subfolders", "one subfolder", "two levels"],
+)
+def test_there_are_no_labels_where_subfolders_do_not_name_classes(tmp_path, names):
+    collection = read(save_images(tmp_path, {name: grey(0) for name in names}))
+    assert collection.examples.labels is None and collection.label_names == ()
+
+
+@pytest.mark.parametrize("named", [False, True], ids=["labels.csv in the folder", "a file that is named"])
+def test_labels_come_from_a_csv_beside_the_images(tmp_path, named):
+    folder = save_images(tmp_path / "photos", {"a.png": grey(1), "sub/b.png": grey(2), "c.png": grey(3)})
+    file = (tmp_path / "which.csv") if named else folder / "labels.csv"
+    written(file, b"filename,weather,label\nsub/b.png,sun,spring\nc.png,rain,autumn\na,rain,spring\n")
+    collection = read(folder, ReadingOptions(labels=str(file) if named else ""))
+    assert collection.label_names == ("autumn", "spring")
+    assert [collection.label_names[label] for label in collection.examples.labels] == ["spring", "autumn", "spring"]
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (b"file,label\na.png,x\n", "has no label for 1 of 2 images, such as b.png"),
+        (b"photo,label\na.png,x\nb.png,y\n", "has no column for names of files"),
+        (b"file,weather\na.png,x\nb.png,y\n", "has no column for labels"),
+    ],
+)
+def test_labels_that_do_not_fit_the_images_are_refused(tmp_path, content, reason):
+    save_images(tmp_path, {"a.png": grey(1), "b.png": grey(2)})
+    file = written(tmp_path / "labels.csv", content)
+    assert reason in refusal(tmp_path, named=file)
+
+
+def test_hidden_files_and_other_kinds_of_file_are_passed_over(tmp_path):
+    save_images(tmp_path, {"a.png": grey(1), ".cache/b.png": grey(2), "._c.png": grey(3), "__MACOSX/d.png": grey(4)})
+    written(tmp_path / "README.txt", b"Images of nothing.")
+    assert read(tmp_path).examples.values[:, 0, 0, 0].tolist() == [1]
+
+
+# ---- damage, hostility, limits
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"no image", saved(RGB.save, "png")[:60], b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 5 4\n"],
+)
+def test_a_broken_image_is_named_and_stops_or_is_passed_over_as_chosen(tmp_path, content):
+    save_images(tmp_path, {"a.png": RGB, "c.png": RGB})
+    broken = written(tmp_path / "b.png", content)
+    message = refusal(tmp_path, named=broken)
+    assert "is not a PNG, JPEG, WebP, TIFF or BMP image, or it is damaged" in message and "--skip-broken" in message
+    collection = read_with(tmp_path, skip_broken=True)
+    assert collection.ids == ("a.png", "c.png") and len(collection.examples) == 2
+    assert len(collection.skipped) == 1 and collection.skipped[0].startswith(str(broken))
+
+
+def test_where_every_image_is_broken_the_first_is_named(tmp_path):
+    written(tmp_path / "b.png", b"")
+    with pytest.raises(DataError, match=r"none of the images in .* can be read; the first: .*b\.png"):
+        read_with(tmp_path, skip_broken=True)
+
+
+@pytest.mark.parametrize("limit", [9, 14], ids=["an error", "a warning"])
+def test_what_pillow_takes_for_a_decompression_bomb_is_refused(tmp_path, monkeypatch, limit):
+    save_images(tmp_path, {"a.png": RGB})
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", limit)
+    assert "exceeds limit of" in refusal(tmp_path, named=tmp_path / "a.png")
+
+
+def test_a_folder_that_decodes_to_more_than_the_limit_is_refused(tmp_path, monkeypatch):
+    save_images(tmp_path, {"a.png": RGB, "b.png": RGB})
+    monkeypatch.setattr(image_files, "MAX_BYTES", 2 * 4 * 5 * 3 - 1)
+    assert "take a smaller --size" in refusal(tmp_path)
+
+
+def test_nothing_of_an_archive_is_written_whatever_its_members_are_called(tmp_path):
+    image = saved(grey(7).save, "png")
+    hostile = {"../../outside.png": image, "/etc/passwd.png": image, "C:\\windows\\x.png": image}
+    path = zipped(tmp_path / "in" / "a.zip" if (tmp_path / "in").mkdir() is None else tmp_path, hostile)
+    before = {found for found in tmp_path.rglob("*")}
+    assert len(read(path).examples) == 3
+    assert {found for found in tmp_path.rglob("*")} == before
+
+
+def test_a_member_that_claims_more_than_the_limit_is_refused_unread(tmp_path, monkeypatch):
+    monkeypatch.setattr(image_files, "MAX_FILE_BYTES", 1000)
+    path = zipped(tmp_path / "a.zip", {"a.png": bytes(1001)})
+    assert "for 'a.png', accepted are" in refusal(path)
+
+
+def test_what_is_no_archive_or_holds_no_images_is_refused(tmp_path):
+    assert "is not a zip archive of images, or it is damaged" in refusal(written(tmp_path / "a.zip", b"PK\x03\x04"))
+    assert "holds no .png, .jpg" in refusal(zipped(tmp_path / "b.zip", {"a.txt": b"x"}))
+    assert "holds no .png, .jpg" in refusal(tmp_path / "empty" if (tmp_path / "empty").mkdir() is None else tmp_path)
+
+
+def test_a_folder_that_is_not_there_cannot_be_read(tmp_path):
+    with pytest.raises(DataError, match="cannot be read: No such file"):
+        read_folder(tmp_path / "none", ImageOptions())
