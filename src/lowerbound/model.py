@@ -6,7 +6,7 @@ Images are N x C x H x W floats in [0, 1]; latents are N x latent. Everything th
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from inspect import Parameter, signature
 from typing import Any, Literal
@@ -20,13 +20,19 @@ from lowerbound.networks.convolutional import ConvolutionalDecoder, Convolutiona
 from lowerbound.networks.dense import ACTIVATIONS, DenseDecoder, DenseEncoder
 from lowerbound.networks.initialisation import build
 from lowerbound.networks.layers import Layer, layer_table
+from lowerbound.networks.residual import ResidualDecoder, ResidualEncoder
 from lowerbound.probability.distributions import Distribution
 from lowerbound.probability.likelihoods import LIKELIHOODS, Likelihood
 from lowerbound.probability.posteriors import POSTERIORS, PointMassPosterior, Posterior
 from lowerbound.probability.priors import PRIORS, Prior
 from lowerbound.probability.samples import PosteriorSamples
+from lowerbound.probability.table_likelihood import TableLikelihood
+from lowerbound.values import Column
 
 MEAN_RANGE = (0.001, 0.999)
+
+OWN = "own"
+"""The network of a model whose modules someone else has written."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,8 +40,9 @@ class ModelConfig:
     """The model's parts, by their names in the tables, and their sizes."""
 
     network: str = "dense"
-    hidden: tuple[int, ...] = (512,)  # widths of dense layers; `conv` has them in the encoder alone
-    channels: tuple[int, ...] = (32, 64)  # filters of each stride-2 stage of `conv`
+    hidden: tuple[int, ...] = (512,)  # widths of dense layers; `conv` has them in its encoder alone
+    channels: tuple[int, ...] = (32, 64)  # filters of each stage of `conv` and `resnet`, which halves the image
+    num_blocks: int = 1  # residual blocks of each stage of `resnet`
     activation: str = "relu"
     output_bias: Literal["zero", "mean"] = "zero"  # where the decoder starts: "mean" is the mean training image
     latent_dim: int = 2
@@ -43,10 +50,11 @@ class ModelConfig:
     prior: str = "standard-normal"
     likelihood: str = "bernoulli"
     likelihood_options: dict[str, bool | int | float | str] = field(default_factory=dict)
+    columns: tuple[Column, ...] = ()  # of a table; training finds them out
 
     def __post_init__(self) -> None:
         for kind, name, table in (
-            ("model.network", self.network, NETWORKS),
+            ("model.network", self.network, [*NETWORKS, OWN]),
             ("model.activation", self.activation, ACTIVATIONS),
             ("model.posterior", self.posterior, POSTERIORS),
             ("model.prior", self.prior, PRIORS),
@@ -57,8 +65,10 @@ class ModelConfig:
         for key, sizes in (("hidden", self.hidden), ("channels", self.channels), ("latent_dim", (self.latent_dim,))):
             if any(size < 1 for size in sizes):
                 raise ConfigError(f"model.{key} needs sizes of at least 1, got {list(sizes)}.")
-        if self.network == "conv" and not self.channels:
-            raise ConfigError("model.channels is empty; network 'conv' needs at least one stage.")
+        if self.network in FOR_IMAGES and not self.channels:
+            raise ConfigError(f"model.channels is empty; network {self.network!r} needs at least one stage.")
+        if self.num_blocks < 0:
+            raise ConfigError(f"model.num_blocks needs at least 0, got {self.num_blocks}.")
         accepted = likelihood_options(self.likelihood)
         for option, value in self.likelihood_options.items():
             if option not in accepted:
@@ -67,27 +77,35 @@ class ModelConfig:
 
 
 class VAE(nn.Module):
-    """A variational autoencoder over examples of shape `event_shape`."""
+    """A variational autoencoder over examples of shape `event_shape`.
+
+    Encoder and decoder may be modules of your own: the encoder turns a batch of examples into the posterior's numbers
+    (for "diagonal-normal" means, then log-variances), the decoder a batch of latents into the likelihood's raw shape,
+    without any output map. ConfigError says which of them gives another shape.
+    """
 
     def __init__(
         self,
         *,
-        config: ModelConfig,
-        event_shape: tuple[int, ...],
         encoder: nn.Module,
-        posterior: Posterior,
-        prior: Prior,
         decoder: nn.Module,
-        likelihood: Likelihood,
+        event_shape: tuple[int, ...],
+        latent_dim: int = 0,
+        likelihood: Likelihood | str = "bernoulli",
+        posterior: Posterior | str = "diagonal-normal",
+        prior: Prior | str = "standard-normal",
+        config: ModelConfig | None = None,
     ) -> None:
         super().__init__()
-        self.config = config
-        self.event_shape = event_shape
+        self.config = config or _own_config(latent_dim, likelihood, posterior, prior)
+        self.event_shape = tuple(event_shape)
         self.encoder = encoder
-        self.posterior = posterior
-        self.prior = prior
+        self.posterior = POSTERIORS[posterior]() if isinstance(posterior, str) else posterior
+        self.prior = PRIORS[prior](self.config.latent_dim) if isinstance(prior, str) else prior
         self.decoder = decoder
-        self.likelihood = likelihood
+        self.likelihood = LIKELIHOODS[likelihood](event_shape) if isinstance(likelihood, str) else likelihood
+        if config is None:
+            self._check_shapes()
 
     @property
     def latent_dim(self) -> int:
@@ -102,7 +120,7 @@ class VAE(nn.Module):
     def encode(self, x: Float[Tensor, "batch *event"]) -> Distribution:
         """The posterior q(z|x), of batch shape [batch]."""
         # Densities are computed in the precision of their arguments, whatever the networks' layers used.
-        distribution: Distribution = self.posterior(self.encoder(x).to(x.dtype))
+        distribution: Distribution = self.posterior(self.encoder(self.likelihood.features(x)).to(x.dtype))
         return distribution
 
     def decode(self, z: Float[Tensor, "*batch latent"]) -> Distribution:
@@ -154,10 +172,44 @@ class VAE(nn.Module):
         z = prior.sample(generator, num_images)
         return self.decode(prior.mean + temperature * (z - prior.mean)).mean
 
+    @torch.no_grad()
+    def _check_shapes(self) -> None:
+        """Let both networks see two examples of zeros; ConfigError where what they give does not fit."""
+        start = next(self.parameters(), torch.zeros(()))
+        was_training = self.training
+        self.eval()
+        for name, network, shape, wanted, by in (
+            (
+                "encoder",
+                self.encoder,
+                self.likelihood.feature_shape,
+                (self.posterior.num_heads * self.latent_dim,),
+                f"posterior {self.config.posterior!r} of {self.latent_dim} latents",
+            ),
+            (
+                "decoder",
+                self.decoder,
+                (self.latent_dim,),
+                self.likelihood.raw_shape,
+                f"likelihood {self.config.likelihood!r}",
+            ),
+        ):
+            try:
+                came = tuple(network(start.new_zeros(2, *shape)).shape)
+            except (RuntimeError, ValueError, TypeError) as error:
+                reason = str(error).splitlines()[0]
+                raise ConfigError(f"the {name} cannot read examples of shape {_times(shape)}: {reason}") from error
+            if came != (2, *wanted):
+                raise ConfigError(
+                    f"the {name} turns 2 examples of shape {_times(shape)} into {_times(came)}; {by} needs "
+                    f"{_times((2, *wanted))}."
+                )
+        self.train(was_training)
+
     def layers(self) -> tuple[list[Layer], list[Layer]]:
         """Layer tables of the encoder and the decoder."""
         parameter = next(self.parameters())
-        x = parameter.new_zeros(1, *self.event_shape)
+        x = parameter.new_zeros(1, *self.likelihood.feature_shape)
         z = parameter.new_zeros(1, self.latent_dim)
         return layer_table(self.encoder, x), layer_table(self.decoder, z)
 
@@ -166,19 +218,30 @@ def build_model(
     config: ModelConfig,
     event_shape: tuple[int, ...],
     generator: Generator,
-    mean_image: Float[Tensor, " *event"] | None = None,
+    mean: Float[Tensor, " *event"] | None = None,
+    deviation: Float[Tensor, " *event"] | None = None,
 ) -> VAE:
-    """A new model with weights drawn from `generator`; output_bias "mean" needs the training images' mean.
+    """A new model with weights drawn from `generator`; `mean` and `deviation` are the training data's.
 
-    That start is Burda et al.'s, arXiv:1509.00519: means are first moved into [0.001, 0.999].
+    A likelihood that has an origin and a unit takes them from there, and output_bias "mean" lets the decoder start at
+    the mean. That start is Burda et al.'s, arXiv:1509.00519: means in [0, 1] are first moved into [0.001, 0.999].
     """
-    likelihood = LIKELIHOODS[config.likelihood](event_shape, **config.likelihood_options)
+    if config.network == OWN:
+        raise ConfigError("network 'own' is modules of your own: give them to VAE(encoder=..., decoder=...).")
+    likelihood = build_likelihood(config, event_shape)
+    for shape in (likelihood.feature_shape, likelihood.raw_shape):
+        if config.network in FOR_IMAGES and len(shape) != 3:
+            came = _times(event_shape)
+            raise ConfigError(f"network {config.network!r} needs images, the data are {came}; use network 'dense'.")
+    if mean is not None and deviation is not None:
+        likelihood.standardise(mean, deviation)
     posterior = POSTERIORS[config.posterior]()
     construct_encoder, construct_decoder = NETWORKS[config.network]
-    encoder = build(lambda: construct_encoder(config, event_shape, posterior.num_heads), generator)
+    encoder = build(lambda: construct_encoder(config, likelihood.feature_shape, posterior.num_heads), generator)
     decoder = build(lambda: construct_decoder(config, likelihood.raw_shape), generator)
-    if config.output_bias == "mean" and mean_image is not None:
-        decoder.start_at(likelihood.raw_of_mean(mean_image.clamp(*MEAN_RANGE)))
+    if config.output_bias == "mean" and mean is not None:
+        inner = mean.clamp(*MEAN_RANGE) if likelihood.is_within_unit_interval else mean
+        decoder.start_at(likelihood.raw_of_mean(inner))
     model = VAE(
         config=config,
         event_shape=event_shape,
@@ -192,10 +255,48 @@ def build_model(
     return model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
 
+def _own_config(
+    latent_dim: int, likelihood: Likelihood | str, posterior: Posterior | str, prior: Prior | str
+) -> ModelConfig:
+    """What can be said of a model whose networks are someone's own."""
+    if latent_dim < 1:
+        raise ConfigError(f"latent_dim is {latent_dim}; a model of your own networks needs its number of latents.")
+    return ModelConfig(
+        network=OWN,
+        latent_dim=latent_dim,
+        likelihood=_name_in(LIKELIHOODS, likelihood),
+        posterior=_name_in(POSTERIORS, posterior),
+        prior=_name_in(PRIORS, prior),
+    )
+
+
+def _name_in(table: Mapping[str, Any], part: Any) -> str:
+    if isinstance(part, str):
+        return part
+    return next((name for name, kind in table.items() if isinstance(kind, type) and isinstance(part, kind)), "")
+
+
+def _times(shape: Sequence[int]) -> str:
+    return "×".join(map(str, shape))
+
+
+def build_likelihood(config: ModelConfig, event_shape: tuple[int, ...]) -> Likelihood:
+    """The likelihood of a configuration; a table's needs its columns."""
+    if config.likelihood == "table":
+        if len(event_shape) != 1:
+            raise ConfigError(f"likelihood 'table' needs rows of cells, the data are {_times(event_shape)}.")
+        return TableLikelihood(event_shape, config.columns)
+    return LIKELIHOODS[config.likelihood](event_shape, **config.likelihood_options)
+
+
 def likelihood_options(name: str) -> dict[str, Callable[[str, Any], None]]:
     """The options of a likelihood, each with a check of its value, read off its constructor."""
     options = list(signature(LIKELIHOODS[name].__init__).parameters.values())
-    return {option.name: _value_check(option) for option in options if option.default is not Parameter.empty}
+    return {
+        option.name: _value_check(option)
+        for option in options
+        if option.default is not Parameter.empty and option.name != "columns"
+    }
 
 
 def _value_check(option: Parameter) -> Callable[[str, Any], None]:
@@ -232,10 +333,32 @@ def _conv_decoder(config: ModelConfig, raw_shape: tuple[int, ...]) -> Convolutio
     return ConvolutionalDecoder(config.latent_dim, config.channels, raw_shape, config.activation)
 
 
+def _residual_encoder(config: ModelConfig, event_shape: tuple[int, ...], num_heads: int) -> nn.Module:
+    return ResidualEncoder(
+        event_shape,
+        config.channels,
+        config.num_blocks,
+        config.hidden,
+        num_heads,
+        config.latent_dim,
+        config.activation,
+    )
+
+
+def _residual_decoder(config: ModelConfig, raw_shape: tuple[int, ...]) -> ResidualDecoder:
+    return ResidualDecoder(
+        config.latent_dim, config.channels, config.num_blocks, config.hidden, raw_shape, config.activation
+    )
+
+
 EncoderFactory = Callable[[ModelConfig, tuple[int, ...], int], nn.Module]
-DecoderFactory = Callable[[ModelConfig, tuple[int, ...]], DenseDecoder | ConvolutionalDecoder]
+DecoderFactory = Callable[[ModelConfig, tuple[int, ...]], DenseDecoder | ConvolutionalDecoder | ResidualDecoder]
 
 NETWORKS: dict[str, tuple[EncoderFactory, DecoderFactory]] = {
     "dense": (_dense_encoder, _dense_decoder),
     "conv": (_conv_encoder, _conv_decoder),
+    "resnet": (_residual_encoder, _residual_decoder),
 }
+
+FOR_IMAGES = ("conv", "resnet")
+"""Networks whose examples have channels, height and width."""

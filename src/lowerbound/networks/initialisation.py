@@ -15,7 +15,7 @@ WEIGHTED = (nn.Linear, nn.Conv2d, nn.ConvTranspose2d)
 
 
 def build(construct: Callable[[], Network], generator: Generator) -> Network:
-    """Construct a network and draw its weights: Glorot-uniform, biases zero.
+    """Construct a network and draw its weights: Glorot-uniform, biases zero, normalisations the identity.
 
     Source: Glorot and Bengio, "Understanding the difficulty of training deep feedforward neural networks", 2010,
     Equation 16.
@@ -26,6 +26,8 @@ def build(construct: Callable[[], Network], generator: Generator) -> Network:
     for module in network.modules():
         if isinstance(module, WEIGHTED):
             glorot_uniform(module, generator)
+        elif isinstance(module, nn.GroupNorm):
+            module.reset_parameters()  # ones and zeros: nothing is drawn
     return network
 
 

@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
-from torch import Tensor
+from torch import Tensor, nn
 
 from lowerbound.errors import RunError, UsageError
-from lowerbound.model import VAE, ModelConfig, build_model
+from lowerbound.model import OWN, VAE, ModelConfig, build_model
 from lowerbound.seeding import generator
 from lowerbound.storage import load_tensors, save_tensors
 
@@ -65,19 +65,42 @@ def save_model(path: Path, model: VAE, about: Mapping[str, Any]) -> None:
     save_tensors(path, model.state_dict(), description)
 
 
-def load_model(run: Path | str) -> VAE:
-    """The trained model of a run directory, or of a model.safetensors; RunError if it is missing or damaged."""
+def load_model(run: Path | str, encoder: nn.Module | None = None, decoder: nn.Module | None = None) -> VAE:
+    """The trained model of a run directory, or of a model.safetensors; RunError if it is missing or damaged.
+
+    A model whose networks are your own needs them again, with any weights: those in the file go over them.
+    """
     path = Path(run)
     if not path.exists():
         raise UsageError(f"{path} does not exist; give a run directory or a model.safetensors.")
     tensors, description = load_tensors(path / "model.safetensors" if path.is_dir() else path)
     try:
         config = TypeAdapter(ModelConfig).validate_python(description["model"])
-        model = build_model(config, tuple(description["event_shape"]), generator(0, "replaced by the loaded weights"))
+        event_shape = tuple(description["event_shape"])
+        if config.network == OWN:
+            model = _own(path, config, event_shape, encoder, decoder)
+        else:
+            model = build_model(config, event_shape, generator(0, "replaced by the loaded weights"))
         model.load_state_dict(tensors)
     except (KeyError, ValidationError, RuntimeError) as error:
         raise RunError(f"{path} holds no model of this version ({str(error).splitlines()[0]}).") from error
     return model.eval()
+
+
+def _own(
+    path: Path, config: ModelConfig, event_shape: tuple[int, ...], encoder: nn.Module | None, decoder: nn.Module | None
+) -> VAE:
+    if encoder is None or decoder is None:
+        raise UsageError(f"{path} has networks of its own; give them: load(path, encoder=..., decoder=...).")
+    return VAE(
+        encoder=encoder,
+        decoder=decoder,
+        event_shape=event_shape,
+        latent_dim=config.latent_dim,
+        likelihood=config.likelihood,
+        posterior=config.posterior,
+        prior=config.prior,
+    )
 
 
 def _newest_first(folder: Path) -> list[Path]:

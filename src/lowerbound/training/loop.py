@@ -147,8 +147,8 @@ def _epochs(
 def watch(model: VAE, objective: Objective, batches: Batches, config: TrainingConfig) -> Terms:
     """The terms on the watched split at the objective's final weights; the same noise each time it is asked."""
     model.eval()
-    noise = generator(config.seed, "watch", batches.images.device)
-    sums = torch.zeros(NUM_TOTALS, dtype=torch.float64, device=batches.images.device)
+    noise = generator(config.seed, "watch", batches.values.device)
+    sums = torch.zeros(NUM_TOTALS, dtype=torch.float64, device=batches.values.device)
     for x in batches:
         for _ in range(config.watch_draws):
             sums += totals(objective(model.sample_posterior(x, noise, objective.num_samples)))

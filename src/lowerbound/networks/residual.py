@@ -1,0 +1,133 @@
+"""Residual encoder and decoder for images from 8×8 to 256×256.
+
+Each stage has residual blocks and halves height and width, rounding up; the decoder walks the same sizes back. A block
+adds to its input what two 3×3 convolutions make of it, each behind a group normalisation and an activation.
+
+Source of the block: He et al., "Identity Mappings in Deep Residual Networks", arXiv:1603.05027, Figure 4(e), with the
+group normalisation of Wu and He, arXiv:1803.08494, which does not depend on the batch.
+"""
+
+import math
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from lowerbound.networks.convolutional import stage_sizes
+from lowerbound.networks.dense import ACTIVATIONS, dense_stack
+from lowerbound.networks.initialisation import heads
+
+MAX_GROUPS = 8
+
+
+class ResidualBlock(nn.Module):
+    """x + conv(act(norm(conv(act(norm(x)))))), of equal shape."""
+
+    def __init__(self, channels: int, activation: str) -> None:
+        super().__init__()
+        self.body = nn.Sequential(
+            _normalisation(channels),
+            ACTIVATIONS[activation](),
+            nn.Conv2d(channels, channels, 3, padding=1),
+            _normalisation(channels),
+            ACTIVATIONS[activation](),
+            nn.Conv2d(channels, channels, 3, padding=1),
+        )
+
+    def forward(self, x: Float[Tensor, "batch channel height width"]) -> Float[Tensor, "batch channel height width"]:
+        added: Tensor = x + self.body(x)
+        return added
+
+
+class Enlargement(nn.Module):
+    """Every pixel twice in each direction, cut to the size that the encoder came from, then a 3×3 convolution.
+
+    Transposed convolutions cover some pixels more often than others, which shows as a chequerboard: Odena et al.,
+    "Deconvolution and Checkerboard Artifacts", Distill 2016.
+    """
+
+    def __init__(self, in_channels: int, out_channels: int, size: tuple[int, int]) -> None:
+        super().__init__()
+        self.size = size
+        self.convolution = nn.Conv2d(in_channels, out_channels, 3, padding=1)
+
+    def forward(self, x: Float[Tensor, "batch channel height width"]) -> Float[Tensor, "batch filter tall wide"]:
+        height, width = self.size
+        enlarged: Tensor = self.convolution(F.interpolate(x, scale_factor=2, mode="nearest")[..., :height, :width])
+        return enlarged
+
+
+class ResidualEncoder(nn.Module):
+    """A first convolution, stages of blocks that each halve the image, dense `hidden` layers, the posterior's heads."""
+
+    def __init__(
+        self,
+        event_shape: tuple[int, ...],
+        channels: tuple[int, ...],
+        num_blocks: int,
+        hidden: tuple[int, ...],
+        num_heads: int,
+        latent_dim: int,
+        activation: str = "silu",
+    ) -> None:
+        super().__init__()
+        in_channels, height, width = event_shape
+        layers: list[nn.Module] = [nn.Conv2d(in_channels, channels[0], 3, padding=1)]
+        last = channels[0]
+        for out_channels in channels:
+            layers += [nn.Conv2d(last, out_channels, 3, stride=2, padding=1)]
+            layers += [ResidualBlock(out_channels, activation) for _ in range(num_blocks)]
+            last = out_channels
+        deep_height, deep_width = stage_sizes(height, width, len(channels))[-1]
+        num_features = last * deep_height * deep_width
+        layers += [_normalisation(last), ACTIVATIONS[activation](), nn.Flatten()]
+        self.body = nn.Sequential(*layers, *dense_stack(num_features, hidden, activation))
+        self.heads = heads(hidden[-1] if hidden else num_features, num_heads, latent_dim)
+
+    def forward(self, x: Float[Tensor, "batch channel height width"]) -> Float[Tensor, "batch raw"]:
+        raw: Tensor = self.heads(self.body(x))
+        return raw
+
+
+class ResidualDecoder(nn.Module):
+    """Dense layers to the deepest size, stages of blocks that each double the image, a convolution to the raw shape."""
+
+    def __init__(
+        self,
+        latent_dim: int,
+        channels: tuple[int, ...],
+        num_blocks: int,
+        hidden: tuple[int, ...],
+        raw_shape: tuple[int, ...],
+        activation: str = "silu",
+    ) -> None:
+        super().__init__()
+        out_channels, height, width = raw_shape
+        sizes = stage_sizes(height, width, len(channels))[::-1]
+        filters = channels[::-1]
+        layers: list[nn.Module] = [
+            *dense_stack(latent_dim, hidden[::-1], activation),
+            nn.Linear(hidden[0] if hidden else latent_dim, filters[0] * math.prod(sizes[0])),
+            nn.Unflatten(-1, (filters[0], *sizes[0])),
+        ]
+        for index, size in enumerate(sizes[1:]):
+            layers += [ResidualBlock(filters[index], activation) for _ in range(num_blocks)]
+            layers += [Enlargement(filters[index], filters[min(index + 1, len(filters) - 1)], size)]
+        layers += [_normalisation(filters[-1]), ACTIVATIONS[activation]()]
+        self.body = nn.Sequential(*layers)
+        self.output = nn.Conv2d(filters[-1], out_channels, 3, padding=1)
+
+    def forward(self, z: Float[Tensor, "batch latent"]) -> Float[Tensor, "batch *raw"]:
+        raw: Tensor = self.output(self.body(z))
+        return raw
+
+    @torch.no_grad()
+    def start_at(self, raw: Float[Tensor, " *raw"]) -> None:
+        """Put a raw output, averaged over its pixels, into the last layer's bias: one number for each channel."""
+        assert self.output.bias is not None
+        self.output.bias.copy_(raw.mean((1, 2)))
+
+
+def _normalisation(channels: int) -> nn.GroupNorm:
+    return nn.GroupNorm(math.gcd(channels, MAX_GROUPS), channels)

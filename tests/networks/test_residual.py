@@ -1,0 +1,64 @@
+"""The residual pair keeps every size, and counts its parameters as stated."""
+
+import pytest
+import torch
+
+from lowerbound.errors import ConfigError
+from lowerbound.model import ModelConfig, build_model
+from lowerbound.networks.layers import count_parameters
+from lowerbound.seeding import generator
+
+CONFIG = ModelConfig(network="resnet", hidden=(), channels=(8, 16), latent_dim=3, activation="silu")
+
+
+def model_of(event_shape, **changes):
+    return build_model(ModelConfig(**{**vars(CONFIG), **changes}), event_shape, generator(0, "weights"))
+
+
+@pytest.mark.parametrize("event_shape", [(1, 8, 8), (3, 13, 7), (1, 1, 20), (3, 64, 48)])
+def test_reconstructions_have_the_size_of_the_images(event_shape):
+    model = model_of(event_shape)
+    x = torch.rand(2, *event_shape)
+    assert model.encode(x).mean.shape == (2, 3)
+    assert model.reconstruct(x).shape == x.shape
+
+
+def test_the_number_of_parameters_is_what_arithmetic_says():
+    def convolution(a, b):
+        return 9 * a * b + b
+
+    def block(c):
+        return 2 * (convolution(c, c) + 2 * c)
+
+    features = 16 * 4 * 4
+    encoder = convolution(1, 8) + convolution(8, 8) + block(8) + convolution(8, 16) + block(16) + 2 * 16
+    encoder += features * 6 + 6
+    decoder = 3 * features + features + block(16) + convolution(16, 8) + block(8) + convolution(8, 8) + 2 * 8
+    decoder += convolution(8, 1)
+    model = model_of((1, 16, 16))
+    assert count_parameters(model.encoder) == encoder
+    assert count_parameters(model.decoder) == decoder
+
+
+def test_a_block_without_convolutions_passes_its_input_on():
+    model = model_of((1, 8, 8), num_blocks=2)
+    from lowerbound.networks.residual import ResidualBlock
+
+    (first, *_) = [module for module in model.modules() if isinstance(module, ResidualBlock)]
+    with torch.no_grad():
+        for layer in first.body:
+            if isinstance(layer, torch.nn.Conv2d):
+                layer.weight.zero_()
+    x = torch.randn(2, 8, 4, 4)
+    torch.testing.assert_close(first(x), x)
+
+
+def test_weights_do_not_depend_on_the_global_generator():
+    first, second = model_of((1, 8, 8)), model_of((1, 8, 8))
+    for one, other in zip(first.parameters(), second.parameters(), strict=True):
+        assert torch.equal(one, other)
+
+
+def test_what_is_no_image_is_refused_with_what_to_use():
+    with pytest.raises(ConfigError, match="network 'resnet' needs images, the data are 20; use network 'dense'"):
+        model_of((20,))
