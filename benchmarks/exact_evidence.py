@@ -77,7 +77,7 @@ def measure(setting: Setting) -> dict[str, Any]:
     path = Path(setting.path)
     model = load_model(path)
     test = load(read_experiment(path)[1].data).test
-    examples = Examples(test.images[: setting.num_images], test.max_value)
+    examples = Examples(test.values[: setting.num_images], test.max_value)
     quadrature.PAIRS_PER_TABLE = setting.pairs_per_table
     if setting.cells_per_axis is not None:
         quadrature.CELLS_PER_AXIS[model.latent_dim] = setting.cells_per_axis

@@ -20,7 +20,7 @@ from measuring import source, write_figures
 from side_by_side import positive
 
 import lowerbound as lb
-from lowerbound.data.batches import mean_image
+from lowerbound.data.batches import mean_of
 from lowerbound.data.sources import DataConfig
 from lowerbound.seeding import generator
 
@@ -66,9 +66,7 @@ def train(settings: dict[str, Any], seed: int, num_epochs: int) -> Curve:
     torch.set_num_threads(1)
     splits = lb.load_data(DataConfig(source="mnist", validation="test"))
     config = lb.TrainingConfig(**SHARED, **settings, num_epochs=num_epochs, seed=seed)
-    model = lb.build_model(
-        MODEL, splits.train.event_shape, generator(seed, "initial weights"), mean_image(splits.train)
-    )
+    model = lb.build_model(MODEL, splits.train.event_shape, generator(seed, "initial weights"), mean_of(splits.train))
     return [
         {"seconds": progress.seconds, "step": progress.step, "negative_elbo": -progress.validation.elbo}
         for progress in lb.fit(model, splits, lb.Objective(), config)

@@ -153,7 +153,7 @@ def worker_environment() -> dict[str, str]:
 
 def hand_over(examples: Examples, path: Path) -> str:
     """Write images as the bytes that workers read, N×28×28; the path."""
-    np.save(path, examples.images[..., 0])
+    np.save(path, examples.values[..., 0])
     return str(path)
 
 

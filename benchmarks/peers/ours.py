@@ -20,7 +20,7 @@ from protocol import INFERENCE_BATCH_SIZES, LATENT_DIM, TASKS, Side, check_size,
 from torch import Tensor
 
 import lowerbound as lb
-from lowerbound.data.batches import Batches, mean_image, scaled
+from lowerbound.data.batches import Batches, mean_of, scaled
 from lowerbound.data.sources import Examples, Splits
 from lowerbound.experiment import Experiment, from_settings
 from lowerbound.networks.layers import count_parameters
@@ -160,7 +160,7 @@ def new_model(network: str) -> lb.VAE:
 def starting_model(experiment: Experiment, train: Examples) -> lb.VAE:
     """The model that `lowerbound train` would start from."""
     weights = generator(experiment.training.seed, "initial weights")
-    return lb.build_model(experiment.model, train.event_shape, weights, mean_image(train))
+    return lb.build_model(experiment.model, train.event_shape, weights, mean_of(train))
 
 
 def warm_up(experiment: Experiment, train: Examples, watch: Examples) -> None:

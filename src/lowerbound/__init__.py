@@ -14,6 +14,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from lowerbound.data.sources import DataConfig, split_array
     from lowerbound.data.sources import load as load_data
     from lowerbound.evaluation.evaluate import EvaluationConfig
     from lowerbound.model import VAE, ModelConfig, build_model
@@ -28,6 +29,7 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "VAE": "lowerbound.model:VAE",
+    "DataConfig": "lowerbound.data.sources:DataConfig",
     "EvaluationConfig": "lowerbound.evaluation.evaluate:EvaluationConfig",
     "ModelConfig": "lowerbound.model:ModelConfig",
     "Objective": "lowerbound.objectives.objective:Objective",
@@ -39,11 +41,13 @@ _HOMES = {
     "load": "lowerbound.training.checkpoint:load_model",
     "load_data": "lowerbound.data.sources:load",
     "resume": "lowerbound.run:resume",
+    "split_array": "lowerbound.data.sources:split_array",
     "train": "lowerbound.run:train",
 }
 
 __all__ = [
     "VAE",
+    "DataConfig",
     "EvaluationConfig",
     "ModelConfig",
     "Objective",
@@ -55,6 +59,7 @@ __all__ = [
     "load",
     "load_data",
     "resume",
+    "split_array",
     "train",
 ]
 

@@ -19,8 +19,10 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 if TYPE_CHECKING:
+    from lowerbound.anomalies import Scored
     from lowerbound.evaluation.comparison import Comparison
     from lowerbound.evaluation.results import Finding, Score
+    from lowerbound.inspection import Inspection
     from lowerbound.networks.layers import Layer
     from lowerbound.training.loop import Progress as TrainingProgress
     from lowerbound.training.loop import Terms
@@ -176,6 +178,57 @@ def print_findings(findings: Sequence["Finding"]) -> None:
         measured = f"{finding.number:.4g} {finding.unit}".strip()
         out.print(f"  measured {measured}, threshold {finding.threshold:.4g}: {finding.source}", markup=False)
         out.print(f"  turn: {finding.knob}", markup=False)
+
+
+MOST_SHOWN = 20
+
+
+def print_anomalies(scored: "Scored") -> None:
+    """The strangest examples, and how many pass the threshold."""
+    order = sorted(range(len(scored.ids)), key=lambda index: -scored.scores[scored.by][index])
+    rows = [
+        (scored.ids[index], *(f"{values[index]:.2f}" for values in scored.scores.values()), _flag(scored, index))
+        for index in order[:MOST_SHOWN]
+    ]
+    print_table(("example", *scored.scores, ""), rows, right=range(1, 1 + len(scored.scores)))
+    out.print(
+        f"{int(scored.is_anomalous.sum()):,} of {len(scored.ids):,} are anomalous: {scored.by} above "
+        f"{scored.thresholds[scored.by]:.2f}, which a share of {scored.false_alarm_rate:.3g} of "
+        f"{scored.num_calibrated:,} held-out examples exceeds.",
+        markup=False,
+    )
+
+
+def _flag(scored: "Scored", index: int) -> str:
+    return "anomalous" if scored.is_anomalous[index] else ""
+
+
+BARS = " ▁▂▃▄▅▆▇█"
+
+
+def print_inspection(name: str, found: "Inspection") -> None:
+    """What data hold, in a few lines, and what training on them would choose."""
+    lines = [f"{name}: {found.num_examples:,} examples {found.shape_in_words}; {found.kind}: {found.kind_in_words}"]
+    missing = f", {found.num_missing:,} cells missing" if found.num_missing else ""
+    lines.append(f"values from {found.low:g} to {found.high:g}{missing}")
+    if not found.columns:  # which have a range each
+        top = max(found.histogram)
+        bars = "".join(BARS[-(-8 * count // top)] for count in found.histogram)
+        lines.append(f"{found.low:g} {bars} {found.high:g}")
+    if found.labels:
+        counts = ", ".join(f"{label} {count:,}" for label, count in list(found.labels.items())[:MOST_SHOWN])
+        lines.append(f"labels: {counts}")
+    lines.append(f"equal to an earlier one: {found.num_duplicates:,}")
+    lines += [*found.notes, *(f"broken: {reason}" for reason in found.skipped)]
+    for line in lines:
+        out.print(line, markup=False)
+    if found.columns:
+        rows = [(column.name, column.kind, ", ".join(column.levels[:6])) for column in found.columns]
+        print_table(("column", "kind", "levels"), rows)
+    out.print("`lowerbound train` would choose:")
+    print_table(("what", "choice", "since"), [(choice.what, choice.value, choice.reason) for choice in found.choices])
+    if found.sheet:
+        out.print(f"examples: {found.sheet}", markup=False)
 
 
 def print_comparison(comparison: "Comparison", verdicts: Sequence[str]) -> None:

@@ -17,8 +17,9 @@ from typing import Any
 
 import torch
 
-from lowerbound.data.batches import mean_image
-from lowerbound.data.sources import Splits, load
+from lowerbound.choices import choose, settings_of
+from lowerbound.data.batches import deviation_of, mean_of
+from lowerbound.data.sources import SOURCES, Splits, load
 from lowerbound.errors import ConfigError, Interrupted, RunError, UsageError
 from lowerbound.evaluation.check_up import symptoms
 from lowerbound.evaluation.doctor import diagnose
@@ -74,7 +75,7 @@ class Run:
 def train(
     source: str | None = None,
     *,
-    recipe: str = "dense",
+    recipe: str = "",
     out: str | Path,
     settings: Settings | None = None,
     device: str = "auto",
@@ -83,20 +84,22 @@ def train(
 ) -> Run:
     """Train a recipe on a data source, evaluate it and write its report into the directory `out`.
 
+    Without a recipe a named source is trained with `dense`; for a file or folder model and training are chosen by what
+    it holds, and the audience is told what was chosen and why.
     `settings` is laid over the recipe: {"training": {"num_epochs": 5, "seed": 1}}. Raises UsageError if `out` holds
     anything already, and DataError, ConfigError or NonFiniteLoss as they come up.
     """
     if source is not None:
         settings = merge({"data": {"source": source}}, settings or {})
-    experiment = resolve(recipe, settings)
     path = Path(out)
     if path.exists() and (not path.is_dir() or any(path.iterdir())):
         raise UsageError(f"{path} is not empty; choose another --out, or continue that run with --resume --out {path}.")
     chosen = choose_device(device)
-    splits = load(experiment.data)
+    experiment, splits = prepare(recipe, settings or {}, audience)
     experiment = replace(experiment, training=experiment.training.for_examples(len(splits.train)))
     weights = generator(experiment.training.seed, "initial weights")
-    model = build_model(experiment.model, splits.train.event_shape, weights, mean_image(splits.train))
+    statistics = mean_of(splits.train), deviation_of(splits.train)
+    model = build_model(experiment.model, splits.train.event_shape, weights, *statistics)
     data_convention(model, splits)
     write_toml(path / "config.toml", config_of(experiment, splits, command))
     return _carry_out(experiment, splits, model, path, chosen, None, audience)
@@ -131,6 +134,26 @@ def resume(
     return _carry_out(resumed, splits, model, path, chosen, checkpoint, audience)
 
 
+def prepare(recipe: str, settings: Settings, audience: Audience = NOBODY) -> tuple[Experiment, Splits]:
+    """An experiment and its data; without a recipe what is chosen for data of their kind, below the settings."""
+    experiment = resolve(recipe or "dense", settings)
+    splits = load(experiment.data)
+    for line in (*splits.notes, *splits.skipped):
+        audience.message(line)
+    if not recipe and experiment.data.source not in SOURCES:
+        choices = [choice for choice in choose(splits.train) if not choice.is_made_in(settings)]
+        for choice in choices:
+            audience.message(f"{choice.what}: {choice.value}, since {choice.reason}")
+        experiment = from_settings("chosen", merge(settings_of(choices), settings))
+    if splits.resized_to is not None:
+        # Said in the run's configuration, so that new images are brought to the same size.
+        width, height = splits.resized_to
+        experiment = replace(experiment, data=replace(experiment.data, size=f"{width}x{height}"))
+    if splits.train.columns:
+        experiment = replace(experiment, model=replace(experiment.model, columns=splits.train.columns))
+    return experiment, splits
+
+
 def train_seeds(
     num_seeds: int,
     recipe: str,
@@ -143,7 +166,7 @@ def train_seeds(
     """`num_seeds` runs that differ in their seed alone, in subdirectories of `out`; one run in `out` itself."""
     if num_seeds == 1:
         return [train(recipe=recipe, out=out, settings=settings, device=device, command=command, audience=audience)]
-    first = resolve(recipe, settings).training.seed
+    first = resolve(recipe or "dense", settings).training.seed
     runs = []
     for seed in range(first, first + num_seeds):
         audience.message(f"seed {seed}")
@@ -182,9 +205,10 @@ def demo(out: Path, audience: Audience = NOBODY) -> Path:
 
 
 def default_path(recipe: str, settings: Settings) -> Path:
-    """runs/RECIPE-DATA, the directory of a run that was given none."""
-    source = resolve(recipe, settings).data.source
-    return Path("runs") / f"{Path(recipe).stem}-{Path(source).stem}"
+    """runs/RECIPE-DATA, the directory of a run that was given none; runs/DATA where nothing but data was given."""
+    source = resolve(recipe or "dense", settings).data.source
+    recipe = recipe or ("dense" if source in SOURCES else "")
+    return Path("runs") / "-".join(filter(None, [Path(recipe).stem, Path(source).stem]))
 
 
 def reevaluate(path: Path, settings: Settings | None = None, device: str = "auto", audience: Audience = NOBODY) -> Run:

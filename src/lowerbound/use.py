@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
 
@@ -11,9 +11,9 @@ import torch
 from jaxtyping import Float
 from PIL import Image
 
+from lowerbound.columns import check_suffix, write_columns
 from lowerbound.data.batches import Batches, scaled
-from lowerbound.data.files import IMAGE_SUFFIXES, read_image_files, read_images
-from lowerbound.data.sources import SOURCES, DataConfig, Examples, Splits, load
+from lowerbound.data.sources import DataConfig, Splits, load
 from lowerbound.errors import DataError, UsageError
 from lowerbound.evaluation import pictures
 from lowerbound.evaluation.comparison import Comparison
@@ -22,14 +22,16 @@ from lowerbound.evaluation.evaluate import BATCH_SIZE, EvaluationConfig, score_e
 from lowerbound.evaluation.results import Results, Score, read_results
 from lowerbound.evaluation.whole import evaluate_wholly
 from lowerbound.experiment import Settings, resolve
+from lowerbound.inputs import layout_of, need_images, read_inputs, read_one, shape_in_words
 from lowerbound.model import VAE, build_model
 from lowerbound.networks.layers import Layer, count_parameters
+from lowerbound.probability.distributions import Distribution
 from lowerbound.reporting.comparison import comparison_figure
 from lowerbound.reporting.theme import png
 from lowerbound.reporting.tiles import compose, displayable, fitted
 from lowerbound.run import choose_device, read_experiment
 from lowerbound.seeding import generator
-from lowerbound.storage import write_bytes, write_text
+from lowerbound.storage import write_bytes
 from lowerbound.training.checkpoint import load_model
 
 TILE_SIZE = 56  # pixels
@@ -47,13 +49,25 @@ class Summary:
     likelihood_note: str
 
 
-def sample(run: Path, num_images: int, temperature: float = 1.0, seed: int = 0, out: Path | None = None) -> Path:
-    """Decoded draws from the prior as one picture."""
+def sample(
+    run: Path,
+    num_examples: int,
+    temperature: float = 1.0,
+    seed: int = 0,
+    out: Path | None = None,
+    folder: Path | None = None,
+) -> Path:
+    """Draws from the model: decoded means of images as one picture, or each as a file of `folder`; rows as a table."""
     model = load_model(run)
     if model.is_deterministic:
         raise UsageError(f"{run} is a deterministic autoencoder; it has no prior to sample from.")
-    images = pictures.prior_samples(model, num_images, generator(seed, "samples"), temperature)
-    return _save_grid(out or run / "samples.png", images, columns=int(np.ceil(np.sqrt(num_images))))
+    stream = generator(seed, "samples")
+    if layout_of(run) != "image":
+        return _sampled_rows(model, num_examples, temperature, stream, out or folder or run / "samples.csv")
+    images = pictures.prior_samples(model, num_examples, stream, temperature)
+    if folder is not None:
+        return _save_each(folder, images)
+    return _save_grid(out or run / "samples.png", images, columns=int(np.ceil(np.sqrt(num_examples))))
 
 
 def reconstruct(
@@ -61,7 +75,8 @@ def reconstruct(
 ) -> tuple[Path, list[Score]]:
     """Originals above their reconstructions as one picture, and how well all of `inputs` are reconstructed."""
     model = load_model(run)
-    examples = _examples(run, model, inputs, data_dir)
+    need_images(run, "reconstruct draws a picture")
+    examples = read_inputs(run, model, inputs, data_dir).examples
     shown = scaled(examples.subset(np.arange(min(num_images, len(examples)))))
     with torch.no_grad():
         pair = [pictures.to_images(shown), pictures.to_images(model.reconstruct(shown))]
@@ -71,19 +86,20 @@ def reconstruct(
 
 @torch.no_grad()
 def encode(run: Path, inputs: Sequence[str], data_dir: str = "", out: Path | None = None) -> Path:
-    """Mean and log-variance of each image's posterior, and its label where there is one, as .csv or .npz."""
+    """Mean and log-variance of each example's posterior, its id and label, as .csv, .npz, .parquet or .json."""
     path = out or run / "latents.csv"
-    if path.suffix not in WRITERS:
-        raise UsageError(f"{path} ends in {path.suffix or 'nothing'!r}; accepted: {', '.join(WRITERS)}.")
+    check_suffix(path)
     model = load_model(run)
-    examples = _examples(run, model, inputs, data_dir)
+    collection = read_inputs(run, model, inputs, data_dir)
+    examples = collection.examples
     posteriors = [model.encode(x) for x in Batches(examples, BATCH_SIZE)]
-    columns = {"mean": torch.cat([posterior.mean for posterior in posteriors]).numpy()}
+    ids = np.array(collection.ids) if collection.ids else np.arange(len(examples))
+    columns = {"id": ids, "mean": torch.cat([posterior.mean for posterior in posteriors]).numpy()}
     if not model.is_deterministic:
         columns["log_variance"] = torch.cat([posterior.variance.log() for posterior in posteriors]).numpy()
     if examples.labels is not None:
         columns["label"] = examples.labels
-    WRITERS[path.suffix](path, columns)
+    write_columns(path, columns)
     return path
 
 
@@ -92,7 +108,8 @@ def interpolate(
 ) -> Path:
     """The straight line in z between two images, decoded, as one picture."""
     model = load_model(run)
-    ends = [_one_image(run, model, name, data_dir) for name in (first, second)]
+    need_images(run, "interpolate draws a picture")
+    ends = [read_one(run, model, name, data_dir) for name in (first, second)]
     images = pictures.interpolation(model, scaled(ends[0])[0], scaled(ends[1])[0], num_images)
     return _save_grid(out or run / "interpolation.png", images, columns=num_images)
 
@@ -106,8 +123,8 @@ def evaluate(model: VAE, data: str | Splits, config: EvaluationConfig | None = N
     splits = load(DataConfig(source=data)) if isinstance(data, str) else data
     if splits.test.event_shape != model.event_shape:
         raise DataError(
-            f"{splits.name}: images are {_in_words(splits.test.event_shape)}, the model takes "
-            f"{_in_words(model.event_shape)}."
+            f"{splits.name}: images are {shape_in_words(splits.test.event_shape)}, the model takes "
+            f"{shape_in_words(model.event_shape)}."
         )
     chosen = choose_device(device)
     return evaluate_wholly(model.to(chosen), splits, config or EvaluationConfig(), chosen)
@@ -138,10 +155,9 @@ def summary(target: str, size: str = "28x28", channels: int = 1, settings: Setti
 
 
 def _title(target: str, model: VAE) -> str:
-    channels, height, width = model.event_shape
-    colours = "channel" if channels == 1 else "channels"
     latents = "latent" if model.latent_dim == 1 else "latents"
-    return f"{target}: images {width} wide and {height} high with {channels} {colours}, {model.latent_dim} {latents}"
+    kind = "images" if len(model.event_shape) == 3 else "examples"
+    return f"{target}: {kind} {shape_in_words(model.event_shape)}, {model.latent_dim} {latents}"
 
 
 def _likelihood_note(model: VAE) -> str:
@@ -149,37 +165,31 @@ def _likelihood_note(model: VAE) -> str:
     return f", of which {own} is the likelihood's own" if own else ""
 
 
-def _examples(run: Path, model: VAE, inputs: Sequence[str], data_dir: str) -> Examples:
-    """The run's test images, a source's test images, all images of a file or folder, or image files."""
-    if not inputs:
-        config = read_experiment(run)[1].data
-        examples = load(replace(config, data_dir=data_dir or config.data_dir)).test
-    elif len(inputs) == 1 and inputs[0] in SOURCES:
-        examples = load(DataConfig(source=inputs[0], data_dir=data_dir)).test
-    elif len(inputs) == 1 and Path(inputs[0]).suffix.lower() not in IMAGE_SUFFIXES:
-        examples = read_images(Path(inputs[0])).examples
+@torch.no_grad()
+def _sampled_rows(model: VAE, num_examples: int, temperature: float, stream: torch.Generator, path: Path) -> Path:
+    """Draws from p(x|z), noise and all: a table is no picture, and its columns' means say little of them."""
+    check_suffix(path)
+    prior: Distribution = model.prior()
+    z = prior.mean + temperature * (prior.sample(stream, num_examples) - prior.mean)
+    drawn = model.decode(z).sample(stream, 1)[0].numpy()
+    if not model.config.columns:
+        write_columns(path, {"x": drawn.reshape(num_examples, -1)})
     else:
-        examples = read_image_files([Path(name) for name in inputs])
-    if examples.event_shape != model.event_shape:
-        raise DataError(
-            f"{', '.join(inputs)}: images are {_in_words(examples.event_shape)}, "
-            f"the model was trained on {_in_words(model.event_shape)}."
-        )
-    return examples
+        columns = enumerate(model.config.columns)
+        write_columns(path, {column.name: column.as_written(drawn[:, index]) for index, column in columns})
+    return path
 
 
-def _one_image(run: Path, model: VAE, name: str, data_dir: str) -> Examples:
-    if not name.isdigit():
-        return _examples(run, model, [name], data_dir)
-    test = _examples(run, model, [], data_dir)
-    if int(name) >= len(test):
-        raise UsageError(f"there is no test image {name}; they are numbered from 0 to {len(test) - 1}.")
-    return test.subset(np.array([int(name)]))
-
-
-def _in_words(event_shape: tuple[int, ...]) -> str:
-    channels, height, width = event_shape
-    return f"{width} wide and {height} high with {channels} channel{'s' if channels > 1 else ''}"
+def _save_each(folder: Path, images: Float[np.ndarray, "n height width channel"]) -> Path:
+    """Every image as a PNG of its own size, numbered."""
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise UsageError(f"{folder} is not empty; choose another --folder.")
+    digits = len(str(len(images) - 1))
+    for index, tile in enumerate(displayable(images)):
+        buffer = BytesIO()
+        Image.fromarray(tile).save(buffer, format="PNG")
+        write_bytes(folder / f"{index:0{digits}d}.png", buffer.getvalue())
+    return folder
 
 
 def _save_grid(path: Path, images: Float[np.ndarray, "n height width channel"], columns: int) -> Path:
@@ -190,24 +200,3 @@ def _save_grid(path: Path, images: Float[np.ndarray, "n height width channel"], 
     Image.fromarray(picture).save(buffer, format="PNG")
     write_bytes(path, buffer.getvalue())
     return path
-
-
-def _write_npz(path: Path, columns: dict[str, np.ndarray]) -> None:
-    buffer = BytesIO()
-    np.savez(buffer, **columns)  # type: ignore[arg-type]
-    write_bytes(path, buffer.getvalue())
-
-
-def _write_csv(path: Path, columns: dict[str, np.ndarray]) -> None:
-    names, values = ["id"], [np.arange(len(columns["mean"]))]
-    for name, array in columns.items():
-        if array.ndim == 1:
-            names, values = [*names, name], [*values, array]
-        else:
-            names += [f"{name}_{index + 1}" for index in range(array.shape[1])]
-            values += list(array.T)
-    rows = [",".join(names), *(",".join(str(cell) for cell in row) for row in zip(*values, strict=True))]
-    write_text(path, "\n".join(rows) + "\n")
-
-
-WRITERS = {".csv": _write_csv, ".npz": _write_npz}

@@ -60,7 +60,7 @@ def shifted_heads(model, mean=0.0, log_variance=0.0):
 
 
 def test_an_exact_model_gets_a_clean_bill(healthy, splits, linear_gaussian):
-    x = torch.from_numpy(splits.test.images.transpose(0, 3, 1, 2)).flatten(1).double()
+    x = torch.from_numpy(splits.test.values.transpose(0, 3, 1, 2)).flatten(1).double()
     evidence = linear_gaussian.data.log_evidence(x).float()
     known = {
         "log_evidence_per_image": evidence.numpy(),
@@ -144,7 +144,7 @@ def test_a_fixed_sigma_is_the_users_choice(splits):
 
 def test_images_that_the_likelihood_refuses_are_counted_and_nothing_else_is_measured():
     digits = load(DataConfig())
-    images = digits.test.images.astype(np.float32) / 16
+    images = digits.test.values.astype(np.float32) / 16
     images[:9] -= 0.5
     ill = replace(digits, test=Examples(images, 1.0))
     model = build_model(ModelConfig(hidden=(4,)), (1, 8, 8), generator(0, "weights"))
@@ -173,7 +173,7 @@ def test_weights_that_cannot_be_trusted_are_told(healthy, splits):
 
 
 def test_untrusted_weights_beside_the_exact_evidence_are_but_a_note(healthy, splits, linear_gaussian):
-    x = torch.from_numpy(splits.test.images.transpose(0, 3, 1, 2)).flatten(1).double()
+    x = torch.from_numpy(splits.test.values.transpose(0, 3, 1, 2)).flatten(1).double()
     exact = {"log_evidence_per_image": linear_gaussian.data.log_evidence(x).numpy()}
     found = symptoms(healthy, splits, extent=QUICK, known=exact | {"pareto_k_per_image": np.full(NUM_TEST, 0.9)})
     (finding,) = diagnose(found)
@@ -212,7 +212,7 @@ def test_the_gaps_are_those_of_the_first_test_images_for_which_the_evidence_is_k
 
 def test_the_level_without_z_is_that_of_the_training_images(healthy, splits):
     found = symptoms(healthy, splits, extent=replace(QUICK, num_examples=5000))
-    x = torch.from_numpy(splits.train.images.transpose(0, 3, 1, 2))
+    x = torch.from_numpy(splits.train.values.transpose(0, 3, 1, 2))
     expected = z_free_distortion(healthy, x.mean(0), x).mean().item()
     assert found.z_free_distortion.value == pytest.approx(expected, rel=1e-5)
     assert found.distortion_gain.value == pytest.approx(expected - found.distortion.value, rel=1e-5)

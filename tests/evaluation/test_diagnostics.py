@@ -193,4 +193,4 @@ def test_codes_carry_the_labels_of_their_images_and_images_without_labels_are_re
     np.testing.assert_array_equal(codes.labels.numpy(), test.labels)
     torch.testing.assert_close(codes.mean, encode_examples(model, test).mean)
     with pytest.raises(DataError, match="needs labels"):
-        labelled_codes(model, Examples(test.images, test.max_value))
+        labelled_codes(model, Examples(test.values, test.max_value))

@@ -41,7 +41,7 @@ def test_grey_mnist_has_the_floor_and_the_z_free_level_known_from_its_pixels(mni
 
 
 def test_the_floor_is_what_a_decoder_that_knows_every_pixel_reaches(digits):
-    x = digits.test.images / 16
+    x = digits.test.values / 16
     with np.errstate(divide="ignore", invalid="ignore"):
         entropy = -np.nan_to_num(x * np.log(x)) - np.nan_to_num((1 - x) * np.log(1 - x))
     results = evaluate(model_of(), digits, FAST)
@@ -51,7 +51,7 @@ def test_the_floor_is_what_a_decoder_that_knows_every_pixel_reaches(digits):
 def test_no_constant_prediction_beats_the_z_free_level_on_its_own_data(digits):
     same = replace(digits, test=digits.train)
     level = evaluate(model_of(), same, FAST).score("z-free-distortion").value
-    x = torch.from_numpy(same.test.images / 16).flatten(1)
+    x = torch.from_numpy(same.test.values / 16).flatten(1)
     mean = x.mean(0).clamp(1e-6, 1 - 1e-6)
     for shift in (-0.02, 0.0, 0.02):
         p = (mean + shift).clamp(1e-6, 1 - 1e-6)
@@ -108,7 +108,7 @@ def test_the_arrays_suit_the_number_of_latents(digits, latent_dim, expected):
     assert arrays["rate_per_dimension"].shape == (latent_dim,)
     assert arrays["samples"].shape == (100, 8, 8, 1)
     assert arrays["originals"].shape == arrays["reconstructions"].shape == (20, 8, 8, 1)
-    np.testing.assert_allclose(arrays["originals"], digits.test.images[:20] / 16)
+    np.testing.assert_allclose(arrays["originals"], digits.test.values[:20] / 16)
 
 
 def test_per_dimension_rates_add_up_to_the_rate(digits):
@@ -123,7 +123,7 @@ def test_a_linear_manifold_has_the_given_range(digits):
 
 
 def test_data_outside_the_support_are_refused(digits):
-    negative = Examples(digits.test.images.astype(np.float32) - 1, 1.0)
+    negative = Examples(digits.test.values.astype(np.float32) - 1, 1.0)
     with pytest.raises(DataError, match="likelihood 'bernoulli' needs"):
         score_examples(model_of(), negative, "test")
 

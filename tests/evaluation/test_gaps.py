@@ -42,7 +42,7 @@ def examples_of(data, num_images=NUM_IMAGES):
 
 
 def rows(examples):
-    return torch.from_numpy(examples.images.transpose(0, 3, 1, 2)).double()
+    return torch.from_numpy(examples.values.transpose(0, 3, 1, 2)).double()
 
 
 def sheared(linear_gaussian):

@@ -24,6 +24,7 @@ def _results(
     num_labels: int = 10,
     variational: bool = True,
     wholly: bool = False,
+    rows: bool = False,
     num_examples: int = 200,
     manifold_sizes: tuple[int, ...] = (15, 20),
     context: dict[str, Any] | None = None,
@@ -54,7 +55,32 @@ def _results(
     if wholly and latent_dim == 2:
         arrays |= _true_posteriors(images(4))
     scores = _variational_scores() if variational else _deterministic_scores()
-    return Results(scores, arrays, _context(image_shape, latent_dim, num_labels) | (context or {}), _history())
+    told = _context(image_shape, latent_dim, num_labels)
+    if rows:
+        arrays = {name: arrays[name] for name in ("latent_mean", "rate_per_dimension")} | _rows(noise)
+        told["data"] |= {"event_shape": [4], "layout": "table"}
+        told["config"]["model"]["columns"] = COLUMNS
+    return Results(scores, arrays, told | (context or {}), _history())
+
+
+COLUMNS = [
+    {"name": "a length whose name is longer than its panel", "kind": "numeric", "levels": []},
+    {"name": "visits", "kind": "count", "levels": []},
+    {"name": "is new", "kind": "binary", "levels": ["no", "yes"]},
+    {"name": "city", "kind": "categorical", "levels": ["Bonn", "Lyon", "Oslo", "Rome", "Wien"]},
+]
+
+
+def _rows(noise: np.random.Generator) -> dict[str, np.ndarray]:
+    """Rows of a table with missing cells, what is reconstructed of them, and rows that a model draws."""
+
+    def rows() -> np.ndarray:
+        cells = [noise.normal(5, 2, 50), noise.poisson(3, 50), noise.integers(0, 2, 50), noise.integers(0, 5, 50)]
+        return np.stack(cells, axis=1).astype(np.float32)
+
+    elements = np.where(noise.random((50, 4)) < 0.1, np.nan, rows()).astype(np.float32)
+    shown = np.arange(4)
+    return {"elements": elements, "elements_shown": shown, "elements_reconstructed": rows(), "elements_drawn": rows()}
 
 
 def _bound_arrays(noise: np.random.Generator) -> dict[str, np.ndarray]:

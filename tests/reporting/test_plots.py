@@ -28,6 +28,7 @@ KINDS = {
     "large": {"image_shape": (256, 256, 3), "num_labels": 0, "manifold_sizes": (3,)},
     "wholly evaluated, one latent": {"latent_dim": 1, "wholly": True},
     "wholly evaluated, two latents": {"wholly": True, "image_shape": (6, 10, 3)},
+    "rows of a table": {"rows": True, "num_labels": 0, "latent_dim": 3},
 }
 
 ALWAYS = {"reconstructions"}
@@ -45,6 +46,7 @@ EXPECTED = {
     "wholly evaluated, two latents": VARIATIONAL
     | MEASURED
     | {"true_posterior", "latent_space", "manifold_15", "manifold_20"},
+    "rows of a table": {"graph", "curves", "rates", "latent_pair", "drawn_elements", "reconstructed_elements"},
 }
 
 

@@ -102,3 +102,11 @@ def test_layers_in_another_precision_than_the_usual_are_told(make_results, preci
     training = {"epochs": 3, "best_epoch": 2, "precision": precision}
     results = dataclasses.replace(results, context=results.context | {"training": training})
     assert dict(wording.facts(results))["Training"] == f"3 epochs, weights of epoch 2 kept{told}"
+
+
+def test_of_what_is_no_image_examples_are_spoken(make_results):
+    text = "Images, test images and each image; not what is imagined."
+    assert wording.said_of(make_results(), text) == text
+    said = "Examples, test examples and each example; not what is imagined."
+    assert wording.said_of(make_results(rows=True), text) == said
+    assert "trained on 1,257 rows of 4 columns" in wording.lead(make_results(rows=True))

@@ -18,6 +18,7 @@ from lowerbound.evaluation.bidirectional import Sandwich, bidirectional
 from lowerbound.evaluation.results import Measurements, Score, Scorer, Watch
 from lowerbound.model import VAE
 from lowerbound.seeding import generator
+from lowerbound.values import Support
 
 MAX_CHAINS = 512
 """Chains of all images of a batch: so many decoded images and their gradients are held."""
@@ -106,5 +107,13 @@ def _bracket_scores(sandwich: Sandwich, score: Scorer, config: AnnealingConfig) 
 
 
 def _convention(model: VAE, x: Tensor) -> str:
-    is_binary = bool(((x == 0) | (x == 1)).all())
-    return model.likelihood.convention(float(x.min()), float(x.max()), is_binary)
+    # What the model drew is where its likelihood lives; the range alone is to be found out.
+    return model.likelihood.convention(
+        Support(
+            float(x.min()),
+            float(x.max()),
+            num_levels=getattr(model.likelihood, "num_levels", 0),
+            is_binary=bool(((x == 0) | (x == 1)).all()),
+            is_integer=bool((x == x.round()).all()),
+        )
+    )

@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from lowerbound.data.batches import Batches, mean_image
+from lowerbound.data.batches import Batches, mean_of
 from lowerbound.data.sources import Examples, Splits
 from lowerbound.errors import ConfigError, DataError
 from lowerbound.evaluation.diagnostics import (
@@ -167,21 +167,26 @@ def _with_weights(found: Symptoms, known: Mapping[str, Tensor]) -> Symptoms:
 
 @torch.no_grad()
 def _z_free(model: VAE, train: Examples, images: Examples, device: torch.device | str) -> Float[Tensor, " n"]:
-    mean = mean_image(train).to(device)
+    mean = mean_of(train).to(device)
     return torch.cat([z_free_distortion(model, mean, x).cpu() for x in Batches(images, BATCH_SIZE, device)])
 
 
 def _refusals(model: VAE, splits: Splits) -> Iterator[str]:
-    """What the likelihood says of each image that it cannot score."""
+    """What the likelihood says of each example that it cannot score."""
     for part in _parts(splits):
-        images, axes = part.images, (1, 2, 3)
-        lows, highs = (bound(images, axis=axes) / part.max_value for bound in (np.min, np.max))
-        is_binary = ((images == 0) | (images == part.max_value)).all(axis=axes) | part.is_redrawn
-        for low, high, binary in zip(lows.tolist(), highs.tolist(), is_binary.tolist(), strict=True):
-            try:
-                model.likelihood.convention(low, high, binary)
-            except DataError as error:
-                yield str(error)
+        # Example by example only where there is something to find: most data are fine.
+        if _refusal(model, part) is not None:
+            refusals = (_refusal(model, part.subset(np.array([index]))) for index in range(len(part)))
+            yield from (refusal for refusal in refusals if refusal is not None)
+
+
+def _refusal(model: VAE, examples: Examples) -> str | None:
+    support = examples.support
+    try:
+        model.likelihood.convention(replace(support, is_binary=support.is_binary or examples.is_redrawn))
+    except DataError as error:
+        return str(error)
+    return None
 
 
 def _parts(splits: Splits) -> tuple[Examples, Examples, Examples]:

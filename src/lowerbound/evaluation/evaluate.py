@@ -2,22 +2,23 @@
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 import numpy as np
 import torch
 from jaxtyping import Float
-from torch import Tensor
+from torch import Generator, Tensor
 
 from lowerbound.allocator import kept_memory
-from lowerbound.data.batches import Batches, mean_image, scaled
+from lowerbound.data.batches import Batches, mean_of, scaled
 from lowerbound.data.sources import Examples, Splits
 from lowerbound.errors import ConfigError
 from lowerbound.evaluation import pictures
 from lowerbound.evaluation.annealing import AnnealingConfig
 from lowerbound.evaluation.bound_quality import exact_quality, has_exact_evidence
 from lowerbound.evaluation.diagnostics import grey_floor, z_free_distortion
+from lowerbound.evaluation.elements import element_arrays
 from lowerbound.evaluation.results import Results, Score, Scorer
 from lowerbound.model import VAE
 from lowerbound.numerics import bits_per_dimension
@@ -99,23 +100,18 @@ def evaluate(model: VAE, splits: Splits, config: EvaluationConfig, device: torch
 
 def score_examples(model: VAE, examples: Examples, split: str, num_draws: int = 16, seed: int = 0) -> list[Score]:
     """The model's scores on given examples, such as new files; `split` says what they are."""
-    convention = model.likelihood.convention(*_value_range(examples))
+    convention = model.likelihood.convention(examples.support)
     terms = expected_terms(model, examples, num_draws, seed)
     return list(_bound_scores(model, terms, num_draws, Scorer(split, convention)))
 
 
 def data_convention(model: VAE, splits: Splits) -> str:
     """What log p(x|z) means for these data ("grey", "binary", "density"); DataError if they cannot be scored."""
-    parts = (splits.train, splits.validation, splits.test)
-    lows, highs, binary = zip(*map(_value_range, parts), strict=True)
-    convention = model.likelihood.convention(min(lows), max(highs), all(binary) or bool(splits.binarisation))
+    support = splits.train.support | splits.validation.support | splits.test.support
+    # What is drawn anew on every pass is binary, whatever it is drawn from.
+    support = replace(support, is_binary=support.is_binary or bool(splits.binarisation))
+    convention = model.likelihood.convention(support)
     return splits.binarisation if convention == "binary" and splits.binarisation else convention
-
-
-def _value_range(examples: Examples) -> tuple[float, float, bool]:
-    """Least and greatest value, in units where the maximum is 1, and whether all values are 0 or 1."""
-    images, top = examples.images, examples.max_value
-    return float(images.min()) / top, float(images.max()) / top, bool(((images == 0) | (images == top)).all())
 
 
 @torch.no_grad()
@@ -150,13 +146,14 @@ def _bound_scores(model: VAE, terms: Terms, num_draws: int, score: Scorer) -> It
         yield score("rate", terms.rate, "KL(q(z|x) ‖ p(z)), what the code costs", num_draws)
         about = "−ELBO for each pixel and channel"
         yield score("bits-per-dimension", -scale * terms.elbo.double(), about, num_draws, "bits/dim")
-    about = "squared error of the decoded posterior mean"
-    yield score("squared-error", terms.squared_error, about, None, "per pixel")
+    if score.convention != "table":  # whose columns have units of their own
+        about = "squared error of the decoded posterior mean"
+        yield score("squared-error", terms.squared_error, about, None, "per element")
 
 
 @torch.no_grad()
 def _reference_scores(model: VAE, splits: Splits, score: Scorer, device: torch.device | str) -> Iterator[Score]:
-    mean = mean_image(splits.train).to(device)
+    mean = mean_of(splits.train).to(device)
     z_free, floor = [], []
     for x in Batches(splits.test, BATCH_SIZE, device):
         z_free.append(z_free_distortion(model, mean, x).cpu())
@@ -171,27 +168,43 @@ def _reference_scores(model: VAE, splits: Splits, score: Scorer, device: torch.d
 def _figure_arrays(
     model: VAE, splits: Splits, config: EvaluationConfig, device: torch.device | str
 ) -> dict[str, np.ndarray]:
-    shown = scaled(splits.test.subset(np.arange(min(NUM_RECONSTRUCTIONS, len(splits.test))))).to(device)
     posteriors = [model.encode(x) for x in Batches(splits.test, BATCH_SIZE, device)]
-    arrays = {
-        "originals": pictures.to_images(shown),
-        "reconstructions": pictures.to_images(model.reconstruct(shown)),
-        "latent_mean": torch.cat([posterior.mean for posterior in posteriors]).cpu().numpy(),
-    }
+    arrays = {"latent_mean": torch.cat([posterior.mean for posterior in posteriors]).cpu().numpy()}
     if splits.test.labels is not None:
         arrays["labels"] = splits.test.labels
-    if model.is_deterministic:
-        return arrays
-    arrays["samples"] = pictures.prior_samples(model, NUM_SAMPLES, generator(config.seed, "samples", device))
+    stream = generator(config.seed, "samples", device)
+    if splits.test.layout == "image":
+        arrays |= _image_arrays(model, splits.test, config, arrays["latent_mean"], stream)
+    else:
+        arrays |= element_arrays(model, splits.test, stream)
     prior = model.prior()
     if has_closed_form_kl(posteriors[0], prior):
         rates = torch.cat([elementwise_kl(posterior, prior) for posterior in posteriors])
         arrays["rate_per_dimension"] = rates.mean(0).cpu().numpy()
+    return arrays
+
+
+def _image_arrays(
+    model: VAE,
+    examples: Examples,
+    config: EvaluationConfig,
+    latent_mean: Float[np.ndarray, "n latent"],
+    stream: Generator,
+) -> dict[str, np.ndarray]:
+    shown = scaled(examples.subset(np.arange(min(NUM_RECONSTRUCTIONS, len(examples))))).to(stream.device)
+    arrays = {
+        "originals": pictures.to_images(shown),
+        "reconstructions": pictures.to_images(model.reconstruct(shown)),
+    }
+    if model.is_deterministic:
+        return arrays
+    arrays["samples"] = pictures.prior_samples(model, NUM_SAMPLES, stream)
     if model.latent_dim == 2:
         arrays |= _manifold_arrays(model, config)
     if model.latent_dim > 2:
-        dimensions = pictures.most_used_dimensions(arrays["latent_mean"])
-        arrays["traversals"] = pictures.traversals(model, dimensions, posteriors[0].mean[0])
+        dimensions = pictures.most_used_dimensions(latent_mean)
+        start = torch.from_numpy(latent_mean[0]).to(stream.device)
+        arrays["traversals"] = pictures.traversals(model, dimensions, start)
         arrays["traversal_dimensions"] = np.array(dimensions)
     return arrays
 

@@ -6,7 +6,7 @@ from matplotlib.figure import Figure
 
 from lowerbound.evaluation.results import Results
 from lowerbound.reporting import theme
-from lowerbound.reporting.wording import counted, measured, pixels
+from lowerbound.reporting.wording import counted, measured, pixels, said_of
 
 GAPS = ("amortisation", "approximation")
 
@@ -40,7 +40,7 @@ def bound_sweep(results: Results) -> Figure:
             axes.axhline(mean, color=theme.WATCHED, linestyle=linestyle, linewidth=1.4, label=label)
     axes.set_xscale("log")
     axes.xaxis.set_major_formatter("{x:,.0f}")
-    axes.set(xlabel="draws K", ylabel="nats per image")
+    axes.set(xlabel="draws K", ylabel=said_of(results, "nats per image"))
     axes.grid(axis="y")
     # Above, where no whisker can run through it.
     axes.legend(loc="lower right", bbox_to_anchor=(1, 1), ncols=1 + len(LEVELS), borderaxespad=0.1)
@@ -67,7 +67,7 @@ def inference_gaps(results: Results) -> Figure:
             f"{measured(mean, error, 'nats')} nats", (right, position), (8, 0), textcoords="offset points", va="center"
         )
     axes.set_yticks(range(len(names)), [f"{name} gap" for name in names])
-    axes.set(ylim=(len(names) - 0.5, -0.5), xlabel="nats per image")
+    axes.set(ylim=(len(names) - 0.5, -0.5), xlabel=said_of(results, "nats per image"))
     # Room for the numbers behind the bars.
     axes.set_xlim(right=axes.get_xlim()[1] + 0.25 * np.ptp(axes.get_xlim()))
     axes.grid(axis="x")
@@ -78,5 +78,5 @@ def inference_gaps(results: Results) -> Figure:
 def tell_data(axes: Axes, results: Results, num_images: int) -> None:
     """What the numbers of a figure were measured on, above it."""
     elbo = results.score("elbo")
-    about = [counted(num_images, "test image"), "" if elbo is None else pixels(elbo.convention)]
+    about = [counted(num_images, said_of(results, "test image")), "" if elbo is None else pixels(elbo.convention)]
     axes.set_title(", ".join(filter(None, about)), color=theme.MUTED, size=8.5)

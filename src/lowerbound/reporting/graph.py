@@ -133,6 +133,8 @@ def _image(results: Results) -> str:
     shape = results.context.get("data", {}).get("event_shape")
     if shape is None:
         return "observed"
+    if len(shape) != 3 or results.context["data"].get("layout", "image") != "image":
+        return f"observed: {' × '.join(map(str, shape))} values"
     channels, height, width = shape
     return f"observed: {height} × {width} image" + (f", {channels} channels" if channels > 1 else "")
 

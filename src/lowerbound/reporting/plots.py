@@ -19,11 +19,13 @@ from lowerbound.evaluation.results import Results
 from lowerbound.reporting import theme
 from lowerbound.reporting.bound import bound_sweep, inference_gaps, tell_data
 from lowerbound.reporting.curves import reconstruction_error_curve, training_curves
+from lowerbound.reporting.elements import drawn_elements, reconstructed_elements
 from lowerbound.reporting.graph import model_graph
 from lowerbound.reporting.latents import dimension_name, latent_line, latent_pair, latent_space
 from lowerbound.reporting.posteriors import ARRAYS as TRUE_POSTERIOR
 from lowerbound.reporting.posteriors import true_posterior
 from lowerbound.reporting.tiles import centres, channel_note, columns_for, compose, displayable, fitted
+from lowerbound.reporting.wording import said_of
 
 TINY = 16  # pixels of an image; up to here a manifold's tiles need a line between them to be told apart
 GAP = 6  # pixels of the PNG between tiles
@@ -149,7 +151,7 @@ def rates(results: Results) -> Figure:
     shown = _evenly(len(rate), most=24)
     axes.set_xticks(shown, [dimension_name(int(i)) for i in order[shown]])
     axes.tick_params(axis="x", length=0)
-    axes.set(ylabel="rate, nats per image", xlabel="latent dimension", xlim=(-0.7, len(rate) - 0.3))
+    axes.set(ylabel=said_of(results, "rate, nats per image"), xlabel="latent dimension", xlim=(-0.7, len(rate) - 0.3))
     axes.grid(axis="y")
     if "latent_mean" in results.arrays:
         tell_data(axes, results, len(results.arrays["latent_mean"]))
@@ -238,6 +240,10 @@ PLOTS: dict[str, Plot] = {
     "reconstruction_error": Plot(reconstruction_error_curve, _has_curves(variational=False), "Training"),
     "reconstructions": Plot(reconstructions, _has("originals", "reconstructions"), "Reconstructions"),
     "samples": Plot(samples, _has("samples"), "Samples from the prior"),
+    "drawn_elements": Plot(drawn_elements, _has("elements", "elements_drawn"), "Data and draws, element by element"),
+    "reconstructed_elements": Plot(
+        reconstructed_elements, _has("elements", "elements_reconstructed"), "Reconstructions, element by element"
+    ),
     "latent_space": Plot(latent_space, lambda results: _num_latents(results) == 2, "Latent space"),
     "latent_pair": Plot(latent_pair, lambda results: _num_latents(results) > 2, "Latent space, two dimensions of it"),
     "latent_line": Plot(latent_line, lambda results: _num_latents(results) == 1, "Latent space"),

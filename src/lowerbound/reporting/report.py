@@ -8,6 +8,7 @@ import os
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -137,11 +138,12 @@ def _view(results: Results, pictures: list[Picture]) -> dict[str, Any]:
         "key": wording.key_number(results),
         "placement": wording.placement(results),
         "is_watching_test": context.get("data", {}).get("watched") == "test",
-        "measurements": [_measurement(score) for score in results.scores],
+        "measurements": [_measurement(results, score) for score in results.scores],
+        "said": partial(wording.said_of, results),
         "conventions": list(_conventions(results.scores)),
         "pictures": [picture for picture in pictures if picture.section == FIGURES],
         "bound_pictures": [picture for picture in pictures if picture.section == BOUND],
-        "bound_quality": wording.bound_quality(results),
+        "bound_quality": wording.said_of(results, wording.bound_quality(results)),
         "bound_title": "How good is the bound?" if is_variational else "Check-up",
         "is_variational": is_variational,
         "severities": list(wording.SEVERITIES.values()),
@@ -154,9 +156,10 @@ def _view(results: Results, pictures: list[Picture]) -> dict[str, Any]:
     }
 
 
-def _measurement(score: Score) -> Measurement:
+def _measurement(results: Results, score: Score) -> Measurement:
     value = wording.measured(score.value, score.standard_error, score.unit)
-    return Measurement(wording.quantity(score.name), wording.meaning(score), value, score)
+    meaning = wording.said_of(results, wording.meaning(score))
+    return Measurement(wording.quantity(score.name), meaning, value, score)
 
 
 def _diagnosis(finding: Finding) -> Diagnosis:
@@ -186,7 +189,8 @@ def _picture(name: str, plot: Plot, results: Results, folder: Path) -> Picture:
     has_image = any(axes.images for axes in figure.axes)
     source = _data_url(png, "image/png") if has_image else _data_url(theme.svg(figure), "image/svg+xml")
     width, height = (round(CSS_PIXELS * inches) for inches in figure.get_size_inches())
-    return Picture(name, plot.section, plot.title, plot.caption, source, width, height)
+    caption = wording.said_of(results, plot.caption)
+    return Picture(name, plot.section, plot.title, caption, source, width, height)
 
 
 def _data_url(content: bytes, kind: str) -> str:

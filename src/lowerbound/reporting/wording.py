@@ -48,8 +48,18 @@ CONVENTIONS = {
     ),
     "binary": "Binary: every pixel is 0 or 1, and log p(x|z) is a log-probability.",
     "density": (
-        "Density: log p(x|z) is a log-density of pixels scaled to [0, 1], not a log-probability; it may be positive, "
-        "and it is not comparable with numbers of another scale or of discrete pixels."
+        "Density: log p(x|z) is a log-density of values as the model takes them (pixels scaled to [0, 1], other "
+        "numbers in their own unit), not a log-probability; it may be positive, and it is not comparable with numbers "
+        "of another scale or of discrete values."
+    ),
+    "levels": (
+        "Levels: log p(x|z) is the log-probability of the values as they are stored, such as 8-bit pixels; −log2 p is "
+        "a number of bits."
+    ),
+    "counts": "Counts: log p(x|z) is the log-probability of whole numbers.",
+    "table": (
+        "Table: log p(x|z) adds log-probabilities of categories and counts to log-densities of numbers in their own "
+        "unit; missing cells are left out of it. It is comparable between models of the same columns alone."
     ),
 }
 
@@ -75,7 +85,14 @@ SEVERITIES = {
 CODE = re.compile(r"`[^`]+`|--\w[\w-]*(?: [\w.]+=[^\s;)]*[^\s;),.])?|lowerbound \w+ RUN(?: --[\w-]+)*")
 """What of a setting's description a command line takes as it stands."""
 
-PIXELS = {"grey": "grey pixels", "binary": "binary pixels", "density": "pixels scored by a density"}
+PIXELS = {
+    "grey": "grey pixels",
+    "binary": "binary values",
+    "density": "values scored by a density",
+    "levels": "values on levels",
+    "counts": "counts",
+    "table": "rows of a table",
+}
 
 
 @dataclass(frozen=True)
@@ -202,12 +219,29 @@ def lead(results: Results) -> str:
     if not ("latent_dim" in model and "event_shape" in data and "train" in data.get("sizes", {})):
         return ""
     kind = "plain" if model.get("posterior") == "point-mass" else "variational"
-    channels, *size = data["event_shape"]
-    in_channels = "" if channels == 1 else f" in {channels} channels"
     return (
         f"A {kind} autoencoder with {counted(model['latent_dim'], 'latent dimension')}, trained on "
-        f"{data['sizes']['train']:,} images of {shape(size)} pixels{in_channels}."
+        f"{data['sizes']['train']:,} {_examples_of(data, model)}."
     )
+
+
+def _examples_of(data: dict[str, Any], model: dict[str, Any]) -> str:
+    if model.get("columns"):
+        return f"rows of {counted(len(model['columns']), 'column')}"
+    if data.get("layout", "image") != "image":
+        return f"arrays of {shape(data['event_shape'])} values"
+    channels, *size = data["event_shape"]
+    return f"images of {shape(size)} pixels" + ("" if channels == 1 else f" in {channels} channels")
+
+
+def said_of(results: Results, text: str) -> str:
+    """Text about images as it is said of these results: of arrays and rows of a table, "image" becomes "example"."""
+    layout = results.context.get("data", {}).get("layout", "image")
+    return text if layout == "image" else re.sub(r"\b([Ii])mage(s?)\b", _example, text)
+
+
+def _example(match: re.Match[str]) -> str:
+    return ("Example" if match[1] == "I" else "example") + match[2]
 
 
 def pixels(convention: str) -> str:
@@ -274,7 +308,9 @@ def facts(results: Results) -> list[tuple[str, str]]:
         ("Source", data.get("source")),
         ("Licence", data.get("licence")),
         ("Checksum", data.get("checksum")),
-        ("Images", _sizes(data.get("sizes", {}))),
+        ("Examples", _sizes(data.get("sizes", {}))),
+        ("Done to them", "; ".join(data.get("notes", []))),
+        ("Passed over", _passed_over(data.get("skipped", []))),
         ("Watched", _watched(data.get("watched"))),
         ("Training", _training(training)),
         ("Versions", ", ".join(f"{name} {version}" for name, version in context.get("versions", {}).items())),
@@ -312,8 +348,15 @@ def _sizes(sizes: dict[str, int]) -> str:
     return ", ".join(f"{count:,} {split}" for split, count in sizes.items())
 
 
+def _passed_over(skipped: list[str]) -> str:
+    if not skipped:
+        return ""
+    more = f"; and {len(skipped) - 5:,} more" if len(skipped) > 5 else ""
+    return f"{counted(len(skipped), 'broken file')}: " + "; ".join(skipped[:5]) + more
+
+
 def _watched(split: str | None) -> str | None:
-    return "the test images" if split == "test" else split and f"the {split} images, held out from training"
+    return "the test examples" if split == "test" else split and f"the {split} examples, held out from training"
 
 
 def _training(training: dict[str, Any]) -> str:

@@ -1,0 +1,86 @@
+"""What is strange among new examples, by a trained model: scores, and a threshold from held-out data."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from lowerbound.columns import Columns, check_suffix, write_columns
+from lowerbound.data.sources import load
+from lowerbound.errors import UsageError
+from lowerbound.evaluation.anomaly import SCORES, Calibration, is_anomalous, measure, recommended
+from lowerbound.inputs import read_inputs
+from lowerbound.run import choose_device, read_experiment
+from lowerbound.training.checkpoint import load_model
+
+
+@dataclass(frozen=True, eq=False)
+class Scored:
+    """Scores of some examples, and what was made of them."""
+
+    ids: tuple[str, ...]
+    scores: dict[str, np.ndarray]  # one number for each example, higher is stranger
+    thresholds: dict[str, float]
+    by: str  # the score that decides
+    is_anomalous: np.ndarray
+    false_alarm_rate: float
+    num_calibrated: int  # held-out examples that thresholds come from
+
+    @property
+    def columns(self) -> Columns:
+        """As a file holds them: a row for each example."""
+        return {"id": np.array(self.ids), **self.scores, "anomalous": self.is_anomalous.astype(np.int64)}
+
+
+def as_json(scored: Scored) -> dict[str, Any]:
+    """All that was found, for another program."""
+    columns = {name: values.tolist() for name, values in scored.columns.items()}
+    rows = [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
+    about = {"by": scored.by, "false_alarm_rate": scored.false_alarm_rate, "num_calibrated": scored.num_calibrated}
+    return {**about, "thresholds": scored.thresholds, "examples": rows}
+
+
+def score(
+    run: Path,
+    inputs: Sequence[str],
+    *,
+    false_alarm_rate: float = 0.05,
+    by: str = "",
+    data_dir: str = "",
+    device: str = "auto",
+    out: Path | None = None,
+) -> Scored:
+    """Anomaly scores of each example, and whether it exceeds the threshold that `false_alarm_rate` of held-out ones do.
+
+    Thresholds come from the run's validation split: UsageError for a run that watched its test images, which has none.
+    """
+    if out is not None:
+        check_suffix(out)
+    if by and by not in SCORES:
+        raise UsageError(f"unknown score {by!r}; accepted: {', '.join(SCORES)}.")
+    experiment = read_experiment(run)[1]
+    if experiment.data.validation == "test":
+        raise UsageError(f"{run} watched its test images while training: no held-out examples are left for thresholds.")
+    model, chosen = load_model(run), choose_device(device)
+    collection = read_inputs(run, model, inputs, data_dir)
+    held_out = load(replace(experiment.data, data_dir=data_dir or experiment.data.data_dir)).validation
+    calibration = Calibration(measure(model.to(chosen), held_out, device=chosen))
+    scores = calibration.scores(measure(model, collection.examples, device=chosen))
+    decides = by or recommended(scores)
+    if decides not in scores:
+        raise UsageError(f"score {decides!r} cannot be computed of these data; there are {', '.join(scores)}.")
+    thresholds = calibration.thresholds(false_alarm_rate)
+    scored = Scored(
+        ids=collection.ids or tuple(str(index) for index in range(len(collection.examples))),
+        scores=scores,
+        thresholds=thresholds,
+        by=decides,
+        is_anomalous=is_anomalous(scores, thresholds, decides),
+        false_alarm_rate=false_alarm_rate,
+        num_calibrated=len(held_out),
+    )
+    if out is not None:
+        write_columns(out, scored.columns)
+    return scored

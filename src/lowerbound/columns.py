@@ -1,0 +1,97 @@
+"""Named columns of numbers and texts, one row for each example, as files: .csv, .npz, .parquet or .json."""
+
+import csv
+import json
+from collections.abc import Callable, Mapping
+from io import BytesIO, StringIO
+from pathlib import Path
+
+import numpy as np
+
+from lowerbound.errors import UsageError
+from lowerbound.storage import write_bytes, write_text
+
+Columns = Mapping[str, np.ndarray]
+"""Of each name one value, or a row of values, for every example."""
+
+
+def check_suffix(path: Path) -> None:
+    """UsageError for a file that no writer has, before anything is computed for it."""
+    if path.suffix not in WRITERS:
+        raise UsageError(f"{path} ends in {path.suffix or 'nothing'!r}; accepted: {', '.join(WRITERS)}.")
+    if path.suffix == ".parquet":
+        _pyarrow()
+
+
+def write_columns(path: Path, columns: Columns) -> None:
+    """Write columns in the format that the file's name asks for; UsageError for another one."""
+    check_suffix(path)
+    WRITERS[path.suffix](path, columns)
+
+
+def flat(columns: Columns) -> dict[str, np.ndarray]:
+    """Columns of one value each: mean becomes mean_1, mean_2, ..."""
+    single: dict[str, np.ndarray] = {}
+    for name, values in columns.items():
+        if values.ndim == 1:
+            single[name] = values
+        else:
+            single |= {f"{name}_{index + 1}": column for index, column in enumerate(values.T)}
+    return single
+
+
+def _write_csv(path: Path, columns: Columns) -> None:
+    single = flat(columns)
+    text = StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(single)
+    writer.writerows(zip(*(values.tolist() for values in _short(single).values()), strict=True))
+    write_text(path, text.getvalue())
+
+
+def _short(columns: Columns) -> dict[str, np.ndarray]:
+    # The digits that a 32-bit float has, and no more; a missing value is an empty cell.
+    return {name: _as_text(values) if values.dtype.kind == "f" else values for name, values in columns.items()}
+
+
+def _as_text(values: np.ndarray) -> np.ndarray:
+    return np.array(["" if np.isnan(value) else str(value) for value in values], dtype=object)
+
+
+def _write_npz(path: Path, columns: Columns) -> None:
+    buffer = BytesIO()
+    np.savez(buffer, **columns)  # type: ignore[arg-type]
+    write_bytes(path, buffer.getvalue())
+
+
+def _write_parquet(path: Path, columns: Columns) -> None:
+    pyarrow = _pyarrow()
+    from pyarrow import parquet
+
+    buffer = BytesIO()
+    parquet.write_table(pyarrow.table({name: pyarrow.array(values) for name, values in flat(columns).items()}), buffer)
+    write_bytes(path, buffer.getvalue())
+
+
+def _write_json(path: Path, columns: Columns) -> None:
+    single = {name: values.tolist() for name, values in flat(columns).items()}
+    rows = [dict(zip(single, row, strict=True)) for row in zip(*single.values(), strict=True)]
+    write_text(path, json.dumps(rows, indent=1) + "\n")
+
+
+def _pyarrow():  # type: ignore[no-untyped-def]
+    try:
+        import pyarrow
+    except ModuleNotFoundError:
+        raise UsageError(
+            "Parquet is written with pyarrow, which is not installed; pip install 'lowerbound[tables]', or choose .csv."
+        ) from None
+    return pyarrow
+
+
+WRITERS: dict[str, Callable[[Path, Columns], None]] = {
+    ".csv": _write_csv,
+    ".npz": _write_npz,
+    ".parquet": _write_parquet,
+    ".json": _write_json,
+}

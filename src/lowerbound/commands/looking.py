@@ -1,0 +1,101 @@
+"""Commands that look things up: layers, data, recipes."""
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from lowerbound import console
+from lowerbound.commands.options import (
+    LOOK,
+    DataDirOption,
+    JsonOption,
+    LabelsOption,
+    ResizeOption,
+    SetOption,
+    SizeOption,
+    SkipOption,
+    app,
+    given_of_files,
+    given_settings,
+    print_json,
+)
+
+
+@app.command(rich_help_panel=LOOK, epilog="Example: lowerbound summary conv --size 32x32 --channels 3")
+def summary(
+    target: Annotated[str, typer.Argument(metavar="RECIPE|RUN", help="A recipe's name, or a run's directory.")],
+    size: Annotated[str, typer.Option(metavar="WIDTHxHEIGHT", help="Of the images, for a recipe.")] = "28x28",
+    channels: Annotated[int, typer.Option(min=1, help="Of the images, for a recipe.")] = 1,
+    settings: SetOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Show a model's layers with output shapes and parameter counts."""
+    from lowerbound import use
+
+    about = use.summary(target, size, channels, given_settings(settings))
+    if as_json:
+        print_json(asdict(about))
+        return
+    console.out.print(about.title, markup=False)
+    console.print_layers("encoder", about.encoder)
+    console.print_layers("decoder", about.decoder)
+    console.out.print(f"together {about.num_parameters:,} parameters{about.likelihood_note}", markup=False)
+
+
+@app.command(rich_help_panel=LOOK, epilog="Example: lowerbound inspect photos/ --size 64x48")
+def inspect(
+    data: Annotated[str, typer.Argument(metavar="DATA", help="A source, file or folder.")],
+    size: SizeOption = "",
+    resize: ResizeOption = "",
+    labels: LabelsOption = "",
+    skip_broken: SkipOption = False,
+    data_dir: DataDirOption = "",
+    out: Annotated[Path | None, typer.Option(metavar="FILE", help="A sheet of examples; inspected.png.")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Look at data without training: shape, range, examples, duplicates, broken files, and what would be chosen."""
+    from lowerbound.data.sources import DataConfig
+    from lowerbound.inspection import inspect
+
+    of_files = given_of_files(size, resize, labels, skip_broken).get("data", {})
+    config = DataConfig(source=data, data_dir=data_dir, **of_files)
+    found = inspect(config, out or Path("inspected.png"))
+    if as_json:
+        print_json(asdict(found))
+    else:
+        console.print_inspection(data, found)
+
+
+@app.command(rich_help_panel=LOOK)
+def recipes(as_json: JsonOption = False) -> None:
+    """List the recipes."""
+    from lowerbound.experiment import recipe_descriptions
+
+    if as_json:
+        print_json(recipe_descriptions())
+    else:
+        console.print_table(("recipe", "what it is"), list(recipe_descriptions().items()))
+
+
+@app.command(rich_help_panel=LOOK)
+def data(as_json: JsonOption = False) -> None:
+    """List the data sources."""
+    from lowerbound.data.sources import SOURCES
+
+    if as_json:
+        keys = ("name", "shape", "range", "sizes", "origin", "licence")
+        print_json({"sources": [{key: getattr(source, key) for key in keys} for source in SOURCES.values()]})
+        return
+    rows = [
+        (
+            source.name,
+            console.shape_in_words(source.shape),
+            " / ".join(f"{size:,}" for size in source.sizes),
+            f"{source.range}; {source.origin}; {source.licence}",
+        )
+        for source in SOURCES.values()
+    ]
+    console.print_table(("source", "shape", "train / validation / test", "what it is"), rows)
+    console.out.print("Or a path of your own: a folder or .zip of images, an array, a table. See `lowerbound inspect`.")

@@ -1,0 +1,148 @@
+"""Commands that train, judge and compare."""
+
+import shlex
+import sys
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from lowerbound import console
+from lowerbound.commands.options import (
+    NUM_ANNEALED,
+    TRAIN,
+    DataDirOption,
+    DeviceOption,
+    JsonOption,
+    LabelsOption,
+    ResizeOption,
+    RunArgument,
+    SetOption,
+    SizeOption,
+    SkipOption,
+    app,
+    given_of_files,
+    given_settings,
+    print_json,
+    print_runs,
+)
+from lowerbound.errors import UsageError
+
+
+@app.command(rich_help_panel=TRAIN, epilog="Example: lowerbound train mnist --recipe conv --out runs/conv")
+def train(
+    data: Annotated[str, typer.Argument(metavar="[DATA]", help="A source, file or folder; digits if not given.")] = "",
+    recipe: Annotated[str, typer.Option(metavar="NAME", help="See `lowerbound recipes`, or a .toml file.")] = "",
+    out: Annotated[Path | None, typer.Option(metavar="DIR", help="The run's directory; runs/RECIPE-DATA.")] = None,
+    epochs: Annotated[int | None, typer.Option(min=1, help="Passes over the data, at most.")] = None,
+    seed: Annotated[int | None, typer.Option(min=0, help="Of weights, order and noise; splits have their own.")] = None,
+    seeds: Annotated[int, typer.Option(min=1, help="Repeat with this many seeds; report mean ± error.")] = 1,
+    device: DeviceOption = "auto",
+    data_dir: DataDirOption = "",
+    size: SizeOption = "",
+    resize: ResizeOption = "",
+    labels: LabelsOption = "",
+    skip_broken: SkipOption = False,
+    settings: SetOption = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Continue the run in --out where it stopped.")] = False,
+    as_json: JsonOption = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress.")] = False,
+) -> None:
+    """Train a model on a source, or on your own images, arrays or table; evaluate it and write its report.
+
+    Without --recipe a file or folder is looked at, and what is chosen for it is said.
+    """
+    from lowerbound import run
+    from lowerbound.experiment import merge
+
+    of_files = given_of_files(size, resize, labels, skip_broken)
+    overrides = merge(given_settings(settings, data, epochs, seed, data_dir), of_files)
+    command = shlex.join(["lowerbound", *sys.argv[1:]])
+    if resume and (out is None or seeds > 1):
+        raise UsageError("--resume needs --out DIR, the run to continue, and goes with one seed alone.")
+    path = out or run.default_path(recipe, overrides)
+    with console.stopping_politely() as should_stop, console.ProgressDisplay(quiet) as display:
+        audience = run.Audience(display.show, display.message, should_stop)
+        if resume:
+            runs = [run.resume(path, recipe=recipe, settings=overrides, device=device, audience=audience)]
+        else:
+            runs = run.train_seeds(seeds, recipe, path, overrides, device, command, audience)
+    print_runs(runs, as_json)
+
+
+@app.command(rich_help_panel=TRAIN)
+def demo(out: Annotated[Path, typer.Option(metavar="DIR", help="Where to.")] = Path("runs/demo")) -> None:
+    """Train both reference architectures on the embedded digits; takes about a minute."""
+    from lowerbound import run
+
+    with console.stopping_politely() as should_stop, console.ProgressDisplay(quiet=False) as display:
+        page = run.demo(out, run.Audience(display.show, display.message, should_stop))
+    console.out.print(f"report: {page}", markup=False)
+
+
+@app.command(rich_help_panel=TRAIN, epilog="Example: lowerbound evaluate runs/conv --set evaluation.num_draws=64")
+def evaluate(
+    run_path: RunArgument,
+    anneal: Annotated[
+        bool, typer.Option("--anneal", help="Also estimate log p(x) of 100 test images by annealing; takes minutes.")
+    ] = False,
+    device: DeviceOption = "auto",
+    data_dir: DataDirOption = "",
+    settings: SetOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Measure a trained model wholly, tighter bounds and gaps included, and renew its results and report."""
+    from lowerbound import run
+    from lowerbound.experiment import merge
+
+    annealed = {"evaluation": {"num_annealed": NUM_ANNEALED}} if anneal else {}
+    overrides = merge(annealed, given_settings(settings, data_dir=data_dir))
+    with console.StageDisplay() as display:
+        finished = run.reevaluate(run_path, overrides, device, run.Audience(stage=display.show))
+    print_runs([finished], as_json)
+    if not as_json:
+        console.print_findings(finished.results.findings or ())
+
+
+@app.command(rich_help_panel=TRAIN)
+def diagnose(
+    run_path: RunArgument, device: DeviceOption = "auto", data_dir: DataDirOption = "", as_json: JsonOption = False
+) -> None:
+    """Ask the doctor: what is wrong with a trained model, and which knob to turn."""
+    from lowerbound import run
+
+    findings = run.check_up(run_path, data_dir, device)
+    if as_json:
+        print_json({"findings": [asdict(finding) for finding in findings]})
+    else:
+        console.print_findings(findings)
+
+
+@app.command(rich_help_panel=TRAIN, epilog="Example: lowerbound compare runs/conv runs/dense --out comparison.png")
+def compare(
+    run_paths: Annotated[list[Path], typer.Argument(metavar="RUN RUN...", help="The first is the reference.")],
+    out: Annotated[Path | None, typer.Option(metavar="FILE", help="Also draw the differences, as a PNG.")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Set runs side by side, with paired differences per image: "better" means more than noise."""
+    from lowerbound import use
+    from lowerbound.reporting.comparison import verdict
+
+    comparison = use.compare(run_paths, out)
+    if as_json:
+        print_json(asdict(comparison))
+    else:
+        verdicts = [verdict(row, comparison.quantity) for row in comparison.rows]
+        console.print_comparison(comparison, verdicts)
+
+
+@app.command(rich_help_panel=TRAIN)
+def report(run_path: RunArgument) -> None:
+    """Draw a run's report again from its results; needs neither data nor model."""
+    from lowerbound.evaluation.results import read_results
+    from lowerbound.reporting.report import write_report
+    from lowerbound.run import read_experiment
+
+    read_experiment(run_path)
+    console.out.print(str(write_report(read_results(run_path), run_path)), markup=False)

@@ -1,0 +1,122 @@
+"""Commands that use a trained model."""
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from lowerbound import console
+from lowerbound.commands.options import (
+    USE,
+    DataDirOption,
+    DeviceOption,
+    JsonOption,
+    NumOption,
+    OutOption,
+    RunArgument,
+    SeedOption,
+    app,
+    print_json,
+)
+
+
+@app.command(rich_help_panel=USE, epilog="Example: lowerbound sample runs/conv --num 64 --temperature 0.8")
+def sample(
+    run_path: RunArgument,
+    num: NumOption = 64,
+    temperature: Annotated[float, typer.Option(min=0.0, help="Scales the prior's standard deviation.")] = 1.0,
+    seed: SeedOption = 0,
+    out: OutOption = None,
+    folder: Annotated[Path | None, typer.Option(metavar="DIR", help="Write each image as a file of this.")] = None,
+) -> None:
+    """Generate new examples: images as one PNG or a folder of them, rows of a table as a CSV or Parquet file."""
+    from lowerbound import use
+
+    console.out.print(str(use.sample(run_path, num, temperature, seed, out, folder)), markup=False)
+
+
+@app.command(rich_help_panel=USE, epilog="Example: lowerbound reconstruct runs/conv photo.png")
+def reconstruct(
+    run_path: RunArgument,
+    inputs: Annotated[list[str] | None, typer.Argument(metavar="[DATA|FILES]", help="Else its test images.")] = None,
+    num: NumOption = 16,
+    data_dir: DataDirOption = "",
+    out: OutOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Encode images and decode them again: originals above, reconstructions below, as one PNG."""
+    from lowerbound import use
+
+    path, scores = use.reconstruct(run_path, inputs or [], num, data_dir, out)
+    if as_json:
+        print_json({"picture": str(path), "scores": [asdict(score) for score in scores]})
+    else:
+        console.print_scores(scores)
+        console.out.print(str(path), markup=False)
+
+
+@app.command(rich_help_panel=USE, epilog="Example: lowerbound encode runs/conv mnist --out codes.npz")
+def encode(
+    run_path: RunArgument,
+    data: Annotated[list[str], typer.Argument(metavar="DATA|FILES", help="A source, a file, a folder, or images.")],
+    data_dir: DataDirOption = "",
+    out: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="A .csv, .npz, .parquet or .json file; latents.csv in RUN.")
+    ] = None,
+) -> None:
+    """Write the posterior of each example: mean and log-variance of each latent, id and label."""
+    from lowerbound import use
+
+    console.out.print(str(use.encode(run_path, data, data_dir, out)), markup=False)
+
+
+@app.command(rich_help_panel=USE, epilog="Example: lowerbound score runs/photos new-photos/ --out scores.csv")
+def score(
+    run_path: RunArgument,
+    data: Annotated[list[str], typer.Argument(metavar="DATA|FILES", help="A source, a file, a folder, or images.")],
+    false_alarms: Annotated[float, typer.Option(metavar="RATE", help="Share of normal examples to flag.")] = 0.05,
+    by: Annotated[str, typer.Option(metavar="SCORE", help="What decides; the recommended one if not given.")] = "",
+    device: DeviceOption = "auto",
+    data_dir: DataDirOption = "",
+    out: Annotated[Path | None, typer.Option(metavar="FILE", help="All scores: .csv, .npz, .parquet or .json.")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Say which examples are unlike the training data, with a threshold from held-out examples."""
+    from lowerbound import anomalies
+
+    scored = anomalies.score(
+        run_path, data, false_alarm_rate=false_alarms, by=by, data_dir=data_dir, device=device, out=out
+    )
+    if as_json:
+        print_json(anomalies.as_json(scored))
+    else:
+        console.print_anomalies(scored)
+
+
+@app.command(rich_help_panel=USE, epilog="Example: lowerbound impute runs/passengers passengers.csv --out filled.csv")
+def impute(
+    run_path: RunArgument,
+    data: Annotated[list[str], typer.Argument(metavar="TABLE", help="A .csv or .parquet with the columns trained on.")],
+    out: Annotated[Path | None, typer.Option(metavar="FILE", help="A .csv, .parquet, .npz or .json file.")] = None,
+) -> None:
+    """Fill the missing cells of a table with what the model expects there."""
+    from lowerbound import imputation
+
+    path, num_filled = imputation.impute(run_path, data, out=out)
+    console.out.print(f"{num_filled:,} cells filled: {path}", markup=False)
+
+
+@app.command(rich_help_panel=USE, epilog="Example: lowerbound interpolate runs/conv 3 8 --num 12")
+def interpolate(
+    run_path: RunArgument,
+    first: Annotated[str, typer.Argument(metavar="A", help="An image file, or a test image by its number.")],
+    second: Annotated[str, typer.Argument(metavar="B", help="Likewise.")],
+    num: NumOption = 10,
+    data_dir: DataDirOption = "",
+    out: OutOption = None,
+) -> None:
+    """Decode the straight line in z between two images, as one PNG."""
+    from lowerbound import use
+
+    console.out.print(str(use.interpolate(run_path, first, second, num, data_dir, out)), markup=False)

@@ -1,0 +1,119 @@
+"""What a file or folder holds, before anything is trained on it, and what training on it would choose."""
+
+from dataclasses import dataclass
+from hashlib import blake2b
+from io import BytesIO
+from math import ceil
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from lowerbound.choices import Choice, choose
+from lowerbound.data.batches import scaled
+from lowerbound.data.examples import Collection, Examples
+from lowerbound.data.files import read
+from lowerbound.data.kinds import KINDS, kind_of
+from lowerbound.data.sources import SOURCES, DataConfig, load, reading_options
+from lowerbound.evaluation.pictures import to_images
+from lowerbound.inputs import shape_in_words
+from lowerbound.reporting.tiles import compose, displayable, fitted
+from lowerbound.storage import write_bytes
+from lowerbound.values import Column
+
+NUM_BINS = 40
+MAX_BINNED = 10_000_000  # values that a histogram is made of
+SHEET_COLUMNS = 10
+SHEET_ROWS = 6
+TILE_SIZE = 72  # pixels
+
+
+@dataclass(frozen=True, kw_only=True)
+class Inspection:
+    """What was found."""
+
+    num_examples: int
+    shape: tuple[int, ...]  # of one example, channels first for images
+    shape_in_words: str
+    kind: str
+    kind_in_words: str
+    low: float  # of the values as they are stored
+    high: float
+    num_missing: int  # cells of a table
+    histogram: tuple[int, ...]  # NUM_BINS counts from low to high
+    labels: dict[str, int]  # how many examples of each
+    num_duplicates: int  # examples that are equal to an earlier one
+    columns: tuple[Column, ...]
+    skipped: tuple[str, ...]
+    notes: tuple[str, ...]
+    choices: tuple[Choice, ...]
+    sheet: str = ""  # the path of a picture of examples; empty where they are no images
+
+
+def inspect(config: DataConfig, out: Path | None = None) -> Inspection:
+    """Look at all examples of a source, file or folder; images are shown on one sheet, written to `out`."""
+    collection = _collection(config)
+    examples = collection.examples
+    known = examples.values[~np.isnan(examples.values)] if examples.layout == "table" else examples.values.reshape(-1)
+    low, high = float(known.min()), float(known.max())
+    kind = kind_of(examples)
+    sheet = out if out is not None and examples.layout == "image" else None
+    if sheet is not None:
+        write_bytes(sheet, _sheet(examples))
+    return Inspection(
+        num_examples=len(examples),
+        shape=examples.event_shape,
+        shape_in_words=shape_in_words(examples.event_shape),
+        kind=kind,
+        kind_in_words=KINDS[kind],
+        low=low,
+        high=high,
+        num_missing=examples.values.size - known.size,
+        histogram=_histogram(known, low, high),
+        labels=_label_counts(collection),
+        num_duplicates=_num_duplicates(examples),
+        columns=examples.columns,
+        skipped=collection.skipped,
+        notes=collection.notes,
+        choices=choose(examples),
+        sheet=str(sheet or ""),
+    )
+
+
+def _collection(config: DataConfig) -> Collection:
+    if config.source in SOURCES:
+        splits = load(config)
+        return Collection(splits.train, splits.label_names)
+    return read(Path(config.source).expanduser(), reading_options(config))
+
+
+def _histogram(values: np.ndarray, low: float, high: float) -> tuple[int, ...]:
+    # A fair sample does: a bar's height is read to a few percent.
+    stride = ceil(values.size / MAX_BINNED)
+    counts, _ = np.histogram(values[::stride], NUM_BINS, (low, high if high > low else low + 1))
+    return tuple(int(count) * stride for count in counts)
+
+
+def _label_counts(collection: Collection) -> dict[str, int]:
+    labels = collection.examples.labels
+    if labels is None:
+        return {}
+    counts = np.bincount(labels, minlength=len(collection.label_names))
+    return dict(zip(collection.label_names, counts.tolist(), strict=True))
+
+
+def _num_duplicates(examples: Examples) -> int:
+    seen = {blake2b(np.ascontiguousarray(value).data, digest_size=16).digest() for value in examples.values}
+    return len(examples) - len(seen)
+
+
+def _sheet(examples: Examples) -> bytes:
+    """A random choice of images on one PNG."""
+    stream = np.random.Generator(np.random.PCG64(0))
+    num = min(SHEET_COLUMNS * SHEET_ROWS, len(examples))
+    chosen = np.sort(stream.permutation(len(examples))[:num])
+    tiles = displayable(to_images(scaled(examples.subset(chosen))))
+    picture = compose(fitted(tiles, TILE_SIZE, TILE_SIZE), min(SHEET_COLUMNS, num), gap=2)
+    buffer = BytesIO()
+    Image.fromarray(picture).save(buffer, format="PNG")
+    return buffer.getvalue()

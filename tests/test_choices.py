@@ -1,0 +1,71 @@
+"""What is chosen for data without a recipe fits them: it can be built, and it can score them."""
+
+import numpy as np
+import pytest
+
+from lowerbound.choices import choose, settings_of
+from lowerbound.data.examples import Examples
+from lowerbound.data.kinds import kind_of
+from lowerbound.experiment import from_settings, merge
+from lowerbound.model import build_model
+from lowerbound.seeding import generator
+from lowerbound.values import Column
+
+RNG = np.random.default_rng(0)
+TABLE = Examples(
+    np.array([[1.5, 2], [np.nan, 0], [0.3, 1]], np.float32),
+    1.0,
+    layout="table",
+    columns=(Column(name="a", kind="numeric"), Column(name="b", kind="categorical", levels=("x", "y", "z"))),
+)
+
+
+def images(height, width, channels=1):
+    return Examples(RNG.integers(0, 256, (30, height, width, channels), np.uint8), 255.0)
+
+
+def array(values, max_value=1.0):
+    return Examples(values, max_value, layout="array")
+
+
+CASES = {
+    "grey": (images(28, 28), "discretized-logistic", "conv"),
+    "colour": (images(64, 48, 3), "discretized-logistic", "resnet"),
+    "odd colour": (images(9, 33, 3), "discretized-logistic", "resnet"),
+    "a line of pixels": (images(1, 40), "discretized-logistic", "dense"),
+    "17 levels": (Examples(RNG.integers(0, 17, (30, 8, 8, 1), np.uint8), 16.0), "discretized-logistic", "conv"),
+    "black and white": (Examples(RNG.integers(0, 2, (30, 8, 8, 1), np.uint8), 1.0), "bernoulli", "conv"),
+    "16-bit grey": (Examples(RNG.random((30, 16, 16, 1), np.float32), 1.0), "gaussian", "conv"),
+    "levels": (array(RNG.integers(0, 256, (30, 20), np.uint8), 255.0), "discretized-logistic", "dense"),
+    "counts": (array(RNG.integers(0, 900, (30, 20)).astype(np.float32)), "negative-binomial", "dense"),
+    "real": (array(RNG.normal(size=(30, 4, 5)).astype(np.float32)), "gaussian-per-element", "dense"),
+    "one number": (array(RNG.normal(size=(30, 1)).astype(np.float32)), "gaussian-per-element", "dense"),
+    "table": (TABLE, "table", "dense"),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_what_is_chosen_fits_the_data_and_every_choice_has_a_reason(case):
+    examples, likelihood, network = CASES[case]
+    choices = choose(examples)
+    assert [choice.what for choice in choices] == ["likelihood", "network", "latents", "training"]
+    assert all(choice.reason and choice.value for choice in choices)
+    settings = merge(settings_of(choices), {"model": {"columns": [vars(column) for column in examples.columns]}})
+    experiment = from_settings("chosen", settings)
+    assert (experiment.model.likelihood, experiment.model.network) == (likelihood, network)
+    model = build_model(experiment.model, examples.event_shape, generator(0, "weights"))
+    model.likelihood.convention(examples.support)
+    assert 1 <= experiment.training.batch_size <= max(8, len(examples))
+
+
+def test_a_choice_that_someone_else_has_made_is_not_made():
+    choices = choose(images(28, 28))
+    by_hand = {"model": {"likelihood": "bernoulli"}, "training": {"num_epochs": 3}}
+    left = [choice.what for choice in choices if not choice.is_made_in(by_hand)]
+    assert left == ["network", "latents", "training"]
+
+
+def test_floats_that_are_bytes_divided_by_255_are_told_from_others():
+    levels = RNG.integers(0, 256, (30, 8, 8, 1)).astype(np.float32) / 255
+    assert kind_of(Examples(levels, 1.0)) == "grey"
+    assert kind_of(Examples(levels + np.float32(1e-3) * RNG.random(levels.shape, np.float32), 2.0)) == "unit"

@@ -1,0 +1,244 @@
+"""From one's own files to a model that is of use: images in a folder, arrays and tables, by the same commands."""
+
+import csv
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from data_files import written
+from lowerbound import anomalies, imputation, inspection, use
+from lowerbound.data.sources import DataConfig
+from lowerbound.errors import DataError, UsageError
+from lowerbound.inputs import read_inputs
+from lowerbound.run import Audience, default_path, train
+from lowerbound.seeding import generator
+from lowerbound.training.checkpoint import load_model
+
+RNG = np.random.default_rng(0)
+SHORT = {"training": {"num_epochs": 2, "min_steps": 0}, "evaluation": {"num_draws": 2, "num_exact": 4}}
+
+
+def stripes(number: int, size=(24, 16)) -> Image.Image:
+    """Colour stripes of their own width and phase."""
+    wave = np.sin(np.arange(size[0]) / (1 + number % 3) + number)
+    rows = np.stack([127 + 120 * wave * shade for shade in (1.0, 0.5, -0.7)], axis=-1)
+    return Image.fromarray(np.repeat(rows[np.newaxis], size[1], axis=0).clip(0, 255).astype(np.uint8))
+
+
+def read_rows(path: Path) -> list[dict[str, str]]:
+    with path.open() as file:
+        return list(csv.DictReader(file))
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("photos")
+    for number in range(40):
+        label = "wide" if number % 2 else "narrow"
+        (folder / label).mkdir(exist_ok=True)
+        size = (24, 16) if number % 4 else (30, 30)
+        stripes(number, size).save(folder / label / f"{number:02d}.png")
+    written(folder / "narrow" / "broken.png", b"no image")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def photo_run(photos, tmp_path_factory):
+    heard = []
+    path = tmp_path_factory.mktemp("photo-run") / "run"
+    settings = {**SHORT, "data": {"size": "24x16", "skip_broken": True}}
+    train(str(photos), out=path, settings=settings, audience=Audience(message=heard.append))
+    return path, heard
+
+
+@pytest.fixture(scope="module")
+def table(tmp_path_factory):
+    """Rows in which everything follows from one hidden number, some cells missing."""
+    hidden = RNG.normal(size=400)
+    lines = ["length,visits,city,is_new"]
+    for z in hidden:
+        cells = [
+            f"{10 + 3 * z + 0.1 * RNG.normal():.3f}",
+            str(RNG.poisson(np.exp(1 + z))),
+            ("Bonn", "Lyon", "Oslo")[int(np.digitize(z, [-0.5, 0.5]))],
+            "yes" if z > 0 else "no",
+        ]
+        if RNG.random() < 0.3:
+            cells[RNG.integers(4)] = ""
+        lines.append(",".join(cells))
+    return written(tmp_path_factory.mktemp("table") / "rows.csv", "\n".join(lines).encode())
+
+
+@pytest.fixture(scope="module")
+def table_run(table, tmp_path_factory):
+    path = tmp_path_factory.mktemp("table-run") / "run"
+    settings = {"training": {"num_epochs": 60, "min_steps": 0}, "model": {"latent_dim": 1}}
+    train(str(table), out=path, settings=settings)
+    return path
+
+
+# ---- images
+
+
+def test_a_run_says_what_was_found_chosen_and_passed_over(photo_run):
+    path, heard = photo_run
+    told = "\n".join(heard)
+    assert "likelihood: discretized-logistic" in told and "since values lie on levels" in told
+    assert "resized to 24 wide and 16 high, cut to shape" in told and "broken.png" in told
+    context = json.loads((path / "results.json").read_text())["context"]
+    assert context["config"]["data"]["size"] == "24x16"
+    assert "broken.png" in context["data"]["skipped"][0]
+    report = (path / "report.html").read_text()
+    assert "1 broken file" in report and "cut to shape" in report
+
+
+def test_codes_carry_the_names_of_their_files_and_their_labels(photo_run, photos, tmp_path):
+    path = use.encode(photo_run[0], [str(photos / "wide")], out=tmp_path / "codes.csv")
+    rows = read_rows(path)
+    assert [row["id"] for row in rows] == [f"{number:02d}.png" for number in range(1, 40, 2)]
+    latents = load_model(photo_run[0]).latent_dim
+    assert {f"mean_{latents}", f"log_variance_{latents}"} <= set(rows[0])
+
+
+def test_new_images_of_any_size_and_mode_are_brought_to_the_models(photo_run, tmp_path):
+    new = tmp_path / "new.png"
+    stripes(3, (300, 100)).convert("L").save(new)
+    picture, scores = use.reconstruct(photo_run[0], [str(new)], out=tmp_path / "out.png")
+    assert picture.is_file() and scores[0].num_examples == 1
+
+
+def test_parquet_and_json_hold_what_the_csv_holds(photo_run, photos, tmp_path):
+    pytest.importorskip("pyarrow")
+    from pyarrow import parquet
+
+    inputs = [str(photos / "wide")]
+    rows = read_rows(use.encode(photo_run[0], inputs, out=tmp_path / "a.csv"))
+    columns = parquet.read_table(use.encode(photo_run[0], inputs, out=tmp_path / "a.parquet")).to_pydict()
+    records = json.loads(use.encode(photo_run[0], inputs, out=tmp_path / "a.json").read_text())
+    for index, row in enumerate(rows):
+        assert list(row) == list(columns) == list(records[index])
+        assert row["id"] == columns["id"][index] == records[index]["id"]
+        assert (
+            float(row["mean_1"]) == pytest.approx(columns["mean_1"][index]) == pytest.approx(records[index]["mean_1"])
+        )
+
+
+def test_samples_can_be_written_one_by_one(photo_run, tmp_path):
+    folder = use.sample(photo_run[0], 12, folder=tmp_path / "samples")
+    paths = sorted(folder.iterdir())
+    assert [path.name for path in paths] == [f"{index:02d}.png" for index in range(12)]
+    assert Image.open(paths[0]).size == (24, 16)
+    with pytest.raises(UsageError, match="is not empty; choose another --folder"):
+        use.sample(photo_run[0], 12, folder=folder)
+
+
+def test_inspecting_writes_a_sheet_and_finds_duplicates_and_broken_files(photos, tmp_path):
+    (tmp_path / "more").mkdir()
+    for name in ("a.png", "b.png", "c.png"):
+        stripes(1 if name != "c.png" else 2).save(tmp_path / "more" / name)
+    found = inspection.inspect(DataConfig(source=str(tmp_path / "more")), tmp_path / "sheet.png")
+    assert (found.num_examples, found.num_duplicates, found.kind) == (3, 1, "colour")
+    assert found.shape == (3, 16, 24) and sum(found.histogram) == 3 * 3 * 16 * 24
+    assert Image.open(found.sheet).size[0] > 72
+    skipping = inspection.inspect(DataConfig(source=str(photos), skip_broken=True))
+    assert len(skipping.skipped) == 1 and skipping.labels == {"narrow": 20, "wide": 20} and not skipping.sheet
+
+
+def test_16_bit_images_are_read_by_a_trained_model_as_they_were_in_training(tmp_path):
+    (tmp_path / "depth").mkdir()
+    for number in range(20):
+        pixels = np.full((8, 10), 3000 * number, np.uint16)
+        pixels[number % 8] = 60_000
+        Image.fromarray(pixels).save(tmp_path / "depth" / f"{number:02d}.png")
+    train(str(tmp_path / "depth"), out=tmp_path / "run", settings=SHORT)
+    model = load_model(tmp_path / "run")
+    examples = read_inputs(tmp_path / "run", model, [str(tmp_path / "depth")]).examples
+    assert examples.max_value == 1.0 and examples.support.high == pytest.approx(60_000 / 65_535)
+    np.testing.assert_allclose(examples.values[1, 0, 0], 3000 / 65_535, rtol=1e-6)
+
+
+# ---- what is strange
+
+
+def test_scores_flag_the_stated_share_of_normal_examples_and_what_is_strange(tmp_path):
+    # Rows on a line, as the model learns; strange ones lie off it, where each column alone is usual.
+    z = RNG.normal(size=(2000, 1))
+    np.save(
+        tmp_path / "x.npy", (z @ np.array([[1.0, -1.0, 2.0]]) + 0.05 * RNG.normal(size=(2000, 3))).astype(np.float32)
+    )
+    settings = {"training": {"num_epochs": 20, "min_steps": 0}, "model": {"latent_dim": 1}}
+    train(str(tmp_path / "x.npy"), out=tmp_path / "run", settings=settings)
+    normal = anomalies.score(tmp_path / "run", [], false_alarm_rate=0.1)
+    assert 0.03 < normal.is_anomalous.mean() < 0.2
+    np.save(tmp_path / "odd.npy", np.array([[1.0, 1.0, 1.0], [0.5, -0.5, 1.0]], np.float32))
+    out = tmp_path / "scores.csv"
+    odd = anomalies.score(tmp_path / "run", [str(tmp_path / "odd.npy")], by="negative-elbo", out=out)
+    assert odd.is_anomalous.tolist() == [True, False]
+    rows = read_rows(out)
+    assert [row["anomalous"] for row in rows] == ["1", "0"] and float(rows[0]["negative-elbo"]) > 0
+
+
+def test_a_score_that_is_unknown_or_a_run_without_held_out_examples_is_refused(tmp_path, photo_run):
+    with pytest.raises(UsageError, match="unknown score 'elbo'; accepted: negative-elbo"):
+        anomalies.score(photo_run[0], [], by="elbo")
+    settings = {**SHORT, "data": {"validation": "test"}}
+    train("digits", recipe="dense", out=tmp_path / "run", settings=settings)
+    with pytest.raises(UsageError, match="watched its test images while training"):
+        anomalies.score(tmp_path / "run", [])
+
+
+# ---- tables
+
+
+def test_missing_cells_are_filled_with_what_the_others_tell_of_them(table_run, tmp_path):
+    new = written(tmp_path / "new.csv", b"length,visits,city,is_new\n14.5,,,\n,0,Bonn,no\n5.5,,,\n10.0,3,Lyon,yes\n")
+    path, num_filled = imputation.impute(table_run, [str(new)], out=tmp_path / "filled.csv")
+    rows = read_rows(path)
+    assert num_filled == 7
+    assert (rows[0]["city"], rows[0]["is_new"]) == ("Oslo", "yes") and float(rows[0]["visits"]) > 5
+    assert (rows[2]["city"], rows[2]["is_new"]) == ("Bonn", "no") and float(rows[2]["visits"]) < 3
+    assert float(rows[1]["length"]) < 9
+    assert [rows[3][name] for name in ("length", "visits", "city", "is_new")] == ["10.0", "3.0", "Lyon", "yes"]
+
+
+def test_imputation_of_nothing_changes_nothing(table_run):
+    model = load_model(table_run)
+    x = torch.tensor([[10.0, 3.0, 1.0, 1.0]])
+    assert torch.equal(imputation.imputed(model, x, generator(0, "x")), x)
+
+
+def test_rows_are_drawn_in_the_words_of_the_table(table_run, tmp_path):
+    rows = read_rows(use.sample(table_run, 300, out=tmp_path / "rows.csv"))
+    assert {row["city"] for row in rows} == {"Bonn", "Lyon", "Oslo"} and {row["is_new"] for row in rows} == {
+        "yes",
+        "no",
+    }
+    assert all(float(row["visits"]) >= 0 and float(row["visits"]).is_integer() for row in rows)
+    lengths = {
+        city: np.mean([float(row["length"]) for row in rows if row["city"] == city]) for city in ("Bonn", "Oslo")
+    }
+    assert lengths["Oslo"] > lengths["Bonn"] + 2
+
+
+def test_a_table_has_figures_of_its_columns_and_no_pictures(table_run):
+    figures = {path.stem for path in (table_run / "figures").iterdir()}
+    assert {"drawn_elements", "reconstructed_elements", "rates"} <= figures
+    assert not {"samples", "reconstructions", "traversals"} & figures
+    with pytest.raises(UsageError, match=r"reconstruct draws a picture.* layout 'table'; use encode, score or sample"):
+        use.reconstruct(table_run, [])
+
+
+def test_a_table_without_the_models_columns_is_refused(table_run, tmp_path):
+    new = written(tmp_path / "new.csv", b"length,visits\n14.5,1\n")
+    with pytest.raises(DataError, match="lacks 'city', 'is_new'"):
+        use.encode(table_run, [str(new)], out=tmp_path / "codes.csv")
+
+
+def test_a_run_of_data_alone_is_named_by_them():
+    assert default_path("", {"data": {"source": "some/photos.zip"}}) == Path("runs/photos")
+    assert default_path("", {}) == Path("runs/dense-digits")
+    assert default_path("conv", {"data": {"source": "mnist"}}) == Path("runs/conv-mnist")
