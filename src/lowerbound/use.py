@@ -1,6 +1,5 @@
 """What one does with a trained model: sample, reconstruct, encode, interpolate, evaluate, compare; and its layers."""
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from io import BytesIO
@@ -13,7 +12,7 @@ from PIL import Image
 
 from lowerbound.columns import check_suffix, write_columns
 from lowerbound.data.batches import Batches, scaled
-from lowerbound.data.sources import DataConfig, Splits, load
+from lowerbound.data.sources import SIZES, DataConfig, Splits, load, read_size
 from lowerbound.errors import DataError, UsageError
 from lowerbound.evaluation import pictures
 from lowerbound.evaluation.comparison import Comparison
@@ -35,7 +34,6 @@ from lowerbound.storage import write_bytes
 from lowerbound.training.checkpoint import load_model
 
 TILE_SIZE = 56  # pixels
-SIZE = re.compile(r"(\d+)[xX×](\d+)")
 
 
 @dataclass(frozen=True)
@@ -145,10 +143,10 @@ def summary(target: str, size: str = "28x28", channels: int = 1, settings: Setti
     if (Path(target) / "config.toml").is_file():
         model = load_model(Path(target))
     else:
-        match = SIZE.fullmatch(size)
-        if match is None or not all(1 <= int(length) <= 4096 for length in match.groups()):
-            raise UsageError(f"--size {size!r} is not WIDTHxHEIGHT in pixels, from 1 to 4096 each, such as 28x28.")
-        width, height = int(match[1]), int(match[2])
+        lengths = read_size(size)
+        if lengths is None:
+            raise UsageError(f"--size {size!r} is not {SIZES}, such as 28x28.")
+        width, height = lengths
         model = build_model(resolve(target, settings).model, (channels, height, width), generator(0, "summary"))
     encoder, decoder = model.layers()
     return Summary(_title(target, model), encoder, decoder, count_parameters(model), _likelihood_note(model))

@@ -132,7 +132,7 @@ def row(batch=3):
         Block(torch.tensor([1]), binary),
         Block(torch.tensor([2]), codes),
     )
-    return Row(blocks, 4), numeric, binary, codes
+    return Row(blocks), numeric, binary, codes
 
 
 def test_a_rows_log_probability_is_the_sum_over_its_columns_wherever_they_stand():
@@ -161,7 +161,7 @@ def test_gradients_pass_over_missing_cells():
     mean = numeric.parameter_mean.clone().requires_grad_()
     blocks = (Block(torch.tensor([3, 0]), DiagonalNormal(mean, numeric.log_variance, event_ndim=0)), *p.blocks[1:])
     x = torch.tensor([[math.nan, 1.0, math.nan, -0.7]]).expand(3, 4)
-    (gradient,) = torch.autograd.grad(Row(blocks, 4).log_prob(x).sum(), mean)
+    (gradient,) = torch.autograd.grad(Row(blocks).log_prob(x).sum(), mean)
     assert gradient.isfinite().all()
     assert not gradient[:, 1].any()  # of the first column, which is missing
     assert gradient[:, 0].all()

@@ -1,6 +1,7 @@
 """Examples in memory: images, arrays or rows of a table, and their labels."""
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Literal
 
 import numpy as np
@@ -37,7 +38,7 @@ class Examples:
         shape = self.values.shape[1:]
         return (shape[2], *shape[:2]) if self.layout == "image" else shape
 
-    @property
+    @cached_property
     def support(self) -> Support:
         """Where the values lie once they are divided by `max_value`."""
         values, top = self.values, self.max_value

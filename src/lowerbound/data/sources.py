@@ -33,6 +33,7 @@ HeldOut = Literal["random", "last"]
 DIGITS = tuple("0123456789")
 SIZE = re.compile(r"(\d+)[xX×](\d+)")
 MAX_SIDE = 4096
+SIZES = f"WIDTHxHEIGHT in pixels, from 1 to {MAX_SIDE} each"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -265,15 +266,19 @@ def _in_tenths(path: Path, collection: Collection, split_seed: int) -> Pool:
     return _pool(collection, tenth, tenth, split_seed, str(path))
 
 
+def read_size(text: str) -> tuple[int, int] | None:
+    """Width and height from WIDTHxHEIGHT, or None where that is not what the text is."""
+    match = SIZE.fullmatch(text)
+    if match is None or not all(1 <= int(length) <= MAX_SIDE for length in match.groups()):
+        return None
+    return int(match[1]), int(match[2])
+
+
 def reading_options(config: DataConfig) -> ReadingOptions:
     """What a configuration chooses about reading; ConfigError for a size that is none."""
-    size = None
-    if config.size:
-        match = SIZE.fullmatch(config.size)
-        if match is None or not all(1 <= int(length) <= MAX_SIDE for length in match.groups()):
-            accepted = f"WIDTHxHEIGHT in pixels, from 1 to {MAX_SIDE} each, such as 64x48"
-            raise ConfigError(f"data.size is {config.size!r}, accepted is {accepted}.")
-        size = (int(match[1]), int(match[2]))
+    size = read_size(config.size) if config.size else None
+    if config.size and size is None:
+        raise ConfigError(f"data.size is {config.size!r}, accepted is {SIZES}, such as 64x48.")
     images = ImageOptions(size=size, resize=config.resize, skip_broken=config.skip_broken)
     return ReadingOptions(images=images, labels=config.labels)
 

@@ -104,7 +104,7 @@ def recommended(scores: Mapping[str, object]) -> str:
 
 
 def _png_length(image: np.ndarray) -> int:
-    """Bits of the image data alone: what every PNG has besides is a constant."""
+    """Bits of the whole file; its header is the same for all images of a size."""
     file = BytesIO()
     Image.fromarray(image.squeeze(-1) if image.shape[-1] == 1 else image).save(file, "PNG", optimize=True)
     return 8 * len(file.getvalue())

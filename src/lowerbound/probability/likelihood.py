@@ -6,11 +6,33 @@ tensor to its parameters, and says which data it can score. The network knows no
 
 from abc import ABC, abstractmethod
 
+import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from lowerbound.probability.distributions import Distribution
 from lowerbound.values import Support
+
+MEAN_MARGIN = 1e-6
+"""Means of 0 and 1 have no finite logit; they are moved inwards by this much."""
+
+LEAST_RATE = 1e-6
+"""Of a count, where a raw output is sought for a mean of zero."""
+
+MAX_LOG_RATE = 15.0
+"""Logarithms of a count's mean are kept below this: exp(15) is 3 million, and exp(100) no float32."""
+
+LOG_R_RANGE = (-7.0, 9.0)
+"""Logarithms of a negative binomial's shape: beyond the upper end it is a Poisson to four digits."""
+
+
+def binomial_logits(mean: Float[Tensor, "*shape"], num_levels: int) -> Float[Tensor, "level *shape"]:
+    """Logits of levels 0..K-1 whose distribution, a binomial, has this mean share of K - 1."""
+    above = torch.arange(num_levels).to(mean).reshape(-1, *(1,) * mean.ndim)
+    below = num_levels - 1 - above
+    inner = mean.clamp(MEAN_MARGIN, 1 - MEAN_MARGIN)
+    ways = -torch.lgamma(above + 1) - torch.lgamma(below + 1)  # to a constant, which logits have free
+    return ways + above * inner.log() + below * torch.log1p(-inner)
 
 
 class Likelihood(nn.Module, ABC):

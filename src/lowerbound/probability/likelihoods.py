@@ -22,6 +22,7 @@ from lowerbound.errors import DataError
 from lowerbound.probability.counts import NegativeBinomial, Poisson
 from lowerbound.probability.distributions import Bernoulli, DiagonalNormal
 from lowerbound.probability.levels import Categorical, DiscretizedLogistics
+from lowerbound.probability.likelihood import LEAST_RATE, LOG_R_RANGE, MAX_LOG_RATE, MEAN_MARGIN, binomial_logits
 from lowerbound.probability.likelihood import Likelihood as Likelihood  # part of this module's face
 from lowerbound.probability.table_likelihood import TableLikelihood
 from lowerbound.probability.unit_interval import ContinuousBernoulli, logits_of_mean
@@ -32,15 +33,6 @@ MIN_SIGMA = 1e-3
 
 MAX_LOG_VARIANCE = 15.0
 """Of a Gaussian with a variance from the decoder, in standardised units."""
-
-MEAN_MARGIN = 1e-6
-"""Means of 0 and 1 have no finite logit; they are moved inwards by this much."""
-
-LEAST_RATE = 1e-6
-"""Of a count, where a raw output is sought for a mean of zero."""
-
-MAX_LOG_RATE = 15.0
-"""Logarithms of a count's mean are kept below this: exp(15) is 3 million, and exp(100) no float32."""
 
 LOG_SCALE_RANGE = (-7.0, 5.0)
 """Of a logistic's scale, in units of one level: at e^-7 all the mass lies on one, at e^5 it is spread over all."""
@@ -243,12 +235,7 @@ class CategoricalLikelihood(Likelihood):
         return Categorical(logits, len(self.event_shape))
 
     def raw_of_mean(self, mean: Float[Tensor, " *event"]) -> Float[Tensor, " *raw"]:
-        # The levels' binomial distribution has that mean.
-        above = torch.arange(self.num_levels).to(mean).reshape(-1, *(1,) * mean.ndim)
-        below = self.num_levels - 1 - above
-        ways = torch.lgamma(torch.tensor(float(self.num_levels))) - torch.lgamma(above + 1) - torch.lgamma(below + 1)
-        inner = mean.clamp(MEAN_MARGIN, 1 - MEAN_MARGIN)
-        return (ways + above * inner.log() + below * torch.log1p(-inner)).reshape(self.raw_shape)
+        return binomial_logits(mean, self.num_levels).reshape(self.raw_shape)
 
     def convention(self, support: Support) -> str:
         _need_levels("categorical", support, self.num_levels)
@@ -282,8 +269,6 @@ class NegativeBinomialLikelihood(Likelihood):
     The variance is mean + mean² / r, as in scVI with one dispersion for each gene (Lopez et al. 2018).
     """
 
-    LOG_R_RANGE = (-7.0, 9.0)
-
     def __init__(self, event_shape: tuple[int, ...]) -> None:
         super().__init__(event_shape)
         self.log_r = nn.Parameter(torch.zeros(event_shape))
@@ -296,7 +281,7 @@ class NegativeBinomialLikelihood(Likelihood):
         return torch.log1p(x)
 
     def forward(self, raw: Float[Tensor, "*batch_and_raw"]) -> NegativeBinomial:
-        log_r = self.log_r.clamp(*self.LOG_R_RANGE)
+        log_r = self.log_r.clamp(*LOG_R_RANGE)
         return NegativeBinomial(raw.clamp(max=MAX_LOG_RATE), log_r, event_ndim=len(self.event_shape))
 
     def raw_of_mean(self, mean: Float[Tensor, " *event"]) -> Float[Tensor, " *raw"]:

@@ -10,15 +10,18 @@ from torch.nn import functional as F
 from lowerbound.errors import DataError
 from lowerbound.probability.counts import NegativeBinomial
 from lowerbound.probability.distributions import Bernoulli, DiagonalNormal, Distribution
-from lowerbound.probability.likelihood import Likelihood
+from lowerbound.probability.likelihood import (
+    LEAST_RATE,
+    LOG_R_RANGE,
+    MAX_LOG_RATE,
+    MEAN_MARGIN,
+    Likelihood,
+    binomial_logits,
+)
 from lowerbound.probability.tables import Block, Codes, Row
 from lowerbound.values import Column, ColumnKind, Support
 
 MIN_LOG_SIGMA = math.log(1e-3)  # of a numeric column, in standard deviations of the training data
-LOG_R_RANGE = (-7.0, 9.0)
-MAX_LOG_RATE = 15.0
-MARGIN = 1e-6
-LEAST_RATE = 1e-6
 
 
 class TableLikelihood(Likelihood):
@@ -70,7 +73,7 @@ class TableLikelihood(Likelihood):
                 blocks.append(Block(torch.tensor(where, device=raw.device), self._family(kind, joined, where)))
         for index in self._of("categorical"):
             blocks.append(Block(torch.tensor([index], device=raw.device), Codes(slices[index])))
-        return Row(tuple(blocks), len(self.columns))
+        return Row(tuple(blocks))
 
     def raw_of_mean(self, mean: Float[Tensor, " column"]) -> Float[Tensor, " raw"]:
         parts = []
@@ -81,9 +84,9 @@ class TableLikelihood(Likelihood):
             elif column.kind == "count":
                 parts.append(value.clamp(min=LEAST_RATE).log().reshape(1))
             elif column.kind == "binary":
-                parts.append(torch.logit(value, eps=MARGIN).reshape(1))
+                parts.append(torch.logit(value, eps=MEAN_MARGIN).reshape(1))
             else:
-                parts.append(_binomial_logits(value, column.num_levels))
+                parts.append(binomial_logits(value / max(column.num_levels - 1, 1), column.num_levels))
         return torch.cat(parts)
 
     def convention(self, support: Support) -> str:
@@ -119,12 +122,3 @@ class TableLikelihood(Likelihood):
         else:
             features = ((known - self.location[index]) / self.scale[index]).unsqueeze(-1)
         return features.masked_fill(is_missing, 0.0)
-
-
-def _binomial_logits(mean: Float[Tensor, ""], num_levels: int) -> Float[Tensor, " level"]:
-    """Logits of codes 0..K-1 whose distribution, a binomial, has this mean code."""
-    above = torch.arange(num_levels).to(mean)
-    below = num_levels - 1 - above
-    inner = (mean / max(num_levels - 1, 1)).clamp(MARGIN, 1 - MARGIN)
-    ways = -torch.lgamma(above + 1) - torch.lgamma(below + 1)
-    return ways + above * inner.log() + below * torch.log1p(-inner)

@@ -75,7 +75,6 @@ class Row(Distribution):
     """A row of a table, block by block; columns are independent. `log_prob` passes over missing cells."""
 
     blocks: tuple[Block, ...]
-    num_columns: int
     event_ndim: int = 1
 
     @property
