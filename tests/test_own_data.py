@@ -97,7 +97,7 @@ def test_a_run_says_what_was_found_chosen_and_passed_over(photo_run):
 
 
 def test_codes_carry_the_names_of_their_files_and_their_labels(photo_run, photos, tmp_path):
-    path = use.encode(photo_run[0], [str(photos / "wide")], out=tmp_path / "codes.csv")
+    path = use.encode(photo_run[0], [str(photos / "wide")], out=tmp_path / "codes.csv").path
     rows = read_rows(path)
     assert [row["id"] for row in rows] == [f"{number:02d}.png" for number in range(1, 40, 2)]
     latents = load_model(photo_run[0]).latent_dim
@@ -107,8 +107,34 @@ def test_codes_carry_the_names_of_their_files_and_their_labels(photo_run, photos
 def test_new_images_of_any_size_and_mode_are_brought_to_the_models(photo_run, tmp_path):
     new = tmp_path / "new.png"
     stripes(3, (300, 100)).convert("L").save(new)
-    picture, scores = use.reconstruct(photo_run[0], [str(new)], out=tmp_path / "out.png")
-    assert picture.is_file() and scores[0].num_examples == 1
+    found = use.reconstruct(photo_run[0], [str(new)], out=tmp_path / "out.png")
+    assert found.path.is_file() and found.scores[0].num_examples == 1
+
+
+def test_broken_files_among_new_ones_are_named_and_passed_over_where_that_was_chosen(photo_run, tmp_path):
+    written(tmp_path / "new" / "0.png", b"broken")
+    for number in (1, 2):
+        stripes(number).save(tmp_path / "new" / f"{number}.png")
+    new, out = [str(tmp_path / "new")], tmp_path / "out.csv"
+    for use_them in (use.encode, anomalies.score):
+        with pytest.raises(DataError, match=r"0\.png is not .* pass over broken files with --skip-broken"):
+            use_them(photo_run[0], new, out=out)
+        assert not out.exists()
+    encoded = use.encode(photo_run[0], new, out=out, skip_broken=True)
+    assert [row["id"] for row in read_rows(out)] == ["1.png", "2.png"] and "0.png" in encoded.skipped[0]
+    scored = anomalies.score(photo_run[0], new, importance=False, skip_broken=True)
+    assert scored.ids == ("1.png", "2.png") and scored.skipped == encoded.skipped
+    assert (scored.num_calibrated, scored.false_alarm_rate) == (4, 1 / 4)
+    assert scored.by == "complexity-residual" and "importance" not in scored.scores
+    reconstructed = use.reconstruct(photo_run[0], new, out=tmp_path / "out.png", skip_broken=True)
+    assert reconstructed.scores[0].num_examples == 2 and reconstructed.skipped == encoded.skipped
+
+
+def test_where_there_is_one_file_alone_nothing_is_said_of_passing_over(photo_run, tmp_path):
+    broken = written(tmp_path / "broken.png", b"broken")
+    with pytest.raises(DataError) as caught:
+        use.interpolate(photo_run[0], "0", str(broken))
+    assert "--skip-broken" not in str(caught.value)
 
 
 def test_parquet_and_json_hold_what_the_csv_holds(photo_run, photos, tmp_path):
@@ -116,9 +142,9 @@ def test_parquet_and_json_hold_what_the_csv_holds(photo_run, photos, tmp_path):
     from pyarrow import parquet
 
     inputs = [str(photos / "wide")]
-    rows = read_rows(use.encode(photo_run[0], inputs, out=tmp_path / "a.csv"))
-    columns = parquet.read_table(use.encode(photo_run[0], inputs, out=tmp_path / "a.parquet")).to_pydict()
-    records = json.loads(use.encode(photo_run[0], inputs, out=tmp_path / "a.json").read_text())
+    rows = read_rows(use.encode(photo_run[0], inputs, out=tmp_path / "a.csv").path)
+    columns = parquet.read_table(use.encode(photo_run[0], inputs, out=tmp_path / "a.parquet").path).to_pydict()
+    records = json.loads(use.encode(photo_run[0], inputs, out=tmp_path / "a.json").path.read_text())
     for index, row in enumerate(rows):
         assert list(row) == list(columns) == list(records[index])
         assert row["id"] == columns["id"][index] == records[index]["id"]
@@ -132,6 +158,13 @@ def test_samples_can_be_written_one_by_one(photo_run, tmp_path):
     paths = sorted(folder.iterdir())
     assert [path.name for path in paths] == [f"{index:02d}.png" for index in range(12)]
     assert Image.open(paths[0]).size == (24, 16)
+    rows = Image.open(use.sample(photo_run[0], 6, out=tmp_path / "grid.png", num_columns=2))
+    columns = Image.open(use.sample(photo_run[0], 6, out=tmp_path / "grid.png", num_columns=6))
+    assert rows.height > rows.width and columns.width > columns.height
+    assert use.read_grid("6x1") == (6, 1)
+    for wrong in ("6", "0x3", "101x100"):
+        with pytest.raises(UsageError, match="is not COLUMNSxROWS of at most 10,000 images"):
+            use.read_grid(wrong)
     with pytest.raises(UsageError, match="is not empty; choose another --folder"):
         use.sample(photo_run[0], 12, folder=folder)
 
@@ -228,8 +261,21 @@ def test_a_table_has_figures_of_its_columns_and_no_pictures(table_run):
     figures = {path.stem for path in (table_run / "figures").iterdir()}
     assert {"drawn_elements", "reconstructed_elements", "rates"} <= figures
     assert not {"samples", "reconstructions", "traversals"} & figures
-    with pytest.raises(UsageError, match=r"reconstruct draws a picture.* layout 'table'; use encode, score or sample"):
-        use.reconstruct(table_run, [])
+
+
+def test_rows_are_reconstructed_and_interpolated_as_rows(table_run, tmp_path):
+    new = written(
+        tmp_path / "new.csv", b"length,visits,city,is_new\n14.5,12,Oslo,yes\n5.5,0,Bonn,no\n10.0,3,Lyon,yes\n"
+    )
+    found = use.reconstruct(table_run, [str(new)], out=tmp_path / "rows.csv")
+    rows = read_rows(found.path)
+    assert [row["city"] for row in rows] == ["Oslo", "Bonn", "Lyon"]
+    np.testing.assert_allclose([float(row["length"]) for row in rows], [14.5, 5.5, 10.0], atol=1.0)
+    assert found.scores[0].num_examples == 3
+    line = read_rows(use.interpolate(table_run, str(new), "1", 5, out=tmp_path / "line.csv"))
+    assert len(line) == 5 and line[0]["city"] == "Oslo"
+    with pytest.raises(UsageError, match=r"ends in '\.png'; accepted: \.csv"):
+        use.reconstruct(table_run, [], out=tmp_path / "rows.png")
 
 
 def test_a_table_without_the_models_columns_is_refused(table_run, tmp_path):

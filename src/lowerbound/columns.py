@@ -2,14 +2,16 @@
 
 import csv
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from io import BytesIO, StringIO
 from pathlib import Path
 
 import numpy as np
+from jaxtyping import Float
 
 from lowerbound.errors import UsageError
 from lowerbound.storage import write_bytes, write_text
+from lowerbound.values import Column
 
 Columns = Mapping[str, np.ndarray]
 """Of each name one value, or a row of values, for every example."""
@@ -27,6 +29,11 @@ def write_columns(path: Path, columns: Columns) -> None:
     """Write columns in the format that the file's name asks for; UsageError for another one."""
     check_suffix(path)
     WRITERS[path.suffix](path, columns)
+
+
+def named_columns(rows: Float[np.ndarray, "row column"], columns: Sequence[Column]) -> Columns:
+    """The cells of a table under its columns' names, levels as text."""
+    return {column.name: column.as_written(rows[:, index]) for index, column in enumerate(columns)}
 
 
 def flat(columns: Columns) -> dict[str, np.ndarray]:

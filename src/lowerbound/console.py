@@ -9,6 +9,7 @@ import sys
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import groupby
+from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
@@ -183,8 +184,21 @@ def print_findings(findings: Sequence["Finding"]) -> None:
 MOST_SHOWN = 20
 
 
+def print_written(path: Path, skipped: Sequence[str] = ()) -> None:
+    """Where a file is, after what could not be read for it."""
+    print_skipped(skipped)
+    out.print(str(path), markup=False)
+
+
+def print_skipped(skipped: Sequence[str]) -> None:
+    """Files that were passed over, and why."""
+    for reason in skipped:
+        err.print(f"passed over: {reason}", markup=False)
+
+
 def print_anomalies(scored: "Scored") -> None:
     """The strangest examples, and how many pass the threshold."""
+    print_skipped(scored.skipped)
     order = sorted(range(len(scored.ids)), key=lambda index: -scored.scores[scored.by][index])
     rows = [
         (scored.ids[index], *(f"{values[index]:.2f}" for values in scored.scores.values()), _flag(scored, index))
@@ -219,7 +233,7 @@ def print_inspection(name: str, found: "Inspection") -> None:
         counts = ", ".join(f"{label} {count:,}" for label, count in list(found.labels.items())[:MOST_SHOWN])
         lines.append(f"labels: {counts}")
     lines.append(f"equal to an earlier one: {found.num_duplicates:,}")
-    lines += [*found.notes, *(f"broken: {reason}" for reason in found.skipped)]
+    lines += [*found.notes, *(f"passed over: {reason}" for reason in found.skipped)]
     for line in lines:
         out.print(line, markup=False)
     if found.columns:

@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from lowerbound.columns import check_suffix, write_columns
+from lowerbound.columns import check_suffix, named_columns, write_columns
 from lowerbound.data.batches import Batches
 from lowerbound.errors import UsageError
 from lowerbound.evaluation.evaluate import BATCH_SIZE
@@ -33,12 +33,19 @@ def imputed(
     """
     samples = model.sample_posterior(x, generator, num_draws)
     weight = torch.softmax(samples.log_weight, dim=0).unsqueeze(-1)
-    likelihood = model.decode(samples.z)
+    return torch.where(x.isnan(), expected_rows(model, samples.z, weight), x)
+
+
+def expected_rows(
+    model: VAE, z: Float[Tensor, "draw batch latent"], weight: Float[Tensor, "draw batch 1"]
+) -> Float[Tensor, "batch column"]:
+    """What weighted codes say of every cell: its expected value, or the likeliest of its levels."""
+    likelihood = model.decode(z)
     expected = (weight * likelihood.mean).sum(0)
     for index, column in enumerate(model.config.columns):
-        if column.kind in ("binary", "categorical"):
+        if column.levels:
             expected[:, index] = _likeliest(likelihood, index, column, weight.squeeze(-1))
-    return torch.where(x.isnan(), expected, x)
+    return expected
 
 
 def impute(run: Path, inputs: list[str], data_dir: str = "", out: Path | None = None) -> tuple[Path, int]:
@@ -53,8 +60,7 @@ def impute(run: Path, inputs: list[str], data_dir: str = "", out: Path | None = 
     examples = read_inputs(run, model, inputs, data_dir).examples
     stream = generator(0, "imputation")
     filled = torch.cat([imputed(model, x, stream) for x in Batches(examples, BATCH_SIZE)]).numpy()
-    columns = {column.name: column.as_written(filled[:, index]) for index, column in enumerate(model.config.columns)}
-    write_columns(path, columns)
+    write_columns(path, named_columns(filled, model.config.columns))
     return path, int(np.isnan(examples.values).sum())
 
 

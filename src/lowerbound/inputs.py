@@ -16,7 +16,9 @@ from lowerbound.model import VAE
 from lowerbound.run import read_experiment
 
 
-def read_inputs(run: Path, model: VAE, inputs: Sequence[str], data_dir: str = "") -> Collection:
+def read_inputs(
+    run: Path, model: VAE, inputs: Sequence[str], data_dir: str = "", skip_broken: bool = False
+) -> Collection:
     """The run's test examples, a source's, all of a file or folder, or image files; DataError if they do not fit.
 
     Files are read as the run's own data were: brought to the same size, a table's columns by their names.
@@ -28,7 +30,7 @@ def read_inputs(run: Path, model: VAE, inputs: Sequence[str], data_dir: str = ""
     if len(inputs) == 1 and inputs[0] in SOURCES:
         splits = load(DataConfig(source=inputs[0], data_dir=data_dir))
         return _fitting(model, Collection(splits.test, splits.label_names), inputs)
-    options = _options(config, model)
+    options = _options(replace(config, skip_broken=skip_broken), model)
     if len(inputs) == 1:
         return _fitting(model, read(Path(inputs[0]), options), inputs)
     others = [name for name in inputs if Path(name).suffix.lower() not in IMAGE_SUFFIXES]
@@ -52,12 +54,6 @@ def read_one(run: Path, model: VAE, name: str, data_dir: str = "") -> Examples:
 def layout_of(run: Path) -> str:
     """What a run's examples are: "image", "array" or "table"."""
     return str(read_experiment(run)[0]["run"].get("layout", "image"))
-
-
-def need_images(run: Path, what: str) -> None:
-    """UsageError where a run's examples cannot be drawn."""
-    if (layout := layout_of(run)) != "image":
-        raise UsageError(f"{what}, and the examples of {run} are of layout {layout!r}; use encode, score or sample.")
 
 
 def shape_in_words(event_shape: Sequence[int]) -> str:

@@ -208,7 +208,7 @@ def default_path(recipe: str, settings: Settings) -> Path:
     """runs/RECIPE-DATA, the directory of a run that was given none; runs/DATA where nothing but data was given."""
     source = resolve(recipe or "dense", settings).data.source
     recipe = recipe or ("dense" if source in SOURCES else "")
-    return Path("runs") / "-".join(filter(None, [Path(recipe).stem, Path(source).stem]))
+    return Path("runs") / "-".join(filter(None, [Path(recipe).stem, Path(source).stem.replace(":", "-")]))
 
 
 def reevaluate(path: Path, settings: Settings | None = None, device: str = "auto", audience: Audience = NOBODY) -> Run:

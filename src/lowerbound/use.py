@@ -9,8 +9,9 @@ import numpy as np
 import torch
 from jaxtyping import Float
 from PIL import Image
+from torch import Tensor
 
-from lowerbound.columns import check_suffix, write_columns
+from lowerbound.columns import check_suffix, named_columns, write_columns
 from lowerbound.data.batches import Batches, scaled
 from lowerbound.data.sources import SIZES, DataConfig, Splits, load, read_size
 from lowerbound.errors import DataError, UsageError
@@ -21,7 +22,8 @@ from lowerbound.evaluation.evaluate import BATCH_SIZE, EvaluationConfig, score_e
 from lowerbound.evaluation.results import Results, Score, read_results
 from lowerbound.evaluation.whole import evaluate_wholly
 from lowerbound.experiment import Settings, resolve
-from lowerbound.inputs import layout_of, need_images, read_inputs, read_one, shape_in_words
+from lowerbound.imputation import expected_rows
+from lowerbound.inputs import layout_of, read_inputs, read_one, shape_in_words
 from lowerbound.model import VAE, build_model
 from lowerbound.networks.layers import Layer, count_parameters
 from lowerbound.probability.distributions import Distribution
@@ -34,6 +36,24 @@ from lowerbound.storage import write_bytes
 from lowerbound.training.checkpoint import load_model
 
 TILE_SIZE = 56  # pixels
+MAX_SAMPLES = 10_000  # in one picture
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """A file of posteriors, and what of the data could not be read, each with the reason."""
+
+    path: Path
+    skipped: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Reconstructed:
+    """A picture or rows of reconstructions, how well all data are reconstructed, and what could not be read."""
+
+    path: Path
+    scores: list[Score]
+    skipped: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -54,8 +74,12 @@ def sample(
     seed: int = 0,
     out: Path | None = None,
     folder: Path | None = None,
+    num_columns: int = 0,
 ) -> Path:
-    """Draws from the model: decoded means of images as one picture, or each as a file of `folder`; rows as a table."""
+    """Draws from the model: decoded means of images as one picture, or each as a file of `folder`; rows as a table.
+
+    The picture has `num_columns` columns; with 0 it is about square.
+    """
     model = load_model(run)
     if model.is_deterministic:
         raise UsageError(f"{run} is a deterministic autoencoder; it has no prior to sample from.")
@@ -65,30 +89,54 @@ def sample(
     images = pictures.prior_samples(model, num_examples, stream, temperature)
     if folder is not None:
         return _save_each(folder, images)
-    return _save_grid(out or run / "samples.png", images, columns=int(np.ceil(np.sqrt(num_examples))))
+    return _save_grid(out or run / "samples.png", images, num_columns or int(np.ceil(np.sqrt(num_examples))))
 
 
-def reconstruct(
-    run: Path, inputs: Sequence[str], num_images: int = 16, data_dir: str = "", out: Path | None = None
-) -> tuple[Path, list[Score]]:
-    """Originals above their reconstructions as one picture, and how well all of `inputs` are reconstructed."""
-    model = load_model(run)
-    need_images(run, "reconstruct draws a picture")
-    examples = read_inputs(run, model, inputs, data_dir).examples
-    shown = scaled(examples.subset(np.arange(min(num_images, len(examples)))))
-    with torch.no_grad():
-        pair = [pictures.to_images(shown), pictures.to_images(model.reconstruct(shown))]
-    path = _save_grid(out or run / "reconstructions.png", np.concatenate(pair), columns=len(shown))
-    return path, score_examples(model, examples, "given" if inputs else "test")
+def read_grid(text: str) -> tuple[int, int]:
+    """Columns and rows of a picture from COLUMNSxROWS; UsageError for what is none, or too many."""
+    grid = read_size(text)
+    if grid is None or grid[0] * grid[1] > MAX_SAMPLES:
+        raise UsageError(f"--grid {text!r} is not COLUMNSxROWS of at most {MAX_SAMPLES:,} images, such as 8x4.")
+    return grid
 
 
 @torch.no_grad()
-def encode(run: Path, inputs: Sequence[str], data_dir: str = "", out: Path | None = None) -> Path:
+def reconstruct(
+    run: Path,
+    inputs: Sequence[str],
+    num_examples: int = 16,
+    data_dir: str = "",
+    out: Path | None = None,
+    skip_broken: bool = False,
+) -> Reconstructed:
+    """How well all of `inputs` are reconstructed, and the first of them: images above their reconstructions as one
+    picture, other examples as rows of a .csv, .npz, .parquet or .json file of what is expected of each value."""
+    model, is_image = load_model(run), layout_of(run) == "image"
+    path = out or run / ("reconstructions.png" if is_image else "reconstructions.csv")
+    if not is_image:
+        check_suffix(path)
+    collection = read_inputs(run, model, inputs, data_dir, skip_broken)
+    examples = collection.examples
+    shown = scaled(examples.subset(np.arange(min(num_examples, len(examples)))))
+    expected = _expected(model, model.encode(shown).mean)
+    if is_image:
+        pair = [pictures.to_images(shown), pictures.to_images(expected)]
+        _save_grid(path, np.concatenate(pair), columns=len(shown))
+    else:
+        _write_rows(path, model, expected)
+    scores = score_examples(model, examples, "given" if inputs else "test")
+    return Reconstructed(path, scores, collection.skipped)
+
+
+@torch.no_grad()
+def encode(
+    run: Path, inputs: Sequence[str], data_dir: str = "", out: Path | None = None, skip_broken: bool = False
+) -> Encoded:
     """Mean and log-variance of each example's posterior, its id and label, as .csv, .npz, .parquet or .json."""
     path = out or run / "latents.csv"
     check_suffix(path)
     model = load_model(run)
-    collection = read_inputs(run, model, inputs, data_dir)
+    collection = read_inputs(run, model, inputs, data_dir, skip_broken)
     examples = collection.examples
     posteriors = [model.encode(x) for x in Batches(examples, BATCH_SIZE)]
     ids = np.array(collection.ids) if collection.ids else np.arange(len(examples))
@@ -98,18 +146,23 @@ def encode(run: Path, inputs: Sequence[str], data_dir: str = "", out: Path | Non
     if examples.labels is not None:
         columns["label"] = examples.labels
     write_columns(path, columns)
-    return path
+    return Encoded(path, collection.skipped)
 
 
+@torch.no_grad()
 def interpolate(
-    run: Path, first: str, second: str, num_images: int = 10, data_dir: str = "", out: Path | None = None
+    run: Path, first: str, second: str, num_examples: int = 10, data_dir: str = "", out: Path | None = None
 ) -> Path:
-    """The straight line in z between two images, decoded, as one picture."""
-    model = load_model(run)
-    need_images(run, "interpolate draws a picture")
-    ends = [read_one(run, model, name, data_dir) for name in (first, second)]
-    images = pictures.interpolation(model, scaled(ends[0])[0], scaled(ends[1])[0], num_images)
-    return _save_grid(out or run / "interpolation.png", images, columns=num_images)
+    """The straight line in z between two examples, decoded: images as one picture, others as rows of a file."""
+    model, is_image = load_model(run), layout_of(run) == "image"
+    path = out or run / ("interpolation.png" if is_image else "interpolation.csv")
+    if not is_image:
+        check_suffix(path)
+    begin, end = (scaled(read_one(run, model, name, data_dir))[0] for name in (first, second))
+    expected = _expected(model, pictures.straight_line(model, begin, end, num_examples))
+    if is_image:
+        return _save_grid(path, pictures.to_images(expected), columns=num_examples)
+    return _write_rows(path, model, expected)
 
 
 def evaluate(model: VAE, data: str | Splits, config: EvaluationConfig | None = None, device: str = "auto") -> Results:
@@ -169,12 +222,23 @@ def _sampled_rows(model: VAE, num_examples: int, temperature: float, stream: tor
     check_suffix(path)
     prior: Distribution = model.prior()
     z = prior.mean + temperature * (prior.sample(stream, num_examples) - prior.mean)
-    drawn = model.decode(z).sample(stream, 1)[0].numpy()
+    return _write_rows(path, model, model.decode(z).sample(stream, 1)[0])
+
+
+def _expected(model: VAE, z: Float[Tensor, "n latent"]) -> Float[Tensor, "n *event"]:
+    """What the decoder expects of every value; of a category, which has no mean, its likeliest level."""
     if not model.config.columns:
-        write_columns(path, {"x": drawn.reshape(num_examples, -1)})
+        return model.decode(z).mean
+    return expected_rows(model, z.unsqueeze(0), torch.ones(1, len(z), 1))
+
+
+def _write_rows(path: Path, model: VAE, examples: Float[Tensor, "n *event"]) -> Path:
+    """Examples as the data had them: a table's columns by their names, all others in one."""
+    values = examples.numpy()
+    if model.config.columns:
+        write_columns(path, named_columns(values, model.config.columns))
     else:
-        columns = enumerate(model.config.columns)
-        write_columns(path, {column.name: column.as_written(drawn[:, index]) for index, column in columns})
+        write_columns(path, {"x": values.reshape(len(values), -1)})
     return path
 
 

@@ -32,7 +32,7 @@ SetOption = Annotated[
 JsonOption = Annotated[bool, typer.Option("--json", help="Print numbers as JSON.")]
 SeedOption = Annotated[int, typer.Option(min=0, help="Seed of what is drawn.")]
 OutOption = Annotated[Path | None, typer.Option(metavar="FILE", help="Where to write; inside RUN if not given.")]
-NumOption = Annotated[int, typer.Option("--num", "-n", min=1, max=10_000, help="How many images.")]
+NumOption = Annotated[int, typer.Option("--num", "-n", min=1, max=10_000, help="How many examples.")]
 SizeOption = Annotated[str, typer.Option(metavar="WIDTHxHEIGHT", help="Bring image files to this size.")]
 ResizeOption = Annotated[str, typer.Option(metavar="crop|fit", help="Cut what sticks out, or lay on black.")]
 SkipOption = Annotated[bool, typer.Option("--skip-broken", help="Pass over files that cannot be read; count them.")]

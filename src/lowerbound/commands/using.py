@@ -16,6 +16,7 @@ from lowerbound.commands.options import (
     OutOption,
     RunArgument,
     SeedOption,
+    SkipOption,
     app,
     print_json,
 )
@@ -28,38 +29,46 @@ def sample(
     temperature: Annotated[float, typer.Option(min=0.0, help="Scales the prior's standard deviation.")] = 1.0,
     seed: SeedOption = 0,
     out: OutOption = None,
+    grid: Annotated[str, typer.Option(metavar="COLUMNSxROWS", help="One picture of so many; in place of --num.")] = "",
     folder: Annotated[Path | None, typer.Option(metavar="DIR", help="Write each image as a file of this.")] = None,
 ) -> None:
     """Generate new examples: images as one PNG or a folder of them, rows of a table as a CSV or Parquet file."""
     from lowerbound import use
 
-    console.out.print(str(use.sample(run_path, num, temperature, seed, out, folder)), markup=False)
+    num_columns = 0
+    if grid:
+        num_columns, num_rows = use.read_grid(grid)
+        num = num_columns * num_rows
+    console.print_written(use.sample(run_path, num, temperature, seed, out, folder, num_columns))
 
 
 @app.command(rich_help_panel=USE, epilog="Example: lowerbound reconstruct runs/conv photo.png")
 def reconstruct(
     run_path: RunArgument,
-    inputs: Annotated[list[str] | None, typer.Argument(metavar="[DATA|FILES]", help="Else its test images.")] = None,
+    inputs: Annotated[list[str] | None, typer.Argument(metavar="[DATA|FILES]", help="Else its test examples.")] = None,
     num: NumOption = 16,
+    skip_broken: SkipOption = False,
     data_dir: DataDirOption = "",
     out: OutOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Encode images and decode them again: originals above, reconstructions below, as one PNG."""
+    """Encode examples and decode them again: images above their reconstructions as one PNG, rows of a table as a CSV or
+    Parquet file."""
     from lowerbound import use
 
-    path, scores = use.reconstruct(run_path, inputs or [], num, data_dir, out)
+    found = use.reconstruct(run_path, inputs or [], num, data_dir, out, skip_broken)
     if as_json:
-        print_json({"picture": str(path), "scores": [asdict(score) for score in scores]})
+        print_json({**asdict(found), "path": str(found.path)})
     else:
-        console.print_scores(scores)
-        console.out.print(str(path), markup=False)
+        console.print_scores(found.scores)
+        console.print_written(found.path, found.skipped)
 
 
 @app.command(rich_help_panel=USE, epilog="Example: lowerbound encode runs/conv mnist --out codes.npz")
 def encode(
     run_path: RunArgument,
     data: Annotated[list[str], typer.Argument(metavar="DATA|FILES", help="A source, a file, a folder, or images.")],
+    skip_broken: SkipOption = False,
     data_dir: DataDirOption = "",
     out: Annotated[
         Path | None, typer.Option(metavar="FILE", help="A .csv, .npz, .parquet or .json file; latents.csv in RUN.")
@@ -68,15 +77,22 @@ def encode(
     """Write the posterior of each example: mean and log-variance of each latent, id and label."""
     from lowerbound import use
 
-    console.out.print(str(use.encode(run_path, data, data_dir, out)), markup=False)
+    encoded = use.encode(run_path, data, data_dir, out, skip_broken)
+    console.print_written(encoded.path, encoded.skipped)
 
 
 @app.command(rich_help_panel=USE, epilog="Example: lowerbound score runs/photos new-photos/ --out scores.csv")
 def score(
     run_path: RunArgument,
     data: Annotated[list[str], typer.Argument(metavar="DATA|FILES", help="A source, a file, a folder, or images.")],
-    false_alarms: Annotated[float, typer.Option(metavar="RATE", help="Share of normal examples to flag.")] = 0.05,
+    false_alarms: Annotated[
+        float | None, typer.Option(metavar="RATE", help="Share of normal examples to flag; 0.05 if not given.")
+    ] = None,
     by: Annotated[str, typer.Option(metavar="SCORE", help="What decides; the recommended one if not given.")] = "",
+    importance: Annotated[
+        bool, typer.Option("--importance/--no-importance", help="The importance-weighted score, the slowest of all.")
+    ] = True,
+    skip_broken: SkipOption = False,
     device: DeviceOption = "auto",
     data_dir: DataDirOption = "",
     out: Annotated[Path | None, typer.Option(metavar="FILE", help="All scores: .csv, .npz, .parquet or .json.")] = None,
@@ -86,7 +102,15 @@ def score(
     from lowerbound import anomalies
 
     scored = anomalies.score(
-        run_path, data, false_alarm_rate=false_alarms, by=by, data_dir=data_dir, device=device, out=out
+        run_path,
+        data,
+        false_alarm_rate=false_alarms,
+        by=by,
+        importance=importance,
+        skip_broken=skip_broken,
+        data_dir=data_dir,
+        device=device,
+        out=out,
     )
     if as_json:
         print_json(anomalies.as_json(scored))
@@ -110,13 +134,13 @@ def impute(
 @app.command(rich_help_panel=USE, epilog="Example: lowerbound interpolate runs/conv 3 8 --num 12")
 def interpolate(
     run_path: RunArgument,
-    first: Annotated[str, typer.Argument(metavar="A", help="An image file, or a test image by its number.")],
+    first: Annotated[str, typer.Argument(metavar="A", help="A file, or a test example by its number.")],
     second: Annotated[str, typer.Argument(metavar="B", help="Likewise.")],
     num: NumOption = 10,
     data_dir: DataDirOption = "",
     out: OutOption = None,
 ) -> None:
-    """Decode the straight line in z between two images, as one PNG."""
+    """Decode the straight line in z between two examples: images as one PNG, others as rows of a file."""
     from lowerbound import use
 
-    console.out.print(str(use.interpolate(run_path, first, second, num, data_dir, out)), markup=False)
+    console.print_written(use.interpolate(run_path, first, second, num, data_dir, out))

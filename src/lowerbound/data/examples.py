@@ -83,3 +83,4 @@ class Collection:
     skipped: tuple[str, ...] = ()  # files that could not be read, each with the reason
     notes: tuple[str, ...] = ()  # what was done to them: resized, turned upright, transparency laid on white
     resized_to: tuple[int, int] | None = None  # width and height that some were brought to
+    num_test: int = 0  # of the last examples, where they are a test set of their own

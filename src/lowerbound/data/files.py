@@ -4,13 +4,14 @@ folder, .zip            images: see images.py
 .npy .npz .safetensors  arrays: see arrays.py
 IDX                     images, with or without .gz
 .csv .tsv .parquet      tables: see tables.py
+hf:NAME, .arrow         data sets of Hugging Face's library, and folders that it saved: see hugging_face.py
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from lowerbound.data import arrays, tables
+from lowerbound.data import arrays, hugging_face, tables
 from lowerbound.data.examples import Collection
 from lowerbound.data.images import IMAGE_SUFFIXES, ImageOptions, read_folder, read_image_files, read_zip
 from lowerbound.data.reading import reading, refuse
@@ -18,7 +19,7 @@ from lowerbound.values import Column
 
 ACCEPTED = (
     "a folder or .zip of images (PNG, JPEG, WebP, TIFF, BMP), an array (.npy, .npz, .safetensors), "
-    "a table (.csv, .parquet) or an IDX file"
+    "a table (.csv, .parquet), an IDX file, or a Hugging Face data set (hf:NAME, a saved folder, .arrow)"
 )
 LABEL_FILES = ("labels.csv", "metadata.csv")
 FILE_COLUMNS = ("file", "filename", "file_name", "path", "image", "id", "name")
@@ -39,6 +40,9 @@ def read(path: Path, options: ReadingOptions | None = None) -> Collection:
     options = options or ReadingOptions()
     with reading(path, ACCEPTED):
         is_folder, is_file = path.is_dir(), path.is_file()
+        is_dataset = hugging_face.is_name(path) or hugging_face.is_saved(path)
+    if is_dataset:
+        return hugging_face.read_dataset(path, options.images, options.labels, options.columns)
     if is_folder:
         return _labelled(path, read_folder(path, options.images), options)
     suffix = path.suffix.lower()

@@ -107,7 +107,7 @@ def read_zip(path: Path, options: ImageOptions) -> Collection:
 
 def read_image_files(paths: Sequence[Path], options: ImageOptions) -> Collection:
     """Image files in the order given, without labels."""
-    return _read(paths[0].parent, [_file(path) for path in paths], options)
+    return read_entries(paths[0].parent, [_file(path) for path in paths], options)
 
 
 def is_image(name: PurePosixPath) -> bool:
@@ -142,13 +142,15 @@ def _fail(error: OSError) -> NoReturn:
 def _collected(source: Path, entries: list[Entry], options: ImageOptions) -> Collection:
     if not entries:
         refuse(source, f"holds no {', '.join(IMAGE_SUFFIXES)} files; give a folder or zip of images")
-    collection = _read(source, entries, options)
+    collection = read_entries(source, entries, options)
     labels, names = _folder_labels([PurePosixPath(name) for name in collection.ids])
     return replace(collection, examples=replace(collection.examples, labels=labels), label_names=names)
 
 
-def _read(source: Path, entries: list[Entry], options: ImageOptions) -> Collection:
-    attempt = _Attempt(options.skip_broken)
+def read_entries(source: Path, entries: list[Entry], options: ImageOptions) -> Collection:
+    """Images one after the other, without labels; `ids` are the names of those that could be read."""
+    # Where there is one file alone, passing over it leaves nothing.
+    attempt = _Attempt(options.skip_broken, can_choose=len(entries) > 1)
     headers = [(entry, header) for entry in entries if (header := attempt(entry, _header)) is not None]
     attempt.need_some(source, headers)
     mode = _common_mode([header for _, header in headers], options.num_channels)
@@ -177,8 +179,9 @@ def _read(source: Path, entries: list[Entry], options: ImageOptions) -> Collecti
 class _Attempt:
     """Reads files one after the other; a broken one ends it or, where that was chosen, is noted and passed over."""
 
-    def __init__(self, skip_broken: bool) -> None:
+    def __init__(self, skip_broken: bool, can_choose: bool) -> None:
         self.skip_broken = skip_broken
+        self.hint = " Mend or remove it, or pass over broken files with --skip-broken." if can_choose else ""
         self.skipped: list[str] = []
 
     def __call__(self, entry: Entry, read: Callable[[Entry], Found]) -> Found | None:
@@ -186,7 +189,7 @@ class _Attempt:
             return read(entry)
         except DataError as error:
             if not self.skip_broken:
-                raise DataError(f"{error} Mend or remove it, or pass over broken files with --skip-broken.") from error
+                raise DataError(f"{error}{self.hint}") from error
             self.skipped.append(str(error))
             return None
 

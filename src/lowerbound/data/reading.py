@@ -34,7 +34,8 @@ def reading(path: Path | str, accepted: str) -> Iterator[None]:
     except Exception as error:
         # Only what concerns the file itself carries its name: a wrong offset within a file is an OSError, too.
         if isinstance(error, OSError) and error.filename is not None:
-            raise DataError(f"{shown(path)} cannot be read: {error.strerror}.") from error
+            other = "" if str(error.filename) == str(path) else f" ({shown(str(error.filename))})"
+            raise DataError(f"{shown(path)} cannot be read: {error.strerror}{other}.") from error
         reason = shown(" ".join(str(error).split())[:200].rstrip(".") or type(error).__name__)
         raise DataError(f"{shown(path)} is not {accepted}, or it is damaged ({reason}).") from error
 

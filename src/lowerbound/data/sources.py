@@ -23,6 +23,7 @@ from lowerbound.data.binarisation import Binarisation, binarised
 from lowerbound.data.examples import Collection
 from lowerbound.data.examples import Examples as Examples  # what splits are made of: part of this module's face
 from lowerbound.data.files import ReadingOptions, read
+from lowerbound.data.hugging_face import is_name
 from lowerbound.data.images import ImageOptions, Resize
 from lowerbound.data.reading import reading, refuse, shown
 from lowerbound.errors import ConfigError, DataError, UnknownName
@@ -243,6 +244,8 @@ def _pool(all_of_it: Collection, num_held_out: int, num_test: int, split_seed: i
 
 
 def _existing_path(source: str) -> Path:
+    if is_name(Path(source)):
+        return Path(source)
     # What can go wrong: no such file, no such user's home, a null character.
     with suppress(OSError, RuntimeError, ValueError):
         path = Path(source).expanduser()
@@ -259,11 +262,22 @@ def _split_in_tenths(path: Path, config: DataConfig) -> Pool:
 
 
 def _in_tenths(path: Path, collection: Collection, split_seed: int) -> Pool:
+    if collection.num_test:
+        return _with_own_test(path, collection, split_seed)
     num_examples = len(collection.examples)
     if num_examples < 3:
         refuse(path, f"holds {num_examples} example(s); train, validation and test need at least 3")
     tenth = max(1, num_examples // 10)
     return _pool(collection, tenth, tenth, split_seed, str(path))
+
+
+def _with_own_test(path: Path, collection: Collection, split_seed: int) -> Pool:
+    num_learned = len(collection.examples) - collection.num_test
+    if num_learned < 2:
+        refuse(path, f"holds {num_learned} example(s) beside its test split; train and validation need at least 2")
+    order = split_order(num_learned, split_seed)
+    test = collection.examples.subset(np.arange(num_learned, len(collection.examples)))
+    return Pool(collection.examples, order, max(1, num_learned // 10), test, collection, str(path))
 
 
 def read_size(text: str) -> tuple[int, int] | None:

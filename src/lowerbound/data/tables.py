@@ -12,7 +12,7 @@ any value. A model knows its columns; new rows are read by their names, and a le
 
 import csv
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -78,10 +78,13 @@ def read_parquet(path: Path) -> RawTable:
             refuse(path, f"has {cells:,} cells, accepted are {MAX_CELLS:,}; train on a part")
         table = parquet.read_table(path)
         _check_names(path, table.column_names)
-        columns = {
-            name: [_from_value(path, name, cell) for cell in table[name].to_pylist()] for name in table.column_names
-        }
-    return _checked(path, RawTable(columns))
+        return from_values(path, {name: table[name].to_pylist() for name in table.column_names})
+
+
+def from_values(path: Path, columns: Mapping[str, Sequence[Any]]) -> RawTable:
+    """A table from columns of numbers, texts, truth values and dates; None is missing."""
+    cells = {name: [_from_value(path, name, value) for value in values] for name, values in columns.items()}
+    return _checked(path, RawTable(cells))
 
 
 def as_collection(path: Path, table: RawTable, label: str = "") -> Collection:

@@ -1,16 +1,18 @@
-"""Anomaly scores: how unlike the training data an example is. Higher is stranger, for each of them.
+"""Anomaly scores: how unlike the training data an example is, in nats. Higher is stranger, for each of them.
 
-    negative-elbo       −ELBO, in nats
-    importance          −log p(x) by importance weighting, in nats; the same without what the encoder misses
-    typicality          |−ELBO − its mean over held-out examples|: what is too probable is strange as well
-    complexity          −ELBO less the length of the image as a PNG, in nats: simple images are probable under any model
-    typical-complexity  how far from held-out examples of its own complexity the −ELBO lies, in their deviations
+    negative-elbo         −ELBO
+    importance            −log p(x) by importance weighting; the same without what the encoder misses
+    typicality            |−ELBO − its mean over held-out examples|: what is too probable is strange as well
+    complexity            −ELBO less the length of the image as a PNG: simple images are probable under any model
+    complexity-residual   −ELBO less what held-out images of that length have, by linear regression on it
 
-An all-black image is the most probable of all under a model of digits, and no digit: −ELBO alone never finds it.
+An all-black image is among the most probable of all under a model of digits, and no digit: −ELBO alone does not find
+it. The length of a PNG tells how simple it is, but is no probability under any model of these data: nats of the one
+are worth more than nats of the other, and the regression says how many.
 
 Sources: Nalisnick et al., "Detecting Out-of-Distribution Inputs to Deep Generative Models Using Typicality",
 arXiv:1906.02994, one example at a time; Serrà et al., "Input Complexity and Out-of-distribution Detection with
-Likelihood-based Generative Models", arXiv:1909.11480, Equation 2.
+Likelihood-based Generative Models", arXiv:1909.11480, Equation 2. The regression is this project's own.
 """
 
 import math
@@ -31,10 +33,6 @@ from lowerbound.model import VAE
 
 NUM_DRAWS = 16  # for the ELBO
 IMPORTANCE_DRAWS = 100
-NUM_BANDS = 10
-"""Bands of equal numbers of held-out examples, by complexity, that each have a mean and a deviation of their own."""
-
-LEAST_IN_BAND = 30
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,8 +40,8 @@ class Measured:
     """What scores are made of, example by example, in nats."""
 
     negative_elbo: Float[np.ndarray, " n"]
-    negative_log_evidence: Float[np.ndarray, " n"]  # importance-weighted; NaN where it was not asked for
-    complexity: Float[np.ndarray, " n"]  # length of a PNG of the image; NaN where there are no images
+    negative_log_evidence: Float[np.ndarray, " n"] | None  # importance-weighted, where it was asked for
+    complexity: Float[np.ndarray, " n"] | None  # length of a PNG, of images
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,7 +53,7 @@ class Calibration:
     def scores(self, measured: Measured) -> dict[str, Float[np.ndarray, " n"]]:
         """Every score that can be computed of some examples."""
         found = {name: score(self.measured, measured) for name, score in SCORES.items()}
-        return {name: values for name, values in found.items() if not np.isnan(values).any()}
+        return {name: values for name, values in found.items() if values is not None}
 
     def thresholds(self, false_alarm_rate: float) -> dict[str, float]:
         """Of each score the value that this share of held-out examples exceeds."""
@@ -76,17 +74,16 @@ def measure(
     if model.is_deterministic:
         raise ConfigError("a deterministic autoencoder has no ELBO; anomaly scores need a variational one.")
     terms = expected_terms(model, examples, NUM_DRAWS, seed, device)
-    unknown = np.full(len(examples), np.nan)
-    evidence = unknown
+    evidence = None
     if importance:
         evidence = -importance_sweep(model, examples, [IMPORTANCE_DRAWS], seed, device).log_evidence.numpy()
     return Measured(-terms.elbo.double().numpy(), evidence, complexity(examples))
 
 
-def complexity(examples: Examples) -> Float[np.ndarray, " n"]:
-    """Length of each image as an optimised PNG, in nats; NaN for what is no image."""
+def complexity(examples: Examples) -> Float[np.ndarray, " n"] | None:
+    """Length of each image as an optimised PNG, in nats; None for what is no grey or colour image."""
     if examples.layout != "image" or examples.event_shape[0] not in (1, 3):
-        return np.full(len(examples), np.nan)
+        return None
     scale = 255 / examples.max_value
     return np.array([_png_length(np.rint(image * scale).astype(np.uint8)) for image in examples.values]) * math.log(2)
 
@@ -110,45 +107,45 @@ def _png_length(image: np.ndarray) -> int:
     return 8 * len(file.getvalue())
 
 
-def _negative_elbo(normal: Measured, measured: Measured) -> Float[np.ndarray, " n"]:
+Values = Float[np.ndarray, " n"]
+
+
+def _negative_elbo(normal: Measured, measured: Measured) -> Values:
     return measured.negative_elbo
 
 
-def _importance(normal: Measured, measured: Measured) -> Float[np.ndarray, " n"]:
+def _importance(normal: Measured, measured: Measured) -> Values | None:
     return measured.negative_log_evidence
 
 
-def _typicality(normal: Measured, measured: Measured) -> Float[np.ndarray, " n"]:
+def _typicality(normal: Measured, measured: Measured) -> Values:
     return np.abs(measured.negative_elbo - normal.negative_elbo.mean())
 
 
-def _complexity(normal: Measured, measured: Measured) -> Float[np.ndarray, " n"]:
-    return measured.negative_elbo - measured.complexity
+def _complexity(normal: Measured, measured: Measured) -> Values | None:
+    return None if measured.complexity is None else measured.negative_elbo - measured.complexity
 
 
-def _typical_complexity(normal: Measured, measured: Measured) -> Float[np.ndarray, " n"]:
-    """|−ELBO − mean| / deviation within the band of held-out examples that are as complex."""
-    if np.isnan(normal.complexity).any() or len(normal.complexity) < 2 * LEAST_IN_BAND:
-        return np.full(len(measured.negative_elbo), np.nan)
-    num_bands = min(NUM_BANDS, len(normal.complexity) // LEAST_IN_BAND)
-    edges = np.quantile(normal.complexity, np.arange(1, num_bands) / num_bands)
-    band_of_normal, band = np.searchsorted(edges, normal.complexity), np.searchsorted(edges, measured.complexity)
-    score = np.empty(len(measured.negative_elbo))
-    for number in range(num_bands):
-        members = normal.negative_elbo[band_of_normal == number]
-        members = members if len(members) > 1 else normal.negative_elbo
-        score[band == number] = np.abs(measured.negative_elbo[band == number] - members.mean()) / members.std()
-    return score
+def _complexity_residual(normal: Measured, measured: Measured) -> Values | None:
+    if normal.complexity is None or measured.complexity is None:
+        return None
+    spread = normal.complexity - normal.complexity.mean()
+    variance = spread @ spread  # zero where all are as complex: then their mean is all that is known
+    slope = spread @ normal.negative_elbo / variance if variance else 0.0
+    expected = normal.negative_elbo.mean() + slope * (measured.complexity - normal.complexity.mean())
+    return measured.negative_elbo - expected
 
 
-Score = Callable[[Measured, Measured], Float[np.ndarray, " n"]]
+Score = Callable[[Measured, Measured], Values | None]
+"""Of held-out examples and of those to judge; None where it cannot be computed."""
 
 SCORES: dict[str, Score] = {
     "negative-elbo": _negative_elbo,
     "importance": _importance,
     "typicality": _typicality,
     "complexity": _complexity,
-    "typical-complexity": _typical_complexity,
+    "complexity-residual": _complexity_residual,
 }
 
-RECOMMENDED = ("typicality",)
+RECOMMENDED = ("complexity-residual", "negative-elbo")
+"""The best of those that could be computed: what is no image has no complexity."""

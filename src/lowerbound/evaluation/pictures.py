@@ -1,6 +1,6 @@
-"""What a model shows: reconstructions, samples, the latent manifold, traversals and interpolations.
+"""What a model shows: samples, the latent manifold, traversals; and the line that an interpolation decodes.
 
-All return images as N x H x W x C arrays in [0, 1], decoded means throughout, never draws of pixels.
+Pictures are N x H x W x C arrays in [0, 1], decoded means throughout, never draws of pixels.
 """
 
 import numpy as np
@@ -57,16 +57,13 @@ def traversals(
 
 
 @torch.no_grad()
-def interpolation(
-    model: VAE,
-    first: Float[Tensor, "channel height width"],
-    second: Float[Tensor, "channel height width"],
-    num_steps: int,
-) -> Float[np.ndarray, "n height width channel"]:
-    """Decoded means along the straight line in z between two images' posterior means."""
+def straight_line(
+    model: VAE, first: Float[Tensor, " *event"], second: Float[Tensor, " *event"], num_steps: int
+) -> Float[Tensor, "n latent"]:
+    """Points on the straight line in z between the posterior means of two examples, both ends among them."""
     ends = model.encode(torch.stack([first, second])).mean
     weights = torch.linspace(0, 1, num_steps, device=ends.device).unsqueeze(-1)
-    return to_images(model.decode(torch.lerp(ends[:1], ends[1:], weights)).mean)
+    return torch.lerp(ends[:1], ends[1:], weights)
 
 
 @torch.no_grad()
