@@ -13,12 +13,15 @@ import torch
 
 import lowerbound as lb
 import lowerbound.run
-from lowerbound.errors import ConfigError, Interrupted, LowerboundError, RunError, UsageError
+from lowerbound.errors import ConfigError, DataError, Interrupted, LowerboundError, RunError, UsageError
+from lowerbound.experiment import merge
 from lowerbound.run import Audience, over_seeds, reevaluate, resume, train, train_seeds
 from lowerbound.storage import load_tensors, read_json_lines
 from lowerbound.training.state import machine
 
 SHORT = {"training": {"num_epochs": 3, "min_steps": 0}, "evaluation": {"num_draws": 2}}
+
+LOGISTIC = {"model": {"likelihood": "discretized-logistic"}}
 
 
 @pytest.fixture(scope="module")
@@ -53,6 +56,14 @@ def test_a_run_directory_holds_what_is_promised(finished):
     assert config["training"]["num_epochs"] == 3
     assert config["data"]["source"] == "digits"
     assert len(config["run"]["data_checksum"]) == 64
+
+
+def test_a_likelihood_on_levels_takes_their_number_from_the_data_unless_it_is_said(tmp_path):
+    run = train("digits", recipe="dense", out=tmp_path / "run", settings=merge(SHORT, LOGISTIC))
+    assert run.model.config.likelihood_options == {"num_levels": 17}
+    wrong = merge(SHORT, {"model": {**LOGISTIC["model"], "likelihood_options": {"num_levels": 256}}})
+    with pytest.raises(DataError, match="the data have 17 levels, likelihood 'discretized-logistic' needs 256"):
+        train("digits", recipe="dense", out=tmp_path / "wrong", settings=wrong)
 
 
 def test_the_returned_model_is_the_one_on_disk(finished):

@@ -11,8 +11,8 @@ from typing import Any
 from lowerbound.data.kinds import Kind, kind_of
 from lowerbound.data.sources import Examples
 from lowerbound.experiment import Settings, merge
+from lowerbound.networks.residual import DEEPEST_SIDE, num_stages
 
-DEEPEST_SIDE = 4  # pixels at which the networks for images stop halving, about
 FILTERS = (32, 64, 128, 128, 128, 128)
 LEAST_CONVOLVED = 8  # pixels along the shorter side
 SMALL_SIDE = 32  # pixels up to which two plain stages do
@@ -83,14 +83,15 @@ def _network(examples: Examples) -> Choice:
         return Choice(
             "network", "dense (512 units)", reason, {"model": {"network": "dense", "hidden": [512]}}, "model.network"
         )
-    num_stages = max(1, min(len(FILTERS), round(math.log2(max(height, width) / DEEPEST_SIDE))))
     if max(height, width) <= SMALL_SIDE:
-        filters = list(FILTERS[: min(2, num_stages)])
-        model: dict[str, Any] = {"network": "conv", "channels": filters, "hidden": [128]}
-        value, reason = f"conv ({len(filters)} stages)", f"images are at most {SMALL_SIDE} pixels wide and high"
+        stages = num_stages(height, width, 2)
+        model: dict[str, Any] = {"network": "conv", "channels": list(FILTERS[:stages]), "hidden": [128]}
+        reason = f"images are at most {SMALL_SIDE} pixels wide and high"
     else:
-        model = {"network": "resnet", "channels": list(FILTERS[:num_stages]), "hidden": [], "activation": "silu"}
-        value, reason = f"resnet ({num_stages} stages)", f"each stage halves the image, down to {DEEPEST_SIDE} pixels"
+        stages = num_stages(height, width, len(FILTERS))
+        model = {"network": "resnet", "channels": list(FILTERS), "hidden": [], "activation": "silu"}
+        reason = f"each stage halves the image, down to about {DEEPEST_SIDE} pixels"
+    value = f"{model['network']} ({stages} stage{'s' if stages > 1 else ''})"
     return Choice("network", value, reason, {"model": model}, "model.network")
 
 

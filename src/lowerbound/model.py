@@ -16,7 +16,7 @@ from jaxtyping import Float
 from torch import Generator, Tensor, nn
 
 from lowerbound.errors import ConfigError, UnknownName
-from lowerbound.networks.convolutional import ConvolutionalDecoder, ConvolutionalEncoder
+from lowerbound.networks.convolutional import ConvolutionalDecoder, ConvolutionalEncoder, ImageDecoder
 from lowerbound.networks.dense import ACTIVATIONS, DenseDecoder, DenseEncoder
 from lowerbound.networks.initialisation import build
 from lowerbound.networks.layers import Layer, layer_table
@@ -41,7 +41,10 @@ class ModelConfig:
 
     network: str = "dense"
     hidden: tuple[int, ...] = (512,)  # widths of dense layers; `conv` has them in its encoder alone
-    channels: tuple[int, ...] = (32, 64)  # filters of each stage of `conv` and `resnet`, which halves the image
+    channels: tuple[int, ...] = (
+        32,
+        64,
+    )  # filters of each stage that halves the image; `resnet` stops at 4 pixels
     num_blocks: int = 1  # residual blocks of each stage of `resnet`
     activation: str = "relu"
     output_bias: Literal["zero", "mean"] = "zero"  # where the decoder starts: "mean" is the mean training image
@@ -352,7 +355,7 @@ def _residual_decoder(config: ModelConfig, raw_shape: tuple[int, ...]) -> Residu
 
 
 EncoderFactory = Callable[[ModelConfig, tuple[int, ...], int], nn.Module]
-DecoderFactory = Callable[[ModelConfig, tuple[int, ...]], DenseDecoder | ConvolutionalDecoder | ResidualDecoder]
+DecoderFactory = Callable[[ModelConfig, tuple[int, ...]], DenseDecoder | ImageDecoder]
 
 NETWORKS: dict[str, tuple[EncoderFactory, DecoderFactory]] = {
     "dense": (_dense_encoder, _dense_decoder),

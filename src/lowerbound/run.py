@@ -19,7 +19,7 @@ import torch
 
 from lowerbound.choices import choose, settings_of
 from lowerbound.data.batches import deviation_of, mean_of
-from lowerbound.data.sources import SOURCES, Splits, load
+from lowerbound.data.sources import SOURCES, Examples, Splits, load
 from lowerbound.errors import ConfigError, Interrupted, RunError, UsageError
 from lowerbound.evaluation.check_up import symptoms
 from lowerbound.evaluation.doctor import diagnose
@@ -27,7 +27,7 @@ from lowerbound.evaluation.evaluate import data_convention, evaluate
 from lowerbound.evaluation.results import Finding, Results, Score, Watch, read_results
 from lowerbound.evaluation.whole import evaluate_wholly
 from lowerbound.experiment import Experiment, Settings, from_settings, merge, resolve
-from lowerbound.model import VAE, build_model
+from lowerbound.model import VAE, ModelConfig, build_model, likelihood_options
 from lowerbound.numerics import mean_and_standard_error
 from lowerbound.provenance import config_of, context_of
 from lowerbound.reporting.report import write_index, write_report
@@ -149,9 +149,15 @@ def prepare(recipe: str, settings: Settings, audience: Audience = NOBODY) -> tup
         # Said in the run's configuration, so that new images are brought to the same size.
         width, height = splits.resized_to
         experiment = replace(experiment, data=replace(experiment.data, size=f"{width}x{height}"))
-    if splits.train.columns:
-        experiment = replace(experiment, model=replace(experiment.model, columns=splits.train.columns))
-    return experiment, splits
+    return replace(experiment, model=_with_data(experiment.model, splits.train)), splits
+
+
+def _with_data(model: ModelConfig, examples: Examples) -> ModelConfig:
+    """What a likelihood has to know of the data, unless it was said: a table's columns, the number of levels."""
+    options, num_levels = model.likelihood_options, examples.support.num_levels
+    if num_levels and "num_levels" in likelihood_options(model.likelihood):
+        options = {"num_levels": num_levels, **options}
+    return replace(model, columns=examples.columns or model.columns, likelihood_options=options)
 
 
 def train_seeds(

@@ -4,8 +4,10 @@ import pytest
 import torch
 
 from lowerbound.errors import ConfigError
+from lowerbound.experiment import resolve
 from lowerbound.model import ModelConfig, build_model
 from lowerbound.networks.layers import count_parameters
+from lowerbound.networks.residual import Enlargement, ResidualBlock
 from lowerbound.seeding import generator
 
 CONFIG = ModelConfig(network="resnet", hidden=(), channels=(8, 16), latent_dim=3, activation="silu")
@@ -15,7 +17,9 @@ def model_of(event_shape, **changes):
     return build_model(ModelConfig(**{**vars(CONFIG), **changes}), event_shape, generator(0, "weights"))
 
 
-@pytest.mark.parametrize("event_shape", [(1, 8, 8), (3, 13, 7), (1, 1, 20), (3, 64, 48)])
+@pytest.mark.parametrize(
+    "event_shape", [(1, 8, 8), (3, 13, 7), (1, 1, 20), (1, 20, 1), (3, 64, 48), (3, 97, 128), (1, 256, 256)]
+)
 def test_reconstructions_have_the_size_of_the_images(event_shape):
     model = model_of(event_shape)
     x = torch.rand(2, *event_shape)
@@ -40,10 +44,29 @@ def test_the_number_of_parameters_is_what_arithmetic_says():
     assert count_parameters(model.decoder) == decoder
 
 
+@pytest.mark.parametrize(
+    ("side", "num_parameters", "num_stages"),
+    [
+        (8, 108_230, 1),
+        (16, 343_142, 2),
+        (32, 1_181_606, 3),
+        (64, 2_068_134, 4),
+        (128, 2_954_662, 5),
+        (256, 3_841_190, 6),
+    ],
+)
+def test_the_recipe_has_the_stated_number_of_parameters_at_every_size_and_ends_at_4_pixels(
+    side, num_parameters, num_stages
+):
+    model = build_model(resolve("resnet").model, (3, side, side), generator(0, "weights"))
+    assert count_parameters(model) == num_parameters
+    (deepest,) = [module for module in model.decoder.modules() if isinstance(module, torch.nn.Unflatten)]
+    assert deepest.unflattened_size[1:] == (4, 4)
+    assert [type(module) for module in model.decoder.modules()].count(Enlargement) == num_stages
+
+
 def test_a_block_without_convolutions_passes_its_input_on():
     model = model_of((1, 8, 8), num_blocks=2)
-    from lowerbound.networks.residual import ResidualBlock
-
     (first, *_) = [module for module in model.modules() if isinstance(module, ResidualBlock)]
     with torch.no_grad():
         for layer in first.body:

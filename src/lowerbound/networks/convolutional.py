@@ -53,13 +53,31 @@ class ConvolutionalEncoder(nn.Module):
         return raw
 
 
-class ConvolutionalDecoder(nn.Module):
+class ImageDecoder(nn.Module):
+    """Latents through a `body` of layers to planes of the image's size, and a last convolution to the raw shape."""
+
+    def __init__(self, body: nn.Sequential, output: nn.Conv2d) -> None:
+        super().__init__()
+        self.body = body
+        self.output = output
+
+    def forward(self, z: Float[Tensor, "batch latent"]) -> Float[Tensor, "batch *raw"]:
+        raw: Tensor = self.output(self.body(z))
+        return raw
+
+    @torch.no_grad()
+    def start_at(self, raw: Float[Tensor, " *raw"]) -> None:
+        """Put a raw output, averaged over its pixels, into the last layer's bias: one number for each channel."""
+        assert self.output.bias is not None
+        self.output.bias.copy_(raw.mean((1, 2)))
+
+
+class ConvolutionalDecoder(ImageDecoder):
     """A dense layer to the deepest size, stride-2 transposed convolutions, and one convolution to the raw shape."""
 
     def __init__(
         self, latent_dim: int, channels: tuple[int, ...], raw_shape: tuple[int, ...], activation: str = "relu"
     ) -> None:
-        super().__init__()
         out_channels, height, width = raw_shape
         sizes = stage_sizes(height, width, len(channels))[::-1]
         filters = channels[::-1]
@@ -72,19 +90,8 @@ class ConvolutionalDecoder(nn.Module):
         for num_filters, small, large in zip(filters, sizes, sizes[1:], strict=False):
             layers += [_doubling(in_channels, num_filters, small, large), ACTIVATIONS[activation]()]
             in_channels = num_filters
-        self.body = nn.Sequential(*layers)
         # With stride 1 a transposed convolution is a convolution with its kernel turned round: the same family.
-        self.output = Conv2d(in_channels, out_channels)
-
-    def forward(self, z: Float[Tensor, "batch latent"]) -> Float[Tensor, "batch *raw"]:
-        raw: Tensor = self.output(self.body(z))
-        return raw
-
-    @torch.no_grad()
-    def start_at(self, raw: Float[Tensor, " *raw"]) -> None:
-        """Put a raw output, averaged over its pixels, into the last layer's bias: one number for each channel."""
-        assert self.output.bias is not None
-        self.output.bias.copy_(raw.mean((1, 2)))
+        super().__init__(nn.Sequential(*layers), Conv2d(in_channels, out_channels))
 
 
 def _doubling(in_channels: int, out_channels: int, small: tuple[int, int], large: tuple[int, int]) -> ConvTranspose2d:

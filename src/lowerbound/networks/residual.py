@@ -1,7 +1,8 @@
 """Residual encoder and decoder for images from 8×8 to 256×256.
 
-Each stage has residual blocks and halves height and width, rounding up; the decoder walks the same sizes back. A block
-adds to its input what two 3×3 convolutions make of it, each behind a group normalisation and an activation.
+Each stage has residual blocks and halves height and width, rounding up; the decoder walks the same sizes back. There
+are as many stages as bring the longer side down to about four pixels, at most one for each entry of `channels`. A
+block adds to its input what two 3×3 convolutions make of it, each behind a group normalisation and an activation.
 
 Source of the block: He et al., "Identity Mappings in Deep Residual Networks", arXiv:1603.05027, Figure 4(e), with the
 group normalisation of Wu and He, arXiv:1803.08494, which does not depend on the batch.
@@ -9,16 +10,21 @@ group normalisation of Wu and He, arXiv:1803.08494, which does not depend on the
 
 import math
 
-import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from lowerbound.networks.convolutional import stage_sizes
+from lowerbound.networks.convolutional import ImageDecoder, stage_sizes
 from lowerbound.networks.dense import ACTIVATIONS, dense_stack
 from lowerbound.networks.initialisation import heads
 
 MAX_GROUPS = 8
+DEEPEST_SIDE = 4  # pixels at which halving ends, about
+
+
+def num_stages(height: int, width: int, most: int) -> int:
+    """How often images of a size are halved, from 1 to `most` times."""
+    return max(1, min(most, round(math.log2(max(height, width) / DEEPEST_SIDE))))
 
 
 class ResidualBlock(nn.Module):
@@ -73,6 +79,7 @@ class ResidualEncoder(nn.Module):
     ) -> None:
         super().__init__()
         in_channels, height, width = event_shape
+        channels = channels[: num_stages(height, width, len(channels))]
         layers: list[nn.Module] = [nn.Conv2d(in_channels, channels[0], 3, padding=1)]
         last = channels[0]
         for out_channels in channels:
@@ -90,7 +97,7 @@ class ResidualEncoder(nn.Module):
         return raw
 
 
-class ResidualDecoder(nn.Module):
+class ResidualDecoder(ImageDecoder):
     """Dense layers to the deepest size, stages of blocks that each double the image, a convolution to the raw shape."""
 
     def __init__(
@@ -102,8 +109,8 @@ class ResidualDecoder(nn.Module):
         raw_shape: tuple[int, ...],
         activation: str = "silu",
     ) -> None:
-        super().__init__()
         out_channels, height, width = raw_shape
+        channels = channels[: num_stages(height, width, len(channels))]
         sizes = stage_sizes(height, width, len(channels))[::-1]
         filters = channels[::-1]
         layers: list[nn.Module] = [
@@ -115,18 +122,7 @@ class ResidualDecoder(nn.Module):
             layers += [ResidualBlock(filters[index], activation) for _ in range(num_blocks)]
             layers += [Enlargement(filters[index], filters[min(index + 1, len(filters) - 1)], size)]
         layers += [_normalisation(filters[-1]), ACTIVATIONS[activation]()]
-        self.body = nn.Sequential(*layers)
-        self.output = nn.Conv2d(filters[-1], out_channels, 3, padding=1)
-
-    def forward(self, z: Float[Tensor, "batch latent"]) -> Float[Tensor, "batch *raw"]:
-        raw: Tensor = self.output(self.body(z))
-        return raw
-
-    @torch.no_grad()
-    def start_at(self, raw: Float[Tensor, " *raw"]) -> None:
-        """Put a raw output, averaged over its pixels, into the last layer's bias: one number for each channel."""
-        assert self.output.bias is not None
-        self.output.bias.copy_(raw.mean((1, 2)))
+        super().__init__(nn.Sequential(*layers), nn.Conv2d(filters[-1], out_channels, 3, padding=1))
 
 
 def _normalisation(channels: int) -> nn.GroupNorm:
