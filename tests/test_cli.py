@@ -10,13 +10,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from command_line import in_process, one_line
 from lowerbound import console
 from lowerbound.console import MAX_PARETO_K, in_full
 from lowerbound.evaluation.doctor import PARETO_K_BOUND
 from lowerbound.evaluation.results import Score
 
 COMMANDS = ["train", "demo", "evaluate", "report", "sample", "reconstruct", "encode", "interpolate", "summary"]
-COMMANDS += ["recipes", "data", "compare", "diagnose"]
+COMMANDS += ["recipes", "data", "compare", "diagnose", "inspect", "score", "impute"]
 
 
 def lowerbound(*words, expect=0, **options):
@@ -24,28 +25,6 @@ def lowerbound(*words, expect=0, **options):
     finished = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False, **options)
     assert finished.returncode == expect, finished.stdout + finished.stderr
     return finished
-
-
-def in_process(capsys, *words, expect=0):
-    """The command without a process of its own: what it printed, once its exit status is `expect`."""
-    from lowerbound import cli
-
-    previous, sys.argv = sys.argv, ["lowerbound", *map(str, words)]
-    try:
-        with pytest.raises(SystemExit) as stop:
-            cli.main()
-    finally:
-        sys.argv = previous
-    captured = capsys.readouterr()
-    assert (stop.value.code or 0) == expect, captured.out + captured.err
-    return captured
-
-
-def one_line(text):
-    lines = text.strip().splitlines()
-    assert len(lines) == 1, text
-    assert "Traceback" not in text
-    return lines[0]
 
 
 @pytest.fixture(scope="module")
