@@ -150,6 +150,10 @@ class Categorical(LevelDistribution):
     def dtype(self) -> torch.dtype:
         return self.logits.dtype
 
+    @property
+    def mode(self) -> Float[Tensor, "*batch_and_event"]:
+        return self.logits.argmax(-1).to(self.dtype) / (self.num_levels - 1)
+
     def element_log_prob(self, level: Int64[Tensor, "*#batch_and_event"]) -> Float[Tensor, "*batch_and_event"]:
         log_probability = F.log_softmax(self.logits, dim=-1)
         shape = torch.broadcast_shapes(level.shape, self.shape)
@@ -160,6 +164,12 @@ class Categorical(LevelDistribution):
         probability = self.logits.detach().softmax(-1).reshape(-1, self.num_levels)
         level = torch.multinomial(probability, num_samples, replacement=True, generator=generator)
         return level.T.reshape(num_samples, *self.shape).to(self.dtype) / (self.num_levels - 1)
+
+    def _moments(self) -> tuple[Float[Tensor, "*batch_and_event"], Float[Tensor, "*batch_and_event"]]:
+        # The logits of all levels are here already: their probabilities take no more.
+        probability = self.logits.softmax(-1)
+        value = torch.linspace(0, 1, self.num_levels, dtype=self.dtype, device=self.logits.device)
+        return probability @ value, probability @ value**2
 
     def _device(self) -> torch.device:
         return self.logits.device

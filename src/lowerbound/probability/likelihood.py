@@ -45,9 +45,9 @@ class Likelihood(nn.Module, ABC):
         self.event_shape = event_shape
 
     @property
-    @abstractmethod
     def raw_shape(self) -> tuple[int, ...]:
-        """Shape of the raw decoder output for one example."""
+        """Shape of the raw decoder output for one example; its own, unless it stands for several parameters."""
+        return self.event_shape
 
     @property
     def feature_shape(self) -> tuple[int, ...]:

@@ -47,10 +47,6 @@ class BernoulliLikelihood(Likelihood):
 
     is_within_unit_interval = True
 
-    @property
-    def raw_shape(self) -> tuple[int, ...]:
-        return self.event_shape
-
     def forward(self, raw: Float[Tensor, "*batch_and_raw"]) -> Bernoulli:
         return Bernoulli(raw, event_ndim=len(self.event_shape))
 
@@ -66,10 +62,6 @@ class ContinuousBernoulliLikelihood(Likelihood):
     """Independent values in [0, 1] with a log-linear density, from logits; normalised, where a Bernoulli is not."""
 
     is_within_unit_interval = True
-
-    @property
-    def raw_shape(self) -> tuple[int, ...]:
-        return self.event_shape
 
     def forward(self, raw: Float[Tensor, "*batch_and_raw"]) -> ContinuousBernoulli:
         return ContinuousBernoulli(raw, event_ndim=len(self.event_shape))
@@ -103,10 +95,6 @@ class GaussianLikelihood(Likelihood):
             self.log_sigma = nn.Parameter(log_sigma)
         else:
             self.register_buffer("log_sigma", log_sigma)
-
-    @property
-    def raw_shape(self) -> tuple[int, ...]:
-        return self.event_shape
 
     @property
     def sigma(self) -> float:
@@ -242,54 +230,46 @@ class CategoricalLikelihood(Likelihood):
         return "levels"
 
 
-class PoissonLikelihood(Likelihood):
+class CountLikelihood(Likelihood):
     """Counts, the decoder's raw output the logarithm of their mean; the encoder reads log(1 + x)."""
 
-    @property
-    def raw_shape(self) -> tuple[int, ...]:
-        return self.event_shape
+    name: str  # in LIKELIHOODS
 
     def features(self, x: Float[Tensor, "*batch_and_event"]) -> Float[Tensor, "*batch_and_features"]:
         return torch.log1p(x)
-
-    def forward(self, raw: Float[Tensor, "*batch_and_raw"]) -> Poisson:
-        return Poisson(raw.clamp(max=MAX_LOG_RATE), event_ndim=len(self.event_shape))
 
     def raw_of_mean(self, mean: Float[Tensor, " *event"]) -> Float[Tensor, " *raw"]:
         return mean.clamp(min=LEAST_RATE).log()
 
     def convention(self, support: Support) -> str:
-        _need_counts("poisson", support)
+        _need_counts(self.name, support)
         return "counts"
 
 
-class NegativeBinomialLikelihood(Likelihood):
+class PoissonLikelihood(CountLikelihood):
+    """Counts whose variance is their mean."""
+
+    name = "poisson"
+
+    def forward(self, raw: Float[Tensor, "*batch_and_raw"]) -> Poisson:
+        return Poisson(raw.clamp(max=MAX_LOG_RATE), event_ndim=len(self.event_shape))
+
+
+class NegativeBinomialLikelihood(CountLikelihood):
     """Counts more spread than a Poisson's: a mean from the decoder, a learned shape r for each element.
 
     The variance is mean + mean² / r, as in scVI with one dispersion for each gene (Lopez et al. 2018).
     """
 
+    name = "negative-binomial"
+
     def __init__(self, event_shape: tuple[int, ...]) -> None:
         super().__init__(event_shape)
         self.log_r = nn.Parameter(torch.zeros(event_shape))
 
-    @property
-    def raw_shape(self) -> tuple[int, ...]:
-        return self.event_shape
-
-    def features(self, x: Float[Tensor, "*batch_and_event"]) -> Float[Tensor, "*batch_and_features"]:
-        return torch.log1p(x)
-
     def forward(self, raw: Float[Tensor, "*batch_and_raw"]) -> NegativeBinomial:
         log_r = self.log_r.clamp(*LOG_R_RANGE)
         return NegativeBinomial(raw.clamp(max=MAX_LOG_RATE), log_r, event_ndim=len(self.event_shape))
-
-    def raw_of_mean(self, mean: Float[Tensor, " *event"]) -> Float[Tensor, " *raw"]:
-        return mean.clamp(min=LEAST_RATE).log()
-
-    def convention(self, support: Support) -> str:
-        _need_counts("negative-binomial", support)
-        return "counts"
 
 
 def _stacked(num_parts: int, event_shape: tuple[int, ...]) -> tuple[int, ...]:

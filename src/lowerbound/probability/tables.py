@@ -11,9 +11,9 @@ from dataclasses import dataclass, replace
 import torch
 from jaxtyping import Float, Int64
 from torch import Generator, Tensor
-from torch.nn import functional as F
 
 from lowerbound.probability.distributions import Distribution
+from lowerbound.probability.levels import Categorical
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,32 +25,30 @@ class Codes(Distribution):
 
     @property
     def mean(self) -> Float[Tensor, "*batch"]:
-        return (self._probability() * self._codes()).sum(-1)
+        return self._top * self._levels.mean
 
     @property
     def mode(self) -> Float[Tensor, "*batch"]:
-        return self.logits.argmax(-1).to(self.logits.dtype)
+        return torch.round(self._top * self._levels.mode)
 
     @property
     def variance(self) -> Float[Tensor, "*batch"]:
-        return (self._probability() * (self._codes() - self.mean.unsqueeze(-1)) ** 2).sum(-1)
+        return self._top**2 * self._levels.variance
 
     def log_prob(self, value: Float[Tensor, "*value_shape"]) -> Float[Tensor, "*batch"]:
-        log_probability = F.log_softmax(self.logits, dim=-1)
-        shape = torch.broadcast_shapes(value.shape, self.logits.shape[:-1])
-        code = value.long().expand(shape).unsqueeze(-1)
-        return log_probability.expand(*shape, -1).gather(-1, code).squeeze(-1)
+        return self._levels.element_log_prob(value.long())
 
     def sample(self, generator: Generator, num_samples: int) -> Float[Tensor, "sample *batch"]:
-        probability = self._probability().detach().flatten(0, -2)
-        code = torch.multinomial(probability, num_samples, replacement=True, generator=generator)
-        return code.T.reshape(num_samples, *self.logits.shape[:-1]).to(self.logits.dtype)
+        return torch.round(self._top * self._levels.sample(generator, num_samples))
 
-    def _probability(self) -> Float[Tensor, "*batch level"]:
-        return self.logits.softmax(-1)
+    @property
+    def _levels(self) -> Categorical:
+        """The same codes as even levels from 0 to 1."""
+        return Categorical(self.logits, event_ndim=0)
 
-    def _codes(self) -> Float[Tensor, " level"]:
-        return torch.arange(self.logits.shape[-1], dtype=self.logits.dtype, device=self.logits.device)
+    @property
+    def _top(self) -> int:
+        return self._levels.num_levels - 1
 
 
 @dataclass(frozen=True, eq=False)
