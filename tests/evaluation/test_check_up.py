@@ -168,7 +168,7 @@ def test_weights_that_cannot_be_trusted_are_told(healthy, splits):
     assert (found.untrusted_share, found.effective_sample_size) == (0.25, 7.0)
     (finding,) = diagnose(found)
     assert finding.name == "untrusted evidence"
-    assert "For 25% of the images" in finding.sentence
+    assert "For 25% of the examples" in finding.sentence
     assert finding.severity == WARNING
 
 

@@ -53,8 +53,8 @@ def exact_quality(
     bits = -bits_per_dimension(1.0, math.prod(model.event_shape)) * log_evidence
     scores = (
         score("grey-evidence" if is_grey else "log-evidence", log_evidence, about, None),
-        score("evidence-gap", gap, "log p(x) less the ELBO of the same images: KL(q(z|x) ‖ p(z|x))", None),
-        score("evidence-bits", bits, "−log p(x) for each pixel and channel", None, "bits/dim"),
+        score("evidence-gap", gap, "log p(x) less the ELBO of the same examples: KL(q(z|x) ‖ p(z|x))", None),
+        score("evidence-bits", bits, "−log p(x) for each element (pixel and channel, or cell)", None, "bits/dim"),
     )
     return Measurements(scores, {"log_evidence_per_image": log_evidence.numpy()})
 
@@ -96,7 +96,7 @@ def _sweep(
     scores = [score("importance-bound", sweep.log_evidence, about, config.num_draws)]
     if log_evidence is not None and len(log_evidence) >= len(sweep.log_evidence):
         missed = log_evidence[: len(sweep.log_evidence)].cpu() - sweep.log_evidence
-        about = "exact log p(x) less that bound of the same images; a mode that q misses is bias, not noise"
+        about = "exact log p(x) less that bound of the same examples; a mode that q misses is bias, not noise"
         scores.append(score("importance-error", missed, about, config.num_draws))
     size, shape = float(sweep.effective_sample_size.median()), float(sweep.pareto_k.median())
     arrays = {
@@ -124,13 +124,13 @@ def _gaps(
         score(
             "amortisation-gap",
             gaps.amortisation_gap,
-            "what the encoder loses to the best Gaussian of each image",
+            "what the encoder loses to the best Gaussian of each example",
             draws,
         )
     ]
     arrays = {"amortisation_gap_per_image": gaps.amortisation_gap.float().numpy()}
     if (approximation := gaps.approximation_gap) is not None:
-        about = "what the best Gaussian of each image loses to the exact posterior"
+        about = "what the best Gaussian of each example loses to the exact posterior"
         scores.append(score("approximation-gap", approximation, about, draws))
         arrays["approximation_gap_per_image"] = approximation.float().numpy()
     return Measurements(tuple(scores), arrays)

@@ -24,7 +24,7 @@ NUM_NEIGHBOURS = 5
 
 
 def code_quality(model: VAE, splits: Splits, seed: int, scorer: Scorer, device: torch.device | str) -> Measurements:
-    """Mutual information, aggregate KL and active units of the test images; probes fitted on training images."""
+    """Mutual information, aggregate KL and active units of the test examples; probes fitted on training examples."""
     scores: list[Score] = []
     arrays: dict[str, np.ndarray] = {}
     if not model.is_deterministic:
@@ -44,12 +44,12 @@ def _rate_scores(posterior: Distribution, prior: Distribution, seed: int, scorer
     limit = (
         ""
         if split.is_resolved
-        else f"; no more than log n = {math.log(split.num_examples):.1f} can be seen in n images"
+        else f"; no more than log n = {math.log(split.num_examples):.1f} can be seen in n examples"
     )
-    about = f"between image and code, of the rate{limit}"
+    about = f"between example and code, of the rate{limit}"
     part = split.mutual_information
     yield scorer.of("mutual-information", part.value, part.standard_error, about, split.num_examples, 1, "nats")
-    about = f"KL of all images' codes together from the prior, the rest of the rate{' and too much' if limit else ''}"
+    about = f"KL of all codes together from the prior, the rest of the rate{' and too much' if limit else ''}"
     part = split.aggregate_kl
     yield scorer.of("aggregate-kl", part.value, part.standard_error, about, split.num_examples, 1, "nats")
 
@@ -58,7 +58,7 @@ def _probe_scores(model: VAE, splits: Splits, scorer: Scorer, device: torch.devi
     train, test = (labelled_codes(model, examples, device) for examples in (splits.train, splits.test))
     if len(train.labels.unique()) < 2:
         return
-    about = "test accuracy of logistic regression on the codes' means, fitted on training images"
+    about = "test accuracy of logistic regression on the codes' means, fitted on training examples"
     probe = linear_probe(train, test)
     yield scorer.of("linear-probe", probe.value, probe.standard_error, about, len(test.labels), None, "accuracy")
     about = f"the same of a vote among the {NUM_NEIGHBOURS} nearest training codes"

@@ -99,11 +99,11 @@ def data_outside_support(evidence: Symptoms) -> Finding | None:
     return Finding(
         name="data outside the support",
         severity=SERIOUS,
-        sentence=f"The likelihood gives some images no probability, so no other number means anything: "
+        sentence=f"The likelihood gives some examples no probability, so no other number means anything: "
         f"{evidence.refusal}",
         number=evidence.outside_share,
         threshold=0.0,
-        unit="of images",
+        unit="of examples",
         knob="rescale the data to [0, 1], or --set model.likelihood=gaussian",
         source="a log-density is defined on the support alone (Kingma and Welling, arXiv:1312.6114, Appendix C)",
     )
@@ -117,7 +117,7 @@ def decoder_ignores_z(evidence: Symptoms) -> Finding | None:
     return Finding(
         name="decoder ignores z",
         severity=SERIOUS,
-        sentence="The decoder reconstructs training images no better than if it knew nothing of the code and always "
+        sentence="The decoder reconstructs training examples no better than if it knew nothing of the code and always "
         "predicted the mean image.",
         number=gain.value,
         threshold=max(LEAST_GAIN, NOISE * gain.standard_error),
@@ -137,7 +137,7 @@ def posterior_collapse(evidence: Symptoms) -> Finding | None:
         name="posterior collapse",
         severity=SERIOUS if active == 0 else WARNING if 2 * active < total else NOTE,
         sentence=f"Of {total} latent dimensions {total - active} say nothing of the image: their posterior is the "
-        f"same for all images{_weakest_rate(evidence)}.",
+        f"same for all examples{_weakest_rate(evidence)}.",
         number=float(active),
         threshold=float(total),
         unit="active dimensions",
@@ -192,7 +192,7 @@ def evidence_below_bound(evidence: Symptoms) -> Finding | None:
     return Finding(
         name="evidence below its bound",
         severity=WARNING,
-        sentence="The estimate of log p(x) lies below a lower bound of the same images, so it is too low.",
+        sentence="The estimate of log p(x) lies below a lower bound of the same examples, so it is too low.",
         number=gap.value,
         threshold=0.0,
         unit="nats of evidence above the best local ELBO",
@@ -212,12 +212,12 @@ def untrusted_evidence(evidence: Symptoms) -> Finding | None:
     return Finding(
         name="untrusted evidence",
         severity=NOTE if is_exact else WARNING,
-        sentence=f"For {share:.0%} of the images the weights' tail is so heavy that their mean may not settle"
+        sentence=f"For {share:.0%} of the examples the weights' tail is so heavy that their mean may not settle"
         f"{effective}: the importance-weighted estimate of log p(x) and its error cannot be trusted; it may be too low"
         f"{'; the exact one is not touched by that' if is_exact else ''}.",
         number=share,
         threshold=UNTRUSTED_SHARE,
-        unit=f"of images with a Pareto-k above {PARETO_K_BOUND}",
+        unit=f"of examples with a Pareto-k above {PARETO_K_BOUND}",
         knob="lowerbound evaluate RUN --anneal estimates log p(x) by annealing instead; for training, "
         "--set objective.preset=iwae widens the posterior",
         source="Vehtari et al., Pareto Smoothed Importance Sampling, arXiv:1507.02646",
@@ -240,8 +240,8 @@ def overfitting(evidence: Symptoms) -> Finding | None:
         number=gap.value,
         threshold=threshold,
         unit="nats",
-        knob="--set training.patience=3 to stop when new images get no better, fewer --set training.num_epochs=10, or "
-        "a smaller --set model.hidden=[128]",
+        knob="--set training.patience=3 to stop when new examples get no better, fewer --set training.num_epochs=10, "
+        "or a smaller --set model.hidden=[128]",
         source=f"reason: reference models lose less than {OVERFITTING_FRACTION:.0%} of the gain; beyond two standard "
         "errors",
     )
@@ -257,7 +257,7 @@ def far_from_prior(evidence: Symptoms) -> Finding | None:
     return Finding(
         name="holes in the prior",
         severity=WARNING,
-        sentence="The codes of all images together do not look like the prior: it is as if they filled only "
+        sentence="The codes of all examples together do not look like the prior: it is as if they filled only "
         f"{math.exp(-kl.value):.2g} of it, and samples come from the rest as well, so they look worse than "
         "reconstructions.",
         number=kl.value,
@@ -281,7 +281,7 @@ def encoder_bottleneck(evidence: Symptoms) -> Finding | None:
     return Finding(
         name="encoder is the bottleneck",
         severity=WARNING if gap.value > gain / 2 else NOTE,
-        sentence=f"With the decoder as it is, the best posterior of each image, searched for one by one, is worth "
+        sentence=f"With the decoder as it is, the best posterior of each example, searched for one by one, is worth "
         f"{gap.value:.1f} nats more than the encoder's{beside}.",
         number=gap.value,
         threshold=threshold,
@@ -299,7 +299,7 @@ def watched_test_images(evidence: Symptoms) -> Finding | None:
     return Finding(
         name="watched test images",
         severity=NOTE,
-        sentence="Training chose its best weights by the test images, so test numbers are not of unseen images.",
+        sentence="Training chose its best weights by the test images, so test numbers are not of unseen examples.",
         number=1.0,
         threshold=0.0,
         unit="of the watched images are test images",

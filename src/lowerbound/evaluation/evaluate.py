@@ -144,7 +144,7 @@ def _bound_scores(model: VAE, terms: Terms, num_draws: int, score: Scorer) -> It
         yield score("elbo", terms.elbo, "evidence lower bound; higher is better", num_draws)
         yield score("distortion", terms.distortion, "−E[log p(x|z)], the reconstruction term", num_draws)
         yield score("rate", terms.rate, "KL(q(z|x) ‖ p(z)), what the code costs", num_draws)
-        about = "−ELBO for each pixel and channel"
+        about = "−ELBO for each element (pixel and channel, or cell)"
         yield score("bits-per-dimension", -scale * terms.elbo.double(), about, num_draws, "bits/dim")
     if score.convention != "table":  # whose columns have units of their own
         about = "squared error of the decoded posterior mean"
