@@ -1,8 +1,9 @@
-"""Four kinds of one's own data, made from what scikit-learn brings, so that the commands can be tried on them.
+"""Five kinds of one's own data, made from what scikit-learn brings, so that the commands can be tried on them.
 
     python examples/own_data.py data
 
 photos/    two photographs cut into 48 x 32 tiles, a subfolder for each; one file is broken
+mixed/     pieces of them of any size, wide and narrow, some turned by their EXIF orientation
 wine.csv   178 wines, thirteen measurements and the cultivar, one cell in ten missing
 depth/     16-bit grey: smooth surfaces, 40 wide and 24 high
 icons/     8-bit palettes, 17 x 17: a few colours each
@@ -17,12 +18,14 @@ from PIL import Image
 from sklearn.datasets import load_sample_images, load_wine
 
 TILE = (48, 32)  # width, height
+ORIENTATION = 0x0112  # EXIF's tag
 
 
 def main(folder: Path) -> None:
-    """Write all four into `folder`."""
+    """Write all five into `folder`."""
     stream = np.random.default_rng(0)
     photos(folder / "photos")
+    mixed(folder / "mixed", stream)
     wine(folder / "wine.csv", stream)
     depth(folder / "depth", stream)
     icons(folder / "icons", stream)
@@ -40,6 +43,20 @@ def photos(folder: Path) -> None:
                 tile = Image.fromarray(pixels[top : top + height, left : left + width])
                 tile.save(kind / f"{top:03d}-{left:03d}.jpg", quality=92)
     (folder / "china" / "broken.jpg").write_bytes(b"\xff\xd8\xff\xe0 no more than a beginning")
+
+
+def mixed(folder: Path, stream: np.random.Generator) -> None:
+    """Pieces of 30 to 300 pixels a side, as cameras and the web leave them."""
+    folder.mkdir(parents=True, exist_ok=True)
+    images = load_sample_images().images
+    for number in range(200):
+        pixels = images[number % 2]
+        height, width = stream.integers(30, 300, 2)
+        top, left = stream.integers(0, pixels.shape[0] - height), stream.integers(0, pixels.shape[1] - width)
+        piece = Image.fromarray(pixels[top : top + height, left : left + width])
+        exif = Image.Exif()
+        exif[ORIENTATION] = 6 if number % 10 == 0 else 1
+        piece.save(folder / f"{number:03d}.{('jpg', 'png', 'webp')[number % 3]}", exif=exif)
 
 
 def wine(path: Path, stream: np.random.Generator) -> None:
