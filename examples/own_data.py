@@ -55,7 +55,9 @@ def mixed(folder: Path, stream: np.random.Generator) -> None:
         top, left = stream.integers(0, pixels.shape[0] - height), stream.integers(0, pixels.shape[1] - width)
         piece = Image.fromarray(pixels[top : top + height, left : left + width])
         exif = Image.Exif()
-        exif[ORIENTATION] = 6 if number % 10 == 0 else 1
+        if number % 10 == 0:  # as a camera held upright stores it: on its side, with a note
+            piece = piece.transpose(Image.Transpose.ROTATE_90)
+            exif[ORIENTATION] = 6
         piece.save(folder / f"{number:03d}.{('jpg', 'png', 'webp')[number % 3]}", exif=exif)
 
 
