@@ -12,9 +12,8 @@ from PIL import Image
 from lowerbound.choices import Choice, choose
 from lowerbound.data.batches import scaled
 from lowerbound.data.examples import Collection, Examples
-from lowerbound.data.files import read
 from lowerbound.data.kinds import KINDS, kind_of
-from lowerbound.data.sources import SOURCES, DataConfig, load, reading_options
+from lowerbound.data.sources import DataConfig, collect
 from lowerbound.evaluation.pictures import to_images
 from lowerbound.inputs import shape_in_words
 from lowerbound.reporting.tiles import compose, displayable, fitted
@@ -52,7 +51,7 @@ class Inspection:
 
 def inspect(config: DataConfig, out: Path | None = None) -> Inspection:
     """Look at all examples of a source, file or folder; images are shown on one sheet, written to `out`."""
-    collection = _collection(config)
+    collection = collect(config)
     examples = collection.examples
     known = examples.values[~np.isnan(examples.values)] if examples.layout == "table" else examples.values.reshape(-1)
     low, high = float(known.min()), float(known.max())
@@ -78,13 +77,6 @@ def inspect(config: DataConfig, out: Path | None = None) -> Inspection:
         choices=choose(examples),
         sheet=str(sheet or ""),
     )
-
-
-def _collection(config: DataConfig) -> Collection:
-    if config.source in SOURCES:
-        splits = load(config)
-        return Collection(splits.train, splits.label_names)
-    return read(Path(config.source).expanduser(), reading_options(config))
 
 
 def _histogram(values: np.ndarray, low: float, high: float) -> tuple[int, ...]:

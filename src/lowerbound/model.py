@@ -234,7 +234,7 @@ def build_model(
     likelihood = build_likelihood(config, event_shape)
     for shape in (likelihood.feature_shape, likelihood.raw_shape):
         if config.network in FOR_IMAGES and len(shape) != 3:
-            came = _times(event_shape)
+            came = f"rows of {event_shape[0]} values" if len(event_shape) == 1 else _times(event_shape)
             raise ConfigError(f"network {config.network!r} needs images, the data are {came}; use network 'dense'.")
     if mean is not None and deviation is not None:
         likelihood.standardise(mean, deviation)

@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 from PIL import Image
 from sklearn.datasets import load_digits
 
+from data_files import written
 from lowerbound.data import sources
 from lowerbound.data.archives import IDX_FILES, Archive, download
 from lowerbound.data.sources import SOURCES, DataConfig, Splits, load, split_order
@@ -374,6 +375,26 @@ def test_an_unknown_name_is_answered_with_the_nearest(source, nearest):
 @pytest.mark.parametrize("source", ["", "nul\0l", "x" * 5000])
 def test_what_can_be_neither_a_name_nor_a_path_is_an_unknown_name(source):
     assert "accepted: digits," in message_of(UnknownName, DataConfig(source=source))
+
+
+def test_choices_that_the_data_leave_no_room_for_are_refused(tmp_path):
+    rows = written(tmp_path / "rows.csv", b"a,b\n1.5,2.5\n2.5,0.1\n0.3,7.7\n")
+    message = message_of(DataError, DataConfig(source=str(rows), size="64x48"))
+    assert "holds no image files, which alone are brought to a size; leave data.size '64x48' out" in message
+    np.save(tmp_path / "a.npy", np.zeros((3, 4, 5), np.uint8))
+    message = message_of(DataError, DataConfig(source=str(tmp_path / "a.npy"), labels="labels.csv"))
+    assert "takes no labels from labels.csv" in message
+    assert len(load(DataConfig(source=str(tmp_path / "a.npy"), size="5x4")).train) == 1
+
+
+def test_what_is_collected_is_what_is_loaded_and_the_same_is_refused(tmp_path):
+    np.save(tmp_path / "a.npy", np.arange(60, dtype=np.uint8).reshape(3, 4, 5))
+    assert len(sources.collect(DataConfig(source=str(tmp_path / "a.npy"))).examples) == 3
+    assert len(sources.collect(DataConfig(source="digits")).examples) == 1257
+    with pytest.raises(UnknownName, match="unknown data source 'digit'; did you mean 'digits'"):
+        sources.collect(DataConfig(source="digit"))
+    with pytest.raises(ConfigError, match=r"data\.size is '3x', accepted is WIDTHxHEIGHT"):
+        sources.collect(DataConfig(source=str(tmp_path), size="3x"))
 
 
 @pytest.mark.parametrize("source", ["images/none", "none.npy", "~nobody-of-this-name/images", "two\nlines.npy"])

@@ -21,6 +21,11 @@ from lowerbound.commands.options import (
     print_json,
 )
 
+InputsArgument = Annotated[
+    list[str] | None,
+    typer.Argument(metavar="[DATA|FILES]", help="A source, a file, a folder, or images; else its test examples."),
+]
+
 
 @app.command(rich_help_panel=USE, epilog="Example: lowerbound sample runs/conv --num 64 --temperature 0.8")
 def sample(
@@ -45,7 +50,7 @@ def sample(
 @app.command(rich_help_panel=USE, epilog="Example: lowerbound reconstruct runs/conv photo.png")
 def reconstruct(
     run_path: RunArgument,
-    inputs: Annotated[list[str] | None, typer.Argument(metavar="[DATA|FILES]", help="Else its test examples.")] = None,
+    data: InputsArgument = None,
     num: NumOption = 16,
     skip_broken: SkipOption = False,
     data_dir: DataDirOption = "",
@@ -56,7 +61,7 @@ def reconstruct(
     Parquet file."""
     from lowerbound import use
 
-    found = use.reconstruct(run_path, inputs or [], num, data_dir, out, skip_broken)
+    found = use.reconstruct(run_path, data or [], num, data_dir, out, skip_broken)
     if as_json:
         print_json({**asdict(found), "path": str(found.path)})
     else:
@@ -67,7 +72,7 @@ def reconstruct(
 @app.command(rich_help_panel=USE, epilog="Example: lowerbound encode runs/conv mnist --out codes.npz")
 def encode(
     run_path: RunArgument,
-    data: Annotated[list[str], typer.Argument(metavar="DATA|FILES", help="A source, a file, a folder, or images.")],
+    data: InputsArgument = None,
     skip_broken: SkipOption = False,
     data_dir: DataDirOption = "",
     out: Annotated[
@@ -77,14 +82,14 @@ def encode(
     """Write the posterior of each example: mean and log-variance of each latent, id and label."""
     from lowerbound import use
 
-    encoded = use.encode(run_path, data, data_dir, out, skip_broken)
+    encoded = use.encode(run_path, data or [], data_dir, out, skip_broken)
     console.print_written(encoded.path, encoded.skipped)
 
 
 @app.command(rich_help_panel=USE, epilog="Example: lowerbound score runs/photos new-photos/ --out scores.csv")
 def score(
     run_path: RunArgument,
-    data: Annotated[list[str], typer.Argument(metavar="DATA|FILES", help="A source, a file, a folder, or images.")],
+    data: InputsArgument = None,
     false_alarms: Annotated[
         float | None, typer.Option(metavar="RATE", help="Share of normal examples to flag; 0.05 if not given.")
     ] = None,
@@ -103,7 +108,7 @@ def score(
 
     scored = anomalies.score(
         run_path,
-        data,
+        data or [],
         false_alarm_rate=false_alarms,
         by=by,
         importance=importance,

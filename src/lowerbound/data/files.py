@@ -50,10 +50,12 @@ def read(path: Path, options: ReadingOptions | None = None) -> Collection:
         refuse(path, f"is not accepted; give {ACCEPTED}")
     if suffix == ".zip":
         return _labelled(path, read_zip(path, options.images), options)
-    if suffix in IMAGE_SUFFIXES:
-        return read_image_files([path], options.images)
     if suffix in TABLES:
         return _table(path, TABLES[suffix](path), options)
+    if options.labels:
+        refuse(path, f"takes no labels from {options.labels}; only folders, .zips and tables do")
+    if suffix in IMAGE_SUFFIXES:
+        return read_image_files([path], options.images)
     if suffix in ARRAYS:
         return ARRAYS[suffix](path)
     if _is_idx(path):

@@ -111,7 +111,17 @@ def load(config: DataConfig) -> Splits:
         pool = source.load(config)
         return _divide(pool, source.name, f"{source.origin}; read from {pool.read_from}", config)
     path = _existing_path(config.source)
-    return _divide(_split_in_tenths(path, config), shown(path.resolve().name), shown(path), config)
+    pool = _in_tenths(path, _read(path, config), config.split_seed)
+    return _divide(pool, shown(path.resolve().name), shown(path), config)
+
+
+def collect(config: DataConfig) -> Collection:
+    """All examples of a file or folder, or the training examples of a named source, as `load` reads them."""
+    if config.source in SOURCES:
+        splits = load(config)
+        return Collection(splits.train, splits.label_names)
+    _check(config)
+    return _read(_existing_path(config.source), config)
 
 
 def split_array(
@@ -257,8 +267,12 @@ def _existing_path(source: str) -> Path:
     raise DataError(f"{shown(source)} is no file or folder that can be read, nor one of {', '.join(SOURCES)}.")
 
 
-def _split_in_tenths(path: Path, config: DataConfig) -> Pool:
-    return _in_tenths(path, read(path, reading_options(config)), config.split_seed)
+def _read(path: Path, config: DataConfig) -> Collection:
+    options = reading_options(config)
+    collection = read(path, options)
+    if options.images.size is not None and collection.examples.event_shape[:0:-1] != options.images.size:
+        refuse(path, f"holds no image files, which alone are brought to a size; leave data.size {config.size!r} out")
+    return collection
 
 
 def _in_tenths(path: Path, collection: Collection, split_seed: int) -> Pool:
