@@ -26,8 +26,24 @@ def measured(num: int, complex_by: float = 1.0) -> Measured:
 def test_the_residual_is_that_of_a_linear_regression_on_held_out_examples():
     normal, new = measured(200), measured(50)
     line = LinearRegression().fit(normal.complexity[:, np.newaxis], normal.negative_elbo)
+    inside = new.complexity <= normal.complexity.max()
     expected = new.negative_elbo - line.predict(new.complexity[:, np.newaxis])
-    np.testing.assert_allclose(Calibration(normal).scores(new)["complexity-residual"], expected, rtol=1e-9)
+    np.testing.assert_allclose(
+        Calibration(normal).scores(new)["complexity-residual"][inside], expected[inside], rtol=1e-9
+    )
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+def test_no_example_is_excused_further_than_the_held_out(sign):
+    # Where −ELBO falls with complexity the simplest ones are those that cost most.
+    normal = measured(200)
+    normal = Measured(sign * normal.negative_elbo, None, normal.complexity)
+    line = LinearRegression().fit(normal.complexity[:, np.newaxis], normal.negative_elbo)
+    most = line.predict(normal.complexity[:, np.newaxis]).max()
+    length = np.array([0.0, 1e5])
+    scores = Calibration(normal).scores(Measured(np.zeros(2), None, length))["complexity-residual"]
+    np.testing.assert_allclose(scores, -np.minimum(line.predict(length[:, np.newaxis]), most), rtol=1e-9)
+    assert scores[int(sign == 1)] == pytest.approx(-most) and scores[int(sign == -1)] > -most
 
 
 def test_the_residual_does_not_depend_on_the_unit_of_complexity_and_the_difference_does():

@@ -4,7 +4,8 @@
     importance            −log p(x) by importance weighting; the same without what the encoder misses
     typicality            |−ELBO − its mean over held-out examples|: what is too probable is strange as well
     complexity            −ELBO less the length of the image as a PNG: simple images are probable under any model
-    complexity-residual   −ELBO less what held-out images of that length have, by linear regression on it
+    complexity-residual   −ELBO less what held-out images of that length have, by linear regression on it, and no more
+                          than what the regression gives any of them
 
 An all-black image is among the most probable of all under a model of digits, and no digit: −ELBO alone does not find
 it. The length of a PNG tells how simple it is, but is no probability under any model of these data: nats of the one
@@ -133,7 +134,9 @@ def _complexity_residual(normal: Measured, measured: Measured) -> Values | None:
     variance = spread @ spread  # zero where all are as complex: then their mean is all that is known
     slope = spread @ normal.negative_elbo / variance if variance else 0.0
     expected = normal.negative_elbo.mean() + slope * (measured.complexity - normal.complexity.mean())
-    return measured.negative_elbo - expected
+    # Noise is more complex than anything held out, and no line may excuse it further than the most that these cost.
+    most = normal.negative_elbo.mean() + (slope * spread).max()
+    return measured.negative_elbo - np.minimum(expected, most)
 
 
 Score = Callable[[Measured, Measured], Values | None]
