@@ -87,6 +87,7 @@ def table_run(table, tmp_path_factory):
 def test_a_run_says_what_was_found_chosen_and_passed_over(photo_run):
     path, heard = photo_run
     told = "\n".join(heard)
+    assert "40 examples 24 wide and 16 high with 3 channels; colour: images of several channels" in told
     assert "likelihood: discretized-logistic" in told and "since values lie on levels" in told
     assert "resized to 24 wide and 16 high, cut to shape" in told and "broken.png" in told
     context = json.loads((path / "results.json").read_text())["context"]

@@ -222,7 +222,7 @@ BARS = " ▁▂▃▄▅▆▇█"
 
 def print_inspection(name: str, found: "Inspection") -> None:
     """What data hold, in a few lines, and what training on them would choose."""
-    lines = [f"{name}: {found.num_examples:,} examples {found.shape_in_words}; {found.kind}: {found.kind_in_words}"]
+    lines = [f"{name}: {found.about}"]
     missing = f", {found.num_missing:,} cells missing" if found.num_missing else ""
     lines.append(f"values from {found.low:g} to {found.high:g}{missing}")
     if not found.columns:  # which have a range each

@@ -9,7 +9,7 @@ import numpy as np
 from lowerbound.data.examples import Collection
 from lowerbound.data.files import ReadingOptions, read
 from lowerbound.data.images import IMAGE_SUFFIXES, read_image_files
-from lowerbound.data.reading import times
+from lowerbound.data.kinds import shape_in_words
 from lowerbound.data.sources import SOURCES, DataConfig, Examples, load, reading_options
 from lowerbound.errors import DataError, UsageError
 from lowerbound.model import VAE
@@ -54,14 +54,6 @@ def read_one(run: Path, model: VAE, name: str, data_dir: str = "") -> Examples:
 def layout_of(run: Path) -> str:
     """What a run's examples are: "image", "array" or "table"."""
     return str(read_experiment(run)[0]["run"].get("layout", "image"))
-
-
-def shape_in_words(event_shape: Sequence[int]) -> str:
-    """The shape of an example, images as people say it."""
-    if len(event_shape) != 3:
-        return f"of shape {times(event_shape)}"
-    channels, height, width = event_shape
-    return f"{width} wide and {height} high with {channels} channel{'s' if channels > 1 else ''}"
 
 
 def _options(config: DataConfig, model: VAE) -> ReadingOptions:

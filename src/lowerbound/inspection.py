@@ -12,10 +12,9 @@ from PIL import Image
 from lowerbound.choices import Choice, choose
 from lowerbound.data.batches import scaled
 from lowerbound.data.examples import Collection, Examples
-from lowerbound.data.kinds import KINDS, kind_of
+from lowerbound.data.kinds import described, kind_of
 from lowerbound.data.sources import DataConfig, collect
 from lowerbound.evaluation.pictures import to_images
-from lowerbound.inputs import shape_in_words
 from lowerbound.reporting.tiles import compose, displayable, fitted
 from lowerbound.storage import write_bytes
 from lowerbound.values import Column
@@ -33,9 +32,8 @@ class Inspection:
 
     num_examples: int
     shape: tuple[int, ...]  # of one example, channels first for images
-    shape_in_words: str
     kind: str
-    kind_in_words: str
+    about: str  # all of these in words
     low: float  # of the values as they are stored
     high: float
     num_missing: int  # cells of a table
@@ -55,16 +53,14 @@ def inspect(config: DataConfig, out: Path | None = None) -> Inspection:
     examples = collection.examples
     known = examples.values[~np.isnan(examples.values)] if examples.layout == "table" else examples.values.reshape(-1)
     low, high = float(known.min()), float(known.max())
-    kind = kind_of(examples)
     sheet = out if out is not None and examples.layout == "image" else None
     if sheet is not None:
         write_bytes(sheet, _sheet(examples))
     return Inspection(
         num_examples=len(examples),
         shape=examples.event_shape,
-        shape_in_words=shape_in_words(examples.event_shape),
-        kind=kind,
-        kind_in_words=KINDS[kind],
+        kind=kind_of(examples),
+        about=described(len(examples), examples),
         low=low,
         high=high,
         num_missing=examples.values.size - known.size,

@@ -19,6 +19,7 @@ import torch
 
 from lowerbound.choices import choose, settings_of
 from lowerbound.data.batches import deviation_of, mean_of
+from lowerbound.data.kinds import described
 from lowerbound.data.sources import SOURCES, Examples, Splits, load
 from lowerbound.errors import ConfigError, Interrupted, RunError, UsageError
 from lowerbound.evaluation.check_up import symptoms
@@ -138,6 +139,9 @@ def prepare(recipe: str, settings: Settings, audience: Audience = NOBODY) -> tup
     """An experiment and its data; without a recipe what is chosen for data of their kind, below the settings."""
     experiment = resolve(recipe or "dense", settings)
     splits = load(experiment.data)
+    if experiment.data.source not in SOURCES:
+        num_examples = len(splits.train) + len(splits.validation) + len(splits.test)
+        audience.message(f"{splits.name}: {described(num_examples, splits.train)}")
     for line in (*splits.notes, *splits.skipped):
         audience.message(line)
     if not recipe and experiment.data.source not in SOURCES:

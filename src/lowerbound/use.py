@@ -13,6 +13,7 @@ from torch import Tensor
 
 from lowerbound.columns import check_suffix, named_columns, write_columns
 from lowerbound.data.batches import Batches, scaled
+from lowerbound.data.kinds import shape_in_words
 from lowerbound.data.sources import SIZES, DataConfig, Splits, load, read_size
 from lowerbound.errors import DataError, UsageError
 from lowerbound.evaluation import pictures
@@ -23,7 +24,7 @@ from lowerbound.evaluation.results import Results, Score, read_results
 from lowerbound.evaluation.whole import evaluate_wholly
 from lowerbound.experiment import Settings, resolve
 from lowerbound.imputation import expected_rows
-from lowerbound.inputs import layout_of, read_inputs, read_one, shape_in_words
+from lowerbound.inputs import layout_of, read_inputs, read_one
 from lowerbound.model import VAE, build_model
 from lowerbound.networks.layers import Layer, count_parameters
 from lowerbound.probability.distributions import Distribution

@@ -1,8 +1,10 @@
 """What kind of data examples are, as their values and axes tell."""
 
+from collections.abc import Sequence
 from typing import Literal
 
 from lowerbound.data.examples import Examples
+from lowerbound.data.reading import times
 from lowerbound.values import Support
 
 Kind = Literal["binary", "grey", "colour", "levels", "unit", "counts", "real", "table"]
@@ -31,6 +33,22 @@ def kind_of(examples: Examples) -> Kind:
     if support.low >= 0 and support.high <= 1:
         return "unit"
     return "counts" if _are_counts(support) else "real"
+
+
+def described(num_examples: int, examples: Examples) -> str:
+    """So many examples, of which these are some: their shape and kind in words."""
+    kind = kind_of(examples)
+    return f"{num_examples:,} examples {shape_in_words(examples.event_shape)}; {kind}: {KINDS[kind]}"
+
+
+def shape_in_words(event_shape: Sequence[int]) -> str:
+    """The shape of an example, images as people say it."""
+    if len(event_shape) == 1:
+        return f"of {event_shape[0]} value{'s' if event_shape[0] > 1 else ''}"
+    if len(event_shape) != 3:
+        return f"of shape {times(event_shape)}"
+    channels, height, width = event_shape
+    return f"{width} wide and {height} high with {channels} channel{'s' if channels > 1 else ''}"
 
 
 def _kind_on_levels(examples: Examples) -> Kind:
