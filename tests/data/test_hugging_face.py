@@ -8,6 +8,7 @@ import pytest
 from PIL import Image
 
 from data_files import COLOUR, RNG, grey, refusal, saved
+from lowerbound.data import tables
 from lowerbound.data.files import ReadingOptions, read
 from lowerbound.data.images import ImageOptions
 from lowerbound.data.sources import DataConfig, load
@@ -175,6 +176,12 @@ def without_its_files(folder: Path) -> Path:
 def test_what_cannot_be_learned_from_is_refused_with_the_reason(tmp_path, monkeypatch, make, reason):
     monkeypatch.setattr(datasets.config, "HF_HUB_OFFLINE", True)
     assert reason in refusal(make(tmp_path / "data"))
+
+
+def test_a_table_of_more_cells_than_can_be_held_is_refused(tmp_path, monkeypatch):
+    path = saved_to(tmp_path / "table", dataset(x=([1.0, 2.0, 3.0], datasets.Value("float64"))))
+    monkeypatch.setattr(tables, "MAX_CELLS", 2)
+    assert "has 3 cells, accepted are 2" in refusal(path)
 
 
 def test_a_label_column_that_is_not_there_is_refused_with_those_that_are(tmp_path):

@@ -90,6 +90,7 @@ class _Source:
             return self._images(self._one_of(pictures, IMAGE_COLUMNS, "images"), images)
         if arrays:
             return self._arrays(self._one_of(arrays, DATA_KEYS, "arrays"))
+        tables.check_size(self.path, len(self.rows) * len(self.rows.column_names))
         table = tables.from_values(self.path, {name: self._cells(name) for name in self.rows.column_names})
         if columns:
             return tables.known_columns(self.path, table, columns)
@@ -133,7 +134,8 @@ class _Source:
 
     def _cells(self, column: str) -> list[Any]:
         """Values of a column, classes by their names."""
-        values, feature = self.rows.data[column].to_pylist(), self.rows.features[column]
+        chosen = self.rows.select_columns([column]).with_format("arrow")[:]
+        values, feature = chosen[column].to_pylist(), self.rows.features[column]
         if not isinstance(feature, self.datasets.ClassLabel):
             return values
         return [feature.int2str(value) if value is not None and value >= 0 else None for value in values]

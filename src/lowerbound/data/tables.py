@@ -76,11 +76,16 @@ def read_parquet(path: Path) -> RawTable:
         refuse(path, "is read with pyarrow, which is not installed; pip install 'lowerbound[tables]'")
     with reading(path, "a Parquet table"):
         about = parquet.read_metadata(path)
-        if (cells := about.num_rows * about.num_columns) > MAX_CELLS:
-            refuse(path, f"has {cells:,} cells, accepted are {MAX_CELLS:,}; train on a part")
+        check_size(path, about.num_rows * about.num_columns)
         table = parquet.read_table(path)
         _check_names(path, table.column_names)
         return from_values(path, {name: table[name].to_pylist() for name in table.column_names})
+
+
+def check_size(path: Path, num_cells: int) -> None:
+    """DataError for a table of more cells than can be held."""
+    if num_cells > MAX_CELLS:
+        refuse(path, f"has {num_cells:,} cells, accepted are {MAX_CELLS:,}; train on a part")
 
 
 def from_values(path: Path, columns: Mapping[str, Sequence[Any]]) -> RawTable:
