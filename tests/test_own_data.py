@@ -112,6 +112,15 @@ def test_new_images_of_any_size_and_mode_are_brought_to_the_models(photo_run, tm
     assert found.path.is_file() and found.scores[0].num_examples == 1
 
 
+def test_new_images_are_brought_to_the_size_of_a_run_whose_own_were_of_one(tmp_path):
+    for number in range(6):
+        stripes(number, (12, 8)).save(tmp_path / f"{number}.png")
+    train(str(tmp_path), out=tmp_path / "run", settings=SHORT)
+    stripes(1, (90, 70)).save(tmp_path / "large.png")
+    found = use.reconstruct(tmp_path / "run", [str(tmp_path / "large.png")], out=tmp_path / "run" / "out.png")
+    assert found.scores[0].num_examples == 1
+
+
 def test_broken_files_among_new_ones_are_named_and_passed_over_where_that_was_chosen(photo_run, tmp_path):
     written(tmp_path / "new" / "0.png", b"broken")
     for number in (1, 2):

@@ -58,8 +58,13 @@ def layout_of(run: Path) -> str:
 
 def _options(config: DataConfig, model: VAE) -> ReadingOptions:
     options = reading_options(replace(config, labels=""))
-    num_channels = model.event_shape[0] if len(model.event_shape) == 3 else 0
-    return replace(options, images=replace(options.images, num_channels=num_channels), columns=model.config.columns)
+    images = options.images
+    if len(model.event_shape) == 3:
+        num_channels, height, width = model.event_shape
+        # Whoever trains on files of one size means that size; those of a named source are of no other.
+        size = images.size if config.source in SOURCES else (width, height)
+        images = replace(images, num_channels=num_channels, size=size)
+    return replace(options, images=images, columns=model.config.columns)
 
 
 def _fitting(model: VAE, collection: Collection, inputs: Sequence[str]) -> Collection:
