@@ -52,9 +52,11 @@ def main() -> None:
     parser.add_argument("--importance", action="store_true", help="also the importance-weighted score, which is slow")
     parser.add_argument("--out", type=Path, help="where the figures go; default: results/anomalies.json")
     arguments = parser.parse_args()
-    settings = merge(
-        merge(SETTINGS, {"training": {"num_epochs": arguments.epochs}}), parse_settings(arguments.settings)
-    )
+    given = parse_settings(arguments.settings)
+    settings = merge(SETTINGS, {"training": {"num_epochs": arguments.epochs}})
+    if "likelihood" in given.get("model", {}):  # which has options of its own
+        del settings["model"]["likelihood_options"]
+    settings = merge(settings, given)
     figures: dict[str, Any] = {"settings": settings, "digits": {}}
     with get_context("spawn").Pool(NUM_PROCESSES) as pool:
         work = partial(left_out, settings, arguments.importance)

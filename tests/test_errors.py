@@ -1,6 +1,7 @@
 """One tree of errors, each with an exit status and a message of one line."""
 
 import inspect
+import pickle
 import re
 
 import pytest
@@ -65,3 +66,9 @@ def test_a_name_that_is_like_no_other_gets_the_list_alone():
 
 def test_where_no_name_is_valid_the_message_says_that_there_is_none():
     assert str(UnknownName("option", "sigma", [])) == "unknown option 'sigma'; there is none."
+
+
+def test_an_unknown_name_comes_whole_out_of_another_process():
+    error = UnknownName("recipe", "dens", ["tutorial-dense", "dense", "conv"])
+    again = pickle.loads(pickle.dumps(error))
+    assert (str(again), again.nearest, type(again)) == (str(error), "dense", UnknownName)

@@ -43,6 +43,11 @@ class UnknownName(UsageError):
         accepted = f"accepted: {', '.join(known)}" if known else "there is none"
         super().__init__(f"unknown {kind} {name!r}; {hint}{accepted}.")
         self.nearest = nearest[0] if nearest else None
+        self._arguments = kind, name, known
+
+    def __reduce__(self) -> tuple[type, tuple[str, str, list[str]]]:
+        # So that a worker process can hand it on: by default an error is made again from its message alone.
+        return type(self), self._arguments
 
 
 class DataError(LowerboundError):
