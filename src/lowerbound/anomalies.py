@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from lowerbound.columns import Columns, check_suffix, write_columns
+from lowerbound.columns import Columns, check_suffix, records, write_columns
 from lowerbound.data.sources import load
 from lowerbound.errors import UsageError
 from lowerbound.evaluation.anomaly import SCORES, Calibration, is_anomalous, measure, recommended
@@ -39,10 +39,8 @@ class Scored:
 
 def as_json(scored: Scored) -> dict[str, Any]:
     """All that was found, for another program."""
-    columns = {name: values.tolist() for name, values in scored.columns.items()}
-    rows = [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
     about = {key: getattr(scored, key) for key in ("by", "false_alarm_rate", "num_calibrated", "skipped")}
-    return {**about, "thresholds": scored.thresholds, "examples": rows}
+    return {**about, "thresholds": scored.thresholds, "examples": records(scored.columns)}
 
 
 def score(

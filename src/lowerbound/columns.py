@@ -5,6 +5,7 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from io import BytesIO, StringIO
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float
@@ -47,6 +48,12 @@ def flat(columns: Columns) -> dict[str, np.ndarray]:
     return single
 
 
+def records(columns: Columns) -> list[dict[str, Any]]:
+    """One mapping of names to values for each example."""
+    single = {name: values.tolist() for name, values in flat(columns).items()}
+    return [dict(zip(single, row, strict=True)) for row in zip(*single.values(), strict=True)]
+
+
 def _write_csv(path: Path, columns: Columns) -> None:
     single = flat(columns)
     text = StringIO()
@@ -81,9 +88,7 @@ def _write_parquet(path: Path, columns: Columns) -> None:
 
 
 def _write_json(path: Path, columns: Columns) -> None:
-    single = {name: values.tolist() for name, values in flat(columns).items()}
-    rows = [dict(zip(single, row, strict=True)) for row in zip(*single.values(), strict=True)]
-    write_text(path, json.dumps(rows, indent=1) + "\n")
+    write_text(path, json.dumps(records(columns), indent=1) + "\n")
 
 
 def _pyarrow():  # type: ignore[no-untyped-def]

@@ -33,19 +33,12 @@ def imputed(
     """
     samples = model.sample_posterior(x, generator, num_draws)
     weight = torch.softmax(samples.log_weight, dim=0).unsqueeze(-1)
-    return torch.where(x.isnan(), expected_rows(model, samples.z, weight), x)
-
-
-def expected_rows(
-    model: VAE, z: Float[Tensor, "draw batch latent"], weight: Float[Tensor, "draw batch 1"]
-) -> Float[Tensor, "batch column"]:
-    """What weighted codes say of every cell: its expected value, or the likeliest of its levels."""
-    likelihood = model.decode(z)
+    likelihood = model.decode(samples.z)
     expected = (weight * likelihood.mean).sum(0)
     for index, column in enumerate(model.config.columns):
         if column.levels:
             expected[:, index] = _likeliest(likelihood, index, column, weight.squeeze(-1))
-    return expected
+    return torch.where(x.isnan(), expected, x)
 
 
 def impute(run: Path, inputs: list[str], data_dir: str = "", out: Path | None = None) -> tuple[Path, int]:

@@ -2,12 +2,10 @@
 
 from dataclasses import dataclass
 from hashlib import blake2b
-from io import BytesIO
 from math import ceil
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 
 from lowerbound.choices import Choice, choose
 from lowerbound.data.batches import scaled
@@ -15,7 +13,7 @@ from lowerbound.data.examples import Collection, Examples
 from lowerbound.data.kinds import described, kind_of
 from lowerbound.data.sources import DataConfig, collect
 from lowerbound.evaluation.pictures import to_images
-from lowerbound.reporting.tiles import compose, displayable, fitted
+from lowerbound.reporting.tiles import as_png, compose, displayable, fitted
 from lowerbound.storage import write_bytes
 from lowerbound.values import Column
 
@@ -101,7 +99,4 @@ def _sheet(examples: Examples) -> bytes:
     num = min(SHEET_COLUMNS * SHEET_ROWS, len(examples))
     chosen = np.sort(stream.permutation(len(examples))[:num])
     tiles = displayable(to_images(scaled(examples.subset(chosen))))
-    picture = compose(fitted(tiles, TILE_SIZE, TILE_SIZE), min(SHEET_COLUMNS, num), gap=2)
-    buffer = BytesIO()
-    Image.fromarray(picture).save(buffer, format="PNG")
-    return buffer.getvalue()
+    return as_png(compose(fitted(tiles, TILE_SIZE, TILE_SIZE), min(SHEET_COLUMNS, num), gap=2))

@@ -2,13 +2,11 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from io import BytesIO
 from pathlib import Path
 
 import numpy as np
 import torch
 from jaxtyping import Float
-from PIL import Image
 from torch import Tensor
 
 from lowerbound.columns import check_suffix, named_columns, write_columns
@@ -19,18 +17,18 @@ from lowerbound.errors import DataError, UsageError
 from lowerbound.evaluation import pictures
 from lowerbound.evaluation.comparison import Comparison
 from lowerbound.evaluation.comparison import compare as compare_results
+from lowerbound.evaluation.elements import best_guess
 from lowerbound.evaluation.evaluate import BATCH_SIZE, EvaluationConfig, score_examples
 from lowerbound.evaluation.results import Results, Score, read_results
 from lowerbound.evaluation.whole import evaluate_wholly
 from lowerbound.experiment import Settings, resolve
-from lowerbound.imputation import expected_rows
 from lowerbound.inputs import layout_of, read_inputs, read_one
 from lowerbound.model import VAE, build_model
 from lowerbound.networks.layers import Layer, count_parameters
 from lowerbound.probability.distributions import Distribution
 from lowerbound.reporting.comparison import comparison_figure
 from lowerbound.reporting.theme import png
-from lowerbound.reporting.tiles import compose, displayable, fitted
+from lowerbound.reporting.tiles import as_png, compose, displayable, fitted
 from lowerbound.run import choose_device, read_experiment
 from lowerbound.seeding import generator
 from lowerbound.storage import write_bytes
@@ -119,7 +117,7 @@ def reconstruct(
     collection = read_inputs(run, model, inputs, data_dir, skip_broken)
     examples = collection.examples
     shown = scaled(examples.subset(np.arange(min(num_examples, len(examples)))))
-    expected = _expected(model, model.encode(shown).mean)
+    expected = best_guess(model, model.decode(model.encode(shown).mean))
     if is_image:
         pair = [pictures.to_images(shown), pictures.to_images(expected)]
         _save_grid(path, np.concatenate(pair), columns=len(shown))
@@ -160,7 +158,7 @@ def interpolate(
     if not is_image:
         check_suffix(path)
     begin, end = (scaled(read_one(run, model, name, data_dir))[0] for name in (first, second))
-    expected = _expected(model, pictures.straight_line(model, begin, end, num_examples))
+    expected = best_guess(model, model.decode(pictures.straight_line(model, begin, end, num_examples)))
     if is_image:
         return _save_grid(path, pictures.to_images(expected), columns=num_examples)
     return _write_rows(path, model, expected)
@@ -226,13 +224,6 @@ def _sampled_rows(model: VAE, num_examples: int, temperature: float, stream: tor
     return _write_rows(path, model, model.decode(z).sample(stream, 1)[0])
 
 
-def _expected(model: VAE, z: Float[Tensor, "n latent"]) -> Float[Tensor, "n *event"]:
-    """What the decoder expects of every value; of a category, which has no mean, its likeliest level."""
-    if not model.config.columns:
-        return model.decode(z).mean
-    return expected_rows(model, z.unsqueeze(0), torch.ones(1, len(z), 1))
-
-
 def _write_rows(path: Path, model: VAE, examples: Float[Tensor, "n *event"]) -> Path:
     """Examples as the data had them: a table's columns by their names, all others in one."""
     values = examples.numpy()
@@ -249,9 +240,7 @@ def _save_each(folder: Path, images: Float[np.ndarray, "n height width channel"]
         raise UsageError(f"{folder} is not empty; choose another --folder.")
     digits = len(str(len(images) - 1))
     for index, tile in enumerate(displayable(images)):
-        buffer = BytesIO()
-        Image.fromarray(tile).save(buffer, format="PNG")
-        write_bytes(folder / f"{index:0{digits}d}.png", buffer.getvalue())
+        write_bytes(folder / f"{index:0{digits}d}.png", as_png(tile))
     return folder
 
 
@@ -259,7 +248,5 @@ def _save_grid(path: Path, images: Float[np.ndarray, "n height width channel"], 
     tiles = displayable(images)
     # Small images are enlarged, so that a picture of 8 x 8 digits can be seen; large ones stay as they are.
     picture = compose(fitted(tiles, max(TILE_SIZE, tiles.shape[2]), max(TILE_SIZE, tiles.shape[1])), columns, gap=2)
-    buffer = BytesIO()
-    Image.fromarray(picture).save(buffer, format="PNG")
-    write_bytes(path, buffer.getvalue())
+    write_bytes(path, as_png(picture))
     return path

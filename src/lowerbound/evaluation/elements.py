@@ -45,7 +45,7 @@ def shown_elements(examples: Examples) -> np.ndarray:
 def best_guess(model: VAE, likelihood: Distribution) -> Float[torch.Tensor, "*batch_and_event"]:
     """One value for each element: its mean, or the most probable code of a category."""
     mean, mode = likelihood.mean, likelihood.mode
-    is_code = [column.kind in ("categorical", "binary") for column in model.config.columns]
+    is_code = [bool(column.levels) for column in model.config.columns]
     return torch.where(torch.tensor(is_code, device=mean.device), mode, mean) if is_code else mean
 
 

@@ -1,6 +1,7 @@
 """Many images as one picture: channels to show, sizes that fit, tiles laid row by row from the top."""
 
 import math
+from io import BytesIO
 
 import numpy as np
 from jaxtyping import Float, UInt8
@@ -44,6 +45,13 @@ def compose(
     picture = cells.reshape(rows, columns, height + gap, width + gap, 3).swapaxes(1, 2)
     picture = picture.reshape(rows * (height + gap), columns * (width + gap), 3)
     return picture[: picture.shape[0] - gap, : picture.shape[1] - gap]
+
+
+def as_png(picture: UInt8[np.ndarray, "height width 3"]) -> bytes:
+    """A picture as a PNG file."""
+    buffer = BytesIO()
+    Image.fromarray(picture).save(buffer, format="PNG")
+    return buffer.getvalue()
 
 
 def centres(count: int, size: int, gap: int = 0) -> Float[np.ndarray, " count"]:
