@@ -31,6 +31,7 @@ LAYERS = [
         "inspection",
         "anomalies",
         "imputation",
+        "serving",
         "estimator",
         "use",
         "console",

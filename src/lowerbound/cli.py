@@ -9,11 +9,11 @@ from typing import Annotated
 import typer
 
 from lowerbound import __version__, console
-from lowerbound.commands import looking, training, using
+from lowerbound.commands import exploring, exporting, looking, serving, training, using
 from lowerbound.commands.options import app
 from lowerbound.errors import Interrupted, LowerboundError, UsageError
 
-COMMANDS = (training, using, looking)
+COMMANDS = (training, using, exploring, serving, exporting, looking)
 """Modules whose import adds their commands to the application, in the order in which help shows them."""
 
 

@@ -9,7 +9,7 @@ import typer
 
 from lowerbound import console
 
-TRAIN, USE, LOOK = "Train and judge", "Use a trained model", "Look things up"
+TRAIN, USE, SHARE, LOOK = "Train and judge", "Use a trained model", "See and serve it", "Look things up"
 NUM_ANNEALED = 100  # test images, by --anneal
 
 app = typer.Typer(
