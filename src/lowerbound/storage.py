@@ -133,6 +133,12 @@ def load_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     return tensors, json.loads(header["metadata"])
 
 
+def stated_checksum(path: Path) -> str:
+    """The checksum that a file of `save_tensors` states: what `load_tensors` holds its content against."""
+    with safe_open(path, framework="pt") as file:
+        return str((file.metadata() or {}).get("checksum", ""))
+
+
 def check_format_version(path: Path, version: object) -> None:
     """Refuse what a newer version of this package wrote."""
     if not isinstance(version, int) or version < 1:

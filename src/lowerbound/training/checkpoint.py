@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from lowerbound.errors import RunError, UsageError
 from lowerbound.model import OWN, VAE, ModelConfig, build_model
 from lowerbound.seeding import generator
-from lowerbound.storage import load_tensors, save_tensors
+from lowerbound.storage import load_tensors, save_tensors, stated_checksum
 
 NUM_KEPT = 2
 NAME = re.compile(r"step-(\d+)\.safetensors")
@@ -63,6 +63,11 @@ def save_model(path: Path, model: VAE, about: Mapping[str, Any]) -> None:
     """Write a model's weights with what is needed to build it again; `about` is kept beside them."""
     description = {"model": asdict(model.config), "event_shape": list(model.event_shape), "about": dict(about)}
     save_tensors(path, model.state_dict(), description)
+
+
+def model_checksum(run: Path) -> str:
+    """SHA-256 of a run's model, weights and description together: its version, in hexadecimal."""
+    return stated_checksum(run / "model.safetensors" if run.is_dir() else run)
 
 
 def load_model(run: Path | str, encoder: nn.Module | None = None, decoder: nn.Module | None = None) -> VAE:
