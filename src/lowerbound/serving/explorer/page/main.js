@@ -1,0 +1,133 @@
+// The page: which run, beside which, in which theme; and the keys.
+
+import { THEMES, onSystemTheme, setTheme, storedTheme } from "explorer/colours.js";
+import { announce, element } from "explorer/dom.js";
+import { createCurvesPanel } from "explorer/panels/curves.js";
+import { createRunView } from "explorer/run_view.js";
+import { openSource } from "explorer/source.js";
+
+const EVERY = 4000; // milliseconds between two looks at the folder
+const find = (id) => document.getElementById(id);
+
+const page = { source: null, runs: [], shown: [], views: [], curves: null };
+
+async function start() {
+  startTheme();
+  startKeys();
+  try {
+    page.source = await openSource();
+    page.runs = await page.source.runs();
+    fillChoices();
+    await show();
+  } catch (error) {
+    find("views").replaceChildren(element("p", { className: "notice", role: "alert" }, error.message));
+    return;
+  }
+  if (!page.source.isOffline) setInterval(lookForRuns, EVERY);
+}
+
+function fillChoices() {
+  const named = (run) => [run.id, run.state === "finished" ? run.title : `${run.title} (${run.state})`];
+  const option = ([value, text]) => element("option", { value }, text);
+  const [run, compare] = [find("run"), find("compare")];
+  const asked = new URLSearchParams(location.search);
+  const chosen = [run.value || asked.get("run"), compare.value || asked.get("beside")];
+  run.replaceChildren(...page.runs.map(named).map(option));
+  compare.replaceChildren(option(["", "none"]), ...page.runs.map(named).map(option));
+  run.value = page.runs.some(({ id }) => id === chosen[0]) ? chosen[0] : (page.runs.find(({ state }) => state === "finished") ?? page.runs[0])?.id;
+  compare.value = page.runs.some(({ id }) => id === chosen[1]) ? chosen[1] : "";
+  find("compare-label").hidden = page.runs.length < 2;
+  run.onchange = compare.onchange = show;
+}
+
+/** Put the chosen run, or two of them, on the page. */
+async function show() {
+  const wanted = [find("run").value, find("compare").value].filter((id, k, all) => id && all.indexOf(id) === k);
+  page.views.forEach((view) => view.destroy());
+  page.curves?.destroy();
+  page.shown = wanted;
+  page.views = [];
+  const place = find("views");
+  place.replaceChildren();
+  place.className = wanted.length > 1 ? "two" : "one";
+  remember(wanted);
+  const views = await Promise.all(wanted.map((id) => createRunView(page.source, id).catch((error) => broken(id, error))));
+  if (page.shown !== wanted) return; // another choice was made meanwhile
+  page.views = views;
+  place.append(...views.map((view) => view.node));
+  page.curves = createCurvesPanel(page.source, runsOf(wanted), trainingEnded);
+  place.append(element("div", { className: "panels wide" }, page.curves.node));
+  views.forEach((view) => view.start?.());
+  await linkReport(views[0]);
+}
+
+const runsOf = (ids) => ids.map((id) => page.runs.find((run) => run.id === id));
+
+const broken = (id, error) => ({ id, node: element("p", { className: "notice", role: "alert" }, error.message), destroy: () => {} });
+
+function remember(wanted) {
+  if (page.source.isOffline) return;
+  const asked = new URLSearchParams({ run: wanted[0] ?? "", ...(wanted[1] ? { beside: wanted[1] } : {}) });
+  history.replaceState(null, "", `?${asked}${location.hash}`);
+}
+
+async function linkReport(view) {
+  const link = find("report");
+  link.hidden = !view?.info?.has_report || page.source.isOffline;
+  if (!link.hidden) link.href = await page.source.reportURL(view.id);
+}
+
+/** A run that was training when it was put on the page has ended: its latent space can be shown now. */
+function trainingEnded(id, state) {
+  const view = page.views.find((one) => one.id === id);
+  if (state === "finished" && view?.info?.state === "training") {
+    announce(`${view.info.title} has finished training.`);
+    lookForRuns().then(show);
+  }
+}
+
+/** New runs, and what has become of those that were training. */
+async function lookForRuns() {
+  const runs = await page.source.runs().catch(() => page.runs);
+  if (JSON.stringify(runs) === JSON.stringify(page.runs)) return;
+  page.runs = runs;
+  fillChoices();
+}
+
+function startTheme() {
+  const press = find("theme");
+  const apply = (theme) => {
+    setTheme(theme);
+    press.dataset.theme = theme;
+    press.textContent = `Theme: ${theme}`;
+    recolour();
+  };
+  press.onclick = () => apply(THEMES[(THEMES.indexOf(press.dataset.theme) + 1) % THEMES.length]);
+  apply(storedTheme());
+  onSystemTheme(recolour);
+}
+
+function recolour() {
+  for (const view of page.views) {
+    view.legend?.apply();
+    view.stage?.scatter.redraw();
+  }
+  page.curves?.draw();
+}
+
+const isTyping = (target) => target.matches("input:not([type=range]), select, textarea");
+
+function startKeys() {
+  const help = find("help");
+  find("keys").onclick = () => help.showModal();
+  document.addEventListener("keydown", (event) => {
+    if (isTyping(event.target) || event.ctrlKey || event.metaKey || event.altKey || help.open) return;
+    if (event.key === "?") help.showModal();
+    const key = event.key.toLowerCase();
+    // Of two runs the keys go to that which has the focus, else to the first.
+    const view = page.views.find((one) => one.node.contains(event.target)) ?? page.views[0];
+    view?.keys?.[key]?.();
+  });
+}
+
+start();

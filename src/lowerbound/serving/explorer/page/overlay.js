@@ -1,0 +1,137 @@
+// What is drawn over the plane: ticks, the prior's circles, the point, posteriors as ellipses, the line.
+
+import { colourOf } from "explorer/colours.js";
+
+const TICK_SPACE = 90; // pixels between two ticks, at least
+const CIRCLES = [1, 2, 3]; // standard deviations of the prior
+const FONT = "11px system-ui, sans-serif";
+
+export function drawOverlay(context, view, stage) {
+  const { scatter } = stage;
+  if (!scatter.view) return;
+  context.save();
+  context.font = FONT;
+  ticks(context, view, scatter);
+  if (view.info.latent_dim > 1) circles(context, view, scatter);
+  stage.marks.forEach((mark) => mark.logVariance && ellipse(context, view, scatter, mark));
+  if (view.line) line(context, view, scatter);
+  stage.marks.forEach((mark) => label(context, place(view, scatter, mark.z), mark));
+  crosshair(context, view, scatter);
+  context.restore();
+}
+
+/** Where a code lies on the page, in pixels of the canvas. */
+function place(view, scatter, z) {
+  const [across, up] = view.cursor.axes;
+  return scatter.toPixels(z[across], up === undefined ? 0 : z[up]);
+}
+
+function stroke(context, width, draw) {
+  context.beginPath();
+  draw();
+  // A halo of the paper's colour, so that a line is seen over points and pictures alike.
+  const colour = context.strokeStyle;
+  context.strokeStyle = colourOf("card");
+  context.lineWidth = width + 2.5;
+  context.stroke();
+  context.strokeStyle = colour;
+  context.lineWidth = width;
+  context.stroke();
+}
+
+function halo(context, text, x, y) {
+  context.lineWidth = 3;
+  context.strokeStyle = colourOf("card");
+  context.strokeText(text, x, y);
+  context.fillText(text, x, y);
+}
+
+/** A step of 1, 2 or 5 times a power of ten. */
+function niceStep(span, most) {
+  const rough = span / Math.max(1, most);
+  const power = 10 ** Math.floor(Math.log10(rough));
+  return power * [1, 2, 5, 10].find((step) => step * power >= rough);
+}
+
+function ticks(context, view, scatter) {
+  const { x0, x1, y0, y1 } = scatter.view;
+  const [width, height] = [context.canvas.clientWidth, context.canvas.clientHeight];
+  const [across, up] = view.cursor.axes;
+  context.fillStyle = colourOf("muted");
+  const step = niceStep(x1 - x0, width / TICK_SPACE);
+  const digits = Math.max(0, -Math.floor(Math.log10(step)));
+  const text = (value) => value.toFixed(digits).replace("-", "−");
+  context.textAlign = "center";
+  for (let x = Math.ceil(x0 / step) * step; x <= x1; x += step) halo(context, text(x), scatter.toPixels(x, y0)[0], height - 6);
+  context.textAlign = "right";
+  halo(context, `z${across + 1} →`, width - 8, height - 20);
+  if (up === undefined) return;
+  context.textAlign = "left";
+  for (let y = Math.ceil(y0 / step) * step; y <= y1; y += step) halo(context, text(y), 5, scatter.toPixels(x0, y)[1] + 4);
+  halo(context, `↑ z${up + 1}`, 5, 14);
+}
+
+function circles(context, view, scatter) {
+  const [cx, cy] = scatter.toPixels(0, 0);
+  context.strokeStyle = colourOf("muted");
+  context.fillStyle = colourOf("muted");
+  context.lineWidth = 1;
+  context.setLineDash([2, 5]);
+  context.textAlign = "center";
+  for (const radius of CIRCLES) {
+    context.beginPath();
+    context.arc(cx, cy, Math.abs(scatter.toPixels(radius, 0)[0] - cx), 0, 2 * Math.PI);
+    context.stroke();
+  }
+  context.setLineDash([]);
+  for (const radius of CIRCLES) halo(context, `${radius}σ`, cx, scatter.toPixels(0, radius)[1] - 3);
+}
+
+/** One and two standard deviations of a posterior, whose axes are the latents'. */
+function ellipse(context, view, scatter, mark) {
+  const [across, up] = view.cursor.axes;
+  const [px, py] = place(view, scatter, mark.z);
+  const deviation = (axis) => Math.exp(mark.logVariance[axis] / 2);
+  const rx = Math.abs(scatter.toPixels(mark.z[across] + deviation(across), 0)[0] - px);
+  const ry = up === undefined ? 12 : Math.abs(scatter.toPixels(0, mark.z[up] + deviation(up))[1] - py);
+  context.strokeStyle = mark.colour ?? colourOf("warn-line");
+  for (const times of [1, 2]) stroke(context, 1.5, () => context.ellipse(px, py, times * rx, times * ry, 0, 0, 2 * Math.PI));
+}
+
+function label(context, [px, py], mark) {
+  context.fillStyle = mark.colour ?? colourOf("warn-line");
+  context.strokeStyle = colourOf("card");
+  context.beginPath();
+  context.arc(px, py, 4.5, 0, 2 * Math.PI);
+  context.fill();
+  context.lineWidth = 1.5;
+  context.stroke();
+  if (!mark.name) return;
+  context.font = `600 ${FONT}`;
+  context.textAlign = "left";
+  context.fillStyle = colourOf("ink");
+  halo(context, mark.name, px + 8, py - 6);
+  context.font = FONT;
+}
+
+function line(context, view, scatter) {
+  const { begin, end, at } = view.line;
+  context.strokeStyle = colourOf("serious");
+  const [a, b] = [begin && place(view, scatter, begin), end && place(view, scatter, end)];
+  if (a && b) stroke(context, 1.5, () => { context.moveTo(...a); context.lineTo(...b); });
+  const points = [[a, "A"], [b, "B"], [at && place(view, scatter, at), ""]];
+  for (const [point, name] of points) if (point) label(context, point, { name, colour: colourOf("serious") });
+}
+
+function crosshair(context, view, scatter) {
+  const [px, py] = place(view, scatter, view.cursor.z);
+  context.strokeStyle = colourOf("ink");
+  const arm = view.cursor.isHeld ? 11 : 8;
+  stroke(context, 1.5, () => {
+    for (const [dx, dy] of [[1, 0], [-1, 0], [0, 1], [0, -1]]) {
+      context.moveTo(px + 3 * dx, py + 3 * dy);
+      context.lineTo(px + arm * dx, py + arm * dy);
+    }
+  });
+  if (view.cursor.isHeld) stroke(context, 1, () => context.arc(px, py, 7, 0, 2 * Math.PI));
+}

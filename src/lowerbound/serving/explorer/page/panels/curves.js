@@ -1,0 +1,98 @@
+// Loss curves of one run, or of two beside each other; they follow a run that is still training.
+
+import { colourOf } from "explorer/colours.js";
+import { choice, element, panel } from "explorer/dom.js";
+import uPlot from "explorer/vendor/uPlot.esm.js";
+
+const EVERY = 1500; // milliseconds between two looks at a run that is training
+const HEIGHT = 260;
+const QUANTITIES = [["elbo", "ELBO"], ["objective", "objective"], ["rate", "rate"], ["distortion", "distortion"]];
+const DASH = [6, 4];
+
+/** Curves of several runs; `onState` hears when a run's training has ended. */
+export function createCurvesPanel(source, runs, onState) {
+  const frame = element("div", { className: "curves" });
+  const words = element("p", { className: "place" });
+  const histories = runs.map((run) => ({ run, epochs: [], step: null, after: 0, state: "" }));
+  const panelOf = panel("Training", "By epoch, in nats: solid on the training data, dashed on the watched split.", words, frame);
+  let quantity = "elbo";
+  let plot = null;
+  let timer = 0;
+  panelOf.body.prepend(choice("Show", QUANTITIES, (value) => { quantity = value; draw(); }).node);
+
+  async function follow() {
+    const states = await Promise.all(histories.map((history) => read(source, history).catch(() => history.state)));
+    draw();
+    states.forEach((state, k) => onState(histories[k].run.id, state));
+    if (states.includes("training")) timer = setTimeout(follow, EVERY);
+  }
+
+  function draw() {
+    words.textContent = histories.map(inWords).filter(Boolean).join(" · ");
+    const { data, series } = curvesOf(histories, quantity);
+    plot?.destroy();
+    plot = null;
+    frame.replaceChildren();
+    if (data[0].length) plot = new uPlot(options(series, frame.clientWidth || 600, quantity), data, frame);
+  }
+
+  const observer = new ResizeObserver(() => plot?.setSize({ width: frame.clientWidth, height: HEIGHT }));
+  observer.observe(frame);
+  follow();
+  const destroy = () => {
+    clearTimeout(timer);
+    observer.disconnect();
+    plot?.destroy();
+  };
+  return { node: panelOf.node, draw, destroy };
+}
+
+/** What has been added to a run's log since it was last read. */
+async function read(source, history) {
+  const found = await source.metrics(history.run.id, history.after);
+  if (found.restarted) history.epochs = [];
+  history.epochs.push(...found.records.filter((record) => record.validation));
+  history.step = found.records.at(-1) ?? history.step;
+  history.after = found.after;
+  history.state = found.state;
+  return found.state;
+}
+
+function inWords({ run, epochs, step, state }) {
+  if (!step) return `${run.title}: no epoch yet`;
+  const best = epochs.at(-1)?.best_epoch;
+  const doing = state === "training" ? `training, epoch ${step.epoch} of ${step.num_epochs}, ${Math.round(step.examples_per_second).toLocaleString("en")} examples/s` : `${epochs.length} epochs`;
+  return `${run.title}: ${doing}${best ? `, best at epoch ${best}` : ""}`;
+}
+
+/** Columns for the plot: epochs, and for each run what was measured in training and on the watched split. */
+function curvesOf(histories, quantity) {
+  const last = Math.max(0, ...histories.map(({ epochs }) => epochs.at(-1)?.epoch ?? 0));
+  const axis = Array.from({ length: last }, (_, k) => k + 1);
+  const colours = [colourOf("train"), colourOf("watched")];
+  const data = [axis];
+  const series = [];
+  histories.forEach(({ run, epochs }, k) => {
+    const byEpoch = new Map(epochs.map((record) => [record.epoch, record]));
+    for (const [part, dash] of [["train", undefined], ["validation", DASH]]) {
+      data.push(axis.map((epoch) => byEpoch.get(epoch)?.[part]?.[quantity] ?? null));
+      const name = part === "train" ? "training" : "watched";
+      series.push({ label: histories.length > 1 ? `${run.title}, ${name}` : name, stroke: colours[k % 2], width: 1.8, dash, points: { show: last < 3 } });
+    }
+  });
+  return { data, series };
+}
+
+function options(series, width, quantity) {
+  const [muted, line] = [colourOf("muted"), colourOf("line")];
+  const axis = { stroke: muted, grid: { stroke: line, width: 1 }, ticks: { stroke: line, width: 1 } };
+  const value = (_, v) => (v === null || v === undefined ? "–" : v.toFixed(2));
+  return {
+    width,
+    height: HEIGHT,
+    scales: { x: { time: false } },
+    axes: [{ ...axis, label: "epoch", labelSize: 20 }, { ...axis, size: 64, label: `${quantity}, nats`, labelSize: 20 }],
+    series: [{ label: "epoch" }, ...series.map((one) => ({ ...one, value, spanGaps: true }))],
+    cursor: { drag: { x: true, y: false } },
+  };
+}

@@ -1,0 +1,114 @@
+// An image of one's own: dropped, pasted, chosen or drawn; what the encoder and the decoder make of it.
+
+import { announce, complain, element, fixed, panel, table } from "explorer/dom.js";
+import { createPad } from "explorer/panels/pad.js";
+import { numbersOf } from "explorer/panels/point.js";
+import { tile, tiles } from "explorer/pictures.js";
+
+const WORTH_A_BAR = 24; // latents, most expensive first
+
+export function createImagePanel(view) {
+  const found = element("div", { className: "found" });
+  const send = (blob) => encode(view, found, blob);
+  const { node } = panel(
+    "Your own image",
+    "Drop a file anywhere here, paste one, choose it, or draw: its posterior appears on the plane with ellipses of 1 and 2 standard deviations.",
+    element("div", { className: "own" }, createPad(view.info.image, send), element("div", { className: "row" }, chooser(send), pasteHint())),
+    found,
+  );
+  acceptDrops(node, send);
+  const onpaste = (event) => {
+    const file = [...(event.clipboardData?.files ?? [])].find((one) => one.type.startsWith("image/"));
+    if (file) send(file);
+  };
+  document.addEventListener("paste", onpaste);
+  view.on("destroy", () => document.removeEventListener("paste", onpaste));
+  return { node };
+}
+
+function chooser(send) {
+  const input = element("input", { type: "file", accept: "image/*", onchange: () => input.files[0] && send(input.files[0]) });
+  return element("label", { className: "file" }, "Choose a file ", input);
+}
+
+const pasteHint = () => element("span", { className: "quiet" }, "or paste with Ctrl or ⌘ and V");
+
+function acceptDrops(node, send) {
+  const over = (isOver) => (event) => {
+    event.preventDefault();
+    node.classList.toggle("over", isOver);
+  };
+  node.addEventListener("dragover", over(true));
+  node.addEventListener("dragleave", over(false));
+  node.addEventListener("drop", (event) => {
+    over(false)(event);
+    const file = event.dataTransfer.files[0];
+    if (file) send(file);
+  });
+}
+
+async function encode(view, node, blob) {
+  try {
+    const found = await view.source.encode(view.id, blob);
+    const z = Float32Array.from(found.mean);
+    view.stage.marks = [{ z, logVariance: found.log_variance && Float32Array.from(found.log_variance), name: "yours" }];
+    view.cursor.setAll(z);
+    const reconstruction = await view.source.decode(view.id, z);
+    await draw(view, node, found, reconstruction);
+    announce(`Encoded. ${view.info.is_deterministic ? "" : `ELBO ${fixed(found.elbo)} nats.`}`);
+  } catch (error) {
+    complain(node, error);
+  }
+}
+
+async function draw(view, node, found, reconstruction) {
+  const seen = { shape: [1, ...found.seen.shape], data: Uint8Array.from(atob(found.seen.data), (letter) => letter.charCodeAt(0)) };
+  const captioned = (picture, text) => element("figure", {}, picture, element("figcaption", {}, text));
+  const pair = element(
+    "div",
+    { className: "point-pair" },
+    captioned(tile(view.info, seen, 0, "The image as the model sees it"), "as the model sees it"),
+    captioned(tile(view.info, reconstruction, 0, "Its reconstruction"), "reconstructed"),
+    numbersOf(found),
+  );
+  const notes = (found.notes ?? []).map((note) => element("p", { className: "quiet" }, note));
+  const neighbours = await Promise.all([
+    neighbourRow(view, "Nearest by pixels", found.neighbours?.pixels),
+    neighbourRow(view, "Nearest by code", found.neighbours?.codes),
+  ]);
+  node.replaceChildren(pair, split(found), posterior(found), ...notes, ...neighbours);
+}
+
+/** −ELBO as a bar of two parts, and what each latent costs. */
+function split(found) {
+  if (found.elbo === null || found.elbo === undefined) return "";
+  const total = found.rate + found.distortion;
+  const part = (name, value) => {
+    const bar = element("span", { className: `part ${name}`, title: `${name} ${fixed(value)} nats` });
+    bar.style.flexGrow = Math.max(0, value / total);
+    return bar;
+  };
+  const words = `−ELBO = distortion ${fixed(found.distortion)} + rate ${fixed(found.rate)} nats`;
+  const bar = element("div", { className: "parts", role: "img", "aria-label": words }, part("distortion", found.distortion), part("rate", found.rate));
+  return element("div", {}, bar, element("p", { className: "place" }, words));
+}
+
+function posterior(found) {
+  const order = found.mean.map((_, k) => k);
+  if (found.rate_per_dimension) order.sort((a, b) => found.rate_per_dimension[b] - found.rate_per_dimension[a]);
+  const deviation = (k) => (found.log_variance ? Math.exp(found.log_variance[k] / 2) : null);
+  const rows = order.slice(0, WORTH_A_BAR).map((k) => [`z${k + 1}`, fixed(found.mean[k], 3), fixed(deviation(k), 3), fixed(found.rate_per_dimension?.[k] ?? null)]);
+  const title = order.length > WORTH_A_BAR ? `Posterior: the ${WORTH_A_BAR} latents that cost most of ${order.length}` : "Posterior";
+  return element("div", { className: "scroll" }, table(title, ["latent", "mean", "standard deviation", "rate, nats"], rows));
+}
+
+async function neighbourRow(view, title, neighbours) {
+  if (!neighbours?.length) return "";
+  const indices = neighbours.map((one) => one.index);
+  const described = (k) => `${view.nameOf(indices[k])}, distance ${fixed(neighbours[k].distance)}`;
+  const tensor = await view.source.images(view.id, indices).catch(() => null);
+  const pictures = tensor ? tiles(view.info, tensor, described) : indices.map((_, k) => element("span", {}, described(k)));
+  const figures = pictures.map((picture, k) => element("figure", {}, picture, element("figcaption", {}, neighbours[k].label_name || view.splitOf(indices[k]))));
+  return element("div", {}, element("h4", {}, title), element("div", { className: "strip" }, ...figures));
+}
+

@@ -1,0 +1,97 @@
+// Between two points: the straight line in z, decoded as a strip and as an animation.
+
+import { button, element, panel, slider, toggle } from "explorer/dom.js";
+import { draw, isPictures, slice, tile, tiles } from "explorer/pictures.js";
+
+const STEPS = 33; // that are decoded; every fourth is on the strip
+const ON_STRIP = 4;
+const PERIOD = 3000; // milliseconds there and back
+
+export function createLinePanel(view) {
+  const line = { begin: null, end: null, at: null };
+  const strip = element("div", { className: "strip" });
+  const stage = element("div", { className: "drawn" });
+  const state = { tensor: null, points: null, frame: 0, timer: 0 };
+  const scrubber = slider({ label: "from A to B", min: 0, max: STEPS - 1, step: 1, value: 0, show: (k) => `${Math.round((100 * k) / (STEPS - 1))} %`, oninput: (k) => show(k) });
+  const play = toggle("Play", "There and back", (on) => (on ? animate() : cancelAnimationFrame(state.timer)));
+  const moving = element("div", { className: "moving", hidden: true }, stage, element("div", {}, scrubber.node, play.node));
+  const set = (end, point) => {
+    line[end] = point;
+    view.line = line;
+    view.stage.scatter.redraw();
+    if (line.begin && line.end) decode();
+  };
+
+  const { node } = panel(
+    "Between two points",
+    "Press Line above the plane and click two points, or set them from the point that is held. The path is a straight line in z: no geodesic, and no claim that it stays where data are.",
+    element(
+      "div",
+      { className: "row" },
+      button("A: begin here", () => set("begin", view.cursor.z.slice())),
+      button("B: end here", () => set("end", view.cursor.z.slice())),
+    ),
+    strip,
+    moving,
+  );
+
+  async function decode() {
+    state.points = pointsBetween(line.begin, line.end);
+    try {
+      state.tensor = await view.source.decode(view.id, state.points);
+    } catch (error) {
+      strip.replaceChildren(element("p", { className: "notice" }, error.message));
+      return;
+    }
+    drawStrip();
+    moving.hidden = false;
+    show(Number(scrubber.input.value));
+  }
+
+  function drawStrip() {
+    const chosen = Array.from({ length: Math.ceil(STEPS / ON_STRIP) }, (_, k) => k * ON_STRIP);
+    const described = (k) => `${Math.round((100 * k) / (STEPS - 1))} % of the way from A to B`;
+    strip.replaceChildren(...chosen.flatMap((k) => tiles(view.info, slice(state.tensor, k, k + 1), () => described(k))));
+  }
+
+  function show(k) {
+    if (!state.tensor) return;
+    const { latent_dim: dim } = view.info;
+    line.at = state.points.slice(k * dim, (k + 1) * dim);
+    if (isPictures(state.tensor)) {
+      const canvas = stage.querySelector("canvas") ?? stage.appendChild(element("canvas", { className: "tile large", role: "img", "aria-label": "A point on the line, decoded" }));
+      draw(canvas, state.tensor, k);
+    } else stage.replaceChildren(tile(view.info, state.tensor, k, "A point on the line, decoded"));
+    view.stage.scatter.redraw();
+  }
+
+  function animate() {
+    const phase = (performance.now() % PERIOD) / PERIOD;
+    const k = Math.round((STEPS - 1) * (0.5 - 0.5 * Math.cos(2 * Math.PI * phase)));
+    if (k !== state.frame) {
+      state.frame = k;
+      scrubber.set(k);
+      show(k);
+    }
+    state.timer = requestAnimationFrame(animate);
+  }
+
+  view.on("pick", ({ z }) => {
+    const isSecond = line.begin && !line.end;
+    if (!isSecond) line.end = null;
+    set(isSecond ? "end" : "begin", z);
+    if (isSecond) view.stage.picking.set(false);
+  });
+  view.on("destroy", () => cancelAnimationFrame(state.timer));
+  return { node, begin: () => set("begin", view.cursor.z.slice()), end: () => set("end", view.cursor.z.slice()) };
+}
+
+function pointsBetween(begin, end) {
+  const points = new Float32Array(STEPS * begin.length);
+  for (let k = 0; k < STEPS; k += 1) {
+    const share = k / (STEPS - 1);
+    points.set(begin.map((value, latent) => (1 - share) * value + share * end[latent]), k * begin.length);
+  }
+  return points;
+}
+

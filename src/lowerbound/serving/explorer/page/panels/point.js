@@ -1,0 +1,116 @@
+// What the decoder makes of the point, and the example under the pointer: image, label, ELBO.
+
+import { button, choice, counted, element, fixed, newest, panel, settled, slider, withError } from "explorer/dom.js";
+import { draw, isPictures, tile } from "explorer/pictures.js";
+
+const RANGE = 4; // of sliders, in standard deviations of the prior
+const LOG_2_PI = Math.log(2 * Math.PI);
+const MOST_MEASURES = 500;
+const HOVER_DELAY = 60; // milliseconds before an example is asked for
+
+export function createPointPanel(view) {
+  const drawn = element("div", { className: "drawn" });
+  const place = element("p", { className: "place" });
+  const example = element("div", { className: "example" });
+  const { node, body } = panel(
+    "The decoder, live",
+    "The mean of p(x|z) at the point under the pointer. Click to hold the point; Escape lets it go.",
+    element("div", { className: "point-pair" }, element("div", {}, drawn, place), example),
+    view.info.latent_dim > 2 ? axesChoice(view) : null,
+    sliders(view),
+  );
+  const show = newest((moved) => decodePoint(view, drawn, moved));
+  view.on("cursor", () => {
+    place.textContent = describe(view);
+    show(performance.now());
+  });
+  const hint = () => example.replaceChildren(element("p", { className: "quiet" }, "Hover over a point to see the example behind it."));
+  hint();
+  const showExample = settled(HOVER_DELAY, (index) => drawExample(view, example, index));
+  view.on("hover", (index) => index >= 0 && view.codes && showExample(index));
+  view.on("choose", (index) => {
+    view.cursor.setAll(view.codeOf(index));
+    drawExample(view, example, index);
+  });
+  return { node, body };
+}
+
+function describe({ cursor, info }) {
+  const logPrior = cursor.z.reduce((sum, value) => sum - 0.5 * (value * value + LOG_2_PI), 0);
+  const parts = cursor.axes.map((axis) => `z${axis + 1} = ${fixed(cursor.z[axis])}`);
+  const rest = info.latent_dim > cursor.axes.length ? `, ${info.latent_dim - cursor.axes.length} more on sliders` : "";
+  return `${parts.join(", ")}${rest} · log p(z) = ${fixed(logPrior)} nats${cursor.isHeld ? " · held" : ""}`;
+}
+
+/** Decode the point and draw it; how long that took since the point moved stays in the page's performance entries. */
+async function decodePoint(view, drawn, start) {
+  try {
+    const tensor = await view.source.decode(view.id, view.cursor.z.slice());
+    if (isPictures(tensor)) drawPicture(view, drawn, tensor);
+    else drawn.replaceChildren(tile(view.info, tensor, 0, "What the decoder draws at this point"));
+    if (performance.getEntriesByName("pointer-to-image").length >= MOST_MEASURES) performance.clearMeasures("pointer-to-image");
+    performance.measure("pointer-to-image", { start, end: performance.now() });
+  } catch (error) {
+    drawn.replaceChildren(element("p", { className: "notice" }, error.message));
+  }
+}
+
+function drawPicture(view, drawn, tensor) {
+  let canvas = drawn.querySelector("canvas");
+  if (!canvas) {
+    canvas = element("canvas", { className: "tile large", role: "img", "aria-label": "What the decoder draws at this point" });
+    drawn.replaceChildren(canvas);
+  }
+  draw(canvas, tensor);
+}
+
+async function drawExample(view, node, index) {
+  const asked = (view.asked = (view.asked ?? 0) + 1);
+  const [picture, about] = await Promise.allSettled([view.source.images(view.id, [index]), view.source.point(view.id, index)]);
+  if (asked !== view.asked) return;
+  const name = view.nameOf(index);
+  const shown = picture.status === "fulfilled" ? tile(view.info, picture.value, 0, `Example: ${name}`) : element("p", { className: "quiet" }, picture.reason.message);
+  node.replaceChildren(shown, element("p", { className: "place" }, element("strong", {}, name)));
+  if (about.status === "rejected") {
+    node.append(element("p", { className: "quiet" }, about.reason.message));
+    return;
+  }
+  node.append(numbersOf(about.value));
+  view.emit("example", about.value);
+}
+
+/** ELBO, rate and distortion as a list. */
+export function numbersOf(found) {
+  const rows = [];
+  if (found.elbo !== null && found.elbo !== undefined) rows.push(["ELBO", withError(found.elbo, found.elbo_standard_error)]);
+  if (found.rate !== null && found.rate !== undefined) rows.push(["rate", fixed(found.rate)]);
+  if (found.distortion !== null && found.distortion !== undefined) rows.push(["distortion", fixed(found.distortion)]);
+  if (found.reconstruction_error !== null && found.reconstruction_error !== undefined) rows.push(["reconstruction error", fixed(found.reconstruction_error)]);
+  const title = found.num_draws ? `nats; mean over ${counted(found.num_draws)} draws from the posterior` : "nats";
+  return element("dl", { className: "numbers", title }, ...rows.flatMap(([name, value]) => [element("dt", {}, name), element("dd", {}, `${value} nats`)]));
+}
+
+function axesChoice(view) {
+  const options = Array.from({ length: view.info.latent_dim }, (_, k) => [String(k), `z${k + 1}`]);
+  const change = () => {
+    const [across, up] = [Number(horizontal.select.value), Number(vertical.select.value)];
+    if (across !== up) view.cursor.setAxes([across, up]);
+  };
+  const horizontal = choice("Across", options, change);
+  const vertical = choice("Up", options, change);
+  [horizontal.select.value, vertical.select.value] = view.cursor.axes.map(String);
+  const swap = button("Most used", () => {
+    [horizontal.select.value, vertical.select.value] = view.info.axes.map(String);
+    change();
+  }, { className: "quiet" });
+  return element("div", { className: "row" }, horizontal.node, vertical.node, swap);
+}
+
+function sliders(view) {
+  const all = Array.from({ length: view.info.latent_dim }, (_, latent) =>
+    slider({ label: `z${latent + 1}`, min: -RANGE, max: RANGE, step: 0.01, value: 0, show: (v) => fixed(v), oninput: (value) => view.cursor.set(latent, value) }),
+  );
+  view.on("cursor", () => all.forEach((entry, latent) => entry.input.value === String(view.cursor.z[latent]) || entry.set(view.cursor.z[latent])));
+  const reset = button("All to zero", () => view.cursor.setAll(new Float32Array(view.info.latent_dim)), { className: "quiet" });
+  return element("div", {}, element("div", { className: "sliders", role: "group", "aria-label": "Latents" }, ...all.map((entry) => entry.node)), reset);
+}

@@ -1,0 +1,53 @@
+// Draws from the prior, decoded.
+
+import { button, complain, element, panel, slider } from "explorer/dom.js";
+import { tiles } from "explorer/pictures.js";
+
+const NUM = 24;
+
+export function createSamplePanel(view) {
+  const shown = element("div", { className: "grid" });
+  const state = { seed: 1, temperature: 1 };
+  const seed = element("input", { type: "number", min: 0, max: 4294967295, step: 1, value: state.seed, onchange: () => draw(Number(seed.value)) });
+  const temperature = slider({
+    label: "temperature",
+    min: 0,
+    max: 2,
+    step: 0.05,
+    value: 1,
+    oninput: (value) => {
+      state.temperature = value;
+      draw(state.seed);
+    },
+  });
+  const { node } = panel(
+    "Samples from the prior",
+    "z drawn from p(z), its standard deviation times the temperature; shown is the mean of p(x|z). The same seed gives the same samples.",
+    element("div", { className: "row" }, temperature.node, element("label", { className: "choice" }, "seed ", seed), button("Draw again", () => draw(state.seed + 1))),
+    shown,
+  );
+
+  async function draw(next) {
+    state.seed = Math.max(0, Math.floor(next) || 0);
+    seed.value = state.seed;
+    const { seed: asked, temperature: at } = state;
+    try {
+      const found = await view.source.sample(view.id, NUM, at, asked);
+      if (asked !== state.seed || at !== state.temperature) return;
+      const drawn = found.images ?? found.values;
+      shown.replaceChildren(...tiles(view.info, drawn, (k) => `Sample ${k + 1}`).map((tile, k) => pickable(view, tile, found.z, k)));
+    } catch (error) {
+      complain(shown, error);
+    }
+  }
+
+  view.on("ready", () => draw(state.seed));
+  return { node };
+}
+
+/** A sample that takes the point to where it was drawn. */
+function pickable(view, tile, z, k) {
+  const dim = view.info.latent_dim;
+  const onclick = () => view.cursor.setAll(z.data.slice(k * dim, (k + 1) * dim));
+  return button("", onclick, { className: "pick", title: "Take the point here", "aria-label": `Take the point to sample ${k + 1}` }).appendChild(tile).parentNode;
+}

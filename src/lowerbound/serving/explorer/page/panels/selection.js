@@ -1,0 +1,50 @@
+// What a lasso has caught: how many of each label, the first of them, and all as a file.
+
+import { announce, button, counted, element, panel, table } from "explorer/dom.js";
+import { tiles } from "explorer/pictures.js";
+
+const MOST_SHOWN = 24;
+
+export function createSelectionPanel(view) {
+  const content = element("div", {}, element("p", { className: "quiet" }, "Nothing is selected."));
+  const { node } = panel("Selection", "Shift and drag around points, or press Lasso above the plane.", content);
+
+  view.on("select", async (found) => {
+    const indices = Array.from(found);
+    view.stage.scatter.setHighlight(indices.slice(0, MOST_SHOWN));
+    announce(`${counted(indices.length)} examples selected.`);
+    if (!indices.length) {
+      content.replaceChildren(element("p", { className: "quiet" }, "Nothing is selected."));
+      return;
+    }
+    const grid = element("div", { className: "grid" });
+    content.replaceChildren(
+      element("div", { className: "row" }, element("strong", {}, `${counted(indices.length)} examples`), button("Save as CSV", () => save(view, indices)), button("Clear", () => view.emit("select", []))),
+      ...(view.info.label_names.length ? [counts(view, indices)] : []),
+      grid,
+    );
+    const first = indices.slice(0, MOST_SHOWN);
+    const tensor = await view.source.images(view.id, first).catch((error) => error);
+    if (tensor instanceof Error) grid.replaceChildren(element("p", { className: "quiet" }, tensor.message));
+    else grid.replaceChildren(...tiles(view.info, tensor, (k) => view.nameOf(first[k])));
+  });
+  return { node };
+}
+
+function counts(view, indices) {
+  const found = new Map();
+  for (const index of indices) found.set(view.labelOf(index), (found.get(view.labelOf(index)) ?? 0) + 1);
+  const rows = [...found].sort((a, b) => b[1] - a[1]).map(([name, count]) => [name, counted(count), `${Math.round((100 * count) / indices.length)} %`]);
+  return element("div", { className: "scroll" }, table("Labels", ["label", "examples", "share"], rows));
+}
+
+/** Split, label and code of every selected example, downloaded. */
+function save(view, indices) {
+  const quote = (text) => (/[",\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text);
+  const head = ["split", "number_in_split", "label", ...Array.from({ length: view.info.latent_dim }, (_, k) => `mean_${k + 1}`)];
+  const rows = indices.map((index) => [view.splitOf(index), view.numberInSplit(index), quote(view.labelOf(index)), ...view.codeOf(index)]);
+  const blob = new Blob([[head, ...rows].map((row) => row.join(",")).join("\n"), "\n"], { type: "text/csv" });
+  const link = element("a", { href: URL.createObjectURL(blob), download: `${view.id}-selection.csv` });
+  link.click();
+  setTimeout(() => URL.revokeObjectURL(link.href), 1000);
+}

@@ -1,0 +1,133 @@
+// The plane: the scatter of the codes, what is drawn over it, and what the decoder makes of the point under the pointer.
+
+import { announce, button, element, settled, toggle } from "explorer/dom.js";
+import { mosaic } from "explorer/pictures.js";
+import { drawOverlay } from "explorer/overlay.js";
+import { createScatter } from "explorer/scatter.js";
+
+const CELL = 30; // CSS pixels that an image of the painted manifold takes, about
+const MOST_CELLS = 32; // in a row or column
+const LINE_RADIUS = 10; // pixels within which a click picks an example rather than the place
+
+export function createStage(view) {
+  const canvas = element("canvas", {
+    className: "plane",
+    role: "application",
+    "aria-label": `Codes of ${view.info.title}: the plane of two latents. Arrow keys move it, plus and minus zoom, 0 shows all.`,
+  });
+  const message = element("p", { className: "stage-message", hidden: true });
+  const frame = element("div", { className: "plane-frame" }, canvas, message);
+  const scatter = createScatter(canvas, { aspect: view.info.latent_dim > 1 });
+  const stage = { scatter, frame, marks: [], say: (text) => say(message, text) };
+  const bar = toolbar(view, stage);
+  stage.node = element("div", { className: "stage" }, bar, frame);
+  listen(view, stage);
+  scatter.onOverlay((context) => drawOverlay(context, view, stage));
+  stage.place = () => place(view, scatter);
+  return stage;
+}
+
+function say(message, text) {
+  message.hidden = !text;
+  message.textContent = text;
+}
+
+/** Lay the codes out on the two chosen latents; of a single latent the height is arbitrary. */
+function place(view, scatter) {
+  const { codes, cursor } = view;
+  const [across, up] = cursor.axes;
+  const coordinate = (axis) => Float32Array.from({ length: codes.count }, (_, k) => codes.mean[k * codes.latentDim + axis]);
+  const heights = () => Float32Array.from({ length: codes.count }, (_, k) => ((k * 0.618034) % 1) - 0.5);
+  scatter.setPoints(coordinate(across), up === undefined ? heights() : coordinate(up), view.categories);
+}
+
+function toolbar(view, stage) {
+  const { scatter } = stage;
+  const lasso = toggle("Lasso", "Select examples by drawing around them (or Shift and drag)", (on) => scatter.setMode(on ? "lasso" : "pan"));
+  const picking = toggle("Line", "Pick two points: the straight line between them is decoded", (on) => {
+    view.isPicking = on;
+    if (on) announce("Click the point where the line begins, then where it ends.");
+  });
+  const painted = toggle("Manifold", "Paint what the decoder draws all over the plane (M)", (on) => paint(view, stage, on));
+  stage.picking = picking;
+  stage.painted = painted;
+  stage.repaint = settled(120, () => paint(view, stage, painted.isOn()));
+  const zoom = (text, label, factor) => button(text, () => scatter.zoom(factor), { "aria-label": label, title: label });
+  return element(
+    "div",
+    { className: "toolbar", role: "toolbar", "aria-label": "The plane" },
+    zoom("+", "Zoom in", 1.5),
+    zoom("−", "Zoom out", 1 / 1.5),
+    button("Fit", () => scatter.fit(), { title: "Show everything (0, or a double click)" }),
+    lasso.node,
+    picking.node,
+    view.info.image ? painted.node : null,
+  );
+}
+
+function listen(view, stage) {
+  const { scatter } = stage;
+  scatter.on("move", ({ x, y }) => view.cursor.isHeld || view.cursor.moveTo(x, y));
+  scatter.on("hover", (index) => view.emit("hover", index));
+  scatter.on("click", (click) => clicked(view, stage, click));
+  scatter.on("select", (indices) => view.emit("select", indices));
+  scatter.on("view", () => stage.painted.isOn() && stage.repaint());
+  view.on("cursor", () => scatter.redraw());
+  view.on("slice", () => stage.painted.isOn() && stage.repaint());
+  view.on("axes", () => {
+    stage.place();
+    scatter.fit();
+  });
+}
+
+function clicked(view, stage, { x, y, index }) {
+  if (view.isPicking) {
+    view.emit("pick", pointAt(view, stage, x, y));
+    return;
+  }
+  if (index >= 0) view.emit("choose", index);
+  view.cursor.hold(!view.cursor.isHeld || index >= 0);
+}
+
+/** The code of the example that was clicked, all latents of it; elsewhere the place, and the other latents as they stand. */
+function pointAt(view, stage, x, y) {
+  const [px, py] = stage.scatter.toPixels(x, y);
+  const index = stage.scatter.nearest(px, py, LINE_RADIUS);
+  return index >= 0 ? { z: view.codeOf(index), index } : { z: view.cursor.at(x, y), index: -1 };
+}
+
+async function paint(view, stage, on) {
+  const { scatter } = stage;
+  const rectangle = scatter.view;
+  if (!on || !rectangle) {
+    scatter.setBackground(null);
+    scatter.setOpacity(1);
+    return;
+  }
+  const { clientWidth, clientHeight } = scatter.canvas ?? stage.frame;
+  const cells = (length) => Math.max(4, Math.min(MOST_CELLS, Math.round(length / CELL)));
+  const [columns, rows] = [cells(clientWidth), cells(clientHeight)];
+  try {
+    const tensor = await view.source.decode(view.id, gridOf(view, rectangle, columns, rows));
+    if (!stage.painted.isOn()) return;
+    scatter.setBackground(mosaic(tensor, columns), rectangle);
+    scatter.setOpacity(0.75);
+  } catch (error) {
+    announce(error.message);
+  }
+}
+
+/** Latents at the middles of a grid's cells, row by row from the top. */
+function gridOf(view, { x0, x1, y0, y1 }, columns, rows) {
+  const dim = view.info.latent_dim;
+  const grid = new Float32Array(columns * rows * dim);
+  for (let row = 0; row < rows; row += 1) {
+    for (let column = 0; column < columns; column += 1) {
+      const x = x0 + ((column + 0.5) / columns) * (x1 - x0);
+      const y = y1 - ((row + 0.5) / rows) * (y1 - y0);
+      grid.set(view.cursor.at(x, y), (row * columns + column) * dim);
+    }
+  }
+  return grid;
+}
+
