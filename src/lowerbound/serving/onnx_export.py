@@ -1,0 +1,112 @@
+"""A model's parts as ONNX files: standard operators alone, any number of examples at once, nothing drawn inside.
+
+Each file says in its metadata what it is and where it comes from, and is checked twice before anyone sees it: by the
+ONNX checker, and by running it beside PyTorch.
+"""
+
+import logging
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from lowerbound.errors import UsageError
+from lowerbound.model import VAE
+from lowerbound.serving.portable import Part, decoder_part, encoder_part, program_of
+from lowerbound.serving.portable_operators import DECOMPOSITIONS
+
+if TYPE_CHECKING:
+    import onnx
+
+OPSET = 18
+"""Version of ONNX's operators: the one that torch's exporter writes, and older than any runtime of these days."""
+
+NOISY = ("torch.onnx", "onnxscript", "onnx_ir")
+"""Loggers that tell of every step of an export."""
+
+
+def encoder_bytes(model: VAE, about: Mapping[str, str] = {}) -> bytes:
+    """The encoder as a checked ONNX model in memory; `about` becomes its metadata."""
+    return onnx_bytes(encoder_part(model), about)
+
+
+def decoder_bytes(model: VAE, about: Mapping[str, str] = {}) -> bytes:
+    """The decoder as a checked ONNX model in memory; `about` becomes its metadata."""
+    return onnx_bytes(decoder_part(model), about)
+
+
+def onnx_bytes(part: Part, about: Mapping[str, str] = {}) -> bytes:
+    """A part as a checked ONNX model in memory; UsageError without the packages that it takes."""
+    onnx = import_onnx()
+    model = _translated(part)
+    _without_traces(model)
+    _name_batch(model)
+    for key, value in sorted(about.items()):
+        model.metadata_props.add(key=key, value=value)
+    onnx.checker.check_model(model, full_check=True)
+    return model.SerializeToString(deterministic=True)
+
+
+def import_onnx() -> Any:
+    """The package `onnx`, once those that an export takes are there; UsageError if one is not."""
+    try:
+        import onnx
+        import onnxruntime  # noqa: F401
+        import onnxscript  # noqa: F401
+    except ImportError as error:
+        raise UsageError(
+            f"ONNX needs package {error.name!r}, which is not installed: pip install 'lowerbound[onnx]'"
+        ) from error
+    return onnx
+
+
+def _translated(part: Part) -> "onnx.ModelProto":
+    with _quietly():
+        program = program_of(part).run_decompositions(DECOMPOSITIONS)
+        exported = torch.onnx.export(
+            program,
+            input_names=list(part.inputs),
+            output_names=list(part(list(part.inputs.values()))),
+            opset_version=OPSET,
+            dynamo=True,
+            external_data=False,
+            verbose=False,
+        )
+    assert exported is not None
+    return exported.model_proto
+
+
+def _without_traces(model: "onnx.ModelProto") -> None:
+    """Drop what the exporter noted of each node: where in whose files it came from."""
+    del model.metadata_props[:]
+    del model.graph.metadata_props[:]
+    del model.graph.value_info[:]
+    for node in model.graph.node:
+        del node.metadata_props[:]
+        node.doc_string = ""
+
+
+def _name_batch(model: "onnx.ModelProto") -> None:
+    """Call the one axis of free length "batch", in place of the symbol that torch gave it."""
+    for value in (*model.graph.input, *model.graph.output):
+        first, *others = value.type.tensor_type.shape.dim
+        assert first.dim_param and not any(axis.dim_param for axis in others), value.name
+        first.dim_param = "batch"
+
+
+@contextmanager
+def _quietly() -> Iterator[None]:
+    """Without the exporter's account of itself."""
+    loggers = [logging.getLogger(name) for name in NOISY]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)

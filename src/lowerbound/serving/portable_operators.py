@@ -1,0 +1,50 @@
+"""Functions that ONNX lacks, or that its exporter computes with too few digits, written with those that it has.
+
+All go through double precision, where differences of nearly equal numbers keep the digits of a single one.
+"""
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+NUM_SHIFTS = 8  # of the argument of log Γ; from 8 on five terms of the series have 13 digits
+
+STIRLING = (1 / 12, -1 / 360, 1 / 1260, -1 / 1680, 1 / 1188)
+"""Coefficients of 1/x, 1/x³, ... in log Γ(x): Abramowitz and Stegun, "Handbook of Mathematical Functions", 6.1.41."""
+
+
+def log_gamma(x: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
+    """log Γ(x) for x > 0, which ONNX has no operator for.
+
+    log Γ(x) = log Γ(x + n) − log(x (x + 1) ... (x + n − 1)), and Stirling's series for the first.
+    """
+    precise = x.double()
+    product = precise
+    for shift in range(1, NUM_SHIFTS):
+        product = product * (precise + shift)
+    far = precise + NUM_SHIFTS
+    series = sum(term * far ** (-1 - 2 * index) for index, term in enumerate(STIRLING))
+    stirling = (far - 0.5) * torch.log(far) - far + 0.5 * math.log(2 * math.pi) + series
+    return (stirling - torch.log(product)).to(x.dtype)
+
+
+def exp_minus_one(x: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
+    """e^x − 1, whose digits a plain difference loses near zero."""
+    return (torch.exp(x.double()) - 1).to(x.dtype)
+
+
+def log_one_plus(x: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
+    """log(1 + x), likewise."""
+    return torch.log(x.double() + 1).to(x.dtype)
+
+
+DECOMPOSITIONS: dict[Any, Callable[..., Tensor]] = {
+    torch.ops.aten.lgamma.default: log_gamma,
+    torch.ops.aten.expm1.default: exp_minus_one,
+    torch.ops.aten.log1p.default: log_one_plus,
+}
+"""What stands in for some of torch's operators on the way to ONNX."""
