@@ -30,7 +30,7 @@ def read_inputs(
     if len(inputs) == 1 and inputs[0] in SOURCES:
         splits = load(DataConfig(source=inputs[0], data_dir=data_dir))
         return _fitting(model, Collection(splits.test, splits.label_names), inputs)
-    options = _options(replace(config, skip_broken=skip_broken), model)
+    options = options_of(replace(config, skip_broken=skip_broken), model)
     if len(inputs) == 1:
         return _fitting(model, read(Path(inputs[0]), options), inputs)
     others = [name for name in inputs if Path(name).suffix.lower() not in IMAGE_SUFFIXES]
@@ -56,7 +56,8 @@ def layout_of(run: Path) -> str:
     return str(read_experiment(run)[0]["run"].get("layout", "image"))
 
 
-def _options(config: DataConfig, model: VAE) -> ReadingOptions:
+def options_of(config: DataConfig, model: VAE) -> ReadingOptions:
+    """How files are read for a model: as its own data were, brought to the same size, columns by their names."""
     options = reading_options(replace(config, labels=""))
     images = options.images
     if len(model.event_shape) == 3:

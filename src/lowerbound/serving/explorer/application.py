@@ -1,0 +1,260 @@
+"""The explorer's routes.
+
+Everything that computes does so in a lane; what arrives is bounded before it is read. An error is one line of JSON, and
+names no place on this machine.
+"""
+
+import mimetypes
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from functools import partial
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from starlette.applications import Starlette
+from starlette.concurrency import run_in_threadpool
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import FileResponse, JSONResponse, Response
+from starlette.routing import Mount, Route
+from starlette.staticfiles import StaticFiles
+
+from lowerbound.errors import DataError, LowerboundError, RunError
+from lowerbound.serving.explorer.answers import (
+    about_neighbours,
+    about_point,
+    about_stored_point,
+    about_upload,
+    neighbours_of_upload,
+)
+from lowerbound.serving.explorer.asked import (
+    MAX_DECODED,
+    body_of,
+    indices_of,
+    json_of,
+    latents_of,
+    number_within,
+    point_of,
+    whole,
+    whole_within,
+)
+from lowerbound.serving.explorer.following import follow
+from lowerbound.serving.explorer.info import info_of, info_of_training
+from lowerbound.serving.explorer.library import Found
+from lowerbound.serving.explorer.opened import Explorer, Opened
+from lowerbound.serving.explorer.points import pictures_of
+from lowerbound.serving.explorer.space import draw_codes
+from lowerbound.serving.explorer.tensors import MEDIA_TYPE, as_bytes
+from lowerbound.serving.explorer.uploads import MAX_BYTES, Upload, read_upload, takes_images
+from lowerbound.serving.explorer.wording import without_paths
+
+MAX_SAMPLES = 256
+MAX_TEMPERATURE = 5.0
+MAX_SEED = 2**63 - 1
+PAGE = Path(str(resources.files("lowerbound.serving.explorer"))) / "page"
+
+
+def application(root: Path, *, data_dir: str = "", device: str = "auto") -> Starlette:
+    """The page and its routes, for one run or a folder of them; UsageError where there is none."""
+    explorer = Explorer(root, data_dir, device)
+
+    @asynccontextmanager
+    async def lifespan(app: Starlette) -> AsyncIterator[None]:
+        yield
+        explorer.close()
+
+    app = Starlette(
+        routes=_routes(),
+        lifespan=lifespan,
+        exception_handlers={HTTPException: _on_refusal, LowerboundError: _on_error, Exception: _on_defect},
+    )
+    app.state.explorer = explorer
+    return app
+
+
+def _routes() -> list[Route | Mount]:
+    one = "/api/runs/{id}"
+    mimetypes.add_type("text/javascript", ".js")  # which some systems' tables call plain text
+    return [
+        Route("/", _page),
+        Mount("/assets", StaticFiles(directory=PAGE, check_dir=False)),
+        Route("/api/runs", _runs),
+        Route(one, _info),
+        Route(f"{one}/codes", _codes),
+        Route(f"{one}/progress", _progress),
+        Route(f"{one}/decode", _decode, methods=["POST"]),
+        Route(f"{one}/images", _images),
+        Route(f"{one}/points/{{index}}", _point),
+        Route(f"{one}/encode", _encode, methods=["POST"]),
+        Route(f"{one}/sample", _sample, methods=["POST"]),
+        Route(f"{one}/neighbours", _neighbours, methods=["POST"]),
+        Route(f"{one}/metrics", _metrics),
+        Route(f"{one}/report", _report),
+    ]
+
+
+async def _page(request: Request) -> Response:
+    if not (PAGE / "index.html").is_file():
+        raise HTTPException(404, "this installation has no page; install lowerbound again.")
+    return FileResponse(PAGE / "index.html", headers={"cache-control": "no-cache"})
+
+
+async def _runs(request: Request) -> Response:
+    found = await run_in_threadpool(_explorer(request).library.runs)
+    return JSONResponse({"runs": [_listed(run) for run in found]})
+
+
+async def _info(request: Request) -> Response:
+    explorer, found = _explorer(request), await _found(request)
+    if found.state == "training":
+        return JSONResponse(await explorer.steady(partial(info_of_training, found, explorer.device)))
+    opened = await _opened(request)
+    points, problem = await opened.points_or_none(), await opened.why_no_points()
+    return JSONResponse(await explorer.steady(partial(info_of, found, opened.space, points, problem)))
+
+
+async def _codes(request: Request) -> Response:
+    codes = await _codes_of(await _opened(request))
+    return _tensors(await run_in_threadpool(codes.arrays))
+
+
+async def _progress(request: Request) -> Response:
+    opened = await _opened(request)
+    return JSONResponse({"stage": opened.stage, "done": opened.done, "total": opened.total})
+
+
+async def _decode(request: Request) -> Response:
+    opened = await _opened(request)
+    latent_dim = opened.space.latent_dim
+    z = latents_of(await body_of(request, MAX_DECODED * latent_dim * 4), latent_dim)
+    return _tensors(await _explorer(request).decode(opened, z))
+
+
+async def _images(request: Request) -> Response:
+    opened, indices = await _opened(request), indices_of(request.query_params.get("indices", ""))
+    try:
+        points = await opened.points()
+    except DataError as error:
+        raise HTTPException(404, str(error)) from error
+    _check_index(max(indices), len(points))
+    return _tensors(await _explorer(request).steady(partial(pictures_of, points, indices)))
+
+
+async def _point(request: Request) -> Response:
+    explorer, opened = _explorer(request), await _opened(request)
+    index = whole("a point's index", request.path_params["index"])
+    points, codes = await opened.points_or_none(), await _codes_of(opened)
+    _check_index(index, len(codes))
+    if points is None:
+        return JSONResponse(about_stored_point(opened.space, codes, index))
+    return JSONResponse(await explorer.steady(partial(about_point, opened.space, points, codes, index)))
+
+
+async def _encode(request: Request) -> Response:
+    explorer, opened = _explorer(request), await _opened(request)
+    space = opened.space
+    if not takes_images(space.layout, space.model.event_shape):
+        raise HTTPException(400, "this run's examples are no images of one or three channels; no file can be encoded.")
+    content = await body_of(request, MAX_BYTES)
+    try:
+        upload = await run_in_threadpool(read_upload, space, content)
+    except DataError as error:
+        raise HTTPException(415, str(error)) from error
+    answer = await explorer.steady(partial(about_upload, space, upload))
+    return JSONResponse(answer | {"neighbours": await _neighbours_of(explorer, opened, upload, answer["mean"])})
+
+
+async def _neighbours_of(explorer: Explorer, opened: Opened, upload: Upload, mean: list[float]) -> dict[str, Any]:
+    try:
+        points, codes = await opened.points_or_none(), await opened.codes()
+    except DataError:
+        return {"pixels": [], "codes": []}
+    return await explorer.steady(partial(neighbours_of_upload, points, codes, upload, mean))
+
+
+async def _sample(request: Request) -> Response:
+    explorer, opened, asked = _explorer(request), await _opened(request), await json_of(request)
+    num = whole_within(asked, "num", 64, 1, MAX_SAMPLES)
+    seed = whole_within(asked, "seed", 0, 0, MAX_SEED)
+    temperature = number_within(asked, "temperature", 1.0, 0.0, MAX_TEMPERATURE)
+    z = await explorer.steady(partial(draw_codes, opened.space, num, temperature, seed))
+    return _tensors({"z": z, **await explorer.decode(opened, z)})
+
+
+async def _neighbours(request: Request) -> Response:
+    explorer, opened, asked = _explorer(request), await _opened(request), await json_of(request)
+    z = point_of(asked.get("z"), opened.space.latent_dim)
+    points, codes = await opened.points_or_none(), await _codes_of(opened)
+    return JSONResponse(await explorer.steady(partial(about_neighbours, codes, points, z)))
+
+
+async def _metrics(request: Request) -> Response:
+    found = await _found(request)
+    after = whole("after", request.query_params.get("after", "0"))
+    return JSONResponse(await run_in_threadpool(follow, found.path, after))
+
+
+async def _report(request: Request) -> Response:
+    found = await _found(request)
+    if not (found.path / "report.html").is_file():
+        raise HTTPException(404, f"{found.title} has no report; `lowerbound report` draws one.")
+    return FileResponse(found.path / "report.html", headers={"cache-control": "no-cache"})
+
+
+async def _found(request: Request) -> Found:
+    name = request.path_params["id"]
+    found = await run_in_threadpool(_explorer(request).library.find, name)
+    if found is None:
+        raise HTTPException(404, f"there is no run {name[:100]!r} here; GET /api/runs lists those that there are.")
+    return found
+
+
+async def _opened(request: Request) -> Opened:
+    found = await _found(request)
+    if found.state == "training":
+        raise HTTPException(409, f"{found.title} has no model yet; it is being trained, or was stopped before its end.")
+    if found.state == "broken":
+        raise HTTPException(409, f"{found.title} is broken: {found.reason}")
+    return await _explorer(request).open(found)
+
+
+async def _codes_of(opened: Opened) -> Any:
+    try:
+        return await opened.codes()
+    except DataError as error:
+        raise HTTPException(404, str(error)) from error
+
+
+def _check_index(index: int, count: int) -> None:
+    if index >= count:
+        raise HTTPException(404, f"there is no point {index}; they are numbered from 0 to {count - 1}.")
+
+
+def _explorer(request: Request) -> Explorer:
+    explorer: Explorer = request.app.state.explorer
+    return explorer
+
+
+def _listed(run: Found) -> dict[str, str]:
+    listed = {"id": run.id, "title": run.title, "state": run.state}
+    return listed | ({"reason": run.reason} if run.reason else {})
+
+
+def _tensors(arrays: dict[str, Any]) -> Response:
+    return Response(as_bytes(arrays), media_type=MEDIA_TYPE)
+
+
+async def _on_refusal(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    return JSONResponse({"error": str(error.detail)}, error.status_code, error.headers)
+
+
+async def _on_error(request: Request, error: Exception) -> Response:
+    return JSONResponse({"error": without_paths(str(error))}, 409 if isinstance(error, RunError) else 400)
+
+
+async def _on_defect(request: Request, error: Exception) -> Response:
+    # The terminal gets the whole of it: starlette raises it again.
+    message = "something went wrong within the explorer; the terminal that it runs in says what."
+    return JSONResponse({"error": message}, 500)

@@ -1,0 +1,42 @@
+"""A training's log, followed while it is written."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from lowerbound.serving.explorer.library import METRICS, is_training
+
+
+def follow(run: Path, after: int) -> dict[str, Any]:
+    """The records of a log from byte `after` on, and the byte to ask for next.
+
+    A last line that is still being written is left for the next time. A log that is shorter than `after` was cut back,
+    as resuming does, and is given from its beginning, with "restarted".
+    """
+    log = run / METRICS
+    size = log.stat().st_size if log.is_file() else 0
+    restarted = after > size
+    start = 0 if restarted else after
+    content = _read(log, start) if size > start else b""
+    whole = content[: content.rfind(b"\n") + 1]
+    answer: dict[str, Any] = {
+        "records": [record for line in whole.splitlines() if (record := _record(line)) is not None],
+        "after": start + len(whole),
+        "state": "training" if is_training(run) else "finished",
+    }
+    return answer | ({"restarted": True} if restarted else {})
+
+
+def _read(log: Path, start: int) -> bytes:
+    with log.open("rb") as file:
+        file.seek(start)
+        return file.read()
+
+
+def _record(line: bytes) -> dict[str, Any] | None:
+    """One record; None for a line that is none, as after a crash in its midst or for an offset within a line."""
+    try:
+        record = json.loads(line)
+    except ValueError:
+        return None
+    return record if isinstance(record, dict) else None

@@ -1,0 +1,169 @@
+"""What a run is, for the page: its model, its data, its numbers, and what can be asked of it."""
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from lowerbound.data.kinds import shape_in_words
+from lowerbound.data.sources import SOURCES
+from lowerbound.errors import RunError
+from lowerbound.evaluation.results import Results, Score
+from lowerbound.experiment import Experiment
+from lowerbound.model import build_model
+from lowerbound.networks.layers import count_parameters
+from lowerbound.probability.posteriors import POSTERIORS, PointMassPosterior
+from lowerbound.reporting import wording
+from lowerbound.run import choose_device, read_experiment
+from lowerbound.seeding import generator
+from lowerbound.serving.explorer.codes import Codes, stored_codes, widest_axes
+from lowerbound.serving.explorer.library import Found
+from lowerbound.serving.explorer.points import Points
+from lowerbound.serving.explorer.space import Space, layout_in
+from lowerbound.serving.explorer.uploads import takes_images
+from lowerbound.storage import read_json
+
+Info = dict[str, Any]
+
+REDRAWN = (
+    "Training pixels are made black and white anew on every pass: they are shown as the grey values that are their "
+    "probabilities, and encoded and scored on one draw, always the same."
+)
+
+
+def info_of_training(found: Found, device: str) -> Info:
+    """What can be said of a run that has no model yet."""
+    stored, experiment = read_experiment(found.path)
+    event_shape = tuple(stored["run"]["event_shape"])
+    model = build_model(experiment.model, event_shape, generator(0, "to be counted"))
+    return {
+        **_identity(found, stored, experiment, str(choose_device(device))),
+        **_model(stored, experiment),
+        **_codes(None, experiment.model.latent_dim, None),
+        "num_parameters": count_parameters(model),
+        "data": {"name": _name_of(experiment), "source": _origin(_name_of(experiment))},
+        "convention": "",
+        "convention_note": "",
+        "label_names": [],
+        "scores": [],
+        "can": {"encode": False, "score": False, "sample": False},
+        "notes": ["There is no model yet: this run is being trained, or was stopped before its end."],
+    }
+
+
+def info_of(found: Found, space: Space, points: Points | None, problem: str) -> Info:
+    """What is known of a run that has a model; without its points, `problem` says why."""
+    results = _results(found.path)
+    convention = points.convention if points else next((score.convention for score in results.scores), "")
+    name = points.data_name if points else _name_of(space.experiment)
+    known = stored_codes(space)
+    return {
+        **_identity(found, space.stored, space.experiment, str(space.device)),
+        **_model(space.stored, space.experiment),
+        **_codes(points, space.latent_dim, known),
+        "num_parameters": count_parameters(space.model),
+        "data": {"name": name, "source": _origin(name)},
+        "convention": convention,
+        "convention_note": wording.convention(convention),
+        "label_names": _label_names(points, results),
+        "scores": [_score(score, results) for score in results.scores],
+        "can": _can(space),
+        "notes": _notes(space, points, problem, results),
+    }
+
+
+def _identity(found: Found, stored: dict[str, Any], experiment: Experiment, device: str) -> Info:
+    return {
+        "id": found.id,
+        "title": found.title,
+        "recipe": experiment.recipe,
+        "state": found.state,
+        "device": device,
+        "has_report": (found.path / "report.html").is_file(),
+    }
+
+
+def _model(stored: dict[str, Any], experiment: Experiment) -> Info:
+    model, layout, event_shape = experiment.model, layout_in(stored), list(stored["run"]["event_shape"])
+    size = dict(zip(("channels", "height", "width"), event_shape, strict=True)) if layout == "image" else None
+    columns = [asdict(column) | {"levels": list(column.levels)} for column in model.columns]
+    return {
+        "layout": layout,
+        "event_shape": event_shape,
+        "shape_in_words": shape_in_words(event_shape),
+        "latent_dim": model.latent_dim,
+        "posterior": model.posterior,
+        "prior": model.prior,
+        "likelihood": model.likelihood,
+        "is_deterministic": POSTERIORS[model.posterior] is PointMassPosterior,
+        "image": size,
+        "columns": columns or None,
+    }
+
+
+def _codes(points: Points | None, latent_dim: int, known: Codes | None) -> Info:
+    """How many codes there are, of which splits, and the axes to show first."""
+    if points:
+        splits = [{"name": name, "count": len(part)} for name, part in zip(points.names, points.parts, strict=True)]
+    else:
+        splits = [{"name": "test", "count": len(known)}] if known else []
+    axes = widest_axes(known.mean) if known and latent_dim > 2 else list(range(min(2, latent_dim)))
+    return {"splits": splits, "num_codes": sum(split["count"] for split in splits), "axes": axes}
+
+
+def _can(space: Space) -> dict[str, bool]:
+    return {
+        "encode": takes_images(space.layout, space.model.event_shape),
+        "score": not space.model.is_deterministic,
+        "sample": not space.model.is_deterministic,
+    }
+
+
+def _score(score: Score, results: Results) -> dict[str, str]:
+    return {
+        "name": score.name,
+        "quantity": wording.quantity(score.name),
+        "split": score.split,
+        "value": f"{wording.measured(score.value, score.standard_error, score.unit)} {score.unit}".strip(),
+        "meaning": wording.said_of(results, wording.meaning(score)),
+    }
+
+
+def _results(run: Path) -> Results:
+    """A run's scores and context, without the arrays; nothing where there are none yet."""
+    try:
+        content = read_json(run / "results.json")
+        return Results(tuple(Score(**score) for score in content["scores"]), {}, content["context"])
+    except (RunError, KeyError, TypeError):
+        return Results((), {}, {})
+
+
+def _label_names(points: Points | None, results: Results) -> list[str]:
+    """As the data have them; labels without names are called by their numbers."""
+    names = points.label_names if points else results.context.get("data", {}).get("label_names", ())
+    if names or points is None:
+        return list(names)
+    return [str(label) for label in range(int(np.max(points.labels, initial=-1)) + 1)]
+
+
+def _notes(space: Space, points: Points | None, problem: str, results: Results) -> list[str]:
+    notes = []
+    if problem:
+        shown = "codes are those of the test examples that its results hold" if stored_codes(space) else "no codes"
+        notes.append(f"{problem} Shown are {shown}; its examples are not.")
+    if points and points.is_redrawn:
+        notes.append(REDRAWN)
+    if not results.scores:
+        notes.append("This run has no results yet; `lowerbound evaluate` measures it.")
+    return notes
+
+
+def _name_of(experiment: Experiment) -> str:
+    """A source's name, or that of a file or folder; where it lies is nobody's business."""
+    return Path(experiment.data.source).name
+
+
+def _origin(name: str) -> str:
+    source = SOURCES.get(name)
+    return source.origin if source else "a file or folder of one's own"

@@ -1,0 +1,142 @@
+"""What is open and what is at work: models, examples and codes are read or computed once, when first asked for.
+
+Pointers have a lane of their own, and so never wait for the codes of a whole data set, whose parts go behind everything
+else that someone asks for.
+"""
+
+import asyncio
+import os
+from collections import OrderedDict
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float32
+
+from lowerbound.errors import DataError, LowerboundError, RunError
+from lowerbound.serving.explorer.codes import Codes, codes_of, encode_chunk, stored_codes
+from lowerbound.serving.explorer.lanes import AHEAD, ASKED, POINTER, Lane
+from lowerbound.serving.explorer.library import MODEL, Found, Library, Stamp, stamp
+from lowerbound.serving.explorer.points import Points, chunks_of, load_points
+from lowerbound.serving.explorer.space import Arrays, Space, decode, examples_at_once, open_space
+from lowerbound.serving.explorer.wording import without_paths
+
+MOST_OPEN = 4  # runs; the one that was asked for longest ago is closed
+FEW = 16  # latents that are decoded in the pointers' lane
+
+
+@dataclass(eq=False)
+class Opened:
+    """One run: its model, and its examples and codes once they are there."""
+
+    space: Space
+    stamp: Stamp  # of its model
+    lane: Lane
+    data_dir: str
+    stage: str = "loading data"
+    done: int = 0
+    total: int = 0
+    tasks: dict[str, asyncio.Task[Any]] = field(default_factory=dict)
+
+    async def points(self) -> Points:
+        """The run's examples; DataError where they cannot be had."""
+        return await self._once("points", self._load)
+
+    async def codes(self) -> Codes:
+        """The codes of all points; without data those that the results hold; DataError where there are none."""
+        return await self._once("codes", self._encode)
+
+    async def why_no_points(self) -> str:
+        """Why the examples cannot be had; empty where they can."""
+        try:
+            await self.points()
+        except LowerboundError as error:
+            return str(error)
+        return ""
+
+    async def points_or_none(self) -> Points | None:
+        """The run's examples, or None where they cannot be had."""
+        try:
+            return await self.points()
+        except LowerboundError:
+            return None
+
+    async def _once(self, name: str, compute: Any) -> Any:
+        if name not in self.tasks:
+            self.tasks[name] = asyncio.create_task(compute())
+        # Whoever asked may go away; others wait for the same.
+        return await asyncio.shield(self.tasks[name])
+
+    async def _load(self) -> Points:
+        # In a thread of its own: reading files needs no lane, and may take long.
+        try:
+            return await asyncio.to_thread(load_points, self.space, self.data_dir)
+        except LowerboundError as error:
+            name = Path(self.space.experiment.data.source).name
+            reason = without_paths(str(error).rstrip("."), Path(self.space.experiment.data.source))
+            raise DataError(f"this run's data, {name}, cannot be had: {reason}.") from error
+
+    async def _encode(self) -> Codes:
+        try:
+            points = await self.points()
+        except DataError:
+            if (known := await self.lane(partial(stored_codes, self.space))) is not None:
+                self.stage = "ready"
+                return known
+            raise
+        self.stage, self.total = "encoding", len(points)
+        encoded = []
+        for chunk in chunks_of(points):
+            encoded.append(await self.lane(partial(encode_chunk, self.space, points, chunk), AHEAD))
+            self.done += encoded[-1].shape[1]
+        codes = await self.lane(partial(codes_of, points, encoded))
+        self.stage = "ready"
+        return codes
+
+
+class Explorer:
+    """The runs of a folder, those that are open, and the lanes in which they compute."""
+
+    def __init__(self, root: Path, data_dir: str = "", device: str = "auto") -> None:
+        self.library = Library(root)
+        self.data_dir, self.device = data_dir, device
+        self.opened: OrderedDict[Path, Opened] = OrderedDict()
+        self.opening = asyncio.Lock()
+        # One thread for a point or two; half of them for the rest, so that a training beside it goes on.
+        self.pointers = Lane("pointers", 1)
+        self.steady = Lane("steady", max(1, (os.cpu_count() or 1) // 2))
+
+    async def open(self, found: Found) -> Opened:
+        """A run that has a model; RunError where that cannot be read."""
+        async with self.opening:
+            current = stamp(found.path / MODEL)
+            if found.path not in self.opened or self.opened[found.path].stamp != current:
+                space = await self._space(found)
+                self.opened[found.path] = Opened(space, current, self.steady, self.data_dir)
+            self.opened.move_to_end(found.path)
+            while len(self.opened) > MOST_OPEN:
+                self.opened.popitem(last=False)
+            return self.opened[found.path]
+
+    async def decode(self, opened: Opened, z: Float32[np.ndarray, "n latent"]) -> Arrays:
+        """Decoded latents; many of them part by part, so that others pass between."""
+        lane, priority = (self.pointers, POINTER) if len(z) <= FEW else (self.steady, ASKED)
+        size = examples_at_once(opened.space)
+        parts = [z[start : start + size] for start in range(0, len(z), size)]
+        shown = [await lane(partial(decode, opened.space, part), priority) for part in parts]
+        return {name: np.concatenate([part[name] for part in shown]) for name in shown[0]}
+
+    def close(self) -> None:
+        """Let the lanes end."""
+        self.pointers.close()
+        self.steady.close()
+
+    async def _space(self, found: Found) -> Space:
+        try:
+            return await self.steady(partial(open_space, found.path, self.device))
+        except LowerboundError as error:
+            reason = without_paths(str(error), found.path)
+            self.library.mark_broken(found.path, reason)
+            raise RunError(reason) from error

@@ -1,0 +1,69 @@
+"""The bound of one example, taken apart: what the code costs, latent by latent, and what it leaves unsaid."""
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Generator, Tensor
+
+from lowerbound.model import VAE
+from lowerbound.numerics import mean_and_standard_error
+from lowerbound.objectives.rates import monte_carlo
+from lowerbound.probability.distributions import elementwise_kl, has_closed_form_kl
+from lowerbound.probability.samples import PosteriorSamples
+
+NUM_DRAWS = 64
+DRAWS_AT_ONCE = 16
+
+
+@dataclass(frozen=True, kw_only=True)
+class Bound:
+    """Estimates for one example, in nats; None where a number has no meaning for the model or the data."""
+
+    elbo: float | None = None
+    elbo_standard_error: float | None = None  # over draws
+    rate: float | None = None
+    rate_per_dimension: list[float] | None = None
+    distortion: float | None = None
+    reconstruction_error: float | None = None  # of a deterministic autoencoder, in place of all others
+    num_draws: int = 0
+    unit: str = "nats"
+
+    def as_json(self) -> dict[str, Any]:
+        """By name, without what JSON has no word for."""
+        return {name: _finite(value) for name, value in vars(self).items()}
+
+
+@torch.inference_mode()
+def bound_of(model: VAE, x: Float[Tensor, "1 *event"], stream: Generator) -> Bound:
+    """The ELBO of one example: the mean over draws, its rate in closed form where it has one."""
+    if model.is_deterministic:
+        error = -model.decode(model.encode(x).mean).log_prob(x)
+        return Bound(reconstruction_error=float(error))
+    draws = [model.sample_posterior(x, stream, DRAWS_AT_ONCE) for _ in range(NUM_DRAWS // DRAWS_AT_ONCE)]
+    log_likelihood = torch.cat([samples.log_likelihood[:, 0] for samples in draws]).double()
+    rates, by_latent = _rates(draws)
+    elbo = mean_and_standard_error(log_likelihood - rates)
+    return Bound(
+        elbo=elbo.value,
+        elbo_standard_error=elbo.standard_error,
+        rate=float(rates.mean()),
+        rate_per_dimension=by_latent,
+        distortion=-float(log_likelihood.mean()),
+        num_draws=NUM_DRAWS,
+    )
+
+
+def _rates(draws: list[PosteriorSamples]) -> tuple[Float[Tensor, " draw"], list[float] | None]:
+    """What the code costs at each draw, and for each latent; in closed form all draws have the same."""
+    posterior, prior = draws[0].posterior, draws[0].prior
+    if not has_closed_form_kl(posterior, prior):
+        return torch.cat([monte_carlo(samples)[:, 0] for samples in draws]).double(), None
+    by_latent = elementwise_kl(posterior, prior)[0].double()
+    return by_latent.sum().expand(NUM_DRAWS), by_latent.tolist()
+
+
+def _finite(value: Any) -> Any:
+    return None if isinstance(value, float) and not math.isfinite(value) else value

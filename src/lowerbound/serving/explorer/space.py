@@ -1,0 +1,99 @@
+"""A run that is opened: its model, and what can be asked of that without any data."""
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from jaxtyping import Float
+
+from lowerbound.data.examples import Layout
+from lowerbound.errors import DataError, RunError
+from lowerbound.evaluation.elements import best_guess
+from lowerbound.evaluation.pictures import to_images
+from lowerbound.experiment import Experiment
+from lowerbound.model import VAE
+from lowerbound.probability.distributions import Distribution
+from lowerbound.reporting.tiles import displayable
+from lowerbound.run import choose_device, read_experiment
+from lowerbound.seeding import generator
+from lowerbound.storage import load_tensors
+from lowerbound.training.checkpoint import load_model
+
+Arrays = dict[str, np.ndarray]
+Shown = Literal["images", "values"]
+
+
+@dataclass(frozen=True, eq=False)
+class Space:
+    """A run's model and what its files say of it."""
+
+    path: Path
+    stored: dict[str, Any]  # config.toml
+    experiment: Experiment
+    model: VAE
+    device: torch.device
+    known: Arrays  # of results.safetensors; empty where there is none
+
+    @property
+    def layout(self) -> Layout:
+        """What an example is."""
+        return layout_in(self.stored)
+
+    @property
+    def latent_dim(self) -> int:
+        """Number of latents."""
+        return self.model.latent_dim
+
+
+def layout_in(stored: dict[str, Any]) -> Layout:
+    """What an example is, as a config.toml says; those of older versions are all of images."""
+    layout: Layout = stored["run"].get("layout", "image")
+    return layout
+
+
+def open_space(run: Path, device: str = "auto") -> Space:
+    """The model of a run that has one; RunError where its files are damaged."""
+    stored, experiment = read_experiment(run)
+    chosen = choose_device(device)
+    model = load_model(run).to(chosen)
+    return Space(run, stored, experiment, model, chosen, _results_of(run))
+
+
+@torch.inference_mode()
+def decode(space: Space, z: Float[np.ndarray, "n latent"]) -> Arrays:
+    """What latents stand for: "images" in RGB bytes, or "values", the best guess of each element."""
+    expected = best_guess(space.model, space.model.decode(torch.from_numpy(z).to(space.device)))
+    return as_shown(space.layout, expected)
+
+
+def as_shown(layout: Layout, x: torch.Tensor) -> Arrays:
+    """Examples as the page shows them: images as RGB bytes, all others as a row of values each."""
+    if layout == "image":
+        return {"images": displayable(to_images(x))}
+    return {"values": x.reshape(len(x), -1).float().cpu().numpy()}
+
+
+@torch.inference_mode()
+def draw_codes(space: Space, num: int, temperature: float, seed: int) -> Float[np.ndarray, "n latent"]:
+    """Draws from the prior, its standard deviation scaled by `temperature`: those that `lowerbound sample` decodes."""
+    if space.model.is_deterministic:
+        raise DataError(f"{space.path.name} is a deterministic autoencoder; it has no prior to sample from.")
+    prior: Distribution = space.model.prior()
+    z = prior.sample(generator(seed, "samples", space.device), num)
+    return (prior.mean + temperature * (z - prior.mean)).float().cpu().numpy()
+
+
+def examples_at_once(space: Space) -> int:
+    """How many examples are decoded in one go: so few that no one who waits behind them waits long."""
+    return max(1, min(32, 2**17 // math.prod(space.model.event_shape)))
+
+
+def _results_of(run: Path) -> Arrays:
+    try:
+        tensors, _ = load_tensors(run / "results.safetensors")
+    except RunError:
+        return {}
+    return {name: tensor.numpy() for name, tensor in tensors.items()}

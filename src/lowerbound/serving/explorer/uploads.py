@@ -1,0 +1,51 @@
+"""An image that someone drops on the page, as the run's model sees it."""
+
+from dataclasses import dataclass, replace
+from functools import partial
+from io import BytesIO
+from pathlib import Path, PurePosixPath
+
+from PIL import Image
+
+from lowerbound.data.examples import Examples
+from lowerbound.data.images import Entry, read_entries
+from lowerbound.errors import DataError
+from lowerbound.inputs import options_of
+from lowerbound.serving.explorer.space import Space
+
+NAME = "the image"
+MAX_BYTES = 20 * 2**20
+
+
+@dataclass(frozen=True, eq=False)
+class Upload:
+    """One example, and what was done to it on the way."""
+
+    examples: Examples
+    notes: tuple[str, ...]
+
+
+def takes_images(layout: str, event_shape: tuple[int, ...]) -> bool:
+    """Whether an image file can be brought to what a model takes."""
+    return layout == "image" and event_shape[0] in (1, 3)
+
+
+def read_upload(space: Space, content: bytes) -> Upload:
+    """The image in a file's bytes, brought to the model's size and colour as the run's own files were.
+
+    DataError for what is no image, or is damaged.
+    """
+    num_channels, height, width = space.model.event_shape
+    images = replace(options_of(space.experiment.data, space.model).images, size=(width, height), skip_broken=False)
+    collection = read_entries(Path(NAME), [Entry(PurePosixPath(NAME), NAME, partial(BytesIO, content))], images)
+    if collection.examples.event_shape != space.model.event_shape:
+        raise DataError(f"{NAME} has 16 bits a pixel and one channel; this model takes 8 bits of each colour.")
+    notes = [note.removeprefix("1 of 1 ") for note in collection.notes]
+    if num_channels == 1 and _is_coloured(content):
+        notes.append("its colours made grey")
+    return Upload(collection.examples, tuple(notes))
+
+
+def _is_coloured(content: bytes) -> bool:
+    with Image.open(BytesIO(content)) as image:
+        return image.mode not in ("1", "L", "LA", "La") and not image.mode.startswith("I")
