@@ -44,9 +44,11 @@ def shown_elements(examples: Examples) -> np.ndarray:
 
 def best_guess(model: VAE, likelihood: Distribution) -> Float[torch.Tensor, "*batch_and_event"]:
     """One value for each element: its mean, or the most probable code of a category."""
-    mean, mode = likelihood.mean, likelihood.mode
-    is_code = [bool(column.levels) for column in model.config.columns]
-    return torch.where(torch.tensor(is_code, device=mean.device), mode, mean) if is_code else mean
+    mean = likelihood.mean
+    if not model.config.columns:
+        return mean  # the most probable levels of images are costly to find
+    is_code = torch.tensor([bool(column.levels) for column in model.config.columns], device=mean.device)
+    return torch.where(is_code, likelihood.mode, mean)
 
 
 def _chosen(x: Float[torch.Tensor, "n *event"], elements: np.ndarray) -> Float[np.ndarray, "n element"]:

@@ -13,6 +13,9 @@ from torch.nn import functional as F
 
 from lowerbound.probability.distributions import Distribution
 
+EDGES_AT_ONCE = 16
+"""Between levels, in a logistic's mean: all at once would take hundreds of times the memory of the images."""
+
 
 class LevelDistribution(Distribution, ABC):
     """Independent elements, each on one of `num_levels` levels."""
@@ -97,6 +100,17 @@ class DiscretizedLogistics(LevelDistribution):
     @property
     def dtype(self) -> torch.dtype:
         return self.location.dtype
+
+    @property
+    def mean(self) -> Float[Tensor, "*batch_and_event"]:
+        # E[k] is the sum over k of P(level > k): a sigmoid for each edge between levels, and no logarithm at all.
+        precision, total = torch.exp(-self.log_scale), torch.zeros_like(self.location)
+        top = self.num_levels - 1
+        edges = (torch.arange(top, dtype=self.dtype, device=self._device()) + 0.5) / top
+        for part in edges.split(EDGES_AT_ONCE):
+            edge = part.reshape(-1, *(1,) * self.location.ndim)
+            total = total + torch.sigmoid((self.location - edge) * precision).sum(0)
+        return (self.log_weight.exp() * total).sum(-1) / top
 
     def element_log_prob(self, level: Int64[Tensor, "*#batch_and_event"]) -> Float[Tensor, "*batch_and_event"]:
         level = level.unsqueeze(-1)
