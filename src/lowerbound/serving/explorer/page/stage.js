@@ -72,7 +72,7 @@ function listen(view, stage) {
   scatter.on("click", (click) => clicked(view, stage, click));
   scatter.on("select", (indices) => view.emit("select", indices));
   scatter.on("view", () => stage.painted.isOn() && stage.repaint());
-  view.on("cursor", () => scatter.redraw());
+  view.on("cursor", () => scatter.redrawOverlay());
   view.on("slice", () => stage.painted.isOn() && stage.repaint());
   view.on("axes", () => {
     stage.place();
@@ -104,13 +104,12 @@ async function paint(view, stage, on) {
     scatter.setOpacity(1);
     return;
   }
-  const { clientWidth, clientHeight } = scatter.canvas ?? stage.frame;
   const cells = (length) => Math.max(4, Math.min(MOST_CELLS, Math.round(length / CELL)));
-  const [columns, rows] = [cells(clientWidth), cells(clientHeight)];
+  const [columns, rows] = [cells(scatter.width), cells(scatter.height)];
   try {
     const tensor = await view.source.decode(view.id, gridOf(view, rectangle, columns, rows));
     if (!stage.painted.isOn()) return;
-    scatter.setBackground(mosaic(tensor, columns), rectangle);
+    scatter.setBackground(mosaic(tensor, columns), rectangle, { sampling: "nearest" });
     scatter.setOpacity(0.75);
   } catch (error) {
     announce(error.message);

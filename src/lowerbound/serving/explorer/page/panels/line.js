@@ -18,7 +18,7 @@ export function createLinePanel(view) {
   const set = (end, point) => {
     line[end] = point;
     view.line = line;
-    view.stage.scatter.redraw();
+    view.stage.scatter.redrawOverlay();
     if (line.begin && line.end) decode();
   };
 
@@ -62,7 +62,7 @@ export function createLinePanel(view) {
       const canvas = stage.querySelector("canvas") ?? stage.appendChild(element("canvas", { className: "tile large", role: "img", "aria-label": "A point on the line, decoded" }));
       draw(canvas, state.tensor, k);
     } else stage.replaceChildren(tile(view.info, state.tensor, k, "A point on the line, decoded"));
-    view.stage.scatter.redraw();
+    view.stage.scatter.redrawOverlay();
   }
 
   function animate() {
