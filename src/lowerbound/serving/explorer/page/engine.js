@@ -11,13 +11,17 @@ function inTurn(work) {
   return result;
 }
 
-/** The model of an .onnx file; `wasmBytes` is the runtime itself. `run` takes and gives {name: {shape, data}}. */
-export async function createEngine(onnxBytes, wasmBytes) {
+/**
+ * The model of an .onnx file; `wasmBytes` is the runtime itself, `weights` are the bytes of what the model calls by
+ * that name as its external data. `run` takes and gives {name: {shape, data}}.
+ */
+export async function createEngine(onnxBytes, wasmBytes, weights) {
   // More threads need SharedArrayBuffer, which a page opened from disk is not given.
   ort.env.wasm.numThreads = 1;
   ort.env.wasm.wasmBinary = wasmBytes;
   ort.env.logLevel = "error";
-  const options = { executionProviders: ["wasm"] };
+  const externalData = weights?.byteLength ? [{ path: "weights", data: new Uint8Array(weights) }] : [];
+  const options = { executionProviders: ["wasm"], externalData };
   const session = await inTurn(() => ort.InferenceSession.create(new Uint8Array(onnxBytes), options));
   return {
     inputs: session.inputNames,

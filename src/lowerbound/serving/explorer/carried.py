@@ -1,0 +1,238 @@
+"""What a page without a server carries of a run: its codes with their bounds, examples, numbers, curves and model.
+
+The examples are those of the test split, then those that training watched, then training examples, until there are
+enough; an index counts through training, validation and test examples, as with a server. Where pictures would make the
+page too large, the last of them are carried: those of the test split again.
+"""
+
+import json
+from dataclasses import dataclass, replace
+from gzip import compress
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float
+
+from lowerbound.errors import DataError, LowerboundError, RunError, UsageError
+from lowerbound.objectives.rates import true_rate
+from lowerbound.probability.samples import PosteriorSamples
+from lowerbound.seeding import generator
+from lowerbound.serving.explorer.codes import Codes, codes_of, encode_chunk, stored_codes
+from lowerbound.serving.explorer.following import follow
+from lowerbound.serving.explorer.info import Info, info_of
+from lowerbound.serving.explorer.library import Found, Library
+from lowerbound.serving.explorer.points import Points, chunks_of, load_points, pictures_of, seen
+from lowerbound.serving.explorer.shared_weights import apart
+from lowerbound.serving.explorer.space import Arrays, Space, open_space
+from lowerbound.serving.explorer.tensors import as_bytes
+from lowerbound.serving.explorer.uploads import takes_images
+from lowerbound.serving.explorer.wording import without_paths
+from lowerbound.serving.onnx_export import decoder_bytes, onnx_bytes
+from lowerbound.serving.portable import whole_part
+from lowerbound.values import Support
+
+MAX_EXAMPLES = 10_000
+MAX_BYTES = 18_000_000  # of all that is carried, compressed; a third more as text
+NUM_DRAWS = 16  # from the posterior, for each example
+MEASURED_FIRST = 200  # examples whose compressed size tells that of all
+AT_ONCE = 500
+
+Blocks = dict[str, bytes]
+
+
+@dataclass(frozen=True, eq=False)
+class Contents:
+    """Everything that is carried but the model."""
+
+    info: Info
+    facts: dict[str, Any]  # what the page has to know beside it
+    codes: Arrays
+    examples: np.ndarray | None
+    history: list[dict[str, Any]]
+
+
+def blocks_of(run: Path, data_dir: str = "", device: str = "auto") -> Blocks:
+    """All that is carried, by name, each compressed; RunError for a run that has no model (yet)."""
+    found = _finished(run)
+    space = open_space(run, device)
+    programs = {name: packed(content) for name, content in _programs(space).items()}
+    room = MAX_BYTES - sum(map(len, programs.values()))
+    contents = _contents(found, space, data_dir, room)
+    examples = {} if contents.examples is None else {"examples": packed(as_bytes({"examples": contents.examples}))}
+    return {
+        "info": packed(_json(contents.info)),
+        "facts": packed(_json(contents.facts)),
+        "codes": packed(as_bytes(contents.codes)),
+        "metrics": packed(_json({"records": contents.history})),
+        **examples,
+        **programs,
+    }
+
+
+def packed(content: bytes) -> bytes:
+    """As gzip compresses it, without a date: the same run gives the same page."""
+    return compress(content, 9, mtime=0)
+
+
+def _finished(run: Path) -> Found:
+    library = Library(run)
+    if not library.is_single:
+        raise UsageError(f"{run} holds several runs, a page without a server shows one; give that one.")
+    (found,) = library.runs()
+    if found.state == "broken":
+        raise RunError(found.reason)
+    if found.state == "training":
+        raise RunError(f"{run} has no model yet; wait until its training has ended.")
+    return found
+
+
+def _programs(space: Space) -> Blocks:
+    """The decoder and, where a browser can read examples, the whole model."""
+    model = space.model
+    shown = "best_guess" if space.layout == "table" else "mean"
+    posterior = ("code",) if model.is_deterministic else ("mean", "log_variance")
+    models = {"decoder": decoder_bytes(model)}
+    if takes_images(space.layout, model.event_shape):
+        models["vae"] = onnx_bytes(whole_part(model))
+    return apart(models, {"decoder": (shown,), "vae": (*posterior, "log_likelihood")})
+
+
+def _contents(found: Found, space: Space, data_dir: str, room: int) -> Contents:
+    points, problem = _points(space, data_dir)
+    codes = _codes(space, points)
+    arrays = codes.arrays() | (_bounds(space, points) if points else _stored_bounds(space))
+    room -= len(packed(as_bytes(arrays)))
+    examples = None if points is None else _examples(points, room)
+    info = info_of(found, space, points, problem)
+    num_carried = 0 if examples is None else len(examples)
+    notes = [*info["notes"], *_notes(info, num_carried)]
+    return Contents(
+        info | {"device": "this browser", "notes": notes},
+        _facts(space, points, len(codes) - num_carried),
+        arrays,
+        examples,
+        follow(found.path, 0)["records"],
+    )
+
+
+def _points(space: Space, data_dir: str) -> tuple[Points | None, str]:
+    """The examples or, where they cannot be had, why."""
+    try:
+        return _at_most(load_points(space, data_dir), MAX_EXAMPLES), ""
+    except LowerboundError as error:
+        source = Path(space.experiment.data.source)
+        reason = without_paths(str(error).rstrip("."), source)
+        return None, f"This run's data, {source.name}, cannot be had: {reason}."
+
+
+def _at_most(points: Points, most: int) -> Points:
+    """The first examples of each split: of the last split as many as there is room for, then of those before it."""
+    kept = {}
+    for name, part in reversed(list(zip(points.names, points.parts, strict=True))):
+        num = min(len(part), most - sum(map(len, kept.values())))
+        if num:
+            kept[name] = part.subset(np.arange(num))
+    names = tuple(reversed(kept))
+    return replace(points, names=names, parts=tuple(kept[name] for name in names))
+
+
+def _codes(space: Space, points: Points | None) -> Codes:
+    if points is not None:
+        return codes_of(points, [encode_chunk(space, points, chunk) for chunk in chunks_of(points)])
+    none = np.zeros(0)
+    nothing = Codes(np.zeros((0, space.latent_dim), np.float32), None, none.astype(np.int32), none.astype(np.uint8))
+    return stored_codes(space) or nothing
+
+
+@torch.inference_mode()
+def _bounds(space: Space, points: Points) -> Arrays:
+    """Each example's ELBO, taken apart, in nats; nothing for data that the model cannot score."""
+    if not points.convention:
+        return {}
+    stream = generator(0, "explorer/offline", space.device)
+    parts = [_bounds_of(space, seen(points, *chunk).to(space.device), stream) for chunk in chunks_of(points)]
+    return {name: torch.cat([part[name] for part in parts]).float().cpu().numpy() for name in parts[0]}
+
+
+def _bounds_of(
+    space: Space, x: Float[torch.Tensor, "n *event"], stream: torch.Generator
+) -> dict[str, Float[torch.Tensor, " n"]]:
+    model = space.model
+    posterior = model.encode(x)
+    if model.is_deterministic:
+        return {"reconstruction_error": -model.decode(posterior.mean).log_prob(x)}
+    z = posterior.sample(stream, NUM_DRAWS)
+    log_likelihood = torch.stack([model.decode(draw).log_prob(x) for draw in z])
+    samples = PosteriorSamples(z, log_likelihood, posterior, model.prior())
+    rate, distortion = true_rate(samples), -log_likelihood.mean(0)
+    errors = log_likelihood.std(0) / NUM_DRAWS**0.5
+    return {"elbo": -(rate + distortion), "elbo_standard_error": errors, "rate": rate, "distortion": distortion}
+
+
+def _stored_bounds(space: Space) -> Arrays:
+    """What the results hold, where the data are gone."""
+    names = {"elbo": "elbo_per_image", "reconstruction_error": "reconstruction_error_per_image"}
+    return {name: space.known[stored] for name, stored in names.items() if stored in space.known}
+
+
+def _examples(points: Points, room: int) -> np.ndarray | None:
+    """The last examples as they are shown, so many as fit into so many bytes, compressed."""
+    num_measured = min(MEASURED_FIRST, len(points))
+    measured = _shown(points, len(points) - num_measured)
+    each = len(packed(measured.tobytes())) / num_measured
+    num = min(len(points), max(0, int(room / each)))
+    return _shown(points, len(points) - num) if num else None
+
+
+def _shown(points: Points, first: int) -> np.ndarray:
+    """Examples from number `first` on: pictures with one channel or three, or rows of values."""
+    parts = []
+    for start in range(first, len(points), AT_ONCE):
+        (part,) = pictures_of(points, list(range(start, min(start + AT_ONCE, len(points))))).values()
+        parts.append(part if points.parts[0].event_shape[0] == 3 or part.ndim == 2 else part[..., :1])
+    return np.concatenate(parts)
+
+
+def _notes(info: Info, num_carried: int) -> list[str]:
+    """What a reader must know who has seen the page with a server."""
+    splits = ", ".join(f"{split['name']} {split['count']:,}" for split in info["splits"])
+    what = "pictures" if info["image"] else "values"
+    share = "of all" if num_carried == info["num_codes"] else f"of the last {num_carried:,}"
+    shown = f"{what} {share} of them" if num_carried else f"no {what}"
+    carried = f"the codes of {info['num_codes']:,} examples ({splits or 'none are known'}), and {shown}"
+    notes = [f"This page is one file, and its decoder runs in the browser. It carries {carried}."]
+    if info["can"]["sample"]:
+        notes.append("Samples come from this page's own generator: `lowerbound sample` draws others for the same seed.")
+    return notes
+
+
+def _facts(space: Space, points: Points | None, first_carried: int) -> dict[str, Any]:
+    conventions, notes = _conventions(space)
+    binarisation = space.experiment.data.binarisation
+    if binarisation != "none":
+        notes.append(f"scored as grey pixels, the run's own numbers are of {binarisation} binarisation")
+    if points and points.parts[0].values.dtype != np.uint8:
+        notes.append("read with 8 bits of each pixel, which is all that a browser tells; the run's data have more")
+    return {
+        "first_carried": first_carried,
+        "num_draws": NUM_DRAWS if points else space.experiment.evaluation.num_draws,
+        "resize": space.experiment.data.resize,
+        "conventions": conventions,
+        "encode_notes": notes,
+    }
+
+
+def _conventions(space: Space) -> tuple[dict[str, str] | None, list[str]]:
+    """What log p(x|z) means for 8-bit images of grey pixels, and of black and white ones; or why it means nothing."""
+    likelihood, support = space.model.likelihood, Support(0.0, 1.0, num_levels=256)
+    try:
+        binary = likelihood.convention(replace(support, is_binary=True))
+        return {"grey": likelihood.convention(support), "binary": binary}, []
+    except DataError as error:
+        return None, [f"no bound: {error}"]
+
+
+def _json(value: dict[str, Any]) -> bytes:
+    return json.dumps(value, allow_nan=False).encode()

@@ -1,0 +1,104 @@
+// An image of someone's own in a page without a server: its posterior, its ELBO taken apart, and its likeness to others.
+//
+//     rate        KL(q(z|x) ‖ N(0, I)) = ½ Σ (σ² + μ² − 1 − log σ²), nats
+//     distortion  −E[log p(x|z)], the mean over draws from q(z|x), nats
+
+import { throughAll } from "explorer/offline_models.js";
+import { standardNormal } from "explorer/offline_noise.js";
+import { readPicture } from "explorer/offline_picture.js";
+
+const NUM_DRAWS = 64;
+const DRAWS_AT_ONCE = 8; // between which the page answers to its reader
+const NUM_NEIGHBOURS = 8;
+
+export async function encode(info, facts, examples, codes, blob) {
+  const { x, seen, wasResized } = await readPicture(blob, info.image, facts.resize);
+  const found = info.is_deterministic ? await codeOf(info, x) : await boundOf(info, x);
+  const pixels = examples ? nearest(distancesTo(examples, seen.data), codes, info, facts.first_carried) : [];
+  const notes = wasResized ? [RESIZED, ...facts.encode_notes] : facts.encode_notes;
+  return {
+    ...found,
+    ...(facts.conventions ? {} : UNSCORED),
+    unit: "nats",
+    convention: facts.conventions?.[x.every((value) => value === 0 || value === 1) ? "binary" : "grey"] ?? "",
+    neighbours: { pixels, codes: neighboursOf(found.mean, codes, info) },
+    seen: { shape: seen.shape, data: base64(seen.data) },
+    notes,
+  };
+}
+
+const RESIZED =
+  "Brought to the model's size by this browser, whose filter differs a little from the one that the run's data went through.";
+
+const UNSCORED = { elbo: null, elbo_standard_error: null, distortion: null, reconstruction_error: null, num_draws: 0 };
+
+/** The carried examples whose posterior means lie nearest to z. */
+export function neighboursOf(z, codes, info) {
+  const { count, latentDim, mean } = codes;
+  const distances = Float32Array.from({ length: count }, (_, row) => {
+    let sum = 0;
+    for (let k = 0; k < latentDim; k += 1) sum += (mean[row * latentDim + k] - z[k]) ** 2;
+    return Math.sqrt(sum);
+  });
+  return nearest(distances, codes, info);
+}
+
+async function codeOf(info, x) {
+  const { code, log_likelihood: logLikelihood } = await throughAll(info, x, new Float32Array(info.latent_dim));
+  return { ...UNSCORED, mean: [...code], log_variance: null, rate: null, rate_per_dimension: null, reconstruction_error: -logLikelihood[0] };
+}
+
+async function boundOf(info, x) {
+  // The same noise each time: the same image has the same ELBO.
+  const noise = standardNormal(NUM_DRAWS * info.latent_dim, 0);
+  const size = DRAWS_AT_ONCE * info.latent_dim;
+  const terms = [];
+  let posterior;
+  for (let start = 0; start < noise.length; start += size) {
+    posterior = await throughAll(info, x, noise.slice(start, start + size));
+    terms.push(...posterior.log_likelihood);
+    await new Promise((resolve) => setTimeout(resolve));
+  }
+  const mean = [...posterior.mean.slice(0, info.latent_dim)];
+  const logVariance = [...posterior.log_variance.slice(0, info.latent_dim)];
+  const costs = mean.map((m, k) => 0.5 * (Math.exp(logVariance[k]) + m * m - 1 - logVariance[k]));
+  const rate = costs.reduce((sum, value) => sum + value, 0);
+  const average = terms.reduce((sum, value) => sum + value, 0) / NUM_DRAWS;
+  const variance = terms.reduce((sum, value) => sum + (value - average) ** 2, 0) / (NUM_DRAWS - 1);
+  return {
+    mean,
+    log_variance: logVariance,
+    rate,
+    rate_per_dimension: costs,
+    distortion: -average,
+    elbo: average - rate,
+    elbo_standard_error: Math.sqrt(variance / NUM_DRAWS),
+    num_draws: NUM_DRAWS,
+  };
+}
+
+/** Euclidean distances of pixels in [0, 1] from those of every example of which the page has a picture. */
+function distancesTo({ shape, data }, pixels) {
+  const [count, height, width, channels] = shape;
+  const size = height * width * channels;
+  return Float32Array.from({ length: count }, (_, row) => {
+    let sum = 0;
+    for (let i = 0; i < size; i += 1) sum += (data[row * size + i] - pixels[channels === 3 ? i : 3 * i]) ** 2;
+    return Math.sqrt(sum) / 255;
+  });
+}
+
+/** The least distances; the first of them belongs to the example with index `first`. */
+function nearest(distances, codes, info, first = 0) {
+  const order = [...distances.keys()].sort((a, b) => distances[a] - distances[b]).slice(0, NUM_NEIGHBOURS);
+  return order.map((row) => {
+    const index = first + row;
+    return { index, distance: distances[row], label_name: info.label_names[codes.labels[index]] ?? null };
+  });
+}
+
+function base64(bytes) {
+  let text = "";
+  for (const byte of bytes) text += String.fromCharCode(byte);
+  return btoa(text);
+}

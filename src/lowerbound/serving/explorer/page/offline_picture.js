@@ -1,0 +1,47 @@
+// An image file, brought to what the model takes, by the browser. A file of the model's own size comes through pixel by
+// pixel; others are resampled by a canvas, whose filter is not the one that the run's own data went through.
+
+const READABLE = "PNG, JPEG, WebP and BMP";
+
+/** Pixels of a file: `x` as channels × height × width in [0, 1], `seen` as bytes, height × width × 3. */
+export async function readPicture(blob, { width, height, channels }, resize) {
+  const picture = await createImageBitmap(blob).catch(() => {
+    throw new Error(`This browser cannot read the file${blob.type ? ` (${blob.type})` : ""}; it reads ${READABLE}.`);
+  });
+  const wasResized = picture.width !== width || picture.height !== height;
+  const seen = laidOut(picture, width, height, resize);
+  picture.close();
+  if (channels === 1) makeGrey(seen);
+  return { x: asExample(seen, channels), seen: { shape: [height, width, 3], data: seen }, wasResized };
+}
+
+function laidOut(picture, width, height, resize) {
+  const canvas = new OffscreenCanvas(width, height);
+  const context = canvas.getContext("2d", { willReadFrequently: true });
+  const choose = resize === "crop" ? Math.max : Math.min;
+  const scale = choose(width / picture.width, height / picture.height);
+  const [w, h] = [picture.width * scale, picture.height * scale];
+  const place = [(width - w) / 2, (height - h) / 2, w, h];
+  context.fillStyle = "black";
+  context.fillRect(0, 0, width, height);
+  // What is transparent lies on white, as in the run's own data.
+  context.fillStyle = "white";
+  context.fillRect(...place);
+  context.imageSmoothingQuality = "high";
+  context.drawImage(picture, ...place);
+  const { data } = context.getImageData(0, 0, width, height);
+  return Uint8Array.from({ length: width * height * 3 }, (_, i) => data[4 * Math.floor(i / 3) + (i % 3)]);
+}
+
+/** Luminance by ITU-R 601, in the integers that Pillow uses. */
+function makeGrey(pixels) {
+  for (let i = 0; i < pixels.length; i += 3) {
+    const level = (19595 * pixels[i] + 38470 * pixels[i + 1] + 7471 * pixels[i + 2] + 32768) >> 16;
+    pixels.fill(level, i, i + 3);
+  }
+}
+
+function asExample(pixels, channels) {
+  const size = pixels.length / 3;
+  return Float32Array.from({ length: channels * size }, (_, i) => pixels[3 * (i % size) + Math.floor(i / size)] / 255);
+}
