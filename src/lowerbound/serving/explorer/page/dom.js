@@ -92,7 +92,11 @@ export function complain(node, error) {
   node.replaceChildren(element("p", { className: "notice", role: "alert" }, error.message || String(error)));
 }
 
-export const fixed = (value, digits = 2) => (value === null || Number.isNaN(value) ? "–" : minus(value.toFixed(digits)));
+export function fixed(value, digits = 2) {
+  if (value === null || Number.isNaN(value)) return "–";
+  const text = value.toFixed(digits);
+  return Number(text) === 0 ? text.replace("-", "") : minus(text);
+}
 
 export const counted = (value) => value.toLocaleString("en");
 

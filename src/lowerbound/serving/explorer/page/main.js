@@ -56,7 +56,7 @@ async function show() {
   page.views = views;
   place.append(...views.map((view) => view.node));
   page.curves = createCurvesPanel(page.source, runsOf(wanted), trainingEnded);
-  place.append(element("div", { className: "panels wide" }, page.curves.node));
+  place.append(element("div", { className: "panels wide" }, page.curves.node, ...views.map((view) => view.numbers?.node).filter(Boolean)));
   views.forEach((view) => view.start?.());
   await linkReport(views[0]);
 }

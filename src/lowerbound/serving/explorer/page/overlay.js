@@ -73,10 +73,11 @@ function ticks(context, view, scatter) {
 
 function circles(context, view, scatter) {
   const [cx, cy] = scatter.toPixels(0, 0);
-  context.strokeStyle = colourOf("muted");
-  context.fillStyle = colourOf("muted");
-  context.lineWidth = 1;
-  context.setLineDash([2, 5]);
+  context.strokeStyle = colourOf("ink");
+  context.fillStyle = colourOf("ink");
+  context.lineWidth = 1.25;
+  context.globalAlpha = 0.55;
+  context.setLineDash([4, 4]);
   context.textAlign = "center";
   for (const radius of CIRCLES) {
     context.beginPath();
@@ -84,6 +85,7 @@ function circles(context, view, scatter) {
     context.stroke();
   }
   context.setLineDash([]);
+  context.globalAlpha = 1;
   for (const radius of CIRCLES) halo(context, `${radius}σ`, cx, scatter.toPixels(0, radius)[1] - 3);
 }
 
@@ -126,12 +128,12 @@ function line(context, view, scatter) {
 function crosshair(context, view, scatter) {
   const [px, py] = place(view, scatter, view.cursor.z);
   context.strokeStyle = colourOf("ink");
-  const arm = view.cursor.isHeld ? 11 : 8;
-  stroke(context, 1.5, () => {
+  const arm = view.cursor.isHeld ? 15 : 12;
+  stroke(context, 2, () => {
     for (const [dx, dy] of [[1, 0], [-1, 0], [0, 1], [0, -1]]) {
-      context.moveTo(px + 3 * dx, py + 3 * dy);
+      context.moveTo(px + 4 * dx, py + 4 * dy);
       context.lineTo(px + arm * dx, py + arm * dy);
     }
   });
-  if (view.cursor.isHeld) stroke(context, 1, () => context.arc(px, py, 7, 0, 2 * Math.PI));
+  if (view.cursor.isHeld) stroke(context, 1.5, () => context.arc(px, py, 8, 0, 2 * Math.PI));
 }

@@ -19,15 +19,17 @@ export async function createRunView(source, id) {
   const view = { source, id, info, codes: null, categories: new Uint8Array(0), visible: null, line: null, isPicking: false, ...events };
   Object.assign(view, aboutExamples(view));
   view.node = element("article", { className: "view", "aria-label": info.title });
+  view.numbers = createNumbersPanel(view);
   const heading = element("h2", {}, info.title);
   view.destroy = () => {
     events.emit("destroy");
     view.stage?.scatter.destroy();
     view.node.remove();
+    view.numbers.node.remove();
   };
   if (!info.can.sample && !info.num_codes) {
     // A run that is still training has numbers and curves, and no model yet.
-    view.node.append(heading, element("p", { className: "notice" }, waiting(info)), createNumbersPanel(view).node);
+    view.node.append(heading, element("p", { className: "notice" }, waiting(info)));
     return view;
   }
   view.cursor = createCursor(info, (name) => events.emit(name));
@@ -43,17 +45,14 @@ function fill(view, heading) {
   const { info } = view;
   const line = createLinePanel(view);
   const legend = element("div");
-  const panels = [
-    createSamplePanel(view),
-    line,
-    info.can.encode ? createImagePanel(view) : null,
-    info.latent_dim > 1 ? createTraversalPanel(view) : null,
-    createSelectionPanel(view),
-    createNumbersPanel(view),
-  ].filter(Boolean);
+  const own = info.can.encode ? [createImagePanel(view)] : [];
+  const others = [createSamplePanel(view), ...(info.latent_dim > 1 ? [createTraversalPanel(view)] : []), createSelectionPanel(view)];
+  // Two columns of their own height: a panel that grows must not push what somebody is drawing on.
+  const column = (panels) => element("div", { className: "beside" }, ...panels.map((panel) => panel.node));
+  const panels = element("div", { className: "panels" }, column(others), column(own));
   view.keys = { a: line.begin, b: line.end, m: () => view.stage.painted.set(!view.stage.painted.isOn()), escape: () => view.cursor.hold(false) };
-  const main = element("div", { className: "view-main" }, element("div", {}, view.stage.node, legend), createPointPanel(view).node);
-  view.node.append(heading, main, element("div", { className: "panels" }, ...panels.map((panel) => panel.node)));
+  const main = element("div", { className: "view-main" }, element("div", {}, view.stage.node, legend), column([createPointPanel(view), line]));
+  view.node.append(heading, main, panels);
   view.start = () => load(view, legend);
 }
 

@@ -2,6 +2,7 @@
 
 import { readTensors } from "explorer/safetensors.js";
 
+const EVERY = 500; // milliseconds between two questions how far the encoding is
 const TOKEN = new URLSearchParams(location.hash.slice(1)).get("token");
 
 async function request(path, options = {}) {
@@ -32,7 +33,12 @@ const raw = (body) => ({
 const shown = (found) => found.images ?? found.values;
 
 async function codes(id, onProgress) {
-  const timer = setInterval(async () => onProgress(await json(`${of(id)}/progress`).catch(() => null)), 500);
+  let isDone = false;
+  const look = async () => {
+    const progress = await json(`${of(id)}/progress`).catch(() => null);
+    if (!isDone) onProgress(progress);
+  };
+  const timer = setInterval(look, EVERY);
   try {
     const found = await tensors(`${of(id)}/codes`);
     const [count, latentDim] = found.mean.shape;
@@ -45,6 +51,7 @@ async function codes(id, onProgress) {
       splits: found.split.data,
     };
   } finally {
+    isDone = true;
     clearInterval(timer);
   }
 }

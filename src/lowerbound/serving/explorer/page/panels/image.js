@@ -5,15 +5,16 @@ import { createPad } from "explorer/panels/pad.js";
 import { numbersOf } from "explorer/panels/point.js";
 import { tile, tiles } from "explorer/pictures.js";
 
-const WORTH_A_BAR = 24; // latents, most expensive first
+const MOST_ROWS = 12; // latents, most expensive first
 
 export function createImagePanel(view) {
   const found = element("div", { className: "found" });
-  const send = (blob) => encode(view, found, blob);
+  const send = (blob) => encode(view, found, blob, true);
+  const sendDrawn = (blob) => encode(view, found, blob, false);
   const { node } = panel(
     "Your own image",
     "Drop a file anywhere here, paste one, choose it, or draw: its posterior appears on the plane with ellipses of 1 and 2 standard deviations.",
-    element("div", { className: "own" }, createPad(view.info.image, send), element("div", { className: "row" }, chooser(send), pasteHint())),
+    element("div", { className: "own" }, createPad(view.info.image, sendDrawn), element("div", { className: "row" }, chooser(send), pasteHint())),
     found,
   );
   acceptDrops(node, send);
@@ -47,14 +48,14 @@ function acceptDrops(node, send) {
   });
 }
 
-async function encode(view, node, blob) {
+async function encode(view, node, blob, hasNotes) {
   try {
     const found = await view.source.encode(view.id, blob);
     const z = Float32Array.from(found.mean);
     view.stage.marks = [{ z, logVariance: found.log_variance && Float32Array.from(found.log_variance), name: "yours" }];
     view.cursor.setAll(z);
     const reconstruction = await view.source.decode(view.id, z);
-    await draw(view, node, found, reconstruction);
+    await draw(view, node, hasNotes ? found : { ...found, notes: [] }, reconstruction);
     announce(`Encoded. ${view.info.is_deterministic ? "" : `ELBO ${fixed(found.elbo)} nats.`}`);
   } catch (error) {
     complain(node, error);
@@ -97,8 +98,8 @@ function posterior(found) {
   const order = found.mean.map((_, k) => k);
   if (found.rate_per_dimension) order.sort((a, b) => found.rate_per_dimension[b] - found.rate_per_dimension[a]);
   const deviation = (k) => (found.log_variance ? Math.exp(found.log_variance[k] / 2) : null);
-  const rows = order.slice(0, WORTH_A_BAR).map((k) => [`z${k + 1}`, fixed(found.mean[k], 3), fixed(deviation(k), 3), fixed(found.rate_per_dimension?.[k] ?? null)]);
-  const title = order.length > WORTH_A_BAR ? `Posterior: the ${WORTH_A_BAR} latents that cost most of ${order.length}` : "Posterior";
+  const rows = order.slice(0, MOST_ROWS).map((k) => [`z${k + 1}`, fixed(found.mean[k], 3), fixed(deviation(k), 3), fixed(found.rate_per_dimension?.[k] ?? null)]);
+  const title = order.length > MOST_ROWS ? `Posterior: the ${MOST_ROWS} latents that cost most of ${order.length}` : "Posterior";
   return element("div", { className: "scroll" }, table(title, ["latent", "mean", "standard deviation", "rate, nats"], rows));
 }
 
