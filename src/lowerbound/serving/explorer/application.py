@@ -24,7 +24,6 @@ from lowerbound.errors import DataError, LowerboundError, RunError
 from lowerbound.serving.explorer.answers import (
     about_neighbours,
     about_point,
-    about_stored_point,
     about_upload,
     neighbours_of_upload,
 )
@@ -39,6 +38,7 @@ from lowerbound.serving.explorer.asked import (
     whole,
     whole_within,
 )
+from lowerbound.serving.explorer.codes import Codes
 from lowerbound.serving.explorer.following import follow
 from lowerbound.serving.explorer.info import info_of, info_of_training
 from lowerbound.serving.explorer.library import Found
@@ -146,8 +146,6 @@ async def _point(request: Request) -> Response:
     index = whole("a point's index", request.path_params["index"])
     points, codes = await opened.points_or_none(), await _codes_of(opened)
     _check_index(index, len(codes))
-    if points is None:
-        return JSONResponse(about_stored_point(opened.space, codes, index))
     return JSONResponse(await explorer.steady(partial(about_point, opened.space, points, codes, index)))
 
 
@@ -162,15 +160,15 @@ async def _encode(request: Request) -> Response:
     except DataError as error:
         raise HTTPException(415, str(error)) from error
     answer = await explorer.steady(partial(about_upload, space, upload))
-    return JSONResponse(answer | {"neighbours": await _neighbours_of(explorer, opened, upload, answer["mean"])})
+    return JSONResponse(answer | {"neighbours": await _neighbours_of(explorer, opened, upload, answer)})
 
 
-async def _neighbours_of(explorer: Explorer, opened: Opened, upload: Upload, mean: list[float]) -> dict[str, Any]:
+async def _neighbours_of(explorer: Explorer, opened: Opened, upload: Upload, answer: dict[str, Any]) -> dict[str, Any]:
     try:
         points, codes = await opened.points_or_none(), await opened.codes()
     except DataError:
         return {"pixels": [], "codes": []}
-    return await explorer.steady(partial(neighbours_of_upload, points, codes, upload, mean))
+    return await explorer.steady(partial(neighbours_of_upload, points, codes, upload, answer))
 
 
 async def _sample(request: Request) -> Response:
@@ -185,8 +183,8 @@ async def _sample(request: Request) -> Response:
 async def _neighbours(request: Request) -> Response:
     explorer, opened, asked = _explorer(request), await _opened(request), await json_of(request)
     z = point_of(asked.get("z"), opened.space.latent_dim)
-    points, codes = await opened.points_or_none(), await _codes_of(opened)
-    return JSONResponse(await explorer.steady(partial(about_neighbours, codes, points, z)))
+    near = await explorer.steady(partial(about_neighbours, await _codes_of(opened), z))
+    return JSONResponse({"codes": near})
 
 
 async def _metrics(request: Request) -> Response:
@@ -219,7 +217,7 @@ async def _opened(request: Request) -> Opened:
     return await _explorer(request).open(found)
 
 
-async def _codes_of(opened: Opened) -> Any:
+async def _codes_of(opened: Opened) -> Codes:
     try:
         return await opened.codes()
     except DataError as error:

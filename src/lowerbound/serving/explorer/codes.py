@@ -20,9 +20,18 @@ class Codes:
     log_variance: Float32[np.ndarray, "n latent"] | None  # None where it is not known, or there is none
     labels: Int32[np.ndarray, " n"]
     split: UInt8[np.ndarray, " n"]
+    label_names: tuple[str, ...] = ()
+    split_names: tuple[str, ...] = ("test",)
 
     def __len__(self) -> int:
         return len(self.mean)
+
+    def label_name(self, index: int) -> str | None:
+        """What a point's label is called: by its number, where it has no name; None for a point without."""
+        label = int(self.labels[index])
+        if label < 0:
+            return None
+        return self.label_names[label] if label < len(self.label_names) else str(label)
 
     def arrays(self) -> Arrays:
         """By name, as they are sent."""
@@ -41,7 +50,8 @@ def encode_chunk(space: Space, points: Points, chunk: tuple[int, int]) -> Float3
 def codes_of(points: Points, encoded: list[np.ndarray]) -> Codes:
     """All parts together, in the points' order."""
     heads = np.concatenate(encoded, axis=1)
-    return Codes(heads[0], heads[1] if len(heads) > 1 else None, points.labels, points.split)
+    log_variance = heads[1] if len(heads) > 1 else None
+    return Codes(heads[0], log_variance, points.labels, points.split, points.label_names, points.names)
 
 
 def stored_codes(space: Space) -> Codes | None:
@@ -50,7 +60,8 @@ def stored_codes(space: Space) -> Codes | None:
     if mean is None or not len(mean):
         return None
     labels = space.known.get("labels", np.full(len(mean), -1))
-    return Codes(mean.astype(np.float32), None, labels.astype(np.int32), np.zeros(len(mean), np.uint8))
+    split = np.zeros(len(mean), np.uint8)
+    return Codes(mean.astype(np.float32), None, labels.astype(np.int32), split, space.label_names)
 
 
 def widest_axes(mean: Float[np.ndarray, "n latent"]) -> list[int]:

@@ -8,7 +8,6 @@ import numpy as np
 
 from lowerbound.data.kinds import shape_in_words
 from lowerbound.data.sources import SOURCES
-from lowerbound.errors import RunError
 from lowerbound.evaluation.results import Results, Score
 from lowerbound.experiment import Experiment
 from lowerbound.model import build_model
@@ -20,9 +19,8 @@ from lowerbound.seeding import generator
 from lowerbound.serving.explorer.codes import Codes, stored_codes, widest_axes
 from lowerbound.serving.explorer.library import Found
 from lowerbound.serving.explorer.points import Points
-from lowerbound.serving.explorer.space import Space, layout_in
+from lowerbound.serving.explorer.space import Space, layout_in, read_scores
 from lowerbound.serving.explorer.uploads import takes_images
-from lowerbound.storage import read_json
 
 Info = dict[str, Any]
 
@@ -54,7 +52,7 @@ def info_of_training(found: Found, device: str) -> Info:
 
 def info_of(found: Found, space: Space, points: Points | None, problem: str) -> Info:
     """What is known of a run that has a model; without its points, `problem` says why."""
-    results = _results(found.path)
+    results = read_scores(found.path)
     convention = points.convention if points else next((score.convention for score in results.scores), "")
     name = points.data_name if points else _name_of(space.experiment)
     known = stored_codes(space)
@@ -66,7 +64,7 @@ def info_of(found: Found, space: Space, points: Points | None, problem: str) -> 
         "data": {"name": name, "source": _origin(name)},
         "convention": convention,
         "convention_note": wording.convention(convention),
-        "label_names": _label_names(points, results),
+        "label_names": _label_names(space, points),
         "scores": [_score(score, results) for score in results.scores],
         "can": _can(space),
         "notes": _notes(space, points, problem, results),
@@ -130,18 +128,9 @@ def _score(score: Score, results: Results) -> dict[str, str]:
     }
 
 
-def _results(run: Path) -> Results:
-    """A run's scores and context, without the arrays; nothing where there are none yet."""
-    try:
-        content = read_json(run / "results.json")
-        return Results(tuple(Score(**score) for score in content["scores"]), {}, content["context"])
-    except (RunError, KeyError, TypeError):
-        return Results((), {}, {})
-
-
-def _label_names(points: Points | None, results: Results) -> list[str]:
+def _label_names(space: Space, points: Points | None) -> list[str]:
     """As the data have them; labels without names are called by their numbers."""
-    names = points.label_names if points else results.context.get("data", {}).get("label_names", ())
+    names = points.label_names if points else space.label_names
     if names or points is None:
         return list(names)
     return [str(label) for label in range(int(np.max(points.labels, initial=-1)) + 1)]
@@ -150,10 +139,11 @@ def _label_names(points: Points | None, results: Results) -> list[str]:
 def _notes(space: Space, points: Points | None, problem: str, results: Results) -> list[str]:
     notes = []
     if problem:
-        shown = "codes are those of the test examples that its results hold" if stored_codes(space) else "no codes"
-        notes.append(f"{problem} Shown are {shown}; its examples are not.")
-    if points and points.is_redrawn:
-        notes.append(REDRAWN)
+        shown = "the codes of the test examples that its results hold" if stored_codes(space) else "no codes"
+        notes.append(f"{problem} Shown are {shown}, and no examples.")
+    if points:
+        notes += [note[:1].upper() + note[1:] + "." for note in points.notes]
+        notes += [REDRAWN] if points.is_redrawn else []
     if not results.scores:
         notes.append("This run has no results yet; `lowerbound evaluate` measures it.")
     return notes

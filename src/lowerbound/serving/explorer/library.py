@@ -20,6 +20,7 @@ State = Literal["training", "finished", "broken"]
 Stamp = tuple[int, int]
 """When a file was written, in nanoseconds, and its size in bytes; zeros where there is none."""
 
+NOTHING: Stamp = (0, 0)
 MODEL, METRICS, CONFIG = "model.safetensors", "metrics.jsonl", "config.toml"
 SETTLED = 60.0  # seconds by which a log that is still written is newer than the model of an earlier sitting
 
@@ -42,54 +43,62 @@ class Library:
     root: Path
     # What files said when they were last read, so that asking again costs no more than looking at their dates.
     judged: dict[Path, tuple[tuple[Stamp, Stamp], State, str]] = field(default_factory=dict)
+    known: dict[str, Path] = field(default_factory=dict)  # ids, as the folder was when it was last looked through
 
     def __post_init__(self) -> None:
         if not self.root.is_dir():
             raise UsageError(f"{self.root} is no folder; give a run, or a folder with runs in it.")
-        if not self.paths():
+        self.known = self.paths()
+        if not self.known:
             raise UsageError(f"{self.root} holds no run; give a directory that `lowerbound train` wrote.")
 
     @property
     def is_single(self) -> bool:
         """Whether the folder is itself a run."""
-        return (self.root / CONFIG).is_file()
+        return is_run(self.root)
 
-    def paths(self) -> list[Path]:
-        """The directories of all runs, by name."""
+    def paths(self) -> dict[str, Path]:
+        """The directories of all runs by their ids, in the order of their names."""
         if self.is_single:
-            return [self.root]
+            return {self.root.resolve().name: self.root}
         folders = _folders_in(self.root)
-        runs = [folder for folder in folders if (folder / CONFIG).is_file()]
+        runs = [folder for folder in folders if is_run(folder)]
         deeper = [inner for folder in folders if folder not in runs for inner in _folders_in(folder)]
-        return sorted(runs + [folder for folder in deeper if (folder / CONFIG).is_file()])
+        found: dict[str, Path] = {}
+        for path in sorted(runs + [folder for folder in deeper if is_run(folder)]):
+            # An id is one part of an address; a name may hold a colon of its own.
+            name = path.relative_to(self.root).as_posix().replace("/", ":")
+            while name in found:
+                name += ":"
+            found[name] = path
+        return found
 
     def runs(self) -> list[Found]:
         """All runs and how far they are."""
-        found = []
-        for path in self.paths():
-            state, reason = self.judge(path)
-            title = self.title_of(path)
-            found.append(Found(title.replace("/", ":"), title, path, state, reason))
-        return found
+        self.known = self.paths()
+        return [self._found(name, path) for name, path in self.known.items()]
 
     def find(self, name: str) -> Found | None:
-        """The run of that id, or None."""
-        return next((run for run in self.runs() if run.id == name), None)
+        """The run of that id, or None; the folder is looked through for one that was not seen before."""
+        if name not in self.known or not is_run(self.known[name]):
+            self.known = self.paths()
+        return self._found(name, self.known[name]) if name in self.known else None
 
-    def title_of(self, path: Path) -> str:
-        """A run's name, below the folder's."""
-        return path.resolve().name if self.is_single else path.relative_to(self.root).as_posix()
-
-    def judge(self, path: Path) -> tuple[State, str]:
-        """How far a run is and, if it is broken, why."""
+    def _found(self, name: str, path: Path) -> Found:
+        title = name if self.is_single else path.relative_to(self.root).as_posix()
         stamps = stamp(path / CONFIG), stamp(path / MODEL)
         if path not in self.judged or self.judged[path][0] != stamps:
             self.judged[path] = (stamps, *_judged(path))
-        return self.judged[path][1:]
+        return Found(name, title, path, *self.judged[path][1:])
 
     def mark_broken(self, path: Path, reason: str) -> None:
         """Remember what was found wrong when the run was opened, until its files change."""
         self.judged[path] = ((stamp(path / CONFIG), stamp(path / MODEL)), "broken", reason)
+
+
+def is_run(folder: Path) -> bool:
+    """Whether a folder is a run's directory, whole or not."""
+    return stamp(folder / CONFIG) != NOTHING
 
 
 def stamp(path: Path) -> Stamp:
@@ -97,7 +106,7 @@ def stamp(path: Path) -> Stamp:
     try:
         status = path.stat()
     except OSError:
-        return 0, 0
+        return NOTHING
     return status.st_mtime_ns, status.st_size
 
 
@@ -109,14 +118,16 @@ def is_training(path: Path) -> bool:
 
 def _judged(path: Path) -> tuple[State, str]:
     try:
-        read_experiment(path)
-        if not (path / MODEL).exists():
+        stored, _ = read_experiment(path)
+        if not stored.get("run", {}).get("event_shape"):
+            return "broken", f"{CONFIG} does not say what its data were; it was not written by a training."
+        if stamp(path / MODEL) == NOTHING:
             return "training", ""
         model_checksum(path)
     except (LowerboundError, OSError) as error:
         return "broken", without_paths(str(error), path)
     except SafetensorError:
-        return "broken", f"{path.name}/{MODEL} is damaged."
+        return "broken", f"{MODEL} is damaged."
     return "finished", ""
 
 

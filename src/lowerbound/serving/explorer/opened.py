@@ -76,7 +76,8 @@ class Opened:
         except LowerboundError as error:
             name = Path(self.space.experiment.data.source).name
             reason = without_paths(str(error).rstrip("."), Path(self.space.experiment.data.source))
-            raise DataError(f"this run's data, {name}, cannot be had: {reason}.") from error
+            sentence = f"The run's data, {name}, cannot be had: {reason}."
+            raise DataError(f"{sentence} Once they are there, start the explorer again.") from error
 
     async def _encode(self) -> Codes:
         try:
@@ -110,15 +111,20 @@ class Explorer:
 
     async def open(self, found: Found) -> Opened:
         """A run that has a model; RunError where that cannot be read."""
-        async with self.opening:
-            current = stamp(found.path / MODEL)
-            if found.path not in self.opened or self.opened[found.path].stamp != current:
-                space = await self._space(found)
-                self.opened[found.path] = Opened(space, current, self.steady, self.data_dir)
-            self.opened.move_to_end(found.path)
-            while len(self.opened) > MOST_OPEN:
-                self.opened.popitem(last=False)
-            return self.opened[found.path]
+        current = stamp(found.path / MODEL)
+        if not self._is_open(found.path, current):
+            async with self.opening:
+                if not self._is_open(found.path, current):
+                    self.opened[found.path] = Opened(await self._space(found), current, self.steady, self.data_dir)
+        opened = self.opened[found.path]
+        self.opened.move_to_end(found.path)
+        while len(self.opened) > MOST_OPEN:
+            self.opened.popitem(last=False)
+        return opened
+
+    def _is_open(self, path: Path, current: Stamp) -> bool:
+        """Whether a run's model has been read, and is still the one that is there."""
+        return path in self.opened and self.opened[path].stamp == current
 
     async def decode(self, opened: Opened, z: Float32[np.ndarray, "n latent"]) -> Arrays:
         """Decoded latents; many of them part by part, so that others pass between."""

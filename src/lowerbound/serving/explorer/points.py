@@ -31,6 +31,7 @@ class Points:
     label_names: tuple[str, ...]
     convention: str  # of log p(x|z); empty where these data cannot be scored
     data_name: str
+    notes: tuple[str, ...]  # what was done to the data when they were read
 
     def __len__(self) -> int:
         return sum(len(part) for part in self.parts)
@@ -71,7 +72,7 @@ def load_points(space: Space, data_dir: str = "") -> Points:
     config = space.experiment.data
     splits = load(replace(config, data_dir=data_dir or config.data_dir))
     if splits.checksum != space.stored["run"]["data_checksum"]:
-        raise DataError(f"{splits.name} is not what this run was trained on (its checksum differs)")
+        raise DataError(f"{splits.name} is no longer what the run was trained on (its checksum differs)")
     return points_of(splits, space)
 
 
@@ -85,7 +86,7 @@ def points_of(splits: Splits, space: Space, most: int = MAX_POINTS) -> Points:
         room -= len(chosen[name])
     names = tuple(name for name in ("train", "validation", "test") if len(chosen.get(name, ())))
     parts = tuple(chosen[name] for name in names)
-    return Points(names, parts, splits.label_names, _convention(splits, space), splits.name)
+    return Points(names, parts, splits.label_names, _convention(splits, space), splits.name, splits.notes)
 
 
 def chunks_of(points: Points) -> list[tuple[int, int]]:
@@ -107,11 +108,12 @@ def seen_one(points: Points, index: int) -> Float[torch.Tensor, "1 *event"]:
 
 def pictures_of(points: Points, indices: list[int]) -> Arrays:
     """Examples as they are shown, grey where they are drawn on every pass."""
-    rows = []
-    for index in indices:
-        split, position = points.place(index)
-        rows.append(scaled(replace(points.parts[split].subset(np.array([position])), is_redrawn=False)))
-    return as_shown(points.parts[0].layout, torch.cat(rows))
+    places = np.array([points.place(index) for index in indices])
+    x = torch.empty(len(indices), *points.parts[0].event_shape)
+    for split in np.unique(places[:, 0]):
+        chosen = np.flatnonzero(places[:, 0] == split)
+        x[chosen] = scaled(replace(points.parts[split].subset(places[chosen, 1]), is_redrawn=False))
+    return as_shown(points.parts[0].layout, x)
 
 
 def _first(examples: Examples, most: int) -> Examples:

@@ -33,7 +33,7 @@ class Bound:
 
     def as_json(self) -> dict[str, Any]:
         """By name, without what JSON has no word for."""
-        return {name: _finite(value) for name, value in vars(self).items()}
+        return {name: finite(value) for name, value in vars(self).items()}
 
 
 @torch.inference_mode()
@@ -65,5 +65,8 @@ def _rates(draws: list[PosteriorSamples]) -> tuple[Float[Tensor, " draw"], list[
     return by_latent.sum().expand(NUM_DRAWS), by_latent.tolist()
 
 
-def _finite(value: Any) -> Any:
+def finite(value: Any) -> Any:
+    """A number, or a list of them, with None where JSON has no word for one."""
+    if isinstance(value, list):
+        return [finite(number) for number in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value

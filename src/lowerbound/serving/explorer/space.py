@@ -13,13 +13,14 @@ from lowerbound.data.examples import Layout
 from lowerbound.errors import DataError, RunError
 from lowerbound.evaluation.elements import best_guess
 from lowerbound.evaluation.pictures import to_images
+from lowerbound.evaluation.results import Results, Score
 from lowerbound.experiment import Experiment
 from lowerbound.model import VAE
 from lowerbound.probability.distributions import Distribution
 from lowerbound.reporting.tiles import displayable
 from lowerbound.run import choose_device, read_experiment
 from lowerbound.seeding import generator
-from lowerbound.storage import load_tensors
+from lowerbound.storage import load_tensors, read_json
 from lowerbound.training.checkpoint import load_model
 
 Arrays = dict[str, np.ndarray]
@@ -36,6 +37,7 @@ class Space:
     model: VAE
     device: torch.device
     known: Arrays  # of results.safetensors; empty where there is none
+    label_names: tuple[str, ...]  # as results.json has them
 
     @property
     def layout(self) -> Layout:
@@ -59,7 +61,8 @@ def open_space(run: Path, device: str = "auto") -> Space:
     stored, experiment = read_experiment(run)
     chosen = choose_device(device)
     model = load_model(run).to(chosen)
-    return Space(run, stored, experiment, model, chosen, _results_of(run))
+    label_names = tuple(read_scores(run).context.get("data", {}).get("label_names", ()))
+    return Space(run, stored, experiment, model, chosen, _arrays_of(run), label_names)
 
 
 @torch.inference_mode()
@@ -91,7 +94,16 @@ def examples_at_once(space: Space) -> int:
     return max(1, min(32, 2**17 // math.prod(space.model.event_shape)))
 
 
-def _results_of(run: Path) -> Arrays:
+def read_scores(run: Path) -> Results:
+    """A run's scores and context, without the arrays; nothing where there are none yet."""
+    try:
+        content = read_json(run / "results.json")
+        return Results(tuple(Score(**score) for score in content["scores"]), {}, content["context"])
+    except (RunError, KeyError, TypeError):
+        return Results((), {}, {})
+
+
+def _arrays_of(run: Path) -> Arrays:
     try:
         tensors, _ = load_tensors(run / "results.safetensors")
     except RunError:
