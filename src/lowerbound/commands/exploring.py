@@ -8,50 +8,55 @@ import typer
 from lowerbound import console
 from lowerbound.commands.options import SHARE, DataDirOption, DeviceOption, app
 
+TEXT_BROWSERS = ("www-browser", "links", "elinks", "lynx", "w3m")
+GRACE = 2.0  # seconds for what was asked before Ctrl-C; a page asks again
+
 
 @app.command(rich_help_panel=SHARE, epilog="Example: lowerbound explore runs/conv --offline conv.html")
 def explore(
     run_path: Annotated[Path, typer.Argument(metavar="RUN|FOLDER", help="A run, or a folder with runs in it.")],
-    no_browser: Annotated[bool, typer.Option("--no-browser", help="Print the URL alone.")] = False,
-    host: Annotated[
-        str, typer.Option(help="Address to listen at; beyond this machine a token is asked for.")
-    ] = "127.0.0.1",
+    no_browser: Annotated[bool, typer.Option("--no-browser", help="Print the address, and open nothing.")] = False,
     port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes a free one.")] = 0,
+    host: Annotated[str, typer.Option(help="Beyond this machine, the page needs a token.")] = "127.0.0.1",
     offline: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Write one HTML file that needs no server, and stop.")
+        Path | None, typer.Option(metavar="FILE", help="Write the page as one file that needs no server, and stop.")
     ] = None,
     device: DeviceOption = "auto",
     data_dir: DataDirOption = "",
 ) -> None:
-    """Open a run's latent space in the browser: its codes, the decoder under the pointer, images of your own."""
+    """Open a page on a run's latent space: its codes, the decoder under the pointer, images of your own."""
     if offline is not None:
-        console.print_written(_written(run_path, offline, data_dir, device))
+        from lowerbound.serving.explorer.offline import write_offline
+
+        console.print_written(write_offline(run_path, offline, data_dir, device))
         return
+    from lowerbound.serving import hosting
     from lowerbound.serving.access import access_to, guarded
     from lowerbound.serving.explorer.application import application
-    from lowerbound.serving.hosting import host as serve
 
     access = access_to(host)
-    explorer = guarded(application(run_path, data_dir=data_dir, device=device), access, prefixes=("/api/",))
-    serve(explorer, host=host, port=port, ready=lambda url: _show(url, access.token, no_browser), grace=2)
-
-
-def _written(run: Path, out: Path, data_dir: str, device: str) -> Path:
-    from lowerbound.run import read_experiment
-    from lowerbound.serving.explorer.offline import write_offline
-
-    read_experiment(run)
-    return write_offline(run, out, data_dir, device)
+    page = guarded(application(run_path, data_dir=data_dir, device=device), access, prefixes=("/api/",))
+    hosting.host(page, host=host, port=port, ready=lambda url: _show(url, access.token, no_browser), grace=GRACE)
 
 
 def _show(url: str, token: str, no_browser: bool) -> None:
-    """The address on standard output; in the browser, unless there is none."""
-    import webbrowser
-    from contextlib import suppress
+    """The address on standard output and, where there is a browser, the page."""
+    from threading import Thread
 
     # A fragment stays in the browser: it is in no request, and so in no log.
     address = f"{url}/#token={token}" if token else f"{url}/"
     console.out.print(address, markup=False)
     if not no_browser:
-        with suppress(webbrowser.Error):
-            webbrowser.open(address)
+        # Some browsers only return when they are closed.
+        Thread(target=_open_browser, args=(address,), daemon=True).start()
+
+
+def _open_browser(address: str) -> None:
+    """Open the page; nothing, where there is no browser, or only one that would take this terminal."""
+    import webbrowser
+    from contextlib import suppress
+
+    with suppress(webbrowser.Error, OSError):
+        browser = webbrowser.get()
+        if Path(getattr(browser, "name", "")).name not in TEXT_BROWSERS:
+            browser.open(address)

@@ -8,6 +8,7 @@ import mimetypes
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
+from http import HTTPStatus
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from typing import Any
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import FileResponse, JSONResponse, Response
 from starlette.routing import Mount, Route
@@ -39,6 +41,7 @@ from lowerbound.serving.explorer.asked import (
     whole_within,
 )
 from lowerbound.serving.explorer.codes import Codes
+from lowerbound.serving.explorer.envelope import enveloped
 from lowerbound.serving.explorer.following import follow
 from lowerbound.serving.explorer.info import info_of, info_of_training
 from lowerbound.serving.explorer.library import Found
@@ -67,6 +70,7 @@ def application(root: Path, *, data_dir: str = "", device: str = "auto") -> Star
     app = Starlette(
         routes=_routes(),
         lifespan=lifespan,
+        middleware=[Middleware(enveloped)],
         exception_handlers={HTTPException: _on_refusal, LowerboundError: _on_error, Exception: _on_defect},
     )
     app.state.explorer = explorer
@@ -97,7 +101,7 @@ def _routes() -> list[Route | Mount]:
 async def _page(request: Request) -> Response:
     if not (PAGE / "index.html").is_file():
         raise HTTPException(404, "this installation has no page; install lowerbound again.")
-    return FileResponse(PAGE / "index.html", headers={"cache-control": "no-cache"})
+    return FileResponse(PAGE / "index.html")
 
 
 async def _runs(request: Request) -> Response:
@@ -197,7 +201,7 @@ async def _report(request: Request) -> Response:
     found = await _found(request)
     if not (found.path / "report.html").is_file():
         raise HTTPException(404, f"{found.title} has no report; `lowerbound report` draws one.")
-    return FileResponse(found.path / "report.html", headers={"cache-control": "no-cache"})
+    return FileResponse(found.path / "report.html")
 
 
 async def _found(request: Request) -> Found:
@@ -245,7 +249,11 @@ def _tensors(arrays: dict[str, Any]) -> Response:
 
 async def _on_refusal(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
-    return JSONResponse({"error": str(error.detail)}, error.status_code, error.headers)
+    reason = error.detail
+    if reason == HTTPStatus(error.status_code).phrase:  # starlette's own words
+        accepted = f"; {error.headers['Allow']} is accepted" if error.headers else ""
+        reason = f"there is nothing that answers {request.method} {request.url.path[:200]}{accepted}."
+    return JSONResponse({"error": reason}, error.status_code, error.headers)
 
 
 async def _on_error(request: Request, error: Exception) -> Response:
