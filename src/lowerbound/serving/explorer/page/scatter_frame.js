@@ -1,35 +1,41 @@
 /* One frame of the scatter, from its state: what the renderer is told, and what is drawn over it.
  *
- * Points are small squares: below four pixels nobody sees the difference from discs, and a processor that has to draw
- * them does. They grow with the cube root of the zoom, so that a region looked at closely is not empty.
+ * Points are discs whose size follows from how many there are, and grows with the cube root of the zoom, so that a
+ * region looked at closely is not empty. Highlighted ones are drawn once more above all others, larger and within a
+ * ring.
  */
 
-import { clear, drawLasso, drawRings, RING_RADIUS } from "explorer/scatter_overlay.js";
-import { isShown } from "explorer/scatter_points.js";
+import { clear, drawLasso } from "explorer/scatter_overlay.js";
 import * as geometry from "explorer/scatter_view.js";
 
 // The size of points, in CSS pixels, by how many there are: [at most this many, size].
-const SIZES = [[1_000, 6], [4_000, 5], [12_000, 4], [40_000, 3], [Infinity, 2.5]];
+const SIZES = [
+  [1_000, 6],
+  [4_000, 5],
+  [12_000, 4],
+  [40_000, 3],
+  [Infinity, 2.5],
+];
 const LARGEST_GROWTH = 2.5;
-const RING_WIDTH = 1.5; // CSS pixels around a highlighted point
+const HIGHLIGHT = { least: 7, growth: 1.5, ring: 2 }; // CSS pixels, times a point's size, and CSS pixels
 
 /** Points, and the image below them. */
 export function drawPoints(state) {
-  const { view, renderer, ratio, opacity } = state;
+  const { view, ratio, opacity, highlight } = state;
   const [cx, cy] = geometry.centre(view);
   const size = pointSize(state);
-  const larger = Math.max(size + 2, Math.min(2 * size, RING_RADIUS));
-  renderer.draw({
+  const larger = Math.max(HIGHLIGHT.least, HIGHLIGHT.growth * size);
+  state.renderer.draw({
     centre: [cx - state.origin[0], cy - state.origin[1]],
     scale: [2 / (view.x1 - view.x0), 2 / (view.y1 - view.y0)],
     size: Math.max(1, Math.round(size * ratio)),
     opacity,
     count: state.x.length,
-    numHighlighted: state.highlight.length,
+    numHighlighted: highlight.length,
     highlightSize: Math.round(larger * ratio),
-    ringSize: Math.round((larger + 2 * RING_WIDTH) * ratio),
-    ringColour: state.highlight.length ? colours(state.canvas).ring : [0, 0, 0],
-    image: state.background && { rectangle: inClipSpace(state.background.rectangle, view), opacity: state.background.opacity },
+    ringSize: Math.round((larger + 2 * HIGHLIGHT.ring) * ratio),
+    ringColour: highlight.length ? inkOf(state.canvas).components : [0, 0, 0],
+    image: imageOf(state),
   });
   state.framesDrawn++;
 }
@@ -43,21 +49,24 @@ export function pointSize(state) {
   return size * Math.min(LARGEST_GROWTH, Math.cbrt(zoom));
 }
 
+function imageOf({ background, view }) {
+  return background && { rectangle: inClipSpace(background.rectangle, view), opacity: background.opacity };
+}
+
 function inClipSpace(rectangle, view) {
   const [x0, y1] = geometry.toPixels(view, 2, 2, rectangle.x0, rectangle.y1);
   const [x1, y0] = geometry.toPixels(view, 2, 2, rectangle.x1, rectangle.y0);
   return [x0 - 1, x1 - 1, 1 - y0, 1 - y1];
 }
 
-/** Rings, hooks and the lasso, in this order from below. */
+/** The page's hooks, and the lasso above them. */
 export function drawOverlay(state) {
-  const { overlay, hooks, lasso, highlight } = state;
+  const { overlay, hooks, lasso, scatter } = state;
   clear(overlay);
-  if (!hooks.size && !lasso && !highlight.length) return;
-  const { ink, paper } = colours(state.canvas);
-  if (highlight.length) drawRings(overlay, ringsInView(state), ink, paper);
   for (const hook of hooks) callHook(state, hook);
-  if (lasso) drawLasso(overlay, lasso.map(([x, y]) => state.scatter.toPixels(x, y)), ink, paper);
+  if (!lasso) return;
+  const outline = lasso.map(([x, y]) => scatter.toPixels(x, y));
+  drawLasso(overlay, outline, inkOf(state.canvas));
 }
 
 function callHook(state, hook) {
@@ -71,17 +80,10 @@ function callHook(state, hook) {
   }
 }
 
-/** Where highlighted points lie that are shown and in view. */
-function ringsInView(state) {
-  const { view, x, y } = state;
-  const isInView = (i) => x[i] >= view.x0 && x[i] <= view.x1 && y[i] >= view.y0 && y[i] <= view.y1;
-  return Array.from(state.highlight.filter((i) => isInView(i) && isShown(state, i)), (i) => state.scatter.toPixels(x[i], y[i]));
-}
-
-/** The page's own: text colour for rings and lasso, and the background around them. */
-function colours(canvas) {
-  const ink = getComputedStyle(canvas).color;
-  const [r, g, b] = (ink.match(/[\d.]+/g) ?? [0, 0, 0]).map(Number);
-  const isLight = 0.299 * r + 0.587 * g + 0.114 * b > 128;
-  return { ink, ring: [r / 255, g / 255, b / 255], paper: isLight ? "rgb(0 0 0 / 60%)" : "rgb(255 255 255 / 80%)" };
+/** The page's colour of text, for ring and lasso. */
+function inkOf(canvas) {
+  const { color } = getComputedStyle(canvas);
+  const [red, green, blue] = /^rgb/.test(color) ? color.match(/[\d.]+/g).map(Number) : [0, 0, 0];
+  const isLight = 0.299 * red + 0.587 * green + 0.114 * blue > 128;
+  return { color, components: [red / 255, green / 255, blue / 255], isLight };
 }

@@ -1,14 +1,17 @@
 /* What hands do to the scatter: wheel, drag, pinch, lasso, keys.
  *
- * One pointer that moves less than a few pixels is a click; further, it pans, or lassoes where the mode or the Shift key
- * says so. Two pointers pinch: their midpoint pans, their distance zooms. The wheel zooms at the pointer, a trackpad's
- * pinch likewise (browsers report it as a wheel with Ctrl). Nothing here knows of data: `act` receives CSS pixels.
+ * One pointer that moves less than a few pixels is a click; further, it pans, or lassoes where the mode or the Shift
+ * key says so. Two pointers pinch: their midpoint pans, their distance zooms. The wheel zooms at the pointer, a
+ * trackpad's pinch likewise (browsers report it as a wheel with Ctrl). Nothing here knows of data: `act` receives CSS
+ * pixels.
  *
- * act: {move, hover, leave, click, pan, zoomAt, zoom, panShare, fit, isLasso, lassoStart, lassoTo, lassoEnd, lassoCancel}
+ * act: {move, hover, endHover, leave, click, pan, panShare, zoom, zoomAt, fit, isLasso, lassoStart, lassoTo, lassoEnd,
+ *       lassoCancel}
  */
 
 const CLICK_SLACK = 4; // pixels that a click may move
-const DOUBLE_TAP = 350; // milliseconds
+const DOUBLE_TAP = 350; // milliseconds between its two taps
+const TAP_SLACK = 20; // pixels between them
 const PAN_SHARE = 0.1; // of the view, by one arrow key
 const ZOOM_STEP = 1.25; // by one + or -
 const WHEEL_RATE = 0.0015; // log of the zoom per pixel of wheel
@@ -37,9 +40,9 @@ export function attachGestures(canvas, act) {
     pointerup: (event) => onUp(hands, event),
     pointercancel: (event) => onCancel(hands, event),
     lostpointercapture: (event) => onCancel(hands, event),
-    pointerleave: (event) => hands.pointers.has(event.pointerId) || act.leave(),
+    pointerleave: (event) => onLeave(hands, event),
     dblclick: () => act.fit(),
-    wheel: (event) => onWheel(act, event),
+    wheel: (event) => onWheel(hands, event),
     keydown: (event) => onKey(hands, event),
   };
   for (const [name, listener] of Object.entries(listeners)) canvas.addEventListener(name, listener, { passive: false });
@@ -56,6 +59,7 @@ function onDown(hands, event) {
   hands.pointers.set(event.pointerId, at(event));
   if (hands.gesture?.kind === "lasso") hands.act.lassoCancel();
   hands.gesture = gestureOf(hands, event);
+  if (hands.pointers.size === 1) hands.act.move(event.offsetX, event.offsetY); // a finger comes from nowhere
 }
 
 /** What the pointers that are down now do, before any of them moves. */
@@ -73,8 +77,8 @@ function spanOf(pointers) {
 
 function onMove(hands, event) {
   const { px, py } = at(event);
-  hands.act.move(px, py);
-  if (!hands.pointers.has(event.pointerId)) return hands.act.hover(px, py);
+  if (hands.pointers.size < 2) hands.act.move(px, py);
+  if (!hands.pointers.has(event.pointerId)) return hands.act.hover(px, py, event.pointerType);
   hands.pointers.set(event.pointerId, { px, py });
   if (hands.gesture?.kind === "press") leavePress(hands, px, py);
   if (hands.gesture?.kind === "pan") pan(hands, px, py);
@@ -88,7 +92,7 @@ function leavePress(hands, px, py) {
   if (Math.hypot(px - gesture.px, py - gesture.py) < CLICK_SLACK) return;
   hands.gesture = { kind: gesture.isLasso ? "lasso" : "pan", px: gesture.px, py: gesture.py };
   hands.canvas.style.cursor = gesture.isLasso ? "" : "grabbing";
-  act.leaveHover();
+  act.endHover();
   if (gesture.isLasso) act.lassoStart(gesture.px, gesture.py);
 }
 
@@ -115,14 +119,17 @@ function onUp(hands, event) {
 
 function click(hands, event) {
   const { px, py } = at(event);
-  hands.act.click(px, py, event.shiftKey, event.pointerType);
+  hands.act.click(px, py, event.pointerType, event.shiftKey);
   // Browsers agree on the double click of a mouse only.
   if (event.pointerType === "mouse") return;
-  const { lastTap } = hands;
-  const isDouble = lastTap && event.timeStamp - lastTap.time < DOUBLE_TAP && Math.hypot(px - lastTap.px, py - lastTap.py) < 20;
-  hands.lastTap = isDouble ? null : { px, py, time: event.timeStamp };
+  const tap = { px, py, time: event.timeStamp };
+  const isDouble = hands.lastTap && isSameTap(hands.lastTap, tap);
+  hands.lastTap = isDouble ? null : tap;
   if (isDouble) hands.act.fit();
 }
+
+const isSameTap = (first, second) =>
+  second.time - first.time < DOUBLE_TAP && Math.hypot(second.px - first.px, second.py - first.py) < TAP_SLACK;
 
 function onCancel(hands, event) {
   if (!hands.pointers.delete(event.pointerId)) return;
@@ -137,13 +144,18 @@ function rest(hands) {
   hands.canvas.style.cursor = "";
 }
 
-function onWheel(act, event) {
+/** A finger that is lifted has not left: what it pointed at stays. */
+function onLeave(hands, event) {
+  if (event.pointerType !== "touch" && !hands.pointers.has(event.pointerId)) hands.act.leave();
+}
+
+function onWheel({ act, gesture }, event) {
   event.preventDefault();
   const unit = [1, LINE, 10 * LINE][event.deltaMode] ?? 1;
   const delta = Math.max(-MOST_WHEEL, Math.min(MOST_WHEEL, event.deltaY * unit));
   const { px, py } = at(event);
   act.zoomAt(Math.exp(-delta * (event.ctrlKey ? PINCH_RATE : WHEEL_RATE)), px, py);
-  act.hover(px, py);
+  if (!gesture) act.hover(px, py, "mouse");
 }
 
 function onKey(hands, event) {

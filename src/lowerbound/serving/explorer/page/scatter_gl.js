@@ -1,9 +1,10 @@
 /* Programs, buffers and textures of the scatter: one WebGL 2 context, drawn from buffers that never move.
  *
- * The view is a uniform: clip = (position - centre) · scale, where positions and centre are relative to an origin in the
- * middle of the data, so that float32 keeps its digits far from zero. Colours are premultiplied. What is hidden, by its
- * mask or by a palette entry of alpha 0, is moved out of clip space by the vertex shader: a legend that filters uploads
- * 1 kB. A renderer keeps nothing that a lost context would need: whoever owns it uploads everything to a new one.
+ * The view is a uniform: clip = (position - centre) · scale, where positions and centre are relative to an origin in
+ * the middle of the data, so that float32 keeps its digits far from zero. Colours are premultiplied. What is hidden,
+ * by its mask or by a palette entry of alpha 0, is moved out of clip space by the vertex shader: a legend that filters
+ * categories uploads 1 kB. A renderer keeps nothing that a lost context would need: its owner uploads everything to a
+ * new one.
  */
 
 const MAX_COLOURS = 256;
@@ -12,7 +13,7 @@ const POINT_VERTEX = `#version 300 es
 in vec2 position;
 in uvec2 kind;  // category, shown
 uniform vec2 centre, scale;
-uniform float size, opacity;
+uniform float size, opacity;  // size in pixels, the edge included
 uniform vec4 tint;  // replaces the colour as far as its alpha says
 uniform sampler2D palette;
 flat out vec4 colour;
@@ -26,9 +27,13 @@ void main() {
 
 const POINT_FRAGMENT = `#version 300 es
 precision mediump float;
+uniform float radius;
 flat in vec4 colour;
 out vec4 result;
-void main() { result = colour; }`;
+void main() {  // a disc whose edge is one pixel wide
+  float distance = length(gl_PointCoord - 0.5) * 2.0 * (radius + 0.5);
+  result = colour * clamp(radius + 0.5 - distance, 0.0, 1.0);
+}`;
 
 const IMAGE_VERTEX = `#version 300 es
 uniform vec4 rectangle;  // x0, x1, y0, y1 in clip space
@@ -49,15 +54,28 @@ void main() { result = texture(image, texel) * opacity; }`;
 
 const CONTEXT = { alpha: true, premultipliedAlpha: true, antialias: false, depth: false, stencil: false };
 
+/** Whether WebGL 2 is there and a graphics processor behind it. */
+export function isAccelerated() {
+  const gl = new OffscreenCanvas(1, 1).getContext("webgl2", { failIfMajorPerformanceCaveat: true });
+  if (!gl) return false;
+  let name = gl.getParameter(gl.RENDERER);
+  // Chromium and Safari hide the name here and tell it there; Firefox tells it here and warns of asking there.
+  const details = name === "WebKit WebGL" && gl.getExtension("WEBGL_debug_renderer_info");
+  if (details) name = gl.getParameter(details.UNMASKED_RENDERER_WEBGL);
+  gl.getExtension("WEBGL_lose_context")?.loseContext();
+  return !/swiftshader|llvmpipe|softpipe|software|basic render/i.test(name);
+}
+
 /** @returns a renderer, or null where the browser has no WebGL 2 */
 export function createRenderer(canvas) {
   const gl = canvas.getContext("webgl2", CONTEXT);
   if (!gl) return null;
   const points = createPoints(gl);
   const image = createImage(gl);
+  gl.enable(gl.BLEND);
   gl.blendFunc(gl.ONE, gl.ONE_MINUS_SRC_ALPHA);
   return {
-    isSoftware: isSoftware(gl),
+    kind: "webgl",
     setPositions: (positions) => upload(gl, points.positions, positions),
     setKinds: (kinds) => upload(gl, points.kinds, kinds),
     setHighlight: (indices) => upload(gl, points.highlight, indices, gl.ELEMENT_ARRAY_BUFFER),
@@ -66,14 +84,6 @@ export function createRenderer(canvas) {
     draw: (frame) => draw(gl, points, image, frame),
     destroy: () => gl.getExtension("WEBGL_lose_context")?.loseContext(),
   };
-}
-
-/** Whether a processor draws: then every pixel counts, and the canvas keeps to CSS resolution. */
-function isSoftware(gl) {
-  let name = gl.getParameter(gl.RENDERER);
-  // Chromium and Safari hide the name here and tell it there; Firefox tells it here and warns of there.
-  if (name === "WebKit WebGL") name = gl.getParameter(gl.getExtension("WEBGL_debug_renderer_info")?.UNMASKED_RENDERER_WEBGL ?? gl.RENDERER);
-  return /swiftshader|llvmpipe|softpipe|software|basic render/i.test(name);
 }
 
 function createPoints(gl) {
@@ -94,7 +104,8 @@ function createPoints(gl) {
 
 function createImage(gl) {
   const program = createProgram(gl, IMAGE_VERTEX, IMAGE_FRAGMENT, []);
-  return { program, uniforms: uniformsOf(gl, program), texture: createTexture(gl, gl.LINEAR), array: gl.createVertexArray() };
+  const texture = createTexture(gl, gl.LINEAR);
+  return { program, uniforms: uniformsOf(gl, program), texture, array: gl.createVertexArray() };
 }
 
 function createProgram(gl, vertex, fragment, attributes) {
@@ -182,28 +193,25 @@ function drawImage(gl, image, { rectangle, opacity }) {
   gl.bindTexture(gl.TEXTURE_2D, image.texture);
   gl.uniform4f(image.uniforms.rectangle, ...rectangle);
   gl.uniform1f(image.uniforms.opacity, opacity);
-  gl.enable(gl.BLEND);
   gl.drawArrays(gl.TRIANGLE_STRIP, 0, 4);
 }
 
 function drawAll(gl, uniforms, frame) {
-  gl.uniform1f(uniforms.size, frame.size);
-  gl.uniform1f(uniforms.opacity, frame.opacity);
-  gl.uniform4f(uniforms.tint, 0, 0, 0, 0);
-  // Blending costs a processor a fifth of the frame: solid points go without.
-  if (frame.opacity < 1) gl.enable(gl.BLEND);
-  else gl.disable(gl.BLEND);
+  setDisc(gl, uniforms, frame.size, frame.opacity, [0, 0, 0, 0]);
   gl.drawArrays(gl.POINTS, 0, frame.count);
 }
 
-/** The highlighted points once more, larger and solid, over a square of the ring's colour. */
+/** The highlighted points once more, larger and solid, over a disc of the ring's colour. */
 function drawHighlighted(gl, uniforms, frame) {
-  gl.disable(gl.BLEND);
-  gl.uniform1f(uniforms.opacity, 1);
-  gl.uniform1f(uniforms.size, frame.ringSize);
-  gl.uniform4f(uniforms.tint, ...frame.ringColour, 1);
+  setDisc(gl, uniforms, frame.ringSize, 1, [...frame.ringColour, 1]);
   gl.drawElements(gl.POINTS, frame.numHighlighted, gl.UNSIGNED_INT, 0);
-  gl.uniform1f(uniforms.size, frame.highlightSize);
-  gl.uniform4f(uniforms.tint, 0, 0, 0, 0);
+  setDisc(gl, uniforms, frame.highlightSize, 1, [0, 0, 0, 0]);
   gl.drawElements(gl.POINTS, frame.numHighlighted, gl.UNSIGNED_INT, 0);
+}
+
+function setDisc(gl, uniforms, size, opacity, tint) {
+  gl.uniform1f(uniforms.size, size + 1);
+  gl.uniform1f(uniforms.radius, size / 2);
+  gl.uniform1f(uniforms.opacity, opacity);
+  gl.uniform4f(uniforms.tint, ...tint);
 }

@@ -1,16 +1,20 @@
 /* A grid over the points, to find those near a pixel and those within a lasso.
  *
- * The bounding rectangle is cut into about one cell for four points; `order` lists the points cell by cell, row by row,
- * and cell c holds order[start[c]] up to order[start[c + 1]]. A point is inside a polygon by the even-odd rule: a ray
- * from it to the right crosses the polygon's edges an odd number of times. The edges that a row of cells can cross are
- * gathered once for the row, which makes a lasso of a thousand vertices around 70,000 points a matter of milliseconds.
+ * The bounding rectangle is cut into about one cell for four points; `order` lists the points cell by cell, row by
+ * row, and cell c holds order[start[c]] up to order[start[c + 1]]. A point is inside a polygon by the even-odd rule: a
+ * ray from it to the right crosses the polygon's edges an odd number of times. The edges that a row of cells can cross
+ * are gathered once for the row, which makes a lasso of a thousand vertices around 70,000 points a matter of
+ * milliseconds.
  */
 
 import { boundsOf } from "explorer/scatter_view.js";
 
 const POINTS_PER_CELL = 4;
 
-/** @typedef {{x: Float32Array, y: Float32Array, bounds: object, side: number, start: Uint32Array, order: Uint32Array}} Grid */
+/**
+ * @typedef {{x: Float32Array, y: Float32Array, bounds: import("explorer/scatter_view.js").View, side: number,
+ *            start: Uint32Array, order: Uint32Array}} Grid
+ */
 
 /** @returns {Grid | null} null where no point has finite coordinates */
 export function createGrid(x, y) {

@@ -1,10 +1,7 @@
-/* A 2-D canvas over the scatter's own, for what is not a point: the lasso, rings around highlighted points, and whatever
- * the page draws by its hooks (axes, ellipses, crosshairs). It takes no pointer events, and all who draw on it count in
- * CSS pixels from its top left corner.
+/* A 2-D canvas over the scatter's own, for what is not a point: the lasso, and whatever the page draws by its hooks,
+ * such as axes, ellipses and crosshairs. It takes no pointer events, and all who draw on it count in CSS pixels from
+ * its top left corner.
  */
-
-export const RING_RADIUS = 6; // CSS pixels
-const MOST_RINGS = 1000; // more would hide what they mark
 
 export function createOverlay(canvas) {
   const element = document.createElement("canvas");
@@ -38,38 +35,26 @@ export function clear(overlay) {
   overlay.isBlank = true;
 }
 
-/** @param {[number, number][]} pixels centres of rings; `around` parts them from what lies below */
-export function drawRings(overlay, pixels, colour, around) {
-  if (!pixels.length || pixels.length > MOST_RINGS) return;
-  const rings = new Path2D();
-  for (const [px, py] of pixels) {
-    rings.moveTo(px + RING_RADIUS, py);
-    rings.arc(px, py, RING_RADIUS, 0, 2 * Math.PI);
-  }
-  strokeTwice(overlay, rings, colour, around);
-}
-
-export function drawLasso(overlay, pixels, colour, around) {
+/** @param {[number, number][]} pixels its vertices; the line is parted from what lies below by its opposite */
+export function drawLasso(overlay, pixels, ink) {
+  const { context } = overlay;
+  overlay.isBlank = false;
   const outline = new Path2D();
   pixels.forEach(([px, py], k) => (k ? outline.lineTo(px, py) : outline.moveTo(px, py)));
   outline.closePath();
-  const { context } = overlay;
   context.save();
   context.globalAlpha = 0.12;
-  context.fillStyle = colour;
+  context.fillStyle = ink.color;
   context.fill(outline, "evenodd");
+  context.globalAlpha = 0.8;
+  stroke(context, outline, 4, ink.isLight ? "black" : "white");
+  context.globalAlpha = 1;
+  stroke(context, outline, 1.75, ink.color);
   context.restore();
-  strokeTwice(overlay, outline, colour, around);
 }
 
-function strokeTwice(overlay, path, colour, around) {
-  const { context } = overlay;
-  context.save();
-  for (const [width, style] of [[4, around], [1.75, colour]]) {
-    context.lineWidth = width;
-    context.strokeStyle = style;
-    context.stroke(path);
-  }
-  context.restore();
-  overlay.isBlank = false;
+function stroke(context, path, width, style) {
+  context.lineWidth = width;
+  context.strokeStyle = style;
+  context.stroke(path);
 }

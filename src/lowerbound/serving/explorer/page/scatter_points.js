@@ -1,8 +1,8 @@
 /* What the scatter shows, brought to the renderer: points, what of them is shown, colours, the image below.
  *
  * A point is shown if its coordinates are finite, its entry in the mask is not 0, and its category is not hidden. The
- * renderer gets positions relative to the middle of the data, and two bytes a point: its category and whether it may be
- * shown at all. Everything stays in the state, since a lost context takes the renderer's copies with it.
+ * renderer gets positions relative to the middle of the data, and two bytes a point: its category and whether it may
+ * be shown at all. Everything stays in the state, since a lost context takes the renderer's copies with it.
  */
 
 import { createGrid } from "explorer/scatter_grid.js";
@@ -20,12 +20,12 @@ export const NOTHING = {
 };
 
 export function setPoints(state, x, y, category) {
-  if (x.length !== y.length || x.length !== category.length) {
-    throw new Error(`setPoints takes x, y and category of one length, got ${x.length}, ${y.length} and ${category.length}.`);
-  }
+  const lengths = [x.length, y.length, category.length];
+  if (new Set(lengths).size > 1) throw new Error(`x, y and category must be of one length, got ${lengths.join(", ")}.`);
   const bounds = geometry.boundsOf(x, y);
   const origin = bounds ? geometry.centre(bounds) : [0, 0];
-  Object.assign(state, NOTHING, { x, y, category, bounds, origin });
+  const { mask, highlight } = x.length === state.x.length ? state : NOTHING;
+  Object.assign(state, NOTHING, { x, y, category, bounds, origin, mask, highlight });
   uploadPoints(state);
 }
 
@@ -61,12 +61,15 @@ export function setVisible(state, mask) {
 }
 
 export function setPalette(state, colours) {
-  state.palette.fill(0);
+  state.palette.set(unnamed());
   colours.slice(0, 256).forEach(([r, g, b, a = 1], k) => {
     state.palette.set([r, g, b, a > 0 ? 1 : 0].map((value) => Math.round(255 * value)), 4 * k);
   });
   uploadPalette(state);
 }
+
+/** A category without a colour is grey. */
+export const unnamed = () => new Uint8Array(4 * 256).map((_, k) => (k % 4 === 3 ? 255 : 128));
 
 export function setCategories(state, mask) {
   state.categories = mask;

@@ -38,6 +38,12 @@ export function enclosing(wanted, width, height, aspect) {
 /** @returns {[number, number]} */
 export const centre = (view) => [(view.x0 + view.x1) / 2, (view.y0 + view.y1) / 2];
 
+/** The longer side, in data units. */
+export const span = (view) => Math.max(view.x1 - view.x0, view.y1 - view.y0);
+
+/** @returns {[number, number]} on each axis */
+export const pixelsPerUnit = (view, width, height) => [width / (view.x1 - view.x0), height / (view.y1 - view.y0)];
+
 /** Zoomed in by `factor`, with the data point (cx, cy) left where it is on the screen. */
 export function zoomed(view, factor, cx, cy) {
   return {
