@@ -1,0 +1,121 @@
+"""The whole service as one ASGI application."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager, suppress
+from typing import Any
+
+from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
+
+from lowerbound import __version__
+from lowerbound.allocator import kept_memory
+from lowerbound.serving.access import Access, HostCheck, TokenCheck
+from lowerbound.serving.service.asking import Service
+from lowerbound.serving.service.batching import Batcher, Compute, compute_pass
+from lowerbound.serving.service.limits import HELD_BODIES, Admission, Hold, Limits, Refused
+from lowerbound.serving.service.models import Served, catalogue_of
+from lowerbound.serving.service.operations import first_question
+from lowerbound.serving.service.pages import page_routes
+from lowerbound.serving.service.plain import plain_routes
+from lowerbound.serving.service.routes_v2 import protocol_routes
+from lowerbound.serving.service.telemetry import HUNG_UP, Counted, Failures, Telemetry, log_to_stderr
+
+ABOUT = "Trained variational autoencoders, by the Open Inference Protocol v2 and by plain endpoints."
+OPEN = ("/v2/health/live", "/v2/health/ready")
+"""What may be asked without a token: it tells nothing."""
+
+NO_TELEMETRY: Any = dict.fromkeys(("tracing", "metrics", "logs", "operation_spans", "auto_configure"), False)
+"""FastAPI would hand traces and failures to whatever collector the environment names."""
+
+
+def build_application(
+    runs: Sequence[Served],
+    limits: Limits,
+    access: Access,
+    log: Callable[[str], None] = log_to_stderr,
+    compute: Compute = compute_pass,
+) -> FastAPI:
+    """The service of these runs."""
+    catalogue = catalogue_of(runs)
+    telemetry = Telemetry(catalogue)
+    batcher = Batcher(limits, telemetry, compute)
+    service = Service(catalogue, limits, telemetry, batcher, Hold(HELD_BODIES * limits.max_body))
+    app = FastAPI(
+        title="lowerbound",
+        summary=ABOUT,
+        version=__version__,
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,
+        lifespan=lambda app: _at_work(service),
+        exception_handlers={
+            Refused: _refused,
+            HTTPException: _http_exception,
+            RequestValidationError: _invalid,
+            ClientDisconnect: _hung_up,
+        },
+        telemetry=NO_TELEMETRY,
+    )
+    app.include_router(protocol_routes(service))
+    app.include_router(plain_routes(service))
+    app.include_router(page_routes(service, app))
+    # The last is the outermost.
+    app.add_middleware(Failures, log=log)
+    app.add_middleware(Admission, most=limits.max_concurrency)
+    if access.token:
+        app.add_middleware(TokenCheck, token=access.token, free=OPEN)
+        _say_that_a_token_is_needed(app)
+    if access.names:
+        app.add_middleware(HostCheck, names=access.names)
+    app.add_middleware(Counted, telemetry=telemetry)
+    return app
+
+
+@asynccontextmanager
+async def _at_work(service: Service) -> AsyncIterator[None]:
+    """Within this, requests are computed; every model has been asked once before it begins."""
+    with kept_memory():
+        passes = asyncio.create_task(service.batcher.run())
+        try:
+            for offer in service.catalogue.offers.values():
+                await service.batcher.ask(offer, first_question(offer.operation, offer.served.model))
+            yield
+        finally:
+            passes.cancel()
+            with suppress(asyncio.CancelledError):
+                await passes
+            service.close()
+
+
+async def _refused(request: Request, refusal: Refused) -> Response:
+    return JSONResponse({"error": refusal.reason}, refusal.status, refusal.headers)
+
+
+async def _http_exception(request: Request, exception: HTTPException) -> Response:
+    reason = str(exception.detail)
+    if exception.status_code == 404:
+        reason = "there is nothing here; GET / shows what there is."
+    if exception.status_code == 405:
+        reason = f"{request.method} is not accepted here."
+    return JSONResponse({"error": reason}, exception.status_code, exception.headers)
+
+
+async def _invalid(request: Request, invalid: RequestValidationError) -> Response:
+    reasons = [f"{'.'.join(map(str, error['loc'][1:]))}: {error['msg']}" for error in invalid.errors()]
+    return JSONResponse({"error": f"{'; '.join(reasons)}."}, 422)
+
+
+async def _hung_up(request: Request, exception: ClientDisconnect) -> Response:
+    # Nobody is there to read it; it is for the numbers.
+    return Response(status_code=HUNG_UP)
+
+
+def _say_that_a_token_is_needed(app: FastAPI) -> None:
+    """In the OpenAPI document."""
+    document = app.openapi()
+    document["components"]["securitySchemes"] = {"token": {"type": "http", "scheme": "bearer"}}
+    document["security"] = [{"token": []}]

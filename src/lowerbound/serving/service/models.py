@@ -1,0 +1,115 @@
+"""What is served: runs by their names, each with the operations that its model has, versioned by its checksum."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import torch
+
+from lowerbound.data.images import ImageOptions
+from lowerbound.errors import UsageError
+from lowerbound.inputs import layout_of
+from lowerbound.model import VAE
+from lowerbound.run import choose_device, read_experiment
+from lowerbound.serving.service.operations import OPERATIONS, Operation, Signature
+from lowerbound.training.checkpoint import load_model, model_checksum
+
+VERSION_DIGITS = 12
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+
+
+@dataclass(frozen=True, eq=False)
+class Served:
+    """One run's model."""
+
+    name: str
+    version: str
+    model: VAE
+    layout: str  # of its data: "image", "array" or "table"
+    images: ImageOptions = field(default_factory=ImageOptions)  # how an image file becomes an example
+
+    @property
+    def has_pictures(self) -> bool:
+        """Whether its examples are images that can be read from a file and shown as one."""
+        return self.layout == "image" and self.model.event_shape[0] in (1, 3)
+
+
+@dataclass(frozen=True, eq=False)
+class Offer:
+    """One operation of one run: what the protocol calls a model."""
+
+    served: Served
+    operation: Operation
+
+    @property
+    def name(self) -> str:
+        """RUN.operation."""
+        return f"{self.served.name}.{self.operation.name}"
+
+    @property
+    def inputs(self) -> tuple[Signature, ...]:
+        """Tensors that go in."""
+        return self.operation.inputs(self.served.model)
+
+    @property
+    def outputs(self) -> tuple[Signature, ...]:
+        """Tensors that come out, some of them only where they are asked for."""
+        return self.operation.outputs(self.served.model)
+
+
+@dataclass(frozen=True)
+class Catalogue:
+    """All that is served."""
+
+    runs: dict[str, Served]
+    offers: dict[str, Offer]
+
+
+def catalogue_of(runs: Sequence[Served]) -> Catalogue:
+    """Every operation of every run. A deterministic autoencoder generates nothing and has no ELBO."""
+    offers = [
+        Offer(served, operation)
+        for served in runs
+        for operation in OPERATIONS.values()
+        if not (operation.needs_density and served.model.is_deterministic)
+    ]
+    return Catalogue({served.name: served for served in runs}, {offer.name: offer for offer in offers})
+
+
+def load_runs(words: Sequence[str], device: str = "auto") -> list[Served]:
+    """Runs by their directories, or as NAME=DIRECTORY; UsageError where two would have one name."""
+    chosen = choose_device(device)
+    named = [_named(word) for word in words]
+    for position, (name, path) in enumerate(named):
+        twin = next((other for known, other in named[:position] if known == name), None)
+        if twin is not None:
+            raise UsageError(f"{twin} and {path} would both be called {name!r}; give one as NAME={path}.")
+    return [_load(name, path, chosen) for name, path in named]
+
+
+def _named(word: str) -> tuple[str, Path]:
+    """The name by which a run is served, and where it is."""
+    given, is_named, rest = word.partition("=")
+    if is_named and not Path(word).exists():
+        name, path = given, Path(rest)
+    else:
+        path = Path(word)
+        name = path.resolve().name
+    if not NAME.fullmatch(name):
+        raise UsageError(
+            f"{name!r} is no name to serve {path} by; give NAME={path} with a name of letters, digits, '.', '_' and "
+            "'-', at most 64."
+        )
+    return name, path
+
+
+def _load(name: str, path: Path, device: torch.device) -> Served:
+    config = read_experiment(path)[1].data
+    model, layout = load_model(path), layout_of(path)
+    images = ImageOptions(resize=config.resize)
+    if layout == "image":
+        num_channels, height, width = model.event_shape
+        images = replace(images, size=(width, height), num_channels=num_channels)
+    version = model_checksum(path)[:VERSION_DIGITS]
+    return Served(name, version, model.to(device).requires_grad_(False), layout, images)

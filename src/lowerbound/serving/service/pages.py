@@ -1,0 +1,100 @@
+"""Two pages for people: what is served with lines to try, and every endpoint as the OpenAPI document has it.
+
+They load nothing from elsewhere: style and text stand in them, and pictures come from the service itself.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+from fastapi import APIRouter, FastAPI, Request, Response
+from fastapi.responses import HTMLResponse
+from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
+
+from lowerbound import __version__
+from lowerbound.data.kinds import shape_in_words
+from lowerbound.serving.service.asking import Service
+from lowerbound.serving.service.described import TEXT, content, errors, returns
+from lowerbound.serving.service.models import Offer, Served
+
+METHODS = ("get", "post")
+POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src 'self' data:; base-uri 'none'; form-action 'none'"
+
+
+@dataclass(frozen=True)
+class Card:
+    """One run on the first page."""
+
+    served: Served
+    about: str
+    offers: tuple[Offer, ...]
+    generates: bool
+
+    @property
+    def code(self) -> str:
+        """A latent point to try."""
+        return ",".join(["0"] * self.served.model.latent_dim)
+
+
+def page_routes(service: Service, app: FastAPI) -> APIRouter:
+    """The pages, and the numbers for Prometheus."""
+    router = APIRouter(default_response_class=HTMLResponse, tags=["Pages and numbers"])
+    templates = _environment()
+
+    @router.get("/", responses=errors(), summary="What is served, with lines to try")
+    async def index(request: Request) -> HTMLResponse:
+        base = str(request.base_url).rstrip("/")
+        cards = [_card(service, served) for served in service.catalogue.runs.values()]
+        return _page(templates, "served.html.j2", title="What is served", cards=cards, base=base, version=__version__)
+
+    @router.get("/docs", responses=errors(), summary="Every endpoint")
+    async def docs() -> HTMLResponse:
+        document = app.openapi()
+        return _page(
+            templates, "endpoints.html.j2", title="Every endpoint", groups=_groups(document), version=__version__
+        )
+
+    @router.get(
+        "/metrics",
+        responses=returns("Counters and histograms.", content(text__plain=TEXT)) | errors(),
+        response_class=Response,
+        summary="Numbers for Prometheus",
+    )
+    async def metrics() -> Response:
+        return Response(service.telemetry.text(), media_type=service.telemetry.media_type)
+
+    return router
+
+
+def _card(service: Service, served: Served) -> Card:
+    kind = "images" if served.layout == "image" else "rows" if served.layout == "table" else "arrays"
+    latents = "latent" if served.model.latent_dim == 1 else "latents"
+    about = f"{kind} {shape_in_words(served.model.event_shape)}, {served.model.latent_dim} {latents}"
+    offers = tuple(offer for offer in service.catalogue.offers.values() if offer.served is served)
+    return Card(served, about, offers, any(offer.operation.name == "generate" for offer in offers))
+
+
+def _groups(document: dict[str, Any]) -> dict[str, list[dict[str, Any]]]:
+    """The endpoints of each tag, in their order."""
+    groups: dict[str, list[dict[str, Any]]] = {}
+    for path, methods in document["paths"].items():
+        for method in METHODS:
+            if method in methods:
+                endpoint = {"path": path, "method": method.upper(), **methods[method]}
+                groups.setdefault(endpoint["tags"][0], []).append(endpoint)
+    return groups
+
+
+def _page(templates: Environment, name: str, **content: Any) -> HTMLResponse:
+    page = templates.get_template(name).render(**content)
+    return HTMLResponse(page, headers={"Content-Security-Policy": POLICY})
+
+
+def _environment() -> Environment:
+    here, look = PackageLoader("lowerbound.serving.service", "."), PackageLoader("lowerbound.reporting", ".")
+    return Environment(
+        loader=ChoiceLoader([here, look]),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )

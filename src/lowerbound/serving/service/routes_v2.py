@@ -1,0 +1,129 @@
+"""The Open Inference Protocol v2 over REST, with the binary tensor extension and an index of models."""
+
+from fastapi import APIRouter, Request, Response
+
+from lowerbound import __version__
+from lowerbound.serving.service import described
+from lowerbound.serving.service.asking import Service
+from lowerbound.serving.service.described import WITH_BODY, Entry, Live, Metadata, Ready, Server, Tensor, errors
+from lowerbound.serving.service.fields import MAX_SEED, MAX_TEMPERATURE, NUM_DRAWS
+from lowerbound.serving.service.limits import holding
+from lowerbound.serving.service.models import Offer
+from lowerbound.serving.service.operations import Signature
+from lowerbound.serving.service.protocol import HEADER_LENGTH, Written, read_inference, write_answer
+
+PLATFORM = "lowerbound"
+EXTENSIONS = ["binary_tensor_data", "model_repository"]
+
+ABOUT_PARAMETERS = {
+    "seed": f"of what is drawn, 0 to {MAX_SEED}; chosen, and told, if not given",
+    "sample": "true for a draw",
+    "num": "how many examples",
+    "temperature": f"scales the prior's standard deviation, 0 to {MAX_TEMPERATURE:g}",
+    "num_draws": f"from the posterior for each example, {NUM_DRAWS[0]} to {NUM_DRAWS[1]}",
+}
+
+INFER = {
+    "requestBody": {
+        "required": True,
+        "description": f"JSON; behind it, where {HEADER_LENGTH} says how long it is, the raw bytes of tensors.",
+        "content": described.content(application__json=described.INFERENCE, application__octet_stream=described.BINARY),
+    },
+    "parameters": [
+        {
+            "name": HEADER_LENGTH,
+            "in": "header",
+            "required": False,
+            "description": "The length of the JSON, where raw bytes follow it.",
+            "schema": described.WHOLE,
+        }
+    ],
+}
+INFERRED = described.returns(
+    "The tensors; as octet-stream where any of them is binary.",
+    described.content(application__json=described.INFERRED, application__octet_stream=described.BINARY),
+)
+
+
+def protocol_routes(service: Service) -> APIRouter:
+    """Every endpoint of the protocol."""
+    router = APIRouter(prefix="/v2", tags=["Open Inference Protocol"])
+    _add_server(router, service)
+    _add_models(router, service)
+    return router
+
+
+def _add_server(router: APIRouter, service: Service) -> None:
+    @router.get("", responses=errors(), summary="Who answers")
+    async def server() -> Server:
+        return Server(name="lowerbound", version=__version__, extensions=EXTENSIONS)
+
+    @router.get("/health/live", responses=errors(), summary="Whether the process answers")
+    async def live() -> Live:
+        return Live(live=True)
+
+    @router.get("/health/ready", responses=errors(), summary="Whether models can be asked")
+    async def ready() -> Ready:
+        return Ready(ready=True)
+
+    @router.get("/models", responses=errors(), summary="All models")
+    async def models() -> list[Entry]:
+        return [_entry(offer) for offer in service.catalogue.offers.values()]
+
+    @router.post("/repository/index", responses=errors(), summary="All models, as Triton lists them")
+    async def index() -> list[Entry]:
+        return [_entry(offer) for offer in service.catalogue.offers.values()]
+
+
+def _add_models(router: APIRouter, service: Service) -> None:
+    @router.get("/models/{name}", responses=errors(404, 422), summary="What goes in and comes out")
+    @router.get("/models/{name}/versions/{version}", responses=errors(404, 422), summary="The same, of a version")
+    async def metadata(name: str, version: str | None = None) -> Metadata:
+        return _metadata(service.offer(name, version))
+
+    @router.get("/models/{name}/ready", responses=errors(404, 422), summary="Whether it can be asked")
+    @router.get("/models/{name}/versions/{version}/ready", responses=errors(404, 422), summary="The same, of a version")
+    async def model_ready(name: str, version: str | None = None) -> Ready:
+        service.offer(name, version)
+        return Ready(ready=True)
+
+    answers = INFERRED | errors(404, 422, 504, *WITH_BODY)
+
+    @router.post("/models/{name}/infer", responses=answers, openapi_extra=INFER, summary="Ask it")
+    @router.post(
+        "/models/{name}/versions/{version}/infer", responses=answers, openapi_extra=INFER, summary="Ask a version"
+    )
+    async def infer(request: Request, name: str, version: str | None = None) -> Response:
+        offer, limits = service.offer(name, version), service.limits
+        with holding(service.hold, request) as body:
+            with service.batcher.arriving():
+                content = await body.read(limits)
+                inference = read_inference(offer, content, request.headers.get(HEADER_LENGTH), limits.max_batch)
+            found = await service.answer(request, offer, inference.question)
+        return _response(write_answer(inference, found))
+
+
+def _response(written: Written) -> Response:
+    if written.header_length is None:
+        return Response(written.body, media_type="application/json")
+    headers = {HEADER_LENGTH: str(written.header_length)}
+    return Response(written.body, media_type="application/octet-stream", headers=headers)
+
+
+def _entry(offer: Offer) -> Entry:
+    return Entry(name=offer.name, version=offer.served.version, state="READY", reason="")
+
+
+def _metadata(offer: Offer) -> Metadata:
+    return Metadata(
+        name=offer.name,
+        versions=[offer.served.version],
+        platform=PLATFORM,
+        inputs=[_tensor(signature) for signature in offer.inputs],
+        outputs=[_tensor(signature) for signature in offer.outputs],
+        parameters={name: ABOUT_PARAMETERS[name] for name in offer.operation.parameters},
+    )
+
+
+def _tensor(signature: Signature) -> Tensor:
+    return Tensor(name=signature.name, datatype=signature.datatype, shape=list(signature.shape))
