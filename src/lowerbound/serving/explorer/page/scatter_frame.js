@@ -17,14 +17,13 @@ const SIZES = [
   [Infinity, 2.5],
 ];
 const LARGEST_GROWTH = 2.5;
-const HIGHLIGHT = { least: 7, growth: 1.5, ring: 2 }; // CSS pixels, times a point's size, and CSS pixels
+const HIGHLIGHT = { least: 7, growth: 1.5, ring: 2, halo: 1.5 }; // CSS pixels, but for the growth of a point's size
 
 /** Points, and the image below them. */
 export function drawPoints(state) {
   const { view, ratio, opacity, highlight } = state;
   const [cx, cy] = geometry.centre(view);
   const size = pointSize(state);
-  const larger = Math.max(HIGHLIGHT.least, HIGHLIGHT.growth * size);
   state.renderer.draw({
     centre: [cx - state.origin[0], cy - state.origin[1]],
     scale: [2 / (view.x1 - view.x0), 2 / (view.y1 - view.y0)],
@@ -32,12 +31,23 @@ export function drawPoints(state) {
     opacity,
     count: state.x.length,
     numHighlighted: highlight.length,
-    highlightSize: Math.round(larger * ratio),
-    ringSize: Math.round((larger + 2 * HIGHLIGHT.ring) * ratio),
-    ringColour: highlight.length ? inkOf(state.canvas).components : [0, 0, 0],
+    discs: highlight.length ? discsOf(state, size) : [],
     image: imageOf(state),
   });
   state.framesDrawn++;
+}
+
+/** What marks a highlighted point, from below: a halo, a ring and the point itself, larger. */
+function discsOf({ canvas, ratio }, size) {
+  const { components, isLight } = inkOf(canvas);
+  const point = Math.max(HIGHLIGHT.least, HIGHLIGHT.growth * size);
+  const ring = point + 2 * HIGHLIGHT.ring;
+  const discs = [
+    { size: ring + 2 * HIGHLIGHT.halo, colour: isLight ? [0, 0, 0] : [1, 1, 1] },
+    { size: ring, colour: components },
+    { size: point, colour: null },
+  ];
+  return discs.map((disc) => ({ ...disc, size: Math.round(disc.size * ratio) }));
 }
 
 /** In CSS pixels: as asked for, or by the number of points and the zoom. */

@@ -169,8 +169,8 @@ function uploadImage(gl, texture, source, sampling) {
 
 /**
  * One frame.
- * @param frame {centre, scale, size, opacity, count, numHighlighted, highlightSize, ringSize, ringColour,
- *               image: null | {rectangle, opacity}}; sizes in device pixels, colours in 0..1
+ * @param frame {centre, scale, size, opacity, count, numHighlighted, discs: [{size, colour}, ...] for each highlighted
+ *   point, image: null | {rectangle, opacity}}; sizes in device pixels, colours in 0..1, null for a point's own
  */
 function draw(gl, points, image, frame) {
   gl.viewport(0, 0, gl.drawingBufferWidth, gl.drawingBufferHeight);
@@ -197,21 +197,21 @@ function drawImage(gl, image, { rectangle, opacity }) {
 }
 
 function drawAll(gl, uniforms, frame) {
-  setDisc(gl, uniforms, frame.size, frame.opacity, [0, 0, 0, 0]);
+  setDisc(gl, uniforms, frame.size, frame.opacity, null);
   gl.drawArrays(gl.POINTS, 0, frame.count);
 }
 
-/** The highlighted points once more, larger and solid, over a disc of the ring's colour. */
+/** The highlighted points once more, solid. */
 function drawHighlighted(gl, uniforms, frame) {
-  setDisc(gl, uniforms, frame.ringSize, 1, [...frame.ringColour, 1]);
-  gl.drawElements(gl.POINTS, frame.numHighlighted, gl.UNSIGNED_INT, 0);
-  setDisc(gl, uniforms, frame.highlightSize, 1, [0, 0, 0, 0]);
-  gl.drawElements(gl.POINTS, frame.numHighlighted, gl.UNSIGNED_INT, 0);
+  for (const { size, colour } of frame.discs) {
+    setDisc(gl, uniforms, size, 1, colour);
+    gl.drawElements(gl.POINTS, frame.numHighlighted, gl.UNSIGNED_INT, 0);
+  }
 }
 
-function setDisc(gl, uniforms, size, opacity, tint) {
+function setDisc(gl, uniforms, size, opacity, colour) {
   gl.uniform1f(uniforms.size, size + 1);
   gl.uniform1f(uniforms.radius, size / 2);
   gl.uniform1f(uniforms.opacity, opacity);
-  gl.uniform4f(uniforms.tint, ...tint);
+  gl.uniform4f(uniforms.tint, ...(colour ?? [0, 0, 0]), colour ? 1 : 0);
 }

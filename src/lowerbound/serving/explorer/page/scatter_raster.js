@@ -73,10 +73,14 @@ function paintPoints(raster, target, frame) {
   const paint = frame.opacity < 1 ? blending(frame.opacity) : fill;
   stampAll(target, positions, inks, null, place, insets(frame.size), paint);
   if (!frame.numHighlighted) return;
-  const ring = frame.ringColour.reduce((word, value, k) => word | (Math.round(255 * value) << (8 * k)), OPAQUE) >>> 0;
-  stampAll(target, positions, inks.map((ink) => ink && ring), highlight, place, insets(frame.ringSize), fill);
-  stampAll(target, positions, inks, highlight, place, insets(frame.highlightSize), fill);
+  for (const { size, colour } of frame.discs) {
+    const own = colour ? inks.map((ink) => ink && packed(colour)) : inks;
+    stampAll(target, positions, own, highlight, place, insets(size), fill);
+  }
 }
+
+const packed = ([red, green, blue]) =>
+  (OPAQUE | (Math.round(255 * blue) << 16) | (Math.round(255 * green) << 8) | Math.round(255 * red)) >>> 0;
 
 /** The colour of each point, and 0 for one that is hidden. */
 function inksOf({ kinds, palette }) {
