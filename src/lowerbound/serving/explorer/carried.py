@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from jaxtyping import Float
 
+from lowerbound.data.examples import Examples
 from lowerbound.errors import DataError, LowerboundError, RunError, UsageError
 from lowerbound.objectives.rates import true_rate
 from lowerbound.probability.samples import PosteriorSamples
@@ -129,9 +130,9 @@ def _points(space: Space, data_dir: str) -> tuple[Points | None, str]:
 
 def _at_most(points: Points, most: int) -> Points:
     """The first examples of each split: of the last split as many as there is room for, then of those before it."""
-    kept = {}
+    kept: dict[str, Examples] = {}
     for name, part in reversed(list(zip(points.names, points.parts, strict=True))):
-        num = min(len(part), most - sum(map(len, kept.values())))
+        num = min(len(part), most - sum(len(other) for other in kept.values()))
         if num:
             kept[name] = part.subset(np.arange(num))
     names = tuple(reversed(kept))
