@@ -11,11 +11,14 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import torch
+from torch import Tensor
 
+import lowerbound
 from lowerbound.errors import UsageError
 from lowerbound.model import VAE
-from lowerbound.serving.portable import Part, decoder_part, encoder_part, program_of
+from lowerbound.serving.portable import Part, decoder_part, encoder_part, plain_form, program_of
 from lowerbound.serving.portable_operators import DECOMPOSITIONS
+from lowerbound.serving.portable_parity import Computation
 
 if TYPE_CHECKING:
     import onnx
@@ -29,22 +32,42 @@ NOISY = ("torch.onnx", "onnxscript", "onnx_ir")
 
 def encoder_bytes(model: VAE, about: Mapping[str, str] = {}) -> bytes:
     """The encoder as a checked ONNX model in memory; `about` becomes its metadata."""
-    return onnx_bytes(encoder_part(model), about)
+    return onnx_bytes(encoder_part(plain_form(model)), about)
 
 
 def decoder_bytes(model: VAE, about: Mapping[str, str] = {}) -> bytes:
     """The decoder as a checked ONNX model in memory; `about` becomes its metadata."""
-    return onnx_bytes(decoder_part(model), about)
+    return onnx_bytes(decoder_part(plain_form(model)), about)
+
+
+def build(part: Part, about: Mapping[str, str]) -> tuple[bytes, Computation]:
+    """The content of an .onnx file, and what ONNX Runtime computes with it."""
+    content = onnx_bytes(part, about)
+    session = session_of(content)
+
+    def compute(inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        outputs = session.run(None, {name: inputs[name].numpy() for name in part.inputs})
+        names = [output.name for output in session.get_outputs()]
+        return {name: torch.from_numpy(output) for name, output in zip(names, outputs, strict=True)}
+
+    return content, compute
+
+
+def session_of(content: bytes) -> Any:
+    """An inference session of ONNX Runtime on the CPU."""
+    import_onnx()
+    import onnxruntime
+
+    return onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
 
 
 def onnx_bytes(part: Part, about: Mapping[str, str] = {}) -> bytes:
-    """A part as a checked ONNX model in memory; UsageError without the packages that it takes."""
+    """A part in its plain form as a checked ONNX model in memory; UsageError without the packages that it takes."""
     onnx = import_onnx()
     model = _translated(part)
     _without_traces(model)
     _name_batch(model)
-    for key, value in sorted(about.items()):
-        model.metadata_props.add(key=key, value=value)
+    _describe(model, part, about)
     onnx.checker.check_model(model, full_check=True)
     return model.SerializeToString(deterministic=True)
 
@@ -57,18 +80,20 @@ def import_onnx() -> Any:
         import onnxscript  # noqa: F401
     except ImportError as error:
         raise UsageError(
-            f"ONNX needs package {error.name!r}, which is not installed: pip install 'lowerbound[onnx]'"
+            f"ONNX needs the package {error.name!r}, which is not installed: pip install 'lowerbound[onnx]'"
         ) from error
     return onnx
 
 
 def _translated(part: Part) -> "onnx.ModelProto":
     with _quietly():
-        program = program_of(part).run_decompositions(DECOMPOSITIONS)
+        program = program_of(part)
+        if any(node.target in DECOMPOSITIONS for node in program.graph.nodes):
+            program = program.run_decompositions(DECOMPOSITIONS)
         exported = torch.onnx.export(
             program,
             input_names=list(part.inputs),
-            output_names=list(part(list(part.inputs.values()))),
+            output_names=list(part(part.inputs)),
             opset_version=OPSET,
             dynamo=True,
             external_data=False,
@@ -86,6 +111,17 @@ def _without_traces(model: "onnx.ModelProto") -> None:
     for node in model.graph.node:
         del node.metadata_props[:]
         node.doc_string = ""
+
+
+def _describe(model: "onnx.ModelProto", part: Part, about: Mapping[str, str]) -> None:
+    """Say what the file, its inputs and its outputs are."""
+    model.producer_name, model.producer_version = "lowerbound", lowerbound.__version__
+    model.graph.name, model.graph.doc_string = part.name, f"{part.name} of a variational autoencoder"
+    for key, value in sorted(about.items()):
+        model.metadata_props.add(key=key, value=value)
+    words = {port.name: port.about for port in part.ports()}
+    for value_info in (*model.graph.input, *model.graph.output):
+        value_info.doc_string = words[value_info.name]
 
 
 def _name_batch(model: "onnx.ModelProto") -> None:

@@ -1,6 +1,6 @@
 """Functions that ONNX lacks, or that its exporter computes with too few digits, written with those that it has.
 
-All go through double precision, where differences of nearly equal numbers keep the digits of a single one.
+What loses digits goes through double precision, where a difference of nearly equal numbers keeps those of a single one.
 """
 
 import math
@@ -42,9 +42,28 @@ def log_one_plus(x: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
     return torch.log(x.double() + 1).to(x.dtype)
 
 
+def log_sigmoid(x: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
+    """log σ(x), which the logarithm of a sigmoid is only as long as that has not become zero."""
+    return torch.minimum(x, torch.zeros_like(x)) - torch.log(1 + torch.exp(-x.abs()))
+
+
+def binary_cross_entropy(
+    logits: Float[Tensor, "*shape"],
+    target: Float[Tensor, "*shape"],
+    weight: None = None,
+    pos_weight: None = None,
+    reduction: int = 0,
+) -> Float[Tensor, "*shape"]:
+    """−log p(target) of a Bernoulli from its logits, element by element, as torch's operator has it."""
+    assert weight is None and pos_weight is None and reduction == 0
+    return torch.relu(logits) - target * logits + torch.log(1 + torch.exp(-logits.abs()))
+
+
 DECOMPOSITIONS: dict[Any, Callable[..., Tensor]] = {
     torch.ops.aten.lgamma.default: log_gamma,
     torch.ops.aten.expm1.default: exp_minus_one,
     torch.ops.aten.log1p.default: log_one_plus,
+    torch.ops.aten.log_sigmoid.default: log_sigmoid,
+    torch.ops.aten.binary_cross_entropy_with_logits.default: binary_cross_entropy,
 }
 """What stands in for some of torch's operators on the way to ONNX."""

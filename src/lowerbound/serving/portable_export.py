@@ -1,0 +1,101 @@
+"""A run's model as files for other programs: encoder, decoder and their composition, in one of two forms.
+
+Every file is built, checked and compared with the model in memory; only then are all of them written.
+"""
+
+from collections.abc import Callable, Mapping
+from copy import deepcopy
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from lowerbound.errors import UnknownName, UsageError
+from lowerbound.run import read_experiment
+from lowerbound.serving import onnx_export, torch_export
+from lowerbound.serving.portable import PARTS, Part, Port, parts_of, plain_form
+from lowerbound.serving.portable_about import about_run
+from lowerbound.serving.portable_parity import Computation, Parity, check_parity, trial_of
+from lowerbound.storage import write_bytes
+from lowerbound.training.checkpoint import load_model
+
+
+@dataclass(frozen=True)
+class Format:
+    """A form of file: what its names end in, what it takes, and how a part becomes one and is computed by it."""
+
+    suffix: str
+    require: Callable[[], object]  # UsageError where a package is missing
+    build: Callable[[Part, Mapping[str, str]], tuple[bytes, Computation]]
+
+
+@dataclass(frozen=True)
+class File:
+    """One file: its inputs and outputs, and how far it is from the model."""
+
+    path: Path
+    ports: tuple[Port, ...]
+    parity: Parity
+
+
+@dataclass(frozen=True)
+class Exported:
+    """Files that were written, and what they were compared with the model on."""
+
+    files: tuple[File, ...]
+    compared: str
+    notes: tuple[str, ...] = ()  # why that is not the run's own data
+
+
+def export(run: Path, form: str = "onnx", out: Path | None = None, data_dir: str = "") -> Exported:
+    """Write a run's encoder, decoder and their composition into the folder `out`, by default one inside the run.
+
+    Raises UnknownName or UsageError for a request that cannot be met, RunError if the model is damaged or what was
+    exported does not compute what it computes.
+    """
+    if form not in FORMATS:
+        raise UnknownName("format", form, FORMATS)
+    chosen, folder = FORMATS[form], run / form if out is None else out
+    read_experiment(run)
+    chosen.require()
+    _check_folder(folder, chosen.suffix)
+    model = load_model(run)
+    trial = trial_of(run, model, data_dir)
+    about = about_run(run, model, trial.divided_by)
+    contents, files = {}, []
+    versions = (plain_form(model), model, deepcopy(model).double())
+    for plain, part, precise in zip(*map(parts_of, versions), strict=True):
+        content, computed = chosen.build(plain, about)
+        path = folder / f"{part.name}{chosen.suffix}"
+        files.append(File(path, tuple(part.ports()), check_parity(computed, part, precise, trial)))
+        contents[path.name] = content
+    _write_all(folder, contents)
+    return Exported(tuple(files), trial.about, (trial.note,) if trial.note else ())
+
+
+def _check_folder(folder: Path, suffix: str) -> None:
+    """UsageError if the folder cannot be written to, or holds what no earlier export wrote."""
+    if folder.exists() and not folder.is_dir():
+        raise UsageError(f"{folder} is a file; give --out a folder.")
+    ours = {f"{name}{suffix}" for name in PARTS}
+    others = sorted(path.name for path in folder.iterdir() if path.name not in ours) if folder.exists() else []
+    if others:
+        raise UsageError(
+            f"{folder} holds other things than an earlier export of this kind ({others[0]}); choose another --out."
+        )
+
+
+def _write_all(folder: Path, contents: Mapping[str, bytes]) -> None:
+    """All files or none: what is moved into the folder lies on the disk already."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with TemporaryDirectory(prefix=f".{folder.name}.", dir=folder.parent) as temporary:
+        for name, content in contents.items():
+            write_bytes(Path(temporary) / name, content)
+        folder.mkdir(exist_ok=True)
+        for name in contents:
+            (Path(temporary) / name).replace(folder / name)
+
+
+FORMATS = {
+    "onnx": Format(".onnx", onnx_export.import_onnx, onnx_export.build),
+    "torch": Format(".pt2", lambda: None, torch_export.build),
+}
