@@ -1,14 +1,16 @@
 """An image that someone drops on the page, as the run's model sees it."""
 
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from io import BytesIO
 from pathlib import Path, PurePosixPath
 
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
 from lowerbound.data.examples import Examples
-from lowerbound.data.images import Entry, read_entries
+from lowerbound.data.images import AN_IMAGE, FORMATS, Entry, read_entries
+from lowerbound.data.reading import reading, refuse
 from lowerbound.errors import DataError
 from lowerbound.inputs import options_of
 from lowerbound.serving.explorer.space import Space
@@ -37,6 +39,7 @@ def read_upload(space: Space, content: bytes) -> Upload:
     """
     num_channels, height, width = space.model.event_shape
     images = replace(options_of(space.experiment.data, space.model).images, size=(width, height), skip_broken=False)
+    _check_format(content)
     collection = read_entries(Path(NAME), [Entry(PurePosixPath(NAME), NAME, partial(BytesIO, content))], images)
     if collection.examples.event_shape != space.model.event_shape:
         raise DataError(f"{NAME} has 16 bits a pixel and one channel; this model takes 8 bits of each colour.")
@@ -44,6 +47,13 @@ def read_upload(space: Space, content: bytes) -> Upload:
     if num_channels == 1 and _is_coloured(content):
         notes.append("its colours made grey")
     return Upload(collection.examples, tuple(notes))
+
+
+def _check_format(content: bytes) -> None:
+    """DataError for what is in none of the formats; Pillow's own words for that name a place in memory."""
+    with reading(NAME, AN_IMAGE), suppress(UnidentifiedImageError), Image.open(BytesIO(content), formats=FORMATS):
+        return
+    refuse(NAME, f"is not {AN_IMAGE}")
 
 
 def _is_coloured(content: bytes) -> bool:

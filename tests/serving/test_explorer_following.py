@@ -1,0 +1,67 @@
+"""A log is followed line by line while it is written."""
+
+import json
+
+import pytest
+
+from lowerbound.serving.explorer.following import follow
+
+RECORDS = [{"step": step, "train": {"elbo": -step}} for step in (1, 2, 3)]
+LINES = [json.dumps(record).encode() + b"\n" for record in RECORDS]
+
+
+@pytest.fixture
+def run(tmp_path):
+    (tmp_path / "metrics.jsonl").write_bytes(LINES[0] + LINES[1])
+    return tmp_path
+
+
+def test_what_is_there_is_given_once(run):
+    first = follow(run, 0)
+    assert first == {"records": RECORDS[:2], "after": len(LINES[0] + LINES[1]), "state": "training"}
+    assert follow(run, first["after"])["records"] == []
+
+
+def test_what_is_added_is_given_next(run):
+    after = follow(run, 0)["after"]
+    with (run / "metrics.jsonl").open("ab") as log:
+        log.write(LINES[2])
+    assert follow(run, after)["records"] == RECORDS[2:]
+
+
+@pytest.mark.parametrize("cut", range(1, len(LINES[2])))
+def test_a_line_that_is_being_written_waits_until_it_is_whole(run, cut):
+    after = follow(run, 0)["after"]
+    with (run / "metrics.jsonl").open("ab") as log:
+        log.write(LINES[2][:cut])
+        log.flush()
+        half = follow(run, after)
+        assert (half["records"], half["after"]) == ([], after)
+        log.write(LINES[2][cut:])
+    assert follow(run, half["after"])["records"] == RECORDS[2:]
+
+
+def test_a_log_that_was_cut_back_begins_anew(run):
+    after = follow(run, 0)["after"]
+    (run / "metrics.jsonl").write_bytes(LINES[0])
+    again = follow(run, after)
+    assert (again["records"], again["restarted"]) == (RECORDS[:1], True)
+    assert "restarted" not in follow(run, again["after"])
+
+
+def test_a_run_without_a_log_has_no_records(tmp_path):
+    assert follow(tmp_path, 0) == {"records": [], "after": 0, "state": "training"}
+
+
+def test_lines_that_are_no_records_are_passed_over(run):
+    (run / "metrics.jsonl").write_bytes(LINES[0] + b'{"step": \n[1]\n\xff\n' + LINES[1])
+    assert follow(run, 0)["records"] == RECORDS[:2]
+
+
+def test_an_offset_within_a_line_gives_the_next_ones(run):
+    assert follow(run, 3)["records"] == RECORDS[1:2]
+
+
+def test_a_run_with_a_model_is_finished(run):
+    (run / "model.safetensors").write_bytes(b"")
+    assert follow(run, 0)["state"] == "finished"

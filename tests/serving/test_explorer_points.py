@@ -1,0 +1,209 @@
+"""The examples of a run and their codes: which they are, in which order, and what lies near them."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from explorer_runs import copied, trained
+from lowerbound.data.batches import scaled
+from lowerbound.data.examples import Examples
+from lowerbound.data.sources import load
+from lowerbound.errors import DataError
+from lowerbound.serving.explorer.codes import Codes, codes_of, encode_chunk, nearest_codes, stored_codes, widest_axes
+from lowerbound.serving.explorer.pixels import nearest_pixels
+from lowerbound.serving.explorer.points import (
+    CHUNK,
+    Points,
+    chunks_of,
+    load_points,
+    pictures_of,
+    points_of,
+    seen_one,
+)
+from lowerbound.serving.explorer.space import open_space
+
+
+@pytest.fixture(scope="module")
+def space(tmp_path_factory):
+    return open_space(trained(tmp_path_factory, "digits"), "cpu")
+
+
+@pytest.fixture(scope="module")
+def dynamic(tmp_path_factory):
+    return open_space(trained(tmp_path_factory, "dynamic"), "cpu")
+
+
+def of(*parts, is_redrawn=False):
+    """Points of examples whose values are given, each part a split."""
+    examples = tuple(Examples(part, 255.0, is_redrawn=is_redrawn) for part in parts)
+    return Points(("train", "validation", "test")[: len(parts)], examples, (), "grey", "given", ())
+
+
+def encoded(space, points):
+    return codes_of(points, [encode_chunk(space, points, chunk) for chunk in chunks_of(points)])
+
+
+def test_points_are_all_examples_split_after_split(space):
+    points, splits = load_points(space), load(space.experiment.data)
+    assert points.names == ("train", "validation", "test")
+    assert len(points) == 1797
+    assert [np.bincount(points.split)[split] for split in range(3)] == [1257, 180, 360]
+    labels = np.concatenate([splits.train.labels, splits.validation.labels, splits.test.labels])
+    np.testing.assert_array_equal(points.labels, labels)
+    assert points.place(0) == (0, 0)
+    assert points.place(1256) == (0, 1256)
+    assert points.place(1257) == (1, 0)
+    assert points.place(1796) == (2, 359)
+
+
+@pytest.mark.parametrize("index", [-1, 1797])
+def test_there_is_no_point_beyond_them(space, index):
+    with pytest.raises(DataError, match="from 0 to 1796"):
+        load_points(space).place(index)
+
+
+@pytest.mark.parametrize(
+    ("most", "counts"), [(5000, (1257, 180, 360)), (600, (60, 180, 360)), (400, (40, 360)), (100, (100,))]
+)
+def test_where_there_is_no_room_for_all_the_test_examples_are_kept_and_then_those_held_out(space, most, counts):
+    points = points_of(load(space.experiment.data), space, most)
+    assert tuple(len(part) for part in points.parts) == counts
+    assert points.names == ("train", "validation", "test")[-len(counts) :]
+
+
+def test_where_training_watched_the_test_examples_they_are_shown_once(space):
+    splits = load(replace(space.experiment.data, validation="test"))
+    points = points_of(splits, space)
+    assert points.names == ("train", "test")
+    assert len(points) == 1797
+
+
+def test_codes_are_the_models_own(space):
+    splits, codes = load(space.experiment.data), encoded(space, load_points(space))
+    with torch.inference_mode():
+        posterior = space.model.encode(
+            torch.cat([scaled(part) for part in (splits.train, splits.validation, splits.test)])
+        )
+    torch.testing.assert_close(torch.from_numpy(codes.mean), posterior.mean)
+    torch.testing.assert_close(torch.from_numpy(codes.log_variance), posterior.log_variance)
+    assert len(codes) > CHUNK  # several parts
+
+
+def test_a_deterministic_code_has_no_variance(tmp_path_factory):
+    plain = open_space(trained(tmp_path_factory, "plain"), "cpu")
+    codes = encoded(plain, load_points(plain))
+    assert codes.log_variance is None
+    assert set(codes.arrays()) == {"mean", "labels", "split"}
+
+
+@pytest.mark.parametrize("kind", ["digits", "dynamic", "colour", "table", "array"])
+def test_one_example_is_seen_as_it_was_encoded(tmp_path_factory, kind):
+    opened = open_space(trained(tmp_path_factory, kind), "cpu")
+    points = load_points(opened)
+    codes = encoded(opened, points)
+    for index in {0, len(points) // 3, CHUNK + 1 if len(points) > CHUNK else 1, len(points) - 1}:
+        with torch.inference_mode():
+            mean = opened.model.encode(seen_one(points, index)).mean[0]
+        torch.testing.assert_close(mean, torch.from_numpy(codes.mean[index]))
+
+
+def test_what_is_drawn_anew_on_every_pass_is_shown_in_grey_and_seen_in_black_and_white(dynamic):
+    points, splits = load_points(dynamic), load(dynamic.experiment.data)
+    assert points.is_redrawn
+    shown = pictures_of(points, [0, 1])["images"]
+    grey = np.rint(splits.train.values[:2] / 16 * 255)
+    np.testing.assert_array_equal(shown, np.broadcast_to(grey, (2, 8, 8, 3)))
+    seen = seen_one(points, 0)
+    assert set(seen.unique().tolist()) == {0.0, 1.0}
+    torch.testing.assert_close(seen_one(points, 0), seen, rtol=0, atol=0)
+    of_test = len(points) - 1
+    np.testing.assert_array_equal(
+        pictures_of(points, [of_test])["images"][0, ..., 0], splits.test.values[-1, ..., 0] * 255
+    )
+
+
+def test_examples_are_shown_in_the_order_in_which_they_were_asked_for(space):
+    points, splits = load_points(space), load(space.experiment.data)
+    shown = pictures_of(points, [1796, 3, 1257, 3])["images"]
+    values = [splits.test.values[-1], splits.train.values[3], splits.validation.values[0], splits.train.values[3]]
+    np.testing.assert_array_equal(shown[..., 0], np.rint(np.stack(values)[..., 0] / 16 * 255))
+
+
+def test_rows_are_shown_as_their_values_with_missing_cells(tmp_path_factory):
+    table = open_space(trained(tmp_path_factory, "table"), "cpu")
+    points = load_points(table)
+    every = pictures_of(points, list(range(len(points))))["values"]
+    np.testing.assert_array_equal(every, np.concatenate([part.values for part in points.parts]))
+    assert np.isnan(every).any()
+
+
+def test_data_that_are_not_those_trained_on_are_refused(space, tmp_path):
+    other = open_space(copied(space.path, tmp_path / "a", binarisation="static"), "cpu")
+    with pytest.raises(DataError, match="no longer what the run was trained on"):
+        load_points(other)
+
+
+def test_stored_codes_are_those_of_the_test_split(space):
+    codes, stored = encoded(space, load_points(space)), stored_codes(space)
+    np.testing.assert_allclose(stored.mean, codes.mean[-360:], atol=1e-5)
+    np.testing.assert_array_equal(stored.labels, codes.labels[-360:])
+    assert stored.log_variance is None
+
+
+def test_without_results_there_are_no_stored_codes(space, tmp_path):
+    path = copied(space.path, tmp_path / "a")
+    (path / "results.safetensors").unlink()
+    assert stored_codes(open_space(path, "cpu")) is None
+
+
+def test_the_widest_axes_come_first():
+    mean = np.random.default_rng(0).normal(size=(1000, 4)) * [1, 3, 0.1, 2]
+    assert widest_axes(mean) == [1, 3]
+    assert widest_axes(mean[:, :1]) == [0]
+
+
+@given(num=st.integers(1, 40), latent_dim=st.integers(1, 5), seed=st.integers(0, 99), num_different=st.integers(1, 40))
+def test_nearest_codes_are_those_of_a_full_sort(num, latent_dim, seed, num_different):
+    bits = np.random.default_rng(seed)
+    mean = bits.normal(size=(num_different, latent_dim)).astype(np.float32)[bits.integers(0, num_different, num)]
+    nothing = np.zeros(num, np.int32)
+    z = bits.normal(size=latent_dim)
+    found = nearest_codes(Codes(mean, None, nothing, nothing.astype(np.uint8)), z)
+    squared = ((mean.astype(np.float64) - z) ** 2).sum(1)
+    assert len(found) == min(8, num)
+    np.testing.assert_allclose([distance**2 for _, distance in found], np.sort(squared)[:8], rtol=1e-5)
+    assert [index for index, _ in found] == sorted(
+        (index for index, _ in found),
+        key=lambda index: (np.float32(np.linalg.norm(mean[index] - np.float32(z))), index),
+    )
+
+
+def test_nearest_images_are_those_of_a_brute_force_in_double_precision():
+    bits = np.random.default_rng(1)
+    parts = [bits.integers(0, 256, (number, 30, 20, 1)).astype(np.uint8) for number in (500, 3, 77)]
+    x = bits.random((30, 20, 1)).astype(np.float32)
+    found = nearest_pixels(of(*parts), x.reshape(-1))
+    every = np.concatenate(parts).astype(np.float64) / 255
+    distances = np.sqrt(((every - x) ** 2).reshape(580, -1).sum(1))
+    assert [index for index, _ in found] == np.argsort(distances, kind="stable")[:8].tolist()
+    np.testing.assert_allclose([distance for _, distance in found], np.sort(distances)[:8], rtol=1e-6)
+
+
+def test_an_image_of_the_data_is_at_no_distance_from_itself_and_a_step_of_one_level_from_its_neighbour():
+    bits = np.random.default_rng(2)
+    images = bits.integers(1, 255, (300, 28, 28, 1)).astype(np.uint8)
+    images[7] = images[250]
+    images[7, 3, 3] += 1
+    found = nearest_pixels(of(images), images[250].reshape(-1) / np.float32(255))
+    assert found[0] == (250, pytest.approx(0, abs=1e-6))
+    assert found[1] == (7, pytest.approx(1 / 255, rel=1e-4))
+
+
+def test_values_of_any_scale_are_compared_on_the_models_scale():
+    values = np.array([0.0, 0.25, 1.0], np.float32).reshape(3, 1, 1, 1)
+    points = replace(of(np.zeros((1, 1, 1, 1), np.uint8)), parts=(Examples(values, 1.0),))
+    assert nearest_pixels(points, np.array([0.5])) == [(1, 0.25), (0, 0.5), (2, 0.5)]
