@@ -22,6 +22,7 @@ HELD_BODIES = 16  # of the largest size, whose bytes are held at once
 JSON_BYTES_FOR_A_NUMBER = 32
 JSON_BYTES_BESIDE_NUMBERS = 64 * 1024
 RETRY_AFTER = "1"  # seconds
+ALIGNMENT = 16  # bytes
 
 UNLIMITED = ("/v2/health/live", "/v2/health/ready", "/metrics")
 """What must be answered above all when there is too much to do: it costs nothing."""
@@ -90,8 +91,11 @@ class Body:
     num_bytes: int = 0
     chunks: list[bytes] = field(default_factory=list)
 
-    async def read(self, limits: Limits) -> bytearray:
-        """All of it; refused as soon as it is longer than is accepted, or too slow."""
+    async def read(self, limits: Limits, aligned_at: int = 0) -> memoryview:
+        """All of it; refused as soon as it is longer than is accepted, or too slow.
+
+        What begins at the byte `aligned_at` lies where processors read numbers without a detour.
+        """
         if self.request.headers.get("content-encoding", "identity") != "identity":
             raise Refused(415, "a compressed body is not accepted; send it as it is, without Content-Encoding.")
         claimed = self.request.headers.get("content-length", "")
@@ -103,9 +107,10 @@ class Body:
         except TimeoutError:
             reason = f"the body took longer than {limits.timeout:g} s to arrive, which is the limit."
             raise Refused(408, reason, connection="close") from None
-        whole = bytearray().join(self.chunks)
+        padding = -aligned_at % ALIGNMENT
+        whole = bytearray().join([bytes(padding), *self.chunks])
         self.chunks.clear()
-        return whole
+        return memoryview(whole)[padding:]
 
     async def _read(self, most: int) -> None:
         more = True

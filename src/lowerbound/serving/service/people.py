@@ -31,7 +31,7 @@ TILE_SIZE = 56  # pixels: smaller images are enlarged where several are shown
 GAP = 2
 
 
-def read_examples(served: Served, body: bytearray, limits: Limits) -> np.ndarray:
+def read_examples(served: Served, body: memoryview, limits: Limits) -> np.ndarray:
     """The examples in a body: one image file, or JSON of several rows or arrays."""
     if served.has_pictures:
         x = _image(served, bytes(body), limits.max_pixels)

@@ -22,6 +22,7 @@ from lowerbound.serving.service.fields import (
     check_fields,
     known,
     parsed,
+    shown,
     truth,
     wrong,
 )
@@ -63,16 +64,18 @@ class Written:
     header_length: int | None  # of its JSON, where raw bytes follow
 
 
-def read_inference(offer: Offer, body: bytearray, header_length: str | None, max_batch: int) -> Inference:
+def read_inference(offer: Offer, body: memoryview, header_length: str | None, max_batch: int) -> Inference:
     """The request in a body; Refused with 400 for what is none, with 413 for one of too many examples."""
-    length = _json_length(header_length, len(body))
+    length = len(body) if header_length is None else json_length(header_length)
+    if length > len(body):
+        raise Refused(400, f"{HEADER_LENGTH} is {length:,}, the body has {len(body):,} bytes.")
     check_json_length(length, max_batch * max(math.prod(signature.shape[1:]) for signature in offer.inputs))
-    request = as_object(parsed(bytes(memoryview(body)[:length])), "the body")
+    request = as_object(parsed(bytes(body[:length])), "the body")
     check_fields("field of a request", request, ("id", "parameters", "inputs", "outputs"))
     parameters = as_object(request.get("parameters", {}), "parameters")
     check_fields("parameter", parameters, (*offer.operation.parameters, *OF_THE_PROTOCOL))
     options = {name: PARAMETERS[name](name, value) for name, value in parameters.items() if name in PARAMETERS}
-    arrays = _read_inputs(offer, request.get("inputs", []), memoryview(body)[length:], max_batch)
+    arrays = _read_inputs(offer, request.get("inputs", []), body[length:], max_batch)
     outputs = _read_outputs(offer, request.get("outputs", []), options)
     identifier = request.get("id", "")
     if not isinstance(identifier, str):
@@ -95,6 +98,13 @@ def write_answer(inference: Inference, answer: Answer) -> Written:
     return Written(b"".join([written, *raw]), len(written)) if raw else Written(written, None)
 
 
+def json_length(header: str) -> int:
+    """How much of the body is JSON, as the header says."""
+    if not header.isascii() or not header.isdigit() or not 0 < int(header[:20]) < 2**63:
+        raise Refused(400, f"{HEADER_LENGTH} is {shown(header)}; accepted is the length of the body's JSON.")
+    return int(header)
+
+
 def chosen_seed() -> int:
     """A seed for who gives none, and is told this one."""
     return secrets.randbelow(CHOSEN_SEEDS)
@@ -109,15 +119,6 @@ def _described(wanted: Wanted, value: np.ndarray) -> Fields:
 
 def _bytes(value: np.ndarray) -> memoryview:
     return value.reshape(-1).view(np.uint8).data
-
-
-def _json_length(header: str | None, num_bytes: int) -> int:
-    """How much of the body is JSON: all, unless the header says otherwise."""
-    if header is None:
-        return num_bytes
-    if not header.isascii() or not header.isdigit() or not 0 < int(header) <= num_bytes:
-        raise Refused(400, f"{HEADER_LENGTH} is {header[:20]!r}; it is a length from 1 to the body's, {num_bytes}.")
-    return int(header)
 
 
 def _read_inputs(offer: Offer, given: Any, raw: memoryview, max_batch: int) -> dict[str, np.ndarray]:
@@ -152,8 +153,7 @@ def _values(
     if size > len(raw):
         raise Refused(400, f"input {name!r} claims {size:,} bytes, of which {len(raw):,} follow the body's JSON.")
     values = np.frombuffer(raw[:size], dtype).reshape(shape)
-    # Where the JSON ends is where the numbers begin, which need not be a place that processors like.
-    return np.require(values, requirements="A"), raw[size:]
+    return np.require(values, requirements=("ALIGNED", "WRITEABLE")), raw[size:]
 
 
 def _datatype(offer: Offer, signature: Signature, given: Any) -> np.dtype[Any]:

@@ -10,7 +10,7 @@ from lowerbound.serving.service.fields import MAX_SEED, MAX_TEMPERATURE, NUM_DRA
 from lowerbound.serving.service.limits import holding
 from lowerbound.serving.service.models import Offer
 from lowerbound.serving.service.operations import Signature
-from lowerbound.serving.service.protocol import HEADER_LENGTH, Written, read_inference, write_answer
+from lowerbound.serving.service.protocol import HEADER_LENGTH, Written, json_length, read_inference, write_answer
 
 PLATFORM = "lowerbound"
 EXTENSIONS = ["binary_tensor_data", "model_repository"]
@@ -48,9 +48,29 @@ INFERRED = described.returns(
 def protocol_routes(service: Service) -> APIRouter:
     """Every endpoint of the protocol."""
     router = APIRouter(prefix="/v2", tags=["Open Inference Protocol"])
+    # First what is asked most: routes are tried one after the other.
+    _add_inference(router, service)
     _add_server(router, service)
     _add_models(router, service)
     return router
+
+
+def _add_inference(router: APIRouter, service: Service) -> None:
+    answers = INFERRED | errors(404, 422, 504, *WITH_BODY)
+
+    @router.post("/models/{name}/infer", responses=answers, openapi_extra=INFER, summary="Ask it")
+    @router.post(
+        "/models/{name}/versions/{version}/infer", responses=answers, openapi_extra=INFER, summary="Ask a version"
+    )
+    async def infer(request: Request, name: str, version: str | None = None) -> Response:
+        offer, limits = service.offer(name, version), service.limits
+        with holding(service.hold, request) as body:
+            with service.batcher.arriving():
+                length = request.headers.get(HEADER_LENGTH)
+                content = await body.read(limits, aligned_at=json_length(length) if length else 0)
+                inference = read_inference(offer, content, length, limits.max_batch)
+            found = await service.answer(request, offer, inference.question)
+        return _response(write_answer(inference, found))
 
 
 def _add_server(router: APIRouter, service: Service) -> None:
@@ -86,21 +106,6 @@ def _add_models(router: APIRouter, service: Service) -> None:
     async def model_ready(name: str, version: str | None = None) -> Ready:
         service.offer(name, version)
         return Ready(ready=True)
-
-    answers = INFERRED | errors(404, 422, 504, *WITH_BODY)
-
-    @router.post("/models/{name}/infer", responses=answers, openapi_extra=INFER, summary="Ask it")
-    @router.post(
-        "/models/{name}/versions/{version}/infer", responses=answers, openapi_extra=INFER, summary="Ask a version"
-    )
-    async def infer(request: Request, name: str, version: str | None = None) -> Response:
-        offer, limits = service.offer(name, version), service.limits
-        with holding(service.hold, request) as body:
-            with service.batcher.arriving():
-                content = await body.read(limits)
-                inference = read_inference(offer, content, request.headers.get(HEADER_LENGTH), limits.max_batch)
-            found = await service.answer(request, offer, inference.question)
-        return _response(write_answer(inference, found))
 
 
 def _response(written: Written) -> Response:
