@@ -7,13 +7,13 @@ export function createOverlay(canvas) {
   const element = document.createElement("canvas");
   element.setAttribute("aria-hidden", "true");
   Object.assign(element.style, { position: "absolute", pointerEvents: "none" });
-  canvas.after(element);
   return { element, context: element.getContext("2d"), isBlank: true };
 }
 
 /** Lays the overlay exactly over the canvas, at `ratio` device pixels for one of CSS. */
 export function place(overlay, canvas, ratio) {
   const { element } = overlay;
+  if (element.previousSibling !== canvas) canvas.after(element); // a canvas may find its parent late
   element.style.left = `${canvas.offsetLeft + canvas.clientLeft}px`;
   element.style.top = `${canvas.offsetTop + canvas.clientTop}px`;
   element.style.width = `${canvas.clientWidth}px`;
