@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from jaxtyping import Float
 
+from lowerbound.allocator import kept_memory
 from lowerbound.data.examples import Examples
 from lowerbound.errors import DataError, LowerboundError, RunError, UsageError
 from lowerbound.objectives.rates import true_rate
@@ -147,6 +148,7 @@ def _codes(space: Space, points: Points | None) -> Codes:
     return stored_codes(space) or nothing
 
 
+@kept_memory()
 @torch.inference_mode()
 def _bounds(space: Space, points: Points) -> Arrays:
     """Each example's ELBO, taken apart, in nats; nothing for data that the model cannot score."""

@@ -1,5 +1,5 @@
-// What the page carries: gzipped blocks in base64, each in a script element that no browser runs. A block is unpacked when
-// it is first asked for.
+// What the page carries: gzipped blocks in base64, each in a script element that no browser runs. A block is unpacked
+// when it is first asked for.
 
 import { readTensors } from "explorer/safetensors.js";
 
@@ -20,7 +20,9 @@ export const jsonOf = async (name) => JSON.parse(new TextDecoder().decode(await 
 const element = (name) => document.getElementById(`carried-${name}`);
 
 async function unpack(name) {
-  const bytes = Uint8Array.from(atob(element(name).textContent.trim()), (character) => character.charCodeAt(0));
+  const text = atob(element(name).textContent);
+  const bytes = new Uint8Array(text.length);
+  for (let i = 0; i < bytes.length; i += 1) bytes[i] = text.charCodeAt(i);
   const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip"));
   return new Response(stream).arrayBuffer();
 }

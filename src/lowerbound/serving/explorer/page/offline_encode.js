@@ -1,4 +1,4 @@
-// An image of someone's own in a page without a server: its posterior, its ELBO taken apart, and its likeness to others.
+// An image of someone's own in a page without a server: its posterior, its ELBO taken apart, and what it is like.
 //
 //     rate        KL(q(z|x) ‖ N(0, I)) = ½ Σ (σ² + μ² − 1 − log σ²), nats
 //     distortion  −E[log p(x|z)], the mean over draws from q(z|x), nats
@@ -20,15 +20,17 @@ export async function encode(info, facts, examples, codes, blob) {
     ...found,
     ...(facts.conventions ? {} : UNSCORED),
     unit: "nats",
-    convention: facts.conventions?.[x.every((value) => value === 0 || value === 1) ? "binary" : "grey"] ?? "",
+    convention: facts.conventions?.[isBinary(x) ? "binary" : "grey"] ?? "",
     neighbours: { pixels, codes: neighboursOf(found.mean, codes, info) },
     seen: { shape: seen.shape, data: base64(seen.data) },
     notes,
   };
 }
 
+const isBinary = (x) => x.every((value) => value === 0 || value === 1);
+
 const RESIZED =
-  "Brought to the model's size by this browser, whose filter differs a little from the one that the run's data went through.";
+  "brought to the model's size by this browser, whose filter differs a little from the one that the run's data had";
 
 const UNSCORED = { elbo: null, elbo_standard_error: null, distortion: null, reconstruction_error: null, num_draws: 0 };
 
@@ -44,8 +46,10 @@ export function neighboursOf(z, codes, info) {
 }
 
 async function codeOf(info, x) {
-  const { code, log_likelihood: logLikelihood } = await throughAll(info, x, new Float32Array(info.latent_dim));
-  return { ...UNSCORED, mean: [...code], log_variance: null, rate: null, rate_per_dimension: null, reconstruction_error: -logLikelihood[0] };
+  const noise = new Float32Array(info.latent_dim); // of which it takes none, but a row of it means one example
+  const { code, log_likelihood: logLikelihood } = await throughAll(info, x, noise);
+  const none = { ...UNSCORED, log_variance: null, rate: null, rate_per_dimension: null };
+  return { ...none, mean: [...code], reconstruction_error: -logLikelihood[0] };
 }
 
 async function boundOf(info, x) {

@@ -3,29 +3,44 @@
 import { createEngine } from "explorer/engine.js";
 import { block } from "explorer/offline_blocks.js";
 
-const CHUNK = 64; // latents decoded at once; between two chunks the page answers to its reader
+const FRAME = 16; // milliseconds that decoding may keep the page from answering to its reader
+const MOST = 256; // latents decoded at once
 
 const engines = new Map();
+let atOnce = 8; // latents that the last calls have shown to take about a frame
 
 function engine(name) {
-  const parts = () => Promise.all([name, "wasm", "weights"].map(block));
-  if (!engines.has(name)) engines.set(name, parts().then((bytes) => createEngine(...bytes)));
+  const make = async () => createEngine(...(await Promise.all([name, "wasm", "weights"].map(block))));
+  if (!engines.has(name)) engines.set(name, make());
   return engines.get(name);
 }
 
 /** What is shown of p(x|z): pictures as bytes, n × height × width × 3, or one value for each element, n × elements. */
 export async function decode(info, z) {
   const decoder = await engine("decoder");
-  const size = CHUNK * info.latent_dim;
   const parts = [];
-  for (let start = 0; start < z.length; start += size) {
+  for (let start = 0; start < z.length; ) {
     if (start) await new Promise((resolve) => setTimeout(resolve));
-    const data = Float32Array.from(z.slice(start, start + size));
-    const shape = [data.length / info.latent_dim, info.latent_dim];
-    const outputs = await decoder.run({ z: { shape, data } });
-    parts.push(shown(info, outputs[decoder.outputs[0]]));
+    const data = Float32Array.from(z.slice(start, start + atOnce * info.latent_dim));
+    parts.push(await inAFrame(data.length / info.latent_dim, () => decodePart(info, decoder, data)));
+    start += data.length;
   }
   return joined(parts);
+}
+
+async function decodePart(info, decoder, data) {
+  const outputs = await decoder.run({ z: { shape: [data.length / info.latent_dim, info.latent_dim], data } });
+  return shown(info, outputs[decoder.outputs[0]]);
+}
+
+/** Do some work, and do more or less of it at once the next time. */
+async function inAFrame(count, work) {
+  const start = performance.now();
+  const result = await work();
+  const taken = performance.now() - start;
+  if (count === atOnce && taken < FRAME / 2) atOnce = Math.min(MOST, 2 * atOnce);
+  if (taken > FRAME) atOnce = Math.max(1, Math.floor(atOnce / 2));
+  return result;
 }
 
 /** The whole model on copies of one example x, one for each row of noise: {name: numbers}, see `lowerbound export`. */
@@ -33,7 +48,10 @@ export async function throughAll(info, x, noise) {
   const count = noise.length / info.latent_dim;
   const copies = new Float32Array(count * x.length);
   for (let copy = 0; copy < count; copy += 1) copies.set(x, copy * x.length);
-  const feeds = { x: { shape: [count, ...info.event_shape], data: copies }, noise: { shape: [count, info.latent_dim], data: noise } };
+  const feeds = {
+    x: { shape: [count, ...info.event_shape], data: copies },
+    noise: { shape: [count, info.latent_dim], data: noise },
+  };
   const model = await engine("vae");
   const outputs = await model.run(Object.fromEntries(model.inputs.map((name) => [name, feeds[name]])));
   return Object.fromEntries(Object.entries(outputs).map(([name, { data }]) => [name, data]));

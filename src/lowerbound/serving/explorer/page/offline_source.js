@@ -1,5 +1,5 @@
-// The run as a page in one file carries it, under the name that the server's answers have online: same methods, no server.
-// The decoder and the encoder run here, and all else was written down when the page was.
+// The run as a page in one file carries it, under the name that the server's answers have online: the same methods, no
+// server. The decoder and the encoder run here, and all else was written down when the page was.
 
 import { isCarried, jsonOf, tensorsOf } from "explorer/offline_blocks.js";
 import { encode, neighboursOf } from "explorer/offline_encode.js";
@@ -34,7 +34,8 @@ async function codes() {
 }
 
 /** Examples as the page has them: bytes of pictures with one channel or three, or values of elements; null for none. */
-const examples = () => once("examples", async () => (isCarried("examples") ? (await tensorsOf("examples")).examples : null));
+const examples = () =>
+  once("examples", async () => (isCarried("examples") ? (await tensorsOf("examples")).examples : null));
 
 /** Carried are the last examples: those of the test split. */
 async function images(id, indices) {
@@ -45,7 +46,8 @@ async function images(id, indices) {
 }
 
 function notCarried(count) {
-  const what = count ? `pictures or values of the last ${count.toLocaleString("en")} examples` : "no examples, only their codes";
+  const last = `pictures or values of the last ${count.toLocaleString("en")} examples`;
+  const what = count ? last : "no examples, only their codes";
   return `This page carries ${what}; \`lowerbound explore\` shows all of them.`;
 }
 
@@ -53,7 +55,9 @@ function picturesOf({ shape: [, height, width, channels], data }, rows) {
   const [size, wanted] = [height * width * channels, height * width * 3];
   const pixels = new Uint8Array(rows.length * wanted);
   rows.forEach((row, k) => {
-    for (let i = 0; i < wanted; i += 1) pixels[k * wanted + i] = data[row * size + (channels === 3 ? i : Math.floor(i / 3))];
+    for (let i = 0; i < wanted; i += 1) {
+      pixels[k * wanted + i] = data[row * size + (channels === 3 ? i : Math.floor(i / 3))];
+    }
   });
   return { shape: [rows.length, height, width, 3], data: pixels };
 }
@@ -66,17 +70,17 @@ function valuesOf({ shape: [, size], data }, rows) {
 
 /** What was written down of one example; null for what was not. */
 async function point(id, index) {
-  const [{ splits, label_names: names }, { num_draws: numDraws }, found, all] = await Promise.all([info(), facts(), tensors(), codes()]);
+  const [about, { num_draws: numDraws }, found, all] = await Promise.all([info(), facts(), tensors(), codes()]);
   const row = (values) => values && [...values.slice(index * all.latentDim, (index + 1) * all.latentDim)];
   const number = (name) => (Number.isFinite(found[name]?.data[index]) ? found[name].data[index] : null);
   const label = all.labels[index] < 0 ? null : all.labels[index];
   const split = all.splits[index];
   return {
     index,
-    id_in_split: index - splits.slice(0, split).reduce((sum, one) => sum + one.count, 0),
-    split: splits[split].name,
+    id_in_split: index - about.splits.slice(0, split).reduce((sum, one) => sum + one.count, 0),
+    split: about.splits[split].name,
     label,
-    label_name: names[label] ?? null,
+    label_name: about.label_names[label] ?? null,
     mean: row(all.mean),
     log_variance: row(all.logVariance),
     elbo: number("elbo"),
@@ -89,7 +93,7 @@ async function point(id, index) {
   };
 }
 
-/** Draws from the prior N(0, I), its standard deviation times `temperature`; a seed gives the same ones in this page. */
+/** Draws from N(0, I), the standard deviation times `temperature`; a seed gives the same ones in every page. */
 async function sample(id, num, temperature, seed) {
   const about = await info();
   if (!about.can.sample) throw new Error("A deterministic autoencoder has no prior to sample from.");
@@ -100,7 +104,7 @@ async function sample(id, num, temperature, seed) {
 
 async function encodeFile(id, blob) {
   const about = await info();
-  if (!about.can.encode) throw new Error("This page cannot read files for this run; `lowerbound explore` can where the data are images.");
+  if (!about.can.encode) throw new Error("This run's examples are no images that a browser could read.");
   return encode(about, await facts(), await examples(), await codes(), blob);
 }
 

@@ -1,5 +1,5 @@
 // Safetensors, read: eight bytes that give the length of a JSON header, the header, and the numbers themselves.
-// The format: https://huggingface.co/docs/safetensors. Everything in it is little-endian, as are all browsers' machines.
+// The format: https://huggingface.co/docs/safetensors. All of it is little-endian, as are all browsers' machines.
 
 const HEADER_START = 8; // bytes
 
