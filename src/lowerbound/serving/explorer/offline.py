@@ -21,7 +21,7 @@ from lowerbound.storage import write_text
 PAGE = Path(__file__).parent / "page"
 RUNTIME = "vendor/ort-wasm-simd-threaded.wasm.gz"
 NOTICES = "vendor/onnxruntime.ThirdPartyNotices.txt.gz"
-LICENCE = "vendor/onnxruntime.LICENSE.txt"
+LICENCES = "vendor/*.LICENSE.txt"
 SOURCE, OFFLINE_SOURCE = "source.js", "offline_source.js"
 
 POLICY = (
@@ -62,7 +62,7 @@ def page_of(blocks: Mapping[str, bytes], page: Path = PAGE) -> str:
     html = _with(html, IMPORT_MAP, f'<script type="importmap">{_import_map(page)}</script>')
     _refuse_elsewhere(html)
     carried = {**blocks, "wasm": (PAGE / RUNTIME).read_bytes(), "notices": (PAGE / NOTICES).read_bytes()}
-    return _with(html, ENTRANCE, "\n".join([*_scripts(carried), _licence(), _one(html, ENTRANCE)]))
+    return _with(html, ENTRANCE, "\n".join([*_scripts(carried), *_licences(), _one(html, ENTRANCE)]))
 
 
 def _import_map(page: Path) -> str:
@@ -92,11 +92,11 @@ def _scripts(blocks: Mapping[str, bytes]) -> Iterator[str]:
         yield f'<script type="application/gzip;base64" id="carried-{name}">{b64encode(content).decode()}</script>'
 
 
-def _licence() -> str:
-    """What the runtime's licence asks of every copy; its notices of others' work are a block."""
-    return (
-        f'<script type="text/plain" id="licence-onnxruntime">\n{(PAGE / LICENCE).read_text(encoding="utf-8")}</script>'
-    )
+def _licences() -> Iterator[str]:
+    """What the licences of others' work ask of every copy; the notices of what the runtime is made of are a block."""
+    for path in sorted(PAGE.glob(LICENCES)):
+        name = path.name.removesuffix(".LICENSE.txt")
+        yield f'<script type="text/plain" id="licence-{name}">\n{path.read_text(encoding="utf-8")}</script>'
 
 
 def _refuse_elsewhere(html: str) -> None:
