@@ -9,7 +9,7 @@ import errno
 import ipaddress
 import json
 import socket
-from asyncio import AbstractEventLoop, Transport
+from asyncio import AbstractEventLoop
 from asyncio.events import TimerHandle
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -31,7 +31,7 @@ MAX_CONNECTIONS = 4096
 
 
 def host(
-    app: Application, *, host: str, port: int, ready: Callable[[str], None] = lambda url: None, grace: float = 30
+    app: Application, *, host: str, port: int, ready: Callable[[str], None] = lambda url: None, grace: float = 30.0
 ) -> None:
     """Serve `app` until SIGINT or SIGTERM; `ready` hears the URL once connections are taken.
 
@@ -130,7 +130,7 @@ class _Connection(HttpToolsProtocol):
         self.head_timer: TimerHandle | None = None
         self.unread = 0
 
-    def connection_made(self, transport: Transport) -> None:  # type: ignore[override]
+    def connection_made(self, transport: Any) -> None:  # of asyncio or uvloop
         super().connection_made(transport)
         if len(self.connections) > MAX_CONNECTIONS:
             self._refuse(HTTPStatus.SERVICE_UNAVAILABLE, f"more than {MAX_CONNECTIONS:,} connections", "retry-after: 1")
