@@ -76,7 +76,7 @@ export function table(caption, head, rows) {
   return element(
     "table",
     {},
-    element("caption", {}, caption),
+    caption ? element("caption", {}, caption) : null,
     element("thead", {}, element("tr", {}, ...head.map(cell("th")))),
     element("tbody", {}, ...rows.map((row) => element("tr", {}, ...row.map(cell("td"))))),
   );

@@ -2,7 +2,7 @@
 //
 // A tensor is {shape: [n, height, width, 3], data: bytes} or {shape: [n, elements], data: floats}.
 
-import { element, fixed } from "explorer/dom.js";
+import { element, fixed, table } from "explorer/dom.js";
 import { colourOf } from "explorer/colours.js";
 
 const MAX_CELLS = 40; // of a row that is shown as a list
@@ -45,8 +45,20 @@ export function tile(info, tensor, k, description) {
   return info.columns ? rowTile(info.columns, values, description) : signalTile(values, description);
 }
 
+/** Several examples side by side: pictures, or the rows of a table turned so that they can be compared. */
 export function tiles(info, tensor, describe) {
+  if (!isPictures(tensor) && info.columns) return [comparison(info.columns, tensor, describe)];
   return Array.from({ length: tensor.shape[0] }, (_, k) => tile(info, tensor, k, describe(k)));
+}
+
+function comparison(columns, tensor, describe) {
+  const count = tensor.shape[0];
+  const value = (k, column) => tensor.data[k * tensor.shape[1] + column];
+  const rows = columns.slice(0, MAX_CELLS).map((column, j) => [column.name, ...Array.from({ length: count }, (_, k) => cell(column, value(k, j)))]);
+  const left = columns.length - rows.length;
+  const caption = left > 0 ? `The first ${MAX_CELLS} of ${columns.length} columns` : "";
+  const body = table(caption, ["", ...Array.from({ length: count }, (_, k) => describe(k))], rows);
+  return element("div", { className: "scroll comparison", tabIndex: 0, role: "region", "aria-label": "Values side by side" }, body);
 }
 
 function imageTile(tensor, k, description) {
@@ -87,8 +99,13 @@ function signalTile(values, description) {
   return canvas;
 }
 
-/** The part of a tensor that holds examples from `start` to before `end`. */
-export function slice(tensor, start, end) {
+/** The examples of a tensor at some places, in that order. */
+export function picked(tensor, places) {
   const size = tensor.shape.slice(1).reduce((product, length) => product * length, 1);
-  return { shape: [end - start, ...tensor.shape.slice(1)], data: tensor.data.subarray(start * size, end * size) };
+  const data = new tensor.data.constructor(places.length * size);
+  places.forEach((place, k) => data.set(tensor.data.subarray(place * size, (place + 1) * size), k * size));
+  return { shape: [places.length, ...tensor.shape.slice(1)], data };
 }
+
+/** The part of a tensor that holds examples from `start` to before `end`. */
+export const slice = (tensor, start, end) => picked(tensor, Array.from({ length: end - start }, (_, k) => start + k));

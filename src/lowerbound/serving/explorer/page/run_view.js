@@ -27,7 +27,7 @@ export async function createRunView(source, id) {
     view.node.remove();
     view.numbers.node.remove();
   };
-  if (!info.can.sample && !info.num_codes) {
+  if (info.state !== "finished") {
     // A run that is still training has numbers and curves, and no model yet.
     view.node.append(heading, element("p", { className: "notice" }, waiting(info)));
     return view;
@@ -46,14 +46,23 @@ function fill(view, heading) {
   const line = createLinePanel(view);
   const legend = element("div");
   const own = info.can.encode ? [createImagePanel(view)] : [];
-  const others = [createSamplePanel(view), ...(info.latent_dim > 1 ? [createTraversalPanel(view)] : []), createSelectionPanel(view)];
+  const others = [...(info.can.sample ? [createSamplePanel(view)] : []), ...(info.latent_dim > 1 ? [createTraversalPanel(view)] : []), createSelectionPanel(view)];
   // Two columns of their own height: a panel that grows must not push what somebody is drawing on.
   const column = (panels) => element("div", { className: "beside" }, ...panels.map((panel) => panel.node));
   const panels = element("div", { className: "panels" }, column(others), column(own));
   view.keys = { a: line.begin, b: line.end, m: () => view.stage.painted.set(!view.stage.painted.isOn()), escape: () => view.cursor.hold(false) };
   const main = element("div", { className: "view-main" }, element("div", {}, view.stage.node, legend), column([createPointPanel(view), line]));
   view.node.append(heading, main, panels);
+  nameParts(view.node, info.title);
   view.start = () => load(view, legend);
+}
+
+/** Beside another run a panel's heading alone would not tell whose it is. */
+function nameParts(node, title) {
+  for (const part of node.querySelectorAll(".panel")) {
+    part.setAttribute("aria-label", `${part.querySelector("h3").textContent} of ${title}`);
+    part.removeAttribute("aria-labelledby");
+  }
 }
 
 /** Fetch the codes, then show them; until then the decoder can be used already. */

@@ -70,14 +70,13 @@ async function draw(view, node, found, reconstruction) {
     { className: "point-pair" },
     captioned(tile(view.info, seen, 0, "The image as the model sees it"), "as the model sees it"),
     captioned(tile(view.info, reconstruction, 0, "Its reconstruction"), "reconstructed"),
-    numbersOf(found),
   );
   const notes = (found.notes ?? []).map((note) => element("p", { className: "quiet" }, note));
   const neighbours = await Promise.all([
     neighbourRow(view, "Nearest by pixels", found.neighbours?.pixels),
     neighbourRow(view, "Nearest by code", found.neighbours?.codes),
   ]);
-  node.replaceChildren(pair, split(found), posterior(found), ...notes, ...neighbours);
+  node.replaceChildren(pair, numbersOf(found), split(found), posterior(found), ...notes, ...neighbours);
 }
 
 /** −ELBO as a bar of two parts, and what each latent costs. */

@@ -1,7 +1,7 @@
 // Between two points: the straight line in z, decoded as a strip and as an animation.
 
 import { button, element, panel, slider, toggle } from "explorer/dom.js";
-import { draw, isPictures, slice, tile, tiles } from "explorer/pictures.js";
+import { draw, isPictures, picked, tile, tiles } from "explorer/pictures.js";
 
 const STEPS = 33; // that are decoded; every fourth is on the strip
 const ON_STRIP = 4;
@@ -50,8 +50,8 @@ export function createLinePanel(view) {
 
   function drawStrip() {
     const chosen = Array.from({ length: Math.ceil(STEPS / ON_STRIP) }, (_, k) => k * ON_STRIP);
-    const described = (k) => `${Math.round((100 * k) / (STEPS - 1))} % of the way from A to B`;
-    strip.replaceChildren(...chosen.flatMap((k) => tiles(view.info, slice(state.tensor, k, k + 1), () => described(k))));
+    const described = (k) => `${Math.round((100 * k) / (STEPS - 1))} % from A to B`;
+    strip.replaceChildren(...tiles(view.info, picked(state.tensor, chosen), (k) => described(chosen[k])));
   }
 
   function show(k) {

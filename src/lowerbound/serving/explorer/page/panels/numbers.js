@@ -8,7 +8,7 @@ export function createNumbersPanel(view) {
     element("tr", {}, element("th", { scope: "row", className: "words" }, score.quantity, element("span", { className: "meaning" }, score.meaning)), element("td", {}, score.split), element("td", { className: "number" }, score.value));
   const head = element("thead", {}, element("tr", {}, ...["quantity", "split", "value"].map((text) => element("th", { scope: "col" }, text))));
   const measured = info.scores.length
-    ? element("div", { className: "scroll measured", tabIndex: 0, role: "region", "aria-label": "Measured numbers" }, element("table", {}, head, element("tbody", {}, ...info.scores.map(row))))
+    ? element("div", { className: "scroll measured", tabIndex: 0, role: "region", "aria-label": `What was measured of ${info.title}` }, element("table", {}, head, element("tbody", {}, ...info.scores.map(row))))
     : element("p", { className: "quiet" }, "Nothing is measured yet: the evaluation ends a training.");
   const facts = [
     ["model", `${info.latent_dim} latents, ${info.num_parameters ? `${info.num_parameters.toLocaleString("en")} parameters, ` : ""}examples ${info.shape_in_words}`],

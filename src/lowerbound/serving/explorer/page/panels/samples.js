@@ -35,7 +35,9 @@ export function createSamplePanel(view) {
       const found = await view.source.sample(view.id, NUM, at, asked);
       if (asked !== state.seed || at !== state.temperature) return;
       const drawn = found.images ?? found.values;
-      shown.replaceChildren(...tiles(view.info, drawn, (k) => `Sample ${k + 1}`).map((tile, k) => pickable(view, tile, found.z, k)));
+      const pictures = tiles(view.info, drawn, (k) => `sample ${k + 1}`);
+      const isEach = pictures.length === drawn.shape[0];
+      shown.replaceChildren(...(isEach ? pictures.map((one, k) => pickable(view, one, found.z, k)) : pictures));
     } catch (error) {
       complain(shown, error);
     }

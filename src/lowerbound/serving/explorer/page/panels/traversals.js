@@ -5,18 +5,19 @@ import { slice, tiles } from "explorer/pictures.js";
 
 // Middles of eleven slices of equal probability under N(0, 1), as in the report.
 const STEPS = [-1.6906, -1.0968, -0.7479, -0.4728, -0.2299, 0, 0.2299, 0.4728, 0.7479, 1.0968, 1.6906];
-const MOST = 8; // latents, those that the codes vary most in first
+const MOST = { image: 8, array: 4, table: 3 }; // latents, those that the codes vary most in first
 const DELAY = 150; // milliseconds that the point has to rest
 
 export function createTraversalPanel(view) {
+  const most = MOST[view.info.layout];
   const rows = element("div", { className: "traversals" });
   const { node } = panel(
     "Traversals",
-    `Each row moves one latent through the prior's quantiles${view.info.latent_dim > MOST ? `, the ${MOST} that the codes vary most in` : ""}; the others stay as they are at the point.`,
+    `Each row moves one latent through the prior's quantiles${view.info.latent_dim > most ? `, the ${most} that the codes vary most in` : ""}; the others stay as they are at the point.`,
     rows,
   );
   const show = settled(DELAY, async () => {
-    const latents = view.byVariance.slice(0, MOST);
+    const latents = view.byVariance.slice(0, most);
     const tensor = await view.source.decode(view.id, walks(view.cursor.z, latents)).catch(() => null);
     if (tensor) rows.replaceChildren(...latents.map((latent, row) => drawRow(view, tensor, latent, row)));
   });
