@@ -168,6 +168,7 @@ def test_the_legend_hides_what_is_switched_off_from_hover_and_lasso(opened):
 
 
 def select_all(page):
+    page.evaluate("scrollTo(0, 0)")
     page.mouse.move(*at(page, 0.01, 0.01))
     page.keyboard.down("Shift")
     page.mouse.down()
