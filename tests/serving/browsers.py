@@ -10,10 +10,16 @@ import pytest
 from lowerbound.serving.hosting import bind, server_for, url_of
 
 CHROMIUM = shutil.which("chromium") or ""
-FLAGS = (
-    "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
-    "--disable-component-update --disable-sync --enable-unsafe-swiftshader"
-).split()
+FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--enable-unsafe-swiftshader",
+]
 FROM_THE_SCREENSHOT = "ReadPixels"  # of whose cost the driver warns
 
 

@@ -7,9 +7,9 @@ from io import BytesIO
 import numpy as np
 import pytest
 import torch
+from browsers import chromium, complaints, served, watched
 from PIL import Image
 
-from browsers import chromium, complaints, served, watched
 from explorer_runs import trained
 from lowerbound.serving.explorer.application import application
 from lowerbound.training.checkpoint import load_model
@@ -70,7 +70,7 @@ def opened(browser, url):
 
 
 def until(page, condition, seconds=10):
-    """Wait for an expression to hold. Playwright's own waiting evaluates a text in the page, which its policy forbids."""
+    """Wait for an expression to hold. Playwright's own waiting evaluates text in the page, which its policy forbids."""
     for _ in range(20 * seconds):
         if page.evaluate(condition):
             return
@@ -149,9 +149,12 @@ def test_hovering_tells_image_label_and_elbo_of_an_example(opened):
 
 
 def codes_of(page, run):
-    script = """async run => { const { openSource } = await import("explorer/source.js");
-        const codes = await (await openSource()).codes(run, () => {});
-        return { mean: [...Array(codes.count).keys()].map(k => [...codes.mean.slice(2 * k, 2 * k + 2)]), labels: [...codes.labels] }; }"""
+    script = """async run => {
+        const source = await (await import("explorer/source.js")).openSource();
+        const { count, mean, labels } = await source.codes(run, () => {});
+        const places = [...Array(count).keys()];
+        return { mean: places.map(k => [...mean.slice(2 * k, 2 * k + 2)]), labels: [...labels] };
+    }"""
     return page.evaluate(script, run)
 
 
