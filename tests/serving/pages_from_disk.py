@@ -1,27 +1,14 @@
 """A page in one file, opened from disk in a browser that has no network."""
 
 import re
-import shutil
 from base64 import b64decode, b64encode
 from io import BytesIO
 
 import numpy as np
-import pytest
 from PIL import Image
 
 from lowerbound.run import train
 
-CHROMIUM = shutil.which("chromium") or ""
-FLAGS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--enable-unsafe-swiftshader",
-]
 SHORT = {
     "model": {"hidden": [32]},
     "training": {"num_epochs": 2, "min_steps": 0},
@@ -41,17 +28,6 @@ def trained(folder, source="digits", **model):
     settings = SHORT | {"model": SHORT["model"] | model}
     objective = {"objective": {"rate": "none"}} if model.get("posterior") == "point-mass" else {}
     return train(source, recipe="dense", out=folder, settings=settings | objective).path
-
-
-def without_network():
-    """A browser's context in which every connection fails; the test is skipped where there is no browser."""
-    playwright = pytest.importorskip("playwright.sync_api", reason="playwright drives the browser")
-    if not CHROMIUM:
-        pytest.skip("there is no chromium to open the page in")
-    with playwright.sync_playwright() as driver:
-        browser = driver.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-        yield browser.new_context(offline=True)
-        browser.close()
 
 
 class Opened:

@@ -7,7 +7,7 @@ from io import BytesIO
 import numpy as np
 import pytest
 import torch
-from browsers import chromium, complaints, served, watched
+from browsers import complaints, served, watched
 from PIL import Image
 
 from explorer_runs import trained
@@ -40,12 +40,6 @@ def folder(tmp_path_factory):
 def url(folder):
     with served(application(folder)) as address:
         yield address
-
-
-@pytest.fixture(scope="module")
-def browser():
-    with chromium() as opened:
-        yield opened
 
 
 @pytest.fixture

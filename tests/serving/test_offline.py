@@ -7,7 +7,7 @@ from base64 import b64decode
 import numpy as np
 import pytest
 import torch
-from pages_from_disk import ENCODE, SHORT, Opened, array, blocks_in, png, trained, without_network
+from pages_from_disk import ENCODE, SHORT, Opened, array, blocks_in, png, trained
 from PIL import Image
 from torch.testing import assert_close
 
@@ -37,7 +37,10 @@ def file(run):
     return path
 
 
-context = pytest.fixture(scope="module")(without_network)
+@pytest.fixture(scope="module")
+def context(browser):
+    """Pages in which every connection fails."""
+    return browser.new_context(offline=True)
 
 
 @pytest.fixture(scope="module")
