@@ -9,6 +9,7 @@ from lowerbound import console
 from lowerbound.commands.options import SHARE, DataDirOption, DeviceOption, app
 
 TEXT_BROWSERS = ("www-browser", "links", "elinks", "lynx", "w3m")
+BROWSER = "browser"  # the thread's name
 GRACE = 2.0  # seconds for what was asked before Ctrl-C; a page asks again
 
 
@@ -48,7 +49,7 @@ def _show(url: str, token: str, no_browser: bool) -> None:
     console.out.print(address, markup=False)
     if not no_browser:
         # Some browsers only return when they are closed.
-        Thread(target=_open_browser, args=(address,), daemon=True).start()
+        Thread(target=_open_browser, args=(address,), name=BROWSER, daemon=True).start()
 
 
 def _open_browser(address: str) -> None:

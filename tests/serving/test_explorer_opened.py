@@ -1,0 +1,157 @@
+"""What is open: read once, computed once, and never in the way of a pointer."""
+
+import asyncio
+import threading
+from functools import partial
+
+import numpy as np
+import pytest
+
+from explorer_runs import copied, trained
+from lowerbound.errors import DataError, RunError
+from lowerbound.serving.explorer import opened as module
+from lowerbound.serving.explorer.codes import encode_chunk
+from lowerbound.serving.explorer.opened import FEW, MOST_OPEN, Explorer
+from lowerbound.serving.explorer.points import load_points
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    return trained(tmp_path_factory, "digits")
+
+
+@pytest.fixture
+def explorer(run):
+    explorer = Explorer(run, device="cpu")
+    yield explorer
+    explorer.close()
+
+
+def opened_by(explorer, name="digits"):
+    return explorer.open(explorer.library.find(name))
+
+
+def counted(monkeypatch, name, function):
+    """Let a function of the module count how often it is called."""
+    calls = []
+
+    def counting(*arguments):
+        calls.append(arguments)
+        return function(*arguments)
+
+    monkeypatch.setattr(module, name, counting)
+    return calls
+
+
+def test_data_and_codes_are_had_once_however_many_ask(explorer, monkeypatch):
+    loads, encodes = (
+        counted(monkeypatch, "load_points", load_points),
+        counted(monkeypatch, "encode_chunk", encode_chunk),
+    )
+
+    async def ask():
+        opened = await opened_by(explorer)
+        return await asyncio.gather(*(opened.codes() for _ in range(5)), opened.points())
+
+    *codes, points = asyncio.run(ask())
+    assert len(loads) == 1
+    assert len(encodes) == 10 + 2 + 3  # parts of 128 in 1,257, 180 and 360 examples
+    assert all(each is codes[0] for each in codes)
+    assert len(codes[0]) == len(points)
+
+
+def test_codes_are_computed_to_their_end_when_the_one_who_asked_goes_away(explorer):
+    async def ask():
+        opened = await opened_by(explorer)
+        impatient = asyncio.create_task(opened.codes())
+        while not opened.done:
+            await asyncio.sleep(0.001)
+        impatient.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await impatient
+        return await opened.codes()
+
+    assert len(asyncio.run(ask())) == 1797
+
+
+def test_a_pointer_and_a_question_are_answered_while_codes_are_computed(explorer, monkeypatch):
+    begun, release = threading.Event(), threading.Event()
+
+    def waiting(space, points, chunk):
+        begun.set()
+        assert release.wait(10)
+        return encode_chunk(space, points, chunk)
+
+    monkeypatch.setattr(module, "encode_chunk", waiting)
+
+    async def ask():
+        opened = await opened_by(explorer)
+        codes = asyncio.create_task(opened.codes())
+        while not begun.is_set():
+            await asyncio.sleep(0.001)
+        # Its lane is held by a part that does not end: a pointer has another one.
+        pointed = await asyncio.wait_for(explorer.decode(opened, np.zeros((FEW, 2), np.float32)), 10)
+        assert (opened.stage, opened.done, opened.total) == ("encoding", 0, 1797)
+        question = asyncio.create_task(explorer.steady(partial(len, "four")))
+        await asyncio.sleep(0)
+        release.set()
+        assert await question == 4
+        assert opened.done < 1797
+        return pointed, await codes
+
+    pointed, codes = asyncio.run(ask())
+    assert pointed["images"].shape == (FEW, 8, 8, 3)
+    assert len(codes) == 1797
+
+
+def test_runs_that_were_left_long_ago_are_closed(run, tmp_path):
+    for number in range(MOST_OPEN + 2):
+        copied(run, tmp_path / f"{number}")
+    explorer = Explorer(tmp_path, device="cpu")
+
+    async def ask():
+        for number in range(MOST_OPEN + 2):
+            await opened_by(explorer, f"{number}")
+            await opened_by(explorer, "1" if number else "0")
+        return [path.name for path in explorer.opened]
+
+    names = asyncio.run(ask())
+    explorer.close()
+    assert names == ["3", "4", "5", "1"]
+
+
+def test_a_run_that_is_open_is_opened_once(explorer):
+    async def ask():
+        together = await asyncio.gather(*(opened_by(explorer) for _ in range(5)))
+        return {id(opened) for opened in (*together, await opened_by(explorer))}
+
+    assert len(asyncio.run(ask())) == 1
+
+
+def test_what_cannot_be_opened_says_so_and_is_marked(run, tmp_path):
+    path = copied(run, tmp_path / "a")
+    content = (path / "model.safetensors").read_bytes()
+    (path / "model.safetensors").write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+    explorer = Explorer(tmp_path, device="cpu")
+    with pytest.raises(RunError, match="checksum does not match"):
+        asyncio.run(opened_by(explorer, "a"))
+    explorer.close()
+    assert explorer.library.find("a").state == "broken"
+
+
+def test_why_data_are_missing_names_them_and_not_their_place(run, tmp_path):
+    copied(run, tmp_path / "a", source=str(tmp_path / "some where" / "photos"))
+    explorer = Explorer(tmp_path, device="cpu")
+
+    async def ask():
+        opened = await opened_by(explorer, "a")
+        assert await opened.points_or_none() is None
+        with pytest.raises(DataError):
+            await opened.points()
+        return await opened.why_no_points()
+
+    reason = asyncio.run(ask())
+    explorer.close()
+    assert reason.startswith("The run's data, photos, cannot be had: photos is no file or folder")
+    assert str(tmp_path) not in reason
+    assert "some where" not in reason
