@@ -1,6 +1,7 @@
 # make install   a virtual environment with everything the package needs
 # make demo      train both reference models on the embedded digits and print where the report lies
 # make test      all tests;  make check: lint and types
+# make browser   Chromium, by the system's package manager: without it the tests of pages are skipped, and say so
 # make bench     every measurement of benchmarks/ against peers and limits, hours, then the tables in docs/performance.md
 # make bench-peers   the libraries it compares with, each in an environment of its own
 
@@ -16,7 +17,7 @@ PIP := $(BIN)/pip install --quiet --disable-pip-version-check --constraint const
 PEERS := $(or $(LOWERBOUND_PEERS),benchmarks/.venvs)
 BENCHMARKS := training_throughput time_to_quality optimisers inference fast_paths limits startup growth
 
-.PHONY: install demo test test-slow check bench bench-peers clean
+.PHONY: install demo test test-slow check browser bench bench-peers clean
 
 install: $(VENV)/.installed
 
@@ -28,6 +29,10 @@ test: $(VENV)/.installed-test
 
 test-slow: $(VENV)/.installed-test
 	$(BIN)/pytest -m slow
+
+browser:
+	command -v chromium || (apt-get update -qq && apt-get install -y -qq --no-install-recommends chromium) || \
+	  echo "Chromium could not be installed (root and apt are needed): tests of pages will be skipped."
 
 check: $(VENV)/.installed-test
 	$(BIN)/ruff check .
