@@ -10,11 +10,14 @@ import typer
 
 from lowerbound import __version__, console
 from lowerbound.commands import exploring, exporting, looking, serving, training, using
-from lowerbound.commands.options import app
+from lowerbound.commands.options import PANELS, app
 from lowerbound.errors import Interrupted, LowerboundError, UsageError
 
 COMMANDS = (training, using, exploring, serving, exporting, looking)
-"""Modules whose import adds their commands to the application, in the order in which help shows them."""
+"""Modules whose import adds their commands to the application."""
+
+# Help shows the panels in the order of their first commands.
+app.registered_commands.sort(key=lambda command: PANELS.index(command.rich_help_panel))
 
 
 @app.callback(invoke_without_command=True)

@@ -10,6 +10,7 @@ import typer
 from lowerbound import console
 
 TRAIN, USE, SHARE, LOOK = "Train and judge", "Use a trained model", "See and serve it", "Look things up"
+PANELS = (TRAIN, USE, SHARE, LOOK)
 NUM_ANNEALED = 100  # test images, by --anneal
 
 app = typer.Typer(
