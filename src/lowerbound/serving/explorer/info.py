@@ -145,7 +145,7 @@ def _notes(space: Space, points: Points | None, problem: str, results: Results) 
         notes += [note[:1].upper() + note[1:] + "." for note in points.notes]
         notes += [REDRAWN] if points.is_redrawn else []
     if not results.scores:
-        notes.append("This run has no results yet; `lowerbound evaluate` measures it.")
+        notes.append("This run has no results yet: they come at the end of a training, or of `lowerbound evaluate`.")
     return notes
 
 

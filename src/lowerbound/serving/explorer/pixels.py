@@ -7,7 +7,7 @@ from lowerbound.data.examples import Examples
 from lowerbound.serving.explorer.codes import NUM_NEIGHBOURS, nearest
 from lowerbound.serving.explorer.points import Points
 
-CHUNK_VALUES = 2**17
+CHUNK_VALUES = 2**16
 """Values that are compared at once: so many stay in the processor's cache."""
 
 
