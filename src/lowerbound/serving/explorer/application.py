@@ -120,7 +120,8 @@ async def _info(request: Request) -> Response:
 
 async def _codes(request: Request) -> Response:
     codes = await _codes_of(await _opened(request))
-    return _tensors(await run_in_threadpool(codes.arrays))
+    # Tens of megabytes: not in the thread that answers all others.
+    return Response(await run_in_threadpool(as_bytes, codes.arrays()), media_type=MEDIA_TYPE)
 
 
 async def _progress(request: Request) -> Response:

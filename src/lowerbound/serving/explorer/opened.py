@@ -77,7 +77,9 @@ class Opened:
             name = Path(self.space.experiment.data.source).name
             reason = without_paths(str(error).rstrip("."), Path(self.space.experiment.data.source))
             sentence = f"The run's data, {name}, cannot be had: {reason}."
-            raise DataError(f"{sentence} Once they are there, start the explorer again.") from error
+            raise DataError(
+                f"{sentence} Once they are there, or --data-dir says where, start the explorer again."
+            ) from error
 
     async def _encode(self) -> Codes:
         try:
