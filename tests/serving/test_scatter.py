@@ -180,14 +180,14 @@ def test_a_lost_context_comes_back_with_everything(open_scatter):
     }""")
     before = picture(page)
     page.evaluate("""() => {
-      window.lost = document.getElementById("plane").getContext("webgl2").getExtension("WEBGL_lose_context");
-      lost.loseContext();
+      const plane = document.getElementById("plane");
+      plane.addEventListener("webglcontextrestored", () => (window.isBack = true));
+      window.extension = plane.getContext("webgl2").getExtension("WEBGL_lose_context");
+      extension.loseContext();
     }""")
     page.evaluate("scatter.zoom(2); scatter.fit(); painted()")
-    page.evaluate("""() => new Promise((done) => {
-      document.getElementById("plane").addEventListener("webglcontextrestored", () => done());
-      lost.restoreContext();
-    })""")
+    page.evaluate("extension.restoreContext()")
+    page.wait_for_function("window.isBack", timeout=10_000)
     np.testing.assert_array_equal(picture(page), before)
 
 
