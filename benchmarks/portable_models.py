@@ -24,9 +24,9 @@ from lowerbound.data.batches import scaled
 from lowerbound.inputs import read_inputs
 from lowerbound.model import VAE
 from lowerbound.seeding import generator
-from lowerbound.serving.onnx_export import onnx_bytes
-from lowerbound.serving.portable import Part, parts_of, plain_form
-from lowerbound.serving.portable_parity import deviation
+from lowerbound.serving.portable.onnx_form import onnx_bytes
+from lowerbound.serving.portable.parity import deviation
+from lowerbound.serving.portable.parts import Part, parts_of, plain_form
 from lowerbound.training.checkpoint import load_model
 
 BATCH_SIZES = (1, 256)

@@ -10,9 +10,9 @@ from lowerbound import console
 from lowerbound.commands.options import SHARE, DataDirOption, JsonOption, RunArgument, app, print_json
 
 if TYPE_CHECKING:
-    from lowerbound.serving.portable import Port
-    from lowerbound.serving.portable_export import Exported
-    from lowerbound.serving.portable_parity import Parity
+    from lowerbound.serving.portable.export import Exported
+    from lowerbound.serving.portable.parity import Parity
+    from lowerbound.serving.portable.parts import Port
 
 
 @app.command(rich_help_panel=SHARE, epilog="Example: lowerbound export runs/conv --format onnx")
@@ -26,7 +26,7 @@ def export(
     as_json: JsonOption = False,
 ) -> None:
     """Write encoder, decoder and their composition as files for other programs, checked against the model."""
-    from lowerbound.serving.portable_export import export as export_run
+    from lowerbound.serving.portable.export import export as export_run
 
     exported = export_run(run_path, form, out, data_dir)
     for note in exported.notes:

@@ -31,8 +31,8 @@ from lowerbound.serving.explorer.space import Arrays, Space, open_space
 from lowerbound.serving.explorer.tensors import as_bytes
 from lowerbound.serving.explorer.uploads import takes_images
 from lowerbound.serving.explorer.wording import without_paths
-from lowerbound.serving.onnx_export import decoder_bytes, onnx_bytes
-from lowerbound.serving.portable import whole_part
+from lowerbound.serving.portable.onnx_form import decoder_bytes, onnx_bytes
+from lowerbound.serving.portable.parts import whole_part
 from lowerbound.values import Support
 
 MAX_EXAMPLES = 10_000

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from lowerbound.errors import RunError, UsageError
 from lowerbound.serving.explorer.carried import blocks_of
-from lowerbound.serving.onnx_export import import_onnx
+from lowerbound.serving.portable.onnx_form import import_onnx
 from lowerbound.storage import write_text
 
 PAGE = Path(__file__).parent / "page"

@@ -52,10 +52,11 @@ def check_examples(served: Served, x: np.ndarray) -> None:
 
 def convention_of(served: Served, values: np.ndarray) -> str:
     """What log p(x|z) means for these values ("grey", "binary" ...); Refused where it has no meaning."""
-    if np.isnan(values).all():  # a row of which nothing is known
+    is_table = served.layout == "table"
+    if is_table and np.isnan(values).all():  # rows of which nothing is known
         support = Support(0.0, 0.0, has_missing=True)
     else:
-        support = Examples(values, 1.0, layout="table" if served.layout == "table" else "array").support
+        support = Examples(values, 1.0, layout="table" if is_table else "array").support
     try:
         return served.model.likelihood.convention(support)
     except DataError as error:

@@ -11,10 +11,10 @@ from tempfile import TemporaryDirectory
 
 from lowerbound.errors import UnknownName, UsageError
 from lowerbound.run import read_experiment
-from lowerbound.serving import onnx_export, torch_export
-from lowerbound.serving.portable import PARTS, Part, Port, parts_of, plain_form
-from lowerbound.serving.portable_about import about_run
-from lowerbound.serving.portable_parity import Computation, Parity, check_parity, trial_of
+from lowerbound.serving.portable import onnx_form, torch_form
+from lowerbound.serving.portable.about import about_run
+from lowerbound.serving.portable.parity import Computation, Parity, check_parity, trial_of
+from lowerbound.serving.portable.parts import PARTS, Part, Port, parts_of, plain_form
 from lowerbound.storage import write_bytes
 from lowerbound.training.checkpoint import load_model
 
@@ -96,6 +96,6 @@ def _write_all(folder: Path, contents: Mapping[str, bytes]) -> None:
 
 
 FORMATS = {
-    "onnx": Format(".onnx", onnx_export.import_onnx, onnx_export.build),
-    "torch": Format(".pt2", lambda: None, torch_export.build),
+    "onnx": Format(".onnx", onnx_form.import_onnx, onnx_form.build),
+    "torch": Format(".pt2", lambda: None, torch_form.build),
 }

@@ -14,7 +14,7 @@ from lowerbound.inputs import read_inputs
 from lowerbound.model import VAE
 from lowerbound.probability.distributions import Distribution
 from lowerbound.seeding import generator
-from lowerbound.serving.portable import Part
+from lowerbound.serving.portable.parts import Part
 
 TOLERANCE = 1e-5
 """On each number, relative where it is larger than 1 and absolute where it is smaller."""

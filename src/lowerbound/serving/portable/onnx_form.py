@@ -16,9 +16,9 @@ from torch import Tensor
 import lowerbound
 from lowerbound.errors import UsageError
 from lowerbound.model import VAE
-from lowerbound.serving.portable import Part, decoder_part, encoder_part, plain_form, program_of
-from lowerbound.serving.portable_operators import DECOMPOSITIONS
-from lowerbound.serving.portable_parity import Computation
+from lowerbound.serving.portable.operators import DECOMPOSITIONS
+from lowerbound.serving.portable.parity import Computation
+from lowerbound.serving.portable.parts import Part, decoder_part, encoder_part, plain_form, program_of
 
 if TYPE_CHECKING:
     import onnx

@@ -26,14 +26,14 @@ from lowerbound.errors import DataError, RunError
 from lowerbound.model import NETWORKS
 from lowerbound.probability.likelihoods import LIKELIHOODS
 from lowerbound.seeding import generator
-from lowerbound.serving import onnx_export, portable_parity
-from lowerbound.serving.onnx_export import decoder_bytes, encoder_bytes, onnx_bytes
-from lowerbound.serving.portable import PARTS, parts_of, plain_form, whole_part
-from lowerbound.serving.portable_about import about_model, about_run
-from lowerbound.serving.portable_export import FORMATS, export
-from lowerbound.serving.portable_operators import binary_cross_entropy, exp_minus_one, log_gamma, log_one_plus
-from lowerbound.serving.portable_outputs import probability_names
-from lowerbound.serving.portable_parity import TOLERANCE, Trial, check_parity, deviation, trial_of
+from lowerbound.serving.portable import onnx_form, parity
+from lowerbound.serving.portable.about import about_model, about_run
+from lowerbound.serving.portable.export import FORMATS, export
+from lowerbound.serving.portable.onnx_form import decoder_bytes, encoder_bytes, onnx_bytes
+from lowerbound.serving.portable.operators import binary_cross_entropy, exp_minus_one, log_gamma, log_one_plus
+from lowerbound.serving.portable.outputs import probability_names
+from lowerbound.serving.portable.parity import TOLERANCE, Trial, check_parity, deviation, trial_of
+from lowerbound.serving.portable.parts import PARTS, parts_of, plain_form, whole_part
 from lowerbound.storage import read_toml
 from lowerbound.training.checkpoint import model_checksum
 
@@ -162,7 +162,7 @@ def test_all_parts_of_every_likelihood_and_network_compute_the_same(likelihood, 
     model = small_model(likelihood, network)
     versions = (plain_form(model), model, deepcopy(model).double())
     for plain, part, exact in zip(*map(parts_of, versions), strict=True):
-        _, compute = onnx_export.build(plain, {})
+        _, compute = onnx_form.build(plain, {})
         for num_examples in BATCHES:
             # Terms of a density may cancel in their sum: single precision itself is then beyond 1e-5.
             check_parity(compute, part, exact, Trial(inputs_of(model, num_examples), ""))
@@ -384,7 +384,7 @@ def test_where_the_data_cannot_be_read_the_model_draws_what_it_is_compared_on(ru
     def absent(*_):
         raise DataError("the digits are gone.")
 
-    monkeypatch.setattr(portable_parity, "read_inputs", absent)
+    monkeypatch.setattr(parity, "read_inputs", absent)
     trial = trial_of(run, lb.load(run))
     assert trial.about == "64 examples that the model draws"
     assert trial.note == "no test examples of the run: the digits are gone."

@@ -11,8 +11,8 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from lowerbound.serving.portable import Part, program_of
-from lowerbound.serving.portable_parity import Computation
+from lowerbound.serving.portable.parity import Computation
+from lowerbound.serving.portable.parts import Part, program_of
 
 METADATA = "metadata.json"
 """The name under which `torch.export.load(..., extra_files={METADATA: ""})` gives what a file says of itself."""

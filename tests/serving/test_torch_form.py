@@ -11,8 +11,8 @@ import lowerbound as lb
 from command_line import in_process
 from lowerbound.data.batches import scaled
 from lowerbound.data.sources import DataConfig, load
-from lowerbound.serving.portable import parts_of
-from lowerbound.serving.torch_export import METADATA
+from lowerbound.serving.portable.parts import parts_of
+from lowerbound.serving.portable.torch_form import METADATA
 from lowerbound.training.checkpoint import model_checksum
 
 
