@@ -1,0 +1,189 @@
+"""Passes through a model that several requests share."""
+
+import asyncio
+import threading
+
+import numpy as np
+import pytest
+import torch
+
+from lowerbound.serving.service.batching import Batcher, compute_pass
+from lowerbound.serving.service.limits import Limits, Refused
+from lowerbound.serving.service.models import catalogue_of
+from lowerbound.serving.service.operations import OPERATIONS, Question, answer
+from lowerbound.serving.service.telemetry import Telemetry
+from served_models import digits, icons, images, people, spectra
+
+RUNS = (digits(), icons(), people(), spectra())
+CATALOGUE = catalogue_of(RUNS)
+ENCODE = CATALOGUE.offers["digits.encode"]
+DECODE = CATALOGUE.offers["digits.decode"]
+
+
+class Held:
+    """Computes as the service does, once it is let; remembers the sizes of its passes."""
+
+    def __init__(self):
+        self.may_go, self.has_begun = threading.Event(), threading.Event()
+        self.passes = []
+
+    def __call__(self, offer, questions):
+        self.has_begun.set()
+        assert self.may_go.wait(10)
+        self.passes.append([question.num_examples for question in questions])
+        return compute_pass(offer, questions)
+
+
+def batching(test, compute=compute_pass, **limits):
+    """Run a test, given a batcher at work."""
+
+    async def run():
+        batcher = Batcher(Limits(**limits), Telemetry(CATALOGUE), compute)
+        passes = asyncio.create_task(batcher.run())
+        try:
+            await asyncio.wait_for(test(batcher), 20)
+        finally:
+            passes.cancel()
+            batcher.close()
+
+    asyncio.run(run())
+
+
+def question(number, seed=0, **options):
+    return Question(num_examples=number, x=images(number, seed=seed), seed=seed, **options)
+
+
+def questions_of(run, operation):
+    """Three requests of different sizes and seeds."""
+    shape = {"x": run.model.event_shape, "z": (run.model.latent_dim,)}.get(operation.takes)
+    for number, seed in ((1, 5), (3, 6), (2, 5)):
+        x = shape and np.random.default_rng(seed).integers(0, 2, (number, *shape)).astype(np.float32)
+        yield Question(num_examples=number, x=x, seed=seed, sample=True, num_draws=2 + number)
+
+
+@pytest.mark.parametrize("name", OPERATIONS)
+@pytest.mark.parametrize("run", RUNS, ids=lambda run: run.name)
+def test_an_answer_does_not_depend_on_what_else_was_in_the_pass(run, name):
+    operation = OPERATIONS[name]
+    asked = list(questions_of(run, operation))
+    together = answer(operation, run.model, asked)
+    for alone, among_others in zip(asked, together, strict=True):
+        (expected,) = answer(operation, run.model, [alone])
+        assert expected.keys() == among_others.keys()
+        for key in expected:
+            np.testing.assert_allclose(among_others[key], expected[key], rtol=1e-4, atol=1e-4)
+
+
+def test_chunks_of_a_large_batch_give_what_the_whole_gives():
+    x = images(300)
+    (found,) = answer(OPERATIONS["reconstruct"], RUNS[0].model, [Question(num_examples=300, x=x)])
+    np.testing.assert_allclose(found["reconstruction"], RUNS[0].model.reconstruct(torch.from_numpy(x)), rtol=1e-4)
+
+
+def test_what_waits_while_a_pass_is_computed_goes_together_up_to_the_limit():
+    compute = Held()
+
+    async def test(batcher):
+        asked = [asyncio.create_task(batcher.ask(ENCODE, question(number))) for number in (1, 3, 4, 2, 8)]
+        await asyncio.to_thread(compute.has_begun.wait, 10)
+        compute.may_go.set()
+        answers = await asyncio.gather(*asked)
+        assert [len(found["mean"]) for found in answers] == [1, 3, 4, 2, 8]
+
+    batching(test, compute, max_batch=8)
+    # All were there before the first pass began, since nothing lets it begin before the loop is free.
+    assert compute.passes == [[1, 3, 4], [2], [8]]
+
+
+def test_operations_take_turns_by_who_has_waited_longest():
+    compute = Held()
+
+    async def test(batcher):
+        z = Question(num_examples=1, x=np.zeros((1, 2), np.float32))
+        await asyncio.gather(
+            batcher.ask(ENCODE, question(1)),
+            batcher.ask(DECODE, z),
+            batcher.ask(ENCODE, question(2)),
+        )
+
+    compute.may_go.set()
+    batching(test, compute)
+    assert compute.passes == [[1, 2], [1]]
+
+
+def test_nothing_is_waited_for_when_no_other_request_is_on_its_way():
+    async def test(batcher):
+        loop = asyncio.get_running_loop()
+        await batcher.ask(ENCODE, question(1))
+        start = loop.time()
+        await batcher.ask(ENCODE, question(1))
+        assert loop.time() - start < 5
+
+    batching(test, max_wait=10_000.0)
+
+
+def test_a_request_on_its_way_is_waited_for_and_shares_the_pass():
+    compute = Held()
+    compute.may_go.set()
+
+    async def test(batcher):
+        with batcher.arriving():
+            first = asyncio.create_task(batcher.ask(ENCODE, question(1)))
+            await asyncio.sleep(0.05)
+            assert not first.done()
+            second = asyncio.create_task(batcher.ask(ENCODE, question(2)))
+            await asyncio.sleep(0)
+        await asyncio.gather(first, second)
+
+    batching(test, compute, max_wait=10_000.0)
+    assert compute.passes == [[1, 2]]
+
+
+def test_a_request_that_never_comes_is_waited_for_no_longer_than_the_limit():
+    async def test(batcher):
+        with batcher.arriving():
+            await batcher.ask(ENCODE, question(1))
+
+    batching(test, max_wait=20.0)
+
+
+def test_what_finds_no_room_is_refused_at_once_and_room_comes_back():
+    compute = Held()
+
+    async def test(batcher):
+        first = asyncio.create_task(batcher.ask(ENCODE, question(4)))
+        await asyncio.to_thread(compute.has_begun.wait, 10)
+        waiting = [asyncio.create_task(batcher.ask(ENCODE, question(4))) for _ in range(2)]
+        await asyncio.sleep(0)
+        with pytest.raises(Refused, match="8 examples wait") as refused:
+            await batcher.ask(ENCODE, question(1))
+        assert refused.value.status == 503
+        assert refused.value.headers["retry-after"] == "1"
+        # One of them gives up, which makes room for another.
+        waiting[1].cancel()
+        await asyncio.sleep(0)
+        late = asyncio.create_task(batcher.ask(ENCODE, question(3)))
+        await asyncio.sleep(0)
+        compute.may_go.set()
+        await asyncio.gather(first, waiting[0], late)
+        assert batcher.num_queued == 0
+
+    batching(test, compute, max_queue=8, max_batch=4)
+    assert compute.passes == [[4], [4], [3]]
+
+
+def test_a_request_that_fails_spoils_none_that_shared_its_pass():
+    def compute(offer, questions):
+        if any(asked.seed == 13 for asked in questions):
+            raise RuntimeError("unlucky")
+        return compute_pass(offer, questions)
+
+    async def test(batcher):
+        asked = [batcher.ask(ENCODE, question(1, seed=seed)) for seed in (1, 13, 2)]
+        first, second, third = await asyncio.gather(*asked, return_exceptions=True)
+        assert isinstance(second, RuntimeError)
+        for found, seed in ((first, 1), (third, 2)):
+            np.testing.assert_array_equal(found["mean"], compute_pass(ENCODE, [question(1, seed=seed)])[0]["mean"])
+        await batcher.ask(ENCODE, question(1))  # and the next is answered
+
+    batching(test, compute)

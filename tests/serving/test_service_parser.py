@@ -1,0 +1,200 @@
+"""Bodies that nobody in their right mind would send, and those that differ from good ones by little."""
+
+import json
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from lowerbound.serving.service.limits import Refused
+from lowerbound.serving.service.models import catalogue_of
+from lowerbound.serving.service.protocol import json_length, read_inference, write_answer
+from served_models import digits, icons, images, people, spectra
+
+OFFERS = catalogue_of([digits(), icons(), people(), spectra()]).offers
+NAMES = st.sampled_from(sorted(OFFERS))
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=8), inner, max_size=4),
+    max_leaves=12,
+)
+FIELDS = st.sampled_from(["id", "parameters", "inputs", "outputs", "name", "shape", "datatype", "data", "x", "seed"])
+REQUESTS = st.recursive(
+    JSON | st.sampled_from(["x", "z", "num", "FP32", "UINT8", [1, 1, 8, 8], [1, 2], [0.5] * 64]),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(FIELDS, inner, max_size=5),
+    max_leaves=20,
+)
+
+
+def read(name, body, header_length=None):
+    return read_inference(OFFERS[name], memoryview(bytearray(body)), header_length, 16)
+
+
+def good(raw=False, **changes):
+    """A request for `digits.encode` with some of its fields changed, and the length of its JSON if bytes follow."""
+    x = images(2)
+    entry = {"name": "x", "shape": [2, 1, 8, 8], "datatype": "FP32"}
+    entry |= {"parameters": {"binary_data_size": x.nbytes}} if raw else {"data": x.ravel().tolist()}
+    text = json.dumps({"inputs": [entry | changes.pop("entry", {})], **changes}).encode()
+    return (text + x.tobytes(), str(len(text))) if raw else (text, None)
+
+
+def refusal(body, header_length=None, name="digits.encode"):
+    with pytest.raises(Refused) as error:
+        read(name, body, header_length)
+    assert error.value.status in (400, 413)
+    assert error.value.reason
+    assert "\n" not in error.value.reason
+    return error.value.reason
+
+
+@settings(max_examples=150)
+@given(NAMES, st.binary(max_size=400), st.none() | st.text("0123456789-x", max_size=4))
+def test_any_bytes_are_a_request_or_refused(name, body, header_length):
+    try:
+        length = header_length and str(json_length(header_length))
+        read(name, body, length or None)
+    except Refused as refused:
+        assert refused.status in (400, 413)
+
+
+@settings(max_examples=300)
+@given(NAMES, REQUESTS)
+def test_any_json_is_a_request_or_refused(name, value):
+    try:
+        read(name, json.dumps(value).encode())
+    except Refused as refused:
+        assert refused.status in (400, 413)
+
+
+@settings(max_examples=100)
+@given(st.data())
+def test_one_change_to_a_good_request_is_refused_or_harmless(data):
+    body, length = good(raw=data.draw(st.booleans()))
+    place = data.draw(st.integers(0, len(body) - 1))
+    changed = bytearray(body)
+    changed[place] = data.draw(st.integers(0, 255))
+    try:
+        read("digits.encode", changed, length)
+    except Refused as refused:
+        assert refused.status in (400, 413)
+
+
+@settings(max_examples=50)
+@given(st.lists(st.floats(0, 1, width=32), min_size=64, max_size=64))
+def test_numbers_are_read_as_they_were_written(values):
+    x = np.array(values, np.float32).reshape(1, 1, 8, 8)
+    entry = {"shape": [1, 1, 8, 8]}
+    for data in (values, x.tolist()):
+        inference = read("digits.encode", good(entry=entry | {"data": data})[0])
+        np.testing.assert_array_equal(inference.question.x, x)
+
+
+def test_the_good_request_is_taken_in_both_forms():
+    for raw in (False, True):
+        inference = read("digits.encode", *good(raw=raw))
+        np.testing.assert_array_equal(inference.question.x, images(2))
+        assert inference.question.num_examples == 2
+
+
+@pytest.mark.parametrize(
+    "text", [b"", b"[" * 100_000, b'{"inputs"', b"\xff\xfe", b"1" * 5000, b'{"a": "\\ud800"}', b"NaN"]
+)
+def test_what_is_no_json_or_no_object_is_refused(text):
+    refusal(text)
+
+
+@pytest.mark.parametrize(
+    ("entry", "reason"),
+    [
+        ({"data": ["0.5"] * 128}, "hold str"),
+        ({"data": [True] * 128}, "hold bool"),
+        ({"data": [None] * 128}, "hold NoneType"),
+        ({"data": [0.5] * 127}, "have the shape (127,)"),
+        ({"data": [[0.5] * 64, [0.5] * 63]}, "have no shape"),
+        ({"data": [10**400] * 128}, "number too large"),
+        ({"data": [1e300] * 128}, "'bernoulli' needs [0, 1]"),
+        ({"data": "0" * 128}, "a list of numbers"),
+        ({"data": [256] * 128, "datatype": "UINT8"}, "whole numbers from 0 to 255"),
+        ({"data": [0.5] * 128, "datatype": "UINT8"}, "whole numbers from 0 to 255"),
+        ({"shape": [2, 64]}, "[-1, 1, 8, 8]"),
+        ({"shape": [True, 1, 8, 8]}, "[-1, 1, 8, 8]"),
+        ({"shape": [-2, 1, 8, 8]}, "at least 1"),
+        ({"shape": [0, 1, 8, 8], "data": []}, "at least 1"),
+        ({"shape": [10**18, 1, 8, 8]}, "the limit is 16"),
+        ({"datatype": "BYTES"}, "accepted: FP32, UINT8"),
+        ({"name": ["x"]}, "unknown input"),
+        ({"parameters": {"shared_memory_region": "a"}}, "binary_data_size"),
+        ({"parameters": {"binary_data_size": 512}}, "no data beside it"),
+        ({"colour": 1}, "unknown field of an input"),
+    ],
+)
+def test_an_input_that_is_wrong_is_refused_with_the_reason(entry, reason):
+    assert reason in refusal(good(entry=entry)[0])
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"inputs": {}}, "accepted is a list"),
+        ({"inputs": []}, "'x' is missing"),
+        ({"id": 7}, "accepted is a text"),
+        ({"parameters": []}, "accepted is an object"),
+        ({"parameters": {"sequence_id": 1}}, "unknown parameter"),
+        ({"parameters": {"temperature": 2}}, "unknown parameter"),
+        ({"outputs": [{"name": "means"}]}, "did you mean 'mean'?"),
+        ({"outputs": [{"name": "mean", "parameters": {"classification": 3}}]}, "accepted: binary_data"),
+        ({"outputs": [{"name": "mean", "parameters": {"binary_data": "yes"}}]}, "true or false"),
+        ({"input": []}, "did you mean 'inputs'?"),
+    ],
+)
+def test_a_request_that_is_wrong_is_refused_with_the_reason(changes, reason):
+    assert reason in refusal(good(**changes)[0])
+
+
+def test_an_input_is_given_once():
+    request = json.loads(good()[0])
+    request["inputs"] *= 2
+    assert "given twice" in refusal(json.dumps(request).encode())
+
+
+def test_raw_bytes_are_those_that_are_claimed():
+    body, length = good(raw=True)
+    assert "claims 512 bytes, of which 508" in refusal(body[:-4], length)
+    assert "4 bytes follow" in refusal(body + b"abcd", length)
+    assert "the body has" in refusal(body, str(len(body) + 1))
+    for header in ("0", "-1", "x", "9" * 30, "٣"):
+        with pytest.raises(Refused, match="accepted is the length"):
+            json_length(header)
+
+
+def test_json_longer_than_its_numbers_can_be_is_refused_unread():
+    body = good()[0].replace(b'{"inputs"', b"{" + b" " * 200_000 + b'"inputs"')
+    assert "send numbers as binary data" in refusal(body)
+    assert read("digits.encode", good()[0].replace(b"{", b"{" + b" " * 50_000, 1)).question.num_examples == 2
+
+
+@pytest.mark.parametrize("name", ["digits.encode", "digits.decode", "digits.generate", "people.score"])
+def test_seeds_are_chosen_where_none_is_given_and_kept_where_one_is(name):
+    inputs = {
+        "digits.encode": [{"name": "x", "shape": [1, 1, 8, 8], "datatype": "FP32", "data": [0.5] * 64}],
+        "digits.decode": [{"name": "z", "shape": [1, 2], "datatype": "FP32", "data": [0, 0]}],
+        "people.score": [{"name": "x", "shape": [1, 3], "datatype": "FP32", "data": [0.5, None, 2]}],
+    }.get(name, [])
+    chosen = {read(name, json.dumps({"inputs": inputs}).encode()).question.seed for _ in range(3)}
+    assert len(chosen) == 3
+    given_one = json.dumps({"inputs": inputs, "parameters": {"seed": 2**63 - 1}}).encode()
+    assert read(name, given_one).question.seed == 2**63 - 1
+
+
+def test_an_answer_is_written_in_the_forms_that_were_wanted():
+    outputs = [{"name": "mean"}, {"name": "log_variance", "parameters": {"binary_data": True}}]
+    inference = read("digits.encode", good(outputs=outputs, id="mine")[0])
+    answer = {"mean": np.array([[1, np.nan]], np.float32), "log_variance": np.array([[2, np.inf]], np.float32)}
+    written = write_answer(inference, answer)
+    header = json.loads(written.body[: written.header_length])
+    assert header["outputs"][0] == {"name": "mean", "datatype": "FP32", "shape": [1, 2], "data": [1.0, None]}
+    assert header["outputs"][1]["parameters"] == {"binary_data_size": 8}
+    assert header["id"] == "mine"
+    np.testing.assert_array_equal(np.frombuffer(written.body[written.header_length :], "<f4"), [2, np.inf])
