@@ -45,7 +45,7 @@ def info_of_training(found: Found, device: str) -> Info:
         "convention_note": "",
         "label_names": [],
         "scores": [],
-        "can": {"encode": False, "score": False, "sample": False},
+        "can": {"encode": False, "score": False, "sample": False, "images": False},
         "notes": ["There is no model yet: this run is being trained, or was stopped before its end."],
     }
 
@@ -66,7 +66,7 @@ def info_of(found: Found, space: Space, points: Points | None, problem: str) -> 
         "convention_note": wording.convention(convention),
         "label_names": _label_names(space, points),
         "scores": [_score(score, results) for score in results.scores],
-        "can": _can(space),
+        "can": _can(space) | {"images": points is not None},
         "notes": _notes(space, points, problem, results),
     }
 

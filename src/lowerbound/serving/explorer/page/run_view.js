@@ -102,6 +102,7 @@ function aboutExamples(view) {
   const starts = [];
   info.splits.reduce((start, split) => (starts.push(start), start + split.count), 0);
   const splitOf = (index) => info.splits[view.codes.splits[index]]?.name ?? "";
+  const unseen = "The examples of this run cannot be had; its notes say why.";
   const numberInSplit = (index) => index - (starts[view.codes.splits[index]] ?? 0);
   const labelOf = (index) => info.label_names[view.codes.labels[index]] ?? "";
   return {
@@ -109,6 +110,7 @@ function aboutExamples(view) {
     numberInSplit,
     labelOf,
     nameOf: (index) => [labelOf(index) && `label ${labelOf(index)}`, `${splitOf(index)} ${counted(numberInSplit(index))}`].filter(Boolean).join(" · "),
+    images: (indices) => (info.can.images ? view.source.images(view.id, indices) : Promise.reject(new Error(unseen))),
     codeOf: (index) => view.codes.mean.slice(index * info.latent_dim, (index + 1) * info.latent_dim),
   };
 }

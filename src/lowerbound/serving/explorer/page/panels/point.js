@@ -66,7 +66,7 @@ function drawPicture(view, drawn, tensor) {
 
 async function drawExample(view, node, index) {
   const asked = (view.asked = (view.asked ?? 0) + 1);
-  const [picture, about] = await Promise.allSettled([view.source.images(view.id, [index]), view.source.point(view.id, index)]);
+  const [picture, about] = await Promise.allSettled([view.images([index]), view.source.point(view.id, index)]);
   if (asked !== view.asked) return;
   const name = view.nameOf(index);
   const shown = picture.status === "fulfilled" ? tile(view.info, picture.value, 0, `Example: ${name}`) : element("p", { className: "quiet" }, picture.reason.message);

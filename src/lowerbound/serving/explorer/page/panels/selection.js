@@ -24,7 +24,7 @@ export function createSelectionPanel(view) {
       grid,
     );
     const first = indices.slice(0, MOST_SHOWN);
-    const tensor = await view.source.images(view.id, first).catch((error) => error);
+    const tensor = await view.images(first).catch((error) => error);
     if (tensor instanceof Error) grid.replaceChildren(element("p", { className: "quiet" }, tensor.message));
     else grid.replaceChildren(...tiles(view.info, tensor, (k) => view.nameOf(first[k])));
   });
