@@ -29,6 +29,7 @@ def explore(
     if offline is not None:
         from lowerbound.serving.explorer.offline import write_offline
 
+        console.err.print("encoding, scoring and exporting: half a minute or so ...")
         console.print_written(write_offline(run_path, offline, data_dir, device))
         return
     from lowerbound.serving import hosting

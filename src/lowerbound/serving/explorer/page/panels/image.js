@@ -107,8 +107,8 @@ async function neighbourRow(view, title, neighbours) {
   const indices = neighbours.map((one) => one.index);
   const described = (k) => `${view.nameOf(indices[k])}, distance ${fixed(neighbours[k].distance)}`;
   const tensor = await view.images(indices).catch(() => null);
-  const pictures = tensor ? tiles(view.info, tensor, described) : indices.map((_, k) => element("span", {}, described(k)));
-  const figures = pictures.map((picture, k) => element("figure", {}, picture, element("figcaption", {}, neighbours[k].label_name || view.splitOf(indices[k]))));
+  if (!tensor) return element("div", {}, element("h4", {}, title), element("p", { className: "quiet" }, indices.map((_, k) => described(k)).join("; ")));
+  const figures = tiles(view.info, tensor, described).map((picture, k) => element("figure", {}, picture, element("figcaption", {}, neighbours[k].label_name || view.splitOf(indices[k]))));
   return element("div", {}, element("h4", {}, title), element("div", { className: "strip" }, ...figures));
 }
 

@@ -12,14 +12,14 @@ export function createSelectionPanel(view) {
   view.on("select", async (found) => {
     const indices = Array.from(found);
     view.stage.scatter.setHighlight(indices.slice(0, MOST_SHOWN));
-    announce(`${counted(indices.length)} examples selected.`);
+    announce(`${inWords(indices.length)} selected.`);
     if (!indices.length) {
       content.replaceChildren(element("p", { className: "quiet" }, "Nothing is selected."));
       return;
     }
     const grid = element("div", { className: "grid" });
     content.replaceChildren(
-      element("div", { className: "row" }, element("strong", {}, `${counted(indices.length)} examples`), button("Save as CSV", () => save(view, indices)), button("Clear", () => view.emit("select", []))),
+      element("div", { className: "row" }, element("strong", {}, inWords(indices.length)), button("Save as CSV", () => save(view, indices)), button("Clear", () => view.emit("select", []))),
       ...(view.info.label_names.length ? [counts(view, indices)] : []),
       grid,
     );
@@ -30,6 +30,8 @@ export function createSelectionPanel(view) {
   });
   return { node };
 }
+
+const inWords = (count) => `${counted(count)} ${count === 1 ? "example" : "examples"}`;
 
 function counts(view, indices) {
   const found = new Map();
