@@ -151,13 +151,13 @@ def _bound_scores(model: VAE, terms: Terms, num_draws: int, score: Scorer) -> It
         yield score("squared-error", terms.squared_error, about, None, "per element")
 
 
-@torch.no_grad()
 def _reference_scores(model: VAE, splits: Splits, score: Scorer, device: torch.device | str) -> Iterator[Score]:
     mean = mean_of(splits.train).to(device)
     z_free, floor = [], []
-    for x in Batches(splits.test, BATCH_SIZE, device):
-        z_free.append(z_free_distortion(model, mean, x).cpu())
-        floor.append(grey_floor(x).cpu())
+    with torch.no_grad():
+        for x in Batches(splits.test, BATCH_SIZE, device):
+            z_free.append(z_free_distortion(model, mean, x).cpu())
+            floor.append(grey_floor(x).cpu())
     yield score("z-free-distortion", torch.cat(z_free), "distortion of a decoder that ignores z", None)
     if score.convention == "grey":
         about = "least distortion that grey pixels allow, their binary entropy"
