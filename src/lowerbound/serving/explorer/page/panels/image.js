@@ -28,8 +28,8 @@ export function createImagePanel(view) {
 }
 
 function chooser(send) {
-  const input = element("input", { type: "file", accept: "image/*", onchange: () => input.files[0] && send(input.files[0]) });
-  return element("label", { className: "file" }, "Choose a file ", input);
+  const input = element("input", { className: "unseen", type: "file", accept: "image/*", onchange: () => input.files[0] && send(input.files[0]) });
+  return element("label", { className: "file" }, "Choose a file", input);
 }
 
 const pasteHint = () => element("span", { className: "quiet" }, "or paste with Ctrl or ⌘ and V");
