@@ -70,6 +70,7 @@ def server_for(app: Application, bound: socket.socket, ready: Callable[[str], No
         http=_Connection,
         ws="none",
         log_config=None,
+        log_level="error",
         access_log=False,
         server_header=False,
         proxy_headers=False,
@@ -154,11 +155,11 @@ class _Connection(HttpToolsProtocol):
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
-        self.is_in_head, self.head_bytes = True, 0
+        self.is_in_head = True
         self._start_timing()
 
     def on_headers_complete(self) -> None:
-        self.is_in_head = False
+        self.is_in_head, self.head_bytes = False, 0
         self._stop_timing()
         super().on_headers_complete()
 

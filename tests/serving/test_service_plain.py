@@ -1,0 +1,254 @@
+"""Endpoints for people, asked as curl would."""
+
+from html.parser import HTMLParser
+from io import BytesIO
+
+import httpx
+import numpy as np
+import pytest
+from PIL import Image
+from prometheus_client.parser import text_string_to_metric_families
+from served_models import SIDE, application, code, digits, icons, people, running, spectra, tensor
+
+from lowerbound.reporting.tiles import displayable
+from lowerbound.seeding import generator
+
+RUNS = (digits(), icons(), people(), spectra(), code())
+MODELS = {run.name: run.model for run in RUNS}
+CLOSE = {"rtol": 1e-4, "atol": 1e-5}
+GREY = np.random.default_rng(0).integers(0, 256, (SIDE, SIDE), np.uint8)
+ROWS = [{"height": 0.5, "visits": 3, "colour": "red"}, {"visits": 1, "colour": None}]
+CELLS = np.array([[0.5, 3, 2], [np.nan, 1, np.nan]], np.float32)
+
+
+@pytest.fixture(scope="module")
+def client():
+    with running(application(*RUNS)) as url, httpx.Client(base_url=url) as client:
+        yield client
+
+
+def as_file(pixels, form="PNG", **options):
+    buffer = BytesIO()
+    Image.fromarray(pixels).save(buffer, form, **options)
+    return buffer.getvalue()
+
+
+def pixels_of(response):
+    assert response.headers["content-type"] == "image/png"
+    return np.asarray(Image.open(BytesIO(response.content)))
+
+
+def found(response):
+    assert response.status_code == 200, response.text
+    return response.json()
+
+
+def refused(response, status):
+    assert response.status_code == status, response.text
+    assert list(response.json()) == ["error"]
+    assert "\n" not in response.json()["error"]
+    return response.json()["error"]
+
+
+def test_an_image_file_is_encoded_as_its_pixels(client):
+    answer = found(client.post("/encode?model=digits", content=as_file(GREY)))
+    posterior = MODELS["digits"].encode(tensor(GREY[None, None] / np.float32(255)))
+    np.testing.assert_allclose([answer["examples"][0]["mean"]], posterior.mean, **CLOSE)
+    np.testing.assert_allclose([answer["examples"][0]["log_variance"]], posterior.log_variance, **CLOSE)
+    assert (answer["model"], answer["version"]) == ("digits", "0123456789ab")
+    assert "seed" not in answer
+    assert "z" not in answer["examples"][0]
+
+
+def test_a_draw_is_given_where_it_is_asked_for_with_its_seed(client):
+    first = found(client.post("/encode?model=digits&sample=true", content=as_file(GREY)))
+    again = found(client.post(f"/encode?model=digits&sample=true&seed={first['seed']}", content=as_file(GREY)))
+    assert first == again
+    assert len(first["examples"][0]["z"]) == 2
+
+
+def test_images_of_other_sizes_forms_and_colours_are_brought_to_the_runs(client):
+    large = np.kron(GREY, np.ones((3, 3), np.uint8))
+    coloured = np.repeat(large[:, :, None], 3, axis=2)
+    for content in (as_file(large), as_file(coloured), as_file(large, "TIFF"), as_file(large, "WEBP", lossless=True)):
+        shown = pixels_of(client.post("/reconstruct?model=digits", content=content))
+        assert shown.shape == (SIDE, SIDE, 3)
+    wide = found(client.post("/encode?model=icons", content=as_file(coloured, "JPEG")))
+    assert len(wide["examples"][0]["mean"]) == 3
+
+
+def test_a_reconstruction_is_a_picture_or_json_by_what_is_accepted(client):
+    x = tensor(GREY[None, None] / np.float32(255))
+    expected = MODELS["digits"].reconstruct(x)
+    shown = pixels_of(client.post("/reconstruct?model=digits", content=as_file(GREY)))
+    levels = displayable(expected.numpy().transpose(0, 2, 3, 1))[0]
+    assert np.abs(shown.astype(int) - levels).max() <= 1
+    wanted = {"accept": "application/json"}
+    answer = found(client.post("/reconstruct?model=digits", content=as_file(GREY), headers=wanted))
+    np.testing.assert_allclose([answer["examples"][0]["reconstruction"]], expected, **CLOSE)
+
+
+def test_a_score_says_how_it_came_about(client):
+    answer = found(client.post("/score?model=digits&num_draws=64&seed=1", content=as_file(GREY)))
+    (example,) = answer["examples"]
+    assert example["elbo"] == pytest.approx(-(example["rate"] + example["distortion"]), rel=1e-5)
+    assert example["standard_error"] > 0
+    about = {key: answer[key] for key in ("unit", "convention", "num_draws", "seed")}
+    assert about == {"unit": "nats", "convention": "grey", "num_draws": 64, "seed": 1}
+    black = found(client.post("/score?model=digits", content=as_file(np.zeros_like(GREY))))
+    assert black["convention"] == "binary"
+
+
+def test_generated_pictures_are_the_models_means_and_tell_their_seed(client):
+    response = client.get("/generate.png?model=digits&num=1&seed=1")
+    assert response.headers["lowerbound-seed"] == "1"
+    image = displayable(MODELS["digits"].generate(1, generator(1, "samples")).numpy().transpose(0, 2, 3, 1))[0]
+    enlarged = image.repeat(7, axis=0).repeat(7, axis=1)
+    assert np.abs(pixels_of(response).astype(int) - enlarged).max() <= 1
+    unseeded = client.get("/generate.png?model=digits&num=16")
+    again = client.get(f"/generate.png?model=digits&num=16&seed={unseeded.headers['lowerbound-seed']}")
+    assert unseeded.content == again.content
+
+
+def test_a_point_is_decoded_to_a_picture_or_numbers(client):
+    assert pixels_of(client.get("/decode.png?model=digits&z=0.5,-1&z=0,0")).shape == (56, 2 * 56 + 2, 3)
+    answer = found(client.get("/decode?model=digits&z=0.5,-1"))
+    expected = MODELS["digits"].decode(tensor(np.array([[0.5, -1]], np.float32))).mean
+    np.testing.assert_allclose([answer["examples"][0]["mean"]], expected, **CLOSE)
+
+
+def test_rows_come_and_go_by_the_names_of_their_columns(client):
+    answer = found(client.post("/encode?model=people", json=ROWS))
+    expected = MODELS["people"].encode(tensor(CELLS)).mean
+    np.testing.assert_allclose([example["mean"] for example in answer["examples"]], expected, **CLOSE)
+    guessed = found(client.post("/reconstruct?model=people", json=ROWS))["examples"]
+    assert [list(example["reconstruction"]) for example in guessed] == [["height", "visits", "colour"]] * 2
+    assert {example["reconstruction"]["colour"] for example in guessed} <= {"blue", "green", "red"}
+    drawn = found(client.get("/generate?model=people&num=3&seed=1"))
+    assert [len(example["z"]) for example in drawn["examples"]] == [2, 2, 2]
+    one = found(client.post("/score?model=people", json=ROWS[0]))
+    assert one["convention"] == "table"
+
+
+def test_arrays_come_as_lists(client):
+    x = np.random.default_rng(3).standard_normal((2, 5)).astype(np.float32)
+    answer = found(client.post("/encode?model=spectra", json=x.tolist()))
+    expected = MODELS["spectra"].encode(tensor(x)).mean
+    np.testing.assert_allclose([example["mean"] for example in answer["examples"]], expected, **CLOSE)
+
+
+@pytest.mark.parametrize(
+    ("rows", "reason"),
+    [
+        ([{"hight": 1}], "did you mean 'height'?"),
+        ([{"colour": "mauve"}], "one of blue, green, red"),
+        ([{"height": "tall"}], "it is a number"),
+        ([{"height": [1]}], "cells of type list"),
+        ([{"visits": -1}], "needs counts"),
+        ([3], "accepted is an object"),
+        ([], "at least 1"),
+    ],
+)
+def test_rows_that_cannot_be_are_refused_with_the_reason(client, rows, reason):
+    assert reason in refused(client.post("/encode?model=people", json=rows), 400)
+
+
+def test_what_is_no_image_is_refused_without_a_word_of_the_decoder(client):
+    good = as_file(GREY)
+    for content in (b"", b"GIF89a", b"hello", good[:50], good[:30] + b"\0" * 40 + good[70:]):
+        reason = refused(client.post("/encode?model=digits", content=content), 422)
+        assert reason.startswith("the body is not a PNG, JPEG, WebP, TIFF or BMP image")
+        assert " object at 0x" not in reason
+    reason = refused(client.post("/encode?model=digits", files={"file": good}), 415)
+    assert "curl --data-binary" in reason
+    compressed = {"content-encoding": "gzip"}
+    assert "compressed" in refused(client.post("/encode?model=digits", content=good, headers=compressed), 415)
+
+
+@pytest.mark.parametrize(
+    ("path", "status", "reason"),
+    [
+        ("/generate.png", 400, "?model=, one of digits, icons"),
+        ("/generate.png?model=digit", 404, "did you mean 'digits'?"),
+        ("/generate.png?model=people", 400, "use /generate"),
+        ("/generate.png?model=code", 400, "deterministic"),
+        ("/generate.png?model=digits&num=0", 422, "num: "),
+        ("/generate.png?model=digits&num=257", 422, "num: "),
+        ("/generate.png?model=digits&temperature=nan", 422, "temperature: "),
+        ("/generate.png?model=digits&seed=-1", 422, "seed: "),
+        ("/decode.png?model=digits&z=1", 400, "2 numbers"),
+        ("/decode.png?model=digits&z=1,x", 400, "2 numbers"),
+        ("/decode.png?model=digits&z=1,inf", 400, "not numbers between"),
+        ("/decode.png?model=digits", 422, "z: "),
+        ("/nowhere", 404, "GET /"),
+        ("/docs/", 404, "GET /"),
+        ("/encode", 405, "GET is not accepted"),
+    ],
+)
+def test_refusals_say_what_is_accepted(client, path, status, reason):
+    assert reason in refused(client.get(path), status)
+
+
+def test_the_only_run_needs_no_name():
+    with running(application(digits())) as url:
+        assert httpx.get(f"{url}/generate.png?num=1").status_code == 200
+
+
+class References(HTMLParser):
+    """What a page loads, and what it leads to."""
+
+    def __init__(self, page):
+        super().__init__()
+        self.loaded, self.links = [], []
+        self.feed(page)
+
+    def handle_starttag(self, tag, attributes):
+        given = dict(attributes)
+        self.loaded += [given[name] for name in ("src", "srcset", "data") if name in given]
+        self.links += [given["href"]] if tag == "a" else []
+        if tag == "link":
+            self.loaded.append(given["href"])
+
+
+def test_the_pages_load_nothing_from_elsewhere_and_lead_nowhere_that_is_not(client):
+    for path in ("/", "/docs"):
+        page = client.get(path)
+        assert page.headers["content-type"].startswith("text/html")
+        assert "default-src 'none'" in page.headers["content-security-policy"]
+        seen = References(page.text)
+        assert all(reference.startswith(("/", "data:")) for reference in seen.loaded)
+        assert seen.links
+        for link in {*seen.links, *(loaded for loaded in seen.loaded if loaded.startswith("/"))}:
+            assert client.get(link).status_code == 200, link
+    first = client.get("/").text
+    assert "0123456789ab" in first
+    assert f"{client.base_url.join('/encode')}?model=digits" in first
+
+
+def test_every_endpoint_of_the_document_stands_on_its_page(client):
+    document, page = client.get("/openapi.json").json(), client.get("/docs").text
+    for path, methods in document["paths"].items():
+        for method in methods:
+            assert f"{method.upper()} {path}<" in page
+
+
+def test_the_numbers_count_what_was_asked():
+    with running(application(digits())) as url, httpx.Client(base_url=url) as client:
+        for _ in range(3):
+            client.post("/encode", content=as_file(GREY))
+        client.post("/encode", content=b"nothing")
+        client.get("/secret-looking-path")
+        response = client.get("/metrics")
+    assert response.headers["content-type"].startswith("text/plain; version=")
+    samples = {
+        (sample.name, *sorted(sample.labels.values())): sample.value
+        for family in text_string_to_metric_families(response.text)
+        for sample in family.samples
+    }
+    assert samples[("lowerbound_requests_total", *sorted(("/encode", "digits.encode", "200")))] == 3
+    assert samples[("lowerbound_requests_total", *sorted(("/encode", "", "422")))] == 1
+    assert samples[("lowerbound_requests_total", *sorted(("none", "", "404")))] == 1
+    assert samples["lowerbound_examples_total", "digits.encode"] == 4  # one when it started
+    assert samples["lowerbound_queued_examples",] == 0
+    assert samples["lowerbound_run_info", "0123456789ab", "2", "digits"] == 1
+    assert "secret" not in response.text
