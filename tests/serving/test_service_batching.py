@@ -39,12 +39,8 @@ def batching(test, compute=compute_pass, **limits):
 
     async def run():
         batcher = Batcher(Limits(**limits), Telemetry(CATALOGUE), compute)
-        passes = asyncio.create_task(batcher.run())
-        try:
+        async with batcher.at_work():
             await asyncio.wait_for(test(batcher), 20)
-        finally:
-            passes.cancel()
-            batcher.close()
 
     asyncio.run(run())
 

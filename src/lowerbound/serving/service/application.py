@@ -1,8 +1,7 @@
 """The whole service as one ASGI application."""
 
-import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from typing import Any
 
 from fastapi import FastAPI, Request, Response
@@ -79,16 +78,10 @@ def build_application(
 async def _at_work(service: Service) -> AsyncIterator[None]:
     """Within this, requests are computed; every model has been asked once before it begins."""
     with kept_memory():
-        passes = asyncio.create_task(service.batcher.run())
-        try:
+        async with service.batcher.at_work():
             for offer in service.catalogue.offers.values():
                 await service.batcher.ask(offer, first_question(offer.operation, offer.served.model))
             yield
-        finally:
-            passes.cancel()
-            with suppress(asyncio.CancelledError):
-                await passes
-            service.close()
 
 
 async def _refused(request: Request, refusal: Refused) -> Response:

@@ -86,11 +86,6 @@ class Service:
             answer.cancel()
             gone.cancel()
 
-    def close(self) -> None:
-        """End the threads, once what they are at is done."""
-        self.batcher.close()
-        self.image_thread.shutdown(wait=True, cancel_futures=True)
-
     def _too_late(self) -> Refused:
         return Refused(504, f"the answer took longer than {self.limits.timeout:g} s, which is the limit.")
 

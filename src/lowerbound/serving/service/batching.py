@@ -9,9 +9,9 @@ then is told to come back later. Who has gone before the turn came leaves nothin
 import asyncio
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 
 from lowerbound.serving.service.limits import Limits, busy
@@ -42,7 +42,7 @@ def compute_pass(offer: Offer, questions: Sequence[Question]) -> list[Answer]:
 
 
 class Batcher:
-    """The queues of all operations, and the thread that computes; `run` moves from one to the other."""
+    """The queues of all operations, and the thread that computes; it is at work within `at_work`."""
 
     def __init__(self, limits: Limits, telemetry: Telemetry, compute: Compute = compute_pass) -> None:
         self.limits, self.telemetry, self.compute = limits, telemetry, compute
@@ -50,7 +50,18 @@ class Batcher:
         self.num_queued = 0  # examples
         self.num_arriving = 0  # requests that were accepted, and are not yet in a queue
         self.changed = asyncio.Event()
-        self.thread = ThreadPoolExecutor(1, "model")
+
+    @asynccontextmanager
+    async def at_work(self) -> AsyncIterator[None]:
+        """Within this requests are computed; at the end of it the pass that is being computed is waited for."""
+        self.changed = asyncio.Event()  # of this loop
+        with ThreadPoolExecutor(1, "model") as thread:
+            passes = asyncio.create_task(self._run(thread))
+            try:
+                yield
+            finally:
+                passes.cancel()
+                await asyncio.wait([passes])
 
     @contextmanager
     def arriving(self) -> Iterator[None]:
@@ -79,7 +90,7 @@ class Batcher:
                 self._give_room(question.num_examples)
             raise
 
-    async def run(self) -> None:
+    async def _run(self, thread: ThreadPoolExecutor) -> None:
         """Pass after pass, until cancelled."""
         while True:
             offer = self._oldest()
@@ -88,11 +99,7 @@ class Batcher:
                 await self.changed.wait()
             else:
                 await self._wait_for_others(offer)
-                await self._pass(offer, self._taken(offer))
-
-    def close(self) -> None:
-        """Wait for the pass that is being computed, and end the thread."""
-        self.thread.shutdown(wait=True, cancel_futures=True)
+                await self._pass(thread, offer, self._taken(offer))
 
     def _take_room(self, num_examples: int) -> None:
         if self.num_queued + num_examples > self.limits.max_queue:
@@ -132,28 +139,28 @@ class Batcher:
         self._give_room(sum(waiting.num_examples for waiting in taken))
         return taken
 
-    async def _pass(self, offer: Offer, taken: list[Waiting]) -> None:
+    async def _pass(self, thread: ThreadPoolExecutor, offer: Offer, taken: list[Waiting]) -> None:
         if not taken:
             return
         start = time.perf_counter()
         loop = asyncio.get_running_loop()
         questions = [waiting.question for waiting in taken]
         try:
-            answers = await loop.run_in_executor(self.thread, self.compute, offer, questions)
+            answers = await loop.run_in_executor(thread, self.compute, offer, questions)
             answered = list(zip(taken, answers, strict=True))
         except Exception as error:
-            await self._failed(offer, taken, error)
+            await self._failed(thread, offer, taken, error)
             return
         self.telemetry.note_pass(offer, sum(item.num_examples for item in taken), time.perf_counter() - start)
         for waiting, found in answered:
             if not waiting.answer.done():
                 waiting.answer.set_result(found)
 
-    async def _failed(self, offer: Offer, taken: list[Waiting], error: Exception) -> None:
+    async def _failed(self, thread: ThreadPoolExecutor, offer: Offer, taken: list[Waiting], error: Exception) -> None:
         """One request alone has failed; of several, each is tried by itself, so that one cannot spoil the others."""
         if len(taken) == 1:
             if not taken[0].answer.done():
                 taken[0].answer.set_exception(error)
             return
         for waiting in taken:
-            await self._pass(offer, [waiting])
+            await self._pass(thread, offer, [waiting])

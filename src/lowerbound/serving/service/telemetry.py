@@ -104,6 +104,9 @@ class Failures:
         self.app, self.log = app, log
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
         has_begun = False
 
         async def watched(message: MutableMapping[str, Any]) -> None:
