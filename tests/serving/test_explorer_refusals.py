@@ -4,26 +4,13 @@ import struct
 
 import numpy as np
 import pytest
-from starlette.testclient import TestClient
 
-from explorer_runs import as_png, folder_of_runs
+from explorer_runs import as_png
 from lowerbound.serving.explorer import application as routes
-from lowerbound.serving.explorer.application import application
 from lowerbound.serving.explorer.uploads import MAX_BYTES
 
 RUN = "/api/runs/digits"
 FLOAT = struct.pack("<f", 0.5)
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    return folder_of_runs(tmp_path_factory)
-
-
-@pytest.fixture(scope="module")
-def client(folder):
-    with TestClient(application(folder, device="cpu"), raise_server_exceptions=False) as client:
-        yield client
 
 
 def refusal(answer, folder):

@@ -5,28 +5,15 @@ import json
 import numpy as np
 import pytest
 import torch
-from starlette.testclient import TestClient
 
-from explorer_runs import KINDS, folder_of_runs, info, tensors
+from explorer_runs import KINDS, info, tensors
 from lowerbound.data.batches import scaled
 from lowerbound.data.sources import load
 from lowerbound.evaluation.elements import best_guess
 from lowerbound.evaluation.pictures import to_images
 from lowerbound.run import read_experiment
 from lowerbound.seeding import generator
-from lowerbound.serving.explorer.application import application
 from lowerbound.training.checkpoint import load_model
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    return folder_of_runs(tmp_path_factory)
-
-
-@pytest.fixture(scope="module")
-def client(folder):
-    with TestClient(application(folder, device="cpu"), raise_server_exceptions=False) as client:
-        yield client
 
 
 @pytest.fixture(params=KINDS)

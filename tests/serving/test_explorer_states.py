@@ -5,21 +5,8 @@ import os
 import numpy as np
 import pytest
 from safetensors.numpy import load as read_tensors
-from starlette.testclient import TestClient
 
-from explorer_runs import as_png, copied, folder_of_runs, info, tensors
-from lowerbound.serving.explorer.application import application
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    return folder_of_runs(tmp_path_factory)
-
-
-@pytest.fixture(scope="module")
-def client(folder):
-    with TestClient(application(folder, device="cpu"), raise_server_exceptions=False) as client:
-        yield client
+from explorer_runs import as_png, copied, info, tensors
 
 
 def test_a_log_is_given_from_where_it_was_left(client, folder):

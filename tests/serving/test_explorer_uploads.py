@@ -6,23 +6,10 @@ import io
 import numpy as np
 import pytest
 from PIL import Image
-from starlette.testclient import TestClient
 
-from explorer_runs import as_png, folder_of_runs, info
+from explorer_runs import as_png, info
 from lowerbound.data.sources import load
 from lowerbound.run import read_experiment
-from lowerbound.serving.explorer.application import application
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    return folder_of_runs(tmp_path_factory)
-
-
-@pytest.fixture(scope="module")
-def client(folder):
-    with TestClient(application(folder, device="cpu"), raise_server_exceptions=False) as client:
-        yield client
 
 
 def test_an_image_of_the_data_finds_itself(client, folder):
