@@ -1,0 +1,139 @@
+"""`lowerbound serve` as a process: started, asked, killed, started again, and asked to stop while it is at work."""
+
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import threading
+
+import httpx
+import numpy as np
+import pytest
+from served_models import model
+from tritonclient.http import InferenceServerClient, InferInput
+
+from command_line import in_process, one_line
+from lowerbound.errors import UsageError
+from lowerbound.experiment import resolve
+from lowerbound.serving.service.models import load_runs
+from lowerbound.storage import FORMAT_VERSION, write_toml
+from lowerbound.training.checkpoint import model_checksum, save_model
+
+
+def write_run(path, **config):
+    """A run's directory, with all that serving needs of one."""
+    save_model(path / "model.safetensors", model((1, 28, 28), **{"network": "conv", "hidden": (16,), **config}), {})
+    write_toml(path / "config.toml", {"format_version": FORMAT_VERSION, "run": {}, **resolve("conv").settings()})
+    return path
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    return write_run(tmp_path_factory.mktemp("runs") / "first")
+
+
+class Server:
+    """The command in a process of its own, and what it said."""
+
+    def __init__(self, *words, **environment):
+        command = [sys.executable, "-m", "lowerbound", "serve", *map(str, words)]
+        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "encoding": "utf-8"}
+        self.process = subprocess.Popen(command, env=os.environ | environment, **pipes)
+        self.line = self.process.stdout.readline()
+        assert self.line, self.process.stderr.read()
+        self.url = self.line.split()[0]
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.process.kill()
+        self.process.communicate()
+
+
+def ask(url, number):
+    """A request that takes a while: many draws for each example."""
+    client = InferenceServerClient(url.removeprefix("http://"), network_timeout=60)
+    x = InferInput("x", [number, 1, 28, 28], "FP32")
+    x.set_data_from_numpy(np.random.default_rng(0).random((number, 1, 28, 28), np.float32))
+    return client.infer("first.score", [x], parameters={"num_draws": 64}).as_numpy("elbo")
+
+
+def test_a_server_that_was_killed_starts_again_at_its_port_and_finishes_what_it_took_when_asked_to_stop(run):
+    with Server(run, "--port", 0) as killed:
+        assert httpx.get(f"{killed.url}/v2/health/ready").status_code == 200
+        version = model_checksum(run)[:12]
+        assert f"serves first ({version}); every endpoint: {killed.url}/docs" in killed.line
+        killed.process.send_signal(signal.SIGKILL)
+        killed.process.wait(10)
+        port = killed.url.rpartition(":")[2]
+    with Server(run, "--port", port) as server:
+        assert server.url == killed.url
+        answers = []
+        asking = threading.Thread(target=lambda: answers.append(ask(server.url, 200)))
+        asking.start()
+        # This request for the numbers is one of the two.
+        while "lowerbound_requests_at_work 2.0" not in httpx.get(f"{server.url}/metrics").text:
+            assert asking.is_alive(), "the request was too fast to be interrupted"
+        server.process.send_signal(signal.SIGTERM)
+        asking.join(60)
+        assert len(answers[0]) == 200
+        out, err = server.process.communicate(timeout=20)
+        assert server.process.returncode == 0
+        assert (out, one_line(err)) == ("", "stopped; what was accepted has been answered.")
+        with pytest.raises(httpx.ConnectError):
+            httpx.get(server.url)
+
+
+def test_beyond_loopback_a_token_is_made_told_once_and_asked_for_and_ctrl_c_stops(run):
+    with Server(f"mine={run}", "--host", "0.0.0.0", "--port", 0, LOWERBOUND_TOKEN="") as server:
+        assert httpx.get(f"{server.url}/v2/models").status_code == 401
+        assert httpx.get(f"{server.url}/v2/health/live").status_code == 200
+        server.process.send_signal(signal.SIGINT)
+        _, err = server.process.communicate(timeout=20)
+    assert server.process.returncode == 0
+    assert re.search(r"the token of this server: [\w-]{32,}\n", err)
+    assert "not encrypted" in err
+    assert "mine (" in server.line
+
+
+def test_runs_are_named_by_their_folders_or_as_one_likes(run, tmp_path):
+    other = write_run(tmp_path / "first", latent_dim=3)
+    with pytest.raises(UsageError, match=r"would both be called 'first'; give one as NAME="):
+        load_runs([str(run), str(other)], "cpu")
+    first, second = load_runs([str(run), f"second={other}"], "cpu")
+    assert (first.name, second.name) == ("first", "second")
+    assert first.version != second.version
+    assert second.images.size == (28, 28)
+    for name in ("a name", "a/b", "", "x" * 65):
+        with pytest.raises(UsageError, match="is no name to serve"):
+            load_runs([f"{name}={run}"], "cpu")
+
+
+@pytest.mark.parametrize(
+    ("words", "reason"),
+    [
+        (("serve", "nowhere"), "nowhere is no run"),
+        (("serve", "RUN", "--host", "192.0.2.1", "--port", 0), "no address of this machine"),
+        (("serve", "RUN", "--token-file", "absent"), "cannot be read"),
+        (("serve", "RUN", "--port", 70000), "--port"),
+        (("serve",), "RUN"),
+    ],
+)
+def test_what_cannot_be_served_is_refused_in_one_line(capsys, run, words, reason):
+    given = [run if word == "RUN" else word for word in words]
+    assert reason in one_line(in_process(capsys, *given, expect=2).err)
+
+
+def test_a_port_that_is_taken_is_refused_in_one_line(capsys, run):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        assert "is taken" in one_line(in_process(capsys, "serve", run, "--port", port, expect=2).err)
+
+
+def test_help_needs_no_torch_and_no_server():
+    code = "import sys; from lowerbound import cli; print({'torch', 'fastapi', 'uvicorn'} & set(sys.modules))"
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, encoding="utf-8", check=True).stdout
+    assert out.strip() == "set()"
