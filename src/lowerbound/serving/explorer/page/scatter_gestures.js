@@ -17,7 +17,7 @@ const ZOOM_STEP = 1.25; // by one + or -
 const WHEEL_RATE = 0.0015; // log of the zoom per pixel of wheel
 const PINCH_RATE = 0.01; // the same for a trackpad's pinch, whose wheel is small
 const LINE = 16; // pixels of wheel, where it counts lines
-const MOST_WHEEL = 300; // pixels in one event
+const MOST_ZOOM = 0.5; // log of the zoom in one event, lest a wheel with Ctrl leaps
 
 const KEYS = {
   ArrowLeft: (act) => act.panShare(-PAN_SHARE, 0),
@@ -152,9 +152,9 @@ function onLeave(hands, event) {
 function onWheel({ act, gesture }, event) {
   event.preventDefault();
   const unit = [1, LINE, 10 * LINE][event.deltaMode] ?? 1;
-  const delta = Math.max(-MOST_WHEEL, Math.min(MOST_WHEEL, event.deltaY * unit));
+  const zoom = -event.deltaY * unit * (event.ctrlKey ? PINCH_RATE : WHEEL_RATE);
   const { px, py } = at(event);
-  act.zoomAt(Math.exp(-delta * (event.ctrlKey ? PINCH_RATE : WHEEL_RATE)), px, py);
+  act.zoomAt(Math.exp(Math.max(-MOST_ZOOM, Math.min(MOST_ZOOM, zoom))), px, py);
   if (!gesture) act.hover(px, py, "mouse");
 }
 
