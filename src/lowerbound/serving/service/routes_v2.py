@@ -1,6 +1,8 @@
 """The Open Inference Protocol v2 over REST, with the binary tensor extension and an index of models."""
 
-from fastapi import APIRouter, Request, Response
+from typing import Annotated
+
+from fastapi import APIRouter, Path, Request, Response
 
 from lowerbound import __version__
 from lowerbound.serving.service import described
@@ -13,6 +15,8 @@ from lowerbound.serving.service.operations import Signature
 from lowerbound.serving.service.protocol import HEADER_LENGTH, Written, json_length, read_inference, write_answer
 
 PLATFORM = "lowerbound"
+Name = Annotated[str, Path(description="RUN.operation, as conv.encode.")]
+Version = Annotated[str, Path(description="The first digits of the checksum of the run's model.")]
 EXTENSIONS = ["binary_tensor_data", "model_repository"]
 
 ABOUT_PARAMETERS = {
@@ -58,19 +62,26 @@ def protocol_routes(service: Service) -> APIRouter:
 def _add_inference(router: APIRouter, service: Service) -> None:
     answers = INFERRED | errors(404, 422, 504, *WITH_BODY)
 
-    @router.post("/models/{name}/infer", responses=answers, openapi_extra=INFER, summary="Ask it")
+    @router.post("/models/{name}/infer", responses=answers, openapi_extra=INFER, summary="Ask a model")
+    async def infer(request: Request, name: Name) -> Response:
+        return await _inferred(service, request, service.offer(name))
+
     @router.post(
-        "/models/{name}/versions/{version}/infer", responses=answers, openapi_extra=INFER, summary="Ask a version"
+        "/models/{name}/versions/{version}/infer", responses=answers, openapi_extra=INFER, summary="Ask a version of it"
     )
-    async def infer(request: Request, name: str, version: str | None = None) -> Response:
-        offer, limits = service.offer(name, version), service.limits
-        with holding(service.hold, request) as body:
-            with service.batcher.arriving():
-                length = request.headers.get(HEADER_LENGTH)
-                content = await body.read(limits, aligned_at=json_length(length) if length else 0)
-                inference = read_inference(offer, content, length, limits.max_batch)
-            found = await service.answer(request, offer, inference.question)
-        return _response(write_answer(inference, found))
+    async def infer_version(request: Request, name: Name, version: Version) -> Response:
+        return await _inferred(service, request, service.offer(name, version))
+
+
+async def _inferred(service: Service, request: Request, offer: Offer) -> Response:
+    limits = service.limits
+    with holding(service.hold, request) as body:
+        with service.batcher.arriving():
+            length = request.headers.get(HEADER_LENGTH)
+            content = await body.read(limits, aligned_at=json_length(length) if length else 0)
+            inference = read_inference(offer, content, length, limits.max_batch)
+        found = await service.answer(request, offer, inference.question)
+    return _response(write_answer(inference, found))
 
 
 def _add_server(router: APIRouter, service: Service) -> None:
@@ -96,14 +107,23 @@ def _add_server(router: APIRouter, service: Service) -> None:
 
 
 def _add_models(router: APIRouter, service: Service) -> None:
-    @router.get("/models/{name}", responses=errors(404, 422), summary="What goes in and comes out")
-    @router.get("/models/{name}/versions/{version}", responses=errors(404, 422), summary="The same, of a version")
-    async def metadata(name: str, version: str | None = None) -> Metadata:
+    absent = errors(404, 422)
+
+    @router.get("/models/{name}", responses=absent, summary="What goes in and comes out of a model")
+    async def metadata(name: Name) -> Metadata:
+        return _metadata(service.offer(name))
+
+    @router.get("/models/{name}/versions/{version}", responses=absent, summary="The same, of a version")
+    async def metadata_of_version(name: Name, version: Version) -> Metadata:
         return _metadata(service.offer(name, version))
 
-    @router.get("/models/{name}/ready", responses=errors(404, 422), summary="Whether it can be asked")
-    @router.get("/models/{name}/versions/{version}/ready", responses=errors(404, 422), summary="The same, of a version")
-    async def model_ready(name: str, version: str | None = None) -> Ready:
+    @router.get("/models/{name}/ready", responses=absent, summary="Whether a model can be asked")
+    async def model_ready(name: Name) -> Ready:
+        service.offer(name)
+        return Ready(ready=True)
+
+    @router.get("/models/{name}/versions/{version}/ready", responses=absent, summary="The same, of a version")
+    async def version_ready(name: Name, version: Version) -> Ready:
         service.offer(name, version)
         return Ready(ready=True)
 
