@@ -1,9 +1,9 @@
 """What tests of serving share: one browser, and the explorer's routes over small runs of every kind."""
 
 import pytest
-from browsers import chromium
 from starlette.testclient import TestClient
 
+from browsers import chromium
 from explorer_runs import folder_of_runs
 from lowerbound.serving.explorer.application import application
 

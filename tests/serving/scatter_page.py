@@ -8,10 +8,10 @@ from io import BytesIO
 from pathlib import Path
 
 import numpy as np
-from browsers import complaints, watched
 from PIL import Image
 
 import lowerbound.serving.explorer
+from browsers import complaints, watched
 
 MODULES = Path(lowerbound.serving.explorer.__file__).parent / "page"
 WIDTH, HEIGHT = 500, 400

@@ -7,9 +7,9 @@ from io import BytesIO
 import numpy as np
 import pytest
 import torch
-from browsers import complaints, served, watched
 from PIL import Image
 
+from browsers import complaints, served, watched
 from explorer_runs import trained
 from lowerbound.serving.explorer.application import application
 from lowerbound.training.checkpoint import load_model

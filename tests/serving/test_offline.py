@@ -7,7 +7,6 @@ from base64 import b64decode
 import numpy as np
 import pytest
 import torch
-from pages_from_disk import ENCODE, SHORT, Opened, array, blocks_in, png, trained
 from PIL import Image
 from torch.testing import assert_close
 
@@ -21,6 +20,7 @@ from lowerbound.serving.explorer import carried
 from lowerbound.serving.explorer.offline import page_of, write_offline
 from lowerbound.storage import read_json_lines
 from lowerbound.training.checkpoint import load_model
+from pages_from_disk import ENCODE, SHORT, Opened, array, blocks_in, png, trained
 
 pytest.importorskip("onnxscript", reason="an ONNX export takes the packages of 'lowerbound[onnx]'")
 

@@ -10,12 +10,12 @@ from base64 import b64decode
 from html.parser import HTMLParser
 
 import pytest
-from pages_from_disk import trained
 
 from lowerbound.data.sources import DataConfig, load
 from lowerbound.errors import RunError, UsageError
 from lowerbound.serving.explorer import carried
 from lowerbound.serving.explorer.offline import PAGE, page_of, write_offline
+from pages_from_disk import trained
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,6 @@ import onnxruntime
 import pytest
 import torch
 from onnx import TensorProto, helper
-from portable_models import BATCHES, computed, inputs_of, small_model, written_run
 from torch import nn
 from torch.distributions import Bernoulli, Normal, kl_divergence
 from torch.nn import functional as F
@@ -36,6 +35,7 @@ from lowerbound.serving.portable.parity import TOLERANCE, Trial, check_parity, d
 from lowerbound.serving.portable.parts import PARTS, parts_of, plain_form, whole_part
 from lowerbound.storage import read_toml
 from lowerbound.training.checkpoint import model_checksum
+from portable_models import BATCHES, computed, inputs_of, small_model, written_run
 
 OPTIONS = {"discretized-logistic": {"num_components": 2, "num_levels": 20}, "categorical": {"num_levels": 4}}
 

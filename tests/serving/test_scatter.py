@@ -2,16 +2,10 @@
 
 import numpy as np
 import pytest
-from browsers import chromium
+
 from scatter_page import COLOURS, colour_at, picture, pixels, scatters, show, view_of
 
 RENDERERS = ("webgl", "raster")
-
-
-@pytest.fixture(scope="module")
-def browser():
-    with chromium() as opened:
-        yield opened
 
 
 @pytest.fixture

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from browsers import chromium
+
 from scatter_page import (
     HEIGHT,
     LEFT,
@@ -19,12 +19,6 @@ from scatter_page import (
     show,
     view_of,
 )
-
-
-@pytest.fixture(scope="module")
-def browser():
-    with chromium() as opened:
-        yield opened
 
 
 @pytest.fixture

@@ -6,13 +6,13 @@ import threading
 import numpy as np
 import pytest
 import torch
-from served_models import digits, icons, images, people, spectra
 
 from lowerbound.serving.service.batching import Batcher, compute_pass
 from lowerbound.serving.service.limits import Limits, Refused
 from lowerbound.serving.service.models import catalogue_of
 from lowerbound.serving.service.operations import OPERATIONS, Question, answer
 from lowerbound.serving.service.telemetry import Telemetry
+from served_models import digits, icons, images, people, spectra
 
 RUNS = (digits(), icons(), people(), spectra())
 CATALOGUE = catalogue_of(RUNS)

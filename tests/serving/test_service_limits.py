@@ -15,13 +15,13 @@ import httpx
 import numpy as np
 import pytest
 from PIL import Image
-from served_models import application, digits, images, running
 
 from lowerbound.errors import UsageError
 from lowerbound.serving import hosting
 from lowerbound.serving.access import Access, access_to
 from lowerbound.serving.service.batching import compute_pass
 from lowerbound.serving.service.limits import Body, Hold, Limits, Refused
+from served_models import application, digits, images, running
 
 TOKEN = "a-token-that-nobody-guesses"
 PATHS = re.compile(rf"{re.escape(str(Path.cwd()))}|site-packages|Traceback|File \"|\.py\b|object at 0x")

@@ -15,9 +15,9 @@ from schemathesis.specs.openapi.checks import (
     response_schema_conformance,
     status_code_conformance,
 )
-from served_models import application, digits, people
 
 from lowerbound.serving.access import Access
+from served_models import application, digits, people
 
 CHECKS = [
     not_a_server_error,

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from served_models import digits, icons, images, people, spectra
 
 from lowerbound.serving.service.limits import Refused
 from lowerbound.serving.service.models import catalogue_of
 from lowerbound.serving.service.protocol import json_length, read_inference, write_answer
+from served_models import digits, icons, images, people, spectra
 
 OFFERS = catalogue_of([digits(), icons(), people(), spectra()]).offers
 NAMES = st.sampled_from(sorted(OFFERS))

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from PIL import Image
 from prometheus_client.parser import text_string_to_metric_families
-from served_models import SIDE, application, code, digits, icons, people, running, spectra, tensor
 
 from lowerbound.reporting.tiles import displayable
 from lowerbound.seeding import generator
+from served_models import SIDE, application, code, digits, icons, people, running, spectra, tensor
 
 RUNS = (digits(), icons(), people(), spectra(), code())
 MODELS = {run.name: run.model for run in RUNS}

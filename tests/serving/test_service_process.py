@@ -11,7 +11,6 @@ import threading
 import httpx
 import numpy as np
 import pytest
-from served_models import model
 from tritonclient.http import InferenceServerClient, InferInput
 
 from command_line import in_process, one_line
@@ -20,6 +19,7 @@ from lowerbound.experiment import resolve
 from lowerbound.serving.service.models import load_runs
 from lowerbound.storage import FORMAT_VERSION, write_toml
 from lowerbound.training.checkpoint import model_checksum, save_model
+from served_models import model
 
 
 def write_run(path, **config):

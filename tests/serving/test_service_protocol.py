@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 import torch
-from served_models import application, code, digits, icons, images, people, running, spectra, tensor
 from tritonclient.http import InferenceServerClient, InferInput, InferRequestedOutput
 from tritonclient.utils import InferenceServerException
 
@@ -11,6 +10,7 @@ from lowerbound import __version__
 from lowerbound.data.examples import Examples
 from lowerbound.evaluation.evaluate import expected_terms
 from lowerbound.seeding import generator
+from served_models import application, code, digits, icons, images, people, running, spectra, tensor
 
 RUNS = (digits(), icons(), people(), spectra(), code())
 MODELS = {run.name: run.model for run in RUNS}

@@ -4,7 +4,6 @@ import json
 
 import pytest
 import torch
-from portable_models import BATCHES, written_run
 from torch.testing import assert_close
 
 import lowerbound as lb
@@ -14,6 +13,7 @@ from lowerbound.data.sources import DataConfig, load
 from lowerbound.serving.portable.parts import parts_of
 from lowerbound.serving.portable.torch_form import METADATA
 from lowerbound.training.checkpoint import model_checksum
+from portable_models import BATCHES, written_run
 
 
 @pytest.fixture(scope="module")
