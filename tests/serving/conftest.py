@@ -8,9 +8,10 @@ from explorer_runs import folder_of_runs
 from lowerbound.serving.explorer.application import application
 
 
-@pytest.fixture(scope="session")
+# Playwright's loop runs in this thread for as long as the browser is open: other files have loops of their own.
+@pytest.fixture(scope="module")
 def browser():
-    """For all pages: starting it takes longer than most of the tests."""
+    """For the pages of one file of tests: starting it takes longer than most of them."""
     with chromium() as opened:
         yield opened
 
