@@ -13,9 +13,12 @@ BIN := $(VENV)/bin
 PIP_ARGS ?=
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt $(PIP_ARGS)
 
+# Tests take one thread each, and files of tests go to as many processes as there are cores, at most four.
+PARALLEL := --numprocesses auto --maxprocesses 4 --dist loadfile
+
 # Where the peers' environments are, and each script of benchmarks/ that measures something.
 PEERS := $(or $(LOWERBOUND_PEERS),benchmarks/.venvs)
-BENCHMARKS := training_throughput time_to_quality optimisers inference fast_paths limits startup growth
+BENCHMARKS := training_throughput time_to_quality optimisers inference fast_paths limits startup growth serving_throughput serving_load
 
 .PHONY: install demo test test-slow check browser bench bench-peers clean
 
@@ -25,7 +28,7 @@ demo: install
 	$(BIN)/lowerbound demo
 
 test: $(VENV)/.installed-test
-	$(BIN)/pytest -m "not slow"
+	$(BIN)/pytest -m "not slow" $(PARALLEL)
 
 test-slow: $(VENV)/.installed-test
 	$(BIN)/pytest -m slow
