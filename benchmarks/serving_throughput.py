@@ -127,6 +127,7 @@ def bare(run: Path) -> Iterator[Any]:
     here, there = context.Pipe()
     process = context.Process(target=work, args=(run, there), daemon=True)
     process.start()
+    there.close()  # so that a worker that has died is noticed
 
     def ask(*case: Any) -> float:
         here.send(case)

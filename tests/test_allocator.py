@@ -43,6 +43,34 @@ def test_memory_is_kept_between_steps_and_given_back_at_the_end():
     assert afterwards > 16_000
 
 
+IN_A_THREAD = """
+import resource, torch
+from concurrent.futures import ThreadPoolExecutor
+from lowerbound.allocator import kept_memory
+
+def step():
+    torch.empty(2**24).fill_(1.0)
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+
+with kept_memory(in_threads={in_threads}), ThreadPoolExecutor(1) as thread:
+    faults = [thread.submit(step).result() for _ in range(20)]
+print(faults[-1] - faults[9])
+"""
+
+
+def faults_in_a_thread(in_threads):
+    script = IN_A_THREAD.format(in_threads=in_threads)
+    clean = {name: value for name, value in os.environ.items() if not name.startswith(("MALLOC_", "LD_PRELOAD"))}
+    done = subprocess.run([sys.executable, "-c", script], env=clean, capture_output=True, text=True, check=True)
+    return int(done.stdout)
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="the settings are glibc's")
+def test_memory_is_kept_in_threads_as_well_where_that_is_asked_for():
+    assert faults_in_a_thread(in_threads=False) > 100_000
+    assert faults_in_a_thread(in_threads=True) < 1000
+
+
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="the settings are glibc's")
 def test_a_users_own_choice_of_allocator_is_respected():
     without = faults_of_many_steps("nullcontext()", MALLOC_MMAP_THRESHOLD_="65536")[0]

@@ -10,21 +10,25 @@ import platform
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # malloc.h
+M_TRIM_THRESHOLD, M_MMAP_THRESHOLD, M_ARENA_MAX = -1, -3, -8  # malloc.h
 NEVER_TRIM = -1
 LARGEST_KEPT = 1 << 30  # bytes
 
 
 @contextmanager
-def kept_memory() -> Iterator[None]:
+def kept_memory(in_threads: bool = False) -> Iterator[None]:
     """Within this, memory that is freed stays with the process; without glibc nothing happens.
 
-    The settings themselves stay for the rest of the process: glibc has no way to ask what they were.
+    With `in_threads` that holds for threads that begin within this as well: they take their memory where all others do,
+    since an arena of their own would be trimmed. The settings themselves stay for the rest of the process: glibc has no
+    way to ask what they were.
     """
     library = _glibc()
     if library is not None:
         library.mallopt(M_MMAP_THRESHOLD, LARGEST_KEPT)
         library.mallopt(M_TRIM_THRESHOLD, NEVER_TRIM)
+        if in_threads:
+            library.mallopt(M_ARENA_MAX, 1)
     try:
         yield
     finally:

@@ -77,7 +77,7 @@ def build_application(
 @asynccontextmanager
 async def _at_work(service: Service) -> AsyncIterator[None]:
     """Within this, requests are computed; every model has been asked once before it begins."""
-    with kept_memory():
+    with kept_memory(in_threads=True):
         async with service.batcher.at_work():
             for offer in service.catalogue.offers.values():
                 await service.batcher.ask(offer, first_question(offer.operation, offer.served.model))

@@ -1,7 +1,8 @@
 """What is served: runs by their names, each with the operations that its model has, versioned by its checksum."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -85,7 +86,23 @@ def load_runs(words: Sequence[str], device: str = "auto") -> list[Served]:
         twin = next((other for known, other in named[:position] if known == name), None)
         if twin is not None:
             raise UsageError(f"{twin} and {path} would both be called {name!r}; give one as NAME={path}.")
-    return [_load(name, path, chosen) for name, path in named]
+    with with_one_thread():
+        return [_load(name, path, chosen) for name, path in named]
+
+
+@contextmanager
+def with_one_thread() -> Iterator[None]:
+    """Within this torch computes on one core, and starts no threads to help it.
+
+    OpenMP starts them for each thread that computes, and lets all of them sleep at every turn as soon as there are more
+    than cores: passes through a model take 1.3 times as long. So only the thread that passes belong to may have any.
+    """
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def _named(word: str) -> tuple[str, Path]:

@@ -15,7 +15,6 @@ import numpy as np
 from PIL import Image
 
 from lowerbound.columns import named_columns, records
-from lowerbound.data.batches import scaled
 from lowerbound.data.images import AN_IMAGE, FORMATS, Entry, read_entries
 from lowerbound.data.tables import from_values, rows_of
 from lowerbound.errors import DataError
@@ -67,7 +66,9 @@ def _image(served: Served, content: bytes, max_pixels: int) -> np.ndarray:
     except DataError as error:
         # What a decoder says of damage, in brackets, is for the log of a command, not for somebody far away.
         raise Refused(422, f"{str(error).partition(' (')[0].rstrip('.')}.") from None
-    return np.ascontiguousarray(scaled(examples).numpy())
+    # By numpy alone: see `with_one_thread` in models.
+    values = examples.values.transpose(0, 3, 1, 2).astype(np.float32)
+    return np.ascontiguousarray(values / np.float32(examples.max_value))
 
 
 def _size(content: bytes) -> tuple[int, int]:
