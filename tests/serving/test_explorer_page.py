@@ -233,14 +233,22 @@ def test_a_file_that_is_chosen_is_encoded_as_the_data_were(opened):
     np.testing.assert_allclose(pixels_of(page, ".found canvas"), grey.reshape(-1), atol=1)
 
 
-def test_an_image_that_is_pasted_is_encoded(opened):
+@pytest.mark.parametrize(
+    "hand_over",
+    [
+        'document.dispatchEvent(new ClipboardEvent("paste", { clipboardData: data }))',
+        'document.querySelector(".own").dispatchEvent(new DragEvent("drop", { dataTransfer: data, bubbles: true }))',
+    ],
+    ids=["pasted", "dropped"],
+)
+def test_an_image_that_is_handed_over_is_encoded(opened, hand_over):
     page = opened("first")
     file = BytesIO()
     Image.new("L", (8, 8), 200).save(file, "PNG")
     page.evaluate(
-        """bytes => { const data = new DataTransfer();
-            data.items.add(new File([new Uint8Array(bytes)], "pasted.png", { type: "image/png" }));
-            document.dispatchEvent(new ClipboardEvent("paste", { clipboardData: data })); }""",
+        f"""bytes => {{ const data = new DataTransfer();
+            data.items.add(new File([new Uint8Array(bytes)], "own.png", {{ type: "image/png" }}));
+            {hand_over}; }}""",
         list(file.getvalue()),
     )
     check_own(page)
