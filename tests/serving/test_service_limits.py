@@ -124,6 +124,32 @@ def test_the_examples_of_a_request_are_counted(serve):
     refused(client.get("/decode.png?" + "&".join(["z=0,0"] * 9)), 413, "limit is 8")
 
 
+def test_an_answer_is_no_longer_than_a_body_may_be(serve):
+    client = serve(max_body=20_000)
+    z = {"name": "z", "shape": [30, 2], "datatype": "FP32", "data": [0.0] * 60}
+    asked = {"inputs": [z], "parameters": {"binary_data_output": True}}
+    assert client.post("/v2/models/digits.decode/infer", json=asked).status_code == 200
+    del asked["parameters"]
+    refused(client.post("/v2/models/digits.decode/infer", json=asked), 413, "1,920 numbers", "20,000 bytes")
+    refused(client.get("/generate?num=30"), 413, "20,000 bytes")
+    assert client.get("/generate?num=9").status_code == 200
+    assert client.get("/generate.png?num=30").status_code == 200
+    refused(client.get("/generate.png?num=100"), 413, "20,000 bytes")
+
+
+def test_a_service_that_computes_no_more_is_not_ready(serve):
+    def compute(offer, questions):
+        if questions[0].x is not None and questions[0].x.any():
+            raise asyncio.CancelledError  # ends the task that hands on to the model
+        return compute_pass(offer, questions)
+
+    client = serve(compute, timeout=0.3)
+    assert client.get("/v2/health/ready").status_code == 200
+    refused(ask(client), 504)
+    refused(client.get("/v2/health/ready"), 503, "nothing is being computed")
+    assert client.get("/v2/health/live").status_code == 200
+
+
 def test_too_many_requests_at_once_are_sent_away_until_others_are_done(serve):
     compute = Held()
     client = serve(compute, max_concurrency=2)

@@ -7,12 +7,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lowerbound.serving.service.limits import Refused
+from lowerbound.serving.service.limits import Limits, Refused
 from lowerbound.serving.service.models import catalogue_of
 from lowerbound.serving.service.protocol import json_length, read_inference, write_answer
 from served_models import digits, icons, images, people, spectra
 
 OFFERS = catalogue_of([digits(), icons(), people(), spectra()]).offers
+LIMITS = Limits(max_batch=16)
 NAMES = st.sampled_from(sorted(OFFERS))
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
@@ -28,7 +29,7 @@ REQUESTS = st.recursive(
 
 
 def read(name, body, header_length=None):
-    return read_inference(OFFERS[name], memoryview(bytearray(body)), header_length, 16)
+    return read_inference(OFFERS[name], memoryview(bytearray(body)), header_length, LIMITS)
 
 
 def good(raw=False, **changes):

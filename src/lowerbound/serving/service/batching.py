@@ -50,18 +50,24 @@ class Batcher:
         self.num_queued = 0  # examples
         self.num_arriving = 0  # requests that were accepted, and are not yet in a queue
         self.changed = asyncio.Event()
+        self.passes: asyncio.Task[None] | None = None
+
+    @property
+    def is_at_work(self) -> bool:
+        """Whether a request that is made now will have its turn."""
+        return self.passes is not None and not self.passes.done()
 
     @asynccontextmanager
     async def at_work(self) -> AsyncIterator[None]:
         """Within this requests are computed; at the end of it the pass that is being computed is waited for."""
         self.changed = asyncio.Event()  # of this loop
         with ThreadPoolExecutor(1, "model") as thread:
-            passes = asyncio.create_task(self._run(thread))
+            self.passes = asyncio.create_task(self._run(thread))
             try:
                 yield
             finally:
-                passes.cancel()
-                await asyncio.wait([passes])
+                self.passes.cancel()
+                await asyncio.wait([self.passes])
 
     @contextmanager
     def arriving(self) -> Iterator[None]:

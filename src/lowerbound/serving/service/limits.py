@@ -134,6 +134,16 @@ def check_json_length(num_bytes: int, num_numbers: int) -> None:
         )
 
 
+def check_answer_length(num_numbers: int, bytes_for_a_number: int, most: int) -> None:
+    """Refuse what would have an answer longer than a body may be: it is held whole, until somebody has read it."""
+    if num_numbers * bytes_for_a_number > most:
+        raise Refused(
+            413,
+            f"the answer would have {num_numbers:,} numbers of up to {bytes_for_a_number} bytes, the limit is "
+            f"{most:,} bytes; ask for fewer examples at once.",
+        )
+
+
 def check_num_examples(number: int, most: int) -> None:
     """Refuse a request of too many examples, or of none."""
     if number < 1:

@@ -1,5 +1,6 @@
 """Endpoints for people: a file as the body and a picture or JSON as the answer; no protocol to learn."""
 
+import math
 from collections.abc import Sequence
 from typing import Annotated, Any
 
@@ -10,7 +11,13 @@ from lowerbound.serving.service import described
 from lowerbound.serving.service.asking import Service
 from lowerbound.serving.service.described import WITH_BODY, errors, of_a_run
 from lowerbound.serving.service.fields import MAX_SEED, MAX_TEMPERATURE, NUM_DRAWS, as_json
-from lowerbound.serving.service.limits import Refused, check_num_examples, holding
+from lowerbound.serving.service.limits import (
+    JSON_BYTES_FOR_A_NUMBER,
+    Refused,
+    check_answer_length,
+    check_num_examples,
+    holding,
+)
 from lowerbound.serving.service.models import Offer, Served
 from lowerbound.serving.service.operations import Answer, Question
 from lowerbound.serving.service.people import picture, read_examples, written
@@ -19,6 +26,7 @@ from lowerbound.serving.service.values import check_codes, convention_of
 
 SEED_HEADER = "Lowerbound-Seed"
 MAX_TILES = 256
+FLOAT_BYTES = 4
 
 Run = Annotated[str, Query(alias="model", description="The run, by its name; not needed where there is only one.")]
 Seed = Annotated[int | None, Query(ge=0, le=MAX_SEED, description="Of what is drawn; chosen, and told, if not given.")]
@@ -94,19 +102,19 @@ def _add_questions(router: APIRouter, service: Service) -> None:
 
 def _add_pictures(router: APIRouter, service: Service) -> None:
     told = {SEED_HEADER: "The seed of what was drawn."}
-    pictures = described.returns("Tiles, row by row.", A_PICTURE, told) | errors(400, 404, 422, 504)
+    pictures = described.returns("Tiles, row by row.", A_PICTURE, told) | errors(400, 404, 413, 422, 504)
     rows = described.returns(
         "New examples.", described.content(application__json=of_a_run(mean=EXAMPLE, z=NUMBERS))
-    ) | errors(400, 404, 422, 504)
+    ) | errors(400, 404, 413, 422, 504)
     means = described.returns(
         "What each point decodes to.", described.content(application__json=of_a_run(mean=EXAMPLE))
-    ) | errors(400, 404, 422, 504)
+    ) | errors(400, 404, 413, 422, 504)
 
     @router.get("/generate.png", responses=pictures, response_class=Response, summary="New images")
     async def generate_png(
         request: Request, run: Run = "", num: Num = 16, seed: Seed = None, temperature: Temperature = 1.0
     ) -> Response:
-        _need_pictures(service.run(run), "generate")
+        _need_pictures(service, service.run(run), num, "generate")
         chosen = chosen_seed() if seed is None else seed
         _, answer = await _generated(service, request, run, num, chosen, temperature)
         return await _png(service, answer["mean"], {SEED_HEADER: str(chosen)})
@@ -115,6 +123,7 @@ def _add_pictures(router: APIRouter, service: Service) -> None:
     async def generate(
         request: Request, run: Run = "", num: Num = 16, seed: Seed = None, temperature: Temperature = 1.0
     ) -> Response:
+        _check_answer(service, service.run(run), num, JSON_BYTES_FOR_A_NUMBER)
         chosen = chosen_seed() if seed is None else seed
         served, answer = await _generated(service, request, run, num, chosen, temperature)
         pairs = zip(written(served, answer["mean"]), answer["z"].tolist(), strict=True)
@@ -122,12 +131,13 @@ def _add_pictures(router: APIRouter, service: Service) -> None:
 
     @router.get("/decode.png", responses=pictures, response_class=Response, summary="Images of latent points")
     async def decode_png(request: Request, z: Codes, run: Run = "") -> Response:
-        _need_pictures(service.run(run), "decode")
+        _need_pictures(service, service.run(run), len(z), "decode")
         _, answer = await _decoded(service, request, run, z)
         return await _png(service, answer["mean"])
 
     @router.get("/decode", responses=means, response_class=Response, summary="Latent points, decoded, as numbers")
     async def decode(request: Request, z: Codes, run: Run = "") -> Response:
+        _check_answer(service, service.run(run), len(z), JSON_BYTES_FOR_A_NUMBER)
         served, answer = await _decoded(service, request, run, z)
         return _json(served, [{"mean": mean} for mean in written(served, answer["mean"])])
 
@@ -162,6 +172,11 @@ async def _decoded(service: Service, request: Request, run: str, codes: Sequence
     return offer.served, await service.answer(request, offer, Question(num_examples=len(z), x=z))
 
 
+def _check_answer(service: Service, served: Served, num_examples: int, bytes_for_a_number: int) -> None:
+    num_numbers = num_examples * math.prod(served.model.event_shape)
+    check_answer_length(num_numbers, bytes_for_a_number, service.limits.max_body)
+
+
 def _code(text: str, latent_dim: int) -> list[float]:
     try:
         code = [float(number) for number in text.split(",")]
@@ -172,9 +187,10 @@ def _code(text: str, latent_dim: int) -> list[float]:
     return code
 
 
-def _need_pictures(served: Served, endpoint: str) -> None:
+def _need_pictures(service: Service, served: Served, number: int, endpoint: str) -> None:
     if not served.has_pictures:
         raise Refused(400, f"examples of {served.name} are no images that can be shown; use /{endpoint}.")
+    _check_answer(service, served, number, FLOAT_BYTES)
 
 
 def _wants_json(request: Request) -> bool:

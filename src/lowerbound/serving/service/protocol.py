@@ -26,7 +26,14 @@ from lowerbound.serving.service.fields import (
     truth,
     wrong,
 )
-from lowerbound.serving.service.limits import Refused, check_json_length, check_num_examples
+from lowerbound.serving.service.limits import (
+    JSON_BYTES_FOR_A_NUMBER,
+    Limits,
+    Refused,
+    check_answer_length,
+    check_json_length,
+    check_num_examples,
+)
 from lowerbound.serving.service.models import Offer
 from lowerbound.serving.service.operations import BATCH, Answer, Question, Signature
 from lowerbound.serving.service.values import as_array, check_codes, check_examples
@@ -64,23 +71,25 @@ class Written:
     header_length: int | None  # of its JSON, where raw bytes follow
 
 
-def read_inference(offer: Offer, body: memoryview, header_length: str | None, max_batch: int) -> Inference:
+def read_inference(offer: Offer, body: memoryview, header_length: str | None, limits: Limits) -> Inference:
     """The request in a body; Refused with 400 for what is none, with 413 for one of too many examples."""
     length = len(body) if header_length is None else json_length(header_length)
     if length > len(body):
         raise Refused(400, f"{HEADER_LENGTH} is {length:,}, the body has {len(body):,} bytes.")
-    check_json_length(length, max_batch * max(math.prod(signature.shape[1:]) for signature in offer.inputs))
+    check_json_length(length, limits.max_batch * max(math.prod(signature.shape[1:]) for signature in offer.inputs))
     request = as_object(parsed(bytes(body[:length])), "the body")
     check_fields("field of a request", request, ("id", "parameters", "inputs", "outputs"))
     parameters = as_object(request.get("parameters", {}), "parameters")
     check_fields("parameter", parameters, (*offer.operation.parameters, *OF_THE_PROTOCOL))
     options = {name: PARAMETERS[name](name, value) for name, value in parameters.items() if name in PARAMETERS}
-    arrays = _read_inputs(offer, request.get("inputs", []), body[length:], max_batch)
+    arrays = _read_inputs(offer, request.get("inputs", []), body[length:], limits.max_batch)
     outputs = _read_outputs(offer, request.get("outputs", []), options)
     identifier = request.get("id", "")
     if not isinstance(identifier, str):
         raise wrong("id", identifier, "a text")
-    return Inference(offer, _question(offer, options, arrays, outputs, max_batch), outputs, identifier)
+    question = _question(offer, options, arrays, outputs, limits.max_batch)
+    _check_answer(question.num_examples, outputs, limits.max_body)
+    return Inference(offer, question, outputs, identifier)
 
 
 def write_answer(inference: Inference, answer: Answer) -> Written:
@@ -108,6 +117,12 @@ def json_length(header: str) -> int:
 def chosen_seed() -> int:
     """A seed for who gives none, and is told this one."""
     return secrets.randbelow(CHOSEN_SEEDS)
+
+
+def _check_answer(num_examples: int, outputs: Sequence[Wanted], most: int) -> None:
+    for is_binary, length in ((True, TYPES["FP32"].itemsize), (False, JSON_BYTES_FOR_A_NUMBER)):
+        chosen = [wanted.signature for wanted in outputs if wanted.is_binary == is_binary]
+        check_answer_length(num_examples * sum(math.prod(each.shape[1:]) for each in chosen), length, most)
 
 
 def _described(wanted: Wanted, value: np.ndarray) -> Fields:

@@ -9,7 +9,7 @@ from lowerbound.serving.service import described
 from lowerbound.serving.service.asking import Service
 from lowerbound.serving.service.described import WITH_BODY, Entry, Live, Metadata, Ready, Server, Tensor, errors
 from lowerbound.serving.service.fields import MAX_SEED, MAX_TEMPERATURE, NUM_DRAWS
-from lowerbound.serving.service.limits import holding
+from lowerbound.serving.service.limits import busy, holding
 from lowerbound.serving.service.models import Offer
 from lowerbound.serving.service.operations import Signature
 from lowerbound.serving.service.protocol import HEADER_LENGTH, Written, json_length, read_inference, write_answer
@@ -79,7 +79,7 @@ async def _inferred(service: Service, request: Request, offer: Offer) -> Respons
         with service.batcher.arriving():
             length = request.headers.get(HEADER_LENGTH)
             content = await body.read(limits, aligned_at=json_length(length) if length else 0)
-            inference = read_inference(offer, content, length, limits.max_batch)
+            inference = read_inference(offer, content, length, limits)
         found = await service.answer(request, offer, inference.question)
     return _response(write_answer(inference, found))
 
@@ -95,6 +95,8 @@ def _add_server(router: APIRouter, service: Service) -> None:
 
     @router.get("/health/ready", responses=errors(), summary="Whether models can be asked")
     async def ready() -> Ready:
+        if not service.batcher.is_at_work:
+            raise busy("nothing is being computed")
         return Ready(ready=True)
 
     @router.get("/models", responses=errors(), summary="All models")
