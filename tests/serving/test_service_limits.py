@@ -272,6 +272,29 @@ def test_a_head_that_does_not_come_is_waited_for_no_longer_than_the_limit(serve,
         assert until_closed(connection).startswith(b"HTTP/1.1 408")
 
 
+@pytest.mark.parametrize("connection", ["close", "keep-alive"])
+def test_an_answer_that_nobody_reads_is_given_up(monkeypatch, connection):
+    monkeypatch.setattr(hosting, "KEEP_ALIVE", 0.3)
+    lost = threading.Event()
+
+    async def application(scope, receive, send):
+        if scope["type"] != "http":
+            raise NotImplementedError
+        length = 64 * 2**20  # more than the system's buffers take
+        await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"%d" % length)]})
+        await send({"type": "http.response.body", "body": bytes(length)})
+        lost.set()
+
+    with running(application) as url:
+        address = urlsplit(url)
+        with socket.create_connection((address.hostname, address.port), timeout=10) as silent:
+            silent.sendall(f"GET / HTTP/1.1\r\nHost: localhost\r\nConnection: {connection}\r\n\r\n".encode())
+            assert lost.wait(5)
+            time.sleep(1)
+            # What the system had taken is there, and no more.
+            assert len(until_closed(silent)) < 2**25
+
+
 def test_connections_have_a_limit(serve, monkeypatch):
     client = serve()
     client.get("/v2")  # keeps one

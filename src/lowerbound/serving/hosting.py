@@ -140,6 +140,7 @@ class _Connection(HttpToolsProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._stop_timing()
+        self._unset_keepalive_if_required()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
@@ -163,11 +164,16 @@ class _Connection(HttpToolsProtocol):
         self._stop_timing()
         super().on_headers_complete()
 
+    def on_response_complete(self) -> None:
+        super().on_response_complete()
+        # Closing waits until the answer is read, which may be never.
+        if self.transport.is_closing():
+            self.timeout_keep_alive_task = self.loop.call_later(KEEP_ALIVE, self.timeout_keep_alive_handler)
+
     def send_400_response(self, msg: str) -> None:
         self._refuse(HTTPStatus.BAD_REQUEST, "this is no HTTP request")
 
     def timeout_keep_alive_handler(self) -> None:
-        # Closing waits until the answer is read, which may be never.
         before, self.unread = self.unread, self.transport.get_write_buffer_size()
         if self.unread and self.unread != before:
             self.timeout_keep_alive_task = self.loop.call_later(KEEP_ALIVE, self.timeout_keep_alive_handler)
