@@ -7,6 +7,7 @@ const RANGE = 4; // of sliders, in standard deviations of the prior
 const LOG_2_PI = Math.log(2 * Math.PI);
 const MOST_MEASURES = 500;
 const HOVER_DELAY = 60; // milliseconds before an example is asked for
+const RESTING = 150; // and before its ELBO is, whose draws take the processor from a pointer that still moves
 
 export function createPointPanel(view) {
   const drawn = element("div", { className: "drawn" });
@@ -27,7 +28,10 @@ export function createPointPanel(view) {
   const hint = () => example.replaceChildren(element("p", { className: "quiet" }, "Hover over a point to see the example behind it."));
   hint();
   const showExample = settled(HOVER_DELAY, (index) => drawExample(view, example, index));
-  view.on("hover", (index) => index >= 0 && view.codes && showExample(index));
+  view.on("hover", (index) => {
+    view.asked = (view.asked ?? 0) + 1; // what is on its way is about another example
+    if (index >= 0 && view.codes) showExample(index);
+  });
   view.on("choose", (index) => {
     view.cursor.setAll(view.codeOf(index));
     drawExample(view, example, index);
@@ -66,17 +70,18 @@ function drawPicture(view, drawn, tensor) {
 
 async function drawExample(view, node, index) {
   const asked = (view.asked = (view.asked ?? 0) + 1);
-  const [picture, about] = await Promise.allSettled([view.images([index]), view.source.point(view.id, index)]);
-  if (asked !== view.asked) return;
   const name = view.nameOf(index);
-  const shown = picture.status === "fulfilled" ? tile(view.info, picture.value, 0, `Example: ${name}`) : element("p", { className: "quiet" }, picture.reason.message);
-  node.replaceChildren(shown, element("p", { className: "place" }, element("strong", {}, name)));
-  if (about.status === "rejected") {
-    node.append(element("p", { className: "quiet" }, about.reason.message));
-    return;
-  }
-  node.append(numbersOf(about.value));
-  view.emit("example", about.value);
+  const picture = await view.images([index]).then(
+    (tensor) => tile(view.info, tensor, 0, `Example: ${name}`),
+    (error) => element("p", { className: "quiet" }, error.message),
+  );
+  if (asked !== view.asked) return;
+  const numbers = element("div");
+  node.replaceChildren(picture, element("p", { className: "place" }, element("strong", {}, name)), numbers);
+  await new Promise((resolve) => setTimeout(resolve, RESTING));
+  if (asked !== view.asked) return;
+  const about = await view.source.point(view.id, index).then(numbersOf, (error) => element("p", { className: "quiet" }, error.message));
+  if (asked === view.asked) numbers.replaceChildren(about);
 }
 
 /** ELBO, rate and distortion as a list. */
