@@ -1,7 +1,29 @@
 // Colours of labels: ten that are far apart, also with each of the three colour blindnesses, for either background.
 
-const LIGHT = ["#133665", "#2dbbf8", "#a63843", "#98bc00", "#672eac", "#aa7a0a", "#da8fa4", "#3a7798", "#5b2800", "#966aed"];
-const DARK = ["#6f9be0", "#2dbbf8", "#e0606e", "#98bc00", "#a06be6", "#d0a036", "#e3a6b6", "#5f9fc0", "#b07a4a", "#b39af5"];
+const LIGHT = [
+  "#133665",
+  "#2dbbf8",
+  "#a63843",
+  "#98bc00",
+  "#672eac",
+  "#aa7a0a",
+  "#da8fa4",
+  "#3a7798",
+  "#5b2800",
+  "#966aed",
+];
+const DARK = [
+  "#6f9be0",
+  "#2dbbf8",
+  "#e0606e",
+  "#98bc00",
+  "#a06be6",
+  "#d0a036",
+  "#e3a6b6",
+  "#5f9fc0",
+  "#b07a4a",
+  "#b39af5",
+];
 const UNKNOWN = { light: "#68707a", dark: "#a0a8b1" };
 
 const prefersDark = matchMedia("(prefers-color-scheme: dark)");
@@ -33,7 +55,8 @@ const known = new Map();
 
 /** A colour of the page by its name in the style sheet. */
 export function colourOf(name) {
-  if (!known.has(name)) known.set(name, getComputedStyle(document.documentElement).getPropertyValue(`--${name}`).trim());
+  if (!known.has(name))
+    known.set(name, getComputedStyle(document.documentElement).getPropertyValue(`--${name}`).trim());
   return known.get(name);
 }
 

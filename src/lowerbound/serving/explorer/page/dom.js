@@ -100,7 +100,8 @@ export function fixed(value, digits = 2) {
 
 export const counted = (value) => value.toLocaleString("en");
 
-export const withError = (value, error) => (error === null || error === undefined ? fixed(value) : `${fixed(value)} ± ${fixed(error)}`);
+export const withError = (value, error) =>
+  error === null || error === undefined ? fixed(value) : `${fixed(value)} ± ${fixed(error)}`;
 
 /** A hyphen is no minus sign. */
 const minus = (text) => text.replace("-", "−");

@@ -43,11 +43,14 @@ export function createLegend(view) {
       else if (isOn) set.add(k);
       else set.delete(k);
       filter();
-legend.node.querySelector(`[data-key="${CSS.escape(name)}"]`)?.focus();
+      legend.node.querySelector(`[data-key="${CSS.escape(name)}"]`)?.focus();
     };
     const swatch = element("span", { className: "swatch", "aria-hidden": "true" });
     if (colour) swatch.style.background = colour;
-    const node = button("", onclick, { "aria-pressed": String(isOn), title: `${name}: ${counted(count)} examples; click hides or shows, Alt and click shows it alone` });
+    const node = button("", onclick, {
+      "aria-pressed": String(isOn),
+      title: `${name}: ${counted(count)} examples; click hides or shows, Alt and click shows it alone`,
+    });
     node.dataset.key = name;
     node.append(colour ? swatch : "", element("span", {}, name), element("small", {}, counted(count)));
     return node;
@@ -63,8 +66,22 @@ legend.node.querySelector(`[data-key="${CSS.escape(name)}"]`)?.focus();
     const colours = palette(names().length);
     const counts = countsOf(names().length, category, codes.count);
     const entries = names().map((name, k) => entry(name, k, hidden(), colours[k], counts[k]));
-    const all = button("All", () => { hidden().clear(); filter(); }, { className: "quiet" });
-    const none = button("None", () => { names().forEach((_, k) => hidden().add(k)); filter(); }, { className: "quiet" });
+    const all = button(
+      "All",
+      () => {
+        hidden().clear();
+        filter();
+      },
+      { className: "quiet" },
+    );
+    const none = button(
+      "None",
+      () => {
+        names().forEach((_, k) => hidden().add(k));
+        filter();
+      },
+      { className: "quiet" },
+    );
     list.replaceChildren(...entries, all, none);
     drawSplits();
   }
@@ -72,13 +89,22 @@ legend.node.querySelector(`[data-key="${CSS.escape(name)}"]`)?.focus();
   const splits = element("div", { className: "legend-list splits", role: "group", "aria-label": "Splits shown" });
   function drawSplits() {
     const isApart = state.by === "label" && info.splits.length >= SEVERAL_SPLITS;
-    splits.replaceChildren(...(isApart ? info.splits.map((split, k) => entry(split.name, k, state.hiddenSplits, null, split.count)) : []));
+    splits.replaceChildren(
+      ...(isApart ? info.splits.map((split, k) => entry(split.name, k, state.hiddenSplits, null, split.count)) : []),
+    );
   }
 
-  const by = choice("Colour by", [["label", "label"], ["split", "split"]], (value) => {
-    state.by = value;
-    legend.apply();
-  });
+  const by = choice(
+    "Colour by",
+    [
+      ["label", "label"],
+      ["split", "split"],
+    ],
+    (value) => {
+      state.by = value;
+      legend.apply();
+    },
+  );
   by.select.value = state.by;
   legend.node.append(...(hasLabels ? [by.node] : []), list, splits);
   return legend;

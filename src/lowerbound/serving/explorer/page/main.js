@@ -35,7 +35,9 @@ function fillChoices() {
   const chosen = [run.value || asked.get("run"), compare.value || asked.get("beside")];
   run.replaceChildren(...page.runs.map(named).map(option));
   compare.replaceChildren(option(["", "none"]), ...page.runs.map(named).map(option));
-  run.value = page.runs.some(({ id }) => id === chosen[0]) ? chosen[0] : (page.runs.find(({ state }) => state === "finished") ?? page.runs[0])?.id;
+  run.value = page.runs.some(({ id }) => id === chosen[0])
+    ? chosen[0]
+    : (page.runs.find(({ state }) => state === "finished") ?? page.runs[0])?.id;
   compare.value = page.runs.some(({ id }) => id === chosen[1]) ? chosen[1] : "";
   find("compare-label").hidden = page.runs.length < 2;
   run.onchange = compare.onchange = show;
@@ -52,19 +54,32 @@ async function show() {
   place.replaceChildren();
   place.className = wanted.length > 1 ? "two" : "one";
   remember(wanted);
-  const views = await Promise.all(wanted.map((id) => createRunView(page.source, id).catch((error) => broken(id, error))));
+  const views = await Promise.all(
+    wanted.map((id) => createRunView(page.source, id).catch((error) => broken(id, error))),
+  );
   if (page.shown !== wanted) return; // another choice was made meanwhile
   page.views = views;
   place.append(...views.map((view) => view.node));
   page.curves = createCurvesPanel(page.source, runsOf(wanted), trainingEnded);
-  place.append(element("div", { className: "panels wide" }, page.curves.node, ...views.map((view) => view.numbers?.node).filter(Boolean)));
+  place.append(
+    element(
+      "div",
+      { className: "panels wide" },
+      page.curves.node,
+      ...views.map((view) => view.numbers?.node).filter(Boolean),
+    ),
+  );
   views.forEach((view) => view.start?.());
   await linkReport(views[0]);
 }
 
 const runsOf = (ids) => ids.map((id) => page.runs.find((run) => run.id === id));
 
-const broken = (id, error) => ({ id, node: element("p", { className: "notice", role: "alert" }, error.message), destroy: () => {} });
+const broken = (id, error) => ({
+  id,
+  node: element("p", { className: "notice", role: "alert" }, error.message),
+  destroy: () => {},
+});
 
 function remember(wanted) {
   if (page.source.isOffline) return;

@@ -19,7 +19,7 @@ function engine(name) {
 export async function decode(info, z) {
   const decoder = await engine("decoder");
   const parts = [];
-  for (let start = 0; start < z.length; ) {
+  for (let start = 0; start < z.length;) {
     if (start) await new Promise((resolve) => setTimeout(resolve));
     const data = Float32Array.from(z.slice(start, start + atOnce * info.latent_dim));
     parts.push(await inAFrame(data.length / info.latent_dim, () => decodePart(info, decoder, data)));

@@ -62,12 +62,14 @@ function ticks(context, view, scatter) {
   const digits = Math.max(0, -Math.floor(Math.log10(step)));
   const text = (value) => value.toFixed(digits).replace("-", "−");
   context.textAlign = "center";
-  for (let x = Math.ceil(x0 / step) * step; x <= x1; x += step) halo(context, text(x), scatter.toPixels(x, y0)[0], height - 6);
+  for (let x = Math.ceil(x0 / step) * step; x <= x1; x += step)
+    halo(context, text(x), scatter.toPixels(x, y0)[0], height - 6);
   context.textAlign = "right";
   halo(context, `z${across + 1} →`, width - 8, height - 20);
   if (up === undefined) return;
   context.textAlign = "left";
-  for (let y = Math.ceil(y0 / step) * step; y <= y1; y += step) halo(context, text(y), 5, scatter.toPixels(x0, y)[1] + 4);
+  for (let y = Math.ceil(y0 / step) * step; y <= y1; y += step)
+    halo(context, text(y), 5, scatter.toPixels(x0, y)[1] + 4);
   halo(context, `↑ z${up + 1}`, 5, 14);
 }
 
@@ -97,7 +99,8 @@ function ellipse(context, view, scatter, mark) {
   const rx = Math.abs(scatter.toPixels(mark.z[across] + deviation(across), 0)[0] - px);
   const ry = up === undefined ? 12 : Math.abs(scatter.toPixels(0, mark.z[up] + deviation(up))[1] - py);
   context.strokeStyle = mark.colour ?? colourOf("warn-line");
-  for (const times of [1, 2]) stroke(context, 1.5, () => context.ellipse(px, py, times * rx, times * ry, 0, 0, 2 * Math.PI));
+  for (const times of [1, 2])
+    stroke(context, 1.5, () => context.ellipse(px, py, times * rx, times * ry, 0, 0, 2 * Math.PI));
 }
 
 function label(context, [px, py], mark) {
@@ -120,8 +123,16 @@ function line(context, view, scatter) {
   const { begin, end, at } = view.line;
   context.strokeStyle = colourOf("serious");
   const [a, b] = [begin && place(view, scatter, begin), end && place(view, scatter, end)];
-  if (a && b) stroke(context, 1.5, () => { context.moveTo(...a); context.lineTo(...b); });
-  const points = [[a, "A"], [b, "B"], [at && place(view, scatter, at), ""]];
+  if (a && b)
+    stroke(context, 1.5, () => {
+      context.moveTo(...a);
+      context.lineTo(...b);
+    });
+  const points = [
+    [a, "A"],
+    [b, "B"],
+    [at && place(view, scatter, at), ""],
+  ];
   for (const [point, name] of points) if (point) label(context, point, { name, colour: colourOf("serious") });
 }
 
@@ -130,7 +141,12 @@ function crosshair(context, view, scatter) {
   context.strokeStyle = colourOf("ink");
   const arm = view.cursor.isHeld ? 15 : 12;
   stroke(context, 2, () => {
-    for (const [dx, dy] of [[1, 0], [-1, 0], [0, 1], [0, -1]]) {
+    for (const [dx, dy] of [
+      [1, 0],
+      [-1, 0],
+      [0, 1],
+      [0, -1],
+    ]) {
       context.moveTo(px + 4 * dx, py + 4 * dy);
       context.lineTo(px + arm * dx, py + arm * dy);
     }

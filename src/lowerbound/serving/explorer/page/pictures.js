@@ -34,7 +34,8 @@ export function mosaic(tensor, columns) {
   const [count, height, width] = tensor.shape;
   const canvas = element("canvas", { width: columns * width, height: Math.ceil(count / columns) * height });
   const context = canvas.getContext("2d");
-  for (let k = 0; k < count; k += 1) context.putImageData(imageData(tensor, k), (k % columns) * width, Math.floor(k / columns) * height);
+  for (let k = 0; k < count; k += 1)
+    context.putImageData(imageData(tensor, k), (k % columns) * width, Math.floor(k / columns) * height);
   return canvas;
 }
 
@@ -54,11 +55,17 @@ export function tiles(info, tensor, describe) {
 function comparison(columns, tensor, describe) {
   const count = tensor.shape[0];
   const value = (k, column) => tensor.data[k * tensor.shape[1] + column];
-  const rows = columns.slice(0, MAX_CELLS).map((column, j) => [column.name, ...Array.from({ length: count }, (_, k) => cell(column, value(k, j)))]);
+  const rows = columns
+    .slice(0, MAX_CELLS)
+    .map((column, j) => [column.name, ...Array.from({ length: count }, (_, k) => cell(column, value(k, j)))]);
   const left = columns.length - rows.length;
   const caption = left > 0 ? `The first ${MAX_CELLS} of ${columns.length} columns` : "";
   const body = table(caption, ["", ...Array.from({ length: count }, (_, k) => describe(k))], rows);
-  return element("div", { className: "scroll comparison", tabIndex: 0, role: "region", "aria-label": "Values side by side" }, body);
+  return element(
+    "div",
+    { className: "scroll comparison", tabIndex: 0, role: "region", "aria-label": "Values side by side" },
+    body,
+  );
 }
 
 function imageTile(tensor, k, description) {
@@ -68,11 +75,11 @@ function imageTile(tensor, k, description) {
 }
 
 function rowTile(columns, values, description) {
-  const cells = columns.slice(0, MAX_CELLS).flatMap((column, k) => [
-    element("dt", {}, column.name),
-    element("dd", {}, cell(column, values[k])),
-  ]);
-  const rest = columns.length > MAX_CELLS ? [element("dt", {}, `and ${columns.length - MAX_CELLS} more`), element("dd")] : [];
+  const cells = columns
+    .slice(0, MAX_CELLS)
+    .flatMap((column, k) => [element("dt", {}, column.name), element("dd", {}, cell(column, values[k]))]);
+  const rest =
+    columns.length > MAX_CELLS ? [element("dt", {}, `and ${columns.length - MAX_CELLS} more`), element("dd")] : [];
   return element("dl", { className: "row-tile", title: description }, ...cells, ...rest);
 }
 
@@ -83,7 +90,13 @@ function cell(column, value) {
 }
 
 function signalTile(values, description) {
-  const canvas = element("canvas", { className: "tile signal", ...SIGNAL, role: "img", "aria-label": description, title: description });
+  const canvas = element("canvas", {
+    className: "tile signal",
+    ...SIGNAL,
+    role: "img",
+    "aria-label": description,
+    title: description,
+  });
   const context = canvas.getContext("2d");
   const low = Math.min(...values);
   const span = Math.max(...values) - low || 1;
@@ -108,4 +121,8 @@ export function picked(tensor, places) {
 }
 
 /** The part of a tensor that holds examples from `start` to before `end`. */
-export const slice = (tensor, start, end) => picked(tensor, Array.from({ length: end - start }, (_, k) => start + k));
+export const slice = (tensor, start, end) =>
+  picked(
+    tensor,
+    Array.from({ length: end - start }, (_, k) => start + k),
+  );

@@ -16,7 +16,17 @@ import { createStage } from "explorer/stage.js";
 export async function createRunView(source, id) {
   const info = await source.info(id);
   const events = emitter();
-  const view = { source, id, info, codes: null, categories: new Uint8Array(0), visible: null, line: null, isPicking: false, ...events };
+  const view = {
+    source,
+    id,
+    info,
+    codes: null,
+    categories: new Uint8Array(0),
+    visible: null,
+    line: null,
+    isPicking: false,
+    ...events,
+  };
   Object.assign(view, aboutExamples(view));
   view.node = element("article", { className: "view", "aria-label": info.title });
   view.numbers = createNumbersPanel(view);
@@ -39,19 +49,35 @@ export async function createRunView(source, id) {
 }
 
 const waiting = (info) =>
-  info.state === "training" ? "This run is still training: its latent space appears here when the training has ended." : info.reason ?? "This run has no model that can be read.";
+  info.state === "training"
+    ? "This run is still training: its latent space appears here when the training has ended."
+    : (info.reason ?? "This run has no model that can be read.");
 
 function fill(view, heading) {
   const { info } = view;
   const line = createLinePanel(view);
   const legend = element("div");
   const own = info.can.encode ? [createImagePanel(view)] : [];
-  const others = [...(info.can.sample ? [createSamplePanel(view)] : []), ...(info.latent_dim > 1 ? [createTraversalPanel(view)] : []), createSelectionPanel(view)];
+  const others = [
+    ...(info.can.sample ? [createSamplePanel(view)] : []),
+    ...(info.latent_dim > 1 ? [createTraversalPanel(view)] : []),
+    createSelectionPanel(view),
+  ];
   // Two columns of their own height: a panel that grows must not push what somebody is drawing on.
   const column = (panels) => element("div", { className: "beside" }, ...panels.map((panel) => panel.node));
   const panels = element("div", { className: "panels" }, column(others), column(own));
-  view.keys = { a: line.begin, b: line.end, m: () => view.stage.painted.set(!view.stage.painted.isOn()), escape: () => view.cursor.hold(false) };
-  const main = element("div", { className: "view-main" }, element("div", {}, view.stage.node, legend), column([createPointPanel(view), line]));
+  view.keys = {
+    a: line.begin,
+    b: line.end,
+    m: () => view.stage.painted.set(!view.stage.painted.isOn()),
+    escape: () => view.cursor.hold(false),
+  };
+  const main = element(
+    "div",
+    { className: "view-main" },
+    element("div", {}, view.stage.node, legend),
+    column([createPointPanel(view), line]),
+  );
   view.node.append(heading, main, panels);
   nameParts(view.node, info.title);
   view.start = () => load(view, legend);
@@ -109,7 +135,10 @@ function aboutExamples(view) {
     splitOf,
     numberInSplit,
     labelOf,
-    nameOf: (index) => [labelOf(index) && `label ${labelOf(index)}`, `${splitOf(index)} ${counted(numberInSplit(index))}`].filter(Boolean).join(" · "),
+    nameOf: (index) =>
+      [labelOf(index) && `label ${labelOf(index)}`, `${splitOf(index)} ${counted(numberInSplit(index))}`]
+        .filter(Boolean)
+        .join(" · "),
     images: (indices) => (info.can.images ? view.source.images(view.id, indices) : Promise.reject(new Error(unseen))),
     codeOf: (index) => view.codes.mean.slice(index * info.latent_dim, (index + 1) * info.latent_dim),
   };

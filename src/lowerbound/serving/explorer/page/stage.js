@@ -36,19 +36,24 @@ function say(message, text) {
 function place(view, scatter) {
   const { codes, cursor } = view;
   const [across, up] = cursor.axes;
-  const coordinate = (axis) => Float32Array.from({ length: codes.count }, (_, k) => codes.mean[k * codes.latentDim + axis]);
+  const coordinate = (axis) =>
+    Float32Array.from({ length: codes.count }, (_, k) => codes.mean[k * codes.latentDim + axis]);
   const heights = () => Float32Array.from({ length: codes.count }, (_, k) => ((k * 0.618034) % 1) - 0.5);
   scatter.setPoints(coordinate(across), up === undefined ? heights() : coordinate(up), view.categories);
 }
 
 function toolbar(view, stage) {
   const { scatter } = stage;
-  const lasso = toggle("Lasso", "Select examples by drawing around them (or Shift and drag)", (on) => scatter.setMode(on ? "lasso" : "pan"));
+  const lasso = toggle("Lasso", "Select examples by drawing around them (or Shift and drag)", (on) =>
+    scatter.setMode(on ? "lasso" : "pan"),
+  );
   const picking = toggle("Line", "Pick two points: the straight line between them is decoded", (on) => {
     view.isPicking = on;
     if (on) announce("Click the point where the line begins, then where it ends.");
   });
-  const painted = toggle("Manifold", "Paint what the decoder draws all over the plane (M)", (on) => paint(view, stage, on));
+  const painted = toggle("Manifold", "Paint what the decoder draws all over the plane (M)", (on) =>
+    paint(view, stage, on),
+  );
   stage.picking = picking;
   stage.painted = painted;
   stage.repaint = settled(120, () => paint(view, stage, painted.isOn()));
@@ -129,4 +134,3 @@ function gridOf(view, { x0, x1, y0, y1 }, columns, rows) {
   }
   return grid;
 }
-

@@ -6,7 +6,12 @@ import uPlot from "explorer/vendor/uPlot.esm.js";
 
 const EVERY = 1500; // milliseconds between two looks at a run that is training
 const HEIGHT = 260;
-const QUANTITIES = [["elbo", "ELBO"], ["objective", "objective"], ["rate", "rate"], ["distortion", "distortion"]];
+const QUANTITIES = [
+  ["elbo", "ELBO"],
+  ["objective", "objective"],
+  ["rate", "rate"],
+  ["distortion", "distortion"],
+];
 const DASH = [6, 4];
 
 /** Curves of several runs; `onState` hears when a run's training has ended. */
@@ -14,11 +19,21 @@ export function createCurvesPanel(source, runs, onState) {
   const frame = element("div", { className: "curves" });
   const words = element("p", { className: "place" });
   const histories = runs.map((run) => ({ run, epochs: [], step: null, after: 0, state: "" }));
-  const panelOf = panel("Training", "By epoch, in nats: solid on the training data, dashed on the watched split.", words, frame);
+  const panelOf = panel(
+    "Training",
+    "By epoch, in nats: solid on the training data, dashed on the watched split.",
+    words,
+    frame,
+  );
   let quantity = "elbo";
   let plot = null;
   let timer = 0;
-  panelOf.body.prepend(choice("Show", QUANTITIES, (value) => { quantity = value; draw(); }).node);
+  panelOf.body.prepend(
+    choice("Show", QUANTITIES, (value) => {
+      quantity = value;
+      draw();
+    }).node,
+  );
 
   async function follow() {
     const states = await Promise.all(histories.map((history) => read(source, history).catch(() => history.state)));
@@ -61,7 +76,10 @@ async function read(source, history) {
 function inWords({ run, epochs, step, state }) {
   if (!step) return `${run.title}: no epoch yet`;
   const best = epochs.at(-1)?.best_epoch;
-  const doing = state === "training" ? `training, epoch ${step.epoch} of ${step.num_epochs}, ${Math.round(step.examples_per_second).toLocaleString("en")} examples/s` : `${epochs.length} epochs`;
+  const doing =
+    state === "training"
+      ? `training, epoch ${step.epoch} of ${step.num_epochs}, ${Math.round(step.examples_per_second).toLocaleString("en")} examples/s`
+      : `${epochs.length} epochs`;
   return `${run.title}: ${doing}${best ? `, best at epoch ${best}` : ""}`;
 }
 
@@ -74,10 +92,19 @@ function curvesOf(histories, quantity) {
   const series = [];
   histories.forEach(({ run, epochs }, k) => {
     const byEpoch = new Map(epochs.map((record) => [record.epoch, record]));
-    for (const [part, dash] of [["train", undefined], ["validation", DASH]]) {
+    for (const [part, dash] of [
+      ["train", undefined],
+      ["validation", DASH],
+    ]) {
       data.push(axis.map((epoch) => byEpoch.get(epoch)?.[part]?.[quantity] ?? null));
       const name = part === "train" ? "training" : "watched";
-      series.push({ label: histories.length > 1 ? `${run.title}, ${name}` : name, stroke: colours[k % 2], width: 1.8, dash, points: { show: last < 3 } });
+      series.push({
+        label: histories.length > 1 ? `${run.title}, ${name}` : name,
+        stroke: colours[k % 2],
+        width: 1.8,
+        dash,
+        points: { show: last < 3 },
+      });
     }
   });
   return { data, series };
@@ -91,7 +118,10 @@ function options(series, width, quantity) {
     width,
     height: HEIGHT,
     scales: { x: { time: false } },
-    axes: [{ ...axis, label: "epoch", labelSize: 20 }, { ...axis, size: 64, label: `${quantity}, nats`, labelSize: 20 }],
+    axes: [
+      { ...axis, label: "epoch", labelSize: 20 },
+      { ...axis, size: 64, label: `${quantity}, nats`, labelSize: 20 },
+    ],
     series: [{ label: "epoch" }, ...series.map((one) => ({ ...one, value, spanGaps: true }))],
     cursor: { drag: { x: true, y: false } },
   };

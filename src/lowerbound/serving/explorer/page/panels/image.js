@@ -14,7 +14,12 @@ export function createImagePanel(view) {
   const { node } = panel(
     "Your own image",
     "Drop a file anywhere here, paste one, choose it, or draw: its posterior appears on the plane with ellipses of 1 and 2 standard deviations.",
-    element("div", { className: "own" }, createPad(view.info.image, sendDrawn), element("div", { className: "row" }, chooser(send), pasteHint())),
+    element(
+      "div",
+      { className: "own" },
+      createPad(view.info.image, sendDrawn),
+      element("div", { className: "row" }, chooser(send), pasteHint()),
+    ),
     found,
   );
   acceptDrops(node, send);
@@ -28,7 +33,12 @@ export function createImagePanel(view) {
 }
 
 function chooser(send) {
-  const input = element("input", { className: "unseen", type: "file", accept: "image/*", onchange: () => input.files[0] && send(input.files[0]) });
+  const input = element("input", {
+    className: "unseen",
+    type: "file",
+    accept: "image/*",
+    onchange: () => input.files[0] && send(input.files[0]),
+  });
   return element("label", { className: "file" }, "Choose a file", input);
 }
 
@@ -63,7 +73,10 @@ async function encode(view, node, blob, hasNotes) {
 }
 
 async function draw(view, node, found, reconstruction) {
-  const seen = { shape: [1, ...found.seen.shape], data: Uint8Array.from(atob(found.seen.data), (letter) => letter.charCodeAt(0)) };
+  const seen = {
+    shape: [1, ...found.seen.shape],
+    data: Uint8Array.from(atob(found.seen.data), (letter) => letter.charCodeAt(0)),
+  };
   const captioned = (picture, text) => element("figure", {}, picture, element("figcaption", {}, text));
   const pair = element(
     "div",
@@ -89,7 +102,12 @@ function split(found) {
     return bar;
   };
   const words = `−ELBO = distortion ${fixed(found.distortion)} + rate ${fixed(found.rate)} nats`;
-  const bar = element("div", { className: "parts", role: "img", "aria-label": words }, part("distortion", found.distortion), part("rate", found.rate));
+  const bar = element(
+    "div",
+    { className: "parts", role: "img", "aria-label": words },
+    part("distortion", found.distortion),
+    part("rate", found.rate),
+  );
   return element("div", {}, bar, element("p", { className: "place" }, words));
 }
 
@@ -97,9 +115,21 @@ function posterior(found) {
   const order = found.mean.map((_, k) => k);
   if (found.rate_per_dimension) order.sort((a, b) => found.rate_per_dimension[b] - found.rate_per_dimension[a]);
   const deviation = (k) => (found.log_variance ? Math.exp(found.log_variance[k] / 2) : null);
-  const rows = order.slice(0, MOST_ROWS).map((k) => [`z${k + 1}`, fixed(found.mean[k], 3), fixed(deviation(k), 3), fixed(found.rate_per_dimension?.[k] ?? null)]);
-  const title = order.length > MOST_ROWS ? `Posterior: the ${MOST_ROWS} latents that cost most of ${order.length}` : "Posterior";
-  return element("div", { className: "scroll" }, table(title, ["latent", "mean", "standard deviation", "rate, nats"], rows));
+  const rows = order
+    .slice(0, MOST_ROWS)
+    .map((k) => [
+      `z${k + 1}`,
+      fixed(found.mean[k], 3),
+      fixed(deviation(k), 3),
+      fixed(found.rate_per_dimension?.[k] ?? null),
+    ]);
+  const title =
+    order.length > MOST_ROWS ? `Posterior: the ${MOST_ROWS} latents that cost most of ${order.length}` : "Posterior";
+  return element(
+    "div",
+    { className: "scroll" },
+    table(title, ["latent", "mean", "standard deviation", "rate, nats"], rows),
+  );
 }
 
 async function neighbourRow(view, title, neighbours) {
@@ -107,8 +137,15 @@ async function neighbourRow(view, title, neighbours) {
   const indices = neighbours.map((one) => one.index);
   const described = (k) => `${view.nameOf(indices[k])}, distance ${fixed(neighbours[k].distance)}`;
   const tensor = await view.images(indices).catch(() => null);
-  if (!tensor) return element("div", {}, element("h4", {}, title), element("p", { className: "quiet" }, indices.map((_, k) => described(k)).join("; ")));
-  const figures = tiles(view.info, tensor, described).map((picture, k) => element("figure", {}, picture, element("figcaption", {}, neighbours[k].label_name || view.splitOf(indices[k]))));
+  if (!tensor)
+    return element(
+      "div",
+      {},
+      element("h4", {}, title),
+      element("p", { className: "quiet" }, indices.map((_, k) => described(k)).join("; ")),
+    );
+  const figures = tiles(view.info, tensor, described).map((picture, k) =>
+    element("figure", {}, picture, element("figcaption", {}, neighbours[k].label_name || view.splitOf(indices[k]))),
+  );
   return element("div", {}, element("h4", {}, title), element("div", { className: "strip" }, ...figures));
 }
-

@@ -12,9 +12,22 @@ export function createLinePanel(view) {
   const strip = element("div", { className: "strip" });
   const stage = element("div", { className: "drawn" });
   const state = { tensor: null, points: null, frame: 0, timer: 0 };
-  const scrubber = slider({ label: "from A to B", min: 0, max: STEPS - 1, step: 1, value: 0, show: (k) => `${Math.round((100 * k) / (STEPS - 1))} %`, oninput: (k) => show(k) });
+  const scrubber = slider({
+    label: "from A to B",
+    min: 0,
+    max: STEPS - 1,
+    step: 1,
+    value: 0,
+    show: (k) => `${Math.round((100 * k) / (STEPS - 1))} %`,
+    oninput: (k) => show(k),
+  });
   const play = toggle("Play", "There and back", (on) => (on ? animate() : cancelAnimationFrame(state.timer)));
-  const moving = element("div", { className: "moving", hidden: true }, stage, element("div", {}, scrubber.node, play.node));
+  const moving = element(
+    "div",
+    { className: "moving", hidden: true },
+    stage,
+    element("div", {}, scrubber.node, play.node),
+  );
   const set = (end, point) => {
     line[end] = point;
     view.line = line;
@@ -59,7 +72,11 @@ export function createLinePanel(view) {
     const { latent_dim: dim } = view.info;
     line.at = state.points.slice(k * dim, (k + 1) * dim);
     if (isPictures(state.tensor)) {
-      const canvas = stage.querySelector("canvas") ?? stage.appendChild(element("canvas", { className: "tile large", role: "img", "aria-label": "A point on the line, decoded" }));
+      const canvas =
+        stage.querySelector("canvas") ??
+        stage.appendChild(
+          element("canvas", { className: "tile large", role: "img", "aria-label": "A point on the line, decoded" }),
+        );
       draw(canvas, state.tensor, k);
     } else stage.replaceChildren(tile(view.info, state.tensor, k, "A point on the line, decoded"));
     view.stage.scatter.redrawOverlay();
@@ -90,8 +107,10 @@ function pointsBetween(begin, end) {
   const points = new Float32Array(STEPS * begin.length);
   for (let k = 0; k < STEPS; k += 1) {
     const share = k / (STEPS - 1);
-    points.set(begin.map((value, latent) => (1 - share) * value + share * end[latent]), k * begin.length);
+    points.set(
+      begin.map((value, latent) => (1 - share) * value + share * end[latent]),
+      k * begin.length,
+    );
   }
   return points;
 }
-

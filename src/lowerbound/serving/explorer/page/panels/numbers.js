@@ -5,19 +5,52 @@ import { element, panel } from "explorer/dom.js";
 export function createNumbersPanel(view) {
   const { info } = view;
   const row = (score) =>
-    element("tr", {}, element("th", { scope: "row", className: "words" }, score.quantity, element("span", { className: "meaning" }, score.meaning)), element("td", {}, score.split), element("td", { className: "number" }, score.value));
-  const head = element("thead", {}, element("tr", {}, ...["quantity", "split", "value"].map((text) => element("th", { scope: "col" }, text))));
+    element(
+      "tr",
+      {},
+      element(
+        "th",
+        { scope: "row", className: "words" },
+        score.quantity,
+        element("span", { className: "meaning" }, score.meaning),
+      ),
+      element("td", {}, score.split),
+      element("td", { className: "number" }, score.value),
+    );
+  const head = element(
+    "thead",
+    {},
+    element("tr", {}, ...["quantity", "split", "value"].map((text) => element("th", { scope: "col" }, text))),
+  );
   const measured = info.scores.length
-    ? element("div", { className: "scroll measured", tabIndex: 0, role: "region", "aria-label": `What was measured of ${info.title}` }, element("table", {}, head, element("tbody", {}, ...info.scores.map(row))))
+    ? element(
+        "div",
+        {
+          className: "scroll measured",
+          tabIndex: 0,
+          role: "region",
+          "aria-label": `What was measured of ${info.title}`,
+        },
+        element("table", {}, head, element("tbody", {}, ...info.scores.map(row))),
+      )
     : element("p", { className: "quiet" }, "Nothing is measured yet: the evaluation ends a training.");
   const facts = [
-    ["model", `${info.latent_dim} latents, ${info.num_parameters ? `${info.num_parameters.toLocaleString("en")} parameters, ` : ""}examples ${info.shape_in_words}`],
+    [
+      "model",
+      `${info.latent_dim} latents, ${info.num_parameters ? `${info.num_parameters.toLocaleString("en")} parameters, ` : ""}examples ${info.shape_in_words}`,
+    ],
     ["posterior, prior", `${info.posterior}, ${info.prior}`],
     ["likelihood", info.likelihood],
     ["data", info.data?.name ?? ""],
     ["recipe", info.recipe],
   ];
-  const about = element("dl", { className: "facts" }, ...facts.flatMap(([name, value]) => [element("dt", {}, name), element("dd", {}, value)]));
-  const notes = [info.convention_note, ...(info.notes ?? [])].filter(Boolean).map((text) => element("p", { className: "quiet" }, text));
+  const about = element(
+    "dl",
+    { className: "facts" },
+    ...facts.flatMap(([name, value]) => [element("dt", {}, name), element("dd", {}, value)]),
+  );
+  const notes = [info.convention_note, ...(info.notes ?? [])]
+    .filter(Boolean)
+    .map((text) => element("p", { className: "quiet" }, text));
   return panel(`Numbers of ${info.title}`, "", about, ...notes, measured);
 }

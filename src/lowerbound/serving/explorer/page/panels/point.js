@@ -25,7 +25,8 @@ export function createPointPanel(view) {
     place.textContent = describe(view);
     show(performance.now());
   });
-  const hint = () => example.replaceChildren(element("p", { className: "quiet" }, "Hover over a point to see the example behind it."));
+  const hint = () =>
+    example.replaceChildren(element("p", { className: "quiet" }, "Hover over a point to see the example behind it."));
   hint();
   const showExample = settled(HOVER_DELAY, (index) => drawExample(view, example, index));
   view.on("hover", (index) => {
@@ -52,7 +53,8 @@ async function decodePoint(view, drawn, start) {
     const tensor = await view.source.decode(view.id, view.cursor.z.slice());
     if (isPictures(tensor)) drawPicture(view, drawn, tensor);
     else drawn.replaceChildren(tile(view.info, tensor, 0, "What the decoder draws at this point"));
-    if (performance.getEntriesByName("pointer-to-image").length >= MOST_MEASURES) performance.clearMeasures("pointer-to-image");
+    if (performance.getEntriesByName("pointer-to-image").length >= MOST_MEASURES)
+      performance.clearMeasures("pointer-to-image");
     performance.measure("pointer-to-image", { start, end: performance.now() });
   } catch (error) {
     drawn.replaceChildren(element("p", { className: "notice" }, error.message));
@@ -62,7 +64,11 @@ async function decodePoint(view, drawn, start) {
 function drawPicture(view, drawn, tensor) {
   let canvas = drawn.querySelector("canvas");
   if (!canvas) {
-    canvas = element("canvas", { className: "tile large", role: "img", "aria-label": "What the decoder draws at this point" });
+    canvas = element("canvas", {
+      className: "tile large",
+      role: "img",
+      "aria-label": "What the decoder draws at this point",
+    });
     drawn.replaceChildren(canvas);
   }
   draw(canvas, tensor);
@@ -80,19 +86,27 @@ async function drawExample(view, node, index) {
   node.replaceChildren(picture, element("p", { className: "place" }, element("strong", {}, name)), numbers);
   await new Promise((resolve) => setTimeout(resolve, RESTING));
   if (asked !== view.asked) return;
-  const about = await view.source.point(view.id, index).then(numbersOf, (error) => element("p", { className: "quiet" }, error.message));
+  const about = await view.source
+    .point(view.id, index)
+    .then(numbersOf, (error) => element("p", { className: "quiet" }, error.message));
   if (asked === view.asked) numbers.replaceChildren(about);
 }
 
 /** ELBO, rate and distortion as a list. */
 export function numbersOf(found) {
   const rows = [];
-  if (found.elbo !== null && found.elbo !== undefined) rows.push(["ELBO", withError(found.elbo, found.elbo_standard_error)]);
+  if (found.elbo !== null && found.elbo !== undefined)
+    rows.push(["ELBO", withError(found.elbo, found.elbo_standard_error)]);
   if (found.rate !== null && found.rate !== undefined) rows.push(["rate", fixed(found.rate)]);
   if (found.distortion !== null && found.distortion !== undefined) rows.push(["distortion", fixed(found.distortion)]);
-  if (found.reconstruction_error !== null && found.reconstruction_error !== undefined) rows.push(["reconstruction error", fixed(found.reconstruction_error)]);
+  if (found.reconstruction_error !== null && found.reconstruction_error !== undefined)
+    rows.push(["reconstruction error", fixed(found.reconstruction_error)]);
   const title = found.num_draws ? `nats; mean over ${counted(found.num_draws)} draws from the posterior` : "nats";
-  return element("dl", { className: "numbers", title }, ...rows.flatMap(([name, value]) => [element("dt", {}, name), element("dd", {}, `${value} nats`)]));
+  return element(
+    "dl",
+    { className: "numbers", title },
+    ...rows.flatMap(([name, value]) => [element("dt", {}, name), element("dd", {}, `${value} nats`)]),
+  );
 }
 
 function axesChoice(view) {
@@ -104,18 +118,41 @@ function axesChoice(view) {
   const horizontal = choice("Across", options, change);
   const vertical = choice("Up", options, change);
   [horizontal.select.value, vertical.select.value] = view.cursor.axes.map(String);
-  const swap = button("Most used", () => {
-    [horizontal.select.value, vertical.select.value] = view.info.axes.map(String);
-    change();
-  }, { className: "quiet" });
+  const swap = button(
+    "Most used",
+    () => {
+      [horizontal.select.value, vertical.select.value] = view.info.axes.map(String);
+      change();
+    },
+    { className: "quiet" },
+  );
   return element("div", { className: "row" }, horizontal.node, vertical.node, swap);
 }
 
 function sliders(view) {
   const all = Array.from({ length: view.info.latent_dim }, (_, latent) =>
-    slider({ label: `z${latent + 1}`, min: -RANGE, max: RANGE, step: 0.01, value: 0, show: (v) => fixed(v), oninput: (value) => view.cursor.set(latent, value) }),
+    slider({
+      label: `z${latent + 1}`,
+      min: -RANGE,
+      max: RANGE,
+      step: 0.01,
+      value: 0,
+      show: (v) => fixed(v),
+      oninput: (value) => view.cursor.set(latent, value),
+    }),
   );
-  view.on("cursor", () => all.forEach((entry, latent) => entry.input.value === String(view.cursor.z[latent]) || entry.set(view.cursor.z[latent])));
-  const reset = button("All to zero", () => view.cursor.setAll(new Float32Array(view.info.latent_dim)), { className: "quiet" });
-  return element("div", {}, element("div", { className: "sliders", role: "group", "aria-label": "Latents" }, ...all.map((entry) => entry.node)), reset);
+  view.on("cursor", () =>
+    all.forEach(
+      (entry, latent) => entry.input.value === String(view.cursor.z[latent]) || entry.set(view.cursor.z[latent]),
+    ),
+  );
+  const reset = button("All to zero", () => view.cursor.setAll(new Float32Array(view.info.latent_dim)), {
+    className: "quiet",
+  });
+  return element(
+    "div",
+    {},
+    element("div", { className: "sliders", role: "group", "aria-label": "Latents" }, ...all.map((entry) => entry.node)),
+    reset,
+  );
 }

@@ -8,7 +8,14 @@ const NUM = 24;
 export function createSamplePanel(view) {
   const shown = element("div", { className: "grid" });
   const state = { seed: 1, temperature: 1 };
-  const seed = element("input", { type: "number", min: 0, max: 4294967295, step: 1, value: state.seed, onchange: () => draw(Number(seed.value)) });
+  const seed = element("input", {
+    type: "number",
+    min: 0,
+    max: 4294967295,
+    step: 1,
+    value: state.seed,
+    onchange: () => draw(Number(seed.value)),
+  });
   const temperature = slider({
     label: "temperature",
     min: 0,
@@ -23,7 +30,13 @@ export function createSamplePanel(view) {
   const { node } = panel(
     "Samples from the prior",
     "z drawn from p(z), its standard deviation times the temperature; shown is the mean of p(x|z). The same seed gives the same samples.",
-    element("div", { className: "row" }, temperature.node, element("label", { className: "choice" }, "seed ", seed), button("Draw again", () => draw(state.seed + 1))),
+    element(
+      "div",
+      { className: "row" },
+      temperature.node,
+      element("label", { className: "choice" }, "seed ", seed),
+      button("Draw again", () => draw(state.seed + 1)),
+    ),
     shown,
   );
 
@@ -51,5 +64,9 @@ export function createSamplePanel(view) {
 function pickable(view, tile, z, k) {
   const dim = view.info.latent_dim;
   const onclick = () => view.cursor.setAll(z.data.slice(k * dim, (k + 1) * dim));
-  return button("", onclick, { className: "pick", title: "Take the point here", "aria-label": `Take the point to sample ${k + 1}` }).appendChild(tile).parentNode;
+  return button("", onclick, {
+    className: "pick",
+    title: "Take the point here",
+    "aria-label": `Take the point to sample ${k + 1}`,
+  }).appendChild(tile).parentNode;
 }

@@ -19,7 +19,13 @@ export function createSelectionPanel(view) {
     }
     const grid = element("div", { className: "grid" });
     content.replaceChildren(
-      element("div", { className: "row" }, element("strong", {}, inWords(indices.length)), button("Save as CSV", () => save(view, indices)), button("Clear", () => view.emit("select", []))),
+      element(
+        "div",
+        { className: "row" },
+        element("strong", {}, inWords(indices.length)),
+        button("Save as CSV", () => save(view, indices)),
+        button("Clear", () => view.emit("select", [])),
+      ),
       ...(view.info.label_names.length ? [counts(view, indices)] : []),
       grid,
     );
@@ -36,15 +42,27 @@ const inWords = (count) => `${counted(count)} ${count === 1 ? "example" : "examp
 function counts(view, indices) {
   const found = new Map();
   for (const index of indices) found.set(view.labelOf(index), (found.get(view.labelOf(index)) ?? 0) + 1);
-  const rows = [...found].sort((a, b) => b[1] - a[1]).map(([name, count]) => [name, counted(count), `${Math.round((100 * count) / indices.length)} %`]);
+  const rows = [...found]
+    .sort((a, b) => b[1] - a[1])
+    .map(([name, count]) => [name, counted(count), `${Math.round((100 * count) / indices.length)} %`]);
   return element("div", { className: "scroll" }, table("Labels", ["label", "examples", "share"], rows));
 }
 
 /** Split, label and code of every selected example, downloaded. */
 function save(view, indices) {
   const quote = (text) => (/[",\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text);
-  const head = ["split", "number_in_split", "label", ...Array.from({ length: view.info.latent_dim }, (_, k) => `mean_${k + 1}`)];
-  const rows = indices.map((index) => [view.splitOf(index), view.numberInSplit(index), quote(view.labelOf(index)), ...view.codeOf(index)]);
+  const head = [
+    "split",
+    "number_in_split",
+    "label",
+    ...Array.from({ length: view.info.latent_dim }, (_, k) => `mean_${k + 1}`),
+  ];
+  const rows = indices.map((index) => [
+    view.splitOf(index),
+    view.numberInSplit(index),
+    quote(view.labelOf(index)),
+    ...view.codeOf(index),
+  ]);
   const blob = new Blob([[head, ...rows].map((row) => row.join(",")).join("\n"), "\n"], { type: "text/csv" });
   const link = element("a", { href: URL.createObjectURL(blob), download: `${view.id}-selection.csv` });
   link.click();

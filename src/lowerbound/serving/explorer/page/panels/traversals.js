@@ -41,5 +41,10 @@ function walks(z, latents) {
 function drawRow(view, tensor, latent, row) {
   const part = slice(tensor, row * STEPS.length, (row + 1) * STEPS.length);
   const described = (k) => `z${latent + 1} at ${STEPS[k].toFixed(2)}`;
-  return element("div", { className: "strip-row" }, element("span", { className: "axis" }, `z${latent + 1}`), element("div", { className: "strip" }, ...tiles(view.info, part, described)));
+  return element(
+    "div",
+    { className: "strip-row" },
+    element("span", { className: "axis" }, `z${latent + 1}`),
+    element("div", { className: "strip" }, ...tiles(view.info, part, described)),
+  );
 }
