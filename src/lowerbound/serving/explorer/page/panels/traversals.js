@@ -17,7 +17,8 @@ export function createTraversalPanel(view) {
     rows,
   );
   const show = settled(DELAY, async () => {
-    const latents = view.byVariance.slice(0, most);
+    const latents =
+      view.info.latent_dim > most ? view.byVariance.slice(0, most) : [...view.byVariance].sort((a, b) => a - b);
     const tensor = await view.source.decode(view.id, walks(view.cursor.z, latents)).catch(() => null);
     if (tensor) rows.replaceChildren(...latents.map((latent, row) => drawRow(view, tensor, latent, row)));
   });
