@@ -3,6 +3,7 @@
 import json
 import shutil
 from io import BytesIO
+from urllib.parse import quote
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from PIL import Image
 
 from browsers import complaints, served, watched
 from explorer_runs import trained
+from lowerbound.serving.access import Access, guarded
 from lowerbound.serving.explorer.application import application
 from lowerbound.training.checkpoint import load_model
 
@@ -332,6 +334,18 @@ def test_a_table_shows_values_by_the_names_of_its_columns(opened):
     names = page.locator(".drawn dt").all_inner_texts()
     assert len(names) >= 2
     assert page.locator("canvas.pad").count() == 0
+
+
+def test_beyond_this_machine_the_page_shows_a_run_to_those_who_have_its_token(browser, folder):
+    access = Access(frozenset({"127.0.0.1"}), token="a token of the test's own")
+    with served(guarded(application(folder), access, prefixes=("/api/",))) as address:
+        page = browser.new_page()
+        page.goto(f"{address}/#token={quote(access.token)}")
+        page.wait_for_selector(".legend button")
+        page.goto("about:blank")
+        page.goto(f"{address}/")
+        assert "needs its token" in page.locator(".notice").inner_text()
+        page.close()
 
 
 def test_everything_can_be_reached_by_the_keyboard(opened):

@@ -14,6 +14,8 @@ async function request(path, options = {}) {
     throw new Error("The server does not answer; is `lowerbound explore` still running?");
   }
   if (response.ok) return response;
+  if (response.status === 401)
+    throw new Error("This page needs its token: open the whole address that `lowerbound explore` printed.");
   const said = await response.json().catch(() => ({}));
   throw new Error(said.error ?? `The server answered ${response.status}.`);
 }
