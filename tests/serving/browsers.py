@@ -60,6 +60,29 @@ def watched(page) -> list[str]:
     return heard
 
 
+class Traffic:
+    """What a page has asked for and not yet got."""
+
+    def __init__(self, page) -> None:
+        self.page, self.in_flight = page, 0
+        page.on("request", lambda request: self._count(1))
+        page.on("requestfinished", lambda request: self._count(-1))
+        page.on("requestfailed", lambda request: self._count(-1))
+
+    def settle(self, quiet: int = 3, most: int = 150) -> None:
+        """Wait until nothing has been under way for so many tenths of a second: however slow the machine is."""
+        rest = 0
+        for _ in range(most):
+            self.page.wait_for_timeout(100)
+            rest = 0 if self.in_flight else rest + 1
+            if rest >= quiet:
+                return
+        raise AssertionError(f"after {most / 10:.0f} s the page still asks for something")
+
+    def _count(self, change: int) -> None:
+        self.in_flight += change
+
+
 def complaints(heard: list[str]) -> list[str]:
     """Those that are about the page, and not about being photographed."""
     return [text for text in heard if FROM_THE_SCREENSHOT not in text]

@@ -10,7 +10,7 @@ import pytest
 import torch
 from PIL import Image
 
-from browsers import complaints, served, watched
+from browsers import Traffic, complaints, served, watched
 from explorer_runs import trained
 from lowerbound.serving.access import Access, guarded
 from lowerbound.serving.explorer.application import application
@@ -53,10 +53,11 @@ def opened(browser, url):
         context = browser.new_context(viewport=WIDE, **options)
         page = context.new_page()
         page.set_default_timeout(10_000)
+        page.traffic = Traffic(page)
         pages.append((context, watched(page)))
         page.goto(f"{url}/?run={run}&beside={beside}")
         page.wait_for_selector(".legend button, .notice")
-        page.wait_for_timeout(300)
+        page.traffic.settle()
         return page
 
     yield open_page
@@ -104,7 +105,7 @@ def test_the_image_under_the_pointer_is_what_the_model_decodes(opened, folder):
     # Sliders have two digits, so that the point is known to the last of them.
     for number, value in enumerate((0.75, -1.25)):
         page.locator(".sliders input").nth(number).fill(str(value))
-    page.wait_for_timeout(400)
+    page.traffic.settle()
     assert shown_point(page) == [0.75, -1.25]
     np.testing.assert_allclose(pixels_of(page, ".drawn canvas"), decoded(folder, [0.75, -1.25]), atol=1)
 
@@ -112,21 +113,21 @@ def test_the_image_under_the_pointer_is_what_the_model_decodes(opened, folder):
 def test_the_decoder_follows_the_pointer_until_it_is_held(opened):
     page = opened("first")
     page.mouse.move(*at(page, 0.3, 0.3))
-    page.wait_for_timeout(200)
+    page.traffic.settle()
     before, place = pixels_of(page, ".drawn canvas"), shown_point(page)
     page.mouse.move(*at(page, 0.7, 0.6))
-    page.wait_for_timeout(300)
+    page.traffic.settle()
     after, there = pixels_of(page, ".drawn canvas"), shown_point(page)
     assert there[0] > place[0] and there[1] < place[1]
     assert (before != after).any()
     page.mouse.click(*at(page, 0.98, 0.02))  # a corner without points
     held = shown_point(page)
     page.mouse.move(*at(page, 0.2, 0.8))
-    page.wait_for_timeout(200)
+    page.traffic.settle()
     assert shown_point(page) == held
     page.keyboard.press("Escape")
     page.mouse.move(*at(page, 0.25, 0.8))
-    page.wait_for_timeout(200)
+    page.traffic.settle()
     assert shown_point(page) != held
 
 
@@ -175,7 +176,7 @@ def select_all(page):
         page.mouse.move(*at(page, *corner), steps=4)
     page.mouse.up()
     page.keyboard.up("Shift")
-    page.wait_for_timeout(400)
+    page.traffic.settle()
 
 
 def selection(page):
@@ -259,7 +260,7 @@ def test_an_image_that_is_handed_over_is_encoded(opened, hand_over):
 def check_own(page):
     found = page.locator(".found")
     found.locator(".numbers").wait_for()
-    page.wait_for_timeout(300)
+    page.traffic.settle()
     words = found.inner_text().replace("−", "-")
     rows = dict(zip(found.locator("dt").all_inner_texts(), found.locator("dd").all_inner_texts(), strict=True))
     elbo, rate, distortion = (float(rows[name].replace("−", "-").split()[0]) for name in ("ELBO", "rate", "distortion"))
@@ -273,14 +274,14 @@ def test_the_same_seed_gives_the_same_samples_and_temperature_zero_all_alike(ope
     page = opened("first")
     first = pixels_of(page, ".grid canvas")
     page.get_by_role("button", name="Draw again").click()
-    page.wait_for_timeout(300)
+    page.traffic.settle()
     assert (pixels_of(page, ".grid canvas") != first).any()
     page.get_by_label("seed").fill("1")
     page.get_by_label("seed").press("Enter")
-    page.wait_for_timeout(300)
+    page.traffic.settle()
     assert (pixels_of(page, ".grid canvas") == first).all()
     page.get_by_role("slider", name="temperature").fill("0")
-    page.wait_for_timeout(300)
+    page.traffic.settle()
     pictures = [np.array(one.evaluate(PIXELS)) for one in page.locator(".grid canvas").all()[:4]]
     assert all((picture == pictures[0]).all() for picture in pictures)
 
@@ -289,10 +290,10 @@ def test_the_manifold_is_painted_and_taken_away(opened):
     page = opened("first")
     bare = BytesIO(plane(page).screenshot())
     page.keyboard.press("m")
-    page.wait_for_timeout(700)
+    page.traffic.settle()
     painted = BytesIO(plane(page).screenshot())
     page.keyboard.press("m")
-    page.wait_for_timeout(400)
+    page.traffic.settle()
     means = [
         np.asarray(Image.open(shot).convert("L")).mean() for shot in (bare, painted, BytesIO(plane(page).screenshot()))
     ]
@@ -304,7 +305,7 @@ def test_two_runs_stand_side_by_side_and_the_address_remembers_them(opened):
     page = opened("first")
     page.get_by_label("beside").select_option("second")
     until(page, "document.querySelectorAll('canvas.plane').length === 2")
-    page.wait_for_timeout(600)
+    page.traffic.settle()
     left, right = (canvas.bounding_box() for canvas in page.locator("canvas.plane").all())
     assert left["y"] == right["y"] and left["x"] < right["x"]
     assert "beside=second" in page.url
@@ -372,7 +373,7 @@ def test_everything_can_be_reached_by_the_keyboard(opened):
 def test_nothing_that_axe_knows_hinders_anybody(opened, scheme):
     axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe-core looks for barriers")
     page = opened("first", "second", color_scheme=scheme)
-    page.wait_for_timeout(500)
+    page.traffic.settle()
     found = axe.Axe().run(page).response["violations"]
     assert [(one["id"], [node["html"][:200] for node in one["nodes"]]) for one in found] == []
 
@@ -380,7 +381,7 @@ def test_nothing_that_axe_knows_hinders_anybody(opened, scheme):
 def test_it_fits_a_telephone(opened):
     page = opened("first")
     page.set_viewport_size(NARROW)
-    page.wait_for_timeout(400)
+    page.traffic.settle()
     assert page.evaluate("document.documentElement.scrollWidth") <= NARROW["width"]
     box = plane(page).bounding_box()
     assert box["x"] >= 0 and box["x"] + box["width"] <= NARROW["width"]
