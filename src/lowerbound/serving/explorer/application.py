@@ -44,9 +44,9 @@ from lowerbound.serving.explorer.codes import Codes
 from lowerbound.serving.explorer.envelope import enveloped
 from lowerbound.serving.explorer.following import follow
 from lowerbound.serving.explorer.info import info_of, info_of_training
-from lowerbound.serving.explorer.library import Found
 from lowerbound.serving.explorer.opened import Explorer, Opened
 from lowerbound.serving.explorer.points import pictures_of
+from lowerbound.serving.explorer.run_folder import Found
 from lowerbound.serving.explorer.space import draw_codes
 from lowerbound.serving.explorer.tensors import MEDIA_TYPE, as_bytes
 from lowerbound.serving.explorer.uploads import MAX_BYTES, Upload, read_upload, takes_images
@@ -105,7 +105,7 @@ async def _page(request: Request) -> Response:
 
 
 async def _runs(request: Request) -> Response:
-    found = await run_in_threadpool(_explorer(request).library.runs)
+    found = await run_in_threadpool(_explorer(request).folder.runs)
     return JSONResponse({"runs": [_listed(run) for run in found]})
 
 
@@ -207,7 +207,7 @@ async def _report(request: Request) -> Response:
 
 async def _found(request: Request) -> Found:
     name = request.path_params["id"]
-    found = await run_in_threadpool(_explorer(request).library.find, name)
+    found = await run_in_threadpool(_explorer(request).folder.find, name)
     if found is None:
         raise HTTPException(404, f"there is no run {name[:100]!r} here; GET /api/runs lists those that there are.")
     return found

@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from lowerbound.serving.explorer.library import METRICS, is_training
+from lowerbound.serving.explorer.run_folder import METRICS, is_training
 
 
 def follow(run: Path, after: int) -> dict[str, Any]:

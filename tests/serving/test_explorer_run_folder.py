@@ -7,7 +7,7 @@ import pytest
 
 from explorer_runs import copied, trained
 from lowerbound.errors import UsageError
-from lowerbound.serving.explorer.library import Library, is_training
+from lowerbound.serving.explorer.run_folder import RunFolder, is_training
 from lowerbound.serving.explorer.wording import without_paths
 
 
@@ -16,23 +16,23 @@ def run(tmp_path_factory):
     return trained(tmp_path_factory, "digits")
 
 
-def listed(library):
-    return {found.id: (found.title, found.state) for found in library.runs()}
+def listed(folder):
+    return {found.id: (found.title, found.state) for found in folder.runs()}
 
 
-def test_a_run_is_a_library_of_one_and_is_called_by_its_folder(run):
-    assert listed(Library(run)) == {"digits": ("digits", "finished")}
+def test_a_run_is_a_folder_of_one_run_and_is_called_by_its_folder(run):
+    assert listed(RunFolder(run)) == {"digits": ("digits", "finished")}
 
 
 def test_a_run_is_called_by_its_folder_from_within_it_too(run, monkeypatch):
     monkeypatch.chdir(run)
-    assert [found.title for found in Library(run.relative_to(run)).runs()] == ["digits"]
+    assert [found.title for found in RunFolder(run.relative_to(run)).runs()] == ["digits"]
 
 
 def test_runs_lie_in_the_folder_or_one_level_deeper(run, tmp_path):
     for place in ("b", "seeds/seed-0", "seeds/seed-1", "far/too/deep", ".hidden"):
         copied(run, tmp_path / place)
-    assert listed(Library(tmp_path)) == {
+    assert listed(RunFolder(tmp_path)) == {
         "b": ("b", "finished"),
         "seeds:seed-0": ("seeds/seed-0", "finished"),
         "seeds:seed-1": ("seeds/seed-1", "finished"),
@@ -42,35 +42,35 @@ def test_runs_lie_in_the_folder_or_one_level_deeper(run, tmp_path):
 def test_folders_within_a_run_are_its_own(run, tmp_path):
     copied(run, tmp_path / "a")
     copied(run, tmp_path / "a" / "copy")
-    assert list(listed(Library(tmp_path))) == ["a"]
+    assert list(listed(RunFolder(tmp_path))) == ["a"]
 
 
 def test_no_two_runs_share_an_id_whatever_they_are_called(run, tmp_path):
     copied(run, tmp_path / "a" / "b")
     copied(run, tmp_path / "a:b")
-    library = Library(tmp_path)
-    assert {found.title for found in library.runs()} == {"a/b", "a:b"}
-    assert {library.find(found.id) for found in library.runs()} == set(library.runs())
+    folder = RunFolder(tmp_path)
+    assert {found.title for found in folder.runs()} == {"a/b", "a:b"}
+    assert {folder.find(found.id) for found in folder.runs()} == set(folder.runs())
 
 
 def test_a_run_without_a_model_is_in_training_and_its_end_is_noticed(run, tmp_path):
     path = copied(run, tmp_path / "a")
     model = (path / "model.safetensors").rename(tmp_path / "model")
-    library = Library(tmp_path)
-    assert library.find("a").state == "training"
+    folder = RunFolder(tmp_path)
+    assert folder.find("a").state == "training"
     model.rename(path / "model.safetensors")
-    assert library.find("a").state == "finished"
+    assert folder.find("a").state == "finished"
 
 
 def test_new_runs_are_noticed_and_those_that_are_gone(run, tmp_path):
     copied(run, tmp_path / "a")
-    library = Library(tmp_path)
-    assert library.find("b") is None
+    folder = RunFolder(tmp_path)
+    assert folder.find("b") is None
     copied(run, tmp_path / "b")
-    assert library.find("b").title == "b"
+    assert folder.find("b").title == "b"
     shutil.rmtree(tmp_path / "a")
-    assert library.find("a") is None
-    assert list(listed(library)) == ["b"]
+    assert folder.find("a") is None
+    assert list(listed(folder)) == ["b"]
 
 
 @pytest.mark.parametrize(
@@ -87,7 +87,7 @@ def test_new_runs_are_noticed_and_those_that_are_gone(run, tmp_path):
 def test_a_broken_run_says_why_and_not_where(run, tmp_path, file, content, reason):
     path = copied(run, tmp_path / "a")
     (path / file).write_bytes(content)
-    found = Library(tmp_path).find("a")
+    found = RunFolder(tmp_path).find("a")
     assert found.state == "broken"
     assert reason in found.reason
     assert str(tmp_path) not in found.reason
@@ -97,19 +97,19 @@ def test_a_broken_run_says_why_and_not_where(run, tmp_path, file, content, reaso
 def test_a_broken_run_that_is_mended_is_finished(run, tmp_path):
     path = copied(run, tmp_path / "a")
     (path / "model.safetensors").write_bytes(b"")
-    library = Library(tmp_path)
-    assert library.find("a").state == "broken"
+    folder = RunFolder(tmp_path)
+    assert folder.find("a").state == "broken"
     shutil.copy(run / "model.safetensors", path / "model.safetensors")
-    assert library.find("a").state == "finished"
+    assert folder.find("a").state == "finished"
 
 
 def test_what_was_found_when_a_run_was_opened_is_remembered_until_its_files_change(run, tmp_path):
     path = copied(run, tmp_path / "a")
-    library = Library(tmp_path)
-    library.mark_broken(path, "its weights are none")
-    assert library.find("a").reason == "its weights are none"
+    folder = RunFolder(tmp_path)
+    folder.mark_broken(path, "its weights are none")
+    assert folder.find("a").reason == "its weights are none"
     os.utime(path / "model.safetensors", (1, 1))
-    assert library.find("a").state == "finished"
+    assert folder.find("a").state == "finished"
 
 
 def test_a_log_far_newer_than_its_model_is_that_of_a_training(run, tmp_path):
@@ -125,7 +125,7 @@ def test_a_log_far_newer_than_its_model_is_that_of_a_training(run, tmp_path):
 def test_what_holds_no_run_is_refused(tmp_path, make):
     make(tmp_path / "a")
     with pytest.raises(UsageError, match=r"a folder with runs in it|holds no run"):
-        Library(tmp_path / "a")
+        RunFolder(tmp_path / "a")
 
 
 @pytest.mark.parametrize(

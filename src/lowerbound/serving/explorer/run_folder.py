@@ -37,7 +37,7 @@ class Found:
 
 
 @dataclass(eq=False)
-class Library:
+class RunFolder:
     """The runs of one folder, directly in it or one level deeper; or a single run."""
 
     root: Path
