@@ -24,12 +24,10 @@ from typing import Any
 import numpy as np
 from measuring import digits, markdown, source, write_figures
 from playwright.sync_api import Browser, Page, sync_playwright
+from scatter_frames import CHROMIUM, FLAGS
 
 from lowerbound.serving.explorer.offline import write_offline
 
-FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"]
-FLAGS += ["--disable-component-update", "--disable-sync", "--enable-unsafe-swiftshader"]
-CHROMIUM = "/usr/bin/chromium"
 SECONDS = 8.0
 INTERVAL = 1 / 60  # seconds between two moves
 LATENCIES = "performance.getEntriesByName('pointer-to-image').map((entry) => entry.duration)"

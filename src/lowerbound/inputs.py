@@ -3,12 +3,13 @@
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from lowerbound.data.examples import Collection
+from lowerbound.data.examples import Collection, Layout
 from lowerbound.data.files import ReadingOptions, read
-from lowerbound.data.images import IMAGE_SUFFIXES, read_image_files
+from lowerbound.data.images import IMAGE_SUFFIXES, ImageOptions, read_image_files
 from lowerbound.data.kinds import shape_in_words
 from lowerbound.data.sources import SOURCES, DataConfig, Examples, load, reading_options
 from lowerbound.errors import DataError, UsageError
@@ -51,9 +52,15 @@ def read_one(run: Path, model: VAE, name: str, data_dir: str = "") -> Examples:
     return test.subset(np.array([int(name)]))
 
 
-def layout_of(run: Path) -> str:
+def layout_of(run: Path) -> Layout:
     """What a run's examples are: "image", "array" or "table"."""
-    return str(read_experiment(run)[0]["run"].get("layout", "image"))
+    return layout_in(read_experiment(run)[0])
+
+
+def layout_in(stored: dict[str, Any]) -> Layout:
+    """The same, as a config.toml says; those of older versions are all of images."""
+    layout: Layout = stored["run"].get("layout", "image")
+    return layout
 
 
 def options_of(config: DataConfig, model: VAE) -> ReadingOptions:
@@ -66,6 +73,12 @@ def options_of(config: DataConfig, model: VAE) -> ReadingOptions:
         size = images.size if config.source in SOURCES else (width, height)
         images = replace(images, num_channels=num_channels, size=size)
     return replace(options, images=images, columns=model.config.columns)
+
+
+def image_options(config: DataConfig, model: VAE) -> ImageOptions:
+    """How one image file from anywhere is read for a model: brought to its size and colours, whatever it is."""
+    _, height, width = model.event_shape
+    return replace(options_of(config, model).images, size=(width, height), skip_broken=False)
 
 
 def _fitting(model: VAE, collection: Collection, inputs: Sequence[str]) -> Collection:

@@ -171,9 +171,14 @@ class VAE(nn.Module):
         self, num_images: int, generator: Generator, temperature: float = 1.0
     ) -> Float[Tensor, "batch *event"]:
         """Decoded means of draws from the prior, whose standard deviation is scaled by `temperature`."""
+        return self.decode(self.sample_prior(num_images, generator, temperature)).mean
+
+    def sample_prior(
+        self, num_examples: int, generator: Generator, temperature: float = 1.0
+    ) -> Float[Tensor, "batch latent"]:
+        """Draws z from the prior, its standard deviation scaled by `temperature`."""
         prior: Distribution = self.prior()
-        z = prior.sample(generator, num_images)
-        return self.decode(prior.mean + temperature * (z - prior.mean)).mean
+        return prior.mean + temperature * (prior.sample(generator, num_examples) - prior.mean)
 
     @torch.no_grad()
     def _check_shapes(self) -> None:

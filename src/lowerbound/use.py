@@ -25,7 +25,6 @@ from lowerbound.experiment import Settings, resolve
 from lowerbound.inputs import layout_of, read_inputs, read_one
 from lowerbound.model import VAE, build_model
 from lowerbound.networks.layers import Layer, count_parameters
-from lowerbound.probability.distributions import Distribution
 from lowerbound.reporting.comparison import comparison_figure
 from lowerbound.reporting.theme import png
 from lowerbound.reporting.tiles import as_png, compose, displayable, fitted
@@ -219,8 +218,7 @@ def _likelihood_note(model: VAE) -> str:
 def _sampled_rows(model: VAE, num_examples: int, temperature: float, stream: torch.Generator, path: Path) -> Path:
     """Draws from p(x|z), noise and all: a table is no picture, and its columns' means say little of them."""
     check_suffix(path)
-    prior: Distribution = model.prior()
-    z = prior.mean + temperature * (prior.sample(stream, num_examples) - prior.mean)
+    z = model.sample_prior(num_examples, stream, temperature)
     return _write_rows(path, model, model.decode(z).sample(stream, 1)[0])
 
 

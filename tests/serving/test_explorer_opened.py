@@ -28,7 +28,7 @@ def explorer(run):
 
 
 def opened_by(explorer, name="digits"):
-    return explorer.open(explorer.library.find(name))
+    return explorer.open(explorer.folder.find(name))
 
 
 def counted(monkeypatch, name, function):
@@ -136,7 +136,7 @@ def test_what_cannot_be_opened_says_so_and_is_marked(run, tmp_path):
     with pytest.raises(RunError, match="checksum does not match"):
         asyncio.run(opened_by(explorer, "a"))
     explorer.close()
-    assert explorer.library.find("a").state == "broken"
+    assert explorer.folder.find("a").state == "broken"
 
 
 def test_why_data_are_missing_names_them_and_not_their_place(run, tmp_path):

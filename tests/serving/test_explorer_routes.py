@@ -1,6 +1,7 @@
 """The explorer's routes: what they answer is what the model says."""
 
 import json
+import re
 
 import numpy as np
 import pytest
@@ -11,8 +12,10 @@ from lowerbound.data.batches import scaled
 from lowerbound.data.sources import load
 from lowerbound.evaluation.elements import best_guess
 from lowerbound.evaluation.pictures import to_images
+from lowerbound.reporting.theme import CATEGORIES
 from lowerbound.run import read_experiment
 from lowerbound.seeding import generator
+from lowerbound.serving.explorer.application import PAGE
 from lowerbound.training.checkpoint import load_model
 
 
@@ -139,7 +142,7 @@ def test_as_many_points_are_decoded_as_are_accepted(client):
 
 
 def test_examples_are_shown_as_they_are(client):
-    x, _ = every_example(client.app.state.explorer.library.root / "colour")
+    x, _ = every_example(client.app.state.explorer.folder.root / "colour")
     images = tensors(client.get("/api/runs/colour/images?indices=39,0,7"))["images"]
     np.testing.assert_array_equal(images, np.rint(x[[39, 0, 7]].permute(0, 2, 3, 1).numpy() * 255))
     assert tensors(client.get("/api/runs/array/images?indices=2"))["values"].shape == (1, 7)
@@ -208,3 +211,8 @@ def test_neighbours_in_z_are_those_of_a_brute_force(client, run):
     distances = np.linalg.norm(codes["mean"].astype(np.float64) - z, axis=1)
     np.testing.assert_allclose([each["distance"] for each in found], np.sort(distances)[:8], rtol=1e-4)
     np.testing.assert_allclose(distances[[each["index"] for each in found]], np.sort(distances)[:8], rtol=1e-4)
+
+
+def test_labels_have_the_colours_of_the_reports_figures():
+    light = re.search(r"const LIGHT = \[(.*?)\]", (PAGE / "colours.js").read_text(), re.DOTALL)
+    assert tuple(re.findall(r"#\w{6}", light[1])) == CATEGORIES

@@ -110,6 +110,11 @@ def read_image_files(paths: Sequence[Path], options: ImageOptions) -> Collection
     return read_entries(paths[0].parent, [_file(path) for path in paths], options)
 
 
+def read_image_bytes(name: str, content: bytes, options: ImageOptions) -> Collection:
+    """One image file that is in memory; messages call it by `name`."""
+    return read_entries(Path(name), [Entry(PurePosixPath(name), name, partial(BytesIO, content))], options)
+
+
 def is_image(name: PurePosixPath) -> bool:
     """Whether a file below a folder is one of its images, as its name tells."""
     hidden = any(part.startswith((".", "__MACOSX")) for part in name.parts if part not in (".", ".."))

@@ -7,7 +7,7 @@ the data nor the model.
 
 import math
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -147,15 +147,24 @@ class Results:
 
 def read_results(run: Path) -> Results:
     """Read a run's results and the history of its training; RunError if they are missing or damaged."""
+    results = read_scores(run)
+    tensors, _ = load_tensors(run / "results.safetensors")
+    return replace(
+        results,
+        arrays={name: tensor.numpy() for name, tensor in tensors.items()},
+        history=tuple(record for record in read_json_lines(run / "metrics.jsonl") if record["validation"]),
+    )
+
+
+def read_scores(run: Path) -> Results:
+    """Read results.json alone: scores, context and findings, without arrays and history; RunError likewise."""
     content = read_json(run / "results.json")
     check_format_version(run / "results.json", content.get("format_version"))
-    tensors, _ = load_tensors(run / "results.safetensors")
     findings = content.get("findings")  # older results have none
     return Results(
         scores=tuple(Score(**score) for score in content["scores"]),
-        arrays={name: tensor.numpy() for name, tensor in tensors.items()},
+        arrays={},
         context=content["context"],
-        history=tuple(record for record in read_json_lines(run / "metrics.jsonl") if record["validation"]),
         findings=None if findings is None else tuple(Finding(**finding) for finding in findings),
     )
 

@@ -24,13 +24,12 @@ from lowerbound.seeding import generator
 from lowerbound.serving.explorer.codes import Codes, codes_of, encode_chunk, stored_codes
 from lowerbound.serving.explorer.following import follow
 from lowerbound.serving.explorer.info import Info, info_of
-from lowerbound.serving.explorer.library import Found, Library
-from lowerbound.serving.explorer.points import Points, chunks_of, load_points, pictures_of, seen
+from lowerbound.serving.explorer.points import Points, chunks_of, load_points, pictures_of, seen, why_absent
+from lowerbound.serving.explorer.run_folder import Found, RunFolder
 from lowerbound.serving.explorer.shared_weights import apart
 from lowerbound.serving.explorer.space import Arrays, Space, open_space
 from lowerbound.serving.explorer.tensors import as_bytes
 from lowerbound.serving.explorer.uploads import takes_images
-from lowerbound.serving.explorer.wording import without_paths
 from lowerbound.serving.portable.onnx_form import decoder_bytes, onnx_bytes
 from lowerbound.serving.portable.parts import whole_part
 from lowerbound.values import Support
@@ -79,10 +78,10 @@ def packed(content: bytes) -> bytes:
 
 
 def _finished(run: Path) -> Found:
-    library = Library(run)
-    if not library.is_single:
+    folder = RunFolder(run)
+    if not folder.is_single:
         raise UsageError(f"{run} holds several runs, a page without a server shows one; give that one.")
-    (found,) = library.runs()
+    (found,) = folder.runs()
     if found.state == "broken":
         raise RunError(found.reason)
     if found.state == "training":
@@ -124,9 +123,7 @@ def _points(space: Space, data_dir: str) -> tuple[Points | None, str]:
     try:
         return _at_most(load_points(space, data_dir), MAX_EXAMPLES), ""
     except LowerboundError as error:
-        source = Path(space.experiment.data.source)
-        reason = without_paths(str(error).rstrip("."), source)
-        return None, f"This run's data, {source.name}, cannot be had: {reason}."
+        return None, why_absent(space, error)
 
 
 def _at_most(points: Points, most: int) -> Points:

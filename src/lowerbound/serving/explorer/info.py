@@ -10,6 +10,7 @@ from lowerbound.data.kinds import shape_in_words
 from lowerbound.data.sources import SOURCES
 from lowerbound.evaluation.results import Results, Score
 from lowerbound.experiment import Experiment
+from lowerbound.inputs import layout_in
 from lowerbound.model import build_model
 from lowerbound.networks.layers import count_parameters
 from lowerbound.probability.posteriors import POSTERIORS, PointMassPosterior
@@ -17,9 +18,9 @@ from lowerbound.reporting import wording
 from lowerbound.run import choose_device, read_experiment
 from lowerbound.seeding import generator
 from lowerbound.serving.explorer.codes import Codes, stored_codes, widest_axes
-from lowerbound.serving.explorer.library import Found
 from lowerbound.serving.explorer.points import Points
-from lowerbound.serving.explorer.space import Space, layout_in, read_scores
+from lowerbound.serving.explorer.run_folder import Found
+from lowerbound.serving.explorer.space import Space, known_scores
 from lowerbound.serving.explorer.uploads import takes_images
 
 Info = dict[str, Any]
@@ -52,7 +53,7 @@ def info_of_training(found: Found, device: str) -> Info:
 
 def info_of(found: Found, space: Space, points: Points | None, problem: str) -> Info:
     """What is known of a run that has a model; without its points, `problem` says why."""
-    results = read_scores(found.path)
+    results = known_scores(found.path)
     convention = points.convention if points else next((score.convention for score in results.scores), "")
     name = points.data_name if points else _name_of(space.experiment)
     known = stored_codes(space)

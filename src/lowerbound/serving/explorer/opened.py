@@ -18,8 +18,8 @@ from jaxtyping import Float32
 from lowerbound.errors import DataError, LowerboundError, RunError
 from lowerbound.serving.explorer.codes import Codes, codes_of, encode_chunk, stored_codes
 from lowerbound.serving.explorer.lanes import AHEAD, ASKED, POINTER, Lane
-from lowerbound.serving.explorer.library import MODEL, Found, Library, Stamp, stamp
-from lowerbound.serving.explorer.points import Points, chunks_of, load_points
+from lowerbound.serving.explorer.points import Points, chunks_of, load_points, why_absent
+from lowerbound.serving.explorer.run_folder import MODEL, Found, RunFolder, Stamp, stamp
 from lowerbound.serving.explorer.space import Arrays, Space, decode, examples_at_once, open_space
 from lowerbound.serving.explorer.wording import without_paths
 
@@ -74,12 +74,8 @@ class Opened:
         try:
             return await asyncio.to_thread(load_points, self.space, self.data_dir)
         except LowerboundError as error:
-            name = Path(self.space.experiment.data.source).name
-            reason = without_paths(str(error).rstrip("."), Path(self.space.experiment.data.source))
-            sentence = f"The run's data, {name}, cannot be had: {reason}."
-            raise DataError(
-                f"{sentence} Once they are there, or --data-dir says where, start the explorer again."
-            ) from error
+            remedy = "Once they are there, or --data-dir says where, start the explorer again."
+            raise DataError(f"{why_absent(self.space, error)} {remedy}") from error
 
     async def _encode(self) -> Codes:
         try:
@@ -103,7 +99,7 @@ class Explorer:
     """The runs of a folder, those that are open, and the lanes in which they compute."""
 
     def __init__(self, root: Path, data_dir: str = "", device: str = "auto") -> None:
-        self.library = Library(root)
+        self.folder = RunFolder(root)
         self.data_dir, self.device = data_dir, device
         self.opened: OrderedDict[Path, Opened] = OrderedDict()
         self.opening = asyncio.Lock()
@@ -146,5 +142,5 @@ class Explorer:
             return await self.steady(partial(open_space, found.path, self.device))
         except LowerboundError as error:
             reason = without_paths(str(error), found.path)
-            self.library.mark_broken(found.path, reason)
+            self.folder.mark_broken(found.path, reason)
             raise RunError(reason) from error

@@ -6,6 +6,7 @@ what is shown is their grey values, and what is encoded and scored is one draw o
 
 from dataclasses import dataclass, replace
 from itertools import accumulate
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -13,9 +14,10 @@ from jaxtyping import Float, Int32, UInt8
 
 from lowerbound.data.batches import scaled
 from lowerbound.data.sources import Examples, Splits, load
-from lowerbound.errors import DataError
+from lowerbound.errors import DataError, LowerboundError
 from lowerbound.evaluation.evaluate import data_convention
 from lowerbound.serving.explorer.space import Arrays, Space, as_shown
+from lowerbound.serving.explorer.wording import without_paths
 
 MAX_POINTS = 70_000
 CHUNK = 128
@@ -74,6 +76,12 @@ def load_points(space: Space, data_dir: str = "") -> Points:
     if splits.checksum != space.stored["run"]["data_checksum"]:
         raise DataError(f"{splits.name} is no longer what the run was trained on (its checksum differs)")
     return points_of(splits, space)
+
+
+def why_absent(space: Space, error: LowerboundError) -> str:
+    """Why the run's examples cannot be had, in a sentence that names no place."""
+    source = Path(space.experiment.data.source)
+    return f"The run's data, {source.name}, cannot be had: {without_paths(str(error).rstrip('.'), source)}."
 
 
 def points_of(splits: Splits, space: Space, most: int = MAX_POINTS) -> Points:

@@ -13,14 +13,14 @@ from lowerbound.data.examples import Layout
 from lowerbound.errors import DataError, RunError
 from lowerbound.evaluation.elements import best_guess
 from lowerbound.evaluation.pictures import to_images
-from lowerbound.evaluation.results import Results, Score
+from lowerbound.evaluation.results import Results, read_scores
 from lowerbound.experiment import Experiment
+from lowerbound.inputs import layout_in
 from lowerbound.model import VAE
-from lowerbound.probability.distributions import Distribution
 from lowerbound.reporting.tiles import displayable
 from lowerbound.run import choose_device, read_experiment
 from lowerbound.seeding import generator
-from lowerbound.storage import load_tensors, read_json
+from lowerbound.storage import load_tensors
 from lowerbound.training.checkpoint import load_model
 
 Arrays = dict[str, np.ndarray]
@@ -50,18 +50,12 @@ class Space:
         return self.model.latent_dim
 
 
-def layout_in(stored: dict[str, Any]) -> Layout:
-    """What an example is, as a config.toml says; those of older versions are all of images."""
-    layout: Layout = stored["run"].get("layout", "image")
-    return layout
-
-
 def open_space(run: Path, device: str = "auto") -> Space:
     """The model of a run that has one; RunError where its files are damaged."""
     stored, experiment = read_experiment(run)
     chosen = choose_device(device)
     model = load_model(run).to(chosen)
-    label_names = tuple(read_scores(run).context.get("data", {}).get("label_names", ()))
+    label_names = tuple(known_scores(run).context.get("data", {}).get("label_names", ()))
     return Space(run, stored, experiment, model, chosen, _arrays_of(run), label_names)
 
 
@@ -84,9 +78,7 @@ def draw_codes(space: Space, num: int, temperature: float, seed: int) -> Float[n
     """Draws from the prior, its standard deviation scaled by `temperature`: those that `lowerbound sample` decodes."""
     if space.model.is_deterministic:
         raise DataError(f"{space.path.name} is a deterministic autoencoder; it has no prior to sample from.")
-    prior: Distribution = space.model.prior()
-    z = prior.sample(generator(seed, "samples", space.device), num)
-    return (prior.mean + temperature * (z - prior.mean)).float().cpu().numpy()
+    return space.model.sample_prior(num, generator(seed, "samples", space.device), temperature).float().cpu().numpy()
 
 
 def examples_at_once(space: Space) -> int:
@@ -94,11 +86,10 @@ def examples_at_once(space: Space) -> int:
     return max(1, min(32, 2**17 // math.prod(space.model.event_shape)))
 
 
-def read_scores(run: Path) -> Results:
+def known_scores(run: Path) -> Results:
     """A run's scores and context, without the arrays; nothing where there are none yet."""
     try:
-        content = read_json(run / "results.json")
-        return Results(tuple(Score(**score) for score in content["scores"]), {}, content["context"])
+        return read_scores(run)
     except (RunError, KeyError, TypeError):
         return Results((), {}, {})
 

@@ -1,18 +1,16 @@
 """An image that someone drops on the page, as the run's model sees it."""
 
 from contextlib import suppress
-from dataclasses import dataclass, replace
-from functools import partial
+from dataclasses import dataclass
 from io import BytesIO
-from pathlib import Path, PurePosixPath
 
 from PIL import Image, UnidentifiedImageError
 
 from lowerbound.data.examples import Examples
-from lowerbound.data.images import AN_IMAGE, FORMATS, Entry, read_entries
+from lowerbound.data.images import AN_IMAGE, FORMATS, read_image_bytes
 from lowerbound.data.reading import reading, refuse
 from lowerbound.errors import DataError
-from lowerbound.inputs import options_of
+from lowerbound.inputs import image_options
 from lowerbound.serving.explorer.space import Space
 
 NAME = "the image"
@@ -37,14 +35,12 @@ def read_upload(space: Space, content: bytes) -> Upload:
 
     DataError for what is no image, or is damaged.
     """
-    num_channels, height, width = space.model.event_shape
-    images = replace(options_of(space.experiment.data, space.model).images, size=(width, height), skip_broken=False)
     _check_format(content)
-    collection = read_entries(Path(NAME), [Entry(PurePosixPath(NAME), NAME, partial(BytesIO, content))], images)
+    collection = read_image_bytes(NAME, content, image_options(space.experiment.data, space.model))
     if collection.examples.event_shape != space.model.event_shape:
         raise DataError(f"{NAME} has 16 bits a pixel and one channel; this model takes 8 bits of each colour.")
     notes = [note.removeprefix("1 of 1 ") for note in collection.notes]
-    if num_channels == 1 and _is_coloured(content):
+    if space.model.event_shape[0] == 1 and _is_coloured(content):
         notes.append("its colours made grey")
     return Upload(collection.examples, tuple(notes))
 

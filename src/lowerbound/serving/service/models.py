@@ -3,14 +3,14 @@
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
 
 from lowerbound.data.images import ImageOptions
 from lowerbound.errors import UsageError
-from lowerbound.inputs import layout_of
+from lowerbound.inputs import image_options, layout_of
 from lowerbound.model import VAE
 from lowerbound.run import choose_device, read_experiment
 from lowerbound.serving.service.operations import OPERATIONS, Operation, Signature
@@ -124,9 +124,6 @@ def _named(word: str) -> tuple[str, Path]:
 def _load(name: str, path: Path, device: torch.device) -> Served:
     config = read_experiment(path)[1].data
     model, layout = load_model(path), layout_of(path)
-    images = ImageOptions(resize=config.resize)
-    if layout == "image":
-        num_channels, height, width = model.event_shape
-        images = replace(images, size=(width, height), num_channels=num_channels)
+    images = image_options(config, model) if layout == "image" else ImageOptions()
     version = model_checksum(path)[:VERSION_DIGITS]
     return Served(name, version, model.to(device).requires_grad_(False), layout, images)

@@ -111,12 +111,11 @@ def _reconstruct(model: VAE, questions: Sequence[Question]) -> list[Tensors]:
 
 
 def _generate(model: VAE, questions: Sequence[Question]) -> list[Tensors]:
-    prior: Distribution = model.prior()
-    codes = []
-    for question in questions:
-        # The stream of the command `sample`: the same seed gives the same examples.
-        z = prior.sample(_stream(model, question, "samples"), question.num_examples)
-        codes.append(prior.mean + question.temperature * (z - prior.mean))
+    # The stream of the command `sample`: the same seed gives the same examples.
+    codes = [
+        model.sample_prior(question.num_examples, _stream(model, question, "samples"), question.temperature)
+        for question in questions
+    ]
     answers = _decoded(model, torch.cat(codes), questions)
     return [{**tensors, "z": z} for tensors, z in zip(answers, codes, strict=True)]
 

@@ -8,14 +8,14 @@ other runs are lists of numbers.
 import math
 import warnings
 from io import BytesIO
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from PIL import Image
 
 from lowerbound.columns import named_columns, records
-from lowerbound.data.images import AN_IMAGE, FORMATS, Entry, read_entries
+from lowerbound.data.images import AN_IMAGE, FORMATS, read_image_bytes
 from lowerbound.data.tables import from_values, rows_of
 from lowerbound.errors import DataError
 from lowerbound.reporting.tiles import as_png, compose, displayable, fitted
@@ -60,9 +60,8 @@ def _image(served: Served, content: bytes, max_pixels: int) -> np.ndarray:
     width, height = _size(content)
     if width * height > max_pixels:
         raise Refused(413, f"the image has {width:,} × {height:,} pixels, accepted are {max_pixels:,} in all.")
-    entry = Entry(PurePosixPath(THE_BODY), THE_BODY, lambda: BytesIO(content))
     try:
-        examples = read_entries(Path(THE_BODY), [entry], served.images).examples
+        examples = read_image_bytes(THE_BODY, content, served.images).examples
     except DataError as error:
         # What a decoder says of damage, in brackets, is for the log of a command, not for somebody far away.
         raise Refused(422, f"{str(error).partition(' (')[0].rstrip('.')}.") from None

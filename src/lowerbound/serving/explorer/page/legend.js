@@ -16,8 +16,6 @@ export function createLegend(view) {
   const hidden = () => (state.by === "label" ? state.hiddenLabels : state.hiddenSplits);
   const category = (k) => (state.by === "label" ? codes.labels[k] : codes.splits[k]);
 
-  legend.colourOf = (k) => palette(names().length)[category(k)] ?? unknownColour();
-
   legend.apply = () => {
     const count = names().length;
     // What has no label comes after all that have one.

@@ -1,6 +1,7 @@
 // The run as a page in one file carries it, under the name that the server's answers have online: the same methods, no
 // server. The decoder and the encoder run here, and all else was written down when the page was.
 
+import { asCodes } from "explorer/codes.js";
 import { isCarried, jsonOf, tensorsOf } from "explorer/offline_blocks.js";
 import { encode, neighboursOf } from "explorer/offline_encode.js";
 import { decode } from "explorer/offline_models.js";
@@ -20,18 +21,7 @@ const facts = () => once("facts", () => jsonOf("facts"));
 
 const tensors = () => once("tensors", () => tensorsOf("codes"));
 
-async function codes() {
-  const found = await tensors();
-  const [count, latentDim] = found.mean.shape;
-  return {
-    count,
-    latentDim,
-    mean: found.mean.data,
-    logVariance: found.log_variance?.data ?? null,
-    labels: found.labels.data,
-    splits: found.split.data,
-  };
-}
+const codes = async () => asCodes(await tensors());
 
 /** Examples as the page has them: bytes of pictures with one channel or three, or values of elements; null for none. */
 const examples = () =>

@@ -1,5 +1,6 @@
 // One run: the plane, the point, and the panels about it.
 
+import { latentsByVariance } from "explorer/codes.js";
 import { createCursor } from "explorer/cursor.js";
 import { announce, counted, element, emitter } from "explorer/dom.js";
 import { createLegend } from "explorer/legend.js";
@@ -142,15 +143,4 @@ function aboutExamples(view) {
     images: (indices) => (info.can.images ? view.source.images(view.id, indices) : Promise.reject(new Error(unseen))),
     codeOf: (index) => view.codes.mean.slice(index * info.latent_dim, (index + 1) * info.latent_dim),
   };
-}
-
-function latentsByVariance({ mean, count, latentDim }) {
-  const sums = new Float64Array(latentDim);
-  const squares = new Float64Array(latentDim);
-  mean.forEach((value, k) => {
-    sums[k % latentDim] += value;
-    squares[k % latentDim] += value * value;
-  });
-  const variance = (k) => squares[k] / count - (sums[k] / count) ** 2;
-  return Array.from({ length: latentDim }, (_, k) => k).sort((a, b) => variance(b) - variance(a));
 }

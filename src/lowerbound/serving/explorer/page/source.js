@@ -1,5 +1,6 @@
 // The runs as the server has them. The page in one file has another module under this name: same methods, no server.
 
+import { asCodes } from "explorer/codes.js";
 import { readTensors } from "explorer/safetensors.js";
 
 const EVERY = 500; // milliseconds between two questions how far the encoding is
@@ -42,16 +43,7 @@ async function codes(id, onProgress) {
   };
   const timer = setInterval(look, EVERY);
   try {
-    const found = await tensors(`${of(id)}/codes`);
-    const [count, latentDim] = found.mean.shape;
-    return {
-      count,
-      latentDim,
-      mean: found.mean.data,
-      logVariance: found.log_variance?.data ?? null,
-      labels: found.labels.data,
-      splits: found.split.data,
-    };
+    return asCodes(await tensors(`${of(id)}/codes`));
   } finally {
     isDone = true;
     clearInterval(timer);
