@@ -15,7 +15,7 @@ import lowerbound
 ROOT = Path(lowerbound.__file__).parent
 
 LAYERS = [
-    ["errors", "allocator", "numerics", "seeding", "storage", "schedules", "values"],
+    ["errors", "allocator", "numerics", "seeding", "storage", "schedules", "schema"],
     ["probability", "networks", "data"],
     ["model"],
     ["objectives"],

@@ -9,7 +9,7 @@ from lowerbound.data.kinds import kind_of
 from lowerbound.experiment import from_settings, merge
 from lowerbound.model import build_model
 from lowerbound.seeding import generator
-from lowerbound.values import Column
+from lowerbound.schema import Column
 
 RNG = np.random.default_rng(0)
 TABLE = Examples(

@@ -11,8 +11,8 @@ import numpy as np
 from jaxtyping import Float
 
 from lowerbound.errors import UsageError
+from lowerbound.schema import Column
 from lowerbound.storage import write_bytes, write_text
-from lowerbound.values import Column
 
 Columns = Mapping[str, np.ndarray]
 """Of each name one value, or a row of values, for every example."""

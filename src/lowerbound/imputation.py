@@ -14,9 +14,9 @@ from lowerbound.evaluation.evaluate import BATCH_SIZE
 from lowerbound.inputs import read_inputs
 from lowerbound.model import VAE
 from lowerbound.probability.distributions import Distribution
+from lowerbound.schema import Column
 from lowerbound.seeding import generator
 from lowerbound.training.checkpoint import load_model
-from lowerbound.values import Column
 
 NUM_DRAWS = 100
 

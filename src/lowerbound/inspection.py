@@ -14,8 +14,8 @@ from lowerbound.data.kinds import described, kind_of
 from lowerbound.data.sources import DataConfig, collect
 from lowerbound.evaluation.pictures import to_images
 from lowerbound.reporting.tiles import as_png, compose, displayable, fitted
+from lowerbound.schema import Column
 from lowerbound.storage import write_bytes
-from lowerbound.values import Column
 
 NUM_BINS = 40
 MAX_BINNED = 10_000_000  # values that a histogram is made of

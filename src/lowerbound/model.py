@@ -27,7 +27,7 @@ from lowerbound.probability.posteriors import POSTERIORS, PointMassPosterior, Po
 from lowerbound.probability.priors import PRIORS, Prior
 from lowerbound.probability.samples import PosteriorSamples
 from lowerbound.probability.table_likelihood import TableLikelihood
-from lowerbound.values import Column
+from lowerbound.schema import Column
 
 MEAN_RANGE = (0.001, 0.999)
 

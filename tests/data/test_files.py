@@ -15,7 +15,7 @@ from lowerbound.data.arrays import read_idx
 from lowerbound.data.examples import Examples
 from lowerbound.data.files import read
 from lowerbound.errors import DataError
-from lowerbound.values import Support
+from lowerbound.schema import Support
 
 
 def test_a_subset_keeps_images_and_labels_together_and_shares_nothing_with_the_whole():

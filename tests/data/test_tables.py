@@ -5,7 +5,7 @@ import pytest
 
 from data_files import refusal, written
 from lowerbound.data.files import ReadingOptions, read
-from lowerbound.values import Column
+from lowerbound.schema import Column
 
 PASSENGERS = b"""name,age,fare,class,survived,siblings,cabin,ship
 Braund,22,7.25,third,no,1,,Titanic

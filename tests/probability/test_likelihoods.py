@@ -13,7 +13,7 @@ from torch.testing import assert_close
 from lowerbound.errors import DataError
 from lowerbound.probability.likelihoods import LIKELIHOODS, MIN_SIGMA, BernoulliLikelihood, GaussianLikelihood
 from lowerbound.seeding import generator
-from lowerbound.values import Column, Support
+from lowerbound.schema import Column, Support
 
 pytestmark = pytest.mark.usefixtures("float64")
 

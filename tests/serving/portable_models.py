@@ -15,7 +15,7 @@ from lowerbound.provenance import config_of
 from lowerbound.seeding import generator
 from lowerbound.storage import write_toml
 from lowerbound.training.checkpoint import save_model
-from lowerbound.values import Column
+from lowerbound.schema import Column
 
 BATCHES = (1, 2, 7, 256)
 

@@ -15,7 +15,7 @@ from lowerbound.serving.access import access_to
 from lowerbound.serving.service.application import build_application
 from lowerbound.serving.service.limits import Limits
 from lowerbound.serving.service.models import Served
-from lowerbound.values import Column
+from lowerbound.schema import Column
 
 SIDE = 8
 COLUMNS = (

@@ -1,14 +1,7 @@
-"""Array files: IDX, .npy, .npz and .safetensors.
+"""Array files: IDX, .npy, .npz and .safetensors, to the numbers that they hold.
 
-What an array holds follows from its axes and its values:
-
-    N×H×W, N×H×W×C with C up to 4     images, where the values are those of images: bool, 0..255, or floats in [0, 1]
-    any other shape, any other value  arrays: N×D, or N with any axes behind it
-
-    bool, or only 0 and 1             binary
-    8-bit integers                    0..255
-    other integers from 0 upwards     counts
-    floats                            as they are; in a table of N×D NaN is a missing cell, elsewhere it is refused
+What the numbers are (images or arrays, and on which scale) is decided in scales.py. A file may hold data alone, data
+and labels, or the splits of a data set under the names that Keras, MedMNIST and dSprites give them.
 """
 
 import gzip
@@ -16,7 +9,7 @@ import json
 import math
 import struct
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from io import BufferedIOBase
 from pathlib import Path
 from typing import IO, Any
@@ -24,17 +17,29 @@ from typing import IO, Any
 import numpy as np
 from jaxtyping import Shaped, UInt8
 
-from lowerbound.data.examples import Collection, Examples
-from lowerbound.data.reading import MAX_BYTES, gib, read_up_to, reading, refuse, times
-from lowerbound.values import Column
+from lowerbound.data.examples import RawArray
+from lowerbound.data.reading import MAX_BYTES, gib, read_up_to, reading, refuse, shown, times
 
 # Two bits of deflate stand for at most 258 bytes: a member that claims more for each stored byte lies.
 MAX_DEFLATE_RATIO = 1032
 
-MAX_CHANNELS = 4
-DATA_KEYS = ("images", "x", "data", "x_train")
-LABEL_KEYS = ("labels", "y", "target", "y_train")
-EXACT_IN_FLOAT32 = 2**24
+DATA_KEYS = ("images", "x", "data", "imgs", "x_train", "train_images")
+LABEL_KEYS = ("labels", "y", "target", "y_train", "train_labels")
+SPLIT_KEYS = {
+    "train": (("x_train", "y_train"), ("train_images", "train_labels"), ("train_x", "train_y"), ("train", "")),
+    "validation": (
+        ("x_val", "y_val"),
+        ("x_valid", "y_valid"),
+        ("x_validation", "y_validation"),
+        ("val_images", "val_labels"),
+        ("val_x", "val_y"),
+        ("val", ""),
+        ("valid", ""),
+        ("validation", ""),
+    ),
+    "test": (("x_test", "y_test"), ("test_images", "test_labels"), ("test_x", "test_y"), ("test", "")),
+}
+"""Of each split the names of its data and labels, in any case: Keras' and MedMNIST's among them."""
 
 SAFETENSORS_TYPES = {
     "BOOL": "?", "U8": "u1", "U16": "<u2", "U32": "<u4", "U64": "<u8", "I8": "i1", "I16": "<i2", "I32": "<i4",
@@ -59,36 +64,29 @@ def read_idx(path: Path, num_axes: int) -> UInt8[np.ndarray, "..."]:
     return np.frombuffer(content, np.uint8).reshape(shape)
 
 
-def read_idx_images(path: Path) -> Collection:
+def read_idx_images(path: Path) -> RawArray:
     """The images of an IDX file of three axes."""
-    return Collection(as_examples(path, read_idx(path, 3)))
+    return RawArray(place=shown(path), values=read_idx(path, 3))
 
 
-def read_npy(path: Path) -> Collection:
+def read_npy(path: Path) -> RawArray:
     """A .npy array. The file is mapped, not read: only what is taken from it is held."""
     with reading(path, "a .npy array"):
         with path.open("rb") as file:
             _check_npy(path, file, path.stat().st_size)
         array = np.lib.format.open_memmap(path, mode="r")
-    return Collection(as_examples(path, np.asarray(array)))
+    return RawArray(place=shown(path), values=np.asarray(array))
 
 
-def read_npz(path: Path) -> Collection:
-    """Data, and labels if there are any, from an .npz archive.
-
-    Data are the only array, or stand under one of DATA_KEYS; labels stand under one of LABEL_KEYS. Other
-    arrays in the file are ignored.
-    """
+def read_npz(path: Path) -> RawArray:
+    """Data, labels and splits from an .npz archive, as `_gathered` finds them."""
     with reading(path, "an .npz archive of arrays"), zipfile.ZipFile(path) as archive:
         members = {member.filename.removesuffix(".npy"): member for member in archive.infolist()}
-        data = _read_member(path, archive, members[_data_key(path, list(members))])
-        label_key = _label_key(list(members))
-        labels = _read_member(path, archive, members[label_key]) if label_key else None
-    return with_labels(path, as_examples(path, data), labels)
+        return _gathered(path, list(members), lambda key: _read_member(path, archive, members[key]))
 
 
-def read_safetensors(path: Path) -> Collection:
-    """Data and labels from a .safetensors file, under the names that an .npz has them under.
+def read_safetensors(path: Path) -> RawArray:
+    """Data, labels and splits from a .safetensors file, under the names that an .npz has them under.
 
     Source of the format: https://huggingface.co/docs/safetensors: eight bytes with the header's length, the header as
     JSON, the tensors.
@@ -100,90 +98,85 @@ def read_safetensors(path: Path) -> Collection:
                 refuse(path, f"claims a header of {length:,} bytes, more than the file has")
             header = json.loads(file.read(length))
         header.pop("__metadata__", None)
-        data = _safetensor(path, header, _data_key(path, list(header)), 8 + length)
-        label_key = _label_key(list(header))
-        labels = _safetensor(path, header, label_key, 8 + length) if label_key else None
-    return with_labels(path, as_examples(path, data), labels)
+        return _gathered(path, list(header), lambda key: _safetensor(path, header, key, 8 + length))
 
 
-def as_examples(path: Path, array: Shaped[np.ndarray, "..."]) -> Examples:
-    """Examples without labels from an array as it came, read as the module's docstring says."""
-    if array.ndim == 0 or len(array) == 0:
-        refuse(path, f"holds {'a single number' if array.ndim == 0 else 'no examples'}; give N of them, along axis 0")
-    if array.dtype.kind not in "biuf":
-        refuse(path, f"holds values of type {array.dtype}; accepted are bool, integers and floats")
-    if array.ndim == 1:
-        array = array[:, np.newaxis]
-    _check_channels_last(path, array)
-    if array.dtype.kind == "b":
-        return _examples(array.astype(np.uint8), 1.0, is_image=True)
-    low, high = float(array.min()), float(array.max())
-    if array.dtype.kind == "f":
-        return _of_floats(path, array, low, high)
-    if low >= 0 and high <= 1:
-        return _examples(array.astype(np.uint8), 1.0, is_image=True)
-    is_image = array.ndim in (3, 4) and array.shape[3:] <= (MAX_CHANNELS,)
-    if low >= 0 and high <= 255 and (is_image or array.dtype == np.uint8):
-        return _examples(array.astype(np.uint8, copy=False), 255.0, is_image=True)
-    if high > EXACT_IN_FLOAT32 or low < -EXACT_IN_FLOAT32:
-        refuse(path, f"holds integers from {low:.0f} to {high:.0f}; accepted are those up to 2^24, which floats hold")
-    return _examples(array.astype(np.float32), 1.0, is_image=False)
+def _gathered(path: Path, keys: Sequence[str], read: Callable[[str], np.ndarray]) -> RawArray:
+    """The splits that a file names; else its only array, or that under one of DATA_KEYS, with labels if there are any.
+
+    Other arrays in the file are named in the notes.
+    """
+    splits = _splits(keys)
+    if "train" in splits and len(splits) > 1:
+        parts = {name: (read(data), read(labels) if labels else None) for name, (data, labels) in splits.items()}
+        return _joined(path, parts, _unused(keys, [key for pair in splits.values() for key in pair]))
+    data_key, label_key = _data_key(path, keys), _label_key(keys)
+    values = read(data_key)
+    labels = labels_of(path, read(label_key), len(values)) if label_key and values.ndim else None
+    notes = _unused(keys, [data_key, label_key])
+    return RawArray(place=shown(path), values=values, labels=labels, notes=notes)
 
 
-def _of_floats(path: Path, array: Shaped[np.ndarray, "example *event"], low: float, high: float) -> Examples:
-    # NaN anywhere makes both the minimum and the maximum NaN.
-    if math.isnan(low):
-        return _with_missing_cells(path, array)
-    if math.isinf(low) or math.isinf(high):
-        refuse(path, "holds infinity; accepted are finite numbers")
-    values = array.astype(np.float32, copy=False)
-    if not np.isfinite(np.array([low, high], np.float32)).all():
-        refuse(path, f"holds numbers from {low:g} to {high:g}; accepted are those that 32-bit floats hold")
-    return _examples(values, 1.0, is_image=low >= 0 and high <= 1)
+def _splits(keys: Sequence[str]) -> dict[str, tuple[str, str]]:
+    """Of each split that is there the names of its data and its labels, empty where it has none."""
+    by_lower = {key.lower(): key for key in keys}
+    found = {}
+    for split, pairs in SPLIT_KEYS.items():
+        for data, labels in pairs:
+            if data in by_lower:
+                found[split] = by_lower[data], by_lower.get(labels, "")
+                break
+    return found
 
 
-def _with_missing_cells(path: Path, array: Shaped[np.ndarray, "example *event"]) -> Examples:
-    if array.ndim != 2:
-        refuse(path, f"holds NaN in {times(array.shape)} values; missing values are accepted in tables N×D alone")
-    if np.isinf(array).any():
-        refuse(path, "holds infinity; accepted are finite numbers, and NaN where one is missing")
-    empty = np.flatnonzero(np.isnan(array).all(axis=0))
-    if len(empty):
-        refuse(path, f"has no value at all in column {empty[0]}, counted from 0; leave such columns out")
-    columns = tuple(Column(name=str(index), kind="numeric") for index in range(array.shape[1]))
-    return Examples(array.astype(np.float32), 1.0, layout="table", columns=columns)
-
-
-def _examples(values: Shaped[np.ndarray, "example *event"], max_value: float, is_image: bool) -> Examples:
-    if is_image and values.ndim == 3:
-        return Examples(values[..., np.newaxis], max_value)
-    if is_image and values.ndim == 4 and values.shape[3] <= MAX_CHANNELS:
-        return Examples(values, max_value)
-    return Examples(values, max_value, layout="array")
-
-
-def _check_channels_last(path: Path, array: Shaped[np.ndarray, "example *event"]) -> None:
-    shape = array.shape
-    if array.ndim == 4 and shape[1] in (1, 3) and shape[3] > MAX_CHANNELS:
-        refuse(path, f"holds {times(shape)}, it seems N×C×H×W; give N×H×W×C: array.transpose(0, 2, 3, 1)")
-
-
-def with_labels(path: Path, examples: Examples, labels: Shaped[np.ndarray, "..."] | None) -> Collection:
-    """Examples with their labels, numbered in order, where there are any; DataError for labels that do not fit."""
-    if labels is None:
-        return Collection(examples)
-    if labels.dtype.kind not in "iub" or labels.shape != (len(examples),):
-        came = f"labels of type {labels.dtype} and shape {times(labels.shape)}"
-        refuse(path, f"holds {came}; accepted are {len(examples):,} integers, one for each example")
-    values, positions = np.unique(labels, return_inverse=True)
-    labelled = Examples(
-        examples.values, examples.max_value, positions.astype(np.int64), False, examples.layout, examples.columns
+def _joined(path: Path, parts: Mapping[str, tuple[np.ndarray, np.ndarray | None]], notes: tuple[str, ...]) -> RawArray:
+    """Splits one after the other: train, validation, test."""
+    arrays = {name: values for name, (values, _) in parts.items()}
+    kinds = {name: (values.dtype, values.shape[1:]) for name, values in arrays.items()}
+    if len(set(kinds.values())) > 1:
+        came = "; ".join(f"{name} {dtype} {times(shape)}" for name, (dtype, shape) in kinds.items())
+        refuse(path, f"has splits of different types or shapes ({came}); save them alike")
+    num_labelled = sum(labels is not None for _, labels in parts.values())
+    if num_labelled not in (0, len(parts)):
+        absent = ", ".join(name for name, (_, labels) in parts.items() if labels is None)
+        refuse(path, f"has no labels for its split {absent}; add them, or leave out those of the others")
+    labels: list[str | None] | None = None
+    if num_labelled:
+        labels = [
+            label for values, of_split in parts.values() for label in labels_of(path, np.asarray(of_split), len(values))
+        ]
+    sizes = ", ".join(f"{name} {len(values):,}" for name, values in arrays.items())
+    return RawArray(
+        place=shown(path),
+        values=np.concatenate(list(arrays.values())),
+        labels=labels,
+        notes=(f"splits as given: {sizes}", *notes),
+        num_validation=len(arrays.get("validation", ())),
+        num_test=len(arrays.get("test", ())),
     )
-    return Collection(labelled, tuple(str(value) for value in values))
+
+
+def labels_of(path: Path | str, labels: Shaped[np.ndarray, "..."], num_examples: int) -> list[str | None]:
+    """Labels as they are written: integers, texts or truth values, one for each example; else DataError."""
+    flat = labels.reshape(len(labels)) if labels.ndim == 2 and labels.shape[1] == 1 else labels  # as MedMNIST has them
+    if flat.dtype.kind == "f" and flat.ndim == 1 and (flat == np.rint(flat)).all():
+        flat = flat.astype(np.int64)
+    if flat.dtype.kind not in "iubU" or flat.shape != (num_examples,):
+        came = f"labels of type {labels.dtype} and shape {times(labels.shape)}"
+        refuse(path, f"holds {came}; accepted are {num_examples:,} integers or texts, one for each example")
+    return [str(label) for label in flat.tolist()]
+
+
+def _unused(keys: Sequence[str], used: Sequence[str]) -> tuple[str, ...]:
+    others = [key for key in keys if key not in used]
+    if not others:
+        return ()
+    more = f" and {len(others) - 8} more" if len(others) > 8 else ""
+    return (f"not used: {', '.join(map(shown, others[:8]))}{more}",)
 
 
 def _data_key(path: Path, keys: Sequence[str]) -> str:
-    found = list(keys) if len(keys) == 1 else [key for key in DATA_KEYS if key in keys]
+    found = list(keys) if len(keys) == 1 else [key for key in keys if key.lower() in DATA_KEYS]
     if len(found) != 1:
         came = ", ".join(map(repr, keys[:8])) or "no arrays"
         refuse(path, f"holds {came}; accepted are one array, or data under one of {', '.join(DATA_KEYS)}")
@@ -191,8 +184,7 @@ def _data_key(path: Path, keys: Sequence[str]) -> str:
 
 
 def _label_key(keys: Sequence[str]) -> str:
-    """The key that labels stand under; "" where there are none."""
-    return next((key for key in LABEL_KEYS if key in keys and len(keys) > 1), "")
+    return "" if len(keys) == 1 else next((key for key in keys if key.lower() in LABEL_KEYS), "")
 
 
 def _open_idx(path: Path) -> BufferedIOBase:

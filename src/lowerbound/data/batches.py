@@ -23,7 +23,7 @@ class Batches:
     def __init__(self, examples: Examples, batch_size: int, device: torch.device | str = "cpu") -> None:
         values = examples.values.transpose(0, 3, 1, 2) if examples.layout == "image" else examples.values
         self.values = torch.tensor(values, device=device)
-        self.max_value = examples.max_value
+        self.min_value, self.max_value = examples.range
         self.is_redrawn = examples.is_redrawn
         self.batch_size = batch_size
 
@@ -50,7 +50,10 @@ class Batches:
 
     def _scaled(self, images: Tensor, seed: int, place: str) -> Float[Tensor, "batch *event"]:
         # A copy, also of what is float already: dividing in place must not reach the data.
-        x = images.to(torch.float32, copy=True).div_(self.max_value)
+        x = images.to(torch.float32, copy=True)
+        if self.min_value:
+            x.sub_(self.min_value)
+        x.div_(self.max_value - self.min_value)
         if not self.is_redrawn:
             return x
         # A stream for each batch, so that a position in an epoch is all that resuming needs here, too.
@@ -59,7 +62,8 @@ class Batches:
 
 def mean_of(examples: Examples) -> Float[Tensor, " *event"]:
     """Mean of a split's examples, as the model sees them; missing cells are passed over."""
-    return _as_event(examples, np.asarray(np.nanmean(examples.values, axis=0, dtype=np.float64)))
+    mean = np.asarray(np.nanmean(examples.values, axis=0, dtype=np.float64))
+    return _as_event(examples, mean - examples.min_value)
 
 
 def deviation_of(examples: Examples) -> Float[Tensor, " *event"]:
@@ -73,5 +77,5 @@ def scaled(examples: Examples) -> Float[Tensor, "n *event"]:
 
 
 def _as_event(examples: Examples, values: np.ndarray) -> Float[Tensor, " *event"]:
-    event = torch.from_numpy(values / examples.max_value).float()
+    event = torch.from_numpy(values / (examples.max_value - examples.min_value)).float()
     return event.permute(2, 0, 1) if examples.layout == "image" else event

@@ -1,17 +1,16 @@
-"""Examples in memory: images, arrays or rows of a table, and their labels."""
+"""Examples in memory: images, arrays or rows of a table, and their labels; and what a file held before that."""
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Literal
 
 import numpy as np
-from jaxtyping import Float32, Int64, Integer, UInt8
+from jaxtyping import Float32, Int64, Integer, Shaped, UInt8
 
-from lowerbound.values import Column, Support
+from lowerbound.schema import UNSCALED, Column, Layout, Range, Schema, Support
 
 Values = UInt8[np.ndarray, "example *event"] | Float32[np.ndarray, "example *event"]
 Labels = Int64[np.ndarray, " example"]
-Layout = Literal["image", "array", "table"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -22,12 +21,13 @@ class Examples:
     where one is missing.
     """
 
-    values: Values
-    max_value: float  # the value that maps to 1: 255 for 8-bit images, 16 for digits, 1 for what is taken as it is
+    values: Values  # in stored units, less the schema's offset where there is one
+    max_value: float  # what the model sees as 1: 255 for 8-bit images, 16 for digits, 1 for what is taken as it is
     labels: Labels | None = None
     is_redrawn: bool = False  # pixels are probabilities, from which every pass draws black and white anew
     layout: Layout = "image"
     columns: tuple[Column, ...] = ()  # of a table
+    min_value: float = 0.0  # what the model sees as 0
 
     def __len__(self) -> int:
         return len(self.values)
@@ -38,21 +38,27 @@ class Examples:
         shape = self.values.shape[1:]
         return (shape[2], *shape[:2]) if self.layout == "image" else shape
 
+    @property
+    def range(self) -> Range:
+        """The stored values that the model sees as 0 and 1."""
+        return self.min_value, self.max_value
+
     @cached_property
     def support(self) -> Support:
-        """Where the values lie once they are divided by `max_value`."""
-        values, top = self.values, self.max_value
+        """Where the values lie as the model sees them."""
+        values, bottom, top = self.values, self.min_value, self.max_value
         if self.layout == "table":
             known = values[~np.isnan(values)]
-            return Support(float(known.min()), float(known.max()), has_missing=known.size < values.size)
-        low, high = float(values.min()) / top, float(values.max()) / top
-        is_stored_in_levels = values.dtype == np.uint8
+            low, high = (float(known.min()), float(known.max())) if known.size else (0.0, 0.0)
+            return Support(low, high, has_missing=known.size < values.size)
+        low, high = ((float(value) - bottom) / (top - bottom) for value in (values.min(), values.max()))
+        is_stored_in_levels = values.dtype == np.uint8 and bottom == 0
         return Support(
             low,
             high,
-            num_levels=int(top) + 1 if is_stored_in_levels else _num_levels(values),
-            is_binary=bool(((values == 0) | (values == top)).all()),
-            is_integer=top == 1 and (is_stored_in_levels or bool((values == np.rint(values)).all())),
+            num_levels=int(top) + 1 if is_stored_in_levels else _num_levels(self),
+            is_binary=bool(((values == bottom) | (values == top)).all()),
+            is_integer=self.range == UNSCALED and (is_stored_in_levels or bool((values == np.rint(values)).all())),
         )
 
     def subset(self, indices: Integer[np.ndarray, " index"]) -> "Examples":
@@ -61,16 +67,23 @@ class Examples:
         return replace(self, values=np.asarray(self.values[indices]), labels=labels)
 
 
-def _num_levels(values: Float32[np.ndarray, "example *event"]) -> int:
-    """256 where floats are 8-bit values that somebody divided by 255, else 0."""
-    if values.min() < 0 or values.max() > 1:
+def _num_levels(examples: Examples) -> int:
+    """256 where floats are 8-bit values in another unit, such as divided by 255; else 0."""
+    if not examples.min_value <= examples.values.min() <= examples.values.max() <= examples.max_value:
         return 0
     # By parts, most data are told by the first of which.
-    for part in np.array_split(values.reshape(-1), 1 + values.size // 2**20):
-        levels = part * np.float32(255)
+    for part in np.array_split(examples.values.reshape(-1), 1 + examples.values.size // 2**20):
+        levels = as_seen(part, examples.range) * np.float32(255)
         if np.abs(levels - np.rint(levels)).max() > 1e-3:
             return 0
     return 256
+
+
+def as_seen(values: Shaped[np.ndarray, "*shape"], scale: Range) -> Float32[np.ndarray, "*shape"]:
+    """Stored values as the model sees them, in float32."""
+    low, high = scale
+    seen = values.astype(np.float32)
+    return (seen - np.float32(low)) / np.float32(high - low) if low else seen / np.float32(high)
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,7 +93,28 @@ class Collection:
     examples: Examples
     label_names: tuple[str, ...] = ()  # empty where there are no labels
     ids: tuple[str, ...] = ()  # of each example, such as its file; empty where it is its number
-    skipped: tuple[str, ...] = ()  # files that could not be read, each with the reason
-    notes: tuple[str, ...] = ()  # what was done to them: resized, turned upright, transparency laid on white
-    resized_to: tuple[int, int] | None = None  # width and height that some were brought to
-    num_test: int = 0  # of the last examples, where they are a test set of their own
+    skipped: tuple[str, ...] = ()  # files and examples that could not be read, each with the reason
+    notes: tuple[str, ...] = ()  # what was done to them: resized, rotated upright, blended with white
+    resized_to: tuple[int, int] | None = None  # width and height that some were resized to
+    num_validation: int = 0  # of the examples before the last `num_test`, where they are a split of their own
+    num_test: int = 0  # of the last examples, where they are a split of their own
+    schema: Schema | None = None  # what they are; None where nothing has been found out yet
+    is_from_images: bool = False  # read from image files
+    unreadable: Mapping[int, str] = field(default_factory=dict)  # rows of a table that could not be read, and why
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class RawArray:
+    """Numbers as they are stored, from an array or from image files, before anything is decided about them."""
+
+    place: str  # what messages call it: a file, a folder, "the array"
+    values: Shaped[np.ndarray, "example *event"]  # images read from files are height x width x channel
+    labels: Sequence[str | None] | None = None  # of each example, as they are written; None where one is missing
+    ids: tuple[str, ...] = ()  # as in Collection, and so the next five
+    skipped: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    resized_to: tuple[int, int] | None = None
+    num_validation: int = 0
+    num_test: int = 0
+    is_from_images: bool = False  # read from image files
+    white: float = 0.0  # the number that is white in image files: 255 or 65535; 0 where numbers have no full scale

@@ -12,10 +12,13 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from lowerbound.data import arrays, hugging_face, tables
-from lowerbound.data.examples import Collection
+from lowerbound.data.conforming import conformed
+from lowerbound.data.examples import Collection, RawArray
 from lowerbound.data.images import IMAGE_SUFFIXES, ImageOptions, read_folder, read_image_files, read_zip
 from lowerbound.data.reading import reading, refuse
-from lowerbound.values import Column
+from lowerbound.data.scales import schema_of
+from lowerbound.data.tables import RawTable, TableOptions, conformed_table, schema_of_table
+from lowerbound.schema import Schema
 
 ACCEPTED = (
     "a folder or .zip of images (PNG, JPEG, WebP, TIFF, BMP), an array (.npy, .npz, .safetensors), "
@@ -31,18 +34,42 @@ class ReadingOptions:
     """What is chosen about reading, where a file leaves a choice."""
 
     images: ImageOptions = field(default_factory=ImageOptions)
+    tables: TableOptions = field(default_factory=TableOptions)
     labels: str = ""  # a CSV of file names and labels, or the column of a table that holds them
-    columns: tuple[Column, ...] = ()  # of a table, where a model has learned them already
+    layout: str = ""  # of an array; empty for what its axes tell
+    range: tuple[float, ...] = ()  # the numbers that the model sees as 0 and 1; empty for what type and values tell
+    skip_broken: bool = False  # leave out what cannot be read, and name it
+    schema: Schema | None = None  # of the run that the file is read for; None where data are found out, for training
 
 
 def read(path: Path, options: ReadingOptions | None = None) -> Collection:
-    """All examples that a file or folder holds; DataError if it holds none that can be read."""
+    """All examples that a file or folder holds; DataError if it holds none that can be read.
+
+    They are what `options.schema` says, or without one what is found out: then the collection's schema says it.
+    """
     options = options or ReadingOptions()
+    return as_collection(_raw(path, options), options)
+
+
+def as_collection(raw: RawArray | RawTable, options: ReadingOptions) -> Collection:
+    """Stored numbers or cells as examples, by the schema of a run or by one that is found out here."""
+    schema = options.schema
+    if isinstance(raw, RawTable):
+        is_table = options.layout in ("", "table") if schema is None else schema.layout == "table"
+        if is_table:
+            known = schema or schema_of_table(raw, options.tables)
+            return conformed_table(raw, known, options.skip_broken)
+        raw = tables.as_array(raw)
+    return conformed(raw, schema or schema_of(raw, options.layout, options.range), options.skip_broken)
+
+
+def _raw(path: Path, options: ReadingOptions) -> RawArray | RawTable:
+    """What a file or folder holds, as it is stored."""
     with reading(path, ACCEPTED):
         is_folder, is_file = path.is_dir(), path.is_file()
         is_dataset = hugging_face.is_name(path) or hugging_face.is_saved(path)
     if is_dataset:
-        return hugging_face.read_dataset(path, options.images, options.labels, options.columns)
+        return hugging_face.read_dataset(path, options.images, options.tables)
     if is_folder:
         return _labelled(path, read_folder(path, options.images), options)
     suffix = path.suffix.lower()
@@ -51,7 +78,7 @@ def read(path: Path, options: ReadingOptions | None = None) -> Collection:
     if suffix == ".zip":
         return _labelled(path, read_zip(path, options.images), options)
     if suffix in TABLES:
-        return _table(path, TABLES[suffix](path), options)
+        return TABLES[suffix](path, options.tables)
     if options.labels:
         refuse(path, f"takes no labels from {options.labels}; only folders, .zips and tables do")
     if suffix in IMAGE_SUFFIXES:
@@ -63,37 +90,30 @@ def read(path: Path, options: ReadingOptions | None = None) -> Collection:
     refuse(path, f"is not accepted; give {ACCEPTED}")
 
 
-def _table(path: Path, table: tables.RawTable, options: ReadingOptions) -> Collection:
-    if options.columns:
-        return tables.known_columns(path, table, options.columns)
-    return tables.as_collection(path, table, options.labels)
-
-
 def _is_idx(path: Path) -> bool:
     with reading(path, ACCEPTED), path.open("rb") as file:
         start = file.read(3)
     return start == b"\0\0\x08" or (start[:2] == b"\x1f\x8b" and path.name.lower().endswith("ubyte.gz"))
 
 
-def _labelled(source: Path, collection: Collection, options: ReadingOptions) -> Collection:
+def _labelled(source: Path, raw: RawArray, options: ReadingOptions) -> RawArray:
     """The labels of a CSV that was named or lies in the folder, in place of those of subfolders."""
     if options.labels:
         file = Path(options.labels).expanduser()
     else:
         found = [source / name for name in LABEL_FILES if (source / name).is_file()]
         if not found:
-            return collection
+            return raw
         file = found[0]
     table = tables.read_csv(file)
     by_file = _first_of(file, table, FILE_COLUMNS, "names of files")
     by_label = _first_of(file, table, LABEL_COLUMNS, "labels")
     known = {str(name): label for name, label in zip(table.columns[by_file], table.columns[by_label], strict=True)}
-    labels = [known.get(name, known.get(Path(name).name, known.get(Path(name).stem))) for name in collection.ids]
-    absent = [name for name, label in zip(collection.ids, labels, strict=True) if label is None]
+    labels = [known.get(name, known.get(Path(name).name, known.get(Path(name).stem))) for name in raw.ids]
+    absent = [name for name, label in zip(raw.ids, labels, strict=True) if label is None]
     if absent:
         refuse(file, f"has no label for {len(absent):,} of {len(labels):,} images, such as {absent[0]}")
-    positions, names = tables.numbered(labels)
-    return replace(collection, examples=replace(collection.examples, labels=positions), label_names=names)
+    return replace(raw, labels=[str(label) for label in labels])
 
 
 def _first_of(file: Path, table: tables.RawTable, accepted: tuple[str, ...], what: str) -> str:
@@ -103,12 +123,12 @@ def _first_of(file: Path, table: tables.RawTable, accepted: tuple[str, ...], wha
     refuse(file, f"has no column for {what}; accepted are {', '.join(accepted)}, it has {', '.join(table.columns)}")
 
 
-ARRAYS: dict[str, Callable[[Path], Collection]] = {
+ARRAYS: dict[str, Callable[[Path], RawArray]] = {
     ".npy": arrays.read_npy,
     ".npz": arrays.read_npz,
     ".safetensors": arrays.read_safetensors,
 }
-TABLES: dict[str, Callable[[Path], tables.RawTable]] = {
+TABLES: dict[str, Callable[[Path, TableOptions], RawTable]] = {
     ".csv": tables.read_csv,
     ".tsv": tables.read_csv,
     ".parquet": tables.read_parquet,

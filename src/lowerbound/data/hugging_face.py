@@ -18,11 +18,10 @@ from typing import Any
 import numpy as np
 
 from lowerbound.data import tables
-from lowerbound.data.arrays import DATA_KEYS, LABEL_KEYS, as_examples
-from lowerbound.data.examples import Collection
+from lowerbound.data.arrays import DATA_KEYS, LABEL_KEYS
+from lowerbound.data.examples import RawArray
 from lowerbound.data.images import Entry, ImageOptions, read_entries
 from lowerbound.data.reading import MAX_BYTES, gib, reading, refuse, shown
-from lowerbound.values import Column
 
 PREFIX = "hf:"
 A_DATASET = "a data set that Hugging Face's datasets library can load"
@@ -42,8 +41,10 @@ def is_saved(path: Path) -> bool:
     return path.suffix.lower() == ".arrow"
 
 
-def read_dataset(path: Path, images: ImageOptions, label: str = "", columns: Sequence[Column] = ()) -> Collection:
-    """All rows of all splits, those of the split "test" last; `columns` are a table's where a model knows them."""
+def read_dataset(
+    path: Path, images: ImageOptions, options: tables.TableOptions = tables.STANDARD
+) -> RawArray | tables.RawTable:
+    """All rows of all splits, those of the split "test" last."""
     try:
         import datasets
     except ModuleNotFoundError:
@@ -52,15 +53,15 @@ def read_dataset(path: Path, images: ImageOptions, label: str = "", columns: Seq
         splits = _named(datasets, path) if is_name(path) else _saved(datasets, path)
         test = [splits.pop(TEST)] if TEST in splits and len(splits) > 1 else []
         rows = datasets.concatenate_datasets([*splits.values(), *test])
-        label = label or _label_column(datasets, rows)
+        label = options.label or _label_column(datasets, rows)
         source = _Source(datasets, path, rows, label)
         source.check()
-        collection = source.collection(images, columns)
+        raw = source.raw(images)
     notes = (f"splits {', '.join(splits)} are taken together",) if len(splits) > 1 else ()
     num_test = sum(map(len, test))
-    if collection.ids:  # broken images may have been passed over
-        num_test = sum(int(number) >= len(rows) - num_test for number in collection.ids)
-    return replace(collection, num_test=num_test, notes=(*collection.notes, *notes))
+    if isinstance(raw, RawArray) and raw.ids:  # broken images may have been skipped
+        num_test = sum(int(number) >= len(rows) - num_test for number in raw.ids)
+    return replace(raw, num_test=num_test, notes=(*raw.notes, *notes))
 
 
 @dataclass(frozen=True)
@@ -81,7 +82,7 @@ class _Source:
         if self.label and self.label not in self.rows.column_names:
             refuse(self.path, f"has no column {self.label!r} for labels; it has {', '.join(self.rows.column_names)}")
 
-    def collection(self, images: ImageOptions, columns: Sequence[Column]) -> Collection:
+    def raw(self, images: ImageOptions) -> RawArray | tables.RawTable:
         """Images, arrays or a table, as the columns tell."""
         features = {name: feature for name, feature in self.rows.features.items() if name != self.label}
         pictures = [name for name, feature in features.items() if isinstance(feature, self.datasets.Image)]
@@ -92,18 +93,16 @@ class _Source:
             return self._arrays(self._one_of(arrays, DATA_KEYS, "arrays"))
         tables.check_size(self.path, len(self.rows) * len(self.rows.column_names))
         table = tables.from_values(self.path, {name: self._cells(name) for name in self.rows.column_names})
-        if columns:
-            return tables.known_columns(self.path, table, columns)
-        return tables.as_collection(self.path, table, self.label)
+        return replace(table, label=self.label)
 
-    def _images(self, column: str, options: ImageOptions) -> Collection:
+    def _images(self, column: str, options: ImageOptions) -> RawArray:
         encoded = self.rows.select_columns([column]).cast_column(column, self.datasets.Image(decode=False))
         entries = [
             Entry(PurePosixPath(str(number)), self._row(number), partial(self._encoded, encoded, number, column))
             for number in range(len(encoded))
         ]
-        collection = read_entries(self.path, entries, options)
-        return self._labelled(collection, [int(name) for name in collection.ids])
+        raw = read_entries(self.path, entries, options)
+        return self._labelled(raw, [int(name) for name in raw.ids])
 
     def _encoded(self, encoded: Any, number: int, column: str) -> BufferedIOBase:
         image = encoded[number][column]
@@ -121,16 +120,15 @@ class _Source:
     def _row(self, number: int) -> str:
         return f"{shown(self.path)}, row {number},"
 
-    def _arrays(self, column: str) -> Collection:
+    def _arrays(self, column: str) -> RawArray:
         values = np.asarray(self.rows.select_columns([column]).with_format("numpy")[:][column])
-        return self._labelled(Collection(as_examples(self.path, values)), range(len(values)))
+        return self._labelled(RawArray(place=shown(self.path), values=values), range(len(values)))
 
-    def _labelled(self, collection: Collection, kept: Sequence[int]) -> Collection:
+    def _labelled(self, raw: RawArray, kept: Sequence[int]) -> RawArray:
         if not self.label:
-            return collection
-        cells = tables.from_values(self.path, {self.label: self._cells(self.label)}).columns[self.label]
-        labels, names = tables.numbered([cells[number] for number in kept])
-        return replace(collection, examples=replace(collection.examples, labels=labels), label_names=names)
+            return raw
+        cells = self._cells(self.label)
+        return replace(raw, labels=[None if cells[number] is None else str(cells[number]) for number in kept])
 
     def _cells(self, column: str) -> list[Any]:
         """Values of a column, classes by their names."""

@@ -27,7 +27,7 @@ import numpy as np
 from jaxtyping import Shaped
 from PIL import Image, ImageOps
 
-from lowerbound.data.examples import Collection, Examples, Labels
+from lowerbound.data.examples import RawArray
 from lowerbound.data.reading import MAX_BYTES, gib, reading, refuse, shown
 from lowerbound.errors import DataError
 
@@ -71,7 +71,7 @@ class _Header:
     notes: frozenset[str]
 
 
-def read_folder(folder: Path, options: ImageOptions) -> Collection:
+def read_folder(folder: Path, options: ImageOptions) -> RawArray:
     """The images below `folder`, in the order of their paths.
 
     Labels are the names of its subfolders, where there are at least two and every image lies directly in one.
@@ -87,7 +87,7 @@ def read_folder(folder: Path, options: ImageOptions) -> Collection:
     return _collected(folder, entries, options)
 
 
-def read_zip(path: Path, options: ImageOptions) -> Collection:
+def read_zip(path: Path, options: ImageOptions) -> RawArray:
     """The images in a zip archive, in the order of their names; labels as in a folder."""
     with reading(path, "a zip archive of images"), zipfile.ZipFile(path) as archive:
         members = archive.infolist()
@@ -105,12 +105,12 @@ def read_zip(path: Path, options: ImageOptions) -> Collection:
         return _collected(path, entries, options)
 
 
-def read_image_files(paths: Sequence[Path], options: ImageOptions) -> Collection:
+def read_image_files(paths: Sequence[Path], options: ImageOptions) -> RawArray:
     """Image files in the order given, without labels."""
     return read_entries(paths[0].parent, [_file(path) for path in paths], options)
 
 
-def read_image_bytes(name: str, content: bytes, options: ImageOptions) -> Collection:
+def read_image_bytes(name: str, content: bytes, options: ImageOptions) -> RawArray:
     """One image file that is in memory; messages call it by `name`."""
     return read_entries(Path(name), [Entry(PurePosixPath(name), name, partial(BytesIO, content))], options)
 
@@ -144,15 +144,14 @@ def _fail(error: OSError) -> NoReturn:
     raise error
 
 
-def _collected(source: Path, entries: list[Entry], options: ImageOptions) -> Collection:
+def _collected(source: Path, entries: list[Entry], options: ImageOptions) -> RawArray:
     if not entries:
         refuse(source, f"holds no {', '.join(IMAGE_SUFFIXES)} files; give a folder or zip of images")
-    collection = read_entries(source, entries, options)
-    labels, names = _folder_labels([PurePosixPath(name) for name in collection.ids])
-    return replace(collection, examples=replace(collection.examples, labels=labels), label_names=names)
+    raw = read_entries(source, entries, options)
+    return replace(raw, labels=_folder_labels([PurePosixPath(name) for name in raw.ids]))
 
 
-def read_entries(source: Path, entries: list[Entry], options: ImageOptions) -> Collection:
+def read_entries(source: Path, entries: list[Entry], options: ImageOptions) -> RawArray:
     """Images one after the other, without labels; `ids` are the names of those that could be read."""
     # Where there is one file alone, passing over it leaves nothing.
     attempt = _Attempt(options.skip_broken, can_choose=len(entries) > 1)
@@ -161,7 +160,7 @@ def read_entries(source: Path, entries: list[Entry], options: ImageOptions) -> C
     mode = _common_mode([header for _, header in headers], options.num_channels)
     size = options.size or _common_size([header.size for _, header in headers])
     shape = (size[1], size[0], 3 if mode == "RGB" else 1)
-    dtype = np.dtype(np.float32 if mode == "I;16" else np.uint8)
+    dtype = np.dtype(np.uint16 if mode == "I;16" else np.uint8)
     if (num_bytes := len(headers) * prod(shape) * dtype.itemsize) > MAX_BYTES:
         refuse(source, f"decodes to {gib(num_bytes)}, accepted are {gib(MAX_BYTES)}; take a smaller --size")
     values = np.empty((len(headers), *shape), dtype)
@@ -172,8 +171,11 @@ def read_entries(source: Path, entries: list[Entry], options: ImageOptions) -> C
             values[len(decoded)] = pixels
             decoded.append((entry, header))
     attempt.need_some(source, decoded)
-    return Collection(
-        Examples(values[: len(decoded)], 1.0 if mode == "I;16" else 255.0),
+    return RawArray(
+        place=shown(source),
+        values=values[: len(decoded)],
+        is_from_images=True,
+        white=float(np.iinfo(dtype).max),
         ids=tuple(shown(str(entry.name)) for entry, _ in decoded),
         skipped=tuple(attempt.skipped),
         notes=_notes([header for _, header in decoded], size, options),
@@ -233,7 +235,7 @@ def _decode(
     with _opened(entry) as opened:
         image: Image.Image = ImageOps.exif_transpose(opened)
         if mode == "I;16":
-            image = Image.fromarray(np.asarray(image, np.float32) / np.float32(65535))
+            image = Image.fromarray(np.asarray(image, np.float32))
         elif image.has_transparency_data:
             rgba = image.convert("RGBA")
             image = Image.alpha_composite(Image.new("RGBA", rgba.size, "white"), rgba).convert(mode)
@@ -244,7 +246,7 @@ def _decode(
             image = bring(image, size, method=Image.Resampling.LANCZOS)
         pixels = np.atleast_3d(np.asarray(image))
         # Lanczos overshoots at edges, which 8-bit pixels clip by themselves.
-        return pixels.clip(0, 1) if mode == "I;16" else pixels
+        return np.rint(pixels.clip(0, 65535)) if mode == "I;16" else pixels
 
 
 @contextmanager
@@ -290,14 +292,11 @@ def _notes(headers: Sequence[_Header], size: tuple[int, int], options: ImageOpti
     return tuple(notes)
 
 
-def _folder_labels(names: Sequence[PurePosixPath]) -> tuple[Labels | None, tuple[str, ...]]:
+def _folder_labels(names: Sequence[PurePosixPath]) -> list[str | None] | None:
     parents = [name.parts[:-1] for name in names]
     # A single folder around all is how an archive was packed, not a class.
     while parents and all(parents) and len({parent[0] for parent in parents}) == 1:
         parents = [parent[1:] for parent in parents]
-    classes = sorted(set(parents))
-    if len(classes) < 2 or any(len(parent) != 1 for parent in classes):
-        return None, ()
-    positions = {name: position for position, name in enumerate(classes)}
-    labels = np.array([positions[parent] for parent in parents], np.int64)
-    return labels, tuple(shown(name) for (name,) in classes)
+    if len(set(parents)) < 2 or any(len(parent) != 1 for parent in parents):
+        return None
+    return [name for (name,) in parents]

@@ -5,7 +5,7 @@ from typing import Literal
 
 from lowerbound.data.examples import Examples
 from lowerbound.data.reading import times
-from lowerbound.values import Support
+from lowerbound.schema import Support
 
 Kind = Literal["binary", "grey", "colour", "levels", "unit", "counts", "real", "table"]
 

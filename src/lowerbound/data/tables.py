@@ -13,18 +13,19 @@ any value. A model knows its columns; new rows are read by their names, and a le
 import csv
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from jaxtyping import Float32
 
-from lowerbound.data.examples import Collection, Examples, Labels
+from lowerbound.data.conforming import numbered
+from lowerbound.data.examples import Collection, Examples, RawArray
 from lowerbound.data.reading import MAX_BYTES, reading, refuse, shown
-from lowerbound.values import Column
+from lowerbound.schema import MISSING_MARKERS, Column, ColumnKind, Schema
 
-MISSING = frozenset({"", "na", "n/a", "nan", "null", "none", "?", "-"})
+MISSING = frozenset(MISSING_MARKERS)
 MAX_LEVELS = 1_000
 MAX_COUNT = 1_000_000
 MAX_CELLS = MAX_BYTES // 64  # a cell is a Python object for a while
@@ -35,11 +36,39 @@ LEAST_REPEATED = 0.5  # of a text column's rows must share their value with anot
 Cell = str | float | bool | None
 
 
+@dataclass(frozen=True, kw_only=True)
+class ColumnSetting:
+    """What is set about one column, in place of what its cells tell."""
+
+    kind: ColumnKind | Literal[""] = ""
+    levels: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class TableOptions:
+    """What is chosen about reading a table."""
+
+    label: str = ""  # the column that holds labels and is not part of x
+    exclude: tuple[str, ...] = ()  # columns to leave out
+    columns: Mapping[str, ColumnSetting] = field(default_factory=dict)
+    missing_markers: tuple[str, ...] = ()  # in place of schema.MISSING_MARKERS
+    decimal: Literal["", ".", ","] = ""  # empty finds it out
+    separator: str = ""  # empty finds it out
+
+
+STANDARD = TableOptions()
+
+
 @dataclass(frozen=True)
 class RawTable:
     """Columns by name, each cell a number, a text, or None where it is missing."""
 
+    place: str  # what messages call it
     columns: dict[str, list[Cell]]
+    label: str = ""  # the column that holds labels, where the file says so
+    num_validation: int = 0  # of the rows before the last `num_test`, where they are a split of their own
+    num_test: int = 0
+    notes: tuple[str, ...] = ()
 
     @property
     def num_rows(self) -> int:
@@ -47,7 +76,7 @@ class RawTable:
         return len(next(iter(self.columns.values()), []))
 
 
-def read_csv(path: Path) -> RawTable:
+def read_csv(path: Path, options: TableOptions = STANDARD) -> RawTable:
     """A CSV file with a header, its separator found out; UTF-8."""
     with reading(path, "a CSV table"), path.open(encoding="utf-8-sig", newline="") as file:
         separator = _separator(file.read(SAMPLE))
@@ -65,10 +94,10 @@ def read_csv(path: Path) -> RawTable:
                 refuse(path, f"has more than {MAX_CELLS:,} cells; save it as Parquet, or train on a part")
             for column, cell in zip(columns, row, strict=True):
                 column.append(_from_text(cell))
-    return _checked(path, RawTable(dict(zip(names, columns, strict=True))))
+    return _checked(path, RawTable(shown(path), dict(zip(names, columns, strict=True))))
 
 
-def read_parquet(path: Path) -> RawTable:
+def read_parquet(path: Path, options: TableOptions = STANDARD) -> RawTable:
     """A Parquet file of numbers, texts and truth values."""
     try:
         import pyarrow.parquet as parquet
@@ -91,21 +120,55 @@ def check_size(path: Path, num_cells: int) -> None:
 def from_values(path: Path, columns: Mapping[str, Sequence[Any]]) -> RawTable:
     """A table from columns of numbers, texts, truth values and dates; None is missing."""
     cells = {name: [_from_value(path, name, value) for value in values] for name, values in columns.items()}
-    return _checked(path, RawTable(cells))
+    return _checked(path, RawTable(shown(path), cells))
 
 
-def as_collection(path: Path, table: RawTable, label: str = "") -> Collection:
-    """All rows, their columns' kinds found out; `label` names a column that is no part of x but the rows' label."""
+def schema_of_table(table: RawTable, options: TableOptions) -> Schema:
+    """What the columns are, as their cells tell; `options` go before them."""
+    label = options.label or table.label
     if label and label not in table.columns:
-        refuse(path, f"has no column {label!r} for labels; it has {_listed(table.columns)}")
+        refuse(table.place, f"has no column {label!r} for labels; it has {_listed(table.columns)}")
     kinds = {name: _kind(name, cells) for name, cells in table.columns.items() if name != label}
     columns = tuple(column for column in kinds.values() if isinstance(column, Column))
     left_out = tuple(f"column {shown(name)} is left out: {why}" for name, why in kinds.items() if isinstance(why, str))
     if not columns:
-        refuse(path, f"has no column to learn from; {'; '.join(left_out)}")
-    labels, names = numbered(table.columns[label]) if label else (None, ())
+        refuse(table.place, f"has no column to learn from; {'; '.join(left_out)}")
+    return Schema(
+        layout="table",
+        shape=(len(columns),),
+        dtype="",
+        columns=columns,
+        left_out=tuple(name for name, why in kinds.items() if isinstance(why, str)),
+        label=label,
+    )
+
+
+def conformed_table(table: RawTable, schema: Schema, skip_broken: bool = False) -> Collection:
+    """The rows as a model sees them; columns that are not the schema's are not read."""
+    columns = schema.columns
+    absent = [column.name for column in columns if column.name not in table.columns]
+    if absent:
+        refuse(table.place, f"lacks {_listed(absent)}, which the model was trained on")
+    has_labels = schema.label in table.columns
+    labels, names = numbered([_label(cell) for cell in table.columns[schema.label]]) if has_labels else (None, ())
     examples = Examples(rows_of(table, columns), 1.0, labels, layout="table", columns=columns)
-    return Collection(examples, names, notes=left_out)
+    return Collection(
+        examples,
+        names,
+        notes=table.notes,
+        num_validation=table.num_validation,
+        num_test=table.num_test,
+        schema=schema,
+    )
+
+
+def _label(cell: Cell) -> str | None:
+    return None if cell is None else _written(cell)
+
+
+def as_array(table: RawTable) -> RawArray:
+    """The cells as an array of numbers, a column for each; DataError for a cell that is none."""
+    raise NotImplementedError
 
 
 def rows_of(table: RawTable, columns: Sequence[Column]) -> Float32[np.ndarray, "row column"]:
@@ -119,22 +182,6 @@ def rows_of(table: RawTable, columns: Sequence[Column]) -> Float32[np.ndarray, "
             elif isinstance(cell, float | bool):
                 values[row, index] = cell
     return values
-
-
-def known_columns(path: Path, table: RawTable, columns: Sequence[Column]) -> Collection:
-    """The rows as a model sees them that was trained on `columns`; others in the file are passed over."""
-    absent = [column.name for column in columns if column.name not in table.columns]
-    if absent:
-        refuse(path, f"lacks {_listed(absent)}, which the model was trained on")
-    return Collection(Examples(rows_of(table, columns), 1.0, layout="table", columns=tuple(columns)))
-
-
-def numbered(cells: Sequence[Cell]) -> tuple[Labels, tuple[str, ...]]:
-    """Labels as numbers from 0, and what they stand for; a missing one is a label of its own."""
-    written = [_written(cell) if cell is not None else "(none)" for cell in cells]
-    names = sorted(set(written))
-    positions = {name: position for position, name in enumerate(names)}
-    return np.array([positions[name] for name in written], np.int64), tuple(shown(name) for name in names)
 
 
 def _separator(sample: str) -> str:

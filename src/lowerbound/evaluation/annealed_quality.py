@@ -17,8 +17,8 @@ from lowerbound.evaluation.annealing import AnnealedEvidence, AnnealingConfig, a
 from lowerbound.evaluation.bidirectional import Sandwich, bidirectional
 from lowerbound.evaluation.results import Measurements, Score, Scorer, Watch
 from lowerbound.model import VAE
+from lowerbound.schema import Support
 from lowerbound.seeding import generator
-from lowerbound.values import Support
 
 MAX_CHAINS = 512
 """Chains of all images of a batch: so many decoded images and their gradients are held."""

@@ -11,7 +11,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from lowerbound.probability.distributions import Distribution
-from lowerbound.values import Support
+from lowerbound.schema import Support
 
 MEAN_MARGIN = 1e-6
 """Means of 0 and 1 have no finite logit; they are moved inwards by this much."""

@@ -26,7 +26,7 @@ from lowerbound.probability.likelihood import LEAST_RATE, LOG_R_RANGE, MAX_LOG_R
 from lowerbound.probability.likelihood import Likelihood as Likelihood  # part of this module's face
 from lowerbound.probability.table_likelihood import TableLikelihood
 from lowerbound.probability.unit_interval import ContinuousBernoulli, logits_of_mean
-from lowerbound.values import Support
+from lowerbound.schema import Support
 
 MIN_SIGMA = 1e-3
 """Least standard deviation of a Gaussian likelihood: the density of grey images grows without bound below it."""

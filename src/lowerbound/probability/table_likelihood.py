@@ -19,7 +19,7 @@ from lowerbound.probability.likelihood import (
     binomial_logits,
 )
 from lowerbound.probability.tables import Block, Codes, Row
-from lowerbound.values import Column, ColumnKind, Support
+from lowerbound.schema import Column, ColumnKind, Support
 
 MIN_LOG_SIGMA = math.log(1e-3)  # of a numeric column, in standard deviations of the training data
 

@@ -20,6 +20,7 @@ from lowerbound.data.examples import Examples
 from lowerbound.errors import DataError, LowerboundError, RunError, UsageError
 from lowerbound.objectives.rates import true_rate
 from lowerbound.probability.samples import PosteriorSamples
+from lowerbound.schema import Support
 from lowerbound.seeding import generator
 from lowerbound.serving.explorer.codes import Codes, codes_of, encode_chunk, stored_codes
 from lowerbound.serving.explorer.following import follow
@@ -32,7 +33,6 @@ from lowerbound.serving.explorer.tensors import as_bytes
 from lowerbound.serving.explorer.uploads import takes_images
 from lowerbound.serving.portable.onnx_form import decoder_bytes, onnx_bytes
 from lowerbound.serving.portable.parts import whole_part
-from lowerbound.values import Support
 
 MAX_EXAMPLES = 10_000
 MAX_BYTES = 18_000_000  # of all that is carried, compressed; a third more as text

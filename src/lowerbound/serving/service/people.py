@@ -19,11 +19,11 @@ from lowerbound.data.images import AN_IMAGE, FORMATS, read_image_bytes
 from lowerbound.data.tables import from_values, rows_of
 from lowerbound.errors import DataError
 from lowerbound.reporting.tiles import as_png, compose, displayable, fitted
+from lowerbound.schema import Column
 from lowerbound.serving.service.fields import Fields, as_list, as_object, known, parsed
 from lowerbound.serving.service.limits import Limits, Refused, check_json_length, check_num_examples
 from lowerbound.serving.service.models import Served
 from lowerbound.serving.service.values import as_array, check_examples
-from lowerbound.values import Column
 
 THE_BODY = "the body"
 TILE_SIZE = 56  # pixels: smaller images are enlarged where several are shown

@@ -6,9 +6,9 @@ import numpy as np
 
 from lowerbound.data.examples import Examples
 from lowerbound.errors import DataError
+from lowerbound.schema import Column, Support
 from lowerbound.serving.service.limits import Refused
 from lowerbound.serving.service.models import Served
-from lowerbound.values import Column, Support
 
 NUMBERS = {int, float}
 MAX_CODE = 1e6

@@ -1,0 +1,202 @@
+"""Arrays and image files to the examples of a schema: the one place where stored numbers become a model's data.
+
+Training infers a schema and reads its own data by it; every later reading, from the shell, Python or the service,
+passes here with the schema that the run keeps. Nothing is guessed from what comes: neither scale nor layout. What
+does not fit is refused in one line with its place or, where broken examples are skipped, left out and named.
+"""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+from jaxtyping import Bool, Shaped
+
+from lowerbound.data.examples import Collection, Examples, Labels, RawArray
+from lowerbound.data.reading import refuse, shown, times
+from lowerbound.data.scales import LARGEST, check_type
+from lowerbound.errors import DataError
+from lowerbound.schema import Schema
+
+MOST_NAMED = 20
+DIVIDED = "looks like pixels divided by {high:g}: pass {dtype} from 0 to {high:g}, or multiply by {high:g}"
+
+
+def conformed(raw: RawArray, schema: Schema, skip_broken: bool = False) -> Collection:
+    """The examples of an array as `schema` has them; DataError for what does not fit, with its place."""
+    check_type(raw)
+    values = _shaped(raw, schema)
+    stored = _in_stored_units(raw, values, schema)
+    problems = _problems(raw, stored, schema, skip_broken)
+    kept = np.setdiff1d(np.arange(len(stored)), list(problems))
+    if problems and not len(kept):
+        raise DataError(f"none of the examples can be read; the first: {next(iter(problems.values()))}")
+    examples = Examples(
+        _in_memory(stored[kept] if problems else stored, schema),
+        schema.range[1],
+        layout=schema.layout,
+        columns=schema.columns,
+        min_value=schema.range[0],
+    )
+    labels = None if raw.labels is None else [raw.labels[index] for index in kept]
+    positions, names = numbered(labels) if labels is not None else (None, ())
+    ids = raw.ids or (tuple(map(str, range(len(stored)))) if problems else ())
+    num_learned = len(stored) - raw.num_validation - raw.num_test
+    return Collection(
+        replace(examples, labels=positions),
+        names,
+        ids=tuple(ids[index] for index in kept) if ids else (),
+        skipped=(*raw.skipped, *problems.values()),
+        notes=(*raw.notes, *_notes(raw, schema)),
+        resized_to=raw.resized_to,
+        num_validation=int(((kept >= num_learned) & (kept < num_learned + raw.num_validation)).sum()),
+        num_test=int((kept >= num_learned + raw.num_validation).sum()),
+        schema=schema,
+        is_from_images=raw.is_from_images,
+    )
+
+
+def numbered(labels: Sequence[str | None]) -> tuple[Labels, tuple[str, ...]]:
+    """Labels as positions from 0, and what they stand for: numbers in their order, else texts in theirs.
+
+    A missing one is a label of its own, "(none)", the last.
+    """
+    written = ["(none)" if label is None else label for label in labels]
+    names = sorted(set(written), key=_order)
+    positions = {name: position for position, name in enumerate(names)}
+    return np.array([positions[name] for name in written], np.int64), tuple(shown(name) for name in names)
+
+
+def _order(label: str) -> tuple[int, float, str]:
+    if label == "(none)":
+        return 2, 0.0, label
+    try:
+        return 0, float(label), label
+    except ValueError:
+        return 1, 0.0, label
+
+
+def _shaped(raw: RawArray, schema: Schema) -> Shaped[np.ndarray, "example *event"]:
+    """The array with the axes that examples have; DataError where it has others."""
+    values, shape = raw.values, schema.shape
+    if values.ndim == 1 and len(shape) == 1 and shape[0] == 1:
+        values = values[:, np.newaxis]
+    if schema.layout == "image" and shape[2] == 1 and values.ndim == 3:
+        values = values[..., np.newaxis]
+    if schema.layout == "table" and not schema.dtype:
+        names = ", ".join(repr(column.name) for column in schema.columns[:8])
+        refuse(raw.place, f"holds an array, the model was trained on a table; give one with the columns {names}")
+    if values.shape[1:] != shape or not len(values):
+        accepted = f"N×{times(shape)}" + (f" or N×{times(shape[:2])}" if shape[2:] == (1,) else "")
+        hint = ""
+        if schema.layout == "image" and values.shape[1:] == (shape[2], *shape[:2]):
+            hint = "; it seems N×C×H×W: array.transpose(0, 2, 3, 1)"
+        came = "examples are" if len(values) else "no examples:"
+        refuse(raw.place, f"{came} {times(values.shape)}, the model was trained on {accepted}{hint}")
+    return values
+
+
+def _in_stored_units(
+    raw: RawArray, values: Shaped[np.ndarray, "example *event"], schema: Schema
+) -> Shaped[np.ndarray, "example *event"]:
+    """The same numbers, those of image files in the run's units: white is the run's full scale."""
+    if not raw.is_from_images or is_same_scale(raw, schema):
+        return values
+    if not raw.white:
+        low, high = values.min(), values.max()
+        refuse(
+            raw.place,
+            f"holds {values.dtype} pixels from {low:g} to {high:g}, which have no full scale; the model was trained on "
+            f"{schema.dtype} from {schema.range[0]:g} to {schema.range[1]:g}",
+        )
+    low, high = schema.range
+    seen = low + values.astype(np.float64) / raw.white * (high - low)
+    return np.rint(seen) if schema.is_integer else seen
+
+
+def is_same_scale(raw: RawArray, schema: Schema) -> bool:
+    """Whether image files hold the numbers that the run stores."""
+    return raw.values.dtype == schema.dtype and (raw.white != 255 or schema.range == (0.0, 255.0))
+
+
+def _problems(
+    raw: RawArray, stored: Shaped[np.ndarray, "example *event"], schema: Schema, skip_broken: bool
+) -> dict[int, str]:
+    """Of each example that does not fit why; raised for the first unless broken ones are skipped."""
+    checks = [_not_finite(stored, schema), _too_large(stored)]
+    if schema.is_integer:
+        checks = [*checks, _not_whole(stored, schema), _outside(stored, schema)]
+    problems: dict[int, str] = {}
+    for is_wrong, accepted in checks:
+        if is_wrong is None or not is_wrong.any():
+            continue
+        for index in np.flatnonzero(is_wrong.reshape(len(stored), -1).any(axis=1)).tolist():
+            if index in problems:
+                continue
+            position = tuple(int(axis[0]) for axis in np.nonzero(is_wrong[index]))
+            problems[index] = _placed(raw, index, position, float(stored[index][position]), accepted)
+            if not skip_broken:
+                raise DataError(f"{problems[index]}.")
+    return problems
+
+
+def _placed(raw: RawArray, index: int, position: tuple[int, ...], value: float, accepted: str) -> str:
+    name = raw.ids[index] if raw.ids else f"example {index}"
+    element = f", element {','.join(map(str, position))}" if position else ""
+    return f"{raw.place}: {name}{element} is {value:.10g}; {accepted}"
+
+
+Check = tuple[Bool[np.ndarray, "example *event"] | None, str]
+
+
+def _not_finite(stored: np.ndarray, schema: Schema) -> Check:
+    if stored.dtype.kind != "f" or np.isfinite(stored.min() + stored.max()):
+        return None, ""
+    if schema.layout == "table":
+        return np.isinf(stored), "accepted are finite numbers, and NaN where one is missing"
+    return ~np.isfinite(stored), "accepted are finite numbers"
+
+
+def _too_large(stored: np.ndarray) -> Check:
+    if stored.dtype.kind != "f":
+        return None, ""
+    return np.abs(stored) >= LARGEST, "accepted are numbers below 1e18"
+
+
+def _not_whole(stored: np.ndarray, schema: Schema) -> Check:
+    if stored.dtype.kind != "f":
+        return None, ""
+    high = schema.range[1]
+    accepted = f"the model was trained on {schema.dtype}, whole numbers"
+    known = stored[np.isfinite(stored)]
+    if schema.is_scaled and known.size and known.min() >= 0 and known.max() <= 1:
+        accepted = f"{accepted}; the array {DIVIDED.format(high=high, dtype=schema.dtype)}"
+    return stored != np.rint(stored), accepted
+
+
+def _outside(stored: np.ndarray, schema: Schema) -> Check:
+    """Beyond the full scale of the stored type; signed integers have none but their type's own."""
+    low, high = schema.range
+    if schema.is_scaled and low == 0:
+        if stored.min() >= 0 and stored.max() <= high:
+            return None, ""
+        return (stored < 0) | (stored > high), f"the model was trained on {schema.dtype} from 0 to {high:g}"
+    if schema.dtype == "bool":
+        return (stored != 0) & (stored != 1), "the model was trained on true and false, 1 and 0"
+    return None, ""
+
+
+def _in_memory(stored: Shaped[np.ndarray, "example *event"], schema: Schema) -> Shaped[np.ndarray, "example *event"]:
+    """As examples hold them: bytes where the run stored bytes, else float32, less the offset."""
+    if schema.dtype in ("uint8", "bool"):
+        return stored.astype(np.uint8, copy=False)
+    offset = schema.offset or tuple(column.offset for column in schema.columns)
+    if any(offset):
+        stored = stored.astype(np.float64) - np.array(offset).reshape(stored.shape[1:])
+    return stored.astype(np.float32, copy=False)
+
+
+def _notes(raw: RawArray, schema: Schema) -> tuple[str, ...]:
+    if not raw.is_from_images or is_same_scale(raw, schema):
+        return ()
+    levels = ", rounded to whole ones" if schema.is_integer else ""
+    return (f"white, {raw.white:g}, read as the model's {schema.range[1]:g}{levels}",)

@@ -1,0 +1,170 @@
+"""What an array's numbers are: images, arrays or rows, and on which scale. Decided once, for the data trained on.
+
+    layout   image   image files; 4-D arrays whose last axis is 1, 3 or 4; 3-D arrays N x H x W with both sides at least
+                     8 and neither more than 4 times the other
+             table   N x D floats with NaN, which is a missing cell
+             array   anything else
+
+    range    the stored numbers that the model sees as 0 and 1
+             images  bool 0..1; 8 bits 0..255, or 0..1 where there is nothing else; more bits 0..1023, 4095, 16383 or
+                     65535, the least that holds all; signed integers and floats outside the following, least..greatest
+                     floats 0..1 or -1..1, up to a twentieth beyond; 0..255
+             arrays  bool 0..1; 8 bits as images; other numbers as they are
+
+Both can be set: data.layout, data.range.
+"""
+
+import math
+
+import numpy as np
+from jaxtyping import Float, Shaped
+
+from lowerbound.data.examples import RawArray
+from lowerbound.data.reading import refuse, times
+from lowerbound.errors import ConfigError
+from lowerbound.schema import UNSCALED, Column, Layout, Range, Schema
+
+CHANNELS = (1, 3, 4)
+LEAST_SIDE = 8  # of N x H x W that is taken for images
+MOST_OBLONG = 4
+FULL_SCALES = (255, 1023, 4095, 16383, 65535)
+OVERSHOOT = 0.05  # of floats beyond [0, 1] or [-1, 1], such as resampling leaves
+LARGEST = 1e18
+"""Of numbers and of the inverse of their spread: squares of larger ones overflow in float32."""
+OFFSET_FROM = 1000.0
+"""Means of so many standard deviations are taken off in float64, since float32 keeps seven digits."""
+
+
+def schema_of(raw: RawArray, layout: str = "", scale: tuple[float, ...] = ()) -> Schema:
+    """What an array is, as its type, axes and values tell; `layout` and `scale` go before them."""
+    values = raw.values
+    if values.ndim == 0 or len(values) == 0:
+        came = "a single number" if values.ndim == 0 else "no examples"
+        refuse(raw.place, f"holds {came}; give N of them, along axis 0")
+    check_type(raw)
+    if values.ndim == 1:
+        values = values[:, np.newaxis]
+    low, high = bounds_of(raw)
+    found = _layout(raw, layout, has_missing=math.isnan(low))
+    shape = values.shape[1:]
+    if found == "image" and len(shape) == 2:
+        shape = (*shape, 1)
+    if found == "table":
+        return _table(raw, values, scale)
+    chosen = checked_range(scale) or (_image_range(raw, low, high) if found == "image" else _array_range(raw, high))
+    offset = _offsets(values, low, high) if found == "array" and chosen == UNSCALED else ()
+    _check_magnitude(raw.place, low, high)
+    return Schema(layout=found, shape=shape, dtype=values.dtype.name, range=chosen, offset=offset)
+
+
+def check_type(raw: RawArray) -> None:
+    """DataError for an array of anything but numbers."""
+    if raw.values.dtype.kind not in "biuf":
+        refuse(raw.place, f"holds values of type {raw.values.dtype}; accepted are bool, integers and floats")
+
+
+def bounds_of(raw: RawArray) -> Range:
+    """The least and the greatest number, NaN where one is missing; DataError for infinity."""
+    low, high = float(raw.values.min()), float(raw.values.max())
+    if math.isinf(low) or math.isinf(high) or (math.isnan(low) and np.isinf(raw.values).any()):
+        refuse(raw.place, "holds infinity; accepted are finite numbers")
+    return low, high
+
+
+def checked_range(scale: tuple[float, ...]) -> Range | None:
+    """A range that was set, or None; ConfigError for what is not one."""
+    if not scale:
+        return None
+    if len(scale) != 2 or not all(map(math.isfinite, scale)) or not scale[0] < scale[1]:
+        raise ConfigError(f"data.range is {list(scale)}; it needs two finite numbers, the lower one first: [0, 255].")
+    return float(scale[0]), float(scale[1])
+
+
+def offset_of(values: Float[np.ndarray, " n"]) -> float:
+    """What is taken off a column's numbers in float64 so that float32 keeps their digits; 0 where it does anyway."""
+    known = values[~np.isnan(values)]
+    if not known.size:
+        return 0.0
+    mean, deviation = float(known.mean(dtype=np.float64)), float(known.std(dtype=np.float64))
+    return mean if abs(mean) > OFFSET_FROM * deviation and abs(mean) > OFFSET_FROM else 0.0
+
+
+def _layout(raw: RawArray, asked: str, has_missing: bool) -> Layout:
+    shape = raw.values.shape
+    if asked == "table" and len(shape) != 2:
+        refuse(raw.place, f"holds {times(shape)} values; a table needs N×D (data.layout)")
+    if asked == "image" and len(shape) not in (3, 4):
+        refuse(raw.place, f"holds {times(shape)} values; images need N×H×W or N×H×W×C (data.layout)")
+    if has_missing and (asked not in ("", "table") or len(shape) != 2):
+        refuse(raw.place, f"holds NaN in {times(shape)} values; missing values are accepted in tables N×D alone")
+    if asked:
+        return asked  # type: ignore[return-value]
+    if has_missing:
+        return "table"
+    if raw.is_from_images:
+        return "image"
+    if len(shape) == 4 and shape[3] in CHANNELS:
+        return "image"
+    if len(shape) == 4 and shape[1] in CHANNELS:
+        came = f"holds {times(shape)}, it seems N×C×H×W; give N×H×W×C: array.transpose(0, 2, 3, 1)"
+        refuse(raw.place, f"{came}, or set data.layout=array")
+    sides = shape[1:]
+    if len(shape) == 3 and min(sides) >= LEAST_SIDE and max(sides) <= MOST_OBLONG * min(sides):
+        return "image"
+    return "array"
+
+
+def _image_range(raw: RawArray, low: float, high: float) -> Range:
+    kind, is_byte = raw.values.dtype.kind, raw.values.dtype == np.uint8
+    if kind == "b" or (low >= 0 and high <= 1 and not raw.white):
+        return UNSCALED
+    if is_byte:
+        return 0.0, 255.0
+    if kind == "f":
+        return _float_range(low, high)
+    if low < 0:
+        return low, high
+    return 0.0, float(next((top for top in FULL_SCALES if high <= top), high))
+
+
+def _float_range(low: float, high: float) -> Range:
+    for bottom, top in ((0.0, 1.0), (-1.0, 1.0)):
+        margin = OVERSHOOT * (top - bottom)
+        if bottom - margin <= low and high <= top + margin:
+            return bottom, top
+    if low >= 0 and high <= 255:
+        return 0.0, 255.0
+    return (low, high) if low < high else (low, low + 1)
+
+
+def _array_range(raw: RawArray, high: float) -> Range:
+    return (0.0, 255.0) if raw.values.dtype == np.uint8 and high > 1 else UNSCALED
+
+
+def _offsets(values: Shaped[np.ndarray, "example *event"], low: float, high: float) -> tuple[float, ...]:
+    if max(abs(low), abs(high)) <= OFFSET_FROM or values.dtype == np.uint8:
+        return ()
+    if values.dtype.kind in "iu" and low >= 0 and high <= 2**24:
+        return ()  # counts
+    offsets = tuple(offset_of(column) for column in values.reshape(len(values), -1).astype(np.float64).T)
+    return offsets if any(offsets) else ()
+
+
+def _check_magnitude(place: str, low: float, high: float) -> None:
+    if max(abs(low), abs(high)) >= LARGEST:
+        refuse(place, f"holds numbers from {low:g} to {high:g}; accepted are those below 1e18, so divide them")
+
+
+def _table(raw: RawArray, values: Float[np.ndarray, "row column"], scale: tuple[float, ...]) -> Schema:
+    """Columns without names, each numeric, some cells missing."""
+    if scale:
+        raise ConfigError("data.range is for images and arrays; the columns of a table have units of their own.")
+    empty = np.flatnonzero(np.isnan(values).all(axis=0))
+    if len(empty):
+        refuse(raw.place, f"has no value at all in column {empty[0]}, counted from 0; leave such columns out")
+    numbers = values.astype(np.float64)
+    _check_magnitude(raw.place, float(np.nanmin(numbers)), float(np.nanmax(numbers)))
+    columns = tuple(
+        Column(name=str(index), kind="numeric", offset=offset_of(numbers[:, index])) for index in range(values.shape[1])
+    )
+    return Schema(layout="table", shape=values.shape[1:], dtype=values.dtype.name, columns=columns)

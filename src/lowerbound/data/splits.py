@@ -1,0 +1,230 @@
+"""Splits: examples to train on, to watch while training, and to test on; and what decides how they are divided.
+
+What a source holds is put in a random order that depends on `split_seed` alone, so that runs with different training
+seeds see the same splits and can be compared in pairs. Splits that a source has of its own are kept.
+"""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Literal, get_args
+
+import numpy as np
+from jaxtyping import Int64
+
+from lowerbound.data.binarisation import Binarisation, binarised
+from lowerbound.data.examples import Collection, Examples
+from lowerbound.data.images import Resize
+from lowerbound.data.reading import refuse
+from lowerbound.data.tables import ColumnSetting
+from lowerbound.errors import ConfigError, UnknownName
+from lowerbound.schema import Schema
+
+Watched = Literal["held-out", "test"]
+HeldOut = Literal["random", "last"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataConfig:
+    """What to train on."""
+
+    source: str = "digits"  # a name in SOURCES, or the path of a file or folder
+    data_dir: str = ""  # where IDX files lie, each source in a subfolder of its name
+    split_seed: int = 0  # independent of the training seed, so that runs are paired
+    validation: Watched = "held-out"  # what training watches
+    held_out: HeldOut = "random"  # which training images are held out: in a random order, or the last of the file
+    num_held_out: int = 0  # how many; 0 is the source's own number
+    binarisation: Binarisation = "none"  # black and white drawn from grey pixels: once, or on every pass
+    binarisation_seed: int = 0
+    # What follows is for files and folders.
+    size: str = ""  # WIDTHxHEIGHT that images are resized to; empty takes images of one size as they are
+    resize: Resize = "crop"  # cover the size and crop to it, or "fit" within it and pad with black
+    skip_broken: bool = False  # skip what cannot be read, count it and name it
+    labels: str = ""  # a CSV of file names and labels, or the column of a table that holds them
+    # What is found out unless it is set here.
+    layout: Literal["", "image", "array", "table"] = ""  # of an array
+    range: tuple[float, ...] = ()  # the stored numbers that the model sees as 0 and 1
+    channels: int = 0  # of image files: 1 converts to grey, 3 to colour
+    columns: dict[str, ColumnSetting] = field(default_factory=dict)  # of a table, by their names
+    exclude: tuple[str, ...] = ()  # columns that are left out
+    missing_markers: tuple[str, ...] = ()  # cells that count as missing, in place of the usual ones
+    decimal: Literal["", ".", ","] = ""  # of numbers in a CSV
+    separator: str = ""  # of a CSV
+
+
+@dataclass(frozen=True, eq=False)
+class Splits:
+    """Examples to train on, to watch while training, and to test on."""
+
+    name: str
+    train: Examples
+    validation: Examples
+    test: Examples
+    label_names: tuple[str, ...]  # empty where there are no labels
+    watched: Literal["validation", "test"]  # "test": validation is the test examples, and train has the held-out ones
+    source: str  # where it came from
+    binarisation: str  # in words; empty where pixels are as they came
+    checksum: str  # SHA-256 of values and labels
+    skipped: tuple[str, ...] = ()  # files that could not be read, each with the reason
+    notes: tuple[str, ...] = ()  # what was done to the data on the way here
+    resized_to: tuple[int, int] | None = None  # width and height that some images were resized to
+    schema: Schema | None = None  # what they are; None for splits that were put together by hand
+
+
+@dataclass(frozen=True, eq=False)
+class Pool:
+    """What a source holds: examples to learn from, of which some will be held out, and those to test on."""
+
+    learn: Examples
+    order: Int64[np.ndarray, " example"]  # which of `learn` belong here; the last `num_held_out` are held out
+    num_held_out: int
+    test: Examples
+    collection: Collection
+    read_from: str
+    has_own_validation: bool = False  # the held-out examples are a split of their own
+
+
+def check_config(config: DataConfig) -> None:
+    """ConfigError or UnknownName for a setting that is out of range."""
+    for key in ("split_seed", "num_held_out", "binarisation_seed"):
+        if getattr(config, key) < 0:
+            raise ConfigError(f"data.{key} must be 0 or more, got {getattr(config, key)}.")
+    if config.channels not in (0, 1, 3):
+        raise ConfigError(f"data.channels is {config.channels}, accepted are 1 (grey) and 3 (colour).")
+    if len(config.separator) > 1:
+        raise ConfigError(f"data.separator is {config.separator!r}, accepted is one character.")
+    kinds = {"validation": Watched, "held_out": HeldOut, "binarisation": Binarisation, "resize": Resize}
+    for key, choices in kinds.items():
+        if getattr(config, key) not in get_args(choices):
+            raise UnknownName(f"data.{key}", getattr(config, key), get_args(choices))
+
+
+def divide(pool: Pool, name: str, source: str, config: DataConfig) -> Splits:
+    """The splits of a pool as a configuration asks for them."""
+    is_watching_test = config.validation == "test"
+    num_held_out = config.num_held_out or pool.num_held_out
+    if pool.has_own_validation and (num_held_out != pool.num_held_out or config.held_out != "random"):
+        raise ConfigError(f"{name} has a validation split of its own; leave out data.num_held_out and data.held_out.")
+    if num_held_out >= len(pool.order):
+        raise ConfigError(
+            f"data.num_held_out is {num_held_out:,}, and {name} has {len(pool.order):,} images to train on; "
+            "hold out fewer."
+        )
+    order = pool.order if config.held_out == "random" else np.sort(pool.order)
+    num_kept = len(order) - (0 if is_watching_test else num_held_out)
+    train = pool.learn.subset(order[:num_kept])
+    test = _binarised(pool.test, config, stream=2)
+    validation = test if is_watching_test else _binarised(pool.learn.subset(order[num_kept:]), config, stream=1)
+    is_redrawn = config.binarisation == "dynamic"
+    train = replace(train, is_redrawn=True) if is_redrawn else _binarised(train, config, stream=0)
+    return Splits(
+        name=name,
+        train=train,
+        validation=validation,
+        test=test,
+        label_names=pool.collection.label_names,
+        skipped=pool.collection.skipped,
+        notes=pool.collection.notes,
+        resized_to=pool.collection.resized_to,
+        schema=_schema(pool.collection, config, (train, validation, test)),
+        watched="test" if is_watching_test else "validation",
+        source=source,
+        binarisation=_in_words(config),
+        checksum=checksum((train, validation, test)),
+    )
+
+
+def _schema(collection: Collection, config: DataConfig, parts: Sequence[Examples]) -> Schema | None:
+    """What the collection says, with where all values lie once they are binarised, and how image files are resized."""
+    if collection.schema is None:
+        return None
+    support = parts[0].support | parts[1].support | parts[2].support
+    is_drawn = config.binarisation != "none"
+    size = ""
+    if collection.is_from_images:
+        _, height, width = collection.examples.event_shape
+        size = f"{width}x{height}"
+    return replace(
+        collection.schema,
+        support=replace(support, is_binary=support.is_binary or is_drawn),
+        binarisation=config.binarisation,
+        binarisation_seed=config.binarisation_seed,
+        size=size,
+        resize=config.resize,
+        label_names=collection.label_names,
+    )
+
+
+def _binarised(examples: Examples, config: DataConfig, stream: int) -> Examples:
+    return examples if config.binarisation == "none" else binarised(examples, config.binarisation_seed, stream)
+
+
+def _in_words(config: DataConfig) -> str:
+    if config.binarisation == "none":
+        return ""
+    return f"{config.binarisation} binarisation, seed {config.binarisation_seed}"
+
+
+def pool_of(all_of_it: Collection, num_held_out: int, num_test: int, split_seed: int, read_from: str) -> Pool:
+    """Examples in a random order, the last of them to test on and those before to be held out."""
+    # Splits keep the random order: their first images are a fair sample, even of a file sorted by class.
+    examples = all_of_it.examples
+    order = split_order(len(examples), split_seed)
+    test = examples.subset(order[-num_test:])
+    return Pool(examples, order[:-num_test], num_held_out, test, all_of_it, read_from)
+
+
+def in_tenths(place: str, collection: Collection, split_seed: int) -> Pool:
+    """A tenth to validate and a tenth to test on, where the data have no such splits of their own."""
+    num_examples = len(collection.examples)
+    if num_examples < 3:
+        refuse(place, f"holds {num_examples} example(s); train, validation and test need at least 3")
+    if collection.num_validation or collection.num_test:
+        return _with_own_splits(place, collection, split_seed)
+    tenth = max(1, num_examples // 10)
+    return pool_of(collection, tenth, tenth, split_seed, place)
+
+
+def _with_own_splits(place: str, collection: Collection, split_seed: int) -> Pool:
+    """The splits as given; what is not given, a tenth of the training examples."""
+    examples, num_validation, num_test = collection.examples, collection.num_validation, collection.num_test
+    num_learned = len(examples) - num_validation - num_test
+    num_needed = 1 + (num_validation == 0) + (num_test == 0)
+    if num_learned < num_needed:
+        refuse(place, f"holds {num_learned} training example(s) beside its splits; it needs at least {num_needed}")
+    order = split_order(num_learned, split_seed)
+    tenth = max(1, num_learned // 10)
+    if num_test:
+        test = examples.subset(np.arange(len(examples) - num_test, len(examples)))
+    else:
+        order, test = order[:-tenth], examples.subset(order[-tenth:])
+    if num_validation:
+        return Pool(
+            examples,
+            np.concatenate([order, np.arange(num_learned, num_learned + num_validation)]),
+            num_validation,
+            test,
+            collection,
+            place,
+            has_own_validation=True,
+        )
+    return Pool(examples, order, tenth, test, collection, place)
+
+
+def split_order(num_examples: int, split_seed: int) -> Int64[np.ndarray, " example"]:
+    """A random order of the examples; equal arguments give equal orders, with any version of numpy."""
+    # numpy promises a bit generator's stream for good, but not what Generator.permutation makes of it.
+    bits = np.random.PCG64(split_seed).random_raw(num_examples)
+    return np.argsort(bits, kind="stable").astype(np.int64)
+
+
+def checksum(parts: Sequence[Examples]) -> str:
+    """SHA-256 over the types, shapes and bytes of images and labels, in hexadecimal."""
+    digest = hashlib.sha256()
+    for part in parts:
+        digest.update(f"{part.range};".encode())
+        for array in (part.values, part.labels):
+            if array is not None:
+                digest.update(f"{array.dtype.str}{array.shape};".encode())
+                digest.update(np.ascontiguousarray(array).data)
+    return digest.hexdigest()
