@@ -17,7 +17,7 @@ ROOT = Path(lowerbound.__file__).parent
 LAYERS = [
     ["errors", "allocator", "numerics", "seeding", "storage", "schedules", "schema"],
     ["probability", "networks", "data"],
-    ["model"],
+    ["model", "support"],
     ["objectives"],
     ["training", "evaluation"],
     ["reporting"],

@@ -25,9 +25,10 @@ from lowerbound.probability.distributions import Distribution
 from lowerbound.probability.likelihoods import LIKELIHOODS, Likelihood
 from lowerbound.probability.posteriors import POSTERIORS, PointMassPosterior, Posterior
 from lowerbound.probability.priors import PRIORS, Prior
-from lowerbound.probability.samples import PosteriorSamples
+from lowerbound.probability.samples import PosteriorSamples, draw
 from lowerbound.probability.table_likelihood import TableLikelihood
 from lowerbound.schema import Column
+from lowerbound.seeding import Chance
 
 MEAN_RANGE = (0.001, 0.999)
 
@@ -53,7 +54,6 @@ class ModelConfig:
     prior: str = "standard-normal"
     likelihood: str = "bernoulli"
     likelihood_options: dict[str, bool | int | float | str] = field(default_factory=dict)
-    columns: tuple[Column, ...] = ()  # of a table; training finds them out
 
     def __post_init__(self) -> None:
         for kind, name, table in (
@@ -111,6 +111,11 @@ class VAE(nn.Module):
             self._check_shapes()
 
     @property
+    def columns(self) -> tuple[Column, ...]:
+        """The columns of rows, where the likelihood is a table's; else empty."""
+        return self.likelihood.columns if isinstance(self.likelihood, TableLikelihood) else ()
+
+    @property
     def latent_dim(self) -> int:
         """Number of latent dimensions."""
         return self.config.latent_dim
@@ -133,14 +138,14 @@ class VAE(nn.Module):
         return distribution
 
     def sample_posterior(
-        self, x: Float[Tensor, "batch *event"], generator: Generator, num_samples: int = 1, through_draws: bool = True
+        self, x: Float[Tensor, "batch *event"], generator: Chance, num_samples: int = 1, through_draws: bool = True
     ) -> PosteriorSamples:
         """`num_samples` draws z ~ q(z|x) for each example, with their log densities.
 
         Gradients pass through the draws to the posterior's parameters, unless `through_draws` is false.
         """
         posterior = self.encode(x)
-        z = posterior.sample(generator, num_samples)
+        z = draw(posterior, generator, num_samples)
         z = z if through_draws else z.detach()
         return PosteriorSamples(z, self.decode(z).log_prob(x), posterior, self.prior())
 
@@ -228,15 +233,18 @@ def build_model(
     generator: Generator,
     mean: Float[Tensor, " *event"] | None = None,
     deviation: Float[Tensor, " *event"] | None = None,
+    columns: Sequence[Column] = (),
 ) -> VAE:
     """A new model with weights drawn from `generator`; `mean` and `deviation` are the training data's.
+
+    `columns` are those of rows under the likelihood "table"; without them every column is numeric.
 
     A likelihood that has an origin and a unit takes them from there, and output_bias "mean" lets the decoder start at
     the mean. That start is Burda et al.'s, arXiv:1509.00519: means in [0, 1] are first moved into [0.001, 0.999].
     """
     if config.network == OWN:
         raise ConfigError("network 'own' is modules of your own: give them to VAE(encoder=..., decoder=...).")
-    likelihood = build_likelihood(config, event_shape)
+    likelihood = build_likelihood(config, event_shape, columns)
     for shape in (likelihood.feature_shape, likelihood.raw_shape):
         if config.network in FOR_IMAGES and len(shape) != 3:
             came = f"rows of {event_shape[0]} values" if len(event_shape) == 1 else _times(event_shape)
@@ -288,12 +296,12 @@ def _times(shape: Sequence[int]) -> str:
     return "×".join(map(str, shape))
 
 
-def build_likelihood(config: ModelConfig, event_shape: tuple[int, ...]) -> Likelihood:
+def build_likelihood(config: ModelConfig, event_shape: tuple[int, ...], columns: Sequence[Column] = ()) -> Likelihood:
     """The likelihood of a configuration; a table's needs its columns."""
     if config.likelihood == "table":
         if len(event_shape) != 1:
             raise ConfigError(f"likelihood 'table' needs rows of cells, the data are {_times(event_shape)}.")
-        return TableLikelihood(event_shape, config.columns)
+        return TableLikelihood(event_shape, tuple(columns))
     return LIKELIHOODS[config.likelihood](event_shape, **config.likelihood_options)
 
 

@@ -2,11 +2,18 @@
 
 Every use of chance has a stream of its own, made from the run's seed and a name, so that adding a draw in one
 place (an extra evaluation, say) changes nothing anywhere else. torch's global generator is never used.
+
+What is drawn to score an example is keyed by the example's own values, so that its score is the same alone, in any
+batch, file or order: `content_noise`. What is drawn in training is keyed by the position in the epoch: `generator`.
 """
 
 import hashlib
+from collections.abc import Sequence
 
+import numpy as np
 import torch
+from jaxtyping import Float
+from torch import Tensor
 
 
 def generator(seed: int, name: str, device: torch.device | str = "cpu") -> torch.Generator:
@@ -14,3 +21,35 @@ def generator(seed: int, name: str, device: torch.device | str = "cpu") -> torch
     digest = hashlib.sha256(f"{seed}/{name}".encode()).digest()
     # 63 bits: torch takes a signed 64-bit seed.
     return torch.Generator(device).manual_seed(int.from_bytes(digest[:8], "little") >> 1)
+
+
+class ContentNoise:
+    """Standard normal noise from a stream for each example; successive draws continue the streams."""
+
+    def __init__(self, streams: Sequence[np.random.Generator]) -> None:
+        self.streams = streams
+
+    def normal(self, num_samples: int, like: Float[Tensor, "batch *event"]) -> Float[Tensor, "sample batch *event"]:
+        """`num_samples` tensors of the shape of `like`; the first ones are the same however many follow."""
+        drawn = np.empty((len(self.streams), num_samples, *like.shape[1:]))
+        for stream, part in zip(self.streams, drawn, strict=True):
+            stream.standard_normal(out=part)
+        return torch.from_numpy(np.ascontiguousarray(drawn.swapaxes(0, 1))).to(like.device, like.dtype)
+
+
+def content_streams(x: Float[Tensor, "batch *event"], seed: int, name: str) -> list[np.random.Generator]:
+    """A stream for each example, from a hash of its values in float32, the seed and a name."""
+    values = x.detach().to("cpu", torch.float32).flatten(1).numpy() + np.float32(0)  # which makes -0 a 0
+    values = np.where(np.isnan(values), np.float32(np.nan), values)  # one of the many NaNs
+    key = f"{seed}/{name}".encode()
+    digests = (hashlib.blake2b(row.tobytes(), digest_size=16, key=key[:64]).digest() for row in values)
+    return [np.random.Generator(np.random.Philox(key=int.from_bytes(digest, "little"))) for digest in digests]
+
+
+def content_noise(x: Float[Tensor, "batch *event"], seed: int, name: str) -> ContentNoise:
+    """Noise for scoring these examples; equal examples get equal noise, wherever they come from."""
+    return ContentNoise(content_streams(x, seed, name))
+
+
+Chance = torch.Generator | ContentNoise
+"""Where noise comes from: one stream for a whole batch, or one for each example."""

@@ -21,7 +21,7 @@ from torch import Tensor
 
 from lowerbound.errors import RunError
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 """Version of config.toml, results.json and checkpoints; raised when an older reader would misread them."""
 
 
@@ -140,9 +140,14 @@ def stated_checksum(path: Path) -> str:
 
 
 def check_format_version(path: Path, version: object) -> None:
-    """Refuse what a newer version of this package wrote."""
+    """Refuse what another version of this package wrote, where it would be misread."""
     if not isinstance(version, int) or version < 1:
         raise RunError(f"{path} states no format version; it was not written by lowerbound.")
+    if version < FORMAT_VERSION:
+        raise RunError(
+            f"{path} has format version {version}, this lowerbound reads {FORMAT_VERSION}; train the run again, or use "
+            "the lowerbound that wrote it."
+        )
     if version > FORMAT_VERSION:
         raise RunError(
             f"{path} has format version {version}, this lowerbound reads up to {FORMAT_VERSION}; "

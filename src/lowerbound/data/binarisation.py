@@ -9,10 +9,12 @@ from dataclasses import replace
 from typing import Literal
 
 import numpy as np
+import torch
 from jaxtyping import UInt8
 
-from lowerbound.data.examples import Examples
+from lowerbound.data.examples import Examples, as_seen
 from lowerbound.errors import DataError
+from lowerbound.seeding import content_streams
 
 Binarisation = Literal["none", "static", "dynamic"]
 
@@ -27,6 +29,23 @@ def binarised(examples: Examples, seed: int, stream: int) -> Examples:
     for start in range(0, len(images), CHUNK):
         part = slice(start, start + CHUNK)
         images[part] = drawn(examples.values[part] / examples.max_value, bits)
+    return replace(examples, values=images, max_value=1.0)
+
+
+def binarised_by_content(examples: Examples, seed: int) -> Examples:
+    """Every pixel drawn from a stream keyed by the image's own values: the same alone or among others.
+
+    Images that are black and white already stay as they are: then the examples themselves come back.
+    """
+    values, top = examples.values, examples.max_value
+    is_grey = ((values != 0) & (values != top)).reshape(len(values), -1).any(axis=1)
+    images = (values == top).astype(np.uint8)
+    if not is_grey.any() and values.dtype == np.uint8:
+        return examples
+    for index in np.flatnonzero(is_grey).tolist():
+        seen = as_seen(values[index], examples.range)
+        (stream,) = content_streams(torch.from_numpy(seen[None]), seed, "binarisation")
+        images[index] = drawn(seen, stream)
     return replace(examples, values=images, max_value=1.0)
 
 

@@ -52,6 +52,7 @@ def conformed(raw: RawArray, schema: Schema, skip_broken: bool = False) -> Colle
         num_test=int((kept >= num_learned + raw.num_validation).sum()),
         schema=schema,
         is_from_images=raw.is_from_images,
+        place=raw.place,
     )
 
 

@@ -100,6 +100,7 @@ class Collection:
     num_test: int = 0  # of the last examples, where they are a split of their own
     schema: Schema | None = None  # what they are; None where nothing has been found out yet
     is_from_images: bool = False  # read from image files
+    place: str = ""  # what messages call it: a file, a folder, "the array"
     unreadable: Mapping[int, str] = field(default_factory=dict)  # rows of a table that could not be read, and why
 
 

@@ -45,9 +45,9 @@ def shown_elements(examples: Examples) -> np.ndarray:
 def best_guess(model: VAE, likelihood: Distribution) -> Float[torch.Tensor, "*batch_and_event"]:
     """One value for each element: its mean, or the most probable code of a category."""
     mean = likelihood.mean
-    if not model.config.columns:
+    if not model.columns:
         return mean  # the most probable levels of images are costly to find
-    is_code = torch.tensor([bool(column.levels) for column in model.config.columns], device=mean.device)
+    is_code = torch.tensor([bool(column.levels) for column in model.columns], device=mean.device)
     return torch.where(is_code, likelihood.mode, mean)
 
 

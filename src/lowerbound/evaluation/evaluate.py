@@ -24,7 +24,8 @@ from lowerbound.model import VAE
 from lowerbound.numerics import bits_per_dimension
 from lowerbound.objectives.rates import true_rate
 from lowerbound.probability.distributions import elementwise_kl, has_closed_form_kl
-from lowerbound.seeding import generator
+from lowerbound.probability.samples import PosteriorSamples, draw
+from lowerbound.seeding import content_noise, generator
 
 BATCH_SIZE = 500
 NUM_RECONSTRUCTIONS = 20
@@ -98,9 +99,10 @@ def evaluate(model: VAE, splits: Splits, config: EvaluationConfig, device: torch
     return Results(tuple(scores), arrays, context={})
 
 
-def score_examples(model: VAE, examples: Examples, split: str, num_draws: int = 16, seed: int = 0) -> list[Score]:
-    """The model's scores on given examples, such as new files; `split` says what they are."""
-    convention = model.likelihood.convention(examples.support)
+def score_examples(
+    model: VAE, examples: Examples, split: str, convention: str, num_draws: int = 16, seed: int = 0
+) -> list[Score]:
+    """The model's scores on given examples, such as new files, by the convention of its training data."""
     terms = expected_terms(model, examples, num_draws, seed)
     return list(_bound_scores(model, terms, num_draws, Scorer(split, convention)))
 
@@ -118,14 +120,17 @@ def data_convention(model: VAE, splits: Splits) -> str:
 def expected_terms(
     model: VAE, examples: Examples, num_draws: int, seed: int, device: torch.device | str = "cpu"
 ) -> Terms:
-    """Rate and distortion of each example, averaged over `num_draws` draws; the rate in closed form if it has one."""
-    stream = generator(seed, "evaluation", device)
+    """Rate and distortion of each example, averaged over `num_draws` draws; the rate in closed form if it has one.
+
+    Noise is keyed by the example's content: its numbers do not depend on the other examples.
+    """
     distortions, rates, errors = [], [], []
     for x in Batches(examples, BATCH_SIZE, device):
         distortion, rate = x.new_zeros(len(x)), x.new_zeros(len(x))
-        # One draw at a time: memory does not grow with the number of draws.
-        for _ in range(num_draws):
-            samples = model.sample_posterior(x, stream)
+        posterior, prior = model.encode(x), model.prior()
+        # One draw at a time is decoded: memory does not grow with the number of draws.
+        for z in draw(posterior, content_noise(x, seed, "evaluation"), num_draws):
+            samples = PosteriorSamples(z[None], model.decode(z).log_prob(x)[None], posterior, prior)
             distortion -= samples.log_likelihood[0] / num_draws
             if not model.is_deterministic:
                 rate += true_rate(samples) / num_draws

@@ -19,15 +19,15 @@ from dataclasses import dataclass
 
 import torch
 from jaxtyping import Float
-from torch import Generator, Tensor
+from torch import Tensor
 
 from lowerbound.data.batches import Batches
 from lowerbound.data.sources import Examples
 from lowerbound.errors import ConfigError
 from lowerbound.model import VAE
 from lowerbound.numerics import log_mean_exp
-from lowerbound.probability.samples import PosteriorSamples
-from lowerbound.seeding import generator
+from lowerbound.probability.samples import PosteriorSamples, draw
+from lowerbound.seeding import Chance, content_noise
 
 BATCH_SIZE = 50
 CHUNK = 20
@@ -64,10 +64,9 @@ def importance_sweep(
     `watch` hears how many examples of how many are done.
     """
     num_samples = max(ks, default=0)
-    stream = generator(seed, "importance", device)
     parts = []
     for x in Batches(examples, BATCH_SIZE, device):
-        log_weight = log_weights(model, x, num_samples, stream, CHUNK)
+        log_weight = log_weights(model, x, num_samples, content_noise(x, seed, "importance"), CHUNK)
         diagnosis = log_mean_exp(log_weight, dim=0), effective_sample_size(log_weight), pareto_k(log_weight)
         parts.append((bound_sweep(log_weight, ks), *diagnosis))
         watch(min(len(parts) * BATCH_SIZE, len(examples)), len(examples))
@@ -76,7 +75,7 @@ def importance_sweep(
 
 @torch.no_grad()
 def log_weights(
-    model: VAE, x: Float[Tensor, "batch *event"], num_samples: int, generator: Generator, chunk: int
+    model: VAE, x: Float[Tensor, "batch *event"], num_samples: int, chance: Chance, chunk: int
 ) -> Float[Tensor, "sample batch"]:
     """log w = log p(x, z) - log q(z|x) of draws z ~ q(z|x), in nats and float64; `chunk` draws are decoded at once.
 
@@ -90,7 +89,7 @@ def log_weights(
     parts = []
     for start in range(0, num_samples, chunk):
         # One draw for each call: a call for many would pair noise and draws in a way that depends on their number.
-        draws = [posterior.sample(generator, 1) for _ in range(start, min(start + chunk, num_samples))]
+        draws = [draw(posterior, chance, 1) for _ in range(start, min(start + chunk, num_samples))]
         z = torch.cat(draws)
         samples = PosteriorSamples(z, model.decode(z).log_prob(x), posterior, prior)
         parts.append(samples.log_weight.double())

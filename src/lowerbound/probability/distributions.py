@@ -14,6 +14,7 @@ from torch import Generator, Tensor
 from torch.nn import functional as F
 
 from lowerbound.errors import ConfigError
+from lowerbound.seeding import ContentNoise
 
 LOG_2_PI = math.log(2 * math.pi)
 
@@ -52,6 +53,10 @@ class Distribution(ABC):
     @abstractmethod
     def sample(self, generator: Generator, num_samples: int) -> Float[Tensor, "sample *batch_and_event"]:
         """Independent draws; differentiable in the parameters where the family allows (see each class)."""
+
+    def sample_by_content(self, noise: ContentNoise, num_samples: int) -> Float[Tensor, "sample *batch_and_event"]:
+        """Draws for each example of a batch from its own noise; ConfigError for a family that is no posterior's."""
+        raise ConfigError(f"draws from {type(self).__name__} cannot be keyed by an example's content.")
 
     def detach(self) -> "Distribution":
         """The same distribution, with parameters that pass on no gradient."""
@@ -126,6 +131,9 @@ class DiagonalNormal(Distribution):
         )
         return self.parameter_mean + self.standard_deviation * noise
 
+    def sample_by_content(self, noise: ContentNoise, num_samples: int) -> Float[Tensor, "sample *batch_and_event"]:
+        return self.parameter_mean + self.standard_deviation * noise.normal(num_samples, self.parameter_mean)
+
     def inverse_cdf(self, probability: Float[Tensor, "*value_shape"]) -> Float[Tensor, "*value_shape"]:
         """Quantiles of each element: the value below which it falls with the given probability."""
         return self.parameter_mean + self.standard_deviation * torch.special.ndtri(probability)
@@ -191,6 +199,9 @@ class PointMass(Distribution):
         raise ConfigError("a point-mass posterior has no log-density; use rate 'none', and no ELBO or evidence.")
 
     def sample(self, generator: Generator, num_samples: int) -> Float[Tensor, "sample *batch_and_event"]:
+        return self.value.expand(num_samples, *self.value.shape)
+
+    def sample_by_content(self, noise: ContentNoise, num_samples: int) -> Float[Tensor, "sample *batch_and_event"]:
         return self.value.expand(num_samples, *self.value.shape)
 
 

@@ -7,7 +7,7 @@ tensor to its parameters, and says which data it can score. The network knows no
 from abc import ABC, abstractmethod
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from lowerbound.probability.distributions import Distribution
@@ -72,3 +72,11 @@ class Likelihood(nn.Module, ABC):
     @abstractmethod
     def convention(self, support: Support) -> str:
         """What log p(x|z) means for data in `support`; DataError where it has no meaning."""
+
+    def admits(self, x: Float[Tensor, "batch *event"], is_binary: bool) -> Bool[Tensor, "batch *event"]:
+        """Which elements log p(x|z) has a meaning for, in a model trained on black and white where `is_binary`."""
+        return x.isfinite()
+
+    def accepted(self, is_binary: bool, low: float, high: float) -> str:
+        """What `admits` admits, in words, where the stored numbers `low` and `high` are seen as 0 and 1."""
+        return "finite numbers"

@@ -15,7 +15,7 @@ import math
 from typing import Literal
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from lowerbound.errors import DataError
@@ -57,6 +57,12 @@ class BernoulliLikelihood(Likelihood):
         _need_unit_interval("bernoulli", support, "rescale the data or use likelihood 'gaussian'")
         return "binary" if support.is_binary else "grey"
 
+    def admits(self, x: Float[Tensor, "batch *event"], is_binary: bool) -> Bool[Tensor, "batch *event"]:
+        return (x == 0) | (x == 1) if is_binary else (x >= 0) & (x <= 1)
+
+    def accepted(self, is_binary: bool, low: float, high: float) -> str:
+        return f"only {low:g} and {high:g}" if is_binary else f"numbers from {low:g} to {high:g}"
+
 
 class ContinuousBernoulliLikelihood(Likelihood):
     """Independent values in [0, 1] with a log-linear density, from logits; normalised, where a Bernoulli is not."""
@@ -72,6 +78,12 @@ class ContinuousBernoulliLikelihood(Likelihood):
     def convention(self, support: Support) -> str:
         _need_unit_interval("continuous-bernoulli", support, "rescale the data or use likelihood 'gaussian'")
         return "density"
+
+    def admits(self, x: Float[Tensor, "batch *event"], is_binary: bool) -> Bool[Tensor, "batch *event"]:
+        return (x >= 0) & (x <= 1)
+
+    def accepted(self, is_binary: bool, low: float, high: float) -> str:
+        return f"numbers from {low:g} to {high:g}"
 
 
 class GaussianLikelihood(Likelihood):
@@ -161,14 +173,33 @@ class GaussianPerElementLikelihood(Likelihood):
         return "density"
 
 
-class DiscretizedLogisticLikelihood(Likelihood):
+class LevelLikelihood(Likelihood):
+    """Values on `num_levels` even levels in [0, 1]."""
+
+    name: str  # in LIKELIHOODS
+    num_levels: int
+    is_within_unit_interval = True
+
+    def convention(self, support: Support) -> str:
+        _need_levels(self.name, support, self.num_levels)
+        return "levels"
+
+    def admits(self, x: Float[Tensor, "batch *event"], is_binary: bool) -> Bool[Tensor, "batch *event"]:
+        level = x * (self.num_levels - 1)
+        return (x >= 0) & (x <= 1) & ((level - level.round()).abs() < 1e-3)
+
+    def accepted(self, is_binary: bool, low: float, high: float) -> str:
+        return f"{self.num_levels} levels from {low:g} to {high:g}"
+
+
+class DiscretizedLogisticLikelihood(LevelLikelihood):
     """Values on `num_levels` even levels in [0, 1], as 8-bit images have 256: mixtures of discretised logistics.
 
     −log2 p(x|z) is a number of bits. The decoder yields locations and scales in units of the whole range, a logistic
     for each of `num_components`, and their weights where there are several.
     """
 
-    is_within_unit_interval = True
+    name = "discretized-logistic"
 
     def __init__(self, event_shape: tuple[int, ...], num_components: int = 1, num_levels: int = 256) -> None:
         super().__init__(event_shape)
@@ -200,15 +231,11 @@ class DiscretizedLogisticLikelihood(Likelihood):
         others = [torch.zeros_like(mean)] * (self._num_parts - self.num_components)
         return torch.stack([*locations, *others]).reshape(self.raw_shape)
 
-    def convention(self, support: Support) -> str:
-        _need_levels("discretized-logistic", support, self.num_levels)
-        return "levels"
 
-
-class CategoricalLikelihood(Likelihood):
+class CategoricalLikelihood(LevelLikelihood):
     """Values on `num_levels` even levels in [0, 1], a probability from the decoder for each level."""
 
-    is_within_unit_interval = True
+    name = "categorical"
 
     def __init__(self, event_shape: tuple[int, ...], num_levels: int = 2) -> None:
         super().__init__(event_shape)
@@ -225,10 +252,6 @@ class CategoricalLikelihood(Likelihood):
     def raw_of_mean(self, mean: Float[Tensor, " *event"]) -> Float[Tensor, " *raw"]:
         return binomial_logits(mean, self.num_levels).reshape(self.raw_shape)
 
-    def convention(self, support: Support) -> str:
-        _need_levels("categorical", support, self.num_levels)
-        return "levels"
-
 
 class CountLikelihood(Likelihood):
     """Counts, the decoder's raw output the logarithm of their mean; the encoder reads log(1 + x)."""
@@ -244,6 +267,12 @@ class CountLikelihood(Likelihood):
     def convention(self, support: Support) -> str:
         _need_counts(self.name, support)
         return "counts"
+
+    def admits(self, x: Float[Tensor, "batch *event"], is_binary: bool) -> Bool[Tensor, "batch *event"]:
+        return x.isfinite() & (x >= 0) & (x == x.round())
+
+    def accepted(self, is_binary: bool, low: float, high: float) -> str:
+        return "counts 0, 1, 2, ..."
 
 
 class PoissonLikelihood(CountLikelihood):

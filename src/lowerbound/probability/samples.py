@@ -7,6 +7,14 @@ from jaxtyping import Float
 from torch import Tensor
 
 from lowerbound.probability.distributions import Distribution, kl_divergence
+from lowerbound.seeding import Chance, ContentNoise
+
+
+def draw(posterior: Distribution, chance: Chance, num_samples: int) -> Float[Tensor, "sample batch latent"]:
+    """Draws z ~ q(z|x), from one stream for the whole batch or from one for each example."""
+    if isinstance(chance, ContentNoise):
+        return posterior.sample_by_content(chance, num_samples)
+    return posterior.sample(chance, num_samples)
 
 
 @dataclass(frozen=True, eq=False)

@@ -3,7 +3,7 @@
 import math
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -94,6 +94,21 @@ class TableLikelihood(Likelihood):
             came = f"[{support.low:g}, {support.high:g}]"
             raise DataError(f"data lie in {came}, likelihood 'table' needs finite values or missing ones.")
         return "table"
+
+    def admits(self, x: Float[Tensor, "batch *event"], is_binary: bool) -> Bool[Tensor, "batch *event"]:
+        parts = [self._admits(column, x[..., index]) for index, column in enumerate(self.columns)]
+        return torch.stack(parts, dim=-1)
+
+    def accepted(self, is_binary: bool, low: float, high: float) -> str:
+        return "numbers, counts 0, 1, 2, ... and levels, by the columns' kinds"
+
+    def _admits(self, column: Column, cells: Float[Tensor, " *batch"]) -> Bool[Tensor, " *batch"]:
+        if column.kind == "numeric":
+            return ~cells.isinf()
+        is_whole = (cells >= 0) & (cells == cells.round())
+        if column.levels:
+            is_whole &= cells < column.num_levels
+        return cells.isnan() | (is_whole & cells.isfinite())
 
     def _of(self, kind: ColumnKind) -> list[int]:
         return [index for index, column in enumerate(self.columns) if column.kind == kind]

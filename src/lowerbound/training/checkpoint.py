@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from lowerbound.errors import RunError, UsageError
 from lowerbound.model import OWN, VAE, ModelConfig, build_model
+from lowerbound.schema import Column, Schema
 from lowerbound.seeding import generator
 from lowerbound.storage import load_tensors, save_tensors, stated_checksum
 
@@ -59,10 +60,39 @@ def drop_checkpoints_after(folder: Path, step: int) -> None:
             path.unlink()
 
 
-def save_model(path: Path, model: VAE, about: Mapping[str, Any]) -> None:
-    """Write a model's weights with what is needed to build it again; `about` is kept beside them."""
-    description = {"model": asdict(model.config), "event_shape": list(model.event_shape), "about": dict(about)}
+def save_model(path: Path, model: VAE, schema: Schema | None, about: Mapping[str, Any]) -> None:
+    """Write a model's weights with what is needed to build it again and what its data are; `about` is kept, too."""
+    description = {
+        "model": asdict(model.config),
+        "event_shape": list(model.event_shape),
+        "columns": [asdict(column) for column in model.columns],
+        "schema": None if schema is None else asdict(schema),
+        "about": dict(about),
+    }
     save_tensors(path, model.state_dict(), description)
+
+
+def load_schema(run: Path | str) -> Schema | None:
+    """What a model's data are, as training found them; None for a model that was saved without."""
+    _, description = load_tensors(model_file(run))
+    return schema_in(description)
+
+
+def schema_in(description: Mapping[str, Any]) -> Schema | None:
+    """The schema in a model file's metadata; RunError where it is not one of this version."""
+    try:
+        stored = description["schema"]
+        return None if stored is None else TypeAdapter(Schema).validate_python(stored)
+    except (KeyError, ValidationError) as error:
+        raise RunError(f"the model's schema cannot be read ({str(error).splitlines()[0]}).") from error
+
+
+def model_file(run: Path | str) -> Path:
+    """The model.safetensors of a run directory, or the file itself; UsageError where there is nothing."""
+    path = Path(run)
+    if not path.exists():
+        raise UsageError(f"{path} does not exist; give a run directory or a model.safetensors.")
+    return path / "model.safetensors" if path.is_dir() else path
 
 
 def model_checksum(run: Path) -> str:
@@ -76,16 +106,16 @@ def load_model(run: Path | str, encoder: nn.Module | None = None, decoder: nn.Mo
     A model whose networks are your own needs them again, with any weights: those in the file go over them.
     """
     path = Path(run)
-    if not path.exists():
-        raise UsageError(f"{path} does not exist; give a run directory or a model.safetensors.")
-    tensors, description = load_tensors(path / "model.safetensors" if path.is_dir() else path)
+    tensors, description = load_tensors(model_file(path))
     try:
         config = TypeAdapter(ModelConfig).validate_python(description["model"])
         event_shape = tuple(description["event_shape"])
         if config.network == OWN:
             model = _own(path, config, event_shape, encoder, decoder)
         else:
-            model = build_model(config, event_shape, generator(0, "replaced by the loaded weights"))
+            columns = TypeAdapter(tuple[Column, ...]).validate_python(description["columns"])
+            stream = generator(0, "replaced by the loaded weights")
+            model = build_model(config, event_shape, stream, columns=columns)
         model.load_state_dict(tensors)
     except (KeyError, ValidationError, RuntimeError) as error:
         raise RunError(f"{path} holds no model of this version ({str(error).splitlines()[0]}).") from error

@@ -41,7 +41,7 @@ def _of_levels(model: VAE, likelihood: Categorical) -> dict[str, Tensor]:
 
 def _of_row(model: VAE, likelihood: Row) -> dict[str, Tensor]:
     """One value for each cell, its standard deviation, and the probabilities of each category."""
-    names = probability_names([column.name for column in model.config.columns])
+    names = probability_names([column.name for column in model.columns])
     probabilities = {
         names[int(block.columns[0])]: block.distribution.logits.softmax(-1)
         for block in likelihood.blocks
