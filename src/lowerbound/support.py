@@ -36,9 +36,9 @@ def binarisation_in_words(schema: Schema) -> str:
 
 
 def supported(collection: Collection, likelihood: Likelihood, schema: Schema, skip_broken: bool = False) -> Collection:
-    """The examples that the likelihood can score; grey pixels of a binarised run are binarised first, and that is noted.
+    """The examples that the likelihood can score; grey pixels of a binarised run are binarised first, and noted.
 
-    DataError names the first value that has no meaning or, where broken examples are skipped, all are named in `skipped`.
+    DataError names the first value that has no meaning; where broken examples are skipped, `skipped` names each.
     """
     collection = binarised_like(collection, schema)
     problems = dict(_problems(collection, likelihood, schema))
