@@ -40,6 +40,7 @@ def refusal(answer, folder):
         ("/api/runs/training/images?indices=1", 409, "no model yet"),
         (f"{RUN}/decode", 405, f"GET is not accepted by '{RUN}/decode'; accepted: POST."),
         (f"{RUN}/progres", 404, f"did you mean '{RUN}/progress'?"),
+        ("/api/runs/", 404, "no such endpoint: GET '/api/runs/'; did you mean '/api/runs'?"),
         ("/api/a%0ab", 404, r"'/api/a\nb'"),
         (f"{RUN}?verbose=1", 400, "unknown query parameter 'verbose'; this endpoint takes none."),
         ("/api/runs?state=finished", 400, "this endpoint takes none"),

@@ -76,6 +76,7 @@ def application(root: Path, *, data_dir: str = "", device: str = "auto") -> Star
         middleware=[Middleware(HeadAsGet), Middleware(enveloped)],
         exception_handlers={HTTPException: _on_refusal, LowerboundError: _on_error, Exception: _on_defect},
     )
+    app.router.redirect_slashes = False  # as in the service: one address for each thing
     app.state.explorer = explorer
     return app
 
