@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
+from lowerbound.schema import Column
 from lowerbound.serving.service.fields import shown
 from lowerbound.serving.service.limits import Refused
-from lowerbound.schema import Column
 
 LEVELS_SHOWN = 8
 LARGEST = float(np.finfo(np.float32).max)
