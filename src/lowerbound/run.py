@@ -9,7 +9,7 @@ report.html          one page; figures/ holds its pictures as PNG
 checkpoints/         the two newest training states
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -28,13 +28,12 @@ from lowerbound.evaluation.anomaly import calibrated
 from lowerbound.evaluation.check_up import symptoms
 from lowerbound.evaluation.doctor import diagnose
 from lowerbound.evaluation.evaluate import data_convention, evaluate
-from lowerbound.evaluation.results import Finding, Results, Score, Watch, read_results
+from lowerbound.evaluation.results import Finding, Results, Watch, read_results
 from lowerbound.evaluation.whole import evaluate_wholly
 from lowerbound.experiment import Experiment, Settings, from_settings, merge, resolve
 from lowerbound.model import VAE, ModelConfig, build_model, likelihood_options
-from lowerbound.numerics import mean_and_standard_error
 from lowerbound.provenance import config_of, context_of
-from lowerbound.reporting.report import write_index, write_report
+from lowerbound.reporting.report import write_report
 from lowerbound.run_data import MEMORY, own_splits, read_experiment, splits_in_memory
 from lowerbound.seeding import generator
 from lowerbound.storage import (
@@ -52,8 +51,6 @@ from lowerbound.training.state import machine
 
 RESUMABLE = {("training", "num_epochs"), ("training", "min_steps"), ("data", "data_dir")}
 """Settings that may differ when a run is resumed: more epochs, and where the same data lie now."""
-
-DEMO_RECIPES = ("dense", "conv")
 
 
 def check_is_free(path: Path, option: str) -> None:
@@ -221,56 +218,6 @@ def _with_data(model: ModelConfig, examples: Examples) -> ModelConfig:
     if num_levels and "num_levels" in likelihood_options(model.likelihood):
         options = {"num_levels": num_levels, **options}
     return replace(model, likelihood_options=options)
-
-
-def train_seeds(
-    num_seeds: int,
-    recipe: str,
-    out: Path,
-    settings: Settings,
-    device: str = "auto",
-    command: str = "",
-    audience: Audience = NOBODY,
-) -> list[Run]:
-    """`num_seeds` runs that differ in their seed alone, in subdirectories of `out`; one run in `out` itself."""
-    if num_seeds == 1:
-        return [train(recipe=recipe, out=out, settings=settings, device=device, command=command, audience=audience)]
-    first = resolve(recipe or "dense", settings).training.seed
-    runs = []
-    for seed in range(first, first + num_seeds):
-        audience.message(f"seed {seed}")
-        seeded = merge(settings, {"training": {"seed": seed}})
-        path = out / f"seed-{seed}"
-        runs.append(train(recipe=recipe, out=path, settings=seeded, device=device, command=command, audience=audience))
-    return runs
-
-
-def over_seeds(runs: Sequence[Run]) -> tuple[Score, ...]:
-    """Each score's mean over runs, with the standard error over seeds in place of that over examples."""
-    summary = []
-    for scores in zip(*(run.results.scores for run in runs), strict=True):
-        mean = mean_and_standard_error(torch.tensor([score.value for score in scores], dtype=torch.float64))
-        about = f"{scores[0].description} (mean ± standard error over {len(runs)} seeds)"
-        summary.append(replace(scores[0], value=mean.value, standard_error=mean.standard_error, description=about))
-    return tuple(summary)
-
-
-def demo(out: Path, audience: Audience = NOBODY) -> Path:
-    """Both reference architectures trained on the embedded digits, and one page that leads to their reports.
-
-    What an earlier demo finished is kept, and what it left unfinished is continued.
-    """
-    for recipe in DEMO_RECIPES:
-        path = out / recipe
-        audience.message(f"{recipe}, in {path}")
-        if (path / "results.json").exists():
-            audience.message("already there")
-        elif any((path / "checkpoints").glob("*")):
-            resume(path, audience=audience)
-        else:
-            command = f"lowerbound train digits --recipe {recipe} --out {quote(str(path))}"
-            train("digits", recipe=recipe, out=path, command=command, audience=audience)
-    return write_index([out / recipe for recipe in DEMO_RECIPES], out / "index.html")
 
 
 def default_path(recipe: str, settings: Settings) -> Path:

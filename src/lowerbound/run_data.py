@@ -1,6 +1,6 @@
 """A run's own data, found again: where they were, or where someone says, and verified at every use.
 
-A run knows the path that it was given and, in config.toml alone, the absolute one. Whatever is found there must have the
+A run knows the path that it was given and, in config.toml alone, the absolute one. What is found there must have the
 checksum that training wrote down; a file of the same name in another working directory is not taken for it.
 """
 

@@ -231,7 +231,7 @@ def checksum(parts: Sequence[Examples]) -> str:
 
 
 def splits_around(collection: Collection, schema: Schema) -> Splits:
-    """Splits whose test examples these are, and which stand for the training examples where an evaluation needs some."""
+    """Splits whose test examples these are, and which stand for training examples where an evaluation needs some."""
     return Splits(
         name=collection.place or "data",
         train=collection.examples,

@@ -3,12 +3,12 @@
     negative-elbo         −ELBO
     importance            −log p(x) by importance weighting; the same without what the encoder misses
     typicality            |−ELBO − its mean over held-out examples|: what is too probable is strange as well
-    missing-adjusted      of tables: −ELBO, a missing cell counted as an average one, at what its column costs held-out rows
+    missing-adjusted      of tables: −ELBO, each missing cell counted at what its column costs held-out rows on average
     complexity            −ELBO less the length of the image as a PNG: simple images are probable under any model
     complexity-residual   −ELBO less what held-out images of that length have, by linear regression on it, and no more
                           than what the regression gives any of them
 
-A row of a table with missing cells has fewer terms in its −ELBO, and would look the more normal the less is known of it.
+A row of a table with missing cells has fewer terms in its −ELBO, and would look the more normal the less is known.
 So each missing cell is charged the mean of −log p(cell|z) over held-out rows that have it, and one threshold does for
 all. A row without a known cell has no score.
 
