@@ -246,7 +246,7 @@ def test_absent_and_offline_is_one_line_with_where_was_looked_and_what_to_put_th
         (IDX_FILES[1], idx_bytes(np.full(24, 10, np.uint8)), "holds the label 10; accepted are 0..9"),
         (IDX_FILES[2], idx_bytes(np.zeros((5, 4, 4), np.uint8)), "holds images of another size"),
         (IDX_FILES[3], b"", "begins with nothing"),
-        (IDX_FILES[0], gzip.compress(idx_contents()[IDX_FILES[0]])[:-3], "is damaged"),
+        (IDX_FILES[0], gzip.compress(idx_contents()[IDX_FILES[0]], mtime=0)[:-3], "is damaged"),
     ],
 )
 def test_idx_files_that_do_not_fit_each_other_are_refused(tmp_path, cache, file, content, reason):
