@@ -34,6 +34,22 @@ def check_suffix(path: Path) -> None:
         _pyarrow()
 
 
+def check_output(path: Path, inputs: Sequence[str], is_table: bool = True) -> None:
+    """UsageError for an output that is one of the inputs, or that no writer has, before anything is computed."""
+    for name in inputs:
+        given = Path(name).expanduser()
+        if given.exists() and given.resolve() == path.expanduser().resolve():
+            raise UsageError(f"{path} is the input itself; choose another --out.")
+    if is_table:
+        check_suffix(path)
+
+
+def labels_column(names: Sequence[str], positions: np.ndarray) -> np.ndarray:
+    """The label of each example as it is written; whole numbers as numbers."""
+    is_whole = all(name.removeprefix("-").isdigit() and str(int(name)) == name for name in names)
+    return np.array([int(name) for name in names] if is_whole else names)[positions]
+
+
 def write_columns(path: Path, columns: Columns) -> None:
     """Write columns in the format that the file's name asks for; UsageError for another one."""
     check_suffix(path)

@@ -181,42 +181,65 @@ def print_findings(findings: Sequence["Finding"]) -> None:
         out.print(f"  turn: {finding.knob}", markup=False)
 
 
-MOST_SHOWN = 20
-
-
-def print_written(path: Path, skipped: Sequence[str] = ()) -> None:
-    """Where a file is, after what could not be read for it."""
+def print_written(path: Path, skipped: Sequence[str] = (), notes: Sequence[str] = ()) -> None:
+    """Where a file is, after what could not be read for it and what was done to the rest."""
+    print_notes(notes)
     print_skipped(skipped)
     out.print(str(path), markup=False)
 
 
 def print_skipped(skipped: Sequence[str]) -> None:
-    """Files that were passed over, and why."""
-    for reason in skipped:
-        err.print(f"passed over: {reason}", markup=False)
+    """What was skipped, and why."""
+    for reason in skipped[:MOST_SHOWN]:
+        err.print(f"skipped: {reason}", markup=False)
+    if len(skipped) > 1:
+        err.print(f"{len(skipped):,} skipped in all", markup=False)
+
+
+def print_notes(notes: Sequence[str]) -> None:
+    """What was done to examples on the way."""
+    for note in notes:
+        err.print(note, markup=False)
 
 
 def print_anomalies(scored: "Scored") -> None:
     """The strangest examples, and how many pass the threshold."""
+    print_notes(scored.notes)
     print_skipped(scored.skipped)
-    order = sorted(range(len(scored.ids)), key=lambda index: -scored.scores[scored.by][index])
+    judged = scored.judged
+    order = sorted(range(len(scored.ids)), key=lambda index: _strangeness(scored, index))
     rows = [
-        (scored.ids[index], *(f"{values[index]:.2f}" for values in scored.scores.values()), _flag(scored, index))
+        (scored.ids[index], *(_number(values[index]) for values in judged.scores.values()), _flag(scored, index))
         for index in order[:MOST_SHOWN]
     ]
-    print_table(("example", *scored.scores, ""), rows, right=range(1, 1 + len(scored.scores)))
+    print_table(("example", *judged.scores, ""), rows, right=range(1, 1 + len(judged.scores)))
+    num_scored = len(scored.ids) - scored.num_unscored
+    unscored = f" {scored.num_unscored:,} have no score." if scored.num_unscored else ""
     out.print(
-        f"{int(scored.is_anomalous.sum()):,} of {len(scored.ids):,} are anomalous: {scored.by} above "
-        f"{scored.thresholds[scored.by]:.2f}, which a share of {scored.false_alarm_rate:.3g} of "
-        f"{scored.num_calibrated:,} held-out examples exceeds.",
+        f"{int(judged.is_anomalous.sum()):,} of {num_scored:,} are anomalous: {judged.by} above "
+        f"{judged.thresholds[judged.by]:.2f}, which a share of {judged.false_alarm_rate:.3g} of "
+        f"{judged.num_calibrated:,} held-out examples exceeds.{unscored}",
         markup=False,
     )
 
 
+def _strangeness(scored: "Scored", index: int) -> float:
+    """Smaller is stranger; what has no score comes last."""
+    value = float(scored.judged.scores[scored.judged.by][index])
+    return -value if value == value else float("inf")
+
+
+def _number(value: float) -> str:
+    return f"{value:.2f}" if value == value else "none"
+
+
 def _flag(scored: "Scored", index: int) -> str:
-    return "anomalous" if scored.is_anomalous[index] else ""
+    if not scored.judged.is_scored[index]:
+        return "no score"
+    return "anomalous" if scored.judged.is_anomalous[index] else ""
 
 
+MOST_SHOWN = 20
 BARS = " ▁▂▃▄▅▆▇█"
 
 
@@ -233,14 +256,14 @@ def print_inspection(name: str, found: "Inspection") -> None:
         counts = ", ".join(f"{label} {count:,}" for label, count in list(found.labels.items())[:MOST_SHOWN])
         lines.append(f"labels: {counts}")
     lines.append(f"equal to an earlier one: {found.num_duplicates:,}")
-    lines += [*found.notes, *(f"passed over: {reason}" for reason in found.skipped)]
+    lines += [*found.notes, *(f"skipped: {reason}" for reason in found.skipped)]
     for line in lines:
         out.print(line, markup=False)
     if found.columns:
         rows = [(column.name, column.kind, ", ".join(column.levels[:6])) for column in found.columns]
         print_table(("column", "kind", "levels"), rows)
     out.print("`lowerbound train` would choose:")
-    print_table(("what", "choice", "since"), [(choice.what, choice.value, choice.reason) for choice in found.choices])
+    print_table(("what", "choice", "because"), [(choice.what, choice.value, choice.reason) for choice in found.choices])
     if found.sheet:
         out.print(f"examples: {found.sheet}", markup=False)
 

@@ -4,13 +4,14 @@ Settings are laid over one another: the defaults beside each dataclass, then the
 sets. A recipe is a file in `recipes/`, or a TOML file anywhere.
 """
 
+import re
 import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, fields, is_dataclass
 from importlib import resources
 from importlib.resources.abc import Traversable
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args, get_origin
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -24,6 +25,10 @@ from lowerbound.training.config import TrainingConfig
 
 Settings = dict[str, dict[str, Any]]
 """Section to key to value."""
+
+KEY_PART = r""""(?:[^"\\]|\\.)*"|'[^']*'|[^\s."'=]+"""
+ASSIGNMENT = re.compile(rf"(?P<key>(?:{KEY_PART})(?:\s*\.\s*(?:{KEY_PART}))+)\s*=(?P<value>.*)", re.DOTALL)
+"""section.key=value; a key is TOML's, so that a column's name may be quoted: data.columns."a.b=c".kind=numeric."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,11 +86,11 @@ def parse_settings(assignments: Iterable[str]) -> Settings:
     """Settings from "section.key=value" words; a value is TOML, and what is not TOML is a string."""
     settings: Settings = {}
     for assignment in assignments:
-        path, separator, text = assignment.partition("=")
-        section, *keys = path.strip().split(".")
-        if not separator or not keys or not all(keys):
+        match = ASSIGNMENT.fullmatch(assignment.strip())
+        if match is None:
             raise ConfigError(f"--set {assignment!r} is not section.key=value, such as training.num_epochs=5.")
-        value = _toml_value(text.strip())
+        section, *keys = _toml_key(match["key"])
+        value = _toml_value(match["value"].strip())
         for key in reversed(keys):
             value = {key: value}
         settings = merge(settings, {section: value})
@@ -129,6 +134,18 @@ def _check_section(path: str, content: Mapping[str, Any], kind: Any, extra: Iter
             raise UnknownName("key", f"{path}.{key}", [f"{path}.{name}" for name in accepted])
         if is_dataclass(accepted[key]) and isinstance(value, Mapping):
             _check_section(f"{path}.{key}", value, accepted[key])
+        inner = get_args(accepted[key])[-1] if get_origin(accepted[key]) is dict else None
+        if is_dataclass(inner) and isinstance(value, Mapping):
+            for name, settings in value.items():
+                if isinstance(settings, Mapping):
+                    _check_section(f'{path}.{key}."{name}"', settings, inner)
+
+
+def _toml_key(text: str) -> list[str]:
+    """The parts of a dotted key, quoted ones without their quotes."""
+    return [
+        tomllib.loads(f"value = {part}")["value"] if part[0] in "\"'" else part for part in re.findall(KEY_PART, text)
+    ]
 
 
 def _toml_value(text: str) -> Any:

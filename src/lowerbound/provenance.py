@@ -1,6 +1,7 @@
 """Where a run's numbers come from: what config.toml, results.json and the report say of data, versions and machine."""
 
 import platform
+import shlex
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -9,16 +10,20 @@ import numpy as np
 import torch
 
 import lowerbound
-from lowerbound.data.sources import SOURCES, Splits, checksum
+from lowerbound.data.sources import SOURCES, Splits
+from lowerbound.data.splits import checksum
 from lowerbound.experiment import Experiment
 from lowerbound.model import VAE
 from lowerbound.networks.layers import count_parameters
+from lowerbound.run_data import absolute_paths
 from lowerbound.storage import FORMAT_VERSION, read_json_lines, read_toml
 from lowerbound.training.speed import choose_precision
 from lowerbound.training.state import machine
 
 
-def config_of(experiment: Experiment, splits: Splits, command: str) -> dict[str, Any]:
+def config_of(experiment: Experiment, splits: Splits, command: str, in_memory: bool = False) -> dict[str, Any]:
+    """The content of config.toml: what was run, what the data are, and every setting."""
+    assert splits.schema is not None
     return {
         "format_version": FORMAT_VERSION,
         "recipe": experiment.recipe,
@@ -28,7 +33,11 @@ def config_of(experiment: Experiment, splits: Splits, command: str) -> dict[str,
             "data_checksum": splits.checksum,
             "event_shape": list(splits.train.event_shape),
             "layout": splits.train.layout,
+            "in_memory": in_memory,
+            # Here alone: reports, pages and exports name no place on this machine.
+            **({} if in_memory else absolute_paths(experiment.data)),
         },
+        "schema": asdict(splits.schema),
         **experiment.settings(),
     }
 
@@ -40,10 +49,10 @@ def context_of(path: Path, experiment: Experiment, splits: Splits, model: VAE, d
     training = experiment.training
     return {
         "recipe": experiment.recipe,
-        "command": read_toml(path / "config.toml")["run"]["command"],
+        "command": _without_places(read_toml(path / "config.toml")["run"]["command"]),
         "seed": training.seed,
         "data": _data_context(splits),
-        "config": experiment.settings(),
+        "config": _settings_without_places(experiment),
         "layers": {"encoder": [asdict(layer) for layer in encoder], "decoder": [asdict(layer) for layer in decoder]},
         "likelihood_parameters": count_parameters(model.likelihood),
         "training": {
@@ -61,6 +70,23 @@ def context_of(path: Path, experiment: Experiment, splits: Splits, model: VAE, d
         },
         "machine": machine(device),
     }
+
+
+def _without_places(command: str) -> str:
+    """A command with the last part alone of each absolute path."""
+    try:
+        words = shlex.split(command)
+    except ValueError:
+        return command
+    return shlex.join(Path(word).name if Path(word).is_absolute() else word for word in words)
+
+
+def _settings_without_places(experiment: Experiment) -> dict[str, Any]:
+    settings: dict[str, Any] = experiment.settings()
+    for key in ("source", "data_dir", "labels"):
+        if Path(settings["data"][key]).is_absolute():
+            settings["data"][key] = Path(settings["data"][key]).name
+    return settings
 
 
 def _data_context(splits: Splits) -> dict[str, Any]:

@@ -1,14 +1,15 @@
 """A run: one experiment carried out in a directory of its own, from data to report.
 
-config.toml          everything resolved, and what the data were
-model.safetensors    the best weights
+config.toml          everything resolved, and the schema of the data
+model.safetensors    the best weights, and the schema again
+calibration.safetensors   what was measured on held-out examples, for thresholds of anomaly scores
 metrics.jsonl        one record for each hundred steps and each epoch
 results.json         every number; results.safetensors holds the arrays behind the figures
 report.html          one page; figures/ holds its pictures as PNG
 checkpoints/         the two newest training states
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -20,27 +21,30 @@ import torch
 from lowerbound.choices import choose, settings_of
 from lowerbound.data.batches import deviation_of, mean_of
 from lowerbound.data.kinds import described
-from lowerbound.data.sources import SOURCES, Examples, Splits, load
-from lowerbound.errors import ConfigError, Interrupted, RunError, UsageError
+from lowerbound.data.sources import SOURCES, Examples, Splits
+from lowerbound.data.sources import load as load_data
+from lowerbound.errors import ConfigError, Interrupted, UsageError
+from lowerbound.evaluation.anomaly import calibrated
 from lowerbound.evaluation.check_up import symptoms
 from lowerbound.evaluation.doctor import diagnose
 from lowerbound.evaluation.evaluate import data_convention, evaluate
-from lowerbound.evaluation.results import Finding, Results, Score, Watch, read_results
+from lowerbound.evaluation.results import Finding, Results, Watch, read_results
 from lowerbound.evaluation.whole import evaluate_wholly
 from lowerbound.experiment import Experiment, Settings, from_settings, merge, resolve
 from lowerbound.model import VAE, ModelConfig, build_model, likelihood_options
-from lowerbound.numerics import mean_and_standard_error
 from lowerbound.provenance import config_of, context_of
-from lowerbound.reporting.report import write_index, write_report
+from lowerbound.reporting.report import write_report
+from lowerbound.run_data import MEMORY, own_splits, read_experiment, splits_in_memory
 from lowerbound.seeding import generator
 from lowerbound.storage import (
     append_json_line,
-    check_format_version,
+    copy_folder,
     read_json_lines,
-    read_toml,
+    temporary_folder,
     write_json_lines,
     write_toml,
 )
+from lowerbound.trained_model import CALIBRATION, TrainedModel, load
 from lowerbound.training.checkpoint import Checkpoint, load_checkpoint, load_model, save_model
 from lowerbound.training.loop import Progress, fit
 from lowerbound.training.state import machine
@@ -48,7 +52,13 @@ from lowerbound.training.state import machine
 RESUMABLE = {("training", "num_epochs"), ("training", "min_steps"), ("data", "data_dir")}
 """Settings that may differ when a run is resumed: more epochs, and where the same data lie now."""
 
-DEMO_RECIPES = ("dense", "conv")
+
+def check_is_free(path: Path, option: str) -> None:
+    """UsageError where a directory that is to be written holds something already."""
+    if path.exists() and (not path.is_dir() or any(path.iterdir())):
+        raise UsageError(
+            f"{path} is not empty; choose another --{option}, or continue that run with --resume --{option} {path}."
+        )
 
 
 @dataclass(frozen=True)
@@ -69,46 +79,93 @@ class Run:
     """A finished run."""
 
     path: Path
-    model: VAE
+    model: TrainedModel
     results: Results
+
+    def save(self, out: str | Path) -> "Run":
+        """The run as a copy in the directory `out`, whole or absent; UsageError if `out` holds anything already."""
+        path = Path(out)
+        check_is_free(path, "out")
+        copy_folder(self.path, path)
+        return replace(self, path=path, model=replace(self.model, path=path))
 
 
 def train(
-    source: str | None = None,
+    data: Any = None,
+    labels: Any = None,
     *,
     recipe: str = "",
-    out: str | Path,
+    out: str | Path | None = None,
+    latent_dim: int | None = None,
+    likelihood: str = "auto",
+    epochs: int | None = None,
+    batch_size: int | None = None,
+    learning_rate: float | None = None,
+    seed: int | None = None,
     settings: Settings | None = None,
     device: str = "auto",
     command: str = "",
     audience: Audience = NOBODY,
 ) -> Run:
-    """Train a recipe on a data source, evaluate it and write its report into the directory `out`.
+    """Train a model, evaluate it and write its report into the directory `out`.
 
-    Without a recipe a named source is trained with `dense`; for a file or folder model and training are chosen by what
-    it holds, and the audience is told what was chosen and why.
-    `settings` is laid over the recipe: {"training": {"num_epochs": 5, "seed": 1}}. Raises UsageError if `out` holds
-    anything already, and DataError, ConfigError or NonFiniteLoss as they come up.
+    `data` is a named source, the path of a file or folder, or what a program holds: a numpy array, a tensor, a
+    DataFrame, a torch Dataset, a list of PIL images, a sparse matrix, `Splits` (see `lowerbound.data.memory`), with
+    `labels` for what has none of its own. Without a recipe a named source is trained with `dense`; for other data model
+    and training are chosen by what they hold, and the audience is told what was chosen and why.
+
+    `settings` is laid over the recipe: {"training": {"num_epochs": 5, "seed": 1}}, and the keywords over both.
+    Without `out` the run lies in a temporary directory until the program ends; `Run.save` keeps it. Raises UsageError
+    if `out` holds anything already, and DataError, ConfigError or NonFiniteLoss as they come up.
     """
-    if source is not None:
-        settings = merge({"data": {"source": source}}, settings or {})
-    path = Path(out)
-    if path.exists() and (not path.is_dir() or any(path.iterdir())):
-        raise UsageError(f"{path} is not empty; choose another --out, or continue that run with --resume --out {path}.")
+    given = merge(settings or {}, _keywords(latent_dim, likelihood, epochs, batch_size, learning_rate, seed))
+    in_memory = data is not None and not isinstance(data, str | Path)
+    if labels is not None and not in_memory:
+        raise UsageError("labels are for data in memory; for a file or folder set data.labels.")
+    if data is not None:
+        given = merge(given, {"data": {"source": MEMORY if in_memory else str(data)}})
+    path = temporary_folder() if out is None else Path(out)
+    check_is_free(path, "out")
     chosen = choose_device(device)
-    experiment, splits = prepare(recipe, settings or {}, audience)
+    splits = splits_in_memory(data, labels, given) if in_memory else None
+    experiment, splits = prepare(recipe, given, audience, splits)
     experiment = replace(experiment, training=experiment.training.for_examples(len(splits.train)))
     weights = generator(experiment.training.seed, "initial weights")
     statistics = mean_of(splits.train), deviation_of(splits.train)
-    model = build_model(experiment.model, splits.train.event_shape, weights, *statistics)
+    model = build_model(experiment.model, splits.train.event_shape, weights, *statistics, columns=splits.train.columns)
     data_convention(model, splits)
-    write_toml(path / "config.toml", config_of(experiment, splits, command))
+    write_toml(path / "config.toml", config_of(experiment, splits, command, in_memory))
     return _carry_out(experiment, splits, model, path, chosen, None, audience)
+
+
+def _keywords(
+    latent_dim: int | None,
+    likelihood: str,
+    epochs: int | None,
+    batch_size: int | None,
+    learning_rate: float | None,
+    seed: int | None,
+) -> Settings:
+    """The common settings that are keywords of `train`."""
+    given: Settings = {
+        "model": {"latent_dim": latent_dim, "likelihood": None if likelihood == "auto" else likelihood},
+        # A number of epochs that is given is meant, however few steps they make.
+        "training": {
+            "num_epochs": epochs,
+            "min_steps": None if epochs is None else 0,
+            "batch_size": batch_size,
+            "learning_rate": learning_rate,
+            "seed": seed,
+        },
+    }
+    kept = {name: {key: value for key, value in keys.items() if value is not None} for name, keys in given.items()}
+    return {name: keys for name, keys in kept.items() if keys}
 
 
 def resume(
     out: str | Path,
     *,
+    data: str = "",
     recipe: str = "",
     settings: Settings | None = None,
     device: str = "auto",
@@ -116,29 +173,32 @@ def resume(
 ) -> Run:
     """Continue a run from its newest whole checkpoint, bit for bit on the same machine.
 
-    Only more epochs and another data directory may be asked for; ConfigError otherwise.
+    `data` is where its data lie now. Only more epochs and another data directory may be set; ConfigError otherwise.
     """
     path = Path(out)
     stored, experiment = read_experiment(path)
     if recipe not in ("", experiment.recipe):
-        raise ConfigError(f"{path} was trained with recipe {experiment.recipe!r}, {recipe!r} was asked for.")
+        raise ConfigError(f"{path} was trained with recipe {experiment.recipe!r}, not {recipe!r}.")
     resumed = _resumed(experiment, settings or {})
     chosen = choose_device(device)
-    splits = _same_data(resumed, stored, path)
+    splits = own_splits(path, data=data, data_dir=resumed.data.data_dir)
     checkpoint = load_checkpoint(path / "checkpoints")
     for message in _resume_messages(checkpoint, chosen):
         audience.message(message)
     _cut_metrics(path / "metrics.jsonl", checkpoint.state["step"])
     # Its weights are replaced by the checkpoint's.
-    model = build_model(resumed.model, splits.train.event_shape, generator(0, "initial weights"))
+    stream = generator(0, "initial weights")
+    model = build_model(resumed.model, splits.train.event_shape, stream, columns=splits.train.columns)
     write_toml(path / "config.toml", stored | resumed.settings())
     return _carry_out(resumed, splits, model, path, chosen, checkpoint, audience)
 
 
-def prepare(recipe: str, settings: Settings, audience: Audience = NOBODY) -> tuple[Experiment, Splits]:
+def prepare(
+    recipe: str, settings: Settings, audience: Audience = NOBODY, splits: Splits | None = None
+) -> tuple[Experiment, Splits]:
     """An experiment and its data; without a recipe what is chosen for data of their kind, below the settings."""
     experiment = resolve(recipe or "dense", settings)
-    splits = load(experiment.data)
+    splits = splits or load_data(experiment.data)
     if experiment.data.source not in SOURCES:
         num_examples = len(splits.train) + len(splits.validation) + len(splits.test)
         audience.message(f"{splits.name}: {described(num_examples, splits.train)}")
@@ -147,71 +207,17 @@ def prepare(recipe: str, settings: Settings, audience: Audience = NOBODY) -> tup
     if not recipe and experiment.data.source not in SOURCES:
         choices = [choice for choice in choose(splits.train) if not choice.is_made_in(settings)]
         for choice in choices:
-            audience.message(f"{choice.what}: {choice.value}, since {choice.reason}")
+            audience.message(f"{choice.what}: {choice.value} (because {choice.reason})")
         experiment = from_settings("chosen", merge(settings_of(choices), settings))
-    if splits.resized_to is not None:
-        # Said in the run's configuration, so that new images are brought to the same size.
-        width, height = splits.resized_to
-        experiment = replace(experiment, data=replace(experiment.data, size=f"{width}x{height}"))
     return replace(experiment, model=_with_data(experiment.model, splits.train)), splits
 
 
 def _with_data(model: ModelConfig, examples: Examples) -> ModelConfig:
-    """What a likelihood has to know of the data, unless it was said: a table's columns, the number of levels."""
+    """What a likelihood has to know of the data, unless it was set: the number of levels."""
     options, num_levels = model.likelihood_options, examples.support.num_levels
     if num_levels and "num_levels" in likelihood_options(model.likelihood):
         options = {"num_levels": num_levels, **options}
-    return replace(model, columns=examples.columns or model.columns, likelihood_options=options)
-
-
-def train_seeds(
-    num_seeds: int,
-    recipe: str,
-    out: Path,
-    settings: Settings,
-    device: str = "auto",
-    command: str = "",
-    audience: Audience = NOBODY,
-) -> list[Run]:
-    """`num_seeds` runs that differ in their seed alone, in subdirectories of `out`; one run in `out` itself."""
-    if num_seeds == 1:
-        return [train(recipe=recipe, out=out, settings=settings, device=device, command=command, audience=audience)]
-    first = resolve(recipe or "dense", settings).training.seed
-    runs = []
-    for seed in range(first, first + num_seeds):
-        audience.message(f"seed {seed}")
-        seeded = merge(settings, {"training": {"seed": seed}})
-        path = out / f"seed-{seed}"
-        runs.append(train(recipe=recipe, out=path, settings=seeded, device=device, command=command, audience=audience))
-    return runs
-
-
-def over_seeds(runs: Sequence[Run]) -> tuple[Score, ...]:
-    """Each score's mean over runs, with the standard error over seeds in place of that over examples."""
-    summary = []
-    for scores in zip(*(run.results.scores for run in runs), strict=True):
-        mean = mean_and_standard_error(torch.tensor([score.value for score in scores], dtype=torch.float64))
-        about = f"{scores[0].description} (mean ± standard error over {len(runs)} seeds)"
-        summary.append(replace(scores[0], value=mean.value, standard_error=mean.standard_error, description=about))
-    return tuple(summary)
-
-
-def demo(out: Path, audience: Audience = NOBODY) -> Path:
-    """Both reference architectures trained on the embedded digits, and one page that leads to their reports.
-
-    What an earlier demo finished is kept, and what it left unfinished is continued.
-    """
-    for recipe in DEMO_RECIPES:
-        path = out / recipe
-        audience.message(f"{recipe}, in {path}")
-        if (path / "results.json").exists():
-            audience.message("already there")
-        elif any((path / "checkpoints").glob("*")):
-            resume(path, audience=audience)
-        else:
-            command = f"lowerbound train digits --recipe {recipe} --out {quote(str(path))}"
-            train("digits", recipe=recipe, out=path, command=command, audience=audience)
-    return write_index([out / recipe for recipe in DEMO_RECIPES], out / "index.html")
+    return replace(model, likelihood_options=options)
 
 
 def default_path(recipe: str, settings: Settings) -> Path:
@@ -221,18 +227,25 @@ def default_path(recipe: str, settings: Settings) -> Path:
     return Path("runs") / "-".join(filter(None, [Path(recipe).stem, Path(source).stem.replace(":", "-")]))
 
 
-def reevaluate(path: Path, settings: Settings | None = None, device: str = "auto", audience: Audience = NOBODY) -> Run:
-    """Evaluate a finished run wholly, with other evaluation settings or data directory, and renew its results.
+def reevaluate(
+    path: Path,
+    settings: Settings | None = None,
+    device: str = "auto",
+    audience: Audience = NOBODY,
+    data: str = "",
+) -> Run:
+    """Run the full evaluation of a finished run, with other evaluation settings or data directory; update its results.
 
     What annealing has done is kept in RUN/annealing until the results are written, so that it can be interrupted.
     """
-    stored, experiment = read_experiment(path)
+    _, experiment = read_experiment(path)
     for section in settings or {}:
         if section not in ("evaluation", "data"):
             raise ConfigError(f"{section} cannot be set for a trained model; accepted: evaluation, and data.data_dir.")
     experiment = from_settings(experiment.recipe, merge(experiment.settings(), settings or {}))
-    model = load_model(path)
-    splits = _same_data(experiment, stored, path)
+    trained = load(path)
+    model = trained.vae
+    splits = own_splits(path, data=data, data_dir=experiment.data.data_dir)
     chosen = choose_device(device)
     checkpoints = path / "annealing"
     try:
@@ -244,7 +257,7 @@ def reevaluate(path: Path, settings: Settings | None = None, device: str = "auto
             raise
         raise Interrupted(f"interrupted; {checkpoints} keeps what was annealed, the same command continues.") from None
     context = context_of(path, experiment, splits, model, chosen) | {"evaluated_anew": True}
-    concluded = _conclude(path, model, replace(results, context=context))
+    concluded = _conclude(path, trained, replace(results, context=context))
     for file in checkpoints.glob("images-from-*.safetensors"):
         file.unlink()
     with suppress(OSError):  # it holds something of the user's, or was never made
@@ -252,23 +265,11 @@ def reevaluate(path: Path, settings: Settings | None = None, device: str = "auto
     return concluded
 
 
-def check_up(path: Path, data_dir: str = "", device: str = "auto") -> tuple[Finding, ...]:
+def check_up(path: Path, data_dir: str = "", device: str = "auto", data: str = "") -> tuple[Finding, ...]:
     """What the doctor says of a finished run, most serious first; nothing of a healthy one."""
-    stored, experiment = read_experiment(path)
-    experiment = from_settings(experiment.recipe, merge(experiment.settings(), _data_dir(data_dir)))
-    splits = _same_data(experiment, stored, path)
+    splits = own_splits(path, data=data, data_dir=data_dir)
     chosen = choose_device(device)
     return diagnose(symptoms(load_model(path).to(chosen), splits, known=read_results(path).arrays, device=chosen))
-
-
-def read_experiment(path: Path) -> tuple[dict[str, Any], Experiment]:
-    """A run's config.toml, as it stands and as an experiment; UsageError if `path` is no run."""
-    if not (path / "config.toml").is_file():
-        raise UsageError(f"{path} is no run: it has no config.toml; give a directory that `lowerbound train` wrote.")
-    stored = read_toml(path / "config.toml")
-    check_format_version(path / "config.toml", stored.get("format_version"))
-    sections = {key: value for key, value in stored.items() if isinstance(value, dict) and key != "run"}
-    return stored, from_settings(stored.get("recipe", "custom"), sections)
 
 
 def choose_device(name: str) -> torch.device:
@@ -305,14 +306,22 @@ def _carry_out(
             audience.progress(progress)
     except Interrupted as stop:
         raise Interrupted(f"{stop} Continue with: lowerbound train --resume --out {quote(str(path))}") from None
-    save_model(path / "model.safetensors", model, {"data_checksum": splits.checksum})
+    save_model(path / "model.safetensors", model, splits.schema, {"data_checksum": splits.checksum})
     audience.message("evaluating and drawing the report")
     results = evaluate(model, splits, experiment.evaluation, device)
+    _calibrate(path, model, splits, device)
     context = context_of(path, experiment, splits, model, device)
-    return _conclude(path, model, replace(results, context=context))
+    assert splits.schema is not None
+    return _conclude(path, TrainedModel(model, splits.schema, path), replace(results, context=context))
 
 
-def _conclude(path: Path, model: VAE, results: Results) -> Run:
+def _calibrate(path: Path, model: VAE, splits: Splits, device: torch.device) -> None:
+    """Measure held-out examples, so that anomaly scores have thresholds without the training data."""
+    if splits.watched == "validation" and not model.is_deterministic:
+        calibrated(model, splits.validation, device).write(path / CALIBRATION)
+
+
+def _conclude(path: Path, model: TrainedModel, results: Results) -> Run:
     results.write(path)
     results = read_results(path)
     write_report(results, path)
@@ -339,21 +348,8 @@ def _resumed(experiment: Experiment, settings: Mapping[str, Any]) -> Experiment:
     return asked
 
 
-def _data_dir(data_dir: str) -> Settings:
-    return {"data": {"data_dir": data_dir}} if data_dir else {}
-
-
-def _same_data(experiment: Experiment, stored: Mapping[str, Any], path: Path) -> Splits:
-    splits = load(experiment.data)
-    if splits.checksum != stored["run"]["data_checksum"]:
-        raise RunError(
-            f"the data of {experiment.data.source!r} are not those that {path} was trained on (their checksum differs)."
-        )
-    return splits
-
-
 def _resume_messages(checkpoint: Checkpoint, device: torch.device) -> list[str]:
-    messages = [f"passed over a checkpoint: {damage}" for damage in checkpoint.damaged]
+    messages = [f"skipped a checkpoint: {damage}" for damage in checkpoint.damaged]
     then, now = checkpoint.state["machine"], machine(device)
     changed = [f"{key} was {then.get(key)!r}, is {value!r}" for key, value in now.items() if then.get(key) != value]
     if changed:

@@ -4,9 +4,11 @@ Everything is written to a temporary file beside its target, flushed to the disk
 therefore sees the old file or the new one, and a loader that maps the old file keeps a valid mapping.
 """
 
+import atexit
 import hashlib
 import json
 import os
+import shutil
 import tempfile
 import tomllib
 from collections.abc import Callable, Iterable, Mapping
@@ -40,6 +42,24 @@ def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
         _sync_folder(path.parent)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def copy_folder(source: Path, target: Path) -> None:
+    """A copy of a folder, whole or absent: it is made beside `target` and then renamed."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=f".{target.name}.", suffix=".part", dir=target.parent) as temporary:
+        made = shutil.copytree(source, Path(temporary) / "copy")
+        if target.exists():
+            target.rmdir()  # an empty one
+        made.rename(target)
+        _sync_folder(target.parent)
+
+
+def temporary_folder() -> Path:
+    """An empty folder that is removed when the program ends."""
+    path = Path(tempfile.mkdtemp(prefix="lowerbound-"))
+    atexit.register(shutil.rmtree, path, ignore_errors=True)
+    return path
 
 
 def write_bytes(path: Path, content: bytes) -> None:

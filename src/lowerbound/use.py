@@ -1,18 +1,22 @@
 """What one does with a trained model: sample, reconstruct, encode, interpolate, evaluate, compare; and its layers."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from lowerbound.columns import check_suffix, named_columns, write_columns
+from lowerbound.columns import check_output, check_suffix, labels_column, write_columns
 from lowerbound.data.batches import Batches, scaled
 from lowerbound.data.kinds import shape_in_words
-from lowerbound.data.sources import SIZES, DataConfig, Splits, load, read_size
+from lowerbound.data.memory import raw_of
+from lowerbound.data.sources import SIZES, DataConfig, Splits, read_size
+from lowerbound.data.sources import load as load_data
+from lowerbound.data.splits import splits_around
 from lowerbound.errors import DataError, UsageError
 from lowerbound.evaluation import pictures
 from lowerbound.evaluation.comparison import Comparison
@@ -22,15 +26,17 @@ from lowerbound.evaluation.evaluate import BATCH_SIZE, EvaluationConfig, score_e
 from lowerbound.evaluation.results import Results, Score, read_results
 from lowerbound.evaluation.whole import evaluate_wholly
 from lowerbound.experiment import Settings, resolve
-from lowerbound.inputs import layout_of, read_inputs, read_one
+from lowerbound.inputs import STANDARD, InputOptions, read_inputs, read_one, run_of
 from lowerbound.model import VAE, build_model
 from lowerbound.networks.layers import Layer, count_parameters
 from lowerbound.reporting.comparison import comparison_figure
 from lowerbound.reporting.theme import png
 from lowerbound.reporting.tiles import as_png, compose, displayable, fitted
-from lowerbound.run import choose_device, read_experiment
+from lowerbound.run import choose_device
+from lowerbound.run_data import own_splits, read_experiment, splits_in_memory
 from lowerbound.seeding import generator
 from lowerbound.storage import write_bytes
+from lowerbound.trained_model import TrainedModel, load
 from lowerbound.training.checkpoint import load_model
 
 TILE_SIZE = 56  # pixels
@@ -39,10 +45,11 @@ MAX_SAMPLES = 10_000  # in one picture
 
 @dataclass(frozen=True)
 class Encoded:
-    """A file of posteriors, and what of the data could not be read, each with the reason."""
+    """A file of posteriors, what of the data could not be read, each with the reason, and what was done to the rest."""
 
     path: Path
     skipped: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -52,6 +59,7 @@ class Reconstructed:
     path: Path
     scores: list[Score]
     skipped: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -78,12 +86,13 @@ def sample(
 
     The picture has `num_columns` columns; with 0 it is about square.
     """
-    model = load_model(run)
+    trained = load(run)
+    model = trained.vae
     if model.is_deterministic:
         raise UsageError(f"{run} is a deterministic autoencoder; it has no prior to sample from.")
     stream = generator(seed, "samples")
-    if layout_of(run) != "image":
-        return _sampled_rows(model, num_examples, temperature, stream, out or folder or run / "samples.csv")
+    if trained.schema.layout != "image":
+        return _sampled_rows(trained, num_examples, temperature, stream, out or folder or run / "samples.csv")
     images = pictures.prior_samples(model, num_examples, stream, temperature)
     if folder is not None:
         return _save_each(folder, images)
@@ -103,80 +112,124 @@ def reconstruct(
     run: Path,
     inputs: Sequence[str],
     num_examples: int = 16,
-    data_dir: str = "",
+    options: InputOptions = STANDARD,
     out: Path | None = None,
-    skip_broken: bool = False,
 ) -> Reconstructed:
     """How well all of `inputs` are reconstructed, and the first of them: images above their reconstructions as one
     picture, other examples as rows of a .csv, .npz, .parquet or .json file of what is expected of each value."""
-    model, is_image = load_model(run), layout_of(run) == "image"
+    trained = load(run)
+    model, is_image = trained.vae, trained.schema.layout == "image"
     path = out or run / ("reconstructions.png" if is_image else "reconstructions.csv")
-    if not is_image:
-        check_suffix(path)
-    collection = read_inputs(run, model, inputs, data_dir, skip_broken)
+    check_output(path, inputs, is_table=not is_image)
+    collection = read_inputs(trained, inputs, options)
     examples = collection.examples
+    if collection.unreadable:
+        examples = examples.subset(np.setdiff1d(np.arange(len(examples)), list(collection.unreadable)))
     shown = scaled(examples.subset(np.arange(min(num_examples, len(examples)))))
     expected = best_guess(model, model.decode(model.encode(shown).mean))
     if is_image:
         pair = [pictures.to_images(shown), pictures.to_images(expected)]
         _save_grid(path, np.concatenate(pair), columns=len(shown))
     else:
-        _write_rows(path, model, expected)
-    scores = score_examples(model, examples, "given" if inputs else "test")
-    return Reconstructed(path, scores, collection.skipped)
+        _write_rows(path, trained, expected)
+    scores = score_examples(model, examples, "given" if inputs else "test", trained.convention)
+    return Reconstructed(path, scores, collection.skipped, collection.notes)
 
 
 @torch.no_grad()
-def encode(
-    run: Path, inputs: Sequence[str], data_dir: str = "", out: Path | None = None, skip_broken: bool = False
-) -> Encoded:
-    """Mean and log-variance of each example's posterior, its id and label, as .csv, .npz, .parquet or .json."""
+def encode(run: Path, inputs: Sequence[str], options: InputOptions = STANDARD, out: Path | None = None) -> Encoded:
+    """Mean and log-variance of each example's posterior, its id and label, as .csv, .npz, .parquet or .json.
+
+    Rows of a table that could not be read, where those are skipped, keep their place without numbers.
+    """
     path = out or run / "latents.csv"
-    check_suffix(path)
-    model = load_model(run)
-    collection = read_inputs(run, model, inputs, data_dir, skip_broken)
+    check_output(path, inputs, is_table=True)
+    trained = load(run)
+    model = trained.vae
+    collection = read_inputs(trained, inputs, options)
     examples = collection.examples
     posteriors = [model.encode(x) for x in Batches(examples, BATCH_SIZE)]
     ids = np.array(collection.ids) if collection.ids else np.arange(len(examples))
     columns = {"id": ids, "mean": torch.cat([posterior.mean for posterior in posteriors]).numpy()}
     if not model.is_deterministic:
         columns["log_variance"] = torch.cat([posterior.variance.log() for posterior in posteriors]).numpy()
+    for name in ("mean", "log_variance"):
+        if name in columns:
+            columns[name][list(collection.unreadable)] = np.nan
     if examples.labels is not None:
-        columns["label"] = examples.labels
+        columns["label"] = labels_column(collection.label_names, examples.labels)
     write_columns(path, columns)
-    return Encoded(path, collection.skipped)
+    return Encoded(path, collection.skipped, collection.notes)
 
 
 @torch.no_grad()
 def interpolate(
-    run: Path, first: str, second: str, num_examples: int = 10, data_dir: str = "", out: Path | None = None
+    run: Path,
+    first: str,
+    second: str,
+    num_examples: int = 10,
+    options: InputOptions = STANDARD,
+    out: Path | None = None,
 ) -> Path:
     """The straight line in z between two examples, decoded: images as one picture, others as rows of a file."""
-    model, is_image = load_model(run), layout_of(run) == "image"
+    trained = load(run)
+    model, is_image = trained.vae, trained.schema.layout == "image"
     path = out or run / ("interpolation.png" if is_image else "interpolation.csv")
-    if not is_image:
-        check_suffix(path)
-    begin, end = (scaled(read_one(run, model, name, data_dir))[0] for name in (first, second))
+    check_output(path, [first, second], is_table=not is_image)
+    begin, end = (scaled(read_one(trained, name, options))[0] for name in (first, second))
     expected = best_guess(model, model.decode(pictures.straight_line(model, begin, end, num_examples)))
     if is_image:
         return _save_grid(path, pictures.to_images(expected), columns=num_examples)
-    return _write_rows(path, model, expected)
+    return _write_rows(path, trained, expected)
 
 
-def evaluate(model: VAE, data: str | Splits, config: EvaluationConfig | None = None, device: str = "auto") -> Results:
+def evaluate(
+    model: TrainedModel | VAE,
+    data: Any = None,
+    labels: Any = None,
+    config: EvaluationConfig | None = None,
+    device: str = "auto",
+) -> Results:
     """All that is known how to measure of a model, in nats, with errors: see Results.
 
-    `data` is a source's name, the path of a file or folder, or splits (`lb.load_data`). Raises UnknownName or DataError
-    for data that are not there, are damaged, or have another shape than the model's.
+    `data` is a source's name, the path of a file or folder, splits (`lb.load_data`), or examples that a program holds;
+    without it, of a trained model, its run's own. Files and examples of a trained model are read by its schema, and all
+    of them are test examples. Raises UnknownName or DataError for data that are not there, are damaged, or do not fit.
     """
-    splits = load(DataConfig(source=data)) if isinstance(data, str) else data
-    if splits.test.event_shape != model.event_shape:
+    if isinstance(model, TrainedModel):
+        splits, vae = _splits_for(model, data, labels), model.vae
+    else:
+        splits, vae = _splits_of(data, labels), model
+    if splits.test.event_shape != vae.event_shape:
         raise DataError(
-            f"{splits.name}: images are {shape_in_words(splits.test.event_shape)}, the model takes "
-            f"{shape_in_words(model.event_shape)}."
+            f"{splits.name}: examples are {shape_in_words(splits.test.event_shape)}, the model takes "
+            f"{shape_in_words(vae.event_shape)}."
         )
     chosen = choose_device(device)
-    return evaluate_wholly(model.to(chosen), splits, config or EvaluationConfig(), chosen)
+    return evaluate_wholly(vae.to(chosen), splits, config or EvaluationConfig(), chosen)
+
+
+def _splits_of(data: Any, labels: Any) -> Splits:
+    if isinstance(data, str | Path):
+        return load_data(DataConfig(source=str(data)))
+    return splits_in_memory(data, labels, {})
+
+
+def _splits_for(model: TrainedModel, data: Any, labels: Any) -> Splits:
+    """A run's own splits or, for other data, those with its test examples replaced."""
+    if isinstance(data, Splits):
+        return data
+    if data is None:
+        return own_splits(run_of(model))
+    if isinstance(data, str | Path):
+        collection = read_inputs(model, [str(data)])
+    else:
+        raw = raw_of(data, labels, place="the data")
+        assert not isinstance(raw, Splits)
+        collection = model.collection(raw)
+    if len(collection.examples) < 2:
+        raise DataError("an evaluation needs at least 2 examples; give more.")
+    return splits_around(collection, model.schema)
 
 
 def compare(runs: Sequence[Path], out: Path | None = None) -> Comparison:
@@ -215,20 +268,19 @@ def _likelihood_note(model: VAE) -> str:
 
 
 @torch.no_grad()
-def _sampled_rows(model: VAE, num_examples: int, temperature: float, stream: torch.Generator, path: Path) -> Path:
-    """Draws from p(x|z), noise and all: a table is no picture, and its columns' means say little of them."""
+def _sampled_rows(
+    trained: TrainedModel, num_examples: int, temperature: float, stream: torch.Generator, path: Path
+) -> Path:
+    """Draws from p(x|z), noise and all: the means of a table's columns say little of its rows."""
     check_suffix(path)
-    z = model.sample_prior(num_examples, stream, temperature)
-    return _write_rows(path, model, model.decode(z).sample(stream, 1)[0])
+    z = trained.vae.sample_prior(num_examples, stream, temperature)
+    return _write_rows(path, trained, trained.vae.decode(z).sample(stream, 1)[0])
 
 
-def _write_rows(path: Path, model: VAE, examples: Float[Tensor, "n *event"]) -> Path:
-    """Examples as the data had them: a table's columns by their names, all others in one."""
-    values = examples.numpy()
-    if model.config.columns:
-        write_columns(path, named_columns(values, model.config.columns))
-    else:
-        write_columns(path, {"x": values.reshape(len(values), -1)})
+def _write_rows(path: Path, trained: TrainedModel, examples: Float[Tensor, "n *event"]) -> Path:
+    """Examples in stored units: a table's columns by their names, all others in one."""
+    values = trained.written(examples)
+    write_columns(path, values if isinstance(values, Mapping) else {"x": values.reshape(len(values), -1)})
     return path
 
 

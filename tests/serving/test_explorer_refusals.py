@@ -28,17 +28,27 @@ def refusal(answer, folder):
 @pytest.mark.parametrize(
     ("address", "status", "reason"),
     [
-        ("/nowhere", 404, "nothing that answers GET /nowhere"),
-        ("/assets/none.js", 404, "nothing that answers"),
-        ("/assets/../answers.py", 404, "nothing that answers"),
-        ("/assets/%2e%2e/answers.py", 404, "nothing that answers"),
+        ("/nowhere", 404, "no such endpoint: GET '/nowhere'; GET /api/runs lists the runs."),
+        ("/assets/none.js", 404, "no such endpoint"),
+        ("/assets/../answers.py", 404, "no such endpoint"),
+        ("/assets/%2e%2e/answers.py", 404, "no such endpoint"),
         ("/api/runs/none", 404, "no run 'none' here"),
-        ("/api/runs/..%2fdigits", 404, "there is no"),
+        ("/api/runs/..%2fdigits", 404, "no such endpoint"),
         ("/api/runs/broken", 409, "broken is broken: broken/config.toml is not valid TOML"),
         ("/api/runs/training/codes", 409, "no model yet"),
         ("/api/runs/training/progress", 409, "no model yet"),
         ("/api/runs/training/images?indices=1", 409, "no model yet"),
-        (f"{RUN}/decode", 405, "POST is accepted"),
+        (f"{RUN}/decode", 405, f"GET is not accepted by '{RUN}/decode'; accepted: POST."),
+        (f"{RUN}/progres", 404, f"did you mean '{RUN}/progress'?"),
+        ("/api/runs/", 404, "no such endpoint: GET '/api/runs/'; did you mean '/api/runs'?"),
+        ("/api/a%0ab", 404, r"'/api/a\nb'"),
+        (f"{RUN}?verbose=1", 400, "unknown query parameter 'verbose'; this endpoint takes none."),
+        ("/api/runs?state=finished", 400, "this endpoint takes none"),
+        (f"{RUN}/report?x", 400, "this endpoint takes none"),
+        (f"{RUN}/images?indexes=1", 400, "did you mean 'indices'?"),
+        (f"{RUN}/images?indices=1&indices=2", 400, "query parameter 'indices' is given 2 times; give it once."),
+        (f"{RUN}/metrics?afetr=3", 400, "unknown query parameter 'afetr'; did you mean 'after'? accepted: after."),
+        (f"{RUN}/metrics?=3", 400, "unknown query parameter ''"),
         (f"{RUN}/images", 400, "names 0 examples; accepted are 1 to 256"),
         (f"{RUN}/images?indices=", 400, "names 0 examples"),
         (f"{RUN}/images?indices={','.join(['1'] * 257)}", 400, "names 257 examples"),
@@ -93,6 +103,10 @@ def test_latents_that_are_none_are_refused(client, folder, content, status, reas
         ({"temperature": [1]}, "temperature is [1]"),
         ({"seed": -1}, "seed is -1"),
         ({"seed": 2**63}, "seed is 9223372036854775808"),
+        (
+            {"tempreature": 0},
+            "unknown field 'tempreature'; did you mean 'temperature'?",
+        ),
         ([], "the body is a JSON list; an object is accepted"),
     ],
 )
@@ -115,6 +129,34 @@ def test_a_point_of_another_space_has_no_neighbours(client, folder, z):
     answer = client.post(f"{RUN}/neighbours", json={"z": z})
     assert answer.status_code == 400
     assert refusal(answer, folder) == '"z" needs a list of 2 finite number(s).'
+
+
+def test_a_field_beside_the_point_is_refused(client, folder):
+    answer = client.post(f"{RUN}/neighbours", json={"z": [0, 0], "k": 3})
+    assert answer.status_code == 400
+    assert refusal(answer, folder) == "unknown field 'k'; accepted: z."
+
+
+@pytest.mark.parametrize("route", ["encode", "sample", "decode"])
+def test_a_form_is_refused(client, folder, route):
+    answer = client.post(f"{RUN}/{route}", files={"file": b"x"})
+    assert answer.status_code == 415
+    assert "curl --data-binary" in refusal(answer, folder)
+
+
+@pytest.mark.parametrize(
+    "address", ["/", "/assets/safetensors.js", "/api/runs", f"{RUN}/codes", f"{RUN}/images?indices=0", "/nowhere"]
+)
+def test_head_has_the_status_and_headers_of_get_and_no_body(client, address):
+    head, get = client.head(address), client.get(address)
+    assert head.content == b""
+    assert head.status_code == get.status_code
+    assert head.headers == get.headers
+    assert int(head.headers["content-length"]) > 0
+
+
+def test_the_page_keeps_its_own_parameters(client):
+    assert client.get("/?run=digits&beside=plain").status_code == 200
 
 
 def test_a_body_that_is_too_long_is_refused_whether_or_not_it_says_so(client, folder):

@@ -121,6 +121,11 @@ def test_what_is_no_json_or_no_object_is_refused(text):
         ({"data": [0.5] * 128, "datatype": "UINT8"}, "whole numbers from 0 to 255"),
         ({"shape": [2, 64]}, "[-1, 1, 8, 8]"),
         ({"shape": [True, 1, 8, 8]}, "[-1, 1, 8, 8]"),
+        ({"shape": None}, "the shape of 'x' is null; accepted is a list"),
+        ({"name": None}, "unknown input"),
+        ({"datatype": None}, "accepted: FP32, UINT8"),
+        ({"data": None}, "input 'x' has no data"),
+        ({"parameters": {"binary_data_size": True}}, "no data beside it"),
         ({"shape": [-2, 1, 8, 8]}, "at least 1"),
         ({"shape": [0, 1, 8, 8], "data": []}, "at least 1"),
         ({"shape": [10**18, 1, 8, 8]}, "the limit is 16"),
@@ -140,6 +145,11 @@ def test_an_input_that_is_wrong_is_refused_with_the_reason(entry, reason):
     [
         ({"inputs": {}}, "accepted is a list"),
         ({"inputs": []}, "'x' is missing"),
+        ({"inputs": None}, "inputs is null; accepted is a list"),
+        ({"inputs": [None]}, "accepted is an object"),
+        ({"outputs": [{"name": None}]}, "unknown output"),
+        ({"parameters": {"seed": True}}, "parameter 'seed' is true; accepted is a whole number"),
+        ({"parameters": {"seeds": None}}, "did you mean 'seed'?"),
         ({"id": 7}, "accepted is a text"),
         ({"parameters": []}, "accepted is an object"),
         ({"parameters": {"sequence_id": 1}}, "unknown parameter"),
@@ -152,6 +162,24 @@ def test_an_input_that_is_wrong_is_refused_with_the_reason(entry, reason):
 )
 def test_a_request_that_is_wrong_is_refused_with_the_reason(changes, reason):
     assert reason in refusal(good(**changes)[0])
+
+
+NULLS = [
+    {"id": None, "parameters": None, "outputs": None, "entry": {"parameters": None}},
+    {"parameters": {"seed": None, "sample": None, "binary_data_output": None}},
+    {"outputs": [{"name": "mean", "parameters": None}, {"name": "log_variance", "parameters": {"binary_data": None}}]},
+]
+
+
+@pytest.mark.parametrize("changes", NULLS)
+def test_null_in_place_of_what_is_optional_is_as_if_it_were_absent(changes):
+    plain, inference = read("digits.encode", *good()), read("digits.encode", *good(**changes))
+    assert (inference.id, inference.question.sample, inference.outputs) == ("", False, plain.outputs)
+    np.testing.assert_array_equal(inference.question.x, plain.question.x)
+
+
+def test_data_that_are_null_may_stand_beside_raw_bytes():
+    np.testing.assert_array_equal(read("digits.encode", *good(raw=True, entry={"data": None})).question.x, images(2))
 
 
 def test_an_input_is_given_once():

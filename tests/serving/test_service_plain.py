@@ -11,6 +11,9 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from lowerbound.reporting.tiles import displayable
 from lowerbound.seeding import generator
+from lowerbound.serving.service.cells import checked_cell
+from lowerbound.serving.service.limits import Refused
+from lowerbound.schema import Column
 from served_models import SIDE, application, code, digits, icons, people, running, spectra, tensor
 
 RUNS = (digits(), icons(), people(), spectra(), code())
@@ -143,6 +146,12 @@ def test_arrays_come_as_lists(client):
         ([{"hight": 1}], "did you mean 'height'?"),
         ([{"colour": "mauve"}], "one of blue, green, red"),
         ([{"height": "tall"}], "it is a number"),
+        ([{"height": True}], "column 'height' cannot be true; it is a number"),
+        ([{"visits": False}], "column 'visits' cannot be false; it is a number"),
+        ([{"colour": True}], "column 'colour' cannot be true; it is one of blue, green, red"),
+        ([{"colour": 1}], "column 'colour' cannot be 1; it is one of blue, green, red"),
+        ([{"height": 10**400}], "it is a number"),
+        ([{"height": 1e300}], "column 'height' cannot be 1e+300; it is a number"),
         ([{"height": [1]}], "cells of type list"),
         ([{"visits": -1}], "needs counts"),
         ([3], "accepted is an object"),
@@ -151,6 +160,24 @@ def test_arrays_come_as_lists(client):
 )
 def test_rows_that_cannot_be_are_refused_with_the_reason(client, rows, reason):
     assert reason in refused(client.post("/encode?model=people", json=rows), 400)
+
+
+def test_infinity_is_refused_and_not_taken_as_missing(client):
+    assert "it is a number" in refused(client.post("/encode?model=people", content=b'[{"height": 1e999}]'), 400)
+
+
+@pytest.mark.parametrize("levels", [("false", "true"), ("False", "True"), ("no", "TRUE", "FALSE")])
+def test_a_truth_value_is_the_level_that_says_so(levels):
+    column = Column(name="smoker", kind="categorical", levels=levels)
+    assert checked_cell(column, True) == next(level for level in levels if level.lower() == "true")
+    assert checked_cell(column, False) == next(level for level in levels if level.lower() == "false")
+
+
+def test_a_number_is_the_level_that_is_written_so_and_a_truth_value_is_not():
+    column = Column(name="flag", kind="binary", levels=("0", "1"))
+    assert checked_cell(column, 1) == 1
+    with pytest.raises(Refused, match="cannot be true; it is one of 0, 1"):
+        checked_cell(column, True)
 
 
 def test_what_is_no_image_is_refused_without_a_word_of_the_decoder(client):
@@ -181,8 +208,11 @@ def test_what_is_no_image_is_refused_without_a_word_of_the_decoder(client):
         ("/decode.png?model=digits&z=1,inf", 400, "not numbers between"),
         ("/decode.png?model=digits", 422, "z: "),
         ("/nowhere", 404, "GET /"),
-        ("/docs/", 404, "GET /"),
-        ("/encode", 405, "GET is not accepted"),
+        ("/docs/", 404, "no such endpoint: GET '/docs/'; did you mean '/docs'? GET /docs lists them all."),
+        ("/generate.pgn", 404, "did you mean '/generate.png'?"),
+        ("/v2/models/digits.encode/infr", 404, "did you mean '/v2/models/digits.encode/infer'?"),
+        ("/a%0ab", 404, "GET '/a\\nb'"),
+        ("/encode", 405, "GET is not accepted by '/encode'; accepted: POST."),
     ],
 )
 def test_refusals_say_what_is_accepted(client, path, status, reason):

@@ -26,6 +26,9 @@ app = typer.Typer(
 RunArgument = Annotated[Path, typer.Argument(metavar="RUN", help="A directory that `lowerbound train` wrote.")]
 DeviceOption = Annotated[str, typer.Option(metavar="auto|cpu|cuda", help="auto takes a GPU if there is one.")]
 DataDirOption = Annotated[str, typer.Option(metavar="DIR", help="Holds IDX files, in a subfolder for each source.")]
+OwnDataOption = Annotated[
+    str, typer.Option("--data", metavar="PATH", help="The run's own data, where they were moved; they are verified.")
+]
 SetOption = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="SECTION.KEY=VALUE", help="One setting, as training.batch_size=64. Repeatable."),
@@ -34,9 +37,11 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print numbers as JSON.
 SeedOption = Annotated[int, typer.Option(min=0, help="Seed of what is drawn.")]
 OutOption = Annotated[Path | None, typer.Option(metavar="FILE", help="Where to write; inside RUN if not given.")]
 NumOption = Annotated[int, typer.Option("--num", "-n", min=1, max=10_000, help="How many examples.")]
-SizeOption = Annotated[str, typer.Option(metavar="WIDTHxHEIGHT", help="Bring image files to this size.")]
-ResizeOption = Annotated[str, typer.Option(metavar="crop|fit", help="Cut what sticks out, or lay on black.")]
-SkipOption = Annotated[bool, typer.Option("--skip-broken", help="Pass over files that cannot be read; count them.")]
+SizeOption = Annotated[str, typer.Option(metavar="WIDTHxHEIGHT", help="Resize image files to this size.")]
+ResizeOption = Annotated[
+    str, typer.Option(metavar="crop|fit", help="Crop to the size, or fit within it and pad with black.")
+]
+SkipOption = Annotated[bool, typer.Option("--skip-broken", help="Skip what cannot be read; count and name it.")]
 LabelsOption = Annotated[str, typer.Option(metavar="FILE|COLUMN", help="A CSV of files and labels; a table's column.")]
 
 
@@ -65,7 +70,7 @@ def given_of_files(size: str, resize: str, labels: str, skip_broken: bool) -> di
 
 def print_runs(runs: list[Any], as_json: bool) -> None:
     """The scores of finished runs, and where their reports are."""
-    from lowerbound.run import over_seeds
+    from lowerbound.repeats import over_seeds
 
     scores = runs[0].results.scores if len(runs) == 1 else over_seeds(runs)
     reports = [str(run.path / "report.html") for run in runs]

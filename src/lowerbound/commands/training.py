@@ -16,6 +16,7 @@ from lowerbound.commands.options import (
     DeviceOption,
     JsonOption,
     LabelsOption,
+    OwnDataOption,
     ResizeOption,
     RunArgument,
     SetOption,
@@ -45,15 +46,16 @@ def train(
     labels: LabelsOption = "",
     skip_broken: SkipOption = False,
     settings: SetOption = None,
+    moved: OwnDataOption = "",
     resume: Annotated[bool, typer.Option("--resume", help="Continue the run in --out where it stopped.")] = False,
     as_json: JsonOption = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress.")] = False,
 ) -> None:
     """Train a model on a source, or on your own images, arrays or table; evaluate it and write its report.
 
-    Without --recipe a file or folder is looked at, and what is chosen for it is said.
+    Without --recipe, model and training are chosen by what a file or folder holds, and printed.
     """
-    from lowerbound import run
+    from lowerbound import repeats, run
     from lowerbound.experiment import merge
 
     of_files = given_of_files(size, resize, labels, skip_broken)
@@ -61,23 +63,25 @@ def train(
     command = shlex.join(["lowerbound", *sys.argv[1:]])
     if resume and (out is None or seeds > 1):
         raise UsageError("--resume needs --out DIR, the run to continue, and goes with one seed alone.")
+    if moved and not resume:
+        raise UsageError("--data is for --resume, where a run's data were moved; give DATA itself.")
     path = out or run.default_path(recipe, overrides)
     with console.stopping_politely() as should_stop, console.ProgressDisplay(quiet) as display:
         audience = run.Audience(display.show, display.message, should_stop)
         if resume:
-            runs = [run.resume(path, recipe=recipe, settings=overrides, device=device, audience=audience)]
+            runs = [run.resume(path, data=moved, recipe=recipe, settings=overrides, device=device, audience=audience)]
         else:
-            runs = run.train_seeds(seeds, recipe, path, overrides, device, command, audience)
+            runs = repeats.train_seeds(seeds, recipe, path, overrides, device, command, audience)
     print_runs(runs, as_json)
 
 
 @app.command(rich_help_panel=TRAIN)
 def demo(out: Annotated[Path, typer.Option(metavar="DIR", help="Where to.")] = Path("runs/demo")) -> None:
     """Train both reference architectures on the embedded digits; takes about a minute."""
-    from lowerbound import run
+    from lowerbound import repeats, run
 
     with console.stopping_politely() as should_stop, console.ProgressDisplay(quiet=False) as display:
-        page = run.demo(out, run.Audience(display.show, display.message, should_stop))
+        page = repeats.demo(out, run.Audience(display.show, display.message, should_stop))
     console.out.print(f"report: {page}", markup=False)
 
 
@@ -88,18 +92,19 @@ def evaluate(
         bool, typer.Option("--anneal", help="Also estimate log p(x) of 100 test images by annealing; takes minutes.")
     ] = False,
     device: DeviceOption = "auto",
+    data: OwnDataOption = "",
     data_dir: DataDirOption = "",
     settings: SetOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Measure a trained model wholly, tighter bounds and gaps included, and renew its results and report."""
+    """Run the full evaluation, tighter bounds and gaps included, and update results and report."""
     from lowerbound import run
     from lowerbound.experiment import merge
 
     annealed = {"evaluation": {"num_annealed": NUM_ANNEALED}} if anneal else {}
     overrides = merge(annealed, given_settings(settings, data_dir=data_dir))
     with console.StageDisplay() as display:
-        finished = run.reevaluate(run_path, overrides, device, run.Audience(stage=display.show))
+        finished = run.reevaluate(run_path, overrides, device, run.Audience(stage=display.show), data)
     print_runs([finished], as_json)
     if not as_json:
         console.print_findings(finished.results.findings or ())
@@ -107,12 +112,16 @@ def evaluate(
 
 @app.command(rich_help_panel=TRAIN)
 def diagnose(
-    run_path: RunArgument, device: DeviceOption = "auto", data_dir: DataDirOption = "", as_json: JsonOption = False
+    run_path: RunArgument,
+    device: DeviceOption = "auto",
+    data: OwnDataOption = "",
+    data_dir: DataDirOption = "",
+    as_json: JsonOption = False,
 ) -> None:
-    """Ask the doctor: what is wrong with a trained model, and which knob to turn."""
+    """Find what is wrong with a trained model, and which setting to change."""
     from lowerbound import run
 
-    findings = run.check_up(run_path, data_dir, device)
+    findings = run.check_up(run_path, data_dir, device, data)
     if as_json:
         print_json({"findings": [asdict(finding) for finding in findings]})
     else:
@@ -142,7 +151,7 @@ def report(run_path: RunArgument) -> None:
     """Draw a run's report again from its results; needs neither data nor model."""
     from lowerbound.evaluation.results import read_results
     from lowerbound.reporting.report import write_report
-    from lowerbound.run import read_experiment
+    from lowerbound.run_data import read_experiment
 
     read_experiment(run_path)
     console.out.print(str(write_report(read_results(run_path), run_path)), markup=False)

@@ -14,6 +14,7 @@ from lowerbound.commands.options import (
     JsonOption,
     NumOption,
     OutOption,
+    OwnDataOption,
     RunArgument,
     SeedOption,
     SkipOption,
@@ -50,9 +51,10 @@ def sample(
 @app.command(rich_help_panel=USE, epilog="Example: lowerbound reconstruct runs/conv photo.png")
 def reconstruct(
     run_path: RunArgument,
-    data: InputsArgument = None,
+    inputs: InputsArgument = None,
     num: NumOption = 16,
     skip_broken: SkipOption = False,
+    data: OwnDataOption = "",
     data_dir: DataDirOption = "",
     out: OutOption = None,
     as_json: JsonOption = False,
@@ -60,20 +62,23 @@ def reconstruct(
     """Encode examples and decode them again: images above their reconstructions as one PNG, rows of a table as a CSV or
     Parquet file."""
     from lowerbound import use
+    from lowerbound.inputs import InputOptions
 
-    found = use.reconstruct(run_path, data or [], num, data_dir, out, skip_broken)
+    options = InputOptions(data=data, data_dir=data_dir, skip_broken=skip_broken)
+    found = use.reconstruct(run_path, inputs or [], num, options, out)
     if as_json:
         print_json({**asdict(found), "path": str(found.path)})
     else:
         console.print_scores(found.scores)
-        console.print_written(found.path, found.skipped)
+        console.print_written(found.path, found.skipped, found.notes)
 
 
 @app.command(rich_help_panel=USE, epilog="Example: lowerbound encode runs/conv mnist --out codes.npz")
 def encode(
     run_path: RunArgument,
-    data: InputsArgument = None,
+    inputs: InputsArgument = None,
     skip_broken: SkipOption = False,
+    data: OwnDataOption = "",
     data_dir: DataDirOption = "",
     out: Annotated[
         Path | None, typer.Option(metavar="FILE", help="A .csv, .npz, .parquet or .json file; latents.csv in RUN.")
@@ -81,15 +86,17 @@ def encode(
 ) -> None:
     """Write the posterior of each example: mean and log-variance of each latent, id and label."""
     from lowerbound import use
+    from lowerbound.inputs import InputOptions
 
-    encoded = use.encode(run_path, data or [], data_dir, out, skip_broken)
-    console.print_written(encoded.path, encoded.skipped)
+    options = InputOptions(data=data, data_dir=data_dir, skip_broken=skip_broken)
+    encoded = use.encode(run_path, inputs or [], options, out)
+    console.print_written(encoded.path, encoded.skipped, encoded.notes)
 
 
 @app.command(rich_help_panel=USE, epilog="Example: lowerbound score runs/photos new-photos/ --out scores.csv")
 def score(
     run_path: RunArgument,
-    data: InputsArgument = None,
+    inputs: InputsArgument = None,
     false_alarms: Annotated[
         float | None, typer.Option(metavar="RATE", help="Share of normal examples to flag; 0.05 if not given.")
     ] = None,
@@ -99,21 +106,22 @@ def score(
     ] = True,
     skip_broken: SkipOption = False,
     device: DeviceOption = "auto",
+    data: OwnDataOption = "",
     data_dir: DataDirOption = "",
     out: Annotated[Path | None, typer.Option(metavar="FILE", help="All scores: .csv, .npz, .parquet or .json.")] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Say which examples are unlike the training data, with a threshold from held-out examples."""
+    """Compute anomaly scores, with a threshold from held-out examples of the training data."""
     from lowerbound import anomalies
+    from lowerbound.inputs import InputOptions
 
     scored = anomalies.score(
         run_path,
-        data or [],
+        inputs or [],
         false_alarm_rate=false_alarms,
         by=by,
         importance=importance,
-        skip_broken=skip_broken,
-        data_dir=data_dir,
+        options=InputOptions(data=data, data_dir=data_dir, skip_broken=skip_broken),
         device=device,
         out=out,
     )
@@ -140,12 +148,15 @@ def impute(
 def interpolate(
     run_path: RunArgument,
     first: Annotated[str, typer.Argument(metavar="A", help="A file, or a test example by its number.")],
-    second: Annotated[str, typer.Argument(metavar="B", help="Likewise.")],
+    second: Annotated[str, typer.Argument(metavar="B", help="The same.")],
     num: NumOption = 10,
+    data: OwnDataOption = "",
     data_dir: DataDirOption = "",
     out: OutOption = None,
 ) -> None:
     """Decode the straight line in z between two examples: images as one PNG, others as rows of a file."""
     from lowerbound import use
+    from lowerbound.inputs import InputOptions
 
-    console.print_written(use.interpolate(run_path, first, second, num, data_dir, out))
+    options = InputOptions(data=data, data_dir=data_dir)
+    console.print_written(use.interpolate(run_path, first, second, num, options, out))

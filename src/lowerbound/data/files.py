@@ -44,6 +44,18 @@ class ReadingOptions:
     schema: Schema | None = None  # of the run that the file is read for; None where data are found out, for training
 
 
+def by_schema(options: ReadingOptions, schema: Schema) -> ReadingOptions:
+    """The same choices for data that a run's schema describes: image files are resized and coloured as its own were."""
+    images = options.images
+    if schema.layout == "image":
+        size = images.size
+        if schema.size:
+            height, width, _ = schema.shape
+            size = (width, height)
+        images = replace(images, num_channels=schema.shape[2], size=size, resize=schema.resize)
+    return replace(options, images=images, schema=schema)
+
+
 def read(path: Path, options: ReadingOptions | None = None) -> Collection:
     """All examples that a file or folder holds; DataError if it holds none that can be read.
 

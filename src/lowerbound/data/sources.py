@@ -19,7 +19,7 @@ from lowerbound.data.archives import FASHION_MNIST_ARCHIVE, KMNIST_ARCHIVE, MNIS
 from lowerbound.data.arrays import labels_of, read_idx
 from lowerbound.data.examples import Collection, RawArray
 from lowerbound.data.examples import Examples as Examples  # what splits are made of: part of this module's face
-from lowerbound.data.files import ReadingOptions, as_collection, read
+from lowerbound.data.files import ReadingOptions, as_collection, by_schema, read
 from lowerbound.data.hugging_face import is_name
 from lowerbound.data.images import ImageOptions
 from lowerbound.data.reading import reading, refuse, shown
@@ -49,8 +49,8 @@ class Source:
     load: Callable[[DataConfig], Pool]
 
 
-def load(config: DataConfig) -> Splits:
-    """The splits of a named source, or of a file or folder.
+def load(config: DataConfig, schema: Schema | None = None) -> Splits:
+    """The splits of a named source, or of a file or folder, which is read by `schema` where a run knows it already.
 
     A name goes before a file of that name: write ./digits for a folder called digits. Raises UnknownName for
     what is neither, DataError for data that is missing or damaged, ConfigError for a setting out of range.
@@ -61,8 +61,9 @@ def load(config: DataConfig) -> Splits:
         pool = source.load(config)
         return divide(pool, source.name, f"{source.origin}; read from {pool.read_from}", config)
     path = _existing_path(config.source)
-    pool = in_tenths(shown(path), _read(path, config), config.split_seed)
-    return divide(pool, shown(path.resolve().name), shown(path), config)
+    pool = in_tenths(shown(path), _read(path, config, schema), config.split_seed)
+    # Reports name no place on this machine.
+    return divide(pool, shown(path.resolve().name), shown(path.name if path.is_absolute() else path), config)
 
 
 def collect(config: DataConfig) -> Collection:
@@ -151,8 +152,10 @@ def _existing_path(source: str) -> Path:
     raise DataError(f"{shown(source)} is no file or folder that can be read, nor one of {', '.join(SOURCES)}.")
 
 
-def _read(path: Path, config: DataConfig) -> Collection:
+def _read(path: Path, config: DataConfig, schema: Schema | None = None) -> Collection:
     options = reading_options(config)
+    if schema is not None:
+        options = by_schema(options, schema)
     collection = read(path, options)
     if options.images.size is not None and collection.examples.event_shape[:0:-1] != options.images.size:
         refuse(path, f"holds no image files, which alone are brought to a size; leave data.size {config.size!r} out")

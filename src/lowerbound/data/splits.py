@@ -228,3 +228,19 @@ def checksum(parts: Sequence[Examples]) -> str:
                 digest.update(f"{array.dtype.str}{array.shape};".encode())
                 digest.update(np.ascontiguousarray(array).data)
     return digest.hexdigest()
+
+
+def splits_around(collection: Collection, schema: Schema) -> Splits:
+    """Splits whose test examples these are, and which stand for training examples where an evaluation needs some."""
+    return Splits(
+        name=collection.place or "data",
+        train=collection.examples,
+        validation=collection.examples,
+        test=collection.examples,
+        label_names=collection.label_names,
+        watched="validation",
+        source=collection.place,
+        binarisation="",
+        checksum=checksum([collection.examples]),
+        schema=schema,
+    )

@@ -3,9 +3,14 @@
     negative-elbo         −ELBO
     importance            −log p(x) by importance weighting; the same without what the encoder misses
     typicality            |−ELBO − its mean over held-out examples|: what is too probable is strange as well
+    missing-adjusted      of tables: −ELBO, each missing cell counted at what its column costs held-out rows on average
     complexity            −ELBO less the length of the image as a PNG: simple images are probable under any model
     complexity-residual   −ELBO less what held-out images of that length have, by linear regression on it, and no more
                           than what the regression gives any of them
+
+A row of a table with missing cells has fewer terms in its −ELBO, and would look the more normal the less is known.
+So each missing cell is charged the mean of −log p(cell|z) over held-out rows that have it, and one threshold does for
+all. A row without a known cell has no score.
 
 An all-black image is among the most probable of all under a model of digits, and no digit: −ELBO alone does not find
 it. The length of a PNG tells how simple it is, but is no probability under any model of these data: nats of the one
@@ -18,22 +23,33 @@ Likelihood-based Generative Models", arXiv:1909.11480, Equation 2. The regressio
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from io import BytesIO
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from jaxtyping import Bool, Float
 from PIL import Image
 
+from lowerbound.data.batches import Batches
 from lowerbound.data.sources import Examples
-from lowerbound.errors import ConfigError
-from lowerbound.evaluation.evaluate import expected_terms
+from lowerbound.errors import ConfigError, UnknownName, UsageError
+from lowerbound.evaluation.evaluate import BATCH_SIZE, expected_terms
 from lowerbound.evaluation.importance import importance_sweep
 from lowerbound.model import VAE
+from lowerbound.probability.samples import draw
+from lowerbound.probability.tables import Row
+from lowerbound.seeding import content_noise
+from lowerbound.storage import load_tensors, save_tensors
 
+USUAL_RATE = 0.05  # of false alarms
 NUM_DRAWS = 16  # for the ELBO
 IMPORTANCE_DRAWS = 100
+NUM_CALIBRATED = 1000
+MAX_WEIGHTED = 200_000_000  # elements that are decoded for the importance-weighted score of held-out examples
+LEAST_WEIGHTED = 20  # held-out examples that a threshold of it needs
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,6 +59,38 @@ class Measured:
     negative_elbo: Float[np.ndarray, " n"]
     negative_log_evidence: Float[np.ndarray, " n"] | None  # importance-weighted, where it was asked for
     complexity: Float[np.ndarray, " n"] | None  # length of a PNG, of images
+    cell_costs: Float[np.ndarray, "n column"] | None = None  # −log p(cell|z) of tables; NaN where a cell is missing
+
+    @property
+    def is_known(self) -> Bool[np.ndarray, " n"]:
+        """Whether there is anything to score: not so of a row whose cells are all missing."""
+        everything = np.isfinite(self.negative_elbo)
+        return everything if self.cell_costs is None else everything & ~np.isnan(self.cell_costs).all(axis=1)
+
+    def subset(self, chosen: Bool[np.ndarray, " n"]) -> "Measured":
+        """The chosen examples."""
+        return Measured(**{name: None if values is None else values[chosen] for name, values in vars(self).items()})
+
+
+@dataclass(frozen=True, eq=False)
+class Judged:
+    """Scores of some examples, and what a threshold makes of them."""
+
+    scores: dict[str, Float[np.ndarray, " n"]]  # higher is stranger; NaN where there is none
+    thresholds: dict[str, float]
+    by: str  # the score that decides
+    false_alarm_rate: float
+    num_calibrated: int  # held-out examples that thresholds come from
+
+    @property
+    def is_scored(self) -> Bool[np.ndarray, " n"]:
+        """Whether there is a score to decide by; else there is no verdict either."""
+        return np.isfinite(self.scores[self.by])
+
+    @property
+    def is_anomalous(self) -> Bool[np.ndarray, " n"]:
+        """Whether the score exceeds its threshold; false where there is none."""
+        return self.is_scored & (self.scores[self.by] > self.thresholds[self.by])
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,21 +99,74 @@ class Calibration:
 
     measured: Measured
 
+    def __len__(self) -> int:
+        return len(self.measured.negative_elbo)
+
+    def judge(self, measured: Measured, by: str = "", false_alarm_rate: float | None = None) -> Judged:
+        """Every score of some examples, and the verdict of one: of `by`, or of the first that is recommended.
+
+        Without a rate it is a twentieth, or one example where fewer than twenty are held out.
+        """
+        if by and by not in SCORES:
+            raise UnknownName("score", by, SCORES)
+        found = self.scores(measured)
+        if by and by not in found:
+            raise UsageError(f"score {by!r} cannot be computed for these data; accepted: {', '.join(found)}.")
+        known = measured.is_known
+        scores = {
+            name: np.where(known & np.isfinite(values), values, np.nan).astype(np.float64)
+            for name, values in found.items()
+        }
+        rate = max(USUAL_RATE, 1 / len(self)) if false_alarm_rate is None else false_alarm_rate
+        return Judged(scores, self.thresholds(rate), by or recommended(scores), rate, len(self))
+
+    def write(self, path: Path) -> None:
+        """Write what was measured, atomically."""
+        arrays = {name: torch.from_numpy(values) for name, values in vars(self.measured).items() if values is not None}
+        save_tensors(path, arrays, {"num_draws": NUM_DRAWS, "importance_draws": IMPORTANCE_DRAWS})
+
+    @classmethod
+    def read(cls, path: Path) -> "Calibration":
+        """What `write` wrote; RunError where it is missing or damaged."""
+        arrays, _ = load_tensors(path)
+        return cls(Measured(**{field.name: _array(arrays, field.name) for field in fields(Measured)}))
+
     def scores(self, measured: Measured) -> dict[str, Float[np.ndarray, " n"]]:
         """Every score that can be computed of some examples."""
-        found = {name: score(self.measured, measured) for name, score in SCORES.items()}
+        # Held-out rows without a known cell say nothing of what is normal.
+        normal = self.measured.subset(self.measured.is_known)
+        found = {name: score(normal, measured) for name, score in SCORES.items()}
         return {name: values for name, values in found.items() if values is not None}
 
     def thresholds(self, false_alarm_rate: float) -> dict[str, float]:
         """Of each score the value that this share of held-out examples exceeds."""
-        num = len(self.measured.negative_elbo)
-        if not 1 / num <= false_alarm_rate < 1:
-            accepted = f"from {1 / num:.2g} (one of {num:,} held-out examples) to below 1"
+        num = len(self)
+        least = 1 / num
+        if not (least <= false_alarm_rate < 1 or least == false_alarm_rate == 1):
+            accepted = f"from {least:.2g} (one of {num:,} held-out examples) to below 1"
+            if num == 1:
+                accepted = "1, as a single example is held out"
             raise ConfigError(f"the false-alarm rate is {false_alarm_rate:g}, accepted is {accepted}.")
+        scores = self.scores(self.measured.subset(self.measured.is_known))
         return {
-            name: float(np.quantile(values, 1 - false_alarm_rate, method="higher"))
-            for name, values in self.scores(self.measured).items()
+            name: float(np.quantile(values[~np.isnan(values)], 1 - false_alarm_rate, method="higher"))
+            for name, values in scores.items()
         }
+
+
+def calibrated(model: VAE, held_out: Examples, device: torch.device | str = "cpu") -> Calibration:
+    """What is normal, from the first held-out examples: at most NUM_CALIBRATED, and for the importance-weighted score,
+    which decodes IMPORTANCE_DRAWS times as much, so many as a bounded amount of work allows.
+    """
+    some = held_out.subset(np.arange(min(NUM_CALIBRATED, len(held_out))))
+    measured = measure(model, some, device=device, importance=False)
+    num_weighted = min(len(some), MAX_WEIGHTED // (IMPORTANCE_DRAWS * math.prod(held_out.event_shape)))
+    if num_weighted < min(len(some), LEAST_WEIGHTED):
+        return Calibration(measured)
+    weighted = measure(model, some.subset(np.arange(num_weighted)), device=device).negative_log_evidence
+    evidence = np.full(len(some), np.nan)
+    evidence[:num_weighted] = weighted
+    return Calibration(replace(measured, negative_log_evidence=evidence))
 
 
 def measure(
@@ -78,27 +179,45 @@ def measure(
     evidence = None
     if importance:
         evidence = -importance_sweep(model, examples, [IMPORTANCE_DRAWS], seed, device).log_evidence.numpy()
-    return Measured(-terms.elbo.double().numpy(), evidence, complexity(examples))
+    costs = _cell_costs(model, examples, seed, device) if examples.layout == "table" else None
+    return Measured(-terms.elbo.double().numpy(), evidence, complexity(examples), costs)
+
+
+@torch.no_grad()
+def _cell_costs(
+    model: VAE, examples: Examples, seed: int, device: torch.device | str
+) -> Float[np.ndarray, "n column"] | None:
+    """−E[log p(cell|z)] of every cell, over the draws of the ELBO; None for rows under another likelihood."""
+    costs = []
+    for x in Batches(examples, BATCH_SIZE, device):
+        total = torch.zeros_like(x)
+        for z in draw(model.encode(x), content_noise(x, seed, "evaluation"), NUM_DRAWS):
+            row = model.decode(z)
+            if not isinstance(row, Row):
+                return None
+            total -= row.cell_log_prob(x) / NUM_DRAWS
+        costs.append(torch.where(x.isnan(), torch.nan, total))
+    found: np.ndarray = torch.cat(costs).double().cpu().numpy()
+    return found
 
 
 def complexity(examples: Examples) -> Float[np.ndarray, " n"] | None:
     """Length of each image as an optimised PNG, in nats; None for what is no grey or colour image."""
     if examples.layout != "image" or examples.event_shape[0] not in (1, 3):
         return None
-    scale = 255 / examples.max_value
-    return np.array([_png_length(np.rint(image * scale).astype(np.uint8)) for image in examples.values]) * math.log(2)
-
-
-def is_anomalous(
-    scores: Mapping[str, Float[np.ndarray, " n"]], thresholds: Mapping[str, float], name: str
-) -> Bool[np.ndarray, " n"]:
-    """Whether a score exceeds its threshold."""
-    return scores[name] > thresholds[name]
+    low, high = examples.range
+    # Of values beyond the range, such as floats that overshoot, what a PNG can hold.
+    images = (np.rint((image.astype(np.float64) - low) / (high - low) * 255) for image in examples.values)
+    return np.array([_png_length(image.clip(0, 255).astype(np.uint8)) for image in images]) * math.log(2)
 
 
 def recommended(scores: Mapping[str, object]) -> str:
     """The score to go by: the first of these that could be computed."""
     return next(name for name in RECOMMENDED if name in scores)
+
+
+def _array(arrays: Mapping[str, torch.Tensor], name: str) -> Any:
+    return arrays[name].numpy() if name in arrays else None
 
 
 def _png_length(image: np.ndarray) -> int:
@@ -116,11 +235,22 @@ def _negative_elbo(normal: Measured, measured: Measured) -> Values:
 
 
 def _importance(normal: Measured, measured: Measured) -> Values | None:
-    return measured.negative_log_evidence
+    # Without held-out examples to compare with it has no threshold.
+    return None if normal.negative_log_evidence is None else measured.negative_log_evidence
 
 
 def _typicality(normal: Measured, measured: Measured) -> Values:
     return np.abs(measured.negative_elbo - normal.negative_elbo.mean())
+
+
+def _missing_adjusted(normal: Measured, measured: Measured) -> Values | None:
+    if normal.cell_costs is None or measured.cell_costs is None:
+        return None
+    is_missing = np.isnan(normal.cell_costs)
+    # A column that no held-out row has costs nothing: there is nothing to say of it.
+    average = np.where(is_missing, 0.0, normal.cell_costs).sum(0) / np.maximum(1, (~is_missing).sum(0))
+    adjusted: np.ndarray = measured.negative_elbo + np.isnan(measured.cell_costs) @ average
+    return adjusted
 
 
 def _complexity(normal: Measured, measured: Measured) -> Values | None:
@@ -146,9 +276,10 @@ SCORES: dict[str, Score] = {
     "negative-elbo": _negative_elbo,
     "importance": _importance,
     "typicality": _typicality,
+    "missing-adjusted": _missing_adjusted,
     "complexity": _complexity,
     "complexity-residual": _complexity_residual,
 }
 
-RECOMMENDED = ("complexity-residual", "negative-elbo")
-"""The best of those that could be computed: what is no image has no complexity."""
+RECOMMENDED = ("complexity-residual", "missing-adjusted", "negative-elbo")
+"""The best of those that could be computed: for images, for tables, for everything else."""

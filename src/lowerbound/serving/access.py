@@ -59,13 +59,24 @@ def guarded(app: App, access: Access, prefixes: Iterable[str] = ("/",), free: It
 
 
 class HostCheck:
-    """Refuses requests that were sent to another name than this server's."""
+    """Refuses requests that were sent to another name than this server's.
+
+    HTTP/1.0 has no Host header, and what speaks it without one is not a browser, which a page could have led here.
+    """
 
     def __init__(self, app: App, names: Iterable[str]) -> None:
         self.app, self.names = app, frozenset(names)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or _host_name(_header(scope, b"host")) in self.names:
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        hosts = [value for name, value in scope["headers"] if name == b"host"]
+        if len(hosts) > 1 or (not hosts and scope["http_version"] != "1.0"):
+            count = "more than one Host header" if hosts else "no Host header"
+            await refuse(send, 400, f"the request has {count}; HTTP/{scope['http_version']} needs exactly one.")
+            return
+        if not hosts or _host_name(hosts[0]) in self.names:
             await self.app(scope, receive, send)
             return
         known = ", ".join(sorted(self.names))

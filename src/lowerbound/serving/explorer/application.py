@@ -5,7 +5,7 @@ names no place on this machine.
 """
 
 import mimetypes
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from functools import partial
 from http import HTTPStatus
@@ -23,6 +23,7 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
 from lowerbound.errors import DataError, LowerboundError, RunError
+from lowerbound.serving.checks import HeadAsGet, allowed, check_query, no_such_endpoint, wrong_method
 from lowerbound.serving.explorer.answers import (
     about_neighbours,
     about_point,
@@ -52,9 +53,11 @@ from lowerbound.serving.explorer.tensors import MEDIA_TYPE, as_bytes
 from lowerbound.serving.explorer.uploads import MAX_BYTES, Upload, read_upload, takes_images
 from lowerbound.serving.explorer.wording import without_paths
 
+SAMPLE_FIELDS = ("num", "seed", "temperature")
 MAX_SAMPLES = 256
 MAX_TEMPERATURE = 5.0
 MAX_SEED = 2**63 - 1
+Endpoint = Callable[[Request], Awaitable[Response]]
 PAGE = Path(str(resources.files("lowerbound.serving.explorer"))) / "page"
 
 
@@ -70,9 +73,10 @@ def application(root: Path, *, data_dir: str = "", device: str = "auto") -> Star
     app = Starlette(
         routes=_routes(),
         lifespan=lifespan,
-        middleware=[Middleware(enveloped)],
+        middleware=[Middleware(HeadAsGet), Middleware(enveloped)],
         exception_handlers={HTTPException: _on_refusal, LowerboundError: _on_error, Exception: _on_defect},
     )
+    app.router.redirect_slashes = False  # as in the service: one address for each thing
     app.state.explorer = explorer
     return app
 
@@ -81,21 +85,32 @@ def _routes() -> list[Route | Mount]:
     one = "/api/runs/{id}"
     mimetypes.add_type("text/javascript", ".js")  # which some systems' tables call plain text
     return [
+        # The page reads parameters of its own, in the browser.
         Route("/", _page),
         Mount("/assets", StaticFiles(directory=PAGE, check_dir=False)),
-        Route("/api/runs", _runs),
-        Route(one, _info),
-        Route(f"{one}/codes", _codes),
-        Route(f"{one}/progress", _progress),
-        Route(f"{one}/decode", _decode, methods=["POST"]),
-        Route(f"{one}/images", _images),
-        Route(f"{one}/points/{{index}}", _point),
-        Route(f"{one}/encode", _encode, methods=["POST"]),
-        Route(f"{one}/sample", _sample, methods=["POST"]),
-        Route(f"{one}/neighbours", _neighbours, methods=["POST"]),
-        Route(f"{one}/metrics", _metrics),
-        Route(f"{one}/report", _report),
+        _route("/api/runs", _runs),
+        _route(one, _info),
+        _route(f"{one}/codes", _codes),
+        _route(f"{one}/progress", _progress),
+        _route(f"{one}/decode", _decode, "POST"),
+        _route(f"{one}/images", _images, query=("indices",)),
+        _route(f"{one}/points/{{index}}", _point),
+        _route(f"{one}/encode", _encode, "POST"),
+        _route(f"{one}/sample", _sample, "POST"),
+        _route(f"{one}/neighbours", _neighbours, "POST"),
+        _route(f"{one}/metrics", _metrics, query=("after",)),
+        _route(f"{one}/report", _report),
     ]
+
+
+def _route(path: str, endpoint: Endpoint, method: str = "GET", query: tuple[str, ...] = ()) -> Route:
+    """A route that accepts the parameters in `query`, each once, and no others."""
+
+    async def checked(request: Request) -> Response:
+        check_query(request.query_params, query)
+        return await endpoint(request)
+
+    return Route(path, checked, methods=[method])
 
 
 async def _page(request: Request) -> Response:
@@ -177,7 +192,7 @@ async def _neighbours_of(explorer: Explorer, opened: Opened, upload: Upload, ans
 
 
 async def _sample(request: Request) -> Response:
-    explorer, opened, asked = _explorer(request), await _opened(request), await json_of(request)
+    explorer, opened, asked = _explorer(request), await _opened(request), await json_of(request, SAMPLE_FIELDS)
     num = whole_within(asked, "num", 64, 1, MAX_SAMPLES)
     seed = whole_within(asked, "seed", 0, 0, MAX_SEED)
     temperature = number_within(asked, "temperature", 1.0, 0.0, MAX_TEMPERATURE)
@@ -186,7 +201,7 @@ async def _sample(request: Request) -> Response:
 
 
 async def _neighbours(request: Request) -> Response:
-    explorer, opened, asked = _explorer(request), await _opened(request), await json_of(request)
+    explorer, opened, asked = _explorer(request), await _opened(request), await json_of(request, ("z",))
     z = point_of(asked.get("z"), opened.space.latent_dim)
     near = await explorer.steady(partial(about_neighbours, await _codes_of(opened), z))
     return JSONResponse({"codes": near})
@@ -250,11 +265,14 @@ def _tensors(arrays: dict[str, Any]) -> Response:
 
 async def _on_refusal(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
-    reason = error.detail
-    if reason == HTTPStatus(error.status_code).phrase:  # starlette's own words
-        accepted = f"; {error.headers['Allow']} is accepted" if error.headers else ""
-        reason = f"there is nothing that answers {request.method} {request.url.path[:200]}{accepted}."
-    return JSONResponse({"error": reason}, error.status_code, error.headers)
+    reason, headers, path = error.detail, error.headers, request.scope["path"]
+    if error.status_code == 405:
+        headers = {"Allow": allowed(error.headers)}
+        reason = wrong_method(request.method, path, headers["Allow"])
+    elif reason == HTTPStatus(error.status_code).phrase:  # starlette's own words
+        paths = [route.path for route in request.app.routes if isinstance(route, Route)]
+        reason = no_such_endpoint(request.method, path, paths, "GET /api/runs lists the runs")
+    return JSONResponse({"error": reason}, error.status_code, headers)
 
 
 async def _on_error(request: Request, error: Exception) -> Response:

@@ -1,12 +1,15 @@
 """What a request brings, bounded and checked; HTTPException says what came and what is accepted."""
 
 import json
+from collections.abc import Collection
 from typing import Any
 
 import numpy as np
 from jaxtyping import Float32
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
+
+from lowerbound.serving.checks import FORM, NO_FORM, check_name
 
 MAX_DECODED = 4096
 MAX_IMAGES = 256
@@ -16,6 +19,8 @@ MAX_JSON_BYTES = 2**20
 async def body_of(request: Request, most: int) -> bytes:
     """A request's body; refused as soon as it is seen to be longer than `most` bytes."""
     refusal = HTTPException(413, f"the body is longer than {most:,} bytes, which is the most that is accepted here.")
+    if request.headers.get("content-type", "").startswith(FORM):
+        raise HTTPException(415, NO_FORM)
     stated = request.headers.get("content-length", "")
     if stated.isdigit() and int(stated) > most:
         raise refusal
@@ -27,14 +32,16 @@ async def body_of(request: Request, most: int) -> bytes:
     return bytes(content)
 
 
-async def json_of(request: Request) -> dict[str, Any]:
-    """A JSON object."""
+async def json_of(request: Request, fields: Collection[str]) -> dict[str, Any]:
+    """A JSON object with no other than these fields; UsageError for one with others."""
     try:
         value = json.loads(await body_of(request, MAX_JSON_BYTES))
     except (ValueError, RecursionError) as error:
         raise HTTPException(400, "the body is not JSON; an object is accepted.") from error
     if not isinstance(value, dict):
         raise HTTPException(400, f"the body is a JSON {type(value).__name__}; an object is accepted.")
+    for name in value:
+        check_name("field", name, fields, "this endpoint")
     return value
 
 

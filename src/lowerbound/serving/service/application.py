@@ -2,17 +2,20 @@
 
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, get_origin
 
-from fastapi import FastAPI, Request, Response
+from fastapi import Depends, FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
+from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
 from lowerbound import __version__
 from lowerbound.allocator import kept_memory
+from lowerbound.errors import UsageError
 from lowerbound.serving.access import Access, HostCheck, TokenCheck
+from lowerbound.serving.checks import HeadAsGet, allowed, check_query, no_such_endpoint, wrong_method
 from lowerbound.serving.service.asking import Service
 from lowerbound.serving.service.batching import Batcher, Compute, compute_pass
 from lowerbound.serving.service.limits import HELD_BODIES, Admission, Hold, Limits, Refused
@@ -47,10 +50,12 @@ def build_application(
         title="lowerbound",
         summary=ABOUT,
         version=__version__,
+        openapi_url=None,  # page_routes has it
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,
         lifespan=lambda app: _at_work(service),
+        dependencies=[Depends(_known_query)],
         exception_handlers={
             Refused: _refused,
             HTTPException: _http_exception,
@@ -71,6 +76,7 @@ def build_application(
     if access.names:
         app.add_middleware(HostCheck, names=access.names)
     app.add_middleware(Counted, telemetry=telemetry)
+    app.add_middleware(HeadAsGet)
     return app
 
 
@@ -84,17 +90,29 @@ async def _at_work(service: Service) -> AsyncIterator[None]:
             yield
 
 
+async def _known_query(request: Request) -> None:
+    """Refuses query parameters that the endpoint does not declare: every route of the service depends on this."""
+    route: APIRoute = request.scope["route"]
+    declared = {field.alias: field.field_info.annotation for field in route.dependant.query_params}
+    lists = [name for name, annotation in declared.items() if get_origin(annotation) is list]
+    try:
+        check_query(request.query_params, declared, lists)
+    except UsageError as error:
+        raise Refused(400, str(error)) from None
+
+
 async def _refused(request: Request, refusal: Refused) -> Response:
     return JSONResponse({"error": refusal.reason}, refusal.status, refusal.headers)
 
 
 async def _http_exception(request: Request, exception: HTTPException) -> Response:
-    reason = str(exception.detail)
+    reason, headers, path = str(exception.detail), exception.headers, request.scope["path"]
     if exception.status_code == 404:
-        reason = "there is nothing here; GET / shows what there is."
+        reason = no_such_endpoint(request.method, path, request.app.openapi()["paths"], "GET /docs lists them all")
     if exception.status_code == 405:
-        reason = f"{request.method} is not accepted here."
-    return JSONResponse({"error": reason}, exception.status_code, exception.headers)
+        headers = {"Allow": allowed(exception.headers)}
+        reason = wrong_method(request.method, path, headers["Allow"])
+    return JSONResponse({"error": reason}, exception.status_code, headers)
 
 
 async def _invalid(request: Request, invalid: RequestValidationError) -> Response:

@@ -18,8 +18,8 @@ REASONS = {
     503: "Too much to do; the header Retry-After says when to try again.",
     504: "The answer was not there in time.",
 }
-ALWAYS = (401, 421, 500, 503)
-WITH_BODY = (400, 408, 413, 415)
+ALWAYS = (400, 401, 421, 500, 503)
+WITH_BODY = (408, 413, 415)
 
 Responses = dict[int | str, dict[str, Any]]
 

@@ -1,5 +1,6 @@
 """JSON that someone sent, looked at piece by piece: every piece is what it has to be, or refused with one line."""
 
+import json
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -51,10 +52,12 @@ def known(kind: str, name: Any, accepted: Iterable[str]) -> str:
     return name
 
 
-def check_fields(kind: str, value: Fields, accepted: Iterable[str]) -> None:
-    """Refuse an object with a field that it cannot have."""
+def given(kind: str, value: Fields, optional: Iterable[str], required: Iterable[str] = ()) -> Fields:
+    """The fields of an object without the optional ones that are null, which means absent; others are refused."""
+    optional = set(optional)
     for name in value:
-        known(kind, name, accepted)
+        known(kind, name, (*optional, *required))
+    return {name: field for name, field in value.items() if field is not None or name not in optional}
 
 
 def wrong(what: str, came: Any, accepted: str) -> Refused:
@@ -63,8 +66,8 @@ def wrong(what: str, came: Any, accepted: str) -> Refused:
 
 
 def shown(value: Any) -> str:
-    """What came, as a part of one line."""
-    text = value if isinstance(value, str) else repr(value)
+    """What came, as a part of one line, written as in JSON."""
+    text = value if isinstance(value, str) else json.dumps(value)
     return text if len(text) <= LONGEST_SHOWN else f"{text[: LONGEST_SHOWN - 3]}..."
 
 

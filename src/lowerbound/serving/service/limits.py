@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from starlette.requests import ClientDisconnect, Request
 
 from lowerbound.serving.access import App, Receive, Scope, Send, refuse
+from lowerbound.serving.checks import FORM, NO_FORM
 
 MIB = 2**20
 HELD_BODIES = 16  # of the largest size, whose bytes are held at once
@@ -96,6 +97,8 @@ class Body:
 
         What begins at the byte `aligned_at` lies where processors read numbers without a detour.
         """
+        if self.request.headers.get("content-type", "").startswith(FORM):
+            raise Refused(415, NO_FORM)
         if self.request.headers.get("content-encoding", "identity") != "identity":
             raise Refused(415, "a compressed body is not accepted; send it as it is, without Content-Encoding.")
         claimed = self.request.headers.get("content-length", "")

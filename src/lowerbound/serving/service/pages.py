@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from fastapi import APIRouter, FastAPI, Request, Response
-from fastapi.responses import HTMLResponse
+from fastapi.responses import HTMLResponse, JSONResponse
 from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
 
 from lowerbound import __version__
@@ -52,6 +52,10 @@ def page_routes(service: Service, app: FastAPI) -> APIRouter:
         return _page(
             templates, "endpoints.html.j2", title="Every endpoint", groups=_groups(document), version=__version__
         )
+
+    @router.get("/openapi.json", include_in_schema=False)
+    async def openapi() -> JSONResponse:
+        return JSONResponse(app.openapi())
 
     @router.get(
         "/metrics",

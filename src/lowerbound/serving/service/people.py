@@ -21,6 +21,7 @@ from lowerbound.data.tables import from_values
 from lowerbound.errors import DataError
 from lowerbound.reporting.tiles import as_png, compose, displayable, fitted
 from lowerbound.schema import Column
+from lowerbound.serving.service.cells import checked_cell, no_cell
 from lowerbound.serving.service.fields import Fields, as_list, as_object, known, parsed
 from lowerbound.serving.service.limits import Limits, Refused, check_json_length, check_num_examples
 from lowerbound.serving.service.models import Served
@@ -98,17 +99,17 @@ def _rows(columns: tuple[Column, ...], rows: list[Fields]) -> np.ndarray:
     for row in rows:
         for name in row:
             known("column", name, names)
+    cells = {column.name: [checked_cell(column, row.get(column.name)) for row in rows] for column in columns}
     try:
-        table = from_values(Path(THE_BODY), {name: [row.get(name) for row in rows] for name in names})
+        table = from_values(Path(THE_BODY), cells)
     except DataError as error:
         raise Refused(400, str(error)) from None
     values = rows_of(table, columns)
     for index, column in enumerate(columns):
         # In a file what a column cannot hold counts as missing; whoever sends a row wants to be told.
-        for cell, value in zip(table.columns[column.name], values[:, index], strict=True):
+        for sent, cell, value in zip(cells[column.name], table.columns[column.name], values[:, index], strict=True):
             if cell is not None and np.isnan(value):
-                accepted = f"one of {', '.join(column.levels[:8])}" if column.levels else "a number"
-                raise Refused(400, f"column {column.name!r} cannot be {str(cell)[:60]!r}; it is {accepted}.")
+                raise no_cell(column, sent)
     return values
 
 

@@ -102,13 +102,13 @@ def _add_questions(router: APIRouter, service: Service) -> None:
 
 def _add_pictures(router: APIRouter, service: Service) -> None:
     told = {SEED_HEADER: "The seed of what was drawn."}
-    pictures = described.returns("Tiles, row by row.", A_PICTURE, told) | errors(400, 404, 413, 422, 504)
+    pictures = described.returns("Tiles, row by row.", A_PICTURE, told) | errors(404, 413, 422, 504)
     rows = described.returns(
         "New examples.", described.content(application__json=of_a_run(mean=EXAMPLE, z=NUMBERS))
-    ) | errors(400, 404, 413, 422, 504)
+    ) | errors(404, 413, 422, 504)
     means = described.returns(
         "What each point decodes to.", described.content(application__json=of_a_run(mean=EXAMPLE))
-    ) | errors(400, 404, 413, 422, 504)
+    ) | errors(404, 413, 422, 504)
 
     @router.get("/generate.png", responses=pictures, response_class=Response, summary="New images")
     async def generate_png(
@@ -146,8 +146,6 @@ async def _ask_about_body(
     service: Service, request: Request, run: str, operation: str, **options: Any
 ) -> tuple[Offer, np.ndarray, Answer]:
     offer = service.operation(run, operation)
-    if request.headers.get("content-type", "").startswith("multipart/"):
-        raise Refused(415, "a form is not accepted; send the file itself: curl --data-binary @FILE ...")
     with holding(service.hold, request) as body:
         with service.batcher.arriving():
             content = await body.read(service.limits)

@@ -19,7 +19,7 @@ from lowerbound.serving.service.fields import (
     as_json,
     as_list,
     as_object,
-    check_fields,
+    given,
     known,
     parsed,
     shown,
@@ -78,9 +78,9 @@ def read_inference(offer: Offer, body: memoryview, header_length: str | None, li
         raise Refused(400, f"{HEADER_LENGTH} is {length:,}, the body has {len(body):,} bytes.")
     check_json_length(length, limits.max_batch * max(math.prod(signature.shape[1:]) for signature in offer.inputs))
     request = as_object(parsed(bytes(body[:length])), "the body")
-    check_fields("field of a request", request, ("id", "parameters", "inputs", "outputs"))
+    request = given("field of a request", request, ("id", "parameters", "outputs"), required=("inputs",))
     parameters = as_object(request.get("parameters", {}), "parameters")
-    check_fields("parameter", parameters, (*offer.operation.parameters, *OF_THE_PROTOCOL))
+    parameters = given("parameter", parameters, (*offer.operation.parameters, *OF_THE_PROTOCOL))
     options = {name: PARAMETERS[name](name, value) for name, value in parameters.items() if name in PARAMETERS}
     arrays = _read_inputs(offer, request.get("inputs", []), body[length:], limits.max_batch)
     outputs = _read_outputs(offer, request.get("outputs", []), options)
@@ -136,13 +136,13 @@ def _bytes(value: np.ndarray) -> memoryview:
     return value.reshape(-1).view(np.uint8).data
 
 
-def _read_inputs(offer: Offer, given: Any, raw: memoryview, max_batch: int) -> dict[str, np.ndarray]:
+def _read_inputs(offer: Offer, inputs: Any, raw: memoryview, max_batch: int) -> dict[str, np.ndarray]:
     """The tensors of a request by their names."""
     signatures = {signature.name: signature for signature in offer.inputs}
     arrays: dict[str, np.ndarray] = {}
-    for entry in as_list(given, "inputs"):
+    for entry in as_list(inputs, "inputs"):
         entry = as_object(entry, "an input")
-        check_fields("field of an input", entry, ("name", "shape", "datatype", "parameters", "data"))
+        entry = given("field of an input", entry, ("parameters", "data"), required=("name", "shape", "datatype"))
         name = known(f"input of {offer.name}", entry.get("name"), signatures)
         if name in arrays:
             raise Refused(400, f"input {name!r} is given twice.")
@@ -159,9 +159,11 @@ def _values(
 ) -> tuple[np.ndarray, memoryview]:
     """One input's numbers, and what is left of the raw bytes."""
     name, parameters = entry["name"], as_object(entry.get("parameters", {}), "an input's parameters")
-    check_fields(f"parameter of input {name!r}", parameters, ("binary_data_size",))
+    parameters = given(f"parameter of input {name!r}", parameters, ("binary_data_size",))
+    if not {"data", "binary_data_size"} & {*entry, *parameters}:
+        raise Refused(400, f"input {name!r} has no data; send a list of numbers, or raw bytes and binary_data_size.")
     if "binary_data_size" not in parameters:
-        return as_array(name, entry.get("data"), dtype, shape, with_missing=offer.served.layout == "table"), raw
+        return as_array(name, entry["data"], dtype, shape, with_missing=offer.served.layout == "table"), raw
     size, needed = parameters["binary_data_size"], math.prod(shape) * dtype.itemsize
     if type(size) is not int or size != needed or "data" in entry:
         raise wrong(f"binary_data_size of {name!r}", size, f"{needed} for its shape and type, and no data beside it")
@@ -171,9 +173,9 @@ def _values(
     return np.require(values, requirements=("ALIGNED", "WRITEABLE")), raw[size:]
 
 
-def _datatype(offer: Offer, signature: Signature, given: Any) -> np.dtype[Any]:
+def _datatype(offer: Offer, signature: Signature, name: Any) -> np.dtype[Any]:
     accepted = (signature.datatype, "UINT8") if _takes_bytes(offer, signature) else (signature.datatype,)
-    return TYPES[known(f"datatype of {signature.name!r}", given, accepted)]
+    return TYPES[known(f"datatype of {signature.name!r}", name, accepted)]
 
 
 def _takes_bytes(offer: Offer, signature: Signature) -> bool:
@@ -181,8 +183,8 @@ def _takes_bytes(offer: Offer, signature: Signature) -> bool:
     return signature.name == "x" and offer.served.layout == "image"
 
 
-def _shape(signature: Signature, given: Any, max_batch: int) -> tuple[int, ...]:
-    lengths = as_list(given, f"the shape of {signature.name!r}")
+def _shape(signature: Signature, lengths: Any, max_batch: int) -> tuple[int, ...]:
+    lengths = as_list(lengths, f"the shape of {signature.name!r}")
     fits = len(lengths) == len(signature.shape) and all(
         type(length) is int and (expected in (BATCH, length))
         for length, expected in zip(lengths, signature.shape, strict=True)
@@ -194,21 +196,20 @@ def _shape(signature: Signature, given: Any, max_batch: int) -> tuple[int, ...]:
     return tuple(lengths)
 
 
-def _read_outputs(offer: Offer, given: Any, options: Fields) -> tuple[Wanted, ...]:
+def _read_outputs(offer: Offer, outputs: Any, options: Fields) -> tuple[Wanted, ...]:
     """The tensors that are wanted; all of them if none is named, draws only where one was asked for."""
     by_default = options.get("binary_data_output", False)
-    entries = as_list(given, "outputs")
+    entries = as_list(outputs, "outputs")
     if not entries:
         chosen = [signature for signature in offer.outputs if options.get("sample") or not signature.is_drawn]
         return tuple(Wanted(signature, by_default) for signature in chosen)
     signatures = {signature.name: signature for signature in offer.outputs}
     wanted: dict[str, Wanted] = {}
     for entry in entries:
-        entry = as_object(entry, "an output")
-        check_fields("field of an output", entry, ("name", "parameters"))
+        entry = given("field of an output", as_object(entry, "an output"), ("parameters",), required=("name",))
         name = known(f"output of {offer.name}", entry.get("name"), signatures)
         parameters = as_object(entry.get("parameters", {}), "an output's parameters")
-        check_fields(f"parameter of output {name!r}", parameters, ("binary_data",))
+        parameters = given(f"parameter of output {name!r}", parameters, ("binary_data",))
         wanted[name] = Wanted(signatures[name], truth("binary_data", parameters.get("binary_data", by_default)))
     return tuple(wanted.values())
 

@@ -1,0 +1,112 @@
+"""A run's own data, found again: where they were, or where someone says, and verified at every use.
+
+A run knows the path that it was given and, in config.toml alone, the absolute one. What is found there must have the
+checksum that training wrote down; a file of the same name in another working directory is not taken for it.
+"""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from pydantic import TypeAdapter, ValidationError
+
+from lowerbound.data.memory import raw_of
+from lowerbound.data.sources import SOURCES, DataConfig, Splits, load, split_raw
+from lowerbound.errors import DataError, LowerboundError, RunError, UnknownName, UsageError
+from lowerbound.experiment import Experiment, from_settings
+from lowerbound.schema import Schema
+from lowerbound.storage import check_format_version, read_toml
+
+MEMORY = "memory"
+"""The source of data that a program held."""
+
+NOT_SETTINGS = ("run", "schema")
+"""Sections of config.toml that say what was found, not what was chosen."""
+
+
+def read_experiment(path: Path) -> tuple[dict[str, Any], Experiment]:
+    """A run's config.toml, as it stands and as an experiment; UsageError if `path` is not a run directory."""
+    if not (path / "config.toml").is_file():
+        raise UsageError(
+            f"{path} is not a run directory (config.toml is missing); give one that `lowerbound train` wrote."
+        )
+    stored = read_toml(path / "config.toml")
+    check_format_version(path / "config.toml", stored.get("format_version"))
+    sections = {key: value for key, value in stored.items() if isinstance(value, dict) and key not in NOT_SETTINGS}
+    return stored, from_settings(stored.get("recipe", "custom"), sections)
+
+
+def schema_of_run(path: Path, stored: Mapping[str, Any]) -> Schema:
+    """What a run's data are, as its config.toml shows it; RunError where that cannot be read."""
+    try:
+        return TypeAdapter(Schema).validate_python(stored["schema"])
+    except (KeyError, ValidationError) as error:
+        reason = str(error).splitlines()[0]
+        raise RunError(f"{path / 'config.toml'} has no schema that can be read ({reason}).") from error
+
+
+def own_splits(path: Path, *, data: str = "", data_dir: str = "") -> Splits:
+    """The data that a run was trained on, from `data` or where they were; verified by their checksum.
+
+    UsageError for a run of data in memory without `data`; DataError or RunError where what is found cannot be read or
+    differs.
+    """
+    stored, experiment = read_experiment(path)
+    config = replace(experiment.data, data_dir=data_dir or experiment.data.data_dir)
+    schema = schema_of_run(path, stored)
+    if config.source in SOURCES and not data:
+        return _verified(path, stored, load(config))
+    if stored["run"].get("in_memory") and not data:
+        raise UsageError(f"{path} was trained on data in memory; name a file that holds them with --data PATH.")
+    failures: list[LowerboundError] = []
+    for place in [data] if data else _places(stored, config):
+        try:
+            return _verified(path, stored, load(_placed(config, place, stored), schema))
+        except (DataError, RunError, UnknownName) as error:
+            failures.append(error)
+    changed = next((error for error in failures if isinstance(error, RunError)), failures[0])
+    if isinstance(changed, RunError):
+        raise changed
+    hint = "" if data else " If they were moved, name them with --data PATH."
+    raise DataError(f"the data of {path} cannot be read: {changed}{hint}")
+
+
+def splits_in_memory(data: Any, labels: Any, settings: Mapping[str, Any]) -> Splits:
+    """The splits of what a program holds, read as a file of it would be; ConfigError for settings of files."""
+    config = from_settings("data", {"data": dict(settings.get("data", {}))}).data
+    if isinstance(data, Splits) and labels is not None:
+        raise UsageError("splits have their own labels; leave labels out.")
+    raw = raw_of(data, labels, place="the data")
+    return raw if isinstance(raw, Splits) else split_raw(raw, config, "data")
+
+
+def absolute_paths(config: DataConfig) -> dict[str, str]:
+    """Where data and labels lie, for config.toml; nothing for what is not a path."""
+    paths = {"data_path": config.source, "labels_path": config.labels}
+    return {
+        key: str(Path(value).expanduser().resolve())
+        for key, value in paths.items()
+        if value and value not in SOURCES and Path(value).expanduser().exists()
+    }
+
+
+def _places(stored: Mapping[str, Any], config: DataConfig) -> list[str]:
+    absolute = stored["run"].get("data_path", "")
+    here = Path(config.source).expanduser()
+    is_same = absolute and here.exists() and here.resolve() == Path(absolute)
+    return [absolute] if is_same else [place for place in (absolute, config.source) if place]
+
+
+def _placed(config: DataConfig, place: str, stored: Mapping[str, Any]) -> DataConfig:
+    labels = stored["run"].get("labels_path", "")
+    return replace(config, source=place, labels=labels if labels and Path(labels).exists() else config.labels)
+
+
+def _verified(path: Path, stored: Mapping[str, Any], splits: Splits) -> Splits:
+    if splits.checksum != stored["run"]["data_checksum"]:
+        raise RunError(
+            f"the data of {splits.name!r} are not those that {path} was trained on (their checksum differs); "
+            "restore them, or name the unchanged ones with --data PATH."
+        )
+    return splits
