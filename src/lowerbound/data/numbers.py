@@ -47,7 +47,7 @@ def is_infinite(text: str) -> bool:
     return _INFINITE.fullmatch(text) is not None
 
 
-def as_text(value: float) -> str:
+def as_text(value: int | float) -> str:
     """A number as levels and cells have it: whole ones without a fraction, others with the digits that they need."""
     return str(int(value)) if value == int(value) else repr(float(value))
 

@@ -86,11 +86,11 @@ def cells_of(
 def rows_of(
     table: RawTable, columns: Sequence[Column], markers: Sequence[str] = MISSING_MARKERS
 ) -> Float32[np.ndarray, "row column"]:
-    """The cells of `columns` as numbers; DataError for the first that does not fit."""
+    """The cells of `columns` as numbers; NaN where one is missing, or is not what its column holds."""
     schema = Schema(
         layout="table", shape=(len(columns),), dtype="", columns=tuple(columns), missing_markers=tuple(markers)
     )
-    return conformed_table(table, schema).examples.values
+    return cells_of(table, schema, [column.name for column in columns])[0]
 
 
 def as_array(table: RawTable, options: TableOptions = STANDARD) -> RawArray:

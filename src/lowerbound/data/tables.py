@@ -9,7 +9,7 @@ Nothing is decided here about what columns are (column_kinds.py) or which cells 
 import base64
 import csv
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from io import StringIO
 from pathlib import Path
@@ -140,7 +140,7 @@ def with_dictionaries(file: Any) -> Any:
     return table
 
 
-def from_values(path: Path, columns: Mapping[str, Sequence[Any]]) -> RawTable:
+def from_values(path: Path, columns: Mapping[Any, Iterable[Any]]) -> RawTable:
     """A table from columns of numbers, texts, truth values and dates, such as a DataFrame's; None is missing."""
     return _typed(path, [(str(name), _values(values)) for name, values in columns.items()])
 
@@ -233,7 +233,7 @@ def _arrow_cells(column: Any) -> list[Cell]:
     return _as_texts(cells) if pyarrow.types.is_dictionary(column.type) else cells
 
 
-def _values(values: Sequence[Any]) -> list[Cell]:
+def _values(values: Iterable[Any]) -> list[Cell]:
     cells = [_cell(value) for value in values]
     is_category = str(getattr(values, "dtype", "")) == "category"  # of pandas
     return _as_texts(cells) if is_category else cells
