@@ -2,7 +2,7 @@
 
 import platform
 import shlex
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from lowerbound.experiment import Experiment
 from lowerbound.model import VAE
 from lowerbound.networks.layers import count_parameters
 from lowerbound.run_data import absolute_paths
+from lowerbound.schema import Schema
 from lowerbound.storage import FORMAT_VERSION, read_json_lines, read_toml
 from lowerbound.training.speed import choose_precision
 from lowerbound.training.state import machine
@@ -37,7 +38,7 @@ def config_of(experiment: Experiment, splits: Splits, command: str, in_memory: b
             # Here alone: reports, pages and exports name no place on this machine.
             **({} if in_memory else absolute_paths(experiment.data)),
         },
-        "schema": asdict(splits.schema),
+        "schema": _without_defaults(splits.schema),
         **experiment.settings(),
     }
 
@@ -70,6 +71,12 @@ def context_of(path: Path, experiment: Experiment, splits: Splits, model: VAE, d
         },
         "machine": machine(device),
     }
+
+
+def _without_defaults(schema: Schema) -> dict[str, Any]:
+    """What was found of the data, without what is as it usually is."""
+    usual = {field.name: field.default for field in fields(Schema)}
+    return {key: value for key, value in asdict(schema).items() if getattr(schema, key) != usual[key]}
 
 
 def _without_places(command: str) -> str:

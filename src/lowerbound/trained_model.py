@@ -57,10 +57,8 @@ class TrainedModel:
         """What was measured on held-out examples when training ended; UsageError for a run that has none."""
         path = None if self.path is None or not self.path.is_dir() else self.path / CALIBRATION
         if path is None or not path.is_file():
-            why = (
-                "it is deterministic" if self.vae.is_deterministic else "no examples were held out, or it is not a run"
-            )
-            raise UsageError(f"{self.path or 'this model'} has no thresholds ({why}).")
+            why = "it is a deterministic autoencoder" if self.vae.is_deterministic else "no examples were held out"
+            raise UsageError(f"{self.path or 'this model'} has no thresholds for anomaly scores: {why}.")
         return Calibration.read(path)
 
     def collection(self, raw: RawArray | RawTable, skip_broken: bool = False) -> Collection:

@@ -69,7 +69,8 @@ class Measured:
 
     def subset(self, chosen: Bool[np.ndarray, " n"]) -> "Measured":
         """The chosen examples."""
-        return Measured(**{name: None if values is None else values[chosen] for name, values in vars(self).items()})
+        parts = {name: None if values is None else values[chosen] for name, values in vars(self).items()}
+        return Measured(**parts)  # type: ignore[arg-type]
 
 
 @dataclass(frozen=True, eq=False)
