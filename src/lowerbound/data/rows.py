@@ -131,6 +131,7 @@ Reader = Callable[[Cell], float]
 
 
 def _read(cells: Sequence[Cell], read: Reader) -> tuple[Float[np.ndarray, " row"], dict[int, str]]:
+    """The cells as numbers, NaN where one is missing or unreadable; of each unreadable one why."""
     values = np.full(len(cells), np.nan)
     problems = {}
     for row, cell in enumerate(cells):

@@ -88,11 +88,13 @@ def read_csv(path: Path, options: TableOptions = STANDARD) -> RawTable:
         lines, rows = _numbered_rows(path, text, separator)
     if not rows:
         refuse(path, "is empty; its first line must name the columns")
+    if len(rows) == 1:
+        refuse(path, "has no rows")
     header, *rows = rows
     width = len(header)
     ragged = {row: cells for row, cells in enumerate(rows) if len(cells) != width}
     whole = [[None] * width if row in ragged else cells for row, cells in enumerate(rows)] if ragged else rows
-    columns = [list(column) for column in zip(*whole, strict=True)] or [[] for _ in header]
+    columns = [list(column) for column in zip(*whole, strict=True)]
     check_header(path, header, columns)
     names, notes = _named(path, header)
     table = RawTable(
@@ -107,7 +109,7 @@ def read_csv(path: Path, options: TableOptions = STANDARD) -> RawTable:
     )
     came = {row: f"{table.where(row)} has {len(cells)} cells" for row, cells in ragged.items()}
     unreadable = {row: f"{what}, the header names {width} columns" for row, what in came.items()}
-    return _checked(path, replace(table, unreadable=unreadable))
+    return replace(table, unreadable=unreadable)
 
 
 def read_parquet(path: Path, options: TableOptions = STANDARD) -> RawTable:
@@ -199,10 +201,11 @@ def _named(path: Path, header: Sequence[str]) -> tuple[list[str], tuple[str, ...
 
 
 def _made_up(names: Sequence[str]) -> Iterator[str]:
+    known = set(names)
     for index, name in enumerate(names, start=1):
         if not name:
             made_up = f"column {index}"
-            yield made_up + "_" * (made_up in names)
+            yield made_up + "_" * (made_up in known)
 
 
 def _index_names(header: Sequence[str], names: Sequence[str]) -> frozenset[str]:
