@@ -168,7 +168,7 @@ def load(run: Path | str, encoder: nn.Module | None = None, decoder: nn.Module |
     vae = load_model(path, encoder, decoder)
     schema = load_schema(path)
     if schema is None:
-        raise RunError(f"{path} holds a model without the schema of its data; load it with lowerbound.load_vae.")
+        raise RunError(f"{path} holds a model without the schema of its data; train it again with lowerbound.train.")
     return TrainedModel(vae, schema, path)
 
 

@@ -12,10 +12,10 @@ from lowerbound.evaluation.results import Results, Scorer
 from lowerbound.experiment import resolve
 from lowerbound.model import VAE, ModelConfig, build_model
 from lowerbound.provenance import config_of
+from lowerbound.schema import Column
 from lowerbound.seeding import generator
 from lowerbound.storage import write_toml
 from lowerbound.training.checkpoint import save_model
-from lowerbound.schema import Column
 
 BATCHES = (1, 2, 7, 256)
 

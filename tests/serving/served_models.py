@@ -9,13 +9,13 @@ import torch
 
 from lowerbound.data.images import ImageOptions
 from lowerbound.model import ModelConfig, build_model
+from lowerbound.schema import Column
 from lowerbound.seeding import generator
 from lowerbound.serving import hosting
 from lowerbound.serving.access import access_to
 from lowerbound.serving.service.application import build_application
 from lowerbound.serving.service.limits import Limits
 from lowerbound.serving.service.models import Served
-from lowerbound.schema import Column
 
 SIDE = 8
 COLUMNS = (

@@ -10,10 +10,10 @@ from PIL import Image
 from prometheus_client.parser import text_string_to_metric_families
 
 from lowerbound.reporting.tiles import displayable
+from lowerbound.schema import Column
 from lowerbound.seeding import generator
 from lowerbound.serving.service.cells import checked_cell
 from lowerbound.serving.service.limits import Refused
-from lowerbound.schema import Column
 from served_models import SIDE, application, code, digits, icons, people, running, spectra, tensor
 
 RUNS = (digits(), icons(), people(), spectra(), code())
