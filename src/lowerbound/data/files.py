@@ -11,13 +11,15 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from lowerbound.data import arrays, hugging_face, tables
+from lowerbound.data import arrays, hugging_face
+from lowerbound.data.column_kinds import inferred
 from lowerbound.data.conforming import conformed
 from lowerbound.data.examples import Collection, RawArray
 from lowerbound.data.images import IMAGE_SUFFIXES, ImageOptions, read_folder, read_image_files, read_zip
 from lowerbound.data.reading import reading, refuse
+from lowerbound.data.rows import as_array, conformed_table
 from lowerbound.data.scales import schema_of
-from lowerbound.data.tables import RawTable, TableOptions, conformed_table, schema_of_table
+from lowerbound.data.tables import RawTable, TableOptions, read_csv, read_parquet
 from lowerbound.schema import Schema
 
 ACCEPTED = (
@@ -51,7 +53,8 @@ def by_schema(options: ReadingOptions, schema: Schema) -> ReadingOptions:
             height, width, _ = schema.shape
             size = (width, height)
         images = replace(images, num_channels=schema.shape[2], size=size, resize=schema.resize)
-    return replace(options, images=images, schema=schema)
+    tables = replace(options.tables, separator=schema.separator)
+    return replace(options, images=images, tables=tables, schema=schema)
 
 
 def read(path: Path, options: ReadingOptions | None = None) -> Collection:
@@ -69,9 +72,11 @@ def as_collection(raw: RawArray | RawTable, options: ReadingOptions) -> Collecti
     if isinstance(raw, RawTable):
         is_table = options.layout in ("", "table") if schema is None else schema.layout == "table"
         if is_table:
-            known = schema or schema_of_table(raw, options.tables)
-            return conformed_table(raw, known, options.skip_broken)
-        raw = tables.as_array(raw)
+            if schema is None:
+                found = inferred(raw, options.tables)
+                schema, raw = found.schema, replace(raw, notes=(*raw.notes, *found.notes))
+            return conformed_table(raw, schema, options.skip_broken)
+        raw = as_array(raw, options.tables)
     return conformed(raw, schema or schema_of(raw, options.layout, options.range), options.skip_broken)
 
 
@@ -117,7 +122,7 @@ def _labelled(source: Path, raw: RawArray, options: ReadingOptions) -> RawArray:
         if not found:
             return raw
         file = found[0]
-    table = tables.read_csv(file)
+    table = read_csv(file)
     by_file = _first_of(file, table, FILE_COLUMNS, "names of files")
     by_label = _first_of(file, table, LABEL_COLUMNS, "labels")
     known = {str(name): label for name, label in zip(table.columns[by_file], table.columns[by_label], strict=True)}
@@ -128,7 +133,7 @@ def _labelled(source: Path, raw: RawArray, options: ReadingOptions) -> RawArray:
     return replace(raw, labels=[str(label) for label in labels])
 
 
-def _first_of(file: Path, table: tables.RawTable, accepted: tuple[str, ...], what: str) -> str:
+def _first_of(file: Path, table: RawTable, accepted: tuple[str, ...], what: str) -> str:
     for name in table.columns:
         if name.lower() in accepted:
             return name
@@ -141,7 +146,7 @@ ARRAYS: dict[str, Callable[[Path], RawArray]] = {
     ".safetensors": arrays.read_safetensors,
 }
 TABLES: dict[str, Callable[[Path, TableOptions], RawTable]] = {
-    ".csv": tables.read_csv,
-    ".tsv": tables.read_csv,
-    ".parquet": tables.read_parquet,
+    ".csv": read_csv,
+    ".tsv": read_csv,
+    ".parquet": read_parquet,
 }

@@ -15,11 +15,13 @@ import numpy as np
 from PIL import Image
 
 from lowerbound.columns import named_columns, records
+from lowerbound.data.column_kinds import is_missing
 from lowerbound.data.images import AN_IMAGE, FORMATS, read_image_bytes
-from lowerbound.data.tables import from_values, rows_of
+from lowerbound.data.rows import rows_of
+from lowerbound.data.tables import from_values
 from lowerbound.errors import DataError
 from lowerbound.reporting.tiles import as_png, compose, displayable, fitted
-from lowerbound.schema import Column
+from lowerbound.schema import MISSING_MARKERS, Column
 from lowerbound.serving.service.cells import checked_cell, no_cell
 from lowerbound.serving.service.fields import Fields, as_list, as_object, known, parsed
 from lowerbound.serving.service.limits import Limits, Refused, check_json_length, check_num_examples
@@ -27,6 +29,7 @@ from lowerbound.serving.service.models import Served
 from lowerbound.serving.service.values import as_array, check_examples
 
 THE_BODY = "the body"
+MISSING = frozenset(MISSING_MARKERS)
 TILE_SIZE = 56  # pixels: smaller images are enlarged where several are shown
 GAP = 2
 
@@ -105,9 +108,8 @@ def _rows(columns: tuple[Column, ...], rows: list[Fields]) -> np.ndarray:
         raise Refused(400, str(error)) from None
     values = rows_of(table, columns)
     for index, column in enumerate(columns):
-        # In a file what a column cannot hold counts as missing; whoever sends a row wants to be told.
         for sent, cell, value in zip(cells[column.name], table.columns[column.name], values[:, index], strict=True):
-            if cell is not None and np.isnan(value):
+            if np.isnan(value) and not is_missing(cell, MISSING):
                 raise no_cell(column, sent)
     return values
 
