@@ -54,9 +54,7 @@ class Column:
     name: str
     kind: ColumnKind
     levels: tuple[str, ...] = ()  # of a categorical or binary column, as they are written
-    offset: float = (
-        0.0  # taken off numeric cells in float64 where float32 would lose their digits
-    )
+    offset: float = 0.0  # taken off numeric cells in float64 where float32 would lose their digits
 
     @property
     def num_levels(self) -> int:

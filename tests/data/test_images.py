@@ -10,7 +10,8 @@ from PIL import Image
 from data_files import COLOUR, RNG, grey, refusal, save_images, saved, written
 from lowerbound.data import images as image_files
 from lowerbound.data.files import ReadingOptions, read
-from lowerbound.data.images import ImageOptions, read_folder
+from lowerbound.data.folders import read_folder
+from lowerbound.data.images import ImageOptions
 from lowerbound.errors import DataError
 
 RGB = Image.fromarray(COLOUR)
