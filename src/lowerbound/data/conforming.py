@@ -71,9 +71,10 @@ def _order(label: str) -> tuple[int, float, str]:
     if label == "(none)":
         return 2, 0.0, label
     try:
-        return 0, float(label), label
+        number = float(label)
     except ValueError:
         return 1, 0.0, label
+    return (0, number, label) if math.isfinite(number) else (1, 0.0, label)
 
 
 def _shaped(raw: RawArray, schema: Schema) -> Shaped[np.ndarray, "example *event"]:

@@ -68,7 +68,9 @@ def _file(path: Path) -> Entry:
 
 
 def opened_file(path: Path) -> BufferedIOBase:
-    """A file to read from."""
+    """A file to read from; DataError for a pipe or a device, which would be waited for."""
+    if path.exists() and not (path.is_file() or path.is_dir()):
+        refuse(path, "is not a file")
     return path.open("rb")
 
 
