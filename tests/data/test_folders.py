@@ -85,7 +85,7 @@ def test_what_is_not_an_image_is_counted_and_named_once(tmp_path, form):
 @both
 def test_where_nothing_is_an_image_it_is_said_what_came(tmp_path, form):
     message = refusal(placed(tmp_path / "data", {"a.txt": b"x", "b.npy": b"y"}, form))
-    assert "files; it holds a.txt and 1 more; give a folder or zip of images" in message
+    assert "holds no images, but a.txt and 1 more; give a folder or zip of PNG, JPEG" in message
 
 
 def test_a_suffixless_file_that_cannot_be_read_is_named(tmp_path):

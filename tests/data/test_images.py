@@ -223,8 +223,8 @@ def test_a_member_that_claims_more_than_the_limit_is_refused_unread(tmp_path, mo
 
 def test_what_is_no_archive_or_holds_no_images_is_refused(tmp_path):
     assert "is not a zip archive of images, or it is damaged" in refusal(written(tmp_path / "a.zip", b"PK\x03\x04"))
-    assert "holds no .png, .jpg" in refusal(zipped(tmp_path / "b.zip", {"a.txt": b"x"}))
-    assert "holds no .png, .jpg" in refusal(tmp_path / "empty" if (tmp_path / "empty").mkdir() is None else tmp_path)
+    assert "holds no images" in refusal(zipped(tmp_path / "b.zip", {"a.txt": b"x"}))
+    assert "holds no images" in refusal(tmp_path / "empty" if (tmp_path / "empty").mkdir() is None else tmp_path)
 
 
 def test_a_folder_that_is_not_there_cannot_be_read(tmp_path):

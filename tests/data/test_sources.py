@@ -362,7 +362,7 @@ def test_a_name_goes_before_a_folder_of_that_name(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "digits").mkdir()
     assert len(load(DataConfig(source="digits")).train) == 1257
-    assert "holds no .png" in message_of(DataError, DataConfig(source="./digits"))
+    assert "holds no images" in message_of(DataError, DataConfig(source="./digits"))
 
 
 @pytest.mark.parametrize(("source", "nearest"), [("mnits", "mnist"), ("fashion_mnist", "fashion-mnist")])

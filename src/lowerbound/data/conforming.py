@@ -87,12 +87,12 @@ def _shaped(raw: RawArray, schema: Schema) -> Shaped[np.ndarray, "example *event
     if schema.layout == "table" and not schema.dtype:
         names = ", ".join(repr(column.name) for column in schema.columns[:8])
         refuse(raw.place, f"holds an array, the model was trained on a table; give one with the columns {names}")
-    if values.shape[1:] != shape or not len(values):
+    if values.ndim == 0 or values.shape[1:] != shape or not len(values):
         accepted = f"N×{times(shape)}" + (f" or N×{times(shape[:2])}" if shape[2:] == (1,) else "")
         hint = ""
         if schema.layout == "image" and values.shape[1:] == (shape[2], *shape[:2]):
             hint = "; it seems N×C×H×W: array.transpose(0, 2, 3, 1)"
-        came = "examples are" if len(values) else "no examples:"
+        came = "examples are" if values.size else "no examples:"
         refuse(raw.place, f"{came} {times(values.shape)}, the model was trained on {accepted}{hint}")
     return values
 

@@ -108,7 +108,9 @@ class RawArray:
     """Numbers as they are stored, from an array or from image files, before anything is decided about them."""
 
     place: str  # what messages call it: a file, a folder, "the array"
-    values: Shaped[np.ndarray, "example *event"]  # images read from files are height x width x channel
+    values: Shaped[
+        np.ndarray, "..."
+    ]  # with an axis of examples first; images read from files are height x width x channel
     labels: Sequence[str | None] | None = None  # of each example, as they are written; None where one is missing
     ids: tuple[str, ...] = ()  # as in Collection, and so the next five
     skipped: tuple[str, ...] = ()

@@ -21,7 +21,7 @@ from lowerbound.data.examples import RawArray
 from lowerbound.data.given_splits import SPLITS, Split, split_of
 from lowerbound.data.images import ImageOptions, opened_file, read_entries
 from lowerbound.data.labels import LABEL_FILES, LabelTable, has_labels, matched, read_labels
-from lowerbound.data.pixels import IMAGE_SUFFIXES, START, Entry, is_image_content, is_image_name
+from lowerbound.data.pixels import FORMATS, START, Entry, is_image_content, is_image_name
 from lowerbound.data.reading import gib, read_up_to, reading, refuse, shown
 
 MAX_FILE_BYTES = 2**30
@@ -131,8 +131,8 @@ def _member(path: Path, archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> Bu
 
 def _read(source: Path, listing: Listing, options: ImageOptions, labels: str) -> RawArray:
     if not listing.images:
-        came = f"; it holds {_named(listing.others)}" if listing.others else ""
-        refuse(source, f"holds no {', '.join(IMAGE_SUFFIXES)} files{came}; give a folder or zip of images")
+        came = f", but {_named(listing.others)}" if listing.others else ""
+        refuse(source, f"holds no images{came}; give a folder or zip of {', '.join(FORMATS)} files")
     entries, notes = _labelled(source, _arranged(source, listing.images), listing, labels)
     raw = read_entries(source, entries, options)
     others = (f"not images, skipped: {_named(listing.others)}",) if listing.others else ()

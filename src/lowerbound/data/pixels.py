@@ -160,7 +160,7 @@ def _numbers(image: Image.Image, depth: Depth) -> Num[np.ndarray, "height width"
 
 def _resized_numbers(
     numbers: Num[np.ndarray, "height width"], size: tuple[int, int], resize: Resize
-) -> Num[np.ndarray, "height width"]:
+) -> Num[np.ndarray, "new_height new_width"]:
     if numbers.shape == size[::-1]:
         return numbers
     resized = np.asarray(_resized(Image.fromarray(numbers.astype(np.float32)), size, resize), np.float64)

@@ -149,13 +149,14 @@ def _layout(raw: RawArray, asked: str, has_missing: bool) -> Layout:
         return "image"
     if len(shape) == 4 and shape[3] in CHANNELS:
         return "image"
-    if len(shape) == 4 and shape[1] in CHANNELS:
+    if len(shape) == 4 and shape[1] in CHANNELS and _are_sides(shape[2:]):
         came = f"holds {times(shape)}, it seems N×C×H×W; give N×H×W×C: array.transpose(0, 2, 3, 1)"
         refuse(raw.place, f"{came}, or set data.layout=array")
-    sides = shape[1:]
-    if len(shape) == 3 and min(sides) >= LEAST_SIDE and max(sides) <= MOST_OBLONG * min(sides):
-        return "image"
-    return "array"
+    return "image" if len(shape) == 3 and _are_sides(shape[1:]) else "array"
+
+
+def _are_sides(sides: tuple[int, ...]) -> bool:
+    return min(sides) >= LEAST_SIDE and max(sides) <= MOST_OBLONG * min(sides)
 
 
 def _image_range(raw: RawArray, low: float, high: float) -> Range:
