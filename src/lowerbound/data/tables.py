@@ -111,13 +111,13 @@ def read_parquet(path: Path, options: TableOptions = STANDARD) -> RawTable:
         return from_values(path, {name: table[name].to_pylist() for name in table.column_names})
 
 
-def check_size(path: Path, num_cells: int) -> None:
+def check_size(path: Path | str, num_cells: int) -> None:
     """DataError for a table of more cells than can be held."""
     if num_cells > MAX_CELLS:
         refuse(path, f"has {num_cells:,} cells, accepted are {MAX_CELLS:,}; train on a part")
 
 
-def from_values(path: Path, columns: Mapping[str, Sequence[Any]]) -> RawTable:
+def from_values(path: Path | str, columns: Mapping[str, Sequence[Any]]) -> RawTable:
     """A table from columns of numbers, texts, truth values and dates; None is missing."""
     cells = {name: [_from_value(path, name, value) for value in values] for name, values in columns.items()}
     return _checked(path, RawTable(shown(path), cells))
@@ -207,7 +207,7 @@ def _check_names(path: Path, names: Sequence[str]) -> None:
         refuse(path, f"has {_listed(twice)} twice; give columns different names")
 
 
-def _checked(path: Path, table: RawTable) -> RawTable:
+def _checked(path: Path | str, table: RawTable) -> RawTable:
     if not table.num_rows:
         refuse(path, "has no rows")
     return table
@@ -224,7 +224,7 @@ def _from_text(cell: str) -> Cell:
     return number if np.isfinite(number) else None
 
 
-def _from_value(path: Path, name: str, cell: Any) -> Cell:
+def _from_value(path: Path | str, name: str, cell: Any) -> Cell:
     if cell is None or isinstance(cell, bool):
         return cell
     if isinstance(cell, int | float):
