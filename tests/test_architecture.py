@@ -32,6 +32,7 @@ LAYERS = [
         "anomalies",
         "imputation",
         "serving",
+        "estimator_input",
         "estimator",
         "use",
         "console",
