@@ -94,6 +94,7 @@ def test_masked_cells_and_none_are_missing_and_not_what_lies_below_the_mask():
     expected = np.where(NUMBERS == 4, np.nan, NUMBERS)
     assert_array_equal(raw_of(masked).values, expected)
     assert_array_equal(raw_of([[1, None], [2, 3]]).values, [[1, np.nan], [2, 3]])
+    assert_array_equal(raw_of([0.5, None]).values, [0.5, np.nan])
 
 
 def test_tensors_of_images_have_their_channels_first_and_other_tensors_keep_their_axes():
@@ -252,6 +253,8 @@ def test_splits_come_back_as_they_are():
         (None, None, "got a NoneType"),
         ("digits.npy", None, "got a str"),
         ({1, 2}, None, "got a set"),
+        (torch.empty(3, 2, device="meta"), None, r"is a tensor of torch\.float32 on meta that numpy cannot hold"),
+        (["a.png", "b.png"], None, "holds Python objects that are not numbers"),
         (np.float64(3), None, "is a single value"),
         (torch.tensor(3.0), None, "is a single value"),
         (np.array("text"), None, "is a single value"),

@@ -62,6 +62,8 @@ def _from_array(place: str, column: Shaped[np.ndarray, "..."], what: str) -> lis
 
 
 def _from_pandas(column: Any) -> list[Any]:
+    if isinstance(column.dtype, np.dtype) and column.dtype.kind in "biuf":
+        return [None if cell != cell else cell for cell in np.asarray(column).tolist()]  # NaN differs from itself
     is_category = column.dtype.name == "category"
     cells = np.asarray(column.astype(object), object).tolist()
     is_missing = np.asarray(column.isna()).tolist()

@@ -104,11 +104,15 @@ def _numbers(place: str, values: Any) -> Shaped[np.ndarray, "..."]:
     if not _is_tensor(values):
         return np.asarray(values)
     torch = sys.modules["torch"]
-    if values.layout != torch.strided:
+    if values.layout != torch.strided and not values.is_nested:
         _check_size(place, values.numel() * values.element_size())
         values = values.to_dense()
-    values = values.detach().cpu().resolve_conj().resolve_neg()
-    return (values.float() if values.dtype == torch.bfloat16 else values).numpy()
+    if values.is_floating_point() and values.element_size() < 4 and values.dtype != torch.float16:
+        values = values.float()  # bfloat16 and others that numpy does not have
+    try:
+        return values.detach().cpu().resolve_conj().resolve_neg().numpy()
+    except (NotImplementedError, RuntimeError, TypeError):
+        refuse(place, f"is a tensor of {values.dtype} on {values.device} that numpy cannot hold; give a plain one")
 
 
 def _from_array(place: str, values: Any) -> Raw:
@@ -125,7 +129,7 @@ def _from_array(place: str, values: Any) -> Raw:
 def _from_objects(place: str, values: Shaped[np.ndarray, "..."]) -> Raw:
     """An array of Python's objects: numbers, some missing; cells of several kinds; or arrays."""
     cells = values.reshape(-1)
-    if values.ndim == 2 and all(cell is None or isinstance(cell, int | float | np.number) for cell in cells):
+    if all(cell is None or isinstance(cell, int | float | np.number) for cell in cells):
         return RawArray(place=place, values=values.astype(np.float64))
     if values.ndim == 2:
         return _from_columns(place, {str(index): column.tolist() for index, column in enumerate(values.T)})

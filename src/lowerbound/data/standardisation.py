@@ -52,8 +52,8 @@ def _mean_and_deviation(known: Float64[np.ndarray, " row"]) -> tuple[float, floa
     # In units of the largest number: squares of 1e200 overflow, those of 1e-200 vanish.
     unit = np.abs(known).max()
     mean = (known / unit).mean() * unit
+    mean += (known - mean).mean()  # what rounding left
     centred = known - mean
-    mean += centred.mean()  # what rounding left
-    centred = known - mean
+    centred -= centred.mean()  # of 1e12 and more the nearest float to the mean is not the mean
     unit = np.abs(centred).max()
     return float(mean), float(np.sqrt(((centred / unit) ** 2).mean()) * unit)
