@@ -15,6 +15,7 @@ from lowerbound.data import numbers
 from lowerbound.data.column_kinds import KnownCells, decimal_of, is_missing, known_cells, lower_case
 from lowerbound.data.conforming import numbered
 from lowerbound.data.examples import Collection, Examples, RawArray
+from lowerbound.data.reading import does_not_fit
 from lowerbound.data.scales import LARGEST
 from lowerbound.data.tables import STANDARD, Cell, RawTable, TableOptions, listed, written
 from lowerbound.errors import SchemaError
