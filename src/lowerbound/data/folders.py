@@ -226,7 +226,7 @@ def _labelled(source: Path, arranged: _Arranged, listing: Listing, labels: str) 
     for table in tables:
         inside = [at for at, entry in enumerate(entries) if entry.name.parts[: len(table.folder)] == table.folder]
         names = [PurePosixPath(*entries[at].name.parts[len(table.folder) :]) for at in inside]
-        found = matched(table.rows, names, table.folder[-1] if table.folder else source.stem)
+        found = matched(table.rows, names, table.folder[-1] if table.folder else source.name.removesuffix(".zip"))
         _check_complete(table.rows.place, names, found.of)
         notes = (*notes, *found.notes)
         for position, label in found.of.items():

@@ -92,13 +92,18 @@ def _keys(names: Sequence[PurePosixPath], folder: str) -> tuple[dict[str, list[i
     whole: dict[str, list[int]] = defaultdict(list)
     tails: dict[str, list[int]] = defaultdict(list)
     for index, name in enumerate(names):
-        for key in {str(name), f"{folder}/{name}"}:
+        for key in (str(name), f"{folder}/{name}"):
             whole[key].append(index)
-        ends = [PurePosixPath(*name.parts[start:]) for start in range(len(name.parts))]
-        ends.append(PurePosixPath(folder, name))
-        for key in {str(end) for end in ends} | {str(end.with_suffix("")) for end in ends}:
-            tails[key].append(index)
+        for end in _ends(f"{folder}/{name}"):
+            tails[end].append(index)
+            if name.suffix:
+                tails[end.removesuffix(name.suffix)].append(index)
     return whole, tails
+
+
+def _ends(path: str) -> list[str]:
+    parts = path.split("/")
+    return ["/".join(parts[start:]) for start in range(len(parts))]
 
 
 def _check_same(place: str, name: PurePosixPath, first: Row, second: Row) -> None:
