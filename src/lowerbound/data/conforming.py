@@ -121,7 +121,10 @@ def is_same_scale(raw: RawArray, schema: Schema) -> bool:
     """
     if not raw.white or schema.range == (0.0, raw.white):
         return True
-    return raw.white > 255 and (raw.values.dtype == schema.dtype or schema.range[1] > 255)
+    is_same_type = raw.values.dtype == schema.dtype
+    if schema.size and is_same_type:  # trained on image files, whose scale was set or found out
+        return True
+    return raw.white > 255 and (is_same_type or schema.range[1] > 255)
 
 
 def _problems(
