@@ -319,7 +319,7 @@ def _about(known: KnownCells, exceptions: Mapping[str, int]) -> str:
 
 
 def _bracketed(hint: str) -> str:
-    return f" (numbers? {hint})" if hint else ""
+    return f" (its cells look like numbers: {hint})" if hint else ""
 
 
 def _levels(texts: Sequence[str] | Mapping[str, int]) -> tuple[str, ...]:
