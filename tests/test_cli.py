@@ -139,7 +139,7 @@ def test_annealing_is_asked_for_with_a_flag_and_the_doctor_is_heard(capsys, run)
     captured = in_process(capsys, "evaluate", run, "--anneal", *words)
     assert "annealed-evidence" in captured.out
     assert "annealing-bracket" in captured.out
-    assert "annealing test images ..." in captured.err
+    assert "annealing test examples ..." in captured.err
     assert "threshold" in captured.out or "clean bill" in captured.out
     wrong = in_process(capsys, "evaluate", run, "--set", "evaluation.annealing.num_temperatures=0", expect=2)
     assert "num_temperatures needs at least 1" in one_line(wrong.err)

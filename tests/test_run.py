@@ -92,7 +92,7 @@ def test_an_interrupted_annealing_is_continued_and_leaves_nothing_behind(finishe
         shutil.copytree(finished.path, tmp_path / name)
 
     def interrupt(stage, done, total):
-        if stage == "annealing test images" and done > 18 * 120:
+        if stage == "annealing test examples" and done > 18 * 120:
             raise KeyboardInterrupt
 
     whole = reevaluate(tmp_path / "whole", settings)

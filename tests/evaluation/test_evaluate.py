@@ -78,6 +78,12 @@ def test_scores_carry_unit_split_convention_error_and_draws(digits):
     assert results.score("elbo", "train").num_examples == 60
 
 
+def test_a_density_of_images_has_no_bits(digits):
+    results = evaluate(model_of(likelihood="gaussian"), digits, FAST)
+    assert results.score("elbo").convention == "density"
+    assert not [score.name for score in results.scores if score.unit == "bits/dim"]
+
+
 def test_more_draws_narrow_the_elbo_around_the_same_mean(digits):
     model = model_of().double()
     model.encoder.heads.bias.data[2:] = 1.0  # a wide posterior, so that draws differ

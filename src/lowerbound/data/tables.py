@@ -142,12 +142,12 @@ def with_dictionaries(file: Any) -> Any:
     return table
 
 
-def from_values(path: Path, columns: Mapping[Any, Iterable[Any]]) -> RawTable:
+def from_values(path: Path | str, columns: Mapping[Any, Iterable[Any]]) -> RawTable:
     """A table from columns of numbers, texts, truth values and dates, such as a DataFrame's; None is missing."""
     return _typed(path, [(str(name), _values(values)) for name, values in columns.items()])
 
 
-def check_size(path: Path, num_cells: int) -> None:
+def check_size(path: Path | str, num_cells: int) -> None:
     """DataError for a table of more cells than can be held."""
     if num_cells > MAX_CELLS:
         refuse(path, f"has {num_cells:,} cells, accepted are {MAX_CELLS:,}; train on a part")
@@ -212,14 +212,14 @@ def _index_names(header: Sequence[str], names: Sequence[str]) -> frozenset[str]:
     return frozenset(name for old, name in zip(header, names, strict=True) if old.strip() in INDEX_NAMES)
 
 
-def _typed(path: Path, columns: Sequence[tuple[str, list[Cell]]]) -> RawTable:
+def _typed(path: Path | str, columns: Sequence[tuple[str, list[Cell]]]) -> RawTable:
     header = [name for name, _ in columns]
     names, notes = _named(path, header)
     cells = dict(zip(names, (values for _, values in columns), strict=True))
     return _checked(path, RawTable(shown(path), cells, notes=notes, unnamed=_index_names(header, names)))
 
 
-def _checked(path: Path, table: RawTable) -> RawTable:
+def _checked(path: Path | str, table: RawTable) -> RawTable:
     if not table.num_rows:
         refuse(path, "has no rows")
     return table
