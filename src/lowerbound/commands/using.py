@@ -134,14 +134,18 @@ def score(
 @app.command(rich_help_panel=USE, epilog="Example: lowerbound impute runs/passengers passengers.csv --out filled.csv")
 def impute(
     run_path: RunArgument,
-    data: Annotated[list[str], typer.Argument(metavar="TABLE", help="A .csv or .parquet with the columns trained on.")],
-    out: Annotated[Path | None, typer.Option(metavar="FILE", help="A .csv, .parquet, .npz or .json file.")] = None,
+    table: Annotated[Path, typer.Argument(metavar="TABLE", help="A .csv, .tsv or .parquet with the model's columns.")],
+    skip_broken: SkipOption = False,
+    out: Annotated[Path | None, typer.Option(metavar="FILE", help="In the format of TABLE; imputed.* in RUN.")] = None,
 ) -> None:
-    """Fill the missing cells of a table with what the model expects there."""
+    """Fill the missing cells of a table; every other cell is copied as it is. The fills, with their uncertainty, go to
+    FILE with the ending .filled.csv."""
     from lowerbound import imputation
 
-    path, num_filled = imputation.impute(run_path, data, out=out)
-    console.out.print(f"{num_filled:,} cells filled: {path}", markup=False)
+    found = imputation.impute(run_path, table, out, skip_broken)
+    console.print_notes(found.notes)
+    console.print_skipped(found.skipped)
+    console.out.print(f"{found.num_filled:,} cells filled: {found.path} (listed in {found.fills_path})", markup=False)
 
 
 @app.command(rich_help_panel=USE, epilog="Example: lowerbound interpolate runs/conv 3 8 --num 12")

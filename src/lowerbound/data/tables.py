@@ -188,7 +188,7 @@ def _stripped(cell: str | None) -> str | None:
     return None if cell is None else cell.strip()
 
 
-def _named(path: Path, header: Sequence[str]) -> tuple[list[str], tuple[str, ...]]:
+def _named(path: Path | str, header: Sequence[str]) -> tuple[list[str], tuple[str, ...]]:
     """Names of all columns; one without a name is called by its position."""
     names = [name.strip() for name in header]
     twice = [name for name, count in Counter(names).items() if count > 1 and name]
