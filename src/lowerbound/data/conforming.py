@@ -13,9 +13,9 @@ import numpy as np
 from jaxtyping import Bool, Shaped
 
 from lowerbound.data.examples import Collection, Examples, Labels, RawArray
-from lowerbound.data.reading import refuse, shown, times
+from lowerbound.data.reading import does_not_fit, shown, times
 from lowerbound.data.scales import LARGEST, OVERSHOOT, SIGNED, check_type
-from lowerbound.errors import DataError
+from lowerbound.errors import SchemaError
 from lowerbound.schema import UNSCALED, Range, Schema
 
 FULL_RANGES: tuple[Range, ...] = (UNSCALED, SIGNED, (0.0, 255.0))
@@ -30,7 +30,7 @@ def conformed(raw: RawArray, schema: Schema, skip_broken: bool = False) -> Colle
     problems = _problems(raw, stored, schema, skip_broken)
     kept = np.setdiff1d(np.arange(len(stored)), list(problems))
     if problems and not len(kept):
-        raise DataError(f"none of the examples can be read; the first: {next(iter(problems.values()))}")
+        raise SchemaError(f"none of the examples can be read; the first: {next(iter(problems.values()))}")
     examples = Examples(
         _in_memory(stored[kept] if problems else stored, schema),
         schema.range[1],
@@ -87,14 +87,14 @@ def _shaped(raw: RawArray, schema: Schema) -> Shaped[np.ndarray, "example *event
         values = values[..., np.newaxis]
     if schema.layout == "table" and not schema.dtype:
         names = ", ".join(repr(column.name) for column in schema.columns[:8])
-        refuse(raw.place, f"holds an array, the model was trained on a table; give one with the columns {names}")
+        does_not_fit(raw.place, f"holds an array, the model was trained on a table; give one with the columns {names}")
     if values.ndim == 0 or values.shape[1:] != shape or not len(values):
         accepted = f"N×{times(shape)}" + (f" or N×{times(shape[:2])}" if shape[2:] == (1,) else "")
         hint = ""
         if schema.layout == "image" and values.shape[1:] == (shape[2], *shape[:2]):
             hint = "; it seems N×C×H×W: array.transpose(0, 2, 3, 1)"
         came = "examples are" if values.size else "no examples:"
-        refuse(raw.place, f"{came} {times(values.shape)}, the model was trained on {accepted}{hint}")
+        does_not_fit(raw.place, f"{came} {times(values.shape)}, the model was trained on {accepted}{hint}")
     return values
 
 
@@ -135,7 +135,7 @@ def _problems(
             position = tuple(int(axis[0]) for axis in np.nonzero(is_wrong[index]))
             problems[index] = f"{raw.element(index, position[: raw.values.ndim - 1])}; {accepted}"
             if not skip_broken:
-                raise DataError(f"{problems[index]}.")
+                raise SchemaError(f"{problems[index]}.")
     return problems
 
 
