@@ -23,6 +23,11 @@ def test_the_negative_binomial_is_the_likeliest_of_its_mean():
     assert negative_binomial(DIFFERENT, TIMES) <= found.max() + 1e-9
 
 
+def test_the_poisson_is_that_of_scipy():
+    expected = stats.poisson(VALUES.mean()).logpmf(DIFFERENT) @ TIMES
+    assert poisson(DIFFERENT, TIMES) == pytest.approx(expected)
+
+
 def test_the_rounded_normal_has_the_mass_of_a_normal_around_each_whole_number():
     spread = np.sqrt(VALUES.var() - 1 / 12)
     normal = stats.norm(VALUES.mean(), spread)
@@ -48,3 +53,8 @@ def test_a_value_far_from_all_others_leaves_the_normal_finite():
 )
 def test_skewed_whole_numbers_near_zero_are_counts_and_symmetrical_ones_far_from_it_are_not(values, counted):
     assert is_count(values.astype(float)) is counted
+
+
+def test_few_rows_of_a_measurement_are_hardly_ever_taken_for_counts():
+    found = [is_count(RNG.normal(125, 17, 50).round()) for _ in range(100)]
+    assert sum(found) <= 5
