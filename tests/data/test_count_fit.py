@@ -11,10 +11,6 @@ VALUES = RNG.negative_binomial(2, 0.1, 300).astype(float)
 DIFFERENT, TIMES = np.unique(VALUES, return_counts=True)
 
 
-def test_the_poisson_is_that_of_scipy():
-    assert poisson(DIFFERENT, TIMES) == pytest.approx(stats.poisson.logpmf(DIFFERENT, VALUES.mean()) @ TIMES)
-
-
 def test_the_negative_binomial_is_the_likeliest_of_its_mean():
     mean = VALUES.mean()
     shapes = np.geomspace(1e-3, 8000, 4000)
