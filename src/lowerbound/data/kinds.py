@@ -15,7 +15,7 @@ KINDS: dict[Kind, str] = {
     "grey": "grey images on levels, such as 8 bits",
     "colour": "images of several channels on levels, such as 8 bits",
     "levels": "arrays on levels, such as 8 bits",
-    "unit": "numbers from 0 to 1",
+    "unit": "numbers within a range, scaled to 0 to 1",
     "counts": "whole numbers from 0 upwards",
     "real": "numbers of any size",
     "table": "columns of different kinds, or with missing cells",

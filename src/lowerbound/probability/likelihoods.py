@@ -54,7 +54,7 @@ class BernoulliLikelihood(Likelihood):
         return torch.logit(mean, eps=MEAN_MARGIN)
 
     def convention(self, support: Support) -> str:
-        _need_unit_interval("bernoulli", support, "rescale the data or use likelihood 'gaussian'")
+        _need_unit_interval("bernoulli", support, "rescale them (data.range) or use likelihood 'gaussian'")
         return "binary" if support.is_binary else "grey"
 
     def admits(self, x: Float[Tensor, "batch *event"], is_binary: bool) -> Bool[Tensor, "batch *event"]:
@@ -76,7 +76,7 @@ class ContinuousBernoulliLikelihood(Likelihood):
         return logits_of_mean(mean.clamp(MEAN_MARGIN, 1 - MEAN_MARGIN))
 
     def convention(self, support: Support) -> str:
-        _need_unit_interval("continuous-bernoulli", support, "rescale the data or use likelihood 'gaussian'")
+        _need_unit_interval("continuous-bernoulli", support, "rescale them (data.range) or use likelihood 'gaussian'")
         return "density"
 
     def admits(self, x: Float[Tensor, "batch *event"], is_binary: bool) -> Bool[Tensor, "batch *event"]:
