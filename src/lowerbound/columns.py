@@ -1,14 +1,19 @@
-"""Named columns of numbers and texts, one row for each example, as files: .csv, .npz, .parquet or .json."""
+"""Named columns of numbers and texts, one row for each example, as files: .csv, .npz, .parquet or .json.
+
+A number that is not finite has no place in them: it is null in JSON and Parquet, empty in CSV, and itself in .npz.
+"""
 
 import csv
 import json
+import math
+import re
 from collections.abc import Callable, Mapping, Sequence
 from io import BytesIO, StringIO
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Integer
 
 from lowerbound.errors import UsageError
 from lowerbound.schema import Column
@@ -16,6 +21,9 @@ from lowerbound.storage import write_bytes, write_text
 
 Columns = Mapping[str, np.ndarray]
 """Of each name one value, or a row of values, for every example."""
+
+
+WHOLE = re.compile(r"0|-?[1-9][0-9]{0,17}")  # a label that is a whole number, as it would be written again
 
 
 def check_suffix(path: Path) -> None:
@@ -64,9 +72,16 @@ def flat(columns: Columns) -> dict[str, np.ndarray]:
     return single
 
 
+def labels_column(names: Sequence[str], positions: Integer[np.ndarray, " example"]) -> np.ndarray:
+    """The labels of examples: whole numbers where all labels are, else texts."""
+    are_whole = bool(names) and all(WHOLE.fullmatch(name) for name in names)
+    values = np.array([int(name) for name in names], np.int64) if are_whole else np.array(names, dtype=str)
+    return values[positions]
+
+
 def records(columns: Columns) -> list[dict[str, Any]]:
-    """One mapping of names to values for each example."""
-    single = {name: values.tolist() for name, values in flat(columns).items()}
+    """One mapping of names to values for each example; None for a number that is not finite."""
+    single = {name: _finite_or_none(values) for name, values in flat(columns).items()}
     return [dict(zip(single, row, strict=True)) for row in zip(*single.values(), strict=True)]
 
 
@@ -80,12 +95,18 @@ def _write_csv(path: Path, columns: Columns) -> None:
 
 
 def _short(columns: Columns) -> dict[str, np.ndarray]:
-    # The digits that a 32-bit float has, and no more; a missing value is an empty cell.
+    # The digits that a 32-bit float has, and no more.
     return {name: _as_text(values) if values.dtype.kind == "f" else values for name, values in columns.items()}
 
 
 def _as_text(values: np.ndarray) -> np.ndarray:
-    return np.array(["" if np.isnan(value) else str(value) for value in values], dtype=object)
+    return np.array([str(value) if np.isfinite(value) else "" for value in values], dtype=object)
+
+
+def _finite_or_none(values: np.ndarray) -> list[Any]:
+    if values.dtype.kind != "f" or np.isfinite(values).all():
+        return list(values.tolist())
+    return [value if math.isfinite(value) else None for value in values.tolist()]
 
 
 def _write_npz(path: Path, columns: Columns) -> None:
@@ -99,12 +120,17 @@ def _write_parquet(path: Path, columns: Columns) -> None:
     from pyarrow import parquet
 
     buffer = BytesIO()
-    parquet.write_table(pyarrow.table({name: pyarrow.array(values) for name, values in flat(columns).items()}), buffer)
+    arrays = {name: pyarrow.array(values, mask=_is_absent(values)) for name, values in flat(columns).items()}
+    parquet.write_table(pyarrow.table(arrays), buffer)
     write_bytes(path, buffer.getvalue())
 
 
+def _is_absent(values: np.ndarray) -> np.ndarray | None:
+    return ~np.isfinite(values) if values.dtype.kind == "f" else None
+
+
 def _write_json(path: Path, columns: Columns) -> None:
-    write_text(path, json.dumps(records(columns), indent=1) + "\n")
+    write_text(path, json.dumps(records(columns), indent=1, allow_nan=False) + "\n")
 
 
 def _pyarrow():  # type: ignore[no-untyped-def]

@@ -55,6 +55,8 @@ class Column:
     kind: ColumnKind
     levels: tuple[str, ...] = ()  # of a categorical or binary column, as they are written
     offset: float = 0.0  # taken off numeric cells in float64 where float32 would lose their digits
+    missing_markers: tuple[str, ...] = ()  # texts that are missing in this column alone, exactly as written
+    decimals: int = 17  # of numeric cells: the most that a number of the training table needs
 
     @property
     def num_levels(self) -> int:
@@ -64,7 +66,8 @@ class Column:
     def as_written(self, cells: Float[np.ndarray, " row"]) -> np.ndarray:
         """Cells as a table has them: levels as text, counts without a fraction, numbers in float64."""
         if self.levels:
-            return np.array(self.levels)[cells.astype(np.int64)]
+            known = np.where(np.isnan(cells), -1, cells).astype(np.int64)
+            return np.array([*self.levels, ""])[known]
         if self.kind == "count":
             return np.rint(cells)
         return cells.astype(np.float64) + self.offset if self.offset else cells

@@ -12,12 +12,14 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from lowerbound.data import arrays, hugging_face, tables
+from lowerbound.data.column_kinds import inferred
 from lowerbound.data.conforming import conformed
 from lowerbound.data.examples import Collection, RawArray
 from lowerbound.data.images import IMAGE_SUFFIXES, ImageOptions, read_folder, read_image_files, read_zip
 from lowerbound.data.reading import reading, refuse
+from lowerbound.data.rows import as_array, conformed_table
 from lowerbound.data.scales import schema_of
-from lowerbound.data.tables import RawTable, TableOptions, conformed_table, schema_of_table
+from lowerbound.data.tables import RawTable, TableOptions
 from lowerbound.schema import Schema
 
 ACCEPTED = (
@@ -69,9 +71,11 @@ def as_collection(raw: RawArray | RawTable, options: ReadingOptions) -> Collecti
     if isinstance(raw, RawTable):
         is_table = options.layout in ("", "table") if schema is None else schema.layout == "table"
         if is_table:
-            known = schema or schema_of_table(raw, options.tables)
-            return conformed_table(raw, known, options.skip_broken)
-        raw = tables.as_array(raw)
+            if schema is None:
+                found = inferred(raw, options.tables)
+                schema, raw = found.schema, replace(raw, notes=(*raw.notes, *found.notes))
+            return conformed_table(raw, schema, options.skip_broken)
+        raw = as_array(raw, options.tables)
     return conformed(raw, schema or schema_of(raw, options.layout, options.range), options.skip_broken)
 
 

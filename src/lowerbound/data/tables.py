@@ -1,39 +1,32 @@
-"""Tables from CSV and Parquet: what kind each column is, and its cells as numbers.
+"""Tables as they are stored: CSV, Parquet, and columns in memory to named columns of cells.
 
-    two different values            binary
-    text, or true and false         categorical, up to 1,000 levels
-    whole numbers from 0 upwards    counts, where they vary at least as much as a Poisson's
-    other numbers                   numeric
-    empty, NA, NaN, null, ?         missing
+    CSV       every cell is a text until the table's decimal sign and the columns' kinds are known
+    Parquet   numbers, texts and truth values by their types; a dictionary's values are texts, whatever they are
 
-A column that tells nothing is left out: one with a single value, an identifier (text that hardly repeats), one without
-any value. A model knows its columns; new rows are read by their names, and a level it has never seen counts as missing.
+Nothing is decided here about what columns are (column_kinds.py) or which cells are missing (rows.py).
 """
 
+import base64
 import csv
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from io import StringIO
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-from jaxtyping import Float32
 
-from lowerbound.data.conforming import numbered
-from lowerbound.data.examples import Collection, Examples, RawArray
+from lowerbound.data import numbers
+from lowerbound.data.csv_text import decoded, find_separator
 from lowerbound.data.reading import MAX_BYTES, reading, refuse, shown
-from lowerbound.schema import MISSING_MARKERS, Column, ColumnKind, Schema
+from lowerbound.schema import ColumnKind
 
-MISSING = frozenset(MISSING_MARKERS)
-MAX_LEVELS = 1_000
-MAX_COUNT = 1_000_000
 MAX_CELLS = MAX_BYTES // 64  # a cell is a Python object for a while
-SEPARATORS = ",;\t|"
-SAMPLE = 64 * 1024  # characters that tell the separator
-LEAST_REPEATED = 0.5  # of a text column's rows must share their value with another, or it is an identifier
+INDEX_NAMES = ("", "Unnamed: 0", "__index_level_0__")  # what pandas calls an index without a name
 
-Cell = str | float | bool | None
+Cell = Any
+"""A number (int or float), a text, a truth value, None where it is missing, or an object that no column accepts."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,7 +54,7 @@ STANDARD = TableOptions()
 
 @dataclass(frozen=True)
 class RawTable:
-    """Columns by name, each cell a number, a text, or None where it is missing."""
+    """Columns by name, in the file's order, and where their cells stand."""
 
     place: str  # what messages call it
     columns: dict[str, list[Cell]]
@@ -69,32 +62,52 @@ class RawTable:
     num_validation: int = 0  # of the rows before the last `num_test`, where they are a split of their own
     num_test: int = 0
     notes: tuple[str, ...] = ()
+    is_text: bool = False  # from a CSV: a text may be a number
+    separator: str = ""  # of a CSV
+    decimal: Literal["", ".", ","] = ""  # of a CSV, where it is set
+    lines: Sequence[int] = ()  # of a CSV: the line of the file that each row begins in
+    unnamed: frozenset[str] = frozenset()  # columns that may be an index: their names were made up here
+    unreadable: Mapping[int, str] = field(default_factory=dict)  # rows of too many or too few cells, and why
 
     @property
     def num_rows(self) -> int:
         """Number of rows."""
         return len(next(iter(self.columns.values()), []))
 
+    def where(self, row: int, column: str = "") -> str:
+        """A row, counted from 1, or a cell of it, as messages call it."""
+        line = f" (line {self.lines[row]})" if len(self.lines) else ""
+        return f"{shown(self.place)}: row {row + 1}{line}" + (f", column {column!r}" if column else "")
+
 
 def read_csv(path: Path, options: TableOptions = STANDARD) -> RawTable:
-    """A CSV file with a header, its separator found out; UTF-8."""
-    with reading(path, "a CSV table"), path.open(encoding="utf-8-sig", newline="") as file:
-        separator = _separator(file.read(SAMPLE))
-        file.seek(0)
-        rows = csv.reader(file, delimiter=separator)
-        names = [name.strip() for name in next(rows, [])]
-        _check_names(path, names)
-        columns: list[list[Cell]] = [[] for _ in names]
-        for number, row in enumerate(rows, start=2):
-            if not row:
-                continue
-            if len(row) != len(names):
-                refuse(path, f"has {len(row)} cells in line {number}, where its header names {len(names)} columns")
-            if number * len(names) > MAX_CELLS:
-                refuse(path, f"has more than {MAX_CELLS:,} cells; save it as Parquet, or train on a part")
-            for column, cell in zip(columns, row, strict=True):
-                column.append(_from_text(cell))
-    return _checked(path, RawTable(shown(path), dict(zip(names, columns, strict=True))))
+    """A CSV file with a header: UTF-8, or UTF-16 with a byte order mark; its separator is found out."""
+    with reading(path, "a CSV table"):
+        text = decoded(shown(path), path.read_bytes()).characters
+        separator = options.separator or find_separator(text)
+        lines, rows = _numbered_rows(path, text, separator)
+    if not rows:
+        refuse(path, "is empty; its first line must name the columns")
+    header, *rows = rows
+    width = len(header)
+    ragged = {row: cells for row, cells in enumerate(rows) if len(cells) != width}
+    whole = [[None] * width if row in ragged else cells for row, cells in enumerate(rows)] if ragged else rows
+    columns = [list(column) for column in zip(*whole, strict=True)] or [[] for _ in header]
+    check_header(path, header, columns)
+    names, notes = _named(path, header)
+    table = RawTable(
+        shown(path),
+        {name: [_stripped(cell) for cell in cells] for name, cells in zip(names, columns, strict=True)},
+        notes=notes,
+        is_text=True,
+        separator=separator,
+        decimal=options.decimal,
+        lines=lines[1:],
+        unnamed=_index_names(header, names),
+    )
+    came = {row: f"{table.where(row)} has {len(cells)} cells" for row, cells in ragged.items()}
+    unreadable = {row: f"{what}, the header names {width} columns" for row, what in came.items()}
+    return _checked(path, replace(table, unreadable=unreadable))
 
 
 def read_parquet(path: Path, options: TableOptions = STANDARD) -> RawTable:
@@ -104,11 +117,32 @@ def read_parquet(path: Path, options: TableOptions = STANDARD) -> RawTable:
     except ModuleNotFoundError:
         refuse(path, "is read with pyarrow, which is not installed; pip install 'lowerbound[tables]'")
     with reading(path, "a Parquet table"):
-        about = parquet.read_metadata(path)
-        check_size(path, about.num_rows * about.num_columns)
-        table = parquet.read_table(path)
-        _check_names(path, table.column_names)
-        return from_values(path, {name: table[name].to_pylist() for name in table.column_names})
+        file = parquet.ParquetFile(path)
+        check_size(path, file.metadata.num_rows * file.metadata.num_columns)
+        table = with_dictionaries(file)
+        named = zip(table.column_names, table.columns, strict=True)
+        return _typed(path, [(name, _arrow_cells(column)) for name, column in named])
+
+
+def with_dictionaries(file: Any) -> Any:
+    """The table of a ParquetFile; dictionaries of numbers, which Parquet stores as numbers, are dictionaries again."""
+    import pyarrow
+
+    table = file.read()
+    stored = (file.metadata.metadata or {}).get(b"ARROW:schema")
+    if stored is None:
+        return table
+    schema = pyarrow.ipc.read_schema(pyarrow.py_buffer(base64.b64decode(stored)))
+    for index, known in enumerate(schema if len(schema) == table.num_columns else []):
+        if pyarrow.types.is_dictionary(known.type) and not pyarrow.types.is_dictionary(table.schema.types[index]):
+            encoded = table.column(index).dictionary_encode().cast(known.type)
+            table = table.set_column(index, table.field(index).with_type(known.type), encoded)
+    return table
+
+
+def from_values(path: Path, columns: Mapping[str, Sequence[Any]]) -> RawTable:
+    """A table from columns of numbers, texts, truth values and dates, such as a DataFrame's; None is missing."""
+    return _typed(path, [(str(name), _values(values)) for name, values in columns.items()])
 
 
 def check_size(path: Path, num_cells: int) -> None:
@@ -117,94 +151,69 @@ def check_size(path: Path, num_cells: int) -> None:
         refuse(path, f"has {num_cells:,} cells, accepted are {MAX_CELLS:,}; train on a part")
 
 
-def from_values(path: Path, columns: Mapping[str, Sequence[Any]]) -> RawTable:
-    """A table from columns of numbers, texts, truth values and dates; None is missing."""
-    cells = {name: [_from_value(path, name, value) for value in values] for name, values in columns.items()}
-    return _checked(path, RawTable(shown(path), cells))
+def check_header(path: Path, header: Sequence[str], columns: Sequence[Sequence[str | None]]) -> None:
+    """DataError for a first line that is a row: it has numbers that are no names, or its texts recur below it."""
+    names = [name.strip() for name in header]
+    is_number = [numbers.plain_number(name) is not None for name in names]
+    texts = [(name, cells) for name, cells, one in zip(names, columns, is_number, strict=True) if name and not one]
+    do_recur = [name in {_stripped(cell) for cell in cells} for name, cells in texts]
+    if any(is_number):
+        is_row = any(one and not name.isdigit() for name, one in zip(names, is_number, strict=True)) or any(do_recur)
+        is_row |= all(is_number) and names != [str(index) for index in range(len(names))]
+    else:
+        is_row = bool(texts) and all(do_recur)
+    if is_row:
+        first = ", ".join(map(repr, names[:4]))
+        refuse(path, f"has no header: line 1 ({first}) is a row; add a first line that names the columns")
 
 
-def schema_of_table(table: RawTable, options: TableOptions) -> Schema:
-    """What the columns are, as their cells tell; `options` go before them."""
-    label = options.label or table.label
-    if label and label not in table.columns:
-        refuse(table.place, f"has no column {label!r} for labels; it has {_listed(table.columns)}")
-    kinds = {name: _kind(name, cells) for name, cells in table.columns.items() if name != label}
-    columns = tuple(column for column in kinds.values() if isinstance(column, Column))
-    left_out = tuple(f"column {shown(name)} is left out: {why}" for name, why in kinds.items() if isinstance(why, str))
-    if not columns:
-        refuse(table.place, f"has no column to learn from; {'; '.join(left_out)}")
-    return Schema(
-        layout="table",
-        shape=(len(columns),),
-        dtype="",
-        columns=columns,
-        left_out=tuple(name for name, why in kinds.items() if isinstance(why, str)),
-        label=label,
-    )
+def _numbered_rows(path: Path, text: str, separator: str) -> tuple[list[int], list[list[str]]]:
+    """The lines that rows begin in, and their cells, the header first; empty lines are skipped."""
+    reader = csv.reader(StringIO(text, newline=""), delimiter=separator)
+    lines, rows, begin, num_cells = [], [], 1, 0
+    for row in reader:
+        if row:
+            lines.append(begin)
+            rows.append(row)
+            num_cells += len(row)
+        begin = reader.line_num + 1
+        if num_cells > MAX_CELLS:
+            refuse(path, f"has more than {MAX_CELLS:,} cells; save it as Parquet, or train on a part")
+    return lines, rows
 
 
-def conformed_table(table: RawTable, schema: Schema, skip_broken: bool = False) -> Collection:
-    """The rows as a model sees them; columns that are not the schema's are not read."""
-    columns = schema.columns
-    absent = [column.name for column in columns if column.name not in table.columns]
-    if absent:
-        refuse(table.place, f"lacks {_listed(absent)}, which the model was trained on")
-    has_labels = schema.label in table.columns
-    labels, names = numbered([_label(cell) for cell in table.columns[schema.label]]) if has_labels else (None, ())
-    examples = Examples(rows_of(table, columns), 1.0, labels, layout="table", columns=columns)
-    return Collection(
-        examples,
-        names,
-        notes=table.notes,
-        num_validation=table.num_validation,
-        num_test=table.num_test,
-        schema=schema,
-    )
+def _stripped(cell: str | None) -> str | None:
+    return None if cell is None else cell.strip()
 
 
-def _label(cell: Cell) -> str | None:
-    return None if cell is None else _written(cell)
-
-
-def as_array(table: RawTable) -> RawArray:
-    """The cells as an array of numbers, a column for each; DataError for a cell that is none."""
-    raise NotImplementedError
-
-
-def rows_of(table: RawTable, columns: Sequence[Column]) -> Float32[np.ndarray, "row column"]:
-    """The cells of `columns` as numbers; NaN where one is missing, or a level that the column does not have."""
-    values = np.full((table.num_rows, len(columns)), np.nan, np.float32)
-    for index, column in enumerate(columns):
-        position = {level: float(place) for place, level in enumerate(column.levels)}
-        for row, cell in enumerate(table.columns[column.name]):
-            if column.levels:
-                values[row, index] = position.get(_written(cell), np.nan) if cell is not None else np.nan
-            elif isinstance(cell, float | bool):
-                values[row, index] = cell
-    return values
-
-
-def _separator(sample: str) -> str:
-    """The separator that gives the header the most cells, one that gives all lines as many before others."""
-    # csv.Sniffer takes minutes for some files of a few thousand quotation marks.
-    lines = sample.splitlines()
-    lines = lines[:-1] if len(sample) == SAMPLE and len(lines) > 1 else lines  # the last is cut off
-
-    def fits(separator: str) -> tuple[bool, int]:
-        widths = [len(row) for row in csv.reader(lines, delimiter=separator) if row] or [0]
-        return len(set(widths)) == 1 and widths[0] > 1, widths[0]
-
-    return max(SEPARATORS, key=fits)
-
-
-def _check_names(path: Path, names: Sequence[str]) -> None:
-    if not names or not all(names):
-        refuse(path, "has a column without a name; its first line must name every column")
-    if all(isinstance(_from_text(name), float) for name in names):
-        refuse(path, "begins with numbers; its first line must name the columns")
-    twice = [name for name, count in Counter(names).items() if count > 1]
+def _named(path: Path, header: Sequence[str]) -> tuple[list[str], tuple[str, ...]]:
+    """Names of all columns; one without a name is called by its position."""
+    names = [name.strip() for name in header]
+    twice = [name for name, count in Counter(names).items() if count > 1 and name]
     if twice:
-        refuse(path, f"has {_listed(twice)} twice; give columns different names")
+        refuse(path, f"has {listed(twice)} twice; give columns different names")
+    made_up = _made_up(names)
+    named = [name or next(made_up) for name in names]
+    new = [name for name, old in zip(named, names, strict=True) if not old]
+    return named, (f"columns without a name are called {listed(new)}",) if new else ()
+
+
+def _made_up(names: Sequence[str]) -> Iterator[str]:
+    for index, name in enumerate(names, start=1):
+        if not name:
+            made_up = f"column {index}"
+            yield made_up + "_" * (made_up in names)
+
+
+def _index_names(header: Sequence[str], names: Sequence[str]) -> frozenset[str]:
+    return frozenset(name for old, name in zip(header, names, strict=True) if old.strip() in INDEX_NAMES)
+
+
+def _typed(path: Path, columns: Sequence[tuple[str, list[Cell]]]) -> RawTable:
+    header = [name for name, _ in columns]
+    names, notes = _named(path, header)
+    cells = dict(zip(names, (values for _, values in columns), strict=True))
+    return _checked(path, RawTable(shown(path), cells, notes=notes, unnamed=_index_names(header, names)))
 
 
 def _checked(path: Path, table: RawTable) -> RawTable:
@@ -213,70 +222,63 @@ def _checked(path: Path, table: RawTable) -> RawTable:
     return table
 
 
-def _from_text(cell: str) -> Cell:
-    text = cell.strip()
-    if text.lower() in MISSING:
+def _arrow_cells(column: Any) -> list[Cell]:
+    import pyarrow
+
+    if pyarrow.types.is_duration(column.type):
+        per_second = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}[column.type.unit]
+        counts = column.cast(pyarrow.int64()).to_pylist()
+        return [None if count is None else count / per_second for count in counts]
+    cells = [_cell(value) for value in column.to_pylist()]
+    return _as_texts(cells) if pyarrow.types.is_dictionary(column.type) else cells
+
+
+def _values(values: Sequence[Any]) -> list[Cell]:
+    cells = [_cell(value) for value in values]
+    is_category = str(getattr(values, "dtype", "")) == "category"  # of pandas
+    return _as_texts(cells) if is_category else cells
+
+
+def _as_texts(cells: list[Cell]) -> list[Cell]:
+    return [written(cell) if isinstance(cell, bool | int | float) else cell for cell in cells]
+
+
+def _cell(value: Any) -> Cell:
+    """A value of any library as a number, a text, a truth value, None, or itself where it is nothing of these."""
+    if isinstance(value, np.generic):
+        # Of datetime64 and timedelta64 `item` gives a bare count of nanoseconds.
+        value = _numpy_time(value) if value.dtype.kind in "mM" else value.item()
+    if value is None or isinstance(value, bool | int):
+        return value
+    if isinstance(value, float):
+        return None if value != value else value
+    if isinstance(value, str):
+        return value.strip()
+    if type(value).__name__ in ("NAType", "NaTType"):
         return None
-    try:
-        number = float(text)
-    except ValueError:
-        return text
-    return number if np.isfinite(number) else None
+    if hasattr(value, "total_seconds"):
+        return float(value.total_seconds())
+    if hasattr(value, "isoformat"):
+        return str(value.isoformat())
+    if hasattr(value, "as_tuple") and hasattr(value, "is_finite"):  # Decimal
+        return None if value.is_nan() else float(value)
+    return value
 
 
-def _from_value(path: Path, name: str, cell: Any) -> Cell:
-    if cell is None or isinstance(cell, bool):
-        return cell
-    if isinstance(cell, int | float):
-        return float(cell) if np.isfinite(cell) else None
-    if isinstance(cell, str):
-        return None if cell.strip().lower() in MISSING else cell.strip()
-    if hasattr(cell, "isoformat"):  # dates and times read as text, and so, mostly, as identifiers
-        return str(cell.isoformat())
-    try:
-        return float(cell)  # decimals
-    except (TypeError, ValueError):
-        refuse(
-            path, f"has cells of type {type(cell).__name__} in {name!r}; accepted are numbers, texts and truth values"
-        )
+def _numpy_time(value: np.generic) -> str | float | None:
+    if np.isnat(value):
+        return None
+    return float(value / np.timedelta64(1, "s")) if value.dtype.kind == "m" else str(value)  # type: ignore[operator]
 
 
-def _kind(name: str, cells: Sequence[Cell]) -> Column | str:
-    """The column, or why it is left out."""
-    known = [cell for cell in cells if cell is not None]
-    different = Counter(known)
-    if not known:
-        return "it has no value"
-    if len(different) == 1:
-        return "all its values are the same"
-    is_number = all(isinstance(cell, float) for cell in known)
-    if len(different) == 2:
-        return Column(name=name, kind="binary", levels=_levels(different))
-    if not is_number:
-        repeated = sum(count for count in different.values() if count > 1)
-        if len(different) > MAX_LEVELS or repeated < LEAST_REPEATED * len(known):
-            return f"its {len(different):,} different texts are identifiers rather than categories"
-        return Column(name=name, kind="categorical", levels=_levels(different))
-    numbers = np.array(known, np.float64)
-    is_whole = bool(((numbers >= 0) & (numbers <= MAX_COUNT) & (numbers == numbers.round())).all())
-    # A count varies at least as much as a Poisson's; years or sizes that vary less are measurements.
-    is_count = is_whole and numbers.var() >= numbers.mean()
-    return Column(name=name, kind="count" if is_count else "numeric")
+def written(cell: Cell) -> str:
+    """A cell as a level or a label has it: 5 and 5.0 are "5"."""
+    is_number = isinstance(cell, int | float) and not isinstance(cell, bool) and np.isfinite(cell)
+    return numbers.as_text(cell) if is_number else str(cell)
 
 
-def _levels(different: Iterable[Cell]) -> tuple[str, ...]:
-    numbers = sorted(cell for cell in different if isinstance(cell, float) and not isinstance(cell, bool))
-    others = sorted(_written(cell) for cell in different if not isinstance(cell, float))
-    return (*(_written(number) for number in numbers), *others)
-
-
-def _written(cell: Cell) -> str:
-    if isinstance(cell, float) and cell == int(cell):
-        return str(int(cell))
-    return str(cell)
-
-
-def _listed(names: Any) -> str:
+def listed(names: Any) -> str:
+    """Some names in a message, the first eight of many."""
     names = list(names)
-    more = f" and {len(names) - 8} more" if len(names) > 8 else ""
+    more = f" and {len(names) - 8:,} more" if len(names) > 8 else ""
     return ", ".join(repr(name) for name in names[:8]) + more

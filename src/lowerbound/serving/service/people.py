@@ -16,7 +16,8 @@ from PIL import Image
 
 from lowerbound.columns import named_columns, records
 from lowerbound.data.images import AN_IMAGE, FORMATS, read_image_bytes
-from lowerbound.data.tables import from_values, rows_of
+from lowerbound.data.rows import rows_of
+from lowerbound.data.tables import from_values
 from lowerbound.errors import DataError
 from lowerbound.reporting.tiles import as_png, compose, displayable, fitted
 from lowerbound.schema import Column

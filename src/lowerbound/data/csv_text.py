@@ -1,0 +1,120 @@
+"""CSV as text: its encoding, its separator, and where each cell stands in it.
+
+Cells are found as Python's csv module finds them; their positions let a cell be replaced while every other character
+stays as it is.
+"""
+
+import codecs
+import csv
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from io import StringIO
+from itertools import islice
+
+from lowerbound.data.reading import refuse
+
+SEPARATORS = ",;\t|"
+SAMPLE = 64 * 1024  # characters that tell the separator
+LEAST_SHARE = 0.9  # of the lines have as many cells as the header
+
+MARKS = (
+    (codecs.BOM_UTF8, "utf-8"),
+    (codecs.BOM_UTF16_LE, "utf-16-le"),
+    (codecs.BOM_UTF16_BE, "utf-16-be"),
+)
+
+
+@dataclass(frozen=True)
+class Text:
+    """A file's characters, and how they were encoded."""
+
+    characters: str
+    encoding: str
+    mark: bytes = b""  # the byte order mark that stood before them
+
+    def encoded(self, characters: str) -> bytes:
+        """Other characters as the same file would hold them."""
+        return self.mark + characters.encode(self.encoding)
+
+
+Span = tuple[int, int]
+
+
+def decoded(place: str, content: bytes) -> Text:
+    """UTF-8, with or without a byte order mark, or UTF-16 with one; DataError for anything else."""
+    mark, encoding = next((pair for pair in MARKS if content.startswith(pair[0])), (b"", "utf-8"))
+    try:
+        return Text(content[len(mark) :].decode(encoding), encoding, mark)
+    except UnicodeDecodeError as error:
+        line = content[: len(mark) + error.start].count(b"\n") + 1
+        name = "UTF-16" if "16" in encoding else "UTF-8"
+        came = f"byte 0x{error.object[error.start]:02x}"
+        refuse(place, f"is not {name} ({came} in line {line}); save it as UTF-8")
+
+
+def find_separator(characters: str) -> str:
+    """The separator that gives the header the most cells, among those that give most lines as many."""
+    # csv.Sniffer takes minutes for some files of a few thousand quotation marks.
+    lines = list(StringIO(characters[:SAMPLE], newline=""))
+    lines = lines[:-1] if len(characters) > SAMPLE and len(lines) > 1 else lines  # the last is cut off
+    widths = {separator: _widths(lines, separator) for separator in SEPARATORS}
+    several = [separator for separator in SEPARATORS if widths[separator][0] > 1]
+    if several:
+        return max(several, key=lambda one: (_share(widths[one]) >= LEAST_SHARE, widths[one][0]))
+    # One column: a separator that stands in none of its cells.
+    return next((separator for separator in SEPARATORS if set(widths[separator]) <= {1}), ",")
+
+
+def records(characters: str, separator: str) -> Iterator[list[Span]]:
+    """The cells of each line that is not empty, quotation marks included: where each begins and ends."""
+    cell = _cell_pattern(separator)
+    position, end = 0, len(characters)
+    while position < end:
+        spans = []
+        while True:
+            match = cell.match(characters, position)
+            assert match is not None  # the pattern matches nothing at all, too
+            spans.append(match.span())
+            position = match.end()
+            if position == end or characters[position] != separator:
+                break
+            position += 1
+        if len(spans) > 1 or spans[0][0] < spans[0][1]:
+            yield spans
+        position += 2 if characters[position : position + 2] == "\r\n" else 1
+
+
+def replaced(characters: str, separator: str, cells: Mapping[tuple[int, int], str]) -> str:
+    """The text with other cells at some (row, position), rows counted from 0 below the header; all else as it is."""
+    rows = {row for row, _ in cells}
+    parts, done = [], 0
+    for row, spans in enumerate(islice(records(characters, separator), 1, None)):
+        if row not in rows:
+            continue
+        for position, (start, end) in enumerate(spans):
+            if (row, position) in cells:
+                is_quoted = characters[start : start + 1] == '"'
+                parts += [characters[done:start], _quoted(cells[row, position], separator, is_quoted)]
+                done = end
+    return "".join([*parts, characters[done:]])
+
+
+def _widths(lines: list[str], separator: str) -> list[int]:
+    return [len(row) for row in csv.reader(lines, delimiter=separator) if row] or [0]
+
+
+def _share(widths: list[int]) -> float:
+    return widths.count(widths[0]) / len(widths)
+
+
+def _cell_pattern(separator: str) -> re.Pattern[str]:
+    plain = rf"[^{re.escape(separator)}\r\n]*+"
+    # Whatever follows a closing quotation mark belongs to the cell; without one it is the rest of the file.
+    return re.compile(rf'"[^"]*+(?:""[^"]*+)*+(?:"{plain}|\Z)|{plain}')
+
+
+def _quoted(text: str, separator: str, is_quoted: bool) -> str:
+    if is_quoted or any(character in text for character in (separator, '"', "\r", "\n")):
+        return '"' + text.replace('"', '""') + '"'
+    return text

@@ -1,0 +1,89 @@
+"""Which texts are numbers.
+
+    plain       12   -0.5   .5   +3.   1.5e-3   1e-05   1e+20   with an ASCII or a typographic minus
+    ambiguous   3e2 (a number or a code)   007 (a padded number or a code)
+    not         1_000   1,000   inf   nan   0x1F   ٣   12 kg
+
+A column is numeric because of its plain numbers; within a numeric column the ambiguous ones are numbers, too. The
+decimal sign is a point or a comma, never both, and nothing separates thousands.
+"""
+
+import re
+from collections.abc import Iterable
+from decimal import Decimal as Exact
+from typing import Literal
+
+Decimal = Literal[".", ","]
+
+_SIGN = r"[+\-−]?"
+_WITH_POINT = r"(?:(?:0|[1-9][0-9]*)\.[0-9]*|\.[0-9]+)(?:[eE][+\-−]?[0-9]+)?"
+_WHOLE = r"(?:0|[1-9][0-9]*)(?:[eE][+\-−][0-9]+)?"
+_PLAIN = re.compile(rf"{_SIGN}(?:{_WITH_POINT}|{_WHOLE})")
+_NUMBER = re.compile(rf"{_SIGN}(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+\-−]?[0-9]+)?")
+_PADDED = re.compile(rf"{_SIGN}0[0-9]")
+_INFINITE = re.compile(rf"{_SIGN}inf(?:inity)?", re.IGNORECASE)
+_WITH_THOUSANDS = re.compile(rf"{_SIGN}[0-9]{{1,3}}(?:([,.' \u00a0\u202f])[0-9]{{3}})(?:\1[0-9]{{3}})*(?:[.,][0-9]+)?")
+
+MOST_DECIMALS = 17  # that a float64 is written with
+
+
+def plain_number(text: str, decimal: Decimal = ".") -> float | None:
+    """The number that a text is beyond doubt, or None."""
+    return _value(text, decimal, _PLAIN)
+
+
+def number(text: str, decimal: Decimal = ".") -> float | None:
+    """The number that a text is in a numeric column, or None; infinite where it is too large for a float64."""
+    return _value(text, decimal, _NUMBER)
+
+
+def is_padded(text: str) -> bool:
+    """Whether it begins with a zero that numbers do not have, as postal codes do."""
+    return _PADDED.match(text) is not None
+
+
+def is_infinite(text: str) -> bool:
+    """Whether it is the word for infinity."""
+    return _INFINITE.fullmatch(text) is not None
+
+
+def as_text(value: float) -> str:
+    """A number as levels and cells have it: whole ones without a fraction, others with the digits that they need."""
+    return str(int(value)) if value == int(value) else repr(float(value))
+
+
+def num_decimals(value: float) -> int:
+    """How many digits after the decimal point a number needs."""
+    if value == int(value):
+        return 0
+    exponent = Exact(repr(float(value))).as_tuple().exponent
+    return min(MOST_DECIMALS, max(0, -int(exponent)))
+
+
+def hint(text: str, decimal: Decimal = ".") -> str:
+    """What seems to keep a text from being a number, and what to do; empty where nothing is known."""
+    other: Decimal = "," if decimal == "." else "."
+    if other in text and number(text, other) is not None:
+        name = {",": "comma", ".": "point"}
+        return f"the decimal sign is {decimal!r}; it has a decimal {name[other]}"
+    if _WITH_THOUSANDS.fullmatch(text):
+        return "write it without thousands separators"
+    return ""
+
+
+def common_hint(texts: Iterable[str], decimal: Decimal, least_share: float) -> str:
+    """What keeps most of some texts from being numbers; empty where most are no numbers of any kind."""
+    texts = list(texts)
+    hints = [hint(text, decimal) for text in texts]
+    for found in sorted(set(hints) - {""}):
+        if sum(one in (found, "write it without thousands separators") for one in hints) >= least_share * len(texts):
+            return found
+    return ""
+
+
+def _value(text: str, decimal: Decimal, pattern: re.Pattern[str]) -> float | None:
+    if decimal == ",":
+        if "." in text:
+            return None
+        text = text.replace(",", ".")
+    return float(text.replace("−", "-")) if pattern.fullmatch(text) else None
