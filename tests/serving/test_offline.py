@@ -214,7 +214,7 @@ def test_without_its_data_a_run_shows_the_codes_of_its_results(run, file, tmp_pa
     page = Opened(context, tmp_path / "page.html")
     info = page("await source.info(id)")
     assert info["splits"] == [{"name": "test", "count": 360}]
-    assert "cannot be had" in info["notes"][0]
+    assert "are unavailable" in info["notes"][0]
     assert "no pictures" in info["notes"][1]
     said = page("await source.images(id, [0]).catch((error) => error.message)")
     assert said.startswith("This page carries no examples, only their codes")
