@@ -6,13 +6,14 @@ python examples/train_and_look.py [OUT]
 import sys
 from pathlib import Path
 
+import numpy as np
 import torch
 
 import lowerbound as lb
 
 
 def main(out: Path, num_epochs: int = 30) -> None:
-    run = lb.train("digits", recipe="dense", out=out, settings={"training": {"num_epochs": num_epochs, "min_steps": 0}})
+    run = lb.train("digits", recipe="dense", out=out, epochs=num_epochs)
     elbo = run.results.score("elbo")
     assert elbo is not None
     print(
@@ -21,13 +22,11 @@ def main(out: Path, num_epochs: int = 30) -> None:
     print(f"report: {run.path / 'report.html'}")
 
     model = lb.load(run.path)
-    noise = torch.Generator().manual_seed(0)
-    with torch.no_grad():
-        images = model.generate(4, noise)  # N×C×H×W in [0, 1]
-        posterior = model.encode(images)  # q(z|x)
-        likelihood = model.decode(posterior.mean)  # p(x|z)
-        print(f"codes of four new images: {posterior.mean.tolist()}")
-        print(f"log p(x|z) of each, in nats: {likelihood.log_prob(images).tolist()}")
+    images = np.rint(model.generate(4))  # N×H×W×C, 0..16 as the digits are stored
+    posterior = model.encode(images)  # q(z|x)
+    likelihood = model.decode(posterior.mean)  # p(x|z)
+    print(f"codes of four new images: {posterior.mean.tolist()}")
+    print(f"log p(x|z) of each, in nats: {likelihood.log_prob(torch.from_numpy(images)).tolist()}")
 
 
 if __name__ == "__main__":

@@ -25,6 +25,11 @@ settings.register_profile("reproducible", derandomize=True, deadline=None)
 settings.load_profile("reproducible")
 
 
+def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
+    """Bytes give a test no name: gzip writes the time into them, and processes must agree on the names of tests."""
+    return argname if isinstance(val, bytes) else None
+
+
 # The module, not the function, is the scope: hypothesis runs many examples within one function.
 @pytest.fixture(scope="module")
 def float64() -> Iterator[None]:

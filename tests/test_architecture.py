@@ -36,6 +36,7 @@ LAYERS = [
         "anomalies",
         "imputation",
         "serving",
+        "estimator_input",
         "estimator",
         "use",
         "console",

@@ -6,10 +6,10 @@ import pytest
 from lowerbound.choices import choose, settings_of
 from lowerbound.data.examples import Examples
 from lowerbound.data.kinds import kind_of
-from lowerbound.experiment import from_settings, merge
+from lowerbound.experiment import from_settings
 from lowerbound.model import build_model
-from lowerbound.seeding import generator
 from lowerbound.schema import Column
+from lowerbound.seeding import generator
 
 RNG = np.random.default_rng(0)
 TABLE = Examples(
@@ -50,10 +50,10 @@ def test_what_is_chosen_fits_the_data_and_every_choice_has_a_reason(case):
     choices = choose(examples)
     assert [choice.what for choice in choices] == ["likelihood", "network", "latents", "training"]
     assert all(choice.reason and choice.value for choice in choices)
-    settings = merge(settings_of(choices), {"model": {"columns": [vars(column) for column in examples.columns]}})
-    experiment = from_settings("chosen", settings)
+    experiment = from_settings("chosen", settings_of(choices))
     assert (experiment.model.likelihood, experiment.model.network) == (likelihood, network)
-    model = build_model(experiment.model, examples.event_shape, generator(0, "weights"))
+    stream = generator(0, "weights")
+    model = build_model(experiment.model, examples.event_shape, stream, columns=examples.columns)
     model.likelihood.convention(examples.support)
     assert 1 <= experiment.training.batch_size <= max(8, len(examples))
 

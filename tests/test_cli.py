@@ -66,12 +66,12 @@ def test_every_command_explains_itself(capsys, command):
         (["train", "--epochs", "0"], 2, "--epochs"),
         (["train", "--device", "gpu"], 2, "auto, cpu, cuda"),
         (["train", "--resume"], 2, "--resume needs --out"),
-        (["train", "--resume", "--out", "nothing-here"], 2, "is no run"),
+        (["train", "--resume", "--out", "nothing-here"], 2, "is not a run directory"),
         (["summary", "densse"], 2, "did you mean 'dense'"),
         (["summary", "conv", "--size", "28"], 2, "WIDTHxHEIGHT"),
-        (["report", "nothing-here"], 2, "is no run"),
+        (["report", "nothing-here"], 2, "is not a run directory"),
         (["sample", "nothing-here"], 2, "does not exist"),
-        (["evaluate", "nothing-here"], 2, "is no run"),
+        (["evaluate", "nothing-here"], 2, "is not a run directory"),
     ],
 )
 def test_wrong_requests_get_one_line_and_a_status(capsys, monkeypatch, tmp_path, words, status, says):
@@ -139,7 +139,7 @@ def test_annealing_is_asked_for_with_a_flag_and_the_doctor_is_heard(capsys, run)
     captured = in_process(capsys, "evaluate", run, "--anneal", *words)
     assert "annealed-evidence" in captured.out
     assert "annealing-bracket" in captured.out
-    assert "annealing test images ..." in captured.err
+    assert "annealing test examples ..." in captured.err
     assert "threshold" in captured.out or "clean bill" in captured.out
     wrong = in_process(capsys, "evaluate", run, "--set", "evaluation.annealing.num_temperatures=0", expect=2)
     assert "num_temperatures needs at least 1" in one_line(wrong.err)
@@ -177,7 +177,7 @@ def test_reconstructing_new_files_of_the_right_size_works_and_of_a_wrong_size_is
     assert result["scores"][0]["num_examples"] == 1
     assert Image.open(tmp_path / "pair.png").size[1] > Image.open(tmp_path / "pair.png").size[0]
     captured = in_process(capsys, "reconstruct", run, tmp_path / "wrong.png", expect=1)
-    assert "8 wide and 9 high" in one_line(captured.err)
+    assert "examples are 1×9×8×1, the model was trained on N×8×8×1" in one_line(captured.err)
 
 
 def test_codes_are_written_as_csv_and_npz_with_the_same_numbers(capsys, run, tmp_path):

@@ -1,14 +1,19 @@
 """The estimator keeps scikit-learn's contract and agrees with the model inside it."""
 
+import pickle
+
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from numpy.testing import assert_allclose
+from scipy import sparse
+from sklearn.base import clone
 from sklearn.decomposition import PCA
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
-from sklearn.utils.estimator_checks import check_estimator
+from sklearn.preprocessing import MinMaxScaler, StandardScaler
+from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from lowerbound.estimator import VAE
 
@@ -22,8 +27,9 @@ def fitted():
     return VAE(hidden=(32,), num_epochs=150, batch_size=32).fit(X)
 
 
-def test_scikit_learns_own_checks_pass():
-    check_estimator(VAE(hidden=(8,), num_epochs=20))
+@parametrize_with_checks([VAE(hidden=(8,), num_epochs=2)])
+def test_scikit_learns_own_checks_pass(estimator, check):
+    check(estimator)
 
 
 def test_codes_keep_what_principal_components_keep(fitted):
@@ -35,12 +41,50 @@ def test_codes_keep_what_principal_components_keep(fitted):
 
 
 def test_scores_are_the_elbo_in_the_datas_own_unit(fitted):
-    # Scaling the data scales the density by the Jacobian, 6 log 10.
-    scaled = VAE(hidden=(32,), num_epochs=150, batch_size=32).fit(10 * X)
-    assert_allclose(scaled.score_samples(10 * X), fitted.score_samples(X) - 6 * np.log(10), atol=0.5)
     strange = np.full((1, 6), 300.0)
     assert fitted.score_samples(strange)[0] < fitted.score_samples(X).min()
     assert fitted.score(X) == pytest.approx(fitted.score_samples(X).mean())
+
+
+@pytest.mark.parametrize("likelihood", ["gaussian", "gaussian-per-element", "table"])
+@pytest.mark.parametrize("unit", [1e-200, 1e-20, 3.7, 1e20, 1e200])
+def test_another_unit_changes_scores_by_the_jacobian_alone_and_codes_not_at_all(likelihood, unit):
+    rows = np.where(RNG.random(X.shape) < 0.1, np.nan, X) if likelihood == "table" else X
+    ours = VAE(likelihood=likelihood, num_epochs=3).fit(rows)
+    other = VAE(likelihood=likelihood, num_epochs=3).fit(rows * unit)
+    num_known = (~np.isnan(rows)).sum(axis=1)
+    expected = ours.score_samples(rows) - num_known * np.log(unit)
+    assert_allclose(other.score_samples(rows * unit), expected, rtol=1e-9)
+    assert_allclose(other.transform(rows * unit), ours.transform(rows), rtol=1e-9)
+    assert_allclose(other.inverse_transform(CODES) / unit, ours.inverse_transform(CODES), rtol=1e-9)
+    assert_allclose(other.sample(5) / unit, ours.sample(5), rtol=1e-9)
+
+
+@pytest.mark.parametrize("likelihood", ["gaussian", "gaussian-per-element", "table"])
+def test_times_since_1970_keep_their_digits(likelihood):
+    ours = VAE(likelihood=likelihood, num_epochs=10).fit(X)
+    later = VAE(likelihood=likelihood, num_epochs=10).fit(X + 1.7e9)
+    for one, other in zip(ours.transform(X).T, later.transform(X + 1.7e9).T, strict=True):
+        assert np.corrcoef(one, other)[0, 1] > 0.9999
+    assert_allclose(later.score(X + 1.7e9), ours.score(X), atol=0.05)
+    assert_allclose(later.inverse_transform(CODES) - 1.7e9, ours.inverse_transform(CODES), atol=0.05)
+    assert later.sample(3).dtype == np.float64
+
+
+def test_a_score_agrees_with_the_density_of_a_normal_where_the_code_tells_nothing():
+    """Of noise the best model is the normal of its mean and deviation, whose mean log-density is in closed form."""
+    noise = np.random.default_rng(1).normal(5.0, 1e6, (2000, 3))
+    score = VAE(latent_dim=1, likelihood="gaussian", num_epochs=20).fit(noise).score(noise)
+    entropy = 0.5 * np.log(2 * np.pi * np.e * noise.var(axis=0)).sum()
+    assert score == pytest.approx(-entropy, abs=0.05)
+
+
+def test_a_constant_feature_keeps_the_scale_1():
+    rows = np.c_[X, np.full(len(X), 0.1)]
+    model = VAE(num_epochs=2).fit(rows)
+    assert (model.location_[6], model.scale_[6]) == (0.1, 1.0)
+    assert_allclose(model.scale_[:6], X.std(axis=0), rtol=1e-12)
+    assert_allclose(model.location_[:6], X.mean(axis=0), rtol=1e-12)
 
 
 def test_draws_look_like_the_data(fitted):
@@ -50,8 +94,16 @@ def test_draws_look_like_the_data(fitted):
     assert_allclose(drawn.std(0) / X.std(0), 1, atol=0.35)
 
 
-def test_a_row_is_scored_alike_whoever_stands_beside_it(fitted):
-    assert_allclose(fitted.score_samples(X[3:4]), fitted.score_samples(X)[3:4], rtol=1e-12)
+def test_a_row_is_scored_alike_wherever_it_stands(fitted):
+    scores, order = fitted.score_samples(X), RNG.permutation(len(X))
+    assert_allclose(fitted.score_samples(X[order]), scores[order], rtol=1e-10)
+    assert_allclose([fitted.score_samples(row[None])[0] for row in X[:5]], scores[:5], rtol=1e-10)
+
+
+def test_rows_have_noise_of_their_own(fitted):
+    """With the same noise for all, errors of scores would be the same for like rows, and their mean no better."""
+    near = np.repeat(X[:1], 300, axis=0) + 1e-6 * RNG.normal(size=(300, 6))
+    assert fitted.score_samples(near).std() > 1e-2
 
 
 def test_partial_fit_goes_on_from_where_it_stands():
@@ -72,11 +124,160 @@ def test_binary_rows_get_a_bernoulli_and_missing_cells_a_table():
         VAE().fit(holes)
 
 
-def test_what_cannot_be_is_a_value_error():
+def test_a_feature_without_any_value_is_ignored_and_comes_out_as_nan():
+    empty = np.c_[X, np.full(len(X), np.nan)]
+    model = VAE(num_epochs=2, likelihood="table").fit(empty)
+    alone = VAE(num_epochs=2, likelihood="table").fit(X)
+    assert_allclose(model.score_samples(np.c_[X, X[:, 0]]), model.score_samples(empty))
+    assert np.isfinite(model.score_samples(empty)).all() and abs(model.score(empty) - alone.score(X)) < 1
+    for rows in (model.inverse_transform(CODES), model.sample(3)):
+        assert np.isnan(rows[:, 6]).all() and np.isfinite(rows[:, :6]).all()
+    with pytest.raises(ValueError, match="all its cells are NaN"):
+        VAE(likelihood="table").fit(empty[:, 6:])
+
+
+BITS = (RNG.random((60, 4)) < 0.5) * 1.0
+COUNTS = RNG.poisson(3.0, (60, 4)) * 1.0
+
+
+@pytest.mark.parametrize("ask", ["score", "score_samples", "transform", "partial_fit"])
+@pytest.mark.parametrize(
+    ("likelihood", "rows", "others", "message"),
+    [
+        ("auto", BITS, BITS * 255, r"row \d, column \d is 255; the model accepts only 0 and 1 \(.*'bernoulli'"),
+        ("auto", BITS, BITS + 99, r"row 0, column 0 is (99|100); "),
+        ("bernoulli", BITS, -BITS, r"is -1; the model accepts only 0 and 1\.$"),
+        ("bernoulli", BITS, BITS / 3, r"is 0\.33"),
+        ("continuous-bernoulli", BITS / 2, BITS * 2, r"is 2; the model accepts numbers from 0 to 1\.$"),
+        ("poisson", COUNTS, -COUNTS - 1, r"row 0, column 0 is -\d; the model accepts counts 0, 1, 2, \.\.\.$"),
+        ("negative-binomial", COUNTS, COUNTS + 0.5, r"row 0, column 0 is \d\.5; "),
+        ("gaussian", X, X * 1e19, r"accepts numbers less than 1e\+18 standard deviations from the mean"),
+    ],
+)
+def test_values_outside_the_support_are_refused_after_fit_as_well(likelihood, rows, others, message, ask):
+    model = VAE(num_epochs=1, likelihood=likelihood).fit(rows)
+    score = model.score(rows)
+    with pytest.raises(ValueError, match=message) as caught:
+        getattr(model, ask)(others)
+    assert "\n" not in str(caught.value) and model.score(rows) == score and model.n_iter_ == 1
+
+
+def test_what_scalers_leave_above_1_is_1():
+    rows = MinMaxScaler().fit_transform(X) * (1 + 2.3e-16)
+    assert rows.max() > 1
+    assert np.isfinite(VAE(likelihood="bernoulli", num_epochs=1).fit(rows).score(rows))
+
+
+@pytest.mark.parametrize(
+    ("parameters", "message"),
+    [
+        ({"num_epochs": -1}, r"^num_epochs is -1; it needs an integer of at least 1\.$"),
+        ({"num_epochs": 2.5}, "^num_epochs is 2.5; "),
+        ({"latent_dim": 2.0}, "^latent_dim is 2.0; "),
+        ({"latent_dim": 0}, "^latent_dim is 0; "),
+        ({"latent_dim": True}, "^latent_dim is True; "),
+        ({"batch_size": 0}, "^batch_size is 0; "),
+        ({"hidden": 64}, r"^hidden is 64; it needs a sequence of widths, .* such as \(128,\)"),
+        ({"hidden": "64"}, "^hidden is '64'; "),
+        ({"hidden": (8, 0)}, "^hidden is "),
+        ({"learning_rate": 0}, "^learning_rate is 0; it needs a finite number above 0"),
+        ({"learning_rate": np.nan}, "^learning_rate is nan; "),
+        ({"learning_rate": "fast"}, "^learning_rate is 'fast'; "),
+        ({"likelihood": "gausian"}, "^unknown likelihood 'gausian'; did you mean 'gaussian'"),
+        ({"likelihood": None}, "^likelihood is None; "),
+        ({"random_state": "seed"}, "^random_state is 'seed'; "),
+    ],
+)
+@pytest.mark.parametrize("start", ["fit", "partial_fit"])
+def test_a_parameter_that_is_not_accepted_is_named_in_one_line(parameters, message, start):
+    with pytest.raises(ValueError, match=message) as caught:
+        getattr(VAE(**parameters), start)(X)
+    assert "\n" not in str(caught.value)
+
+
+def test_numbers_of_numpy_are_accepted_as_parameters():
+    model = VAE(latent_dim=np.int64(3), hidden=np.array([8, 8]), num_epochs=np.int32(2), learning_rate=np.float32(1e-3))
+    assert clone(model).fit(X).transform(X).shape == (200, 3)
+    search = GridSearchCV(VAE(num_epochs=1), {"batch_size": np.array([16, 32])}, cv=2, error_score="raise").fit(X)
+    assert search.best_params_["batch_size"] in (16, 32)
+
+
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [
+        (X[0], "does not have two dimensions"),
+        ([["secret"]], "holds text"),
+        (X * 1j, "Complex data not supported; give real numbers"),
+        (np.where(X > 20, np.nan, X), "contains NaN; only likelihood='table' accepts"),
+        (sparse.csr_matrix((10**6, 10**5)), "takes 745 GiB as a dense array, .* TruncatedSVD"),
+    ],
+)
+def test_rows_that_are_not_accepted_are_refused_in_one_line_without_the_data(rows, message):
+    with pytest.raises(ValueError, match=message) as caught:
+        VAE(likelihood="gaussian").fit(rows)
+    assert "\n" not in str(caught.value) and "secret" not in str(caught.value)
+
+
+def test_data_outside_the_support_are_refused_by_fit_with_what_a_caller_of_it_can_do():
     with pytest.raises(ValueError, match=r"data lie in .* needs"):
         VAE(likelihood="bernoulli").fit(X)
-    with pytest.raises(ValueError, match="latent_dim"):
-        VAE(latent_dim=0).fit(X)
+    with pytest.raises(ValueError, match="divide X by its full scale or use likelihood 'gaussian'"):
+        VAE(likelihood="discretized-logistic").fit(COUNTS)
+
+
+def test_training_that_fails_names_the_estimators_own_parameters_and_leaves_no_model():
+    model = VAE(learning_rate=1e30, num_epochs=2)
+    with pytest.raises(ValueError, match=r"^the loss became .*; lower learning_rate \(1e\+30\)") as caught:
+        model.fit(X)
+    assert "training." not in str(caught.value)
+    with pytest.raises(ValueError, match="not fitted"):
+        model.transform(X)
+
+
+@pytest.mark.parametrize(
+    ("codes", "message"),
+    [
+        (np.zeros((3, 5)), "Z has the shape 3×5; expected an array of n×2 codes"),
+        (np.zeros(2), "Z has the shape 2; expected an array of n×2 codes"),
+        ([[0.0, np.nan]], "Z: row 0, column 1 is nan; .* all finite"),
+        ([["a", "b"]], "Z does not hold numbers"),
+        ([[1.0], [1.0, 2.0]], "Z does not hold numbers in rows of one length"),
+    ],
+)
+def test_codes_that_are_not_accepted_are_refused_with_what_is(fitted, codes, message):
+    with pytest.raises(ValueError, match=message):
+        fitted.inverse_transform(codes)
+
+
+@pytest.mark.parametrize("number", [-1, 0, 2.5, "3", None])
+def test_a_number_of_samples_is_an_integer_from_1(fitted, number):
+    with pytest.raises(ValueError, match=r"n_samples is .*; it needs an integer of at least 1"):
+        fitted.sample(number)
+
+
+def test_frames_keep_their_names_and_their_index():
+    frame = pd.DataFrame(X, columns=list("abcdef"), index=range(5, 205))
+    model = VAE(num_epochs=1).set_output(transform="pandas").fit(frame)
+    codes = model.transform(frame)
+    assert list(codes.columns) == ["vae0", "vae1"] == list(model.get_feature_names_out())
+    assert list(codes.index) == list(frame.index) and list(model.feature_names_in_) == list("abcdef")
+    assert model.inverse_transform(codes).shape == X.shape
+    counts = VAE(num_epochs=1, likelihood="poisson").fit(frame.abs().round())
+    with pytest.raises(ValueError, match="column 'c' is -1"):
+        counts.score(frame.abs().round().assign(c=-1.0))
+
+
+def test_sparse_rows_are_what_dense_ones_are():
+    model = VAE(num_epochs=2).fit(sparse.csr_matrix(BITS))
+    assert model.score(sparse.coo_array(BITS)) == VAE(num_epochs=2).fit(BITS).score(BITS)
+
+
+def test_a_pickled_estimator_goes_on_as_the_one_it_was(fitted):
+    other = pickle.loads(pickle.dumps(fitted))
+    assert_allclose(other.score_samples(X), fitted.score_samples(X), rtol=1e-12)
+    model = VAE(num_epochs=1).fit(X)
+    other = pickle.loads(pickle.dumps(model))
+    assert other.partial_fit(X).score(X) == model.partial_fit(X).score(X)
 
 
 def test_it_takes_part_in_pipelines_and_searches_without_touching_the_global_generator():

@@ -31,10 +31,10 @@ def test_own_modules_are_trained_saved_and_loaded_like_any_other(tmp_path):
     records = list(lb.fit(model, splits, lb.Objective(), lb.TrainingConfig(num_epochs=3)))
     elbos = [record.validation.elbo for record in records if record.validation]
     assert elbos[-1] > elbos[0]
-    save_model(tmp_path / "model.safetensors", model, {})
+    save_model(tmp_path / "model.safetensors", model, splits.schema, {})
     loaded = lb.load(tmp_path / "model.safetensors", encoder=encoder(), decoder=decoder())
     x = torch.rand(3, 1, 8, 8)
-    torch.testing.assert_close(loaded.reconstruct(x), model.eval().reconstruct(x))
+    torch.testing.assert_close(loaded.vae.reconstruct(x), model.eval().reconstruct(x))
     with pytest.raises(UsageError, match=r"has networks of its own; give them: load\(path, encoder="):
         lb.load(tmp_path / "model.safetensors")
 

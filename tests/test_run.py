@@ -15,7 +15,8 @@ import lowerbound as lb
 import lowerbound.run
 from lowerbound.errors import ConfigError, DataError, Interrupted, LowerboundError, RunError, UsageError
 from lowerbound.experiment import merge
-from lowerbound.run import Audience, over_seeds, reevaluate, resume, train, train_seeds
+from lowerbound.repeats import over_seeds, train_seeds
+from lowerbound.run import Audience, reevaluate, resume, train
 from lowerbound.storage import load_tensors, read_json_lines
 from lowerbound.training.state import machine
 
@@ -45,6 +46,7 @@ def test_a_run_directory_holds_what_is_promised(finished):
     assert names == {
         "config.toml",
         "model.safetensors",
+        "calibration.safetensors",
         "metrics.jsonl",
         "results.json",
         "results.safetensors",
@@ -60,16 +62,16 @@ def test_a_run_directory_holds_what_is_promised(finished):
 
 def test_a_likelihood_on_levels_takes_their_number_from_the_data_unless_it_is_said(tmp_path):
     run = train("digits", recipe="dense", out=tmp_path / "run", settings=merge(SHORT, LOGISTIC))
-    assert run.model.config.likelihood_options == {"num_levels": 17}
+    assert run.model.vae.config.likelihood_options == {"num_levels": 17}
     wrong = merge(SHORT, {"model": {**LOGISTIC["model"], "likelihood_options": {"num_levels": 256}}})
     with pytest.raises(DataError, match="the data have 17 levels, likelihood 'discretized-logistic' needs 256"):
         train("digits", recipe="dense", out=tmp_path / "wrong", settings=wrong)
 
 
 def test_the_returned_model_is_the_one_on_disk(finished):
-    x = torch.rand(4, 1, 8, 8)
+    x = np.random.default_rng(0).integers(0, 17, (4, 8, 8))
     loaded = lb.load(finished.path)
-    assert isinstance(loaded, lb.VAE)
+    assert isinstance(loaded, lb.TrainedModel) and loaded.schema == finished.model.schema
     torch.testing.assert_close(loaded.encode(x).mean, finished.model.encode(x).mean)
 
 
@@ -90,7 +92,7 @@ def test_an_interrupted_annealing_is_continued_and_leaves_nothing_behind(finishe
         shutil.copytree(finished.path, tmp_path / name)
 
     def interrupt(stage, done, total):
-        if stage == "annealing test images" and done > 18 * 120:
+        if stage == "annealing test examples" and done > 18 * 120:
             raise KeyboardInterrupt
 
     whole = reevaluate(tmp_path / "whole", settings)
@@ -146,7 +148,7 @@ def test_resuming_refuses_another_recipe_and_fewer_epochs(finished):
 
 def test_what_is_no_run_cannot_be_resumed_or_evaluated(tmp_path):
     for call in (resume, reevaluate):
-        with pytest.raises(UsageError, match="is no run"):
+        with pytest.raises(UsageError, match="is not a run directory"):
             call(tmp_path)
 
 
@@ -186,7 +188,7 @@ def test_a_run_killed_twice_with_sigkill_ends_with_the_same_weights_and_metrics(
     newest.write_bytes(newest.read_bytes()[:-100])
     messages = []
     resume(path, audience=Audience(message=messages.append))
-    assert any("passed over a checkpoint" in message for message in messages)
+    assert any("skipped a checkpoint" in message for message in messages)
     assert_same_weights(finished.path, path)
     records = read_json_lines(path / "metrics.jsonl")
     assert [record["step"] for record in records] == list(range(1, 121))
@@ -234,5 +236,5 @@ def test_over_several_seeds_a_score_is_the_mean_with_the_error_over_seeds(tmp_pa
 
 def test_results_are_json_that_states_its_version(finished):
     content = json.loads((finished.path / "results.json").read_text())
-    assert content["format_version"] == 1
+    assert content["format_version"] == 2
     assert {"name", "value", "standard_error", "unit", "split", "convention"} <= set(content["scores"][0])

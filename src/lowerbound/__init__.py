@@ -4,7 +4,7 @@
 
     run = lb.train("digits", recipe="conv", out="runs/first")
     model = lb.load("runs/first")
-    posterior = model.encode(x)  # q(z|x), a distribution
+    posterior = model.encode(x)  # q(z|x), a distribution; x as it is stored, here images of 0 to 16
     likelihood = model.decode(posterior.mean)  # p(x|z), a distribution
 
 Names are imported when they are first used, so that `import lowerbound` does not wait for torch.
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from lowerbound.model import VAE, ModelConfig, build_model
     from lowerbound.objectives.objective import Objective
     from lowerbound.run import Run, resume, train
-    from lowerbound.training.checkpoint import load_model as load
+    from lowerbound.trained_model import TrainedModel, load
     from lowerbound.training.config import TrainingConfig
     from lowerbound.training.loop import fit
     from lowerbound.use import evaluate
@@ -34,11 +34,12 @@ _HOMES = {
     "ModelConfig": "lowerbound.model:ModelConfig",
     "Objective": "lowerbound.objectives.objective:Objective",
     "Run": "lowerbound.run:Run",
+    "TrainedModel": "lowerbound.trained_model:TrainedModel",
     "TrainingConfig": "lowerbound.training.config:TrainingConfig",
     "build_model": "lowerbound.model:build_model",
     "evaluate": "lowerbound.use:evaluate",
     "fit": "lowerbound.training.loop:fit",
-    "load": "lowerbound.training.checkpoint:load_model",
+    "load": "lowerbound.trained_model:load",
     "load_data": "lowerbound.data.sources:load",
     "resume": "lowerbound.run:resume",
     "split_array": "lowerbound.data.sources:split_array",
@@ -52,6 +53,7 @@ __all__ = [
     "ModelConfig",
     "Objective",
     "Run",
+    "TrainedModel",
     "TrainingConfig",
     "build_model",
     "evaluate",

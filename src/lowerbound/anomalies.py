@@ -24,6 +24,16 @@ class Scored:
     notes: tuple[str, ...] = ()  # what was done to the examples
 
     @property
+    def scores(self) -> dict[str, np.ndarray]:
+        """Of each name one number for each example, higher is stranger; NaN where there is none."""
+        return self.judged.scores
+
+    @property
+    def is_anomalous(self) -> np.ndarray:
+        """Whether the score that decides exceeds its threshold; false where there is no score."""
+        return self.judged.is_anomalous
+
+    @property
     def columns(self) -> Columns:
         """As a file holds them: a row for each example; no verdict where there is no score."""
         verdicts = [

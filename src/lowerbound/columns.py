@@ -44,12 +44,6 @@ def check_output(path: Path, inputs: Sequence[str], is_table: bool = True) -> No
         check_suffix(path)
 
 
-def labels_column(names: Sequence[str], positions: np.ndarray) -> np.ndarray:
-    """The label of each example as it is written; whole numbers as numbers."""
-    is_whole = all(name.removeprefix("-").isdigit() and str(int(name)) == name for name in names)
-    return np.array([int(name) for name in names] if is_whole else names)[positions]
-
-
 def write_columns(path: Path, columns: Columns) -> None:
     """Write columns in the format that the file's name asks for; UsageError for another one."""
     check_suffix(path)

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from lowerbound.anomalies import Scored
     from lowerbound.evaluation.comparison import Comparison
     from lowerbound.evaluation.results import Finding, Score
-    from lowerbound.inspection import Inspection
+    from lowerbound.inspection import ColumnFound, Inspection
     from lowerbound.networks.layers import Layer
     from lowerbound.training.loop import Progress as TrainingProgress
     from lowerbound.training.loop import Terms
@@ -247,8 +247,10 @@ def print_inspection(name: str, found: "Inspection") -> None:
     """What data hold, in a few lines, and what training on them would choose."""
     lines = [f"{name}: {found.about}"]
     missing = f", {found.num_missing:,} cells missing" if found.num_missing else ""
-    lines.append(f"values from {found.low:g} to {found.high:g}{missing}")
-    if not found.columns:  # which have a range each
+    if found.columns:  # which have a range each
+        lines.append(f"{found.num_missing:,} cells missing")
+    else:
+        lines.append(f"values from {found.low:g} to {found.high:g}{missing}")
         top = max(found.histogram)
         bars = "".join(BARS[-(-8 * count // top)] for count in found.histogram)
         lines.append(f"{found.low:g} {bars} {found.high:g}")
@@ -260,12 +262,25 @@ def print_inspection(name: str, found: "Inspection") -> None:
     for line in lines:
         out.print(line, markup=False)
     if found.columns:
-        rows = [(column.name, column.kind, ", ".join(column.levels[:6])) for column in found.columns]
-        print_table(("column", "kind", "levels"), rows)
+        rows = [(column.name, column.kind, f"{column.num_missing:,}", _extent(column)) for column in found.columns]
+        print_table(("column", "kind", "missing", "range or levels"), rows, right=(2,))
+    if found.settings:
+        out.print("read as (change with --set):")
+        for line in found.settings[:MOST_SHOWN]:
+            out.print(f"  {line}", markup=False)
+        if len(found.settings) > MOST_SHOWN:
+            out.print(f"  and {len(found.settings) - MOST_SHOWN} more; --json lists all", markup=False)
     out.print("`lowerbound train` would choose:")
     print_table(("what", "choice", "because"), [(choice.what, choice.value, choice.reason) for choice in found.choices])
     if found.sheet:
         out.print(f"examples: {found.sheet}", markup=False)
+
+
+def _extent(column: "ColumnFound") -> str:
+    if column.low is None or column.high is None:
+        more = f" and {len(column.levels) - 6} more" if len(column.levels) > 6 else ""
+        return ", ".join(column.levels[:6]) + more
+    return f"{column.low:.10g} to {column.high:.10g}"
 
 
 def print_comparison(comparison: "Comparison", verdicts: Sequence[str]) -> None:

@@ -5,6 +5,7 @@ LowerboundError              exit status 1
 │   ├── ConfigError          a setting, or a combination of settings, that is not accepted
 │   └── UnknownName          a name that stands in no table; carries the nearest valid one
 ├── DataError                data that is missing, damaged or out of range
+│   └── SchemaError          exit status 2: data that do not fit what a model was trained on
 ├── RunError                 a run directory or checkpoint that is missing, damaged or newer than this version
 ├── NonFiniteLoss            training met NaN or infinity; names the likely cause
 └── Interrupted              exit status 130: stopped by the user, everything saved
@@ -52,6 +53,12 @@ class UnknownName(UsageError):
 
 class DataError(LowerboundError):
     """Data that is missing, damaged or out of range."""
+
+
+class SchemaError(DataError):
+    """Data that do not fit the schema of a trained model: another shape, value, column or level."""
+
+    exit_status = 2
 
 
 class RunError(LowerboundError):

@@ -4,52 +4,58 @@
 
     codes = VAE(latent_dim=2).fit_transform(X)
 
-It takes part in pipelines, grid searches and clones. What is in a row of X is one example; images go in flattened.
+It takes part in pipelines, grid searches and clones. A row of X is one example; images go in flattened. Under a
+likelihood of real numbers the network sees X in standard deviations around its mean, both taken in float64.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable
 from copy import deepcopy
 from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Float
-from sklearn.base import BaseEstimator, TransformerMixin
+from jaxtyping import Float, Float64
+from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.utils import check_random_state
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
-from lowerbound.choices import LIKELIHOODS as CHOSEN
 from lowerbound.data.batches import deviation_of, mean_of
-from lowerbound.data.kinds import kind_of
+from lowerbound.data.scales import LARGEST
 from lowerbound.data.sources import Examples
-from lowerbound.errors import LowerboundError
+from lowerbound.data.standardisation import Standardisation, standardisation_of, unchanged
+from lowerbound.errors import DataError, NonFiniteLoss
+from lowerbound.estimator_input import check_parameters, checked_codes, checked_count, checked_rows
 from lowerbound.model import VAE as Model
 from lowerbound.model import ModelConfig, build_model
 from lowerbound.objectives.objective import Objective
 from lowerbound.objectives.rates import true_rate
-from lowerbound.probability.samples import PosteriorSamples
-from lowerbound.seeding import generator
+from lowerbound.schema import Schema
+from lowerbound.seeding import content_noise, generator
+from lowerbound.support import unsupported
 from lowerbound.training.config import TrainingConfig
 from lowerbound.training.optimisers import OPTIMISERS
 from lowerbound.training.step import training_step
 
 SCORE_DRAWS = 16
 ROWS_AT_ONCE = 1000
+STANDARDISED = ("gaussian", "gaussian-per-element", "table")
+"""Likelihoods of numbers that have a unit."""
 
 
-class VAE(TransformerMixin, BaseEstimator):  # type: ignore[misc]
+class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  # type: ignore[misc]
     """A dense variational autoencoder over rows of X.
 
     Parameters
     ----------
     latent_dim : int, default=2
         Length of a code.
-    hidden : tuple of int, default=(128,)
-        Widths of the encoder's layers; the decoder has them the other way round.
+    hidden : sequence of int, default=(128,)
+        Widths of the encoder's layers; the decoder has them in reverse.
     likelihood : str, default="auto"
         Family of p(x|z), a name in `lowerbound.probability.likelihoods.LIKELIHOODS`. "auto" goes by the values of X:
-        Bernoulli for 0 and 1, else normal with a deviation for each element. "table" accepts missing values, NaN.
+        Bernoulli for 0 and 1, else normal with a standard deviation for each element ("gaussian-per-element").
+        "gaussian" has one standard deviation, learned, in those of the features. "table" accepts missing values, NaN.
     num_epochs : int, default=100
         Passes over the data in `fit`.
     batch_size : int, default=64
@@ -62,10 +68,20 @@ class VAE(TransformerMixin, BaseEstimator):  # type: ignore[misc]
     Attributes
     ----------
     model_ : lowerbound.VAE
-        The trained model.
+        The trained model, of standardised rows where the likelihood is one of real numbers.
+    location_, scale_ : ndarray of shape (n_features,)
+        Origin and unit of each feature, in float64, of the rows of `fit` or the first `partial_fit`: mean and standard
+        deviation, 0 and 1 under other likelihoods. A constant feature has scale 1. A feature that is NaN in all these
+        rows has location NaN: it tells nothing, so later values of it are ignored, and it comes out as NaN.
+    schema_ : lowerbound.schema.Schema
+        What those rows were; values that the likelihood has no meaning for are refused from then on.
     n_features_in_ : int
         Length of a row.
+    feature_names_in_ : ndarray of str
+        Names of the features, where X has them.
     """
+
+    model_: Model
 
     def __init__(
         self,
@@ -78,7 +94,7 @@ class VAE(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         learning_rate: Any = 1e-3,
         random_state: Any = 0,
     ) -> None:
-        # Only stored here, whatever they are: scikit-learn's contract. What is wrong with them fit() says.
+        # Only stored here, whatever they are: scikit-learn's contract. fit() checks them.
         self.latent_dim = latent_dim
         self.hidden = hidden
         self.likelihood = likelihood
@@ -88,129 +104,201 @@ class VAE(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         self.random_state = random_state
 
     def fit(self, X: Any, y: Any = None) -> "VAE":
-        """Train a new model on the rows of X; y is not used."""
-        rows = self._rows(X, reset=True)
-        self._start(rows)
-        for _ in range(self.num_epochs):
-            self._pass_over(rows)
+        """Train a new model on the rows of X; y is not used. ValueError for a parameter that is not accepted."""
+        check_parameters(self)
+        if hasattr(self, "model_"):
+            del self.model_  # a fit that fails leaves no model behind
+        model, seen = self._start(self._rows(X, reset=True))
+        for _ in range(int(self.num_epochs)):
+            self._pass_over(model, seen)
+        self.model_ = model
         return self
 
     def partial_fit(self, X: Any, y: Any = None) -> "VAE":
-        """Train on the rows of X once, going on from what was learned before."""
+        """Train on the rows of X once, continuing from the model so far.
+
+        The first call decides the likelihood and the unit of each feature: give it rows like those that follow.
+        """
+        check_parameters(self)
         is_new = not hasattr(self, "model_")
         rows = self._rows(X, reset=is_new)
-        if is_new:
-            self._start(rows)
-        self._pass_over(rows)
+        model, seen = self._start(rows) if is_new else (self.model_, self._seen(rows))
+        self._pass_over(model, seen)
+        self.model_ = model
         return self
 
     def transform(self, X: Any) -> Float[np.ndarray, "n latent"]:
         """The means of the rows' posteriors."""
-        check_is_fitted(self)
-        model = self._in_float64()
-        with torch.no_grad():
-            codes = [model.encode(x).mean for x in self._parts(X)]
-        return self._like(X, torch.cat(codes))
+        check_is_fitted(self, "model_")
+        rows = self._rows(X, reset=False)
+        return self._measured(self._seen(rows), lambda model, x: model.encode(x).mean).astype(rows.dtype)
 
-    def inverse_transform(self, Z: Any) -> Float[np.ndarray, "n feature"]:
-        """The mean of p(x|z) for each code."""
-        check_is_fitted(self)
-        with torch.no_grad():
-            means = self._in_float64().decode(torch.as_tensor(np.asarray(Z, np.float64))).mean
-        return self._like(Z, means)
+    def inverse_transform(self, Z: Any) -> Float64[np.ndarray, "n feature"]:
+        """The mean of p(x|z) for each code, in the units of X."""
+        check_is_fitted(self, "model_")
+        codes = checked_codes(Z, self.model_.latent_dim)
+        return self._standardisation.restored(self._measured(codes, lambda model, z: model.decode(z).mean))
 
-    def score_samples(self, X: Any) -> Float[np.ndarray, " n"]:
-        """The ELBO of each row, a lower bound on log p(x), in nats."""
-        check_is_fitted(self)
-        model = self._in_float64()
-        with torch.no_grad():
-            return torch.cat([_elbo(model, x) for x in self._parts(X)]).numpy()
+    def score_samples(self, X: Any) -> Float64[np.ndarray, " n"]:
+        """The ELBO of each row, a lower bound on log p(x), in nats; a row's score does not depend on the others."""
+        check_is_fitted(self, "model_")
+        seen = self._seen(self._rows(X, reset=False))
+        return self._measured(seen, _elbo) - self._standardisation.log_volume(seen)
 
     def score(self, X: Any, y: Any = None) -> float:
-        """The mean ELBO of the rows, in nats; higher is better."""
+        """The mean ELBO of the rows, in nats; higher is better.
+
+        Scores compare models of one kind of likelihood. Under "bernoulli", "categorical", "discretized-logistic" and
+        the counts it bounds a log-probability, at most 0; under "continuous-bernoulli", "gaussian",
+        "gaussian-per-element" and the numbers of a "table" a log-density, which has no upper limit and depends on the
+        units of X. A grid search over `likelihood` across these two kinds has no meaning.
+        """
         return float(self.score_samples(X).mean())
 
-    def sample(self, n_samples: int = 1) -> Float[np.ndarray, "n feature"]:
-        """Rows drawn from the model: codes from the prior, then rows from p(x|z)."""
-        check_is_fitted(self)
+    def sample(self, n_samples: Any = 1) -> Float64[np.ndarray, "n feature"]:
+        """Rows drawn from the model, in the units of X: codes from the prior, then rows from p(x|z)."""
+        check_is_fitted(self, "model_")
+        num_rows = checked_count("n_samples", n_samples)
         stream = self._stream("samples")
         model = self._in_float64()
         with torch.no_grad():
-            z = model.prior().sample(stream, n_samples).double()
-            drawn: np.ndarray = model.decode(z).sample(stream, 1)[0].numpy()
-        return drawn
+            z = model.prior().sample(stream, num_rows).double()
+            drawn = model.decode(z).sample(stream, 1)[0]
+        return self._standardisation.restored(drawn.numpy())
 
     @property
     def _n_features_out(self) -> int:
-        return self.latent_dim
+        return self.model_.latent_dim
+
+    @property
+    def _standardisation(self) -> Standardisation:
+        return Standardisation(self.location_, self.scale_)
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
         tags.transformer_tags.preserves_dtype = ["float64", "float32"]
         tags.input_tags.allow_nan = self.likelihood == "table"
+        tags.input_tags.sparse = True
         tags.non_deterministic = False
         return tags
 
     def _rows(self, X: Any, reset: bool) -> Float[np.ndarray, "n feature"]:
-        finite = "allow-nan" if self.likelihood == "table" else True
-        rows: np.ndarray = validate_data(self, X, reset=reset, dtype=[np.float64, np.float32], ensure_all_finite=finite)
-        return rows
+        return checked_rows(self, X, reset, has_missing=self.likelihood == "table")
 
-    def _start(self, rows: Float[np.ndarray, "n feature"]) -> None:
-        layout = "table" if self.likelihood == "table" else "array"
-        examples = Examples(rows.astype(np.float32), 1.0, layout=layout)  # type: ignore[arg-type]
-        name = self.likelihood
-        if name == "auto":
-            kind = kind_of(examples)
-            name = CHOSEN[kind][0] if kind == "binary" else "gaussian-per-element"
-        try:
-            config = ModelConfig(
-                hidden=tuple(self.hidden),
-                latent_dim=self.latent_dim,
-                likelihood=name,
-                output_bias="mean",
-            )
-            statistics = mean_of(examples), deviation_of(examples)
-            self._seed = int(check_random_state(self.random_state).randint(2**31))
-            model = build_model(config, examples.event_shape, self._stream("initial weights"), *statistics)
-            model.likelihood.convention(examples.support)
-            training = TrainingConfig(batch_size=self.batch_size, learning_rate=self.learning_rate)
-        except LowerboundError as error:
-            raise ValueError(str(error)) from error
-        self.model_ = model
+    def _start(self, rows: Float[np.ndarray, "n feature"]) -> tuple[Model, Float64[np.ndarray, "n feature"]]:
+        """A new model for these rows, and what it sees of them."""
+        name = _chosen(rows) if self.likelihood == "auto" else self.likelihood
+        standardisation = standardisation_of(rows) if name in STANDARDISED else unchanged(rows.shape[1])
+        seen = standardisation.standardised(rows)
+        examples = Examples(_single(seen), 1.0, layout="table" if name == "table" else "array")
+        self.location_, self.scale_ = standardisation.location, standardisation.scale
+        self.schema_ = Schema(
+            layout=examples.layout, shape=rows.shape[1:], dtype=rows.dtype.name, support=examples.support
+        )
         self.n_iter_ = 0
+        self._seed = int(check_random_state(self.random_state).randint(2**31))
+        model = self._built(name, examples)
+        training = TrainingConfig(batch_size=int(self.batch_size), learning_rate=float(self.learning_rate))
         self._optimiser = OPTIMISERS[training.optimiser](model.parameters(), training)
+        return model, seen
 
-    def _pass_over(self, rows: Float[np.ndarray, "n feature"]) -> None:
+    def _built(self, name: str, examples: Examples) -> Model:
+        """A model with new weights; ValueError where the likelihood has no meaning for the examples."""
+        config = ModelConfig(
+            hidden=tuple(map(int, self.hidden)),
+            latent_dim=int(self.latent_dim),
+            likelihood=name,
+            likelihood_options=_options(name, examples),
+            output_bias="mean",
+        )
+        (width,) = examples.event_shape
+        # Standardised means and deviations exactly: those of a feature without any value would be NaN.
+        standard = torch.zeros(width), torch.ones(width)
+        statistics = standard if name in STANDARDISED else (mean_of(examples), deviation_of(examples))
+        model = build_model(config, examples.event_shape, self._stream("initial weights"), *statistics)
+        try:
+            model.likelihood.convention(examples.support)
+        except DataError as error:
+            raise ValueError(str(error).replace("save them as 8-bit values", "divide X by its full scale")) from error
+        return model
+
+    def _pass_over(self, model: Model, seen: Float64[np.ndarray, "n feature"]) -> None:
         stream = self._stream(f"pass/{self.n_iter_}")
-        x = torch.from_numpy(rows.astype(np.float32))
-        self.model_.train()
-        for chosen in torch.randperm(len(x), generator=stream).split(self.batch_size):
-            training_step(self.model_, Objective(), self._optimiser, x[chosen], stream, max_gradient_norm=1000.0)
-        self.model_.eval()
+        x = torch.from_numpy(_single(seen))
+        model.train()
+        for chosen in torch.randperm(len(x), generator=stream).split(int(self.batch_size)):
+            try:
+                training_step(model, Objective(), self._optimiser, x[chosen], stream, max_gradient_norm=1000.0)
+            except NonFiniteLoss as error:
+                cause = str(error).partition(";")[0].rstrip(".")
+                advice = f"lower learning_rate ({self.learning_rate:g}) or raise batch_size ({self.batch_size})"
+                raise ValueError(f"{cause}; {advice}.") from error
+        model.eval()
         self.n_iter_ += 1
 
-    def _parts(self, X: Any) -> Iterator[Float[Tensor, "batch feature"]]:
-        return iter(torch.from_numpy(self._rows(X, reset=False).astype(np.float64)).split(ROWS_AT_ONCE))
+    def _seen(self, rows: Float[np.ndarray, "n feature"]) -> Float64[np.ndarray, "n feature"]:
+        """The rows as the model sees them; ValueError for the first value that has no meaning for it."""
+        seen = self._standardisation.standardised(rows)
+        likelihood, is_binary = self.model_.likelihood, self.schema_.support.is_binary
+        # In float32, as in training: scalers give 1 + 2e-16, which is 1.
+        is_outside = unsupported(likelihood, self.schema_, torch.from_numpy(_single(seen)))
+        is_far = np.abs(seen) >= LARGEST
+        if not (is_outside | is_far).any():
+            return seen
+        row, column = np.argwhere(is_outside | is_far)[0].tolist()
+        accepted = self._within() if is_far[row, column] else likelihood.accepted(is_binary, 0.0, 1.0)
+        if self.likelihood == "auto" and not is_far[row, column]:
+            accepted += f" (likelihood 'auto' chose {self.model_.config.likelihood!r} by the first rows; name another)"
+        end = "" if accepted.endswith("...") else "."
+        raise ValueError(f"{self._place(row, column)} is {rows[row, column]:.10g}; the model accepts {accepted}{end}")
+
+    def _place(self, row: int, column: int) -> str:
+        name = self.feature_names_in_[column] if hasattr(self, "feature_names_in_") else column
+        return f"X: row {row}, column {name!r}"
+
+    def _within(self) -> str:
+        """How far from the rows of the first fit a value may lie: what is further overflows."""
+        is_standardised = self.model_.config.likelihood in STANDARDISED
+        unit = " standard deviations from the mean of the training data" if is_standardised else ""
+        return f"numbers less than {LARGEST:g}{unit}"
+
+    def _measured(
+        self, values: Float64[np.ndarray, "n element"], measure: Callable[[Model, Tensor], Tensor]
+    ) -> Float64[np.ndarray, "n *measured"]:
+        model = self._in_float64()
+        with torch.no_grad():
+            parts = [measure(model, part) for part in torch.from_numpy(values).split(ROWS_AT_ONCE)]
+        measured: np.ndarray = torch.cat(parts).numpy()
+        return measured
 
     def _in_float64(self) -> Model:
-        # A row's numbers should not depend on how many others are asked about, which they do to the last bit in 32.
+        # A row's numbers should not depend on how many others are scored, which they do to the last bit in float32.
         return deepcopy(self.model_).double().eval()
 
     def _stream(self, purpose: str) -> torch.Generator:
         return generator(self._seed, purpose)
 
-    @staticmethod
-    def _like(X: Any, values: Tensor) -> np.ndarray:
-        is_single = getattr(X, "dtype", None) == np.float32
-        return values.numpy().astype(np.float32 if is_single else np.float64)
+
+def _chosen(rows: Float[np.ndarray, "n feature"]) -> str:
+    return "bernoulli" if ((rows == 0) | (rows == 1)).all() else "gaussian-per-element"
+
+
+def _options(name: str, examples: Examples) -> dict[str, Any]:
+    levels = examples.support.num_levels
+    if name == "gaussian":
+        return {"learn_sigma": True}
+    if name in ("categorical", "discretized-logistic") and examples.support.is_binary:
+        return {"num_levels": 2}
+    return {"num_levels": levels} if name == "categorical" and levels else {}
+
+
+def _single(values: Float64[np.ndarray, "*shape"]) -> Float[np.ndarray, "*shape"]:
+    with np.errstate(over="ignore"):
+        return values.astype(np.float32)
 
 
 def _elbo(model: Model, x: Float[Tensor, "batch feature"]) -> Float[Tensor, " batch"]:
-    """Rate in closed form, distortion over draws whose noise is the same for every row."""
-    posterior = model.encode(x)
-    noise = torch.randn(SCORE_DRAWS, 1, model.latent_dim, generator=generator(0, "score"), dtype=x.dtype)
-    z = posterior.mean + posterior.variance.sqrt() * noise
-    samples = PosteriorSamples(z, model.decode(z).log_prob(x), posterior, model.prior())
+    """Rate in closed form, distortion over draws whose noise is keyed by the row's own values."""
+    samples = model.sample_posterior(x, content_noise(x, 0, "score"), SCORE_DRAWS)
     elbo: Tensor = (samples.log_likelihood - true_rate(samples)).mean(0)
     return elbo

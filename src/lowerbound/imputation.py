@@ -1,9 +1,9 @@
 """Missing cells of a table, filled with what a trained model expects there given the cells that are known.
 
 A draw z ~ q(z|x) has the weight w = p(x, z) / q(z|x), where x is the known cells, so that the weighted mixture of the
-p(· | z) approximates p(missing | known) under the model. A fill is the mean of this mixture (a number, rounded; a count,
-to a whole number) or its likeliest level; its standard deviation, or the level's probability, is reported beside it. A
-row without a known cell is filled from the prior.
+p(· | z) approximates p(missing | known) under the model. A fill is the mean of this mixture, rounded (a count to a
+whole number), or its likeliest level; its standard deviation, or the level's probability, is reported beside it. A row
+without a known cell is filled from the prior.
 
 Source: Mattei and Frellsen, "MIWAE", arXiv:1812.02633, Equation 12.
 

@@ -1,5 +1,7 @@
 """What a file or folder holds, before anything is trained on it, and what training on it would choose."""
 
+import json
+import re
 from dataclasses import dataclass
 from hashlib import blake2b
 from math import ceil
@@ -14,7 +16,7 @@ from lowerbound.data.kinds import described, kind_of
 from lowerbound.data.sources import DataConfig, collect
 from lowerbound.evaluation.pictures import to_images
 from lowerbound.reporting.tiles import as_png, compose, displayable, fitted
-from lowerbound.schema import Column
+from lowerbound.schema import Column, Schema
 from lowerbound.storage import write_bytes
 
 NUM_BINS = 40
@@ -22,6 +24,18 @@ MAX_BINNED = 10_000_000  # values that a histogram is made of
 SHEET_COLUMNS = 10
 SHEET_ROWS = 6
 TILE_SIZE = 72  # pixels
+
+
+@dataclass(frozen=True, kw_only=True)
+class ColumnFound:
+    """One column of a table, and what its cells are."""
+
+    name: str
+    kind: str
+    levels: tuple[str, ...]
+    num_missing: int
+    low: float | None  # of numeric columns and counts
+    high: float | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,9 +52,10 @@ class Inspection:
     histogram: tuple[int, ...]  # NUM_BINS counts from low to high
     labels: dict[str, int]  # how many examples of each
     num_duplicates: int  # examples that are equal to an earlier one
-    columns: tuple[Column, ...]
+    columns: tuple[ColumnFound, ...]
     skipped: tuple[str, ...]
     notes: tuple[str, ...]
+    settings: tuple[str, ...]  # the schema, in the form in which it can be set: section.key=value
     choices: tuple[Choice, ...]
     sheet: str = ""  # the path of a picture of examples; empty where they are no images
 
@@ -65,11 +80,45 @@ def inspect(config: DataConfig, out: Path | None = None) -> Inspection:
         histogram=_histogram(known, low, high),
         labels=_label_counts(collection),
         num_duplicates=_num_duplicates(examples),
-        columns=examples.columns,
+        columns=tuple(
+            _found(column, cells) for column, cells in zip(examples.columns, examples.values.T, strict=False)
+        ),
         skipped=collection.skipped,
         notes=collection.notes,
+        settings=() if collection.schema is None else settings_of(collection.schema),
         choices=choose(examples),
         sheet=str(sheet or ""),
+    )
+
+
+def settings_of(schema: Schema) -> tuple[str, ...]:
+    """What was found, as --set takes it."""
+    if schema.layout != "table":
+        low, high = schema.range
+        return f'data.layout="{schema.layout}"', f"data.range=[{low:g}, {high:g}]"
+    kinds = [f'data.columns.{_toml_key(column.name)}.kind="{column.kind}"' for column in schema.columns]
+    others = [f"data.exclude={json.dumps(schema.left_out, ensure_ascii=False)}"] if schema.left_out else []
+    others += [f'data.decimal="{schema.decimal}"'] if schema.decimal != "." else []
+    others += [f"data.separator={json.dumps(schema.separator)}"] if schema.separator else []
+    return (*kinds, *others)
+
+
+def _toml_key(name: str) -> str:
+    return name if re.fullmatch(r"[A-Za-z0-9_-]+", name) else json.dumps(name, ensure_ascii=False)
+
+
+def _found(column: Column, cells: np.ndarray) -> ColumnFound:
+    known = cells[~np.isnan(cells)]
+    low = high = None
+    if known.size and not column.levels:
+        low, high = (float(value) for value in column.as_written(np.array([known.min(), known.max()])))
+    return ColumnFound(
+        name=column.name,
+        kind=column.kind,
+        levels=column.levels,
+        num_missing=cells.size - known.size,
+        low=low,
+        high=high,
     )
 
 

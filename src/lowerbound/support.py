@@ -15,7 +15,7 @@ from jaxtyping import Bool
 from lowerbound.data.batches import Batches
 from lowerbound.data.binarisation import binarised_by_content
 from lowerbound.data.examples import Collection
-from lowerbound.errors import DataError
+from lowerbound.errors import SchemaError
 from lowerbound.probability.likelihoods import Likelihood
 from lowerbound.schema import Schema
 
@@ -45,7 +45,7 @@ def supported(collection: Collection, likelihood: Likelihood, schema: Schema, sk
     if not problems:
         return collection
     if not skip_broken:
-        raise DataError(f"{next(iter(problems.values()))}.")
+        raise SchemaError(f"{next(iter(problems.values())).rstrip('.')}.")
     return without(collection, problems)
 
 
@@ -79,7 +79,7 @@ def without(collection: Collection, problems: dict[int, str]) -> Collection:
         )
     kept = np.setdiff1d(np.arange(len(collection.examples)), list(problems))
     if not len(kept):
-        raise DataError(f"none of the examples can be scored; the first: {next(iter(problems.values()))}.")
+        raise SchemaError(f"none of the examples can be scored; the first: {next(iter(problems.values()))}.")
     ids = collection.ids or tuple(map(str, range(len(collection.examples))))
     return replace(
         collection, examples=collection.examples.subset(kept), ids=tuple(ids[index] for index in kept), skipped=skipped

@@ -24,7 +24,7 @@ from lowerbound.data.files import ReadingOptions, as_collection
 from lowerbound.data.memory import raw_of
 from lowerbound.data.reading import times
 from lowerbound.data.tables import RawTable
-from lowerbound.errors import DataError, RunError, UsageError
+from lowerbound.errors import RunError, SchemaError, UsageError
 from lowerbound.evaluation.anomaly import Calibration, measure
 from lowerbound.evaluation.elements import best_guess
 from lowerbound.model import VAE
@@ -78,7 +78,7 @@ class TrainedModel:
         """
         raw = raw_of(x, place=PLACE)
         if not isinstance(raw, RawArray | RawTable):
-            raise DataError("expected examples, got splits; give one of them, such as splits.test.")
+            raise SchemaError("expected examples, got splits; give one of them, such as splits.test.")
         return self.collection(self._laid_out(raw) if isinstance(raw, RawArray) else raw)
 
     @torch.no_grad()
@@ -129,9 +129,9 @@ class TrainedModel:
         codes = torch.as_tensor(z).detach().to(next(self.vae.parameters(), torch.zeros(())))
         codes = codes[None] if codes.ndim == 1 else codes
         if codes.ndim != 2 or codes.shape[1] != self.vae.latent_dim:
-            raise DataError(f"expected codes N×{self.vae.latent_dim}, got {times(codes.shape)}.")
+            raise SchemaError(f"expected codes N×{self.vae.latent_dim}, got {times(codes.shape)}.")
         if not codes.isfinite().all():
-            raise DataError("codes hold NaN or infinity; accepted are finite numbers.")
+            raise SchemaError("codes hold NaN or infinity; accepted are finite numbers.")
         return codes
 
     def _guess(self, z: Float[Tensor, "n latent"]) -> Float[Tensor, "n *event"]:
@@ -148,7 +148,7 @@ class TrainedModel:
         """The array as N examples in the stored layout, where its shape leaves no doubt."""
         if self.schema.layout == "table" and not self.schema.dtype:
             names = ", ".join(repr(column.name) for column in self.schema.columns[:8])
-            raise DataError(
+            raise SchemaError(
                 f"expected a DataFrame or a mapping with the columns {names}, got an array {times(raw.values.shape)}."
             )
         for accepted, as_stored in _layouts(self.schema):
@@ -156,7 +156,7 @@ class TrainedModel:
                 return replace(raw, values=as_stored(raw.values))
             if raw.values.shape == accepted:
                 return replace(raw, values=as_stored(raw.values[None]))
-        raise DataError(f"expected {_accepted_shapes(self.schema)}, got {times(raw.values.shape)}.")
+        raise SchemaError(f"expected {_accepted_shapes(self.schema)}, got {times(raw.values.shape)}.")
 
 
 def load(run: Path | str, encoder: nn.Module | None = None, decoder: nn.Module | None = None) -> TrainedModel:
@@ -168,7 +168,7 @@ def load(run: Path | str, encoder: nn.Module | None = None, decoder: nn.Module |
     vae = load_model(path, encoder, decoder)
     schema = load_schema(path)
     if schema is None:
-        raise RunError(f"{path} holds a model without the schema of its data; load it with lowerbound.load_vae.")
+        raise RunError(f"{path} holds a model without the schema of its data; train it again with lowerbound.train.")
     return TrainedModel(vae, schema, path)
 
 

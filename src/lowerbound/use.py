@@ -186,8 +186,9 @@ def interpolate(
 def evaluate(
     model: TrainedModel | VAE,
     data: Any = None,
-    labels: Any = None,
     config: EvaluationConfig | None = None,
+    *,
+    labels: Any = None,
     device: str = "auto",
 ) -> Results:
     """All that is known how to measure of a model, in nats, with errors: see Results.

@@ -16,6 +16,7 @@ from lowerbound.data import arrays as array_files
 from lowerbound.data.arrays import read_idx
 from lowerbound.data.examples import Examples
 from lowerbound.data.files import read
+from lowerbound.data.sources import DataConfig, load
 
 read_idx_images = partial(read_idx, num_axes=3)
 
@@ -26,7 +27,7 @@ def npy_header(shape: tuple[int, ...]) -> bytes:
 
 
 def read_array(folder: Path, array: np.ndarray) -> Examples:
-    return read(written(folder / "images.npy", saved(np.save, array))).examples
+    return read(written(folder / "array.npy", saved(np.save, array))).examples
 
 
 @pytest.mark.parametrize("name", ["images", "images.gz"])
@@ -64,55 +65,6 @@ def test_no_room_is_made_for_what_an_idx_header_only_claims(tmp_path, compress, 
     tracemalloc.stop()
 
 
-@pytest.mark.parametrize("shape", [(6, 4, 5), (6, 4, 5, 1), (6, 4, 5, 3)])
-@pytest.mark.parametrize("dtype", [np.uint8, np.int64, np.dtype(">i4"), np.uint16])
-@pytest.mark.parametrize("order", ["C", "F"])
-def test_integers_up_to_255_are_8_bit_images(tmp_path, shape, dtype, order):
-    values = RNG.integers(0, 256, shape)
-    examples = read_array(tmp_path, values.astype(dtype, order=order))
-    assert examples.values.dtype == np.uint8 and examples.max_value == 255.0
-    np.testing.assert_array_equal(examples.values, values.reshape(6, 4, 5, -1))
-
-
-@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64, np.dtype(">f8")])
-def test_floats_in_the_unit_interval_are_taken_as_they_are(tmp_path, dtype):
-    examples = read_array(tmp_path, values := RNG.random((6, 4, 5)).astype(dtype))
-    assert examples.values.dtype == np.float32 and examples.max_value == 1.0
-    np.testing.assert_array_equal(examples.values[..., 0], values.astype(np.float32))
-
-
-@pytest.mark.parametrize("dtype", [bool, np.uint8, np.int64])
-def test_zeros_and_ones_are_black_and_white_not_two_shades_of_black(tmp_path, dtype):
-    values = RNG.integers(0, 2, (6, 4, 5))
-    examples = read_array(tmp_path, values.astype(dtype))
-    assert examples.max_value == 1.0
-    np.testing.assert_array_equal(examples.values[..., 0], values)
-
-
-@pytest.mark.parametrize(
-    ("array", "layout", "event_shape", "dtype"),
-    [
-        (RNG.normal(size=(6, 20)), "array", (20,), np.float32),
-        (RNG.normal(size=(6, 4, 5)), "array", (4, 5), np.float32),
-        (RNG.normal(size=(6, 4, 5, 3)), "array", (4, 5, 3), np.float32),
-        (RNG.random((6, 4, 5, 3)), "image", (3, 4, 5), np.float32),
-        (RNG.random((6, 4, 5, 7)), "array", (4, 5, 7), np.float32),
-        (RNG.random((6, 2, 3, 4, 5)), "array", (2, 3, 4, 5), np.float32),
-        (RNG.normal(size=6), "array", (1,), np.float32),
-        (RNG.integers(0, 2, (6, 20)), "array", (20,), np.uint8),
-        (RNG.integers(0, 300, (6, 20)), "array", (20,), np.float32),  # counts
-        (RNG.integers(0, 256, (6, 20)).astype(np.uint8), "array", (20,), np.uint8),  # flattened images
-        (RNG.integers(-3, 300, (6, 4, 5)), "array", (4, 5), np.float32),
-    ],
-)
-def test_any_shape_is_accepted_and_what_has_the_values_of_images_is_taken_for_them(
-    tmp_path, array, layout, event_shape, dtype
-):
-    examples = read_array(tmp_path, array)
-    assert (examples.layout, examples.event_shape, examples.values.dtype) == (layout, event_shape, dtype)
-    np.testing.assert_array_equal(examples.values.reshape(array.shape), array.astype(dtype))
-
-
 def test_nan_in_a_table_is_a_missing_cell(tmp_path):
     array = RNG.normal(size=(6, 3))
     array[2, 1] = np.nan
@@ -124,7 +76,7 @@ def test_nan_in_a_table_is_a_missing_cell(tmp_path):
 def test_safetensors_hold_data_and_labels_under_the_names_of_an_npz(tmp_path):
     tensors = {"images": IMAGES, "labels": np.array([3, 1, 1, 3, 7, 7]), "other": np.zeros(3, np.float32)}
     collection = read(written(tmp_path / "data.safetensors", safetensors.numpy.save(tensors)))
-    np.testing.assert_array_equal(collection.examples.values[..., 0], IMAGES)
+    np.testing.assert_array_equal(collection.examples.values, IMAGES)
     np.testing.assert_array_equal(collection.examples.labels, [1, 0, 0, 1, 2, 2])
 
 
@@ -145,17 +97,17 @@ def test_a_damaged_safetensors_file_is_refused(tmp_path, content, reason):
 @pytest.mark.parametrize(
     ("array", "reason"),
     [
-        (np.array(1.0), "holds a single number"),
+        (np.array(1.0), "holds a single number; give N of them, along axis 0"),
         (np.zeros((0, 4, 5)), "is empty: its shape is 0×4×5"),
         (np.zeros((6, 4, 0)), "is empty: its shape is 6×4×0"),
         (np.zeros((6, 3, 32, 32)), "6×3×32×32, it seems N×C×H×W; give N×H×W×C"),
-        (np.full((6, 4, 5), np.nan), "holds NaN in 6×4×5 values; missing values are accepted in tables N×D alone"),
-        (np.where(np.arange(120).reshape(6, 4, 5) == 119, np.nan, 0.5), "holds NaN in"),
+        (np.full((6, 4, 5), np.nan), "example 0, element 0,0 is nan; missing values are accepted in tables N×D alone"),
+        (np.where(np.arange(120).reshape(6, 4, 5) == 119, np.nan, 0.5), "example 5, element 3,4 is nan"),
         (np.full((6, 4), np.nan), "has no value at all in column 0"),
-        (np.array([[np.nan, np.inf], [1, 2]]), "holds infinity"),
-        (np.full((6, 4, 5), np.inf), "holds infinity"),
-        (np.full((6, 4), 1e300), "accepted are those that 32-bit floats hold"),
-        (np.full((6, 4), 2**25), "accepted are those up to 2^24"),
+        (np.array([[np.nan, np.inf], [1, 2]]), "example 0, element 1 is inf; accepted are finite numbers"),
+        (np.full((6, 4, 5), -np.inf), "example 0, element 0,0 is -inf"),
+        (np.full((6, 4), 1e300), "holds numbers from 1e+300 to 1e+300; accepted are those below 1e18"),
+        (np.full((6, 4), -(2**62)), "accepted are those below 1e18"),
         (np.zeros((6, 4, 5), complex), "values of type complex128"),
         (np.zeros((6, 4, 5), "U3"), "values of type <U3"),
         (np.zeros((6, 4, 5), "M8[s]"), "values of type datetime64[s]"),
@@ -187,7 +139,7 @@ def test_a_pickle_is_never_read(tmp_path):
 def test_a_single_array_is_the_images_under_any_name(tmp_path, save):
     save(tmp_path / "images.npz", anything=IMAGES)
     collection = read(tmp_path / "images.npz")
-    np.testing.assert_array_equal(collection.examples.values[..., 0], IMAGES)
+    np.testing.assert_array_equal(collection.examples.values, IMAGES)
     assert collection.examples.labels is None and collection.label_names == ()
 
 
@@ -207,7 +159,7 @@ def test_labels_are_numbered_in_order_and_keep_their_names(tmp_path, image_key, 
         ({"a": IMAGES, "b": IMAGES}, "holds 'a', 'b'; accepted are one array, or data under one of"),
         ({"images": IMAGES, "labels": np.zeros(5, int)}, "shape 5; accepted are 6 integers"),
         ({"images": IMAGES, "labels": np.zeros((6, 10), int)}, "shape 6×10"),
-        ({"images": IMAGES, "labels": np.zeros(6)}, "labels of type float64"),
+        ({"images": IMAGES, "labels": np.full(6, 0.5)}, "labels of type float64"),
         ({"images": IMAGES[:0], "labels": np.zeros(0, int)}, "is empty"),
     ],
 )
@@ -235,3 +187,81 @@ def test_an_archive_in_an_unusual_compression_is_refused(tmp_path):
     with zipfile.ZipFile(tmp_path / "images.npz", "w", zipfile.ZIP_LZMA) as archive:
         archive.writestr("images.npy", saved(np.save, IMAGES))
     assert "compressed in an unusual way" in refusal(tmp_path / "images.npz")
+
+
+# ---- splits in one file
+
+
+def numbers(first: int, num: int, dtype=np.uint8) -> np.ndarray:
+    """Images of 8 x 8, each filled with a number of its own."""
+    return np.broadcast_to(np.arange(first, first + num, dtype=dtype)[:, None, None], (num, 8, 8))
+
+
+NAMES_OF_SPLITS = {
+    "Keras": ("x_{}", "y_{}", "train", "", "test"),
+    "Keras with validation": ("x_{}", "y_{}", "train", "valid", "test"),
+    "MedMNIST": ("{}_images", "{}_labels", "train", "val", "test"),
+    "upper case": ("X_{}", "Y_{}", "train", "val", "test"),
+    "alone": ("{}", "", "train", "validation", "test"),
+    "without a test": ("x_{}", "y_{}", "train", "val", ""),
+}
+
+
+@pytest.mark.parametrize("kind", NAMES_OF_SPLITS)
+@pytest.mark.parametrize("suffix", ["npz", "safetensors"])
+def test_the_splits_of_a_file_are_kept(tmp_path, kind, suffix):
+    data_name, label_name, *names = NAMES_OF_SPLITS[kind]
+    arrays, sizes = {}, {}
+    for split, name, first, num in zip(("train", "validation", "test"), names, (0, 100, 200), (40, 5, 7), strict=True):
+        if name:
+            arrays[data_name.format(name)] = values = numbers(first, num)
+            sizes[split] = sorted(values[:, 0, 0].tolist())
+            if label_name:
+                arrays[label_name.format(name)] = (values[:, :1, 0] // 100).astype(np.int64)
+    save = np.savez_compressed if suffix == "npz" else None
+    path = tmp_path / f"data.{suffix}"
+    shuffled = {name: np.ascontiguousarray(arrays[name]) for name in sorted(arrays, reverse=True)}
+    content = saved(save, **shuffled) if save else safetensors.numpy.save(shuffled)
+    splits = load(DataConfig(source=str(written(path, content))))
+    found = {
+        name: sorted(getattr(splits, name).values[:, 0, 0, 0].tolist()) for name in ("train", "validation", "test")
+    }
+    assert "splits as given: " + ", ".join(f"{name} {len(of)}" for name, of in sizes.items()) in splits.notes
+    if len(sizes) == 3:
+        assert found == sizes
+    else:  # a tenth of the training examples stands in for the one that is not given
+        (missing,) = set(found) - set(sizes)
+        assert len(found[missing]) == 4 and sorted(found["train"] + found[missing]) == sizes["train"]
+    if label_name:
+        for part in (splits.train, splits.validation, splits.test):
+            assert [splits.label_names[at] for at in part.labels] == [str(n // 100) for n in part.values[:, 0, 0, 0]]
+
+
+def test_dsprites_are_read_without_its_pickled_metadata(tmp_path):
+    imgs = RNG.integers(0, 2, (10, 64, 64), np.uint8)
+    arrays = {"metadata": np.array({"author": "x"}, object), "imgs": imgs, "latents_values": np.zeros((10, 6))}
+    path = written(tmp_path / "dsprites.npz", saved(np.savez_compressed, **arrays))
+    collection = read(path)
+    np.testing.assert_array_equal(collection.examples.values[..., 0], imgs)
+    assert collection.examples.layout == "image" and collection.examples.support.is_binary
+    assert "not used: metadata, latents_values" in collection.notes
+
+
+@pytest.mark.parametrize(
+    ("arrays", "reason"),
+    [
+        ({"x_train": numbers(0, 9), "x_test": numbers(0, 9)[:, :4]}, "train uint8 8×8; test uint8 4×8"),
+        ({"x_train": numbers(0, 9), "x_test": numbers(0, 9, np.int64)}, "train uint8 8×8; test int64 8×8"),
+        ({"x_train": numbers(0, 9), "y_train": np.arange(9), "x_test": numbers(0, 9)}, "no labels for its split test"),
+        (
+            {"x_train": numbers(0, 9), "y_train": np.arange(8), "x_test": numbers(0, 9), "y_test": np.arange(9)},
+            "shape 8",
+        ),
+        (
+            {"x_test": numbers(0, 9), "y_test": np.arange(9)},
+            "holds 'x_test', 'y_test'; accepted are one array, or data",
+        ),
+    ],
+)
+def test_splits_that_do_not_fit_each_other_are_refused(tmp_path, arrays, reason):
+    assert reason in refusal(written(tmp_path / "images.npz", saved(np.savez_compressed, **arrays)))

@@ -8,7 +8,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lowerbound.data.batches import Batches, scaled
+from lowerbound.data.batches import Batches, deviation_of, mean_of, scaled
 from lowerbound.data.examples import Examples
 from lowerbound.seeding import generator
 
@@ -89,6 +89,16 @@ def test_pixels_are_scaled_to_between_0_and_1_on_every_pass(dtype, max_value):
         assert found.shape == (4, 2, 2, 3)
         torch.testing.assert_close(found, expected)
     assert 0 <= found.min() <= found.max() == 1
+
+
+@pytest.mark.parametrize(("low", "high"), [(-1.0, 1.0), (-1000.0, 3071.0), (5.0, 6.0)])
+def test_a_scale_may_begin_below_or_above_zero(low, high):
+    values = np.random.default_rng(0).uniform(low, high, (6, 2, 3, 1)).astype(np.float32)
+    examples = Examples(values, high, min_value=low)
+    expected = torch.tensor(np.moveaxis((values.astype(np.float64) - low) / (high - low), 3, 1))
+    torch.testing.assert_close(scaled(examples).double(), expected, atol=1e-6, rtol=0)
+    torch.testing.assert_close(mean_of(examples).double(), expected.mean(0), atol=1e-6, rtol=0)
+    torch.testing.assert_close(deviation_of(examples).double(), expected.std(0, correction=0), atol=1e-6, rtol=0)
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.float32])

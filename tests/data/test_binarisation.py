@@ -73,6 +73,14 @@ def test_the_mean_of_many_dynamic_draws_is_the_grey_image():
     assert ((draws.mean(0, keepdim=True) - expected).abs() <= 4 * error).all()
 
 
+def test_pixels_on_another_scale_are_drawn_with_the_same_probabilities():
+    plain = grey(200)
+    moved = Examples(2 * plain.values.astype(np.float32) - 255, 255.0, min_value=-255.0)
+    bits = binarised(moved, 0, 0)
+    np.testing.assert_array_equal(bits.values, binarised(plain, 0, 0).values)
+    assert bits.range == (0.0, 1.0)
+
+
 def test_what_is_no_probability_is_refused():
     with pytest.raises(DataError, match=r"binarisation needs \[0, 1\]"):
         binarised(Examples(np.full((2, 3, 3, 1), -0.5, np.float32), 1.0), 0, 0)

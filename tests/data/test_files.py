@@ -84,6 +84,10 @@ VALID = {
     "png": saved(Image.fromarray(COLOUR).save, "png"),
     "tif": saved(Image.fromarray(COLOUR).save, "tiff"),
     "webp": saved(Image.fromarray(COLOUR).save, "webp"),
+    "gif": saved(Image.fromarray(COLOUR).quantize(8).save, "gif"),
+    "suffixless": saved(Image.fromarray(COLOUR).save, "bmp"),
+    "grey.png": saved(Image.fromarray(IMAGES[0].astype(np.uint16) * 257).save, "png"),
+    "int32.tif": saved(Image.fromarray(IMAGES[0].astype(np.int32) - 99).save, "tiff"),
     "csv": b"height,visits,city\n1.75,3,Oslo\n,9,Bonn\n1.62,0,Oslo\n1.81,44,Lyon\n1.7,1,Bonn\n",
 }
 
@@ -110,9 +114,11 @@ def test_a_damaged_file_is_read_or_refused_in_one_line(tmp_path_factory, kind, d
         if kind.startswith("idx"):
             assert read_idx(path, 3).ndim == 3
         else:
-            examples = read(path.parent if suffix in ("png", "tif", "webp") else path).examples
+            examples = read(path.parent if suffix in ("png", "tif", "webp", "gif", "suffixless") else path).examples
             assert len(examples) == len(examples.values) > 0
     except DataError as error:
-        assert str(error).startswith(str(path)) and "\n" not in str(error)
+        # Damaged at its beginning, a file without a suffix is not an image: the folder holds none.
+        blamed = path.parent if kind == "suffixless" else path
+        assert str(error).startswith(str(blamed)) and "\n" not in str(error)
         # A fault of the reader itself must not pass for damage.
         assert not isinstance(error.__cause__, NameError | TypeCheckError)

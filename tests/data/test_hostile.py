@@ -2,6 +2,7 @@
 
 import gzip
 import io
+import os
 import struct
 import subprocess
 import sys
@@ -107,10 +108,39 @@ def test_what_is_refused_leaves_nothing_behind(tmp_path, monkeypatch, capsys):
     assert tree(tmp_path) == before and not Path("run").exists()
 
 
-def test_a_link_out_of_a_folder_of_images_is_no_way_to_other_folders(tmp_path):
-    save_images(tmp_path, {"private/secret.png": Image.fromarray(COLOUR), "mine/a.png": Image.fromarray(COLOUR)})
-    (tmp_path / "mine" / "link").symlink_to(tmp_path / "private")
-    assert read(tmp_path / "mine").ids == ("a.png",)
+def test_a_link_in_an_archive_is_no_way_to_other_files(tmp_path):
+    save_images(tmp_path, {"private/secret.png": Image.fromarray(COLOUR)})
+    link = zipfile.ZipInfo("link")
+    link.create_system, link.external_attr = 3, 0o120777 << 16  # Unix, a symbolic link
+    inside = zipfile.ZipInfo("link.png")
+    inside.create_system, inside.external_attr = link.create_system, link.external_attr
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        archive.writestr("a.png", PNG)
+        archive.writestr(link, str(tmp_path / "private"))
+    assert read(tmp_path / "a.zip").ids == ("a.png",)
+    with zipfile.ZipFile(tmp_path / "a.zip", "a") as archive:
+        archive.writestr(inside, str(tmp_path / "private" / "secret.png"))
+    assert "a.zip:link.png is not a PNG" in refusal(tmp_path / "a.zip")
+
+
+def test_a_folder_that_links_to_itself_is_refused_with_the_link(tmp_path):
+    save_images(tmp_path, {"mine/a.png": Image.fromarray(COLOUR), "mine/b/c.png": Image.fromarray(COLOUR)})
+    link = tmp_path / "mine" / "b" / "loop"
+    link.symlink_to(tmp_path / "mine")
+    assert "is a link to a folder that it lies in" in refusal(tmp_path / "mine", named=link)
+    link.unlink()
+    link.symlink_to(link)
+    assert "Too many levels of symbolic links" in refusal(tmp_path / "mine")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no pipes in folders")
+def test_a_pipe_among_images_is_not_waited_for(tmp_path):
+    save_images(tmp_path, {"a.png": Image.fromarray(COLOUR)})
+    os.mkfifo(tmp_path / "pipe")
+    os.mkfifo(tmp_path / "pipe.png")
+    assert "is not a file" in refusal(tmp_path, named=tmp_path / "pipe.png")
+    (tmp_path / "pipe.png").unlink()
+    assert read(tmp_path).notes == ("not images, skipped: pipe",)
 
 
 # ---- bombs

@@ -12,6 +12,7 @@ from lowerbound.data import tables
 from lowerbound.data.files import ReadingOptions, read
 from lowerbound.data.images import ImageOptions
 from lowerbound.data.sources import DataConfig, load
+from lowerbound.data.tables import TableOptions
 
 datasets = pytest.importorskip("datasets")
 datasets.disable_progress_bars()
@@ -62,17 +63,33 @@ def test_a_column_of_images_makes_images_labelled_by_the_column_of_classes(tmp_p
     assert collection.label_names == ("cat", "dog")
 
 
-def test_a_test_split_stays_one_and_the_others_are_learned_from(tmp_path):
-    parts = {"test": numbered(3, 100), "train": numbered(20), "validation": numbered(5, 50)}
+@pytest.mark.parametrize("name", ["validation", "valid", "val", "dev"])
+def test_splits_for_validation_and_test_stay_and_all_others_are_trained_on(tmp_path, name):
+    parts = {"test": numbered(3, 100), "train": numbered(20), name: numbered(5, 50), "extra": numbered(2, 200)}
     splits = load(DataConfig(source=str(saved_to(tmp_path / "saved", datasets.DatasetDict(parts)))))
-    assert sorted(splits.test.values[:, 0, 0, 0]) == [100, 101, 102]
-    learned = np.concatenate([splits.train.values, splits.validation.values])[:, 0, 0, 0]
-    assert sorted(learned) == [*range(20), *range(50, 55)]
-    assert len(splits.validation) == 2
-    assert "splits train, validation are taken together" in splits.notes
+    found = [sorted(part.values[:, 0, 0, 0]) for part in (splits.train, splits.validation, splits.test)]
+    assert found == [[*range(20), 200, 201], [*range(50, 55)], [100, 101, 102]]
+    assert "splits as given: train 22, validation 5, test 3" in splits.notes
+    assert "splits train, extra are read as one" in splits.notes
 
 
-def test_a_broken_image_is_passed_over_where_that_was_chosen_and_the_test_split_stays_apart(tmp_path):
+def test_of_a_test_split_without_another_everything_is_trained_on(tmp_path):
+    parts = datasets.DatasetDict(test=numbered(20))
+    splits = load(DataConfig(source=str(saved_to(tmp_path / "saved", parts))))
+    assert [len(part) for part in (splits.train, splits.validation, splits.test)] == [16, 2, 2]
+
+
+def test_arrays_and_tables_have_their_splits_too(tmp_path):
+    x = datasets.Array2D((3, 2), "float32")
+    parts = {split: dataset(x=(list(RNG.normal(size=(n, 3, 2))), x)) for split, n in (("train", 9), ("test", 4))}
+    assert read(saved_to(tmp_path / "arrays", datasets.DatasetDict(parts))).num_test == 4
+    value = datasets.Value("float64")
+    parts = {split: dataset(a=(list(RNG.normal(size=n)), value)) for split, n in (("train", 9), ("val", 4))}
+    collection = read(saved_to(tmp_path / "rows", datasets.DatasetDict(parts)))
+    assert (collection.num_validation, collection.num_test) == (4, 0)
+
+
+def test_a_broken_image_is_skipped_where_that_was_chosen_and_the_test_split_stays_apart(tmp_path):
     encoded = [saved(grey(index).save, "png") for index in range(12)]
     encoded[3] = encoded[11] = b"broken"
     images = dataset(image=([{"bytes": content, "path": None} for content in encoded], datasets.Image()))
@@ -101,7 +118,7 @@ def test_other_columns_make_a_table_as_the_same_csv_does(tmp_path):
     file.write_text(
         "weight,kind\n" + "".join(f"{weight!r},{kind or ''}\n" for weight, kind in zip(weights, kinds, strict=True))
     )
-    ours, csv = read(path, ReadingOptions(labels="")), read(file, ReadingOptions(labels="kind"))
+    ours, csv = read(path), read(file, ReadingOptions(tables=TableOptions(label="kind")))
     np.testing.assert_array_equal(ours.examples.values, csv.examples.values)
     np.testing.assert_array_equal(ours.examples.labels, csv.examples.labels)
     assert ours.examples.columns == csv.examples.columns and ours.label_names == csv.label_names
@@ -186,7 +203,7 @@ def test_a_table_of_more_cells_than_can_be_held_is_refused(tmp_path, monkeypatch
 
 def test_a_label_column_that_is_not_there_is_refused_with_those_that_are(tmp_path):
     path = saved_to(tmp_path / "saved", numbered(3))
-    message = refusal(path, read=lambda path: read(path, ReadingOptions(labels="breed")))
+    message = refusal(path, read=lambda path: read(path, ReadingOptions(tables=TableOptions(label="breed"))))
     assert "has no column 'breed' for labels; it has image, label" in message
 
 

@@ -1,112 +1,150 @@
-"""Tables become rows of numbers, each column of the kind that its cells show."""
+"""CSV, Parquet and columns in memory are read as named columns of cells."""
+
+import datetime
+from decimal import Decimal
 
 import numpy as np
 import pytest
 
 from data_files import refusal, written
-from lowerbound.data.files import ReadingOptions, read
-from lowerbound.schema import Column
-
-PASSENGERS = b"""name,age,fare,class,survived,siblings,cabin,ship
-Braund,22,7.25,third,no,1,,Titanic
-Cumings,38,71.2833,first,yes,1,C85,Titanic
-Heikkinen,26,7.925,third,yes,0,,Titanic
-Futrelle,35,53.1,first,yes,1,C123,Titanic
-Allen,35,8.05,third,no,0,NA,Titanic
-Moran,,8.4583,third,no,0,?,Titanic
-McCarthy,54,51.8625,first,no,0,E46,Titanic
-Palsson,2,21.075,third,no,7,nan,Titanic
-"""
+from lowerbound.data.tables import STANDARD, TableOptions, from_values, read_csv, read_parquet
 
 
-def columns_of(collection):
-    return {column.name: column for column in collection.examples.columns}
-
-
-def test_each_column_is_of_the_kind_that_its_cells_show(tmp_path):
-    collection = read(written(tmp_path / "passengers.csv", PASSENGERS))
-    columns = columns_of(collection)
-    assert columns == {
-        "age": Column(name="age", kind="count"),
-        "fare": Column(name="fare", kind="numeric"),
-        "class": Column(name="class", kind="binary", levels=("first", "third")),
-        "survived": Column(name="survived", kind="binary", levels=("no", "yes")),
-        "siblings": Column(name="siblings", kind="count"),
-    }
-    left_out = " ".join(collection.notes)
-    for name, why in (("name", "identifiers"), ("cabin", "identifiers"), ("ship", "all its values are the same")):
-        assert f"column {name} is left out: " in left_out and why in left_out
-    np.testing.assert_allclose(collection.examples.values[0], [22, 7.25, 1, 0, 1])
-    assert np.isnan(collection.examples.values[5, 0])
-
-
-def test_whole_numbers_that_vary_less_than_a_count_are_measurements(tmp_path):
-    rows = "\n".join(f"{1990 + i},{i * i}" for i in range(20))
-    columns = columns_of(read(written(tmp_path / "x.csv", f"year,visits\n{rows}\n".encode())))
-    assert columns["year"].kind == "numeric" and columns["visits"].kind == "count"
+def read(path, text, options=STANDARD):
+    return read_csv(written(path, text.encode()), options)
 
 
 @pytest.mark.parametrize("separator", [",", ";", "\t", "|"])
 def test_the_separator_is_found_out_and_quotes_and_a_byte_order_mark_are_understood(tmp_path, separator):
-    lines = [["a", "b"], ["1.5", '"x, y"'], ["2.5", "z"], ["-1", '"x, y"'], ["0.25", "w"], ["9", "w"]]
+    lines = [["a", "b"], ["1.5", '"x, y"'], ["2.5", "z"], ["-1", '"say ""x"""']]
     text = "\ufeff" + "\r\n".join(separator.join(line) for line in lines)
-    columns = columns_of(read(written(tmp_path / "x.csv", text.encode())))
-    assert list(columns) == ["a", "b"]
-    assert "x, y" in columns["b"].levels
+    table = read(tmp_path / "x.csv", text)
+    assert table.columns == {"a": ["1.5", "2.5", "-1"], "b": ["x, y", "z", 'say "x"']} and table.separator == separator
 
 
-def test_a_column_can_be_the_label_and_is_then_no_part_of_a_row(tmp_path):
-    path = written(tmp_path / "passengers.csv", PASSENGERS)
-    collection = read(path, ReadingOptions(labels="class"))
-    assert "class" not in columns_of(collection)
-    assert collection.label_names == ("first", "third")
-    assert collection.examples.labels.tolist() == [1, 0, 1, 0, 1, 1, 0, 1]
-    assert "has no column 'ticket' for labels; it has 'name', 'age'" in refusal(
-        path, read=lambda path: read(path, ReadingOptions(labels="ticket"))
-    )
+def test_a_separator_can_be_set(tmp_path):
+    table = read(tmp_path / "x.csv", "a b:c\n1:2\n", TableOptions(separator=":"))
+    assert table.columns == {"a b": ["1"], "c": ["2"]}
 
 
-def test_new_rows_are_read_by_the_names_of_the_columns_and_unknown_levels_are_missing(tmp_path):
-    columns = tuple(read(written(tmp_path / "passengers.csv", PASSENGERS)).examples.columns)
-    new = written(
-        tmp_path / "new.csv", b"fare,extra,siblings,class,age,survived\n9.5,1,2,second,41,yes\n,2,x,first,,no\n"
-    )
-    values = read(new, ReadingOptions(columns=columns)).examples.values
-    np.testing.assert_allclose(values, [[41, 9.5, np.nan, 1, 2], [np.nan, np.nan, 0, 0, np.nan]])
-    lacking = written(tmp_path / "lacking.csv", b"fare,age\n9.5,41\n")
-    assert "lacks 'class', 'survived', 'siblings', which the model was trained on" in refusal(
-        lacking, read=lambda path: read(path, ReadingOptions(columns=columns))
-    )
+def test_utf_16_with_its_mark_is_read_as_utf_8_is(tmp_path):
+    text = "stadt,a\nKöln,1\nŁódź,2\n"
+    utf_16 = read_csv(written(tmp_path / "y.csv", text.encode("utf-16")))
+    assert utf_16.columns == read(tmp_path / "x.csv", text).columns
 
 
-def test_a_parquet_file_reads_as_the_same_table_in_csv(tmp_path):
-    pytest.importorskip("pyarrow")
-    from pyarrow import csv, parquet
+def test_rows_know_the_line_that_they_begin_in(tmp_path):
+    table = read(tmp_path / "x.csv", 'a,b\n"two\nlines",1\n\n\nx,2\n"p\r\nq",3\ny,4')
+    assert list(table.lines) == [2, 6, 7, 9]
+    assert table.where(1, "b") == f"{tmp_path / 'x.csv'}: row 2 (line 6), column 'b'"
 
-    source = written(tmp_path / "passengers.csv", PASSENGERS)
-    parquet.write_table(csv.read_csv(source), tmp_path / "passengers.parquet")
-    expected, found = read(source), read(tmp_path / "passengers.parquet")
-    assert found.examples.columns == expected.examples.columns
-    np.testing.assert_array_equal(found.examples.values, expected.examples.values)
+
+def test_a_row_of_another_length_is_kept_and_named_by_the_line_of_the_file(tmp_path):
+    body = "".join(f'"two\nlines {index % 4}",{index}\n' for index in range(20))
+    table = read(tmp_path / "x.csv", f"txt,a\n{body}x,1,2\n")
+    assert table.unreadable == {20: f"{tmp_path / 'x.csv'}: row 21 (line 42) has 3 cells, the header names 2 columns"}
+    assert table.num_rows == 21 and table.columns["a"][20] is None
+
+
+@pytest.mark.parametrize(
+    ("header", "names", "unnamed"),
+    [
+        (",a", ["column 1", "a"], {"column 1"}),  # pandas' index
+        ("a,,b", ["a", "column 2", "b"], {"column 2"}),
+        ("column 2,,b", ["column 2", "column 2_", "b"], {"column 2_"}),
+        ("0,1", ["0", "1"], set()),  # pandas' names of columns that have none
+        (",0,1", ["column 1", "0", "1"], {"column 1"}),
+        ("Unnamed: 0,a", ["Unnamed: 0", "a"], {"Unnamed: 0"}),
+        ("country,2019,2020", ["country", "2019", "2020"], set()),
+    ],
+)
+def test_every_column_has_a_name(tmp_path, header, names, unnamed):
+    row = ",".join(["7.5"] * len(names))
+    table = read(tmp_path / "x.csv", f"{header}\n{row}\n{row}\n")
+    assert list(table.columns) == names and table.unnamed == unnamed and table.num_rows == 2
 
 
 @pytest.mark.parametrize(
     ("content", "reason"),
     [
-        (b"", "has a column without a name"),
+        (b"", "is empty; its first line must name the columns"),
         (b"a,b\n", "has no rows"),
-        (b"a,,c\n1,2,3\n", "has a column without a name"),
         (b"a,b,a\n1,2,3\n", "has 'a' twice"),
-        (b"1,2,3\n4,5,6\n", "begins with numbers; its first line must name the columns"),
-        (b"a,b\n1,2\n3\n", "has 1 cells in line 3, where its header names 2 columns"),
-        (b"a,b\n1,2\n1,2\n", "has no column to learn from; column a is left out: all its values are the same"),
-        (b"a,b\n\xff\xfe,2\n", "is not a CSV table, or it is damaged"),
+        (b"1,2,3\n4,5,6\n", "has no header: line 1 ('1', '2', '3') is a row; add a first line that names the columns"),
+        (b"21.5,Oslo\n20.5,Bergen\n", "has no header: line 1 ('21.5', 'Oslo') is a row"),
+        (b"22,Oslo\n20,Bergen\n21,Oslo\n", "has no header: line 1 ('22', 'Oslo') is a row"),
+        (b"no,Oslo\nyes,Bergen\nno,Oslo\n", "has no header: line 1 ('no', 'Oslo') is a row"),
+        (b"a,b\n\xff\xfe,2\n", "is not UTF-8 (byte 0xff in line 2); save it as UTF-8"),
+        ("Größe,b\n1,2\n".encode("latin-1"), "is not UTF-8 (byte 0xf6 in line 1)"),
     ],
 )
-def test_a_table_that_cannot_be_learned_from_is_refused(tmp_path, content, reason):
-    assert reason in refusal(written(tmp_path / "x.csv", content))
+def test_a_csv_without_a_header_or_rows_or_in_another_encoding_is_refused(tmp_path, content, reason):
+    assert reason in refusal(written(tmp_path / "x.csv", content), read=read_csv)
 
 
 def test_a_damaged_parquet_file_is_refused(tmp_path):
     pytest.importorskip("pyarrow")
-    assert "is not a Parquet table, or it is damaged" in refusal(written(tmp_path / "x.parquet", b"PAR1nothing"))
+    path = written(tmp_path / "x.parquet", b"PAR1nothing")
+    assert "is not a Parquet table, or it is damaged" in refusal(path, read=read_parquet)
+
+
+COLUMNS = {
+    "whole": [3, None, 5],
+    "real": [0.5, float("nan"), 2.0],
+    "truth": [True, None, False],
+    "text": ["a ", None, "b"],
+    "exact": [Decimal("1.25"), None, Decimal("3")],
+    "day": [datetime.date(2024, 2, 29), None, datetime.date(2024, 3, 1)],
+    "length": [datetime.timedelta(minutes=1), None, datetime.timedelta(milliseconds=500)],
+}
+CELLS = {
+    "whole": [3, None, 5],
+    "real": [0.5, None, 2.0],
+    "truth": [True, None, False],
+    "text": ["a", None, "b"],
+    "exact": [1.25, None, 3.0],
+    "day": ["2024-02-29", None, "2024-03-01"],
+    "length": [60.0, None, 0.5],  # seconds
+}
+
+
+def test_values_of_every_type_become_numbers_texts_and_truth_values(tmp_path):
+    assert from_values(tmp_path, COLUMNS).columns == CELLS
+
+
+def test_parquet_holds_the_same_cells_as_columns_in_memory(tmp_path):
+    pyarrow = pytest.importorskip("pyarrow")
+    from pyarrow import parquet
+
+    parquet.write_table(pyarrow.table(COLUMNS), tmp_path / "x.parquet")
+    assert read_parquet(tmp_path / "x.parquet").columns == CELLS
+
+
+def test_a_data_frame_holds_the_same_cells_and_its_categories_are_texts(tmp_path):
+    pandas = pytest.importorskip("pandas")
+    frame = pandas.DataFrame({**COLUMNS, "class": pandas.Categorical([1, 2, 1])}).convert_dtypes()
+    frame["day"] = pandas.to_datetime(frame["day"])
+    cells = from_values(tmp_path, {name: frame[name] for name in frame}).columns
+    assert cells.pop("class") == ["1", "2", "1"]
+    assert cells.pop("day") == ["2024-02-29T00:00:00", None, "2024-03-01T00:00:00"]
+    assert cells == {name: values for name, values in CELLS.items() if name != "day"}
+
+
+def test_a_parquet_dictionary_of_numbers_holds_texts(tmp_path):
+    pandas = pytest.importorskip("pandas")
+    pytest.importorskip("pyarrow")
+    frame = pandas.DataFrame({"class": pandas.Categorical([1, 3, 1]), "a": [1, 2, 3]})
+    frame.to_parquet(tmp_path / "x.parquet")
+    assert read_parquet(tmp_path / "x.parquet").columns == {"class": ["1", "3", "1"], "a": [1, 2, 3]}
+
+
+def test_numpys_numbers_and_times_are_read_as_pythons(tmp_path):
+    values = {
+        "a": np.array([1, 2], np.int8),
+        "b": np.array([True, False]),
+        "c": np.array(["2024-01-01", "NaT"], "datetime64[D]"),
+        "d": np.array([1500, 2000], "timedelta64[ms]"),
+    }
+    cells = from_values(tmp_path, values).columns
+    assert cells == {"a": [1, 2], "b": [True, False], "c": ["2024-01-01", None], "d": [1.5, 2.0]}
+    assert type(cells["a"][0]) is int and type(cells["b"][0]) is bool

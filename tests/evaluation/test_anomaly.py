@@ -70,11 +70,56 @@ def test_what_is_as_probable_as_the_mean_is_typical():
 
 def test_what_cannot_be_computed_is_no_score_and_another_is_recommended():
     images, rows = measured(30), Measured(RNG.normal(size=30), None, None)
-    assert set(Calibration(images).scores(images)) == set(SCORES)
+    assert set(Calibration(images).scores(images)) == set(SCORES) - {"missing-adjusted"}
     scores = Calibration(rows).scores(rows)
     assert set(scores) == {"negative-elbo", "typicality"}
     assert recommended(scores) == "negative-elbo"
     assert recommended(SCORES) == "complexity-residual"
+    cells = Measured(RNG.normal(size=30), None, None, RNG.normal(size=(30, 3)))
+    assert recommended(Calibration(cells).scores(cells)) == "missing-adjusted"
+
+
+def test_a_missing_cell_costs_what_its_column_costs_held_out_rows_on_average():
+    costs = RNG.gamma(2, 1, (200, 4))
+    costs[RNG.random(costs.shape) < 0.3] = np.nan
+    normal = Measured(np.nansum(costs, axis=1), None, None, costs)
+    new = Measured(
+        np.array([5.0, 5.0, 0.0]), None, None, np.array([[1, 1, 2, 1], [1, np.nan, 2, np.nan], 4 * [np.nan]])
+    )
+    judged = Calibration(normal).judge(new)
+    average = np.nanmean(costs, axis=0)
+    np.testing.assert_allclose(judged.scores["missing-adjusted"], [5, 5 + average[1] + average[3], np.nan])
+    assert judged.by == "missing-adjusted" and judged.is_scored.tolist() == [True, True, False]
+
+
+def test_rows_with_missing_cells_raise_as_many_false_alarms_as_whole_ones():
+    # Cells cost the same whether others are known or not; −ELBO alone would flag hardly any row with a missing cell.
+    costs = RNG.gamma(2, 1, (20_000, 6))
+    costs[:10_000][RNG.random((10_000, 6)) < 0.5] = np.nan
+    half = np.arange(0, 20_000, 2)
+    rows = Measured(np.nansum(costs, axis=1), None, None, costs)
+    is_whole = ~np.isnan(costs).any(axis=1)
+    is_chosen = np.isin(np.arange(20_000), half)
+    judged = Calibration(rows.subset(is_chosen)).judge(rows.subset(~is_chosen), false_alarm_rate=0.05)
+    raw = judged.scores["negative-elbo"] > judged.thresholds["negative-elbo"]
+    whole = is_whole[~is_chosen]
+    assert judged.is_anomalous[~whole].mean() > 5 * raw[~whole].mean()
+    assert 0.02 < judged.is_anomalous[whole].mean() < 0.08
+
+
+def test_what_is_not_finite_has_no_score_and_no_verdict(tmp_path):
+    normal = measured(50)
+    new = Measured(np.array([np.inf, np.nan, 1e9]), None, np.full(3, 100.0))
+    Calibration(normal).write(tmp_path / "calibration.safetensors")
+    judged = Calibration.read(tmp_path / "calibration.safetensors").judge(new, "negative-elbo")
+    assert judged.is_scored.tolist() == [False, False, True] and judged.is_anomalous.tolist() == [False, False, True]
+
+
+def test_a_single_held_out_example_accepts_the_rate_that_it_can_tell():
+    calibration = Calibration(measured(1))
+    assert calibration.judge(measured(1), "negative-elbo").false_alarm_rate == 1.0
+    with pytest.raises(ConfigError, match="accepted is 1, as a single example is held out"):
+        calibration.thresholds(0.05)
 
 
 @pytest.mark.parametrize("rate", [0.01, 0.05, 0.3, 0.5])

@@ -9,7 +9,7 @@ from lowerbound.model import ModelConfig, build_model
 from lowerbound.seeding import generator
 
 SCORER = Scorer("test", "density")
-EXTENT = BoundConfig(num_draws=50, num_images=8)
+EXTENT = BoundConfig(num_draws=50, num_examples=8)
 
 
 @pytest.fixture

@@ -46,7 +46,7 @@ def test_a_run_does_not_differ_from_itself(values):
 
 @pytest.mark.parametrize(
     ("other", "reason"),
-    [({"convention": "binary"}, "different data conventions"), ({"checksum": "b"}, "different test images")],
+    [({"convention": "binary"}, "different data conventions"), ({"checksum": "b"}, "different test examples")],
 )
 def test_what_was_measured_otherwise_is_not_set_beside_it(values, other, reason):
     with pytest.raises(UsageError, match=reason):

@@ -45,7 +45,7 @@ ILL = {
     "overfitting": {"test_elbo": Estimate(-165.0, 1.7)},
     "holes in the prior": {"aggregate_kl": Estimate(2.0, 0.1)},
     "encoder is the bottleneck": {"amortisation_gap": Estimate(8.0, 1.0)},
-    "watched test images": {"watched": "test"},
+    "watched test examples": {"watched": "test"},
 }
 """For each finding, what makes the healthy model ill with that alone."""
 

@@ -8,7 +8,8 @@ import torch
 
 from lowerbound.data.sources import DataConfig, Examples, Splits, load
 from lowerbound.errors import ConfigError, DataError
-from lowerbound.evaluation.evaluate import EvaluationConfig, evaluate, expected_terms, score_examples
+from lowerbound.evaluation.evaluate import EvaluationConfig, evaluate, expected_terms
+from lowerbound.evaluation.importance import importance_sweep
 from lowerbound.model import ModelConfig, build_model
 from lowerbound.seeding import generator
 
@@ -77,6 +78,12 @@ def test_scores_carry_unit_split_convention_error_and_draws(digits):
     assert results.score("elbo", "train").num_examples == 60
 
 
+def test_a_density_of_images_has_no_bits(digits):
+    results = evaluate(model_of(likelihood="gaussian"), digits, FAST)
+    assert results.score("elbo").convention == "density"
+    assert not [score.name for score in results.scores if score.unit == "bits/dim"]
+
+
 def test_more_draws_narrow_the_elbo_around_the_same_mean(digits):
     model = model_of().double()
     model.encoder.heads.bias.data[2:] = 1.0  # a wide posterior, so that draws differ
@@ -123,9 +130,22 @@ def test_a_linear_manifold_has_the_given_range(digits):
 
 
 def test_data_outside_the_support_are_refused(digits):
-    negative = Examples(digits.test.values.astype(np.float32) - 1, 1.0)
+    negative = replace(digits, test=Examples(digits.test.values.astype(np.float32) - 1, 1.0))
     with pytest.raises(DataError, match="likelihood 'bernoulli' needs"):
-        score_examples(model_of(), negative, "test")
+        evaluate(model_of(), negative, FAST)
+
+
+def test_an_examples_score_does_not_depend_on_what_is_beside_it(digits):
+    chosen = np.array([7, 3, 50])
+    model = model_of()
+    for measure in (
+        lambda examples: expected_terms(model, examples, 4, seed=0).elbo,
+        lambda examples: importance_sweep(model, examples, [8], seed=0).log_evidence.float(),
+    ):
+        among_all = measure(digits.test)
+        torch.testing.assert_close(measure(digits.test.subset(chosen)), among_all[torch.from_numpy(chosen)])
+        alone = [measure(digits.test.subset(chosen[[index]])) for index in range(3)]
+        torch.testing.assert_close(torch.cat(alone), among_all[torch.from_numpy(chosen)])
 
 
 def test_binary_data_are_called_binary():

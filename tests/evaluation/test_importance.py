@@ -25,7 +25,7 @@ from lowerbound.evaluation.importance import (
 )
 from lowerbound.model import ModelConfig, build_model
 from lowerbound.numerics import log_mean_exp, mean_and_standard_error
-from lowerbound.seeding import generator
+from lowerbound.seeding import content_noise, generator
 
 pytestmark = pytest.mark.usefixtures("float64")
 
@@ -220,7 +220,7 @@ def test_a_sweep_is_its_parts_from_one_set_of_draws(pixels):
     model, images = pixels
     sweep = importance_sweep(model, Examples(images, 255.0), [1, 5, 25], seed=3)
     x = torch.from_numpy(images.transpose(0, 3, 1, 2) / 255).float()
-    log_weight = log_weights(model, x, 25, generator(3, "importance"), chunk=25)
+    log_weight = log_weights(model, x, 25, content_noise(x, 3, "importance"), chunk=25)
     assert sweep.ks == (1, 5, 25)
     for found, expected in (
         (sweep.bounds, bound_sweep(log_weight, [1, 5, 25])),

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from lowerbound.data.synthetic import LinearGaussian
 from lowerbound.errors import ConfigError
 from lowerbound.evaluation import true_posteriors as module
-from lowerbound.evaluation.true_posteriors import telling_images, true_posteriors
+from lowerbound.evaluation.true_posteriors import telling_examples, true_posteriors
 from lowerbound.model import VAE, ModelConfig, build_model
 from lowerbound.probability.distributions import DiagonalNormal
 from lowerbound.seeding import generator
@@ -138,7 +138,6 @@ def test_the_arrays_are_what_the_figure_needs_in_32_bits(linear_gaussian):
     x, gap = linear_gaussian.x[:3], torch.tensor([0.1, 0.2, 0.3])
     arrays = true_posteriors(linear_gaussian.model, x, 30, gap=gap)
     assert {name.removeprefix("true_posterior_"): array.shape for name, array in arrays.items()} == {
-        "images": (3, 2, 3, 1),
         "axes": (3, 2, 30),
         "density": (3, 30, 30),
         "encoder_mean": (3, 2),
@@ -161,9 +160,9 @@ def test_other_numbers_of_latents_and_deterministic_models_are_refused():
         true_posteriors(build_model(ModelConfig(posterior="point-mass"), (1, 2, 2), generator(0, "w")), x)
 
 
-def test_telling_images_are_the_quartiles_and_the_three_with_the_greatest_gap():
+def test_telling_examples_are_the_quartiles_and_the_three_with_the_greatest_gap():
     gap = torch.arange(101.0)
     shuffled = torch.randperm(101, generator=generator(0, "order"))
-    assert gap[shuffled][telling_images(gap[shuffled])].tolist() == [25, 50, 75, 98, 99, 100]
-    assert sorted(telling_images(torch.tensor([3.0, 1.0, 2.0]))) == [0, 1, 2]
-    assert telling_images(torch.tensor([3.0])) == [0]
+    assert gap[shuffled][telling_examples(gap[shuffled])].tolist() == [25, 50, 75, 98, 99, 100]
+    assert sorted(telling_examples(torch.tensor([3.0, 1.0, 2.0]))) == [0, 1, 2]
+    assert telling_examples(torch.tensor([3.0])) == [0]

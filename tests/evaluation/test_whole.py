@@ -85,7 +85,7 @@ def test_stages_are_watched_in_their_order_to_the_end(annealed):
     names = list(dict.fromkeys(stage for stage, _, _ in stages))
     assert names[0] == "scores and exact evidence"
     assert names[-1] == "the doctor's check-up"
-    counted = [(done, total) for stage, done, total in stages if stage == "annealing test images"]
+    counted = [(done, total) for stage, done, total in stages if stage == "annealing test examples"]
     assert counted[-1] == (240, 240)
 
 

@@ -12,8 +12,8 @@ from torch.testing import assert_close
 
 from lowerbound.errors import DataError
 from lowerbound.probability.likelihoods import LIKELIHOODS, MIN_SIGMA, BernoulliLikelihood, GaussianLikelihood
-from lowerbound.seeding import generator
 from lowerbound.schema import Column, Support
+from lowerbound.seeding import generator
 
 pytestmark = pytest.mark.usefixtures("float64")
 

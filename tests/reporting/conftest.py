@@ -53,15 +53,18 @@ def _results(
     if wholly:
         arrays |= _bound_arrays(noise)
     if wholly and latent_dim == 2:
-        arrays |= _true_posteriors(images(4))
+        arrays |= _true_posteriors(4) | {"true_posterior_images": images(4)}
     scores = _variational_scores() if variational else _deterministic_scores()
     told = _context(image_shape, latent_dim, num_labels)
     if rows:
-        arrays = {name: arrays[name] for name in ("latent_mean", "rate_per_dimension")} | _rows(noise)
+        kept = [name for name in arrays if name in OF_ROWS or name.startswith("true_posterior_")]
+        arrays = {name: arrays[name] for name in kept if name != "true_posterior_images"} | _rows(noise)
         told["data"] |= {"event_shape": [4], "layout": "table"}
         told["config"]["model"]["columns"] = COLUMNS
     return Results(scores, arrays, told | (context or {}), _history())
 
+
+OF_ROWS = ("latent_mean", "rate_per_dimension", "labels")
 
 COLUMNS = [
     {"name": "a length whose name is longer than its panel", "kind": "numeric", "levels": []},
@@ -96,14 +99,14 @@ def _bound_arrays(noise: np.random.Generator) -> dict[str, np.ndarray]:
     }
 
 
-def _true_posteriors(images: np.ndarray) -> dict[str, np.ndarray]:
+def _true_posteriors(number: int) -> dict[str, np.ndarray]:
     """Normal posteriors, narrower from image to image, each in its own window, beside what the encoder says."""
-    number, z = len(images), np.linspace(-4, 4, 41, dtype=np.float32)
+    z = np.linspace(-4, 4, 41, dtype=np.float32)
     normal = np.exp(-0.5 * z**2)
     scale, middle = 0.1 ** np.arange(number, dtype=np.float32), np.arange(number, dtype=np.float32)
     centres = np.stack([middle, -middle], axis=1)
     return {
-        "true_posterior_images": images,
+        "true_posterior_positions": np.arange(number),
         "true_posterior_axes": centres[:, :, None] + scale[:, None, None] * z,
         "true_posterior_density": np.broadcast_to(normal[:, None] * normal, (number, 41, 41)),
         "true_posterior_encoder_mean": centres,

@@ -105,8 +105,8 @@ def test_layers_in_another_precision_than_the_usual_are_told(make_results, preci
 
 
 def test_of_what_is_no_image_examples_are_spoken(make_results):
-    text = "Images, test images and each image; not what is imagined."
+    text = "Images, test images and each image of grey pixels; not what is imagined."
     assert wording.said_of(make_results(), text) == text
-    said = "Examples, test examples and each example; not what is imagined."
+    said = "Examples, test examples and each example of grey values; not what is imagined."
     assert wording.said_of(make_results(rows=True), text) == said
     assert "trained on 1,257 rows of 4 columns" in wording.lead(make_results(rows=True))

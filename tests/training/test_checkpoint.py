@@ -55,7 +55,7 @@ def test_a_saved_model_loads_with_equal_weights_and_configuration(tmp_path, netw
         network=network, hidden=(7,), latent_dim=3, likelihood="gaussian", likelihood_options={"learn_sigma": True}
     )
     model = build_model(config, (2, 6, 5), generator(0, "weights"))
-    save_model(tmp_path / "model.safetensors", model, {})
+    save_model(tmp_path / "model.safetensors", model, None, {})
     loaded = load_model(tmp_path)
     assert loaded.config == config
     assert not loaded.training
@@ -64,7 +64,8 @@ def test_a_saved_model_loads_with_equal_weights_and_configuration(tmp_path, netw
 
 
 def test_a_model_with_one_bit_flipped_is_refused(tmp_path):
-    save_model(tmp_path / "model.safetensors", build_model(ModelConfig(hidden=(7,)), (1, 4, 4), generator(0, "w")), {})
+    model = build_model(ModelConfig(hidden=(7,)), (1, 4, 4), generator(0, "w"))
+    save_model(tmp_path / "model.safetensors", model, None, {})
     damage(tmp_path / "model.safetensors", position=-30)
     with pytest.raises(RunError, match="damaged"):
         load_model(tmp_path)

@@ -52,16 +52,16 @@ def inspect(
     labels: LabelsOption = "",
     skip_broken: SkipOption = False,
     data_dir: DataDirOption = "",
+    settings: SetOption = None,
     out: Annotated[Path | None, typer.Option(metavar="FILE", help="A sheet of examples; inspected.png.")] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Look at data without training: shape, range, examples, duplicates, broken files, and what would be chosen."""
-    from lowerbound.data.sources import DataConfig
+    """Inspect data without training: shape, range, examples, duplicates, broken files, and what would be chosen."""
+    from lowerbound.experiment import from_settings, merge
     from lowerbound.inspection import inspect
 
-    of_files = given_of_files(size, resize, labels, skip_broken).get("data", {})
-    config = DataConfig(source=data, data_dir=data_dir, **of_files)
-    found = inspect(config, out or Path("inspected.png"))
+    given = merge(given_settings(settings, data, data_dir=data_dir), given_of_files(size, resize, labels, skip_broken))
+    found = inspect(from_settings("inspected", given).data, out or Path("inspected.png"))
     if as_json:
         print_json(asdict(found))
     else:

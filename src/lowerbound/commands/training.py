@@ -89,7 +89,7 @@ def demo(out: Annotated[Path, typer.Option(metavar="DIR", help="Where to.")] = P
 def evaluate(
     run_path: RunArgument,
     anneal: Annotated[
-        bool, typer.Option("--anneal", help="Also estimate log p(x) of 100 test images by annealing; takes minutes.")
+        bool, typer.Option("--anneal", help="Also estimate log p(x) of 100 test examples by annealing; takes minutes.")
     ] = False,
     device: DeviceOption = "auto",
     data: OwnDataOption = "",
@@ -134,7 +134,7 @@ def compare(
     out: Annotated[Path | None, typer.Option(metavar="FILE", help="Also draw the differences, as a PNG.")] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Set runs side by side, with paired differences per image: "better" means more than noise."""
+    """Set runs side by side, with paired differences per example: "better" means more than noise."""
     from lowerbound import use
     from lowerbound.reporting.comparison import verdict
 

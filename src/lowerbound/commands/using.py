@@ -134,14 +134,24 @@ def score(
 @app.command(rich_help_panel=USE, epilog="Example: lowerbound impute runs/passengers passengers.csv --out filled.csv")
 def impute(
     run_path: RunArgument,
-    data: Annotated[list[str], typer.Argument(metavar="TABLE", help="A .csv or .parquet with the columns trained on.")],
-    out: Annotated[Path | None, typer.Option(metavar="FILE", help="A .csv, .parquet, .npz or .json file.")] = None,
+    table: Annotated[Path, typer.Argument(metavar="TABLE", help="A .csv or .parquet with the columns trained on.")],
+    skip_broken: SkipOption = False,
+    out: Annotated[Path | None, typer.Option(metavar="FILE", help="A file like TABLE; in RUN if not given.")] = None,
+    as_json: JsonOption = False,
 ) -> None:
-    """Fill the missing cells of a table with what the model expects there."""
+    """Fill the missing cells of a table with what the model expects there; every known cell is copied as it is."""
     from lowerbound import imputation
 
-    path, num_filled = imputation.impute(run_path, data, out=out)
-    console.out.print(f"{num_filled:,} cells filled: {path}", markup=False)
+    imputed = imputation.impute(run_path, table.expanduser(), out, skip_broken)
+    if as_json:
+        print_json({**asdict(imputed), "path": str(imputed.path), "fills_path": str(imputed.fills_path)})
+        return
+    console.print_notes(imputed.notes)
+    console.print_skipped(imputed.skipped)
+    copied = f", {len(imputed.skipped):,} unreadable rows copied" if imputed.skipped else ""
+    out_of = f"of {imputed.num_rows:,} rows"
+    console.out.print(f"{imputed.num_filled:,} cells {out_of} filled{copied}: {imputed.path}", markup=False)
+    console.out.print(f"each fill and how sure it is: {imputed.fills_path}", markup=False)
 
 
 @app.command(rich_help_panel=USE, epilog="Example: lowerbound interpolate runs/conv 3 8 --num 12")

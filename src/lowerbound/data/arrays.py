@@ -18,6 +18,7 @@ import numpy as np
 from jaxtyping import Shaped, UInt8
 
 from lowerbound.data.examples import RawArray
+from lowerbound.data.given_splits import Split, as_given
 from lowerbound.data.reading import MAX_BYTES, gib, read_up_to, reading, refuse, shown, times
 
 # Two bits of deflate stand for at most 258 bytes: a member that claims more for each stored byte lies.
@@ -25,7 +26,7 @@ MAX_DEFLATE_RATIO = 1032
 
 DATA_KEYS = ("images", "x", "data", "imgs", "x_train", "train_images")
 LABEL_KEYS = ("labels", "y", "target", "y_train", "train_labels")
-SPLIT_KEYS = {
+SPLIT_KEYS: dict[Split, tuple[tuple[str, str], ...]] = {
     "train": (("x_train", "y_train"), ("train_images", "train_labels"), ("train_x", "train_y"), ("train", "")),
     "validation": (
         ("x_val", "y_val"),
@@ -66,7 +67,7 @@ def read_idx(path: Path, num_axes: int) -> UInt8[np.ndarray, "..."]:
 
 def read_idx_images(path: Path) -> RawArray:
     """The images of an IDX file of three axes."""
-    return RawArray(place=shown(path), values=read_idx(path, 3))
+    return RawArray(place=shown(path), values=read_idx(path, 3)[..., np.newaxis])
 
 
 def read_npy(path: Path) -> RawArray:
@@ -117,10 +118,10 @@ def _gathered(path: Path, keys: Sequence[str], read: Callable[[str], np.ndarray]
     return RawArray(place=shown(path), values=values, labels=labels, notes=notes)
 
 
-def _splits(keys: Sequence[str]) -> dict[str, tuple[str, str]]:
+def _splits(keys: Sequence[str]) -> dict[Split, tuple[str, str]]:
     """Of each split that is there the names of its data and its labels, empty where it has none."""
     by_lower = {key.lower(): key for key in keys}
-    found = {}
+    found: dict[Split, tuple[str, str]] = {}
     for split, pairs in SPLIT_KEYS.items():
         for data, labels in pairs:
             if data in by_lower:
@@ -129,7 +130,9 @@ def _splits(keys: Sequence[str]) -> dict[str, tuple[str, str]]:
     return found
 
 
-def _joined(path: Path, parts: Mapping[str, tuple[np.ndarray, np.ndarray | None]], notes: tuple[str, ...]) -> RawArray:
+def _joined(
+    path: Path, parts: Mapping[Split, tuple[np.ndarray, np.ndarray | None]], notes: tuple[str, ...]
+) -> RawArray:
     """Splits one after the other: train, validation, test."""
     arrays = {name: values for name, (values, _) in parts.items()}
     kinds = {name: (values.dtype, values.shape[1:]) for name, values in arrays.items()}
@@ -145,12 +148,12 @@ def _joined(path: Path, parts: Mapping[str, tuple[np.ndarray, np.ndarray | None]
         labels = [
             label for values, of_split in parts.values() for label in labels_of(path, np.asarray(of_split), len(values))
         ]
-    sizes = ", ".join(f"{name} {len(values):,}" for name, values in arrays.items())
+    sizes = {name: len(values) for name, values in arrays.items()}
     return RawArray(
         place=shown(path),
         values=np.concatenate(list(arrays.values())),
         labels=labels,
-        notes=(f"splits as given: {sizes}", *notes),
+        notes=(as_given(sizes), *notes),
         num_validation=len(arrays.get("validation", ())),
         num_test=len(arrays.get("test", ())),
     )

@@ -25,11 +25,12 @@ CHUNK = 4096
 def binarised(examples: Examples, seed: int, stream: int) -> Examples:
     """The examples with every pixel drawn; the first n are the same however many follow."""
     images = np.empty(examples.values.shape, np.uint8)
+    low, high = examples.range
     bits = np.random.Generator(np.random.PCG64([seed, stream]))
     for start in range(0, len(images), CHUNK):
         part = slice(start, start + CHUNK)
-        images[part] = drawn(examples.values[part] / examples.max_value, bits)
-    return replace(examples, values=images, max_value=1.0)
+        images[part] = drawn((examples.values[part] - low) / (high - low), bits)
+    return replace(examples, values=images, min_value=0.0, max_value=1.0)
 
 
 def binarised_by_content(examples: Examples, seed: int) -> Examples:

@@ -20,7 +20,7 @@ from itertools import islice
 from typing import NoReturn
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 
 from lowerbound.data import numbers
 from lowerbound.data.count_fit import is_count
@@ -73,7 +73,15 @@ class KnownCells:
     @cached_property
     def numbers(self) -> list[float | None]:
         """The same, ambiguous texts such as 3e2 included."""
-        return [self._number(cell, True, numbers.number) for cell in self.cells]
+        pairs = zip(self.cells, self.plain, strict=True)
+        return [self._number(cell, True, numbers.number) if number is None else number for cell, number in pairs]
+
+    @cached_property
+    def values(self) -> Float[np.ndarray, " cell"]:
+        """The same in float64; NaN for a text that is not a number, infinity for its word."""
+        pairs = zip(self.cells, self.numbers, strict=True)
+        words = (np.inf if number is None and _says_infinity(cell) else number for cell, number in pairs)
+        return np.array([np.nan if number is None else number for number in words], np.float64)
 
     @cached_property
     def texts(self) -> list[str]:
@@ -194,25 +202,22 @@ def _finding(known: KnownCells, setting: ColumnSetting) -> Finding:
 
 
 def _is_numeric(known: KnownCells) -> bool:
-    if known.table.is_text and any(numbers.is_padded(cell) for cell in known.cells):
+    if known.table.is_text and any(cell[0] in "+-−0" and numbers.is_padded(cell) for cell in known.cells):
         return False
-    finite = [number for cell, number in zip(known.cells, known.plain, strict=True) if not _is_infinite(cell)]
-    return _share(finite) >= LEAST_NUMBERS
+    num_infinite = int(np.isinf(known.values).sum())
+    num_plain = len(known.cells) - known.plain.count(None)
+    return num_plain > 0 and num_plain >= LEAST_NUMBERS * (len(known.cells) - num_infinite)
 
 
 def _numeric_finding(known: KnownCells) -> Finding:
     """A column of numbers, its few other texts named and missing."""
-    exceptions: Counter[str] = Counter()
-    for index, number in enumerate(known.numbers):
-        if number is None and not _is_infinite(known.cells[index]):
-            exceptions[written(known.cells[index])] += 1
-        else:
-            _check_magnitude(known, index, number)
-    values = np.array([number for number in known.numbers if number is not None], np.float64)
-    column, why = _column_of_numbers(known, values)
+    _check_magnitude(known)
+    is_number = ~np.isnan(known.values)
+    column, why = _column_of_numbers(known, known.values[is_number])
     if column is None:
         return Finding(None, f"is left out: {why}")
-    return Finding(_with_markers(column, exceptions), _about(known, exceptions))
+    exceptions = Counter(written(known.cells[index]) for index in np.flatnonzero(~is_number).tolist())
+    return Finding(replace(column, missing_markers=tuple(sorted(exceptions))), _about(known, exceptions))
 
 
 def _column_of_numbers(known: KnownCells, values: Float[np.ndarray, " row"]) -> tuple[Column | None, str]:
@@ -223,8 +228,8 @@ def _column_of_numbers(known: KnownCells, values: Float[np.ndarray, " row"]) -> 
         return None, why
     if len(different) == 2:
         return Column(name=known.name, kind="binary", levels=tuple(map(numbers.as_text, different.tolist()))), ""
-    is_whole = bool(((values >= 0) & (values <= MAX_COUNT) & (values == np.rint(values))).all())
-    return _count(known.name) if is_whole and is_count(values) else _numeric(known.name, values), ""
+    is_counted = bool(_are_counts(values).all()) and is_count(values)
+    return _count(known.name) if is_counted else _numeric(known.name, values), ""
 
 
 def _why_index(known: KnownCells, values: Float[np.ndarray, " row"], different: Float[np.ndarray, " value"]) -> str:
@@ -262,14 +267,14 @@ def _as_set(known: KnownCells, setting: ColumnSetting) -> Column:
         refuse(known.table.place, f"has no value in column {known.name!r}; {way_out(known.name)}")
     if setting.levels or setting.kind in ("binary", "categorical"):
         return _levels_as_set(known, setting)
-    for index, number in enumerate(known.numbers):
-        if number is None and not _is_infinite(known.cells[index]):
-            known.refuse(index, f"it is not a number, and the column's kind is set to {setting.kind!r}")
-        _check_magnitude(known, index, number)
-        if setting.kind == "count" and not _is_whole(number):
-            known.refuse(index, "counts are whole numbers from 0")
-    values = np.array(known.numbers, np.float64)
-    return _count(known.name) if setting.kind == "count" else _numeric(known.name, values)
+    _check_magnitude(known)
+    for index in np.flatnonzero(np.isnan(known.values)).tolist():
+        known.refuse(index, f"it is not a number, and the column's kind is set to {setting.kind!r}")
+    if setting.kind == "numeric":
+        return _numeric(known.name, known.values)
+    for index in np.flatnonzero(~_are_counts(known.values)).tolist():
+        known.refuse(index, "counts are whole numbers from 0")
+    return _count(known.name)
 
 
 def _levels_as_set(known: KnownCells, setting: ColumnSetting) -> Column:
@@ -300,12 +305,7 @@ def _count(name: str) -> Column:
 
 
 def _numeric(name: str, values: Float[np.ndarray, " row"]) -> Column:
-    decimals = max(map(numbers.num_decimals, np.unique(values).tolist()))
-    return Column(name=name, kind="numeric", offset=offset_of(values), decimals=decimals)
-
-
-def _with_markers(column: Column, exceptions: Mapping[str, int]) -> Column:
-    return replace(column, missing_markers=tuple(sorted(exceptions)))
+    return Column(name=name, kind="numeric", offset=offset_of(values), decimals=numbers.num_decimals(values))
 
 
 def _about(known: KnownCells, exceptions: Mapping[str, int]) -> str:
@@ -328,15 +328,15 @@ def _levels(texts: Sequence[str] | Mapping[str, int]) -> tuple[str, ...]:
     return tuple(sorted(plain, key=lambda text: (plain[text] is None, plain[text] or 0.0, text)))
 
 
-def _check_magnitude(known: KnownCells, index: int, number: float | None) -> None:
-    if number is None or not abs(number) < np.inf:
-        known.refuse(index, "numbers must be finite; leave the cell empty")
-    if abs(number) >= LARGEST:
+def _check_magnitude(known: KnownCells) -> None:
+    for index in np.flatnonzero(np.abs(known.values) >= LARGEST).tolist():
+        if np.isinf(known.values[index]):
+            known.refuse(index, "numbers must be finite; leave the cell empty")
         known.refuse(index, "numbers must be below 1e18; divide the column")
 
 
-def _is_infinite(cell: Cell) -> bool:
-    return numbers.is_infinite(cell) if isinstance(cell, str) else abs(_as_float(cell)) == np.inf
+def _says_infinity(cell: Cell) -> bool:
+    return isinstance(cell, str) and numbers.is_infinite(cell)
 
 
 def _as_float(number: int | float) -> float:
@@ -346,8 +346,8 @@ def _as_float(number: int | float) -> float:
         return np.inf if number > 0 else -np.inf
 
 
-def _is_whole(number: float | None) -> bool:
-    return number is not None and 0 <= number <= MAX_COUNT and number == round(number)
+def _are_counts(values: Float[np.ndarray, " cell"]) -> Bool[np.ndarray, " cell"]:
+    return (values >= 0) & (values <= MAX_COUNT) & (values == np.rint(values))
 
 
 def _share(found: Sequence[float | None]) -> float:

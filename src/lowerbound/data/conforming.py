@@ -5,6 +5,7 @@ passes here with the schema that the run keeps. Nothing is guessed from what com
 does not fit is refused in one line with its place or, where broken examples are skipped, left out and named.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -12,12 +13,12 @@ import numpy as np
 from jaxtyping import Bool, Shaped
 
 from lowerbound.data.examples import Collection, Examples, Labels, RawArray
-from lowerbound.data.reading import refuse, shown, times
-from lowerbound.data.scales import LARGEST, check_type
-from lowerbound.errors import DataError
-from lowerbound.schema import Schema
+from lowerbound.data.reading import does_not_fit, shown, times
+from lowerbound.data.scales import LARGEST, OVERSHOOT, SIGNED, check_type
+from lowerbound.errors import SchemaError
+from lowerbound.schema import UNSCALED, Range, Schema
 
-MOST_NAMED = 20
+FULL_RANGES: tuple[Range, ...] = (UNSCALED, SIGNED, (0.0, 255.0))
 DIVIDED = "looks like pixels divided by {high:g}: pass {dtype} from 0 to {high:g}, or multiply by {high:g}"
 
 
@@ -29,7 +30,7 @@ def conformed(raw: RawArray, schema: Schema, skip_broken: bool = False) -> Colle
     problems = _problems(raw, stored, schema, skip_broken)
     kept = np.setdiff1d(np.arange(len(stored)), list(problems))
     if problems and not len(kept):
-        raise DataError(f"none of the examples can be read; the first: {next(iter(problems.values()))}")
+        raise SchemaError(f"none of the examples can be read; the first: {next(iter(problems.values()))}")
     examples = Examples(
         _in_memory(stored[kept] if problems else stored, schema),
         schema.range[1],
@@ -71,9 +72,10 @@ def _order(label: str) -> tuple[int, float, str]:
     if label == "(none)":
         return 2, 0.0, label
     try:
-        return 0, float(label), label
+        number = float(label)
     except ValueError:
         return 1, 0.0, label
+    return (0, number, label) if math.isfinite(number) else (1, 0.0, label)
 
 
 def _shaped(raw: RawArray, schema: Schema) -> Shaped[np.ndarray, "example *event"]:
@@ -85,14 +87,14 @@ def _shaped(raw: RawArray, schema: Schema) -> Shaped[np.ndarray, "example *event
         values = values[..., np.newaxis]
     if schema.layout == "table" and not schema.dtype:
         names = ", ".join(repr(column.name) for column in schema.columns[:8])
-        refuse(raw.place, f"holds an array, the model was trained on a table; give one with the columns {names}")
-    if values.shape[1:] != shape or not len(values):
+        does_not_fit(raw.place, f"holds an array, the model was trained on a table; give one with the columns {names}")
+    if values.ndim == 0 or values.shape[1:] != shape or not len(values):
         accepted = f"N×{times(shape)}" + (f" or N×{times(shape[:2])}" if shape[2:] == (1,) else "")
         hint = ""
         if schema.layout == "image" and values.shape[1:] == (shape[2], *shape[:2]):
             hint = "; it seems N×C×H×W: array.transpose(0, 2, 3, 1)"
-        came = "examples are" if len(values) else "no examples:"
-        refuse(raw.place, f"{came} {times(values.shape)}, the model was trained on {accepted}{hint}")
+        came = "examples are" if values.size else "no examples:"
+        does_not_fit(raw.place, f"{came} {times(values.shape)}, the model was trained on {accepted}{hint}")
     return values
 
 
@@ -102,30 +104,27 @@ def _in_stored_units(
     """The same numbers, those of image files in the run's units: white is the run's full scale."""
     if not raw.is_from_images or is_same_scale(raw, schema):
         return values
-    if not raw.white:
-        low, high = values.min(), values.max()
-        refuse(
-            raw.place,
-            f"holds {values.dtype} pixels from {low:g} to {high:g}, which have no full scale; the model was trained on "
-            f"{schema.dtype} from {schema.range[0]:g} to {schema.range[1]:g}",
-        )
     low, high = schema.range
-    seen = low + values.astype(np.float64) / raw.white * (high - low)
-    return np.rint(seen) if schema.is_integer else seen
+    in_units = low + values * (high - low) / raw.white
+    return np.rint(in_units) if schema.is_integer else in_units
 
 
 def is_same_scale(raw: RawArray, schema: Schema) -> bool:
-    """Whether image files hold the numbers that the run stores."""
-    return raw.values.dtype == schema.dtype and (raw.white != 255 or schema.range == (0.0, 255.0))
+    """Whether image files hold numbers in the units that the run stores.
+
+    Without a white, they are numbers as an array's are. More than 8 bits are in the run's units where it was trained on
+    the like: 12 bits lie in 16, so that white tells little.
+    """
+    if not raw.white or schema.range == (0.0, raw.white):
+        return True
+    return raw.white > 255 and (raw.values.dtype == schema.dtype or schema.range[1] > 255)
 
 
 def _problems(
     raw: RawArray, stored: Shaped[np.ndarray, "example *event"], schema: Schema, skip_broken: bool
 ) -> dict[int, str]:
     """Of each example that does not fit why; raised for the first unless broken ones are skipped."""
-    checks = [_not_finite(stored, schema), _too_large(stored)]
-    if schema.is_integer:
-        checks = [*checks, _not_whole(stored, schema), _outside(stored, schema)]
+    checks = (_not_finite(stored, schema), _too_large(stored), _not_whole(stored, schema), _outside(stored, schema))
     problems: dict[int, str] = {}
     for is_wrong, accepted in checks:
         if is_wrong is None or not is_wrong.any():
@@ -134,23 +133,17 @@ def _problems(
             if index in problems:
                 continue
             position = tuple(int(axis[0]) for axis in np.nonzero(is_wrong[index]))
-            problems[index] = _placed(raw, index, position, float(stored[index][position]), accepted)
+            problems[index] = f"{raw.element(index, position[: raw.values.ndim - 1])}; {accepted}"
             if not skip_broken:
-                raise DataError(f"{problems[index]}.")
+                raise SchemaError(f"{problems[index]}.")
     return problems
-
-
-def _placed(raw: RawArray, index: int, position: tuple[int, ...], value: float, accepted: str) -> str:
-    name = raw.ids[index] if raw.ids else f"example {index}"
-    element = f", element {','.join(map(str, position))}" if position else ""
-    return f"{raw.place}: {name}{element} is {value:.10g}; {accepted}"
 
 
 Check = tuple[Bool[np.ndarray, "example *event"] | None, str]
 
 
 def _not_finite(stored: np.ndarray, schema: Schema) -> Check:
-    if stored.dtype.kind != "f" or np.isfinite(stored.min() + stored.max()):
+    if stored.dtype.kind != "f" or math.isfinite(float(stored.min()) + float(stored.max())):
         return None, ""
     if schema.layout == "table":
         return np.isinf(stored), "accepted are finite numbers, and NaN where one is missing"
@@ -158,13 +151,14 @@ def _not_finite(stored: np.ndarray, schema: Schema) -> Check:
 
 
 def _too_large(stored: np.ndarray) -> Check:
-    if stored.dtype.kind != "f":
+    if -LARGEST < float(stored.min()) <= float(stored.max()) < LARGEST:
         return None, ""
-    return np.abs(stored) >= LARGEST, "accepted are numbers below 1e18"
+    numbers = stored.astype(np.float64)
+    return np.abs(numbers) >= LARGEST, "accepted are numbers below 1e18"
 
 
 def _not_whole(stored: np.ndarray, schema: Schema) -> Check:
-    if stored.dtype.kind != "f":
+    if not schema.is_integer or stored.dtype.kind != "f":
         return None, ""
     high = schema.range[1]
     accepted = f"the model was trained on {schema.dtype}, whole numbers"
@@ -175,20 +169,35 @@ def _not_whole(stored: np.ndarray, schema: Schema) -> Check:
 
 
 def _outside(stored: np.ndarray, schema: Schema) -> Check:
-    """Beyond the full scale of the stored type; signed integers have none but their type's own."""
+    low, high = limits(schema)
+    if low <= stored.min() and stored.max() <= high:
+        return None, ""
+    bottom, top = (low, high) if schema.is_integer else schema.range
+    return (stored < low) | (stored > high), f"the model was trained on {schema.dtype} from {bottom:g} to {top:g}"
+
+
+def limits(schema: Schema) -> Range:
+    """The stored numbers beyond which nothing can be of the kind that the model was trained on.
+
+    Those of the full scale where there is one: integers from 0 on, and images of floats on 0..1, -1..1 or 0..255, with
+    the margin that training allows. None for other numbers: what is unusual is for anomaly scores to say.
+    """
     low, high = schema.range
-    if schema.is_scaled and low == 0:
-        if stored.min() >= 0 and stored.max() <= high:
-            return None, ""
-        return (stored < 0) | (stored > high), f"the model was trained on {schema.dtype} from 0 to {high:g}"
-    if schema.dtype == "bool":
-        return (stored != 0) & (stored != 1), "the model was trained on true and false, 1 and 0"
-    return None, ""
+    has_one = schema.support.low >= -OVERSHOOT and schema.support.high <= 1 + OVERSHOOT
+    if schema.is_integer and schema.is_scaled and low == 0:
+        return low, high
+    if schema.dtype in ("bool", "uint8"):
+        return 0.0, 1.0 if schema.dtype == "bool" or has_one else 255.0
+    if schema.layout == "image" and has_one and schema.range in FULL_RANGES:
+        margin = 0.0 if schema.is_integer else OVERSHOOT * (high - low)
+        return low - margin, high + margin
+    return -math.inf, math.inf
 
 
 def _in_memory(stored: Shaped[np.ndarray, "example *event"], schema: Schema) -> Shaped[np.ndarray, "example *event"]:
-    """As examples hold them: bytes where the run stored bytes, else float32, less the offset."""
-    if schema.dtype in ("uint8", "bool"):
+    """As examples hold them: bytes where all fit in them, else float32, less the offset."""
+    fits_in_bytes = schema.is_integer and schema.is_scaled and schema.range[0] == 0 and schema.range[1] <= 255
+    if schema.dtype in ("uint8", "bool") or fits_in_bytes:
         return stored.astype(np.uint8, copy=False)
     offset = schema.offset or tuple(column.offset for column in schema.columns)
     if any(offset):

@@ -52,7 +52,7 @@ class Examples:
             low, high = (float(known.min()), float(known.max())) if known.size else (0.0, 0.0)
             return Support(low, high, has_missing=known.size < values.size)
         low, high = ((float(value) - bottom) / (top - bottom) for value in (values.min(), values.max()))
-        is_stored_in_levels = values.dtype == np.uint8 and bottom == 0
+        is_stored_in_levels = values.dtype == np.uint8 and bottom == 0 and high <= 1
         return Support(
             low,
             high,
@@ -109,7 +109,9 @@ class RawArray:
     """Numbers as they are stored, from an array or from image files, before anything is decided about them."""
 
     place: str  # what messages call it: a file, a folder, "the array"
-    values: Shaped[np.ndarray, "example *event"]  # images read from files are height x width x channel
+    values: Shaped[
+        np.ndarray, "..."
+    ]  # with an axis of examples first; images read from files are height x width x channel
     labels: Sequence[str | None] | None = None  # of each example, as they are written; None where one is missing
     ids: tuple[str, ...] = ()  # as in Collection, and so the next five
     skipped: tuple[str, ...] = ()
@@ -119,3 +121,10 @@ class RawArray:
     num_test: int = 0
     is_from_images: bool = False  # read from image files
     white: float = 0.0  # the number that is white in image files: 255 or 65535; 0 where numbers have no full scale
+
+    def element(self, index: int, position: Sequence[int]) -> str:
+        """One number of one example: where it is and what it is."""
+        name = self.ids[index] if self.ids else f"example {index}"
+        number = self.values[index]
+        element = f", element {','.join(map(str, position))}" if number.ndim else ""
+        return f"{self.place}: {name}{element} is {float(number[tuple(position)]):.10g}"

@@ -1,6 +1,7 @@
 """A file or folder to the examples it holds, whatever its kind.
 
-folder, .zip            images: see images.py
+folder, .zip            images: see folders.py
+an image                see images.py
 .npy .npz .safetensors  arrays: see arrays.py
 IDX                     images, with or without .gz
 .csv .tsv .parquet      tables: see tables.py
@@ -11,24 +12,22 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from lowerbound.data import arrays, hugging_face, tables
+from lowerbound.data import arrays, hugging_face
 from lowerbound.data.column_kinds import inferred
 from lowerbound.data.conforming import conformed
 from lowerbound.data.examples import Collection, RawArray
-from lowerbound.data.images import IMAGE_SUFFIXES, ImageOptions, read_folder, read_image_files, read_zip
+from lowerbound.data.folders import read_folder, read_zip
+from lowerbound.data.images import ImageOptions, is_image_file, read_image_files
 from lowerbound.data.reading import reading, refuse
 from lowerbound.data.rows import as_array, conformed_table
-from lowerbound.data.scales import schema_of
-from lowerbound.data.tables import RawTable, TableOptions
+from lowerbound.data.scales import found_out, schema_of, without_broken
+from lowerbound.data.tables import RawTable, TableOptions, read_csv, read_parquet
 from lowerbound.schema import Schema
 
 ACCEPTED = (
-    "a folder or .zip of images (PNG, JPEG, WebP, TIFF, BMP), an array (.npy, .npz, .safetensors), "
+    "a folder or .zip of images (PNG, JPEG, WebP, TIFF, BMP, GIF), an array (.npy, .npz, .safetensors), "
     "a table (.csv, .parquet), an IDX file, or a Hugging Face data set (hf:NAME, a saved folder, .arrow)"
 )
-LABEL_FILES = ("labels.csv", "metadata.csv")
-FILE_COLUMNS = ("file", "filename", "file_name", "path", "image", "id", "name")
-LABEL_COLUMNS = ("label", "class", "target", "y", "category")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,7 +52,8 @@ def by_schema(options: ReadingOptions, schema: Schema) -> ReadingOptions:
             height, width, _ = schema.shape
             size = (width, height)
         images = replace(images, num_channels=schema.shape[2], size=size, resize=schema.resize)
-    return replace(options, images=images, schema=schema)
+    tables = replace(options.tables, separator=schema.separator)
+    return replace(options, images=images, tables=tables, schema=schema)
 
 
 def read(path: Path, options: ReadingOptions | None = None) -> Collection:
@@ -76,7 +76,11 @@ def as_collection(raw: RawArray | RawTable, options: ReadingOptions) -> Collecti
                 schema, raw = found.schema, replace(raw, notes=(*raw.notes, *found.notes))
             return conformed_table(raw, schema, options.skip_broken)
         raw = as_array(raw, options.tables)
-    return conformed(raw, schema or schema_of(raw, options.layout, options.range), options.skip_broken)
+    if schema is not None:
+        return conformed(raw, schema, options.skip_broken)
+    schema = schema_of(without_broken(raw) if options.skip_broken else raw, options.layout, options.range)
+    collection = conformed(raw, schema, options.skip_broken)
+    return replace(collection, notes=(*collection.notes, *found_out(raw, schema, options.layout, options.range)))
 
 
 def _raw(path: Path, options: ReadingOptions) -> RawArray | RawTable:
@@ -87,20 +91,20 @@ def _raw(path: Path, options: ReadingOptions) -> RawArray | RawTable:
     if is_dataset:
         return hugging_face.read_dataset(path, options.images, options.tables)
     if is_folder:
-        return _labelled(path, read_folder(path, options.images), options)
+        return read_folder(path, options.images, options.labels)
     suffix = path.suffix.lower()
     if not is_file:
         refuse(path, f"is not accepted; give {ACCEPTED}")
     if suffix == ".zip":
-        return _labelled(path, read_zip(path, options.images), options)
+        return read_zip(path, options.images, options.labels)
     if suffix in TABLES:
         return TABLES[suffix](path, options.tables)
     if options.labels:
         refuse(path, f"takes no labels from {options.labels}; only folders, .zips and tables do")
-    if suffix in IMAGE_SUFFIXES:
-        return read_image_files([path], options.images)
     if suffix in ARRAYS:
         return ARRAYS[suffix](path)
+    if is_image_file(path):
+        return read_image_files([path], options.images)
     if _is_idx(path):
         return arrays.read_idx_images(path)
     refuse(path, f"is not accepted; give {ACCEPTED}")
@@ -112,40 +116,13 @@ def _is_idx(path: Path) -> bool:
     return start == b"\0\0\x08" or (start[:2] == b"\x1f\x8b" and path.name.lower().endswith("ubyte.gz"))
 
 
-def _labelled(source: Path, raw: RawArray, options: ReadingOptions) -> RawArray:
-    """The labels of a CSV that was named or lies in the folder, in place of those of subfolders."""
-    if options.labels:
-        file = Path(options.labels).expanduser()
-    else:
-        found = [source / name for name in LABEL_FILES if (source / name).is_file()]
-        if not found:
-            return raw
-        file = found[0]
-    table = tables.read_csv(file)
-    by_file = _first_of(file, table, FILE_COLUMNS, "names of files")
-    by_label = _first_of(file, table, LABEL_COLUMNS, "labels")
-    known = {str(name): label for name, label in zip(table.columns[by_file], table.columns[by_label], strict=True)}
-    labels = [known.get(name, known.get(Path(name).name, known.get(Path(name).stem))) for name in raw.ids]
-    absent = [name for name, label in zip(raw.ids, labels, strict=True) if label is None]
-    if absent:
-        refuse(file, f"has no label for {len(absent):,} of {len(labels):,} images, such as {absent[0]}")
-    return replace(raw, labels=[str(label) for label in labels])
-
-
-def _first_of(file: Path, table: tables.RawTable, accepted: tuple[str, ...], what: str) -> str:
-    for name in table.columns:
-        if name.lower() in accepted:
-            return name
-    refuse(file, f"has no column for {what}; accepted are {', '.join(accepted)}, it has {', '.join(table.columns)}")
-
-
 ARRAYS: dict[str, Callable[[Path], RawArray]] = {
     ".npy": arrays.read_npy,
     ".npz": arrays.read_npz,
     ".safetensors": arrays.read_safetensors,
 }
 TABLES: dict[str, Callable[[Path, TableOptions], RawTable]] = {
-    ".csv": tables.read_csv,
-    ".tsv": tables.read_csv,
-    ".parquet": tables.read_parquet,
+    ".csv": read_csv,
+    ".tsv": read_csv,
+    ".parquet": read_parquet,
 }

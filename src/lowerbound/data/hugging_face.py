@@ -4,11 +4,11 @@
     a folder, an .arrow file    as Dataset.save_to_disk writes them
 
 One column of images makes images, one of arrays makes arrays, anything else a table. Labels are a column of classes, or
-the one that is asked for. A split called "test" stays one; all others are learned from.
+the one that is asked for. Splits called validation, valid, val or dev, and test, stay; all others are trained on.
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from io import BufferedIOBase, BytesIO
@@ -20,13 +20,14 @@ import numpy as np
 from lowerbound.data import tables
 from lowerbound.data.arrays import DATA_KEYS, LABEL_KEYS
 from lowerbound.data.examples import RawArray
-from lowerbound.data.images import Entry, ImageOptions, read_entries
+from lowerbound.data.given_splits import SPLITS, Split, as_given, split_of
+from lowerbound.data.images import ImageOptions, read_entries
+from lowerbound.data.pixels import Entry
 from lowerbound.data.reading import MAX_BYTES, gib, reading, refuse, shown
 
 PREFIX = "hf:"
 A_DATASET = "a data set that Hugging Face's datasets library can load"
 IMAGE_COLUMNS = ("image", "img", *DATA_KEYS)
-TEST = "test"
 
 
 def is_name(path: Path) -> bool:
@@ -50,18 +51,33 @@ def read_dataset(
     except ModuleNotFoundError:
         refuse(path, "is read with Hugging Face's datasets, which is not installed; pip install 'lowerbound[datasets]'")
     with reading(path, A_DATASET):
-        splits = _named(datasets, path) if is_name(path) else _saved(datasets, path)
-        test = [splits.pop(TEST)] if TEST in splits and len(splits) > 1 else []
-        rows = datasets.concatenate_datasets([*splits.values(), *test])
-        label = options.label or _label_column(datasets, rows)
-        source = _Source(datasets, path, rows, label)
+        parts = _by_split(_named(datasets, path) if is_name(path) else _saved(datasets, path))
+        rows = datasets.concatenate_datasets([part for of_split in parts.values() for part in of_split.values()])
+        source = _Source(datasets, path, rows, options.label or _label_column(datasets, rows), _sizes(parts))
         source.check()
         raw = source.raw(images)
-    notes = (f"splits {', '.join(splits)} are taken together",) if len(splits) > 1 else ()
-    num_test = sum(map(len, test))
-    if isinstance(raw, RawArray) and raw.ids:  # broken images may have been skipped
-        num_test = sum(int(number) >= len(rows) - num_test for number in raw.ids)
-    return replace(raw, num_test=num_test, notes=(*raw.notes, *notes))
+    return replace(raw, notes=(*raw.notes, *_notes(parts)))
+
+
+def _by_split(datasets: Mapping[str, Any]) -> dict[Split, dict[str, Any]]:
+    """Data sets by name, put together by what they are for: all names but those of the others are for training."""
+    parts: dict[Split, dict[str, Any]] = {split: {} for split in SPLITS}
+    for name, data in datasets.items():
+        parts[split_of(name) or "train"][name] = data
+    # Of validation or test alone, they are what there is to learn from.
+    for split in SPLITS:
+        if not parts["train"]:
+            parts["train"], parts[split] = parts[split], {}
+    return parts
+
+
+def _sizes(parts: Mapping[Split, Mapping[str, Any]]) -> dict[Split, int]:
+    return {split: sum(map(len, of_split.values())) for split, of_split in parts.items()}
+
+
+def _notes(parts: Mapping[Split, Mapping[str, Any]]) -> tuple[str, ...]:
+    merged = [f"splits {', '.join(names)} are read as one" for names in parts.values() if len(names) > 1]
+    return tuple(merged)
 
 
 @dataclass(frozen=True)
@@ -72,6 +88,7 @@ class _Source:
     path: Path
     rows: Any
     label: str  # a column; "" where there is none
+    sizes: Mapping[Split, int]  # numbers of rows, which come in this order
 
     def check(self) -> None:
         """DataError where there is too much or too little."""
@@ -93,16 +110,23 @@ class _Source:
             return self._arrays(self._one_of(arrays, DATA_KEYS, "arrays"))
         tables.check_size(self.path, len(self.rows) * len(self.rows.column_names))
         table = tables.from_values(self.path, {name: self._cells(name) for name in self.rows.column_names})
-        return replace(table, label=self.label)
+        return replace(self._with_splits(table), label=self.label)
 
     def _images(self, column: str, options: ImageOptions) -> RawArray:
         encoded = self.rows.select_columns([column]).cast_column(column, self.datasets.Image(decode=False))
+        splits = [split for split in SPLITS for _ in range(self.sizes[split])]
+        labels = self._labels()
         entries = [
-            Entry(PurePosixPath(str(number)), self._row(number), partial(self._encoded, encoded, number, column))
-            for number in range(len(encoded))
+            Entry(
+                PurePosixPath(str(number)),
+                self._row(number),
+                partial(self._encoded, encoded, number, column),
+                label=labels[number] if labels else None,
+                split=split,
+            )
+            for number, split in enumerate(splits)
         ]
-        raw = read_entries(self.path, entries, options)
-        return self._labelled(raw, [int(name) for name in raw.ids])
+        return read_entries(self.path, entries, options)
 
     def _encoded(self, encoded: Any, number: int, column: str) -> BufferedIOBase:
         image = encoded[number][column]
@@ -122,13 +146,16 @@ class _Source:
 
     def _arrays(self, column: str) -> RawArray:
         values = np.asarray(self.rows.select_columns([column]).with_format("numpy")[:][column])
-        return self._labelled(RawArray(place=shown(self.path), values=values), range(len(values)))
+        return self._with_splits(RawArray(place=shown(self.path), values=values, labels=self._labels()))
 
-    def _labelled(self, raw: RawArray, kept: Sequence[int]) -> RawArray:
+    def _with_splits(self, raw: Any) -> Any:  # an array or a table, with the splits that both have
+        notes = (*raw.notes, as_given(self.sizes)) if self.sizes["train"] < len(self.rows) else raw.notes
+        return replace(raw, num_validation=self.sizes["validation"], num_test=self.sizes["test"], notes=notes)
+
+    def _labels(self) -> list[str | None] | None:
         if not self.label:
-            return raw
-        cells = self._cells(self.label)
-        return replace(raw, labels=[None if cells[number] is None else str(cells[number]) for number in kept])
+            return None
+        return [None if cell is None else str(cell) for cell in self._cells(self.label)]
 
     def _cells(self, column: str) -> list[Any]:
         """Values of a column, classes by their names."""

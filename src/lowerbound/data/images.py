@@ -1,108 +1,56 @@
-"""Image files to one array: folders and zip archives of PNG, JPEG, WebP, TIFF and BMP.
+"""Image files to one array: PNG, JPEG, WebP, TIFF, BMP and GIF; what becomes of the pixels of each is in pixels.py.
 
-    8-bit grey, palettes, RGB     0..255; grey stays one channel unless others are in colour
-    transparency                  laid on white
-    16-bit grey                   held as floats in [0, 1]
-    EXIF orientation              applied
-    several frames                the first
-
-Images of one size are taken as they are. Others are brought to a size: "crop" covers it and cuts what sticks out at
-both sides, "fit" lies within it on black. An archive is read in memory; nothing is ever extracted.
+Images of one size are taken as they are. Others are resized: "crop" covers the size and crops to it, "fit" lies within
+it and is padded with black. Grey stays one channel unless others are in colour.
 """
 
-import os
-import zipfile
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from io import BufferedIOBase, BytesIO
 from math import prod
 from pathlib import Path, PurePosixPath
 from statistics import median
-from typing import Literal, NoReturn, TypeVar
+from typing import TypeVar
 
 import numpy as np
-from jaxtyping import Shaped
-from PIL import Image, ImageOps
 
 from lowerbound.data.examples import RawArray
+from lowerbound.data.given_splits import SPLITS, as_given
+from lowerbound.data.pixels import AN_IMAGE as AN_IMAGE  # this and the next: part of this module's face
+from lowerbound.data.pixels import FORMATS as FORMATS
+from lowerbound.data.pixels import IMAGE_SUFFIXES as IMAGE_SUFFIXES
+from lowerbound.data.pixels import START, Depth, Entry, Header, decoded, header_of, is_image_content, is_image_name
+from lowerbound.data.pixels import Resize as Resize
 from lowerbound.data.reading import MAX_BYTES, gib, reading, refuse, shown
 from lowerbound.errors import DataError
 
-FORMATS = ("PNG", "JPEG", "WEBP", "TIFF", "BMP")
-IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp")
-AN_IMAGE = "a PNG, JPEG, WebP, TIFF or BMP image"
-MAX_FILE_BYTES = 2**30
-MAX_MEMBERS = 1_000_000
-ORIENTATION = 0x0112  # EXIF's tag
 LARGEST_SIDE = 256  # pixels that are taken as they are
 CHOSEN_SIDE = 64  # the longer one, where images are of several sizes or larger than that
 
 Found = TypeVar("Found")
-
-Resize = Literal["crop", "fit"]
 
 
 @dataclass(frozen=True, kw_only=True)
 class ImageOptions:
     """What to do with image files."""
 
-    size: tuple[int, int] | None = None  # width, height to bring all to; None takes images of one size as they are
+    size: tuple[int, int] | None = None  # width, height to resize all to; None takes images of one size as they are
     resize: Resize = "crop"
     num_channels: int = 0  # 1 makes colour grey, 3 the other way round; 0 takes what the images share
     skip_broken: bool = False
 
 
-@dataclass(frozen=True)
-class Entry:
-    """One image file, in a folder or an archive."""
-
-    name: PurePosixPath  # below the folder or in the archive
-    shown_as: str  # in messages
-    open: Callable[[], BufferedIOBase]
-
-
-@dataclass(frozen=True)
-class _Header:
-    size: tuple[int, int]  # width, height, upright
-    mode: str  # L, RGB, or I;16 for 16-bit grey
-    notes: frozenset[str]
-
-
-def read_folder(folder: Path, options: ImageOptions) -> RawArray:
-    """The images below `folder`, in the order of their paths.
-
-    Labels are the names of its subfolders, where there are at least two and every image lies directly in one.
-    Hidden files and other kinds of file are passed over.
-    """
-    with reading(folder, "a folder of images"):
-        names = [Path(base, name) for base, _, files in os.walk(folder, onerror=_fail) for name in files]
-        paths = sorted(path for path in names if is_image(PurePosixPath(path.relative_to(folder).as_posix())))
-    entries = [
-        Entry(PurePosixPath(path.relative_to(folder).as_posix()), shown(path), partial(_opened_file, path))
-        for path in paths
-    ]
-    return _collected(folder, entries, options)
-
-
-def read_zip(path: Path, options: ImageOptions) -> RawArray:
-    """The images in a zip archive, in the order of their names; labels as in a folder."""
-    with reading(path, "a zip archive of images"), zipfile.ZipFile(path) as archive:
-        members = archive.infolist()
-        if len(members) > MAX_MEMBERS:
-            refuse(path, f"holds {len(members):,} files, accepted are {MAX_MEMBERS:,}")
-        chosen = [member for member in members if not member.is_dir() and is_image(PurePosixPath(member.filename))]
-        entries = [
-            Entry(
-                PurePosixPath(member.filename),
-                f"{shown(path)}:{shown(member.filename)}",
-                partial(_member, path, archive, member),
-            )
-            for member in sorted(chosen, key=lambda member: member.filename)
-        ]
-        return _collected(path, entries, options)
+def is_image_file(path: Path) -> bool:
+    """Whether a file is an image, by its suffix or its content; DataError if it cannot be read."""
+    if is_image_name(path.name):
+        return True
+    with reading(path, AN_IMAGE):
+        if not path.is_file():
+            return False
+        with path.open("rb") as file:
+            return is_image_content(path.name, file.read(START))
 
 
 def read_image_files(paths: Sequence[Path], options: ImageOptions) -> RawArray:
@@ -115,80 +63,70 @@ def read_image_bytes(name: str, content: bytes, options: ImageOptions) -> RawArr
     return read_entries(Path(name), [Entry(PurePosixPath(name), name, partial(BytesIO, content))], options)
 
 
-def is_image(name: PurePosixPath) -> bool:
-    """Whether a file below a folder is one of its images, as its name tells."""
-    hidden = any(part.startswith((".", "__MACOSX")) for part in name.parts if part not in (".", ".."))
-    return name.suffix.lower() in IMAGE_SUFFIXES and not hidden
-
-
 def _file(path: Path) -> Entry:
-    return Entry(PurePosixPath(path.as_posix()), shown(path), partial(_opened_file, path))
+    return Entry(PurePosixPath(path.as_posix()), shown(path), partial(opened_file, path))
 
 
-def _opened_file(path: Path) -> BufferedIOBase:
+def opened_file(path: Path) -> BufferedIOBase:
+    """A file to read from; DataError for a pipe or a device, which would be waited for."""
+    if path.exists() and not (path.is_file() or path.is_dir()):
+        refuse(path, "is not a file")
     return path.open("rb")
 
 
-def _member(path: Path, archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> BufferedIOBase:
-    if member.flag_bits & 1:
-        refuse(path, "is encrypted; unpack it first")
-    if member.file_size > MAX_FILE_BYTES:
-        refuse(path, f"claims {gib(member.file_size)} for {member.filename!r}, accepted are {gib(MAX_FILE_BYTES)}")
-    with archive.open(member) as file:
-        # One byte more than is claimed: zipfile then checks the checksum, and stops at what was claimed.
-        return BytesIO(file.read(member.file_size + 1))
-
-
-def _fail(error: OSError) -> NoReturn:
-    # os.walk passes over folders that it cannot read, unless told otherwise.
-    raise error
-
-
-def _collected(source: Path, entries: list[Entry], options: ImageOptions) -> RawArray:
-    if not entries:
-        refuse(source, f"holds no {', '.join(IMAGE_SUFFIXES)} files; give a folder or zip of images")
-    raw = read_entries(source, entries, options)
-    return replace(raw, labels=_folder_labels([PurePosixPath(name) for name in raw.ids]))
-
-
-def read_entries(source: Path, entries: list[Entry], options: ImageOptions) -> RawArray:
-    """Images one after the other, without labels; `ids` are the names of those that could be read."""
-    # Where there is one file alone, passing over it leaves nothing.
+def read_entries(source: Path, entries: Sequence[Entry], options: ImageOptions) -> RawArray:
+    """Images one after the other, ordered by their splits; `ids` are the names of those that could be read."""
+    # Where there is one file alone, skipping it leaves nothing.
     attempt = _Attempt(options.skip_broken, can_choose=len(entries) > 1)
-    headers = [(entry, header) for entry in entries if (header := attempt(entry, _header)) is not None]
+    ordered = sorted(entries, key=lambda entry: SPLITS.index(entry.split))
+    headers = [(entry, header) for entry in ordered if (header := attempt(entry, header_of)) is not None]
     attempt.need_some(source, headers)
-    mode = _common_mode([header for _, header in headers], options.num_channels)
+    depth = _common_depth(source, headers, options.num_channels)
     size = options.size or _common_size([header.size for _, header in headers])
-    shape = (size[1], size[0], 3 if mode == "RGB" else 1)
-    dtype = np.dtype(np.uint16 if mode == "I;16" else np.uint8)
-    if (num_bytes := len(headers) * prod(shape) * dtype.itemsize) > MAX_BYTES:
-        refuse(source, f"decodes to {gib(num_bytes)}, accepted are {gib(MAX_BYTES)}; take a smaller --size")
-    values = np.empty((len(headers), *shape), dtype)
-    decoded: list[tuple[Entry, _Header]] = []
+    shape = (size[1], size[0], 3 if depth.mode == "RGB" or options.num_channels == 3 else 1)
+    if (num_bytes := len(headers) * prod(shape) * np.dtype(depth.dtype).itemsize) > MAX_BYTES:
+        refuse(source, f"decodes to {gib(num_bytes)}, accepted are {gib(MAX_BYTES)}; choose a smaller --size")
+    values = np.empty((len(headers), *shape), depth.dtype)
+    read: list[tuple[Entry, Header]] = []
     for entry, header in headers:
-        pixels = attempt(entry, lambda entry: _decode(entry, mode, size, options.resize))
+        pixels = attempt(entry, lambda entry: decoded(entry, depth, size, options.resize))
         if pixels is not None:
-            values[len(decoded)] = pixels
-            decoded.append((entry, header))
-    attempt.need_some(source, decoded)
-    return RawArray(
+            values[len(read)] = pixels
+            read.append((entry, header))
+    attempt.need_some(source, read)
+    raw = RawArray(
         place=shown(source),
-        values=values[: len(decoded)],
+        values=values[: len(read)],
         is_from_images=True,
-        white=float(np.iinfo(dtype).max),
-        ids=tuple(shown(str(entry.name)) for entry, _ in decoded),
+        white=float(depth.white),
         skipped=tuple(attempt.skipped),
-        notes=_notes([header for _, header in decoded], size, options),
-        resized_to=size if any(header.size != size for _, header in decoded) else None,
+        notes=_notes([header for _, header in read], size, depth, options),
+        resized_to=size if any(header.size != size for _, header in read) else None,
+    )
+    return _with_names(raw, [entry for entry, _ in read])
+
+
+def _with_names(raw: RawArray, entries: Sequence[Entry]) -> RawArray:
+    """Names, labels and splits of the images that were read."""
+    labels = [entry.label for entry in entries]
+    sizes = Counter(entry.split for entry in entries)
+    notes = raw.notes if sizes["train"] == len(entries) else (as_given(sizes), *raw.notes)
+    return replace(
+        raw,
+        ids=tuple(shown(str(entry.name)) for entry in entries),
+        labels=labels if any(label is not None for label in labels) else None,
+        num_validation=sizes["validation"],
+        num_test=sizes["test"],
+        notes=notes,
     )
 
 
 class _Attempt:
-    """Reads files one after the other; a broken one ends it or, where that was chosen, is noted and passed over."""
+    """Reads files one after the other; a broken one ends it or, where that was chosen, is noted and skipped."""
 
     def __init__(self, skip_broken: bool, can_choose: bool) -> None:
         self.skip_broken = skip_broken
-        self.hint = " Mend or remove it, or pass over broken files with --skip-broken." if can_choose else ""
+        self.hint = " Fix or remove it, or skip broken files with --skip-broken." if can_choose else ""
         self.skipped: list[str] = []
 
     def __call__(self, entry: Entry, read: Callable[[Entry], Found]) -> Found | None:
@@ -206,60 +144,6 @@ class _Attempt:
             raise DataError(f"none of the images in {shown(source)} can be read; the first: {self.skipped[0]}")
 
 
-def _header(entry: Entry) -> _Header:
-    with _opened(entry) as image:
-        width, height = image.size
-        notes = set()
-        if image.getexif().get(ORIENTATION, 1) > 1:
-            notes.add("turned upright")
-            if image.getexif()[ORIENTATION] >= 5:
-                width, height = height, width
-        if image.has_transparency_data:
-            notes.add("laid on white where transparent")
-        if getattr(image, "n_frames", 1) > 1:
-            notes.add("taken by their first frame")
-        if image.mode == "F":
-            refuse(entry.shown_as, "holds floating-point pixels; save such images as one .npy array")
-        return _Header((width, height), _mode(image), frozenset(notes))
-
-
-def _mode(image: Image.Image) -> str:
-    if image.mode.startswith("I"):  # 16-bit grey; some formats come as 32 bits
-        return "I;16"
-    return "L" if image.mode in ("1", "L", "LA", "La") else "RGB"
-
-
-def _decode(
-    entry: Entry, mode: str, size: tuple[int, int], resize: Resize
-) -> Shaped[np.ndarray, "height width channel"]:
-    with _opened(entry) as opened:
-        image: Image.Image = ImageOps.exif_transpose(opened)
-        if mode == "I;16":
-            image = Image.fromarray(np.asarray(image, np.float32))
-        elif image.has_transparency_data:
-            rgba = image.convert("RGBA")
-            image = Image.alpha_composite(Image.new("RGBA", rgba.size, "white"), rgba).convert(mode)
-        else:
-            image = image.convert(mode)
-        if image.size != size:
-            bring = ImageOps.fit if resize == "crop" else ImageOps.pad
-            image = bring(image, size, method=Image.Resampling.LANCZOS)
-        pixels = np.atleast_3d(np.asarray(image))
-        # Lanczos overshoots at edges, which 8-bit pixels clip by themselves.
-        return np.rint(pixels.clip(0, 65535)) if mode == "I;16" else pixels
-
-
-@contextmanager
-def _opened(entry: Entry) -> Iterator[Image.Image]:
-    with reading(entry.shown_as, AN_IMAGE), entry.open() as file, _image_in(file) as image:
-        yield image
-
-
-def _image_in(file: BufferedIOBase) -> Image.Image:
-    # Pillow reads from any binary file, and says IO[bytes] for it.
-    return Image.open(file, formats=FORMATS)  # type: ignore[arg-type]
-
-
 def _common_size(sizes: Sequence[tuple[int, int]]) -> tuple[int, int]:
     """The images' own size where they share one that networks can take, else one of their middle shape."""
     first = sizes[0]
@@ -271,32 +155,28 @@ def _common_size(sizes: Sequence[tuple[int, int]]) -> tuple[int, int]:
     return max(1, round(width)), max(1, round(height))
 
 
-def _common_mode(headers: Sequence[_Header], num_channels: int) -> str:
-    modes = {header.mode for header in headers}
-    if "I;16" in modes and len(modes) > 1:
-        raise DataError("some images have 16 bits a pixel and others 8 a channel; convert them to one depth.")
-    if "I;16" in modes:
-        return "I;16"
+def _common_depth(source: Path, headers: Sequence[tuple[Entry, Header]], num_channels: int) -> Depth:
+    firsts: dict[tuple[str, int], Entry] = {}  # the first image of each type of number
+    for entry, header in headers:
+        firsts.setdefault((header.depth.dtype, header.depth.white), entry)
+    if len(firsts) > 1:
+        came = ", ".join(f"{Depth('number', *key)} in {shown(str(entry.name))}" for key, entry in firsts.items())
+        refuse(source, f"holds images of different types ({came}); convert them to one")
+    depths = {header.depth for _, header in headers}
+    first = headers[0][1].depth
+    if first.mode == "number":
+        return first
     if num_channels:
-        return "L" if num_channels == 1 else "RGB"
-    return modes.pop() if len(modes) == 1 else "RGB"
+        return Depth("L" if num_channels == 1 else "RGB")
+    return first if len(depths) == 1 else Depth("RGB")
 
 
-def _notes(headers: Sequence[_Header], size: tuple[int, int], options: ImageOptions) -> tuple[str, ...]:
+def _notes(headers: Sequence[Header], size: tuple[int, int], depth: Depth, options: ImageOptions) -> tuple[str, ...]:
     counts = Counter(note for header in headers for note in header.notes)
     notes = [f"{count:,} of {len(headers):,} {note}" for note, count in sorted(counts.items())]
     resized = sum(header.size != size for header in headers)
     if resized:
-        how = "cut to shape" if options.resize == "crop" else "laid on black"
+        padded = f"padded with {'black' if depth.white else 'zeros'}"
+        how = "cropped" if options.resize == "crop" else padded
         notes.append(f"{resized:,} of {len(headers):,} resized to {size[0]} wide and {size[1]} high, {how}")
     return tuple(notes)
-
-
-def _folder_labels(names: Sequence[PurePosixPath]) -> list[str | None] | None:
-    parents = [name.parts[:-1] for name in names]
-    # A single folder around all is how an archive was packed, not a class.
-    while parents and all(parents) and len({parent[0] for parent in parents}) == 1:
-        parents = [parent[1:] for parent in parents]
-    if len(set(parents)) < 2 or any(len(parent) != 1 for parent in parents):
-        return None
-    return [name for (name,) in parents]

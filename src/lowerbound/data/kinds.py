@@ -5,7 +5,8 @@ from typing import Literal
 
 from lowerbound.data.examples import Examples
 from lowerbound.data.reading import times
-from lowerbound.schema import Support
+from lowerbound.data.scales import OVERSHOOT
+from lowerbound.schema import UNSCALED, Support
 
 Kind = Literal["binary", "grey", "colour", "levels", "unit", "counts", "real", "table"]
 
@@ -30,7 +31,7 @@ def kind_of(examples: Examples) -> Kind:
         return "binary"
     if support.num_levels:
         return _kind_on_levels(examples)
-    if support.low >= 0 and support.high <= 1:
+    if _are_in_unit_interval(examples, support):
         return "unit"
     return "counts" if _are_counts(support) else "real"
 
@@ -38,7 +39,10 @@ def kind_of(examples: Examples) -> Kind:
 def described(num_examples: int, examples: Examples) -> str:
     """So many examples, of which these are some: their shape and kind in words."""
     kind = kind_of(examples)
-    return f"{num_examples:,} examples {shape_in_words(examples.event_shape)}; {kind}: {KINDS[kind]}"
+    shape = examples.event_shape
+    is_array = examples.layout != "image" and len(shape) > 1
+    words = f"of shape {times(shape)}" if is_array else shape_in_words(shape)
+    return f"{num_examples:,} examples {words}; {kind}: {KINDS[kind]}"
 
 
 def shape_in_words(event_shape: Sequence[int]) -> str:
@@ -55,6 +59,13 @@ def _kind_on_levels(examples: Examples) -> Kind:
     if examples.layout != "image":
         return "levels"
     return "grey" if examples.event_shape[0] == 1 else "colour"
+
+
+def _are_in_unit_interval(examples: Examples, support: Support) -> bool:
+    """Also images of another scale, and those that resampling left a little beyond theirs."""
+    margin = OVERSHOOT if examples.layout == "image" else 0.0
+    is_scaled_image = examples.layout == "image" and examples.range != UNSCALED
+    return is_scaled_image or (support.low >= -margin and support.high <= 1 + margin)
 
 
 def _are_counts(support: Support) -> bool:

@@ -10,8 +10,10 @@ decimal sign is a point or a comma, never both, and nothing separates thousands.
 
 import re
 from collections.abc import Iterable
-from decimal import Decimal as Exact
 from typing import Literal
+
+import numpy as np
+from jaxtyping import Float
 
 Decimal = Literal[".", ","]
 
@@ -47,17 +49,16 @@ def is_infinite(text: str) -> bool:
     return _INFINITE.fullmatch(text) is not None
 
 
-def as_text(value: float) -> str:
+def as_text(value: int | float) -> str:
     """A number as levels and cells have it: whole ones without a fraction, others with the digits that they need."""
     return str(int(value)) if value == int(value) else repr(float(value))
 
 
-def num_decimals(value: float) -> int:
-    """How many digits after the decimal point a number needs."""
-    if value == int(value):
-        return 0
-    exponent = Exact(repr(float(value))).as_tuple().exponent
-    return min(MOST_DECIMALS, max(0, -int(exponent)))
+def num_decimals(values: Float[np.ndarray, " n"]) -> int:
+    """How many digits after the decimal point the numbers need, all of them together."""
+    # A decimal of few digits is the quotient of a whole number and a power of ten, correctly rounded.
+    each = (places for places in range(MOST_DECIMALS) if (np.round(values, places) == values).all())
+    return next(each, MOST_DECIMALS)
 
 
 def hint(text: str, decimal: Decimal = ".") -> str:
@@ -83,7 +84,7 @@ def common_hint(texts: Iterable[str], decimal: Decimal, least_share: float) -> s
 
 def _value(text: str, decimal: Decimal, pattern: re.Pattern[str]) -> float | None:
     if decimal == ",":
-        if "." in text:
-            return None
-        text = text.replace(",", ".")
-    return float(text.replace("−", "-")) if pattern.fullmatch(text) else None
+        text = text.replace(",", ".") if "." not in text else ""
+    if not pattern.fullmatch(text):
+        return None
+    return float(text if text.isascii() else text.replace("−", "-"))

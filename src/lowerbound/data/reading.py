@@ -14,7 +14,7 @@ from typing import NoReturn
 
 from PIL import Image
 
-from lowerbound.errors import DataError
+from lowerbound.errors import DataError, SchemaError
 
 MAX_BYTES = 8 * 2**30
 """What data may take in memory: a few compressed kilobytes can claim terabytes. MNIST takes a 150th of it."""
@@ -43,6 +43,11 @@ def reading(path: Path | str, accepted: str) -> Iterator[None]:
 def refuse(path: Path | str, sentence: str) -> NoReturn:
     """Raise the DataError "`path` `sentence`."."""
     raise DataError(f"{shown(path)} {sentence}.")
+
+
+def does_not_fit(path: Path | str, sentence: str) -> NoReturn:
+    """Raise the SchemaError "`path` `sentence`."."""
+    raise SchemaError(f"{shown(path)} {sentence}.")
 
 
 def shown(name: Path | str) -> str:

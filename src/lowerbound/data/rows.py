@@ -15,10 +15,10 @@ from lowerbound.data import numbers
 from lowerbound.data.column_kinds import KnownCells, decimal_of, is_missing, known_cells, lower_case
 from lowerbound.data.conforming import numbered
 from lowerbound.data.examples import Collection, Examples, RawArray
-from lowerbound.data.reading import refuse
+from lowerbound.data.reading import does_not_fit
 from lowerbound.data.scales import LARGEST
 from lowerbound.data.tables import STANDARD, Cell, RawTable, TableOptions, listed, written
-from lowerbound.errors import DataError
+from lowerbound.errors import SchemaError
 from lowerbound.schema import MISSING_MARKERS, Column, Schema
 
 WHOLE = r"whole numbers from 0"
@@ -34,9 +34,9 @@ def conformed_table(table: RawTable, schema: Schema, skip_broken: bool = False) 
     values, unreadable = cells_of(table, schema, names)
     reasons = tuple(unreadable[row] for row in sorted(unreadable))
     if reasons and not skip_broken:
-        raise DataError(f"{reasons[0]}.")
+        raise SchemaError(f"{reasons[0]}.")
     if len(reasons) == table.num_rows:
-        raise DataError(f"{table.place}: no row can be read; the first: {reasons[0]}.")
+        raise SchemaError(f"{table.place}: no row can be read; the first: {reasons[0]}.")
     values[list(unreadable)] = np.nan
     label = table.columns.get(schema.label)
     labels, label_names = numbered([label_of(cell, schema) for cell in label]) if label is not None else (None, ())
@@ -61,11 +61,11 @@ def names_in(table: RawTable, schema: Schema) -> list[str]:
         names = [name for name in table.columns if name not in table.unnamed]
         if len(names) != len(schema.columns):
             came = f"has {len(names)} columns, the model was trained on an array of {len(schema.columns)}"
-            refuse(table.place, f"{came}; give as many, in the same order")
+            does_not_fit(table.place, f"{came}; give as many, in the same order")
         return names
     if absent:
         has = listed(table.columns)
-        refuse(table.place, f"lacks {listed(absent)}, which the model was trained on; it has {has}")
+        does_not_fit(table.place, f"lacks {listed(absent)}, which the model was trained on; it has {has}")
     return names
 
 
@@ -86,11 +86,11 @@ def cells_of(
 def rows_of(
     table: RawTable, columns: Sequence[Column], markers: Sequence[str] = MISSING_MARKERS
 ) -> Float32[np.ndarray, "row column"]:
-    """The cells of `columns` as numbers; DataError for the first that does not fit."""
+    """The cells of `columns` as numbers; NaN where one is missing, or is not what its column holds."""
     schema = Schema(
         layout="table", shape=(len(columns),), dtype="", columns=tuple(columns), missing_markers=tuple(markers)
     )
-    return conformed_table(table, schema).examples.values
+    return cells_of(table, schema, [column.name for column in columns])[0]
 
 
 def as_array(table: RawTable, options: TableOptions = STANDARD) -> RawArray:
@@ -99,7 +99,7 @@ def as_array(table: RawTable, options: TableOptions = STANDARD) -> RawArray:
     left_out = {label, *options.exclude, *table.unnamed}
     names = [name for name in table.columns if name not in left_out]
     if table.unreadable:
-        raise DataError(f"{next(iter(table.unreadable.values()))}.")
+        raise SchemaError(f"{next(iter(table.unreadable.values()))}.")
     decimal = options.decimal or decimal_of(table, names)
     markers = lower_case(options.missing_markers) or MISSING_MARKERS
     known = [known_cells(table, name, markers, decimal) for name in names]
@@ -131,6 +131,7 @@ Reader = Callable[[Cell], float]
 
 
 def _read(cells: Sequence[Cell], read: Reader) -> tuple[Float[np.ndarray, " row"], dict[int, str]]:
+    """The cells as numbers, NaN where one is missing or unreadable; of each unreadable one why."""
     values = np.full(len(cells), np.nan)
     problems = {}
     for row, cell in enumerate(cells):
@@ -215,7 +216,7 @@ def _all_numbers(known: KnownCells) -> Float[np.ndarray, " row"]:
     if len(known.cells) < known.table.num_rows:
         row = next(row for row, known_row in enumerate([*known.rows, -1]) if row != known_row)
         where = known.table.where(row, known.name)
-        raise DataError(f"{where} is missing; an array has a number in every cell (data.layout).")
+        raise SchemaError(f"{where} is missing; an array has a number in every cell (data.layout).")
     for index, number in enumerate(known.plain):
         if number is None:
             known.refuse(index, "an array holds numbers alone (data.layout)")

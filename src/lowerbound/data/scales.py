@@ -6,29 +6,34 @@
              array   anything else
 
     range    the stored numbers that the model sees as 0 and 1
-             images  bool 0..1; 8 bits 0..255, or 0..1 where there is nothing else; more bits 0..1023, 4095, 16383 or
-                     65535, the least that holds all; signed integers and floats outside the following, least..greatest
-                     floats 0..1 or -1..1, up to a twentieth beyond; 0..255
-             arrays  bool 0..1; 8 bits as images; other numbers as they are
+             images  bool 0..1; 8 bits 0..255, or 0..1 where there is nothing else; wider integers 0..1, 0..255, 1023,
+                     4095, 16383 or 65535, the least that holds all
+                     floats 0..1 or -1..1, up to a twentieth of that beyond; 0..255
+                     integers below 0 or above 65535, and other floats: least..greatest
+             arrays  8 bits as images; other numbers as they are
 
 Both can be set: data.layout, data.range.
 """
 
 import math
+from dataclasses import replace
+from typing import NoReturn
 
 import numpy as np
-from jaxtyping import Float, Shaped
+from jaxtyping import Bool, Float, Shaped
 
 from lowerbound.data.examples import RawArray
 from lowerbound.data.reading import refuse, times
-from lowerbound.errors import ConfigError
+from lowerbound.errors import ConfigError, DataError
 from lowerbound.schema import UNSCALED, Column, Layout, Range, Schema
 
 CHANNELS = (1, 3, 4)
 LEAST_SIDE = 8  # of N x H x W that is taken for images
 MOST_OBLONG = 4
 FULL_SCALES = (255, 1023, 4095, 16383, 65535)
-OVERSHOOT = 0.05  # of floats beyond [0, 1] or [-1, 1], such as resampling leaves
+SIGNED: Range = (-1.0, 1.0)
+OVERSHOOT = 0.05  # of the width of [0, 1] or [-1, 1], by which floats lie beyond, such as resampling leaves
+LEAST_WHITE = 2.0  # of floats that are taken to be on 0..255
 LARGEST = 1e18
 """Of numbers and of the inverse of their spread: squares of larger ones overflow in float32."""
 OFFSET_FROM = 1000.0
@@ -44,7 +49,7 @@ def schema_of(raw: RawArray, layout: str = "", scale: tuple[float, ...] = ()) ->
     check_type(raw)
     if values.ndim == 1:
         values = values[:, np.newaxis]
-    low, high = bounds_of(raw)
+    low, high = _bounds(raw)
     found = _layout(raw, layout, has_missing=math.isnan(low))
     shape = values.shape[1:]
     if found == "image" and len(shape) == 2:
@@ -63,12 +68,50 @@ def check_type(raw: RawArray) -> None:
         refuse(raw.place, f"holds values of type {raw.values.dtype}; accepted are bool, integers and floats")
 
 
-def bounds_of(raw: RawArray) -> Range:
+def without_broken(raw: RawArray) -> RawArray:
+    """The examples that a scale is found out from: without NaN and infinity, but for the missing cells of tables."""
+    if raw.values.dtype.kind != "f" or raw.values.ndim == 0 or math.isfinite(sum(_least_and_greatest(raw))):
+        return raw
+    is_wrong = np.isinf(raw.values) if raw.values.ndim == 2 else ~np.isfinite(raw.values)
+    values = raw.values[~is_wrong.reshape(len(raw.values), -1).any(axis=1)]
+    return replace(raw, values=values, ids=(), labels=None) if len(values) else raw
+
+
+def found_out(raw: RawArray, schema: Schema, layout: str, scale: tuple[float, ...]) -> tuple[str, ...]:
+    """The note on what was found out, and the settings that change it; `layout` and `scale` were set."""
+    settings = [] if layout or raw.is_from_images else ["data.layout"]
+    if schema.layout != "table" and not scale and raw.white != 255:
+        settings.append("data.range")
+    if not settings:
+        return ()
+    return (f"read as {_in_words(schema)} (change with {', '.join(settings)})",)
+
+
+def _in_words(schema: Schema) -> str:
+    if schema.layout == "table":
+        return f"a table of {schema.shape[0]} columns, NaN where a cell is missing"
+    low, high = schema.range
+    if schema.layout == "image":
+        return f"images {schema.shape[1]} wide and {schema.shape[0]} high, {low:.10g} to {high:.10g}"
+    scale = f"{low:.10g} to {high:.10g}" if schema.is_scaled else "numbers as they are"
+    return f"arrays of {times(schema.shape)}, {scale}"
+
+
+def _bounds(raw: RawArray) -> Range:
     """The least and the greatest number, NaN where one is missing; DataError for infinity."""
-    low, high = float(raw.values.min()), float(raw.values.max())
+    low, high = _least_and_greatest(raw)
     if math.isinf(low) or math.isinf(high) or (math.isnan(low) and np.isinf(raw.values).any()):
-        refuse(raw.place, "holds infinity; accepted are finite numbers")
+        _refuse_first(raw, np.isinf(raw.values), "accepted are finite numbers")
     return low, high
+
+
+def _least_and_greatest(raw: RawArray) -> Range:
+    return float(raw.values.min()), float(raw.values.max())
+
+
+def _refuse_first(raw: RawArray, is_wrong: Bool[np.ndarray, "example *event"], accepted: str) -> NoReturn:
+    index, *position = (int(axis[0]) for axis in np.nonzero(is_wrong))
+    raise DataError(f"{raw.element(index, position)}; {accepted}.")
 
 
 def checked_range(scale: tuple[float, ...]) -> Range | None:
@@ -96,7 +139,8 @@ def _layout(raw: RawArray, asked: str, has_missing: bool) -> Layout:
     if asked == "image" and len(shape) not in (3, 4):
         refuse(raw.place, f"holds {times(shape)} values; images need N×H×W or N×H×W×C (data.layout)")
     if has_missing and (asked not in ("", "table") or len(shape) != 2):
-        refuse(raw.place, f"holds NaN in {times(shape)} values; missing values are accepted in tables N×D alone")
+        accepted = "missing values are accepted in tables N×D alone"
+        _refuse_first(raw, np.isnan(raw.values), f"{accepted}" + (f" (data.layout is {asked})" if asked else ""))
     if asked:
         return asked  # type: ignore[return-value]
     if has_missing:
@@ -105,35 +149,41 @@ def _layout(raw: RawArray, asked: str, has_missing: bool) -> Layout:
         return "image"
     if len(shape) == 4 and shape[3] in CHANNELS:
         return "image"
-    if len(shape) == 4 and shape[1] in CHANNELS:
+    if len(shape) == 4 and shape[1] in CHANNELS and _are_sides(shape[2:]):
         came = f"holds {times(shape)}, it seems N×C×H×W; give N×H×W×C: array.transpose(0, 2, 3, 1)"
         refuse(raw.place, f"{came}, or set data.layout=array")
-    sides = shape[1:]
-    if len(shape) == 3 and min(sides) >= LEAST_SIDE and max(sides) <= MOST_OBLONG * min(sides):
-        return "image"
-    return "array"
+    return "image" if len(shape) == 3 and _are_sides(shape[1:]) else "array"
+
+
+def _are_sides(sides: tuple[int, ...]) -> bool:
+    return min(sides) >= LEAST_SIDE and max(sides) <= MOST_OBLONG * min(sides)
 
 
 def _image_range(raw: RawArray, low: float, high: float) -> Range:
-    kind, is_byte = raw.values.dtype.kind, raw.values.dtype == np.uint8
-    if kind == "b" or (low >= 0 and high <= 1 and not raw.white):
+    if low >= 0 and high <= 1 and not raw.white:
         return UNSCALED
-    if is_byte:
+    if raw.values.dtype == np.uint8:
         return 0.0, 255.0
-    if kind == "f":
+    if 0 < raw.white < FULL_SCALES[-1]:  # 12 bits, as the file says
+        return 0.0, raw.white
+    if raw.values.dtype.kind == "f":
         return _float_range(low, high)
     if low < 0:
-        return low, high
+        return _as_range(low, high)
     return 0.0, float(next((top for top in FULL_SCALES if high <= top), high))
 
 
 def _float_range(low: float, high: float) -> Range:
-    for bottom, top in ((0.0, 1.0), (-1.0, 1.0)):
-        margin = OVERSHOOT * (top - bottom)
-        if bottom - margin <= low and high <= top + margin:
-            return bottom, top
-    if low >= 0 and high <= 255:
+    if low >= -OVERSHOOT and high <= 1 + OVERSHOOT:
+        return UNSCALED
+    if -1 - 2 * OVERSHOOT <= low < -OVERSHOOT and high <= 1 + 2 * OVERSHOOT:
+        return SIGNED
+    if low >= 0 and LEAST_WHITE <= high <= 255:
         return 0.0, 255.0
+    return _as_range(low, high)
+
+
+def _as_range(low: float, high: float) -> Range:
     return (low, high) if low < high else (low, low + 1)
 
 

@@ -26,6 +26,7 @@ from lowerbound.data.reading import reading, refuse, shown
 from lowerbound.data.splits import DataConfig as DataConfig  # and these two
 from lowerbound.data.splits import Pool, check_config, divide, in_tenths, pool_of, split_order
 from lowerbound.data.splits import Splits as Splits
+from lowerbound.data.splits import checksum as checksum
 from lowerbound.data.tables import RawTable, TableOptions
 from lowerbound.errors import ConfigError, DataError, UnknownName
 from lowerbound.schema import Schema
@@ -149,7 +150,7 @@ def _existing_path(source: str) -> Path:
             return path
     if Path(source).name == source and not Path(source).suffix:
         raise UnknownName("data source", source, [*SOURCES, "the path of a file or folder"])
-    raise DataError(f"{shown(source)} is no file or folder that can be read, nor one of {', '.join(SOURCES)}.")
+    raise DataError(f"{shown(source)} is neither a file or folder that can be read nor one of {', '.join(SOURCES)}.")
 
 
 def _read(path: Path, config: DataConfig, schema: Schema | None = None) -> Collection:
@@ -158,7 +159,7 @@ def _read(path: Path, config: DataConfig, schema: Schema | None = None) -> Colle
         options = by_schema(options, schema)
     collection = read(path, options)
     if options.images.size is not None and collection.examples.event_shape[:0:-1] != options.images.size:
-        refuse(path, f"holds no image files, which alone are brought to a size; leave data.size {config.size!r} out")
+        refuse(path, f"holds no image files, and only image files are resized; leave out data.size {config.size!r}")
     return collection
 
 

@@ -16,6 +16,7 @@ from lowerbound.data.binarisation import Binarisation, binarised
 from lowerbound.data.examples import Collection, Examples
 from lowerbound.data.images import Resize
 from lowerbound.data.reading import refuse
+from lowerbound.data.rows import readable
 from lowerbound.data.tables import ColumnSetting
 from lowerbound.errors import ConfigError, UnknownName
 from lowerbound.schema import Schema
@@ -176,6 +177,7 @@ def pool_of(all_of_it: Collection, num_held_out: int, num_test: int, split_seed:
 
 def in_tenths(place: str, collection: Collection, split_seed: int) -> Pool:
     """A tenth to validate and a tenth to test on, where the data have no such splits of their own."""
+    collection = readable(collection)
     num_examples = len(collection.examples)
     if num_examples < 3:
         refuse(place, f"holds {num_examples} example(s); train, validation and test need at least 3")

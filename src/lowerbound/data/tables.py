@@ -9,7 +9,7 @@ Nothing is decided here about what columns are (column_kinds.py) or which cells 
 import base64
 import csv
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from io import StringIO
 from pathlib import Path
@@ -88,11 +88,13 @@ def read_csv(path: Path, options: TableOptions = STANDARD) -> RawTable:
         lines, rows = _numbered_rows(path, text, separator)
     if not rows:
         refuse(path, "is empty; its first line must name the columns")
+    if len(rows) == 1:
+        refuse(path, "has no rows")
     header, *rows = rows
     width = len(header)
     ragged = {row: cells for row, cells in enumerate(rows) if len(cells) != width}
     whole = [[None] * width if row in ragged else cells for row, cells in enumerate(rows)] if ragged else rows
-    columns = [list(column) for column in zip(*whole, strict=True)] or [[] for _ in header]
+    columns = [list(column) for column in zip(*whole, strict=True)]
     check_header(path, header, columns)
     names, notes = _named(path, header)
     table = RawTable(
@@ -107,7 +109,7 @@ def read_csv(path: Path, options: TableOptions = STANDARD) -> RawTable:
     )
     came = {row: f"{table.where(row)} has {len(cells)} cells" for row, cells in ragged.items()}
     unreadable = {row: f"{what}, the header names {width} columns" for row, what in came.items()}
-    return _checked(path, replace(table, unreadable=unreadable))
+    return replace(table, unreadable=unreadable)
 
 
 def read_parquet(path: Path, options: TableOptions = STANDARD) -> RawTable:
@@ -140,12 +142,12 @@ def with_dictionaries(file: Any) -> Any:
     return table
 
 
-def from_values(path: Path, columns: Mapping[str, Sequence[Any]]) -> RawTable:
+def from_values(path: Path | str, columns: Mapping[Any, Iterable[Any]]) -> RawTable:
     """A table from columns of numbers, texts, truth values and dates, such as a DataFrame's; None is missing."""
     return _typed(path, [(str(name), _values(values)) for name, values in columns.items()])
 
 
-def check_size(path: Path, num_cells: int) -> None:
+def check_size(path: Path | str, num_cells: int) -> None:
     """DataError for a table of more cells than can be held."""
     if num_cells > MAX_CELLS:
         refuse(path, f"has {num_cells:,} cells, accepted are {MAX_CELLS:,}; train on a part")
@@ -186,7 +188,7 @@ def _stripped(cell: str | None) -> str | None:
     return None if cell is None else cell.strip()
 
 
-def _named(path: Path, header: Sequence[str]) -> tuple[list[str], tuple[str, ...]]:
+def _named(path: Path | str, header: Sequence[str]) -> tuple[list[str], tuple[str, ...]]:
     """Names of all columns; one without a name is called by its position."""
     names = [name.strip() for name in header]
     twice = [name for name, count in Counter(names).items() if count > 1 and name]
@@ -199,24 +201,25 @@ def _named(path: Path, header: Sequence[str]) -> tuple[list[str], tuple[str, ...
 
 
 def _made_up(names: Sequence[str]) -> Iterator[str]:
+    known = set(names)
     for index, name in enumerate(names, start=1):
         if not name:
             made_up = f"column {index}"
-            yield made_up + "_" * (made_up in names)
+            yield made_up + "_" * (made_up in known)
 
 
 def _index_names(header: Sequence[str], names: Sequence[str]) -> frozenset[str]:
     return frozenset(name for old, name in zip(header, names, strict=True) if old.strip() in INDEX_NAMES)
 
 
-def _typed(path: Path, columns: Sequence[tuple[str, list[Cell]]]) -> RawTable:
+def _typed(path: Path | str, columns: Sequence[tuple[str, list[Cell]]]) -> RawTable:
     header = [name for name, _ in columns]
     names, notes = _named(path, header)
     cells = dict(zip(names, (values for _, values in columns), strict=True))
     return _checked(path, RawTable(shown(path), cells, notes=notes, unnamed=_index_names(header, names)))
 
 
-def _checked(path: Path, table: RawTable) -> RawTable:
+def _checked(path: Path | str, table: RawTable) -> RawTable:
     if not table.num_rows:
         refuse(path, "has no rows")
     return table
@@ -233,7 +236,7 @@ def _arrow_cells(column: Any) -> list[Cell]:
     return _as_texts(cells) if pyarrow.types.is_dictionary(column.type) else cells
 
 
-def _values(values: Sequence[Any]) -> list[Cell]:
+def _values(values: Iterable[Any]) -> list[Cell]:
     cells = [_cell(value) for value in values]
     is_category = str(getattr(values, "dtype", "")) == "category"  # of pandas
     return _as_texts(cells) if is_category else cells

@@ -1,6 +1,6 @@
-"""log p(x) by annealing as scores: of test images, from below; of simulated ones, from both sides.
+"""log p(x) by annealing as scores: of test examples, from below; of simulated ones, from both sides.
 
-No bracket is given for test images: an upper bound needs an exact draw from p(z|x), which simulation alone yields.
+No bracket is given for test examples: an upper bound needs an exact draw from p(z|x), which simulation alone yields.
 """
 
 from collections.abc import Iterator
@@ -21,12 +21,12 @@ from lowerbound.schema import Support
 from lowerbound.seeding import generator
 
 MAX_CHAINS = 512
-"""Chains of all images of a batch: so many decoded images and their gradients are held."""
+"""Chains of all examples of a batch: so many decoded examples and their gradients are held."""
 
 
 def annealed_quality(
     model: VAE,
-    images: Examples,
+    examples: Examples,
     log_evidence: Float[Tensor, " known"] | None,
     config: AnnealingConfig,
     seed: int,
@@ -36,11 +36,11 @@ def annealed_quality(
     checkpoints: Path | None = None,
     watch: Watch = lambda stage, done, total: None,
 ) -> Measurements:
-    """The annealed evidence of `images`; where `log_evidence` has the exact one of them, also what is missing.
+    """The annealed evidence of `examples`; where `log_evidence` has the exact one of them, also what is missing.
 
     With a `checkpoints` folder annealing is saved on the way, and continues from what it finds there.
     """
-    x = scaled(images).to(device)
+    x = scaled(examples).to(device)
     found = list(_annealed(model, x, config, seed, checkpoints, watch))
     annealed = torch.cat([part.log_evidence for part in found]).cpu()
     size = torch.cat([part.effective_sample_size for part in found]).median()
@@ -49,7 +49,7 @@ def annealed_quality(
     scores = [replace(estimate, effective_sample_size=float(size))]
     if log_evidence is not None and len(log_evidence) >= len(annealed):
         missing = log_evidence[: len(annealed)].cpu() - annealed
-        about = "exact log p(x) less the annealed one of the same images"
+        about = "exact log p(x) less the annealed one of the same examples"
         scores.append(score("annealing-error", missing, about, config.num_chains))
     return Measurements(tuple(scores), {"annealed_evidence_per_image": annealed.float().numpy()})
 
@@ -62,10 +62,10 @@ def bracket_quality(
     device: torch.device | str,
     watch: Watch = lambda stage, done, total: None,
 ) -> Measurements:
-    """Lower and upper bounds on log p(x) of images that the model draws, and the width between them."""
+    """Lower and upper bounds on log p(x) of examples that the model draws, and the width between them."""
     stream = generator(seed, "annealing/simulated", device)
     sandwich = bidirectional(
-        model, num_examples, config, stream, lambda done, total: watch("annealing simulated images", done, total)
+        model, num_examples, config, stream, lambda done, total: watch("annealing simulated examples", done, total)
     )
     scores = tuple(_bracket_scores(sandwich, Scorer("simulated", _convention(model, sandwich.x)), config))
     return Measurements(scores, {"annealing_bracket_per_image": sandwich.gap.float().cpu().numpy()})
@@ -82,7 +82,7 @@ def in_words(config: AnnealingConfig) -> str:
 def _annealed(
     model: VAE, x: Tensor, config: AnnealingConfig, seed: int, checkpoints: Path | None, watch: Watch
 ) -> Iterator[AnnealedEvidence]:
-    """The images in batches, each with a stream and a checkpoint of its own."""
+    """The examples in batches, each with a stream and a checkpoint of its own."""
     batch_size = max(1, MAX_CHAINS // config.num_chains)
     total = len(x) * config.num_temperatures
     for start in range(0, len(x), batch_size):
@@ -92,15 +92,15 @@ def _annealed(
         for progress in anneal(model, batch, config, stream, checkpoint=checkpoint):
             if progress.stage == "weighted":
                 done = start * config.num_temperatures + len(batch) * progress.temperature
-                watch("annealing test images", done, total)
+                watch("annealing test examples", done, total)
         assert progress.evidence is not None
         yield progress.evidence
 
 
 def _bracket_scores(sandwich: Sandwich, score: Scorer, config: AnnealingConfig) -> Iterator[Score]:
-    about = f"of images that the model drew, {in_words(config)}: at most log p(x) in expectation"
+    about = f"of examples that the model drew, {in_words(config)}: at most log p(x) in expectation"
     yield score("annealed-lower-bound", sandwich.lower.cpu(), about, config.num_chains)
-    about = "the same backwards from the code that drew the image: at least log p(x) in expectation"
+    about = "the same backwards from the code that drew the example: at least log p(x) in expectation"
     yield score("annealed-upper-bound", sandwich.upper.cpu(), about, config.num_chains)
     about = "upper less lower bound: the error of either is at most this in expectation"
     yield score("annealing-bracket", sandwich.gap.cpu(), about, config.num_chains)

@@ -1,6 +1,6 @@
-"""How good is the bound? The exact evidence, ever tighter bounds, and what the encoder loses, on stated test images.
+"""How good is the bound? The exact evidence, ever tighter bounds, and what the encoder loses, on stated test examples.
 
-All of it is about the first images of the test split, in its order, so that what is paired is paired.
+All of it is about the first examples of the test split, in its order, so that what is paired is paired.
 """
 
 import math
@@ -31,7 +31,7 @@ class BoundConfig:
     """How closely a bound is looked at."""
 
     num_draws: int = 5000  # of the tightest importance-weighted bound
-    num_images: int = 100  # the first of the test split
+    num_examples: int = 100  # the first of the test split
     num_gaps: int = 100  # of these, whose inference gap is taken apart
     seed: int = 0
 
@@ -42,21 +42,22 @@ def has_exact_evidence(model: VAE) -> bool:
 
 
 def exact_quality(
-    model: VAE, test: Examples, elbo: Float[Tensor, " n"], num_images: int, score: Scorer, device: torch.device | str
+    model: VAE, test: Examples, elbo: Float[Tensor, " n"], num_examples: int, score: Scorer, device: torch.device | str
 ) -> Measurements:
-    """The exact evidence of the first test images, and how far their ELBO lies below it."""
-    exact = exact_evidence(model, _first(test, num_images), device=device)
+    """The exact evidence of the first test examples, and how far their ELBO lies below it."""
+    exact = exact_evidence(model, _first(test, num_examples), device=device)
     log_evidence = exact.log_evidence
     is_grey = score.convention == "grey"
     about = "log p(x) by quadrature" + (", of grey pixels: not to be set beside a binarised one" if is_grey else "")
     gap = log_evidence - elbo[: len(log_evidence)].to(log_evidence)
-    bits = -bits_per_dimension(1.0, math.prod(model.event_shape)) * log_evidence
-    scores = (
+    scores = [
         score("grey-evidence" if is_grey else "log-evidence", log_evidence, about, None),
         score("evidence-gap", gap, "log p(x) less the ELBO of the same examples: KL(q(z|x) ‖ p(z|x))", None),
-        score("evidence-bits", bits, "−log p(x) for each element (pixel and channel, or cell)", None, "bits/dim"),
-    )
-    return Measurements(scores, {"log_evidence_per_image": log_evidence.numpy()})
+    ]
+    if score.is_probability:
+        bits = -bits_per_dimension(1.0, math.prod(model.event_shape)) * log_evidence
+        scores.append(score("evidence-bits", bits, "−log2 p(x) for each value of an example", None, "bits/dim"))
+    return Measurements(tuple(scores), {"log_evidence_per_image": log_evidence.numpy()})
 
 
 def bound_quality(
@@ -89,7 +90,7 @@ def _sweep(
     watch: Callable[[int, int], None],
 ) -> Measurements:
     ks = [*(k for k in SWEEP if k < config.num_draws), config.num_draws]
-    sweep = importance_sweep(model, _first(test, config.num_images), ks, config.seed, device, watch)
+    sweep = importance_sweep(model, _first(test, config.num_examples), ks, config.seed, device, watch)
     about = f"importance-weighted bound of {config.num_draws:,} draws"
     if score.convention == "grey":
         about += ", of grey pixels"
@@ -116,9 +117,9 @@ def _gaps(
     score: Scorer,
     device: torch.device | str,
 ) -> Measurements:
-    images = _first(test, config.num_gaps)
-    known = None if log_evidence is None or len(log_evidence) < len(images) else log_evidence[: len(images)]
-    gaps = inference_gaps(model, images, known, GapConfig(), config.seed, device)
+    examples = _first(test, config.num_gaps)
+    known = None if log_evidence is None or len(log_evidence) < len(examples) else log_evidence[: len(examples)]
+    gaps = inference_gaps(model, examples, known, GapConfig(), config.seed, device)
     draws = GapConfig().num_judging_draws
     scores = [
         score(

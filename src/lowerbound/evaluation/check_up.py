@@ -36,8 +36,8 @@ class CheckUp:
 
     num_examples: int = 1000  # of the training and the test split each, evenly spaced: ELBO, distortion, rate
     num_draws: int = 2  # from the posterior, for each of them
-    num_coded: int = 5000  # training images, evenly spaced, whose posteriors make up the aggregate
-    num_gap_examples: int = 100  # the first test images: inference gaps
+    num_coded: int = 5000  # training examples, evenly spaced, whose posteriors make up the aggregate
+    num_gap_examples: int = 100  # the first test examples: inference gaps
     gaps: GapConfig = field(default_factory=lambda: GapConfig(num_steps=25, num_draws=4, num_judging_draws=16))
 
     def __post_init__(self) -> None:
@@ -62,7 +62,7 @@ def symptoms(
 ) -> Symptoms:
     """What a model and its data show, for `diagnose`.
 
-    What is known already is not measured again: `known` holds arrays about the first test images by the names that
+    What is known already is not measured again: `known` holds arrays about the first test examples by the names that
     Results have for them, the exact log p(x), both gaps, and the Pareto-k and effective sample size of weights. Of
     data that the likelihood cannot score nothing else is measured.
     """
@@ -70,8 +70,8 @@ def symptoms(
     found = Symptoms(latent_dim=model.latent_dim, watched=splits.watched, learned_sigma=_learned_sigma(model))
     refusals = list(_refusals(model, splits))
     if refusals:
-        num_images = sum(len(part) for part in _parts(splits))
-        return replace(found, outside_share=len(refusals) / num_images, refusal=refusals[0])
+        num_examples = sum(len(part) for part in _parts(splits))
+        return replace(found, outside_share=len(refusals) / num_examples, refusal=refusals[0])
     found = _with_levels(replace(found, outside_share=0.0), model, splits, extent, seed, device)
     if model.is_deterministic:
         return found
@@ -88,10 +88,10 @@ def symptoms(
 def _with_levels(
     found: Symptoms, model: VAE, splits: Splits, extent: CheckUp, seed: int, device: torch.device | str
 ) -> Symptoms:
-    """ELBO on both splits; on training images also the distortion, beside that of a decoder that ignores z."""
-    train_images, test_images = (_spread(part, extent.num_examples) for part in (splits.train, splits.test))
-    train = expected_terms(model, train_images, extent.num_draws, seed, device)
-    z_free = _z_free(model, splits.train, train_images, device)
+    """ELBO on both splits; on training examples also the distortion, beside that of a decoder that ignores z."""
+    train_examples, test_examples = (_spread(part, extent.num_examples) for part in (splits.train, splits.test))
+    train = expected_terms(model, train_examples, extent.num_draws, seed, device)
+    z_free = _z_free(model, splits.train, train_examples, device)
     found = replace(
         found,
         distortion=mean_and_standard_error(train.distortion),
@@ -100,7 +100,7 @@ def _with_levels(
     )
     if model.is_deterministic:
         return found
-    test = expected_terms(model, test_images, extent.num_draws, seed, device)
+    test = expected_terms(model, test_examples, extent.num_draws, seed, device)
     return replace(
         found,
         rate=mean_and_standard_error(train.rate),
@@ -110,7 +110,7 @@ def _with_levels(
 
 
 def _with_code(found: Symptoms, model: VAE, posterior: Distribution, seed: int) -> Symptoms:
-    """Which latents are used, and how the codes of all images together lie in the prior."""
+    """Which latents are used, and how the codes of all examples together lie in the prior."""
     prior: Distribution = model.prior()
     split = split_rate(posterior, prior, generator(seed, "check-up/aggregate", posterior.mean.device))
     closed_form = has_closed_form_kl(posterior, prior)
@@ -166,9 +166,9 @@ def _with_weights(found: Symptoms, known: Mapping[str, Tensor]) -> Symptoms:
 
 
 @torch.no_grad()
-def _z_free(model: VAE, train: Examples, images: Examples, device: torch.device | str) -> Float[Tensor, " n"]:
+def _z_free(model: VAE, train: Examples, examples: Examples, device: torch.device | str) -> Float[Tensor, " n"]:
     mean = mean_of(train).to(device)
-    return torch.cat([z_free_distortion(model, mean, x).cpu() for x in Batches(images, BATCH_SIZE, device)])
+    return torch.cat([z_free_distortion(model, mean, x).cpu() for x in Batches(examples, BATCH_SIZE, device)])
 
 
 def _refusals(model: VAE, splits: Splits) -> Iterator[str]:

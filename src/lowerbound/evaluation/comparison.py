@@ -1,6 +1,6 @@
 """Several runs side by side, with paired differences: "better" means more than noise.
 
-Two runs scored on the same images differ from image to image far less than the images do, so the error of their
+Two runs scored on the same examples differ from example to example far less than the examples do, so the error of their
 mean difference is that of the differences and not that of the two means. Numbers of different conventions, data or
 splits are never set side by side.
 """
@@ -17,7 +17,7 @@ from lowerbound.evaluation.results import Results, Score
 from lowerbound.numerics import Estimate, mean_and_standard_error
 
 COMPARED = {"elbo": "elbo_per_image", "reconstruction-error": "reconstruction_error_per_image"}
-"""Scores that can be compared, and the arrays that hold them image by image."""
+"""Scores that can be compared, and the arrays that hold them example by example."""
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class Row:
 
     name: str
     score: Score
-    difference: Estimate | None  # to the reference, paired by image; None of the reference itself
+    difference: Estimate | None  # to the reference, paired by example; None of the reference itself
 
     @property
     def standard_errors_apart(self) -> float:
@@ -74,7 +74,7 @@ def _common_quantity(runs: Sequence[tuple[str, Results]]) -> str:
         if all(results.score(quantity) and array in results.arrays for _, results in runs):
             return quantity
     measured = "; ".join(f"{name}: {', '.join(q for q in COMPARED if results.score(q))}" for name, results in runs)
-    raise UsageError(f"the runs have no score in common that is kept image by image ({measured}).")
+    raise UsageError(f"the runs have no score in common that is kept example by example ({measured}).")
 
 
 def _refuse_unlike(runs: Sequence[tuple[str, Results]], quantity: str) -> None:
@@ -82,7 +82,7 @@ def _refuse_unlike(runs: Sequence[tuple[str, Results]], quantity: str) -> None:
     for name, results in runs[1:]:
         for what, one, other in (
             ("data conventions", _convention(first, quantity), _convention(results, quantity)),
-            ("test images", _data(first), _data(results)),
+            ("test examples", _data(first), _data(results)),
         ):
             if one != other:
                 raise UsageError(
@@ -97,4 +97,4 @@ def _convention(results: Results, quantity: str) -> str:
 
 def _data(results: Results) -> str:
     data = results.context["data"]
-    return f"{data['name']}, {data['sizes']['test']:,} images, {data['test_checksum'][:12]}"
+    return f"{data['name']}, {data['sizes']['test']:,} examples, {data['test_checksum'][:12]}"

@@ -2,8 +2,8 @@
 
     rate = KL(q(z|x) || p(z)) averaged over x = I_q(x; z) + KL(q(z) || p(z)),   q(z) = the mean over x of q(z|x)
 
-The first part is what the code says of the image, the second how far the codes of all images together, the aggregate
-posterior, are from the prior that samples are drawn from.
+The first part is what the code says of the example, the second how far the codes of all examples together, the
+aggregate posterior, are from the prior that samples are drawn from.
 """
 
 import math
@@ -72,7 +72,7 @@ class ActiveUnits:
 
 @dataclass(frozen=True, eq=False)
 class LabelledCodes:
-    """Posterior means and the labels of their images: what a probe learns from."""
+    """Posterior means and the labels of their examples: what a probe learns from."""
 
     mean: Float[Tensor, "n latent"]
     labels: Int64[Tensor, " n"]
@@ -84,10 +84,10 @@ def grey_floor(x: Float[Tensor, "batch *event"]) -> Float[Tensor, " batch"]:
 
 
 def z_free_distortion(
-    model: VAE, mean_image: Float[Tensor, " *event"], x: Float[Tensor, "batch *event"]
+    model: VAE, mean_example: Float[Tensor, " *event"], x: Float[Tensor, "batch *event"]
 ) -> Float[Tensor, " batch"]:
-    """Distortion, in nats, of the best decoder that ignores z: it always predicts the mean training image."""
-    distribution = model.likelihood(model.likelihood.raw_of_mean(mean_image).unsqueeze(0))
+    """Distortion, in nats, of the best decoder that ignores z: it always predicts the mean training example."""
+    distribution = model.likelihood(model.likelihood.raw_of_mean(mean_example).unsqueeze(0))
     log_likelihood: Tensor = distribution.log_prob(x)
     return -log_likelihood
 
@@ -155,9 +155,9 @@ def rate_per_dimension(posterior: Distribution, prior: Distribution) -> Float[Te
 
 
 def labelled_codes(model: VAE, examples: Examples, device: torch.device | str = "cpu") -> LabelledCodes:
-    """Posterior means with their labels; DataError where the images have none."""
+    """Posterior means with their labels; DataError where the examples have none."""
     if examples.labels is None:
-        raise DataError("a probe needs labels, and these images have none; give a data set with labels.")
+        raise DataError("a probe needs labels, and these examples have none; give a data set with labels.")
     return LabelledCodes(encode_examples(model, examples, device).mean.cpu(), torch.from_numpy(examples.labels))
 
 

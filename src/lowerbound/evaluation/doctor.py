@@ -20,13 +20,13 @@ NOISE = 2.0
 """Standard errors within which a difference is noise."""
 
 LEAST_GAIN = 0.1
-"""Nats by which z must lower the distortion to count at all: over many images even less would be beyond noise."""
+"""Nats by which z must lower the distortion to count at all: over many examples even less would be beyond noise."""
 
 OVERFITTING_FRACTION = 0.1
-"""Of what z gains on training images, the share that may be lost on new ones; reference models lose 3 to 9 %."""
+"""Of what z gains on training examples, the share that may be lost on new ones; reference models lose 3 to 9 %."""
 
 CLAMPED_SHARE = 1e-3
-"""Of log-variances at their bound, where they have no gradient: one in a thousand may be an odd image."""
+"""Of log-variances at their bound, where they have no gradient: one in a thousand may be an odd example."""
 
 FAR_FROM_PRIOR = 1.0
 """Nats from the aggregate posterior to the prior: as if codes filled e⁻¹ = 37 % of it. Reference models: 0.1 to 0.5."""
@@ -41,43 +41,43 @@ PARETO_K_BOUND = 0.7
 """Shape of the weights' tail above which importance sampling fails at any practical number of draws."""
 
 UNTRUSTED_SHARE = 0.2
-"""Of images above that shape. Reference models, with 200 draws: 9 % on the digits, where the estimate is good to a
+"""Of examples above that shape. Reference models, with 200 draws: 9 % on the digits, where the estimate is good to a
 tenth of a nat; 50 % on MNIST, where it is 3 nats too low."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Symptoms:
-    """What was measured of a model; None is what was not, or could not be. In nats per image, unless stated."""
+    """What was measured of a model; None is what was not, or could not be. In nats per example, unless stated."""
 
     latent_dim: int | None = None
     active_units: int | None = None  # latent dimensions whose posterior mean varies
     rate: Estimate | None = None
     rate_per_dimension: tuple[float, ...] | None = None
-    # Of training images: whether a decoder uses z at all is another question than whether that holds for new images.
+    # Of training examples: whether a decoder uses z at all is another question than whether that holds for new ones.
     distortion: Estimate | None = None
     z_free_distortion: Estimate | None = None  # of the best decoder that ignores z
-    distortion_gain: Estimate | None = None  # the second less the first, image by image
+    distortion_gain: Estimate | None = None  # the second less the first, example by example
     train_elbo: Estimate | None = None
     test_elbo: Estimate | None = None
     learned_sigma: float | None = None  # in units of the data; None where σ is fixed
     sigma_bound: float = MIN_SIGMA
     clamped_share: float | None = None  # of log-variances at their bound
-    mutual_information: Estimate | None = None  # between x and z; None where there are too few images to tell
+    mutual_information: Estimate | None = None  # between x and z; None where there are too few examples to tell
     aggregate_kl: Estimate | None = None  # from the aggregate posterior to the prior; None as above
     moment_kl: float | None = None  # a lower bound on it, from means and variances alone
-    outside_share: float | None = None  # of images outside the likelihood's support
+    outside_share: float | None = None  # of examples outside the likelihood's support
     refusal: str = ""  # what the likelihood says of the first of them
     amortisation_gap: Estimate | None = None
     approximation_gap: Estimate | None = None
     log_evidence: Estimate | None = None  # exact
-    pareto_k: float | None = None  # median over images
-    untrusted_share: float | None = None  # of images whose Pareto-k is above PARETO_K_BOUND
-    effective_sample_size: float | None = None  # median over images
+    pareto_k: float | None = None  # median over examples
+    untrusted_share: float | None = None  # of examples whose Pareto-k is above PARETO_K_BOUND
+    effective_sample_size: float | None = None  # median over examples
     watched: str | None = None  # the split that training watched
 
     @property
     def gain(self) -> float | None:
-        """Nats by which the ELBO of training images exceeds that of a model that ignores z, 0 if it does not."""
+        """Nats by which the ELBO of training examples exceeds that of a model that ignores z, 0 if it does not."""
         if self.train_elbo is None or self.z_free_distortion is None:
             return None
         return max(0.0, self.train_elbo.value + self.z_free_distortion.value)
@@ -110,7 +110,7 @@ def data_outside_support(evidence: Symptoms) -> Finding | None:
 
 
 def decoder_ignores_z(evidence: Symptoms) -> Finding | None:
-    """A distortion that the mean image reaches, too."""
+    """A distortion that the mean example reaches, too."""
     gain = evidence.distortion_gain
     if gain is None or not gain.value <= max(LEAST_GAIN, NOISE * gain.standard_error):
         return None
@@ -118,7 +118,7 @@ def decoder_ignores_z(evidence: Symptoms) -> Finding | None:
         name="decoder ignores z",
         severity=SERIOUS,
         sentence="The decoder reconstructs training examples no better than if it knew nothing of the code and always "
-        "predicted the mean image.",
+        "predicted the mean example.",
         number=gain.value,
         threshold=max(LEAST_GAIN, NOISE * gain.standard_error),
         unit="nats of distortion gained from z",
@@ -129,15 +129,15 @@ def decoder_ignores_z(evidence: Symptoms) -> Finding | None:
 
 
 def posterior_collapse(evidence: Symptoms) -> Finding | None:
-    """Dimensions whose posterior is the prior's, whatever the image."""
+    """Dimensions whose posterior is the prior's, whatever the example."""
     active, total = evidence.active_units, evidence.latent_dim
     if active is None or total is None or active >= total:
         return None
     return Finding(
         name="posterior collapse",
         severity=SERIOUS if active == 0 else WARNING if 2 * active < total else NOTE,
-        sentence=f"Of {total} latent dimensions {total - active} say nothing of the image: their posterior is the "
-        f"same for all examples{_weakest_rate(evidence)}.",
+        sentence=f"Of {total} latent dimensions {total - active} say nothing of the example: their posterior is the "
+        f"same for all{_weakest_rate(evidence)}.",
         number=float(active),
         threshold=float(total),
         unit="active dimensions",
@@ -161,7 +161,7 @@ def log_variance_at_clamp(evidence: Symptoms) -> Finding | None:
         unit="of log-variances",
         knob="--set training.max_gradient_norm=1000 against a jump in training, and --set objective.rate_weight=1 if "
         "the code was not charged",
-        source="a clamped value has gradient 0; one in a thousand may be an odd image",
+        source="a clamped value has gradient 0; one in a thousand may be an odd example",
     )
 
 
@@ -175,10 +175,10 @@ def sigma_at_bound(evidence: Symptoms) -> Finding | None:
         name="σ at its bound",
         severity=SERIOUS,
         sentence="The likelihood's learned standard deviation has shrunk to the least that is allowed: the density "
-        "of some pixels grows without limit, and nats measure that bound, not the model.",
+        "of some values grows without limit, and nats measure that bound, not the model.",
         number=sigma,
         threshold=evidence.sigma_bound,
-        unit="standard deviation of a pixel",
+        unit="standard deviation of a value",
         knob="--set model.likelihood_options.learn_sigma=false --set model.likelihood_options.sigma=0.1",
         source="unbounded likelihood: Mattei and Frellsen, arXiv:1802.04826",
     )
@@ -225,7 +225,7 @@ def untrusted_evidence(evidence: Symptoms) -> Finding | None:
 
 
 def overfitting(evidence: Symptoms) -> Finding | None:
-    """Training images that are worth more nats than new ones."""
+    """Training examples that are worth more nats than new ones."""
     if evidence.train_elbo is None or evidence.test_elbo is None or not evidence.gain:
         return None
     gap = _difference(evidence.train_elbo, evidence.test_elbo)
@@ -235,7 +235,7 @@ def overfitting(evidence: Symptoms) -> Finding | None:
     return Finding(
         name="overfitting",
         severity=WARNING,
-        sentence=f"Images that it was trained on score {gap.value:.1f} nats better than new ones: "
+        sentence=f"Examples that it was trained on score {gap.value:.1f} nats better than new ones: "
         f"{gap.value / evidence.gain:.0%} of what the code gains does not carry over.",
         number=gap.value,
         threshold=threshold,
@@ -248,7 +248,7 @@ def overfitting(evidence: Symptoms) -> Finding | None:
 
 
 def far_from_prior(evidence: Symptoms) -> Finding | None:
-    """Draws from the prior that fall where no image is encoded."""
+    """Draws from the prior that fall where no example is encoded."""
     kl = evidence.aggregate_kl
     if kl is None and evidence.moment_kl is not None:
         kl = Estimate(evidence.moment_kl, 0.0)
@@ -292,17 +292,17 @@ def encoder_bottleneck(evidence: Symptoms) -> Finding | None:
     )
 
 
-def watched_test_images(evidence: Symptoms) -> Finding | None:
-    """Test images that took part in choosing the weights."""
+def watched_test_examples(evidence: Symptoms) -> Finding | None:
+    """Test examples that took part in choosing the weights."""
     if evidence.watched != "test":
         return None
     return Finding(
-        name="watched test images",
+        name="watched test examples",
         severity=NOTE,
-        sentence="Training chose its best weights by the test images, so test numbers are not of unseen examples.",
+        sentence="Training chose its best weights by the test examples, so test numbers are not of unseen ones.",
         number=1.0,
         threshold=0.0,
-        unit="of the watched images are test images",
+        unit="of the watched examples are test examples",
         knob="--set data.validation=held-out",
         source="reason: a minimum over epochs on a split leans towards that split",
     )
@@ -339,6 +339,6 @@ CHECKS: dict[str, Check] = {
     "overfitting": overfitting,
     "holes in the prior": far_from_prior,
     "encoder is the bottleneck": encoder_bottleneck,
-    "watched test images": watched_test_images,
+    "watched test examples": watched_test_examples,
 }
 """What is looked for, by the name of its finding; of equal severity the first is told first."""

@@ -37,13 +37,13 @@ class EvaluationConfig:
     """How a trained model is judged and shown."""
 
     num_draws: int = 16  # from the posterior, for each example
-    num_exact: int = 1000  # test images whose log p(x) is integrated when training ends, for up to two latents
-    # What follows is for a whole evaluation, which integrates all test images.
+    num_exact: int = 1000  # test examples whose log p(x) is integrated when training ends, for up to two latents
+    # What follows is for a whole evaluation, which integrates all test examples.
     importance_draws: int = 5000  # of the tightest importance-weighted bound
-    num_bounded: int = 100  # test images that it is found for
-    num_gaps: int = 100  # test images whose inference gap is taken apart
-    num_annealed: int = 0  # test images whose log p(x) is estimated by annealing: seconds each, minutes for `conv`
-    num_simulated: int = 16  # images that the model draws, on which annealing is checked from both sides
+    num_bounded: int = 100  # test examples that it is found for
+    num_gaps: int = 100  # test examples whose inference gap is taken apart
+    num_annealed: int = 0  # test examples whose log p(x) is estimated by annealing: seconds each, minutes for `conv`
+    num_simulated: int = 16  # examples that the model draws, on which annealing is checked from both sides
     annealing: AnnealingConfig = field(default_factory=AnnealingConfig)
     manifold: Literal["quantile", "linear"] = "quantile"
     manifold_sizes: tuple[int, ...] = (15, 20)
@@ -145,12 +145,12 @@ def _bound_scores(model: VAE, terms: Terms, num_draws: int, score: Scorer) -> It
         about = "−log p(x|z) at the code; no bound on log p(x)"
         yield score("reconstruction-error", terms.distortion, about, None)
     else:
-        scale = bits_per_dimension(1.0, math.prod(model.event_shape))
         yield score("elbo", terms.elbo, "evidence lower bound; higher is better", num_draws)
         yield score("distortion", terms.distortion, "−E[log p(x|z)], the reconstruction term", num_draws)
         yield score("rate", terms.rate, "KL(q(z|x) ‖ p(z)), what the code costs", num_draws)
-        about = "−ELBO for each element (pixel and channel, or cell)"
-        yield score("bits-per-dimension", -scale * terms.elbo.double(), about, num_draws, "bits/dim")
+        if score.is_probability:
+            bits = -bits_per_dimension(1.0, math.prod(model.event_shape)) * terms.elbo.double()
+            yield score("bits-per-dimension", bits, "−ELBO for each value of an example", num_draws, "bits/dim")
     if score.convention != "table":  # whose columns have units of their own
         about = "squared error of the decoded posterior mean"
         yield score("squared-error", terms.squared_error, about, None, "per element")
@@ -215,7 +215,7 @@ def _image_arrays(
 
 
 def _per_image(model: VAE, terms: Terms) -> dict[str, np.ndarray]:
-    """What runs are compared by, image by image."""
+    """What runs are compared by, example by example."""
     if model.is_deterministic:
         return {"reconstruction_error_per_image": terms.distortion.numpy()}
     return {"elbo_per_image": terms.elbo.numpy()}

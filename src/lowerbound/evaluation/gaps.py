@@ -3,8 +3,8 @@
     log p(x) - ELBO(encoder) = [log p(x) - ELBO(best q)]  +  [ELBO(best q) - ELBO(encoder)]
          inference gap       =     approximation gap      +       amortisation gap
 
-The best q is, for each image, the member of the encoder's family with the greatest ELBO: a diagonal normal whose mean
-and log-variance are optimised for that image alone while the model stays as it is. A family that is too narrow shows
+The best q is, for each example, the member of the encoder's family with the greatest ELBO: a diagonal normal whose mean
+and log-variance are optimised for that example alone while the model stays as it is. A family that is too narrow shows
 in the first gap; an encoder that cannot find its best member shows in the second. All are in nats.
 
 Source: Cremer, Li and Duvenaud, "Inference Suboptimality in Variational Autoencoders", arXiv:1801.03558, Table 1.
@@ -33,14 +33,14 @@ DECODER_BATCH = 250
 
 @dataclass(frozen=True, kw_only=True)
 class GapConfig:
-    """How the best Gaussian of each image is searched for, and how it is judged."""
+    """How the best Gaussian of each example is searched for, and how it is judged."""
 
     num_steps: int = 100
-    num_draws: int = 8  # for each image and step: pairs, mirrored at the mean
+    num_draws: int = 8  # for each example and step: pairs, mirrored at the mean
     learning_rate: float = 0.3  # Adam's first step, in posterior standard deviations; it falls to 0
     num_prior_draws: int = 5000  # the best of them is a second start; one in a few hundred may hit a narrow posterior
-    num_judging_draws: int = 100  # for each image: fresh draws for ELBOs that are compared or returned
-    batch_size: int = 100  # images optimised together
+    num_judging_draws: int = 100  # for each example: fresh draws for ELBOs that are compared or returned
+    batch_size: int = 100  # examples optimised together
 
     def __post_init__(self) -> None:
         for key in ("num_steps", "num_prior_draws", "num_judging_draws", "batch_size"):
@@ -54,7 +54,7 @@ class GapConfig:
 
 @dataclass(frozen=True, eq=False)
 class InferenceGaps:
-    """The three levels of each image, in nats; both ELBOs are means over the same noise."""
+    """The three levels of each example, in nats; both ELBOs are means over the same noise."""
 
     encoder_elbo: Float[Tensor, " n"]
     local_elbo: Float[Tensor, " n"]  # of the best Gaussian found
@@ -72,12 +72,12 @@ class InferenceGaps:
 
     @property
     def mean_amortisation_gap(self) -> Estimate:
-        """Mean over images ± standard error, which holds the draws' noise as well."""
+        """Mean over examples ± standard error, which holds the draws' noise as well."""
         return mean_and_standard_error(self.amortisation_gap)
 
     @property
     def mean_approximation_gap(self) -> Estimate | None:
-        """Mean over images ± standard error, or None where log p(x) is not known."""
+        """Mean over examples ± standard error, or None where log p(x) is not known."""
         gap = self.approximation_gap
         return None if gap is None else mean_and_standard_error(gap)
 
@@ -90,20 +90,21 @@ def inference_gaps(
     seed: int,
     device: torch.device | str = "cpu",
 ) -> InferenceGaps:
-    """Both gaps of each image; `log_evidence` is log p(x) of the same images, exact or estimated.
+    """Both gaps of each example; `log_evidence` is log p(x) of the same ones, exact or estimated.
 
     Pixels that are redrawn on every pass are those of `scaled(examples)`.
 
-    ConfigError for a model without an ELBO, DataError where the evidence is that of another number of images.
+    ConfigError for a model without an ELBO, DataError where the evidence is that of another number of examples.
     """
     _refuse_deterministic(model)
     if log_evidence is not None and len(log_evidence) != len(examples):
-        raise DataError(f"{len(log_evidence)} values of log p(x) came with {len(examples)} images; one each is needed.")
+        came = f"{len(log_evidence)} values of log p(x) came with {len(examples)} examples"
+        raise DataError(f"{came}; one each is needed.")
     search, judgement = (generator(seed, f"gaps/{name}", device) for name in ("search", "judgement"))
     # All at once: pixels that are redrawn on every pass must be those that log p(x) is of.
-    images = scaled(examples).to(device, next(model.parameters()).dtype)
+    values = scaled(examples).to(device, next(model.parameters()).dtype)
     encoder_elbos, local_elbos = [], []
-    for x in images.split(config.batch_size):
+    for x in values.split(config.batch_size):
         posteriors = _encode(model, x), local_posteriors(model, x, config, search)
         encoder_elbo, local_elbo = _paired_elbos(model, x, posteriors, config.num_judging_draws, judgement)
         encoder_elbos.append(encoder_elbo.cpu())
@@ -115,7 +116,7 @@ def inference_gaps(
 def local_posteriors(
     model: VAE, x: Float[Tensor, "batch *event"], config: GapConfig, generator: Generator
 ) -> DiagonalNormal:
-    """The diagonal normal with the greatest ELBO for each image, or the encoder's own where no better one was found.
+    """The diagonal normal with the greatest ELBO for each example, or the encoder's own where no better one was found.
 
     The search starts at the encoder's or, where its ELBO is greater, at that Gaussian moved to the most probable of
     many draws from the prior: an encoder that is far off is often in the basin of a wrong mode.
@@ -132,7 +133,7 @@ def local_posteriors(
 def _climb(
     model: VAE, x: Float[Tensor, "batch *event"], start: DiagonalNormal, config: GapConfig, generator: Generator
 ) -> DiagonalNormal:
-    """Adam on the ELBO of each image, in the mean and the log-variance."""
+    """Adam on the ELBO of each example, in the mean and the log-variance."""
     mean, log_variance = start.mean, start.log_variance
     # What is optimised is the next step, in posterior standard deviations for the mean: a posterior may be a
     # thousand times narrower than the prior, and its width changes on the way.
@@ -143,7 +144,7 @@ def _climb(
     for _ in range(config.num_steps):
         posterior = _stepped(mean, log_variance, step)
         optimiser.zero_grad()
-        # Images are independent: the gradient of the sum holds that of each.
+        # Examples are independent: the gradient of the sum holds that of each.
         (-_elbo_to_climb(model, x, posterior, config.num_draws, generator).sum()).backward()
         optimiser.step()
         schedule.step()
@@ -175,7 +176,7 @@ def _elbo_to_climb(
 def _best_prior_draw(
     model: VAE, x: Float[Tensor, "batch *event"], num_draws: int, generator: Generator
 ) -> Float[Tensor, "batch latent"]:
-    """Of draws z from the prior the one with the greatest p(x, z), for each image."""
+    """Of draws z from the prior the one with the greatest p(x, z), for each example."""
     z: Tensor = model.prior().sample(generator, num_draws)
     return z[model.log_joint_table(x, z, DECODER_BATCH).argmax(1)]
 
@@ -188,7 +189,7 @@ def _better(
     num_draws: int,
     generator: Generator,
 ) -> DiagonalNormal:
-    """Of two Gaussians the one with the greater ELBO, for each image; the first unless the second is better."""
+    """Of two Gaussians the one with the greater ELBO, for each example; the first unless the second is better."""
     first_elbo, second_elbo = _paired_elbos(model, x, (first, second), num_draws, generator)
     is_better = (second_elbo > first_elbo).unsqueeze(-1)
     mean = torch.where(is_better, second.mean, first.mean)
@@ -203,7 +204,7 @@ def _paired_elbos(
     num_draws: int,
     generator: Generator,
 ) -> list[Float[Tensor, " batch"]]:
-    """The ELBO of each image under each of two posteriors, with equal noise: their difference has little."""
+    """The ELBO of each example under each of two posteriors, with equal noise: their difference has little."""
     noise, elbos = generator.get_state(), []
     for posterior in posteriors:
         generator.set_state(noise)

@@ -31,6 +31,10 @@ SERIOUS, WARNING, NOTE = 1, 2, 3
 """Severities: the model is no use as it is; something is wrong with it; something could be had that is not."""
 
 
+DENSITIES = ("density", "table")
+"""Conventions under which log p(x|z) is a log-density, or holds some: it changes with the unit of the data."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Score:
     """One measured number."""
@@ -54,6 +58,11 @@ class Scorer:
 
     split: str
     convention: str
+
+    @property
+    def is_probability(self) -> bool:
+        """Whether log p(x|z) is that of discrete values, so that minus it is a number of bits."""
+        return self.convention not in DENSITIES
 
     def __call__(
         self, name: str, values: Float[Tensor, " n"], description: str, num_draws: int | None, unit: str = "nats"

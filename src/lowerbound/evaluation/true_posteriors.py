@@ -1,4 +1,4 @@
-"""The true posterior p(z|x) of a few images, drawn on a grid beside the encoder's Gaussian; for two latents.
+"""The true posterior p(z|x) of a few examples, drawn on a grid beside the encoder's Gaussian; for two latents.
 
     p(z|x) = p(z) p(x|z) / p(x)
 
@@ -21,7 +21,6 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from lowerbound.errors import ConfigError
-from lowerbound.evaluation.pictures import to_images
 from lowerbound.model import VAE
 from lowerbound.probability.distributions import DiagonalNormal
 
@@ -59,7 +58,7 @@ DECODER_BATCH = 64
 """Points decoded together: on a CPU a decoder takes so many at its fastest."""
 
 Score = Callable[[Float[Tensor, "point latent"]], Float[Tensor, " point"]]
-"""log p(x, z) of one image, in nats, at any z."""
+"""log p(x, z) of one example, in nats, at any z."""
 
 
 @torch.no_grad()
@@ -71,23 +70,23 @@ def true_posteriors(
     local: DiagonalNormal | None = None,
     gap: Float[Tensor, " n"] | None = None,
 ) -> dict[str, np.ndarray]:
-    """Arrays of the figure `true_posterior` in float32, for a few images (see `telling_images`) of a two-latent model.
+    """Arrays of the figure `true_posterior` in float32, for a few examples (see `telling_examples`) of a model with two
+    latents, whatever an example is.
 
-    Names begin with `true_posterior_`: `images` (n H W C), `axes` (n, latent, point), `density` (n, point of the second
-    latent, point of the first; it sums to one over the grid's cells), `encoder_mean` and `encoder_variance` (n latent).
-    Given the best `local` Gaussians (`gaps.local_posteriors`) of the same images, also `local_mean` and
-    `local_variance`; given the evidence `gap` of each, in nats, also `gap`.
+    Names begin with `true_posterior_`: `axes` (n, latent, point), `density` (n, point of the second latent, point of
+    the first; it sums to one over the grid's cells), `encoder_mean` and `encoder_variance` (n latent). Given the best
+    `local` Gaussians (`gaps.local_posteriors`) of the same examples, also `local_mean` and `local_variance`; given the
+    evidence `gap` of each, in nats, also `gap`.
 
     Raises ConfigError for a deterministic autoencoder and for another number of latents.
     """
     encoded = _encoded(model, x)
     normals = {"encoder": encoded} if local is None else {"encoder": encoded, "local": local}
     boxes = torch.stack([_box_of(normal) for normal in normals.values()])
-    # What must be seen of each image, [image, lowest and highest, latent].
+    # What must be seen of each example, [example, lowest and highest, latent].
     seen = torch.stack([boxes[:, 0].amin(0), boxes[:, 1].amax(0)], 1)
     grids = _grids(model, x, encoded.mean.double(), seen, num_points)
     arrays = {
-        "images": to_images(x),
         "axes": np.stack([grid.window.axes.cpu().numpy() for grid in grids]),
         "density": np.stack([grid.density.cpu().numpy() for grid in grids]),
     }
@@ -98,10 +97,10 @@ def true_posteriors(
     return {f"true_posterior_{name}": array.astype(np.float32) for name, array in arrays.items()}
 
 
-def telling_images(gap: Float[Tensor, " n"]) -> list[int]:
-    """Which images to look at, by their evidence gaps: those at the quartiles, then the three with the greatest gap.
+def telling_examples(gap: Float[Tensor, " n"]) -> list[int]:
+    """Which examples to look at, by their evidence gaps: those at the quartiles, then the three with the greatest gap.
 
-    The quartiles are the typical ones; the rest shows what goes wrong. Of fewer than six images each comes once.
+    The quartiles are the typical ones; the rest shows what goes wrong. Of fewer than six examples each comes once.
     """
     order = gap.argsort().tolist()
     typical = [order[round(quartile * (len(order) - 1))] for quartile in (0.25, 0.5, 0.75)]
@@ -161,18 +160,18 @@ def _grids(
     seen: Float[Tensor, "n 2 latent"],
     num_points: int,
 ) -> list[_Grid]:
-    """For each image the grid of the window that fits."""
+    """For each example the grid of the window that fits."""
     prior = model.prior()
     centre, reach = prior.mean.double(), PRIOR_RADIUS * prior.variance.sqrt().double()
     # Wide enough for every encoder, even one that leaves the prior behind.
     low = torch.minimum(centre - reach, seen[:, 0].amin(0))
     high = torch.maximum(centre + reach, seen[:, 1].amax(0))
     start = _Window(low, high, FIRST_POINTS)
-    # Once for all images: what costs is the decoder.
+    # Once for all examples: what costs is the decoder.
     table = _log_joint_table(model, x, start.points.flatten(0, 1)).unflatten(1, (FIRST_POINTS, FIRST_POINTS))
     grids = []
-    for image, scores, point, box in zip(x.split(1), table, watched, seen, strict=True):
-        score = partial(_log_joint, model, image)
+    for example, scores, point, box in zip(x.split(1), table, watched, seen, strict=True):
+        score = partial(_log_joint, model, example)
         grids.append(_searched(score, _Grid(start, _mass(score, start, scores, SEARCH_CELLS, point)), box, num_points))
     return grids
 
@@ -289,9 +288,9 @@ def _box_of(normal: DiagonalNormal) -> Float[Tensor, "2 n latent"]:
 
 
 def _log_joint(
-    model: VAE, image: Float[Tensor, "1 *event"], z: Float[Tensor, "point latent"]
+    model: VAE, example: Float[Tensor, "1 *event"], z: Float[Tensor, "point latent"]
 ) -> Float[Tensor, " point"]:
-    return _log_joint_table(model, image, z)[0]
+    return _log_joint_table(model, example, z)[0]
 
 
 def _log_joint_table(

@@ -17,13 +17,14 @@ from lowerbound.evaluation.code_quality import code_quality
 from lowerbound.evaluation.doctor import diagnose
 from lowerbound.evaluation.evaluate import EvaluationConfig, data_convention, evaluate
 from lowerbound.evaluation.gaps import GapConfig, local_posteriors
+from lowerbound.evaluation.pictures import to_images
 from lowerbound.evaluation.results import Measurements, Results, Scorer, Watch
-from lowerbound.evaluation.true_posteriors import telling_images, true_posteriors
+from lowerbound.evaluation.true_posteriors import telling_examples, true_posteriors
 from lowerbound.model import VAE
 from lowerbound.seeding import generator
 
 NUM_THREE_DIMENSIONAL = 100
-"""Test images whose log p(x) is integrated over three latents: its cost grows as cells per axis to that power."""
+"""Test examples whose log p(x) is integrated over three latents: its cost grows as cells per axis to that power."""
 
 
 @kept_memory()
@@ -36,8 +37,9 @@ def evaluate_wholly(
     checkpoints: Path | None = None,
     watch: Watch = lambda stage, done, total: None,
 ) -> Results:
-    """All that `evaluate` measures, exactly on the whole test split, and what the code knows; for the first test images
-    also tighter bounds, the inference gap taken apart and, if asked for, annealing; last, the doctor's findings.
+    """All that `evaluate` measures, exactly on the whole test split, and what the code knows; for the first test
+    examples also tighter bounds, the inference gap taken apart and, if asked for, annealing; last, the doctor's
+    findings.
 
     With a `checkpoints` folder annealing continues from what it finds there. `watch` hears how far each stage is.
     ConfigError where annealing is asked for and the autoencoder is deterministic.
@@ -70,7 +72,7 @@ def _bounds(
     checkpoints: Path | None,
     watch: Watch,
 ) -> Measurements:
-    """What stands beside the bound, each of the first test images."""
+    """What stands beside the bound, each of the first test examples."""
     found = Measurements((), {})
     if model.latent_dim == 3:
         watch("exact evidence over three latents", 0, 1)
@@ -80,13 +82,13 @@ def _bounds(
     evidence = None if known is None else torch.from_numpy(known)
     watch("importance-weighted bounds", 0, 1)
     extent = BoundConfig(
-        num_draws=config.importance_draws, num_images=config.num_bounded, num_gaps=config.num_gaps, seed=config.seed
+        num_draws=config.importance_draws, num_examples=config.num_bounded, num_gaps=config.num_gaps, seed=config.seed
     )
     found |= bound_quality(model, test, evidence, extent, scorer, device, watch)
     if config.num_annealed:
-        images = test.subset(np.arange(min(config.num_annealed, len(test))))
+        first = test.subset(np.arange(min(config.num_annealed, len(test))))
         found |= annealed_quality(
-            model, images, evidence, config.annealing, config.seed, scorer, device, checkpoints=checkpoints, watch=watch
+            model, first, evidence, config.annealing, config.seed, scorer, device, checkpoints=checkpoints, watch=watch
         )
         found |= bracket_quality(model, config.num_simulated, config.annealing, config.seed, device, watch)
     if model.latent_dim == 2:
@@ -95,9 +97,12 @@ def _bounds(
 
 
 def _true_posteriors(model: VAE, test: Examples, results: Results, device: torch.device | str) -> Measurements:
-    """The posteriors of the most telling images beside the encoder's Gaussians, for a figure."""
+    """The posteriors of the most telling examples beside the encoder's Gaussians, for a figure."""
     gap = torch.from_numpy(results.arrays["log_evidence_per_image"] - results.arrays["elbo_per_image"])
-    chosen = telling_images(gap)
+    chosen = telling_examples(gap)
     x = scaled(test.subset(np.array(chosen))).to(device)
     local = local_posteriors(model, x, GapConfig(), generator(0, "true posteriors", device))
-    return Measurements((), true_posteriors(model, x, local=local, gap=gap[chosen]))
+    arrays = true_posteriors(model, x, local=local, gap=gap[chosen]) | {"true_posterior_positions": np.array(chosen)}
+    if test.layout == "image":
+        arrays["true_posterior_images"] = to_images(x)
+    return Measurements((), arrays)

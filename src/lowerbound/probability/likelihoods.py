@@ -272,7 +272,7 @@ class CountLikelihood(Likelihood):
         return x.isfinite() & (x >= 0) & (x == x.round())
 
     def accepted(self, is_binary: bool, low: float, high: float) -> str:
-        return "counts 0, 1, 2, ..."
+        return "counts, whole numbers from 0"
 
 
 class PoissonLikelihood(CountLikelihood):

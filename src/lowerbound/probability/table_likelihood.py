@@ -100,7 +100,7 @@ class TableLikelihood(Likelihood):
         return torch.stack(parts, dim=-1)
 
     def accepted(self, is_binary: bool, low: float, high: float) -> str:
-        return "numbers, counts 0, 1, 2, ... and levels, by the columns' kinds"
+        return "numbers, counts and levels, by the columns' kinds"
 
     def _admits(self, column: Column, cells: Float[Tensor, " *batch"]) -> Bool[Tensor, " *batch"]:
         if column.kind == "numeric":

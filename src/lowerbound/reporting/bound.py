@@ -3,6 +3,7 @@
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import NullFormatter
 
 from lowerbound.evaluation.results import Results
 from lowerbound.reporting import theme
@@ -40,6 +41,7 @@ def bound_sweep(results: Results) -> Figure:
             axes.axhline(mean, color=theme.WATCHED, linestyle=linestyle, linewidth=1.4, label=label)
     axes.set_xscale("log")
     axes.xaxis.set_major_formatter("{x:,.0f}")
+    axes.xaxis.set_minor_formatter(NullFormatter())
     axes.set(xlabel="draws K", ylabel=said_of(results, "nats per image"))
     axes.grid(axis="y")
     # Above, where no whisker can run through it.
@@ -78,5 +80,5 @@ def inference_gaps(results: Results) -> Figure:
 def tell_data(axes: Axes, results: Results, num_images: int) -> None:
     """What the numbers of a figure were measured on, above it."""
     elbo = results.score("elbo")
-    about = [counted(num_images, said_of(results, "test image")), "" if elbo is None else pixels(elbo.convention)]
-    axes.set_title(", ".join(filter(None, about)), color=theme.MUTED, size=8.5)
+    about = [counted(num_images, "test image"), "" if elbo is None else pixels(elbo.convention)]
+    axes.set_title(said_of(results, ", ".join(filter(None, about))), color=theme.MUTED, size=8.5)

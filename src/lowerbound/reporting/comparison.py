@@ -8,6 +8,8 @@ from lowerbound.reporting import theme
 NOISE = 2.0
 """Standard errors within which a difference is taken for noise, as 95 % intervals do."""
 
+MAX_NAME = 32  # characters
+
 
 def verdict(row: Row, quantity: str) -> str:
     """The row's difference in words; of the ELBO more is better, of a reconstruction error less."""
@@ -20,7 +22,7 @@ def verdict(row: Row, quantity: str) -> str:
 
 @theme.themed
 def comparison_figure(comparison: Comparison) -> Figure:
-    """Paired differences to the reference, in nats per image, with two standard errors to either side."""
+    """Paired differences to the reference, in nats per example, with two standard errors to either side."""
     rows = comparison.rows[1:]
     figure = Figure(figsize=(theme.WIDTH, 0.9 + 0.4 * len(rows)), layout="constrained")
     axes = figure.subplots()
@@ -30,9 +32,10 @@ def comparison_figure(comparison: Comparison) -> Figure:
         colour = theme.MUTED if verdict(row, comparison.quantity) == "within noise" else theme.WATCHED
         error = NOISE * row.difference.standard_error
         axes.errorbar(row.difference.value, position, xerr=error, fmt="o", color=colour, markersize=5, capsize=3)
-    axes.set_yticks(range(len(rows)), [row.name for row in rows])
+    axes.set_yticks(range(len(rows)), [theme.name(row.name, MAX_NAME) for row in rows])
     axes.set(ylim=(len(rows) - 0.5, -0.5))
     quantity = "ELBO" if comparison.quantity == "elbo" else comparison.quantity.replace("-", " ")
-    axes.set_xlabel(f"{quantity} less that of {comparison.rows[0].name}, nats per image (± {NOISE:g} standard errors)")
+    reference = theme.name(comparison.rows[0].name, MAX_NAME)
+    axes.set_xlabel(f"{quantity} less that of {reference}, nats per example (± {NOISE:g} standard errors)")
     axes.grid(axis="x")
     return figure

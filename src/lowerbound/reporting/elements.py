@@ -12,7 +12,7 @@ from lowerbound.reporting import theme
 COLUMNS = 3
 PANEL_HEIGHT = 1.55  # inches
 MAX_BINS = 30
-MAX_NAME = 24  # characters
+MAX_NAME, MAX_LEVEL = 24, 10  # characters
 MAX_DOT, MIN_DOT = 5.0, 2.5  # points: of few examples and of many
 
 
@@ -71,7 +71,7 @@ def _compare(axes: Axes, real: np.ndarray, drawn: np.ndarray, levels: list[str])
     if levels:
         edges = np.arange(len(levels) + 1) - 0.5
         if len(levels) <= 4:
-            axes.set_xticks(range(len(levels)), [level[:10] for level in levels])
+            axes.set_xticks(range(len(levels)), [theme.name(level, MAX_LEVEL) for level in levels])
     else:
         low, high = np.quantile(np.concatenate([real, drawn]), [0.002, 0.998]) if real.size else (0.0, 1.0)
         num_bins = min(MAX_BINS, max(6, round(2 * np.sqrt(len(real)))))
@@ -85,8 +85,7 @@ def _compare(axes: Axes, real: np.ndarray, drawn: np.ndarray, levels: list[str])
 
 def _name(results: Results, index: int) -> str:
     columns, position = _columns(results), int(results.arrays["elements_shown"][index])
-    name = columns[position]["name"] if columns else f"element {position}"
-    return name if len(name) <= MAX_NAME else name[: MAX_NAME - 1] + "…"
+    return theme.name(columns[position]["name"], MAX_NAME) if columns else f"element {position}"
 
 
 def _levels(results: Results, index: int) -> list[str]:

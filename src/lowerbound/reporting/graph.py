@@ -63,13 +63,14 @@ def _plate(axes: Axes, num_examples: int | None) -> None:
         )
     )
     number = "$N$" if num_examples is None else f"$N$ = {num_examples:,}"
-    axes.text(left + width - 0.1, bottom + 0.1, number, ha="right", va="bottom", size=9, color=theme.MUTED)
+    place = left + width - 0.1, bottom + 0.1
+    theme.formulas(axes.text(*place, number, ha="right", va="bottom", size=9, color=theme.MUTED))
 
 
 def _node(axes: Axes, at: Point, name: str, colour: str) -> Circle:
     circle = Circle(at, RADIUS, facecolor=colour, edgecolor=theme.INK, linewidth=1.3, zorder=2)
     axes.add_patch(circle)
-    axes.text(*at, name, ha="center", va="center", size=16, zorder=3)
+    theme.formulas(axes.text(*at, name, ha="center", va="center", size=16, zorder=3))
     return circle
 
 
@@ -77,7 +78,7 @@ def _parameter(axes: Axes, at: Point, name: str, side: str) -> Circle:
     dot = Circle(at, 0.045, facecolor=theme.INK, edgecolor=theme.INK, zorder=2)
     axes.add_patch(dot)
     offset = -0.12 if side == "right" else 0.12
-    axes.text(at[0] + offset, at[1], name, ha=side, va="center", size=15)
+    theme.formulas(axes.text(at[0] + offset, at[1], name, ha=side, va="center", size=15))
     return dot
 
 
@@ -115,7 +116,7 @@ def _entry(axes: Axes, height: float, linestyle: Any, title: str, formula: str, 
     ends = [KEY_LEFT, KEY_LEFT + 0.42], [height, height]
     axes.add_line(Line2D(*ends, linestyle=linestyle, linewidth=LINE_WIDTH, color=theme.INK))
     axes.text(KEY_TEXT, height, title, va="center", size=9, weight="bold")
-    axes.text(KEY_TEXT, height - 0.24, formula, va="center", size=11)
+    theme.formulas(axes.text(KEY_TEXT, height - 0.24, formula, va="center", size=11))
     axes.text(KEY_TEXT, height - 0.47, kinds, va="center", size=8, color=theme.MUTED)
 
 

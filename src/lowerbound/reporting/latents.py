@@ -82,12 +82,12 @@ def latent_line(results: Results) -> Figure:
     axes.set_yticks(np.arange(len(rows)) + 0.3, [row.name for row in reversed(rows)])
     axes.tick_params(axis="y", length=0)
     axes.spines["left"].set_visible(False)
-    axes.set_xlabel(dimension_name(0))
+    theme.formulas(axes.set_xlabel(dimension_name(0)))
     return figure
 
 
 def dimension_name(index: int) -> str:
-    """z₁ for the first latent dimension, and so on."""
+    """z₁ for the first latent dimension, and so on, for `theme.formulas`."""
     return f"$z_{{{index + 1}}}$"
 
 
@@ -110,10 +110,7 @@ def categories(results: Results) -> Iterator[Category]:
 
 def _label_name(results: Results, label: int) -> str:
     names = results.context.get("data", {}).get("label_names") or ()
-    name = str(names[label]) if 0 <= label < len(names) else str(label)
-    # A dollar sign would start mathematics.
-    name = name.replace("$", r"\$")
-    return name if len(name) <= LONGEST_NAME else f"{name[: LONGEST_NAME - 1]}…"
+    return theme.name(str(names[label]) if 0 <= label < len(names) else str(label), LONGEST_NAME)
 
 
 def _plane(results: Results, dimensions: tuple[int, int]) -> Figure:
@@ -129,7 +126,7 @@ def _plane(results: Results, dimensions: tuple[int, int]) -> Figure:
     if results.score("reconstruction-error") is None:
         axes.add_patch(Circle((0, 0), CENTRAL_RADIUS, fill=False, edgecolor=theme.MUTED, linestyle=DASHED))
     axes.set_aspect("equal", adjustable="datalim")
-    axes.set(xlabel=dimension_name(dimensions[0]), ylabel=dimension_name(dimensions[1]))
+    theme.formulas(axes.set_xlabel(dimension_name(dimensions[0])), axes.set_ylabel(dimension_name(dimensions[1])))
     axes.grid(True)
     _legend(axes, shown, with_prior=bool(axes.patches))
     return figure

@@ -113,7 +113,7 @@ def manifold(results: Results, size: int) -> Figure:
     axes.set_xticks(centres(size, width, gap)[shown], [_coordinate(z) for z in horizontal[shown].tolist()])
     # The array's first row is the top one, which has the greatest value of the second latent.
     axes.set_yticks(centres(size, height, gap)[::-1][shown], [_coordinate(z) for z in vertical[shown].tolist()])
-    axes.set(xlabel=dimension_name(0), ylabel=dimension_name(1))
+    theme.formulas(axes.set_xlabel(dimension_name(0)), axes.set_ylabel(dimension_name(1)))
     return figure
 
 
@@ -132,6 +132,7 @@ def traversals(results: Results) -> Figure:
     percent = [f"{100 * (step + 0.5) / steps:.0f} %" for step in range(steps)]
     axes.set_xticks(centres(steps, width, GAP), percent)
     axes.set_yticks(centres(len(dimensions), height, GAP), [dimension_name(int(i)) for i in dimensions])
+    theme.formulas(*axes.get_yticklabels())
     axes.set_xlabel("quantile of the prior")
     return figure
 
@@ -150,6 +151,7 @@ def rates(results: Results) -> Figure:
     axes.bar(np.arange(len(rate)), rate[order], width=0.75 if len(rate) > 2 else 0.5, color=theme.TRAIN)
     shown = _evenly(len(rate), most=24)
     axes.set_xticks(shown, [dimension_name(int(i)) for i in order[shown]])
+    theme.formulas(*axes.get_xticklabels())
     axes.tick_params(axis="x", length=0)
     axes.set(ylabel=said_of(results, "rate, nats per image"), xlabel="latent dimension", xlim=(-0.7, len(rate) - 0.3))
     axes.grid(axis="y")

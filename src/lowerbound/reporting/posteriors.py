@@ -1,4 +1,4 @@
-"""The true posterior of a few images beside the encoder's Gaussian, a panel each."""
+"""The true posterior of a few examples beside the encoder's Gaussian, a panel each."""
 
 import math
 from typing import Any
@@ -17,7 +17,7 @@ from lowerbound.reporting.latents import dimension_name
 from lowerbound.reporting.tiles import displayable
 from lowerbound.reporting.wording import number
 
-ARRAYS = tuple(f"true_posterior_{name}" for name in ("images", "axes", "density", "encoder_mean", "encoder_variance"))
+ARRAYS = tuple(f"true_posterior_{name}" for name in ("axes", "density", "encoder_mean", "encoder_variance"))
 """What the figure cannot do without."""
 
 SIGMAS = (1, 2)
@@ -37,7 +37,7 @@ NORMALS: dict[str, tuple[str, Any]] = {"encoder": (theme.WATCHED, "-"), "local":
 @theme.themed
 def true_posterior(results: Results) -> Figure:
     """Which codes could have made an image, and which the encoder takes for possible. Each panel belongs to one test
-    image, the one above it, and shows the part of the latent plane that matters to it; mind the ticks, each panel
+    image, the one named above it, and shows the part of the latent plane that matters to it; mind the ticks, each panel
     has scales of its own. Blue is the true posterior p(z|x), found by decoding every point: 39 % of it lie in the
     darkest tone, 86 % within the next, 99 % within the palest. The orange ellipses are the encoder's Gaussian at one
     and two standard deviations, which hold 39 % and 86 % of that. So if the encoder were right, each ellipse would
@@ -49,19 +49,19 @@ def true_posterior(results: Results) -> Figure:
     gaps are the quartiles of all, come first, and then the three with the greatest gaps.
     """
     arrays = {name.removeprefix("true_posterior_"): array for name, array in results.arrays.items()}
-    images = displayable(arrays["images"])
-    rows = math.ceil(len(images) / COLUMNS)
+    number_shown = len(arrays["axes"])
+    rows = math.ceil(number_shown / COLUMNS)
     figure = Figure(figsize=(theme.WIDTH, 0.45 + 2.6 * rows), layout="constrained")
     panels = figure.subplots(rows, COLUMNS, squeeze=False).ravel()
     for index, axes in enumerate(panels):
-        if index >= len(images):
+        if index >= number_shown:
             axes.set_axis_off()
             continue
         _density(axes, arrays["axes"][index], arrays["density"][index])
         for name in NORMALS:
             if f"{name}_mean" in arrays:
                 _ellipses(axes, name, arrays[f"{name}_mean"][index], arrays[f"{name}_variance"][index])
-        _header(axes, images[index], float(arrays["gap"][index]) if "gap" in arrays else None)
+        _header(axes, arrays, index)
         _scales(axes)
     _legend(figure, has_local="local_mean" in arrays)
     return figure
@@ -95,13 +95,17 @@ def _ellipses(
         )
 
 
-def _header(axes: Axes, image: np.ndarray, gap: float | None) -> None:
-    """The image, and what is to be known of it, above its panel."""
-    tile = axes.inset_axes((0.0, 1.04, 0.24, 0.24))
-    tile.imshow(image, interpolation="nearest")
-    tile.set(xticks=[], yticks=[])
-    if gap is not None:
-        axes.text(0.29, 1.16, f"gap {number(gap, 2)} nats", transform=axes.transAxes, va="center", size=9)
+def _header(axes: Axes, arrays: dict[str, np.ndarray], index: int) -> None:
+    """The example, an image or else its place in the test split, and its gap, above its panel."""
+    gap = f"gap {number(float(arrays['gap'][index]), 2)} nats" if "gap" in arrays else ""
+    if "images" in arrays:
+        tile = axes.inset_axes((0.0, 1.04, 0.24, 0.24))
+        tile.imshow(displayable(arrays["images"][index : index + 1])[0], interpolation="nearest")
+        tile.set(xticks=[], yticks=[])
+        left, told = 0.29, [gap]
+    else:
+        left, told = 0.0, [f"test example {arrays['positions'][index] + 1:,}", gap]
+    axes.text(left, 1.16, "\n".join(filter(None, told)), transform=axes.transAxes, va="center", size=9)
 
 
 def _scales(axes: Axes) -> None:
@@ -111,8 +115,7 @@ def _scales(axes: Axes) -> None:
         # Whole coordinates, not what is to be added to a number elsewhere.
         axis.set_major_formatter(ScalarFormatter(useOffset=False))
     axes.tick_params(labelsize=8)
-    axes.set_xlabel(dimension_name(0), labelpad=1)
-    axes.set_ylabel(dimension_name(1), labelpad=1)
+    theme.formulas(axes.set_xlabel(dimension_name(0), labelpad=1), axes.set_ylabel(dimension_name(1), labelpad=1))
     for side in ("top", "right"):
         axes.spines[side].set_visible(True)
 
@@ -121,7 +124,7 @@ def _legend(figure: Figure, has_local: bool) -> None:
     handles = [
         Patch(color=TONES[1], label="true posterior"),
         _line("encoder", "encoder's Gaussian, 1 and 2 σ"),
-        *([_line("local", "best Gaussian for this image alone")] if has_local else []),
+        *([_line("local", "best Gaussian for this example alone")] if has_local else []),
     ]
     figure.legend(handles=handles, loc="outside upper left", ncols=3)
 

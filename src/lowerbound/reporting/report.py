@@ -140,7 +140,7 @@ def _view(results: Results, pictures: list[Picture]) -> dict[str, Any]:
         "is_watching_test": context.get("data", {}).get("watched") == "test",
         "measurements": [_measurement(results, score) for score in results.scores],
         "said": partial(wording.said_of, results),
-        "conventions": list(_conventions(results.scores)),
+        "conventions": [wording.said_of(results, words) for words in _conventions(results.scores)],
         "pictures": [picture for picture in pictures if picture.section == FIGURES],
         "bound_pictures": [picture for picture in pictures if picture.section == BOUND],
         "bound_quality": wording.said_of(results, wording.bound_quality(results)),

@@ -2,9 +2,13 @@
 
 Nothing here depends on the machine's own matplotlib settings or on the clock: the same results give the same bytes.
 Figures are made without pyplot, whose figures live in a global list.
+
+Names of columns, labels, runs and data are someone else's text: no figure reads mathematics in any text but those
+marked by `formulas`, and `name` makes such a text fit. So "$\\frac{$" is a name like any other.
 """
 
 import math
+import warnings
 from collections.abc import Callable
 from functools import wraps
 from io import BytesIO
@@ -15,6 +19,7 @@ import numpy as np
 from jaxtyping import UInt8
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.text import Text
 
 DPI = 200
 """Pixels per inch, twice a screen's: sharp on a screen of high density."""
@@ -46,6 +51,7 @@ STYLE: dict[str, Any] = {
     "font.family": "DejaVu Sans",
     "font.size": 9.5,
     "mathtext.fontset": "dejavusans",
+    "text.parse_math": False,
     "axes.titlesize": 10,
     "axes.titlelocation": "left",
     "axes.titlepad": 8,
@@ -76,6 +82,8 @@ STYLE: dict[str, Any] = {
     "svg.fonttype": "path",
 }
 
+UNPRINTABLE = "\N{REPLACEMENT CHARACTER}"
+
 P = ParamSpec("P")
 
 
@@ -88,6 +96,19 @@ def themed(draw: Callable[P, Figure]) -> Callable[P, Figure]:
             return draw(*arguments, **options)
 
     return drawing
+
+
+def formulas(*texts: Text) -> None:
+    """Have these texts of a figure set as mathematics; all others are shown as they are."""
+    for text in texts:
+        text.set_parse_math(True)
+
+
+def name(text: str, most: int) -> str:
+    """A name as a figure has room for it: one line of at most `most` characters, without what cannot be printed."""
+    line = "".join(character if character.isprintable() else UNPRINTABLE for character in " ".join(text.split()))
+    # In the middle: names of columns and of runs often begin alike.
+    return line if len(line) <= most else f"{line[: most - most // 3 - 1]}…{line[len(line) - most // 3 :]}"
 
 
 def png(figure: Figure) -> bytes:
@@ -125,6 +146,8 @@ def image_figure(
 
 def _saved(figure: Figure, **options: Any) -> bytes:
     file = BytesIO()
-    with matplotlib.style.context(["default", STYLE]):
+    with matplotlib.style.context(["default", STYLE]), warnings.catch_warnings():
+        # A character that the font lacks is drawn as a box, which says enough.
+        warnings.filterwarnings("ignore", message="Glyph .* missing from font")
         figure.savefig(file, dpi=DPI, **options)
     return file.getvalue()

@@ -85,6 +85,8 @@ SEVERITIES = {
 CODE = re.compile(r"`[^`]+`|--\w[\w-]*(?: [\w.]+=[^\s;)]*[^\s;),.])?|lowerbound \w+ RUN(?: --[\w-]+)*")
 """What of a setting's description a command line takes as it stands."""
 
+IMAGE_WORDS = re.compile(r"\b(image|pixel)(s?)\b", re.IGNORECASE)
+
 PIXELS = {
     "grey": "grey pixels",
     "binary": "binary values",
@@ -102,16 +104,12 @@ class KeyNumber:
     name: str
     score: Score
     value: float
+    about: str  # what it is, where, and under which convention
 
     @property
     def text(self) -> str:
         """Value ± standard error, without the unit."""
         return measured(self.value, self.score.standard_error, self.score.unit)
-
-    @property
-    def about(self) -> str:
-        """What it is, where, and under which convention."""
-        return f"{self.name} per image, {self.score.split} split, {pixels(self.score.convention)}"
 
 
 @dataclass(frozen=True)
@@ -134,10 +132,15 @@ class Placement:
 def key_number(results: Results) -> KeyNumber | None:
     """−ELBO or, of a deterministic autoencoder, its reconstruction error; on the test split."""
     if elbo := results.score("elbo"):
-        return KeyNumber(f"{MINUS}ELBO", elbo, -elbo.value)
+        return _key_number(results, f"{MINUS}ELBO", elbo, -elbo.value)
     if error := results.score("reconstruction-error"):
-        return KeyNumber("reconstruction error", error, error.value)
+        return _key_number(results, "reconstruction error", error, error.value)
     return None
+
+
+def _key_number(results: Results, name: str, score: Score, value: float) -> KeyNumber:
+    about = said_of(results, f"{name} per image, {score.split} split, {pixels(score.convention)}")
+    return KeyNumber(name, score, value, about)
 
 
 def placement(results: Results) -> Placement | None:
@@ -235,13 +238,16 @@ def _examples_of(data: dict[str, Any], model: dict[str, Any]) -> str:
 
 
 def said_of(results: Results, text: str) -> str:
-    """Text about images as it is said of these results: of arrays and rows of a table, "image" becomes "example"."""
+    """Text about images as it is said of these results: of arrays and rows of a table, "image" becomes "example" and
+    "pixel" becomes "value".
+    """
     layout = results.context.get("data", {}).get("layout", "image")
-    return text if layout == "image" else re.sub(r"\b([Ii])mage(s?)\b", _example, text)
+    return text if layout == "image" else IMAGE_WORDS.sub(_said_of_any, text)
 
 
-def _example(match: re.Match[str]) -> str:
-    return ("Example" if match[1] == "I" else "example") + match[2]
+def _said_of_any(match: re.Match[str]) -> str:
+    word = {"image": "example", "pixel": "value"}[match[1].lower()]
+    return (word.capitalize() if match[1][0].isupper() else word) + match[2]
 
 
 def pixels(convention: str) -> str:

@@ -1,0 +1,281 @@
+"""Folders and zip archives of images: which files are images, which splits and labels they have.
+
+    images      files with an image's suffix or content; others are counted and named, hidden ones are not
+    links       followed from a folder, wherever they lead; in an archive there are none
+    splits      folders train, and val or test or both, are splits; of other names, and beneath them, classes
+    labels      names of folders where all images lie in one of at least two, or labels.csv beside them
+
+A single folder around all is how data were packed, and tells nothing. An archive is read in memory; nothing is ever
+extracted.
+"""
+
+import os
+import zipfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
+from io import BufferedIOBase, BytesIO
+from pathlib import Path, PurePosixPath
+
+from lowerbound.data.examples import RawArray
+from lowerbound.data.given_splits import SPLITS, Split, split_of
+from lowerbound.data.images import ImageOptions, opened_file, read_entries
+from lowerbound.data.labels import LABEL_FILES, LabelTable, has_labels, matched, read_labels
+from lowerbound.data.pixels import FORMATS, START, Entry, is_image_content, is_image_name
+from lowerbound.data.reading import gib, read_up_to, reading, refuse, shown
+
+MAX_FILE_BYTES = 2**30
+MAX_LABEL_BYTES = 2**27
+MAX_MEMBERS = 1_000_000
+NOT_COUNTED = ("thumbs.db", "desktop.ini", *LABEL_FILES)
+
+
+@dataclass
+class Listing:
+    """What a folder or an archive holds."""
+
+    images: list[Entry] = field(default_factory=list)
+    tables: dict[PurePosixPath, tuple[str, Callable[[], BufferedIOBase]]] = field(default_factory=dict)  # labels.csv
+    others: list[str] = field(default_factory=list)  # that are not images
+
+    def add(self, name: PurePosixPath, shown_as: str, open_file: Callable[[], BufferedIOBase], start: bytes) -> None:
+        """One file, as its name or its first bytes tell."""
+        if is_image_name(name.name) or is_image_content(name.name, start):
+            self.images.append(Entry(name, shown_as, open_file))
+        elif name.name.lower() in LABEL_FILES:
+            self.tables[name] = shown_as, open_file
+        elif name.name.lower() not in NOT_COUNTED:
+            self.others.append(str(name))
+
+
+def read_folder(folder: Path, options: ImageOptions, labels: str = "") -> RawArray:
+    """The images below `folder`, in the order of their paths; labels from the CSV `labels` where one is named."""
+    listing = Listing()
+    with reading(folder, "a folder of images"):
+        for name, path in _files(folder, PurePosixPath(), (_identity(folder),)):
+            listing.add(name, shown(path), partial(opened_file, path), _start(path))
+            _check_number(folder, len(listing.images) + len(listing.others))
+    return _read(folder, listing, options, labels)
+
+
+def read_zip(path: Path, options: ImageOptions, labels: str = "") -> RawArray:
+    """The images in a zip archive, in the order of their names; splits and labels as in a folder."""
+    with reading(path, "a zip archive of images"), zipfile.ZipFile(path) as archive:
+        members = [member for member in archive.infolist() if not member.is_dir()]
+        _check_number(path, len(members))
+        listing = Listing()
+        for member in sorted(members, key=lambda member: member.filename):
+            name = PurePosixPath(member.filename)
+            if not any(map(_is_hidden, name.parts)):
+                shown_as = f"{shown(path)}:{shown(member.filename)}"
+                listing.add(name, shown_as, partial(_member, path, archive, member), _member_start(archive, member))
+        return _read(path, listing, options, labels)
+
+
+def _files(
+    folder: Path, below: PurePosixPath, above: tuple[tuple[int, int], ...]
+) -> Iterator[tuple[PurePosixPath, Path]]:
+    with os.scandir(folder) as found:
+        entries = sorted(found, key=lambda entry: entry.name)
+    for entry in entries:
+        if _is_hidden(entry.name):
+            continue
+        path = Path(entry.path)
+        if not entry.is_dir():
+            yield below / entry.name, path
+            continue
+        identity = _identity(path)
+        if identity in above:
+            refuse(path, "is a link to a folder that it lies in; remove the link")
+        yield from _files(path, below / entry.name, (*above, identity))
+
+
+def _identity(folder: Path) -> tuple[int, int]:
+    about = folder.stat()
+    return about.st_dev, about.st_ino
+
+
+def _is_hidden(part: str) -> bool:
+    return part.startswith((".", "__MACOSX")) and part not in (".", "..")
+
+
+def _check_number(source: Path, number: int) -> None:
+    if number > MAX_MEMBERS:
+        refuse(source, f"holds {number:,} files or more, accepted are {MAX_MEMBERS:,}")
+
+
+def _start(path: Path) -> bytes:
+    # Of a pipe or a device there is no beginning to read, only to wait for.
+    if is_image_name(path.name) or not path.is_file():
+        return b""
+    with path.open("rb") as file:
+        return file.read(START)
+
+
+def _member_start(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> bytes:
+    if is_image_name(member.filename) or member.flag_bits & 1:
+        return b""
+    with archive.open(member) as file:
+        return file.read(START)
+
+
+def _member(path: Path, archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> BufferedIOBase:
+    if member.flag_bits & 1:
+        refuse(path, "is encrypted; unpack it first")
+    if member.file_size > MAX_FILE_BYTES:
+        refuse(path, f"claims {gib(member.file_size)} for {member.filename!r}, accepted are {gib(MAX_FILE_BYTES)}")
+    with archive.open(member) as file:
+        # One byte more than is claimed: zipfile then checks the checksum, and stops at what was claimed.
+        return BytesIO(file.read(member.file_size + 1))
+
+
+def _read(source: Path, listing: Listing, options: ImageOptions, labels: str) -> RawArray:
+    if not listing.images:
+        came = f", but {_named(listing.others)}" if listing.others else ""
+        refuse(source, f"holds no images{came}; give a folder or zip of {', '.join(FORMATS)} files")
+    entries, notes = _labelled(source, _arranged(source, listing.images), listing, labels)
+    raw = read_entries(source, entries, options)
+    others = (f"not images, skipped: {_named(listing.others)}",) if listing.others else ()
+    return replace(raw, notes=(*raw.notes, *notes, *others))
+
+
+def _named(names: Sequence[str]) -> str:
+    return shown(names[0]) + (f" and {len(names) - 1:,} more" if len(names) > 1 else "")
+
+
+# ---- splits and classes
+
+
+@dataclass(frozen=True)
+class _Arranged:
+    """Images with their splits and the classes that folders tell; and the folders in which labels.csv may lie."""
+
+    entries: list[Entry]
+    around: tuple[str, ...]  # folders around all images
+    splits: tuple[str, ...]  # the split folders in them
+
+
+def _arranged(source: Path, images: list[Entry]) -> _Arranged:
+    folders = [entry.name.parts[:-1] for entry in images]
+    around = _shared(folders)
+    inner = [folder[len(around) :] for folder in folders]
+    names = _split_folders(source, inner)
+    splits = [_split(folder, names) for folder in inner]
+    if names:
+        inner = [folder[1:] for folder in inner]
+        packed = len(_shared(inner))
+        inner = [folder[packed:] for folder in inner]
+    classes = _classes(inner, splits)
+    entries = [
+        replace(entry, split=split, label=label) for entry, split, label in zip(images, splits, classes, strict=True)
+    ]
+    return _Arranged(entries, around, names)
+
+
+def _shared(folders: Sequence[tuple[str, ...]]) -> tuple[str, ...]:
+    """The folders that lie around all."""
+    first, last = min(folders), max(folders)
+    length = next((at for at, pair in enumerate(zip(first, last, strict=False)) if pair[0] != pair[1]), None)
+    return first[: min(len(first), len(last)) if length is None else length]
+
+
+def _split_folders(source: Path, folders: Sequence[tuple[str, ...]]) -> tuple[str, ...]:
+    """The names of folders that are splits; none where there are not at least train and another one."""
+    tops = {folder[0] if folder else "" for folder in folders}
+    names = sorted(top for top in tops if split_of(top))
+    found = {split_of(name) for name in names}
+    if "train" not in found or len(found) < 2:
+        return ()
+    if others := sorted(tops - set(names)):
+        came = shown(others[0]) if others[0] else "images in no folder"
+        refuse(source, f"holds splits ({', '.join(names)}) and beside them {came}; move one or the other away")
+    return tuple(names)
+
+
+def _split(folder: tuple[str, ...], names: tuple[str, ...]) -> Split:
+    return (split_of(folder[0]) if names else None) or "train"
+
+
+def _classes(folders: Sequence[tuple[str, ...]], splits: Sequence[Split]) -> list[str | None]:
+    """The folder that each image lies in where that is its class; a split may have none."""
+    depths = {
+        split: {len(folder) for folder, of in zip(folders, splits, strict=True) if of == split} for split in SPLITS
+    }
+    if any(len(found) > 1 for found in depths.values()) or len(set(folders) - {()}) < 2 or max(map(len, folders)) > 1:
+        return [None] * len(folders)
+    return [folder[0] if folder else None for folder in folders]
+
+
+# ---- labels.csv
+
+
+@dataclass(frozen=True)
+class _Table:
+    """A CSV of labels, and the folder whose images it names."""
+
+    folder: tuple[str, ...]
+    rows: LabelTable
+
+
+def _labelled(source: Path, arranged: _Arranged, listing: Listing, labels: str) -> tuple[list[Entry], tuple[str, ...]]:
+    """The images with the labels of CSVs where there are any, else of their folders; and notes."""
+    tables, notes = _tables(arranged, listing, labels)
+    if not tables:
+        return arranged.entries, (*notes, *_without_labels(arranged.entries))
+    entries = [replace(entry, label=None) for entry in arranged.entries]
+    for table in tables:
+        inside = [at for at, entry in enumerate(entries) if entry.name.parts[: len(table.folder)] == table.folder]
+        names = [PurePosixPath(*entries[at].name.parts[len(table.folder) :]) for at in inside]
+        found = matched(table.rows, names, table.folder[-1] if table.folder else source.name.removesuffix(".zip"))
+        _check_complete(table.rows.place, names, found.of)
+        notes = (*notes, *found.notes)
+        for position, label in found.of.items():
+            entries[inside[position]] = replace(entries[inside[position]], label=label)
+    return entries, (*notes, *_without_labels(entries))
+
+
+def _tables(arranged: _Arranged, listing: Listing, labels: str) -> tuple[list[_Table], tuple[str, ...]]:
+    """The CSV that is named, or else those of the splits, or else the one beside or above all images; and notes."""
+    if labels:
+        path = Path(labels).expanduser()
+        return [_Table((), read_labels(shown(path), _content(shown(path), partial(opened_file, path))))], ()
+    around = arranged.around
+    of_splits = [(*around, name) for name in arranged.splits]
+    above = [around[:length] for length in range(len(around), -1, -1)]
+    found = [at for folder in of_splits if (at := _table_in(folder, listing))]
+    found = found or [at for folder in above if (at := _table_in(folder, listing))][:1]
+    tables, notes = [], []
+    for name in found:
+        place, open_file = listing.tables[name]
+        content = _content(place, open_file)
+        if name.name != LABEL_FILES[0] and not has_labels(content):
+            notes.append(f"{place} is not used: it has no columns of file names and labels")
+        else:
+            tables.append(_Table(name.parts[:-1], read_labels(place, content)))
+    return tables, tuple(notes)
+
+
+def _table_in(folder: tuple[str, ...], listing: Listing) -> PurePosixPath | None:
+    paths = (PurePosixPath(*folder, name) for name in LABEL_FILES)
+    return next((path for path in paths if path in listing.tables), None)
+
+
+def _content(place: str, open_file: Callable[[], BufferedIOBase]) -> bytes:
+    with reading(place, "a CSV of file names and labels"), open_file() as file:
+        content = read_up_to(file, MAX_LABEL_BYTES + 1)
+    if len(content) > MAX_LABEL_BYTES:
+        refuse(place, f"has more than {gib(MAX_LABEL_BYTES)}, the most that is accepted of labels")
+    return bytes(content)
+
+
+def _check_complete(place: str, names: Sequence[PurePosixPath], labels: Mapping[int, str | None]) -> None:
+    absent = [name for at, name in enumerate(names) if at not in labels]
+    if absent:
+        refuse(place, f"has no label for {len(absent):,} of {len(names):,} images, such as {shown(str(absent[0]))}")
+
+
+def _without_labels(entries: Sequence[Entry]) -> tuple[str, ...]:
+    """The note on splits without labels, where others have them."""
+    labelled = {entry.split for entry in entries if entry.label is not None}
+    absent = [split for split in SPLITS if split in {entry.split for entry in entries} - labelled]
+    return (f"no labels for {' and '.join(absent)}",) if labelled and absent else ()

@@ -1,0 +1,143 @@
+"""Labels of image files from a CSV beside them, such as labels.csv; ids and labels are text, as they are written.
+
+An id is the path of an image, with or without its folders, with or without its suffix. One that is the whole path of an
+image names that image; any other must fit one image alone.
+"""
+
+import csv
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from io import StringIO
+from pathlib import PurePosixPath
+
+from lowerbound.data.reading import reading, refuse, shown
+
+LABEL_FILES = ("labels.csv", "metadata.csv")
+FILE_COLUMNS = ("file", "filename", "file_name", "path", "image", "id", "name")
+LABEL_COLUMNS = ("label", "class", "target", "y", "category")
+SEPARATORS = ",;\t|"
+
+
+@dataclass(frozen=True)
+class Row:
+    """One row: what it calls the image, and its label, None where that is missing."""
+
+    id: str
+    label: str | None
+    line: int
+
+
+@dataclass(frozen=True)
+class LabelTable:
+    """The rows of one CSV."""
+
+    place: str  # what messages call it
+    rows: tuple[Row, ...]
+
+
+@dataclass(frozen=True)
+class Labels:
+    """What a CSV says of images: a label by the position of each, and the rows that fit none."""
+
+    of: dict[int, str | None]
+    notes: tuple[str, ...]
+
+
+def read_labels(place: str, content: bytes) -> LabelTable:
+    """The names and labels in a CSV; DataError where it has no columns of them."""
+    with reading(place, "a CSV of file names and labels in UTF-8"):
+        text = content.decode("utf-8-sig")
+        rows = csv.reader(StringIO(text, newline=""), delimiter=_separator(text), strict=True)
+        header = [cell.strip() for cell in next(rows, [])]
+        by_id = _first_of(place, header, FILE_COLUMNS, "file names")
+        by_label = _first_of(place, header, LABEL_COLUMNS, "labels")
+        found = []
+        for row in rows:
+            if not any(row):
+                continue
+            if len(row) != len(header):
+                refuse(place, f"has {len(row)} cells in line {rows.line_num}, its header names {len(header)} columns")
+            found.append(Row(row[by_id].strip(), row[by_label].strip() or None, rows.line_num))
+    return LabelTable(place, tuple(found))
+
+
+def has_labels(content: bytes) -> bool:
+    """Whether a CSV has columns of file names and labels."""
+    first = content.decode("utf-8-sig", errors="replace")
+    header = _header(first, _separator(first))
+    return any(name in FILE_COLUMNS for name in header) and any(name in LABEL_COLUMNS for name in header)
+
+
+def matched(table: LabelTable, names: Sequence[PurePosixPath], folder: str) -> Labels:
+    """The labels of images whose paths below `folder` are `names`; DataError for what is ambiguous."""
+    whole, tails = _keys(names, folder)
+    chosen: dict[int, Row] = {}
+    unmatched = []
+    for row in table.rows:
+        key = str(PurePosixPath(row.id.replace("\\", "/")))
+        fits = whole.get(key) or tails.get(key, [])
+        if len({names[index] for index in fits}) > 1:
+            came = ", ".join(shown(str(names[index])) for index in fits[:4])
+            refuse(table.place, f"has the id {row.id!r} in line {row.line}, which fits {came}; add folder and suffix")
+        if not fits:
+            unmatched.append(row.id)
+        for index in fits:
+            _check_same(table.place, names[index], chosen.setdefault(index, row), row)
+    return Labels({index: row.label for index, row in chosen.items()}, _note(table.place, unmatched))
+
+
+def _keys(names: Sequence[PurePosixPath], folder: str) -> tuple[dict[str, list[int]], dict[str, list[int]]]:
+    """Positions by whole paths, and by their ends, with and without the suffix."""
+    whole: dict[str, list[int]] = defaultdict(list)
+    tails: dict[str, list[int]] = defaultdict(list)
+    for index, name in enumerate(names):
+        for key in (str(name), f"{folder}/{name}"):
+            whole[key].append(index)
+        for end in _ends(f"{folder}/{name}"):
+            tails[end].append(index)
+            if name.suffix:
+                tails[end.removesuffix(name.suffix)].append(index)
+    return whole, tails
+
+
+def _ends(path: str) -> list[str]:
+    parts = path.split("/")
+    return ["/".join(parts[start:]) for start in range(len(parts))]
+
+
+def _check_same(place: str, name: PurePosixPath, first: Row, second: Row) -> None:
+    if first.label != second.label:
+        came = f"{first.label or 'none'} in line {first.line}, {second.label or 'none'} in line {second.line}"
+        refuse(place, f"gives {shown(str(name))} several labels ({shown(came)}); keep one row for each image")
+
+
+def _note(place: str, unmatched: Sequence[str]) -> tuple[str, ...]:
+    if not unmatched:
+        return ()
+    rows = "1 row matches" if len(unmatched) == 1 else f"{len(unmatched):,} rows match"
+    return (f"{place}: {rows} no image, such as {shown(unmatched[0])}",)
+
+
+def _separator(text: str) -> str:
+    """The one by which the header has both columns, else the one that gives it most cells."""
+
+    def fits(separator: str) -> tuple[bool, int]:
+        header = _header(text, separator)
+        has_both = any(name in FILE_COLUMNS for name in header) and any(name in LABEL_COLUMNS for name in header)
+        return has_both, len(header)
+
+    return max(SEPARATORS, key=fits)
+
+
+def _header(text: str, separator: str) -> list[str]:
+    first = text.splitlines()[:1]
+    return [cell.strip().lower() for cell in next(csv.reader(first, delimiter=separator), [])]
+
+
+def _first_of(place: str, header: Sequence[str], accepted: tuple[str, ...], what: str) -> int:
+    for index, name in enumerate(header):
+        if name.lower() in accepted:
+            return index
+    came = ", ".join(shown(name) for name in header[:8]) or "nothing"
+    refuse(place, f"has no column for {what}; accepted are {', '.join(accepted)}, its header is {came}")

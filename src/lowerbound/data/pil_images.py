@@ -1,0 +1,81 @@
+"""PIL images in memory as one array, by the rules that image files are read by.
+
+    8-bit grey, bitmaps, palettes, RGB   uint8, white is 255; grey among colour becomes RGB
+    transparency                         blended with white
+    more bits, one channel               the numbers as they are: uint16 (white is 65535), int32, float32
+    EXIF orientation                     applied
+
+Sizes must agree: files are resized by a setting, images in memory by their owner.
+"""
+
+from collections import Counter
+from collections.abc import Iterable
+
+import numpy as np
+from jaxtyping import Shaped
+from PIL import Image, ImageOps
+
+from lowerbound.data.examples import RawArray
+from lowerbound.data.reading import MAX_BYTES, gib, refuse
+
+ORIENTATION = 0x0112  # EXIF's tag
+GREY = ("1", "L", "LA", "La")
+WHITE = {"uint8": 255.0, "uint16": 65535.0}
+
+
+def from_images(place: str, images: Iterable[Image.Image]) -> RawArray:
+    """Images as height x width x channel; DataError for several sizes or depths, with the first that differs."""
+    pixels: list[Shaped[np.ndarray, "height width channel"]] = []
+    notes: Counter[str] = Counter()
+    for index, image in enumerate(images):
+        if not isinstance(image, Image.Image):
+            refuse(place, f"holds a {type(image).__name__} as example {index} among images; give images alone")
+        part = _pixels(image, notes)
+        _check_alike(place, index, pixels[0] if pixels else part, part)
+        _check_size(place, (index + 1) * part.nbytes)
+        pixels.append(part)
+    num_channels = max(part.shape[2] for part in pixels)
+    values = np.stack([np.broadcast_to(part, (*part.shape[:2], num_channels)) for part in pixels])
+    return RawArray(
+        place=place,
+        values=values,
+        is_from_images=True,
+        white=WHITE.get(values.dtype.name, 0.0),
+        notes=tuple(f"{count:,} of {len(values):,} {note}" for note, count in sorted(notes.items())),
+    )
+
+
+def _pixels(image: Image.Image, notes: Counter[str]) -> Shaped[np.ndarray, "height width channel"]:
+    if image.getexif().get(ORIENTATION, 1) > 1:
+        notes["rotated upright"] += 1
+    upright: Image.Image = ImageOps.exif_transpose(image)
+    if upright.mode == "F" or upright.mode.startswith("I"):
+        pixels = np.asarray(upright)
+        return np.atleast_3d(pixels.astype(pixels.dtype.newbyteorder("="), copy=False))
+    mode = "L" if upright.mode in GREY else "RGB"
+    if upright.has_transparency_data:
+        notes["blended with white where transparent"] += 1
+        rgba = upright.convert("RGBA")
+        upright = Image.alpha_composite(Image.new("RGBA", rgba.size, "white"), rgba)
+    return np.atleast_3d(np.asarray(upright.convert(mode)))
+
+
+def _check_alike(place: str, index: int, first: Shaped[np.ndarray, "..."], part: Shaped[np.ndarray, "..."]) -> None:
+    if part.shape[:2] != first.shape[:2]:
+        (height, width), (other_height, other_width) = first.shape[:2], part.shape[:2]
+        refuse(
+            place,
+            f"holds images of several sizes: example 0 is {width}×{height}, example {index} {other_width}×"
+            f"{other_height}; resize them to one size: image.resize(({width}, {height}))",
+        )
+    if part.dtype != first.dtype:
+        refuse(
+            place,
+            f"holds images of several depths: example 0 is {first.dtype}, example {index} {part.dtype}; convert them "
+            "to one mode",
+        )
+
+
+def _check_size(place: str, num_bytes: int) -> None:
+    if num_bytes > MAX_BYTES:
+        refuse(place, f"decodes to more than {gib(MAX_BYTES)}; use fewer or smaller images")

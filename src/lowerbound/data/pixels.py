@@ -1,0 +1,199 @@
+"""One image file to its pixels.
+
+    8-bit grey, palettes, RGB     uint8, white is 255
+    transparency                  blended with white
+    more than 8 bits, one channel the numbers as they are stored: uint16 (white is 65535, or 4095 in 12-bit TIFFs), and
+                                  without a white int8, int16, int32, uint32, float32
+    more than 8 bits in colour    refused: Pillow keeps 8
+    EXIF orientation              applied
+    several frames                the first
+
+Resizing is Lanczos; numbers stay within those of the image, whole where they are stored as whole.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from io import BufferedIOBase
+from pathlib import PurePosixPath
+from typing import Literal
+
+import numpy as np
+from jaxtyping import Num, Shaped
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from lowerbound.data.given_splits import Split
+from lowerbound.data.reading import reading, refuse
+
+FORMATS = ("PNG", "JPEG", "WEBP", "TIFF", "BMP", "GIF")
+IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".jfif", ".webp", ".tif", ".tiff", ".bmp", ".gif")
+AN_IMAGE = "a PNG, JPEG, WebP, TIFF, BMP or GIF image"
+RAW_SUFFIXES = (".arw", ".cr2", ".dng", ".erf", ".nef", ".nrw", ".orf", ".pef", ".raw", ".rw2", ".srw", ".3fr")
+"""Of cameras' raw files: TIFFs by their content, of which Pillow would read the thumbnail."""
+START = 32  # bytes that tell a format
+PNG = b"\x89PNG\r\n\x1a\n"
+MAGIC = (PNG, b"\xff\xd8\xff", b"II*\0", b"MM\0*", b"GIF87a", b"GIF89a")
+ORIENTATION = 0x0112  # EXIF's tag
+BITS, PHOTOMETRIC, SAMPLE_FORMAT = 258, 262, 339  # TIFF's tags
+
+Resize = Literal["crop", "fit"]
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One image file, in a folder, an archive or a data set."""
+
+    name: PurePosixPath  # below the folder or in the archive
+    shown_as: str  # in messages
+    open: Callable[[], BufferedIOBase]
+    label: str | None = None
+    split: Split = "train"
+
+
+@dataclass(frozen=True)
+class Depth:
+    """How pixels are stored."""
+
+    mode: Literal["L", "RGB", "number"]
+    dtype: str = "uint8"
+    white: int = 255  # the number that is white; 0 where there is none
+
+    def __str__(self) -> str:
+        return f"{self.dtype} up to {self.white}" if self.white else self.dtype
+
+
+@dataclass(frozen=True)
+class Header:
+    """What is known of an image before its pixels are decoded."""
+
+    size: tuple[int, int]  # width, height, upright
+    depth: Depth
+    notes: frozenset[str]
+
+
+def is_image_name(name: str) -> bool:
+    """Whether the suffix of a file is that of an image."""
+    return name.lower().endswith(IMAGE_SUFFIXES)
+
+
+def is_image_content(name: str, start: bytes) -> bool:
+    """Whether a file that begins so is an image, whatever its suffix."""
+    if name.lower().endswith(RAW_SUFFIXES):
+        return False
+    is_bmp = start[:2] == b"BM" and start[6:10] == bytes(4) and 12 <= int.from_bytes(start[14:18], "little") <= 124
+    return start.startswith(MAGIC) or (start[:4] == b"RIFF" and start[8:12] == b"WEBP") or is_bmp
+
+
+def header_of(entry: Entry) -> Header:
+    """Size and depth of an image; DataError for what cannot be read as it is stored."""
+    with _opened(entry) as (image, start):
+        width, height = image.size
+        depth = _depth(entry, image, start)
+        orientation = image.getexif().get(ORIENTATION, 1)
+        # Pillow gives the size of TIFFs as it is once they are upright.
+        if orientation >= 5 and image.format != "TIFF":
+            width, height = height, width
+        notes = {
+            "rotated upright": orientation > 1,
+            "blended with white where transparent": image.has_transparency_data and depth.mode != "number",
+            "read by the first of several frames": getattr(image, "is_animated", False),
+        }
+        return Header((width, height), depth, frozenset(note for note, applies in notes.items() if applies))
+
+
+def decoded(
+    entry: Entry, depth: Depth, size: tuple[int, int], resize: Resize
+) -> Shaped[np.ndarray, "height width channel"]:
+    """The pixels of an image, upright and resized."""
+    with _opened(entry) as (opened, _):
+        is_inverted = depth.mode == "number" and depth.white and _is_white_zero(opened)
+        image: Image.Image = ImageOps.exif_transpose(opened)
+        if depth.mode == "number":
+            numbers = _numbers(image, depth)
+            pixels = _resized_numbers(depth.white - numbers if is_inverted else numbers, size, resize)
+        else:
+            pixels = np.asarray(_resized(_coloured(image, depth.mode), size, resize))
+        return np.atleast_3d(pixels)
+
+
+def _depth(entry: Entry, image: Image.Image, start: bytes) -> Depth:
+    bits, num_channels, sample_format = _bits(image, start)
+    if bits > 8 and num_channels > 1:
+        refuse(
+            entry.shown_as,
+            f"has {bits} bits a channel, of which only 8 could be read; save such images as one .npy array "
+            "(N×H×W×C), or convert them to 8 bits a channel",
+        )
+    if image.mode == "F":
+        return Depth("number", "float32", 0)
+    if image.mode.startswith("I;16"):
+        return Depth("number", "uint16", 2**bits - 1)
+    if image.mode == "I" or (image.mode == "L" and sample_format == 2):
+        return Depth("number", f"{'int' if sample_format == 2 else 'uint'}{bits}", 0)
+    return Depth("L" if image.mode in ("1", "L", "LA", "La") else "RGB")
+
+
+def _bits(image: Image.Image, start: bytes) -> tuple[int, int, int]:
+    """Bits of a channel, the number of channels, and TIFF's format of samples: 1 unsigned, 2 signed, 3 float."""
+    if start.startswith(PNG):
+        # Of IHDR, which Pillow does not hand on: the depth, and the kind of colour, 0 for grey and 3 for a palette.
+        return start[24], 1 if start[25] in (0, 3) else 3, 1
+    if image.format != "TIFF":
+        return 8, len(image.getbands()), 1
+    tags = image.tag_v2  # type: ignore[attr-defined]
+    bits = np.atleast_1d(tags.get(BITS, 1))
+    return int(bits.max()), len(bits), int(np.atleast_1d(tags.get(SAMPLE_FORMAT, 1))[0])
+
+
+def _is_white_zero(image: Image.Image) -> bool:
+    # Pillow inverts 8 bits by itself.
+    return image.format == "TIFF" and image.tag_v2.get(PHOTOMETRIC) == 0  # type: ignore[attr-defined]
+
+
+def _numbers(image: Image.Image, depth: Depth) -> Num[np.ndarray, "height width"]:
+    pixels = np.asarray(image)
+    # Pillow holds 16 bits with a sign in 32, and knows neither 32 bits nor 8 of the other kind.
+    if pixels.dtype.itemsize == np.dtype(depth.dtype).itemsize:
+        pixels = pixels.astype(pixels.dtype.newbyteorder("=")).view(depth.dtype)
+    return pixels.astype(depth.dtype)
+
+
+def _resized_numbers(
+    numbers: Num[np.ndarray, "height width"], size: tuple[int, int], resize: Resize
+) -> Num[np.ndarray, "new_height new_width"]:
+    if numbers.shape == size[::-1]:
+        return numbers
+    resized = np.asarray(_resized(Image.fromarray(numbers.astype(np.float32)), size, resize), np.float64)
+    # Lanczos overshoots at edges: 12 bits must not become 13. "fit" pads with zeros.
+    bounds = (numbers.min(), numbers.max(), *([0] if resize == "fit" else []))
+    resized = resized.clip(min(bounds), max(bounds))
+    return (np.rint(resized) if numbers.dtype.kind in "iu" else resized).astype(numbers.dtype)
+
+
+def _coloured(image: Image.Image, mode: str) -> Image.Image:
+    if not image.has_transparency_data:
+        return image.convert(mode)
+    rgba = image.convert("RGBA")
+    return Image.alpha_composite(Image.new("RGBA", rgba.size, "white"), rgba).convert(mode)
+
+
+def _resized(image: Image.Image, size: tuple[int, int], resize: Resize) -> Image.Image:
+    if image.size == size:
+        return image
+    bring = ImageOps.fit if resize == "crop" else ImageOps.pad
+    return bring(image, size, method=Image.Resampling.LANCZOS)
+
+
+@contextmanager
+def _opened(entry: Entry) -> Iterator[tuple[Image.Image, bytes]]:
+    """An image, and the first bytes of its file."""
+    with reading(entry.shown_as, AN_IMAGE), entry.open() as file:
+        start = file.read(START)
+        file.seek(0)
+        try:
+            # Pillow reads from any binary file, and says IO[bytes] for it.
+            image = Image.open(file, formats=FORMATS)  # type: ignore[arg-type]
+        except UnidentifiedImageError:  # its text names the object in memory, not the file
+            refuse(entry.shown_as, f"is not {AN_IMAGE}, or it is damaged")
+        with image:
+            yield image, start

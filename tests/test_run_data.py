@@ -1,0 +1,100 @@
+"""A run finds its own data again by their checksum, wherever the command is given, and takes no other file for them."""
+
+import os
+import shutil
+
+import numpy as np
+import pytest
+
+import lowerbound as lb
+from lowerbound import anomalies, use
+from lowerbound.errors import DataError, RunError, UsageError
+from lowerbound.inputs import InputOptions
+from lowerbound.run import reevaluate, resume
+from lowerbound.run_data import own_splits
+from lowerbound.storage import read_toml
+
+SHORT = {
+    "training": {"num_epochs": 1, "min_steps": 0},
+    "evaluation": {"num_draws": 2, "num_exact": 2, "importance_draws": 4, "num_bounded": 2, "num_gaps": 2},
+    "model": {"hidden": [4], "latent_dim": 3},
+}
+
+
+@pytest.fixture
+def place(tmp_path, monkeypatch):
+    """A working directory with data, and a run that was given their relative path."""
+    home = tmp_path / "home"
+    home.mkdir()
+    monkeypatch.chdir(home)
+    np.save("x.npy", np.random.default_rng(0).normal(size=(60, 5)))
+    lb.train("x.npy", out="run", settings=SHORT)
+    return home
+
+
+def test_config_alone_holds_the_absolute_path(place):
+    assert read_toml(place / "run" / "config.toml")["run"]["data_path"] == str(place / "x.npy")
+    for name in ("results.json", "report.html"):
+        assert str(place) not in (place / "run" / name).read_text()
+
+
+def test_in_another_working_directory_the_data_are_found_and_a_file_of_the_same_name_is_not_taken(place, monkeypatch):
+    expected = own_splits(place / "run").checksum
+    other = place.parent / "other"
+    other.mkdir()
+    monkeypatch.chdir(other)
+    assert own_splits(place / "run").checksum == expected
+    np.save("x.npy", np.random.default_rng(1).normal(size=(60, 5)))
+    assert own_splits(place / "run").checksum == expected
+    os.rename(place / "x.npy", other / "moved.npy")
+    with pytest.raises(
+        RunError, match=r"the data of 'x.npy' are not those that .* name the unchanged ones with --data"
+    ):
+        own_splits(place / "run")
+    assert own_splits(place / "run", data="moved.npy").checksum == expected
+
+
+@pytest.mark.parametrize("injury", ["cut short", "gone"])
+def test_every_use_of_the_runs_own_data_verifies_them(place, injury):
+    if injury == "gone":
+        os.rename("x.npy", "elsewhere.npy")
+        accepted = "x.npy.* If they were moved, name them with --data PATH"
+    else:
+        shutil.copy("x.npy", "elsewhere.npy")
+        np.save("x.npy", np.load("x.npy")[:40])
+        accepted = "checksum differs"
+    run = place / "run"
+    uses = {
+        "encode": lambda options: use.encode(run, [], options, out=place / "codes.csv"),
+        "reconstruct": lambda options: use.reconstruct(run, [], 4, options, out=place / "rows.csv"),
+        "interpolate": lambda options: use.interpolate(run, "0", "1", 4, options, out=place / "line.csv"),
+        "score": lambda options: anomalies.score(run, [], options=options, importance=False),
+        "evaluate": lambda options: reevaluate(run, data=options.data),
+        "resume": lambda options: resume(run, data=options.data, settings={"training": {"num_epochs": 2}}),
+    }
+    for call in uses.values():
+        with pytest.raises((DataError, RunError), match=accepted):
+            call(InputOptions())
+        call(InputOptions(data="elsewhere.npy"))
+
+
+def test_scores_of_new_rows_need_no_training_data(place):
+    before = anomalies.score(place / "run", ["x.npy"], importance=False)
+    os.rename("x.npy", "new.npy")
+    after = anomalies.score(place / "run", ["new.npy"], importance=False)
+    np.testing.assert_array_equal(after.judged.scores["negative-elbo"], before.judged.scores["negative-elbo"])
+    assert after.judged.thresholds == before.judged.thresholds
+
+
+def test_a_run_of_data_in_memory_asks_for_a_file(tmp_path):
+    x = np.random.default_rng(0).normal(size=(60, 5))
+    run = lb.train(x, out=tmp_path / "run", settings=SHORT)
+    with pytest.raises(UsageError, match="was trained on data in memory; name a file that holds them with --data PATH"):
+        use.encode(run.path, [])
+    np.save(tmp_path / "x.npy", x)
+    use.encode(run.path, [], InputOptions(data=str(tmp_path / "x.npy")))
+
+
+def test_data_and_inputs_are_not_given_together(place):
+    with pytest.raises(UsageError, match="--data names the run's own data"):
+        use.encode(place / "run", ["x.npy"], InputOptions(data="x.npy"))
