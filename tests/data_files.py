@@ -9,7 +9,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from lowerbound.data.examples import Examples
 from lowerbound.data.files import read
+from lowerbound.data.sources import DataConfig, Splits, load
 from lowerbound.errors import DataError
 
 RNG = np.random.default_rng(0)
@@ -52,3 +54,24 @@ def save_images(folder: Path, images: dict[str, Image.Image]) -> Path:
 
 def grey(value: int, size: tuple[int, int] = (5, 4)) -> Image.Image:
     return Image.new("L", size, value)
+
+
+def parts(splits: Splits) -> tuple[Examples, ...]:
+    return splits.train, splits.validation, splits.test
+
+
+def numbered_images(path: Path, number: int) -> Path:
+    """`number` images, each filled with its own position."""
+    np.save(path, np.broadcast_to(np.arange(number, dtype=np.uint8)[:, None, None, None], (number, 2, 2, 1)))
+    return path
+
+
+def positions(examples: Examples) -> list[int]:
+    return examples.values[:, 0, 0, 0].tolist()
+
+
+def message_of(error: type[Exception], config: DataConfig) -> str:
+    with pytest.raises(error) as caught:
+        load(config)
+    assert "\n" not in str(caught.value)
+    return str(caught.value)

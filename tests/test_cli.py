@@ -176,7 +176,7 @@ def test_reconstructing_new_files_of_the_right_size_works_and_of_a_wrong_size_is
     result = json.loads(in_process(capsys, *words).out)
     assert result["scores"][0]["num_examples"] == 1
     assert Image.open(tmp_path / "pair.png").size[1] > Image.open(tmp_path / "pair.png").size[0]
-    captured = in_process(capsys, "reconstruct", run, tmp_path / "wrong.png", expect=1)
+    captured = in_process(capsys, "reconstruct", run, tmp_path / "wrong.png", expect=2)
     assert "examples are 1×9×8×1, the model was trained on N×8×8×1" in one_line(captured.err)
 
 

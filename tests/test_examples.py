@@ -24,7 +24,7 @@ def test_the_example_makes_five_kinds_of_data_that_are_read_as_such(tmp_path):
     assert photos.examples.event_shape == (3, 32, 48) and len(photos.skipped) == 1
     assert photos.label_names == ("china", "flower")
     mixed = read(tmp_path / "mixed")
-    assert mixed.notes[0] == "20 of 200 turned upright" and "200 of 200 resized" in mixed.notes[1]
+    assert mixed.notes[0] == "20 of 200 rotated upright" and "200 of 200 resized" in mixed.notes[1]
     wine, depth, icons = (read(tmp_path / name).examples for name in ("wine.csv", "depth", "icons"))
     assert wine.values.shape == (178, 14) and wine.support.has_missing
     assert (depth.event_shape, kind_of(depth)) == ((1, 24, 40), "unit")

@@ -1,6 +1,5 @@
 """A run finds its own data again by their checksum, wherever the command is given, and takes no other file for them."""
 
-import os
 import shutil
 
 import numpy as np
@@ -46,7 +45,7 @@ def test_in_another_working_directory_the_data_are_found_and_a_file_of_the_same_
     assert own_splits(place / "run").checksum == expected
     np.save("x.npy", np.random.default_rng(1).normal(size=(60, 5)))
     assert own_splits(place / "run").checksum == expected
-    os.rename(place / "x.npy", other / "moved.npy")
+    (place / "x.npy").rename(other / "moved.npy")
     with pytest.raises(
         RunError, match=r"the data of 'x.npy' are not those that .* name the unchanged ones with --data"
     ):
@@ -57,7 +56,7 @@ def test_in_another_working_directory_the_data_are_found_and_a_file_of_the_same_
 @pytest.mark.parametrize("injury", ["cut short", "gone"])
 def test_every_use_of_the_runs_own_data_verifies_them(place, injury):
     if injury == "gone":
-        os.rename("x.npy", "elsewhere.npy")
+        (place / "x.npy").rename("elsewhere.npy")
         accepted = "x.npy.* If they were moved, name them with --data PATH"
     else:
         shutil.copy("x.npy", "elsewhere.npy")
@@ -80,7 +79,7 @@ def test_every_use_of_the_runs_own_data_verifies_them(place, injury):
 
 def test_scores_of_new_rows_need_no_training_data(place):
     before = anomalies.score(place / "run", ["x.npy"], importance=False)
-    os.rename("x.npy", "new.npy")
+    (place / "x.npy").rename("new.npy")
     after = anomalies.score(place / "run", ["new.npy"], importance=False)
     np.testing.assert_array_equal(after.judged.scores["negative-elbo"], before.judged.scores["negative-elbo"])
     assert after.judged.thresholds == before.judged.thresholds

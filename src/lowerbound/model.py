@@ -15,7 +15,7 @@ import torch
 from jaxtyping import Float
 from torch import Generator, Tensor, nn
 
-from lowerbound.errors import ConfigError, UnknownName
+from lowerbound.errors import ConfigError, DataError, UnknownName
 from lowerbound.networks.convolutional import ConvolutionalDecoder, ConvolutionalEncoder, ImageDecoder
 from lowerbound.networks.dense import ACTIVATIONS, DenseDecoder, DenseEncoder
 from lowerbound.networks.initialisation import build
@@ -126,13 +126,18 @@ class VAE(nn.Module):
         return isinstance(self.posterior, PointMassPosterior)
 
     def encode(self, x: Float[Tensor, "batch *event"]) -> Distribution:
-        """The posterior q(z|x), of batch shape [batch]."""
+        """The posterior q(z|x), of batch shape [batch]; DataError for examples of another shape."""
+        # A dense encoder would flatten channels-last images without a word.
+        if tuple(x.shape[1:]) != self.event_shape:
+            raise DataError(f"expected examples N×{_times(self.event_shape)}, got {_times(x.shape)}.")
         # Densities are computed in the precision of their arguments, whatever the networks' layers used.
         distribution: Distribution = self.posterior(self.encoder(self.likelihood.features(x)).to(x.dtype))
         return distribution
 
     def decode(self, z: Float[Tensor, "*batch latent"]) -> Distribution:
-        """The likelihood p(x|z), of batch shape [*batch]."""
+        """The likelihood p(x|z), of batch shape [*batch]; DataError for codes of another length."""
+        if z.shape[-1] != self.latent_dim:
+            raise DataError(f"expected codes of {self.latent_dim} latents, got {_times(z.shape)}.")
         raw = self.decoder(z.reshape(-1, z.shape[-1])).to(z.dtype)
         distribution: Distribution = self.likelihood(raw.reshape(*z.shape[:-1], *raw.shape[1:]))
         return distribution

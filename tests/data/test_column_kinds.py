@@ -99,6 +99,16 @@ def test_postal_codes_padded_with_zeros_are_identifiers(tmp_path):
     assert column is None and "200 different texts are identifiers" in notes
 
 
+@pytest.mark.parametrize(
+    ("cell", "hint"),
+    [("1,234,{:03d}", "write it without thousands separators"), ("{},5", "it has a decimal comma")],
+)
+def test_a_column_of_texts_that_look_like_numbers_is_named_with_the_reason(tmp_path, cell, hint):
+    cells = [f'"{cell.format(100 + row % 5)}"' for row in range(NUM_ROWS)]
+    column, _, notes = column_x(tmp_path, cells)
+    assert column.kind == "categorical" and f"its cells look like numbers: {hint}" in notes
+
+
 def test_small_floats_as_python_writes_them_are_numbers(tmp_path):
     cells = (RNG.random(NUM_ROWS) * 1e-4).tolist()
     column, values, _ = column_x(tmp_path, cells)

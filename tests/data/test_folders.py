@@ -304,11 +304,15 @@ def test_labels_that_are_ambiguous_or_incomplete_are_refused_with_the_names(tmp_
         (b"file,weather\na.png,x\n", "has no column for labels; accepted are label, class"),
         (b"", "its header is nothing"),
         (b"file,label\n\xff\xfe,x\n", "in UTF-8, or it is damaged"),
+        (b"a" * 200_000, "field larger than field limit"),
     ],
 )
 def test_a_labels_csv_without_names_or_labels_is_refused(tmp_path, content, reason):
     save_images(tmp_path, {"a.png": grey(1)})
-    assert reason in refusal(tmp_path, named=written(tmp_path / "labels.csv", content))
+    file = written(tmp_path / "labels.csv", content)
+    assert reason in refusal(tmp_path, named=file)
+    if content.startswith(b"aa"):
+        assert reason in refusal(tmp_path, named=file.rename(tmp_path / "metadata.csv"))
 
 
 def test_a_metadata_csv_without_labels_is_of_no_account_and_it_is_said(tmp_path):

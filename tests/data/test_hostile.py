@@ -40,6 +40,7 @@ CONTENTS = {
     ".pickle": b"\x80\x04\x95\x0b\0\0\0\0\0\0\0\x8c\x02os\x8c\x06system\x93.",
     ".html": b"<!doctype html><title>404</title>",
     ".empty": b"",
+    ".gif": saved(Image.fromarray(COLOUR).quantize(8).save, "gif"),
 }
 SUFFIXES = (*(suffix for suffix in CONTENTS if suffix not in (".empty", ".html")), ".zip", ".tsv", ".tif", "")
 
@@ -199,6 +200,8 @@ BOMBS = {
     "pixels.png": lambda: png_of(60_000, 60_000, zeros(2**26)),
     "large-idat.png": lambda: png_of(10, 10, zeros(LARGE)),
     "claims.tif": lambda: b"II*\0\x08\0\0\0\x02\0" + struct.pack("<2HII2HII", 256, 4, 1, 2**31, 257, 4, 1, 2**31),
+    "claims.gif": lambda: b"GIF89a\xff\xff\xff\xff\x80\0\0" + bytes(6) + b",\0\0\0\0\xff\xff\xff\xff\0\x08\1\1\0;",
+    "no-suffix": lambda: png_of(60_000, 60_000, zeros(2**26)),
     "claims.npy": lambda: npy_header("(1000000, 1000000)") + bytes(100),
     "negative.npy": lambda: npy_header("(-1, 5)") + bytes(100),
     "long-header.npy": lambda: npy_header("(" + "1," * 30_000 + ")", 65_000) + bytes(100),

@@ -14,6 +14,7 @@ from data_files import RNG, grey, refusal, save_images, saved, written
 from lowerbound.data.files import ReadingOptions, read
 from lowerbound.data.folders import read_folder
 from lowerbound.data.images import ImageOptions, read_image_files
+from lowerbound.data.sources import DataConfig, load
 from lowerbound.errors import DataError
 from lowerbound.schema import Schema
 
@@ -243,6 +244,16 @@ def test_the_white_of_an_8_bit_image_is_the_full_scale_of_the_run(tmp_path, dtyp
     np.testing.assert_allclose(collection.examples.values.ravel(), expected, atol=1e-7)
     assert collection.examples.range == scale
     assert (collection.notes == ()) == (scale == (0.0, 255.0))
+
+
+@pytest.mark.parametrize(("dtype", "top"), [("uint8", 16), ("uint16", 500)])
+def test_a_scale_that_is_set_for_image_files_is_in_their_own_numbers(tmp_path, dtype, top):
+    pixels = RNG.integers(0, top, (9, 4, 5), dtype, endpoint=True)
+    save_images(tmp_path, {f"{number}.png": Image.fromarray(image) for number, image in enumerate(pixels)})
+    splits = load(DataConfig(source=str(tmp_path), range=(0.0, float(top))))
+    assert splits.train.range == splits.schema.range == (0.0, float(top))
+    again = read(tmp_path, ReadingOptions(schema=splits.schema)).examples
+    np.testing.assert_array_equal(again.values[..., 0], pixels)
 
 
 @pytest.mark.parametrize(

@@ -55,7 +55,7 @@ def test_a_columns_own_marker_is_none_of_another_column(tmp_path):
     [
         (">90,3,m,Ulm,7", "column 'age' is '>90'; accepted are numbers, and an empty cell for a missing one"),
         ("forty,3,m,Ulm,7", "column 'age' is 'forty'; accepted are numbers"),
-        ('"40,5",3,m,Ulm,7', "column 'age' is '40,5'; the decimal sign is '.'; it has a decimal comma"),
+        ('"40,5",3,m,Ulm,7', "column 'age' is '40,5'; it has a decimal comma, accepted is a decimal point"),
         ('"40,000.5",3,m,Ulm,7', "column 'age' is '40,000.5'; write it without thousands separators"),
         ("inf,3,m,Ulm,7", "column 'age' is 'inf'; accepted are numbers"),
         ("1e18,3,m,Ulm,7", "column 'age' is '1e18'; accepted are finite numbers below 1e18"),

@@ -8,21 +8,18 @@ import threading
 from functools import partial
 from hashlib import sha256
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
-from itertools import chain
 from pathlib import Path
 
 import numpy as np
 import pooch
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from PIL import Image
 from sklearn.datasets import load_digits
 
-from data_files import written
+from data_files import message_of, numbered_images, parts, positions, written
 from lowerbound.data import sources
 from lowerbound.data.archives import IDX_FILES, Archive, download
-from lowerbound.data.sources import SOURCES, DataConfig, Splits, load, split_order
+from lowerbound.data.sources import SOURCES, DataConfig, load
 from lowerbound.errors import ConfigError, DataError, UnknownName
 
 HAS_MNIST = Path(os.environ.get("LOWERBOUND_DATA", "/nowhere"), "mnist").is_dir()
@@ -82,10 +79,6 @@ def mirror(tmp_path, monkeypatch):
         thread.join()
 
 
-def parts(splits: Splits) -> tuple[sources.Examples, ...]:
-    return splits.train, splits.validation, splits.test
-
-
 def as_rows(*examples: sources.Examples) -> list[bytes]:
     """One value per example: its image and its label."""
     return sorted(
@@ -93,36 +86,6 @@ def as_rows(*examples: sources.Examples) -> list[bytes]:
         for part in examples
         for i, image in enumerate(part.values)
     )
-
-
-def numbered_images(path: Path, number: int) -> Path:
-    """`number` images, each filled with its own position."""
-    np.save(path, np.broadcast_to(np.arange(number, dtype=np.uint8)[:, None, None, None], (number, 2, 2, 1)))
-    return path
-
-
-def positions(examples: sources.Examples) -> list[int]:
-    return examples.values[:, 0, 0, 0].tolist()
-
-
-def message_of(error: type[Exception], config: DataConfig) -> str:
-    with pytest.raises(error) as caught:
-        load(config)
-    assert "\n" not in str(caught.value)
-    return str(caught.value)
-
-
-def test_the_order_of_the_examples_is_what_it_always_was():
-    # Were this to change, splits would change under runs that are compared with older ones.
-    assert split_order(8, 0).tolist() == [3, 2, 1, 6, 0, 7, 4, 5]
-    assert split_order(8, 1).tolist() != [3, 2, 1, 6, 0, 7, 4, 5]
-
-
-@given(num_examples=st.integers(0, 300), split_seed=st.integers(0, 2**64))
-def test_the_order_is_a_permutation_and_a_function_of_its_arguments(num_examples, split_seed):
-    order = split_order(num_examples, split_seed)
-    assert sorted(order) == list(range(num_examples))
-    assert order.tolist() == split_order(num_examples, split_seed).tolist()
 
 
 def test_splits_do_not_depend_on_global_random_state():
@@ -296,59 +259,15 @@ def test_every_file_of_an_archive_has_a_checksum_and_two_mirrors(name):
     assert len(archive.mirrors) == 2 and all(mirror.endswith("/") for mirror in archive.mirrors)
 
 
-@settings(max_examples=30, deadline=None, derandomize=True)
-@given(number=st.integers(3, 250), split_seed=st.integers(0, 99))
-def test_a_file_is_split_80_10_10_into_disjoint_parts_of_the_whole(tmp_path_factory, number, split_seed):
-    path = numbered_images(tmp_path_factory.getbasetemp() / "images.npy", number)
-    splits = load(DataConfig(source=str(path), split_seed=split_seed))
-    assert len(splits.validation) == len(splits.test) == max(1, number // 10)
-    assert sorted(chain(*map(positions, parts(splits)))) == list(range(number))
-
-
-def test_a_split_of_a_sorted_file_begins_with_a_mixture(tmp_path):
-    splits = load(DataConfig(source=str(numbered_images(tmp_path / "images.npy", 250))))
-    assert all(positions(part)[:9] != sorted(positions(part))[:9] for part in parts(splits))
-
-
-def test_a_file_can_be_watched_on_its_test_split(tmp_path):
-    source = str(numbered_images(tmp_path / "images.npy", 50))
-    splits = load(DataConfig(source=source, validation="test"))
-    assert tuple(map(len, parts(splits))) == (45, 5, 5)
-    assert splits.watched == "test"
-    assert not set(positions(splits.train)) & set(positions(splits.test))
-
-
-def test_the_last_training_images_are_held_out_where_asked_for():
-    random = load(DataConfig(num_held_out=7))
-    last = load(DataConfig(num_held_out=7, held_out="last"))
-    assert (len(random.train), len(random.validation)) == (len(last.train), len(last.validation)) == (1430, 7)
-    np.testing.assert_array_equal(random.test.values, last.test.values)
-    whole = load(DataConfig(held_out="last", validation="test")).train.values
-    np.testing.assert_array_equal(np.concatenate([last.train.values, last.validation.values]), whole)
-
-
-def test_more_images_than_there_are_cannot_be_held_out():
-    with pytest.raises(ConfigError, match=r"num_held_out is 1,437, and digits has 1,437 images"):
-        load(DataConfig(num_held_out=1437))
-
-
 def test_a_folder_brings_its_labels_into_every_split(tmp_path):
     for name, value in (("cat", 10), ("dog", 20)):
         (tmp_path / "pets" / name).mkdir(parents=True)
         for i in range(10):
             Image.new("L", (3, 2), value).save(tmp_path / "pets" / name / f"{i}.png")
     splits = load(DataConfig(source=str(tmp_path / "pets")))
-    assert splits.name == "pets" and splits.source == str(tmp_path / "pets")
+    assert splits.name == "pets" and splits.source == "pets"  # reports name no place on this machine
     assert splits.label_names == ("cat", "dog")
     assert all(positions(part) == (10 * (part.labels + 1)).tolist() for part in parts(splits))
-
-
-def test_splits_of_a_mapped_file_are_in_memory(tmp_path):
-    path = numbered_images(tmp_path / "images.npy", 50)
-    train = load(DataConfig(source=str(path))).train
-    before = positions(train)
-    numbered_images(path, 3)
-    assert positions(train) == before
 
 
 def test_too_few_images_to_split_are_refused(tmp_path, cache):
@@ -401,27 +320,3 @@ def test_what_is_collected_is_what_is_loaded_and_the_same_is_refused(tmp_path):
 def test_a_path_that_does_not_exist_is_said_to_be_neither(source):
     message = message_of(DataError, DataConfig(source=source))
     assert "is neither a file or folder that can be read nor one of digits, mnist" in message
-
-
-def test_settings_out_of_range_are_refused():
-    assert message_of(ConfigError, DataConfig(split_seed=-1)) == "data.split_seed must be 0 or more, got -1."
-    config = DataConfig()
-    object.__setattr__(config, "validation", "tset")
-    assert "did you mean 'test'?" in message_of(UnknownName, config)
-
-
-def test_the_checksum_changes_with_pixels_labels_shape_and_scale():
-    images = np.zeros((2, 4, 6, 1), np.uint8)
-    other = images.copy()
-    other[1, 3, 5, 0] = 1
-    variants = [
-        sources.Examples(images, 255.0),
-        sources.Examples(images, 1.0),
-        sources.Examples(images, 255.0, min_value=-1.0),
-        sources.Examples(other, 255.0),
-        sources.Examples(images.reshape(2, 6, 4, 1), 255.0),
-        sources.Examples(images, 255.0, np.array([0, 1])),
-        sources.Examples(images, 255.0, np.array([1, 0])),
-    ]
-    assert len({sources.checksum([variant]) for variant in variants}) == len(variants)
-    assert sources.checksum([variants[0]]) == sources.checksum([sources.Examples(images.copy(), 255.0)])

@@ -61,13 +61,13 @@ class Batches:
 
 
 def mean_of(examples: Examples) -> Float[Tensor, " *event"]:
-    """Mean of a split's examples, as the model sees them; missing cells are passed over."""
+    """Mean of a split's examples, as the model sees them; missing cells are skipped."""
     mean = np.asarray(np.nanmean(examples.values, axis=0, dtype=np.float64))
     return _as_event(examples, mean - examples.min_value)
 
 
 def deviation_of(examples: Examples) -> Float[Tensor, " *event"]:
-    """Standard deviation of each element over a split's examples; missing cells are passed over."""
+    """Standard deviation of each element over a split's examples; missing cells are skipped."""
     return _as_event(examples, np.asarray(np.nanstd(examples.values, axis=0, dtype=np.float64)))
 
 

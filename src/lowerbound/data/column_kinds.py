@@ -2,7 +2,7 @@
 
     missing       empty, and the usual markers (schema.MISSING_MARKERS, or data.missing_markers)
     numeric       at least 95 % of the other cells are numbers; the rest are missing markers of that column, and named
-    count         of these, whole numbers from 0 upwards that a negative binomial fits better than a rounded normal
+    count         of these, whole numbers from 0 upwards that are likelier as counts than as rounded measurements
     binary        two different values, numbers or texts
     categorical   text, or true and false, up to 1,000 levels; text because a number is padded with zeros (00501)
     left out      an identifier (text that hardly repeats, whole numbers that count the rows), an index without a name,
@@ -319,7 +319,7 @@ def _about(known: KnownCells, exceptions: Mapping[str, int]) -> str:
 
 
 def _bracketed(hint: str) -> str:
-    return f" (numbers? {hint})" if hint else ""
+    return f" (its cells look like numbers: {hint})" if hint else ""
 
 
 def _levels(texts: Sequence[str] | Mapping[str, int]) -> tuple[str, ...]:

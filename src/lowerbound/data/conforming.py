@@ -18,6 +18,8 @@ from lowerbound.data.scales import LARGEST, OVERSHOOT, SIGNED, check_type
 from lowerbound.errors import SchemaError
 from lowerbound.schema import UNSCALED, Range, Schema
 
+CHUNK = 1024
+"""Images converted to other units at a time: float64 needs eight bytes a pixel."""
 FULL_RANGES: tuple[Range, ...] = (UNSCALED, SIGNED, (0.0, 255.0))
 DIVIDED = "looks like pixels divided by {high:g}: pass {dtype} from 0 to {high:g}, or multiply by {high:g}"
 
@@ -105,8 +107,11 @@ def _in_stored_units(
     if not raw.is_from_images or is_same_scale(raw, schema):
         return values
     low, high = schema.range
-    in_units = low + values * (high - low) / raw.white
-    return np.rint(in_units) if schema.is_integer else in_units
+    in_units = np.empty(values.shape, np.float32)
+    for start in range(0, len(values), CHUNK):
+        part = low + values[start : start + CHUNK] * (high - low) / raw.white
+        in_units[start : start + CHUNK] = np.rint(part) if schema.is_integer else part
+    return in_units
 
 
 def is_same_scale(raw: RawArray, schema: Schema) -> bool:
@@ -117,7 +122,10 @@ def is_same_scale(raw: RawArray, schema: Schema) -> bool:
     """
     if not raw.white or schema.range == (0.0, raw.white):
         return True
-    return raw.white > 255 and (raw.values.dtype == schema.dtype or schema.range[1] > 255)
+    is_same_type = raw.values.dtype == schema.dtype
+    if schema.size and is_same_type:  # trained on image files, whose scale was set or found out
+        return True
+    return raw.white > 255 and (is_same_type or schema.range[1] > 255)
 
 
 def _problems(
@@ -208,5 +216,5 @@ def _in_memory(stored: Shaped[np.ndarray, "example *event"], schema: Schema) -> 
 def _notes(raw: RawArray, schema: Schema) -> tuple[str, ...]:
     if not raw.is_from_images or is_same_scale(raw, schema):
         return ()
-    levels = ", rounded to whole ones" if schema.is_integer else ""
-    return (f"white, {raw.white:g}, read as the model's {schema.range[1]:g}{levels}",)
+    levels = ", rounded to whole numbers" if schema.is_integer else ""
+    return (f"white, {raw.white:g} in the files, is read as {schema.range[1]:g}{levels}",)

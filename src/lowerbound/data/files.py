@@ -62,6 +62,8 @@ def read(path: Path, options: ReadingOptions | None = None) -> Collection:
     They are what `options.schema` says, or without one what is found out: then the collection's schema says it.
     """
     options = options or ReadingOptions()
+    if options.labels:
+        options = replace(options, tables=replace(options.tables, label=options.labels))
     return as_collection(_raw(path, options), options)
 
 

@@ -20,7 +20,7 @@ from pathlib import Path, PurePosixPath
 from lowerbound.data.examples import RawArray
 from lowerbound.data.given_splits import SPLITS, Split, split_of
 from lowerbound.data.images import ImageOptions, opened_file, read_entries
-from lowerbound.data.labels import LABEL_FILES, LabelTable, has_labels, matched, read_labels
+from lowerbound.data.labels import A_CSV, LABEL_FILES, LabelTable, has_labels, matched, read_labels
 from lowerbound.data.pixels import FORMATS, START, Entry, is_image_content, is_image_name
 from lowerbound.data.reading import gib, read_up_to, reading, refuse, shown
 
@@ -248,7 +248,7 @@ def _tables(arranged: _Arranged, listing: Listing, labels: str) -> tuple[list[_T
     for name in found:
         place, open_file = listing.tables[name]
         content = _content(place, open_file)
-        if name.name != LABEL_FILES[0] and not has_labels(content):
+        if name.name != LABEL_FILES[0] and not has_labels(place, content):
             notes.append(f"{place} is not used: it has no columns of file names and labels")
         else:
             tables.append(_Table(name.parts[:-1], read_labels(place, content)))
@@ -261,7 +261,7 @@ def _table_in(folder: tuple[str, ...], listing: Listing) -> PurePosixPath | None
 
 
 def _content(place: str, open_file: Callable[[], BufferedIOBase]) -> bytes:
-    with reading(place, "a CSV of file names and labels"), open_file() as file:
+    with reading(place, A_CSV), open_file() as file:
         content = read_up_to(file, MAX_LABEL_BYTES + 1)
     if len(content) > MAX_LABEL_BYTES:
         refuse(place, f"has more than {gib(MAX_LABEL_BYTES)}, the most that is accepted of labels")

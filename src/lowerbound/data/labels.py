@@ -16,6 +16,7 @@ from lowerbound.data.reading import reading, refuse, shown
 LABEL_FILES = ("labels.csv", "metadata.csv")
 FILE_COLUMNS = ("file", "filename", "file_name", "path", "image", "id", "name")
 LABEL_COLUMNS = ("label", "class", "target", "y", "category")
+A_CSV = "a CSV of file names and labels in UTF-8"
 SEPARATORS = ",;\t|"
 
 
@@ -46,7 +47,7 @@ class Labels:
 
 def read_labels(place: str, content: bytes) -> LabelTable:
     """The names and labels in a CSV; DataError where it has no columns of them."""
-    with reading(place, "a CSV of file names and labels in UTF-8"):
+    with reading(place, A_CSV):
         text = content.decode("utf-8-sig")
         rows = csv.reader(StringIO(text, newline=""), delimiter=_separator(text), strict=True)
         header = [cell.strip() for cell in next(rows, [])]
@@ -62,10 +63,11 @@ def read_labels(place: str, content: bytes) -> LabelTable:
     return LabelTable(place, tuple(found))
 
 
-def has_labels(content: bytes) -> bool:
+def has_labels(place: str, content: bytes) -> bool:
     """Whether a CSV has columns of file names and labels."""
-    first = content.decode("utf-8-sig", errors="replace")
-    header = _header(first, _separator(first))
+    with reading(place, A_CSV):
+        text = content.decode("utf-8-sig", errors="replace")
+        header = _header(text, _separator(text))
     return any(name in FILE_COLUMNS for name in header) and any(name in LABEL_COLUMNS for name in header)
 
 

@@ -66,7 +66,7 @@ def hint(text: str, decimal: Decimal = ".") -> str:
     other: Decimal = "," if decimal == "." else "."
     if other in text and number(text, other) is not None:
         name = {",": "comma", ".": "point"}
-        return f"the decimal sign is {decimal!r}; it has a decimal {name[other]}"
+        return f"it has a decimal {name[other]}, accepted is a decimal {name[decimal]}"
     if _WITH_THOUSANDS.fullmatch(text):
         return "write it without thousands separators"
     return ""

@@ -59,7 +59,8 @@ def schema_of(raw: RawArray, layout: str = "", scale: tuple[float, ...] = ()) ->
     chosen = checked_range(scale) or (_image_range(raw, low, high) if found == "image" else _array_range(raw, high))
     offset = _offsets(values, low, high) if found == "array" and chosen == UNSCALED else ()
     _check_magnitude(raw.place, low, high)
-    return Schema(layout=found, shape=shape, dtype=values.dtype.name, range=chosen, offset=offset)
+    size = f"{shape[1]}x{shape[0]}" if raw.is_from_images else ""
+    return Schema(layout=found, shape=shape, dtype=values.dtype.name, range=chosen, offset=offset, size=size)
 
 
 def check_type(raw: RawArray) -> None:
