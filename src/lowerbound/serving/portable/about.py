@@ -36,7 +36,7 @@ def about_run(run: Path, trained: TrainedModel) -> dict[str, str]:
         "convention": trained.convention,
         "checksum": model_checksum(run),
         "layout": _layout(trained),
-        "schema": json.dumps(_schema(trained.schema), ensure_ascii=False),
+        "schema": json.dumps(schema_of(trained.schema), ensure_ascii=False),
     }
     return about | about_model(trained.vae)
 
@@ -56,7 +56,7 @@ def about_model(model: VAE) -> dict[str, str]:
     return about | ({"columns": json.dumps([asdict(column) for column in model.columns])} if model.columns else {})
 
 
-def _schema(schema: Schema) -> dict[str, Any]:
+def schema_of(schema: Schema) -> dict[str, Any]:
     """What turns stored numbers into x: all that a reader without this package needs."""
     about = {name: getattr(schema, name) for name in ("layout", "shape", "dtype", "range", "offset", "binarisation")}
     return about | {"columns": [asdict(column) for column in schema.columns]}
