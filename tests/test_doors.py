@@ -1,0 +1,154 @@
+"""Every door refuses the same value that a model has no meaning for, in one line that says where it is.
+
+A door is whatever takes examples for a trained model. DOORS lists them all: a new one is added here.
+"""
+
+import json
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from starlette.testclient import TestClient
+
+import lowerbound as lb
+from data_files import written
+from lowerbound import anomalies, imputation, use
+from lowerbound.errors import LowerboundError
+from lowerbound.evaluation.evaluate import EvaluationConfig
+from lowerbound.inputs import InputOptions, read_inputs
+from untrained_models import untrained_run
+
+FEW = EvaluationConfig(num_draws=2, importance_draws=4, num_bounded=2, num_gaps=2)
+RNG = np.random.default_rng(0)
+COUNTS = RNG.poisson(3, (40, 4))
+BINARY = (RNG.random((40, 8, 8)) > 0.6).astype(np.uint8) * 255
+REAL = RNG.normal(size=(40, 4))
+TABLE = {
+    "height": RNG.normal(170, 9, 60).round(1).tolist(),
+    "visits": RNG.geometric(0.3, 60).tolist(),
+    "city": RNG.choice(["Ulm", "Köln", "Lyon"], 60).tolist(),
+}
+
+
+def with_value(array, place, value):
+    changed = array.astype(float)
+    changed[place] = value
+    return changed
+
+
+def with_cell(column, value):
+    return {name: [value, *cells[1:5]] if name == column else cells[:5] for name, cells in TABLE.items()}
+
+
+CASES = {
+    "counts": (
+        COUNTS,
+        {"negative": with_value(COUNTS[:5], (2, 1), -3), "fraction": with_value(COUNTS[:5], (2, 1), 2.5)},
+    ),
+    "binary": (
+        BINARY,
+        {"grey": with_value(BINARY[:5], (2, 1, 1), 77), "beyond": with_value(BINARY[:5], (2, 1, 1), 300)},
+    ),
+    "real": (REAL, {"NaN": with_value(REAL[:5], (2, 1), np.nan), "infinity": with_value(REAL[:5], (2, 1), np.inf)}),
+    "table": (
+        TABLE,
+        {
+            "level": with_cell("city", "Paris"),
+            "text": with_cell("height", ">190"),
+            "comma": with_cell("height", "170,5"),
+            "count": with_cell("visits", -1),
+            "fraction": with_cell("visits", 2.5),
+        },
+    ),
+}
+WRONG = [(kind, case) for kind, (_, wrong) in CASES.items() for case in wrong]
+
+
+def file_of(folder: Path, values) -> Path:
+    """The examples as the file that people would have them in."""
+    if not isinstance(values, dict):
+        np.save(folder / "new.npy", values)
+        return folder / "new.npy"
+    rows = [list(values), *map(list, zip(*values.values(), strict=True))]
+    text = "".join(";".join(map(str, row)) + "\n" for row in rows)
+    return written(folder / "new.csv", text.encode())
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory):
+    return {kind: untrained_run(tmp_path_factory.mktemp(kind), data) for kind, (data, _) in CASES.items()}
+
+
+def service(at, endpoint):
+    """The plain endpoints, with JSON as the body."""
+    from lowerbound.serving.access import access_to
+    from lowerbound.serving.service.application import build_application
+    from lowerbound.serving.service.limits import Limits
+    from lowerbound.serving.service.models import load_runs
+
+    rows = at.values
+    if isinstance(rows, dict):
+        rows = [dict(zip(rows, cells, strict=True)) for cells in zip(*rows.values(), strict=True)]
+    else:
+        rows = np.asarray(rows).tolist()
+    application = build_application(load_runs([str(at.run)]), Limits(), access_to("127.0.0.1"), log=lambda line: None)
+    with TestClient(application, base_url="http://127.0.0.1") as client:
+        answer = client.post(endpoint, content=json.dumps(rows), headers={"content-type": "application/json"})
+    if answer.status_code != 200:
+        assert answer.status_code in (400, 422)
+        raise LowerboundError(answer.json()["error"])
+
+
+def skipping(at):
+    """With --skip-broken there is no refusal, but the example is named and has no score."""
+    options = InputOptions(skip_broken=True)
+    scored = anomalies.score(at.run, [str(at.path)], importance=False, options=options)
+    assert len(scored.skipped) == 1 and not scored.is_anomalous[~scored.judged.is_scored].any()
+    raise LowerboundError(scored.skipped[0])
+
+
+DOORS = {
+    "encode": lambda at: use.encode(at.run, [str(at.path)], out=at.out),
+    "score": lambda at: anomalies.score(at.run, [str(at.path)], importance=False, out=at.out),
+    "score --skip-broken": skipping,
+    "reconstruct": lambda at: use.reconstruct(at.run, [str(at.path)], out=at.picture),
+    "interpolate": lambda at: use.interpolate(at.run, str(at.path), str(at.path), out=at.picture),
+    "impute": lambda at: imputation.impute(at.run, at.path, at.out),
+    "read_inputs": lambda at: read_inputs(at.model, [str(at.path)]),
+    "TrainedModel.encode": lambda at: at.model.encode(at.values),
+    "TrainedModel.reconstruct": lambda at: at.model.reconstruct(at.values),
+    "TrainedModel.score": lambda at: at.model.score(at.values),
+    "lb.evaluate of a file": lambda at: lb.evaluate(at.model, at.path, FEW),
+    "lb.evaluate of values": lambda at: lb.evaluate(at.model, at.values, FEW),
+    "service /encode": lambda at: service(at, "/encode"),
+    "service /score": lambda at: service(at, "/score"),
+    "service /reconstruct": lambda at: service(at, "/reconstruct"),
+}
+ONLY = {"impute": ("table",)}
+NOT = {"service /encode": "binary", "service /score": "binary", "service /reconstruct": "binary"}
+"""Images are sent to the service as files and as tensors: see serving/test_service_stored_units.py."""
+
+
+@pytest.mark.parametrize("door", DOORS)
+@pytest.mark.parametrize(("kind", "case"), WRONG)
+def test_every_door_refuses_a_value_without_a_meaning_and_writes_nothing(runs, tmp_path, door, kind, case):
+    if kind not in ONLY.get(door, CASES) or NOT.get(door) == kind:
+        pytest.skip("not for such data")
+    values = CASES[kind][1][case]
+    suffix = "csv"
+    at = SimpleNamespace(
+        run=runs[kind].path,
+        model=runs[kind],
+        values=values,
+        path=file_of(tmp_path, values),
+        out=tmp_path / f"out.{suffix}",
+        picture=tmp_path / ("out.png" if kind == "binary" else "out.csv"),
+    )
+    with pytest.raises(LowerboundError) as caught:
+        DOORS[door](at)
+    message = str(caught.value)
+    assert "\n" not in message and len(message) < 500
+    place = ("row 1", "height", "visits", "city") if kind == "table" else ("example 2", "2,1", "finite", "null")
+    assert any(word in message for word in place), message
+    assert [path.name for path in tmp_path.iterdir()] == [at.path.name]
