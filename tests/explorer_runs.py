@@ -20,12 +20,12 @@ SMALL = {
 
 
 def trained(factory: pytest.TempPathFactory, kind: str) -> Path:
-    """The run of a kind in KINDS, its data beside it; not to be changed."""
+    """The run of a kind in KINDS or APART, its data beside it; not to be changed."""
     folder = factory.getbasetemp() / "explorer" / kind
     if folder.exists():
         return folder / kind
     folder.mkdir(parents=True)
-    source, settings = KINDS[kind](folder)
+    source, settings = (KINDS | APART)[kind](folder)
     with pytest.MonkeyPatch.context() as patch:
         # Which takes longer than all the rest.
         patch.setattr("lowerbound.run.write_report", lambda results, path: None)
@@ -52,7 +52,8 @@ def folder_of_runs(factory: pytest.TempPathFactory) -> Path:
     for name in ("training", "broken"):
         (copied(folder / "digits", folder / name) / "model.safetensors").unlink()
     (folder / "broken" / "config.toml").write_text("[")
-    copied(folder / "colour", folder / "gone", source=str(folder / "nowhere" / "squares"))
+    nowhere = str(folder / "nowhere" / "squares")
+    copied(folder / "colour", folder / "gone", source=nowhere, data_path=nowhere)
     (copied(folder / "gone", folder / "lost") / "results.safetensors").unlink()
     return folder
 
@@ -133,3 +134,33 @@ KINDS = {
     "table": _table,
     "array": _array,
 }
+
+
+def _far(folder):
+    """Arrays of numbers around ten to the ninth, of which single precision keeps nothing behind the point."""
+    values = np.random.default_rng(0).normal([1e9, -1e9, 3e9, 0, 2e9, 5e9, 1e9], size=(40, 7))
+    np.save(folder / "far.npy", values)
+    return str(folder / "far.npy"), {"model": {"likelihood": "gaussian", "latent_dim": 2}}
+
+
+def _deep(folder):
+    """Grey images of 16 bits."""
+    bits = np.random.default_rng(0)
+    (folder / "scans").mkdir()
+    for number in range(20):
+        Image.fromarray(bits.integers(0, 65536, (8, 8)).astype(np.uint16)).save(folder / "scans" / f"{number:02}.png")
+    return str(folder / "scans"), {"model": {"latent_dim": 2}}
+
+
+def _ink(folder):
+    """Images of black and white."""
+    bits = np.random.default_rng(0)
+    (folder / "drawings").mkdir()
+    for number in range(20):
+        pixels = (255 * bits.integers(0, 2, (8, 8))).astype(np.uint8)
+        Image.fromarray(pixels).save(folder / "drawings" / f"{number:02}.png")
+    return str(folder / "drawings"), {"model": {"latent_dim": 2}}
+
+
+APART = {"far": _far, "deep": _deep, "ink": _ink}
+"""Runs that a test or two ask for by name."""

@@ -38,9 +38,9 @@ def small_model(likelihood: str, network: str = "dense", posterior: str = "diago
         likelihood=likelihood,
         likelihood_options=options,
         posterior=posterior,
-        columns=COLUMNS if is_table else (),
     )
-    model = build_model(config, (len(COLUMNS),) if is_table else (1, 7, 5), generator(0, "weights")).eval()
+    shape, columns = ((len(COLUMNS),), COLUMNS) if is_table else ((1, 7, 5), ())
+    model = build_model(config, shape, generator(0, "weights"), columns=columns).eval()
     stream = generator(0, "larger weights")
     with torch.no_grad():
         for parameter in model.parameters():
@@ -62,7 +62,7 @@ def written_run(path: Path) -> Path:
     splits = load(experiment.data)
     model = build_model(experiment.model, splits.test.event_shape, generator(0, "weights"))
     write_toml(path / "config.toml", config_of(experiment, splits, "lowerbound train digits --recipe conv"))
-    save_model(path / "model.safetensors", model, {"data_checksum": splits.checksum})
+    save_model(path / "model.safetensors", model, splits.schema, {"data_checksum": splits.checksum})
     score = Scorer("test", data_convention(model, splits))("elbo", torch.tensor([-30.0, -31.0]), "not measured", 1)
     Results((score,), {}, {}).write(path)
     return path

@@ -7,15 +7,15 @@ from contextlib import contextmanager
 import numpy as np
 import torch
 
-from lowerbound.data.images import ImageOptions
 from lowerbound.model import ModelConfig, build_model
-from lowerbound.schema import Column
+from lowerbound.schema import Column, Schema, Support
 from lowerbound.seeding import generator
 from lowerbound.serving import hosting
 from lowerbound.serving.access import access_to
 from lowerbound.serving.service.application import build_application
 from lowerbound.serving.service.limits import Limits
 from lowerbound.serving.service.models import Served
+from lowerbound.trained_model import TrainedModel
 
 SIDE = 8
 COLUMNS = (
@@ -25,11 +25,23 @@ COLUMNS = (
 )
 
 
-def digits(name="digits", **config):
+def digits(name="digits", schema=None, **config):
     """Grey images of 8 × 8, two latents."""
-    options = ImageOptions(size=(SIDE, SIDE), num_channels=1)
     chosen = {"network": "conv", "hidden": (8,), "channels": (4, 8), **config}
-    return Served(name, "0123456789ab", model((1, SIDE, SIDE), **chosen), "image", options)
+    return served(name, "0123456789ab", model((1, SIDE, SIDE), **chosen), schema or images_of((SIDE, SIDE, 1)))
+
+
+def sixteens(name="sixteens"):
+    """The same of pixels that are stored as 0 to 16, as those of `digits` are."""
+    return digits(name, images_of((SIDE, SIDE, 1), range=(0.0, 16.0)))
+
+
+def drawings(name="drawings", binarisation="none", **schema):
+    """The same of black and white pixels: stored as 0 and 255, or drawn from 0 to 16."""
+    is_drawn = binarisation != "none"
+    support = Support(0.0, 1.0, num_levels=17 if is_drawn else 2, is_binary=True)
+    chosen = {"range": (0.0, 16.0 if is_drawn else 255.0), "support": support, "binarisation": binarisation}
+    return digits(name, images_of((SIDE, SIDE, 1), **chosen, **schema))
 
 
 def icons():
@@ -42,20 +54,22 @@ def icons():
         "likelihood": "discretized-logistic",
     }
     config["likelihood_options"] = {"num_levels": 256}
-    return Served(
-        "icons", "ba9876543210", model((3, 6, 10), **config), "image", ImageOptions(size=(10, 6), num_channels=3)
-    )
+    return served("icons", "ba9876543210", model((3, 6, 10), **config), images_of((6, 10, 3)))
 
 
-def people():
+def people(columns=COLUMNS):
     """Rows of a table."""
-    built = model((3,), hidden=(8,), latent_dim=2, likelihood="table", columns=COLUMNS)
-    return Served("people", "aaaabbbbcccc", built, "table")
+    built = model((len(columns),), columns, hidden=(8,), latent_dim=2, likelihood="table")
+    support = Support(0.0, 9.0, has_missing=True)
+    schema = Schema(layout="table", shape=(len(columns),), dtype="", columns=columns, support=support)
+    return served("people", "aaaabbbbcccc", built, schema)
 
 
-def spectra():
+def spectra(name="spectra", dtype="float64", **schema):
     """Arrays of real numbers."""
-    return Served("spectra", "ddddeeeeffff", model((5,), hidden=(8,), latent_dim=2, likelihood="gaussian"), "array")
+    built = model((5,), hidden=(8,), latent_dim=2, likelihood="gaussian")
+    about = {"layout": "array", "shape": (5,), "dtype": dtype, "support": Support(-9.0, 9.0), **schema}
+    return served(name, "ddddeeeeffff", built, Schema(**about))
 
 
 def code():
@@ -63,8 +77,19 @@ def code():
     return digits("code", posterior="point-mass")
 
 
-def model(event_shape, **config):
-    return build_model(ModelConfig(**config), event_shape, generator(0, "weights")).eval().requires_grad_(False)
+def model(event_shape, columns=(), **config):
+    built = build_model(ModelConfig(**config), event_shape, generator(0, "weights"), columns=columns)
+    return built.eval().requires_grad_(False)
+
+
+def images_of(shape, range=(0.0, 255.0), dtype="uint8", support=None, **schema):
+    """The schema of images on levels from 0."""
+    levels = support or Support(0.0, 1.0, num_levels=int(range[1]) + 1 if dtype == "uint8" else 0)
+    return Schema(layout="image", shape=shape, dtype=dtype, range=range, support=levels, **schema)
+
+
+def served(name, version, vae, schema):
+    return Served(name, version, TrainedModel(vae, schema))
 
 
 def application(*runs, limits=None, access=None, **options):

@@ -120,8 +120,8 @@ def test_a_page_without_a_server_is_written_and_nothing_is_served(capsys, run, s
 @pytest.mark.parametrize(
     ("words", "reason"),
     [
-        (["nowhere"], "nowhere is no folder; give a run"),
-        (["."], "holds no run"),
+        (["nowhere"], "nowhere is not a folder; give a run"),
+        (["."], "has no run in it"),
         ([".", "--port", "70000"], "65535"),
     ],
 )

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from explorer_runs import copied, trained
-from lowerbound.errors import DataError, RunError
+from lowerbound.errors import DataError, RunError, UsageError
 from lowerbound.serving.explorer import opened as module
 from lowerbound.serving.explorer.codes import encode_chunk
 from lowerbound.serving.explorer.opened import FEW, MOST_OPEN, Explorer
@@ -152,6 +152,21 @@ def test_why_data_are_missing_names_them_and_not_their_place(run, tmp_path):
 
     reason = asyncio.run(ask())
     explorer.close()
-    assert reason.startswith("The run's data, photos, cannot be had: photos is no file or folder")
+    assert reason.startswith("The run's data, photos, are unavailable: photos ")
     assert str(tmp_path) not in reason
     assert "some where" not in reason
+
+
+def test_moved_data_are_those_of_one_run(run, tmp_path):
+    copied(run, tmp_path / "a")
+    with pytest.raises(UsageError, match="--data names the data of one run"):
+        Explorer(tmp_path, data="digits.npy", device="cpu")
+    explorer = Explorer(tmp_path / "a", data=str(tmp_path / "my digits.npy"), device="cpu")
+
+    async def ask():
+        return await (await opened_by(explorer, "a")).why_no_points()
+
+    reason = asyncio.run(ask())
+    explorer.close()
+    assert "my digits.npy" in reason
+    assert str(tmp_path) not in reason

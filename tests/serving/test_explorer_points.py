@@ -10,9 +10,11 @@ from hypothesis import strategies as st
 
 from explorer_runs import copied, trained
 from lowerbound.data.batches import scaled
+from lowerbound.data.binarisation import binarised_by_content
 from lowerbound.data.examples import Examples
 from lowerbound.data.sources import load
-from lowerbound.errors import DataError
+from lowerbound.errors import DataError, RunError
+from lowerbound.schema import Schema
 from lowerbound.serving.explorer.codes import Codes, codes_of, encode_chunk, nearest_codes, stored_codes, widest_axes
 from lowerbound.serving.explorer.pixels import nearest_pixels
 from lowerbound.serving.explorer.points import (
@@ -24,7 +26,7 @@ from lowerbound.serving.explorer.points import (
     points_of,
     seen_one,
 )
-from lowerbound.serving.explorer.space import open_space
+from lowerbound.serving.explorer.space import decode, open_space
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +42,8 @@ def dynamic(tmp_path_factory):
 def of(*parts, is_redrawn=False):
     """Points of examples whose values are given, each part a split."""
     examples = tuple(Examples(part, 255.0, is_redrawn=is_redrawn) for part in parts)
-    return Points(("train", "validation", "test")[: len(parts)], examples, (), "grey", "given", ())
+    schema = Schema(layout="image", shape=parts[0].shape[1:], dtype="uint8", range=(0.0, 255.0))
+    return Points(("train", "validation", "test")[: len(parts)], examples, (), "grey", "given", (), schema)
 
 
 def encoded(space, points):
@@ -119,7 +122,9 @@ def test_what_is_drawn_anew_on_every_pass_is_shown_in_grey_and_seen_in_black_and
     np.testing.assert_array_equal(shown, np.broadcast_to(grey, (2, 8, 8, 3)))
     seen = seen_one(points, 0)
     assert set(seen.unique().tolist()) == {0.0, 1.0}
-    torch.testing.assert_close(seen_one(points, 0), seen, rtol=0, atol=0)
+    drawn = scaled(binarised_by_content(splits.train, dynamic.schema.binarisation_seed))
+    for index in (0, 5, CHUNK + 3):  # whatever else is seen with it
+        torch.testing.assert_close(seen_one(points, index)[0], drawn[index], rtol=0, atol=0)
     of_test = len(points) - 1
     np.testing.assert_array_equal(
         pictures_of(points, [of_test])["images"][0, ..., 0], splits.test.values[-1, ..., 0] * 255
@@ -143,8 +148,34 @@ def test_rows_are_shown_as_their_values_with_missing_cells(tmp_path_factory):
 
 def test_data_that_are_not_those_trained_on_are_refused(space, tmp_path):
     other = open_space(copied(space.path, tmp_path / "a", binarisation="static"), "cpu")
-    with pytest.raises(DataError, match="no longer what the run was trained on"):
+    with pytest.raises(RunError, match="their checksum differs"):
         load_points(other)
+
+
+def test_moved_data_are_read_where_someone_says(tmp_path_factory, tmp_path):
+    table = trained(tmp_path_factory, "table")
+    (tmp_path / "moved.csv").write_bytes((table.parent / "things.csv").read_bytes())
+    gone = open_space(
+        copied(table, tmp_path / "a", source="nowhere.csv", data_path=str(tmp_path / "nowhere.csv")), "cpu"
+    )
+    with pytest.raises(DataError, match="--data PATH"):
+        load_points(gone)
+    found, before = load_points(gone, data=str(tmp_path / "moved.csv")), load_points(open_space(table, "cpu"))
+    for part, expected in zip(found.parts, before.parts, strict=True):
+        np.testing.assert_array_equal(part.values, expected.values)
+
+
+def test_numbers_with_an_offset_are_shown_as_they_are_stored(tmp_path_factory):
+    run = trained(tmp_path_factory, "far")
+    far, stored = open_space(run, "cpu"), np.load(run.parent / "far.npy")
+    points = load_points(far)
+    shown = pictures_of(points, list(range(len(points))))["values"]
+    order = np.lexsort(shown.T), np.lexsort(stored.T)
+    np.testing.assert_allclose(shown[order[0]], stored[order[1]], rtol=0, atol=1e-5)
+    z = np.zeros((3, 2), np.float32)
+    expected = far.trained.decode(z).mean
+    np.testing.assert_allclose(decode(far, z)["values"], expected, rtol=0, atol=1e-5)
+    assert np.abs(expected[0].numpy() - stored.mean(0)).max() < 5
 
 
 def test_stored_codes_are_those_of_the_test_split(space):
@@ -205,5 +236,7 @@ def test_an_image_of_the_data_is_at_no_distance_from_itself_and_a_step_of_one_le
 
 def test_values_of_any_scale_are_compared_on_the_models_scale():
     values = np.array([0.0, 0.25, 1.0], np.float32).reshape(3, 1, 1, 1)
-    points = replace(of(np.zeros((1, 1, 1, 1), np.uint8)), parts=(Examples(values, 1.0),))
-    assert nearest_pixels(points, np.array([0.5])) == [(1, 0.25), (0, 0.5), (2, 0.5)]
+    points = of(np.zeros((1, 1, 1, 1), np.uint8))
+    for low, high in ((0.0, 1.0), (-8.0, 8.0)):  # of which single precision holds every step
+        part = Examples(low + values * np.float32(high - low), high, min_value=low)
+        assert nearest_pixels(replace(points, parts=(part,)), np.array([0.5])) == [(1, 0.25), (0, 0.5), (2, 0.5)]

@@ -13,7 +13,7 @@ from lowerbound.data.sources import load
 from lowerbound.evaluation.elements import best_guess
 from lowerbound.evaluation.pictures import to_images
 from lowerbound.reporting.theme import CATEGORIES
-from lowerbound.run import read_experiment
+from lowerbound.run_data import read_experiment
 from lowerbound.seeding import generator
 from lowerbound.serving.explorer.application import PAGE
 from lowerbound.training.checkpoint import load_model

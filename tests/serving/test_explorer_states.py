@@ -57,11 +57,11 @@ def test_without_its_data_a_run_shows_the_codes_of_its_results(client, folder):
     np.testing.assert_allclose(codes["mean"], original["mean"][-4:], atol=1e-5)
     np.testing.assert_array_equal(codes["labels"], original["labels"][-4:])
     (note,) = about["notes"]
-    assert "squares, cannot be had" in note
+    assert "squares, are unavailable" in note
     assert str(folder) not in note
     images = client.get("/api/runs/gone/images?indices=0")
     assert images.status_code == 404
-    assert "cannot be had" in images.json()["error"]
+    assert "are unavailable" in images.json()["error"]
     assert client.get("/api/runs/gone/progress").json()["stage"] == "ready"
 
 

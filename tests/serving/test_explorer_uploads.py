@@ -1,15 +1,18 @@
 """An image that someone brings is read as the run's own were, and found among them."""
 
 import base64
-import io
+import re
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from explorer_runs import as_png, info
+from explorer_runs import as_png, trained
 from lowerbound.data.sources import load
-from lowerbound.run import read_experiment
+from lowerbound.run_data import read_experiment
+from lowerbound.serving.explorer.answers import about_upload
+from lowerbound.serving.explorer.space import open_space
+from lowerbound.serving.explorer.uploads import read_upload
 
 
 def test_an_image_of_the_data_finds_itself(client, folder):
@@ -19,7 +22,8 @@ def test_an_image_of_the_data_finds_itself(client, folder):
     np.testing.assert_allclose(answer["mean"], point["mean"], rtol=1e-4, atol=1e-5)
     np.testing.assert_allclose(answer["log_variance"], point["log_variance"], rtol=1e-4, atol=1e-5)
     assert answer["rate"] == pytest.approx(point["rate"], rel=1e-4)
-    assert abs(answer["elbo"] - point["elbo"]) < 6 * point["elbo_standard_error"]
+    # Noise is keyed by the image's content: as a point and as a file it has the same bound.
+    assert answer["elbo"] == pytest.approx(point["elbo"], rel=1e-5)
     assert answer["convention"] == "levels"
     assert answer["notes"] == []
     for kind in ("pixels", "codes"):
@@ -36,34 +40,60 @@ def test_an_image_of_another_size_and_colour_is_brought_to_the_models_and_that_i
     pixels = np.random.default_rng(0).integers(0, 256, (40, 90, 3)).astype(np.uint8)
     answer = client.post("/api/runs/digits/encode", content=as_png(pixels)).json()
     assert answer["seen"]["shape"] == [8, 8, 3]
-    assert answer["notes"] == ["resized to 8 wide and 8 high, cut to shape", "its colours made grey"]
+    resized, grey, scaled = answer["notes"]
+    assert resized.startswith("resized to 8 wide and 8 high")
+    assert grey == "converted to grey"
+    assert re.match(r"white, 255\b.* 16\b.*rounded", scaled)
     expected = np.asarray(Image.fromarray(pixels[:, 25:65]).convert("L").resize((8, 8), Image.Resampling.LANCZOS))
     seen = np.frombuffer(base64.b64decode(answer["seen"]["data"]), np.uint8).reshape(8, 8, 3)
-    # At the borders of what is cut out, its neighbours count a little.
-    assert np.abs(seen[:, 1:-1, 0].astype(int) - expected[:, 1:-1]).max() <= 3
+    # Half a level of sixteen; and at the borders of what is cut out, its neighbours count a little.
+    assert np.abs(seen[:, 1:-1, 0].astype(int) - expected[:, 1:-1]).max() <= 3 + 255 / 32
     assert answer["convention"] == "grey"
 
 
-def test_of_a_binarised_run_a_grey_image_is_scored_as_grey_and_that_is_said(client):
-    answer = client.post("/api/runs/dynamic/encode", content=as_png(np.full((8, 8), 90, np.uint8))).json()
-    assert answer["convention"] == "grey"
-    assert "the run's own numbers are of dynamic binarisation" in " ".join(answer["notes"])
-    answer = client.post("/api/runs/dynamic/encode", content=as_png(np.full((8, 8), 255, np.uint8))).json()
-    assert (answer["convention"], answer["notes"]) == ("binary", [])
+def test_of_a_binarised_run_grey_pixels_are_binarised_by_content_and_that_is_said(client):
+    grey = np.random.default_rng(0).integers(0, 256, (8, 8)).astype(np.uint8)
+    answer = client.post("/api/runs/dynamic/encode", content=as_png(grey)).json()
+    assert answer["convention"] == "dynamic binarisation, seed 0"
+    assert answer["notes"][-1] == "grey pixels are binarised by content (dynamic binarisation, seed 0)"
+    assert set(base64.b64decode(answer["seen"]["data"])) == {0, 255}
+    assert client.post("/api/runs/dynamic/encode", content=as_png(grey)).json() == answer
+    white = client.post("/api/runs/dynamic/encode", content=as_png(np.full((8, 8), 255, np.uint8))).json()
+    assert white["convention"] == "dynamic binarisation, seed 0"
+    assert "binarised" not in " ".join(white["notes"])
 
 
-def test_an_image_that_cannot_be_scored_has_a_posterior_and_neighbours_all_the_same(client):
-    # Sixteen bits a pixel lie on no 256 levels.
-    grey = Image.fromarray(np.random.default_rng(0).integers(0, 65536, (8, 8)).astype(np.uint16))
-    file = io.BytesIO()
-    grey.save(file, "PNG")
-    answer = client.post("/api/runs/levels/encode", content=file.getvalue()).json()
+def test_an_image_that_cannot_be_scored_has_a_posterior_and_neighbours_all_the_same(tmp_path_factory):
+    space = open_space(trained(tmp_path_factory, "ink"), "cpu")
+    upload = read_upload(space, as_png(np.full((8, 8), 90, np.uint8)))
+    answer = about_upload(space, upload)
     assert answer["elbo"] is answer["rate"] is None
-    assert len(answer["mean"]) == info(client, "levels")["latent_dim"]
-    assert len(answer["neighbours"]["pixels"]) == 8
+    assert answer["convention"] == ""
+    assert len(answer["mean"]) == space.latent_dim
     (note,) = answer["notes"]
-    assert note.startswith("no bound: ")
-    assert "levels" in note
+    assert note.startswith("no bound: the image: example 0, element 0,0,0 is 90; the model accepts only 0 and 255")
+    ink = about_upload(space, read_upload(space, as_png(np.full((8, 8), 255, np.uint8))))
+    assert (ink["convention"], ink["notes"]) == ("binary", [])
+    assert ink["elbo"] < 0
+
+
+@pytest.mark.parametrize(("kind", "full"), [("digits", 16), ("deep", 65535)])
+def test_white_is_the_full_scale_of_the_run_whatever_the_files_is(tmp_path_factory, kind, full):
+    space = open_space(trained(tmp_path_factory, kind), "cpu")
+    shallow = 17 * np.random.default_rng(0).integers(0, 16, (8, 8)).astype(np.uint8)
+    for pixels in (shallow, 257 * shallow.astype(np.uint16)):
+        values = read_upload(space, as_png(pixels)).examples.values
+        np.testing.assert_array_equal(values[0, ..., 0], np.rint(shallow / 255 * full))
+
+
+def test_grey_pixels_of_sixteen_bits_are_colours_where_the_run_has_them(client):
+    shallow = 17 * np.random.default_rng(0).integers(0, 16, (5, 6)).astype(np.uint8)
+    answers = [
+        client.post("/api/runs/colour/encode", content=as_png(pixels)).json()
+        for pixels in (shallow, 257 * shallow.astype(np.uint16), shallow[..., None].repeat(3, -1))
+    ]
+    assert all(answer["seen"] == answers[0]["seen"] for answer in answers)
+    assert all(answer["elbo"] == answers[0]["elbo"] for answer in answers)
 
 
 def test_a_deterministic_code_has_a_reconstruction_error_and_no_bound(client):

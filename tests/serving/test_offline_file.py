@@ -9,12 +9,17 @@ import sys
 from base64 import b64decode
 from html.parser import HTMLParser
 
+import numpy as np
 import pytest
 
+from explorer_runs import copied as copied_run
+from explorer_runs import trained as of_kind
 from lowerbound.data.sources import DataConfig, load
 from lowerbound.errors import RunError, UsageError
+from lowerbound.evaluation.evaluate import expected_terms
 from lowerbound.serving.explorer import carried
 from lowerbound.serving.explorer.offline import PAGE, page_of, write_offline
+from lowerbound.serving.explorer.run_folder import RunFolder
 from pages_from_disk import trained
 
 
@@ -149,7 +154,7 @@ def test_a_run_in_training_has_no_page_yet(run, tmp_path):
 
 def test_where_there_is_little_room_the_last_pictures_are_carried(run, splits):
     space = carried.open_space(run)
-    points, problem = carried._points(space, "")
+    points, problem = carried._points(space)
     assert problem == ""
     whole = carried._examples(points, 10**9)
     some = carried._examples(points, 20_000)
@@ -161,8 +166,61 @@ def test_where_there_is_little_room_the_last_pictures_are_carried(run, splits):
 
 
 def test_of_many_examples_those_of_the_test_split_come_first(run, splits):
-    points, _ = carried._points(carried.open_space(run), "")
+    points, _ = carried._points(carried.open_space(run))
     fewer = carried._at_most(points, 400)
     assert fewer.names == ("validation", "test")
     assert [len(part) for part in fewer.parts] == [40, 360]
     assert (fewer.parts[0].values == splits.validation.values[:40]).all()
+
+
+def facts_of(factory, kind):
+    return carried._facts(carried.open_space(of_kind(factory, kind), "cpu"), None, 0)
+
+
+def test_the_page_reads_image_files_on_the_levels_that_the_run_stores(tmp_path_factory):
+    for kind, num_steps, num_notes in (("digits", 16, 0), ("ink", 255, 0), ("deep", 65535, 1)):
+        facts = facts_of(tmp_path_factory, kind)
+        assert (facts["num_steps"], len(facts["encode_notes"]), facts["resize"]) == (num_steps, num_notes, "crop")
+    assert "num_steps" not in facts_of(tmp_path_factory, "array")
+
+
+@pytest.mark.parametrize(
+    ("kind", "conventions", "accepted"),
+    [
+        ("digits", {"grey": "grey", "binary": "grey"}, "numbers from 0 to 16"),
+        ("levels", {"grey": "levels", "binary": "levels"}, "17 levels from 0 to 16"),
+        ("ink", {"binary": "binary"}, "only 0 and 255"),
+        (
+            "dynamic",
+            {"binary": "dynamic binarisation, seed 0"},
+            "only 0 and 16 (dynamic binarisation, seed 0), and this",
+        ),
+    ],
+)
+def test_the_page_scores_what_the_model_accepts_and_says_why_it_does_not(tmp_path_factory, kind, conventions, accepted):
+    facts = facts_of(tmp_path_factory, kind)
+    assert facts["conventions"] == conventions
+    assert facts["no_bound"].startswith(f"no bound: the model accepts {accepted}")
+
+
+@pytest.mark.parametrize("kind", ["digits", "table"])
+def test_carried_bounds_are_those_of_an_evaluation_whatever_stands_beside_them(tmp_path_factory, kind):
+    space = carried.open_space(of_kind(tmp_path_factory, kind), "cpu")
+    points, _ = carried._points(space)
+    bounds = carried._bounds(space, points)
+    terms = expected_terms(space.model, points.parts[-1], carried.NUM_DRAWS, 0)
+    num = len(points.parts[-1])
+    np.testing.assert_allclose(bounds["elbo"][-num:], terms.elbo, rtol=1e-4)
+    np.testing.assert_allclose(bounds["rate"][-num:], terms.rate, rtol=1e-4)
+
+
+def test_no_path_of_this_machine_is_carried(tmp_path_factory, tmp_path):
+    source = of_kind(tmp_path_factory, "array")
+    gone = str(tmp_path / "no where" / "vectors.npy")
+    for run in (source, copied_run(source, tmp_path / "gone", source=gone, data_path=gone)):
+        space = carried.open_space(run, "cpu")
+        points, problem = carried._points(space)
+        (found,) = RunFolder(run).runs()
+        text = json.dumps([carried._contents(found, space, 10**9, points, problem).info, problem])
+        assert str(tmp_path_factory.getbasetemp()) not in text
+        assert "no where" not in text

@@ -20,7 +20,8 @@ from torch.testing import assert_close
 import lowerbound as lb
 from command_line import in_process, one_line
 from lowerbound.data.batches import scaled
-from lowerbound.data.sources import DataConfig, load
+from lowerbound.data.sources import DataConfig
+from lowerbound.data.sources import load as load_data
 from lowerbound.errors import DataError, RunError
 from lowerbound.model import NETWORKS
 from lowerbound.probability.likelihoods import LIKELIHOODS
@@ -34,6 +35,7 @@ from lowerbound.serving.portable.outputs import probability_names
 from lowerbound.serving.portable.parity import TOLERANCE, Trial, check_parity, deviation, trial_of
 from lowerbound.serving.portable.parts import PARTS, parts_of, plain_form, whole_part
 from lowerbound.storage import read_toml
+from lowerbound.trained_model import load
 from lowerbound.training.checkpoint import model_checksum
 from portable_models import BATCHES, computed, inputs_of, small_model, written_run
 
@@ -211,11 +213,11 @@ def sessions(exported):
 
 @pytest.fixture(scope="module")
 def digits():
-    return scaled(load(DataConfig(source="digits")).test)
+    return scaled(load_data(DataConfig(source="digits")).test)
 
 
 def test_a_runs_encoder_and_decoder_agree_with_the_model_on_real_images(run, exported, sessions, digits):
-    model = lb.load(run)
+    model = load(run).vae
     with torch.no_grad():
         posterior = model.encode(digits)
         likelihood = model.decode(posterior.mean)
@@ -268,9 +270,10 @@ def test_a_file_says_where_it_comes_from_and_how_it_is_read(run, exported):
         "standard-normal",
     )
     assert (json.loads(about["event_shape"]), about["latent_dim"], about["units"]) == ([1, 8, 8], "2", "nats")
-    assert about["layout"] == (
-        "batch × channel × height × width; float32, values in [0, 1], what is stored divided by 16"
-    )
+    assert about["layout"] == "batch × channel × height × width; float32, values in [0, 1], x = stored / 16"
+    schema = json.loads(about["schema"])
+    assert (schema["layout"], schema["shape"], schema["dtype"]) == ("image", [8, 8, 1], "uint8")
+    assert (schema["range"], schema["offset"], schema["columns"]) == ([0, 16], [], [])
     assert about["lowerbound"] == lb.__version__
     graph = onnx.load(exported.files[1].path).graph
     assert [value.doc_string for value in graph.output] == ["mean of p(x|z)", "logits of p(x|z)"]
@@ -291,8 +294,8 @@ def test_nothing_of_the_machine_leaves_with_a_file(exported):
 
 
 def test_a_second_export_gives_the_same_bytes(run, exported):
-    model = lb.load(run)
-    assert decoder_bytes(model, about_run(run, model, 16.0)) == exported.files[1].path.read_bytes()
+    trained = load(run)
+    assert decoder_bytes(trained.vae, about_run(run, trained)) == exported.files[1].path.read_bytes()
 
 
 def test_the_command_prints_every_tensor_and_goes_over_its_own_earlier_files(run, tmp_path, capsys, monkeypatch):
@@ -324,7 +327,7 @@ def test_requests_that_cannot_be_met_are_refused_in_one_line(run, tmp_path, caps
         (["--out", tmp_path / "full"], "holds other things than an earlier export of this kind (thesis.tex)"),
     ):
         assert expected in one_line(in_process(capsys, "export", run, *words, expect=2).err)
-    assert "is no run" in one_line(in_process(capsys, "export", tmp_path, expect=2).err)
+    assert "is not a run directory" in one_line(in_process(capsys, "export", tmp_path, expect=2).err)
     assert [path.name for path in (tmp_path / "full").iterdir()] == ["thesis.tex"]
 
 
@@ -381,11 +384,11 @@ def test_what_deviates_is_refused_unless_pytorch_itself_rounds_as_much():
 
 
 def test_where_the_data_cannot_be_read_the_model_draws_what_it_is_compared_on(run, monkeypatch):
-    def absent(*_):
+    def absent(*_, **__):
         raise DataError("the digits are gone.")
 
-    monkeypatch.setattr(parity, "read_inputs", absent)
-    trial = trial_of(run, lb.load(run))
+    monkeypatch.setattr(parity, "own_splits", absent)
+    trial = trial_of(run, load(run).vae)
     assert trial.about == "64 examples that the model draws"
     assert trial.note == "no test examples of the run: the digits are gone."
     assert trial.inputs["x"].unique().tolist() == [0, 1]

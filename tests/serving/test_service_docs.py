@@ -5,6 +5,7 @@ import shlex
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import httpx
@@ -12,9 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from lowerbound.data.images import ImageOptions
-from lowerbound.serving.service.models import Served
-from served_models import application, model, people, running
+from served_models import application, images_of, model, people, running, served
 
 TEXT = (Path(__file__).parents[2] / "docs" / "serving.md").read_text(encoding="utf-8")
 ADDRESS = "127.0.0.1:8000"
@@ -23,8 +22,8 @@ ADDRESS = "127.0.0.1:8000"
 @pytest.fixture(scope="module")
 def address():
     built = model((1, 28, 28), network="conv", hidden=(8,), channels=(4, 8))
-    conv = Served("conv", "0123456789ab", built, "image", ImageOptions(size=(28, 28), num_channels=1))
-    with running(application(conv, Served("wine", "cafe", people().model, "table"))) as url:
+    conv = served("conv", "0123456789ab", built, images_of((28, 28, 1)))
+    with running(application(conv, replace(people(), name="wine"))) as url:
         yield url.removeprefix("http://")
 
 

@@ -19,12 +19,13 @@ from lowerbound.experiment import resolve
 from lowerbound.serving.service.models import load_runs
 from lowerbound.storage import FORMAT_VERSION, write_toml
 from lowerbound.training.checkpoint import model_checksum, save_model
-from served_models import model
+from served_models import images_of, model
 
 
 def write_run(path, **config):
     """A run's directory, with all that serving needs of one."""
-    save_model(path / "model.safetensors", model((1, 28, 28), **{"network": "conv", "hidden": (16,), **config}), {})
+    built = model((1, 28, 28), **{"network": "conv", "hidden": (16,), **config})
+    save_model(path / "model.safetensors", built, images_of((28, 28, 1)), {})
     write_toml(path / "config.toml", {"format_version": FORMAT_VERSION, "run": {}, **resolve("conv").settings()})
     return path
 
@@ -106,16 +107,16 @@ def test_runs_are_named_by_their_folders_or_as_one_likes(run, tmp_path):
     first, second = load_runs([str(run), f"second={other}"], "cpu")
     assert (first.name, second.name) == ("first", "second")
     assert first.version != second.version
-    assert second.images.size == (28, 28)
+    assert second.schema == images_of((28, 28, 1))
     for name in ("a name", "a/b", "", "x" * 65):
-        with pytest.raises(UsageError, match="is no name to serve"):
+        with pytest.raises(UsageError, match="cannot be served as"):
             load_runs([f"{name}={run}"], "cpu")
 
 
 @pytest.mark.parametrize(
     ("words", "reason"),
     [
-        (("serve", "nowhere"), "nowhere is no run"),
+        (("serve", "nowhere"), "nowhere is not a run directory"),
         (("serve", "RUN", "--host", "192.0.2.1", "--port", 0), "no address of this machine"),
         (("serve", "RUN", "--token-file", "absent"), "cannot be read"),
         (("serve", "RUN", "--port", 70000), "--port"),

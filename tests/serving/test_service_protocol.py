@@ -9,7 +9,7 @@ from tritonclient.utils import InferenceServerException
 from lowerbound import __version__
 from lowerbound.data.examples import Examples
 from lowerbound.evaluation.evaluate import expected_terms
-from lowerbound.seeding import generator
+from lowerbound.seeding import content_noise, generator
 from served_models import application, code, digits, icons, images, people, running, spectra, tensor
 
 RUNS = (digits(), icons(), people(), spectra(), code())
@@ -123,7 +123,7 @@ def test_draws_come_where_they_are_asked_for_and_are_the_models_own(client):
     by_parameter, response = ask(client, "digits.encode", parameters={"sample": True, "seed": 5}, x=x)
     by_name, _ = ask(client, "digits.encode", outputs=("z",), parameters={"seed": 5}, x=x)
     posterior = MODELS["digits"].encode(tensor(x))
-    expected = posterior.sample(generator(5, "posterior"), 1)[0]
+    expected = posterior.sample_by_content(content_noise(tensor(x), 5, "posterior"), 1)[0]
     np.testing.assert_allclose(by_parameter["z"], expected, **CLOSE)
     np.testing.assert_array_equal(by_parameter["z"], by_name["z"])
     assert response["parameters"] == {"seed": 5}
@@ -192,12 +192,17 @@ def test_what_does_not_fit_is_refused_with_what_would(client):
     wrong(client, "accepted: x", y=(x, "FP32"))
     wrong(client, "[-1, 1, 8, 8]", x=(x[:, :, :4], "FP32"))
     wrong(client, "'FP64'", x=(x.astype(np.float64), "FP64"))
-    wrong(client, "'bernoulli' needs [0, 1]", x=(x + 1, "FP32"))
-    wrong(client, "'bernoulli' needs [0, 1]", x=(np.full_like(x, np.nan), "FP32"))
-    wrong(client, "needs 256 levels", "icons.encode", x=(images(2, (3, 6, 10)), "FP32"))
-    wrong(client, "needs finite values", "spectra.encode", x=(np.full((1, 5), np.inf, np.float32), "FP32"))
-    wrong(client, "'colour' needs positions", "people.encode", x=(np.array([[0, 1, 3]], np.float32), "FP32"))
-    wrong(client, "'visits' needs counts", "people.encode", x=(np.array([[0, -1, 1]], np.float32), "FP32"))
+    wrong(client, "example 0, element 0,0,0 is 1.", x=(x + 1, "FP32"))
+    beyond = x.copy()
+    beyond[1, 0, 3, 5] = 2
+    accepted = "the model accepts numbers from 0 to 1"
+    wrong(client, f"input 'x': example 1, element 0,3,5 is 2; {accepted}", x=(beyond, "FP32"))
+    beyond[1, 0, 3, 5] = np.nan
+    wrong(client, f"example 1, element 0,3,5 is nan; {accepted}", x=(beyond, "FP32"))
+    wrong(client, "accepts 256 levels from 0 to 1", "icons.encode", x=(images(2, (3, 6, 10)), "FP32"))
+    wrong(client, "is inf; the model accepts finite", "spectra.encode", x=(np.full((1, 5), np.inf, np.float32), "FP32"))
+    wrong(client, "column 'colour' is 3", "people.encode", x=(np.array([[0, 1, 3]], np.float32), "FP32"))
+    wrong(client, "column 'visits' is -1", "people.encode", x=(np.array([[0, -1, 1]], np.float32), "FP32"))
     wrong(client, "not numbers between", "digits.decode", z=(np.array([[0, np.inf]], np.float32), "FP32"))
     wrong(client, "is missing")
     wrong(client, "the limit is 256", status="413", x=(images(257), "FP32"))

@@ -6,12 +6,13 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-import lowerbound as lb
 from command_line import in_process
 from lowerbound.data.batches import scaled
-from lowerbound.data.sources import DataConfig, load
+from lowerbound.data.sources import DataConfig
+from lowerbound.data.sources import load as load_data
 from lowerbound.serving.portable.parts import parts_of
 from lowerbound.serving.portable.torch_form import METADATA
+from lowerbound.trained_model import load
 from lowerbound.training.checkpoint import model_checksum
 from portable_models import BATCHES, written_run
 
@@ -26,8 +27,8 @@ def test_programs_take_any_number_of_examples_and_give_named_outputs(run, capsys
     files = json.loads(printed.out)["files"]
     assert [path.name for path in sorted((run / "torch").iterdir())] == ["decoder.pt2", "encoder.pt2", "vae.pt2"]
     assert sorted(file["path"] for file in files) == sorted(str(path) for path in (run / "torch").iterdir())
-    x = scaled(load(DataConfig(source="digits")).test)
-    model = lb.load(run)
+    x = scaled(load_data(DataConfig(source="digits")).test)
+    model = load(run).vae
     for part in parts_of(model):
         extra = {METADATA: ""}
         program = torch.export.load(run / "torch" / f"{part.name}.pt2", extra_files=extra).module()
@@ -45,6 +46,6 @@ def test_programs_take_any_number_of_examples_and_give_named_outputs(run, capsys
 
 def test_a_program_of_one_half_does_not_carry_the_other_halfs_weights(run):
     encoder, decoder, whole = ((run / "torch" / f"{name}.pt2").stat().st_size for name in ("encoder", "decoder", "vae"))
-    num_bytes = 4 * sum(parameter.numel() for parameter in lb.load(run).decoder.parameters())
+    num_bytes = 4 * sum(parameter.numel() for parameter in load(run).vae.decoder.parameters())
     assert whole - encoder > num_bytes / 2
     assert decoder < whole

@@ -8,12 +8,11 @@ import torch
 from jaxtyping import Float
 
 from lowerbound.data.batches import scaled
-from lowerbound.errors import DataError
-from lowerbound.seeding import generator
+from lowerbound.data.examples import as_seen
 from lowerbound.serving.explorer.codes import Codes, nearest_codes
 from lowerbound.serving.explorer.pixels import nearest_pixels
 from lowerbound.serving.explorer.points import Points, seen_one
-from lowerbound.serving.explorer.scoring import Bound, bound_of, finite
+from lowerbound.serving.explorer.scoring import Bound, bound_of, finite, noise_for
 from lowerbound.serving.explorer.space import Space, as_shown
 from lowerbound.serving.explorer.uploads import Upload
 
@@ -23,14 +22,13 @@ Answer = dict[str, Any]
 def about_point(space: Space, points: Points | None, codes: Codes, index: int) -> Answer:
     """One point: which example it is, its posterior, and its bound.
 
-    The bound is of draws seeded by the index; without the data it is what the results hold.
+    Without the data the bound is what the results hold.
     """
-    convention, bound = "", Bound()
     if points is None:
-        bound = _stored_bound(space, index)
-    elif points.convention:
+        convention, bound = "", _stored_bound(space, index)
+    else:
         x = seen_one(points, index).to(space.device)
-        convention, bound = points.convention, bound_of(space.model, x, _stream(space, index, "point"))
+        convention, bound = points.convention, bound_of(space.model, x, noise_for(x))
     split = int(codes.split[index])
     label = int(codes.labels[index])
     return {
@@ -53,19 +51,20 @@ def about_neighbours(codes: Codes, z: Float[np.ndarray, " latent"]) -> list[Answ
 def about_upload(space: Space, upload: Upload) -> Answer:
     """An image's posterior and bound, and what the model saw of it."""
     x = scaled(upload.examples).to(space.device)
-    convention, bound, notes = _judged(space, upload, x)
+    is_scored = not upload.problem
+    bound = bound_of(space.model, x, noise_for(x)) if is_scored else Bound()
     return {
         **_posterior_of(space, x),
         **bound.as_json(),
-        "convention": convention,
-        "seen": _seen(as_shown(space.layout, x)["images"][0]),
-        "notes": [*upload.notes, *notes],
+        "convention": space.trained.convention if is_scored else "",
+        "seen": _seen(as_shown(space.schema, x)["images"][0]),
+        "notes": [*upload.notes, *([] if is_scored else [f"no bound: {upload.problem}"])],
     }
 
 
 def neighbours_of_upload(points: Points | None, codes: Codes, upload: Upload, answer: Answer) -> Answer:
     """Examples that look most like an image, and those whose codes lie nearest to its own."""
-    x = upload.examples.values.reshape(-1) / np.float32(upload.examples.max_value)
+    x = as_seen(upload.examples.values.reshape(-1), upload.examples.range)
     return {
         "pixels": [] if points is None else _named(nearest_pixels(points, x), codes),
         "codes": about_neighbours(codes, np.array(answer["mean"], np.float32)),
@@ -80,23 +79,6 @@ def _stored_bound(space: Space, index: int) -> Bound:
         reconstruction_error=None if errors is None else float(errors[index]),
         num_draws=0 if elbos is None else space.experiment.evaluation.num_draws,
     )
-
-
-def _judged(space: Space, upload: Upload, x: Float[torch.Tensor, "1 *event"]) -> tuple[str, Bound, list[str]]:
-    """The convention and the bound of an image; where it can have none, a note says why."""
-    try:
-        convention = space.model.likelihood.convention(upload.examples.support)
-    except DataError as error:
-        return "", Bound(), [f"no bound: {error}"]
-    bound = bound_of(space.model, x, _stream(space, 0, "upload"))
-    binarisation = space.experiment.data.binarisation
-    if convention != "grey" or binarisation == "none":
-        return convention, bound, []
-    return convention, bound, [f"scored as grey pixels; the run's own numbers are of {binarisation} binarisation"]
-
-
-def _stream(space: Space, seed: int, name: str) -> torch.Generator:
-    return generator(seed, f"explorer/{name}", space.device)
 
 
 @torch.inference_mode()

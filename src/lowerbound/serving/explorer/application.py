@@ -61,9 +61,12 @@ Endpoint = Callable[[Request], Awaitable[Response]]
 PAGE = Path(str(resources.files("lowerbound.serving.explorer"))) / "page"
 
 
-def application(root: Path, *, data_dir: str = "", device: str = "auto") -> Starlette:
-    """The page and its routes, for one run or a folder of them; UsageError where there is none."""
-    explorer = Explorer(root, data_dir, device)
+def application(root: Path, *, data: str = "", data_dir: str = "", device: str = "auto") -> Starlette:
+    """The page and its routes, for one run or a folder of them; UsageError where there is none.
+
+    `data` is where the data of a single run lie now.
+    """
+    explorer = Explorer(root, data, data_dir, device)
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
@@ -173,7 +176,9 @@ async def _encode(request: Request) -> Response:
     explorer, opened = _explorer(request), await _opened(request)
     space = opened.space
     if not takes_images(space.layout, space.model.event_shape):
-        raise HTTPException(400, "this run's examples are no images of one or three channels; no file can be encoded.")
+        raise HTTPException(
+            400, "this run's examples are not images of one or three channels; image files are not accepted."
+        )
     content = await body_of(request, MAX_BYTES)
     try:
         upload = await run_in_threadpool(read_upload, space, content)

@@ -17,28 +17,29 @@ from jaxtyping import Float
 
 from lowerbound.allocator import kept_memory
 from lowerbound.data.examples import Examples
-from lowerbound.errors import DataError, LowerboundError, RunError, UsageError
+from lowerbound.errors import LowerboundError, RunError, UsageError
 from lowerbound.objectives.rates import true_rate
-from lowerbound.probability.samples import PosteriorSamples
-from lowerbound.schema import Support
-from lowerbound.seeding import generator
+from lowerbound.probability.samples import PosteriorSamples, draw
 from lowerbound.serving.explorer.codes import Codes, codes_of, encode_chunk, stored_codes
 from lowerbound.serving.explorer.following import follow
 from lowerbound.serving.explorer.info import Info, info_of
 from lowerbound.serving.explorer.points import Points, chunks_of, load_points, pictures_of, seen, why_absent
 from lowerbound.serving.explorer.run_folder import Found, RunFolder
+from lowerbound.serving.explorer.scoring import noise_for
 from lowerbound.serving.explorer.shared_weights import apart
 from lowerbound.serving.explorer.space import Arrays, Space, open_space
 from lowerbound.serving.explorer.tensors import as_bytes
 from lowerbound.serving.explorer.uploads import takes_images
 from lowerbound.serving.portable.onnx_form import decoder_bytes, onnx_bytes
 from lowerbound.serving.portable.parts import whole_part
+from lowerbound.support import binarisation_in_words, unsupported
 
 MAX_EXAMPLES = 10_000
 MAX_BYTES = 18_000_000  # of all that is carried, compressed; a third more as text
 NUM_DRAWS = 16  # from the posterior, for each example
 MEASURED_FIRST = 200  # examples whose compressed size tells that of all
 AT_ONCE = 500
+BYTES = 256  # that a pixel may be in a browser
 
 Blocks = dict[str, bytes]
 
@@ -54,13 +55,13 @@ class Contents:
     history: list[dict[str, Any]]
 
 
-def blocks_of(run: Path, data_dir: str = "", device: str = "auto") -> Blocks:
+def blocks_of(run: Path, data_dir: str = "", device: str = "auto", data: str = "") -> Blocks:
     """All that is carried, by name, each compressed; RunError for a run that has no model (yet)."""
     found = _finished(run)
     space = open_space(run, device)
     programs = {name: packed(content) for name, content in _programs(space).items()}
     room = MAX_BYTES - sum(map(len, programs.values()))
-    contents = _contents(found, space, data_dir, room)
+    contents = _contents(found, space, room, *_points(space, data, data_dir))
     examples = {} if contents.examples is None else {"examples": packed(as_bytes({"examples": contents.examples}))}
     return {
         "info": packed(_json(contents.info)),
@@ -100,8 +101,7 @@ def _programs(space: Space) -> Blocks:
     return apart(models, {"decoder": (shown,), "vae": (*posterior, "log_likelihood")})
 
 
-def _contents(found: Found, space: Space, data_dir: str, room: int) -> Contents:
-    points, problem = _points(space, data_dir)
+def _contents(found: Found, space: Space, room: int, points: Points | None, problem: str) -> Contents:
     codes = _codes(space, points)
     arrays = codes.arrays() | (_bounds(space, points) if points else _stored_bounds(space))
     room -= len(packed(as_bytes(arrays)))
@@ -118,12 +118,12 @@ def _contents(found: Found, space: Space, data_dir: str, room: int) -> Contents:
     )
 
 
-def _points(space: Space, data_dir: str) -> tuple[Points | None, str]:
-    """The examples or, where they cannot be had, why."""
+def _points(space: Space, data: str = "", data_dir: str = "") -> tuple[Points | None, str]:
+    """The examples or, where they are unavailable, why."""
     try:
-        return _at_most(load_points(space, data_dir), MAX_EXAMPLES), ""
+        return _at_most(load_points(space, data, data_dir), MAX_EXAMPLES), ""
     except LowerboundError as error:
-        return None, why_absent(space, error)
+        return None, why_absent(space, error, data)
 
 
 def _at_most(points: Points, most: int) -> Points:
@@ -148,22 +148,17 @@ def _codes(space: Space, points: Points | None) -> Codes:
 @kept_memory()
 @torch.inference_mode()
 def _bounds(space: Space, points: Points) -> Arrays:
-    """Each example's ELBO, taken apart, in nats; nothing for data that the model cannot score."""
-    if not points.convention:
-        return {}
-    stream = generator(0, "explorer/offline", space.device)
-    parts = [_bounds_of(space, seen(points, *chunk).to(space.device), stream) for chunk in chunks_of(points)]
+    """Each example's ELBO, taken apart, in nats."""
+    parts = [_bounds_of(space, seen(points, *chunk).to(space.device)) for chunk in chunks_of(points)]
     return {name: torch.cat([part[name] for part in parts]).float().cpu().numpy() for name in parts[0]}
 
 
-def _bounds_of(
-    space: Space, x: Float[torch.Tensor, "n *event"], stream: torch.Generator
-) -> dict[str, Float[torch.Tensor, " n"]]:
+def _bounds_of(space: Space, x: Float[torch.Tensor, "n *event"]) -> dict[str, Float[torch.Tensor, " n"]]:
     model = space.model
     posterior = model.encode(x)
     if model.is_deterministic:
         return {"reconstruction_error": -model.decode(posterior.mean).log_prob(x)}
-    z = posterior.sample(stream, NUM_DRAWS)
+    z = draw(posterior, noise_for(x), NUM_DRAWS)
     log_likelihood = torch.stack([model.decode(draw).log_prob(x) for draw in z])
     samples = PosteriorSamples(z, log_likelihood, posterior, model.prior())
     rate, distortion = true_rate(samples), -log_likelihood.mean(0)
@@ -209,29 +204,34 @@ def _notes(info: Info, num_carried: int) -> list[str]:
 
 
 def _facts(space: Space, points: Points | None, first_carried: int) -> dict[str, Any]:
-    conventions, notes = _conventions(space)
-    binarisation = space.experiment.data.binarisation
-    if binarisation != "none":
-        notes.append(f"scored as grey pixels, the run's own numbers are of {binarisation} binarisation")
-    if points and points.parts[0].values.dtype != np.uint8:
-        notes.append("read with 8 bits of each pixel, which is all that a browser tells; the run's data have more")
     return {
         "first_carried": first_carried,
         "num_draws": NUM_DRAWS if points else space.experiment.evaluation.num_draws,
-        "resize": space.experiment.data.resize,
-        "conventions": conventions,
-        "encode_notes": notes,
+        **(_reading(space) if takes_images(space.layout, space.model.event_shape) else {}),
     }
 
 
-def _conventions(space: Space) -> tuple[dict[str, str] | None, list[str]]:
-    """What log p(x|z) means for 8-bit images of grey pixels, and of black and white ones; or why it means nothing."""
-    likelihood, support = space.model.likelihood, Support(0.0, 1.0, num_levels=256)
-    try:
-        binary = likelihood.convention(replace(support, is_binary=True))
-        return {"grey": likelihood.convention(support), "binary": binary}, []
-    except DataError as error:
-        return None, [f"no bound: {error}"]
+def _reading(space: Space) -> dict[str, Any]:
+    """How a browser reads an image file by the run's schema, and which images it can score, under which convention."""
+    schema, likelihood = space.schema, space.model.likelihood
+    low, high = schema.range
+    num_steps = high - low if schema.is_integer else 0
+    pixels = torch.arange(BYTES) / (BYTES - 1)
+    x = (pixels * num_steps).round() / num_steps if num_steps else pixels
+    is_wrong = unsupported(likelihood, schema, x)
+    kinds = {"grey": not is_wrong.any(), "binary": not is_wrong[[0, -1]].any()}
+    why = f"the model accepts {likelihood.accepted(schema.support.is_binary, low, high)}"
+    if schema.binarisation != "none":
+        why += f" ({binarisation_in_words(schema)}), and this page binarises no grey pixels"
+    has_more = not schema.is_integer or num_steps > BYTES - 1
+    more = "read with 8 bits of each pixel, which is all that a browser tells; the run's data have more"
+    return {
+        "resize": schema.resize,
+        "num_steps": num_steps,
+        "conventions": {kind: space.trained.convention for kind, is_scored in kinds.items() if is_scored},
+        "no_bound": f"no bound: {why}",
+        "encode_notes": [more] if has_more else [],
+    }
 
 
 def _json(value: dict[str, Any]) -> bytes:

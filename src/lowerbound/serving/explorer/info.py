@@ -10,12 +10,13 @@ from lowerbound.data.kinds import shape_in_words
 from lowerbound.data.sources import SOURCES
 from lowerbound.evaluation.results import Results, Score
 from lowerbound.experiment import Experiment
-from lowerbound.inputs import layout_in
 from lowerbound.model import build_model
 from lowerbound.networks.layers import count_parameters
 from lowerbound.probability.posteriors import POSTERIORS, PointMassPosterior
 from lowerbound.reporting import wording
-from lowerbound.run import choose_device, read_experiment
+from lowerbound.run import choose_device
+from lowerbound.run_data import read_experiment, schema_of_run
+from lowerbound.schema import Schema
 from lowerbound.seeding import generator
 from lowerbound.serving.explorer.codes import Codes, stored_codes, widest_axes
 from lowerbound.serving.explorer.points import Points
@@ -35,10 +36,11 @@ def info_of_training(found: Found, device: str) -> Info:
     """What can be said of a run that has no model yet."""
     stored, experiment = read_experiment(found.path)
     event_shape = tuple(stored["run"]["event_shape"])
-    model = build_model(experiment.model, event_shape, generator(0, "to be counted"))
+    schema = schema_of_run(found.path, stored)
+    model = build_model(experiment.model, event_shape, generator(0, "to be counted"), columns=schema.columns)
     return {
         **_identity(found, stored, experiment, str(choose_device(device))),
-        **_model(stored, experiment),
+        **_model(schema, experiment),
         **_codes(None, experiment.model.latent_dim, None),
         "num_parameters": count_parameters(model),
         "data": {"name": _name_of(experiment), "source": _origin(_name_of(experiment))},
@@ -59,7 +61,7 @@ def info_of(found: Found, space: Space, points: Points | None, problem: str) -> 
     known = stored_codes(space)
     return {
         **_identity(found, space.stored, space.experiment, str(space.device)),
-        **_model(space.stored, space.experiment),
+        **_model(space.schema, space.experiment),
         **_codes(points, space.latent_dim, known),
         "num_parameters": count_parameters(space.model),
         "data": {"name": name, "source": _origin(name)},
@@ -83,13 +85,15 @@ def _identity(found: Found, stored: dict[str, Any], experiment: Experiment, devi
     }
 
 
-def _model(stored: dict[str, Any], experiment: Experiment) -> Info:
-    model, layout, event_shape = experiment.model, layout_in(stored), list(stored["run"]["event_shape"])
-    size = dict(zip(("channels", "height", "width"), event_shape, strict=True)) if layout == "image" else None
-    columns = [asdict(column) | {"levels": list(column.levels)} for column in model.columns]
+def _model(schema: Schema, experiment: Experiment) -> Info:
+    model, event_shape = experiment.model, list(schema.event_shape)
+    size = dict(zip(("channels", "height", "width"), event_shape, strict=True)) if schema.layout == "image" else None
+    columns = [asdict(column) | {"levels": list(column.levels)} for column in schema.columns]
     return {
-        "layout": layout,
+        "layout": schema.layout,
         "event_shape": event_shape,
+        "range": schema.range,
+        "offset": schema.offset or tuple(column.offset for column in schema.columns),
         "shape_in_words": shape_in_words(event_shape),
         "latent_dim": model.latent_dim,
         "posterior": model.posterior,

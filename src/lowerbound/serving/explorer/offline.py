@@ -39,16 +39,16 @@ SOURCE_MAP = re.compile(r"^//# sourceMappingURL=.*$", re.MULTILINE)
 ELSEWHERE = re.compile(r"""(?:src|href|action|poster)\s*=\s*["']?(?!data:|#)[^"'\s>]+|url\((?!["']?data:)|@import""")
 
 
-def write_offline(run: Path, out: Path, data_dir: str = "", device: str = "auto") -> Path:
+def write_offline(run: Path, out: Path, data_dir: str = "", device: str = "auto", data: str = "") -> Path:
     """Write a run's explorer as one HTML file.
 
     UsageError without the packages that an ONNX export takes, or for a folder of runs; RunError for a run without a
-    model. Data that cannot be had are no error: codes are then those that the results hold.
+    model. Data that are unavailable are not an error: codes are then those that the results hold.
     """
     import_onnx()
     if out.is_dir():
         raise UsageError(f"{out} is a folder; give the name of a file, such as {out / 'explorer.html'}.")
-    write_text(out, page_of(blocks_of(run, data_dir, device)))
+    write_text(out, page_of(blocks_of(run, data_dir, device, data)))
     return out
 
 

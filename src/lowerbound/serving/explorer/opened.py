@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float32
 
-from lowerbound.errors import DataError, LowerboundError, RunError
+from lowerbound.errors import DataError, LowerboundError, RunError, UsageError
 from lowerbound.serving.explorer.codes import Codes, codes_of, encode_chunk, stored_codes
 from lowerbound.serving.explorer.lanes import AHEAD, ASKED, POINTER, Lane
 from lowerbound.serving.explorer.points import Points, chunks_of, load_points, why_absent
@@ -34,6 +34,7 @@ class Opened:
     space: Space
     stamp: Stamp  # of its model
     lane: Lane
+    data: str  # where the run's data lie now; empty for where they were
     data_dir: str
     stage: str = "loading data"
     done: int = 0
@@ -41,7 +42,7 @@ class Opened:
     tasks: dict[str, asyncio.Task[Any]] = field(default_factory=dict)
 
     async def points(self) -> Points:
-        """The run's examples; DataError where they cannot be had."""
+        """The run's examples; DataError where they are unavailable."""
         return await self._once("points", self._load)
 
     async def codes(self) -> Codes:
@@ -49,7 +50,7 @@ class Opened:
         return await self._once("codes", self._encode)
 
     async def why_no_points(self) -> str:
-        """Why the examples cannot be had; empty where they can."""
+        """Why the examples are unavailable; empty where they are there."""
         try:
             await self.points()
         except LowerboundError as error:
@@ -57,7 +58,7 @@ class Opened:
         return ""
 
     async def points_or_none(self) -> Points | None:
-        """The run's examples, or None where they cannot be had."""
+        """The run's examples, or None where they are unavailable."""
         try:
             return await self.points()
         except LowerboundError:
@@ -72,10 +73,10 @@ class Opened:
     async def _load(self) -> Points:
         # In a thread of its own: reading files needs no lane, and may take long.
         try:
-            return await asyncio.to_thread(load_points, self.space, self.data_dir)
+            return await asyncio.to_thread(load_points, self.space, self.data, self.data_dir)
         except LowerboundError as error:
-            remedy = "Once they are there, or --data-dir says where, start the explorer again."
-            raise DataError(f"{why_absent(self.space, error)} {remedy}") from error
+            remedy = "Then start the explorer again."
+            raise DataError(f"{why_absent(self.space, error, self.data)} {remedy}") from error
 
     async def _encode(self) -> Codes:
         try:
@@ -98,9 +99,11 @@ class Opened:
 class Explorer:
     """The runs of a folder, those that are open, and the lanes in which they compute."""
 
-    def __init__(self, root: Path, data_dir: str = "", device: str = "auto") -> None:
+    def __init__(self, root: Path, data: str = "", data_dir: str = "", device: str = "auto") -> None:
         self.folder = RunFolder(root)
-        self.data_dir, self.device = data_dir, device
+        if data and not self.folder.is_single:
+            raise UsageError(f"--data names the data of one run, {root} holds several; give the run.")
+        self.data, self.data_dir, self.device = data, data_dir, device
         self.opened: OrderedDict[Path, Opened] = OrderedDict()
         self.opening = asyncio.Lock()
         # One thread for a point or two; half of them for the rest, so that a training beside it goes on.
@@ -113,7 +116,9 @@ class Explorer:
         if not self._is_open(found.path, current):
             async with self.opening:
                 if not self._is_open(found.path, current):
-                    self.opened[found.path] = Opened(await self._space(found), current, self.steady, self.data_dir)
+                    self.opened[found.path] = Opened(
+                        await self._space(found), current, self.steady, self.data, self.data_dir
+                    )
         opened = self.opened[found.path]
         self.opened.move_to_end(found.path)
         while len(self.opened) > MOST_OPEN:

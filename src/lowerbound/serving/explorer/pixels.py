@@ -20,14 +20,14 @@ def nearest_pixels(
 
 
 def _squared_distances(part: Examples, x: Float[np.ndarray, " value"]) -> Float32[np.ndarray, " n"]:
-    """Of each example to `x`, both divided by the value that stands for 1."""
+    """Of each example to `x`, on the model's scale."""
     values = part.values.reshape(len(part), -1)
-    top = np.float32(part.max_value)
-    wanted = x.astype(np.float32) * top
+    low, high = (np.float32(end) for end in part.range)
+    wanted = low + x.astype(np.float32) * (high - low)
     rows = max(1, CHUNK_VALUES // values.shape[1])
     squared = np.empty(len(values), np.float32)
     for start in range(0, len(values), rows):
         # The differences themselves: products of the two would cancel where examples are alike.
         difference = values[start : start + rows].astype(np.float32) - wanted
         squared[start : start + rows] = np.einsum("nv,nv->n", difference, difference)
-    return squared / top**2
+    return squared / (high - low) ** 2

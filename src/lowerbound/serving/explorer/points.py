@@ -1,7 +1,7 @@
 """The examples whose codes are shown: the run's own, of all its splits, one after the other.
 
 An example's index counts through training, validation and test examples. Where pixels are drawn anew on every pass,
-what is shown is their grey values, and what is encoded and scored is one draw of them, always the same.
+what is shown is their grey values, and what is encoded and scored is one draw of them, keyed by the image's content.
 """
 
 from dataclasses import dataclass, replace
@@ -13,9 +13,11 @@ import torch
 from jaxtyping import Float, Int32, UInt8
 
 from lowerbound.data.batches import scaled
-from lowerbound.data.sources import Examples, Splits, load
+from lowerbound.data.binarisation import binarised_by_content
+from lowerbound.data.sources import Examples, Splits
 from lowerbound.errors import DataError, LowerboundError
-from lowerbound.evaluation.evaluate import data_convention
+from lowerbound.run_data import own_splits
+from lowerbound.schema import Schema
 from lowerbound.serving.explorer.space import Arrays, Space, as_shown
 from lowerbound.serving.explorer.wording import without_paths
 
@@ -31,9 +33,10 @@ class Points:
     names: tuple[str, ...]  # of the splits
     parts: tuple[Examples, ...]
     label_names: tuple[str, ...]
-    convention: str  # of log p(x|z); empty where these data cannot be scored
+    convention: str  # of log p(x|z)
     data_name: str
     notes: tuple[str, ...]  # what was done to the data when they were read
+    schema: Schema
 
     def __len__(self) -> int:
         return sum(len(part) for part in self.parts)
@@ -66,22 +69,22 @@ class Points:
         return split, index - self.starts[split]
 
 
-def load_points(space: Space, data_dir: str = "") -> Points:
-    """The run's examples, from where its configuration or `data_dir` says.
+def load_points(space: Space, data: str = "", data_dir: str = "") -> Points:
+    """The run's examples, from `data` or where they were.
 
-    DataError where they are not there, or are not those that the run was trained on.
+    A LowerboundError where they are not there, or are not those that the run was trained on.
     """
-    config = space.experiment.data
-    splits = load(replace(config, data_dir=data_dir or config.data_dir))
-    if splits.checksum != space.stored["run"]["data_checksum"]:
-        raise DataError(f"{splits.name} is no longer what the run was trained on (its checksum differs)")
-    return points_of(splits, space)
+    return points_of(own_splits(space.path, data=data, data_dir=data_dir), space)
 
 
-def why_absent(space: Space, error: LowerboundError) -> str:
-    """Why the run's examples cannot be had, in a sentence that names no place."""
-    source = Path(space.experiment.data.source)
-    return f"The run's data, {source.name}, cannot be had: {without_paths(str(error).rstrip('.'), source)}."
+def why_absent(space: Space, error: LowerboundError, data: str = "") -> str:
+    """Why the run's examples are unavailable, in a sentence that names no place."""
+    about, config = space.stored["run"], space.experiment.data
+    given = (about.get("data_path"), about.get("labels_path"), data, config.source, config.labels)
+    places = [Path(place) for place in given if place]
+    reason = without_paths(str(error).rstrip("."), *places, space.path)
+    reason = reason.removeprefix(f"the data of {space.path.resolve().name} cannot be read: ")
+    return f"The run's data, {Path(config.source).name}, are unavailable: {reason}."
 
 
 def points_of(splits: Splits, space: Space, most: int = MAX_POINTS) -> Points:
@@ -94,7 +97,8 @@ def points_of(splits: Splits, space: Space, most: int = MAX_POINTS) -> Points:
         room -= len(chosen[name])
     names = tuple(name for name in ("train", "validation", "test") if len(chosen.get(name, ())))
     parts = tuple(chosen[name] for name in names)
-    return Points(names, parts, splits.label_names, _convention(splits, space), splits.name, splits.notes)
+    convention = space.trained.convention
+    return Points(names, parts, splits.label_names, convention, splits.name, splits.notes, space.schema)
 
 
 def chunks_of(points: Points) -> list[tuple[int, int]]:
@@ -102,16 +106,16 @@ def chunks_of(points: Points) -> list[tuple[int, int]]:
     return [(split, start) for split, part in enumerate(points.parts) for start in range(0, len(part), CHUNK)]
 
 
-def seen(points: Points, split: int, start: int) -> Float[torch.Tensor, "n *event"]:
-    """A part of a split as the model sees it; drawn, where pixels are probabilities."""
-    part = points.parts[split]
-    return scaled(part.subset(np.arange(start, min(start + CHUNK, len(part)))))
+def seen(points: Points, split: int, start: int, num: int = CHUNK) -> Float[torch.Tensor, "n *event"]:
+    """A part of a split as the model sees it; drawn by content, where pixels are probabilities."""
+    whole = points.parts[split]
+    part = replace(whole.subset(np.arange(start, min(start + num, len(whole)))), is_redrawn=False)
+    return scaled(binarised_by_content(part, points.schema.binarisation_seed) if whole.is_redrawn else part)
 
 
 def seen_one(points: Points, index: int) -> Float[torch.Tensor, "1 *event"]:
-    """One example as it was encoded: a draw belongs to the whole part."""
-    split, position = points.place(index)
-    return seen(points, split, position - position % CHUNK)[position % CHUNK][None]
+    """One example as it was encoded."""
+    return seen(points, *points.place(index), num=1)
 
 
 def pictures_of(points: Points, indices: list[int]) -> Arrays:
@@ -121,7 +125,7 @@ def pictures_of(points: Points, indices: list[int]) -> Arrays:
     for split in np.unique(places[:, 0]):
         chosen = np.flatnonzero(places[:, 0] == split)
         x[chosen] = scaled(replace(points.parts[split].subset(places[chosen, 1]), is_redrawn=False))
-    return as_shown(points.parts[0].layout, x)
+    return as_shown(points.schema, x)
 
 
 def _first(examples: Examples, most: int) -> Examples:
@@ -130,10 +134,3 @@ def _first(examples: Examples, most: int) -> Examples:
 
 def _labels_of(part: Examples) -> Int32[np.ndarray, " n"]:
     return np.full(len(part), -1, np.int32) if part.labels is None else part.labels.astype(np.int32)
-
-
-def _convention(splits: Splits, space: Space) -> str:
-    try:
-        return data_convention(space.model, splits)
-    except DataError:
-        return ""

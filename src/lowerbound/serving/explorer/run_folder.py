@@ -12,7 +12,7 @@ from typing import Literal
 from safetensors import SafetensorError
 
 from lowerbound.errors import LowerboundError, UsageError
-from lowerbound.run import read_experiment
+from lowerbound.run_data import read_experiment, schema_of_run
 from lowerbound.serving.explorer.wording import without_paths
 from lowerbound.training.checkpoint import model_checksum
 
@@ -47,10 +47,10 @@ class RunFolder:
 
     def __post_init__(self) -> None:
         if not self.root.is_dir():
-            raise UsageError(f"{self.root} is no folder; give a run, or a folder with runs in it.")
+            raise UsageError(f"{self.root} is not a folder; give a run, or a folder with runs in it.")
         self.known = self.paths()
         if not self.known:
-            raise UsageError(f"{self.root} holds no run; give a directory that `lowerbound train` wrote.")
+            raise UsageError(f"{self.root} has no run in it; give a directory that `lowerbound train` wrote.")
 
     @property
     def is_single(self) -> bool:
@@ -121,6 +121,7 @@ def _judged(path: Path) -> tuple[State, str]:
         stored, _ = read_experiment(path)
         if not stored.get("run", {}).get("event_shape"):
             return "broken", f"{CONFIG} does not say what its data were; it was not written by a training."
+        schema_of_run(path, stored)
         if stamp(path / MODEL) == NOTHING:
             return "training", ""
         model_checksum(path)

@@ -6,13 +6,14 @@ from typing import Any
 
 import torch
 from jaxtyping import Float
-from torch import Generator, Tensor
+from torch import Tensor
 
 from lowerbound.model import VAE
 from lowerbound.numerics import mean_and_standard_error
 from lowerbound.objectives.rates import monte_carlo
 from lowerbound.probability.distributions import elementwise_kl, has_closed_form_kl
 from lowerbound.probability.samples import PosteriorSamples
+from lowerbound.seeding import Chance, ContentNoise, content_noise
 
 NUM_DRAWS = 64
 DRAWS_AT_ONCE = 16
@@ -36,13 +37,18 @@ class Bound:
         return {name: finite(value) for name, value in vars(self).items()}
 
 
+def noise_for(x: Float[Tensor, "n *event"]) -> ContentNoise:
+    """That of `lowerbound evaluate`: an example has the same bound wherever it stands, and as an image of its own."""
+    return content_noise(x, 0, "evaluation")
+
+
 @torch.inference_mode()
-def bound_of(model: VAE, x: Float[Tensor, "1 *event"], stream: Generator) -> Bound:
+def bound_of(model: VAE, x: Float[Tensor, "1 *event"], chance: Chance) -> Bound:
     """The ELBO of one example: the mean over draws, its rate in closed form where it has one."""
     if model.is_deterministic:
         error = -model.decode(model.encode(x).mean).log_prob(x)
         return Bound(reconstruction_error=float(error))
-    draws = [model.sample_posterior(x, stream, DRAWS_AT_ONCE) for _ in range(NUM_DRAWS // DRAWS_AT_ONCE)]
+    draws = [model.sample_posterior(x, chance, DRAWS_AT_ONCE) for _ in range(NUM_DRAWS // DRAWS_AT_ONCE)]
     log_likelihood = torch.cat([samples.log_likelihood[:, 0] for samples in draws]).double()
     rates, by_latent = _rates(draws)
     elbo = mean_and_standard_error(log_likelihood - rates)

@@ -9,19 +9,20 @@ import numpy as np
 import torch
 from jaxtyping import Float
 
-from lowerbound.data.examples import Layout
 from lowerbound.errors import DataError, RunError
 from lowerbound.evaluation.elements import best_guess
 from lowerbound.evaluation.pictures import to_images
 from lowerbound.evaluation.results import Results, read_scores
 from lowerbound.experiment import Experiment
-from lowerbound.inputs import layout_in
 from lowerbound.model import VAE
 from lowerbound.reporting.tiles import displayable
-from lowerbound.run import choose_device, read_experiment
+from lowerbound.run import choose_device
+from lowerbound.run_data import read_experiment
+from lowerbound.schema import Layout, Schema
 from lowerbound.seeding import generator
 from lowerbound.storage import load_tensors
-from lowerbound.training.checkpoint import load_model
+from lowerbound.stored_units import in_stored_units
+from lowerbound.trained_model import TrainedModel, load
 
 Arrays = dict[str, np.ndarray]
 Shown = Literal["images", "values"]
@@ -34,15 +35,25 @@ class Space:
     path: Path
     stored: dict[str, Any]  # config.toml
     experiment: Experiment
-    model: VAE
+    trained: TrainedModel
     device: torch.device
     known: Arrays  # of results.safetensors; empty where there is none
     label_names: tuple[str, ...]  # as results.json has them
 
     @property
+    def model(self) -> VAE:
+        """The bare module."""
+        return self.trained.vae
+
+    @property
+    def schema(self) -> Schema:
+        """What the run's data are."""
+        return self.trained.schema
+
+    @property
     def layout(self) -> Layout:
         """What an example is."""
-        return layout_in(self.stored)
+        return self.schema.layout
 
     @property
     def latent_dim(self) -> int:
@@ -54,23 +65,25 @@ def open_space(run: Path, device: str = "auto") -> Space:
     """The model of a run that has one; RunError where its files are damaged."""
     stored, experiment = read_experiment(run)
     chosen = choose_device(device)
-    model = load_model(run).to(chosen)
+    trained = load(run)
+    trained.vae.to(chosen)
     label_names = tuple(known_scores(run).context.get("data", {}).get("label_names", ()))
-    return Space(run, stored, experiment, model, chosen, _arrays_of(run), label_names)
+    return Space(run, stored, experiment, trained, chosen, _arrays_of(run), label_names)
 
 
 @torch.inference_mode()
 def decode(space: Space, z: Float[np.ndarray, "n latent"]) -> Arrays:
     """What latents stand for: "images" in RGB bytes, or "values", the best guess of each element."""
     expected = best_guess(space.model, space.model.decode(torch.from_numpy(z).to(space.device)))
-    return as_shown(space.layout, expected)
+    return as_shown(space.schema, expected)
 
 
-def as_shown(layout: Layout, x: torch.Tensor) -> Arrays:
-    """Examples as the page shows them: images as RGB bytes, all others as a row of values each."""
-    if layout == "image":
+def as_shown(schema: Schema, x: torch.Tensor) -> Arrays:
+    """Examples as the page shows them: images as RGB bytes, all others as a row of values each, in stored units."""
+    if schema.layout == "image":
         return {"images": displayable(to_images(x))}
-    return {"values": x.reshape(len(x), -1).float().cpu().numpy()}
+    # In double precision where an offset takes more digits than a float has.
+    return {"values": in_stored_units(x, schema).reshape(len(x), -1).cpu().numpy()}
 
 
 @torch.inference_mode()

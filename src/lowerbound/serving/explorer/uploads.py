@@ -1,17 +1,19 @@
 """An image that someone drops on the page, as the run's model sees it."""
 
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from io import BytesIO
 
 from PIL import Image, UnidentifiedImageError
 
 from lowerbound.data.examples import Examples
+from lowerbound.data.files import ReadingOptions, as_collection
 from lowerbound.data.images import AN_IMAGE, FORMATS, read_image_bytes
 from lowerbound.data.reading import reading, refuse
 from lowerbound.errors import DataError
 from lowerbound.inputs import image_options
 from lowerbound.serving.explorer.space import Space
+from lowerbound.support import binarised_like
 
 NAME = "the image"
 MAX_BYTES = 20 * 2**20
@@ -23,6 +25,7 @@ class Upload:
 
     examples: Examples
     notes: tuple[str, ...]
+    problem: str = ""  # why log p(x|z) has no meaning for it; empty where it has one
 
 
 def takes_images(layout: str, event_shape: tuple[int, ...]) -> bool:
@@ -31,18 +34,22 @@ def takes_images(layout: str, event_shape: tuple[int, ...]) -> bool:
 
 
 def read_upload(space: Space, content: bytes) -> Upload:
-    """The image in a file's bytes, brought to the model's size and colour as the run's own files were.
+    """The image in a file's bytes, resized, coloured and scaled as the run's own files were: white is its full scale.
 
-    DataError for what is no image, or is damaged.
+    DataError for what is not an image, is damaged, or does not fit.
     """
     _check_format(content)
-    collection = read_image_bytes(NAME, content, image_options(space.experiment.data, space.model))
-    if collection.examples.event_shape != space.model.event_shape:
-        raise DataError(f"{NAME} has 16 bits a pixel and one channel; this model takes 8 bits of each colour.")
-    notes = [note.removeprefix("1 of 1 ") for note in collection.notes]
+    raw = read_image_bytes(NAME, content, image_options(space.schema))
+    notes = [note.removeprefix("1 of 1 ") for note in raw.notes]
     if space.model.event_shape[0] == 1 and _is_coloured(content):
-        notes.append("its colours made grey")
-    return Upload(collection.examples, tuple(notes))
+        notes.append("converted to grey")
+    raw = replace(raw, ids=(), notes=tuple(notes))
+    collection = binarised_like(as_collection(raw, ReadingOptions(schema=space.schema)), space.schema)
+    try:
+        space.trained.supported(collection)
+    except DataError as error:
+        return Upload(collection.examples, collection.notes, str(error))
+    return Upload(collection.examples, collection.notes)
 
 
 def _check_format(content: bytes) -> None:

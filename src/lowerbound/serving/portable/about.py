@@ -1,16 +1,18 @@
 """What an exported file says of itself: text by name, so that it is understood without the run it comes from."""
 
 import json
+from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import lowerbound
 from lowerbound.data.sources import SOURCES
-from lowerbound.errors import RunError
-from lowerbound.inputs import layout_of
 from lowerbound.model import VAE
-from lowerbound.run import read_experiment
-from lowerbound.storage import FORMAT_VERSION, read_json
+from lowerbound.run_data import read_experiment
+from lowerbound.schema import Schema
+from lowerbound.storage import FORMAT_VERSION
+from lowerbound.trained_model import TrainedModel
 from lowerbound.training.checkpoint import model_checksum
 
 AXES = {
@@ -20,7 +22,7 @@ AXES = {
 }
 
 
-def about_run(run: Path, model: VAE, divided_by: float | None) -> dict[str, str]:
+def about_run(run: Path, trained: TrainedModel) -> dict[str, str]:
     """Where a model comes from and how its inputs and outputs are to be read."""
     stored, experiment = read_experiment(run)
     source = experiment.data.source
@@ -31,11 +33,12 @@ def about_run(run: Path, model: VAE, divided_by: float | None) -> dict[str, str]
         # Of someone's own files the name will do: where they lie is nobody's business.
         "data": source if source in SOURCES else Path(source).name,
         "data_checksum": str(stored["run"]["data_checksum"]),
-        "convention": _convention(run),
+        "convention": trained.convention,
         "checksum": model_checksum(run),
-        "layout": _layout(run, model, divided_by),
+        "layout": _layout(trained),
+        "schema": json.dumps(schema_of(trained.schema), ensure_ascii=False),
     }
-    return about | about_model(model)
+    return about | about_model(trained.vae)
 
 
 def about_model(model: VAE) -> dict[str, str]:
@@ -50,22 +53,30 @@ def about_model(model: VAE) -> dict[str, str]:
         "event_shape": json.dumps(list(model.event_shape)),
         "units": "nats",
     }
-    return about | ({"columns": json.dumps([asdict(column) for column in config.columns])} if config.columns else {})
+    return about | ({"columns": json.dumps([asdict(column) for column in model.columns])} if model.columns else {})
 
 
-def _convention(run: Path) -> str:
-    """What log p(x|z) means for the run's data, as its results have it."""
-    try:
-        return str(read_json(run / "results.json")["scores"][0]["convention"])
-    except (RunError, LookupError):
-        return "unknown: the run was never evaluated"
+def schema_of(schema: Schema) -> dict[str, Any]:
+    """What turns stored numbers into x: all that a reader without this package needs."""
+    about = {name: getattr(schema, name) for name in ("layout", "shape", "dtype", "range", "offset", "binarisation")}
+    return about | {"columns": [asdict(column) for column in schema.columns]}
 
 
-def _layout(run: Path, model: VAE, divided_by: float | None) -> str:
-    layout = layout_of(run)
-    values = "in [0, 1]" if model.likelihood.is_within_unit_interval else "in the data's own unit"
-    if layout == "table":
-        values = "in each column's own unit, levels as codes from 0, missing cells as NaN"
-    elif divided_by not in (None, 1):
-        values += f", what is stored divided by {divided_by:g}"
-    return f"{AXES[layout]}; float32, values {values}"
+def _layout(trained: TrainedModel) -> str:
+    """Axes, type and values of x, and how stored numbers become x."""
+    return f"{AXES[trained.schema.layout]}; {', '.join(['float32', *_values(trained)])}"
+
+
+def _values(trained: TrainedModel) -> Iterator[str]:
+    schema, is_within = trained.schema, trained.vae.likelihood.is_within_unit_interval
+    if schema.layout == "table":
+        yield "cells in their column's own unit less its offset, levels as codes from 0, missing cells as NaN"
+        return
+    if is_within or not schema.is_scaled:
+        yield "values in [0, 1]" if is_within else "values in the data's own unit"
+    if schema.is_scaled:
+        low, high = schema.range
+        shifted = f"(stored {'+' if low < 0 else '-'} {abs(low):g})" if low else "stored"
+        yield f"x = {shifted} / {high - low:g}"
+    elif any(schema.offset):
+        yield "x = stored - offset"

@@ -10,13 +10,13 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from lowerbound.errors import UnknownName, UsageError
-from lowerbound.run import read_experiment
+from lowerbound.run_data import read_experiment
 from lowerbound.serving.portable import onnx_form, torch_form
 from lowerbound.serving.portable.about import about_run
 from lowerbound.serving.portable.parity import Computation, Parity, check_parity, trial_of
 from lowerbound.serving.portable.parts import PARTS, Part, Port, parts_of, plain_form
 from lowerbound.storage import write_bytes
-from lowerbound.training.checkpoint import load_model
+from lowerbound.trained_model import load
 
 
 @dataclass(frozen=True)
@@ -46,9 +46,10 @@ class Exported:
     notes: tuple[str, ...] = ()  # why that is not the run's own data
 
 
-def export(run: Path, form: str = "onnx", out: Path | None = None, data_dir: str = "") -> Exported:
+def export(run: Path, form: str = "onnx", out: Path | None = None, data_dir: str = "", data: str = "") -> Exported:
     """Write a run's encoder, decoder and their composition into the folder `out`, by default one inside the run.
 
+    They are compared with the model on the run's own data, which lie where they were or in `data`.
     Raises UnknownName or UsageError for a request that cannot be met, RunError if the model is damaged or what was
     exported does not compute what it computes.
     """
@@ -58,9 +59,10 @@ def export(run: Path, form: str = "onnx", out: Path | None = None, data_dir: str
     read_experiment(run)
     chosen.require()
     _check_folder(folder, chosen.suffix)
-    model = load_model(run)
-    trial = trial_of(run, model, data_dir)
-    about = about_run(run, model, trial.divided_by)
+    trained = load(run)
+    model = trained.vae
+    trial = trial_of(run, model, data, data_dir)
+    about = about_run(run, trained)
     contents, files = {}, []
     versions = (plain_form(model), model, deepcopy(model).double())
     for plain, part, precise in zip(*map(parts_of, versions), strict=True):

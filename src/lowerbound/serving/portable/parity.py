@@ -10,9 +10,9 @@ from torch import Tensor
 
 from lowerbound.data.batches import scaled
 from lowerbound.errors import LowerboundError, RunError
-from lowerbound.inputs import read_inputs
 from lowerbound.model import VAE
 from lowerbound.probability.distributions import Distribution
+from lowerbound.run_data import own_splits
 from lowerbound.seeding import generator
 from lowerbound.serving.portable.parts import Part
 
@@ -35,7 +35,6 @@ class Trial:
     inputs: dict[str, Tensor]  # x, z and noise
     about: str
     note: str = ""  # why it is not the run's own data
-    divided_by: float | None = None  # what stored values are divided by, where those were read
 
 
 @dataclass(frozen=True)
@@ -48,21 +47,19 @@ class Parity:
 
 
 @torch.no_grad()
-def trial_of(run: Path, model: VAE, data_dir: str = "") -> Trial:
+def trial_of(run: Path, model: VAE, data: str = "", data_dir: str = "") -> Trial:
     """Real test examples of a run or, where they cannot be read, examples that its model draws."""
     stream = generator(0, "parity")
     noise = torch.randn(NUM_COMPARED, model.latent_dim, generator=stream)
     try:
-        examples = read_inputs(run, model, [], data_dir).examples
-        if examples.event_shape != model.event_shape:
-            raise RunError("the data have another shape now.")
+        examples = own_splits(run, data=data, data_dir=data_dir).test
     except LowerboundError as error:
         inputs = {"x": _drawn(model, noise, stream), "z": noise, "noise": noise}
         return Trial(inputs, f"{NUM_COMPARED} examples that the model draws", f"no test examples of the run: {error}")
     chosen = examples.subset(np.arange(min(NUM_COMPARED, len(examples))))
     x, noise = scaled(chosen), noise[: len(chosen)]
     inputs = {"x": x, "z": model.encode(x).sample(stream, 1)[0], "noise": noise}
-    return Trial(inputs, f"{len(chosen)} test examples", divided_by=chosen.max_value)
+    return Trial(inputs, f"{len(chosen)} test examples")
 
 
 def check_parity(computed: Computation, part: Part, precise: Part, trial: Trial) -> Parity:

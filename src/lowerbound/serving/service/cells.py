@@ -1,7 +1,7 @@
 """Cells of rows as JSON has them: numbers for numeric columns, levels for others, true and false only as levels.
 
-In Python true is the number 1, and in files infinity counts as missing; so cells are checked before they become a
-table.
+In Python true is the number 1, so cells are checked before they become a table; how a table's cells are read is in
+data/rows.py.
 """
 
 from typing import Any

@@ -138,7 +138,7 @@ INFERRED = an_object(
     model_name=TEXT,
     model_version=TEXT,
     id=TEXT,
-    parameters=an_object(seed=WHOLE),
+    parameters=an_object(seed=WHOLE, notes=TEXT),
     outputs=a_list(OUTPUT),
 )
 
@@ -151,4 +151,5 @@ def of_a_run(**properties: Any) -> dict[str, Any]:
         version=TEXT,
         examples=a_list(an_object(tuple(properties), **properties)),
         seed=WHOLE,
+        notes=a_list(TEXT),
     )

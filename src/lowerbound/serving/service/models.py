@@ -3,18 +3,19 @@
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 
-from lowerbound.data.images import ImageOptions
 from lowerbound.errors import UsageError
-from lowerbound.inputs import image_options, layout_of
 from lowerbound.model import VAE
-from lowerbound.run import choose_device, read_experiment
+from lowerbound.run import choose_device
+from lowerbound.run_data import read_experiment
+from lowerbound.schema import Layout, Schema
 from lowerbound.serving.service.operations import OPERATIONS, Operation, Signature
-from lowerbound.training.checkpoint import load_model, model_checksum
+from lowerbound.trained_model import TrainedModel, load
+from lowerbound.training.checkpoint import model_checksum
 
 VERSION_DIGITS = 12
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
@@ -22,18 +23,36 @@ NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 @dataclass(frozen=True, eq=False)
 class Served:
-    """One run's model."""
+    """One run's model, and the schema of its data."""
 
     name: str
     version: str
-    model: VAE
-    layout: str  # of its data: "image", "array" or "table"
-    images: ImageOptions = field(default_factory=ImageOptions)  # how an image file becomes an example
+    trained: TrainedModel
+
+    @property
+    def model(self) -> VAE:
+        """The bare module."""
+        return self.trained.vae
+
+    @property
+    def schema(self) -> Schema:
+        """What its data are."""
+        return self.trained.schema
+
+    @property
+    def layout(self) -> Layout:
+        """What an example is: "image", "array" or "table"."""
+        return self.schema.layout
 
     @property
     def has_pictures(self) -> bool:
         """Whether its examples are images that can be read from a file and shown as one."""
         return self.layout == "image" and self.model.event_shape[0] in (1, 3)
+
+    @property
+    def has_rows(self) -> bool:
+        """Whether its examples are rows of cells with names."""
+        return self.layout == "table" and not self.schema.dtype
 
 
 @dataclass(frozen=True, eq=False)
@@ -115,15 +134,14 @@ def _named(word: str) -> tuple[str, Path]:
         name = path.resolve().name
     if not NAME.fullmatch(name):
         raise UsageError(
-            f"{name!r} is no name to serve {path} by; give NAME={path} with a name of letters, digits, '.', '_' and "
-            "'-', at most 64."
+            f"{path} cannot be served as {name!r}; give NAME={path}, with up to 64 letters, digits, '.', '_' and '-' "
+            "in the name."
         )
     return name, path
 
 
 def _load(name: str, path: Path, device: torch.device) -> Served:
-    config = read_experiment(path)[1].data
-    model, layout = load_model(path), layout_of(path)
-    images = image_options(config, model) if layout == "image" else ImageOptions()
-    version = model_checksum(path)[:VERSION_DIGITS]
-    return Served(name, version, model.to(device).requires_grad_(False), layout, images)
+    read_experiment(path)  # refuses what is not a run directory
+    trained = load(path)
+    trained.vae.to(device).requires_grad_(False)
+    return Served(name, model_checksum(path)[:VERSION_DIGITS], trained)

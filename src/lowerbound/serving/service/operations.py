@@ -1,12 +1,15 @@
 """What a model can be asked: encode, decode, reconstruct, generate, score.
 
-Each operation answers several questions in one pass. What is drawn is drawn for each question by itself, from a
-generator of its own, so that an answer does not depend on what else was in the pass; only the last bits of a number
-may, since sums of floats are taken in another order for another number of examples.
+Each operation answers several questions in one pass. Noise for an example is keyed by its values and the seed
+(seeding.py): the same example with the same seed has the same numbers alone or among others, in any order. What is
+drawn from the prior or from p(x|z) comes from one stream for each question. So an answer does not depend on what else
+was in the pass; only the last bits of a number may, since sums of floats are taken in another order for another number
+of examples.
 
     q(z|x)   mean, log_variance, and z, a draw
     p(x|z)   mean (of a category its most probable code), and sample, a draw
-    score    elbo = -(rate + distortion), in nats, and the standard error that the draws leave in it
+    score    elbo = -(rate + distortion), in nats, and the standard error that the draws leave in it; NaN for a row
+             without a known cell
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -17,12 +20,14 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from lowerbound.data.examples import as_seen
 from lowerbound.evaluation.elements import best_guess
 from lowerbound.model import VAE
 from lowerbound.objectives.rates import true_rate
 from lowerbound.probability.distributions import Distribution
-from lowerbound.probability.samples import PosteriorSamples
-from lowerbound.seeding import generator
+from lowerbound.probability.samples import PosteriorSamples, draw
+from lowerbound.schema import UNSCALED, Range
+from lowerbound.seeding import content_noise, generator
 
 CHUNK = 512  # examples: the activations of more would take memory without making anything faster
 BATCH = -1  # in a shape: as many as there are
@@ -44,6 +49,7 @@ class Question:
 
     num_examples: int
     x: np.ndarray | None = None  # or z, where that is what the operation takes
+    range: Range = UNSCALED  # the numbers in x that the model sees as 0 and 1
     seed: int = 0
     sample: bool = False
     temperature: float = 1.0
@@ -83,15 +89,17 @@ def first_question(operation: Operation, model: VAE) -> Question:
 
 
 def _encode(model: VAE, questions: Sequence[Question]) -> list[Tensors]:
-    raw = _raw_posterior(model, _joined(model, questions))
+    x = _joined(model, questions)
+    raw = _raw_posterior(model, x)
     posterior: Distribution = model.posterior(raw)
     shared = {"mean": posterior.mean}
     if not model.is_deterministic:
         shared["log_variance"] = posterior.variance.log()
     answers = _divided(shared, questions)
-    for question, part, tensors in zip(questions, _parts(raw, questions), answers, strict=True):
+    parts = zip(questions, _parts(x, questions), _parts(raw, questions), answers, strict=True)
+    for question, examples, part, tensors in parts:
         if question.sample:
-            tensors["z"] = _draw(model.posterior(part), question, "posterior")
+            tensors["z"] = _codes_of(model, question, examples, part, "posterior")[0]
     return answers
 
 
@@ -100,11 +108,13 @@ def _decode(model: VAE, questions: Sequence[Question]) -> list[Tensors]:
 
 
 def _reconstruct(model: VAE, questions: Sequence[Question]) -> list[Tensors]:
-    raw = _raw_posterior(model, _joined(model, questions))
-    means = _parts(model.posterior(raw).mean, questions)
+    x = _joined(model, questions)
+    raw = _raw_posterior(model, x)
+    means = model.posterior(raw).mean
+    parts = zip(questions, *(_parts(tensor, questions) for tensor in (x, raw, means)), strict=True)
     codes = [
-        _draw(model.posterior(part), question, "posterior") if question.sample else mean
-        for question, part, mean in zip(questions, _parts(raw, questions), means, strict=True)
+        _codes_of(model, question, examples, part, "posterior")[0] if question.sample else mean
+        for question, examples, part, mean in parts
     ]
     likelihood = model.likelihood(_raw_likelihood(model, torch.cat(codes)))
     return _divided({"reconstruction": best_guess(model, likelihood)}, questions)
@@ -133,17 +143,24 @@ def _scored(model: VAE, questions: Sequence[Question], num_draws: int) -> list[T
     x = _joined(model, questions)
     raw = _raw_posterior(model, x)
     posterior, prior = model.posterior(raw), model.prior()
-    codes = [
-        model.posterior(part).sample(_stream(model, question, "evaluation"), num_draws)
-        for question, part in zip(questions, _parts(raw, questions), strict=True)
-    ]
+    parts = zip(questions, _parts(x, questions), _parts(raw, questions), strict=True)
+    codes = [_codes_of(model, question, examples, part, "evaluation", num_draws) for question, examples, part in parts]
     terms = []
     # One draw at a time: memory does not grow with their number.
     for z in torch.cat(codes, dim=1):
         log_likelihood = model.likelihood(_raw_likelihood(model, z)).log_prob(x)
         rate = true_rate(PosteriorSamples(z[None], log_likelihood[None], posterior, prior))
         terms.append(torch.stack([rate, -log_likelihood]))
-    return _divided(_means(torch.stack(terms).double()), questions)
+    means = _means(torch.stack(terms).double())
+    is_known = ~x.isnan().flatten(1).all(1)
+    return _divided({name: value.where(is_known, torch.nan) for name, value in means.items()}, questions)
+
+
+def _codes_of(
+    model: VAE, question: Question, x: Tensor, raw: Tensor, name: str, num_draws: int = 1
+) -> Float[Tensor, "draw batch latent"]:
+    """Draws from the posteriors of one question's examples, from a stream for each."""
+    return draw(model.posterior(raw), content_noise(x, question.seed, name), num_draws)
 
 
 def _means(terms: Float[Tensor, "draw term batch"]) -> Tensors:
@@ -167,7 +184,7 @@ def _decoded(model: VAE, z: Tensor, questions: Sequence[Question]) -> list[Tenso
     answers = _divided({"mean": best_guess(model, model.likelihood(raw))}, questions)
     for question, part, tensors in zip(questions, _parts(raw, questions), answers, strict=True):
         if question.sample:
-            tensors["sample"] = _draw(model.likelihood(part), question, "likelihood")
+            tensors["sample"] = model.likelihood(part).sample(_stream(model, question, "likelihood"), 1)[0]
     return answers
 
 
@@ -178,11 +195,14 @@ def _in_chunks(network: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
 
 
 def _joined(model: VAE, questions: Sequence[Question]) -> Tensor:
-    """All examples of all questions; bytes become floats in [0, 1]."""
+    """All examples of all questions, as the model sees them."""
     device = next(model.parameters()).device
-    arrays = [question.x for question in questions if question.x is not None]
-    floats = [array / np.float32(255) if array.dtype == np.uint8 else array for array in arrays]
+    floats = [_seen(question.x, question.range) for question in questions if question.x is not None]
     return torch.from_numpy(floats[0] if len(floats) == 1 else np.concatenate(floats)).to(device)
+
+
+def _seen(x: np.ndarray, scale: Range) -> np.ndarray:
+    return x if x.dtype == np.float32 and scale == UNSCALED else as_seen(x, scale)
 
 
 def _parts(tensor: Tensor, questions: Sequence[Question]) -> Sequence[Tensor]:
@@ -193,10 +213,6 @@ def _divided(shared: Tensors, questions: Sequence[Question]) -> list[Tensors]:
     """Of each tensor every question's own part."""
     parts: Iterator[tuple[Tensor, ...]] = zip(*(_parts(tensor, questions) for tensor in shared.values()), strict=True)
     return [dict(zip(shared, part, strict=True)) for part in parts]
-
-
-def _draw(distribution: Distribution, question: Question, name: str) -> Tensor:
-    return distribution.sample(generator(question.seed, name, distribution.mean.device), 1)[0]
 
 
 def _stream(model: VAE, question: Question, name: str) -> torch.Generator:

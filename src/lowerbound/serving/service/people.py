@@ -1,12 +1,13 @@
-"""What people send and get: image files and rows of a table, in place of tensors.
+"""What people send and get: image files, rows of a table and lists of numbers, in the run's stored units.
 
-An image file of any size is brought to the run's, colours and all, as training did with the run's own files. Rows of a
-table are objects of cells by the columns' names, levels as text, null or nothing where a cell is missing. Examples of
-other runs are lists of numbers.
+An image file of any size is read as the run's own files were; white is the run's full scale. Rows of a table are
+objects of cells by the columns' names, levels as text, null or nothing where a cell is missing. Examples of other runs,
+images too, are lists of stored numbers, N x H x W x C.
 """
 
 import math
 import warnings
+from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -15,40 +16,42 @@ import numpy as np
 from PIL import Image
 
 from lowerbound.columns import named_columns, records
-from lowerbound.data.column_kinds import is_missing
+from lowerbound.data.examples import RawArray
 from lowerbound.data.images import AN_IMAGE, FORMATS, read_image_bytes
-from lowerbound.data.rows import rows_of
-from lowerbound.data.tables import from_values
+from lowerbound.data.tables import RawTable, from_values
 from lowerbound.errors import DataError
+from lowerbound.inputs import image_options
 from lowerbound.reporting.tiles import as_png, compose, displayable, fitted
-from lowerbound.schema import MISSING_MARKERS, Column
-from lowerbound.serving.service.cells import checked_cell, no_cell
+from lowerbound.schema import Column
+from lowerbound.serving.service.cells import checked_cell
 from lowerbound.serving.service.fields import Fields, as_list, as_object, known, parsed
 from lowerbound.serving.service.limits import Limits, Refused, check_json_length, check_num_examples
 from lowerbound.serving.service.models import Served
-from lowerbound.serving.service.values import as_array, check_examples
+from lowerbound.serving.service.values import Sent, numbers_of, stored_examples
 
 THE_BODY = "the body"
-MISSING = frozenset(MISSING_MARKERS)
+JSON_START = 64  # bytes, by which JSON that is not blank has begun
 TILE_SIZE = 56  # pixels: smaller images are enlarged where several are shown
 GAP = 2
 
 
-def read_examples(served: Served, body: memoryview, limits: Limits) -> np.ndarray:
+def read_examples(served: Served, body: memoryview, limits: Limits) -> Sent:
     """The examples in a body: one image file, or JSON of several rows or arrays."""
-    if served.has_pictures:
-        x = _image(served, bytes(body), limits.max_pixels)
-    else:
-        check_json_length(len(body), limits.max_batch * _num_numbers(served))
-        x = _numbers(served, parsed(bytes(body)), limits.max_batch)
-    check_examples(served, x)
-    return x
+    # No image file begins with this.
+    if served.has_pictures and bytes(body[:JSON_START]).lstrip()[:1] != b"[":
+        return _image(served, bytes(body), limits.max_pixels)
+    check_json_length(len(body), limits.max_batch * _num_numbers(served))
+    try:
+        return stored_examples(served, _raw(served, parsed(bytes(body)), limits.max_batch))
+    except DataError as error:
+        raise Refused(400, str(error)) from None
 
 
 def written(served: Served, examples: np.ndarray) -> list[Any]:
-    """Examples as JSON has them: rows by their columns' names, everything else as lists of numbers."""
-    columns = served.model.config.columns
-    return list(records(named_columns(examples, columns))) if columns else list(examples.tolist())
+    """Examples in stored units as JSON has them: rows by their columns' names, everything else as lists of numbers."""
+    if served.has_rows:
+        return list(records(named_columns(examples, served.schema.columns)))
+    return list(_in_stored_units(served, examples).tolist())
 
 
 def picture(examples: np.ndarray, as_tiles: bool) -> bytes:
@@ -60,18 +63,20 @@ def picture(examples: np.ndarray, as_tiles: bool) -> bytes:
     return as_png(compose(large, int(np.ceil(np.sqrt(len(large)))), GAP))
 
 
-def _image(served: Served, content: bytes, max_pixels: int) -> np.ndarray:
+def _image(served: Served, content: bytes, max_pixels: int) -> Sent:
     width, height = _size(content)
     if width * height > max_pixels:
         raise Refused(413, f"the image has {width:,} × {height:,} pixels, accepted are {max_pixels:,} in all.")
     try:
-        examples = read_image_bytes(THE_BODY, content, served.images).examples
+        raw = read_image_bytes(THE_BODY, content, image_options(served.schema))
     except DataError as error:
         # What a decoder says of damage, in brackets, is for the log of a command, not for somebody far away.
         raise Refused(422, f"{str(error).partition(' (')[0].rstrip('.')}.") from None
-    # By numpy alone: see `with_one_thread` in models.
-    values = examples.values.transpose(0, 3, 1, 2).astype(np.float32)
-    return np.ascontiguousarray(values / np.float32(examples.max_value))
+    notes = tuple(note.removeprefix("1 of 1 ") for note in raw.notes)
+    try:
+        return stored_examples(served, replace(raw, ids=(), notes=notes))
+    except DataError as error:
+        raise Refused(422, str(error)) from None
 
 
 def _size(content: bytes) -> tuple[int, int]:
@@ -87,33 +92,38 @@ def _size(content: bytes) -> tuple[int, int]:
         raise Refused(422, f"{THE_BODY} is not {AN_IMAGE}, or it is damaged; send the file as it is.") from None
 
 
-def _numbers(served: Served, content: Any, max_batch: int) -> np.ndarray:
+def _raw(served: Served, content: Any, max_batch: int) -> RawArray | RawTable:
+    """JSON as stored numbers or cells."""
     examples = content if isinstance(content, list) else [content]
     check_num_examples(len(examples), max_batch)
-    if served.model.config.columns:
-        return _rows(served.model.config.columns, [as_object(row, "a row") for row in examples])
-    shape = (len(examples), *served.model.event_shape)
-    return as_array(THE_BODY, as_list(content, THE_BODY), np.dtype(np.float32), shape, with_missing=False)
+    if served.has_rows:
+        return _rows(served.schema.columns, [as_object(row, "a row") for row in examples])
+    values = numbers_of(THE_BODY, as_list(content, THE_BODY), with_missing=served.layout == "table")
+    return RawArray(place=THE_BODY, values=values)
 
 
-def _rows(columns: tuple[Column, ...], rows: list[Fields]) -> np.ndarray:
+def _rows(columns: tuple[Column, ...], rows: list[Fields]) -> RawTable:
     names = [column.name for column in columns]
     for row in rows:
         for name in row:
             known("column", name, names)
-    cells = {column.name: [checked_cell(column, row.get(column.name)) for row in rows] for column in columns}
-    try:
-        table = from_values(Path(THE_BODY), cells)
-    except DataError as error:
-        raise Refused(400, str(error)) from None
-    values = rows_of(table, columns)
-    for index, column in enumerate(columns):
-        for sent, cell, value in zip(cells[column.name], table.columns[column.name], values[:, index], strict=True):
-            if np.isnan(value) and not is_missing(cell, MISSING):
-                raise no_cell(column, sent)
-    return values
+    return from_values(
+        Path(THE_BODY),
+        {column.name: [checked_cell(column, row.get(column.name)) for row in rows] for column in columns},
+    )
+
+
+def _in_stored_units(served: Served, examples: np.ndarray) -> np.ndarray:
+    """As stored_units.in_stored_units, by numpy alone: see `with_one_thread` in models."""
+    schema = served.schema
+    low, high = schema.range
+    stored = low + (high - low) * examples if schema.is_scaled else examples
+    offset = schema.offset or tuple(column.offset for column in schema.columns)
+    if any(offset):
+        stored = stored.astype(np.float64) + np.array(offset).reshape(schema.shape)
+    return np.moveaxis(stored, 1, -1) if schema.layout == "image" else stored
 
 
 def _num_numbers(served: Served) -> int:
     """How many numbers one example is as long as; a cell of a table comes with its name, and perhaps a level."""
-    return math.prod(served.model.event_shape) * (8 if served.model.config.columns else 1)
+    return math.prod(served.model.event_shape) * (8 if served.layout == "table" else 1)

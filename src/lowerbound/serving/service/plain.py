@@ -22,7 +22,7 @@ from lowerbound.serving.service.models import Offer, Served
 from lowerbound.serving.service.operations import Answer, Question
 from lowerbound.serving.service.people import picture, read_examples, written
 from lowerbound.serving.service.protocol import chosen_seed
-from lowerbound.serving.service.values import check_codes, convention_of
+from lowerbound.serving.service.values import Sent, check_codes
 
 SEED_HEADER = "Lowerbound-Seed"
 MAX_TILES = 256
@@ -43,7 +43,7 @@ Codes = Annotated[
 A_FILE = {
     "requestBody": {
         "required": True,
-        "description": "An image file as it is; for a run of other data JSON, a list of rows or of arrays.",
+        "description": "An image file as it is, or JSON: a list of rows, or of arrays of stored numbers.",
         "content": described.content(
             image__png=described.BINARY,
             image__jpeg=described.BINARY,
@@ -72,19 +72,20 @@ def _add_questions(router: APIRouter, service: Service) -> None:
     @router.post("/encode", responses=answers, openapi_extra=A_FILE, summary="The posterior of an image or of rows")
     async def encode(request: Request, run: Run = "", sample: Sample = False, seed: Seed = None) -> Response:
         chosen = chosen_seed() if seed is None else seed
-        offer, _, answer = await _ask_about_body(service, request, run, "encode", sample=sample, seed=chosen)
-        return _json(offer.served, _entries(answer), **({"seed": chosen} if sample else {}))
+        offer, sent, answer = await _ask_about_body(service, request, run, "encode", sample=sample, seed=chosen)
+        return _json(offer.served, _entries(answer), **({"seed": chosen} if sample else {}), notes=sent.notes)
 
     forms = A_PICTURE | described.content(application__json=of_a_run(reconstruction=EXAMPLE))
     answers = described.returns("An image, or rows.", forms) | errors(404, 422, 504, *WITH_BODY)
 
     @router.post("/reconstruct", responses=answers, openapi_extra=A_FILE, summary="What is left after the bottleneck")
     async def reconstruct(request: Request, run: Run = "") -> Response:
-        offer, _, answer = await _ask_about_body(service, request, run, "reconstruct")
+        offer, sent, answer = await _ask_about_body(service, request, run, "reconstruct")
         examples = answer["reconstruction"]
         if offer.served.has_pictures and not _wants_json(request):
             return await _png(service, examples, as_tiles=False)
-        return _json(offer.served, [{"reconstruction": example} for example in written(offer.served, examples)])
+        reconstructions = [{"reconstruction": example} for example in written(offer.served, examples)]
+        return _json(offer.served, reconstructions, notes=sent.notes)
 
     scores = dict.fromkeys(("elbo", "rate", "distortion", "standard_error"), described.NUMBER_OR_NOT)
     answers = described.returns(
@@ -95,9 +96,9 @@ def _add_questions(router: APIRouter, service: Service) -> None:
     @router.post("/score", responses=answers, openapi_extra=A_FILE, summary="The ELBO, as rate and distortion")
     async def score(request: Request, run: Run = "", seed: Seed = None, num_draws: Draws = 16) -> Response:
         chosen = chosen_seed() if seed is None else seed
-        offer, x, answer = await _ask_about_body(service, request, run, "score", num_draws=num_draws, seed=chosen)
-        about = {"unit": "nats", "convention": convention_of(offer.served, x), "num_draws": num_draws, "seed": chosen}
-        return _json(offer.served, _entries(answer), **about)
+        offer, sent, answer = await _ask_about_body(service, request, run, "score", num_draws=num_draws, seed=chosen)
+        about = {"unit": "nats", "convention": offer.served.trained.convention, "num_draws": num_draws, "seed": chosen}
+        return _json(offer.served, _entries(answer), **about, notes=sent.notes)
 
 
 def _add_pictures(router: APIRouter, service: Service) -> None:
@@ -144,13 +145,14 @@ def _add_pictures(router: APIRouter, service: Service) -> None:
 
 async def _ask_about_body(
     service: Service, request: Request, run: str, operation: str, **options: Any
-) -> tuple[Offer, np.ndarray, Answer]:
+) -> tuple[Offer, Sent, Answer]:
     offer = service.operation(run, operation)
     with holding(service.hold, request) as body:
         with service.batcher.arriving():
             content = await body.read(service.limits)
-            x = await service.apart(read_examples, offer.served, content, service.limits)
-        return offer, x, await service.answer(request, offer, Question(num_examples=len(x), x=x, **options))
+            sent = await service.apart(read_examples, offer.served, content, service.limits)
+        question = Question(num_examples=len(sent.x), x=sent.x, range=sent.range, **options)
+        return offer, sent, await service.answer(request, offer, question)
 
 
 async def _generated(
@@ -187,7 +189,7 @@ def _code(text: str, latent_dim: int) -> list[float]:
 
 def _need_pictures(service: Service, served: Served, number: int, endpoint: str) -> None:
     if not served.has_pictures:
-        raise Refused(400, f"examples of {served.name} are no images that can be shown; use /{endpoint}.")
+        raise Refused(400, f"examples of {served.name} cannot be shown as pictures; use /{endpoint}.")
     _check_answer(service, served, number, FLOAT_BYTES)
 
 

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from lowerbound.errors import DataError
 from lowerbound.serving.service.fields import (
     PARAMETERS,
     Fields,
@@ -36,10 +37,12 @@ from lowerbound.serving.service.limits import (
 )
 from lowerbound.serving.service.models import Offer
 from lowerbound.serving.service.operations import BATCH, Answer, Question, Signature
-from lowerbound.serving.service.values import as_array, check_codes, check_examples
+from lowerbound.serving.service.values import as_array, check_codes, seen_tensor, stored_tensor
 
 HEADER_LENGTH = "Inference-Header-Content-Length"
 TYPES: dict[str, np.dtype[Any]] = {"FP32": np.dtype("<f4"), "UINT8": np.dtype("u1"), "INT32": np.dtype("<i4")}
+STORED = ("UINT8", "INT32")
+"""Types in which examples come as they are stored; FP32 is what the bare module takes."""
 CHOSEN_SEEDS = 2**31  # short enough to be typed
 OF_THE_PROTOCOL = ("binary_data_output", "priority", "timeout")
 """Parameters of a request that no operation has; the last two are hints, and not taken."""
@@ -61,6 +64,7 @@ class Inference:
     question: Question
     outputs: tuple[Wanted, ...]
     id: str
+    notes: tuple[str, ...] = ()  # what was done to the examples
 
 
 @dataclass(frozen=True)
@@ -87,9 +91,9 @@ def read_inference(offer: Offer, body: memoryview, header_length: str | None, li
     identifier = request.get("id", "")
     if not isinstance(identifier, str):
         raise wrong("id", identifier, "a text")
-    question = _question(offer, options, arrays, outputs, limits.max_batch)
+    question, notes = _question(offer, options, arrays, outputs, limits.max_batch)
     _check_answer(question.num_examples, outputs, limits.max_body)
-    return Inference(offer, question, outputs, identifier)
+    return Inference(offer, question, outputs, identifier, notes)
 
 
 def write_answer(inference: Inference, answer: Answer) -> Written:
@@ -98,8 +102,10 @@ def write_answer(inference: Inference, answer: Answer) -> Written:
     header: Fields = {"model_name": offer.name, "model_version": offer.served.version}
     if inference.id:
         header["id"] = inference.id
-    if offer.operation.always_draws or question.sample:
-        header["parameters"] = {"seed": question.seed}
+    drawn: Fields = {"seed": question.seed} if offer.operation.always_draws or question.sample else {}
+    noted: Fields = {"notes": "; ".join(inference.notes)} if inference.notes else {}
+    if drawn or noted:
+        header["parameters"] = drawn | noted
     values = [np.ascontiguousarray(answer[wanted.signature.name], "<f4") for wanted in inference.outputs]
     header["outputs"] = [_described(wanted, value) for wanted, value in zip(inference.outputs, values, strict=True)]
     written = as_json(header)
@@ -174,13 +180,13 @@ def _values(
 
 
 def _datatype(offer: Offer, signature: Signature, name: Any) -> np.dtype[Any]:
-    accepted = (signature.datatype, "UINT8") if _takes_bytes(offer, signature) else (signature.datatype,)
+    accepted = [signature.datatype, *(STORED if _takes_stored(offer, signature) else ())]
     return TYPES[known(f"datatype of {signature.name!r}", name, accepted)]
 
 
-def _takes_bytes(offer: Offer, signature: Signature) -> bool:
-    """Images may come as they are stored, 0 to 255."""
-    return signature.name == "x" and offer.served.layout == "image"
+def _takes_stored(offer: Offer, signature: Signature) -> bool:
+    """Examples of a run whose stored numbers are integers may come as they are stored."""
+    return signature.name == "x" and offer.served.schema.is_integer
 
 
 def _shape(signature: Signature, lengths: Any, max_batch: int) -> tuple[int, ...]:
@@ -216,7 +222,8 @@ def _read_outputs(offer: Offer, outputs: Any, options: Fields) -> tuple[Wanted, 
 
 def _question(
     offer: Offer, options: Fields, arrays: dict[str, np.ndarray], outputs: Sequence[Wanted], max_batch: int
-) -> Question:
+) -> tuple[Question, tuple[str, ...]]:
+    """What is asked, and what was done to its examples."""
     fields = {name: value for name, value in options.items() if name in offer.operation.parameters}
     fields.setdefault("seed", chosen_seed())
     # Who wants a tensor that is drawn wants a draw.
@@ -227,16 +234,14 @@ def _question(
             raise Refused(400, "the number of examples is given twice, as input 'num' and as parameter.")
         number = int(x[0]) if x is not None else num or 1
         check_num_examples(number, max_batch)
-        return Question(num_examples=number, **fields)
+        return Question(num_examples=number, **fields), ()
     if x is None:
         raise Refused(400, f"input {offer.operation.takes!r} is missing.")
-    check_input(offer, x)
-    return Question(num_examples=len(x), x=x, **fields)
-
-
-def check_input(offer: Offer, x: np.ndarray) -> None:
-    """Refuse numbers that the operation's input cannot be."""
     if offer.operation.takes == "z":
         check_codes(x)
-    else:
-        check_examples(offer.served, x)
+        return Question(num_examples=len(x), x=x, **fields), ()
+    try:
+        sent = (stored_tensor if x.dtype.kind in "iu" else seen_tensor)(offer.served, "input 'x'", x)
+    except DataError as error:
+        raise Refused(400, str(error)) from None
+    return Question(num_examples=len(x), x=sent.x, range=sent.range, **fields), sent.notes

@@ -79,7 +79,10 @@ async def _inferred(service: Service, request: Request, offer: Offer) -> Respons
         with service.batcher.arriving():
             length = request.headers.get(HEADER_LENGTH)
             content = await body.read(limits, aligned_at=json_length(length) if length else 0)
-            inference = read_inference(offer, content, length, limits)
+            if offer.served.schema.binarisation == "none":
+                inference = read_inference(offer, content, length, limits)
+            else:  # image by image, which takes longer than others should wait
+                inference = await service.apart(read_inference, offer, content, length, limits)
         found = await service.answer(request, offer, inference.question)
     return _response(write_answer(inference, found))
 

@@ -12,15 +12,16 @@ const DRAWS_AT_ONCE = 8; // between which the page answers to its reader
 const NUM_NEIGHBOURS = 8;
 
 export async function encode(info, facts, examples, codes, blob) {
-  const { x, seen, wasResized } = await readPicture(blob, info.image, facts.resize);
+  const { x, seen, wasResized } = await readPicture(blob, info.image, facts);
   const found = info.is_deterministic ? await codeOf(info, x) : await boundOf(info, x);
   const pixels = examples ? nearest(distancesTo(examples, seen.data), codes, info, facts.first_carried) : [];
-  const notes = wasResized ? [RESIZED, ...facts.encode_notes] : facts.encode_notes;
+  const convention = facts.conventions[isBinary(x) ? "binary" : "grey"];
+  const notes = [...(wasResized ? [RESIZED] : []), ...facts.encode_notes, ...(convention ? [] : [facts.no_bound])];
   return {
     ...found,
-    ...(facts.conventions ? {} : UNSCORED),
+    ...(convention ? {} : UNSCORED),
     unit: "nats",
-    convention: facts.conventions?.[isBinary(x) ? "binary" : "grey"] ?? "",
+    convention: convention ?? "",
     neighbours: { pixels, codes: neighboursOf(found.mean, codes, info) },
     seen: { shape: seen.shape, data: base64(seen.data) },
     notes,

@@ -59,7 +59,15 @@ export async function throughAll(info, x, noise) {
 
 function shown(info, { shape, data }) {
   if (info.layout === "image") return asPictures(shape, data);
-  return { shape: [shape[0], data.length / shape[0]], data };
+  const size = data.length / shape[0];
+  return { shape: [shape[0], size], data: inStoredUnits(info, data, size) };
+}
+
+/** Values in the run's own units; in double precision where an offset takes more digits than a float has. */
+function inStoredUnits({ range: [low, high], offset }, data, size) {
+  if (low === 0 && high === 1 && !offset.some((value) => value)) return data;
+  const Type = offset.length ? Float64Array : Float32Array;
+  return Type.from(data, (value, i) => low + (high - low) * value + (offset[i % size] ?? 0));
 }
 
 /** Three channels are colours; of any other number the first is shown, in grey. */

@@ -3,8 +3,11 @@
 
 const READABLE = "PNG, JPEG, WebP and BMP";
 
-/** Pixels of a file: `x` as channels × height × width in [0, 1], `seen` as bytes, height × width × 3. */
-export async function readPicture(blob, { width, height, channels }, resize) {
+/**
+ * Pixels of a file: `x` as channels × height × width in [0, 1], on the levels that the run stores, `seen` as bytes,
+ * height × width × 3.
+ */
+export async function readPicture(blob, { width, height, channels }, { resize, num_steps: numSteps }) {
   const picture = await createImageBitmap(blob).catch(() => {
     throw new Error(`This browser cannot read the file${blob.type ? ` (${blob.type})` : ""}; it reads ${READABLE}.`);
   });
@@ -12,7 +15,7 @@ export async function readPicture(blob, { width, height, channels }, resize) {
   const seen = laidOut(picture, width, height, resize);
   picture.close();
   if (channels === 1) makeGrey(seen);
-  return { x: asExample(seen, channels), seen: { shape: [height, width, 3], data: seen }, wasResized };
+  return { x: asExample(seen, channels, numSteps), seen: { shape: [height, width, 3], data: seen }, wasResized };
 }
 
 function laidOut(picture, width, height, resize) {
@@ -41,7 +44,10 @@ function makeGrey(pixels) {
   }
 }
 
-function asExample(pixels, channels) {
+function asExample(pixels, channels, numSteps) {
   const size = pixels.length / 3;
-  return Float32Array.from({ length: channels * size }, (_, i) => pixels[3 * (i % size) + Math.floor(i / size)] / 255);
+  const onLevel = (value) => (numSteps ? Math.round(value * numSteps) / numSteps : value);
+  return Float32Array.from({ length: channels * size }, (_, i) =>
+    onLevel(pixels[3 * (i % size) + Math.floor(i / size)] / 255),
+  );
 }

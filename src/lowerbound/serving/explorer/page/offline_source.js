@@ -53,7 +53,7 @@ function picturesOf({ shape: [, height, width, channels], data }, rows) {
 }
 
 function valuesOf({ shape: [, size], data }, rows) {
-  const values = new Float32Array(rows.length * size);
+  const values = new data.constructor(rows.length * size);
   rows.forEach((row, k) => values.set(data.subarray(row * size, (row + 1) * size), k * size));
   return { shape: [rows.length, size], data: values };
 }

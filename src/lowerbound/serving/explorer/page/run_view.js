@@ -129,7 +129,7 @@ function aboutExamples(view) {
   const starts = [];
   info.splits.reduce((start, split) => (starts.push(start), start + split.count), 0);
   const splitOf = (index) => info.splits[view.codes.splits[index]]?.name ?? "";
-  const unseen = "The examples of this run cannot be had; its notes say why.";
+  const unseen = "The examples of this run are unavailable; its notes say why.";
   const numberInSplit = (index) => index - (starts[view.codes.splits[index]] ?? 0);
   const labelOf = (index) => info.label_names[view.codes.labels[index]] ?? "";
   return {

@@ -65,7 +65,8 @@ async function encode(view, node, blob, hasNotes) {
     view.stage.marks = [{ z, logVariance: found.log_variance && Float32Array.from(found.log_variance), name: "yours" }];
     view.cursor.setAll(z);
     const reconstruction = await view.source.decode(view.id, z);
-    await draw(view, node, hasNotes ? found : { ...found, notes: [] }, reconstruction);
+    const notes = (found.notes ?? []).filter((note) => hasNotes || note.startsWith("no bound"));
+    await draw(view, node, { ...found, notes }, reconstruction);
     announce(`Encoded. ${view.info.is_deterministic ? "" : `ELBO ${fixed(found.elbo)} nats.`}`);
   } catch (error) {
     complain(node, error);
@@ -84,7 +85,7 @@ async function draw(view, node, found, reconstruction) {
     captioned(tile(view.info, seen, 0, "The image as the model sees it"), "as the model sees it"),
     captioned(tile(view.info, reconstruction, 0, "Its reconstruction"), "reconstructed"),
   );
-  const notes = (found.notes ?? []).map((note) => element("p", { className: "quiet" }, note));
+  const notes = found.notes.map((note) => element("p", { className: "quiet" }, note));
   const neighbours = await Promise.all([
     neighbourRow(view, "Nearest by pixels", found.neighbours?.pixels),
     neighbourRow(view, "Nearest by code", found.neighbours?.codes),
