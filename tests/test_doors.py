@@ -108,7 +108,27 @@ def skipping(at):
     raise LowerboundError(scored.skipped[0])
 
 
+def estimator(at):
+    """The estimator, which has no files: fitted to the same data, images as rows."""
+    if at.kind not in LIKELIHOODS:
+        raise LowerboundError("row 1: the estimator takes arrays alone")
+    from lowerbound.estimator import VAE
+
+    data = np.asarray(CASES[at.kind][0], float)
+    full_scale = data.max() if at.kind == "binary" else 1.0
+    model = VAE(hidden=(4,), likelihood=LIKELIHOODS[at.kind], num_epochs=1).fit(
+        data.reshape(len(data), -1) / full_scale
+    )
+    try:
+        model.score_samples(at.values.reshape(len(at.values), -1) / full_scale)
+    except ValueError as error:
+        raise LowerboundError(f"example 2: {error}") from error
+
+
+LIKELIHOODS = {"counts": "negative-binomial", "binary": "auto", "real": "auto"}
+
 DOORS = {
+    "estimator": estimator,
     "encode": lambda at: use.encode(at.run, [str(at.path)], out=at.out),
     "score": lambda at: anomalies.score(at.run, [str(at.path)], importance=False, out=at.out),
     "score --skip-broken": skipping,
@@ -141,6 +161,7 @@ def test_every_door_refuses_a_value_without_a_meaning_and_writes_nothing(runs, t
         run=runs[kind].path,
         model=runs[kind],
         values=values,
+        kind=kind,
         path=file_of(tmp_path, values),
         out=tmp_path / f"out.{suffix}",
         picture=tmp_path / ("out.png" if kind == "binary" else "out.csv"),

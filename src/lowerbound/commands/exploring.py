@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from lowerbound import console
-from lowerbound.commands.options import SHARE, DataDirOption, DeviceOption, app
+from lowerbound.commands.options import SHARE, DataDirOption, DeviceOption, OwnDataOption, app
 
 TEXT_BROWSERS = ("www-browser", "links", "elinks", "lynx", "w3m")
 BROWSER = "browser"  # the thread's name
@@ -23,6 +23,7 @@ def explore(
         Path | None, typer.Option(metavar="FILE", help="Write the page as one file that needs no server, and stop.")
     ] = None,
     device: DeviceOption = "auto",
+    data: OwnDataOption = "",
     data_dir: DataDirOption = "",
 ) -> None:
     """Open a page on a run's latent space: its codes, the decoder under the pointer, images of your own."""
@@ -30,14 +31,14 @@ def explore(
         from lowerbound.serving.explorer.offline import write_offline
 
         console.err.print("encoding, scoring and exporting: half a minute or so ...")
-        console.print_written(write_offline(run_path, offline, data_dir, device))
+        console.print_written(write_offline(run_path, offline, data_dir, device, data))
         return
     from lowerbound.serving import hosting
     from lowerbound.serving.access import access_to, guarded
     from lowerbound.serving.explorer.application import application
 
     access = access_to(host)
-    page = guarded(application(run_path, data_dir=data_dir, device=device), access, prefixes=("/api/",))
+    page = guarded(application(run_path, data=data, data_dir=data_dir, device=device), access, prefixes=("/api/",))
     hosting.host(page, host=host, port=port, ready=lambda url: _show(url, access.token, no_browser), grace=GRACE)
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from lowerbound import console
-from lowerbound.commands.options import SHARE, DataDirOption, JsonOption, RunArgument, app, print_json
+from lowerbound.commands.options import SHARE, DataDirOption, JsonOption, OwnDataOption, RunArgument, app, print_json
 
 if TYPE_CHECKING:
     from lowerbound.serving.portable.export import Exported
@@ -22,13 +22,14 @@ def export(
     out: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Where to write; a folder of RUN if not given.")
     ] = None,
+    data: OwnDataOption = "",
     data_dir: DataDirOption = "",
     as_json: JsonOption = False,
 ) -> None:
     """Write encoder, decoder and their composition as files for other programs, checked against the model."""
     from lowerbound.serving.portable.export import export as export_run
 
-    exported = export_run(run_path, form, out, data_dir)
+    exported = export_run(run_path, form, out, data_dir, data)
     for note in exported.notes:
         console.err.print(note, markup=False)
     if as_json:
