@@ -110,8 +110,6 @@ def skipping(at):
 
 def estimator(at):
     """The estimator, which has no files: fitted to the same data, images as rows."""
-    if at.kind not in LIKELIHOODS:
-        raise LowerboundError("row 1: the estimator takes arrays alone")
     from lowerbound.estimator import VAE
 
     data = np.asarray(CASES[at.kind][0], float)
@@ -145,7 +143,7 @@ DOORS = {
     "service /score": lambda at: service(at, "/score"),
     "service /reconstruct": lambda at: service(at, "/reconstruct"),
 }
-ONLY = {"impute": ("table",)}
+ONLY = {"impute": ("table",), "estimator": ("counts", "binary", "real")}
 NOT = {"service /encode": "binary", "service /score": "binary", "service /reconstruct": "binary"}
 """Images are sent to the service as files and as tensors: see serving/test_service_stored_units.py."""
 
