@@ -17,10 +17,9 @@ from typing import Any
 
 import torch
 
-from lowerbound.data.sources import Examples, load
+from lowerbound.data.sources import Examples
 from lowerbound.evaluation import quadrature
 from lowerbound.numerics import mean_and_standard_error
-from lowerbound.run import read_experiment
 from lowerbound.storage import write_json
 from lowerbound.training.checkpoint import load_model
 
@@ -76,7 +75,7 @@ def measure(setting: Setting) -> dict[str, Any]:
     torch.set_num_threads(1)
     path = Path(setting.path)
     model = load_model(path)
-    test = load(read_experiment(path)[1].data).test
+    test = own_splits(path).test
     examples = Examples(test.values[: setting.num_images], test.max_value)
     quadrature.PAIRS_PER_TABLE = setting.pairs_per_table
     if setting.cells_per_axis is not None:

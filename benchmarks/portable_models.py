@@ -21,8 +21,8 @@ import torch
 from measuring import digits, markdown, source, spread, timed, with_quartiles, write_figures
 
 from lowerbound.data.batches import scaled
-from lowerbound.inputs import read_inputs
 from lowerbound.model import VAE
+from lowerbound.run_data import own_splits
 from lowerbound.seeding import generator
 from lowerbound.serving.portable.onnx_form import onnx_bytes
 from lowerbound.serving.portable.parity import deviation
@@ -61,7 +61,7 @@ def main() -> None:
 @torch.no_grad()
 def inputs_of(run: Path, model: VAE, num_images: int) -> Inputs:
     """Test images of a run, draws from their posteriors, and noise."""
-    examples = read_inputs(run, model, []).examples
+    examples = own_splits(run).test
     x = scaled(examples.subset(np.arange(min(num_images, len(examples)))))
     stream = generator(0, "portable models")
     noise = torch.randn(len(x), model.latent_dim, generator=stream)

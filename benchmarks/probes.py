@@ -14,9 +14,9 @@ import torch
 from measuring import source, write_figures
 
 from lowerbound.data.batches import scaled
-from lowerbound.data.sources import Examples, load
+from lowerbound.data.sources import Examples
 from lowerbound.evaluation.diagnostics import LabelledCodes, labelled_codes, linear_probe, nearest_neighbour_probe
-from lowerbound.run import read_experiment
+from lowerbound.run_data import own_splits
 from lowerbound.training.checkpoint import load_model
 
 
@@ -27,7 +27,7 @@ def main() -> None:
     arguments = parser.parse_args()
     figures: dict[str, Any] = {"probes": {}}
     for index, run in enumerate(arguments.runs):
-        splits = load(read_experiment(run)[1].data)
+        splits = own_splits(run)
         if index == 0:
             figures["probes"]["raw pixels"] = probes(*(pixels(part) for part in (splits.train, splits.test)))
         model = load_model(run)

@@ -25,7 +25,7 @@ from lowerbound.data.sources import Examples, Splits
 from lowerbound.experiment import Experiment, from_settings
 from lowerbound.networks.layers import count_parameters
 from lowerbound.seeding import generator
-from lowerbound.training.checkpoint import save_model
+from lowerbound.training.checkpoint import load_model, save_model
 from lowerbound.training.loop import Progress
 
 NUM_WATCHED = 200  # images, after each epoch
@@ -101,8 +101,8 @@ class Ours(Side):
         self.precision = precision
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "model.safetensors"
-            save_model(path, new_model(network), {})
-            self.model = lb.load(path)
+            save_model(path, new_model(network), None, {})
+            self.model = load_model(path)
         self.examples = read_images(images)
         self.z = torch.from_numpy(
             np.random.default_rng(0).standard_normal((len(self.examples), LATENT_DIM), dtype=np.float32)

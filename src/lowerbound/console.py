@@ -214,13 +214,22 @@ def print_anomalies(scored: "Scored") -> None:
     ]
     print_table(("example", *judged.scores, ""), rows, right=range(1, 1 + len(judged.scores)))
     num_scored = len(scored.ids) - scored.num_unscored
-    unscored = f" {scored.num_unscored:,} have no score." if scored.num_unscored else ""
+    unscored = _about_unscored(scored)
     out.print(
         f"{int(judged.is_anomalous.sum()):,} of {num_scored:,} are anomalous: {judged.by} above "
         f"{judged.thresholds[judged.by]:.2f}, which a share of {judged.false_alarm_rate:.3g} of "
         f"{judged.num_calibrated:,} held-out examples exceeds.{unscored}",
         markup=False,
     )
+
+
+def _about_unscored(scored: "Scored") -> str:
+    """How many examples have no score, and which."""
+    names = [name for name, known in zip(scored.ids, scored.judged.is_scored, strict=True) if not known]
+    if not names:
+        return ""
+    more = ", ..." if len(names) > MOST_SHOWN else ""
+    return f" {len(names):,} without a score: {', '.join(names[:MOST_SHOWN])}{more}."
 
 
 def _strangeness(scored: "Scored", index: int) -> float:

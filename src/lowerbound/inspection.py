@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from lowerbound.choices import Choice, choose
+from lowerbound.columns import check_output
 from lowerbound.data.batches import scaled
 from lowerbound.data.examples import Collection, Examples
 from lowerbound.data.kinds import described, kind_of
@@ -62,6 +63,8 @@ class Inspection:
 
 def inspect(config: DataConfig, out: Path | None = None) -> Inspection:
     """Look at all examples of a source, file or folder; images are shown on one sheet, written to `out`."""
+    if out is not None:
+        check_output(out, [config.source], is_table=False)
     collection = collect(config)
     examples = collection.examples
     known = examples.values[~np.isnan(examples.values)] if examples.layout == "table" else examples.values.reshape(-1)

@@ -11,17 +11,18 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-from jaxtyping import Shaped
 
 from lowerbound.data.archives import FASHION_MNIST_ARCHIVE, KMNIST_ARCHIVE, MNIST_ARCHIVE, Archive, find_idx_files
-from lowerbound.data.arrays import labels_of, read_idx
+from lowerbound.data.arrays import read_idx
 from lowerbound.data.examples import Collection, RawArray
 from lowerbound.data.examples import Examples as Examples  # what splits are made of: part of this module's face
 from lowerbound.data.files import ReadingOptions, as_collection, by_schema, read
 from lowerbound.data.hugging_face import is_name
 from lowerbound.data.images import ImageOptions
+from lowerbound.data.memory import raw_of
 from lowerbound.data.reading import reading, refuse, shown
 from lowerbound.data.splits import DataConfig as DataConfig  # and these two
 from lowerbound.data.splits import Pool, check_config, divide, in_tenths, pool_of, split_order
@@ -84,16 +85,12 @@ def split_raw(raw: RawArray | RawTable, config: DataConfig, name: str) -> Splits
     return divide(pool, name, f"{name} in memory", config)
 
 
-def split_array(
-    values: Shaped[np.ndarray, "example *event"],
-    labels: Shaped[np.ndarray, " example"] | None = None,
-    split_seed: int = 0,
-) -> Splits:
-    """The splits of an array in memory, read as a .npy file of it would be: a tenth to validate, a tenth to test."""
-    values = np.asarray(values)
-    known = None if labels is None else labels_of("the array", np.asarray(labels), len(values))
-    raw = RawArray(place="the array", values=values, labels=known)
-    return split_raw(raw, DataConfig(split_seed=split_seed), "array")
+def split_array(values: Any, labels: Any = None, split_seed: int = 0) -> Splits:
+    """The splits of what a program holds (see memory.py), read as a file of it would be: a tenth to validate, a tenth to
+    test, unless the data have splits of their own. Labels are a list, an array, a tensor or a column of texts.
+    """
+    raw = raw_of(values, labels)
+    return raw if isinstance(raw, Splits) else split_raw(raw, DataConfig(split_seed=split_seed), "array")
 
 
 def digits(config: DataConfig) -> Pool:
