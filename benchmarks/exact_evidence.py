@@ -20,6 +20,7 @@ import torch
 from lowerbound.data.sources import Examples
 from lowerbound.evaluation import quadrature
 from lowerbound.numerics import mean_and_standard_error
+from lowerbound.run_data import own_splits
 from lowerbound.storage import write_json
 from lowerbound.training.checkpoint import load_model
 

@@ -13,7 +13,7 @@ from lowerbound.data.examples import Examples
 from lowerbound.data.synthetic import orthogonal_linear_gaussian
 from lowerbound.model import NETWORKS, ModelConfig, build_model
 from lowerbound.probability.likelihoods import LIKELIHOODS
-from lowerbound.seeding import generator
+from lowerbound.seeding import content_noise, generator
 
 STREAMS = st.tuples(st.integers(0, 2**40), st.text(max_size=12))
 
@@ -93,3 +93,36 @@ def test_global_generators_are_neither_moved_nor_listened_to(use):
     assert global_states() == before
     seed_globally(2)
     assert all(torch.equal(one, other) for one, other in zip(first, use(), strict=True))
+
+
+def normal(x, num_samples=3, seed=0, name="score"):
+    return content_noise(x, seed, name).normal(num_samples, x.new_empty(len(x), 2))
+
+
+def test_noise_by_content_is_the_same_alone_among_others_and_in_any_order():
+    x = torch.randn(6, 4, generator=generator(0, "x"))
+    together = normal(x)
+    assert torch.equal(normal(x[[4]]), together[:, [4]])
+    assert torch.equal(normal(x.flip(0)), together.flip(1))
+    assert torch.equal(normal(torch.cat([x, x]))[:, 6:], together)
+
+
+def test_the_first_draws_are_the_same_however_many_follow_and_however_they_are_asked_for():
+    x = torch.randn(5, 4, generator=generator(0, "x"))
+    noise = content_noise(x, 0, "score")
+    one_by_one = torch.cat([noise.normal(1, x.new_empty(5, 2)) for _ in range(4)])
+    assert torch.equal(one_by_one, normal(x, 4)) and torch.equal(normal(x, 9)[:4], one_by_one)
+
+
+def test_other_content_seeds_and_names_give_other_noise_and_equal_numbers_the_same():
+    x = torch.tensor([[0.0, 1.0], [float("nan"), 2.0]])
+    same = torch.tensor([[-0.0, 1.0], [-float("nan"), 2.0]], dtype=torch.float64)
+    assert torch.equal(normal(same).float(), normal(x))
+    for other in (normal(x + 1e-6), normal(x, seed=1), normal(x, name="importance")):
+        assert (other[:, 0] != normal(x)[:, 0]).all()
+
+
+def test_noise_by_content_is_standard_normal_over_examples():
+    drawn = normal(torch.arange(4000.0)[:, None], 2).double()
+    assert abs(drawn.mean()) < 4 / len(drawn.flatten()) ** 0.5
+    assert drawn.var() == pytest.approx(1, abs=0.05) and drawn.pow(4).mean() == pytest.approx(3, abs=0.3)

@@ -55,6 +55,11 @@ def named_columns(rows: Float[np.ndarray, "row column"], columns: Sequence[Colum
     return {column.name: column.as_written(rows[:, index]) for index, column in enumerate(columns)}
 
 
+def drawn_columns(rows: Float[np.ndarray, "row column"], columns: Sequence[Column]) -> Columns:
+    """The same of rows drawn from a model, written as precisely as the training table is."""
+    return {column.name: column.as_drawn(rows[:, index]) for index, column in enumerate(columns)}
+
+
 def flat(columns: Columns) -> dict[str, np.ndarray]:
     """Columns of one value each: mean becomes mean_1, mean_2, ..."""
     single: dict[str, np.ndarray] = {}

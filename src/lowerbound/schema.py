@@ -69,8 +69,14 @@ class Column:
             known = np.where(np.isnan(cells), -1, cells).astype(np.int64)
             return np.array([*self.levels, ""])[known]
         if self.kind == "count":
-            return np.rint(cells)
+            return np.rint(cells) if np.isnan(cells).any() else np.rint(cells).astype(np.int64)
         return cells.astype(np.float64) + self.offset if self.offset else cells
+
+    def as_drawn(self, cells: Float[np.ndarray, " row"]) -> np.ndarray:
+        """The same of new rows: numbers with no more decimals than those of the training table have."""
+        if self.kind != "numeric" or self.decimals >= np.finfo(np.float32).precision:
+            return self.as_written(cells)
+        return np.round(cells.astype(np.float64) + self.offset, self.decimals)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -17,7 +17,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from lowerbound.columns import Columns, named_columns
+from lowerbound.columns import Columns, drawn_columns, named_columns
 from lowerbound.data.batches import Batches
 from lowerbound.data.examples import Collection, RawArray
 from lowerbound.data.files import ReadingOptions, as_collection
@@ -109,7 +109,7 @@ class TrainedModel:
         z = self.vae.sample_prior(int(num), stream, temperature)
         if self.schema.layout == "image":
             return self.written(self._guess(z))
-        return self.written(self.vae.decode(z).sample(stream, 1)[0])
+        return self.drawn(self.vae.decode(z).sample(stream, 1)[0])
 
     def score(self, x: Any, *, by: str = "") -> Float[np.ndarray, " n"]:
         """The anomaly score of each example, in nats, higher is stranger; NaN for a row without a known cell.
@@ -143,6 +143,12 @@ class TrainedModel:
             return named_columns(x.cpu().numpy(), self.schema.columns)
         stored: np.ndarray = in_stored_units(x, self.schema).cpu().numpy()
         return stored
+
+    def drawn(self, x: Float[Tensor, "n *event"]) -> np.ndarray | Columns:
+        """The same of draws from p(x|z): cells of a table with no more decimals than its own."""
+        if self.schema.layout == "table" and not self.schema.dtype:
+            return drawn_columns(x.cpu().numpy(), self.schema.columns)
+        return self.written(x)
 
     def _laid_out(self, raw: RawArray) -> RawArray:
         """The array as N examples in the stored layout, where its shape leaves no doubt."""

@@ -8,9 +8,8 @@ from typing import Any
 import numpy as np
 import torch
 from jaxtyping import Float
-from torch import Tensor
 
-from lowerbound.columns import check_output, check_suffix, labels_column, write_columns
+from lowerbound.columns import Columns, check_output, check_suffix, labels_column, write_columns
 from lowerbound.data.batches import Batches, scaled
 from lowerbound.data.kinds import shape_in_words
 from lowerbound.data.memory import raw_of
@@ -131,7 +130,7 @@ def reconstruct(
         pair = [pictures.to_images(shown), pictures.to_images(expected)]
         _save_grid(path, np.concatenate(pair), columns=len(shown))
     else:
-        _write_rows(path, trained, expected)
+        _write_rows(path, trained.written(expected))
     scores = score_examples(model, examples, "given" if inputs else "test", trained.convention)
     return Reconstructed(path, scores, collection.skipped, collection.notes)
 
@@ -180,7 +179,7 @@ def interpolate(
     expected = best_guess(model, model.decode(pictures.straight_line(model, begin, end, num_examples)))
     if is_image:
         return _save_grid(path, pictures.to_images(expected), columns=num_examples)
-    return _write_rows(path, trained, expected)
+    return _write_rows(path, trained.written(expected))
 
 
 def evaluate(
@@ -275,12 +274,11 @@ def _sampled_rows(
     """Draws from p(x|z), noise and all: the means of a table's columns say little of its rows."""
     check_suffix(path)
     z = trained.vae.sample_prior(num_examples, stream, temperature)
-    return _write_rows(path, trained, trained.vae.decode(z).sample(stream, 1)[0])
+    return _write_rows(path, trained.drawn(trained.vae.decode(z).sample(stream, 1)[0]))
 
 
-def _write_rows(path: Path, trained: TrainedModel, examples: Float[Tensor, "n *event"]) -> Path:
+def _write_rows(path: Path, values: np.ndarray | Columns) -> Path:
     """Examples in stored units: a table's columns by their names, all others in one."""
-    values = trained.written(examples)
     write_columns(path, values if isinstance(values, Mapping) else {"x": values.reshape(len(values), -1)})
     return path
 

@@ -86,7 +86,7 @@ def split_raw(raw: RawArray | RawTable, config: DataConfig, name: str) -> Splits
 
 
 def split_array(values: Any, labels: Any = None, split_seed: int = 0) -> Splits:
-    """The splits of what a program holds (see memory.py), read as a file of it would be: a tenth to validate, a tenth to
+    """The splits of what a program holds (see memory.py), read as a file of it would be: a tenth to validate and one to
     test, unless the data have splits of their own. Labels are a list, an array, a tensor or a column of texts.
     """
     raw = raw_of(values, labels)
