@@ -41,7 +41,7 @@ def binarised_by_content(examples: Examples, seed: int) -> Examples:
     values, top = examples.values, examples.max_value
     is_grey = ((values != 0) & (values != top)).reshape(len(values), -1).any(axis=1)
     images = (values == top).astype(np.uint8)
-    if not is_grey.any() and values.dtype == np.uint8:
+    if not is_grey.any():
         return examples
     for index in np.flatnonzero(is_grey).tolist():
         seen = as_seen(values[index], examples.range)

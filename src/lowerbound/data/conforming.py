@@ -110,8 +110,13 @@ def _in_stored_units(
     in_units = np.empty(values.shape, np.float32)
     for start in range(0, len(values), CHUNK):
         part = low + values[start : start + CHUNK] * (high - low) / raw.white
-        in_units[start : start + CHUNK] = np.rint(part) if schema.is_integer else part
+        in_units[start : start + CHUNK] = np.rint(part) if _has_levels_between(schema) else part
     return in_units
+
+
+def _has_levels_between(schema: Schema) -> bool:
+    """Whether stored numbers are rounded to whole ones; a run of black and white refuses grey, unrounded."""
+    return schema.is_integer and not (schema.support.is_binary and schema.binarisation == "none")
 
 
 def is_same_scale(raw: RawArray, schema: Schema) -> bool:
@@ -216,5 +221,5 @@ def _in_memory(stored: Shaped[np.ndarray, "example *event"], schema: Schema) -> 
 def _notes(raw: RawArray, schema: Schema) -> tuple[str, ...]:
     if not raw.is_from_images or is_same_scale(raw, schema):
         return ()
-    levels = ", rounded to whole numbers" if schema.is_integer else ""
+    levels = ", rounded to whole numbers" if _has_levels_between(schema) else ""
     return (f"white, {raw.white:g} in the files, is read as {schema.range[1]:g}{levels}",)
