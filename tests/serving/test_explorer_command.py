@@ -113,7 +113,7 @@ def test_a_page_without_a_server_is_written_and_nothing_is_served(capsys, run, s
     monkeypatch.setattr("lowerbound.serving.explorer.offline.write_offline", write_offline)
     printed = explored(capsys, run, "--offline", tmp_path / "page.html", "--data-dir", "d", "--device", "cpu")
     assert one_line(printed.out) == str(tmp_path / "page.html")
-    assert asked == [(run, tmp_path / "page.html", "d", "cpu")]
+    assert asked == [(run, tmp_path / "page.html", "d", "cpu", "")]
     assert served == {}
 
 
