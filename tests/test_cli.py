@@ -44,7 +44,7 @@ def test_help_is_grouped_has_examples_and_needs_no_torch():
     finished = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
     assert finished.returncode == 0
     assert finished.stdout.strip().endswith("[]")
-    for text in ("Train and judge", "Use a trained model", "Look things up", "lowerbound train digits", *COMMANDS):
+    for text in ("Train and evaluate", "Use a trained model", "Inspect and list", "lowerbound train digits", *COMMANDS):
         assert text in finished.stdout
 
 

@@ -22,7 +22,7 @@ app.registered_commands.sort(key=lambda command: PANELS.index(command.rich_help_
 
 @app.callback(invoke_without_command=True)
 def version(
-    show: Annotated[bool, typer.Option("--version", help="Print the version and stop.", is_eager=True)] = False,
+    show: Annotated[bool, typer.Option("--version", help="Print the version and exit.", is_eager=True)] = False,
 ) -> None:
     if show:
         console.out.print(__version__)

@@ -15,18 +15,20 @@ GRACE = 2.0  # seconds for what was asked before Ctrl-C; a page asks again
 
 @app.command(rich_help_panel=SHARE, epilog="Example: lowerbound explore runs/conv --offline conv.html")
 def explore(
-    run_path: Annotated[Path, typer.Argument(metavar="RUN|FOLDER", help="A run, or a folder with runs in it.")],
-    no_browser: Annotated[bool, typer.Option("--no-browser", help="Print the address, and open nothing.")] = False,
-    port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes a free one.")] = 0,
-    host: Annotated[str, typer.Option(help="Beyond this machine, the page needs a token.")] = "127.0.0.1",
+    run_path: Annotated[Path, typer.Argument(metavar="RUN|FOLDER", help="A run, or a folder of runs.")],
+    no_browser: Annotated[
+        bool, typer.Option("--no-browser", help="Print the address without opening a browser.")
+    ] = False,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="0 picks a free port.")] = 0,
+    host: Annotated[str, typer.Option(help="Addresses other than loopback require a token.")] = "127.0.0.1",
     offline: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Write the page as one file that needs no server, and stop.")
+        Path | None, typer.Option(metavar="FILE", help="Write the page as one file that needs no server, and exit.")
     ] = None,
     device: DeviceOption = "auto",
     data: OwnDataOption = "",
     data_dir: DataDirOption = "",
 ) -> None:
-    """Open a page on a run's latent space: its codes, the decoder under the pointer, images of your own."""
+    """Explore a latent space in the browser: codes, the decoder under the pointer, your own images."""
     if offline is not None:
         from lowerbound.serving.explorer.offline import write_offline
 

@@ -18,15 +18,15 @@ if TYPE_CHECKING:
 @app.command(rich_help_panel=SHARE, epilog="Example: lowerbound export runs/conv --format onnx")
 def export(
     run_path: RunArgument,
-    form: Annotated[str, typer.Option("--format", metavar="onnx|torch", help="What kind of files.")] = "onnx",
+    form: Annotated[str, typer.Option("--format", metavar="onnx|torch", help="File format.")] = "onnx",
     out: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Where to write; a folder of RUN if not given.")
+        Path | None, typer.Option(metavar="DIR", help="Output directory; a folder in RUN if not given.")
     ] = None,
     data: OwnDataOption = "",
     data_dir: DataDirOption = "",
     as_json: JsonOption = False,
 ) -> None:
-    """Write encoder, decoder and their composition as files for other programs, checked against the model."""
+    """Export encoder, decoder and their composition for other programs, verified against the model."""
     from lowerbound.serving.portable.export import export as export_run
 
     exported = export_run(run_path, form, out, data_dir, data)
@@ -40,7 +40,7 @@ def export(
         for file in exported.files
         for index, port in enumerate(file.ports)
     ]
-    console.print_table(("file", "", "name", "float32", "what it is"), rows)
+    console.print_table(("file", "", "name", "float32", "description"), rows)
     console.out.print(f"largest deviation from the model, on {exported.compared}:", markup=False)
     for file in exported.files:
         console.out.print(f"  {file.path.name}: {_in_words(file.parity)}", markup=False)

@@ -26,8 +26,8 @@ from lowerbound.commands.options import (
 @app.command(rich_help_panel=LOOK, epilog="Example: lowerbound summary conv --size 32x32 --channels 3")
 def summary(
     target: Annotated[str, typer.Argument(metavar="RECIPE|RUN", help="A recipe's name, or a run's directory.")],
-    size: Annotated[str, typer.Option(metavar="WIDTHxHEIGHT", help="Of the images, for a recipe.")] = "28x28",
-    channels: Annotated[int, typer.Option(min=1, help="Of the images, for a recipe.")] = 1,
+    size: Annotated[str, typer.Option(metavar="WIDTHxHEIGHT", help="Image size, for a recipe.")] = "28x28",
+    channels: Annotated[int, typer.Option(min=1, help="Number of channels, for a recipe.")] = 1,
     settings: SetOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -53,7 +53,9 @@ def inspect(
     skip_broken: SkipOption = False,
     data_dir: DataDirOption = "",
     settings: SetOption = None,
-    out: Annotated[Path | None, typer.Option(metavar="FILE", help="A sheet of examples; inspected.png.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="PNG of examples; inspected.png if not given.")
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Inspect data without training: shape, range, examples, duplicates, broken files, and what would be chosen."""
@@ -76,7 +78,7 @@ def recipes(as_json: JsonOption = False) -> None:
     if as_json:
         print_json(recipe_descriptions())
     else:
-        console.print_table(("recipe", "what it is"), list(recipe_descriptions().items()))
+        console.print_table(("recipe", "description"), list(recipe_descriptions().items()))
 
 
 @app.command(rich_help_panel=LOOK)
@@ -97,5 +99,7 @@ def data(as_json: JsonOption = False) -> None:
         )
         for source in SOURCES.values()
     ]
-    console.print_table(("source", "shape", "train / validation / test", "what it is"), rows)
-    console.out.print("Or a path of your own: a folder or .zip of images, an array, a table. See `lowerbound inspect`.")
+    console.print_table(("source", "shape", "train / validation / test", "description"), rows)
+    console.out.print(
+        "Or the path of your own data: a folder or .zip of images, an array, a table. See `lowerbound inspect`."
+    )

@@ -9,7 +9,7 @@ import typer
 
 from lowerbound import console
 
-TRAIN, USE, SHARE, LOOK = "Train and judge", "Use a trained model", "See and serve it", "Look things up"
+TRAIN, USE, SHARE, LOOK = "Train and evaluate", "Use a trained model", "Explore, serve, export", "Inspect and list"
 PANELS = (TRAIN, USE, SHARE, LOOK)
 NUM_ANNEALED = 100  # test images, by --anneal
 
@@ -24,31 +24,32 @@ app = typer.Typer(
 )
 
 RunArgument = Annotated[Path, typer.Argument(metavar="RUN", help="A directory that `lowerbound train` wrote.")]
-DeviceOption = Annotated[str, typer.Option(metavar="auto|cpu|cuda", help="auto takes a GPU if there is one.")]
-DataDirOption = Annotated[str, typer.Option(metavar="DIR", help="Holds IDX files, in a subfolder for each source.")]
+DeviceOption = Annotated[str, typer.Option(metavar="auto|cpu|cuda", help="auto uses a GPU if there is one.")]
+DataDirOption = Annotated[str, typer.Option(metavar="DIR", help="Folder of IDX files, a subfolder for each source.")]
 OwnDataOption = Annotated[
-    str, typer.Option("--data", metavar="PATH", help="The run's own data, where they were moved; they are verified.")
+    str,
+    typer.Option("--data", metavar="PATH", help="The run's own data if they were moved; their checksum is verified."),
 ]
 SetOption = Annotated[
     list[str] | None,
-    typer.Option("--set", metavar="SECTION.KEY=VALUE", help="One setting, as training.batch_size=64. Repeatable."),
+    typer.Option("--set", metavar="SECTION.KEY=VALUE", help="One setting, such as training.batch_size=64. Repeatable."),
 ]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print numbers as JSON.")]
-SeedOption = Annotated[int, typer.Option(min=0, help="Seed of what is drawn.")]
-OutOption = Annotated[Path | None, typer.Option(metavar="FILE", help="Where to write; inside RUN if not given.")]
-NumOption = Annotated[int, typer.Option("--num", "-n", min=1, max=10_000, help="How many examples.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+SeedOption = Annotated[int, typer.Option(min=0, help="Seed of the random draws.")]
+OutOption = Annotated[Path | None, typer.Option(metavar="FILE", help="Output file; in RUN if not given.")]
+NumOption = Annotated[int, typer.Option("--num", "-n", min=1, max=10_000, help="Number of examples.")]
 SizeOption = Annotated[str, typer.Option(metavar="WIDTHxHEIGHT", help="Resize image files to this size.")]
 ResizeOption = Annotated[
     str, typer.Option(metavar="crop|fit", help="Crop to the size, or fit within it and pad with black.")
 ]
-SkipOption = Annotated[bool, typer.Option("--skip-broken", help="Skip what cannot be read; count and name it.")]
-LabelsOption = Annotated[str, typer.Option(metavar="FILE|COLUMN", help="A CSV of files and labels; a table's column.")]
+SkipOption = Annotated[bool, typer.Option("--skip-broken", help="Skip what cannot be read, and list it.")]
+LabelsOption = Annotated[str, typer.Option(metavar="FILE|COLUMN", help="CSV of file names and labels, or a column.")]
 
 
 def given_settings(
     settings: list[str] | None, data: str = "", epochs: int | None = None, seed: int | None = None, data_dir: str = ""
 ) -> dict[str, Any]:
-    """--set assignments with the flags laid over them."""
+    """--set assignments, overridden by the flags."""
     from lowerbound.experiment import merge, parse_settings
 
     given: dict[str, dict[str, Any]] = {

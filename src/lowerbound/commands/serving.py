@@ -14,22 +14,24 @@ MIB = 2**20
 @app.command(rich_help_panel=SHARE, epilog="Example: lowerbound serve runs/conv digits=runs/demo/conv --port 8080")
 def serve(
     runs: Annotated[list[str], typer.Argument(metavar="RUN...", help="Directories of runs, or NAME=DIRECTORY.")],
-    host: Annotated[str, typer.Option(metavar="ADDRESS", help="Where to listen; others need a token.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes a free one.")] = 8000,
+    host: Annotated[str, typer.Option(metavar="ADDRESS", help="Others than loopback require a token.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="0 picks a free port.")] = 8000,
     token_file: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="The token to ask for; else LOWERBOUND_TOKEN in the environment."),
+        typer.Option(metavar="FILE", help="File with the access token; else LOWERBOUND_TOKEN in the environment."),
     ] = None,
-    max_batch: Annotated[int, typer.Option(min=1, max=65536, help="Examples of a request, and of a pass.")] = 256,
-    max_wait: Annotated[float, typer.Option(min=0, max=1000, help="Milliseconds to wait for others to join.")] = 2.0,
-    max_body: Annotated[int, typer.Option(min=1, max=2048, help="MiB of a request's body.")] = 64,
-    max_pixels: Annotated[float, typer.Option(min=0.001, max=80, help="Megapixels of an image.")] = 16.0,
-    max_queue: Annotated[int, typer.Option(min=1, help="Examples that may wait; beyond it 503.")] = 4096,
-    max_concurrency: Annotated[int, typer.Option(min=1, help="Requests at work; beyond it 503.")] = 512,
-    timeout: Annotated[float, typer.Option(min=0.1, max=3600, help="Seconds for a body, and for an answer.")] = 30.0,
+    max_batch: Annotated[int, typer.Option(min=1, max=65536, help="Examples per request and forward pass.")] = 256,
+    max_wait: Annotated[float, typer.Option(min=0, max=1000, help="Milliseconds to wait for a full batch.")] = 2.0,
+    max_body: Annotated[int, typer.Option(min=1, max=2048, help="Largest request body, in MiB.")] = 64,
+    max_pixels: Annotated[float, typer.Option(min=0.001, max=80, help="Largest image, in megapixels.")] = 16.0,
+    max_queue: Annotated[int, typer.Option(min=1, help="Examples in the queue; 503 beyond it.")] = 4096,
+    max_concurrency: Annotated[int, typer.Option(min=1, help="Concurrent requests; 503 beyond it.")] = 512,
+    timeout: Annotated[
+        float, typer.Option(min=0.1, max=3600, help="Seconds for a request body, and for a response.")
+    ] = 30.0,
     device: DeviceOption = "auto",
 ) -> None:
-    """Serve models over HTTP: the Open Inference Protocol, plain endpoints, documentation and metrics."""
+    """Serve models over HTTP: the Open Inference Protocol, REST endpoints, documentation and metrics."""
     from lowerbound.serving.access import access_to
     from lowerbound.serving.hosting import host as serve_at
     from lowerbound.serving.hosting import is_loopback

@@ -34,10 +34,12 @@ from lowerbound.errors import UsageError
 @app.command(rich_help_panel=TRAIN, epilog="Example: lowerbound train mnist --recipe conv --out runs/conv")
 def train(
     data: Annotated[str, typer.Argument(metavar="[DATA]", help="A source, file or folder; digits if not given.")] = "",
-    recipe: Annotated[str, typer.Option(metavar="NAME", help="See `lowerbound recipes`, or a .toml file.")] = "",
-    out: Annotated[Path | None, typer.Option(metavar="DIR", help="The run's directory; runs/RECIPE-DATA.")] = None,
-    epochs: Annotated[int | None, typer.Option(min=1, help="Passes over the data, at most.")] = None,
-    seed: Annotated[int | None, typer.Option(min=0, help="Of weights, order and noise; splits have their own.")] = None,
+    recipe: Annotated[str, typer.Option(metavar="NAME", help="A name in `lowerbound recipes`, or a .toml file.")] = "",
+    out: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Run directory; runs/RECIPE-DATA if not given.")
+    ] = None,
+    epochs: Annotated[int | None, typer.Option(min=1, help="Maximum number of passes over the data.")] = None,
+    seed: Annotated[int | None, typer.Option(min=0, help="Seed of weights, order and noise, not of splits.")] = None,
     seeds: Annotated[int, typer.Option(min=1, help="Repeat with this many seeds; report mean ± error.")] = 1,
     device: DeviceOption = "auto",
     data_dir: DataDirOption = "",
@@ -53,7 +55,7 @@ def train(
 ) -> None:
     """Train a model on a source, or on your own images, arrays or table; evaluate it and write its report.
 
-    Without --recipe, model and training are chosen by what a file or folder holds, and printed.
+    Without --recipe, model and training are chosen to fit a file or folder; the choices are printed.
     """
     from lowerbound import repeats, run
     from lowerbound.experiment import merge
@@ -76,7 +78,7 @@ def train(
 
 
 @app.command(rich_help_panel=TRAIN)
-def demo(out: Annotated[Path, typer.Option(metavar="DIR", help="Where to.")] = Path("runs/demo")) -> None:
+def demo(out: Annotated[Path, typer.Option(metavar="DIR", help="Output directory.")] = Path("runs/demo")) -> None:
     """Train both reference architectures on the embedded digits; takes about a minute."""
     from lowerbound import repeats, run
 
@@ -131,10 +133,10 @@ def diagnose(
 @app.command(rich_help_panel=TRAIN, epilog="Example: lowerbound compare runs/conv runs/dense --out comparison.png")
 def compare(
     run_paths: Annotated[list[Path], typer.Argument(metavar="RUN RUN...", help="The first is the reference.")],
-    out: Annotated[Path | None, typer.Option(metavar="FILE", help="Also draw the differences, as a PNG.")] = None,
+    out: Annotated[Path | None, typer.Option(metavar="FILE", help="Also plot the differences as a PNG.")] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Set runs side by side, with paired differences per example: "better" means more than noise."""
+    """Compare runs, with paired differences per example and their standard errors."""
     from lowerbound import use
     from lowerbound.reporting.comparison import verdict
 
@@ -148,7 +150,7 @@ def compare(
 
 @app.command(rich_help_panel=TRAIN)
 def report(run_path: RunArgument) -> None:
-    """Draw a run's report again from its results; needs neither data nor model."""
+    """Rewrite a run's report from its results, without data or model."""
     from lowerbound.evaluation.results import read_results
     from lowerbound.reporting.report import write_report
     from lowerbound.run_data import read_experiment

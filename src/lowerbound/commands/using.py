@@ -24,7 +24,7 @@ from lowerbound.commands.options import (
 
 InputsArgument = Annotated[
     list[str] | None,
-    typer.Argument(metavar="[DATA|FILES]", help="A source, a file, a folder, or images; else its test examples."),
+    typer.Argument(metavar="[DATA|FILES]", help="A source, file, folder or images; test examples if not given."),
 ]
 
 
@@ -35,8 +35,8 @@ def sample(
     temperature: Annotated[float, typer.Option(min=0.0, help="Scales the prior's standard deviation.")] = 1.0,
     seed: SeedOption = 0,
     out: OutOption = None,
-    grid: Annotated[str, typer.Option(metavar="COLUMNSxROWS", help="One picture of so many; in place of --num.")] = "",
-    folder: Annotated[Path | None, typer.Option(metavar="DIR", help="Write each image as a file of this.")] = None,
+    grid: Annotated[str, typer.Option(metavar="COLUMNSxROWS", help="One picture of COLUMNS x ROWS images.")] = "",
+    folder: Annotated[Path | None, typer.Option(metavar="DIR", help="Write each image to a file in DIR.")] = None,
 ) -> None:
     """Generate new examples: images as one PNG or a folder of them, rows of a table as a CSV or Parquet file."""
     from lowerbound import use
@@ -81,7 +81,8 @@ def encode(
     data: OwnDataOption = "",
     data_dir: DataDirOption = "",
     out: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="A .csv, .npz, .parquet or .json file; latents.csv in RUN.")
+        Path | None,
+        typer.Option(metavar="FILE", help="A .csv, .npz, .parquet or .json file; RUN/latents.csv if not given."),
     ] = None,
 ) -> None:
     """Write the posterior of each example: mean and log-variance of each latent, id and label."""
@@ -100,9 +101,11 @@ def score(
     false_alarms: Annotated[
         float | None, typer.Option(metavar="RATE", help="Share of normal examples to flag; 0.05 if not given.")
     ] = None,
-    by: Annotated[str, typer.Option(metavar="SCORE", help="What decides; the recommended one if not given.")] = "",
+    by: Annotated[
+        str, typer.Option(metavar="SCORE", help="Score that decides; chosen by kind of data if not given.")
+    ] = "",
     importance: Annotated[
-        bool, typer.Option("--importance/--no-importance", help="The importance-weighted score, the slowest of all.")
+        bool, typer.Option("--importance/--no-importance", help="Compute the importance-weighted score, the slowest.")
     ] = True,
     skip_broken: SkipOption = False,
     device: DeviceOption = "auto",
@@ -134,12 +137,16 @@ def score(
 @app.command(rich_help_panel=USE, epilog="Example: lowerbound impute runs/passengers passengers.csv --out filled.csv")
 def impute(
     run_path: RunArgument,
-    table: Annotated[Path, typer.Argument(metavar="TABLE", help="A .csv or .parquet with the columns trained on.")],
+    table: Annotated[
+        Path, typer.Argument(metavar="TABLE", help="A .csv, .tsv or .parquet with the columns trained on.")
+    ],
     skip_broken: SkipOption = False,
-    out: Annotated[Path | None, typer.Option(metavar="FILE", help="A file like TABLE; in RUN if not given.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Output in TABLE's format; in RUN if not given.")
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Fill the missing cells of a table with what the model expects there; every known cell is copied as it is."""
+    """Fill the missing cells of a table with their expected values; every known cell is copied unchanged."""
     from lowerbound import imputation
 
     imputed = imputation.impute(run_path, table.expanduser(), out, skip_broken)
@@ -157,8 +164,8 @@ def impute(
 @app.command(rich_help_panel=USE, epilog="Example: lowerbound interpolate runs/conv 3 8 --num 12")
 def interpolate(
     run_path: RunArgument,
-    first: Annotated[str, typer.Argument(metavar="A", help="A file, or a test example by its number.")],
-    second: Annotated[str, typer.Argument(metavar="B", help="The same.")],
+    first: Annotated[str, typer.Argument(metavar="A", help="A file, or the number of a test example.")],
+    second: Annotated[str, typer.Argument(metavar="B", help="A file, or the number of a test example.")],
     num: NumOption = 10,
     data: OwnDataOption = "",
     data_dir: DataDirOption = "",
