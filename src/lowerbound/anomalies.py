@@ -68,7 +68,7 @@ def score(
 ) -> Scored:
     """Anomaly scores of each example, and whether it exceeds the threshold that `false_alarm_rate` of held-out ones do.
 
-    Without a rate it is a twentieth, or one example where fewer than twenty are held out. `importance` adds the
+    Without a rate it is a twentieth, or where fewer than twenty are held out, one of them. `importance` adds the
     importance-weighted score, which takes most of the time. Thresholds come from what training measured on held-out
     examples: UsageError for a run that watched its test examples, which has none.
     """

@@ -289,7 +289,8 @@ def _extent(column: "ColumnFound") -> str:
     if column.low is None or column.high is None:
         more = f" and {len(column.levels) - 6} more" if len(column.levels) > 6 else ""
         return ", ".join(column.levels[:6]) + more
-    return f"{column.low:.10g} to {column.high:.10g}"
+    digits = 7 if max(abs(column.low), abs(column.high)) < 1e7 else 17
+    return f"{column.low:.{digits}g} to {column.high:.{digits}g}"
 
 
 def print_comparison(comparison: "Comparison", verdicts: Sequence[str]) -> None:

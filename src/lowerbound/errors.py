@@ -6,7 +6,7 @@ LowerboundError              exit status 1
 │   └── UnknownName          a name that stands in no table; carries the nearest valid one
 ├── DataError                data that is missing, damaged or out of range
 │   └── SchemaError          exit status 2: data that do not fit what a model was trained on
-├── RunError                 a run directory or checkpoint that is missing, damaged or newer than this version
+├── RunError                 a run directory or checkpoint that is missing, damaged or of another version
 ├── NonFiniteLoss            training met NaN or infinity; names the likely cause
 └── Interrupted              exit status 130: stopped by the user, everything saved
 """
@@ -62,7 +62,7 @@ class SchemaError(DataError):
 
 
 class RunError(LowerboundError):
-    """A run directory or checkpoint that is missing, damaged or written by a newer version."""
+    """A run directory or checkpoint that is missing, damaged or written by another version."""
 
 
 class NonFiniteLoss(LowerboundError):

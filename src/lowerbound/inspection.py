@@ -1,7 +1,6 @@
 """What a file or folder holds, before anything is trained on it, and what training on it would choose."""
 
 import json
-import re
 from dataclasses import dataclass
 from hashlib import blake2b
 from math import ceil
@@ -18,7 +17,7 @@ from lowerbound.data.sources import DataConfig, collect
 from lowerbound.evaluation.pictures import to_images
 from lowerbound.reporting.tiles import as_png, compose, displayable, fitted
 from lowerbound.schema import Column, Schema
-from lowerbound.storage import write_bytes
+from lowerbound.storage import toml_key, write_bytes
 
 NUM_BINS = 40
 MAX_BINNED = 10_000_000  # values that a histogram is made of
@@ -99,22 +98,18 @@ def settings_of(schema: Schema) -> tuple[str, ...]:
     if schema.layout != "table":
         low, high = schema.range
         return f'data.layout="{schema.layout}"', f"data.range=[{low:g}, {high:g}]"
-    kinds = [f'data.columns.{_toml_key(column.name)}.kind="{column.kind}"' for column in schema.columns]
+    kinds = [f'data.columns.{toml_key(column.name)}.kind="{column.kind}"' for column in schema.columns]
     others = [f"data.exclude={json.dumps(schema.left_out, ensure_ascii=False)}"] if schema.left_out else []
     others += [f'data.decimal="{schema.decimal}"'] if schema.decimal != "." else []
     others += [f"data.separator={json.dumps(schema.separator)}"] if schema.separator else []
     return (*kinds, *others)
 
 
-def _toml_key(name: str) -> str:
-    return name if re.fullmatch(r"[A-Za-z0-9_-]+", name) else json.dumps(name, ensure_ascii=False)
-
-
 def _found(column: Column, cells: np.ndarray) -> ColumnFound:
     known = cells[~np.isnan(cells)]
     low = high = None
     if known.size and not column.levels:
-        low, high = (float(value) for value in column.as_written(np.array([known.min(), known.max()])))
+        low, high = (float(value) for value in column.as_drawn(np.array([known.min(), known.max()])))
     return ColumnFound(
         name=column.name,
         kind=column.kind,

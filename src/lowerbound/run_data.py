@@ -11,6 +11,7 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
+from lowerbound.data.hugging_face import is_name
 from lowerbound.data.memory import raw_of
 from lowerbound.data.sources import SOURCES, DataConfig, Splits, load, split_raw
 from lowerbound.errors import DataError, LowerboundError, RunError, UnknownName, UsageError
@@ -62,6 +63,7 @@ def own_splits(path: Path, *, data: str = "", data_dir: str = "") -> Splits:
     failures: list[LowerboundError] = []
     for place in [data] if data else _places(stored, config):
         try:
+            _check_exists(place)
             return _verified(path, stored, load(_placed(config, place, stored), schema))
         except (DataError, RunError, UnknownName) as error:
             failures.append(error)
@@ -69,7 +71,7 @@ def own_splits(path: Path, *, data: str = "", data_dir: str = "") -> Splits:
     if isinstance(changed, RunError):
         raise changed
     hint = "" if data else " If they were moved, name them with --data PATH."
-    raise DataError(f"the data of {path} cannot be read: {changed}{hint}")
+    raise DataError(f"the data of {path} cannot be read: {str(changed).rstrip('.')}.{hint}")
 
 
 def splits_in_memory(data: Any, labels: Any, settings: Mapping[str, Any]) -> Splits:
@@ -89,6 +91,11 @@ def absolute_paths(config: DataConfig) -> dict[str, str]:
         for key, value in paths.items()
         if value and value not in SOURCES and Path(value).expanduser().exists()
     }
+
+
+def _check_exists(place: str) -> None:
+    if not is_name(Path(place)) and not Path(place).expanduser().exists():
+        raise DataError(f"{place} does not exist")
 
 
 def _places(stored: Mapping[str, Any], config: DataConfig) -> list[str]:

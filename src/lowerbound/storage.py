@@ -8,6 +8,7 @@ import atexit
 import hashlib
 import json
 import os
+import re
 import shutil
 import tempfile
 import tomllib
@@ -103,6 +104,11 @@ def read_toml(path: Path) -> dict[str, Any]:
         raise RunError(f"cannot read {path}: {error.strerror}.") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise RunError(f"{path} is not valid TOML: {error}.") from error
+
+
+def toml_key(name: str) -> str:
+    """A name as a part of a TOML key: bare where it can be, else quoted."""
+    return name if re.fullmatch(r"[A-Za-z0-9_-]+", name) else json.dumps(name, ensure_ascii=False)
 
 
 def append_json_line(path: Path, value: Mapping[str, Any]) -> None:

@@ -99,7 +99,8 @@ def score(
     run_path: RunArgument,
     inputs: InputsArgument = None,
     false_alarms: Annotated[
-        float | None, typer.Option(metavar="RATE", help="Share of normal examples to flag; 0.05 if not given.")
+        float | None,
+        typer.Option(metavar="RATE", help="Share of normal examples to flag; 0.05 or so if not given."),
     ] = None,
     by: Annotated[
         str, typer.Option(metavar="SCORE", help="Score that decides; chosen by kind of data if not given.")

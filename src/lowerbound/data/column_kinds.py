@@ -29,6 +29,7 @@ from lowerbound.data.scales import LARGEST, offset_of
 from lowerbound.data.tables import Cell, ColumnSetting, RawTable, TableOptions, listed, written
 from lowerbound.errors import DataError, UnknownName
 from lowerbound.schema import MISSING_MARKERS, Column, Schema
+from lowerbound.storage import toml_key
 
 LEAST_NUMBERS = 0.95  # of a column's known cells, for it to be numeric
 LEAST_ROWS_OF_AN_ID = 10  # numbers 1..n of fewer rows may be a small table's data
@@ -312,9 +313,10 @@ def _about(known: KnownCells, exceptions: Mapping[str, int]) -> str:
     if not exceptions:
         return ""
     num_cells, num_known = sum(exceptions.values()), len(known.cells)
+    setting = f"'data.columns.{toml_key(known.name)}.kind=categorical'"
     return (
         f"is numeric in {num_known - num_cells:,} of {num_known:,} cells; the others are read as missing: "
-        f"{listed(sorted(exceptions))} (to keep them: --set data.columns.{known.name}.kind=categorical)"
+        f"{listed(sorted(exceptions))} (to keep them: --set {setting})"
     )
 
 

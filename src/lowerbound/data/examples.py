@@ -68,9 +68,14 @@ class Examples:
 
 
 def _num_levels(examples: Examples) -> int:
-    """256 where floats are 8-bit values in another unit, such as divided by 255; else 0."""
-    if not examples.min_value <= examples.values.min() <= examples.values.max() <= examples.max_value:
+    """One for each whole number where all are whole and lie from 0 to at most 255; 256 where they are 8-bit values in
+    another unit, such as divided by 255; else 0.
+    """
+    bottom, top = examples.range
+    if not bottom <= examples.values.min() <= examples.values.max() <= top:
         return 0
+    if bottom == 0 and 1 < top <= 255 and top == int(top) and (examples.values == np.rint(examples.values)).all():
+        return int(top) + 1
     # By parts, most data are told by the first of which.
     for part in np.array_split(examples.values.reshape(-1), 1 + examples.values.size // 2**20):
         levels = as_seen(part, examples.range) * np.float32(255)

@@ -8,8 +8,8 @@
     range    the stored numbers that the model sees as 0 and 1
              images  bool 0..1; 8 bits 0..255, or 0..1 where there is nothing else; wider integers 0..1, 0..255, 1023,
                      4095, 16383 or 65535, the least that holds all
-                     floats 0..1 or -1..1, up to a twentieth of that beyond; 0..255
-                     integers below 0 or above 65535, and other floats: least..greatest
+                     floats 0..1 or -1..1, up to a twentieth of that beyond; 0..255 where they reach half of it
+                     integers below 0 or above 65535: least..greatest; other floats: 0 or less..greatest
              arrays  8 bits as images; other numbers as they are
 
 Both can be set: data.layout, data.range.
@@ -33,7 +33,7 @@ MOST_OBLONG = 4
 FULL_SCALES = (255, 1023, 4095, 16383, 65535)
 SIGNED: Range = (-1.0, 1.0)
 OVERSHOOT = 0.05  # of the width of [0, 1] or [-1, 1], by which floats lie beyond, such as resampling leaves
-LEAST_WHITE = 2.0  # of floats that are taken to be on 0..255
+LEAST_WHITE = 127.5  # the greatest of floats that are taken to be on 0..255
 LARGEST = 1e18
 """Of numbers and of the inverse of their spread: squares of larger ones overflow in float32."""
 OFFSET_FROM = 1000.0
@@ -181,7 +181,7 @@ def _float_range(low: float, high: float) -> Range:
         return SIGNED
     if low >= 0 and LEAST_WHITE <= high <= 255:
         return 0.0, 255.0
-    return _as_range(low, high)
+    return _as_range(min(low, 0.0), high)
 
 
 def _as_range(low: float, high: float) -> Range:

@@ -106,7 +106,7 @@ class Calibration:
     def judge(self, measured: Measured, by: str = "", false_alarm_rate: float | None = None) -> Judged:
         """Every score of some examples, and the verdict of one: of `by`, or of the first that is recommended.
 
-        Without a rate it is a twentieth, or one example where fewer than twenty are held out.
+        Without a rate it is a twentieth, or where fewer than twenty are held out, one of them.
         """
         if by and by not in SCORES:
             raise UnknownName("score", by, SCORES)
