@@ -35,13 +35,20 @@ def check_suffix(path: Path) -> None:
 
 
 def check_output(path: Path, inputs: Sequence[str], is_table: bool = True) -> None:
-    """UsageError for an output that is one of the inputs, or that no writer has, before anything is computed."""
+    """UsageError for an output that is an input or lies in one, or is in no format that can be written, before anything
+    is computed. Pictures are PNG.
+    """
+    written = path.expanduser().resolve()
     for name in inputs:
         given = Path(name).expanduser()
-        if given.exists() and given.resolve() == path.expanduser().resolve():
-            raise UsageError(f"{path} is the input itself; choose another --out.")
+        if given.exists() and (
+            given.resolve() == written or (path.exists() and written.is_relative_to(given.resolve()))
+        ):
+            raise UsageError(f"{path} is the input itself, or a part of it; choose another --out.")
     if is_table:
         check_suffix(path)
+    elif path.suffix.lower() != ".png":
+        raise UsageError(f"{path} ends in {path.suffix or 'nothing'!r}; pictures are written as .png.")
 
 
 def write_columns(path: Path, columns: Columns) -> None:

@@ -4,6 +4,7 @@ Progress and messages go to standard error, results to standard output.
 """
 
 import os
+import shlex
 import signal
 import sys
 from collections.abc import Iterable, Iterator, Sequence
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from lowerbound.evaluation.results import Finding, Score
     from lowerbound.inspection import ColumnFound, Inspection
     from lowerbound.networks.layers import Layer
+    from lowerbound.schema import Schema
     from lowerbound.training.loop import Progress as TrainingProgress
     from lowerbound.training.loop import Terms
 
@@ -273,16 +275,31 @@ def print_inspection(name: str, found: "Inspection") -> None:
     if found.columns:
         rows = [(column.name, column.kind, f"{column.num_missing:,}", _extent(column)) for column in found.columns]
         print_table(("column", "kind", "missing", "range or levels"), rows, right=(2,))
-    if found.settings:
-        out.print("read as (change with --set):")
-        for line in found.settings[:MOST_SHOWN]:
-            out.print(f"  {line}", markup=False)
-        if len(found.settings) > MOST_SHOWN:
-            out.print(f"  and {len(found.settings) - MOST_SHOWN} more; --json lists all", markup=False)
+    print_settings("read as (change with --set):", found.settings)
     out.print("`lowerbound train` would choose:")
     print_table(("what", "choice", "because"), [(choice.what, choice.value, choice.reason) for choice in found.choices])
     if found.sheet:
         out.print(f"examples: {found.sheet}", markup=False)
+
+
+def print_settings(title: str, settings: Sequence[str]) -> None:
+    """What was found, as it is typed in a shell."""
+    if settings:
+        out.print(title)
+    for line in settings[:MOST_SHOWN]:
+        out.print(f"  {shlex.quote(line)}", markup=False)
+    if len(settings) > MOST_SHOWN:
+        out.print(f"  and {len(settings) - MOST_SHOWN} more; --json lists all", markup=False)
+
+
+def print_schema(name: str, schema: "Schema") -> None:
+    """What the data of a run are."""
+    # Here, since it imports torch, which help should not wait for.
+    from lowerbound.inspection import settings_of
+
+    of_type = f" of {schema.dtype}" if schema.dtype else ""
+    out.print(f"{name}: trained on {schema.layout}s {shape_in_words(schema.shape)}{of_type}", markup=False)
+    print_settings("read as:", settings_of(schema))
 
 
 def _extent(column: "ColumnFound") -> str:

@@ -23,6 +23,7 @@ SHORTER = {
     "contains NaN": "Input X contains NaN; only likelihood='table' accepts missing values.",
     "Expected 2D array": "X does not have two dimensions. Reshape your data: X.reshape(1, -1) for one row.",
     "Complex data not supported": "Complex data not supported; give real numbers.",
+    "Cannot cast": "X holds columns that are not numbers; give numbers (encode categories first).",
     "could not convert string": "X holds text; give numbers (encode categories first).",
 }
 """In place of scikit-learn's messages of several lines, or with the data in them."""
@@ -48,6 +49,7 @@ def checked_count(name: str, value: Any) -> int:
 
 def checked_rows(estimator: BaseEstimator, X: Any, reset: bool, has_missing: bool) -> Float[np.ndarray, "n feature"]:
     """X as scikit-learn validates it, sparse rows made dense; NaN passes where `has_missing`."""
+    _check_kind(X)
     finite = "allow-nan" if has_missing else True
     kinds = [np.float64, np.float32]
     try:
@@ -57,6 +59,15 @@ def checked_rows(estimator: BaseEstimator, X: Any, reset: bool, has_missing: boo
     if reset and np.isnan(rows).all():
         raise ValueError("X holds no value: all its cells are NaN; give rows with numbers.")
     return rows
+
+
+def _check_kind(X: Any) -> None:
+    """ValueError for what numpy would turn into numbers that it does not hold: masked cells, dates, durations."""
+    if np.ma.isMaskedArray(X):
+        raise ValueError("X is a masked array; give X.filled(np.nan) to likelihood='table'.")
+    kinds = {getattr(kind, "kind", "") for kind in getattr(X, "dtypes", [getattr(X, "dtype", None)])}
+    if kinds & {"M", "m"}:
+        raise ValueError("X holds dates or durations; give numbers.")
 
 
 def checked_codes(Z: Any, latent_dim: int) -> Float64[np.ndarray, "n latent"]:

@@ -66,6 +66,10 @@ def from_settings(recipe: str, settings: Mapping[str, Any]) -> Experiment:
         if preset not in OBJECTIVES:
             raise UnknownName("objective.preset", str(preset), OBJECTIVES)
         values["objective"] = asdict(OBJECTIVES[preset]) | values["objective"]
+    for section, content in values.items():
+        for key, value in content.items():
+            if isinstance(value, str) and _is_list_of_texts(section, key):
+                content[key] = [value]
     try:
         return TypeAdapter(Experiment).validate_python({"recipe": recipe, **values})
     except ValidationError as error:
@@ -141,6 +145,11 @@ def _check_section(path: str, content: Mapping[str, Any], kind: Any, extra: Iter
                     _check_section(f'{path}.{key}."{name}"', settings, inner)
 
 
+def _is_list_of_texts(section: str, key: str) -> bool:
+    types = {field.name: field.type for field in fields(SECTIONS[section])}
+    return types.get(key) == tuple[str, ...]
+
+
 def _toml_key(text: str) -> list[str]:
     """The parts of a dotted key, quoted ones without their quotes."""
     return [
@@ -152,6 +161,9 @@ def _toml_value(text: str) -> Any:
     try:
         return tomllib.loads(f"value = {text}")["value"]
     except tomllib.TOMLDecodeError:
+        # What a shell leaves of ["a", "b"].
+        if text.startswith("[") and text.endswith("]"):
+            return [word.strip() for word in text[1:-1].split(",")]
         return text
 
 

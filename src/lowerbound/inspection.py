@@ -67,6 +67,8 @@ def inspect(config: DataConfig, out: Path | None = None) -> Inspection:
     collection = collect(config)
     examples = collection.examples
     known = examples.values[~np.isnan(examples.values)] if examples.layout == "table" else examples.values.reshape(-1)
+    if collection.schema is not None and any(collection.schema.offset):
+        known = (examples.values + np.reshape(collection.schema.offset, collection.schema.shape)).reshape(-1)
     low, high = float(known.min()), float(known.max())
     sheet = out if out is not None and examples.layout == "image" else None
     if sheet is not None:

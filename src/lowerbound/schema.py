@@ -20,6 +20,9 @@ Range = tuple[float, float]
 UNSCALED: Range = (0.0, 1.0)
 """The range of data that the model sees as they are stored."""
 
+LARGEST = 1e18
+"""Numbers are smaller than this, in absolute value: squares of larger ones overflow in float32."""
+
 MISSING_MARKERS = ("", "na", "n/a", "nan", "null", "none", "?", "-", "<na>", "#n/a", "#na", ".", "\\n")
 """Cells that are missing, in lower case: what pandas, Excel, SAS, R, Stata and databases write."""
 

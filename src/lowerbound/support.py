@@ -17,7 +17,7 @@ from lowerbound.data.binarisation import binarised_by_content
 from lowerbound.data.examples import Collection
 from lowerbound.errors import SchemaError
 from lowerbound.probability.likelihoods import Likelihood
-from lowerbound.schema import Schema
+from lowerbound.schema import Column, Schema
 
 BATCH_SIZE = 1000
 
@@ -97,11 +97,20 @@ def _problems(collection: Collection, likelihood: Likelihood, schema: Schema) ->
         start += len(x)
 
 
+def _accepted_cells(column: Column) -> str:
+    """What a column's cells can be, as the model sees them."""
+    if column.levels:
+        return f"positions of its levels from 0 to {column.num_levels - 1} ({', '.join(column.levels[:8])})"
+    return "counts, whole numbers from 0" if column.kind == "count" else "finite numbers below 1e18"
+
+
 def _sentence(
     collection: Collection, likelihood: Likelihood, schema: Schema, index: int, position: Sequence[int]
 ) -> str:
     low, high = schema.range
     accepted = likelihood.accepted(schema.support.is_binary, low, high)
+    if schema.layout == "table":
+        accepted = _accepted_cells(schema.columns[position[0]])
     examples, where = collection.examples, position
     if schema.layout == "image":  # torch's axes to those that are stored
         where = (position[1], position[2], position[0])

@@ -29,6 +29,7 @@ from lowerbound.evaluation.anomaly import Calibration, measure
 from lowerbound.evaluation.elements import best_guess
 from lowerbound.model import VAE
 from lowerbound.probability.distributions import Distribution
+from lowerbound.run_data import read_experiment
 from lowerbound.schema import Schema
 from lowerbound.seeding import generator
 from lowerbound.stored_units import StoredUnits, in_stored_units
@@ -55,11 +56,20 @@ class TrainedModel:
 
     def calibration(self) -> Calibration:
         """What was measured on held-out examples when training ended; UsageError for a run that has none."""
-        path = None if self.path is None or not self.path.is_dir() else self.path / CALIBRATION
-        if path is None or not path.is_file():
-            why = "it is a deterministic autoencoder" if self.vae.is_deterministic else "no examples were held out"
-            raise UsageError(f"{self.path or 'this model'} has no thresholds for anomaly scores: {why}.")
+        path = (self.path or Path()) / CALIBRATION
+        if self.path is None or not path.is_file():
+            raise UsageError(
+                f"{self.path or 'this model'} has no thresholds for anomaly scores: {self._why_uncalibrated()}."
+            )
         return Calibration.read(path)
+
+    def _why_uncalibrated(self) -> str:
+        if self.vae.is_deterministic:
+            return "it is a deterministic autoencoder"
+        if self.path is None or not self.path.is_dir():
+            return "they are a run's; load its directory"
+        has_held_out = read_experiment(self.path)[1].data.validation != "test"
+        return f"{CALIBRATION} is missing" if has_held_out else "training held out no examples"
 
     def collection(self, raw: RawArray | RawTable, skip_broken: bool = False) -> Collection:
         """Stored numbers or cells as examples of this model; DataError for what does not fit, with its place."""

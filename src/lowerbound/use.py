@@ -92,6 +92,8 @@ def sample(
     stream = generator(seed, "samples")
     if trained.schema.layout != "image":
         return _sampled_rows(trained, num_examples, temperature, stream, out or folder or run / "samples.csv")
+    if folder is None:
+        check_output(out or run / "samples.png", [], is_table=False)
     images = pictures.prior_samples(model, num_examples, stream, temperature)
     if folder is not None:
         return _save_each(folder, images)
@@ -236,6 +238,8 @@ def compare(runs: Sequence[Path], out: Path | None = None) -> Comparison:
     """Runs set side by side, the first as the reference; with `out`, their differences are drawn there as well."""
     for run in runs:
         read_experiment(run)
+    if out is not None:
+        check_output(out, [], is_table=False)
     comparison = compare_results([(run.name, read_results(run)) for run in runs])
     if out is not None:
         write_bytes(out, png(comparison_figure(comparison)))

@@ -62,12 +62,26 @@ def inspect(
     from lowerbound.experiment import from_settings, merge
     from lowerbound.inspection import inspect
 
+    if (run := Path(data)).is_dir() and (run / "config.toml").is_file():
+        _inspect_run(run, as_json)
+        return
     given = merge(given_settings(settings, data, data_dir=data_dir), given_of_files(size, resize, labels, skip_broken))
     found = inspect(from_settings("inspected", given).data, out or Path("inspected.png"))
     if as_json:
         print_json(asdict(found))
     else:
         console.print_inspection(data, found)
+
+
+def _inspect_run(path: Path, as_json: bool) -> None:
+    """The schema of a run's data."""
+    from lowerbound.run_data import read_experiment, schema_of_run
+
+    schema = schema_of_run(path, read_experiment(path)[0])
+    if as_json:
+        print_json(asdict(schema))
+    else:
+        console.print_schema(str(path), schema)
 
 
 @app.command(rich_help_panel=LOOK)

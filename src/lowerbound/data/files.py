@@ -18,16 +18,21 @@ from lowerbound.data.conforming import conformed
 from lowerbound.data.examples import Collection, RawArray
 from lowerbound.data.folders import read_folder, read_zip
 from lowerbound.data.images import ImageOptions, is_image_file, read_image_files
-from lowerbound.data.reading import reading, refuse
+from lowerbound.data.reading import does_not_fit, reading, refuse, times
 from lowerbound.data.rows import as_array, conformed_table
 from lowerbound.data.scales import found_out, schema_of, without_broken
 from lowerbound.data.tables import RawTable, TableOptions, read_csv, read_parquet
+from lowerbound.errors import ConfigError
 from lowerbound.schema import Schema
 
 ACCEPTED = (
     "a folder or .zip of images (PNG, JPEG, WebP, TIFF, BMP, GIF), an array (.npy, .npz, .safetensors), "
     "a table (.csv, .parquet), an IDX file, or a Hugging Face data set (hf:NAME, a saved folder, .arrow)"
 )
+
+
+RUN_FILES = ("config.toml", "metrics.jsonl")
+"""What tells a run's directory from a folder of images: it holds figures."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,6 +75,8 @@ def read(path: Path, options: ReadingOptions | None = None) -> Collection:
 def as_collection(raw: RawArray | RawTable, options: ReadingOptions) -> Collection:
     """Stored numbers or cells as examples, by the schema of a run or by one that is found out here."""
     schema = options.schema
+    if schema is None:
+        _check_settings(raw, options)
     if isinstance(raw, RawTable):
         is_table = options.layout in ("", "table") if schema is None else schema.layout == "table"
         if is_table:
@@ -77,6 +84,10 @@ def as_collection(raw: RawArray | RawTable, options: ReadingOptions) -> Collecti
                 found = inferred(raw, options.tables)
                 schema, raw = found.schema, replace(raw, notes=(*raw.notes, *found.notes))
             return conformed_table(raw, schema, options.skip_broken)
+        if schema is not None and len(schema.shape) != 1:
+            does_not_fit(
+                raw.place, f"holds a table, the model was trained on {schema.layout}s of {times(schema.shape)}"
+            )
         raw = as_array(raw, options.tables)
     if schema is not None:
         return conformed(raw, schema, options.skip_broken)
@@ -85,16 +96,35 @@ def as_collection(raw: RawArray | RawTable, options: ReadingOptions) -> Collecti
     return replace(collection, notes=(*collection.notes, *found_out(raw, schema, options.layout, options.range)))
 
 
+def _check_settings(raw: RawArray | RawTable, options: ReadingOptions) -> None:
+    """ConfigError for a setting that says nothing of such data."""
+    is_table = isinstance(raw, RawTable) and options.layout in ("", "table")
+    of_tables = ("exclude", "columns", "missing_markers", "decimal", "separator")
+    given = [key for key in of_tables if getattr(options.tables, key)]
+    if is_table and options.range:
+        raise ConfigError("data.range is for images and arrays; the columns of a table have units of their own.")
+    if isinstance(raw, RawArray) and given:
+        raise ConfigError(
+            f"data.{given[0]} is for tables; {raw.place} holds {'images' if raw.is_from_images else 'an array'}."
+        )
+    if options.images.num_channels and not (isinstance(raw, RawArray) and raw.is_from_images):
+        raise ConfigError(f"data.channels is for image files; {raw.place} holds none.")
+
+
 def _raw(path: Path, options: ReadingOptions) -> RawArray | RawTable:
     """What a file or folder holds, as it is stored."""
     with reading(path, ACCEPTED):
         is_folder, is_file = path.is_dir(), path.is_file()
         is_dataset = hugging_face.is_name(path) or hugging_face.is_saved(path)
+    if is_folder and all((path / name).is_file() for name in RUN_FILES):
+        refuse(path, "is a run directory, not data; give what it was trained on")
     if is_dataset:
         return hugging_face.read_dataset(path, options.images, options.tables)
     if is_folder:
         return read_folder(path, options.images, options.labels)
     suffix = path.suffix.lower()
+    if not path.exists():
+        refuse(path, "does not exist")
     if not is_file:
         refuse(path, f"is not accepted; give {ACCEPTED}")
     if suffix == ".zip":

@@ -136,7 +136,15 @@ def _read(source: Path, listing: Listing, options: ImageOptions, labels: str) ->
     entries, notes = _labelled(source, _arranged(source, listing.images), listing, labels)
     raw = read_entries(source, entries, options)
     others = (f"not images, skipped: {_named(listing.others)}",) if listing.others else ()
-    return replace(raw, notes=(*raw.notes, *notes, *others))
+    return replace(raw, notes=(*raw.notes, *notes, *_why_no_classes(entries, raw), *others))
+
+
+def _why_no_classes(entries: Sequence[Entry], raw: RawArray) -> tuple[str, ...]:
+    """A note on images without labels that lie in several folders."""
+    places = {(entry.split, entry.name.parts[:-1]) for entry in entries}
+    if raw.labels is not None or len(places) == len({split for split, _ in places}):
+        return ()
+    return ("no labels: folders are classes where every image lies in one, directly; labels.csv can name others",)
 
 
 def _named(names: Sequence[str]) -> str:

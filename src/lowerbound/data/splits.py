@@ -17,6 +17,7 @@ from lowerbound.data.examples import Collection, Examples
 from lowerbound.data.images import Resize
 from lowerbound.data.reading import refuse
 from lowerbound.data.rows import readable
+from lowerbound.data.scales import checked_range
 from lowerbound.data.tables import ColumnSetting
 from lowerbound.errors import ConfigError, UnknownName
 from lowerbound.schema import Schema
@@ -92,6 +93,7 @@ def check_config(config: DataConfig) -> None:
             raise ConfigError(f"data.{key} must be 0 or more, got {getattr(config, key)}.")
     if config.channels not in (0, 1, 3):
         raise ConfigError(f"data.channels is {config.channels}, accepted are 1 (grey) and 3 (colour).")
+    checked_range(config.range)
     if len(config.separator) > 1:
         raise ConfigError(f"data.separator is {config.separator!r}, accepted is one character.")
     kinds = {"validation": Watched, "held_out": HeldOut, "binarisation": Binarisation, "resize": Resize}

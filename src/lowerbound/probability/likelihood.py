@@ -11,7 +11,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from lowerbound.probability.distributions import Distribution
-from lowerbound.schema import Support
+from lowerbound.schema import LARGEST, Support
 
 MEAN_MARGIN = 1e-6
 """Means of 0 and 1 have no finite logit; they are moved inwards by this much."""
@@ -75,8 +75,8 @@ class Likelihood(nn.Module, ABC):
 
     def admits(self, x: Float[Tensor, "batch *event"], is_binary: bool) -> Bool[Tensor, "batch *event"]:
         """Which elements log p(x|z) has a meaning for, in a model trained on black and white where `is_binary`."""
-        return x.isfinite()
+        return x.abs() < LARGEST
 
     def accepted(self, is_binary: bool, low: float, high: float) -> str:
         """What `admits` admits, in words, where the stored numbers `low` and `high` are seen as 0 and 1."""
-        return "finite numbers"
+        return "finite numbers below 1e18"

@@ -19,7 +19,7 @@ from lowerbound.probability.likelihood import (
     binomial_logits,
 )
 from lowerbound.probability.tables import Block, Codes, Row
-from lowerbound.schema import Column, ColumnKind, Support
+from lowerbound.schema import LARGEST, Column, ColumnKind, Support
 
 MIN_LOG_SIGMA = math.log(1e-3)  # of a numeric column, in standard deviations of the training data
 
@@ -104,7 +104,7 @@ class TableLikelihood(Likelihood):
 
     def _admits(self, column: Column, cells: Float[Tensor, " *batch"]) -> Bool[Tensor, " *batch"]:
         if column.kind == "numeric":
-            return ~cells.isinf()
+            return cells.isnan() | (cells.abs() < LARGEST)
         is_whole = (cells >= 0) & (cells == cells.round())
         if column.levels:
             is_whole &= cells < column.num_levels

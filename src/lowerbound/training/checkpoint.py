@@ -92,6 +92,8 @@ def model_file(run: Path | str) -> Path:
     path = Path(run)
     if not path.exists():
         raise UsageError(f"{path} does not exist; give a run directory or a model.safetensors.")
+    if path.is_file() and path.suffix != ".safetensors":
+        raise UsageError(f"{path} is not a model; give a run directory or a model.safetensors.")
     return path / "model.safetensors" if path.is_dir() else path
 
 

@@ -107,10 +107,13 @@ def _rows(columns: tuple[Column, ...], rows: list[Fields]) -> RawTable:
     for row in rows:
         for name in row:
             known("column", name, names)
-    return from_values(
+    table = from_values(
         Path(THE_BODY),
         {column.name: [checked_cell(column, row.get(column.name)) for row in rows] for column in columns},
     )
+    absent = [repr(name) for name in names if not any(name in row for row in rows)]
+    notes = (f"columns in no row, read as missing: {', '.join(absent)}",) if absent else ()
+    return replace(table, notes=(*table.notes, *notes))
 
 
 def _in_stored_units(served: Served, examples: np.ndarray) -> np.ndarray:
