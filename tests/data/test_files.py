@@ -55,10 +55,14 @@ def test_an_idx_file_is_told_by_its_content(tmp_path, name):
     np.testing.assert_array_equal(examples.values[..., 0], IMAGES)
 
 
-@pytest.mark.parametrize("name", ["images.mat", "images", "none.npy", "none"])
+@pytest.mark.parametrize("name", ["none.npy", "none"])
+def test_what_does_not_exist_is_refused(tmp_path, name):
+    assert refusal(tmp_path / name) == f"{tmp_path / name} does not exist."
+
+
+@pytest.mark.parametrize("name", ["images.mat", "images"])
 def test_what_is_of_no_accepted_kind_is_refused_with_what_is_accepted(tmp_path, name):
-    if not name.startswith("none"):
-        written(tmp_path / name, b"anything")
+    written(tmp_path / name, b"anything")
     assert "give a folder or .zip of images" in refusal(tmp_path / name)
 
 
