@@ -20,7 +20,7 @@ import torch
 
 from lowerbound.choices import choose, settings_of
 from lowerbound.data.batches import deviation_of, mean_of
-from lowerbound.data.kinds import described
+from lowerbound.data.kinds import columns_in_words, described
 from lowerbound.data.sources import SOURCES, Examples, Splits
 from lowerbound.data.sources import load as load_data
 from lowerbound.errors import ConfigError, Interrupted, UsageError
@@ -202,6 +202,8 @@ def prepare(
     if experiment.data.source not in SOURCES:
         num_examples = len(splits.train) + len(splits.validation) + len(splits.test)
         audience.message(f"{splits.name}: {described(num_examples, splits.train)}")
+    if splits.train.columns:
+        audience.message(f"columns: {columns_in_words(splits.train.columns)}")
     for line in (*splits.notes, *splits.skipped):
         audience.message(line)
     if not recipe and experiment.data.source not in SOURCES:

@@ -4,11 +4,13 @@ from collections.abc import Sequence
 from typing import Literal
 
 from lowerbound.data.examples import Examples
-from lowerbound.data.reading import times
+from lowerbound.data.reading import shown, times
 from lowerbound.data.scales import OVERSHOOT
-from lowerbound.schema import UNSCALED, Support
+from lowerbound.schema import UNSCALED, Column, Support
 
 Kind = Literal["binary", "grey", "colour", "levels", "unit", "counts", "real", "table"]
+
+MOST_NAMED = 20  # columns
 
 KINDS: dict[Kind, str] = {
     "binary": "black and white, or any values of 0 and 1",
@@ -53,6 +55,16 @@ def shape_in_words(event_shape: Sequence[int]) -> str:
         return f"of shape {times(event_shape)}"
     channels, height, width = event_shape
     return f"{width} wide and {height} high with {channels} channel{'s' if channels > 1 else ''}"
+
+
+def columns_in_words(columns: Sequence[Column]) -> str:
+    """The kind of each column of a table, the first of many."""
+    words = [
+        f"{shown(column.name)} {column.kind}" + (f" ({column.num_levels} levels)" if column.num_levels > 2 else "")
+        for column in columns[:MOST_NAMED]
+    ]
+    more = f", and {len(columns) - MOST_NAMED:,} more" if len(columns) > MOST_NAMED else ""
+    return ", ".join(words) + more
 
 
 def _kind_on_levels(examples: Examples) -> Kind:
