@@ -22,7 +22,7 @@ from lowerbound.data.csv_text import LEAST_SHARE, decoded, find_separator, other
 from lowerbound.data.foreign import check_text
 from lowerbound.data.reading import MAX_BYTES, counted, reading, refuse, shown
 from lowerbound.errors import DataError
-from lowerbound.schema import ColumnKind
+from lowerbound.schema import MISSING_MARKERS, ColumnKind
 
 MAX_CELLS = MAX_BYTES // 64  # a cell is a Python object for a while
 INDEX_NAMES = ("", "Unnamed: 0", "__index_level_0__")  # what pandas calls an index without a name
@@ -46,9 +46,10 @@ class TableOptions:
     label: str = ""  # the column that holds labels and is not part of x
     exclude: tuple[str, ...] = ()  # columns to leave out
     columns: Mapping[str, ColumnSetting] = field(default_factory=dict)
-    missing_markers: tuple[str, ...] = ()  # in place of schema.MISSING_MARKERS
+    missing_markers: tuple[str, ...] = MISSING_MARKERS  # beside the empty cell, which is always missing
     decimal: Literal["", ".", ","] = ""  # empty finds it out
     separator: str = ""  # empty finds it out
+    skip_broken: bool = False  # what a column does not hold is left out, with its row
 
 
 STANDARD = TableOptions()
