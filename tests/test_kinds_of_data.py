@@ -54,7 +54,7 @@ KINDS = {
     "counts": (array(RNG.poisson(4, (60, 5))), 2, "counts"),
     "binary values": (array(RNG.integers(0, 2, (60, 5)).astype(np.float32)), 2, "binary"),
 }
-SLOW = ("table, 1 latent", "table, 3 latents", "rows of numbers", "binary values")
+SLOW = ("table, 1 latent", "table, 3 latents", "rows of numbers", "matrices", "binary values")
 """What adds little to the others; three latents take half a minute to integrate."""
 
 SETTINGS = {

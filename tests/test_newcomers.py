@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 import lowerbound as lb
-from command_line import in_process, one_line
+from command_line import in_process
 from lowerbound import use
 from lowerbound.columns import check_output
 from lowerbound.data.sources import DataConfig, collect
@@ -110,20 +110,3 @@ def test_thresholds_that_were_removed_are_said_to_be_missing(tmp_path):
     (tmp_path / "run" / "calibration.safetensors").unlink()
     with pytest.raises(UsageError, match=r"calibration\.safetensors is missing"):
         model.score(IMAGES[:2])
-
-
-def test_the_same_examples_are_compared_whatever_their_file_is_called(tmp_path, capsys):
-    settings = {
-        "training": {"num_epochs": 1, "min_steps": 0},
-        "evaluation": {"num_draws": 2, "num_exact": 2},
-        "model": {"hidden": [4], "latent_dim": 3},
-    }
-    x = RNG.normal(size=(40, 3))
-    for name in ("first", "second"):
-        np.save(tmp_path / f"{name}.npy", x)
-        lb.train(str(tmp_path / f"{name}.npy"), out=tmp_path / name, settings=settings)
-    assert len(use.compare([tmp_path / "first", tmp_path / "second"]).rows) == 2
-    np.save(tmp_path / "third.npy", x + 1)
-    lb.train(str(tmp_path / "third.npy"), out=tmp_path / "third", settings=settings)
-    captured = in_process(capsys, "compare", tmp_path / "first", tmp_path / "third", expect=2)
-    assert "different test examples" in one_line(captured.err)

@@ -31,11 +31,13 @@ def untrained(source: Path | str, data: dict[str, Any] | None = None, **model: A
 
 
 def untrained_run(path: Path, held: Any, **model: Any) -> TrainedModel:
-    """The same of data in memory, in a run directory that has what commands read: no numbers, no report."""
-    splits = splits_in_memory(held, None, {})
-    experiment, splits = prepare("", {"data": {"source": MEMORY}, "model": {**SMALL, **model}}, splits=splits)
+    """The same of a file or of data in memory, in a run directory that has what commands read: no numbers, no report."""
+    in_memory = not isinstance(held, str)
+    splits = splits_in_memory(held, None, {}) if in_memory else None
+    settings = {"data": {"source": MEMORY if in_memory else held}, "model": {**SMALL, **model}}
+    experiment, splits = prepare("", settings, splits=splits)
     vae = _built(experiment, splits)
-    write_toml(path / "config.toml", config_of(experiment, splits, "", in_memory=True))
+    write_toml(path / "config.toml", config_of(experiment, splits, "", in_memory))
     save_model(path / "model.safetensors", vae, splits.schema, {})
     calibrated(vae, splits.validation).write(path / CALIBRATION)
     return load(path)

@@ -256,24 +256,29 @@ BARS = " ▁▂▃▄▅▆▇█"
 
 def print_inspection(name: str, found: "Inspection") -> None:
     """What data hold, in a few lines, and what training on them would choose."""
-    lines = [f"{name}: {found.about}"]
-    missing = f", {found.num_missing:,} cells missing" if found.num_missing else ""
+    # Here: it imports Pillow, which help does not need. Names and levels may hold escapes and line ends.
+    from lowerbound.data.reading import counted, shown
+
+    lines = [f"{shown(name)}: {found.about}"]
+    missing = f"{counted(found.num_missing, 'cell')} missing"
     if found.columns:  # which have a range each
-        lines.append(f"{found.num_missing:,} cells missing")
+        lines.append(missing)
     else:
-        lines.append(f"values from {found.low:g} to {found.high:g}{missing}")
+        lines.append(f"values from {found.low:g} to {found.high:g}" + (f", {missing}" if found.num_missing else ""))
         top = max(found.histogram)
         bars = "".join(BARS[-(-8 * count // top)] for count in found.histogram)
         lines.append(f"{found.low:g} {bars} {found.high:g}")
     if found.labels:
-        counts = ", ".join(f"{label} {count:,}" for label, count in list(found.labels.items())[:MOST_SHOWN])
+        counts = ", ".join(f"{shown(label)} {count:,}" for label, count in list(found.labels.items())[:MOST_SHOWN])
         lines.append(f"labels: {counts}")
     lines.append(f"equal to an earlier one: {found.num_duplicates:,}")
     lines += [*found.notes, *(f"skipped: {reason}" for reason in found.skipped)]
     for line in lines:
-        out.print(line, markup=False)
+        out.print(shown(line), markup=False)
     if found.columns:
-        rows = [(column.name, column.kind, f"{column.num_missing:,}", _extent(column)) for column in found.columns]
+        rows = [
+            (shown(column.name), column.kind, f"{column.num_missing:,}", _extent(column)) for column in found.columns
+        ]
         print_table(("column", "kind", "missing", "range or levels"), rows, right=(2,))
     print_settings("read as (change with --set):", found.settings)
     out.print("`lowerbound train` would choose:")
@@ -286,8 +291,11 @@ def print_settings(title: str, settings: Sequence[str]) -> None:
     """What was found, as it is typed in a shell."""
     if settings:
         out.print(title)
+    # Here, since it imports what help should not wait for.
+    from lowerbound.data.reading import shown
+
     for line in settings[:MOST_SHOWN]:
-        out.print(f"  {shlex.quote(line)}", markup=False)
+        out.print(f"  {shown(shlex.quote(line))}", markup=False)
     if len(settings) > MOST_SHOWN:
         out.print(f"  and {len(settings) - MOST_SHOWN} more; --json lists all", markup=False)
 
@@ -303,10 +311,14 @@ def print_schema(name: str, schema: "Schema") -> None:
 
 
 def _extent(column: "ColumnFound") -> str:
+    from lowerbound.data.reading import shown
+
     if column.low is None or column.high is None:
         more = f" and {len(column.levels) - 6} more" if len(column.levels) > 6 else ""
-        return ", ".join(column.levels[:6]) + more
-    digits = 7 if max(abs(column.low), abs(column.high)) < 1e7 else 17
+        return ", ".join(map(shown, column.levels[:6])) + more
+    largest = max(abs(column.low), abs(column.high))
+    needs_all = largest >= 1e7 or 0 < column.high - column.low < 1e-5 * largest
+    digits = 17 if needs_all else 7
     return f"{column.low:.{digits}g} to {column.high:.{digits}g}"
 
 

@@ -13,6 +13,7 @@ from lowerbound.columns import check_output
 from lowerbound.data.batches import scaled
 from lowerbound.data.examples import Collection, Examples
 from lowerbound.data.kinds import described, kind_of
+from lowerbound.data.rows import readable
 from lowerbound.data.sources import DataConfig, collect
 from lowerbound.evaluation.pictures import to_images
 from lowerbound.reporting.tiles import as_png, compose, displayable, fitted
@@ -64,7 +65,7 @@ def inspect(config: DataConfig, out: Path | None = None) -> Inspection:
     """Look at all examples of a source, file or folder; images are shown on one sheet, written to `out`."""
     if out is not None:
         check_output(out, [config.source], is_table=False)
-    collection = collect(config)
+    collection = readable(collect(config))
     examples = collection.examples
     known = examples.values[~np.isnan(examples.values)] if examples.layout == "table" else examples.values.reshape(-1)
     if collection.schema is not None and any(collection.schema.offset):
@@ -89,14 +90,14 @@ def inspect(config: DataConfig, out: Path | None = None) -> Inspection:
         ),
         skipped=collection.skipped,
         notes=collection.notes,
-        settings=() if collection.schema is None else settings_of(collection.schema),
+        settings=() if collection.schema is None else settings_of(collection.schema, known.size < examples.values.size),
         choices=choose(examples),
         sheet=str(sheet or ""),
     )
 
 
-def settings_of(schema: Schema) -> tuple[str, ...]:
-    """What was found, as --set takes it."""
+def settings_of(schema: Schema, has_missing: bool = False) -> tuple[str, ...]:
+    """What was found, as --set takes it; what counts as missing where some cells are."""
     if schema.layout != "table":
         low, high = schema.range
         return f'data.layout="{schema.layout}"', f"data.range=[{low:g}, {high:g}]"
@@ -104,14 +105,16 @@ def settings_of(schema: Schema) -> tuple[str, ...]:
     others = [f"data.exclude={json.dumps(schema.left_out, ensure_ascii=False)}"] if schema.left_out else []
     others += [f'data.decimal="{schema.decimal}"'] if schema.decimal != "." else []
     others += [f"data.separator={json.dumps(schema.separator)}"] if schema.separator else []
-    return (*kinds, *others)
+    if has_missing and not schema.dtype:
+        others.append(f"data.missing_markers={json.dumps(schema.missing_markers, ensure_ascii=False)}")
+    return (*others, *kinds)
 
 
 def _found(column: Column, cells: np.ndarray) -> ColumnFound:
     known = cells[~np.isnan(cells)]
     low = high = None
     if known.size and not column.levels:
-        low, high = (float(value) for value in column.as_drawn(np.array([known.min(), known.max()])))
+        low, high = (_without_noise(column, value) for value in (known.min(), known.max()))
     return ColumnFound(
         name=column.name,
         kind=column.kind,
@@ -120,6 +123,13 @@ def _found(column: Column, cells: np.ndarray) -> ColumnFound:
         low=low,
         high=high,
     )
+
+
+def _without_noise(column: Column, value: np.float32) -> float:
+    """A number of a column in its unit, with the digits that float32 holds: 0.1 rather than 0.10000000149."""
+    if column.offset:
+        return float(column.as_drawn(np.array([value]))[0])
+    return float(str(np.float32(value)))
 
 
 def _histogram(values: np.ndarray, low: float, high: float) -> tuple[int, ...]:

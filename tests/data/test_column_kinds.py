@@ -8,6 +8,7 @@ from table_files import AGES, MEASURED, NUM_ROWS, RNG, beside, csv_file, learned
 
 from data_files import written
 from lowerbound.data.column_kinds import inferred
+from lowerbound.data.rows import conformed_table
 from lowerbound.data.tables import STANDARD, ColumnSetting, TableOptions, from_values, read_csv
 from lowerbound.errors import DataError, UnknownName
 
@@ -260,3 +261,77 @@ def test_a_table_with_nothing_to_learn_from_is_refused_with_the_reasons(tmp_path
     path = written(tmp_path / "x.csv", b"a,b\n1,2\n1,2\n")
     with pytest.raises(DataError, match="no column to learn from; column 'a' is left out: all its values are the same"):
         inferred(read_csv(path), STANDARD)
+
+
+GARAGES = ["None", "Attached", "Detached", "none"] * (NUM_ROWS // 4)
+
+
+def test_a_marker_in_a_column_of_texts_is_noted_and_in_one_of_numbers_it_is_not(tmp_path):
+    column, _, notes = column_x(tmp_path, GARAGES)
+    assert column.levels == ("Attached", "Detached")
+    assert f"has 'None', 'none' in {NUM_ROWS // 2} cells, read as missing (to keep such a text: --set " in notes
+    assert not column_x(tmp_path, ["NA", *AGES[1:]])[2]
+
+
+def test_a_marker_that_is_a_level_is_kept_at_training_and_later(tmp_path):
+    options = TableOptions(columns={"x": ColumnSetting(levels=("None", "Attached", "Detached"))})
+    path = csv_file(tmp_path / "x.csv", beside(GARAGES))
+    found, collection = learned(read_csv(path, options), options)
+    np.testing.assert_array_equal(collection.examples.values[:4, 0], [0, 1, 2, np.nan])
+    assert f"has 'none' in {NUM_ROWS // 4} cells" in " ".join(found.notes)
+    later = conformed_table(read_csv(path), found.schema)
+    np.testing.assert_array_equal(later.examples.values, collection.examples.values)
+
+
+@pytest.mark.parametrize("markers", [(), ("",)])
+def test_only_empty_cells_are_missing_where_no_marker_is_set(tmp_path, markers):
+    column, values, notes = column_x(tmp_path, ["", *GARAGES[1:]], options=TableOptions(missing_markers=markers))
+    assert column.levels == ("Attached", "Detached", "None", "none") and np.isnan(values).sum() == 1 and not notes
+
+
+def test_numbers_of_too_small_a_spread_are_refused_and_constant_columns_left_out(tmp_path):
+    path = csv_file(tmp_path / "x.csv", beside([cell * 1e-25 for cell in MEASURED]))
+    with pytest.raises(DataError, match=r"vary by less than 1e-18 in column 'x'; multiply the column, or leave"):
+        inferred(read_csv(path), STANDARD)
+    assert "all its values are the same" in column_x(tmp_path, [1e-25] * NUM_ROWS)[2]
+
+
+@pytest.mark.parametrize(
+    ("cell", "setting", "kind"),
+    [
+        ("inf", ColumnSetting(), "numeric"),
+        ("1e300", ColumnSetting(), "numeric"),
+        ("forty", ColumnSetting(kind="numeric"), "numeric"),
+        ("-3", ColumnSetting(kind="count"), "count"),
+    ],
+)
+def test_a_broken_row_is_skipped_at_training_as_it_is_later(tmp_path, cell, setting, kind):
+    options = TableOptions(skip_broken=True, columns={"x": setting})
+    cells = [cell, *RNG.normal(50, 10, NUM_ROWS - 1).round(0 if kind == "count" else 1)]
+    table = read_csv(csv_file(tmp_path / "x.csv", beside(cells)))
+    found = inferred(table, options)
+    assert found.schema.columns[0].kind == kind
+    assert list(conformed_table(table, found.schema, skip_broken=True).unreadable) == [0]
+
+
+@pytest.mark.parametrize("cells", [["1,100", "2,107", "999"], ["1,100", "1,100", "1,100"]])
+def test_a_comma_that_may_separate_thousands_is_refused_until_the_sign_is_set(tmp_path, cells):
+    path = csv_file(tmp_path / "x.csv", beside((cells * NUM_ROWS)[:NUM_ROWS]) | {"other": AGES}, ";")
+    with pytest.raises(DataError, match=r"numbers such as '1,100' in column 'x', whose comma separates thousands or"):
+        inferred(read_csv(path), STANDARD)
+    assert inferred(read_csv(path, options := TableOptions(decimal=",")), options).schema.decimal == ","
+    clear = csv_file(tmp_path / "y.csv", beside(["0,125", "1,100"] * (NUM_ROWS // 2)) | {"other": AGES}, ";")
+    assert inferred(read_csv(clear), STANDARD).schema.decimal == ","
+
+
+def test_a_point_that_may_separate_thousands_is_noted_where_commas_do_not_separate_cells(tmp_path):
+    cells = ["1.100", "2.107", "3.114", "999"] * (NUM_ROWS // 4)
+    notes = [
+        " ".join(inferred(read_csv(csv_file(tmp_path / "x.csv", columns, separator)), STANDARD).notes)
+        for columns, separator in (
+            ({"x": cells, "n": AGES}, ";"),
+            ({"x": cells, "n": AGES}, ","),
+            (beside(cells), ";"),
+        )
+    ]
+    assert "'1.100' is read as 1.1 (if the point separates thousands" in notes[0] and notes[1:] == ["", ""]

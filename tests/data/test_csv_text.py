@@ -8,7 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lowerbound.data.csv_text import decoded, find_separator, records, replaced
+from data_files import refusal, written
+from lowerbound.data.csv_text import decoded, find_separator, quote_problem, records, replaced
+from lowerbound.data.tables import read_csv
 from lowerbound.errors import DataError
 
 PIECES = st.sampled_from(['"', '""', ",", ";", "\t", "\r", "\n", "\r\n", "a", "é", "\u2028", " ", "1", "'", "\\"])
@@ -77,3 +79,29 @@ def test_another_encoding_is_refused_with_the_line_and_what_to_do():
 )
 def test_the_separator_is_found_out(text, separator):
     assert find_separator(text) == separator
+
+
+@pytest.mark.parametrize(
+    ("row", "width", "problem"),
+    [
+        ('"3.5,x\n4.5,y\n', 2, "the quote opened in line 4 is never closed"),
+        ('1,"a\nb","c', 3, "the quote opened in line 5 is never closed"),
+        ('"3.5,x\n4.5,y\n"5.5,z\n', 2, "the quote opened in line 4 is closed only in line 6"),  # of the right width
+        ('3.5,"x\n4.5,y"\n', 3, ""),  # one line too few cells: a row of its own, and broken
+        ('3.5,"x,1\n4.5,y,2\n5.5,z",3\n', 4, "the quote opened in line 4 is closed only in line 6"),
+        ('3.5,"Oslo,\nNorway",3\n', 3, ""),
+        ('3.5,"a ""b""\nc",3\n', 3, ""),
+        ('5" disk,x\n', 2, ""),
+    ],
+)
+def test_a_quote_that_swallows_rows_is_found(row, width, problem):
+    found = quote_problem(row, ",", width, 4)
+    assert found.startswith(problem) and bool(found) == bool(problem)
+
+
+@pytest.mark.parametrize("first", ["# exported 2024", "Sales, by city", "Report"])
+def test_a_title_above_the_header_is_refused_with_the_widths(tmp_path, first):
+    path = written(tmp_path / "x.csv", f"{first}\n".encode() + b"age,city,size\n" + b"41,Oslo,1.5\n" * 20)
+    width = first.count(",") + 1
+    cells = "1 cell" if width == 1 else "2 cells"
+    assert f"has {cells} in line 1 and 3 in later lines" in refusal(path, read=read_csv)

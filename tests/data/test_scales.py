@@ -9,7 +9,7 @@ from data_files import RNG, saved, written
 from lowerbound.data.examples import Examples, RawArray
 from lowerbound.data.files import ReadingOptions, as_collection, read
 from lowerbound.data.kinds import described, kind_of
-from lowerbound.data.scales import schema_of
+from lowerbound.data.scales import offset_of, schema_of
 from lowerbound.data.sources import DataConfig, load
 from lowerbound.errors import ConfigError, DataError
 
@@ -111,7 +111,7 @@ def test_the_scale_of_images_follows_from_type_and_values(values, scale, kind):
     assert -0.05 <= examples.support.low <= examples.support.high <= 1.05
     low, high = scale
     words = f"read as images 12 wide and 12 high, {low} to {high} (change with data.layout, data.range)"
-    assert collection.notes == (words,)
+    assert collection.notes[-1] == words
 
 
 @pytest.mark.parametrize(
@@ -225,3 +225,34 @@ def test_a_scale_is_found_out_from_the_examples_that_are_sound(bad):
     collection = as_collection(raw(values), ReadingOptions(skip_broken=True))
     assert collection.schema.range == (0, 255) and collection.ids == ("0", "1", "2", "4", "5")
     assert [reason.split(";")[0] for reason in collection.skipped] == [f"the array: example 3, element 2,1 is {bad}"]
+
+
+def test_numbers_that_vary_by_less_than_float32_squares_are_refused():
+    tiny = RNG.normal(size=(60, 3)) * 1e-25
+    with pytest.raises(DataError, match=r"which vary by less than 1e-18; multiply them"):
+        as_collection(raw(tiny), ReadingOptions())
+    with pytest.raises(DataError, match=r"vary by less than 1e-18 in element 2 of all examples"):
+        as_collection(raw(np.concatenate([RNG.normal(size=(60, 2)), tiny], axis=1)), ReadingOptions())
+    tiny[0, 0] = np.nan
+    with pytest.raises(DataError, match=r"vary by less than 1e-18 in column 0, counted from 0; multiply the column"):
+        as_collection(raw(tiny), ReadingOptions())
+
+
+def test_small_probabilities_beside_others_and_constant_elements_are_accepted():
+    chances = np.stack([RNG.random(60), RNG.random(60) * 1e-25, np.zeros(60)], axis=1)
+    assert as_collection(raw(chances), ReadingOptions()).examples.support.low == 0
+
+
+def test_an_array_of_one_number_alone_is_noted():
+    assert (
+        as_collection(raw(np.ones((60, 5))), ReadingOptions()).notes[0]
+        == "all numbers are 1: there is nothing to learn"
+    )
+
+
+def test_a_small_spread_around_a_small_mean_keeps_its_digits():
+    values = 1 + RNG.normal(size=200) * 1e-9
+    offset = offset_of(values)
+    held = (values - offset).astype(np.float32).astype(np.float64)
+    np.testing.assert_allclose(held + offset, values, atol=1e-14, rtol=0)
+    assert offset_of(np.ones(5)) == offset_of(1 + RNG.normal(size=200) * 1e-2) == 0

@@ -272,7 +272,7 @@ def test_a_folder_brings_its_labels_into_every_split(tmp_path):
 
 def test_too_few_images_to_split_are_refused(tmp_path, cache):
     config = DataConfig(source=str(numbered_images(tmp_path / "images.npy", 2)))
-    assert "holds 2 example(s); train, validation and test need at least 3" in message_of(DataError, config)
+    assert "holds 2 examples; train, validation and test need at least 3" in message_of(DataError, config)
     write_idx(tmp_path / "mnist", idx_contents(num_train=1))
     assert "need at least 2" in message_of(DataError, DataConfig(source="mnist", data_dir=str(tmp_path)))
 

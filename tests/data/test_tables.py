@@ -46,6 +46,21 @@ def test_a_row_of_another_length_is_kept_and_named_by_the_line_of_the_file(tmp_p
     assert table.num_rows == 21 and table.columns["a"][20] is None
 
 
+def test_a_quote_that_swallows_rows_is_refused_with_its_line(tmp_path):
+    body = "4.5,y\n" * 5
+    for row in ('"3.5,x\n', '"3.5,x\n' + "1.5,z\n" * 50_000):  # longer than the csv module takes a cell
+        message = refusal(written(tmp_path / "x.csv", f"a,b\n1.5,x\n{row}{body}".encode()), read=read_csv)
+        assert message.endswith("the quote opened in line 3 is never closed; close the quote or remove it.")
+
+
+def test_empty_cells_beyond_the_header_are_dropped_and_other_ones_are_named(tmp_path):
+    table = read(tmp_path / "x.csv", "a,b\n" + "1.5,x,\n" * 10 + "2.5,y,3\n")
+    assert table.columns["b"] == ["x"] * 10 + [None] and list(table.unreadable) == [10]
+    assert table.notes == (
+        "rows end with a separator that the header does not have; the empty cells after it are ignored",
+    )
+
+
 @pytest.mark.parametrize(
     ("header", "names", "unnamed"),
     [

@@ -7,7 +7,7 @@ from lowerbound.evaluation.comparison import compare
 from lowerbound.evaluation.results import Results, Score
 
 
-def results(values, convention="grey", checksum="a", name="elbo", array="elbo_per_image"):
+def results(values, convention="grey", checksum="a", name="elbo", array="elbo_per_image", data_name="digits"):
     score = Score(
         name=name,
         value=float(np.mean(values)),
@@ -19,7 +19,7 @@ def results(values, convention="grey", checksum="a", name="elbo", array="elbo_pe
         num_draws=1,
         description="",
     )
-    data = {"name": "digits", "sizes": {"test": len(values)}, "test_checksum": checksum}
+    data = {"name": data_name, "sizes": {"test": len(values)}, "test_checksum": checksum}
     return Results((score,), {array: np.asarray(values, np.float32)}, {"data": data})
 
 
@@ -42,6 +42,10 @@ def test_a_small_difference_common_to_all_images_is_sure_though_the_errors_of_th
 def test_a_run_does_not_differ_from_itself(values):
     row = compare([("a", results(values)), ("b", results(values.copy()))]).rows[1]
     assert (row.difference.value, row.standard_errors_apart) == (0.0, 0.0)
+
+
+def test_the_same_examples_are_compared_whatever_their_file_is_called(values):
+    assert len(compare([("a", results(values)), ("b", results(values, data_name="moved.csv"))]).rows) == 2
 
 
 @pytest.mark.parametrize(

@@ -12,11 +12,14 @@ from dataclasses import dataclass
 from io import StringIO
 from itertools import islice
 
-from lowerbound.data.reading import refuse
+from lowerbound.data.foreign import check_bytes
+from lowerbound.data.reading import counted, refuse
 
 SEPARATORS = ",;\t|"
 SAMPLE = 64 * 1024  # characters that tell the separator
 LEAST_SHARE = 0.9  # of the lines have as many cells as the header
+LINE_BREAK = re.compile(r"\r\n|\r|\n")
+NEVER_CLOSED = re.compile(r'"[^"]*+(?:""[^"]*+)*+')
 
 MARKS = (
     (codecs.BOM_UTF8, "utf-8"),
@@ -43,6 +46,7 @@ Span = tuple[int, int]
 
 def decoded(place: str, content: bytes) -> Text:
     """UTF-8, with or without a byte order mark, or UTF-16 with one; DataError for anything else."""
+    check_bytes(place, content)
     mark, encoding = next((pair for pair in MARKS if content.startswith(pair[0])), (b"", "utf-8"))
     try:
         return Text(content[len(mark) :].decode(encoding), encoding, mark)
@@ -53,7 +57,7 @@ def decoded(place: str, content: bytes) -> Text:
         refuse(place, f"is not {name} ({came} in line {line}); save it as UTF-8")
 
 
-def find_separator(characters: str) -> str:
+def find_separator(characters: str, place: str = "the text") -> str:
     """The separator that gives the header the most cells, among those that give most lines as many."""
     # csv.Sniffer takes minutes for some files of a few thousand quotation marks.
     lines = list(StringIO(characters[:SAMPLE], newline=""))
@@ -62,8 +66,24 @@ def find_separator(characters: str) -> str:
     several = [separator for separator in SEPARATORS if widths[separator][0] > 1]
     if several:
         return max(several, key=lambda one: (_share(widths[one]) >= LEAST_SHARE, widths[one][0]))
+    _check_first_line(place, lines, widths)
     # One column: a separator that stands in none of its cells.
     return next((separator for separator in SEPARATORS if set(widths[separator]) <= {1}), ",")
+
+
+def _check_first_line(place: str, lines: list[str], widths: Mapping[str, list[int]]) -> None:
+    """DataError for a title or a comment above the header."""
+    least = 2 if lines[:1] and lines[0].startswith("#") else 3  # cells: text often has a comma, and numbers have one
+    for _, *later in widths.values():
+        usual = max(later, key=later.count, default=0)
+        if usual >= least and later.count(usual) >= LEAST_SHARE * len(later):
+            refuse(place, other_width(1, usual))
+
+
+def other_width(of_header: int, usual: int) -> str:
+    """What is wrong with a first line that does not name the columns."""
+    came = f"has {counted(of_header, 'cell')} in line 1 and {usual:,} in later lines"
+    return f"{came}; its first line must name the columns, so remove what stands above it"
 
 
 def records(characters: str, separator: str) -> Iterator[list[Span]]:
@@ -85,6 +105,25 @@ def records(characters: str, separator: str) -> Iterator[list[Span]]:
         position += 2 if characters[position : position + 2] == "\r\n" else 1
 
 
+def quote_problem(row: str, separator: str, width: int, line: int) -> str:
+    """What is wrong with the quotation marks of a row that begins in `line` and should have `width` cells; empty where
+    they are sound. Such a row has swallowed others, so that leaving it out would lose them unseen.
+    """
+    spans = next(records(row, separator), [])
+    for start, end in spans:
+        cell, first = row[start:end], line + _num_breaks(row[:start])
+        opened = f"the quote opened in line {first}"
+        if NEVER_CLOSED.fullmatch(cell):
+            return f"{opened} is never closed"
+        last = first + _num_breaks(cell)
+        if last == first or cell[0] != '"':
+            continue
+        has_rows_in_it = len(spans) != width and row.count(separator) >= 2 * (width - 1) > 0
+        if not cell.endswith('"') or has_rows_in_it:
+            return f"{opened} is closed only in line {last}, so that several rows become one"
+    return ""
+
+
 def replaced(characters: str, separator: str, cells: Mapping[tuple[int, int], str]) -> str:
     """The text with other cells at some (row, position), rows counted from 0 below the header; all else as it is."""
     rows = {row for row, _ in cells}
@@ -98,6 +137,10 @@ def replaced(characters: str, separator: str, cells: Mapping[tuple[int, int], st
                 parts += [characters[done:start], _quoted(cells[row, position], separator, is_quoted)]
                 done = end
     return "".join([*parts, characters[done:]])
+
+
+def _num_breaks(text: str) -> int:
+    return len(LINE_BREAK.findall(text))
 
 
 def _widths(lines: list[str], separator: str) -> list[int]:

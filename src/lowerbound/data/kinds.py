@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Literal
 
 from lowerbound.data.examples import Examples
-from lowerbound.data.reading import shown, times
+from lowerbound.data.reading import counted, shown, times
 from lowerbound.data.scales import OVERSHOOT
 from lowerbound.schema import UNSCALED, Column, Support
 
@@ -44,7 +44,7 @@ def described(num_examples: int, examples: Examples) -> str:
     shape = examples.event_shape
     is_array = examples.layout != "image" and len(shape) > 1
     words = f"of shape {times(shape)}" if is_array else shape_in_words(shape)
-    return f"{num_examples:,} examples {words}; {kind}: {KINDS[kind]}"
+    return f"{counted(num_examples, 'example')} {words}; {kind}: {KINDS[kind]}"
 
 
 def shape_in_words(event_shape: Sequence[int]) -> str:

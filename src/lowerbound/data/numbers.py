@@ -25,7 +25,9 @@ _NUMBER = re.compile(rf"{_SIGN}(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+\-−]?[
 _PADDED = re.compile(rf"{_SIGN}0[0-9]")
 _INFINITE = re.compile(rf"{_SIGN}inf(?:inity)?", re.IGNORECASE)
 _WITH_THOUSANDS = re.compile(rf"{_SIGN}[0-9]{{1,3}}(?:([,.' \u00a0\u202f])[0-9]{{3}})(?:\1[0-9]{{3}})*(?:[.,][0-9]+)?")
+_THREE_DIGITS = {sign: re.compile(rf"{_SIGN}[1-9][0-9]{{0,2}}{re.escape(sign)}[0-9]{{3}}") for sign in ",."}
 
+WITHOUT_THOUSANDS = "write it without thousands separators"
 MOST_DECIMALS = 17  # that a float64 is written with
 
 
@@ -61,25 +63,37 @@ def num_decimals(values: Float[np.ndarray, " n"]) -> int:
     return next(each, MOST_DECIMALS)
 
 
+def may_have_thousands(text: str, sign: Decimal) -> bool:
+    """Whether `sign` may separate thousands in a text that is a number where it is decimal: 1,100 but not 0,110."""
+    return _THREE_DIGITS[sign].fullmatch(text) is not None
+
+
 def hint(text: str, decimal: Decimal = ".") -> str:
     """What seems to keep a text from being a number, and what to do; empty where nothing is known."""
     other: Decimal = "," if decimal == "." else "."
+    name = {",": "comma", ".": "point"}
+    if may_have_thousands(text, other):
+        return (
+            f"the {name[other]} in {text!r} separates thousands or is a decimal sign; write it without, or with a "
+            f"decimal {name[decimal]}"
+        )
     if other in text and number(text, other) is not None:
-        name = {",": "comma", ".": "point"}
         return f"it has a decimal {name[other]}, accepted is a decimal {name[decimal]}"
-    if _WITH_THOUSANDS.fullmatch(text):
-        return "write it without thousands separators"
-    return ""
+    return WITHOUT_THOUSANDS if _WITH_THOUSANDS.fullmatch(text) else ""
 
 
 def common_hint(texts: Iterable[str], decimal: Decimal, least_share: float) -> str:
     """What keeps most of some texts from being numbers; empty where most are no numbers of any kind."""
+    other: Decimal = "," if decimal == "." else "."
     texts = list(texts)
-    hints = [hint(text, decimal) for text in texts]
-    for found in sorted(set(hints) - {""}):
-        if sum(one in (found, "write it without thousands separators") for one in hints) >= least_share * len(texts):
-            return found
-    return ""
+    hints = {text: hint(text, decimal) for text in texts}
+    num_numbers = sum(bool(hints[text]) or number(text, decimal) is not None for text in texts)
+    if not any(hints.values()) or num_numbers < least_share * len(texts):
+        return ""
+    undecided = {text for text in texts if may_have_thousands(text, other)}
+    # One text that is clear tells what the others are.
+    clear = [found for text, found in hints.items() if found and text not in undecided]
+    return max(clear, key=clear.count) if clear else hints[min(undecided)]
 
 
 def _value(text: str, decimal: Decimal, pattern: re.Pattern[str]) -> float | None:

@@ -56,6 +56,11 @@ def shown(name: Path | str) -> str:
     return text if text.isprintable() else repr(text)
 
 
+def counted(count: int, noun: str) -> str:
+    """A number of things: 1 cell, 2 cells."""
+    return f"{count:,} {noun}" + ("s" if count != 1 else "")
+
+
 def times(shape: Sequence[int]) -> str:
     """A shape in words."""
     return "×".join(map(str, shape)) or "a single number"

@@ -12,9 +12,10 @@ import numpy as np
 from jaxtyping import Float, Float32
 
 from lowerbound.data import numbers
-from lowerbound.data.column_kinds import KnownCells, decimal_of, is_missing, known_cells, lower_case
 from lowerbound.data.conforming import numbered
+from lowerbound.data.decimal_signs import decimal_of
 from lowerbound.data.examples import Collection, Examples, RawArray
+from lowerbound.data.known_cells import KnownCells, is_missing, kept_markers, known_cells, lower_case
 from lowerbound.data.reading import does_not_fit
 from lowerbound.data.scales import LARGEST
 from lowerbound.data.tables import STANDARD, Cell, RawTable, TableOptions, listed, written
@@ -101,7 +102,7 @@ def as_array(table: RawTable, options: TableOptions = STANDARD) -> RawArray:
     if table.unreadable:
         raise SchemaError(f"{next(iter(table.unreadable.values()))}.")
     decimal = options.decimal or decimal_of(table, names)
-    markers = lower_case(options.missing_markers) or MISSING_MARKERS
+    markers = lower_case(options.missing_markers)
     known = [known_cells(table, name, markers, decimal) for name in names]
     columns = [_all_numbers(cells) for cells in known]
     is_integer = all(_are_integers(cells) for cells in known)
@@ -144,10 +145,12 @@ def _read(cells: Sequence[Cell], read: Reader) -> tuple[Float[np.ndarray, " row"
 
 def _reader(column: Column, schema: Schema) -> Reader:
     """What turns a cell of this column into a number, NaN for a missing one; raises Unreadable."""
-    markers = frozenset(schema.missing_markers) | {""}
+    markers, kept = frozenset(schema.missing_markers) | {""}, kept_markers(schema.missing_markers, column.levels)
     read = _Levels(column.levels, schema.decimal) if column.levels else _Number(column.kind == "count", schema.decimal)
 
     def reader(cell: Cell) -> float:
+        if kept and isinstance(cell, str) and cell in kept:
+            return read(cell)
         if is_missing(cell, markers) or (column.missing_markers and written(cell) in column.missing_markers):
             return np.nan
         return read(cell)

@@ -39,6 +39,9 @@ LARGEST = 1e18
 OFFSET_FROM = 1000.0
 """Means of so many standard deviations are taken off in float64, since float32 keeps seven digits."""
 
+LOST_FROM = 1e5
+"""The same of means below OFFSET_FROM, of which float32 would keep two digits of the spread, or none."""
+
 
 def schema_of(raw: RawArray, layout: str = "", scale: tuple[float, ...] = ()) -> Schema:
     """What an array is, as its type, axes and values tell; `layout` and `scale` go before them."""
@@ -59,6 +62,7 @@ def schema_of(raw: RawArray, layout: str = "", scale: tuple[float, ...] = ()) ->
     chosen = checked_range(scale) or (_image_range(raw, low, high) if found == "image" else _array_range(raw, high))
     offset = _offsets(values, low, high) if found == "array" and chosen == UNSCALED else ()
     _check_magnitude(raw.place, low, high)
+    _check_spread(raw.place, values, low, high, is_unscaled=chosen == UNSCALED)
     size = f"{shape[1]}x{shape[0]}" if raw.is_from_images else ""
     return Schema(layout=found, shape=shape, dtype=values.dtype.name, range=chosen, offset=offset, size=size)
 
@@ -80,12 +84,18 @@ def without_broken(raw: RawArray) -> RawArray:
 
 def found_out(raw: RawArray, schema: Schema, layout: str, scale: tuple[float, ...]) -> tuple[str, ...]:
     """The note on what was found out, and the settings that change it; `layout` and `scale` were set."""
+    low, high = _least_and_greatest(raw)
+    is_constant = low == high and not raw.is_from_images
+    constant = (f"all numbers are {low:.10g}: there is nothing to learn",) if is_constant else ()
     settings = [] if layout or raw.is_from_images else ["data.layout"]
     if schema.layout != "table" and not scale and raw.white != 255:
         settings.append("data.range")
     if not settings:
-        return ()
-    return (f"read as {_in_words(schema)} (change with {', '.join(settings)})",)
+        return constant
+    return (
+        *constant,
+        f"read as {_in_words(schema)} (change with {', '.join(settings)})",
+    )
 
 
 def _in_words(schema: Schema) -> str:
@@ -124,13 +134,21 @@ def checked_range(scale: tuple[float, ...]) -> Range | None:
     return float(scale[0]), float(scale[1])
 
 
+def varies_too_little(values: Float[np.ndarray, "..."]) -> bool:
+    """Whether numbers differ, but by so little that float32 would take them for constant."""
+    return values.size > 0 and 0 < float(values.max()) - float(values.min()) < 1 / LARGEST
+
+
 def offset_of(values: Float[np.ndarray, " n"]) -> float:
     """What is taken off a column's numbers in float64 so that float32 keeps their digits; 0 where it does anyway."""
     known = values[~np.isnan(values)]
     if not known.size:
         return 0.0
     mean, deviation = float(known.mean(dtype=np.float64)), float(known.std(dtype=np.float64))
-    return mean if abs(mean) > OFFSET_FROM * deviation and abs(mean) > OFFSET_FROM else 0.0
+    if abs(mean) > OFFSET_FROM:
+        return mean if abs(mean) > OFFSET_FROM * deviation else 0.0
+    # Of smaller numbers only where hardly a digit would be left.
+    return mean if abs(mean) > LOST_FROM * deviation and known.min() < known.max() else 0.0
 
 
 def _layout(raw: RawArray, asked: str, has_missing: bool) -> Layout:
@@ -206,6 +224,24 @@ def _check_magnitude(place: str, low: float, high: float) -> None:
         refuse(place, f"holds numbers from {low:g} to {high:g}; accepted are those below 1e18, so divide them")
 
 
+def _check_spread(
+    place: str, values: Shaped[np.ndarray, "example *event"], low: float, high: float, is_unscaled: bool
+) -> None:
+    """DataError for numbers that differ where float32 would take them for the same."""
+    came = f"vary by less than {1 / LARGEST:g}"
+    if varies_too_little(np.array([low, high])):
+        refuse(place, f"holds numbers from {low:g} to {high:g}, which {came}; multiply them")
+    # Only numbers in units of their own are standardised one by one: see GaussianPerElementLikelihood.
+    if values.dtype.kind != "f" or not is_unscaled or (low >= 0 and high <= 1):
+        return
+    spread = (values.max(axis=0).astype(np.float64) - values.min(axis=0)).reshape(-1)
+    for index in np.flatnonzero((spread > 0) & (spread < 1 / LARGEST)).tolist():
+        position = ",".join(map(str, np.unravel_index(index, values.shape[1:])))
+        refuse(
+            place, f"holds numbers that {came} in element {position} of all examples; multiply them, or set them to 0"
+        )
+
+
 def _table(raw: RawArray, values: Float[np.ndarray, "row column"], scale: tuple[float, ...]) -> Schema:
     """Columns without names, each numeric, some cells missing."""
     if scale:
@@ -215,6 +251,10 @@ def _table(raw: RawArray, values: Float[np.ndarray, "row column"], scale: tuple[
         refuse(raw.place, f"has no value at all in column {empty[0]}, counted from 0; leave such columns out")
     numbers = values.astype(np.float64)
     _check_magnitude(raw.place, float(np.nanmin(numbers)), float(np.nanmax(numbers)))
+    for index in range(values.shape[1]):
+        if varies_too_little(numbers[~np.isnan(numbers[:, index]), index]):
+            came = f"holds numbers that vary by less than {1 / LARGEST:g} in column {index}, counted from 0"
+            refuse(raw.place, f"{came}; multiply the column")
     columns = tuple(
         Column(name=str(index), kind="numeric", offset=offset_of(numbers[:, index])) for index in range(values.shape[1])
     )

@@ -180,6 +180,7 @@ def reading_options(config: DataConfig) -> ReadingOptions:
         missing_markers=config.missing_markers,
         decimal=config.decimal,
         separator=config.separator,
+        skip_broken=config.skip_broken,
     )
     return ReadingOptions(
         images=ImageOptions(

@@ -15,12 +15,12 @@ from jaxtyping import Int64
 from lowerbound.data.binarisation import Binarisation, binarised
 from lowerbound.data.examples import Collection, Examples
 from lowerbound.data.images import Resize
-from lowerbound.data.reading import refuse
+from lowerbound.data.reading import counted, refuse
 from lowerbound.data.rows import readable
 from lowerbound.data.scales import checked_range
 from lowerbound.data.tables import ColumnSetting
 from lowerbound.errors import ConfigError, UnknownName
-from lowerbound.schema import Schema
+from lowerbound.schema import MISSING_MARKERS, Schema
 
 Watched = Literal["held-out", "test"]
 HeldOut = Literal["random", "last"]
@@ -49,7 +49,7 @@ class DataConfig:
     channels: int = 0  # of image files: 1 converts to grey, 3 to colour
     columns: dict[str, ColumnSetting] = field(default_factory=dict)  # of a table, by their names
     exclude: tuple[str, ...] = ()  # columns that are left out
-    missing_markers: tuple[str, ...] = ()  # cells that count as missing, in place of the usual ones
+    missing_markers: tuple[str, ...] = MISSING_MARKERS  # cells that are missing; an empty one always is
     decimal: Literal["", ".", ","] = ""  # of numbers in a CSV
     separator: str = ""  # of a CSV
 
@@ -182,7 +182,7 @@ def in_tenths(place: str, collection: Collection, split_seed: int) -> Pool:
     collection = readable(collection)
     num_examples = len(collection.examples)
     if num_examples < 3:
-        refuse(place, f"holds {num_examples} example(s); train, validation and test need at least 3")
+        refuse(place, f"holds {counted(num_examples, 'example')}; train, validation and test need at least 3")
     if collection.num_validation or collection.num_test:
         return _with_own_splits(place, collection, split_seed)
     tenth = max(1, num_examples // 10)
@@ -195,7 +195,9 @@ def _with_own_splits(place: str, collection: Collection, split_seed: int) -> Poo
     num_learned = len(examples) - num_validation - num_test
     num_needed = 1 + (num_validation == 0) + (num_test == 0)
     if num_learned < num_needed:
-        refuse(place, f"holds {num_learned} training example(s) beside its splits; it needs at least {num_needed}")
+        refuse(
+            place, f"holds {counted(num_learned, 'training example')} beside its splits; it needs at least {num_needed}"
+        )
     order = split_order(num_learned, split_seed)
     tenth = max(1, num_learned // 10)
     if num_test:

@@ -18,9 +18,11 @@ from typing import Any, Literal
 import numpy as np
 
 from lowerbound.data import numbers
-from lowerbound.data.csv_text import decoded, find_separator
-from lowerbound.data.reading import MAX_BYTES, reading, refuse, shown
-from lowerbound.schema import ColumnKind
+from lowerbound.data.csv_text import LEAST_SHARE, decoded, find_separator, other_width, quote_problem
+from lowerbound.data.foreign import check_text
+from lowerbound.data.reading import MAX_BYTES, counted, reading, refuse, shown
+from lowerbound.errors import DataError
+from lowerbound.schema import MISSING_MARKERS, ColumnKind
 
 MAX_CELLS = MAX_BYTES // 64  # a cell is a Python object for a while
 INDEX_NAMES = ("", "Unnamed: 0", "__index_level_0__")  # what pandas calls an index without a name
@@ -44,9 +46,10 @@ class TableOptions:
     label: str = ""  # the column that holds labels and is not part of x
     exclude: tuple[str, ...] = ()  # columns to leave out
     columns: Mapping[str, ColumnSetting] = field(default_factory=dict)
-    missing_markers: tuple[str, ...] = ()  # in place of schema.MISSING_MARKERS
+    missing_markers: tuple[str, ...] = MISSING_MARKERS  # beside the empty cell, which is always missing
     decimal: Literal["", ".", ","] = ""  # empty finds it out
     separator: str = ""  # empty finds it out
+    skip_broken: bool = False  # what a column does not hold is left out, with its row
 
 
 STANDARD = TableOptions()
@@ -84,15 +87,18 @@ def read_csv(path: Path, options: TableOptions = STANDARD) -> RawTable:
     """A CSV file with a header: UTF-8, or UTF-16 with a byte order mark; its separator is found out."""
     with reading(path, "a CSV table"):
         text = decoded(shown(path), path.read_bytes()).characters
-        separator = options.separator or find_separator(text)
+        check_text(shown(path), text)
+        separator = options.separator or find_separator(text, shown(path))
         lines, rows = _numbered_rows(path, text, separator)
     if not rows:
         refuse(path, "is empty; its first line must name the columns")
     if len(rows) == 1:
         refuse(path, "has no rows")
     header, *rows = rows
+    rows, trimmed = _without_empty_ends(rows, len(header))
     width = len(header)
     ragged = {row: cells for row, cells in enumerate(rows) if len(cells) != width}
+    _check_width(path, width, len(rows), ragged)
     whole = [[None] * width if row in ragged else cells for row, cells in enumerate(rows)] if ragged else rows
     columns = [list(column) for column in zip(*whole, strict=True)]
     check_header(path, header, columns)
@@ -100,15 +106,15 @@ def read_csv(path: Path, options: TableOptions = STANDARD) -> RawTable:
     table = RawTable(
         shown(path),
         {name: [_stripped(cell) for cell in cells] for name, cells in zip(names, columns, strict=True)},
-        notes=notes,
+        notes=(*notes, *trimmed),
         is_text=True,
         separator=separator,
         decimal=options.decimal,
         lines=lines[1:],
         unnamed=_index_names(header, names),
     )
-    came = {row: f"{table.where(row)} has {len(cells)} cells" for row, cells in ragged.items()}
-    unreadable = {row: f"{what}, the header names {width} columns" for row, what in came.items()}
+    came = {row: f"{table.where(row)} has {counted(len(cells), 'cell')}" for row, cells in ragged.items()}
+    unreadable = {row: f"{what}, the header names {counted(width, 'column')}" for row, what in came.items()}
     return replace(table, unreadable=unreadable)
 
 
@@ -171,17 +177,65 @@ def check_header(path: Path, header: Sequence[str], columns: Sequence[Sequence[s
 
 def _numbered_rows(path: Path, text: str, separator: str) -> tuple[list[int], list[list[str]]]:
     """The lines that rows begin in, and their cells, the header first; empty lines are skipped."""
-    reader = csv.reader(StringIO(text, newline=""), delimiter=separator)
-    lines, rows, begin, num_cells = [], [], 1, 0
-    for row in reader:
+    taken: list[str] = []  # the lines of the row that is being read
+    reader = csv.reader(_noted(StringIO(text, newline=""), taken), delimiter=separator)
+    lines, rows, num_cells = [], [], 0
+    for row in _with_sound_quotes(path, reader, taken, separator):
         if row:
-            lines.append(begin)
+            lines.append(reader.line_num - len(taken) + 1)
             rows.append(row)
             num_cells += len(row)
-        begin = reader.line_num + 1
+        taken.clear()
         if num_cells > MAX_CELLS:
             refuse(path, f"has more than {MAX_CELLS:,} cells; save it as Parquet, or train on a part")
     return lines, rows
+
+
+def _noted(lines: Iterable[str], taken: list[str]) -> Iterator[str]:
+    for line in lines:
+        taken.append(line)
+        yield line
+
+
+def _with_sound_quotes(path: Path, reader: Any, taken: Sequence[str], separator: str) -> Iterator[list[str]]:
+    """The rows of a csv.reader; DataError for one that a quote joins with others, whether broken rows are skipped or
+    not.
+    """
+    width = 0
+    while True:
+        error = None
+        try:
+            row = next(reader, None)
+        except csv.Error as raised:  # a cell longer than csv.field_size_limit
+            row, error = None, raised
+        begin = reader.line_num - len(taken) + 1
+        # One that is never closed reaches to the end, which is in the same line where the file ends there.
+        has_quote = len(taken) > 1 or (len(taken) == 1 and not taken[0].endswith(("\r", "\n")))
+        problem = quote_problem("".join(taken), separator, width or 1, begin) if has_quote else ""
+        if problem:
+            raise DataError(f"{shown(path)}: {problem}; close the quote or remove it.")
+        if error is not None:
+            raise error
+        if row is None:
+            return
+        width = width or len(row)
+        yield row
+
+
+def _without_empty_ends(rows: list[list[str]], width: int) -> tuple[list[list[str]], tuple[str, ...]]:
+    """The rows without what follows the header's last column, where it is empty in most rows; and a note on it."""
+    are_longer = [len(cells) > width and not any(map(str.strip, cells[width:])) for cells in rows]
+    if sum(are_longer) < LEAST_SHARE * len(rows):
+        return rows, ()
+    kept = [cells[:width] if is_longer else cells for cells, is_longer in zip(rows, are_longer, strict=True)]
+    return kept, ("rows end with a separator that the header does not have; the empty cells after it are ignored",)
+
+
+def _check_width(path: Path, width: int, num_rows: int, ragged: Mapping[int, Sequence[str]]) -> None:
+    """DataError for a first line above the header: nearly all rows are of another width."""
+    (usual, count), *_ = Counter(map(len, ragged.values())).most_common(1) or [(0, 0)]
+    if count > 1 and count >= LEAST_SHARE * num_rows:
+        refuse(path, other_width(width, usual))
 
 
 def _stripped(cell: str | None) -> str | None:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from lowerbound.data.reading import counted as counted  # for who writes sentences
 from lowerbound.evaluation.doctor import PARETO_K_BOUND
 from lowerbound.evaluation.results import NOTE, SERIOUS, WARNING, Finding, Results, Score
 
@@ -253,11 +254,6 @@ def _said_of_any(match: re.Match[str]) -> str:
 def pixels(convention: str) -> str:
     """A convention as one says it of data: grey pixels; "static binarisation, seed 0" stays as it is."""
     return PIXELS.get(convention, convention)
-
-
-def counted(count: int, noun: str) -> str:
-    """A number of things: 1 epoch, 2 epochs."""
-    return f"{count:,} {noun}" + ("s" if count != 1 else "")
 
 
 def quantity(name: str) -> str:

@@ -1,0 +1,78 @@
+"""The decimal sign of a CSV: what the cells of its columns tell.
+
+It is the comma where the separator is another character and numbers have commas, else the point. `1,100` and `1.100`
+tell nothing alone: there a comma is refused and a point noted, unless another cell shows what the sign is.
+"""
+
+from collections.abc import Sequence
+from itertools import islice
+
+from lowerbound.data import numbers
+from lowerbound.data.known_cells import is_missing
+from lowerbound.data.reading import refuse
+from lowerbound.data.tables import RawTable
+from lowerbound.schema import MISSING_MARKERS
+
+SAMPLE = 10_000  # cells of a column that tell the decimal sign
+LEAST_NUMBERS = 0.95  # of a column's known cells, for it to be numeric
+
+
+def decimal_of(table: RawTable, names: Sequence[str]) -> numbers.Decimal:
+    """The decimal sign of a CSV: a comma where numbers have it and the separator is another character."""
+    if table.decimal:
+        return table.decimal
+    if not table.is_text or table.separator == ",":
+        return "."
+    with_comma = [name for name in names if _is_written_with(table, name, ",")]
+    with_point = [name for name in names if _is_written_with(table, name, ".")]
+    if with_comma and with_point:
+        refuse(
+            table.place,
+            f"has decimal commas in column {with_comma[0]!r} and decimal points in column {with_point[0]!r}; set "
+            "data.decimal, or leave one of them out (data.exclude)",
+        )
+    if with_comma and _all_may_be_thousands(table, with_comma, ","):
+        name = with_comma[0]
+        text = _first(table, name, ",")
+        refuse(
+            table.place,
+            f"has numbers such as {text!r} in column {name!r}, whose comma separates thousands or is a decimal sign; "
+            'for a decimal sign set data.decimal=",", else write them without the comma',
+        )
+    return "," if with_comma else "."
+
+
+def thousands_notes(table: RawTable, names: Sequence[str], decimal: numbers.Decimal) -> tuple[str, ...]:
+    """A note on each column whose points are read as decimal signs and may separate thousands."""
+    if not table.is_text or table.decimal or table.separator == "," or decimal == ",":
+        return ()
+    with_point = [name for name in names if _is_written_with(table, name, ".")]
+    if not _all_may_be_thousands(table, with_point, "."):
+        return ()
+    texts = [_first(table, name, ".") for name in with_point]
+    return tuple(
+        f"column {name!r} has three digits after each point: {text!r} is read as {float(text):g} (if the point "
+        'separates thousands, write the numbers without it; data.decimal="." settles it)'
+        for name, text in zip(with_point, texts, strict=True)
+    )
+
+
+def _all_may_be_thousands(table: RawTable, names: Sequence[str], sign: numbers.Decimal) -> bool:
+    """Whether no number of these columns shows that `sign` is decimal, as 1,5 and 0,125 do."""
+    cells = [cell for name in names for cell in islice(filter(None, table.columns[name]), SAMPLE) if sign in cell]
+    return all(numbers.may_have_thousands(cell, sign) for cell in cells if numbers.number(cell, sign) is not None)
+
+
+def _first(table: RawTable, name: str, sign: numbers.Decimal) -> str:
+    return next(cell for cell in table.columns[name] if cell and numbers.may_have_thousands(cell, sign))
+
+
+def _is_written_with(table: RawTable, name: str, decimal: numbers.Decimal) -> bool:
+    cells = list(islice(filter(None, table.columns[name]), SAMPLE))
+    cells = [cell for cell in cells if not is_missing(cell, frozenset(MISSING_MARKERS))]
+    has_sign = any(decimal in cell for cell in cells)
+    return has_sign and _share([numbers.plain_number(cell, decimal) for cell in cells]) >= LEAST_NUMBERS
+
+
+def _share(found: Sequence[float | None]) -> float:
+    return 1 - found.count(None) / len(found) if found else 0.0
