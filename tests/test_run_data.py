@@ -74,7 +74,7 @@ def test_every_use_of_the_runs_own_data_verifies_them(place, injury):
         "interpolate": lambda options: use.interpolate(run, "0", "1", 4, options, out=place / "line.csv"),
         "score": lambda options: anomalies.score(run, [], options=options, importance=False),
         "evaluate": lambda options: reevaluate(run, data=options.data),
-        "resume": lambda options: resume(run, data=options.data, settings={"training": {"num_epochs": 2}}),
+        "resume": lambda options: resume(run, data=options.data, settings={"training": {"num_epochs": 99}}),
     }
     for name, call in uses.items():
         with pytest.raises((DataError, RunError), match=accepted):

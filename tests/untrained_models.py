@@ -31,7 +31,7 @@ def untrained(source: Path | str, data: dict[str, Any] | None = None, **model: A
 
 
 def untrained_run(path: Path, held: Any, **model: Any) -> TrainedModel:
-    """The same of a file or of data in memory, in a run directory that has what commands read: no numbers, no report."""
+    """The same of a file or of data in memory, in a run directory that has what commands read, and no report."""
     in_memory = not isinstance(held, str)
     splits = splits_in_memory(held, None, {}) if in_memory else None
     settings = {"data": {"source": MEMORY if in_memory else held}, "model": {**SMALL, **model}}

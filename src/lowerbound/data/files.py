@@ -21,7 +21,7 @@ from lowerbound.data.images import ImageOptions, is_image_file, read_image_files
 from lowerbound.data.reading import does_not_fit, reading, refuse, times
 from lowerbound.data.rows import as_array, conformed_table
 from lowerbound.data.scales import found_out, schema_of, without_broken
-from lowerbound.data.tables import RawTable, TableOptions, read_csv, read_parquet
+from lowerbound.data.tables import STANDARD, RawTable, TableOptions, read_csv, read_parquet
 from lowerbound.errors import ConfigError
 from lowerbound.schema import Schema
 
@@ -100,7 +100,7 @@ def _check_settings(raw: RawArray | RawTable, options: ReadingOptions) -> None:
     """ConfigError for a setting that says nothing of such data."""
     is_table = isinstance(raw, RawTable) and options.layout in ("", "table")
     of_tables = ("exclude", "columns", "missing_markers", "decimal", "separator")
-    given = [key for key in of_tables if getattr(options.tables, key)]
+    given = [key for key in of_tables if getattr(options.tables, key) != getattr(STANDARD, key)]
     if is_table and options.range:
         raise ConfigError("data.range is for images and arrays; the columns of a table have units of their own.")
     if isinstance(raw, RawArray) and given:
