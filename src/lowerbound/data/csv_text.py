@@ -7,6 +7,7 @@ stays as it is.
 import codecs
 import csv
 import re
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from io import StringIO
@@ -75,8 +76,8 @@ def _check_first_line(place: str, lines: list[str], widths: Mapping[str, list[in
     """DataError for a title or a comment above the header."""
     least = 2 if lines[:1] and lines[0].startswith("#") else 3  # cells: text often has a comma, and numbers have one
     for _, *later in widths.values():
-        usual = max(later, key=later.count, default=0)
-        if usual >= least and later.count(usual) >= LEAST_SHARE * len(later):
+        usual, count = (Counter(later).most_common(1) or [(0, 0)])[0]
+        if usual >= least and count >= LEAST_SHARE * len(later):
             refuse(place, other_width(1, usual))
 
 
@@ -109,18 +110,21 @@ def quote_problem(row: str, separator: str, width: int, line: int) -> str:
     """What is wrong with the quotation marks of a row that begins in `line` and should have `width` cells; empty where
     they are sound. Such a row has swallowed others, so that leaving it out would lose them unseen.
     """
+    if '"' not in row:
+        return ""
     spans = next(records(row, separator), [])
+    has_rows_in_it = len(spans) != width and row.count(separator) >= 2 * (width - 1) > 0
+    done, num_before = 0, line
     for start, end in spans:
-        cell, first = row[start:end], line + _num_breaks(row[:start])
-        opened = f"the quote opened in line {first}"
-        if NEVER_CLOSED.fullmatch(cell):
-            return f"{opened} is never closed"
-        last = first + _num_breaks(cell)
-        if last == first or cell[0] != '"':
+        if row[start : start + 1] != '"':
             continue
-        has_rows_in_it = len(spans) != width and row.count(separator) >= 2 * (width - 1) > 0
-        if not cell.endswith('"') or has_rows_in_it:
-            return f"{opened} is closed only in line {last}, so that several rows become one"
+        first = num_before + _num_breaks(row, done, start)
+        done, num_before = end, first + _num_breaks(row, start, end)
+        opened = f"the quote opened in line {first}"
+        if NEVER_CLOSED.fullmatch(row, start, end):
+            return f"{opened} is never closed"
+        if num_before > first and (row[end - 1] != '"' or has_rows_in_it):
+            return f"{opened} is closed only in line {num_before}, so that several rows become one"
     return ""
 
 
@@ -139,8 +143,8 @@ def replaced(characters: str, separator: str, cells: Mapping[tuple[int, int], st
     return "".join([*parts, characters[done:]])
 
 
-def _num_breaks(text: str) -> int:
-    return len(LINE_BREAK.findall(text))
+def _num_breaks(text: str, start: int, end: int) -> int:
+    return sum(1 for _ in LINE_BREAK.finditer(text, start, end))
 
 
 def _widths(lines: list[str], separator: str) -> list[int]:
