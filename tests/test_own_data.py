@@ -2,17 +2,21 @@
 
 import csv
 import json
+import re
 from pathlib import Path
 
 import numpy as np
 import pytest
+from matplotlib.text import Text
 from PIL import Image
 
 from data_files import written
 from lowerbound import anomalies, imputation, inspection, use
 from lowerbound.data.sources import DataConfig
 from lowerbound.errors import DataError, UsageError
+from lowerbound.evaluation.results import read_results
 from lowerbound.inputs import InputOptions, read_inputs
+from lowerbound.reporting.plots import PLOTS
 from lowerbound.run import Audience, default_path, train
 from lowerbound.trained_model import load
 from lowerbound.training.checkpoint import load_model
@@ -258,6 +262,15 @@ def test_rows_are_drawn_in_the_words_of_the_table(table_run, tmp_path):
         city: np.mean([float(row["length"]) for row in rows if row["city"] == city]) for city in ("Bonn", "Oslo")
     }
     assert lengths["Oslo"] > lengths["Bonn"] + 2
+
+
+def test_a_tables_report_calls_its_columns_by_their_names(table_run):
+    context = json.loads((table_run / "results.json").read_text())["context"]
+    assert [column["name"] for column in context["data"]["columns"]] == ["length", "visits", "city", "is_new"]
+    assert re.search(r"rows of 4\scolumns", (table_run / "report.html").read_text())
+    figure = PLOTS["drawn_elements"].draw(read_results(table_run))
+    texts = {text.get_text() for text in figure.findobj(Text)}
+    assert {"length", "visits", "city", "is_new", "Oslo", "yes"} <= texts
 
 
 def test_a_table_has_figures_of_its_columns_and_no_pictures(table_run):

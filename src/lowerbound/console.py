@@ -306,7 +306,11 @@ def print_schema(name: str, schema: "Schema") -> None:
     from lowerbound.inspection import settings_of
 
     of_type = f" of {schema.dtype}" if schema.dtype else ""
-    out.print(f"{name}: trained on {schema.layout}s {shape_in_words(schema.shape)}{of_type}", markup=False)
+    if schema.layout == "table":
+        what = f"rows of {len(schema.columns):,} columns"
+    else:
+        what = f"{schema.layout}s {shape_in_words(schema.shape)}{of_type}"
+    out.print(f"{name}: trained on {what}", markup=False)
     print_settings("read as:", settings_of(schema))
 
 

@@ -105,6 +105,7 @@ def _data_context(splits: Splits) -> dict[str, Any]:
         "sizes": {"train": len(splits.train), "validation": len(splits.validation), "test": len(splits.test)},
         "event_shape": list(splits.train.event_shape),
         "layout": splits.train.layout,
+        "columns": [asdict(column) for column in splits.train.columns],
         "label_names": list(splits.label_names),
         "notes": list(splits.notes),
         "skipped": list(splits.skipped),

@@ -60,7 +60,7 @@ def _results(
         kept = [name for name in arrays if name in OF_ROWS or name.startswith("true_posterior_")]
         arrays = {name: arrays[name] for name in kept if name != "true_posterior_images"} | _rows(noise)
         told["data"] |= {"event_shape": [4], "layout": "table"}
-        told["config"]["model"]["columns"] = COLUMNS
+        told["data"]["columns"] = COLUMNS
     return Results(scores, arrays, told | (context or {}), _history())
 
 

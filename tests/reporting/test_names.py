@@ -46,8 +46,8 @@ def named(make_results, names=NAMES, **kind):
     context = dict(results.context)
     context["recipe"] = context["command"] = names[0]
     context["data"] = context["data"] | {"name": names[0], "source": names[0], "label_names": names}
-    if results.context["config"]["model"].get("columns"):
-        context["config"] = context["config"] | {"model": context["config"]["model"] | {"columns": columns(names)}}
+    if results.context["data"].get("columns"):
+        context["data"] = context["data"] | {"columns": columns(names)}
         for array in ("elements", "elements_reconstructed", "elements_drawn"):
             results.arrays[array] = results.arrays[array][:, np.arange(len(names)) % 4]
         results.arrays["elements_shown"] = np.arange(len(names))

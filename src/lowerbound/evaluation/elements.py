@@ -24,13 +24,13 @@ def element_arrays(model: VAE, examples: Examples, generator: Generator) -> dict
     device = next(model.parameters()).device
     chosen = shown_elements(examples)
     x = scaled(examples.subset(np.arange(min(MAX_EXAMPLES, len(examples))))).to(device)
-    arrays = {"elements": _chosen(x, chosen), "elements_shown": chosen}
+    arrays = {"elements": _chosen(model, x, chosen), "elements_shown": chosen}
     reconstructed = model.decode(model.encode(x).mean)
-    arrays["elements_reconstructed"] = _chosen(best_guess(model, reconstructed), chosen)
+    arrays["elements_reconstructed"] = _chosen(model, best_guess(model, reconstructed), chosen)
     if not model.is_deterministic:
         prior: Distribution = model.prior()
         z = prior.sample(generator, MAX_EXAMPLES)
-        arrays["elements_drawn"] = _chosen(model.decode(z).sample(generator, 1)[0], chosen)
+        arrays["elements_drawn"] = _chosen(model, model.decode(z).sample(generator, 1)[0], chosen)
     return arrays
 
 
@@ -51,5 +51,8 @@ def best_guess(model: VAE, likelihood: Distribution) -> Float[torch.Tensor, "*ba
     return torch.where(is_code, likelihood.mode, mean)
 
 
-def _chosen(x: Float[torch.Tensor, "n *event"], elements: np.ndarray) -> Float[np.ndarray, "n element"]:
-    return x.flatten(1)[:, elements].float().cpu().numpy()
+def _chosen(model: VAE, x: Float[torch.Tensor, "n *event"], elements: np.ndarray) -> Float[np.ndarray, "n element"]:
+    """Some elements, those of a table in their columns' units."""
+    values: np.ndarray = x.flatten(1)[:, elements].float().cpu().numpy()
+    offset = np.array([column.offset for column in model.columns])
+    return values + offset[elements] if offset.any() else values

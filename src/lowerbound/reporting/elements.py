@@ -94,4 +94,4 @@ def _levels(results: Results, index: int) -> list[str]:
 
 
 def _columns(results: Results) -> list[dict[str, Any]]:
-    return list(results.context.get("config", {}).get("model", {}).get("columns", []))
+    return list(results.context.get("data", {}).get("columns", []))

@@ -225,13 +225,13 @@ def lead(results: Results) -> str:
     kind = "plain" if model.get("posterior") == "point-mass" else "variational"
     return (
         f"A {kind} autoencoder with {counted(model['latent_dim'], 'latent dimension')}, trained on "
-        f"{data['sizes']['train']:,} {_examples_of(data, model)}."
+        f"{data['sizes']['train']:,} {_examples_of(data)}."
     )
 
 
-def _examples_of(data: dict[str, Any], model: dict[str, Any]) -> str:
-    if model.get("columns"):
-        return f"rows of {counted(len(model['columns']), 'column')}"
+def _examples_of(data: dict[str, Any]) -> str:
+    if data.get("columns"):
+        return f"rows of {counted(len(data['columns']), 'column')}"
     if data.get("layout", "image") != "image":
         return f"arrays of {shape(data['event_shape'])} values"
     channels, *size = data["event_shape"]

@@ -65,8 +65,8 @@ def trial_of(run: Path, model: VAE, data: str = "", data_dir: str = "") -> Trial
 def check_parity(computed: Computation, part: Part, precise: Part, trial: Trial) -> Parity:
     """How far an exported part is from the model's own, `part`; RunError if that is too far.
 
-    Too far is beyond 1e-5, of the model or of the same in double precision, `precise`: both round, each its own way. And
-    where single precision has no more digits, as where a decoder turns the last digit of z into the fifth of an image,
+    Too far is beyond 1e-5 of the model and of the same in double precision, `precise`: both round, each its own way.
+    Where single precision has no more digits, as where a decoder turns the last digit of z into the fifth of an image,
     it is enough to be about as near to double precision as PyTorch itself is.
     """
     outputs, references = computed(trial.inputs), part(trial.inputs)
