@@ -321,3 +321,19 @@ def test_sigma_never_falls_below_its_least_value(options):
 def test_gaussian_numbers_are_called_densities_whatever_the_range():
     assert GaussianLikelihood(EVENT).convention(Support(-3.0, 7.0)) == "density"
     assert GaussianLikelihood(EVENT).convention(Support(0.0, 1.0, is_binary=True)) == "density"
+
+
+@pytest.mark.parametrize(("mean", "r"), [(3.0, 0.5), (100.0, 90.0), (700.0, 6.0)])
+def test_the_shape_of_counts_starts_where_their_moments_are_those_of_the_data(mean, r):
+    deviation = (mean + mean**2 / r) ** 0.5
+    counts = LIKELIHOODS["negative-binomial"]((1,))
+    counts.standardise(torch.tensor([mean]), torch.tensor([deviation]))
+    assert counts.log_r.exp().item() == pytest.approx(r, rel=1e-3)
+    drawn = counts(torch.tensor([mean]).log())
+    assert drawn.variance.sqrt().item() == pytest.approx(deviation, rel=1e-3)
+
+
+def test_counts_that_vary_less_than_a_poissons_start_within_reach_of_gradients():
+    counts = LIKELIHOODS["negative-binomial"]((2,))
+    counts.standardise(torch.tensor([50.0, 0.0]), torch.tensor([1.0, 0.0]))
+    assert counts.log_r.isfinite().all() and counts.log_r.max() <= 7

@@ -26,6 +26,20 @@ LOG_R_RANGE = (-7.0, 9.0)
 """Logarithms of a negative binomial's shape: beyond the upper end it is a Poisson to four digits."""
 
 
+START_OF_LOG_R = (-3.0, 7.0)
+"""Within which a shape starts: at the ends of its range a gradient is too small to come back."""
+
+
+def log_r_of(mean: Float[Tensor, "*shape"], deviation: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
+    """Logarithm of a negative binomial's shape by moments, r = mean² / (variance − mean): where training starts.
+
+    From r = 1 a column of measurements that happen to be counts would be drawn far too wide for thousands of steps.
+    """
+    excess = (deviation.double() ** 2 - mean.double()).clamp(min=LEAST_RATE)
+    log_r = 2 * mean.double().clamp(min=LEAST_RATE).log() - excess.log()
+    return log_r.clamp(*START_OF_LOG_R).to(mean.dtype)
+
+
 def binomial_logits(mean: Float[Tensor, "*shape"], num_levels: int) -> Float[Tensor, "level *shape"]:
     """Logits of levels 0..K-1 whose distribution, a binomial, has this mean share of K - 1."""
     above = torch.arange(num_levels).to(mean).reshape(-1, *(1,) * mean.ndim)

@@ -22,7 +22,14 @@ from lowerbound.errors import DataError
 from lowerbound.probability.counts import NegativeBinomial, Poisson
 from lowerbound.probability.distributions import Bernoulli, DiagonalNormal
 from lowerbound.probability.levels import Categorical, DiscretizedLogistics
-from lowerbound.probability.likelihood import LEAST_RATE, LOG_R_RANGE, MAX_LOG_RATE, MEAN_MARGIN, binomial_logits
+from lowerbound.probability.likelihood import (
+    LEAST_RATE,
+    LOG_R_RANGE,
+    MAX_LOG_RATE,
+    MEAN_MARGIN,
+    binomial_logits,
+    log_r_of,
+)
 from lowerbound.probability.likelihood import Likelihood as Likelihood  # part of this module's face
 from lowerbound.probability.table_likelihood import TableLikelihood
 from lowerbound.probability.unit_interval import ContinuousBernoulli, logits_of_mean
@@ -295,6 +302,11 @@ class NegativeBinomialLikelihood(CountLikelihood):
     def __init__(self, event_shape: tuple[int, ...]) -> None:
         super().__init__(event_shape)
         self.log_r = nn.Parameter(torch.zeros(event_shape))
+
+    def standardise(self, mean: Float[Tensor, " *event"], deviation: Float[Tensor, " *event"]) -> None:
+        """Let the shapes start at those of the training data's counts."""
+        with torch.no_grad():
+            self.log_r.copy_(log_r_of(mean, deviation))
 
     def forward(self, raw: Float[Tensor, "*batch_and_raw"]) -> NegativeBinomial:
         log_r = self.log_r.clamp(*LOG_R_RANGE)

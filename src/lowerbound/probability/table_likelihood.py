@@ -17,6 +17,7 @@ from lowerbound.probability.likelihood import (
     MEAN_MARGIN,
     Likelihood,
     binomial_logits,
+    log_r_of,
 )
 from lowerbound.probability.tables import Block, Codes, Row
 from lowerbound.schema import LARGEST, Column, ColumnKind, Support
@@ -54,10 +55,15 @@ class TableLikelihood(Likelihood):
         return (sum(self._widths()) + len(self.columns),)
 
     def standardise(self, mean: Float[Tensor, " column"], deviation: Float[Tensor, " column"]) -> None:
-        """Take the training data's mean and standard deviation as origin and unit of the numeric columns."""
+        """Take the training data's mean and standard deviation as origin and unit of the numeric columns, and as where
+        the shapes of counts start.
+        """
         numeric = self._of("numeric")
         self.location[numeric] = mean[numeric]
         self.scale[numeric] = torch.where(deviation[numeric] > 0, deviation[numeric], 1.0)
+        counts = self._of("count")
+        with torch.no_grad():
+            self.log_r.copy_(log_r_of(mean[counts], deviation[counts]))
 
     def features(self, x: Float[Tensor, "*batch column"]) -> Float[Tensor, "*batch feature"]:
         is_missing = x.isnan()
