@@ -10,6 +10,7 @@ Sizes must agree: files are resized by a setting, images in memory by their owne
 
 from collections import Counter
 from collections.abc import Iterable
+from typing import Any
 
 import numpy as np
 from jaxtyping import Shaped
@@ -23,7 +24,7 @@ GREY = ("1", "L", "LA", "La")
 WHITE = {"uint8": 255.0, "uint16": 65535.0}
 
 
-def from_images(place: str, images: Iterable[Image.Image]) -> RawArray:
+def from_images(place: str, images: Iterable[Any]) -> RawArray:
     """Images as height x width x channel; DataError for several sizes or depths, with the first that differs."""
     pixels: list[Shaped[np.ndarray, "height width channel"]] = []
     notes: Counter[str] = Counter()
