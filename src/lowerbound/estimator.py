@@ -21,7 +21,6 @@ from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
 from lowerbound.data.batches import deviation_of, mean_of
-from lowerbound.data.scales import LARGEST
 from lowerbound.data.sources import Examples
 from lowerbound.data.standardisation import Standardisation, standardisation_of, unchanged
 from lowerbound.errors import DataError, NonFiniteLoss
@@ -30,7 +29,7 @@ from lowerbound.model import VAE as Model
 from lowerbound.model import ModelConfig, build_model
 from lowerbound.objectives.objective import Objective
 from lowerbound.objectives.rates import true_rate
-from lowerbound.schema import Schema
+from lowerbound.schema import LARGEST, Schema
 from lowerbound.seeding import content_noise, generator
 from lowerbound.support import unsupported
 from lowerbound.training.config import TrainingConfig
@@ -249,8 +248,7 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  # 
         accepted = self._within() if is_far[row, column] else likelihood.accepted(is_binary, 0.0, 1.0)
         if self.likelihood == "auto" and not is_far[row, column]:
             accepted += f" (likelihood 'auto' chose {self.model_.config.likelihood!r} by the first rows; name another)"
-        end = "" if accepted.endswith("...") else "."
-        raise ValueError(f"{self._place(row, column)} is {rows[row, column]:.10g}; the model accepts {accepted}{end}")
+        raise ValueError(f"{self._place(row, column)} is {rows[row, column]:.10g}; the model accepts {accepted}.")
 
     def _place(self, row: int, column: int) -> str:
         name = self.feature_names_in_[column] if hasattr(self, "feature_names_in_") else column

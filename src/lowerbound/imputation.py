@@ -33,7 +33,7 @@ from lowerbound.probability.tables import Codes, Row
 from lowerbound.schema import Column, Schema
 from lowerbound.seeding import ContentNoise, content_noise
 from lowerbound.storage import write_bytes, write_text
-from lowerbound.training.checkpoint import load_model, load_schema
+from lowerbound.trained_model import load
 
 NUM_DRAWS = 100
 BATCH_SIZE = 100
@@ -76,10 +76,8 @@ class Imputed:
 
 def impute(run: Path, path: Path, out: Path | None = None, skip_broken: bool = False) -> Imputed:
     """Fill a table with a run's model; by default into the run's directory, in the input's format."""
-    vae, schema = load_model(run), load_schema(run)
-    if schema is None:
-        raise UsageError(f"{run} holds a model without a schema of its data; impute needs one that was trained here.")
-    return impute_table(vae, schema, path, out or run / f"imputed{path.suffix.lower()}", skip_broken)
+    trained = load(run)
+    return impute_table(trained.vae, trained.schema, path, out or run / f"imputed{path.suffix.lower()}", skip_broken)
 
 
 def impute_table(vae: VAE, schema: Schema, path: Path, out: Path, skip_broken: bool = False) -> Imputed:

@@ -21,7 +21,9 @@ UNSCALED: Range = (0.0, 1.0)
 """The range of data that the model sees as they are stored."""
 
 LARGEST = 1e18
-"""Numbers are smaller than this, in absolute value: squares of larger ones overflow in float32."""
+"""Numbers are smaller than this, in absolute value, and so is the inverse of their spread: squares of larger ones
+overflow in float32.
+"""
 
 MISSING_MARKERS = ("", "na", "n/a", "nan", "null", "none", "?", "-", "<na>", "#n/a", "#na", ".", "\\n")
 """Cells that are missing, in lower case: what pandas, Excel, SAS, R, Stata and databases write."""
@@ -108,6 +110,22 @@ class Schema:
     def event_shape(self) -> tuple[int, ...]:
         """The shape of one example in torch's layout: channels, height, width for an image."""
         return (self.shape[2], *self.shape[:2]) if self.layout == "image" else self.shape
+
+    @property
+    def offsets(self) -> tuple[float, ...]:
+        """What is taken off each element, of an array or of a table's columns; empty where there is nothing."""
+        offsets = self.offset or tuple(column.offset for column in self.columns)
+        return offsets if any(offsets) else ()
+
+    @property
+    def has_named_columns(self) -> bool:
+        """Whether examples are rows whose cells have names; an array with missing cells is a table without."""
+        return self.layout == "table" and not self.dtype
+
+    @property
+    def has_pictures(self) -> bool:
+        """Whether examples are images that can be read from a file and shown as one: grey or RGB."""
+        return self.layout == "image" and self.shape[2] in (1, 3)
 
     @property
     def is_integer(self) -> bool:

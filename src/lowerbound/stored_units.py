@@ -15,9 +15,8 @@ def in_stored_units(x: Float[Tensor, "*batch_and_event"], schema: Schema) -> Flo
     low, high = schema.range
     if schema.is_scaled:
         x = low + (high - low) * x
-    offset = _offset(schema)
-    if any(offset):
-        x = x.double() + torch.tensor(offset, dtype=torch.float64, device=x.device).reshape(schema.shape)
+    if schema.offsets:
+        x = x.double() + torch.tensor(schema.offsets, dtype=torch.float64, device=x.device).reshape(schema.shape)
     return x.movedim(-3, -1) if schema.layout == "image" else x
 
 
@@ -25,9 +24,8 @@ def as_seen(stored: Float[Tensor, "*batch_and_stored"], schema: Schema) -> Float
     """The other way round."""
     low, high = schema.range
     x = stored.movedim(-1, -3) if schema.layout == "image" else stored
-    offset = _offset(schema)
-    if any(offset):
-        x = x.double() - torch.tensor(offset, dtype=torch.float64, device=x.device).reshape(schema.shape)
+    if schema.offsets:
+        x = x.double() - torch.tensor(schema.offsets, dtype=torch.float64, device=x.device).reshape(schema.shape)
     return ((x.double() - low) / (high - low)).float() if schema.is_scaled else x.float()
 
 
@@ -65,7 +63,3 @@ class StoredUnits(Distribution):
 
     def sample(self, generator: Generator, num_samples: int) -> Float[Tensor, "sample *batch_and_stored"]:
         return in_stored_units(self.of_x.sample(generator, num_samples), self.schema)
-
-
-def _offset(schema: Schema) -> tuple[float, ...]:
-    return schema.offset or tuple(column.offset for column in schema.columns)

@@ -45,7 +45,7 @@ def supported(collection: Collection, likelihood: Likelihood, schema: Schema, sk
     if not problems:
         return collection
     if not skip_broken:
-        raise SchemaError(f"{next(iter(problems.values())).rstrip('.')}.")
+        raise SchemaError(f"{next(iter(problems.values()))}.")
     return without(collection, problems)
 
 
@@ -80,10 +80,7 @@ def without(collection: Collection, problems: dict[int, str]) -> Collection:
     kept = np.setdiff1d(np.arange(len(collection.examples)), list(problems))
     if not len(kept):
         raise SchemaError(f"none of the examples can be scored; the first: {next(iter(problems.values()))}.")
-    ids = collection.ids or tuple(map(str, range(len(collection.examples))))
-    return replace(
-        collection, examples=collection.examples.subset(kept), ids=tuple(ids[index] for index in kept), skipped=skipped
-    )
+    return replace(collection.subset(kept), skipped=skipped)
 
 
 def _problems(collection: Collection, likelihood: Likelihood, schema: Schema) -> Iterator[tuple[int, str]]:

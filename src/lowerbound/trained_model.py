@@ -34,7 +34,7 @@ from lowerbound.schema import Schema
 from lowerbound.seeding import generator
 from lowerbound.stored_units import StoredUnits, in_stored_units
 from lowerbound.support import convention_of, supported
-from lowerbound.training.checkpoint import load_model, load_schema
+from lowerbound.training.checkpoint import load_with_schema
 
 CALIBRATION = "calibration.safetensors"
 BATCH_SIZE = 500
@@ -149,20 +149,20 @@ class TrainedModel:
 
     def written(self, x: Float[Tensor, "n *event"]) -> np.ndarray | Columns:
         """Examples as the model sees them, in stored units and layout: an array, or columns by their names."""
-        if self.schema.layout == "table" and not self.schema.dtype:
+        if self.schema.has_named_columns:
             return named_columns(x.cpu().numpy(), self.schema.columns)
         stored: np.ndarray = in_stored_units(x, self.schema).cpu().numpy()
         return stored
 
     def drawn(self, x: Float[Tensor, "n *event"]) -> np.ndarray | Columns:
         """The same of draws from p(x|z): cells of a table with no more decimals than its own."""
-        if self.schema.layout == "table" and not self.schema.dtype:
+        if self.schema.has_named_columns:
             return drawn_columns(x.cpu().numpy(), self.schema.columns)
         return self.written(x)
 
     def _laid_out(self, raw: RawArray) -> RawArray:
         """The array as N examples in the stored layout, where its shape leaves no doubt."""
-        if self.schema.layout == "table" and not self.schema.dtype:
+        if self.schema.has_named_columns:
             names = ", ".join(repr(column.name) for column in self.schema.columns[:8])
             raise SchemaError(
                 f"expected a DataFrame or a mapping with the columns {names}, got an array {times(raw.values.shape)}."
@@ -181,8 +181,7 @@ def load(run: Path | str, encoder: nn.Module | None = None, decoder: nn.Module |
     A model whose networks are your own needs them again, with any weights: those in the file go over them.
     """
     path = Path(run)
-    vae = load_model(path, encoder, decoder)
-    schema = load_schema(path)
+    vae, schema = load_with_schema(path, encoder, decoder)
     if schema is None:
         raise RunError(f"{path} holds a model without the schema of its data; train it again with lowerbound.train.")
     return TrainedModel(vae, schema, path)

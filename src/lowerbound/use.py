@@ -89,12 +89,13 @@ def sample(
     model = trained.vae
     if model.is_deterministic:
         raise UsageError(f"{run} is a deterministic autoencoder; it has no prior to sample from.")
-    stream = generator(seed, "samples")
     if trained.schema.layout != "image":
-        return _sampled_rows(trained, num_examples, temperature, stream, out or folder or run / "samples.csv")
+        path = out or folder or run / "samples.csv"
+        check_suffix(path)
+        return _write_rows(path, trained.generate(num_examples, seed=seed, temperature=temperature))
     if folder is None:
         check_output(out or run / "samples.png", [], is_table=False)
-    images = pictures.prior_samples(model, num_examples, stream, temperature)
+    images = pictures.prior_samples(model, num_examples, generator(seed, "samples"), temperature)
     if folder is not None:
         return _save_each(folder, images)
     return _save_grid(out or run / "samples.png", images, num_columns or int(np.ceil(np.sqrt(num_examples))))
@@ -269,16 +270,6 @@ def _title(target: str, model: VAE) -> str:
 def _likelihood_note(model: VAE) -> str:
     own = count_parameters(model.likelihood)
     return f", of which {own} is the likelihood's own" if own else ""
-
-
-@torch.no_grad()
-def _sampled_rows(
-    trained: TrainedModel, num_examples: int, temperature: float, stream: torch.Generator, path: Path
-) -> Path:
-    """Draws from p(x|z), noise and all: the means of a table's columns say little of its rows."""
-    check_suffix(path)
-    z = trained.vae.sample_prior(num_examples, stream, temperature)
-    return _write_rows(path, trained.drawn(trained.vae.decode(z).sample(stream, 1)[0]))
 
 
 def _write_rows(path: Path, values: np.ndarray | Columns) -> Path:

@@ -23,7 +23,7 @@ def _results(
     image_shape: tuple[int, int, int] = (8, 8, 1),
     num_labels: int = 10,
     variational: bool = True,
-    wholly: bool = False,
+    full: bool = False,
     rows: bool = False,
     num_examples: int = 200,
     manifold_sizes: tuple[int, ...] = (15, 20),
@@ -50,9 +50,9 @@ def _results(
     if variational and latent_dim > 2:
         arrays["traversals"] = images(11 * latent_dim)
         arrays["traversal_dimensions"] = np.arange(latent_dim)
-    if wholly:
+    if full:
         arrays |= _bound_arrays(noise)
-    if wholly and latent_dim == 2:
+    if full and latent_dim == 2:
         arrays |= _true_posteriors(4) | {"true_posterior_images": images(4)}
     scores = _variational_scores() if variational else _deterministic_scores()
     told = _context(image_shape, latent_dim, num_labels)

@@ -70,9 +70,9 @@ def texts(figure):
 
 
 KINDS = {
-    "table": {"rows": True, "wholly": True},
+    "table": {"rows": True, "full": True},
     "table of three latents": {"rows": True, "latent_dim": 3},
-    "images": {"wholly": True, "manifold_sizes": (3,)},
+    "images": {"full": True, "manifold_sizes": (3,)},
     "images of one latent": {"latent_dim": 1},
     "images of five latents": {"latent_dim": 5},
     "deterministic": {"variational": False},

@@ -26,10 +26,10 @@ KINDS = {
     "colour": {"image_shape": (6, 10, 3), "num_labels": 0, "manifold_sizes": (3,)},
     "five channels": {"image_shape": (20, 7, 5), "num_labels": 30, "manifold_sizes": (4,)},
     "large": {"image_shape": (256, 256, 3), "num_labels": 0, "manifold_sizes": (3,)},
-    "wholly evaluated, one latent": {"latent_dim": 1, "wholly": True},
-    "wholly evaluated, two latents": {"wholly": True, "image_shape": (6, 10, 3)},
+    "full evaluated, one latent": {"latent_dim": 1, "full": True},
+    "full evaluated, two latents": {"full": True, "image_shape": (6, 10, 3)},
     "rows of a table": {"rows": True, "num_labels": 0, "latent_dim": 3},
-    "rows of a table, two latents": {"rows": True, "num_labels": 0, "wholly": True},
+    "rows of a table, two latents": {"rows": True, "num_labels": 0, "full": True},
 }
 
 ALWAYS = {"reconstructions"}
@@ -44,8 +44,8 @@ EXPECTED = {
     "colour": VARIATIONAL | {"latent_space", "manifold_3"},
     "five channels": VARIATIONAL | {"latent_space", "manifold_4"},
     "large": VARIATIONAL | {"latent_space", "manifold_3"},
-    "wholly evaluated, one latent": VARIATIONAL | MEASURED | {"latent_line"},
-    "wholly evaluated, two latents": VARIATIONAL
+    "full evaluated, one latent": VARIATIONAL | MEASURED | {"latent_line"},
+    "full evaluated, two latents": VARIATIONAL
     | MEASURED
     | {"true_posterior", "latent_space", "manifold_15", "manifold_20"},
     "rows of a table": ROWS | {"latent_pair"},
@@ -308,7 +308,7 @@ def test_the_arrows_of_the_graph_meet_the_borders_of_its_nodes(make_results):
 
 
 def test_the_sweep_shows_the_mean_bound_of_each_k_below_the_exact_line(make_results):
-    results = make_results(wholly=True)
+    results = make_results(full=True)
     axes = PLOTS["bound_sweep"].draw(results).axes[0]
     bound = axes.containers[0].lines[0]
     np.testing.assert_allclose(bound.get_xdata(), [1, 10, 100])
@@ -319,7 +319,7 @@ def test_the_sweep_shows_the_mean_bound_of_each_k_below_the_exact_line(make_resu
 
 
 def test_a_level_of_fewer_images_than_the_sweep_is_not_drawn(make_results):
-    results = make_results(wholly=True)
+    results = make_results(full=True)
     results.arrays["annealed_evidence_per_image"] = results.arrays["log_evidence_per_image"][:29]
     del results.arrays["log_evidence_per_image"]
     labels = [line.get_label() for line in PLOTS["bound_sweep"].draw(results).axes[0].lines]
@@ -327,7 +327,7 @@ def test_a_level_of_fewer_images_than_the_sweep_is_not_drawn(make_results):
 
 
 def test_each_gap_is_a_bar_with_its_number_and_unit(make_results):
-    results = make_results(wholly=True)
+    results = make_results(full=True)
     axes = PLOTS["inference_gaps"].draw(results).axes[0]
     for bar, text, name in zip(axes.patches, axes.texts, ("amortisation", "approximation"), strict=True):
         gap = results.arrays[f"{name}_gap_per_image"]
@@ -343,7 +343,7 @@ def test_the_bound_has_a_section_of_its_own_which_comes_first():
 
 
 def test_a_panel_shows_its_own_window_with_ellipses_at_one_and_two_standard_deviations(make_results):
-    results = make_results(wholly=True)
+    results = make_results(full=True)
     figure = PLOTS["true_posterior"].draw(results)
     panels = [axes for axes in figure.axes if axes.axison]
     assert len(panels) == 4
@@ -360,7 +360,7 @@ def test_a_panel_shows_its_own_window_with_ellipses_at_one_and_two_standard_devi
 
 
 def test_what_is_no_image_is_named_by_its_place_in_the_test_split(make_results):
-    results = make_results(wholly=True, rows=True, num_labels=0)
+    results = make_results(full=True, rows=True, num_labels=0)
     results.arrays["true_posterior_positions"] = np.array([4, 1299, 0, 7])
     panels = [axes for axes in PLOTS["true_posterior"].draw(results).axes if axes.axison]
     assert [axes.texts[0].get_text().splitlines()[0] for axes in panels] == [
@@ -370,7 +370,7 @@ def test_what_is_no_image_is_named_by_its_place_in_the_test_split(make_results):
 
 
 def test_true_posteriors_are_drawn_without_the_best_gaussian_and_the_gap(make_results):
-    results = make_results(wholly=True)
+    results = make_results(full=True)
     for name in ("local_mean", "local_variance", "gap"):
         del results.arrays[f"true_posterior_{name}"]
     figure = PLOTS["true_posterior"].draw(results)
@@ -382,7 +382,7 @@ def test_true_posteriors_are_drawn_without_the_best_gaussian_and_the_gap(make_re
 
 
 def test_a_posterior_within_a_single_cell_is_drawn_all_the_same(make_results):
-    results = make_results(wholly=True)
+    results = make_results(full=True)
     density = np.zeros((4, 41, 41), dtype=np.float32)
     density[:, 20, 20] = 1e6
     results.arrays["true_posterior_density"] = density

@@ -174,9 +174,9 @@ def test_nothing_unfinished_is_left_behind(run):
 
 
 def test_the_bound_has_a_section_with_its_own_figures_before_the_others(make_results, tmp_path):
-    page = Page(write_report(make_results(wholly=True, manifold_sizes=(3,)), tmp_path))
+    page = Page(write_report(make_results(full=True, manifold_sizes=(3,)), tmp_path))
     bound, figures = (page.source.index(f'<section id="{name}">') for name in ("bound", "figures"))
-    for name, plot in plots_for(make_results(wholly=True, manifold_sizes=(3,))).items():
+    for name, plot in plots_for(make_results(full=True, manifold_sizes=(3,))).items():
         place = page.source.index(f'<h3 id="{name}">')
         assert (bound < place < figures) == (plot.section == "bound")
     assert "How good is the bound?" in page.text

@@ -25,10 +25,10 @@ from lowerbound.data.decimal_signs import decimal_of, thousands_notes
 from lowerbound.data.known_cells import KnownCells, known_cells, lower_case, way_out
 from lowerbound.data.looks import look
 from lowerbound.data.reading import counted, refuse
-from lowerbound.data.scales import LARGEST, offset_of, varies_too_little
+from lowerbound.data.scales import offset_of, varies_too_little
 from lowerbound.data.tables import ColumnSetting, RawTable, TableOptions, listed, written
 from lowerbound.errors import DataError, UnknownName
-from lowerbound.schema import Column, Schema
+from lowerbound.schema import LARGEST, Column, Schema
 from lowerbound.storage import toml_key
 
 LEAST_NUMBERS = 0.95  # of a column's known cells, for it to be numeric

@@ -14,9 +14,9 @@ from jaxtyping import Bool, Shaped
 
 from lowerbound.data.examples import Collection, Examples, Labels, RawArray
 from lowerbound.data.reading import does_not_fit, shown, times
-from lowerbound.data.scales import LARGEST, OVERSHOOT, SIGNED, check_type
+from lowerbound.data.scales import OVERSHOOT, SIGNED, check_type
 from lowerbound.errors import SchemaError
-from lowerbound.schema import UNSCALED, Range, Schema
+from lowerbound.schema import LARGEST, UNSCALED, Range, Schema
 
 CHUNK = 1024
 """Images converted to other units at a time: float64 needs eight bytes a pixel."""
@@ -87,7 +87,7 @@ def _shaped(raw: RawArray, schema: Schema) -> Shaped[np.ndarray, "example *event
         values = values[:, np.newaxis]
     if schema.layout == "image" and shape[2] == 1 and values.ndim == 3:
         values = values[..., np.newaxis]
-    if schema.layout == "table" and not schema.dtype:
+    if schema.has_named_columns:
         names = ", ".join(repr(column.name) for column in schema.columns[:8])
         does_not_fit(raw.place, f"holds an array, the model was trained on a table; give one with the columns {names}")
     if values.ndim == 0 or values.shape[1:] != shape or not len(values):
@@ -212,9 +212,8 @@ def _in_memory(stored: Shaped[np.ndarray, "example *event"], schema: Schema) -> 
     fits_in_bytes = schema.is_integer and schema.is_scaled and schema.range[0] == 0 and schema.range[1] <= 255
     if schema.dtype in ("uint8", "bool") or fits_in_bytes:
         return stored.astype(np.uint8, copy=False)
-    offset = schema.offset or tuple(column.offset for column in schema.columns)
-    if any(offset):
-        stored = stored.astype(np.float64) - np.array(offset).reshape(stored.shape[1:])
+    if schema.offsets:
+        stored = stored.astype(np.float64) - np.array(schema.offsets).reshape(stored.shape[1:])
     return stored.astype(np.float32, copy=False)
 
 

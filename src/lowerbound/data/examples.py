@@ -108,6 +108,19 @@ class Collection:
     place: str = ""  # what messages call it: a file, a folder, "the array"
     unreadable: Mapping[int, str] = field(default_factory=dict)  # rows of a table that could not be read, and why
 
+    def subset(self, kept: Integer[np.ndarray, " index"]) -> "Collection":
+        """The examples at `kept`, in ascending order; each keeps its id, by default its number, and its split."""
+        num_learned = len(self.examples) - self.num_validation - self.num_test
+        is_test = kept >= num_learned + self.num_validation
+        ids = self.ids or tuple(map(str, range(len(self.examples))))
+        return replace(
+            self,
+            examples=self.examples.subset(kept),
+            ids=tuple(ids[index] for index in kept),
+            num_validation=int(((kept >= num_learned) & ~is_test).sum()),
+            num_test=int(is_test.sum()),
+        )
+
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class RawArray:

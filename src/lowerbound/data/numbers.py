@@ -83,7 +83,7 @@ def hint(text: str, decimal: Decimal = ".") -> str:
 
 
 def common_hint(texts: Iterable[str], decimal: Decimal, least_share: float) -> str:
-    """What keeps most of some texts from being numbers; empty where most are no numbers of any kind."""
+    """What keeps most of some texts from being numbers; empty where most do not look like numbers."""
     other: Decimal = "," if decimal == "." else "."
     texts = list(texts)
     hints = {text: hint(text, decimal) for text in texts}

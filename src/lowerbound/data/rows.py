@@ -17,10 +17,9 @@ from lowerbound.data.decimal_signs import decimal_of
 from lowerbound.data.examples import Collection, Examples, RawArray
 from lowerbound.data.known_cells import KnownCells, is_missing, kept_markers, known_cells, lower_case
 from lowerbound.data.reading import does_not_fit
-from lowerbound.data.scales import LARGEST
 from lowerbound.data.tables import STANDARD, Cell, RawTable, TableOptions, listed, written
 from lowerbound.errors import SchemaError
-from lowerbound.schema import MISSING_MARKERS, Column, Schema
+from lowerbound.schema import LARGEST, MISSING_MARKERS, Column, Schema
 
 WHOLE = r"whole numbers from 0"
 
@@ -241,15 +240,6 @@ def readable(collection: Collection) -> Collection:
     """The rows that could be read, for training: positions no longer matter there."""
     if not collection.unreadable:
         return collection
-    num_rows = len(collection.examples)
-    kept = np.setdiff1d(np.arange(num_rows), list(collection.unreadable))
-    num_learned = num_rows - collection.num_validation - collection.num_test
-    is_test = kept >= num_learned + collection.num_validation
-    return replace(
-        collection,
-        examples=collection.examples.subset(kept),
-        ids=tuple(collection.ids[row] for row in kept) if collection.ids else (),
-        num_validation=int((~is_test & (kept >= num_learned)).sum()),
-        num_test=int(is_test.sum()),
-        unreadable={},
-    )
+    kept = np.setdiff1d(np.arange(len(collection.examples)), list(collection.unreadable))
+    read = collection.subset(kept)
+    return replace(read, ids=read.ids if collection.ids else (), unreadable={})

@@ -25,7 +25,7 @@ from jaxtyping import Bool, Float, Shaped
 from lowerbound.data.examples import RawArray
 from lowerbound.data.reading import refuse, times
 from lowerbound.errors import ConfigError, DataError
-from lowerbound.schema import UNSCALED, Column, Layout, Range, Schema
+from lowerbound.schema import LARGEST, UNSCALED, Column, Layout, Range, Schema
 
 CHANNELS = (1, 3, 4)
 LEAST_SIDE = 8  # of N x H x W that is taken for images
@@ -34,8 +34,6 @@ FULL_SCALES = (255, 1023, 4095, 16383, 65535)
 SIGNED: Range = (-1.0, 1.0)
 OVERSHOOT = 0.05  # of the width of [0, 1] or [-1, 1], by which floats lie beyond, such as resampling leaves
 LEAST_WHITE = 127.5  # the greatest of floats that are taken to be on 0..255
-LARGEST = 1e18
-"""Of numbers and of the inverse of their spread: squares of larger ones overflow in float32."""
 OFFSET_FROM = 1000.0
 """Means of so many standard deviations are taken off in float64, since float32 keeps seven digits."""
 

@@ -164,9 +164,8 @@ def calibrated(model: VAE, held_out: Examples, device: torch.device | str = "cpu
     num_weighted = min(len(some), MAX_WEIGHTED // (IMPORTANCE_DRAWS * math.prod(held_out.event_shape)))
     if num_weighted < min(len(some), LEAST_WEIGHTED):
         return Calibration(measured)
-    weighted = measure(model, some.subset(np.arange(num_weighted)), device=device).negative_log_evidence
     evidence = np.full(len(some), np.nan)
-    evidence[:num_weighted] = weighted
+    evidence[:num_weighted] = _negative_log_evidence(model, some.subset(np.arange(num_weighted)), 0, device)
     return Calibration(replace(measured, negative_log_evidence=evidence))
 
 
@@ -177,11 +176,16 @@ def measure(
     if model.is_deterministic:
         raise ConfigError("a deterministic autoencoder has no ELBO; anomaly scores need a variational one.")
     terms = expected_terms(model, examples, NUM_DRAWS, seed, device)
-    evidence = None
-    if importance:
-        evidence = -importance_sweep(model, examples, [IMPORTANCE_DRAWS], seed, device).log_evidence.numpy()
+    evidence = _negative_log_evidence(model, examples, seed, device) if importance else None
     costs = _cell_costs(model, examples, seed, device) if examples.layout == "table" else None
     return Measured(-terms.elbo.double().numpy(), evidence, complexity(examples), costs)
+
+
+def _negative_log_evidence(
+    model: VAE, examples: Examples, seed: int, device: torch.device | str
+) -> Float[np.ndarray, " n"]:
+    found: np.ndarray = -importance_sweep(model, examples, [IMPORTANCE_DRAWS], seed, device).log_evidence.numpy()
+    return found
 
 
 @torch.no_grad()

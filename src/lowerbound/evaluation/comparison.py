@@ -8,6 +8,7 @@ splits are never set side by side.
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NoReturn
 
 import numpy as np
 import torch
@@ -80,16 +81,16 @@ def _common_quantity(runs: Sequence[tuple[str, Results]]) -> str:
 def _refuse_unlike(runs: Sequence[tuple[str, Results]], quantity: str) -> None:
     first_name, first = runs[0]
     for name, results in runs[1:]:
-        for what, one, other in (
-            ("data conventions", _convention(first, quantity), _convention(results, quantity)),
-            ("test examples", _data(first), _data(results)),
-        ):
-            # The same examples may come from files of different names.
-            is_same = _test_checksum(first) == _test_checksum(results) if what == "test examples" else one == other
-            if not is_same:
-                raise UsageError(
-                    f"{first_name} and {name} have different {what} ({one}; {other}); they cannot be compared."
-                )
+        one, other = _convention(first, quantity), _convention(results, quantity)
+        if one != other:
+            _refuse(first_name, name, "data conventions", one, other)
+        # By their checksum: the same examples may come from files of different names.
+        if _test_checksum(first) != _test_checksum(results):
+            _refuse(first_name, name, "test examples", _data(first), _data(results))
+
+
+def _refuse(first_name: str, name: str, what: str, one: str, other: str) -> NoReturn:
+    raise UsageError(f"{first_name} and {name} have different {what} ({one}; {other}); they cannot be compared.")
 
 
 def _convention(results: Results, quantity: str) -> str:

@@ -72,13 +72,7 @@ def save_model(path: Path, model: VAE, schema: Schema | None, about: Mapping[str
     save_tensors(path, model.state_dict(), description)
 
 
-def load_schema(run: Path | str) -> Schema | None:
-    """What a model's data are, as training found them; None for a model that was saved without."""
-    _, description = load_tensors(model_file(run))
-    return schema_in(description)
-
-
-def schema_in(description: Mapping[str, Any]) -> Schema | None:
+def _schema_in(description: Mapping[str, Any]) -> Schema | None:
     """The schema in a model file's metadata; RunError where it is not one of this version."""
     try:
         stored = description["schema"]
@@ -107,6 +101,13 @@ def load_model(run: Path | str, encoder: nn.Module | None = None, decoder: nn.Mo
 
     A model whose networks are your own needs them again, with any weights: those in the file go over them.
     """
+    return load_with_schema(run, encoder, decoder)[0]
+
+
+def load_with_schema(
+    run: Path | str, encoder: nn.Module | None = None, decoder: nn.Module | None = None
+) -> tuple[VAE, Schema | None]:
+    """The same, and what the model's data are as training found them; None for a model that was saved without."""
     path = Path(run)
     tensors, description = load_tensors(model_file(path))
     try:
@@ -121,7 +122,7 @@ def load_model(run: Path | str, encoder: nn.Module | None = None, decoder: nn.Mo
         model.load_state_dict(tensors)
     except (KeyError, ValidationError, RuntimeError) as error:
         raise RunError(f"{path} holds no model of this version ({str(error).splitlines()[0]}).") from error
-    return model.eval()
+    return model.eval(), _schema_in(description)
 
 
 def _own(

@@ -50,7 +50,7 @@ from lowerbound.serving.explorer.points import pictures_of
 from lowerbound.serving.explorer.run_folder import Found
 from lowerbound.serving.explorer.space import draw_codes
 from lowerbound.serving.explorer.tensors import MEDIA_TYPE, as_bytes
-from lowerbound.serving.explorer.uploads import MAX_BYTES, Upload, read_upload, takes_images
+from lowerbound.serving.explorer.uploads import MAX_BYTES, Upload, read_upload
 from lowerbound.serving.explorer.wording import without_paths
 
 SAMPLE_FIELDS = ("num", "seed", "temperature")
@@ -175,7 +175,7 @@ async def _point(request: Request) -> Response:
 async def _encode(request: Request) -> Response:
     explorer, opened = _explorer(request), await _opened(request)
     space = opened.space
-    if not takes_images(space.layout, space.model.event_shape):
+    if not space.schema.has_pictures:
         raise HTTPException(
             400, "this run's examples are not images of one or three channels; image files are not accepted."
         )

@@ -29,7 +29,6 @@ from lowerbound.serving.explorer.scoring import noise_for
 from lowerbound.serving.explorer.shared_weights import apart
 from lowerbound.serving.explorer.space import Arrays, Space, open_space
 from lowerbound.serving.explorer.tensors import as_bytes
-from lowerbound.serving.explorer.uploads import takes_images
 from lowerbound.serving.portable.onnx_form import decoder_bytes, onnx_bytes
 from lowerbound.serving.portable.parts import whole_part
 from lowerbound.support import binarisation_in_words, unsupported
@@ -96,7 +95,7 @@ def _programs(space: Space) -> Blocks:
     shown = "best_guess" if space.layout == "table" else "mean"
     posterior = ("code",) if model.is_deterministic else ("mean", "log_variance")
     models = {"decoder": decoder_bytes(model)}
-    if takes_images(space.layout, model.event_shape):
+    if space.schema.has_pictures:
         models["vae"] = onnx_bytes(whole_part(model))
     return apart(models, {"decoder": (shown,), "vae": (*posterior, "log_likelihood")})
 
@@ -207,7 +206,7 @@ def _facts(space: Space, points: Points | None, first_carried: int) -> dict[str,
     return {
         "first_carried": first_carried,
         "num_draws": NUM_DRAWS if points else space.experiment.evaluation.num_draws,
-        **(_reading(space) if takes_images(space.layout, space.model.event_shape) else {}),
+        **(_reading(space) if space.schema.has_pictures else {}),
     }
 
 

@@ -22,7 +22,6 @@ from lowerbound.serving.explorer.codes import Codes, stored_codes, widest_axes
 from lowerbound.serving.explorer.points import Points
 from lowerbound.serving.explorer.run_folder import Found
 from lowerbound.serving.explorer.space import Space, known_scores
-from lowerbound.serving.explorer.uploads import takes_images
 
 Info = dict[str, Any]
 
@@ -93,7 +92,7 @@ def _model(schema: Schema, experiment: Experiment) -> Info:
         "layout": schema.layout,
         "event_shape": event_shape,
         "range": schema.range,
-        "offset": schema.offset or tuple(column.offset for column in schema.columns),
+        "offset": schema.offsets,
         "shape_in_words": shape_in_words(event_shape),
         "latent_dim": model.latent_dim,
         "posterior": model.posterior,
@@ -117,7 +116,7 @@ def _codes(points: Points | None, latent_dim: int, known: Codes | None) -> Info:
 
 def _can(space: Space) -> dict[str, bool]:
     return {
-        "encode": takes_images(space.layout, space.model.event_shape),
+        "encode": space.schema.has_pictures,
         "score": not space.model.is_deterministic,
         "sample": not space.model.is_deterministic,
     }

@@ -14,12 +14,12 @@ from lowerbound.evaluation.elements import best_guess
 from lowerbound.evaluation.pictures import to_images
 from lowerbound.evaluation.results import Results, read_scores
 from lowerbound.experiment import Experiment
-from lowerbound.model import VAE
 from lowerbound.reporting.tiles import displayable
 from lowerbound.run import choose_device
 from lowerbound.run_data import read_experiment
-from lowerbound.schema import Layout, Schema
+from lowerbound.schema import Schema
 from lowerbound.seeding import generator
+from lowerbound.serving.loaded_model import LoadedModel
 from lowerbound.storage import load_tensors
 from lowerbound.stored_units import in_stored_units
 from lowerbound.trained_model import TrainedModel, load
@@ -29,7 +29,7 @@ Shown = Literal["images", "values"]
 
 
 @dataclass(frozen=True, eq=False)
-class Space:
+class Space(LoadedModel):
     """A run's model and what its files say of it."""
 
     path: Path
@@ -39,21 +39,6 @@ class Space:
     device: torch.device
     known: Arrays  # of results.safetensors; empty where there is none
     label_names: tuple[str, ...]  # as results.json has them
-
-    @property
-    def model(self) -> VAE:
-        """The bare module."""
-        return self.trained.vae
-
-    @property
-    def schema(self) -> Schema:
-        """What the run's data are."""
-        return self.trained.schema
-
-    @property
-    def layout(self) -> Layout:
-        """What an example is."""
-        return self.schema.layout
 
     @property
     def latent_dim(self) -> int:

@@ -28,11 +28,6 @@ class Upload:
     problem: str = ""  # why log p(x|z) has no meaning for it; empty where it has one
 
 
-def takes_images(layout: str, event_shape: tuple[int, ...]) -> bool:
-    """Whether an image file can be brought to what a model takes."""
-    return layout == "image" and event_shape[0] in (1, 3)
-
-
 def read_upload(space: Space, content: bytes) -> Upload:
     """The image in a file's bytes, resized, coloured and scaled as the run's own files were: white is its full scale.
 

@@ -9,10 +9,9 @@ from pathlib import Path
 import torch
 
 from lowerbound.errors import UsageError
-from lowerbound.model import VAE
 from lowerbound.run import choose_device
 from lowerbound.run_data import read_experiment
-from lowerbound.schema import Layout, Schema
+from lowerbound.serving.loaded_model import LoadedModel
 from lowerbound.serving.service.operations import OPERATIONS, Operation, Signature
 from lowerbound.trained_model import TrainedModel, load
 from lowerbound.training.checkpoint import model_checksum
@@ -22,37 +21,12 @@ NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 
 @dataclass(frozen=True, eq=False)
-class Served:
+class Served(LoadedModel):
     """One run's model, and the schema of its data."""
 
     name: str
     version: str
     trained: TrainedModel
-
-    @property
-    def model(self) -> VAE:
-        """The bare module."""
-        return self.trained.vae
-
-    @property
-    def schema(self) -> Schema:
-        """What its data are."""
-        return self.trained.schema
-
-    @property
-    def layout(self) -> Layout:
-        """What an example is: "image", "array" or "table"."""
-        return self.schema.layout
-
-    @property
-    def has_pictures(self) -> bool:
-        """Whether its examples are images that can be read from a file and shown as one."""
-        return self.layout == "image" and self.model.event_shape[0] in (1, 3)
-
-    @property
-    def has_rows(self) -> bool:
-        """Whether its examples are rows of cells with names."""
-        return self.layout == "table" and not self.schema.dtype
 
 
 @dataclass(frozen=True, eq=False)

@@ -38,7 +38,7 @@ GAP = 2
 def read_examples(served: Served, body: memoryview, limits: Limits) -> Sent:
     """The examples in a body: one image file, or JSON of several rows or arrays."""
     # No image file begins with this.
-    if served.has_pictures and bytes(body[:JSON_START]).lstrip()[:1] != b"[":
+    if served.schema.has_pictures and bytes(body[:JSON_START]).lstrip()[:1] != b"[":
         return _image(served, bytes(body), limits.max_pixels)
     check_json_length(len(body), limits.max_batch * _num_numbers(served))
     try:
@@ -49,7 +49,7 @@ def read_examples(served: Served, body: memoryview, limits: Limits) -> Sent:
 
 def written(served: Served, examples: np.ndarray) -> list[Any]:
     """Examples in stored units as JSON has them: rows by their columns' names, everything else as lists of numbers."""
-    if served.has_rows:
+    if served.schema.has_named_columns:
         return list(records(named_columns(examples, served.schema.columns)))
     return list(_in_stored_units(served, examples).tolist())
 
@@ -96,7 +96,7 @@ def _raw(served: Served, content: Any, max_batch: int) -> RawArray | RawTable:
     """JSON as stored numbers or cells."""
     examples = content if isinstance(content, list) else [content]
     check_num_examples(len(examples), max_batch)
-    if served.has_rows:
+    if served.schema.has_named_columns:
         return _rows(served.schema.columns, [as_object(row, "a row") for row in examples])
     values = numbers_of(THE_BODY, as_list(content, THE_BODY), with_missing=served.layout == "table")
     return RawArray(place=THE_BODY, values=values)
@@ -121,9 +121,8 @@ def _in_stored_units(served: Served, examples: np.ndarray) -> np.ndarray:
     schema = served.schema
     low, high = schema.range
     stored = low + (high - low) * examples if schema.is_scaled else examples
-    offset = schema.offset or tuple(column.offset for column in schema.columns)
-    if any(offset):
-        stored = stored.astype(np.float64) + np.array(offset).reshape(schema.shape)
+    if schema.offsets:
+        stored = stored.astype(np.float64) + np.array(schema.offsets).reshape(schema.shape)
     return np.moveaxis(stored, 1, -1) if schema.layout == "image" else stored
 
 

@@ -82,7 +82,7 @@ def _add_questions(router: APIRouter, service: Service) -> None:
     async def reconstruct(request: Request, run: Run = "") -> Response:
         offer, sent, answer = await _ask_about_body(service, request, run, "reconstruct")
         examples = answer["reconstruction"]
-        if offer.served.has_pictures and not _wants_json(request):
+        if offer.served.schema.has_pictures and not _wants_json(request):
             return await _png(service, examples, as_tiles=False)
         reconstructions = [{"reconstruction": example} for example in written(offer.served, examples)]
         return _json(offer.served, reconstructions, notes=sent.notes)
@@ -188,7 +188,7 @@ def _code(text: str, latent_dim: int) -> list[float]:
 
 
 def _need_pictures(service: Service, served: Served, number: int, endpoint: str) -> None:
-    if not served.has_pictures:
+    if not served.schema.has_pictures:
         raise Refused(400, f"examples of {served.name} cannot be shown as pictures; use /{endpoint}.")
     _check_answer(service, served, number, FLOAT_BYTES)
 
