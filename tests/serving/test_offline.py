@@ -15,10 +15,10 @@ from lowerbound.data.sources import DataConfig, load
 from lowerbound.evaluation.elements import best_guess
 from lowerbound.evaluation.evaluate import expected_terms
 from lowerbound.run import train
+from lowerbound.run_log import read_log
 from lowerbound.seeding import generator
 from lowerbound.serving.explorer import carried
 from lowerbound.serving.explorer.offline import page_of, write_offline
-from lowerbound.storage import read_json_lines
 from lowerbound.training.checkpoint import load_model
 from pages_from_disk import ENCODE, SHORT, Opened, array, blocks_in, png, trained
 
@@ -198,7 +198,7 @@ def test_a_file_that_is_no_image_is_refused_in_one_line(opened):
 
 def test_the_whole_history_is_carried(opened, run):
     found = opened("await source.metrics(id, 0)")
-    assert found["records"] == read_json_lines(run / "metrics.jsonl")
+    assert found["records"] == read_log(run)
     assert found["state"] == "finished"
     assert opened("(await source.metrics(id, given)).records", found["after"]) == []
 

@@ -5,8 +5,8 @@ from typing import Any
 
 from lowerbound.errors import RunError
 from lowerbound.run_identity import RunIdentity, identity_of
-from lowerbound.run_log import record_of
-from lowerbound.serving.explorer.run_folder import METRICS, is_training
+from lowerbound.run_log import LOG, record_of
+from lowerbound.serving.explorer.run_folder import is_training
 
 
 def follow(run: Path, after: int) -> dict[str, Any]:
@@ -15,7 +15,7 @@ def follow(run: Path, after: int) -> dict[str, Any]:
     A last line that is still being written is left for the next time. A log that is shorter than `after` was cut back,
     as resuming does, and is given from its beginning, with "restarted".
     """
-    log = run / METRICS
+    log = run / LOG
     size = log.stat().st_size if log.is_file() else 0
     restarted = after > size
     start = 0 if restarted else after
@@ -39,6 +39,6 @@ def _read(log: Path, start: int) -> bytes:
 def _record(line: bytes, identity: RunIdentity | None) -> dict[str, Any] | None:
     """One record; None for a line that is damaged, as for an offset within a line, or of another run."""
     try:
-        return record_of(line, identity, METRICS)
+        return record_of(line, identity, LOG)
     except RunError:
         return None

@@ -16,10 +16,11 @@ import numpy as np
 from jaxtyping import Float32
 
 from lowerbound.errors import DataError, LowerboundError, RunError, UsageError
+from lowerbound.run_identity import MODEL
 from lowerbound.serving.explorer.codes import Codes, codes_of, encode_chunk, stored_codes
 from lowerbound.serving.explorer.lanes import AHEAD, ASKED, POINTER, Lane
 from lowerbound.serving.explorer.points import Points, chunks_of, load_points, why_absent
-from lowerbound.serving.explorer.run_folder import MODEL, Found, RunFolder, Stamp, stamp
+from lowerbound.serving.explorer.run_folder import Found, RunFolder, Stamp, stamp
 from lowerbound.serving.explorer.space import Arrays, Space, decode, examples_at_once, open_space
 from lowerbound.serving.explorer.wording import without_paths
 
