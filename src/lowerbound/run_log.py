@@ -28,11 +28,11 @@ class RunLog:
     def append(self, record: Mapping[str, Any]) -> None:
         """Add one record."""
         with self.path.open("a", encoding="utf-8") as file:
-            file.write(_line({**record, **self.mark}))
+            file.write(line_of({**record, **self.mark}))
 
     def rewrite(self, records: Iterable[Mapping[str, Any]]) -> None:
         """Replace the whole log, atomically."""
-        write_text(self.path, "".join(_line({**record, **self.mark}) for record in records))
+        write_text(self.path, "".join(line_of({**record, **self.mark}) for record in records))
 
 
 def read_log(run: Path) -> list[dict[str, Any]]:
@@ -69,7 +69,8 @@ def record_of(line: bytes, identity: RunIdentity | None, place: str) -> dict[str
     return {key: value for key, value in content.items() if key not in OF_LINE}
 
 
-def _line(content: Mapping[str, Any]) -> str:
+def line_of(content: Mapping[str, Any]) -> str:
+    """A record and its mark as a line of the log; ValueError for what JSON cannot hold."""
     return json.dumps({**content, "checksum": _checksum(content)}, allow_nan=False) + "\n"
 
 
