@@ -232,6 +232,13 @@ def test_over_several_seeds_a_score_is_the_mean_with_the_error_over_seeds(tmp_pa
     summary = next(score for score in over_seeds(runs) if (score.name, score.split) == ("elbo", "test"))
     assert summary.value == pytest.approx(values.mean())
     assert summary.standard_error == pytest.approx(values.std(ddof=1) / 3**0.5)
+    # Killed while the second was evaluated: the first is kept, the second goes on, the third is trained.
+    (tmp_path / "seed-1" / "report.html").unlink()
+    shutil.rmtree(tmp_path / "seed-2")
+    before = (tmp_path / "seed-0" / "report.html").stat().st_mtime_ns
+    again = train_seeds(3, "dense", tmp_path, settings, is_resumed=True)
+    assert [run.results.score("elbo").value for run in again] == values.tolist()
+    assert (tmp_path / "seed-0" / "report.html").stat().st_mtime_ns == before
 
 
 def test_results_are_json_that_states_its_version(finished):
