@@ -1,5 +1,6 @@
 """Examples in memory: images, arrays or rows of a table, and their labels; and what a file held before that."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -42,6 +43,13 @@ class Examples:
     def range(self) -> Range:
         """The stored values that the model sees as 0 and 1."""
         return self.min_value, self.max_value
+
+    @property
+    def num_known(self) -> Int64[np.ndarray, " example"]:
+        """How many values each example has; of a row those of its cells that are not missing."""
+        if self.layout == "table":
+            return (~np.isnan(self.values)).sum(1)
+        return np.full(len(self), math.prod(self.event_shape))
 
     @cached_property
     def support(self) -> Support:
