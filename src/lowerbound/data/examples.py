@@ -74,6 +74,15 @@ class Examples:
         labels = None if self.labels is None else self.labels[indices]
         return replace(self, values=np.asarray(self.values[indices]), labels=labels)
 
+    def spread(self, most: int) -> "Examples":
+        """All examples, or `most` of them evenly spaced: files may be ordered by class or date."""
+        return self.subset(evenly_spaced(len(self), most))
+
+
+def evenly_spaced(number: int, most: int) -> Int64[np.ndarray, " chosen"]:
+    """At most `most` of the indices below `number`, the first and the last among them."""
+    return np.linspace(0, number - 1, min(most, number)).astype(np.int64)
+
 
 def _num_levels(examples: Examples) -> int:
     """One for each whole number where all are whole and lie from 0 to at most 255; 256 where they are 8-bit values in

@@ -60,8 +60,8 @@ CONVENTIONS = {
     "counts": "Counts: log p(x|z) is the log-probability of whole numbers.",
     "table": (
         "Table: log p(x|z) adds log-probabilities of categories and counts to log-densities of numbers in their own "
-        "unit; missing cells are left out of it. It is comparable between models of the same columns alone, and not a number "
-        "of bits."
+        "unit; missing cells are left out of it. It is comparable between models of the same columns alone, and "
+        "is not a number of bits."
     ),
     "discrete table": (
         "Discrete table: every column holds categories or counts, and log p(x|z) is the log-probability of the cells "
