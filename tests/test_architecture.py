@@ -15,7 +15,18 @@ import lowerbound
 ROOT = Path(lowerbound.__file__).parent
 
 LAYERS = [
-    ["errors", "allocator", "numerics", "seeding", "storage", "schedules", "schema"],
+    [
+        "errors",
+        "allocator",
+        "numerics",
+        "seeding",
+        "storage",
+        "run_identity",
+        "run_lock",
+        "run_log",
+        "schedules",
+        "schema",
+    ],
     ["probability", "networks", "data"],
     ["model", "support"],
     ["objectives"],
@@ -29,6 +40,7 @@ LAYERS = [
         "provenance",
         "stored_units",
         "trained_model",
+        "preparation",
         "run",
         "repeats",
         "inputs",

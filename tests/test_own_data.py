@@ -16,8 +16,9 @@ from lowerbound.data.sources import DataConfig
 from lowerbound.errors import DataError, UsageError
 from lowerbound.evaluation.results import read_results
 from lowerbound.inputs import InputOptions, read_inputs
+from lowerbound.preparation import default_path
 from lowerbound.reporting.plots import PLOTS
-from lowerbound.run import Audience, default_path, train
+from lowerbound.run import Audience, train
 from lowerbound.trained_model import load
 from lowerbound.training.checkpoint import load_model
 

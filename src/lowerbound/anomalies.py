@@ -10,7 +10,7 @@ import numpy as np
 from lowerbound.columns import Columns, check_output, records, write_columns
 from lowerbound.evaluation.anomaly import Judged, measure
 from lowerbound.inputs import STANDARD, InputOptions, read_inputs
-from lowerbound.run import choose_device
+from lowerbound.preparation import choose_device
 from lowerbound.trained_model import load
 
 

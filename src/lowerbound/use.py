@@ -28,13 +28,13 @@ from lowerbound.experiment import Settings, resolve
 from lowerbound.inputs import STANDARD, InputOptions, read_inputs, read_one, run_of
 from lowerbound.model import VAE, build_model
 from lowerbound.networks.layers import Layer, count_parameters
+from lowerbound.preparation import choose_device
 from lowerbound.reporting.comparison import comparison_figure
 from lowerbound.reporting.theme import png
 from lowerbound.reporting.tiles import as_png, compose, displayable, fitted
-from lowerbound.run import choose_device
 from lowerbound.run_data import own_splits, read_experiment, splits_in_memory
 from lowerbound.seeding import generator
-from lowerbound.storage import write_bytes
+from lowerbound.storage import folder_atomically, write_bytes
 from lowerbound.trained_model import TrainedModel, load
 from lowerbound.training.checkpoint import load_model
 
@@ -283,8 +283,9 @@ def _save_each(folder: Path, images: Float[np.ndarray, "n height width channel"]
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise UsageError(f"{folder} is not empty; choose another --folder.")
     digits = len(str(len(images) - 1))
-    for index, tile in enumerate(displayable(images)):
-        write_bytes(folder / f"{index:0{digits}d}.png", as_png(tile))
+    with folder_atomically(folder) as temporary:
+        for index, tile in enumerate(displayable(images)):
+            (temporary / f"{index:0{digits}d}.png").write_bytes(as_png(tile))
     return folder
 
 

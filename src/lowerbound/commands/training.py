@@ -57,7 +57,7 @@ def train(
 
     Without --recipe, model and training are chosen to fit a file or folder; the choices are printed.
     """
-    from lowerbound import repeats, run
+    from lowerbound import preparation, repeats, run
     from lowerbound.experiment import merge
 
     of_files = given_of_files(size, resize, labels, skip_broken)
@@ -67,7 +67,7 @@ def train(
         raise UsageError("--resume needs --out DIR, the run to continue, and goes with one seed alone.")
     if moved and not resume:
         raise UsageError("--data is for --resume, where a run's data were moved; give DATA itself.")
-    path = out or run.default_path(recipe, overrides)
+    path = out or preparation.default_path(recipe, overrides)
     with console.stopping_politely() as should_stop, console.ProgressDisplay(quiet) as display:
         audience = run.Audience(display.show, display.message, should_stop)
         if resume:
@@ -151,9 +151,6 @@ def compare(
 @app.command(rich_help_panel=TRAIN)
 def report(run_path: RunArgument) -> None:
     """Rewrite a run's report from its results, without data or model."""
-    from lowerbound.evaluation.results import read_results
-    from lowerbound.reporting.report import write_report
-    from lowerbound.run_data import read_experiment
+    from lowerbound import run
 
-    read_experiment(run_path)
-    console.out.print(str(write_report(read_results(run_path), run_path)), markup=False)
+    console.out.print(str(run.rewrite_report(run_path)), markup=False)

@@ -48,6 +48,7 @@ from lowerbound.evaluation.importance import importance_sweep
 from lowerbound.model import VAE
 from lowerbound.probability.samples import draw
 from lowerbound.probability.tables import Row
+from lowerbound.run_identity import check_mark, mark_with_model
 from lowerbound.seeding import content_noise
 from lowerbound.storage import load_tensors, save_tensors
 
@@ -164,12 +165,14 @@ class Calibration:
     def write(self, path: Path) -> None:
         """Write what was measured, atomically."""
         arrays = {name: torch.from_numpy(values) for name, values in vars(self.measured).items() if values is not None}
-        save_tensors(path, arrays, {"num_draws": NUM_DRAWS, "importance_draws": IMPORTANCE_DRAWS})
+        about = {"num_draws": NUM_DRAWS, "importance_draws": IMPORTANCE_DRAWS}
+        save_tensors(path, arrays, about | mark_with_model(path.parent))
 
     @classmethod
     def read(cls, path: Path) -> "Calibration":
-        """What `write` wrote; RunError where it is missing or damaged."""
-        arrays, _ = load_tensors(path)
+        """What `write` wrote; RunError where it is missing, damaged, or of another run or model."""
+        arrays, about = load_tensors(path)
+        check_mark(path.parent, path.name, about)
         return cls(Measured(**{field.name: _array(arrays, field.name) for field in fields(Measured)}))
 
     def scores(self, measured: Measured) -> dict[str, Values]:

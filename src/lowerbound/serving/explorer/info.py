@@ -12,9 +12,9 @@ from lowerbound.evaluation.results import Results, Score
 from lowerbound.experiment import Experiment
 from lowerbound.model import build_model
 from lowerbound.networks.layers import count_parameters
+from lowerbound.preparation import choose_device
 from lowerbound.probability.posteriors import POSTERIORS, PointMassPosterior
 from lowerbound.reporting import wording
-from lowerbound.run import choose_device
 from lowerbound.run_data import read_experiment, schema_of_run
 from lowerbound.schema import Schema
 from lowerbound.seeding import generator

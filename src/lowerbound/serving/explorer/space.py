@@ -12,15 +12,14 @@ from jaxtyping import Float
 from lowerbound.errors import DataError, RunError
 from lowerbound.evaluation.elements import best_guess
 from lowerbound.evaluation.pictures import to_images
-from lowerbound.evaluation.results import Results, read_scores
+from lowerbound.evaluation.results import Results, read_results, read_scores
 from lowerbound.experiment import Experiment
+from lowerbound.preparation import choose_device
 from lowerbound.reporting.tiles import displayable
-from lowerbound.run import choose_device
 from lowerbound.run_data import read_experiment
 from lowerbound.schema import Schema
 from lowerbound.seeding import generator
 from lowerbound.serving.loaded_model import LoadedModel
-from lowerbound.storage import load_tensors
 from lowerbound.stored_units import in_stored_units
 from lowerbound.trained_model import TrainedModel, load
 
@@ -94,7 +93,6 @@ def known_scores(run: Path) -> Results:
 
 def _arrays_of(run: Path) -> Arrays:
     try:
-        tensors, _ = load_tensors(run / "results.safetensors")
+        return read_results(run).arrays
     except RunError:
         return {}
-    return {name: tensor.numpy() for name, tensor in tensors.items()}
