@@ -219,8 +219,8 @@ def print_anomalies(scored: "Scored") -> None:
     unscored = _about_unscored(scored)
     out.print(
         f"{int(judged.is_anomalous.sum()):,} of {num_scored:,} are anomalous: {judged.by} above "
-        f"{judged.thresholds[judged.by]:.2f}, which a share of {judged.false_alarm_rate:.3g} of "
-        f"{judged.num_calibrated:,} held-out examples exceeds.{unscored}",
+        f"{judged.threshold.value:.2f}, by {judged.threshold.num_examples:,} held-out examples; expected of normal "
+        f"examples: a share of {judged.threshold.rate:.3g}.{unscored}",
         markup=False,
     )
 

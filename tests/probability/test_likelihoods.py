@@ -214,6 +214,13 @@ def test_data_outside_the_support_are_refused_with_what_to_do(name, options, sup
         LIKELIHOODS[name](EVENT, **options).convention(support)
 
 
+def test_a_table_of_categories_and_counts_is_discrete_and_one_with_a_number_is_not():
+    discrete = [column for column in COLUMNS if column.kind != "numeric"]
+    for columns, convention in ((discrete, "discrete table"), (COLUMNS, "table")):
+        likelihood = LIKELIHOODS["table"]((len(columns),), columns=tuple(columns))
+        assert likelihood.convention(Support(0.0, 3.0)) == convention
+
+
 @pytest.mark.parametrize(
     ("name", "support", "convention"),
     [

@@ -1,13 +1,12 @@
 """evaluate(): every metric of a model on its data, and the arrays behind the report's figures."""
 
-import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int64
 from torch import Generator, Tensor
 
 from lowerbound.allocator import kept_memory
@@ -19,9 +18,8 @@ from lowerbound.evaluation.annealing import AnnealingConfig
 from lowerbound.evaluation.bound_quality import exact_quality, has_exact_evidence
 from lowerbound.evaluation.diagnostics import grey_floor, z_free_distortion
 from lowerbound.evaluation.elements import element_arrays
-from lowerbound.evaluation.results import Results, Score, Scorer
+from lowerbound.evaluation.results import ROWS, Results, Score, Scorer
 from lowerbound.model import VAE
-from lowerbound.numerics import bits_per_dimension
 from lowerbound.objectives.rates import true_rate
 from lowerbound.probability.distributions import elementwise_kl, has_closed_form_kl
 from lowerbound.probability.samples import PosteriorSamples, draw
@@ -69,6 +67,7 @@ class Terms:
     distortion: Float[Tensor, " n"]
     rate: Float[Tensor, " n"]
     squared_error: Float[Tensor, " n"]  # of the decoded posterior mean, mean over elements
+    num_values: Int64[Tensor, " n"]  # that are not missing
 
     @property
     def elbo(self) -> Float[Tensor, " n"]:
@@ -137,7 +136,8 @@ def expected_terms(
         distortions.append(distortion)
         rates.append(rate)
         errors.append((model.reconstruct(x) - x).square().flatten(1).mean(1))
-    return Terms(torch.cat(distortions).cpu(), torch.cat(rates).cpu(), torch.cat(errors).cpu())
+    num_values = torch.from_numpy(examples.num_known)
+    return Terms(torch.cat(distortions).cpu(), torch.cat(rates).cpu(), torch.cat(errors).cpu(), num_values)
 
 
 def _bound_scores(model: VAE, terms: Terms, num_draws: int, score: Scorer) -> Iterator[Score]:
@@ -148,10 +148,8 @@ def _bound_scores(model: VAE, terms: Terms, num_draws: int, score: Scorer) -> It
         yield score("elbo", terms.elbo, "evidence lower bound; higher is better", num_draws)
         yield score("distortion", terms.distortion, "−E[log p(x|z)], the reconstruction term", num_draws)
         yield score("rate", terms.rate, "KL(q(z|x) ‖ p(z)), what the code costs", num_draws)
-        if score.is_probability:
-            bits = -bits_per_dimension(1.0, math.prod(model.event_shape)) * terms.elbo.double()
-            yield score("bits-per-dimension", bits, "−ELBO for each value of an example", num_draws, "bits/dim")
-    if score.convention != "table":  # whose columns have units of their own
+        yield from score.bits("bits-per-dimension", terms.elbo, terms.num_values, "−ELBO", num_draws)
+    if score.convention not in ROWS:
         about = "squared error of the decoded posterior mean"
         yield score("squared-error", terms.squared_error, about, None, "per element")
 

@@ -13,11 +13,11 @@ from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int64
 from torch import Tensor
 
 from lowerbound.errors import RunError
-from lowerbound.numerics import mean_and_standard_error
+from lowerbound.numerics import bits_per_dimension, mean_and_standard_error
 from lowerbound.run_identity import check_mark, digest, mark_with_model
 from lowerbound.storage import (
     FORMAT_VERSION,
@@ -37,6 +37,9 @@ SERIOUS, WARNING, NOTE = 1, 2, 3
 
 DENSITIES = ("density", "table")
 """Conventions under which log p(x|z) is a log-density, or holds some: it changes with the unit of the data."""
+
+ROWS = ("table", "discrete table")
+"""Conventions of rows: each column has a unit of its own, and cells may be missing."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,17 +66,30 @@ class Scorer:
     split: str
     convention: str
 
-    @property
-    def is_probability(self) -> bool:
-        """Whether log p(x|z) is that of discrete values, so that minus it is a number of bits."""
-        return self.convention not in DENSITIES
-
     def __call__(
         self, name: str, values: Float[Tensor, " n"], description: str, num_draws: int | None, unit: str = "nats"
     ) -> Score:
         """The mean of `values` over examples with its standard error."""
         mean = mean_and_standard_error(values)
         return self.of(name, mean.value, mean.standard_error, description, len(values), num_draws, unit)
+
+    def bits(
+        self,
+        name: str,
+        log_prob: Float[Tensor, " n"],
+        num_values: Int64[Tensor, " n"],
+        quantity: str,
+        num_draws: int | None,
+    ) -> tuple[Score, ...]:
+        """Minus `log_prob`, called `quantity`, in bits for each value; nothing where log p(x|z) is or holds a density,
+        which has no bits, or where no value is known.
+        """
+        if self.convention in DENSITIES or not num_values.any():
+            return ()
+        found = bits_per_dimension(-log_prob, num_values)
+        about = f"{quantity} for each {'known cell' if self.convention in ROWS else 'value of an example'}"
+        error, num_examples = found.standard_error, len(num_values)
+        return (self.of(name, found.value, error, about, num_examples, num_draws, "bits/dim"),)
 
     def of(
         self,

@@ -99,7 +99,7 @@ class TableLikelihood(Likelihood):
         if not (math.isfinite(support.low) and math.isfinite(support.high)):
             came = f"[{support.low:g}, {support.high:g}]"
             raise DataError(f"data lie in {came}, likelihood 'table' needs finite values or missing ones.")
-        return "table"
+        return "table" if self._of("numeric") else "discrete table"
 
     def admits(self, x: Float[Tensor, "batch *event"], is_binary: bool) -> Bool[Tensor, "batch *event"]:
         parts = [self._admits(column, x[..., index]) for index, column in enumerate(self.columns)]
