@@ -19,6 +19,10 @@ from lowerbound.seeding import ContentNoise
 LOG_2_PI = math.log(2 * math.pi)
 
 
+TABLE_VALUES = 2**20
+"""Values that a table of log-densities scores at once: 4 MiB in 32 bits, of which a family holds about ten."""
+
+
 class Distribution(ABC):
     """A batch of distributions whose last `event_ndim` axes are one event."""
 
@@ -46,9 +50,16 @@ class Distribution(ABC):
     def log_prob_table(self, values: Float[Tensor, "n *event"]) -> Float[Tensor, "n batch"]:
         """Log-density of every value under every distribution of a batch of shape [batch], in nats.
 
-        The general way needs memory for n * batch events; families with a matrix product for it need none.
+        Memory beyond the values and the table is bounded: the general way scores some values after the others,
+        families with a matrix product need little.
         """
-        return self.log_prob(values.unsqueeze(1))
+        parts = values.split(max(1, TABLE_VALUES // max(1, self.num_parameters)))
+        return torch.cat([self.log_prob(part.unsqueeze(1)) for part in parts])
+
+    @property
+    def num_parameters(self) -> int:
+        """Numbers that a whole batch of values makes of its largest parameter."""
+        return max(value.numel() for value in vars(self).values() if isinstance(value, Tensor))
 
     @abstractmethod
     def sample(self, generator: Generator, num_samples: int) -> Float[Tensor, "sample *batch_and_event"]:
@@ -108,12 +119,15 @@ class DiagonalNormal(Distribution):
 
     def log_prob_table(self, values: Float[Tensor, "n *event"]) -> Float[Tensor, "n batch"]:
         # In float64: the squares cancel almost entirely where the variance is small.
-        value, mean = self.flat_event(values).double(), self.flat_event(self.parameter_mean).double()
-        log_variance = self._log_variance_rows()
+        mean, log_variance = self.flat_event(self.parameter_mean).double(), self._log_variance_rows()
         precision = (-log_variance).exp()
-        squared = value**2 @ precision.T - 2 * value @ (mean * precision).T + (mean**2 * precision).sum(-1)
-        log_normaliser = (LOG_2_PI + log_variance).sum(-1)
-        return (-0.5 * (log_normaliser + squared)).to(torch.promote_types(values.dtype, self.parameter_mean.dtype))
+        constant = (LOG_2_PI + log_variance).sum(-1) + (mean**2 * precision).sum(-1)
+        weighted, dtype = mean * precision, torch.promote_types(values.dtype, self.parameter_mean.dtype)
+        parts = []
+        for part in self.flat_event(values).split(max(1, TABLE_VALUES // mean.shape[-1])):
+            value = part.double()
+            parts.append((-0.5 * (constant + value**2 @ precision.T - 2 * value @ weighted.T)).to(dtype))
+        return torch.cat(parts)
 
     def _log_variance_rows(self) -> Float[Tensor, "rows element"]:
         """Log-variances in float64, one row for each distribution, or a single row where all have the same."""

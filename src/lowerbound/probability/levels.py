@@ -4,14 +4,14 @@ They are probabilities, not densities, so that −log2 p(x) is a number of bits,
 """
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from jaxtyping import Float, Int64
 from torch import Generator, Tensor
 from torch.nn import functional as F
 
-from lowerbound.probability.distributions import Distribution
+from lowerbound.probability.distributions import TABLE_VALUES, Distribution
 
 EDGES_AT_ONCE = 16
 """Between levels, in a logistic's mean: all at once would take hundreds of times the memory of the images."""
@@ -58,6 +58,29 @@ class LevelDistribution(Distribution, ABC):
     def log_prob(self, value: Float[Tensor, "*value_shape"]) -> Float[Tensor, "*batch"]:
         level = (value * (self.num_levels - 1)).round().long()
         return self.sum_event(self.element_log_prob(level))
+
+    def log_prob_table(self, values: Float[Tensor, "n *event"]) -> Float[Tensor, "n batch"]:
+        # Each level is scored once, and then looked up for each value: that pays as soon as these are more.
+        if len(values) < self.num_levels:
+            return super().log_prob_table(values)
+        level = (self.flat_event(values) * (self.num_levels - 1)).round().long()
+        row = level + self.num_levels * torch.arange(level.shape[1], device=level.device)
+        at_once = max(1, TABLE_VALUES * 4 // (self.num_levels * level.shape[1]))
+        parts = [self._part(slice(start, start + at_once)) for start in range(0, self.shape[0], at_once)]
+        # In float64: hundreds of elements are added one after the other.
+        tables = (part.level_log_prob().double().flatten(1).T.contiguous() for part in parts)
+        return torch.cat([F.embedding_bag(row, table, mode="sum").to(self.dtype) for table in tables], dim=1)
+
+    def level_log_prob(self) -> Float[Tensor, "*batch_and_event level"]:
+        """Log-probability of every level of each element, in nats."""
+        at_once = max(1, TABLE_VALUES // self.num_parameters)
+        levels = torch.arange(self.num_levels, device=self._device()).reshape(-1, *(1,) * len(self.shape))
+        return torch.cat([self.element_log_prob(part) for part in levels.split(at_once)]).movedim(0, -1)
+
+    def _part(self, batch: slice) -> "LevelDistribution":
+        """Some of a batch of shape [batch]."""
+        tensors = {name: value[batch] for name, value in vars(self).items() if isinstance(value, Tensor)}
+        return replace(self, **tensors)  # type: ignore[type-var]
 
     def _moments(self) -> tuple[Float[Tensor, "*batch_and_event"], Float[Tensor, "*batch_and_event"]]:
         # One level after the other: all of them at once would take hundreds of times the memory of the images.
@@ -173,6 +196,9 @@ class Categorical(LevelDistribution):
         shape = torch.broadcast_shapes(level.shape, self.shape)
         index = level.expand(shape).unsqueeze(-1)
         return log_probability.expand(*shape, self.num_levels).gather(-1, index).squeeze(-1)
+
+    def level_log_prob(self) -> Float[Tensor, "*batch_and_event level"]:
+        return F.log_softmax(self.logits, dim=-1)
 
     def sample(self, generator: Generator, num_samples: int) -> Float[Tensor, "sample *batch_and_event"]:
         probability = self.logits.detach().softmax(-1).reshape(-1, self.num_levels)

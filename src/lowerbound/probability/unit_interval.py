@@ -55,6 +55,10 @@ class ContinuousBernoulli(Distribution):
         logits, value = torch.broadcast_tensors(self.logits, value)
         return self.sum_event(logits * value - log_normaliser(logits))
 
+    def log_prob_table(self, values: Float[Tensor, "n *event"]) -> Float[Tensor, "n batch"]:
+        logits = self.flat_event(self.logits)
+        return self.flat_event(values) @ logits.T - log_normaliser(logits).sum(-1)
+
     def sample(self, generator: Generator, num_samples: int) -> Float[Tensor, "sample *batch_and_event"]:
         shape = (num_samples, *self.logits.shape)
         uniform = torch.rand(shape, generator=generator, dtype=self.logits.dtype, device=self.logits.device)
