@@ -14,12 +14,16 @@ from lowerbound.training.step import loss_of
     ("capabilities", "chosen"),
     [
         ({"amx_bf16": True, "avx512_bf16": True}, torch.bfloat16),
-        ({"amx_bf16": False, "avx512_bf16": True}, torch.bfloat16),
+        ({"amx_bf16": False, "avx512_bf16": True}, torch.float32),
+        ({"amx_bf16": False, "avx512_bf16": True, "cpu_name": "Intel Xeon Platinum"}, torch.float32),
+        ({"amx_bf16": False, "avx512_bf16": True, "cpu_name": "AMD EPYC"}, torch.bfloat16),
+        ({"amx_bf16": False, "avx512_bf16": False, "cpu_name": "AMD EPYC"}, torch.float32),
         ({"avx2": True, "avx512_f": True, "avx512_bf16": False}, torch.float32),
+        ({"architecture": "aarch64", "arm_bf16": True}, torch.float32),
         ({}, torch.float32),
     ],
 )
-def test_auto_is_bfloat16_only_where_the_processor_has_instructions_for_it(monkeypatch, capabilities, chosen):
+def test_auto_is_bfloat16_only_where_the_processor_is_faster_with_it(monkeypatch, capabilities, chosen):
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: capabilities)
     assert choose_precision("auto", "cpu") == chosen
 

@@ -32,7 +32,7 @@ class TrainingConfig:
     log_every: int = 100  # steps between progress records within an epoch
     checkpoint_every: int = 0  # steps between checkpoints within an epoch; 0 is at its end alone
     speed: str = "fast"  # or "plain": textbook operations, the same to rounding
-    precision: str = "float32"  # of the networks' layers; or "bfloat16", or "auto": bfloat16 where that is fast
+    precision: str = "float32"  # of the networks' layers; or "bfloat16", or "auto": the faster of them on this machine
     seed: int = 0
 
     def __post_init__(self) -> None:
