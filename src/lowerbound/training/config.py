@@ -25,6 +25,7 @@ class TrainingConfig:
     adam_beta1: float = 0.9
     adam_beta2: float = 0.999
     adam_epsilon: float = 1e-8
+    adam_epsilon_hat: bool = False  # whether epsilon is added before bias correction, as Keras does, or after it
     adam_second_moment: float = 0.0  # where the running mean of squared gradients starts; above 0 first steps are small
     max_gradient_norm: float = 0.0  # longer gradients are scaled down to this; 0 is no limit
     patience: int = 0  # epochs without improvement of the watched objective before stopping; 0 is never
