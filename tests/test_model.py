@@ -137,7 +137,8 @@ def test_at_temperature_0_every_image_is_the_decoded_prior_mean(network):
 @pytest.mark.parametrize("temperature", [0.5, 1.0, 2.0])
 def test_temperature_scales_the_standard_deviation_of_the_prior(temperature):
     model = small()
-    z = torch.randn(3, LATENTS, generator=generator(0, "images"))
+    stream = generator(0, "images")
+    z = torch.stack([torch.randn(LATENTS, generator=stream) for _ in range(3)])
     found = model.generate(3, generator(0, "images"), temperature)
     assert_close(found, model.decode(temperature * z).mean)
 

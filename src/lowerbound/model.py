@@ -170,11 +170,11 @@ class VAE(nn.Module):
         return torch.cat(parts, dim=1)
 
     def reconstruct(
-        self, x: Float[Tensor, "batch *event"], generator: Generator | None = None
+        self, x: Float[Tensor, "batch *event"], generator: Chance | None = None
     ) -> Float[Tensor, "batch *event"]:
-        """The decoded mean of the posterior's mean or, with a generator, of one draw from the posterior."""
+        """The decoded mean of the posterior's mean or, with a source of chance, of one draw from the posterior."""
         posterior = self.encode(x)
-        z = posterior.mean if generator is None else posterior.sample(generator, 1)[0]
+        z = posterior.mean if generator is None else draw(posterior, generator, 1)[0]
         return self.decode(z).mean
 
     def generate(
@@ -188,7 +188,9 @@ class VAE(nn.Module):
     ) -> Float[Tensor, "batch latent"]:
         """Draws z from the prior, its standard deviation scaled by `temperature`."""
         prior: Distribution = self.prior()
-        return prior.mean + temperature * (prior.sample(generator, num_examples) - prior.mean)
+        # One draw for each call: the first ones are then the same however many follow.
+        z = torch.cat([prior.sample(generator, 1) for _ in range(num_examples)])
+        return prior.mean + temperature * (z - prior.mean)
 
     @torch.no_grad()
     def _check_shapes(self) -> None:

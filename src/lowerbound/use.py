@@ -95,7 +95,7 @@ def sample(
         return _write_rows(path, trained.generate(num_examples, seed=seed, temperature=temperature))
     if folder is None:
         check_output(out or run / "samples.png", [], is_table=False)
-    images = pictures.prior_samples(model, num_examples, generator(seed, "samples"), temperature)
+    images = pictures.prior_samples(model, num_examples, seed, temperature)
     if folder is not None:
         return _save_each(folder, images)
     return _save_grid(out or run / "samples.png", images, num_columns or int(np.ceil(np.sqrt(num_examples))))

@@ -8,7 +8,7 @@ from typing import Literal
 import numpy as np
 import torch
 from jaxtyping import Float
-from torch import Generator, Tensor
+from torch import Tensor
 
 from lowerbound.allocator import kept_memory
 from lowerbound.data.batches import Batches, mean_of, scaled
@@ -177,11 +177,10 @@ def _figure_arrays(
     arrays = {"latent_mean": torch.cat([posterior.mean for posterior in posteriors]).cpu().numpy()}
     if splits.test.labels is not None:
         arrays["labels"] = splits.test.labels
-    stream = generator(config.seed, "samples", device)
     if splits.test.layout == "image":
-        arrays |= _image_arrays(model, splits.test, config, arrays["latent_mean"], stream)
+        arrays |= _image_arrays(model, splits.test, config, arrays["latent_mean"], device)
     else:
-        arrays |= element_arrays(model, splits.test, stream)
+        arrays |= element_arrays(model, splits.test, generator(config.seed, "samples", device))
     prior = model.prior()
     if has_closed_form_kl(posteriors[0], prior):
         rates = torch.cat([elementwise_kl(posterior, prior) for posterior in posteriors])
@@ -194,21 +193,21 @@ def _image_arrays(
     examples: Examples,
     config: EvaluationConfig,
     latent_mean: Float[np.ndarray, "n latent"],
-    stream: Generator,
+    device: torch.device | str,
 ) -> dict[str, np.ndarray]:
-    shown = scaled(examples.subset(np.arange(min(NUM_RECONSTRUCTIONS, len(examples))))).to(stream.device)
+    shown = scaled(examples.subset(np.arange(min(NUM_RECONSTRUCTIONS, len(examples))))).to(device)
     arrays = {
         "originals": pictures.to_images(shown),
         "reconstructions": pictures.to_images(model.reconstruct(shown)),
     }
     if model.is_deterministic:
         return arrays
-    arrays["samples"] = pictures.prior_samples(model, NUM_SAMPLES, stream)
+    arrays["samples"] = pictures.prior_samples(model, NUM_SAMPLES, config.seed)
     if model.latent_dim == 2:
         arrays |= _manifold_arrays(model, config)
     if model.latent_dim > 2:
         dimensions = pictures.most_used_dimensions(latent_mean)
-        start = torch.from_numpy(latent_mean[0]).to(stream.device)
+        start = torch.from_numpy(latent_mean[0]).to(device)
         arrays["traversals"] = pictures.traversals(model, dimensions, start)
         arrays["traversal_dimensions"] = np.array(dimensions)
     return arrays

@@ -53,8 +53,9 @@ class AdamWithEpsilonHat(torch.optim.Adam):
     def step(self, closure: None = None) -> None:  # type: ignore[override]
         """One step; the number of steps taken is that of the first parameter that has a gradient."""
         for group in self.param_groups:
-            taken = next((self.state[p] for p in group["params"] if p.grad is not None), {}).get("step", 0)
-            group["eps"] = self.defaults["eps"] / math.sqrt(1 - group["betas"][1] ** (int(taken) + 1))
+            slots: dict[str, Any] = next((self.state[p] for p in group["params"] if p.grad is not None), {})
+            step = int(slots.get("step", 0)) + 1
+            group["eps"] = self.defaults["eps"] / math.sqrt(1 - group["betas"][1] ** step)
         super().step()
 
 
