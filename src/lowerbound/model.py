@@ -22,6 +22,7 @@ from lowerbound.networks.initialisation import build
 from lowerbound.networks.layers import Layer, layer_table
 from lowerbound.networks.residual import ResidualDecoder, ResidualEncoder
 from lowerbound.probability.distributions import Distribution
+from lowerbound.probability.likelihood import check_option
 from lowerbound.probability.likelihoods import LIKELIHOODS, Likelihood
 from lowerbound.probability.posteriors import POSTERIORS, PointMassPosterior, Posterior
 from lowerbound.probability.priors import PRIORS, Prior
@@ -314,15 +315,16 @@ def build_likelihood(config: ModelConfig, event_shape: tuple[int, ...], columns:
 
 def likelihood_options(name: str) -> dict[str, Callable[[str, Any], None]]:
     """The options of a likelihood, each with a check of its value, read off its constructor."""
-    options = list(signature(LIKELIHOODS[name].__init__).parameters.values())
+    likelihood = LIKELIHOODS[name]
+    options = list(signature(likelihood.__init__).parameters.values())
     return {
-        option.name: _value_check(option)
+        option.name: _value_check(option, likelihood.accepted_options.get(option.name, (-math.inf, math.inf)))
         for option in options
         if option.default is not Parameter.empty and option.name != "columns"
     }
 
 
-def _value_check(option: Parameter) -> Callable[[str, Any], None]:
+def _value_check(option: Parameter, accepted: tuple[float, float]) -> Callable[[str, Any], None]:
     choices = getattr(option.annotation, "__args__", None)
 
     def check(key: str, value: Any) -> None:
@@ -332,8 +334,11 @@ def _value_check(option: Parameter) -> Callable[[str, Any], None]:
         elif option.annotation is bool:
             if not isinstance(value, bool):
                 raise ConfigError(f"{key} needs true or false, got {value!r}.")
-        elif isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < math.inf:
-            raise ConfigError(f"{key} needs a positive number, got {value!r}.")
+        elif isinstance(value, bool) or not isinstance(value, int if option.annotation is int else int | float):
+            what = "a whole number" if option.annotation is int else "a number"
+            raise ConfigError(f"{key} needs {what}, got {value!r}.")
+        else:
+            check_option(key, value, *accepted)
 
     return check
 

@@ -7,6 +7,7 @@
 `.vae` is the bare module, which takes N x C x H x W floats in [0, 1] and passes gradients.
 """
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -118,6 +119,8 @@ class TrainedModel:
             raise UsageError("a deterministic autoencoder has no prior to generate from.")
         if isinstance(num, bool) or not isinstance(num, int | np.integer) or num < 1:
             raise UsageError(f"num is {num!r}; it needs a whole number of at least 1.")
+        if not 0 <= temperature < math.inf:
+            raise UsageError(f"temperature is {temperature!r}; it needs a finite number of at least 0.")
         if self.schema.layout == "image":
             return self.written(expected_examples(self.vae, int(num), seed, temperature))
         return self.drawn(drawn_examples(self.vae, int(num), seed, temperature))

@@ -174,6 +174,8 @@ def interpolate(
     out: Path | None = None,
 ) -> Path:
     """The straight line in z between two examples, decoded: images as one picture, others as rows of a file."""
+    if num_examples < 2:
+        raise UsageError(f"a line from one example to another needs at least 2 points, got {num_examples}.")
     trained = load(run)
     model, is_image = trained.vae, trained.schema.layout == "image"
     path = out or run / ("interpolation.png" if is_image else "interpolation.csv")

@@ -198,7 +198,17 @@ def test_an_objective_that_does_not_go_with_the_posterior_is_refused_before_the_
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"num_epochs": 0}, {"batch_size": -1}, {"learning_rate": 0.0}, {"patience": -1}, {"adam_beta1": 1.0}]
+    "wrong",
+    [
+        {"num_epochs": 0},
+        {"batch_size": -1},
+        {"learning_rate": 0.0},
+        {"learning_rate": math.inf},
+        {"patience": -1},
+        {"adam_beta1": 1.0},
+        {"warm_up": math.inf},
+        {"max_gradient_norm": math.nan},
+    ],
 )
 def test_settings_out_of_range_are_refused(wrong):
     with pytest.raises(ConfigError, match=next(iter(wrong))):

@@ -37,6 +37,7 @@ class EvaluationConfig:
     """How a trained model is judged and shown."""
 
     num_draws: int = 16  # from the posterior, for each example
+    # Numbers of test examples are the most that are taken: of fewer, all are. Each score says how many it is over.
     num_exact: int = 1000  # test examples whose log p(x) is integrated when training ends, for up to two latents
     # What follows is for a whole evaluation, which integrates all test examples.
     importance_draws: int = 5000  # of the tightest importance-weighted bound
@@ -56,6 +57,8 @@ class EvaluationConfig:
         for key in ("num_exact", "importance_draws", "num_bounded", "num_gaps", "num_simulated"):
             if getattr(self, key) < 2:
                 raise ConfigError(f"evaluation.{key} needs at least 2, got {getattr(self, key)}.")
+        if not all(map(math.isfinite, self.manifold_range)):
+            raise ConfigError(f"evaluation.manifold_range needs finite numbers, got {self.manifold_range}.")
         if self.num_annealed < 0:
             raise ConfigError(f"evaluation.num_annealed needs at least 0, got {self.num_annealed}.")
         if any(not 2 <= size <= 100 for size in self.manifold_sizes):

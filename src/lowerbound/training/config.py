@@ -17,7 +17,7 @@ class TrainingConfig:
 
     num_epochs: int = 30
     min_steps: int = 0  # small data are passed over more often, until there are this many steps
-    batch_size: int = 128  # examples
+    batch_size: int = 128  # examples; all of them where they are fewer
     learning_rate: float = 1e-3  # peak
     schedule: str = "constant"
     warm_up: float = 0.0  # epochs over which the learning rate rises linearly, whatever the schedule
@@ -45,8 +45,8 @@ class TrainingConfig:
             if getattr(self, key) < 1:
                 raise ConfigError(f"training.{key} needs at least 1, got {getattr(self, key)}.")
         for key in ("learning_rate", "adam_epsilon"):
-            if not getattr(self, key) > 0:
-                raise ConfigError(f"training.{key} needs a number above 0, got {getattr(self, key):g}.")
+            if not 0 < getattr(self, key) < math.inf:
+                raise ConfigError(f"training.{key} needs a finite number above 0, got {getattr(self, key):g}.")
         counts = (
             "min_steps",
             "warm_up",
@@ -57,8 +57,8 @@ class TrainingConfig:
             "seed",
         )
         for key in counts:
-            if not getattr(self, key) >= 0:
-                raise ConfigError(f"training.{key} needs at least 0, got {getattr(self, key):g}.")
+            if not 0 <= getattr(self, key) < math.inf:
+                raise ConfigError(f"training.{key} needs a finite number of at least 0, got {getattr(self, key):g}.")
         for key in ("adam_beta1", "adam_beta2"):
             if not 0 <= getattr(self, key) < 1:
                 raise ConfigError(f"training.{key} needs a number in [0, 1), got {getattr(self, key):g}.")
