@@ -95,7 +95,7 @@ def sample(
         return _write_rows(path, trained.generate(num_examples, seed=seed, temperature=temperature))
     if folder is None:
         check_output(out or run / "samples.png", [], is_table=False)
-    images = pictures.prior_samples(model, num_examples, generator(seed, "samples"), temperature)
+    images = pictures.prior_samples(model, num_examples, seed, temperature)
     if folder is not None:
         return _save_each(folder, images)
     return _save_grid(out or run / "samples.png", images, num_columns or int(np.ceil(np.sqrt(num_examples))))
@@ -174,6 +174,8 @@ def interpolate(
     out: Path | None = None,
 ) -> Path:
     """The straight line in z between two examples, decoded: images as one picture, others as rows of a file."""
+    if num_examples < 2:
+        raise UsageError(f"a line from one example to another needs at least 2 points, got {num_examples}.")
     trained = load(run)
     model, is_image = trained.vae, trained.schema.layout == "image"
     path = out or run / ("interpolation.png" if is_image else "interpolation.csv")

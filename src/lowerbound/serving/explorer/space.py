@@ -12,6 +12,7 @@ from jaxtyping import Float
 
 from lowerbound.errors import DataError, RunError
 from lowerbound.evaluation.elements import best_guess
+from lowerbound.evaluation.generation import codes_from_prior
 from lowerbound.evaluation.pictures import to_images
 from lowerbound.evaluation.results import ARRAYS, Results, read_results
 from lowerbound.experiment import Experiment
@@ -19,7 +20,6 @@ from lowerbound.preparation import choose_device
 from lowerbound.reporting.tiles import displayable
 from lowerbound.run_data import read_experiment
 from lowerbound.schema import Schema
-from lowerbound.seeding import generator
 from lowerbound.serving.loaded_model import LoadedModel
 from lowerbound.stored_units import in_stored_units
 from lowerbound.trained_model import TrainedModel, load
@@ -77,7 +77,7 @@ def draw_codes(space: Space, num: int, temperature: float, seed: int) -> Float[n
     """Draws from the prior, its standard deviation scaled by `temperature`: those that `lowerbound sample` decodes."""
     if space.model.is_deterministic:
         raise DataError(f"{space.path.name} is a deterministic autoencoder; it has no prior to sample from.")
-    return space.model.sample_prior(num, generator(seed, "samples", space.device), temperature).float().cpu().numpy()
+    return codes_from_prior(space.model, num, seed, temperature).float().cpu().numpy()
 
 
 def examples_at_once(space: Space) -> int:
