@@ -5,7 +5,8 @@ LowerboundError              exit status 1
 │   ├── ConfigError          a setting, or a combination of settings, that is not accepted
 │   └── UnknownName          a name that stands in no table; carries the nearest valid one
 ├── DataError                data that is missing, damaged or out of range
-│   └── SchemaError          exit status 2: data that do not fit what a model was trained on
+│   ├── SchemaError          exit status 2: data that do not fit what a model was trained on
+│   └── TooLarge             data that would take more than a stated limit
 ├── RunError                 a run directory or checkpoint that is missing, damaged or of another version
 ├── NonFiniteLoss            training met NaN or infinity; names the likely cause
 └── Interrupted              exit status 130: stopped by the user, everything saved
@@ -59,6 +60,10 @@ class SchemaError(DataError):
     """Data that do not fit the schema of a trained model: another shape, value, column or level."""
 
     exit_status = 2
+
+
+class TooLarge(DataError):
+    """Data that would take more than a stated limit: of bytes, pixels, cells or files."""
 
 
 class RunError(LowerboundError):

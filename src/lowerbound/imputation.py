@@ -25,8 +25,9 @@ from torch import Tensor
 
 from lowerbound.data import numbers
 from lowerbound.data.filling import Fill, filled_csv, filled_parquet, same_file
+from lowerbound.data.parquet import read_parquet
 from lowerbound.data.rows import conformed_table, names_in
-from lowerbound.data.tables import RawTable, TableOptions, read_csv, read_parquet
+from lowerbound.data.tables import RawTable, TableOptions, read_csv
 from lowerbound.errors import UsageError
 from lowerbound.model import VAE
 from lowerbound.probability.tables import Codes, Row
