@@ -128,7 +128,7 @@ class _Attempt:
             return read(entry)
         except DataError as error:
             if not self.skip_broken:
-                raise DataError(f"{error}{self.hint}") from error
+                raise type(error)(f"{error}{self.hint}") from error
             self.skipped.append(str(error))
             return None
 
@@ -173,4 +173,7 @@ def _notes(headers: Sequence[Header], size: tuple[int, int], depth: Depth, optio
         padded = f"padded with {'black' if depth.white else 'zeros'}"
         how = "cropped" if options.resize == "crop" else padded
         notes.append(f"{resized:,} of {len(headers):,} resized to {size[0]} wide and {size[1]} high, {how}")
+    is_grey = depth.mode == "L"
+    if coloured := sum(is_grey and header.depth.mode == "RGB" for header in headers):
+        notes.append(f"{coloured:,} of {len(headers):,} converted to grey")
     return tuple(notes)

@@ -55,7 +55,7 @@ def read_labels(place: str, content: bytes) -> LabelTable:
         header = [cell.strip() for cell in next(rows, [])]
         by_id = _first_of(place, header, FILE_COLUMNS, "file names")
         by_label = _first_of(place, header, LABEL_COLUMNS, "labels")
-        found = []
+        found: list[Row] = []
         for row in rows:
             if not any(row):
                 continue

@@ -60,7 +60,7 @@ def check_metadata(path: Path, file: Any, limit: Limit) -> None:
     chunks = list(_chunks(about))
     num_values = max(sum(chunk.num_values for chunk in chunks), about.num_rows * about.num_columns)
     limit.check(path, sum(chunk.total_uncompressed_size for chunk in chunks), "unpacks to")
-    check_size(path, num_values, limit)
+    check_size(path, about.num_rows + num_values, limit)
 
 
 def arrow_cells(column: Any) -> list[Cell]:

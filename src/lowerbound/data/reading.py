@@ -16,12 +16,13 @@ from typing import NoReturn
 
 from PIL import Image
 
-from lowerbound.errors import DataError, SchemaError, TooLarge
+from lowerbound.errors import ConfigError, DataError, SchemaError, TooLarge
 
 GIB = 2**30
 MAX_BYTES = 8 * GIB
 """What objects in memory may take as one dense array: the arrays of a data set, a sparse matrix."""
 
+MOST_GIB = 2**20  # a setting's; there is no such machine
 PIXEL_BYTES = 48
 """What a pixel may take while an image is decoded, turned upright, blended with white and resized."""
 
@@ -52,6 +53,16 @@ class Limit:
 
 
 STANDARD_LIMIT = Limit()
+STANDARD_GIB = STANDARD_LIMIT.max_bytes / GIB
+
+
+def limit_of(max_gib: float | None) -> Limit:
+    """The limit that a setting asks for, the usual one for None; ConfigError for a number that is none."""
+    if max_gib is None:
+        return STANDARD_LIMIT
+    if not 0 < max_gib < MOST_GIB:
+        raise ConfigError(f"data.max_gib is {max_gib:g}; it needs a number of GiB above 0 and below {MOST_GIB:,}.")
+    return Limit(max(1, int(max_gib * GIB)))
 
 
 @contextmanager

@@ -33,7 +33,7 @@ from lowerbound.data.reading import (
 from lowerbound.errors import DataError
 from lowerbound.schema import MISSING_MARKERS, ColumnKind
 
-CELL_BYTES = 128  # a cell is a Python object for a while, and so is a row
+CELL_BYTES = 144  # a cell is a Python object for a while, and so is a row
 CHARACTER_BYTES = 6  # of a CSV: as bytes, as text, and as the reader's text
 MAX_COLUMNS = 20_000  # each takes 0.2 ms; more of them are an array rather than a table
 INDEX_NAMES = ("", "Unnamed: 0", "__index_level_0__")  # what pandas calls an index without a name
