@@ -23,6 +23,7 @@ LAYERS = [
     ["reporting"],
     [
         "columns",
+        "plain_settings",
         "experiment",
         "choices",
         "run_data",

@@ -79,7 +79,8 @@ def read_entries(source: Path, entries: Sequence[Entry], options: ImageOptions) 
     depth = _common_depth(source, headers, options.num_channels)
     size = options.size or _common_size([header.size for _, header in headers])
     shape = (size[1], size[0], 3 if depth.mode == "RGB" or options.num_channels == 3 else 1)
-    options.limit.check(source, len(headers) * prod(shape) * np.dtype(depth.dtype).itemsize, "decodes to")
+    num_bytes = len(headers) * prod(shape) * np.dtype(depth.dtype).itemsize
+    options.limit.check(source, num_bytes, "decodes to", "choose a smaller --size")
     values = np.empty((len(headers), *shape), depth.dtype)
     read: list[tuple[Entry, Header]] = []
     for entry, header in headers:

@@ -19,7 +19,7 @@ LABEL_COLUMNS = ("label", "class", "target", "y", "category")
 A_CSV = "a CSV of file names and labels in UTF-8"
 SEPARATORS = ",;\t|"
 MAX_ROWS = 1_000_000  # as many as there may be images
-MAX_HEADER = 2**16  # characters
+MAX_HEADER = 2**18  # characters
 
 
 @dataclass(frozen=True)

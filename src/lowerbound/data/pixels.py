@@ -215,7 +215,7 @@ def _header(place: str, file: BufferedIOBase, limit: Limit) -> Image.Image:
 
 
 def _too_many(place: str, came: str, num_pixels: int, limit: Limit) -> NoReturn:
-    way_out = limit.way_out(PIXEL_BYTES * num_pixels)
+    way_out = limit.way_out(PIXEL_BYTES * num_pixels, "make it smaller")
     too_large(place, f"has {came}, accepted are {limit.max_pixels:,} in all; {way_out}")
 
 

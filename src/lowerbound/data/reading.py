@@ -26,6 +26,8 @@ MOST_GIB = 2**20  # a setting's; there is no such machine
 PIXEL_BYTES = 48
 """What a pixel may take while an image is decoded, turned upright, blended with white and resized."""
 
+PART = "take a part of the data"
+
 
 @dataclass(frozen=True)
 class Limit:
@@ -39,17 +41,17 @@ class Limit:
         """Pixels of one image file."""
         return self.max_bytes // PIXEL_BYTES
 
-    def check(self, path: Path | str, num_bytes: int, takes: str = "takes") -> None:
+    def check(self, path: Path | str, num_bytes: int, takes: str = "takes", instead: str = PART) -> None:
         """TooLarge, with the setting that raises the limit, for what needs more."""
         if num_bytes > self.max_bytes:
             came = f"{takes} {gib(num_bytes)}, accepted are {gib(self.max_bytes)}"
-            too_large(path, f"{came}; {self.way_out(num_bytes)}")
+            too_large(path, f"{came}; {self.way_out(num_bytes, instead)}")
 
-    def way_out(self, num_bytes: int) -> str:
+    def way_out(self, num_bytes: int, instead: str = PART) -> str:
         """What to do with data that take so much."""
         if not self.can_be_raised:
             return "send less"
-        return f"raise the limit with --max-gib {ceil(num_bytes / GIB)} (data.max_gib), or take a part of the data"
+        return f"raise the limit with --max-gib {ceil(num_bytes / GIB)} (data.max_gib), or {instead}"
 
 
 STANDARD_LIMIT = Limit()
@@ -117,8 +119,9 @@ def times(shape: Sequence[int]) -> str:
 
 
 def gib(size: int) -> str:
-    """Bytes in words."""
-    return f"{size / 2**30:.3g} GiB"
+    """Bytes in words: GiB, or less where that would be a fraction."""
+    unit, name = next(((2**bits, name) for bits, name in ((30, "GiB"), (20, "MiB")) if size >= 2**bits), (2**10, "KiB"))
+    return f"{size / unit:.3g} {name}"
 
 
 def opened_file(path: Path) -> BufferedIOBase:

@@ -44,8 +44,8 @@ class TrainingConfig:
             if getattr(self, key) < 1:
                 raise ConfigError(f"training.{key} needs at least 1, got {getattr(self, key)}.")
         for key in ("learning_rate", "adam_epsilon"):
-            if not getattr(self, key) > 0:
-                raise ConfigError(f"training.{key} needs a number above 0, got {getattr(self, key):g}.")
+            if not 0 < getattr(self, key) < math.inf:
+                raise ConfigError(f"training.{key} needs a finite number above 0, got {getattr(self, key):g}.")
         counts = (
             "min_steps",
             "warm_up",
@@ -56,8 +56,8 @@ class TrainingConfig:
             "seed",
         )
         for key in counts:
-            if not getattr(self, key) >= 0:
-                raise ConfigError(f"training.{key} needs at least 0, got {getattr(self, key):g}.")
+            if not 0 <= getattr(self, key) < math.inf:
+                raise ConfigError(f"training.{key} needs a finite number of at least 0, got {getattr(self, key):g}.")
         for key in ("adam_beta1", "adam_beta2"):
             if not 0 <= getattr(self, key) < 1:
                 raise ConfigError(f"training.{key} needs a number in [0, 1), got {getattr(self, key):g}.")
