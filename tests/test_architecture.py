@@ -34,6 +34,7 @@ LAYERS = [
     ["reporting"],
     [
         "columns",
+        "plain_settings",
         "experiment",
         "choices",
         "run_data",

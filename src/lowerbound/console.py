@@ -20,6 +20,8 @@ from rich.markup import escape
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
+from lowerbound.errors import one_line, printable
+
 if TYPE_CHECKING:
     from lowerbound.anomalies import Scored
     from lowerbound.evaluation.comparison import Comparison
@@ -30,8 +32,17 @@ if TYPE_CHECKING:
     from lowerbound.training.loop import Progress as TrainingProgress
     from lowerbound.training.loop import Terms
 
-out = Console(highlight=False, soft_wrap=True)
-err = Console(stderr=True, highlight=False, soft_wrap=True)
+
+class PlainConsole(Console):
+    """A console to which no text brings escapes of its own: names of files and columns are other people's."""
+
+    def print(self, *objects: Any, **options: Any) -> None:
+        """As rich prints, control characters written out."""
+        super().print(*(printable(one) if isinstance(one, str) else one for one in objects), **options)
+
+
+out = PlainConsole(highlight=False, soft_wrap=True)
+err = PlainConsole(stderr=True, highlight=False, soft_wrap=True)
 
 
 MAX_PARETO_K = 0.7  # doctor.PARETO_K_BOUND, which importing would cost a second
@@ -373,7 +384,7 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[Any]], right: Se
         last = index == len(columns) - 1
         table.add_column(column, justify="right" if index in right else "left", overflow="fold", no_wrap=not last)
     for row in rows:
-        table.add_row(*(escape(str(cell)) for cell in row))
+        table.add_row(*(escape(one_line(str(cell))) for cell in row))
     # Off a terminal (a pipe, a log) lines are long rather than folded, unless someone has said how wide.
     if not out.is_terminal and "COLUMNS" not in os.environ:
         out.width = 200
@@ -382,4 +393,4 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[Any]], right: Se
 
 def fail(error: BaseException | str) -> None:
     """One line on standard error."""
-    print(f"lowerbound: {' '.join(str(error).split())}", file=sys.stderr)
+    print(f"lowerbound: {one_line(' '.join(str(error).split()))}", file=sys.stderr)

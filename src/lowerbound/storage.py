@@ -31,9 +31,9 @@ try:
 except ImportError:  # Windows
     fcntl = None  # type: ignore[assignment]
 
+MAX_TEXT_BYTES = 2**28  # of a TOML or JSON file: that of a table of 20,000 columns has a hundredth of it
 FORMAT_VERSION = 3
 """Version of config.toml, results.json and checkpoints; raised when an older reader would misread them."""
-
 
 PART = ".lowerbound.part"
 """How the names of temporary files end."""
@@ -138,9 +138,9 @@ def write_json(path: Path, value: Mapping[str, Any]) -> None:
 def read_json(path: Path) -> dict[str, Any]:
     """Read a JSON object; RunError if it is missing or damaged."""
     try:
-        value = json.loads(path.read_bytes())
-    except OSError as error:
-        raise RunError(f"cannot read {path}: {error.strerror}.") from error
+        value = json.loads(_content(path))
+    except RecursionError:
+        raise RunError(f"{path} is not valid JSON (it is nested too deeply); it is damaged.") from None
     except ValueError as error:
         raise RunError(f"{path} is not valid JSON ({error}); it is damaged.") from error
     if not isinstance(value, dict):
@@ -156,10 +156,10 @@ def write_toml(path: Path, value: Mapping[str, Any]) -> None:
 def read_toml(path: Path) -> dict[str, Any]:
     """Read a TOML file; RunError if it is missing or damaged."""
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise RunError(f"cannot read {path}: {error.strerror}.") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        return tomllib.loads(_content(path).decode())
+    except RecursionError:
+        raise RunError(f"{path} is not valid TOML: it is nested too deeply.") from None
+    except ValueError as error:  # damage, another encoding, a number of thousands of digits
         raise RunError(f"{path} is not valid TOML: {error}.") from error
 
 
@@ -276,6 +276,20 @@ def _locked(folder: Path) -> Iterator[None]:
     finally:
         if descriptor is not None:
             os.close(descriptor)
+
+
+def _content(path: Path) -> bytes:
+    """A file's bytes; RunError for a pipe or a device, which would be waited for, and for what is too long."""
+    try:
+        if not path.is_file() and path.exists():
+            raise RunError(f"cannot read {path}: it is not a file.")
+        with path.open("rb") as file:
+            content = file.read(MAX_TEXT_BYTES + 1)
+    except OSError as error:
+        raise RunError(f"cannot read {path}: {error.strerror}.") from error
+    if len(content) > MAX_TEXT_BYTES:
+        raise RunError(f"cannot read {path}: it has more than {MAX_TEXT_BYTES:,} bytes, which is the most.")
+    return content
 
 
 def _write(path: Path, content: bytes) -> None:

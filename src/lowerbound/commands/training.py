@@ -16,6 +16,7 @@ from lowerbound.commands.options import (
     DeviceOption,
     JsonOption,
     LabelsOption,
+    MostOption,
     OwnDataOption,
     ResizeOption,
     RunArgument,
@@ -47,6 +48,7 @@ def train(
     resize: ResizeOption = "",
     labels: LabelsOption = "",
     skip_broken: SkipOption = False,
+    max_gib: MostOption = None,
     settings: SetOption = None,
     moved: OwnDataOption = "",
     resume: Annotated[bool, typer.Option("--resume", help="Continue the run in --out where it stopped.")] = False,
@@ -60,7 +62,7 @@ def train(
     from lowerbound import preparation, repeats, run
     from lowerbound.experiment import merge
 
-    of_files = given_of_files(size, resize, labels, skip_broken)
+    of_files = given_of_files(size, resize, labels, skip_broken, max_gib)
     overrides = merge(given_settings(settings, data, epochs, seed, data_dir), of_files)
     command = shlex.join(["lowerbound", *sys.argv[1:]])
     if resume and out is None:

@@ -13,6 +13,7 @@ from typing import Any
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
+from lowerbound.errors import printable
 from lowerbound.serving.access import App, Receive, Scope, Send, refuse
 from lowerbound.serving.service.models import Catalogue, Offer
 
@@ -125,7 +126,7 @@ class Failures:
 
 def log_to_stderr(line: str) -> None:
     """One line, or one failure, on standard error."""
-    print(f"lowerbound serve: {line}", file=sys.stderr, flush=True)
+    print(f"lowerbound serve: {printable(line)}", file=sys.stderr, flush=True)
 
 
 def _endpoint(scope: Scope) -> str:
