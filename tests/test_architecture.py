@@ -15,7 +15,7 @@ import lowerbound
 ROOT = Path(lowerbound.__file__).parent
 
 LAYERS = [
-    ["errors", "allocator", "numerics", "seeding", "storage", "schedules", "schema"],
+    ["errors", "text", "allocator", "numerics", "seeding", "storage", "schedules", "schema"],
     ["probability", "networks", "data"],
     ["model", "support"],
     ["objectives"],
@@ -39,6 +39,7 @@ LAYERS = [
         "estimator_input",
         "estimator",
         "use",
+        "terminal",
         "console",
         "commands",
         "cli",

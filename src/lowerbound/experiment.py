@@ -103,7 +103,10 @@ def parse_settings(assignments: Iterable[str]) -> Settings:
 
 def recipe_descriptions() -> dict[str, str]:
     """Name and one-line description of every recipe that comes with the package."""
-    return {path.name.removesuffix(".toml"): tomllib.loads(path.read_text())["description"] for path in _recipe_files()}
+    return {
+        path.name.removesuffix(".toml"): tomllib.loads(path.read_text(encoding="utf-8"))["description"]
+        for path in _recipe_files()
+    }
 
 
 def read_recipe(name: str) -> dict[str, Any]:
@@ -112,7 +115,7 @@ def read_recipe(name: str) -> dict[str, Any]:
         return read_toml(Path(name))
     for path in _recipe_files():
         if path.name == f"{name}.toml":
-            return tomllib.loads(path.read_text())
+            return tomllib.loads(path.read_text(encoding="utf-8"))
     raise UnknownName("recipe", name, [*recipe_descriptions(), "the path of a .toml file"])
 
 

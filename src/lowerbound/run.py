@@ -38,6 +38,8 @@ from lowerbound.run_data import MEMORY, own_splits, read_experiment, splits_in_m
 from lowerbound.seeding import generator
 from lowerbound.storage import (
     append_json_line,
+    check_is_no_dangling_link,
+    check_is_utf8,
     copy_folder,
     read_json_lines,
     temporary_folder,
@@ -55,6 +57,8 @@ RESUMABLE = {("training", "num_epochs"), ("training", "min_steps"), ("data", "da
 
 def check_is_free(path: Path, option: str) -> None:
     """UsageError where a directory that is to be written holds something already."""
+    check_is_utf8(path)
+    check_is_no_dangling_link(path)
     if path.exists() and (not path.is_dir() or any(path.iterdir())):
         raise UsageError(
             f"{path} is not empty; choose another --{option}, or continue that run with --resume --{option} {path}."

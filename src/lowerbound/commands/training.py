@@ -29,6 +29,7 @@ from lowerbound.commands.options import (
     print_runs,
 )
 from lowerbound.errors import UsageError
+from lowerbound.text import readable
 
 
 @app.command(rich_help_panel=TRAIN, epilog="Example: lowerbound train mnist --recipe conv --out runs/conv")
@@ -62,7 +63,7 @@ def train(
 
     of_files = given_of_files(size, resize, labels, skip_broken)
     overrides = merge(given_settings(settings, data, epochs, seed, data_dir), of_files)
-    command = shlex.join(["lowerbound", *sys.argv[1:]])
+    command = readable(shlex.join(["lowerbound", *sys.argv[1:]]))
     if resume and (out is None or seeds > 1):
         raise UsageError("--resume needs --out DIR, the run to continue, and goes with one seed alone.")
     if moved and not resume:

@@ -1,0 +1,66 @@
+"""Texts as they can be written: what an encoding lacks is replaced by what looks like it, or by its escape.
+
+Names of files need not be text: Python holds the bytes of those that are not UTF-8 as surrogates, which no file takes.
+"""
+
+import codecs
+import re
+
+LOOK_ALIKES = {
+    "±": "+/-",
+    "×": "x",
+    "−": "-",
+    "–": "-",
+    "—": "-",
+    "…": "...",
+    "→": "->",
+    "≤": "<=",
+    "≥": ">=",
+    "≈": "~",
+    "·": "-",
+    "•": "*",
+    "²": "^2",
+    "σ": "sigma",
+    "μ": "mu",
+    "“": '"',
+    "”": '"',
+    "‘": "'",
+    "’": "'",
+    **dict(zip("▁▂▃▄▅▆▇█", "..::||##", strict=True)),
+}
+HANDLER = "lowerbound.look-alikes"
+BYTES_OF_NAMES = range(0xDC80, 0xDD00)  # as which Python holds the bytes of names that are not UTF-8
+LONE_SURROGATES = re.compile("[\ud800-\udfff]")
+
+
+def escaped(character: str) -> str:
+    """A character as an escape; one that stands for a byte of a name that is not UTF-8 as that byte."""
+    code = ord(character)
+    if code in BYTES_OF_NAMES:
+        return f"\\x{code - 0xDC00:02x}"
+    return ascii(character)[1:-1]
+
+
+def readable(text: str) -> str:
+    """A text that can be written as UTF-8: bytes of names that are not UTF-8 stand in it as \\xff."""
+    return LONE_SURROGATES.sub(lambda found: escaped(found[0]), text)
+
+
+def on_one_line(text: str) -> str:
+    """A text as one line that can be read: what is not printable, such as the escapes of a terminal, is escaped."""
+    line = " ".join(text.split())
+    return "".join(character if character.isprintable() else escaped(character) for character in line)
+
+
+def in_encoding(text: str, encoding: str) -> str:
+    """A text as it will stand in a stream of that encoding."""
+    return text.encode(encoding, HANDLER).decode(encoding)
+
+
+def _replaced(error: UnicodeError) -> tuple[str, int]:
+    assert isinstance(error, UnicodeEncodeError)
+    missing = error.object[error.start : error.end]
+    return "".join(LOOK_ALIKES.get(character) or escaped(character) for character in missing), error.end
+
+
+codecs.register_error(HANDLER, _replaced)
