@@ -15,7 +15,7 @@ import lowerbound
 ROOT = Path(lowerbound.__file__).parent
 
 LAYERS = [
-    ["errors", "text", "allocator", "numerics", "seeding", "storage", "schedules", "schema"],
+    ["interrupts", "errors", "text", "allocator", "numerics", "seeding", "storage", "schedules", "schema"],
     ["probability", "networks", "data"],
     ["model", "support"],
     ["objectives"],
@@ -35,11 +35,11 @@ LAYERS = [
         "inspection",
         "anomalies",
         "imputation",
+        "terminal",
         "serving",
         "estimator_input",
         "estimator",
         "use",
-        "terminal",
         "console",
         "commands",
         "cli",

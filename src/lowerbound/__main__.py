@@ -2,7 +2,7 @@
 
 import signal
 
-from lowerbound.terminal import end_at_once, ending_at_once
+from lowerbound.interrupts import end_at_once, ending_at_once
 
 
 def main() -> None:

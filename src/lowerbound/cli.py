@@ -43,7 +43,10 @@ def _status_of_command() -> int:
     """Carry out the command that was typed; the exit status, once errors were told."""
     try:
         _check_working_directory()
-        return int(app(prog_name="lowerbound", standalone_mode=False) or 0)
+        status = int(app(prog_name="lowerbound", standalone_mode=False) or 0)
+        if status == Interrupted.exit_status:  # to which typer turns Ctrl-C, without a word
+            console.fail("interrupted.")
+        return status
     except typer.TyperException as error:
         console.fail(f"{error.format_message()} See lowerbound --help.")
         return UsageError.exit_status

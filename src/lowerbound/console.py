@@ -21,6 +21,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 from lowerbound import terminal
+from lowerbound.interrupts import write_error
 from lowerbound.text import in_encoding, on_one_line
 
 if TYPE_CHECKING:
@@ -155,7 +156,7 @@ class StopRequest:
             raise KeyboardInterrupt
         self.received = True
         # Not through rich: the signal may have come in the midst of its own printing or importing.
-        terminal.write_error(b"stopping after this step and saving; press Ctrl-C again to stop at once\n")
+        write_error(b"stopping after this step and saving; press Ctrl-C again to stop at once\n")
 
     def __call__(self) -> bool:
         return self.received

@@ -7,13 +7,11 @@ what looks like them or by their escapes, what can no longer be written is dropp
 import errno
 import io
 import os
-import signal
 import sys
 from collections.abc import Iterator, MutableMapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 from lowerbound.text import HANDLER
@@ -116,35 +114,3 @@ def drop_impossible_sizes(environment: MutableMapping[str, str]) -> None:
         is_short_number = text.isascii() and text.isdigit() and len(text) < 9
         if not is_short_number or not least <= int(text) <= most:
             del environment[name]
-
-
-TEMPORARY: set[Path] = set()
-"""Files that are removed when the process is ended at once."""
-
-
-def end_at_once(number: int, frame: FrameType | None) -> None:
-    """A signal's handler: nothing is waited for, and nothing raised, in whatever the signal came."""
-    for path in tuple(TEMPORARY):
-        with suppress(OSError):
-            path.unlink()
-    write_error(b"lowerbound: interrupted.\n")
-    os._exit(128 + number)
-
-
-def write_error(line: bytes) -> None:
-    """A line on standard error from within a signal's handler: the signal may have come in the midst of printing."""
-    with suppress(OSError):
-        os.write(2, line)
-
-
-@contextmanager
-def ending_at_once() -> Iterator[None]:
-    """Within this Ctrl-C ends the process: where there is nothing to lose."""
-    if signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
-        yield  # who ignores it, as nohup does, goes on doing so
-        return
-    signal.signal(signal.SIGINT, end_at_once)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
