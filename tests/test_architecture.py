@@ -16,6 +16,8 @@ ROOT = Path(lowerbound.__file__).parent
 
 LAYERS = [
     [
+        "interrupts",
+        "text",
         "errors",
         "allocator",
         "numerics",
@@ -48,6 +50,7 @@ LAYERS = [
         "inspection",
         "anomalies",
         "imputation",
+        "terminal",
         "serving",
         "estimator_input",
         "estimator",

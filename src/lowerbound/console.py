@@ -20,7 +20,9 @@ from rich.markup import escape
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from lowerbound.errors import one_line, printable
+from lowerbound import terminal
+from lowerbound.interrupts import write_error
+from lowerbound.text import in_encoding, one_line, printable
 
 if TYPE_CHECKING:
     from lowerbound.anomalies import Scored
@@ -31,6 +33,8 @@ if TYPE_CHECKING:
     from lowerbound.schema import Schema
     from lowerbound.training.loop import Progress as TrainingProgress
     from lowerbound.training.loop import Terms
+
+terminal.drop_impossible_sizes(os.environ)  # which consoles look at when they are made
 
 
 class PlainConsole(Console):
@@ -162,7 +166,7 @@ class StopRequest:
             raise KeyboardInterrupt
         self.received = True
         # Not through rich: the signal may have come in the midst of its own printing or importing.
-        os.write(2, b"stopping after this step and saving; press Ctrl-C again to stop at once\n")
+        write_error(b"stopping after this step and saving; press Ctrl-C again to stop at once\n")
 
     def __call__(self) -> bool:
         return self.received
@@ -384,7 +388,8 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[Any]], right: Se
         last = index == len(columns) - 1
         table.add_column(column, justify="right" if index in right else "left", overflow="fold", no_wrap=not last)
     for row in rows:
-        table.add_row(*(escape(one_line(str(cell))) for cell in row))
+        # Before the widths are measured: a replacement may be longer.
+        table.add_row(*(escape(in_encoding(one_line(str(cell)), out.encoding)) for cell in row))
     # Off a terminal (a pipe, a log) lines are long rather than folded, unless someone has said how wide.
     if not out.is_terminal and "COLUMNS" not in os.environ:
         out.width = 200
@@ -393,4 +398,4 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[Any]], right: Se
 
 def fail(error: BaseException | str) -> None:
     """One line on standard error."""
-    print(f"lowerbound: {one_line(' '.join(str(error).split()))}", file=sys.stderr)
+    print(f"lowerbound: {one_line(str(error))}", file=sys.stderr)

@@ -18,24 +18,9 @@ LowerboundError              exit status 1
 from collections.abc import Iterable
 from difflib import get_close_matches
 
-LONGEST, LONGEST_NAME = 3000, 200  # characters of a message, and of what somebody named
+from lowerbound.text import one_line
 
-
-def one_line(text: str, longest: int = LONGEST) -> str:
-    """A text as one line for a terminal: without line ends and control characters, and of bounded length."""
-    if len(text) > longest:
-        text = f"{text[: longest // 2]} ... {text[-longest // 2 :]}"
-    return text if text.isprintable() else printable(text.replace("\n", " "))
-
-
-def printable(text: str) -> str:
-    """A text whose control characters, but for line ends, are written as Python writes them: \\x1b."""
-    if text.isprintable():
-        return text
-    return "".join(
-        character if character.isprintable() or character == "\n" else character.encode("unicode_escape").decode()
-        for character in text
-    )
+LONGEST_NAME = 200  # characters of what somebody named
 
 
 class LowerboundError(Exception):

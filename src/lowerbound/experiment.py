@@ -16,12 +16,13 @@ from typing import Any, get_args, get_origin
 from pydantic import TypeAdapter, ValidationError
 
 from lowerbound.data.sources import DataConfig
-from lowerbound.errors import ConfigError, UnknownName, one_line
+from lowerbound.errors import ConfigError, UnknownName
 from lowerbound.evaluation.evaluate import EvaluationConfig
 from lowerbound.model import ModelConfig
 from lowerbound.objectives.objective import OBJECTIVES, Objective
 from lowerbound.plain_settings import MAX_DEPTH, check_settings
 from lowerbound.storage import read_toml
+from lowerbound.text import one_line
 from lowerbound.training.config import TrainingConfig
 
 Settings = dict[str, dict[str, Any]]
@@ -108,7 +109,10 @@ def parse_settings(assignments: Iterable[str]) -> Settings:
 
 def recipe_descriptions() -> dict[str, str]:
     """Name and one-line description of every recipe that comes with the package."""
-    return {path.name.removesuffix(".toml"): tomllib.loads(path.read_text())["description"] for path in _recipe_files()}
+    return {
+        path.name.removesuffix(".toml"): tomllib.loads(path.read_text(encoding="utf-8"))["description"]
+        for path in _recipe_files()
+    }
 
 
 def read_recipe(name: str) -> dict[str, Any]:
@@ -117,7 +121,7 @@ def read_recipe(name: str) -> dict[str, Any]:
         return read_toml(Path(name))
     for path in _recipe_files():
         if path.name == f"{name}.toml":
-            return tomllib.loads(path.read_text())
+            return tomllib.loads(path.read_text(encoding="utf-8"))
     raise UnknownName("recipe", name, [*recipe_descriptions(), "the path of a .toml file"])
 
 

@@ -37,7 +37,13 @@ from lowerbound.run_identity import CONFIG, MODEL, identity_of, read_config, run
 from lowerbound.run_lock import LOCK, writing_into
 from lowerbound.run_log import LOG, RunLog, read_epochs, read_log
 from lowerbound.seeding import generator
-from lowerbound.storage import copy_folder, temporary_folder, write_toml
+from lowerbound.storage import (
+    check_is_no_dangling_link,
+    check_is_utf8,
+    copy_folder,
+    temporary_folder,
+    write_toml,
+)
 from lowerbound.trained_model import CALIBRATION, TrainedModel, load
 from lowerbound.training.checkpoint import Checkpoint, load_checkpoint, load_model, save_model
 from lowerbound.training.loop import Progress, fit
@@ -54,6 +60,8 @@ def check_is_free(path: Path) -> None:
 
     A run that ended before its first checkpoint holds nothing yet.
     """
+    check_is_utf8(path)
+    check_is_no_dangling_link(path)
     if path.exists() and (not path.is_dir() or (_entries(path) and not _is_unstarted(path))):
         raise UsageError(f"{path} is not empty; choose another --out, or continue that run with --resume --out {path}.")
 

@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from lowerbound.errors import RunError
-from lowerbound.storage import lock_descriptor, remove_remains
+from lowerbound.storage import lock_descriptor, make_folder, remove_remains
 
 LOCK = ".lock"
 SUBFOLDERS = ("checkpoints", "annealing", "figures")
@@ -29,7 +29,7 @@ def writing_into(run: Path) -> Iterator[None]:
     removed again.
     """
     is_new = not run.exists()
-    run.mkdir(parents=True, exist_ok=True)
+    make_folder(run)
     descriptor = _acquired(run)
     try:
         for folder in (run, *(run / name for name in SUBFOLDERS)):

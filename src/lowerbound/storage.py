@@ -24,7 +24,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from lowerbound.errors import RunError
+from lowerbound.errors import RunError, UsageError
+from lowerbound.text import LONE_SURROGATES, readable
 
 try:
     import fcntl
@@ -38,23 +39,39 @@ FORMAT_VERSION = 3
 PART = ".lowerbound.part"
 """How the names of temporary files end."""
 
+NAME_OF_PART = 40  # characters of the name that is written: with all of it, a system may not allow the length
+
 
 def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
     """Call `write` with a temporary path, then move what it wrote to `path`."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(path.parent)
     remove_remains(path.parent)
-    descriptor, name = tempfile.mkstemp(prefix=_hidden(path), suffix=PART, dir=path.parent)
+    with _naming(path):
+        descriptor, name = tempfile.mkstemp(prefix=_hidden(path), suffix=PART, dir=path.parent)
     temporary = Path(name)
     try:
         lock_descriptor(descriptor)  # while it is held, nobody takes the file for the remains of a killed process
-        write(temporary)
-        temporary.chmod(0o666 & ~_umask())
-        _sync(temporary)
-        temporary.replace(path)
+        with _naming(path, temporary):
+            write(temporary)
+            temporary.chmod(0o666 & ~_umask())
+            _sync(temporary)
+            temporary.replace(path)
         _sync(path.parent)
     finally:
         os.close(descriptor)
         temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def _naming(path: Path, temporary: Path | None = None) -> Iterator[None]:
+    """Errors about the temporary file, which nobody knows, name the one that was to be written."""
+    try:
+        yield
+    except OSError as error:
+        is_of_another = temporary and error.filename not in (None, str(temporary))
+        if error.errno is None or is_of_another:
+            raise
+        raise OSError(error.errno, error.strerror, str(path)) from error
 
 
 def remove_remains(folder: Path) -> None:
@@ -98,7 +115,8 @@ def folder_atomically(target: Path) -> Iterator[Path]:
 
     Files of a target that holds something are replaced one by one; what has other names stays.
     """
-    target.parent.mkdir(parents=True, exist_ok=True)
+    check_is_no_dangling_link(target)
+    make_folder(target.parent)
     remove_remains(target.parent)
     with (
         tempfile.TemporaryDirectory(prefix=_hidden(target), suffix=PART, dir=target.parent) as temporary,
@@ -120,14 +138,35 @@ def temporary_folder() -> Path:
     return path
 
 
+def make_folder(path: Path) -> None:
+    """A folder, and those that it lies in; UsageError where a file or a link to nowhere has its name."""
+    check_is_no_dangling_link(path)
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except FileExistsError as error:
+        raise UsageError(f"{path} is a file; give a folder, or a name that is free.") from error
+
+
+def check_is_no_dangling_link(path: Path) -> None:
+    """UsageError for a link whose target is missing: it neither exists nor can be made."""
+    if path.is_symlink() and not path.exists():
+        raise UsageError(f"{path} is a link to {path.readlink()}, which does not exist; make that, or remove the link.")
+
+
+def check_is_utf8(path: Path) -> None:
+    """UsageError for a path that holds other bytes, which safetensors opens no file under."""
+    if LONE_SURROGATES.search(str(path)):
+        raise UsageError(f"{readable(str(path))} is not UTF-8, as the path of a run has to be; choose another name.")
+
+
 def write_bytes(path: Path, content: bytes) -> None:
     """Write `content` to `path`, atomically."""
     write_atomically(path, lambda temporary: _write(temporary, content))
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write `text` to `path` as UTF-8, atomically."""
-    write_bytes(path, text.encode())
+    """Write `text` to `path` as UTF-8, atomically; what UTF-8 lacks, the bytes of other file names, is escaped."""
+    write_bytes(path, text.encode("utf-8", "backslashreplace"))
 
 
 def write_json(path: Path, value: Mapping[str, Any]) -> None:
@@ -149,8 +188,12 @@ def read_json(path: Path) -> dict[str, Any]:
 
 
 def write_toml(path: Path, value: Mapping[str, Any]) -> None:
-    """Write `value` as TOML, atomically."""
-    write_text(path, tomli_w.dumps(value))
+    """Write `value` as TOML, atomically; UsageError for a text that is not UTF-8, and so would not be found again."""
+    text = tomli_w.dumps(value)
+    if found := LONE_SURROGATES.search(text):
+        line = ascii(text[text.rfind("\n", 0, found.start()) + 1 :].partition("\n")[0])
+        raise UsageError(f"{path.name} can hold only UTF-8, not {line}; rename what is called so.")
+    write_text(path, text)
 
 
 def read_toml(path: Path) -> dict[str, Any]:
@@ -180,6 +223,7 @@ def load_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """Read what `save_tensors` wrote; RunError if it is missing, damaged or newer than this version."""
     if not path.is_file():
         raise RunError(f"{path} does not exist.")
+    check_is_utf8(path)
     try:
         with safe_open(path, framework="pt") as file:
             header = file.metadata() or {}
@@ -195,6 +239,7 @@ def load_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
 
 def stated_checksum(path: Path) -> str:
     """The checksum that a file of `save_tensors` states: what `load_tensors` holds its content against."""
+    check_is_utf8(path)
     return str(_header(path).get("checksum", ""))
 
 
@@ -261,8 +306,7 @@ def _move_folder(made: Path, target: Path) -> None:
 
 
 def _hidden(path: Path) -> str:
-    # With the random part and the ending, a name may not grow longer than a file system takes: 255 bytes.
-    return f".{os.fsdecode(os.fsencode(path.name)[:200])}."
+    return f".{path.name[:NAME_OF_PART]}."
 
 
 @contextmanager

@@ -34,7 +34,7 @@ from lowerbound.reporting.theme import png
 from lowerbound.reporting.tiles import as_png, compose, displayable, fitted
 from lowerbound.run_data import own_splits, read_experiment, splits_in_memory
 from lowerbound.seeding import generator
-from lowerbound.storage import folder_atomically, write_bytes
+from lowerbound.storage import check_is_no_dangling_link, folder_atomically, write_bytes
 from lowerbound.trained_model import TrainedModel, load
 from lowerbound.training.checkpoint import load_model
 
@@ -282,6 +282,7 @@ def _write_rows(path: Path, values: np.ndarray | Columns) -> Path:
 
 def _save_each(folder: Path, images: Float[np.ndarray, "n height width channel"]) -> Path:
     """Every image as a PNG of its own size, numbered."""
+    check_is_no_dangling_link(folder)
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise UsageError(f"{folder} is not empty; choose another --folder.")
     digits = len(str(len(images) - 1))

@@ -354,6 +354,7 @@ def test_beyond_loopback_there_is_always_a_token(tmp_path, monkeypatch):
     assert made.token != access_to("0.0.0.0").token
     assert made.names == frozenset()  # all that lead here are right
     (tmp_path / "token").write_text(f"{TOKEN}\n")
+    (tmp_path / "token").chmod(0o600)
     assert access_to("0.0.0.0", tmp_path / "token") == Access(frozenset(), TOKEN)
     assert access_to("192.168.1.5", tmp_path / "token").names == {"192.168.1.5"}
     monkeypatch.setenv("LOWERBOUND_TOKEN", TOKEN[::-1])
@@ -366,6 +367,7 @@ def test_beyond_loopback_there_is_always_a_token(tmp_path, monkeypatch):
 )
 def test_a_token_that_is_none_is_refused(tmp_path, content):
     (tmp_path / "token").write_bytes(content)
+    (tmp_path / "token").chmod(0o600)
     with pytest.raises(UsageError, match="--token-file"):
         access_to("0.0.0.0", tmp_path / "token")
     with pytest.raises(UsageError, match="cannot be read"):

@@ -37,6 +37,12 @@ SetOption = Annotated[
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 SeedOption = Annotated[int, typer.Option(min=0, help="Seed of the random draws.")]
 OutOption = Annotated[Path | None, typer.Option(metavar="FILE", help="Output file; in RUN if not given.")]
+TokenFileOption = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE", help="File with the access token, of mode 600; else LOWERBOUND_TOKEN in the environment."
+    ),
+]
 NumOption = Annotated[int, typer.Option("--num", "-n", min=1, max=10_000, help="Number of examples.")]
 SizeOption = Annotated[str, typer.Option(metavar="WIDTHxHEIGHT", help="Resize image files to this size.")]
 ResizeOption = Annotated[

@@ -1,26 +1,24 @@
 """The command that serves models over HTTP."""
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from lowerbound import console
-from lowerbound.commands.options import SHARE, DeviceOption, app
+from lowerbound.commands.options import SHARE, DeviceOption, TokenFileOption, app
 from lowerbound.errors import UsageError
+from lowerbound.interrupts import ending_at_once
 
 MIB = 2**20
 
 
 @app.command(rich_help_panel=SHARE, epilog="Example: lowerbound serve runs/conv digits=runs/demo/conv --port 8080")
+@ending_at_once()
 def serve(
     runs: Annotated[list[str], typer.Argument(metavar="RUN...", help="Directories of runs, or NAME=DIRECTORY.")],
     host: Annotated[str, typer.Option(metavar="ADDRESS", help="Others than loopback require a token.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="0 picks a free port.")] = 8000,
-    token_file: Annotated[
-        Path | None,
-        typer.Option(metavar="FILE", help="File with the access token; else LOWERBOUND_TOKEN in the environment."),
-    ] = None,
+    token_file: TokenFileOption = None,
     max_batch: Annotated[int, typer.Option(min=1, max=65536, help="Examples per request and forward pass.")] = 256,
     max_wait: Annotated[float, typer.Option(min=0, max=1000, help="Milliseconds to wait for a full batch.")] = 2.0,
     max_body: Annotated[int, typer.Option(min=1, max=2048, help="Largest request body, in MiB.")] = 64,

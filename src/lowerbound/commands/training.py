@@ -30,6 +30,7 @@ from lowerbound.commands.options import (
     print_runs,
 )
 from lowerbound.errors import UsageError
+from lowerbound.text import readable
 
 
 @app.command(rich_help_panel=TRAIN, epilog="Example: lowerbound train mnist --recipe conv --out runs/conv")
@@ -64,7 +65,7 @@ def train(
 
     of_files = given_of_files(size, resize, labels, skip_broken, max_gib)
     overrides = merge(given_settings(settings, data, epochs, seed, data_dir), of_files)
-    command = shlex.join(["lowerbound", *sys.argv[1:]])
+    command = readable(shlex.join(["lowerbound", *sys.argv[1:]]))
     if resume and out is None:
         raise UsageError("--resume needs --out DIR, the run to continue.")
     if moved and seeds > 1:

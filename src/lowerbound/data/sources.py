@@ -145,6 +145,8 @@ def _existing_path(source: str) -> Path:
         path.stat()
         if source:  # an empty one would be the current folder
             return path
+    if Path(source).is_symlink():
+        raise DataError(f"{shown(source)} is a link to {shown(Path(source).readlink())}, which does not exist.")
     if Path(source).name == source and not Path(source).suffix:
         raise UnknownName("data source", source, [*SOURCES, "the path of a file or folder"])
     raise DataError(f"{shown(source)} is neither a file or folder that can be read nor one of {', '.join(SOURCES)}.")

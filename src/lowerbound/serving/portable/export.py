@@ -14,7 +14,7 @@ from lowerbound.serving.portable import onnx_form, torch_form
 from lowerbound.serving.portable.about import about_run
 from lowerbound.serving.portable.parity import Computation, Parity, check_parity, trial_of
 from lowerbound.serving.portable.parts import PARTS, Part, Port, parts_of, plain_form
-from lowerbound.storage import folder_atomically
+from lowerbound.storage import check_is_no_dangling_link, folder_atomically
 from lowerbound.trained_model import load
 
 
@@ -75,6 +75,7 @@ def export(run: Path, form: str = "onnx", out: Path | None = None, data_dir: str
 
 def _check_folder(folder: Path, suffix: str) -> None:
     """UsageError if the folder cannot be written to, or holds what no earlier export wrote."""
+    check_is_no_dangling_link(folder)
     if folder.exists() and not folder.is_dir():
         raise UsageError(f"{folder} is a file; give --out a folder.")
     ours = {f"{name}{suffix}" for name in PARTS}
