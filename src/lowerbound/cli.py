@@ -4,11 +4,12 @@ Names are checked inside the commands, where torch and matplotlib are imported: 
 """
 
 import sys
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from lowerbound import __version__, console
+from lowerbound import __version__, console, terminal
 from lowerbound.commands import exploring, exporting, looking, serving, training, using
 from lowerbound.commands.options import PANELS, app
 from lowerbound.errors import Interrupted, LowerboundError, UsageError
@@ -31,17 +32,38 @@ def version(
 
 def main() -> None:
     """Entry point: every error is one line; the exit status is 0, 1 (failed), 2 (usage) or 130 (interrupted)."""
+    with terminal.forgiving_streams() as streams:
+        status = _status_of_command()
+        if streams.lost:
+            console.fail(f"standard output cannot be written ({streams.lost}); the rest was done.")
+    sys.exit(status or (1 if streams.lost else 0))
+
+
+def _status_of_command() -> int:
+    """Carry out the command that was typed; the exit status, once errors were told."""
     try:
-        sys.exit(app(prog_name="lowerbound", standalone_mode=False))
+        _check_working_directory()
+        status = int(app(prog_name="lowerbound", standalone_mode=False) or 0)
+        if status == Interrupted.exit_status:  # to which typer turns Ctrl-C, without a word
+            console.fail("interrupted.")
+        return status
     except typer.TyperException as error:
         console.fail(f"{error.format_message()} See lowerbound --help.")
-        sys.exit(UsageError.exit_status)
+        return UsageError.exit_status
     except LowerboundError as error:
         console.fail(error)
-        sys.exit(error.exit_status)
+        return error.exit_status
     except (KeyboardInterrupt, typer.Abort):
         console.fail("interrupted.")
-        sys.exit(Interrupted.exit_status)
+        return Interrupted.exit_status
     except OSError as error:
         console.fail(f"{error.filename or 'the system'}: {error.strerror or error}.")
-        sys.exit(1)
+        return 1
+
+
+def _check_working_directory() -> None:
+    """UsageError where it was deleted: libraries that look for it end the process without a word of use."""
+    try:
+        Path.cwd()
+    except FileNotFoundError as error:
+        raise UsageError("the working directory has been deleted; go to one that exists.") from error

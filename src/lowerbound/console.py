@@ -20,6 +20,10 @@ from rich.markup import escape
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
+from lowerbound import terminal
+from lowerbound.interrupts import write_error
+from lowerbound.text import in_encoding, one_line, printable
+
 if TYPE_CHECKING:
     from lowerbound.anomalies import Scored
     from lowerbound.evaluation.comparison import Comparison
@@ -30,8 +34,19 @@ if TYPE_CHECKING:
     from lowerbound.training.loop import Progress as TrainingProgress
     from lowerbound.training.loop import Terms
 
-out = Console(highlight=False, soft_wrap=True)
-err = Console(stderr=True, highlight=False, soft_wrap=True)
+terminal.drop_impossible_sizes(os.environ)  # which consoles look at when they are made
+
+
+class PlainConsole(Console):
+    """A console to which no text brings escapes of its own: names of files and columns are other people's."""
+
+    def print(self, *objects: Any, **options: Any) -> None:
+        """As rich prints, control characters written out."""
+        super().print(*(printable(one) if isinstance(one, str) else one for one in objects), **options)
+
+
+out = PlainConsole(highlight=False, soft_wrap=True)
+err = PlainConsole(stderr=True, highlight=False, soft_wrap=True)
 
 
 MAX_PARETO_K = 0.7  # doctor.PARETO_K_BOUND, which importing would cost a second
@@ -151,7 +166,7 @@ class StopRequest:
             raise KeyboardInterrupt
         self.received = True
         # Not through rich: the signal may have come in the midst of its own printing or importing.
-        os.write(2, b"stopping after this step and saving; press Ctrl-C again to stop at once\n")
+        write_error(b"stopping after this step and saving; press Ctrl-C again to stop at once\n")
 
     def __call__(self) -> bool:
         return self.received
@@ -219,8 +234,8 @@ def print_anomalies(scored: "Scored") -> None:
     unscored = _about_unscored(scored)
     out.print(
         f"{int(judged.is_anomalous.sum()):,} of {num_scored:,} are anomalous: {judged.by} above "
-        f"{judged.thresholds[judged.by]:.2f}, which a share of {judged.false_alarm_rate:.3g} of "
-        f"{judged.num_calibrated:,} held-out examples exceeds.{unscored}",
+        f"{judged.threshold.value:.2f}, by {judged.threshold.num_examples:,} held-out examples; expected of normal "
+        f"examples: a share of {judged.threshold.rate:.3g}.{unscored}",
         markup=False,
     )
 
@@ -373,7 +388,8 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[Any]], right: Se
         last = index == len(columns) - 1
         table.add_column(column, justify="right" if index in right else "left", overflow="fold", no_wrap=not last)
     for row in rows:
-        table.add_row(*(escape(str(cell)) for cell in row))
+        # Before the widths are measured: a replacement may be longer.
+        table.add_row(*(escape(in_encoding(one_line(str(cell)), out.encoding)) for cell in row))
     # Off a terminal (a pipe, a log) lines are long rather than folded, unless someone has said how wide.
     if not out.is_terminal and "COLUMNS" not in os.environ:
         out.width = 200
@@ -382,4 +398,4 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[Any]], right: Se
 
 def fail(error: BaseException | str) -> None:
     """One line on standard error."""
-    print(f"lowerbound: {' '.join(str(error).split())}", file=sys.stderr)
+    print(f"lowerbound: {one_line(str(error))}", file=sys.stderr)

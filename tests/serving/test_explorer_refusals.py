@@ -234,7 +234,9 @@ def test_every_answer_says_that_it_is_what_it_is(client):
         headers = client.get(address).headers
         assert headers["x-content-type-options"] == "nosniff"
         assert headers["cache-control"] == "no-cache"
-        assert "connect-src 'self'" in headers["content-security-policy"]
+        assert "frame-ancestors 'none'" in headers["content-security-policy"]
+        assert headers["referrer-policy"] == "no-referrer"
+        assert headers["cross-origin-resource-policy"] == "same-origin"
         assert "access-control-allow-origin" not in headers
 
 

@@ -104,7 +104,7 @@ def test_an_image_is_measured_before_it_is_decoded(serve):
     content = bytearray(png(8, 8))
     content[16:24] = (300_000).to_bytes(4, "big") * 2
     refused(client.post("/encode", content=bytes(content)), 422, "damaged")  # its checksum is wrong
-    refused(client.post("/encode", content=claiming(300_000)), 413, "more pixels")
+    refused(client.post("/encode", content=claiming(300_000)), 413, "twice as many pixels")
 
 
 def claiming(side):
@@ -354,6 +354,7 @@ def test_beyond_loopback_there_is_always_a_token(tmp_path, monkeypatch):
     assert made.token != access_to("0.0.0.0").token
     assert made.names == frozenset()  # all that lead here are right
     (tmp_path / "token").write_text(f"{TOKEN}\n")
+    (tmp_path / "token").chmod(0o600)
     assert access_to("0.0.0.0", tmp_path / "token") == Access(frozenset(), TOKEN)
     assert access_to("192.168.1.5", tmp_path / "token").names == {"192.168.1.5"}
     monkeypatch.setenv("LOWERBOUND_TOKEN", TOKEN[::-1])
@@ -366,6 +367,7 @@ def test_beyond_loopback_there_is_always_a_token(tmp_path, monkeypatch):
 )
 def test_a_token_that_is_none_is_refused(tmp_path, content):
     (tmp_path / "token").write_bytes(content)
+    (tmp_path / "token").chmod(0o600)
     with pytest.raises(UsageError, match="--token-file"):
         access_to("0.0.0.0", tmp_path / "token")
     with pytest.raises(UsageError, match="cannot be read"):

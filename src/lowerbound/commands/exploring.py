@@ -1,19 +1,24 @@
 """The command that opens the explorer."""
 
+from contextlib import ExitStack, suppress
 from pathlib import Path
-from typing import Annotated
+from threading import Thread, Timer
+from typing import Annotated, Any
 
 import typer
 
 from lowerbound import console
-from lowerbound.commands.options import SHARE, DataDirOption, DeviceOption, OwnDataOption, app
+from lowerbound.commands.options import SHARE, DataDirOption, DeviceOption, OwnDataOption, TokenFileOption, app
+from lowerbound.interrupts import ending_at_once
 
 TEXT_BROWSERS = ("www-browser", "links", "elinks", "lynx", "w3m")
 BROWSER = "browser"  # the thread's name
+OPENING = 60.0  # seconds in which a browser starts and reads a file
 GRACE = 2.0  # seconds for what was asked before Ctrl-C; a page asks again
 
 
 @app.command(rich_help_panel=SHARE, epilog="Example: lowerbound explore runs/conv --offline conv.html")
+@ending_at_once()
 def explore(
     run_path: Annotated[Path, typer.Argument(metavar="RUN|FOLDER", help="A run, or a folder of runs.")],
     no_browser: Annotated[
@@ -21,6 +26,7 @@ def explore(
     ] = False,
     port: Annotated[int, typer.Option(min=0, max=65535, help="0 picks a free port.")] = 0,
     host: Annotated[str, typer.Option(help="Addresses other than loopback require a token.")] = "127.0.0.1",
+    token_file: TokenFileOption = None,
     offline: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Write the page as one file that needs no server, and exit.")
     ] = None,
@@ -36,32 +42,50 @@ def explore(
         console.print_written(write_offline(run_path, offline, data_dir, device, data))
         return
     from lowerbound.serving import hosting
-    from lowerbound.serving.access import access_to, guarded
+    from lowerbound.serving.access import access_to
     from lowerbound.serving.explorer.application import application
 
-    access = access_to(host)
-    page = guarded(application(run_path, data=data, data_dir=data_dir, device=device), access, prefixes=("/api/",))
-    hosting.host(page, host=host, port=port, ready=lambda url: _show(url, access.token, no_browser), grace=GRACE)
+    access = access_to(host, token_file)
+    page = application(run_path, access=access, data=data, data_dir=data_dir, device=device)
+    with ExitStack() as opening:
+        hosting.host(
+            page, host=host, port=port, ready=lambda url: _show(url, access.token, no_browser, opening), grace=GRACE
+        )
 
 
-def _show(url: str, token: str, no_browser: bool) -> None:
+def _show(url: str, token: str, no_browser: bool, opening: ExitStack) -> None:
     """The address on standard output and, where there is a browser, the page."""
-    from threading import Thread
-
     # A fragment stays in the browser: it is in no request, and so in no log.
     address = f"{url}/#token={token}" if token else f"{url}/"
     console.out.print(address, markup=False)
-    if not no_browser:
-        # Some browsers only return when they are closed.
-        Thread(target=_open_browser, args=(address,), name=BROWSER, daemon=True).start()
+    browser = None if no_browser else _browser()
+    if browser is None:
+        return
+    if token:
+        from lowerbound.serving.tokens import redirecting_file
+
+        # A browser's command line can be read by every user of the machine.
+        address = opening.enter_context(redirecting_file(address))
+        later = Timer(OPENING, opening.close)
+        later.daemon = True
+        later.start()
+    # Some browsers only return when they are closed.
+    Thread(target=_open, args=(browser, address), name=BROWSER, daemon=True).start()
 
 
-def _open_browser(address: str) -> None:
-    """Open the page; nothing, where there is no browser, or only one that would take this terminal."""
+def _browser() -> Any:
+    """The browser of `webbrowser`; None where there is none, or only one that would take this terminal."""
     import webbrowser
-    from contextlib import suppress
+
+    try:
+        browser = webbrowser.get()
+    except (webbrowser.Error, OSError):
+        return None
+    return None if Path(getattr(browser, "name", "")).name in TEXT_BROWSERS else browser
+
+
+def _open(browser: Any, address: str) -> None:
+    import webbrowser
 
     with suppress(webbrowser.Error, OSError):
-        browser = webbrowser.get()
-        if Path(getattr(browser, "name", "")).name not in TEXT_BROWSERS:
-            browser.open(address)
+        browser.open(address)

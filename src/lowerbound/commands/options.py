@@ -37,12 +37,22 @@ SetOption = Annotated[
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 SeedOption = Annotated[int, typer.Option(min=0, help="Seed of the random draws.")]
 OutOption = Annotated[Path | None, typer.Option(metavar="FILE", help="Output file; in RUN if not given.")]
+TokenFileOption = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE", help="File with the access token, of mode 600; else LOWERBOUND_TOKEN in the environment."
+    ),
+]
 NumOption = Annotated[int, typer.Option("--num", "-n", min=1, max=10_000, help="Number of examples.")]
 SizeOption = Annotated[str, typer.Option(metavar="WIDTHxHEIGHT", help="Resize image files to this size.")]
 ResizeOption = Annotated[
     str, typer.Option(metavar="crop|fit", help="Crop to the size, or fit within it and pad with black.")
 ]
 SkipOption = Annotated[bool, typer.Option("--skip-broken", help="Skip what cannot be read, and list it.")]
+MostOption = Annotated[
+    float | None,
+    typer.Option("--max-gib", metavar="GIB", help="Memory that data may take as they are stored; 4 if not given."),
+]
 LabelsOption = Annotated[str, typer.Option(metavar="FILE|COLUMN", help="CSV of file names and labels, or a column.")]
 
 
@@ -62,10 +72,14 @@ def given_settings(
     return merge(parse_settings(settings or []), flags)
 
 
-def given_of_files(size: str, resize: str, labels: str, skip_broken: bool) -> dict[str, dict[str, Any]]:
+def given_of_files(
+    size: str, resize: str, labels: str, skip_broken: bool, max_gib: float | None
+) -> dict[str, dict[str, Any]]:
     """The flags about files and folders, as settings."""
     given = {"size": size, "resize": resize, "labels": labels, "skip_broken": skip_broken}
-    kept = {key: value for key, value in given.items() if value}
+    kept: dict[str, Any] = {key: value for key, value in given.items() if value}
+    if max_gib is not None:
+        kept["max_gib"] = max_gib
     return {"data": kept} if kept else {}
 
 

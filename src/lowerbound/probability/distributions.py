@@ -1,7 +1,8 @@
 """Distributions over whole examples.
 
 A distribution has values of shape [*batch, *event]; its log-densities have shape [*batch], in nats, with every
-constant kept. Chance comes from an explicit generator. torch.distributions lacks that, and this is why these exist.
+constant kept. They are in float64 whatever the type of the parameters: a sum over an image has more digits than a
+float32. Chance comes from an explicit generator. torch.distributions lacks that, and this is why these exist.
 """
 
 import math
@@ -18,6 +19,8 @@ from lowerbound.seeding import ContentNoise
 
 LOG_2_PI = math.log(2 * math.pi)
 
+LARGEST_SINGLE = 8192.0
+"""Sums up to which float32 is exact to a thousandth."""
 
 TABLE_VALUES = 2**20
 """Values that a table of log-densities scores at once: 4 MiB in 32 bits, of which a family holds about ten."""
@@ -58,8 +61,10 @@ class Distribution(ABC):
 
     @property
     def num_parameters(self) -> int:
-        """Numbers that a whole batch of values makes of its largest parameter."""
-        return max(value.numel() for value in vars(self).values() if isinstance(value, Tensor))
+        """Numbers in the largest parameter of the whole batch."""
+        parameters = vars(self).values()
+        nested = [parameter.num_parameters for parameter in parameters if isinstance(parameter, Distribution)]
+        return max([parameter.numel() for parameter in parameters if isinstance(parameter, Tensor)] + nested)
 
     @abstractmethod
     def sample(self, generator: Generator, num_samples: int) -> Float[Tensor, "sample *batch_and_event"]:
@@ -71,12 +76,12 @@ class Distribution(ABC):
 
     def detach(self) -> "Distribution":
         """The same distribution, with parameters that pass on no gradient."""
-        tensors = {name: value.detach() for name, value in vars(self).items() if isinstance(value, Tensor)}
-        return replace(self, **tensors)  # type: ignore[type-var]
+        parts = {name: part.detach() for name, part in vars(self).items() if isinstance(part, Tensor | Distribution)}
+        return replace(self, **parts)  # type: ignore[type-var]
 
     def sum_event(self, elementwise: Float[Tensor, "*batch_and_event"]) -> Float[Tensor, "*batch"]:
-        """Sum over the event's axes: elements are independent given the parameters."""
-        return self.flat_event(elementwise).sum(-1)
+        """Sum over the event's axes, in float64: elements are independent given the parameters."""
+        return self.flat_event(elementwise).sum(-1, dtype=torch.float64)
 
     def flat_event(self, values: Float[Tensor, "*batch_and_event"]) -> Float[Tensor, "*batch element"]:
         """The event's axes as one; a scalar event becomes an axis of length one."""
@@ -114,19 +119,23 @@ class DiagonalNormal(Distribution):
             return self.sum_event(-0.5 * (LOG_2_PI + self.log_variance + squared * torch.exp(-self.log_variance)))
         # One variance for all elements: what is scaled is the sum, and not every element.
         num_elements = math.prod(mean.shape[mean.ndim - self.event_ndim :])
-        log_normaliser = num_elements * (LOG_2_PI + self.log_variance)
-        return -0.5 * (log_normaliser + self.sum_event(squared) * torch.exp(-self.log_variance))
+        log_variance = self.log_variance.double()
+        log_normaliser = num_elements * (LOG_2_PI + log_variance)
+        return -0.5 * (log_normaliser + self.sum_event(squared) * torch.exp(-log_variance))
 
     def log_prob_table(self, values: Float[Tensor, "n *event"]) -> Float[Tensor, "n batch"]:
-        # In float64: the squares cancel almost entirely where the variance is small.
-        mean, log_variance = self.flat_event(self.parameter_mean).double(), self._log_variance_rows()
+        # In float64 and about a common centre: the squares cancel almost entirely where the variance is small.
+        mean = self.flat_event(self.parameter_mean).double()
+        centre = mean.mean(0)
+        mean = mean - centre
+        log_variance = self._log_variance_rows()
         precision = (-log_variance).exp()
         constant = (LOG_2_PI + log_variance).sum(-1) + (mean**2 * precision).sum(-1)
-        weighted, dtype = mean * precision, torch.promote_types(values.dtype, self.parameter_mean.dtype)
+        weighted = mean * precision
         parts = []
         for part in self.flat_event(values).split(max(1, TABLE_VALUES // mean.shape[-1])):
-            value = part.double()
-            parts.append((-0.5 * (constant + value**2 @ precision.T - 2 * value @ weighted.T)).to(dtype))
+            value = part.double() - centre
+            parts.append(-0.5 * (constant + value**2 @ precision.T - 2 * value @ weighted.T))
         return torch.cat(parts)
 
     def _log_variance_rows(self) -> Float[Tensor, "rows element"]:
@@ -151,6 +160,51 @@ class DiagonalNormal(Distribution):
     def inverse_cdf(self, probability: Float[Tensor, "*value_shape"]) -> Float[Tensor, "*value_shape"]:
         """Quantiles of each element: the value below which it falls with the given probability."""
         return self.parameter_mean + self.standard_deviation * torch.special.ndtri(probability)
+
+
+@dataclass(frozen=True, eq=False)
+class RescaledNormal(Distribution):
+    """location + scale * y, where y has a diagonal normal distribution: data whose unit is no network's.
+
+    Densities are those of the data, computed from y, so that no digits are lost where the location is far from zero.
+    """
+
+    standardised: DiagonalNormal
+    location: Float[Tensor, "*#event"]
+    scale: Float[Tensor, "*#event"]
+
+    @property
+    def event_ndim(self) -> int:  # type: ignore[override]
+        return self.standardised.event_ndim
+
+    @property
+    def mean(self) -> Float[Tensor, "*batch_and_event"]:
+        return self.location + self.scale * self.standardised.mean
+
+    @property
+    def mode(self) -> Float[Tensor, "*batch_and_event"]:
+        return self.mean
+
+    @property
+    def variance(self) -> Float[Tensor, "*batch_and_event"]:
+        return self.standard_deviation**2
+
+    @property
+    def standard_deviation(self) -> Float[Tensor, "*batch_and_event"]:
+        return (self.scale * self.standardised.standard_deviation).expand_as(self.standardised.mean)
+
+    def log_prob(self, value: Float[Tensor, "*value_shape"]) -> Float[Tensor, "*batch"]:
+        return self.standardised.log_prob((value - self.location) / self.scale) - self._log_volume()
+
+    def log_prob_table(self, values: Float[Tensor, "n *event"]) -> Float[Tensor, "n batch"]:
+        return self.standardised.log_prob_table((values - self.location) / self.scale) - self._log_volume()
+
+    def sample(self, generator: Generator, num_samples: int) -> Float[Tensor, "sample *batch_and_event"]:
+        return self.location + self.scale * self.standardised.sample(generator, num_samples)
+
+    def _log_volume(self) -> Float[Tensor, "*#batch"]:
+        """The logarithm of the unit in which an event is measured, once for all."""
+        return self.standardised.sum_event(self.scale.log())
 
 
 @dataclass(frozen=True, eq=False)
@@ -182,8 +236,11 @@ class Bernoulli(Distribution):
         return -self.sum_event(F.binary_cross_entropy_with_logits(logits, value, reduction="none"))
 
     def log_prob_table(self, values: Float[Tensor, "n *event"]) -> Float[Tensor, "n batch"]:
-        logits = self.flat_event(self.logits)
-        return self.flat_event(values) @ logits.T - F.softplus(logits).sum(-1)
+        logits, value = self.flat_event(self.logits), self.flat_event(values)
+        # Both terms are of the size of this sum, and cancel where the distribution fits.
+        is_long = logits.abs().sum(-1).max() > LARGEST_SINGLE
+        product = value.double() @ logits.double().T if is_long else value @ logits.T
+        return product - F.softplus(logits).sum(-1, dtype=torch.float64)
 
     def sample(self, generator: Generator, num_samples: int) -> Float[Tensor, "sample *batch_and_event"]:
         probability = self.mean.detach().expand(num_samples, *self.logits.shape)

@@ -69,7 +69,7 @@ class LevelDistribution(Distribution, ABC):
         parts = [self._part(slice(start, start + at_once)) for start in range(0, self.shape[0], at_once)]
         # In float64: hundreds of elements are added one after the other.
         tables = (part.level_log_prob().double().flatten(1).T.contiguous() for part in parts)
-        return torch.cat([F.embedding_bag(row, table, mode="sum").to(self.dtype) for table in tables], dim=1)
+        return torch.cat([F.embedding_bag(row, table, mode="sum") for table in tables], dim=1)
 
     def level_log_prob(self) -> Float[Tensor, "*batch_and_event level"]:
         """Log-probability of every level of each element, in nats."""
@@ -111,7 +111,7 @@ class DiscretizedLogistics(LevelDistribution):
     """
 
     log_weight: Float[Tensor, "*batch_and_event component"]  # normalised
-    location: Float[Tensor, "*batch_and_event component"]  # in units where levels run from 0 to 1
+    location: Float[Tensor, "*batch_and_event component"]  # in units where levels run from 0 to 1; may be in float64
     log_scale: Float[Tensor, "*batch_and_event component"]
     num_levels: int = 256
     event_ndim: int = 1
@@ -122,25 +122,27 @@ class DiscretizedLogistics(LevelDistribution):
 
     @property
     def dtype(self) -> torch.dtype:
-        return self.location.dtype
+        return self.log_scale.dtype
 
     @property
     def mean(self) -> Float[Tensor, "*batch_and_event"]:
         # E[k] is the sum over k of P(level > k): a sigmoid for each edge between levels, and no logarithm at all.
-        precision, total = torch.exp(-self.log_scale), torch.zeros_like(self.location)
+        location = self.location.to(self.dtype)
+        precision, total = torch.exp(-self.log_scale), torch.zeros_like(location)
         top = self.num_levels - 1
         edges = (torch.arange(top, dtype=self.dtype, device=self._device()) + 0.5) / top
         for part in edges.split(EDGES_AT_ONCE):
             edge = part.reshape(-1, *(1,) * self.location.ndim)
-            total = total + torch.sigmoid((self.location - edge) * precision).sum(0)
+            total = total + torch.sigmoid((location - edge) * precision).sum(0)
         return (self.log_weight.exp() * total).sum(-1) / top
 
     def element_log_prob(self, level: Int64[Tensor, "*#batch_and_event"]) -> Float[Tensor, "*batch_and_event"]:
         level = level.unsqueeze(-1)
         half = 0.5 / (self.num_levels - 1)
-        centred = level.to(self.dtype) / (self.num_levels - 1) - self.location
+        # In float64 up to here: a narrow logistic magnifies what is lost of a level's distance by a hundred thousand.
+        centred = level.double() / (self.num_levels - 1) - self.location
         precision = torch.exp(-self.log_scale)
-        upper, lower = (centred + half) * precision, (centred - half) * precision
+        upper, lower = (((centred + side) * precision).to(self.dtype) for side in (half, -half))
         # σ(b) − σ(a) = σ(b) σ(−a) (1 − exp(a − b)): nothing cancels, however far out the interval lies.
         is_first, is_last = level == 0, level == self.num_levels - 1
         below = torch.where(is_last, 0.0, F.logsigmoid(upper))
@@ -156,7 +158,7 @@ class DiscretizedLogistics(LevelDistribution):
         chosen = torch.multinomial(weights, num_samples, replacement=True, generator=generator)
         chosen = chosen.T.reshape(num_samples, *self.shape, 1)
         location, log_scale = (
-            parameter.detach().expand(num_samples, *parameter.shape).gather(-1, chosen).squeeze(-1)
+            parameter.detach().to(self.dtype).expand(num_samples, *parameter.shape).gather(-1, chosen).squeeze(-1)
             for parameter in (self.location, self.log_scale)
         )
         uniform = torch.rand(location.shape, generator=generator, dtype=self.dtype, device=location.device)

@@ -1,14 +1,15 @@
-"""Who may ask: the names by which a server is called, and a token.
+"""Who may ask: the names by which a server is called, the pages that ask, and a token.
 
-A page that a browser has open anywhere may send requests to this machine, under a name that was made to lead here (DNS
-rebinding); so a server on a loopback address answers to loopback names alone. Beyond this machine a token is needed. It
-comes from a file or the environment, never from the command line, which any user of the machine can read.
+A page that a browser has open anywhere may send requests to this machine: under a name that was made to lead here (DNS
+rebinding), or by embedding what is here. So a server on a loopback address answers to loopback names alone, and none
+answers to pages of another origin. Beyond this machine a token is needed.
 """
 
 import binascii
 import hmac
+import ipaddress
 import json
-import os
+import re
 import secrets
 from base64 import b64decode
 from collections.abc import Awaitable, Callable, Iterable, MutableMapping
@@ -16,27 +17,32 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from lowerbound.errors import UsageError
 from lowerbound.serving.hosting import is_loopback
+from lowerbound.serving.tokens import given_token
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
-TOKEN_VARIABLE = "LOWERBOUND_TOKEN"
-MIN_TOKEN_LENGTH = 16
 LOOPBACK_NAMES = ("localhost", "127.0.0.1", "::1")
 WILDCARDS = ("0.0.0.0", "::", "")
+AUTHORITY = re.compile(rb"(?P<name>\[[0-9a-f:.]+\]|[a-z0-9._-]*)(?::(?P<port>[0-9]{0,5}))?", re.IGNORECASE)
+"""A Host header: a name or an address, in brackets if it is one of IPv6, and perhaps a port."""
+
+OWN = (b"same-origin", b"none")  # of Sec-Fetch-Site: our own page, or whoever typed the address
 
 
 @dataclass(frozen=True)
 class Access:
     """What a request must show."""
 
-    names: frozenset[str]  # of this server, in the Host header; none accepts any
+    names: frozenset[str] = frozenset()  # of this server, in the Host header; none accepts any
     token: str = ""  # none is needed where this is empty
     is_generated: bool = False  # whether someone has yet to be told the token
+
+
+ANYONE = Access()
 
 
 def access_to(host: str, token_file: Path | None = None) -> Access:
@@ -45,7 +51,7 @@ def access_to(host: str, token_file: Path | None = None) -> Access:
     Beyond loopback there is always a token: without one of yours, a new one is made. Raises UsageError for a file that
     cannot be read, or a token that could be guessed.
     """
-    token = _given_token(token_file)
+    token = given_token(token_file)
     names = frozenset() if host in WILDCARDS else frozenset({host.lower()})
     if is_loopback(host):
         return Access(names | set(LOOPBACK_NAMES), token)
@@ -55,32 +61,56 @@ def access_to(host: str, token_file: Path | None = None) -> Access:
 def guarded(app: App, access: Access, prefixes: Iterable[str] = ("/",), free: Iterable[str] = ()) -> App:
     """`app` behind the checks; the token is asked for below `prefixes`, except for the paths in `free`."""
     inner = TokenCheck(app, access.token, prefixes, free) if access.token else app
-    return HostCheck(inner, access.names) if access.names else inner
+    return HostCheck(SiteCheck(inner), access.names)
 
 
 class HostCheck:
-    """Refuses requests that were sent to another name than this server's.
+    """Refuses requests that do not say which server they are for, or that were sent to another name than this one's.
 
     HTTP/1.0 has no Host header, and what speaks it without one is not a browser, which a page could have led here.
     """
 
     def __init__(self, app: App, names: Iterable[str]) -> None:
-        self.app, self.names = app, frozenset(names)
+        self.app, self.names = app, frozenset(map(_canonical, names))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
+        refusal = self._refusal(scope) if scope["type"] == "http" else None
+        if refusal is None:
             await self.app(scope, receive, send)
-            return
+        else:
+            await refuse(send, *refusal)
+
+    def _refusal(self, scope: Scope) -> tuple[int, str] | None:
         hosts = [value for name, value in scope["headers"] if name == b"host"]
-        if len(hosts) > 1 or (not hosts and scope["http_version"] != "1.0"):
+        if not hosts and scope["http_version"] == "1.0":
+            return None
+        if len(hosts) != 1:
             count = "more than one Host header" if hosts else "no Host header"
-            await refuse(send, 400, f"the request has {count}; HTTP/{scope['http_version']} needs exactly one.")
-            return
-        if not hosts or _host_name(hosts[0]) in self.names:
+            return 400, f"the request has {count}; HTTP/{scope['http_version']} needs exactly one."
+        name = host_name(hosts[0])
+        if name is None:
+            return 400, "the Host header is not a name, or an address, and perhaps a port."
+        if self.names and name not in self.names:
+            known = ", ".join(sorted(self.names))
+            return 421, f"this server is called {known}; the request was sent to another host."
+        return None
+
+
+class SiteCheck:
+    """Refuses what a page of another origin asks, by script, form or embedding: its reader asked for nothing here.
+
+    Browsers say where a request comes from in Sec-Fetch-Site and Origin, which no page can change. A link that is
+    followed is no such request. What is no browser says neither.
+    """
+
+    def __init__(self, app: App) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or _is_from_here(scope):
             await self.app(scope, receive, send)
-            return
-        known = ", ".join(sorted(self.names))
-        await refuse(send, 421, f"this server is called {known}; the request was sent to another host.")
+        else:
+            await refuse(send, 403, "the request comes from a page of another site; only this server's own may ask.")
 
 
 class TokenCheck:
@@ -108,36 +138,40 @@ async def refuse(send: Send, status: int, reason: str, *headers: tuple[bytes, by
     await send({"type": "http.response.body", "body": body})
 
 
-def _given_token(file: Path | None) -> str:
-    """The token of a file, else of the environment; empty where there is neither."""
-    if file is None:
-        origin, token = f"the variable {TOKEN_VARIABLE}", os.environ.get(TOKEN_VARIABLE, "").strip()
-        if not token:
-            return ""
-    else:
-        origin = f"--token-file {file}"
-        try:
-            token = file.read_text(encoding="utf-8").strip()
-        except (OSError, UnicodeDecodeError) as error:
-            raise UsageError(f"{origin} cannot be read ({getattr(error, 'strerror', None) or 'no text'}).") from error
-    if len(token) < MIN_TOKEN_LENGTH or not token.isascii() or not token.isprintable() or " " in token:
-        raise UsageError(
-            f"{origin} holds no token of at least {MIN_TOKEN_LENGTH} printable ASCII characters without a space; "
-            'make one: python -c "import secrets; print(secrets.token_urlsafe())"'
-        )
-    return token
-
-
 def _header(scope: Scope, wanted: bytes) -> bytes:
     return next((value for name, value in scope["headers"] if name == wanted), b"")
 
 
-def _host_name(header: bytes) -> str:
-    """The name in a Host header, without its port and the brackets of IPv6."""
-    text = header.decode("latin-1").lower()
-    if text.startswith("["):
-        return text[1:].partition("]")[0]
-    return text.partition(":")[0]
+def host_name(header: bytes) -> str | None:
+    """The name in a Host header, as it is compared; None where it is neither a name nor an address."""
+    found = AUTHORITY.fullmatch(header)
+    if found is None or int(found["port"] or 0) > 65535:
+        return None
+    name = found["name"].decode().lower()
+    if not name.startswith("["):
+        return _canonical(name)
+    try:
+        return str(ipaddress.IPv6Address(name[1:-1]))
+    except ValueError:
+        return None
+
+
+def _canonical(name: str) -> str:
+    """One spelling of a name or address: the root's dot left out, zeros of IPv6 as they are usually written."""
+    try:
+        return str(ipaddress.ip_address(name.partition("%")[0]))
+    except ValueError:
+        return name.lower().removesuffix(".")
+
+
+def _is_from_here(scope: Scope) -> bool:
+    """Whether a request comes from this server's own page, from a person, or from what is no browser."""
+    site, origin = _header(scope, b"sec-fetch-site"), _header(scope, b"origin")
+    if site:
+        is_link = _header(scope, b"sec-fetch-mode") == b"navigate" and _header(scope, b"sec-fetch-dest") == b"document"
+        return site in OWN or (is_link and scope["method"] in ("GET", "HEAD"))
+    # Of an origin that is none, such as a file's, browsers say null.
+    return not origin or origin.partition(b"://")[2].lower() == _header(scope, b"host").lower()
 
 
 def _shown_token(header: bytes) -> bytes:

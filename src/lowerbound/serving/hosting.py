@@ -1,25 +1,30 @@
 """An application on a socket of its own, until someone asks it to stop.
 
 The socket is bound before anything is started, so that a port that is taken is said at once. SIGINT or SIGTERM ends the
-listening; what was accepted is answered, and the process goes on with exit status 0. What uvicorn leaves unbounded is
-bounded here: the time and size of a request's head, the number of connections, clients that never read their answer.
+listening; what was accepted is answered, and the process goes on with exit status 0. A second one ends it at once.
+
+What uvicorn leaves unbounded is bounded here: the time and size of a request's head and of what surrounds its body, the
+number of connections, clients that never read their answer.
 """
 
 import errno
 import ipaddress
 import json
+import re
 import socket
 from asyncio import AbstractEventLoop
 from asyncio.events import TimerHandle
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http import HTTPStatus
+from types import FrameType
 from typing import Any
 
 from uvicorn import Config, Server
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from lowerbound.errors import UsageError
+from lowerbound.interrupts import end_at_once
 
 Application = Callable[..., Any]
 
@@ -27,6 +32,8 @@ BACKLOG = 2048  # connections that the system holds until they are accepted
 KEEP_ALIVE = 20  # seconds that an idle connection is kept
 MAX_HEAD_SECONDS = 20
 MAX_HEAD_BYTES = 2**16
+FRAMING = 16  # bytes around each of a body: chunks may be as small as one, with a length and two ends of lines
+ABSOLUTE = re.compile(rb"[a-z][a-z0-9+.-]*://([^/?#]*)", re.IGNORECASE)
 MAX_CONNECTIONS = 4096
 
 
@@ -110,7 +117,13 @@ class _Server(Server):
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
-        self.ready()
+        if not self.should_exit:
+            self.ready()
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        if self.should_exit:
+            end_at_once(sig, frame)
+        super().handle_exit(sig, frame)
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -120,14 +133,24 @@ class _Server(Server):
             self._captured_signals.clear()
 
 
+NO_HTTP = HTTPStatus.BAD_REQUEST, "this is no HTTP request"
+LONG_HEAD = (
+    HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE,
+    f"the request's head is longer than {MAX_HEAD_BYTES:,} bytes",
+)
+
+
 class _Connection(HttpToolsProtocol):
     """One connection, with limits on its head, and on how long an answer may lie unread."""
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
         self.loop: AbstractEventLoop
+        self.around = 0  # bytes of the request that is being read, less those of its body
+        self.body_bytes = 0
         self.head_bytes = 0
         self.is_in_head = True
+        self.refusal: tuple[HTTPStatus, str] = NO_HTTP
         self.head_timer: TimerHandle | None = None
         self.unread = 0
 
@@ -146,12 +169,12 @@ class _Connection(HttpToolsProtocol):
     def data_received(self, data: bytes) -> None:
         if self.transport.is_closing():
             return
-        if self.is_in_head:
-            self.head_bytes += len(data)
+        self.around += len(data)
         super().data_received(data)
-        if self.is_in_head and self.head_bytes > MAX_HEAD_BYTES:
-            status = HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE
-            self._refuse(status, f"the request's head is longer than {MAX_HEAD_BYTES:,} bytes")
+        if self.is_in_head and self.around > MAX_HEAD_BYTES:
+            self._refuse(*LONG_HEAD)
+        elif self.around > MAX_HEAD_BYTES + FRAMING * self.body_bytes:
+            self._refuse(HTTPStatus.BAD_REQUEST, "there is more around the request's body than in it")
         self._time_what_is_no_request()
 
     def on_message_begin(self) -> None:
@@ -159,10 +182,35 @@ class _Connection(HttpToolsProtocol):
         self.is_in_head = True
         self._start_timing()
 
+    def on_url(self, url: bytes) -> None:
+        self.head_bytes += len(url)
+        super().on_url(url)
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        # After the body they are trailers, which nobody looks at: checks have been made by then.
+        if self.is_in_head:
+            self.head_bytes += len(name) + len(value) + len(b": \r\n")
+            super().on_header(name, value)
+
     def on_headers_complete(self) -> None:
-        self.is_in_head, self.head_bytes = False, 0
+        # Also where the whole of it came at once.
+        is_long, self.head_bytes = self.head_bytes > MAX_HEAD_BYTES, 0
+        self.is_in_head = False
         self._stop_timing()
+        if is_long:
+            self.refusal = LONG_HEAD
+            raise ValueError(LONG_HEAD)  # which the parser turns into a 400 response
+        self._name_the_host()
         super().on_headers_complete()
+
+    def on_body(self, body: bytes) -> None:
+        self.around -= len(body)
+        self.body_bytes += len(body)
+        super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        self.around = self.body_bytes = 0
+        super().on_message_complete()
 
     def on_response_complete(self) -> None:
         super().on_response_complete()
@@ -171,7 +219,7 @@ class _Connection(HttpToolsProtocol):
             self.timeout_keep_alive_task = self.loop.call_later(KEEP_ALIVE, self.timeout_keep_alive_handler)
 
     def send_400_response(self, msg: str) -> None:
-        self._refuse(HTTPStatus.BAD_REQUEST, "this is no HTTP request")
+        self._refuse(*self.refusal)
 
     def timeout_keep_alive_handler(self) -> None:
         before, self.unread = self.unread, self.transport.get_write_buffer_size()
@@ -181,6 +229,13 @@ class _Connection(HttpToolsProtocol):
             self.transport.abort()
         else:
             super().timeout_keep_alive_handler()
+
+    def _name_the_host(self) -> None:
+        """A target that names its host, as in GET http://host/, replaces the Host header: RFC 9112, section 3.2.2."""
+        absolute = ABSOLUTE.match(self.url)
+        others = [header for header in self.headers if header[0] != b"host"]
+        if absolute and len(self.headers) - len(others) <= 1:
+            self.headers[:] = [*others, (b"host", absolute[1])]
 
     def _head_is_late(self) -> None:
         self._refuse(HTTPStatus.REQUEST_TIMEOUT, f"the request's head took longer than {MAX_HEAD_SECONDS} s")

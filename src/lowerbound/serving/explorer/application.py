@@ -22,8 +22,10 @@ from starlette.responses import FileResponse, JSONResponse, Response
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
-from lowerbound.errors import DataError, LowerboundError, RunError
+from lowerbound.errors import DataError, LowerboundError, RunError, TooLarge
+from lowerbound.serving.access import ANYONE, Access, guarded
 from lowerbound.serving.checks import HeadAsGet, allowed, check_query, no_such_endpoint, wrong_method
+from lowerbound.serving.envelope import enveloped
 from lowerbound.serving.explorer.answers import (
     about_neighbours,
     about_point,
@@ -42,7 +44,6 @@ from lowerbound.serving.explorer.asked import (
     whole_within,
 )
 from lowerbound.serving.explorer.codes import Codes
-from lowerbound.serving.explorer.envelope import enveloped
 from lowerbound.serving.explorer.following import follow
 from lowerbound.serving.explorer.info import info_of, info_of_training
 from lowerbound.serving.explorer.opened import Explorer, Opened
@@ -50,7 +51,7 @@ from lowerbound.serving.explorer.points import pictures_of
 from lowerbound.serving.explorer.run_folder import Found
 from lowerbound.serving.explorer.space import draw_codes
 from lowerbound.serving.explorer.tensors import MEDIA_TYPE, as_bytes
-from lowerbound.serving.explorer.uploads import MAX_BYTES, Upload, read_upload
+from lowerbound.serving.explorer.uploads import MAX_BYTES, MAX_WAIT, NAME, Upload, read_upload, upload_options
 from lowerbound.serving.explorer.wording import without_paths
 
 SAMPLE_FIELDS = ("num", "seed", "temperature")
@@ -58,13 +59,26 @@ MAX_SAMPLES = 256
 MAX_TEMPERATURE = 5.0
 MAX_SEED = 2**63 - 1
 Endpoint = Callable[[Request], Awaitable[Response]]
+# Inline: the page's import map.
+PAGE_POLICY = (
+    "default-src 'none'; script-src 'self' 'unsafe-inline'; style-src 'self' 'unsafe-inline'; "
+    "img-src 'self' data: blob:; font-src 'self' data:; connect-src 'self'; frame-ancestors 'none'; "
+    "base-uri 'none'; form-action 'none'"
+)
+# A run may be a stranger's, and its report hold anything: nothing in it is carried out, or has this server's origin.
+REPORT_POLICY = (
+    "sandbox; default-src 'none'; script-src 'none'; style-src 'unsafe-inline'; img-src data:; font-src data:; "
+    "frame-ancestors 'none'; base-uri 'none'; form-action 'none'"
+)
 PAGE = Path(str(resources.files("lowerbound.serving.explorer"))) / "page"
 
 
-def application(root: Path, *, data: str = "", data_dir: str = "", device: str = "auto") -> Starlette:
+def application(
+    root: Path, *, access: Access = ANYONE, data: str = "", data_dir: str = "", device: str = "auto"
+) -> Starlette:
     """The page and its routes, for one run or a folder of them; UsageError where there is none.
 
-    `data` is where the data of a single run lie now.
+    A token of `access` is asked for all but the page itself. `data` is where the data of a single run lie now.
     """
     explorer = Explorer(root, data, data_dir, device)
 
@@ -76,7 +90,11 @@ def application(root: Path, *, data: str = "", data_dir: str = "", device: str =
     app = Starlette(
         routes=_routes(),
         lifespan=lifespan,
-        middleware=[Middleware(HeadAsGet), Middleware(enveloped)],
+        middleware=[
+            Middleware(HeadAsGet),
+            Middleware(enveloped, stopped="the explorer was stopped."),
+            Middleware(guarded, access=access, prefixes=("/api/",)),
+        ],
         exception_handlers={HTTPException: _on_refusal, LowerboundError: _on_error, Exception: _on_defect},
     )
     app.router.redirect_slashes = False  # as in the service: one address for each thing
@@ -119,7 +137,7 @@ def _route(path: str, endpoint: Endpoint, method: str = "GET", query: tuple[str,
 async def _page(request: Request) -> Response:
     if not (PAGE / "index.html").is_file():
         raise HTTPException(404, "this installation has no page; install lowerbound again.")
-    return FileResponse(PAGE / "index.html")
+    return FileResponse(PAGE / "index.html", headers={"Content-Security-Policy": PAGE_POLICY})
 
 
 async def _runs(request: Request) -> Response:
@@ -181,9 +199,14 @@ async def _encode(request: Request) -> Response:
         )
     content = await body_of(request, MAX_BYTES)
     try:
-        upload = await run_in_threadpool(read_upload, space, content)
+        raw = await explorer.decoders(NAME, content, upload_options(space), MAX_WAIT)
+        upload = await run_in_threadpool(read_upload, space, raw)
+    except TooLarge as error:
+        raise HTTPException(413, str(error)) from error
     except DataError as error:
         raise HTTPException(415, str(error)) from error
+    except TimeoutError:
+        raise HTTPException(503, "other images are being decoded; try again soon.") from None
     answer = await explorer.steady(partial(about_upload, space, upload))
     return JSONResponse(answer | {"neighbours": await _neighbours_of(explorer, opened, upload, answer)})
 
@@ -220,9 +243,12 @@ async def _metrics(request: Request) -> Response:
 
 async def _report(request: Request) -> Response:
     found = await _found(request)
-    if not (found.path / "report.html").is_file():
+    report = found.path / "report.html"
+    if not report.is_file():
         raise HTTPException(404, f"{found.title} has no report; `lowerbound report` draws one.")
-    return FileResponse(found.path / "report.html")
+    if not report.resolve().is_relative_to(found.path.resolve()):
+        raise HTTPException(404, f"the report of {found.title} is a link to a file outside it, which is not followed.")
+    return FileResponse(report, media_type="text/html", headers={"Content-Security-Policy": REPORT_POLICY})
 
 
 async def _found(request: Request) -> Found:

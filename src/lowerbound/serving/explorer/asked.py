@@ -1,5 +1,6 @@
 """What a request brings, bounded and checked; HTTPException says what came and what is accepted."""
 
+import asyncio
 import json
 from collections.abc import Collection
 from typing import Any
@@ -14,6 +15,7 @@ from lowerbound.serving.checks import FORM, NO_FORM, check_name
 MAX_DECODED = 4096
 MAX_IMAGES = 256
 MAX_JSON_BYTES = 2**20
+MAX_BODY_SECONDS = 30
 
 
 async def body_of(request: Request, most: int) -> bytes:
@@ -25,10 +27,14 @@ async def body_of(request: Request, most: int) -> bytes:
     if stated.isdigit() and int(stated) > most:
         raise refusal
     content = bytearray()
-    async for part in request.stream():
-        content += part
-        if len(content) > most:
-            raise refusal
+    try:
+        async with asyncio.timeout(MAX_BODY_SECONDS):
+            async for part in request.stream():
+                content += part
+                if len(content) > most:
+                    raise refusal
+    except TimeoutError:
+        raise HTTPException(408, f"the body took longer than {MAX_BODY_SECONDS} s to arrive.") from None
     return bytes(content)
 
 

@@ -14,8 +14,10 @@ from starlette.requests import ClientDisconnect
 from lowerbound import __version__
 from lowerbound.allocator import kept_memory
 from lowerbound.errors import UsageError
-from lowerbound.serving.access import Access, HostCheck, TokenCheck
+from lowerbound.serving.access import Access, guarded
 from lowerbound.serving.checks import HeadAsGet, allowed, check_query, no_such_endpoint, wrong_method
+from lowerbound.serving.decoding import Decoders
+from lowerbound.serving.envelope import enveloped
 from lowerbound.serving.service.asking import Service
 from lowerbound.serving.service.batching import Batcher, Compute, compute_pass
 from lowerbound.serving.service.limits import HELD_BODIES, Admission, Hold, Limits, Refused
@@ -45,7 +47,8 @@ def build_application(
     catalogue = catalogue_of(runs)
     telemetry = Telemetry(catalogue)
     batcher = Batcher(limits, telemetry, compute)
-    service = Service(catalogue, limits, telemetry, batcher, Hold(HELD_BODIES * limits.max_body))
+    hold = Hold(HELD_BODIES * limits.max_body)
+    service = Service(catalogue, limits, telemetry, batcher, hold, Decoders(limits.max_decoding))
     app = FastAPI(
         title="lowerbound",
         summary=ABOUT,
@@ -71,10 +74,9 @@ def build_application(
     app.add_middleware(Failures, log=log)
     app.add_middleware(Admission, most=limits.max_concurrency)
     if access.token:
-        app.add_middleware(TokenCheck, token=access.token, free=OPEN)
         _say_that_a_token_is_needed(app)
-    if access.names:
-        app.add_middleware(HostCheck, names=access.names)
+    app.add_middleware(guarded, access=access, free=OPEN)
+    app.add_middleware(enveloped, stopped="the service was stopped.")
     app.add_middleware(Counted, telemetry=telemetry)
     app.add_middleware(HeadAsGet)
     return app
@@ -88,6 +90,7 @@ async def _at_work(service: Service) -> AsyncIterator[None]:
             for offer in service.catalogue.offers.values():
                 await service.batcher.ask(offer, first_question(offer.operation, offer.served.model))
             yield
+    service.decoders.close()
 
 
 async def _known_query(request: Request) -> None:

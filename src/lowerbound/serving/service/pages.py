@@ -17,7 +17,10 @@ from lowerbound.serving.service.described import TEXT, content, errors, returns
 from lowerbound.serving.service.models import Offer, Served
 
 METHODS = ("get", "post")
-POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src 'self' data:; base-uri 'none'; form-action 'none'"
+POLICY = (
+    "default-src 'none'; style-src 'unsafe-inline'; img-src 'self' data:; base-uri 'none'; form-action 'none'; "
+    "frame-ancestors 'none'"
+)
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,24 @@ import { asCodes } from "explorer/codes.js";
 import { readTensors } from "explorer/safetensors.js";
 
 const EVERY = 500; // milliseconds between two questions how far the encoding is
-const TOKEN = new URLSearchParams(location.hash.slice(1)).get("token");
+const KEPT = "lowerbound-token";
+// Of all that a report could hold, nothing is carried out: it may be a stranger's, and would have this page's origin.
+const NO_SCRIPTS = `<!doctype html><meta http-equiv="Content-Security-Policy" content="default-src 'none'; ` +
+  `script-src 'none'; style-src 'unsafe-inline'; img-src data:; font-src data:; base-uri 'none'; form-action 'none'">`;
+const TOKEN = tokenOfThisTab();
+
+/** The token from the address, out of which it is taken: the history would keep it, and whoever is sent a link. */
+function tokenOfThisTab() {
+  const given = new URLSearchParams(location.hash.slice(1)).get("token");
+  try {
+    if (!given) return sessionStorage.getItem(KEPT);
+    sessionStorage.setItem(KEPT, given); // of this tab alone, so that it can be loaded again
+    history.replaceState(history.state, "", location.pathname + location.search);
+  } catch {
+    // A browser that keeps nothing: then the token stays in the address.
+  }
+  return given;
+}
 
 async function request(path, options = {}) {
   const headers = TOKEN ? { ...options.headers, Authorization: `Bearer ${TOKEN}` } : options.headers;
@@ -53,7 +70,9 @@ async function codes(id, onProgress) {
 /** A link cannot carry a token, so that where one is needed the report is fetched and opened from memory. */
 async function reportURL(id) {
   const path = `${of(id)}/report`;
-  return TOKEN ? URL.createObjectURL(await (await request(path)).blob()) : path;
+  if (!TOKEN) return path;
+  const report = await (await request(path)).blob();
+  return URL.createObjectURL(new Blob([NO_SCRIPTS, report], { type: "text/html;charset=utf-8" }));
 }
 
 export async function openSource() {

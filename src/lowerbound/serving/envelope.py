@@ -1,4 +1,4 @@
-"""What stands around every answer: its headers, and a last word where the explorer is stopped before there is one."""
+"""What stands around every answer: its headers, and a last word where the server is stopped before there is one."""
 
 from asyncio import CancelledError
 
@@ -7,20 +7,17 @@ from lowerbound.serving.access import App, Receive, Scope, Send, refuse
 ALWAYS = (
     # Files are asked for again each time, and sent again only where they have changed.
     (b"cache-control", b"no-cache"),
-    (b"x-content-type-options", b"nosniff"),
+    (b"content-security-policy", b"default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"),
+    (b"cross-origin-resource-policy", b"same-origin"),
     (b"referrer-policy", b"no-referrer"),
-    (
-        b"content-security-policy",
-        # Inline: the page's import map, and the report, which is all in one piece.
-        b"default-src 'none'; script-src 'self' 'unsafe-inline'; style-src 'self' 'unsafe-inline'; "
-        b"img-src 'self' data: blob:; font-src 'self' data:; connect-src 'self'; frame-ancestors 'self'; "
-        b"base-uri 'none'; form-action 'none'",
-    ),
+    (b"x-content-type-options", b"nosniff"),
+    (b"x-frame-options", b"DENY"),
 )
+"""Of these an answer may have its own, as a page has its policy."""
 
 
-def enveloped(app: App) -> App:
-    """`app`, whose answers carry the headers, and which says so when it is stopped in their midst."""
+def enveloped(app: App, stopped: str) -> App:
+    """`app`, whose answers carry the headers, and which says `stopped` where it is cancelled in their midst."""
 
     async def answer(scope: Scope, receive: Receive, send: Send) -> None:
         has_begun = False
@@ -29,7 +26,9 @@ def enveloped(app: App) -> App:
             nonlocal has_begun
             if message["type"] == "http.response.start":
                 has_begun = True
-                message = {**message, "headers": [*message.get("headers", ()), *ALWAYS]}
+                own = list(message.get("headers", ()))
+                names = {name.lower() for name, _ in own}
+                message = {**message, "headers": own + [header for header in ALWAYS if header[0] not in names]}
             await send(message)
 
         try:
@@ -39,6 +38,6 @@ def enveloped(app: App) -> App:
             if scope["type"] != "http":
                 raise
             if not has_begun:
-                await refuse(send, 503, "the explorer was stopped.")
+                await refuse(send_with_headers, 503, stopped)
 
     return answer
