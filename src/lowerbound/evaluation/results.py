@@ -57,6 +57,8 @@ class Score:
     description: str
     effective_sample_size: float | None = None  # of the draws' weights, median over examples
     pareto_k: float | None = None  # shape of the weights' tail, median over examples; above 0.7 they cannot be trusted
+    discretisation_error: float | None = None  # by quadrature, of the value: at most; beside the error over examples
+    num_not_converged: int = 0  # examples whose number by quadrature is beyond its tolerance
 
 
 @dataclass(frozen=True)

@@ -24,6 +24,8 @@ QUANTITIES = {
     "grey-floor": "Floor of grey pixels",
     "grey-evidence": "Grey evidence",
     "log-evidence": "Log evidence",
+    "grey-evidence-not-converged": "Grey evidence (not converged)",
+    "log-evidence-not-converged": "Log evidence (not converged)",
     "evidence-gap": "Gap of the ELBO",
     "evidence-bits": "Evidence, bits per dimension",
     "importance-bound": "Importance-weighted bound",
@@ -167,7 +169,13 @@ def bound_quality(results: Results) -> str:
     if gap and evidence:
         return (
             f"The ELBO lies {_stated(gap)} below log p(x), which is {_stated(evidence)} by exact integration: means ± "
-            f"standard errors per image over {_examples(evidence)}."
+            f"standard errors per image over {_examples(evidence)}{_quadrature_error(evidence)}."
+        )
+    if unsettled := results.score("log-evidence-not-converged") or results.score("grey-evidence-not-converged"):
+        return (
+            f"Log p(x) could not be integrated: for {counted(unsettled.num_not_converged, 'image')} of "
+            f"{unsettled.num_examples:,} the sums had not settled within the budget, so that their mean, "
+            f"{_stated(unsettled)}, is an estimate of unknown error, and no gap to the ELBO is stated."
         )
     if bound := results.score("importance-bound"):
         return (
@@ -200,6 +208,10 @@ def code_parts(text: str) -> Iterator[tuple[bool, str]]:
 def meaning(score: Score) -> str:
     """What a score is and, of a weighted one, how far its weights can be trusted."""
     told = [score.description]
+    if score.discretisation_error is not None:
+        told.append(f"discretisation error at most {significant(score.discretisation_error)} {score.unit}")
+    if score.num_not_converged:
+        told.append(f"{counted(score.num_not_converged, 'image')} not converged")
     if score.effective_sample_size is not None:
         draws = "" if score.num_draws is None else f" of {score.num_draws:,}"
         told.append(f"effective sample size {significant(score.effective_sample_size)}{draws}, median over images")
@@ -327,6 +339,11 @@ def facts(results: Results) -> list[tuple[str, str]]:
     return [(name, str(text)) for name, text in rows if text not in (None, "")]
 
 
+def _quadrature_error(evidence: Score) -> str:
+    error = evidence.discretisation_error
+    return "" if error is None else f", with a discretisation error of at most {significant(error)} nats"
+
+
 def _stated(score: Score) -> str:
     return f"{measured(score.value, score.standard_error, score.unit)} {score.unit}"
 
@@ -337,7 +354,7 @@ def _examples(score: Score) -> str:
 
 def _placed(key: KeyNumber, z_free: float, floor: float | None) -> str:
     unit, saved = key.score.unit, z_free - key.value
-    ignoring = "a decoder that ignores z and always predicts the mean training image"
+    ignoring = "the best decoder that ignores z, one distribution for all images that is fitted to the training images"
     if saved <= 0:
         return (
             f"At {number(key.value, 2)} {unit} the {key.name} is no better than the {number(z_free, 2)} {unit} "
