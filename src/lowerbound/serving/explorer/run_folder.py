@@ -14,6 +14,7 @@ from safetensors import SafetensorError
 from lowerbound.errors import LowerboundError, UsageError
 from lowerbound.run_data import read_experiment, schema_of_run
 from lowerbound.serving.explorer.wording import without_paths
+from lowerbound.text import readable
 from lowerbound.training.checkpoint import model_checksum
 
 State = Literal["training", "finished", "broken"]
@@ -60,14 +61,14 @@ class RunFolder:
     def paths(self) -> dict[str, Path]:
         """The directories of all runs by their ids, in the order of their names."""
         if self.is_single:
-            return {self.root.resolve().name: self.root}
+            return {readable(self.root.resolve().name): self.root}
         folders = _folders_in(self.root)
         runs = [folder for folder in folders if is_run(folder)]
         deeper = [inner for folder in folders if folder not in runs for inner in _folders_in(folder)]
         found: dict[str, Path] = {}
         for path in sorted(runs + [folder for folder in deeper if is_run(folder)]):
             # An id is one part of an address; a name may hold a colon of its own.
-            name = path.relative_to(self.root).as_posix().replace("/", ":")
+            name = readable(path.relative_to(self.root).as_posix()).replace("/", ":")
             while name in found:
                 name += ":"
             found[name] = path
@@ -85,7 +86,7 @@ class RunFolder:
         return self._found(name, self.known[name]) if name in self.known else None
 
     def _found(self, name: str, path: Path) -> Found:
-        title = name if self.is_single else path.relative_to(self.root).as_posix()
+        title = name if self.is_single else readable(path.relative_to(self.root).as_posix())
         stamps = stamp(path / CONFIG), stamp(path / MODEL)
         if path not in self.judged or self.judged[path][0] != stamps:
             self.judged[path] = (stamps, *_judged(path))
