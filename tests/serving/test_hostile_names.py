@@ -79,7 +79,8 @@ def runs(tmp_path_factory):
         patch.setattr(
             "lowerbound.reporting.report.plots_for", lambda results: dict(islice(plots_for(results).items(), 3))
         )
-        train(str(table(folder)), out=folder / "runs" / IN_FILE_NAMES[1], recipe="dense", settings=SMALL, device="cpu")
+        rows = {**SMALL, "model": {**SMALL["model"], "likelihood": "table"}}
+        train(str(table(folder)), out=folder / "runs" / IN_FILE_NAMES[1], recipe="dense", settings=rows, device="cpu")
         patch.setattr("lowerbound.run.write_report", lambda results, path: None)
         train(str(images(folder)), out=folder / "runs" / IN_FILE_NAMES[0], recipe="dense", settings=SMALL, device="cpu")
     return folder / "runs"
