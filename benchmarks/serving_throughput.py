@@ -36,6 +36,7 @@ from tritonclient.http import InferenceServerClient, InferInput
 
 from lowerbound.allocator import kept_memory
 from lowerbound.experiment import resolve
+from lowerbound.run_identity import sealed
 from lowerbound.schema import Schema, Support
 from lowerbound.storage import FORMAT_VERSION, write_toml
 from lowerbound.training.checkpoint import load_model, save_model
@@ -64,8 +65,9 @@ def main() -> None:
 def new_run(path: Path) -> Path:
     """A run's directory with a `conv` of new weights: all that serving needs of one."""
     schema = Schema(layout="image", shape=(28, 28, 1), dtype="uint8", range=(0.0, 255.0), support=Support(0.0, 1.0))
+    content = {"format_version": FORMAT_VERSION, "run": {"id": "new"}, **resolve("conv").settings()}
+    write_toml(path / "config.toml", sealed(content))
     save_model(path / "model.safetensors", network("conv"), schema, {})
-    write_toml(path / "config.toml", {"format_version": FORMAT_VERSION, "run": {}, **resolve("conv").settings()})
     return path
 
 

@@ -2,6 +2,7 @@
 
 import io
 import shutil
+import tomllib
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,8 @@ from safetensors.numpy import load as read_tensors
 
 from lowerbound.experiment import merge
 from lowerbound.run import train
+from lowerbound.run_identity import sealed
+from lowerbound.storage import write_toml
 
 SMALL = {
     "model": {"hidden": [16]},
@@ -40,7 +43,7 @@ def copied(run: Path, to: Path, **config: str) -> Path:
     for key, value in config.items():
         lines = [f"{key} = {value!r}" if line.startswith(f"{key} = ") else line for line in text.split("\n")]
         text = "\n".join(lines)
-    (to / "config.toml").write_text(text)
+    write_toml(to / "config.toml", sealed(tomllib.loads(text)))
     return to
 
 

@@ -15,7 +15,20 @@ import lowerbound
 ROOT = Path(lowerbound.__file__).parent
 
 LAYERS = [
-    ["interrupts", "errors", "text", "allocator", "numerics", "seeding", "storage", "schedules", "schema"],
+    [
+        "interrupts",
+        "text",
+        "errors",
+        "allocator",
+        "numerics",
+        "seeding",
+        "storage",
+        "run_identity",
+        "run_lock",
+        "run_log",
+        "schedules",
+        "schema",
+    ],
     ["probability", "networks", "data"],
     ["model", "support"],
     ["objectives"],
@@ -23,12 +36,14 @@ LAYERS = [
     ["reporting"],
     [
         "columns",
+        "plain_settings",
         "experiment",
         "choices",
         "run_data",
         "provenance",
         "stored_units",
         "trained_model",
+        "preparation",
         "run",
         "repeats",
         "inputs",

@@ -104,14 +104,16 @@ def service(at, endpoint):
 
 def explorer(at):
     """An image that is dropped on the page: the third of the examples."""
+    from lowerbound.data.images import read_image_bytes
     from lowerbound.serving.explorer.space import open_space
-    from lowerbound.serving.explorer.uploads import read_upload
+    from lowerbound.serving.explorer.uploads import NAME, read_upload, upload_options
 
     file = BytesIO()
     Image.fromarray(at.values[2].clip(0, 255).astype(np.uint8)).save(file, "PNG")
     if at.values.max() > 255:  # which no PNG of 8 bits can hold
         raise LowerboundError("element 2,1 is beyond a file's range")
-    upload = read_upload(open_space(at.run), file.getvalue())
+    space = open_space(at.run)
+    upload = read_upload(space, read_image_bytes(NAME, file.getvalue(), upload_options(space)))
     if upload.problem:  # the page shows its code, and this in place of a bound
         raise LowerboundError(upload.problem.replace("example 0", "example 2"))
 

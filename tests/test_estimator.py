@@ -1,6 +1,7 @@
 """The estimator keeps scikit-learn's contract and agrees with the model inside it."""
 
 import pickle
+from copy import deepcopy
 
 import numpy as np
 import pandas as pd
@@ -16,6 +17,7 @@ from sklearn.preprocessing import MinMaxScaler, StandardScaler
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from lowerbound.estimator import VAE
+from lowerbound.seeding import generator
 
 RNG = np.random.default_rng(0)
 CODES = RNG.normal(size=(200, 2))
@@ -98,6 +100,22 @@ def test_a_row_is_scored_alike_wherever_it_stands(fitted):
     scores, order = fitted.score_samples(X), RNG.permutation(len(X))
     assert_allclose(fitted.score_samples(X[order]), scores[order], rtol=1e-10)
     assert_allclose([fitted.score_samples(row[None])[0] for row in X[:5]], scores[:5], rtol=1e-10)
+
+
+def test_a_scores_stated_error_is_how_far_it_lies_from_that_of_many_draws(fitted):
+    scores, errors = fitted.score_samples(X, return_std=True)
+    assert_allclose(scores, fitted.score_samples(X), rtol=0)
+    model = deepcopy(fitted.model_).double()
+    seen = torch.from_numpy((X - fitted.location_) / fitted.scale_)
+    with torch.no_grad():
+        draws = model.sample_posterior(seen, generator(1, "many"), 4000)
+        exact = draws.log_likelihood.mean(0) - draws.kl
+        variance = (draws.log_likelihood.var(0) / 16).mean().item()  # of a score, which has 16 draws; mean over rows
+    off = scores - (exact.numpy() - np.log(fitted.scale_).sum())
+    assert (errors**2).mean() == pytest.approx(variance, rel=0.2)
+    assert (off**2).mean() == pytest.approx(variance, rel=0.3)
+    # Errors of rows are independent: that of their mean is smaller by the root of their number.
+    assert abs(off.mean()) < 4 * np.sqrt(variance / len(X))
 
 
 def test_rows_have_noise_of_their_own(fitted):

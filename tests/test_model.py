@@ -137,7 +137,8 @@ def test_at_temperature_0_every_image_is_the_decoded_prior_mean(network):
 @pytest.mark.parametrize("temperature", [0.5, 1.0, 2.0])
 def test_temperature_scales_the_standard_deviation_of_the_prior(temperature):
     model = small()
-    z = torch.randn(3, LATENTS, generator=generator(0, "images"))
+    stream = generator(0, "images")
+    z = torch.stack([torch.randn(LATENTS, generator=stream) for _ in range(3)])
     found = model.generate(3, generator(0, "images"), temperature)
     assert_close(found, model.decode(temperature * z).mean)
 
@@ -227,12 +228,13 @@ def test_the_options_of_a_likelihood_are_its_constructors():
 @pytest.mark.parametrize(
     ("option", "value", "error"),
     [
-        ("sigma", 0.0, "needs a positive number"),
-        ("sigma", -1.0, "needs a positive number"),
-        ("sigma", math.nan, "needs a positive number"),
-        ("sigma", math.inf, "needs a positive number"),
-        ("sigma", True, "needs a positive number"),
-        ("sigma", "1.0", "needs a positive number"),
+        ("sigma", 0.0, "needs a number from 0.001 to 1e\\+18"),
+        ("sigma", -1.0, "needs a number from 0.001"),
+        ("sigma", 1e-4, "needs a number from 0.001 to 1e\\+18, got 0.0001"),
+        ("sigma", math.nan, "needs a number from 0.001"),
+        ("sigma", math.inf, "needs a number from 0.001"),
+        ("sigma", True, "needs a number, got True"),
+        ("sigma", "1.0", "needs a number, got '1.0'"),
         ("learn_sigma", 1, "needs true or false"),
         ("learn_sigma", "yes", "needs true or false"),
         ("mean_map", "sigmoidal", "did you mean 'sigmoid'"),
@@ -242,6 +244,21 @@ def test_the_options_of_a_likelihood_are_its_constructors():
 def test_a_value_that_an_option_cannot_take_is_refused_with_its_key(option, value, error):
     with pytest.raises((ConfigError, UnknownName), match=rf"model\.likelihood_options\.{option}.*{error}"):
         ModelConfig(likelihood="gaussian", likelihood_options={option: value})
+
+
+@pytest.mark.parametrize(
+    ("likelihood", "option", "value", "error"),
+    [
+        ("categorical", "num_levels", 1, "needs a number from 2 to 65536, got 1"),
+        ("categorical", "num_levels", 2.5, "needs a whole number, got 2.5"),
+        ("discretized-logistic", "num_levels", 100_000, "needs a number from 2 to 65536"),
+        ("discretized-logistic", "num_components", 0, "needs a number from 1"),
+        ("discretized-logistic", "num_components", 1.5, "needs a whole number"),
+    ],
+)
+def test_numbers_of_levels_and_components_are_whole_and_within_what_is_accepted(likelihood, option, value, error):
+    with pytest.raises(ConfigError, match=rf"model\.likelihood_options\.{option} {error}"):
+        ModelConfig(likelihood=likelihood, likelihood_options={option: value})
 
 
 @pytest.mark.parametrize(

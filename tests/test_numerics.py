@@ -74,5 +74,25 @@ def test_one_value_has_no_standard_error():
 
 @given(st.integers(1, 10_000), st.integers(2, 65536))
 def test_a_uniform_choice_among_n_levels_costs_log2_n_bits_per_dimension(num_dimensions, num_levels):
-    nats = num_dimensions * math.log(num_levels)
-    assert bits_per_dimension(nats, num_dimensions) == pytest.approx(math.log2(num_levels))
+    nats = torch.tensor([num_dimensions * math.log(num_levels)])
+    estimate = bits_per_dimension(nats, torch.tensor([num_dimensions]))
+    assert estimate.value == pytest.approx(math.log2(num_levels))
+
+
+@given(arrays(np.float64, st.integers(2, 40), elements=st.floats(0, 1e3)), st.integers(1, 1000))
+def test_bits_of_equally_many_values_are_a_mean_over_examples(nats, num_values):
+    estimate = bits_per_dimension(torch.from_numpy(nats), torch.full((len(nats),), num_values))
+    bits = nats / (num_values * math.log(2))
+    assert estimate.value == pytest.approx(bits.mean(), abs=1e-9)
+    assert estimate.standard_error == pytest.approx(scipy.stats.sem(bits), abs=1e-9)
+
+
+def test_the_error_of_bits_is_the_spread_of_new_draws_where_examples_have_different_numbers_of_values():
+    rng = np.random.default_rng(0)
+    counts = rng.integers(0, 10, (4000, 300))  # of 4,000 data sets
+    nats = rng.gamma(2.0, 1.0, counts.shape) + counts * rng.gamma(3.0, 0.3, counts.shape)
+    ratio = nats.sum(1) / (math.log(2) * counts.sum(1))
+    pairs = zip(torch.from_numpy(nats[:200]), torch.from_numpy(counts[:200]), strict=True)
+    estimates = [bits_per_dimension(*pair) for pair in pairs]
+    np.testing.assert_allclose([estimate.value for estimate in estimates], ratio[:200])
+    assert np.mean([estimate.standard_error for estimate in estimates]) == pytest.approx(ratio.std(ddof=1), rel=0.05)

@@ -16,8 +16,9 @@ from lowerbound.data.sources import DataConfig
 from lowerbound.errors import DataError, UsageError
 from lowerbound.evaluation.results import read_results
 from lowerbound.inputs import InputOptions, read_inputs
+from lowerbound.preparation import default_path
 from lowerbound.reporting.plots import PLOTS
-from lowerbound.run import Audience, default_path, train
+from lowerbound.run import Audience, train
 from lowerbound.trained_model import load
 from lowerbound.training.checkpoint import load_model
 
@@ -138,7 +139,8 @@ def test_broken_files_among_new_ones_are_named_and_skipped_where_that_was_chosen
     assert [row["id"] for row in read_rows(out)] == ["1.png", "2.png"] and "0.png" in encoded.skipped[0]
     scored = anomalies.score(photo_run[0], new, importance=False, options=skipping)
     assert scored.ids == ("1.png", "2.png") and scored.skipped == encoded.skipped
-    assert (scored.judged.num_calibrated, scored.judged.false_alarm_rate) == (4, 1 / 4)
+    # Of four held-out examples two are what the score is fitted to.
+    assert (scored.judged.threshold.num_examples, scored.judged.threshold.rate) == (2, 1 / 3)
     assert scored.judged.by == "complexity-residual" and "importance" not in scored.scores
     reconstructed = use.reconstruct(photo_run[0], new, options=skipping, out=tmp_path / "out.png")
     assert reconstructed.scores[0].num_examples == 2 and reconstructed.skipped == encoded.skipped

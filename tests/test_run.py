@@ -17,7 +17,8 @@ from lowerbound.errors import ConfigError, DataError, Interrupted, LowerboundErr
 from lowerbound.experiment import merge
 from lowerbound.repeats import over_seeds, train_seeds
 from lowerbound.run import Audience, reevaluate, resume, train
-from lowerbound.storage import load_tensors, read_json_lines
+from lowerbound.run_log import read_log
+from lowerbound.storage import load_tensors
 from lowerbound.training.state import machine
 
 SHORT = {"training": {"num_epochs": 3, "min_steps": 0}, "evaluation": {"num_draws": 2}}
@@ -190,9 +191,9 @@ def test_a_run_killed_twice_with_sigkill_ends_with_the_same_weights_and_metrics(
     resume(path, audience=Audience(message=messages.append))
     assert any("skipped a checkpoint" in message for message in messages)
     assert_same_weights(finished.path, path)
-    records = read_json_lines(path / "metrics.jsonl")
+    records = read_log(path)
     assert [record["step"] for record in records] == list(range(1, 121))
-    expected = [r["validation"] for r in read_json_lines(finished.path / "metrics.jsonl") if r["validation"]]
+    expected = [r["validation"] for r in read_log(finished.path) if r["validation"]]
     assert [record["validation"] for record in records if record["validation"]] == expected
 
 
@@ -204,8 +205,7 @@ def kill_after(step, path, words):
     process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
     deadline = time.monotonic() + 120
     while True:
-        log = path / "metrics.jsonl"
-        records = read_json_lines(log) if log.exists() else []
+        records = read_log(path)
         if records and records[-1]["step"] >= step:
             break
         assert process.poll() is None, process.stderr.read().decode()
@@ -232,9 +232,16 @@ def test_over_several_seeds_a_score_is_the_mean_with_the_error_over_seeds(tmp_pa
     summary = next(score for score in over_seeds(runs) if (score.name, score.split) == ("elbo", "test"))
     assert summary.value == pytest.approx(values.mean())
     assert summary.standard_error == pytest.approx(values.std(ddof=1) / 3**0.5)
+    # Killed while the second was evaluated: the first is kept, the second goes on, the third is trained.
+    (tmp_path / "seed-1" / "report.html").unlink()
+    shutil.rmtree(tmp_path / "seed-2")
+    before = (tmp_path / "seed-0" / "report.html").stat().st_mtime_ns
+    again = train_seeds(3, "dense", tmp_path, settings, is_resumed=True)
+    assert [run.results.score("elbo").value for run in again] == values.tolist()
+    assert (tmp_path / "seed-0" / "report.html").stat().st_mtime_ns == before
 
 
 def test_results_are_json_that_states_its_version(finished):
     content = json.loads((finished.path / "results.json").read_text())
-    assert content["format_version"] == 2
+    assert content["format_version"] == 3
     assert {"name", "value", "standard_error", "unit", "split", "convention"} <= set(content["scores"][0])

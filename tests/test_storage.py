@@ -16,18 +16,15 @@ from lowerbound import storage
 from lowerbound.errors import RunError
 from lowerbound.storage import (
     FORMAT_VERSION,
-    append_json_line,
     check_format_version,
     load_tensors,
     read_json,
-    read_json_lines,
     read_toml,
     save_tensors,
     sha256,
     write_atomically,
     write_bytes,
     write_json,
-    write_json_lines,
     write_text,
     write_toml,
 )
@@ -156,11 +153,10 @@ def test_json_comes_back_as_it_was(tmp_path_factory, value):
 @pytest.mark.parametrize("number", [math.nan, math.inf, -math.inf])
 def test_json_refuses_what_is_no_number_and_keeps_the_old_file(tmp_path, number):
     path = tmp_path / "value.json"
-    for write in (write_json, append_json_line, lambda path, value: write_json_lines(path, [value])):
-        write_json(path, {"loss": 1.0})
-        with pytest.raises(ValueError, match="JSON"):
-            write(path, {"loss": [number]})
-        assert read_json(path) == {"loss": 1.0}
+    write_json(path, {"loss": 1.0})
+    with pytest.raises(ValueError, match="JSON"):
+        write_json(path, {"loss": [number]})
+    assert read_json(path) == {"loss": 1.0}
 
 
 def test_toml_comes_back_as_it_was(tmp_path):
@@ -189,37 +185,6 @@ def test_what_is_no_toml_is_refused_by_name(tmp_path, content):
 def test_a_file_that_is_missing_is_refused_by_name(tmp_path, read):
     with pytest.raises(RunError, match=r"cannot read .*absent: No such file"):
         read(tmp_path / "absent")
-
-
-# ---- logs
-
-
-def test_a_log_gives_back_its_records_in_order(tmp_path):
-    records = [{"step": step, "loss": step / 3, "note": "line\nbreak"} for step in range(3)]
-    write_json_lines(tmp_path / "log", records[:1])
-    for record in records[1:]:
-        append_json_line(tmp_path / "log", record)
-    assert read_json_lines(tmp_path / "log") == records
-
-
-def test_a_log_that_was_never_begun_is_empty(tmp_path):
-    assert read_json_lines(tmp_path / "log") == []
-
-
-def test_a_log_cut_anywhere_gives_back_its_whole_records(tmp_path):
-    path, records = tmp_path / "log", [{"step": 1}, {"step": 22, "note": "é"}, {"step": 333}]
-    write_json_lines(path, records)
-    content = path.read_bytes()
-    for length in range(len(content) + 1):
-        path.write_bytes(content[:length])
-        assert read_json_lines(path) == records[: content[:length].count(b"\n")]
-
-
-@pytest.mark.parametrize("content", [b'{"step": 1}\n{"st\n{"step": 3}\n', b'\xff\xfe\n{"step": 3}\n'])
-def test_a_log_with_a_damaged_line_is_refused(tmp_path, content):
-    (tmp_path / "log").write_bytes(content)
-    with pytest.raises(RunError, match="it is damaged"):
-        read_json_lines(tmp_path / "log")
 
 
 # ---- tensors

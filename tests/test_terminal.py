@@ -13,10 +13,10 @@ import pytest
 
 from command_line import in_process, one_line
 from explorer_runs import trained
-from lowerbound import cli
+from lowerbound import cli, text
 from lowerbound.commands.options import app
 from lowerbound.terminal import drop_impossible_sizes
-from lowerbound.text import in_encoding, on_one_line, readable
+from lowerbound.text import in_encoding, readable
 
 FEW = [f"evaluation.{key}" for key in ("num_bounded=4", "num_gaps=4", "importance_draws=4", "num_draws=2")]
 BROKEN = b"broken\xff"
@@ -168,7 +168,7 @@ def test_a_text_in_an_encoding(text, encoding, shown):
 
 
 def test_a_message_obeys_no_escape_and_stays_on_its_line():
-    assert on_one_line("a\n\x1b[31mb\u202e\udc80") == "a \\x1b[31mb\\u202e\\x80"
+    assert text.one_line("a\n\x1b[31mb\u202e\udc80") == "a \\x1b[31mb\\u202e\\x80"
     assert readable("a\udcffb\ud800") == "a\\xffb\\ud800"
 
 

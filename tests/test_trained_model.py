@@ -104,6 +104,12 @@ def test_a_number_of_examples_that_is_none_is_refused(depth, num):
         depth[0].generate(num)
 
 
+@pytest.mark.parametrize("temperature", [-1.0, float("nan"), float("inf")])
+def test_a_temperature_that_scales_no_spread_is_refused(depth, temperature):
+    with pytest.raises(UsageError, match=r"temperature is .*finite number of at least 0"):
+        depth[0].generate(2, temperature=temperature)
+
+
 @pytest.mark.parametrize(
     ("z", "sentence"), [(np.zeros((2, 4)), "expected codes N×3, got 2×4"), ([[np.nan] * 3], "NaN")]
 )

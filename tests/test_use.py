@@ -6,10 +6,12 @@ import numpy as np
 import pytest
 
 import lowerbound as lb
+from command_line import in_process, one_line
 from lowerbound.data.sources import DataConfig, load
-from lowerbound.errors import DataError, UnknownName
+from lowerbound.errors import DataError, UnknownName, UsageError
 from lowerbound.model import ModelConfig, build_model
 from lowerbound.seeding import generator
+from lowerbound.use import interpolate
 
 FEW = lb.EvaluationConfig(num_draws=2, importance_draws=20, num_bounded=4, num_gaps=4, manifold_sizes=(3,))
 
@@ -36,3 +38,15 @@ def test_data_of_another_shape_or_of_no_name_are_refused():
         lb.evaluate(model_of((1, 2, 3)), "digits")
     with pytest.raises(UnknownName):
         lb.evaluate(model_of(), "digit")
+
+
+@pytest.mark.parametrize("num", [0, 1])
+def test_a_line_of_fewer_points_than_ends_is_refused(tmp_path, num):
+    with pytest.raises(UsageError, match=f"at least 2 points, got {num}"):
+        interpolate(tmp_path, "0", "1", num)
+
+
+@pytest.mark.parametrize("words", [["--max-batch", "5000", "--max-queue", "4999"], ["--max-queue", "255"]])
+def test_a_queue_too_short_for_the_largest_request_is_refused(capsys, tmp_path, words):
+    line = one_line(in_process(capsys, "serve", tmp_path, *words, expect=2).err)
+    assert "--max-queue is" in line and "raise it, or lower --max-batch" in line

@@ -11,8 +11,8 @@ from lowerbound.evaluation.anomaly import calibrated, measure
 from lowerbound.experiment import Experiment
 from lowerbound.inputs import InputOptions, read_inputs
 from lowerbound.model import VAE, build_model
+from lowerbound.preparation import prepare
 from lowerbound.provenance import config_of
-from lowerbound.run import prepare
 from lowerbound.run_data import MEMORY, splits_in_memory
 from lowerbound.seeding import generator
 from lowerbound.storage import write_toml

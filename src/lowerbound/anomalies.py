@@ -1,7 +1,7 @@
 """Anomaly scores of new examples by a trained model, with thresholds from examples that were held out in training."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +10,7 @@ import numpy as np
 from lowerbound.columns import Columns, check_output, records, write_columns
 from lowerbound.evaluation.anomaly import Judged, measure
 from lowerbound.inputs import STANDARD, InputOptions, read_inputs
-from lowerbound.run import choose_device
+from lowerbound.preparation import choose_device
 from lowerbound.trained_model import load
 
 
@@ -50,7 +50,9 @@ class Scored:
 
 def as_json(scored: Scored) -> dict[str, Any]:
     """All that was found, for another program."""
-    about = {key: getattr(scored.judged, key) for key in ("by", "false_alarm_rate", "num_calibrated", "thresholds")}
+    judged = scored.judged
+    thresholds = {name: asdict(threshold) for name, threshold in judged.thresholds.items()}
+    about = {"by": judged.by, "false_alarm_rate": judged.threshold.rate, "thresholds": thresholds}
     found = {"skipped": scored.skipped, "notes": scored.notes, "num_unscored": scored.num_unscored}
     return {**about, **found, "examples": records(scored.columns)}
 
@@ -66,11 +68,12 @@ def score(
     device: str = "auto",
     out: Path | None = None,
 ) -> Scored:
-    """Anomaly scores of each example, and whether it exceeds the threshold that `false_alarm_rate` of held-out ones do.
+    """Anomaly scores of each example, and whether it exceeds a threshold that few normal examples do.
 
-    Without a rate it is a twentieth, or where fewer than twenty are held out, one of them. `importance` adds the
-    importance-weighted score, which takes most of the time. Thresholds come from what training measured on held-out
-    examples: UsageError for a run that watched its test examples, which has none.
+    `false_alarm_rate` is the share of normal examples that may be flagged; without it a twentieth, or the least that
+    the held-out examples can promise. `importance` adds the importance-weighted score, which takes most of the time.
+    Thresholds come from what training measured on held-out examples: UsageError for a run that watched its test
+    examples, which has none.
     """
     if out is not None:
         check_output(out, inputs)

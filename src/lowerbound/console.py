@@ -15,14 +15,13 @@ from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 from rich import box
-from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 from lowerbound import terminal
 from lowerbound.interrupts import write_error
-from lowerbound.text import in_encoding, on_one_line
+from lowerbound.text import in_encoding, one_line
 
 if TYPE_CHECKING:
     from lowerbound.anomalies import Scored
@@ -35,8 +34,10 @@ if TYPE_CHECKING:
     from lowerbound.training.loop import Terms
 
 terminal.drop_impossible_sizes(os.environ)  # which consoles look at when they are made
-out = Console(highlight=False, soft_wrap=True)
-err = Console(stderr=True, highlight=False, soft_wrap=True)
+
+
+out = terminal.PlainConsole(highlight=False, soft_wrap=True)
+err = terminal.PlainConsole(stderr=True, highlight=False, soft_wrap=True)
 
 
 MAX_PARETO_K = 0.7  # doctor.PARETO_K_BOUND, which importing would cost a second
@@ -224,8 +225,8 @@ def print_anomalies(scored: "Scored") -> None:
     unscored = _about_unscored(scored)
     out.print(
         f"{int(judged.is_anomalous.sum()):,} of {num_scored:,} are anomalous: {judged.by} above "
-        f"{judged.thresholds[judged.by]:.2f}, which a share of {judged.false_alarm_rate:.3g} of "
-        f"{judged.num_calibrated:,} held-out examples exceeds.{unscored}",
+        f"{judged.threshold.value:.2f}, by {judged.threshold.num_examples:,} held-out examples; expected of normal "
+        f"examples: a share of {judged.threshold.rate:.3g}.{unscored}",
         markup=False,
     )
 
@@ -379,7 +380,7 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[Any]], right: Se
         table.add_column(column, justify="right" if index in right else "left", overflow="fold", no_wrap=not last)
     for row in rows:
         # Before the widths are measured: a replacement may be longer.
-        table.add_row(*(escape(in_encoding(str(cell), out.encoding)) for cell in row))
+        table.add_row(*(escape(in_encoding(one_line(str(cell)), out.encoding)) for cell in row))
     # Off a terminal (a pipe, a log) lines are long rather than folded, unless someone has said how wide.
     if not out.is_terminal and "COLUMNS" not in os.environ:
         out.width = 200
@@ -388,4 +389,4 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[Any]], right: Se
 
 def fail(error: BaseException | str) -> None:
     """One line on standard error."""
-    print(f"lowerbound: {on_one_line(str(error))}", file=sys.stderr)
+    print(f"lowerbound: {one_line(str(error))}", file=sys.stderr)

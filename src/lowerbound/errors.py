@@ -1,11 +1,15 @@
 """What can go wrong, as one tree. Each message is one line: what came, what is accepted, what to do.
 
+Names of files and columns are other people's: in a message their line ends and escapes are written out, so that none
+reaches a terminal, and nothing makes a message endless.
+
 LowerboundError              exit status 1
 ├── UsageError               exit status 2: the request itself is wrong
 │   ├── ConfigError          a setting, or a combination of settings, that is not accepted
 │   └── UnknownName          a name that stands in no table; carries the nearest valid one
 ├── DataError                data that is missing, damaged or out of range
-│   └── SchemaError          exit status 2: data that do not fit what a model was trained on
+│   ├── SchemaError          exit status 2: data that do not fit what a model was trained on
+│   └── TooLarge             data that would take more than a stated limit
 ├── RunError                 a run directory or checkpoint that is missing, damaged or of another version
 ├── NonFiniteLoss            training met NaN or infinity; names the likely cause
 └── Interrupted              exit status 130: stopped by the user, everything saved
@@ -14,11 +18,18 @@ LowerboundError              exit status 1
 from collections.abc import Iterable
 from difflib import get_close_matches
 
+from lowerbound.text import one_line
+
+LONGEST_NAME = 200  # characters of what somebody named
+
 
 class LowerboundError(Exception):
     """Base of every error that a user can meet; its message is one line."""
 
     exit_status = 1
+
+    def __init__(self, message: str = "") -> None:
+        super().__init__(one_line(message))
 
 
 class UsageError(LowerboundError):
@@ -38,7 +49,7 @@ class UnknownName(UsageError):
     """
 
     def __init__(self, kind: str, name: str, valid: Iterable[str]) -> None:
-        known = sorted(valid)
+        known, name = sorted(valid), one_line(name, LONGEST_NAME)
         nearest = get_close_matches(name, known, n=1, cutoff=0.5)
         hint = f"did you mean {nearest[0]!r}? " if nearest else ""
         accepted = f"accepted: {', '.join(known)}" if known else "there is none"
@@ -59,6 +70,10 @@ class SchemaError(DataError):
     """Data that do not fit the schema of a trained model: another shape, value, column or level."""
 
     exit_status = 2
+
+
+class TooLarge(DataError):
+    """Data that would take more than a stated limit: of bytes, pixels, cells or files."""
 
 
 class RunError(LowerboundError):

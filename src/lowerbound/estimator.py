@@ -25,11 +25,12 @@ from lowerbound.data.sources import Examples
 from lowerbound.data.standardisation import Standardisation, standardisation_of, unchanged
 from lowerbound.errors import DataError, NonFiniteLoss
 from lowerbound.estimator_input import check_parameters, checked_codes, checked_count, checked_rows
+from lowerbound.evaluation.generation import drawn_examples
 from lowerbound.model import VAE as Model
 from lowerbound.model import ModelConfig, build_model
 from lowerbound.objectives.objective import Objective
 from lowerbound.objectives.rates import true_rate
-from lowerbound.schema import LARGEST, Schema
+from lowerbound.schema import LARGEST, LARGEST_DISTANCE, Schema
 from lowerbound.seeding import content_noise, generator
 from lowerbound.support import unsupported
 from lowerbound.training.config import TrainingConfig
@@ -138,11 +139,18 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  # 
         codes = checked_codes(Z, self.model_.latent_dim)
         return self._standardisation.restored(self._measured(codes, lambda model, z: model.decode(z).mean))
 
-    def score_samples(self, X: Any) -> Float64[np.ndarray, " n"]:
-        """The ELBO of each row, a lower bound on log p(x), in nats; a row's score does not depend on the others."""
+    def score_samples(
+        self, X: Any, return_std: bool = False
+    ) -> Float64[np.ndarray, " n"] | tuple[Float64[np.ndarray, " n"], Float64[np.ndarray, " n"]]:
+        """The ELBO of each row, a lower bound on log p(x), in nats; a row's score does not depend on the others.
+
+        It is a mean over draws of the row's own; with `return_std` their standard error stands beside it.
+        """
         check_is_fitted(self, "model_")
         seen = self._seen(self._rows(X, reset=False))
-        return self._measured(seen, _elbo) - self._standardisation.log_volume(seen)
+        elbo, standard_error = self._measured(seen, _elbo).T
+        elbo = elbo - self._standardisation.log_volume(seen)
+        return (elbo, standard_error) if return_std else elbo
 
     def score(self, X: Any, y: Any = None) -> float:
         """The mean ELBO of the rows, in nats; higher is better.
@@ -152,18 +160,16 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  # 
         "gaussian-per-element" and the numbers of a "table" a log-density, which has no upper limit and depends on the
         units of X. A grid search over `likelihood` across these two kinds has no meaning.
         """
-        return float(self.score_samples(X).mean())
+        return float(np.mean(self.score_samples(X)))
 
     def sample(self, n_samples: Any = 1) -> Float64[np.ndarray, "n feature"]:
-        """Rows drawn from the model, in the units of X: codes from the prior, then rows from p(x|z)."""
+        """Rows drawn from the model, in the units of X: codes from the prior, then rows from p(x|z).
+
+        The first rows are the same however many follow.
+        """
         check_is_fitted(self, "model_")
         num_rows = checked_count("n_samples", n_samples)
-        stream = self._stream("samples")
-        model = self._in_float64()
-        with torch.no_grad():
-            z = model.prior().sample(stream, num_rows).double()
-            drawn = model.decode(z).sample(stream, 1)[0]
-        return self._standardisation.restored(drawn.numpy())
+        return self._standardisation.restored(drawn_examples(self._in_float64(), num_rows, self._seed).numpy())
 
     @property
     def _n_features_out(self) -> int:
@@ -241,7 +247,7 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  # 
         likelihood, is_binary = self.model_.likelihood, self.schema_.support.is_binary
         # In float32, as in training: scalers give 1 + 2e-16, which is 1.
         is_outside = unsupported(likelihood, self.schema_, torch.from_numpy(_single(seen)))
-        is_far = np.abs(seen) >= LARGEST
+        is_far = np.abs(seen) >= self._farthest
         if not (is_outside | is_far).any():
             return seen
         row, column = np.argwhere(is_outside | is_far)[0].tolist()
@@ -254,11 +260,15 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  # 
         name = self.feature_names_in_[column] if hasattr(self, "feature_names_in_") else column
         return f"X: row {row}, column {name!r}"
 
-    def _within(self) -> str:
+    @property
+    def _farthest(self) -> float:
         """How far from the rows of the first fit a value may lie: what is further overflows."""
+        return LARGEST_DISTANCE if self.model_.config.likelihood in STANDARDISED else LARGEST
+
+    def _within(self) -> str:
         is_standardised = self.model_.config.likelihood in STANDARDISED
         unit = " standard deviations from the mean of the training data" if is_standardised else ""
-        return f"numbers less than {LARGEST:g}{unit}"
+        return f"numbers less than {self._farthest:g}{unit}"
 
     def _measured(
         self, values: Float64[np.ndarray, "n element"], measure: Callable[[Model, Tensor], Tensor]
@@ -295,8 +305,8 @@ def _single(values: Float64[np.ndarray, "*shape"]) -> Float[np.ndarray, "*shape"
         return values.astype(np.float32)
 
 
-def _elbo(model: Model, x: Float[Tensor, "batch feature"]) -> Float[Tensor, " batch"]:
-    """Rate in closed form, distortion over draws whose noise is keyed by the row's own values."""
+def _elbo(model: Model, x: Float[Tensor, "batch feature"]) -> Float[Tensor, "batch 2"]:
+    """Mean and standard error over draws whose noise is keyed by the row's own values; the rate in closed form."""
     samples = model.sample_posterior(x, content_noise(x, 0, "score"), SCORE_DRAWS)
-    elbo: Tensor = (samples.log_likelihood - true_rate(samples)).mean(0)
-    return elbo
+    terms = samples.log_likelihood - true_rate(samples)
+    return torch.stack([terms.mean(0), terms.std(0, correction=1) / SCORE_DRAWS**0.5], dim=-1)

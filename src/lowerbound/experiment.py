@@ -20,7 +20,9 @@ from lowerbound.errors import ConfigError, UnknownName
 from lowerbound.evaluation.evaluate import EvaluationConfig
 from lowerbound.model import ModelConfig
 from lowerbound.objectives.objective import OBJECTIVES, Objective
+from lowerbound.plain_settings import MAX_DEPTH, check_settings
 from lowerbound.storage import read_toml
+from lowerbound.text import one_line
 from lowerbound.training.config import TrainingConfig
 
 Settings = dict[str, dict[str, Any]]
@@ -53,6 +55,8 @@ class Experiment:
 def resolve(recipe: str, settings: Settings | None = None) -> Experiment:
     """The experiment of a recipe with `settings` laid over it; ConfigError or UnknownName for what is not accepted."""
     content = read_recipe(recipe)
+    for given in (content, settings or {}):
+        check_settings(given)
     content.pop("description", None)
     name = Path(recipe).stem
     return from_settings(name, merge(content, settings or {}))
@@ -60,10 +64,11 @@ def resolve(recipe: str, settings: Settings | None = None) -> Experiment:
 
 def from_settings(recipe: str, settings: Mapping[str, Any]) -> Experiment:
     """The experiment that settings describe, over the defaults; all that is wrong with them is said at once."""
+    check_settings(settings)
     _check_keys(settings)
     values = {section: dict(content) for section, content in settings.items()}
     if preset := values.get("objective", {}).pop("preset", None):
-        if preset not in OBJECTIVES:
+        if not isinstance(preset, str) or preset not in OBJECTIVES:
             raise UnknownName("objective.preset", str(preset), OBJECTIVES)
         values["objective"] = asdict(OBJECTIVES[preset]) | values["objective"]
     for section, content in values.items():
@@ -94,9 +99,10 @@ def parse_settings(assignments: Iterable[str]) -> Settings:
         if match is None:
             raise ConfigError(f"--set {assignment!r} is not section.key=value, such as training.num_epochs=5.")
         section, *keys = _toml_key(match["key"])
-        value = _toml_value(match["value"].strip())
+        value = _toml_value(".".join([section, *keys]), match["value"].strip())
         for key in reversed(keys):
             value = {key: value}
+        check_settings({section: value})
         settings = merge(settings, {section: value})
     return settings
 
@@ -155,23 +161,33 @@ def _is_list_of_texts(section: str, key: str) -> bool:
 
 def _toml_key(text: str) -> list[str]:
     """The parts of a dotted key, quoted ones without their quotes."""
-    return [
-        tomllib.loads(f"value = {part}")["value"] if part[0] in "\"'" else part for part in re.findall(KEY_PART, text)
-    ]
+    parts = re.findall(KEY_PART, text)
+    if len(parts) > MAX_DEPTH:
+        raise ConfigError(
+            f"--set {text[:40]}...: the key has {len(parts):,} parts, no setting's has more than {MAX_DEPTH}."
+        )
+    try:
+        return [tomllib.loads(f"value = {part}")["value"] if part[0] in "\"'" else part for part in parts]
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"--set {text}: a part in quotes is not TOML's ({error}).") from error
 
 
-def _toml_value(text: str) -> Any:
+def _toml_value(name: str, text: str) -> Any:
     try:
         return tomllib.loads(f"value = {text}")["value"]
+    except RecursionError:
+        raise ConfigError(f"{name} is nested more than {MAX_DEPTH} deep, which no setting is.") from None
     except tomllib.TOMLDecodeError:
         # What a shell leaves of ["a", "b"].
         if text.startswith("[") and text.endswith("]"):
             return [word.strip() for word in text[1:-1].split(",")]
         return text
+    except ValueError:
+        raise ConfigError(f"{name} is a number of thousands of digits; write a shorter one.") from None
 
 
 def _in_words(location: tuple[int | str, ...], message: str, got: Any) -> str:
-    return f"{'.'.join(map(str, location))}: {message[0].lower()}{message[1:]}, got {got!r}"
+    return f"{'.'.join(map(str, location))}: {message[0].lower()}{message[1:]}, got {one_line(repr(got), 200)}"
 
 
 SECTIONS = {section.name: section.type for section in fields(Experiment) if is_dataclass(section.type)}

@@ -25,8 +25,10 @@ from torch import Tensor
 
 from lowerbound.data import numbers
 from lowerbound.data.filling import Fill, filled_csv, filled_parquet, same_file
+from lowerbound.data.parquet import read_parquet
+from lowerbound.data.reading import STANDARD_LIMIT, Limit, limit_of
 from lowerbound.data.rows import conformed_table, names_in
-from lowerbound.data.tables import RawTable, TableOptions, read_csv, read_parquet
+from lowerbound.data.tables import RawTable, TableOptions, csv_content, read_csv
 from lowerbound.errors import UsageError
 from lowerbound.model import VAE
 from lowerbound.probability.tables import Codes, Row
@@ -74,13 +76,18 @@ class Imputed:
     notes: tuple[str, ...]
 
 
-def impute(run: Path, path: Path, out: Path | None = None, skip_broken: bool = False) -> Imputed:
+def impute(
+    run: Path, path: Path, out: Path | None = None, skip_broken: bool = False, max_gib: float | None = None
+) -> Imputed:
     """Fill a table with a run's model; by default into the run's directory, in the input's format."""
     trained = load(run)
-    return impute_table(trained.vae, trained.schema, path, out or run / f"imputed{path.suffix.lower()}", skip_broken)
+    out = out or run / f"imputed{path.suffix.lower()}"
+    return impute_table(trained.vae, trained.schema, path, out, skip_broken, limit_of(max_gib))
 
 
-def impute_table(vae: VAE, schema: Schema, path: Path, out: Path, skip_broken: bool = False) -> Imputed:
+def impute_table(
+    vae: VAE, schema: Schema, path: Path, out: Path, skip_broken: bool = False, limit: Limit = STANDARD_LIMIT
+) -> Imputed:
     """Write a table to `out` with its missing cells filled and all else unchanged, and the fills beside it.
 
     UsageError for a model that is not one of tables, for `out` in another format and for `out` that is the input;
@@ -90,15 +97,15 @@ def impute_table(vae: VAE, schema: Schema, path: Path, out: Path, skip_broken: b
     check_paths(path, out, fills_path)
     if not vae.columns:
         raise UsageError(f"likelihood {vae.config.likelihood!r} has no missing cells; impute needs a model of a table.")
-    table = _read(path, schema)
+    table = _read(path, schema, limit)
     rows = conformed_table(table, schema, skip_broken)
     x = torch.from_numpy(np.asarray(rows.examples.values))
     cells = list(_filled_cells(vae, x, frozenset(rows.unreadable), names_in(table, schema)))
     fills = {(cell.row, cell.column): cell.fill for cell in cells}
     if path.suffix.lower() == ".parquet":
-        content = filled_parquet(path, table, fills)
+        content = filled_parquet(path, table, fills, limit)
     else:
-        content = filled_csv(path.read_bytes(), table, schema.decimal, fills)
+        content = filled_csv(csv_content(path, limit), table, schema.decimal, fills)
     write_bytes(out, content)
     write_text(fills_path, _fills_text(cells))
     return Imputed(out, fills_path, table.num_rows, len(cells), rows.skipped, rows.notes)
@@ -136,10 +143,10 @@ def rounded(value: float, deviation: float, column: Column) -> float:
     return round(value, min(column.decimals, max(0, MOST_SIGNIFICANT - first)))
 
 
-def _read(path: Path, schema: Schema) -> RawTable:
+def _read(path: Path, schema: Schema, limit: Limit) -> RawTable:
     if path.suffix.lower() == ".parquet":
-        return read_parquet(path)
-    return read_csv(path, TableOptions(separator=schema.separator, decimal=schema.decimal))
+        return read_parquet(path, TableOptions(limit=limit))
+    return read_csv(path, TableOptions(separator=schema.separator, decimal=schema.decimal, limit=limit))
 
 
 def _draws(

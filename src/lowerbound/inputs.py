@@ -9,6 +9,7 @@ import numpy as np
 from lowerbound.data.examples import Collection, RawArray
 from lowerbound.data.files import ReadingOptions, by_schema, read
 from lowerbound.data.images import IMAGE_SUFFIXES, ImageOptions, read_image_files
+from lowerbound.data.reading import limit_of
 from lowerbound.data.sources import SOURCES, DataConfig, Examples, load
 from lowerbound.errors import UsageError
 from lowerbound.run_data import own_splits
@@ -23,6 +24,7 @@ class InputOptions:
     data: str = ""  # where the run's own data lie now
     data_dir: str = ""  # of IDX files
     skip_broken: bool = False
+    max_gib: float | None = None  # that data may take in memory as they are stored; 4 where it is None
 
 
 STANDARD = InputOptions()
@@ -35,8 +37,9 @@ def read_inputs(trained: TrainedModel, inputs: Sequence[str], options: InputOpti
         return Collection(splits.test, splits.label_names, schema=splits.schema, place=splits.name)
     if options.data:
         raise UsageError("--data names the run's own data, for a command without other inputs; leave one of them out.")
-    reading = by_schema(ReadingOptions(skip_broken=options.skip_broken), trained.schema)
-    reading = replace(reading, images=replace(reading.images, skip_broken=options.skip_broken))
+    limit = limit_of(options.max_gib)
+    reading = by_schema(ReadingOptions(skip_broken=options.skip_broken, limit=limit), trained.schema)
+    reading = replace(reading, images=replace(reading.images, skip_broken=options.skip_broken, limit=limit))
     if len(inputs) == 1 and inputs[0] in SOURCES:
         return trained.collection(_raw_source(inputs[0], options.data_dir), options.skip_broken)
     if len(inputs) == 1:

@@ -22,6 +22,7 @@ from lowerbound.networks.initialisation import build
 from lowerbound.networks.layers import Layer, layer_table
 from lowerbound.networks.residual import ResidualDecoder, ResidualEncoder
 from lowerbound.probability.distributions import Distribution
+from lowerbound.probability.likelihood import check_option
 from lowerbound.probability.likelihoods import LIKELIHOODS, Likelihood
 from lowerbound.probability.posteriors import POSTERIORS, PointMassPosterior, Posterior
 from lowerbound.probability.priors import PRIORS, Prior
@@ -170,11 +171,11 @@ class VAE(nn.Module):
         return torch.cat(parts, dim=1)
 
     def reconstruct(
-        self, x: Float[Tensor, "batch *event"], generator: Generator | None = None
+        self, x: Float[Tensor, "batch *event"], generator: Chance | None = None
     ) -> Float[Tensor, "batch *event"]:
-        """The decoded mean of the posterior's mean or, with a generator, of one draw from the posterior."""
+        """The decoded mean of the posterior's mean or, with a source of chance, of one draw from the posterior."""
         posterior = self.encode(x)
-        z = posterior.mean if generator is None else posterior.sample(generator, 1)[0]
+        z = posterior.mean if generator is None else draw(posterior, generator, 1)[0]
         return self.decode(z).mean
 
     def generate(
@@ -188,7 +189,9 @@ class VAE(nn.Module):
     ) -> Float[Tensor, "batch latent"]:
         """Draws z from the prior, its standard deviation scaled by `temperature`."""
         prior: Distribution = self.prior()
-        return prior.mean + temperature * (prior.sample(generator, num_examples) - prior.mean)
+        # One draw for each call: the first ones are then the same however many follow.
+        z = torch.cat([prior.sample(generator, 1) for _ in range(num_examples)])
+        return prior.mean + temperature * (z - prior.mean)
 
     @torch.no_grad()
     def _check_shapes(self) -> None:
@@ -312,15 +315,16 @@ def build_likelihood(config: ModelConfig, event_shape: tuple[int, ...], columns:
 
 def likelihood_options(name: str) -> dict[str, Callable[[str, Any], None]]:
     """The options of a likelihood, each with a check of its value, read off its constructor."""
-    options = list(signature(LIKELIHOODS[name].__init__).parameters.values())
+    likelihood = LIKELIHOODS[name]
+    options = list(signature(likelihood.__init__).parameters.values())
     return {
-        option.name: _value_check(option)
+        option.name: _value_check(option, likelihood.accepted_options.get(option.name, (-math.inf, math.inf)))
         for option in options
         if option.default is not Parameter.empty and option.name != "columns"
     }
 
 
-def _value_check(option: Parameter) -> Callable[[str, Any], None]:
+def _value_check(option: Parameter, accepted: tuple[float, float]) -> Callable[[str, Any], None]:
     choices = getattr(option.annotation, "__args__", None)
 
     def check(key: str, value: Any) -> None:
@@ -330,8 +334,11 @@ def _value_check(option: Parameter) -> Callable[[str, Any], None]:
         elif option.annotation is bool:
             if not isinstance(value, bool):
                 raise ConfigError(f"{key} needs true or false, got {value!r}.")
-        elif isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < math.inf:
-            raise ConfigError(f"{key} needs a positive number, got {value!r}.")
+        elif isinstance(value, bool) or not isinstance(value, int if option.annotation is int else int | float):
+            what = "a whole number" if option.annotation is int else "a number"
+            raise ConfigError(f"{key} needs {what}, got {value!r}.")
+        else:
+            check_option(key, value, *accepted)
 
     return check
 

@@ -4,7 +4,7 @@ import math
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int64
 from torch import Tensor
 
 LOG_2 = math.log(2.0)
@@ -30,6 +30,15 @@ def mean_and_standard_error(values: Float[Tensor, " n"]) -> Estimate:
     return Estimate(float(values.mean()), float(error))
 
 
-def bits_per_dimension(nats: float, num_dimensions: int) -> float:
-    """Nats per example as bits per dimension, nats / (D log 2)."""
-    return nats / (num_dimensions * LOG_2)
+def bits_per_dimension(nats: Float[Tensor, " n"], num_values: Int64[Tensor, " n"]) -> Estimate:
+    """Bits for each of the D_i values of examples that take `nats`: Σ nats_i / (log 2 Σ D_i).
+
+    All values weigh the same, whichever examples they belong to. The standard error is a ratio's; where all examples
+    have as many values, that of a mean.
+
+    Source: Cochran, Sampling Techniques, third edition, 1977, Theorem 2.5.
+    """
+    bits, counts = nats.double() / LOG_2, num_values.double()
+    ratio = bits.sum() / counts.sum()
+    residual = mean_and_standard_error((bits - ratio * counts) / counts.mean())
+    return Estimate(float(ratio), residual.standard_error)

@@ -16,8 +16,10 @@ from lowerbound.experiment import Experiment
 from lowerbound.model import VAE
 from lowerbound.networks.layers import count_parameters
 from lowerbound.run_data import absolute_paths
+from lowerbound.run_identity import read_config, run_id, sealed
+from lowerbound.run_log import read_epochs
 from lowerbound.schema import Schema
-from lowerbound.storage import FORMAT_VERSION, read_json_lines, read_toml
+from lowerbound.storage import FORMAT_VERSION
 from lowerbound.training.speed import choose_precision
 from lowerbound.training.state import machine
 
@@ -25,10 +27,11 @@ from lowerbound.training.state import machine
 def config_of(experiment: Experiment, splits: Splits, command: str, in_memory: bool = False) -> dict[str, Any]:
     """The content of config.toml: what was run, what the data are, and every setting."""
     assert splits.schema is not None
-    return {
+    content = {
         "format_version": FORMAT_VERSION,
         "recipe": experiment.recipe,
         "run": {
+            "id": run_id(experiment.settings(), splits.checksum),
             "command": command,
             "lowerbound": lowerbound.__version__,
             "data_checksum": splits.checksum,
@@ -41,16 +44,17 @@ def config_of(experiment: Experiment, splits: Splits, command: str, in_memory: b
         "schema": _without_defaults(splits.schema),
         **experiment.settings(),
     }
+    return sealed(content)
 
 
 def context_of(path: Path, experiment: Experiment, splits: Splits, model: VAE, device: torch.device) -> dict[str, Any]:
     """What was run, for results.json and the report."""
-    history = [record for record in read_json_lines(path / "metrics.jsonl") if record["validation"]]
+    history = read_epochs(path)
     encoder, decoder = model.layers()
     training = experiment.training
     return {
         "recipe": experiment.recipe,
-        "command": _without_places(read_toml(path / "config.toml")["run"]["command"]),
+        "command": _without_places(read_config(path)["run"]["command"]),
         "seed": training.seed,
         "data": _data_context(splits),
         "config": _settings_without_places(experiment),

@@ -7,11 +7,14 @@ from shlex import quote
 
 import torch
 
-from lowerbound.evaluation.results import Score
+from lowerbound.errors import RunError
+from lowerbound.evaluation.results import Score, read_results
 from lowerbound.experiment import Settings, merge, resolve
 from lowerbound.numerics import mean_and_standard_error
-from lowerbound.reporting.report import write_index
+from lowerbound.reporting.report import REPORT, write_index
 from lowerbound.run import NOBODY, Audience, Run, resume, train
+from lowerbound.run_identity import CONFIG
+from lowerbound.trained_model import load
 
 DEMO_RECIPES = ("dense", "conv")
 
@@ -24,8 +27,12 @@ def train_seeds(
     device: str = "auto",
     command: str = "",
     audience: Audience = NOBODY,
+    is_resumed: bool = False,
 ) -> list[Run]:
-    """`num_seeds` runs that differ in their seed alone, in subdirectories of `out`; one run in `out` itself."""
+    """`num_seeds` runs that differ in their seed alone, in subdirectories of `out`; one run in `out` itself.
+
+    Where they are resumed, finished ones are kept, unfinished ones are continued, and the rest are trained.
+    """
     if num_seeds == 1:
         return [train(recipe=recipe, out=out, settings=settings, device=device, command=command, audience=audience)]
     first = resolve(recipe or "dense", settings).training.seed
@@ -34,8 +41,24 @@ def train_seeds(
         audience.message(f"seed {seed}")
         seeded = merge(settings, {"training": {"seed": seed}})
         path = out / f"seed-{seed}"
-        runs.append(train(recipe=recipe, out=path, settings=seeded, device=device, command=command, audience=audience))
+        if is_resumed and (path / CONFIG).exists():
+            kept = _finished(path)
+            runs.append(kept or resume(path, recipe=recipe, settings=seeded, device=device, audience=audience))
+        else:
+            runs.append(
+                train(recipe=recipe, out=path, settings=seeded, device=device, command=command, audience=audience)
+            )
     return runs
+
+
+def _finished(path: Path) -> Run | None:
+    """The run in a directory; None where it did not come to its end."""
+    if not (path / REPORT).exists():
+        return None
+    try:
+        return Run(path, load(path), read_results(path))
+    except RunError:  # it was resumed, and killed before the results of the new model were there
+        return None
 
 
 def over_seeds(runs: Sequence[Run]) -> tuple[Score, ...]:
@@ -56,9 +79,9 @@ def demo(out: Path, audience: Audience = NOBODY) -> Path:
     for recipe in DEMO_RECIPES:
         path = out / recipe
         audience.message(f"{recipe}, in {path}")
-        if (path / "results.json").exists():
+        if _finished(path):
             audience.message("finished already")
-        elif any((path / "checkpoints").glob("*")):
+        elif (path / CONFIG).exists():
             resume(path, audience=audience)
         else:
             command = f"lowerbound train digits --recipe {recipe} --out {quote(str(path))}"

@@ -18,32 +18,30 @@ from typing import Any
 
 import torch
 
-from lowerbound.choices import choose, settings_of
 from lowerbound.data.batches import deviation_of, mean_of
-from lowerbound.data.kinds import columns_in_words, described
-from lowerbound.data.sources import SOURCES, Examples, Splits
-from lowerbound.data.sources import load as load_data
-from lowerbound.errors import ConfigError, Interrupted, UsageError
+from lowerbound.data.sources import Splits
+from lowerbound.errors import ConfigError, Interrupted, RunError, UsageError
 from lowerbound.evaluation.anomaly import calibrated
 from lowerbound.evaluation.check_up import symptoms
 from lowerbound.evaluation.doctor import diagnose
 from lowerbound.evaluation.evaluate import data_convention, evaluate
 from lowerbound.evaluation.results import Finding, Results, Watch, read_results
 from lowerbound.evaluation.whole import evaluate_wholly
-from lowerbound.experiment import Experiment, Settings, from_settings, merge, resolve
-from lowerbound.model import VAE, ModelConfig, build_model, likelihood_options
+from lowerbound.experiment import Experiment, Settings, from_settings, merge
+from lowerbound.model import VAE, build_model
+from lowerbound.preparation import choose_device, keywords_as_settings, prepare
 from lowerbound.provenance import config_of, context_of
 from lowerbound.reporting.report import write_report
 from lowerbound.run_data import MEMORY, own_splits, read_experiment, splits_in_memory
+from lowerbound.run_identity import CONFIG, MODEL, identity_of, read_config, run_id, sealed
+from lowerbound.run_lock import LOCK, writing_into
+from lowerbound.run_log import LOG, RunLog, read_epochs, read_log
 from lowerbound.seeding import generator
 from lowerbound.storage import (
-    append_json_line,
     check_is_no_dangling_link,
     check_is_utf8,
     copy_folder,
-    read_json_lines,
     temporary_folder,
-    write_json_lines,
     write_toml,
 )
 from lowerbound.trained_model import CALIBRATION, TrainedModel, load
@@ -51,18 +49,36 @@ from lowerbound.training.checkpoint import Checkpoint, load_checkpoint, load_mod
 from lowerbound.training.loop import Progress, fit
 from lowerbound.training.state import machine
 
+CHECKPOINTS = "checkpoints"
+
 RESUMABLE = {("training", "num_epochs"), ("training", "min_steps"), ("data", "data_dir")}
 """Settings that may differ when a run is resumed: more epochs, and where the same data lie now."""
 
 
-def check_is_free(path: Path, option: str) -> None:
-    """UsageError where a directory that is to be written holds something already."""
+def check_is_free(path: Path) -> None:
+    """UsageError where a directory that is to be written holds something already.
+
+    A run that ended before its first checkpoint holds nothing yet.
+    """
     check_is_utf8(path)
     check_is_no_dangling_link(path)
-    if path.exists() and (not path.is_dir() or any(path.iterdir())):
-        raise UsageError(
-            f"{path} is not empty; choose another --{option}, or continue that run with --resume --{option} {path}."
-        )
+    if path.exists() and (not path.is_dir() or (_entries(path) and not _is_unstarted(path))):
+        raise UsageError(f"{path} is not empty; choose another --out, or continue that run with --resume --out {path}.")
+
+
+def _entries(path: Path) -> set[str]:
+    return {entry.name for entry in path.iterdir() if entry.name != LOCK}
+
+
+def _is_unstarted(path: Path) -> bool:
+    """Whether a directory holds no more than a training writes before its first checkpoint."""
+    entries = _entries(path)
+    if CONFIG not in entries or entries - {CONFIG, LOG, CHECKPOINTS} or any(path.glob(f"{CHECKPOINTS}/*")):
+        return False
+    try:
+        return bool(read_config(path))
+    except RunError:
+        return False
 
 
 @dataclass(frozen=True)
@@ -89,7 +105,7 @@ class Run:
     def save(self, out: str | Path) -> "Run":
         """The run as a copy in the directory `out`, whole or absent; UsageError if `out` holds anything already."""
         path = Path(out)
-        check_is_free(path, "out")
+        check_is_free(path)
         copy_folder(self.path, path)
         return replace(self, path=path, model=replace(self.model, path=path))
 
@@ -122,48 +138,44 @@ def train(
     Without `out` the run lies in a temporary directory until the program ends; `Run.save` keeps it. Raises UsageError
     if `out` holds anything already, and DataError, ConfigError or NonFiniteLoss as they come up.
     """
-    given = merge(settings or {}, _keywords(latent_dim, likelihood, epochs, batch_size, learning_rate, seed))
+    given = merge(settings or {}, keywords_as_settings(latent_dim, likelihood, epochs, batch_size, learning_rate, seed))
     in_memory = data is not None and not isinstance(data, str | Path)
     if labels is not None and not in_memory:
         raise UsageError("labels are for data in memory; for a file or folder set data.labels.")
     if data is not None:
         given = merge(given, {"data": {"source": MEMORY if in_memory else str(data)}})
     path = temporary_folder() if out is None else Path(out)
-    check_is_free(path, "out")
+    if not path.is_dir():
+        check_is_free(path)
     chosen = choose_device(device)
-    splits = splits_in_memory(data, labels, given) if in_memory else None
-    experiment, splits = prepare(recipe, given, audience, splits)
-    experiment = replace(experiment, training=experiment.training.for_examples(len(splits.train)))
+    with writing_into(path):
+        check_is_free(path)
+        splits = splits_in_memory(data, labels, given) if in_memory else None
+        experiment, splits = prepare(recipe, given, audience.message, splits)
+        experiment = replace(experiment, training=experiment.training.for_examples(len(splits.train)))
+        config = config_of(experiment, splits, command, in_memory)
+        _check_repeats(path, config)
+        model = _initial_model(experiment, splits)
+        data_convention(model, splits)
+        write_toml(path / CONFIG, config)
+        return _carry_out(experiment, splits, model, path, chosen, None, audience)
+
+
+def _check_repeats(path: Path, config: Mapping[str, Any]) -> None:
+    """UsageError where a directory is that of another run than the one to start, which was killed at its beginning."""
+    identity = identity_of(path)
+    if identity is not None and identity.id != config["run"]["id"]:
+        raise UsageError(
+            f"{path} holds the beginning of a run with other settings or data; choose another --out, start that run "
+            f"again with --resume --out {path}, or remove the directory."
+        )
+
+
+def _initial_model(experiment: Experiment, splits: Splits) -> VAE:
     weights = generator(experiment.training.seed, "initial weights")
     statistics = mean_of(splits.train), deviation_of(splits.train)
-    model = build_model(experiment.model, splits.train.event_shape, weights, *statistics, columns=splits.train.columns)
-    data_convention(model, splits)
-    write_toml(path / "config.toml", config_of(experiment, splits, command, in_memory))
-    return _carry_out(experiment, splits, model, path, chosen, None, audience)
-
-
-def _keywords(
-    latent_dim: int | None,
-    likelihood: str,
-    epochs: int | None,
-    batch_size: int | None,
-    learning_rate: float | None,
-    seed: int | None,
-) -> Settings:
-    """The common settings that are keywords of `train`."""
-    given: Settings = {
-        "model": {"latent_dim": latent_dim, "likelihood": None if likelihood == "auto" else likelihood},
-        # A number of epochs that is given is meant, however few steps they make.
-        "training": {
-            "num_epochs": epochs,
-            "min_steps": None if epochs is None else 0,
-            "batch_size": batch_size,
-            "learning_rate": learning_rate,
-            "seed": seed,
-        },
-    }
-    kept = {name: {key: value for key, value in keys.items() if value is not None} for name, keys in given.items()}
-    return {name: keys for name, keys in kept.items() if keys}
+    shape, columns = splits.train.event_shape, splits.train.columns
+    return build_model(experiment.model, shape, weights, *statistics, columns=columns)
 
 
 def resume(
@@ -175,62 +187,43 @@ def resume(
     device: str = "auto",
     audience: Audience = NOBODY,
 ) -> Run:
-    """Continue a run from its newest whole checkpoint, bit for bit on the same machine.
+    """Continue a run from its newest whole checkpoint, bit for bit on the same machine; from the start without one.
 
     `data` is where its data lie now. Only more epochs and another data directory may be set; ConfigError otherwise.
+    RunError while another process writes into the directory, or where a file of it is damaged or another run's.
     """
     path = Path(out)
+    read_config(path)
+    with writing_into(path):
+        return _continue(path, data, recipe, settings or {}, choose_device(device), audience)
+
+
+def _continue(path: Path, data: str, recipe: str, settings: Settings, device: torch.device, audience: Audience) -> Run:
     stored, experiment = read_experiment(path)
     if recipe not in ("", experiment.recipe):
         raise ConfigError(f"{path} was trained with recipe {experiment.recipe!r}, not {recipe!r}.")
-    resumed = _resumed(experiment, settings or {})
-    chosen = choose_device(device)
+    resumed = _resumed(experiment, settings)
     splits = own_splits(path, data=data, data_dir=resumed.data.data_dir)
-    checkpoint = load_checkpoint(path / "checkpoints")
-    for message in _resume_messages(checkpoint, chosen):
+    checkpoint = load_checkpoint(path / CHECKPOINTS)
+    if checkpoint is None and (path / MODEL).exists():
+        raise RunError(
+            f"{path / CHECKPOINTS} holds no checkpoint of this finished run, so that it cannot be continued."
+        )
+    for message in _resume_messages(checkpoint, device):
         audience.message(message)
-    _cut_metrics(path / "metrics.jsonl", checkpoint.state["step"])
+    write_toml(path / CONFIG, _config_resumed(stored, resumed))
     # Its weights are replaced by the checkpoint's.
-    stream = generator(0, "initial weights")
-    model = build_model(resumed.model, splits.train.event_shape, stream, columns=splits.train.columns)
-    write_toml(path / "config.toml", stored | resumed.settings())
-    return _carry_out(resumed, splits, model, path, chosen, checkpoint, audience)
+    model = _initial_model(resumed, splits)
+    return _carry_out(resumed, splits, model, path, device, checkpoint, audience)
 
 
-def prepare(
-    recipe: str, settings: Settings, audience: Audience = NOBODY, splits: Splits | None = None
-) -> tuple[Experiment, Splits]:
-    """An experiment and its data; without a recipe what is chosen for data of their kind, below the settings."""
-    experiment = resolve(recipe or "dense", settings)
-    splits = splits or load_data(experiment.data)
-    if experiment.data.source not in SOURCES:
-        num_examples = len(splits.train) + len(splits.validation) + len(splits.test)
-        audience.message(f"{splits.name}: {described(num_examples, splits.train)}")
-    if splits.train.columns:
-        audience.message(f"columns: {columns_in_words(splits.train.columns)}")
-    for line in (*splits.notes, *splits.skipped):
-        audience.message(line)
-    if not recipe and experiment.data.source not in SOURCES:
-        choices = [choice for choice in choose(splits.train) if not choice.is_made_in(settings)]
-        for choice in choices:
-            audience.message(f"{choice.what}: {choice.value} (because {choice.reason})")
-        experiment = from_settings("chosen", merge(settings_of(choices), settings))
-    return replace(experiment, model=_with_data(experiment.model, splits.train)), splits
-
-
-def _with_data(model: ModelConfig, examples: Examples) -> ModelConfig:
-    """What a likelihood has to know of the data, unless it was set: the number of levels."""
-    options, num_levels = model.likelihood_options, examples.support.num_levels
-    if num_levels and "num_levels" in likelihood_options(model.likelihood):
-        options = {"num_levels": num_levels, **options}
-    return replace(model, likelihood_options=options)
-
-
-def default_path(recipe: str, settings: Settings) -> Path:
-    """runs/RECIPE-DATA, the directory of a run that was given none; runs/DATA where nothing but data was given."""
-    source = resolve(recipe or "dense", settings).data.source
-    recipe = recipe or ("dense" if source in SOURCES else "")
-    return Path("runs") / "-".join(filter(None, [Path(recipe).stem, Path(source).stem.replace(":", "-")]))
+def _config_resumed(stored: Mapping[str, Any], resumed: Experiment) -> dict[str, Any]:
+    """A run's config.toml with other settings, and so another id; files with an earlier one stay the run's."""
+    run = stored["run"]
+    new = run_id(resumed.settings(), run["data_checksum"])
+    earlier = dict.fromkeys([*run.get("earlier_ids", ()), run["id"]])
+    earlier.pop(new, None)
+    return sealed({**stored, **resumed.settings(), "run": {**run, "id": new, "earlier_ids": list(earlier)}})
 
 
 def reevaluate(
@@ -249,21 +242,27 @@ def reevaluate(
         if section not in ("evaluation", "data"):
             raise ConfigError(f"{section} cannot be set for a trained model; accepted: evaluation, and data.data_dir.")
     experiment = from_settings(experiment.recipe, merge(experiment.settings(), settings or {}))
+    with writing_into(path):
+        splits = own_splits(path, data=data, data_dir=experiment.data.data_dir)
+        return _reevaluate(path, experiment, splits, choose_device(device), audience)
+
+
+def _reevaluate(path: Path, experiment: Experiment, splits: Splits, device: torch.device, audience: Audience) -> Run:
     trained = load(path)
     model = trained.vae
-    splits = own_splits(path, data=data, data_dir=experiment.data.data_dir)
-    chosen = choose_device(device)
     checkpoints = path / "annealing"
     try:
         results = evaluate_wholly(
-            model.to(chosen), splits, experiment.evaluation, chosen, checkpoints=checkpoints, watch=audience.stage
+            model.to(device), splits, experiment.evaluation, device, checkpoints=checkpoints, watch=audience.stage
         )
     except KeyboardInterrupt:
         if not checkpoints.exists():
             raise
         raise Interrupted(f"interrupted; {checkpoints} keeps what was annealed, the same command continues.") from None
-    context = context_of(path, experiment, splits, model, chosen) | {"evaluated_anew": True}
-    concluded = _conclude(path, trained, replace(results, context=context))
+    if not _is_calibrated(trained):
+        _calibrate(path, model, splits, device)
+    context = context_of(path, experiment, splits, model, device) | {"evaluated_anew": True}
+    concluded = _conclude(path, trained, replace(results, context=context, history=read_epochs(path)))
     for file in checkpoints.glob("images-from-*.safetensors"):
         file.unlink()
     with suppress(OSError):  # it holds something of the user's, or was never made
@@ -271,20 +270,25 @@ def reevaluate(
     return concluded
 
 
+def _is_calibrated(model: TrainedModel) -> bool:
+    try:
+        return bool(model.calibration())
+    except (RunError, UsageError):
+        return False
+
+
+def rewrite_report(path: Path) -> Path:
+    """The report of a run, drawn again from its results; RunError as of `read_results`."""
+    read_config(path)
+    with writing_into(path):
+        return write_report(read_results(path), path)
+
+
 def check_up(path: Path, data_dir: str = "", device: str = "auto", data: str = "") -> tuple[Finding, ...]:
     """What the doctor says of a finished run, most serious first; nothing of a healthy one."""
     splits = own_splits(path, data=data, data_dir=data_dir)
     chosen = choose_device(device)
     return diagnose(symptoms(load_model(path).to(chosen), splits, known=read_results(path).arrays, device=chosen))
-
-
-def choose_device(name: str) -> torch.device:
-    """ "cpu" or "cuda"; "auto" takes the GPU where there is one."""
-    if name not in ("auto", "cpu", "cuda"):
-        raise UsageError(f"unknown device {name!r}; accepted: auto, cpu, cuda.")
-    if name == "cuda" and not torch.cuda.is_available():
-        raise UsageError("torch finds no GPU for device 'cuda'; use --device cpu, or install a CUDA build of torch.")
-    return torch.device("cuda" if name != "cpu" and torch.cuda.is_available() else "cpu")
 
 
 def _carry_out(
@@ -296,29 +300,34 @@ def _carry_out(
     checkpoint: Checkpoint | None,
     audience: Audience,
 ) -> Run:
+    log = RunLog(path)
+    # The records of steps after the checkpoint will be made again.
+    log.rewrite([] if checkpoint is None else _records_until(path, checkpoint.state["step"]))
     records = fit(
         model,
         splits,
         experiment.objective,
         experiment.training,
         device=device,
-        checkpoints=path / "checkpoints",
+        checkpoints=path / CHECKPOINTS,
         resume=checkpoint,
         should_stop=audience.should_stop,
     )
     try:
         for progress in records:
-            append_json_line(path / "metrics.jsonl", asdict(progress))
+            log.append(asdict(progress))
             audience.progress(progress)
     except Interrupted as stop:
         raise Interrupted(f"{stop} Continue with: lowerbound train --resume --out {quote(str(path))}") from None
-    save_model(path / "model.safetensors", model, splits.schema, {"data_checksum": splits.checksum})
+    save_model(path / MODEL, model, splits.schema, {"data_checksum": splits.checksum})
     audience.message("evaluating and drawing the report")
     results = evaluate(model, splits, experiment.evaluation, device)
     _calibrate(path, model, splits, device)
     context = context_of(path, experiment, splits, model, device)
     assert splits.schema is not None
-    return _conclude(path, TrainedModel(model, splits.schema, path), replace(results, context=context))
+    return _conclude(
+        path, TrainedModel(model, splits.schema, path), replace(results, context=context, history=read_epochs(path))
+    )
 
 
 def _calibrate(path: Path, model: VAE, splits: Splits, device: torch.device) -> None:
@@ -332,6 +341,10 @@ def _conclude(path: Path, model: TrainedModel, results: Results) -> Run:
     results = read_results(path)
     write_report(results, path)
     return Run(path, model, results)
+
+
+def _records_until(path: Path, step: int) -> list[dict[str, Any]]:
+    return [record for record in read_log(path) if record["step"] <= step]
 
 
 def _resumed(experiment: Experiment, settings: Mapping[str, Any]) -> Experiment:
@@ -354,7 +367,9 @@ def _resumed(experiment: Experiment, settings: Mapping[str, Any]) -> Experiment:
     return asked
 
 
-def _resume_messages(checkpoint: Checkpoint, device: torch.device) -> list[str]:
+def _resume_messages(checkpoint: Checkpoint | None, device: torch.device) -> list[str]:
+    if checkpoint is None:
+        return ["there is no checkpoint yet: starting again from the first step"]
     messages = [f"skipped a checkpoint: {damage}" for damage in checkpoint.damaged]
     then, now = checkpoint.state["machine"], machine(device)
     changed = [f"{key} was {then.get(key)!r}, is {value!r}" for key, value in now.items() if then.get(key) != value]
@@ -362,8 +377,3 @@ def _resume_messages(checkpoint: Checkpoint, device: torch.device) -> list[str]:
         messages.append(f"the continuation is not bit-identical to an uninterrupted run: {'; '.join(changed)}")
     messages.append(f"resuming after step {checkpoint.state['step']}")
     return messages
-
-
-def _cut_metrics(path: Path, step: int) -> None:
-    """Drop the records of steps after the checkpoint: they will be made again."""
-    write_json_lines(path, [record for record in read_json_lines(path) if record["step"] <= step])

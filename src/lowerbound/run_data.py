@@ -16,8 +16,8 @@ from lowerbound.data.memory import raw_of
 from lowerbound.data.sources import SOURCES, DataConfig, Splits, load, split_raw
 from lowerbound.errors import DataError, LowerboundError, RunError, UnknownName, UsageError
 from lowerbound.experiment import Experiment, from_settings
+from lowerbound.run_identity import read_config
 from lowerbound.schema import Schema
-from lowerbound.storage import check_format_version, read_toml
 
 MEMORY = "memory"
 """The source of data that a program held."""
@@ -27,13 +27,8 @@ NOT_SETTINGS = ("run", "schema")
 
 
 def read_experiment(path: Path) -> tuple[dict[str, Any], Experiment]:
-    """A run's config.toml, as it stands and as an experiment; UsageError if `path` is not a run directory."""
-    if not (path / "config.toml").is_file():
-        raise UsageError(
-            f"{path} is not a run directory (config.toml is missing); give one that `lowerbound train` wrote."
-        )
-    stored = read_toml(path / "config.toml")
-    check_format_version(path / "config.toml", stored.get("format_version"))
+    """A run's config.toml, as it stands and as an experiment; UsageError or RunError as of `read_config`."""
+    stored = read_config(path)
     sections = {key: value for key, value in stored.items() if isinstance(value, dict) and key not in NOT_SETTINGS}
     return stored, from_settings(stored.get("recipe", "custom"), sections)
 

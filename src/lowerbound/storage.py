@@ -5,6 +5,7 @@ therefore sees the old file or the new one, and a loader that maps the old file 
 """
 
 import atexit
+import errno
 import hashlib
 import json
 import os
@@ -12,8 +13,8 @@ import re
 import shutil
 import tempfile
 import tomllib
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import Any
 
@@ -26,26 +27,38 @@ from torch import Tensor
 from lowerbound.errors import RunError, UsageError
 from lowerbound.text import LONE_SURROGATES, readable
 
-FORMAT_VERSION = 2
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]
+
+MAX_TEXT_BYTES = 2**28  # of a TOML or JSON file: that of a table of 20,000 columns has a hundredth of it
+FORMAT_VERSION = 3
 """Version of config.toml, results.json and checkpoints; raised when an older reader would misread them."""
 
-NAME_OF_PART = 40  # characters
+PART = ".lowerbound.part"
+"""How the names of temporary files end."""
+
+NAME_OF_PART = 40  # characters of the name that is written: with all of it, a system may not allow the length
 
 
 def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
     """Call `write` with a temporary path, then move what it wrote to `path`."""
     make_folder(path.parent)
+    remove_remains(path.parent)
     with _naming(path):
-        temporary = _new_file_beside(path)
+        descriptor, name = tempfile.mkstemp(prefix=_hidden(path), suffix=PART, dir=path.parent)
+    temporary = Path(name)
     try:
+        lock_descriptor(descriptor)  # while it is held, nobody takes the file for the remains of a killed process
         with _naming(path, temporary):
             write(temporary)
             temporary.chmod(0o666 & ~_umask())
-            with temporary.open("rb") as file:
-                os.fsync(file.fileno())
+            _sync(temporary)
             temporary.replace(path)
-        _sync_folder(path.parent)
+        _sync(path.parent)
     finally:
+        os.close(descriptor)
         temporary.unlink(missing_ok=True)
 
 
@@ -61,25 +74,61 @@ def _naming(path: Path, temporary: Path | None = None) -> Iterator[None]:
         raise OSError(error.errno, error.strerror, str(path)) from error
 
 
-def _new_file_beside(path: Path) -> Path:
-    # A part of the name alone: together they may be longer than a system allows.
-    descriptor, name = tempfile.mkstemp(prefix=f".{path.name[:NAME_OF_PART]}.", suffix=".part", dir=path.parent)
-    os.close(descriptor)
-    return Path(name)
+def remove_remains(folder: Path) -> None:
+    """Remove the temporary files that killed processes left in a folder; those in use stay."""
+    for path in list(folder.glob(f".*{PART}")):
+        with suppress(OSError):  # another process removed it, or it is not ours to remove
+            descriptor = os.open(path, os.O_RDONLY)
+            try:
+                if lock_descriptor(descriptor):
+                    shutil.rmtree(path) if path.is_dir() else path.unlink()
+            finally:
+                os.close(descriptor)
+
+
+def lock_descriptor(descriptor: int) -> bool:
+    """Lock an open file until it is closed or the process ends; false where another process holds it.
+
+    Where the system or the file system has no such locks it is true: nobody can hold one.
+    """
+    if fcntl is None:
+        return True
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError as error:
+        if error.errno not in (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL):
+            raise
+    return True
 
 
 def copy_folder(source: Path, target: Path) -> None:
-    """A copy of a folder, whole or absent: it is made beside `target` and then renamed."""
+    """A copy of a folder, whole or absent."""
+    with folder_atomically(target) as temporary:
+        shutil.copytree(source, temporary, dirs_exist_ok=True)
+
+
+@contextmanager
+def folder_atomically(target: Path) -> Iterator[Path]:
+    """A temporary folder to fill, which becomes `target` when all went well.
+
+    Files of a target that holds something are replaced one by one; what has other names stays.
+    """
     check_is_no_dangling_link(target)
     make_folder(target.parent)
-    with tempfile.TemporaryDirectory(
-        prefix=f".{target.name[:NAME_OF_PART]}.", suffix=".part", dir=target.parent
-    ) as temporary:
-        made = shutil.copytree(source, Path(temporary) / "copy")
-        if target.exists():
-            target.rmdir()  # an empty one
-        made.rename(target)
-        _sync_folder(target.parent)
+    remove_remains(target.parent)
+    with (
+        tempfile.TemporaryDirectory(prefix=_hidden(target), suffix=PART, dir=target.parent) as temporary,
+        _locked(Path(temporary)),
+    ):
+        made = Path(temporary) / "made"
+        made.mkdir()
+        yield made
+        for path in made.rglob("*"):
+            _sync(path)
+        _move_folder(made, target)
+        _sync(target.parent)
 
 
 def temporary_folder() -> Path:
@@ -128,9 +177,9 @@ def write_json(path: Path, value: Mapping[str, Any]) -> None:
 def read_json(path: Path) -> dict[str, Any]:
     """Read a JSON object; RunError if it is missing or damaged."""
     try:
-        value = json.loads(path.read_bytes())
-    except OSError as error:
-        raise RunError(f"cannot read {path}: {error.strerror}.") from error
+        value = json.loads(_content(path))
+    except RecursionError:
+        raise RunError(f"{path} is not valid JSON (it is nested too deeply); it is damaged.") from None
     except ValueError as error:
         raise RunError(f"{path} is not valid JSON ({error}); it is damaged.") from error
     if not isinstance(value, dict):
@@ -150,39 +199,16 @@ def write_toml(path: Path, value: Mapping[str, Any]) -> None:
 def read_toml(path: Path) -> dict[str, Any]:
     """Read a TOML file; RunError if it is missing or damaged."""
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise RunError(f"cannot read {path}: {error.strerror}.") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        return tomllib.loads(_content(path).decode())
+    except RecursionError:
+        raise RunError(f"{path} is not valid TOML: it is nested too deeply.") from None
+    except ValueError as error:  # damage, another encoding, a number of thousands of digits
         raise RunError(f"{path} is not valid TOML: {error}.") from error
 
 
 def toml_key(name: str) -> str:
     """A name as a part of a TOML key: bare where it can be, else quoted."""
     return name if re.fullmatch(r"[A-Za-z0-9_-]+", name) else json.dumps(name, ensure_ascii=False)
-
-
-def append_json_line(path: Path, value: Mapping[str, Any]) -> None:
-    """Add one record to a log. A crash can cut the last line short, which `read_json_lines` passes over."""
-    with path.open("a", encoding="utf-8") as file:
-        file.write(json.dumps(value, allow_nan=False) + "\n")
-
-
-def write_json_lines(path: Path, values: Iterable[Mapping[str, Any]]) -> None:
-    """Write a whole log, atomically."""
-    write_text(path, "".join(json.dumps(value, allow_nan=False) + "\n" for value in values))
-
-
-def read_json_lines(path: Path) -> list[dict[str, Any]]:
-    """The whole records of a log, without a last one that was cut short; none if there is no such file."""
-    if not path.exists():
-        return []
-    try:
-        lines = path.read_text(encoding="utf-8").split("\n")
-        # What follows the last line break is empty, or a record that was being written.
-        return [json.loads(line) for line in lines[:-1]]
-    except ValueError as error:
-        raise RunError(f"{path} holds a line that is not JSON ({error}); it is damaged.") from error
 
 
 def save_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, Any]) -> None:
@@ -214,8 +240,28 @@ def load_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
 def stated_checksum(path: Path) -> str:
     """The checksum that a file of `save_tensors` states: what `load_tensors` holds its content against."""
     check_is_utf8(path)
-    with safe_open(path, framework="pt") as file:
-        return str((file.metadata() or {}).get("checksum", ""))
+    return str(_header(path).get("checksum", ""))
+
+
+def read_metadata(path: Path) -> dict[str, Any]:
+    """The metadata of a file of `save_tensors` alone, which takes no longer for large tensors; not verified."""
+    header = _header(path)
+    version = header.get("format_version", "")
+    check_format_version(path, int(version) if version.isdigit() else None)
+    try:
+        return dict(json.loads(header["metadata"]))
+    except (KeyError, TypeError, ValueError) as error:
+        raise RunError(f"{path} is damaged (its metadata cannot be read).") from error
+
+
+def _header(path: Path) -> dict[str, str]:
+    if not path.is_file():
+        raise RunError(f"{path} does not exist.")
+    try:
+        with safe_open(path, framework="pt") as file:
+            return dict(file.metadata() or {})
+    except (SafetensorError, OSError, ValueError) as error:
+        raise RunError(f"{path} is damaged ({str(error).splitlines()[0]}).") from error
 
 
 def check_format_version(path: Path, version: object) -> None:
@@ -249,6 +295,47 @@ def _checksum(tensors: Mapping[str, Tensor], metadata: str) -> str:
     return digest.hexdigest()
 
 
+def _move_folder(made: Path, target: Path) -> None:
+    with suppress(OSError):  # it is absent, a link, holds something, or is where the shell stands
+        target.rmdir() if target.resolve() != Path.cwd() else None
+    if not target.exists():
+        made.rename(target)
+        return
+    for entry in sorted(made.iterdir()):
+        entry.replace(target / entry.name)
+
+
+def _hidden(path: Path) -> str:
+    return f".{path.name[:NAME_OF_PART]}."
+
+
+@contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    # Not every system lets a folder be opened.
+    descriptor = os.open(folder, os.O_RDONLY) if fcntl is not None else None
+    try:
+        if descriptor is not None:
+            lock_descriptor(descriptor)
+        yield
+    finally:
+        if descriptor is not None:
+            os.close(descriptor)
+
+
+def _content(path: Path) -> bytes:
+    """A file's bytes; RunError for a pipe or a device, which would be waited for, and for what is too long."""
+    try:
+        if not path.is_file() and path.exists():
+            raise RunError(f"cannot read {path}: it is not a file.")
+        with path.open("rb") as file:
+            content = file.read(MAX_TEXT_BYTES + 1)
+    except OSError as error:
+        raise RunError(f"cannot read {path}: {error.strerror}.") from error
+    if len(content) > MAX_TEXT_BYTES:
+        raise RunError(f"cannot read {path}: it has more than {MAX_TEXT_BYTES:,} bytes, which is the most.")
+    return content
+
+
 def _write(path: Path, content: bytes) -> None:
     path.write_bytes(content)
 
@@ -260,13 +347,11 @@ def _umask() -> int:
     return mask
 
 
-def _sync_folder(folder: Path) -> None:
-    # The rename itself must reach the disk, too. Not every system lets a folder be opened.
-    try:
-        descriptor = os.open(folder, os.O_RDONLY)
-    except OSError:
-        return
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+def _sync(path: Path) -> None:
+    """Have a file reach the disk, or a rename within a folder. Not every system lets a folder be opened."""
+    with suppress(OSError) if path.is_dir() else nullcontext():
+        descriptor = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)

@@ -30,6 +30,7 @@ LOOK_ALIKES = {
 }
 HANDLER = "lowerbound.look-alikes"
 BYTES_OF_NAMES = range(0xDC80, 0xDD00)  # as which Python holds the bytes of names that are not UTF-8
+LONGEST = 3000  # characters of a message
 LONE_SURROGATES = re.compile("[\ud800-\udfff]")
 
 
@@ -46,10 +47,20 @@ def readable(text: str) -> str:
     return LONE_SURROGATES.sub(lambda found: escaped(found[0]), text)
 
 
-def on_one_line(text: str) -> str:
-    """A text as one line that can be read: what is not printable, such as the escapes of a terminal, is escaped."""
-    line = " ".join(text.split())
-    return "".join(character if character.isprintable() else escaped(character) for character in line)
+def printable(text: str) -> str:
+    """A text whose control characters, such as the escapes of a terminal, are written out; line ends stay."""
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() or c == "\n" else escaped(c) for c in text)
+
+
+def one_line(text: str, longest: int = LONGEST) -> str:
+    """A text as one line that can be read: without control characters, and of bounded length."""
+    if len(text) > longest:
+        text = f"{text[: longest // 2]} ... {text[-longest // 2 :]}"
+    if text.isprintable():
+        return text
+    return printable(" ".join(text.split()))
 
 
 def in_encoding(text: str, encoding: str) -> str:

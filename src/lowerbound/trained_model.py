@@ -7,6 +7,7 @@
 `.vae` is the bare module, which takes N x C x H x W floats in [0, 1] and passes gradients.
 """
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -27,11 +28,11 @@ from lowerbound.data.tables import RawTable
 from lowerbound.errors import RunError, SchemaError, UsageError
 from lowerbound.evaluation.anomaly import Calibration, measure
 from lowerbound.evaluation.elements import best_guess
+from lowerbound.evaluation.generation import drawn_examples, expected_examples
 from lowerbound.model import VAE
 from lowerbound.probability.distributions import Distribution
 from lowerbound.run_data import read_experiment
 from lowerbound.schema import Schema
-from lowerbound.seeding import generator
 from lowerbound.stored_units import StoredUnits, in_stored_units
 from lowerbound.support import convention_of, supported
 from lowerbound.training.checkpoint import load_with_schema
@@ -110,16 +111,19 @@ class TrainedModel:
 
     @torch.no_grad()
     def generate(self, num: int = 1, *, seed: int = 0, temperature: float = 1.0) -> Any:
-        """New examples in stored units: decoded means of images, draws from p(x|z) of everything else."""
+        """New examples in stored units: decoded means of images, draws from p(x|z) of everything else.
+
+        The first ones of a seed are the same however many follow, and those of the command `sample`.
+        """
         if self.vae.is_deterministic:
             raise UsageError("a deterministic autoencoder has no prior to generate from.")
         if isinstance(num, bool) or not isinstance(num, int | np.integer) or num < 1:
             raise UsageError(f"num is {num!r}; it needs a whole number of at least 1.")
-        stream = generator(seed, "samples")
-        z = self.vae.sample_prior(int(num), stream, temperature)
+        if not 0 <= temperature < math.inf:
+            raise UsageError(f"temperature is {temperature!r}; it needs a finite number of at least 0.")
         if self.schema.layout == "image":
-            return self.written(self._guess(z))
-        return self.drawn(self.vae.decode(z).sample(stream, 1)[0])
+            return self.written(expected_examples(self.vae, int(num), seed, temperature))
+        return self.drawn(drawn_examples(self.vae, int(num), seed, temperature))
 
     def score(self, x: Any, *, by: str = "") -> Float[np.ndarray, " n"]:
         """The anomaly score of each example, in nats, higher is stranger; NaN for a row without a known cell.

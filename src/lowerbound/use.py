@@ -28,13 +28,13 @@ from lowerbound.experiment import Settings, resolve
 from lowerbound.inputs import STANDARD, InputOptions, read_inputs, read_one, run_of
 from lowerbound.model import VAE, build_model
 from lowerbound.networks.layers import Layer, count_parameters
+from lowerbound.preparation import choose_device
 from lowerbound.reporting.comparison import comparison_figure
 from lowerbound.reporting.theme import png
 from lowerbound.reporting.tiles import as_png, compose, displayable, fitted
-from lowerbound.run import choose_device
 from lowerbound.run_data import own_splits, read_experiment, splits_in_memory
 from lowerbound.seeding import generator
-from lowerbound.storage import check_is_no_dangling_link, write_bytes
+from lowerbound.storage import check_is_no_dangling_link, folder_atomically, write_bytes
 from lowerbound.trained_model import TrainedModel, load
 from lowerbound.training.checkpoint import load_model
 
@@ -95,7 +95,7 @@ def sample(
         return _write_rows(path, trained.generate(num_examples, seed=seed, temperature=temperature))
     if folder is None:
         check_output(out or run / "samples.png", [], is_table=False)
-    images = pictures.prior_samples(model, num_examples, generator(seed, "samples"), temperature)
+    images = pictures.prior_samples(model, num_examples, seed, temperature)
     if folder is not None:
         return _save_each(folder, images)
     return _save_grid(out or run / "samples.png", images, num_columns or int(np.ceil(np.sqrt(num_examples))))
@@ -174,6 +174,8 @@ def interpolate(
     out: Path | None = None,
 ) -> Path:
     """The straight line in z between two examples, decoded: images as one picture, others as rows of a file."""
+    if num_examples < 2:
+        raise UsageError(f"a line from one example to another needs at least 2 points, got {num_examples}.")
     trained = load(run)
     model, is_image = trained.vae, trained.schema.layout == "image"
     path = out or run / ("interpolation.png" if is_image else "interpolation.csv")
@@ -284,8 +286,9 @@ def _save_each(folder: Path, images: Float[np.ndarray, "n height width channel"]
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise UsageError(f"{folder} is not empty; choose another --folder.")
     digits = len(str(len(images) - 1))
-    for index, tile in enumerate(displayable(images)):
-        write_bytes(folder / f"{index:0{digits}d}.png", as_png(tile))
+    with folder_atomically(folder) as temporary:
+        for index, tile in enumerate(displayable(images)):
+            (temporary / f"{index:0{digits}d}.png").write_bytes(as_png(tile))
     return folder
 
 

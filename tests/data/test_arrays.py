@@ -15,7 +15,8 @@ from data_files import IMAGES, RNG, idx_bytes, refusal, saved, written
 from lowerbound.data import arrays as array_files
 from lowerbound.data.arrays import read_idx
 from lowerbound.data.examples import Examples
-from lowerbound.data.files import read
+from lowerbound.data.files import ReadingOptions, read
+from lowerbound.data.reading import Limit
 from lowerbound.data.sources import DataConfig, load
 
 read_idx_images = partial(read_idx, num_axes=3)
@@ -179,8 +180,9 @@ def test_an_archive_member_over_the_limit_is_refused_unread(tmp_path, monkeypatc
     million = np.zeros((100, 100, 100), np.uint8)
     path = written(tmp_path / "images.npz", saved(np.savez_compressed, images=million))
     assert len(read(path).examples) == 100
-    monkeypatch.setattr(array_files, "MAX_BYTES", 10**6)
-    assert "claims 1,000,128 bytes for 'images.npy'" in refusal(path)
+    monkeypatch.setattr(np.lib.format, "read_array", lambda *_, **__: pytest.fail("it was read"))
+    message = refusal(path, read=lambda path: read(path, ReadingOptions(limit=Limit(10**6 - 1))))
+    assert "unpacks to 977 KiB, accepted are 977 KiB; raise the limit with --max-gib 1" in message
 
 
 def test_an_archive_in_an_unusual_compression_is_refused(tmp_path):

@@ -9,10 +9,10 @@ from PIL import Image
 
 from data_files import COLOUR, grey, refusal, save_images, saved, written
 from lowerbound.data import folders
-from lowerbound.data import images as image_files
 from lowerbound.data.files import ReadingOptions, read
 from lowerbound.data.folders import read_folder
 from lowerbound.data.images import ImageOptions
+from lowerbound.data.reading import PIXEL_BYTES, Limit
 from lowerbound.errors import DataError
 
 RGB = Image.fromarray(COLOUR)
@@ -193,17 +193,25 @@ def test_where_every_image_is_broken_the_first_is_named(tmp_path):
         read_with(tmp_path, skip_broken=True)
 
 
-@pytest.mark.parametrize("limit", [9, 14], ids=["an error", "a warning"])
-def test_what_pillow_takes_for_a_decompression_bomb_is_refused(tmp_path, monkeypatch, limit):
+def read_within(num_bytes):
+    return lambda path: read(path, ReadingOptions(limit=Limit(num_bytes)))
+
+
+@pytest.mark.parametrize(("most", "came"), [(9, "twice as many pixels"), (14, "5 × 4 pixels"), (19, "5 × 4 pixels")])
+def test_an_image_of_more_pixels_than_the_limit_is_refused_and_pillows_own_limit_is_as_before(tmp_path, most, came):
     save_images(tmp_path, {"a.png": RGB})
-    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", limit)
-    assert "exceeds limit of" in refusal(tmp_path, named=tmp_path / "a.png")
+    before = Image.MAX_IMAGE_PIXELS
+    message = refusal(tmp_path, named=tmp_path / "a.png", read=read_within(most * PIXEL_BYTES))
+    assert came in message and f"accepted are {most} in all; raise the limit with --max-gib 1" in message
+    assert before == Image.MAX_IMAGE_PIXELS
+    assert len(read_within(20 * PIXEL_BYTES)(tmp_path).examples) == 1
 
 
-def test_a_folder_that_decodes_to_more_than_the_limit_is_refused(tmp_path, monkeypatch):
-    save_images(tmp_path, {"a.png": RGB, "b.png": RGB})
-    monkeypatch.setattr(image_files, "MAX_BYTES", 2 * 4 * 5 * 3 - 1)
-    assert "choose a smaller --size" in refusal(tmp_path)
+def test_a_folder_that_decodes_to_more_than_the_limit_is_refused(tmp_path):
+    image = Image.new("L", (4, 4))
+    save_images(tmp_path, {f"{number}.png": image for number in range(60)})
+    assert "choose a smaller --size" in refusal(tmp_path, read=read_within(60 * 16 - 1))
+    assert len(read_within(60 * 16)(tmp_path).examples) == 60
 
 
 def test_nothing_of_an_archive_is_written_whatever_its_members_are_called(tmp_path):

@@ -13,9 +13,10 @@ from lowerbound.data.column_kinds import inferred
 from lowerbound.data.conforming import conformed
 from lowerbound.data.examples import RawArray
 from lowerbound.data.files import ReadingOptions, read
+from lowerbound.data.parquet import read_parquet
 from lowerbound.data.rows import as_array, conformed_table, readable
 from lowerbound.data.scales import schema_of
-from lowerbound.data.tables import STANDARD, TableOptions, from_values, read_csv, read_parquet
+from lowerbound.data.tables import STANDARD, TableOptions, from_values, read_csv
 from lowerbound.errors import DataError
 from lowerbound.schema import Column, Schema
 

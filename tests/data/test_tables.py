@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from data_files import refusal, written
-from lowerbound.data.tables import STANDARD, TableOptions, from_values, read_csv, read_parquet
+from lowerbound.data.parquet import read_parquet
+from lowerbound.data.tables import STANDARD, TableOptions, from_values, read_csv
 
 
 def read(path, text, options=STANDARD):

@@ -1,3 +1,4 @@
+import math
 import os
 from dataclasses import replace
 from pathlib import Path
@@ -11,6 +12,7 @@ from lowerbound.errors import ConfigError, DataError
 from lowerbound.evaluation.evaluate import EvaluationConfig, evaluate, expected_terms
 from lowerbound.evaluation.importance import importance_sweep
 from lowerbound.model import ModelConfig, build_model
+from lowerbound.schema import Column
 from lowerbound.seeding import generator
 
 FAST = EvaluationConfig(num_draws=4, manifold_sizes=(3,))
@@ -32,6 +34,26 @@ def mnist_test():
 
 def model_of(network="dense", **options):
     return build_model(ModelConfig(network=network, hidden=(16,), **options), (1, 8, 8), generator(0, "weights"))
+
+
+def rows(cells, kinds):
+    """Splits of a table, all of the same rows."""
+    part = Examples(cells, 1.0, layout="table", columns=columns(kinds))
+    return Splits("rows", part, part, part, (), "validation", "made here", "", "0")
+
+
+def columns(kinds):
+    levels = {"binary": ("no", "yes")}
+    return tuple(Column(name=str(i), kind=kind, levels=levels.get(kind, ())) for i, kind in enumerate(kinds))
+
+
+def ignorant_model(kinds):
+    """A model of zeros: its posterior is the prior, and every value of a binary column has probability 1/2."""
+    config = ModelConfig(likelihood="table", hidden=(4,), latent_dim=1)
+    model = build_model(config, (len(kinds),), generator(0, "weights"), columns=columns(kinds))
+    for parameter in model.parameters():
+        parameter.data.zero_()
+    return model
 
 
 def test_grey_mnist_has_the_floor_and_the_z_free_level_known_from_its_pixels(mnist_test):
@@ -82,6 +104,34 @@ def test_a_density_of_images_has_no_bits(digits):
     results = evaluate(model_of(likelihood="gaussian"), digits, FAST)
     assert results.score("elbo").convention == "density"
     assert not [score.name for score in results.scores if score.unit == "bits/dim"]
+
+
+@pytest.mark.parametrize("missing", [0.0, 0.5, 0.8])
+def test_a_coin_costs_one_bit_for_each_known_cell_however_many_are_missing(missing):
+    rng = np.random.default_rng(0)
+    cells = rng.integers(0, 2, (60, 5)).astype(np.float32)
+    cells[rng.random(cells.shape) < missing] = np.nan
+    results = evaluate(ignorant_model(kinds := ("binary",) * 5), tosses := rows(cells, kinds), FAST)
+    for name in ("bits-per-dimension", "evidence-bits"):
+        bits = results.score(name)
+        assert (bits.value, bits.unit, bits.convention) == (pytest.approx(1, abs=1e-4), "bits/dim", "discrete table")
+        assert bits.standard_error == pytest.approx(0, abs=1e-4) and "for each known cell" in bits.description
+    assert results.score("elbo").value == pytest.approx(-math.log(2) * (~np.isnan(tosses.test.values)).sum(1).mean())
+    assert results.score("squared-error") is None
+
+
+def test_a_table_with_a_column_of_numbers_has_no_bits():
+    kinds = ("binary", "numeric")
+    results = evaluate(ignorant_model(kinds), rows(np.zeros((20, 2), np.float32), kinds), FAST)
+    assert {score.convention for score in results.scores} == {"table"}
+    assert not [score.name for score in results.scores if score.unit == "bits/dim"]
+
+
+def test_rows_without_a_known_cell_have_no_bits():
+    splits = rows(np.zeros((20, 1), np.float32), ("binary",))
+    empty = replace(splits, test=replace(splits.test, values=np.full((20, 1), np.nan, np.float32)))
+    results = evaluate(ignorant_model(("binary",)), empty, FAST)
+    assert {score.split for score in results.scores if score.unit == "bits/dim"} == {"train"}
 
 
 def test_more_draws_narrow_the_elbo_around_the_same_mean(digits):

@@ -46,7 +46,7 @@ def test_an_interpolation_is_a_straight_line_in_z_between_two_posterior_means(id
 
 def test_samples_at_temperature_zero_are_the_decoded_prior_mean(identity_like):
     identity_like.decoder.output.bias.data = torch.tensor([0.25, 0.75])
-    images = pictures.prior_samples(identity_like, 3, generator(0, "samples"), temperature=0.0)
+    images = pictures.prior_samples(identity_like, 3, 0, temperature=0.0)
     np.testing.assert_allclose(images.reshape(3, 2), [[0.25, 0.75]] * 3)
 
 

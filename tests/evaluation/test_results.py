@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from lowerbound.errors import RunError
-from lowerbound.evaluation.results import SERIOUS, Finding, Results, Score, read_results
+from lowerbound.evaluation import results
+from lowerbound.evaluation.results import SERIOUS, Finding, Results, Score, read_results, read_scores
 
 
 def score(**changes):
@@ -60,27 +61,51 @@ def test_a_clean_bill_survives_the_disk_as_such_and_so_does_a_doctor_who_was_not
     assert read_results(tmp_path).findings == findings
 
 
-def test_older_results_say_that_the_doctor_was_not_asked(tmp_path):
-    Results((), {}, {}, findings=(FINDING,)).write(tmp_path)
-    content = json.loads((tmp_path / "results.json").read_text())
-    del content["findings"]
-    (tmp_path / "results.json").write_text(json.dumps(content))
-    assert read_results(tmp_path).findings is None
-
-
-def test_history_holds_the_epochs_and_passes_over_steps(tmp_path):
-    Results((), {}, {}).write(tmp_path)
-    (tmp_path / "metrics.jsonl").write_text(
-        '{"step": 1, "validation": null}\n{"step": 2, "validation": {"elbo": -1}}\n{"st'
-    )
-    assert [record["step"] for record in read_results(tmp_path).history] == [2]
+def test_history_survives_the_disk(tmp_path):
+    Results((), {}, {}, history=({"step": 2, "validation": {"elbo": -1}},)).write(tmp_path)
+    assert read_results(tmp_path).history == ({"step": 2, "validation": {"elbo": -1}},)
 
 
 def test_damaged_results_are_refused(tmp_path):
     Results((score(),), {}, {}).write(tmp_path)
     (tmp_path / "results.json").write_text("{")
-    with pytest.raises(RunError, match=r"results\.json is not valid JSON"):
-        read_results(tmp_path)
+    for read in (read_results, read_scores):
+        with pytest.raises(RunError, match=r"results\.json is not valid JSON"):
+            read(tmp_path)
     (tmp_path / "results.json").write_text('{"format_version": 99}')
     with pytest.raises(RunError, match="install a newer lowerbound"):
         read_results(tmp_path)
+
+
+def test_results_json_that_says_something_else_is_refused(tmp_path):
+    Results((score(),), {}, {}).write(tmp_path)
+    path = tmp_path / "results.json"
+    path.write_text(path.read_text().replace("-1.5", "-1.4"))
+    for read in (read_results, read_scores):
+        with pytest.raises(RunError, match=r"results\.json is damaged, was edited, or belongs to other results"):
+            read(tmp_path)
+
+
+def test_results_json_of_another_run_is_refused(tmp_path):
+    for name, value in (("a", -1.0), ("b", -2.0)):
+        Results((score(value=value),), {}, {}).write(tmp_path / name)
+    (tmp_path / "a" / "results.json").write_bytes((tmp_path / "b" / "results.json").read_bytes())
+    with pytest.raises(RunError, match="belongs to other results"):
+        read_results(tmp_path / "a")
+
+
+@pytest.mark.parametrize("num_before", [0, 1])
+def test_a_writer_killed_between_its_two_files_leaves_the_new_results_whole(tmp_path, monkeypatch, num_before):
+    for value in range(num_before):
+        Results((score(value=float(value)),), {"x": np.array([value])}, {}).write(tmp_path)
+    with monkeypatch.context() as patched:
+        patched.setattr(results, "write_json", lambda path, value: (_ for _ in ()).throw(KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            Results((score(value=7.0),), {"x": np.array([7])}, {}).write(tmp_path)
+    read = read_results(tmp_path)
+    assert (read.scores[0].value, read.arrays["x"].tolist()) == (7.0, [7])
+    assert read_scores(tmp_path).scores == read.scores
+    # The next writing puts the copy in order again.
+    read.write(tmp_path)
+    assert json.loads((tmp_path / "results.json").read_text())["scores"][0]["value"] == 7.0
+    assert read_results(tmp_path).scores == read.scores

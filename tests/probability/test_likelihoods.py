@@ -10,7 +10,7 @@ import scipy.stats
 import torch
 from torch.testing import assert_close
 
-from lowerbound.errors import DataError
+from lowerbound.errors import ConfigError, DataError
 from lowerbound.probability.likelihoods import LIKELIHOODS, MIN_SIGMA, BernoulliLikelihood, GaussianLikelihood
 from lowerbound.schema import Column, Support
 from lowerbound.seeding import generator
@@ -214,6 +214,13 @@ def test_data_outside_the_support_are_refused_with_what_to_do(name, options, sup
         LIKELIHOODS[name](EVENT, **options).convention(support)
 
 
+def test_a_table_of_categories_and_counts_is_discrete_and_one_with_a_number_is_not():
+    discrete = [column for column in COLUMNS if column.kind != "numeric"]
+    for columns, convention in ((discrete, "discrete table"), (COLUMNS, "table")):
+        likelihood = LIKELIHOODS["table"]((len(columns),), columns=tuple(columns))
+        assert likelihood.convention(Support(0.0, 3.0)) == convention
+
+
 @pytest.mark.parametrize(
     ("name", "support", "convention"),
     [
@@ -308,10 +315,23 @@ def test_a_learned_sigma_is_pulled_towards_the_root_mean_square_error():
         assert_close(gradient, (x**2).sum() / sigma**2 - x.numel())
 
 
-@pytest.mark.parametrize("options", [{"sigma": 1e-9}, {"sigma": 1e-9, "learn_sigma": True}])
-def test_sigma_never_falls_below_its_least_value(options):
-    likelihood = GaussianLikelihood(EVENT, **options)
-    assert likelihood.sigma == pytest.approx(MIN_SIGMA)
+@pytest.mark.parametrize("learn_sigma", [False, True])
+@pytest.mark.parametrize("sigma", [1e-4, 0.999e-3, 0.0, -1.0, math.nan, 2e18])
+def test_a_sigma_that_would_not_be_used_as_it_is_is_refused_with_what_is_accepted(sigma, learn_sigma):
+    with pytest.raises(ConfigError, match=r"sigma needs a number from 0\.001 to 1e\+18, got"):
+        GaussianLikelihood(EVENT, sigma, learn_sigma)
+
+
+@pytest.mark.parametrize("sigma", [1e-3, 0.0312, 1e6, 1e18])
+def test_every_accepted_sigma_is_that_of_the_density(sigma):
+    for learn_sigma in (False, True):
+        p = GaussianLikelihood(EVENT, sigma, learn_sigma)(torch.zeros(EVENT))
+        expected = 2 * scipy.stats.norm.logpdf(0.7 * sigma, 0, sigma)
+        assert p.log_prob(torch.full(EVENT, 0.7 * sigma)).item() == pytest.approx(expected, rel=1e-9)
+
+
+def test_a_learned_sigma_never_falls_below_its_least_value():
+    likelihood = GaussianLikelihood(EVENT, learn_sigma=True)
     with torch.no_grad():
         likelihood.log_sigma.fill_(-1000)
     assert likelihood.sigma == pytest.approx(MIN_SIGMA)

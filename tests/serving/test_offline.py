@@ -2,6 +2,7 @@
 
 import re
 import shutil
+import tomllib
 from base64 import b64decode
 
 import numpy as np
@@ -15,10 +16,12 @@ from lowerbound.data.sources import DataConfig, load
 from lowerbound.evaluation.elements import best_guess
 from lowerbound.evaluation.evaluate import expected_terms
 from lowerbound.run import train
+from lowerbound.run_identity import sealed
+from lowerbound.run_log import read_log
 from lowerbound.seeding import generator
 from lowerbound.serving.explorer import carried
 from lowerbound.serving.explorer.offline import page_of, write_offline
-from lowerbound.storage import read_json_lines
+from lowerbound.storage import write_toml
 from lowerbound.training.checkpoint import load_model
 from pages_from_disk import ENCODE, SHORT, Opened, array, blocks_in, png, trained
 
@@ -198,7 +201,7 @@ def test_a_file_that_is_no_image_is_refused_in_one_line(opened):
 
 def test_the_whole_history_is_carried(opened, run):
     found = opened("await source.metrics(id, 0)")
-    assert found["records"] == read_json_lines(run / "metrics.jsonl")
+    assert found["records"] == read_log(run)
     assert found["state"] == "finished"
     assert opened("(await source.metrics(id, given)).records", found["after"]) == []
 
@@ -207,7 +210,8 @@ def test_without_its_data_a_run_shows_the_codes_of_its_results(run, file, tmp_pa
     moved = tmp_path / "run"
     shutil.copytree(run, moved)
     config = (moved / "config.toml").read_text()
-    (moved / "config.toml").write_text(re.sub(r'data_checksum = "\w+"', f'data_checksum = "{"0" * 64}"', config))
+    changed = re.sub(r'data_checksum = "\w+"', f'data_checksum = "{"0" * 64}"', config)
+    write_toml(moved / "config.toml", sealed(tomllib.loads(changed)))
     programs = {name: block for name, block in blocks_in(file).items() if name in ("decoder", "vae", "weights")}
     monkeypatch.setattr(carried, "_programs", lambda space: {})  # the same as before, and slow to make
     (tmp_path / "page.html").write_text(page_of(carried.blocks_of(moved) | programs))

@@ -16,6 +16,7 @@ from tritonclient.http import InferenceServerClient, InferInput
 from command_line import in_process, one_line
 from lowerbound.errors import UsageError
 from lowerbound.experiment import resolve
+from lowerbound.run_identity import sealed
 from lowerbound.serving.service.models import load_runs
 from lowerbound.storage import FORMAT_VERSION, write_toml
 from lowerbound.training.checkpoint import model_checksum, save_model
@@ -25,8 +26,9 @@ from served_models import images_of, model
 def write_run(path, **config):
     """A run's directory, with all that serving needs of one."""
     built = model((1, 28, 28), **{"network": "conv", "hidden": (16,), **config})
+    content = {"format_version": FORMAT_VERSION, "run": {"id": "a run's"}, **resolve("conv").settings()}
+    write_toml(path / "config.toml", sealed(content))
     save_model(path / "model.safetensors", built, images_of((28, 28, 1)), {})
-    write_toml(path / "config.toml", {"format_version": FORMAT_VERSION, "run": {}, **resolve("conv").settings()})
     return path
 
 

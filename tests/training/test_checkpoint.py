@@ -41,8 +41,7 @@ def test_a_damaged_checkpoint_is_passed_over_for_the_one_before_it(tmp_path, inj
 
 
 def test_where_no_checkpoint_is_whole_the_error_says_so(tmp_path):
-    with pytest.raises(RunError, match="holds no checkpoint"):
-        load_checkpoint(tmp_path)
+    assert load_checkpoint(tmp_path) is None
     save(tmp_path, 1)
     damage(tmp_path / "step-000000001.safetensors")
     with pytest.raises(RunError, match="damaged"):

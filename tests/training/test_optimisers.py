@@ -1,9 +1,11 @@
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
 
+from lowerbound.experiment import resolve
 from lowerbound.model import ModelConfig, build_model
 from lowerbound.seeding import generator
 from lowerbound.training.config import OPTIMISER_NAMES, TrainingConfig
@@ -82,6 +84,36 @@ def test_muons_steps_are_those_of_torch():
             its.step()
     # Theirs iterates in bfloat16.
     assert (ours.weight - theirs.weight).norm() < 0.03 * (ours.weight - before).norm()
+
+
+def keras_adam(variable, gradients, learning_rate, beta_1, beta_2, epsilon):
+    """keras.optimizers.Adam.update_step, Keras 3, line by line in numpy."""
+    m, v = np.zeros_like(variable), np.zeros_like(variable)
+    for iterations, gradient in enumerate(gradients):
+        local_step = iterations + 1
+        alpha = learning_rate * np.sqrt(1 - beta_2**local_step) / (1 - beta_1**local_step)
+        m += (gradient - m) * (1 - beta_1)
+        v += (np.square(gradient) - v) * (1 - beta_2)
+        variable = variable - (m * alpha) / (np.sqrt(v) + epsilon)
+    return variable
+
+
+@pytest.mark.parametrize("recipe", ["tutorial-conv", "tutorial-dense"])
+@pytest.mark.parametrize("size", [1.0, 1e-6])  # of gradients: beside small ones epsilon counts
+def test_the_reference_texts_recipes_take_the_steps_of_keras_adam(recipe, size):
+    config = resolve(recipe).training
+    noise = np.random.default_rng(0)
+    start = noise.normal(size=(4, 3))
+    gradients = size * noise.normal(size=(300, 4, 3)) * noise.random((4, 3))
+    layer = nn.Linear(3, 4, bias=False).double()
+    layer.weight.data = torch.from_numpy(start.copy())
+    optimiser = OPTIMISERS[config.optimiser](layer.parameters(), config)
+    for gradient in gradients:
+        layer.weight.grad = torch.from_numpy(gradient)
+        optimiser.step()
+    expected = keras_adam(start, gradients, config.learning_rate, config.adam_beta1, config.adam_beta2, 1e-7)
+    np.testing.assert_allclose(layer.weight.detach().numpy(), expected, rtol=1e-12)
+    assert all(group["fused"] for group in optimiser.param_groups)
 
 
 def test_biases_and_thin_matrices_take_adams_steps():

@@ -12,6 +12,7 @@ from lowerbound.commands.options import (
     DataDirOption,
     JsonOption,
     LabelsOption,
+    MostOption,
     ResizeOption,
     SetOption,
     SizeOption,
@@ -51,6 +52,7 @@ def inspect(
     resize: ResizeOption = "",
     labels: LabelsOption = "",
     skip_broken: SkipOption = False,
+    max_gib: MostOption = None,
     data_dir: DataDirOption = "",
     settings: SetOption = None,
     out: Annotated[
@@ -65,7 +67,9 @@ def inspect(
     if (run := Path(data)).is_dir() and (run / "config.toml").is_file():
         _inspect_run(run, as_json)
         return
-    given = merge(given_settings(settings, data, data_dir=data_dir), given_of_files(size, resize, labels, skip_broken))
+    given = merge(
+        given_settings(settings, data, data_dir=data_dir), given_of_files(size, resize, labels, skip_broken, max_gib)
+    )
     found = inspect(from_settings("inspected", given).data, out or Path("inspected.png"))
     if as_json:
         print_json(asdict(found))

@@ -49,6 +49,10 @@ ResizeOption = Annotated[
     str, typer.Option(metavar="crop|fit", help="Crop to the size, or fit within it and pad with black.")
 ]
 SkipOption = Annotated[bool, typer.Option("--skip-broken", help="Skip what cannot be read, and list it.")]
+MostOption = Annotated[
+    float | None,
+    typer.Option("--max-gib", metavar="GIB", help="Memory that data may take as they are stored; 4 if not given."),
+]
 LabelsOption = Annotated[str, typer.Option(metavar="FILE|COLUMN", help="CSV of file names and labels, or a column.")]
 
 
@@ -68,10 +72,14 @@ def given_settings(
     return merge(parse_settings(settings or []), flags)
 
 
-def given_of_files(size: str, resize: str, labels: str, skip_broken: bool) -> dict[str, dict[str, Any]]:
+def given_of_files(
+    size: str, resize: str, labels: str, skip_broken: bool, max_gib: float | None
+) -> dict[str, dict[str, Any]]:
     """The flags about files and folders, as settings."""
     given = {"size": size, "resize": resize, "labels": labels, "skip_broken": skip_broken}
-    kept = {key: value for key, value in given.items() if value}
+    kept: dict[str, Any] = {key: value for key, value in given.items() if value}
+    if max_gib is not None:
+        kept["max_gib"] = max_gib
     return {"data": kept} if kept else {}
 
 

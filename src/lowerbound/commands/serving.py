@@ -6,6 +6,7 @@ import typer
 
 from lowerbound import console
 from lowerbound.commands.options import SHARE, DeviceOption, TokenFileOption, app
+from lowerbound.errors import UsageError
 from lowerbound.interrupts import ending_at_once
 
 MIB = 2**20
@@ -22,7 +23,9 @@ def serve(
     max_wait: Annotated[float, typer.Option(min=0, max=1000, help="Milliseconds to wait for a full batch.")] = 2.0,
     max_body: Annotated[int, typer.Option(min=1, max=2048, help="Largest request body, in MiB.")] = 64,
     max_pixels: Annotated[float, typer.Option(min=0.001, max=80, help="Largest image, in megapixels.")] = 16.0,
-    max_queue: Annotated[int, typer.Option(min=1, help="Examples in the queue; 503 beyond it.")] = 4096,
+    max_queue: Annotated[
+        int | None, typer.Option(min=1, help="Examples in the queue, 4096 or a batch by default; 503 beyond it.")
+    ] = None,
     max_concurrency: Annotated[int, typer.Option(min=1, help="Concurrent requests; 503 beyond it.")] = 512,
     timeout: Annotated[
         float, typer.Option(min=0.1, max=3600, help="Seconds for a request body, and for a response.")
@@ -37,13 +40,18 @@ def serve(
     from lowerbound.serving.service.limits import Limits
     from lowerbound.serving.service.models import load_runs
 
+    if max_queue is not None and max_queue < max_batch:
+        raise UsageError(
+            f"--max-queue is {max_queue:,}, less than --max-batch, {max_batch:,}: the largest request would never be "
+            "taken; raise it, or lower --max-batch."
+        )
     access = access_to(host, token_file)
     limits = Limits(
         max_batch=max_batch,
         max_wait=max_wait,
         max_body=max_body * MIB,
         max_pixels=round(max_pixels * 1e6),
-        max_queue=max(max_queue, max_batch),  # else the largest request would never be taken
+        max_queue=max(4096, max_batch) if max_queue is None else max_queue,
         max_concurrency=max_concurrency,
         timeout=timeout,
     )

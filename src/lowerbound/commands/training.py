@@ -16,6 +16,7 @@ from lowerbound.commands.options import (
     DeviceOption,
     JsonOption,
     LabelsOption,
+    MostOption,
     OwnDataOption,
     ResizeOption,
     RunArgument,
@@ -48,6 +49,7 @@ def train(
     resize: ResizeOption = "",
     labels: LabelsOption = "",
     skip_broken: SkipOption = False,
+    max_gib: MostOption = None,
     settings: SetOption = None,
     moved: OwnDataOption = "",
     resume: Annotated[bool, typer.Option("--resume", help="Continue the run in --out where it stopped.")] = False,
@@ -58,23 +60,25 @@ def train(
 
     Without --recipe, model and training are chosen to fit a file or folder; the choices are printed.
     """
-    from lowerbound import repeats, run
+    from lowerbound import preparation, repeats, run
     from lowerbound.experiment import merge
 
-    of_files = given_of_files(size, resize, labels, skip_broken)
+    of_files = given_of_files(size, resize, labels, skip_broken, max_gib)
     overrides = merge(given_settings(settings, data, epochs, seed, data_dir), of_files)
     command = readable(shlex.join(["lowerbound", *sys.argv[1:]]))
-    if resume and (out is None or seeds > 1):
-        raise UsageError("--resume needs --out DIR, the run to continue, and goes with one seed alone.")
+    if resume and out is None:
+        raise UsageError("--resume needs --out DIR, the run to continue.")
+    if moved and seeds > 1:
+        raise UsageError("--data is for one run; resume each seed's directory by itself.")
     if moved and not resume:
         raise UsageError("--data is for --resume, where a run's data were moved; give DATA itself.")
-    path = out or run.default_path(recipe, overrides)
+    path = out or preparation.default_path(recipe, overrides)
     with console.stopping_politely() as should_stop, console.ProgressDisplay(quiet) as display:
         audience = run.Audience(display.show, display.message, should_stop)
-        if resume:
+        if resume and seeds == 1:
             runs = [run.resume(path, data=moved, recipe=recipe, settings=overrides, device=device, audience=audience)]
         else:
-            runs = repeats.train_seeds(seeds, recipe, path, overrides, device, command, audience)
+            runs = repeats.train_seeds(seeds, recipe, path, overrides, device, command, audience, resume)
     print_runs(runs, as_json)
 
 
@@ -152,9 +156,6 @@ def compare(
 @app.command(rich_help_panel=TRAIN)
 def report(run_path: RunArgument) -> None:
     """Rewrite a run's report from its results, without data or model."""
-    from lowerbound.evaluation.results import read_results
-    from lowerbound.reporting.report import write_report
-    from lowerbound.run_data import read_experiment
+    from lowerbound import run
 
-    read_experiment(run_path)
-    console.out.print(str(write_report(read_results(run_path), run_path)), markup=False)
+    console.out.print(str(run.rewrite_report(run_path)), markup=False)

@@ -12,6 +12,7 @@ from lowerbound.commands.options import (
     DataDirOption,
     DeviceOption,
     JsonOption,
+    MostOption,
     NumOption,
     OutOption,
     OwnDataOption,
@@ -54,6 +55,7 @@ def reconstruct(
     inputs: InputsArgument = None,
     num: NumOption = 16,
     skip_broken: SkipOption = False,
+    max_gib: MostOption = None,
     data: OwnDataOption = "",
     data_dir: DataDirOption = "",
     out: OutOption = None,
@@ -64,7 +66,7 @@ def reconstruct(
     from lowerbound import use
     from lowerbound.inputs import InputOptions
 
-    options = InputOptions(data=data, data_dir=data_dir, skip_broken=skip_broken)
+    options = InputOptions(data=data, data_dir=data_dir, skip_broken=skip_broken, max_gib=max_gib)
     found = use.reconstruct(run_path, inputs or [], num, options, out)
     if as_json:
         print_json({**asdict(found), "path": str(found.path)})
@@ -78,6 +80,7 @@ def encode(
     run_path: RunArgument,
     inputs: InputsArgument = None,
     skip_broken: SkipOption = False,
+    max_gib: MostOption = None,
     data: OwnDataOption = "",
     data_dir: DataDirOption = "",
     out: Annotated[
@@ -89,7 +92,7 @@ def encode(
     from lowerbound import use
     from lowerbound.inputs import InputOptions
 
-    options = InputOptions(data=data, data_dir=data_dir, skip_broken=skip_broken)
+    options = InputOptions(data=data, data_dir=data_dir, skip_broken=skip_broken, max_gib=max_gib)
     encoded = use.encode(run_path, inputs or [], options, out)
     console.print_written(encoded.path, encoded.skipped, encoded.notes)
 
@@ -109,6 +112,7 @@ def score(
         bool, typer.Option("--importance/--no-importance", help="Compute the importance-weighted score, the slowest.")
     ] = True,
     skip_broken: SkipOption = False,
+    max_gib: MostOption = None,
     device: DeviceOption = "auto",
     data: OwnDataOption = "",
     data_dir: DataDirOption = "",
@@ -125,7 +129,7 @@ def score(
         false_alarm_rate=false_alarms,
         by=by,
         importance=importance,
-        options=InputOptions(data=data, data_dir=data_dir, skip_broken=skip_broken),
+        options=InputOptions(data=data, data_dir=data_dir, skip_broken=skip_broken, max_gib=max_gib),
         device=device,
         out=out,
     )
@@ -142,6 +146,7 @@ def impute(
         Path, typer.Argument(metavar="TABLE", help="A .csv, .tsv or .parquet with the columns trained on.")
     ],
     skip_broken: SkipOption = False,
+    max_gib: MostOption = None,
     out: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Output in TABLE's format; in RUN if not given.")
     ] = None,
@@ -150,7 +155,7 @@ def impute(
     """Fill the missing cells of a table with their expected values; every known cell is copied unchanged."""
     from lowerbound import imputation
 
-    imputed = imputation.impute(run_path, table.expanduser(), out, skip_broken)
+    imputed = imputation.impute(run_path, table.expanduser(), out, skip_broken, max_gib)
     if as_json:
         print_json({**asdict(imputed), "path": str(imputed.path), "fills_path": str(imputed.fills_path)})
         return
@@ -168,6 +173,7 @@ def interpolate(
     first: Annotated[str, typer.Argument(metavar="A", help="A file, or the number of a test example.")],
     second: Annotated[str, typer.Argument(metavar="B", help="A file, or the number of a test example.")],
     num: NumOption = 10,
+    max_gib: MostOption = None,
     data: OwnDataOption = "",
     data_dir: DataDirOption = "",
     out: OutOption = None,
@@ -176,5 +182,5 @@ def interpolate(
     from lowerbound import use
     from lowerbound.inputs import InputOptions
 
-    options = InputOptions(data=data, data_dir=data_dir)
+    options = InputOptions(data=data, data_dir=data_dir, max_gib=max_gib)
     console.print_written(use.interpolate(run_path, first, second, num, options, out))

@@ -19,10 +19,14 @@ from jaxtyping import Shaped, UInt8
 
 from lowerbound.data.examples import RawArray
 from lowerbound.data.given_splits import Split, as_given
-from lowerbound.data.reading import MAX_BYTES, gib, read_up_to, reading, refuse, shown, times
+from lowerbound.data.reading import STANDARD_LIMIT, Limit, read_up_to, reading, refuse, shown, times
 
 # Two bits of deflate stand for at most 258 bytes: a member that claims more for each stored byte lies.
 MAX_DEFLATE_RATIO = 1032
+MAX_HEADER_BYTES = 2**24  # of a .safetensors file: a hundred thousand tensors
+
+Room = Callable[[int], None]
+"""Called with the bytes that are to be read next; raises TooLarge where there is no more room for them."""
 
 DATA_KEYS = ("images", "x", "data", "imgs", "x_train", "train_images")
 LABEL_KEYS = ("labels", "y", "target", "y_train", "train_labels")
@@ -48,7 +52,7 @@ SAFETENSORS_TYPES = {
 }  # fmt: skip
 
 
-def read_idx(path: Path, num_axes: int) -> UInt8[np.ndarray, "..."]:
+def read_idx(path: Path, num_axes: int, limit: Limit = STANDARD_LIMIT) -> UInt8[np.ndarray, "..."]:
     """The unsigned bytes of an IDX file, plain or gzipped (as its content tells, not its name).
 
     The format: two zero bytes, a type code (8 for unsigned bytes), the number of axes, a big-endian 32-bit
@@ -57,6 +61,7 @@ def read_idx(path: Path, num_axes: int) -> UInt8[np.ndarray, "..."]:
     with reading(path, f"an IDX file of unsigned bytes with {num_axes} axes"), _open_idx(path) as file:
         shape = _idx_shape(path, file.read(4 + 4 * num_axes), num_axes)
         size = math.prod(shape)
+        limit.check(path, size, "claims")
         # One byte more than is due: gzip checks its checksum at the end, and a longer file is noticed.
         content = read_up_to(file, size + 1)
     if len(content) != size:
@@ -65,41 +70,57 @@ def read_idx(path: Path, num_axes: int) -> UInt8[np.ndarray, "..."]:
     return np.frombuffer(content, np.uint8).reshape(shape)
 
 
-def read_idx_images(path: Path) -> RawArray:
+def read_idx_images(path: Path, limit: Limit = STANDARD_LIMIT) -> RawArray:
     """The images of an IDX file of three axes."""
-    return RawArray(place=shown(path), values=read_idx(path, 3)[..., np.newaxis])
+    return RawArray(place=shown(path), values=read_idx(path, 3, limit)[..., np.newaxis])
 
 
-def read_npy(path: Path) -> RawArray:
+def read_npy(path: Path, limit: Limit = STANDARD_LIMIT) -> RawArray:
     """A .npy array. The file is mapped, not read: only what is taken from it is held."""
     with reading(path, "a .npy array"):
         with path.open("rb") as file:
-            _check_npy(path, file, path.stat().st_size)
+            limit.check(path, _size_of_npy(path, file, path.stat().st_size))
         array = np.lib.format.open_memmap(path, mode="r")
     return RawArray(place=shown(path), values=np.asarray(array))
 
 
-def read_npz(path: Path) -> RawArray:
+def read_npz(path: Path, limit: Limit = STANDARD_LIMIT) -> RawArray:
     """Data, labels and splits from an .npz archive, as `_gathered` finds them."""
+    room = _room(path, limit)
     with reading(path, "an .npz archive of arrays"), zipfile.ZipFile(path) as archive:
         members = {member.filename.removesuffix(".npy"): member for member in archive.infolist()}
-        return _gathered(path, list(members), lambda key: _read_member(path, archive, members[key]))
+        return _gathered(path, list(members), lambda key: _read_member(path, archive, members[key], room))
 
 
-def read_safetensors(path: Path) -> RawArray:
+def read_safetensors(path: Path, limit: Limit = STANDARD_LIMIT) -> RawArray:
     """Data, labels and splits from a .safetensors file, under the names that an .npz has them under.
 
     Source of the format: https://huggingface.co/docs/safetensors: eight bytes with the header's length, the header as
     JSON, the tensors.
     """
+    room = _room(path, limit)
     with reading(path, "a .safetensors file"):
         with path.open("rb") as file:
             (length,) = struct.unpack("<Q", file.read(8))
             if length > path.stat().st_size - 8:
                 refuse(path, f"claims a header of {length:,} bytes, more than the file has")
+            if length > MAX_HEADER_BYTES:
+                refuse(path, f"has a header of {length:,} bytes, accepted are {MAX_HEADER_BYTES:,}")
             header = json.loads(file.read(length))
         header.pop("__metadata__", None)
-        return _gathered(path, list(header), lambda key: _safetensor(path, header, key, 8 + length))
+        return _gathered(path, list(header), lambda key: _safetensor(path, header, key, 8 + length, room))
+
+
+def _room(path: Path, limit: Limit) -> Room:
+    """Counts what is read of one file."""
+    taken = 0
+
+    def room(num_bytes: int) -> None:
+        nonlocal taken
+        taken += num_bytes
+        limit.check(path, taken, "unpacks to")
+
+    return room
 
 
 def _gathered(path: Path, keys: Sequence[str], read: Callable[[str], np.ndarray]) -> RawArray:
@@ -206,13 +227,14 @@ def _idx_shape(path: Path, header: bytes, num_axes: int) -> tuple[int, ...]:
     shape = tuple(int(size) for size in np.frombuffer(header, ">u4", offset=4))
     if 0 in shape:
         refuse(path, f"is empty: its shape is {times(shape)}")
-    if math.prod(shape) > MAX_BYTES:
-        refuse(path, f"claims {times(shape)} bytes, accepted are {gib(MAX_BYTES)}; it is damaged")
+    possible = MAX_DEFLATE_RATIO * path.stat().st_size
+    if math.prod(shape) > possible:
+        refuse(path, f"claims {times(shape)} bytes, of which at most {possible:,} are possible; it is damaged")
     return shape
 
 
-def _check_npy(path: Path, file: IO[bytes] | BufferedIOBase, size: int) -> None:
-    """Refuse an array file of `size` bytes whose header claims anything else, before room is made for it."""
+def _size_of_npy(path: Path, file: IO[bytes] | BufferedIOBase, size: int) -> int:
+    """The bytes of an array; DataError where its header does not claim what a file of `size` bytes has."""
     # Later versions are for headers over 64 KiB or with Unicode field names: structured types, never images.
     if (version := np.lib.format.read_magic(file)) != (1, 0):
         refuse(path, f"has .npy version {version[0]}.{version[1]}, accepted is 1.0; write it with numpy.save")
@@ -224,23 +246,25 @@ def _check_npy(path: Path, file: IO[bytes] | BufferedIOBase, size: int) -> None:
     claimed, there = math.prod(shape) * dtype.itemsize, size - file.tell()
     if claimed != there:
         refuse(path, f"claims {times(shape)} values = {claimed:,} bytes, but {there:,} follow")
+    return claimed
 
 
-def _read_member(path: Path, archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> Shaped[np.ndarray, "..."]:
+def _read_member(
+    path: Path, archive: zipfile.ZipFile, member: zipfile.ZipInfo, room: Room
+) -> Shaped[np.ndarray, "..."]:
     if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
         refuse(path, "is compressed in an unusual way; write it with numpy.savez or numpy.savez_compressed")
     possible = MAX_DEFLATE_RATIO * min(member.compress_size, path.stat().st_size)
-    if member.file_size > min(possible, MAX_BYTES):
-        accepted = f"{possible:,} bytes are possible and {gib(MAX_BYTES)} accepted"
-        refuse(path, f"claims {member.file_size:,} bytes for {member.filename!r}, where {accepted}")
+    if member.file_size > possible:
+        refuse(path, f"claims {member.file_size:,} bytes for {member.filename!r}, of which {possible:,} are possible")
     with archive.open(member) as file:
-        _check_npy(path, file, member.file_size)
+        room(_size_of_npy(path, file, member.file_size))
     with archive.open(member) as file:
         array: np.ndarray = np.lib.format.read_array(file, allow_pickle=False)
     return array
 
 
-def _safetensor(path: Path, header: dict[str, Any], key: str, start: int) -> Shaped[np.ndarray, "..."]:
+def _safetensor(path: Path, header: dict[str, Any], key: str, start: int, room: Room) -> Shaped[np.ndarray, "..."]:
     about = header[key]
     if about["dtype"] not in SAFETENSORS_TYPES:
         refuse(path, f"holds {key!r} as {about['dtype']}; accepted are {', '.join(SAFETENSORS_TYPES)}")
@@ -251,4 +275,5 @@ def _safetensor(path: Path, header: dict[str, Any], key: str, start: int) -> Sha
     size = math.prod(shape) * dtype.itemsize
     if not (0 <= first <= last <= path.stat().st_size - start and last - first == size):
         refuse(path, f"claims {times(shape)} values = {size:,} bytes for {key!r}, but has others")
+    room(size)
     return np.asarray(np.memmap(path, dtype, "r", start + first, shape))

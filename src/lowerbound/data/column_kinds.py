@@ -28,13 +28,12 @@ from lowerbound.data.reading import counted, refuse
 from lowerbound.data.scales import offset_of, varies_too_little
 from lowerbound.data.tables import ColumnSetting, RawTable, TableOptions, listed, written
 from lowerbound.errors import DataError, UnknownName
-from lowerbound.schema import LARGEST, Column, Schema
+from lowerbound.schema import LARGEST, LARGEST_COUNT, Column, Schema
 from lowerbound.storage import toml_key
 
 LEAST_NUMBERS = 0.95  # of a column's known cells, for it to be numeric
 LEAST_ROWS_OF_AN_ID = 10  # numbers 1..n of fewer rows may be a small table's data
 MAX_LEVELS = 1_000
-MAX_COUNT = 1_000_000
 LEAST_REPEATED = 0.5  # of a text column's rows must share their value with another, or it is an identifier
 MOST_NAMED = 8  # exceptional texts in a note
 
@@ -192,7 +191,7 @@ def _as_set(known: KnownCells, setting: ColumnSetting) -> Column:
     known = known.sound(np.isnan(known.values), f"it is not a number, and the column's kind is set to {setting.kind!r}")
     if setting.kind == "numeric":
         return _numeric(known, known.values)
-    known.sound(~_are_counts(known.values), "counts are whole numbers from 0")
+    known.sound(~_are_counts(known.values), f"counts are whole numbers from 0 to {LARGEST_COUNT:,}")
     return _count(known.name)
 
 
@@ -261,4 +260,4 @@ def _of_sound_magnitude(known: KnownCells) -> KnownCells:
 
 
 def _are_counts(values: Float[np.ndarray, " cell"]) -> Bool[np.ndarray, " cell"]:
-    return (values >= 0) & (values <= MAX_COUNT) & (values == np.rint(values))
+    return (values >= 0) & (values <= LARGEST_COUNT) & (values == np.rint(values))

@@ -1,5 +1,6 @@
 """Examples in memory: images, arrays or rows of a table, and their labels; and what a file held before that."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -43,6 +44,13 @@ class Examples:
         """The stored values that the model sees as 0 and 1."""
         return self.min_value, self.max_value
 
+    @property
+    def num_known(self) -> Int64[np.ndarray, " example"]:
+        """How many values each example has; of a row those of its cells that are not missing."""
+        if self.layout == "table":
+            return (~np.isnan(self.values)).sum(1)
+        return np.full(len(self), math.prod(self.event_shape))
+
     @cached_property
     def support(self) -> Support:
         """Where the values lie as the model sees them."""
@@ -65,6 +73,15 @@ class Examples:
         """The examples at `indices`, copied, in that order."""
         labels = None if self.labels is None else self.labels[indices]
         return replace(self, values=np.asarray(self.values[indices]), labels=labels)
+
+    def spread(self, most: int) -> "Examples":
+        """All examples, or `most` of them evenly spaced: files may be ordered by class or date."""
+        return self.subset(evenly_spaced(len(self), most))
+
+
+def evenly_spaced(number: int, most: int) -> Int64[np.ndarray, " chosen"]:
+    """At most `most` of the indices below `number`, the first and the last among them."""
+    return np.linspace(0, number - 1, min(most, number)).astype(np.int64)
 
 
 def _num_levels(examples: Examples) -> int:

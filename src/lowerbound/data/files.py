@@ -18,10 +18,11 @@ from lowerbound.data.conforming import conformed
 from lowerbound.data.examples import Collection, RawArray
 from lowerbound.data.folders import read_folder, read_zip
 from lowerbound.data.images import ImageOptions, is_image_file, read_image_files
-from lowerbound.data.reading import does_not_fit, reading, refuse, times
+from lowerbound.data.parquet import read_parquet
+from lowerbound.data.reading import STANDARD_LIMIT, Limit, does_not_fit, reading, refuse, times
 from lowerbound.data.rows import as_array, conformed_table
 from lowerbound.data.scales import found_out, schema_of, without_broken
-from lowerbound.data.tables import STANDARD, RawTable, TableOptions, read_csv, read_parquet
+from lowerbound.data.tables import STANDARD, RawTable, TableOptions, read_csv
 from lowerbound.errors import ConfigError
 from lowerbound.schema import Schema
 
@@ -45,6 +46,7 @@ class ReadingOptions:
     layout: str = ""  # of an array; empty for what its axes tell
     range: tuple[float, ...] = ()  # the numbers that the model sees as 0 and 1; empty for what type and values tell
     skip_broken: bool = False  # leave out what cannot be read, and name it
+    limit: Limit = STANDARD_LIMIT  # of what may be held
     schema: Schema | None = None  # of the run that the file is read for; None where data are found out, for training
 
 
@@ -69,6 +71,11 @@ def read(path: Path, options: ReadingOptions | None = None) -> Collection:
     options = options or ReadingOptions()
     if options.labels:
         options = replace(options, tables=replace(options.tables, label=options.labels))
+    options = replace(
+        options,
+        images=replace(options.images, limit=options.limit),
+        tables=replace(options.tables, limit=options.limit),
+    )
     return as_collection(_raw(path, options), options)
 
 
@@ -134,11 +141,11 @@ def _raw(path: Path, options: ReadingOptions) -> RawArray | RawTable:
     if options.labels:
         refuse(path, f"takes no labels from {options.labels}; only folders, .zips and tables do")
     if suffix in ARRAYS:
-        return ARRAYS[suffix](path)
+        return ARRAYS[suffix](path, options.limit)
     if is_image_file(path):
         return read_image_files([path], options.images)
     if _is_idx(path):
-        return arrays.read_idx_images(path)
+        return arrays.read_idx_images(path, options.limit)
     refuse(path, f"is not accepted; give {ACCEPTED}")
 
 
@@ -148,7 +155,7 @@ def _is_idx(path: Path) -> bool:
     return start == b"\0\0\x08" or (start[:2] == b"\x1f\x8b" and path.name.lower().endswith("ubyte.gz"))
 
 
-ARRAYS: dict[str, Callable[[Path], RawArray]] = {
+ARRAYS: dict[str, Callable[[Path, Limit], RawArray]] = {
     ".npy": arrays.read_npy,
     ".npz": arrays.read_npz,
     ".safetensors": arrays.read_safetensors,

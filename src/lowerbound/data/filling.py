@@ -16,8 +16,9 @@ from pathlib import Path
 from typing import Any
 
 from lowerbound.data.csv_text import decoded, replaced
-from lowerbound.data.reading import reading
-from lowerbound.data.tables import RawTable, with_dictionaries
+from lowerbound.data.parquet import read_whole
+from lowerbound.data.reading import STANDARD_LIMIT, Limit, reading
+from lowerbound.data.tables import RawTable
 
 
 @dataclass(frozen=True)
@@ -43,7 +44,7 @@ def filled_csv(content: bytes, table: RawTable, decimal: str, fills: Fills) -> b
     return text.encoded(replaced(text.characters, table.separator, cells))
 
 
-def filled_parquet(path: Path, table: RawTable, fills: Fills) -> bytes:
+def filled_parquet(path: Path, table: RawTable, fills: Fills, limit: Limit = STANDARD_LIMIT) -> bytes:
     """A Parquet file's bytes with cells filled; `table` is what was read from it."""
     from pyarrow import parquet
 
@@ -51,7 +52,7 @@ def filled_parquet(path: Path, table: RawTable, fills: Fills) -> bytes:
     for (row, name), fill in fills.items():
         by_column[name][row] = fill
     with reading(path, "a Parquet table"):
-        stored = with_dictionaries(parquet.ParquetFile(path))
+        stored = read_whole(path, limit)
         for position, name in enumerate(table.columns):
             if name in by_column:
                 column = _filled(stored.column(position), by_column[name])

@@ -19,14 +19,16 @@ from pathlib import Path, PurePosixPath
 
 from lowerbound.data.examples import RawArray
 from lowerbound.data.given_splits import SPLITS, Split, split_of
-from lowerbound.data.images import ImageOptions, opened_file, read_entries
+from lowerbound.data.images import ImageOptions, read_entries
 from lowerbound.data.labels import A_CSV, LABEL_FILES, LabelTable, has_labels, matched, read_labels
 from lowerbound.data.pixels import FORMATS, START, Entry, is_image_content, is_image_name
-from lowerbound.data.reading import gib, read_up_to, reading, refuse, shown
+from lowerbound.data.reading import gib, opened_file, read_up_to, reading, refuse, shown, too_large
 
 MAX_FILE_BYTES = 2**30
 MAX_LABEL_BYTES = 2**27
 MAX_MEMBERS = 1_000_000
+MAX_DEPTH = 100  # of folders within folders
+COMPRESSIONS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)  # others could take gigabytes before they give a byte
 NOT_COUNTED = ("thumbs.db", "desktop.ini", *LABEL_FILES)
 
 
@@ -52,9 +54,10 @@ def read_folder(folder: Path, options: ImageOptions, labels: str = "") -> RawArr
     """The images below `folder`, in the order of their paths; labels from the CSV `labels` where one is named."""
     listing = Listing()
     with reading(folder, "a folder of images"):
-        for name, path in _files(folder, PurePosixPath(), (_identity(folder),)):
-            listing.add(name, shown(path), partial(opened_file, path), _start(path))
-            _check_number(folder, len(listing.images) + len(listing.others))
+        for number, (name, path) in enumerate(_files(folder, PurePosixPath(), (_identity(folder),)), start=1):
+            _check_number(folder, number)
+            if name is not None:
+                listing.add(name, shown(path), partial(opened_file, path), _start(path))
     return _read(folder, listing, options, labels)
 
 
@@ -63,6 +66,8 @@ def read_zip(path: Path, options: ImageOptions, labels: str = "") -> RawArray:
     with reading(path, "a zip archive of images"), zipfile.ZipFile(path) as archive:
         members = [member for member in archive.infolist() if not member.is_dir()]
         _check_number(path, len(members))
+        # Each of them may be small, and the same bytes of the file.
+        options.limit.check(path, sum(member.file_size for member in members), "unpacks to")
         listing = Listing()
         for member in sorted(members, key=lambda member: member.filename):
             name = PurePosixPath(member.filename)
@@ -74,7 +79,10 @@ def read_zip(path: Path, options: ImageOptions, labels: str = "") -> RawArray:
 
 def _files(
     folder: Path, below: PurePosixPath, above: tuple[tuple[int, int], ...]
-) -> Iterator[tuple[PurePosixPath, Path]]:
+) -> Iterator[tuple[PurePosixPath | None, Path]]:
+    """Files with their names below the first folder; the folders, too, without a name."""
+    if len(above) > MAX_DEPTH:
+        too_large(folder, f"lies in {MAX_DEPTH} folders, which is the most that is accepted; move the images up")
     with os.scandir(folder) as found:
         entries = sorted(found, key=lambda entry: entry.name)
     for entry in entries:
@@ -87,6 +95,7 @@ def _files(
         identity = _identity(path)
         if identity in above:
             refuse(path, "is a link to a folder that it lies in; remove the link")
+        yield None, path
         yield from _files(path, below / entry.name, (*above, identity))
 
 
@@ -101,7 +110,7 @@ def _is_hidden(part: str) -> bool:
 
 def _check_number(source: Path, number: int) -> None:
     if number > MAX_MEMBERS:
-        refuse(source, f"holds {number:,} files or more, accepted are {MAX_MEMBERS:,}")
+        too_large(source, f"holds {number:,} files and folders or more, accepted are {MAX_MEMBERS:,}")
 
 
 def _start(path: Path) -> bytes:
@@ -113,7 +122,7 @@ def _start(path: Path) -> bytes:
 
 
 def _member_start(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> bytes:
-    if is_image_name(member.filename) or member.flag_bits & 1:
+    if is_image_name(member.filename) or member.flag_bits & 1 or member.compress_type not in COMPRESSIONS:
         return b""
     with archive.open(member) as file:
         return file.read(START)
@@ -123,7 +132,9 @@ def _member(path: Path, archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> Bu
     if member.flag_bits & 1:
         refuse(path, "is encrypted; unpack it first")
     if member.file_size > MAX_FILE_BYTES:
-        refuse(path, f"claims {gib(member.file_size)} for {member.filename!r}, accepted are {gib(MAX_FILE_BYTES)}")
+        too_large(path, f"claims {gib(member.file_size)} for {member.filename!r}, accepted are {gib(MAX_FILE_BYTES)}")
+    if member.compress_type not in COMPRESSIONS:
+        refuse(path, f"has {member.filename!r} compressed in an unusual way; pack it with deflate, or unpack it first")
     with archive.open(member) as file:
         # One byte more than is claimed: zipfile then checks the checksum, and stops at what was claimed.
         return BytesIO(file.read(member.file_size + 1))
@@ -272,7 +283,7 @@ def _content(place: str, open_file: Callable[[], BufferedIOBase]) -> bytes:
     with reading(place, A_CSV), open_file() as file:
         content = read_up_to(file, MAX_LABEL_BYTES + 1)
     if len(content) > MAX_LABEL_BYTES:
-        refuse(place, f"has more than {gib(MAX_LABEL_BYTES)}, the most that is accepted of labels")
+        too_large(place, f"has more than {gib(MAX_LABEL_BYTES)}, the most that is accepted of labels")
     return bytes(content)
 
 

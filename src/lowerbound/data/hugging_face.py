@@ -22,8 +22,9 @@ from lowerbound.data.arrays import DATA_KEYS, LABEL_KEYS
 from lowerbound.data.examples import RawArray
 from lowerbound.data.given_splits import SPLITS, Split, as_given, split_of
 from lowerbound.data.images import ImageOptions, read_entries
+from lowerbound.data.parquet import arrow_cells
 from lowerbound.data.pixels import Entry
-from lowerbound.data.reading import MAX_BYTES, gib, reading, refuse, shown
+from lowerbound.data.reading import Limit, reading, refuse, shown
 
 PREFIX = "hf:"
 A_DATASET = "a data set that Hugging Face's datasets library can load"
@@ -53,7 +54,8 @@ def read_dataset(
     with reading(path, A_DATASET):
         parts = _by_split(_named(datasets, path) if is_name(path) else _saved(datasets, path))
         rows = datasets.concatenate_datasets([part for of_split in parts.values() for part in of_split.values()])
-        source = _Source(datasets, path, rows, options.label or _label_column(datasets, rows), _sizes(parts))
+        label = options.label or _label_column(datasets, rows)
+        source = _Source(datasets, path, rows, label, _sizes(parts), options.limit)
         source.check()
         raw = source.raw(images)
     return replace(raw, notes=(*raw.notes, *_notes(parts)))
@@ -89,13 +91,15 @@ class _Source:
     rows: Any
     label: str  # a column; "" where there is none
     sizes: Mapping[Split, int]  # numbers of rows, which come in this order
+    limit: Limit
 
     def check(self) -> None:
         """DataError where there is too much or too little."""
         if not len(self.rows):
             refuse(self.path, "has no rows")
-        if (size := self.rows.data.nbytes) > MAX_BYTES:
-            refuse(self.path, f"takes {gib(size)}, accepted are {gib(MAX_BYTES)}; train on a part")
+        self.limit.check(self.path, self.rows.data.nbytes)
+        # The file is mapped, and what it says of where texts and lists begin would be believed.
+        self.rows.data.table.validate(full=True)
         if self.label and self.label not in self.rows.column_names:
             refuse(self.path, f"has no column {self.label!r} for labels; it has {', '.join(self.rows.column_names)}")
 
@@ -108,7 +112,7 @@ class _Source:
             return self._images(self._one_of(pictures, IMAGE_COLUMNS, "images"), images)
         if arrays:
             return self._arrays(self._one_of(arrays, DATA_KEYS, "arrays"))
-        tables.check_size(self.path, len(self.rows) * len(self.rows.column_names))
+        tables.check_size(self.path, len(self.rows) * len(self.rows.column_names), self.limit)
         table = tables.from_values(self.path, {name: self._cells(name) for name in self.rows.column_names})
         return replace(self._with_splits(table), label=self.label)
 
@@ -160,7 +164,7 @@ class _Source:
     def _cells(self, column: str) -> list[Any]:
         """Values of a column, classes by their names."""
         chosen = self.rows.select_columns([column]).with_format("arrow")[:]
-        values, feature = chosen[column].to_pylist(), self.rows.features[column]
+        values, feature = arrow_cells(chosen[column]), self.rows.features[column]
         if not isinstance(feature, self.datasets.ClassLabel):
             return values
         return [feature.int2str(value) if value is not None and value >= 0 else None for value in values]

@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from io import BufferedIOBase, BytesIO
+from io import BytesIO
 from math import prod
 from pathlib import Path, PurePosixPath
 from statistics import median
@@ -23,7 +23,7 @@ from lowerbound.data.pixels import FORMATS as FORMATS
 from lowerbound.data.pixels import IMAGE_SUFFIXES as IMAGE_SUFFIXES
 from lowerbound.data.pixels import START, Depth, Entry, Header, decoded, header_of, is_image_content, is_image_name
 from lowerbound.data.pixels import Resize as Resize
-from lowerbound.data.reading import MAX_BYTES, gib, reading, refuse, shown
+from lowerbound.data.reading import STANDARD_LIMIT, Limit, opened_file, reading, refuse, shown
 from lowerbound.errors import DataError
 
 LARGEST_SIDE = 256  # pixels that are taken as they are
@@ -40,6 +40,7 @@ class ImageOptions:
     resize: Resize = "crop"
     num_channels: int = 0  # 1 makes colour grey, 3 the other way round; 0 takes what the images share
     skip_broken: bool = False
+    limit: Limit = STANDARD_LIMIT
 
 
 def is_image_file(path: Path) -> bool:
@@ -67,29 +68,23 @@ def _file(path: Path) -> Entry:
     return Entry(PurePosixPath(path.as_posix()), shown(path), partial(opened_file, path))
 
 
-def opened_file(path: Path) -> BufferedIOBase:
-    """A file to read from; DataError for a pipe or a device, which would be waited for."""
-    if path.exists() and not (path.is_file() or path.is_dir()):
-        refuse(path, "is not a file")
-    return path.open("rb")
-
-
 def read_entries(source: Path, entries: Sequence[Entry], options: ImageOptions) -> RawArray:
     """Images one after the other, ordered by their splits; `ids` are the names of those that could be read."""
     # Where there is one file alone, skipping it leaves nothing.
     attempt = _Attempt(options.skip_broken, can_choose=len(entries) > 1)
+    seen = partial(header_of, limit=options.limit)
     ordered = sorted(entries, key=lambda entry: SPLITS.index(entry.split))
-    headers = [(entry, header) for entry in ordered if (header := attempt(entry, header_of)) is not None]
+    headers = [(entry, header) for entry in ordered if (header := attempt(entry, seen)) is not None]
     attempt.need_some(source, headers)
     depth = _common_depth(source, headers, options.num_channels)
     size = options.size or _common_size([header.size for _, header in headers])
     shape = (size[1], size[0], 3 if depth.mode == "RGB" or options.num_channels == 3 else 1)
-    if (num_bytes := len(headers) * prod(shape) * np.dtype(depth.dtype).itemsize) > MAX_BYTES:
-        refuse(source, f"decodes to {gib(num_bytes)}, accepted are {gib(MAX_BYTES)}; choose a smaller --size")
+    num_bytes = len(headers) * prod(shape) * np.dtype(depth.dtype).itemsize
+    options.limit.check(source, num_bytes, "decodes to", "choose a smaller --size")
     values = np.empty((len(headers), *shape), depth.dtype)
     read: list[tuple[Entry, Header]] = []
     for entry, header in headers:
-        pixels = attempt(entry, lambda entry: decoded(entry, depth, size, options.resize))
+        pixels = attempt(entry, lambda entry: decoded(entry, depth, size, options.resize, options.limit))
         if pixels is not None:
             values[len(read)] = pixels
             read.append((entry, header))
@@ -134,7 +129,7 @@ class _Attempt:
             return read(entry)
         except DataError as error:
             if not self.skip_broken:
-                raise DataError(f"{error}{self.hint}") from error
+                raise type(error)(f"{error}{self.hint}") from error
             self.skipped.append(str(error))
             return None
 
@@ -179,4 +174,7 @@ def _notes(headers: Sequence[Header], size: tuple[int, int], depth: Depth, optio
         padded = f"padded with {'black' if depth.white else 'zeros'}"
         how = "cropped" if options.resize == "crop" else padded
         notes.append(f"{resized:,} of {len(headers):,} resized to {size[0]} wide and {size[1]} high, {how}")
+    is_grey = depth.mode == "L"
+    if coloured := sum(is_grey and header.depth.mode == "RGB" for header in headers):
+        notes.append(f"{coloured:,} of {len(headers):,} converted to grey")
     return tuple(notes)

@@ -6,7 +6,7 @@ from typing import Literal
 from lowerbound.data.examples import Examples
 from lowerbound.data.reading import counted, shown, times
 from lowerbound.data.scales import OVERSHOOT
-from lowerbound.schema import UNSCALED, Column, Support
+from lowerbound.schema import LARGEST_COUNT, UNSCALED, Column, Support
 
 Kind = Literal["binary", "grey", "colour", "levels", "unit", "counts", "real", "table"]
 
@@ -81,4 +81,4 @@ def _are_in_unit_interval(examples: Examples, support: Support) -> bool:
 
 
 def _are_counts(support: Support) -> bool:
-    return support.is_integer and support.low >= 0
+    return support.is_integer and support.low >= 0 and support.high <= LARGEST_COUNT

@@ -11,13 +11,15 @@ from dataclasses import dataclass
 from io import StringIO
 from pathlib import PurePosixPath
 
-from lowerbound.data.reading import reading, refuse, shown
+from lowerbound.data.reading import reading, refuse, shown, too_large
 
 LABEL_FILES = ("labels.csv", "metadata.csv")
 FILE_COLUMNS = ("file", "filename", "file_name", "path", "image", "id", "name")
 LABEL_COLUMNS = ("label", "class", "target", "y", "category")
 A_CSV = "a CSV of file names and labels in UTF-8"
 SEPARATORS = ",;\t|"
+MAX_ROWS = 1_000_000  # as many as there may be images
+MAX_HEADER = 2**18  # characters
 
 
 @dataclass(frozen=True)
@@ -53,12 +55,14 @@ def read_labels(place: str, content: bytes) -> LabelTable:
         header = [cell.strip() for cell in next(rows, [])]
         by_id = _first_of(place, header, FILE_COLUMNS, "file names")
         by_label = _first_of(place, header, LABEL_COLUMNS, "labels")
-        found = []
+        found: list[Row] = []
         for row in rows:
             if not any(row):
                 continue
             if len(row) != len(header):
                 refuse(place, f"has {len(row)} cells in line {rows.line_num}, its header names {len(header)} columns")
+            if len(found) == MAX_ROWS:
+                too_large(place, f"has more than {MAX_ROWS:,} rows, as many as there may be images")
             found.append(Row(row[by_id].strip(), row[by_label].strip() or None, rows.line_num))
     return LabelTable(place, tuple(found))
 
@@ -133,7 +137,7 @@ def _separator(text: str) -> str:
 
 
 def _header(text: str, separator: str) -> list[str]:
-    first = text.splitlines()[:1]
+    first = text[:MAX_HEADER].splitlines()[:1]
     return [cell.strip().lower() for cell in next(csv.reader(first, delimiter=separator), [])]
 
 

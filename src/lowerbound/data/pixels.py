@@ -6,24 +6,26 @@
                                   without a white int8, int16, int32, uint32, float32
     more than 8 bits in colour    refused: Pillow keeps 8
     EXIF orientation              applied
-    several frames                the first
+    several frames                the first; of the others it is asked only whether there are any
 
 Resizing is Lanczos; numbers stay within those of the image, whole where they are stored as whole.
 """
 
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from io import BufferedIOBase
 from pathlib import PurePosixPath
-from typing import Literal
+from typing import Literal, NoReturn
 
 import numpy as np
 from jaxtyping import Num, Shaped
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from lowerbound.data.given_splits import Split
-from lowerbound.data.reading import reading, refuse
+from lowerbound.data.reading import PIXEL_BYTES, STANDARD_LIMIT, Limit, reading, refuse, too_large
+from lowerbound.data.tiff import check_tiff
 
 FORMATS = ("PNG", "JPEG", "WEBP", "TIFF", "BMP", "GIF")
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".jfif", ".webp", ".tif", ".tiff", ".bmp", ".gif")
@@ -84,9 +86,9 @@ def is_image_content(name: str, start: bytes) -> bool:
     return start.startswith(MAGIC) or (start[:4] == b"RIFF" and start[8:12] == b"WEBP") or is_bmp
 
 
-def header_of(entry: Entry) -> Header:
-    """Size and depth of an image; DataError for what cannot be read as it is stored."""
-    with _opened(entry) as (image, start):
+def header_of(entry: Entry, limit: Limit = STANDARD_LIMIT) -> Header:
+    """Size and depth of an image; DataError for what cannot be read as it is stored, or is too large."""
+    with _opened(entry, limit) as (image, start):
         width, height = image.size
         depth = _depth(entry, image, start)
         orientation = image.getexif().get(ORIENTATION, 1)
@@ -102,10 +104,10 @@ def header_of(entry: Entry) -> Header:
 
 
 def decoded(
-    entry: Entry, depth: Depth, size: tuple[int, int], resize: Resize
+    entry: Entry, depth: Depth, size: tuple[int, int], resize: Resize, limit: Limit = STANDARD_LIMIT
 ) -> Shaped[np.ndarray, "height width channel"]:
     """The pixels of an image, upright and resized."""
-    with _opened(entry) as (opened, _):
+    with _opened(entry, limit) as (opened, _):
         is_inverted = depth.mode == "number" and depth.white and _is_white_zero(opened)
         image: Image.Image = ImageOps.exif_transpose(opened)
         if depth.mode == "number":
@@ -113,6 +115,8 @@ def decoded(
             pixels = _resized_numbers(depth.white - numbers if is_inverted else numbers, size, resize)
         else:
             pixels = np.asarray(_resized(_coloured(image, depth.mode), size, resize))
+        if depth.mode == "number" and pixels.ndim > 2:
+            refuse(entry.shown_as, "has changed while it was read: it is in colour now; read it again")
         return np.atleast_3d(pixels)
 
 
@@ -185,15 +189,42 @@ def _resized(image: Image.Image, size: tuple[int, int], resize: Resize) -> Image
 
 
 @contextmanager
-def _opened(entry: Entry) -> Iterator[tuple[Image.Image, bytes]]:
-    """An image, and the first bytes of its file."""
-    with reading(entry.shown_as, AN_IMAGE), entry.open() as file:
+def _opened(entry: Entry, limit: Limit) -> Iterator[tuple[Image.Image, bytes]]:
+    """An image, and the first bytes of its file; TooLarge for one of too many pixels, of which none is decoded."""
+    with reading(entry.shown_as, AN_IMAGE), entry.open() as file, _at_most(limit.max_pixels):
         start = file.read(START)
+        check_tiff(entry.shown_as, file, start)
         file.seek(0)
-        try:
-            # Pillow reads from any binary file, and says IO[bytes] for it.
-            image = Image.open(file, formats=FORMATS)  # type: ignore[arg-type]
-        except UnidentifiedImageError:  # its text names the object in memory, not the file
-            refuse(entry.shown_as, f"is not {AN_IMAGE}, or it is damaged")
-        with image:
+        with _header(entry.shown_as, file, limit) as image:
+            width, height = image.size
+            if width * height > limit.max_pixels:
+                _too_many(entry.shown_as, f"{width:,} × {height:,} pixels", width * height, limit)
             yield image, start
+
+
+def _header(place: str, file: BufferedIOBase, limit: Limit) -> Image.Image:
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # of a size that is looked at next
+            # Pillow reads from any binary file, and says IO[bytes] for it.
+            return Image.open(file, formats=FORMATS)  # type: ignore[arg-type]
+    except UnidentifiedImageError:  # its text names the object in memory, not the file
+        refuse(place, f"is not {AN_IMAGE}, or it is damaged")
+    except Image.DecompressionBombError:
+        _too_many(place, "more than twice as many pixels as are accepted", 2 * limit.max_pixels, limit)
+
+
+def _too_many(place: str, came: str, num_pixels: int, limit: Limit) -> NoReturn:
+    way_out = limit.way_out(PIXEL_BYTES * num_pixels, "make it smaller")
+    too_large(place, f"has {came}, accepted are {limit.max_pixels:,} in all; {way_out}")
+
+
+@contextmanager
+def _at_most(num_pixels: int) -> Iterator[None]:
+    """Within this Pillow, which looks at sizes within a file, too, refuses what has more pixels."""
+    before = Image.MAX_IMAGE_PIXELS
+    Image.MAX_IMAGE_PIXELS = num_pixels
+    try:
+        yield
+    finally:
+        Image.MAX_IMAGE_PIXELS = before

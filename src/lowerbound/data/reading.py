@@ -1,23 +1,70 @@
 """What all readers of files share: errors of one line, and limits on what a file may claim.
 
-Nothing here trusts a file. A header is compared with the bytes that are there before room is made for what it claims,
-no pickle is read, and whatever a decoder raises on damage becomes a DataError of one line: which file, what came, what
-is accepted.
+Nothing here trusts a file. What it claims is compared with the bytes that are there, and with a limit on memory, before
+room is made for it: a few compressed kilobytes can claim terabytes. No pickle is read, and whatever a decoder raises on
+damage becomes a DataError of one line: which file, what came, what is accepted.
 """
 
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from io import BufferedIOBase
+from math import ceil
 from pathlib import Path
 from typing import NoReturn
 
 from PIL import Image
 
-from lowerbound.errors import DataError, SchemaError
+from lowerbound.errors import ConfigError, DataError, SchemaError, TooLarge
 
-MAX_BYTES = 8 * 2**30
-"""What data may take in memory: a few compressed kilobytes can claim terabytes. MNIST takes a 150th of it."""
+GIB = 2**30
+MAX_BYTES = 8 * GIB
+"""What objects in memory may take as one dense array: the arrays of a data set, a sparse matrix."""
+
+MOST_GIB = 2**20  # a setting's; there is no such machine
+PIXEL_BYTES = 48
+"""What a pixel may take while an image is decoded, turned upright, blended with white and resized."""
+
+PART = "take a part of the data"
+
+
+@dataclass(frozen=True)
+class Limit:
+    """What one file or folder may take in memory."""
+
+    max_bytes: int = 4 * GIB
+    can_be_raised: bool = True  # by a setting; of what comes from somebody far away it cannot
+
+    @property
+    def max_pixels(self) -> int:
+        """Pixels of one image file."""
+        return self.max_bytes // PIXEL_BYTES
+
+    def check(self, path: Path | str, num_bytes: int, takes: str = "takes", instead: str = PART) -> None:
+        """TooLarge, with the setting that raises the limit, for what needs more."""
+        if num_bytes > self.max_bytes:
+            came = f"{takes} {gib(num_bytes)}, accepted are {gib(self.max_bytes)}"
+            too_large(path, f"{came}; {self.way_out(num_bytes, instead)}")
+
+    def way_out(self, num_bytes: int, instead: str = PART) -> str:
+        """What to do with data that take so much."""
+        if not self.can_be_raised:
+            return "send less"
+        return f"raise the limit with --max-gib {ceil(num_bytes / GIB)} (data.max_gib), or {instead}"
+
+
+STANDARD_LIMIT = Limit()
+STANDARD_GIB = STANDARD_LIMIT.max_bytes / GIB
+
+
+def limit_of(max_gib: float | None) -> Limit:
+    """The limit that a setting asks for, the usual one for None; ConfigError for a number that is none."""
+    if max_gib is None:
+        return STANDARD_LIMIT
+    if not 0 < max_gib < MOST_GIB:
+        raise ConfigError(f"data.max_gib is {max_gib:g}; it needs a number of GiB above 0 and below {MOST_GIB:,}.")
+    return Limit(max(1, int(max_gib * GIB)))
 
 
 @contextmanager
@@ -45,6 +92,11 @@ def refuse(path: Path | str, sentence: str) -> NoReturn:
     raise DataError(f"{shown(path)} {sentence}.")
 
 
+def too_large(path: Path | str, sentence: str) -> NoReturn:
+    """Raise the TooLarge "`path` `sentence`."."""
+    raise TooLarge(f"{shown(path)} {sentence}.")
+
+
 def does_not_fit(path: Path | str, sentence: str) -> NoReturn:
     """Raise the SchemaError "`path` `sentence`."."""
     raise SchemaError(f"{shown(path)} {sentence}.")
@@ -67,8 +119,16 @@ def times(shape: Sequence[int]) -> str:
 
 
 def gib(size: int) -> str:
-    """Bytes in words."""
-    return f"{size / 2**30:.3g} GiB"
+    """Bytes in words: GiB, or less where that would be a fraction."""
+    unit, name = next(((2**bits, name) for bits, name in ((30, "GiB"), (20, "MiB")) if size >= 2**bits), (2**10, "KiB"))
+    return f"{size / unit:.3g} {name}"
+
+
+def opened_file(path: Path) -> BufferedIOBase:
+    """A file to read from; DataError for a pipe or a device, which would be waited for."""
+    if path.exists() and not (path.is_file() or path.is_dir()):
+        refuse(path, "is not a file")
+    return path.open("rb")
 
 
 def read_up_to(file: BufferedIOBase, limit: int) -> bytearray:

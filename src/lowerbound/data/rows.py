@@ -19,9 +19,9 @@ from lowerbound.data.known_cells import KnownCells, is_missing, kept_markers, kn
 from lowerbound.data.reading import does_not_fit
 from lowerbound.data.tables import STANDARD, Cell, RawTable, TableOptions, listed, written
 from lowerbound.errors import SchemaError
-from lowerbound.schema import LARGEST, MISSING_MARKERS, Column, Schema
+from lowerbound.schema import LARGEST, LARGEST_COUNT, MISSING_MARKERS, Column, Schema
 
-WHOLE = r"whole numbers from 0"
+WHOLE = f"whole numbers from 0 to {LARGEST_COUNT:,}"
 
 
 class Unreadable(Exception):
@@ -168,7 +168,7 @@ class _Number:
         value = self._value(cell)
         if not abs(value) < LARGEST:
             raise Unreadable("accepted are finite numbers below 1e18")
-        if self.is_count and not (value >= 0 and value == round(value)):
+        if self.is_count and not (0 <= value <= LARGEST_COUNT and value == round(value)):
             raise Unreadable(f"counts are {WHOLE}")
         return value
 

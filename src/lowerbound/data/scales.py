@@ -25,7 +25,7 @@ from jaxtyping import Bool, Float, Shaped
 from lowerbound.data.examples import RawArray
 from lowerbound.data.reading import refuse, times
 from lowerbound.errors import ConfigError, DataError
-from lowerbound.schema import LARGEST, UNSCALED, Column, Layout, Range, Schema
+from lowerbound.schema import LARGEST, LARGEST_COUNT, UNSCALED, Column, Layout, Range, Schema
 
 CHANNELS = (1, 3, 4)
 LEAST_SIDE = 8  # of N x H x W that is taken for images
@@ -211,7 +211,7 @@ def _array_range(raw: RawArray, high: float) -> Range:
 def _offsets(values: Shaped[np.ndarray, "example *event"], low: float, high: float) -> tuple[float, ...]:
     if max(abs(low), abs(high)) <= OFFSET_FROM or values.dtype == np.uint8:
         return ()
-    if values.dtype.kind in "iu" and low >= 0 and high <= 2**24:
+    if values.dtype.kind in "iu" and low >= 0 and high <= LARGEST_COUNT:
         return ()  # counts
     offsets = tuple(offset_of(column) for column in values.reshape(len(values), -1).astype(np.float64).T)
     return offsets if any(offsets) else ()

@@ -23,7 +23,7 @@ from lowerbound.data.files import ReadingOptions, as_collection, by_schema, read
 from lowerbound.data.hugging_face import is_name
 from lowerbound.data.images import ImageOptions
 from lowerbound.data.memory import raw_of
-from lowerbound.data.reading import reading, refuse, shown
+from lowerbound.data.reading import Limit, limit_of, reading, refuse, shown
 from lowerbound.data.splits import DataConfig as DataConfig  # and these two
 from lowerbound.data.splits import Pool, check_config, divide, in_tenths, pool_of, split_order
 from lowerbound.data.splits import Splits as Splits
@@ -33,7 +33,7 @@ from lowerbound.errors import ConfigError, DataError, UnknownName
 from lowerbound.schema import Schema
 
 DIGITS = tuple("0123456789")
-SIZE = re.compile(r"(\d+)[xX×](\d+)")
+SIZE = re.compile(r"([0-9]{1,9})[xX×]([0-9]{1,9})")
 MAX_SIDE = 4096
 SIZES = f"WIDTHxHEIGHT in pixels, from 1 to {MAX_SIDE} each"
 
@@ -193,6 +193,7 @@ def reading_options(config: DataConfig) -> ReadingOptions:
         layout=config.layout,
         range=config.range,
         skip_broken=config.skip_broken,
+        limit=limit_of(config.max_gib),
     )
 
 
@@ -207,8 +208,9 @@ def _digits_path() -> Path:
 def _load_idx(name: str, archive: Archive, label_names: tuple[str, ...], config: DataConfig) -> Pool:
     """A source with a test set of its own. One in twelve of the others, 5,000 of 60,000, is held out."""
     files = find_idx_files(name, archive, config.data_dir)
-    learn = _read_pair(files[0], files[1], len(label_names))
-    test = _read_pair(files[2], files[3], len(label_names))
+    limit = limit_of(config.max_gib)
+    learn = _read_pair(files[0], files[1], len(label_names), limit)
+    test = _read_pair(files[2], files[3], len(label_names), limit)
     if learn.event_shape != test.event_shape:
         refuse(files[2], f"holds images of another size than {shown(files[0])}; they are not of one data set")
     if len(learn) < 2:
@@ -219,8 +221,8 @@ def _load_idx(name: str, archive: Archive, label_names: tuple[str, ...], config:
     return Pool(learn, order, max(1, len(learn) // 12), test, collection, shown(files[0].parent))
 
 
-def _read_pair(image_file: Path, label_file: Path, num_labels: int) -> Examples:
-    images, labels = read_idx(image_file, 3), read_idx(label_file, 1)
+def _read_pair(image_file: Path, label_file: Path, num_labels: int, limit: Limit) -> Examples:
+    images, labels = read_idx(image_file, 3, limit), read_idx(label_file, 1, limit)
     if len(images) != len(labels):
         refuse(label_file, f"holds {len(labels):,} labels, but {shown(image_file)} {len(images):,} images")
     if labels.max() >= num_labels:

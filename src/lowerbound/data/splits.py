@@ -15,7 +15,7 @@ from jaxtyping import Int64
 from lowerbound.data.binarisation import Binarisation, binarised
 from lowerbound.data.examples import Collection, Examples
 from lowerbound.data.images import Resize
-from lowerbound.data.reading import counted, refuse
+from lowerbound.data.reading import STANDARD_GIB, counted, limit_of, refuse
 from lowerbound.data.rows import readable
 from lowerbound.data.scales import checked_range
 from lowerbound.data.tables import ColumnSetting
@@ -43,6 +43,7 @@ class DataConfig:
     resize: Resize = "crop"  # cover the size and crop to it, or "fit" within it and pad with black
     skip_broken: bool = False  # skip what cannot be read, count it and name it
     labels: str = ""  # a CSV of file names and labels, or the column of a table that holds them
+    max_gib: float = STANDARD_GIB  # that data may take in memory as they are stored; what takes more is refused
     # What is found out unless it is set here.
     layout: Literal["", "image", "array", "table"] = ""  # of an array
     range: tuple[float, ...] = ()  # the stored numbers that the model sees as 0 and 1
@@ -94,6 +95,7 @@ def check_config(config: DataConfig) -> None:
     if config.channels not in (0, 1, 3):
         raise ConfigError(f"data.channels is {config.channels}, accepted are 1 (grey) and 3 (colour).")
     checked_range(config.range)
+    limit_of(config.max_gib)
     if len(config.separator) > 1:
         raise ConfigError(f"data.separator is {config.separator!r}, accepted is one character.")
     kinds = {"validation": Watched, "held_out": HeldOut, "binarisation": Binarisation, "resize": Resize}

@@ -1,12 +1,11 @@
-"""Tables as they are stored: CSV, Parquet, and columns in memory to named columns of cells.
+"""Tables as they are stored: CSV and columns in memory to named columns of cells.
 
     CSV       every cell is a text until the table's decimal sign and the columns' kinds are known
-    Parquet   numbers, texts and truth values by their types; a dictionary's values are texts, whatever they are
+    others    numbers, texts and truth values by their types; a dictionary's values are texts, whatever they are
 
 Nothing is decided here about what columns are (column_kinds.py) or which cells are missing (rows.py).
 """
 
-import base64
 import csv
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -20,11 +19,23 @@ import numpy as np
 from lowerbound.data import numbers
 from lowerbound.data.csv_text import LEAST_SHARE, decoded, find_separator, other_width, quote_problem
 from lowerbound.data.foreign import check_text
-from lowerbound.data.reading import MAX_BYTES, counted, reading, refuse, shown
+from lowerbound.data.reading import (
+    STANDARD_LIMIT,
+    Limit,
+    counted,
+    opened_file,
+    read_up_to,
+    reading,
+    refuse,
+    shown,
+    too_large,
+)
 from lowerbound.errors import DataError
 from lowerbound.schema import MISSING_MARKERS, ColumnKind
 
-MAX_CELLS = MAX_BYTES // 64  # a cell is a Python object for a while
+CELL_BYTES = 144  # a cell is a Python object for a while, and so is a row
+CHARACTER_BYTES = 6  # of a CSV: as bytes, as text, and as the reader's text
+MAX_COLUMNS = 20_000  # each takes 0.2 ms; more of them are an array rather than a table
 INDEX_NAMES = ("", "Unnamed: 0", "__index_level_0__")  # what pandas calls an index without a name
 
 Cell = Any
@@ -50,6 +61,7 @@ class TableOptions:
     decimal: Literal["", ".", ","] = ""  # empty finds it out
     separator: str = ""  # empty finds it out
     skip_broken: bool = False  # what a column does not hold is left out, with its row
+    limit: Limit = STANDARD_LIMIT  # of what may be held
 
 
 STANDARD = TableOptions()
@@ -86,10 +98,10 @@ class RawTable:
 def read_csv(path: Path, options: TableOptions = STANDARD) -> RawTable:
     """A CSV file with a header: UTF-8, or UTF-16 with a byte order mark; its separator is found out."""
     with reading(path, "a CSV table"):
-        text = decoded(shown(path), path.read_bytes()).characters
+        text = decoded(shown(path), csv_content(path, options.limit)).characters
         check_text(shown(path), text)
         separator = options.separator or find_separator(text, shown(path))
-        lines, rows = _numbered_rows(path, text, separator)
+        lines, rows = _numbered_rows(path, text, separator, options.limit)
     if not rows:
         refuse(path, "is empty; its first line must name the columns")
     if len(rows) == 1:
@@ -118,45 +130,26 @@ def read_csv(path: Path, options: TableOptions = STANDARD) -> RawTable:
     return replace(table, unreadable=unreadable)
 
 
-def read_parquet(path: Path, options: TableOptions = STANDARD) -> RawTable:
-    """A Parquet file of numbers, texts and truth values."""
-    try:
-        import pyarrow.parquet as parquet
-    except ModuleNotFoundError:
-        refuse(path, "is read with pyarrow, which is not installed; pip install 'lowerbound[tables]'")
-    with reading(path, "a Parquet table"):
-        file = parquet.ParquetFile(path)
-        check_size(path, file.metadata.num_rows * file.metadata.num_columns)
-        table = with_dictionaries(file)
-        named = zip(table.column_names, table.columns, strict=True)
-        return _typed(path, [(name, _arrow_cells(column)) for name, column in named])
-
-
-def with_dictionaries(file: Any) -> Any:
-    """The table of a ParquetFile; dictionaries of numbers, which Parquet stores as numbers, are dictionaries again."""
-    import pyarrow
-
-    table = file.read()
-    stored = (file.metadata.metadata or {}).get(b"ARROW:schema")
-    if stored is None:
-        return table
-    schema = pyarrow.ipc.read_schema(pyarrow.py_buffer(base64.b64decode(stored)))
-    for index, known in enumerate(schema if len(schema) == table.num_columns else []):
-        if pyarrow.types.is_dictionary(known.type) and not pyarrow.types.is_dictionary(table.schema.types[index]):
-            encoded = table.column(index).dictionary_encode().cast(known.type)
-            table = table.set_column(index, table.field(index).with_type(known.type), encoded)
-    return table
-
-
 def from_values(path: Path | str, columns: Mapping[Any, Iterable[Any]]) -> RawTable:
     """A table from columns of numbers, texts, truth values and dates, such as a DataFrame's; None is missing."""
-    return _typed(path, [(str(name), _values(values)) for name, values in columns.items()])
+    return typed(path, [(str(name), _values(values)) for name, values in columns.items()])
 
 
-def check_size(path: Path | str, num_cells: int) -> None:
-    """DataError for a table of more cells than can be held."""
-    if num_cells > MAX_CELLS:
-        refuse(path, f"has {num_cells:,} cells, accepted are {MAX_CELLS:,}; train on a part")
+def csv_content(path: Path, limit: Limit = STANDARD_LIMIT) -> bytes:
+    """The bytes of a CSV; TooLarge, before they are read, for more than can be held as text."""
+    limit.check(path, CHARACTER_BYTES * path.stat().st_size, "takes as text")
+    with opened_file(path) as file:
+        content = bytes(read_up_to(file, limit.max_bytes // CHARACTER_BYTES + 1))
+    limit.check(path, CHARACTER_BYTES * len(content), "takes as text")  # it may have grown meanwhile
+    return content
+
+
+def check_size(path: Path | str, num_cells: int, limit: Limit = STANDARD_LIMIT, already: int = 0) -> None:
+    """TooLarge for a table of more cells than can be held, beside so many bytes that are held `already`."""
+    num_bytes = CELL_BYTES * num_cells + already
+    if num_bytes > limit.max_bytes:
+        accepted = (limit.max_bytes - already) // CELL_BYTES
+        too_large(path, f"has {num_cells:,} cells or more, accepted are {accepted:,}; {limit.way_out(num_bytes)}")
 
 
 def check_header(path: Path, header: Sequence[str], columns: Sequence[Sequence[str | None]]) -> None:
@@ -175,19 +168,21 @@ def check_header(path: Path, header: Sequence[str], columns: Sequence[Sequence[s
         refuse(path, f"has no header: line 1 ({first}) is a row; add a first line that names the columns")
 
 
-def _numbered_rows(path: Path, text: str, separator: str) -> tuple[list[int], list[list[str]]]:
+def _numbered_rows(path: Path, text: str, separator: str, limit: Limit) -> tuple[list[int], list[list[str]]]:
     """The lines that rows begin in, and their cells, the header first; empty lines are skipped."""
     taken: list[str] = []  # the lines of the row that is being read
     reader = csv.reader(_noted(StringIO(text, newline=""), taken), delimiter=separator)
-    lines, rows, num_cells = [], [], 0
+    lines, rows, num_cells, num_bytes = [], [], 0, CHARACTER_BYTES * len(text)
     for row in _with_sound_quotes(path, reader, taken, separator):
         if row:
             lines.append(reader.line_num - len(taken) + 1)
             rows.append(row)
-            num_cells += len(row)
+            num_cells += 1 + len(row)
         taken.clear()
-        if num_cells > MAX_CELLS:
-            refuse(path, f"has more than {MAX_CELLS:,} cells; save it as Parquet, or train on a part")
+        check_size(path, num_cells, limit, num_bytes)
+        if len(row) > MAX_COLUMNS:
+            save = "save it as a .npy array"
+            too_large(path, f"has {len(row):,} columns in line {lines[-1]}, accepted are {MAX_COLUMNS:,}; {save}")
     return lines, rows
 
 
@@ -266,7 +261,7 @@ def _index_names(header: Sequence[str], names: Sequence[str]) -> frozenset[str]:
     return frozenset(name for old, name in zip(header, names, strict=True) if old.strip() in INDEX_NAMES)
 
 
-def _typed(path: Path | str, columns: Sequence[tuple[str, list[Cell]]]) -> RawTable:
+def typed(path: Path | str, columns: Sequence[tuple[str, list[Cell]]]) -> RawTable:
     header = [name for name, _ in columns]
     names, notes = _named(path, header)
     cells = dict(zip(names, (values for _, values in columns), strict=True))
@@ -279,28 +274,17 @@ def _checked(path: Path | str, table: RawTable) -> RawTable:
     return table
 
 
-def _arrow_cells(column: Any) -> list[Cell]:
-    import pyarrow
-
-    if pyarrow.types.is_duration(column.type):
-        per_second = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}[column.type.unit]
-        counts = column.cast(pyarrow.int64()).to_pylist()
-        return [None if count is None else count / per_second for count in counts]
-    cells = [_cell(value) for value in column.to_pylist()]
-    return _as_texts(cells) if pyarrow.types.is_dictionary(column.type) else cells
-
-
 def _values(values: Iterable[Any]) -> list[Cell]:
-    cells = [_cell(value) for value in values]
+    cells = [cell_of(value) for value in values]
     is_category = str(getattr(values, "dtype", "")) == "category"  # of pandas
-    return _as_texts(cells) if is_category else cells
+    return as_texts(cells) if is_category else cells
 
 
-def _as_texts(cells: list[Cell]) -> list[Cell]:
+def as_texts(cells: list[Cell]) -> list[Cell]:
     return [written(cell) if isinstance(cell, bool | int | float) else cell for cell in cells]
 
 
-def _cell(value: Any) -> Cell:
+def cell_of(value: Any) -> Cell:
     """A value of any library as a number, a text, a truth value, None, or itself where it is nothing of these."""
     if isinstance(value, np.generic):
         # Of datetime64 and timedelta64 `item` gives a bare count of nanoseconds.

@@ -3,7 +3,7 @@
     negative-elbo         −ELBO
     importance            −log p(x) by importance weighting; the same without what the encoder misses
     typicality            |−ELBO − its mean over held-out examples|: what is too probable is strange as well
-    missing-adjusted      of tables: −ELBO, each missing cell counted at what its column costs held-out rows on average
+    missing-adjusted      of tables: −ELBO, each missing cell charged what its column costs held-out rows on average
     complexity            −ELBO less the length of the image as a PNG: simple images are probable under any model
     complexity-residual   −ELBO less what held-out images of that length have, by linear regression on it, and no more
                           than what the regression gives any of them
@@ -11,6 +11,11 @@
 A row of a table with missing cells has fewer terms in its −ELBO, and would look the more normal the less is known.
 So each missing cell is charged the mean of −log p(cell|z) over held-out rows that have it, and one threshold does for
 all. A row without a known cell has no score.
+
+Thresholds are those of split conformal prediction (`evaluation.conformal`), which need held-out scores that are
+exchangeable with new ones. An example that a mean or a regression was fitted to is not: it lies nearer to them. So what
+is fitted to held-out examples, "its mean", "on average", "by linear regression", is fitted to every second one, and the
+threshold comes from the others.
 
 An all-black image is among the most probable of all under a model of digits, and no digit: −ELBO alone does not find
 it. The length of a PNG tells how simple it is, but is no probability under any model of these data: nats of the one
@@ -22,8 +27,9 @@ Likelihood-based Generative Models", arXiv:1909.11480, Equation 2. The regressio
 """
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, fields, replace
+from functools import cached_property
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -34,13 +40,15 @@ from jaxtyping import Bool, Float
 from PIL import Image
 
 from lowerbound.data.batches import Batches
-from lowerbound.data.sources import Examples
+from lowerbound.data.examples import Examples, evenly_spaced
 from lowerbound.errors import ConfigError, UnknownName, UsageError
+from lowerbound.evaluation.conformal import Threshold, conformal_threshold, least_rate, num_above, rounded_up
 from lowerbound.evaluation.evaluate import BATCH_SIZE, expected_terms
 from lowerbound.evaluation.importance import importance_sweep
 from lowerbound.model import VAE
 from lowerbound.probability.samples import draw
 from lowerbound.probability.tables import Row
+from lowerbound.run_identity import check_mark, mark_with_model
 from lowerbound.seeding import content_noise
 from lowerbound.storage import load_tensors, save_tensors
 
@@ -51,6 +59,9 @@ NUM_CALIBRATED = 1000
 MAX_WEIGHTED = 200_000_000  # elements that are decoded for the importance-weighted score of held-out examples
 LEAST_WEIGHTED = 20  # held-out examples that a threshold of it needs
 
+Values = Float[np.ndarray, " n"]
+"""One number for each example."""
+
 
 @dataclass(frozen=True, eq=False)
 class Measured:
@@ -60,6 +71,9 @@ class Measured:
     negative_log_evidence: Float[np.ndarray, " n"] | None  # importance-weighted, where it was asked for
     complexity: Float[np.ndarray, " n"] | None  # length of a PNG, of images
     cell_costs: Float[np.ndarray, "n column"] | None = None  # −log p(cell|z) of tables; NaN where a cell is missing
+
+    def __len__(self) -> int:
+        return len(self.negative_elbo)
 
     @property
     def is_known(self) -> Bool[np.ndarray, " n"]:
@@ -78,10 +92,13 @@ class Judged:
     """Scores of some examples, and what a threshold makes of them."""
 
     scores: dict[str, Float[np.ndarray, " n"]]  # higher is stranger; NaN where there is none
-    thresholds: dict[str, float]
+    thresholds: dict[str, Threshold]  # of each score whose held-out examples are enough for the rate that was asked for
     by: str  # the score that decides
-    false_alarm_rate: float
-    num_calibrated: int  # held-out examples that thresholds come from
+
+    @property
+    def threshold(self) -> Threshold:
+        """The one that decides."""
+        return self.thresholds[self.by]
 
     @property
     def is_scored(self) -> Bool[np.ndarray, " n"]:
@@ -91,7 +108,7 @@ class Judged:
     @property
     def is_anomalous(self) -> Bool[np.ndarray, " n"]:
         """Whether the score exceeds its threshold; false where there is none."""
-        return self.is_scored & (self.scores[self.by] > self.thresholds[self.by])
+        return self.is_scored & (self.scores[self.by] > self.threshold.value)
 
 
 @dataclass(frozen=True, eq=False)
@@ -101,71 +118,119 @@ class Calibration:
     measured: Measured
 
     def __len__(self) -> int:
-        return len(self.measured.negative_elbo)
+        return len(self.measured)
+
+    @cached_property
+    def normal(self) -> Measured:
+        """The held-out examples of which something is known."""
+        return self.measured.subset(self.measured.is_known)
+
+    @cached_property
+    def fitted(self) -> Measured:
+        """Every second one of these: what scores are fitted to."""
+        return self.normal.subset(self._is_for_fits)
+
+    @cached_property
+    def unfitted(self) -> Measured:
+        """The others, from which fitted scores have their thresholds."""
+        return self.normal.subset(~self._is_for_fits)
+
+    @property
+    def _is_for_fits(self) -> Bool[np.ndarray, " n"]:
+        # Not the first half: data that drift, or lie in the order of their classes, are alike in both.
+        return np.arange(len(self.normal)) % 2 == 1
 
     def judge(self, measured: Measured, by: str = "", false_alarm_rate: float | None = None) -> Judged:
         """Every score of some examples, and the verdict of one: of `by`, or of the first that is recommended.
 
-        Without a rate it is a twentieth, or where fewer than twenty are held out, one of them.
+        `false_alarm_rate` is the share of normal examples that may be flagged; without it a twentieth, or the least
+        that the held-out examples can promise. ConfigError for one that is less than that.
         """
         if by and by not in SCORES:
             raise UnknownName("score", by, SCORES)
-        found = self.scores(measured)
-        if by and by not in found:
-            raise UsageError(f"score {by!r} cannot be computed for these data; accepted: {', '.join(found)}.")
-        known = measured.is_known
+        found, held_out = self.scores(measured), self.held_out_scores()
+        usable = [name for name in found if len(held_out.get(name, ()))]
+        if not usable:
+            raise UsageError("there is no threshold for any score: no held-out example has a known value.")
+        if by and by not in usable:
+            raise UsageError(f"score {by!r} cannot be computed for these data; accepted: {', '.join(usable)}.")
+        chosen, known = by or recommended(usable), measured.is_known
+        _check_rate(false_alarm_rate, chosen, held_out)
         scores = {
             name: np.where(known & np.isfinite(values), values, np.nan).astype(np.float64)
             for name, values in found.items()
         }
-        rate = max(USUAL_RATE, 1 / len(self)) if false_alarm_rate is None else false_alarm_rate
-        return Judged(scores, self.thresholds(rate), by or recommended(scores), rate, len(self))
+        return Judged(scores, self.thresholds(false_alarm_rate), chosen)
 
     def write(self, path: Path) -> None:
         """Write what was measured, atomically."""
         arrays = {name: torch.from_numpy(values) for name, values in vars(self.measured).items() if values is not None}
-        save_tensors(path, arrays, {"num_draws": NUM_DRAWS, "importance_draws": IMPORTANCE_DRAWS})
+        about = {"num_draws": NUM_DRAWS, "importance_draws": IMPORTANCE_DRAWS}
+        save_tensors(path, arrays, about | mark_with_model(path.parent))
 
     @classmethod
     def read(cls, path: Path) -> "Calibration":
-        """What `write` wrote; RunError where it is missing or damaged."""
-        arrays, _ = load_tensors(path)
+        """What `write` wrote; RunError where it is missing, damaged, or of another run or model."""
+        arrays, about = load_tensors(path)
+        check_mark(path.parent, path.name, about)
         return cls(Measured(**{field.name: _array(arrays, field.name) for field in fields(Measured)}))
 
-    def scores(self, measured: Measured) -> dict[str, Float[np.ndarray, " n"]]:
+    def scores(self, measured: Measured) -> dict[str, Values]:
         """Every score that can be computed of some examples."""
-        # Held-out rows without a known cell say nothing of what is normal.
-        normal = self.measured.subset(self.measured.is_known)
-        found = {name: score(normal, measured) for name, score in SCORES.items()}
+        found = {name: self._of(score, measured) for name, score in SCORES.items()}
         return {name: values for name, values in found.items() if values is not None}
 
-    def thresholds(self, false_alarm_rate: float) -> dict[str, float]:
-        """Of each score the value that this share of held-out examples exceeds."""
-        num = len(self)
-        least = 1 / num
-        if not (least <= false_alarm_rate < 1 or least == false_alarm_rate == 1):
-            accepted = f"from {least:.2g} (one of {num:,} held-out examples) to below 1"
-            if num == 1:
-                accepted = "1, as a single example is held out"
-            raise ConfigError(f"the false-alarm rate is {false_alarm_rate:g}, accepted is {accepted}.")
-        scores = self.scores(self.measured.subset(self.measured.is_known))
-        return {
-            name: float(np.quantile(values[~np.isnan(values)], 1 - false_alarm_rate, method="higher"))
-            for name, values in scores.items()
-        }
+    def held_out_scores(self) -> dict[str, Values]:
+        """The scores of held-out examples that thresholds come from, without those that have none."""
+        parts = {name: self.unfitted if score.is_fitted else self.normal for name, score in SCORES.items()}
+        found = {name: self._of(SCORES[name], part) for name, part in parts.items()}
+        return {name: values[~np.isnan(values)] for name, values in found.items() if values is not None}
+
+    def _of(self, score: "Score", measured: Measured) -> Values | None:
+        normal = self.fitted if score.is_fitted else self.normal
+        return score.compute(normal, measured) if len(normal) else None
+
+    def thresholds(self, false_alarm_rate: float | None = None) -> dict[str, Threshold]:
+        """Of each score the least value that no more than this share of normal examples is expected to exceed.
+
+        Without a rate it is a twentieth, or the least that there are held-out examples for. A score with too few of
+        them for the rate has no threshold.
+        """
+        found = {}
+        for name, values in self.held_out_scores().items():
+            rate = max(USUAL_RATE, least_rate(len(values))) if false_alarm_rate is None else false_alarm_rate
+            if above := num_above(rate, len(values)):
+                value = float(conformal_threshold(values, rate))
+                found[name] = Threshold(value, above / (len(values) + 1), len(values))
+        return found
+
+
+def _check_rate(rate: float | None, name: str, held_out: Mapping[str, Values]) -> None:
+    """ConfigError for a rate of false alarms that the score cannot have."""
+    num_examples = len(held_out[name])
+    if rate is None or num_above(rate, num_examples):
+        return
+    least, remedy = rounded_up(least_rate(num_examples)), "hold out more examples (data.num_held_out)"
+    most = max(held_out, key=lambda other: len(held_out[other]))
+    if len(held_out[most]) > num_examples:
+        remedy += f", or choose score {most!r}, which accepts {rounded_up(least_rate(len(held_out[most])))}"
+    raise ConfigError(
+        f"the false-alarm rate is {rate:g}, accepted is from {least} (1 / {num_examples + 1:,}, as score {name!r} has "
+        f"its threshold from {num_examples:,} held-out examples) to below 1; for less {remedy}."
+    )
 
 
 def calibrated(model: VAE, held_out: Examples, device: torch.device | str = "cpu") -> Calibration:
-    """What is normal, from the first held-out examples: at most NUM_CALIBRATED, and for the importance-weighted score,
-    which decodes IMPORTANCE_DRAWS times as much, so many as a bounded amount of work allows.
+    """What is normal, from held-out examples, evenly spaced: at most NUM_CALIBRATED, and for the importance-weighted
+    score, which decodes IMPORTANCE_DRAWS times as much, the number that a bounded amount of work allows.
     """
-    some = held_out.subset(np.arange(min(NUM_CALIBRATED, len(held_out))))
+    some = held_out.spread(NUM_CALIBRATED)
     measured = measure(model, some, device=device, importance=False)
     num_weighted = min(len(some), MAX_WEIGHTED // (IMPORTANCE_DRAWS * math.prod(held_out.event_shape)))
     if num_weighted < min(len(some), LEAST_WEIGHTED):
         return Calibration(measured)
-    evidence = np.full(len(some), np.nan)
-    evidence[:num_weighted] = _negative_log_evidence(model, some.subset(np.arange(num_weighted)), 0, device)
+    evidence, weighted = np.full(len(some), np.nan), evenly_spaced(len(some), num_weighted)
+    evidence[weighted] = _negative_log_evidence(model, some.subset(weighted), 0, device)
     return Calibration(replace(measured, negative_log_evidence=evidence))
 
 
@@ -216,7 +281,7 @@ def complexity(examples: Examples) -> Float[np.ndarray, " n"] | None:
     return np.array([_png_length(image.clip(0, 255).astype(np.uint8)) for image in images]) * math.log(2)
 
 
-def recommended(scores: Mapping[str, object]) -> str:
+def recommended(scores: Collection[str]) -> str:
     """The score to go by: the first of these that could be computed."""
     return next(name for name in RECOMMENDED if name in scores)
 
@@ -230,9 +295,6 @@ def _png_length(image: np.ndarray) -> int:
     file = BytesIO()
     Image.fromarray(image.squeeze(-1) if image.shape[-1] == 1 else image).save(file, "PNG", optimize=True)
     return 8 * len(file.getvalue())
-
-
-Values = Float[np.ndarray, " n"]
 
 
 def _negative_elbo(normal: Measured, measured: Measured) -> Values:
@@ -274,16 +336,22 @@ def _complexity_residual(normal: Measured, measured: Measured) -> Values | None:
     return measured.negative_elbo - np.minimum(expected, most)
 
 
-Score = Callable[[Measured, Measured], Values | None]
-"""Of held-out examples and of those to judge; None where it cannot be computed."""
+@dataclass(frozen=True)
+class Score:
+    """How strange examples are."""
+
+    compute: Callable[[Measured, Measured], Values | None]
+    """Of held-out examples and of those to judge; None where it cannot be computed."""
+    is_fitted: bool = False  # to the held-out examples, which then have other scores than new ones
+
 
 SCORES: dict[str, Score] = {
-    "negative-elbo": _negative_elbo,
-    "importance": _importance,
-    "typicality": _typicality,
-    "missing-adjusted": _missing_adjusted,
-    "complexity": _complexity,
-    "complexity-residual": _complexity_residual,
+    "negative-elbo": Score(_negative_elbo),
+    "importance": Score(_importance),
+    "typicality": Score(_typicality, is_fitted=True),
+    "missing-adjusted": Score(_missing_adjusted, is_fitted=True),
+    "complexity": Score(_complexity),
+    "complexity-residual": Score(_complexity_residual, is_fitted=True),
 }
 
 RECOMMENDED = ("complexity-residual", "missing-adjusted", "negative-elbo")

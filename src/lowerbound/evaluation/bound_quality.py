@@ -3,7 +3,6 @@
 All of it is about the first examples of the test split, in its order, so that what is paired is paired.
 """
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
@@ -18,7 +17,6 @@ from lowerbound.evaluation.importance import importance_sweep
 from lowerbound.evaluation.quadrature import exact_evidence
 from lowerbound.evaluation.results import Measurements, Scorer, Watch
 from lowerbound.model import VAE
-from lowerbound.numerics import bits_per_dimension
 
 MAX_EXACT_LATENTS = 2
 """Latents up to which the evidence is integrated unasked; three are possible, and slow."""
@@ -45,7 +43,8 @@ def exact_quality(
     model: VAE, test: Examples, elbo: Float[Tensor, " n"], num_examples: int, score: Scorer, device: torch.device | str
 ) -> Measurements:
     """The exact evidence of the first test examples, and how far their ELBO lies below it."""
-    exact = exact_evidence(model, _first(test, num_examples), device=device)
+    examples = _first(test, num_examples)
+    exact = exact_evidence(model, examples, device=device)
     log_evidence = exact.log_evidence
     is_grey = score.convention == "grey"
     about = "log p(x) by quadrature" + (", of grey pixels: not to be set beside a binarised one" if is_grey else "")
@@ -53,10 +52,8 @@ def exact_quality(
     scores = [
         score("grey-evidence" if is_grey else "log-evidence", log_evidence, about, None),
         score("evidence-gap", gap, "log p(x) less the ELBO of the same examples: KL(q(z|x) ‖ p(z|x))", None),
+        *score.bits("evidence-bits", log_evidence, torch.from_numpy(examples.num_known), "−log2 p(x)", None),
     ]
-    if score.is_probability:
-        bits = -bits_per_dimension(1.0, math.prod(model.event_shape)) * log_evidence
-        scores.append(score("evidence-bits", bits, "−log2 p(x) for each value of an example", None, "bits/dim"))
     return Measurements(tuple(scores), {"log_evidence_per_image": log_evidence.numpy()})
 
 

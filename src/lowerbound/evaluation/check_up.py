@@ -75,7 +75,7 @@ def symptoms(
     found = _with_levels(replace(found, outside_share=0.0), model, splits, extent, seed, device)
     if model.is_deterministic:
         return found
-    posterior = encode_examples(model, _spread(splits.train, extent.num_coded), device)
+    posterior = encode_examples(model, splits.train.spread(extent.num_coded), device)
     found = _with_code(found, model, posterior, seed)
     tensors = {name: torch.as_tensor(array) for name, array in known.items() if name.endswith("_per_image")}
     if "amortisation_gap_per_image" in tensors:
@@ -89,7 +89,7 @@ def _with_levels(
     found: Symptoms, model: VAE, splits: Splits, extent: CheckUp, seed: int, device: torch.device | str
 ) -> Symptoms:
     """ELBO on both splits; on training examples also the distortion, beside that of a decoder that ignores z."""
-    train_examples, test_examples = (_spread(part, extent.num_examples) for part in (splits.train, splits.test))
+    train_examples, test_examples = (part.spread(extent.num_examples) for part in (splits.train, splits.test))
     train = expected_terms(model, train_examples, extent.num_draws, seed, device)
     z_free = _z_free(model, splits.train, train_examples, device)
     found = replace(
@@ -191,12 +191,6 @@ def _refusal(model: VAE, examples: Examples) -> str | None:
 
 def _parts(splits: Splits) -> tuple[Examples, Examples, Examples]:
     return splits.train, splits.validation, splits.test
-
-
-def _spread(examples: Examples, num_examples: int) -> Examples:
-    """At most so many, evenly spaced: a file may be ordered, and MNIST's first test images are the easier ones."""
-    chosen = np.linspace(0, len(examples) - 1, min(num_examples, len(examples)))
-    return examples.subset(chosen.astype(np.int64))
 
 
 def _learned_sigma(model: VAE) -> float | None:

@@ -7,8 +7,8 @@ from typing import Literal
 
 import numpy as np
 import torch
-from jaxtyping import Float
-from torch import Generator, Tensor
+from jaxtyping import Float, Int64
+from torch import Tensor
 
 from lowerbound.allocator import kept_memory
 from lowerbound.data.batches import Batches, mean_of, scaled
@@ -19,9 +19,8 @@ from lowerbound.evaluation.annealing import AnnealingConfig
 from lowerbound.evaluation.bound_quality import exact_quality, has_exact_evidence
 from lowerbound.evaluation.diagnostics import grey_floor, z_free_distortion
 from lowerbound.evaluation.elements import element_arrays
-from lowerbound.evaluation.results import Results, Score, Scorer
+from lowerbound.evaluation.results import ROWS, Results, Score, Scorer
 from lowerbound.model import VAE
-from lowerbound.numerics import bits_per_dimension
 from lowerbound.objectives.rates import true_rate
 from lowerbound.probability.distributions import elementwise_kl, has_closed_form_kl
 from lowerbound.probability.samples import PosteriorSamples, draw
@@ -37,6 +36,7 @@ class EvaluationConfig:
     """How a trained model is judged and shown."""
 
     num_draws: int = 16  # from the posterior, for each example
+    # Numbers of test examples are the most that are taken: of fewer, all are. Each score says how many it is over.
     num_exact: int = 1000  # test examples whose log p(x) is integrated when training ends, for up to two latents
     # What follows is for a whole evaluation, which integrates all test examples.
     importance_draws: int = 5000  # of the tightest importance-weighted bound
@@ -56,6 +56,8 @@ class EvaluationConfig:
         for key in ("num_exact", "importance_draws", "num_bounded", "num_gaps", "num_simulated"):
             if getattr(self, key) < 2:
                 raise ConfigError(f"evaluation.{key} needs at least 2, got {getattr(self, key)}.")
+        if not all(map(math.isfinite, self.manifold_range)):
+            raise ConfigError(f"evaluation.manifold_range needs finite numbers, got {self.manifold_range}.")
         if self.num_annealed < 0:
             raise ConfigError(f"evaluation.num_annealed needs at least 0, got {self.num_annealed}.")
         if any(not 2 <= size <= 100 for size in self.manifold_sizes):
@@ -69,6 +71,7 @@ class Terms:
     distortion: Float[Tensor, " n"]
     rate: Float[Tensor, " n"]
     squared_error: Float[Tensor, " n"]  # of the decoded posterior mean, mean over elements
+    num_values: Int64[Tensor, " n"]  # that are not missing
 
     @property
     def elbo(self) -> Float[Tensor, " n"]:
@@ -137,7 +140,8 @@ def expected_terms(
         distortions.append(distortion)
         rates.append(rate)
         errors.append((model.reconstruct(x) - x).square().flatten(1).mean(1))
-    return Terms(torch.cat(distortions).cpu(), torch.cat(rates).cpu(), torch.cat(errors).cpu())
+    num_values = torch.from_numpy(examples.num_known)
+    return Terms(torch.cat(distortions).cpu(), torch.cat(rates).cpu(), torch.cat(errors).cpu(), num_values)
 
 
 def _bound_scores(model: VAE, terms: Terms, num_draws: int, score: Scorer) -> Iterator[Score]:
@@ -148,10 +152,8 @@ def _bound_scores(model: VAE, terms: Terms, num_draws: int, score: Scorer) -> It
         yield score("elbo", terms.elbo, "evidence lower bound; higher is better", num_draws)
         yield score("distortion", terms.distortion, "−E[log p(x|z)], the reconstruction term", num_draws)
         yield score("rate", terms.rate, "KL(q(z|x) ‖ p(z)), what the code costs", num_draws)
-        if score.is_probability:
-            bits = -bits_per_dimension(1.0, math.prod(model.event_shape)) * terms.elbo.double()
-            yield score("bits-per-dimension", bits, "−ELBO for each value of an example", num_draws, "bits/dim")
-    if score.convention != "table":  # whose columns have units of their own
+        yield from score.bits("bits-per-dimension", terms.elbo, terms.num_values, "−ELBO", num_draws)
+    if score.convention not in ROWS:
         about = "squared error of the decoded posterior mean"
         yield score("squared-error", terms.squared_error, about, None, "per element")
 
@@ -177,11 +179,10 @@ def _figure_arrays(
     arrays = {"latent_mean": torch.cat([posterior.mean for posterior in posteriors]).cpu().numpy()}
     if splits.test.labels is not None:
         arrays["labels"] = splits.test.labels
-    stream = generator(config.seed, "samples", device)
     if splits.test.layout == "image":
-        arrays |= _image_arrays(model, splits.test, config, arrays["latent_mean"], stream)
+        arrays |= _image_arrays(model, splits.test, config, arrays["latent_mean"], device)
     else:
-        arrays |= element_arrays(model, splits.test, stream)
+        arrays |= element_arrays(model, splits.test, generator(config.seed, "samples", device))
     prior = model.prior()
     if has_closed_form_kl(posteriors[0], prior):
         rates = torch.cat([elementwise_kl(posterior, prior) for posterior in posteriors])
@@ -194,21 +195,21 @@ def _image_arrays(
     examples: Examples,
     config: EvaluationConfig,
     latent_mean: Float[np.ndarray, "n latent"],
-    stream: Generator,
+    device: torch.device | str,
 ) -> dict[str, np.ndarray]:
-    shown = scaled(examples.subset(np.arange(min(NUM_RECONSTRUCTIONS, len(examples))))).to(stream.device)
+    shown = scaled(examples.subset(np.arange(min(NUM_RECONSTRUCTIONS, len(examples))))).to(device)
     arrays = {
         "originals": pictures.to_images(shown),
         "reconstructions": pictures.to_images(model.reconstruct(shown)),
     }
     if model.is_deterministic:
         return arrays
-    arrays["samples"] = pictures.prior_samples(model, NUM_SAMPLES, stream)
+    arrays["samples"] = pictures.prior_samples(model, NUM_SAMPLES, config.seed)
     if model.latent_dim == 2:
         arrays |= _manifold_arrays(model, config)
     if model.latent_dim > 2:
         dimensions = pictures.most_used_dimensions(latent_mean)
-        start = torch.from_numpy(latent_mean[0]).to(stream.device)
+        start = torch.from_numpy(latent_mean[0]).to(device)
         arrays["traversals"] = pictures.traversals(model, dimensions, start)
         arrays["traversal_dimensions"] = np.array(dimensions)
     return arrays

@@ -6,8 +6,9 @@ Pictures are N x H x W x C arrays in [0, 1], decoded means throughout, never dra
 import numpy as np
 import torch
 from jaxtyping import Float
-from torch import Generator, Tensor
+from torch import Tensor
 
+from lowerbound.evaluation.generation import expected_examples
 from lowerbound.model import VAE
 from lowerbound.probability.distributions import DiagonalNormal
 
@@ -68,10 +69,10 @@ def straight_line(
 
 @torch.no_grad()
 def prior_samples(
-    model: VAE, num_images: int, generator: Generator, temperature: float = 1.0
+    model: VAE, num_images: int, seed: int, temperature: float = 1.0
 ) -> Float[np.ndarray, "n height width channel"]:
-    """Decoded means of draws from the prior."""
-    return to_images(model.generate(num_images, generator, temperature))
+    """Decoded means of draws from the prior; the first ones are the same however many follow."""
+    return to_images(expected_examples(model, num_images, seed, temperature))
 
 
 def most_used_dimensions(latent_mean: Float[np.ndarray, "n latent"]) -> list[int]:

@@ -2,27 +2,35 @@
 
     log p(x) = log ∫ p(z) p(x|z) dz
 
-is summed by the midpoint rule on nested lattices that all images share, so that a cell is decoded once for all of them.
-A tile of level L is a cube 2^-L prior standard deviations wide, of 64 cells. Level 0 covers the prior, and every image
-is scored on the whole of it, so that no mode is missed. Then, for each image, what holds no mass is settled as it
-stands, and the rest is summed again by tiles of half the width, until halving the spacing changes log p(x) by less
-than a tolerance.
+is summed by the midpoint rule on the nested lattices of `lattice.py`. Every image is scored on the whole of level 0.
+Then, for each image, what holds no mass is settled as it stands, and the rest is summed again by tiles of half the
+width, until halving the spacing changes log p(x) by less than a tolerance. Images end one by one.
 
 What is halved for an image is halved wherever the image has mass: there the lattice is uniform, and on a uniform
 lattice the midpoint rule converges exponentially fast for smooth integrands (Trefethen and Weideman, "The Exponentially
 Convergent Trapezoidal Rule", 2014). For a normal posterior the error is 2 exp(-2π²) = 5e-9 nats in each dimension as
 soon as the spacing is one standard deviation.
 
+**The discretisation error** that is stated is half that of twice the spacing, and so far greater than the true one: the
+greatest deviation from log p(x) among the lattice before and the 2^d lattices of twice the spacing that the last one is
+made of. They differ in where their points lie, so that they do not all agree with the sum by chance. What the settled
+cells may hold beyond their sums is added.
+
+**Which modes are found.** A mode narrower than the spacing is seen by its slopes: log p(x, z) is extrapolated from each
+cell's neighbours to its edge, and a cell is halved where that may hold mass. For a log-density that is concave about
+the mode that suffices, however narrow it is. A mode whose slopes do not reach a point of level 0 above the rest is
+found if the encoder's mean lies on them: the cells about it are halved in any case, and no image ends before log p(x,
+z) at that mean is what the lattice says it is there. A mode that neither shows is missed.
+
 Sums are in float64. A model in float32 evaluates log p(x|z) of 784 pixels to about 1e-4 nats; tolerances below that ask
 for a model in float64.
 """
 
-import itertools
 import math
-from collections.abc import Iterator, Sequence
-from copy import deepcopy
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, fields
 
+import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int64
 from torch import Tensor
@@ -30,40 +38,30 @@ from torch import Tensor
 from lowerbound.data.batches import scaled
 from lowerbound.data.sources import Examples
 from lowerbound.errors import ConfigError
+from lowerbound.evaluation.lattice import CELLS_PER_AXIS, Integrand, Tiles
+from lowerbound.evaluation.lattice_sums import LevelSums, log_negligible
 from lowerbound.model import VAE
-from lowerbound.probability.distributions import Distribution
 
-CELLS_PER_AXIS = {1: 64, 2: 8, 3: 4}
-"""Of a tile, for each number of latents: 64 cells in all, which a decoder takes at its fastest on a CPU."""
-
-PRIOR_RADIUS = 7
-"""Prior standard deviations that level 0 reaches on either side: 2.6e-12 of a normal lies outside."""
-
-POSTERIOR_RADIUS = 6
-"""Posterior standard deviations about every encoded mean that level 0 reaches, too."""
-
-SETTLED_SHARE = 1e-3
-"""A cell is settled where it can hold no more than this share of the tolerance, as a share of the image's mass."""
-
-FAR_SIGHT = 15.0
-"""Nats by which level 0 settles less: it sees a narrow mode from afar, at a fraction of its height."""
+TOLERANCE = 1e-2
+"""Nats to which evidence is called exact, image by image."""
 
 MAX_RISE = 0.5
 """Nats for each latent by which log p(x, z) may rise within the heaviest cell where the spacing counts as fine enough:
 about what a normal does at a spacing of its standard deviation. Without it, two coarse sums might agree by chance."""
 
-MAX_TILES = 30_000
-MAX_PAIRS = 20_000_000
-"""Tiles of a level, and pairs of a tile and an image: where a finer level would need more, the sums end with the errors
-reached. Two million cells to decode, and half a gigabyte."""
+MAX_TILES, TILES_PER_AXIS = 30_000, 8
+"""The budget of a level: so many tiles and, for each image that has not ended, so many for each axis to the power of
+the number of latents. The images that need most of them end beyond it, with the errors reached. A narrow mode takes two
+or three tiles along each axis."""
 
-PAIRS_PER_TABLE = 2048
-"""Pairs of a tile and an image that are summed at once: a megabyte, which a processor keeps at hand."""
+MAX_LEVEL = 40
+"""Spacings below 1e-13 prior standard deviations are rounding."""
 
-ENCODER_BATCH = 500
+MAX_PAIRS = 2**23
+"""Pairs of a child tile and an image that are kept at once: 320 MiB. Images are integrated in groups of fewer."""
 
-LEAST = torch.finfo(torch.float64).min
-"""In place of -inf, the log of nothing, where two of them are subtracted."""
+MAX_VALUES = 2**25
+"""Values of examples that are held at once as floats: 128 MiB, and as much again in the order of their codes."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,23 +69,32 @@ class QuadratureEvidence:
     """log p(x) of each image, with its errors, and what it took."""
 
     log_evidence: Float[Tensor, " batch"]  # nats
-    discretisation_error: Float[Tensor, " batch"]  # nats: the change at the last halving of the spacing
-    truncation_error: Float[Tensor, " batch"]  # nats missed if p(x|z) outside level 0 were its greatest value inside
+    discretisation_error: Float[Tensor, " batch"]  # nats, at most; infinite where level 0 is all there is
+    truncation_error: Float[Tensor, " batch"]  # nats missed if p(x|z) beyond level 0 were its greatest value on its rim
     spacing: Float[Tensor, " batch"]  # of the last lattice, in prior standard deviations
+    has_converged: Bool[Tensor, " batch"]  # both errors are within the tolerance
     num_decoded: int  # cells
     num_evaluated: int  # pairs of a cell and an image
 
 
 def exact_evidence(
-    model: VAE, examples: Examples, tolerance: float = 1e-2, device: torch.device | str = "cpu"
+    model: VAE, examples: Examples, tolerance: float = TOLERANCE, device: torch.device | str = "cpu"
 ) -> QuadratureEvidence:
-    """log p(x) of every example, in nats; arguments as of `integrate`. Memory: about 20 KB an image of 28×28."""
-    return integrate(model, scaled(examples).to(device), tolerance)
+    """log p(x) of every example, in nats, and whether it is exact to the tolerance; arguments as of `integrate`.
+
+    Memory beyond the model and the examples as they are stored is at most 1 GiB, whatever the likelihood.
+    """
+    if examples.is_redrawn:  # whose pixels are those of `scaled`
+        return integrate(model, scaled(examples).to(device), tolerance)
+    at_once = max(1, MAX_VALUES // math.prod(examples.event_shape))
+    parts = np.array_split(np.arange(len(examples)), max(1, math.ceil(len(examples) / at_once)))
+    found = [integrate(model, scaled(examples.subset(part)).to(device), tolerance) for part in parts]
+    return found[0] if len(found) == 1 else _merged(found)
 
 
 @torch.no_grad()
-def integrate(model: VAE, x: Float[Tensor, "batch *event"], tolerance: float = 1e-2) -> QuadratureEvidence:
-    """log p(x) in nats, exact to about `tolerance` nats, for any prior and likelihood.
+def integrate(model: VAE, x: Float[Tensor, "batch *event"], tolerance: float = TOLERANCE) -> QuadratureEvidence:
+    """log p(x) in nats, exact to `tolerance` nats wherever `has_converged`, for any prior and likelihood.
 
     For grey pixels under a Bernoulli likelihood it is the grey evidence: log ∫ p(z) exp(E_b[log p(b|z)]) dz with
     b ~ Bernoulli(x), at least the ELBO and at most the mean log-evidence of the binarisations.
@@ -95,270 +102,126 @@ def integrate(model: VAE, x: Float[Tensor, "batch *event"], tolerance: float = 1
     Raises ConfigError for a deterministic autoencoder and for more than three latents.
     """
     _refuse(model, tolerance)
-    integrand = _Integrand(model, x)
-    tiles = integrand.covering_tiles()
-    settled = torch.full((len(x),), -math.inf, dtype=torch.float64, device=x.device)
-    result = _Outcome(integrand)
-    while True:
-        sums = _Sums(settled, _log_negligible(tiles.level, tolerance))
-        _sweep(integrand, tiles, sums)
-        result.record(tiles.level, sums, tolerance)
-        tiles = sums.refined(tiles, ~result.is_done)
-        if not len(tiles.corner) or len(tiles.corner) > MAX_TILES or tiles.num_pairs > MAX_PAIRS:
-            return result.evidence()
+    integrand = Integrand(model, x)
+    outcome = _Outcome(integrand, tolerance)
+    for tiles in _groups(integrand, torch.arange(len(x), device=x.device)):
+        outcome.add_truncation(tiles)
+        _refine(integrand, tiles, outcome)
+    return outcome.evidence()
 
 
-@dataclass(frozen=True, eq=False)
-class _Tiles:
-    """Tiles of one level, and the images that are summed on each."""
-
-    level: int
-    corner: Int64[Tensor, "tile latent"]  # in tiles of the level, from the prior's mean
-    images: Sequence[Tensor]  # their numbers on each tile, ascending
-
-    @property
-    def num_pairs(self) -> int:
-        """Pairs of a tile and an image."""
-        return sum(map(len, self.images))
-
-    def children(self, tile: Int64[Tensor, " pair"]) -> Int64[Tensor, "pair child latent"]:
-        """Corners of the tiles of the next level that cover each of these, in the order of `_by_child`."""
-        num_latents = self.corner.shape[1]
-        sides = torch.cartesian_prod(*[torch.arange(2, device=tile.device)] * num_latents).reshape(-1, num_latents)
-        return 2 * self.corner[tile].unsqueeze(1) + sides
+def _groups(integrand: Integrand, images: Int64[Tensor, " image"]) -> Iterator[Tiles]:
+    """Level 0 of some neighbouring images after the others, each with all of them on every tile."""
+    corner = integrand.covering_corners(images)
+    if len(images) > 1 and len(images) * len(corner) * 2**integrand.num_latents > MAX_PAIRS:
+        for half in images.chunk(2):
+            yield from _groups(integrand, half)
+    elif len(images):
+        yield Tiles(0, corner, images.repeat(len(corner)), torch.full_like(corner[:, 0], len(images)))
 
 
-@dataclass(frozen=True, eq=False)
-class _Table:
-    """Pairs of a tile and an image."""
-
-    tile: Int64[Tensor, " pair"]
-    image: Int64[Tensor, " pair"]
-    log_likelihood: Float[Tensor, "pair cell"]
-
-
-class _Integrand:
-    """log p(x, z) of all images on the cells of a tile."""
-
-    def __init__(self, model: VAE, x: Float[Tensor, "batch *event"]) -> None:
-        self.model, self.x = model, x
-        # In float64 whatever the model's type: the mass outside is one minus the prior's mass inside.
-        self.prior: Distribution = deepcopy(model.prior).double()()
-        self.scale = self.prior.variance.sqrt()
-        self.num_latents = model.latent_dim
-        self.num_cells = CELLS_PER_AXIS[self.num_latents]
-        middles = (torch.arange(self.num_cells, dtype=torch.float64, device=x.device) + 0.5) / self.num_cells
-        self.offsets = torch.cartesian_prod(*[middles] * self.num_latents).reshape(-1, self.num_latents)
-        self.encoded_mean, self.encoded_scale = self._encoded()
-
-    def _encoded(self) -> tuple[Float[Tensor, "batch latent"], Float[Tensor, "batch latent"]]:
-        """Means and standard deviations of q(z|x), in prior standard deviations from the prior's mean."""
-        posteriors = [self.model.encode(x) for x in self.x.split(ENCODER_BATCH)]
-        mean = torch.cat([posterior.mean for posterior in posteriors]).double()
-        variance = torch.cat([posterior.variance for posterior in posteriors]).double()
-        return (mean - self.prior.mean) / self.scale, variance.sqrt() / self.scale
-
-    def covering_tiles(self) -> _Tiles:
-        """Level 0, from the prior's mean outwards, with all images on each tile."""
-        axes = [range(-PRIOR_RADIUS, PRIOR_RADIUS)] * self.num_latents
-        corners = {corner for corner in itertools.product(*axes) if _nearest(corner) < PRIOR_RADIUS}
-        # No posterior is wider than the prior for long; an encoder that says so must not make the lattice endless.
-        reach = POSTERIOR_RADIUS * self.encoded_scale.clamp(max=1)
-        low, high = (self.encoded_mean - reach).floor().long(), (self.encoded_mean + reach).floor().long()
-        for first, last in torch.stack([low, high], 1).unique(dim=0).tolist():
-            corners.update(itertools.product(*(range(a, b + 1) for a, b in zip(first, last, strict=True))))
-        everyone = torch.arange(len(self.x), device=self.x.device)
-        corner = torch.tensor(sorted(corners, key=_nearest), device=self.x.device)
-        return _Tiles(0, corner, [everyone] * len(corner))
-
-    def cells(self, tiles: _Tiles) -> tuple[Float[Tensor, "tile cell latent"], Float[Tensor, "tile cell"]]:
-        """The cells' middles, and the log of the prior's mass in each."""
-        z = self.prior.mean + self.scale * (tiles.corner.unsqueeze(1) + self.offsets) / 2**tiles.level
-        log_volume = self.scale.log().sum() - self.num_latents * math.log(self.num_cells * 2**tiles.level)
-        log_prior = self.prior.log_prob(z.flatten(0, 1)).unflatten(0, z.shape[:2])
-        return z, log_prior + log_volume
-
-    def tables(self, tiles: _Tiles, z: Float[Tensor, "tile cell latent"]) -> Iterator[_Table]:
-        """log p(x|z) of every image on the cells of its tiles, some thousand pairs at a time."""
-        waiting: list[_Table] = []
-        num_waiting = 0
-        for tile, image in enumerate(tiles.images):
-            x = self.x if len(image) == len(self.x) else self.x[image]
-            log_likelihood = self.model.decode(z[tile].to(x.dtype)).log_prob_table(x)
-            pairs = torch.full_like(image, tile), image, log_likelihood
-            for parts in zip(*(part.split(PAIRS_PER_TABLE) for part in pairs), strict=True):
-                waiting.append(_Table(*parts))
-                num_waiting += len(parts[0])
-                if num_waiting >= PAIRS_PER_TABLE or tile == len(tiles.images) - 1:
-                    yield _Table(*_joined(waiting))
-                    waiting, num_waiting = [], 0
-
-    def holds_encoded_mean(
-        self, children: Int64[Tensor, "pair child latent"], level: int, image: Int64[Tensor, " pair"]
-    ) -> Bool[Tensor, "pair child"]:
-        """Whether the encoder's mean lies in a child, or within a cell of it."""
-        margin = 2 / self.num_cells
-        within = self.encoded_mean[image].unsqueeze(1) * 2 ** (level + 1) - children
-        return ((within > -margin) & (within < 1 + margin)).all(-1)
+def _refine(integrand: Integrand, tiles: Tiles, outcome: "_Outcome") -> None:
+    """Sum these tiles, and finer ones until each image has converged or is beyond the budget."""
+    while len(tiles.corner):
+        images = tiles.image.unique()
+        if len(images) > 1 and len(tiles.image) * tiles.num_children > MAX_PAIRS and tiles.level:
+            for half in images.chunk(2):
+                _refine(integrand, tiles.of(outcome.among(half)), outcome)
+            return
+        sums = LevelSums(
+            outcome.settled, outcome.settled_error, integrand, log_negligible(tiles.level, outcome.tolerance)
+        )
+        sums.sweep(tiles)
+        outcome.record(tiles.level, images, sums)
+        tiles = _affordable(sums.refined(tiles, ~outcome.is_done), len(integrand.x))
 
 
-@dataclass(frozen=True, eq=False)
-class _Kept:
-    """Pairs of a child tile and an image that may have to be summed again."""
-
-    child: Int64[Tensor, " pair"]  # its tile's number times the number of children, and its own number
-    image: Int64[Tensor, " pair"]
-    log_mass: Float[Tensor, " pair"]
-    log_ceiling: Float[Tensor, " pair"]
-
-
-class _Sums:
-    """Running sums of one level, for each image; all are logs."""
-
-    def __init__(self, settled: Float[Tensor, " batch"], log_negligible: float) -> None:
-        self.log_negligible = log_negligible  # share of an image's mass
-        self.settled = settled  # mass of cells that are not split, of this level and of coarser ones; changed in place
-        self.total = settled.clone()
-        self.peak = torch.full_like(settled, -math.inf)  # mass of the heaviest cell
-        self.ceiling = torch.full_like(settled, -math.inf)  # what a cell's mass may be, at most
-        self.greatest_likelihood = torch.full_like(settled, -math.inf)
-        self.prior_mass = 0.0
-        self.num_decoded = self.num_evaluated = 0
-        self.kept: list[_Kept] = []
-
-    def add(self, table: _Table, log_mass: Tensor, child_mass: Tensor, ceiling: Tensor) -> None:
-        """Take in the cells of some tiles."""
-        _add_exp(self.total, table.image, child_mass.logsumexp(-1))
-        for greatest, values in (
-            (self.peak, log_mass),
-            (self.ceiling, ceiling),
-            (self.greatest_likelihood, table.log_likelihood),
-        ):
-            greatest.scatter_reduce_(0, table.image, values.amax(-1).double(), "amax")
-        self.num_evaluated += log_mass.numel()
-
-    def keep(self, table: _Table, child_mass: Tensor, ceiling: Tensor) -> None:
-        """Note the heavy children of the tiles, for each image, and settle the others."""
-        heavy = self.is_heavy(table.image.unsqueeze(-1), ceiling)
-        _add_exp(self.settled, table.image, child_mass.masked_fill(heavy, -math.inf).logsumexp(-1))
-        pair, number = heavy.nonzero(as_tuple=True)
-        child = table.tile[pair] * heavy.shape[1] + number
-        self.kept.append(_Kept(child, table.image[pair], child_mass[heavy], ceiling[heavy]))
-
-    def is_heavy(self, image: Int64[Tensor, " #*pair"], ceiling: Float[Tensor, " *pair"]) -> Bool[Tensor, " *pair"]:
-        """Whether what may lie in a cell counts beside all that was found so far."""
-        return ceiling > self.total[image] + self.log_negligible
-
-    def refined(self, tiles: _Tiles, wanted: Bool[Tensor, " batch"]) -> _Tiles:
-        """The next level's tiles, with the images that have mass there; the rest is settled."""
-        kept = _Kept(*_joined(self.kept))
-        split = self.is_heavy(kept.image, kept.log_ceiling) & wanted[kept.image]
-        _add_exp(self.settled, kept.image[~split], kept.log_mass[~split])
-        order = kept.child[split].argsort(stable=True)
-        child, counts = kept.child[split][order].unique_consecutive(return_counts=True)
-        num_children = 2 ** tiles.corner.shape[1]
-        corner = tiles.children(child // num_children)[
-            torch.arange(len(child), device=child.device), child % num_children
-        ]
-        return _Tiles(tiles.level + 1, corner, kept.image[split][order].split(counts.tolist()))
-
-
-def _sweep(integrand: _Integrand, tiles: _Tiles, sums: _Sums) -> None:
-    """Sum one level, and keep the children of its tiles that are heavy as far as is known."""
-    z, log_prior_mass = integrand.cells(tiles)
-    sums.prior_mass = float(log_prior_mass.exp().sum())
-    sums.num_decoded = log_prior_mass.numel()
-    for table in integrand.tables(tiles, z):
-        log_mass = table.log_likelihood + log_prior_mass[table.tile]
-        grid = log_mass.unflatten(-1, (integrand.num_cells,) * integrand.num_latents)
-        child_mass = _by_child(grid).logsumexp(-1)
-        ceiling = _by_child(grid + _greatest_rise(grid)).amax(-1)
-        sums.add(table, log_mass, child_mass, ceiling)
-        ceiling[integrand.holds_encoded_mean(tiles.children(table.tile), tiles.level, table.image)] = math.inf
-        sums.keep(table, child_mass, ceiling)
-
-
-def _joined(parts: Sequence[_Table] | Sequence[_Kept]) -> list[Tensor]:
-    """The fields of all parts, each one after the other."""
-    return [torch.cat(columns) for columns in zip(*(vars(part).values() for part in parts), strict=True)]
-
-
-def _add_exp(total: Float[Tensor, " batch"], index: Int64[Tensor, " n"], log_values: Float[Tensor, " n"]) -> None:
-    """total[index] = log(exp(total[index]) + exp(log_values)) in place; an index may come several times."""
-    greatest = total.scatter_reduce(0, index, log_values, "amax").clamp(min=LEAST)
-    summed = (total - greatest).exp().index_add(0, index, (log_values - greatest[index]).exp())
-    total.copy_(greatest + summed.log())
-
-
-def _log_negligible(level: int, tolerance: float) -> float:
-    """Log of the share of an image's mass that a cell may hold and not be split."""
-    return math.log(SETTLED_SHARE * min(tolerance, 1.0)) - (FAR_SIGHT if level == 0 else 0)
-
-
-def _nearest(corner: tuple[int, ...]) -> float:
-    """Distance of a tile of level 0 from the prior's mean."""
-    return math.hypot(*(max(p, -p - 1) for p in corner))
-
-
-def _by_child(grid: Float[Tensor, "image *cells"]) -> Float[Tensor, "image child cell"]:
-    """The cells of a tile, sorted by the child tile that covers them."""
-    num_latents, half = grid.ndim - 1, grid.shape[-1] // 2
-    halves = grid.reshape(-1, *(2, half) * num_latents)
-    halves = halves.permute(0, *range(1, 2 * num_latents, 2), *range(2, 2 * num_latents + 1, 2))
-    return halves.reshape(len(grid), 2**num_latents, half**num_latents)
-
-
-def _greatest_rise(grid: Float[Tensor, "image *cells"]) -> Float[Tensor, "image *cells"]:
-    """How much a function may rise from a cell's middle to its edge: half the steepest step to a neighbour.
-
-    A peak between two middles is seen by it, however narrow the peak, as long as its slopes reach a neighbour.
-    """
-    rise = torch.zeros_like(grid)
-    for axis in range(1, grid.ndim):
-        step = grid.diff(dim=axis).abs()
-        edge = torch.zeros_like(grid.narrow(axis, 0, 1))
-        rise += 0.5 * torch.maximum(torch.cat([edge, step], axis), torch.cat([step, edge], axis))
-    return rise
+def _affordable(tiles: Tiles, num_images: int) -> Tiles:
+    """The tiles of the images that the budget covers: of all, or else of those that need the fewest."""
+    pairs = tiles.pairs_of_each(num_images)
+    allowance = TILES_PER_AXIS ** tiles.corner.shape[1]
+    if tiles.level > MAX_LEVEL:
+        return tiles.of(torch.zeros_like(pairs, dtype=torch.bool))
+    if len(tiles.corner) <= MAX_TILES + allowance * int((pairs > 0).sum()):
+        return tiles
+    beyond_allowance, fewest_first = torch.where(pairs > 0, pairs - allowance, 0).sort(stable=True)
+    is_covered = beyond_allowance.cumsum(0) <= MAX_TILES
+    return tiles.of(torch.zeros_like(is_covered).scatter(0, fewest_first, is_covered))
 
 
 class _Outcome:
     """What is known of each image: its evidence by the finest lattice so far, and whether that was fine enough."""
 
-    def __init__(self, integrand: _Integrand) -> None:
-        self.num_latents, self.num_cells = integrand.num_latents, integrand.num_cells
+    def __init__(self, integrand: Integrand, tolerance: float) -> None:
+        self.integrand, self.tolerance = integrand, tolerance
+        self.num_latents = integrand.num_latents
         unknown = torch.full((len(integrand.x),), math.inf, dtype=torch.float64, device=integrand.x.device)
-        self.log_evidence, self.change, self.spacing = unknown, unknown.clone(), unknown.clone()
-        self.greatest_likelihood = -unknown
+        self.log_evidence, self.error, self.spacing = unknown, unknown.clone(), unknown.clone()
+        self.settled, self.settled_error, self.rim_likelihood = -unknown, -unknown, -unknown
         self.is_done = torch.zeros_like(unknown, dtype=torch.bool)
-        self.mass_outside = 0.0
+        self.mass_outside = torch.zeros_like(unknown)
         self.num_decoded = self.num_evaluated = 0
 
-    def record(self, level: int, sums: _Sums, tolerance: float) -> None:
-        """Take in one level."""
+    def among(self, images: Int64[Tensor, " image"]) -> Bool[Tensor, " batch"]:
+        """Of all images, whether they are among these."""
+        return torch.zeros_like(self.is_done).index_fill(0, images, True)
+
+    def add_truncation(self, tiles: Tiles) -> None:
+        """Note how much of the prior a group's level 0 leaves out."""
+        # Rounding: a sum of tens of thousands of cells is one to about this much.
+        self.mass_outside[tiles.image.unique()] = max(1 - self.integrand.prior_mass(tiles), 1e-15)
+
+    def record(self, level: int, images: Int64[Tensor, " image"], sums: LevelSums) -> None:
+        """Take in one level of some images."""
+        error = self._error(level, sums)
+        is_new = self.among(images) & ~self.is_done
+        self.log_evidence = torch.where(is_new, sums.total, self.log_evidence)
+        self.error = torch.where(is_new, error, self.error)
+        self.spacing[is_new] = 2.0**-level / self.integrand.num_cells
         if level == 0:
-            # Rounding: a sum of tens of thousands of cells is one to about this much.
-            self.mass_outside = max(1 - sums.prior_mass, 1e-15)
-        change = (sums.total - self.log_evidence).abs()
-        is_fine = (sums.ceiling - sums.peak < MAX_RISE * self.num_latents) & (change < tolerance)
-        self.log_evidence = torch.where(self.is_done, self.log_evidence, sums.total)
-        self.change = torch.where(self.is_done, self.change, change)
-        self.spacing[~self.is_done] = 2.0**-level / self.num_cells
-        self.greatest_likelihood = torch.maximum(self.greatest_likelihood, sums.greatest_likelihood)
+            self.rim_likelihood = torch.where(is_new, sums.rim_likelihood, self.rim_likelihood)
         self.num_decoded += sums.num_decoded
         self.num_evaluated += sums.num_evaluated
-        self.is_done |= is_fine
+        self.is_done |= is_new & self._is_fine(level, sums) & (error < self.tolerance)
+
+    def _error(self, level: int, sums: LevelSums) -> Float[Tensor, " batch"]:
+        """In nats, at most: halving the spacing at least halves the error, and does far more for a smooth integrand."""
+        if level == 0:
+            return torch.full_like(sums.total, math.inf)
+        change = torch.cat([sums.coarser(), self.log_evidence.unsqueeze(0)]) - sums.total
+        unsettled = (self.settled_error - sums.total).exp().log1p()
+        return change.abs().amax(0) / 2 + unsettled
+
+    def _is_fine(self, level: int, sums: LevelSums) -> Bool[Tensor, " batch"]:
+        """Whether the spacing resolves the heaviest cell, and what lies at the encoder's mean."""
+        max_rise = MAX_RISE * self.num_latents
+        at_mean = self.integrand.log_joint_at_mean + self.integrand.log_cell_volume(level)
+        is_seen = at_mean < sums.ceiling_at_mean + max_rise
+        is_negligible = at_mean < sums.total + log_negligible(1, self.tolerance)
+        return (sums.ceiling - sums.peak < max_rise) & (is_seen | is_negligible)
 
     def evidence(self) -> QuadratureEvidence:
-        """The outcome, with its errors."""
-        missed = self.mass_outside * (self.greatest_likelihood - self.log_evidence).exp()
+        """The outcome, with its errors, of the images in the order that they came in."""
+        truncation = (self.mass_outside * (self.rim_likelihood - self.log_evidence).exp()).log1p()
+        has_converged = self.is_done & (truncation < self.tolerance)
+        values = self.log_evidence, self.error, truncation, self.spacing, has_converged
+        as_they_came = self.integrand.order.argsort()
         return QuadratureEvidence(
-            log_evidence=self.log_evidence.cpu(),
-            discretisation_error=self.change.cpu(),
-            truncation_error=missed.log1p().cpu(),
-            spacing=self.spacing.cpu(),
+            *(value[as_they_came].cpu() for value in values),
             num_decoded=self.num_decoded,
             num_evaluated=self.num_evaluated,
         )
+
+
+def _merged(parts: list[QuadratureEvidence]) -> QuadratureEvidence:
+    """Of examples that were integrated one part after the other."""
+    columns = {one.name: [getattr(part, one.name) for part in parts] for one in fields(QuadratureEvidence)}
+    return QuadratureEvidence(
+        **{
+            name: torch.cat(values) if isinstance(values[0], Tensor) else sum(values)
+            for name, values in columns.items()
+        }
+    )
 
 
 def _refuse(model: VAE, tolerance: float) -> None:

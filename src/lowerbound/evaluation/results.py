@@ -6,26 +6,30 @@ the data nor the model.
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int64
 from torch import Tensor
 
-from lowerbound.numerics import mean_and_standard_error
+from lowerbound.errors import RunError
+from lowerbound.numerics import bits_per_dimension, mean_and_standard_error
+from lowerbound.run_identity import check_mark, digest, mark_with_model
 from lowerbound.storage import (
     FORMAT_VERSION,
     check_format_version,
     load_tensors,
     read_json,
-    read_json_lines,
+    read_metadata,
     save_tensors,
     write_json,
 )
+
+NUMBERS, ARRAYS = "results.json", "results.safetensors"
 
 SERIOUS, WARNING, NOTE = 1, 2, 3
 """Severities: the model is no use as it is; something is wrong with it; something could be had that is not."""
@@ -33,6 +37,9 @@ SERIOUS, WARNING, NOTE = 1, 2, 3
 
 DENSITIES = ("density", "table")
 """Conventions under which log p(x|z) is a log-density, or holds some: it changes with the unit of the data."""
+
+ROWS = ("table", "discrete table")
+"""Conventions of rows: each column has a unit of its own, and cells may be missing."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,17 +66,30 @@ class Scorer:
     split: str
     convention: str
 
-    @property
-    def is_probability(self) -> bool:
-        """Whether log p(x|z) is that of discrete values, so that minus it is a number of bits."""
-        return self.convention not in DENSITIES
-
     def __call__(
         self, name: str, values: Float[Tensor, " n"], description: str, num_draws: int | None, unit: str = "nats"
     ) -> Score:
         """The mean of `values` over examples with its standard error."""
         mean = mean_and_standard_error(values)
         return self.of(name, mean.value, mean.standard_error, description, len(values), num_draws, unit)
+
+    def bits(
+        self,
+        name: str,
+        log_prob: Float[Tensor, " n"],
+        num_values: Int64[Tensor, " n"],
+        quantity: str,
+        num_draws: int | None,
+    ) -> tuple[Score, ...]:
+        """Minus `log_prob`, called `quantity`, in bits for each value; nothing where log p(x|z) is or holds a density,
+        which has no bits, or where no value is known.
+        """
+        if self.convention in DENSITIES or not num_values.any():
+            return ()
+        found = bits_per_dimension(-log_prob, num_values)
+        about = f"{quantity} for each {'known cell' if self.convention in ROWS else 'value of an example'}"
+        error, num_examples = found.standard_error, len(num_values)
+        return (self.of(name, found.value, error, about, num_examples, num_draws, "bits/dim"),)
 
     def of(
         self,
@@ -140,42 +160,79 @@ class Results:
         return next(matches, None)
 
     def write(self, run: Path) -> None:
-        """Write results.json and results.safetensors into a run directory, each atomically."""
+        """Write results.safetensors and results.json into a run directory.
+
+        The first holds everything and is what counts: from when it is there, these are the run's results. The second is
+        a copy of its numbers, for other programs.
+        """
         arrays = {name: torch.from_numpy(np.ascontiguousarray(array)) for name, array in self.arrays.items()}
-        save_tensors(run / "results.safetensors", arrays, {})
-        write_json(
-            run / "results.json",
-            {
-                "format_version": FORMAT_VERSION,
-                "context": self.context,
-                "scores": [_without_nan(asdict(score)) for score in self.scores],
-                "findings": None if self.findings is None else [asdict(finding) for finding in self.findings],
-            },
-        )
+        content = {
+            "format_version": FORMAT_VERSION,
+            **mark_with_model(run),
+            "context": self.context,
+            "scores": [_without_nan(asdict(score)) for score in self.scores],
+            "findings": None if self.findings is None else [asdict(finding) for finding in self.findings],
+        }
+        content["checksum"] = digest(content)
+        stored = {"results": content, "history": list(self.history), "replaces": _checksum_before(run)}
+        save_tensors(run / ARRAYS, arrays, stored)
+        write_json(run / NUMBERS, content)
 
 
 def read_results(run: Path) -> Results:
-    """Read a run's results and the history of its training; RunError if they are missing or damaged."""
-    results = read_scores(run)
-    tensors, _ = load_tensors(run / "results.safetensors")
-    return replace(
-        results,
-        arrays={name: tensor.numpy() for name, tensor in tensors.items()},
-        history=tuple(record for record in read_json_lines(run / "metrics.jsonl") if record["validation"]),
-    )
+    """Read a run's results, and the history of its training when they were measured.
+
+    RunError if they are missing, damaged, of another run, or of another model than the run has now.
+    """
+    tensors, stored = load_tensors(run / ARRAYS)
+    arrays = {name: tensor.numpy() for name, tensor in tensors.items()}
+    return replace(_checked(run, stored), arrays=arrays, history=tuple(stored["history"]))
 
 
 def read_scores(run: Path) -> Results:
-    """Read results.json alone: scores, context and findings, without arrays and history; RunError likewise."""
-    content = read_json(run / "results.json")
-    check_format_version(run / "results.json", content.get("format_version"))
-    findings = content.get("findings")  # older results have none
+    """Read scores, context and findings alone, without arrays and history; RunError likewise."""
+    return _checked(run, read_metadata(run / ARRAYS))
+
+
+def _checked(run: Path, stored: Mapping[str, Any]) -> Results:
+    content = stored["results"]
+    if _checksum_of(content) != content.get("checksum"):
+        raise RunError(f"{run / ARRAYS} is damaged (the checksum of its numbers does not match them).")
+    check_mark(run, ARRAYS, content)
+    _check_copy(run, content, stored["replaces"])
+    findings = content["findings"]
     return Results(
         scores=tuple(Score(**score) for score in content["scores"]),
         arrays={},
         context=content["context"],
         findings=None if findings is None else tuple(Finding(**finding) for finding in findings),
     )
+
+
+def _check_copy(run: Path, content: Mapping[str, Any], replaced: str) -> None:
+    """Refuse a results.json that says something else, unless it was to be replaced when its writer was killed."""
+    if not (run / NUMBERS).exists():
+        return
+    copy = read_json(run / NUMBERS)
+    check_format_version(run / NUMBERS, copy.get("format_version"))
+    is_earlier = copy.get("checksum") == replaced == _checksum_of(copy)
+    if copy != content and not is_earlier:
+        raise RunError(
+            f"{run / NUMBERS} is damaged, was edited, or belongs to other results than {run / ARRAYS}; restore it, or "
+            f"run `lowerbound evaluate {run}`."
+        )
+
+
+def _checksum_of(content: Mapping[str, Any]) -> str:
+    return digest({key: value for key, value in content.items() if key != "checksum"})
+
+
+def _checksum_before(run: Path) -> str:
+    """The checksum that results.json states so far; empty where there is none that can be read."""
+    try:
+        return str(read_json(run / NUMBERS).get("checksum", ""))
+    except RunError:
+        return ""
 
 
 def _without_nan(score: dict[str, Any]) -> dict[str, Any]:

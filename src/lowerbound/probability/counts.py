@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Float
 from torch import Generator, Tensor
 
-from lowerbound.probability.distributions import Distribution
+from lowerbound.probability.distributions import TABLE_VALUES, Distribution
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,8 +29,14 @@ class Poisson(Distribution):
         return self.mean
 
     def log_prob(self, value: Float[Tensor, "*value_shape"]) -> Float[Tensor, "*batch"]:
-        log_rate, value = torch.broadcast_tensors(self.log_rate, value)
-        return self.sum_event(value * log_rate - log_rate.exp() - torch.lgamma(value + 1))
+        # In float64: all three terms are of the size of the count, and cancel to a few nats.
+        log_rate, count = (part.double() for part in torch.broadcast_tensors(self.log_rate, value))
+        return self.sum_event(count * log_rate - log_rate.exp() - torch.lgamma(count + 1))
+
+    def log_prob_table(self, values: Float[Tensor, "n *event"]) -> Float[Tensor, "n batch"]:
+        # In float64: terms of large counts cancel.
+        log_rate = self.flat_event(self.log_rate).double()
+        return _linear_table(self.flat_event(values), log_rate, -log_rate.exp().sum(-1)).to(self.log_rate.dtype)
 
     def sample(self, generator: Generator, num_samples: int) -> Float[Tensor, "sample *batch_and_event"]:
         return torch.poisson(self.mean.detach().expand(num_samples, *self.log_rate.shape), generator=generator)
@@ -61,12 +67,22 @@ class NegativeBinomial(Distribution):
         return self.mean + self.mean**2 / self.log_r.exp()
 
     def log_prob(self, value: Float[Tensor, "*value_shape"]) -> Float[Tensor, "*batch"]:
-        # In 64 bits: for a large r every difference here is one of nearly equal numbers.
+        # In float64: for a large r every difference here is one of nearly equal numbers.
         log_mean, log_r, count = (part.double() for part in torch.broadcast_tensors(self.log_mean, self.log_r, value))
         r, log_total = log_r.exp(), torch.logaddexp(log_mean, log_r)  # log(mean + r)
         log_ways = torch.lgamma(count + r) - torch.lgamma(r) - torch.lgamma(count + 1)
         log_prob = log_ways + r * (log_r - log_total) + count * (log_mean - log_total)
-        return self.sum_event(log_prob.to(self.log_mean.dtype))
+        return self.sum_event(log_prob)
+
+    def log_prob_table(self, values: Float[Tensor, "n *event"]) -> Float[Tensor, "n batch"]:
+        if self.log_r.ndim > self.event_ndim:
+            return super().log_prob_table(values)
+        log_mean = self.flat_event(self.log_mean).double()
+        log_r = self.flat_event(self.log_r.double().expand(self.log_mean.shape[self.log_mean.ndim - self.event_ndim :]))
+        log_total = torch.logaddexp(log_mean, log_r)
+        constant = (log_r.exp() * (log_r - log_total)).sum(-1)
+        table = _linear_table(self.flat_event(values), log_mean - log_total, constant, log_r.exp())
+        return table.to(self.log_mean.dtype)
 
     def sample(self, generator: Generator, num_samples: int) -> Float[Tensor, "sample *batch_and_event"]:
         log_mean, log_r = torch.broadcast_tensors(self.log_mean.detach(), self.log_r.detach())
@@ -74,3 +90,20 @@ class NegativeBinomial(Distribution):
         # torch.distributions draws its Gamma so, but without a way to hand in a generator.
         rate = torch._standard_gamma(shape, generator=generator) * torch.exp(log_mean - log_r)
         return torch.poisson(rate, generator=generator)
+
+
+def _linear_table(
+    counts: Float[Tensor, "n element"],
+    slope: Float[Tensor, "batch element"],
+    constant: Float[Tensor, " batch"],
+    r: Float[Tensor, " element"] | None = None,
+) -> Float[Tensor, "n batch"]:
+    """What is linear in the counts but for the number of ways to draw them: of r failures, or of none."""
+    parts = []
+    for part in counts.split(max(1, TABLE_VALUES // max(1, counts.shape[-1]))):
+        count = part.double()
+        log_ways = -torch.lgamma(count + 1)
+        if r is not None:
+            log_ways = log_ways + torch.lgamma(count + r) - torch.lgamma(r)
+        parts.append(count @ slope.T + constant + log_ways.sum(-1, keepdim=True))
+    return torch.cat(parts)

@@ -1,7 +1,8 @@
 """Distributions over whole examples.
 
 A distribution has values of shape [*batch, *event]; its log-densities have shape [*batch], in nats, with every
-constant kept. Chance comes from an explicit generator. torch.distributions lacks that, and this is why these exist.
+constant kept. They are in float64 whatever the type of the parameters: a sum over an image has more digits than a
+float32. Chance comes from an explicit generator. torch.distributions lacks that, and this is why these exist.
 """
 
 import math
@@ -17,6 +18,12 @@ from lowerbound.errors import ConfigError
 from lowerbound.seeding import ContentNoise
 
 LOG_2_PI = math.log(2 * math.pi)
+
+LARGEST_SINGLE = 8192.0
+"""Sums up to which float32 is exact to a thousandth."""
+
+TABLE_VALUES = 2**20
+"""Values that a table of log-densities scores at once: 4 MiB in 32 bits, of which a family holds about ten."""
 
 
 class Distribution(ABC):
@@ -46,9 +53,16 @@ class Distribution(ABC):
     def log_prob_table(self, values: Float[Tensor, "n *event"]) -> Float[Tensor, "n batch"]:
         """Log-density of every value under every distribution of a batch of shape [batch], in nats.
 
-        The general way needs memory for n * batch events; families with a matrix product for it need none.
+        Memory beyond the values and the table is bounded: the general way scores some values after the others,
+        families with a matrix product need little.
         """
-        return self.log_prob(values.unsqueeze(1))
+        parts = values.split(max(1, TABLE_VALUES // max(1, self.num_parameters)))
+        return torch.cat([self.log_prob(part.unsqueeze(1)) for part in parts])
+
+    @property
+    def num_parameters(self) -> int:
+        """Numbers that a whole batch of values makes of its largest parameter."""
+        return max(value.numel() for value in vars(self).values() if isinstance(value, Tensor))
 
     @abstractmethod
     def sample(self, generator: Generator, num_samples: int) -> Float[Tensor, "sample *batch_and_event"]:
@@ -60,12 +74,12 @@ class Distribution(ABC):
 
     def detach(self) -> "Distribution":
         """The same distribution, with parameters that pass on no gradient."""
-        tensors = {name: value.detach() for name, value in vars(self).items() if isinstance(value, Tensor)}
-        return replace(self, **tensors)  # type: ignore[type-var]
+        parts = {name: part.detach() for name, part in vars(self).items() if isinstance(part, Tensor | Distribution)}
+        return replace(self, **parts)  # type: ignore[type-var]
 
     def sum_event(self, elementwise: Float[Tensor, "*batch_and_event"]) -> Float[Tensor, "*batch"]:
-        """Sum over the event's axes: elements are independent given the parameters."""
-        return self.flat_event(elementwise).sum(-1)
+        """Sum over the event's axes, in float64: elements are independent given the parameters."""
+        return self.flat_event(elementwise).sum(-1, dtype=torch.float64)
 
     def flat_event(self, values: Float[Tensor, "*batch_and_event"]) -> Float[Tensor, "*batch element"]:
         """The event's axes as one; a scalar event becomes an axis of length one."""
@@ -103,17 +117,24 @@ class DiagonalNormal(Distribution):
             return self.sum_event(-0.5 * (LOG_2_PI + self.log_variance + squared * torch.exp(-self.log_variance)))
         # One variance for all elements: what is scaled is the sum, and not every element.
         num_elements = math.prod(mean.shape[mean.ndim - self.event_ndim :])
-        log_normaliser = num_elements * (LOG_2_PI + self.log_variance)
-        return -0.5 * (log_normaliser + self.sum_event(squared) * torch.exp(-self.log_variance))
+        log_variance = self.log_variance.double()
+        log_normaliser = num_elements * (LOG_2_PI + log_variance)
+        return -0.5 * (log_normaliser + self.sum_event(squared) * torch.exp(-log_variance))
 
     def log_prob_table(self, values: Float[Tensor, "n *event"]) -> Float[Tensor, "n batch"]:
-        # In float64: the squares cancel almost entirely where the variance is small.
-        value, mean = self.flat_event(values).double(), self.flat_event(self.parameter_mean).double()
+        # In float64 and about a common centre: the squares cancel almost entirely where the variance is small.
+        mean = self.flat_event(self.parameter_mean).double()
+        centre = mean.mean(0)
+        mean = mean - centre
         log_variance = self._log_variance_rows()
         precision = (-log_variance).exp()
-        squared = value**2 @ precision.T - 2 * value @ (mean * precision).T + (mean**2 * precision).sum(-1)
-        log_normaliser = (LOG_2_PI + log_variance).sum(-1)
-        return (-0.5 * (log_normaliser + squared)).to(torch.promote_types(values.dtype, self.parameter_mean.dtype))
+        constant = (LOG_2_PI + log_variance).sum(-1) + (mean**2 * precision).sum(-1)
+        weighted = mean * precision
+        parts = []
+        for part in self.flat_event(values).split(max(1, TABLE_VALUES // mean.shape[-1])):
+            value = part.double() - centre
+            parts.append(-0.5 * (constant + value**2 @ precision.T - 2 * value @ weighted.T))
+        return torch.cat(parts)
 
     def _log_variance_rows(self) -> Float[Tensor, "rows element"]:
         """Log-variances in float64, one row for each distribution, or a single row where all have the same."""
@@ -137,6 +158,51 @@ class DiagonalNormal(Distribution):
     def inverse_cdf(self, probability: Float[Tensor, "*value_shape"]) -> Float[Tensor, "*value_shape"]:
         """Quantiles of each element: the value below which it falls with the given probability."""
         return self.parameter_mean + self.standard_deviation * torch.special.ndtri(probability)
+
+
+@dataclass(frozen=True, eq=False)
+class RescaledNormal(Distribution):
+    """location + scale * y, where y has a diagonal normal distribution: data whose unit is no network's.
+
+    Densities are those of the data, computed from y, so that no digits are lost where the location is far from zero.
+    """
+
+    standardised: DiagonalNormal
+    location: Float[Tensor, "*#event"]
+    scale: Float[Tensor, "*#event"]
+
+    @property
+    def event_ndim(self) -> int:  # type: ignore[override]
+        return self.standardised.event_ndim
+
+    @property
+    def mean(self) -> Float[Tensor, "*batch_and_event"]:
+        return self.location + self.scale * self.standardised.mean
+
+    @property
+    def mode(self) -> Float[Tensor, "*batch_and_event"]:
+        return self.mean
+
+    @property
+    def variance(self) -> Float[Tensor, "*batch_and_event"]:
+        return self.standard_deviation**2
+
+    @property
+    def standard_deviation(self) -> Float[Tensor, "*batch_and_event"]:
+        return (self.scale * self.standardised.standard_deviation).expand_as(self.standardised.mean)
+
+    def log_prob(self, value: Float[Tensor, "*value_shape"]) -> Float[Tensor, "*batch"]:
+        return self.standardised.log_prob((value - self.location) / self.scale) - self._log_volume()
+
+    def log_prob_table(self, values: Float[Tensor, "n *event"]) -> Float[Tensor, "n batch"]:
+        return self.standardised.log_prob_table((values - self.location) / self.scale) - self._log_volume()
+
+    def sample(self, generator: Generator, num_samples: int) -> Float[Tensor, "sample *batch_and_event"]:
+        return self.location + self.scale * self.standardised.sample(generator, num_samples)
+
+    def _log_volume(self) -> Float[Tensor, "*#batch"]:
+        """The logarithm of the unit in which an event is measured, once for all."""
+        return self.standardised.sum_event(self.scale.log())
 
 
 @dataclass(frozen=True, eq=False)
@@ -168,8 +234,11 @@ class Bernoulli(Distribution):
         return -self.sum_event(F.binary_cross_entropy_with_logits(logits, value, reduction="none"))
 
     def log_prob_table(self, values: Float[Tensor, "n *event"]) -> Float[Tensor, "n batch"]:
-        logits = self.flat_event(self.logits)
-        return self.flat_event(values) @ logits.T - F.softplus(logits).sum(-1)
+        logits, value = self.flat_event(self.logits), self.flat_event(values)
+        # Both terms are of the size of this sum, and cancel where the distribution fits.
+        is_long = logits.abs().sum(-1).max() > LARGEST_SINGLE
+        product = value.double() @ logits.double().T if is_long else value @ logits.T
+        return product - F.softplus(logits).sum(-1, dtype=torch.float64)
 
     def sample(self, generator: Generator, num_samples: int) -> Float[Tensor, "sample *batch_and_event"]:
         probability = self.mean.detach().expand(num_samples, *self.logits.shape)

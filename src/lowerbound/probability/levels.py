@@ -4,14 +4,14 @@ They are probabilities, not densities, so that −log2 p(x) is a number of bits,
 """
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from jaxtyping import Float, Int64
 from torch import Generator, Tensor
 from torch.nn import functional as F
 
-from lowerbound.probability.distributions import Distribution
+from lowerbound.probability.distributions import TABLE_VALUES, Distribution
 
 EDGES_AT_ONCE = 16
 """Between levels, in a logistic's mean: all at once would take hundreds of times the memory of the images."""
@@ -59,6 +59,29 @@ class LevelDistribution(Distribution, ABC):
         level = (value * (self.num_levels - 1)).round().long()
         return self.sum_event(self.element_log_prob(level))
 
+    def log_prob_table(self, values: Float[Tensor, "n *event"]) -> Float[Tensor, "n batch"]:
+        # Each level is scored once, and then looked up for each value: that pays as soon as these are more.
+        if len(values) < self.num_levels:
+            return super().log_prob_table(values)
+        level = (self.flat_event(values) * (self.num_levels - 1)).round().long()
+        row = level + self.num_levels * torch.arange(level.shape[1], device=level.device)
+        at_once = max(1, TABLE_VALUES * 4 // (self.num_levels * level.shape[1]))
+        parts = [self._part(slice(start, start + at_once)) for start in range(0, self.shape[0], at_once)]
+        # In float64: hundreds of elements are added one after the other.
+        tables = (part.level_log_prob().double().flatten(1).T.contiguous() for part in parts)
+        return torch.cat([F.embedding_bag(row, table, mode="sum").to(self.dtype) for table in tables], dim=1)
+
+    def level_log_prob(self) -> Float[Tensor, "*batch_and_event level"]:
+        """Log-probability of every level of each element, in nats."""
+        at_once = max(1, TABLE_VALUES // self.num_parameters)
+        levels = torch.arange(self.num_levels, device=self._device()).reshape(-1, *(1,) * len(self.shape))
+        return torch.cat([self.element_log_prob(part) for part in levels.split(at_once)]).movedim(0, -1)
+
+    def _part(self, batch: slice) -> "LevelDistribution":
+        """Some of a batch of shape [batch]."""
+        tensors = {name: value[batch] for name, value in vars(self).items() if isinstance(value, Tensor)}
+        return replace(self, **tensors)  # type: ignore[type-var]
+
     def _moments(self) -> tuple[Float[Tensor, "*batch_and_event"], Float[Tensor, "*batch_and_event"]]:
         # One level after the other: all of them at once would take hundreds of times the memory of the images.
         mean = torch.zeros_like(self._at(0))
@@ -88,7 +111,7 @@ class DiscretizedLogistics(LevelDistribution):
     """
 
     log_weight: Float[Tensor, "*batch_and_event component"]  # normalised
-    location: Float[Tensor, "*batch_and_event component"]  # in units where levels run from 0 to 1
+    location: Float[Tensor, "*batch_and_event component"]  # in units where levels run from 0 to 1; may be in float64
     log_scale: Float[Tensor, "*batch_and_event component"]
     num_levels: int = 256
     event_ndim: int = 1
@@ -99,25 +122,27 @@ class DiscretizedLogistics(LevelDistribution):
 
     @property
     def dtype(self) -> torch.dtype:
-        return self.location.dtype
+        return self.log_scale.dtype
 
     @property
     def mean(self) -> Float[Tensor, "*batch_and_event"]:
         # E[k] is the sum over k of P(level > k): a sigmoid for each edge between levels, and no logarithm at all.
-        precision, total = torch.exp(-self.log_scale), torch.zeros_like(self.location)
+        location = self.location.to(self.dtype)
+        precision, total = torch.exp(-self.log_scale), torch.zeros_like(location)
         top = self.num_levels - 1
         edges = (torch.arange(top, dtype=self.dtype, device=self._device()) + 0.5) / top
         for part in edges.split(EDGES_AT_ONCE):
             edge = part.reshape(-1, *(1,) * self.location.ndim)
-            total = total + torch.sigmoid((self.location - edge) * precision).sum(0)
+            total = total + torch.sigmoid((location - edge) * precision).sum(0)
         return (self.log_weight.exp() * total).sum(-1) / top
 
     def element_log_prob(self, level: Int64[Tensor, "*#batch_and_event"]) -> Float[Tensor, "*batch_and_event"]:
         level = level.unsqueeze(-1)
         half = 0.5 / (self.num_levels - 1)
-        centred = level.to(self.dtype) / (self.num_levels - 1) - self.location
+        # In float64 up to here: a narrow logistic magnifies what is lost of a level's distance by a hundred thousand.
+        centred = level.double() / (self.num_levels - 1) - self.location
         precision = torch.exp(-self.log_scale)
-        upper, lower = (centred + half) * precision, (centred - half) * precision
+        upper, lower = (((centred + side) * precision).to(self.dtype) for side in (half, -half))
         # σ(b) − σ(a) = σ(b) σ(−a) (1 − exp(a − b)): nothing cancels, however far out the interval lies.
         is_first, is_last = level == 0, level == self.num_levels - 1
         below = torch.where(is_last, 0.0, F.logsigmoid(upper))
@@ -133,7 +158,7 @@ class DiscretizedLogistics(LevelDistribution):
         chosen = torch.multinomial(weights, num_samples, replacement=True, generator=generator)
         chosen = chosen.T.reshape(num_samples, *self.shape, 1)
         location, log_scale = (
-            parameter.detach().expand(num_samples, *parameter.shape).gather(-1, chosen).squeeze(-1)
+            parameter.detach().to(self.dtype).expand(num_samples, *parameter.shape).gather(-1, chosen).squeeze(-1)
             for parameter in (self.location, self.log_scale)
         )
         uniform = torch.rand(location.shape, generator=generator, dtype=self.dtype, device=location.device)
@@ -173,6 +198,9 @@ class Categorical(LevelDistribution):
         shape = torch.broadcast_shapes(level.shape, self.shape)
         index = level.expand(shape).unsqueeze(-1)
         return log_probability.expand(*shape, self.num_levels).gather(-1, index).squeeze(-1)
+
+    def level_log_prob(self) -> Float[Tensor, "*batch_and_event level"]:
+        return F.log_softmax(self.logits, dim=-1)
 
     def sample(self, generator: Generator, num_samples: int) -> Float[Tensor, "sample *batch_and_event"]:
         probability = self.logits.detach().softmax(-1).reshape(-1, self.num_levels)

@@ -4,14 +4,17 @@ A likelihood states the shape of the raw tensor it wants from the decoder (`raw_
 tensor to its parameters, and says which data it can score. The network knows nothing of it.
 """
 
+import math
 from abc import ABC, abstractmethod
+from typing import ClassVar
 
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
+from lowerbound.errors import ConfigError
 from lowerbound.probability.distributions import Distribution
-from lowerbound.schema import LARGEST, Support
+from lowerbound.schema import LARGEST, LARGEST_COUNT, LARGEST_DISTANCE, Support
 
 MEAN_MARGIN = 1e-6
 """Means of 0 and 1 have no finite logit; they are moved inwards by this much."""
@@ -19,8 +22,8 @@ MEAN_MARGIN = 1e-6
 LEAST_RATE = 1e-6
 """Of a count, where a raw output is sought for a mean of zero."""
 
-MAX_LOG_RATE = 15.0
-"""Logarithms of a count's mean are kept below this: exp(15) is 3 million, and exp(100) no float32."""
+MAX_LOG_RATE = torch.tensor(math.log(LARGEST_COUNT), dtype=torch.float32).item()
+"""Logarithms of a count's mean are kept below this, in float32: no mean is beyond the greatest count accepted."""
 
 LOG_R_RANGE = (-7.0, 9.0)
 """Logarithms of a negative binomial's shape: beyond the upper end it is a Poisson to four digits."""
@@ -28,6 +31,30 @@ LOG_R_RANGE = (-7.0, 9.0)
 
 START_OF_LOG_R = (-3.0, 7.0)
 """Within which a shape starts: at the ends of its range a gradient is too small to come back."""
+
+
+COUNTS = f"counts, whole numbers from 0 to {LARGEST_COUNT:,}"
+NUMBERS = "finite numbers below 1e18"
+STANDARDISED_NUMBERS = f"{NUMBERS}, within {LARGEST_DISTANCE:g} standard deviations of the training data's mean"
+"""What is accepted of a count, of a number, and of one that is measured in standard deviations."""
+
+
+def check_option(key: str, value: float, least: float, most: float) -> None:
+    """ConfigError for an option's number outside of what is accepted."""
+    if not least <= value <= most:
+        raise ConfigError(f"{key} needs a number from {least:g} to {most:g}, got {value:g}.")
+
+
+def are_counts(x: Float[Tensor, "*shape"]) -> Bool[Tensor, "*shape"]:
+    """Which numbers are counts that a likelihood has a meaning for."""
+    return (x >= 0) & (x <= LARGEST_COUNT) & (x == x.round())
+
+
+def are_near(
+    x: Float[Tensor, "*shape"], location: Float[Tensor, "*#shape"], scale: Float[Tensor, "*#shape"]
+) -> Bool[Tensor, "*shape"]:
+    """Which numbers are finite, and so near the training data's mean that squares of their distance are finite."""
+    return (x.abs() < LARGEST) & (((x - location) / scale).abs() < LARGEST_DISTANCE)
 
 
 def log_r_of(mean: Float[Tensor, "*shape"], deviation: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
@@ -53,6 +80,8 @@ class Likelihood(nn.Module, ABC):
     """A family p(x|z), with whatever parameters do not depend on z."""
 
     is_within_unit_interval = False  # whether all its values lie in [0, 1]
+    accepted_options: ClassVar[dict[str, tuple[float, float]]] = {}
+    """From where to where the constructor's numbers are accepted; others are refused, none is changed."""
 
     def __init__(self, event_shape: tuple[int, ...]) -> None:
         super().__init__()
@@ -93,4 +122,4 @@ class Likelihood(nn.Module, ABC):
 
     def accepted(self, is_binary: bool, low: float, high: float) -> str:
         """What `admits` admits, in words, where the stored numbers `low` and `high` are seen as 0 and 1."""
-        return "finite numbers below 1e18"
+        return NUMBERS

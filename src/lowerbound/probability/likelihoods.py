@@ -12,7 +12,7 @@ table                  rows of columns of several kinds, some cells missing
 """
 
 import math
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 from jaxtyping import Bool, Float
@@ -20,20 +20,25 @@ from torch import Tensor, nn
 
 from lowerbound.errors import DataError
 from lowerbound.probability.counts import NegativeBinomial, Poisson
-from lowerbound.probability.distributions import Bernoulli, DiagonalNormal
+from lowerbound.probability.distributions import Bernoulli, DiagonalNormal, RescaledNormal
 from lowerbound.probability.levels import Categorical, DiscretizedLogistics
 from lowerbound.probability.likelihood import (
+    COUNTS,
     LEAST_RATE,
     LOG_R_RANGE,
     MAX_LOG_RATE,
     MEAN_MARGIN,
+    STANDARDISED_NUMBERS,
+    are_counts,
+    are_near,
     binomial_logits,
+    check_option,
     log_r_of,
 )
 from lowerbound.probability.likelihood import Likelihood as Likelihood  # part of this module's face
 from lowerbound.probability.table_likelihood import TableLikelihood
 from lowerbound.probability.unit_interval import ContinuousBernoulli, logits_of_mean
-from lowerbound.schema import Support
+from lowerbound.schema import LARGEST, LARGEST_COUNT, Support
 
 MIN_SIGMA = 1e-3
 """Least standard deviation of a Gaussian likelihood: the density of grey images grows without bound below it."""
@@ -96,9 +101,12 @@ class ContinuousBernoulliLikelihood(Likelihood):
 class GaussianLikelihood(Likelihood):
     """Normal pixels with one standard deviation σ for all of them, fixed or learned; every constant kept.
 
-    With fixed σ, log p(x|z) = -C ||x - mean||² - D/2 log(2πσ²), where C = 1/(2σ²).
-    `mean_map` is the map from raw output to mean: "identity", or "sigmoid" for data in [0, 1].
+    With fixed σ, log p(x|z) = -C ||x - mean||² - D/2 log(2πσ²), where C = 1/(2σ²). A learned σ starts at `sigma` and
+    stays above 0.001, from where fixed ones are accepted. `mean_map` is the map from raw output to mean: "identity",
+    or "sigmoid" for data in [0, 1].
     """
+
+    accepted_options: ClassVar[dict[str, tuple[float, float]]] = {"sigma": (MIN_SIGMA, LARGEST)}
 
     def __init__(
         self,
@@ -108,7 +116,8 @@ class GaussianLikelihood(Likelihood):
         mean_map: Literal["identity", "sigmoid"] = "identity",
     ) -> None:
         super().__init__(event_shape)
-        log_sigma = torch.tensor(math.log(max(sigma, MIN_SIGMA)))
+        check_option("sigma", sigma, *self.accepted_options["sigma"])
+        log_sigma = torch.tensor(math.log(sigma))
         self.mean_map = mean_map
         if learn_sigma:
             self.log_sigma = nn.Parameter(log_sigma)
@@ -164,12 +173,11 @@ class GaussianPerElementLikelihood(Likelihood):
     def features(self, x: Float[Tensor, "*batch_and_event"]) -> Float[Tensor, "*batch_and_features"]:
         return (x - self.location) / self.scale
 
-    def forward(self, raw: Float[Tensor, "*batch_and_raw"]) -> DiagonalNormal:
+    def forward(self, raw: Float[Tensor, "*batch_and_raw"]) -> RescaledNormal:
         mean, log_variance = _unstacked(raw, 2, self.event_shape)
         log_variance = log_variance.clamp(2 * math.log(MIN_SIGMA), MAX_LOG_VARIANCE)
-        return DiagonalNormal(
-            self.location + self.scale * mean, log_variance + 2 * self.scale.log(), event_ndim=len(self.event_shape)
-        )
+        standardised = DiagonalNormal(mean, log_variance, event_ndim=len(self.event_shape))
+        return RescaledNormal(standardised, self.location, self.scale)
 
     def raw_of_mean(self, mean: Float[Tensor, " *event"]) -> Float[Tensor, " *raw"]:
         standardised = (mean - self.location) / self.scale
@@ -179,6 +187,12 @@ class GaussianPerElementLikelihood(Likelihood):
         _need_finite("gaussian-per-element", support)
         return "density"
 
+    def admits(self, x: Float[Tensor, "batch *event"], is_binary: bool) -> Bool[Tensor, "batch *event"]:
+        return are_near(x, self.location, self.scale)
+
+    def accepted(self, is_binary: bool, low: float, high: float) -> str:
+        return STANDARDISED_NUMBERS
+
 
 class LevelLikelihood(Likelihood):
     """Values on `num_levels` even levels in [0, 1]."""
@@ -186,6 +200,7 @@ class LevelLikelihood(Likelihood):
     name: str  # in LIKELIHOODS
     num_levels: int
     is_within_unit_interval = True
+    accepted_options: ClassVar[dict[str, tuple[float, float]]] = {"num_levels": (2, 65536), "num_components": (1, 1000)}
 
     def convention(self, support: Support) -> str:
         _need_levels(self.name, support, self.num_levels)
@@ -229,7 +244,9 @@ class DiscretizedLogisticLikelihood(LevelLikelihood):
         unit = math.log(self.num_levels - 1)
         # A raw output of 0 is a scale of a tenth of the range: where the gradients of training images are of order 1.
         log_scale = (log_scale - math.log(10)).clamp(low - unit, high - unit)
-        return DiscretizedLogistics(log_weight, location + 0.5, log_scale, self.num_levels, len(self.event_shape))
+        return DiscretizedLogistics(
+            log_weight, location.double() + 0.5, log_scale, self.num_levels, len(self.event_shape)
+        )
 
     def raw_of_mean(self, mean: Float[Tensor, " *event"]) -> Float[Tensor, " *raw"]:
         # Components start a little apart: equal ones would get equal gradients for good.
@@ -276,10 +293,10 @@ class CountLikelihood(Likelihood):
         return "counts"
 
     def admits(self, x: Float[Tensor, "batch *event"], is_binary: bool) -> Bool[Tensor, "batch *event"]:
-        return x.isfinite() & (x >= 0) & (x == x.round())
+        return are_counts(x)
 
     def accepted(self, is_binary: bool, low: float, high: float) -> str:
-        return "counts, whole numbers from 0"
+        return COUNTS
 
 
 class PoissonLikelihood(CountLikelihood):
@@ -348,10 +365,10 @@ def _need_levels(name: str, support: Support, num_levels: int) -> None:
 
 def _need_counts(name: str, support: Support) -> None:
     _need_finite(name, support)
-    if support.low < 0 or not support.is_integer:
+    if support.low < 0 or not support.is_integer or support.high > LARGEST_COUNT:
         kind = "whole numbers" if support.is_integer else "values that are not whole"
         came = f"{kind} in [{support.low:g}, {support.high:g}]"
-        raise DataError(f"the data are {came}, likelihood {name!r} needs counts 0, 1, 2, ...; use 'gaussian'.")
+        raise DataError(f"the data are {came}, likelihood {name!r} needs {COUNTS}; use 'gaussian'.")
 
 
 LIKELIHOODS: dict[str, type[Likelihood]] = {

@@ -9,18 +9,20 @@ from torch.nn import functional as F
 
 from lowerbound.errors import DataError
 from lowerbound.probability.counts import NegativeBinomial
-from lowerbound.probability.distributions import Bernoulli, DiagonalNormal, Distribution
+from lowerbound.probability.distributions import Bernoulli, DiagonalNormal, Distribution, RescaledNormal
 from lowerbound.probability.likelihood import (
     LEAST_RATE,
     LOG_R_RANGE,
     MAX_LOG_RATE,
     MEAN_MARGIN,
     Likelihood,
+    are_counts,
+    are_near,
     binomial_logits,
     log_r_of,
 )
 from lowerbound.probability.tables import Block, Codes, Row
-from lowerbound.schema import LARGEST, Column, ColumnKind, Support
+from lowerbound.schema import Column, ColumnKind, Support
 
 MIN_LOG_SIGMA = math.log(1e-3)  # of a numeric column, in standard deviations of the training data
 
@@ -99,22 +101,23 @@ class TableLikelihood(Likelihood):
         if not (math.isfinite(support.low) and math.isfinite(support.high)):
             came = f"[{support.low:g}, {support.high:g}]"
             raise DataError(f"data lie in {came}, likelihood 'table' needs finite values or missing ones.")
-        return "table"
+        return "table" if self._of("numeric") else "discrete table"
 
     def admits(self, x: Float[Tensor, "batch *event"], is_binary: bool) -> Bool[Tensor, "batch *event"]:
-        parts = [self._admits(column, x[..., index]) for index, column in enumerate(self.columns)]
+        parts = [self._admits(index, x[..., index]) for index in range(len(self.columns))]
         return torch.stack(parts, dim=-1)
 
     def accepted(self, is_binary: bool, low: float, high: float) -> str:
         return "numbers, counts and levels, by the columns' kinds"
 
-    def _admits(self, column: Column, cells: Float[Tensor, " *batch"]) -> Bool[Tensor, " *batch"]:
+    def _admits(self, index: int, cells: Float[Tensor, " *batch"]) -> Bool[Tensor, " *batch"]:
+        column = self.columns[index]
         if column.kind == "numeric":
-            return cells.isnan() | (cells.abs() < LARGEST)
-        is_whole = (cells >= 0) & (cells == cells.round())
+            return cells.isnan() | are_near(cells, self.location[index], self.scale[index])
+        is_whole = are_counts(cells)
         if column.levels:
             is_whole &= cells < column.num_levels
-        return cells.isnan() | (is_whole & cells.isfinite())
+        return cells.isnan() | is_whole
 
     def _of(self, kind: ColumnKind) -> list[int]:
         return [index for index, column in enumerate(self.columns) if column.kind == kind]
@@ -124,9 +127,9 @@ class TableLikelihood(Likelihood):
 
     def _family(self, kind: ColumnKind, raw: Tensor, where: list[int]) -> Distribution:
         if kind == "numeric":
-            scale = self.scale[where]
-            log_variance = 2 * (self.log_sigma.clamp(min=MIN_LOG_SIGMA) + scale.log())
-            return DiagonalNormal(self.location[where] + scale * raw, log_variance.expand_as(raw), event_ndim=0)
+            log_variance = 2 * self.log_sigma.clamp(min=MIN_LOG_SIGMA).expand_as(raw)
+            standardised = DiagonalNormal(raw, log_variance, event_ndim=0)
+            return RescaledNormal(standardised, self.location[where], self.scale[where])
         if kind == "count":
             return NegativeBinomial(raw.clamp(max=MAX_LOG_RATE), self.log_r.clamp(*LOG_R_RANGE), event_ndim=0)
         return Bernoulli(raw, event_ndim=0)

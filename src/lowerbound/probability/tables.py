@@ -90,6 +90,10 @@ class Row(Distribution):
     def log_prob(self, value: Float[Tensor, "*value_shape"]) -> Float[Tensor, "*batch"]:
         return self.cell_log_prob(value).sum(-1)
 
+    @property
+    def num_parameters(self) -> int:
+        return sum(block.distribution.num_parameters for block in self.blocks)
+
     def cell_log_prob(self, value: Float[Tensor, "*value_shape"]) -> Float[Tensor, "*batch column"]:
         """Log-density of each cell, in nats; 0 for a missing one."""
         # Zero is in the support of every family, and NaN would make its gradient NaN as well.

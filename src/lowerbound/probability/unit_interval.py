@@ -13,7 +13,6 @@ from dataclasses import dataclass
 import torch
 from jaxtyping import Bool, Float
 from torch import Generator, Tensor
-from torch.nn import functional as F
 
 from lowerbound.probability.distributions import Distribution
 
@@ -53,7 +52,13 @@ class ContinuousBernoulli(Distribution):
 
     def log_prob(self, value: Float[Tensor, "*value_shape"]) -> Float[Tensor, "*batch"]:
         logits, value = torch.broadcast_tensors(self.logits, value)
-        return self.sum_event(logits * value - log_normaliser(logits))
+        # x − 1 for a positive t is t x less the greatest part of A(t): their difference would cancel.
+        tilt = (value - (logits > 0).to(value.dtype)) * logits
+        return self.sum_event(tilt - _even_part(logits))
+
+    def log_prob_table(self, values: Float[Tensor, "n *event"]) -> Float[Tensor, "n batch"]:
+        logits = self.flat_event(self.logits)
+        return self.flat_event(values) @ logits.T - log_normaliser(logits).sum(-1)
 
     def sample(self, generator: Generator, num_samples: int) -> Float[Tensor, "sample *batch_and_event"]:
         shape = (num_samples, *self.logits.shape)
@@ -66,12 +71,16 @@ class ContinuousBernoulli(Distribution):
 
 def log_normaliser(logits: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
     """A(t) = log((e^t − 1) / t), in nats."""
-    t, is_small = _large(logits)
-    magnitude = t.abs()
-    # t / 2 + log(sinh(t / 2) / (t / 2)), which is even but for its first term.
-    large = F.relu(t) + torch.log1p(-torch.exp(-magnitude)) - torch.log(magnitude)
-    squared = logits**2
-    return torch.where(is_small, logits / 2 + squared / 24 - squared**2 / 2880, large)
+    return torch.where(logits > 0, logits, 0.0) + _even_part(logits)
+
+
+def _even_part(logits: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
+    """A(−|t|) = log((1 − e^−|t|) / |t|): A(t) is t more for a positive t."""
+    magnitude = torch.where(logits > 0, logits, -logits)  # the magnitude of abs has no slope at zero
+    t, is_small = _large(magnitude)
+    large = torch.log1p(-torch.exp(-t)) - torch.log(t)
+    squared = magnitude**2
+    return torch.where(is_small, -magnitude / 2 + squared / 24 - squared**2 / 2880, large)
 
 
 def mean_of(logits: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:

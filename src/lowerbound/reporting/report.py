@@ -23,6 +23,8 @@ from lowerbound.reporting import theme, wording
 from lowerbound.reporting.plots import BOUND, FIGURES, PLOTS, Plot, plots_for
 from lowerbound.storage import write_bytes, write_text
 
+REPORT = "report.html"
+
 CSS_PIXELS = 96
 """Of a web page, for an inch."""
 
@@ -106,7 +108,7 @@ def write_report(results: Results, run: Path) -> Path:
     plots = plots_for(results)
     _remove_stale(run / "figures", plots)
     pictures = [_picture(name, plot, results, run / "figures") for name, plot in plots.items()]
-    page = run / "report.html"
+    page = run / REPORT
     write_text(page, _environment().get_template("report.html.j2").render(_view(results, pictures)))
     return page
 
@@ -217,7 +219,7 @@ def _without_none(section: dict[str, Any]) -> dict[str, Any]:
 
 def _card(run: Path, folder: Path) -> Card:
     results = read_results(run)
-    link = quote(Path(os.path.relpath(run / "report.html", folder)).as_posix())
+    link = quote(Path(os.path.relpath(run / REPORT, folder)).as_posix())
     return Card(wording.title(results), run.name, link, wording.key_number(results), list(_thumbnails(run / "figures")))
 
 

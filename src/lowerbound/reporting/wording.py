@@ -60,7 +60,12 @@ CONVENTIONS = {
     "counts": "Counts: log p(x|z) is the log-probability of whole numbers.",
     "table": (
         "Table: log p(x|z) adds log-probabilities of categories and counts to log-densities of numbers in their own "
-        "unit; missing cells are left out of it. It is comparable between models of the same columns alone."
+        "unit; missing cells are left out of it. It is comparable between models of the same columns alone, and "
+        "is not a number of bits."
+    ),
+    "discrete table": (
+        "Discrete table: every column holds categories or counts, and log p(x|z) is the log-probability of the cells "
+        "that are known; bits are per known cell."
     ),
 }
 
@@ -95,6 +100,7 @@ PIXELS = {
     "levels": "values on levels",
     "counts": "counts",
     "table": "rows of a table",
+    "discrete table": "rows of a table",
 }
 
 

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from lowerbound.errors import RunError, UsageError
 from lowerbound.model import OWN, VAE, ModelConfig, build_model
+from lowerbound.run_identity import MODEL, check_mark, mark_of
 from lowerbound.schema import Column, Schema
 from lowerbound.seeding import generator
 from lowerbound.storage import load_tensors, save_tensors, stated_checksum
@@ -34,23 +35,25 @@ class Checkpoint:
 
 def save_checkpoint(folder: Path, step: int, tensors: Mapping[str, Tensor], state: Mapping[str, Any]) -> None:
     """Write the state after `step`, then drop all but the two newest."""
-    save_tensors(folder / f"step-{step:09d}.safetensors", tensors, state)
+    save_tensors(folder / f"step-{step:09d}.safetensors", tensors, {**state, "mark": mark_of(folder.parent)})
     for path in _newest_first(folder)[NUM_KEPT:]:
         path.unlink()
 
 
-def load_checkpoint(folder: Path) -> Checkpoint:
-    """The newest checkpoint that is whole; RunError if there is none."""
+def load_checkpoint(folder: Path) -> Checkpoint | None:
+    """The newest checkpoint that is whole and the run's own; None if there is none, RunError if none of them is."""
     damaged: list[str] = []
     for path in _newest_first(folder):
         try:
             tensors, state = load_tensors(path)
+            check_mark(folder.parent, f"{folder.name}/{path.name}", state.pop("mark", {}))
         except RunError as error:
             damaged.append(str(error))
             continue
         return Checkpoint(tensors, state, tuple(damaged))
-    reason = " ".join(damaged) or f"{folder} holds no checkpoint; training had not finished its first epoch."
-    raise RunError(f"nothing to resume from: {reason}")
+    if damaged:
+        raise RunError(f"nothing to resume from: {' '.join(damaged)}")
+    return None
 
 
 def drop_checkpoints_after(folder: Path, step: int) -> None:
@@ -68,6 +71,7 @@ def save_model(path: Path, model: VAE, schema: Schema | None, about: Mapping[str
         "columns": [asdict(column) for column in model.columns],
         "schema": None if schema is None else asdict(schema),
         "about": dict(about),
+        "mark": mark_of(path.parent),
     }
     save_tensors(path, model.state_dict(), description)
 
@@ -88,12 +92,12 @@ def model_file(run: Path | str) -> Path:
         raise UsageError(f"{path} does not exist; give a run directory or a model.safetensors.")
     if path.is_file() and path.suffix != ".safetensors":
         raise UsageError(f"{path} is not a model; give a run directory or a model.safetensors.")
-    return path / "model.safetensors" if path.is_dir() else path
+    return path / MODEL if path.is_dir() else path
 
 
 def model_checksum(run: Path) -> str:
     """SHA-256 of a run's model, weights and description together: its version, in hexadecimal."""
-    return stated_checksum(run / "model.safetensors" if run.is_dir() else run)
+    return stated_checksum(run / MODEL if run.is_dir() else run)
 
 
 def load_model(run: Path | str, encoder: nn.Module | None = None, decoder: nn.Module | None = None) -> VAE:
@@ -110,6 +114,8 @@ def load_with_schema(
     """The same, and what the model's data are as training found them; None for a model that was saved without."""
     path = Path(run)
     tensors, description = load_tensors(model_file(path))
+    if path.is_dir():  # a model.safetensors that is named itself stands for itself
+        check_mark(path, MODEL, description.get("mark", {}))
     try:
         config = TypeAdapter(ModelConfig).validate_python(description["model"])
         event_shape = tuple(description["event_shape"])

@@ -17,7 +17,7 @@ class TrainingConfig:
 
     num_epochs: int = 30
     min_steps: int = 0  # small data are passed over more often, until there are this many steps
-    batch_size: int = 128  # examples
+    batch_size: int = 128  # examples; all of them where they are fewer
     learning_rate: float = 1e-3  # peak
     schedule: str = "constant"
     warm_up: float = 0.0  # epochs over which the learning rate rises linearly, whatever the schedule
@@ -25,6 +25,7 @@ class TrainingConfig:
     adam_beta1: float = 0.9
     adam_beta2: float = 0.999
     adam_epsilon: float = 1e-8
+    adam_epsilon_hat: bool = False  # whether epsilon is added before bias correction, as Keras does, or after it
     adam_second_moment: float = 0.0  # where the running mean of squared gradients starts; above 0 first steps are small
     max_gradient_norm: float = 0.0  # longer gradients are scaled down to this; 0 is no limit
     patience: int = 0  # epochs without improvement of the watched objective before stopping; 0 is never
@@ -32,7 +33,7 @@ class TrainingConfig:
     log_every: int = 100  # steps between progress records within an epoch
     checkpoint_every: int = 0  # steps between checkpoints within an epoch; 0 is at its end alone
     speed: str = "fast"  # or "plain": textbook operations, the same to rounding
-    precision: str = "float32"  # of the networks' layers; or "bfloat16", or "auto": bfloat16 where that is fast
+    precision: str = "float32"  # of the networks' layers; or "bfloat16", or "auto": the faster of them on this machine
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -44,8 +45,8 @@ class TrainingConfig:
             if getattr(self, key) < 1:
                 raise ConfigError(f"training.{key} needs at least 1, got {getattr(self, key)}.")
         for key in ("learning_rate", "adam_epsilon"):
-            if not getattr(self, key) > 0:
-                raise ConfigError(f"training.{key} needs a number above 0, got {getattr(self, key):g}.")
+            if not 0 < getattr(self, key) < math.inf:
+                raise ConfigError(f"training.{key} needs a finite number above 0, got {getattr(self, key):g}.")
         counts = (
             "min_steps",
             "warm_up",
@@ -56,8 +57,8 @@ class TrainingConfig:
             "seed",
         )
         for key in counts:
-            if not getattr(self, key) >= 0:
-                raise ConfigError(f"training.{key} needs at least 0, got {getattr(self, key):g}.")
+            if not 0 <= getattr(self, key) < math.inf:
+                raise ConfigError(f"training.{key} needs a finite number of at least 0, got {getattr(self, key):g}.")
         for key in ("adam_beta1", "adam_beta2"):
             if not 0 <= getattr(self, key) < 1:
                 raise ConfigError(f"training.{key} needs a number in [0, 1), got {getattr(self, key):g}.")

@@ -206,8 +206,8 @@ def _stepping(state: TrainingState, objective: Objective, config: TrainingConfig
     device = state.totals.device
     precision = choose_precision(config.precision, device)
     is_fast = config.speed == "fast"
-    # Adam alone can pass over a step without asking the host.
-    if device.type == "cuda" and is_fast and config.optimiser == "adam":
+    # Adam alone can pass over a step without asking the host, and a graph would repeat the first step's epsilon.
+    if device.type == "cuda" and is_fast and config.optimiser == "adam" and not config.adam_epsilon_hat:
         return DeferredStepping(state, objective, config.max_gradient_norm, precision)
     return CheckedStepping(state, objective, config.max_gradient_norm, precision, is_fast)
 

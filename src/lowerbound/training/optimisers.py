@@ -26,7 +26,7 @@ FADING = {"exp_avg": 1e-30, "exp_avg_sq": 1e-36, "momentum_buffer": 1e-30}
 
 def adam(parameters: Iterable[nn.Parameter], config: TrainingConfig) -> torch.optim.Adam:
     """Adam with the configuration's moments; Kingma and Ba, arXiv:1412.6980."""
-    optimiser = torch.optim.Adam(
+    optimiser = (AdamWithEpsilonHat if config.adam_epsilon_hat else torch.optim.Adam)(
         parameters,
         lr=config.learning_rate,
         betas=(config.adam_beta1, config.adam_beta2),
@@ -41,6 +41,22 @@ def adam(parameters: Iterable[nn.Parameter], config: TrainingConfig) -> torch.op
                 "exp_avg_sq": torch.full_like(parameter, config.adam_second_moment),
             }
     return optimiser
+
+
+class AdamWithEpsilonHat(torch.optim.Adam):
+    """Adam that adds epsilon before bias correction: the ε̂ of arXiv:1412.6980, end of Section 2, as Keras has it.
+
+    A step is torch's own with the epsilon that comes to the same: ε̂ / sqrt(1 - β2^t) after the correction.
+    """
+
+    @torch.no_grad()
+    def step(self, closure: None = None) -> None:  # type: ignore[override]
+        """One step; the number of steps taken is that of the first parameter that has a gradient."""
+        for group in self.param_groups:
+            slots: dict[str, Any] = next((self.state[p] for p in group["params"] if p.grad is not None), {})
+            step = int(slots.get("step", 0)) + 1
+            group["eps"] = self.defaults["eps"] / math.sqrt(1 - group["betas"][1] ** step)
+        super().step()
 
 
 def drop_fading_moments(optimiser: Optimizer) -> None:

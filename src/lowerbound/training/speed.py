@@ -11,7 +11,7 @@ from lowerbound.networks.kernels import choose_kernels
 
 
 def choose_precision(name: str, device: torch.device | str) -> torch.dtype:
-    """The precision of the networks' layers: "auto" is bfloat16 where the device has instructions for it.
+    """The precision of the networks' layers: "auto" is bfloat16 where that is the faster one on the device.
 
     Weights, densities and optimiser stay in float32 either way.
     """
@@ -21,12 +21,17 @@ def choose_precision(name: str, device: torch.device | str) -> torch.dtype:
 
 
 def has_fast_bfloat16(device: torch.device) -> bool:
-    """Whether matrix products in bfloat16 run on instructions of their own; elsewhere they are emulated, and slow."""
+    """Whether layers are faster in bfloat16 than in float32: on GPUs that have it, and on CPUs with AMX.
+
+    Of processors whose only bfloat16 instructions are those of AVX-512, AMD's gain by them and Intel's lose;
+    docs/performance.md has the measurements.
+    """
     if device.type == "cuda":
         return torch.cuda.is_bf16_supported(including_emulation=False)
     if device.type == "cpu":
         capabilities = torch.cpu.get_capabilities()
-        return any(capabilities.get(name, False) for name in ("amx_bf16", "avx512_bf16"))
+        has_fast_avx512 = capabilities.get("avx512_bf16", False) and "AMD" in capabilities.get("cpu_name", "")
+        return bool(capabilities.get("amx_bf16", False) or has_fast_avx512)
     return False
 
 

@@ -22,7 +22,7 @@ from starlette.responses import FileResponse, JSONResponse, Response
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
-from lowerbound.errors import DataError, LowerboundError, RunError
+from lowerbound.errors import DataError, LowerboundError, RunError, TooLarge
 from lowerbound.serving.access import ANYONE, Access, guarded
 from lowerbound.serving.checks import HeadAsGet, allowed, check_query, no_such_endpoint, wrong_method
 from lowerbound.serving.envelope import enveloped
@@ -51,7 +51,7 @@ from lowerbound.serving.explorer.points import pictures_of
 from lowerbound.serving.explorer.run_folder import Found
 from lowerbound.serving.explorer.space import draw_codes
 from lowerbound.serving.explorer.tensors import MEDIA_TYPE, as_bytes
-from lowerbound.serving.explorer.uploads import MAX_BYTES, Upload, read_upload
+from lowerbound.serving.explorer.uploads import MAX_BYTES, MAX_WAIT, NAME, Upload, read_upload, upload_options
 from lowerbound.serving.explorer.wording import without_paths
 
 SAMPLE_FIELDS = ("num", "seed", "temperature")
@@ -199,9 +199,14 @@ async def _encode(request: Request) -> Response:
         )
     content = await body_of(request, MAX_BYTES)
     try:
-        upload = await run_in_threadpool(read_upload, space, content)
+        raw = await explorer.decoders(NAME, content, upload_options(space), MAX_WAIT)
+        upload = await run_in_threadpool(read_upload, space, raw)
+    except TooLarge as error:
+        raise HTTPException(413, str(error)) from error
     except DataError as error:
         raise HTTPException(415, str(error)) from error
+    except TimeoutError:
+        raise HTTPException(503, "other images are being decoded; try again soon.") from None
     answer = await explorer.steady(partial(about_upload, space, upload))
     return JSONResponse(answer | {"neighbours": await _neighbours_of(explorer, opened, upload, answer)})
 

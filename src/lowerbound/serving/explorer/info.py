@@ -8,20 +8,21 @@ import numpy as np
 
 from lowerbound.data.kinds import shape_in_words
 from lowerbound.data.sources import SOURCES
-from lowerbound.evaluation.results import Results, Score
+from lowerbound.evaluation.results import Results, Score, read_scores
 from lowerbound.experiment import Experiment
 from lowerbound.model import build_model
 from lowerbound.networks.layers import count_parameters
+from lowerbound.preparation import choose_device
 from lowerbound.probability.posteriors import POSTERIORS, PointMassPosterior
 from lowerbound.reporting import wording
-from lowerbound.run import choose_device
 from lowerbound.run_data import read_experiment, schema_of_run
 from lowerbound.schema import Schema
 from lowerbound.seeding import generator
 from lowerbound.serving.explorer.codes import Codes, stored_codes, widest_axes
 from lowerbound.serving.explorer.points import Points
 from lowerbound.serving.explorer.run_folder import Found
-from lowerbound.serving.explorer.space import Space, known_scores
+from lowerbound.serving.explorer.space import Space, known_results
+from lowerbound.serving.explorer.wording import without_paths
 
 Info = dict[str, Any]
 
@@ -54,7 +55,7 @@ def info_of_training(found: Found, device: str) -> Info:
 
 def info_of(found: Found, space: Space, points: Points | None, problem: str) -> Info:
     """What is known of a run that has a model; without its points, `problem` says why."""
-    results = known_scores(found.path)
+    results, unread = known_results(found.path, read_scores)
     convention = points.convention if points else next((score.convention for score in results.scores), "")
     name = points.data_name if points else _name_of(space.experiment)
     known = stored_codes(space)
@@ -69,7 +70,7 @@ def info_of(found: Found, space: Space, points: Points | None, problem: str) -> 
         "label_names": _label_names(space, points),
         "scores": [_score(score, results) for score in results.scores],
         "can": _can(space) | {"images": points is not None},
-        "notes": _notes(space, points, problem, results),
+        "notes": _notes(space, points, problem, results, unread),
     }
 
 
@@ -140,7 +141,7 @@ def _label_names(space: Space, points: Points | None) -> list[str]:
     return [str(label) for label in range(int(np.max(points.labels, initial=-1)) + 1)]
 
 
-def _notes(space: Space, points: Points | None, problem: str, results: Results) -> list[str]:
+def _notes(space: Space, points: Points | None, problem: str, results: Results, unread: str) -> list[str]:
     notes = []
     if problem:
         shown = "the codes of the test examples that its results hold" if stored_codes(space) else "no codes"
@@ -148,7 +149,9 @@ def _notes(space: Space, points: Points | None, problem: str, results: Results) 
     if points:
         notes += [note[:1].upper() + note[1:] + "." for note in points.notes]
         notes += [REDRAWN] if points.is_redrawn else []
-    if not results.scores:
+    if unread:
+        notes.append(f"Its results are not shown: {without_paths(unread, space.path)}")
+    elif not results.scores:
         notes.append("This run has no results yet: they come at the end of a training, or of `lowerbound evaluate`.")
     return notes
 

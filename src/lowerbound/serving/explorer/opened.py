@@ -16,10 +16,12 @@ import numpy as np
 from jaxtyping import Float32
 
 from lowerbound.errors import DataError, LowerboundError, RunError, UsageError
+from lowerbound.run_identity import MODEL
+from lowerbound.serving.decoding import Decoders
 from lowerbound.serving.explorer.codes import Codes, codes_of, encode_chunk, stored_codes
 from lowerbound.serving.explorer.lanes import AHEAD, ASKED, POINTER, Lane
 from lowerbound.serving.explorer.points import Points, chunks_of, load_points, why_absent
-from lowerbound.serving.explorer.run_folder import MODEL, Found, RunFolder, Stamp, stamp
+from lowerbound.serving.explorer.run_folder import Found, RunFolder, Stamp, stamp
 from lowerbound.serving.explorer.space import Arrays, Space, decode, examples_at_once, open_space
 from lowerbound.serving.explorer.wording import without_paths
 
@@ -109,6 +111,7 @@ class Explorer:
         # One thread for a point or two; half of them for the rest, so that a training beside it goes on.
         self.pointers = Lane("pointers", 1)
         self.steady = Lane("steady", max(1, (os.cpu_count() or 1) // 2))
+        self.decoders = Decoders()
 
     async def open(self, found: Found) -> Opened:
         """A run that has a model; RunError where that cannot be read."""
@@ -138,9 +141,10 @@ class Explorer:
         return {name: np.concatenate([part[name] for part in shown]) for name in shown[0]}
 
     def close(self) -> None:
-        """Let the lanes end."""
+        """Let the lanes end, and the processes that decode."""
         self.pointers.close()
         self.steady.close()
+        self.decoders.close()
 
     async def _space(self, found: Found) -> Space:
         try:

@@ -9,20 +9,19 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from safetensors import SafetensorError
-
 from lowerbound.errors import LowerboundError, UsageError
 from lowerbound.run_data import read_experiment, schema_of_run
+from lowerbound.run_identity import CONFIG, MODEL, check_mark
+from lowerbound.run_log import LOG
 from lowerbound.serving.explorer.wording import without_paths
+from lowerbound.storage import read_metadata
 from lowerbound.text import readable
-from lowerbound.training.checkpoint import model_checksum
 
 State = Literal["training", "finished", "broken"]
 Stamp = tuple[int, int]
 """When a file was written, in nanoseconds, and its size in bytes; zeros where there is none."""
 
 NOTHING: Stamp = (0, 0)
-MODEL, METRICS, CONFIG = "model.safetensors", "metrics.jsonl", "config.toml"
 SETTLED = 60.0  # seconds by which a log that is still written is newer than the model of an earlier sitting
 
 
@@ -113,7 +112,7 @@ def stamp(path: Path) -> Stamp:
 
 def is_training(path: Path) -> bool:
     """Whether a run's log is ahead of its model: there is none yet, or the run was resumed."""
-    model, metrics = stamp(path / MODEL)[0], stamp(path / METRICS)[0]
+    model, metrics = stamp(path / MODEL)[0], stamp(path / LOG)[0]
     return model == 0 or metrics - model > SETTLED * 1e9
 
 
@@ -125,11 +124,9 @@ def _judged(path: Path) -> tuple[State, str]:
         schema_of_run(path, stored)
         if stamp(path / MODEL) == NOTHING:
             return "training", ""
-        model_checksum(path)
+        check_mark(path, MODEL, read_metadata(path / MODEL).get("mark", {}))
     except (LowerboundError, OSError) as error:
         return "broken", without_paths(str(error), path)
-    except SafetensorError:
-        return "broken", f"{MODEL} is damaged."
     return "finished", ""
 
 

@@ -1,6 +1,7 @@
 """A run that is opened: its model, and what can be asked of that without any data."""
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -11,16 +12,15 @@ from jaxtyping import Float
 
 from lowerbound.errors import DataError, RunError
 from lowerbound.evaluation.elements import best_guess
+from lowerbound.evaluation.generation import codes_from_prior
 from lowerbound.evaluation.pictures import to_images
-from lowerbound.evaluation.results import Results, read_scores
+from lowerbound.evaluation.results import ARRAYS, Results, read_results
 from lowerbound.experiment import Experiment
+from lowerbound.preparation import choose_device
 from lowerbound.reporting.tiles import displayable
-from lowerbound.run import choose_device
 from lowerbound.run_data import read_experiment
 from lowerbound.schema import Schema
-from lowerbound.seeding import generator
 from lowerbound.serving.loaded_model import LoadedModel
-from lowerbound.storage import load_tensors
 from lowerbound.stored_units import in_stored_units
 from lowerbound.trained_model import TrainedModel, load
 
@@ -52,8 +52,9 @@ def open_space(run: Path, device: str = "auto") -> Space:
     chosen = choose_device(device)
     trained = load(run)
     trained.vae.to(chosen)
-    label_names = tuple(known_scores(run).context.get("data", {}).get("label_names", ()))
-    return Space(run, stored, experiment, trained, chosen, _arrays_of(run), label_names)
+    results, _ = known_results(run)
+    label_names = tuple(results.context.get("data", {}).get("label_names", ()))
+    return Space(run, stored, experiment, trained, chosen, results.arrays, label_names)
 
 
 @torch.inference_mode()
@@ -76,7 +77,7 @@ def draw_codes(space: Space, num: int, temperature: float, seed: int) -> Float[n
     """Draws from the prior, its standard deviation scaled by `temperature`: those that `lowerbound sample` decodes."""
     if space.model.is_deterministic:
         raise DataError(f"{space.path.name} is a deterministic autoencoder; it has no prior to sample from.")
-    return space.model.sample_prior(num, generator(seed, "samples", space.device), temperature).float().cpu().numpy()
+    return codes_from_prior(space.model, num, seed, temperature).float().cpu().numpy()
 
 
 def examples_at_once(space: Space) -> int:
@@ -84,17 +85,9 @@ def examples_at_once(space: Space) -> int:
     return max(1, min(32, 2**17 // math.prod(space.model.event_shape)))
 
 
-def known_scores(run: Path) -> Results:
-    """A run's scores and context, without the arrays; nothing where there are none yet."""
+def known_results(run: Path, read: Callable[[Path], Results] = read_results) -> tuple[Results, str]:
+    """A run's results, and why there are none: empty ones and no reason where none were written yet."""
     try:
-        return read_scores(run)
-    except (RunError, KeyError, TypeError):
-        return Results((), {}, {})
-
-
-def _arrays_of(run: Path) -> Arrays:
-    try:
-        tensors, _ = load_tensors(run / "results.safetensors")
-    except RunError:
-        return {}
-    return {name: tensor.numpy() for name, tensor in tensors.items()}
+        return read(run), ""
+    except RunError as error:
+        return Results((), {}, {}), str(error) if (run / ARRAYS).exists() else ""

@@ -1,22 +1,19 @@
 """An image that someone drops on the page, as the run's model sees it."""
 
-from contextlib import suppress
 from dataclasses import dataclass, replace
-from io import BytesIO
 
-from PIL import Image, UnidentifiedImageError
-
-from lowerbound.data.examples import Examples
+from lowerbound.data.examples import Examples, RawArray
 from lowerbound.data.files import ReadingOptions, as_collection
-from lowerbound.data.images import AN_IMAGE, FORMATS, read_image_bytes
-from lowerbound.data.reading import reading, refuse
+from lowerbound.data.images import ImageOptions
 from lowerbound.errors import DataError
 from lowerbound.inputs import image_options
+from lowerbound.serving.decoding import MAX_PIXELS, limit_of_pixels
 from lowerbound.serving.explorer.space import Space
 from lowerbound.support import binarised_like
 
 NAME = "the image"
 MAX_BYTES = 20 * 2**20
+MAX_WAIT = 30.0  # seconds until a file has had its turn
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,32 +25,21 @@ class Upload:
     problem: str = ""  # why log p(x|z) has no meaning for it; empty where it has one
 
 
-def read_upload(space: Space, content: bytes) -> Upload:
-    """The image in a file's bytes, resized, coloured and scaled as the run's own files were: white is its full scale.
+def upload_options(space: Space) -> ImageOptions:
+    """How an image file is read for a run: resized and coloured as its own, within limits that no setting raises."""
+    return replace(image_options(space.schema), limit=limit_of_pixels(MAX_PIXELS))
 
-    DataError for what is not an image, is damaged, or does not fit.
+
+def read_upload(space: Space, raw: RawArray) -> Upload:
+    """An image's pixels, resized, coloured and scaled as the run's own files were: white is its full scale.
+
+    DataError for what does not fit.
     """
-    _check_format(content)
-    raw = read_image_bytes(NAME, content, image_options(space.schema))
-    notes = [note.removeprefix("1 of 1 ") for note in raw.notes]
-    if space.model.event_shape[0] == 1 and _is_coloured(content):
-        notes.append("converted to grey")
-    raw = replace(raw, ids=(), notes=tuple(notes))
-    collection = binarised_like(as_collection(raw, ReadingOptions(schema=space.schema)), space.schema)
+    notes = tuple(note.removeprefix("1 of 1 ") for note in raw.notes)
+    collection = as_collection(replace(raw, ids=(), notes=notes), ReadingOptions(schema=space.schema))
+    collection = binarised_like(collection, space.schema)
     try:
         space.trained.supported(collection)
     except DataError as error:
         return Upload(collection.examples, collection.notes, str(error))
     return Upload(collection.examples, collection.notes)
-
-
-def _check_format(content: bytes) -> None:
-    """DataError for what is in none of the formats; Pillow's own words for that name a place in memory."""
-    with reading(NAME, AN_IMAGE), suppress(UnidentifiedImageError), Image.open(BytesIO(content), formats=FORMATS):
-        return
-    refuse(NAME, f"is not {AN_IMAGE}")
-
-
-def _is_coloured(content: bytes) -> bool:
-    with Image.open(BytesIO(content)) as image:
-        return image.mode not in ("1", "L", "LA", "La") and not image.mode.startswith("I")

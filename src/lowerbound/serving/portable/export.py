@@ -7,7 +7,6 @@ from collections.abc import Callable, Mapping
 from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 from lowerbound.errors import UnknownName, UsageError
 from lowerbound.run_data import read_experiment
@@ -15,7 +14,7 @@ from lowerbound.serving.portable import onnx_form, torch_form
 from lowerbound.serving.portable.about import about_run
 from lowerbound.serving.portable.parity import Computation, Parity, check_parity, trial_of
 from lowerbound.serving.portable.parts import PARTS, Part, Port, parts_of, plain_form
-from lowerbound.storage import check_is_no_dangling_link, make_folder, write_bytes
+from lowerbound.storage import check_is_no_dangling_link, folder_atomically
 from lowerbound.trained_model import load
 
 
@@ -88,14 +87,10 @@ def _check_folder(folder: Path, suffix: str) -> None:
 
 
 def _write_all(folder: Path, contents: Mapping[str, bytes]) -> None:
-    """All files or none: what is moved into the folder lies on the disk already."""
-    make_folder(folder.parent)
-    with TemporaryDirectory(prefix=f".{folder.name}.", dir=folder.parent) as temporary:
+    """All files or none, into a folder that is new; each one whole, over those of an earlier export."""
+    with folder_atomically(folder) as temporary:
         for name, content in contents.items():
-            write_bytes(Path(temporary) / name, content)
-        folder.mkdir(exist_ok=True)
-        for name in contents:
-            (Path(temporary) / name).replace(folder / name)
+            (temporary / name).write_bytes(content)
 
 
 FORMATS = {

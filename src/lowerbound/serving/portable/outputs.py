@@ -13,7 +13,7 @@ from torch import Tensor
 
 from lowerbound.evaluation.elements import best_guess
 from lowerbound.model import VAE
-from lowerbound.probability.distributions import DiagonalNormal, Distribution
+from lowerbound.probability.distributions import DiagonalNormal, Distribution, RescaledNormal
 from lowerbound.probability.levels import Categorical
 from lowerbound.probability.tables import Codes, Row
 
@@ -31,7 +31,7 @@ def _own_fields(model: VAE, likelihood: Distribution) -> dict[str, Tensor]:
     return {name: value for name, value in vars(likelihood).items() if isinstance(value, Tensor)}
 
 
-def _of_normal(model: VAE, likelihood: DiagonalNormal) -> dict[str, Tensor]:
+def _of_normal(model: VAE, likelihood: DiagonalNormal | RescaledNormal) -> dict[str, Tensor]:
     return {"standard_deviation": likelihood.standard_deviation}
 
 
@@ -62,6 +62,7 @@ def probability_names(columns: Sequence[str]) -> list[str]:
 
 PARAMETERS: dict[type[Distribution], Callable[[VAE, Any], dict[str, Tensor]]] = {
     DiagonalNormal: _of_normal,
+    RescaledNormal: _of_normal,
     Categorical: _of_levels,
     Row: _of_row,
 }

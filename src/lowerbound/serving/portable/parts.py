@@ -163,7 +163,8 @@ class _Whole(nn.Module):
         assert isinstance(posterior, DiagonalNormal)
         z = posterior.mean + posterior.standard_deviation * noise
         likelihood = self.model.decode(z)
-        log_likelihood, rate = likelihood.log_prob(x), kl_divergence(posterior, self.model.prior())
+        densities = likelihood.log_prob(x), kl_divergence(posterior, self.model.prior())
+        log_likelihood, rate = (density.to(x.dtype) for density in densities)
         return {
             **_latent_outputs(posterior),
             "z": z,
@@ -183,7 +184,7 @@ class _Autoencoder(nn.Module):
         code = self.model.encode(x).mean
         likelihood = self.model.decode(code)
         reconstruction = best_guess(self.model, likelihood)
-        return {"code": code, "reconstruction": reconstruction, "log_likelihood": likelihood.log_prob(x)}
+        return {"code": code, "reconstruction": reconstruction, "log_likelihood": likelihood.log_prob(x).to(x.dtype)}
 
 
 def _latent_outputs(posterior: DiagonalNormal) -> dict[str, Tensor]:

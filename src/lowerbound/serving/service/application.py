@@ -16,6 +16,7 @@ from lowerbound.allocator import kept_memory
 from lowerbound.errors import UsageError
 from lowerbound.serving.access import Access, guarded
 from lowerbound.serving.checks import HeadAsGet, allowed, check_query, no_such_endpoint, wrong_method
+from lowerbound.serving.decoding import Decoders
 from lowerbound.serving.envelope import enveloped
 from lowerbound.serving.service.asking import Service
 from lowerbound.serving.service.batching import Batcher, Compute, compute_pass
@@ -46,7 +47,8 @@ def build_application(
     catalogue = catalogue_of(runs)
     telemetry = Telemetry(catalogue)
     batcher = Batcher(limits, telemetry, compute)
-    service = Service(catalogue, limits, telemetry, batcher, Hold(HELD_BODIES * limits.max_body))
+    hold = Hold(HELD_BODIES * limits.max_body)
+    service = Service(catalogue, limits, telemetry, batcher, hold, Decoders(limits.max_decoding))
     app = FastAPI(
         title="lowerbound",
         summary=ABOUT,
@@ -88,6 +90,7 @@ async def _at_work(service: Service) -> AsyncIterator[None]:
             for offer in service.catalogue.offers.values():
                 await service.batcher.ask(offer, first_question(offer.operation, offer.served.model))
             yield
+    service.decoders.close()
 
 
 async def _known_query(request: Request) -> None:

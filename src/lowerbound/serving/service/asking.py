@@ -9,7 +9,10 @@ from typing import ParamSpec, TypeVar
 
 from starlette.requests import ClientDisconnect, Request
 
+from lowerbound.data.examples import RawArray
+from lowerbound.data.images import ImageOptions
 from lowerbound.errors import UnknownName
+from lowerbound.serving.decoding import Decoders
 from lowerbound.serving.service.batching import Batcher
 from lowerbound.serving.service.limits import Hold, Limits, Refused
 from lowerbound.serving.service.models import Catalogue, Offer, Served
@@ -29,8 +32,8 @@ class Service:
     telemetry: Telemetry
     batcher: Batcher
     hold: Hold
-    # One alone: what turns warnings of decoders into errors does so for the whole process.
-    image_thread: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(1, "images"))
+    decoders: Decoders
+    reading_thread: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(1, "reading"))
 
     def offer(self, name: str, version: str | None = None) -> Offer:
         """What the protocol calls a model; Refused with 404 where there is none of that name, or version."""
@@ -62,9 +65,16 @@ class Service:
             raise Refused(404, str(UnknownName("run", name[:60], runs)))
         return runs[name]
 
+    async def decoded(self, name: str, content: bytes, options: ImageOptions) -> RawArray:
+        """An image file's pixels, from a process of its own; DataError for what cannot be decoded."""
+        try:
+            return await self.decoders(name, content, options, self.limits.timeout)
+        except TimeoutError:
+            raise self._too_late() from None
+
     async def apart(self, function: Callable[P, Found], *arguments: P.args, **options: P.kwargs) -> Found:
-        """What `function` makes of image files, in a thread of its own: meanwhile others are heard."""
-        call = asyncio.get_running_loop().run_in_executor(self.image_thread, partial(function, *arguments, **options))
+        """What `function` makes of numbers or pixels, in a thread of its own: meanwhile others are heard."""
+        call = asyncio.get_running_loop().run_in_executor(self.reading_thread, partial(function, *arguments, **options))
         try:
             return await asyncio.wait_for(call, self.limits.timeout)
         except TimeoutError:

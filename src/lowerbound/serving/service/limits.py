@@ -17,6 +17,7 @@ from starlette.requests import ClientDisconnect, Request
 
 from lowerbound.serving.access import App, Receive, Scope, Send, refuse
 from lowerbound.serving.checks import FORM, NO_FORM
+from lowerbound.serving.decoding import MAX_PIXELS, MAX_SECONDS
 
 MIB = 2**20
 HELD_BODIES = 16  # of the largest size, whose bytes are held at once
@@ -36,7 +37,8 @@ class Limits:
     max_batch: int = 256  # examples of one request, and of one pass through a model
     max_wait: float = 2.0  # milliseconds that a request waits for others to join its pass
     max_body: int = 64 * MIB  # bytes
-    max_pixels: int = 16_000_000  # of an image
+    max_pixels: int = MAX_PIXELS  # of an image
+    max_decoding: float = MAX_SECONDS  # seconds, after which the process that decodes an image is ended
     max_concurrency: int = 512  # requests
     max_queue: int = 4096  # examples that wait for their turn
     timeout: float = 30.0  # seconds: for the body to arrive, and again for the answer

@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 
 from lowerbound.errors import UsageError
-from lowerbound.run import choose_device
+from lowerbound.preparation import choose_device
 from lowerbound.run_data import read_experiment
 from lowerbound.serving.loaded_model import LoadedModel
 from lowerbound.serving.service.operations import OPERATIONS, Operation, Signature

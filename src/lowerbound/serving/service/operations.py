@@ -2,9 +2,9 @@
 
 Each operation answers several questions in one pass. Noise for an example is keyed by its values and the seed
 (seeding.py): the same example with the same seed has the same numbers alone or among others, in any order. What is
-drawn from the prior or from p(x|z) comes from one stream for each question. So an answer does not depend on what else
-was in the pass; only the last bits of a number may, since sums of floats are taken in another order for another number
-of examples.
+drawn from the prior or from p(x|z) is keyed by the seed and its position in the question. So an answer does not depend
+on what else was in the pass; only the last bits of a number may, since sums of floats are taken in another order for
+another number of examples.
 
     q(z|x)   mean, log_variance, and z, a draw
     p(x|z)   mean (of a category its most probable code), and sample, a draw
@@ -22,6 +22,7 @@ from torch import Tensor
 
 from lowerbound.data.examples import as_seen
 from lowerbound.evaluation.elements import best_guess
+from lowerbound.evaluation.generation import codes_from_prior, drawn_examples
 from lowerbound.model import VAE
 from lowerbound.objectives.rates import true_rate
 from lowerbound.probability.distributions import Distribution
@@ -104,7 +105,19 @@ def _encode(model: VAE, questions: Sequence[Question]) -> list[Tensors]:
 
 
 def _decode(model: VAE, questions: Sequence[Question]) -> list[Tensors]:
-    return _decoded(model, _joined(model, questions), questions)
+    raw = _raw_likelihood(model, _joined(model, questions))
+    answers = _divided({"mean": best_guess(model, model.likelihood(raw))}, questions)
+    for question, part, tensors in zip(questions, _parts(raw, questions), answers, strict=True):
+        if question.sample:
+            tensors["sample"] = _drawn_one_by_one(model, question, part)
+    return answers
+
+
+def _drawn_one_by_one(model: VAE, question: Question, raw: Tensor) -> Tensor:
+    """A draw from p(x|z) for each code, from a stream for each position: however many codes follow."""
+    streams = (generator(question.seed, f"likelihood/{position}", raw.device) for position in range(len(raw)))
+    rows = zip(raw.split(1), streams, strict=True)
+    return torch.cat([model.likelihood(row).sample(stream, 1)[0] for row, stream in rows])
 
 
 def _reconstruct(model: VAE, questions: Sequence[Question]) -> list[Tensors]:
@@ -121,13 +134,19 @@ def _reconstruct(model: VAE, questions: Sequence[Question]) -> list[Tensors]:
 
 
 def _generate(model: VAE, questions: Sequence[Question]) -> list[Tensors]:
-    # The stream of the command `sample`: the same seed gives the same examples.
-    codes = [
-        model.sample_prior(question.num_examples, _stream(model, question, "samples"), question.temperature)
-        for question in questions
-    ]
-    answers = _decoded(model, torch.cat(codes), questions)
-    return [{**tensors, "z": z} for tensors, z in zip(answers, codes, strict=True)]
+    # What the command `sample` draws: the same seed gives the same examples, the first ones however many follow.
+    codes = [codes_from_prior(model, *_drawn(question)) for question in questions]
+    raw = _raw_likelihood(model, torch.cat(codes))
+    answers = _divided({"mean": best_guess(model, model.likelihood(raw)), "z": torch.cat(codes)}, questions)
+    for question, tensors in zip(questions, answers, strict=True):
+        if question.sample:
+            tensors["sample"] = drawn_examples(model, *_drawn(question))
+    return answers
+
+
+def _drawn(question: Question) -> tuple[int, int, float]:
+    """How many examples, by which seed, at which temperature."""
+    return question.num_examples, question.seed, question.temperature
 
 
 def _score(model: VAE, questions: Sequence[Question]) -> list[Tensors]:
@@ -179,15 +198,6 @@ def _raw_likelihood(model: VAE, z: Tensor) -> Tensor:
     return _in_chunks(lambda part: model.decoder(part).to(part.dtype), z)
 
 
-def _decoded(model: VAE, z: Tensor, questions: Sequence[Question]) -> list[Tensors]:
-    raw = _raw_likelihood(model, z)
-    answers = _divided({"mean": best_guess(model, model.likelihood(raw))}, questions)
-    for question, part, tensors in zip(questions, _parts(raw, questions), answers, strict=True):
-        if question.sample:
-            tensors["sample"] = model.likelihood(part).sample(_stream(model, question, "likelihood"), 1)[0]
-    return answers
-
-
 def _in_chunks(network: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
     if len(x) <= CHUNK:
         return network(x)
@@ -213,10 +223,6 @@ def _divided(shared: Tensors, questions: Sequence[Question]) -> list[Tensors]:
     """Of each tensor every question's own part."""
     parts: Iterator[tuple[Tensor, ...]] = zip(*(_parts(tensor, questions) for tensor in shared.values()), strict=True)
     return [dict(zip(shared, part, strict=True)) for part in parts]
-
-
-def _stream(model: VAE, question: Question, name: str) -> torch.Generator:
-    return generator(question.seed, name, next(model.parameters()).device)
 
 
 def _examples(model: VAE, name: str, is_drawn: bool = False) -> Signature:

@@ -6,23 +6,21 @@ images too, are lists of stored numbers, N x H x W x C.
 """
 
 import math
-import warnings
 from dataclasses import replace
-from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image
 
 from lowerbound.columns import named_columns, records
 from lowerbound.data.examples import RawArray
-from lowerbound.data.images import AN_IMAGE, FORMATS, read_image_bytes
 from lowerbound.data.tables import RawTable, from_values
-from lowerbound.errors import DataError
+from lowerbound.errors import DataError, TooLarge
 from lowerbound.inputs import image_options
 from lowerbound.reporting.tiles import as_png, compose, displayable, fitted
 from lowerbound.schema import Column
+from lowerbound.serving.decoding import limit_of_pixels
+from lowerbound.serving.service.asking import Service
 from lowerbound.serving.service.cells import checked_cell
 from lowerbound.serving.service.fields import Fields, as_list, as_object, known, parsed
 from lowerbound.serving.service.limits import Limits, Refused, check_json_length, check_num_examples
@@ -35,11 +33,30 @@ TILE_SIZE = 56  # pixels: smaller images are enlarged where several are shown
 GAP = 2
 
 
+def is_image(served: Served, body: memoryview) -> bool:
+    """Whether a body is to be read as an image file: none begins as JSON does."""
+    return served.schema.has_pictures and bytes(body[:JSON_START]).lstrip()[:1] != b"["
+
+
+async def read_image(service: Service, served: Served, body: memoryview) -> Sent:
+    """The image in a body."""
+    options = replace(image_options(served.schema), limit=limit_of_pixels(service.limits.max_pixels))
+    try:
+        raw = await service.decoded(THE_BODY, bytes(body), options)
+    except TooLarge as error:
+        raise Refused(413, str(error)) from None
+    except DataError as error:
+        # What a decoder says of damage, in brackets, is for the log of a command, not for somebody far away.
+        raise Refused(422, f"{str(error).partition(' (')[0].rstrip('.')}.") from None
+    notes = tuple(note.removeprefix("1 of 1 ") for note in raw.notes)
+    try:
+        return await service.apart(stored_examples, served, replace(raw, ids=(), notes=notes))
+    except DataError as error:
+        raise Refused(422, str(error)) from None
+
+
 def read_examples(served: Served, body: memoryview, limits: Limits) -> Sent:
-    """The examples in a body: one image file, or JSON of several rows or arrays."""
-    # No image file begins with this.
-    if served.schema.has_pictures and bytes(body[:JSON_START]).lstrip()[:1] != b"[":
-        return _image(served, bytes(body), limits.max_pixels)
+    """The examples in a body of JSON: several rows or arrays."""
     check_json_length(len(body), limits.max_batch * _num_numbers(served))
     try:
         return stored_examples(served, _raw(served, parsed(bytes(body)), limits.max_batch))
@@ -61,35 +78,6 @@ def picture(examples: np.ndarray, as_tiles: bool) -> bytes:
         return as_png(np.ascontiguousarray(tiles[0]))
     large = fitted(tiles, max(TILE_SIZE, tiles.shape[2]), max(TILE_SIZE, tiles.shape[1]))
     return as_png(compose(large, int(np.ceil(np.sqrt(len(large)))), GAP))
-
-
-def _image(served: Served, content: bytes, max_pixels: int) -> Sent:
-    width, height = _size(content)
-    if width * height > max_pixels:
-        raise Refused(413, f"the image has {width:,} × {height:,} pixels, accepted are {max_pixels:,} in all.")
-    try:
-        raw = read_image_bytes(THE_BODY, content, image_options(served.schema))
-    except DataError as error:
-        # What a decoder says of damage, in brackets, is for the log of a command, not for somebody far away.
-        raise Refused(422, f"{str(error).partition(' (')[0].rstrip('.')}.") from None
-    notes = tuple(note.removeprefix("1 of 1 ") for note in raw.notes)
-    try:
-        return stored_examples(served, replace(raw, ids=(), notes=notes))
-    except DataError as error:
-        raise Refused(422, str(error)) from None
-
-
-def _size(content: bytes) -> tuple[int, int]:
-    """Width and height as the head of an image file has them: nothing is decoded."""
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of a size that is looked at here
-            with Image.open(BytesIO(content), formats=FORMATS) as image:
-                return image.size
-    except Image.DecompressionBombError:
-        raise Refused(413, "the image claims more pixels than any that is accepted.") from None
-    except Exception:  # damage makes decoders raise nearly anything
-        raise Refused(422, f"{THE_BODY} is not {AN_IMAGE}, or it is damaged; send the file as it is.") from None
 
 
 def _raw(served: Served, content: Any, max_batch: int) -> RawArray | RawTable:

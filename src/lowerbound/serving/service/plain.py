@@ -20,7 +20,7 @@ from lowerbound.serving.service.limits import (
 )
 from lowerbound.serving.service.models import Offer, Served
 from lowerbound.serving.service.operations import Answer, Question
-from lowerbound.serving.service.people import picture, read_examples, written
+from lowerbound.serving.service.people import is_image, picture, read_examples, read_image, written
 from lowerbound.serving.service.protocol import chosen_seed
 from lowerbound.serving.service.values import Sent, check_codes
 
@@ -150,7 +150,10 @@ async def _ask_about_body(
     with holding(service.hold, request) as body:
         with service.batcher.arriving():
             content = await body.read(service.limits)
-            sent = await service.apart(read_examples, offer.served, content, service.limits)
+            if is_image(offer.served, content):
+                sent = await read_image(service, offer.served, content)
+            else:
+                sent = await service.apart(read_examples, offer.served, content, service.limits)
         question = Question(num_examples=len(sent.x), x=sent.x, range=sent.range, **options)
         return offer, sent, await service.answer(request, offer, question)
 

@@ -15,6 +15,7 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
 from lowerbound.serving.access import App, Receive, Scope, Send, refuse
 from lowerbound.serving.service.models import Catalogue, Offer
+from lowerbound.text import printable
 
 SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 EXAMPLES = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
@@ -125,7 +126,7 @@ class Failures:
 
 def log_to_stderr(line: str) -> None:
     """One line, or one failure, on standard error."""
-    print(f"lowerbound serve: {line}", file=sys.stderr, flush=True)
+    print(f"lowerbound serve: {printable(line)}", file=sys.stderr, flush=True)
 
 
 def _endpoint(scope: Scope) -> str:

@@ -1,0 +1,324 @@
+"""One command in a forked child: its status, what it printed, which files it touched, and a fault at a chosen point.
+
+A seam is a point at which the command changes a file: an open for writing, a rename, a removal, a new folder, or an
+fsync. Python announces all but the last as audit events, whatever library opens the file, so that a fault can be placed
+at the k-th seam without a change to the product.
+"""
+
+import atexit
+import errno
+import io
+import os
+import pickle
+import random
+import resource
+import selectors
+import signal
+import sys
+import time
+import traceback
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+CHANGES = ("os.rename", "os.remove", "os.mkdir", "os.rmdir", "os.link", "os.symlink", "os.truncate")
+NEEDS_ROOM = ("open", "os.rename", "os.mkdir", "os.link", "os.symlink", "os.fsync")
+WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT
+DEFECT = 70  # exit status of a child that met an exception which the command did not turn into a message
+GIB = 2**30
+READ_SIZE = 2**16
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a child."""
+
+    status: int  # minus the signal's number where it was killed
+    out: str
+    err: str
+    seconds: float
+    timed_out: bool
+    seams: tuple[tuple[str, str], ...] = ()  # event and path, where the child came to its end
+    value: Any = None  # what `forked` was to return
+
+    @property
+    def is_killed(self) -> bool:
+        return self.status in (-signal.SIGKILL, -signal.SIGXFSZ) and not self.timed_out
+
+    @property
+    def error_lines(self) -> list[str]:
+        """Lines that say what went wrong."""
+        return [line for line in self.err.splitlines() if line.startswith("lowerbound: ")]
+
+    @property
+    def complaint(self) -> str:
+        """What is wrong with a refusal: anything but status 1 or 2 with one line; empty for a proper one."""
+        if self.timed_out:
+            return "it did not end"
+        if "Traceback" in self.err or self.status == DEFECT:
+            return "TRACEBACK: " + (self.err.strip().splitlines() or [""])[-1][:200]
+        if self.status < 0:
+            return f"ended by signal {-self.status}"
+        if self.status not in (1, 2):
+            return f"exit status {self.status}"
+        if len(self.error_lines) != 1:
+            return f"{len(self.error_lines)} lines of error: {self.err[-300:]!r}"
+        return ""
+
+
+@dataclass(frozen=True)
+class Fault:
+    """What happens at the seam number `at`, counted from 0; kinds are those of ACTIONS."""
+
+    kind: str
+    at: int
+    size: int = 0  # bytes of a file that can be written, for the kinds "cut" and "limit"
+
+
+def forked(
+    action: Callable[[], Any], *, cwd: Path, timeout: float = 120.0, memory: int = 0, kill_after: float = 0.0
+) -> Outcome:
+    """What `action` does in a child of its own, in the folder `cwd`.
+
+    `memory` bounds what it may take beyond this process's own, in bytes; with `kill_after` it is killed after so many
+    seconds.
+    """
+    pipes = [os.pipe() for _ in range(3)]
+    sys.stdout.flush()
+    sys.stderr.flush()
+    start = time.perf_counter()
+    pid = os.fork()
+    if pid == 0:
+        _live(action, cwd, [write for _, write in pipes], memory)
+    for _, write in pipes:
+        os.close(write)
+    deadline = start + (kill_after or timeout)
+    texts, is_late = _drain([read for read, _ in pipes], deadline, pid)
+    _, raw = os.waitpid(pid, 0)
+    out, err, report = texts
+    seams, value = pickle.loads(report) if report else ((), None)
+    return Outcome(
+        status=os.waitstatus_to_exitcode(raw),
+        out=out.decode(errors="replace"),
+        err=err.decode(errors="replace"),
+        seconds=time.perf_counter() - start,
+        timed_out=is_late and not kill_after,
+        seams=seams,
+        value=value,
+    )
+
+
+def command(
+    words: Sequence[object],
+    *,
+    cwd: Path,
+    fault: Fault | None = None,
+    timeout: float = 120.0,
+    memory: int = 0,
+    kill_after: float = 0.0,
+    prepare: Callable[[], None] = lambda: None,
+) -> Outcome:
+    """The command line in a child, with at most one fault among the files below `cwd`; `prepare` is called first."""
+
+    def action() -> int:
+        from lowerbound.cli import main
+
+        prepare()
+        SEAMS.watch(str(cwd.resolve()), fault)
+        sys.argv = ["lowerbound", *map(str, words)]
+        main()
+        return 0
+
+    return forked(action, cwd=cwd, timeout=timeout, memory=memory, kill_after=kill_after)
+
+
+class Seams:
+    """The seams that a child has passed, and the fault that waits at one of them."""
+
+    def __init__(self) -> None:
+        self.passed: list[tuple[str, str]] = []
+        self.root = ""
+        self.fault: Fault | None = None
+        self.is_acting = False
+
+    def watch(self, root: str, fault: Fault | None) -> None:
+        """From now on, below `root`; there is no way back, so it is for a child."""
+        self.root, self.fault = root, fault
+        true_fsync = os.fsync
+
+        def fsync(descriptor: int) -> None:
+            target = os.readlink(f"/proc/self/fd/{descriptor}") if os.path.isdir("/proc/self/fd") else root
+            self.hear("os.fsync", (target,))
+            true_fsync(descriptor)
+
+        os.fsync = fsync
+        sys.addaudithook(self.hear)
+
+    def hear(self, event: str, arguments: tuple[Any, ...]) -> None:
+        """An audit event."""
+        if self.is_acting or (event != "open" and event not in CHANGES and event != "os.fsync"):
+            return
+        if event == "open" and not _is_writing(arguments):
+            return
+        path = os.path.abspath(os.fsdecode(arguments[1 if event == "os.rename" else 0]))
+        if not path.startswith(self.root):
+            return
+        self.passed.append((event, path[len(self.root) + 1 :]))
+        if self.fault is not None and len(self.passed) > self.fault.at:
+            self.is_acting = True
+            try:
+                ACTIONS[self.fault.kind](self, self.fault, event, path)
+            finally:
+                self.is_acting = False
+
+
+SEAMS = Seams()
+
+
+def _kill(seams: Seams, fault: Fault, event: str, path: str) -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def _cut(seams: Seams, fault: Fault, event: str, path: str) -> None:
+    """The kernel ends the process within the write that passes the limit, with part of it on the disk."""
+    signal.signal(signal.SIGXFSZ, signal.SIG_DFL)
+    _limit(seams, fault, event, path)
+
+
+def _limit(seams: Seams, fault: Fault, event: str, path: str) -> None:
+    """Writes past the limit fail with EFBIG, in whatever library."""
+    resource.setrlimit(resource.RLIMIT_FSIZE, (fault.size, resource.RLIM_INFINITY))
+    seams.fault = None
+
+
+def _full(seams: Seams, fault: Fault, event: str, path: str) -> None:
+    """From here on there is no room for anything new; what has room is read and removed as before."""
+    if event in NEEDS_ROOM:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), path)
+
+
+def _full_once(seams: Seams, fault: Fault, event: str, path: str) -> None:
+    """There is no room at this seam alone."""
+    if event in NEEDS_ROOM:
+        seams.fault = None
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), path)
+
+
+ACTIONS: dict[str, Callable[[Seams, Fault, str, str], None]] = {
+    "kill": _kill,
+    "cut": _cut,
+    "limit": _limit,
+    "full": _full,
+    "full-once": _full_once,
+}
+
+
+def _is_writing(arguments: tuple[Any, ...]) -> bool:
+    path, mode, flags = arguments
+    if isinstance(path, int):
+        return False
+    return any(sign in mode for sign in "wax+") if isinstance(mode, str) else bool(flags & WRITING)
+
+
+def _live(action: Callable[[], Any], cwd: Path, writes: list[int], memory: int) -> None:
+    """The child's whole life."""
+    status, value = 0, None
+    try:
+        os.setpgid(0, 0)
+        os.chdir(cwd)
+        with open(os.devnull) as nothing:
+            os.dup2(nothing.fileno(), 0)
+        os.dup2(writes[0], 1)
+        os.dup2(writes[1], 2)
+        sys.stdout = io.TextIOWrapper(io.FileIO(1, "w", closefd=False), "utf-8", line_buffering=True)
+        sys.stderr = io.TextIOWrapper(io.FileIO(2, "w", closefd=False), "utf-8", line_buffering=True)
+        # What the parent's own generator would give to every child alike.
+        random.seed(os.urandom(8))
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+        if memory:
+            resource.setrlimit(resource.RLIMIT_AS, (_address_space() + memory, resource.RLIM_INFINITY))
+        value = action()
+    except SystemExit as stop:
+        status = stop.code if isinstance(stop.code, int) else int(stop.code is not None)
+    except BaseException:
+        traceback.print_exc()
+        status = DEFECT
+    try:
+        atexit._run_exitfuncs()
+        sys.stdout.flush()
+        sys.stderr.flush()
+        SEAMS.is_acting = True
+        with os.fdopen(writes[2], "wb") as file:
+            pickle.dump((tuple(SEAMS.passed), value), file)
+    finally:
+        os._exit(status)
+
+
+def _address_space() -> int:
+    with open("/proc/self/statm") as file:
+        return int(file.read().split()[0]) * resource.getpagesize()
+
+
+def _drain(reads: list[int], deadline: float, pid: int) -> tuple[list[bytes], bool]:
+    """What comes out of each pipe until all are closed; the child and its own children are killed at the deadline."""
+    parts: dict[int, list[bytes]] = {read: [] for read in reads}
+    is_late = False
+    with selectors.DefaultSelector() as selector:
+        for read in reads:
+            selector.register(read, selectors.EVENT_READ)
+        while selector.get_map():
+            left = deadline - time.perf_counter()
+            if left <= 0 and not is_late:
+                is_late = True
+                os.killpg(pid, signal.SIGKILL)
+            for key, _ in selector.select(max(left, 0) if not is_late else 1.0):
+                data = os.read(key.fd, READ_SIZE)
+                if data:
+                    parts[key.fd].append(data)
+                else:
+                    selector.unregister(key.fd)
+                    os.close(key.fd)
+    return [b"".join(parts[read]) for read in reads], is_late
+
+
+def warm_up() -> None:
+    """Import what commands import, so that no child has to."""
+    import importlib
+    import pkgutil
+
+    import torch
+
+    import lowerbound
+
+    torch.set_num_threads(1)
+    for module in pkgutil.walk_packages(lowerbound.__path__, "lowerbound."):
+        if not module.name.endswith("__main__"):
+            importlib.import_module(module.name)
+    for name in ALSO:
+        try:
+            importlib.import_module(name)
+        except ImportError:
+            continue
+
+
+ALSO = (
+    "matplotlib.pyplot",
+    "matplotlib.backends.backend_agg",
+    "matplotlib.backends.backend_svg",
+    "PIL.PngImagePlugin",
+    "sklearn.datasets",
+    "sklearn.linear_model",
+    "sklearn.neighbors",
+    "scipy.special",
+    "scipy.stats",
+    "scipy.optimize",
+    "pyarrow.parquet",
+    "pyarrow.csv",
+    "torch._dynamo",
+    "torch.export",
+    "torch.onnx",
+    "onnx",
+    "onnxruntime",
+    "onnxscript",
+)

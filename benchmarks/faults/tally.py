@@ -1,0 +1,56 @@
+"""What came of the faults of one kind: a count for each class and outcome, and what went wrong in words."""
+
+import sys
+import time
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import Any
+
+MOST_SHOWN = 12  # descriptions of one kind of failure
+
+
+@dataclass
+class Tally:
+    """Counts for one kind of fault; a class is where the fault was placed, an outcome what came of it."""
+
+    kind: str
+    good: frozenset[str]
+    counts: Counter[tuple[str, str]] = field(default_factory=Counter)
+    failures: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    seconds: float = 0.0
+    is_loud: bool = True
+    started: float = field(default_factory=time.perf_counter)
+
+    def add(self, fault_class: str, outcome: str, about: str = "") -> None:
+        """One fault, and what came of it; `about` says how to see it again."""
+        self.counts[fault_class, outcome] += 1
+        self.seconds = time.perf_counter() - self.started
+        if outcome not in self.good:
+            self.failures.append(f"{fault_class}: {outcome}: {about}")
+            if self.is_loud:
+                print(f"{self.kind}: {self.failures[-1]}", file=sys.stderr, flush=True)
+
+    @property
+    def total(self) -> int:
+        return sum(self.counts.values())
+
+    @property
+    def num_failed(self) -> int:
+        return len(self.failures)
+
+    def as_json(self) -> dict[str, Any]:
+        """For another program."""
+        rows = [{"class": name, "outcome": outcome, "count": n} for (name, outcome), n in sorted(self.counts.items())]
+        numbers = {"total": self.total, "failed": self.num_failed, "seconds": round(self.seconds, 1)}
+        return {"kind": self.kind, **numbers, "counts": rows, "failures": self.failures, "notes": self.notes}
+
+    def table(self) -> str:
+        """For people: a row for each class, a column for each outcome, good ones first."""
+        outcomes = sorted({outcome for _, outcome in self.counts}, key=lambda name: (name not in self.good, name))
+        classes = sorted({name for name, _ in self.counts})
+        rows = [[name, *(str(self.counts[name, outcome] or "") for outcome in outcomes)] for name in classes]
+        sums = [str(sum(self.counts[name, outcome] for name in classes)) for outcome in outcomes]
+        lines = [[self.kind, *outcomes], ["---", *["---:"] * len(outcomes)], *rows, ["together", *sums]]
+        text = "\n".join(f"| {' | '.join(line)} |" for line in lines)
+        return f"{text}\n\n{self.total:,} faults, {self.num_failed:,} failures, {self.seconds:,.0f} s"

@@ -1,0 +1,229 @@
+"""The sums of one level of a lattice, image by image, and which of its cells a finer one must take up again.
+
+A tile is halved by its children: tiles of the next level, each of which covers a part of its cells. A child that cannot
+hold mass is settled: it counts as it was summed here. The others are kept for the next level.
+"""
+
+import math
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Bool, Float, Int64
+from torch import Tensor
+
+from lowerbound.evaluation.lattice import Integrand, Table, Tiles, is_rim
+
+SETTLED_SHARE = 1e-3
+"""A cell is settled where it can hold no more than this share of the tolerance, as a share of the image's mass."""
+
+FAR_SIGHT = 15.0
+"""Nats by which level 0 settles less: it sees a narrow mode from afar, at a fraction of its height. What it settles, at
+most 1e-5 of the tolerance for all its cells, is not even summed."""
+
+LEAST = torch.finfo(torch.float64).min
+"""In place of -inf, the log of nothing, where two of them are subtracted."""
+
+
+def log_negligible(level: int, tolerance: float) -> float:
+    """Log of the share of an image's mass that a cell may hold and not be split."""
+    return math.log(SETTLED_SHARE * min(tolerance, 1.0)) - (FAR_SIGHT if level == 0 else 0)
+
+
+class LevelSums:
+    """Running sums of one level, for each image; all are logs."""
+
+    def __init__(
+        self,
+        settled: Float[Tensor, " batch"],
+        settled_error: Float[Tensor, " batch"],
+        integrand: Integrand,
+        log_negligible: float,
+    ) -> None:
+        self.integrand = integrand
+        self.log_negligible = log_negligible  # share of an image's mass
+        # Mass of cells that are not split, of this level and of coarser ones, and its error; changed in place.
+        self.settled, self.settled_error = settled, settled_error
+        self.settled_before, self.total = settled.clone(), settled.clone()
+        nothing = torch.full_like(settled, -math.inf)
+        self.parts = nothing.repeat(2**integrand.num_latents, 1)  # of the lattices of twice the spacing
+        self.peak = nothing.clone()  # mass of the heaviest cell
+        self.ceiling = nothing.clone()  # what a cell's mass may be, at most
+        self.ceiling_at_mean = nothing.clone()  # about the encoder's mean
+        self.rim_likelihood = nothing.clone()  # the greatest on the rim of level 0
+        self.num_decoded = self.num_evaluated = 0
+        self.kept = _Kept()
+
+    def sweep(self, tiles: Tiles) -> None:
+        """Sum the tiles, and keep the children that are heavy as far as is known."""
+        on_rim = is_rim(tiles.corner) if tiles.level == 0 else None
+        self.num_decoded = len(tiles.corner) * len(self.integrand.offsets)
+        for table in self.integrand.tables(tiles):
+            self.num_evaluated += table.log_likelihood.numel()
+            cells = _read(self.integrand, tiles, table)
+            _raise_to(self.peak, table.image, cells.peak)
+            if on_rim is not None:
+                self._note_rim(table, on_rim[table.tile])
+                cells = cells.of((self._is_heavy(cells) | cells.holds_mean).any(-1))
+            self._add(cells, cells.masses(), cells.errors() if tiles.level else None)
+
+    def coarser(self) -> Float[Tensor, "part batch"]:
+        """log p(x) by each of the lattices of twice the spacing that this one is made of."""
+        return torch.logaddexp(self.parts + math.log(len(self.parts)), self.settled_before)
+
+    def refined(self, tiles: Tiles, wanted: Bool[Tensor, " batch"]) -> Tiles:
+        """The next level's tiles, with the images that have mass there; the rest is settled."""
+        image = self.kept.take("image")
+        split = (self.kept.take("ceiling") > self.total[image] + self.log_negligible) & wanted[image]
+        for total, name in ((self.settled, "mass"), (self.settled_error, "error")):
+            _add_exp(total, image[~split], self.kept.take(name)[~split])
+        child, order = self.kept.take("child")[split].sort(stable=True)
+        child, counts = child.unique_consecutive(return_counts=True)
+        place = torch.arange(len(child), device=child.device)
+        corner = tiles.children(child // tiles.num_children)[place, child % tiles.num_children]
+        return Tiles(tiles.level + 1, corner, image[split][order], counts)
+
+    def _note_rim(self, table: Table, is_on_rim: Bool[Tensor, " pair"]) -> None:
+        likelihood = table.log_likelihood[is_on_rim].amax(-1).double()
+        _raise_to(self.rim_likelihood, table.image[is_on_rim], likelihood)
+
+    def _is_heavy(self, cells: "_Cells") -> Bool[Tensor, "pair child"]:
+        """Whether what may lie in a child counts beside all that was found so far."""
+        found = torch.maximum(self.total, self.peak)[cells.image]
+        return cells.ceiling > (found + self.log_negligible).unsqueeze(-1)
+
+    def _add(self, cells: "_Cells", masses: "_Masses", error: Float[Tensor, "pair child"] | None) -> None:
+        """Take in the cells of some tiles; note the heavy children, for each image, and settle the others."""
+        _add_exp(self.total, cells.image, masses.of_child.logsumexp(-1))
+        for total, mass in zip(self.parts, masses.of_part.unbind(-1), strict=True):
+            _add_exp(total, cells.image, mass)
+        _raise_to(self.ceiling, cells.image, cells.ceiling.amax(-1))
+        at_mean = cells.ceiling.masked_fill(~cells.holds_mean, -math.inf).amax(-1)
+        _raise_to(self.ceiling_at_mean, cells.image, at_mean)
+        is_kept = self._is_heavy(cells) | cells.holds_mean
+        error = torch.full_like(masses.of_child, -math.inf) if error is None else error
+        for total, values in ((self.settled, masses.of_child), (self.settled_error, error)):
+            _add_exp(total, cells.image, values.masked_fill(is_kept, -math.inf).logsumexp(-1))
+        pair, number = is_kept.nonzero(as_tuple=True)
+        self.kept.add(
+            child=cells.tile[pair] * is_kept.shape[1] + number,
+            image=cells.image[pair],
+            mass=masses.of_child[is_kept],
+            error=error[is_kept],
+            ceiling=cells.ceiling.masked_fill(cells.holds_mean, math.inf)[is_kept],
+        )
+
+
+class _Kept:
+    """Pairs of a child tile and an image that may have to be summed again, column by column."""
+
+    def __init__(self) -> None:
+        self.columns: dict[str, list[Tensor]] = {}
+
+    def add(self, **columns: Tensor) -> None:
+        for name, column in columns.items():
+            self.columns.setdefault(name, []).append(column)
+
+    def take(self, name: str) -> Tensor:
+        """A column, which is given up: two copies of all columns would be twice the memory."""
+        return torch.cat(self.columns.pop(name))
+
+
+@dataclass(frozen=True, eq=False)
+class _Masses:
+    """Logs of the mass on a tile, for each image."""
+
+    of_child: Float[Tensor, "pair child"]
+    of_part: Float[Tensor, "pair part"]  # by lattices of twice the spacing
+
+
+@dataclass(frozen=True, eq=False)
+class _Cells:
+    """The cells of some tiles, for each pair of a tile and an image; all are logs."""
+
+    tile: Int64[Tensor, " pair"]
+    image: Int64[Tensor, " pair"]
+    mass: Float[Tensor, "pair *cells"]
+    rise: Float[Tensor, "pair *cells"]  # to a cell's edge, at most
+    peak: Float[Tensor, " pair"]  # mass of the heaviest cell
+    ceiling: Float[Tensor, "pair child"]  # what the heaviest of a child's cells may hold
+    holds_mean: Bool[Tensor, "pair child"]  # the encoder's, or is within a cell of it
+
+    def of(self, chosen: Bool[Tensor, " pair"]) -> "_Cells":
+        """Those of the chosen pairs."""
+        return _Cells(*(value[chosen] for value in vars(self).values()))
+
+    def masses(self) -> _Masses:
+        """The cells of each part of the tile together."""
+        peak = self.peak.unsqueeze(-1)
+        share = (self.mass - peak.reshape(-1, *(1,) * (self.mass.ndim - 1))).exp()
+        return _Masses(_by_child(share).sum(-1).log() + peak, _by_parity(share).sum(-1).log() + peak)
+
+    def errors(self) -> Float[Tensor, "pair child"]:
+        """Log of what a child's cells may hold beside their sum."""
+        return _by_child(self.mass + self.rise + _log_shortfall(self.rise)).logsumexp(-1)
+
+
+def _read(integrand: Integrand, tiles: Tiles, table: Table) -> _Cells:
+    grid = table.log_likelihood + table.log_prior_mass
+    peak, grid = grid.amax(-1), grid.unflatten(-1, (integrand.num_cells,) * integrand.num_latents)
+    rise = _greatest_rise(grid)
+    ceiling = _by_child(grid + rise).amax(-1)
+    holds_mean = integrand.holds_encoded_mean(tiles.children(table.tile), tiles.level, table.image)
+    return _Cells(table.tile, table.image, grid, rise, peak, ceiling, holds_mean)
+
+
+def _by_child(grid: Float[Tensor, "pair *cells"]) -> Float[Tensor, "pair child cell"]:
+    """The cells of a tile, sorted by the child tile that covers them."""
+    num_latents, half = grid.ndim - 1, grid.shape[-1] // 2
+    halves = grid.reshape(-1, *(2, half) * num_latents)
+    halves = halves.permute(0, *range(1, 2 * num_latents, 2), *range(2, 2 * num_latents + 1, 2))
+    return halves.reshape(len(grid), 2**num_latents, half**num_latents)
+
+
+def _by_parity(grid: Float[Tensor, "pair *cells"]) -> Float[Tensor, "pair part cell"]:
+    """The cells of a tile, sorted into the lattices of twice the spacing that they are made of."""
+    num_latents, half = grid.ndim - 1, grid.shape[-1] // 2
+    pairs = grid.reshape(-1, *(half, 2) * num_latents)
+    pairs = pairs.permute(0, *range(2, 2 * num_latents + 1, 2), *range(1, 2 * num_latents, 2))
+    return pairs.reshape(len(grid), 2**num_latents, half**num_latents)
+
+
+def _greatest_rise(grid: Float[Tensor, "pair *cells"]) -> Float[Tensor, "pair *cells"]:
+    """How much a function may rise from a cell's middle to its edge: half the steepest step to a neighbour.
+
+    A peak between two middles is seen by it, however narrow the peak, as long as its slopes reach a neighbour.
+    """
+    rise = torch.zeros_like(grid)
+    for axis in range(1, grid.ndim):
+        step, steepest = grid.diff(dim=axis).abs(), torch.zeros_like(grid)
+        num_steps = step.shape[axis]
+        steepest.narrow(axis, 0, num_steps).copy_(step)
+        after = steepest.narrow(axis, 1, num_steps)
+        torch.maximum(after, step, out=after)
+        rise.add_(steepest, alpha=0.5)
+    return rise
+
+
+def _log_shortfall(rise: Float[Tensor, "pair *cells"]) -> Float[Tensor, "pair *cells"]:
+    """Log of what a cell holds beyond its middle's density, as a share of its ceiling, where log p(x, z) is linear.
+
+    The integral of exp(R u) over [-1, 1] is sinh(R) / R times that of its middle; what is returned is
+    (sinh(R) / R - 1) exp(-R).
+    """
+    r = rise.clamp(min=1e-4)  # below it rounding would be all that is left
+    return (-torch.expm1(-2 * r) / (2 * r) - (-r).exp()).log()
+
+
+def _add_exp(total: Float[Tensor, " batch"], index: Int64[Tensor, " n"], log_values: Float[Tensor, " n"]) -> None:
+    """total[index] = log(exp(total[index]) + exp(log_values)) in place; an index may come several times."""
+    if not len(index):
+        return
+    first = int(index.min())
+    touched, index = total[first : int(index.max()) + 1], index - first  # neighbouring images stand together
+    greatest = touched.scatter_reduce(0, index, log_values, "amax").clamp(min=LEAST)
+    summed = (touched - greatest).exp().index_add(0, index, (log_values - greatest[index]).exp())
+    touched.copy_(greatest + summed.log())
+
+
+def _raise_to(greatest: Float[Tensor, " batch"], index: Int64[Tensor, " n"], values: Float[Tensor, " n"]) -> None:
+    greatest.scatter_reduce_(0, index, values, "amax")

@@ -1,0 +1,119 @@
+"""Image files from somebody else are decoded in processes of their own, which can be ended.
+
+A thread cannot be: a file that keeps a decoder busy would do so long after whoever sent it was told that it took too
+long, and a decoder that crashes would take the service with it. A process that has not answered in time, or has died,
+is replaced; the file that it was about is refused. What a file may take is bounded within the process, too: pixels,
+bytes, strips and tiles.
+"""
+
+import asyncio
+import json
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from queue import SimpleQueue
+from threading import Event, Timer
+from typing import Any
+
+from lowerbound.data.examples import RawArray
+from lowerbound.data.images import ImageOptions
+from lowerbound.data.reading import PIXEL_BYTES, Limit
+from lowerbound.errors import DataError
+from lowerbound.serving.image_process import Asked, as_sent, raw_of, write
+
+MAX_PIXELS = 16_000_000
+MAX_SECONDS = 10.0
+NUM_PROCESSES = 2  # so that one that is busy for its last seconds keeps nobody else waiting
+
+COMMAND = (sys.executable, "-m", "lowerbound.serving.image_process")
+
+
+def limit_of_pixels(num_pixels: int) -> Limit:
+    """The limit on what one image may take that lets it have so many pixels."""
+    return Limit(num_pixels * PIXEL_BYTES, can_be_raised=False)
+
+
+class Decoders:
+    """A few processes that decode; each is started when it is first needed."""
+
+    def __init__(self, max_seconds: float = MAX_SECONDS, num_processes: int = NUM_PROCESSES) -> None:
+        self.max_seconds = max_seconds
+        self.idle: SimpleQueue[_Process | None] = SimpleQueue()
+        for _ in range(num_processes):
+            self.idle.put(None)
+        self.num_processes = num_processes
+        self.threads = ThreadPoolExecutor(num_processes, "images")
+
+    async def __call__(self, name: str, content: bytes, options: ImageOptions, timeout: float) -> RawArray:
+        """The image in a file's bytes; TimeoutError where its turn has not come, or it is not done, by then."""
+        call = asyncio.get_running_loop().run_in_executor(self.threads, self.decode, name, content, options)
+        # One that waits for its turn is forgotten; one that is being decoded has its own limit.
+        return await asyncio.wait_for(call, timeout)
+
+    def decode(self, name: str, content: bytes, options: ImageOptions) -> RawArray:
+        """The same in this thread. DataError for what cannot be decoded, TooLarge for what takes more than a limit."""
+        process = self.idle.get()
+        try:
+            process = process or _Process()
+            return process.decode(Asked(name, content, options), self.max_seconds)
+        finally:
+            self.idle.put(process if process is not None and process.is_alive else None)
+
+    def close(self) -> None:
+        """End the processes; what they are at is refused."""
+        self.threads.shutdown(wait=False, cancel_futures=True)
+        for _ in range(self.num_processes):
+            process = self.idle.get()
+            if process is not None:
+                process.end()
+
+
+class _Process:
+    """One process, and the pipes to and from it."""
+
+    def __init__(self) -> None:
+        pipe, nothing = subprocess.PIPE, subprocess.DEVNULL
+        self.popen = subprocess.Popen(COMMAND, stdin=pipe, stdout=pipe, stderr=nothing)
+
+    @property
+    def is_alive(self) -> bool:
+        return self.popen.poll() is None
+
+    def decode(self, asked: Asked, max_seconds: float) -> RawArray:
+        is_late = Event()
+        timer = Timer(max_seconds, self._end_late, (is_late,))
+        timer.start()
+        try:
+            about, pixels = self._ask(asked)
+        except (OSError, ValueError):
+            self.end()
+            why = f"takes longer than {max_seconds:g} s to decode" if is_late.is_set() else "cannot be decoded"
+            raise DataError(f"{asked.name} {why}; send another file.") from None
+        finally:
+            timer.cancel()
+            timer.join()  # so that it never ends the process in the midst of the next file
+        return raw_of(asked, about, pixels)
+
+    def _end_late(self, is_late: Event) -> None:
+        is_late.set()
+        self.popen.kill()
+        self.popen.wait()
+
+    def _ask(self, asked: Asked) -> tuple[dict[str, Any], bytes]:
+        """The answer; OSError or ValueError where the process has ended."""
+        assert self.popen.stdin is not None and self.popen.stdout is not None
+        write(self.popen.stdin, as_sent(asked), asked.content)
+        about: dict[str, Any] = json.loads(self.popen.stdout.readline())
+        pixels = self.popen.stdout.read(about["num_bytes"])
+        if len(pixels) != about["num_bytes"]:
+            raise ValueError("the process has ended")
+        return about, pixels
+
+    def end(self) -> None:
+        self.popen.kill()
+        self.popen.wait()
+        for stream in (self.popen.stdin, self.popen.stdout):
+            with suppress(OSError):  # of what could not be written
+                if stream is not None:
+                    stream.close()

@@ -1,0 +1,161 @@
+"""The first examples that are drawn are the same however many follow, whoever asks for them."""
+
+import csv
+
+import numpy as np
+import pytest
+import torch
+
+from lowerbound import use
+from lowerbound.data.column_kinds import Column
+from lowerbound.estimator import VAE
+from lowerbound.evaluation.generation import codes_from_prior, drawn_examples, expected_examples
+from lowerbound.model import ModelConfig, build_model
+from lowerbound.probability.likelihoods import LIKELIHOODS
+from lowerbound.seeding import content_noise, generator
+from lowerbound.serving.explorer.space import draw_codes, open_space
+from lowerbound.serving.service.operations import OPERATIONS, Question, answer
+from untrained_models import untrained_run
+
+COLUMNS = (
+    Column(name="height", kind="numeric"),
+    Column(name="visits", kind="count"),
+    Column(name="is_new", kind="binary", levels=("no", "yes")),
+    Column(name="city", kind="categorical", levels=("Bonn", "Lyon", "Oslo")),
+)
+NUMBERS = (1, 5, 16, 17, 40)
+RNG = np.random.default_rng(0)
+IMAGES = RNG.integers(0, 256, (30, 8, 9, 1), np.uint8)
+ROWS = RNG.poisson(9.0, (60, 3)).astype(np.float64) / 4
+
+
+def built(likelihood, network="dense", latent_dim=20):
+    """A model of new weights; more latents than torch draws one after the other."""
+    config = ModelConfig(
+        network=network, hidden=(16,), channels=(4,), latent_dim=latent_dim, likelihood=likelihood, output_bias="mean"
+    )
+    shape = (len(COLUMNS),) if likelihood == "table" else (1, 6, 5)
+    statistics = torch.full(shape, 0.5), torch.ones(shape)
+    columns = COLUMNS if likelihood == "table" else ()
+    return build_model(config, shape, generator(0, "weights"), *statistics, columns=columns).eval()
+
+
+def assert_first_are_the_same(draw):
+    most = np.asarray(draw(NUMBERS[-1]))
+    for number in NUMBERS[:-1]:
+        fewer = np.asarray(draw(number))
+        assert len(fewer) == number
+        np.testing.assert_array_equal(fewer, most[:number])
+    assert (most[0] != most[1]).any()
+
+
+@pytest.mark.parametrize("what", [codes_from_prior, expected_examples, drawn_examples])
+@pytest.mark.parametrize("likelihood", LIKELIHOODS)
+def test_the_first_are_the_same_to_the_bit_under_every_likelihood(likelihood, what):
+    model = built(likelihood)
+    assert_first_are_the_same(lambda num: what(model, num, seed=3, temperature=1.5))
+
+
+@pytest.mark.parametrize("network", ["conv", "resnet"])
+def test_the_first_are_the_same_to_the_bit_from_every_network(network):
+    model = built("bernoulli", network)
+    assert_first_are_the_same(lambda num: expected_examples(model, num, seed=3))
+
+
+def test_what_is_expected_and_what_is_drawn_are_of_the_codes_that_are_told():
+    model = built("gaussian")
+    z = codes_from_prior(model, 5, 1, 0.5)
+    with torch.no_grad():
+        torch.testing.assert_close(expected_examples(model, 5, 1, 0.5), model.decode(z).mean)
+    again = torch.cat([drawn_examples(model, 5, 1, 0.5) for _ in range(2)])
+    assert torch.equal(again[:5], again[5:])
+    assert not torch.equal(drawn_examples(model, 5, 2, 0.5), again[:5])
+
+
+def test_draws_have_the_spread_of_the_prior_and_of_the_likelihood():
+    model = built("gaussian", latent_dim=2)
+    z = codes_from_prior(model, 4000, 0)
+    torch.testing.assert_close(z.mean(0), torch.zeros(2), rtol=0, atol=4 / 4000**0.5)
+    torch.testing.assert_close(z.var(0), torch.ones(2), rtol=0, atol=4 * (2 / 4000) ** 0.5)
+    noise = drawn_examples(model, 4000, 0) - expected_examples(model, 4000, 0)
+    torch.testing.assert_close(noise.var(0), torch.ones(1, 6, 5), rtol=0, atol=5 * (2 / 4000) ** 0.5)
+
+
+@pytest.fixture(scope="module")
+def images_run(tmp_path_factory):
+    return untrained_run(tmp_path_factory.mktemp("images") / "run", IMAGES)
+
+
+@pytest.fixture(scope="module")
+def rows_run(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("rows")
+    with (folder / "rows.csv").open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["a", "b", "c"])
+        writer.writerows(ROWS.tolist())
+    return untrained_run(folder / "run", str(folder / "rows.csv"))
+
+
+def columns_of(rows):
+    return np.stack([np.asarray(column, np.float64) for column in rows.values()], axis=1)
+
+
+def test_a_trained_models_first_images_and_rows_are_the_same(images_run, rows_run):
+    assert_first_are_the_same(lambda num: images_run.generate(num, seed=2))
+    assert_first_are_the_same(lambda num: columns_of(rows_run.generate(num, seed=2)))
+
+
+def test_the_commands_first_images_and_rows_are_the_same_and_those_of_a_trained_model(images_run, rows_run, tmp_path):
+    def files(num):
+        folder = use.sample(images_run.path, num, seed=2, folder=tmp_path / f"{num}")
+        return [file.read_bytes() for file in sorted(folder.iterdir())]
+
+    assert files(12)[:5] == files(5) and len(files(13)) == 13
+    for num in (5, 12):
+        path = use.sample(rows_run.path, num, seed=2, out=tmp_path / f"{num}.csv")
+        with path.open() as file:
+            written = np.array([list(map(float, row)) for row in list(csv.reader(file))[1:]])
+        np.testing.assert_allclose(written, columns_of(rows_run.generate(12, seed=2))[:num], rtol=1e-6)
+
+
+def test_the_services_first_examples_are_the_same_and_those_of_a_trained_model(rows_run):
+    def generated(num, name, others=()):
+        questions = [*others, Question(num_examples=num, seed=2, sample=True)]
+        return answer(OPERATIONS["generate"], rows_run.vae, questions)[-1][name]
+
+    assert_first_are_the_same(lambda num: generated(num, "z"))
+    assert_first_are_the_same(lambda num: generated(num, "sample"))
+    beside = generated(5, "sample", others=[Question(num_examples=3, seed=9)])
+    np.testing.assert_array_equal(beside, generated(5, "sample"))
+    np.testing.assert_array_equal(beside, drawn_examples(rows_run.vae, 5, 2))
+    z = RNG.normal(size=(40, rows_run.vae.latent_dim)).astype(np.float32)
+
+    def decoded(num):
+        question = Question(num_examples=num, seed=2, sample=True, x=z[:num])
+        return answer(OPERATIONS["decode"], rows_run.vae, [question])[0]["sample"]
+
+    np.testing.assert_allclose(decoded(7), decoded(40)[:7], rtol=1e-5)
+
+
+def test_the_explorers_first_codes_are_the_same_and_those_of_a_trained_model(images_run):
+    space = open_space(images_run.path, "cpu")
+    assert_first_are_the_same(lambda num: draw_codes(space, num, 1.0, 2))
+    np.testing.assert_array_equal(draw_codes(space, 4, 1.0, 2), codes_from_prior(images_run.vae, 9, 2)[:4].numpy())
+
+
+@pytest.mark.parametrize("rows", [ROWS, np.round(ROWS), ROWS > 2], ids=["numbers", "counts", "binary"])
+def test_the_estimators_first_rows_are_the_same(rows):
+    likelihood = "negative-binomial" if (rows == np.round(rows)).all() and rows.max() > 1 else "auto"
+    fitted = VAE(num_epochs=1, likelihood=likelihood).fit(rows.astype(np.float64))
+    assert_first_are_the_same(fitted.sample)
+
+
+def test_a_reconstruction_by_draws_can_be_keyed_by_content(images_run):
+    x = torch.rand(6, 1, 8, 9, generator=generator(0, "x"))
+    vae = images_run.vae
+
+    def reconstructed(x):
+        with torch.no_grad():
+            return vae.reconstruct(x, content_noise(x, 0, "reconstruction"))
+
+    torch.testing.assert_close(reconstructed(x[2:4]), reconstructed(x)[2:4])
