@@ -239,7 +239,6 @@ def load_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
 
 def stated_checksum(path: Path) -> str:
     """The checksum that a file of `save_tensors` states: what `load_tensors` holds its content against."""
-    check_is_utf8(path)
     return str(_header(path).get("checksum", ""))
 
 
@@ -257,6 +256,7 @@ def read_metadata(path: Path) -> dict[str, Any]:
 def _header(path: Path) -> dict[str, str]:
     if not path.is_file():
         raise RunError(f"{path} does not exist.")
+    check_is_utf8(path)
     try:
         with safe_open(path, framework="pt") as file:
             return dict(file.metadata() or {})
