@@ -25,8 +25,8 @@ SUBFOLDERS = ("checkpoints", "annealing", "figures")
 def writing_into(run: Path) -> Iterator[None]:
     """Hold a run's directory alone, made if there is none; RunError where another process writes into it.
 
-    What an earlier process was killed over is removed first. Directories that were made here and are empty in the end are
-    removed again.
+    What an earlier process was killed over is removed first. Directories that were made here and are empty in the end
+    are removed again.
     """
     new = [folder for folder in (run, *run.parents) if not folder.exists()]
     make_folder(run)
