@@ -26,9 +26,9 @@ if TYPE_CHECKING:
     from lowerbound.evaluation.results import Finding, Score
     from lowerbound.inspection import ColumnFound, Inspection
     from lowerbound.networks.layers import Layer
+    from lowerbound.progress import Progress as TrainingProgress
+    from lowerbound.progress import Terms
     from lowerbound.schema import Schema
-    from lowerbound.training.loop import Progress as TrainingProgress
-    from lowerbound.training.loop import Terms
 
 out = Console(highlight=False, soft_wrap=True)
 err = Console(stderr=True, highlight=False, soft_wrap=True)

@@ -9,10 +9,10 @@ import numpy as np
 import torch
 from jaxtyping import Float
 
-from lowerbound.errors import DataError, RunError
+from lowerbound.errors import DataError
 from lowerbound.evaluation.elements import best_guess
 from lowerbound.evaluation.pictures import to_images
-from lowerbound.evaluation.results import Results, read_results, read_scores
+from lowerbound.evaluation.results import ARRAYS, Results, read_results, read_scores
 from lowerbound.experiment import Experiment
 from lowerbound.preparation import choose_device
 from lowerbound.reporting.tiles import displayable
@@ -84,15 +84,9 @@ def examples_at_once(space: Space) -> int:
 
 
 def known_scores(run: Path) -> Results:
-    """A run's scores and context, without the arrays; nothing where there are none yet."""
-    try:
-        return read_scores(run)
-    except (RunError, KeyError, TypeError):
-        return Results((), {}, {})
+    """A run's scores and context, without the arrays; nothing where there are none yet. RunError if damaged."""
+    return read_scores(run) if (run / ARRAYS).exists() else Results((), {}, {})
 
 
 def _arrays_of(run: Path) -> Arrays:
-    try:
-        return read_results(run).arrays
-    except RunError:
-        return {}
+    return read_results(run).arrays if (run / ARRAYS).exists() else {}
