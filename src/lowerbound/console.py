@@ -29,9 +29,9 @@ if TYPE_CHECKING:
     from lowerbound.evaluation.results import Finding, Score
     from lowerbound.inspection import ColumnFound, Inspection
     from lowerbound.networks.layers import Layer
+    from lowerbound.progress import Progress as TrainingProgress
+    from lowerbound.progress import Terms
     from lowerbound.schema import Schema
-    from lowerbound.training.loop import Progress as TrainingProgress
-    from lowerbound.training.loop import Terms
 
 terminal.drop_impossible_sizes(os.environ)  # which consoles look at when they are made
 

@@ -13,6 +13,8 @@ from typing import Literal
 import numpy as np
 from jaxtyping import Float
 
+from lowerbound.errors import RunError
+
 ColumnKind = Literal["numeric", "count", "binary", "categorical"]
 Layout = Literal["image", "array", "table"]
 Range = tuple[float, float]
@@ -144,3 +146,17 @@ class Schema:
     def is_scaled(self) -> bool:
         """Whether the model sees other numbers than those that are stored."""
         return self.range != UNSCALED
+
+
+def check_schema(schema: Schema, event_shape: tuple[int, ...], place: str) -> None:
+    """RunError where the parts of a stored schema, or the shape beside it, contradict each other."""
+    axes = {"image": 3, "table": 1}.get(schema.layout, len(schema.shape))
+    shape = list(schema.shape)
+    if not shape or len(shape) != axes or min(shape) < 1:
+        raise RunError(f"{place} is damaged (schema.shape is {shape}, which is not the shape of one {schema.layout}).")
+    if event_shape != schema.event_shape:
+        raise RunError(
+            f"{place} is damaged (event_shape is {list(event_shape)}, that of the schema {list(schema.event_shape)})."
+        )
+    if schema.layout == "table" and schema.columns and len(schema.columns) != shape[0]:
+        raise RunError(f"{place} is damaged (the schema has {len(schema.columns)} columns, its shape {shape[0]}).")
