@@ -106,7 +106,7 @@ def test_a_number_of_examples_that_is_none_is_refused(depth, num):
 
 @pytest.mark.parametrize("temperature", [-1.0, float("nan"), float("inf")])
 def test_a_temperature_that_scales_no_spread_is_refused(depth, temperature):
-    with pytest.raises(UsageError, match="temperature is .*finite number of at least 0"):
+    with pytest.raises(UsageError, match=r"temperature is .*finite number of at least 0"):
         depth[0].generate(2, temperature=temperature)
 
 

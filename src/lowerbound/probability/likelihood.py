@@ -39,7 +39,7 @@ STANDARDISED_NUMBERS = f"{NUMBERS}, within {LARGEST_DISTANCE:g} standard deviati
 """What is accepted of a count, of a number, and of one that is measured in standard deviations."""
 
 
-def check_option(key: str, value: float, least: float, most: float) -> None:
+def check_option(key: str, value: float | int, least: float, most: float) -> None:
     """ConfigError for an option's number outside of what is accepted."""
     if not least <= value <= most:
         raise ConfigError(f"{key} needs a number from {least:g} to {most:g}, got {value:g}.")

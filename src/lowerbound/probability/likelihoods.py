@@ -200,7 +200,10 @@ class LevelLikelihood(Likelihood):
     name: str  # in LIKELIHOODS
     num_levels: int
     is_within_unit_interval = True
-    accepted_options: ClassVar[dict[str, tuple[float, float]]] = {"num_levels": (2, 65536), "num_components": (1, 1000)}
+    accepted_options: ClassVar[dict[str, tuple[float, float]]] = {
+        "num_levels": (2.0, 65536.0),
+        "num_components": (1.0, 1e3),
+    }
 
     def convention(self, support: Support) -> str:
         _need_levels(self.name, support, self.num_levels)
