@@ -28,9 +28,7 @@ from lowerbound.probability.likelihood import (
     LOG_R_RANGE,
     MAX_LOG_RATE,
     MEAN_MARGIN,
-    STANDARDISED_NUMBERS,
     are_counts,
-    are_near,
     binomial_logits,
     check_option,
     log_r_of,
@@ -186,12 +184,6 @@ class GaussianPerElementLikelihood(Likelihood):
     def convention(self, support: Support) -> str:
         _need_finite("gaussian-per-element", support)
         return "density"
-
-    def admits(self, x: Float[Tensor, "batch *event"], is_binary: bool) -> Bool[Tensor, "batch *event"]:
-        return are_near(x, self.location, self.scale)
-
-    def accepted(self, is_binary: bool, low: float, high: float) -> str:
-        return STANDARDISED_NUMBERS
 
 
 class LevelLikelihood(Likelihood):
