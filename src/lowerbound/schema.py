@@ -30,11 +30,6 @@ overflow in float32.
 LARGEST_COUNT = 2**24
 """Counts reach to this, and so do their means: beyond it float32 leaves out whole numbers."""
 
-LARGEST_DISTANCE = 1e15
-"""From the mean of the training data, in their standard deviations, where a likelihood measures in these: its least
-standard deviation is a thousandth of theirs.
-"""
-
 MISSING_MARKERS = ("", "na", "n/a", "nan", "null", "none", "?", "-", "<na>", "#n/a", "#na", ".", "\\n")
 """Cells that are missing, in lower case: what pandas, Excel, SAS, R, Stata and databases write."""
 
