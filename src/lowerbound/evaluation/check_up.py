@@ -8,7 +8,6 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from lowerbound.data.batches import Batches, mean_of
 from lowerbound.data.sources import Examples, Splits
 from lowerbound.errors import ConfigError, DataError
 from lowerbound.evaluation.diagnostics import (
@@ -20,7 +19,7 @@ from lowerbound.evaluation.diagnostics import (
     z_free_distortion,
 )
 from lowerbound.evaluation.doctor import PARETO_K_BOUND, Symptoms
-from lowerbound.evaluation.evaluate import BATCH_SIZE, expected_terms
+from lowerbound.evaluation.evaluate import expected_terms
 from lowerbound.evaluation.gaps import GapConfig, inference_gaps
 from lowerbound.model import VAE
 from lowerbound.numerics import mean_and_standard_error
@@ -88,10 +87,10 @@ def symptoms(
 def _with_levels(
     found: Symptoms, model: VAE, splits: Splits, extent: CheckUp, seed: int, device: torch.device | str
 ) -> Symptoms:
-    """ELBO on both splits; on training examples also the distortion, beside that of a decoder that ignores z."""
+    """ELBO on both splits; on training examples also the distortion, beside that of the best decoder that ignores z."""
     train_examples, test_examples = (part.spread(extent.num_examples) for part in (splits.train, splits.test))
     train = expected_terms(model, train_examples, extent.num_draws, seed, device)
-    z_free = _z_free(model, splits.train, train_examples, device)
+    z_free = z_free_distortion(model, splits.train, train_examples, device)
     found = replace(
         found,
         distortion=mean_and_standard_error(train.distortion),
@@ -163,12 +162,6 @@ def _with_weights(found: Symptoms, known: Mapping[str, Tensor]) -> Symptoms:
     if effective_sample_size is not None:
         found = replace(found, effective_sample_size=float(effective_sample_size.median()))
     return found
-
-
-@torch.no_grad()
-def _z_free(model: VAE, train: Examples, examples: Examples, device: torch.device | str) -> Float[Tensor, " n"]:
-    mean = mean_of(train).to(device)
-    return torch.cat([z_free_distortion(model, mean, x).cpu() for x in Batches(examples, BATCH_SIZE, device)])
 
 
 def _refusals(model: VAE, splits: Splits) -> Iterator[str]:

@@ -14,12 +14,13 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Generator, Tensor
 
-from lowerbound.data.batches import Batches
+from lowerbound.data.batches import Batches, deviation_of, mean_of
 from lowerbound.data.sources import Examples
 from lowerbound.errors import DataError
 from lowerbound.model import VAE
 from lowerbound.numerics import Estimate, mean_and_standard_error
 from lowerbound.probability.distributions import DiagonalNormal, Distribution, elementwise_kl
+from lowerbound.probability.fixed_fit import FittedExamples, fixed_fit
 
 BATCH_SIZE = 500
 
@@ -83,13 +84,18 @@ def grey_floor(x: Float[Tensor, "batch *event"]) -> Float[Tensor, " batch"]:
     return (torch.special.entr(x) + torch.special.entr(1 - x)).flatten(1).sum(1)
 
 
+@torch.no_grad()
 def z_free_distortion(
-    model: VAE, mean_example: Float[Tensor, " *event"], x: Float[Tensor, "batch *event"]
-) -> Float[Tensor, " batch"]:
-    """Distortion, in nats, of the best decoder that ignores z: it always predicts the mean training example."""
-    distribution = model.likelihood(model.likelihood.raw_of_mean(mean_example).unsqueeze(0))
-    log_likelihood: Tensor = distribution.log_prob(x)
-    return -log_likelihood
+    model: VAE, train: Examples, examples: Examples, device: torch.device | str = "cpu"
+) -> Float[Tensor, " n"]:
+    """Distortion of each example, in nats, under the best decoder that ignores z: one distribution of the likelihood's
+    family for all, fitted to the training examples.
+    """
+    batches = Batches(train, BATCH_SIZE, device)
+    fit = fixed_fit(
+        model.likelihood, FittedExamples(mean_of(train).to(device), lambda: deviation_of(train).to(device), batches)
+    )
+    return torch.cat([-fit.log_prob(x).cpu() for x in Batches(examples, BATCH_SIZE, device)])
 
 
 @torch.no_grad()

@@ -29,6 +29,7 @@ for a model in float64.
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, fields
+from typing import Any
 
 import numpy as np
 import torch
@@ -123,7 +124,7 @@ def _groups(integrand: Integrand, images: Int64[Tensor, " image"]) -> Iterator[T
 def _refine(integrand: Integrand, tiles: Tiles, outcome: "_Outcome") -> None:
     """Sum these tiles, and finer ones until each image has converged or is beyond the budget."""
     while len(tiles.corner):
-        images = tiles.image.unique()
+        images = tiles.pairs_of_each(len(integrand.x)).nonzero().flatten()
         if len(images) > 1 and len(tiles.image) * tiles.num_children > MAX_PAIRS and tiles.level:
             for half in images.chunk(2):
                 _refine(integrand, tiles.of(outcome.among(half)), outcome)
@@ -169,7 +170,8 @@ class _Outcome:
     def add_truncation(self, tiles: Tiles) -> None:
         """Note how much of the prior a group's level 0 leaves out."""
         # Rounding: a sum of tens of thousands of cells is one to about this much.
-        self.mass_outside[tiles.image.unique()] = max(1 - self.integrand.prior_mass(tiles), 1e-15)
+        images = tiles.image[: tiles.num_images[0]]  # all of them are on every tile
+        self.mass_outside[images] = max(1 - self.integrand.prior_mass(tiles), 1e-15)
 
     def record(self, level: int, images: Int64[Tensor, " image"], sums: LevelSums) -> None:
         """Take in one level of some images."""
@@ -204,10 +206,13 @@ class _Outcome:
         """The outcome, with its errors, of the images in the order that they came in."""
         truncation = (self.mass_outside * (self.rim_likelihood - self.log_evidence).exp()).log1p()
         has_converged = self.is_done & (truncation < self.tolerance)
-        values = self.log_evidence, self.error, truncation, self.spacing, has_converged
         as_they_came = self.integrand.order.argsort()
         return QuadratureEvidence(
-            *(value[as_they_came].cpu() for value in values),
+            log_evidence=self.log_evidence[as_they_came].cpu(),
+            discretisation_error=self.error[as_they_came].cpu(),
+            truncation_error=truncation[as_they_came].cpu(),
+            spacing=self.spacing[as_they_came].cpu(),
+            has_converged=has_converged[as_they_came].cpu(),
             num_decoded=self.num_decoded,
             num_evaluated=self.num_evaluated,
         )
@@ -215,13 +220,11 @@ class _Outcome:
 
 def _merged(parts: list[QuadratureEvidence]) -> QuadratureEvidence:
     """Of examples that were integrated one part after the other."""
-    columns = {one.name: [getattr(part, one.name) for part in parts] for one in fields(QuadratureEvidence)}
-    return QuadratureEvidence(
-        **{
-            name: torch.cat(values) if isinstance(values[0], Tensor) else sum(values)
-            for name, values in columns.items()
-        }
-    )
+    columns: dict[str, Any] = {}
+    for one in fields(QuadratureEvidence):
+        values = [getattr(part, one.name) for part in parts]
+        columns[one.name] = torch.cat(values) if isinstance(values[0], Tensor) else sum(values)
+    return QuadratureEvidence(**columns)
 
 
 def _refuse(model: VAE, tolerance: float) -> None:

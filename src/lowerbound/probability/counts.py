@@ -36,7 +36,7 @@ class Poisson(Distribution):
     def log_prob_table(self, values: Float[Tensor, "n *event"]) -> Float[Tensor, "n batch"]:
         # In float64: terms of large counts cancel.
         log_rate = self.flat_event(self.log_rate).double()
-        return _linear_table(self.flat_event(values), log_rate, -log_rate.exp().sum(-1)).to(self.log_rate.dtype)
+        return _linear_table(self.flat_event(values), log_rate, -log_rate.exp().sum(-1))
 
     def sample(self, generator: Generator, num_samples: int) -> Float[Tensor, "sample *batch_and_event"]:
         return torch.poisson(self.mean.detach().expand(num_samples, *self.log_rate.shape), generator=generator)
@@ -81,8 +81,7 @@ class NegativeBinomial(Distribution):
         log_r = self.flat_event(self.log_r.double().expand(self.log_mean.shape[self.log_mean.ndim - self.event_ndim :]))
         log_total = torch.logaddexp(log_mean, log_r)
         constant = (log_r.exp() * (log_r - log_total)).sum(-1)
-        table = _linear_table(self.flat_event(values), log_mean - log_total, constant, log_r.exp())
-        return table.to(self.log_mean.dtype)
+        return _linear_table(self.flat_event(values), log_mean - log_total, constant, log_r.exp())
 
     def sample(self, generator: Generator, num_samples: int) -> Float[Tensor, "sample *batch_and_event"]:
         log_mean, log_r = torch.broadcast_tensors(self.log_mean.detach(), self.log_r.detach())

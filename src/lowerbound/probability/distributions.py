@@ -61,8 +61,10 @@ class Distribution(ABC):
 
     @property
     def num_parameters(self) -> int:
-        """Numbers that a whole batch of values makes of its largest parameter."""
-        return max(value.numel() for value in vars(self).values() if isinstance(value, Tensor))
+        """Numbers in the largest parameter of the whole batch."""
+        parameters = vars(self).values()
+        nested = [parameter.num_parameters for parameter in parameters if isinstance(parameter, Distribution)]
+        return max([parameter.numel() for parameter in parameters if isinstance(parameter, Tensor)] + nested)
 
     @abstractmethod
     def sample(self, generator: Generator, num_samples: int) -> Float[Tensor, "sample *batch_and_event"]:

@@ -69,7 +69,7 @@ class LevelDistribution(Distribution, ABC):
         parts = [self._part(slice(start, start + at_once)) for start in range(0, self.shape[0], at_once)]
         # In float64: hundreds of elements are added one after the other.
         tables = (part.level_log_prob().double().flatten(1).T.contiguous() for part in parts)
-        return torch.cat([F.embedding_bag(row, table, mode="sum").to(self.dtype) for table in tables], dim=1)
+        return torch.cat([F.embedding_bag(row, table, mode="sum") for table in tables], dim=1)
 
     def level_log_prob(self) -> Float[Tensor, "*batch_and_event level"]:
         """Log-probability of every level of each element, in nats."""
