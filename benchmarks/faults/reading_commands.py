@@ -60,7 +60,7 @@ def serve() -> int:
     from lowerbound.serving.service.models import load_runs
 
     try:
-        app = build_application(load_runs([Path("run")], "cpu"), Limits(), access_to("127.0.0.1"))
+        app = build_application(load_runs(["run"], "cpu"), Limits(), access_to("127.0.0.1"))
     except LowerboundError as error:
         console.fail(error)
         raise SystemExit(error.exit_status) from None
@@ -68,7 +68,7 @@ def serve() -> int:
         answers = {
             path: client.get(path) for path in ("/v2/models/run.encode", "/v2/models/run.generate", "/", "/docs")
         }
-        answers["/sample"] = client.post("/runs/run/sample", json={"num": 2, "seed": 1})
+        answers["/generate"] = client.get("/generate?num=2&seed=1")
     print(json.dumps({path: [answer.status_code, _said(answer)] for path, answer in answers.items()}))
     return 0
 
