@@ -14,7 +14,7 @@ from pathlib import Path
 for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ[variable] = "1"
 
-from benchmarks.faults import corruption, full_disk, fuzzing, kills
+from benchmarks.faults import corruption, full_disk, fuzzing, hostile_requests, kills
 from benchmarks.faults.child import warm_up
 from benchmarks.faults.runs import Workplace
 from benchmarks.faults.tally import Tally
@@ -26,6 +26,7 @@ KINDS: dict[str, Kind] = {
     "disk": full_disk.run,
     "corruption": corruption.run,
     "fuzzing": fuzzing.run,
+    "requests": hostile_requests.run,
 }
 
 

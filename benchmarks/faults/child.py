@@ -133,6 +133,29 @@ def command(
     return forked(action, cwd=cwd, timeout=timeout, memory=memory, kill_after=kill_after)
 
 
+def start_command(words: Sequence[object], cwd: Path, out: Path, err: Path) -> int:
+    """A command in a child that goes on until it is killed: its process, while this one goes on as well."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    pid = os.fork()
+    if pid:
+        return pid
+
+    def action() -> None:
+        from lowerbound.cli import main
+
+        sys.argv = ["lowerbound", *map(str, words)]
+        main()
+
+    _live(
+        action,
+        cwd,
+        [os.open(path, os.O_WRONLY | os.O_CREAT, 0o600) for path in (out, err)] + [os.open(os.devnull, os.O_WRONLY)],
+        0,
+    )
+    raise AssertionError("a child does not return")
+
+
 class Seams:
     """The seams that a child has passed, and the fault that waits at one of them."""
 

@@ -118,7 +118,9 @@ def what_is_mixed(trial: Path, case: Case, expected: Reference) -> str:
     if outcome.status != 0:
         return f"results cannot be read: {outcome.err.strip().splitlines()[-1:]}"
     versions = [digest_of(trial, files) for files in (expected.before, expected.after)]
-    return "" if outcome.value in versions else "arrays or history of one evaluation stand beside the numbers of another"
+    return (
+        "" if outcome.value in versions else "arrays or history of one evaluation stand beside the numbers of another"
+    )
 
 
 def digest_of(trial: Path, files: Mapping[str, bytes]) -> str:

@@ -4,10 +4,43 @@ import random
 import re
 from collections.abc import Callable
 
-MAGIC = (0, 1, 2, 0x7F, 0x80, 0xFF, 0x7FFF, 0xFFFF, 0x10000, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFF, 2**40, 2**63, 2**64 - 1)
+MAGIC = (
+    0,
+    1,
+    2,
+    0x7F,
+    0x80,
+    0xFF,
+    0x7FFF,
+    0xFFFF,
+    0x10000,
+    0x7FFFFFFF,
+    0x80000000,
+    0xFFFFFFFF,
+    2**40,
+    2**63,
+    2**64 - 1,
+)
 TOKENS = (
     *("nan", "inf", "-inf", "1e999", "-1e999", "1e-999", "9" * 400, "-0", "0x10", "1_000", "1,5", "٣", "½", "１"),
-    *("\x00", "\ufeff", "\u2028", "\r", "\n", '"', "'", "\\", ",,,,", ";", "\t", "a" * 5000, "🙂", "\x1b[31m", "%s", "{}"),
+    *(
+        "\x00",
+        "\ufeff",
+        "\u2028",
+        "\r",
+        "\n",
+        '"',
+        "'",
+        "\\",
+        ",,,,",
+        ";",
+        "\t",
+        "a" * 5000,
+        "🙂",
+        "\x1b[31m",
+        "%s",
+        "{}",
+    ),
     *("[" * 2000, "{" * 500, "(" * 500, "true", "null", "1979-05-27", "<script>", "../../etc/passwd", "\ud800"),
 )
 NUMBER = re.compile(rb"\d+(?:\.\d+)?")
@@ -77,7 +110,10 @@ def _number(content: bytes, others: tuple[bytes, ...], bits: random.Random) -> b
     found = list(NUMBER.finditer(content))
     if not found:
         return _token(content, others, bits)
-    match, token = bits.choice(found), bits.choice((*TOKENS, *map(str, MAGIC), "-1", "")).encode("utf-8", "surrogatepass")
+    match, token = (
+        bits.choice(found),
+        bits.choice((*TOKENS, *map(str, MAGIC), "-1", "")).encode("utf-8", "surrogatepass"),
+    )
     return content[: match.start()] + token + content[match.end() :]
 
 

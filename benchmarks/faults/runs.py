@@ -122,7 +122,9 @@ TEMPLATES = {
     "nothing": Template(lambda data: ()),
     "recipes": Template(lambda data: (), files={"one.toml": SMALL_RECIPE, "two.toml": SMALL_RECIPE}),
     "digits": Template(lambda data: (training("digits", "run"), training("digits", "other", 1))),
-    "table": Template(lambda data: (training(str(data / "things.csv"), "run"), training(str(data / "things.csv"), "other", 1))),
+    "table": Template(
+        lambda data: (training(str(data / "things.csv"), "run"), training(str(data / "things.csv"), "other", 1))
+    ),
     "interrupted": Template(
         lambda data: (training("digits", "run", 0, "--set", "training.checkpoint_every=1"),),
         fault=Fault("kill", 40),
