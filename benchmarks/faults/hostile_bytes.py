@@ -154,11 +154,12 @@ def of_bodies(name: str, authorization: bytes) -> Iterator[Hostile]:
         ):
             yield Hostile("query", (b"GET /decode?z=%s HTTP/1.1\r\n%s%s\r\n" % (z.encode(), authorization, HOST),))
     else:
+        decode = "/api/runs/run/decode"
         numbers = (float("nan"), float("inf"), 1e38, -1e38, 3e38, 1e-45, 0.0)
         for first in numbers:
             for second in numbers:
-                z = struct.pack("<2f", first, second)
-                yield Hostile("latents", (post("/api/runs/run/decode", z, b"application/octet-stream", authorization),))
+                point = struct.pack("<2f", first, second)
+                yield Hostile("latents", (post(decode, point, b"application/octet-stream", authorization),))
                 text = json.dumps({"z": [first, second]}).encode()
                 yield Hostile("latents", (post("/api/runs/run/neighbours", text, b"application/json", authorization),))
         for index in ("-1", "1e3", "99999999999999999999", "%00", "1,2,,3", "1" + ",1" * 300, "٣", "0x1", ""):
@@ -171,8 +172,8 @@ def of_bodies(name: str, authorization: bytes) -> Iterator[Hostile]:
                 yield Hostile("query", (b"GET %s HTTP/1.1\r\n%s%s\r\n" % (path.encode(), authorization, HOST),))
         for field in ("num", "seed", "temperature", "what"):
             for value in ("-1", "1e999", "NaN", "1.5", "true", '"1"', "[]", "{}", "9" * 400, "null", "2" + "0" * 18):
-                body = b'{"%s": %s}' % (field.encode(), value.encode())
-                yield Hostile("field", (post("/api/runs/run/sample", body, b"application/json", authorization),))
+                raw = b'{"%s": %s}' % (field.encode(), value.encode())
+                yield Hostile("field", (post("/api/runs/run/sample", raw, b"application/json", authorization),))
 
 
 def post(path: str, body: bytes, kind: bytes, head: bytes = b"") -> bytes:

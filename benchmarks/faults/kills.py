@@ -11,7 +11,6 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
-
 from benchmarks.faults.child import Fault, Outcome, command, forked
 from benchmarks.faults.comparing import differences, is_left_over, same, settled, tree, why_damaged
 from benchmarks.faults.runs import Case, Reference, Workplace, reference, writing_cases

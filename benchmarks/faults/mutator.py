@@ -3,6 +3,7 @@
 import random
 import re
 from collections.abc import Callable
+from typing import Literal
 
 MAGIC = (
     0,
@@ -55,6 +56,7 @@ def mutated(name: str, content: bytes, others: tuple[bytes, ...], bits: random.R
     return content
 
 
+LITTLE_OR_BIG: tuple[Literal["little", "big"], ...] = ("little", "big")
 Mutation = Callable[[bytes, tuple[bytes, ...], random.Random], bytes]
 
 
@@ -86,9 +88,9 @@ def _blank(content: bytes, others: tuple[bytes, ...], bits: random.Random) -> by
 
 def _lie(content: bytes, others: tuple[bytes, ...], bits: random.Random) -> bytes:
     """A number that a length or an offset could be, over whatever stands there."""
-    size, order = bits.choice((1, 2, 4, 4, 8)), bits.choice(("little", "big"))
+    size, order = bits.choice((1, 2, 4, 4, 8)), LITTLE_OR_BIG[bits.randrange(2)]
     at, value = _place(content, bits), bits.choice(MAGIC) % 256**size
-    return content[:at] + value.to_bytes(size, order) + content[at + size :]  # type: ignore[arg-type]
+    return content[:at] + value.to_bytes(size, order) + content[at + size :]
 
 
 def _splice(content: bytes, others: tuple[bytes, ...], bits: random.Random) -> bytes:
@@ -120,7 +122,12 @@ def _number(content: bytes, others: tuple[bytes, ...], bits: random.Random) -> b
 def _lines(content: bytes, others: tuple[bytes, ...], bits: random.Random) -> bytes:
     lines = content.split(b"\n")
     at = bits.randrange(len(lines))
-    changes = ([], [lines[at]] * 2, [lines[at], b""], [lines[at] + bits.choice((b",", b";", b'"', b"\t"))])
+    changes: tuple[list[bytes], ...] = (
+        [],
+        [lines[at]] * 2,
+        [lines[at], b""],
+        [lines[at] + bits.choice((b",", b";", b'"', b"\t"))],
+    )
     return b"\n".join([*lines[:at], *bits.choice(changes), *lines[at + 1 :]])
 
 

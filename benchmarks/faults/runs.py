@@ -10,10 +10,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
-
 from benchmarks.faults.child import Fault, Outcome, command
 from benchmarks.faults.comparing import tree
+from PIL import Image
 
 Words = tuple[str, ...]
 
@@ -115,7 +114,7 @@ def smaller_demo() -> None:
     """The demo with other recipes than its own, which take a minute."""
     from lowerbound import repeats
 
-    repeats.DEMO_RECIPES = ("one.toml", "two.toml")  # type: ignore[assignment]
+    repeats.DEMO_RECIPES = ("one.toml", "two.toml")
 
 
 TEMPLATES = {

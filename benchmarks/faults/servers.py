@@ -31,6 +31,7 @@ class Server:
     url: str
     authorization: bytes  # a line of a request's head, or nothing
     err: Path
+    address: str  # for a browser
 
     def connect(self) -> socket.socket:
         """A connection of its own."""
@@ -63,6 +64,8 @@ class Server:
 def serving(folder: Path, words: Sequence[str]) -> Iterator[Server]:
     """A server of the command's, in `folder`, until the end of the block."""
     out, err = folder / "server.out", folder / "server.err"
+    for path in (out, err):  # of an earlier server
+        path.unlink(missing_ok=True)
     pid = start_command(words, folder, out, err)
     try:
         end = time.monotonic() + STARTING
@@ -72,7 +75,8 @@ def serving(folder: Path, words: Sequence[str]) -> Iterator[Server]:
             time.sleep(0.05)
         token = TOKEN.search(out.read_text())
         authorization = b"Authorization: Bearer %s\r\n" % token[1].encode() if token else b""
-        yield Server(pid, found[0], authorization, err)
+        address = f"{found[0]}/" + (f"#token={token[1]}" if token else "")
+        yield Server(pid, found[0], authorization, err, address)
     finally:
         os.kill(pid, signal.SIGKILL)
         os.waitpid(pid, 0)

@@ -46,10 +46,17 @@ def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
 
 
 def copy_folder(source: Path, target: Path) -> None:
-    """A copy of a folder, whole or absent: it is made beside `target` and then renamed."""
+    """A copy of a folder, whole or absent."""
+    make_folder(target, lambda folder: shutil.copytree(source, folder, dirs_exist_ok=True))
+
+
+def make_folder(target: Path, fill: Callable[[Path], object]) -> None:
+    """A folder that is whole or absent: `fill` is called with an empty one beside `target`, which is then renamed."""
     target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=f".{target.name}.", suffix=".part", dir=target.parent) as temporary:
-        made = shutil.copytree(source, Path(temporary) / "copy")
+        made = Path(temporary) / "made"
+        made.mkdir()
+        fill(made)
         if target.exists():
             target.rmdir()  # an empty one
         made.rename(target)

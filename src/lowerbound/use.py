@@ -34,7 +34,7 @@ from lowerbound.reporting.tiles import as_png, compose, displayable, fitted
 from lowerbound.run import choose_device
 from lowerbound.run_data import own_splits, read_experiment, splits_in_memory
 from lowerbound.seeding import generator
-from lowerbound.storage import write_bytes
+from lowerbound.storage import make_folder, write_bytes
 from lowerbound.trained_model import TrainedModel, load
 from lowerbound.training.checkpoint import load_model
 
@@ -279,12 +279,16 @@ def _write_rows(path: Path, values: np.ndarray | Columns) -> Path:
 
 
 def _save_each(folder: Path, images: Float[np.ndarray, "n height width channel"]) -> Path:
-    """Every image as a PNG of its own size, numbered."""
+    """Every image as a PNG of its own size, numbered; all of them or none."""
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise UsageError(f"{folder} is not empty; choose another --folder.")
     digits = len(str(len(images) - 1))
-    for index, tile in enumerate(displayable(images)):
-        write_bytes(folder / f"{index:0{digits}d}.png", as_png(tile))
+
+    def fill(made: Path) -> None:
+        for index, tile in enumerate(displayable(images)):
+            write_bytes(made / f"{index:0{digits}d}.png", as_png(tile))
+
+    make_folder(folder, fill)
     return folder
 
 

@@ -63,17 +63,17 @@ def train(
     of_files = given_of_files(size, resize, labels, skip_broken)
     overrides = merge(given_settings(settings, data, epochs, seed, data_dir), of_files)
     command = shlex.join(["lowerbound", *sys.argv[1:]])
-    if resume and (out is None or seeds > 1):
-        raise UsageError("--resume needs --out DIR, the run to continue, and goes with one seed alone.")
-    if moved and not resume:
-        raise UsageError("--data is for --resume, where a run's data were moved; give DATA itself.")
+    if resume and out is None:
+        raise UsageError("--resume needs --out DIR, the run to continue.")
+    if moved and (not resume or seeds > 1):
+        raise UsageError("--data is for --resume of one run, whose data were moved; give DATA itself.")
     path = out or run.default_path(recipe, overrides)
     with console.stopping_politely() as should_stop, console.ProgressDisplay(quiet) as display:
         audience = run.Audience(display.show, display.message, should_stop)
-        if resume:
+        if resume and seeds == 1:
             runs = [run.resume(path, data=moved, recipe=recipe, settings=overrides, device=device, audience=audience)]
         else:
-            runs = repeats.train_seeds(seeds, recipe, path, overrides, device, command, audience)
+            runs = repeats.train_seeds(seeds, recipe, path, overrides, device, command, audience, is_resumed=resume)
     print_runs(runs, as_json)
 
 
