@@ -2,6 +2,7 @@
 # make demo      train both reference models on the embedded digits and print where the report lies
 # make test      all tests;  make check: lint and types
 # make browser   Chromium, by the system's package manager: without it the tests of pages are skipped, and say so
+# make test-faults   what happens when something breaks: kills, full disks, damaged files, hostile input; about two hours
 # make bench     every measurement of benchmarks/ against peers and limits, hours, then the tables in docs/performance.md
 # make bench-peers   the libraries it compares with, each in an environment of its own
 
@@ -20,7 +21,7 @@ PARALLEL := --numprocesses auto --maxprocesses 4 --dist loadfile
 PEERS := $(or $(LOWERBOUND_PEERS),benchmarks/.venvs)
 BENCHMARKS := training_throughput time_to_quality optimisers inference fast_paths limits startup growth serving_throughput serving_load
 
-.PHONY: install demo test test-slow check browser bench bench-peers clean
+.PHONY: install demo test test-slow test-faults check browser bench bench-peers clean
 
 install: $(VENV)/.installed
 
@@ -29,6 +30,9 @@ demo: install
 
 test: $(VENV)/.installed-test
 	$(BIN)/pytest -m "not slow" $(PARALLEL)
+
+test-faults: $(VENV)/.installed-test
+	$(BIN)/python -m benchmarks.faults
 
 test-slow: $(VENV)/.installed-test
 	$(BIN)/pytest -m slow

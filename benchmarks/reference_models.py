@@ -15,9 +15,9 @@ from typing import Any
 import torch
 
 import lowerbound as lb
+from lowerbound.progress import Progress
 from lowerbound.run import Audience, Run
 from lowerbound.storage import write_json
-from lowerbound.training.loop import Progress
 
 RECIPES = ("tutorial-conv", "conv", "tutorial-dense", "dense")
 RESULTS = Path(__file__).parent / "results" / "reference_models.json"

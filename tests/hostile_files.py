@@ -155,6 +155,16 @@ def tiff_tags(num_tags: int, num_bytes: int = 64 * 1024) -> bytes:
     return b"II*\0" + struct.pack("<I", 16) + bytes(8) + directory + bytes(4) + bytes(num_bytes)
 
 
+def tiff_tiles(num_tiles: int) -> bytes:
+    """A TIFF of so many tiles of one pixel, all of which lie at the same byte: 2 bytes for each."""
+    side = max(1, int(num_tiles**0.5))
+    start = 8 + 2 + 12 * 9 + 4
+    entries = [(256, 4, 1, side), (257, 4, 1, side), (258, 3, 1, 8), (259, 3, 1, 1), (262, 3, 1, 1), (277, 3, 1, 1)]
+    entries += [(322, 3, 1, 1), (323, 3, 1, 1), (324, 3, side * side, start)]
+    directory = struct.pack("<H", len(entries)) + b"".join(struct.pack("<2H2I", *entry) for entry in entries)
+    return b"II*\0" + struct.pack("<I", 8) + directory + bytes(4) + struct.pack("<H", 8) * (side * side)
+
+
 def images_zip(num_members: int) -> bytes:
     """An archive of so many images of 64 million black pixels."""
     file, image = io.BytesIO(), png_of(8000, 8000, zeros(8000 * 8001))
@@ -378,12 +388,12 @@ def arrow_offsets(path: Path, num_rows: int) -> None:
     """An Arrow file of texts whose offsets lead out of the file."""
     import pyarrow
 
-    offsets = np.full(num_rows + 1, 2**30, np.int32)
-    offsets[0] = 0
-    buffers = [None, pyarrow.py_buffer(offsets.tobytes()), pyarrow.py_buffer(b"short")]
-    texts = pyarrow.Array.from_buffers(pyarrow.string(), num_rows, buffers)
-    numbers = pyarrow.array(range(num_rows))
-    _write_arrow(path, pyarrow.Table.from_batches([pyarrow.record_batch([texts, numbers], ["text", "n"])]))
+    _write_arrow(path, pyarrow.table({"text": ["ab"] * num_rows, "n": range(num_rows)}))
+    sound = np.arange(0, 2 * num_rows + 1, 2, dtype=np.int32)
+    outside = np.where(sound > 0, sound + 2**30, 0).astype(np.int32)
+    content = path.read_bytes()
+    assert sound.tobytes() in content
+    path.write_bytes(content.replace(sound.tobytes(), outside.tobytes()))
 
 
 def _write_arrow(path: Path, table: object) -> None:
@@ -418,6 +428,7 @@ def _bytes(make: Callable[[int], bytes]) -> Builder:
 
 IMAGES = (
     Hostile("frames.tif", _bytes(tiff_frames), 3_000, 160_000),
+    Hostile("tiles.tif", _bytes(tiff_tiles), 40_000, 8_000_000),
     Hostile("tags.tif", _bytes(tiff_tags), 500, 25_000),
     Hostile("frames.gif", _bytes(gif_frames), 3_000, 1_000_000),
     Hostile("frames.webp", _bytes(webp_frames), 1_000, 200_000),
@@ -431,7 +442,7 @@ IMAGES = (
 """Image files, which the service and the explorer take, too."""
 
 OTHERS = (
-    Hostile("images.zip", _bytes(images_zip), 3, 1_000),
+    Hostile("images.zip", _bytes(images_zip), 3, 40),
     Hostile("overlapping.zip", _bytes(overlapping_zip), 50, 10_000),
     Hostile("nested.zip", _bytes(nested_zip), 3, 5),
     Hostile("zeros.zip", _bytes(lambda extent: zip_of("a.png", extent)), 2**23, 2**32),

@@ -23,6 +23,8 @@ LAYERS = [
         "numerics",
         "seeding",
         "storage",
+        "strict",
+        "progress",
         "run_identity",
         "run_lock",
         "run_log",
@@ -130,7 +132,7 @@ def test_every_module_stands_in_exactly_one_layer():
 def test_the_parser_sees_imports_of_every_form():
     assert IMPORTS["model"] >= {"errors", "networks.dense", "probability.samples"}
     assert "evaluation.pictures" in IMPORTS["evaluation.evaluate"]  # from lowerbound.evaluation import pictures
-    assert "training.loop" in IMPORTS["console"]  # for type checking alone
+    assert "progress" in IMPORTS["console"]  # for type checking alone
     assert {"console", "__init__"} <= IMPORTS["cli"]  # the package's version
     assert "run" in IMPORTS["commands.training"]  # inside functions
 

@@ -44,7 +44,7 @@ def test_a_lock_ends_with_its_owner_however_that_ends(tmp_path, holder):
 
 
 def test_a_directory_that_stays_empty_is_removed_where_it_was_made(tmp_path):
-    with writing_into(tmp_path / "new"):
+    with writing_into(tmp_path / "new" / "deeper"):
         pass
     assert not (tmp_path / "new").exists()
     (tmp_path / "old").mkdir()

@@ -8,8 +8,9 @@ from lowerbound.errors import RunError
 from lowerbound.run_identity import CONFIG, run_id, sealed
 from lowerbound.run_log import LOG, RunLog, read_epochs, read_log
 from lowerbound.storage import FORMAT_VERSION, write_toml
+from progress_records import record
 
-RECORDS = [{"step": step, "loss": step / 3, "note": "line\nbreak é", "validation": None} for step in range(3)]
+RECORDS = [record(step) for step in range(1, 4)]
 
 
 def configured(path, data_checksum):
@@ -21,8 +22,8 @@ def configured(path, data_checksum):
 def test_a_log_gives_back_its_records_in_order(tmp_path):
     log = RunLog(tmp_path)
     log.rewrite(RECORDS[:1])
-    for record in RECORDS[1:]:
-        log.append(record)
+    for one in RECORDS[1:]:
+        log.append(one)
     assert read_log(tmp_path) == RECORDS
 
 
@@ -53,7 +54,7 @@ def test_a_record_without_a_json_form_is_refused_and_nothing_is_appended(tmp_pat
     log = RunLog(tmp_path)
     log.append(RECORDS[0])
     with pytest.raises(ValueError, match="JSON"):
-        log.append({"loss": number})
+        log.append(record(2, learning_rate=number))
     assert read_log(tmp_path) == RECORDS[:1]
 
 
@@ -68,6 +69,29 @@ def test_records_of_another_run_are_refused(tmp_path):
 
 
 def test_epochs_are_the_records_with_a_validation(tmp_path):
-    epoch = {"step": 3, "validation": {"elbo": -1.0}}
+    epoch = record(5, ends_epoch=True)
     RunLog(tmp_path).rewrite([*RECORDS, epoch])
     assert read_epochs(tmp_path) == (epoch,)
+
+
+def test_a_log_without_a_finished_epoch_is_no_history(tmp_path):
+    RunLog(tmp_path).rewrite(RECORDS)
+    with pytest.raises(RunError, match="has no record of a finished epoch"):
+        read_epochs(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("changes", "problem"),
+    [
+        ({"step": "1"}, 'step: input should be a valid integer, got "1"'),
+        ({"is_best": 1}, "is_best: input should be a valid boolean, got 1"),
+        ({"validation": {}}, "validation.objective: is missing; and 3 more"),
+        ({"loss": 1.0}, "loss: is not a known key"),
+    ],
+)
+def test_a_record_with_a_valid_checksum_and_another_key_or_type_is_refused(tmp_path, changes, problem):
+    RunLog(tmp_path).rewrite([RECORDS[0], RECORDS[1] | changes])
+    with pytest.raises(RunError) as refusal:
+        read_log(tmp_path)
+    place = f"{tmp_path / LOG}, line 2: the record"
+    assert str(refusal.value) == f"{place} is damaged ({problem}); restore it."

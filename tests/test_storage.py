@@ -4,6 +4,8 @@ import hashlib
 import json
 import math
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -281,3 +283,40 @@ def test_the_checksum_of_a_file_is_its_sha256(tmp_path):
     content = json.dumps(METADATA).encode() * 1000
     (tmp_path / "file").write_bytes(content)
     assert sha256(tmp_path / "file") == hashlib.sha256(content).hexdigest()
+
+
+SAVE = """
+import hashlib, sys
+from pathlib import Path
+import torch
+from lowerbound.storage import save_tensors
+names = {"b/weight", "a", "c.bias", "é", "z" * 40}  # a set: its order follows PYTHONHASHSEED
+tensors = {name: torch.arange(3.0) + len(name) for name in names} | {"d": torch.tensor([1], dtype=torch.uint8)}
+save_tensors(Path(sys.argv[1]), tensors, {name: len(name) for name in names})
+"""
+
+
+def test_the_same_content_has_the_same_bytes_in_every_process(tmp_path):
+    paths = {seed: tmp_path / f"{seed}.safetensors" for seed in ("1", "2")}
+    processes = [
+        subprocess.Popen([sys.executable, "-c", SAVE, str(path)], env={**os.environ, "PYTHONHASHSEED": seed})
+        for seed, path in paths.items()
+    ]
+    assert [process.wait() for process in processes] == [0, 0]
+    assert paths["1"].read_bytes() == paths["2"].read_bytes()
+    tensors, metadata = load_tensors(paths["1"])
+    assert list(metadata) == sorted(metadata) and tensors["é"].tolist() == [1, 2, 3]
+
+
+def test_the_same_content_has_the_same_bytes_every_time_and_in_any_order(tmp_path):
+    contents = set()
+    for number in range(10):
+        reverse = number % 2 == 1
+        save_tensors(
+            tmp_path / "x.safetensors",
+            dict(sorted(TENSORS.items(), reverse=reverse)),
+            dict(sorted(METADATA.items(), reverse=reverse)),
+        )
+        contents.add((tmp_path / "x.safetensors").read_bytes())
+    assert len(contents) == 1
+    assert are_the_original(*load_tensors(tmp_path / "x.safetensors"))

@@ -273,3 +273,12 @@ def test_an_error_of_writing_names_the_file_that_was_asked_for(capsys, monkeypat
     monkeypatch.setattr("tempfile.mkstemp", refused)
     words = ["sample", runs["RUN"], "--out", tmp_path / "x.png"]
     assert one_line(in_process(capsys, *words, expect=1).err) == f"lowerbound: {tmp_path / 'x.png'}: Permission denied."
+
+
+def test_ctrl_c_is_told_in_one_line(capsys, monkeypatch, tmp_path, runs):
+    def interrupted(*words, **options):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("lowerbound.use.sample", interrupted)
+    printed = in_process(capsys, "sample", runs["RUN"], "--out", tmp_path / "x.png", expect=130)
+    assert one_line(printed.err) == "lowerbound: interrupted."

@@ -14,10 +14,10 @@ from pathlib import Path
 for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ[variable] = "1"
 
-from benchmarks.faults import corruption, full_disk, fuzzing, kills
-from benchmarks.faults.child import warm_up
-from benchmarks.faults.runs import Workplace
-from benchmarks.faults.tally import Tally
+from benchmarks.faults import corruption, full_disk, fuzzing, hostile_requests, kills, scripts_in_names  # noqa: E402
+from benchmarks.faults.child import leave_figures_out, warm_up  # noqa: E402
+from benchmarks.faults.runs import Workplace  # noqa: E402
+from benchmarks.faults.tally import Tally  # noqa: E402
 
 Kind = Callable[[Workplace, random.Random, float, frozenset[str]], Tally]
 
@@ -26,13 +26,27 @@ KINDS: dict[str, Kind] = {
     "disk": full_disk.run,
     "corruption": corruption.run,
     "fuzzing": fuzzing.run,
+    "requests": hostile_requests.run,
+    "scripts": scripts_in_names.run,
 }
+
+SLICE: dict[str, tuple[float, frozenset[str]]] = {
+    "kills": (0.06, frozenset({"encode", "impute", "sample --folder", "train"})),
+    "disk": (0.06, frozenset({"encode", "impute", "sample --folder", "train"})),
+    "corruption": (0.012, frozenset()),
+    "fuzzing": (0.02, frozenset()),
+    "requests": (0.1, frozenset({"explore"})),
+    "scripts": (0.1, frozenset({"report", "service /"})),
+}
+"""What the tests run, without figures: a share of each kind, and its classes (all, where there are none)."""
 
 
 def main() -> int:
     """Run the kinds that are asked for; status 1 where anything failed."""
     options = _options()
     warm_up()
+    if options.slice or options.without_figures:
+        leave_figures_out()
     root = Path(options.work or tempfile.mkdtemp(prefix="lowerbound-faults-"))
     tallies = []
     try:
@@ -40,8 +54,10 @@ def main() -> int:
         for name in options.kinds or KINDS:
             # Each kind has a stream of its own: it breaks the same things alone and in company.
             bits = random.Random(f"{options.seed} {name}")
-            tally = KINDS[name](place, bits, options.share, frozenset(options.only))
+            share, names = SLICE[name] if options.slice else (options.share, frozenset(options.only))
+            tally = KINDS[name](place, bits, share, names)
             tallies.append(tally)
+            tally.name = name
             print(f"\n{tally.table()}", *tally.notes, sep="\n", flush=True)
     finally:
         if not options.work:
@@ -58,6 +74,8 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--share", type=float, default=1.0, help="share of the full number of faults, in (0, 1]")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--only", action="append", default=[], metavar="CLASS", help="one class alone; repeatable")
+    parser.add_argument("--slice", action="store_true", help="the small part of each kind that `make test` runs")
+    parser.add_argument("--without-figures", action="store_true", help="reports without figures, which take most time")
     parser.add_argument("--json", metavar="FILE", help="also write counts and failures as JSON")
     parser.add_argument("--work", metavar="DIR", help="a new folder to work in, which is kept")
     options = parser.parse_args()

@@ -8,6 +8,7 @@ import json
 import random
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from benchmarks.faults.child import Outcome, command, forked
@@ -73,7 +74,7 @@ def attempts(place: Workplace, template: str, bits: random.Random) -> Iterator[A
             continue
         kinds = list(damages(file, files[file], files.get(file.replace("run/", "other/", 1)), bits))
         if file.endswith(".safetensors"):
-            kinds += list(forked(lambda file=file: list(resaved(folder / file, bits)), cwd=folder).value or ())
+            kinds += list(forked(partial(_resaved, folder / file, bits), cwd=folder).value or ())
         for damage in kinds:
             for reader in READERS:
                 if reader.reads(template, file) and bits.random() < reader.chance:
@@ -81,6 +82,10 @@ def attempts(place: Workplace, template: str, bits: random.Random) -> Iterator[A
 
 
 READ = frozenset({".toml", ".json", ".jsonl", ".safetensors"})
+
+
+def _resaved(path: Path, bits: random.Random) -> list[Damage]:
+    return list(resaved(path, bits))
 
 
 def judged(place: Workplace, attempt: Attempt, intact: Answer) -> tuple[str, str]:

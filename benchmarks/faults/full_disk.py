@@ -14,7 +14,7 @@ from pathlib import Path
 from benchmarks.faults.child import NEEDS_ROOM, Fault, Outcome, command
 from benchmarks.faults.comparing import is_left_over, tree
 from benchmarks.faults.kills import FIGURE, go_on, what_is_mixed, what_is_torn
-from benchmarks.faults.runs import Case, Reference, Workplace, reference, writing_cases
+from benchmarks.faults.runs import Reference, Workplace, reference, writing_cases
 from benchmarks.faults.tally import Tally
 
 GOOD = frozenset({"refused, then the same bytes", "unharmed"})

@@ -9,6 +9,7 @@ import resource
 import signal
 import traceback
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -52,7 +53,7 @@ def judge(place: Workplace, name: str, files: Sequence[bytes], tally: Tally, mus
     while left:
         trial = place.fresh(None)
         _lay_out(trial, name)
-        outcome = forked(lambda left=tuple(left): _read_all(name, left), cwd=trial, timeout=600, memory=ADDRESS_SPACE)
+        outcome = forked(partial(_read_all, name, tuple(left)), cwd=trial, timeout=600, memory=ADDRESS_SPACE)
         lines = [line.split("\t", 1) for line in outcome.out.splitlines() if "\t" in line]
         if len(lines) < len(left):
             how = "too slow" if outcome.status == -signal.SIGALRM else "ended the process"

@@ -11,7 +11,6 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
-
 from benchmarks.faults.child import Fault, Outcome, command, forked
 from benchmarks.faults.comparing import differences, is_left_over, same, settled, tree, why_damaged
 from benchmarks.faults.runs import Case, Reference, Workplace, reference, writing_cases
@@ -118,7 +117,9 @@ def what_is_mixed(trial: Path, case: Case, expected: Reference) -> str:
     if outcome.status != 0:
         return f"results cannot be read: {outcome.err.strip().splitlines()[-1:]}"
     versions = [digest_of(trial, files) for files in (expected.before, expected.after)]
-    return "" if outcome.value in versions else "arrays or history of one evaluation stand beside the numbers of another"
+    return (
+        "" if outcome.value in versions else "arrays or history of one evaluation stand beside the numbers of another"
+    )
 
 
 def digest_of(trial: Path, files: Mapping[str, bytes]) -> str:

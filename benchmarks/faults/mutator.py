@@ -3,11 +3,45 @@
 import random
 import re
 from collections.abc import Callable
+from typing import Literal
 
-MAGIC = (0, 1, 2, 0x7F, 0x80, 0xFF, 0x7FFF, 0xFFFF, 0x10000, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFF, 2**40, 2**63, 2**64 - 1)
+MAGIC = (
+    0,
+    1,
+    2,
+    0x7F,
+    0x80,
+    0xFF,
+    0x7FFF,
+    0xFFFF,
+    0x10000,
+    0x7FFFFFFF,
+    0x80000000,
+    0xFFFFFFFF,
+    2**40,
+    2**63,
+    2**64 - 1,
+)
 TOKENS = (
     *("nan", "inf", "-inf", "1e999", "-1e999", "1e-999", "9" * 400, "-0", "0x10", "1_000", "1,5", "٣", "½", "１"),
-    *("\x00", "\ufeff", "\u2028", "\r", "\n", '"', "'", "\\", ",,,,", ";", "\t", "a" * 5000, "🙂", "\x1b[31m", "%s", "{}"),
+    *(
+        "\x00",
+        "\ufeff",
+        "\u2028",
+        "\r",
+        "\n",
+        '"',
+        "'",
+        "\\",
+        ",,,,",
+        ";",
+        "\t",
+        "a" * 5000,
+        "🙂",
+        "\x1b[31m",
+        "%s",
+        "{}",
+    ),
     *("[" * 2000, "{" * 500, "(" * 500, "true", "null", "1979-05-27", "<script>", "../../etc/passwd", "\ud800"),
 )
 NUMBER = re.compile(rb"\d+(?:\.\d+)?")
@@ -22,6 +56,7 @@ def mutated(name: str, content: bytes, others: tuple[bytes, ...], bits: random.R
     return content
 
 
+LITTLE_OR_BIG: tuple[Literal["little", "big"], ...] = ("little", "big")
 Mutation = Callable[[bytes, tuple[bytes, ...], random.Random], bytes]
 
 
@@ -53,9 +88,9 @@ def _blank(content: bytes, others: tuple[bytes, ...], bits: random.Random) -> by
 
 def _lie(content: bytes, others: tuple[bytes, ...], bits: random.Random) -> bytes:
     """A number that a length or an offset could be, over whatever stands there."""
-    size, order = bits.choice((1, 2, 4, 4, 8)), bits.choice(("little", "big"))
+    size, order = bits.choice((1, 2, 4, 4, 8)), LITTLE_OR_BIG[bits.randrange(2)]
     at, value = _place(content, bits), bits.choice(MAGIC) % 256**size
-    return content[:at] + value.to_bytes(size, order) + content[at + size :]  # type: ignore[arg-type]
+    return content[:at] + value.to_bytes(size, order) + content[at + size :]
 
 
 def _splice(content: bytes, others: tuple[bytes, ...], bits: random.Random) -> bytes:
@@ -77,14 +112,22 @@ def _number(content: bytes, others: tuple[bytes, ...], bits: random.Random) -> b
     found = list(NUMBER.finditer(content))
     if not found:
         return _token(content, others, bits)
-    match, token = bits.choice(found), bits.choice((*TOKENS, *map(str, MAGIC), "-1", "")).encode("utf-8", "surrogatepass")
+    match, token = (
+        bits.choice(found),
+        bits.choice((*TOKENS, *map(str, MAGIC), "-1", "")).encode("utf-8", "surrogatepass"),
+    )
     return content[: match.start()] + token + content[match.end() :]
 
 
 def _lines(content: bytes, others: tuple[bytes, ...], bits: random.Random) -> bytes:
     lines = content.split(b"\n")
     at = bits.randrange(len(lines))
-    changes = ([], [lines[at]] * 2, [lines[at], b""], [lines[at] + bits.choice((b",", b";", b'"', b"\t"))])
+    changes: tuple[list[bytes], ...] = (
+        [],
+        [lines[at]] * 2,
+        [lines[at], b""],
+        [lines[at] + bits.choice((b",", b";", b'"', b"\t"))],
+    )
     return b"\n".join([*lines[:at], *bits.choice(changes), *lines[at + 1 :]])
 
 

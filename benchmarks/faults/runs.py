@@ -10,10 +10,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
-
 from benchmarks.faults.child import Fault, Outcome, command
 from benchmarks.faults.comparing import tree
+from PIL import Image
 
 Words = tuple[str, ...]
 
@@ -115,14 +114,16 @@ def smaller_demo() -> None:
     """The demo with other recipes than its own, which take a minute."""
     from lowerbound import repeats
 
-    repeats.DEMO_RECIPES = ("one.toml", "two.toml")  # type: ignore[assignment]
+    repeats.DEMO_RECIPES = ("one.toml", "two.toml")
 
 
 TEMPLATES = {
     "nothing": Template(lambda data: ()),
     "recipes": Template(lambda data: (), files={"one.toml": SMALL_RECIPE, "two.toml": SMALL_RECIPE}),
     "digits": Template(lambda data: (training("digits", "run"), training("digits", "other", 1))),
-    "table": Template(lambda data: (training(str(data / "things.csv"), "run"), training(str(data / "things.csv"), "other", 1))),
+    "table": Template(
+        lambda data: (training(str(data / "things.csv"), "run"), training(str(data / "things.csv"), "other", 1))
+    ),
     "interrupted": Template(
         lambda data: (training("digits", "run", 0, "--set", "training.checkpoint_every=1"),),
         fault=Fault("kill", 40),

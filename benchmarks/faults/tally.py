@@ -13,10 +13,11 @@ MOST_SHOWN = 12  # descriptions of one kind of failure
 class Tally:
     """Counts for one kind of fault; a class is where the fault was placed, an outcome what came of it."""
 
-    kind: str
+    kind: str  # in words
     good: frozenset[str]
     counts: Counter[tuple[str, str]] = field(default_factory=Counter)
     failures: list[str] = field(default_factory=list)
+    name: str = ""  # as it is asked for
     notes: list[str] = field(default_factory=list)
     seconds: float = 0.0
     is_loud: bool = True
@@ -43,7 +44,7 @@ class Tally:
         """For another program."""
         rows = [{"class": name, "outcome": outcome, "count": n} for (name, outcome), n in sorted(self.counts.items())]
         numbers = {"total": self.total, "failed": self.num_failed, "seconds": round(self.seconds, 1)}
-        return {"kind": self.kind, **numbers, "counts": rows, "failures": self.failures, "notes": self.notes}
+        return {"kind": self.name, **numbers, "counts": rows, "failures": self.failures, "notes": self.notes}
 
     def table(self) -> str:
         """For people: a row for each class, a column for each outcome, good ones first."""

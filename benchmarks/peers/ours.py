@@ -24,9 +24,9 @@ from lowerbound.data.batches import Batches, mean_of, scaled
 from lowerbound.data.sources import Examples, Splits
 from lowerbound.experiment import Experiment, from_settings
 from lowerbound.networks.layers import count_parameters
+from lowerbound.progress import Progress
 from lowerbound.seeding import generator
 from lowerbound.training.checkpoint import load_model, save_model
-from lowerbound.training.loop import Progress
 
 NUM_WATCHED = 200  # images, after each epoch
 ENDLESS = 1_000_000  # epochs: the driver stops asking for them

@@ -15,14 +15,13 @@ from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 from rich import box
-from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 from lowerbound import terminal
 from lowerbound.interrupts import write_error
-from lowerbound.text import in_encoding, one_line, printable
+from lowerbound.text import in_encoding, one_line
 
 if TYPE_CHECKING:
     from lowerbound.anomalies import Scored
@@ -30,23 +29,15 @@ if TYPE_CHECKING:
     from lowerbound.evaluation.results import Finding, Score
     from lowerbound.inspection import ColumnFound, Inspection
     from lowerbound.networks.layers import Layer
+    from lowerbound.progress import Progress as TrainingProgress
+    from lowerbound.progress import Terms
     from lowerbound.schema import Schema
-    from lowerbound.training.loop import Progress as TrainingProgress
-    from lowerbound.training.loop import Terms
 
 terminal.drop_impossible_sizes(os.environ)  # which consoles look at when they are made
 
 
-class PlainConsole(Console):
-    """A console to which no text brings escapes of its own: names of files and columns are other people's."""
-
-    def print(self, *objects: Any, **options: Any) -> None:
-        """As rich prints, control characters written out."""
-        super().print(*(printable(one) if isinstance(one, str) else one for one in objects), **options)
-
-
-out = PlainConsole(highlight=False, soft_wrap=True)
-err = PlainConsole(stderr=True, highlight=False, soft_wrap=True)
+out = terminal.PlainConsole(highlight=False, soft_wrap=True)
+err = terminal.PlainConsole(stderr=True, highlight=False, soft_wrap=True)
 
 
 MAX_PARETO_K = 0.7  # doctor.PARETO_K_BOUND, which importing would cost a second

@@ -30,7 +30,7 @@ from lowerbound.model import VAE as Model
 from lowerbound.model import ModelConfig, build_model
 from lowerbound.objectives.objective import Objective
 from lowerbound.objectives.rates import true_rate
-from lowerbound.schema import LARGEST, LARGEST_DISTANCE, Schema
+from lowerbound.schema import LARGEST, Schema
 from lowerbound.seeding import content_noise, generator
 from lowerbound.support import unsupported
 from lowerbound.training.config import TrainingConfig
@@ -247,7 +247,7 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  # 
         likelihood, is_binary = self.model_.likelihood, self.schema_.support.is_binary
         # In float32, as in training: scalers give 1 + 2e-16, which is 1.
         is_outside = unsupported(likelihood, self.schema_, torch.from_numpy(_single(seen)))
-        is_far = np.abs(seen) >= self._farthest
+        is_far = np.abs(seen) >= LARGEST
         if not (is_outside | is_far).any():
             return seen
         row, column = np.argwhere(is_outside | is_far)[0].tolist()
@@ -260,15 +260,11 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  # 
         name = self.feature_names_in_[column] if hasattr(self, "feature_names_in_") else column
         return f"X: row {row}, column {name!r}"
 
-    @property
-    def _farthest(self) -> float:
-        """How far from the rows of the first fit a value may lie: what is further overflows."""
-        return LARGEST_DISTANCE if self.model_.config.likelihood in STANDARDISED else LARGEST
-
     def _within(self) -> str:
+        """How far from the rows of the first fit a value may lie: what is further overflows."""
         is_standardised = self.model_.config.likelihood in STANDARDISED
         unit = " standard deviations from the mean of the training data" if is_standardised else ""
-        return f"numbers less than {self._farthest:g}{unit}"
+        return f"numbers less than {LARGEST:g}{unit}"
 
     def _measured(
         self, values: Float64[np.ndarray, "n element"], measure: Callable[[Model, Tensor], Tensor]

@@ -8,6 +8,7 @@ import re
 import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, fields, is_dataclass
+from functools import cache
 from importlib import resources
 from importlib.resources.abc import Traversable
 from pathlib import Path
@@ -76,7 +77,7 @@ def from_settings(recipe: str, settings: Mapping[str, Any]) -> Experiment:
             if isinstance(value, str) and _is_list_of_texts(section, key):
                 content[key] = [value]
     try:
-        return TypeAdapter(Experiment).validate_python({"recipe": recipe, **values})
+        return _adapter().validate_python({"recipe": recipe, **values})
     except ValidationError as error:
         problems = [_in_words(problem["loc"], problem["msg"], problem["input"]) for problem in error.errors()]
         raise ConfigError("; ".join(problems) + ".") from error
@@ -152,6 +153,11 @@ def _check_section(path: str, content: Mapping[str, Any], kind: Any, extra: Iter
             for name, settings in value.items():
                 if isinstance(settings, Mapping):
                     _check_section(f'{path}.{key}."{name}"', settings, inner)
+
+
+@cache
+def _adapter() -> Any:
+    return TypeAdapter(Experiment)
 
 
 def _is_list_of_texts(section: str, key: str) -> bool:

@@ -30,6 +30,7 @@ from lowerbound.evaluation.whole import evaluate_wholly
 from lowerbound.experiment import Experiment, Settings, from_settings, merge
 from lowerbound.model import VAE, build_model
 from lowerbound.preparation import choose_device, keywords_as_settings, prepare
+from lowerbound.progress import Progress
 from lowerbound.provenance import config_of, context_of
 from lowerbound.reporting.report import write_report
 from lowerbound.run_data import MEMORY, own_splits, read_experiment, splits_in_memory
@@ -46,7 +47,7 @@ from lowerbound.storage import (
 )
 from lowerbound.trained_model import CALIBRATION, TrainedModel, load
 from lowerbound.training.checkpoint import Checkpoint, load_checkpoint, load_model, save_model
-from lowerbound.training.loop import Progress, fit
+from lowerbound.training.loop import fit
 from lowerbound.training.state import machine
 
 CHECKPOINTS = "checkpoints"

@@ -4,42 +4,91 @@ A run knows the path that it was given and, in config.toml alone, the absolute o
 checksum that training wrote down; a file of the same name in another working directory is not taken for it.
 """
 
-from collections.abc import Mapping
-from dataclasses import replace
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
-
-from pydantic import TypeAdapter, ValidationError
 
 from lowerbound.data.hugging_face import is_name
 from lowerbound.data.memory import raw_of
 from lowerbound.data.sources import SOURCES, DataConfig, Splits, load, split_raw
 from lowerbound.errors import DataError, LowerboundError, RunError, UnknownName, UsageError
-from lowerbound.experiment import Experiment, from_settings
-from lowerbound.run_identity import read_config
-from lowerbound.schema import Schema
+from lowerbound.experiment import SECTIONS, Experiment, from_settings
+from lowerbound.run_identity import CONFIG, read_config
+from lowerbound.schema import Layout, Schema, check_schema
+from lowerbound.strict import parsed
 
 MEMORY = "memory"
 """The source of data that a program held."""
 
-NOT_SETTINGS = ("run", "schema")
-"""Sections of config.toml that say what was found, not what was chosen."""
+
+@dataclass(frozen=True, kw_only=True)
+class _RunSection:
+    """Section `run` of config.toml: what was found, not what was chosen."""
+
+    id: str
+    command: str
+    lowerbound: str
+    data_checksum: str
+    event_shape: tuple[int, ...]
+    layout: Layout
+    in_memory: bool
+    checksum: str
+    earlier_ids: tuple[str, ...] = ()
+    data_path: str = ""
+    labels_path: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Config:
+    """The whole of config.toml, without what is looked at setting by setting."""
+
+    format_version: int
+    recipe: str
+    run: _RunSection
+    schema: Schema
+    data: dict[str, Any]
+    model: dict[str, Any]
+    objective: dict[str, Any]
+    training: dict[str, Any]
+    evaluation: dict[str, Any]
 
 
 def read_experiment(path: Path) -> tuple[dict[str, Any], Experiment]:
-    """A run's config.toml, as it stands and as an experiment; UsageError or RunError as of `read_config`."""
-    stored = read_config(path)
-    sections = {key: value for key, value in stored.items() if isinstance(value, dict) and key not in NOT_SETTINGS}
-    return stored, from_settings(stored.get("recipe", "custom"), sections)
+    """A run's config.toml, as it stands and as an experiment; UsageError or RunError as of `read_config`, and RunError
+    for a key that is missing, unknown or of another type.
+    """
+    stored, place = read_config(path), str(path / CONFIG)
+    found = parsed(_Config, stored, place, accepts_infinity=True)
+    check_schema(found.schema, found.run.event_shape, place)
+    sections = {name: stored[name] for name in SECTIONS}
+    try:
+        experiment = from_settings(found.recipe, sections)
+    except UsageError as error:
+        raise RunError(f"{place} is damaged ({str(error).rstrip('.')}); restore it.") from error
+    for key in _differences(experiment.settings(), sections):
+        raise RunError(f"{place} is damaged ({key} is missing, or of another type); restore it.")
+    return stored, experiment
 
 
 def schema_of_run(path: Path, stored: Mapping[str, Any]) -> Schema:
     """What a run's data are, as its config.toml shows it; RunError where that cannot be read."""
-    try:
-        return TypeAdapter(Schema).validate_python(stored["schema"])
-    except (KeyError, ValidationError) as error:
-        reason = str(error).splitlines()[0]
-        raise RunError(f"{path / 'config.toml'} has no schema that can be read ({reason}).") from error
+    return parsed(Schema, stored["schema"], f"{path / CONFIG}, section schema", accepts_infinity=True)
+
+
+def _differences(expected: Any, stored: Any, key: str = "") -> Iterator[str]:
+    """Settings that do not stand in a file as they were written: missing, or taken for another type."""
+    if isinstance(expected, Mapping) and isinstance(stored, Mapping):
+        for name in expected:
+            if name not in stored:
+                yield f"{key}{name}"
+            else:
+                yield from _differences(expected[name], stored[name], f"{key}{name}.")
+    elif isinstance(expected, tuple | list) and isinstance(stored, list) and len(expected) == len(stored):
+        for one, other in zip(expected, stored, strict=True):
+            yield from _differences(one, other, key)
+    elif expected != stored or isinstance(expected, bool) != isinstance(stored, bool):
+        yield key.rstrip(".")
 
 
 def own_splits(path: Path, *, data: str = "", data_dir: str = "") -> Splits:

@@ -15,6 +15,7 @@ from typing import Any
 
 from lowerbound.errors import RunError, UsageError
 from lowerbound.storage import check_format_version, read_toml, stated_checksum
+from lowerbound.strict import parsed
 
 CONFIG, MODEL = "config.toml", "model.safetensors"
 
@@ -78,7 +79,8 @@ def identity_of(run: Path) -> RunIdentity | None:
     if not (run / CONFIG).is_file():
         return None
     section = read_config(run)["run"]
-    return RunIdentity(str(section["id"]), tuple(section.get("earlier_ids", ())))
+    stated = {"id": section.get("id"), "earlier": section.get("earlier_ids", [])}
+    return parsed(RunIdentity, stated, f"{run / CONFIG}, section run")
 
 
 def mark_of(run: Path) -> dict[str, str]:

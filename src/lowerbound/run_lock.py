@@ -10,7 +10,7 @@ import os
 import shlex
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -25,10 +25,10 @@ SUBFOLDERS = ("checkpoints", "annealing", "figures")
 def writing_into(run: Path) -> Iterator[None]:
     """Hold a run's directory alone, made if there is none; RunError where another process writes into it.
 
-    What an earlier process was killed over is removed first. A directory that is empty in the end and was made here is
-    removed again.
+    What an earlier process was killed over is removed first. Directories that were made here and are empty in the end
+    are removed again.
     """
-    is_new = not run.exists()
+    new = [folder for folder in (run, *run.parents) if not folder.exists()]
     make_folder(run)
     descriptor = _acquired(run)
     try:
@@ -38,8 +38,9 @@ def writing_into(run: Path) -> Iterator[None]:
     finally:
         (run / LOCK).unlink(missing_ok=True)
         os.close(descriptor)
-        if is_new and run.is_dir() and not any(run.iterdir()):
-            run.rmdir()
+        with suppress(OSError):  # it holds something
+            for folder in new:
+                folder.rmdir()
 
 
 def _acquired(run: Path) -> int:

@@ -9,8 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from lowerbound.errors import RunError
+from lowerbound.progress import Progress
 from lowerbound.run_identity import RunIdentity, digest, identity_of, mark_of
 from lowerbound.storage import write_text
+from lowerbound.strict import parsed
 
 LOG = "metrics.jsonl"
 CHECKSUM_DIGITS = 16
@@ -51,22 +53,27 @@ def read_log(run: Path) -> list[dict[str, Any]]:
 
 
 def read_epochs(run: Path) -> tuple[dict[str, Any], ...]:
-    """The records of a run's log that end an epoch; RunError likewise."""
-    return tuple(record for record in read_log(run) if record["validation"])
+    """The records of a run's log that end an epoch; RunError likewise, and where there is none."""
+    epochs = tuple(record for record in read_log(run) if record["validation"])
+    if not epochs:
+        raise RunError(f"{run / LOG} has no record of a finished epoch; restore it, or continue with --resume.")
+    return epochs
 
 
 def record_of(line: bytes, identity: RunIdentity | None, place: str) -> dict[str, Any]:
     """The record that a whole line of a log holds; RunError, naming the place, if it is damaged or another run's."""
     try:
         content = json.loads(line)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise RunError(f"{place}: this is not JSON ({error}); the log is damaged; restore it.") from error
     if not isinstance(content, dict) or _checksum(content) != content.get("checksum"):
         raise RunError(f"{place}: the record is damaged (its checksum does not match its content); restore the log.")
     if identity is not None and not identity.accepts(str(content.get("run", ""))):
         stated = content.get("run") or "no id"
         raise RunError(f"{place}: the record belongs to another run ({stated}); restore the log.")
-    return {key: value for key, value in content.items() if key not in OF_LINE}
+    record = {key: value for key, value in content.items() if key not in OF_LINE}
+    parsed(Progress, record, f"{place}: the record")
+    return record
 
 
 def line_of(content: Mapping[str, Any]) -> str:

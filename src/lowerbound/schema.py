@@ -13,6 +13,8 @@ from typing import Literal
 import numpy as np
 from jaxtyping import Float
 
+from lowerbound.errors import RunError
+
 ColumnKind = Literal["numeric", "count", "binary", "categorical"]
 Layout = Literal["image", "array", "table"]
 Range = tuple[float, float]
@@ -27,11 +29,6 @@ overflow in float32.
 
 LARGEST_COUNT = 2**24
 """Counts reach to this, and so do their means: beyond it float32 leaves out whole numbers."""
-
-LARGEST_DISTANCE = 1e15
-"""From the mean of the training data, in their standard deviations, where a likelihood measures in these: its least
-standard deviation is a thousandth of theirs.
-"""
 
 MISSING_MARKERS = ("", "na", "n/a", "nan", "null", "none", "?", "-", "<na>", "#n/a", "#na", ".", "\\n")
 """Cells that are missing, in lower case: what pandas, Excel, SAS, R, Stata and databases write."""
@@ -144,3 +141,17 @@ class Schema:
     def is_scaled(self) -> bool:
         """Whether the model sees other numbers than those that are stored."""
         return self.range != UNSCALED
+
+
+def check_schema(schema: Schema, event_shape: tuple[int, ...], place: str) -> None:
+    """RunError where the parts of a stored schema, or the shape beside it, contradict each other."""
+    axes = {"image": 3, "table": 1}.get(schema.layout, len(schema.shape))
+    shape = list(schema.shape)
+    if not shape or len(shape) != axes or min(shape) < 1:
+        raise RunError(f"{place} is damaged (schema.shape is {shape}, which is not the shape of one {schema.layout}).")
+    if event_shape != schema.event_shape:
+        raise RunError(
+            f"{place} is damaged (event_shape is {list(event_shape)}, that of the schema {list(schema.event_shape)})."
+        )
+    if schema.layout == "table" and schema.columns and len(schema.columns) != shape[0]:
+        raise RunError(f"{place} is damaged (the schema has {len(schema.columns)} columns, its shape {shape[0]}).")

@@ -216,7 +216,7 @@ def save_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[st
     contiguous = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     header = {"format_version": str(FORMAT_VERSION), "metadata": json.dumps(dict(metadata), sort_keys=True)}
     header["checksum"] = _checksum(contiguous, header["metadata"])
-    write_atomically(path, lambda temporary: save_file(contiguous, temporary, metadata=header))
+    write_atomically(path, lambda temporary: _save(temporary, contiguous, header))
 
 
 def load_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
@@ -231,7 +231,7 @@ def load_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     except (SafetensorError, OSError, ValueError) as error:
         raise RunError(f"{path} is damaged ({str(error).splitlines()[0]}).") from error
     version = header.get("format_version", "")
-    check_format_version(path, int(version) if version.isdigit() else None)
+    check_format_version(path, int(version) if re.fullmatch("[0-9]{1,9}", version) else None)
     if header.get("checksum") != _checksum(tensors, header.get("metadata", "")):
         raise RunError(f"{path} is damaged (its checksum does not match its content).")
     return tensors, json.loads(header["metadata"])
@@ -239,7 +239,6 @@ def load_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
 
 def stated_checksum(path: Path) -> str:
     """The checksum that a file of `save_tensors` states: what `load_tensors` holds its content against."""
-    check_is_utf8(path)
     return str(_header(path).get("checksum", ""))
 
 
@@ -247,7 +246,7 @@ def read_metadata(path: Path) -> dict[str, Any]:
     """The metadata of a file of `save_tensors` alone, which takes no longer for large tensors; not verified."""
     header = _header(path)
     version = header.get("format_version", "")
-    check_format_version(path, int(version) if version.isdigit() else None)
+    check_format_version(path, int(version) if re.fullmatch("[0-9]{1,9}", version) else None)
     try:
         return dict(json.loads(header["metadata"]))
     except (KeyError, TypeError, ValueError) as error:
@@ -257,6 +256,7 @@ def read_metadata(path: Path) -> dict[str, Any]:
 def _header(path: Path) -> dict[str, str]:
     if not path.is_file():
         raise RunError(f"{path} does not exist.")
+    check_is_utf8(path)
     try:
         with safe_open(path, framework="pt") as file:
             return dict(file.metadata() or {})
@@ -284,6 +284,20 @@ def sha256(path: Path) -> str:
     """SHA-256 of a file, in hexadecimal."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _save(path: Path, tensors: Mapping[str, Tensor], metadata: dict[str, str]) -> None:
+    """A safetensors file of the same bytes every time: the library has its metadata in random order."""
+    save_file(dict(tensors), path, metadata=metadata)
+    with path.open("r+b") as file:
+        length = int.from_bytes(file.read(8), "little")
+        header = json.loads(file.read(length))
+        header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
+        content = json.dumps(header, ensure_ascii=False, separators=(",", ":")).encode()
+        # The same keys and values in another order: no longer than before, and filled up as the format allows.
+        assert len(content) <= length
+        file.seek(8)
+        file.write(content.ljust(length))
 
 
 def _checksum(tensors: Mapping[str, Tensor], metadata: str) -> str:

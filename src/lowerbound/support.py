@@ -16,7 +16,7 @@ from lowerbound.data.batches import Batches
 from lowerbound.data.binarisation import binarised_by_content
 from lowerbound.data.examples import Collection
 from lowerbound.errors import SchemaError
-from lowerbound.probability.likelihood import COUNTS, STANDARDISED_NUMBERS, Likelihood
+from lowerbound.probability.likelihood import COUNTS, NUMBERS, Likelihood
 from lowerbound.schema import Column, Schema
 
 BATCH_SIZE = 1000
@@ -98,7 +98,7 @@ def _accepted_cells(column: Column) -> str:
     """What a column's cells can be, as the model sees them."""
     if column.levels:
         return f"positions of its levels from 0 to {column.num_levels - 1} ({', '.join(column.levels[:8])})"
-    return COUNTS if column.kind == "count" else STANDARDISED_NUMBERS
+    return COUNTS if column.kind == "count" else NUMBERS
 
 
 def _sentence(

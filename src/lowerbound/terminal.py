@@ -14,7 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from lowerbound.text import HANDLER
+from rich.console import Console
+
+from lowerbound.text import HANDLER, printable
 
 SIZES = {"COLUMNS": (20, 1000), "LINES": (2, 1000), "TERMINAL_WIDTH": (20, 1000)}
 """Variables that say how large a terminal is, and what can be meant by them, in characters."""
@@ -114,3 +116,11 @@ def drop_impossible_sizes(environment: MutableMapping[str, str]) -> None:
         is_short_number = text.isascii() and text.isdigit() and len(text) < 9
         if not is_short_number or not least <= int(text) <= most:
             del environment[name]
+
+
+class PlainConsole(Console):
+    """A console to which no text brings escapes of its own: names of files and columns are other people's."""
+
+    def print(self, *objects: Any, **options: Any) -> None:
+        """As rich prints, control characters written out."""
+        super().print(*(printable(one) if isinstance(one, str) else one for one in objects), **options)

@@ -7,7 +7,6 @@ import struct
 import subprocess
 import sys
 import zipfile
-import zlib
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +17,7 @@ from PIL import Image
 
 from command_line import in_process, one_line
 from data_files import COLOUR, IMAGES, idx_bytes, refusal, save_images, saved, written
+from hostile_files import gzipped, npy_start, png_of, zeros, zip_of
 from lowerbound.data.files import read
 from lowerbound.errors import DataError
 
@@ -147,52 +147,12 @@ def test_a_pipe_among_images_is_not_waited_for(tmp_path):
 # ---- bombs
 
 
-def png_of(width: int, height: int, pixels: bytes) -> bytes:
-    def chunk(kind: bytes, content: bytes) -> bytes:
-        return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
-
-    header = struct.pack(">2I5B", width, height, 8, 0, 0, 0, 0)
-    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", pixels) + chunk(b"IEND", b"")
-
-
-def zeros(size: int) -> bytes:
-    """So many zero bytes, deflated a thousandfold."""
-    stream = zlib.compressobj(9)
-    piece = bytes(2**24)
-    return b"".join([*(stream.compress(piece) for _ in range(size // len(piece))), stream.flush()])
-
-
-def gzipped(size: int, start: bytes) -> bytes:
-    file = io.BytesIO()
-    with gzip.GzipFile(fileobj=file, mode="wb", compresslevel=1) as archive:
-        archive.write(start)
-        for _ in range(size // 2**24):
-            archive.write(bytes(2**24))
-    return file.getvalue()
-
-
-def zip_of(name: str, size: int) -> bytes:
-    file = io.BytesIO()
-    with (
-        zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive,
-        archive.open(name, "w") as member,
-    ):
-        for _ in range(size // 2**24):
-            member.write(bytes(2**24))
-    return file.getvalue()
-
-
 def many_members(num: int) -> bytes:
     file, image = io.BytesIO(), png_of(8000, 8000, zeros(2**24))
     with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
         for number in range(num):
             archive.writestr(f"{number}.png", image)
     return file.getvalue()
-
-
-def npy_header(shape: str, length: int = 0) -> bytes:
-    header = f"{{'descr': '<f4', 'fortran_order': False, 'shape': {shape}, }}".encode().ljust(length) + b"\n"
-    return b"\x93NUMPY\x01\x00" + struct.pack("<H", len(header)) + header
 
 
 BOMBS = {
@@ -202,10 +162,10 @@ BOMBS = {
     "claims.tif": lambda: b"II*\0\x08\0\0\0\x02\0" + struct.pack("<2HII2HII", 256, 4, 1, 2**31, 257, 4, 1, 2**31),
     "claims.gif": lambda: b"GIF89a\xff\xff\xff\xff\x80\0\0" + bytes(6) + b",\0\0\0\0\xff\xff\xff\xff\0\x08\1\1\0;",
     "no-suffix": lambda: png_of(60_000, 60_000, zeros(2**26)),
-    "claims.npy": lambda: npy_header("(1000000, 1000000)") + bytes(100),
-    "negative.npy": lambda: npy_header("(-1, 5)") + bytes(100),
-    "long-header.npy": lambda: npy_header("(" + "1," * 30_000 + ")", 65_000) + bytes(100),
-    "nested-header.npy": lambda: npy_header("(" * 20_000) + bytes(100),
+    "claims.npy": lambda: npy_start("(1000000, 1000000)", "<f4") + bytes(100),
+    "negative.npy": lambda: npy_start("(-1, 5)", "<f4") + bytes(100),
+    "long-header.npy": lambda: npy_start("(" + "1," * 30_000 + ")", "<f4", 65_000) + bytes(100),
+    "nested-header.npy": lambda: npy_start("(" * 20_000, "<f4") + bytes(100),
     "zeros.npz": lambda: zip_of("images.npy", LARGE),
     "zeros.zip": lambda: zip_of("image.png", LARGE),
     "many.zip": lambda: many_members(40),

@@ -8,6 +8,7 @@ import pytest
 from lowerbound.errors import RunError
 from lowerbound.evaluation import results
 from lowerbound.evaluation.results import SERIOUS, Finding, Results, Score, read_results, read_scores
+from progress_records import record
 
 
 def score(**changes):
@@ -62,8 +63,25 @@ def test_a_clean_bill_survives_the_disk_as_such_and_so_does_a_doctor_who_was_not
 
 
 def test_history_survives_the_disk(tmp_path):
-    Results((), {}, {}, history=({"step": 2, "validation": {"elbo": -1}},)).write(tmp_path)
-    assert read_results(tmp_path).history == ({"step": 2, "validation": {"elbo": -1}},)
+    history = record(5, ends_epoch=True), record(10, ends_epoch=True)
+    Results((), {}, {}, history=history).write(tmp_path)
+    assert read_results(tmp_path).history == history
+
+
+@pytest.mark.parametrize(
+    ("context", "problem"),
+    [
+        ({"recipe": 3}, "results.context.recipe: input should be a valid string, got 3"),
+        ({"data": {}}, "results.context.data.name: is missing; and 12 more"),
+        ({"seeds": 1}, "results.context.seeds: is not a known key"),
+        ({"config": {"model": {"latent_dim": 0}}}, r"model.latent_dim needs sizes of at least 1, got \[0\]"),
+    ],
+)
+def test_results_with_a_valid_checksum_and_another_key_or_type_are_refused(tmp_path, context, problem):
+    Results((), {}, context).write(tmp_path)
+    for read in (read_results, read_scores):
+        with pytest.raises(RunError, match=rf"results\.safetensors is damaged \({problem}\); restore it\.$"):
+            read(tmp_path)
 
 
 def test_damaged_results_are_refused(tmp_path):

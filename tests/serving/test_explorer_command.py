@@ -1,10 +1,14 @@
 """`lowerbound explore`: it prints an address, opens it where there is a browser, and ends when it is asked to."""
 
 import signal
+import socket
 import subprocess
 import sys
 import threading
 import webbrowser
+from pathlib import Path
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
 
 import httpx
 import pytest
@@ -103,6 +107,36 @@ def test_beyond_this_machine_a_token_is_needed_and_stands_in_the_address(capsys,
         assert client.get("/api/runs", headers={"authorization": f"Bearer {token}"}).status_code == 200
 
 
+def test_a_token_is_on_no_command_line_but_in_a_file_that_leads_to_the_page(
+    capsys, run, served, browser, monkeypatch, tmp_path
+):
+    """The browser's command line can be read by all users of a machine; the file, while it is there, by its owner."""
+    read = []
+
+    def open_and_read(self, address):
+        path = Path(url2pathname(urlsplit(address).path))
+        read.append((address, path.stat().st_mode & 0o777, path.read_text()))
+
+    monkeypatch.setattr(browser, "open", open_and_read)
+    monkeypatch.setattr("lowerbound.serving.hosting.host", until_opened)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("LOWERBOUND_TOKEN", "a-token-of-the-tests")
+    explored(capsys, run)
+    ((address, mode, content),) = read
+    assert "a-token-of-the-tests" not in address
+    assert (address[:8], mode) == ("file:///", 0o600)
+    assert "url=http://127.0.0.1:1234/#token=a-token-of-the-tests" in content
+    assert list(tmp_path.iterdir()) == []
+
+
+def until_opened(app, *, ready, **options):
+    """As a server that ends once the browser has opened what it was to open."""
+    ready("http://127.0.0.1:1234")
+    for thread in threading.enumerate():
+        if thread.name == exploring.BROWSER:
+            thread.join(timeout=10)
+
+
 def test_a_page_without_a_server_is_written_and_nothing_is_served(capsys, run, served, monkeypatch, tmp_path):
     asked = []
 
@@ -131,10 +165,14 @@ def test_what_is_no_run_is_refused_before_anything_is_served(capsys, served, tmp
     assert served == {}
 
 
+def started(run, *words):
+    command = [sys.executable, "-m", "lowerbound", "explore", str(run), "--no-browser", *words]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
 @pytest.mark.parametrize("ending", [signal.SIGINT, signal.SIGTERM])
 def test_it_answers_until_it_is_asked_to_end_and_then_ends_without_a_word(run, ending):
-    command = [sys.executable, "-m", "lowerbound", "explore", str(run), "--no-browser"]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    process = started(run)
     try:
         address = process.stdout.readline().strip()
         assert len(httpx.get(f"{address}api/runs", trust_env=False).json()["runs"]) == 1
@@ -143,3 +181,42 @@ def test_it_answers_until_it_is_asked_to_end_and_then_ends_without_a_word(run, e
     finally:
         process.kill()
     assert (process.returncode, out, err) == (0, "", "")
+
+
+def test_a_second_ctrl_c_ends_it_in_the_midst_of_what_it_is_at(run):
+    process = started(run)
+    try:
+        address = urlsplit(process.stdout.readline().strip())
+        with socket.create_connection((address.hostname, address.port), timeout=10) as connection:
+            head = b"POST /api/runs/digits/decode HTTP/1.1\r\nHost: localhost\r\nContent-Length: 8\r\n"
+            connection.sendall(head + b"Expect: 100-continue\r\n\r\n")
+            assert connection.recv(100).startswith(b"HTTP/1.1 100")  # the request is at work
+            process.send_signal(signal.SIGINT)
+            until_it_takes_no_more(address)
+            process.send_signal(signal.SIGINT)
+            out, err = process.communicate(timeout=30)
+    finally:
+        process.kill()
+    assert (process.returncode, out, err) == (130, "", "lowerbound: interrupted.\n")
+
+
+def until_it_takes_no_more(address):
+    while True:
+        try:
+            socket.create_connection((address.hostname, address.port), timeout=10).close()
+        except ConnectionError:
+            return
+
+
+@pytest.mark.skipif(not Path("/proc/self/maps").exists(), reason="/proc tells how far it is")
+def test_ctrl_c_while_it_starts_ends_it_in_one_line(run):
+    """In whatever it is: an import, most of the time."""
+    process = started(run)
+    try:
+        while b"libtorch" not in Path(f"/proc/{process.pid}/maps").read_bytes():
+            assert process.poll() is None
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=30)
+    finally:
+        process.kill()
+    assert (process.returncode, out, err) == (130, "", "lowerbound: interrupted.\n")

@@ -102,6 +102,22 @@ def test_beyond_loopback_a_token_is_made_told_once_and_asked_for_and_ctrl_c_stop
     assert "mine (" in server.line
 
 
+def test_asked_a_second_time_to_stop_it_waits_for_nobody(run):
+    with Server(run, "--port", 0) as server:
+        port = int(server.url.rpartition(":")[2])
+        with socket.create_connection(("127.0.0.1", port), timeout=10) as connection:
+            head = b"POST /encode HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100\r\nExpect: 100-continue\r\n\r\n"
+            connection.sendall(head)
+            assert connection.recv(100).startswith(b"HTTP/1.1 100")  # the request is at work
+            server.process.send_signal(signal.SIGTERM)
+            with pytest.raises(httpx.TransportError):
+                while True:  # until it takes no more
+                    httpx.get(f"{server.url}/v2/health/live")
+            server.process.send_signal(signal.SIGTERM)
+            _, err = server.process.communicate(timeout=20)
+    assert (server.process.returncode, err) == (143, "lowerbound: interrupted.\n")
+
+
 def test_runs_are_named_by_their_folders_or_as_one_likes(run, tmp_path):
     other = write_run(tmp_path / "first", latent_dim=3)
     with pytest.raises(UsageError, match=r"would both be called 'first'; give one as NAME="):

@@ -7,8 +7,13 @@ from lowerbound.seeding import generator
 from lowerbound.training.checkpoint import load_checkpoint, load_model, save_checkpoint, save_model
 
 
+def state(step):
+    numbers = {"epoch": 1, "batch": 0, "best_epoch": 1, "epochs_without_improvement": 0, "seconds": 1.0}
+    return {**numbers, "step": step, "machine": {"threads": 2}}
+
+
 def save(folder, step):
-    save_checkpoint(folder, step, {"weight": torch.full((3,), float(step))}, {"step": step})
+    save_checkpoint(folder, step, {"weight": torch.full((3,), float(step))}, state(step))
 
 
 def damage(path, position=-3):
@@ -24,7 +29,7 @@ def test_the_two_newest_checkpoints_are_kept_and_the_newest_is_loaded(tmp_path):
         "step-000000010.safetensors",
         "step-000000100.safetensors",
     ]
-    assert load_checkpoint(tmp_path).state == {"step": 100}
+    assert load_checkpoint(tmp_path).state == state(100)
 
 
 @pytest.mark.parametrize(
@@ -35,9 +40,17 @@ def test_a_damaged_checkpoint_is_passed_over_for_the_one_before_it(tmp_path, inj
     save(tmp_path, 2)
     injury(tmp_path / "step-000000002.safetensors")
     checkpoint = load_checkpoint(tmp_path)
-    assert checkpoint.state == {"step": 1}
+    assert checkpoint.state == state(1)
     assert checkpoint.tensors["weight"].tolist() == [1.0, 1.0, 1.0]
     assert "damaged" in checkpoint.damaged[0]
+
+
+def test_a_checkpoint_with_another_key_is_passed_over_as_a_damaged_one_is(tmp_path):
+    save(tmp_path, 1)
+    save_checkpoint(tmp_path, 2, {}, state(2) | {"epoch": "2"})
+    checkpoint = load_checkpoint(tmp_path)
+    assert checkpoint.state == state(1)
+    assert 'epoch: input should be a valid integer, got "2"' in checkpoint.damaged[0]
 
 
 def test_where_no_checkpoint_is_whole_the_error_says_so(tmp_path):
@@ -75,6 +88,6 @@ def test_what_holds_no_model_is_refused_in_one_line(tmp_path):
         load_model(tmp_path / "nothing")
     with pytest.raises(RunError, match=r"model\.safetensors does not exist"):
         load_model(tmp_path)
-    save_checkpoint(tmp_path, 1, {"weight": torch.zeros(2)}, {"step": 1})
-    with pytest.raises(RunError, match="holds no model"):
+    save(tmp_path, 1)
+    with pytest.raises(RunError, match=r"step-000000001\.safetensors is damaged \(model: is missing; and \d+ more\)"):
         load_model(tmp_path / "step-000000001.safetensors")

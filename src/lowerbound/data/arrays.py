@@ -25,9 +25,6 @@ from lowerbound.data.reading import STANDARD_LIMIT, Limit, read_up_to, reading, 
 MAX_DEFLATE_RATIO = 1032
 MAX_HEADER_BYTES = 2**24  # of a .safetensors file: a hundred thousand tensors
 
-Room = Callable[[int], None]
-"""Called with the bytes that are to be read next; raises TooLarge where there is no more room for them."""
-
 DATA_KEYS = ("images", "x", "data", "imgs", "x_train", "train_images")
 LABEL_KEYS = ("labels", "y", "target", "y_train", "train_labels")
 SPLIT_KEYS: dict[Split, tuple[tuple[str, str], ...]] = {
@@ -86,10 +83,10 @@ def read_npy(path: Path, limit: Limit = STANDARD_LIMIT) -> RawArray:
 
 def read_npz(path: Path, limit: Limit = STANDARD_LIMIT) -> RawArray:
     """Data, labels and splits from an .npz archive, as `_gathered` finds them."""
-    room = _room(path, limit)
     with reading(path, "an .npz archive of arrays"), zipfile.ZipFile(path) as archive:
         members = {member.filename.removesuffix(".npy"): member for member in archive.infolist()}
-        return _gathered(path, list(members), lambda key: _read_member(path, archive, members[key], room))
+        sizes = {key: member.file_size for key, member in members.items()}
+        return _gathered(path, sizes, limit, lambda key: _read_member(path, archive, members[key]))
 
 
 def read_safetensors(path: Path, limit: Limit = STANDARD_LIMIT) -> RawArray:
@@ -98,7 +95,6 @@ def read_safetensors(path: Path, limit: Limit = STANDARD_LIMIT) -> RawArray:
     Source of the format: https://huggingface.co/docs/safetensors: eight bytes with the header's length, the header as
     JSON, the tensors.
     """
-    room = _room(path, limit)
     with reading(path, "a .safetensors file"):
         with path.open("rb") as file:
             (length,) = struct.unpack("<Q", file.read(8))
@@ -108,31 +104,26 @@ def read_safetensors(path: Path, limit: Limit = STANDARD_LIMIT) -> RawArray:
                 refuse(path, f"has a header of {length:,} bytes, accepted are {MAX_HEADER_BYTES:,}")
             header = json.loads(file.read(length))
         header.pop("__metadata__", None)
-        return _gathered(path, list(header), lambda key: _safetensor(path, header, key, 8 + length, room))
+        sizes = {key: about["data_offsets"][1] - about["data_offsets"][0] for key, about in header.items()}
+        return _gathered(path, sizes, limit, lambda key: _safetensor(path, header, key, 8 + length))
 
 
-def _room(path: Path, limit: Limit) -> Room:
-    """Counts what is read of one file."""
-    taken = 0
-
-    def room(num_bytes: int) -> None:
-        nonlocal taken
-        taken += num_bytes
-        limit.check(path, taken, "unpacks to")
-
-    return room
-
-
-def _gathered(path: Path, keys: Sequence[str], read: Callable[[str], np.ndarray]) -> RawArray:
+def _gathered(path: Path, sizes: Mapping[str, int], limit: Limit, read: Callable[[str], np.ndarray]) -> RawArray:
     """The splits that a file names; else its only array, or that under one of DATA_KEYS, with labels if there are any.
 
-    Other arrays in the file are named in the notes.
+    Other arrays in the file are named in the notes. `sizes` are the bytes of each array; TooLarge, before any is read,
+    where those that would be have more than the limit.
     """
+    keys = list(sizes)
     splits = _splits(keys)
     if "train" in splits and len(splits) > 1:
+        # Twice: as they are read, and one after the other.
+        num_bytes = 2 * sum(sizes[key] for pair in splits.values() for key in pair if key)
+        limit.check(path, num_bytes, "takes with its splits put together")
         parts = {name: (read(data), read(labels) if labels else None) for name, (data, labels) in splits.items()}
         return _joined(path, parts, _unused(keys, [key for pair in splits.values() for key in pair]))
     data_key, label_key = _data_key(path, keys), _label_key(keys)
+    limit.check(path, sizes[data_key] + sizes.get(label_key, 0), "unpacks to")
     values = read(data_key)
     labels = labels_of(path, read(label_key), len(values)) if label_key and values.ndim else None
     notes = _unused(keys, [data_key, label_key])
@@ -249,22 +240,20 @@ def _size_of_npy(path: Path, file: IO[bytes] | BufferedIOBase, size: int) -> int
     return claimed
 
 
-def _read_member(
-    path: Path, archive: zipfile.ZipFile, member: zipfile.ZipInfo, room: Room
-) -> Shaped[np.ndarray, "..."]:
+def _read_member(path: Path, archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> Shaped[np.ndarray, "..."]:
     if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
         refuse(path, "is compressed in an unusual way; write it with numpy.savez or numpy.savez_compressed")
     possible = MAX_DEFLATE_RATIO * min(member.compress_size, path.stat().st_size)
     if member.file_size > possible:
         refuse(path, f"claims {member.file_size:,} bytes for {member.filename!r}, of which {possible:,} are possible")
     with archive.open(member) as file:
-        room(_size_of_npy(path, file, member.file_size))
+        _size_of_npy(path, file, member.file_size)
     with archive.open(member) as file:
         array: np.ndarray = np.lib.format.read_array(file, allow_pickle=False)
     return array
 
 
-def _safetensor(path: Path, header: dict[str, Any], key: str, start: int, room: Room) -> Shaped[np.ndarray, "..."]:
+def _safetensor(path: Path, header: dict[str, Any], key: str, start: int) -> Shaped[np.ndarray, "..."]:
     about = header[key]
     if about["dtype"] not in SAFETENSORS_TYPES:
         refuse(path, f"holds {key!r} as {about['dtype']}; accepted are {', '.join(SAFETENSORS_TYPES)}")
@@ -275,5 +264,4 @@ def _safetensor(path: Path, header: dict[str, Any], key: str, start: int, room: 
     size = math.prod(shape) * dtype.itemsize
     if not (0 <= first <= last <= path.stat().st_size - start and last - first == size):
         refuse(path, f"claims {times(shape)} values = {size:,} bytes for {key!r}, but has others")
-    room(size)
     return np.asarray(np.memmap(path, dtype, "r", start + first, shape))

@@ -27,6 +27,7 @@ from lowerbound.data.reading import gib, opened_file, read_up_to, reading, refus
 MAX_FILE_BYTES = 2**30
 MAX_LABEL_BYTES = 2**27
 MAX_MEMBERS = 1_000_000
+MAX_FOLDERS = 100_000  # links can make a few look like so many
 MAX_DEPTH = 100  # of folders within folders
 COMPRESSIONS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)  # others could take gigabytes before they give a byte
 NOT_COUNTED = ("thumbs.db", "desktop.ini", *LABEL_FILES)
@@ -54,10 +55,15 @@ def read_folder(folder: Path, options: ImageOptions, labels: str = "") -> RawArr
     """The images below `folder`, in the order of their paths; labels from the CSV `labels` where one is named."""
     listing = Listing()
     with reading(folder, "a folder of images"):
-        for number, (name, path) in enumerate(_files(folder, PurePosixPath(), (_identity(folder),)), start=1):
-            _check_number(folder, number)
-            if name is not None:
-                listing.add(name, shown(path), partial(opened_file, path), _start(path))
+        num_folders = num_files = 0
+        for name, path in _files(folder, PurePosixPath(), (_identity(folder),)):
+            if name is None:
+                num_folders += 1
+                _check_number(folder, num_folders, MAX_FOLDERS, "folders")
+                continue
+            num_files += 1
+            _check_number(folder, num_files)
+            listing.add(name, shown(path), partial(opened_file, path), _start(path))
     return _read(folder, listing, options, labels)
 
 
@@ -108,9 +114,10 @@ def _is_hidden(part: str) -> bool:
     return part.startswith((".", "__MACOSX")) and part not in (".", "..")
 
 
-def _check_number(source: Path, number: int) -> None:
-    if number > MAX_MEMBERS:
-        too_large(source, f"holds {number:,} files and folders or more, accepted are {MAX_MEMBERS:,}")
+def _check_number(source: Path, number: int, most: int | None = None, what: str = "files") -> None:
+    most = MAX_MEMBERS if most is None else most
+    if number > most:
+        too_large(source, f"holds {number:,} {what} or more, accepted are {most:,}")
 
 
 def _start(path: Path) -> bytes:

@@ -34,7 +34,7 @@ def read_parquet(path: Path, options: TableOptions = STANDARD) -> RawTable:
     with reading(path, "a Parquet table"), path.open("rb") as opened:
         file = parquet.ParquetFile(opened)
         check_metadata(path, file, options.limit)
-        texts = [field.name for field in file.schema_arrow if _is_text(field.type)]
+        texts = _as_dictionaries(file)
         file = parquet.ParquetFile(opened, read_dictionary=texts, pre_buffer=False)
         columns = [_Column(field.name, field.type) for field in _known_schema(file)]
         for batch in _batches(path, file, options.limit):
@@ -112,6 +112,12 @@ def _chunks(about: Any) -> Iterator[Any]:
         yield from (group.column(index) for index in range(group.num_columns))
 
 
+def _as_dictionaries(file: Any) -> list[str]:
+    """The columns of texts that pyarrow can read so: those of some encodings it cannot."""
+    others = {chunk.path_in_schema for chunk in _chunks(file.metadata) if any("DELTA" in of for of in chunk.encodings)}
+    return [field.name for field in file.schema_arrow if _is_text(field.type) and field.name not in others]
+
+
 def _batches(path: Path, file: Any, limit: Limit) -> Iterator[Any]:
     """The rows in batches; TooLarge as soon as they have more bytes, as they would be without dictionaries."""
     num_bytes = 0
@@ -126,7 +132,7 @@ def _batch_size(about: Any, limit: Limit) -> int:
     texts = [chunk for chunk in _chunks(about) if chunk.physical_type == "BYTE_ARRAY"]
     longest = max((chunk.total_uncompressed_size for chunk in texts), default=1)
     is_shared = any(SHARED in chunk.encodings for chunk in texts)
-    return max(1 if is_shared else FEWEST_ROWS, min(MOST_ROWS, limit.max_bytes // max(1, longest)))
+    return max(1 if is_shared else FEWEST_ROWS, min(MOST_ROWS, limit.max_bytes // (8 * max(1, longest))))
 
 
 def _plain_bytes(values: Any) -> int:

@@ -58,6 +58,7 @@ def load(config: DataConfig, schema: Schema | None = None) -> Splits:
     what is neither, DataError for data that is missing or damaged, ConfigError for a setting out of range.
     """
     check_config(config)
+    reading_options(config)  # what is wrong there is wrong of a named source, too
     if config.source in SOURCES:
         source = SOURCES[config.source]
         pool = source.load(config)

@@ -275,6 +275,9 @@ class Annealing:
     def restore(self, path: Path, origin: Mapping[str, Any]) -> None:
         """Become the state that was saved."""
         tensors, numbers = load_tensors(path)
+        missing = {"z", "step_sizes", "generator", *GATHERED, "stage", "temperature"} - {*tensors, *numbers}
+        if missing:
+            raise RunError(f"{path} is damaged ({min(missing)} is missing); remove it.")
         if any(numbers.get(key) != value for key, value in origin.items()):
             raise RunError(
                 f"{path} was written for another model, other examples or other settings; "

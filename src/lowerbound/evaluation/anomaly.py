@@ -32,7 +32,6 @@ from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from io import BytesIO
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -41,7 +40,7 @@ from PIL import Image
 
 from lowerbound.data.batches import Batches
 from lowerbound.data.examples import Examples, evenly_spaced
-from lowerbound.errors import ConfigError, UnknownName, UsageError
+from lowerbound.errors import ConfigError, RunError, UnknownName, UsageError
 from lowerbound.evaluation.conformal import Threshold, conformal_threshold, least_rate, num_above, rounded_up
 from lowerbound.evaluation.evaluate import BATCH_SIZE, expected_terms
 from lowerbound.evaluation.importance import importance_sweep
@@ -51,6 +50,7 @@ from lowerbound.probability.tables import Row
 from lowerbound.run_identity import check_mark, mark_with_model
 from lowerbound.seeding import content_noise
 from lowerbound.storage import load_tensors, save_tensors
+from lowerbound.strict import parsed
 
 USUAL_RATE = 0.05  # of false alarms
 NUM_DRAWS = 16  # for the ELBO
@@ -68,8 +68,8 @@ class Measured:
     """What scores are made of, example by example, in nats."""
 
     negative_elbo: Float[np.ndarray, " n"]
-    negative_log_evidence: Float[np.ndarray, " n"] | None  # importance-weighted, where it was asked for
-    complexity: Float[np.ndarray, " n"] | None  # length of a PNG, of images
+    negative_log_evidence: Float[np.ndarray, " n"] | None = None  # importance-weighted, where it was asked for
+    complexity: Float[np.ndarray, " n"] | None = None  # length of a PNG, of images
     cell_costs: Float[np.ndarray, "n column"] | None = None  # −log p(cell|z) of tables; NaN where a cell is missing
 
     def __len__(self) -> int:
@@ -172,8 +172,9 @@ class Calibration:
     def read(cls, path: Path) -> "Calibration":
         """What `write` wrote; RunError where it is missing, damaged, or of another run or model."""
         arrays, about = load_tensors(path)
+        parsed(_About, about, str(path))
         check_mark(path.parent, path.name, about)
-        return cls(Measured(**{field.name: _array(arrays, field.name) for field in fields(Measured)}))
+        return cls(_measured(arrays, path))
 
     def scores(self, measured: Measured) -> dict[str, Values]:
         """Every score that can be computed of some examples."""
@@ -286,8 +287,26 @@ def recommended(scores: Collection[str]) -> str:
     return next(name for name in RECOMMENDED if name in scores)
 
 
-def _array(arrays: Mapping[str, torch.Tensor], name: str) -> Any:
-    return arrays[name].numpy() if name in arrays else None
+@dataclass(frozen=True, kw_only=True)
+class _About:
+    """What calibration.safetensors holds beside what was measured."""
+
+    num_draws: int
+    importance_draws: int
+    run: str = ""  # the id of the run, and the model's checksum, where it is a run's
+    model: str = ""
+
+
+def _measured(arrays: Mapping[str, torch.Tensor], path: Path) -> Measured:
+    """The arrays of a file; RunError where they are not what `Measured` holds."""
+    num_examples = len(arrays.get("negative_elbo", ()))
+    for name in {"negative_elbo"} | set(arrays):
+        values = arrays.get(name)
+        axes = 2 if name == "cell_costs" else 1
+        is_known = name in {field.name for field in fields(Measured)}
+        if not is_known or values is None or values.ndim != axes or len(values) != num_examples:
+            raise RunError(f"{path} is damaged (its array {name!r} is missing, unknown or of another shape).")
+    return Measured(**{name: values.double().numpy() for name, values in arrays.items()})
 
 
 def _png_length(image: np.ndarray) -> int:

@@ -85,7 +85,7 @@ def _refuse_unlike(runs: Sequence[tuple[str, Results]], quantity: str) -> None:
         if one != other:
             _refuse(first_name, name, "data conventions", one, other)
         # By their checksum: the same examples may come from files of different names.
-        if _test_checksum(first) != _test_checksum(results):
+        if not _test_checksum(first) or _test_checksum(first) != _test_checksum(results):
             _refuse(first_name, name, "test examples", _data(first), _data(results))
 
 
@@ -99,9 +99,10 @@ def _convention(results: Results, quantity: str) -> str:
 
 
 def _test_checksum(results: Results) -> str:
-    return str(results.context["data"]["test_checksum"])
+    return str(results.context.get("data", {}).get("test_checksum", ""))
 
 
 def _data(results: Results) -> str:
-    data = results.context["data"]
+    if not (data := results.context.get("data")):
+        return "not stated"
     return f"{data['name']}, {data['sizes']['test']:,} examples, {data['test_checksum'][:12]}"

@@ -141,7 +141,7 @@ def transition(
     """
     like = point.z
     momentum = torch.randn(like.shape, generator=generator, dtype=like.dtype, device=like.device)
-    jitter = 1 + JITTER * (2 * _uniform(point.log_base, generator) - 1)
+    jitter = 1 + JITTER * (2 * _uniform(like[..., 0], generator) - 1)
     start = Phase(point, momentum)
     end = leapfrog(path, start, beta, step_size * jitter, num_leapfrog)
     acceptance = (start.energy(beta) - end.energy(beta)).clamp(max=0.0).exp()

@@ -17,7 +17,9 @@ from jaxtyping import Float, Int64
 from torch import Tensor
 
 from lowerbound.errors import RunError
+from lowerbound.evaluation.context import Context
 from lowerbound.numerics import bits_per_dimension, mean_and_standard_error
+from lowerbound.progress import Progress
 from lowerbound.run_identity import check_mark, digest, mark_with_model
 from lowerbound.storage import (
     FORMAT_VERSION,
@@ -28,6 +30,7 @@ from lowerbound.storage import (
     save_tensors,
     write_json,
 )
+from lowerbound.strict import parsed
 
 NUMBERS, ARRAYS = "results.json", "results.safetensors"
 
@@ -196,19 +199,36 @@ def read_scores(run: Path) -> Results:
     return _checked(run, read_metadata(run / ARRAYS))
 
 
+@dataclass(frozen=True, kw_only=True)
+class _Content:
+    """What results.json holds, and results.safetensors as well."""
+
+    format_version: int
+    run: str = ""  # the id of the run, and the model's checksum, where the results are a run's
+    model: str = ""
+    context: Context
+    scores: tuple[Score, ...]
+    findings: tuple[Finding, ...] | None
+    checksum: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Stored:
+    """What results.safetensors holds beside its arrays."""
+
+    results: _Content
+    history: tuple[Progress, ...]
+    replaces: str
+
+
 def _checked(run: Path, stored: Mapping[str, Any]) -> Results:
+    found = parsed(_Stored, stored, str(run / ARRAYS)).results
     content = stored["results"]
-    if _checksum_of(content) != content.get("checksum"):
+    if _checksum_of(content) != found.checksum:
         raise RunError(f"{run / ARRAYS} is damaged (the checksum of its numbers does not match them).")
     check_mark(run, ARRAYS, content)
     _check_copy(run, content, stored["replaces"])
-    findings = content["findings"]
-    return Results(
-        scores=tuple(Score(**score) for score in content["scores"]),
-        arrays={},
-        context=content["context"],
-        findings=None if findings is None else tuple(Finding(**finding) for finding in findings),
-    )
+    return Results(scores=found.scores, arrays={}, context=content["context"], findings=found.findings)
 
 
 def _check_copy(run: Path, content: Mapping[str, Any], replaced: str) -> None:

@@ -124,7 +124,9 @@ class DiagonalNormal(Distribution):
         value, mean = torch.broadcast_tensors(value, self.parameter_mean)
         squared = F.mse_loss(mean, value, reduction="none")
         if self.log_variance.ndim:
-            return self.sum_event(-0.5 * (LOG_2_PI + self.log_variance + squared * torch.exp(-self.log_variance)))
+            # In float64: the square of a number that is accepted, in units of a small variance, is no float32.
+            log_variance = self.log_variance.double()
+            return self.sum_event(-0.5 * (LOG_2_PI + log_variance + squared.double() * torch.exp(-log_variance)))
         # One variance for all elements: what is scaled is the sum, and not every element.
         num_elements = math.prod(mean.shape[mean.ndim - self.event_ndim :])
         log_variance = self.log_variance.double()

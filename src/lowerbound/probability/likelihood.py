@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from lowerbound.errors import ConfigError
 from lowerbound.probability.distributions import Distribution
-from lowerbound.schema import LARGEST, LARGEST_COUNT, LARGEST_DISTANCE, Support
+from lowerbound.schema import LARGEST, LARGEST_COUNT, Support
 
 MEAN_MARGIN = 1e-6
 """Means of 0 and 1 have no finite logit; they are moved inwards by this much."""
@@ -35,11 +35,10 @@ START_OF_LOG_R = (-3.0, 7.0)
 
 COUNTS = f"counts, whole numbers from 0 to {LARGEST_COUNT:,}"
 NUMBERS = "finite numbers below 1e18"
-STANDARDISED_NUMBERS = f"{NUMBERS}, within {LARGEST_DISTANCE:g} standard deviations of the training data's mean"
-"""What is accepted of a count, of a number, and of one that is measured in standard deviations."""
+"""What is accepted of a count and of any other number."""
 
 
-def check_option(key: str, value: float, least: float, most: float) -> None:
+def check_option(key: str, value: float | int, least: float, most: float) -> None:
     """ConfigError for an option's number outside of what is accepted."""
     if not least <= value <= most:
         raise ConfigError(f"{key} needs a number from {least:g} to {most:g}, got {value:g}.")
@@ -48,13 +47,6 @@ def check_option(key: str, value: float, least: float, most: float) -> None:
 def are_counts(x: Float[Tensor, "*shape"]) -> Bool[Tensor, "*shape"]:
     """Which numbers are counts that a likelihood has a meaning for."""
     return (x >= 0) & (x <= LARGEST_COUNT) & (x == x.round())
-
-
-def are_near(
-    x: Float[Tensor, "*shape"], location: Float[Tensor, "*#shape"], scale: Float[Tensor, "*#shape"]
-) -> Bool[Tensor, "*shape"]:
-    """Which numbers are finite, and so near the training data's mean that squares of their distance are finite."""
-    return (x.abs() < LARGEST) & (((x - location) / scale).abs() < LARGEST_DISTANCE)
 
 
 def log_r_of(mean: Float[Tensor, "*shape"], deviation: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:

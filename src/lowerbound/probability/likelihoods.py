@@ -28,9 +28,7 @@ from lowerbound.probability.likelihood import (
     LOG_R_RANGE,
     MAX_LOG_RATE,
     MEAN_MARGIN,
-    STANDARDISED_NUMBERS,
     are_counts,
-    are_near,
     binomial_logits,
     check_option,
     log_r_of,
@@ -187,12 +185,6 @@ class GaussianPerElementLikelihood(Likelihood):
         _need_finite("gaussian-per-element", support)
         return "density"
 
-    def admits(self, x: Float[Tensor, "batch *event"], is_binary: bool) -> Bool[Tensor, "batch *event"]:
-        return are_near(x, self.location, self.scale)
-
-    def accepted(self, is_binary: bool, low: float, high: float) -> str:
-        return STANDARDISED_NUMBERS
-
 
 class LevelLikelihood(Likelihood):
     """Values on `num_levels` even levels in [0, 1]."""
@@ -200,7 +192,10 @@ class LevelLikelihood(Likelihood):
     name: str  # in LIKELIHOODS
     num_levels: int
     is_within_unit_interval = True
-    accepted_options: ClassVar[dict[str, tuple[float, float]]] = {"num_levels": (2, 65536), "num_components": (1, 1000)}
+    accepted_options: ClassVar[dict[str, tuple[float, float]]] = {
+        "num_levels": (2.0, 65536.0),
+        "num_components": (1.0, 1e3),
+    }
 
     def convention(self, support: Support) -> str:
         _need_levels(self.name, support, self.num_levels)

@@ -17,12 +17,11 @@ from lowerbound.probability.likelihood import (
     MEAN_MARGIN,
     Likelihood,
     are_counts,
-    are_near,
     binomial_logits,
     log_r_of,
 )
 from lowerbound.probability.tables import Block, Codes, Row
-from lowerbound.schema import Column, ColumnKind, Support
+from lowerbound.schema import LARGEST, Column, ColumnKind, Support
 
 MIN_LOG_SIGMA = math.log(1e-3)  # of a numeric column, in standard deviations of the training data
 
@@ -104,16 +103,15 @@ class TableLikelihood(Likelihood):
         return "table" if self._of("numeric") else "discrete table"
 
     def admits(self, x: Float[Tensor, "batch *event"], is_binary: bool) -> Bool[Tensor, "batch *event"]:
-        parts = [self._admits(index, x[..., index]) for index in range(len(self.columns))]
+        parts = [self._admits(column, x[..., index]) for index, column in enumerate(self.columns)]
         return torch.stack(parts, dim=-1)
 
     def accepted(self, is_binary: bool, low: float, high: float) -> str:
         return "numbers, counts and levels, by the columns' kinds"
 
-    def _admits(self, index: int, cells: Float[Tensor, " *batch"]) -> Bool[Tensor, " *batch"]:
-        column = self.columns[index]
+    def _admits(self, column: Column, cells: Float[Tensor, " *batch"]) -> Bool[Tensor, " *batch"]:
         if column.kind == "numeric":
-            return cells.isnan() | are_near(cells, self.location[index], self.scale[index])
+            return cells.isnan() | (cells.abs() < LARGEST)
         is_whole = are_counts(cells)
         if column.levels:
             is_whole &= cells < column.num_levels

@@ -10,15 +10,16 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from pydantic import TypeAdapter, ValidationError
 from torch import Tensor, nn
 
 from lowerbound.errors import RunError, UsageError
 from lowerbound.model import OWN, VAE, ModelConfig, build_model
 from lowerbound.run_identity import MODEL, check_mark, mark_of
-from lowerbound.schema import Column, Schema
+from lowerbound.schema import Column, Schema, check_schema
 from lowerbound.seeding import generator
 from lowerbound.storage import load_tensors, save_tensors, stated_checksum
+from lowerbound.strict import parsed
+from lowerbound.training.state import Numbers
 
 NUM_KEPT = 2
 NAME = re.compile(r"step-(\d+)\.safetensors")
@@ -46,7 +47,9 @@ def load_checkpoint(folder: Path) -> Checkpoint | None:
     for path in _newest_first(folder):
         try:
             tensors, state = load_tensors(path)
-            check_mark(folder.parent, f"{folder.name}/{path.name}", state.pop("mark", {}))
+            found = parsed(Numbers, state, str(path))
+            check_mark(folder.parent, f"{folder.name}/{path.name}", found.mark)
+            del state["mark"]
         except RunError as error:
             damaged.append(str(error))
             continue
@@ -76,13 +79,16 @@ def save_model(path: Path, model: VAE, schema: Schema | None, about: Mapping[str
     save_tensors(path, model.state_dict(), description)
 
 
-def _schema_in(description: Mapping[str, Any]) -> Schema | None:
-    """The schema in a model file's metadata; RunError where it is not one of this version."""
-    try:
-        stored = description["schema"]
-        return None if stored is None else TypeAdapter(Schema).validate_python(stored)
-    except (KeyError, ValidationError) as error:
-        raise RunError(f"the model's schema cannot be read ({str(error).splitlines()[0]}).") from error
+@dataclass(frozen=True, kw_only=True)
+class _Description:
+    """What a model file holds beside its weights."""
+
+    model: ModelConfig
+    event_shape: tuple[int, ...]
+    columns: tuple[Column, ...]
+    schema: Schema | None
+    about: dict[str, Any]
+    mark: dict[str, str]
 
 
 def model_file(run: Path | str) -> Path:
@@ -113,22 +119,29 @@ def load_with_schema(
 ) -> tuple[VAE, Schema | None]:
     """The same, and what the model's data are as training found them; None for a model that was saved without."""
     path = Path(run)
-    tensors, description = load_tensors(model_file(path))
+    tensors, stored = load_tensors(model_file(path))
+    description = parsed(_Description, stored, str(model_file(path)), accepts_infinity=True)
     if path.is_dir():  # a model.safetensors that is named itself stands for itself
-        check_mark(path, MODEL, description.get("mark", {}))
+        check_mark(path, MODEL, description.mark)
+    if description.schema is not None:
+        check_schema(description.schema, description.event_shape, str(model_file(path)))
+    config, event_shape = description.model, description.event_shape
+    if config.network == OWN:
+        model = _own(path, config, event_shape, encoder, decoder)
+    else:
+        model = _built(model_file(path), config, event_shape, description.columns)
     try:
-        config = TypeAdapter(ModelConfig).validate_python(description["model"])
-        event_shape = tuple(description["event_shape"])
-        if config.network == OWN:
-            model = _own(path, config, event_shape, encoder, decoder)
-        else:
-            columns = TypeAdapter(tuple[Column, ...]).validate_python(description["columns"])
-            stream = generator(0, "replaced by the loaded weights")
-            model = build_model(config, event_shape, stream, columns=columns)
         model.load_state_dict(tensors)
-    except (KeyError, ValidationError, RuntimeError) as error:
-        raise RunError(f"{path} holds no model of this version ({str(error).splitlines()[0]}).") from error
-    return model.eval(), _schema_in(description)
+    except RuntimeError as error:
+        raise RunError(f"{path} holds weights of another model ({str(error).splitlines()[0]}).") from error
+    return model.eval(), description.schema
+
+
+def _built(path: Path, config: ModelConfig, event_shape: tuple[int, ...], columns: tuple[Column, ...]) -> VAE:
+    try:
+        return build_model(config, event_shape, generator(0, "replaced by the loaded weights"), columns=columns)
+    except (UsageError, RuntimeError, ValueError) as error:
+        raise RunError(f"{path} is damaged (no model can be built of it: {str(error).splitlines()[0]}).") from error
 
 
 def _own(

@@ -8,7 +8,6 @@ ends, the model has the best weights that were seen.
 import math
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -19,6 +18,7 @@ from lowerbound.data.sources import Splits
 from lowerbound.errors import Interrupted, NonFiniteLoss
 from lowerbound.model import VAE
 from lowerbound.objectives.objective import Objective
+from lowerbound.progress import Progress, Terms
 from lowerbound.schedules import SCHEDULES, linear_warm_up
 from lowerbound.seeding import generator
 from lowerbound.training.checkpoint import Checkpoint, drop_checkpoints_after, save_checkpoint
@@ -30,35 +30,6 @@ from lowerbound.training.step import totals
 from lowerbound.training.stepping import CheckedStepping, DeferredStepping, Stepping
 
 WATCH_BATCH_SIZE = 500
-
-
-@dataclass(frozen=True, kw_only=True)
-class Terms:
-    """Means over examples, in nats."""
-
-    objective: float
-    elbo: float  # with rate 'none': minus the reconstruction error
-    rate: float
-    distortion: float
-
-
-@dataclass(frozen=True, kw_only=True)
-class Progress:
-    """Where training stands; `validation` is there at the end of each epoch."""
-
-    epoch: int  # counted from 1
-    num_epochs: int
-    step: int
-    num_steps: int
-    learning_rate: float
-    rate_scale: float  # where the rate's warm-up stands, in [0, 1]
-    train: Terms  # over this epoch so far
-    validation: Terms | None  # on the watched split
-    is_best: bool
-    best_epoch: int
-    seconds: float  # spent training, over all sittings
-    examples_per_second: float  # in this sitting
-    seconds_left: float
 
 
 def fit(

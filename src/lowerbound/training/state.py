@@ -9,10 +9,26 @@ import torch
 from torch import Generator, Tensor
 from torch.optim import Optimizer
 
+from lowerbound.errors import RunError
 from lowerbound.model import VAE
 
 NUM_TOTALS = 4
 """Objective, ELBO, rate, distortion."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Numbers:
+    """What a checkpoint holds beside tensors."""
+
+    epoch: int  # epochs finished
+    batch: int  # batches of the current epoch done
+    step: int
+    best_epoch: int
+    epochs_without_improvement: int
+    seconds: float  # spent training, over all sittings
+    machine: dict[str, str | int]
+    mark: dict[str, str]  # of the run
+    best_objective: float | None = None  # on the watched split, once an epoch is finished
 
 
 @dataclass(kw_only=True)
@@ -54,8 +70,17 @@ class TrainingState:
         return numbers | ({"best_objective": self.best_objective} if self.best_epoch else {})
 
     def restore(self, tensors: dict[str, Tensor], numbers: dict[str, Any]) -> None:
-        """Become the state that was saved."""
-        self.model.load_state_dict(_below(tensors, "model/"))
+        """Become the state that was saved; RunError where that is one of another model or optimiser."""
+        try:
+            self._restore(tensors, numbers)
+        except (KeyError, ValueError, IndexError, RuntimeError) as error:
+            reason = " ".join(str(error).split())[:200]
+            raise RunError(f"the checkpoint does not fit the run's model and optimiser ({reason}).") from error
+
+    def _restore(self, tensors: dict[str, Tensor], numbers: dict[str, Any]) -> None:
+        # The best weights first: both are the model's, and the model ends with those of the state.
+        for prefix in ("best/", "model/"):
+            self.model.load_state_dict(_below(tensors, prefix))
         self.best_weights = _below(tensors, "best/")
         self._restore_optimiser(_below(tensors, "optimiser/"))
         self.noise.set_state(tensors["noise"])

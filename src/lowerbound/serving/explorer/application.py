@@ -17,7 +17,7 @@ from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import FileResponse, JSONResponse, Response
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
@@ -95,7 +95,12 @@ def application(
             Middleware(enveloped, stopped="the explorer was stopped."),
             Middleware(guarded, access=access, prefixes=("/api/",)),
         ],
-        exception_handlers={HTTPException: _on_refusal, LowerboundError: _on_error, Exception: _on_defect},
+        exception_handlers={
+            HTTPException: _on_refusal,
+            LowerboundError: _on_error,
+            ClientDisconnect: _on_hanging_up,
+            Exception: _on_defect,
+        },
     )
     app.router.redirect_slashes = False  # as in the service: one address for each thing
     app.state.explorer = explorer
@@ -308,6 +313,11 @@ async def _on_refusal(request: Request, error: Exception) -> Response:
 
 async def _on_error(request: Request, error: Exception) -> Response:
     return JSONResponse({"error": without_paths(str(error))}, 409 if isinstance(error, RunError) else 400)
+
+
+async def _on_hanging_up(request: Request, error: Exception) -> Response:
+    # In the midst of a body: nobody is there to read an answer, and it is no defect.
+    return Response(status_code=400)
 
 
 async def _on_defect(request: Request, error: Exception) -> Response:

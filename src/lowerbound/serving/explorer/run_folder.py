@@ -15,6 +15,7 @@ from lowerbound.run_identity import CONFIG, MODEL, check_mark
 from lowerbound.run_log import LOG
 from lowerbound.serving.explorer.wording import without_paths
 from lowerbound.storage import read_metadata
+from lowerbound.text import readable
 
 State = Literal["training", "finished", "broken"]
 Stamp = tuple[int, int]
@@ -59,14 +60,14 @@ class RunFolder:
     def paths(self) -> dict[str, Path]:
         """The directories of all runs by their ids, in the order of their names."""
         if self.is_single:
-            return {self.root.resolve().name: self.root}
+            return {readable(self.root.resolve().name): self.root}
         folders = _folders_in(self.root)
         runs = [folder for folder in folders if is_run(folder)]
         deeper = [inner for folder in folders if folder not in runs for inner in _folders_in(folder)]
         found: dict[str, Path] = {}
         for path in sorted(runs + [folder for folder in deeper if is_run(folder)]):
             # An id is one part of an address; a name may hold a colon of its own.
-            name = path.relative_to(self.root).as_posix().replace("/", ":")
+            name = readable(path.relative_to(self.root).as_posix()).replace("/", ":")
             while name in found:
                 name += ":"
             found[name] = path
@@ -84,7 +85,7 @@ class RunFolder:
         return self._found(name, self.known[name]) if name in self.known else None
 
     def _found(self, name: str, path: Path) -> Found:
-        title = name if self.is_single else path.relative_to(self.root).as_posix()
+        title = name if self.is_single else readable(path.relative_to(self.root).as_posix())
         stamps = stamp(path / CONFIG), stamp(path / MODEL)
         if path not in self.judged or self.judged[path][0] != stamps:
             self.judged[path] = (stamps, *_judged(path))

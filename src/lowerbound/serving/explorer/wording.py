@@ -3,6 +3,8 @@
 import re
 from pathlib import Path
 
+from lowerbound.text import readable
+
 FOLDERS = re.compile(r"(?:~|(?<![\w.:/])|[A-Za-z]:)[/\\](?:[^\s/\\'\"(),;:]+[/\\])*(?=[^\s/\\'\"(),;:])")
 """The folders before a file's name, from the root of a disk on."""
 
@@ -13,4 +15,4 @@ def without_paths(message: str, *known: Path) -> str:
     for path in known:
         for form in sorted({str(path), str(path.absolute()), str(path.resolve())}, key=len, reverse=True):
             line = line.replace(form, path.resolve().name) if form not in (".", "/") else line
-    return FOLDERS.sub("", line)
+    return readable(FOLDERS.sub("", line))
