@@ -167,15 +167,16 @@ def bound_quality(results: Results) -> str:
     gap = results.score("evidence-gap")
     evidence = results.score("log-evidence") or results.score("grey-evidence")
     if gap and evidence:
+        error = "".join(f", {note}" for note in evidence.quadrature_notes)
         return (
             f"The ELBO lies {_stated(gap)} below log p(x), which is {_stated(evidence)} by exact integration: means ± "
-            f"standard errors per image over {_examples(evidence)}{_quadrature_error(evidence)}."
+            f"standard errors per image over {_examples(evidence)}{error}."
         )
     if unsettled := results.score("log-evidence-not-converged") or results.score("grey-evidence-not-converged"):
         return (
-            f"Log p(x) could not be integrated: for {counted(unsettled.num_not_converged, 'image')} of "
-            f"{unsettled.num_examples:,} the sums had not settled within the budget, so that their mean, "
-            f"{_stated(unsettled)}, is an estimate of unknown error, and no gap to the ELBO is stated."
+            f"Log p(x) could not be integrated for {counted(unsettled.num_not_converged, 'image')} of "
+            f"{unsettled.num_examples:,} within the budget: the mean of the sums, {_stated(unsettled)}, is only an "
+            "estimate, and no gap to the ELBO is stated."
         )
     if bound := results.score("importance-bound"):
         return (
@@ -207,11 +208,7 @@ def code_parts(text: str) -> Iterator[tuple[bool, str]]:
 
 def meaning(score: Score) -> str:
     """What a score is and, of a weighted one, how far its weights can be trusted."""
-    told = [score.description]
-    if score.discretisation_error is not None:
-        told.append(f"discretisation error at most {significant(score.discretisation_error)} {score.unit}")
-    if score.num_not_converged:
-        told.append(f"{counted(score.num_not_converged, 'image')} not converged")
+    told = [score.description, *score.quadrature_notes]
     if score.effective_sample_size is not None:
         draws = "" if score.num_draws is None else f" of {score.num_draws:,}"
         told.append(f"effective sample size {significant(score.effective_sample_size)}{draws}, median over images")
@@ -337,11 +334,6 @@ def facts(results: Results) -> list[tuple[str, str]]:
         ("Machine", _machine(context.get("machine", {}))),
     ]
     return [(name, str(text)) for name, text in rows if text not in (None, "")]
-
-
-def _quadrature_error(evidence: Score) -> str:
-    error = evidence.discretisation_error
-    return "" if error is None else f", with a discretisation error of at most {significant(error)} nats"
 
 
 def _stated(score: Score) -> str:
