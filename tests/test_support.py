@@ -89,9 +89,9 @@ def test_counts_beyond_those_that_a_mean_can_reach_are_refused_in_training_and_i
     for name in ("poisson", "negative-binomial"):
         likelihood = LIKELIHOODS[name]((2,))
         assert likelihood(torch.full((2,), 1e4)).mean[0].item() == pytest.approx(2**24, rel=1e-6)
-        with pytest.raises(SchemaError, match="element 1 is 16777218; the model accepts counts, .* to 16,777,216"):
+        with pytest.raises(SchemaError, match=r"element 1 is 16777218; the model accepts counts, .* to 16,777,216"):
             supported(collection, likelihood, schema)
-        with pytest.raises(DataError, match="needs counts, whole numbers from 0 to 16,777,216; use 'gaussian'"):
+        with pytest.raises(DataError, match=r"needs counts, whole numbers from 0 to 16,777,216; use .gaussian."):
             likelihood.convention(collection.examples.support)
 
 
