@@ -348,6 +348,7 @@ def in_full(score: "Score", usual: int) -> str:
     notes = [] if score.num_examples == usual else [f"{score.num_examples:,} examples"]
     if score.effective_sample_size is not None and score.num_draws is not None:
         notes.append(f"effective sample size {score.effective_sample_size:,.0f} of {score.num_draws:,}")
+    notes += score.quadrature_notes
     if score.pareto_k is not None:
         notes.append(f"Pareto-k {score.pareto_k:.2f}{', not to be trusted' if score.pareto_k > MAX_PARETO_K else ''}")
     return score.description + (f" ({', '.join(notes)})" if notes else "")

@@ -63,12 +63,29 @@ def _finished(path: Path) -> Run | None:
 
 def over_seeds(runs: Sequence[Run]) -> tuple[Score, ...]:
     """Each score's mean over runs, with the standard error over seeds in place of that over examples."""
+    found = [{(score.name, score.split): score for score in run.results.scores} for run in runs]
     summary = []
-    for scores in zip(*(run.results.scores for run in runs), strict=True):
+    # Evidence that has not converged in one of the runs goes by another name there, and has no mean over them.
+    for key in (key for key in found[0] if all(key in scores for scores in found)):
+        scores = [of_run[key] for of_run in found]
         mean = mean_and_standard_error(torch.tensor([score.value for score in scores], dtype=torch.float64))
         about = f"{scores[0].description} (mean ± standard error over {len(runs)} seeds)"
-        summary.append(replace(scores[0], value=mean.value, standard_error=mean.standard_error, description=about))
+        summary.append(
+            replace(
+                scores[0],
+                value=mean.value,
+                standard_error=mean.standard_error,
+                description=about,
+                discretisation_error=_mean_error(scores),
+                num_not_converged=sum(score.num_not_converged for score in scores),
+            )
+        )
     return tuple(summary)
+
+
+def _mean_error(scores: Sequence[Score]) -> float | None:
+    errors = [score.discretisation_error for score in scores if score.discretisation_error is not None]
+    return sum(errors) / len(errors) if len(errors) == len(scores) else None
 
 
 def demo(out: Path, audience: Audience = NOBODY) -> Path:

@@ -62,3 +62,43 @@ def test_the_sweep_ends_at_the_number_of_draws_asked_for(linear_gaussian, exampl
 def test_the_evidence_is_integrated_unasked_for_up_to_two_latents(latent_dim, posterior, expected):
     config = ModelConfig(hidden=(4,), latent_dim=latent_dim, posterior=posterior)
     assert has_exact_evidence(build_model(config, (1, 2, 2), generator(0, "w"))) == expected
+
+
+def test_the_discretisation_error_stands_apart_from_the_error_over_examples(linear_gaussian, examples):
+    scores = by_name(exact_quality(linear_gaussian.model.float(), examples, torch.zeros(8), 8, SCORER, "cpu"))
+    for name in ("log-evidence", "evidence-gap"):
+        assert 0 < scores[name].discretisation_error < TOLERANCE
+        assert scores[name].num_not_converged == 0
+    missed = scores["log-evidence"].value - linear_gaussian.log_evidence.mean().item()
+    assert abs(missed) <= scores["log-evidence"].discretisation_error
+
+
+def test_what_has_not_converged_goes_by_another_name_and_nothing_is_derived_from_it(
+    linear_gaussian, examples, monkeypatch
+):
+    monkeypatch.setattr(quadrature, "MAX_LEVEL", -1)
+    found = exact_quality(linear_gaussian.model.float(), examples, torch.zeros(8), 8, SCORER, "cpu")
+    (score,) = found.scores
+    assert (score.name, score.num_not_converged, score.num_examples) == ("log-evidence-not-converged", 8, 8)
+    assert score.discretisation_error is None  # level 0 alone says nothing of it
+    assert "for 8 of 8 examples the sums did not settle to 0.01 nats" in score.description
+    assert "exact" not in " ".join([score.name, score.description, *score.quadrature_notes])
+    assert found.arrays == {}
+
+
+def test_the_evidence_of_the_examples_before_the_first_unsettled_one_is_kept(linear_gaussian, examples, monkeypatch):
+    def all_but_the_fourth(*arguments, **options):
+        found = exact_evidence(*arguments, **options)
+        return replace(found, has_converged=torch.arange(8) != 3)
+
+    monkeypatch.setattr(bound_quality_module, "exact_evidence", all_but_the_fourth)
+    found = exact_quality(linear_gaussian.model.float(), examples, torch.zeros(8), 8, SCORER, "cpu")
+    assert by_name(found).keys() == {"log-evidence-not-converged"}
+    kept = found.arrays["log_evidence_per_image"]
+    np.testing.assert_allclose(kept, linear_gaussian.log_evidence[:3], atol=1e-3)
+
+
+@pytest.mark.parametrize(("error", "text"), [(0.0034, "0.0034"), (0.00341, "0.0035"), (9.99e-5, "0.0001"), (0, "0")])
+def test_a_stated_bound_is_never_rounded_down(error, text):
+    score = replace(SCORER("log-evidence", torch.ones(3), "", None), discretisation_error=error)
+    assert score.quadrature_notes == [f"discretisation error at most {text} nats"]

@@ -4,14 +4,15 @@ import numpy as np
 import pytest
 import torch
 
+from lowerbound.data.batches import deviation_of, mean_of
 from lowerbound.data.sources import DataConfig, Examples, Splits, load
 from lowerbound.errors import ConfigError
 from lowerbound.evaluation.check_up import STANDARD, CheckUp, symptoms
-from lowerbound.evaluation.diagnostics import z_free_distortion
 from lowerbound.evaluation.doctor import NOTE, WARNING, diagnose
 from lowerbound.evaluation.gaps import GapConfig, inference_gaps
 from lowerbound.model import ModelConfig, build_model
 from lowerbound.objectives.objective import Objective
+from lowerbound.probability.likelihoods import LIKELIHOODS
 from lowerbound.seeding import generator
 from lowerbound.training.config import TrainingConfig
 from lowerbound.training.loop import fit
@@ -212,11 +213,44 @@ def test_the_gaps_are_those_of_the_first_test_images_for_which_the_evidence_is_k
 
 def test_the_level_without_z_is_that_of_the_training_images(healthy, splits):
     found = symptoms(healthy, splits, extent=replace(QUICK, num_examples=5000))
-    x = torch.from_numpy(splits.train.values.transpose(0, 3, 1, 2))
-    expected = z_free_distortion(healthy, x.mean(0), x).mean().item()
+    x = torch.from_numpy(splits.train.values).flatten(1)
+    sigma = healthy.likelihood.sigma
+    expected = -torch.distributions.Normal(x.mean(0), sigma).log_prob(x).sum(1).mean().item()
     assert found.z_free_distortion.value == pytest.approx(expected, rel=1e-5)
     assert found.distortion_gain.value == pytest.approx(expected - found.distortion.value, rel=1e-5)
     assert found.distortion_gain.standard_error < found.z_free_distortion.standard_error
+
+
+UNSCALED = ("poisson", "negative-binomial", "gaussian-per-element")
+"""Families that take numbers as they are stored."""
+
+
+@pytest.mark.parametrize("name", LIKELIHOODS)
+def test_a_decoder_that_ignores_z_is_found_whatever_the_likelihood(name):
+    splits = digits_for(name)
+    options = {"num_levels": 17} if name in ("discretized-logistic", "categorical") else {}
+    config = ModelConfig(hidden=(), likelihood=name, likelihood_options=options, output_bias="mean")
+    statistics = mean_of(splits.train), deviation_of(splits.train)
+    model = build_model(config, splits.train.event_shape, generator(0, "weights"), *statistics)
+    with torch.no_grad():
+        model.decoder.output.weight.zero_()
+    found = symptoms(model, splits, extent=replace(QUICK, num_examples=100, num_coded=50, num_gap_examples=2))
+    assert found.distortion_gain.value <= 1e-3
+    assert "decoder ignores z" in {finding.name for finding in diagnose(found)}
+
+
+def digits_for(name):
+    """Digits in the shape and the unit that a likelihood takes them in."""
+    digits = load(DataConfig())
+    if name == "table":
+        rows = [Examples(part.values.reshape(len(part), -1).astype(np.float32), 1.0, layout="table") for part in (
+            digits.train, digits.validation, digits.test
+        )]
+    elif name in UNSCALED:
+        rows = [replace(part, max_value=1.0) for part in (digits.train, digits.validation, digits.test)]
+    else:
+        return digits
+    return replace(digits, train=rows[0], validation=rows[1], test=rows[2])
 
 
 def test_an_autoencoder_is_asked_only_for_its_reconstructions():

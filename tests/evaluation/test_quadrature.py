@@ -275,15 +275,138 @@ def test_the_stated_truncation_holds_when_the_lattice_is_made_too_small(linear_g
     assert (missed <= result.truncation_error + result.discretisation_error).all()
 
 
-@pytest.mark.parametrize("limit", ["MAX_TILES", "MAX_PAIRS"])
-def test_level_0_is_summed_whatever_the_limits_and_says_that_nothing_is_known_of_its_error(
-    linear_gaussian, monkeypatch, limit
-):
-    monkeypatch.setattr(quadrature, limit, 1)
+def linear_of_posterior(deviation: float, latent_dim: int) -> LinearGaussian:
+    """A model whose posteriors have this standard deviation, or a little more along the latents after the first."""
+    sigma = 1e-3 if deviation < 0.1 else 0.1
+    directions, _ = torch.linalg.qr(torch.randn(4, latent_dim, generator=generator(0, "directions")))
+    deviations = (deviation * torch.linspace(1, 1.4, latent_dim)).clamp(max=1)
+    return LinearGaussian(directions * sigma * (1 / deviations**2 - 1).sqrt(), torch.randn(4), sigma)
+
+
+def check_convergence(deviation: float, latent_dim: int, num_images: int) -> None:
+    data = linear_of_posterior(deviation, latent_dim)
+    x = data.sample(num_images, generator(1, "examples"))
+    result = integrate(exact_model(data), images(x))
+    assert result.has_converged.all()
+    rounding = 1e-6  # of squares of thousands of standard deviations, in float64
+    missed = (result.log_evidence - data.log_evidence(x)).abs()
+    assert (missed <= result.discretisation_error + rounding).all()
+    assert (result.discretisation_error < quadrature.TOLERANCE).all()
+
+
+@pytest.mark.parametrize(
+    ("deviation", "latent_dim", "num_images"),
+    [(1e-4, 1, 30), (0.05, 1, 100), (1.0, 1, 10), (1e-4, 2, 10), (0.02, 2, 30), (1.0, 2, 5), (1e-2, 3, 2)],
+)
+def test_the_stated_error_bounds_what_is_missed_image_by_image(deviation, latent_dim, num_images):
+    check_convergence(deviation, latent_dim, num_images)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("num_images", [10, 1000, 10_000])
+@pytest.mark.parametrize("latent_dim", [1, 2, 3])
+@pytest.mark.parametrize("deviation", [1e-4, 3e-4, 1e-3, 1e-2, 0.1, 1.0])
+def test_the_stated_error_bounds_what_is_missed_at_any_width_and_number_of_images(deviation, latent_dim, num_images):
+    check_convergence(deviation, latent_dim, num_images)
+
+
+def test_every_image_brings_tiles_of_its_own(monkeypatch):
+    monkeypatch.setattr(quadrature, "MAX_TILES", 0)
+    check_convergence(1e-3, 2, 10)
+
+
+def test_images_in_groups_have_the_evidence_of_all_together(linear_gaussian, monkeypatch):
+    together = integrate(linear_gaussian.model, linear_gaussian.x, 1e-4)
+    monkeypatch.setattr(quadrature, "MAX_PAIRS", 2000)
+    in_groups = integrate(linear_gaussian.model, linear_gaussian.x, 1e-4)
+    assert in_groups.num_decoded > 2 * together.num_decoded
+    assert_close(in_groups.log_evidence, together.log_evidence)
+    assert_close(in_groups.discretisation_error, together.discretisation_error)
+
+
+def test_examples_are_held_as_floats_some_at_a_time(linear_gaussian, monkeypatch):
+    values = linear_gaussian.x.permute(0, 2, 3, 1).float().numpy()
+    examples = Examples(values, 1.0)
+    together = exact_evidence(linear_gaussian.model.float(), examples)
+    monkeypatch.setattr(quadrature, "MAX_VALUES", 3 * 6)
+    in_parts = exact_evidence(linear_gaussian.model.float(), examples)
+    assert_close(in_parts.log_evidence, together.log_evidence)
+    assert in_parts.has_converged.all()
+    assert in_parts.num_not_converged == 0
+    assert in_parts.tolerance == quadrature.TOLERANCE
+
+
+def test_beyond_the_budget_the_sums_of_level_0_are_given_and_nothing_is_claimed_of_them(linear_gaussian, monkeypatch):
+    monkeypatch.setattr(quadrature, "MAX_TILES", 0)
+    monkeypatch.setattr(quadrature, "TILES_PER_AXIS", 0)
     result = integrate(linear_gaussian.model, linear_gaussian.x, TIGHT)
     assert_close(result.log_evidence, linear_gaussian.log_evidence, rtol=0, atol=1e-3)
     assert (result.spacing == 1 / 8).all()
     assert result.discretisation_error.isinf().all()
+    assert not result.has_converged.any()
+    assert result.num_not_converged == len(linear_gaussian.x)
+
+
+class Bent(nn.Module):
+    """Decodes z below 0 as it stands, and a thousand times as steeply above."""
+
+    def forward(self, z: Tensor) -> Tensor:
+        return torch.where(z < 0, z, 1000 * z).reshape(-1, 1, 1, 1)
+
+
+def test_images_end_one_by_one(monkeypatch):
+    model = exact_model(LinearGaussian(torch.ones(1, 1), torch.zeros(1), 0.3))
+    model.decoder = Bent()
+    x = torch.tensor([-2.0, 700.0, -2.5, 900.0]).reshape(-1, 1, 1, 1)
+    monkeypatch.setattr(quadrature, "MAX_LEVEL", 3)
+    assert integrate(model, x).has_converged.tolist() == [True, False, True, False]
+    monkeypatch.undo()
+    result = integrate(model, x)
+    assert result.has_converged.all()
+    # Below zero nothing of the steep part counts, and above it nothing of the other.
+    gentle = LinearGaussian(torch.ones(1, 1), torch.zeros(1), 0.3).log_evidence(x[::2].flatten(1))
+    steep = LinearGaussian(torch.full((1, 1), 1000.0), torch.zeros(1), 0.3).log_evidence(x[1::2].flatten(1))
+    assert_close(result.log_evidence[::2], gentle, rtol=0, atol=1e-3)
+    assert_close(result.log_evidence[1::2], steep, rtol=0, atol=1e-3)
+
+
+class Spiked(nn.Module):
+    """Decodes 8 everywhere but within a few widths of one place, and 0 there."""
+
+    place, width = 0.7531, 1e-4
+
+    def forward(self, z: Tensor) -> Tensor:
+        distance = (z - self.place) / self.width
+        return (8 * -torch.expm1(-0.5 * distance.square().sum(-1))).reshape(-1, 1, 1, 1)
+
+
+class Pointing(nn.Module):
+    """Encodes everything at one place."""
+
+    def __init__(self, mean: float, deviation: float, latent_dim: int) -> None:
+        super().__init__()
+        self.heads = torch.cat([torch.full((latent_dim,), mean), torch.full((latent_dim,), 2 * math.log(deviation))])
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.heads.expand(len(x), -1)
+
+
+@pytest.mark.parametrize("latent_dim", [1, 2])
+@pytest.mark.parametrize("widths_off", [0.0, 2.0])
+def test_a_spike_that_no_slope_leads_to_is_found_where_the_encoder_points(latent_dim, widths_off):
+    model = exact_model(LinearGaussian(torch.ones(1, latent_dim), torch.zeros(1), 1.0))
+    model.decoder = Spiked()
+    model.encoder = Pointing(Spiked.place + widths_off * Spiked.width / math.sqrt(latent_dim), 1e-4, latent_dim)
+    result = integrate(model, torch.zeros(1, 1, 1, 1))
+    assert result.has_converged.all()
+    # On the spike the prior is flat, and the integral is radial.
+    radius = np.linspace(0, 12, 200_001)[1:]
+    shell = {1: 2.0, 2: 2 * math.pi * radius}[latent_dim] * Spiked.width**latent_dim
+    height = np.exp(-0.5 * (8 * -np.expm1(-0.5 * radius**2)) ** 2) - math.exp(-32)
+    prior = math.exp(-0.5 * latent_dim * Spiked.place**2) / (2 * math.pi) ** (latent_dim / 2)
+    spike = prior * np.trapezoid(shell * height, radius)
+    expected = math.log(spike + math.exp(-32)) - 0.5 * math.log(2 * math.pi)
+    assert float(result.log_evidence[0]) == pytest.approx(expected, abs=float(result.discretisation_error[0]) + 1e-4)
 
 
 # ---- grey pixels

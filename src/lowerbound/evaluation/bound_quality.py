@@ -3,6 +3,7 @@
 All of it is about the first examples of the test split, in its order, so that what is paired is paired.
 """
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
@@ -14,12 +15,14 @@ from torch import Tensor
 from lowerbound.data.sources import Examples
 from lowerbound.evaluation.gaps import GapConfig, inference_gaps
 from lowerbound.evaluation.importance import importance_sweep
-from lowerbound.evaluation.quadrature import exact_evidence
-from lowerbound.evaluation.results import Measurements, Scorer, Watch
+from lowerbound.evaluation.quadrature import QuadratureEvidence, exact_evidence
+from lowerbound.evaluation.results import Measurements, Score, Scorer, Watch
 from lowerbound.model import VAE
 
 MAX_EXACT_LATENTS = 2
 """Latents up to which the evidence is integrated unasked; three are possible, and slow."""
+
+GREY = ", of grey pixels: not to be set beside a binarised one"
 
 SWEEP = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000)
 
@@ -42,19 +45,39 @@ def has_exact_evidence(model: VAE) -> bool:
 def exact_quality(
     model: VAE, test: Examples, elbo: Float[Tensor, " n"], num_examples: int, score: Scorer, device: torch.device | str
 ) -> Measurements:
-    """The exact evidence of the first test examples, and how far their ELBO lies below it."""
+    """The exact evidence of the first test examples, and how far their ELBO lies below it.
+
+    Where the integral of an example has not converged within the budget, the sums go by another name, which ends in
+    "not-converged", and nothing is derived from them; what is kept example by example ends before the first such one.
+    """
     examples = _first(test, num_examples)
-    exact = exact_evidence(model, examples, device=device)
-    log_evidence = exact.log_evidence
-    is_grey = score.convention == "grey"
-    about = "log p(x) by quadrature" + (", of grey pixels: not to be set beside a binarised one" if is_grey else "")
-    gap = log_evidence - elbo[: len(log_evidence)].to(log_evidence)
+    found = exact_evidence(model, examples, device=device)
+    num_exact = len(examples) if found.num_not_converged == 0 else int(found.has_converged.int().argmin())
+    exact = {"log_evidence_per_image": found.log_evidence[:num_exact].numpy()} if num_exact > 1 else {}
+    name, of_what = ("grey-evidence", GREY) if score.convention == "grey" else ("log-evidence", "")
+    if found.num_not_converged:
+        about = f"log p(x) by quadrature{of_what}, to be held for no more than an estimate: for {found.shortfall}"
+        estimate = score(f"{name}-not-converged", found.log_evidence, about, None)
+        return Measurements((_with_error(estimate, found),), exact)
+    gap = found.log_evidence - elbo[: len(examples)].to(found.log_evidence)
+    evidence = score(name, found.log_evidence, f"log p(x) by quadrature{of_what}", None)
+    about = "log p(x) less the ELBO of the same examples: KL(q(z|x) ‖ p(z|x))"
     scores = [
-        score("grey-evidence" if is_grey else "log-evidence", log_evidence, about, None),
-        score("evidence-gap", gap, "log p(x) less the ELBO of the same examples: KL(q(z|x) ‖ p(z|x))", None),
-        *score.bits("evidence-bits", log_evidence, torch.from_numpy(examples.num_known), "−log2 p(x)", None),
+        _with_error(evidence, found),
+        _with_error(score("evidence-gap", gap, about, None), found),
+        *score.bits("evidence-bits", found.log_evidence, torch.from_numpy(examples.num_known), "−log2 p(x)", None),
     ]
-    return Measurements(tuple(scores), {"log_evidence_per_image": log_evidence.numpy()})
+    return Measurements(tuple(scores), exact)
+
+
+def _with_error(score: Score, found: QuadratureEvidence) -> Score:
+    """The score of a mean over examples with the most that quadrature may have put it off."""
+    error = float(found.discretisation_error.mean())
+    return replace(
+        score,
+        discretisation_error=error if math.isfinite(error) else None,
+        num_not_converged=found.num_not_converged,
+    )
 
 
 def bound_quality(

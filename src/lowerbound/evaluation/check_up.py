@@ -77,6 +77,8 @@ def symptoms(
     posterior = encode_examples(model, splits.train.spread(extent.num_coded), device)
     found = _with_code(found, model, posterior, seed)
     tensors = {name: torch.as_tensor(array) for name, array in known.items() if name.endswith("_per_image")}
+    if len(tensors.get("log_evidence_per_image", ())) < len(tensors.get("pareto_k_per_image", ())):
+        tensors.pop("log_evidence_per_image", None)  # the rest of the examples has no exact evidence
     if "amortisation_gap_per_image" in tensors:
         found = _with_known_gaps(found, tensors)
     elif isinstance(posterior, DiagonalNormal):

@@ -110,15 +110,15 @@ def data_outside_support(evidence: Symptoms) -> Finding | None:
 
 
 def decoder_ignores_z(evidence: Symptoms) -> Finding | None:
-    """A distortion that the mean example reaches, too."""
+    """A distortion that one distribution for all examples reaches, too."""
     gain = evidence.distortion_gain
     if gain is None or not gain.value <= max(LEAST_GAIN, NOISE * gain.standard_error):
         return None
     return Finding(
         name="decoder ignores z",
         severity=SERIOUS,
-        sentence="The decoder reconstructs training examples no better than if it knew nothing of the code and always "
-        "predicted the mean example.",
+        sentence="The decoder reconstructs training examples no better than if it knew nothing of the code: one "
+        "distribution for all of them, fitted to them, does as well.",
         number=gain.value,
         threshold=max(LEAST_GAIN, NOISE * gain.standard_error),
         unit="nats of distortion gained from z",

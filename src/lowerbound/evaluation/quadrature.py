@@ -28,7 +28,7 @@ for a model in float64.
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import numpy as np
@@ -76,6 +76,20 @@ class QuadratureEvidence:
     has_converged: Bool[Tensor, " batch"]  # both errors are within the tolerance
     num_decoded: int  # cells
     num_evaluated: int  # pairs of a cell and an image
+    tolerance: float  # nats
+
+    @property
+    def num_not_converged(self) -> int:
+        """Images whose evidence is not exact to the tolerance."""
+        return int((~self.has_converged).sum())
+
+    @property
+    def shortfall(self) -> str:
+        """How many images have not converged, in words."""
+        number, total = self.num_not_converged, len(self.has_converged)
+        return (
+            f"{number:,} of {total:,} examples the sums have not settled to {self.tolerance:g} nats within the budget"
+        )
 
 
 def exact_evidence(
@@ -215,6 +229,7 @@ class _Outcome:
             has_converged=has_converged[as_they_came].cpu(),
             num_decoded=self.num_decoded,
             num_evaluated=self.num_evaluated,
+            tolerance=self.tolerance,
         )
 
 
@@ -224,7 +239,7 @@ def _merged(parts: list[QuadratureEvidence]) -> QuadratureEvidence:
     for one in fields(QuadratureEvidence):
         values = [getattr(part, one.name) for part in parts]
         columns[one.name] = torch.cat(values) if isinstance(values[0], Tensor) else sum(values)
-    return QuadratureEvidence(**columns)
+    return replace(QuadratureEvidence(**columns), tolerance=parts[0].tolerance)
 
 
 def _refuse(model: VAE, tolerance: float) -> None:

@@ -60,6 +60,18 @@ class Score:
     description: str
     effective_sample_size: float | None = None  # of the draws' weights, median over examples
     pareto_k: float | None = None  # shape of the weights' tail, median over examples; above 0.7 they cannot be trusted
+    discretisation_error: float | None = None  # by quadrature, of the value: at most; beside the error over examples
+    num_not_converged: int = 0  # examples whose number by quadrature is beyond its tolerance
+
+    @property
+    def quadrature_notes(self) -> list[str]:
+        """What is to be said of a number by quadrature; nothing of any other."""
+        notes = []
+        if self.discretisation_error is not None:
+            notes.append(f"discretisation error at most {_rounded_up(self.discretisation_error)} {self.unit}")
+        if self.num_not_converged:
+            notes.append(f"{self.num_not_converged:,} of {self.num_examples:,} not converged")
+        return notes
 
 
 @dataclass(frozen=True)
@@ -253,6 +265,14 @@ def _checksum_before(run: Path) -> str:
         return str(read_json(run / NUMBERS).get("checksum", ""))
     except RunError:
         return ""
+
+
+def _rounded_up(value: float) -> str:
+    """A bound with two digits that is still one."""
+    if value <= 0:
+        return "0"
+    unit = 10.0 ** (math.floor(math.log10(value)) - 1)
+    return f"{math.ceil(value / unit) * unit:.2g}"
 
 
 def _without_nan(score: dict[str, Any]) -> dict[str, Any]:

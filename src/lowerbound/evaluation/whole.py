@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from jaxtyping import Float
 
 from lowerbound.allocator import kept_memory
 from lowerbound.data.batches import scaled
@@ -49,7 +50,7 @@ def evaluate_wholly(
             "a deterministic autoencoder (posterior 'point-mass') has no log p(x) to estimate; leave out --anneal, or "
             "set evaluation.num_annealed to 0."
         )
-    watch("scores and exact evidence", 0, 1)
+    watch("scores and evidence by quadrature", 0, 1)
     results = evaluate(model, splits, replace(config, num_exact=max(2, len(splits.test))), device)
     scorer = Scorer("test", data_convention(model, splits))
     watch("codes and probes", 0, 1)
@@ -75,7 +76,7 @@ def _bounds(
     """What stands beside the bound, each of the first test examples."""
     found = Measurements((), {})
     if model.latent_dim == 3:
-        watch("exact evidence over three latents", 0, 1)
+        watch("evidence over three latents", 0, 1)
         elbo = torch.from_numpy(results.arrays["elbo_per_image"])
         found |= exact_quality(model, test, elbo, NUM_THREE_DIMENSIONAL, scorer, device)
     known = (results.arrays | found.arrays).get("log_evidence_per_image")
@@ -91,14 +92,17 @@ def _bounds(
             model, first, evidence, config.annealing, config.seed, scorer, device, checkpoints=checkpoints, watch=watch
         )
         found |= bracket_quality(model, config.num_simulated, config.annealing, config.seed, device, watch)
-    if model.latent_dim == 2:
-        found |= _true_posteriors(model, test, results, device)
+    if model.latent_dim == 2 and known is not None:
+        found |= _true_posteriors(model, test, results, known, device)
     return found
 
 
-def _true_posteriors(model: VAE, test: Examples, results: Results, device: torch.device | str) -> Measurements:
+def _true_posteriors(
+    model: VAE, test: Examples, results: Results, log_evidence: Float[np.ndarray, " n"], device: torch.device | str
+) -> Measurements:
     """The posteriors of the most telling examples beside the encoder's Gaussians, for a figure."""
-    gap = torch.from_numpy(results.arrays["log_evidence_per_image"] - results.arrays["elbo_per_image"])
+    elbo = results.arrays["elbo_per_image"]
+    gap = torch.from_numpy(log_evidence - elbo[: len(log_evidence)])
     chosen = telling_examples(gap)
     x = scaled(test.subset(np.array(chosen))).to(device)
     local = local_posteriors(model, x, GapConfig(), generator(0, "true posteriors", device))

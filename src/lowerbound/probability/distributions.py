@@ -88,6 +88,14 @@ class Distribution(ABC):
         return values.flatten(-self.event_ndim) if self.event_ndim else values.unsqueeze(-1)
 
 
+def double_products(
+    values: Float[Tensor, "n element"], weights: Float[Tensor, "batch element"]
+) -> Float[Tensor, "n batch"]:
+    """All products of values with weights in float64, converted some values after the others."""
+    parts = values.split(max(1, TABLE_VALUES // max(1, values.shape[-1])))
+    return torch.cat([part.double() @ weights.T for part in parts])
+
+
 @dataclass(frozen=True, eq=False)
 class DiagonalNormal(Distribution):
     """Normal with a variance of its own for each element; draws are reparameterised, z = mean + sd * noise."""
@@ -241,7 +249,7 @@ class Bernoulli(Distribution):
         logits, value = self.flat_event(self.logits), self.flat_event(values)
         # Both terms are of the size of this sum, and cancel where the distribution fits.
         is_long = logits.abs().sum(-1).max() > LARGEST_SINGLE
-        product = value.double() @ logits.double().T if is_long else value @ logits.T
+        product = double_products(value, logits.double()) if is_long else value @ logits.T
         return product - F.softplus(logits).sum(-1, dtype=torch.float64)
 
     def sample(self, generator: Generator, num_samples: int) -> Float[Tensor, "sample *batch_and_event"]:

@@ -44,7 +44,7 @@ class FittedExamples:
 
     mean: Float[Tensor, " *event"]
     deviation: Callable[[], Tensor]  # standard deviation, for families that have a scale
-    batches: Iterable[Float[Tensor, "batch *event"]]  # which can be walked through again and again
+    batches: Iterable[Tensor]  # of examples; they can be walked through again and again
 
 
 @torch.no_grad()

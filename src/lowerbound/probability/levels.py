@@ -17,6 +17,10 @@ EDGES_AT_ONCE = 16
 """Between levels, in a logistic's mean: all at once would take hundreds of times the memory of the images."""
 
 
+SUMMED_AT_ONCE = 16
+"""Elements whose log-probabilities are added in the precision of the parameters, before all are in float64."""
+
+
 class LevelDistribution(Distribution, ABC):
     """Independent elements, each on one of `num_levels` levels."""
 
@@ -63,13 +67,25 @@ class LevelDistribution(Distribution, ABC):
         # Each level is scored once, and then looked up for each value: that pays as soon as these are more.
         if len(values) < self.num_levels:
             return super().log_prob_table(values)
-        level = (self.flat_event(values) * (self.num_levels - 1)).round().long()
-        row = level + self.num_levels * torch.arange(level.shape[1], device=level.device)
-        at_once = max(1, TABLE_VALUES * 4 // (self.num_levels * level.shape[1]))
-        parts = [self._part(slice(start, start + at_once)) for start in range(0, self.shape[0], at_once)]
-        # In float64: hundreds of elements are added one after the other.
-        tables = (part.level_log_prob().double().flatten(1).T.contiguous() for part in parts)
-        return torch.cat([F.embedding_bag(row, table, mode="sum") for table in tables], dim=1)
+        values = self.flat_event(values)
+        num_elements = values.shape[1]
+        at_once = max(1, TABLE_VALUES * 4 // (self.num_levels * num_elements))
+        columns = []
+        for start in range(0, self.shape[0], at_once):
+            levels = self._part(slice(start, start + at_once)).level_log_prob().flatten(1).T.contiguous()
+            rows = [self._looked_up(part, levels) for part in values.split(max(1, TABLE_VALUES // num_elements))]
+            columns.append(torch.cat(rows))
+        return torch.cat(columns, dim=1)
+
+    def _looked_up(
+        self, values: Float[Tensor, "n element"], levels: Float[Tensor, "level_of_element batch"]
+    ) -> Float[Tensor, "n batch"]:
+        level = (values * (self.num_levels - 1)).round().long()
+        row = level + self.num_levels * torch.arange(values.shape[1], device=values.device)
+        total = torch.zeros(len(values), levels.shape[1], dtype=torch.float64, device=values.device)
+        for part in row.split(SUMMED_AT_ONCE, dim=1):
+            total += F.embedding_bag(part, levels, mode="sum")
+        return total
 
     def level_log_prob(self) -> Float[Tensor, "*batch_and_event level"]:
         """Log-probability of every level of each element, in nats."""

@@ -14,7 +14,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Generator, Tensor
 
-from lowerbound.probability.distributions import Distribution
+from lowerbound.probability.distributions import Distribution, double_products
 
 SMALL = 0.05
 """Below this |t| power series are used: their first neglected terms are below 1e-13."""
@@ -57,8 +57,10 @@ class ContinuousBernoulli(Distribution):
         return self.sum_event(tilt - _even_part(logits))
 
     def log_prob_table(self, values: Float[Tensor, "n *event"]) -> Float[Tensor, "n batch"]:
-        logits = self.flat_event(self.logits)
-        return self.flat_event(values) @ logits.T - log_normaliser(logits).sum(-1)
+        # In float64: the terms of large logits cancel.
+        logits = self.flat_event(self.logits).double()
+        constant = (logits.clamp(min=0) + _even_part(logits)).sum(-1)
+        return double_products(self.flat_event(values), logits) - constant
 
     def sample(self, generator: Generator, num_samples: int) -> Float[Tensor, "sample *batch_and_event"]:
         shape = (num_samples, *self.logits.shape)

@@ -24,6 +24,8 @@ QUANTITIES = {
     "grey-floor": "Floor of grey pixels",
     "grey-evidence": "Grey evidence",
     "log-evidence": "Log evidence",
+    "grey-evidence-not-converged": "Grey evidence (not converged)",
+    "log-evidence-not-converged": "Log evidence (not converged)",
     "evidence-gap": "Gap of the ELBO",
     "evidence-bits": "Evidence, bits per dimension",
     "importance-bound": "Importance-weighted bound",
@@ -165,9 +167,16 @@ def bound_quality(results: Results) -> str:
     gap = results.score("evidence-gap")
     evidence = results.score("log-evidence") or results.score("grey-evidence")
     if gap and evidence:
+        error = "".join(f", {note}" for note in evidence.quadrature_notes)
         return (
             f"The ELBO lies {_stated(gap)} below log p(x), which is {_stated(evidence)} by exact integration: means ± "
-            f"standard errors per image over {_examples(evidence)}."
+            f"standard errors per image over {_examples(evidence)}{error}."
+        )
+    if unsettled := results.score("log-evidence-not-converged") or results.score("grey-evidence-not-converged"):
+        return (
+            f"Log p(x) could not be integrated for {counted(unsettled.num_not_converged, 'image')} of "
+            f"{unsettled.num_examples:,} within the budget: the mean of the sums, {_stated(unsettled)}, is only an "
+            "estimate, and no gap to the ELBO is stated."
         )
     if bound := results.score("importance-bound"):
         return (
@@ -199,7 +208,7 @@ def code_parts(text: str) -> Iterator[tuple[bool, str]]:
 
 def meaning(score: Score) -> str:
     """What a score is and, of a weighted one, how far its weights can be trusted."""
-    told = [score.description]
+    told = [score.description, *score.quadrature_notes]
     if score.effective_sample_size is not None:
         draws = "" if score.num_draws is None else f" of {score.num_draws:,}"
         told.append(f"effective sample size {significant(score.effective_sample_size)}{draws}, median over images")
@@ -337,7 +346,7 @@ def _examples(score: Score) -> str:
 
 def _placed(key: KeyNumber, z_free: float, floor: float | None) -> str:
     unit, saved = key.score.unit, z_free - key.value
-    ignoring = "a decoder that ignores z and always predicts the mean training image"
+    ignoring = "the best decoder that ignores z, one distribution for all images that is fitted to the training images"
     if saved <= 0:
         return (
             f"At {number(key.value, 2)} {unit} the {key.name} is no better than the {number(z_free, 2)} {unit} "
