@@ -22,11 +22,8 @@ from lowerbound.serving.service.limits import Limits
 from served_models import application, digits, running
 
 OPTIONS = ImageOptions(size=(8, 8), num_channels=1, limit=limit_of_pixels(MAX_PIXELS))
-STUCK = (
-    sys.executable,
-    "-c",
-    "import sys, time; print('ready', flush=True); sys.stdin.buffer.readline(); time.sleep(600)",
-)
+BUSY = "import sys, time; print('ready', flush=True); sys.stdin.buffer.readline(); time.sleep(600)"
+STUCK = (sys.executable, "-c", BUSY)
 
 
 def png(seed=0, side=12):
