@@ -81,9 +81,7 @@ def test_no_setting_is_a_number_that_is_not_finite_or_has_no_end(name):
         )
 
 
-@pytest.mark.parametrize(
-    "given_settings", [3, [], None, "data", {3: {}}, {"data": 3}, {"data": {3: 1}}, {"x" * 10**6: 1}]
-)
+@pytest.mark.parametrize("given_settings", [3, [], None, "data", {3: {}}, {"data": {3: 1}}])
 def test_settings_that_are_no_sections_of_keys_are_refused(given_settings):
     assert outcome(lambda: check_settings(given_settings))
     if given_settings is not None and not isinstance(given_settings, dict):

@@ -13,7 +13,24 @@ from lowerbound.probability.likelihoods import LIKELIHOODS
 from lowerbound.schema import Schema
 from lowerbound.support import convention_of, supported
 
-VALUES = (-1.0, -1e-3, 0.0, 0.25, 1 / 3, 0.5, 1.0, 1.001, 2.0, 2.5, 300.0, np.nan, np.inf, -np.inf)
+VALUES = (
+    -1.0,
+    -1e-3,
+    0.0,
+    0.25,
+    1 / 3,
+    0.5,
+    1.0,
+    1.001,
+    2.0,
+    2.5,
+    300.0,
+    2.0**24,
+    2.0**24 + 2,
+    np.nan,
+    np.inf,
+    -np.inf,
+)
 OPTIONS = {"discretized-logistic": {"num_levels": 5}, "categorical": {"num_levels": 5}}
 FAMILIES = sorted(set(LIKELIHOODS) - {"table"})
 
@@ -64,6 +81,18 @@ def test_a_binarised_run_draws_grey_pixels_with_their_own_probability_and_states
     for low in range(0, 256, 64):
         chosen = (noisy >= low) & (noisy < low + 64)
         assert drawn[..., 0][chosen].mean() == pytest.approx(noisy[chosen].mean() / 255, abs=0.02)
+
+
+def test_counts_beyond_those_that_a_mean_can_reach_are_refused_in_training_and_in_scoring():
+    schema = Schema(layout="array", shape=(2,), dtype="float64")
+    collection = conformed(RawArray(place="x.npy", values=np.array([[1.0, 2.0**24], [3.0, 2.0**24 + 2]])), schema)
+    for name in ("poisson", "negative-binomial"):
+        likelihood = LIKELIHOODS[name]((2,))
+        assert likelihood(torch.full((2,), 1e4)).mean[0].item() == pytest.approx(2**24, rel=1e-6)
+        with pytest.raises(SchemaError, match=r"element 1 is 16777218; the model accepts counts, .* to 16,777,216"):
+            supported(collection, likelihood, schema)
+        with pytest.raises(DataError, match=r"needs counts, whole numbers from 0 to 16,777,216; use .gaussian."):
+            likelihood.convention(collection.examples.support)
 
 
 def test_skipped_examples_are_named_and_the_others_keep_their_positions():

@@ -224,7 +224,8 @@ def _config_resumed(stored: Mapping[str, Any], resumed: Experiment) -> dict[str,
     new = run_id(resumed.settings(), run["data_checksum"])
     earlier = dict.fromkeys([*run.get("earlier_ids", ()), run["id"]])
     earlier.pop(new, None)
-    return sealed({**stored, **resumed.settings(), "run": {**run, "id": new, "earlier_ids": list(earlier)}})
+    ids = {"id": new, **({"earlier_ids": list(earlier)} if earlier else {})}
+    return sealed({**stored, **resumed.settings(), "run": {**run, **ids}})
 
 
 def reevaluate(

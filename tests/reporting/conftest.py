@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from lowerbound.evaluation.results import Results, Score
+from progress_records import record
 
 MakeResults = Callable[..., Results]
 
@@ -160,8 +161,13 @@ def _context(image_shape: tuple[int, int, int], latent_dim: int, num_labels: int
             "licence": "CC BY 4.0",
             "sizes": {"train": 1257, "validation": 180, "test": 360},
             "event_shape": [channels, height, width],
+            "layout": "image",
+            "columns": [],
             "label_names": [f"kind {label}" for label in range(num_labels)],
+            "notes": [],
+            "skipped": [],
             "checksum": "c0ffee",
+            "test_checksum": "7ea",
             "watched": "validation",
         },
         "config": {
@@ -170,7 +176,7 @@ def _context(image_shape: tuple[int, int, int], latent_dim: int, num_labels: int
         },
         "layers": {"encoder": [linear, heads], "decoder": [output]},
         "likelihood_parameters": 1,
-        "training": {"epochs": 3, "best_epoch": 2, "stopped_early": True, "seconds": 81.2},
+        "training": {"epochs": 3, "best_epoch": 2, "stopped_early": True, "seconds": 81.2, "precision": "float32"},
         "versions": {"lowerbound": "0.1.0", "torch": "2.13.0"},
         "machine": {"platform": "Linux", "processor": "a processor", "threads": 2, "device": "cpu"},
     }
@@ -178,7 +184,14 @@ def _context(image_shape: tuple[int, int, int], latent_dim: int, num_labels: int
 
 def _history() -> tuple[dict[str, Any], ...]:
     return tuple(
-        {"epoch": epoch, "train": _terms(30.0 - epoch), "validation": _terms(31.0 - epoch), "is_best": epoch < 3}
+        record(
+            5 * epoch,
+            epoch=epoch,
+            train=_terms(30.0 - epoch),
+            validation=_terms(31.0 - epoch),
+            is_best=epoch < 3,
+            best_epoch=2,
+        )
         for epoch in (1, 2, 3)
     )
 

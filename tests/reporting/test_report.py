@@ -317,7 +317,7 @@ def test_the_index_shows_a_run_without_figures_and_refuses_a_folder_without_resu
     index = Page(write_index([tmp_path / "bare"], tmp_path / "index.html"))
     assert index.all("img") == []
     assert "dense on digits" in index.text
-    with pytest.raises(RunError, match="cannot read"):
+    with pytest.raises(RunError, match="does not exist"):
         write_index([tmp_path], tmp_path / "index.html")
 
 

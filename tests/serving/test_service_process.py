@@ -7,6 +7,7 @@ import socket
 import subprocess
 import sys
 import threading
+from dataclasses import asdict
 
 import httpx
 import numpy as np
@@ -26,9 +27,12 @@ from served_models import images_of, model
 def write_run(path, **config):
     """A run's directory, with all that serving needs of one."""
     built = model((1, 28, 28), **{"network": "conv", "hidden": (16,), **config})
-    content = {"format_version": FORMAT_VERSION, "run": {"id": "a run's"}, **resolve("conv").settings()}
-    write_toml(path / "config.toml", sealed(content))
-    save_model(path / "model.safetensors", built, images_of((28, 28, 1)), {})
+    schema = images_of((28, 28, 1))
+    section = {"id": "a run's", "command": "", "lowerbound": "0.1.0", "data_checksum": "0", "in_memory": True}
+    section |= {"event_shape": [1, 28, 28], "layout": "image"}
+    content = {"format_version": FORMAT_VERSION, "recipe": "conv", "run": section, "schema": asdict(schema)}
+    write_toml(path / "config.toml", sealed(content | resolve("conv").settings()))
+    save_model(path / "model.safetensors", built, schema, {})
     return path
 
 

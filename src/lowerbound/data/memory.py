@@ -26,7 +26,7 @@ from PIL import Image
 from lowerbound.data.cells import cells_of, label_texts, plain
 from lowerbound.data.examples import RawArray
 from lowerbound.data.pil_images import from_images
-from lowerbound.data.reading import MAX_BYTES, gib, refuse, times
+from lowerbound.data.reading import GIB, MAX_BYTES, Limit, gib, refuse, times
 from lowerbound.data.scales import CHANNELS
 from lowerbound.data.splits import Splits
 from lowerbound.data.tables import RawTable, check_size, from_values
@@ -45,6 +45,9 @@ HINTS = {
 """By the name of a type, what to do with an object that is not accepted."""
 
 Raw = RawArray | RawTable
+
+IN_MEMORY = Limit(18 * GIB, can_be_raised=False)
+"""What the cells of a table in memory may take: 134 million of them."""
 
 
 def raw_of(values: Any, labels: Any = None, place: str = "the array") -> RawArray | RawTable | Splits:
@@ -289,7 +292,7 @@ def _from_pairs(place: str, names: list[str], columns: list[Any]) -> RawTable:
         refuse(place, f"has the column {twice[0]!r} twice; give columns different names")
     if not names:
         refuse(place, "has no columns")
-    check_size(place, sum(len(column) for column in columns if hasattr(column, "__len__")))
+    check_size(place, sum(len(column) for column in columns if hasattr(column, "__len__")), IN_MEMORY)
     cells = {name: cells_of(place, column, f"column {name!r}") for name, column in zip(names, columns, strict=True)}
     lengths = {name: len(column) for name, column in cells.items()}
     other = next((name for name in names if lengths[name] != lengths[names[0]]), None)

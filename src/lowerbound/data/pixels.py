@@ -110,13 +110,13 @@ def decoded(
     with _opened(entry, limit) as (opened, _):
         is_inverted = depth.mode == "number" and depth.white and _is_white_zero(opened)
         image: Image.Image = ImageOps.exif_transpose(opened)
+        if depth.mode == "number" and len(image.getbands()) > 1:
+            refuse(entry.shown_as, "has changed while it was read: it is in colour now; read it again")
         if depth.mode == "number":
             numbers = _numbers(image, depth)
             pixels = _resized_numbers(depth.white - numbers if is_inverted else numbers, size, resize)
         else:
             pixels = np.asarray(_resized(_coloured(image, depth.mode), size, resize))
-        if depth.mode == "number" and pixels.ndim > 2:
-            refuse(entry.shown_as, "has changed while it was read: it is in colour now; read it again")
         return np.atleast_3d(pixels)
 
 

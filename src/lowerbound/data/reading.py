@@ -50,7 +50,7 @@ class Limit:
     def way_out(self, num_bytes: int, instead: str = PART) -> str:
         """What to do with data that take so much."""
         if not self.can_be_raised:
-            return "send less"
+            return "give less at once"
         return f"raise the limit with --max-gib {ceil(num_bytes / GIB)} (data.max_gib), or {instead}"
 
 

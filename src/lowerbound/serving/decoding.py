@@ -10,22 +10,26 @@ import asyncio
 import json
 import subprocess
 import sys
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from functools import partial
 from queue import SimpleQueue
 from threading import Event, Timer
-from typing import Any
+from typing import Any, TypeVar
 
 from lowerbound.data.examples import RawArray
 from lowerbound.data.images import ImageOptions
 from lowerbound.data.reading import PIXEL_BYTES, Limit
 from lowerbound.errors import DataError
-from lowerbound.serving.image_process import Asked, as_sent, raw_of, write
+from lowerbound.serving.image_process import READY, Asked, as_sent, raw_of, write
 
 MAX_PIXELS = 16_000_000
 MAX_SECONDS = 10.0
+START_SECONDS = 60.0  # that a process may take to start, before it is given a file
 NUM_PROCESSES = 2  # so that one that is busy for its last seconds keeps nobody else waiting
 
+Said = TypeVar("Said")
 COMMAND = (sys.executable, "-m", "lowerbound.serving.image_process")
 
 
@@ -75,37 +79,51 @@ class _Process:
     def __init__(self) -> None:
         pipe, nothing = subprocess.PIPE, subprocess.DEVNULL
         self.popen = subprocess.Popen(COMMAND, stdin=pipe, stdout=pipe, stderr=nothing)
+        assert self.popen.stdin is not None and self.popen.stdout is not None
+        self.stdin, self.stdout = self.popen.stdin, self.popen.stdout
+        self.is_ready = False
 
     @property
     def is_alive(self) -> bool:
         return self.popen.poll() is None
 
     def decode(self, asked: Asked, max_seconds: float) -> RawArray:
+        """The image; DataError for what it refuses, and where it has not answered in time or has ended."""
+        if not self.is_ready:
+            self._within(START_SECONDS, self._wait, asked.name)
+            self.is_ready = True
+        about, pixels = self._within(max_seconds, partial(self._ask, asked), asked.name)
+        return raw_of(asked, about, pixels)
+
+    def _within(self, max_seconds: float, talk: Callable[[], Said], name: str) -> Said:
+        """What is said to the process and by it; where that fails, or takes longer, the process is ended."""
         is_late = Event()
         timer = Timer(max_seconds, self._end_late, (is_late,))
         timer.start()
         try:
-            about, pixels = self._ask(asked)
+            return talk()
         except (OSError, ValueError):
             self.end()
             why = f"takes longer than {max_seconds:g} s to decode" if is_late.is_set() else "cannot be decoded"
-            raise DataError(f"{asked.name} {why}; send another file.") from None
+            raise DataError(f"{name} {why}; send another file.") from None
         finally:
             timer.cancel()
             timer.join()  # so that it never ends the process in the midst of the next file
-        return raw_of(asked, about, pixels)
 
     def _end_late(self, is_late: Event) -> None:
         is_late.set()
         self.popen.kill()
         self.popen.wait()
 
+    def _wait(self) -> None:
+        if self.stdout.readline() != READY:
+            raise ValueError("the process has not started")
+
     def _ask(self, asked: Asked) -> tuple[dict[str, Any], bytes]:
         """The answer; OSError or ValueError where the process has ended."""
-        assert self.popen.stdin is not None and self.popen.stdout is not None
-        write(self.popen.stdin, as_sent(asked), asked.content)
-        about: dict[str, Any] = json.loads(self.popen.stdout.readline())
-        pixels = self.popen.stdout.read(about["num_bytes"])
+        write(self.stdin, as_sent(asked), asked.content)
+        about: dict[str, Any] = json.loads(self.stdout.readline())
+        pixels = self.stdout.read(about["num_bytes"])
         if len(pixels) != about["num_bytes"]:
             raise ValueError("the process has ended")
         return about, pixels
@@ -113,7 +131,6 @@ class _Process:
     def end(self) -> None:
         self.popen.kill()
         self.popen.wait()
-        for stream in (self.popen.stdin, self.popen.stdout):
+        for stream in (self.stdin, self.stdout):
             with suppress(OSError):  # of what could not be written
-                if stream is not None:
-                    stream.close()
+                stream.close()

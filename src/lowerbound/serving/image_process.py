@@ -18,6 +18,8 @@ from lowerbound.data.images import ImageOptions, read_image_bytes
 from lowerbound.data.reading import Limit
 from lowerbound.errors import DataError, TooLarge
 
+READY = b"ready\n"
+
 
 @dataclass(frozen=True)
 class Asked:
@@ -33,6 +35,8 @@ def main() -> None:
     # Whatever a decoder prints must not be among the pixels.
     answers = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
+    answers.write(READY)
+    answers.flush()
     while (line := sys.stdin.buffer.readline()) != b"":
         asked = _asked(line, sys.stdin.buffer)
         _bound_memory(2 * asked.options.limit.max_bytes + len(asked.content))

@@ -1,7 +1,7 @@
 """The whole service as one ASGI application."""
 
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from typing import Any, get_origin
 
 from fastapi import Depends, FastAPI, Request, Response
@@ -85,12 +85,11 @@ def build_application(
 @asynccontextmanager
 async def _at_work(service: Service) -> AsyncIterator[None]:
     """Within this, requests are computed; every model has been asked once before it begins."""
-    with kept_memory(in_threads=True):
+    with kept_memory(in_threads=True), closing(service.decoders):
         async with service.batcher.at_work():
             for offer in service.catalogue.offers.values():
                 await service.batcher.ask(offer, first_question(offer.operation, offer.served.model))
             yield
-    service.decoders.close()
 
 
 async def _known_query(request: Request) -> None:
