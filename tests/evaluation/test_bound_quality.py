@@ -86,7 +86,7 @@ def test_what_has_not_converged_goes_by_another_name_and_nothing_is_derived_from
     (score,) = found.scores
     assert (score.name, score.num_not_converged, score.num_examples) == ("log-evidence-not-converged", 8, 8)
     assert score.discretisation_error is None  # level 0 alone says nothing of it
-    assert "for 8 of 8 examples the sums did not settle to 0.01 nats" in score.description
+    assert "for 8 of 8 examples the sums have not settled to 0.01 nats" in score.description
     assert "exact" not in " ".join([score.name, score.description, *score.quadrature_notes])
     assert found.arrays == {}
 
