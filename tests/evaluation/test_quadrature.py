@@ -303,6 +303,7 @@ def test_the_stated_error_bounds_what_is_missed_image_by_image(deviation, latent
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(3600)
 @pytest.mark.parametrize("num_images", [10, 1000, 10_000])
 @pytest.mark.parametrize("latent_dim", [1, 2, 3])
 @pytest.mark.parametrize("deviation", [1e-4, 3e-4, 1e-3, 1e-2, 0.1, 1.0])
