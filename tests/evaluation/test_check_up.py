@@ -243,9 +243,10 @@ def digits_for(name):
     """Digits in the shape and the unit that a likelihood takes them in."""
     digits = load(DataConfig())
     if name == "table":
-        rows = [Examples(part.values.reshape(len(part), -1).astype(np.float32), 1.0, layout="table") for part in (
-            digits.train, digits.validation, digits.test
-        )]
+        rows = [
+            Examples(part.values.reshape(len(part), -1).astype(np.float32), 1.0, layout="table")
+            for part in (digits.train, digits.validation, digits.test)
+        ]
     elif name in UNSCALED:
         rows = [replace(part, max_value=1.0) for part in (digits.train, digits.validation, digits.test)]
     else:
