@@ -89,7 +89,7 @@ def _check_folder(folder: Path, suffix: str) -> None:
 def _write_all(folder: Path, contents: Mapping[str, bytes]) -> None:
     """All files or none: what is moved into the folder lies on the disk already."""
     folder.parent.mkdir(parents=True, exist_ok=True)
-    with TemporaryDirectory(prefix=f".{folder.name}.", dir=folder.parent) as temporary:
+    with TemporaryDirectory(prefix=f".{folder.name}.", suffix=".part", dir=folder.parent) as temporary:
         for name, content in contents.items():
             write_bytes(Path(temporary) / name, content)
         folder.mkdir(exist_ok=True)
