@@ -187,8 +187,7 @@ class Seams:
         true_fsync = os.fsync
 
         def fsync(descriptor: int) -> None:
-            name = Path(f"/proc/self/fd/{descriptor}")
-            self.hear("os.fsync", (str(name.readlink()) if name.is_symlink() else root,))
+            self.hear("os.fsync", (descriptor,))
             true_fsync(descriptor)
 
         os.fsync = fsync  # type: ignore[assignment]
@@ -200,8 +199,7 @@ class Seams:
             return
         if event == "open" and not _is_writing(arguments):
             return
-        # Not resolve(), which would ask the file system about each part of the path.
-        path = os.path.abspath(os.fsdecode(arguments[1 if event == "os.rename" else 0]))  # noqa: PTH100
+        path = self._path(arguments[1 if event == "os.rename" else 0])
         if not path.startswith(self.root):
             return
         self.passed.append((event, path[len(self.root) + 1 :]))
@@ -211,6 +209,14 @@ class Seams:
                 ACTIONS[self.fault.kind](self, self.fault, event, path)
             finally:
                 self.is_acting = False
+
+    def _path(self, file: Any) -> str:
+        """The absolute path of what a system call names, by its name or by an open descriptor."""
+        if isinstance(file, int):
+            name = Path(f"/proc/self/fd/{file}")
+            return str(name.readlink()) if name.is_symlink() else self.root
+        # Not resolve(), which would ask the file system about each part of the path.
+        return os.path.abspath(os.fsdecode(file))  # noqa: PTH100
 
 
 SEAMS = Seams()
