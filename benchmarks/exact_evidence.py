@@ -18,7 +18,7 @@ from typing import Any
 import torch
 
 from lowerbound.data.sources import Examples
-from lowerbound.evaluation import quadrature
+from lowerbound.evaluation import lattice, quadrature
 from lowerbound.numerics import mean_and_standard_error
 from lowerbound.run_data import own_splits
 from lowerbound.storage import write_json
@@ -38,7 +38,7 @@ class Setting:
     path: str
     num_images: int
     tolerance: float
-    pairs_per_table: int = quadrature.PAIRS_PER_TABLE
+    pairs_per_table: int = lattice.PAIRS_PER_TABLE
     cells_per_axis: int | None = None
 
 
@@ -78,9 +78,9 @@ def measure(setting: Setting) -> dict[str, Any]:
     model = load_model(path)
     test = own_splits(path).test
     examples = Examples(test.values[: setting.num_images], test.max_value)
-    quadrature.PAIRS_PER_TABLE = setting.pairs_per_table
+    lattice.PAIRS_PER_TABLE = setting.pairs_per_table
     if setting.cells_per_axis is not None:
-        quadrature.CELLS_PER_AXIS[model.latent_dim] = setting.cells_per_axis
+        lattice.CELLS_PER_AXIS[model.latent_dim] = setting.cells_per_axis
     Path("/proc/self/clear_refs").write_text("5")
     loaded, wall, cpu = resident("VmRSS"), time.perf_counter(), time.process_time()
     result = quadrature.exact_evidence(model, examples, setting.tolerance)
@@ -97,6 +97,7 @@ def measure(setting: Setting) -> dict[str, Any]:
         "standard_error": evidence.standard_error,
         "mean_discretisation_error": float(result.discretisation_error.mean()),
         "greatest_discretisation_error": float(result.discretisation_error.max()),
+        "not_converged": result.num_not_converged,
         "greatest_truncation_error": float(result.truncation_error.max()),
     }
     print(*(f"{name} {value}" for name, value in record.items()), sep="  ", flush=True)

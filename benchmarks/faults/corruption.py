@@ -6,7 +6,7 @@ not meet an exception.
 
 import json
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -49,10 +49,12 @@ class Attempt:
 
 
 def run(place: Workplace, bits: random.Random, share: float, names: frozenset[str] = frozenset()) -> Tally:
-    """A `share` of `NUM_COMMANDS` commands; `names` are those of files."""
+    """A `share` of `NUM_COMMANDS` commands; `names` are those of files or of commands."""
     tally = Tally("corruption", GOOD)
-    found = [attempt for name in PLACES for attempt in attempts(place, name, bits)]
-    found = [attempt for attempt in found if not names or Path(attempt.file).name in names]
+    readers = [reader for reader in READERS if not names or names & {reader.name, *reader.files}]
+    places = [name for name in PLACES if any(name in reader.templates for reader in readers)]
+    found = [attempt for name in places for attempt in attempts(place, name, readers, bits)]
+    found = [attempt for attempt in found if not names or names & {Path(attempt.file).name, attempt.reader.name}]
     intact: dict[tuple[str, str], Answer] = {}
     for attempt in bits.sample(found, min(len(found), max(1, round(share * NUM_COMMANDS)))):
         key = attempt.template, attempt.reader.name
@@ -65,19 +67,20 @@ def run(place: Workplace, bits: random.Random, share: float, names: frozenset[st
     return tally
 
 
-def attempts(place: Workplace, template: str, bits: random.Random) -> Iterator[Attempt]:
+def attempts(place: Workplace, template: str, readers: Sequence[Reader], bits: random.Random) -> Iterator[Attempt]:
     """Every combination for one template; of dear commands a part."""
     folder = place.template(template)
     files = tree(folder)
     for file in sorted(name for name in files if name.startswith("run/") and READ.intersection(Path(name).suffixes)):
-        if "figures/" in file:
+        those = [reader for reader in readers if reader.reads(template, file)]
+        if "figures/" in file or not those:
             continue
         kinds = list(damages(file, files[file], files.get(file.replace("run/", "other/", 1)), bits))
         if file.endswith(".safetensors"):
             kinds += list(forked(partial(_resaved, folder / file, bits), cwd=folder).value or ())
         for damage in kinds:
-            for reader in READERS:
-                if reader.reads(template, file) and bits.random() < reader.chance:
+            for reader in those:
+                if bits.random() < reader.chance:
                     yield Attempt(template, file, damage, reader)
 
 

@@ -1,9 +1,14 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
+import torch
 
 from lowerbound.data.sources import Examples
+from lowerbound.evaluation import quadrature
 from lowerbound.evaluation.bound_quality import BoundConfig, bound_quality, exact_quality, has_exact_evidence
 from lowerbound.evaluation.evaluate import expected_terms
+from lowerbound.evaluation.quadrature import TOLERANCE, exact_evidence
 from lowerbound.evaluation.results import Scorer
 from lowerbound.model import ModelConfig, build_model
 from lowerbound.seeding import generator
@@ -81,7 +86,7 @@ def test_what_has_not_converged_goes_by_another_name_and_nothing_is_derived_from
     (score,) = found.scores
     assert (score.name, score.num_not_converged, score.num_examples) == ("log-evidence-not-converged", 8, 8)
     assert score.discretisation_error is None  # level 0 alone says nothing of it
-    assert "for 8 of 8 examples the sums did not settle to 0.01 nats" in score.description
+    assert "for 8 of 8 examples the sums have not settled to 0.01 nats" in score.description
     assert "exact" not in " ".join([score.name, score.description, *score.quadrature_notes])
     assert found.arrays == {}
 
@@ -91,14 +96,14 @@ def test_the_evidence_of_the_examples_before_the_first_unsettled_one_is_kept(lin
         found = exact_evidence(*arguments, **options)
         return replace(found, has_converged=torch.arange(8) != 3)
 
-    monkeypatch.setattr(bound_quality_module, "exact_evidence", all_but_the_fourth)
+    monkeypatch.setattr("lowerbound.evaluation.bound_quality.exact_evidence", all_but_the_fourth)
     found = exact_quality(linear_gaussian.model.float(), examples, torch.zeros(8), 8, SCORER, "cpu")
     assert by_name(found).keys() == {"log-evidence-not-converged"}
     kept = found.arrays["log_evidence_per_image"]
     np.testing.assert_allclose(kept, linear_gaussian.log_evidence[:3], atol=1e-3)
 
 
-@pytest.mark.parametrize(("error", "text"), [(0.0034, "0.0034"), (0.00341, "0.0035"), (9.99e-5, "0.0001"), (0, "0")])
+@pytest.mark.parametrize(("error", "text"), [(0.0034, "0.0034"), (0.00341, "0.0035"), (9.99e-5, "0.0001"), (0.0, "0")])
 def test_a_stated_bound_is_never_rounded_down(error, text):
     score = replace(SCORER("log-evidence", torch.ones(3), "", None), discretisation_error=error)
     assert score.quadrature_notes == [f"discretisation error at most {text} nats"]

@@ -8,6 +8,7 @@ import torch
 
 from lowerbound.data.sources import DataConfig, load
 from lowerbound.errors import ConfigError
+from lowerbound.evaluation import quadrature
 from lowerbound.evaluation.annealing import AnnealingConfig
 from lowerbound.evaluation.evaluate import EvaluationConfig, evaluate
 from lowerbound.evaluation.whole import evaluate_wholly
@@ -83,7 +84,7 @@ def test_only_simulated_images_have_an_upper_bound(annealed):
 def test_stages_are_watched_in_their_order_to_the_end(annealed):
     _, stages = annealed
     names = list(dict.fromkeys(stage for stage, _, _ in stages))
-    assert names[0] == "scores and exact evidence"
+    assert names[0] == "scores and evidence by quadrature"
     assert names[-1] == "the doctor's check-up"
     counted = [(done, total) for stage, done, total in stages if stage == "annealing test examples"]
     assert counted[-1] == (240, 240)
@@ -100,6 +101,20 @@ def test_three_latents_are_integrated_where_two_are_not_many(splits):
     assert whole.score("grey-evidence").num_examples == 4
     assert whole.score("grey-evidence").value > whole.score("elbo").value - 0.01
     assert "true_posterior_density" not in whole.arrays
+
+
+def test_where_the_evidence_does_not_converge_nothing_is_called_exact(splits, monkeypatch):
+    monkeypatch.setattr(quadrature, "MAX_LEVEL", -1)
+    few = replace(splits, test=splits.test.subset(np.arange(6)))
+    stages = []
+    whole = evaluate_wholly(model_of(), few, SMALL, watch=lambda stage, done, total: stages.append(stage))
+    names = {score.name for score in whole.scores}
+    assert "grey-evidence-not-converged" in names
+    derived = {"grey-evidence", "evidence-gap", "evidence-bits", "importance-error", "approximation-gap"}
+    assert not names & derived
+    assert not {"log_evidence_per_image", "true_posterior_density"} & set(whole.arrays)
+    words = [score.description for score in whole.scores] + [finding.sentence for finding in whole.findings] + stages
+    assert not [word for word in words if "exact" in word]
 
 
 def test_many_latents_are_left_to_bounds(splits):

@@ -26,6 +26,22 @@ def test_how_far_the_bound_lies_below_the_evidence_is_told_with_error_unit_and_c
     assert "With 5,000 draws" in told and "−24.70 ± 0.15 nats" in told
 
 
+def test_evidence_that_has_not_converged_is_never_called_exact(make_results):
+    facts = {"value": -24.2, "num_not_converged": 3, "discretisation_error": None}
+    results = scored(make_results, grey_evidence_not_converged=facts)
+    told = wording.bound_quality(results)
+    assert told.startswith("Log p(x) could not be integrated for 3 images of 360 within the budget")
+    assert "exact" not in told
+    assert wording.quantity(results.scores[-1].name) == "Grey evidence (not converged)"
+    assert wording.meaning(results.scores[-1]) == "what elbo means; 3 of 360 not converged"
+
+
+def test_the_discretisation_error_is_told_beside_the_error_over_images(make_results):
+    evidence, gap = {"value": -24.2, "discretisation_error": 0.0034}, {"value": 0.179}
+    told = wording.bound_quality(scored(make_results, grey_evidence=evidence, evidence_gap=gap))
+    assert told.endswith("360 test images, grey pixels, discretisation error at most 0.0034 nats.")
+
+
 def test_a_tail_that_too_few_draws_leave_without_a_shape_is_not_mentioned(make_results):
     weighted = scored(make_results, x={"effective_sample_size": 3.21, "pareto_k": math.nan}).scores[-1]
     assert wording.meaning(weighted) == "what elbo means; effective sample size 3.21 of 16, median over images"
@@ -65,7 +81,7 @@ def test_without_a_floor_only_what_is_saved_is_told(make_results):
     results = make_results()
     scores = tuple(score for score in results.scores if score.name != "grey-floor")
     placed = wording.placement(dataclasses.replace(results, scores=scores))
-    assert placed.sentence.startswith("That is 2.38 nats below the 27.08 nats of a decoder that ignores z")
+    assert placed.sentence.startswith("That is 2.38 nats below the 27.08 nats of the best decoder that ignores z")
     assert placed.percent is None
 
 

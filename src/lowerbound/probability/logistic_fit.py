@@ -14,8 +14,11 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional as F
 
-NUM_STEPS, NUM_MIXTURE_STEPS = 60, 100
-"""Newton steps for a single logistic, and rounds of expectation maximisation for several."""
+NUM_STEPS = 60
+"""Newton steps for a single logistic; rounds of expectation maximisation for several, from the best start."""
+
+NUM_FIRST_STEPS = 15
+"""Rounds after which the best start of each element is chosen."""
 
 LOCATION_RANGE = (-3.0, 4.0)
 """In units where levels run from 0 to 1; beyond it only the tail would be left, which is exponential."""
@@ -58,11 +61,29 @@ Parameters = tuple[Tensor, Tensor, Tensor]
 
 def _fitted(counts: Float[Tensor, "level element"], num_components: int, bounds: tuple[float, float]) -> Parameters:
     levels = torch.linspace(0, 1, len(counts), dtype=counts.dtype, device=counts.device)
-    starts = _starts(counts, levels, num_components)
-    found = [_climbed(counts, levels, location, scale, bounds) for location, scale in starts]
-    values = torch.stack([_log_likelihood(counts, levels, parameters) for parameters in found])
-    best = values.argmax(0).expand(1, num_components, -1)
-    weight, a, b = (torch.stack(columns).gather(0, best).squeeze(0) for columns in zip(*found, strict=True))
+    starts = [_from(*start, bounds) for start in _starts(counts, levels, num_components)]
+    if len(starts) > 1:
+        found = [_climbed(counts, levels, start, bounds, NUM_FIRST_STEPS) for start in starts]
+        starts = [_best(counts, levels, found)]
+    return _climbed(counts, levels, starts[0], bounds, NUM_STEPS)
+
+
+def _from(
+    location: Float[Tensor, "component element"], scale: Float[Tensor, "component element"], bounds: tuple[float, float]
+) -> Parameters:
+    a = (1 / scale).clamp(*bounds)
+    return torch.full_like(location, 1 / len(location)), a, location * a
+
+
+def _best(
+    counts: Float[Tensor, "level element"], levels: Float[Tensor, " level"], found: list[Parameters]
+) -> Parameters:
+    """Of each element the most probable parameters."""
+    best = torch.stack([_log_likelihood(counts, levels, parameters) for parameters in found]).argmax(0)
+    weight, a, b = (
+        torch.stack(columns).gather(0, best.expand(1, len(columns[0]), -1)).squeeze(0)
+        for columns in zip(*found, strict=True)
+    )
     return weight, a, b
 
 
@@ -96,15 +117,13 @@ def _starts(
 def _climbed(
     counts: Float[Tensor, "level element"],
     levels: Float[Tensor, " level"],
-    location: Float[Tensor, "component element"],
-    scale: Float[Tensor, "component element"],
+    start: Parameters,
     bounds: tuple[float, float],
+    num_steps: int,
 ) -> Parameters:
     """Expectation maximisation; with one component, Newton's method."""
-    weight = torch.full_like(location, 1 / len(location))
-    a = (1 / scale).clamp(*bounds)
-    b = location * a
-    for _ in range(NUM_STEPS if len(location) == 1 else NUM_MIXTURE_STEPS):
+    weight, a, b = start
+    for _ in range(num_steps):
         log_joint = weight.log().unsqueeze(1) + _log_probability(levels, a, b)
         share = counts * torch.softmax(log_joint, dim=0)
         total = share.sum(1)
