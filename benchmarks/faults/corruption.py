@@ -90,9 +90,12 @@ def attempts(place: Workplace, template: str, readers: Sequence[Reader], bits: r
             kinds += list(forked(partial(_resaved, folder / file, bits), cwd=folder).value or ())
         for damage in kinds:
             for reader in those:
-                if bits.random() < reader.chance:
+                if damage.name in ALWAYS or bits.random() < reader.chance:
                     yield Attempt(template, file, damage, reader)
 
+
+ALWAYS = frozenset({"swapped", "deleted", "empty"})
+"""Damages that every command is given, however long it takes."""
 
 READ = frozenset({".toml", ".json", ".jsonl", ".safetensors"})
 
