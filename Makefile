@@ -2,7 +2,7 @@
 # make demo      train both reference models on the embedded digits and print where the report lies
 # make test      all tests;  make check: lint and types
 # make browser   Chromium, by the system's package manager: without it the tests of pages are skipped, and say so
-# make test-faults   what happens when something breaks: kills, full disks, damaged files, hostile input; about two hours
+# make test-faults   what happens when something breaks: kills, full disks, damaged files, hostile input; about two hours on one core
 # make bench     every measurement of benchmarks/ against peers and limits, hours, then the tables in docs/performance.md
 # make bench-peers   the libraries it compares with, each in an environment of its own
 
@@ -32,7 +32,7 @@ test: $(VENV)/.installed-test
 	$(BIN)/pytest -m "not slow" $(PARALLEL)
 
 test-faults: $(VENV)/.installed-test
-	$(BIN)/python -m benchmarks.faults
+	$(BIN)/python -m benchmarks.faults --without-figures
 
 test-slow: $(VENV)/.installed-test
 	$(BIN)/pytest -m slow

@@ -254,6 +254,23 @@ def test_a_score_that_one_of_several_seeds_lacks_has_no_mean_over_them(finished)
     assert both.discretisation_error == evidence.discretisation_error
 
 
+def test_several_seeds_go_on_with_what_was_stopped_and_keep_what_is_finished(tmp_path):
+    settings = merge(SHORT, {"training": {"num_epochs": 2}, "model": {"hidden": [8]}})
+    whole = train_seeds(2, "dense", tmp_path / "whole", settings)
+    shutil.copytree(tmp_path / "whole" / "seed-0", tmp_path / "stopped" / "seed-0")
+    kept = (tmp_path / "stopped" / "seed-0" / "metrics.jsonl").stat().st_mtime_ns
+    resumed = train_seeds(2, "dense", tmp_path / "stopped", settings, is_resumed=True)
+    assert (tmp_path / "stopped" / "seed-0" / "metrics.jsonl").stat().st_mtime_ns == kept
+    for first, second in zip(whole, resumed, strict=True):
+        assert_same_weights(first.path, second.path)
+        assert first.results.scores == second.results.scores
+    # Killed between its results and its report: it is not finished.
+    (tmp_path / "stopped" / "seed-1" / "report.html").unlink()
+    train_seeds(2, "dense", tmp_path / "stopped", settings, is_resumed=True)
+    assert (tmp_path / "stopped" / "seed-1" / "report.html").is_file()
+    assert_same_weights(tmp_path / "whole" / "seed-1", tmp_path / "stopped" / "seed-1")
+
+
 def test_results_are_json_that_states_its_version(finished):
     content = json.loads((finished.path / "results.json").read_text())
     assert content["format_version"] == 3

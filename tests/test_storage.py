@@ -20,6 +20,7 @@ from lowerbound.storage import (
     FORMAT_VERSION,
     check_format_version,
     load_tensors,
+    make_folder,
     read_json,
     read_toml,
     save_tensors,
@@ -69,6 +70,20 @@ def load_bytes(beside, content):
 
 
 # ---- atomic writes
+
+
+def test_a_folder_is_made_whole_or_not_at_all(tmp_path):
+    def fill(folder, last):
+        (folder / "0.png").write_bytes(b"first")
+        if last is None:
+            raise OSError("disk full")
+        (folder / "1.png").write_bytes(last)
+
+    with pytest.raises(OSError):
+        make_folder(tmp_path / "drawn", lambda folder: fill(folder, None))
+    assert list(tmp_path.iterdir()) == []
+    make_folder(tmp_path / "drawn", lambda folder: fill(folder, b"last"))
+    assert {path.name for path in tmp_path.rglob("*")} == {"drawn", "0.png", "1.png"}
 
 
 @pytest.mark.parametrize("interruption", [OSError("disk full"), KeyboardInterrupt()], ids=["error", "ctrl-c"])

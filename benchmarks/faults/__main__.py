@@ -4,6 +4,7 @@ import argparse
 import json
 import os
 import random
+import re
 import shutil
 import sys
 import tempfile
@@ -15,7 +16,7 @@ for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ[variable] = "1"
 
 from benchmarks.faults import corruption, full_disk, fuzzing, hostile_requests, kills, scripts_in_names  # noqa: E402
-from benchmarks.faults.child import leave_figures_out, warm_up  # noqa: E402
+from benchmarks.faults.child import ALSO, leave_figures_out, warm_up  # noqa: E402
 from benchmarks.faults.runs import Workplace  # noqa: E402
 from benchmarks.faults.tally import Tally  # noqa: E402
 
@@ -31,9 +32,9 @@ KINDS: dict[str, Kind] = {
 }
 
 SLICE: dict[str, tuple[float, frozenset[str]]] = {
-    "kills": (0.06, frozenset({"encode", "impute", "sample --folder", "train"})),
-    "disk": (0.06, frozenset({"encode", "impute", "sample --folder", "train"})),
-    "corruption": (0.012, frozenset()),
+    "kills": (0.05, frozenset({"encode", "sample --folder", "train"})),
+    "disk": (0.04, frozenset({"encode", "sample --folder", "train"})),
+    "corruption": (0.006, frozenset({"sample", "inspect", "compare"})),
     "fuzzing": (0.02, frozenset()),
     "requests": (0.1, frozenset({"explore"})),
     "scripts": (0.1, frozenset({"report", "service /"})),
@@ -44,7 +45,7 @@ SLICE: dict[str, tuple[float, frozenset[str]]] = {
 def main() -> int:
     """Run the kinds that are asked for; status 1 where anything failed."""
     options = _options()
-    warm_up()
+    warm_up(() if options.slice else ALSO)
     if options.slice or options.without_figures:
         leave_figures_out()
     root = Path(options.work or tempfile.mkdtemp(prefix="lowerbound-faults-"))
@@ -65,7 +66,17 @@ def main() -> int:
     if options.json:
         report = {"seed": options.seed, "share": options.share, "kinds": [tally.as_json() for tally in tallies]}
         Path(options.json).write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+    if options.document:
+        write_table(Path(options.document), tallies)
     return int(any(tally.num_failed for tally in tallies))
+
+
+def write_table(document: Path, tallies: list[Tally]) -> None:
+    """Put what came of each kind between `<!-- table: faults -->` and `<!-- end -->` of a document."""
+    table = "\n\n".join(tally.table() for tally in tallies)
+    block = re.compile(r"(<!-- table: faults -->\n).*?(<!-- end -->)", re.DOTALL)
+    text = document.read_text(encoding="utf-8")
+    document.write_text(block.sub(lambda match: f"{match[1]}{table}\n{match[2]}", text), encoding="utf-8")
 
 
 def _options() -> argparse.Namespace:
@@ -77,6 +88,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--slice", action="store_true", help="the small part of each kind that `make test` runs")
     parser.add_argument("--without-figures", action="store_true", help="reports without figures, which take most time")
     parser.add_argument("--json", metavar="FILE", help="also write counts and failures as JSON")
+    parser.add_argument("--document", metavar="FILE", help="also write the tables into docs/reliability.md")
     parser.add_argument("--work", metavar="DIR", help="a new folder to work in, which is kept")
     options = parser.parse_args()
     if unknown := [name for name in options.kinds if name not in KINDS]:

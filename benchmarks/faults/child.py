@@ -28,6 +28,22 @@ WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT
 DEFECT = 70  # exit status of a child that met an exception which the command did not turn into a message
 GIB = 2**30
 READ_SIZE = 2**16
+NEEDED = (
+    "matplotlib.pyplot",
+    "matplotlib.backends.backend_agg",
+    "matplotlib.backends.backend_svg",
+    "PIL.PngImagePlugin",
+    "sklearn.datasets",
+    "sklearn.linear_model",
+    "sklearn.neighbors",
+    "scipy.special",
+    "scipy.stats",
+    "scipy.optimize",
+    "pyarrow.parquet",
+    "pyarrow.csv",
+    "torch._dynamo",  # which the first optimiser imports
+)
+ALSO = ("datasets", "torch.export", "torch.onnx", "onnx", "onnxruntime", "onnxscript")
 
 
 @dataclass(frozen=True)
@@ -171,8 +187,7 @@ class Seams:
         true_fsync = os.fsync
 
         def fsync(descriptor: int) -> None:
-            name = Path(f"/proc/self/fd/{descriptor}")
-            self.hear("os.fsync", (str(name.readlink()) if name.is_symlink() else root,))
+            self.hear("os.fsync", (descriptor,))
             true_fsync(descriptor)
 
         os.fsync = fsync  # type: ignore[assignment]
@@ -184,8 +199,7 @@ class Seams:
             return
         if event == "open" and not _is_writing(arguments):
             return
-        # Not resolve(), which would ask the file system about each part of the path.
-        path = os.path.abspath(os.fsdecode(arguments[1 if event == "os.rename" else 0]))  # noqa: PTH100
+        path = self._path(arguments[1 if event == "os.rename" else 0])
         if not path.startswith(self.root):
             return
         self.passed.append((event, path[len(self.root) + 1 :]))
@@ -195,6 +209,14 @@ class Seams:
                 ACTIONS[self.fault.kind](self, self.fault, event, path)
             finally:
                 self.is_acting = False
+
+    def _path(self, file: Any) -> str:
+        """The absolute path of what a system call names, by its name or by an open descriptor."""
+        if isinstance(file, int):
+            name = Path(f"/proc/self/fd/{file}")
+            return str(name.readlink()) if name.is_symlink() else self.root
+        # Not resolve(), which would ask the file system about each part of the path.
+        return os.path.abspath(os.fsdecode(file))  # noqa: PTH100
 
 
 SEAMS = Seams()
@@ -293,7 +315,7 @@ def _drain(reads: list[int], deadline: float, pid: int) -> tuple[list[bytes], bo
             left = deadline - time.perf_counter()
             if left <= 0 and not is_late:
                 is_late = True
-                os.killpg(pid, signal.SIGKILL)
+                _kill_all(pid)
             for key, _ in selector.select(max(left, 0) if not is_late else 1.0):
                 data = os.read(key.fd, READ_SIZE)
                 if data:
@@ -304,8 +326,17 @@ def _drain(reads: list[int], deadline: float, pid: int) -> tuple[list[bytes], bo
     return [b"".join(parts[read]) for read in reads], is_late
 
 
-def warm_up() -> None:
-    """Import what commands import, so that no child has to."""
+def _kill_all(pid: int) -> None:
+    """A child and what it started; before it has a group of its own, the child."""
+    try:
+        os.killpg(pid, signal.SIGKILL)
+    except ProcessLookupError:
+        os.kill(pid, signal.SIGKILL)
+
+
+def warm_up(more: Sequence[str] = ALSO) -> None:
+    """Import what commands import, so that no child has to; `more` is what only some of them need."""
+    import gc
     import importlib
     import pkgutil
 
@@ -317,42 +348,24 @@ def warm_up() -> None:
     for module in pkgutil.walk_packages(lowerbound.__path__, "lowerbound."):
         if not module.name.endswith("__main__"):
             importlib.import_module(module.name)
-    for name in ALSO:
+    for name in (*NEEDED, *more):
         try:
             importlib.import_module(name)
         except ImportError:
             continue
+    # Else the first collection in each child would copy all of it.
+    gc.collect()
+    gc.freeze()
 
 
 def leave_figures_out() -> None:
     """From now on a run's report is a line of text: its figures take most of the time of a small training."""
     from lowerbound import run
+    from lowerbound.evaluation.results import Results
     from lowerbound.storage import write_text
 
-    def write_report(results: Any, path: Path) -> Path:
-        write_text(path / "report.html", f"<html>{len(results.scores)} scores</html>\n")
-        return path / "report.html"
+    def write_report(results: Results, run: Path) -> Path:
+        write_text(run / "report.html", f"<html>{len(results.scores)} scores</html>\n")
+        return run / "report.html"
 
-    run.write_report = write_report
-
-
-ALSO = (
-    "matplotlib.pyplot",
-    "matplotlib.backends.backend_agg",
-    "matplotlib.backends.backend_svg",
-    "PIL.PngImagePlugin",
-    "sklearn.datasets",
-    "sklearn.linear_model",
-    "sklearn.neighbors",
-    "scipy.special",
-    "scipy.stats",
-    "scipy.optimize",
-    "pyarrow.parquet",
-    "pyarrow.csv",
-    "torch._dynamo",
-    "torch.export",
-    "torch.onnx",
-    "onnx",
-    "onnxruntime",
-    "onnxscript",
-)
+    run.write_report = write_report  # type: ignore[attr-defined]

@@ -36,8 +36,7 @@ def run(place: Workplace, bits: random.Random, share: float, names: frozenset[st
         if names and name not in names:
             continue
         valid = VALID[name]()
-        for content in valid:
-            judge(place, name, [content], tally, must_be="accepted")
+        judge(place, name, valid, tally, must_be="accepted")
         count = max(1, round(share * NUM_FOR_EACH))
         files = [mutated(name, bits.choice(valid), (*valid, bits.choice(everything)), bits) for _ in range(count)]
         for start in range(0, count, BATCH):

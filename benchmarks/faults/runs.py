@@ -125,7 +125,10 @@ TEMPLATES = {
         lambda data: (training(str(data / "things.csv"), "run"), training(str(data / "things.csv"), "other", 1))
     ),
     "interrupted": Template(
-        lambda data: (training("digits", "run", 0, "--set", "training.checkpoint_every=1"),),
+        lambda data: tuple(
+            training("digits", out, seed, "--set", "training.checkpoint_every=1")
+            for seed, out in enumerate(("run", "other"))
+        ),
         fault=Fault("kill", 40),
         status=-9,
     ),

@@ -50,18 +50,18 @@ def run(place: Workplace, bits: random.Random, share: float, names: frozenset[st
     for payload in bits.sample(PAYLOADS, max(1, round(share * len(PAYLOADS)))):
         for kind, make in KINDS.items():
             trial = place.fresh(None)
-            prepared = make(trial, payload)
-            for words in prepared:
+            for words in make(trial, payload):
+                if words[0] == "explore" and names and "offline explorer" not in names:
+                    continue
                 outcome = command(words, cwd=trial, timeout=300)
                 if outcome.status != 0:
                     break
             if outcome.status != 0:
                 tally.add(kind, "refused" if not outcome.complaint else "failed", f"{payload!r}: {outcome.err[-300:]}")
                 continue
-            for page, content, address in pages(trial):
-                if not names or page in names:
-                    verdict, why = judged(content, address if share == 1 or page in OPENED else "", browser, place)
-                    tally.add(f"{page}, {kind}", verdict, f"{payload!r}: {why}")
+            for page, content, address in pages(trial, names or frozenset(PAGES)):
+                verdict, why = judged(content, address if share == 1 or page in OPENED else "", browser, place)
+                tally.add(f"{page}, {kind}", verdict, f"{payload!r}: {why}")
     return tally
 
 
@@ -103,16 +103,22 @@ OFFLINE = ("explore", "run", "--offline", "page.html")
 KINDS = {"columns and levels": _of_a_table, "classes and files": _of_images, "runs and sources": _of_a_run}
 
 
-def pages(trial: Path) -> Iterator[tuple[str, str, str]]:
-    """Every page of the run in a folder: its kind, its source, and where a browser opens it."""
+PAGES = ("report", "offline explorer", "explorer", "service /", "service /docs")
+
+
+def pages(trial: Path, names: frozenset[str]) -> Iterator[tuple[str, str, str]]:
+    """The pages in `names` of the run in a folder: its kind, its source, and where a browser opens it."""
     (folder,) = (path.parent for path in trial.glob("*/report.html"))
     for name, file in (("report", folder / "report.html"), ("offline explorer", trial / "page.html")):
-        yield name, file.read_text(encoding="utf-8"), file.resolve().as_uri()
-    with serving(trial, ("explore", str(folder), "--no-browser", "--port", "0")) as server:
-        yield "explorer", *_served(server, "/")
-    with serving(trial, ("serve", f"model={folder}", "--port", "0")) as server:
-        for path in ("/", "/docs"):
-            yield f"service {path}", *_served(server, path)
+        if name in names:
+            yield name, file.read_text(encoding="utf-8"), file.resolve().as_uri()
+    if "explorer" in names:
+        with serving(trial, ("explore", str(folder), "--no-browser", "--port", "0")) as server:
+            yield "explorer", *_served(server, "/")
+    if paths := [path for path in ("/", "/docs") if f"service {path}" in names]:
+        with serving(trial, ("serve", f"model={folder}", "--port", "0")) as server:
+            for path in paths:
+                yield f"service {path}", *_served(server, path)
 
 
 def _served(server: Server, path: str) -> tuple[str, str]:

@@ -141,7 +141,6 @@ VALID: dict[str, Callable[[], tuple[bytes, ...]]] = {
         b"objective.preset=vae",
         b"evaluation.annealing.step_size=1e-3",
         b"data.range=[0, 255.0]",
-        b"training={ num_epochs = 3 }",
         b"data.missing_markers=['', 'NA']",
         b"training.learning_rate=0.003",
     ),

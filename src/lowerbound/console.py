@@ -225,8 +225,8 @@ def print_anomalies(scored: "Scored") -> None:
     unscored = _about_unscored(scored)
     out.print(
         f"{int(judged.is_anomalous.sum()):,} of {num_scored:,} are anomalous: {judged.by} above "
-        f"{judged.threshold.value:.2f}, by {judged.threshold.num_examples:,} held-out examples; expected of normal "
-        f"examples: a share of {judged.threshold.rate:.3g}.{unscored}",
+        f"{judged.threshold.value:.2f}, a threshold from {judged.threshold.num_examples:,} held-out examples that a "
+        f"share of {judged.threshold.rate:.3g} of normal examples is expected to exceed.{unscored}",
         markup=False,
     )
 

@@ -18,7 +18,7 @@ LowerboundError              exit status 1
 from collections.abc import Iterable
 from difflib import get_close_matches
 
-from lowerbound.text import one_line
+from lowerbound.text import one_line, shortened
 
 LONGEST_NAME = 200  # characters of what somebody named
 
@@ -49,7 +49,7 @@ class UnknownName(UsageError):
     """
 
     def __init__(self, kind: str, name: str, valid: Iterable[str]) -> None:
-        known, name = sorted(valid), one_line(name, LONGEST_NAME)
+        known, name = sorted(valid), shortened(name, LONGEST_NAME)
         nearest = get_close_matches(name, known, n=1, cutoff=0.5)
         hint = f"did you mean {nearest[0]!r}? " if nearest else ""
         accepted = f"accepted: {', '.join(known)}" if known else "there is none"

@@ -54,10 +54,14 @@ def printable(text: str) -> str:
     return "".join(c if c.isprintable() or c == "\n" else escaped(c) for c in text)
 
 
+def shortened(text: str, longest: int) -> str:
+    """A text without its middle, where it is longer than `longest` characters."""
+    return text if len(text) <= longest else f"{text[: longest // 2]} ... {text[-longest // 2 :]}"
+
+
 def one_line(text: str, longest: int = LONGEST) -> str:
     """A text as one line that can be read: without control characters, and of bounded length."""
-    if len(text) > longest:
-        text = f"{text[: longest // 2]} ... {text[-longest // 2 :]}"
+    text = shortened(text, longest)
     if text.isprintable():
         return text
     return printable(" ".join(text.split()))

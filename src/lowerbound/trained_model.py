@@ -25,7 +25,7 @@ from lowerbound.data.files import ReadingOptions, as_collection
 from lowerbound.data.memory import raw_of
 from lowerbound.data.reading import times
 from lowerbound.data.tables import RawTable
-from lowerbound.errors import RunError, SchemaError, UsageError
+from lowerbound.errors import DataError, RunError, SchemaError, UsageError
 from lowerbound.evaluation.anomaly import Calibration, measure
 from lowerbound.evaluation.elements import best_guess
 from lowerbound.evaluation.generation import drawn_examples, expected_examples
@@ -53,7 +53,12 @@ class TrainedModel:
     @property
     def convention(self) -> str:
         """What log p(x|z) means for the run's data: "grey", "binary", "density", or how they were binarised."""
-        return convention_of(self.vae.likelihood, self.schema)
+        try:
+            return convention_of(self.vae.likelihood, self.schema)
+        except DataError as error:
+            raise RunError(
+                f"{self.path or 'the model'} is damaged (its schema is not its likelihood's: {error})"
+            ) from error
 
     def calibration(self) -> Calibration:
         """What was measured on held-out examples when training ended; UsageError for a run that has none."""

@@ -218,7 +218,7 @@ def test_a_rate_that_so_few_cannot_promise_is_refused_with_the_least_and_a_remed
         calibration.judge(new, "complexity-residual", rate)
 
 
-@pytest.mark.parametrize("num_held_out", [1, 2, 19, 20, 99, 100, 199, 999, 1000])
+@pytest.mark.parametrize("num_held_out", [1, 2, 9, 19, 20, 99, 100, 199, 999, 1000])
 def test_the_least_rate_that_is_named_is_accepted_and_less_is_not(num_held_out):
     calibration, new = Calibration(measured(num_held_out)), measured(1)
     for least in (1 / (num_held_out + 1), float(rounded_up(1 / (num_held_out + 1)))):
@@ -227,6 +227,14 @@ def test_the_least_rate_that_is_named_is_accepted_and_less_is_not(num_held_out):
         assert threshold.value == calibration.measured.negative_elbo.max()
     with pytest.raises(ConfigError):
         calibration.judge(new, "negative-elbo", 0.999 / (num_held_out + 1))
+
+
+@pytest.mark.parametrize(
+    ("rate", "text"), [(0.1, "0.1"), (1 / 3, "0.334"), (1 / 201, "0.00498"), (0.5, "0.5"), (1 / 1001, "0.001")]
+)
+def test_a_least_rate_is_rounded_up_where_it_is_rounded(rate, text):
+    assert rounded_up(rate) == text
+    assert float(text) >= rate
 
 
 def test_a_score_with_too_few_held_out_examples_for_the_rate_has_no_threshold_and_another_decides():

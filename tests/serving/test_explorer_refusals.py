@@ -247,3 +247,40 @@ def test_the_page_and_its_modules_are_served_as_a_browser_wants_them(client):
     module = client.get("/assets/safetensors.js")
     assert module.headers["content-type"].startswith("text/javascript")
     assert client.get("/assets/safetensors.js", headers={"if-none-match": module.headers["etag"]}).status_code == 304
+
+
+@pytest.mark.parametrize("path", ["encode", "decode", "sample", "neighbours"])
+def test_a_client_that_hangs_up_within_a_body_is_no_defect(folder, path):
+    # Raised errors are passed on by this client, as a server prints them on the terminal.
+    from starlette.testclient import TestClient
+
+    async def ask(app):
+        sent = []
+        messages = iter([{"type": "http.request", "body": b"[0.5,", "more_body": True}, {"type": "http.disconnect"}])
+
+        async def receive():
+            return next(messages, {"type": "http.disconnect"})
+
+        async def send(message):
+            sent.append(message)
+
+        scope = {
+            "type": "http",
+            "method": "POST",
+            "path": f"{RUN}/{path}",
+            "raw_path": f"{RUN}/{path}".encode(),
+            "query_string": b"",
+            "headers": [(b"host", b"testserver"), (b"content-length", b"500")],
+            "http_version": "1.1",
+            "scheme": "http",
+            "server": ("testserver", 80),
+            "client": ("testclient", 50000),
+            "root_path": "",
+        }
+        await app(scope, receive, send)
+        return sent
+
+    app = routes.application(folder, device="cpu")
+    with TestClient(app) as client:
+        sent = client.portal.call(ask, app)
+    assert sent[0]["status"] == 400

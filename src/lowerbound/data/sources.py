@@ -137,6 +137,13 @@ def kmnist(config: DataConfig) -> Pool:
     return _load_idx("kmnist", KMNIST_ARCHIVE, KANA, config)
 
 
+def _is_link(source: str) -> bool:
+    try:
+        return Path(source).is_symlink()
+    except (OSError, ValueError):  # too long for a name, or with a null character
+        return False
+
+
 def _existing_path(source: str) -> Path:
     if is_name(Path(source)):
         return Path(source)
@@ -146,7 +153,7 @@ def _existing_path(source: str) -> Path:
         path.stat()
         if source:  # an empty one would be the current folder
             return path
-    if Path(source).is_symlink():
+    if _is_link(source):
         raise DataError(f"{shown(source)} is a link to {shown(Path(source).readlink())}, which does not exist.")
     if Path(source).name == source and not Path(source).suffix:
         raise UnknownName("data source", source, [*SOURCES, "the path of a file or folder"])

@@ -35,8 +35,9 @@ def least_rate(num_examples: int) -> float:
 
 def rounded_up(rate: float) -> str:
     """A rate with three significant digits, not less than it is: what is given as the least is accepted."""
-    unit = Decimal(1).scaleb(Decimal(rate).adjusted() - 2)
-    return f"{Decimal(rate).quantize(unit, ROUND_CEILING).normalize():f}"
+    exact = Decimal(f"{rate:.12g}")  # 0.1, and not the nearest binary number, which is more
+    unit = Decimal(1).scaleb(exact.adjusted() - 2)
+    return f"{exact.quantize(unit, ROUND_CEILING).normalize():f}"
 
 
 def num_above(rate: float, num_examples: int) -> int:

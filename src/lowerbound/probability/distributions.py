@@ -140,12 +140,13 @@ class DiagonalNormal(Distribution):
         mean = mean - centre
         log_variance = self._log_variance_rows()
         precision = (-log_variance).exp()
-        constant = (LOG_2_PI + log_variance).sum(-1) + (mean**2 * precision).sum(-1)
+        log_normaliser, of_mean = (LOG_2_PI + log_variance).sum(-1), (mean**2 * precision).sum(-1)
         weighted = mean * precision
         parts = []
         for part in self.flat_event(values).split(max(1, TABLE_VALUES // mean.shape[-1])):
             value = part.double() - centre
-            parts.append(-0.5 * (constant + value**2 @ precision.T - 2 * value @ weighted.T))
+            squared = value**2 @ precision.T - 2 * value @ weighted.T + of_mean
+            parts.append(-0.5 * (log_normaliser + squared))
         return torch.cat(parts)
 
     def _log_variance_rows(self) -> Float[Tensor, "rows element"]:

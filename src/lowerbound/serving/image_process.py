@@ -19,6 +19,7 @@ from lowerbound.data.reading import Limit
 from lowerbound.errors import DataError, TooLarge
 
 READY = b"ready\n"
+LEAST_MEMORY = 2**28  # bytes beyond what the process has: decoders are loaded when they are first needed
 
 
 @dataclass(frozen=True)
@@ -39,7 +40,7 @@ def main() -> None:
     answers.flush()
     while (line := sys.stdin.buffer.readline()) != b"":
         asked = _asked(line, sys.stdin.buffer)
-        _bound_memory(2 * asked.options.limit.max_bytes + len(asked.content))
+        _bound_memory(LEAST_MEMORY + 2 * asked.options.limit.max_bytes + len(asked.content))
         about, pixels = _answer(asked)
         write(answers, about, pixels)
 

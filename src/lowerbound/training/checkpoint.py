@@ -130,11 +130,19 @@ def load_with_schema(
         model = _own(path, config, event_shape, encoder, decoder)
     else:
         model = _built(model_file(path), config, event_shape, description.columns)
+    _load_weights(model, tensors, path)
+    return model.eval(), description.schema
+
+
+def _load_weights(model: VAE, tensors: Mapping[str, Tensor], path: Path) -> None:
+    types = {name: tensor.dtype for name, tensor in model.state_dict().items()}
+    for name, tensor in tensors.items():
+        if tensor.dtype != types.get(name, tensor.dtype):
+            raise RunError(f"{path} holds weights of another model ({name} is {tensor.dtype}, not {types[name]}).")
     try:
         model.load_state_dict(tensors)
     except RuntimeError as error:
         raise RunError(f"{path} holds weights of another model ({str(error).splitlines()[0]}).") from error
-    return model.eval(), description.schema
 
 
 def _built(path: Path, config: ModelConfig, event_shape: tuple[int, ...], columns: tuple[Column, ...]) -> VAE:
