@@ -11,7 +11,7 @@ from lowerbound.errors import LowerboundError, RunError, UsageError
 from lowerbound.evaluation.results import read_results, read_scores
 from lowerbound.preparation import prepare
 from lowerbound.run import resume, rewrite_report, train
-from lowerbound.run_identity import CONFIG, identity_of, read_config, run_id, sealed
+from lowerbound.run_identity import CONFIG, check_mark, identity_of, read_config, run_id, sealed
 from lowerbound.run_log import LOG, read_log
 from lowerbound.storage import read_toml, write_toml
 from lowerbound.trained_model import load
@@ -177,3 +177,17 @@ def test_a_directory_with_a_configuration_of_somebody_else_is_not_taken(tmp_path
     with pytest.raises(UsageError, match="is not empty"):
         trained(tmp_path, 1)
     assert json.dumps(read_toml(tmp_path / CONFIG))
+
+
+def test_a_log_that_lacks_a_record_before_the_checkpoint_is_not_continued(mixed):
+    path = mixed()
+    lines = (path / LOG).read_bytes().splitlines(keepends=True)
+    (path / LOG).write_bytes(b"".join(lines[1:]))
+    with pytest.raises(RunError, match=r"metrics\.jsonl lacks the record of step \d+; restore it"):
+        resume(path)
+
+
+def test_a_mark_that_is_none_is_damage(runs):
+    for mark in (0.5, None, ["run"]):
+        with pytest.raises(RunError, match=r"model\.safetensors is damaged \(its mark is"):
+            check_mark(runs[0], "model.safetensors", mark)

@@ -19,8 +19,8 @@ from lowerbound.errors import RunError
 from lowerbound.storage import (
     FORMAT_VERSION,
     check_format_version,
+    folder_atomically,
     load_tensors,
-    make_folder,
     read_json,
     read_toml,
     save_tensors,
@@ -73,17 +73,16 @@ def load_bytes(beside, content):
 
 
 def test_a_folder_is_made_whole_or_not_at_all(tmp_path):
-    def fill(folder, last):
+    with pytest.raises(OSError), folder_atomically(tmp_path / "drawn") as folder:
         (folder / "0.png").write_bytes(b"first")
-        if last is None:
-            raise OSError("disk full")
-        (folder / "1.png").write_bytes(last)
-
-    with pytest.raises(OSError):
-        make_folder(tmp_path / "drawn", lambda folder: fill(folder, None))
+        raise OSError("disk full")
     assert list(tmp_path.iterdir()) == []
-    make_folder(tmp_path / "drawn", lambda folder: fill(folder, b"last"))
-    assert {path.name for path in tmp_path.rglob("*")} == {"drawn", "0.png", "1.png"}
+    for content in (b"first", b"again"):
+        with folder_atomically(tmp_path / "drawn") as folder:
+            (folder / "0.png").write_bytes(content)
+        (tmp_path / "drawn" / "mine.txt").touch()  # what has another name stays
+    assert {path.name for path in tmp_path.rglob("*")} == {"drawn", "0.png", "mine.txt"}
+    assert (tmp_path / "drawn" / "0.png").read_bytes() == b"again"
 
 
 @pytest.mark.parametrize("interruption", [OSError("disk full"), KeyboardInterrupt()], ids=["error", "ctrl-c"])

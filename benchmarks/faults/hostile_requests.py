@@ -12,7 +12,7 @@ import time
 from benchmarks.faults.hostile_bytes import VALID, Hostile, malformed, of_bodies
 from benchmarks.faults.mutator import mutated
 from benchmarks.faults.runs import Workplace
-from benchmarks.faults.servers import PATIENCE, Server, answer_of, body_of, first_answer_of, serving
+from benchmarks.faults.servers import AT_ONCE, PATIENCE, Server, answer_of, body_of, first_answer_of, serving
 from benchmarks.faults.tally import Tally
 
 GOOD = frozenset({"2xx", "4xx", "closed", "busy"})
@@ -79,7 +79,7 @@ def outcome_of(server: Server, hostile: Hostile) -> tuple[str, str]:
                 time.sleep(hostile.pause)
             if hostile.hangs_up:
                 return "closed", ""
-            answer = first_answer_of(connection)
+            answer = first_answer_of(connection, PATIENCE if hostile.name == "valid" else AT_ONCE)
             if not answer:
                 # It may be no whole request, of which the rest is waited for: no more comes.
                 connection.shutdown(socket.SHUT_WR)

@@ -90,10 +90,10 @@ def answer_of(connection: socket.socket) -> bytes:
     return b"".join(parts)
 
 
-def first_answer_of(connection: socket.socket) -> bytes:
-    """What comes up to the end of the first answer; nothing where nothing comes at once."""
+def first_answer_of(connection: socket.socket, patience: float = AT_ONCE) -> bytes:
+    """What comes up to the end of the first answer; nothing where nothing comes within some seconds."""
     answer = b""
-    connection.settimeout(AT_ONCE)
+    connection.settimeout(patience)
     try:
         while not _is_whole(answer) and (part := connection.recv(READ_SIZE)):
             answer += part

@@ -14,6 +14,7 @@ from lowerbound.numerics import mean_and_standard_error
 from lowerbound.reporting.report import REPORT, write_index
 from lowerbound.run import NOBODY, Audience, Run, resume, train
 from lowerbound.run_identity import CONFIG
+from lowerbound.run_lock import writing_into
 from lowerbound.trained_model import load
 
 DEMO_RECIPES = ("dense", "conv")
@@ -56,7 +57,8 @@ def _finished(path: Path) -> Run | None:
     if not (path / REPORT).exists():
         return None
     try:
-        return Run(path, load(path), read_results(path))
+        with writing_into(path):  # so that nothing is left of a process that was killed when all was written
+            return Run(path, load(path), read_results(path))
     except RunError:  # it was resumed, and killed before the results of the new model were there
         return None
 

@@ -9,6 +9,7 @@ report.html          one page; figures/ holds its pictures as PNG
 checkpoints/         the two newest training states
 """
 
+import math
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
@@ -47,6 +48,7 @@ from lowerbound.storage import (
 )
 from lowerbound.trained_model import CALIBRATION, TrainedModel, load
 from lowerbound.training.checkpoint import Checkpoint, load_checkpoint, load_model, save_model
+from lowerbound.training.config import TrainingConfig
 from lowerbound.training.loop import fit
 from lowerbound.training.state import machine
 
@@ -304,7 +306,7 @@ def _carry_out(
 ) -> Run:
     log = RunLog(path)
     # The records of steps after the checkpoint will be made again.
-    log.rewrite([] if checkpoint is None else _records_until(path, checkpoint.state["step"]))
+    log.rewrite([] if checkpoint is None else _records_until(path, checkpoint, splits, experiment.training))
     records = fit(
         model,
         splits,
@@ -345,8 +347,16 @@ def _conclude(path: Path, model: TrainedModel, results: Results) -> Run:
     return Run(path, model, results)
 
 
-def _records_until(path: Path, step: int) -> list[dict[str, Any]]:
-    return [record for record in read_log(path) if record["step"] <= step]
+def _records_until(path: Path, checkpoint: Checkpoint, splits: Splits, config: TrainingConfig) -> list[dict[str, Any]]:
+    """The records of a log up to a checkpoint; RunError where some are missing."""
+    last, per_epoch = checkpoint.state["step"], math.ceil(len(splits.train) / config.batch_size)
+    records = [record for record in read_log(path) if record["step"] <= last]
+    expected = {step for step in range(1, last + 1) if step % config.log_every == 0 or step % per_epoch == 0}
+    if missing := sorted(expected - {record["step"] for record in records}):
+        raise RunError(
+            f"{path / LOG} lacks the record of step {missing[0]}; restore it, or train again with another --out."
+        )
+    return records
 
 
 def _resumed(experiment: Experiment, settings: Mapping[str, Any]) -> Experiment:

@@ -95,8 +95,10 @@ def mark_with_model(run: Path) -> dict[str, str]:
     return mark_of(run) | ({"model": stated_checksum(model)} if model.is_file() else {})
 
 
-def check_mark(run: Path, file: str, mark: Mapping[str, Any]) -> None:
+def check_mark(run: Path, file: str, mark: Any) -> None:
     """RunError where a file of a run's directory states another run, or was measured with another model."""
+    if not isinstance(mark, Mapping):
+        raise RunError(f"{run / file} is damaged (its mark is {mark!r}); restore it.")
     identity = identity_of(run)
     if identity is not None and not identity.accepts(str(mark.get("run", ""))):
         raise RunError(

@@ -21,7 +21,7 @@ from typing import Any
 import tomli_w
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor
 
 from lowerbound.errors import RunError, UsageError
@@ -288,16 +288,18 @@ def sha256(path: Path) -> str:
 
 def _save(path: Path, tensors: Mapping[str, Tensor], metadata: dict[str, str]) -> None:
     """A safetensors file of the same bytes every time: the library has its metadata in random order."""
-    save_file(dict(tensors), path, metadata=metadata)
-    with path.open("r+b") as file:
-        length = int.from_bytes(file.read(8), "little")
-        header = json.loads(file.read(length))
-        header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
-        content = json.dumps(header, ensure_ascii=False, separators=(",", ":")).encode()
-        # The same keys and values in another order: no longer than before, and filled up as the format allows.
-        assert len(content) <= length
-        file.seek(8)
-        file.write(content.ljust(length))
+    # Not save_file, which has a temporary file of its own, that a killed process leaves.
+    content = save(dict(tensors), metadata=metadata)
+    length = int.from_bytes(content[:8], "little")
+    header = json.loads(content[8 : 8 + length])
+    header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
+    ordered = json.dumps(header, ensure_ascii=False, separators=(",", ":")).encode()
+    # The same keys and values in another order: no longer than before, and filled up as the format allows.
+    assert len(ordered) <= length
+    with path.open("wb") as file:
+        file.write(content[:8])
+        file.write(ordered.ljust(length))
+        file.write(memoryview(content)[8 + length :])
 
 
 def _checksum(tensors: Mapping[str, Tensor], metadata: str) -> str:

@@ -30,7 +30,7 @@ LOOK_ALIKES = {
 }
 HANDLER = "lowerbound.look-alikes"
 BYTES_OF_NAMES = range(0xDC80, 0xDD00)  # as which Python holds the bytes of names that are not UTF-8
-LONGEST = 3000  # characters of a message
+LONGEST = 1500  # characters of a message
 LONE_SURROGATES = re.compile("[\ud800-\udfff]")
 
 

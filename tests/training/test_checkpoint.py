@@ -4,7 +4,14 @@ import torch
 from lowerbound.errors import RunError, UsageError
 from lowerbound.model import ModelConfig, build_model
 from lowerbound.seeding import generator
-from lowerbound.training.checkpoint import load_checkpoint, load_model, save_checkpoint, save_model
+from lowerbound.storage import save_tensors
+from lowerbound.training.checkpoint import (
+    drop_checkpoints_after,
+    load_checkpoint,
+    load_model,
+    save_checkpoint,
+    save_model,
+)
 
 
 def state(step):
@@ -91,3 +98,13 @@ def test_what_holds_no_model_is_refused_in_one_line(tmp_path):
     save(tmp_path, 1)
     with pytest.raises(RunError, match=r"step-000000001\.safetensors is damaged \(model: is missing; and \d+ more\)"):
         load_model(tmp_path / "step-000000001.safetensors")
+
+
+def test_what_a_kill_before_the_oldest_was_dropped_left_is_dropped_when_training_goes_on(tmp_path):
+    for step in (1, 2, 3, 4):
+        save_tensors(tmp_path / f"step-{step:09d}.safetensors", {"weight": torch.zeros(1)}, {"step": step})
+    drop_checkpoints_after(tmp_path, 3)
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "step-000000002.safetensors",
+        "step-000000003.safetensors",
+    ]

@@ -15,6 +15,8 @@ ALWAYS = (
 )
 """Of these an answer may have its own, as a page has its policy."""
 
+CLOSED = "the handler is closed"
+
 
 def enveloped(app: App, stopped: str) -> App:
     """`app`, whose answers carry the headers, and which says `stopped` where it is cancelled in their midst."""
@@ -29,7 +31,12 @@ def enveloped(app: App, stopped: str) -> App:
                 own = list(message.get("headers", ()))
                 names = {name.lower() for name, _ in own}
                 message = {**message, "headers": own + [header for header in ALWAYS if header[0] not in names]}
-            await send(message)
+            try:
+                await send(message)
+            except RuntimeError as error:
+                # uvloop's, of a connection that was closed a moment ago: nobody is there to be answered.
+                if CLOSED not in str(error):
+                    raise
 
         try:
             await app(scope, receive, send_with_headers if scope["type"] == "http" else send)

@@ -60,10 +60,12 @@ def load_checkpoint(folder: Path) -> Checkpoint | None:
 
 
 def drop_checkpoints_after(folder: Path, step: int) -> None:
-    """Remove checkpoints of later steps: those found to be damaged when an earlier one was resumed from."""
-    for path in _newest_first(folder):
-        if _step(path) > step:
-            path.unlink()
+    """Remove checkpoints of later steps, found to be damaged when an earlier one was resumed from, and all but the two
+    newest of the others.
+    """
+    later = [path for path in _newest_first(folder) if _step(path) > step]
+    for path in later + [path for path in _newest_first(folder) if path not in later][NUM_KEPT:]:
+        path.unlink()
 
 
 def save_model(path: Path, model: VAE, schema: Schema | None, about: Mapping[str, Any]) -> None:
