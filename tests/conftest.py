@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from copy import deepcopy
 from dataclasses import dataclass
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import settings
@@ -13,12 +14,16 @@ from torch import Tensor
 from linear_models import exact_model
 from lowerbound.data.synthetic import LinearGaussian, orthogonal_linear_gaussian
 from lowerbound.model import VAE
+from lowerbound.reporting import theme
+from lowerbound.reporting.tiles import as_png
 from lowerbound.seeding import generator
 
 # Models here are tiny: one thread is as fast as two, and on a busy machine many times faster. So also for the processes
 # that tests start.
 torch.set_num_threads(1)
 os.environ["OMP_NUM_THREADS"] = "1"
+
+PIXEL = as_png(np.zeros((1, 1, 3), np.uint8))
 
 # The same examples on every run, and no deadline: a busy machine is no failure.
 settings.register_profile("reproducible", derandomize=True, deadline=None)
@@ -38,6 +43,16 @@ def float64() -> Iterator[None]:
     torch.set_default_dtype(torch.float64)
     yield
     torch.set_default_dtype(before)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def unrendered_figures(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Outside the tests of reports, figures are drawn but not rendered, which takes most of the time of a report."""
+    with pytest.MonkeyPatch.context() as patch:
+        if request.path.parent.name != "reporting":
+            patch.setattr(theme, "png", lambda figure: PIXEL)
+            patch.setattr(theme, "svg", lambda figure: b"<svg xmlns='http://www.w3.org/2000/svg'/>")
+        yield
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,6 +1,6 @@
 """What the product does when something breaks: killed processes, full disks, damaged files, hostile input.
 
-    make test-faults                                 every kind at its full number, without figures: two hours on one core
+    make test-faults                               every kind at its full number, without figures; two hours on one core
     python -m benchmarks.faults kills disk --share 0.1 --seed 7 --json faults.json
 
 Each command runs in a child that is forked from a process which has imported everything, so that a fault costs what

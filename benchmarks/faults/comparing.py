@@ -13,8 +13,8 @@ from typing import Any
 
 Tree = Mapping[str, bytes]
 
-VARYING = {"seconds", "examples_per_second", "seconds_left"}
-"""Keys of what a clock measured."""
+VARYING = {"seconds", "examples_per_second", "seconds_left", "command", "replaces"}
+"""Keys of what a clock measured, of how a run was asked for, and of the results before."""
 
 BOUND_TO_THEM = re.compile(r"(^|_)(id|checksum|checksums|digest|sha256|files)$")
 """Keys that identify one execution, or hash a file that holds a time; the files themselves are compared."""

@@ -15,7 +15,7 @@ from pathlib import Path
 from benchmarks.faults.child import Outcome, command, forked
 from benchmarks.faults.comparing import differences, is_left_over, text_settled, tree
 from benchmarks.faults.mutations import Damage, damages, resaved
-from benchmarks.faults.reading_commands import READERS, Reader
+from benchmarks.faults.reading_commands import READERS, REFUSED, Reader
 from benchmarks.faults.runs import Workplace
 from benchmarks.faults.tally import Tally
 
@@ -165,7 +165,7 @@ def _judged_server(answer: Answer, intact: Answer) -> tuple[str, str]:
             return "traceback", f"{path} answered {status}: {answer.outcome.err.strip().splitlines()[-1:]}"
         if [status, body] == expected:
             continue
-        if status >= 400 or '"broken"' in body:
+        if status >= 400 or (body.endswith(REFUSED) and not expected[1].endswith(REFUSED)):
             verdict, reason = "refused", body
         else:
             return "silently wrong", f"{path}: {_first_difference(expected[1], body)}"

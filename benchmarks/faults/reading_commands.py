@@ -12,6 +12,9 @@ from benchmarks.faults.runs import CHEAP_EVALUATION, RESUME, Words
 CONFIG, MODEL, CALIBRATION = "config.toml", "model.safetensors", "calibration.safetensors"
 RESULTS, ARRAYS, METRICS = "results.json", "results.safetensors", "metrics.jsonl"
 CHECKPOINTS = "checkpoints"
+REFUSED = " refused"
+SIGNS = ('"state":"broken"', "results are not shown: ")
+"""By which an answer says that a run, or its results, cannot be read, and why."""
 CALLS = ("", "/codes", "/points/0", "/metrics?after=0")
 
 
@@ -79,7 +82,7 @@ def _said(answer: Any) -> str:
         return str(answer.text[:500])
     is_json = "json" in answer.headers.get("content-type", "")
     said = essence("answer.json" if is_json else "answer", answer.content)
-    return said + (' "broken"' if is_json and '"state":"broken"' in answer.text else "")
+    return said + (REFUSED if is_json and any(sign in answer.text for sign in SIGNS) else "")
 
 
 READERS = (
@@ -98,9 +101,10 @@ READERS = (
     Reader("export", ("export", "run", "--format", "torch"), (CONFIG, MODEL), chance=0.1),
     Reader("evaluate", ("evaluate", "run", *CHEAP_EVALUATION), (CONFIG, MODEL), chance=0.05),
     Reader(
+        # Not from damaged checkpoints: from an earlier one, more epochs have another schedule.
         "train --resume of a finished run",
         (*RESUME, "--epochs", "4"),
-        (CONFIG, CHECKPOINTS, METRICS, MODEL),
+        (CONFIG, METRICS, MODEL),
         chance=0.05,
     ),
     Reader("train --resume", RESUME, (CONFIG, CHECKPOINTS, METRICS), ("interrupted",), chance=0.4),

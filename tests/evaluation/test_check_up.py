@@ -127,7 +127,7 @@ def test_an_encoder_that_is_off_is_the_bottleneck(healthy, splits):
     assert [finding.name for finding in diagnose(found)] == ["encoder is the bottleneck"]
 
 
-@pytest.mark.parametrize(("sigma", "expected"), [(1e-4, True), (0.5, False)])
+@pytest.mark.parametrize(("sigma", "expected"), [(1e-3, True), (0.5, False)])
 def test_a_learned_sigma_is_watched(sigma, expected, healthy, splits):
     options = {"sigma": sigma, "learn_sigma": True}
     config = ModelConfig(hidden=(), likelihood="gaussian", likelihood_options=options)

@@ -4,8 +4,9 @@ import pytest
 
 from lowerbound.run_log import line_of
 from lowerbound.serving.explorer.following import follow
+from progress_records import record
 
-RECORDS = [{"step": step, "train": {"elbo": -step}} for step in (1, 2, 3)]
+RECORDS = [record(step) for step in (1, 2, 3)]
 LINES = [line_of(record).encode() for record in RECORDS]
 
 
@@ -28,7 +29,7 @@ def test_what_is_added_is_given_next(run):
     assert follow(run, after)["records"] == RECORDS[2:]
 
 
-@pytest.mark.parametrize("cut", range(1, len(LINES[2]), 5))
+@pytest.mark.parametrize("cut", range(1, len(LINES[2]), 50))
 def test_a_line_that_is_being_written_waits_until_it_is_whole(run, cut):
     after = follow(run, 0)["after"]
     with (run / "metrics.jsonl").open("ab") as log:

@@ -1,6 +1,5 @@
 """The explorer's page in a browser, driven as a person would: what it shows is held against the model itself."""
 
-import json
 import shutil
 from io import BytesIO
 from urllib.parse import quote
@@ -12,6 +11,7 @@ from PIL import Image
 
 from browsers import Traffic, complaints, served, watched
 from explorer_runs import trained
+from lowerbound.run_log import RunLog, read_log
 from lowerbound.serving.access import Access
 from lowerbound.serving.explorer.application import application
 from lowerbound.training.checkpoint import load_model
@@ -319,10 +319,7 @@ def test_curves_follow_a_run_that_is_training_and_its_latent_space_comes_when_it
     about = page.get_by_role("region", name="Training").locator(".place")
     until(page, "document.querySelector('.curves canvas')")
     assert "epoch 1 of 1" in about.inner_text()
-    log = folder / "young" / "metrics.jsonl"
-    record = json.loads(log.read_text().strip().split("\n")[-1])
-    with log.open("a") as file:
-        file.write(json.dumps(record | {"epoch": 2, "num_epochs": 5}) + "\n")
+    RunLog(folder / "young").append(read_log(folder / "young")[-1] | {"epoch": 2, "num_epochs": 5})
     until(page, "document.querySelector('.curves').closest('section').innerText.includes('epoch 2 of 5')")
     for name in ("model.safetensors", "results.json", "results.safetensors"):
         shutil.copy(folder / "first" / name, folder / "young")
