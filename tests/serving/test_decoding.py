@@ -142,3 +142,26 @@ def test_the_explorer_has_the_same_limits(client, make, status):
     answer = client.post("/api/runs/digits/encode", content=make())
     assert answer.status_code == status and "accepted are" in answer.json()["error"]
     assert client.post("/api/runs/digits/encode", content=png()).status_code == 200
+
+
+def test_decoders_that_are_closed_wait_for_nothing_and_can_be_used_again(monkeypatch):
+    decoders = Decoders(num_processes=1)
+    monkeypatch.setattr(decoding, "COMMAND", STUCK)
+    refusals = []
+
+    def decode_and_wait():
+        with pytest.raises(DataError) as refused:
+            decoders.decode("the body", png(), OPTIONS)
+        refusals.append(str(refused.value))
+
+    thread = threading.Thread(target=decode_and_wait)
+    thread.start()
+    while not any(process.is_ready for process in decoders.started):
+        time.sleep(0.01)
+    decoders.close()
+    thread.join(10)
+    assert refusals == ["the body cannot be decoded; send another file."]
+    decoders.close()
+    monkeypatch.undo()
+    assert decoders.decode("the body", png(), OPTIONS).values.shape == (1, 8, 8, 1)
+    decoders.close()

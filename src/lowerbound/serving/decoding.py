@@ -42,11 +42,11 @@ class Decoders:
     """A few processes that decode; each is started when it is first needed."""
 
     def __init__(self, max_seconds: float = MAX_SECONDS, num_processes: int = NUM_PROCESSES) -> None:
-        self.max_seconds = max_seconds
+        self.max_seconds, self.num_processes = max_seconds, num_processes
+        self.started: set[_Process | None] = set()
         self.idle: SimpleQueue[_Process | None] = SimpleQueue()
         for _ in range(num_processes):
             self.idle.put(None)
-        self.num_processes = num_processes
         self.threads = ThreadPoolExecutor(num_processes, "images")
 
     async def __call__(self, name: str, content: bytes, options: ImageOptions, timeout: float) -> RawArray:
@@ -59,18 +59,20 @@ class Decoders:
         """The same in this thread. DataError for what cannot be decoded, TooLarge for what takes more than a limit."""
         process = self.idle.get()
         try:
-            process = process or _Process()
+            if process is None or not process.is_alive:
+                self.started.discard(process)
+                process = _Process()
+                self.started.add(process)
             return process.decode(Asked(name, content, options), self.max_seconds)
         finally:
-            self.idle.put(process if process is not None and process.is_alive else None)
+            self.idle.put(process)
 
     def close(self) -> None:
-        """End the processes; what they are at is refused."""
+        """End the processes; what they are at is refused. A server that is started again has new ones."""
         self.threads.shutdown(wait=False, cancel_futures=True)
-        for _ in range(self.num_processes):
-            process = self.idle.get()
-            if process is not None:
-                process.end()
+        self.threads = ThreadPoolExecutor(self.num_processes, "images")
+        for process in filter(None, tuple(self.started)):
+            process.end()
 
 
 class _Process:
