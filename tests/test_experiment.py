@@ -2,7 +2,9 @@ import pytest
 
 from lowerbound.errors import ConfigError, UnknownName
 from lowerbound.experiment import Experiment, from_settings, merge, parse_settings, recipe_descriptions, resolve
+from lowerbound.model import build_model
 from lowerbound.objectives.objective import OBJECTIVES
+from lowerbound.seeding import generator
 
 
 @pytest.mark.parametrize("name", recipe_descriptions())
@@ -94,3 +96,23 @@ def test_a_misspelt_recipe_gets_the_nearest_valid_one():
 def test_a_posterior_without_density_needs_the_objective_without_rate():
     with pytest.raises(ConfigError, match="point mass"):
         Experiment(model=resolve("autoencoder").model)
+
+
+@pytest.mark.parametrize(
+    ("assignment", "reason"),
+    [
+        ("training.batch_size=true", "training.batch_size is a number, got true"),
+        ("training.learning_rate=false", "training.learning_rate is a number, got false"),
+        ('model.latent_dim=3\nmodel.prior="x"', "model.latent_dim is given more than one line"),
+    ],
+)
+def test_a_value_of_another_kind_is_not_taken_for_a_number(assignment, reason):
+    with pytest.raises(ConfigError, match=reason):
+        resolve("dense", parse_settings([assignment]))
+
+
+def test_a_model_that_no_memory_holds_is_refused_in_one_line():
+    for settings in ({"hidden": [999_999_999]}, {"latent_dim": 999_999_999}):
+        config = resolve("dense", {"model": settings}).model
+        with pytest.raises(ConfigError, match=r"weights of [\d,]+ GiB, more than .*; lower model\.hidden"):
+            build_model(config, (1, 28, 28), generator(0, "weights"))

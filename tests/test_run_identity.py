@@ -7,10 +7,11 @@ from dataclasses import replace
 import pytest
 import torch
 
-from lowerbound.errors import LowerboundError, RunError, UsageError
+from lowerbound.data.files import read
+from lowerbound.errors import DataError, LowerboundError, RunError, UsageError
 from lowerbound.evaluation.results import read_results, read_scores
 from lowerbound.preparation import prepare
-from lowerbound.run import resume, rewrite_report, train
+from lowerbound.run import reevaluate, resume, rewrite_report, train
 from lowerbound.run_identity import CONFIG, check_mark, identity_of, read_config, run_id, sealed
 from lowerbound.run_log import LOG, read_log
 from lowerbound.storage import read_toml, write_toml
@@ -65,16 +66,39 @@ def test_ids_follow_settings_and_data_and_nothing_else():
 
 def test_a_model_of_another_run_is_refused(mixed):
     path = mixed("model.safetensors")
-    for read in (load, read_results, read_scores):
+    for door in (load, read_results, read_scores):
         with pytest.raises(RunError, match=r"model\.safetensors"):
-            read(path)
+            door(path)
+
+
+def test_the_file_that_is_to_blame_is_named(mixed):
+    path = mixed("model.safetensors")
+    for door in (rewrite_report, read_results, lambda path: reevaluate(path)):
+        with pytest.raises(RunError, match=r"model\.safetensors belongs to another run"):
+            door(path)
+
+
+def test_an_evaluation_looks_at_the_log_before_it_begins(mixed, monkeypatch):
+    path = mixed(LOG)
+    monkeypatch.setattr("lowerbound.run.evaluate_wholly", lambda *arguments, **options: pytest.fail("it has begun"))
+    with pytest.raises(RunError, match="the record belongs to another run"):
+        reevaluate(path)
+
+
+def test_what_lies_in_a_run_is_told_from_data(mixed):
+    path = mixed()
+    with pytest.raises(DataError, match=r"is a run directory, not data"):
+        read(path)
+    (path / CONFIG).unlink()
+    with pytest.raises(DataError, match=r"is a run directory \(config.toml is missing\), not data"):
+        read(path)
 
 
 def test_results_of_another_run_are_refused(mixed, runs):
     path = mixed("results.json", "results.safetensors")
-    for read in (read_results, read_scores, rewrite_report, lambda path: compare([runs[0], path])):
+    for door in (read_results, read_scores, rewrite_report, lambda path: compare([runs[0], path])):
         with pytest.raises(RunError, match=r"results\.safetensors belongs to another run"):
-            read(path)
+            door(path)
 
 
 def test_thresholds_of_another_run_are_refused(mixed):
@@ -88,9 +112,9 @@ def test_what_was_measured_with_another_model_of_the_same_run_is_refused(mixed):
     with torch.no_grad():
         next(model.vae.parameters()).add_(1)
     save_model(path / "model.safetensors", model.vae, model.schema, {})
-    for read in (read_results, lambda path: load(path).calibration()):
+    for door in (read_results, lambda path: load(path).calibration()):
         with pytest.raises(RunError, match=r"was measured with another model than .*`lowerbound evaluate "):
-            read(path)
+            door(path)
 
 
 def test_a_checkpoint_of_another_run_is_passed_over_and_alone_refused(mixed, runs):
@@ -110,9 +134,9 @@ def test_a_log_of_another_run_is_refused(mixed):
 
 def test_a_configuration_of_another_run_is_refused_with_the_rest(mixed):
     path = mixed(CONFIG)
-    for read in (load, read_results, read_log, resume):
+    for door in (load, read_results, read_log, resume):
         with pytest.raises(RunError, match="belongs to another run"):
-            read(path)
+            door(path)
 
 
 def test_a_configuration_cut_anywhere_is_refused(runs, tmp_path):

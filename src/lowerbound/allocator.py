@@ -15,6 +15,14 @@ NEVER_TRIM = -1
 LARGEST_KEPT = 1 << 30  # bytes
 
 
+def memory_of_machine() -> int:
+    """Bytes of physical memory; of a system that does not say, more than any machine has."""
+    try:
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (AttributeError, OSError, ValueError):
+        return 2**62
+
+
 @contextmanager
 def kept_memory(in_threads: bool = False) -> Iterator[None]:
     """Within this, memory that is freed stays with the process; without glibc nothing happens.

@@ -146,6 +146,8 @@ def _check_section(path: str, content: Mapping[str, Any], kind: Any, extra: Iter
     for key, value in content.items():
         if key not in accepted:
             raise UnknownName("key", f"{path}.{key}", [f"{path}.{name}" for name in accepted])
+        if isinstance(value, bool) and _is_number(accepted[key]):
+            raise ConfigError(f"{path}.{key} is a number, got {str(value).lower()}.")
         if is_dataclass(accepted[key]) and isinstance(value, Mapping):
             _check_section(f"{path}.{key}", value, accepted[key])
         inner = get_args(accepted[key])[-1] if get_origin(accepted[key]) is dict else None
@@ -153,6 +155,12 @@ def _check_section(path: str, content: Mapping[str, Any], kind: Any, extra: Iter
             for name, settings in value.items():
                 if isinstance(settings, Mapping):
                     _check_section(f'{path}.{key}."{name}"', settings, inner)
+
+
+def _is_number(kind: Any) -> bool:
+    """Whether a key's type has numbers and no booleans, which pydantic would take for 0 and 1."""
+    kinds = {kind, *get_args(kind)}
+    return bool(kinds & {int, float}) and bool not in kinds and get_origin(kind) not in (tuple, dict)
 
 
 @cache
@@ -179,6 +187,8 @@ def _toml_key(text: str) -> list[str]:
 
 
 def _toml_value(name: str, text: str) -> Any:
+    if "\n" in text and not text.startswith(('"', "'", "[", "{")):
+        raise ConfigError(f"{name} is given more than one line; give each setting a --set of its own.")
     try:
         return tomllib.loads(f"value = {text}")["value"]
     except RecursionError:

@@ -55,7 +55,8 @@ def _wrong(name: str, value: Any) -> str:
 
 def _num_digits(value: int) -> int:
     # Python refuses to write thousands of digits.
-    return max(1, round(abs(value).bit_length() * math.log10(2)))
+    exact = value.bit_length() < 10_000
+    return len(str(abs(value))) if exact else round(value.bit_length() * math.log10(2))
 
 
 def _shown(key: Any) -> str:

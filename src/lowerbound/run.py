@@ -253,6 +253,7 @@ def reevaluate(
 
 def _reevaluate(path: Path, experiment: Experiment, splits: Splits, device: torch.device, audience: Audience) -> Run:
     trained = load(path)
+    read_epochs(path)  # which the report needs: before all the work
     model = trained.vae
     checkpoints = path / "annealing"
     try:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from lowerbound.errors import RunError, UsageError
-from lowerbound.storage import check_format_version, read_toml, stated_checksum
+from lowerbound.storage import check_format_version, read_metadata, read_toml, stated_checksum
 from lowerbound.strict import parsed
 
 CONFIG, MODEL = "config.toml", "model.safetensors"
@@ -69,7 +69,7 @@ def read_config(run: Path) -> dict[str, Any]:
     if not isinstance(section, dict) or sealed(stored)["run"]["checksum"] != section.get("checksum"):
         raise RunError(
             f"{path} is damaged or was edited (its checksum does not match its content); restore it. "
-            "Other settings are given on the command line, to a new run."
+            "To change settings, train a new run with --set."
         )
     return stored
 
@@ -95,6 +95,11 @@ def mark_with_model(run: Path) -> dict[str, str]:
     return mark_of(run) | ({"model": stated_checksum(model)} if model.is_file() else {})
 
 
+def check_model(run: Path) -> None:
+    """RunError where the model in a run's directory is another run's; only its metadata are read."""
+    check_mark(run, MODEL, read_metadata(run / MODEL).get("mark", {}))
+
+
 def check_mark(run: Path, file: str, mark: Any) -> None:
     """RunError where a file of a run's directory states another run, or was measured with another model."""
     if not isinstance(mark, Mapping):
@@ -106,6 +111,7 @@ def check_mark(run: Path, file: str, mark: Any) -> None:
             f"is {identity.id}); restore the file of this run."
         )
     if "model" in mark and (run / MODEL).is_file() and mark["model"] != stated_checksum(run / MODEL):
+        check_model(run)  # the file that is to blame, where it is that
         raise RunError(
             f"{run / file} was measured with another model than {run / MODEL}; restore the file, or run "
             f"`lowerbound evaluate {run}`."

@@ -201,7 +201,7 @@ def read_toml(path: Path) -> dict[str, Any]:
     try:
         return tomllib.loads(_content(path).decode())
     except RecursionError:
-        raise RunError(f"{path} is not valid TOML: it is nested too deeply.") from None
+        raise RunError(f"{path} is not valid TOML (it is nested too deeply).") from None
     except ValueError as error:  # damage, another encoding, a number of thousands of digits
         raise RunError(f"{path} is not valid TOML: {error}.") from error
 

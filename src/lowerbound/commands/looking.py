@@ -80,8 +80,11 @@ def inspect(
 def _inspect_run(path: Path, as_json: bool) -> None:
     """The schema of a run's data."""
     from lowerbound.run_data import read_experiment, schema_of_run
+    from lowerbound.run_identity import MODEL, check_model
 
     schema = schema_of_run(path, read_experiment(path)[0])
+    if (path / MODEL).exists():
+        check_model(path)
     if as_json:
         print_json(asdict(schema))
     else:

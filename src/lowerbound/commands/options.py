@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from lowerbound import console
+from lowerbound.errors import UsageError
 
 TRAIN, USE, SHARE, LOOK = "Train and evaluate", "Use a trained model", "Explore, serve, export", "Inspect and list"
 PANELS = (TRAIN, USE, SHARE, LOOK)
@@ -69,7 +70,11 @@ def given_settings(
     }
     kept = {name: {key: value for key, value in keys.items() if value is not None} for name, keys in given.items()}
     flags = {name: keys for name, keys in kept.items() if keys}
-    return merge(parse_settings(settings or []), flags)
+    assigned = parse_settings(settings or [])
+    other = assigned.get("data", {}).get("source", data)
+    if data and other != data:
+        raise UsageError(f"the data are given twice, as {data!r} and as data.source={other!r}; give them once.")
+    return merge(assigned, flags)
 
 
 def given_of_files(

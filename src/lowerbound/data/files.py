@@ -32,8 +32,8 @@ ACCEPTED = (
 )
 
 
-RUN_FILES = ("config.toml", "metrics.jsonl")
-"""What tells a run's directory from a folder of images: it holds figures."""
+RUN_FILES = ("config.toml", "metrics.jsonl", "model.safetensors")
+"""Two of these tell a run's directory from a folder of images: it holds figures."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -123,8 +123,9 @@ def _raw(path: Path, options: ReadingOptions) -> RawArray | RawTable:
     with reading(path, ACCEPTED):
         is_folder, is_file = path.is_dir(), path.is_file()
         is_dataset = hugging_face.is_name(path) or hugging_face.is_saved(path)
-    if is_folder and all((path / name).is_file() for name in RUN_FILES):
-        refuse(path, "is a run directory, not data; give what it was trained on")
+    if is_folder and (found := sum((path / name).is_file() for name in RUN_FILES)) >= 2:
+        lacking = " (config.toml is missing)" if found == 2 and not (path / RUN_FILES[0]).is_file() else ""
+        refuse(path, f"is a run directory{lacking}, not data; give what it was trained on")
     if is_dataset:
         return hugging_face.read_dataset(path, options.images, options.tables)
     if is_folder:

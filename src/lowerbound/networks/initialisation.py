@@ -10,6 +10,9 @@ from typing import TypeVar
 import torch
 from torch import Generator, nn
 
+from lowerbound.allocator import memory_of_machine
+from lowerbound.errors import ConfigError
+
 Network = TypeVar("Network", bound=nn.Module)
 WEIGHTED = (nn.Linear, nn.Conv2d, nn.ConvTranspose2d)
 
@@ -18,10 +21,11 @@ def build(construct: Callable[[], Network], generator: Generator) -> Network:
     """Construct a network and draw its weights: Glorot-uniform, biases zero, normalisations the identity.
 
     Source: Glorot and Bengio, "Understanding the difficulty of training deep feedforward neural networks", 2010,
-    Equation 16.
+    Equation 16. Raises ConfigError for a network that no memory holds.
     """
     with torch.device("meta"):
         network = construct()
+    _check_size(network)
     network.to_empty(device="cpu")
     for module in network.modules():
         if isinstance(module, WEIGHTED):
@@ -29,6 +33,16 @@ def build(construct: Callable[[], Network], generator: Generator) -> Network:
         elif isinstance(module, nn.GroupNorm):
             module.reset_parameters()  # ones and zeros: nothing is drawn
     return network
+
+
+def _check_size(network: nn.Module) -> None:
+    """ConfigError before memory is asked for: a system may promise more than it has, and end the process later."""
+    num_bytes = sum(parameter.numel() * parameter.element_size() for parameter in network.parameters())
+    if num_bytes > (memory := memory_of_machine()):
+        raise ConfigError(
+            f"the model has weights of {num_bytes / 2**30:,.0f} GiB, more than this machine's memory of "
+            f"{memory / 2**30:,.0f} GiB; lower model.hidden, model.channels or model.latent_dim."
+        )
 
 
 @torch.no_grad()

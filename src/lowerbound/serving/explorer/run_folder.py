@@ -11,10 +11,9 @@ from typing import Literal
 
 from lowerbound.errors import LowerboundError, UsageError
 from lowerbound.run_data import read_experiment, schema_of_run
-from lowerbound.run_identity import CONFIG, MODEL, check_mark
+from lowerbound.run_identity import CONFIG, MODEL, check_model
 from lowerbound.run_log import LOG
 from lowerbound.serving.explorer.wording import without_paths
-from lowerbound.storage import read_metadata
 from lowerbound.text import readable
 
 State = Literal["training", "finished", "broken"]
@@ -124,7 +123,7 @@ def _judged(path: Path) -> tuple[State, str]:
         schema_of_run(path, stored)
         if stamp(path / MODEL) == NOTHING:
             return "training", ""
-        check_mark(path, MODEL, read_metadata(path / MODEL).get("mark", {}))
+        check_model(path)
     except (LowerboundError, OSError) as error:
         return "broken", without_paths(str(error), path)
     return "finished", ""
