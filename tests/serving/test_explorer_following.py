@@ -2,6 +2,7 @@
 
 import pytest
 
+from lowerbound.errors import RunError
 from lowerbound.run_log import line_of
 from lowerbound.serving.explorer.following import follow
 from progress_records import record
@@ -53,9 +54,11 @@ def test_a_run_without_a_log_has_no_records(tmp_path):
     assert follow(tmp_path, 0) == {"records": [], "after": 0, "state": "training"}
 
 
-def test_lines_that_are_no_records_are_passed_over(run):
-    (run / "metrics.jsonl").write_bytes(LINES[0] + b'{"step": \n[1]\n\xff\n' + LINES[1])
-    assert follow(run, 0)["records"] == RECORDS[:2]
+@pytest.mark.parametrize("line", [b'{"step": \n', b"[1]\n", b"\xff\n", LINES[1].replace(b"2", b"3")])
+def test_a_line_that_is_no_record_is_refused(run, line):
+    (run / "metrics.jsonl").write_bytes(LINES[0] + line + LINES[1])
+    with pytest.raises(RunError, match=r"metrics\.jsonl, record 2: "):
+        follow(run, 0)
 
 
 def test_an_offset_within_a_line_gives_the_next_ones(run):

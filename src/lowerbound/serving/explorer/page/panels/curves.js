@@ -36,14 +36,14 @@ export function createCurvesPanel(source, runs, onState) {
   );
 
   async function follow() {
-    const states = await Promise.all(histories.map((history) => read(source, history).catch(() => history.state)));
+    const states = await Promise.all(histories.map((history) => read(source, history).catch((error) => unread(history, error))));
     draw();
     states.forEach((state, k) => onState(histories[k].run.id, state));
     if (states.includes("training")) timer = setTimeout(follow, EVERY);
   }
 
   function draw() {
-    words.textContent = histories.map(inWords).filter(Boolean).join(" · ");
+    words.textContent = histories.map((history) => history.problem || inWords(history)).filter(Boolean).join(" · ");
     const { data, series } = curvesOf(histories, quantity);
     plot?.destroy();
     plot = null;
@@ -60,6 +60,13 @@ export function createCurvesPanel(source, runs, onState) {
     plot?.destroy();
   };
   return { node: panelOf.node, draw, destroy };
+}
+
+/** A log that cannot be read is said, and its run is not asked for again. */
+function unread(history, error) {
+  history.problem = error.message;
+  history.state = "finished";
+  return history.state;
 }
 
 /** What has been added to a run's log since it was last read. */
