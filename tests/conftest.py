@@ -23,6 +23,9 @@ from lowerbound.seeding import generator
 torch.set_num_threads(1)
 os.environ["OMP_NUM_THREADS"] = "1"
 
+RENDERED = {"reporting", "test_cli.py"}
+"""Tests that look at figures, or compare them with those of another process."""
+
 PIXEL = as_png(np.zeros((1, 1, 3), np.uint8))
 
 # The same examples on every run, and no deadline: a busy machine is no failure.
@@ -49,7 +52,7 @@ def float64() -> Iterator[None]:
 def unrendered_figures(request: pytest.FixtureRequest) -> Iterator[None]:
     """Outside the tests of reports, figures are drawn but not rendered, which takes most of the time of a report."""
     with pytest.MonkeyPatch.context() as patch:
-        if request.path.parent.name != "reporting":
+        if not {request.path.parent.name, request.path.name} & RENDERED:
             patch.setattr(theme, "png", lambda figure: PIXEL)
             patch.setattr(theme, "svg", lambda figure: b"<svg xmlns='http://www.w3.org/2000/svg'/>")
         yield
