@@ -73,7 +73,7 @@ class TrainingState:
         """Become the state that was saved; RunError where that is one of another model or optimiser."""
         try:
             self._restore(tensors, numbers)
-        except (KeyError, ValueError, IndexError, RuntimeError) as error:
+        except (KeyError, TypeError, ValueError, IndexError, RuntimeError) as error:
             reason = " ".join(str(error).split())[:200]
             raise RunError(f"the checkpoint does not fit the run's model and optimiser ({reason}).") from error
 
