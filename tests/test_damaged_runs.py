@@ -15,7 +15,7 @@ from lowerbound.errors import RunError, UsageError
 from lowerbound.evaluation.results import read_results, read_scores
 from lowerbound.reporting.report import write_index
 from lowerbound.run import rewrite_report, train
-from lowerbound.run_data import own_splits, read_experiment
+from lowerbound.run_data import own_splits, read_stored
 from lowerbound.run_log import read_epochs
 from lowerbound.serving.explorer.application import application
 from lowerbound.serving.portable.about import about_run
@@ -75,7 +75,7 @@ def asked(client: TestClient, run: Path) -> list[str]:
 
 def resumed(run: Path) -> None:
     """The newest whole checkpoint, taken up by a training."""
-    _, experiment = read_experiment(run)
+    experiment = read_stored(run).experiment
     checkpoint = load_checkpoint(run / "checkpoints")
     for _ in fit(load_model(run), own_splits(run), experiment.objective, experiment.training, resume=checkpoint):
         pass  # the last epoch, where the newest checkpoint is damaged
@@ -87,7 +87,7 @@ def scored(run: Path) -> None:
 
 
 DOORS: dict[str, Callable[[Path], object]] = {
-    "read_experiment": read_experiment,
+    "read_stored": read_stored,
     "read_results": read_results,
     "read_scores": read_scores,
     "read_epochs": read_epochs,

@@ -34,7 +34,7 @@ from lowerbound.preparation import choose_device, keywords_as_settings, prepare
 from lowerbound.progress import Progress
 from lowerbound.provenance import config_of, context_of
 from lowerbound.reporting.report import write_report
-from lowerbound.run_data import MEMORY, own_splits, read_experiment, splits_in_memory
+from lowerbound.run_data import MEMORY, own_splits, read_stored, splits_in_memory
 from lowerbound.run_identity import CONFIG, MODEL, identity_of, read_config, run_id, sealed
 from lowerbound.run_lock import LOCK, writing_into
 from lowerbound.run_log import LOG, RunLog, read_epochs, read_log
@@ -202,7 +202,8 @@ def resume(
 
 
 def _continue(path: Path, data: str, recipe: str, settings: Settings, device: torch.device, audience: Audience) -> Run:
-    stored, experiment = read_experiment(path)
+    stored = read_stored(path)
+    experiment = stored.experiment
     if recipe not in ("", experiment.recipe):
         raise ConfigError(f"{path} was trained with recipe {experiment.recipe!r}, not {recipe!r}.")
     resumed = _resumed(experiment, settings)
@@ -214,7 +215,7 @@ def _continue(path: Path, data: str, recipe: str, settings: Settings, device: to
         )
     for message in _resume_messages(checkpoint, device):
         audience.message(message)
-    write_toml(path / CONFIG, _config_resumed(stored, resumed))
+    write_toml(path / CONFIG, _config_resumed(stored.content, resumed))
     # Its weights are replaced by the checkpoint's.
     model = _initial_model(resumed, splits)
     return _carry_out(resumed, splits, model, path, device, checkpoint, audience)
@@ -241,7 +242,7 @@ def reevaluate(
 
     What annealing has done is kept in RUN/annealing until the results are written, so that it can be interrupted.
     """
-    _, experiment = read_experiment(path)
+    experiment = read_stored(path).experiment
     for section in settings or {}:
         if section not in ("evaluation", "data"):
             raise ConfigError(f"{section} cannot be set for a trained model; accepted: evaluation, and data.data_dir.")

@@ -54,9 +54,18 @@ class _Config:
     evaluation: dict[str, Any]
 
 
-def read_experiment(path: Path) -> tuple[dict[str, Any], Experiment]:
-    """A run's config.toml, as it stands and as an experiment; UsageError or RunError as of `read_config`, and RunError
-    for a key that is missing, unknown or of another type.
+@dataclass(frozen=True)
+class StoredRun:
+    """What a run's config.toml says."""
+
+    content: dict[str, Any]  # as it stands
+    experiment: Experiment
+    schema: Schema
+
+
+def read_stored(path: Path) -> StoredRun:
+    """A run's config.toml; UsageError or RunError as of `read_config`, and RunError for a key that is missing, unknown
+    or of another type.
     """
     stored, place = read_config(path), str(path / CONFIG)
     found = parsed(_Config, stored, place, accepts_infinity=True)
@@ -68,12 +77,7 @@ def read_experiment(path: Path) -> tuple[dict[str, Any], Experiment]:
         raise RunError(f"{place} is damaged ({str(error).rstrip('.')}); restore it.") from error
     for key in _differences(experiment.settings(), sections):
         raise RunError(f"{place} is damaged ({key} is missing, or of another type); restore it.")
-    return stored, experiment
-
-
-def schema_of_run(path: Path, stored: Mapping[str, Any]) -> Schema:
-    """What a run's data are, as its config.toml shows it; RunError where that cannot be read."""
-    return parsed(Schema, stored["schema"], f"{path / CONFIG}, section schema", accepts_infinity=True)
+    return StoredRun(stored, experiment, found.schema)
 
 
 def _differences(expected: Any, stored: Any, key: str = "") -> Iterator[str]:
@@ -97,9 +101,8 @@ def own_splits(path: Path, *, data: str = "", data_dir: str = "") -> Splits:
     UsageError for a run of data in memory without `data`; DataError or RunError where what is found cannot be read or
     differs.
     """
-    stored, experiment = read_experiment(path)
-    config = replace(experiment.data, data_dir=data_dir or experiment.data.data_dir)
-    schema = schema_of_run(path, stored)
+    run = read_stored(path)
+    stored, config = run.content, replace(run.experiment.data, data_dir=data_dir or run.experiment.data.data_dir)
     if config.source in SOURCES and not data:
         return _verified(path, stored, load(config))
     if stored["run"].get("in_memory") and not data:
@@ -108,7 +111,7 @@ def own_splits(path: Path, *, data: str = "", data_dir: str = "") -> Splits:
     for place in [data] if data else _places(stored, config):
         try:
             _check_exists(place)
-            return _verified(path, stored, load(_placed(config, place, stored), schema))
+            return _verified(path, stored, load(_placed(config, place, stored), run.schema))
         except (DataError, RunError, UnknownName) as error:
             failures.append(error)
     changed = next((error for error in failures if isinstance(error, RunError)), failures[0])

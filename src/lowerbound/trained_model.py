@@ -31,7 +31,7 @@ from lowerbound.evaluation.elements import best_guess
 from lowerbound.evaluation.generation import drawn_examples, expected_examples
 from lowerbound.model import VAE
 from lowerbound.probability.distributions import Distribution
-from lowerbound.run_data import read_experiment
+from lowerbound.run_data import read_stored
 from lowerbound.schema import Schema
 from lowerbound.stored_units import StoredUnits, in_stored_units
 from lowerbound.support import convention_of, supported
@@ -74,7 +74,7 @@ class TrainedModel:
             return "it is a deterministic autoencoder"
         if self.path is None or not self.path.is_dir():
             return "they are a run's; load its directory"
-        has_held_out = read_experiment(self.path)[1].data.validation != "test"
+        has_held_out = read_stored(self.path).experiment.data.validation != "test"
         return f"{CALIBRATION} is missing" if has_held_out else "training held out no examples"
 
     def collection(self, raw: RawArray | RawTable, skip_broken: bool = False) -> Collection:

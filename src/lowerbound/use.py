@@ -32,7 +32,7 @@ from lowerbound.preparation import choose_device
 from lowerbound.reporting.comparison import comparison_figure
 from lowerbound.reporting.theme import png
 from lowerbound.reporting.tiles import as_png, compose, displayable, fitted
-from lowerbound.run_data import own_splits, read_experiment, splits_in_memory
+from lowerbound.run_data import own_splits, read_stored, splits_in_memory
 from lowerbound.seeding import generator
 from lowerbound.storage import check_is_no_dangling_link, folder_atomically, write_bytes
 from lowerbound.trained_model import TrainedModel, load
@@ -240,7 +240,7 @@ def _splits_for(model: TrainedModel, data: Any, labels: Any) -> Splits:
 def compare(runs: Sequence[Path], out: Path | None = None) -> Comparison:
     """Runs set side by side, the first as the reference; with `out`, their differences are drawn there as well."""
     for run in runs:
-        read_experiment(run)
+        read_stored(run)
     if out is not None:
         check_output(out, [], is_table=False)
     comparison = compare_results([(run.name, read_results(run)) for run in runs])

@@ -13,7 +13,7 @@ from lowerbound.data.sources import load
 from lowerbound.evaluation.elements import best_guess
 from lowerbound.evaluation.pictures import to_images
 from lowerbound.reporting.theme import CATEGORIES
-from lowerbound.run_data import read_experiment
+from lowerbound.run_data import read_stored
 from lowerbound.seeding import generator
 from lowerbound.serving.explorer.application import PAGE
 from lowerbound.training.checkpoint import load_model
@@ -26,7 +26,7 @@ def run(request, folder):
 
 
 def every_example(run):
-    splits = load(read_experiment(run)[1].data)
+    splits = load(read_stored(run).experiment.data)
     return torch.cat([scaled(part) for part in (splits.train, splits.validation, splits.test)]), splits
 
 

@@ -10,7 +10,7 @@ from PIL import Image
 from explorer_runs import as_png, trained
 from lowerbound.data.images import read_image_bytes
 from lowerbound.data.sources import load
-from lowerbound.run_data import read_experiment
+from lowerbound.run_data import read_stored
 from lowerbound.serving.explorer.answers import about_upload
 from lowerbound.serving.explorer.space import open_space
 from lowerbound.serving.explorer.uploads import NAME, read_upload, upload_options
@@ -21,7 +21,7 @@ def raw_of_png(space, content):
 
 
 def test_an_image_of_the_data_finds_itself(client, folder):
-    pixels = load(read_experiment(folder / "colour")[1].data).train.values[11]
+    pixels = load(read_stored(folder / "colour").experiment.data).train.values[11]
     answer = client.post("/api/runs/colour/encode", content=as_png(pixels)).json()
     point = client.get("/api/runs/colour/points/11").json()
     np.testing.assert_allclose(answer["mean"], point["mean"], rtol=1e-4, atol=1e-5)

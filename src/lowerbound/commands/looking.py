@@ -79,10 +79,10 @@ def inspect(
 
 def _inspect_run(path: Path, as_json: bool) -> None:
     """The schema of a run's data."""
-    from lowerbound.run_data import read_experiment, schema_of_run
+    from lowerbound.run_data import read_stored
     from lowerbound.run_identity import MODEL, check_model
 
-    schema = schema_of_run(path, read_experiment(path)[0])
+    schema = read_stored(path).schema
     if (path / MODEL).exists():
         check_model(path)
     if as_json:

@@ -15,7 +15,7 @@ from lowerbound.networks.layers import count_parameters
 from lowerbound.preparation import choose_device
 from lowerbound.probability.posteriors import POSTERIORS, PointMassPosterior
 from lowerbound.reporting import wording
-from lowerbound.run_data import read_experiment, schema_of_run
+from lowerbound.run_data import read_stored
 from lowerbound.schema import Schema
 from lowerbound.seeding import generator
 from lowerbound.serving.explorer.codes import Codes, stored_codes, widest_axes
@@ -34,12 +34,12 @@ REDRAWN = (
 
 def info_of_training(found: Found, device: str) -> Info:
     """What can be said of a run that has no model yet."""
-    stored, experiment = read_experiment(found.path)
-    event_shape = tuple(stored["run"]["event_shape"])
-    schema = schema_of_run(found.path, stored)
-    model = build_model(experiment.model, event_shape, generator(0, "to be counted"), columns=schema.columns)
+    stored = read_stored(found.path)
+    experiment, schema = stored.experiment, stored.schema
+    stream = generator(0, "to be counted")
+    model = build_model(experiment.model, schema.event_shape, stream, columns=schema.columns)
     return {
-        **_identity(found, stored, experiment, str(choose_device(device))),
+        **_identity(found, stored.content, experiment, str(choose_device(device))),
         **_model(schema, experiment),
         **_codes(None, experiment.model.latent_dim, None),
         "num_parameters": count_parameters(model),

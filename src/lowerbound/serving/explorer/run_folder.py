@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Literal
 
 from lowerbound.errors import LowerboundError, UsageError
-from lowerbound.run_data import read_experiment, schema_of_run
+from lowerbound.run_data import read_stored
 from lowerbound.run_identity import CONFIG, MODEL, check_model
 from lowerbound.run_log import LOG
 from lowerbound.serving.explorer.wording import without_paths
@@ -117,10 +117,7 @@ def is_training(path: Path) -> bool:
 
 def _judged(path: Path) -> tuple[State, str]:
     try:
-        stored, _ = read_experiment(path)
-        if not stored.get("run", {}).get("event_shape"):
-            return "broken", f"{CONFIG} does not say what its data were; it was not written by a training."
-        schema_of_run(path, stored)
+        read_stored(path)
         if stamp(path / MODEL) == NOTHING:
             return "training", ""
         check_model(path)

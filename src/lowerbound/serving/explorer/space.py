@@ -18,7 +18,7 @@ from lowerbound.evaluation.results import ARRAYS, Results, read_results
 from lowerbound.experiment import Experiment
 from lowerbound.preparation import choose_device
 from lowerbound.reporting.tiles import displayable
-from lowerbound.run_data import read_experiment
+from lowerbound.run_data import read_stored
 from lowerbound.schema import Schema
 from lowerbound.serving.loaded_model import LoadedModel
 from lowerbound.stored_units import in_stored_units
@@ -48,13 +48,13 @@ class Space(LoadedModel):
 
 def open_space(run: Path, device: str = "auto") -> Space:
     """The model of a run that has one; RunError where its files are damaged."""
-    stored, experiment = read_experiment(run)
+    stored = read_stored(run)
     chosen = choose_device(device)
     trained = load(run)
     trained.vae.to(chosen)
     results, _ = known_results(run)
     label_names = tuple(results.context.get("data", {}).get("label_names", ()))
-    return Space(run, stored, experiment, trained, chosen, results.arrays, label_names)
+    return Space(run, stored.content, stored.experiment, trained, chosen, results.arrays, label_names)
 
 
 @torch.inference_mode()

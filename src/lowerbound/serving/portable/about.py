@@ -9,7 +9,7 @@ from typing import Any
 import lowerbound
 from lowerbound.data.sources import SOURCES
 from lowerbound.model import VAE
-from lowerbound.run_data import read_experiment
+from lowerbound.run_data import read_stored
 from lowerbound.schema import Schema
 from lowerbound.storage import FORMAT_VERSION
 from lowerbound.trained_model import TrainedModel
@@ -24,15 +24,15 @@ AXES = {
 
 def about_run(run: Path, trained: TrainedModel) -> dict[str, str]:
     """Where a model comes from and how its inputs and outputs are to be read."""
-    stored, experiment = read_experiment(run)
-    source = experiment.data.source
+    stored = read_stored(run)
+    source = stored.experiment.data.source
     about = {
         "lowerbound": lowerbound.__version__,
         "format_version": str(FORMAT_VERSION),
-        "recipe": experiment.recipe,
+        "recipe": stored.experiment.recipe,
         # Of someone's own files the name will do: where they lie is nobody's business.
         "data": source if source in SOURCES else Path(source).name,
-        "data_checksum": str(stored["run"]["data_checksum"]),
+        "data_checksum": str(stored.content["run"]["data_checksum"]),
         "convention": trained.convention,
         "checksum": model_checksum(run),
         "layout": _layout(trained),

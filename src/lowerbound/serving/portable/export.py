@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lowerbound.errors import UnknownName, UsageError
-from lowerbound.run_data import read_experiment
+from lowerbound.run_data import read_stored
 from lowerbound.serving.portable import onnx_form, torch_form
 from lowerbound.serving.portable.about import about_run
 from lowerbound.serving.portable.parity import Computation, Parity, check_parity, trial_of
@@ -55,7 +55,7 @@ def export(run: Path, form: str = "onnx", out: Path | None = None, data_dir: str
     if form not in FORMATS:
         raise UnknownName("format", form, FORMATS)
     chosen, folder = FORMATS[form], run / form if out is None else out
-    read_experiment(run)
+    read_stored(run)
     chosen.require()
     _check_folder(folder, chosen.suffix)
     trained = load(run)

@@ -10,7 +10,7 @@ import torch
 
 from lowerbound.errors import UsageError
 from lowerbound.preparation import choose_device
-from lowerbound.run_data import read_experiment
+from lowerbound.run_data import read_stored
 from lowerbound.serving.loaded_model import LoadedModel
 from lowerbound.serving.service.operations import OPERATIONS, Operation, Signature
 from lowerbound.trained_model import TrainedModel, load
@@ -115,7 +115,7 @@ def _named(word: str) -> tuple[str, Path]:
 
 
 def _load(name: str, path: Path, device: torch.device) -> Served:
-    read_experiment(path)  # refuses what is not a run directory
+    read_stored(path)  # refuses what is not a run directory
     trained = load(path)
     trained.vae.to(device).requires_grad_(False)
     return Served(name, model_checksum(path)[:VERSION_DIGITS], trained)
