@@ -24,9 +24,9 @@ from sklearn.metrics import roc_auc_score
 import lowerbound as lb
 from lowerbound.data.batches import mean_of
 from lowerbound.data.sources import DataConfig, Examples, Splits
-from lowerbound.evaluation.anomaly import SCORES, Calibration, measure
-from lowerbound.experiment import Settings, merge, parse_settings, resolve
-from lowerbound.seeding import generator
+from lowerbound.evaluation.anomaly_scores import SCORES, Calibration, measure
+from lowerbound.foundation.seeding import generator
+from lowerbound.runs.experiment import Settings, merge, parse_settings, resolve
 
 NUM_MADE = 100  # images of each made-up kind
 NUM_PROCESSES = 2

@@ -19,9 +19,9 @@ import torch
 
 from lowerbound.data.sources import Examples
 from lowerbound.evaluation import lattice, quadrature
-from lowerbound.numerics import mean_and_standard_error
-from lowerbound.run_data import own_splits
-from lowerbound.storage import write_json
+from lowerbound.foundation.numerics import mean_and_standard_error
+from lowerbound.foundation.storage import write_json
+from lowerbound.runs.run_data import own_splits
 from lowerbound.training.checkpoint import load_model
 
 TOLERANCES = (1e-1, 1e-2, 1e-3)  # nats

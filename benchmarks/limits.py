@@ -47,11 +47,11 @@ from measuring import (
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from lowerbound.model import VAE
+from lowerbound.foundation.seeding import generator
+from lowerbound.models.vae import VAE
 from lowerbound.networks.kernels import choose_kernels
 from lowerbound.networks.layers import count_parameters
 from lowerbound.objectives.objective import Objective
-from lowerbound.seeding import generator
 
 SIZE = 2048  # of the matrices
 FOOTPRINTS = (1, 4, 16, 64, 1024)  # MiB, source and target together

@@ -23,10 +23,10 @@ import torch
 
 import lowerbound
 from lowerbound.data.sources import Examples, Splits
-from lowerbound.model import VAE, ModelConfig, build_model
+from lowerbound.foundation.seeding import generator
+from lowerbound.foundation.storage import write_json
+from lowerbound.models.vae import VAE, ModelConfig, build_model
 from lowerbound.objectives.objective import Objective
-from lowerbound.seeding import generator
-from lowerbound.storage import write_json
 from lowerbound.training.config import TrainingConfig
 from lowerbound.training.loop import fit
 from lowerbound.training.state import machine

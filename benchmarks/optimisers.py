@@ -22,7 +22,7 @@ from side_by_side import positive
 import lowerbound as lb
 from lowerbound.data.batches import mean_of
 from lowerbound.data.sources import DataConfig
-from lowerbound.seeding import generator
+from lowerbound.foundation.seeding import generator
 
 TARGET = 151.33  # nats: the second reference text's figure
 MODEL = lb.ModelConfig(network="conv", hidden=(16,), channels=(32, 64), output_bias="mean")

@@ -21,9 +21,9 @@ import torch
 from measuring import digits, markdown, source, spread, timed, with_quartiles, write_figures
 
 from lowerbound.data.batches import scaled
-from lowerbound.model import VAE
-from lowerbound.run_data import own_splits
-from lowerbound.seeding import generator
+from lowerbound.foundation.seeding import generator
+from lowerbound.models.vae import VAE
+from lowerbound.runs.run_data import own_splits
 from lowerbound.serving.portable.onnx_form import onnx_bytes
 from lowerbound.serving.portable.parity import deviation
 from lowerbound.serving.portable.parts import Part, parts_of, plain_form

@@ -15,9 +15,9 @@ from typing import Any
 import torch
 
 import lowerbound as lb
-from lowerbound.progress import Progress
-from lowerbound.run import Audience, Run
-from lowerbound.storage import write_json
+from lowerbound.foundation.progress import Progress
+from lowerbound.foundation.storage import write_json
+from lowerbound.runs.run import Callbacks, Run
 
 RECIPES = ("tutorial-conv", "conv", "tutorial-dense", "dense")
 RESULTS = Path(__file__).parent / "results" / "reference_models.json"
@@ -44,7 +44,7 @@ def measure(recipe: str, path: Path) -> dict[str, Any]:
             print(f"{recipe} {progress.epoch} {progress.validation.elbo:.2f}", flush=True)
 
     command = f"lowerbound train mnist --recipe {recipe}"
-    return summed_up(lb.train("mnist", recipe=recipe, out=path, command=command, audience=Audience(progress=show)))
+    return summed_up(lb.train("mnist", recipe=recipe, out=path, command=command, audience=Callbacks(progress=show)))
 
 
 def summed_up(run: Run) -> dict[str, Any]:

@@ -34,11 +34,11 @@ import torch
 from measuring import digits, markdown, network, source, spread, write_figures
 from tritonclient.http import InferenceServerClient, InferInput
 
-from lowerbound.allocator import kept_memory
-from lowerbound.experiment import resolve
-from lowerbound.run_identity import sealed
-from lowerbound.schema import Schema, Support
-from lowerbound.storage import FORMAT_VERSION, write_toml
+from lowerbound.foundation.allocator import kept_memory
+from lowerbound.foundation.run_identity import sealed
+from lowerbound.foundation.schema import Schema, Support
+from lowerbound.foundation.storage import FORMAT_VERSION, write_toml
+from lowerbound.runs.experiment import resolve
 from lowerbound.training.checkpoint import load_model, save_model
 
 NAME = "served"

@@ -23,7 +23,7 @@ import numpy as np
 from measuring import LOAD_BEFORE, RESULTS, spread
 
 from lowerbound.data.sources import Examples
-from lowerbound.errors import LowerboundError
+from lowerbound.foundation.errors import LowerboundError
 from lowerbound.training.state import machine
 
 ROOT = Path(__file__).parent

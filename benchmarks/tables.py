@@ -20,8 +20,8 @@ import optimisers
 import startup
 from measuring import markdown
 
-from lowerbound.errors import LowerboundError
-from lowerbound.storage import read_json, write_text
+from lowerbound.foundation.errors import LowerboundError
+from lowerbound.foundation.storage import read_json, write_text
 
 ROOT = Path(__file__).parent
 FASTEST = ("lowerbound float32", "lowerbound bfloat16")

@@ -13,10 +13,10 @@ from torch import Tensor
 
 from linear_models import exact_model
 from lowerbound.data.synthetic import LinearGaussian, orthogonal_linear_gaussian
-from lowerbound.model import VAE
+from lowerbound.foundation.seeding import generator
+from lowerbound.models.vae import VAE
 from lowerbound.reporting import theme
 from lowerbound.reporting.tiles import as_png
-from lowerbound.seeding import generator
 
 # Models here are tiny: one thread is as fast as two, and on a busy machine many times faster. So also for the processes
 # that tests start.

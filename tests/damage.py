@@ -10,9 +10,9 @@ import numpy as np
 from safetensors import safe_open
 from safetensors.torch import load_file
 
-from lowerbound.run_identity import CONFIG, digest, sealed
-from lowerbound.run_log import LOG, RunLog
-from lowerbound.storage import read_toml, save_tensors, write_json, write_toml
+from lowerbound.foundation.run_identity import CONFIG, digest, sealed
+from lowerbound.foundation.storage import read_toml, save_tensors, write_json, write_toml
+from lowerbound.runs.run_log import LOG, RunLog
 
 Stream = np.random.Generator
 FILES = (

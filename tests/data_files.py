@@ -12,7 +12,7 @@ from PIL import Image
 from lowerbound.data.examples import Examples
 from lowerbound.data.files import read
 from lowerbound.data.sources import DataConfig, Splits, load
-from lowerbound.errors import DataError
+from lowerbound.foundation.errors import DataError
 
 RNG = np.random.default_rng(0)
 IMAGES = RNG.integers(0, 256, (6, 4, 5), np.uint8)

@@ -10,10 +10,10 @@ import pytest
 from PIL import Image
 from safetensors.numpy import load as read_tensors
 
-from lowerbound.experiment import merge
-from lowerbound.run import train
-from lowerbound.run_identity import sealed
-from lowerbound.storage import write_toml
+from lowerbound.foundation.run_identity import sealed
+from lowerbound.foundation.storage import write_toml
+from lowerbound.runs.experiment import merge
+from lowerbound.runs.run import train
 
 SMALL = {
     "model": {"hidden": [16]},
@@ -31,7 +31,7 @@ def trained(factory: pytest.TempPathFactory, kind: str) -> Path:
     source, settings = (KINDS | APART)[kind](folder)
     with pytest.MonkeyPatch.context() as patch:
         # Which takes longer than all the rest.
-        patch.setattr("lowerbound.run.write_report", lambda results, path: None)
+        patch.setattr("lowerbound.runs.run.write_report", lambda results, path: None)
         train(source, out=folder / kind, recipe="dense", settings=merge(SMALL, settings), device="cpu")
     return folder / kind
 

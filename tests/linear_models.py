@@ -5,8 +5,8 @@ import math
 import torch
 
 from lowerbound.data.synthetic import LinearGaussian
-from lowerbound.model import VAE, ModelConfig, build_model
-from lowerbound.seeding import generator
+from lowerbound.foundation.seeding import generator
+from lowerbound.models.vae import VAE, ModelConfig, build_model
 
 
 def exact_model(

@@ -3,7 +3,7 @@
 from dataclasses import asdict
 from typing import Any
 
-from lowerbound.progress import Progress, Terms
+from lowerbound.foundation.progress import Progress, Terms
 
 
 def record(step: int, ends_epoch: bool = False, **changes: Any) -> dict[str, Any]:

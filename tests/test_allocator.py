@@ -8,7 +8,7 @@ import pytest
 SCRIPT = """
 import resource, torch
 from contextlib import nullcontext
-from lowerbound.allocator import kept_memory
+from lowerbound.foundation.allocator import kept_memory
 
 def faults(action):
     before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
@@ -46,7 +46,7 @@ def test_memory_is_kept_between_steps_and_given_back_at_the_end():
 IN_A_THREAD = """
 import resource, torch
 from concurrent.futures import ThreadPoolExecutor
-from lowerbound.allocator import kept_memory
+from lowerbound.foundation.allocator import kept_memory
 
 def step():
     torch.empty(2**24).fill_(1.0)

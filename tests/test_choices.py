@@ -3,13 +3,13 @@
 import numpy as np
 import pytest
 
-from lowerbound.choices import choose, settings_of
+from lowerbound.data.data_kinds import kind_of
 from lowerbound.data.examples import Examples
-from lowerbound.data.kinds import kind_of
-from lowerbound.experiment import from_settings
-from lowerbound.model import build_model
-from lowerbound.schema import Column
-from lowerbound.seeding import generator
+from lowerbound.foundation.schema import Column
+from lowerbound.foundation.seeding import generator
+from lowerbound.models.vae import build_model
+from lowerbound.runs.auto_config import choose, settings_of
+from lowerbound.runs.experiment import from_settings
 
 RNG = np.random.default_rng(0)
 TABLE = Examples(

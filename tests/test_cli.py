@@ -11,9 +11,9 @@ import pytest
 from PIL import Image
 
 from command_line import in_process, one_line
-from lowerbound import console
-from lowerbound.console import MAX_PARETO_K, in_full
-from lowerbound.evaluation.doctor import PARETO_K_BOUND
+from lowerbound.commands import console
+from lowerbound.commands.console import MAX_PARETO_K, in_full
+from lowerbound.evaluation.diagnosis import PARETO_K_BOUND
 from lowerbound.evaluation.results import Score
 
 COMMANDS = ["train", "demo", "evaluate", "report", "sample", "reconstruct", "encode", "interpolate", "summary"]

@@ -6,8 +6,8 @@ import json
 import numpy as np
 import pytest
 
-from lowerbound.columns import labels_column, named_columns, records, write_columns
-from lowerbound.schema import Column
+from lowerbound.data.column_writers import labels_column, named_columns, records, write_columns
+from lowerbound.foundation.schema import Column
 
 VALUES = {"id": np.array(["a", "b", "c"]), "score": np.array([1.5, np.nan, -np.inf], np.float32)}
 

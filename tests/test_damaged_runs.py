@@ -10,17 +10,17 @@ import pytest
 from starlette.testclient import TestClient
 
 from damage import FILES, KINDS
-from lowerbound import use
-from lowerbound.errors import RunError, UsageError
 from lowerbound.evaluation.results import read_results, read_scores
+from lowerbound.foundation.errors import RunError, UsageError
+from lowerbound.inference import tasks
 from lowerbound.reporting.report import write_index
-from lowerbound.run import rewrite_report, train
-from lowerbound.run_data import own_splits, read_stored
-from lowerbound.run_log import read_epochs
+from lowerbound.runs.run import rewrite_report, train
+from lowerbound.runs.run_data import own_splits, read_stored
+from lowerbound.runs.run_log import read_epochs
+from lowerbound.runs.trained_model import load
 from lowerbound.serving.explorer.application import application
-from lowerbound.serving.portable.about import about_run
+from lowerbound.serving.portable.metadata import about_run
 from lowerbound.serving.service.models import load_runs
-from lowerbound.trained_model import load
 from lowerbound.training.checkpoint import load_checkpoint, load_model
 from lowerbound.training.loop import fit
 
@@ -43,7 +43,7 @@ def whole(tmp_path_factory):
     np.save(folder / "x.npy", np.random.default_rng(0).poisson(3, (50, 5)))
     with pytest.MonkeyPatch.context() as patch:
         # Which takes longer than all the rest.
-        patch.setattr("lowerbound.run.write_report", lambda results, path: None)
+        patch.setattr("lowerbound.runs.run.write_report", lambda results, path: None)
         train(str(folder / "x.npy"), out=folder / "run", settings=SETTINGS, device="cpu")
     shutil.copytree(folder / "run", folder / "other")
     return folder / "run"
@@ -94,8 +94,8 @@ DOORS: dict[str, Callable[[Path], object]] = {
     "load and score": scored,
     "own data": own_splits,
     "resume": resumed,
-    "compare": lambda run: use.compare([run.parent / "other", run]),
-    "summary": lambda run: use.summary(str(run)),
+    "compare": lambda run: tasks.compare([run.parent / "other", run]),
+    "summary": lambda run: tasks.summary(str(run)),
     "export": lambda run: about_run(run, load(run)),
     "service": lambda run: load_runs([str(run)], "cpu"),
     "index": lambda run: write_index([run], run / "index.html"),

@@ -15,10 +15,10 @@ from starlette.testclient import TestClient
 
 import lowerbound as lb
 from data_files import written
-from lowerbound import anomalies, imputation, use
-from lowerbound.errors import LowerboundError
-from lowerbound.evaluation.evaluate import EvaluationConfig
-from lowerbound.inputs import InputOptions, read_inputs
+from lowerbound.evaluation.quick_evaluation import EvaluationConfig
+from lowerbound.foundation.errors import LowerboundError
+from lowerbound.inference import anomaly, imputation, tasks
+from lowerbound.runs.inputs import InputOptions, read_inputs
 from untrained_models import untrained_run
 
 FEW = EvaluationConfig(num_draws=2, importance_draws=4, num_bounded=2, num_gaps=2)
@@ -84,7 +84,7 @@ def runs(tmp_path_factory):
 
 def service(at, endpoint):
     """The plain endpoints, with JSON as the body."""
-    from lowerbound.serving.access import access_to
+    from lowerbound.serving.http.access import access_to
     from lowerbound.serving.service.application import build_application
     from lowerbound.serving.service.limits import Limits
     from lowerbound.serving.service.models import load_runs
@@ -105,7 +105,7 @@ def service(at, endpoint):
 def explorer(at):
     """An image that is dropped on the page: the third of the examples."""
     from lowerbound.data.images import read_image_bytes
-    from lowerbound.serving.explorer.space import open_space
+    from lowerbound.serving.explorer.loaded_run import open_space
     from lowerbound.serving.explorer.uploads import NAME, read_upload, upload_options
 
     file = BytesIO()
@@ -121,7 +121,7 @@ def explorer(at):
 def skipping(at):
     """With --skip-broken there is no refusal, but the example is named and has no score."""
     options = InputOptions(skip_broken=True)
-    scored = anomalies.score(at.run, [str(at.path)], importance=False, options=options)
+    scored = anomaly.score(at.run, [str(at.path)], importance=False, options=options)
     assert len(scored.skipped) == 1 and not scored.is_anomalous[~scored.judged.is_scored].any()
     raise LowerboundError(scored.skipped[0])
 
@@ -145,11 +145,11 @@ LIKELIHOODS = {"counts": "negative-binomial", "binary": "auto", "real": "auto"}
 
 DOORS = {
     "estimator": estimator,
-    "encode": lambda at: use.encode(at.run, [str(at.path)], out=at.out),
-    "score": lambda at: anomalies.score(at.run, [str(at.path)], importance=False, out=at.out),
+    "encode": lambda at: tasks.encode(at.run, [str(at.path)], out=at.out),
+    "score": lambda at: anomaly.score(at.run, [str(at.path)], importance=False, out=at.out),
     "score --skip-broken": skipping,
-    "reconstruct": lambda at: use.reconstruct(at.run, [str(at.path)], out=at.picture),
-    "interpolate": lambda at: use.interpolate(at.run, str(at.path), str(at.path), out=at.picture),
+    "reconstruct": lambda at: tasks.reconstruct(at.run, [str(at.path)], out=at.picture),
+    "interpolate": lambda at: tasks.interpolate(at.run, str(at.path), str(at.path), out=at.picture),
     "impute": lambda at: imputation.impute(at.run, at.path, at.out),
     "read_inputs": lambda at: read_inputs(at.model, [str(at.path)]),
     "TrainedModel.encode": lambda at: at.model.encode(at.values),

@@ -6,8 +6,8 @@ import re
 
 import pytest
 
-from lowerbound import errors
-from lowerbound.errors import (
+from lowerbound.foundation import errors
+from lowerbound.foundation.errors import (
     ConfigError,
     DataError,
     Interrupted,

@@ -17,7 +17,7 @@ from sklearn.preprocessing import MinMaxScaler, StandardScaler
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from lowerbound.estimator import VAE
-from lowerbound.seeding import generator
+from lowerbound.foundation.seeding import generator
 
 RNG = np.random.default_rng(0)
 CODES = RNG.normal(size=(200, 2))

@@ -3,9 +3,9 @@
 import runpy
 from pathlib import Path
 
+from lowerbound.data.data_kinds import kind_of
 from lowerbound.data.files import ReadingOptions, read
 from lowerbound.data.images import ImageOptions
-from lowerbound.data.kinds import kind_of
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 

@@ -1,10 +1,10 @@
 import pytest
 
-from lowerbound.errors import ConfigError, UnknownName
-from lowerbound.experiment import Experiment, from_settings, merge, parse_settings, recipe_descriptions, resolve
-from lowerbound.model import build_model
+from lowerbound.foundation.errors import ConfigError, UnknownName
+from lowerbound.foundation.seeding import generator
+from lowerbound.models.vae import build_model
 from lowerbound.objectives.objective import OBJECTIVES
-from lowerbound.seeding import generator
+from lowerbound.runs.experiment import Experiment, from_settings, merge, parse_settings, recipe_descriptions, resolve
 
 
 @pytest.mark.parametrize("name", recipe_descriptions())

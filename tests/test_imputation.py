@@ -14,11 +14,11 @@ from torch import nn
 
 from data_files import written
 from lowerbound.data.csv_text import MARKS
-from lowerbound.errors import DataError, UsageError
-from lowerbound.imputation import expected_cells, impute_table, rounded
-from lowerbound.model import VAE
+from lowerbound.foundation.errors import DataError, UsageError
+from lowerbound.foundation.schema import Column, Schema
+from lowerbound.inference.imputation import expected_cells, impute_table, rounded
+from lowerbound.models.vae import VAE
 from lowerbound.probability.table_likelihood import TableLikelihood
-from lowerbound.schema import Column, Schema
 
 COLUMNS = (
     Column(name="length", kind="numeric", decimals=3),

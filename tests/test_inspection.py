@@ -2,9 +2,9 @@
 
 import json
 
-from lowerbound import console
+from lowerbound.commands import console
 from lowerbound.data.sources import DataConfig
-from lowerbound.inspection import inspect
+from lowerbound.runs.inspection import inspect
 
 
 def table(path, rows):

@@ -10,7 +10,7 @@ from matplotlib.text import Text
 
 from lowerbound.evaluation.results import read_results
 from lowerbound.reporting.plots import plots_for
-from lowerbound.run import Audience, reevaluate, train
+from lowerbound.runs.run import Callbacks, reevaluate, train
 
 NASTY = [r"$\frac{$", "_a^b", "1 < 2 & 3", "x" * 300, "c\nd"]
 """Names of the table's columns."""
@@ -73,7 +73,7 @@ def evaluated(request, tmp_path_factory):
     folder = tmp_path_factory.mktemp("kind")
     settings = SETTINGS | {"model": {"hidden": [8], "latent_dim": latent_dim}}
     run, stages = train(str(write(folder / "data")), out=folder / "run", settings=settings), []
-    reevaluate(run.path, None, "cpu", Audience(stage=lambda stage, done, total: stages.append(stage)))
+    reevaluate(run.path, None, "cpu", Callbacks(stage=lambda stage, done, total: stages.append(stage)))
     return run.path, convention, stages
 
 

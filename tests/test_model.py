@@ -8,13 +8,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch.testing import assert_close
 
-from lowerbound.errors import ConfigError, UnknownName
-from lowerbound.model import NETWORKS, ModelConfig, build_model, likelihood_options
+from lowerbound.foundation.errors import ConfigError, UnknownName
+from lowerbound.foundation.seeding import generator
+from lowerbound.models.vae import NETWORKS, ModelConfig, build_model, likelihood_options
 from lowerbound.networks.layers import count_parameters
 from lowerbound.probability.distributions import DiagonalNormal, PointMass
 from lowerbound.probability.likelihoods import LIKELIHOODS
 from lowerbound.probability.posteriors import POSTERIORS
-from lowerbound.seeding import generator
 
 pytestmark = pytest.mark.usefixtures("float64")
 

@@ -8,12 +8,12 @@ from PIL import Image
 
 import lowerbound as lb
 from command_line import in_process
-from lowerbound import use
-from lowerbound.columns import check_output
+from lowerbound.data.column_writers import check_output
 from lowerbound.data.sources import DataConfig, collect
-from lowerbound.errors import ConfigError, DataError, SchemaError, UsageError
-from lowerbound.experiment import from_settings, parse_settings
-from lowerbound.inspection import inspect
+from lowerbound.foundation.errors import ConfigError, DataError, SchemaError, UsageError
+from lowerbound.inference import tasks
+from lowerbound.runs.experiment import from_settings, parse_settings
+from lowerbound.runs.inspection import inspect
 from untrained_models import untrained_run
 
 RNG = np.random.default_rng(0)
@@ -97,10 +97,10 @@ def test_settings_that_say_nothing_of_the_data_are_refused(tmp_path, settings, r
 
 def test_what_is_not_there_or_of_another_kind_is_refused_by_its_name(run, tmp_path):
     with pytest.raises(DataError, match="nowhere does not exist"):
-        use.encode(run.path, ["nowhere"], out=tmp_path / "codes.csv")
+        tasks.encode(run.path, ["nowhere"], out=tmp_path / "codes.csv")
     (tmp_path / "table.csv").write_text("a,b\n1,x\n")
     with pytest.raises(SchemaError, match="holds a table, the model was trained on images of 8×8×1"):
-        use.encode(run.path, [str(tmp_path / "table.csv")], out=tmp_path / "codes.csv")
+        tasks.encode(run.path, [str(tmp_path / "table.csv")], out=tmp_path / "codes.csv")
     with pytest.raises(UsageError, match=r"is not a model; give a run directory or a model\.safetensors"):
         lb.load(tmp_path / "table.csv")
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 from torch.testing import assert_close
 
-from lowerbound.numerics import bits_per_dimension, log_mean_exp, mean_and_standard_error
+from lowerbound.foundation.numerics import bits_per_dimension, log_mean_exp, mean_and_standard_error
 
 pytestmark = pytest.mark.usefixtures("float64")
 

@@ -11,15 +11,16 @@ from matplotlib.text import Text
 from PIL import Image
 
 from data_files import written
-from lowerbound import anomalies, imputation, inspection, use
 from lowerbound.data.sources import DataConfig
-from lowerbound.errors import DataError, UsageError
 from lowerbound.evaluation.results import read_results
-from lowerbound.inputs import InputOptions, read_inputs
-from lowerbound.preparation import default_path
+from lowerbound.foundation.errors import DataError, UsageError
+from lowerbound.inference import anomaly, imputation, tasks
 from lowerbound.reporting.plots import PLOTS
-from lowerbound.run import Audience, train
-from lowerbound.trained_model import load
+from lowerbound.runs import inspection
+from lowerbound.runs.inputs import InputOptions, read_inputs
+from lowerbound.runs.preparation import default_path
+from lowerbound.runs.run import Callbacks, train
+from lowerbound.runs.trained_model import load
 from lowerbound.training.checkpoint import load_model
 
 RNG = np.random.default_rng(0)
@@ -55,7 +56,7 @@ def photo_run(photos, tmp_path_factory):
     heard = []
     path = tmp_path_factory.mktemp("photo-run") / "run"
     settings = {**SHORT, "data": {"size": "24x16", "skip_broken": True}}
-    train(str(photos), out=path, settings=settings, audience=Audience(message=heard.append))
+    train(str(photos), out=path, settings=settings, audience=Callbacks(message=heard.append))
     return path, heard
 
 
@@ -102,7 +103,7 @@ def test_a_run_says_what_was_found_chosen_and_skipped(photo_run):
 
 
 def test_codes_carry_the_names_of_their_files_and_their_labels(photo_run, photos, tmp_path):
-    path = use.encode(photo_run[0], [str(photos / "wide")], out=tmp_path / "codes.csv").path
+    path = tasks.encode(photo_run[0], [str(photos / "wide")], out=tmp_path / "codes.csv").path
     rows = read_rows(path)
     assert [row["id"] for row in rows] == [f"{number:02d}.png" for number in range(1, 40, 2)]
     latents = load_model(photo_run[0]).latent_dim
@@ -112,7 +113,7 @@ def test_codes_carry_the_names_of_their_files_and_their_labels(photo_run, photos
 def test_new_images_of_any_size_and_mode_are_brought_to_the_models(photo_run, tmp_path):
     new = tmp_path / "new.png"
     stripes(3, (300, 100)).convert("L").save(new)
-    found = use.reconstruct(photo_run[0], [str(new)], out=tmp_path / "out.png")
+    found = tasks.reconstruct(photo_run[0], [str(new)], out=tmp_path / "out.png")
     assert found.path.is_file() and found.scores[0].num_examples == 1
 
 
@@ -121,7 +122,7 @@ def test_new_images_are_brought_to_the_size_of_a_run_whose_own_were_of_one(tmp_p
         stripes(number, (12, 8)).save(tmp_path / f"{number}.png")
     train(str(tmp_path), out=tmp_path / "run", settings=SHORT)
     stripes(1, (90, 70)).save(tmp_path / "large.png")
-    found = use.reconstruct(tmp_path / "run", [str(tmp_path / "large.png")], out=tmp_path / "run" / "out.png")
+    found = tasks.reconstruct(tmp_path / "run", [str(tmp_path / "large.png")], out=tmp_path / "run" / "out.png")
     assert found.scores[0].num_examples == 1
 
 
@@ -130,26 +131,26 @@ def test_broken_files_among_new_ones_are_named_and_skipped_where_that_was_chosen
     for number in (1, 2):
         stripes(number).save(tmp_path / "new" / f"{number}.png")
     new, out = [str(tmp_path / "new")], tmp_path / "out.csv"
-    for use_them in (use.encode, anomalies.score):
+    for use_them in (tasks.encode, anomalies.score):
         with pytest.raises(DataError, match=r"0\.png is not .* skip broken files with --skip-broken"):
             use_them(photo_run[0], new, out=out)
         assert not out.exists()
     skipping = InputOptions(skip_broken=True)
-    encoded = use.encode(photo_run[0], new, skipping, out=out)
+    encoded = tasks.encode(photo_run[0], new, skipping, out=out)
     assert [row["id"] for row in read_rows(out)] == ["1.png", "2.png"] and "0.png" in encoded.skipped[0]
-    scored = anomalies.score(photo_run[0], new, importance=False, options=skipping)
+    scored = anomaly.score(photo_run[0], new, importance=False, options=skipping)
     assert scored.ids == ("1.png", "2.png") and scored.skipped == encoded.skipped
     # Of four held-out examples two are what the score is fitted to.
     assert (scored.judged.threshold.num_examples, scored.judged.threshold.rate) == (2, 1 / 3)
     assert scored.judged.by == "complexity-residual" and "importance" not in scored.scores
-    reconstructed = use.reconstruct(photo_run[0], new, options=skipping, out=tmp_path / "out.png")
+    reconstructed = tasks.reconstruct(photo_run[0], new, options=skipping, out=tmp_path / "out.png")
     assert reconstructed.scores[0].num_examples == 2 and reconstructed.skipped == encoded.skipped
 
 
 def test_where_there_is_one_file_alone_nothing_is_said_of_passing_over(photo_run, tmp_path):
     broken = written(tmp_path / "broken.png", b"broken")
     with pytest.raises(DataError) as caught:
-        use.interpolate(photo_run[0], "0", str(broken))
+        tasks.interpolate(photo_run[0], "0", str(broken))
     assert "--skip-broken" not in str(caught.value)
 
 
@@ -158,9 +159,9 @@ def test_parquet_and_json_hold_what_the_csv_holds(photo_run, photos, tmp_path):
     from pyarrow import parquet
 
     inputs = [str(photos / "wide")]
-    rows = read_rows(use.encode(photo_run[0], inputs, out=tmp_path / "a.csv").path)
-    columns = parquet.read_table(use.encode(photo_run[0], inputs, out=tmp_path / "a.parquet").path).to_pydict()
-    records = json.loads(use.encode(photo_run[0], inputs, out=tmp_path / "a.json").path.read_text())
+    rows = read_rows(tasks.encode(photo_run[0], inputs, out=tmp_path / "a.csv").path)
+    columns = parquet.read_table(tasks.encode(photo_run[0], inputs, out=tmp_path / "a.parquet").path).to_pydict()
+    records = json.loads(tasks.encode(photo_run[0], inputs, out=tmp_path / "a.json").path.read_text())
     for index, row in enumerate(rows):
         assert list(row) == list(columns) == list(records[index])
         assert row["id"] == columns["id"][index] == records[index]["id"]
@@ -170,19 +171,19 @@ def test_parquet_and_json_hold_what_the_csv_holds(photo_run, photos, tmp_path):
 
 
 def test_samples_can_be_written_one_by_one(photo_run, tmp_path):
-    folder = use.sample(photo_run[0], 12, folder=tmp_path / "samples")
+    folder = tasks.sample(photo_run[0], 12, folder=tmp_path / "samples")
     paths = sorted(folder.iterdir())
     assert [path.name for path in paths] == [f"{index:02d}.png" for index in range(12)]
     assert Image.open(paths[0]).size == (24, 16)
-    rows = Image.open(use.sample(photo_run[0], 6, out=tmp_path / "grid.png", num_columns=2))
-    columns = Image.open(use.sample(photo_run[0], 6, out=tmp_path / "grid.png", num_columns=6))
+    rows = Image.open(tasks.sample(photo_run[0], 6, out=tmp_path / "grid.png", num_columns=2))
+    columns = Image.open(tasks.sample(photo_run[0], 6, out=tmp_path / "grid.png", num_columns=6))
     assert rows.height > rows.width and columns.width > columns.height
-    assert use.read_grid("6x1") == (6, 1)
+    assert tasks.read_grid("6x1") == (6, 1)
     for wrong in ("6", "0x3", "101x100"):
         with pytest.raises(UsageError, match="is not COLUMNSxROWS of at most 10,000 images"):
-            use.read_grid(wrong)
+            tasks.read_grid(wrong)
     with pytest.raises(UsageError, match="is not empty; choose another --folder"):
-        use.sample(photo_run[0], 12, folder=folder)
+        tasks.sample(photo_run[0], 12, folder=folder)
 
 
 def test_inspecting_writes_a_sheet_and_finds_duplicates_and_broken_files(photos, tmp_path):
@@ -220,11 +221,11 @@ def test_scores_flag_the_stated_share_of_normal_examples_and_what_is_strange(tmp
     )
     settings = {"training": {"num_epochs": 20, "min_steps": 0}, "model": {"latent_dim": 1}}
     train(str(tmp_path / "x.npy"), out=tmp_path / "run", settings=settings)
-    normal = anomalies.score(tmp_path / "run", [], false_alarm_rate=0.1)
+    normal = anomaly.score(tmp_path / "run", [], false_alarm_rate=0.1)
     assert 0.03 < normal.is_anomalous.mean() < 0.2
     np.save(tmp_path / "odd.npy", np.array([[1.0, 1.0, 1.0], [0.5, -0.5, 1.0]], np.float32))
     out = tmp_path / "scores.csv"
-    odd = anomalies.score(tmp_path / "run", [str(tmp_path / "odd.npy")], by="negative-elbo", out=out)
+    odd = anomaly.score(tmp_path / "run", [str(tmp_path / "odd.npy")], by="negative-elbo", out=out)
     assert odd.is_anomalous.tolist() == [True, False]
     rows = read_rows(out)
     assert [row["anomalous"] for row in rows] == ["1", "0"] and float(rows[0]["negative-elbo"]) > 0
@@ -232,11 +233,11 @@ def test_scores_flag_the_stated_share_of_normal_examples_and_what_is_strange(tmp
 
 def test_a_score_that_is_unknown_or_a_run_without_held_out_examples_is_refused(tmp_path, photo_run):
     with pytest.raises(UsageError, match=r"unknown score 'elbo'; .*accepted: .*negative-elbo"):
-        anomalies.score(photo_run[0], [], by="elbo")
+        anomaly.score(photo_run[0], [], by="elbo")
     settings = {**SHORT, "data": {"validation": "test"}}
     train("digits", recipe="dense", out=tmp_path / "run", settings=settings)
     with pytest.raises(UsageError, match="has no thresholds for anomaly scores: training held out no examples"):
-        anomalies.score(tmp_path / "run", [])
+        anomaly.score(tmp_path / "run", [])
 
 
 # ---- tables
@@ -254,7 +255,7 @@ def test_missing_cells_are_filled_with_what_the_others_tell_of_them(table_run, t
 
 
 def test_rows_are_drawn_in_the_words_of_the_table(table_run, tmp_path):
-    rows = read_rows(use.sample(table_run, 300, out=tmp_path / "rows.csv"))
+    rows = read_rows(tasks.sample(table_run, 300, out=tmp_path / "rows.csv"))
     assert {row["city"] for row in rows} == {"Bonn", "Lyon", "Oslo"} and {row["is_new"] for row in rows} == {
         "yes",
         "no",
@@ -285,21 +286,21 @@ def test_rows_are_reconstructed_and_interpolated_as_rows(table_run, tmp_path):
     new = written(
         tmp_path / "new.csv", b"length,visits,city,is_new\n14.5,12,Oslo,yes\n5.5,0,Bonn,no\n10.0,3,Lyon,yes\n"
     )
-    found = use.reconstruct(table_run, [str(new)], out=tmp_path / "rows.csv")
+    found = tasks.reconstruct(table_run, [str(new)], out=tmp_path / "rows.csv")
     rows = read_rows(found.path)
     assert [row["city"] for row in rows] == ["Oslo", "Bonn", "Lyon"]
     np.testing.assert_allclose([float(row["length"]) for row in rows], [14.5, 5.5, 10.0], atol=1.0)
     assert found.scores[0].num_examples == 3
-    line = read_rows(use.interpolate(table_run, str(new), "1", 5, out=tmp_path / "line.csv"))
+    line = read_rows(tasks.interpolate(table_run, str(new), "1", 5, out=tmp_path / "line.csv"))
     assert len(line) == 5 and line[0]["city"] == "Oslo"
     with pytest.raises(UsageError, match=r"ends in '\.png'; accepted: \.csv"):
-        use.reconstruct(table_run, [], out=tmp_path / "rows.png")
+        tasks.reconstruct(table_run, [], out=tmp_path / "rows.png")
 
 
 def test_a_table_without_the_models_columns_is_refused(table_run, tmp_path):
     new = written(tmp_path / "new.csv", b"length,visits\n14.5,1\n")
     with pytest.raises(DataError, match="lacks 'city', 'is_new'"):
-        use.encode(table_run, [str(new)], out=tmp_path / "codes.csv")
+        tasks.encode(table_run, [str(new)], out=tmp_path / "codes.csv")
 
 
 def test_a_run_of_data_alone_is_named_by_them():

@@ -7,7 +7,7 @@ from torch import nn
 
 import lowerbound as lb
 from lowerbound.data.sources import DataConfig
-from lowerbound.errors import ConfigError, UsageError
+from lowerbound.foundation.errors import ConfigError, UsageError
 from lowerbound.training.checkpoint import save_model
 
 

@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 
 import lowerbound as lb
 from command_line import in_process, one_line
-from lowerbound.errors import ConfigError, DataError, LowerboundError, RunError, UnknownName
-from lowerbound.experiment import SECTIONS, from_settings, parse_settings
-from lowerbound.plain_settings import MAX_DEPTH, check_settings
-from lowerbound.storage import read_json, read_toml
+from lowerbound.foundation.errors import ConfigError, DataError, LowerboundError, RunError, UnknownName
+from lowerbound.foundation.storage import read_json, read_toml
+from lowerbound.runs.experiment import SECTIONS, from_settings, parse_settings
+from lowerbound.runs.setting_checks import MAX_DEPTH, check_settings
 
 KEYS = [
     *((section, field.name) for section, kind in SECTIONS.items() for field in fields(kind)),

@@ -13,13 +13,13 @@ import pytest
 import torch
 
 import lowerbound as lb
-import lowerbound.run
-from lowerbound.errors import ConfigError, DataError, Interrupted, LowerboundError, RunError, UsageError
-from lowerbound.experiment import merge
-from lowerbound.repeats import over_seeds, train_seeds
-from lowerbound.run import Audience, reevaluate, resume, train
-from lowerbound.run_log import read_log
-from lowerbound.storage import load_tensors
+import lowerbound.runs.run
+from lowerbound.foundation.errors import ConfigError, DataError, Interrupted, LowerboundError, RunError, UsageError
+from lowerbound.foundation.storage import load_tensors
+from lowerbound.runs.experiment import merge
+from lowerbound.runs.repeats import over_seeds, train_seeds
+from lowerbound.runs.run import Callbacks, reevaluate, resume, train
+from lowerbound.runs.run_log import read_log
 from lowerbound.training.state import machine
 
 SHORT = {"training": {"num_epochs": 3, "min_steps": 0}, "evaluation": {"num_draws": 2}}
@@ -99,7 +99,7 @@ def test_an_interrupted_annealing_is_continued_and_leaves_nothing_behind(finishe
 
     whole = reevaluate(tmp_path / "whole", settings)
     with pytest.raises(Interrupted, match="the same command continues"):
-        reevaluate(tmp_path / "interrupted", settings, audience=Audience(stage=interrupt))
+        reevaluate(tmp_path / "interrupted", settings, audience=Callbacks(stage=interrupt))
     kept = sorted(path.name for path in (tmp_path / "interrupted" / "annealing").iterdir())
     assert kept == ["images-from-0.safetensors", "images-from-16.safetensors"]
     continued = reevaluate(tmp_path / "interrupted", settings)
@@ -171,7 +171,7 @@ def test_an_interrupted_run_says_how_to_continue_and_continues_identically(finis
             recipe="dense",
             out=tmp_path / "run",
             settings=SHORT,
-            audience=Audience(should_stop=lambda: next(countdown)),
+            audience=Callbacks(should_stop=lambda: next(countdown)),
         )
     assert not (tmp_path / "run" / "model.safetensors").exists()
     resume(tmp_path / "run")
@@ -189,7 +189,7 @@ def test_a_run_killed_twice_with_sigkill_ends_with_the_same_weights_and_metrics(
     newest = max((path / "checkpoints").iterdir())
     newest.write_bytes(newest.read_bytes()[:-100])
     messages = []
-    resume(path, audience=Audience(message=messages.append))
+    resume(path, audience=Callbacks(message=messages.append))
     assert any("skipped a checkpoint" in message for message in messages)
     assert_same_weights(finished.path, path)
     records = read_log(path)
@@ -220,8 +220,8 @@ def test_the_machine_is_recorded_and_a_change_of_it_is_said(finished, monkeypatc
     messages = []
     threads = torch.get_num_threads()
     # Said and not made so: two threads on a busy machine would take a minute for this.
-    monkeypatch.setattr(lowerbound.run, "machine", lambda device: machine(device) | {"threads": threads + 1})
-    resume(finished.path, settings={"training": {"num_epochs": 4}}, audience=Audience(message=messages.append))
+    monkeypatch.setattr(lowerbound.runs.run, "machine", lambda device: machine(device) | {"threads": threads + 1})
+    resume(finished.path, settings={"training": {"num_epochs": 4}}, audience=Callbacks(message=messages.append))
     assert any("not bit-identical" in message and f"threads was {threads}" in message for message in messages)
 
 

@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 
 import lowerbound as lb
-from lowerbound import anomalies, use
-from lowerbound.errors import DataError, RunError, UsageError
-from lowerbound.inputs import InputOptions
-from lowerbound.run import reevaluate, resume
-from lowerbound.run_data import own_splits
-from lowerbound.storage import read_toml
+from lowerbound.foundation.errors import DataError, RunError, UsageError
+from lowerbound.foundation.storage import read_toml
+from lowerbound.inference import anomaly, tasks
+from lowerbound.runs.inputs import InputOptions
+from lowerbound.runs.run import reevaluate, resume
+from lowerbound.runs.run_data import own_splits
 from untrained_models import untrained_run
 
 SHORT = {
@@ -69,10 +69,10 @@ def test_every_use_of_the_runs_own_data_verifies_them(place, injury):
         accepted = "checksum differs"
     run = place / "run"
     uses = {
-        "encode": lambda options: use.encode(run, [], options, out=place / "codes.csv"),
-        "reconstruct": lambda options: use.reconstruct(run, [], 4, options, out=place / "rows.csv"),
-        "interpolate": lambda options: use.interpolate(run, "0", "1", 4, options, out=place / "line.csv"),
-        "score": lambda options: anomalies.score(run, [], options=options, importance=False),
+        "encode": lambda options: tasks.encode(run, [], options, out=place / "codes.csv"),
+        "reconstruct": lambda options: tasks.reconstruct(run, [], 4, options, out=place / "rows.csv"),
+        "interpolate": lambda options: tasks.interpolate(run, "0", "1", 4, options, out=place / "line.csv"),
+        "score": lambda options: anomaly.score(run, [], options=options, importance=False),
         "evaluate": lambda options: reevaluate(run, data=options.data),
         "resume": lambda options: resume(run, data=options.data, settings={"training": {"num_epochs": 99}}),
     }
@@ -84,9 +84,9 @@ def test_every_use_of_the_runs_own_data_verifies_them(place, injury):
 
 
 def test_scores_of_new_rows_need_no_training_data(place):
-    before = anomalies.score(place / "run", ["x.npy"], importance=False)
+    before = anomaly.score(place / "run", ["x.npy"], importance=False)
     (place / "x.npy").rename("new.npy")
-    after = anomalies.score(place / "run", ["new.npy"], importance=False)
+    after = anomaly.score(place / "run", ["new.npy"], importance=False)
     np.testing.assert_array_equal(after.judged.scores["negative-elbo"], before.judged.scores["negative-elbo"])
     assert after.judged.thresholds == before.judged.thresholds
 
@@ -95,11 +95,11 @@ def test_a_run_of_data_in_memory_asks_for_a_file(tmp_path):
     x = np.random.default_rng(0).normal(size=(60, 5))
     run = untrained_run(tmp_path / "run", x)
     with pytest.raises(UsageError, match="was trained on data in memory; name a file that holds them with --data PATH"):
-        use.encode(run.path, [])
+        tasks.encode(run.path, [])
     np.save(tmp_path / "x.npy", x)
-    use.encode(run.path, [], InputOptions(data=str(tmp_path / "x.npy")))
+    tasks.encode(run.path, [], InputOptions(data=str(tmp_path / "x.npy")))
 
 
 def test_data_and_inputs_are_not_given_together(place):
     with pytest.raises(UsageError, match="--data names the run's own data"):
-        use.encode(place / "run", ["x.npy"], InputOptions(data="x.npy"))
+        tasks.encode(place / "run", ["x.npy"], InputOptions(data="x.npy"))

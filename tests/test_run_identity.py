@@ -8,16 +8,16 @@ import pytest
 import torch
 
 from lowerbound.data.files import read
-from lowerbound.errors import DataError, LowerboundError, RunError, UsageError
 from lowerbound.evaluation.results import read_results, read_scores
-from lowerbound.preparation import prepare
-from lowerbound.run import reevaluate, resume, rewrite_report, train
-from lowerbound.run_identity import CONFIG, check_mark, identity_of, read_config, run_id, sealed
-from lowerbound.run_log import LOG, read_log
-from lowerbound.storage import read_toml, write_toml
-from lowerbound.trained_model import load
+from lowerbound.foundation.errors import DataError, LowerboundError, RunError, UsageError
+from lowerbound.foundation.run_identity import CONFIG, check_mark, identity_of, read_config, run_id, sealed
+from lowerbound.foundation.storage import read_toml, write_toml
+from lowerbound.inference.tasks import compare
+from lowerbound.runs.preparation import prepare
+from lowerbound.runs.run import reevaluate, resume, rewrite_report, train
+from lowerbound.runs.run_log import LOG, read_log
+from lowerbound.runs.trained_model import load
 from lowerbound.training.checkpoint import load_checkpoint, model_checksum, save_model
-from lowerbound.use import compare
 
 SETTINGS = {
     "model": {"hidden": [8]},
@@ -80,7 +80,7 @@ def test_the_file_that_is_to_blame_is_named(mixed):
 
 def test_an_evaluation_looks_at_the_log_before_it_begins(mixed, monkeypatch):
     path = mixed(LOG)
-    monkeypatch.setattr("lowerbound.run.evaluate_wholly", lambda *arguments, **options: pytest.fail("it has begun"))
+    monkeypatch.setattr("lowerbound.runs.run.evaluate_full", lambda *arguments, **options: pytest.fail("it has begun"))
     with pytest.raises(RunError, match="the record belongs to another run"):
         reevaluate(path)
 

@@ -7,13 +7,13 @@ import sys
 
 import pytest
 
-from lowerbound.errors import RunError
-from lowerbound.run_lock import LOCK, writing_into
+from lowerbound.foundation.errors import RunError
+from lowerbound.runs.run_lock import LOCK, writing_into
 
 HOLD = """
 import sys, time
 from pathlib import Path
-from lowerbound.run_lock import writing_into
+from lowerbound.runs.run_lock import writing_into
 with writing_into(Path(sys.argv[1])):
     print("held", flush=True)
     time.sleep(60)

@@ -4,10 +4,10 @@ import math
 
 import pytest
 
-from lowerbound.errors import RunError
-from lowerbound.run_identity import CONFIG, run_id, sealed
-from lowerbound.run_log import LOG, RunLog, read_epochs, read_log
-from lowerbound.storage import FORMAT_VERSION, write_toml
+from lowerbound.foundation.errors import RunError
+from lowerbound.foundation.run_identity import CONFIG, run_id, sealed
+from lowerbound.foundation.storage import FORMAT_VERSION, write_toml
+from lowerbound.runs.run_log import LOG, RunLog, read_epochs, read_log
 from progress_records import record
 
 RECORDS = [record(step) for step in range(1, 4)]

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 from safetensors.numpy import save_file
 
-from lowerbound.evaluation.anomaly import measure
+from lowerbound.evaluation.anomaly_scores import measure
 from untrained_models import negative_elbo, untrained
 
 RNG = np.random.default_rng(0)

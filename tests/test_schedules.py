@@ -8,7 +8,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from torch.optim.lr_scheduler import CosineAnnealingLR, OneCycleLR
 
-from lowerbound.schedules import SCHEDULES, constant, cosine, eight_stages, linear_warm_up, one_cycle
+from lowerbound.foundation.schedules import SCHEDULES, constant, cosine, eight_stages, linear_warm_up, one_cycle
 
 
 @st.composite

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from lowerbound.schema import Column
+from lowerbound.foundation.schema import Column
 
 
 def test_draws_have_no_more_decimals_than_the_training_table_and_expected_values_keep_theirs():

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from lowerbound.data.batches import Batches
 from lowerbound.data.examples import Examples
 from lowerbound.data.synthetic import orthogonal_linear_gaussian
-from lowerbound.model import NETWORKS, ModelConfig, build_model
+from lowerbound.foundation.seeding import content_noise, generator
+from lowerbound.models.vae import NETWORKS, ModelConfig, build_model
 from lowerbound.probability.likelihoods import LIKELIHOODS
-from lowerbound.seeding import content_noise, generator
 
 STREAMS = st.tuples(st.integers(0, 2**40), st.text(max_size=12))
 

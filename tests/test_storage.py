@@ -14,9 +14,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.torch import save_file
 
-from lowerbound import storage
-from lowerbound.errors import RunError
-from lowerbound.storage import (
+from lowerbound.foundation import storage
+from lowerbound.foundation.errors import RunError
+from lowerbound.foundation.storage import (
     FORMAT_VERSION,
     check_format_version,
     folder_atomically,
@@ -303,7 +303,7 @@ SAVE = """
 import hashlib, sys
 from pathlib import Path
 import torch
-from lowerbound.storage import save_tensors
+from lowerbound.foundation.storage import save_tensors
 names = {"b/weight", "a", "c.bias", "é", "z" * 40}  # a set: its order follows PYTHONHASHSEED
 tensors = {name: torch.arange(3.0) + len(name) for name in names} | {"d": torch.tensor([1], dtype=torch.uint8)}
 save_tensors(Path(sys.argv[1]), tensors, {name: len(name) for name in names})

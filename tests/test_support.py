@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 import torch
 
-from lowerbound.data.conforming import conformed
+from lowerbound.data.array_examples import conformed
 from lowerbound.data.examples import Examples, RawArray
-from lowerbound.errors import DataError, SchemaError
+from lowerbound.foundation.errors import DataError, SchemaError
+from lowerbound.foundation.schema import Schema
+from lowerbound.models.support import convention_of, supported
 from lowerbound.probability.likelihoods import LIKELIHOODS
-from lowerbound.schema import Schema
-from lowerbound.support import convention_of, supported
 
 VALUES = (
     -1.0,

@@ -13,10 +13,11 @@ import pytest
 
 from command_line import in_process, one_line
 from explorer_runs import trained
-from lowerbound import cli, text
+from lowerbound import cli
 from lowerbound.commands.options import app
-from lowerbound.terminal import drop_impossible_sizes
-from lowerbound.text import in_encoding, readable
+from lowerbound.commands.terminal import drop_impossible_sizes
+from lowerbound.foundation import text
+from lowerbound.foundation.text import in_encoding, readable
 
 FEW = [f"evaluation.{key}" for key in ("num_bounded=4", "num_gaps=4", "importance_draws=4", "num_draws=2")]
 BROKEN = b"broken\xff"
@@ -108,13 +109,13 @@ def quick(monkeypatch):
 
         return SimpleNamespace(path=path, results=read_results(path))
 
-    monkeypatch.setattr("lowerbound.repeats.demo", demo)
-    monkeypatch.setattr("lowerbound.run.reevaluate", reevaluate)
-    monkeypatch.setattr("lowerbound.run.check_up", lambda *_: [])
-    monkeypatch.setattr("lowerbound.run.write_report", lambda results, path: path / "report.html")
+    monkeypatch.setattr("lowerbound.runs.repeats.demo", demo)
+    monkeypatch.setattr("lowerbound.runs.run.reevaluate", reevaluate)
+    monkeypatch.setattr("lowerbound.runs.run.check_up", lambda *_: [])
+    monkeypatch.setattr("lowerbound.runs.run.write_report", lambda results, path: path / "report.html")
     monkeypatch.setattr("lowerbound.reporting.report.write_report", lambda results, path: path / "report.html")
     monkeypatch.setattr("lowerbound.serving.explorer.offline.write_offline", lambda *words: words[1])
-    monkeypatch.setattr("lowerbound.serving.hosting.host", lambda app, *, ready, **_: ready("http://127.0.0.1:1"))
+    monkeypatch.setattr("lowerbound.serving.http.hosting.host", lambda app, *, ready, **_: ready("http://127.0.0.1:1"))
 
 
 def test_all_commands_are_listed_here():
@@ -279,6 +280,6 @@ def test_ctrl_c_is_told_in_one_line(capsys, monkeypatch, tmp_path, runs):
     def interrupted(*words, **options):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("lowerbound.use.sample", interrupted)
+    monkeypatch.setattr("lowerbound.inference.tasks.sample", interrupted)
     printed = in_process(capsys, "sample", runs["RUN"], "--out", tmp_path / "x.png", expect=130)
     assert one_line(printed.err) == "lowerbound: interrupted."

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 import lowerbound as lb
-from lowerbound.errors import DataError, UsageError
+from lowerbound.foundation.errors import DataError, UsageError
 
 SHORT = {"training": {"num_epochs": 1, "min_steps": 0}, "evaluation": {"num_draws": 2, "num_exact": 2}}
 RNG = np.random.default_rng(0)

@@ -8,10 +8,10 @@ import pytest
 import lowerbound as lb
 from command_line import in_process, one_line
 from lowerbound.data.sources import DataConfig, load
-from lowerbound.errors import DataError, UnknownName, UsageError
-from lowerbound.model import ModelConfig, build_model
-from lowerbound.seeding import generator
-from lowerbound.use import interpolate
+from lowerbound.foundation.errors import DataError, UnknownName, UsageError
+from lowerbound.foundation.seeding import generator
+from lowerbound.inference.tasks import interpolate
+from lowerbound.models.vae import ModelConfig, build_model
 
 FEW = lb.EvaluationConfig(num_draws=2, importance_draws=20, num_bounded=4, num_gaps=4, manifold_sizes=(3,))
 

@@ -7,16 +7,16 @@ import numpy as np
 
 from lowerbound.data.batches import deviation_of, mean_of
 from lowerbound.data.sources import Splits
-from lowerbound.evaluation.anomaly import calibrated, measure
-from lowerbound.experiment import Experiment
-from lowerbound.inputs import InputOptions, read_inputs
-from lowerbound.model import VAE, build_model
-from lowerbound.preparation import prepare
-from lowerbound.provenance import config_of
-from lowerbound.run_data import MEMORY, splits_in_memory
-from lowerbound.seeding import generator
-from lowerbound.storage import write_toml
-from lowerbound.trained_model import CALIBRATION, TrainedModel, load
+from lowerbound.evaluation.anomaly_scores import calibrated, measure
+from lowerbound.foundation.seeding import generator
+from lowerbound.foundation.storage import write_toml
+from lowerbound.models.vae import VAE, build_model
+from lowerbound.runs.experiment import Experiment
+from lowerbound.runs.inputs import InputOptions, read_inputs
+from lowerbound.runs.preparation import prepare
+from lowerbound.runs.provenance import config_of
+from lowerbound.runs.run_data import MEMORY, splits_in_memory
+from lowerbound.runs.trained_model import CALIBRATION, TrainedModel, load
 from lowerbound.training.checkpoint import save_model
 
 SMALL = {"network": "dense", "hidden": [16], "latent_dim": 3}

@@ -360,9 +360,9 @@ def warm_up(more: Sequence[str] = ALSO) -> None:
 
 def leave_figures_out() -> None:
     """From now on a run's report is a line of text: its figures take most of the time of a small training."""
-    from lowerbound import run
     from lowerbound.evaluation.results import Results
-    from lowerbound.storage import write_text
+    from lowerbound.foundation.storage import write_text
+    from lowerbound.runs import run
 
     def write_report(results: Results, run: Path) -> Path:
         write_text(run / "report.html", f"<html>{len(results.scores)} scores</html>\n")

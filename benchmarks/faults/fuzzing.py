@@ -92,7 +92,7 @@ def _read_all(name: str, files: Sequence[bytes]) -> None:
 
 
 def _read_one(read: Callable[[Path, bytes], Any], path: Path, content: bytes) -> tuple[str, str]:
-    from lowerbound.errors import LowerboundError
+    from lowerbound.foundation.errors import LowerboundError
 
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     try:
@@ -137,13 +137,13 @@ def _as_labels(path: Path, content: bytes) -> Any:
 
 
 def _as_recipe(path: Path, content: bytes) -> Any:
-    from lowerbound.experiment import resolve
+    from lowerbound.runs.experiment import resolve
 
     return resolve(str(path))
 
 
 def _as_setting(path: Path, content: bytes) -> Any:
-    from lowerbound.experiment import parse_settings, resolve
+    from lowerbound.runs.experiment import parse_settings, resolve
 
     # As the shell hands over what is not UTF-8.
     return resolve("dense", parse_settings([os.fsdecode(content.replace(b"\0", b""))]))

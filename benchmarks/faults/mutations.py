@@ -171,7 +171,7 @@ EDITS: dict[str, Callable[[bytes, random.Random], Iterator[Damage]]] = {
 
 def resaved(path: Path, bits: random.Random) -> Iterator[Damage]:
     """A safetensors file changed and saved again with a checksum that is right, as another version or a hand would."""
-    from lowerbound.storage import load_tensors, save_tensors
+    from lowerbound.foundation.storage import load_tensors, save_tensors
 
     tensors, metadata = load_tensors(path)
     changed = path.with_name("changed.safetensors")

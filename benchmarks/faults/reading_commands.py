@@ -55,9 +55,9 @@ def serve() -> int:
     """The service's answers for the run, likewise; a refusal to load it ends as it ends the command."""
     from starlette.testclient import TestClient
 
-    from lowerbound import console
-    from lowerbound.errors import LowerboundError
-    from lowerbound.serving.access import access_to
+    from lowerbound.commands import console
+    from lowerbound.foundation.errors import LowerboundError
+    from lowerbound.serving.http.access import access_to
     from lowerbound.serving.service.application import build_application
     from lowerbound.serving.service.limits import Limits
     from lowerbound.serving.service.models import load_runs

@@ -112,7 +112,7 @@ manifold_sizes = [2]
 
 def smaller_demo() -> None:
     """The demo with other recipes than its own, which take a minute."""
-    from lowerbound import repeats
+    from lowerbound.runs import repeats
 
     repeats.DEMO_RECIPES = ("one.toml", "two.toml")
 

@@ -22,10 +22,10 @@ from torch import Tensor
 import lowerbound as lb
 from lowerbound.data.batches import Batches, mean_of, scaled
 from lowerbound.data.sources import Examples, Splits
-from lowerbound.experiment import Experiment, from_settings
+from lowerbound.foundation.progress import Progress
+from lowerbound.foundation.seeding import generator
 from lowerbound.networks.layers import count_parameters
-from lowerbound.progress import Progress
-from lowerbound.seeding import generator
+from lowerbound.runs.experiment import Experiment, from_settings
 from lowerbound.training.checkpoint import load_model, save_model
 
 NUM_WATCHED = 200  # images, after each epoch

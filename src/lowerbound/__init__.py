@@ -16,34 +16,34 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from lowerbound.data.sources import DataConfig, split_array
     from lowerbound.data.sources import load as load_data
-    from lowerbound.evaluation.evaluate import EvaluationConfig
-    from lowerbound.model import VAE, ModelConfig, build_model
+    from lowerbound.evaluation.quick_evaluation import EvaluationConfig
+    from lowerbound.inference.tasks import evaluate
+    from lowerbound.models.vae import VAE, ModelConfig, build_model
     from lowerbound.objectives.objective import Objective
-    from lowerbound.run import Run, resume, train
-    from lowerbound.trained_model import TrainedModel, load
+    from lowerbound.runs.run import Run, resume, train
+    from lowerbound.runs.trained_model import TrainedModel, load
     from lowerbound.training.config import TrainingConfig
     from lowerbound.training.loop import fit
-    from lowerbound.use import evaluate
 
 __version__ = "0.1.0"
 
 _HOMES = {
-    "VAE": "lowerbound.model:VAE",
+    "VAE": "lowerbound.models.vae:VAE",
     "DataConfig": "lowerbound.data.sources:DataConfig",
-    "EvaluationConfig": "lowerbound.evaluation.evaluate:EvaluationConfig",
-    "ModelConfig": "lowerbound.model:ModelConfig",
+    "EvaluationConfig": "lowerbound.evaluation.quick_evaluation:EvaluationConfig",
+    "ModelConfig": "lowerbound.models.vae:ModelConfig",
     "Objective": "lowerbound.objectives.objective:Objective",
-    "Run": "lowerbound.run:Run",
-    "TrainedModel": "lowerbound.trained_model:TrainedModel",
+    "Run": "lowerbound.runs.run:Run",
+    "TrainedModel": "lowerbound.runs.trained_model:TrainedModel",
     "TrainingConfig": "lowerbound.training.config:TrainingConfig",
-    "build_model": "lowerbound.model:build_model",
-    "evaluate": "lowerbound.use:evaluate",
+    "build_model": "lowerbound.models.vae:build_model",
+    "evaluate": "lowerbound.inference.tasks:evaluate",
     "fit": "lowerbound.training.loop:fit",
-    "load": "lowerbound.trained_model:load",
+    "load": "lowerbound.runs.trained_model:load",
     "load_data": "lowerbound.data.sources:load",
-    "resume": "lowerbound.run:resume",
+    "resume": "lowerbound.runs.run:resume",
     "split_array": "lowerbound.data.sources:split_array",
-    "train": "lowerbound.run:train",
+    "train": "lowerbound.runs.run:train",
 }
 
 __all__ = [

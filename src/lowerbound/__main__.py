@@ -2,7 +2,7 @@
 
 import signal
 
-from lowerbound.interrupts import end_at_once, ending_at_once
+from lowerbound.foundation.interrupts import end_at_once, ending_at_once
 
 
 def main() -> None:

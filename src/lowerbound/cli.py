@@ -9,10 +9,12 @@ from typing import Annotated
 
 import typer
 
-from lowerbound import __version__, console, terminal
-from lowerbound.commands import exploring, exporting, looking, serving, training, using
+from lowerbound import __version__
+from lowerbound.commands import console, exploring, exporting, serving, terminal, training
+from lowerbound.commands import inference as using
+from lowerbound.commands import inspect as looking
 from lowerbound.commands.options import PANELS, app
-from lowerbound.errors import Interrupted, LowerboundError, UsageError
+from lowerbound.foundation.errors import Interrupted, LowerboundError, UsageError
 
 COMMANDS = (training, using, exploring, serving, exporting, looking)
 """Modules whose import adds their commands to the application."""

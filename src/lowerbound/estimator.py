@@ -23,16 +23,16 @@ from torch import Tensor
 from lowerbound.data.batches import deviation_of, mean_of
 from lowerbound.data.sources import Examples
 from lowerbound.data.standardisation import Standardisation, standardisation_of, unchanged
-from lowerbound.errors import DataError, NonFiniteLoss
-from lowerbound.estimator_input import check_parameters, checked_codes, checked_count, checked_rows
 from lowerbound.evaluation.generation import drawn_examples
-from lowerbound.model import VAE as Model
-from lowerbound.model import ModelConfig, build_model
+from lowerbound.foundation.errors import DataError, NonFiniteLoss
+from lowerbound.foundation.schema import LARGEST, Schema
+from lowerbound.foundation.seeding import content_noise, generator
+from lowerbound.inference.estimator_input import check_parameters, checked_codes, checked_count, checked_rows
+from lowerbound.models.support import unsupported
+from lowerbound.models.vae import VAE as Model
+from lowerbound.models.vae import ModelConfig, build_model
 from lowerbound.objectives.objective import Objective
 from lowerbound.objectives.rates import true_rate
-from lowerbound.schema import LARGEST, Schema
-from lowerbound.seeding import content_noise, generator
-from lowerbound.support import unsupported
 from lowerbound.training.config import TrainingConfig
 from lowerbound.training.optimisers import OPTIMISERS
 from lowerbound.training.step import training_step
@@ -73,7 +73,7 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  # 
         Origin and unit of each feature, in float64, of the rows of `fit` or the first `partial_fit`: mean and standard
         deviation, 0 and 1 under other likelihoods. A constant feature has scale 1. A feature that is NaN in all these
         rows has location NaN: it tells nothing, so later values of it are ignored, and it comes out as NaN.
-    schema_ : lowerbound.schema.Schema
+    schema_ : lowerbound.foundation.schema.Schema
         What those rows were; values that the likelihood has no meaning for are refused from then on.
     n_features_in_ : int
         Length of a row.

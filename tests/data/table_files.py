@@ -5,9 +5,9 @@ from pathlib import Path
 
 import numpy as np
 
-from lowerbound.data.column_kinds import Inferred, inferred
 from lowerbound.data.examples import Collection
-from lowerbound.data.rows import conformed_table
+from lowerbound.data.table_examples import conformed_table
+from lowerbound.data.table_schema import Inferred, inferred
 from lowerbound.data.tables import STANDARD, RawTable, TableOptions, read_csv
 
 NUM_ROWS = 200

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from lowerbound.data.batches import Batches, deviation_of, mean_of, scaled
 from lowerbound.data.examples import Examples
-from lowerbound.seeding import generator
+from lowerbound.foundation.seeding import generator
 
 
 def numbered(count, dtype=np.uint8, max_value=255.0):

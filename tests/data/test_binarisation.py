@@ -6,7 +6,7 @@ from lowerbound.data.batches import Batches
 from lowerbound.data.binarisation import binarised
 from lowerbound.data.examples import Examples
 from lowerbound.data.sources import DataConfig, load
-from lowerbound.errors import DataError
+from lowerbound.foundation.errors import DataError
 
 
 def grey(num_images=3000):

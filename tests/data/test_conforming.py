@@ -14,8 +14,8 @@ from lowerbound.data.batches import scaled
 from lowerbound.data.examples import RawArray
 from lowerbound.data.files import ReadingOptions, as_collection, read
 from lowerbound.data.sources import DataConfig, load
-from lowerbound.errors import DataError
-from lowerbound.schema import Column, Schema, Support
+from lowerbound.foundation.errors import DataError
+from lowerbound.foundation.schema import Column, Schema, Support
 
 TYPES = ("uint8", "uint16", "int32", "int64", "float32", "float64")
 

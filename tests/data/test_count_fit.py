@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from lowerbound.data.count_fit import is_count, negative_binomial, poisson, rounded_normal
+from lowerbound.data.count_detection import is_count, negative_binomial, poisson, rounded_normal
 
 RNG = np.random.default_rng(0)
 VALUES = RNG.negative_binomial(2, 0.1, 300).astype(float)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from data_files import refusal, written
 from lowerbound.data.csv_text import decoded, find_separator, quote_problem, records, replaced
 from lowerbound.data.tables import read_csv
-from lowerbound.errors import DataError
+from lowerbound.foundation.errors import DataError
 
 PIECES = st.sampled_from(['"', '""', ",", ";", "\t", "\r", "\n", "\r\n", "a", "é", "\u2028", " ", "1", "'", "\\"])
 TEXTS = st.lists(PIECES, max_size=25).map("".join)

@@ -14,8 +14,8 @@ from data_files import COLOUR, IMAGES, RNG, idx_bytes, refusal, saved, written
 from lowerbound.data.arrays import read_idx
 from lowerbound.data.examples import Examples
 from lowerbound.data.files import read
-from lowerbound.errors import DataError
-from lowerbound.schema import Support
+from lowerbound.foundation.errors import DataError
+from lowerbound.foundation.schema import Support
 
 
 def test_a_subset_keeps_images_and_labels_together_and_shares_nothing_with_the_whole():

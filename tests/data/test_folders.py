@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from data_files import COLOUR, grey, refusal, save_images, saved, written
-from lowerbound.data.conforming import numbered
+from lowerbound.data.array_examples import numbered
 from lowerbound.data.files import ReadingOptions, read
 from lowerbound.data.given_splits import NAMES, split_of
 from lowerbound.data.images import ImageOptions, is_image_file

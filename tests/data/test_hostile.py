@@ -19,7 +19,7 @@ from command_line import in_process, one_line
 from data_files import COLOUR, IMAGES, idx_bytes, refusal, save_images, saved, written
 from hostile_files import gzipped, npy_start, png_of, zeros, zip_of
 from lowerbound.data.files import read
-from lowerbound.errors import DataError
+from lowerbound.foundation.errors import DataError
 
 PNG = saved(Image.fromarray(COLOUR).save, "png")
 LIMIT = 2**28  # bytes that reading may take
@@ -182,7 +182,7 @@ READ_ALL = """
 import resource, sys, time
 from pathlib import Path
 from lowerbound.data.files import read
-from lowerbound.errors import DataError
+from lowerbound.foundation.errors import DataError
 
 def address_space():
     return next(int(line.split()[1]) * 1024 for line in open("/proc/self/status") if line.startswith("VmSize"))

@@ -13,7 +13,7 @@ from lowerbound.data.files import ReadingOptions, read
 from lowerbound.data.folders import read_folder
 from lowerbound.data.images import ImageOptions
 from lowerbound.data.reading import PIXEL_BYTES, Limit
-from lowerbound.errors import DataError
+from lowerbound.foundation.errors import DataError
 
 RGB = Image.fromarray(COLOUR)
 HALF_CLEAR = Image.fromarray(np.dstack([COLOUR, np.where(np.arange(20).reshape(4, 5) < 10, 255, 0).astype(np.uint8)]))

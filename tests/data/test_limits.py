@@ -19,8 +19,8 @@ from lowerbound.data.files import ReadingOptions, read
 from lowerbound.data.reading import STANDARD_LIMIT, Limit
 from lowerbound.data.sources import DataConfig, collect
 from lowerbound.data.tables import read_csv
-from lowerbound.errors import ConfigError, DataError, TooLarge
-from lowerbound.inputs import InputOptions, read_inputs
+from lowerbound.foundation.errors import ConfigError, DataError, TooLarge
+from lowerbound.runs.inputs import InputOptions, read_inputs
 from untrained_models import untrained
 
 MIB = 2**20
@@ -193,7 +193,7 @@ MEASURED = """
 import sys
 from pathlib import Path
 from lowerbound.data.files import read
-from lowerbound.errors import DataError
+from lowerbound.foundation.errors import DataError
 try:
     read(Path(sys.argv[1]))
     print("read")

@@ -2,7 +2,7 @@
 
 import pytest
 
-from lowerbound.data.looks import look
+from lowerbound.data.text_patterns import look
 
 DAYS = range(1, 29)
 

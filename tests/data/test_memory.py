@@ -13,12 +13,12 @@ from numpy.testing import assert_array_equal
 from PIL import Image
 from torch.utils.data import DataLoader, Dataset, IterableDataset, Subset, TensorDataset
 
-from lowerbound.data import memory
+from lowerbound.data import objects as memory
 from lowerbound.data.examples import RawArray
-from lowerbound.data.memory import raw_of
+from lowerbound.data.objects import raw_of
 from lowerbound.data.sources import split_array
 from lowerbound.data.tables import RawTable
-from lowerbound.errors import DataError
+from lowerbound.foundation.errors import DataError
 
 NUMBERS = np.arange(12, dtype=np.float64).reshape(4, 3)
 GREY = np.random.default_rng(0).integers(0, 256, (5, 6, 7), np.uint8)
@@ -309,7 +309,7 @@ def test_a_stream_without_an_end_stops_at_what_memory_may_hold(monkeypatch):
 
 
 def test_libraries_that_are_not_in_use_are_not_imported():
-    code = "import sys; before = set(sys.modules); from lowerbound.data.memory import raw_of; raw_of([[1.0]]); "
+    code = "import sys; before = set(sys.modules); from lowerbound.data.objects import raw_of; raw_of([[1.0]]); "
     code += "print(*{'torch.utils.data', 'pandas', 'scipy', 'pyarrow'} & (set(sys.modules) - before))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert not {"pandas", "scipy", "pyarrow"} & set(done.stdout.split())

@@ -15,8 +15,8 @@ from lowerbound.data.files import ReadingOptions, read
 from lowerbound.data.folders import read_folder
 from lowerbound.data.images import ImageOptions, read_image_files
 from lowerbound.data.sources import DataConfig, load
-from lowerbound.errors import DataError
-from lowerbound.schema import Schema
+from lowerbound.foundation.errors import DataError
+from lowerbound.foundation.schema import Schema
 
 UNSIGNED, SIGNED, FLOAT = 1, 2, 3  # TIFF's SampleFormat
 BOUNDS = {

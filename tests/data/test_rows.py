@@ -9,16 +9,16 @@ import pytest
 from table_files import csv_file, learned_csv
 
 from data_files import written
-from lowerbound.data.column_kinds import inferred
-from lowerbound.data.conforming import conformed
+from lowerbound.data.array_examples import conformed
+from lowerbound.data.array_schema import schema_of
 from lowerbound.data.examples import RawArray
 from lowerbound.data.files import ReadingOptions, read
 from lowerbound.data.parquet import read_parquet
-from lowerbound.data.rows import as_array, conformed_table, readable
-from lowerbound.data.scales import schema_of
+from lowerbound.data.table_examples import as_array, conformed_table, readable
+from lowerbound.data.table_schema import inferred
 from lowerbound.data.tables import STANDARD, TableOptions, from_values, read_csv
-from lowerbound.errors import DataError
-from lowerbound.schema import Column, Schema
+from lowerbound.foundation.errors import DataError
+from lowerbound.foundation.schema import Column, Schema
 
 COLUMNS = (
     Column(name="age", kind="numeric", offset=40.0, missing_markers=("unknown",)),

@@ -6,12 +6,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from data_files import RNG, saved, written
+from lowerbound.data.array_schema import offset_of, schema_of
+from lowerbound.data.data_kinds import described, kind_of
 from lowerbound.data.examples import Examples, RawArray
 from lowerbound.data.files import ReadingOptions, as_collection, read
-from lowerbound.data.kinds import described, kind_of
-from lowerbound.data.scales import offset_of, schema_of
 from lowerbound.data.sources import DataConfig, load
-from lowerbound.errors import ConfigError, DataError
+from lowerbound.foundation.errors import ConfigError, DataError
 
 
 def raw(values, **about) -> RawArray:

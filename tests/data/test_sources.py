@@ -20,7 +20,7 @@ from data_files import message_of, numbered_images, parts, positions, written
 from lowerbound.data import sources
 from lowerbound.data.archives import IDX_FILES, Archive, download
 from lowerbound.data.sources import SOURCES, DataConfig, load
-from lowerbound.errors import ConfigError, DataError, UnknownName
+from lowerbound.foundation.errors import ConfigError, DataError, UnknownName
 
 HAS_MNIST = Path(os.environ.get("LOWERBOUND_DATA", "/nowhere"), "mnist").is_dir()
 needs_mnist = pytest.mark.skipif(not HAS_MNIST, reason="LOWERBOUND_DATA names no folder with mnist/ in it")

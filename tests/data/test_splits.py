@@ -12,7 +12,7 @@ from lowerbound.data import sources
 from lowerbound.data.examples import Collection, Examples
 from lowerbound.data.sources import DataConfig, load, split_order
 from lowerbound.data.splits import in_tenths
-from lowerbound.errors import ConfigError, DataError, UnknownName
+from lowerbound.foundation.errors import ConfigError, DataError, UnknownName
 
 
 def test_the_order_of_the_examples_is_what_it_always_was():

@@ -10,7 +10,7 @@ import torch
 from torch.testing import assert_close
 
 from lowerbound.data.synthetic import LinearGaussian, orthogonal_linear_gaussian
-from lowerbound.seeding import generator
+from lowerbound.foundation.seeding import generator
 
 DATA = orthogonal_linear_gaussian(5, 2, sigma=0.7, generator=generator(0, "data"))
 X = DATA.sample(6, generator(0, "examples"))

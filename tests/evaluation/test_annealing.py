@@ -9,7 +9,6 @@ from scipy.integrate import quad
 from torch.testing import assert_close
 
 from lowerbound.data.synthetic import orthogonal_linear_gaussian
-from lowerbound.errors import ConfigError, RunError, UnknownName
 from lowerbound.evaluation.annealing import (
     ANNEALING_SCHEDULES,
     AnnealedEvidence,
@@ -22,9 +21,10 @@ from lowerbound.evaluation.annealing import (
 )
 from lowerbound.evaluation.bidirectional import bidirectional
 from lowerbound.evaluation.hamiltonian import BASES, AnnealedPath
-from lowerbound.model import ModelConfig, build_model
-from lowerbound.numerics import log_mean_exp
-from lowerbound.seeding import generator
+from lowerbound.foundation.errors import ConfigError, RunError, UnknownName
+from lowerbound.foundation.numerics import log_mean_exp
+from lowerbound.foundation.seeding import generator
+from lowerbound.models.vae import ModelConfig, build_model
 
 pytestmark = pytest.mark.usefixtures("float64")
 
@@ -348,7 +348,7 @@ def test_saving_less_often_than_every_temperature_is_asked_in_whole_temperatures
 def test_both_directions_are_watched_to_the_last_temperature():
     model, _, _ = noisy()
     seen = []
-    bidirectional(model, 2, CONFIG, generator(0, "noise"), watch=lambda done, total: seen.append((done, total)))
+    bidirectional(model, 2, CONFIG, generator(0, "noise"), progress=lambda done, total: seen.append((done, total)))
     assert seen == [(done, 12) for done in range(1, 13)]  # the pilot, forwards and back, four temperatures each
 
 

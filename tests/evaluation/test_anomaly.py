@@ -9,13 +9,21 @@ from PIL import Image
 from sklearn.linear_model import LinearRegression
 
 from lowerbound.data.examples import Examples
-from lowerbound.errors import ConfigError, UsageError
-from lowerbound.evaluation import anomaly
-from lowerbound.evaluation.anomaly import SCORES, Calibration, Measured, calibrated, complexity, measure, recommended
+from lowerbound.evaluation import anomaly_scores as anomaly
+from lowerbound.evaluation.anomaly_scores import (
+    SCORES,
+    Calibration,
+    Measured,
+    calibrated,
+    complexity,
+    measure,
+    recommended,
+)
 from lowerbound.evaluation.conformal import conformal_threshold, rounded_up
-from lowerbound.experiment import resolve
-from lowerbound.model import build_model
-from lowerbound.seeding import generator
+from lowerbound.foundation.errors import ConfigError, UsageError
+from lowerbound.foundation.seeding import generator
+from lowerbound.models.vae import build_model
+from lowerbound.runs.experiment import resolve
 
 RNG = np.random.default_rng(0)
 

@@ -6,12 +6,12 @@ import torch
 
 from lowerbound.data.sources import Examples
 from lowerbound.evaluation import quadrature
-from lowerbound.evaluation.bound_quality import BoundConfig, bound_quality, exact_quality, has_exact_evidence
-from lowerbound.evaluation.evaluate import expected_terms
+from lowerbound.evaluation.bound_metrics import BoundConfig, bound_quality, exact_quality, has_exact_evidence
 from lowerbound.evaluation.quadrature import TOLERANCE, exact_evidence
+from lowerbound.evaluation.quick_evaluation import expected_terms
 from lowerbound.evaluation.results import Scorer
-from lowerbound.model import ModelConfig, build_model
-from lowerbound.seeding import generator
+from lowerbound.foundation.seeding import generator
+from lowerbound.models.vae import ModelConfig, build_model
 
 SCORER = Scorer("test", "density")
 EXTENT = BoundConfig(num_draws=50, num_examples=8)
@@ -96,7 +96,7 @@ def test_the_evidence_of_the_examples_before_the_first_unsettled_one_is_kept(lin
         found = exact_evidence(*arguments, **options)
         return replace(found, has_converged=torch.arange(8) != 3)
 
-    monkeypatch.setattr("lowerbound.evaluation.bound_quality.exact_evidence", all_but_the_fourth)
+    monkeypatch.setattr("lowerbound.evaluation.bound_metrics.exact_evidence", all_but_the_fourth)
     found = exact_quality(linear_gaussian.model.float(), examples, torch.zeros(8), 8, SCORER, "cpu")
     assert by_name(found).keys() == {"log-evidence-not-converged"}
     kept = found.arrays["log_evidence_per_image"]

@@ -6,14 +6,14 @@ import torch
 
 from lowerbound.data.batches import deviation_of, mean_of
 from lowerbound.data.sources import DataConfig, Examples, Splits, load
-from lowerbound.errors import ConfigError
-from lowerbound.evaluation.check_up import STANDARD, CheckUp, symptoms
-from lowerbound.evaluation.doctor import NOTE, WARNING, diagnose
-from lowerbound.evaluation.gaps import GapConfig, inference_gaps
-from lowerbound.model import ModelConfig, build_model
+from lowerbound.evaluation.diagnosis import NOTE, WARNING, diagnose
+from lowerbound.evaluation.health_metrics import STANDARD, HealthConfig, measure_health
+from lowerbound.evaluation.inference_gap import GapConfig, inference_gaps
+from lowerbound.foundation.errors import ConfigError
+from lowerbound.foundation.seeding import generator
+from lowerbound.models.vae import ModelConfig, build_model
 from lowerbound.objectives.objective import Objective
 from lowerbound.probability.likelihoods import LIKELIHOODS
-from lowerbound.seeding import generator
 from lowerbound.training.config import TrainingConfig
 from lowerbound.training.loop import fit
 
@@ -51,7 +51,7 @@ def splits(linear_gaussian):
 
 
 def names(model, splits, **known):
-    return {finding.name for finding in diagnose(symptoms(model, splits, extent=QUICK, **known))}
+    return {finding.name for finding in diagnose(measure_health(model, splits, extent=QUICK, **known))}
 
 
 @torch.no_grad()
@@ -68,7 +68,7 @@ def test_an_exact_model_gets_a_clean_bill(healthy, splits, linear_gaussian):
         "pareto_k_per_image": np.full(NUM_TEST, -5.0),
         "effective_sample_size_per_image": np.full(NUM_TEST, 100.0),
     }
-    found = symptoms(healthy, splits, extent=QUICK, known=known)
+    found = measure_health(healthy, splits, extent=QUICK, known=known)
     assert diagnose(found) == ()
     assert found.active_units == 2
     assert abs(found.approximation_gap.value) < 0.01
@@ -83,7 +83,7 @@ def test_a_vae_trained_on_digits_gets_a_clean_bill():
     config = TrainingConfig(num_epochs=30, learning_rate=1e-2, schedule="one-cycle")
     for _ in fit(model, digits, Objective(), config):
         pass
-    found = symptoms(model, digits, extent=QUICK)
+    found = measure_health(model, digits, extent=QUICK)
     assert found.gain > 1
     assert diagnose(found) == ()
 
@@ -102,7 +102,7 @@ def test_an_encoder_that_ignores_the_image_has_collapsed(healthy, splits):
     with torch.no_grad():
         healthy.encoder.heads.weight.zero_()
         healthy.encoder.heads.bias.zero_()
-    found = symptoms(healthy, splits, extent=QUICK)
+    found = measure_health(healthy, splits, extent=QUICK)
     assert found.active_units == 0
     assert found.rate.value == pytest.approx(0)
     assert "posterior collapse" in {finding.name for finding in diagnose(found)}
@@ -123,7 +123,7 @@ def test_codes_far_from_the_origin_leave_holes(healthy, splits):
 
 
 def test_an_encoder_that_is_off_is_the_bottleneck(healthy, splits):
-    found = symptoms(shifted_heads(healthy, mean=0.8), splits, extent=QUICK)
+    found = measure_health(shifted_heads(healthy, mean=0.8), splits, extent=QUICK)
     assert [finding.name for finding in diagnose(found)] == ["encoder is the bottleneck"]
 
 
@@ -140,7 +140,7 @@ def test_a_fixed_sigma_is_the_users_choice(splits):
     options = {"sigma": 1e-3}
     config = ModelConfig(hidden=(), likelihood="gaussian", likelihood_options=options)
     model = build_model(config, (1, 2, 3), generator(0, "weights"))
-    assert symptoms(model, splits, extent=QUICK).learned_sigma is None
+    assert measure_health(model, splits, extent=QUICK).learned_sigma is None
 
 
 def test_images_that_the_likelihood_refuses_are_counted_and_nothing_else_is_measured():
@@ -149,7 +149,7 @@ def test_images_that_the_likelihood_refuses_are_counted_and_nothing_else_is_meas
     images[:9] -= 0.5
     ill = replace(digits, test=Examples(images, 1.0))
     model = build_model(ModelConfig(hidden=(4,)), (1, 8, 8), generator(0, "weights"))
-    found = symptoms(model, ill, extent=QUICK)
+    found = measure_health(model, ill, extent=QUICK)
     assert found.outside_share == pytest.approx(9 / (1257 + 180 + 360))
     assert found.test_elbo is None
     (finding,) = diagnose(found)
@@ -159,13 +159,13 @@ def test_images_that_the_likelihood_refuses_are_counted_and_nothing_else_is_meas
 
 def test_grey_pixels_under_a_bernoulli_are_admitted():
     model = build_model(ModelConfig(hidden=(4,)), (1, 8, 8), generator(0, "weights"))
-    assert symptoms(model, load(DataConfig()), extent=QUICK).outside_share == 0
+    assert measure_health(model, load(DataConfig()), extent=QUICK).outside_share == 0
 
 
 def test_weights_that_cannot_be_trusted_are_told(healthy, splits):
     ill = np.where(np.arange(NUM_TEST) % 4 == 0, 0.9, 0.2)
     known = {"pareto_k_per_image": ill, "effective_sample_size_per_image": np.full(NUM_TEST, 7.0)}
-    found = symptoms(healthy, splits, extent=QUICK, known=known)
+    found = measure_health(healthy, splits, extent=QUICK, known=known)
     assert (found.untrusted_share, found.effective_sample_size) == (0.25, 7.0)
     (finding,) = diagnose(found)
     assert finding.name == "untrusted evidence"
@@ -176,22 +176,22 @@ def test_weights_that_cannot_be_trusted_are_told(healthy, splits):
 def test_untrusted_weights_beside_the_exact_evidence_are_but_a_note(healthy, splits, linear_gaussian):
     x = torch.from_numpy(splits.test.values.transpose(0, 3, 1, 2)).flatten(1).double()
     exact = {"log_evidence_per_image": linear_gaussian.data.log_evidence(x).numpy()}
-    found = symptoms(healthy, splits, extent=QUICK, known=exact | {"pareto_k_per_image": np.full(NUM_TEST, 0.9)})
+    found = measure_health(healthy, splits, extent=QUICK, known=exact | {"pareto_k_per_image": np.full(NUM_TEST, 0.9)})
     (finding,) = diagnose(found)
     assert (finding.name, finding.severity) == ("untrusted evidence", NOTE)
 
 
 def test_gaps_that_are_known_are_not_searched_again(healthy, splits):
     known = {"amortisation_gap_per_image": np.array([1.0, 3.0]), "approximation_gap_per_image": np.array([0.5, 0.5])}
-    found = symptoms(healthy, splits, extent=QUICK, known=known)
+    found = measure_health(healthy, splits, extent=QUICK, known=known)
     assert (found.amortisation_gap.value, found.approximation_gap.value) == (2.0, 0.5)
 
 
 def test_images_with_too_few_draws_for_a_shape_are_left_unjudged(healthy, splits):
     unknown = np.full(8, np.nan)
-    assert symptoms(healthy, splits, extent=QUICK, known={"pareto_k_per_image": unknown}).untrusted_share is None
+    assert measure_health(healthy, splits, extent=QUICK, known={"pareto_k_per_image": unknown}).untrusted_share is None
     some = np.concatenate([unknown, [0.9, 0.1]])
-    assert symptoms(healthy, splits, extent=QUICK, known={"pareto_k_per_image": some}).untrusted_share == 0.5
+    assert measure_health(healthy, splits, extent=QUICK, known={"pareto_k_per_image": some}).untrusted_share == 0.5
 
 
 def test_an_evidence_below_the_bound_is_told(healthy, splits):
@@ -205,14 +205,14 @@ def test_watched_test_images_are_told(healthy, splits):
 
 def test_the_gaps_are_those_of_the_first_test_images_for_which_the_evidence_is_known(healthy, splits):
     evidence = torch.linspace(-10, -5, 12)
-    found = symptoms(healthy, splits, extent=QUICK, known={"log_evidence_per_image": evidence.numpy()})
+    found = measure_health(healthy, splits, extent=QUICK, known={"log_evidence_per_image": evidence.numpy()})
     expected = inference_gaps(healthy, splits.test.subset(np.arange(12)), evidence, QUICK.gaps, seed=0)
     assert found.approximation_gap == expected.mean_approximation_gap
     assert found.log_evidence.value == pytest.approx(-7.5)
 
 
 def test_the_level_without_z_is_that_of_the_training_images(healthy, splits):
-    found = symptoms(healthy, splits, extent=replace(QUICK, num_examples=5000))
+    found = measure_health(healthy, splits, extent=replace(QUICK, num_examples=5000))
     x = torch.from_numpy(splits.train.values).flatten(1)
     sigma = healthy.likelihood.sigma
     expected = -torch.distributions.Normal(x.mean(0), sigma).log_prob(x).sum(1).mean().item()
@@ -234,7 +234,7 @@ def test_a_decoder_that_ignores_z_is_found_whatever_the_likelihood(name):
     model = build_model(config, splits.train.event_shape, generator(0, "weights"), *statistics)
     with torch.no_grad():
         model.decoder.output.weight.zero_()
-    found = symptoms(model, splits, extent=replace(QUICK, num_examples=100, num_coded=50, num_gap_examples=2))
+    found = measure_health(model, splits, extent=replace(QUICK, num_examples=100, num_coded=50, num_gap_examples=2))
     assert found.distortion_gain.value <= 1e-3
     assert "decoder ignores z" in {finding.name for finding in diagnose(found)}
 
@@ -256,13 +256,13 @@ def digits_for(name):
 
 def test_an_autoencoder_is_asked_only_for_its_reconstructions():
     model = build_model(ModelConfig(hidden=(4,), posterior="point-mass"), (1, 8, 8), generator(0, "weights"))
-    found = symptoms(model, load(DataConfig()), extent=QUICK)
+    found = measure_health(model, load(DataConfig()), extent=QUICK)
     assert found.distortion is not None
     assert (found.rate, found.train_elbo, found.aggregate_kl, found.amortisation_gap) == (None,) * 4
 
 
 def test_equal_seeds_give_equal_symptoms(healthy, splits):
-    first, second, other = (symptoms(healthy, splits, extent=QUICK, seed=seed) for seed in (0, 0, 1))
+    first, second, other = (measure_health(healthy, splits, extent=QUICK, seed=seed) for seed in (0, 0, 1))
     assert first == second
     assert first.aggregate_kl != other.aggregate_kl
 
@@ -270,4 +270,4 @@ def test_equal_seeds_give_equal_symptoms(healthy, splits):
 @pytest.mark.parametrize("key", ["num_examples", "num_draws", "num_coded", "num_gap_examples"])
 def test_an_extent_too_small_for_a_standard_error_is_refused(key):
     with pytest.raises(ConfigError, match=key):
-        CheckUp(**{key: 0})
+        HealthConfig(**{key: 0})

@@ -7,10 +7,10 @@ import pytest
 import torch
 
 from lowerbound.data.sources import DataConfig, Examples, Splits, load
-from lowerbound.evaluation.code_quality import code_quality
+from lowerbound.evaluation.latent_metrics import code_quality
 from lowerbound.evaluation.results import Scorer
-from lowerbound.model import ModelConfig, build_model
-from lowerbound.seeding import generator
+from lowerbound.foundation.seeding import generator
+from lowerbound.models.vae import ModelConfig, build_model
 
 SCORER = Scorer("test", "density")
 

@@ -2,9 +2,9 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from lowerbound.errors import UsageError
 from lowerbound.evaluation.comparison import compare
 from lowerbound.evaluation.results import Results, Score
+from lowerbound.foundation.errors import UsageError
 
 
 def results(values, convention="grey", checksum="a", name="elbo", array="elbo_per_image", data_name="digits"):

@@ -7,7 +7,6 @@ from torch import distributions
 
 from lowerbound.data.sources import DataConfig, Examples, load
 from lowerbound.data.synthetic import orthogonal_linear_gaussian
-from lowerbound.errors import ConfigError, DataError
 from lowerbound.evaluation import diagnostics
 from lowerbound.evaluation.diagnostics import (
     LabelledCodes,
@@ -21,9 +20,10 @@ from lowerbound.evaluation.diagnostics import (
     rate_per_dimension,
     split_rate,
 )
-from lowerbound.model import ModelConfig, build_model
+from lowerbound.foundation.errors import ConfigError, DataError
+from lowerbound.foundation.seeding import generator
+from lowerbound.models.vae import ModelConfig, build_model
 from lowerbound.probability.distributions import DiagonalNormal, PointMass
-from lowerbound.seeding import generator
 
 pytestmark = pytest.mark.usefixtures("float64")
 

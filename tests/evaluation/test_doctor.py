@@ -4,9 +4,9 @@ from dataclasses import fields, replace
 
 import pytest
 
-from lowerbound.evaluation.doctor import CHECKS, NOISE, NOTE, SERIOUS, WARNING, Symptoms, diagnose
-from lowerbound.experiment import merge, parse_settings, resolve
-from lowerbound.numerics import Estimate
+from lowerbound.evaluation.diagnosis import CHECKS, NOISE, NOTE, SERIOUS, WARNING, Symptoms, diagnose
+from lowerbound.foundation.numerics import Estimate
+from lowerbound.runs.experiment import merge, parse_settings, resolve
 
 HEALTHY = Symptoms(
     latent_dim=2,

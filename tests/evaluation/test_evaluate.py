@@ -8,12 +8,12 @@ import pytest
 import torch
 
 from lowerbound.data.sources import DataConfig, Examples, Splits, load
-from lowerbound.errors import ConfigError, DataError
-from lowerbound.evaluation.evaluate import EvaluationConfig, evaluate, expected_terms
 from lowerbound.evaluation.importance import importance_sweep
-from lowerbound.model import ModelConfig, build_model
-from lowerbound.schema import Column
-from lowerbound.seeding import generator
+from lowerbound.evaluation.quick_evaluation import EvaluationConfig, evaluate, expected_terms
+from lowerbound.foundation.errors import ConfigError, DataError
+from lowerbound.foundation.schema import Column
+from lowerbound.foundation.seeding import generator
+from lowerbound.models.vae import ModelConfig, build_model
 
 FAST = EvaluationConfig(num_draws=4, manifold_sizes=(3,))
 

@@ -11,11 +11,11 @@ from torch import distributions
 from lowerbound.data.batches import scaled
 from lowerbound.data.sources import Examples
 from lowerbound.data.synthetic import LinearGaussian
-from lowerbound.errors import ConfigError, DataError
-from lowerbound.evaluation.gaps import GapConfig, inference_gaps, local_posteriors
-from lowerbound.model import ModelConfig, build_model
-from lowerbound.numerics import mean_and_standard_error
-from lowerbound.seeding import generator
+from lowerbound.evaluation.inference_gap import GapConfig, inference_gaps, local_posteriors
+from lowerbound.foundation.errors import ConfigError, DataError
+from lowerbound.foundation.numerics import mean_and_standard_error
+from lowerbound.foundation.seeding import generator
+from lowerbound.models.vae import ModelConfig, build_model
 
 CONFIG = GapConfig(num_prior_draws=100, num_judging_draws=200)
 FAST = GapConfig(num_steps=5, num_prior_draws=10, num_judging_draws=10)

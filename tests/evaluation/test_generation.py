@@ -6,14 +6,14 @@ import numpy as np
 import pytest
 import torch
 
-from lowerbound import use
-from lowerbound.data.column_kinds import Column
+from lowerbound.data.table_schema import Column
 from lowerbound.estimator import VAE
 from lowerbound.evaluation.generation import codes_from_prior, drawn_examples, expected_examples
-from lowerbound.model import ModelConfig, build_model
+from lowerbound.foundation.seeding import content_noise, generator
+from lowerbound.inference import tasks
+from lowerbound.models.vae import ModelConfig, build_model
 from lowerbound.probability.likelihoods import LIKELIHOODS
-from lowerbound.seeding import content_noise, generator
-from lowerbound.serving.explorer.space import draw_codes, open_space
+from lowerbound.serving.explorer.loaded_run import draw_codes, open_space
 from lowerbound.serving.service.operations import OPERATIONS, Question, answer
 from untrained_models import untrained_run
 
@@ -107,12 +107,12 @@ def test_a_trained_models_first_images_and_rows_are_the_same(images_run, rows_ru
 
 def test_the_commands_first_images_and_rows_are_the_same_and_those_of_a_trained_model(images_run, rows_run, tmp_path):
     def files(num):
-        folder = use.sample(images_run.path, num, seed=2, folder=tmp_path / f"{num}")
+        folder = tasks.sample(images_run.path, num, seed=2, folder=tmp_path / f"{num}")
         return [file.read_bytes() for file in sorted(folder.iterdir())]
 
     assert files(12)[:5] == files(5) and len(files(13)) == 13
     for num in (5, 12):
-        path = use.sample(rows_run.path, num, seed=2, out=tmp_path / f"{num}.csv")
+        path = tasks.sample(rows_run.path, num, seed=2, out=tmp_path / f"{num}.csv")
         with path.open() as file:
             written = np.array([list(map(float, row)) for row in list(csv.reader(file))[1:]])
         np.testing.assert_allclose(written, columns_of(rows_run.generate(12, seed=2))[:num], rtol=1e-6)

@@ -7,8 +7,8 @@ import torch
 from torch.testing import assert_close
 
 from lowerbound.evaluation.hamiltonian import BASES, AnnealedPath, Phase, leapfrog, transition
-from lowerbound.model import ModelConfig, build_model
-from lowerbound.seeding import generator
+from lowerbound.foundation.seeding import generator
+from lowerbound.models.vae import ModelConfig, build_model
 
 pytestmark = pytest.mark.usefixtures("float64")
 

@@ -14,7 +14,6 @@ from torch.testing import assert_close
 from linear_models import exact_model
 from lowerbound.data.sources import Examples
 from lowerbound.data.synthetic import orthogonal_linear_gaussian
-from lowerbound.errors import ConfigError
 from lowerbound.evaluation import importance
 from lowerbound.evaluation.importance import (
     bound_sweep,
@@ -23,9 +22,10 @@ from lowerbound.evaluation.importance import (
     log_weights,
     pareto_k,
 )
-from lowerbound.model import ModelConfig, build_model
-from lowerbound.numerics import log_mean_exp, mean_and_standard_error
-from lowerbound.seeding import content_noise, generator
+from lowerbound.foundation.errors import ConfigError
+from lowerbound.foundation.numerics import log_mean_exp, mean_and_standard_error
+from lowerbound.foundation.seeding import content_noise, generator
+from lowerbound.models.vae import ModelConfig, build_model
 
 pytestmark = pytest.mark.usefixtures("float64")
 

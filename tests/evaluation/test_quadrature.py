@@ -14,15 +14,15 @@ from torch.testing import assert_close
 from linear_models import exact_model
 from lowerbound.data.sources import Examples
 from lowerbound.data.synthetic import GaussianMixture, LinearGaussian, orthogonal_linear_gaussian
-from lowerbound.errors import ConfigError
 from lowerbound.evaluation import lattice, quadrature
 from lowerbound.evaluation.importance import effective_sample_size, log_weights
 from lowerbound.evaluation.quadrature import exact_evidence, integrate
-from lowerbound.model import VAE, ModelConfig, build_model
-from lowerbound.numerics import log_mean_exp
+from lowerbound.foundation.errors import ConfigError
+from lowerbound.foundation.numerics import log_mean_exp
+from lowerbound.foundation.seeding import generator
+from lowerbound.models.vae import VAE, ModelConfig, build_model
 from lowerbound.probability.distributions import Bernoulli, DiagonalNormal, Distribution
 from lowerbound.probability.likelihoods import LIKELIHOODS
-from lowerbound.seeding import generator
 
 OF_ANY_SHAPE = [name for name in LIKELIHOODS if name != "table"]  # which is of rows alone
 

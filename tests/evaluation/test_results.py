@@ -5,9 +5,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from lowerbound.errors import RunError
 from lowerbound.evaluation import results
 from lowerbound.evaluation.results import SERIOUS, Finding, Results, Score, read_results, read_scores
+from lowerbound.foundation.errors import RunError
 from progress_records import record
 
 

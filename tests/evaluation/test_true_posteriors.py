@@ -8,12 +8,12 @@ import torch
 from torch import Tensor, nn
 
 from lowerbound.data.synthetic import LinearGaussian
-from lowerbound.errors import ConfigError
 from lowerbound.evaluation import true_posteriors as module
 from lowerbound.evaluation.true_posteriors import telling_examples, true_posteriors
-from lowerbound.model import VAE, ModelConfig, build_model
+from lowerbound.foundation.errors import ConfigError
+from lowerbound.foundation.seeding import generator
+from lowerbound.models.vae import VAE, ModelConfig, build_model
 from lowerbound.probability.distributions import DiagonalNormal
-from lowerbound.seeding import generator
 
 pytestmark = pytest.mark.usefixtures("float64")
 

@@ -7,13 +7,13 @@ import pytest
 import torch
 
 from lowerbound.data.sources import DataConfig, load
-from lowerbound.errors import ConfigError
 from lowerbound.evaluation import quadrature
 from lowerbound.evaluation.annealing import AnnealingConfig
-from lowerbound.evaluation.evaluate import EvaluationConfig, evaluate
-from lowerbound.evaluation.whole import evaluate_wholly
-from lowerbound.model import ModelConfig, build_model
-from lowerbound.seeding import generator
+from lowerbound.evaluation.full_evaluation import evaluate_full
+from lowerbound.evaluation.quick_evaluation import EvaluationConfig, evaluate
+from lowerbound.foundation.errors import ConfigError
+from lowerbound.foundation.seeding import generator
+from lowerbound.models.vae import ModelConfig, build_model
 
 SMALL = EvaluationConfig(
     num_draws=2,
@@ -40,11 +40,11 @@ def model_of(**options):
 def annealed(splits):
     stages = []
 
-    def watch(stage, done, total):
+    def progress(stage, done, total):
         stages.append((stage, done, total))
 
     config = replace(SMALL, num_annealed=6, num_simulated=4)
-    return evaluate_wholly(model_of(), splits, config, watch=watch), stages
+    return evaluate_full(model_of(), splits, config, progress=progress), stages
 
 
 def test_it_holds_the_cheap_evaluation_and_more(splits, annealed):
@@ -97,7 +97,7 @@ def test_an_untrained_model_does_not_get_a_clean_bill(annealed):
 
 def test_three_latents_are_integrated_where_two_are_not_many(splits):
     few = replace(splits, test=splits.test.subset(np.arange(4)))
-    whole = evaluate_wholly(model_of(latent_dim=3), few, SMALL)
+    whole = evaluate_full(model_of(latent_dim=3), few, SMALL)
     assert whole.score("grey-evidence").num_examples == 4
     assert whole.score("grey-evidence").value > whole.score("elbo").value - 0.01
     assert "true_posterior_density" not in whole.arrays
@@ -107,7 +107,7 @@ def test_where_the_evidence_does_not_converge_nothing_is_called_exact(splits, mo
     monkeypatch.setattr(quadrature, "MAX_LEVEL", -1)
     few = replace(splits, test=splits.test.subset(np.arange(6)))
     stages = []
-    whole = evaluate_wholly(model_of(), few, SMALL, watch=lambda stage, done, total: stages.append(stage))
+    whole = evaluate_full(model_of(), few, SMALL, progress=lambda stage, done, total: stages.append(stage))
     names = {score.name for score in whole.scores}
     assert "grey-evidence-not-converged" in names
     derived = {"grey-evidence", "evidence-gap", "evidence-bits", "importance-error", "approximation-gap"}
@@ -118,7 +118,7 @@ def test_where_the_evidence_does_not_converge_nothing_is_called_exact(splits, mo
 
 
 def test_many_latents_are_left_to_bounds(splits):
-    whole = evaluate_wholly(model_of(latent_dim=5), splits, SMALL)
+    whole = evaluate_full(model_of(latent_dim=5), splits, SMALL)
     assert whole.score("grey-evidence") is None
     assert whole.score("approximation-gap") is None
     assert whole.score("importance-bound") is not None
@@ -128,8 +128,8 @@ def test_many_latents_are_left_to_bounds(splits):
 def test_a_deterministic_autoencoder_is_probed_and_no_bound_is_claimed(splits):
     model = model_of(posterior="point-mass")
     with pytest.raises(ConfigError, match="leave out --anneal"):
-        evaluate_wholly(model, splits, replace(SMALL, num_annealed=6))
-    whole = evaluate_wholly(model, splits, SMALL)
+        evaluate_full(model, splits, replace(SMALL, num_annealed=6))
+    whole = evaluate_full(model, splits, SMALL)
     names = {score.name for score in whole.scores}
     assert {"reconstruction-error", "linear-probe"} <= names
     assert not names & {"elbo", "rate", "mutual-information", "importance-bound", "annealed-evidence"}

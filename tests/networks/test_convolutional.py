@@ -10,10 +10,10 @@ from torch import nn
 from torch.nn import functional as F
 from torch.testing import assert_close
 
+from lowerbound.foundation.seeding import generator
 from lowerbound.networks.convolutional import ConvolutionalDecoder, ConvolutionalEncoder, stage_sizes
 from lowerbound.networks.initialisation import build
 from lowerbound.networks.layers import count_parameters
-from lowerbound.seeding import generator
 
 pytestmark = pytest.mark.usefixtures("float64")
 

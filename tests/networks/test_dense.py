@@ -6,10 +6,10 @@ import pytest
 import torch
 from torch.testing import assert_close
 
+from lowerbound.foundation.seeding import generator
 from lowerbound.networks.dense import DenseDecoder, DenseEncoder
 from lowerbound.networks.initialisation import build
 from lowerbound.networks.layers import count_parameters
-from lowerbound.seeding import generator
 
 pytestmark = pytest.mark.usefixtures("float64")
 

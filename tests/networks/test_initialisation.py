@@ -6,10 +6,10 @@ import pytest
 import torch
 from torch import nn
 
+from lowerbound.foundation.seeding import generator
 from lowerbound.networks.convolutional import ConvolutionalDecoder, ConvolutionalEncoder
 from lowerbound.networks.dense import DenseDecoder, DenseEncoder
 from lowerbound.networks.initialisation import build, heads
-from lowerbound.seeding import generator
 
 NETWORKS = {
     "dense encoder": lambda: DenseEncoder((1, 8, 8), (100, 50), num_heads=2, latent_dim=40),

@@ -4,10 +4,10 @@ import pytest
 import torch
 from torch import nn
 
-from lowerbound.model import ModelConfig, build_model
+from lowerbound.foundation.seeding import generator
+from lowerbound.models.vae import ModelConfig, build_model
 from lowerbound.networks.kernels import Conv2d, ConvTranspose2d, choose_kernels
 from lowerbound.objectives.objective import Objective
-from lowerbound.seeding import generator
 
 
 def values_and_gradients(layer, x, cotangent):

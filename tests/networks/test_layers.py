@@ -6,9 +6,9 @@ import pytest
 import torch
 from torch import nn
 
-from lowerbound.model import NETWORKS, ModelConfig, build_model
+from lowerbound.foundation.seeding import generator
+from lowerbound.models.vae import NETWORKS, ModelConfig, build_model
 from lowerbound.networks.layers import Layer, count_parameters, layer_table
-from lowerbound.seeding import generator
 
 CONFIGS = {
     f"{network} {hidden}": {"network": network, "hidden": hidden} for network in NETWORKS for hidden in [(), (5,)]

@@ -3,12 +3,12 @@
 import pytest
 import torch
 
-from lowerbound.errors import ConfigError
-from lowerbound.experiment import resolve
-from lowerbound.model import ModelConfig, build_model
+from lowerbound.foundation.errors import ConfigError
+from lowerbound.foundation.seeding import generator
+from lowerbound.models.vae import ModelConfig, build_model
 from lowerbound.networks.layers import count_parameters
 from lowerbound.networks.residual import Enlargement, ResidualBlock
-from lowerbound.seeding import generator
+from lowerbound.runs.experiment import resolve
 
 CONFIG = ModelConfig(network="resnet", hidden=(), channels=(8, 16), latent_dim=3, activation="silu")
 

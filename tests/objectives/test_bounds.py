@@ -7,8 +7,8 @@ import torch
 from torch.distributions import MultivariateNormal, kl_divergence
 from torch.testing import assert_close
 
+from lowerbound.foundation.seeding import generator
 from lowerbound.objectives.bounds import BOUNDS, elbo
-from lowerbound.seeding import generator
 
 pytestmark = pytest.mark.usefixtures("float64")
 

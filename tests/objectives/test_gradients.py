@@ -6,9 +6,9 @@ import pytest
 import torch
 from torch.testing import assert_close
 
+from lowerbound.foundation.seeding import generator
 from lowerbound.objectives.objective import Objective
 from lowerbound.probability.distributions import kl_divergence
-from lowerbound.seeding import generator
 
 pytestmark = pytest.mark.usefixtures("float64")
 

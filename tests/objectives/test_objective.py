@@ -8,8 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch.testing import assert_close
 
-from lowerbound.errors import ConfigError, UnknownName
-from lowerbound.model import ModelConfig, build_model
+from lowerbound.foundation.errors import ConfigError, UnknownName
+from lowerbound.foundation.seeding import generator
+from lowerbound.models.vae import ModelConfig, build_model
 from lowerbound.objectives.bounds import BOUNDS
 from lowerbound.objectives.objective import OBJECTIVES, Objective
 from lowerbound.objectives.rates import RATES
@@ -17,7 +18,6 @@ from lowerbound.probability.distributions import DiagonalNormal, PointMass
 from lowerbound.probability.likelihoods import LIKELIHOODS
 from lowerbound.probability.posteriors import POSTERIORS
 from lowerbound.probability.samples import PosteriorSamples
-from lowerbound.seeding import generator
 
 OF_ANY_SHAPE = [name for name in LIKELIHOODS if name != "table"]  # which is of rows alone
 

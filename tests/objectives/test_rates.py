@@ -7,11 +7,11 @@ import torch
 from torch.distributions import Independent, Normal, kl_divergence
 from torch.testing import assert_close
 
-from lowerbound.errors import ConfigError
+from lowerbound.foundation.errors import ConfigError
+from lowerbound.foundation.seeding import generator
 from lowerbound.objectives.rates import RATES, analytic, monte_carlo, none, true_rate
 from lowerbound.probability.distributions import DiagonalNormal, Distribution, PointMass
 from lowerbound.probability.samples import PosteriorSamples
-from lowerbound.seeding import generator
 
 pytestmark = pytest.mark.usefixtures("float64")
 

@@ -14,12 +14,12 @@ import mpmath
 import pytest
 import torch
 
+from lowerbound.foundation.schema import LARGEST_COUNT, Column
+from lowerbound.foundation.seeding import generator
 from lowerbound.probability.distributions import Bernoulli, DiagonalNormal, elementwise_kl, kl_divergence
 from lowerbound.probability.likelihood import LOG_R_RANGE
 from lowerbound.probability.likelihoods import LIKELIHOODS, LOG_SCALE_RANGE, MAX_LOG_VARIANCE, MIN_SIGMA
 from lowerbound.probability.posteriors import LOG_VARIANCE_BOUND, POSTERIORS
-from lowerbound.schema import LARGEST_COUNT, Column
-from lowerbound.seeding import generator
 
 mp = mpmath.mp
 RAW = (-1e4, -50.0, -15.1, -3.0, -0.0501, -1e-3, 1e-6, 0.0499, 0.7, 8.3, 14.9, 16.5, 40.0, 1e4)

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from torch.autograd import gradcheck
 from torch.testing import assert_close
 
-from lowerbound.errors import ConfigError
+from lowerbound.foundation.errors import ConfigError
+from lowerbound.foundation.seeding import generator
 from lowerbound.probability.distributions import (
     Bernoulli,
     DiagonalNormal,
@@ -23,7 +24,6 @@ from lowerbound.probability.distributions import (
     has_closed_form_kl,
     kl_divergence,
 )
-from lowerbound.seeding import generator
 
 pytestmark = pytest.mark.usefixtures("float64")
 

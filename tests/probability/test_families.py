@@ -9,12 +9,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch.testing import assert_close
 
+from lowerbound.foundation.seeding import generator
 from lowerbound.probability.counts import NegativeBinomial, Poisson
 from lowerbound.probability.distributions import Bernoulli, DiagonalNormal
 from lowerbound.probability.levels import Categorical, DiscretizedLogistics
 from lowerbound.probability.tables import Block, Codes, Row
 from lowerbound.probability.unit_interval import ContinuousBernoulli, log_normaliser, logits_of_mean, mean_of
-from lowerbound.seeding import generator
 
 pytestmark = pytest.mark.usefixtures("float64")
 

@@ -9,10 +9,10 @@ import torch
 from torch import Tensor
 from torch.testing import assert_close
 
+from lowerbound.foundation.schema import Column
 from lowerbound.probability.fixed_fit import FittedExamples, fixed_fit
 from lowerbound.probability.likelihoods import LIKELIHOODS, TableLikelihood
 from lowerbound.probability.logistic_fit import fitted_logistics
-from lowerbound.schema import Column
 
 pytestmark = pytest.mark.usefixtures("float64")
 

@@ -10,10 +10,10 @@ import scipy.stats
 import torch
 from torch.testing import assert_close
 
-from lowerbound.errors import ConfigError, DataError
+from lowerbound.foundation.errors import ConfigError, DataError
+from lowerbound.foundation.schema import Column, Support
+from lowerbound.foundation.seeding import generator
 from lowerbound.probability.likelihoods import LIKELIHOODS, MIN_SIGMA, BernoulliLikelihood, GaussianLikelihood
-from lowerbound.schema import Column, Support
-from lowerbound.seeding import generator
 
 pytestmark = pytest.mark.usefixtures("float64")
 

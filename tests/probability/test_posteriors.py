@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch.testing import assert_close
 
+from lowerbound.foundation.seeding import generator
 from lowerbound.probability.distributions import DiagonalNormal, PointMass
 from lowerbound.probability.posteriors import (
     LOG_VARIANCE_BOUND,
@@ -13,7 +14,6 @@ from lowerbound.probability.posteriors import (
     DiagonalNormalPosterior,
     PointMassPosterior,
 )
-from lowerbound.seeding import generator
 
 pytestmark = pytest.mark.usefixtures("float64")
 

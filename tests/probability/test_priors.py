@@ -9,8 +9,8 @@ import scipy.stats
 import torch
 from torch.testing import assert_close
 
+from lowerbound.foundation.seeding import generator
 from lowerbound.probability.priors import PRIORS, StandardNormalPrior
-from lowerbound.seeding import generator
 
 pytestmark = pytest.mark.usefixtures("float64")
 

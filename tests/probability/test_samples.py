@@ -4,10 +4,10 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-from lowerbound.errors import ConfigError
+from lowerbound.foundation.errors import ConfigError
+from lowerbound.foundation.seeding import generator
 from lowerbound.probability.distributions import DiagonalNormal, PointMass
 from lowerbound.probability.samples import PosteriorSamples
-from lowerbound.seeding import generator
 
 pytestmark = pytest.mark.usefixtures("float64")
 

@@ -10,9 +10,9 @@ from matplotlib.text import Text
 
 from lowerbound.evaluation.comparison import Comparison, Row
 from lowerbound.evaluation.results import Score
-from lowerbound.numerics import Estimate
+from lowerbound.foundation.numerics import Estimate
 from lowerbound.reporting import theme
-from lowerbound.reporting.comparison import comparison_figure
+from lowerbound.reporting.comparison_plot import comparison_figure
 from lowerbound.reporting.plots import PLOTS, plots_for
 from lowerbound.reporting.report import write_report
 

@@ -11,9 +11,9 @@ from matplotlib.patches import Circle, Ellipse, FancyArrowPatch
 from PIL import Image
 
 from lowerbound.reporting import theme
-from lowerbound.reporting.latents import MAX_CATEGORIES, categories, spread
+from lowerbound.reporting.latent_plots import MAX_CATEGORIES, categories, spread
 from lowerbound.reporting.plots import BOUND, PLOTS, plots_for
-from lowerbound.reporting.posteriors import SHARES, density_level
+from lowerbound.reporting.posterior_plots import SHARES, density_level
 from lowerbound.reporting.tiles import centres, compose, displayable, fitted
 
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"

@@ -8,8 +8,8 @@ from urllib.parse import unquote
 import pytest
 from PIL import Image
 
-from lowerbound.errors import RunError
 from lowerbound.evaluation.results import NOTE, SERIOUS, WARNING, Finding, Results
+from lowerbound.foundation.errors import RunError
 from lowerbound.reporting.plots import PLOTS, plots_for
 from lowerbound.reporting.report import write_index, write_report
 

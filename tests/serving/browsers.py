@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from lowerbound.serving.hosting import bind, server_for, url_of
+from lowerbound.serving.http.hosting import bind, server_for, url_of
 
 CHROMIUM = shutil.which("chromium") or ""
 FLAGS = [

@@ -7,7 +7,7 @@ from io import BytesIO
 import numpy as np
 from PIL import Image
 
-from lowerbound.run import train
+from lowerbound.runs.run import train
 
 SHORT = {
     "model": {"hidden": [32]},

@@ -7,14 +7,14 @@ import torch
 from onnxruntime import InferenceSession
 
 from lowerbound.data.sources import load
-from lowerbound.evaluation.evaluate import data_convention
+from lowerbound.evaluation.quick_evaluation import data_convention
 from lowerbound.evaluation.results import Results, Scorer
-from lowerbound.experiment import resolve
-from lowerbound.model import VAE, ModelConfig, build_model
-from lowerbound.provenance import config_of
-from lowerbound.schema import Column
-from lowerbound.seeding import generator
-from lowerbound.storage import write_toml
+from lowerbound.foundation.schema import Column
+from lowerbound.foundation.seeding import generator
+from lowerbound.foundation.storage import write_toml
+from lowerbound.models.vae import VAE, ModelConfig, build_model
+from lowerbound.runs.experiment import resolve
+from lowerbound.runs.provenance import config_of
 from lowerbound.training.checkpoint import save_model
 
 BATCHES = (1, 2, 7, 256)

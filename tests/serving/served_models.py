@@ -7,15 +7,15 @@ from contextlib import contextmanager
 import numpy as np
 import torch
 
-from lowerbound.model import ModelConfig, build_model
-from lowerbound.schema import Column, Schema, Support
-from lowerbound.seeding import generator
-from lowerbound.serving import hosting
-from lowerbound.serving.access import access_to
+from lowerbound.foundation.schema import Column, Schema, Support
+from lowerbound.foundation.seeding import generator
+from lowerbound.models.vae import ModelConfig, build_model
+from lowerbound.runs.trained_model import TrainedModel
+from lowerbound.serving.http import hosting
+from lowerbound.serving.http.access import access_to
 from lowerbound.serving.service.application import build_application
 from lowerbound.serving.service.limits import Limits
-from lowerbound.serving.service.models import Served
-from lowerbound.trained_model import TrainedModel
+from lowerbound.serving.service.models import ServedModel
 
 SIDE = 8
 COLUMNS = (
@@ -89,7 +89,7 @@ def images_of(shape, range=(0.0, 255.0), dtype="uint8", support=None, **schema):
 
 
 def served(name, version, vae, schema):
-    return Served(name, version, TrainedModel(vae, schema))
+    return ServedModel(name, version, TrainedModel(vae, schema))
 
 
 def application(*runs, limits=None, access=None, **options):

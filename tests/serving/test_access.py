@@ -8,10 +8,10 @@ from contextlib import suppress
 import pytest
 
 from command_line import in_process, one_line
-from lowerbound.errors import UsageError
-from lowerbound.serving import hosting
-from lowerbound.serving.access import Access, access_to, guarded, host_name
-from lowerbound.serving.tokens import redirecting_file
+from lowerbound.foundation.errors import UsageError
+from lowerbound.serving.http import hosting
+from lowerbound.serving.http.access import Access, access_to, guarded, host_name
+from lowerbound.serving.http.tokens import redirecting_file
 from served_models import application as service
 from served_models import digits, running
 

@@ -15,9 +15,9 @@ from PIL import Image
 
 from hostile_files import IMAGES, black_png, exif_png, tiff_frames, tiff_tiles
 from lowerbound.data.images import ImageOptions, read_image_bytes
-from lowerbound.errors import DataError, TooLarge
-from lowerbound.serving import decoding
-from lowerbound.serving.decoding import MAX_PIXELS, Decoders, limit_of_pixels
+from lowerbound.foundation.errors import DataError, TooLarge
+from lowerbound.serving import image_decoding as decoding
+from lowerbound.serving.image_decoding import MAX_PIXELS, Decoders, limit_of_pixels
 from lowerbound.serving.service.limits import Limits
 from served_models import application, digits, running
 

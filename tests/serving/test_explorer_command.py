@@ -33,7 +33,7 @@ def served(monkeypatch):
         asked.update(options, app=app)
         ready("http://127.0.0.1:1234")
 
-    monkeypatch.setattr("lowerbound.serving.hosting.host", host)
+    monkeypatch.setattr("lowerbound.serving.http.hosting.host", host)
     return asked
 
 
@@ -118,7 +118,7 @@ def test_a_token_is_on_no_command_line_but_in_a_file_that_leads_to_the_page(
         read.append((address, path.stat().st_mode & 0o777, path.read_text()))
 
     monkeypatch.setattr(browser, "open", open_and_read)
-    monkeypatch.setattr("lowerbound.serving.hosting.host", until_opened)
+    monkeypatch.setattr("lowerbound.serving.http.hosting.host", until_opened)
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("LOWERBOUND_TOKEN", "a-token-of-the-tests")
     explored(capsys, run)

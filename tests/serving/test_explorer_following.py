@@ -2,9 +2,9 @@
 
 import pytest
 
-from lowerbound.errors import RunError
-from lowerbound.run_log import line_of
-from lowerbound.serving.explorer.following import follow
+from lowerbound.foundation.errors import RunError
+from lowerbound.runs.run_log import line_of
+from lowerbound.serving.explorer.metrics_stream import follow
 from progress_records import record
 
 RECORDS = [record(step) for step in (1, 2, 3)]

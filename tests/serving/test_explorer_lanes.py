@@ -8,7 +8,7 @@ from functools import partial
 import pytest
 import torch
 
-from lowerbound.serving.explorer.lanes import AHEAD, ASKED, POINTER, Lane
+from lowerbound.serving.explorer.worker import AHEAD, ASKED, POINTER, Lane
 
 
 @contextmanager

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 
 from explorer_runs import copied, trained
-from lowerbound.errors import DataError, RunError, UsageError
-from lowerbound.serving.explorer import opened as module
-from lowerbound.serving.explorer.codes import encode_chunk
-from lowerbound.serving.explorer.opened import FEW, MOST_OPEN, Explorer
+from lowerbound.foundation.errors import DataError, RunError, UsageError
+from lowerbound.serving.explorer import session as module
+from lowerbound.serving.explorer.latents import encode_chunk
 from lowerbound.serving.explorer.points import load_points
+from lowerbound.serving.explorer.session import FEW, MOST_OPEN, Explorer
 
 
 @pytest.fixture(scope="module")

@@ -11,9 +11,9 @@ from PIL import Image
 
 from browsers import Traffic, complaints, served, watched
 from explorer_runs import trained
-from lowerbound.run_log import RunLog, read_log
-from lowerbound.serving.access import Access
+from lowerbound.runs.run_log import RunLog, read_log
 from lowerbound.serving.explorer.application import application
+from lowerbound.serving.http.access import Access
 from lowerbound.training.checkpoint import load_model
 
 WIDE = {"width": 1300, "height": 900}

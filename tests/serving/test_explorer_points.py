@@ -13,20 +13,27 @@ from lowerbound.data.batches import scaled
 from lowerbound.data.binarisation import binarised_by_content
 from lowerbound.data.examples import Examples
 from lowerbound.data.sources import load
-from lowerbound.errors import DataError, RunError
-from lowerbound.schema import Schema
-from lowerbound.serving.explorer.codes import Codes, codes_of, encode_chunk, nearest_codes, stored_codes, widest_axes
-from lowerbound.serving.explorer.pixels import nearest_pixels
+from lowerbound.foundation.errors import DataError, RunError
+from lowerbound.foundation.schema import Schema
+from lowerbound.serving.explorer.latents import (
+    Latents,
+    codes_of,
+    encode_chunk,
+    nearest_codes,
+    stored_codes,
+    widest_axes,
+)
+from lowerbound.serving.explorer.loaded_run import decode, open_space
+from lowerbound.serving.explorer.neighbours import nearest_pixels
 from lowerbound.serving.explorer.points import (
     CHUNK,
-    Points,
+    Dataset,
     chunks_of,
     load_points,
     pictures_of,
     points_of,
     seen_one,
 )
-from lowerbound.serving.explorer.space import decode, open_space
 
 
 @pytest.fixture(scope="module")
@@ -40,10 +47,10 @@ def dynamic(tmp_path_factory):
 
 
 def of(*parts, is_redrawn=False):
-    """Points of examples whose values are given, each part a split."""
+    """Dataset of examples whose values are given, each part a split."""
     examples = tuple(Examples(part, 255.0, is_redrawn=is_redrawn) for part in parts)
     schema = Schema(layout="image", shape=parts[0].shape[1:], dtype="uint8", range=(0.0, 255.0))
-    return Points(("train", "validation", "test")[: len(parts)], examples, (), "grey", "given", (), schema)
+    return Dataset(("train", "validation", "test")[: len(parts)], examples, (), "grey", "given", (), schema)
 
 
 def encoded(space, points):
@@ -203,7 +210,7 @@ def test_nearest_codes_are_those_of_a_full_sort(num, latent_dim, seed, num_diffe
     mean = bits.normal(size=(num_different, latent_dim)).astype(np.float32)[bits.integers(0, num_different, num)]
     nothing = np.zeros(num, np.int32)
     z = bits.normal(size=latent_dim)
-    found = nearest_codes(Codes(mean, None, nothing, nothing.astype(np.uint8)), z)
+    found = nearest_codes(Latents(mean, None, nothing, nothing.astype(np.uint8)), z)
     squared = ((mean.astype(np.float64) - z) ** 2).sum(1)
     assert len(found) == min(8, num)
     np.testing.assert_allclose([distance**2 for _, distance in found], np.sort(squared)[:8], rtol=1e-5)

@@ -10,11 +10,11 @@ import torch
 from explorer_runs import KINDS, info, tensors
 from lowerbound.data.batches import scaled
 from lowerbound.data.sources import load
-from lowerbound.evaluation.elements import best_guess
-from lowerbound.evaluation.pictures import to_images
+from lowerbound.evaluation.feature_samples import best_guess
+from lowerbound.evaluation.generation import to_images
+from lowerbound.foundation.seeding import generator
 from lowerbound.reporting.theme import CATEGORIES
-from lowerbound.run_data import read_stored
-from lowerbound.seeding import generator
+from lowerbound.runs.run_data import read_stored
 from lowerbound.serving.explorer.application import PAGE
 from lowerbound.training.checkpoint import load_model
 

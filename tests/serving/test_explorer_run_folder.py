@@ -6,9 +6,9 @@ import shutil
 import pytest
 
 from explorer_runs import copied, trained
-from lowerbound.errors import UsageError
+from lowerbound.foundation.errors import UsageError
+from lowerbound.serving.explorer.messages import without_paths
 from lowerbound.serving.explorer.run_folder import RunFolder, is_training
-from lowerbound.serving.explorer.wording import without_paths
 
 
 @pytest.fixture(scope="module")

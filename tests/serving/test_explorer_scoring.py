@@ -7,10 +7,10 @@ import pytest
 import torch
 
 from lowerbound.data.examples import Examples
-from lowerbound.evaluation.evaluate import expected_terms
-from lowerbound.model import ModelConfig, build_model
+from lowerbound.evaluation.quick_evaluation import expected_terms
+from lowerbound.foundation.seeding import generator
+from lowerbound.models.vae import ModelConfig, build_model
 from lowerbound.probability import distributions
-from lowerbound.seeding import generator
 from lowerbound.serving.explorer.scoring import NUM_DRAWS, Bound, bound_of, finite
 
 pytestmark = pytest.mark.usefixtures("float64")

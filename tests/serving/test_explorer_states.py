@@ -8,7 +8,7 @@ import torch
 from safetensors.numpy import load as read_tensors
 
 from explorer_runs import as_png, copied, info, tensors
-from lowerbound.trained_model import load
+from lowerbound.runs.trained_model import load
 from lowerbound.training.checkpoint import save_model
 
 

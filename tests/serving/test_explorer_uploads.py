@@ -10,9 +10,9 @@ from PIL import Image
 from explorer_runs import as_png, trained
 from lowerbound.data.images import read_image_bytes
 from lowerbound.data.sources import load
-from lowerbound.run_data import read_stored
-from lowerbound.serving.explorer.answers import about_upload
-from lowerbound.serving.explorer.space import open_space
+from lowerbound.runs.run_data import read_stored
+from lowerbound.serving.explorer.example_detail import about_upload
+from lowerbound.serving.explorer.loaded_run import open_space
 from lowerbound.serving.explorer.uploads import NAME, read_upload, upload_options
 
 

@@ -15,12 +15,12 @@ from PIL import Image
 from starlette.testclient import TestClient
 
 from browsers import complaints, served, watched
+from lowerbound.foundation.schema import Column
 from lowerbound.reporting.plots import plots_for
-from lowerbound.run import train
-from lowerbound.schema import Column
-from lowerbound.serving.access import Access
+from lowerbound.runs.run import train
 from lowerbound.serving.explorer.application import application
 from lowerbound.serving.explorer.offline import write_offline
+from lowerbound.serving.http.access import Access
 from served_models import application as service
 from served_models import people
 
@@ -81,7 +81,7 @@ def runs(tmp_path_factory):
         )
         rows = {**SMALL, "model": {**SMALL["model"], "likelihood": "table"}}
         train(str(table(folder)), out=folder / "runs" / IN_FILE_NAMES[1], recipe="dense", settings=rows, device="cpu")
-        patch.setattr("lowerbound.run.write_report", lambda results, path: None)
+        patch.setattr("lowerbound.runs.run.write_report", lambda results, path: None)
         train(str(images(folder)), out=folder / "runs" / IN_FILE_NAMES[0], recipe="dense", settings=SMALL, device="cpu")
     return folder / "runs"
 

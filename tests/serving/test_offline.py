@@ -13,15 +13,15 @@ from torch.testing import assert_close
 
 from lowerbound.data.batches import scaled
 from lowerbound.data.sources import DataConfig, load
-from lowerbound.evaluation.elements import best_guess
-from lowerbound.evaluation.evaluate import expected_terms
-from lowerbound.run import train
-from lowerbound.run_identity import sealed
-from lowerbound.run_log import read_log
-from lowerbound.seeding import generator
-from lowerbound.serving.explorer import carried
+from lowerbound.evaluation.feature_samples import best_guess
+from lowerbound.evaluation.quick_evaluation import expected_terms
+from lowerbound.foundation.run_identity import sealed
+from lowerbound.foundation.seeding import generator
+from lowerbound.foundation.storage import write_toml
+from lowerbound.runs.run import train
+from lowerbound.runs.run_log import read_log
+from lowerbound.serving.explorer import offline_payload as carried
 from lowerbound.serving.explorer.offline import page_of, write_offline
-from lowerbound.storage import write_toml
 from lowerbound.training.checkpoint import load_model
 from pages_from_disk import ENCODE, SHORT, Opened, array, blocks_in, png, trained
 

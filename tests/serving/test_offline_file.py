@@ -15,9 +15,9 @@ import pytest
 from explorer_runs import copied as copied_run
 from explorer_runs import trained as of_kind
 from lowerbound.data.sources import DataConfig, load
-from lowerbound.errors import RunError, UsageError
-from lowerbound.evaluation.evaluate import expected_terms
-from lowerbound.serving.explorer import carried
+from lowerbound.evaluation.quick_evaluation import expected_terms
+from lowerbound.foundation.errors import RunError, UsageError
+from lowerbound.serving.explorer import offline_payload as carried
 from lowerbound.serving.explorer.offline import PAGE, page_of, write_offline
 from lowerbound.serving.explorer.run_folder import RunFolder
 from pages_from_disk import trained

@@ -22,20 +22,20 @@ from command_line import in_process, one_line
 from lowerbound.data.batches import scaled
 from lowerbound.data.sources import DataConfig
 from lowerbound.data.sources import load as load_data
-from lowerbound.errors import DataError, RunError
-from lowerbound.model import NETWORKS
+from lowerbound.foundation.errors import DataError, RunError
+from lowerbound.foundation.seeding import generator
+from lowerbound.foundation.storage import read_toml
+from lowerbound.models.vae import NETWORKS
 from lowerbound.probability.likelihoods import LIKELIHOODS
-from lowerbound.seeding import generator
+from lowerbound.runs.trained_model import load
 from lowerbound.serving.portable import onnx_form, parity
-from lowerbound.serving.portable.about import about_model, about_run
+from lowerbound.serving.portable.decoder_outputs import probability_names
 from lowerbound.serving.portable.export import FORMATS, export
+from lowerbound.serving.portable.metadata import about_model, about_run
 from lowerbound.serving.portable.onnx_form import decoder_bytes, encoder_bytes, onnx_bytes
 from lowerbound.serving.portable.operators import binary_cross_entropy, exp_minus_one, log_gamma, log_one_plus
-from lowerbound.serving.portable.outputs import probability_names
 from lowerbound.serving.portable.parity import TOLERANCE, Trial, check_parity, deviation, trial_of
 from lowerbound.serving.portable.parts import PARTS, parts_of, plain_form, whole_part
-from lowerbound.storage import read_toml
-from lowerbound.trained_model import load
 from lowerbound.training.checkpoint import model_checksum
 from portable_models import BATCHES, computed, inputs_of, small_model, written_run
 

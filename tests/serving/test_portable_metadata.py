@@ -9,14 +9,14 @@ import numpy as np
 import pytest
 import torch
 
+from lowerbound.data.array_examples import conformed
 from lowerbound.data.batches import scaled
-from lowerbound.data.conforming import conformed
 from lowerbound.data.examples import RawArray
-from lowerbound.model import ModelConfig, build_model
-from lowerbound.schema import Column, Schema, Support
-from lowerbound.seeding import generator
-from lowerbound.serving.portable.about import about_run, schema_of
-from lowerbound.trained_model import TrainedModel
+from lowerbound.foundation.schema import Column, Schema, Support
+from lowerbound.foundation.seeding import generator
+from lowerbound.models.vae import ModelConfig, build_model
+from lowerbound.runs.trained_model import TrainedModel
+from lowerbound.serving.portable.metadata import about_run, schema_of
 from portable_models import written_run
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "export.md"

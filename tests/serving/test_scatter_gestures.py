@@ -28,7 +28,7 @@ def open_scatter(browser):
 
 
 def cloud(num_points, seed=0):
-    """Points around the origin in four categories, as float32 has them."""
+    """Dataset around the origin in four categories, as float32 has them."""
     rng = np.random.default_rng(seed)
     xy = rng.normal(size=(num_points, 2)).astype(np.float32)
     return xy, rng.integers(0, 4, num_points)

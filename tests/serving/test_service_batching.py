@@ -8,9 +8,9 @@ import pytest
 import torch
 
 from lowerbound.serving.service.batching import Batcher, compute_pass
-from lowerbound.serving.service.limits import Limits, Refused
+from lowerbound.serving.service.limits import Limits, RequestError
 from lowerbound.serving.service.models import catalogue_of
-from lowerbound.serving.service.operations import OPERATIONS, Question, answer
+from lowerbound.serving.service.operations import OPERATIONS, InferenceRequest, answer
 from lowerbound.serving.service.telemetry import Telemetry
 from served_models import digits, icons, images, people, spectra
 
@@ -46,7 +46,7 @@ def batching(test, compute=compute_pass, **limits):
 
 
 def question(number, seed=0, **options):
-    return Question(num_examples=number, x=images(number, seed=seed), seed=seed, **options)
+    return InferenceRequest(num_examples=number, x=images(number, seed=seed), seed=seed, **options)
 
 
 def questions_of(run, operation):
@@ -54,7 +54,7 @@ def questions_of(run, operation):
     shape = {"x": run.model.event_shape, "z": (run.model.latent_dim,)}.get(operation.takes)
     for number, seed in ((1, 5), (3, 6), (2, 5)):
         x = shape and np.random.default_rng(seed).integers(0, 2, (number, *shape)).astype(np.float32)
-        yield Question(num_examples=number, x=x, seed=seed, sample=True, num_draws=2 + number)
+        yield InferenceRequest(num_examples=number, x=x, seed=seed, sample=True, num_draws=2 + number)
 
 
 @pytest.mark.parametrize("name", OPERATIONS)
@@ -72,7 +72,7 @@ def test_an_answer_does_not_depend_on_what_else_was_in_the_pass(run, name):
 
 def test_chunks_of_a_large_batch_give_what_the_whole_gives():
     x = images(300)
-    (found,) = answer(OPERATIONS["reconstruct"], RUNS[0].model, [Question(num_examples=300, x=x)])
+    (found,) = answer(OPERATIONS["reconstruct"], RUNS[0].model, [InferenceRequest(num_examples=300, x=x)])
     np.testing.assert_allclose(found["reconstruction"], RUNS[0].model.reconstruct(torch.from_numpy(x)), rtol=1e-4)
 
 
@@ -95,7 +95,7 @@ def test_operations_take_turns_by_who_has_waited_longest():
     compute = Held()
 
     async def test(batcher):
-        z = Question(num_examples=1, x=np.zeros((1, 2), np.float32))
+        z = InferenceRequest(num_examples=1, x=np.zeros((1, 2), np.float32))
         await asyncio.gather(
             batcher.ask(ENCODE, question(1)),
             batcher.ask(DECODE, z),
@@ -151,7 +151,7 @@ def test_what_finds_no_room_is_refused_at_once_and_room_comes_back():
         await asyncio.to_thread(compute.has_begun.wait, 10)
         waiting = [asyncio.create_task(batcher.ask(ENCODE, question(4))) for _ in range(2)]
         await asyncio.sleep(0)
-        with pytest.raises(Refused, match="8 examples wait") as refused:
+        with pytest.raises(RequestError, match="8 examples wait") as refused:
             await batcher.ask(ENCODE, question(1))
         assert refused.value.status == 503
         assert refused.value.headers["retry-after"] == "1"

@@ -16,11 +16,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from lowerbound.errors import UsageError
-from lowerbound.serving import hosting
-from lowerbound.serving.access import Access, access_to
+from lowerbound.foundation.errors import UsageError
+from lowerbound.serving.http import hosting
+from lowerbound.serving.http.access import Access, access_to
 from lowerbound.serving.service.batching import compute_pass
-from lowerbound.serving.service.limits import Body, Hold, Limits, Refused
+from lowerbound.serving.service.limits import Body, Limits, MemoryBudget, RequestError
 from served_models import application, digits, images, running
 
 TOKEN = "a-token-that-nobody-guesses"
@@ -187,9 +187,9 @@ def test_examples_beyond_the_queue_are_sent_away(serve):
 
 
 def test_bodies_that_are_held_have_a_limit_together():
-    hold = Hold(1000)
+    hold = MemoryBudget(1000)
     hold.take(900)
-    with pytest.raises(Refused, match="hold") as refusal:
+    with pytest.raises(RequestError, match="hold") as refusal:
         hold.take(101)
     assert refusal.value.status == 503
     hold.give_back(900)
@@ -394,7 +394,7 @@ def test_a_body_lies_where_numbers_can_be_read_without_a_detour():
         from starlette.requests import Request
 
         request = Request({"type": "http", "method": "POST", "headers": []}, receive)
-        return await Body(request, Hold(1000)).read(Limits(), aligned_at=ahead)
+        return await Body(request, MemoryBudget(1000)).read(Limits(), aligned_at=ahead)
 
     for ahead in (0, 1, 15, 16, 17, 123):
         body = asyncio.run(read(ahead))

@@ -16,7 +16,7 @@ from schemathesis.specs.openapi.checks import (
     status_code_conformance,
 )
 
-from lowerbound.serving.access import Access
+from lowerbound.serving.http.access import Access
 from served_models import application, digits, people
 
 CHECKS = [

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lowerbound.serving.service.limits import Limits, Refused
+from lowerbound.serving.service.limits import Limits, RequestError
 from lowerbound.serving.service.models import catalogue_of
 from lowerbound.serving.service.protocol import json_length, read_inference, write_answer
 from served_models import digits, icons, images, people, spectra
@@ -42,7 +42,7 @@ def good(raw=False, **changes):
 
 
 def refusal(body, header_length=None, name="digits.encode"):
-    with pytest.raises(Refused) as error:
+    with pytest.raises(RequestError) as error:
         read(name, body, header_length)
     assert error.value.status in (400, 413)
     assert error.value.reason
@@ -56,7 +56,7 @@ def test_any_bytes_are_a_request_or_refused(name, body, header_length):
     try:
         length = header_length and str(json_length(header_length))
         read(name, body, length or None)
-    except Refused as refused:
+    except RequestError as refused:
         assert refused.status in (400, 413)
 
 
@@ -65,7 +65,7 @@ def test_any_bytes_are_a_request_or_refused(name, body, header_length):
 def test_any_json_is_a_request_or_refused(name, value):
     try:
         read(name, json.dumps(value).encode())
-    except Refused as refused:
+    except RequestError as refused:
         assert refused.status in (400, 413)
 
 
@@ -78,7 +78,7 @@ def test_one_change_to_a_good_request_is_refused_or_harmless(data):
     changed[place] = data.draw(st.integers(0, 255))
     try:
         read("digits.encode", changed, length)
-    except Refused as refused:
+    except RequestError as refused:
         assert refused.status in (400, 413)
 
 
@@ -194,7 +194,7 @@ def test_raw_bytes_are_those_that_are_claimed():
     assert "4 bytes follow" in refusal(body + b"abcd", length)
     assert "the body has" in refusal(body, str(len(body) + 1))
     for header in ("0", "-1", "x", "9" * 30, "٣"):
-        with pytest.raises(Refused, match="accepted is the length"):
+        with pytest.raises(RequestError, match="accepted is the length"):
             json_length(header)
 
 

@@ -9,11 +9,11 @@ import pytest
 from PIL import Image
 from prometheus_client.parser import text_string_to_metric_families
 
+from lowerbound.foundation.schema import Column
+from lowerbound.foundation.seeding import generator
 from lowerbound.reporting.tiles import displayable
-from lowerbound.schema import Column
-from lowerbound.seeding import generator
 from lowerbound.serving.service.cells import checked_cell
-from lowerbound.serving.service.limits import Refused
+from lowerbound.serving.service.limits import RequestError
 from served_models import SIDE, application, code, digits, icons, people, running, spectra, tensor
 
 RUNS = (digits(), icons(), people(), spectra(), code())
@@ -183,7 +183,7 @@ def test_a_truth_value_is_the_level_that_says_so(levels):
 def test_a_number_is_the_level_that_is_written_so_and_a_truth_value_is_not():
     column = Column(name="flag", kind="binary", levels=("0", "1"))
     assert checked_cell(column, 1) == 1
-    with pytest.raises(Refused, match="cannot be true; it is one of 0, 1"):
+    with pytest.raises(RequestError, match="cannot be true; it is one of 0, 1"):
         checked_cell(column, True)
 
 

@@ -15,11 +15,11 @@ import pytest
 from tritonclient.http import InferenceServerClient, InferInput
 
 from command_line import in_process, one_line
-from lowerbound.errors import UsageError
-from lowerbound.experiment import resolve
-from lowerbound.run_identity import sealed
+from lowerbound.foundation.errors import UsageError
+from lowerbound.foundation.run_identity import sealed
+from lowerbound.foundation.storage import FORMAT_VERSION, write_toml
+from lowerbound.runs.experiment import resolve
 from lowerbound.serving.service.models import load_runs
-from lowerbound.storage import FORMAT_VERSION, write_toml
 from lowerbound.training.checkpoint import model_checksum, save_model
 from served_models import images_of, model
 

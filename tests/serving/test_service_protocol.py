@@ -8,8 +8,8 @@ from tritonclient.utils import InferenceServerException
 
 from lowerbound import __version__
 from lowerbound.data.examples import Examples
-from lowerbound.evaluation.evaluate import expected_terms
-from lowerbound.seeding import content_noise, generator
+from lowerbound.evaluation.quick_evaluation import expected_terms
+from lowerbound.foundation.seeding import content_noise, generator
 from served_models import application, code, digits, icons, images, people, running, spectra, tensor
 
 RUNS = (digits(), icons(), people(), spectra(), code())

@@ -6,7 +6,7 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 
-from lowerbound.serving.access import Access
+from lowerbound.serving.http.access import Access
 from served_models import application, digits, people, running
 
 GETS = ("/", "/docs", "/openapi.json", "/metrics", "/v2", "/v2/models", "/v2/models/digits.encode", "/v2/health/live")

@@ -14,12 +14,12 @@ from PIL import Image
 
 from lowerbound.data.binarisation import binarised_by_content
 from lowerbound.data.examples import Examples
-from lowerbound.evaluation.evaluate import expected_terms
+from lowerbound.evaluation.quick_evaluation import expected_terms
+from lowerbound.foundation.schema import Column, Schema, Support
+from lowerbound.models.support import unsupported
 from lowerbound.probability.likelihoods import LIKELIHOODS
-from lowerbound.schema import Column, Schema, Support
-from lowerbound.serving.service.people import written
-from lowerbound.serving.service.values import first_unsupported
-from lowerbound.support import unsupported
+from lowerbound.serving.service.formats import written
+from lowerbound.serving.service.validation import first_unsupported
 from served_models import SIDE, application, digits, drawings, images_of, people, running, sixteens, spectra
 
 GREY = np.random.default_rng(0).integers(0, 256, (SIDE, SIDE), np.uint8)

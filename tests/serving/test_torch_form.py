@@ -10,9 +10,9 @@ from command_line import in_process
 from lowerbound.data.batches import scaled
 from lowerbound.data.sources import DataConfig
 from lowerbound.data.sources import load as load_data
+from lowerbound.runs.trained_model import load
 from lowerbound.serving.portable.parts import parts_of
 from lowerbound.serving.portable.torch_form import METADATA
-from lowerbound.trained_model import load
 from lowerbound.training.checkpoint import model_checksum
 from portable_models import BATCHES, written_run
 

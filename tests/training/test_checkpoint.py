@@ -1,10 +1,10 @@
 import pytest
 import torch
 
-from lowerbound.errors import RunError, UsageError
-from lowerbound.model import ModelConfig, build_model
-from lowerbound.seeding import generator
-from lowerbound.storage import save_tensors
+from lowerbound.foundation.errors import RunError, UsageError
+from lowerbound.foundation.seeding import generator
+from lowerbound.foundation.storage import save_tensors
+from lowerbound.models.vae import ModelConfig, build_model
 from lowerbound.training.checkpoint import (
     drop_checkpoints_after,
     load_checkpoint,

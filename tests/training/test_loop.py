@@ -7,11 +7,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from lowerbound.data.batches import Batches, scaled
-from lowerbound.errors import ConfigError, Interrupted, NonFiniteLoss
-from lowerbound.experiment import resolve
-from lowerbound.model import ModelConfig, build_model
+from lowerbound.foundation.errors import ConfigError, Interrupted, NonFiniteLoss
+from lowerbound.foundation.seeding import generator
+from lowerbound.models.vae import ModelConfig, build_model
 from lowerbound.objectives.objective import Objective
-from lowerbound.seeding import generator
+from lowerbound.runs.experiment import resolve
 from lowerbound.training.checkpoint import load_checkpoint
 from lowerbound.training.config import TrainingConfig
 from lowerbound.training.loop import fit

@@ -5,9 +5,9 @@ import pytest
 import torch
 from torch import nn
 
-from lowerbound.experiment import resolve
-from lowerbound.model import ModelConfig, build_model
-from lowerbound.seeding import generator
+from lowerbound.foundation.seeding import generator
+from lowerbound.models.vae import ModelConfig, build_model
+from lowerbound.runs.experiment import resolve
 from lowerbound.training.config import OPTIMISER_NAMES, TrainingConfig
 from lowerbound.training.optimisers import OPTIMISERS, MuonWithAdam, drop_fading_moments, orthogonalised
 

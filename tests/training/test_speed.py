@@ -1,10 +1,10 @@
 import pytest
 import torch
 
-from lowerbound.errors import UnknownName
-from lowerbound.model import ModelConfig, build_model
+from lowerbound.foundation.errors import UnknownName
+from lowerbound.foundation.seeding import generator
+from lowerbound.models.vae import ModelConfig, build_model
 from lowerbound.objectives.objective import Objective
-from lowerbound.seeding import generator
 from lowerbound.training.config import TrainingConfig
 from lowerbound.training.speed import choose_precision, computing
 from lowerbound.training.step import loss_of

@@ -3,10 +3,10 @@
 import pytest
 import torch
 
-from lowerbound.errors import NonFiniteLoss
-from lowerbound.model import ModelConfig, build_model
+from lowerbound.foundation.errors import NonFiniteLoss
+from lowerbound.foundation.seeding import generator
+from lowerbound.models.vae import ModelConfig, build_model
 from lowerbound.objectives.objective import Objective
-from lowerbound.seeding import generator
 from lowerbound.training.config import TrainingConfig
 from lowerbound.training.optimisers import adam
 from lowerbound.training.state import TrainingState

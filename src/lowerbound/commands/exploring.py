@@ -7,9 +7,9 @@ from typing import Annotated, Any
 
 import typer
 
-from lowerbound import console
+from lowerbound.commands import console
 from lowerbound.commands.options import SHARE, DataDirOption, DeviceOption, OwnDataOption, TokenFileOption, app
-from lowerbound.interrupts import ending_at_once
+from lowerbound.foundation.interrupts import ending_at_once
 
 TEXT_BROWSERS = ("www-browser", "links", "elinks", "lynx", "w3m")
 BROWSER = "browser"  # the thread's name
@@ -41,9 +41,9 @@ def explore(
         console.err.print("encoding, scoring and exporting: half a minute or so ...")
         console.print_written(write_offline(run_path, offline, data_dir, device, data))
         return
-    from lowerbound.serving import hosting
-    from lowerbound.serving.access import access_to
     from lowerbound.serving.explorer.application import application
+    from lowerbound.serving.http import hosting
+    from lowerbound.serving.http.access import access_to
 
     access = access_to(host, token_file)
     page = application(run_path, access=access, data=data, data_dir=data_dir, device=device)
@@ -62,7 +62,7 @@ def _show(url: str, token: str, no_browser: bool, opening: ExitStack) -> None:
     if browser is None:
         return
     if token:
-        from lowerbound.serving.tokens import redirecting_file
+        from lowerbound.serving.http.tokens import redirecting_file
 
         # A browser's command line can be read by every user of the machine.
         address = opening.enter_context(redirecting_file(address))

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from lowerbound import console
+from lowerbound.commands import console
 from lowerbound.commands.options import SHARE, DataDirOption, JsonOption, OwnDataOption, RunArgument, app, print_json
 
 if TYPE_CHECKING:

@@ -7,8 +7,8 @@ from typing import Annotated, Any
 
 import typer
 
-from lowerbound import console
-from lowerbound.errors import UsageError
+from lowerbound.commands import console
+from lowerbound.foundation.errors import UsageError
 
 TRAIN, USE, SHARE, LOOK = "Train and evaluate", "Use a trained model", "Explore, serve, export", "Inspect and list"
 PANELS = (TRAIN, USE, SHARE, LOOK)
@@ -61,7 +61,7 @@ def given_settings(
     settings: list[str] | None, data: str = "", epochs: int | None = None, seed: int | None = None, data_dir: str = ""
 ) -> dict[str, Any]:
     """--set assignments, overridden by the flags."""
-    from lowerbound.experiment import merge, parse_settings
+    from lowerbound.runs.experiment import merge, parse_settings
 
     given: dict[str, dict[str, Any]] = {
         "data": {"source": data or None, "data_dir": data_dir or None},
@@ -90,7 +90,7 @@ def given_of_files(
 
 def print_runs(runs: list[Any], as_json: bool) -> None:
     """The scores of finished runs, and where their reports are."""
-    from lowerbound.repeats import over_seeds
+    from lowerbound.runs.repeats import over_seeds
 
     scores = runs[0].results.scores if len(runs) == 1 else over_seeds(runs)
     reports = [str(run.path / "report.html") for run in runs]

@@ -4,10 +4,10 @@ from typing import Annotated
 
 import typer
 
-from lowerbound import console
+from lowerbound.commands import console
 from lowerbound.commands.options import SHARE, DeviceOption, TokenFileOption, app
-from lowerbound.errors import UsageError
-from lowerbound.interrupts import ending_at_once
+from lowerbound.foundation.errors import UsageError
+from lowerbound.foundation.interrupts import ending_at_once
 
 MIB = 2**20
 
@@ -33,9 +33,9 @@ def serve(
     device: DeviceOption = "auto",
 ) -> None:
     """Serve models over HTTP: the Open Inference Protocol, REST endpoints, documentation and metrics."""
-    from lowerbound.serving.access import access_to
-    from lowerbound.serving.hosting import host as serve_at
-    from lowerbound.serving.hosting import is_loopback
+    from lowerbound.serving.http.access import access_to
+    from lowerbound.serving.http.hosting import host as serve_at
+    from lowerbound.serving.http.hosting import is_loopback
     from lowerbound.serving.service.application import build_application
     from lowerbound.serving.service.limits import Limits
     from lowerbound.serving.service.models import load_runs

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from lowerbound import console
+from lowerbound.commands import console
 from lowerbound.commands.options import (
     NUM_ANNEALED,
     TRAIN,
@@ -29,8 +29,8 @@ from lowerbound.commands.options import (
     print_json,
     print_runs,
 )
-from lowerbound.errors import UsageError
-from lowerbound.text import readable
+from lowerbound.foundation.errors import UsageError
+from lowerbound.foundation.text import readable
 
 
 @app.command(rich_help_panel=TRAIN, epilog="Example: lowerbound train mnist --recipe conv --out runs/conv")
@@ -60,8 +60,8 @@ def train(
 
     Without --recipe, model and training are chosen to fit a file or folder; the choices are printed.
     """
-    from lowerbound import preparation, repeats, run
-    from lowerbound.experiment import merge
+    from lowerbound.runs import preparation, repeats, run
+    from lowerbound.runs.experiment import merge
 
     of_files = given_of_files(size, resize, labels, skip_broken, max_gib)
     overrides = merge(given_settings(settings, data, epochs, seed, data_dir), of_files)
@@ -74,7 +74,7 @@ def train(
         raise UsageError("--data is for --resume, where a run's data were moved; give DATA itself.")
     path = out or preparation.default_path(recipe, overrides)
     with console.stopping_politely() as should_stop, console.ProgressDisplay(quiet) as display:
-        audience = run.Audience(display.show, display.message, should_stop)
+        audience = run.Callbacks(display.show, display.message, should_stop)
         if resume and seeds == 1:
             runs = [run.resume(path, data=moved, recipe=recipe, settings=overrides, device=device, audience=audience)]
         else:
@@ -85,10 +85,10 @@ def train(
 @app.command(rich_help_panel=TRAIN)
 def demo(out: Annotated[Path, typer.Option(metavar="DIR", help="Output directory.")] = Path("runs/demo")) -> None:
     """Train both reference architectures on the embedded digits; takes about a minute."""
-    from lowerbound import repeats, run
+    from lowerbound.runs import repeats, run
 
     with console.stopping_politely() as should_stop, console.ProgressDisplay(quiet=False) as display:
-        page = repeats.demo(out, run.Audience(display.show, display.message, should_stop))
+        page = repeats.demo(out, run.Callbacks(display.show, display.message, should_stop))
     console.out.print(f"report: {page}", markup=False)
 
 
@@ -105,13 +105,13 @@ def evaluate(
     as_json: JsonOption = False,
 ) -> None:
     """Run the full evaluation, tighter bounds and gaps included, and update results and report."""
-    from lowerbound import run
-    from lowerbound.experiment import merge
+    from lowerbound.runs import run
+    from lowerbound.runs.experiment import merge
 
     annealed = {"evaluation": {"num_annealed": NUM_ANNEALED}} if anneal else {}
     overrides = merge(annealed, given_settings(settings, data_dir=data_dir))
     with console.StageDisplay() as display:
-        finished = run.reevaluate(run_path, overrides, device, run.Audience(stage=display.show), data)
+        finished = run.reevaluate(run_path, overrides, device, run.Callbacks(stage=display.show), data)
     print_runs([finished], as_json)
     if not as_json:
         console.print_findings(finished.results.findings or ())
@@ -126,7 +126,7 @@ def diagnose(
     as_json: JsonOption = False,
 ) -> None:
     """Find what is wrong with a trained model, and which setting to change."""
-    from lowerbound import run
+    from lowerbound.runs import run
 
     findings = run.check_up(run_path, data_dir, device, data)
     if as_json:
@@ -142,10 +142,10 @@ def compare(
     as_json: JsonOption = False,
 ) -> None:
     """Compare runs, with paired differences per example and their standard errors."""
-    from lowerbound import use
-    from lowerbound.reporting.comparison import verdict
+    from lowerbound.inference import tasks
+    from lowerbound.reporting.comparison_plot import verdict
 
-    comparison = use.compare(run_paths, out)
+    comparison = tasks.compare(run_paths, out)
     if as_json:
         print_json(asdict(comparison))
     else:
@@ -156,6 +156,6 @@ def compare(
 @app.command(rich_help_panel=TRAIN)
 def report(run_path: RunArgument) -> None:
     """Rewrite a run's report from its results, without data or model."""
-    from lowerbound import run
+    from lowerbound.runs import run
 
     console.out.print(str(run.rewrite_report(run_path)), markup=False)

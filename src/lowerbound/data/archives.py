@@ -7,7 +7,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from lowerbound.data.reading import reading, shown
-from lowerbound.errors import DataError
+from lowerbound.foundation.errors import DataError
 
 DATA_VARIABLE = "LOWERBOUND_DATA"
 IDX_FILES = (

@@ -14,7 +14,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from lowerbound.data.sources import Examples
-from lowerbound.seeding import generator
+from lowerbound.foundation.seeding import generator
 
 
 class Batches:

@@ -13,8 +13,8 @@ import torch
 from jaxtyping import UInt8
 
 from lowerbound.data.examples import Examples, as_seen
-from lowerbound.errors import DataError
-from lowerbound.seeding import content_streams
+from lowerbound.foundation.errors import DataError
+from lowerbound.foundation.seeding import content_streams
 
 Binarisation = Literal["none", "static", "dynamic"]
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from io import StringIO
 from itertools import islice
 
-from lowerbound.data.foreign import check_bytes
+from lowerbound.data.file_signatures import check_bytes
 from lowerbound.data.reading import counted, refuse
 
 SEPARATORS = ",;\t|"

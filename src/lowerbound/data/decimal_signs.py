@@ -11,7 +11,7 @@ from lowerbound.data import numbers
 from lowerbound.data.known_cells import is_missing
 from lowerbound.data.reading import refuse
 from lowerbound.data.tables import RawTable
-from lowerbound.schema import MISSING_MARKERS
+from lowerbound.foundation.schema import MISSING_MARKERS
 
 SAMPLE = 10_000  # cells of a column that tell the decimal sign
 LEAST_NUMBERS = 0.95  # of a column's known cells, for it to be numeric

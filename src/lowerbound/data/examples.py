@@ -8,7 +8,7 @@ from functools import cached_property
 import numpy as np
 from jaxtyping import Float32, Int64, Integer, Shaped, UInt8
 
-from lowerbound.schema import UNSCALED, Column, Layout, Range, Schema, Support
+from lowerbound.foundation.schema import UNSCALED, Column, Layout, Range, Schema, Support
 
 Values = UInt8[np.ndarray, "example *event"] | Float32[np.ndarray, "example *event"]
 Labels = Int64[np.ndarray, " example"]

@@ -13,18 +13,18 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from lowerbound.data import arrays, hugging_face
-from lowerbound.data.column_kinds import inferred
-from lowerbound.data.conforming import conformed
+from lowerbound.data.array_examples import conformed
+from lowerbound.data.array_schema import found_out, schema_of, without_broken
 from lowerbound.data.examples import Collection, RawArray
 from lowerbound.data.folders import read_folder, read_zip
 from lowerbound.data.images import ImageOptions, is_image_file, read_image_files
 from lowerbound.data.parquet import read_parquet
 from lowerbound.data.reading import STANDARD_LIMIT, Limit, does_not_fit, reading, refuse, times
-from lowerbound.data.rows import as_array, conformed_table
-from lowerbound.data.scales import found_out, schema_of, without_broken
+from lowerbound.data.table_examples import as_array, conformed_table
+from lowerbound.data.table_schema import inferred
 from lowerbound.data.tables import STANDARD, RawTable, TableOptions, read_csv
-from lowerbound.errors import ConfigError
-from lowerbound.schema import Schema
+from lowerbound.foundation.errors import ConfigError
+from lowerbound.foundation.schema import Schema
 
 ACCEPTED = (
     "a folder or .zip of images (PNG, JPEG, WebP, TIFF, BMP, GIF), an array (.npy, .npz, .safetensors), "

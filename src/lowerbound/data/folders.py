@@ -21,7 +21,7 @@ from lowerbound.data.examples import RawArray
 from lowerbound.data.given_splits import SPLITS, Split, split_of
 from lowerbound.data.images import ImageOptions, read_entries
 from lowerbound.data.labels import A_CSV, LABEL_FILES, LabelTable, has_labels, matched, read_labels
-from lowerbound.data.pixels import FORMATS, START, Entry, is_image_content, is_image_name
+from lowerbound.data.pixels import FORMATS, START, ImageFile, is_image_content, is_image_name
 from lowerbound.data.reading import gib, opened_file, read_up_to, reading, refuse, shown, too_large
 
 MAX_FILE_BYTES = 2**30
@@ -37,14 +37,14 @@ NOT_COUNTED = ("thumbs.db", "desktop.ini", *LABEL_FILES)
 class Listing:
     """What a folder or an archive holds."""
 
-    images: list[Entry] = field(default_factory=list)
+    images: list[ImageFile] = field(default_factory=list)
     tables: dict[PurePosixPath, tuple[str, Callable[[], BufferedIOBase]]] = field(default_factory=dict)  # labels.csv
     others: list[str] = field(default_factory=list)  # that are not images
 
     def add(self, name: PurePosixPath, shown_as: str, open_file: Callable[[], BufferedIOBase], start: bytes) -> None:
         """One file, as its name or its first bytes tell."""
         if is_image_name(name.name) or is_image_content(name.name, start):
-            self.images.append(Entry(name, shown_as, open_file))
+            self.images.append(ImageFile(name, shown_as, open_file))
         elif name.name.lower() in LABEL_FILES:
             self.tables[name] = shown_as, open_file
         elif name.name.lower() not in NOT_COUNTED:
@@ -157,7 +157,7 @@ def _read(source: Path, listing: Listing, options: ImageOptions, labels: str) ->
     return replace(raw, notes=(*raw.notes, *notes, *_why_no_classes(entries, raw), *others))
 
 
-def _why_no_classes(entries: Sequence[Entry], raw: RawArray) -> tuple[str, ...]:
+def _why_no_classes(entries: Sequence[ImageFile], raw: RawArray) -> tuple[str, ...]:
     """A note on images without labels that lie in several folders."""
     places = {(entry.split, entry.name.parts[:-1]) for entry in entries}
     if raw.labels is not None or len(places) == len({split for split, _ in places}):
@@ -176,12 +176,12 @@ def _named(names: Sequence[str]) -> str:
 class _Arranged:
     """Images with their splits and the classes that folders tell; and the folders in which labels.csv may lie."""
 
-    entries: list[Entry]
+    entries: list[ImageFile]
     around: tuple[str, ...]  # folders around all images
     splits: tuple[str, ...]  # the split folders in them
 
 
-def _arranged(source: Path, images: list[Entry]) -> _Arranged:
+def _arranged(source: Path, images: list[ImageFile]) -> _Arranged:
     folders = [entry.name.parts[:-1] for entry in images]
     around = _shared(folders)
     inner = [folder[len(around) :] for folder in folders]
@@ -243,7 +243,9 @@ class _Table:
     rows: LabelTable
 
 
-def _labelled(source: Path, arranged: _Arranged, listing: Listing, labels: str) -> tuple[list[Entry], tuple[str, ...]]:
+def _labelled(
+    source: Path, arranged: _Arranged, listing: Listing, labels: str
+) -> tuple[list[ImageFile], tuple[str, ...]]:
     """The images with the labels of CSVs where there are any, else of their folders; and notes."""
     tables, notes = _tables(arranged, listing, labels)
     if not tables:
@@ -300,7 +302,7 @@ def _check_complete(place: str, names: Sequence[PurePosixPath], labels: Mapping[
         refuse(place, f"has no label for {len(absent):,} of {len(names):,} images, such as {shown(str(absent[0]))}")
 
 
-def _without_labels(entries: Sequence[Entry]) -> tuple[str, ...]:
+def _without_labels(entries: Sequence[ImageFile]) -> tuple[str, ...]:
     """The note on splits without labels, where others have them."""
     labelled = {entry.split for entry in entries if entry.label is not None}
     absent = [split for split in SPLITS if split in {entry.split for entry in entries} - labelled]

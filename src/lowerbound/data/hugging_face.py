@@ -23,7 +23,7 @@ from lowerbound.data.examples import RawArray
 from lowerbound.data.given_splits import SPLITS, Split, as_given, split_of
 from lowerbound.data.images import ImageOptions, read_entries
 from lowerbound.data.parquet import arrow_cells
-from lowerbound.data.pixels import Entry
+from lowerbound.data.pixels import ImageFile
 from lowerbound.data.reading import Limit, reading, refuse, shown
 
 PREFIX = "hf:"
@@ -121,7 +121,7 @@ class _Source:
         splits = [split for split in SPLITS for _ in range(self.sizes[split])]
         labels = self._labels()
         entries = [
-            Entry(
+            ImageFile(
                 PurePosixPath(str(number)),
                 self._row(number),
                 partial(self._encoded, encoded, number, column),

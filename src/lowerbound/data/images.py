@@ -21,10 +21,10 @@ from lowerbound.data.given_splits import SPLITS, as_given
 from lowerbound.data.pixels import AN_IMAGE as AN_IMAGE  # this and the next: part of this module's face
 from lowerbound.data.pixels import FORMATS as FORMATS
 from lowerbound.data.pixels import IMAGE_SUFFIXES as IMAGE_SUFFIXES
-from lowerbound.data.pixels import START, Depth, Entry, Header, decoded, header_of, is_image_content, is_image_name
+from lowerbound.data.pixels import START, Depth, Header, ImageFile, decoded, header_of, is_image_content, is_image_name
 from lowerbound.data.pixels import Resize as Resize
 from lowerbound.data.reading import STANDARD_LIMIT, Limit, opened_file, reading, refuse, shown
-from lowerbound.errors import DataError
+from lowerbound.foundation.errors import DataError
 
 LARGEST_SIDE = 256  # pixels that are taken as they are
 CHOSEN_SIDE = 64  # the longer one, where images are of several sizes or larger than that
@@ -61,14 +61,14 @@ def read_image_files(paths: Sequence[Path], options: ImageOptions) -> RawArray:
 
 def read_image_bytes(name: str, content: bytes, options: ImageOptions) -> RawArray:
     """One image file that is in memory; messages call it by `name`."""
-    return read_entries(Path(name), [Entry(PurePosixPath(name), name, partial(BytesIO, content))], options)
+    return read_entries(Path(name), [ImageFile(PurePosixPath(name), name, partial(BytesIO, content))], options)
 
 
-def _file(path: Path) -> Entry:
-    return Entry(PurePosixPath(path.as_posix()), shown(path), partial(opened_file, path))
+def _file(path: Path) -> ImageFile:
+    return ImageFile(PurePosixPath(path.as_posix()), shown(path), partial(opened_file, path))
 
 
-def read_entries(source: Path, entries: Sequence[Entry], options: ImageOptions) -> RawArray:
+def read_entries(source: Path, entries: Sequence[ImageFile], options: ImageOptions) -> RawArray:
     """Images one after the other, ordered by their splits; `ids` are the names of those that could be read."""
     # Where there is one file alone, skipping it leaves nothing.
     attempt = _Attempt(options.skip_broken, can_choose=len(entries) > 1)
@@ -82,7 +82,7 @@ def read_entries(source: Path, entries: Sequence[Entry], options: ImageOptions) 
     num_bytes = len(headers) * prod(shape) * np.dtype(depth.dtype).itemsize
     options.limit.check(source, num_bytes, "decodes to", "choose a smaller --size")
     values = np.empty((len(headers), *shape), depth.dtype)
-    read: list[tuple[Entry, Header]] = []
+    read: list[tuple[ImageFile, Header]] = []
     for entry, header in headers:
         pixels = attempt(entry, lambda entry: decoded(entry, depth, size, options.resize, options.limit))
         if pixels is not None:
@@ -101,7 +101,7 @@ def read_entries(source: Path, entries: Sequence[Entry], options: ImageOptions) 
     return _with_names(raw, [entry for entry, _ in read])
 
 
-def _with_names(raw: RawArray, entries: Sequence[Entry]) -> RawArray:
+def _with_names(raw: RawArray, entries: Sequence[ImageFile]) -> RawArray:
     """Names, labels and splits of the images that were read."""
     labels = [entry.label for entry in entries]
     sizes = Counter(entry.split for entry in entries)
@@ -124,7 +124,7 @@ class _Attempt:
         self.hint = " Fix or remove it, or skip broken files with --skip-broken." if can_choose else ""
         self.skipped: list[str] = []
 
-    def __call__(self, entry: Entry, read: Callable[[Entry], Found]) -> Found | None:
+    def __call__(self, entry: ImageFile, read: Callable[[ImageFile], Found]) -> Found | None:
         try:
             return read(entry)
         except DataError as error:
@@ -150,8 +150,8 @@ def _common_size(sizes: Sequence[tuple[int, int]]) -> tuple[int, int]:
     return max(1, round(width)), max(1, round(height))
 
 
-def _common_depth(source: Path, headers: Sequence[tuple[Entry, Header]], num_channels: int) -> Depth:
-    firsts: dict[tuple[str, int], Entry] = {}  # the first image of each type of number
+def _common_depth(source: Path, headers: Sequence[tuple[ImageFile, Header]], num_channels: int) -> Depth:
+    firsts: dict[tuple[str, int], ImageFile] = {}  # the first image of each type of number
     for entry, header in headers:
         firsts.setdefault((header.depth.dtype, header.depth.white), entry)
     if len(firsts) > 1:

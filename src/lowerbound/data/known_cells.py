@@ -11,7 +11,7 @@ from jaxtyping import Bool, Float
 
 from lowerbound.data import numbers
 from lowerbound.data.tables import Cell, RawTable, written
-from lowerbound.errors import DataError
+from lowerbound.foundation.errors import DataError
 
 
 @dataclass(frozen=True)

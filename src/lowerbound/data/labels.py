@@ -23,7 +23,7 @@ MAX_HEADER = 2**18  # characters
 
 
 @dataclass(frozen=True)
-class Row:
+class LabelRow:
     """One row: what it calls the image, and its label, None where that is missing."""
 
     id: str
@@ -36,7 +36,7 @@ class LabelTable:
     """The rows of one CSV."""
 
     place: str  # what messages call it
-    rows: tuple[Row, ...]
+    rows: tuple[LabelRow, ...]
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ def read_labels(place: str, content: bytes) -> LabelTable:
         header = [cell.strip() for cell in next(rows, [])]
         by_id = _first_of(place, header, FILE_COLUMNS, "file names")
         by_label = _first_of(place, header, LABEL_COLUMNS, "labels")
-        found: list[Row] = []
+        found: list[LabelRow] = []
         for row in rows:
             if not any(row):
                 continue
@@ -63,7 +63,7 @@ def read_labels(place: str, content: bytes) -> LabelTable:
                 refuse(place, f"has {len(row)} cells in line {rows.line_num}, its header names {len(header)} columns")
             if len(found) == MAX_ROWS:
                 too_large(place, f"has more than {MAX_ROWS:,} rows, as many as there may be images")
-            found.append(Row(row[by_id].strip(), row[by_label].strip() or None, rows.line_num))
+            found.append(LabelRow(row[by_id].strip(), row[by_label].strip() or None, rows.line_num))
     return LabelTable(place, tuple(found))
 
 
@@ -78,7 +78,7 @@ def has_labels(place: str, content: bytes) -> bool:
 def matched(table: LabelTable, names: Sequence[PurePosixPath], folder: str) -> Labels:
     """The labels of images whose paths below `folder` are `names`; DataError for what is ambiguous."""
     whole, tails = _keys(names, folder)
-    chosen: dict[int, Row] = {}
+    chosen: dict[int, LabelRow] = {}
     unmatched = []
     for row in table.rows:
         key = str(PurePosixPath(row.id.replace("\\", "/")))
@@ -112,7 +112,7 @@ def _ends(path: str) -> list[str]:
     return ["/".join(parts[start:]) for start in range(len(parts))]
 
 
-def _check_same(place: str, name: PurePosixPath, first: Row, second: Row) -> None:
+def _check_same(place: str, name: PurePosixPath, first: LabelRow, second: LabelRow) -> None:
     if first.label != second.label:
         came = f"{first.label or 'none'} in line {first.line}, {second.label or 'none'} in line {second.line}"
         refuse(place, f"gives {shown(str(name))} several labels ({shown(came)}); keep one row for each image")

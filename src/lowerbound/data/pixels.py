@@ -42,7 +42,7 @@ Resize = Literal["crop", "fit"]
 
 
 @dataclass(frozen=True)
-class Entry:
+class ImageFile:
     """One image file, in a folder, an archive or a data set."""
 
     name: PurePosixPath  # below the folder or in the archive
@@ -86,7 +86,7 @@ def is_image_content(name: str, start: bytes) -> bool:
     return start.startswith(MAGIC) or (start[:4] == b"RIFF" and start[8:12] == b"WEBP") or is_bmp
 
 
-def header_of(entry: Entry, limit: Limit = STANDARD_LIMIT) -> Header:
+def header_of(entry: ImageFile, limit: Limit = STANDARD_LIMIT) -> Header:
     """Size and depth of an image; DataError for what cannot be read as it is stored, or is too large."""
     with _opened(entry, limit) as (image, start):
         width, height = image.size
@@ -104,7 +104,7 @@ def header_of(entry: Entry, limit: Limit = STANDARD_LIMIT) -> Header:
 
 
 def decoded(
-    entry: Entry, depth: Depth, size: tuple[int, int], resize: Resize, limit: Limit = STANDARD_LIMIT
+    entry: ImageFile, depth: Depth, size: tuple[int, int], resize: Resize, limit: Limit = STANDARD_LIMIT
 ) -> Shaped[np.ndarray, "height width channel"]:
     """The pixels of an image, upright and resized."""
     with _opened(entry, limit) as (opened, _):
@@ -120,7 +120,7 @@ def decoded(
         return np.atleast_3d(pixels)
 
 
-def _depth(entry: Entry, image: Image.Image, start: bytes) -> Depth:
+def _depth(entry: ImageFile, image: Image.Image, start: bytes) -> Depth:
     bits, num_channels, sample_format = _bits(image, start)
     if bits > 8 and num_channels > 1:
         refuse(
@@ -189,7 +189,7 @@ def _resized(image: Image.Image, size: tuple[int, int], resize: Resize) -> Image
 
 
 @contextmanager
-def _opened(entry: Entry, limit: Limit) -> Iterator[tuple[Image.Image, bytes]]:
+def _opened(entry: ImageFile, limit: Limit) -> Iterator[tuple[Image.Image, bytes]]:
     """An image, and the first bytes of its file; TooLarge for one of too many pixels, of which none is decoded."""
     with reading(entry.shown_as, AN_IMAGE), entry.open() as file, _at_most(limit.max_pixels):
         start = file.read(START)

@@ -16,7 +16,7 @@ from typing import NoReturn
 
 from PIL import Image
 
-from lowerbound.errors import ConfigError, DataError, SchemaError, TooLarge
+from lowerbound.foundation.errors import ConfigError, DataError, SchemaError, TooLarge
 
 GIB = 2**30
 MAX_BYTES = 8 * GIB

@@ -22,15 +22,15 @@ from lowerbound.data.examples import Examples as Examples  # what splits are mad
 from lowerbound.data.files import ReadingOptions, as_collection, by_schema, read
 from lowerbound.data.hugging_face import is_name
 from lowerbound.data.images import ImageOptions
-from lowerbound.data.memory import raw_of
+from lowerbound.data.objects import raw_of
 from lowerbound.data.reading import Limit, limit_of, reading, refuse, shown
 from lowerbound.data.splits import DataConfig as DataConfig  # and these two
 from lowerbound.data.splits import Pool, check_config, divide, in_tenths, pool_of, split_order
 from lowerbound.data.splits import Splits as Splits
 from lowerbound.data.splits import checksum as checksum
 from lowerbound.data.tables import RawTable, TableOptions
-from lowerbound.errors import ConfigError, DataError, UnknownName
-from lowerbound.schema import Schema
+from lowerbound.foundation.errors import ConfigError, DataError, UnknownName
+from lowerbound.foundation.schema import Schema
 
 DIGITS = tuple("0123456789")
 SIZE = re.compile(r"([0-9]{1,9})[xX×]([0-9]{1,9})")

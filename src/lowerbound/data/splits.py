@@ -12,15 +12,15 @@ from typing import Literal, get_args
 import numpy as np
 from jaxtyping import Int64
 
+from lowerbound.data.array_schema import checked_range
 from lowerbound.data.binarisation import Binarisation, binarised
 from lowerbound.data.examples import Collection, Examples
 from lowerbound.data.images import Resize
 from lowerbound.data.reading import STANDARD_GIB, counted, limit_of, refuse
-from lowerbound.data.rows import readable
-from lowerbound.data.scales import checked_range
+from lowerbound.data.table_examples import readable
 from lowerbound.data.tables import ColumnSetting
-from lowerbound.errors import ConfigError, UnknownName
-from lowerbound.schema import MISSING_MARKERS, Schema
+from lowerbound.foundation.errors import ConfigError, UnknownName
+from lowerbound.foundation.schema import MISSING_MARKERS, Schema
 
 Watched = Literal["held-out", "test"]
 HeldOut = Literal["random", "last"]

@@ -18,7 +18,7 @@ import numpy as np
 
 from lowerbound.data import numbers
 from lowerbound.data.csv_text import LEAST_SHARE, decoded, find_separator, other_width, quote_problem
-from lowerbound.data.foreign import check_text
+from lowerbound.data.file_signatures import check_text
 from lowerbound.data.reading import (
     STANDARD_LIMIT,
     Limit,
@@ -30,8 +30,8 @@ from lowerbound.data.reading import (
     shown,
     too_large,
 )
-from lowerbound.errors import DataError
-from lowerbound.schema import MISSING_MARKERS, ColumnKind
+from lowerbound.foundation.errors import DataError
+from lowerbound.foundation.schema import MISSING_MARKERS, ColumnKind
 
 CELL_BYTES = 144  # a cell is a Python object for a while, and so is a row
 CHARACTER_BYTES = 6  # of a CSV: as bytes, as text, and as the reader's text

@@ -26,12 +26,12 @@ import torch
 from jaxtyping import Float
 from torch import Generator, Tensor
 
-from lowerbound.errors import ConfigError, RunError, UnknownName
 from lowerbound.evaluation.hamiltonian import BASES, AnnealedPath, Point, transition
 from lowerbound.evaluation.importance import effective_sample_size
-from lowerbound.model import VAE
-from lowerbound.numerics import log_mean_exp
-from lowerbound.storage import load_tensors, save_tensors
+from lowerbound.foundation.errors import ConfigError, RunError, UnknownName
+from lowerbound.foundation.numerics import log_mean_exp
+from lowerbound.foundation.storage import load_tensors, save_tensors
+from lowerbound.models.vae import VAE
 
 SIGMOID_RADIUS = 4.0
 """The sigmoid schedule is the logistic function between minus this and this."""

@@ -15,9 +15,9 @@ import torch
 from jaxtyping import Float
 from torch import Generator, Tensor
 
-from lowerbound.errors import ConfigError
 from lowerbound.evaluation.annealing import AnnealedEvidence, Annealing, AnnealingConfig, Chains, advance
-from lowerbound.model import VAE
+from lowerbound.foundation.errors import ConfigError
+from lowerbound.models.vae import VAE
 from lowerbound.probability.distributions import Distribution
 
 
@@ -54,11 +54,11 @@ def bidirectional(
     num_examples: int,
     config: AnnealingConfig,
     generator: Generator,
-    watch: Callable[[int, int], None] = lambda done, total: None,
+    progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Sandwich:
     """Stochastic lower and upper bounds on log p(x), in nats, of examples x drawn from the model.
 
-    Both directions have the same path and step sizes. `watch` hears how many temperatures of how many are done.
+    Both directions have the same path and step sizes. `progress` hears how many temperatures of how many are done.
     ConfigError for a deterministic autoencoder.
 
     Source: Grosse, Ghahramani and Adams, arXiv:1511.02543, Section 3.
@@ -70,13 +70,13 @@ def bidirectional(
     while not run.is_finished:
         run.advance()
         done += 1
-        watch(done, total)
+        progress(done, total)
     ladder = run.ladder.reversed()
     reverse = Chains.at(run.path.at(z.expand(config.num_chains, *z.shape)))
     while reverse.temperature < ladder.num_temperatures:
         advance(reverse, run.path, ladder, generator)
         done += 1
-        watch(done, total)
+        progress(done, total)
     return Sandwich(x, run.chains.evidence(), reverse.evidence())
 
 

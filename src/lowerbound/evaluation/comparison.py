@@ -13,16 +13,16 @@ from typing import NoReturn
 import numpy as np
 import torch
 
-from lowerbound.errors import UsageError
 from lowerbound.evaluation.results import Results, Score
-from lowerbound.numerics import Estimate, mean_and_standard_error
+from lowerbound.foundation.errors import UsageError
+from lowerbound.foundation.numerics import Estimate, mean_and_standard_error
 
 COMPARED = {"elbo": "elbo_per_image", "reconstruction-error": "reconstruction_error_per_image"}
 """Scores that can be compared, and the arrays that hold them example by example."""
 
 
 @dataclass(frozen=True)
-class Row:
+class ComparisonRow:
     """One run against the reference."""
 
     name: str
@@ -43,7 +43,7 @@ class Comparison:
     """Runs in the order given; the first is the reference."""
 
     quantity: str
-    rows: tuple[Row, ...]
+    rows: tuple[ComparisonRow, ...]
 
 
 def compare(runs: Sequence[tuple[str, Results]]) -> Comparison:
@@ -58,7 +58,7 @@ def compare(runs: Sequence[tuple[str, Results]]) -> Comparison:
         score = results.score(quantity)
         assert score is not None
         difference = None if results is runs[0][1] else _paired(_per_image(results, quantity), reference)
-        rows.append(Row(name, score, difference))
+        rows.append(ComparisonRow(name, score, difference))
     return Comparison(quantity, tuple(rows))
 
 

@@ -16,9 +16,9 @@ from torch import Generator, Tensor
 
 from lowerbound.data.batches import Batches, deviation_of, mean_of
 from lowerbound.data.sources import Examples
-from lowerbound.errors import DataError
-from lowerbound.model import VAE
-from lowerbound.numerics import Estimate, mean_and_standard_error
+from lowerbound.foundation.errors import DataError
+from lowerbound.foundation.numerics import Estimate, mean_and_standard_error
+from lowerbound.models.vae import VAE
 from lowerbound.probability.distributions import DiagonalNormal, Distribution, elementwise_kl
 from lowerbound.probability.fixed_fit import FittedExamples, fixed_fit
 

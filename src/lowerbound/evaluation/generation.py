@@ -1,4 +1,6 @@
-"""New examples: codes from the prior, decoded to what is expected of them or drawn from p(x|z).
+"""Generation: new examples from the prior, manifolds, traversals and interpolations.
+
+Images are N x H x W x C arrays in [0, 1], decoded means throughout, never draws of pixels.
 
 The first examples of a seed are the same, to the bit, however many follow. Codes and the likelihood's noise have a
 stream each, and whole blocks are decoded and drawn whatever part of the last one is asked for: the number of rows in a
@@ -8,16 +10,22 @@ batch changes the last bits of sums, and how much noise a draw takes.
 import math
 from collections.abc import Iterator
 
+import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from lowerbound.evaluation.elements import best_guess
-from lowerbound.model import VAE
-from lowerbound.seeding import generator
+from lowerbound.evaluation.feature_samples import best_guess
+from lowerbound.foundation.seeding import generator
+from lowerbound.models.vae import VAE
+from lowerbound.probability.distributions import DiagonalNormal
 
 BLOCK = 16  # examples
 LARGEST_BLOCK = 2**22  # numbers of a decoder's output
+
+TRAVERSAL_STEPS = 11
+MAX_TRAVERSALS = 16
+"""Latent dimensions shown at most, those that the encoder uses most first."""
 
 
 @torch.no_grad()
@@ -39,6 +47,69 @@ def drawn_examples(model: VAE, num: int, seed: int, temperature: float = 1.0) ->
     stream = generator(seed, "samples/likelihood", _device(model))
     blocks = _blocks_of_codes(model, num, seed, temperature)
     return torch.cat([model.decode(z).sample(stream, 1)[0] for z in blocks])[:num]
+
+
+def to_images(x: Float[Tensor, "n channel height width"]) -> Float[np.ndarray, "n height width channel"]:
+    """Channels last, within [0, 1], in 32 bits: as files and figures want them."""
+    return x.detach().clamp(0, 1).permute(0, 2, 3, 1).contiguous().float().cpu().numpy()
+
+
+def quantile_axis(model: VAE, num_points: int) -> Float[np.ndarray, " point"]:
+    """Coordinates at the middles of `num_points` slices of equal prior probability."""
+    prior = model.prior()
+    if not isinstance(prior, DiagonalNormal):
+        raise NotImplementedError(type(prior).__name__)
+    middles = (torch.arange(num_points, device=prior.mean.device) + 0.5) / num_points
+    return prior.inverse_cdf(middles.unsqueeze(-1).expand(num_points, model.latent_dim))[:, 0].cpu().numpy()
+
+
+@torch.no_grad()
+def manifold(
+    model: VAE, horizontal: Float[np.ndarray, " column"], vertical: Float[np.ndarray, " row"]
+) -> Float[np.ndarray, "n height width channel"]:
+    """Decoded means on a grid over two latents, row by row from the top.
+
+    The first latent grows to the right and the second upwards, as in a scatter of the same latents.
+    """
+    columns = torch.as_tensor(horizontal, dtype=torch.float32)
+    rows = torch.as_tensor(vertical, dtype=torch.float32).flip(0)
+    grid = torch.cartesian_prod(rows, columns).flip(-1)
+    return to_images(model.decode(grid.to(_device(model))).mean)
+
+
+@torch.no_grad()
+def traversals(
+    model: VAE, dimensions: list[int], start: Float[Tensor, " latent"]
+) -> Float[np.ndarray, "n height width channel"]:
+    """One row of decoded means for each dimension: that latent walks the prior's quantiles, the others stay."""
+    axis = torch.from_numpy(quantile_axis(model, TRAVERSAL_STEPS)).to(start)
+    z = start.repeat(len(dimensions), TRAVERSAL_STEPS, 1)
+    for row, dimension in enumerate(dimensions):
+        z[row, :, dimension] = axis
+    return to_images(model.decode(z.flatten(0, 1)).mean)
+
+
+@torch.no_grad()
+def straight_line(
+    model: VAE, first: Float[Tensor, " *event"], second: Float[Tensor, " *event"], num_steps: int
+) -> Float[Tensor, "n latent"]:
+    """Points on the straight line in z between the posterior means of two examples, both ends among them."""
+    ends = model.encode(torch.stack([first, second])).mean
+    weights = torch.linspace(0, 1, num_steps, device=ends.device).unsqueeze(-1)
+    return torch.lerp(ends[:1], ends[1:], weights)
+
+
+@torch.no_grad()
+def prior_samples(
+    model: VAE, num_images: int, seed: int, temperature: float = 1.0
+) -> Float[np.ndarray, "n height width channel"]:
+    """Decoded means of draws from the prior; the first ones are the same however many follow."""
+    return to_images(expected_examples(model, num_images, seed, temperature))
+
+
+def most_used_dimensions(latent_mean: Float[np.ndarray, "n latent"]) -> list[int]:
+    """Latent dimensions by the variance of their posterior means, greatest first, at most MAX_TRAVERSALS."""
+    return [int(i) for i in np.argsort(-latent_mean.var(0), kind="stable")[:MAX_TRAVERSALS]]
 
 
 def _blocks_of_codes(model: VAE, num: int, seed: int, temperature: float) -> Iterator[Float[Tensor, "block latent"]]:

@@ -17,7 +17,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Generator, Tensor
 
-from lowerbound.model import VAE
+from lowerbound.models.vae import VAE
 from lowerbound.probability.distributions import Distribution
 
 JITTER = 0.5

@@ -23,11 +23,11 @@ from torch import Tensor
 
 from lowerbound.data.batches import Batches
 from lowerbound.data.sources import Examples
-from lowerbound.errors import ConfigError
-from lowerbound.model import VAE
-from lowerbound.numerics import log_mean_exp
+from lowerbound.foundation.errors import ConfigError
+from lowerbound.foundation.numerics import log_mean_exp
+from lowerbound.foundation.seeding import Chance, content_noise
+from lowerbound.models.vae import VAE
 from lowerbound.probability.samples import PosteriorSamples, draw
-from lowerbound.seeding import Chance, content_noise
 
 BATCH_SIZE = 50
 CHUNK = 20
@@ -57,11 +57,11 @@ def importance_sweep(
     ks: Sequence[int],
     seed: int,
     device: torch.device | str = "cpu",
-    watch: Callable[[int, int], None] = lambda done, total: None,
+    progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> ImportanceSweep:
     """The bounds L_K of every example, for each K, from as many draws as the largest K; ConfigError as in its parts.
 
-    `watch` hears how many examples of how many are done.
+    `progress` hears how many examples of how many are done.
     """
     num_samples = max(ks, default=0)
     parts = []
@@ -69,7 +69,7 @@ def importance_sweep(
         log_weight = log_weights(model, x, num_samples, content_noise(x, seed, "importance"), CHUNK)
         diagnosis = log_mean_exp(log_weight, dim=0), effective_sample_size(log_weight), pareto_k(log_weight)
         parts.append((bound_sweep(log_weight, ks), *diagnosis))
-        watch(min(len(parts) * BATCH_SIZE, len(examples)), len(examples))
+        progress(min(len(parts) * BATCH_SIZE, len(examples)), len(examples))
     return ImportanceSweep(tuple(ks), *(torch.cat(pieces, dim=-1).cpu() for pieces in zip(*parts, strict=True)))
 
 

@@ -14,7 +14,7 @@ import torch
 from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
-from lowerbound.model import VAE
+from lowerbound.models.vae import VAE
 from lowerbound.probability.distributions import Distribution
 
 CELLS_PER_AXIS = {1: 64, 2: 8, 3: 4}

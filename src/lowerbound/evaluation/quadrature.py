@@ -38,10 +38,10 @@ from torch import Tensor
 
 from lowerbound.data.batches import scaled
 from lowerbound.data.sources import Examples
-from lowerbound.errors import ConfigError
 from lowerbound.evaluation.lattice import CELLS_PER_AXIS, Integrand, Tiles
 from lowerbound.evaluation.lattice_sums import LevelSums, log_negligible
-from lowerbound.model import VAE
+from lowerbound.foundation.errors import ConfigError
+from lowerbound.models.vae import VAE
 
 TOLERANCE = 1e-2
 """Nats to which evidence is called exact, image by image."""

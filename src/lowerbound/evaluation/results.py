@@ -16,12 +16,12 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
-from lowerbound.errors import RunError
-from lowerbound.evaluation.context import Context
-from lowerbound.numerics import bits_per_dimension, mean_and_standard_error
-from lowerbound.progress import Progress
-from lowerbound.run_identity import check_mark, digest, mark_with_model
-from lowerbound.storage import (
+from lowerbound.evaluation.run_context import Context
+from lowerbound.foundation.errors import RunError
+from lowerbound.foundation.numerics import bits_per_dimension, mean_and_standard_error
+from lowerbound.foundation.progress import Progress
+from lowerbound.foundation.run_identity import check_mark, digest, mark_with_model
+from lowerbound.foundation.storage import (
     FORMAT_VERSION,
     check_format_version,
     load_tensors,
@@ -30,7 +30,7 @@ from lowerbound.storage import (
     save_tensors,
     write_json,
 )
-from lowerbound.strict import parsed
+from lowerbound.foundation.strict import parsed
 
 NUMBERS, ARRAYS = "results.json", "results.safetensors"
 
@@ -144,7 +144,7 @@ class Finding:
     source: str  # a paper, or the reason for the threshold
 
 
-Watch = Callable[[str, int, int], None]
+ProgressCallback = Callable[[str, int, int], None]
 """Hears what is being measured, how much of it is done, and how much there is."""
 
 

@@ -20,8 +20,8 @@ from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 from torch.nn import functional as F
 
-from lowerbound.errors import ConfigError
-from lowerbound.model import VAE
+from lowerbound.foundation.errors import ConfigError
+from lowerbound.models.vae import VAE
 from lowerbound.probability.distributions import DiagonalNormal
 
 PRIOR_RADIUS = 6.0

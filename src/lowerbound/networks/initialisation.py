@@ -10,8 +10,8 @@ from typing import TypeVar
 import torch
 from torch import Generator, nn
 
-from lowerbound.allocator import memory_of_machine
-from lowerbound.errors import ConfigError
+from lowerbound.foundation.allocator import memory_of_machine
+from lowerbound.foundation.errors import ConfigError
 
 Network = TypeVar("Network", bound=nn.Module)
 WEIGHTED = (nn.Linear, nn.Conv2d, nn.ConvTranspose2d)

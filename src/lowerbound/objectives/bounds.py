@@ -9,7 +9,7 @@ from collections.abc import Callable
 from jaxtyping import Float
 from torch import Tensor
 
-from lowerbound.numerics import log_mean_exp
+from lowerbound.foundation.numerics import log_mean_exp
 
 Bound = Callable[[Float[Tensor, "sample batch"]], Float[Tensor, " batch"]]
 

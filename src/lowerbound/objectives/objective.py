@@ -13,7 +13,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from lowerbound.errors import ConfigError, UnknownName
+from lowerbound.foundation.errors import ConfigError, UnknownName
 from lowerbound.objectives.bounds import BOUNDS
 from lowerbound.objectives.gradients import GRADIENTS
 from lowerbound.objectives.rates import RATES, true_rate

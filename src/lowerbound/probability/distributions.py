@@ -14,8 +14,8 @@ from jaxtyping import Float
 from torch import Generator, Tensor
 from torch.nn import functional as F
 
-from lowerbound.errors import ConfigError
-from lowerbound.seeding import ContentNoise
+from lowerbound.foundation.errors import ConfigError
+from lowerbound.foundation.seeding import ContentNoise
 
 LOG_2_PI = math.log(2 * math.pi)
 

@@ -12,9 +12,9 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-from lowerbound.errors import ConfigError
+from lowerbound.foundation.errors import ConfigError
+from lowerbound.foundation.schema import LARGEST, LARGEST_COUNT, Support
 from lowerbound.probability.distributions import Distribution
-from lowerbound.schema import LARGEST, LARGEST_COUNT, Support
 
 MEAN_MARGIN = 1e-6
 """Means of 0 and 1 have no finite logit; they are moved inwards by this much."""

@@ -18,7 +18,8 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-from lowerbound.errors import DataError
+from lowerbound.foundation.errors import DataError
+from lowerbound.foundation.schema import LARGEST, LARGEST_COUNT, Support
 from lowerbound.probability.counts import NegativeBinomial, Poisson
 from lowerbound.probability.distributions import Bernoulli, DiagonalNormal, RescaledNormal
 from lowerbound.probability.levels import Categorical, DiscretizedLogistics
@@ -36,7 +37,6 @@ from lowerbound.probability.likelihood import (
 from lowerbound.probability.likelihood import Likelihood as Likelihood  # part of this module's face
 from lowerbound.probability.table_likelihood import TableLikelihood
 from lowerbound.probability.unit_interval import ContinuousBernoulli, logits_of_mean
-from lowerbound.schema import LARGEST, LARGEST_COUNT, Support
 
 MIN_SIGMA = 1e-3
 """Least standard deviation of a Gaussian likelihood: the density of grey images grows without bound below it."""

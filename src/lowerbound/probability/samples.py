@@ -6,8 +6,8 @@ from functools import cached_property
 from jaxtyping import Float
 from torch import Tensor
 
+from lowerbound.foundation.seeding import Chance, ContentNoise
 from lowerbound.probability.distributions import Distribution, kl_divergence
-from lowerbound.seeding import Chance, ContentNoise
 
 
 def draw(posterior: Distribution, chance: Chance, num_samples: int) -> Float[Tensor, "sample batch latent"]:

@@ -7,7 +7,8 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from lowerbound.errors import DataError
+from lowerbound.foundation.errors import DataError
+from lowerbound.foundation.schema import LARGEST, Column, ColumnKind, Support
 from lowerbound.probability.counts import NegativeBinomial
 from lowerbound.probability.distributions import Bernoulli, DiagonalNormal, Distribution, RescaledNormal
 from lowerbound.probability.likelihood import (
@@ -20,8 +21,7 @@ from lowerbound.probability.likelihood import (
     binomial_logits,
     log_r_of,
 )
-from lowerbound.probability.tables import Block, Codes, Row
-from lowerbound.schema import LARGEST, Column, ColumnKind, Support
+from lowerbound.probability.tables import Block, ColumnCodes, TableRow
 
 MIN_LOG_SIGMA = math.log(1e-3)  # of a numeric column, in standard deviations of the training data
 
@@ -71,7 +71,7 @@ class TableLikelihood(Likelihood):
         parts = [self._column_features(index, x[..., index]) for index in range(len(self.columns))]
         return torch.cat([*parts, (~is_missing).to(x.dtype)], dim=-1)
 
-    def forward(self, raw: Float[Tensor, "*batch raw"]) -> Row:
+    def forward(self, raw: Float[Tensor, "*batch raw"]) -> TableRow:
         slices = raw.split(self._widths(), dim=-1)
         blocks = []
         for kind in ("numeric", "count", "binary"):
@@ -79,8 +79,8 @@ class TableLikelihood(Likelihood):
                 joined = torch.cat([slices[index] for index in where], dim=-1)
                 blocks.append(Block(torch.tensor(where, device=raw.device), self._family(kind, joined, where)))
         for index in self._of("categorical"):
-            blocks.append(Block(torch.tensor([index], device=raw.device), Codes(slices[index])))
-        return Row(tuple(blocks))
+            blocks.append(Block(torch.tensor([index], device=raw.device), ColumnCodes(slices[index])))
+        return TableRow(tuple(blocks))
 
     def raw_of_mean(self, mean: Float[Tensor, " column"]) -> Float[Tensor, " raw"]:
         parts = []

@@ -17,7 +17,7 @@ from lowerbound.probability.levels import Categorical
 
 
 @dataclass(frozen=True, eq=False)
-class Codes(Distribution):
+class ColumnCodes(Distribution):
     """One categorical element, its value a code 0..K-1 as a number. Draws are not differentiable."""
 
     logits: Float[Tensor, "*batch level"]
@@ -61,15 +61,15 @@ class Block:
     def values(self, value: Float[Tensor, "*batch column"]) -> Float[Tensor, "*batch_and_block"]:
         """These columns of whole rows; a family of single elements has no axis for them."""
         chosen = value[..., self.columns]
-        return chosen.squeeze(-1) if isinstance(self.distribution, Codes) else chosen
+        return chosen.squeeze(-1) if isinstance(self.distribution, ColumnCodes) else chosen
 
     def as_columns(self, value: Float[Tensor, "*batch_and_block"]) -> Float[Tensor, "*batch column"]:
         """What the distribution yields, with an axis for its columns."""
-        return value.unsqueeze(-1) if isinstance(self.distribution, Codes) else value
+        return value.unsqueeze(-1) if isinstance(self.distribution, ColumnCodes) else value
 
 
 @dataclass(frozen=True, eq=False)
-class Row(Distribution):
+class TableRow(Distribution):
     """A row of a table, block by block; columns are independent. `log_prob` passes over missing cells."""
 
     blocks: tuple[Block, ...]
@@ -104,7 +104,7 @@ class Row(Distribution):
     def sample(self, generator: Generator, num_samples: int) -> Float[Tensor, "sample *batch column"]:
         return self._gather([block.distribution.sample(generator, num_samples) for block in self.blocks])
 
-    def detach(self) -> "Row":
+    def detach(self) -> "TableRow":
         blocks = (replace(block, distribution=block.distribution.detach()) for block in self.blocks)
         return replace(self, blocks=tuple(blocks))
 

@@ -17,14 +17,14 @@ from matplotlib.figure import Figure
 
 from lowerbound.evaluation.results import Results
 from lowerbound.reporting import theme
-from lowerbound.reporting.bound import bound_sweep, inference_gaps, tell_data
-from lowerbound.reporting.curves import reconstruction_error_curve, training_curves
-from lowerbound.reporting.elements import drawn_elements, reconstructed_elements
-from lowerbound.reporting.graph import model_graph
-from lowerbound.reporting.latents import dimension_name, latent_line, latent_pair, latent_space
-from lowerbound.reporting.posteriors import ARRAYS as TRUE_POSTERIOR
-from lowerbound.reporting.posteriors import true_posterior
+from lowerbound.reporting.bound_plots import bound_sweep, inference_gaps, tell_data
+from lowerbound.reporting.feature_plots import drawn_elements, reconstructed_elements
+from lowerbound.reporting.latent_plots import dimension_name, latent_line, latent_pair, latent_space
+from lowerbound.reporting.model_graph import model_graph
+from lowerbound.reporting.posterior_plots import ARRAYS as TRUE_POSTERIOR
+from lowerbound.reporting.posterior_plots import true_posterior
 from lowerbound.reporting.tiles import centres, channel_note, columns_for, compose, displayable, fitted
+from lowerbound.reporting.training_curves import reconstruction_error_curve, training_curves
 from lowerbound.reporting.wording import said_of
 
 TINY = 16  # pixels of an image; up to here a manifold's tiles need a line between them to be told apart

@@ -19,9 +19,9 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from PIL import Image
 
 from lowerbound.evaluation.results import Finding, Results, Score, read_results
+from lowerbound.foundation.storage import write_bytes, write_text
 from lowerbound.reporting import theme, wording
 from lowerbound.reporting.plots import BOUND, FIGURES, PLOTS, Plot, plots_for
-from lowerbound.storage import write_bytes, write_text
 
 REPORT = "report.html"
 
@@ -93,7 +93,7 @@ class Thumbnail:
 
 
 @dataclass(frozen=True)
-class Card:
+class RunCard:
     """A run on an index page."""
 
     title: str
@@ -217,10 +217,12 @@ def _without_none(section: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _card(run: Path, folder: Path) -> Card:
+def _card(run: Path, folder: Path) -> RunCard:
     results = read_results(run)
     link = quote(Path(os.path.relpath(run / REPORT, folder)).as_posix())
-    return Card(wording.title(results), run.name, link, wording.key_number(results), list(_thumbnails(run / "figures")))
+    return RunCard(
+        wording.title(results), run.name, link, wording.key_number(results), list(_thumbnails(run / "figures"))
+    )
 
 
 def _thumbnails(folder: Path) -> Iterator[Thumbnail]:

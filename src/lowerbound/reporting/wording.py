@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from lowerbound.data.reading import counted as counted  # for who writes sentences
-from lowerbound.evaluation.doctor import PARETO_K_BOUND
+from lowerbound.evaluation.diagnosis import PARETO_K_BOUND
 from lowerbound.evaluation.results import NOTE, SERIOUS, WARNING, Finding, Results, Score
 
 MINUS = "−"

@@ -16,7 +16,7 @@ import numpy as np
 from lowerbound.data.examples import RawArray
 from lowerbound.data.images import ImageOptions, read_image_bytes
 from lowerbound.data.reading import Limit
-from lowerbound.errors import DataError, TooLarge
+from lowerbound.foundation.errors import DataError, TooLarge
 
 READY = b"ready\n"
 LEAST_MEMORY = 2**28  # bytes beyond what the process has: decoders are loaded when they are first needed

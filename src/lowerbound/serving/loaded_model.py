@@ -1,8 +1,8 @@
 """A run's model in memory: what the service and the explorer have in common."""
 
-from lowerbound.model import VAE
-from lowerbound.schema import Layout, Schema
-from lowerbound.trained_model import TrainedModel
+from lowerbound.foundation.schema import Layout, Schema
+from lowerbound.models.vae import VAE
+from lowerbound.runs.trained_model import TrainedModel
 
 
 class LoadedModel:

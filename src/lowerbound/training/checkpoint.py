@@ -12,13 +12,13 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from lowerbound.errors import RunError, UsageError
-from lowerbound.model import OWN, VAE, ModelConfig, build_model
-from lowerbound.run_identity import MODEL, check_mark, mark_of
-from lowerbound.schema import Column, Schema, check_schema
-from lowerbound.seeding import generator
-from lowerbound.storage import load_tensors, save_tensors, stated_checksum
-from lowerbound.strict import parsed
+from lowerbound.foundation.errors import RunError, UsageError
+from lowerbound.foundation.run_identity import MODEL, check_mark, mark_of
+from lowerbound.foundation.schema import Column, Schema, check_schema
+from lowerbound.foundation.seeding import generator
+from lowerbound.foundation.storage import load_tensors, save_tensors, stated_checksum
+from lowerbound.foundation.strict import parsed
+from lowerbound.models.vae import OWN, VAE, ModelConfig, build_model
 from lowerbound.training.state import Numbers
 
 NUM_KEPT = 2

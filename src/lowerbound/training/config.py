@@ -3,8 +3,8 @@
 import math
 from dataclasses import dataclass, replace
 
-from lowerbound.errors import ConfigError, UnknownName
-from lowerbound.schedules import SCHEDULES
+from lowerbound.foundation.errors import ConfigError, UnknownName
+from lowerbound.foundation.schedules import SCHEDULES
 
 OPTIMISER_NAMES = ("adam", "muon")
 SPEEDS = ("fast", "plain")

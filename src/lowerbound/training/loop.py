@@ -15,12 +15,12 @@ from torch import Tensor
 
 from lowerbound.data.batches import Batches
 from lowerbound.data.sources import Splits
-from lowerbound.errors import Interrupted, NonFiniteLoss
-from lowerbound.model import VAE
+from lowerbound.foundation.errors import Interrupted, NonFiniteLoss
+from lowerbound.foundation.progress import Progress, Terms
+from lowerbound.foundation.schedules import SCHEDULES, linear_warm_up
+from lowerbound.foundation.seeding import generator
+from lowerbound.models.vae import VAE
 from lowerbound.objectives.objective import Objective
-from lowerbound.progress import Progress, Terms
-from lowerbound.schedules import SCHEDULES, linear_warm_up
-from lowerbound.seeding import generator
 from lowerbound.training.checkpoint import Checkpoint, drop_checkpoints_after, save_checkpoint
 from lowerbound.training.config import TrainingConfig
 from lowerbound.training.optimisers import OPTIMISERS

@@ -6,7 +6,7 @@ from contextlib import ExitStack, contextmanager
 import torch
 from torch import nn
 
-from lowerbound.allocator import kept_memory
+from lowerbound.foundation.allocator import kept_memory
 from lowerbound.networks.kernels import choose_kernels
 
 

@@ -9,8 +9,8 @@ import torch
 from torch import Generator, Tensor
 from torch.optim import Optimizer
 
-from lowerbound.errors import RunError
-from lowerbound.model import VAE
+from lowerbound.foundation.errors import RunError
+from lowerbound.models.vae import VAE
 
 NUM_TOTALS = 4
 """Objective, ELBO, rate, distortion."""

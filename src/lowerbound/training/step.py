@@ -7,8 +7,8 @@ from jaxtyping import Float
 from torch import Generator, Tensor
 from torch.optim import Optimizer
 
-from lowerbound.errors import NonFiniteLoss
-from lowerbound.model import VAE
+from lowerbound.foundation.errors import NonFiniteLoss
+from lowerbound.models.vae import VAE
 from lowerbound.objectives.objective import Loss, Objective
 
 

@@ -12,7 +12,7 @@ import torch
 from jaxtyping import Float
 from torch import Generator, Tensor
 
-from lowerbound.errors import NonFiniteLoss
+from lowerbound.foundation.errors import NonFiniteLoss
 from lowerbound.objectives.objective import Objective
 from lowerbound.training.optimisers import drop_fading_moments
 from lowerbound.training.state import TrainingState

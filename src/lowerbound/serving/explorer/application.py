@@ -22,17 +22,24 @@ from starlette.responses import FileResponse, JSONResponse, Response
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
-from lowerbound.errors import DataError, LowerboundError, RunError, TooLarge
-from lowerbound.serving.access import ANYONE, Access, guarded
-from lowerbound.serving.checks import HeadAsGet, allowed, check_query, no_such_endpoint, wrong_method
-from lowerbound.serving.envelope import enveloped
-from lowerbound.serving.explorer.answers import (
+from lowerbound.foundation.errors import DataError, LowerboundError, RunError, TooLarge
+from lowerbound.serving.explorer.example_detail import (
     about_neighbours,
     about_point,
     about_upload,
     neighbours_of_upload,
 )
-from lowerbound.serving.explorer.asked import (
+from lowerbound.serving.explorer.info import info_of, info_of_training
+from lowerbound.serving.explorer.latents import Latents
+from lowerbound.serving.explorer.loaded_run import draw_codes
+from lowerbound.serving.explorer.messages import without_paths
+from lowerbound.serving.explorer.metrics_stream import follow
+from lowerbound.serving.explorer.points import pictures_of
+from lowerbound.serving.explorer.run_folder import RunEntry
+from lowerbound.serving.explorer.session import Explorer, Opened
+from lowerbound.serving.explorer.tensors import MEDIA_TYPE, as_bytes
+from lowerbound.serving.explorer.uploads import MAX_BYTES, MAX_WAIT, NAME, Upload, read_upload, upload_options
+from lowerbound.serving.explorer.validation import (
     MAX_DECODED,
     body_of,
     indices_of,
@@ -43,16 +50,9 @@ from lowerbound.serving.explorer.asked import (
     whole,
     whole_within,
 )
-from lowerbound.serving.explorer.codes import Codes
-from lowerbound.serving.explorer.following import follow
-from lowerbound.serving.explorer.info import info_of, info_of_training
-from lowerbound.serving.explorer.opened import Explorer, Opened
-from lowerbound.serving.explorer.points import pictures_of
-from lowerbound.serving.explorer.run_folder import Found
-from lowerbound.serving.explorer.space import draw_codes
-from lowerbound.serving.explorer.tensors import MEDIA_TYPE, as_bytes
-from lowerbound.serving.explorer.uploads import MAX_BYTES, MAX_WAIT, NAME, Upload, read_upload, upload_options
-from lowerbound.serving.explorer.wording import without_paths
+from lowerbound.serving.http.access import ANYONE, Access, guarded
+from lowerbound.serving.http.headers import enveloped
+from lowerbound.serving.http.validation import HeadAsGet, allowed, check_query, no_such_endpoint, wrong_method
 
 SAMPLE_FIELDS = ("num", "seed", "temperature")
 MAX_SAMPLES = 256
@@ -256,7 +256,7 @@ async def _report(request: Request) -> Response:
     return FileResponse(report, media_type="text/html", headers={"Content-Security-Policy": REPORT_POLICY})
 
 
-async def _found(request: Request) -> Found:
+async def _found(request: Request) -> RunEntry:
     name = request.path_params["id"]
     found = await run_in_threadpool(_explorer(request).folder.find, name)
     if found is None:
@@ -273,7 +273,7 @@ async def _opened(request: Request) -> Opened:
     return await _explorer(request).open(found)
 
 
-async def _codes_of(opened: Opened) -> Codes:
+async def _codes_of(opened: Opened) -> Latents:
     try:
         return await opened.codes()
     except DataError as error:
@@ -290,7 +290,7 @@ def _explorer(request: Request) -> Explorer:
     return explorer
 
 
-def _listed(run: Found) -> dict[str, str]:
+def _listed(run: RunEntry) -> dict[str, str]:
     listed = {"id": run.id, "title": run.title, "state": run.state}
     return listed | ({"reason": run.reason} if run.reason else {})
 

@@ -6,23 +6,23 @@ from typing import Any
 
 import numpy as np
 
-from lowerbound.data.kinds import shape_in_words
+from lowerbound.data.data_kinds import shape_in_words
 from lowerbound.data.sources import SOURCES
 from lowerbound.evaluation.results import Results, Score, read_scores
-from lowerbound.experiment import Experiment
-from lowerbound.model import build_model
+from lowerbound.foundation.schema import Schema
+from lowerbound.foundation.seeding import generator
+from lowerbound.models.vae import build_model
 from lowerbound.networks.layers import count_parameters
-from lowerbound.preparation import choose_device
 from lowerbound.probability.posteriors import POSTERIORS, PointMassPosterior
 from lowerbound.reporting import wording
-from lowerbound.run_data import read_stored
-from lowerbound.schema import Schema
-from lowerbound.seeding import generator
-from lowerbound.serving.explorer.codes import Codes, stored_codes, widest_axes
-from lowerbound.serving.explorer.points import Points
-from lowerbound.serving.explorer.run_folder import Found
-from lowerbound.serving.explorer.space import Space, known_results
-from lowerbound.serving.explorer.wording import without_paths
+from lowerbound.runs.experiment import Experiment
+from lowerbound.runs.preparation import choose_device
+from lowerbound.runs.run_data import read_stored
+from lowerbound.serving.explorer.latents import Latents, stored_codes, widest_axes
+from lowerbound.serving.explorer.loaded_run import Space, known_results
+from lowerbound.serving.explorer.messages import without_paths
+from lowerbound.serving.explorer.points import Dataset
+from lowerbound.serving.explorer.run_folder import RunEntry
 
 Info = dict[str, Any]
 
@@ -32,7 +32,7 @@ REDRAWN = (
 )
 
 
-def info_of_training(found: Found, device: str) -> Info:
+def info_of_training(found: RunEntry, device: str) -> Info:
     """What can be said of a run that has no model yet."""
     stored = read_stored(found.path)
     experiment, schema = stored.experiment, stored.schema
@@ -53,7 +53,7 @@ def info_of_training(found: Found, device: str) -> Info:
     }
 
 
-def info_of(found: Found, space: Space, points: Points | None, problem: str) -> Info:
+def info_of(found: RunEntry, space: Space, points: Dataset | None, problem: str) -> Info:
     """What is known of a run that has a model; without its points, `problem` says why."""
     results, unread = known_results(found.path, read_scores)
     convention = points.convention if points else next((score.convention for score in results.scores), "")
@@ -74,7 +74,7 @@ def info_of(found: Found, space: Space, points: Points | None, problem: str) -> 
     }
 
 
-def _identity(found: Found, stored: dict[str, Any], experiment: Experiment, device: str) -> Info:
+def _identity(found: RunEntry, stored: dict[str, Any], experiment: Experiment, device: str) -> Info:
     return {
         "id": found.id,
         "title": found.title,
@@ -105,7 +105,7 @@ def _model(schema: Schema, experiment: Experiment) -> Info:
     }
 
 
-def _codes(points: Points | None, latent_dim: int, known: Codes | None) -> Info:
+def _codes(points: Dataset | None, latent_dim: int, known: Latents | None) -> Info:
     """How many codes there are, of which splits, and the axes to show first."""
     if points:
         splits = [{"name": name, "count": len(part)} for name, part in zip(points.names, points.parts, strict=True)]
@@ -133,7 +133,7 @@ def _score(score: Score, results: Results) -> dict[str, str]:
     }
 
 
-def _label_names(space: Space, points: Points | None) -> list[str]:
+def _label_names(space: Space, points: Dataset | None) -> list[str]:
     """As the data have them; labels without names are called by their numbers."""
     names = points.label_names if points else space.label_names
     if names or points is None:
@@ -141,7 +141,7 @@ def _label_names(space: Space, points: Points | None) -> list[str]:
     return [str(label) for label in range(int(np.max(points.labels, initial=-1)) + 1)]
 
 
-def _notes(space: Space, points: Points | None, problem: str, results: Results, unread: str) -> list[str]:
+def _notes(space: Space, points: Dataset | None, problem: str, results: Results, unread: str) -> list[str]:
     notes = []
     if problem:
         shown = "the codes of the test examples that its results hold" if stored_codes(space) else "no codes"

@@ -13,10 +13,10 @@ from base64 import b64encode
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from lowerbound.errors import RunError, UsageError
-from lowerbound.serving.explorer.carried import blocks_of
+from lowerbound.foundation.errors import RunError, UsageError
+from lowerbound.foundation.storage import write_text
+from lowerbound.serving.explorer.offline_payload import blocks_of
 from lowerbound.serving.portable.onnx_form import import_onnx
-from lowerbound.storage import write_text
 
 PAGE = Path(__file__).parent / "page"
 RUNTIME = "vendor/ort-wasm-simd-threaded.wasm.gz"

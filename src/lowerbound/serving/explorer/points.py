@@ -15,11 +15,11 @@ from jaxtyping import Float, Int32, UInt8
 from lowerbound.data.batches import scaled
 from lowerbound.data.binarisation import binarised_by_content
 from lowerbound.data.sources import Examples, Splits
-from lowerbound.errors import DataError, LowerboundError
-from lowerbound.run_data import own_splits
-from lowerbound.schema import Schema
-from lowerbound.serving.explorer.space import Arrays, Space, as_shown
-from lowerbound.serving.explorer.wording import without_paths
+from lowerbound.foundation.errors import DataError, LowerboundError
+from lowerbound.foundation.schema import Schema
+from lowerbound.runs.run_data import own_splits
+from lowerbound.serving.explorer.loaded_run import Arrays, Space, as_shown
+from lowerbound.serving.explorer.messages import without_paths
 
 MAX_POINTS = 70_000
 CHUNK = 128
@@ -27,7 +27,7 @@ CHUNK = 128
 
 
 @dataclass(frozen=True, eq=False)
-class Points:
+class Dataset:
     """Examples of several splits, the first ones of each."""
 
     names: tuple[str, ...]  # of the splits
@@ -69,7 +69,7 @@ class Points:
         return split, index - self.starts[split]
 
 
-def load_points(space: Space, data: str = "", data_dir: str = "") -> Points:
+def load_points(space: Space, data: str = "", data_dir: str = "") -> Dataset:
     """The run's examples, from `data` or where they were.
 
     A LowerboundError where they are not there, or are not those that the run was trained on.
@@ -87,7 +87,7 @@ def why_absent(space: Space, error: LowerboundError, data: str = "") -> str:
     return f"The run's data, {Path(config.source).name}, are unavailable: {reason}."
 
 
-def points_of(splits: Splits, space: Space, most: int = MAX_POINTS) -> Points:
+def points_of(splits: Splits, space: Space, most: int = MAX_POINTS) -> Dataset:
     """Test examples, then those that training watched, then so many training examples as there is room for."""
     # Where training watches the test examples, there are none held out beside them.
     held_out = {} if splits.watched == "test" else {"validation": splits.validation}
@@ -98,27 +98,27 @@ def points_of(splits: Splits, space: Space, most: int = MAX_POINTS) -> Points:
     names = tuple(name for name in ("train", "validation", "test") if len(chosen.get(name, ())))
     parts = tuple(chosen[name] for name in names)
     convention = space.trained.convention
-    return Points(names, parts, splits.label_names, convention, splits.name, splits.notes, space.schema)
+    return Dataset(names, parts, splits.label_names, convention, splits.name, splits.notes, space.schema)
 
 
-def chunks_of(points: Points) -> list[tuple[int, int]]:
+def chunks_of(points: Dataset) -> list[tuple[int, int]]:
     """All examples in parts that are encoded at once: the split's number, and where the part starts in it."""
     return [(split, start) for split, part in enumerate(points.parts) for start in range(0, len(part), CHUNK)]
 
 
-def seen(points: Points, split: int, start: int, num: int = CHUNK) -> Float[torch.Tensor, "n *event"]:
+def seen(points: Dataset, split: int, start: int, num: int = CHUNK) -> Float[torch.Tensor, "n *event"]:
     """A part of a split as the model sees it; drawn by content, where pixels are probabilities."""
     whole = points.parts[split]
     part = replace(whole.subset(np.arange(start, min(start + num, len(whole)))), is_redrawn=False)
     return scaled(binarised_by_content(part, points.schema.binarisation_seed) if whole.is_redrawn else part)
 
 
-def seen_one(points: Points, index: int) -> Float[torch.Tensor, "1 *event"]:
+def seen_one(points: Dataset, index: int) -> Float[torch.Tensor, "1 *event"]:
     """One example as it was encoded."""
     return seen(points, *points.place(index), num=1)
 
 
-def pictures_of(points: Points, indices: list[int]) -> Arrays:
+def pictures_of(points: Dataset, indices: list[int]) -> Arrays:
     """Examples as they are shown, grey where they are drawn on every pass."""
     places = np.array([points.place(index) for index in indices])
     x = torch.empty(len(indices), *points.parts[0].event_shape)

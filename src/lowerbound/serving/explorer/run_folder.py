@@ -9,23 +9,23 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from lowerbound.errors import LowerboundError, UsageError
-from lowerbound.run_data import read_stored
-from lowerbound.run_identity import CONFIG, MODEL, check_model
-from lowerbound.run_log import LOG
-from lowerbound.serving.explorer.wording import without_paths
-from lowerbound.text import readable
+from lowerbound.foundation.errors import LowerboundError, UsageError
+from lowerbound.foundation.run_identity import CONFIG, MODEL, check_model
+from lowerbound.foundation.text import readable
+from lowerbound.runs.run_data import read_stored
+from lowerbound.runs.run_log import LOG
+from lowerbound.serving.explorer.messages import without_paths
 
 State = Literal["training", "finished", "broken"]
-Stamp = tuple[int, int]
+FileVersion = tuple[int, int]
 """When a file was written, in nanoseconds, and its size in bytes; zeros where there is none."""
 
-NOTHING: Stamp = (0, 0)
+NOTHING: FileVersion = (0, 0)
 SETTLED = 60.0  # seconds by which a log that is still written is newer than the model of an earlier sitting
 
 
 @dataclass(frozen=True)
-class Found:
+class RunEntry:
     """A run, and how far it is."""
 
     id: str
@@ -41,7 +41,7 @@ class RunFolder:
 
     root: Path
     # What files said when they were last read, so that asking again costs no more than looking at their dates.
-    judged: dict[Path, tuple[tuple[Stamp, Stamp], State, str]] = field(default_factory=dict)
+    judged: dict[Path, tuple[tuple[FileVersion, FileVersion], State, str]] = field(default_factory=dict)
     known: dict[str, Path] = field(default_factory=dict)  # ids, as the folder was when it was last looked through
 
     def __post_init__(self) -> None:
@@ -72,23 +72,23 @@ class RunFolder:
             found[name] = path
         return found
 
-    def runs(self) -> list[Found]:
+    def runs(self) -> list[RunEntry]:
         """All runs and how far they are."""
         self.known = self.paths()
         return [self._found(name, path) for name, path in self.known.items()]
 
-    def find(self, name: str) -> Found | None:
+    def find(self, name: str) -> RunEntry | None:
         """The run of that id, or None; the folder is looked through for one that was not seen before."""
         if name not in self.known or not is_run(self.known[name]):
             self.known = self.paths()
         return self._found(name, self.known[name]) if name in self.known else None
 
-    def _found(self, name: str, path: Path) -> Found:
+    def _found(self, name: str, path: Path) -> RunEntry:
         title = name if self.is_single else readable(path.relative_to(self.root).as_posix())
         stamps = stamp(path / CONFIG), stamp(path / MODEL)
         if path not in self.judged or self.judged[path][0] != stamps:
             self.judged[path] = (stamps, *_judged(path))
-        return Found(name, title, path, *self.judged[path][1:])
+        return RunEntry(name, title, path, *self.judged[path][1:])
 
     def mark_broken(self, path: Path, reason: str) -> None:
         """Remember what was found wrong when the run was opened, until its files change."""
@@ -100,7 +100,7 @@ def is_run(folder: Path) -> bool:
     return stamp(folder / CONFIG) != NOTHING
 
 
-def stamp(path: Path) -> Stamp:
+def stamp(path: Path) -> FileVersion:
     """What tells a file from the one that was there before."""
     try:
         status = path.stat()

@@ -8,12 +8,12 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from lowerbound.model import VAE
-from lowerbound.numerics import mean_and_standard_error
+from lowerbound.foundation.numerics import mean_and_standard_error
+from lowerbound.foundation.seeding import Chance, ContentNoise, content_noise
+from lowerbound.models.vae import VAE
 from lowerbound.objectives.rates import monte_carlo
 from lowerbound.probability.distributions import elementwise_kl, has_closed_form_kl
 from lowerbound.probability.samples import PosteriorSamples
-from lowerbound.seeding import Chance, ContentNoise, content_noise
 
 NUM_DRAWS = 64
 DRAWS_AT_ONCE = 16

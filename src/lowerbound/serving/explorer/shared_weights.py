@@ -21,7 +21,7 @@ LEAST_BYTES = 1024
 ALIGNMENT = 64  # bytes, so that numbers can be read where they lie
 
 
-def apart(models: Mapping[str, bytes], outputs: Mapping[str, tuple[str, ...]]) -> dict[str, bytes]:
+def share_weights(models: Mapping[str, bytes], outputs: Mapping[str, tuple[str, ...]]) -> dict[str, bytes]:
     """The models with the outputs that are asked for, by their names, and their weights under the name "weights"."""
     onnx = import_onnx()
     weights, places = bytearray(), dict[bytes, int]()

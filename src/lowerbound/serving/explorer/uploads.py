@@ -5,11 +5,11 @@ from dataclasses import dataclass, replace
 from lowerbound.data.examples import Examples, RawArray
 from lowerbound.data.files import ReadingOptions, as_collection
 from lowerbound.data.images import ImageOptions
-from lowerbound.errors import DataError
-from lowerbound.inputs import image_options
-from lowerbound.serving.decoding import MAX_PIXELS, limit_of_pixels
-from lowerbound.serving.explorer.space import Space
-from lowerbound.support import binarised_like
+from lowerbound.foundation.errors import DataError
+from lowerbound.models.support import binarised_like
+from lowerbound.runs.inputs import image_options
+from lowerbound.serving.explorer.loaded_run import Space
+from lowerbound.serving.image_decoding import MAX_PIXELS, limit_of_pixels
 
 NAME = "the image"
 MAX_BYTES = 20 * 2**20

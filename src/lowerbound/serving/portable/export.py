@@ -8,14 +8,14 @@ from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
 
-from lowerbound.errors import UnknownName, UsageError
-from lowerbound.run_data import read_stored
+from lowerbound.foundation.errors import UnknownName, UsageError
+from lowerbound.foundation.storage import check_is_no_dangling_link, folder_atomically
+from lowerbound.runs.run_data import read_stored
+from lowerbound.runs.trained_model import load
 from lowerbound.serving.portable import onnx_form, torch_form
-from lowerbound.serving.portable.about import about_run
+from lowerbound.serving.portable.metadata import about_run
 from lowerbound.serving.portable.parity import Computation, Parity, check_parity, trial_of
 from lowerbound.serving.portable.parts import PARTS, Part, Port, parts_of, plain_form
-from lowerbound.storage import check_is_no_dangling_link, folder_atomically
-from lowerbound.trained_model import load
 
 
 @dataclass(frozen=True)

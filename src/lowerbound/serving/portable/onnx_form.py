@@ -14,8 +14,8 @@ import torch
 from torch import Tensor
 
 import lowerbound
-from lowerbound.errors import UsageError
-from lowerbound.model import VAE
+from lowerbound.foundation.errors import UsageError
+from lowerbound.models.vae import VAE
 from lowerbound.serving.portable.operators import DECOMPOSITIONS
 from lowerbound.serving.portable.parity import Computation
 from lowerbound.serving.portable.parts import Part, decoder_part, encoder_part, plain_form, program_of

@@ -9,11 +9,11 @@ import torch
 from torch import Tensor
 
 from lowerbound.data.batches import scaled
-from lowerbound.errors import LowerboundError, RunError
-from lowerbound.model import VAE
+from lowerbound.foundation.errors import LowerboundError, RunError
+from lowerbound.foundation.seeding import generator
+from lowerbound.models.vae import VAE
 from lowerbound.probability.distributions import Distribution
-from lowerbound.run_data import own_splits
-from lowerbound.seeding import generator
+from lowerbound.runs.run_data import own_splits
 from lowerbound.serving.portable.parts import Part
 
 TOLERANCE = 1e-5

@@ -18,11 +18,11 @@ import jaxtyping
 import torch
 from torch import Tensor, nn
 
-from lowerbound.evaluation.elements import best_guess
-from lowerbound.model import VAE
+from lowerbound.evaluation.feature_samples import best_guess
+from lowerbound.models.vae import VAE
 from lowerbound.networks.kernels import choose_kernels
 from lowerbound.probability.distributions import DiagonalNormal, kl_divergence
-from lowerbound.serving.portable.outputs import likelihood_outputs
+from lowerbound.serving.portable.decoder_outputs import likelihood_outputs
 
 NUM_TRACED = 3  # examples that an exporter follows through a part; a single one it would take for all there are
 

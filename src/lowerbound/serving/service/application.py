@@ -12,20 +12,20 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
 from lowerbound import __version__
-from lowerbound.allocator import kept_memory
-from lowerbound.errors import UsageError
-from lowerbound.serving.access import Access, guarded
-from lowerbound.serving.checks import HeadAsGet, allowed, check_query, no_such_endpoint, wrong_method
-from lowerbound.serving.decoding import Decoders
-from lowerbound.serving.envelope import enveloped
-from lowerbound.serving.service.asking import Service
+from lowerbound.foundation.allocator import kept_memory
+from lowerbound.foundation.errors import UsageError
+from lowerbound.serving.http.access import Access, guarded
+from lowerbound.serving.http.headers import enveloped
+from lowerbound.serving.http.validation import HeadAsGet, allowed, check_query, no_such_endpoint, wrong_method
+from lowerbound.serving.image_decoding import Decoders
 from lowerbound.serving.service.batching import Batcher, Compute, compute_pass
-from lowerbound.serving.service.limits import HELD_BODIES, Admission, Hold, Limits, Refused
-from lowerbound.serving.service.models import Served, catalogue_of
+from lowerbound.serving.service.limits import HELD_BODIES, Admission, Limits, MemoryBudget, RequestError
+from lowerbound.serving.service.models import ServedModel, catalogue_of
 from lowerbound.serving.service.operations import first_question
 from lowerbound.serving.service.pages import page_routes
-from lowerbound.serving.service.plain import plain_routes
+from lowerbound.serving.service.rest import plain_routes
 from lowerbound.serving.service.routes_v2 import protocol_routes
+from lowerbound.serving.service.service import Service
 from lowerbound.serving.service.telemetry import HUNG_UP, Counted, Failures, Telemetry, log_to_stderr
 
 ABOUT = "Trained variational autoencoders, by the Open Inference Protocol v2 and by plain endpoints."
@@ -37,7 +37,7 @@ NO_TELEMETRY: Any = dict.fromkeys(("tracing", "metrics", "logs", "operation_span
 
 
 def build_application(
-    runs: Sequence[Served],
+    runs: Sequence[ServedModel],
     limits: Limits,
     access: Access,
     log: Callable[[str], None] = log_to_stderr,
@@ -47,7 +47,7 @@ def build_application(
     catalogue = catalogue_of(runs)
     telemetry = Telemetry(catalogue)
     batcher = Batcher(limits, telemetry, compute)
-    hold = Hold(HELD_BODIES * limits.max_body)
+    hold = MemoryBudget(HELD_BODIES * limits.max_body)
     service = Service(catalogue, limits, telemetry, batcher, hold, Decoders(limits.max_decoding))
     app = FastAPI(
         title="lowerbound",
@@ -60,7 +60,7 @@ def build_application(
         lifespan=lambda app: _at_work(service),
         dependencies=[Depends(_known_query)],
         exception_handlers={
-            Refused: _refused,
+            RequestError: _refused,
             HTTPException: _http_exception,
             RequestValidationError: _invalid,
             ClientDisconnect: _hung_up,
@@ -100,10 +100,10 @@ async def _known_query(request: Request) -> None:
     try:
         check_query(request.query_params, declared, lists)
     except UsageError as error:
-        raise Refused(400, str(error)) from None
+        raise RequestError(400, str(error)) from None
 
 
-async def _refused(request: Request, refusal: Refused) -> Response:
+async def _refused(request: Request, refusal: RequestError) -> Response:
     return JSONResponse({"error": refusal.reason}, refusal.status, refusal.headers)
 
 

@@ -15,18 +15,18 @@ from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 
 from lowerbound.serving.service.limits import Limits, busy
-from lowerbound.serving.service.models import Offer
-from lowerbound.serving.service.operations import Answer, Question, answer
+from lowerbound.serving.service.models import Endpoint
+from lowerbound.serving.service.operations import Answer, InferenceRequest, answer
 from lowerbound.serving.service.telemetry import Telemetry
 
-Compute = Callable[[Offer, Sequence[Question]], list[Answer]]
+Compute = Callable[[Endpoint, Sequence[InferenceRequest]], list[Answer]]
 
 
 @dataclass(frozen=True, eq=False)
 class Waiting:
     """One request in a queue."""
 
-    question: Question
+    question: InferenceRequest
     answer: asyncio.Future[Answer]
     since: float  # of the loop's clock
 
@@ -36,7 +36,7 @@ class Waiting:
         return self.question.num_examples
 
 
-def compute_pass(offer: Offer, questions: Sequence[Question]) -> list[Answer]:
+def compute_pass(offer: Endpoint, questions: Sequence[InferenceRequest]) -> list[Answer]:
     """One pass through the model."""
     return answer(offer.operation, offer.served.model, questions)
 
@@ -46,7 +46,7 @@ class Batcher:
 
     def __init__(self, limits: Limits, telemetry: Telemetry, compute: Compute = compute_pass) -> None:
         self.limits, self.telemetry, self.compute = limits, telemetry, compute
-        self.queues: dict[Offer, deque[Waiting]] = {}
+        self.queues: dict[Endpoint, deque[Waiting]] = {}
         self.num_queued = 0  # examples
         self.num_arriving = 0  # requests that were accepted, and are not yet in a queue
         self.changed = asyncio.Event()
@@ -79,8 +79,8 @@ class Batcher:
             self.num_arriving -= 1
             self.changed.set()
 
-    async def ask(self, offer: Offer, question: Question) -> Answer:
-        """The answer, once its turn has come; Refused with 503 where too much waits already."""
+    async def ask(self, offer: Endpoint, question: InferenceRequest) -> Answer:
+        """The answer, once its turn has come; RequestError with 503 where too much waits already."""
         self._take_room(question.num_examples)
         loop = asyncio.get_running_loop()
         waiting = Waiting(question, loop.create_future(), loop.time())
@@ -116,12 +116,12 @@ class Batcher:
         self.num_queued -= num_examples
         self.telemetry.queued.set(self.num_queued)
 
-    def _oldest(self) -> Offer | None:
+    def _oldest(self) -> Endpoint | None:
         """Whose turn it is: the operation that has had a request waiting for longest."""
         waiting = [(queue[0].since, index, offer) for index, (offer, queue) in enumerate(self.queues.items()) if queue]
         return min(waiting)[2] if waiting else None
 
-    async def _wait_for_others(self, offer: Offer) -> None:
+    async def _wait_for_others(self, offer: Endpoint) -> None:
         queue, loop = self.queues[offer], asyncio.get_running_loop()
         deadline = queue[0].since + self.limits.max_wait / 1000
         while queue and self.num_arriving and sum(item.num_examples for item in queue) < self.limits.max_batch:
@@ -135,7 +135,7 @@ class Batcher:
             except TimeoutError:
                 return
 
-    def _taken(self, offer: Offer) -> list[Waiting]:
+    def _taken(self, offer: Endpoint) -> list[Waiting]:
         """The requests of the next pass, at least one if any waits."""
         queue, room = self.queues[offer], self.limits.max_batch
         taken: list[Waiting] = []
@@ -145,7 +145,7 @@ class Batcher:
         self._give_room(sum(waiting.num_examples for waiting in taken))
         return taken
 
-    async def _pass(self, thread: ThreadPoolExecutor, offer: Offer, taken: list[Waiting]) -> None:
+    async def _pass(self, thread: ThreadPoolExecutor, offer: Endpoint, taken: list[Waiting]) -> None:
         if not taken:
             return
         start = time.perf_counter()
@@ -162,7 +162,9 @@ class Batcher:
             if not waiting.answer.done():
                 waiting.answer.set_result(found)
 
-    async def _failed(self, thread: ThreadPoolExecutor, offer: Offer, taken: list[Waiting], error: Exception) -> None:
+    async def _failed(
+        self, thread: ThreadPoolExecutor, offer: Endpoint, taken: list[Waiting], error: Exception
+    ) -> None:
         """One request alone has failed; of several, each is tried by itself, so that one cannot spoil the others."""
         if len(taken) == 1:
             if not taken[0].answer.done():

@@ -8,16 +8,16 @@ from typing import Any
 
 import numpy as np
 
-from lowerbound.schema import Column
+from lowerbound.foundation.schema import Column
 from lowerbound.serving.service.fields import shown
-from lowerbound.serving.service.limits import Refused
+from lowerbound.serving.service.limits import RequestError
 
 LEVELS_SHOWN = 8
 LARGEST = float(np.finfo(np.float32).max)
 
 
 def checked_cell(column: Column, cell: Any) -> Any:
-    """The cell as a table is read from it, true and false as the column's levels; Refused for one that cannot be."""
+    """The cell as a table is read from it, true and false as the column's levels; RequestError for any other."""
     if isinstance(cell, bool):
         return _level_of(column, cell)
     if isinstance(cell, int | float) and abs(cell) > LARGEST:
@@ -25,10 +25,10 @@ def checked_cell(column: Column, cell: Any) -> Any:
     return cell
 
 
-def no_cell(column: Column, cell: Any) -> Refused:
+def no_cell(column: Column, cell: Any) -> RequestError:
     """What came in place of a cell, and what is accepted."""
     came = repr(cell) if isinstance(cell, str) else shown(cell)
-    return Refused(400, f"column {column.name!r} cannot be {came}; it is {_accepted(column)}.")
+    return RequestError(400, f"column {column.name!r} cannot be {came}; it is {_accepted(column)}.")
 
 
 def _level_of(column: Column, cell: bool) -> str:

@@ -6,8 +6,8 @@ from typing import Any
 
 from pydantic_core import from_json, to_json
 
-from lowerbound.errors import UnknownName
-from lowerbound.serving.service.limits import Refused
+from lowerbound.foundation.errors import UnknownName
+from lowerbound.serving.service.limits import RequestError
 
 MAX_SEED = 2**63 - 1
 NUM_DRAWS = (2, 64)  # least and most
@@ -22,7 +22,7 @@ def parsed(text: bytes) -> Any:
     try:
         return from_json(text)
     except ValueError as error:
-        raise Refused(400, f"the body is not JSON: {error}.") from None
+        raise RequestError(400, f"the body is not JSON: {error}.") from None
 
 
 def as_json(value: Any) -> bytes:
@@ -48,7 +48,7 @@ def known(kind: str, name: Any, accepted: Iterable[str]) -> str:
     """A name that is one of those."""
     names = list(accepted)
     if not isinstance(name, str) or name not in names:
-        raise Refused(400, str(UnknownName(kind, shown(name), names)))
+        raise RequestError(400, str(UnknownName(kind, shown(name), names)))
     return name
 
 
@@ -60,9 +60,9 @@ def given(kind: str, value: Fields, optional: Iterable[str], required: Iterable[
     return {name: field for name, field in value.items() if field is not None or name not in optional}
 
 
-def wrong(what: str, came: Any, accepted: str) -> Refused:
+def wrong(what: str, came: Any, accepted: str) -> RequestError:
     """What came, and what is accepted."""
-    return Refused(400, f"{what} is {shown(came)}; accepted is {accepted}.")
+    return RequestError(400, f"{what} is {shown(came)}; accepted is {accepted}.")
 
 
 def shown(value: Any) -> str:

@@ -15,9 +15,9 @@ from dataclasses import dataclass, field
 
 from starlette.requests import ClientDisconnect, Request
 
-from lowerbound.serving.access import App, Receive, Scope, Send, refuse
-from lowerbound.serving.checks import FORM, NO_FORM
-from lowerbound.serving.decoding import MAX_PIXELS, MAX_SECONDS
+from lowerbound.serving.http.access import App, Receive, Scope, Send, refuse
+from lowerbound.serving.http.validation import FORM, NO_FORM
+from lowerbound.serving.image_decoding import MAX_PIXELS, MAX_SECONDS
 
 MIB = 2**20
 HELD_BODIES = 16  # of the largest size, whose bytes are held at once
@@ -44,7 +44,7 @@ class Limits:
     timeout: float = 30.0  # seconds: for the body to arrive, and again for the answer
 
 
-class Refused(Exception):
+class RequestError(Exception):
     """A request that is not carried out: the status, and the reason in one line."""
 
     def __init__(self, status: int, reason: str, **headers: str) -> None:
@@ -53,12 +53,12 @@ class Refused(Exception):
         self.headers = {name.replace("_", "-"): value for name, value in headers.items()}
 
 
-def busy(reason: str) -> Refused:
+def busy(reason: str) -> RequestError:
     """There is no room now, but there may be soon."""
-    return Refused(503, f"{reason}; try again soon.", retry_after=RETRY_AFTER)
+    return RequestError(503, f"{reason}; try again soon.", retry_after=RETRY_AFTER)
 
 
-class Hold:
+class MemoryBudget:
     """The bytes of all bodies that are held at the moment."""
 
     def __init__(self, most: int) -> None:
@@ -76,7 +76,7 @@ class Hold:
 
 
 @contextmanager
-def holding(hold: Hold, request: Request) -> Iterator["Body"]:
+def holding(hold: MemoryBudget, request: Request) -> Iterator["Body"]:
     """A body to be read, whose bytes count as held until the end of this."""
     body = Body(request, hold)
     try:
@@ -90,7 +90,7 @@ class Body:
     """A request's body as it arrives."""
 
     request: Request
-    hold: Hold
+    hold: MemoryBudget
     num_bytes: int = 0
     chunks: list[bytes] = field(default_factory=list)
 
@@ -100,9 +100,9 @@ class Body:
         What begins at the byte `aligned_at` lies where processors read numbers without a detour.
         """
         if self.request.headers.get("content-type", "").startswith(FORM):
-            raise Refused(415, NO_FORM)
+            raise RequestError(415, NO_FORM)
         if self.request.headers.get("content-encoding", "identity") != "identity":
-            raise Refused(415, "a compressed body is not accepted; send it as it is, without Content-Encoding.")
+            raise RequestError(415, "a compressed body is not accepted; send it as it is, without Content-Encoding.")
         claimed = self.request.headers.get("content-length", "")
         # Before anything is read: whoever waits for "100 Continue" then sends nothing.
         _check_length(int(claimed) if claimed.isdigit() else 0, limits.max_body)
@@ -111,7 +111,7 @@ class Body:
                 await self._read(limits.max_body)
         except TimeoutError:
             reason = f"the body took longer than {limits.timeout:g} s to arrive, which is the limit."
-            raise Refused(408, reason, connection="close") from None
+            raise RequestError(408, reason, connection="close") from None
         padding = -aligned_at % ALIGNMENT
         whole = bytearray().join([bytes(padding), *self.chunks])
         self.chunks.clear()
@@ -134,7 +134,7 @@ def check_json_length(num_bytes: int, num_numbers: int) -> None:
     """Refuse JSON that is longer than so many numbers can be: reading it takes time that nobody else gets."""
     most = JSON_BYTES_BESIDE_NUMBERS + JSON_BYTES_FOR_A_NUMBER * num_numbers
     if num_bytes > most:
-        raise Refused(
+        raise RequestError(
             413, f"the JSON has {num_bytes:,} bytes, accepted here are {most:,}; send numbers as binary data."
         )
 
@@ -142,7 +142,7 @@ def check_json_length(num_bytes: int, num_numbers: int) -> None:
 def check_answer_length(num_numbers: int, bytes_for_a_number: int, most: int) -> None:
     """Refuse what would have an answer longer than a body may be: it is held whole, until somebody has read it."""
     if num_numbers * bytes_for_a_number > most:
-        raise Refused(
+        raise RequestError(
             413,
             f"the answer would have {num_numbers:,} numbers of up to {bytes_for_a_number} bytes, the limit is "
             f"{most:,} bytes; ask for fewer examples at once.",
@@ -152,9 +152,11 @@ def check_answer_length(num_numbers: int, bytes_for_a_number: int, most: int) ->
 def check_num_examples(number: int, most: int) -> None:
     """Refuse a request of too many examples, or of none."""
     if number < 1:
-        raise Refused(400, f"the request asks for {number} examples; it needs at least 1.")
+        raise RequestError(400, f"the request asks for {number} examples; it needs at least 1.")
     if number > most:
-        raise Refused(413, f"the request asks for {number:,} examples, the limit is {most:,}; send several requests.")
+        raise RequestError(
+            413, f"the request asks for {number:,} examples, the limit is {most:,}; send several requests."
+        )
 
 
 class Admission:
@@ -179,4 +181,4 @@ class Admission:
 
 def _check_length(num_bytes: int, most: int) -> None:
     if num_bytes > most:
-        raise Refused(413, f"the body is longer than {most:,} bytes, which is the limit.", connection="close")
+        raise RequestError(413, f"the body is longer than {most:,} bytes, which is the limit.", connection="close")

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import torch
 
-from lowerbound.errors import UsageError
-from lowerbound.preparation import choose_device
-from lowerbound.run_data import read_stored
+from lowerbound.foundation.errors import UsageError
+from lowerbound.runs.preparation import choose_device
+from lowerbound.runs.run_data import read_stored
+from lowerbound.runs.trained_model import TrainedModel, load
 from lowerbound.serving.loaded_model import LoadedModel
 from lowerbound.serving.service.operations import OPERATIONS, Operation, Signature
-from lowerbound.trained_model import TrainedModel, load
 from lowerbound.training.checkpoint import model_checksum
 
 VERSION_DIGITS = 12
@@ -21,7 +21,7 @@ NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 
 @dataclass(frozen=True, eq=False)
-class Served(LoadedModel):
+class ServedModel(LoadedModel):
     """One run's model, and the schema of its data."""
 
     name: str
@@ -30,10 +30,10 @@ class Served(LoadedModel):
 
 
 @dataclass(frozen=True, eq=False)
-class Offer:
+class Endpoint:
     """One operation of one run: what the protocol calls a model."""
 
-    served: Served
+    served: ServedModel
     operation: Operation
 
     @property
@@ -56,14 +56,14 @@ class Offer:
 class Catalogue:
     """All that is served."""
 
-    runs: dict[str, Served]
-    offers: dict[str, Offer]
+    runs: dict[str, ServedModel]
+    offers: dict[str, Endpoint]
 
 
-def catalogue_of(runs: Sequence[Served]) -> Catalogue:
+def catalogue_of(runs: Sequence[ServedModel]) -> Catalogue:
     """Every operation of every run. A deterministic autoencoder generates nothing and has no ELBO."""
     offers = [
-        Offer(served, operation)
+        Endpoint(served, operation)
         for served in runs
         for operation in OPERATIONS.values()
         if not (operation.needs_density and served.model.is_deterministic)
@@ -71,7 +71,7 @@ def catalogue_of(runs: Sequence[Served]) -> Catalogue:
     return Catalogue({served.name: served for served in runs}, {offer.name: offer for offer in offers})
 
 
-def load_runs(words: Sequence[str], device: str = "auto") -> list[Served]:
+def load_runs(words: Sequence[str], device: str = "auto") -> list[ServedModel]:
     """Runs by their directories, or as NAME=DIRECTORY; UsageError where two would have one name."""
     chosen = choose_device(device)
     named = [_named(word) for word in words]
@@ -114,8 +114,8 @@ def _named(word: str) -> tuple[str, Path]:
     return name, path
 
 
-def _load(name: str, path: Path, device: torch.device) -> Served:
+def _load(name: str, path: Path, device: torch.device) -> ServedModel:
     read_stored(path)  # refuses what is not a run directory
     trained = load(path)
     trained.vae.to(device).requires_grad_(False)
-    return Served(name, model_checksum(path)[:VERSION_DIGITS], trained)
+    return ServedModel(name, model_checksum(path)[:VERSION_DIGITS], trained)

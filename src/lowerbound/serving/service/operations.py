@@ -21,14 +21,14 @@ from jaxtyping import Float
 from torch import Tensor
 
 from lowerbound.data.examples import as_seen
-from lowerbound.evaluation.elements import best_guess
+from lowerbound.evaluation.feature_samples import best_guess
 from lowerbound.evaluation.generation import codes_from_prior, drawn_examples
-from lowerbound.model import VAE
+from lowerbound.foundation.schema import UNSCALED, Range
+from lowerbound.foundation.seeding import content_noise, generator
+from lowerbound.models.vae import VAE
 from lowerbound.objectives.rates import true_rate
 from lowerbound.probability.distributions import Distribution
 from lowerbound.probability.samples import PosteriorSamples, draw
-from lowerbound.schema import UNSCALED, Range
-from lowerbound.seeding import content_noise, generator
 
 CHUNK = 512  # examples: the activations of more would take memory without making anything faster
 BATCH = -1  # in a shape: as many as there are
@@ -45,7 +45,7 @@ class Signature:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Question:
+class InferenceRequest:
     """One request."""
 
     num_examples: int
@@ -71,25 +71,25 @@ class Operation:
     parameters: tuple[str, ...]
     inputs: Callable[[VAE], tuple[Signature, ...]]
     outputs: Callable[[VAE], tuple[Signature, ...]]
-    compute: Callable[[VAE, Sequence[Question]], list[Tensors]]
+    compute: Callable[[VAE, Sequence[InferenceRequest]], list[Tensors]]
     always_draws: bool = False  # also without being asked for a sample
     needs_density: bool = False  # whether a deterministic autoencoder has none of it
 
 
 @torch.inference_mode()
-def answer(operation: Operation, model: VAE, questions: Sequence[Question]) -> list[Answer]:
+def answer(operation: Operation, model: VAE, questions: Sequence[InferenceRequest]) -> list[Answer]:
     """The answer to each question, from one pass over all."""
     answers = operation.compute(model, questions)
     return [{name: value.contiguous().cpu().numpy() for name, value in tensors.items()} for tensors in answers]
 
 
-def first_question(operation: Operation, model: VAE) -> Question:
+def first_question(operation: Operation, model: VAE) -> InferenceRequest:
     """One example of zeros, to see that a model answers, and to have it ready."""
     shape = {"x": model.event_shape, "z": (model.latent_dim,)}.get(operation.takes)
-    return Question(num_examples=1, x=None if shape is None else np.zeros((1, *shape), np.float32))
+    return InferenceRequest(num_examples=1, x=None if shape is None else np.zeros((1, *shape), np.float32))
 
 
-def _encode(model: VAE, questions: Sequence[Question]) -> list[Tensors]:
+def _encode(model: VAE, questions: Sequence[InferenceRequest]) -> list[Tensors]:
     x = _joined(model, questions)
     raw = _raw_posterior(model, x)
     posterior: Distribution = model.posterior(raw)
@@ -104,7 +104,7 @@ def _encode(model: VAE, questions: Sequence[Question]) -> list[Tensors]:
     return answers
 
 
-def _decode(model: VAE, questions: Sequence[Question]) -> list[Tensors]:
+def _decode(model: VAE, questions: Sequence[InferenceRequest]) -> list[Tensors]:
     raw = _raw_likelihood(model, _joined(model, questions))
     answers = _divided({"mean": best_guess(model, model.likelihood(raw))}, questions)
     for question, part, tensors in zip(questions, _parts(raw, questions), answers, strict=True):
@@ -113,14 +113,14 @@ def _decode(model: VAE, questions: Sequence[Question]) -> list[Tensors]:
     return answers
 
 
-def _drawn_one_by_one(model: VAE, question: Question, raw: Tensor) -> Tensor:
+def _drawn_one_by_one(model: VAE, question: InferenceRequest, raw: Tensor) -> Tensor:
     """A draw from p(x|z) for each code, from a stream for each position: however many codes follow."""
     streams = (generator(question.seed, f"likelihood/{position}", raw.device) for position in range(len(raw)))
     rows = zip(raw.split(1), streams, strict=True)
     return torch.cat([model.likelihood(row).sample(stream, 1)[0] for row, stream in rows])
 
 
-def _reconstruct(model: VAE, questions: Sequence[Question]) -> list[Tensors]:
+def _reconstruct(model: VAE, questions: Sequence[InferenceRequest]) -> list[Tensors]:
     x = _joined(model, questions)
     raw = _raw_posterior(model, x)
     means = model.posterior(raw).mean
@@ -133,7 +133,7 @@ def _reconstruct(model: VAE, questions: Sequence[Question]) -> list[Tensors]:
     return _divided({"reconstruction": best_guess(model, likelihood)}, questions)
 
 
-def _generate(model: VAE, questions: Sequence[Question]) -> list[Tensors]:
+def _generate(model: VAE, questions: Sequence[InferenceRequest]) -> list[Tensors]:
     # What the command `sample` draws: the same seed gives the same examples, the first ones however many follow.
     codes = [codes_from_prior(model, *_drawn(question)) for question in questions]
     raw = _raw_likelihood(model, torch.cat(codes))
@@ -144,12 +144,12 @@ def _generate(model: VAE, questions: Sequence[Question]) -> list[Tensors]:
     return answers
 
 
-def _drawn(question: Question) -> tuple[int, int, float]:
+def _drawn(question: InferenceRequest) -> tuple[int, int, float]:
     """How many examples, by which seed, at which temperature."""
     return question.num_examples, question.seed, question.temperature
 
 
-def _score(model: VAE, questions: Sequence[Question]) -> list[Tensors]:
+def _score(model: VAE, questions: Sequence[InferenceRequest]) -> list[Tensors]:
     answers: dict[int, Tensors] = {}
     for num_draws in {question.num_draws for question in questions}:
         chosen = [index for index, question in enumerate(questions) if question.num_draws == num_draws]
@@ -158,7 +158,7 @@ def _score(model: VAE, questions: Sequence[Question]) -> list[Tensors]:
     return [answers[index] for index in range(len(questions))]
 
 
-def _scored(model: VAE, questions: Sequence[Question], num_draws: int) -> list[Tensors]:
+def _scored(model: VAE, questions: Sequence[InferenceRequest], num_draws: int) -> list[Tensors]:
     x = _joined(model, questions)
     raw = _raw_posterior(model, x)
     posterior, prior = model.posterior(raw), model.prior()
@@ -176,7 +176,7 @@ def _scored(model: VAE, questions: Sequence[Question], num_draws: int) -> list[T
 
 
 def _codes_of(
-    model: VAE, question: Question, x: Tensor, raw: Tensor, name: str, num_draws: int = 1
+    model: VAE, question: InferenceRequest, x: Tensor, raw: Tensor, name: str, num_draws: int = 1
 ) -> Float[Tensor, "draw batch latent"]:
     """Draws from the posteriors of one question's examples, from a stream for each."""
     return draw(model.posterior(raw), content_noise(x, question.seed, name), num_draws)
@@ -204,7 +204,7 @@ def _in_chunks(network: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
     return torch.cat([network(part) for part in x.split(CHUNK)])
 
 
-def _joined(model: VAE, questions: Sequence[Question]) -> Tensor:
+def _joined(model: VAE, questions: Sequence[InferenceRequest]) -> Tensor:
     """All examples of all questions, as the model sees them."""
     device = next(model.parameters()).device
     floats = [_seen(question.x, question.range) for question in questions if question.x is not None]
@@ -215,11 +215,11 @@ def _seen(x: np.ndarray, scale: Range) -> np.ndarray:
     return x if x.dtype == np.float32 and scale == UNSCALED else as_seen(x, scale)
 
 
-def _parts(tensor: Tensor, questions: Sequence[Question]) -> Sequence[Tensor]:
+def _parts(tensor: Tensor, questions: Sequence[InferenceRequest]) -> Sequence[Tensor]:
     return tensor.split([question.num_examples for question in questions])
 
 
-def _divided(shared: Tensors, questions: Sequence[Question]) -> list[Tensors]:
+def _divided(shared: Tensors, questions: Sequence[InferenceRequest]) -> list[Tensors]:
     """Of each tensor every question's own part."""
     parts: Iterator[tuple[Tensor, ...]] = zip(*(_parts(tensor, questions) for tensor in shared.values()), strict=True)
     return [dict(zip(shared, part, strict=True)) for part in parts]

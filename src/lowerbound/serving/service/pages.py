@@ -11,10 +11,10 @@ from fastapi.responses import HTMLResponse, JSONResponse
 from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
 
 from lowerbound import __version__
-from lowerbound.data.kinds import shape_in_words
-from lowerbound.serving.service.asking import Service
-from lowerbound.serving.service.described import TEXT, content, errors, returns
-from lowerbound.serving.service.models import Offer, Served
+from lowerbound.data.data_kinds import shape_in_words
+from lowerbound.serving.service.models import Endpoint, ServedModel
+from lowerbound.serving.service.openapi import TEXT, content, errors, returns
+from lowerbound.serving.service.service import Service
 
 METHODS = ("get", "post")
 POLICY = (
@@ -24,12 +24,12 @@ POLICY = (
 
 
 @dataclass(frozen=True)
-class Card:
+class ModelCard:
     """One run on the first page."""
 
-    served: Served
+    served: ServedModel
     about: str
-    offers: tuple[Offer, ...]
+    offers: tuple[Endpoint, ...]
     generates: bool
 
     @property
@@ -72,12 +72,12 @@ def page_routes(service: Service, app: FastAPI) -> APIRouter:
     return router
 
 
-def _card(service: Service, served: Served) -> Card:
+def _card(service: Service, served: ServedModel) -> ModelCard:
     kind = "images" if served.layout == "image" else "rows" if served.layout == "table" else "arrays"
     latents = "latent" if served.model.latent_dim == 1 else "latents"
     about = f"{kind} {shape_in_words(served.model.event_shape)}, {served.model.latent_dim} {latents}"
     offers = tuple(offer for offer in service.catalogue.offers.values() if offer.served is served)
-    return Card(served, about, offers, any(offer.operation.name == "generate" for offer in offers))
+    return ModelCard(served, about, offers, any(offer.operation.name == "generate" for offer in offers))
 
 
 def _groups(document: dict[str, Any]) -> dict[str, list[dict[str, Any]]]:

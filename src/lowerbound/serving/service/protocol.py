@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from lowerbound.errors import DataError
+from lowerbound.foundation.errors import DataError
 from lowerbound.serving.service.fields import (
     PARAMETERS,
     Fields,
@@ -30,14 +30,14 @@ from lowerbound.serving.service.fields import (
 from lowerbound.serving.service.limits import (
     JSON_BYTES_FOR_A_NUMBER,
     Limits,
-    Refused,
+    RequestError,
     check_answer_length,
     check_json_length,
     check_num_examples,
 )
-from lowerbound.serving.service.models import Offer
-from lowerbound.serving.service.operations import BATCH, Answer, Question, Signature
-from lowerbound.serving.service.values import as_array, check_codes, seen_tensor, stored_tensor
+from lowerbound.serving.service.models import Endpoint
+from lowerbound.serving.service.operations import BATCH, Answer, InferenceRequest, Signature
+from lowerbound.serving.service.validation import as_array, check_codes, seen_tensor, stored_tensor
 
 HEADER_LENGTH = "Inference-Header-Content-Length"
 TYPES: dict[str, np.dtype[Any]] = {"FP32": np.dtype("<f4"), "UINT8": np.dtype("u1"), "INT32": np.dtype("<i4")}
@@ -60,8 +60,8 @@ class Wanted:
 class Inference:
     """A request: the question, and what the answer is to look like."""
 
-    offer: Offer
-    question: Question
+    offer: Endpoint
+    question: InferenceRequest
     outputs: tuple[Wanted, ...]
     id: str
     notes: tuple[str, ...] = ()  # what was done to the examples
@@ -75,11 +75,11 @@ class Written:
     header_length: int | None  # of its JSON, where raw bytes follow
 
 
-def read_inference(offer: Offer, body: memoryview, header_length: str | None, limits: Limits) -> Inference:
-    """The request in a body; Refused with 400 for what is none, with 413 for one of too many examples."""
+def read_inference(offer: Endpoint, body: memoryview, header_length: str | None, limits: Limits) -> Inference:
+    """The request in a body; RequestError with 400 for what is none, with 413 for one of too many examples."""
     length = len(body) if header_length is None else json_length(header_length)
     if length > len(body):
-        raise Refused(400, f"{HEADER_LENGTH} is {length:,}, the body has {len(body):,} bytes.")
+        raise RequestError(400, f"{HEADER_LENGTH} is {length:,}, the body has {len(body):,} bytes.")
     check_json_length(length, limits.max_batch * max(math.prod(signature.shape[1:]) for signature in offer.inputs))
     request = as_object(parsed(bytes(body[:length])), "the body")
     request = given("field of a request", request, ("id", "parameters", "outputs"), required=("inputs",))
@@ -116,7 +116,7 @@ def write_answer(inference: Inference, answer: Answer) -> Written:
 def json_length(header: str) -> int:
     """How much of the body is JSON, as the header says."""
     if not header.isascii() or not header.isdigit() or not 0 < int(header[:20]) < 2**63:
-        raise Refused(400, f"{HEADER_LENGTH} is {shown(header)}; accepted is the length of the body's JSON.")
+        raise RequestError(400, f"{HEADER_LENGTH} is {shown(header)}; accepted is the length of the body's JSON.")
     return int(header)
 
 
@@ -142,7 +142,7 @@ def _bytes(value: np.ndarray) -> memoryview:
     return value.reshape(-1).view(np.uint8).data
 
 
-def _read_inputs(offer: Offer, inputs: Any, raw: memoryview, max_batch: int) -> dict[str, np.ndarray]:
+def _read_inputs(offer: Endpoint, inputs: Any, raw: memoryview, max_batch: int) -> dict[str, np.ndarray]:
     """The tensors of a request by their names."""
     signatures = {signature.name: signature for signature in offer.inputs}
     arrays: dict[str, np.ndarray] = {}
@@ -151,40 +151,42 @@ def _read_inputs(offer: Offer, inputs: Any, raw: memoryview, max_batch: int) -> 
         entry = given("field of an input", entry, ("parameters", "data"), required=("name", "shape", "datatype"))
         name = known(f"input of {offer.name}", entry.get("name"), signatures)
         if name in arrays:
-            raise Refused(400, f"input {name!r} is given twice.")
+            raise RequestError(400, f"input {name!r} is given twice.")
         dtype = _datatype(offer, signatures[name], entry.get("datatype"))
         shape = _shape(signatures[name], entry.get("shape"), max_batch)
         arrays[name], raw = _values(offer, entry, dtype, shape, raw)
     if raw:
-        raise Refused(400, f"{len(raw):,} bytes follow the body's JSON that no input claims by binary_data_size.")
+        raise RequestError(400, f"{len(raw):,} bytes follow the body's JSON that no input claims by binary_data_size.")
     return arrays
 
 
 def _values(
-    offer: Offer, entry: Fields, dtype: np.dtype[Any], shape: tuple[int, ...], raw: memoryview
+    offer: Endpoint, entry: Fields, dtype: np.dtype[Any], shape: tuple[int, ...], raw: memoryview
 ) -> tuple[np.ndarray, memoryview]:
     """One input's numbers, and what is left of the raw bytes."""
     name, parameters = entry["name"], as_object(entry.get("parameters", {}), "an input's parameters")
     parameters = given(f"parameter of input {name!r}", parameters, ("binary_data_size",))
     if not {"data", "binary_data_size"} & {*entry, *parameters}:
-        raise Refused(400, f"input {name!r} has no data; send a list of numbers, or raw bytes and binary_data_size.")
+        raise RequestError(
+            400, f"input {name!r} has no data; send a list of numbers, or raw bytes and binary_data_size."
+        )
     if "binary_data_size" not in parameters:
         return as_array(name, entry["data"], dtype, shape, with_missing=offer.served.layout == "table"), raw
     size, needed = parameters["binary_data_size"], math.prod(shape) * dtype.itemsize
     if type(size) is not int or size != needed or "data" in entry:
         raise wrong(f"binary_data_size of {name!r}", size, f"{needed} for its shape and type, and no data beside it")
     if size > len(raw):
-        raise Refused(400, f"input {name!r} claims {size:,} bytes, of which {len(raw):,} follow the body's JSON.")
+        raise RequestError(400, f"input {name!r} claims {size:,} bytes, of which {len(raw):,} follow the body's JSON.")
     values = np.frombuffer(raw[:size], dtype).reshape(shape)
     return np.require(values, requirements=("ALIGNED", "WRITEABLE")), raw[size:]
 
 
-def _datatype(offer: Offer, signature: Signature, name: Any) -> np.dtype[Any]:
+def _datatype(offer: Endpoint, signature: Signature, name: Any) -> np.dtype[Any]:
     accepted = [signature.datatype, *(STORED if _takes_stored(offer, signature) else ())]
     return TYPES[known(f"datatype of {signature.name!r}", name, accepted)]
 
 
-def _takes_stored(offer: Offer, signature: Signature) -> bool:
+def _takes_stored(offer: Endpoint, signature: Signature) -> bool:
     """Examples of a run whose stored numbers are integers may come as they are stored."""
     return signature.name == "x" and offer.served.schema.is_integer
 
@@ -202,7 +204,7 @@ def _shape(signature: Signature, lengths: Any, max_batch: int) -> tuple[int, ...
     return tuple(lengths)
 
 
-def _read_outputs(offer: Offer, outputs: Any, options: Fields) -> tuple[Wanted, ...]:
+def _read_outputs(offer: Endpoint, outputs: Any, options: Fields) -> tuple[Wanted, ...]:
     """The tensors that are wanted; all of them if none is named, draws only where one was asked for."""
     by_default = options.get("binary_data_output", False)
     entries = as_list(outputs, "outputs")
@@ -221,8 +223,8 @@ def _read_outputs(offer: Offer, outputs: Any, options: Fields) -> tuple[Wanted, 
 
 
 def _question(
-    offer: Offer, options: Fields, arrays: dict[str, np.ndarray], outputs: Sequence[Wanted], max_batch: int
-) -> tuple[Question, tuple[str, ...]]:
+    offer: Endpoint, options: Fields, arrays: dict[str, np.ndarray], outputs: Sequence[Wanted], max_batch: int
+) -> tuple[InferenceRequest, tuple[str, ...]]:
     """What is asked, and what was done to its examples."""
     fields = {name: value for name, value in options.items() if name in offer.operation.parameters}
     fields.setdefault("seed", chosen_seed())
@@ -231,17 +233,17 @@ def _question(
     num, x = fields.pop("num", None), arrays.get(offer.operation.takes)
     if offer.operation.takes == "num":
         if num is not None and x is not None:
-            raise Refused(400, "the number of examples is given twice, as input 'num' and as parameter.")
+            raise RequestError(400, "the number of examples is given twice, as input 'num' and as parameter.")
         number = int(x[0]) if x is not None else num or 1
         check_num_examples(number, max_batch)
-        return Question(num_examples=number, **fields), ()
+        return InferenceRequest(num_examples=number, **fields), ()
     if x is None:
-        raise Refused(400, f"input {offer.operation.takes!r} is missing.")
+        raise RequestError(400, f"input {offer.operation.takes!r} is missing.")
     if offer.operation.takes == "z":
         check_codes(x)
-        return Question(num_examples=len(x), x=x, **fields), ()
+        return InferenceRequest(num_examples=len(x), x=x, **fields), ()
     try:
         sent = (stored_tensor if x.dtype.kind in "iu" else seen_tensor)(offer.served, "input 'x'", x)
     except DataError as error:
-        raise Refused(400, str(error)) from None
-    return Question(num_examples=len(x), x=sent.x, range=sent.range, **fields), sent.notes
+        raise RequestError(400, str(error)) from None
+    return InferenceRequest(num_examples=len(x), x=sent.x, range=sent.range, **fields), sent.notes

@@ -5,14 +5,14 @@ from typing import Annotated
 from fastapi import APIRouter, Path, Request, Response
 
 from lowerbound import __version__
-from lowerbound.serving.service import described
-from lowerbound.serving.service.asking import Service
-from lowerbound.serving.service.described import WITH_BODY, Entry, Live, Metadata, Ready, Server, Tensor, errors
+from lowerbound.serving.service import openapi as described
 from lowerbound.serving.service.fields import MAX_SEED, MAX_TEMPERATURE, NUM_DRAWS
 from lowerbound.serving.service.limits import busy, holding
-from lowerbound.serving.service.models import Offer
+from lowerbound.serving.service.models import Endpoint
+from lowerbound.serving.service.openapi import WITH_BODY, IndexEntry, Live, Metadata, Ready, Server, Tensor, errors
 from lowerbound.serving.service.operations import Signature
 from lowerbound.serving.service.protocol import HEADER_LENGTH, Written, json_length, read_inference, write_answer
+from lowerbound.serving.service.service import Service
 
 PLATFORM = "lowerbound"
 Name = Annotated[str, Path(description="RUN.operation, as conv.encode.")]
@@ -73,7 +73,7 @@ def _add_inference(router: APIRouter, service: Service) -> None:
         return await _inferred(service, request, service.offer(name, version))
 
 
-async def _inferred(service: Service, request: Request, offer: Offer) -> Response:
+async def _inferred(service: Service, request: Request, offer: Endpoint) -> Response:
     limits = service.limits
     with holding(service.hold, request) as body:
         with service.batcher.arriving():
@@ -103,11 +103,11 @@ def _add_server(router: APIRouter, service: Service) -> None:
         return Ready(ready=True)
 
     @router.get("/models", responses=errors(), summary="All models")
-    async def models() -> list[Entry]:
+    async def models() -> list[IndexEntry]:
         return [_entry(offer) for offer in service.catalogue.offers.values()]
 
     @router.post("/repository/index", responses=errors(), summary="All models, as Triton lists them")
-    async def index() -> list[Entry]:
+    async def index() -> list[IndexEntry]:
         return [_entry(offer) for offer in service.catalogue.offers.values()]
 
 
@@ -140,11 +140,11 @@ def _response(written: Written) -> Response:
     return Response(written.body, media_type="application/octet-stream", headers=headers)
 
 
-def _entry(offer: Offer) -> Entry:
-    return Entry(name=offer.name, version=offer.served.version, state="READY", reason="")
+def _entry(offer: Endpoint) -> IndexEntry:
+    return IndexEntry(name=offer.name, version=offer.served.version, state="READY", reason="")
 
 
-def _metadata(offer: Offer) -> Metadata:
+def _metadata(offer: Endpoint) -> Metadata:
     return Metadata(
         name=offer.name,
         versions=[offer.served.version],

@@ -13,9 +13,9 @@ from typing import Any
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
-from lowerbound.serving.access import App, Receive, Scope, Send, refuse
-from lowerbound.serving.service.models import Catalogue, Offer
-from lowerbound.text import printable
+from lowerbound.foundation.text import printable
+from lowerbound.serving.http.access import App, Receive, Scope, Send, refuse
+from lowerbound.serving.service.models import Catalogue, Endpoint
 
 SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 EXAMPLES = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
@@ -62,7 +62,7 @@ class Telemetry:
         for served in catalogue.runs.values():
             about.labels(served.name, served.version, served.model.latent_dim).set(1)
 
-    def note_pass(self, offer: Offer, num_examples: int, seconds: float) -> None:
+    def note_pass(self, offer: Endpoint, num_examples: int, seconds: float) -> None:
         """So many examples went through a model at once."""
         self.examples.labels(offer.name).inc(num_examples)
         self.passes.labels(offer.name).observe(num_examples)

@@ -1,0 +1,186 @@
+"""Commands that use a trained model."""
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from lowerbound.commands import console
+from lowerbound.commands.options import (
+    USE,
+    DataDirOption,
+    DeviceOption,
+    JsonOption,
+    MostOption,
+    NumOption,
+    OutOption,
+    OwnDataOption,
+    RunArgument,
+    SeedOption,
+    SkipOption,
+    app,
+    print_json,
+)
+
+InputsArgument = Annotated[
+    list[str] | None,
+    typer.Argument(metavar="[DATA|FILES]", help="A source, file, folder or images; test examples if not given."),
+]
+
+
+@app.command(rich_help_panel=USE, epilog="Example: lowerbound sample runs/conv --num 64 --temperature 0.8")
+def sample(
+    run_path: RunArgument,
+    num: NumOption = 64,
+    temperature: Annotated[float, typer.Option(min=0.0, help="Scales the prior's standard deviation.")] = 1.0,
+    seed: SeedOption = 0,
+    out: OutOption = None,
+    grid: Annotated[str, typer.Option(metavar="COLUMNSxROWS", help="One picture of COLUMNS x ROWS images.")] = "",
+    folder: Annotated[Path | None, typer.Option(metavar="DIR", help="Write each image to a file in DIR.")] = None,
+) -> None:
+    """Generate new examples: images as one PNG or a folder of them, rows of a table as a CSV or Parquet file."""
+    from lowerbound.inference import tasks
+
+    num_columns = 0
+    if grid:
+        num_columns, num_rows = tasks.read_grid(grid)
+        num = num_columns * num_rows
+    console.print_written(tasks.sample(run_path, num, temperature, seed, out, folder, num_columns))
+
+
+@app.command(rich_help_panel=USE, epilog="Example: lowerbound reconstruct runs/conv photo.png")
+def reconstruct(
+    run_path: RunArgument,
+    inputs: InputsArgument = None,
+    num: NumOption = 16,
+    skip_broken: SkipOption = False,
+    max_gib: MostOption = None,
+    data: OwnDataOption = "",
+    data_dir: DataDirOption = "",
+    out: OutOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Encode examples and decode them again: images above their reconstructions as one PNG, rows of a table as a CSV or
+    Parquet file."""
+    from lowerbound.inference import tasks
+    from lowerbound.runs.inputs import InputOptions
+
+    options = InputOptions(data=data, data_dir=data_dir, skip_broken=skip_broken, max_gib=max_gib)
+    found = tasks.reconstruct(run_path, inputs or [], num, options, out)
+    if as_json:
+        print_json({**asdict(found), "path": str(found.path)})
+    else:
+        console.print_scores(found.scores)
+        console.print_written(found.path, found.skipped, found.notes)
+
+
+@app.command(rich_help_panel=USE, epilog="Example: lowerbound encode runs/conv mnist --out codes.npz")
+def encode(
+    run_path: RunArgument,
+    inputs: InputsArgument = None,
+    skip_broken: SkipOption = False,
+    max_gib: MostOption = None,
+    data: OwnDataOption = "",
+    data_dir: DataDirOption = "",
+    out: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="A .csv, .npz, .parquet or .json file; RUN/latents.csv if not given."),
+    ] = None,
+) -> None:
+    """Write the posterior of each example: mean and log-variance of each latent, id and label."""
+    from lowerbound.inference import tasks
+    from lowerbound.runs.inputs import InputOptions
+
+    options = InputOptions(data=data, data_dir=data_dir, skip_broken=skip_broken, max_gib=max_gib)
+    encoded = tasks.encode(run_path, inputs or [], options, out)
+    console.print_written(encoded.path, encoded.skipped, encoded.notes)
+
+
+@app.command(rich_help_panel=USE, epilog="Example: lowerbound score runs/photos new-photos/ --out scores.csv")
+def score(
+    run_path: RunArgument,
+    inputs: InputsArgument = None,
+    false_alarms: Annotated[
+        float | None,
+        typer.Option(metavar="RATE", help="Share of normal examples to flag; 0.05 or so if not given."),
+    ] = None,
+    by: Annotated[
+        str, typer.Option(metavar="SCORE", help="Score that decides; chosen by kind of data if not given.")
+    ] = "",
+    importance: Annotated[
+        bool, typer.Option("--importance/--no-importance", help="Compute the importance-weighted score, the slowest.")
+    ] = True,
+    skip_broken: SkipOption = False,
+    max_gib: MostOption = None,
+    device: DeviceOption = "auto",
+    data: OwnDataOption = "",
+    data_dir: DataDirOption = "",
+    out: Annotated[Path | None, typer.Option(metavar="FILE", help="All scores: .csv, .npz, .parquet or .json.")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Compute anomaly scores, with a threshold from held-out examples of the training data."""
+    from lowerbound.inference import anomaly
+    from lowerbound.runs.inputs import InputOptions
+
+    scored = anomaly.score(
+        run_path,
+        inputs or [],
+        false_alarm_rate=false_alarms,
+        by=by,
+        importance=importance,
+        options=InputOptions(data=data, data_dir=data_dir, skip_broken=skip_broken, max_gib=max_gib),
+        device=device,
+        out=out,
+    )
+    if as_json:
+        print_json(anomaly.as_json(scored))
+    else:
+        console.print_anomalies(scored)
+
+
+@app.command(rich_help_panel=USE, epilog="Example: lowerbound impute runs/passengers passengers.csv --out filled.csv")
+def impute(
+    run_path: RunArgument,
+    table: Annotated[
+        Path, typer.Argument(metavar="TABLE", help="A .csv, .tsv or .parquet with the columns trained on.")
+    ],
+    skip_broken: SkipOption = False,
+    max_gib: MostOption = None,
+    out: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Output in TABLE's format; in RUN if not given.")
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Fill the missing cells of a table with their expected values; every known cell is copied unchanged."""
+    from lowerbound.inference import imputation
+
+    imputed = imputation.impute(run_path, table.expanduser(), out, skip_broken, max_gib)
+    if as_json:
+        print_json({**asdict(imputed), "path": str(imputed.path), "fills_path": str(imputed.fills_path)})
+        return
+    console.print_notes(imputed.notes)
+    console.print_skipped(imputed.skipped)
+    copied = f", {len(imputed.skipped):,} unreadable rows copied" if imputed.skipped else ""
+    out_of = f"of {imputed.num_rows:,} rows"
+    console.out.print(f"{imputed.num_filled:,} cells {out_of} filled{copied}: {imputed.path}", markup=False)
+    console.out.print(f"each fill and how sure it is: {imputed.fills_path}", markup=False)
+
+
+@app.command(rich_help_panel=USE, epilog="Example: lowerbound interpolate runs/conv 3 8 --num 12")
+def interpolate(
+    run_path: RunArgument,
+    first: Annotated[str, typer.Argument(metavar="A", help="A file, or the number of a test example.")],
+    second: Annotated[str, typer.Argument(metavar="B", help="A file, or the number of a test example.")],
+    num: NumOption = 10,
+    max_gib: MostOption = None,
+    data: OwnDataOption = "",
+    data_dir: DataDirOption = "",
+    out: OutOption = None,
+) -> None:
+    """Decode the straight line in z between two examples: images as one PNG, others as rows of a file."""
+    from lowerbound.inference import tasks
+    from lowerbound.runs.inputs import InputOptions
+
+    options = InputOptions(data=data, data_dir=data_dir, max_gib=max_gib)
+    console.print_written(tasks.interpolate(run_path, first, second, num, options, out))

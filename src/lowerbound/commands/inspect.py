@@ -1,0 +1,126 @@
+"""Commands that look things up: layers, data, recipes."""
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from lowerbound.commands import console
+from lowerbound.commands.options import (
+    LOOK,
+    DataDirOption,
+    JsonOption,
+    LabelsOption,
+    MostOption,
+    ResizeOption,
+    SetOption,
+    SizeOption,
+    SkipOption,
+    app,
+    given_of_files,
+    given_settings,
+    print_json,
+)
+
+
+@app.command(rich_help_panel=LOOK, epilog="Example: lowerbound summary conv --size 32x32 --channels 3")
+def summary(
+    target: Annotated[str, typer.Argument(metavar="RECIPE|RUN", help="A recipe's name, or a run's directory.")],
+    size: Annotated[str, typer.Option(metavar="WIDTHxHEIGHT", help="Image size, for a recipe.")] = "28x28",
+    channels: Annotated[int, typer.Option(min=1, help="Number of channels, for a recipe.")] = 1,
+    settings: SetOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Show a model's layers with output shapes and parameter counts."""
+    from lowerbound.inference import tasks
+
+    about = tasks.summary(target, size, channels, given_settings(settings))
+    if as_json:
+        print_json(asdict(about))
+        return
+    console.out.print(about.title, markup=False)
+    console.print_layers("encoder", about.encoder)
+    console.print_layers("decoder", about.decoder)
+    console.out.print(f"together {about.num_parameters:,} parameters{about.likelihood_note}", markup=False)
+
+
+@app.command(rich_help_panel=LOOK, epilog="Example: lowerbound inspect photos/ --size 64x48")
+def inspect(
+    data: Annotated[str, typer.Argument(metavar="DATA", help="A source, file or folder.")],
+    size: SizeOption = "",
+    resize: ResizeOption = "",
+    labels: LabelsOption = "",
+    skip_broken: SkipOption = False,
+    max_gib: MostOption = None,
+    data_dir: DataDirOption = "",
+    settings: SetOption = None,
+    out: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="PNG of examples; inspected.png if not given.")
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Inspect data without training: shape, range, examples, duplicates, broken files, and what would be chosen."""
+    from lowerbound.runs.experiment import from_settings, merge
+    from lowerbound.runs.inspection import inspect
+
+    if (run := Path(data)).is_dir() and (run / "config.toml").is_file():
+        _inspect_run(run, as_json)
+        return
+    given = merge(
+        given_settings(settings, data, data_dir=data_dir), given_of_files(size, resize, labels, skip_broken, max_gib)
+    )
+    found = inspect(from_settings("inspected", given).data, out or Path("inspected.png"))
+    if as_json:
+        print_json(asdict(found))
+    else:
+        console.print_inspection(data, found)
+
+
+def _inspect_run(path: Path, as_json: bool) -> None:
+    """The schema of a run's data."""
+    from lowerbound.foundation.run_identity import MODEL, check_model
+    from lowerbound.runs.run_data import read_stored
+
+    schema = read_stored(path).schema
+    if (path / MODEL).exists():
+        check_model(path)
+    if as_json:
+        print_json(asdict(schema))
+    else:
+        console.print_schema(str(path), schema)
+
+
+@app.command(rich_help_panel=LOOK)
+def recipes(as_json: JsonOption = False) -> None:
+    """List the recipes."""
+    from lowerbound.runs.experiment import recipe_descriptions
+
+    if as_json:
+        print_json(recipe_descriptions())
+    else:
+        console.print_table(("recipe", "description"), list(recipe_descriptions().items()))
+
+
+@app.command(rich_help_panel=LOOK)
+def data(as_json: JsonOption = False) -> None:
+    """List the data sources."""
+    from lowerbound.data.sources import SOURCES
+
+    if as_json:
+        keys = ("name", "shape", "range", "sizes", "origin", "licence")
+        print_json({"sources": [{key: getattr(source, key) for key in keys} for source in SOURCES.values()]})
+        return
+    rows = [
+        (
+            source.name,
+            console.shape_in_words(source.shape),
+            " / ".join(f"{size:,}" for size in source.sizes),
+            f"{source.range}; {source.origin}; {source.licence}",
+        )
+        for source in SOURCES.values()
+    ]
+    console.print_table(("source", "shape", "train / validation / test", "description"), rows)
+    console.out.print(
+        "Or the path of your own data: a folder or .zip of images, an array, a table. See `lowerbound inspect`."
+    )

@@ -1,0 +1,224 @@
+"""Arrays and image files to the examples of a schema: the one place where stored numbers become a model's data.
+
+Training infers a schema and reads its own data by it; every later reading, from the shell, Python or the service,
+passes here with the schema that the run keeps. Nothing is guessed from what comes: neither scale nor layout. What
+does not fit is refused in one line with its place or, where broken examples are skipped, left out and named.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+from jaxtyping import Bool, Shaped
+
+from lowerbound.data.array_schema import OVERSHOOT, SIGNED, check_type
+from lowerbound.data.examples import Collection, Examples, Labels, RawArray
+from lowerbound.data.reading import does_not_fit, shown, times
+from lowerbound.foundation.errors import SchemaError
+from lowerbound.foundation.schema import LARGEST, UNSCALED, Range, Schema
+
+CHUNK = 1024
+"""Images converted to other units at a time: float64 needs eight bytes a pixel."""
+FULL_RANGES: tuple[Range, ...] = (UNSCALED, SIGNED, (0.0, 255.0))
+DIVIDED = "looks like pixels divided by {high:g}: pass {dtype} from 0 to {high:g}, or multiply by {high:g}"
+
+
+def conformed(raw: RawArray, schema: Schema, skip_broken: bool = False) -> Collection:
+    """The examples of an array as `schema` has them; DataError for what does not fit, with its place."""
+    check_type(raw)
+    values = _shaped(raw, schema)
+    stored = _in_stored_units(raw, values, schema)
+    problems = _problems(raw, stored, schema, skip_broken)
+    kept = np.setdiff1d(np.arange(len(stored)), list(problems))
+    if problems and not len(kept):
+        raise SchemaError(f"none of the examples can be read; the first: {next(iter(problems.values()))}")
+    examples = Examples(
+        _in_memory(stored[kept] if problems else stored, schema),
+        schema.range[1],
+        layout=schema.layout,
+        columns=schema.columns,
+        min_value=schema.range[0],
+    )
+    labels = None if raw.labels is None else [raw.labels[index] for index in kept]
+    positions, names = numbered(labels) if labels is not None else (None, ())
+    ids = raw.ids or (tuple(map(str, range(len(stored)))) if problems else ())
+    num_learned = len(stored) - raw.num_validation - raw.num_test
+    return Collection(
+        replace(examples, labels=positions),
+        names,
+        ids=tuple(ids[index] for index in kept) if ids else (),
+        skipped=(*raw.skipped, *problems.values()),
+        notes=(*raw.notes, *_notes(raw, schema)),
+        resized_to=raw.resized_to,
+        num_validation=int(((kept >= num_learned) & (kept < num_learned + raw.num_validation)).sum()),
+        num_test=int((kept >= num_learned + raw.num_validation).sum()),
+        schema=schema,
+        is_from_images=raw.is_from_images,
+        place=raw.place,
+    )
+
+
+def numbered(labels: Sequence[str | None]) -> tuple[Labels, tuple[str, ...]]:
+    """Labels as positions from 0, and what they stand for: numbers in their order, else texts in theirs.
+
+    A missing one is a label of its own, "(none)", the last.
+    """
+    written = ["(none)" if label is None else label for label in labels]
+    names = sorted(set(written), key=_order)
+    positions = {name: position for position, name in enumerate(names)}
+    return np.array([positions[name] for name in written], np.int64), tuple(shown(name) for name in names)
+
+
+def _order(label: str) -> tuple[int, float, str]:
+    if label == "(none)":
+        return 2, 0.0, label
+    try:
+        number = float(label)
+    except ValueError:
+        return 1, 0.0, label
+    return (0, number, label) if math.isfinite(number) else (1, 0.0, label)
+
+
+def _shaped(raw: RawArray, schema: Schema) -> Shaped[np.ndarray, "example *event"]:
+    """The array with the axes that examples have; DataError where it has others."""
+    values, shape = raw.values, schema.shape
+    if values.ndim == 1 and len(shape) == 1 and shape[0] == 1:
+        values = values[:, np.newaxis]
+    if schema.layout == "image" and shape[2] == 1 and values.ndim == 3:
+        values = values[..., np.newaxis]
+    if schema.has_named_columns:
+        names = ", ".join(repr(column.name) for column in schema.columns[:8])
+        does_not_fit(raw.place, f"holds an array, the model was trained on a table; give one with the columns {names}")
+    if values.ndim == 0 or values.shape[1:] != shape or not len(values):
+        accepted = f"N×{times(shape)}" + (f" or N×{times(shape[:2])}" if shape[2:] == (1,) else "")
+        hint = ""
+        if schema.layout == "image" and values.shape[1:] == (shape[2], *shape[:2]):
+            hint = "; it seems N×C×H×W: array.transpose(0, 2, 3, 1)"
+        came = "examples are" if values.size else "no examples:"
+        does_not_fit(raw.place, f"{came} {times(values.shape)}, the model was trained on {accepted}{hint}")
+    return values
+
+
+def _in_stored_units(
+    raw: RawArray, values: Shaped[np.ndarray, "example *event"], schema: Schema
+) -> Shaped[np.ndarray, "example *event"]:
+    """The same numbers, those of image files in the run's units: white is the run's full scale."""
+    if not raw.is_from_images or is_same_scale(raw, schema):
+        return values
+    low, high = schema.range
+    in_units = np.empty(values.shape, np.float32)
+    for start in range(0, len(values), CHUNK):
+        part = low + values[start : start + CHUNK] * (high - low) / raw.white
+        in_units[start : start + CHUNK] = np.rint(part) if _has_levels_between(schema) else part
+    return in_units
+
+
+def _has_levels_between(schema: Schema) -> bool:
+    """Whether stored numbers are rounded to whole ones; a run of black and white refuses grey, unrounded."""
+    return schema.is_integer and not (schema.support.is_binary and schema.binarisation == "none")
+
+
+def is_same_scale(raw: RawArray, schema: Schema) -> bool:
+    """Whether image files hold numbers in the units that the run stores.
+
+    Without a white, they are numbers as an array's are. More than 8 bits are in the run's units where it was trained on
+    the like: 12 bits lie in 16, so that white tells little.
+    """
+    if not raw.white or schema.range == (0.0, raw.white):
+        return True
+    is_same_type = raw.values.dtype == schema.dtype
+    if schema.size and is_same_type:  # trained on image files, whose scale was set or found out
+        return True
+    return raw.white > 255 and (is_same_type or schema.range[1] > 255)
+
+
+def _problems(
+    raw: RawArray, stored: Shaped[np.ndarray, "example *event"], schema: Schema, skip_broken: bool
+) -> dict[int, str]:
+    """Of each example that does not fit why; raised for the first unless broken ones are skipped."""
+    checks = (_not_finite(stored, schema), _too_large(stored), _not_whole(stored, schema), _outside(stored, schema))
+    problems: dict[int, str] = {}
+    for is_wrong, accepted in checks:
+        if is_wrong is None or not is_wrong.any():
+            continue
+        for index in np.flatnonzero(is_wrong.reshape(len(stored), -1).any(axis=1)).tolist():
+            if index in problems:
+                continue
+            position = tuple(int(axis[0]) for axis in np.nonzero(is_wrong[index]))
+            problems[index] = f"{raw.element(index, position[: raw.values.ndim - 1])}; {accepted}"
+            if not skip_broken:
+                raise SchemaError(f"{problems[index]}.")
+    return problems
+
+
+Check = tuple[Bool[np.ndarray, "example *event"] | None, str]
+
+
+def _not_finite(stored: np.ndarray, schema: Schema) -> Check:
+    if stored.dtype.kind != "f" or math.isfinite(float(stored.min()) + float(stored.max())):
+        return None, ""
+    if schema.layout == "table":
+        return np.isinf(stored), "accepted are finite numbers, and NaN where one is missing"
+    return ~np.isfinite(stored), "accepted are finite numbers"
+
+
+def _too_large(stored: np.ndarray) -> Check:
+    if -LARGEST < float(stored.min()) <= float(stored.max()) < LARGEST:
+        return None, ""
+    numbers = stored.astype(np.float64)
+    return np.abs(numbers) >= LARGEST, "accepted are numbers below 1e18"
+
+
+def _not_whole(stored: np.ndarray, schema: Schema) -> Check:
+    if not schema.is_integer or stored.dtype.kind != "f":
+        return None, ""
+    high = schema.range[1]
+    accepted = f"the model was trained on {schema.dtype}, whole numbers"
+    known = stored[np.isfinite(stored)]
+    if schema.is_scaled and known.size and known.min() >= 0 and known.max() <= 1:
+        accepted = f"{accepted}; the array {DIVIDED.format(high=high, dtype=schema.dtype)}"
+    return stored != np.rint(stored), accepted
+
+
+def _outside(stored: np.ndarray, schema: Schema) -> Check:
+    low, high = limits(schema)
+    if low <= stored.min() and stored.max() <= high:
+        return None, ""
+    bottom, top = (low, high) if schema.is_integer else schema.range
+    return (stored < low) | (stored > high), f"the model was trained on {schema.dtype} from {bottom:g} to {top:g}"
+
+
+def limits(schema: Schema) -> Range:
+    """The stored numbers beyond which nothing can be of the kind that the model was trained on.
+
+    Those of the full scale where there is one: integers from 0 on, and images of floats on 0..1, -1..1 or 0..255, with
+    the margin that training allows. None for other numbers: what is unusual is for anomaly scores to say.
+    """
+    low, high = schema.range
+    has_one = schema.support.low >= -OVERSHOOT and schema.support.high <= 1 + OVERSHOOT
+    if schema.is_integer and schema.is_scaled and low == 0:
+        return low, high
+    if schema.dtype in ("bool", "uint8"):
+        return 0.0, 1.0 if schema.dtype == "bool" or has_one else 255.0
+    if schema.layout == "image" and has_one and schema.range in FULL_RANGES:
+        margin = 0.0 if schema.is_integer else OVERSHOOT * (high - low)
+        return low - margin, high + margin
+    return -math.inf, math.inf
+
+
+def _in_memory(stored: Shaped[np.ndarray, "example *event"], schema: Schema) -> Shaped[np.ndarray, "example *event"]:
+    """As examples hold them: bytes where all fit in them, else float32, less the offset."""
+    fits_in_bytes = schema.is_integer and schema.is_scaled and schema.range[0] == 0 and schema.range[1] <= 255
+    if schema.dtype in ("uint8", "bool") or fits_in_bytes:
+        return stored.astype(np.uint8, copy=False)
+    if schema.offsets:
+        stored = stored.astype(np.float64) - np.array(schema.offsets).reshape(stored.shape[1:])
+    return stored.astype(np.float32, copy=False)
+
+
+def _notes(raw: RawArray, schema: Schema) -> tuple[str, ...]:
+    if not raw.is_from_images or is_same_scale(raw, schema):
+        return ()
+    levels = ", rounded to whole numbers" if _has_levels_between(schema) else ""
+    return (f"white, {raw.white:g} in the files, is read as {schema.range[1]:g}{levels}",)

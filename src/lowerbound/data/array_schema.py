@@ -1,0 +1,259 @@
+"""What an array's numbers are: images, arrays or rows, and on which scale. Decided once, for the data trained on.
+
+    layout   image   image files; 4-D arrays whose last axis is 1, 3 or 4; 3-D arrays N x H x W with both sides at least
+                     8 and neither more than 4 times the other
+             table   N x D floats with NaN, which is a missing cell
+             array   anything else
+
+    range    the stored numbers that the model sees as 0 and 1
+             images  bool 0..1; 8 bits 0..255, or 0..1 where there is nothing else; wider integers 0..1, 0..255, 1023,
+                     4095, 16383 or 65535, the least that holds all
+                     floats 0..1 or -1..1, up to a twentieth of that beyond; 0..255 where they reach half of it
+                     integers below 0 or above 65535: least..greatest; other floats: 0 or less..greatest
+             arrays  8 bits as images; other numbers as they are
+
+Both can be set: data.layout, data.range.
+"""
+
+import math
+from dataclasses import replace
+from typing import NoReturn
+
+import numpy as np
+from jaxtyping import Bool, Float, Shaped
+
+from lowerbound.data.examples import RawArray
+from lowerbound.data.reading import refuse, times
+from lowerbound.foundation.errors import ConfigError, DataError
+from lowerbound.foundation.schema import LARGEST, LARGEST_COUNT, UNSCALED, Column, Layout, Range, Schema
+
+CHANNELS = (1, 3, 4)
+LEAST_SIDE = 8  # of N x H x W that is taken for images
+MOST_OBLONG = 4
+FULL_SCALES = (255, 1023, 4095, 16383, 65535)
+SIGNED: Range = (-1.0, 1.0)
+OVERSHOOT = 0.05  # of the width of [0, 1] or [-1, 1], by which floats lie beyond, such as resampling leaves
+LEAST_WHITE = 127.5  # the greatest of floats that are taken to be on 0..255
+OFFSET_FROM = 1000.0
+"""Means of so many standard deviations are taken off in float64, since float32 keeps seven digits."""
+
+LOST_FROM = 1e5
+"""The same of means below OFFSET_FROM, of which float32 would keep two digits of the spread, or none."""
+
+
+def schema_of(raw: RawArray, layout: str = "", scale: tuple[float, ...] = ()) -> Schema:
+    """What an array is, as its type, axes and values tell; `layout` and `scale` go before them."""
+    values = raw.values
+    if values.ndim == 0 or len(values) == 0:
+        came = "a single number" if values.ndim == 0 else "no examples"
+        refuse(raw.place, f"holds {came}; give N of them, along axis 0")
+    check_type(raw)
+    if values.ndim == 1:
+        values = values[:, np.newaxis]
+    low, high = _bounds(raw)
+    found = _layout(raw, layout, has_missing=math.isnan(low))
+    shape = values.shape[1:]
+    if found == "image" and len(shape) == 2:
+        shape = (*shape, 1)
+    if found == "table":
+        return _table(raw, values, scale)
+    chosen = checked_range(scale) or (_image_range(raw, low, high) if found == "image" else _array_range(raw, high))
+    offset = _offsets(values, low, high) if found == "array" and chosen == UNSCALED else ()
+    _check_magnitude(raw.place, low, high)
+    _check_spread(raw.place, values, low, high, is_unscaled=chosen == UNSCALED)
+    size = f"{shape[1]}x{shape[0]}" if raw.is_from_images else ""
+    return Schema(layout=found, shape=shape, dtype=values.dtype.name, range=chosen, offset=offset, size=size)
+
+
+def check_type(raw: RawArray) -> None:
+    """DataError for an array of anything but numbers."""
+    if raw.values.dtype.kind not in "biuf":
+        refuse(raw.place, f"holds values of type {raw.values.dtype}; accepted are bool, integers and floats")
+
+
+def without_broken(raw: RawArray) -> RawArray:
+    """The examples that a scale is found out from: without NaN and infinity, but for the missing cells of tables."""
+    if raw.values.dtype.kind != "f" or raw.values.ndim == 0 or math.isfinite(sum(_least_and_greatest(raw))):
+        return raw
+    is_wrong = np.isinf(raw.values) if raw.values.ndim == 2 else ~np.isfinite(raw.values)
+    values = raw.values[~is_wrong.reshape(len(raw.values), -1).any(axis=1)]
+    return replace(raw, values=values, ids=(), labels=None) if len(values) else raw
+
+
+def found_out(raw: RawArray, schema: Schema, layout: str, scale: tuple[float, ...]) -> tuple[str, ...]:
+    """The note on what was found out, and the settings that change it; `layout` and `scale` were set."""
+    low, high = _least_and_greatest(raw)
+    is_constant = low == high and not raw.is_from_images
+    constant = (f"all numbers are {low:.10g}: there is nothing to learn",) if is_constant else ()
+    settings = [] if layout or raw.is_from_images else ["data.layout"]
+    if schema.layout != "table" and not scale and raw.white != 255:
+        settings.append("data.range")
+    if not settings:
+        return constant
+    return (
+        *constant,
+        f"read as {_in_words(schema)} (change with {', '.join(settings)})",
+    )
+
+
+def _in_words(schema: Schema) -> str:
+    if schema.layout == "table":
+        return f"a table of {schema.shape[0]} columns, NaN where a cell is missing"
+    low, high = schema.range
+    if schema.layout == "image":
+        return f"images {schema.shape[1]} wide and {schema.shape[0]} high, {low:.10g} to {high:.10g}"
+    scale = f"{low:.10g} to {high:.10g}" if schema.is_scaled else "numbers as they are"
+    return f"arrays of {times(schema.shape)}, {scale}"
+
+
+def _bounds(raw: RawArray) -> Range:
+    """The least and the greatest number, NaN where one is missing; DataError for infinity."""
+    low, high = _least_and_greatest(raw)
+    if math.isinf(low) or math.isinf(high) or (math.isnan(low) and np.isinf(raw.values).any()):
+        _refuse_first(raw, np.isinf(raw.values), "accepted are finite numbers")
+    return low, high
+
+
+def _least_and_greatest(raw: RawArray) -> Range:
+    return float(raw.values.min()), float(raw.values.max())
+
+
+def _refuse_first(raw: RawArray, is_wrong: Bool[np.ndarray, "example *event"], accepted: str) -> NoReturn:
+    index, *position = (int(axis[0]) for axis in np.nonzero(is_wrong))
+    raise DataError(f"{raw.element(index, position)}; {accepted}.")
+
+
+def checked_range(scale: tuple[float, ...]) -> Range | None:
+    """A range that was set, or None; ConfigError for what is not one."""
+    if not scale:
+        return None
+    if len(scale) != 2 or not all(map(math.isfinite, scale)) or not scale[0] < scale[1]:
+        raise ConfigError(f"data.range is {list(scale)}; it needs two finite numbers, the lower one first: [0, 255].")
+    return float(scale[0]), float(scale[1])
+
+
+def varies_too_little(values: Float[np.ndarray, "..."]) -> bool:
+    """Whether numbers differ, but by so little that float32 would take them for constant."""
+    return values.size > 0 and 0 < float(values.max()) - float(values.min()) < 1 / LARGEST
+
+
+def offset_of(values: Float[np.ndarray, " n"]) -> float:
+    """What is taken off a column's numbers in float64 so that float32 keeps their digits; 0 where it does anyway."""
+    known = values[~np.isnan(values)]
+    if not known.size:
+        return 0.0
+    mean, deviation = float(known.mean(dtype=np.float64)), float(known.std(dtype=np.float64))
+    if abs(mean) > OFFSET_FROM:
+        return mean if abs(mean) > OFFSET_FROM * deviation else 0.0
+    # Of smaller numbers only where hardly a digit would be left.
+    return mean if abs(mean) > LOST_FROM * deviation and known.min() < known.max() else 0.0
+
+
+def _layout(raw: RawArray, asked: str, has_missing: bool) -> Layout:
+    shape = raw.values.shape
+    if asked == "table" and len(shape) != 2:
+        refuse(raw.place, f"holds {times(shape)} values; a table needs N×D (data.layout)")
+    if asked == "image" and len(shape) not in (3, 4):
+        refuse(raw.place, f"holds {times(shape)} values; images need N×H×W or N×H×W×C (data.layout)")
+    if has_missing and (asked not in ("", "table") or len(shape) != 2):
+        accepted = "missing values are accepted in tables N×D alone"
+        _refuse_first(raw, np.isnan(raw.values), f"{accepted}" + (f" (data.layout is {asked})" if asked else ""))
+    if asked:
+        return asked  # type: ignore[return-value]
+    if has_missing:
+        return "table"
+    if raw.is_from_images:
+        return "image"
+    if len(shape) == 4 and shape[3] in CHANNELS:
+        return "image"
+    if len(shape) == 4 and shape[1] in CHANNELS and _are_sides(shape[2:]):
+        came = f"holds {times(shape)}, it seems N×C×H×W; give N×H×W×C: array.transpose(0, 2, 3, 1)"
+        refuse(raw.place, f"{came}, or set data.layout=array")
+    return "image" if len(shape) == 3 and _are_sides(shape[1:]) else "array"
+
+
+def _are_sides(sides: tuple[int, ...]) -> bool:
+    return min(sides) >= LEAST_SIDE and max(sides) <= MOST_OBLONG * min(sides)
+
+
+def _image_range(raw: RawArray, low: float, high: float) -> Range:
+    if low >= 0 and high <= 1 and not raw.white:
+        return UNSCALED
+    if raw.values.dtype == np.uint8:
+        return 0.0, 255.0
+    if 0 < raw.white < FULL_SCALES[-1]:  # 12 bits, as the file says
+        return 0.0, raw.white
+    if raw.values.dtype.kind == "f":
+        return _float_range(low, high)
+    if low < 0:
+        return _as_range(low, high)
+    return 0.0, float(next((top for top in FULL_SCALES if high <= top), high))
+
+
+def _float_range(low: float, high: float) -> Range:
+    if low >= -OVERSHOOT and high <= 1 + OVERSHOOT:
+        return UNSCALED
+    if -1 - 2 * OVERSHOOT <= low < -OVERSHOOT and high <= 1 + 2 * OVERSHOOT:
+        return SIGNED
+    if low >= 0 and LEAST_WHITE <= high <= 255:
+        return 0.0, 255.0
+    return _as_range(min(low, 0.0), high)
+
+
+def _as_range(low: float, high: float) -> Range:
+    return (low, high) if low < high else (low, low + 1)
+
+
+def _array_range(raw: RawArray, high: float) -> Range:
+    return (0.0, 255.0) if raw.values.dtype == np.uint8 and high > 1 else UNSCALED
+
+
+def _offsets(values: Shaped[np.ndarray, "example *event"], low: float, high: float) -> tuple[float, ...]:
+    if max(abs(low), abs(high)) <= OFFSET_FROM or values.dtype == np.uint8:
+        return ()
+    if values.dtype.kind in "iu" and low >= 0 and high <= LARGEST_COUNT:
+        return ()  # counts
+    offsets = tuple(offset_of(column) for column in values.reshape(len(values), -1).astype(np.float64).T)
+    return offsets if any(offsets) else ()
+
+
+def _check_magnitude(place: str, low: float, high: float) -> None:
+    if max(abs(low), abs(high)) >= LARGEST:
+        refuse(place, f"holds numbers from {low:g} to {high:g}; accepted are those below 1e18, so divide them")
+
+
+def _check_spread(
+    place: str, values: Shaped[np.ndarray, "example *event"], low: float, high: float, is_unscaled: bool
+) -> None:
+    """DataError for numbers that differ where float32 would take them for the same."""
+    came = f"vary by less than {1 / LARGEST:g}"
+    if varies_too_little(np.array([low, high])):
+        refuse(place, f"holds numbers from {low:g} to {high:g}, which {came}; multiply them")
+    # Only numbers in units of their own are standardised one by one: see GaussianPerElementLikelihood.
+    if values.dtype.kind != "f" or not is_unscaled or (low >= 0 and high <= 1):
+        return
+    spread = (values.max(axis=0).astype(np.float64) - values.min(axis=0)).reshape(-1)
+    for index in np.flatnonzero((spread > 0) & (spread < 1 / LARGEST)).tolist():
+        position = ",".join(map(str, np.unravel_index(index, values.shape[1:])))
+        refuse(
+            place, f"holds numbers that {came} in element {position} of all examples; multiply them, or set them to 0"
+        )
+
+
+def _table(raw: RawArray, values: Float[np.ndarray, "row column"], scale: tuple[float, ...]) -> Schema:
+    """Columns without names, each numeric, some cells missing."""
+    if scale:
+        raise ConfigError("data.range is for images and arrays; the columns of a table have units of their own.")
+    empty = np.flatnonzero(np.isnan(values).all(axis=0))
+    if len(empty):
+        refuse(raw.place, f"has no value at all in column {empty[0]}, counted from 0; leave such columns out")
+    numbers = values.astype(np.float64)
+    _check_magnitude(raw.place, float(np.nanmin(numbers)), float(np.nanmax(numbers)))
+    for index in range(values.shape[1]):
+        if varies_too_little(numbers[~np.isnan(numbers[:, index]), index]):
+            came = f"holds numbers that vary by less than {1 / LARGEST:g} in column {index}, counted from 0"
+            refuse(raw.place, f"{came}; multiply the column")
+    columns = tuple(
+        Column(name=str(index), kind="numeric", offset=offset_of(numbers[:, index])) for index in range(values.shape[1])
+    )
+    return Schema(layout="table", shape=values.shape[1:], dtype=values.dtype.name, columns=columns)

@@ -1,0 +1,157 @@
+"""Named columns of numbers and texts, one row for each example, as files: .csv, .npz, .parquet or .json.
+
+A number that is not finite has no place in them: it is null in JSON and Parquet, empty in CSV, and itself in .npz.
+"""
+
+import csv
+import json
+import math
+import re
+from collections.abc import Callable, Mapping, Sequence
+from io import BytesIO, StringIO
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float, Integer
+
+from lowerbound.foundation.errors import UsageError
+from lowerbound.foundation.schema import Column
+from lowerbound.foundation.storage import write_bytes, write_text
+
+Columns = Mapping[str, np.ndarray]
+"""Of each name one value, or a row of values, for every example."""
+
+
+WHOLE = re.compile(r"0|-?[1-9][0-9]{0,17}")  # a label that is a whole number, as it would be written again
+
+
+def check_suffix(path: Path) -> None:
+    """UsageError for a file that no writer has, before anything is computed for it."""
+    if path.suffix not in WRITERS:
+        raise UsageError(f"{path} ends in {path.suffix or 'nothing'!r}; accepted: {', '.join(WRITERS)}.")
+    if path.suffix == ".parquet":
+        _pyarrow()
+
+
+def check_output(path: Path, inputs: Sequence[str], is_table: bool = True) -> None:
+    """UsageError for an output that is an input or lies in one, or is in no format that can be written, before anything
+    is computed. Pictures are PNG.
+    """
+    written = path.expanduser().resolve()
+    for name in inputs:
+        given = Path(name).expanduser()
+        if given.exists() and (
+            given.resolve() == written or (path.exists() and written.is_relative_to(given.resolve()))
+        ):
+            raise UsageError(f"{path} is the input itself, or a part of it; choose another --out.")
+    if is_table:
+        check_suffix(path)
+    elif path.suffix.lower() != ".png":
+        raise UsageError(f"{path} ends in {path.suffix or 'nothing'!r}; pictures are written as .png.")
+
+
+def write_columns(path: Path, columns: Columns) -> None:
+    """Write columns in the format that the file's name asks for; UsageError for another one."""
+    check_suffix(path)
+    WRITERS[path.suffix](path, columns)
+
+
+def named_columns(rows: Float[np.ndarray, "row column"], columns: Sequence[Column]) -> Columns:
+    """The cells of a table under its columns' names, levels as text."""
+    return {column.name: column.as_written(rows[:, index]) for index, column in enumerate(columns)}
+
+
+def drawn_columns(rows: Float[np.ndarray, "row column"], columns: Sequence[Column]) -> Columns:
+    """The same of rows drawn from a model, written as precisely as the training table is."""
+    return {column.name: column.as_drawn(rows[:, index]) for index, column in enumerate(columns)}
+
+
+def flat(columns: Columns) -> dict[str, np.ndarray]:
+    """Columns of one value each: mean becomes mean_1, mean_2, ..."""
+    single: dict[str, np.ndarray] = {}
+    for name, values in columns.items():
+        if values.ndim == 1:
+            single[name] = values
+        else:
+            single |= {f"{name}_{index + 1}": column for index, column in enumerate(values.T)}
+    return single
+
+
+def labels_column(names: Sequence[str], positions: Integer[np.ndarray, " example"]) -> np.ndarray:
+    """The labels of examples: whole numbers where all labels are, else texts."""
+    are_whole = bool(names) and all(WHOLE.fullmatch(name) for name in names)
+    values = np.array([int(name) for name in names], np.int64) if are_whole else np.array(names, dtype=str)
+    return values[positions]
+
+
+def records(columns: Columns) -> list[dict[str, Any]]:
+    """One mapping of names to values for each example; None for a number that is not finite."""
+    single = {name: _finite_or_none(values) for name, values in flat(columns).items()}
+    return [dict(zip(single, row, strict=True)) for row in zip(*single.values(), strict=True)]
+
+
+def _write_csv(path: Path, columns: Columns) -> None:
+    single = flat(columns)
+    text = StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(single)
+    writer.writerows(zip(*(values.tolist() for values in _short(single).values()), strict=True))
+    write_text(path, text.getvalue())
+
+
+def _short(columns: Columns) -> dict[str, np.ndarray]:
+    # The digits that a 32-bit float has, and no more.
+    return {name: _as_text(values) if values.dtype.kind == "f" else values for name, values in columns.items()}
+
+
+def _as_text(values: np.ndarray) -> np.ndarray:
+    return np.array([str(value) if np.isfinite(value) else "" for value in values], dtype=object)
+
+
+def _finite_or_none(values: np.ndarray) -> list[Any]:
+    if values.dtype.kind != "f" or np.isfinite(values).all():
+        return list(values.tolist())
+    return [value if math.isfinite(value) else None for value in values.tolist()]
+
+
+def _write_npz(path: Path, columns: Columns) -> None:
+    buffer = BytesIO()
+    np.savez(buffer, **columns)  # type: ignore[arg-type]
+    write_bytes(path, buffer.getvalue())
+
+
+def _write_parquet(path: Path, columns: Columns) -> None:
+    pyarrow = _pyarrow()
+    from pyarrow import parquet
+
+    buffer = BytesIO()
+    arrays = {name: pyarrow.array(values, mask=_is_absent(values)) for name, values in flat(columns).items()}
+    parquet.write_table(pyarrow.table(arrays), buffer)
+    write_bytes(path, buffer.getvalue())
+
+
+def _is_absent(values: np.ndarray) -> np.ndarray | None:
+    return ~np.isfinite(values) if values.dtype.kind == "f" else None
+
+
+def _write_json(path: Path, columns: Columns) -> None:
+    write_text(path, json.dumps(records(columns), indent=1, allow_nan=False) + "\n")
+
+
+def _pyarrow():  # type: ignore[no-untyped-def]
+    try:
+        import pyarrow
+    except ModuleNotFoundError:
+        raise UsageError(
+            "Parquet is written with pyarrow, which is not installed; pip install 'lowerbound[tables]', or choose .csv."
+        ) from None
+    return pyarrow
+
+
+WRITERS: dict[str, Callable[[Path, Columns], None]] = {
+    ".csv": _write_csv,
+    ".npz": _write_npz,
+    ".parquet": _write_parquet,
+    ".json": _write_json,
+}

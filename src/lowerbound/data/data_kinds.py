@@ -1,0 +1,84 @@
+"""What kind of data examples are, as their values and axes tell."""
+
+from collections.abc import Sequence
+from typing import Literal
+
+from lowerbound.data.array_schema import OVERSHOOT
+from lowerbound.data.examples import Examples
+from lowerbound.data.reading import counted, shown, times
+from lowerbound.foundation.schema import LARGEST_COUNT, UNSCALED, Column, Support
+
+Kind = Literal["binary", "grey", "colour", "levels", "unit", "counts", "real", "table"]
+
+MOST_NAMED = 20  # columns
+
+KINDS: dict[Kind, str] = {
+    "binary": "black and white, or any values of 0 and 1",
+    "grey": "grey images on levels, such as 8 bits",
+    "colour": "images of several channels on levels, such as 8 bits",
+    "levels": "arrays on levels, such as 8 bits",
+    "unit": "numbers within a range, scaled to 0 to 1",
+    "counts": "whole numbers from 0 upwards",
+    "real": "numbers of any size",
+    "table": "columns of different kinds, or with missing cells",
+}
+
+
+def kind_of(examples: Examples) -> Kind:
+    """The kind of all examples together."""
+    support = examples.support
+    if examples.layout == "table":
+        return "table"
+    if support.is_binary:
+        return "binary"
+    if support.num_levels:
+        return _kind_on_levels(examples)
+    if _are_in_unit_interval(examples, support):
+        return "unit"
+    return "counts" if _are_counts(support) else "real"
+
+
+def described(num_examples: int, examples: Examples) -> str:
+    """So many examples, of which these are some: their shape and kind in words."""
+    kind = kind_of(examples)
+    shape = examples.event_shape
+    is_array = examples.layout != "image" and len(shape) > 1
+    words = f"of shape {times(shape)}" if is_array else shape_in_words(shape)
+    return f"{counted(num_examples, 'example')} {words}; {kind}: {KINDS[kind]}"
+
+
+def shape_in_words(event_shape: Sequence[int]) -> str:
+    """The shape of an example, images as people say it."""
+    if len(event_shape) == 1:
+        return f"of {event_shape[0]} value{'s' if event_shape[0] > 1 else ''}"
+    if len(event_shape) != 3:
+        return f"of shape {times(event_shape)}"
+    channels, height, width = event_shape
+    return f"{width} wide and {height} high with {channels} channel{'s' if channels > 1 else ''}"
+
+
+def columns_in_words(columns: Sequence[Column]) -> str:
+    """The kind of each column of a table, the first of many."""
+    words = [
+        f"{shown(column.name)} {column.kind}" + (f" ({column.num_levels} levels)" if column.num_levels > 2 else "")
+        for column in columns[:MOST_NAMED]
+    ]
+    more = f", and {len(columns) - MOST_NAMED:,} more" if len(columns) > MOST_NAMED else ""
+    return ", ".join(words) + more
+
+
+def _kind_on_levels(examples: Examples) -> Kind:
+    if examples.layout != "image":
+        return "levels"
+    return "grey" if examples.event_shape[0] == 1 else "colour"
+
+
+def _are_in_unit_interval(examples: Examples, support: Support) -> bool:
+    """Also images of another scale, and those that resampling left a little beyond theirs."""
+    margin = OVERSHOOT if examples.layout == "image" else 0.0
+    is_scaled_image = examples.layout == "image" and examples.range != UNSCALED
+    return is_scaled_image or (support.low >= -margin and support.high <= 1 + margin)
+
+
+def _are_counts(support: Support) -> bool:
+    return support.is_integer and support.low >= 0 and support.high <= LARGEST_COUNT

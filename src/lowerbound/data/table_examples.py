@@ -1,0 +1,245 @@
+"""Rows of a table as a model sees them, by the schema of its columns.
+
+Missing is what is empty or a marker of the schema or of the column. Anything else that a column does not accept is not
+missing but unreadable: it is refused with its row and column or, where broken rows are skipped, the whole row is kept
+without a value and named in `Collection.unreadable`, so that positions stay those of the file.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from jaxtyping import Float, Float32
+
+from lowerbound.data import numbers
+from lowerbound.data.array_examples import numbered
+from lowerbound.data.decimal_signs import decimal_of
+from lowerbound.data.examples import Collection, Examples, RawArray
+from lowerbound.data.known_cells import KnownCells, is_missing, kept_markers, known_cells, lower_case
+from lowerbound.data.reading import does_not_fit
+from lowerbound.data.tables import STANDARD, Cell, RawTable, TableOptions, listed, written
+from lowerbound.foundation.errors import SchemaError
+from lowerbound.foundation.schema import LARGEST, LARGEST_COUNT, MISSING_MARKERS, Column, Schema
+
+WHOLE = f"whole numbers from 0 to {LARGEST_COUNT:,}"
+
+
+class Unreadable(Exception):
+    """A cell that its column does not accept; says why."""
+
+
+def conformed_table(table: RawTable, schema: Schema, skip_broken: bool = False) -> Collection:
+    """The rows by the schema's columns, found by their names; DataError for the first cell that does not fit."""
+    names = names_in(table, schema)
+    values, unreadable = cells_of(table, schema, names)
+    reasons = tuple(unreadable[row] for row in sorted(unreadable))
+    if reasons and not skip_broken:
+        raise SchemaError(f"{reasons[0]}.")
+    if len(reasons) == table.num_rows:
+        raise SchemaError(f"{table.place}: no row can be read; the first: {reasons[0]}.")
+    values[list(unreadable)] = np.nan
+    label = table.columns.get(schema.label)
+    labels, label_names = numbered([label_of(cell, schema) for cell in label]) if label is not None else (None, ())
+    return Collection(
+        Examples(values, 1.0, labels, layout="table", columns=schema.columns),
+        label_names,
+        skipped=reasons,
+        notes=(*table.notes, *_notes(table, schema, names)),
+        num_validation=table.num_validation,
+        num_test=table.num_test,
+        schema=schema,
+        place=table.place,
+        unreadable=unreadable,
+    )
+
+
+def names_in(table: RawTable, schema: Schema) -> list[str]:
+    """What a table calls each of the schema's columns: their names or, for a model of an array, their positions."""
+    names = [column.name for column in schema.columns]
+    absent = [name for name in names if name not in table.columns]
+    if schema.dtype and absent:
+        names = [name for name in table.columns if name not in table.unnamed]
+        if len(names) != len(schema.columns):
+            came = f"has {len(names)} columns, the model was trained on an array of {len(schema.columns)}"
+            does_not_fit(table.place, f"{came}; give as many, in the same order")
+        return names
+    if absent:
+        has = listed(table.columns)
+        does_not_fit(table.place, f"lacks {listed(absent)}, which the model was trained on; it has {has}")
+    return names
+
+
+def cells_of(
+    table: RawTable, schema: Schema, names: Sequence[str]
+) -> tuple[Float32[np.ndarray, "row column"], dict[int, str]]:
+    """The cells as numbers, NaN where one is missing; and of each row that cannot be read why."""
+    values = np.full((table.num_rows, len(names)), np.nan, np.float32)
+    unreadable = dict(table.unreadable)
+    for index, (column, name) in enumerate(zip(schema.columns, names, strict=True)):
+        cells, problems = _read(table.columns[name], _reader(column, schema))
+        values[:, index] = cells - column.offset
+        for row, why in problems.items():
+            unreadable.setdefault(row, f"{table.where(row, name)} {why}")
+    return values, unreadable
+
+
+def rows_of(
+    table: RawTable, columns: Sequence[Column], markers: Sequence[str] = MISSING_MARKERS
+) -> Float32[np.ndarray, "row column"]:
+    """The cells of `columns` as numbers; NaN where one is missing, or is not what its column holds."""
+    schema = Schema(
+        layout="table", shape=(len(columns),), dtype="", columns=tuple(columns), missing_markers=tuple(markers)
+    )
+    return cells_of(table, schema, [column.name for column in columns])[0]
+
+
+def as_array(table: RawTable, options: TableOptions = STANDARD) -> RawArray:
+    """The cells as an array of numbers, a column for each; DataError for a cell that is not one."""
+    label = options.label or table.label
+    left_out = {label, *options.exclude, *table.unnamed}
+    names = [name for name in table.columns if name not in left_out]
+    if table.unreadable:
+        raise SchemaError(f"{next(iter(table.unreadable.values()))}.")
+    decimal = options.decimal or decimal_of(table, names)
+    markers = lower_case(options.missing_markers)
+    known = [known_cells(table, name, markers, decimal) for name in names]
+    columns = [_all_numbers(cells) for cells in known]
+    is_integer = all(_are_integers(cells) for cells in known)
+    labels = [label_of(cell, None) for cell in table.columns[label]] if label in table.columns else None
+    return RawArray(
+        place=table.place,
+        values=np.stack(columns, axis=1).astype(np.int64 if is_integer else np.float64),
+        labels=labels,
+        notes=table.notes,
+        num_validation=table.num_validation,
+        num_test=table.num_test,
+    )
+
+
+def label_of(cell: Cell, schema: Schema | None) -> str | None:
+    """A label as it is written, 5 and 5.0 alike; None where it is missing."""
+    markers = MISSING_MARKERS if schema is None else schema.missing_markers
+    if is_missing(cell, frozenset(markers) | {""}):
+        return None
+    if isinstance(cell, str):
+        whole, point, zeros = cell.partition(".")
+        return whole if point and zeros.strip("0") == "" and numbers.plain_number(whole) is not None else cell
+    return written(cell)
+
+
+Reader = Callable[[Cell], float]
+
+
+def _read(cells: Sequence[Cell], read: Reader) -> tuple[Float[np.ndarray, " row"], dict[int, str]]:
+    """The cells as numbers, NaN where one is missing or unreadable; of each unreadable one why."""
+    values = np.full(len(cells), np.nan)
+    problems = {}
+    for row, cell in enumerate(cells):
+        try:
+            values[row] = read(cell)
+        except Unreadable as why:
+            problems[row] = f"is {str(cell)[:60]!r}; {why}"
+    return values, problems
+
+
+def _reader(column: Column, schema: Schema) -> Reader:
+    """What turns a cell of this column into a number, NaN for a missing one; raises Unreadable."""
+    markers, kept = frozenset(schema.missing_markers) | {""}, kept_markers(schema.missing_markers, column.levels)
+    read = _Levels(column.levels, schema.decimal) if column.levels else _Number(column.kind == "count", schema.decimal)
+
+    def reader(cell: Cell) -> float:
+        if kept and isinstance(cell, str) and cell in kept:
+            return read(cell)
+        if is_missing(cell, markers) or (column.missing_markers and written(cell) in column.missing_markers):
+            return np.nan
+        return read(cell)
+
+    return reader
+
+
+@dataclass(frozen=True)
+class _Number:
+    """Cells of a numeric column or of counts."""
+
+    is_count: bool
+    decimal: numbers.Decimal
+
+    def __call__(self, cell: Cell) -> float:
+        value = self._value(cell)
+        if not abs(value) < LARGEST:
+            raise Unreadable("accepted are finite numbers below 1e18")
+        if self.is_count and not (0 <= value <= LARGEST_COUNT and value == round(value)):
+            raise Unreadable(f"counts are {WHOLE}")
+        return value
+
+    def _value(self, cell: Cell) -> float:
+        if isinstance(cell, int | float):
+            return float(cell) if abs(cell) < LARGEST else np.inf
+        value = numbers.number(cell, self.decimal) if isinstance(cell, str) else None
+        if value is None:
+            raise Unreadable(self._why_not(cell))
+        return value
+
+    def _why_not(self, cell: Cell) -> str:
+        hint = numbers.hint(cell, self.decimal) if isinstance(cell, str) else ""
+        accepted = WHOLE if self.is_count else "numbers"
+        return hint or f"accepted are {accepted}, and an empty cell for a missing one"
+
+
+class _Levels:
+    """Cells of a binary or categorical column, to their positions; 5, 5.0 and "5" are one level."""
+
+    def __init__(self, levels: Sequence[str], decimal: numbers.Decimal) -> None:
+        self.levels, self.decimal = levels, decimal
+        self.positions = {level: float(position) for position, level in enumerate(levels)}
+        plain = {level: numbers.plain_number(level) for level in levels}
+        self.by_number = {plain[level]: position for level, position in self.positions.items()}
+        self.by_number.pop(None, None)
+        words = {level.lower(): position for level, position in self.positions.items()}
+        self.truth = words if set(words) == {"false", "true"} else {}
+
+    def __call__(self, cell: Cell) -> float:
+        position = self.positions.get(cell) if isinstance(cell, str) else None
+        if position is None:
+            position = self._otherwise(cell)
+        if position is None:
+            raise Unreadable(f"accepted are {listed(self.levels)}, and an empty cell for a missing one")
+        return position
+
+    def _otherwise(self, cell: Cell) -> float | None:
+        if isinstance(cell, bool) or (isinstance(cell, str) and self.truth):
+            return self.truth.get(str(cell).lower()) if self.truth else self.by_number.get(float(cell))
+        if isinstance(cell, str):
+            return self.by_number.get(numbers.number(cell, self.decimal))
+        return self.by_number.get(cell) if isinstance(cell, int | float) else None
+
+
+def _all_numbers(known: KnownCells) -> Float[np.ndarray, " row"]:
+    if len(known.cells) < known.table.num_rows:
+        row = next(row for row, known_row in enumerate([*known.rows, -1]) if row != known_row)
+        where = known.table.where(row, known.name)
+        raise SchemaError(f"{where} is missing; an array has a number in every cell (data.layout).")
+    for index, number in enumerate(known.plain):
+        if number is None:
+            known.refuse(index, "an array holds numbers alone (data.layout)")
+    return np.array(known.plain, np.float64)
+
+
+def _are_integers(known: KnownCells) -> bool:
+    """Whether all cells are whole numbers by their type, or as they are written."""
+    return all(cell.lstrip("+-−").isdigit() if isinstance(cell, str) else isinstance(cell, int) for cell in known.cells)
+
+
+def _notes(table: RawTable, schema: Schema, names: Sequence[str]) -> tuple[str, ...]:
+    expected = {*names, *schema.left_out, schema.label, *table.unnamed}
+    extra = [name for name in table.columns if name not in expected]
+    return (f"columns that the model does not know are ignored: {listed(extra)}",) if extra else ()
+
+
+def readable(collection: Collection) -> Collection:
+    """The rows that could be read, for training: positions no longer matter there."""
+    if not collection.unreadable:
+        return collection
+    kept = np.setdiff1d(np.arange(len(collection.examples)), list(collection.unreadable))
+    read = collection.subset(kept)
+    return replace(read, ids=read.ids if collection.ids else (), unreadable={})

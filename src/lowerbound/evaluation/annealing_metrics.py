@@ -1,0 +1,119 @@
+"""log p(x) by annealing as scores: of test examples, from below; of simulated ones, from both sides.
+
+No bracket is given for test examples: an upper bound needs an exact draw from p(z|x), which simulation alone yields.
+"""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from lowerbound.data.batches import scaled
+from lowerbound.data.sources import Examples
+from lowerbound.evaluation.annealing import AnnealedEvidence, AnnealingConfig, anneal
+from lowerbound.evaluation.bidirectional import Sandwich, bidirectional
+from lowerbound.evaluation.results import Measurements, ProgressCallback, Score, Scorer
+from lowerbound.foundation.schema import Support
+from lowerbound.foundation.seeding import generator
+from lowerbound.models.vae import VAE
+
+MAX_CHAINS = 512
+"""Chains of all examples of a batch: so many decoded examples and their gradients are held."""
+
+
+def annealed_quality(
+    model: VAE,
+    examples: Examples,
+    log_evidence: Float[Tensor, " known"] | None,
+    config: AnnealingConfig,
+    seed: int,
+    score: Scorer,
+    device: torch.device | str,
+    *,
+    checkpoints: Path | None = None,
+    progress: ProgressCallback = lambda stage, done, total: None,
+) -> Measurements:
+    """The annealed evidence of `examples`; where `log_evidence` has the exact one of them, also what is missing.
+
+    With a `checkpoints` folder annealing is saved on the way, and continues from what it finds there.
+    """
+    x = scaled(examples).to(device)
+    found = list(_annealed(model, x, config, seed, checkpoints, progress))
+    annealed = torch.cat([part.log_evidence for part in found]).cpu()
+    size = torch.cat([part.effective_sample_size for part in found]).median()
+    about = f"log p(x) by {in_words(config)}; at most log p(x) in expectation"
+    estimate = score("annealed-evidence", annealed, about, config.num_chains)
+    scores = [replace(estimate, effective_sample_size=float(size))]
+    if log_evidence is not None and len(log_evidence) >= len(annealed):
+        missing = log_evidence[: len(annealed)].cpu() - annealed
+        about = "exact log p(x) less the annealed one of the same examples"
+        scores.append(score("annealing-error", missing, about, config.num_chains))
+    return Measurements(tuple(scores), {"annealed_evidence_per_image": annealed.float().numpy()})
+
+
+def bracket_quality(
+    model: VAE,
+    num_examples: int,
+    config: AnnealingConfig,
+    seed: int,
+    device: torch.device | str,
+    progress: ProgressCallback = lambda stage, done, total: None,
+) -> Measurements:
+    """Lower and upper bounds on log p(x) of examples that the model draws, and the width between them."""
+    stream = generator(seed, "annealing/simulated", device)
+    sandwich = bidirectional(
+        model, num_examples, config, stream, lambda done, total: progress("annealing simulated examples", done, total)
+    )
+    scores = tuple(_bracket_scores(sandwich, Scorer("simulated", _convention(model, sandwich.x)), config))
+    return Measurements(scores, {"annealing_bracket_per_image": sandwich.gap.float().cpu().numpy()})
+
+
+def in_words(config: AnnealingConfig) -> str:
+    """How it is annealed."""
+    return (
+        f"annealing over {config.num_temperatures:,} temperatures of {config.num_leapfrog} leapfrog steps in "
+        f"{config.num_chains} chains"
+    )
+
+
+def _annealed(
+    model: VAE, x: Tensor, config: AnnealingConfig, seed: int, checkpoints: Path | None, progress: ProgressCallback
+) -> Iterator[AnnealedEvidence]:
+    """The examples in batches, each with a stream and a checkpoint of its own."""
+    batch_size = max(1, MAX_CHAINS // config.num_chains)
+    total = len(x) * config.num_temperatures
+    for start in range(0, len(x), batch_size):
+        batch = x[start : start + batch_size]
+        stream = generator(seed, f"annealing/{start}", x.device)
+        checkpoint = None if checkpoints is None else checkpoints / f"images-from-{start}.safetensors"
+        for state in anneal(model, batch, config, stream, checkpoint=checkpoint):
+            if state.stage == "weighted":
+                done = start * config.num_temperatures + len(batch) * state.temperature
+                progress("annealing test examples", done, total)
+        assert state.evidence is not None
+        yield state.evidence
+
+
+def _bracket_scores(sandwich: Sandwich, score: Scorer, config: AnnealingConfig) -> Iterator[Score]:
+    about = f"of examples that the model drew, {in_words(config)}: at most log p(x) in expectation"
+    yield score("annealed-lower-bound", sandwich.lower.cpu(), about, config.num_chains)
+    about = "the same backwards from the code that drew the example: at least log p(x) in expectation"
+    yield score("annealed-upper-bound", sandwich.upper.cpu(), about, config.num_chains)
+    about = "upper less lower bound: the error of either is at most this in expectation"
+    yield score("annealing-bracket", sandwich.gap.cpu(), about, config.num_chains)
+
+
+def _convention(model: VAE, x: Tensor) -> str:
+    # What the model drew is where its likelihood lives; the range alone is to be found out.
+    return model.likelihood.convention(
+        Support(
+            float(x.min()),
+            float(x.max()),
+            num_levels=getattr(model.likelihood, "num_levels", 0),
+            is_binary=bool(((x == 0) | (x == 1)).all()),
+            is_integer=bool((x == x.round()).all()),
+        )
+    )

@@ -1,0 +1,199 @@
+"""The check-up: measures what the doctor wants to know of a model, on a bounded part of its data, in seconds."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from lowerbound.data.sources import Examples, Splits
+from lowerbound.evaluation.diagnosis import PARETO_K_BOUND, Symptoms
+from lowerbound.evaluation.diagnostics import (
+    active_units,
+    encode_examples,
+    moment_kl,
+    rate_per_dimension,
+    split_rate,
+    z_free_distortion,
+)
+from lowerbound.evaluation.inference_gap import GapConfig, inference_gaps
+from lowerbound.evaluation.quick_evaluation import expected_terms
+from lowerbound.foundation.errors import ConfigError, DataError
+from lowerbound.foundation.numerics import mean_and_standard_error
+from lowerbound.foundation.seeding import generator
+from lowerbound.models.vae import VAE
+from lowerbound.probability.distributions import DiagonalNormal, Distribution, has_closed_form_kl
+from lowerbound.probability.likelihoods import GaussianLikelihood
+from lowerbound.probability.posteriors import LOG_VARIANCE_BOUND
+
+
+@dataclass(frozen=True, kw_only=True)
+class HealthConfig:
+    """How much of the data is looked at, and how closely."""
+
+    num_examples: int = 1000  # of the training and the test split each, evenly spaced: ELBO, distortion, rate
+    num_draws: int = 2  # from the posterior, for each of them
+    num_coded: int = 5000  # training examples, evenly spaced, whose posteriors make up the aggregate
+    num_gap_examples: int = 100  # the first test examples: inference gaps
+    gaps: GapConfig = field(default_factory=lambda: GapConfig(num_steps=25, num_draws=4, num_judging_draws=16))
+
+    def __post_init__(self) -> None:
+        # Of two at least there is a standard error.
+        for key, least in (("num_examples", 2), ("num_draws", 1), ("num_coded", 2), ("num_gap_examples", 2)):
+            if getattr(self, key) < least:
+                raise ConfigError(f"{key} needs at least {least}, got {getattr(self, key)}.")
+
+
+STANDARD = HealthConfig()
+NOTHING: Mapping[str, np.ndarray] = {}
+
+
+def measure_health(
+    model: VAE,
+    splits: Splits,
+    *,
+    known: Mapping[str, np.ndarray] = NOTHING,
+    extent: HealthConfig = STANDARD,
+    seed: int = 0,
+    device: torch.device | str = "cpu",
+) -> Symptoms:
+    """What a model and its data show, for `diagnose`.
+
+    What is known already is not measured again: `known` holds arrays about the first test examples by the names that
+    Results have for them, the exact log p(x), both gaps, and the Pareto-k and effective sample size of weights. Of
+    data that the likelihood cannot score nothing else is measured.
+    """
+    model.eval()
+    found = Symptoms(latent_dim=model.latent_dim, watched=splits.watched, learned_sigma=_learned_sigma(model))
+    refusals = list(_refusals(model, splits))
+    if refusals:
+        num_examples = sum(len(part) for part in _parts(splits))
+        return replace(found, outside_share=len(refusals) / num_examples, refusal=refusals[0])
+    found = _with_levels(replace(found, outside_share=0.0), model, splits, extent, seed, device)
+    if model.is_deterministic:
+        return found
+    posterior = encode_examples(model, splits.train.spread(extent.num_coded), device)
+    found = _with_code(found, model, posterior, seed)
+    tensors = {name: torch.as_tensor(array) for name, array in known.items() if name.endswith("_per_image")}
+    if len(tensors.get("log_evidence_per_image", ())) < len(tensors.get("pareto_k_per_image", ())):
+        tensors.pop("log_evidence_per_image", None)  # the rest of the examples has no exact evidence
+    if "amortisation_gap_per_image" in tensors:
+        found = _with_known_gaps(found, tensors)
+    elif isinstance(posterior, DiagonalNormal):
+        found = _with_gaps(found, model, splits, tensors.get("log_evidence_per_image"), extent, seed, device)
+    return _with_weights(found, tensors)
+
+
+def _with_levels(
+    found: Symptoms, model: VAE, splits: Splits, extent: HealthConfig, seed: int, device: torch.device | str
+) -> Symptoms:
+    """ELBO on both splits; on training examples also the distortion, beside that of the best decoder that ignores z."""
+    train_examples, test_examples = (part.spread(extent.num_examples) for part in (splits.train, splits.test))
+    train = expected_terms(model, train_examples, extent.num_draws, seed, device)
+    z_free = z_free_distortion(model, splits.train, train_examples, device)
+    found = replace(
+        found,
+        distortion=mean_and_standard_error(train.distortion),
+        z_free_distortion=mean_and_standard_error(z_free),
+        distortion_gain=mean_and_standard_error(z_free - train.distortion),
+    )
+    if model.is_deterministic:
+        return found
+    test = expected_terms(model, test_examples, extent.num_draws, seed, device)
+    return replace(
+        found,
+        rate=mean_and_standard_error(train.rate),
+        train_elbo=mean_and_standard_error(train.elbo),
+        test_elbo=mean_and_standard_error(test.elbo),
+    )
+
+
+def _with_code(found: Symptoms, model: VAE, posterior: Distribution, seed: int) -> Symptoms:
+    """Which latents are used, and how the codes of all examples together lie in the prior."""
+    prior: Distribution = model.prior()
+    split = split_rate(posterior, prior, generator(seed, "check-up/aggregate", posterior.mean.device))
+    closed_form = has_closed_form_kl(posterior, prior)
+    return replace(
+        found,
+        active_units=active_units(posterior).count,
+        rate_per_dimension=tuple(rate_per_dimension(posterior, prior).tolist()) if closed_form else None,
+        mutual_information=split.mutual_information if split.is_resolved else None,
+        aggregate_kl=split.aggregate_kl if split.is_resolved else None,
+        moment_kl=moment_kl(posterior, prior) if isinstance(prior, DiagonalNormal) else None,
+        clamped_share=_clamped_share(posterior) if isinstance(posterior, DiagonalNormal) else None,
+    )
+
+
+def _with_gaps(
+    found: Symptoms,
+    model: VAE,
+    splits: Splits,
+    log_evidence: Float[Tensor, " known"] | None,
+    extent: HealthConfig,
+    seed: int,
+    device: torch.device | str,
+) -> Symptoms:
+    num_examples = min(extent.num_gap_examples, len(splits.test))
+    if log_evidence is not None:
+        num_examples = min(num_examples, len(log_evidence))
+        log_evidence = log_evidence[:num_examples]
+    examples = splits.test.subset(np.arange(num_examples))
+    gaps = inference_gaps(model, examples, log_evidence, extent.gaps, seed, device)
+    return replace(
+        found,
+        amortisation_gap=gaps.mean_amortisation_gap,
+        approximation_gap=gaps.mean_approximation_gap,
+        log_evidence=None if log_evidence is None else mean_and_standard_error(log_evidence),
+    )
+
+
+def _with_known_gaps(found: Symptoms, known: Mapping[str, Tensor]) -> Symptoms:
+    gaps = (known.get(f"{name}_per_image") for name in ("amortisation_gap", "approximation_gap", "log_evidence"))
+    amortisation, approximation, log_evidence = (None if gap is None else mean_and_standard_error(gap) for gap in gaps)
+    return replace(found, amortisation_gap=amortisation, approximation_gap=approximation, log_evidence=log_evidence)
+
+
+def _with_weights(found: Symptoms, known: Mapping[str, Tensor]) -> Symptoms:
+    pareto_k, effective_sample_size = (known.get(f"{name}_per_image") for name in ("pareto_k", "effective_sample_size"))
+    # Too few draws have no shape; an estimate from them is left unjudged.
+    if pareto_k is not None and len(shape := pareto_k[~pareto_k.isnan()]):
+        share = float((shape > PARETO_K_BOUND).double().mean())
+        found = replace(found, pareto_k=float(shape.median()), untrusted_share=share)
+    if effective_sample_size is not None:
+        found = replace(found, effective_sample_size=float(effective_sample_size.median()))
+    return found
+
+
+def _refusals(model: VAE, splits: Splits) -> Iterator[str]:
+    """What the likelihood says of each example that it cannot score."""
+    for part in _parts(splits):
+        # Example by example only where there is something to find: most data are fine.
+        if _refusal(model, part) is not None:
+            refusals = (_refusal(model, part.subset(np.array([index]))) for index in range(len(part)))
+            yield from (refusal for refusal in refusals if refusal is not None)
+
+
+def _refusal(model: VAE, examples: Examples) -> str | None:
+    support = examples.support
+    try:
+        model.likelihood.convention(replace(support, is_binary=support.is_binary or examples.is_redrawn))
+    except DataError as error:
+        return str(error)
+    return None
+
+
+def _parts(splits: Splits) -> tuple[Examples, Examples, Examples]:
+    return splits.train, splits.validation, splits.test
+
+
+def _learned_sigma(model: VAE) -> float | None:
+    likelihood = model.likelihood
+    if isinstance(likelihood, GaussianLikelihood) and isinstance(likelihood.log_sigma, nn.Parameter):
+        return likelihood.sigma
+    return None
+
+
+def _clamped_share(posterior: DiagonalNormal) -> float:
+    return float((posterior.log_variance.abs() >= LOG_VARIANCE_BOUND).double().mean())

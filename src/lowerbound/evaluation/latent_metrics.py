@@ -1,0 +1,66 @@
+"""What does the code know? Where the rate goes, which units are used, and what a probe reads off, as scores."""
+
+import math
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+
+from lowerbound.data.sources import Splits
+from lowerbound.evaluation.diagnostics import (
+    active_units,
+    encode_examples,
+    labelled_codes,
+    linear_probe,
+    nearest_neighbour_probe,
+    split_rate,
+)
+from lowerbound.evaluation.results import Measurements, Score, Scorer
+from lowerbound.foundation.seeding import generator
+from lowerbound.models.vae import VAE
+from lowerbound.probability.distributions import Distribution
+
+NUM_NEIGHBOURS = 5
+
+
+def code_quality(model: VAE, splits: Splits, seed: int, scorer: Scorer, device: torch.device | str) -> Measurements:
+    """Mutual information, aggregate KL and active units of the test examples; probes fitted on training examples."""
+    scores: list[Score] = []
+    arrays: dict[str, np.ndarray] = {}
+    if not model.is_deterministic:
+        posterior = encode_examples(model, splits.test, device)
+        scores += _rate_scores(posterior, model.prior(), seed, scorer)
+        units = active_units(posterior)
+        about = f"of {model.latent_dim} latent dimensions, those whose posterior mean varies by more than 0.01"
+        scores.append(scorer.of("active-units", float(units.count), None, about, len(splits.test), None, "units"))
+        arrays["latent_mean_variance"] = units.variance.cpu().numpy()
+    if splits.train.labels is not None and splits.test.labels is not None:
+        scores += _probe_scores(model, splits, scorer, device)
+    return Measurements(tuple(scores), arrays)
+
+
+def _rate_scores(posterior: Distribution, prior: Distribution, seed: int, scorer: Scorer) -> Iterator[Score]:
+    split = split_rate(posterior, prior, generator(seed, "aggregate", posterior.mean.device))
+    limit = (
+        ""
+        if split.is_resolved
+        else f"; no more than log n = {math.log(split.num_examples):.1f} can be seen in n examples"
+    )
+    about = f"between example and code, of the rate{limit}"
+    part = split.mutual_information
+    yield scorer.of("mutual-information", part.value, part.standard_error, about, split.num_examples, 1, "nats")
+    about = f"KL of all codes together from the prior, the rest of the rate{' and too much' if limit else ''}"
+    part = split.aggregate_kl
+    yield scorer.of("aggregate-kl", part.value, part.standard_error, about, split.num_examples, 1, "nats")
+
+
+def _probe_scores(model: VAE, splits: Splits, scorer: Scorer, device: torch.device | str) -> Iterator[Score]:
+    train, test = (labelled_codes(model, examples, device) for examples in (splits.train, splits.test))
+    if len(train.labels.unique()) < 2:
+        return
+    about = "test accuracy of logistic regression on the codes' means, fitted on training examples"
+    probe = linear_probe(train, test)
+    yield scorer.of("linear-probe", probe.value, probe.standard_error, about, len(test.labels), None, "accuracy")
+    about = f"the same of a vote among the {NUM_NEIGHBOURS} nearest training codes"
+    probe = nearest_neighbour_probe(train, test, NUM_NEIGHBOURS)
+    yield scorer.of("neighbour-probe", probe.value, probe.standard_error, about, len(test.labels), None, "accuracy")

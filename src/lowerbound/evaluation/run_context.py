@@ -1,0 +1,86 @@
+"""What results say of the run that they are of: recipe, configuration, versions, data, layers.
+
+`provenance.context_of` writes it. Each part is whole or absent.
+"""
+
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from lowerbound.foundation.schema import Column, Layout
+from lowerbound.models.vae import ModelConfig
+from lowerbound.networks.layers import Layer
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sizes:
+    """Number of examples of each split."""
+
+    train: int
+    validation: int
+    test: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataContext:
+    """The data of a run."""
+
+    name: str
+    source: str
+    licence: str
+    sizes: Sizes
+    event_shape: tuple[int, ...]
+    layout: Layout
+    columns: tuple[Column, ...]
+    label_names: tuple[str, ...]
+    notes: tuple[str, ...]
+    skipped: tuple[str, ...]
+    checksum: str
+    test_checksum: str
+    watched: Literal["validation", "test"]  # split
+
+
+@dataclass(frozen=True, kw_only=True)
+class ConfigContext:
+    """The settings of a run; those of its model are looked into."""
+
+    data: dict[str, Any] = field(default_factory=dict)
+    model: ModelConfig = field(default_factory=ModelConfig)
+    objective: dict[str, Any] = field(default_factory=dict)
+    training: dict[str, Any] = field(default_factory=dict)
+    evaluation: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingContext:
+    """How training went."""
+
+    epochs: int
+    best_epoch: int
+    stopped_early: bool
+    seconds: float
+    precision: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class LayersContext:
+    """The layers of both networks."""
+
+    encoder: tuple[Layer, ...]
+    decoder: tuple[Layer, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Context:
+    """What was run."""
+
+    recipe: str = ""
+    command: str = ""
+    seed: int = 0
+    data: DataContext | None = None
+    config: ConfigContext | None = None
+    layers: LayersContext | None = None
+    likelihood_parameters: int = 0
+    training: TrainingContext | None = None
+    versions: dict[str, str] = field(default_factory=dict)
+    machine: dict[str, str | int] = field(default_factory=dict)
+    evaluated_anew: bool = False

@@ -1,0 +1,373 @@
+"""Files that are whole or absent: atomic writes, checksums, format versions.
+
+Everything is written to a temporary file beside its target, flushed to the disk and renamed over it. A reader
+therefore sees the old file or the new one, and a loader that maps the old file keeps a valid mapping.
+"""
+
+import atexit
+import errno
+import hashlib
+import json
+import os
+import re
+import shutil
+import tempfile
+import tomllib
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, nullcontext, suppress
+from pathlib import Path
+from typing import Any
+
+import tomli_w
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor
+
+from lowerbound.foundation.errors import RunError, UsageError
+from lowerbound.foundation.text import LONE_SURROGATES, readable
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]
+
+MAX_TEXT_BYTES = 2**28  # of a TOML or JSON file: that of a table of 20,000 columns has a hundredth of it
+FORMAT_VERSION = 3
+"""Version of config.toml, results.json and checkpoints; raised when an older reader would misread them."""
+
+PART = ".lowerbound.part"
+"""How the names of temporary files end."""
+
+NAME_OF_PART = 40  # characters of the name that is written: with all of it, a system may not allow the length
+
+
+def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
+    """Call `write` with a temporary path, then move what it wrote to `path`."""
+    make_folder(path.parent)
+    remove_remains(path.parent)
+    with _naming(path):
+        descriptor, name = tempfile.mkstemp(prefix=_hidden(path), suffix=PART, dir=path.parent)
+    temporary = Path(name)
+    try:
+        lock_descriptor(descriptor)  # while it is held, nobody takes the file for the remains of a killed process
+        with _naming(path, temporary):
+            write(temporary)
+            temporary.chmod(0o666 & ~_umask())
+            _sync(temporary)
+            temporary.replace(path)
+        _sync(path.parent)
+    finally:
+        os.close(descriptor)
+        temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def _naming(path: Path, temporary: Path | None = None) -> Iterator[None]:
+    """Errors about the temporary file, which nobody knows, name the one that was to be written."""
+    try:
+        yield
+    except OSError as error:
+        is_of_another = temporary and error.filename not in (None, str(temporary))
+        if error.errno is None or is_of_another:
+            raise
+        raise OSError(error.errno, error.strerror, str(path)) from error
+
+
+def remove_remains(folder: Path) -> None:
+    """Remove the temporary files that killed processes left in a folder; those in use stay."""
+    for path in list(folder.glob(f".*{PART}")):
+        with suppress(OSError):  # another process removed it, or it is not ours to remove
+            descriptor = os.open(path, os.O_RDONLY)
+            try:
+                if lock_descriptor(descriptor):
+                    shutil.rmtree(path) if path.is_dir() else path.unlink()
+            finally:
+                os.close(descriptor)
+
+
+def lock_descriptor(descriptor: int) -> bool:
+    """Lock an open file until it is closed or the process ends; false where another process holds it.
+
+    Where the system or the file system has no such locks it is true: nobody can hold one.
+    """
+    if fcntl is None:
+        return True
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError as error:
+        if error.errno not in (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL):
+            raise
+    return True
+
+
+def copy_folder(source: Path, target: Path) -> None:
+    """A copy of a folder, whole or absent."""
+    with folder_atomically(target) as temporary:
+        shutil.copytree(source, temporary, dirs_exist_ok=True)
+
+
+@contextmanager
+def folder_atomically(target: Path) -> Iterator[Path]:
+    """A temporary folder to fill, which becomes `target` when all went well.
+
+    Files of a target that holds something are replaced one by one; what has other names stays.
+    """
+    check_is_no_dangling_link(target)
+    make_folder(target.parent)
+    remove_remains(target.parent)
+    with (
+        tempfile.TemporaryDirectory(prefix=_hidden(target), suffix=PART, dir=target.parent) as temporary,
+        _locked(Path(temporary)),
+    ):
+        made = Path(temporary) / "made"
+        made.mkdir()
+        yield made
+        for path in made.rglob("*"):
+            _sync(path)
+        _move_folder(made, target)
+        _sync(target.parent)
+
+
+def temporary_folder() -> Path:
+    """An empty folder that is removed when the program ends."""
+    path = Path(tempfile.mkdtemp(prefix="lowerbound-"))
+    atexit.register(shutil.rmtree, path, ignore_errors=True)
+    return path
+
+
+def make_folder(path: Path) -> None:
+    """A folder, and those that it lies in; UsageError where a file or a link to nowhere has its name."""
+    check_is_no_dangling_link(path)
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except FileExistsError as error:
+        raise UsageError(f"{path} is a file; give a folder, or a name that is free.") from error
+
+
+def check_is_no_dangling_link(path: Path) -> None:
+    """UsageError for a link whose target is missing: it neither exists nor can be made."""
+    if path.is_symlink() and not path.exists():
+        raise UsageError(f"{path} is a link to {path.readlink()}, which does not exist; make that, or remove the link.")
+
+
+def check_is_utf8(path: Path) -> None:
+    """UsageError for a path that holds other bytes, which safetensors opens no file under."""
+    if LONE_SURROGATES.search(str(path)):
+        raise UsageError(f"{readable(str(path))} is not UTF-8, as the path of a run has to be; choose another name.")
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Write `content` to `path`, atomically."""
+    write_atomically(path, lambda temporary: _write(temporary, content))
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write `text` to `path` as UTF-8, atomically; what UTF-8 lacks, the bytes of other file names, is escaped."""
+    write_bytes(path, text.encode("utf-8", "backslashreplace"))
+
+
+def write_json(path: Path, value: Mapping[str, Any]) -> None:
+    """Write `value` as indented JSON, atomically; NaN and infinity are refused, since JSON has neither."""
+    write_text(path, json.dumps(value, indent=2, allow_nan=False) + "\n")
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """Read a JSON object; RunError if it is missing or damaged."""
+    try:
+        value = json.loads(_content(path))
+    except RecursionError:
+        raise RunError(f"{path} is not valid JSON (it is nested too deeply); it is damaged.") from None
+    except ValueError as error:
+        raise RunError(f"{path} is not valid JSON ({error}); it is damaged.") from error
+    if not isinstance(value, dict):
+        raise RunError(f"{path} holds a {type(value).__name__}, not an object; it is damaged.")
+    return value
+
+
+def write_toml(path: Path, value: Mapping[str, Any]) -> None:
+    """Write `value` as TOML, atomically; UsageError for a text that is not UTF-8, and so would not be found again."""
+    text = tomli_w.dumps(value)
+    if found := LONE_SURROGATES.search(text):
+        line = ascii(text[text.rfind("\n", 0, found.start()) + 1 :].partition("\n")[0])
+        raise UsageError(f"{path.name} can hold only UTF-8, not {line}; rename what is called so.")
+    write_text(path, text)
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """Read a TOML file; RunError if it is missing or damaged."""
+    try:
+        return tomllib.loads(_content(path).decode())
+    except RecursionError:
+        raise RunError(f"{path} is not valid TOML (it is nested too deeply).") from None
+    except ValueError as error:  # damage, another encoding, a number of thousands of digits
+        raise RunError(f"{path} is not valid TOML: {error}.") from error
+
+
+def toml_key(name: str) -> str:
+    """A name as a part of a TOML key: bare where it can be, else quoted."""
+    return name if re.fullmatch(r"[A-Za-z0-9_-]+", name) else json.dumps(name, ensure_ascii=False)
+
+
+def save_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, Any]) -> None:
+    """Write tensors and JSON metadata as one safetensors file, atomically, with a checksum over both."""
+    contiguous = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    header = {"format_version": str(FORMAT_VERSION), "metadata": json.dumps(dict(metadata), sort_keys=True)}
+    header["checksum"] = _checksum(contiguous, header["metadata"])
+    write_atomically(path, lambda temporary: _save(temporary, contiguous, header))
+
+
+def load_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Read what `save_tensors` wrote; RunError if it is missing, damaged or newer than this version."""
+    if not path.is_file():
+        raise RunError(f"{path} does not exist.")
+    check_is_utf8(path)
+    try:
+        with safe_open(path, framework="pt") as file:
+            header = file.metadata() or {}
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except (SafetensorError, OSError, ValueError) as error:
+        raise RunError(f"{path} is damaged ({str(error).splitlines()[0]}).") from error
+    version = header.get("format_version", "")
+    check_format_version(path, int(version) if re.fullmatch("[0-9]{1,9}", version) else None)
+    if header.get("checksum") != _checksum(tensors, header.get("metadata", "")):
+        raise RunError(f"{path} is damaged (its checksum does not match its content).")
+    return tensors, json.loads(header["metadata"])
+
+
+def stated_checksum(path: Path) -> str:
+    """The checksum that a file of `save_tensors` states: what `load_tensors` holds its content against."""
+    return str(_header(path).get("checksum", ""))
+
+
+def read_metadata(path: Path) -> dict[str, Any]:
+    """The metadata of a file of `save_tensors` alone, which takes no longer for large tensors; not verified."""
+    header = _header(path)
+    version = header.get("format_version", "")
+    check_format_version(path, int(version) if re.fullmatch("[0-9]{1,9}", version) else None)
+    try:
+        return dict(json.loads(header["metadata"]))
+    except (KeyError, TypeError, ValueError) as error:
+        raise RunError(f"{path} is damaged (its metadata cannot be read).") from error
+
+
+def _header(path: Path) -> dict[str, str]:
+    if not path.is_file():
+        raise RunError(f"{path} does not exist.")
+    check_is_utf8(path)
+    try:
+        with safe_open(path, framework="pt") as file:
+            return dict(file.metadata() or {})
+    except (SafetensorError, OSError, ValueError) as error:
+        raise RunError(f"{path} is damaged ({str(error).splitlines()[0]}).") from error
+
+
+def check_format_version(path: Path, version: object) -> None:
+    """Refuse what another version of this package wrote, where it would be misread."""
+    if not isinstance(version, int) or version < 1:
+        raise RunError(f"{path} states no format version; it was not written by lowerbound.")
+    if version < FORMAT_VERSION:
+        raise RunError(
+            f"{path} has format version {version}, this lowerbound reads {FORMAT_VERSION}; train the run again, or use "
+            "the lowerbound that wrote it."
+        )
+    if version > FORMAT_VERSION:
+        raise RunError(
+            f"{path} has format version {version}, this lowerbound reads up to {FORMAT_VERSION}; "
+            "install a newer lowerbound."
+        )
+
+
+def sha256(path: Path) -> str:
+    """SHA-256 of a file, in hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _save(path: Path, tensors: Mapping[str, Tensor], metadata: dict[str, str]) -> None:
+    """A safetensors file of the same bytes every time: the library has its metadata in random order."""
+    # Not save_file, which has a temporary file of its own, that a killed process leaves.
+    content = save(dict(tensors), metadata=metadata)
+    length = int.from_bytes(content[:8], "little")
+    header = json.loads(content[8 : 8 + length])
+    header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
+    ordered = json.dumps(header, ensure_ascii=False, separators=(",", ":")).encode()
+    # The same keys and values in another order: no longer than before, and filled up as the format allows.
+    assert len(ordered) <= length
+    with path.open("wb") as file:
+        file.write(content[:8])
+        file.write(ordered.ljust(length))
+        file.write(memoryview(content)[8 + length :])
+
+
+def _checksum(tensors: Mapping[str, Tensor], metadata: str) -> str:
+    digest = hashlib.sha256(metadata.encode())
+    for name in sorted(tensors):
+        tensor = tensors[name]
+        digest.update(f"{name}/{tensor.dtype}/{tuple(tensor.shape)}".encode())
+        digest.update(tensor.reshape(-1).view(torch.uint8).numpy().data)
+    return digest.hexdigest()
+
+
+def _move_folder(made: Path, target: Path) -> None:
+    with suppress(OSError):  # it is absent, a link, holds something, or is where the shell stands
+        target.rmdir() if target.resolve() != Path.cwd() else None
+    if not target.exists():
+        made.rename(target)
+        return
+    for entry in sorted(made.iterdir()):
+        entry.replace(target / entry.name)
+
+
+def _hidden(path: Path) -> str:
+    return f".{path.name[:NAME_OF_PART]}."
+
+
+@contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    # Not every system lets a folder be opened.
+    descriptor = os.open(folder, os.O_RDONLY) if fcntl is not None else None
+    try:
+        if descriptor is not None:
+            lock_descriptor(descriptor)
+        yield
+    finally:
+        if descriptor is not None:
+            os.close(descriptor)
+
+
+def _content(path: Path) -> bytes:
+    """A file's bytes; RunError for a pipe or a device, which would be waited for, and for what is too long."""
+    try:
+        if not path.is_file() and path.exists():
+            raise RunError(f"cannot read {path}: it is not a file.")
+        with path.open("rb") as file:
+            content = file.read(MAX_TEXT_BYTES + 1)
+    except OSError as error:
+        raise RunError(f"cannot read {path}: {error.strerror}.") from error
+    if len(content) > MAX_TEXT_BYTES:
+        raise RunError(f"cannot read {path}: it has more than {MAX_TEXT_BYTES:,} bytes, which is the most.")
+    return content
+
+
+def _write(path: Path, content: bytes) -> None:
+    path.write_bytes(content)
+
+
+def _umask() -> int:
+    # mkstemp makes private files; a run directory follows the user's umask like any other output.
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+def _sync(path: Path) -> None:
+    """Have a file reach the disk, or a rename within a folder. Not every system lets a folder be opened."""
+    with suppress(OSError) if path.is_dir() else nullcontext():
+        descriptor = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)

@@ -1,0 +1,90 @@
+"""Anomaly scores of new examples by a trained model, with thresholds from examples that were held out in training."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from lowerbound.data.column_writers import Columns, check_output, records, write_columns
+from lowerbound.evaluation.anomaly_scores import Judged, measure
+from lowerbound.runs.inputs import STANDARD, InputOptions, read_inputs
+from lowerbound.runs.preparation import choose_device
+from lowerbound.runs.trained_model import load
+
+
+@dataclass(frozen=True, eq=False)
+class Scored:
+    """Scores of some examples, and what was made of them."""
+
+    ids: tuple[str, ...]
+    judged: Judged
+    skipped: tuple[str, ...] = ()  # what could not be read, each with the reason
+    notes: tuple[str, ...] = ()  # what was done to the examples
+
+    @property
+    def scores(self) -> dict[str, np.ndarray]:
+        """Of each name one number for each example, higher is stranger; NaN where there is none."""
+        return self.judged.scores
+
+    @property
+    def is_anomalous(self) -> np.ndarray:
+        """Whether the score that decides exceeds its threshold; false where there is no score."""
+        return self.judged.is_anomalous
+
+    @property
+    def columns(self) -> Columns:
+        """As a file holds them: a row for each example; no verdict where there is no score."""
+        verdicts = [
+            int(flag) if known else None
+            for flag, known in zip(self.judged.is_anomalous, self.judged.is_scored, strict=True)
+        ]
+        return {"id": np.array(self.ids), **self.judged.scores, "anomalous": np.array(verdicts, dtype=object)}
+
+    @property
+    def num_unscored(self) -> int:
+        """How many examples have no score."""
+        return int((~self.judged.is_scored).sum())
+
+
+def as_json(scored: Scored) -> dict[str, Any]:
+    """All that was found, for another program."""
+    judged = scored.judged
+    thresholds = {name: asdict(threshold) for name, threshold in judged.thresholds.items()}
+    about = {"by": judged.by, "false_alarm_rate": judged.threshold.rate, "thresholds": thresholds}
+    found = {"skipped": scored.skipped, "notes": scored.notes, "num_unscored": scored.num_unscored}
+    return {**about, **found, "examples": records(scored.columns)}
+
+
+def score(
+    run: Path,
+    inputs: Sequence[str],
+    *,
+    false_alarm_rate: float | None = None,
+    by: str = "",
+    importance: bool = True,
+    options: InputOptions = STANDARD,
+    device: str = "auto",
+    out: Path | None = None,
+) -> Scored:
+    """Anomaly scores of each example, and whether it exceeds a threshold that few normal examples do.
+
+    `false_alarm_rate` is the share of normal examples that may be flagged; without it a twentieth, or the least that
+    the held-out examples can promise. `importance` adds the importance-weighted score, which takes most of the time.
+    Thresholds come from what training measured on held-out examples: UsageError for a run that watched its test
+    examples, which has none.
+    """
+    if out is not None:
+        check_output(out, inputs)
+    trained, chosen = load(run), choose_device(device)
+    calibration = trained.calibration()
+    collection = read_inputs(trained, inputs, options)
+    needed = importance or by == "importance"
+    found = measure(trained.vae.to(chosen), collection.examples, device=chosen, importance=needed)
+    ids = collection.ids or tuple(str(index) for index in range(len(collection.examples)))
+    judged = calibration.judge(found, by, false_alarm_rate)
+    scored = Scored(ids, judged, collection.skipped, collection.notes)
+    if out is not None:
+        write_columns(out, scored.columns)
+    return scored

@@ -1,0 +1,216 @@
+"""Missing cells of a table, filled with what a trained model expects there given the cells that are known.
+
+A draw z ~ q(z|x) has the weight w = p(x, z) / q(z|x), where x is the known cells, so that the weighted mixture of the
+p(· | z) approximates p(missing | known) under the model. A fill is the mean of this mixture, rounded (a count to a
+whole number), or its likeliest level; its standard deviation, or the level's probability, is reported beside it. A row
+without a known cell is filled from the prior.
+
+Source: Mattei and Frellsen, "MIWAE", arXiv:1812.02633, Equation 12.
+
+A fill has as many decimals as the numbers of the training table have, at most, and no more than three digits beyond the
+first digit of its standard deviation.
+"""
+
+import csv
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from io import StringIO
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from lowerbound.data import numbers
+from lowerbound.data.parquet import read_parquet
+from lowerbound.data.reading import STANDARD_LIMIT, Limit, limit_of
+from lowerbound.data.table_examples import conformed_table, names_in
+from lowerbound.data.table_filling import Fill, filled_csv, filled_parquet, same_file
+from lowerbound.data.tables import RawTable, TableOptions, csv_content, read_csv
+from lowerbound.foundation.errors import UsageError
+from lowerbound.foundation.schema import Column, Schema
+from lowerbound.foundation.seeding import ContentNoise, content_noise
+from lowerbound.foundation.storage import write_bytes, write_text
+from lowerbound.models.vae import VAE
+from lowerbound.probability.tables import ColumnCodes, TableRow
+from lowerbound.runs.trained_model import load
+
+NUM_DRAWS = 100
+BATCH_SIZE = 100
+MOST_SIGNIFICANT = 3  # digits of a fill beyond the first of its standard deviation
+SUFFIXES = (".csv", ".tsv", ".parquet")
+FILLS_HEADER = ("row", "column", "value", "standard_deviation", "probability")
+
+
+@dataclass(frozen=True, eq=False)
+class Expected:
+    """p(missing | known) of some rows, cell by cell, in the units of x."""
+
+    mean: Float[Tensor, "batch column"]
+    deviation: Float[Tensor, "batch column"]
+    levels: dict[int, Float[Tensor, "batch level"]]  # probabilities, by the column's position
+
+
+@dataclass(frozen=True)
+class FilledCell:
+    """One filled cell: row, counted from 0, column, what it is filled with, and how sure that is."""
+
+    row: int
+    column: str
+    fill: Fill
+    deviation: float | None = None  # of a numeric column or a count, in its unit
+    probability: float | None = None  # of a level
+
+
+@dataclass(frozen=True)
+class Imputed:
+    """What `impute_table` did."""
+
+    path: Path
+    fills_path: Path  # a CSV with a line for each filled cell
+    num_rows: int
+    num_filled: int
+    skipped: tuple[str, ...]  # rows that could not be read, copied as they are
+    notes: tuple[str, ...]
+
+
+def impute(
+    run: Path, path: Path, out: Path | None = None, skip_broken: bool = False, max_gib: float | None = None
+) -> Imputed:
+    """Fill a table with a run's model; by default into the run's directory, in the input's format."""
+    trained = load(run)
+    out = out or run / f"imputed{path.suffix.lower()}"
+    return impute_table(trained.vae, trained.schema, path, out, skip_broken, limit_of(max_gib))
+
+
+def impute_table(
+    vae: VAE, schema: Schema, path: Path, out: Path, skip_broken: bool = False, limit: Limit = STANDARD_LIMIT
+) -> Imputed:
+    """Write a table to `out` with its missing cells filled and all else unchanged, and the fills beside it.
+
+    UsageError for a model that is not one of tables, for `out` in another format and for `out` that is the input;
+    DataError for a table that does not fit the schema.
+    """
+    fills_path = out.with_suffix(".filled.csv")
+    check_paths(path, out, fills_path)
+    if not vae.columns:
+        raise UsageError(f"likelihood {vae.config.likelihood!r} has no missing cells; impute needs a model of a table.")
+    table = _read(path, schema, limit)
+    rows = conformed_table(table, schema, skip_broken)
+    x = torch.from_numpy(np.asarray(rows.examples.values))
+    cells = list(_filled_cells(vae, x, frozenset(rows.unreadable), names_in(table, schema)))
+    fills = {(cell.row, cell.column): cell.fill for cell in cells}
+    if path.suffix.lower() == ".parquet":
+        content = filled_parquet(path, table, fills, limit)
+    else:
+        content = filled_csv(csv_content(path, limit), table, schema.decimal, fills)
+    write_bytes(out, content)
+    write_text(fills_path, _fills_text(cells))
+    return Imputed(out, fills_path, table.num_rows, len(cells), rows.skipped, rows.notes)
+
+
+def check_paths(path: Path, out: Path, fills_path: Path) -> None:
+    """UsageError for an input or output that `impute_table` does not take, before anything is read."""
+    suffix = path.suffix.lower()
+    if suffix not in SUFFIXES:
+        raise UsageError(f"{path} is not a table file; impute accepts {', '.join(SUFFIXES)}.")
+    if out.suffix.lower() != suffix:
+        raise UsageError(f"{out} must end in {suffix}, as {path} does: impute keeps the format.")
+    for written in (out, fills_path):
+        if same_file(path, written):
+            raise UsageError(f"{written} is the input, which impute does not overwrite; choose another output.")
+
+
+@torch.no_grad()
+def expected_cells(vae: VAE, x: Float[Tensor, "batch column"], num_draws: int = NUM_DRAWS) -> Expected:
+    """The importance-weighted mixture of p(cells | z), for each row from noise of its own."""
+    has_known = ~x.isnan().all(-1)
+    noise = content_noise(x, 0, "imputation")
+    z, log_weight = _draws(vae, x, noise, num_draws)
+    prior = _from_prior(vae, x, num_draws)
+    z = torch.where(has_known.unsqueeze(-1), z, prior)
+    weight = torch.softmax(torch.where(has_known, log_weight, 0.0), dim=0).double()
+    likelihood = vae.decode(z)
+    assert isinstance(likelihood, TableRow)
+    return _mixture(likelihood, weight)
+
+
+def rounded(value: float, deviation: float, column: Column) -> float:
+    """A fill of a numeric column with the digits that mean something."""
+    first = math.floor(math.log10(deviation)) if 0 < deviation < math.inf else 0
+    return round(value, min(column.decimals, max(0, MOST_SIGNIFICANT - first)))
+
+
+def _read(path: Path, schema: Schema, limit: Limit) -> RawTable:
+    if path.suffix.lower() == ".parquet":
+        return read_parquet(path, TableOptions(limit=limit))
+    return read_csv(path, TableOptions(separator=schema.separator, decimal=schema.decimal, limit=limit))
+
+
+def _draws(
+    vae: VAE, x: Float[Tensor, "batch column"], noise: ContentNoise, num_draws: int
+) -> tuple[Float[Tensor, "sample batch latent"], Float[Tensor, "sample batch"]]:
+    """Draws z ~ q(z|x) and their log-weights; a plain autoencoder has one code, whose weight is 1."""
+    samples = vae.sample_posterior(x, noise, num_draws)
+    if vae.is_deterministic:
+        return samples.z, torch.zeros_like(samples.log_likelihood)
+    return samples.z, samples.log_weight
+
+
+def _from_prior(vae: VAE, x: Float[Tensor, "batch column"], num_draws: int) -> Float[Tensor, "sample 1 latent"]:
+    stream = content_noise(x[:1] * torch.nan, 0, "imputation from the prior")
+    prior = vae.prior()
+    return prior.mean + prior.variance.sqrt() * stream.normal(num_draws, x.new_zeros(1, vae.latent_dim))
+
+
+def _mixture(likelihood: TableRow, weight: Float[Tensor, "sample batch"]) -> Expected:
+    """Means, standard deviations and levels' probabilities of weighted draws."""
+    each = weight.unsqueeze(-1)
+    means, variances = likelihood.mean.double(), likelihood.variance.double()
+    mean = (each * means).sum(0)
+    deviation = (each * (variances + (means - mean) ** 2)).sum(0).sqrt()
+    levels = {}
+    for block in likelihood.blocks:
+        if isinstance(block.distribution, ColumnCodes):
+            levels[int(block.columns)] = (each * block.distribution.logits.double().softmax(-1)).sum(0)
+    return Expected(mean, deviation, levels)
+
+
+def _filled_cells(
+    vae: VAE, x: Float[Tensor, "row column"], unreadable: frozenset[int], names: list[str]
+) -> Iterator[FilledCell]:
+    """The missing cells of all rows that could be read, row by row."""
+    incomplete = [row for row in x.isnan().any(-1).nonzero().flatten().tolist() if row not in unreadable]
+    for start in range(0, len(incomplete), BATCH_SIZE):
+        rows = incomplete[start : start + BATCH_SIZE]
+        expected = expected_cells(vae, x[rows])
+        for position, row in enumerate(rows):
+            for index in x[row].isnan().nonzero().flatten().tolist():
+                yield _filled_cell(row, names[index], vae.columns[index], expected, (position, index))
+
+
+def _filled_cell(row: int, name: str, column: Column, expected: Expected, place: tuple[int, int]) -> FilledCell:
+    mean, deviation = float(expected.mean[place]), float(expected.deviation[place])
+    if not column.levels:
+        value = float(round(mean)) if column.kind == "count" else rounded(mean + column.offset, deviation, column)
+        return FilledCell(row, name, Fill(numbers.as_text(value), value), deviation=deviation)
+    position, index = place
+    chances = [1 - mean, mean] if column.kind == "binary" else expected.levels[index][position].tolist()
+    level = max(range(len(chances)), key=chances.__getitem__)
+    text = column.levels[level]
+    return FilledCell(row, name, Fill(text, numbers.plain_number(text), is_level=True), probability=chances[level])
+
+
+def _fills_text(cells: list[FilledCell]) -> str:
+    text = StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(FILLS_HEADER)
+    for cell in cells:
+        writer.writerow([cell.row + 1, cell.column, cell.fill.text, _digits(cell.deviation), _digits(cell.probability)])
+    return text.getvalue()
+
+
+def _digits(value: float | None) -> str:
+    return "" if value is None else f"{value:.4g}"

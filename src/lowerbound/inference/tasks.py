@@ -1,0 +1,300 @@
+"""What one does with a trained model: sample, reconstruct, encode, interpolate, evaluate, compare; and its layers."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float
+
+from lowerbound.data.batches import Batches, scaled
+from lowerbound.data.column_writers import Columns, check_output, check_suffix, labels_column, write_columns
+from lowerbound.data.data_kinds import shape_in_words
+from lowerbound.data.objects import raw_of
+from lowerbound.data.sources import SIZES, DataConfig, Splits, read_size
+from lowerbound.data.sources import load as load_data
+from lowerbound.data.splits import splits_around
+from lowerbound.evaluation import generation
+from lowerbound.evaluation.comparison import Comparison
+from lowerbound.evaluation.comparison import compare as compare_results
+from lowerbound.evaluation.feature_samples import best_guess
+from lowerbound.evaluation.full_evaluation import evaluate_full
+from lowerbound.evaluation.quick_evaluation import BATCH_SIZE, EvaluationConfig, score_examples
+from lowerbound.evaluation.results import Results, Score, read_results
+from lowerbound.foundation.errors import DataError, UsageError
+from lowerbound.foundation.seeding import generator
+from lowerbound.foundation.storage import check_is_no_dangling_link, folder_atomically, write_bytes
+from lowerbound.models.vae import VAE, build_model
+from lowerbound.networks.layers import Layer, count_parameters
+from lowerbound.reporting.comparison_plot import comparison_figure
+from lowerbound.reporting.theme import png
+from lowerbound.reporting.tiles import as_png, compose, displayable, fitted
+from lowerbound.runs.experiment import Settings, resolve
+from lowerbound.runs.inputs import STANDARD, InputOptions, read_inputs, read_one, run_of
+from lowerbound.runs.preparation import choose_device
+from lowerbound.runs.run_data import own_splits, read_stored, splits_in_memory
+from lowerbound.runs.trained_model import TrainedModel, load
+from lowerbound.training.checkpoint import load_model
+
+TILE_SIZE = 56  # pixels
+MAX_SAMPLES = 10_000  # in one picture
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """A file of posteriors, what of the data could not be read, each with the reason, and what was done to the rest."""
+
+    path: Path
+    skipped: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Reconstructed:
+    """A picture or rows of reconstructions, how well all data are reconstructed, and what could not be read."""
+
+    path: Path
+    scores: list[Score]
+    skipped: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Summary:
+    """A model's layers."""
+
+    title: str
+    encoder: list[Layer]
+    decoder: list[Layer]
+    num_parameters: int
+    likelihood_note: str
+
+
+def sample(
+    run: Path,
+    num_examples: int,
+    temperature: float = 1.0,
+    seed: int = 0,
+    out: Path | None = None,
+    folder: Path | None = None,
+    num_columns: int = 0,
+) -> Path:
+    """Draws from the model: decoded means of images as one picture, or each as a file of `folder`; rows as a table.
+
+    The picture has `num_columns` columns; with 0 it is about square.
+    """
+    trained = load(run)
+    model = trained.vae
+    if model.is_deterministic:
+        raise UsageError(f"{run} is a deterministic autoencoder; it has no prior to sample from.")
+    if trained.schema.layout != "image":
+        path = out or folder or run / "samples.csv"
+        check_suffix(path)
+        return _write_rows(path, trained.generate(num_examples, seed=seed, temperature=temperature))
+    if folder is None:
+        check_output(out or run / "samples.png", [], is_table=False)
+    images = generation.prior_samples(model, num_examples, seed, temperature)
+    if folder is not None:
+        return _save_each(folder, images)
+    return _save_grid(out or run / "samples.png", images, num_columns or int(np.ceil(np.sqrt(num_examples))))
+
+
+def read_grid(text: str) -> tuple[int, int]:
+    """Columns and rows of a picture from COLUMNSxROWS; UsageError for what is none, or too many."""
+    grid = read_size(text)
+    if grid is None or grid[0] * grid[1] > MAX_SAMPLES:
+        raise UsageError(f"--grid {text!r} is not COLUMNSxROWS of at most {MAX_SAMPLES:,} images, such as 8x4.")
+    return grid
+
+
+@torch.no_grad()
+def reconstruct(
+    run: Path,
+    inputs: Sequence[str],
+    num_examples: int = 16,
+    options: InputOptions = STANDARD,
+    out: Path | None = None,
+) -> Reconstructed:
+    """How well all of `inputs` are reconstructed, and the first of them: images above their reconstructions as one
+    picture, other examples as rows of a .csv, .npz, .parquet or .json file of what is expected of each value."""
+    trained = load(run)
+    model, is_image = trained.vae, trained.schema.layout == "image"
+    path = out or run / ("reconstructions.png" if is_image else "reconstructions.csv")
+    check_output(path, inputs, is_table=not is_image)
+    collection = read_inputs(trained, inputs, options)
+    examples = collection.examples
+    if collection.unreadable:
+        examples = examples.subset(np.setdiff1d(np.arange(len(examples)), list(collection.unreadable)))
+    shown = scaled(examples.subset(np.arange(min(num_examples, len(examples)))))
+    expected = best_guess(model, model.decode(model.encode(shown).mean))
+    if is_image:
+        pair = [generation.to_images(shown), generation.to_images(expected)]
+        _save_grid(path, np.concatenate(pair), columns=len(shown))
+    else:
+        _write_rows(path, trained.written(expected))
+    scores = score_examples(model, examples, "given" if inputs else "test", trained.convention)
+    return Reconstructed(path, scores, collection.skipped, collection.notes)
+
+
+@torch.no_grad()
+def encode(run: Path, inputs: Sequence[str], options: InputOptions = STANDARD, out: Path | None = None) -> Encoded:
+    """Mean and log-variance of each example's posterior, its id and label, as .csv, .npz, .parquet or .json.
+
+    Rows of a table that could not be read, where those are skipped, keep their place without numbers.
+    """
+    path = out or run / "latents.csv"
+    check_output(path, inputs, is_table=True)
+    trained = load(run)
+    model = trained.vae
+    collection = read_inputs(trained, inputs, options)
+    examples = collection.examples
+    posteriors = [model.encode(x) for x in Batches(examples, BATCH_SIZE)]
+    ids = np.array(collection.ids) if collection.ids else np.arange(len(examples))
+    columns = {"id": ids, "mean": torch.cat([posterior.mean for posterior in posteriors]).numpy()}
+    if not model.is_deterministic:
+        columns["log_variance"] = torch.cat([posterior.variance.log() for posterior in posteriors]).numpy()
+    for name in ("mean", "log_variance"):
+        if name in columns:
+            columns[name][list(collection.unreadable)] = np.nan
+    if examples.labels is not None:
+        columns["label"] = labels_column(collection.label_names, examples.labels)
+    write_columns(path, columns)
+    return Encoded(path, collection.skipped, collection.notes)
+
+
+@torch.no_grad()
+def interpolate(
+    run: Path,
+    first: str,
+    second: str,
+    num_examples: int = 10,
+    options: InputOptions = STANDARD,
+    out: Path | None = None,
+) -> Path:
+    """The straight line in z between two examples, decoded: images as one picture, others as rows of a file."""
+    if num_examples < 2:
+        raise UsageError(f"a line from one example to another needs at least 2 points, got {num_examples}.")
+    trained = load(run)
+    model, is_image = trained.vae, trained.schema.layout == "image"
+    path = out or run / ("interpolation.png" if is_image else "interpolation.csv")
+    check_output(path, [first, second], is_table=not is_image)
+    begin, end = (scaled(read_one(trained, name, options))[0] for name in (first, second))
+    expected = best_guess(model, model.decode(generation.straight_line(model, begin, end, num_examples)))
+    if is_image:
+        return _save_grid(path, generation.to_images(expected), columns=num_examples)
+    return _write_rows(path, trained.written(expected))
+
+
+def evaluate(
+    model: TrainedModel | VAE,
+    data: Any = None,
+    config: EvaluationConfig | None = None,
+    *,
+    labels: Any = None,
+    device: str = "auto",
+) -> Results:
+    """All that is known how to measure of a model, in nats, with errors: see Results.
+
+    `data` is a source's name, the path of a file or folder, splits (`lb.load_data`), or examples that a program holds;
+    without it, of a trained model, its run's own. Files and examples of a trained model are read by its schema, and all
+    of them are test examples. Raises UnknownName or DataError for data that are not there, are damaged, or do not fit.
+    """
+    if isinstance(model, TrainedModel):
+        splits, vae = _splits_for(model, data, labels), model.vae
+    else:
+        splits, vae = _splits_of(data, labels), model
+    if splits.test.event_shape != vae.event_shape:
+        raise DataError(
+            f"{splits.name}: examples are {shape_in_words(splits.test.event_shape)}, the model takes "
+            f"{shape_in_words(vae.event_shape)}."
+        )
+    chosen = choose_device(device)
+    return evaluate_full(vae.to(chosen), splits, config or EvaluationConfig(), chosen)
+
+
+def _splits_of(data: Any, labels: Any) -> Splits:
+    if isinstance(data, str | Path):
+        return load_data(DataConfig(source=str(data)))
+    return splits_in_memory(data, labels, {})
+
+
+def _splits_for(model: TrainedModel, data: Any, labels: Any) -> Splits:
+    """A run's own splits or, for other data, those with its test examples replaced."""
+    if isinstance(data, Splits):
+        return data
+    if data is None:
+        return own_splits(run_of(model))
+    if isinstance(data, str | Path):
+        collection = read_inputs(model, [str(data)])
+    else:
+        raw = raw_of(data, labels, place="the data")
+        assert not isinstance(raw, Splits)
+        collection = model.collection(raw)
+    if len(collection.examples) < 2:
+        raise DataError("an evaluation needs at least 2 examples; give more.")
+    return splits_around(collection, model.schema)
+
+
+def compare(runs: Sequence[Path], out: Path | None = None) -> Comparison:
+    """Runs set side by side, the first as the reference; with `out`, their differences are drawn there as well."""
+    for run in runs:
+        read_stored(run)
+    if out is not None:
+        check_output(out, [], is_table=False)
+    comparison = compare_results([(run.name, read_results(run)) for run in runs])
+    if out is not None:
+        write_bytes(out, png(comparison_figure(comparison)))
+    return comparison
+
+
+def summary(target: str, size: str = "28x28", channels: int = 1, settings: Settings | None = None) -> Summary:
+    """The layers of a run's model, or of a recipe's for images of WIDTHxHEIGHT and a number of channels."""
+    if (Path(target) / "config.toml").is_file():
+        model = load_model(Path(target))
+    else:
+        lengths = read_size(size)
+        if lengths is None:
+            raise UsageError(f"--size {size!r} is not {SIZES}, such as 28x28.")
+        width, height = lengths
+        model = build_model(resolve(target, settings).model, (channels, height, width), generator(0, "summary"))
+    encoder, decoder = model.layers()
+    return Summary(_title(target, model), encoder, decoder, count_parameters(model), _likelihood_note(model))
+
+
+def _title(target: str, model: VAE) -> str:
+    latents = "latent" if model.latent_dim == 1 else "latents"
+    kind = "images" if len(model.event_shape) == 3 else "examples"
+    return f"{target}: {kind} {shape_in_words(model.event_shape)}, {model.latent_dim} {latents}"
+
+
+def _likelihood_note(model: VAE) -> str:
+    own = count_parameters(model.likelihood)
+    return f", of which {own} is the likelihood's own" if own else ""
+
+
+def _write_rows(path: Path, values: np.ndarray | Columns) -> Path:
+    """Examples in stored units: a table's columns by their names, all others in one."""
+    write_columns(path, values if isinstance(values, Mapping) else {"x": values.reshape(len(values), -1)})
+    return path
+
+
+def _save_each(folder: Path, images: Float[np.ndarray, "n height width channel"]) -> Path:
+    """Every image as a PNG of its own size, numbered."""
+    check_is_no_dangling_link(folder)
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise UsageError(f"{folder} is not empty; choose another --folder.")
+    digits = len(str(len(images) - 1))
+    with folder_atomically(folder) as temporary:
+        for index, tile in enumerate(displayable(images)):
+            (temporary / f"{index:0{digits}d}.png").write_bytes(as_png(tile))
+    return folder
+
+
+def _save_grid(path: Path, images: Float[np.ndarray, "n height width channel"], columns: int) -> Path:
+    tiles = displayable(images)
+    # Small images are enlarged, so that a picture of 8 x 8 digits can be seen; large ones stay as they are.
+    picture = compose(fitted(tiles, max(TILE_SIZE, tiles.shape[2]), max(TILE_SIZE, tiles.shape[1])), columns, gap=2)
+    write_bytes(path, as_png(picture))
+    return path

@@ -1,0 +1,121 @@
+"""Which examples a trained model can score: the one check of values that every door passes.
+
+Commands, Python, the estimator, the service and the explorer all read examples by the run's schema (data/conforming.py)
+and then ask here whether the likelihood has a meaning for them. What has none is refused with its place, or skipped and
+named; nothing is clipped, and NaN is never taken for a score.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+
+import numpy as np
+import torch
+from jaxtyping import Bool
+
+from lowerbound.data.batches import Batches
+from lowerbound.data.binarisation import binarised_by_content
+from lowerbound.data.examples import Collection
+from lowerbound.foundation.errors import SchemaError
+from lowerbound.foundation.schema import Column, Schema
+from lowerbound.probability.likelihood import COUNTS, NUMBERS, Likelihood
+
+BATCH_SIZE = 1000
+
+
+def convention_of(likelihood: Likelihood, schema: Schema) -> str:
+    """What log p(x|z) means for a run's data: "grey", "binary", "density", or how they were binarised."""
+    convention = likelihood.convention(schema.support)
+    if convention == "binary" and schema.binarisation != "none":
+        return binarisation_in_words(schema)
+    return convention
+
+
+def binarisation_in_words(schema: Schema) -> str:
+    """Rule and seed."""
+    return f"{schema.binarisation} binarisation, seed {schema.binarisation_seed}"
+
+
+def supported(collection: Collection, likelihood: Likelihood, schema: Schema, skip_broken: bool = False) -> Collection:
+    """The examples that the likelihood can score; grey pixels of a binarised run are binarised first, and noted.
+
+    DataError names the first value that has no meaning; where broken examples are skipped, `skipped` names each.
+    """
+    collection = binarised_like(collection, schema)
+    problems = dict(_problems(collection, likelihood, schema))
+    if not problems:
+        return collection
+    if not skip_broken:
+        raise SchemaError(f"{next(iter(problems.values()))}.")
+    return without(collection, problems)
+
+
+def binarised_like(collection: Collection, schema: Schema) -> Collection:
+    """The pixels drawn as the run's own were, keyed by the image's content; black and white ones stay as they are."""
+    if schema.binarisation == "none":
+        return collection
+    examples = binarised_by_content(collection.examples, schema.binarisation_seed)
+    note = f"grey pixels are binarised by content ({binarisation_in_words(schema)})"
+    notes = () if examples is collection.examples else (note,)
+    return replace(collection, examples=examples, notes=(*collection.notes, *notes))
+
+
+def unsupported(likelihood: Likelihood, schema: Schema, x: torch.Tensor) -> Bool[np.ndarray, "n *event"]:
+    """Which elements, as the model sees them, log p(x|z) has no meaning for."""
+    is_wrong: np.ndarray = (~likelihood.admits(x, schema.support.is_binary)).cpu().numpy()
+    return is_wrong
+
+
+def without(collection: Collection, problems: dict[int, str]) -> Collection:
+    """The other examples; those of a table keep their rows, which are then unreadable."""
+    skipped = (*collection.skipped, *problems.values())
+    if collection.examples.layout == "table":
+        values = collection.examples.values.copy()
+        values[list(problems)] = np.nan
+        return replace(
+            collection,
+            examples=replace(collection.examples, values=values),
+            skipped=skipped,
+            unreadable={**collection.unreadable, **problems},
+        )
+    kept = np.setdiff1d(np.arange(len(collection.examples)), list(problems))
+    if not len(kept):
+        raise SchemaError(f"none of the examples can be scored; the first: {next(iter(problems.values()))}.")
+    return replace(collection.subset(kept), skipped=skipped)
+
+
+def _problems(collection: Collection, likelihood: Likelihood, schema: Schema) -> Iterator[tuple[int, str]]:
+    """Each example with a value that has no meaning, and the sentence about the first one."""
+    start = 0
+    for x in Batches(collection.examples, BATCH_SIZE):
+        is_wrong = unsupported(likelihood, schema, x)
+        for index in np.flatnonzero(is_wrong.reshape(len(x), -1).any(axis=1)).tolist():
+            position = tuple(int(axis[0]) for axis in np.nonzero(is_wrong[index]))
+            yield start + index, _sentence(collection, likelihood, schema, start + index, position)
+        start += len(x)
+
+
+def _accepted_cells(column: Column) -> str:
+    """What a column's cells can be, as the model sees them."""
+    if column.levels:
+        return f"positions of its levels from 0 to {column.num_levels - 1} ({', '.join(column.levels[:8])})"
+    return COUNTS if column.kind == "count" else NUMBERS
+
+
+def _sentence(
+    collection: Collection, likelihood: Likelihood, schema: Schema, index: int, position: Sequence[int]
+) -> str:
+    low, high = schema.range
+    accepted = likelihood.accepted(schema.support.is_binary, low, high)
+    if schema.layout == "table":
+        accepted = _accepted_cells(schema.columns[position[0]])
+    examples, where = collection.examples, position
+    if schema.layout == "image":  # torch's axes to those that are stored
+        where = (position[1], position[2], position[0])
+    value = float(examples.values[index][tuple(where)])
+    if schema.layout == "table":
+        element = f"column {schema.columns[position[0]].name!r}"
+    else:
+        element = f"element {','.join(map(str, where))}"
+    place = f"{collection.place}: " if collection.place else ""
+    name = collection.ids[index] if collection.ids else f"example {index}"
+    return f"{place}{name}, {element} is {value:.10g}; the model accepts {accepted}"

@@ -1,0 +1,41 @@
+"""The figure of a comparison: paired differences to the first run, with their errors."""
+
+from matplotlib.figure import Figure
+
+from lowerbound.evaluation.comparison import Comparison, ComparisonRow
+from lowerbound.reporting import theme
+
+NOISE = 2.0
+"""Standard errors within which a difference is taken for noise, as 95 % intervals do."""
+
+MAX_NAME = 32  # characters
+
+
+def verdict(row: ComparisonRow, quantity: str) -> str:
+    """The row's difference in words; of the ELBO more is better, of a reconstruction error less."""
+    if row.difference is None:
+        return "reference"
+    if row.standard_errors_apart <= NOISE:
+        return "within noise"
+    return "better" if (row.difference.value > 0) == (quantity == "elbo") else "worse"
+
+
+@theme.themed
+def comparison_figure(comparison: Comparison) -> Figure:
+    """Paired differences to the reference, in nats per example, with two standard errors to either side."""
+    rows = comparison.rows[1:]
+    figure = Figure(figsize=(theme.WIDTH, 0.9 + 0.4 * len(rows)), layout="constrained")
+    axes = figure.subplots()
+    axes.axvline(0, color=theme.MUTED, linewidth=1)
+    for position, row in enumerate(rows):
+        assert row.difference is not None
+        colour = theme.MUTED if verdict(row, comparison.quantity) == "within noise" else theme.WATCHED
+        error = NOISE * row.difference.standard_error
+        axes.errorbar(row.difference.value, position, xerr=error, fmt="o", color=colour, markersize=5, capsize=3)
+    axes.set_yticks(range(len(rows)), [theme.name(row.name, MAX_NAME) for row in rows])
+    axes.set(ylim=(len(rows) - 0.5, -0.5))
+    quantity = "ELBO" if comparison.quantity == "elbo" else comparison.quantity.replace("-", " ")
+    reference = theme.name(comparison.rows[0].name, MAX_NAME)
+    axes.set_xlabel(f"{quantity} less that of {reference}, nats per example (± {NOISE:g} standard errors)")
+    axes.grid(axis="x")
+    return figure

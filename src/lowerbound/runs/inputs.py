@@ -1,0 +1,83 @@
+"""What a trained model is given: a run's test examples, a source's, or files; read by the schema that the run keeps."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from lowerbound.data.examples import Collection, RawArray
+from lowerbound.data.files import ReadingOptions, by_schema, read
+from lowerbound.data.images import IMAGE_SUFFIXES, ImageOptions, read_image_files
+from lowerbound.data.reading import limit_of
+from lowerbound.data.sources import SOURCES, DataConfig, Examples, load
+from lowerbound.foundation.errors import UsageError
+from lowerbound.foundation.schema import Schema
+from lowerbound.runs.run_data import own_splits
+from lowerbound.runs.trained_model import TrainedModel
+
+
+@dataclass(frozen=True, kw_only=True)
+class InputOptions:
+    """Where data are, and what to do with those that do not fit."""
+
+    data: str = ""  # where the run's own data lie now
+    data_dir: str = ""  # of IDX files
+    skip_broken: bool = False
+    max_gib: float | None = None  # that data may take in memory as they are stored; 4 where it is None
+
+
+STANDARD = InputOptions()
+
+
+def read_inputs(trained: TrainedModel, inputs: Sequence[str], options: InputOptions = STANDARD) -> Collection:
+    """The run's test examples, a source's, all of a file or folder, or image files; DataError if they do not fit."""
+    if not inputs:
+        splits = own_splits(run_of(trained), data=options.data, data_dir=options.data_dir)
+        return Collection(splits.test, splits.label_names, schema=splits.schema, place=splits.name)
+    if options.data:
+        raise UsageError("--data names the run's own data, for a command without other inputs; leave one of them out.")
+    limit = limit_of(options.max_gib)
+    reading = by_schema(ReadingOptions(skip_broken=options.skip_broken, limit=limit), trained.schema)
+    reading = replace(reading, images=replace(reading.images, skip_broken=options.skip_broken, limit=limit))
+    if len(inputs) == 1 and inputs[0] in SOURCES:
+        return trained.collection(_raw_source(inputs[0], options.data_dir), options.skip_broken)
+    if len(inputs) == 1:
+        return trained.supported(read(Path(inputs[0]).expanduser(), reading), options.skip_broken)
+    others = [name for name in inputs if Path(name).suffix.lower() not in IMAGE_SUFFIXES]
+    if others:
+        raise UsageError(
+            f"{others[0]} is not an image file; give one file or folder, or several {', '.join(IMAGE_SUFFIXES)}."
+        )
+    raw = read_image_files([Path(name).expanduser() for name in inputs], reading.images)
+    return trained.collection(raw, options.skip_broken)
+
+
+def read_one(trained: TrainedModel, name: str, options: InputOptions = STANDARD) -> Examples:
+    """One example: a test example by its number, or the first of a file."""
+    if not name.isdigit():
+        return read_inputs(trained, [name], replace(options, data="")).examples.subset(np.array([0]))
+    test = read_inputs(trained, [], options).examples
+    if int(name) >= len(test):
+        raise UsageError(f"there is no test example {name}; they are numbered from 0 to {len(test) - 1}.")
+    return test.subset(np.array([int(name)]))
+
+
+def run_of(trained: TrainedModel) -> Path:
+    """The directory of a run; UsageError for a model file alone."""
+    if trained.path is None or not trained.path.is_dir():
+        raise UsageError(f"{trained.path} is not a run directory; give the data to read.")
+    return trained.path
+
+
+def image_options(schema: Schema) -> ImageOptions:
+    """How one image file from anywhere is read for a run: resized and coloured as its own images, whatever it is."""
+    height, width, num_channels = schema.shape
+    return ImageOptions(size=(width, height), num_channels=num_channels, resize=schema.resize)
+
+
+def _raw_source(name: str, data_dir: str) -> RawArray:
+    """A named source's test images as they are stored."""
+    splits = load(DataConfig(source=name, data_dir=data_dir))
+    labels = None if splits.test.labels is None else [splits.label_names[label] for label in splits.test.labels]
+    return RawArray(place=name, values=splits.test.values, labels=labels)

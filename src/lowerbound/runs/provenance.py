@@ -1,0 +1,119 @@
+"""Where a run's numbers come from: what config.toml, results.json and the report say of data, versions and machine."""
+
+import platform
+import shlex
+from dataclasses import asdict, fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+import lowerbound
+from lowerbound.data.sources import SOURCES, Splits
+from lowerbound.data.splits import checksum
+from lowerbound.foundation.run_identity import read_config, run_id, sealed
+from lowerbound.foundation.schema import Schema
+from lowerbound.foundation.storage import FORMAT_VERSION
+from lowerbound.models.vae import VAE
+from lowerbound.networks.layers import count_parameters
+from lowerbound.runs.experiment import Experiment
+from lowerbound.runs.run_data import absolute_paths
+from lowerbound.runs.run_log import read_epochs
+from lowerbound.training.speed import choose_precision
+from lowerbound.training.state import machine
+
+
+def config_of(experiment: Experiment, splits: Splits, command: str, in_memory: bool = False) -> dict[str, Any]:
+    """The content of config.toml: what was run, what the data are, and every setting."""
+    assert splits.schema is not None
+    content = {
+        "format_version": FORMAT_VERSION,
+        "recipe": experiment.recipe,
+        "run": {
+            "id": run_id(experiment.settings(), splits.checksum),
+            "command": command,
+            "lowerbound": lowerbound.__version__,
+            "data_checksum": splits.checksum,
+            "event_shape": list(splits.train.event_shape),
+            "layout": splits.train.layout,
+            "in_memory": in_memory,
+            # Here alone: reports, pages and exports name no place on this machine.
+            **({} if in_memory else absolute_paths(experiment.data)),
+        },
+        "schema": _without_defaults(splits.schema),
+        **experiment.settings(),
+    }
+    return sealed(content)
+
+
+def context_of(path: Path, experiment: Experiment, splits: Splits, model: VAE, device: torch.device) -> dict[str, Any]:
+    """What was run, for results.json and the report."""
+    history = read_epochs(path)
+    encoder, decoder = model.layers()
+    training = experiment.training
+    return {
+        "recipe": experiment.recipe,
+        "command": _without_places(read_config(path)["run"]["command"]),
+        "seed": training.seed,
+        "data": _data_context(splits),
+        "config": _settings_without_places(experiment),
+        "layers": {"encoder": [asdict(layer) for layer in encoder], "decoder": [asdict(layer) for layer in decoder]},
+        "likelihood_parameters": count_parameters(model.likelihood),
+        "training": {
+            "epochs": len(history),
+            "best_epoch": history[-1]["best_epoch"],
+            "stopped_early": len(history) < training.num_epochs,
+            "seconds": history[-1]["seconds"],
+            "precision": str(choose_precision(training.precision, device)).removeprefix("torch."),
+        },
+        "versions": {
+            "lowerbound": lowerbound.__version__,
+            "python": platform.python_version(),
+            "torch": torch.__version__,
+            "numpy": np.__version__,
+        },
+        "machine": machine(device),
+    }
+
+
+def _without_defaults(schema: Schema) -> dict[str, Any]:
+    """What was found of the data, without what is as it usually is."""
+    usual = {field.name: field.default for field in fields(Schema)}
+    return {key: value for key, value in asdict(schema).items() if getattr(schema, key) != usual[key]}
+
+
+def _without_places(command: str) -> str:
+    """A command with the last part alone of each absolute path."""
+    try:
+        words = shlex.split(command)
+    except ValueError:
+        return command
+    return shlex.join(Path(word).name if Path(word).is_absolute() else word for word in words)
+
+
+def _settings_without_places(experiment: Experiment) -> dict[str, Any]:
+    settings: dict[str, Any] = experiment.settings()
+    for key in ("source", "data_dir", "labels"):
+        if Path(settings["data"][key]).is_absolute():
+            settings["data"][key] = Path(settings["data"][key]).name
+    return settings
+
+
+def _data_context(splits: Splits) -> dict[str, Any]:
+    source = SOURCES.get(splits.name)
+    return {
+        "name": splits.name,
+        "source": splits.source,
+        "licence": source.licence if source else "",
+        "sizes": {"train": len(splits.train), "validation": len(splits.validation), "test": len(splits.test)},
+        "event_shape": list(splits.train.event_shape),
+        "layout": splits.train.layout,
+        "columns": [asdict(column) for column in splits.train.columns],
+        "label_names": list(splits.label_names),
+        "notes": list(splits.notes),
+        "skipped": list(splits.skipped),
+        "checksum": splits.checksum,
+        "test_checksum": checksum([splits.test]),
+        "watched": splits.watched,
+    }

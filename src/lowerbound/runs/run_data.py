@@ -1,0 +1,166 @@
+"""A run's own data, found again: where they were, or where someone says, and verified at every use.
+
+A run knows the path that it was given and, in config.toml alone, the absolute one. What is found there must have the
+checksum that training wrote down; a file of the same name in another working directory is not taken for it.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from lowerbound.data.hugging_face import is_name
+from lowerbound.data.objects import raw_of
+from lowerbound.data.sources import SOURCES, DataConfig, Splits, load, split_raw
+from lowerbound.foundation.errors import DataError, LowerboundError, RunError, UnknownName, UsageError
+from lowerbound.foundation.run_identity import CONFIG, read_config
+from lowerbound.foundation.schema import Layout, Schema, check_schema
+from lowerbound.foundation.strict import parsed
+from lowerbound.runs.experiment import SECTIONS, Experiment, from_settings
+
+MEMORY = "memory"
+"""The source of data that a program held."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class _RunSection:
+    """Section `run` of config.toml: what was found, not what was chosen."""
+
+    id: str
+    command: str
+    lowerbound: str
+    data_checksum: str
+    event_shape: tuple[int, ...]
+    layout: Layout
+    in_memory: bool
+    checksum: str
+    earlier_ids: tuple[str, ...] = ()
+    data_path: str = ""
+    labels_path: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Config:
+    """The whole of config.toml, without what is looked at setting by setting."""
+
+    format_version: int
+    recipe: str
+    run: _RunSection
+    schema: Schema
+    data: dict[str, Any]
+    model: dict[str, Any]
+    objective: dict[str, Any]
+    training: dict[str, Any]
+    evaluation: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class StoredRun:
+    """What a run's config.toml says."""
+
+    content: dict[str, Any]  # as it stands
+    experiment: Experiment
+    schema: Schema
+
+
+def read_stored(path: Path) -> StoredRun:
+    """A run's config.toml; UsageError or RunError as of `read_config`, and RunError for a key that is missing, unknown
+    or of another type.
+    """
+    stored, place = read_config(path), str(path / CONFIG)
+    found = parsed(_Config, stored, place, accepts_infinity=True)
+    check_schema(found.schema, found.run.event_shape, place)
+    sections = {name: stored[name] for name in SECTIONS}
+    try:
+        experiment = from_settings(found.recipe, sections)
+    except UsageError as error:
+        raise RunError(f"{place} is damaged ({str(error).rstrip('.')}); restore it.") from error
+    for key in _differences(experiment.settings(), sections):
+        raise RunError(f"{place} is damaged ({key} is missing, or of another type); restore it.")
+    return StoredRun(stored, experiment, found.schema)
+
+
+def _differences(expected: Any, stored: Any, key: str = "") -> Iterator[str]:
+    """Settings that do not stand in a file as they were written: missing, or taken for another type."""
+    if isinstance(expected, Mapping) and isinstance(stored, Mapping):
+        for name in expected:
+            if name not in stored:
+                yield f"{key}{name}"
+            else:
+                yield from _differences(expected[name], stored[name], f"{key}{name}.")
+    elif isinstance(expected, tuple | list) and isinstance(stored, list) and len(expected) == len(stored):
+        for one, other in zip(expected, stored, strict=True):
+            yield from _differences(one, other, key)
+    elif expected != stored or isinstance(expected, bool) != isinstance(stored, bool):
+        yield key.rstrip(".")
+
+
+def own_splits(path: Path, *, data: str = "", data_dir: str = "") -> Splits:
+    """The data that a run was trained on, from `data` or where they were; verified by their checksum.
+
+    UsageError for a run of data in memory without `data`; DataError or RunError where what is found cannot be read or
+    differs.
+    """
+    run = read_stored(path)
+    stored, config = run.content, replace(run.experiment.data, data_dir=data_dir or run.experiment.data.data_dir)
+    if config.source in SOURCES and not data:
+        return _verified(path, stored, load(config))
+    if stored["run"].get("in_memory") and not data:
+        raise UsageError(f"{path} was trained on data in memory; name a file that holds them with --data PATH.")
+    failures: list[LowerboundError] = []
+    for place in [data] if data else _places(stored, config):
+        try:
+            _check_exists(place)
+            return _verified(path, stored, load(_placed(config, place, stored), run.schema))
+        except (DataError, RunError, UnknownName) as error:
+            failures.append(error)
+    changed = next((error for error in failures if isinstance(error, RunError)), failures[0])
+    if isinstance(changed, RunError):
+        raise changed
+    hint = "" if data else " If they were moved, name them with --data PATH."
+    raise DataError(f"the data of {path} cannot be read: {str(changed).rstrip('.')}.{hint}")
+
+
+def splits_in_memory(data: Any, labels: Any, settings: Mapping[str, Any]) -> Splits:
+    """The splits of what a program holds, read as a file of it would be; ConfigError for settings of files."""
+    config = from_settings("data", {"data": dict(settings.get("data", {}))}).data
+    if isinstance(data, Splits) and labels is not None:
+        raise UsageError("splits have their own labels; leave labels out.")
+    raw = raw_of(data, labels, place="the data")
+    return raw if isinstance(raw, Splits) else split_raw(raw, config, "data")
+
+
+def absolute_paths(config: DataConfig) -> dict[str, str]:
+    """Where data and labels lie, for config.toml; nothing for what is not a path."""
+    paths = {"data_path": config.source, "labels_path": config.labels}
+    return {
+        key: str(Path(value).expanduser().resolve())
+        for key, value in paths.items()
+        if value and value not in SOURCES and Path(value).expanduser().exists()
+    }
+
+
+def _check_exists(place: str) -> None:
+    if not is_name(Path(place)) and not Path(place).expanduser().exists():
+        raise DataError(f"{place} does not exist")
+
+
+def _places(stored: Mapping[str, Any], config: DataConfig) -> list[str]:
+    absolute = stored["run"].get("data_path", "")
+    here = Path(config.source).expanduser()
+    is_same = absolute and here.exists() and here.resolve() == Path(absolute)
+    return [absolute] if is_same else [place for place in (absolute, config.source) if place]
+
+
+def _placed(config: DataConfig, place: str, stored: Mapping[str, Any]) -> DataConfig:
+    labels = stored["run"].get("labels_path", "")
+    return replace(config, source=place, labels=labels if labels and Path(labels).exists() else config.labels)
+
+
+def _verified(path: Path, stored: Mapping[str, Any], splits: Splits) -> Splits:
+    if splits.checksum != stored["run"]["data_checksum"]:
+        raise RunError(
+            f"the data of {splits.name!r} are not those that {path} was trained on (their checksum differs); "
+            "restore them, or name the unchanged ones with --data PATH."
+        )
+    return splits

@@ -1,0 +1,63 @@
+"""What any setting may be, whoever gives it and whatever it sets: plain, finite, and as long as a person writes it.
+
+What a certain setting accepts is said where it is defined; here is refused what nothing accepts, before it is laid over
+other settings or written into a message: numbers that are none, whole numbers of thousands of digits, lists in lists in
+lists.
+"""
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from lowerbound.foundation.errors import ConfigError
+
+MAX_DEPTH = 8  # data.columns.NAME.levels has four
+MAX_WHOLE = 2**63
+MAX_OTHER = 10**9  # of whole numbers that are no seeds: networks, epochs and numbers of examples
+LONGEST_TEXT = 10_000  # characters
+
+
+def check_settings(settings: Any) -> None:
+    """ConfigError for what no setting can be."""
+    if not isinstance(settings, Mapping):
+        raise ConfigError(f"settings are a {type(settings).__name__}; accepted are sections of keys and values.")
+    check_value("", settings)
+
+
+def check_value(name: str, value: Any, depth: int = 0) -> None:
+    """ConfigError for a value that no setting called `name` can have."""
+    if depth > MAX_DEPTH:
+        raise ConfigError(f"{name} is nested more than {MAX_DEPTH} deep, which no setting is.")
+    if isinstance(value, Mapping):
+        for key, inner in value.items():
+            if not isinstance(key, str):
+                raise ConfigError(f"{name or 'settings'} has the key {_shown(key)}; keys are texts.")
+            check_value(f"{name}.{key}" if name else key, inner, depth + 1)
+    elif isinstance(value, list | tuple | set | frozenset):
+        for inner in value:
+            check_value(name, inner, depth + 1)
+    elif (wrong := _wrong(name, value)) != "":
+        raise ConfigError(f"{name} is {wrong}.")
+
+
+def _wrong(name: str, value: Any) -> str:
+    """What came and what is accepted, of one number or text; empty for any other."""
+    if isinstance(value, str) and len(value) > LONGEST_TEXT:
+        return f"a text of {len(value):,} characters, accepted are {LONGEST_TEXT:,}"
+    if isinstance(value, float) and not math.isfinite(value):
+        return f"{value}, accepted are finite numbers"
+    if isinstance(value, int):
+        most = MAX_WHOLE if name.endswith("seed") else MAX_OTHER
+        if not -most < value < most:
+            return f"a whole number of {_num_digits(value)} digits, accepted are numbers below {most:.0e}"
+    return ""
+
+
+def _num_digits(value: int) -> int:
+    # Python refuses to write thousands of digits.
+    exact = value.bit_length() < 10_000
+    return len(str(abs(value))) if exact else round(value.bit_length() * math.log10(2))
+
+
+def _shown(key: Any) -> str:
+    return repr(key) if isinstance(key, bool | float) or key is None else f"of type {type(key).__name__}"

@@ -1,0 +1,215 @@
+"""A trained model with what its data are: numbers go in and come out in the run's stored units and layout.
+
+    model = lowerbound.load("runs/conv")
+    q = model.encode(images)  # images as they are stored: N x H x W x C, 0..255
+    model.reconstruct(images), model.generate(16), model.score(images)
+
+`.vae` is the bare module, which takes N x C x H x W floats in [0, 1] and passes gradients.
+"""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from lowerbound.data.batches import Batches
+from lowerbound.data.column_writers import Columns, drawn_columns, named_columns
+from lowerbound.data.examples import Collection, RawArray
+from lowerbound.data.files import ReadingOptions, as_collection
+from lowerbound.data.objects import raw_of
+from lowerbound.data.reading import times
+from lowerbound.data.stored_units import StoredUnits, in_stored_units
+from lowerbound.data.tables import RawTable
+from lowerbound.evaluation.anomaly_scores import Calibration, measure
+from lowerbound.evaluation.feature_samples import best_guess
+from lowerbound.evaluation.generation import drawn_examples, expected_examples
+from lowerbound.foundation.errors import DataError, RunError, SchemaError, UsageError
+from lowerbound.foundation.schema import Schema
+from lowerbound.models.support import convention_of, supported
+from lowerbound.models.vae import VAE
+from lowerbound.probability.distributions import Distribution
+from lowerbound.runs.run_data import read_stored
+from lowerbound.training.checkpoint import load_with_schema
+
+CALIBRATION = "calibration.safetensors"
+BATCH_SIZE = 500
+PLACE = "the array"
+
+
+@dataclass(frozen=True, eq=False)
+class TrainedModel:
+    """A VAE, the schema of its data and, of a run, what is normal among held-out examples."""
+
+    vae: VAE
+    schema: Schema
+    path: Path | None = None  # of the run or the model file
+
+    @property
+    def convention(self) -> str:
+        """What log p(x|z) means for the run's data: "grey", "binary", "density", or how they were binarised."""
+        try:
+            return convention_of(self.vae.likelihood, self.schema)
+        except DataError as error:
+            raise RunError(
+                f"{self.path or 'the model'} is damaged (its schema is not its likelihood's: {error})"
+            ) from error
+
+    def calibration(self) -> Calibration:
+        """What was measured on held-out examples when training ended; UsageError for a run that has none."""
+        path = (self.path or Path()) / CALIBRATION
+        if self.path is None or not path.is_file():
+            raise UsageError(
+                f"{self.path or 'this model'} has no thresholds for anomaly scores: {self._why_uncalibrated()}."
+            )
+        return Calibration.read(path)
+
+    def _why_uncalibrated(self) -> str:
+        if self.vae.is_deterministic:
+            return "it is a deterministic autoencoder"
+        if self.path is None or not self.path.is_dir():
+            return "they are a run's; load its directory"
+        has_held_out = read_stored(self.path).experiment.data.validation != "test"
+        return f"{CALIBRATION} is missing" if has_held_out else "training held out no examples"
+
+    def collection(self, raw: RawArray | RawTable, skip_broken: bool = False) -> Collection:
+        """Stored numbers or cells as examples of this model; DataError for what does not fit, with its place."""
+        options = ReadingOptions(schema=self.schema, skip_broken=skip_broken)
+        return self.supported(as_collection(raw, options), skip_broken)
+
+    def supported(self, collection: Collection, skip_broken: bool = False) -> Collection:
+        """The examples that the likelihood can score; see `lowerbound.models.support`."""
+        return supported(collection, self.vae.likelihood, self.schema, skip_broken)
+
+    def examples(self, x: Any) -> Collection:
+        """Whatever holds examples in Python, in the run's own layout: one of them, or N.
+
+        Images are H×W, N×H×W, H×W×C or N×H×W×C, or with channels first where that cannot be anything else; rows of a
+        table are a DataFrame or a mapping of columns. DataError says what is expected and what came.
+        """
+        raw = raw_of(x, place=PLACE)
+        if not isinstance(raw, RawArray | RawTable):
+            raise SchemaError("expected examples, got splits; give one of them, such as splits.test.")
+        return self.collection(self._laid_out(raw) if isinstance(raw, RawArray) else raw)
+
+    @torch.no_grad()
+    def encode(self, x: Any) -> Distribution:
+        """The posterior q(z|x) of examples in stored units, without gradients."""
+        distribution: Distribution = self.vae.posterior(self._raw_posterior(self.examples(x)))
+        return distribution
+
+    @torch.no_grad()
+    def decode(self, z: Any) -> StoredUnits:
+        """The likelihood p(x|z) of N×latent codes, its values in stored units and layout, without gradients."""
+        return StoredUnits(self.vae.decode(self._codes(z)), self.schema)
+
+    @torch.no_grad()
+    def reconstruct(self, x: Any) -> Any:
+        """What is expected at the posterior's mean, in stored units: an array, or columns by their names."""
+        mean = self.vae.posterior(self._raw_posterior(self.examples(x))).mean
+        return self.written(self._guess(mean))
+
+    @torch.no_grad()
+    def generate(self, num: int = 1, *, seed: int = 0, temperature: float = 1.0) -> Any:
+        """New examples in stored units: decoded means of images, draws from p(x|z) of everything else.
+
+        The first ones of a seed are the same however many follow, and those of the command `sample`.
+        """
+        if self.vae.is_deterministic:
+            raise UsageError("a deterministic autoencoder has no prior to generate from.")
+        if isinstance(num, bool) or not isinstance(num, int | np.integer) or num < 1:
+            raise UsageError(f"num is {num!r}; it needs a whole number of at least 1.")
+        if not 0 <= temperature < math.inf:
+            raise UsageError(f"temperature is {temperature!r}; it needs a finite number of at least 0.")
+        if self.schema.layout == "image":
+            return self.written(expected_examples(self.vae, int(num), seed, temperature))
+        return self.drawn(drawn_examples(self.vae, int(num), seed, temperature))
+
+    def score(self, x: Any, *, by: str = "") -> Float[np.ndarray, " n"]:
+        """The anomaly score of each example, in nats, higher is stranger; NaN for a row without a known cell.
+
+        `by` is a name in `evaluation.anomaly.SCORES`; without one it is that of the command `score`.
+        """
+        calibration = self.calibration()
+        found = measure(self.vae, self.examples(x).examples, importance=by == "importance")
+        judged = calibration.judge(found, by)
+        return judged.scores[judged.by]
+
+    def _raw_posterior(self, collection: Collection) -> Tensor:
+        features, encoder = self.vae.likelihood.features, self.vae.encoder
+        return torch.cat([encoder(features(x)).to(x.dtype) for x in Batches(collection.examples, BATCH_SIZE)])
+
+    def _codes(self, z: Any) -> Float[Tensor, "n latent"]:
+        codes = torch.as_tensor(z).detach().to(next(self.vae.parameters(), torch.zeros(())))
+        codes = codes[None] if codes.ndim == 1 else codes
+        if codes.ndim != 2 or codes.shape[1] != self.vae.latent_dim:
+            raise SchemaError(f"expected codes N×{self.vae.latent_dim}, got {times(codes.shape)}.")
+        if not codes.isfinite().all():
+            raise SchemaError("codes hold NaN or infinity; accepted are finite numbers.")
+        return codes
+
+    def _guess(self, z: Float[Tensor, "n latent"]) -> Float[Tensor, "n *event"]:
+        return torch.cat([best_guess(self.vae, self.vae.decode(part)) for part in z.split(BATCH_SIZE)])
+
+    def written(self, x: Float[Tensor, "n *event"]) -> np.ndarray | Columns:
+        """Examples as the model sees them, in stored units and layout: an array, or columns by their names."""
+        if self.schema.has_named_columns:
+            return named_columns(x.cpu().numpy(), self.schema.columns)
+        stored: np.ndarray = in_stored_units(x, self.schema).cpu().numpy()
+        return stored
+
+    def drawn(self, x: Float[Tensor, "n *event"]) -> np.ndarray | Columns:
+        """The same of draws from p(x|z): cells of a table with no more decimals than its own."""
+        if self.schema.has_named_columns:
+            return drawn_columns(x.cpu().numpy(), self.schema.columns)
+        return self.written(x)
+
+    def _laid_out(self, raw: RawArray) -> RawArray:
+        """The array as N examples in the stored layout, where its shape leaves no doubt."""
+        if self.schema.has_named_columns:
+            names = ", ".join(repr(column.name) for column in self.schema.columns[:8])
+            raise SchemaError(
+                f"expected a DataFrame or a mapping with the columns {names}, got an array {times(raw.values.shape)}."
+            )
+        for accepted, as_stored in _layouts(self.schema):
+            if raw.values.shape[1:] == accepted and len(raw.values):
+                return replace(raw, values=as_stored(raw.values))
+            if raw.values.shape == accepted:
+                return replace(raw, values=as_stored(raw.values[None]))
+        raise SchemaError(f"expected {_accepted_shapes(self.schema)}, got {times(raw.values.shape)}.")
+
+
+def load(run: Path | str, encoder: nn.Module | None = None, decoder: nn.Module | None = None) -> TrainedModel:
+    """The trained model of a run directory, or of a model.safetensors; RunError if it is missing or damaged.
+
+    A model whose networks are your own needs them again, with any weights: those in the file go over them.
+    """
+    path = Path(run)
+    vae, schema = load_with_schema(path, encoder, decoder)
+    if schema is None:
+        raise RunError(f"{path} holds a model without the schema of its data; train it again with lowerbound.train.")
+    return TrainedModel(vae, schema, path)
+
+
+def _layouts(schema: Schema) -> list[tuple[tuple[int, ...], Callable[[np.ndarray], np.ndarray]]]:
+    """Shapes of one example that leave no doubt, each with what brings N of them into the stored layout."""
+    shape = schema.shape
+    accepted: list[tuple[tuple[int, ...], Callable[[np.ndarray], np.ndarray]]] = [(shape, lambda values: values)]
+    if schema.layout != "image":
+        return accepted
+    height, width, channels = shape
+    if channels == 1:
+        accepted.append(((height, width), lambda values: values[..., np.newaxis]))
+    if (channels, height, width) != shape:
+        accepted.append(((channels, height, width), lambda values: np.moveaxis(values, 1, -1)))
+    return accepted
+
+
+def _accepted_shapes(schema: Schema) -> str:
+    shapes = [f"N×{times(shape)}" for shape, _ in _layouts(schema)]
+    return f"{' or '.join(shapes)}, or one such example"

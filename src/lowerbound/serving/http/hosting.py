@@ -1,0 +1,273 @@
+"""An application on a socket of its own, until someone asks it to stop.
+
+The socket is bound before anything is started, so that a port that is taken is said at once. SIGINT or SIGTERM ends the
+listening; what was accepted is answered, and the process goes on with exit status 0. A second one ends it at once.
+
+What uvicorn leaves unbounded is bounded here: the time and size of a request's head and of what surrounds its body, the
+number of connections, clients that never read their answer.
+"""
+
+import errno
+import ipaddress
+import json
+import re
+import socket
+from asyncio import AbstractEventLoop
+from asyncio.events import TimerHandle
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from http import HTTPStatus
+from types import FrameType
+from typing import Any
+
+from uvicorn import Config, Server
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from lowerbound.foundation.errors import UsageError
+from lowerbound.foundation.interrupts import end_at_once
+
+Application = Callable[..., Any]
+
+BACKLOG = 2048  # connections that the system holds until they are accepted
+KEEP_ALIVE = 20  # seconds that an idle connection is kept
+MAX_HEAD_SECONDS = 20
+MAX_HEAD_BYTES = 2**16
+FRAMING = 16  # bytes around each of a body: chunks may be as small as one, with a length and two ends of lines
+ABSOLUTE = re.compile(rb"[a-z][a-z0-9+.-]*://([^/?#]*)", re.IGNORECASE)
+MAX_CONNECTIONS = 4096
+
+
+def host(
+    app: Application, *, host: str, port: int, ready: Callable[[str], None] = lambda url: None, grace: float = 30.0
+) -> None:
+    """Serve `app` until SIGINT or SIGTERM; `ready` hears the URL once connections are taken.
+
+    Requests that were accepted by then are finished within `grace` seconds. Port 0 lets the system choose one.
+    Raises UsageError, before anything is started, where the address is not this machine's or the port is taken.
+    """
+    bound = bind(host, port)
+    server_for(app, bound, ready, grace).run(sockets=[bound])
+
+
+def bind(host: str, port: int) -> socket.socket:
+    """A socket that listens; UsageError where there can be none."""
+    try:
+        family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0][0]
+        return socket.create_server((host, port), family=family, backlog=BACKLOG)
+    except socket.gaierror as error:
+        raise UsageError(f"--host {host!r} is no address ({error.strerror}); give one of this machine's.") from error
+    except OverflowError as error:
+        raise UsageError(f"--port {port} is none; ports are numbered to 65535, and 0 takes a free one.") from error
+    except OSError as error:
+        raise UsageError(_reason(error, host, port)) from error
+
+
+def url_of(bound: socket.socket) -> str:
+    """Where a browser on this machine finds what listens there."""
+    address, port = bound.getsockname()[:2]
+    # The address that means all of them is none to go to.
+    shown = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(address, f"[{address}]" if ":" in address else address)
+    return f"http://{shown}:{port}"
+
+
+def server_for(app: Application, bound: socket.socket, ready: Callable[[str], None], grace: float) -> Server:
+    """A server of `app`, to be run with the socket `bound`; its `should_exit` stops it from another thread."""
+    config = Config(
+        app,
+        http=_Connection,
+        ws="none",
+        log_config=None,
+        log_level="error",
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        backlog=BACKLOG,
+        timeout_keep_alive=KEEP_ALIVE,
+        timeout_graceful_shutdown=max(1, round(grace)),
+    )
+    return _Server(config, lambda: ready(url_of(bound)))
+
+
+def is_loopback(host: str) -> bool:
+    """Whether nobody but this machine can reach that address."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _reason(error: OSError, host: str, port: int) -> str:
+    if error.errno == errno.EADDRINUSE:
+        return f"port {port} of {host} is taken; give another --port, or 0 for a free one."
+    if error.errno == errno.EADDRNOTAVAIL:
+        return f"--host {host!r} is no address of this machine; give one of its own, or 127.0.0.1."
+    if error.errno == errno.EACCES:
+        return f"port {port} is not for ordinary users; give a --port above 1023."
+    return f"cannot listen at {host}, port {port}: {error.strerror or error}."
+
+
+class _Server(Server):
+    """Says when it is ready, and ends as if returning when it is asked to stop by a signal."""
+
+    def __init__(self, config: Config, ready: Callable[[], None]) -> None:
+        super().__init__(config)
+        self.ready = ready
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        if not self.should_exit:
+            self.ready()
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        if self.should_exit:
+            end_at_once(sig, frame)
+        super().handle_exit(sig, frame)
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        with super().capture_signals():
+            yield
+            # Else each would be raised again, and end the process by a signal.
+            self._captured_signals.clear()
+
+
+NO_HTTP = HTTPStatus.BAD_REQUEST, "this is no HTTP request"
+LONG_HEAD = (
+    HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE,
+    f"the request's head is longer than {MAX_HEAD_BYTES:,} bytes",
+)
+
+
+class _Connection(HttpToolsProtocol):
+    """One connection, with limits on its head, and on how long an answer may lie unread."""
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self.loop: AbstractEventLoop
+        self.around = 0  # bytes of the request that is being read, less those of its body
+        self.body_bytes = 0
+        self.head_bytes = 0
+        self.is_in_head = True
+        self.refusal: tuple[HTTPStatus, str] = NO_HTTP
+        self.head_timer: TimerHandle | None = None
+        self.unread = 0
+
+    def connection_made(self, transport: Any) -> None:  # of asyncio or uvloop
+        super().connection_made(transport)
+        if len(self.connections) > MAX_CONNECTIONS:
+            self._refuse(HTTPStatus.SERVICE_UNAVAILABLE, f"more than {MAX_CONNECTIONS:,} connections", "retry-after: 1")
+            return
+        self._start_timing()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._stop_timing()
+        self._unset_keepalive_if_required()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        if self.transport.is_closing():
+            return
+        self.around += len(data)
+        super().data_received(data)
+        if self.is_in_head and self.around > MAX_HEAD_BYTES:
+            self._refuse(*LONG_HEAD)
+        elif self.around > MAX_HEAD_BYTES + FRAMING * self.body_bytes:
+            self._refuse(HTTPStatus.BAD_REQUEST, "there is more around the request's body than in it")
+        self._time_what_is_no_request()
+
+    def on_message_begin(self) -> None:
+        super().on_message_begin()
+        self.is_in_head = True
+        self._start_timing()
+
+    def on_url(self, url: bytes) -> None:
+        self.head_bytes += len(url)
+        super().on_url(url)
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        # After the body they are trailers, which nobody looks at: checks have been made by then.
+        if self.is_in_head:
+            self.head_bytes += len(name) + len(value) + len(b": \r\n")
+            super().on_header(name, value)
+
+    def on_headers_complete(self) -> None:
+        # Also where the whole of it came at once.
+        is_long, self.head_bytes = self.head_bytes > MAX_HEAD_BYTES, 0
+        self.is_in_head = False
+        self._stop_timing()
+        if is_long:
+            self.refusal = LONG_HEAD
+            raise ValueError(LONG_HEAD)  # which the parser turns into a 400 response
+        self._name_the_host()
+        super().on_headers_complete()
+
+    def on_body(self, body: bytes) -> None:
+        self.around -= len(body)
+        self.body_bytes += len(body)
+        super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        self.around = self.body_bytes = 0
+        super().on_message_complete()
+
+    def on_response_complete(self) -> None:
+        super().on_response_complete()
+        # Closing waits until the answer is read, which may be never.
+        if self.transport.is_closing():
+            self.timeout_keep_alive_task = self.loop.call_later(KEEP_ALIVE, self.timeout_keep_alive_handler)
+
+    def send_400_response(self, msg: str) -> None:
+        self._refuse(*self.refusal)
+
+    def timeout_keep_alive_handler(self) -> None:
+        before, self.unread = self.unread, self.transport.get_write_buffer_size()
+        if self.unread and self.unread != before:
+            self.timeout_keep_alive_task = self.loop.call_later(KEEP_ALIVE, self.timeout_keep_alive_handler)
+        elif self.unread:
+            self.transport.abort()
+        else:
+            super().timeout_keep_alive_handler()
+
+    def _name_the_host(self) -> None:
+        """A target that names its host, as in GET http://host/, replaces the Host header: RFC 9112, section 3.2.2."""
+        absolute = ABSOLUTE.match(self.url)
+        others = [header for header in self.headers if header[0] != b"host"]
+        if absolute and len(self.headers) - len(others) <= 1:
+            self.headers[:] = [*others, (b"host", absolute[1])]
+
+    def _head_is_late(self) -> None:
+        self._refuse(HTTPStatus.REQUEST_TIMEOUT, f"the request's head took longer than {MAX_HEAD_SECONDS} s")
+
+    def _time_what_is_no_request(self) -> None:
+        # Empty lines between two requests have ended the waiting for a next one, and begun none.
+        is_between = self.cycle is not None and self.cycle.response_complete
+        if is_between and self.timeout_keep_alive_task is None:
+            self._start_timing()
+
+    def _start_timing(self) -> None:
+        if self.head_timer is None:
+            self.head_timer = self.loop.call_later(MAX_HEAD_SECONDS, self._head_is_late)
+
+    def _stop_timing(self) -> None:
+        if self.head_timer is not None:
+            self.head_timer.cancel()
+            self.head_timer = None
+
+    def _refuse(self, status: HTTPStatus, reason: str, *headers: str) -> None:
+        """Answer without asking the application, and hang up."""
+        body = json.dumps({"error": f"{reason}."})
+        lines = [
+            f"HTTP/1.1 {status.value} {status.phrase}",
+            "content-type: application/json",
+            f"content-length: {len(body)}",
+            "connection: close",
+            *headers,
+        ]
+        self._stop_timing()
+        has_begun = self.cycle is not None and self.cycle.response_started and not self.cycle.response_complete
+        if not self.transport.is_closing():
+            if not has_begun:
+                self.transport.write("\r\n".join([*lines, "", body]).encode())
+            self.transport.close()

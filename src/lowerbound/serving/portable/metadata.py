@@ -1,0 +1,82 @@
+"""What an exported file says of itself: text by name, so that it is understood without the run it comes from."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import lowerbound
+from lowerbound.data.sources import SOURCES
+from lowerbound.foundation.schema import Schema
+from lowerbound.foundation.storage import FORMAT_VERSION
+from lowerbound.models.vae import VAE
+from lowerbound.runs.run_data import read_stored
+from lowerbound.runs.trained_model import TrainedModel
+from lowerbound.training.checkpoint import model_checksum
+
+AXES = {
+    "image": "batch × channel × height × width",
+    "array": "batch × the axes of an example",
+    "table": "batch × column",
+}
+
+
+def about_run(run: Path, trained: TrainedModel) -> dict[str, str]:
+    """Where a model comes from and how its inputs and outputs are to be read."""
+    stored = read_stored(run)
+    source = stored.experiment.data.source
+    about = {
+        "lowerbound": lowerbound.__version__,
+        "format_version": str(FORMAT_VERSION),
+        "recipe": stored.experiment.recipe,
+        # Of someone's own files the name will do: where they lie is nobody's business.
+        "data": source if source in SOURCES else Path(source).name,
+        "data_checksum": str(stored.content["run"]["data_checksum"]),
+        "convention": trained.convention,
+        "checksum": model_checksum(run),
+        "layout": _layout(trained),
+        "schema": json.dumps(schema_of(trained.schema), ensure_ascii=False),
+    }
+    return about | about_model(trained.vae)
+
+
+def about_model(model: VAE) -> dict[str, str]:
+    """A model's parts by name, and its shapes."""
+    config = model.config
+    about = {
+        "network": config.network,
+        "likelihood": config.likelihood,
+        "posterior": config.posterior,
+        "prior": config.prior,
+        "latent_dim": str(model.latent_dim),
+        "event_shape": json.dumps(list(model.event_shape)),
+        "units": "nats",
+    }
+    return about | ({"columns": json.dumps([asdict(column) for column in model.columns])} if model.columns else {})
+
+
+def schema_of(schema: Schema) -> dict[str, Any]:
+    """What turns stored numbers into x: all that a reader without this package needs."""
+    about = {name: getattr(schema, name) for name in ("layout", "shape", "dtype", "range", "offset", "binarisation")}
+    return about | {"columns": [asdict(column) for column in schema.columns]}
+
+
+def _layout(trained: TrainedModel) -> str:
+    """Axes, type and values of x, and how stored numbers become x."""
+    return f"{AXES[trained.schema.layout]}; {', '.join(['float32', *_values(trained)])}"
+
+
+def _values(trained: TrainedModel) -> Iterator[str]:
+    schema, is_within = trained.schema, trained.vae.likelihood.is_within_unit_interval
+    if schema.layout == "table":
+        yield "cells in their column's own unit less its offset, levels as codes from 0, missing cells as NaN"
+        return
+    if is_within or not schema.is_scaled:
+        yield "values in [0, 1]" if is_within else "values in the data's own unit"
+    if schema.is_scaled:
+        low, high = schema.range
+        shifted = f"(stored {'+' if low < 0 else '-'} {abs(low):g})" if low else "stored"
+        yield f"x = {shifted} / {high - low:g}"
+    elif any(schema.offset):
+        yield "x = stored - offset"
