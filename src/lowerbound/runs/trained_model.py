@@ -24,13 +24,13 @@ from lowerbound.data.examples import Collection, RawArray
 from lowerbound.data.files import ReadingOptions, as_collection
 from lowerbound.data.objects import raw_of
 from lowerbound.data.reading import times
-from lowerbound.data.stored_units import StoredUnits, in_stored_units
 from lowerbound.data.tables import RawTable
 from lowerbound.evaluation.anomaly_scores import Calibration, measure
 from lowerbound.evaluation.feature_samples import best_guess
 from lowerbound.evaluation.generation import drawn_examples, expected_examples
 from lowerbound.foundation.errors import DataError, RunError, SchemaError, UsageError
 from lowerbound.foundation.schema import Schema
+from lowerbound.models.stored_units import StoredUnits, in_stored_units
 from lowerbound.models.support import convention_of, supported
 from lowerbound.models.vae import VAE
 from lowerbound.probability.distributions import Distribution

@@ -10,12 +10,12 @@ import numpy as np
 import torch
 from jaxtyping import Float
 
-from lowerbound.data.stored_units import in_stored_units
 from lowerbound.evaluation.feature_samples import best_guess
 from lowerbound.evaluation.generation import codes_from_prior, to_images
 from lowerbound.evaluation.results import ARRAYS, Results, read_results
 from lowerbound.foundation.errors import DataError, RunError
 from lowerbound.foundation.schema import Schema
+from lowerbound.models.stored_units import in_stored_units
 from lowerbound.reporting.tiles import displayable
 from lowerbound.runs.experiment import Experiment
 from lowerbound.runs.preparation import choose_device

@@ -15,7 +15,7 @@ from PIL import Image
 
 from served_models import application, images_of, model, people, running, served
 
-TEXT = (Path(__file__).parents[2] / "docs" / "serving.md").read_text(encoding="utf-8")
+TEXT = (Path(__file__).parents[3] / "docs" / "serving.md").read_text(encoding="utf-8")
 ADDRESS = "127.0.0.1:8000"
 
 

@@ -7,7 +7,7 @@ from lowerbound.data.data_kinds import kind_of
 from lowerbound.data.files import ReadingOptions, read
 from lowerbound.data.images import ImageOptions
 
-EXAMPLES = Path(__file__).parents[1] / "examples"
+EXAMPLES = Path(__file__).parents[2] / "examples"
 
 
 def test_the_example_of_the_python_interface_runs(tmp_path, capsys):

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from table_files import csv_file, learned_csv
 
 from data_files import written
 from lowerbound.data.array_examples import conformed
@@ -19,6 +18,7 @@ from lowerbound.data.table_schema import inferred
 from lowerbound.data.tables import STANDARD, TableOptions, from_values, read_csv
 from lowerbound.foundation.errors import DataError
 from lowerbound.foundation.schema import Column, Schema
+from table_files import csv_file, learned_csv
 
 COLUMNS = (
     Column(name="age", kind="numeric", offset=40.0, missing_markers=("unknown",)),

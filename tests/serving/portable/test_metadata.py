@@ -19,7 +19,7 @@ from lowerbound.runs.trained_model import TrainedModel
 from lowerbound.serving.portable.metadata import about_run, schema_of
 from portable_models import written_run
 
-DOCUMENT = Path(__file__).parents[2] / "docs" / "export.md"
+DOCUMENT = Path(__file__).parents[3] / "docs" / "export.md"
 
 
 @pytest.mark.parametrize(

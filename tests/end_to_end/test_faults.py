@@ -14,7 +14,7 @@ from benchmarks.faults.kills import compared, what_is_torn
 from benchmarks.faults.runs import Case, Reference
 from benchmarks.faults.scripts_in_names import PAYLOADS, marks_in
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 KINDS = ("kills", "disk", "corruption", "fuzzing", "requests", "scripts")
 LOG = b'{"step": 1, "seconds": 0.5}\n'
 

@@ -4,13 +4,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from table_files import AGES, MEASURED, NUM_ROWS, RNG, beside, csv_file, learned
 
 from data_files import written
 from lowerbound.data.table_examples import conformed_table
 from lowerbound.data.table_schema import inferred
 from lowerbound.data.tables import STANDARD, ColumnSetting, TableOptions, from_values, read_csv
 from lowerbound.foundation.errors import DataError, UnknownName
+from table_files import AGES, MEASURED, NUM_ROWS, RNG, beside, csv_file, learned
 
 PASSENGERS = b"""name,age,fare,class,survived,siblings,cabin,ship
 Braund,22,7.25,third,no,1,,Titanic

@@ -1,0 +1,1 @@
+"""What is done with a trained model: sample, reconstruct, encode, score, impute, interpolate, compare."""

@@ -1,0 +1,1 @@
+"""What the service and the explorer share over HTTP: access, hosting, validation, headers."""
