@@ -11,10 +11,10 @@ from matplotlib.patches import Circle, Ellipse, FancyArrowPatch
 from PIL import Image
 
 from lowerbound.reporting import theme
-from lowerbound.reporting.latent_plots import MAX_CATEGORIES, categories, spread
+from lowerbound.reporting.latent_plots import MAX_CATEGORIES, categories, push_apart
 from lowerbound.reporting.plots import BOUND, PLOTS, plots_for
 from lowerbound.reporting.posterior_plots import SHARES, density_level
-from lowerbound.reporting.tiles import centres, compose, displayable, fitted
+from lowerbound.reporting.tiles import centres, compose, displayable, fit_tiles
 
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 
@@ -134,15 +134,15 @@ def test_centres_are_the_middles_of_the_composed_tiles():
 
 def test_fitted_tiles_are_enlarged_without_new_values_and_shrunk_to_averages():
     tiles = np.array([0, 60, 120, 240], dtype=np.uint8).reshape(1, 2, 2, 1).repeat(3, axis=3)
-    large = fitted(tiles, 6, 10)
+    large = fit_tiles(tiles, 6, 10)
     np.testing.assert_array_equal(large, tiles.repeat(3, axis=1).repeat(3, axis=2))
-    np.testing.assert_array_equal(fitted(large, 2, 2), tiles)
-    assert fitted(tiles, 1, 1).ravel().tolist() == [105] * 3
+    np.testing.assert_array_equal(fit_tiles(large, 2, 2), tiles)
+    assert fit_tiles(tiles, 1, 1).ravel().tolist() == [105] * 3
 
 
 @pytest.mark.parametrize(("shape", "box"), [((8, 8), (37, 37)), ((30, 10), (50, 20)), ((3, 40), (25, 100))])
 def test_fitted_tiles_fill_the_box_in_one_direction_and_keep_their_proportions(shape, box):
-    height, width = fitted(np.zeros((2, *shape, 3), dtype=np.uint8), *box).shape[1:3]
+    height, width = fit_tiles(np.zeros((2, *shape, 3), dtype=np.uint8), *box).shape[1:3]
     assert width == box[0] or height == box[1]
     assert width <= box[0] and height <= box[1]
     assert abs(height * shape[1] - width * shape[0]) <= max(shape)
@@ -254,7 +254,7 @@ def test_a_label_without_a_name_is_its_number(make_results):
 
 def test_names_among_dots_are_pushed_apart_only_where_they_meet():
     points = np.array([[0.0, 0.0], [0.1, 0.0], [0.1, 0.0], [9.0, 9.0]])
-    apart = spread(points, distance=1.0)
+    apart = push_apart(points, distance=1.0)
     distances = np.linalg.norm(apart[:, None] - apart[None], axis=-1)[np.triu_indices(4, 1)]
     assert distances.min() > 0.99
     np.testing.assert_array_equal(apart[3], points[3])

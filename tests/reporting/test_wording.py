@@ -33,7 +33,7 @@ def test_evidence_that_has_not_converged_is_never_called_exact(make_results):
     assert told.startswith("Log p(x) could not be integrated for 3 images of 360 within the budget")
     assert "exact" not in told
     assert wording.quantity(results.scores[-1].name) == "Grey evidence (not converged)"
-    assert wording.meaning(results.scores[-1]) == "what elbo means; 3 of 360 not converged"
+    assert wording.score_description(results.scores[-1]) == "what elbo means; 3 of 360 not converged"
 
 
 def test_the_discretisation_error_is_told_beside_the_error_over_images(make_results):
@@ -44,7 +44,9 @@ def test_the_discretisation_error_is_told_beside_the_error_over_images(make_resu
 
 def test_a_tail_that_too_few_draws_leave_without_a_shape_is_not_mentioned(make_results):
     weighted = scored(make_results, x={"effective_sample_size": 3.21, "pareto_k": math.nan}).scores[-1]
-    assert wording.meaning(weighted) == "what elbo means; effective sample size 3.21 of 16, median over images"
+    assert (
+        wording.score_description(weighted) == "what elbo means; effective sample size 3.21 of 16, median over images"
+    )
 
 
 @pytest.mark.parametrize(
@@ -109,7 +111,7 @@ def test_errors_have_two_significant_digits_and_values_as_many_decimals_or_more(
 
 @pytest.mark.parametrize(("seconds", "text"), [(1.26, "1.3 s"), (81.2, "1 min 21 s"), (7325.0, "2 h 2 min")])
 def test_a_duration_is_told_as_one_would_say_it(seconds, text):
-    assert wording.duration(seconds) == text
+    assert wording.format_duration(seconds) == text
 
 
 @pytest.mark.parametrize(("precision", "told"), [("bfloat16", ", layers in bfloat16"), ("float32", "")])
@@ -122,7 +124,7 @@ def test_layers_in_another_precision_than_the_usual_are_told(make_results, preci
 
 def test_of_what_is_no_image_examples_are_spoken(make_results):
     text = "Images, test images and each image of grey pixels; not what is imagined."
-    assert wording.said_of(make_results(), text) == text
+    assert wording.in_data_terms(make_results(), text) == text
     said = "Examples, test examples and each example of grey values; not what is imagined."
-    assert wording.said_of(make_results(rows=True), text) == said
+    assert wording.in_data_terms(make_results(rows=True), text) == said
     assert "trained on 1,257 rows of 4 columns" in wording.lead(make_results(rows=True))

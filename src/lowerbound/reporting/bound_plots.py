@@ -7,7 +7,7 @@ from matplotlib.ticker import NullFormatter
 
 from lowerbound.evaluation.results import Results
 from lowerbound.reporting import theme
-from lowerbound.reporting.wording import counted, measured, pixels, said_of
+from lowerbound.reporting.wording import in_data_terms, measured, pixels, pluralise
 
 GAPS = ("amortisation", "approximation")
 
@@ -42,11 +42,11 @@ def bound_sweep(results: Results) -> Figure:
     axes.set_xscale("log")
     axes.xaxis.set_major_formatter("{x:,.0f}")
     axes.xaxis.set_minor_formatter(NullFormatter())
-    axes.set(xlabel="draws K", ylabel=said_of(results, "nats per image"))
+    axes.set(xlabel="draws K", ylabel=in_data_terms(results, "nats per image"))
     axes.grid(axis="y")
     # Above, where no whisker can run through it.
     axes.legend(loc="lower right", bbox_to_anchor=(1, 1), ncols=1 + len(LEVELS), borderaxespad=0.1)
-    tell_data(axes, results, num_images)
+    title_with_data(axes, results, num_images)
     return figure
 
 
@@ -69,16 +69,16 @@ def inference_gaps(results: Results) -> Figure:
             f"{measured(mean, error, 'nats')} nats", (right, position), (8, 0), textcoords="offset points", va="center"
         )
     axes.set_yticks(range(len(names)), [f"{name} gap" for name in names])
-    axes.set(ylim=(len(names) - 0.5, -0.5), xlabel=said_of(results, "nats per image"))
+    axes.set(ylim=(len(names) - 0.5, -0.5), xlabel=in_data_terms(results, "nats per image"))
     # Room for the numbers behind the bars.
     axes.set_xlim(right=axes.get_xlim()[1] + 0.25 * np.ptp(axes.get_xlim()))
     axes.grid(axis="x")
-    tell_data(axes, results, len(results.arrays[f"{names[0]}_gap_per_image"]))
+    title_with_data(axes, results, len(results.arrays[f"{names[0]}_gap_per_image"]))
     return figure
 
 
-def tell_data(axes: Axes, results: Results, num_images: int) -> None:
+def title_with_data(axes: Axes, results: Results, num_images: int) -> None:
     """What the numbers of a figure were measured on, above it."""
     elbo = results.score("elbo")
-    about = [counted(num_images, "test image"), "" if elbo is None else pixels(elbo.convention)]
-    axes.set_title(said_of(results, ", ".join(filter(None, about))), color=theme.MUTED, size=8.5)
+    about = [pluralise(num_images, "test image"), "" if elbo is None else pixels(elbo.convention)]
+    axes.set_title(in_data_terms(results, ", ".join(filter(None, about))), color=theme.MUTED, size=8.5)

@@ -17,7 +17,7 @@ MAX_DOT, MIN_DOT = 5.0, 2.5  # points: of few examples and of many
 
 
 @theme.themed
-def drawn_elements(results: Results) -> Figure:
+def sampled_features(results: Results) -> Figure:
     """What the model takes the data to be, element by element: filled, the values of test examples; the
     line, those of a thousand examples that the model draws, from the prior through the decoder and its
     likelihood. Where the two differ, the model has not learned how that element is distributed. How
@@ -32,7 +32,7 @@ def drawn_elements(results: Results) -> Figure:
 
 
 @theme.themed
-def reconstructed_elements(results: Results) -> Figure:
+def reconstructed_features(results: Results) -> Figure:
     """What of each element survives the code: each dot is a test example, its value to the right and what is
     reconstructed of it upwards; on the dashed line they are equal. A flat cloud is an element that the code
     says nothing of. Categories are shown by their numbers, moved apart a little.

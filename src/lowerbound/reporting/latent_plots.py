@@ -82,11 +82,11 @@ def latent_line(results: Results) -> Figure:
     axes.set_yticks(np.arange(len(rows)) + 0.3, [row.name for row in reversed(rows)])
     axes.tick_params(axis="y", length=0)
     axes.spines["left"].set_visible(False)
-    theme.formulas(axes.set_xlabel(dimension_name(0)))
+    theme.formulas(axes.set_xlabel(dimension_label(0)))
     return figure
 
 
-def dimension_name(index: int) -> str:
+def dimension_label(index: int) -> str:
     """z₁ for the first latent dimension, and so on, for `theme.formulas`."""
     return f"$z_{{{index + 1}}}$"
 
@@ -126,7 +126,7 @@ def _plane(results: Results, dimensions: tuple[int, int]) -> Figure:
     if results.score("reconstruction-error") is None:
         axes.add_patch(Circle((0, 0), CENTRAL_RADIUS, fill=False, edgecolor=theme.MUTED, linestyle=DASHED))
     axes.set_aspect("equal", adjustable="datalim")
-    theme.formulas(axes.set_xlabel(dimension_name(dimensions[0])), axes.set_ylabel(dimension_name(dimensions[1])))
+    theme.formulas(axes.set_xlabel(dimension_label(dimensions[0])), axes.set_ylabel(dimension_label(dimensions[1])))
     axes.grid(True)
     _legend(axes, shown, with_prior=bool(axes.patches))
     return figure
@@ -161,14 +161,14 @@ def _names(axes: Axes, z: Float[np.ndarray, "n 2"], shown: list[Category]) -> No
     if not named:
         return
     middles = np.stack([np.median(z[row.members], axis=0) for row in named])
-    places = spread(middles, distance=0.055 * float(np.ptp(z, axis=0).max()))
+    places = push_apart(middles, distance=0.055 * float(np.ptp(z, axis=0).max()))
     halo = [patheffects.withStroke(linewidth=3, foreground="white")]
     style: dict[str, Any] = {"ha": "center", "va": "center", "size": 12, "weight": "bold", "path_effects": halo}
     for row, place in zip(named, places, strict=True):
         axes.text(place[0], place[1], row.name, color=row.colour, **style)
 
 
-def spread(points: Float[np.ndarray, "n 2"], distance: float) -> Float[np.ndarray, "n 2"]:
+def push_apart(points: Float[np.ndarray, "n 2"], distance: float) -> Float[np.ndarray, "n 2"]:
     """The points, pushed apart where two were nearer to one another than `distance`."""
     points = points.astype(float)
     for _ in range(50):

@@ -17,15 +17,15 @@ from matplotlib.figure import Figure
 
 from lowerbound.evaluation.results import Results
 from lowerbound.reporting import theme
-from lowerbound.reporting.bound_plots import bound_sweep, inference_gaps, tell_data
-from lowerbound.reporting.feature_plots import drawn_elements, reconstructed_elements
-from lowerbound.reporting.latent_plots import dimension_name, latent_line, latent_pair, latent_space
+from lowerbound.reporting.bound_plots import bound_sweep, inference_gaps, title_with_data
+from lowerbound.reporting.feature_plots import reconstructed_features, sampled_features
+from lowerbound.reporting.latent_plots import dimension_label, latent_line, latent_pair, latent_space
 from lowerbound.reporting.model_graph import model_graph
 from lowerbound.reporting.posterior_plots import ARRAYS as TRUE_POSTERIOR
 from lowerbound.reporting.posterior_plots import true_posterior
-from lowerbound.reporting.tiles import centres, channel_note, columns_for, compose, displayable, fitted
+from lowerbound.reporting.tiles import centres, channel_note, columns_for, compose, displayable, fit_tiles
 from lowerbound.reporting.training_curves import reconstruction_error_curve, training_curves
-from lowerbound.reporting.wording import said_of
+from lowerbound.reporting.wording import in_data_terms
 
 TINY = 16  # pixels of an image; up to here a manifold's tiles need a line between them to be told apart
 GAP = 6  # pixels of the PNG between tiles
@@ -106,14 +106,14 @@ def manifold(results: Results, size: int) -> Figure:
     images, (horizontal, vertical) = results.arrays[f"manifold_{size}"], results.arrays[f"manifold_{size}_axes"]
     gap = GAP // 2 if max(images.shape[1:3]) <= TINY else 0
     side = _tile_width(6.2, size, gap=gap)
-    tiles = fitted(displayable(images), side, side)
+    tiles = fit_tiles(displayable(images), side, side)
     figure, axes = _noted(compose(tiles, size, gap), images, left=0.7, bottom=0.55)
     _, height, width, _ = tiles.shape
     shown = _evenly(size, most=11)
     axes.set_xticks(centres(size, width, gap)[shown], [_coordinate(z) for z in horizontal[shown].tolist()])
     # The array's first row is the top one, which has the greatest value of the second latent.
     axes.set_yticks(centres(size, height, gap)[::-1][shown], [_coordinate(z) for z in vertical[shown].tolist()])
-    theme.formulas(axes.set_xlabel(dimension_name(0)), axes.set_ylabel(dimension_name(1)))
+    theme.formulas(axes.set_xlabel(dimension_label(0)), axes.set_ylabel(dimension_label(1)))
     return figure
 
 
@@ -131,7 +131,7 @@ def traversals(results: Results) -> Figure:
     figure, axes = _noted(compose(tiles, steps, GAP), images, left=0.5, bottom=0.55)
     percent = [f"{100 * (step + 0.5) / steps:.0f} %" for step in range(steps)]
     axes.set_xticks(centres(steps, width, GAP), percent)
-    axes.set_yticks(centres(len(dimensions), height, GAP), [dimension_name(int(i)) for i in dimensions])
+    axes.set_yticks(centres(len(dimensions), height, GAP), [dimension_label(int(i)) for i in dimensions])
     theme.formulas(*axes.get_yticklabels())
     axes.set_xlabel("quantile of the prior")
     return figure
@@ -150,13 +150,15 @@ def rates(results: Results) -> Figure:
     axes = figure.subplots()
     axes.bar(np.arange(len(rate)), rate[order], width=0.75 if len(rate) > 2 else 0.5, color=theme.TRAIN)
     shown = _evenly(len(rate), most=24)
-    axes.set_xticks(shown, [dimension_name(int(i)) for i in order[shown]])
+    axes.set_xticks(shown, [dimension_label(int(i)) for i in order[shown]])
     theme.formulas(*axes.get_xticklabels())
     axes.tick_params(axis="x", length=0)
-    axes.set(ylabel=said_of(results, "rate, nats per image"), xlabel="latent dimension", xlim=(-0.7, len(rate) - 0.3))
+    axes.set(
+        ylabel=in_data_terms(results, "rate, nats per image"), xlabel="latent dimension", xlim=(-0.7, len(rate) - 0.3)
+    )
     axes.grid(axis="y")
     if "latent_mean" in results.arrays:
-        tell_data(axes, results, len(results.arrays["latent_mean"]))
+        title_with_data(axes, results, len(results.arrays["latent_mean"]))
     return figure
 
 
@@ -186,7 +188,7 @@ def _tiles(
     images: Float[np.ndarray, "n height width channel"], width: int
 ) -> UInt8[np.ndarray, "n new_height new_width 3"]:
     # A little higher than wide is allowed; a taller image is made narrower.
-    return fitted(displayable(images), width, width * 5 // 4)
+    return fit_tiles(displayable(images), width, width * 5 // 4)
 
 
 def _rows(
@@ -242,9 +244,9 @@ PLOTS: dict[str, Plot] = {
     "reconstruction_error": Plot(reconstruction_error_curve, _has_curves(variational=False), "Training"),
     "reconstructions": Plot(reconstructions, _has("originals", "reconstructions"), "Reconstructions"),
     "samples": Plot(samples, _has("samples"), "Samples from the prior"),
-    "drawn_elements": Plot(drawn_elements, _has("elements", "elements_drawn"), "Data and draws, element by element"),
+    "drawn_elements": Plot(sampled_features, _has("elements", "elements_drawn"), "Data and draws, element by element"),
     "reconstructed_elements": Plot(
-        reconstructed_elements, _has("elements", "elements_reconstructed"), "Reconstructions, element by element"
+        reconstructed_features, _has("elements", "elements_reconstructed"), "Reconstructions, element by element"
     ),
     "latent_space": Plot(latent_space, lambda results: _num_latents(results) == 2, "Latent space"),
     "latent_pair": Plot(latent_pair, lambda results: _num_latents(results) > 2, "Latent space, two dimensions of it"),

@@ -13,9 +13,9 @@ from matplotlib.ticker import MaxNLocator, ScalarFormatter
 
 from lowerbound.evaluation.results import Results
 from lowerbound.reporting import theme
-from lowerbound.reporting.latent_plots import dimension_name
+from lowerbound.reporting.latent_plots import dimension_label
 from lowerbound.reporting.tiles import displayable
-from lowerbound.reporting.wording import number
+from lowerbound.reporting.wording import format_number
 
 ARRAYS = tuple(f"true_posterior_{name}" for name in ("axes", "density", "encoder_mean", "encoder_variance"))
 """What the figure cannot do without."""
@@ -97,7 +97,7 @@ def _ellipses(
 
 def _header(axes: Axes, arrays: dict[str, np.ndarray], index: int) -> None:
     """The example, an image or else its place in the test split, and its gap, above its panel."""
-    gap = f"gap {number(float(arrays['gap'][index]), 2)} nats" if "gap" in arrays else ""
+    gap = f"gap {format_number(float(arrays['gap'][index]), 2)} nats" if "gap" in arrays else ""
     if "images" in arrays:
         tile = axes.inset_axes((0.0, 1.04, 0.24, 0.24))
         tile.imshow(displayable(arrays["images"][index : index + 1])[0], interpolation="nearest")
@@ -115,7 +115,7 @@ def _scales(axes: Axes) -> None:
         # Whole coordinates, not what is to be added to a number elsewhere.
         axis.set_major_formatter(ScalarFormatter(useOffset=False))
     axes.tick_params(labelsize=8)
-    theme.formulas(axes.set_xlabel(dimension_name(0), labelpad=1), axes.set_ylabel(dimension_name(1), labelpad=1))
+    theme.formulas(axes.set_xlabel(dimension_label(0), labelpad=1), axes.set_ylabel(dimension_label(1), labelpad=1))
     for side in ("top", "right"):
         axes.spines[side].set_visible(True)
 

@@ -141,11 +141,11 @@ def _view(results: Results, pictures: list[Picture]) -> dict[str, Any]:
         "placement": wording.placement(results),
         "is_watching_test": context.get("data", {}).get("watched") == "test",
         "measurements": [_measurement(results, score) for score in results.scores],
-        "said": partial(wording.said_of, results),
-        "conventions": [wording.said_of(results, words) for words in _conventions(results.scores)],
+        "said": partial(wording.in_data_terms, results),
+        "conventions": [wording.in_data_terms(results, words) for words in _conventions(results.scores)],
         "pictures": [picture for picture in pictures if picture.section == FIGURES],
         "bound_pictures": [picture for picture in pictures if picture.section == BOUND],
-        "bound_quality": wording.said_of(results, wording.bound_quality(results)),
+        "bound_quality": wording.in_data_terms(results, wording.bound_quality(results)),
         "bound_title": "How good is the bound?" if is_variational else "Check-up",
         "is_variational": is_variational,
         "severities": list(wording.SEVERITIES.values()),
@@ -160,13 +160,13 @@ def _view(results: Results, pictures: list[Picture]) -> dict[str, Any]:
 
 def _measurement(results: Results, score: Score) -> Measurement:
     value = wording.measured(score.value, score.standard_error, score.unit)
-    meaning = wording.said_of(results, wording.meaning(score))
+    meaning = wording.in_data_terms(results, wording.score_description(score))
     return Measurement(wording.quantity(score.name), meaning, value, score)
 
 
 def _diagnosis(finding: Finding) -> Diagnosis:
     knob = list(wording.code_parts(finding.knob))
-    return Diagnosis(wording.severity(finding), wording.finding_numbers(finding), knob, finding)
+    return Diagnosis(wording.severity_name(finding), wording.finding_numbers(finding), knob, finding)
 
 
 def _conventions(scores: Iterable[Score]) -> Iterator[str]:
@@ -191,7 +191,7 @@ def _picture(name: str, plot: Plot, results: Results, folder: Path) -> Picture:
     has_image = any(axes.images for axes in figure.axes)
     source = _data_url(png, "image/png") if has_image else _data_url(theme.svg(figure), "image/svg+xml")
     width, height = (round(CSS_PIXELS * inches) for inches in figure.get_size_inches())
-    caption = wording.said_of(results, plot.caption)
+    caption = wording.in_data_terms(results, plot.caption)
     return Picture(name, plot.section, plot.title, caption, source, width, height)
 
 

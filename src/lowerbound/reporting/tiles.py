@@ -23,7 +23,7 @@ def channel_note(images: Float[np.ndarray, "n height width channel"]) -> str:
     return "" if num_channels in (1, 3) else f"shown is the first of {num_channels} channels, in grey"
 
 
-def fitted(
+def fit_tiles(
     tiles: UInt8[np.ndarray, "n height width 3"], width: int, height: int
 ) -> UInt8[np.ndarray, "n new_height new_width 3"]:
     """Tiles resized to just fit `width` by `height`, in their own proportions, their pixels staying squares."""

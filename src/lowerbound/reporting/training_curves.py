@@ -9,7 +9,7 @@ from matplotlib.ticker import MaxNLocator
 
 from lowerbound.evaluation.results import Results
 from lowerbound.reporting import theme
-from lowerbound.reporting.wording import said_of
+from lowerbound.reporting.wording import in_data_terms
 
 BOUNDS = ("objective", "elbo")
 """Terms of which minus is drawn."""
@@ -67,7 +67,7 @@ def _panel(axes: Axes, results: Results, term: str) -> None:
         axes.plot(epochs, values, color=colour, label=label, linewidth=1.6, marker=marker, markersize=2.6)
     _mark_best(axes, results, term)
     axes.set_title(TITLES.get(term, term))
-    axes.set(xlabel="epoch", ylabel=said_of(results, "nats per image"), xlim=(epochs[0] - 0.5, epochs[-1] + 0.5))
+    axes.set(xlabel="epoch", ylabel=in_data_terms(results, "nats per image"), xlim=(epochs[0] - 0.5, epochs[-1] + 0.5))
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.grid(axis="y")
 

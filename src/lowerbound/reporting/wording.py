@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from lowerbound.data.reading import counted as counted  # for who writes sentences
+from lowerbound.data.reading import pluralise as pluralise  # for who writes sentences
 from lowerbound.evaluation.diagnosis import PARETO_K_BOUND
 from lowerbound.evaluation.results import NOTE, SERIOUS, WARNING, Finding, Results, Score
 
@@ -148,7 +148,7 @@ def key_number(results: Results) -> KeyNumber | None:
 
 
 def _key_number(results: Results, name: str, score: Score, value: float) -> KeyNumber:
-    about = said_of(results, f"{name} per image, {score.split} split, {pixels(score.convention)}")
+    about = in_data_terms(results, f"{name} per image, {score.split} split, {pixels(score.convention)}")
     return KeyNumber(name, score, value, about)
 
 
@@ -174,7 +174,7 @@ def bound_quality(results: Results) -> str:
         )
     if unsettled := results.score("log-evidence-not-converged") or results.score("grey-evidence-not-converged"):
         return (
-            f"Log p(x) could not be integrated for {counted(unsettled.num_not_converged, 'image')} of "
+            f"Log p(x) could not be integrated for {pluralise(unsettled.num_not_converged, 'image')} of "
             f"{unsettled.num_examples:,} within the budget: the mean of the sums, {_stated(unsettled)}, is only an "
             "estimate, and no gap to the ELBO is stated."
         )
@@ -186,14 +186,14 @@ def bound_quality(results: Results) -> str:
     return ""
 
 
-def severity(finding: Finding) -> str:
+def severity_name(finding: Finding) -> str:
     """How bad it is, in a word."""
     return SEVERITIES[finding.severity][0]
 
 
 def finding_numbers(finding: Finding) -> str:
     """The number that shows it and the threshold that it passed, with their unit."""
-    return f"{significant(finding.number)} {finding.unit}; threshold {significant(finding.threshold)}"
+    return f"{format_significant(finding.number)} {finding.unit}; threshold {format_significant(finding.threshold)}"
 
 
 def code_parts(text: str) -> Iterator[tuple[bool, str]]:
@@ -206,15 +206,17 @@ def code_parts(text: str) -> Iterator[tuple[bool, str]]:
     yield False, text[end:]
 
 
-def meaning(score: Score) -> str:
+def score_description(score: Score) -> str:
     """What a score is and, of a weighted one, how far its weights can be trusted."""
     told = [score.description, *score.quadrature_notes]
     if score.effective_sample_size is not None:
         draws = "" if score.num_draws is None else f" of {score.num_draws:,}"
-        told.append(f"effective sample size {significant(score.effective_sample_size)}{draws}, median over images")
+        told.append(
+            f"effective sample size {format_significant(score.effective_sample_size)}{draws}, median over images"
+        )
     if score.pareto_k is not None and math.isfinite(score.pareto_k):
         told.append(
-            f"Pareto-k {number(score.pareto_k, 2)}, median over images (above {PARETO_K_BOUND:g} weights cannot be "
+            f"Pareto-k {format_number(score.pareto_k, 2)}, median over images (above {PARETO_K_BOUND:g} weights cannot be "
             "trusted)"
         )
     return "; ".join(told)
@@ -239,21 +241,21 @@ def lead(results: Results) -> str:
         return ""
     kind = "plain" if model.get("posterior") == "point-mass" else "variational"
     return (
-        f"A {kind} autoencoder with {counted(model['latent_dim'], 'latent dimension')}, trained on "
+        f"A {kind} autoencoder with {pluralise(model['latent_dim'], 'latent dimension')}, trained on "
         f"{data['sizes']['train']:,} {_examples_of(data)}."
     )
 
 
 def _examples_of(data: dict[str, Any]) -> str:
     if data.get("columns"):
-        return f"rows of {counted(len(data['columns']), 'column')}"
+        return f"rows of {pluralise(len(data['columns']), 'column')}"
     if data.get("layout", "image") != "image":
         return f"arrays of {shape(data['event_shape'])} values"
     channels, *size = data["event_shape"]
     return f"images of {shape(size)} pixels" + ("" if channels == 1 else f" in {channels} channels")
 
 
-def said_of(results: Results, text: str) -> str:
+def in_data_terms(results: Results, text: str) -> str:
     """Text about images as it is said of these results: of arrays and rows of a table, "image" becomes "example" and
     "pixel" becomes "value".
     """
@@ -280,26 +282,26 @@ def measured(value: float, standard_error: float | None, unit: str) -> str:
     """Value ± standard error: the error with two significant digits, the value with as many decimals or more."""
     decimals = {"nats": 2, "units": 0}.get(unit, 4)
     if standard_error is None or not math.isfinite(standard_error) or standard_error <= 0:
-        return number(value, decimals)
+        return format_number(value, decimals)
     exponent = int(f"{standard_error:.1e}".partition("e")[2])
     of_error = max(0, 1 - exponent)
-    return f"{number(value, max(decimals, of_error))} ± {number(round(standard_error, 1 - exponent), of_error)}"
+    return f"{format_number(value, max(decimals, of_error))} ± {format_number(round(standard_error, 1 - exponent), of_error)}"
 
 
-def number(value: float, decimals: int) -> str:
+def format_number(value: float, decimals: int) -> str:
     """A number with the typographer's minus sign, and none on a zero."""
     text = f"{value:,.{decimals}f}"
     is_zero = not any(digit in text for digit in "123456789") and math.isfinite(value)
     return text.lstrip("-") if is_zero else text.replace("-", MINUS)
 
 
-def significant(value: float) -> str:
+def format_significant(value: float) -> str:
     """A number with three significant digits, or all those before its point."""
     digits = f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
     return digits.replace("-", MINUS)
 
 
-def duration(seconds: float) -> str:
+def format_duration(seconds: float) -> str:
     """A time in the units one would say it in."""
     if seconds < 60:
         return f"{seconds:.1f} s"
@@ -341,7 +343,7 @@ def _stated(score: Score) -> str:
 
 
 def _examples(score: Score) -> str:
-    return f"{counted(score.num_examples, f'{score.split} image')}, {pixels(score.convention)}"
+    return f"{pluralise(score.num_examples, f'{score.split} image')}, {pixels(score.convention)}"
 
 
 def _placed(key: KeyNumber, z_free: float, floor: float | None) -> str:
@@ -349,14 +351,14 @@ def _placed(key: KeyNumber, z_free: float, floor: float | None) -> str:
     ignoring = "the best decoder that ignores z, one distribution for all images that is fitted to the training images"
     if saved <= 0:
         return (
-            f"At {number(key.value, 2)} {unit} the {key.name} is no better than the {number(z_free, 2)} {unit} "
+            f"At {format_number(key.value, 2)} {unit} the {key.name} is no better than the {format_number(z_free, 2)} {unit} "
             f"of {ignoring}: the code does not pay for itself."
         )
     if floor is None or z_free <= floor:
-        return f"That is {number(saved, 2)} {unit} below the {number(z_free, 2)} {unit} of {ignoring}."
+        return f"That is {format_number(saved, 2)} {unit} below the {format_number(z_free, 2)} {unit} of {ignoring}."
     return (
-        f"That lies between {number(floor, 2)} {unit}, a floor that these grey pixels set for any model, and "
-        f"{number(z_free, 2)} {unit}, the level of {ignoring}. Of the distance between the two, this model has "
+        f"That lies between {format_number(floor, 2)} {unit}, a floor that these grey pixels set for any model, and "
+        f"{format_number(z_free, 2)} {unit}, the level of {ignoring}. Of the distance between the two, this model has "
         f"covered {100 * saved / (z_free - floor):.0f} %."
     )
 
@@ -369,7 +371,7 @@ def _passed_over(skipped: list[str]) -> str:
     if not skipped:
         return ""
     more = f"; and {len(skipped) - 5:,} more" if len(skipped) > 5 else ""
-    return f"{counted(len(skipped), 'broken file')}: " + "; ".join(skipped[:5]) + more
+    return f"{pluralise(len(skipped), 'broken file')}: " + "; ".join(skipped[:5]) + more
 
 
 def _watched(split: str | None) -> str | None:
@@ -379,13 +381,13 @@ def _watched(split: str | None) -> str | None:
 def _training(training: dict[str, Any]) -> str:
     parts = []
     if (epochs := training.get("epochs")) is not None:
-        parts.append(counted(epochs, "epoch"))
+        parts.append(pluralise(epochs, "epoch"))
     if training.get("stopped_early"):
         parts.append("stopped early")
     if (best := training.get("best_epoch")) is not None:
         parts.append(f"weights of epoch {best} kept")
     if (seconds := training.get("seconds")) is not None:
-        parts.append(duration(seconds))
+        parts.append(format_duration(seconds))
     if training.get("precision", "float32") != "float32":
         parts.append(f"layers in {training['precision']}")
     return ", ".join(parts)
@@ -394,7 +396,7 @@ def _training(training: dict[str, Any]) -> str:
 def _machine(machine: dict[str, Any]) -> str:
     parts = [str(machine[key]) for key in ("processor", "platform") if machine.get(key)]
     if machine.get("threads"):
-        parts.append(counted(machine["threads"], "thread"))
+        parts.append(pluralise(machine["threads"], "thread"))
     if machine.get("device"):
         parts.append(f"on {machine['device']}")
     return ", ".join(parts)

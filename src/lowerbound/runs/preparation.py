@@ -6,7 +6,7 @@ from pathlib import Path
 
 import torch
 
-from lowerbound.data.data_kinds import columns_in_words, described
+from lowerbound.data.data_kinds import describe_columns, describe_examples
 from lowerbound.data.sources import SOURCES, Examples, Splits
 from lowerbound.data.sources import load as load_data
 from lowerbound.foundation.errors import UsageError
@@ -26,9 +26,9 @@ def prepare(
     splits = splits or load_data(experiment.data)
     if experiment.data.source not in SOURCES:
         num_examples = len(splits.train) + len(splits.validation) + len(splits.test)
-        say(f"{splits.name}: {described(num_examples, splits.train)}")
+        say(f"{splits.name}: {describe_examples(num_examples, splits.train)}")
     if splits.train.columns:
-        say(f"columns: {columns_in_words(splits.train.columns)}")
+        say(f"columns: {describe_columns(splits.train.columns)}")
     for line in (*splits.notes, *splits.skipped):
         say(line)
     if not recipe and experiment.data.source not in SOURCES:

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from lowerbound.data.data_kinds import shape_in_words
+from lowerbound.data.data_kinds import describe_shape
 from lowerbound.data.sources import SOURCES
 from lowerbound.evaluation.results import Results, Score, read_scores
 from lowerbound.foundation.schema import Schema
@@ -94,7 +94,7 @@ def _model(schema: Schema, experiment: Experiment) -> Info:
         "event_shape": event_shape,
         "range": schema.range,
         "offset": schema.offsets,
-        "shape_in_words": shape_in_words(event_shape),
+        "shape_in_words": describe_shape(event_shape),
         "latent_dim": model.latent_dim,
         "posterior": model.posterior,
         "prior": model.prior,
@@ -129,7 +129,7 @@ def _score(score: Score, results: Results) -> dict[str, str]:
         "quantity": wording.quantity(score.name),
         "split": score.split,
         "value": f"{wording.measured(score.value, score.standard_error, score.unit)} {score.unit}".strip(),
-        "meaning": wording.said_of(results, wording.meaning(score)),
+        "meaning": wording.in_data_terms(results, wording.score_description(score)),
     }
 
 
