@@ -15,6 +15,7 @@ from lowerbound.models.vae import build_model
 from lowerbound.networks.layers import count_parameters
 from lowerbound.probability.posteriors import POSTERIORS, PointMassPosterior
 from lowerbound.reporting import wording
+from lowerbound.reporting.number_format import format_estimate
 from lowerbound.runs.experiment import Experiment
 from lowerbound.runs.preparation import choose_device
 from lowerbound.runs.run_data import read_stored
@@ -66,7 +67,7 @@ def info_of(found: RunEntry, space: Space, points: Dataset | None, problem: str)
         "num_parameters": count_parameters(space.model),
         "data": {"name": name, "source": _origin(name)},
         "convention": convention,
-        "convention_note": wording.convention(convention),
+        "convention_note": wording.explain_convention(convention),
         "label_names": _label_names(space, points),
         "scores": [_score(score, results) for score in results.scores],
         "can": _can(space) | {"images": points is not None},
@@ -126,9 +127,9 @@ def _can(space: Space) -> dict[str, bool]:
 def _score(score: Score, results: Results) -> dict[str, str]:
     return {
         "name": score.name,
-        "quantity": wording.quantity(score.name),
+        "quantity": wording.score_title(score.name),
         "split": score.split,
-        "value": f"{wording.measured(score.value, score.standard_error, score.unit)} {score.unit}".strip(),
+        "value": f"{format_estimate(score.value, score.standard_error, score.unit)} {score.unit}".strip(),
         "meaning": wording.in_data_terms(results, wording.score_description(score)),
     }
 
