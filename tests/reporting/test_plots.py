@@ -44,8 +44,8 @@ def test_the_kinds_of_results_above_reach_every_row_of_the_table(make_results):
 @pytest.mark.parametrize(
     ("kind", "subject", "reason"),
     [
-        ("deterministic", "Samples from the prior", "a plain autoencoder has no prior and no ELBO"),
-        ("deterministic", "Rate of each latent dimension", "a plain autoencoder has no prior and no ELBO"),
+        ("deterministic", "Samples from the prior", "a plain autoencoder has no prior"),
+        ("deterministic", "Rate of each latent dimension", "a plain autoencoder has no prior"),
         ("two latents", "Latent traversals", "needs 3 or more latent dimensions, the model has 2"),
         ("one latent", "Latent manifold", "needs 2 latent dimensions, the model has 1"),
         ("eight latents", "True posterior and encoder", "needs 2 latent dimensions, the model has 8"),

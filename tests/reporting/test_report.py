@@ -163,7 +163,10 @@ def test_every_figure_is_written_as_a_png_at_twice_the_resolution_of_the_page(ru
 
 def test_figures_that_are_not_shown_are_named_with_their_reason(page):
     assert "Latent traversals needs 3 or more latent dimensions, the model has 2" in page.text
-    assert "Inference gaps not measured yet: lowerbound evaluate RUN" in page.text
+    assert (
+        "Importance-weighted bounds, Inference gaps, True posterior and encoder not measured yet: lowerbound evaluate RUN"
+        in page.text
+    )
 
 
 def test_the_report_is_of_modest_size(run):

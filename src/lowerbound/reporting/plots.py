@@ -62,7 +62,7 @@ def plots_for(results: Results) -> dict[str, Plot]:
 
 
 def left_out(results: Results) -> dict[str, str]:
-    """The subjects that no plot shows for these results, each with the reason."""
+    """The subjects that no plot shows for these results, each with its reason."""
     shown = {plot.subject for plot in plots_for(results).values()}
     reasons: dict[str, str] = {}
     for plot in _rows(results).values():
@@ -116,7 +116,7 @@ def _num_latents(results: Results) -> int | None:
 
 
 def _is_variational(results: Results) -> str:
-    return "a plain autoencoder has no prior and no ELBO" if results.score("reconstruction-error") else ""
+    return "a plain autoencoder has no prior" if results.score("reconstruction-error") else ""
 
 
 def _is_deterministic(results: Results) -> str:

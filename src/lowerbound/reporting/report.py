@@ -6,7 +6,7 @@ A page loads nothing: styles and figures are embedded. The templates are in this
 import base64
 import os
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from io import BytesIO
@@ -153,7 +153,7 @@ def _view(results: Results, pictures: list[Picture]) -> dict[str, Any]:
         "diagnoses": None if results.findings is None else [_diagnosis(finding) for finding in results.findings],
         "layer_tables": list(_layer_tables(context.get("layers", {}))),
         "likelihood_parameters": context.get("likelihood_parameters") or 0,
-        "not_shown": left_out(results),
+        "not_shown": list(_by_reason(left_out(results))),
         "facts": wording.facts(results),
         "config_toml": tomli_w.dumps(_without_none(context.get("config", {}))),
         "sizes": format_sizes,
@@ -176,6 +176,12 @@ def _conventions(scores: Iterable[Score]) -> Iterator[str]:
     for name in dict.fromkeys(score.convention for score in scores):
         if words := wording.explain_convention(name):
             yield words
+
+
+def _by_reason(reasons: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+    """Names that share a reason, as one text, and the reason."""
+    for reason in dict.fromkeys(reasons.values()):
+        yield ", ".join(name for name, other in reasons.items() if other == reason), reason
 
 
 def _layer_tables(layers: dict[str, list[dict[str, Any]]]) -> Iterator[LayerTable]:

@@ -40,8 +40,8 @@ CONVENTIONS = {
     "binary": "Binary: every pixel is 0 or 1, and log p(x|z) is a log-probability.",
     "density": (
         "Density: log p(x|z) is a log-density of values on the model's scale (pixels scaled to [0, 1], other numbers "
-        "in their own unit), not a log-probability. It may be positive, and it is not comparable with numbers on another "
-        "scale or of discrete values."
+        "in their own unit), not a log-probability. It may be positive, and it is not comparable with numbers on "
+        "another scale or of discrete values."
     ),
     "levels": (
         "Levels: log p(x|z) is the log-probability of the values as they are stored, such as 8-bit pixels; −log2 p is "
@@ -62,8 +62,8 @@ CONVENTIONS = {
 
 BINARISATIONS = {
     "static binarisation": (
-        "Static binarisation: every grey pixel was set to 0 or 1 once, at random, with its grey value as the probability "
-        "of 1; another seed gives other images and slightly different numbers."
+        "Static binarisation: every grey pixel was set to 0 or 1 once, at random, with its grey value as the "
+        "probability of 1; another seed gives other images and slightly different numbers."
     ),
     "dynamic binarisation": (
         "Dynamic binarisation: training images are binarised again on every pass, at random, with their grey values as "
@@ -161,10 +161,10 @@ def bound_quality(results: Results) -> str:
             f"standard errors per image over {_examples(evidence)}{error}."
         )
     if not_converged := results.score("log-evidence-not-converged") or results.score("grey-evidence-not-converged"):
+        number = f"{not_converged.num_not_converged:,} of {pluralise(not_converged.num_examples, 'image')}"
         return (
-            f"The integral for log p(x) did not converge within the budget for {not_converged.num_not_converged:,} of "
-            f"{pluralise(not_converged.num_examples, 'image')}: the mean of the sums, {_stated(not_converged)}, is only an "
-            "estimate, and no gap to the ELBO is given."
+            f"The integral for log p(x) did not converge within the budget for {number}: the mean of the sums, "
+            f"{_stated(not_converged)}, is only an estimate, and no gap to the ELBO is given."
         )
     if bound := results.score("importance-bound"):
         return (
@@ -203,10 +203,8 @@ def score_description(score: Score) -> str:
             f"effective sample size {format_significant(score.effective_sample_size)}{draws}, median over images"
         )
     if score.pareto_k is not None and math.isfinite(score.pareto_k):
-        parts.append(
-            f"Pareto-k {format_number(score.pareto_k, 2)}, median over images (above {PARETO_K_BOUND:g} the weights are "
-            "unreliable)"
-        )
+        unreliable = f"above {PARETO_K_BOUND:g} the weights are unreliable"
+        parts.append(f"Pareto-k {format_number(score.pareto_k, 2)}, median over images ({unreliable})")
     return "; ".join(parts)
 
 
