@@ -26,7 +26,8 @@ from lowerbound.evaluation.results import Results, Score, read_results
 from lowerbound.foundation.errors import DataError, UsageError
 from lowerbound.foundation.seeding import generator
 from lowerbound.foundation.storage import check_is_no_dangling_link, folder_atomically, write_bytes
-from lowerbound.models.vae import VAE, build_model
+from lowerbound.models.construction import build_model
+from lowerbound.models.vae import VAE
 from lowerbound.networks.layers import Layer, count_parameters
 from lowerbound.reporting.comparison_plot import comparison_figure
 from lowerbound.reporting.theme import png

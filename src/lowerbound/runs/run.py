@@ -38,7 +38,8 @@ from lowerbound.foundation.storage import (
     temporary_folder,
     write_toml,
 )
-from lowerbound.models.vae import VAE, build_model
+from lowerbound.models.construction import build_model
+from lowerbound.models.vae import VAE
 from lowerbound.reporting.report import write_report
 from lowerbound.runs.experiment import Experiment, Settings, from_settings, merge
 from lowerbound.runs.preparation import choose_device, keywords_as_settings, prepare
