@@ -163,10 +163,8 @@ def test_every_figure_is_written_as_a_png_at_twice_the_resolution_of_the_page(ru
 
 def test_figures_that_are_not_shown_are_named_with_their_reason(page):
     assert "Latent traversals needs 3 or more latent dimensions, the model has 2" in page.text
-    assert (
-        "Importance-weighted bounds, Inference gaps, True posterior and encoder not measured yet: lowerbound evaluate RUN"
-        in page.text
-    )
+    names = "Importance-weighted bounds, Inference gaps, True posterior and encoder"
+    assert f"{names} not measured yet: lowerbound evaluate RUN" in page.text
 
 
 def test_the_report_is_of_modest_size(run):
@@ -212,8 +210,8 @@ def test_a_finding_is_shown_with_severity_number_unit_threshold_setting_and_sour
     assert "Serious decoder ignores z The codes fill a third of it. Measured −0.04 <nats>; threshold 1" in page.text
     assert (
         "Warning holes in the prior The codes fill a third of it. Measured 1.23 nats from the aggregate posterior to "
-        "the prior; threshold 1 Setting a higher --set objective.rate_weight=2 (at least 1), or conv Source Hoffman and "
-        "Johnson, 2016" in page.text
+        "the prior; threshold 1 Setting a higher --set objective.rate_weight=2 (at least 1), or conv Source Hoffman "
+        "and Johnson, 2016" in page.text
     )
     assert "<code>--set objective.rate_weight=2</code> (at least 1), or <code>conv</code>" in page.source
 

@@ -309,8 +309,8 @@ def _placed(key: KeyNumber, z_free: float, floor: float | None) -> str:
         return f"This is {format_number(saved, 2)} {unit} below the {level} of {ignoring}."
     return (
         f"This lies between {format_number(floor, 2)} {unit}, the floor that these grey pixels set for any model, and "
-        f"{level}, the level of {ignoring}. The model has covered {100 * saved / (z_free - floor):.0f} % of the distance "
-        "between the two."
+        f"{level}, the level of {ignoring}. The model has covered {100 * saved / (z_free - floor):.0f} % of the "
+        "distance between the two."
     )
 
 
