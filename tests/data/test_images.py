@@ -202,7 +202,7 @@ def test_an_image_of_more_pixels_than_the_limit_is_refused_and_pillows_own_limit
     save_images(tmp_path, {"a.png": RGB})
     before = Image.MAX_IMAGE_PIXELS
     message = refusal(tmp_path, named=tmp_path / "a.png", read=read_within(most * PIXEL_BYTES))
-    assert came in message and f"accepted are {most} in all; raise the limit with --max-gib 1" in message
+    assert came in message and f"the limit is {most} in all; raise the limit with --max-gib 1" in message
     assert before == Image.MAX_IMAGE_PIXELS
     assert len(read_within(20 * PIXEL_BYTES)(tmp_path).examples) == 1
 
@@ -226,7 +226,7 @@ def test_nothing_of_an_archive_is_written_whatever_its_members_are_called(tmp_pa
 def test_a_member_that_claims_more_than_the_limit_is_refused_unread(tmp_path, monkeypatch):
     monkeypatch.setattr(folders, "MAX_FILE_BYTES", 1000)
     path = zipped(tmp_path / "a.zip", {"a.png": bytes(1001)})
-    assert "for 'a.png', accepted are" in refusal(path)
+    assert "for 'a.png', the limit is" in refusal(path)
 
 
 def test_what_is_no_archive_or_holds_no_images_is_refused(tmp_path):

@@ -48,7 +48,7 @@ WITHIN = {  # what each small file takes, when it is read under the limit of 4 M
     "offsets.arrow": "takes",
     "pixels.png": "twice as many pixels",
     "more-pixels.png": "twice as many pixels",
-    "tiles.tif": "tiles, accepted are",
+    "tiles.tif": "tiles, the limit is",
 }
 
 
@@ -74,9 +74,9 @@ def test_the_setting_that_a_refusal_names_raises_the_limit(tmp_path, capsys, mon
     path = HOSTILE[name].write(tmp_path, HOSTILE[name].small)
     low = ["inspect", path, "--max-gib", "0.001"]
     line = one_line(in_process(capsys, *low, expect=1).err)
-    assert "accepted are" in line and "raise the limit with --max-gib 1 (data.max_gib)" in line
+    assert "the limit is" in line and "raise the limit with --max-gib 1 (data.max_gib)" in line
     for settings in (["--max-gib", "1"], ["--set", "data.max_gib=1"], []):
-        assert "accepted are" not in in_process(capsys, "inspect", path, *settings, expect=None).err
+        assert "the limit is" not in in_process(capsys, "inspect", path, *settings, expect=None).err
 
 
 def test_a_run_keeps_its_limit_and_python_sets_it(tmp_path):
@@ -94,14 +94,14 @@ def test_a_table_of_more_columns_than_are_accepted_is_refused_with_what_to_do(tm
     for name in ("columns.csv", "columns.parquet"):
         path = HOSTILE[name].write(tmp_path, 20_001)
         assert "has 20,001 columns" in refusal(path)
-    assert "accepted are 20,000; save it as a .npy array" in refusal(path)
+    assert "the limit is 20,000; save it as a .npy array" in refusal(path)
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows needs a right for links")
 def test_links_that_double_at_every_level_are_counted(tmp_path, monkeypatch):
     monkeypatch.setattr(folders, "MAX_FOLDERS", 1_000)
     path = HOSTILE["links"].write(tmp_path, HOSTILE["links"].small)
-    assert "holds 1,001 folders or more, accepted are 1,000" in refusal(path)
+    assert "holds 1,001 folders or more, the limit is 1,000" in refusal(path)
 
 
 def test_where_texts_of_an_arrow_file_begin_is_checked_before_it_is_believed(tmp_path):

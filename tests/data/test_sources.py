@@ -206,7 +206,7 @@ def test_absent_and_offline_is_one_line_with_where_was_looked_and_what_to_put_th
     ("file", "content", "reason"),
     [
         (IDX_FILES[1], idx_bytes(np.zeros(23, np.uint8)), "holds 23 labels, but"),
-        (IDX_FILES[1], idx_bytes(np.full(24, 10, np.uint8)), "holds the label 10; accepted are 0..9"),
+        (IDX_FILES[1], idx_bytes(np.full(24, 10, np.uint8)), "holds the label 10; the limit is 0..9"),
         (IDX_FILES[2], idx_bytes(np.zeros((5, 4, 4), np.uint8)), "holds images of another size"),
         (IDX_FILES[3], b"", "begins with nothing"),
         (IDX_FILES[0], gzip.compress(idx_contents()[IDX_FILES[0]], mtime=0)[:-3], "is damaged"),
@@ -312,7 +312,7 @@ def test_what_is_collected_is_what_is_loaded_and_the_same_is_refused(tmp_path):
     assert len(sources.collect(DataConfig(source="digits")).examples) == 1257
     with pytest.raises(UnknownName, match="unknown data source 'digit'; did you mean 'digits'"):
         sources.collect(DataConfig(source="digit"))
-    with pytest.raises(ConfigError, match=r"data\.size is '3x', accepted is WIDTHxHEIGHT"):
+    with pytest.raises(ConfigError, match=r"data\.size is '3x', expected WIDTHxHEIGHT"):
         sources.collect(DataConfig(source=str(tmp_path), size="3x"))
 
 

@@ -31,7 +31,7 @@ def test_dates_and_times_are_recognised(texts):
         ([f"${day},{day + 100}.50" for day in DAYS], "a unit or a currency ('$')"),
         ([f"({day})" if day % 2 else str(day) for day in DAYS], "numbers in brackets: write -49 for (49)"),
         ([f"{day},{day + 100}" for day in DAYS], "separates thousands or is a decimal sign"),
-        ([f"{day},5" for day in DAYS], "it has a decimal comma, accepted is a decimal point"),
+        ([f"{day},5" for day in DAYS], "it has a decimal comma, expected a decimal point"),
     ],
 )
 def test_numbers_written_another_way_are_recognised(texts, what):
