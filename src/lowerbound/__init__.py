@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from lowerbound.data.sources import DataConfig, split_array
     from lowerbound.data.sources import load as load_data
-    from lowerbound.evaluation.quick_evaluation import EvaluationConfig
+    from lowerbound.evaluation.config import EvaluationConfig
     from lowerbound.inference.tasks import evaluate
     from lowerbound.models.config import ModelConfig
     from lowerbound.models.construction import build_model
@@ -32,7 +32,7 @@ __version__ = "0.1.0"
 _HOMES = {
     "VAE": "lowerbound.models.vae:VAE",
     "DataConfig": "lowerbound.data.sources:DataConfig",
-    "EvaluationConfig": "lowerbound.evaluation.quick_evaluation:EvaluationConfig",
+    "EvaluationConfig": "lowerbound.evaluation.config:EvaluationConfig",
     "ModelConfig": "lowerbound.models.config:ModelConfig",
     "Objective": "lowerbound.objectives.objective:Objective",
     "Run": "lowerbound.runs.run:Run",
