@@ -47,8 +47,9 @@ def evaluate_full(
     """
     if config.num_annealed and model.is_deterministic:
         raise ConfigError(
-            "a deterministic autoencoder (posterior 'point-mass') has no log p(x) to estimate; leave out --anneal, or "
-            "set evaluation.num_annealed to 0."
+            "a deterministic autoencoder (posterior 'point-mass') has no log p(x) to estimate; set "
+            "evaluation.num_annealed to 0.",
+            hint="anneal",
         )
     progress("scores and evidence by quadrature", 0, 1)
     results = evaluate(model, splits, replace(config, num_exact=max(2, len(splits.test))), device)
