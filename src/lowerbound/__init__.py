@@ -20,7 +20,9 @@ if TYPE_CHECKING:
     from lowerbound.evaluation.quick_evaluation import EvaluationConfig
     from lowerbound.evaluation.results import Results, Score
     from lowerbound.inference.tasks import evaluate
-    from lowerbound.models.vae import VAE, ModelConfig, build_model
+    from lowerbound.models.config import ModelConfig
+    from lowerbound.models.construction import build_model
+    from lowerbound.models.vae import VAE
     from lowerbound.objectives.objective import Objective
     from lowerbound.probability.likelihoods import LIKELIHOODS as likelihoods
     from lowerbound.probability.posteriors import POSTERIORS as posteriors
@@ -39,7 +41,7 @@ _HOMES = {
     "DataConfig": "lowerbound.data.sources:DataConfig",
     "EvaluationConfig": "lowerbound.evaluation.quick_evaluation:EvaluationConfig",
     "Experiment": "lowerbound.runs.experiment:Experiment",
-    "ModelConfig": "lowerbound.models.vae:ModelConfig",
+    "ModelConfig": "lowerbound.models.config:ModelConfig",
     "Objective": "lowerbound.objectives.objective:Objective",
     "Results": "lowerbound.evaluation.results:Results",
     "Run": "lowerbound.runs.run:Run",
@@ -47,7 +49,7 @@ _HOMES = {
     "Splits": "lowerbound.data.sources:Splits",
     "TrainedModel": "lowerbound.runs.trained_model:TrainedModel",
     "TrainingConfig": "lowerbound.training.config:TrainingConfig",
-    "build_model": "lowerbound.models.vae:build_model",
+    "build_model": "lowerbound.models.construction:build_model",
     "evaluate": "lowerbound.inference.tasks:evaluate",
     "fit": "lowerbound.training.loop:fit",
     "likelihoods": "lowerbound.probability.likelihoods:LIKELIHOODS",

@@ -28,9 +28,10 @@ from lowerbound.foundation.errors import DataError, NonFiniteLoss
 from lowerbound.foundation.schema import LARGEST, Schema
 from lowerbound.foundation.seeding import content_noise, generator
 from lowerbound.inference.estimator_input import check_parameters, checked_codes, checked_count, checked_rows
+from lowerbound.models.config import ModelConfig
+from lowerbound.models.construction import build_model
 from lowerbound.models.support import unsupported
 from lowerbound.models.vae import VAE as Model
-from lowerbound.models.vae import ModelConfig, build_model
 from lowerbound.objectives.objective import Objective
 from lowerbound.objectives.rates import true_rate
 from lowerbound.training.config import TrainingConfig
@@ -264,9 +265,7 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  # 
         row, column = np.argwhere(is_outside | is_far)[0].tolist()
         accepted = self._within() if is_far[row, column] else likelihood.accepted(is_binary, 0.0, 1.0)
         if self.likelihood == "auto" and not is_far[row, column]:
-            accepted += (
-                f" ('auto' chose likelihood {self.model_.config.likelihood!r} from the first rows; set another)"
-            )
+            accepted += f" ('auto' chose likelihood {self.model_.config.likelihood!r} from the first rows; set another)"
         raise ValueError(f"{self._place(row, column)} is {rows[row, column]:.10g}; the model accepts {accepted}.")
 
     def _place(self, row: int, column: int) -> str:

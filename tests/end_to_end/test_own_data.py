@@ -17,8 +17,8 @@ from lowerbound.foundation.errors import DataError, UsageError
 from lowerbound.inference import anomaly, imputation, tasks
 from lowerbound.reporting.plots import PLOTS
 from lowerbound.runs import inspection
-from lowerbound.runs.inputs import InputOptions, read_inputs
 from lowerbound.runs.experiment import resolve
+from lowerbound.runs.inputs import InputOptions, read_inputs
 from lowerbound.runs.preparation import default_path
 from lowerbound.runs.run import Callbacks, train
 from lowerbound.runs.trained_model import load
@@ -133,7 +133,7 @@ def test_broken_files_among_new_ones_are_named_and_skipped_where_that_was_chosen
         stripes(number).save(tmp_path / "new" / f"{number}.png")
     new, out = [str(tmp_path / "new")], tmp_path / "out.csv"
     for use_them in (tasks.encode, anomalies.score):
-        with pytest.raises(DataError, match=r"0\.png is not .* skip broken files with --skip-broken"):
+        with pytest.raises(DataError, match=r"0\.png is not .* skip broken files with data.skip_broken"):
             use_them(photo_run[0], new, out=out)
         assert not out.exists()
     skipping = InputOptions(skip_broken=True)
@@ -152,7 +152,7 @@ def test_where_there_is_one_file_alone_nothing_is_said_of_passing_over(photo_run
     broken = written(tmp_path / "broken.png", b"broken")
     with pytest.raises(DataError) as caught:
         tasks.interpolate(photo_run[0], "0", str(broken))
-    assert "--skip-broken" not in str(caught.value)
+    assert "skip_broken" not in str(caught.value)
 
 
 def test_parquet_and_json_hold_what_the_csv_holds(photo_run, photos, tmp_path):

@@ -11,7 +11,8 @@ from lowerbound.evaluation.quadrature import TOLERANCE, exact_evidence
 from lowerbound.evaluation.quick_evaluation import expected_terms
 from lowerbound.evaluation.results import Scorer
 from lowerbound.foundation.seeding import generator
-from lowerbound.models.vae import ModelConfig, build_model
+from lowerbound.models.config import ModelConfig
+from lowerbound.models.construction import build_model
 
 SCORER = Scorer("test", "density")
 EXTENT = BoundConfig(num_draws=50, num_examples=8)

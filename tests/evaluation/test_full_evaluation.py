@@ -13,7 +13,8 @@ from lowerbound.evaluation.full_evaluation import evaluate_full
 from lowerbound.evaluation.quick_evaluation import EvaluationConfig, evaluate
 from lowerbound.foundation.errors import ConfigError
 from lowerbound.foundation.seeding import generator
-from lowerbound.models.vae import ModelConfig, build_model
+from lowerbound.models.config import ModelConfig
+from lowerbound.models.construction import build_model
 
 SMALL = EvaluationConfig(
     num_draws=2,

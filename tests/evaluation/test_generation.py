@@ -11,10 +11,11 @@ from lowerbound.estimator import VAE
 from lowerbound.evaluation.generation import codes_from_prior, drawn_examples, expected_examples
 from lowerbound.foundation.seeding import content_noise, generator
 from lowerbound.inference import tasks
-from lowerbound.models.vae import ModelConfig, build_model
+from lowerbound.models.config import ModelConfig
+from lowerbound.models.construction import build_model
 from lowerbound.probability.likelihoods import LIKELIHOODS
 from lowerbound.serving.explorer.loaded_run import draw_codes, open_space
-from lowerbound.serving.service.operations import OPERATIONS, Question, answer
+from lowerbound.serving.service.operations import OPERATIONS, InferenceRequest, answer
 from untrained_models import untrained_run
 
 COLUMNS = (
@@ -120,18 +121,18 @@ def test_the_commands_first_images_and_rows_are_the_same_and_those_of_a_trained_
 
 def test_the_services_first_examples_are_the_same_and_those_of_a_trained_model(rows_run):
     def generated(num, name, others=()):
-        questions = [*others, Question(num_examples=num, seed=2, sample=True)]
+        questions = [*others, InferenceRequest(num_examples=num, seed=2, sample=True)]
         return answer(OPERATIONS["generate"], rows_run.vae, questions)[-1][name]
 
     assert_first_are_the_same(lambda num: generated(num, "z"))
     assert_first_are_the_same(lambda num: generated(num, "sample"))
-    beside = generated(5, "sample", others=[Question(num_examples=3, seed=9)])
+    beside = generated(5, "sample", others=[InferenceRequest(num_examples=3, seed=9)])
     np.testing.assert_array_equal(beside, generated(5, "sample"))
     np.testing.assert_array_equal(beside, drawn_examples(rows_run.vae, 5, 2))
     z = RNG.normal(size=(40, rows_run.vae.latent_dim)).astype(np.float32)
 
     def decoded(num):
-        question = Question(num_examples=num, seed=2, sample=True, x=z[:num])
+        question = InferenceRequest(num_examples=num, seed=2, sample=True, x=z[:num])
         return answer(OPERATIONS["decode"], rows_run.vae, [question])[0]["sample"]
 
     np.testing.assert_allclose(decoded(7), decoded(40)[:7], rtol=1e-5)

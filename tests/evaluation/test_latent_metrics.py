@@ -10,7 +10,8 @@ from lowerbound.data.sources import DataConfig, Examples, Splits, load
 from lowerbound.evaluation.latent_metrics import code_quality
 from lowerbound.evaluation.results import Scorer
 from lowerbound.foundation.seeding import generator
-from lowerbound.models.vae import ModelConfig, build_model
+from lowerbound.models.config import ModelConfig
+from lowerbound.models.construction import build_model
 
 SCORER = Scorer("test", "density")
 

@@ -5,7 +5,8 @@ from scipy import stats
 
 from lowerbound.evaluation import generation
 from lowerbound.foundation.seeding import generator
-from lowerbound.models.vae import ModelConfig, build_model
+from lowerbound.models.config import ModelConfig
+from lowerbound.models.construction import build_model
 
 
 @pytest.fixture

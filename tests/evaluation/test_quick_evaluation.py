@@ -13,7 +13,8 @@ from lowerbound.evaluation.quick_evaluation import EvaluationConfig, evaluate, e
 from lowerbound.foundation.errors import ConfigError, DataError
 from lowerbound.foundation.schema import Column
 from lowerbound.foundation.seeding import generator
-from lowerbound.models.vae import ModelConfig, build_model
+from lowerbound.models.config import ModelConfig
+from lowerbound.models.construction import build_model
 
 FAST = EvaluationConfig(num_draws=4, manifold_sizes=(3,))
 

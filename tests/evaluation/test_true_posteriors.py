@@ -12,7 +12,9 @@ from lowerbound.evaluation import true_posteriors as module
 from lowerbound.evaluation.true_posteriors import telling_examples, true_posteriors
 from lowerbound.foundation.errors import ConfigError
 from lowerbound.foundation.seeding import generator
-from lowerbound.models.vae import VAE, ModelConfig, build_model
+from lowerbound.models.config import ModelConfig
+from lowerbound.models.construction import build_model
+from lowerbound.models.vae import VAE
 from lowerbound.probability.distributions import DiagonalNormal
 
 pytestmark = pytest.mark.usefixtures("float64")

@@ -3,7 +3,7 @@ import pytest
 from lowerbound.commands.assignments import parse_settings
 from lowerbound.foundation.errors import ConfigError, UnknownName
 from lowerbound.foundation.seeding import generator
-from lowerbound.models.vae import build_model
+from lowerbound.models.construction import build_model
 from lowerbound.objectives.objective import OBJECTIVES
 from lowerbound.runs.experiment import Experiment, from_settings, merge, recipe_descriptions, resolve
 

@@ -167,7 +167,7 @@ def test_a_run_refuses_other_data_than_it_was_trained_on(tmp_path):
 
 def test_an_interrupted_run_says_how_to_continue_and_continues_identically(finished, tmp_path):
     countdown = iter([False] * 50 + [True])
-    with pytest.raises(Interrupted, match="Resume the run in .*run to continue"):
+    with pytest.raises(Interrupted, match=r"Resume the run in .*run to continue"):
         train(
             "digits",
             recipe="dense",

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from lowerbound.data.batches import Batches, scaled
 from lowerbound.foundation.errors import ConfigError, Interrupted, NonFiniteLoss
 from lowerbound.foundation.seeding import generator
-from lowerbound.models.vae import ModelConfig, build_model
+from lowerbound.models.config import ModelConfig
+from lowerbound.models.construction import build_model
 from lowerbound.objectives.objective import Objective
 from lowerbound.runs.experiment import resolve
 from lowerbound.training.checkpoint import load_checkpoint

@@ -1,5 +1,6 @@
 """HINTS: the command-line options that belong to an error's remedy, which the error itself does not name."""
 
+import re
 from shlex import quote
 
 from lowerbound.foundation.errors import LowerboundError
@@ -11,20 +12,33 @@ HINTS = {
     "folder": "Option: --folder DIR.",
     "grid": "Option: --grid COLUMNSxROWS.",
     "host": "Option: --host ADDRESS.",
-    "max_gib": "Option: --max-gib GIB.",
     "occupied": "Options: --out DIR, or --resume --out {path}",
     "out": "Option: --out.",
     "port": "Option: --port PORT.",
     "resume": "Resume with: lowerbound train --resume --out {path}",
     "settings": "Settings are given as --set SECTION.KEY=VALUE.",
     "size": "Option: --size WIDTHxHEIGHT.",
-    "skip_broken": "Option: --skip-broken.",
     "token_file": "Option: --token-file FILE.",
-    "train": "Train with: lowerbound train DATA --out {path}",
 }
 """By the hint that an error carries."""
+
+SETTINGS = {
+    "data.labels": "--labels FILE|COLUMN",
+    "data.max_gib": "--max-gib GIB",
+    "data.size": "--size WIDTHxHEIGHT",
+    "data.skip_broken": "--skip-broken",
+}
+"""Options of their own, by the setting that a message names."""
+
+NAMED = re.compile("|".join(map(re.escape, SETTINGS)))
+ASSIGNED = re.compile(r"\bset (data|model|objective|training|evaluation)\.\w")
 
 
 def with_hint(error: LowerboundError) -> str:
     """The message of an error, with the options that its remedy needs."""
-    return f"{error} {HINTS[error.hint].format(path=quote(str(error.path)))}" if error.hint else str(error)
+    message, hint = str(error), HINTS.get(error.hint, "").format(path=quote(str(error.path)))
+    if not hint and (options := [SETTINGS[name] for name in dict.fromkeys(NAMED.findall(message))]):
+        hint = f"Option: {', '.join(options)}."
+    if not hint and ASSIGNED.search(message):
+        hint = HINTS["settings"]
+    return f"{message} {hint}".rstrip()

@@ -24,7 +24,8 @@ from lowerbound.foundation.errors import ConfigError, DataError
 from lowerbound.foundation.numerics import mean_and_standard_error
 from lowerbound.foundation.seeding import generator
 from lowerbound.models.vae import VAE
-from lowerbound.probability.distributions import DiagonalNormal, Distribution, has_closed_form_kl
+from lowerbound.probability.distributions import DiagonalNormal, Distribution
+from lowerbound.probability.kl import has_closed_form_kl
 from lowerbound.probability.likelihoods import GaussianLikelihood
 from lowerbound.probability.posteriors import LOG_VARIANCE_BOUND
 

@@ -22,9 +22,8 @@ from lowerbound.foundation.allocator import kept_memory
 from lowerbound.foundation.errors import ConfigError
 from lowerbound.foundation.seeding import content_noise, generator
 from lowerbound.models.vae import VAE
-from lowerbound.objectives.rates import true_rate
-from lowerbound.probability.distributions import elementwise_kl, has_closed_form_kl
-from lowerbound.probability.samples import PosteriorSamples, draw
+from lowerbound.objectives.terms import estimate_terms
+from lowerbound.probability.kl import elementwise_kl, has_closed_form_kl
 
 BATCH_SIZE = 500
 NUM_RECONSTRUCTIONS = 20
@@ -65,7 +64,7 @@ class EvaluationConfig:
 
 
 @dataclass(frozen=True, eq=False)
-class Terms:
+class ExampleTerms:
     """Per-example means over draws, in nats, and the reconstruction's squared error."""
 
     distortion: Float[Tensor, " n"]
@@ -122,29 +121,22 @@ def data_convention(model: VAE, splits: Splits) -> str:
 @torch.no_grad()
 def expected_terms(
     model: VAE, examples: Examples, num_draws: int, seed: int, device: torch.device | str = "cpu"
-) -> Terms:
+) -> ExampleTerms:
     """Rate and distortion of each example, averaged over `num_draws` draws; the rate in closed form if it has one.
 
     Noise is keyed by the example's content: its numbers do not depend on the other examples.
     """
     distortions, rates, errors = [], [], []
     for x in Batches(examples, BATCH_SIZE, device):
-        distortion, rate = x.new_zeros(len(x)), x.new_zeros(len(x))
-        posterior, prior = model.encode(x), model.prior()
-        # One draw at a time is decoded: memory does not grow with the number of draws.
-        for z in draw(posterior, content_noise(x, seed, "evaluation"), num_draws):
-            samples = PosteriorSamples(z[None], model.decode(z).log_prob(x)[None], posterior, prior)
-            distortion -= samples.log_likelihood[0] / num_draws
-            if not model.is_deterministic:
-                rate += true_rate(samples) / num_draws
-        distortions.append(distortion)
-        rates.append(rate)
+        terms = estimate_terms(model, x, content_noise(x, seed, "evaluation"), num_draws)
+        distortions.append(terms.distortion.to(x.dtype))
+        rates.append(terms.rate.to(x.dtype))
         errors.append((model.reconstruct(x) - x).square().flatten(1).mean(1))
     num_values = torch.from_numpy(examples.num_known)
-    return Terms(torch.cat(distortions).cpu(), torch.cat(rates).cpu(), torch.cat(errors).cpu(), num_values)
+    return ExampleTerms(torch.cat(distortions).cpu(), torch.cat(rates).cpu(), torch.cat(errors).cpu(), num_values)
 
 
-def _bound_scores(model: VAE, terms: Terms, num_draws: int, score: Scorer) -> Iterator[Score]:
+def _bound_scores(model: VAE, terms: ExampleTerms, num_draws: int, score: Scorer) -> Iterator[Score]:
     if model.is_deterministic:
         about = "−log p(x|z) at the code; no bound on log p(x)"
         yield score("reconstruction-error", terms.distortion, about, None)
@@ -211,7 +203,7 @@ def _image_arrays(
     return arrays
 
 
-def _per_image(model: VAE, terms: Terms) -> dict[str, np.ndarray]:
+def _per_image(model: VAE, terms: ExampleTerms) -> dict[str, np.ndarray]:
     """What runs are compared by, example by example."""
     if model.is_deterministic:
         return {"reconstruction_error_per_image": terms.distortion.numpy()}

@@ -257,7 +257,9 @@ def _check_copy(run: Path, content: Mapping[str, Any], replaced: str) -> None:
     if copy != content and not is_earlier:
         raise RunError(
             f"{run / NUMBERS} is damaged, was edited, or belongs to other results than {run / ARRAYS}; restore it, or "
-            f"run `lowerbound evaluate {run}`."
+            "evaluate the run again.",
+            hint="evaluate",
+            path=run,
         )
 
 

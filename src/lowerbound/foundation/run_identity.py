@@ -128,6 +128,8 @@ def check_mark(run: Path, file: str, mark: Any) -> None:
     if "model" in mark and (run / MODEL).is_file() and mark["model"] != stated_checksum(run / MODEL):
         check_model(run)  # blames the model file if that is the foreign one
         raise RunError(
-            f"{run / file} was measured with another model than {run / MODEL}; restore the file, or run "
-            f"`lowerbound evaluate {run}`."
+            f"{run / file} was measured with another model than {run / MODEL}; restore the file, or "
+            "evaluate the run again.",
+            hint="evaluate",
+            path=run,
         )

@@ -26,7 +26,8 @@ from lowerbound.evaluation.results import Results, Score, read_results
 from lowerbound.foundation.errors import DataError, UsageError
 from lowerbound.foundation.seeding import generator
 from lowerbound.foundation.storage import check_is_no_dangling_link, folder_atomically, write_bytes
-from lowerbound.models.vae import VAE, build_model
+from lowerbound.models.construction import build_model
+from lowerbound.models.vae import VAE
 from lowerbound.networks.layers import Layer, count_parameters
 from lowerbound.reporting.comparison_plot import comparison_figure
 from lowerbound.reporting.theme import png
@@ -105,7 +106,9 @@ def read_grid(text: str) -> tuple[int, int]:
     """Columns and rows of a picture from COLUMNSxROWS; UsageError for what is none, or too many."""
     grid = read_size(text)
     if grid is None or grid[0] * grid[1] > MAX_SAMPLES:
-        raise UsageError(f"grid {text!r} is not COLUMNSxROWS of at most {MAX_SAMPLES:,} images, such as 8x4.", hint="grid")
+        raise UsageError(
+            f"grid {text!r} is not COLUMNSxROWS of at most {MAX_SAMPLES:,} images, such as 8x4.", hint="grid"
+        )
     return grid
 
 

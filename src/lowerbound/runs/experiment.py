@@ -20,7 +20,7 @@ from lowerbound.evaluation.quick_evaluation import EvaluationConfig
 from lowerbound.foundation.errors import ConfigError, UnknownName
 from lowerbound.foundation.storage import read_toml
 from lowerbound.foundation.text import one_line
-from lowerbound.models.vae import ModelConfig
+from lowerbound.models.config import ModelConfig
 from lowerbound.objectives.objective import OBJECTIVES, Objective
 from lowerbound.runs.setting_checks import check_settings
 from lowerbound.training.config import TrainingConfig

@@ -10,7 +10,9 @@ from lowerbound.data.data_kinds import columns_in_words, described
 from lowerbound.data.sources import SOURCES, Examples, Splits
 from lowerbound.data.sources import load as load_data
 from lowerbound.foundation.errors import UsageError
-from lowerbound.models.vae import ModelConfig, likelihood_options
+from lowerbound.models.config import ModelConfig
+from lowerbound.probability.likelihoods import LIKELIHOODS
+from lowerbound.probability.parts import option_checks
 from lowerbound.runs.auto_config import choose, chosen_settings
 from lowerbound.runs.experiment import AUTO, Experiment, Settings, from_settings, merge, tables
 
@@ -70,7 +72,7 @@ def _about(splits: Splits, is_named: bool) -> list[str]:
 def _with_levels(model: ModelConfig, examples: Examples) -> ModelConfig:
     """The number of levels of the data, for a likelihood that needs it, unless it was set."""
     options, num_levels = model.likelihood_options, examples.support.num_levels
-    if num_levels and "num_levels" in likelihood_options(model.likelihood):
+    if num_levels and "num_levels" in option_checks(LIKELIHOODS[model.likelihood]):
         options = {"num_levels": num_levels, **options}
     return replace(model, likelihood_options=options)
 

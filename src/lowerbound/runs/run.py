@@ -33,7 +33,8 @@ from lowerbound.foundation.storage import (
     temporary_folder,
     write_toml,
 )
-from lowerbound.models.vae import VAE, build_model
+from lowerbound.models.construction import build_model
+from lowerbound.models.vae import VAE
 from lowerbound.reporting.report import write_report
 from lowerbound.runs.experiment import Experiment, Settings, keyword_settings, merge, resolve, tables
 from lowerbound.runs.preparation import Prepared, choose_device, prepare

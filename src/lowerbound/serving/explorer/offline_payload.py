@@ -147,7 +147,7 @@ def _codes(space: Space, points: Dataset | None) -> Latents:
 @kept_memory()
 @torch.inference_mode()
 def _bounds(space: Space, points: Dataset) -> Arrays:
-    """Each example's ELBO, taken share_weights, in nats."""
+    """Each example's ELBO, with its rate and distortion, in nats."""
     parts = [_bounds_of(space, seen(points, *chunk).to(space.device)) for chunk in chunks_of(points)]
     return {name: torch.cat([part[name] for part in parts]).float().cpu().numpy() for name in parts[0]}
 
@@ -159,7 +159,7 @@ def _bounds_of(space: Space, x: Float[torch.Tensor, "n *event"]) -> dict[str, Fl
         return {"reconstruction_error": -model.decode(posterior.mean).log_prob(x)}
     z = draw(posterior, noise_for(x), NUM_DRAWS)
     log_likelihood = torch.stack([model.decode(draw).log_prob(x) for draw in z])
-    samples = PosteriorSamples(z, log_likelihood, posterior, model.prior())
+    samples = PosteriorSamples.of_one_group(z, log_likelihood, posterior, model.prior())
     rate, distortion = true_rate(samples), -log_likelihood.mean(0)
     errors = log_likelihood.std(0) / NUM_DRAWS**0.5
     return {"elbo": -(rate + distortion), "elbo_standard_error": errors, "rate": rate, "distortion": distortion}

@@ -12,7 +12,7 @@ from lowerbound.foundation.numerics import mean_and_standard_error
 from lowerbound.foundation.seeding import Chance, ContentNoise, content_noise
 from lowerbound.models.vae import VAE
 from lowerbound.objectives.rates import monte_carlo
-from lowerbound.probability.distributions import elementwise_kl, has_closed_form_kl
+from lowerbound.probability.kl import elementwise_kl, has_elementwise_kl
 from lowerbound.probability.samples import PosteriorSamples
 
 NUM_DRAWS = 64
@@ -64,8 +64,9 @@ def bound_of(model: VAE, x: Float[Tensor, "1 *event"], chance: Chance) -> Bound:
 
 def _rates(draws: list[PosteriorSamples]) -> tuple[Float[Tensor, " draw"], list[float] | None]:
     """What the code costs at each draw, and for each latent; in closed form all draws have the same."""
-    posterior, prior = draws[0].posterior, draws[0].prior
-    if not has_closed_form_kl(posterior, prior):
+    (group, *_) = draws[0].groups
+    posterior, prior = group.posterior, group.prior
+    if not has_elementwise_kl(posterior, prior):
         return torch.cat([monte_carlo(samples)[:, 0] for samples in draws]).double(), None
     by_latent = elementwise_kl(posterior, prior)[0].double()
     return by_latent.sum().expand(NUM_DRAWS), by_latent.tolist()

@@ -168,7 +168,7 @@ def _scored(model: VAE, questions: Sequence[InferenceRequest], num_draws: int) -
     # One draw at a time: memory does not grow with their number.
     for z in torch.cat(codes, dim=1):
         log_likelihood = model.likelihood(_raw_likelihood(model, z)).log_prob(x)
-        rate = true_rate(PosteriorSamples(z[None], log_likelihood[None], posterior, prior))
+        rate = true_rate(PosteriorSamples.of_one_group(z[None], log_likelihood[None], posterior, prior))
         terms.append(torch.stack([rate, -log_likelihood]))
     means = _means(torch.stack(terms).double())
     is_known = ~x.isnan().flatten(1).all(1)
