@@ -107,7 +107,7 @@ def lower_case(markers: Sequence[str]) -> tuple[str, ...]:
 
 def way_out(name: str) -> str:
     """How a column that cannot be read is left out."""
-    return f'or leave the column out: --set data.exclude=["{name}"]'
+    return f'or leave the column out: set data.exclude=["{name}"]'
 
 
 def _says_infinity(cell: Cell) -> bool:
