@@ -6,7 +6,6 @@ from pathlib import Path
 
 import torch
 
-from lowerbound.data.data_kinds import columns_in_words, described
 from lowerbound.data.sources import SOURCES, Examples, Splits
 from lowerbound.data.sources import load as load_data
 from lowerbound.foundation.errors import UsageError
@@ -64,8 +63,8 @@ def prepare(
 def _about(splits: Splits, is_named: bool) -> list[str]:
     """What the data hold; of a named source only what is remarkable."""
     num_examples = len(splits.train) + len(splits.validation) + len(splits.test)
-    lines = [] if is_named else [f"{splits.name}: {described(num_examples, splits.train)}"]
-    lines += [f"columns: {columns_in_words(splits.train.columns)}"] if splits.train.columns else []
+    lines = [] if is_named else [f"{splits.name}: {describe_examples(num_examples, splits.train)}"]
+    lines += [f"columns: {describe_columns(splits.train.columns)}"] if splits.train.columns else []
     return [*lines, *splits.notes, *splits.skipped]
 
 

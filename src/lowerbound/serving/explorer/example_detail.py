@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float
 
 from lowerbound.data.batches import scaled
-from lowerbound.data.examples import as_seen
+from lowerbound.data.examples import to_model_scale
 from lowerbound.serving.explorer.latents import Latents, nearest_codes
 from lowerbound.serving.explorer.loaded_run import Space, as_shown
 from lowerbound.serving.explorer.neighbours import nearest_pixels
@@ -64,7 +64,7 @@ def about_upload(space: Space, upload: Upload) -> Answer:
 
 def neighbours_of_upload(points: Dataset | None, codes: Latents, upload: Upload, answer: Answer) -> Answer:
     """Examples that look most like an image, and those whose codes lie nearest to its own."""
-    x = as_seen(upload.examples.values.reshape(-1), upload.examples.range)
+    x = to_model_scale(upload.examples.values.reshape(-1), upload.examples.range)
     return {
         "pixels": [] if points is None else _named(nearest_pixels(points, x), codes),
         "codes": about_neighbours(codes, np.array(answer["mean"], np.float32)),

@@ -14,10 +14,10 @@ import numpy as np
 
 from lowerbound.data.column_writers import named_columns, records
 from lowerbound.data.examples import RawArray
-from lowerbound.data.tables import RawTable, from_values
+from lowerbound.data.tables import RawTable, table_from_columns
 from lowerbound.foundation.errors import DataError, TooLarge
 from lowerbound.foundation.schema import Column
-from lowerbound.reporting.tiles import as_png, compose, displayable, fitted
+from lowerbound.reporting.tiles import as_png, compose, displayable, fit_tiles
 from lowerbound.runs.inputs import image_options
 from lowerbound.serving.image_decoding import limit_of_pixels
 from lowerbound.serving.service.cells import checked_cell
@@ -76,7 +76,7 @@ def picture(examples: np.ndarray, as_tiles: bool) -> bytes:
     tiles = displayable(np.nan_to_num(examples).transpose(0, 2, 3, 1))
     if not as_tiles:
         return as_png(np.ascontiguousarray(tiles[0]))
-    large = fitted(tiles, max(TILE_SIZE, tiles.shape[2]), max(TILE_SIZE, tiles.shape[1]))
+    large = fit_tiles(tiles, max(TILE_SIZE, tiles.shape[2]), max(TILE_SIZE, tiles.shape[1]))
     return as_png(compose(large, int(np.ceil(np.sqrt(len(large)))), GAP))
 
 
@@ -95,7 +95,7 @@ def _rows(columns: tuple[Column, ...], rows: list[Fields]) -> RawTable:
     for row in rows:
         for name in row:
             known("column", name, names)
-    table = from_values(
+    table = table_from_columns(
         Path(THE_BODY),
         {column.name: [checked_cell(column, row.get(column.name)) for row in rows] for column in columns},
     )
