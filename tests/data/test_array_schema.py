@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from data_files import RNG, saved, written
-from lowerbound.data.array_schema import offset_of, schema_of
+from lowerbound.data.array_schema import offset_of, schema_metadata
 from lowerbound.data.data_kinds import described, kind_of
 from lowerbound.data.examples import Examples, RawArray
 from lowerbound.data.files import ReadingOptions, as_collection, read
@@ -64,7 +64,7 @@ def between(low: float, high: float, shape=(6, 12, 12), dtype=np.float64) -> np.
     ids=["uint8", "uint16", "int16", "0 or 1", "0..1", "0..255", "-1..1", "overshoot", "real", "bool"],
 )
 def test_the_layout_follows_from_the_axes_whatever_the_type(shape, layout, values):
-    schema = schema_of(raw(values(shape)))
+    schema = schema_metadata(raw(values(shape)))
     assert schema.layout == layout
     expected = {1: (1,), 3: (*shape[1:], 1) if layout == "image" else shape[1:]}.get(len(shape), shape[1:])
     assert schema.shape == expected
@@ -157,15 +157,15 @@ def test_bytes_that_are_set_to_be_counts_are_not_two_levels():
 
 def test_images_with_more_channels_and_small_ones_are_so_where_it_is_set():
     for shape in ((6, 4, 5), (6, 4, 5, 7), (6, 3, 16, 16)):
-        schema = schema_of(raw(between(0, 1, shape)), layout="image")
+        schema = schema_metadata(raw(between(0, 1, shape)), layout="image")
         assert (schema.layout, schema.shape) == ("image", shape[1:] if len(shape) == 4 else (*shape[1:], 1))
-    assert schema_of(raw(between(0, 1, (6, 3, 16, 16))), layout="array").layout == "array"
+    assert schema_metadata(raw(between(0, 1, (6, 3, 16, 16))), layout="array").layout == "array"
 
 
 @pytest.mark.parametrize("channels", [1, 3, 4])
 def test_channels_first_are_refused_with_the_way_out(channels):
     with pytest.raises(DataError) as caught:
-        schema_of(raw(np.zeros((6, channels, 16, 32))))
+        schema_metadata(raw(np.zeros((6, channels, 16, 32))))
     came = f"the array holds 6×{channels}×16×32, it seems N×C×H×W"
     assert str(caught.value) == f"{came}; give N×H×W×C: array.transpose(0, 2, 3, 1), or set data.layout=array."
 
@@ -176,13 +176,13 @@ def test_channels_first_are_refused_with_the_way_out(channels):
 )
 def test_a_layout_that_the_axes_do_not_have_is_refused(layout, shape, reason):
     with pytest.raises(DataError, match=reason):
-        schema_of(raw(np.zeros(shape)), layout=layout)
+        schema_metadata(raw(np.zeros(shape)), layout=layout)
 
 
 @pytest.mark.parametrize("scale", [(1.0,), (1.0, 1.0), (2.0, 1.0), (0.0, float("inf")), (0.0, float("nan"))])
 def test_a_range_that_is_none_is_refused(scale):
     with pytest.raises(ConfigError, match="needs two finite numbers, the lower one first"):
-        schema_of(raw(np.zeros((6, 12, 12))), scale=scale)
+        schema_metadata(raw(np.zeros((6, 12, 12))), scale=scale)
 
 
 def test_nan_makes_a_table_of_rows_and_nothing_else():
@@ -192,7 +192,7 @@ def test_nan_makes_a_table_of_rows_and_nothing_else():
     assert kind_of(collection.examples) == "table"
     assert collection.notes == ("read as a table of 3 columns, NaN where a cell is missing (change with data.layout)",)
     with pytest.raises(DataError, match=r"example 1, element 2 is nan; .* \(data.layout is array\)"):
-        schema_of(raw(values), layout="array")
+        schema_metadata(raw(values), layout="array")
 
 
 @given(st.integers(0, 2**31), st.floats(1, 1e6), st.sampled_from([1e6, -1e6, 1e7]))

@@ -9,7 +9,7 @@ import pytest
 
 from data_files import written
 from lowerbound.data.array_examples import conformed
-from lowerbound.data.array_schema import schema_of
+from lowerbound.data.array_schema import schema_metadata
 from lowerbound.data.examples import RawArray
 from lowerbound.data.files import ReadingOptions, read
 from lowerbound.data.parquet import read_parquet
@@ -169,7 +169,7 @@ def test_an_array_model_reads_the_same_numbers_from_csv_and_parquet(tmp_path):
     array = np.column_stack([np.linspace(-1, 1, 20), np.resize([5, 7], 20), np.full(20, 3.25)])
     columns = {f"c{index}": column for index, column in enumerate(array.T.tolist())}
     raw = RawArray(place="x.npy", values=array)
-    schema = schema_of(raw)
+    schema = schema_metadata(raw)
     parquet.write_table(pyarrow.table(columns), tmp_path / "x.parquet")
     for path in (csv_file(tmp_path / "x.csv", columns), tmp_path / "x.parquet"):
         found = read(path, ReadingOptions(schema=schema))
@@ -199,7 +199,7 @@ def test_a_cell_that_is_no_number_is_refused_in_an_array(tmp_path, cell, reason)
 
 
 def test_a_table_of_an_array_with_missing_cells_is_read_by_position(tmp_path):
-    schema = schema_of(RawArray(place="x.npy", values=np.array([[1.5, np.nan], [2.5, 1.0], [0.0, 3.0]])))
+    schema = schema_metadata(RawArray(place="x.npy", values=np.array([[1.5, np.nan], [2.5, 1.0], [0.0, 3.0]])))
     found = conformed_table(read_csv(written(tmp_path / "x.csv", b"a,b\n1.5,\n,2\n")), schema)
     np.testing.assert_array_equal(found.examples.values, np.array([[1.5, np.nan], [np.nan, 2]], np.float32))
     with pytest.raises(DataError, match="has 3 columns, the model was trained on an array of 2"):

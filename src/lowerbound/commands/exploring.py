@@ -43,9 +43,9 @@ def explore(
         return
     from lowerbound.serving.explorer.application import application
     from lowerbound.serving.http import hosting
-    from lowerbound.serving.http.access import access_to
+    from lowerbound.serving.http.access import access_for
 
-    access = access_to(host, token_file)
+    access = access_for(host, token_file)
     page = application(run_path, access=access, data=data, data_dir=data_dir, device=device)
     with ExitStack() as opening:
         hosting.host(
@@ -62,10 +62,10 @@ def _show(url: str, token: str, no_browser: bool, opening: ExitStack) -> None:
     if browser is None:
         return
     if token:
-        from lowerbound.serving.http.tokens import redirecting_file
+        from lowerbound.serving.http.tokens import redirect_file
 
         # A browser's command line can be read by every user of the machine.
-        address = opening.enter_context(redirecting_file(address))
+        address = opening.enter_context(redirect_file(address))
         later = Timer(OPENING, opening.close)
         later.daemon = True
         later.start()

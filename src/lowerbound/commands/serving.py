@@ -33,7 +33,7 @@ def serve(
     device: DeviceOption = "auto",
 ) -> None:
     """Serve models over HTTP: the Open Inference Protocol, REST endpoints, documentation and metrics."""
-    from lowerbound.serving.http.access import access_to
+    from lowerbound.serving.http.access import access_for
     from lowerbound.serving.http.hosting import host as serve_at
     from lowerbound.serving.http.hosting import is_loopback
     from lowerbound.serving.service.application import build_application
@@ -45,7 +45,7 @@ def serve(
             f"--max-queue is {max_queue:,}, less than --max-batch, {max_batch:,}: the largest request would never be "
             "taken; raise it, or lower --max-batch."
         )
-    access = access_to(host, token_file)
+    access = access_for(host, token_file)
     limits = Limits(
         max_batch=max_batch,
         max_wait=max_wait,

@@ -153,8 +153,8 @@ def test_a_run_in_training_has_no_page_yet(run, tmp_path):
 
 
 def test_where_there_is_little_room_the_last_pictures_are_carried(run, splits):
-    space = carried.open_space(run)
-    points, problem = carried._points(space)
+    loaded = carried.load_run(run)
+    points, problem = carried._points(loaded)
     assert problem == ""
     whole = carried._examples(points, 10**9)
     some = carried._examples(points, 20_000)
@@ -166,7 +166,7 @@ def test_where_there_is_little_room_the_last_pictures_are_carried(run, splits):
 
 
 def test_of_many_examples_those_of_the_test_split_come_first(run, splits):
-    points, _ = carried._points(carried.open_space(run))
+    points, _ = carried._points(carried.load_run(run))
     fewer = carried._at_most(points, 400)
     assert fewer.names == ("validation", "test")
     assert [len(part) for part in fewer.parts] == [40, 360]
@@ -174,7 +174,7 @@ def test_of_many_examples_those_of_the_test_split_come_first(run, splits):
 
 
 def facts_of(factory, kind):
-    return carried._facts(carried.open_space(of_kind(factory, kind), "cpu"), None, 0)
+    return carried._facts(carried.load_run(of_kind(factory, kind), "cpu"), None, 0)
 
 
 def test_the_page_reads_image_files_on_the_levels_that_the_run_stores(tmp_path_factory):
@@ -205,10 +205,10 @@ def test_the_page_scores_what_the_model_accepts_and_says_why_it_does_not(tmp_pat
 
 @pytest.mark.parametrize("kind", ["digits", "table"])
 def test_carried_bounds_are_those_of_an_evaluation_whatever_stands_beside_them(tmp_path_factory, kind):
-    space = carried.open_space(of_kind(tmp_path_factory, kind), "cpu")
-    points, _ = carried._points(space)
-    bounds = carried._bounds(space, points)
-    terms = expected_terms(space.model, points.parts[-1], carried.NUM_DRAWS, 0)
+    loaded = carried.load_run(of_kind(tmp_path_factory, kind), "cpu")
+    points, _ = carried._points(loaded)
+    bounds = carried._bounds(loaded, points)
+    terms = expected_terms(loaded.model, points.parts[-1], carried.NUM_DRAWS, 0)
     num = len(points.parts[-1])
     np.testing.assert_allclose(bounds["elbo"][-num:], terms.elbo, rtol=1e-4)
     np.testing.assert_allclose(bounds["rate"][-num:], terms.rate, rtol=1e-4)
@@ -218,9 +218,9 @@ def test_no_path_of_this_machine_is_carried(tmp_path_factory, tmp_path):
     source = of_kind(tmp_path_factory, "array")
     gone = str(tmp_path / "no where" / "vectors.npy")
     for run in (source, copied_run(source, tmp_path / "gone", source=gone, data_path=gone)):
-        space = carried.open_space(run, "cpu")
-        points, problem = carried._points(space)
+        loaded = carried.load_run(run, "cpu")
+        points, problem = carried._points(loaded)
         (found,) = RunFolder(run).runs()
-        text = json.dumps([carried._contents(found, space, 10**9, points, problem).info, problem])
+        text = json.dumps([carried._contents(found, loaded, 10**9, points, problem).info, problem])
         assert str(tmp_path_factory.getbasetemp()) not in text
         assert "no where" not in text
