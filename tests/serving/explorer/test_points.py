@@ -19,20 +19,19 @@ from lowerbound.serving.explorer.latents import (
     Latents,
     encode_chunk,
     join_chunks,
-    nearest_latents,
     stored_latents,
     widest_axes,
 )
 from lowerbound.serving.explorer.loaded_run import decode, load_run
-from lowerbound.serving.explorer.neighbours import nearest_pixels
+from lowerbound.serving.explorer.neighbours import nearest_latents, nearest_pixels
 from lowerbound.serving.explorer.points import (
     CHUNK,
     Dataset,
     chunks_of,
+    displayed_examples,
     load_points,
-    pictures_of,
+    one_model_input,
     points_of,
-    seen_one,
 )
 
 
@@ -72,7 +71,7 @@ def test_points_are_all_examples_split_after_split(loaded):
 
 @pytest.mark.parametrize("index", [-1, 1797])
 def test_there_is_no_point_beyond_them(loaded, index):
-    with pytest.raises(DataError, match="from 0 to 1796"):
+    with pytest.raises(DataError, match="0 to 1796"):
         load_points(loaded).place(index)
 
 
@@ -117,30 +116,30 @@ def test_one_example_is_seen_as_it_was_encoded(tmp_path_factory, kind):
     codes = encoded(opened, points)
     for index in {0, len(points) // 3, CHUNK + 1 if len(points) > CHUNK else 1, len(points) - 1}:
         with torch.inference_mode():
-            mean = opened.model.encode(seen_one(points, index)).mean[0]
+            mean = opened.model.encode(one_model_input(points, index)).mean[0]
         torch.testing.assert_close(mean, torch.from_numpy(codes.mean[index]))
 
 
 def test_what_is_drawn_anew_on_every_pass_is_shown_in_grey_and_seen_in_black_and_white(dynamic):
     points, splits = load_points(dynamic), load(dynamic.experiment.data)
     assert points.is_redrawn
-    shown = pictures_of(points, [0, 1])["images"]
+    shown = displayed_examples(points, [0, 1])["images"]
     grey = np.rint(splits.train.values[:2] / 16 * 255)
     np.testing.assert_array_equal(shown, np.broadcast_to(grey, (2, 8, 8, 3)))
-    seen = seen_one(points, 0)
+    seen = one_model_input(points, 0)
     assert set(seen.unique().tolist()) == {0.0, 1.0}
     drawn = scaled(binarised_by_content(splits.train, dynamic.schema.binarisation_seed))
     for index in (0, 5, CHUNK + 3):  # whatever else is seen with it
-        torch.testing.assert_close(seen_one(points, index)[0], drawn[index], rtol=0, atol=0)
+        torch.testing.assert_close(one_model_input(points, index)[0], drawn[index], rtol=0, atol=0)
     of_test = len(points) - 1
     np.testing.assert_array_equal(
-        pictures_of(points, [of_test])["images"][0, ..., 0], splits.test.values[-1, ..., 0] * 255
+        displayed_examples(points, [of_test])["images"][0, ..., 0], splits.test.values[-1, ..., 0] * 255
     )
 
 
 def test_examples_are_shown_in_the_order_in_which_they_were_asked_for(loaded):
     points, splits = load_points(loaded), load(loaded.experiment.data)
-    shown = pictures_of(points, [1796, 3, 1257, 3])["images"]
+    shown = displayed_examples(points, [1796, 3, 1257, 3])["images"]
     values = [splits.test.values[-1], splits.train.values[3], splits.validation.values[0], splits.train.values[3]]
     np.testing.assert_array_equal(shown[..., 0], np.rint(np.stack(values)[..., 0] / 16 * 255))
 
@@ -148,7 +147,7 @@ def test_examples_are_shown_in_the_order_in_which_they_were_asked_for(loaded):
 def test_rows_are_shown_as_their_values_with_missing_cells(tmp_path_factory):
     table = load_run(trained(tmp_path_factory, "table"), "cpu")
     points = load_points(table)
-    every = pictures_of(points, list(range(len(points))))["values"]
+    every = displayed_examples(points, list(range(len(points))))["values"]
     np.testing.assert_array_equal(every, np.concatenate([part.values for part in points.parts]))
     assert np.isnan(every).any()
 
@@ -174,7 +173,7 @@ def test_numbers_with_an_offset_are_shown_as_they_are_stored(tmp_path_factory):
     run = trained(tmp_path_factory, "far")
     far, stored = load_run(run, "cpu"), np.load(run.parent / "far.npy")
     points = load_points(far)
-    shown = pictures_of(points, list(range(len(points))))["values"]
+    shown = displayed_examples(points, list(range(len(points))))["values"]
     order = np.lexsort(shown.T), np.lexsort(stored.T)
     np.testing.assert_allclose(shown[order[0]], stored[order[1]], rtol=0, atol=1e-5)
     z = np.zeros((3, 2), np.float32)

@@ -51,7 +51,7 @@ def test_data_and_codes_are_had_once_however_many_ask(explorer, monkeypatch):
 
     async def ask():
         opened = await opened_by(explorer)
-        return await asyncio.gather(*(opened.codes() for _ in range(5)), opened.points())
+        return await asyncio.gather(*(opened.latents() for _ in range(5)), opened.points())
 
     *codes, points = asyncio.run(ask())
     assert len(loads) == 1
@@ -63,13 +63,13 @@ def test_data_and_codes_are_had_once_however_many_ask(explorer, monkeypatch):
 def test_codes_are_computed_to_their_end_when_the_one_who_asked_goes_away(explorer):
     async def ask():
         opened = await opened_by(explorer)
-        impatient = asyncio.create_task(opened.codes())
+        impatient = asyncio.create_task(opened.latents())
         while not opened.done:
             await asyncio.sleep(0.001)
         impatient.cancel()
         with pytest.raises(asyncio.CancelledError):
             await impatient
-        return await opened.codes()
+        return await opened.latents()
 
     assert len(asyncio.run(ask())) == 1797
 
@@ -86,7 +86,7 @@ def test_a_pointer_and_a_question_are_answered_while_codes_are_computed(explorer
 
     async def ask():
         opened = await opened_by(explorer)
-        codes = asyncio.create_task(opened.codes())
+        codes = asyncio.create_task(opened.latents())
         while not begun.is_set():
             await asyncio.sleep(0.001)
         # Its worker is held by a part that does not end: a pointer has another one.
@@ -113,7 +113,7 @@ def test_runs_that_were_left_long_ago_are_closed(run, tmp_path):
         for number in range(MAX_OPEN_RUNS + 2):
             await opened_by(explorer, f"{number}")
             await opened_by(explorer, "1" if number else "0")
-        return [path.name for path in explorer.opened]
+        return [path.name for path in explorer.open_runs]
 
     names = asyncio.run(ask())
     explorer.close()
@@ -159,7 +159,7 @@ def test_why_data_are_missing_names_them_and_not_their_place(run, tmp_path):
 
 def test_moved_data_are_those_of_one_run(run, tmp_path):
     copied(run, tmp_path / "a")
-    with pytest.raises(UsageError, match="--data names the data of one run"):
+    with pytest.raises(UsageError, match="--data is the data of one run"):
         Explorer(tmp_path, data="digits.npy", device="cpu")
     explorer = Explorer(tmp_path / "a", data=str(tmp_path / "my digits.npy"), device="cpu")
 

@@ -381,7 +381,7 @@ def test_an_address_that_cannot_be_listened_at_is_refused_in_one_line():
         hosting.bind("127.0.0.1", bound.getsockname()[1])
     with pytest.raises(UsageError, match="is not an address of this machine"):
         hosting.bind("192.0.2.1", 0)
-    with pytest.raises(UsageError, match="is no address"):
+    with pytest.raises(UsageError, match="is not an address"):
         hosting.bind("no such name", 0)
 
 

@@ -68,7 +68,7 @@ def latents_of(content: bytes, latent_dim: int) -> Float32[np.ndarray, "n latent
 def point_of(request: NeighboursRequest, latent_dim: int) -> Float32[np.ndarray, " latent"]:
     """The point in latent space of a request."""
     if len(request.z) != latent_dim:
-        raise RequestError(400, f"z has {len(request.z)} numbers; accepted: a list of {latent_dim}.")
+        raise RequestError(400, f"z has the length {len(request.z)}; accepted: a list of {latent_dim} numbers.")
     return np.array(request.z, np.float32)
 
 
