@@ -16,8 +16,8 @@ from lowerbound.inference import tasks
 from lowerbound.models.config import ModelConfig
 from lowerbound.models.construction import build_model
 from lowerbound.probability.likelihoods import LIKELIHOODS
-from lowerbound.serving.explorer.loaded_run import draw_codes, open_space
-from lowerbound.serving.service.operations import OPERATIONS, InferenceRequest, answer
+from lowerbound.serving.explorer.loaded_run import load_run, sample_prior
+from lowerbound.serving.service.operations import OPERATIONS, InferenceRequest, compute
 from untrained_models import untrained_run
 
 COLUMNS = (
@@ -123,8 +123,8 @@ def test_the_commands_first_images_and_rows_are_the_same_and_those_of_a_trained_
 
 def test_the_services_first_examples_are_the_same_and_those_of_a_trained_model(rows_run):
     def generated(num, name, others=()):
-        questions = [*others, InferenceRequest(num_examples=num, seed=2, sample=True)]
-        return answer(OPERATIONS["generate"], rows_run.vae, questions)[-1][name]
+        requests = [*others, InferenceRequest(num_examples=num, seed=2, sample=True)]
+        return compute(OPERATIONS["generate"], rows_run.vae, requests)[-1][name]
 
     assert_first_are_the_same(lambda num: generated(num, "z"))
     assert_first_are_the_same(lambda num: generated(num, "sample"))
@@ -134,16 +134,16 @@ def test_the_services_first_examples_are_the_same_and_those_of_a_trained_model(r
     z = RNG.normal(size=(40, rows_run.vae.latent_dim)).astype(np.float32)
 
     def decoded(num):
-        question = InferenceRequest(num_examples=num, seed=2, sample=True, x=z[:num])
-        return answer(OPERATIONS["decode"], rows_run.vae, [question])[0]["sample"]
+        request = InferenceRequest(num_examples=num, seed=2, sample=True, x=z[:num])
+        return compute(OPERATIONS["decode"], rows_run.vae, [request])[0]["sample"]
 
     np.testing.assert_allclose(decoded(7), decoded(40)[:7], rtol=1e-5)
 
 
 def test_the_explorers_first_codes_are_the_same_and_those_of_a_trained_model(images_run):
-    space = open_space(images_run.path, "cpu")
-    assert_first_are_the_same(lambda num: draw_codes(space, num, 1.0, 2))
-    np.testing.assert_array_equal(draw_codes(space, 4, 1.0, 2), codes_from_prior(images_run.vae, 9, 2)[:4].numpy())
+    space = load_run(images_run.path, "cpu")
+    assert_first_are_the_same(lambda num: sample_prior(space, num, 1.0, 2))
+    np.testing.assert_array_equal(sample_prior(space, 4, 1.0, 2), codes_from_prior(images_run.vae, 9, 2)[:4].numpy())
 
 
 @pytest.mark.parametrize("rows", [ROWS, np.round(ROWS), ROWS > 2], ids=["numbers", "counts", "binary"])
