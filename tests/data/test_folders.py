@@ -300,8 +300,8 @@ def test_labels_that_are_ambiguous_or_incomplete_are_refused_with_the_names(tmp_
 @pytest.mark.parametrize(
     ("content", "reason"),
     [
-        (b"photo,label\na.png,x\n", "has no column for file names; expected one of file, filename"),
-        (b"file,weather\na.png,x\n", "has no column for labels; expected one of label, class"),
+        (b"photo,label\na.png,x\n", "has no column for file names; accepted: one of file, filename"),
+        (b"file,weather\na.png,x\n", "has no column for labels; accepted: one of label, class"),
         (b"", "its header is nothing"),
         (b"file,label\n\xff\xfe,x\n", "in UTF-8, or it is damaged"),
         (b"a" * 200_000, "field larger than field limit"),

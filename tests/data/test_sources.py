@@ -312,7 +312,7 @@ def test_what_is_collected_is_what_is_loaded_and_the_same_is_refused(tmp_path):
     assert len(sources.collect(DataConfig(source="digits")).examples) == 1257
     with pytest.raises(UnknownName, match="unknown data source 'digit'; did you mean 'digits'"):
         sources.collect(DataConfig(source="digit"))
-    with pytest.raises(ConfigError, match=r"data\.size is '3x', expected WIDTHxHEIGHT"):
+    with pytest.raises(ConfigError, match=r"data\.size is '3x'; accepted: WIDTHxHEIGHT"):
         sources.collect(DataConfig(source=str(tmp_path), size="3x"))
 
 

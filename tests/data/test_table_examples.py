@@ -54,19 +54,19 @@ def test_a_columns_own_marker_is_none_of_another_column(tmp_path):
 @pytest.mark.parametrize(
     ("row", "reason"),
     [
-        (">90,3,m,Ulm,7", "column 'age' is '>90'; expected numbers, or an empty cell for a missing one"),
-        ("forty,3,m,Ulm,7", "column 'age' is 'forty'; expected numbers"),
+        (">90,3,m,Ulm,7", "column 'age' is '>90'; accepted: numbers, or an empty cell for a missing one"),
+        ("forty,3,m,Ulm,7", "column 'age' is 'forty'; accepted: numbers"),
         ('"40,5",3,m,Ulm,7', "column 'age' is '40,5'; it has a decimal comma, expected a decimal point"),
         ('"40,000.5",3,m,Ulm,7', "column 'age' is '40,000.5'; write it without thousands separators"),
-        ("inf,3,m,Ulm,7", "column 'age' is 'inf'; expected numbers"),
-        ("1e18,3,m,Ulm,7", "column 'age' is '1e18'; expected finite numbers below 1e18"),
-        ("Unknown,3,m,Ulm,7", "column 'age' is 'Unknown'; expected numbers"),
+        ("inf,3,m,Ulm,7", "column 'age' is 'inf'; accepted: numbers"),
+        ("1e18,3,m,Ulm,7", "column 'age' is '1e18'; accepted: finite numbers below 1e18"),
+        ("Unknown,3,m,Ulm,7", "column 'age' is 'Unknown'; accepted: numbers"),
         ("40,-3,m,Ulm,7", "column 'visits' is '-3'; counts are whole numbers from 0"),
         ("40,2.5,m,Ulm,7", "column 'visits' is '2.5'; counts are whole numbers from 0"),
-        ("40,many,m,Ulm,7", "column 'visits' is 'many'; expected whole numbers from 0"),
-        ("40,3,x,Ulm,7", "column 'sex' is 'x'; expected 'f', 'm', or an empty cell for a missing one"),
-        ("40,3,m,Paris,7", "column 'city' is 'Paris'; expected 'Köln', 'Ulm', 'Łódź', or an empty cell"),
-        ("40,3,m,Ulm,6", "column 'size' is '6'; expected '5', '7'"),
+        ("40,many,m,Ulm,7", "column 'visits' is 'many'; accepted: whole numbers from 0"),
+        ("40,3,x,Ulm,7", "column 'sex' is 'x'; accepted: 'f', 'm', or an empty cell for a missing one"),
+        ("40,3,m,Paris,7", "column 'city' is 'Paris'; accepted: 'Köln', 'Ulm', 'Łódź', or an empty cell"),
+        ("40,3,m,Ulm,6", "column 'size' is '6'; accepted: '5', '7'"),
     ],
 )
 def test_what_a_column_does_not_hold_is_refused_by_row_line_and_column(tmp_path, row, reason):
@@ -143,7 +143,7 @@ def test_the_same_table_from_csv_parquet_and_memory_is_the_same_rows(tmp_path):
         }
     )
     frame.loc[[3, 17], ["money", "visits"]] = np.nan
-    found, expected = learned_csv(tmp_path / "x.csv", frame.to_csv(index=False))
+    found; accepted: = learned_csv(tmp_path / "x.csv", frame.to_csv(index=False))
     floats = frame.astype({"day": float, "size": float})
     whole = frame.astype({"visits": "Int64"})
     for name, table in (("floats", floats), ("whole", whole)):

@@ -152,7 +152,7 @@ def test_numbers_that_are_not_finite_or_too_large_are_refused_by_row_and_column(
     with pytest.raises(DataError) as caught:
         infer_table(read_csv(path), STANDARD)
     assert f"row 6 (line 7), column 'x' is '{cell}'; {reason}" in str(caught.value)
-    assert 'or leave the column out: --set data.exclude=["x"]' in str(caught.value)
+    assert 'or leave the column out: set data.exclude=["x"]' in str(caught.value)
     assert len(infer_table(read_csv(path), TableOptions(exclude=("x",))).schema.columns) == 1
 
 
@@ -269,7 +269,7 @@ GARAGES = ["None", "Attached", "Detached", "none"] * (NUM_ROWS // 4)
 def test_a_marker_in_a_column_of_texts_is_noted_and_in_one_of_numbers_it_is_not(tmp_path):
     column, _, notes = column_x(tmp_path, GARAGES)
     assert column.levels == ("Attached", "Detached")
-    assert f"has 'None', 'none' in {NUM_ROWS // 2} cells, read as missing (to keep such a text: --set " in notes
+    assert f"has 'None', 'none' in {NUM_ROWS // 2} cells, read as missing (to keep such text, set " in notes
     assert not column_x(tmp_path, ["NA", *AGES[1:]])[2]
 
 

@@ -10,7 +10,8 @@ from matplotlib.text import Text
 
 from lowerbound.evaluation.results import read_results
 from lowerbound.reporting.plots import plots_for
-from lowerbound.runs.run import Callbacks, reevaluate, train
+from lowerbound.runs.reevaluation import reevaluate
+from lowerbound.runs.run import Callbacks, train
 
 NASTY = [r"$\frac{$", "_a^b", "1 < 2 & 3", "x" * 300, "c\nd"]
 """Names of the table's columns."""

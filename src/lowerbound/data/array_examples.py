@@ -161,15 +161,15 @@ def _not_finite(stored: np.ndarray, schema: Schema) -> Check:
     if stored.dtype.kind != "f" or math.isfinite(float(stored.min()) + float(stored.max())):
         return None, ""
     if schema.layout == "table":
-        return np.isinf(stored), "expected finite numbers, or NaN for a missing one"
-    return ~np.isfinite(stored), "expected finite numbers"
+        return np.isinf(stored), "accepted: finite numbers, or NaN for a missing one"
+    return ~np.isfinite(stored), "accepted: finite numbers"
 
 
 def _too_large(stored: np.ndarray) -> Check:
     if -LARGEST < float(stored.min()) <= float(stored.max()) < LARGEST:
         return None, ""
     numbers = stored.astype(np.float64)
-    return np.abs(numbers) >= LARGEST, "expected numbers below 1e18"
+    return np.abs(numbers) >= LARGEST, "accepted: numbers below 1e18"
 
 
 def _not_whole(stored: np.ndarray, schema: Schema) -> Check:

@@ -68,7 +68,7 @@ def infer_array_schema(raw: RawArray, layout: str = "", scale: tuple[float, ...]
 def check_type(raw: RawArray) -> None:
     """DataError for an array that is not numeric."""
     if raw.values.dtype.kind not in "biuf":
-        refuse(raw.place, f"holds values of type {raw.values.dtype}; expected bool, integers or floats")
+        refuse(raw.place, f"holds values of type {raw.values.dtype}; accepted: bool, integers or floats")
 
 
 def drop_broken(raw: RawArray) -> RawArray:
@@ -110,7 +110,7 @@ def _bounds(raw: RawArray) -> Range:
     """Minimum and maximum, NaN if a value is missing; DataError for infinity."""
     low, high = _least_and_greatest(raw)
     if math.isinf(low) or math.isinf(high) or (math.isnan(low) and np.isinf(raw.values).any()):
-        _refuse_first(raw, np.isinf(raw.values), "expected finite numbers")
+        _refuse_first(raw, np.isinf(raw.values), "accepted: finite numbers")
     return low, high
 
 
@@ -219,7 +219,7 @@ def _offsets(values: Shaped[np.ndarray, "example *event"], low: float, high: flo
 
 def _check_magnitude(place: str, low: float, high: float) -> None:
     if max(abs(low), abs(high)) >= LARGEST:
-        refuse(place, f"holds numbers from {low:g} to {high:g}; expected those below 1e18, so divide them")
+        refuse(place, f"holds numbers from {low:g} to {high:g}; accepted: those below 1e18, so divide them")
 
 
 def _check_spread(

@@ -180,7 +180,7 @@ def check_labels(path: Path | str, labels: Shaped[np.ndarray, "..."], num_exampl
         flat = flat.astype(np.int64)
     if flat.dtype.kind not in "iubU" or flat.shape != (num_examples,):
         came = f"labels of type {labels.dtype} and shape {format_shape(labels.shape)}"
-        refuse(path, f"holds {came}; expected {num_examples:,} integers or texts, one for each example")
+        refuse(path, f"holds {came}; accepted: {num_examples:,} integers or texts, one for each example")
     return [str(label) for label in flat.tolist()]
 
 
@@ -196,7 +196,7 @@ def _data_key(path: Path, keys: Sequence[str]) -> str:
     found = list(keys) if len(keys) == 1 else [key for key in keys if key.lower() in DATA_KEYS]
     if len(found) != 1:
         came = ", ".join(map(repr, keys[:8])) or "no arrays"
-        refuse(path, f"holds {came}; expected one array, or data under one of {', '.join(DATA_KEYS)}")
+        refuse(path, f"holds {came}; accepted: one array, or data under one of {', '.join(DATA_KEYS)}")
     return found[0]
 
 
@@ -230,7 +230,7 @@ def _size_of_npy(path: Path, file: IO[bytes] | BufferedIOBase, size: int) -> int
     """The bytes of an array; DataError if its header does not match a file of `size` bytes."""
     # Later versions are for headers over 64 KiB or with Unicode field names: structured types, not images.
     if (version := np.lib.format.read_magic(file)) != (1, 0):
-        refuse(path, f"has .npy version {version[0]}.{version[1]}, expected 1.0; write it with numpy.save")
+        refuse(path, f"has .npy version {version[0]}.{version[1]}; accepted: 1.0; write it with numpy.save")
     shape, _, dtype = np.lib.format.read_array_header_1_0(file)
     if dtype.hasobject:
         refuse(path, "holds pickled Python objects, which are never read; save a numeric array")
@@ -262,7 +262,7 @@ def _read_member(path: Path, archive: zipfile.ZipFile, member: zipfile.ZipInfo) 
 def _safetensor(path: Path, header: dict[str, Any], key: str, start: int) -> Shaped[np.ndarray, "..."]:
     about = header[key]
     if about["dtype"] not in SAFETENSORS_TYPES:
-        refuse(path, f"holds {key!r} as {about['dtype']}; expected one of {', '.join(SAFETENSORS_TYPES)}")
+        refuse(path, f"holds {key!r} as {about['dtype']}; accepted: one of {', '.join(SAFETENSORS_TYPES)}")
     dtype, shape = np.dtype(SAFETENSORS_TYPES[about["dtype"]]), tuple(about["shape"])
     if min(shape, default=1) < 1:
         refuse(path, f"is empty: the shape of {key!r} is {format_shape(shape)}")

@@ -47,7 +47,7 @@ def _label(place: str, index: int, label: Any) -> str | None:
     if isinstance(label, int) or (isinstance(label, float) and label.is_integer()):
         return str(label) if isinstance(label, bool) else str(int(label))
     came = "a fraction" if isinstance(label, float) else f"a {type(label).__name__}"
-    refuse(place, f"has {came} as the label of example {index}; expected integers, texts or booleans")
+    refuse(place, f"has {came} as the label of example {index}; accepted: integers, texts or booleans")
 
 
 def _from_array(place: str, column: Shaped[np.ndarray, "..."], what: str) -> list[Any]:

@@ -89,7 +89,7 @@ def read_entries(source: Path, entries: Sequence[ImageFile], options: ImageOptio
     size = options.size or _common_size([header.size for _, header in headers])
     shape = (size[1], size[0], 3 if depth.mode == "RGB" or options.num_channels == 3 else 1)
     num_bytes = len(headers) * prod(shape) * np.dtype(depth.dtype).itemsize
-    options.limit.check(source, num_bytes, "decodes to", "choose a smaller --size")
+    options.limit.check(source, num_bytes, "decodes to", "choose a smaller data.size")
     values = np.empty((len(headers), *shape), depth.dtype)
     read: list[tuple[ImageFile, Header]] = []
     for entry, header in headers:
@@ -130,7 +130,7 @@ class _Attempt:
 
     def __init__(self, skip_broken: bool, can_choose: bool) -> None:
         self.skip_broken = skip_broken
-        self.hint = " Fix or remove it, or skip broken files with --skip-broken." if can_choose else ""
+        self.hint = " Fix or remove it, or skip broken files with data.skip_broken." if can_choose else ""
         self.skipped: list[str] = []
 
     def __call__(self, entry: ImageFile, read: Callable[[ImageFile], Found]) -> Found | None:

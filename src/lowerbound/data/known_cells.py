@@ -110,7 +110,7 @@ def lower_case(markers: Sequence[str]) -> tuple[str, ...]:
 
 def exclusion_hint(name: str) -> str:
     """How to exclude a column that cannot be read."""
-    return f'or exclude the column: --set data.exclude=["{name}"]'
+    return f'or exclude the column: set data.exclude=["{name}"]'
 
 
 def _says_infinity(cell: Cell) -> bool:

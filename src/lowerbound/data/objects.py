@@ -187,7 +187,7 @@ def _part(place: str, index: int, item: Any) -> Shaped[np.ndarray, "*event"]:
     except ValueError:
         refuse(place, f"holds lists of different lengths within example {index}; give all of them the same shape")
     if part is None or part.dtype.kind not in "biuf":
-        refuse(place, f"holds a {type(item).__name__} as example {index}; expected arrays or tensors of numbers")
+        refuse(place, f"holds a {type(item).__name__} as example {index}; accepted: arrays or tensors of numbers")
     return part
 
 
@@ -220,7 +220,7 @@ def _from_dataset(place: str, dataset: Any) -> Raw:
 
 def _from_tensors(place: str, x: Any, *others: Any) -> RawArray:
     if len(others) > 1:
-        refuse(place, f"holds {1 + len(others)} tensors; expected x or pairs (x, y) with a label y")
+        refuse(place, f"holds {1 + len(others)} tensors; accepted: x or pairs (x, y) with a label y")
     raw = _from_tensor(place, x)
     return replace(raw, labels=label_texts(place, others[0], len(raw.values))) if others else raw
 
@@ -248,7 +248,7 @@ def _inputs(place: str, items: Iterable[Any], labels: list[Any]) -> Iterator[Any
         parts = item if is_pair else (item,)
         if len(parts) not in (1, 2) or isinstance(parts[0], Mapping):
             came = f"{len(parts)} parts" if is_pair else f"a {type(item).__name__}"
-            refuse(place, f"holds {came} as example {index}; expected x or pairs (x, y) with a label y")
+            refuse(place, f"holds {came} as example {index}; accepted: x or pairs (x, y) with a label y")
         if index and bool(labels) != (len(parts) == 2):
             without, other = (index, 0) if labels else (0, index)
             refuse(

@@ -51,7 +51,7 @@ class Limit:
         """What to do about data of this size."""
         if not self.can_be_raised:
             return "send less at once"
-        return f"raise the limit with --max-gib {ceil(num_bytes / GIB)} (data.max_gib), or {instead}"
+        return f"raise the limit data.max_gib to {ceil(num_bytes / GIB)}, or {instead}"
 
 
 STANDARD_LIMIT = Limit()

@@ -184,7 +184,7 @@ def reading_options(config: DataConfig) -> ReadingOptions:
     """Reading options from a configuration; ConfigError for an invalid size."""
     size = read_size(config.size) if config.size else None
     if config.size and size is None:
-        raise ConfigError(f"data.size is {config.size!r}, expected {SIZES}, such as 64x48.")
+        raise ConfigError(f"data.size is {config.size!r}; accepted: {SIZES}, such as 64x48.")
     tables = TableOptions(
         label=config.labels,
         exclude=config.exclude,
@@ -236,7 +236,7 @@ def _read_pair(image_file: Path, label_file: Path, num_labels: int, limit: Limit
     if len(images) != len(labels):
         refuse(label_file, f"holds {len(labels):,} labels, but {printable(image_file)} {len(images):,} images")
     if labels.max() >= num_labels:
-        refuse(label_file, f"holds the label {labels.max()}; expected 0..{num_labels - 1}")
+        refuse(label_file, f"holds the label {labels.max()}; accepted: 0..{num_labels - 1}")
     return Examples(images[..., np.newaxis], 255.0, labels.astype(np.int64))
 
 

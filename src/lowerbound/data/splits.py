@@ -78,7 +78,7 @@ class Splits:
 
 @dataclass(frozen=True, eq=False)
 class Pool:
-    """The examples of a source before splitting: those to learn from, some of them to be held out, and test examples."""
+    """The examples of a source before splitting: those to learn from, some to be held out, and test examples."""
 
     learn: Examples
     order: Int64[np.ndarray, " example"]  # which of `learn` belong here; the last `num_held_out` are held out
@@ -95,11 +95,11 @@ def check_config(config: DataConfig) -> None:
         if getattr(config, key) < 0:
             raise ConfigError(f"data.{key} must be 0 or more, got {getattr(config, key)}.")
     if config.channels not in (0, 1, 3):
-        raise ConfigError(f"data.channels is {config.channels}, expected 1 (grey) or 3 (colour).")
+        raise ConfigError(f"data.channels is {config.channels}; accepted: 1 (grey) or 3 (colour).")
     checked_range(config.range)
     limit_from_setting(config.max_gib)
     if len(config.separator) > 1:
-        raise ConfigError(f"data.separator is {config.separator!r}, expected one character.")
+        raise ConfigError(f"data.separator is {config.separator!r}; accepted: one character.")
     kinds = {"validation": ValidationSource, "held_out": HeldOut, "binarisation": Binarisation, "resize": Resize}
     for key, choices in kinds.items():
         if getattr(config, key) not in get_args(choices):

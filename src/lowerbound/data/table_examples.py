@@ -171,7 +171,7 @@ class _Number:
     def __call__(self, cell: Cell) -> float:
         value = self._value(cell)
         if not abs(value) < LARGEST:
-            raise Unreadable("expected finite numbers below 1e18")
+            raise Unreadable("accepted: finite numbers below 1e18")
         if self.is_count and not (0 <= value <= LARGEST_COUNT and value == round(value)):
             raise Unreadable(f"counts are {WHOLE}")
         return value
@@ -187,7 +187,7 @@ class _Number:
     def _why_not(self, cell: Cell) -> str:
         hint = number_parsing.number_hint(cell, self.decimal) if isinstance(cell, str) else ""
         accepted = WHOLE if self.is_count else "numbers"
-        return hint or f"expected {accepted}, or an empty cell for a missing one"
+        return hint or f"accepted: {accepted}, or an empty cell for a missing one"
 
 
 class _Levels:
@@ -207,7 +207,7 @@ class _Levels:
         if position is None:
             position = self._otherwise(cell)
         if position is None:
-            raise Unreadable(f"expected {quoted_list(self.levels)}, or an empty cell for a missing one")
+            raise Unreadable(f"accepted: {quoted_list(self.levels)}, or an empty cell for a missing one")
         return position
 
     def _otherwise(self, cell: Cell) -> float | None:

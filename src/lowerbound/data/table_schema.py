@@ -239,10 +239,10 @@ def _about(known: KnownCells, exceptions: Mapping[str, int]) -> str:
     if not exceptions:
         return ""
     num_cells, num_known = sum(exceptions.values()), len(known.cells)
-    setting = f"'data.columns.{toml_key(known.name)}.kind=categorical'"
+    setting = f'data.columns.{toml_key(known.name)}.kind="categorical"'
     return (
         f"is numeric in {num_known - num_cells:,} of {num_known:,} cells; the others are read as missing: "
-        f"{quoted_list(sorted(exceptions))} (to keep them: --set {setting})"
+        f"{quoted_list(sorted(exceptions))} (to keep them, set {setting})"
     )
 
 
@@ -251,7 +251,7 @@ def _about_markers(known: KnownCells) -> str:
     if not known.markers:
         return ""
     came = f"has {quoted_list(sorted(known.markers))} in {pluralise(known.markers.total(), 'cell')}, read as missing"
-    return f"{came} (to keep such a text: --set 'data.missing_markers=[\"\"]', or set the column's levels)"
+    return f'{came} (to keep such text, set data.missing_markers=[""], or the column\'s levels)'
 
 
 def _levels(texts: Sequence[str] | Mapping[str, int]) -> tuple[str, ...]:

@@ -20,7 +20,7 @@ from lowerbound.evaluation.run_context import Context
 from lowerbound.foundation.errors import RunError
 from lowerbound.foundation.numerics import bits_per_dimension, mean_and_standard_error
 from lowerbound.foundation.progress import Progress
-from lowerbound.foundation.run_identity import check_mark, digest, mark_with_model
+from lowerbound.foundation.run_identity import check_mark, checksum_of, mark_with_model
 from lowerbound.foundation.storage import (
     FORMAT_VERSION,
     check_format_version,
@@ -154,9 +154,11 @@ class Measurements:
 
     scores: tuple[Score, ...]
     arrays: dict[str, np.ndarray]
+    findings: tuple[Finding, ...] | None = None
 
     def __or__(self, other: "Measurements") -> "Measurements":
-        return Measurements(self.scores + other.scores, self.arrays | other.arrays)
+        findings = self.findings if other.findings is None else other.findings
+        return Measurements(self.scores + other.scores, self.arrays | other.arrays, findings)
 
 
 @dataclass(frozen=True, eq=False)
@@ -167,7 +169,14 @@ class Results:
     arrays: dict[str, np.ndarray]
     context: dict[str, Any]  # what was run: recipe, configuration, versions, data, layers
     history: tuple[dict[str, Any], ...] = field(default=())  # one record for each epoch of training
-    findings: tuple[Finding, ...] | None = None  # of the doctor; None where it was not asked, empty: a clean bill
+    findings: tuple[Finding, ...] | None = None  # of the diagnosis; None where it was not run, empty: no problems
+    left_out: dict[str, str] = field(default_factory=dict)  # metrics that do not apply or failed, with the reason
+
+    def __repr__(self) -> str:
+        shown = ", ".join(f"{score.name} {score.value:.4g} {score.unit}" for score in self.scores[:3])
+        more = f", and {len(self.scores) - 3} more" if len(self.scores) > 3 else ""
+        findings = "not diagnosed" if self.findings is None else f"{len(self.findings)} findings"
+        return f"Results({shown}{more}; {len(self.arrays)} arrays; {len(self.history)} epochs; {findings})"
 
     def score(self, name: str, split: str = "test") -> Score | None:
         """The score of that name on that split, or None if it was not measured."""
@@ -187,8 +196,9 @@ class Results:
             "context": self.context,
             "scores": [_without_nan(asdict(score)) for score in self.scores],
             "findings": None if self.findings is None else [asdict(finding) for finding in self.findings],
+            "left_out": self.left_out,
         }
-        content["checksum"] = digest(content)
+        content["checksum"] = checksum_of(content)
         stored = {"results": content, "history": list(self.history), "replaces": _checksum_before(run)}
         save_tensors(run / ARRAYS, arrays, stored)
         write_json(run / NUMBERS, content)
@@ -219,6 +229,7 @@ class _Content:
     context: Context
     scores: tuple[Score, ...]
     findings: tuple[Finding, ...] | None
+    left_out: dict[str, str]
     checksum: str
 
 
@@ -234,11 +245,11 @@ class _Stored:
 def _checked(run: Path, stored: Mapping[str, Any]) -> Results:
     found = parsed(_Stored, stored, str(run / ARRAYS)).results
     content = stored["results"]
-    if _checksum_of(content) != found.checksum:
+    if checksum_of(content) != found.checksum:
         raise RunError(f"{run / ARRAYS} is damaged (the checksum of its numbers does not match them).")
     check_mark(run, ARRAYS, content)
     _check_copy(run, content, stored["replaces"])
-    return Results(scores=found.scores, arrays={}, context=content["context"], findings=found.findings)
+    return Results(found.scores, {}, context=content["context"], findings=found.findings, left_out=found.left_out)
 
 
 def _check_copy(run: Path, content: Mapping[str, Any], replaced: str) -> None:
@@ -247,16 +258,14 @@ def _check_copy(run: Path, content: Mapping[str, Any], replaced: str) -> None:
         return
     copy = read_json(run / NUMBERS)
     check_format_version(run / NUMBERS, copy.get("format_version"))
-    is_earlier = copy.get("checksum") == replaced == _checksum_of(copy)
+    is_earlier = copy.get("checksum") == replaced == checksum_of(copy)
     if copy != content and not is_earlier:
         raise RunError(
             f"{run / NUMBERS} is damaged, was edited, or belongs to other results than {run / ARRAYS}; restore it, or "
-            f"run `lowerbound evaluate {run}`."
+            "evaluate the run again.",
+            hint="evaluate",
+            path=run,
         )
-
-
-def _checksum_of(content: Mapping[str, Any]) -> str:
-    return digest({key: value for key, value in content.items() if key != "checksum"})
 
 
 def _checksum_before(run: Path) -> str:

@@ -19,9 +19,10 @@ from lowerbound.data.splits import splits_for_evaluation
 from lowerbound.evaluation import generation
 from lowerbound.evaluation.comparison import Comparison
 from lowerbound.evaluation.comparison import compare as compare_results
+from lowerbound.evaluation.config import EvaluationConfig
 from lowerbound.evaluation.feature_samples import best_guess
 from lowerbound.evaluation.full_evaluation import evaluate_full
-from lowerbound.evaluation.quick_evaluation import BATCH_SIZE, EvaluationConfig, score_examples
+from lowerbound.evaluation.quick_evaluation import BATCH_SIZE, score_examples
 from lowerbound.evaluation.results import Results, Score, read_results
 from lowerbound.foundation.errors import DataError, UsageError
 from lowerbound.foundation.seeding import generator
@@ -106,7 +107,9 @@ def read_grid(text: str) -> tuple[int, int]:
     """Columns and rows of a picture from COLUMNSxROWS; UsageError for what is none, or too many."""
     grid = read_size(text)
     if grid is None or grid[0] * grid[1] > MAX_SAMPLES:
-        raise UsageError(f"--grid {text!r} is not COLUMNSxROWS of at most {MAX_SAMPLES:,} images, such as 8x4.")
+        raise UsageError(
+            f"grid {text!r} is not COLUMNSxROWS of at most {MAX_SAMPLES:,} images, such as 8x4.", hint="grid"
+        )
     return grid
 
 
@@ -218,7 +221,7 @@ def evaluate(
 def _splits_of(data: Any, labels: Any) -> Splits:
     if isinstance(data, str | Path):
         return load_data(DataConfig(source=str(data)))
-    return splits_in_memory(data, labels, {})
+    return splits_in_memory(data, labels)
 
 
 def _splits_for(model: TrainedModel, data: Any, labels: Any) -> Splits:
@@ -257,7 +260,7 @@ def summary(target: str, size: str = "28x28", channels: int = 1, settings: Setti
     else:
         lengths = read_size(size)
         if lengths is None:
-            raise UsageError(f"--size {size!r} is not {SIZES}, such as 28x28.")
+            raise UsageError(f"size {size!r} is not {SIZES}, such as 28x28.", hint="size")
         width, height = lengths
         model = build_model(resolve(target, settings).model, (channels, height, width), generator(0, "summary"))
     encoder, decoder = model.layers()
@@ -285,7 +288,7 @@ def _save_each(folder: Path, images: Float[np.ndarray, "n height width channel"]
     """Every image as a PNG of its own size, numbered."""
     check_is_no_dangling_link(folder)
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise UsageError(f"{folder} is not empty; choose another --folder.")
+        raise UsageError(f"{folder} is not empty; choose another folder.", hint="folder")
     digits = len(str(len(images) - 1))
     with folder_atomically(folder) as temporary:
         for index, tile in enumerate(displayable(images)):

@@ -14,6 +14,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from lowerbound.evaluation.generation import most_used_dimensions
+from lowerbound.evaluation.prior_shape import contour_lines
 from lowerbound.evaluation.results import Results
 from lowerbound.reporting import theme
 
@@ -25,8 +26,6 @@ OTHERS = "#b4bac1"
 DASHED = (0, (4, 3))
 LONGEST_NAME = 24
 LONGEST_NAME_AMONG_DOTS = 8
-PRIOR_CONTOURS = "prior_contours"
-"""Closed lines in the plane shown that enclose 95 % of the prior; absent for a prior that has none."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -120,7 +119,7 @@ def _plane(results: Results, dimensions: tuple[int, int]) -> Figure:
         _names(axes, z, shown)
     else:
         _density(axes, z)
-    contours = results.arrays.get(PRIOR_CONTOURS, ())
+    contours = list(contour_lines(results.arrays))
     for line in contours:
         axes.plot(*line.T, color=theme.MUTED, linestyle=DASHED, linewidth=1)
     axes.set_aspect("equal", adjustable="datalim")

@@ -21,6 +21,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 
+from lowerbound.reporting import palette
+
 DPI = 200
 """Pixels per inch, twice a standard screen's, so that figures are sharp on high-density screens."""
 
@@ -30,22 +32,9 @@ WIDTH = 7.0
 INK = "#24292f"
 MUTED = "#68707a"
 FAINT = "#d5d9de"
-TRAIN = "#3a7798"
-HELD_OUT = "#c4510f"
-
-CATEGORIES = (
-    "#133665",
-    "#2dbbf8",
-    "#a63843",
-    "#98bc00",
-    "#672eac",
-    "#aa7a0a",
-    "#da8fa4",
-    "#3a7798",
-    "#5b2800",
-    "#966aed",
-)
-"""Ten colours found by a search for maximal distance, including under each of the three kinds of colour blindness."""
+TRAIN = palette.TRAIN
+HELD_OUT = palette.VALIDATION
+CATEGORIES = palette.CATEGORIES
 
 STYLE: dict[str, Any] = {
     "font.family": "DejaVu Sans",

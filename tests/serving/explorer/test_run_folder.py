@@ -77,7 +77,7 @@ def test_new_runs_are_noticed_and_those_that_are_gone(run, tmp_path):
     ("file", "content", "reason"),
     [
         ("config.toml", b"format_version = [", "config.toml is not valid TOML"),
-        ("config.toml", b"title = 'of another program'", "states no format version"),
+        ("config.toml", b"title = 'of another program'", "has no format version"),
         ("config.toml", b"format_version = 3", "config.toml is damaged or was edited"),
         ("config.toml", b"format_version = 99", "install a newer lowerbound"),
         ("model.safetensors", b"", "model.safetensors is damaged"),
@@ -124,7 +124,7 @@ def test_a_log_far_newer_than_its_model_is_that_of_a_training(run, tmp_path):
 @pytest.mark.parametrize("make", [lambda path: None, lambda path: path.mkdir(), lambda path: path.write_text("x")])
 def test_what_holds_no_run_is_refused(tmp_path, make):
     make(tmp_path / "a")
-    with pytest.raises(UsageError, match=r"a folder with runs in it|has no run in it"):
+    with pytest.raises(UsageError, match=r"a folder of runs|contains no run"):
         RunFolder(tmp_path / "a")
 
 
