@@ -160,7 +160,10 @@ def test_what_is_merely_unusual_is_read(known, values):
     ("shape", "hint"),
     [
         ((4, 3, 2), "examples are 4×3×2×1, the model was trained on N×2×3×1 or N×2×3."),
-        ((4, 1, 2, 3), "examples are 4×1×2×3, the model was trained on N×2×3×1 or N×2×3; it seems N×C×H×W: array.tr"),
+        (
+            (4, 1, 2, 3),
+            "examples are 4×1×2×3, the model was trained on N×2×3×1 or N×2×3; it looks like N×C×H×W: array.tr",
+        ),
         ((4, 6), "examples are 4×6, the model was trained on N×2×3×1 or N×2×3."),
         ((0, 2, 3), "no examples: 0×2×3×1"),
         ((), "examples are a single number"),

@@ -139,7 +139,7 @@ def test_a_data_set_does_not_make_other_files_of_the_machine_be_read(tmp_path):
     # Written as it stands: save_to_disk would take the file's content along.
     image = {"bytes": None, "path": str(tmp_path / "private.png")}
     message = refusal(written_as_is(tmp_path / "hostile", {"image": datasets.Image()}, {"image": image}))
-    assert "names a file outside the data set" in message and ", row 0," in message
+    assert "refers to a file outside the data set" in message and ", row 0," in message
 
 
 def two_columns(folder: Path) -> Path:
@@ -180,7 +180,7 @@ def without_its_files(folder: Path) -> Path:
 @pytest.mark.parametrize(
     ("make", "reason"),
     [
-        (two_columns, "has 2 columns of images, left, right; keep the one to learn from"),
+        (two_columns, "has 2 columns of images, left, right; keep only the one to train on"),
         (ragged, "accepted: bool, integers or floats"),
         (without_rows, "has no rows"),
         (without_image, "has no image"),

@@ -100,7 +100,7 @@ def test_of_several_frames_the_first_is_read_and_a_note_says_so(tmp_path, suffix
     grey(1).save(tmp_path / f"a.{suffix}", save_all=True, append_images=[grey(2), grey(3)])
     collection = read(tmp_path)
     assert collection.examples.values[0, 0, 0].tolist() in ([1], [1, 1, 1])
-    assert collection.notes == ("1 of 1 read by the first of several frames",)
+    assert collection.notes == ("1 of 1 with several frames, of which the first is read",)
 
 
 # ---- sizes
@@ -198,7 +198,9 @@ def read_within(num_bytes):
     return lambda path: read(path, ReadingOptions(limit=Limit(num_bytes)))
 
 
-@pytest.mark.parametrize(("most", "came"), [(9, "twice as many pixels"), (14, "5 × 4 pixels"), (19, "5 × 4 pixels")])
+@pytest.mark.parametrize(
+    ("most", "came"), [(9, "twice the accepted number of pixels"), (14, "5 × 4 pixels"), (19, "5 × 4 pixels")]
+)
 def test_an_image_of_more_pixels_than_the_limit_is_refused_and_pillows_own_limit_is_as_before(tmp_path, most, came):
     save_images(tmp_path, {"a.png": RGB})
     before = Image.MAX_IMAGE_PIXELS

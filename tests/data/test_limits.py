@@ -27,7 +27,7 @@ MIB = 2**20
 SMALL = 4 * MIB
 
 WITHIN = {  # what each small file takes, when it is read under the limit of 4 MiB
-    "images.zip": "twice as many pixels",
+    "images.zip": "twice the accepted number of pixels",
     "overlapping.zip": "unpacks to",
     "zeros.zip": "unpacks to",
     "deep": "lies in 100 folders",
@@ -46,8 +46,8 @@ WITHIN = {  # what each small file takes, when it is read under the limit of 4 M
     "quoted.csv": "is never closed",
     "texts.arrow": "takes",
     "offsets.arrow": "takes",
-    "pixels.png": "twice as many pixels",
-    "more-pixels.png": "twice as many pixels",
+    "pixels.png": "twice the accepted number of pixels",
+    "more-pixels.png": "twice the accepted number of pixels",
     "tiles.tif": "tiles, the limit is",
 }
 
