@@ -362,10 +362,11 @@ def leave_figures_out() -> None:
     """From now on a run's report is a line of text: its figures take most of the time of a small training."""
     from lowerbound.evaluation.results import Results
     from lowerbound.foundation.storage import write_text
-    from lowerbound.runs import run
+    from lowerbound.runs import reevaluation, run
 
     def write_report(results: Results, run: Path) -> Path:
         write_text(run / "report.html", f"<html>{len(results.scores)} scores</html>\n")
         return run / "report.html"
 
-    run.write_report = write_report  # type: ignore[attr-defined]
+    for module in (run, reevaluation):
+        module.write_report = write_report  # type: ignore[attr-defined]

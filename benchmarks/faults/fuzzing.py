@@ -143,7 +143,8 @@ def _as_recipe(path: Path, content: bytes) -> Any:
 
 
 def _as_setting(path: Path, content: bytes) -> Any:
-    from lowerbound.runs.experiment import parse_settings, resolve
+    from lowerbound.commands.assignments import parse_settings
+    from lowerbound.runs.experiment import resolve
 
     # As the shell hands over what is not UTF-8.
     return resolve("dense", parse_settings([os.fsdecode(content.replace(b"\0", b""))]))

@@ -179,7 +179,8 @@ def test_a_broken_image_is_named_and_stops_or_is_skipped_as_chosen(tmp_path, con
     broken = written(tmp_path / "b.png", content)
     message = refusal(tmp_path, named=broken)
     assert (
-        "is not a PNG, JPEG, WebP, TIFF, BMP or GIF image, or it is damaged" in message and "data.skip_broken" in message
+        "is not a PNG, JPEG, WebP, TIFF, BMP or GIF image, or it is damaged" in message
+        and "data.skip_broken" in message
     )
     assert "<" not in message  # as of an object in memory
     collection = read_with(tmp_path, skip_broken=True)

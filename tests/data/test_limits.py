@@ -74,7 +74,11 @@ def test_the_setting_that_a_refusal_names_raises_the_limit(tmp_path, capsys, mon
     path = HOSTILE[name].write(tmp_path, HOSTILE[name].small)
     low = ["inspect", path, "--max-gib", "0.001"]
     line = one_line(in_process(capsys, *low, expect=1).err)
-    assert "accepted are" in line and "raise the limit data.max_gib to 1" in line and line.endswith("Option: --max-gib GIB.")
+    assert (
+        "accepted are" in line
+        and "raise the limit data.max_gib to 1" in line
+        and line.endswith("Option: --max-gib GIB.")
+    )
     for settings in (["--max-gib", "1"], ["--set", "data.max_gib=1"], []):
         assert "accepted are" not in in_process(capsys, "inspect", path, *settings, expect=None).err
 

@@ -245,7 +245,7 @@ def _about_markers(known: KnownCells) -> str:
     if not known.markers:
         return ""
     came = f"has {listed(sorted(known.markers))} in {counted(known.markers.total(), 'cell')}, read as missing"
-    return f"{came} (to keep such text, set data.missing_markers=[\"\"], or the column's levels)"
+    return f'{came} (to keep such text, set data.missing_markers=[""], or the column\'s levels)'
 
 
 def _levels(texts: Sequence[str] | Mapping[str, int]) -> tuple[str, ...]:
