@@ -26,7 +26,7 @@ from lowerbound.models.vae import VAE
 from lowerbound.runs.run_data import own_splits
 from lowerbound.serving.portable.onnx_form import onnx_bytes
 from lowerbound.serving.portable.parity import deviation
-from lowerbound.serving.portable.parts import Part, parts_of, plain_form
+from lowerbound.serving.portable.parts import Part, export_copy, parts_of
 from lowerbound.training.checkpoint import load_model
 
 BATCH_SIZES = (1, 256)
@@ -48,7 +48,7 @@ def main() -> None:
         model = load_model(run)
         inputs = inputs_of(run, model, arguments.images)
         precise = parts_of(deepcopy(model).double())
-        for plain, part, exact in zip(parts_of(plain_form(model)), parts_of(model), precise, strict=True):
+        for plain, part, exact in zip(parts_of(export_copy(model)), parts_of(model), precise, strict=True):
             compute = computation(plain, arguments.threads)
             about = {"run": str(run), "part": part.name}
             figures["deviations"] += [about | row for row in deviations(compute, part, exact, inputs)]

@@ -57,13 +57,13 @@ def serve() -> int:
 
     from lowerbound.commands import console
     from lowerbound.foundation.errors import LowerboundError
-    from lowerbound.serving.http.access import access_to
+    from lowerbound.serving.http.access import access_for
     from lowerbound.serving.service.application import build_application
     from lowerbound.serving.service.limits import Limits
     from lowerbound.serving.service.models import load_runs
 
     try:
-        app = build_application(load_runs(["run"], "cpu"), Limits(), access_to("127.0.0.1"))
+        app = build_application(load_runs(["run"], "cpu"), Limits(), access_for("127.0.0.1"))
     except LowerboundError as error:
         console.fail(error)
         raise SystemExit(error.exit_status) from None

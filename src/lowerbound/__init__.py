@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from lowerbound.data.sources import DataConfig, Splits, split_array
     from lowerbound.data.sources import load as load_data
-    from lowerbound.evaluation.quick_evaluation import EvaluationConfig
+    from lowerbound.evaluation.config import EvaluationConfig
     from lowerbound.evaluation.results import Results, Score
     from lowerbound.inference.tasks import evaluate
     from lowerbound.models.config import ModelConfig
@@ -39,7 +39,7 @@ __version__ = "0.1.0"
 _HOMES = {
     "VAE": "lowerbound.models.vae:VAE",
     "DataConfig": "lowerbound.data.sources:DataConfig",
-    "EvaluationConfig": "lowerbound.evaluation.quick_evaluation:EvaluationConfig",
+    "EvaluationConfig": "lowerbound.evaluation.config:EvaluationConfig",
     "Experiment": "lowerbound.runs.experiment:Experiment",
     "ModelConfig": "lowerbound.models.config:ModelConfig",
     "Objective": "lowerbound.objectives.objective:Objective",

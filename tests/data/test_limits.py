@@ -14,7 +14,7 @@ from command_line import in_process, one_line
 from data_files import refusal, saved, written
 from hostile_files import HOSTILE, OTHERS
 from hostile_files import IMAGES as IMAGE_FILES
-from lowerbound.data import folders, labels, parquet
+from lowerbound.data import folders, label_files, parquet
 from lowerbound.data.files import ReadingOptions, read
 from lowerbound.data.reading import STANDARD_LIMIT, Limit
 from lowerbound.data.sources import DataConfig, collect
@@ -113,7 +113,7 @@ def test_where_texts_of_an_arrow_file_begin_is_checked_before_it_is_believed(tmp
 
 
 def test_rows_of_labels_are_counted(tmp_path, monkeypatch):
-    monkeypatch.setattr(labels, "MAX_ROWS", 1_000)
+    monkeypatch.setattr(label_files, "MAX_ROWS", 1_000)
     path = HOSTILE["labels"].write(tmp_path, 1_001)
     assert "has more than 1,000 rows" in refusal(path, named=path / "labels.csv")
 
@@ -143,7 +143,7 @@ def test_a_table_that_grows_while_it_is_read_is_refused_when_it_passes_the_limit
 def test_an_image_that_vanishes_or_changes_between_its_header_and_its_pixels_is_named(tmp_path, monkeypatch):
     from lowerbound.data import images
 
-    header_of = images.header_of
+    header_of = images.read_header
     for change, reason in ((Path.unlink, "No such file"), (_in_colour, "has changed while it was read")):
         path = tmp_path / "a.png"
         Image.new("I;16", (8, 8)).save(path)
@@ -153,7 +153,7 @@ def test_an_image_that_vanishes_or_changes_between_its_header_and_its_pixels_is_
             change(path)
             return found
 
-        monkeypatch.setattr(images, "header_of", then_changed)
+        monkeypatch.setattr(images, "read_header", then_changed)
         assert reason in refusal(tmp_path, named=path)
 
 

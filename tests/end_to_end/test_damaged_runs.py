@@ -20,7 +20,7 @@ from lowerbound.runs.run_data import own_splits, read_stored
 from lowerbound.runs.run_log import read_epochs
 from lowerbound.runs.trained_model import load
 from lowerbound.serving.explorer.application import application
-from lowerbound.serving.portable.metadata import about_run
+from lowerbound.serving.portable.metadata import run_metadata
 from lowerbound.serving.service.models import load_runs
 from lowerbound.training.checkpoint import load_checkpoint, load_model
 from lowerbound.training.loop import training_steps
@@ -99,7 +99,7 @@ DOORS: dict[str, Callable[[Path], object]] = {
     "resume": resumed,
     "compare": lambda run: tasks.compare([run.parent / "other", run]),
     "summary": lambda run: tasks.summary(str(run)),
-    "export": lambda run: about_run(run, load(run)),
+    "export": lambda run: run_metadata(run, load(run)),
     "service": lambda run: load_runs([str(run)], "cpu"),
     "index": lambda run: write_index([run], run / "index.html"),
 }

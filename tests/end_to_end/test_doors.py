@@ -15,7 +15,7 @@ from starlette.testclient import TestClient
 
 import lowerbound as lb
 from data_files import written
-from lowerbound.evaluation.quick_evaluation import EvaluationConfig
+from lowerbound.evaluation.config import EvaluationConfig
 from lowerbound.foundation.errors import LowerboundError
 from lowerbound.inference import anomaly, imputation, tasks
 from lowerbound.runs.inputs import InputOptions, read_inputs
@@ -84,7 +84,7 @@ def runs(tmp_path_factory):
 
 def service(at, endpoint):
     """The plain endpoints, with JSON as the body."""
-    from lowerbound.serving.http.access import access_to
+    from lowerbound.serving.http.access import access_for
     from lowerbound.serving.service.application import build_application
     from lowerbound.serving.service.limits import Limits
     from lowerbound.serving.service.models import load_runs
@@ -94,7 +94,7 @@ def service(at, endpoint):
         rows = [dict(zip(rows, cells, strict=True)) for cells in zip(*rows.values(), strict=True)]
     else:
         rows = np.asarray(rows).tolist()
-    application = build_application(load_runs([str(at.run)]), Limits(), access_to("127.0.0.1"), log=lambda line: None)
+    application = build_application(load_runs([str(at.run)]), Limits(), access_for("127.0.0.1"), log=lambda line: None)
     with TestClient(application, base_url="http://127.0.0.1") as client:
         answer = client.post(endpoint, content=json.dumps(rows), headers={"content-type": "application/json"})
     if answer.status_code != 200:
@@ -105,14 +105,14 @@ def service(at, endpoint):
 def explorer(at):
     """An image that is dropped on the page: the third of the examples."""
     from lowerbound.data.images import read_image_bytes
-    from lowerbound.serving.explorer.loaded_run import open_space
+    from lowerbound.serving.explorer.loaded_run import load_run
     from lowerbound.serving.explorer.uploads import NAME, read_upload, upload_options
 
     file = BytesIO()
     Image.fromarray(at.values[2].clip(0, 255).astype(np.uint8)).save(file, "PNG")
     if at.values.max() > 255:  # which no PNG of 8 bits can hold
         raise LowerboundError("element 2,1 is beyond a file's range")
-    space = open_space(at.run)
+    space = load_run(at.run)
     upload = read_upload(space, read_image_bytes(NAME, file.getvalue(), upload_options(space)))
     if upload.problem:  # the page shows its code, and this in place of a bound
         raise LowerboundError(upload.problem.replace("example 0", "example 2"))

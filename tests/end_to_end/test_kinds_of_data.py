@@ -86,7 +86,7 @@ def test_every_metric_is_finite_and_every_figure_written(evaluated):
     assert {"log-evidence", "importance-bound", "amortisation-gap"} <= {score.name for score in results.scores}
     assert results.score("log-evidence").value > results.score("elbo").value
     figures = {figure.stem for figure in (path / "figures").iterdir()}
-    assert figures == set(plots_for(results)) >= {"drawn_elements", "reconstructed_elements", "bound_sweep"}
+    assert figures == set(plots_for(results)) >= {"sampled_features", "reconstructed_features", "bound_sweep"}
     assert ("true_posterior" in figures) == (results.arrays["latent_mean"].shape[1] == 2)
 
 

@@ -272,14 +272,14 @@ def test_a_tables_report_calls_its_columns_by_their_names(table_run):
     context = json.loads((table_run / "results.json").read_text())["context"]
     assert [column["name"] for column in context["data"]["columns"]] == ["length", "visits", "city", "is_new"]
     assert re.search(r"rows of 4\scolumns", (table_run / "report.html").read_text())
-    figure = PLOTS["drawn_elements"].draw(read_results(table_run))
+    figure = PLOTS["sampled_features"].draw(read_results(table_run))
     texts = {text.get_text() for text in figure.findobj(Text)}
     assert {"length", "visits", "city", "is_new", "Oslo", "yes"} <= texts
 
 
 def test_a_table_has_figures_of_its_columns_and_no_pictures(table_run):
     figures = {path.stem for path in (table_run / "figures").iterdir()}
-    assert {"drawn_elements", "reconstructed_elements", "rates"} <= figures
+    assert {"sampled_features", "reconstructed_features", "rates"} <= figures
     assert not {"samples", "reconstructions", "traversals"} & figures
 
 

@@ -106,7 +106,7 @@ def test_the_explorer_shows_hostile_names_as_they_are(page, runs):
         listed = {run["id"] for run in client.get("/api/runs").json()["runs"]}
         assert listed == {images_run, table_run}
         page.goto(url)
-        page.evaluate("names => location.search = new URLSearchParams({run: names[0], beside: names[1]})",
+        page.evaluate("names => location.search = new URLSearchParams({run: names[0], compare: names[1]})",
                       [images_run, table_run])  # fmt: skip
         page.wait_for_selector(".legend button >> nth=1")
         page.mouse.move(300, 400)

@@ -194,8 +194,8 @@ def test_runaway_training_stops_with_the_reason(splits):
 
 
 def test_an_objective_that_does_not_go_with_the_posterior_is_refused_before_the_first_step(splits):
-    with pytest.raises(ConfigError, match=r"point.mass"):
-        train(new_model(posterior="point-mass"), splits)
+    with pytest.raises(ConfigError, match="point mass"):
+        train(new_model(posterior="point-mass"), splits, objective=Objective(rate="analytic"))
 
 
 @pytest.mark.parametrize(

@@ -177,12 +177,12 @@ def print_scores(scores: Sequence["Score"]) -> None:
 def print_findings(findings: Sequence["Finding"]) -> None:
     """Print the findings of a diagnosis, most serious first."""
     # Imported here: it imports torch, which is already loaded when there are findings.
-    from lowerbound.reporting.wording import severity
+    from lowerbound.reporting.wording import severity_name
 
     if not findings:
         out.print("no problems found.")
     for finding in findings:
-        out.print(f"{severity(finding).lower()}: {finding.name}", markup=False)
+        out.print(f"{severity_name(finding).lower()}: {finding.name}", markup=False)
         out.print(f"  {finding.sentence}", markup=False)
         measured = f"{finding.number:.4g} {finding.unit}".strip()
         out.print(f"  measured {measured}, threshold {finding.threshold:.4g}: {finding.source}", markup=False)
@@ -263,10 +263,10 @@ BARS = " ▁▂▃▄▅▆▇█"
 def print_inspection(name: str, found: "Inspection") -> None:
     """Print a summary of data, and what training on them would choose."""
     # Imported here: it imports Pillow. Names and levels may contain escape sequences and line breaks.
-    from lowerbound.data.reading import counted, shown
+    from lowerbound.data.reading import pluralise, printable
 
-    lines = [f"{shown(name)}: {found.about}"]
-    missing = f"{counted(found.num_missing, 'cell')} missing"
+    lines = [f"{printable(name)}: {found.about}"]
+    missing = f"{pluralise(found.num_missing, 'cell')} missing"
     if found.columns:  # which have a range each
         lines.append(missing)
     else:
@@ -275,15 +275,16 @@ def print_inspection(name: str, found: "Inspection") -> None:
         bars = "".join(BARS[-(-8 * count // top)] for count in found.histogram)
         lines.append(f"{found.low:g} {bars} {found.high:g}")
     if found.labels:
-        counts = ", ".join(f"{shown(label)} {count:,}" for label, count in list(found.labels.items())[:MOST_SHOWN])
+        counts = ", ".join(f"{printable(label)} {count:,}" for label, count in list(found.labels.items())[:MOST_SHOWN])
         lines.append(f"labels: {counts}")
     lines.append(f"duplicates of an earlier example: {found.num_duplicates:,}")
     lines += [*found.notes, *(f"skipped: {reason}" for reason in found.skipped)]
     for line in lines:
-        out.print(shown(line), markup=False)
+        out.print(printable(line), markup=False)
     if found.columns:
         rows = [
-            (shown(column.name), column.kind, f"{column.num_missing:,}", _extent(column)) for column in found.columns
+            (printable(column.name), column.kind, f"{column.num_missing:,}", _extent(column))
+            for column in found.columns
         ]
         print_table(("column", "kind", "missing", "range or levels"), rows, right=(2,))
     print_settings("read as (change with --set):", found.settings)
@@ -300,10 +301,10 @@ def print_settings(title: str, settings: Sequence[str]) -> None:
     if settings:
         out.print(title)
     # Imported here, so that help is fast.
-    from lowerbound.data.reading import shown
+    from lowerbound.data.reading import printable
 
     for line in settings[:MOST_SHOWN]:
-        out.print(f"  {shown(shlex.quote(line))}", markup=False)
+        out.print(f"  {printable(shlex.quote(line))}", markup=False)
     if len(settings) > MOST_SHOWN:
         out.print(f"  and {len(settings) - MOST_SHOWN} more; --json lists all", markup=False)
 
@@ -323,11 +324,11 @@ def print_schema(name: str, schema: "Schema") -> None:
 
 
 def _extent(column: "ColumnFound") -> str:
-    from lowerbound.data.reading import shown
+    from lowerbound.data.reading import printable
 
     if column.low is None or column.high is None:
         more = f" and {len(column.levels) - 6} more" if len(column.levels) > 6 else ""
-        return ", ".join(map(shown, column.levels[:6])) + more
+        return ", ".join(map(printable, column.levels[:6])) + more
     largest = max(abs(column.low), abs(column.high))
     needs_all = largest >= 1e7 or 0 < column.high - column.low < 1e-5 * largest
     digits = 17 if needs_all else 7

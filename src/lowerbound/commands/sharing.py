@@ -61,9 +61,9 @@ def explore(
         return
     from lowerbound.serving.explorer.application import application
     from lowerbound.serving.http import hosting
-    from lowerbound.serving.http.access import access_to
+    from lowerbound.serving.http.access import access_for
 
-    access = access_to(host, token_file)
+    access = access_for(host, token_file)
     page = application(run_path, access=access, data=data, data_dir=data_dir, device=device)
     with ExitStack() as opening:
         hosting.host(
@@ -80,10 +80,10 @@ def _show(url: str, token: str, no_browser: bool, opening: ExitStack) -> None:
     if browser is None:
         return
     if token:
-        from lowerbound.serving.http.tokens import redirecting_file
+        from lowerbound.serving.http.tokens import redirect_file
 
         # Every user of the machine can read the browser's command line.
-        address = opening.enter_context(redirecting_file(address))
+        address = opening.enter_context(redirect_file(address))
         later = Timer(OPENING, opening.close)
         later.daemon = True
         later.start()
@@ -130,7 +130,7 @@ def serve(
     device: DeviceOption = "auto",
 ) -> None:
     """Serve models over HTTP: the Open Inference Protocol, REST endpoints, documentation and metrics."""
-    from lowerbound.serving.http.access import access_to
+    from lowerbound.serving.http.access import access_for
     from lowerbound.serving.http.hosting import host as serve_at
     from lowerbound.serving.http.hosting import is_loopback
     from lowerbound.serving.service.application import build_application
@@ -142,7 +142,7 @@ def serve(
             f"--max-queue is {max_queue:,}, less than --max-batch, {max_batch:,}, so the largest request could not be "
             "accepted; raise it, or lower --max-batch."
         )
-    access = access_to(host, token_file)
+    access = access_for(host, token_file)
     limits = Limits(
         max_batch=max_batch,
         max_wait=max_wait,

@@ -19,13 +19,14 @@ from lowerbound.evaluation.diagnostics import (
     z_free_distortion,
 )
 from lowerbound.evaluation.inference_gap import GapConfig, inference_gaps
+from lowerbound.evaluation.local_posteriors import LOCAL_FAMILIES
 from lowerbound.evaluation.quick_evaluation import expected_terms
 from lowerbound.foundation.errors import ConfigError, DataError
 from lowerbound.foundation.numerics import mean_and_standard_error
 from lowerbound.foundation.seeding import generator
 from lowerbound.models.vae import VAE
 from lowerbound.probability.distributions import DiagonalNormal, Distribution
-from lowerbound.probability.kl import has_closed_form_kl
+from lowerbound.probability.kl import has_elementwise_kl
 from lowerbound.probability.likelihoods import GaussianLikelihood
 from lowerbound.probability.posteriors import LOG_VARIANCE_BOUND
 
@@ -75,14 +76,14 @@ def measure_health(
     found = _with_levels(replace(found, outside_share=0.0), model, splits, extent, seed, device)
     if model.is_deterministic:
         return found
-    posterior = encode_examples(model, splits.train.spread(extent.num_coded), device)
+    posterior = encode_examples(model, splits.train.subsample(extent.num_coded), device)
     found = _with_code(found, model, posterior, seed)
     tensors = {name: torch.as_tensor(array) for name, array in known.items() if name.endswith("_per_image")}
     if len(tensors.get("log_evidence_per_image", ())) < len(tensors.get("pareto_k_per_image", ())):
         tensors.pop("log_evidence_per_image", None)  # the rest of the examples has no exact evidence
     if "amortisation_gap_per_image" in tensors:
         found = _with_known_gaps(found, tensors)
-    elif isinstance(posterior, DiagonalNormal):
+    elif type(posterior) in LOCAL_FAMILIES:
         found = _with_gaps(found, model, splits, tensors.get("log_evidence_per_image"), extent, seed, device)
     return _with_weights(found, tensors)
 
@@ -91,7 +92,7 @@ def _with_levels(
     found: Symptoms, model: VAE, splits: Splits, extent: HealthConfig, seed: int, device: torch.device | str
 ) -> Symptoms:
     """ELBO on both splits; on training examples also the distortion, beside that of the best decoder that ignores z."""
-    train_examples, test_examples = (part.spread(extent.num_examples) for part in (splits.train, splits.test))
+    train_examples, test_examples = (part.subsample(extent.num_examples) for part in (splits.train, splits.test))
     train = expected_terms(model, train_examples, extent.num_draws, seed, device)
     z_free = z_free_distortion(model, splits.train, train_examples, device)
     found = replace(
@@ -115,11 +116,11 @@ def _with_code(found: Symptoms, model: VAE, posterior: Distribution, seed: int) 
     """Which latents are used, and how the codes of all examples together lie in the prior."""
     prior: Distribution = model.prior()
     split = split_rate(posterior, prior, generator(seed, "check-up/aggregate", posterior.mean.device))
-    closed_form = has_closed_form_kl(posterior, prior)
+    is_sum = has_elementwise_kl(posterior, prior)
     return replace(
         found,
         active_units=active_units(posterior).count,
-        rate_per_dimension=tuple(rate_per_dimension(posterior, prior).tolist()) if closed_form else None,
+        rate_per_dimension=tuple(rate_per_dimension(posterior, prior).tolist()) if is_sum else None,
         mutual_information=split.mutual_information if split.is_resolved else None,
         aggregate_kl=split.aggregate_kl if split.is_resolved else None,
         moment_kl=moment_kl(posterior, prior) if isinstance(prior, DiagonalNormal) else None,

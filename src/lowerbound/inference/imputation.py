@@ -1,8 +1,8 @@
-"""Missing cells of a table, filled with what a trained model expects there given the cells that are known.
+"""`impute`: fill the missing cells of a table with their expected values under a trained model, given the known cells.
 
 A draw z ~ q(z|x) has the weight w = p(x, z) / q(z|x), where x is the known cells, so that the weighted mixture of the
 p(· | z) approximates p(missing | known) under the model. A fill is the mean of this mixture, rounded (a count to a
-whole number), or its likeliest level; its standard deviation, or the level's probability, is reported beside it. A row
+whole number), or its likeliest level; its standard deviation, or the level's probability, is reported with it. A row
 without a known cell is filled from the prior.
 
 Source: Mattei and Frellsen, "MIWAE", arXiv:1812.02633, Equation 12.
@@ -23,15 +23,15 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from lowerbound.data import numbers
+from lowerbound.data import number_parsing
 from lowerbound.data.parquet import read_parquet
-from lowerbound.data.reading import STANDARD_LIMIT, Limit, limit_of
-from lowerbound.data.table_examples import conformed_table, names_in
-from lowerbound.data.table_filling import Fill, filled_csv, filled_parquet, same_file
+from lowerbound.data.reading import STANDARD_LIMIT, Limit, limit_from_setting
+from lowerbound.data.table_examples import conform_table, match_columns
+from lowerbound.data.table_filling import Fill, fill_csv, fill_parquet, same_file
 from lowerbound.data.tables import RawTable, TableOptions, csv_content, read_csv
 from lowerbound.foundation.errors import UsageError
 from lowerbound.foundation.schema import Column, Schema
-from lowerbound.foundation.seeding import ContentNoise, content_noise
+from lowerbound.foundation.seeding import ContentNoise, content_noise, generator
 from lowerbound.foundation.storage import write_bytes, write_text
 from lowerbound.models.vae import VAE
 from lowerbound.probability.tables import ColumnCodes, TableRow
@@ -55,7 +55,7 @@ class Expected:
 
 @dataclass(frozen=True)
 class FilledCell:
-    """One filled cell: row, counted from 0, column, what it is filled with, and how sure that is."""
+    """One filled cell: row, counted from 0, column, value, and its uncertainty."""
 
     row: int
     column: str
@@ -66,13 +66,13 @@ class FilledCell:
 
 @dataclass(frozen=True)
 class Imputed:
-    """What `impute_table` did."""
+    """The result of `impute_table`."""
 
     path: Path
     fills_path: Path  # a CSV with a line for each filled cell
     num_rows: int
     num_filled: int
-    skipped: tuple[str, ...]  # rows that could not be read, copied as they are
+    skipped: tuple[str, ...]  # rows that could not be read, copied unchanged
     notes: tuple[str, ...]
 
 
@@ -82,37 +82,37 @@ def impute(
     """Fill a table with a run's model; by default into the run's directory, in the input's format."""
     trained = load(run)
     out = out or run / f"imputed{path.suffix.lower()}"
-    return impute_table(trained.vae, trained.schema, path, out, skip_broken, limit_of(max_gib))
+    return impute_table(trained.vae, trained.schema, path, out, skip_broken, limit_from_setting(max_gib))
 
 
 def impute_table(
     vae: VAE, schema: Schema, path: Path, out: Path, skip_broken: bool = False, limit: Limit = STANDARD_LIMIT
 ) -> Imputed:
-    """Write a table to `out` with its missing cells filled and all else unchanged, and the fills beside it.
+    """Write a table to `out` with its missing cells filled and everything else unchanged, and a CSV of the fills.
 
-    UsageError for a model that is not one of tables, for `out` in another format and for `out` that is the input;
-    DataError for a table that does not fit the schema.
+    UsageError for a model that is not of tables, and if `out` has another format or is the input itself; DataError
+    for a table that does not fit the schema.
     """
     fills_path = out.with_suffix(".filled.csv")
     check_paths(path, out, fills_path)
     if not vae.columns:
         raise UsageError(f"likelihood {vae.config.likelihood!r} has no missing cells; impute needs a model of a table.")
     table = _read(path, schema, limit)
-    rows = conformed_table(table, schema, skip_broken)
+    rows = conform_table(table, schema, skip_broken)
     x = torch.from_numpy(np.asarray(rows.examples.values))
-    cells = list(_filled_cells(vae, x, frozenset(rows.unreadable), names_in(table, schema)))
+    cells = list(_filled_cells(vae, x, frozenset(rows.unreadable), match_columns(table, schema)))
     fills = {(cell.row, cell.column): cell.fill for cell in cells}
     if path.suffix.lower() == ".parquet":
-        content = filled_parquet(path, table, fills, limit)
+        content = fill_parquet(path, table, fills, limit)
     else:
-        content = filled_csv(csv_content(path, limit), table, schema.decimal, fills)
+        content = fill_csv(csv_content(path, limit), table, schema.decimal, fills)
     write_bytes(out, content)
     write_text(fills_path, _fills_text(cells))
     return Imputed(out, fills_path, table.num_rows, len(cells), rows.skipped, rows.notes)
 
 
 def check_paths(path: Path, out: Path, fills_path: Path) -> None:
-    """UsageError for an input or output that `impute_table` does not take, before anything is read."""
+    """UsageError for an input or output that `impute_table` does not accept, before anything is read."""
     suffix = path.suffix.lower()
     if suffix not in SUFFIXES:
         raise UsageError(f"{path} is not a table file; impute accepts {', '.join(SUFFIXES)}.")
@@ -125,11 +125,11 @@ def check_paths(path: Path, out: Path, fills_path: Path) -> None:
 
 @torch.no_grad()
 def expected_cells(vae: VAE, x: Float[Tensor, "batch column"], num_draws: int = NUM_DRAWS) -> Expected:
-    """The importance-weighted mixture of p(cells | z), for each row from noise of its own."""
+    """The importance-weighted mixture of p(cells | z); each row has its own noise."""
     has_known = ~x.isnan().all(-1)
     noise = content_noise(x, 0, "imputation")
     z, log_weight = _draws(vae, x, noise, num_draws)
-    prior = _from_prior(vae, x, num_draws)
+    prior = _from_prior(vae, num_draws)
     z = torch.where(has_known.unsqueeze(-1), z, prior)
     weight = torch.softmax(torch.where(has_known, log_weight, 0.0), dim=0).double()
     likelihood = vae.decode(z)
@@ -138,7 +138,7 @@ def expected_cells(vae: VAE, x: Float[Tensor, "batch column"], num_draws: int = 
 
 
 def rounded(value: float, deviation: float, column: Column) -> float:
-    """A fill of a numeric column with the digits that mean something."""
+    """A fill of a numeric column, rounded to its significant digits."""
     first = math.floor(math.log10(deviation)) if 0 < deviation < math.inf else 0
     return round(value, min(column.decimals, max(0, MOST_SIGNIFICANT - first)))
 
@@ -159,10 +159,9 @@ def _draws(
     return samples.z, samples.log_weight
 
 
-def _from_prior(vae: VAE, x: Float[Tensor, "batch column"], num_draws: int) -> Float[Tensor, "sample 1 latent"]:
-    stream = content_noise(x[:1] * torch.nan, 0, "imputation from the prior")
-    prior = vae.prior()
-    return prior.mean + prior.variance.sqrt() * stream.normal(num_draws, x.new_zeros(1, vae.latent_dim))
+def _from_prior(vae: VAE, num_draws: int) -> Float[Tensor, "sample 1 latent"]:
+    device = next(vae.parameters()).device
+    return vae.prior.sample(generator(0, "imputation from the prior", device), num_draws).unsqueeze(1)
 
 
 def _mixture(likelihood: TableRow, weight: Float[Tensor, "sample batch"]) -> Expected:
@@ -181,7 +180,7 @@ def _mixture(likelihood: TableRow, weight: Float[Tensor, "sample batch"]) -> Exp
 def _filled_cells(
     vae: VAE, x: Float[Tensor, "row column"], unreadable: frozenset[int], names: list[str]
 ) -> Iterator[FilledCell]:
-    """The missing cells of all rows that could be read, row by row."""
+    """The filled cells of all readable rows, row by row."""
     incomplete = [row for row in x.isnan().any(-1).nonzero().flatten().tolist() if row not in unreadable]
     for start in range(0, len(incomplete), BATCH_SIZE):
         rows = incomplete[start : start + BATCH_SIZE]
@@ -195,12 +194,14 @@ def _filled_cell(row: int, name: str, column: Column, expected: Expected, place:
     mean, deviation = float(expected.mean[place]), float(expected.deviation[place])
     if not column.levels:
         value = float(round(mean)) if column.kind == "count" else rounded(mean + column.offset, deviation, column)
-        return FilledCell(row, name, Fill(numbers.as_text(value), value), deviation=deviation)
+        return FilledCell(row, name, Fill(number_parsing.as_text(value), value), deviation=deviation)
     position, index = place
     chances = [1 - mean, mean] if column.kind == "binary" else expected.levels[index][position].tolist()
     level = max(range(len(chances)), key=chances.__getitem__)
     text = column.levels[level]
-    return FilledCell(row, name, Fill(text, numbers.plain_number(text), is_level=True), probability=chances[level])
+    return FilledCell(
+        row, name, Fill(text, number_parsing.parse_plain_number(text), is_level=True), probability=chances[level]
+    )
 
 
 def _fills_text(cells: list[FilledCell]) -> str:

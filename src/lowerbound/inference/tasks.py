@@ -1,4 +1,4 @@
-"""What one does with a trained model: sample, reconstruct, encode, interpolate, evaluate, compare; and its layers."""
+"""Tasks of a trained model: sample, reconstruct, encode, interpolate, evaluate, compare, summarise layers."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -11,17 +11,18 @@ from jaxtyping import Float
 
 from lowerbound.data.batches import Batches, scaled
 from lowerbound.data.column_writers import Columns, check_output, check_suffix, labels_column, write_columns
-from lowerbound.data.data_kinds import shape_in_words
-from lowerbound.data.objects import raw_of
+from lowerbound.data.data_kinds import describe_shape
+from lowerbound.data.objects import read_object
 from lowerbound.data.sources import SIZES, DataConfig, Splits, read_size
 from lowerbound.data.sources import load as load_data
-from lowerbound.data.splits import splits_around
+from lowerbound.data.splits import splits_for_evaluation
 from lowerbound.evaluation import generation
 from lowerbound.evaluation.comparison import Comparison
 from lowerbound.evaluation.comparison import compare as compare_results
+from lowerbound.evaluation.config import EvaluationConfig
 from lowerbound.evaluation.feature_samples import best_guess
 from lowerbound.evaluation.full_evaluation import evaluate_full
-from lowerbound.evaluation.quick_evaluation import BATCH_SIZE, EvaluationConfig, score_examples
+from lowerbound.evaluation.quick_evaluation import BATCH_SIZE, score_examples
 from lowerbound.evaluation.results import Results, Score, read_results
 from lowerbound.foundation.errors import DataError, UsageError
 from lowerbound.foundation.seeding import generator
@@ -31,7 +32,7 @@ from lowerbound.models.vae import VAE
 from lowerbound.networks.layers import Layer, count_parameters
 from lowerbound.reporting.comparison_plot import comparison_figure
 from lowerbound.reporting.theme import png
-from lowerbound.reporting.tiles import as_png, compose, displayable, fitted
+from lowerbound.reporting.tiles import as_png, compose, displayable, fit_tiles
 from lowerbound.runs.experiment import Settings, resolve
 from lowerbound.runs.inputs import STANDARD, InputOptions, read_inputs, read_one, run_of
 from lowerbound.runs.preparation import choose_device
@@ -45,7 +46,7 @@ MAX_SAMPLES = 10_000  # in one picture
 
 @dataclass(frozen=True)
 class Encoded:
-    """A file of posteriors, what of the data could not be read, each with the reason, and what was done to the rest."""
+    """A file of posteriors, with what was skipped and how the examples were converted."""
 
     path: Path
     skipped: tuple[str, ...] = ()
@@ -54,7 +55,7 @@ class Encoded:
 
 @dataclass(frozen=True)
 class Reconstructed:
-    """A picture or rows of reconstructions, how well all data are reconstructed, and what could not be read."""
+    """A file of reconstructions, with scores of all examples, and what was skipped."""
 
     path: Path
     scores: list[Score]
@@ -103,7 +104,7 @@ def sample(
 
 
 def read_grid(text: str) -> tuple[int, int]:
-    """Columns and rows of a picture from COLUMNSxROWS; UsageError for what is none, or too many."""
+    """Columns and rows of a picture from COLUMNSxROWS; UsageError for anything else, or too many images."""
     grid = read_size(text)
     if grid is None or grid[0] * grid[1] > MAX_SAMPLES:
         raise UsageError(
@@ -198,11 +199,11 @@ def evaluate(
     labels: Any = None,
     device: str = "auto",
 ) -> Results:
-    """All that is known how to measure of a model, in nats, with errors: see Results.
+    """The full evaluation of a model, in nats, with standard errors: see Results.
 
-    `data` is a source's name, the path of a file or folder, splits (`lb.load_data`), or examples that a program holds;
-    without it, of a trained model, its run's own. Files and examples of a trained model are read by its schema, and all
-    of them are test examples. Raises UnknownName or DataError for data that are not there, are damaged, or do not fit.
+    `data` is a source's name, the path of a file or folder, splits (`lb.load_data`), or examples in memory; by default
+    the data of the model's run. For a trained model, files and examples are read by its schema, and all are test
+    examples. Raises UnknownName or DataError for data that is missing, damaged, or does not fit.
     """
     if isinstance(model, TrainedModel):
         splits, vae = _splits_for(model, data, labels), model.vae
@@ -210,8 +211,8 @@ def evaluate(
         splits, vae = _splits_of(data, labels), model
     if splits.test.event_shape != vae.event_shape:
         raise DataError(
-            f"{splits.name}: examples are {shape_in_words(splits.test.event_shape)}, the model takes "
-            f"{shape_in_words(vae.event_shape)}."
+            f"{splits.name}: examples are {describe_shape(splits.test.event_shape)}, the model takes "
+            f"{describe_shape(vae.event_shape)}."
         )
     chosen = choose_device(device)
     return evaluate_full(vae.to(chosen), splits, config or EvaluationConfig(), chosen)
@@ -232,16 +233,16 @@ def _splits_for(model: TrainedModel, data: Any, labels: Any) -> Splits:
     if isinstance(data, str | Path):
         collection = read_inputs(model, [str(data)])
     else:
-        raw = raw_of(data, labels, place="the data")
+        raw = read_object(data, labels, place="the data")
         assert not isinstance(raw, Splits)
         collection = model.collection(raw)
     if len(collection.examples) < 2:
         raise DataError("an evaluation needs at least 2 examples; give more.")
-    return splits_around(collection, model.schema)
+    return splits_for_evaluation(collection, model.schema)
 
 
 def compare(runs: Sequence[Path], out: Path | None = None) -> Comparison:
-    """Runs set side by side, the first as the reference; with `out`, their differences are drawn there as well."""
+    """A comparison of runs, the first as the reference; with `out`, a plot of their differences is written there."""
     for run in runs:
         read_stored(run)
     if out is not None:
@@ -269,7 +270,7 @@ def summary(target: str, size: str = "28x28", channels: int = 1, settings: Setti
 def _title(target: str, model: VAE) -> str:
     latents = "latent" if model.latent_dim == 1 else "latents"
     kind = "images" if len(model.event_shape) == 3 else "examples"
-    return f"{target}: {kind} {shape_in_words(model.event_shape)}, {model.latent_dim} {latents}"
+    return f"{target}: {kind} {describe_shape(model.event_shape)}, {model.latent_dim} {latents}"
 
 
 def _likelihood_note(model: VAE) -> str:
@@ -297,7 +298,7 @@ def _save_each(folder: Path, images: Float[np.ndarray, "n height width channel"]
 
 def _save_grid(path: Path, images: Float[np.ndarray, "n height width channel"], columns: int) -> Path:
     tiles = displayable(images)
-    # Small images are enlarged, so that a picture of 8 x 8 digits can be seen; large ones stay as they are.
-    picture = compose(fitted(tiles, max(TILE_SIZE, tiles.shape[2]), max(TILE_SIZE, tiles.shape[1])), columns, gap=2)
+    # Small images are enlarged, so that 8 x 8 digits are visible; large ones are not resized.
+    picture = compose(fit_tiles(tiles, max(TILE_SIZE, tiles.shape[2]), max(TILE_SIZE, tiles.shape[1])), columns, gap=2)
     write_bytes(path, as_png(picture))
     return path

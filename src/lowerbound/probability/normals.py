@@ -8,7 +8,7 @@ from jaxtyping import Float
 from torch import Generator, Tensor
 
 from lowerbound.foundation.seeding import ContentNoise
-from lowerbound.probability.distributions import LOG_2_PI, DiagonalNormal, Distribution
+from lowerbound.probability.distributions import LOG_2_PI, TABLE_VALUES, DiagonalNormal, Distribution
 
 NUM_BISECTIONS = 60
 """Halvings of the interval that holds a quantile: beyond the digits of a float64."""
@@ -54,6 +54,19 @@ class FullNormal(Distribution):
         centred = (value - self.parameter_mean).double().unsqueeze(-1)
         noise = torch.linalg.solve_triangular(self.scale_tril.double(), centred, upper=False).squeeze(-1)
         return -(0.5 * (noise.square() + LOG_2_PI) + self.log_diagonal.double()).sum(-1)
+
+    def log_prob_table(self, values: Float[Tensor, "n latent"]) -> Float[Tensor, "n batch"]:
+        # By the inverse of every L, once: a triangular system for each pair would copy L for each.
+        num_batch, latent_dim = self.parameter_mean.shape
+        identity = torch.eye(latent_dim, dtype=torch.float64, device=values.device).expand(num_batch, -1, -1)
+        inverse = torch.linalg.solve_triangular(self.scale_tril.double(), identity, upper=False)
+        centre = (inverse @ self.parameter_mean.double().unsqueeze(-1)).squeeze(-1)
+        log_normaliser = (0.5 * LOG_2_PI + self.log_diagonal.double()).sum(-1)
+        parts = []
+        for part in values.double().split(max(1, TABLE_VALUES // (num_batch * latent_dim))):
+            noise = (part @ inverse.flatten(0, 1).T).unflatten(-1, (num_batch, latent_dim)) - centre
+            parts.append(-0.5 * noise.square().sum(-1) - log_normaliser)
+        return torch.cat(parts)
 
     def sample(self, generator: Generator, num_samples: int) -> Float[Tensor, "sample *batch latent"]:
         mean = self.parameter_mean
@@ -139,8 +152,12 @@ def scale_tril_of(
     log_variance: Float[Tensor, "*batch latent"], below: Float[Tensor, "*batch pair"]
 ) -> Float[Tensor, "*batch latent latent"]:
     """L = diag(exp(log_variance / 2)) (I + N), N strictly lower triangular with the entries `below`, row by row."""
-    latent_dim = log_variance.shape[-1]
+    return torch.exp(0.5 * log_variance).unsqueeze(-1) * unit_lower(below, log_variance.shape[-1])
+
+
+def unit_lower(below: Float[Tensor, "*batch pair"], latent_dim: int) -> Float[Tensor, "*batch latent latent"]:
+    """Lower triangular matrices with ones on the diagonal and the entries `below` it, row by row."""
     rows, columns = torch.tril_indices(latent_dim, latent_dim, offset=-1, device=below.device)
-    unit = torch.diag_embed(torch.ones_like(log_variance))
+    unit = torch.diag_embed(below.new_ones(*below.shape[:-1], latent_dim))
     unit[..., rows, columns] = below
-    return torch.exp(0.5 * log_variance).unsqueeze(-1) * unit
+    return unit

@@ -8,10 +8,10 @@ import numpy as np
 
 from lowerbound.data.column_writers import named_columns
 from lowerbound.data.examples import Collection, RawArray
-from lowerbound.data.files import ReadingOptions, by_schema, read
+from lowerbound.data.files import ReadingOptions, options_for_schema, read
 from lowerbound.data.images import IMAGE_SUFFIXES, ImageOptions, read_image_files
 from lowerbound.data.objects import raw_of
-from lowerbound.data.reading import limit_of
+from lowerbound.data.reading import limit_from_setting
 from lowerbound.data.sources import SOURCES, DataConfig, Examples, load
 from lowerbound.data.tables import RawTable
 from lowerbound.foundation.errors import UsageError
@@ -42,8 +42,8 @@ def read_inputs(trained: TrainedModel, inputs: Sequence[str], options: InputOpti
         raise UsageError(
             "inputs and the path of the run's own data are both given; leave one of them out.", hint="data"
         )
-    limit = limit_of(options.max_gib)
-    reading = by_schema(ReadingOptions(skip_broken=options.skip_broken, limit=limit), trained.schema)
+    limit = limit_from_setting(options.max_gib)
+    reading = options_for_schema(ReadingOptions(skip_broken=options.skip_broken, limit=limit), trained.schema)
     reading = replace(reading, images=replace(reading.images, skip_broken=options.skip_broken, limit=limit))
     if len(inputs) == 1 and inputs[0] in SOURCES:
         return trained.collection(_raw_source(inputs[0], options.data_dir), options.skip_broken)

@@ -10,14 +10,14 @@ import numpy as np
 
 from lowerbound.data.batches import scaled
 from lowerbound.data.column_writers import check_output
-from lowerbound.data.data_kinds import described, kind_of
+from lowerbound.data.data_kinds import describe_examples, kind_of
 from lowerbound.data.examples import Collection, Examples
 from lowerbound.data.sources import DataConfig, collect
-from lowerbound.data.table_examples import readable
+from lowerbound.data.table_examples import drop_unreadable
 from lowerbound.evaluation.generation import to_images
 from lowerbound.foundation.schema import Column, Schema
 from lowerbound.foundation.storage import toml_key, write_bytes
-from lowerbound.reporting.tiles import as_png, compose, displayable, fitted
+from lowerbound.reporting.tiles import as_png, compose, displayable, fit_tiles
 from lowerbound.runs.auto_config import Choice, choose
 
 NUM_BINS = 40
@@ -65,7 +65,7 @@ def inspect(config: DataConfig, out: Path | None = None) -> Inspection:
     """Summarise all examples of a source, file or folder; a contact sheet of images is written to `out`."""
     if out is not None:
         check_output(out, [config.source], is_table=False)
-    collection = readable(collect(config))
+    collection = drop_unreadable(collect(config))
     examples = collection.examples
     known = examples.values[~np.isnan(examples.values)] if examples.layout == "table" else examples.values.reshape(-1)
     if collection.schema is not None and any(collection.schema.offset):
@@ -78,7 +78,7 @@ def inspect(config: DataConfig, out: Path | None = None) -> Inspection:
         num_examples=len(examples),
         shape=examples.event_shape,
         kind=kind_of(examples),
-        about=described(len(examples), examples),
+        about=describe_examples(len(examples), examples),
         low=low,
         high=high,
         num_missing=examples.values.size - known.size,
@@ -160,4 +160,4 @@ def _sheet(examples: Examples) -> bytes:
     num = min(SHEET_COLUMNS * SHEET_ROWS, len(examples))
     chosen = np.sort(stream.permutation(len(examples))[:num])
     tiles = displayable(to_images(scaled(examples.subset(chosen))))
-    return as_png(compose(fitted(tiles, TILE_SIZE, TILE_SIZE), min(SHEET_COLUMNS, num), gap=2))
+    return as_png(compose(fit_tiles(tiles, TILE_SIZE, TILE_SIZE), min(SHEET_COLUMNS, num), gap=2))

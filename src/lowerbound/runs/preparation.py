@@ -6,7 +6,7 @@ from pathlib import Path
 
 import torch
 
-from lowerbound.data.data_kinds import columns_in_words, described
+from lowerbound.data.data_kinds import describe_columns, describe_examples
 from lowerbound.data.sources import SOURCES, Examples, Splits
 from lowerbound.data.sources import load as load_data
 from lowerbound.foundation.errors import UsageError
@@ -65,8 +65,8 @@ def prepare(
 def _about(splits: Splits, is_known: bool) -> list[str]:
     """What the data hold; for a named source with its recipe only notes."""
     num_examples = len(splits.train) + len(splits.validation) + len(splits.test)
-    lines = [] if is_known else [f"{splits.name}: {described(num_examples, splits.train)}"]
-    lines += [f"columns: {columns_in_words(splits.train.columns)}"] if splits.train.columns else []
+    lines = [] if is_known else [f"{splits.name}: {describe_examples(num_examples, splits.train)}"]
+    lines += [f"columns: {describe_columns(splits.train.columns)}"] if splits.train.columns else []
     return [*lines, *splits.notes, *splits.skipped]
 
 

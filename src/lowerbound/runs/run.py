@@ -20,7 +20,7 @@ from torch import Tensor
 from lowerbound.data.batches import deviation_of, mean_of
 from lowerbound.data.sources import Splits
 from lowerbound.evaluation.anomaly_scores import calibrated
-from lowerbound.evaluation.quick_evaluation import data_convention, evaluate
+from lowerbound.evaluation.quick_evaluation import data_convention, evaluate_quick
 from lowerbound.evaluation.results import ProgressCallback, Results, read_results
 from lowerbound.foundation.errors import Interrupted, RunError, UsageError
 from lowerbound.foundation.progress import Progress
@@ -237,7 +237,7 @@ def carry_out(
     assert splits.schema is not None
     save_model(job.path / MODEL, model, splits.schema, {"data_checksum": splits.checksum})
     job.callbacks.message("evaluating and drawing the report")
-    results = evaluate(model, splits, job.experiment.evaluation, job.device)
+    results = evaluate_quick(model, splits, job.experiment.evaluation, job.device)
     calibrate(job, model)
     return finish(job, TrainedModel(model, splits.schema, job.path), results, read_epochs(job.path))
 

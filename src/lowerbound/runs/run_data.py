@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from lowerbound.data.hugging_face import is_name
-from lowerbound.data.objects import raw_of
+from lowerbound.data.objects import read_object
 from lowerbound.data.sources import SOURCES, DataConfig, Splits, load, split_raw
 from lowerbound.foundation.errors import DataError, LowerboundError, RunError, UnknownName, UsageError
 from lowerbound.foundation.run_identity import CONFIG, read_config
@@ -126,7 +126,7 @@ def splits_in_memory(data: Any, labels: Any = None, config: DataConfig | None = 
     """The splits of data in memory, which is read as a file of it would be."""
     if isinstance(data, Splits) and labels is not None:
         raise UsageError("splits have their own labels; leave labels out.")
-    raw = raw_of(data, labels, place="the data")
+    raw = read_object(data, labels, place="the data")
     return raw if isinstance(raw, Splits) else split_raw(raw, config or DataConfig(), "data")
 
 

@@ -21,9 +21,9 @@ from torch import Tensor, nn
 from lowerbound.data.batches import Batches
 from lowerbound.data.column_writers import Columns, drawn_columns, named_columns
 from lowerbound.data.examples import Collection, RawArray
-from lowerbound.data.files import ReadingOptions, as_collection
-from lowerbound.data.objects import raw_of
-from lowerbound.data.reading import times
+from lowerbound.data.files import ReadingOptions, to_collection
+from lowerbound.data.objects import read_object
+from lowerbound.data.reading import format_shape
 from lowerbound.data.tables import RawTable
 from lowerbound.evaluation.anomaly_scores import Calibration, measure
 from lowerbound.evaluation.feature_samples import best_guess
@@ -80,7 +80,7 @@ class TrainedModel:
     def collection(self, raw: RawArray | RawTable, skip_broken: bool = False) -> Collection:
         """Stored numbers or cells as examples of this model; DataError for what does not fit, with its place."""
         options = ReadingOptions(schema=self.schema, skip_broken=skip_broken)
-        return self.supported(as_collection(raw, options), skip_broken)
+        return self.supported(to_collection(raw, options), skip_broken)
 
     def supported(self, collection: Collection, skip_broken: bool = False) -> Collection:
         """The examples that the likelihood can score; see `lowerbound.models.support`."""
@@ -92,7 +92,7 @@ class TrainedModel:
         Images are H×W, N×H×W, H×W×C or N×H×W×C, or with channels first where that is unambiguous; rows of a table are
         a DataFrame or a mapping of columns. DataError for anything else.
         """
-        raw = raw_of(x, place=PLACE)
+        raw = read_object(x, place=PLACE)
         if not isinstance(raw, RawArray | RawTable):
             raise SchemaError("expected examples, got splits; give one of the splits, such as splits.test.")
         return self.collection(self._laid_out(raw) if isinstance(raw, RawArray) else raw)
@@ -148,7 +148,7 @@ class TrainedModel:
         codes = torch.as_tensor(z).detach().to(next(self.vae.parameters(), torch.zeros(())))
         codes = codes[None] if codes.ndim == 1 else codes
         if codes.ndim != 2 or codes.shape[1] != self.vae.latent_dim:
-            raise SchemaError(f"expected codes N×{self.vae.latent_dim}, got {times(codes.shape)}.")
+            raise SchemaError(f"expected codes N×{self.vae.latent_dim}, got {format_shape(codes.shape)}.")
         if not codes.isfinite().all():
             raise SchemaError("codes hold NaN or infinity; accepted are finite numbers.")
         return codes
@@ -174,14 +174,15 @@ class TrainedModel:
         if self.schema.has_named_columns:
             names = ", ".join(repr(column.name) for column in self.schema.columns[:8])
             raise SchemaError(
-                f"expected a DataFrame or a mapping with the columns {names}, got an array {times(raw.values.shape)}."
+                f"expected a DataFrame or a mapping with the columns {names}, got an array "
+                f"{format_shape(raw.values.shape)}."
             )
         for accepted, as_stored in _layouts(self.schema):
             if raw.values.shape[1:] == accepted and len(raw.values):
                 return replace(raw, values=as_stored(raw.values))
             if raw.values.shape == accepted:
                 return replace(raw, values=as_stored(raw.values[None]))
-        raise SchemaError(f"expected {_accepted_shapes(self.schema)}, got {times(raw.values.shape)}.")
+        raise SchemaError(f"expected {_accepted_shapes(self.schema)}, got {format_shape(raw.values.shape)}.")
 
 
 def load(run: Path | str, encoder: nn.Module | None = None, decoder: nn.Module | None = None) -> TrainedModel:
@@ -211,5 +212,5 @@ def _layouts(schema: Schema) -> list[tuple[tuple[int, ...], Callable[[np.ndarray
 
 
 def _accepted_shapes(schema: Schema) -> str:
-    shapes = [f"N×{times(shape)}" for shape, _ in _layouts(schema)]
+    shapes = [f"N×{format_shape(shape)}" for shape, _ in _layouts(schema)]
     return f"{' or '.join(shapes)}, or one such example"

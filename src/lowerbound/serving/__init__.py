@@ -1,1 +1,1 @@
-"""What others call: portable models, an HTTP service, the explorer in the browser."""
+"""Serving trained models: an inference service, an explorer in the browser, and files for other programs."""

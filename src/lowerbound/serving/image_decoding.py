@@ -1,9 +1,8 @@
-"""Image files from somebody else are decoded in processes of their own, which can be ended.
+"""Decoding of uploaded image files in worker processes, which can be killed.
 
-A thread cannot be: a file that keeps a decoder busy would do so long after whoever sent it was told that it took too
-long, and a decoder that crashes would take the service with it. A process that has not answered in time, or has died,
-is replaced; the file that it was about is refused. What a file may take is bounded within the process, too: pixels,
-bytes, strips and tiles.
+A thread cannot be killed: a file that keeps a decoder busy would do so long after its request timed out, and a crash of
+the decoder would end the service. A process that does not respond in time, or dies, is replaced, and its file is
+refused. Pixels, bytes, strips and tiles of a file are also limited within the process.
 """
 
 import asyncio
@@ -22,24 +21,24 @@ from lowerbound.data.examples import RawArray
 from lowerbound.data.images import ImageOptions
 from lowerbound.data.reading import PIXEL_BYTES, Limit
 from lowerbound.foundation.errors import DataError
-from lowerbound.serving.image_process import READY, Asked, as_sent, raw_of, write
+from lowerbound.serving.image_process import READY, DecodingJob, job_header, raw_of, write
 
 MAX_PIXELS = 16_000_000
 MAX_SECONDS = 10.0
-START_SECONDS = 60.0  # that a process may take to start, before it is given a file
-NUM_PROCESSES = 2  # so that one that is busy for its last seconds keeps nobody else waiting
+START_SECONDS = 60.0  # for a process to start, before it gets a file
+NUM_PROCESSES = 2  # so that a slow file does not block others
 
-Said = TypeVar("Said")
+Result = TypeVar("Result")
 COMMAND = (sys.executable, "-m", "lowerbound.serving.image_process")
 
 
 def limit_of_pixels(num_pixels: int) -> Limit:
-    """The limit on what one image may take that lets it have so many pixels."""
+    """The memory limit of one image of at most `num_pixels` pixels."""
     return Limit(num_pixels * PIXEL_BYTES, can_be_raised=False)
 
 
 class Decoders:
-    """A few processes that decode; each is started when it is first needed."""
+    """A pool of decoding processes, each started when it is first needed."""
 
     def __init__(self, max_seconds: float = MAX_SECONDS, num_processes: int = NUM_PROCESSES) -> None:
         self.max_seconds, self.num_processes = max_seconds, num_processes
@@ -50,25 +49,25 @@ class Decoders:
         self.threads = ThreadPoolExecutor(num_processes, "images")
 
     async def __call__(self, name: str, content: bytes, options: ImageOptions, timeout: float) -> RawArray:
-        """The image in a file's bytes; TimeoutError where its turn has not come, or it is not done, by then."""
+        """The image in a file's bytes; TimeoutError if it is still waiting or being decoded after `timeout` seconds."""
         call = asyncio.get_running_loop().run_in_executor(self.threads, self.decode, name, content, options)
-        # One that waits for its turn is forgotten; one that is being decoded has its own limit.
+        # A waiting file is dropped; one that is being decoded has its own time limit.
         return await asyncio.wait_for(call, timeout)
 
     def decode(self, name: str, content: bytes, options: ImageOptions) -> RawArray:
-        """The same in this thread. DataError for what cannot be decoded, TooLarge for what takes more than a limit."""
+        """The same in this thread. DataError for a file that cannot be decoded, TooLarge for one above a limit."""
         process = self.idle.get()
         try:
             if process is None or not process.is_alive:
                 self.started.discard(process)
                 process = _Process()
                 self.started.add(process)
-            return process.decode(Asked(name, content, options), self.max_seconds)
+            return process.decode(DecodingJob(name, content, options), self.max_seconds)
         finally:
             self.idle.put(process)
 
     def close(self) -> None:
-        """End the processes; what they are at is refused. A server that is started again has new ones."""
+        """End the processes, refusing the files they are decoding. After a restart there are new ones."""
         self.threads.shutdown(wait=False, cancel_futures=True)
         self.threads = ThreadPoolExecutor(self.num_processes, "images")
         for process in filter(None, tuple(self.started)):
@@ -76,7 +75,7 @@ class Decoders:
 
 
 class _Process:
-    """One process, and the pipes to and from it."""
+    """One process and its pipes."""
 
     def __init__(self) -> None:
         pipe, nothing = subprocess.PIPE, subprocess.DEVNULL
@@ -89,28 +88,28 @@ class _Process:
     def is_alive(self) -> bool:
         return self.popen.poll() is None
 
-    def decode(self, asked: Asked, max_seconds: float) -> RawArray:
-        """The image; DataError for what it refuses, and where it has not answered in time or has ended."""
+    def decode(self, job: DecodingJob, max_seconds: float) -> RawArray:
+        """The image; DataError if the process refuses it, does not respond in time, or has ended."""
         if not self.is_ready:
-            self._within(START_SECONDS, self._wait, asked.name)
+            self._within(START_SECONDS, self._wait, job.name)
             self.is_ready = True
-        about, pixels = self._within(max_seconds, partial(self._ask, asked), asked.name)
-        return raw_of(asked, about, pixels)
+        about, pixels = self._within(max_seconds, partial(self._run, job), job.name)
+        return raw_of(job, about, pixels)
 
-    def _within(self, max_seconds: float, talk: Callable[[], Said], name: str) -> Said:
-        """What is said to the process and by it; where that fails, or takes longer, the process is ended."""
+    def _within(self, max_seconds: float, exchange: Callable[[], Result], name: str) -> Result:
+        """The result of an exchange with the process, which is ended if that fails or takes longer."""
         is_late = Event()
         timer = Timer(max_seconds, self._end_late, (is_late,))
         timer.start()
         try:
-            return talk()
+            return exchange()
         except (OSError, ValueError):
             self.end()
             why = f"takes longer than {max_seconds:g} s to decode" if is_late.is_set() else "cannot be decoded"
             raise DataError(f"{name} {why}; send another file.") from None
         finally:
             timer.cancel()
-            timer.join()  # so that it never ends the process in the midst of the next file
+            timer.join()  # so that it never ends the process during the next file
 
     def _end_late(self, is_late: Event) -> None:
         is_late.set()
@@ -121,9 +120,9 @@ class _Process:
         if self.stdout.readline() != READY:
             raise ValueError("the process has not started")
 
-    def _ask(self, asked: Asked) -> tuple[dict[str, Any], bytes]:
-        """The answer; OSError or ValueError where the process has ended."""
-        write(self.stdin, as_sent(asked), asked.content)
+    def _run(self, job: DecodingJob) -> tuple[dict[str, Any], bytes]:
+        """The response; OSError or ValueError if the process has ended."""
+        write(self.stdin, job_header(job), job.content)
         about: dict[str, Any] = json.loads(self.stdout.readline())
         pixels = self.stdout.read(about["num_bytes"])
         if len(pixels) != about["num_bytes"]:
@@ -134,5 +133,5 @@ class _Process:
         self.popen.kill()
         self.popen.wait()
         for stream in (self.stdin, self.stdout):
-            with suppress(OSError):  # of what could not be written
+            with suppress(OSError):  # data that could not be written
                 stream.close()

@@ -1,7 +1,7 @@
-"""The process that decodes image files: `python -m lowerbound.serving.image_process`, which decoding.py starts.
+"""The process that decodes image files: `python -m lowerbound.serving.image_process`, started by image_decoding.py.
 
-One file after the other comes on standard input and goes as pixels to standard output: a line of JSON, which says how
-many bytes follow, and these. It ends with its input. How much memory it may take is bounded where the system can.
+Files arrive on standard input, their pixels leave on standard output, each as a line of JSON with the number of bytes
+that follow, and these bytes. The process ends with its input. Its memory is limited where the system supports that.
 """
 
 import json
@@ -19,44 +19,44 @@ from lowerbound.data.reading import Limit
 from lowerbound.foundation.errors import DataError, TooLarge
 
 READY = b"ready\n"
-LEAST_MEMORY = 2**28  # bytes beyond what the process has: decoders are loaded when they are first needed
+MIN_MEMORY = 2**28  # bytes beyond those in use; decoders are loaded when first needed
 
 
 @dataclass(frozen=True)
-class Asked:
-    """One image file that is to be decoded."""
+class DecodingJob:
+    """One image file to decode."""
 
-    name: str  # by which messages call it
+    name: str  # for error messages
     content: bytes
     options: ImageOptions
 
 
 def main() -> None:
-    """Decode what comes until nothing does."""
-    # Whatever a decoder prints must not be among the pixels.
+    """Decode files until standard input ends."""
+    # Output printed by a decoder must not mix with the pixels.
     answers = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
     answers.write(READY)
     answers.flush()
     while (line := sys.stdin.buffer.readline()) != b"":
-        asked = _asked(line, sys.stdin.buffer)
-        _bound_memory(LEAST_MEMORY + 2 * asked.options.limit.max_bytes + len(asked.content))
-        about, pixels = _answer(asked)
+        job = _read_job(line, sys.stdin.buffer)
+        _bound_memory(MIN_MEMORY + 2 * job.options.limit.max_bytes + len(job.content))
+        about, pixels = _decode(job)
         write(answers, about, pixels)
 
 
 def write(stream: IO[bytes], about: dict[str, Any], content: bytes) -> None:
-    """A line of JSON and the bytes that it tells of."""
+    """Write a line of JSON with the number of bytes, then the bytes."""
     stream.write(json.dumps({**about, "num_bytes": len(content)}).encode() + b"\n")
     stream.write(content)
     stream.flush()
 
 
-def as_sent(asked: Asked) -> dict[str, Any]:
-    """What a process is told of a file, beside its bytes."""
-    options = asked.options
+def job_header(job: DecodingJob) -> dict[str, Any]:
+    """The JSON that precedes a file's bytes."""
+    options = job.options
     return {
-        "name": asked.name,
+        "name": job.name,
         "size": options.size,
         "resize": options.resize,
         "num_channels": options.num_channels,
@@ -64,7 +64,7 @@ def as_sent(asked: Asked) -> dict[str, Any]:
     }
 
 
-def _asked(line: bytes, stream: IO[bytes]) -> Asked:
+def _read_job(line: bytes, stream: IO[bytes]) -> DecodingJob:
     about = json.loads(line)
     options = ImageOptions(
         size=about["size"] and (about["size"][0], about["size"][1]),
@@ -72,12 +72,12 @@ def _asked(line: bytes, stream: IO[bytes]) -> Asked:
         num_channels=about["num_channels"],
         limit=Limit(about["max_bytes"], can_be_raised=False),
     )
-    return Asked(about["name"], stream.read(about["num_bytes"]), options)
+    return DecodingJob(about["name"], stream.read(about["num_bytes"]), options)
 
 
-def _answer(asked: Asked) -> tuple[dict[str, Any], bytes]:
+def _decode(job: DecodingJob) -> tuple[dict[str, Any], bytes]:
     try:
-        raw = read_image_bytes(asked.name, asked.content, asked.options)
+        raw = read_image_bytes(job.name, job.content, job.options)
     except DataError as error:
         return {"error": str(error), "is_too_large": isinstance(error, TooLarge)}, b""
     values = np.ascontiguousarray(raw.values)
@@ -91,13 +91,13 @@ def _answer(asked: Asked) -> tuple[dict[str, Any], bytes]:
     return about, values.tobytes()
 
 
-def raw_of(asked: Asked, about: dict[str, Any], pixels: bytes) -> RawArray:
-    """The image as `read_image_bytes` gives it; DataError for what it refused."""
+def raw_of(job: DecodingJob, about: dict[str, Any], pixels: bytes) -> RawArray:
+    """The image as `read_image_bytes` returns it; DataError if that refused it."""
     if "error" in about:
         raise (TooLarge if about["is_too_large"] else DataError)(about["error"])
     resized_to = about["resized_to"]
     return RawArray(
-        place=asked.name,
+        place=job.name,
         values=np.frombuffer(bytearray(pixels), about["dtype"]).reshape(about["shape"]),
         is_from_images=True,
         white=about["white"],
@@ -107,7 +107,7 @@ def raw_of(asked: Asked, about: dict[str, Any], pixels: bytes) -> RawArray:
 
 
 def _bound_memory(num_bytes: int) -> None:
-    """Refuse this process more than it has and so many bytes; as far as the system can."""
+    """Limit this process to `num_bytes` more than it uses, where the system supports it."""
     with suppress(ImportError, OSError, ValueError):
         import resource
 

@@ -1,4 +1,4 @@
-"""A run's model in memory: what the service and the explorer have in common."""
+"""LoadedModel: a trained model in memory, the base of what the service and the explorer load."""
 
 from lowerbound.foundation.schema import Layout, Schema
 from lowerbound.models.vae import VAE
@@ -6,21 +6,21 @@ from lowerbound.runs.trained_model import TrainedModel
 
 
 class LoadedModel:
-    """Whatever holds a trained model."""
+    """Something that holds a trained model."""
 
     trained: TrainedModel
 
     @property
     def model(self) -> VAE:
-        """The bare module."""
+        """The model as a torch module."""
         return self.trained.vae
 
     @property
     def schema(self) -> Schema:
-        """What its data are."""
+        """The schema of its data."""
         return self.trained.schema
 
     @property
     def layout(self) -> Layout:
-        """What an example is: "image", "array" or "table"."""
+        """The kind of its examples: "image", "array" or "table"."""
         return self.schema.layout

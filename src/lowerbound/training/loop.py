@@ -69,6 +69,7 @@ def training_steps(
     `should_stop` returns true, the state is saved between two steps and Interrupted is raised.
     """
     objective.check_posterior(model.config.posterior)
+    objective = objective.resolved(model.config.posterior, model.has_closed_form_kl)
     config = config.for_examples(len(splits.train))
     with computing(model, config.speed):
         state = initial_state(model, config, device)

@@ -155,7 +155,7 @@ def test_a_page_without_a_server_is_written_and_nothing_is_served(capsys, run, s
     ("words", "reason"),
     [
         (["nowhere"], "nowhere is not a folder; give a run"),
-        (["."], "has no run in it"),
+        (["."], "contains no run"),
         ([".", "--port", "70000"], "65535"),
     ],
 )

@@ -20,7 +20,7 @@ from lowerbound.foundation.seeding import generator
 from lowerbound.foundation.storage import write_toml
 from lowerbound.runs.run import train
 from lowerbound.runs.run_log import read_log
-from lowerbound.serving.explorer import offline_payload as carried
+from lowerbound.serving.explorer import offline_payload
 from lowerbound.serving.explorer.offline import page_of, write_offline
 from lowerbound.training.checkpoint import load_model
 from pages_from_disk import ENCODE, SHORT, Opened, array, blocks_in, png, trained
@@ -191,7 +191,7 @@ def test_a_coloured_file_of_another_size_is_cropped_made_grey_and_laid_on_white(
     grey = np.asarray(Image.new("RGB", (1, 1), (200, 100, 50)).convert("L"))[0, 0]
     assert (seen[:3] == grey).all()
     assert (seen[5:] == 255).all()
-    assert "size by this browser" in found["notes"][0]
+    assert "resized by this browser" in found["notes"][0]
 
 
 def test_a_file_that_is_no_image_is_refused_in_one_line(opened):
@@ -213,13 +213,13 @@ def test_without_its_data_a_run_shows_the_codes_of_its_results(run, file, tmp_pa
     changed = re.sub(r'data_checksum = "\w+"', f'data_checksum = "{"0" * 64}"', config)
     write_toml(moved / "config.toml", sealed(tomllib.loads(changed)))
     programs = {name: block for name, block in blocks_in(file).items() if name in ("decoder", "vae", "weights")}
-    monkeypatch.setattr(carried, "_programs", lambda space: {})  # the same as before, and slow to make
-    (tmp_path / "page.html").write_text(page_of(carried.blocks_of(moved) | programs))
+    monkeypatch.setattr(offline_payload, "_models", lambda loaded: {})  # the same as before, and slow to make
+    (tmp_path / "page.html").write_text(page_of(offline_payload.payload_of(moved) | programs))
     page = Opened(context, tmp_path / "page.html")
     info = page("await source.info(id)")
     assert info["splits"] == [{"name": "test", "count": 360}]
     assert "are unavailable" in info["notes"][0]
-    assert "no pictures" in info["notes"][1]
+    assert "no images" in info["notes"][1]
     said = page("await source.images(id, [0]).catch((error) => error.message)")
     assert said.startswith("This page carries no examples, only their codes")
     point = page("await source.point(id, 5)")

@@ -17,7 +17,7 @@ from explorer_runs import trained as of_kind
 from lowerbound.data.sources import DataConfig, load
 from lowerbound.evaluation.quick_evaluation import expected_terms
 from lowerbound.foundation.errors import RunError, UsageError
-from lowerbound.serving.explorer import offline_payload as carried
+from lowerbound.serving.explorer import offline_payload
 from lowerbound.serving.explorer.offline import PAGE, page_of, write_offline
 from lowerbound.serving.explorer.run_folder import RunFolder
 from pages_from_disk import trained
@@ -54,7 +54,7 @@ class Structure(HTMLParser):
 
 
 def test_nothing_in_it_is_elsewhere():
-    html = page_of({"info": carried.packed(b"{}")})
+    html = page_of({"info": offline_payload.compressed(b"{}")})
     assert re.findall(r"(?:https?|wss?)://|[\"'(]//", html) == []
     structure = Structure(html)
     for _, attributes in structure.tags:
@@ -70,7 +70,7 @@ def test_nothing_in_it_is_elsewhere():
 
 
 def test_whatever_a_label_is_called_no_script_of_it_runs():
-    blocks = {"info": carried.packed(b"</script><script>alert(1)</script>")}
+    blocks = {"info": offline_payload.compressed(b"</script><script>alert(1)</script>")}
     structure = Structure(page_of(blocks))
     assert not any("alert" in text for _, text in structure.texts)
     ids = [attributes.get("id") for tag, attributes in structure.tags if tag == "script"]
@@ -93,7 +93,7 @@ def test_every_work_of_others_in_it_comes_with_its_licence():
 @pytest.mark.parametrize("missing", ['<meta charset="utf-8">', "importmap", 'import "explorer/main.js"'])
 def test_a_page_without_one_of_its_marks_is_refused(tmp_path, missing):
     changed = copied(tmp_path, lambda html: html.replace(missing, ""))
-    with pytest.raises(RunError, match="stands in it 0 times"):
+    with pytest.raises(RunError, match="0 times instead of once"):
         page_of({}, changed)
 
 
@@ -107,7 +107,7 @@ def test_a_page_that_asks_for_something_elsewhere_is_refused(tmp_path, added):
 def test_a_module_that_is_not_there_is_noticed(tmp_path):
     changed = copied(tmp_path, lambda html: html)
     (changed / "engine.js").unlink()
-    with pytest.raises(RunError, match=r"offline_models\.js imports explorer/engine\.js, which is not there"):
+    with pytest.raises(RunError, match=r"offline_models\.js imports explorer/engine\.js, which is missing"):
         page_of({}, changed)
 
 
@@ -137,9 +137,9 @@ def test_without_the_packages_of_an_export_it_says_what_to_install(run, tmp_path
 
 def test_a_folder_is_no_file_to_write_and_several_runs_are_no_run(run, tmp_path):
     pytest.importorskip("onnxscript", reason="an ONNX export takes the packages of 'lowerbound[onnx]'")
-    with pytest.raises(UsageError, match="is a folder; give the name of a file"):
+    with pytest.raises(UsageError, match="is a folder; give a file, such as"):
         write_offline(run, tmp_path)
-    with pytest.raises(UsageError, match="holds several runs"):
+    with pytest.raises(UsageError, match="contains several runs"):
         write_offline(run.parent, tmp_path / "page.html")
 
 
@@ -153,28 +153,28 @@ def test_a_run_in_training_has_no_page_yet(run, tmp_path):
 
 
 def test_where_there_is_little_room_the_last_pictures_are_carried(run, splits):
-    space = carried.open_space(run)
-    points, problem = carried._points(space)
+    loaded = offline_payload.load_run(run)
+    points, problem = offline_payload._points(loaded)
     assert problem == ""
-    whole = carried._examples(points, 10**9)
-    some = carried._examples(points, 20_000)
+    whole = offline_payload._examples(points, 10**9)
+    some = offline_payload._examples(points, 20_000)
     assert whole.shape == (1797, 8, 8, 1)
     assert 0 < len(some) < 1797
     assert (some == whole[-len(some) :]).all()
     assert len(gzip.compress(some.tobytes(), 9)) == pytest.approx(20_000, rel=0.1)
-    assert carried._examples(points, 0) is None
+    assert offline_payload._examples(points, 0) is None
 
 
 def test_of_many_examples_those_of_the_test_split_come_first(run, splits):
-    points, _ = carried._points(carried.open_space(run))
-    fewer = carried._at_most(points, 400)
+    points, _ = offline_payload._points(offline_payload.load_run(run))
+    fewer = offline_payload._at_most(points, 400)
     assert fewer.names == ("validation", "test")
     assert [len(part) for part in fewer.parts] == [40, 360]
     assert (fewer.parts[0].values == splits.validation.values[:40]).all()
 
 
 def facts_of(factory, kind):
-    return carried._facts(carried.open_space(of_kind(factory, kind), "cpu"), None, 0)
+    return offline_payload._facts(offline_payload.load_run(of_kind(factory, kind), "cpu"), None, 0)
 
 
 def test_the_page_reads_image_files_on_the_levels_that_the_run_stores(tmp_path_factory):
@@ -205,10 +205,10 @@ def test_the_page_scores_what_the_model_accepts_and_says_why_it_does_not(tmp_pat
 
 @pytest.mark.parametrize("kind", ["digits", "table"])
 def test_carried_bounds_are_those_of_an_evaluation_whatever_stands_beside_them(tmp_path_factory, kind):
-    space = carried.open_space(of_kind(tmp_path_factory, kind), "cpu")
-    points, _ = carried._points(space)
-    bounds = carried._bounds(space, points)
-    terms = expected_terms(space.model, points.parts[-1], carried.NUM_DRAWS, 0)
+    loaded = offline_payload.load_run(of_kind(tmp_path_factory, kind), "cpu")
+    points, _ = offline_payload._points(loaded)
+    bounds = offline_payload._bounds(loaded, points)
+    terms = expected_terms(loaded.model, points.parts[-1], offline_payload.NUM_DRAWS, 0)
     num = len(points.parts[-1])
     np.testing.assert_allclose(bounds["elbo"][-num:], terms.elbo, rtol=1e-4)
     np.testing.assert_allclose(bounds["rate"][-num:], terms.rate, rtol=1e-4)
@@ -218,9 +218,9 @@ def test_no_path_of_this_machine_is_carried(tmp_path_factory, tmp_path):
     source = of_kind(tmp_path_factory, "array")
     gone = str(tmp_path / "no where" / "vectors.npy")
     for run in (source, copied_run(source, tmp_path / "gone", source=gone, data_path=gone)):
-        space = carried.open_space(run, "cpu")
-        points, problem = carried._points(space)
+        loaded = offline_payload.load_run(run, "cpu")
+        points, problem = offline_payload._points(loaded)
         (found,) = RunFolder(run).runs()
-        text = json.dumps([carried._contents(found, space, 10**9, points, problem).info, problem])
+        text = json.dumps([offline_payload._contents(found, loaded, 10**9, points, problem).info, problem])
         assert str(tmp_path_factory.getbasetemp()) not in text
         assert "no where" not in text

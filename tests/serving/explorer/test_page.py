@@ -49,13 +49,13 @@ def opened(browser, url):
     """A function that opens the page on a run; at the end nothing may have been complained of."""
     pages = []
 
-    def open_page(run, beside="", **options):
+    def open_page(run, compare="", **options):
         context = browser.new_context(viewport=WIDE, **options)
         page = context.new_page()
         page.set_default_timeout(10_000)
         page.traffic = Traffic(page)
         pages.append((context, watched(page)))
-        page.goto(f"{url}/?run={run}&beside={beside}")
+        page.goto(f"{url}/?run={run}&compare={compare}")
         page.wait_for_selector(".legend button, .notice")
         page.traffic.settle()
         return page
@@ -110,7 +110,7 @@ def test_the_image_under_the_pointer_is_what_the_model_decodes(opened, folder):
     np.testing.assert_allclose(pixels_of(page, ".drawn canvas"), decoded(folder, [0.75, -1.25]), atol=1)
 
 
-def test_the_decoder_follows_the_pointer_until_it_is_held(opened):
+def test_the_decoder_follows_the_pointer_until_it_is_pinned(opened):
     page = opened("first")
     page.mouse.move(*at(page, 0.3, 0.3))
     page.traffic.settle()
@@ -121,14 +121,14 @@ def test_the_decoder_follows_the_pointer_until_it_is_held(opened):
     assert there[0] > place[0] and there[1] < place[1]
     assert (before != after).any()
     page.mouse.click(*at(page, 0.98, 0.02))  # a corner without points
-    held = shown_point(page)
+    pinned = shown_point(page)
     page.mouse.move(*at(page, 0.2, 0.8))
     page.traffic.settle()
-    assert shown_point(page) == held
+    assert shown_point(page) == pinned
     page.keyboard.press("Escape")
     page.mouse.move(*at(page, 0.25, 0.8))
     page.traffic.settle()
-    assert shown_point(page) != held
+    assert shown_point(page) != pinned
 
 
 def test_hovering_tells_image_label_and_elbo_of_an_example(opened):
@@ -159,7 +159,7 @@ def test_the_legend_hides_what_is_switched_off_from_hover_and_lasso(opened):
     page = opened("first")
     page.get_by_role("button", name="None").click()
     select_all(page)
-    assert "Nothing is selected" in selection(page)
+    assert "Nothing selected" in selection(page)
     page.get_by_role("group", name="Show and hide").get_by_role("button").first.click()
     select_all(page)
     labels = page.get_by_role("region", name="Selection").locator("tbody tr")
@@ -200,10 +200,10 @@ def test_two_points_make_a_line_that_is_decoded(opened):
     page.get_by_role("button", name="Line", exact=True).click()
     page.mouse.click(*at(page, 0.2, 0.4))
     page.mouse.click(*at(page, 0.8, 0.6))
-    strip = page.get_by_role("region", name="Between two points").locator(".strip canvas")
+    strip = page.get_by_role("region", name="Interpolation").locator(".strip canvas")
     strip.first.wait_for()
     assert strip.count() == 9
-    assert "straight line in z" in page.get_by_role("region", name="Between two points").inner_text()
+    assert "straight line in z" in page.get_by_role("region", name="Interpolation").inner_text()
     scrubber = page.get_by_role("slider", name="from A to B")
     page.get_by_role("button", name="Play").click()
     page.wait_for_timeout(700)
@@ -266,7 +266,7 @@ def check_own(page):
     rows = dict(zip(found.locator("dt").all_inner_texts(), found.locator("dd").all_inner_texts(), strict=True))
     elbo, rate, distortion = (float(rows[name].replace("−", "-").split()[0]) for name in ("ELBO", "rate", "distortion"))
     assert elbo == pytest.approx(-(rate + distortion), abs=0.02)
-    assert "Nearest by pixels" in words and "Nearest by code" in words
+    assert "Nearest by pixels" in words and "Nearest in latent space" in words
     marks = page.evaluate("window.explorer.views[0].stage.marks.map(mark => [...mark.z, ...mark.logVariance])")
     assert np.isfinite(marks).all() and np.shape(marks) == (1, 4)
 
@@ -274,7 +274,7 @@ def check_own(page):
 def test_the_same_seed_gives_the_same_samples_and_temperature_zero_all_alike(opened):
     page = opened("first")
     first = pixels_of(page, ".grid canvas")
-    page.get_by_role("button", name="Draw again").click()
+    page.get_by_role("button", name="Resample").click()
     page.traffic.settle()
     assert (pixels_of(page, ".grid canvas") != first).any()
     page.get_by_label("seed").fill("1")
@@ -304,14 +304,14 @@ def test_the_manifold_is_painted_and_taken_away(opened):
 
 def test_two_runs_stand_side_by_side_and_the_address_remembers_them(opened):
     page = opened("first")
-    page.get_by_label("beside").select_option("second")
+    page.get_by_label("Compare with").select_option("second")
     until(page, "document.querySelectorAll('canvas.plane').length === 2")
     page.traffic.settle()
     left, right = (canvas.bounding_box() for canvas in page.locator("canvas.plane").all())
     assert left["y"] == right["y"] and left["x"] < right["x"]
-    assert "beside=second" in page.url
+    assert "compare=second" in page.url
     legend = page.get_by_role("region", name="Training").locator(".u-legend").inner_text()
-    assert "first, training" in legend and "second, watched" in legend
+    assert "first, training" in legend and "second, validation" in legend
 
 
 def test_curves_follow_a_run_that_is_training_and_its_latent_space_comes_when_it_ends(opened, folder):
@@ -369,7 +369,7 @@ def test_everything_can_be_reached_by_the_keyboard(opened):
     page.locator(".sliders input").nth(1).focus()
     page.keyboard.press("End")
     page.keyboard.press("b")
-    page.get_by_role("region", name="Between two points").locator(".strip canvas").first.wait_for()
+    page.get_by_role("region", name="Interpolation").locator(".strip canvas").first.wait_for()
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

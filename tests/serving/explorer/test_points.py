@@ -10,40 +10,39 @@ from hypothesis import strategies as st
 
 from explorer_runs import copied, trained
 from lowerbound.data.batches import scaled
-from lowerbound.data.binarisation import binarised_by_content
+from lowerbound.data.binarisation import binarise_by_content
 from lowerbound.data.examples import Examples
 from lowerbound.data.sources import load
 from lowerbound.foundation.errors import DataError, RunError
 from lowerbound.foundation.schema import Schema
 from lowerbound.serving.explorer.latents import (
     Latents,
-    codes_of,
     encode_chunk,
-    nearest_codes,
-    stored_codes,
+    join_chunks,
+    stored_latents,
     widest_axes,
 )
-from lowerbound.serving.explorer.loaded_run import decode, open_space
-from lowerbound.serving.explorer.neighbours import nearest_pixels
+from lowerbound.serving.explorer.loaded_run import decode, load_run
+from lowerbound.serving.explorer.neighbours import nearest_latents, nearest_pixels
 from lowerbound.serving.explorer.points import (
     CHUNK,
     Dataset,
     chunks_of,
+    displayed_examples,
     load_points,
-    pictures_of,
+    one_model_input,
     points_of,
-    seen_one,
 )
 
 
 @pytest.fixture(scope="module")
-def space(tmp_path_factory):
-    return open_space(trained(tmp_path_factory, "digits"), "cpu")
+def loaded(tmp_path_factory):
+    return load_run(trained(tmp_path_factory, "digits"), "cpu")
 
 
 @pytest.fixture(scope="module")
 def dynamic(tmp_path_factory):
-    return open_space(trained(tmp_path_factory, "dynamic"), "cpu")
+    return load_run(trained(tmp_path_factory, "dynamic"), "cpu")
 
 
 def of(*parts, is_redrawn=False):
@@ -53,12 +52,12 @@ def of(*parts, is_redrawn=False):
     return Dataset(("train", "validation", "test")[: len(parts)], examples, (), "grey", "given", (), schema)
 
 
-def encoded(space, points):
-    return codes_of(points, [encode_chunk(space, points, chunk) for chunk in chunks_of(points)])
+def encoded(loaded, points):
+    return join_chunks(points, [encode_chunk(loaded, points, chunk) for chunk in chunks_of(points)])
 
 
-def test_points_are_all_examples_split_after_split(space):
-    points, splits = load_points(space), load(space.experiment.data)
+def test_points_are_all_examples_split_after_split(loaded):
+    points, splits = load_points(loaded), load(loaded.experiment.data)
     assert points.names == ("train", "validation", "test")
     assert len(points) == 1797
     assert [np.bincount(points.split)[split] for split in range(3)] == [1257, 180, 360]
@@ -71,31 +70,31 @@ def test_points_are_all_examples_split_after_split(space):
 
 
 @pytest.mark.parametrize("index", [-1, 1797])
-def test_there_is_no_point_beyond_them(space, index):
-    with pytest.raises(DataError, match="from 0 to 1796"):
-        load_points(space).place(index)
+def test_there_is_no_point_beyond_them(loaded, index):
+    with pytest.raises(DataError, match="0 to 1796"):
+        load_points(loaded).place(index)
 
 
 @pytest.mark.parametrize(
     ("most", "counts"), [(5000, (1257, 180, 360)), (600, (60, 180, 360)), (400, (40, 360)), (100, (100,))]
 )
-def test_where_there_is_no_room_for_all_the_test_examples_are_kept_and_then_those_held_out(space, most, counts):
-    points = points_of(load(space.experiment.data), space, most)
+def test_where_there_is_no_room_for_all_the_test_examples_are_kept_and_then_those_held_out(loaded, most, counts):
+    points = points_of(load(loaded.experiment.data), loaded, most)
     assert tuple(len(part) for part in points.parts) == counts
     assert points.names == ("train", "validation", "test")[-len(counts) :]
 
 
-def test_where_training_watched_the_test_examples_they_are_shown_once(space):
-    splits = load(replace(space.experiment.data, validation="test"))
-    points = points_of(splits, space)
+def test_where_training_watched_the_test_examples_they_are_shown_once(loaded):
+    splits = load(replace(loaded.experiment.data, validation="test"))
+    points = points_of(splits, loaded)
     assert points.names == ("train", "test")
     assert len(points) == 1797
 
 
-def test_codes_are_the_models_own(space):
-    splits, codes = load(space.experiment.data), encoded(space, load_points(space))
+def test_codes_are_the_models_own(loaded):
+    splits, codes = load(loaded.experiment.data), encoded(loaded, load_points(loaded))
     with torch.inference_mode():
-        posterior = space.model.encode(
+        posterior = loaded.model.encode(
             torch.cat([scaled(part) for part in (splits.train, splits.validation, splits.test)])
         )
     torch.testing.assert_close(torch.from_numpy(codes.mean), posterior.mean)
@@ -104,7 +103,7 @@ def test_codes_are_the_models_own(space):
 
 
 def test_a_deterministic_code_has_no_variance(tmp_path_factory):
-    plain = open_space(trained(tmp_path_factory, "plain"), "cpu")
+    plain = load_run(trained(tmp_path_factory, "plain"), "cpu")
     codes = encoded(plain, load_points(plain))
     assert codes.log_variance is None
     assert set(codes.arrays()) == {"mean", "labels", "split"}
@@ -112,49 +111,49 @@ def test_a_deterministic_code_has_no_variance(tmp_path_factory):
 
 @pytest.mark.parametrize("kind", ["digits", "dynamic", "colour", "table", "array"])
 def test_one_example_is_seen_as_it_was_encoded(tmp_path_factory, kind):
-    opened = open_space(trained(tmp_path_factory, kind), "cpu")
+    opened = load_run(trained(tmp_path_factory, kind), "cpu")
     points = load_points(opened)
     codes = encoded(opened, points)
     for index in {0, len(points) // 3, CHUNK + 1 if len(points) > CHUNK else 1, len(points) - 1}:
         with torch.inference_mode():
-            mean = opened.model.encode(seen_one(points, index)).mean[0]
+            mean = opened.model.encode(one_model_input(points, index)).mean[0]
         torch.testing.assert_close(mean, torch.from_numpy(codes.mean[index]))
 
 
 def test_what_is_drawn_anew_on_every_pass_is_shown_in_grey_and_seen_in_black_and_white(dynamic):
     points, splits = load_points(dynamic), load(dynamic.experiment.data)
     assert points.is_redrawn
-    shown = pictures_of(points, [0, 1])["images"]
+    shown = displayed_examples(points, [0, 1])["images"]
     grey = np.rint(splits.train.values[:2] / 16 * 255)
     np.testing.assert_array_equal(shown, np.broadcast_to(grey, (2, 8, 8, 3)))
-    seen = seen_one(points, 0)
+    seen = one_model_input(points, 0)
     assert set(seen.unique().tolist()) == {0.0, 1.0}
-    drawn = scaled(binarised_by_content(splits.train, dynamic.schema.binarisation_seed))
+    drawn = scaled(binarise_by_content(splits.train, dynamic.schema.binarisation_seed))
     for index in (0, 5, CHUNK + 3):  # whatever else is seen with it
-        torch.testing.assert_close(seen_one(points, index)[0], drawn[index], rtol=0, atol=0)
+        torch.testing.assert_close(one_model_input(points, index)[0], drawn[index], rtol=0, atol=0)
     of_test = len(points) - 1
     np.testing.assert_array_equal(
-        pictures_of(points, [of_test])["images"][0, ..., 0], splits.test.values[-1, ..., 0] * 255
+        displayed_examples(points, [of_test])["images"][0, ..., 0], splits.test.values[-1, ..., 0] * 255
     )
 
 
-def test_examples_are_shown_in_the_order_in_which_they_were_asked_for(space):
-    points, splits = load_points(space), load(space.experiment.data)
-    shown = pictures_of(points, [1796, 3, 1257, 3])["images"]
+def test_examples_are_shown_in_the_order_in_which_they_were_asked_for(loaded):
+    points, splits = load_points(loaded), load(loaded.experiment.data)
+    shown = displayed_examples(points, [1796, 3, 1257, 3])["images"]
     values = [splits.test.values[-1], splits.train.values[3], splits.validation.values[0], splits.train.values[3]]
     np.testing.assert_array_equal(shown[..., 0], np.rint(np.stack(values)[..., 0] / 16 * 255))
 
 
 def test_rows_are_shown_as_their_values_with_missing_cells(tmp_path_factory):
-    table = open_space(trained(tmp_path_factory, "table"), "cpu")
+    table = load_run(trained(tmp_path_factory, "table"), "cpu")
     points = load_points(table)
-    every = pictures_of(points, list(range(len(points))))["values"]
+    every = displayed_examples(points, list(range(len(points))))["values"]
     np.testing.assert_array_equal(every, np.concatenate([part.values for part in points.parts]))
     assert np.isnan(every).any()
 
 
-def test_data_that_are_not_those_trained_on_are_refused(space, tmp_path):
-    other = open_space(copied(space.path, tmp_path / "a", binarisation="static"), "cpu")
+def test_data_that_are_not_those_trained_on_are_refused(loaded, tmp_path):
+    other = load_run(copied(loaded.path, tmp_path / "a", binarisation="static"), "cpu")
     with pytest.raises(RunError, match="their checksum differs"):
         load_points(other)
 
@@ -162,21 +161,19 @@ def test_data_that_are_not_those_trained_on_are_refused(space, tmp_path):
 def test_moved_data_are_read_where_someone_says(tmp_path_factory, tmp_path):
     table = trained(tmp_path_factory, "table")
     (tmp_path / "moved.csv").write_bytes((table.parent / "things.csv").read_bytes())
-    gone = open_space(
-        copied(table, tmp_path / "a", source="nowhere.csv", data_path=str(tmp_path / "nowhere.csv")), "cpu"
-    )
+    gone = load_run(copied(table, tmp_path / "a", source="nowhere.csv", data_path=str(tmp_path / "nowhere.csv")), "cpu")
     with pytest.raises(DataError, match="--data PATH"):
         load_points(gone)
-    found, before = load_points(gone, data=str(tmp_path / "moved.csv")), load_points(open_space(table, "cpu"))
+    found, before = load_points(gone, data=str(tmp_path / "moved.csv")), load_points(load_run(table, "cpu"))
     for part, expected in zip(found.parts, before.parts, strict=True):
         np.testing.assert_array_equal(part.values, expected.values)
 
 
 def test_numbers_with_an_offset_are_shown_as_they_are_stored(tmp_path_factory):
     run = trained(tmp_path_factory, "far")
-    far, stored = open_space(run, "cpu"), np.load(run.parent / "far.npy")
+    far, stored = load_run(run, "cpu"), np.load(run.parent / "far.npy")
     points = load_points(far)
-    shown = pictures_of(points, list(range(len(points))))["values"]
+    shown = displayed_examples(points, list(range(len(points))))["values"]
     order = np.lexsort(shown.T), np.lexsort(stored.T)
     np.testing.assert_allclose(shown[order[0]], stored[order[1]], rtol=0, atol=1e-5)
     z = np.zeros((3, 2), np.float32)
@@ -185,17 +182,17 @@ def test_numbers_with_an_offset_are_shown_as_they_are_stored(tmp_path_factory):
     assert np.abs(expected[0].numpy() - stored.mean(0)).max() < 5
 
 
-def test_stored_codes_are_those_of_the_test_split(space):
-    codes, stored = encoded(space, load_points(space)), stored_codes(space)
+def test_stored_codes_are_those_of_the_test_split(loaded):
+    codes, stored = encoded(loaded, load_points(loaded)), stored_latents(loaded)
     np.testing.assert_allclose(stored.mean, codes.mean[-360:], atol=1e-5)
     np.testing.assert_array_equal(stored.labels, codes.labels[-360:])
     assert stored.log_variance is None
 
 
-def test_without_results_there_are_no_stored_codes(space, tmp_path):
-    path = copied(space.path, tmp_path / "a")
+def test_without_results_there_are_no_stored_codes(loaded, tmp_path):
+    path = copied(loaded.path, tmp_path / "a")
     (path / "results.safetensors").unlink()
-    assert stored_codes(open_space(path, "cpu")) is None
+    assert stored_latents(load_run(path, "cpu")) is None
 
 
 def test_the_widest_axes_come_first():
@@ -210,7 +207,7 @@ def test_nearest_codes_are_those_of_a_full_sort(num, latent_dim, seed, num_diffe
     mean = bits.normal(size=(num_different, latent_dim)).astype(np.float32)[bits.integers(0, num_different, num)]
     nothing = np.zeros(num, np.int32)
     z = bits.normal(size=latent_dim)
-    found = nearest_codes(Latents(mean, None, nothing, nothing.astype(np.uint8)), z)
+    found = nearest_latents(Latents(mean, None, nothing, nothing.astype(np.uint8)), z)
     squared = ((mean.astype(np.float64) - z) ** 2).sum(1)
     assert len(found) == min(8, num)
     np.testing.assert_allclose([distance**2 for _, distance in found], np.sort(squared)[:8], rtol=1e-5)

@@ -12,7 +12,7 @@ from lowerbound.foundation.errors import DataError, RunError, UsageError
 from lowerbound.serving.explorer import session as module
 from lowerbound.serving.explorer.latents import encode_chunk
 from lowerbound.serving.explorer.points import load_points
-from lowerbound.serving.explorer.session import FEW, MOST_OPEN, Explorer
+from lowerbound.serving.explorer.session import INTERACTIVE_LATENTS, MAX_OPEN_RUNS, Explorer
 
 
 @pytest.fixture(scope="module")
@@ -51,7 +51,7 @@ def test_data_and_codes_are_had_once_however_many_ask(explorer, monkeypatch):
 
     async def ask():
         opened = await opened_by(explorer)
-        return await asyncio.gather(*(opened.codes() for _ in range(5)), opened.points())
+        return await asyncio.gather(*(opened.latents() for _ in range(5)), opened.points())
 
     *codes, points = asyncio.run(ask())
     assert len(loads) == 1
@@ -63,13 +63,13 @@ def test_data_and_codes_are_had_once_however_many_ask(explorer, monkeypatch):
 def test_codes_are_computed_to_their_end_when_the_one_who_asked_goes_away(explorer):
     async def ask():
         opened = await opened_by(explorer)
-        impatient = asyncio.create_task(opened.codes())
+        impatient = asyncio.create_task(opened.latents())
         while not opened.done:
             await asyncio.sleep(0.001)
         impatient.cancel()
         with pytest.raises(asyncio.CancelledError):
             await impatient
-        return await opened.codes()
+        return await opened.latents()
 
     assert len(asyncio.run(ask())) == 1797
 
@@ -77,22 +77,22 @@ def test_codes_are_computed_to_their_end_when_the_one_who_asked_goes_away(explor
 def test_a_pointer_and_a_question_are_answered_while_codes_are_computed(explorer, monkeypatch):
     begun, release = threading.Event(), threading.Event()
 
-    def waiting(space, points, chunk):
+    def waiting(loaded, points, chunk):
         begun.set()
         assert release.wait(10)
-        return encode_chunk(space, points, chunk)
+        return encode_chunk(loaded, points, chunk)
 
     monkeypatch.setattr(module, "encode_chunk", waiting)
 
     async def ask():
         opened = await opened_by(explorer)
-        codes = asyncio.create_task(opened.codes())
+        codes = asyncio.create_task(opened.latents())
         while not begun.is_set():
             await asyncio.sleep(0.001)
-        # Its lane is held by a part that does not end: a pointer has another one.
-        pointed = await asyncio.wait_for(explorer.decode(opened, np.zeros((FEW, 2), np.float32)), 10)
+        # Its worker is held by a part that does not end: a pointer has another one.
+        pointed = await asyncio.wait_for(explorer.decode(opened, np.zeros((INTERACTIVE_LATENTS, 2), np.float32)), 10)
         assert (opened.stage, opened.done, opened.total) == ("encoding", 0, 1797)
-        question = asyncio.create_task(explorer.steady(partial(len, "four")))
+        question = asyncio.create_task(explorer.batch_worker(partial(len, "four")))
         await asyncio.sleep(0)
         release.set()
         assert await question == 4
@@ -100,20 +100,20 @@ def test_a_pointer_and_a_question_are_answered_while_codes_are_computed(explorer
         return pointed, await codes
 
     pointed, codes = asyncio.run(ask())
-    assert pointed["images"].shape == (FEW, 8, 8, 3)
+    assert pointed["images"].shape == (INTERACTIVE_LATENTS, 8, 8, 3)
     assert len(codes) == 1797
 
 
 def test_runs_that_were_left_long_ago_are_closed(run, tmp_path):
-    for number in range(MOST_OPEN + 2):
+    for number in range(MAX_OPEN_RUNS + 2):
         copied(run, tmp_path / f"{number}")
     explorer = Explorer(tmp_path, device="cpu")
 
     async def ask():
-        for number in range(MOST_OPEN + 2):
+        for number in range(MAX_OPEN_RUNS + 2):
             await opened_by(explorer, f"{number}")
             await opened_by(explorer, "1" if number else "0")
-        return [path.name for path in explorer.opened]
+        return [path.name for path in explorer.open_runs]
 
     names = asyncio.run(ask())
     explorer.close()
@@ -148,7 +148,7 @@ def test_why_data_are_missing_names_them_and_not_their_place(run, tmp_path):
         assert await opened.points_or_none() is None
         with pytest.raises(DataError):
             await opened.points()
-        return await opened.why_no_points()
+        return await opened.reason_without_points()
 
     reason = asyncio.run(ask())
     explorer.close()
@@ -159,12 +159,12 @@ def test_why_data_are_missing_names_them_and_not_their_place(run, tmp_path):
 
 def test_moved_data_are_those_of_one_run(run, tmp_path):
     copied(run, tmp_path / "a")
-    with pytest.raises(UsageError, match="--data names the data of one run"):
+    with pytest.raises(UsageError, match="--data is the data of one run"):
         Explorer(tmp_path, data="digits.npy", device="cpu")
     explorer = Explorer(tmp_path / "a", data=str(tmp_path / "my digits.npy"), device="cpu")
 
     async def ask():
-        return await (await opened_by(explorer, "a")).why_no_points()
+        return await (await opened_by(explorer, "a")).reason_without_points()
 
     reason = asyncio.run(ask())
     explorer.close()

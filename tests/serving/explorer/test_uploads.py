@@ -11,13 +11,13 @@ from explorer_runs import as_png, trained
 from lowerbound.data.images import read_image_bytes
 from lowerbound.data.sources import load
 from lowerbound.runs.run_data import read_stored
-from lowerbound.serving.explorer.example_detail import about_upload
-from lowerbound.serving.explorer.loaded_run import open_space
+from lowerbound.serving.explorer.example_detail import upload_detail
+from lowerbound.serving.explorer.loaded_run import load_run
 from lowerbound.serving.explorer.uploads import NAME, read_upload, upload_options
 
 
-def raw_of_png(space, content):
-    return read_image_bytes(NAME, content, upload_options(space))
+def raw_of_png(loaded, content):
+    return read_image_bytes(NAME, content, upload_options(loaded))
 
 
 def test_an_image_of_the_data_finds_itself(client, folder):
@@ -69,25 +69,25 @@ def test_of_a_binarised_run_grey_pixels_are_binarised_by_content_and_that_is_sai
 
 
 def test_an_image_that_cannot_be_scored_has_a_posterior_and_neighbours_all_the_same(tmp_path_factory):
-    space = open_space(trained(tmp_path_factory, "ink"), "cpu")
-    upload = read_upload(space, raw_of_png(space, as_png(np.full((8, 8), 90, np.uint8))))
-    answer = about_upload(space, upload)
+    loaded = load_run(trained(tmp_path_factory, "ink"), "cpu")
+    upload = read_upload(loaded, raw_of_png(loaded, as_png(np.full((8, 8), 90, np.uint8))))
+    answer = upload_detail(loaded, upload)
     assert answer["elbo"] is answer["rate"] is None
     assert answer["convention"] == ""
-    assert len(answer["mean"]) == space.latent_dim
+    assert len(answer["mean"]) == loaded.latent_dim
     (note,) = answer["notes"]
     assert note.startswith("no bound: the image: example 0, element 0,0,0 is 90; the model accepts only 0 and 255")
-    ink = about_upload(space, read_upload(space, raw_of_png(space, as_png(np.full((8, 8), 255, np.uint8)))))
+    ink = upload_detail(loaded, read_upload(loaded, raw_of_png(loaded, as_png(np.full((8, 8), 255, np.uint8)))))
     assert (ink["convention"], ink["notes"]) == ("binary", [])
     assert ink["elbo"] < 0
 
 
 @pytest.mark.parametrize(("kind", "full"), [("digits", 16), ("deep", 65535)])
 def test_white_is_the_full_scale_of_the_run_whatever_the_files_is(tmp_path_factory, kind, full):
-    space = open_space(trained(tmp_path_factory, kind), "cpu")
+    loaded = load_run(trained(tmp_path_factory, kind), "cpu")
     shallow = 17 * np.random.default_rng(0).integers(0, 16, (8, 8)).astype(np.uint8)
     for pixels in (shallow, 257 * shallow.astype(np.uint16)):
-        values = read_upload(space, raw_of_png(space, as_png(pixels))).examples.values
+        values = read_upload(loaded, raw_of_png(loaded, as_png(pixels))).examples.values
         np.testing.assert_array_equal(values[0, ..., 0], np.rint(shallow / 255 * full))
 
 

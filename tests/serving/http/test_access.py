@@ -10,8 +10,8 @@ import pytest
 from command_line import in_process, one_line
 from lowerbound.foundation.errors import UsageError
 from lowerbound.serving.http import hosting
-from lowerbound.serving.http.access import Access, access_to, guarded, host_name
-from lowerbound.serving.http.tokens import redirecting_file
+from lowerbound.serving.http.access import Access, access_for, host_name, with_access_checks
+from lowerbound.serving.http.tokens import redirect_file
 from served_models import application as service
 from served_models import digits, running
 
@@ -37,7 +37,7 @@ async def echo(scope, receive, send):
 @pytest.fixture(scope="module")
 def port():
     """Where it listens, behind the checks of loopback."""
-    with running(guarded(echo, access_to("127.0.0.1"))) as url:
+    with running(with_access_checks(echo, access_for("127.0.0.1"))) as url:
         yield int(url.rpartition(":")[2])
 
 
@@ -193,14 +193,14 @@ def test_a_form_on_another_site_is_refused_though_it_leads_here_like_a_link(port
 
 def test_names_are_compared_in_one_spelling():
     assert host_name(b"[2001:DB8::0:1]:80") == "2001:db8::1"
-    with running(guarded(echo, Access(frozenset({"2001:db8:0::1", "Me.Example."})))) as url:
+    with running(with_access_checks(echo, Access(frozenset({"2001:db8:0::1", "Me.Example."})))) as url:
         port = int(url.rpartition(":")[2])
         for host in (b"[2001:db8::1]", b"me.example"):
             assert answer(port, get(b"Host: ", host, b"\r\n")).startswith(b"HTTP/1.1 200")
 
 
 def test_where_any_name_leads_here_the_header_still_has_to_be_one():
-    with running(guarded(echo, Access())) as url:
+    with running(with_access_checks(echo, Access())) as url:
         port = int(url.rpartition(":")[2])
         assert answer(port, get(b"Host: any.example\r\n")).startswith(b"HTTP/1.1 200")
         for wrong in (get(HOST, HOST), get(), get(b"Host: a@b\r\n")):
@@ -225,7 +225,7 @@ def test_a_token_file_that_others_may_read_is_refused_with_the_remedy(capsys, tm
     (tmp_path / "token").write_text(TOKEN)
     (tmp_path / "token").chmod(mode)
     printed = in_process(capsys, command, tmp_path, "--token-file", tmp_path / "token", expect=2)
-    assert f"(its mode is {mode:o}); run: chmod 600 {tmp_path / 'token'}" in one_line(printed.err)
+    assert f"(mode {mode:o}); run: chmod 600 {tmp_path / 'token'}" in one_line(printed.err)
     assert TOKEN not in printed.err
 
 
@@ -233,18 +233,18 @@ def test_a_token_file_that_others_may_read_is_refused_with_the_remedy(capsys, tm
 def test_a_token_file_for_its_owner_alone_is_read_and_no_further_than_a_token_is_long(tmp_path, mode):
     (tmp_path / "token").write_text(f"{TOKEN}\n")
     (tmp_path / "token").chmod(mode)
-    assert access_to("127.0.0.1", tmp_path / "token").token == TOKEN
+    assert access_for("127.0.0.1", tmp_path / "token").token == TOKEN
     (tmp_path / "token").chmod(0o600)
     (tmp_path / "token").write_bytes(b"\0" * 10_000_000)
-    with pytest.raises(UsageError, match="holds no token"):
-        access_to("127.0.0.1", tmp_path / "token")
+    with pytest.raises(UsageError, match="is not a token of at least"):
+        access_for("127.0.0.1", tmp_path / "token")
     with pytest.raises(UsageError, match="cannot be read"):
-        access_to("127.0.0.1", tmp_path)
+        access_for("127.0.0.1", tmp_path)
 
 
 def test_a_browser_is_led_by_a_file_of_its_owner_alone_that_is_gone_afterwards(monkeypatch, tmp_path):
     monkeypatch.setenv("HOME", str(tmp_path))
-    with redirecting_file("http://127.0.0.1:1/#token=a&b") as url:
+    with redirect_file("http://127.0.0.1:1/#token=a&b") as url:
         (path,) = tmp_path.iterdir()
         assert (url, path.stat().st_mode & 0o777, path.stat().st_uid) == (path.as_uri(), 0o600, os.getuid())
         assert "url=http://127.0.0.1:1/#token=a&amp;b" in path.read_text()

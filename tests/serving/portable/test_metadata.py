@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from lowerbound.data.array_examples import conformed
+from lowerbound.data.array_examples import conform_array
 from lowerbound.data.batches import scaled
 from lowerbound.data.examples import RawArray
 from lowerbound.foundation.schema import Column, Schema, Support
@@ -17,7 +17,7 @@ from lowerbound.foundation.seeding import generator
 from lowerbound.models.config import ModelConfig
 from lowerbound.models.construction import build_model
 from lowerbound.runs.trained_model import TrainedModel
-from lowerbound.serving.portable.metadata import about_run, schema_of
+from lowerbound.serving.portable.metadata import run_metadata, schema_metadata
 from portable_models import written_run
 
 DOCUMENT = Path(__file__).parents[3] / "docs" / "export.md"
@@ -37,7 +37,7 @@ def test_how_stored_numbers_become_x_is_said_of_every_kind(tmp_path_factory, sch
     run = written_run(tmp_path_factory.mktemp("portable") / "run")
     model = build_model(ModelConfig(likelihood="gaussian"), (3,), generator(0, "weights"))
     schema = replace(schema, support=Support(0.0, 1.0))
-    about = about_run(run, TrainedModel(model, schema))
+    about = run_metadata(run, TrainedModel(model, schema))
     assert about["layout"] == f"batch × the axes of an example; {layout}"
     stored = json.loads(about["schema"])
     assert (stored["range"], stored["offset"]) == (list(schema.range), list(schema.offset))
@@ -50,7 +50,7 @@ def test_a_table_says_the_offsets_of_its_columns(tmp_path):
     )
     schema = Schema(layout="table", shape=(2,), dtype="", columns=columns, support=Support(0.0, 1.0))
     model = build_model(ModelConfig(likelihood="table"), (2,), generator(0, "weights"), columns=columns)
-    about = about_run(written_run(tmp_path / "run"), TrainedModel(model, schema))
+    about = run_metadata(written_run(tmp_path / "run"), TrainedModel(model, schema))
     assert about["layout"].startswith("batch × column; float32, cells in their column's own unit less its offset")
     stored = json.loads(about["schema"])["columns"]
     assert [(column["name"], column["offset"], column["levels"]) for column in stored] == [
@@ -77,7 +77,7 @@ def test_a_table_says_the_offsets_of_its_columns(tmp_path):
 def test_the_lines_of_the_documentation_turn_stored_numbers_into_what_the_model_sees(stored, schema):
     known = Schema(shape=stored.shape[1:], dtype=stored.dtype.name, **schema)
     (lines,) = re.findall(r"```python\n(schema = json.loads.*?)```", DOCUMENT.read_text(encoding="utf-8"), re.DOTALL)
-    names = {"json": json, "np": np, "stored": stored, "about": {"schema": json.dumps(schema_of(known))}}
+    names = {"json": json, "np": np, "stored": stored, "about": {"schema": json.dumps(schema_metadata(known))}}
     exec(lines, names)
-    expected = scaled(conformed(RawArray(place="the array", values=stored), known).examples)
+    expected = scaled(conform_array(RawArray(place="the array", values=stored), known).examples)
     torch.testing.assert_close(torch.from_numpy(names["x"]), expected, rtol=1e-6, atol=0, equal_nan=True)

@@ -31,11 +31,17 @@ from lowerbound.runs.trained_model import load
 from lowerbound.serving.portable import onnx_form, parity
 from lowerbound.serving.portable.decoder_outputs import probability_names
 from lowerbound.serving.portable.export import FORMATS, export
-from lowerbound.serving.portable.metadata import about_model, about_run
+from lowerbound.serving.portable.metadata import model_metadata, run_metadata
 from lowerbound.serving.portable.onnx_form import decoder_bytes, encoder_bytes, onnx_bytes
 from lowerbound.serving.portable.operators import binary_cross_entropy, exp_minus_one, log_gamma, log_one_plus
-from lowerbound.serving.portable.parity import TOLERANCE, Trial, check_parity, deviation, trial_of
-from lowerbound.serving.portable.parts import PARTS, parts_of, plain_form, whole_part
+from lowerbound.serving.portable.parity import (
+    TOLERANCE,
+    ComparisonInputs,
+    check_parity,
+    comparison_inputs_of,
+    deviation,
+)
+from lowerbound.serving.portable.parts import PARTS, export_copy, parts_of, vae_part
 from lowerbound.training.checkpoint import model_checksum
 from portable_models import BATCHES, computed, inputs_of, small_model, written_run
 
@@ -148,11 +154,11 @@ def test_a_residual_network_in_the_layout_of_training_leaves_in_the_plain_one():
 
 def test_a_plain_autoencoder_has_a_code_and_takes_no_noise():
     model = small_model("gaussian", posterior="point-mass")
-    content = onnx_bytes(whole_part(plain_form(model)))
+    content = onnx_bytes(vae_part(export_copy(model)))
     assert names_of(content) == ["code", "reconstruction", "log_likelihood"]
     assert [value.name for value in session_of(content).get_inputs()] == ["x"]
     assert [port.name for port in PARTS["encoder"](model).ports()] == ["x", "code"]
-    assert_computes(content, whole_part(model), model)
+    assert_computes(content, vae_part(model), model)
 
 
 @pytest.mark.slow
@@ -162,12 +168,12 @@ def test_all_parts_of_every_likelihood_and_network_compute_the_same(likelihood, 
     if likelihood == "table" and network != "dense":
         pytest.skip("rows have no height and width")
     model = small_model(likelihood, network)
-    versions = (plain_form(model), model, deepcopy(model).double())
+    versions = (export_copy(model), model, deepcopy(model).double())
     for plain, part, exact in zip(*map(parts_of, versions), strict=True):
         _, compute = onnx_form.build(plain, {})
         for num_examples in BATCHES:
             # Terms of a density may cancel in their sum: single precision itself is then beyond 1e-5.
-            check_parity(compute, part, exact, Trial(inputs_of(model, num_examples), ""))
+            check_parity(compute, part, exact, ComparisonInputs(inputs_of(model, num_examples), ""))
 
 
 def test_a_random_operator_would_be_found_in_a_graph_within_a_graph():
@@ -281,7 +287,7 @@ def test_a_file_says_where_it_comes_from_and_how_it_is_read(run, exported):
 
 def test_a_table_says_what_its_columns_are():
     model = small_model("table")
-    columns = json.loads(about_model(model)["columns"])
+    columns = json.loads(model_metadata(model)["columns"])
     assert [column["name"] for column in columns] == ["height", "visits", "is new", "home city"]
     assert columns[3]["levels"] == ["Bonn", "Lyon", "Oslo"]
 
@@ -295,7 +301,7 @@ def test_nothing_of_the_machine_leaves_with_a_file(exported):
 
 def test_a_second_export_gives_the_same_bytes(run, exported):
     trained = load(run)
-    assert decoder_bytes(trained.vae, about_run(run, trained)) == exported.files[1].path.read_bytes()
+    assert decoder_bytes(trained.vae, run_metadata(run, trained)) == exported.files[1].path.read_bytes()
 
 
 def test_the_command_prints_every_tensor_and_goes_over_its_own_earlier_files(run, tmp_path, capsys, monkeypatch):
@@ -373,7 +379,7 @@ def test_a_deviation_is_relative_above_one_and_absolute_below():
 def test_what_deviates_is_refused_unless_pytorch_itself_rounds_as_much():
     model = small_model("bernoulli")
     part, exact = PARTS["decoder"](model), PARTS["decoder"](deepcopy(model).double())
-    trial = Trial(inputs_of(model, 5), "five examples")
+    trial = ComparisonInputs(inputs_of(model, 5), "five examples")
     near, far = (replace(part, module=Moved(part.module, by)) for by in (2e-6, 1e-4))
     assert check_parity(near, part, exact, trial).deviation == pytest.approx(2e-6, rel=0.2)
     with pytest.raises(RunError, match="the exported decoder is not the model"):
@@ -388,7 +394,7 @@ def test_where_the_data_cannot_be_read_the_model_draws_what_it_is_compared_on(ru
         raise DataError("the digits are gone.")
 
     monkeypatch.setattr(parity, "own_splits", absent)
-    trial = trial_of(run, load(run).vae)
+    trial = comparison_inputs_of(run, load(run).vae)
     assert trial.about == "64 examples that the model draws"
     assert trial.note == "no test examples of the run: the digits are gone."
     assert trial.inputs["x"].unique().tolist() == [0, 1]

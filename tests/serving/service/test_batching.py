@@ -7,17 +7,18 @@ import numpy as np
 import pytest
 import torch
 
-from lowerbound.serving.service.batching import Batcher, compute_pass
-from lowerbound.serving.service.limits import Limits, RequestError
+from lowerbound.serving.http.errors import RequestError
+from lowerbound.serving.service.batching import Batcher, compute_batch
+from lowerbound.serving.service.limits import Limits
 from lowerbound.serving.service.models import catalogue_of
-from lowerbound.serving.service.operations import OPERATIONS, InferenceRequest, answer
+from lowerbound.serving.service.operations import OPERATIONS, InferenceRequest, compute
 from lowerbound.serving.service.telemetry import Telemetry
 from served_models import digits, icons, images, people, spectra
 
 RUNS = (digits(), icons(), people(), spectra())
 CATALOGUE = catalogue_of(RUNS)
-ENCODE = CATALOGUE.offers["digits.encode"]
-DECODE = CATALOGUE.offers["digits.decode"]
+ENCODE = CATALOGUE.endpoints["digits.encode"]
+DECODE = CATALOGUE.endpoints["digits.decode"]
 
 
 class Held:
@@ -27,25 +28,25 @@ class Held:
         self.may_go, self.has_begun = threading.Event(), threading.Event()
         self.passes = []
 
-    def __call__(self, offer, questions):
+    def __call__(self, endpoint, requests):
         self.has_begun.set()
         assert self.may_go.wait(10)
-        self.passes.append([question.num_examples for question in questions])
-        return compute_pass(offer, questions)
+        self.passes.append([request.num_examples for request in requests])
+        return compute_batch(endpoint, requests)
 
 
-def batching(test, compute=compute_pass, **limits):
+def batching(test, compute=compute_batch, **limits):
     """Run a test, given a batcher at work."""
 
     async def run():
         batcher = Batcher(Limits(**limits), Telemetry(CATALOGUE), compute)
-        async with batcher.at_work():
+        async with batcher.running():
             await asyncio.wait_for(test(batcher), 20)
 
     asyncio.run(run())
 
 
-def question(number, seed=0, **options):
+def request(number, seed=0, **options):
     return InferenceRequest(num_examples=number, x=images(number, seed=seed), seed=seed, **options)
 
 
@@ -62,9 +63,9 @@ def questions_of(run, operation):
 def test_an_answer_does_not_depend_on_what_else_was_in_the_pass(run, name):
     operation = OPERATIONS[name]
     asked = list(questions_of(run, operation))
-    together = answer(operation, run.model, asked)
+    together = compute(operation, run.model, asked)
     for alone, among_others in zip(asked, together, strict=True):
-        (expected,) = answer(operation, run.model, [alone])
+        (expected,) = compute(operation, run.model, [alone])
         assert expected.keys() == among_others.keys()
         for key in expected:
             np.testing.assert_allclose(among_others[key], expected[key], rtol=1e-4, atol=1e-4)
@@ -72,7 +73,7 @@ def test_an_answer_does_not_depend_on_what_else_was_in_the_pass(run, name):
 
 def test_chunks_of_a_large_batch_give_what_the_whole_gives():
     x = images(300)
-    (found,) = answer(OPERATIONS["reconstruct"], RUNS[0].model, [InferenceRequest(num_examples=300, x=x)])
+    (found,) = compute(OPERATIONS["reconstruct"], RUNS[0].model, [InferenceRequest(num_examples=300, x=x)])
     np.testing.assert_allclose(found["reconstruction"], RUNS[0].model.reconstruct(torch.from_numpy(x)), rtol=1e-4)
 
 
@@ -80,7 +81,7 @@ def test_what_waits_while_a_pass_is_computed_goes_together_up_to_the_limit():
     compute = Held()
 
     async def test(batcher):
-        asked = [asyncio.create_task(batcher.ask(ENCODE, question(number))) for number in (1, 3, 4, 2, 8)]
+        asked = [asyncio.create_task(batcher.submit(ENCODE, request(number))) for number in (1, 3, 4, 2, 8)]
         await asyncio.to_thread(compute.has_begun.wait, 10)
         compute.may_go.set()
         answers = await asyncio.gather(*asked)
@@ -97,9 +98,9 @@ def test_operations_take_turns_by_who_has_waited_longest():
     async def test(batcher):
         z = InferenceRequest(num_examples=1, x=np.zeros((1, 2), np.float32))
         await asyncio.gather(
-            batcher.ask(ENCODE, question(1)),
-            batcher.ask(DECODE, z),
-            batcher.ask(ENCODE, question(2)),
+            batcher.submit(ENCODE, request(1)),
+            batcher.submit(DECODE, z),
+            batcher.submit(ENCODE, request(2)),
         )
 
     compute.may_go.set()
@@ -110,9 +111,9 @@ def test_operations_take_turns_by_who_has_waited_longest():
 def test_nothing_is_waited_for_when_no_other_request_is_on_its_way():
     async def test(batcher):
         loop = asyncio.get_running_loop()
-        await batcher.ask(ENCODE, question(1))
+        await batcher.submit(ENCODE, request(1))
         start = loop.time()
-        await batcher.ask(ENCODE, question(1))
+        await batcher.submit(ENCODE, request(1))
         assert loop.time() - start < 5
 
     batching(test, max_wait=10_000.0)
@@ -124,10 +125,10 @@ def test_a_request_on_its_way_is_waited_for_and_shares_the_pass():
 
     async def test(batcher):
         with batcher.arriving():
-            first = asyncio.create_task(batcher.ask(ENCODE, question(1)))
+            first = asyncio.create_task(batcher.submit(ENCODE, request(1)))
             await asyncio.sleep(0.05)
             assert not first.done()
-            second = asyncio.create_task(batcher.ask(ENCODE, question(2)))
+            second = asyncio.create_task(batcher.submit(ENCODE, request(2)))
             await asyncio.sleep(0)
         await asyncio.gather(first, second)
 
@@ -138,7 +139,7 @@ def test_a_request_on_its_way_is_waited_for_and_shares_the_pass():
 def test_a_request_that_never_comes_is_waited_for_no_longer_than_the_limit():
     async def test(batcher):
         with batcher.arriving():
-            await batcher.ask(ENCODE, question(1))
+            await batcher.submit(ENCODE, request(1))
 
     batching(test, max_wait=20.0)
 
@@ -147,18 +148,18 @@ def test_what_finds_no_room_is_refused_at_once_and_room_comes_back():
     compute = Held()
 
     async def test(batcher):
-        first = asyncio.create_task(batcher.ask(ENCODE, question(4)))
+        first = asyncio.create_task(batcher.submit(ENCODE, request(4)))
         await asyncio.to_thread(compute.has_begun.wait, 10)
-        waiting = [asyncio.create_task(batcher.ask(ENCODE, question(4))) for _ in range(2)]
+        waiting = [asyncio.create_task(batcher.submit(ENCODE, request(4))) for _ in range(2)]
         await asyncio.sleep(0)
-        with pytest.raises(RequestError, match="8 examples wait") as refused:
-            await batcher.ask(ENCODE, question(1))
+        with pytest.raises(RequestError, match="8 examples are queued") as refused:
+            await batcher.submit(ENCODE, request(1))
         assert refused.value.status == 503
         assert refused.value.headers["retry-after"] == "1"
         # One of them gives up, which makes room for another.
         waiting[1].cancel()
         await asyncio.sleep(0)
-        late = asyncio.create_task(batcher.ask(ENCODE, question(3)))
+        late = asyncio.create_task(batcher.submit(ENCODE, request(3)))
         await asyncio.sleep(0)
         compute.may_go.set()
         await asyncio.gather(first, waiting[0], late)
@@ -169,17 +170,17 @@ def test_what_finds_no_room_is_refused_at_once_and_room_comes_back():
 
 
 def test_a_request_that_fails_spoils_none_that_shared_its_pass():
-    def compute(offer, questions):
-        if any(asked.seed == 13 for asked in questions):
+    def compute(endpoint, requests):
+        if any(asked.seed == 13 for asked in requests):
             raise RuntimeError("unlucky")
-        return compute_pass(offer, questions)
+        return compute_batch(endpoint, requests)
 
     async def test(batcher):
-        asked = [batcher.ask(ENCODE, question(1, seed=seed)) for seed in (1, 13, 2)]
+        asked = [batcher.submit(ENCODE, request(1, seed=seed)) for seed in (1, 13, 2)]
         first, second, third = await asyncio.gather(*asked, return_exceptions=True)
         assert isinstance(second, RuntimeError)
         for found, seed in ((first, 1), (third, 2)):
-            np.testing.assert_array_equal(found["mean"], compute_pass(ENCODE, [question(1, seed=seed)])[0]["mean"])
-        await batcher.ask(ENCODE, question(1))  # and the next is answered
+            np.testing.assert_array_equal(found["mean"], compute_batch(ENCODE, [request(1, seed=seed)])[0]["mean"])
+        await batcher.submit(ENCODE, request(1))  # and the next is answered
 
     batching(test, compute)

@@ -12,13 +12,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from lowerbound.data.binarisation import binarised_by_content
+from lowerbound.data.binarisation import binarise_by_content
 from lowerbound.data.examples import Examples
 from lowerbound.evaluation.quick_evaluation import expected_terms
 from lowerbound.foundation.schema import Column, Schema, Support
 from lowerbound.models.support import unsupported
 from lowerbound.probability.likelihoods import LIKELIHOODS
-from lowerbound.serving.service.formats import written
+from lowerbound.serving.service.formats import examples_as_json
 from lowerbound.serving.service.validation import first_unsupported
 from served_models import SIDE, application, digits, drawings, images_of, people, running, sixteens, spectra
 
@@ -155,7 +155,7 @@ def test_a_grey_image_is_refused_by_a_run_of_black_and_white(client):
 
 def test_grey_pixels_of_a_binarised_run_are_binarised_by_content_and_that_is_said(client):
     stored = np.moveaxis(COUNTS, 1, -1)
-    drawn = binarised_by_content(Examples(stored, 16.0), 0)
+    drawn = binarise_by_content(Examples(stored, 16.0), 0)
     terms = expected_terms(MODELS["drawn"], drawn, num_draws=16, seed=5)
     answers = [
         found(client.post("/score?model=drawn&seed=5", json=stored.tolist())),
@@ -230,9 +230,9 @@ def test_examples_are_written_as_python_writes_them(run):
     x = np.random.default_rng(0).random((2, *run.model.event_shape), np.float32)
     expected = run.trained.written(torch.from_numpy(x))
     if isinstance(expected, np.ndarray):
-        np.testing.assert_allclose(written(run, x), expected, rtol=1e-6)
+        np.testing.assert_allclose(examples_as_json(run, x), expected, rtol=1e-6)
     else:
-        assert [row["year"] for row in written(run, x)] == expected["year"].tolist()
+        assert [row["year"] for row in examples_as_json(run, x)] == expected["year"].tolist()
 
 
 SHAPES = {"image": (2, 3, 1), "array": (4,)}

@@ -18,9 +18,10 @@ from PIL import Image
 
 from lowerbound.foundation.errors import UsageError
 from lowerbound.serving.http import hosting
-from lowerbound.serving.http.access import Access, access_to
-from lowerbound.serving.service.batching import compute_pass
-from lowerbound.serving.service.limits import Body, Limits, MemoryBudget, RequestError
+from lowerbound.serving.http.access import Access, access_for
+from lowerbound.serving.http.errors import RequestError
+from lowerbound.serving.service.batching import compute_batch
+from lowerbound.serving.service.limits import Body, Limits, MemoryBudget
 from served_models import application, digits, images, running
 
 TOKEN = "a-token-that-nobody-guesses"
@@ -61,7 +62,7 @@ def serve():
     """A client of the service with these limits."""
     opened = []
 
-    def start(compute=compute_pass, access=None, log=lambda line: None, **limits):
+    def start(compute=compute_batch, access=None, log=lambda line: None, **limits):
         server = running(application(digits(), limits=Limits(**limits), compute=compute, access=access, log=log))
         url = server.__enter__()
         client = httpx.Client(base_url=url, timeout=20)
@@ -79,11 +80,11 @@ class Held:
     def __init__(self):
         self.may_go, self.has_begun = threading.Event(), threading.Event()
 
-    def __call__(self, offer, questions):
+    def __call__(self, endpoint, questions):
         if questions[0].x is not None and questions[0].x.any():
             self.has_begun.set()
             assert self.may_go.wait(20)
-        return compute_pass(offer, questions)
+        return compute_batch(endpoint, questions)
 
 
 def test_a_body_is_read_no_further_than_its_limit(serve):
@@ -138,15 +139,15 @@ def test_an_answer_is_no_longer_than_a_body_may_be(serve):
 
 
 def test_a_service_that_computes_no_more_is_not_ready(serve):
-    def compute(offer, questions):
+    def compute(endpoint, questions):
         if questions[0].x is not None and questions[0].x.any():
             raise asyncio.CancelledError  # ends the task that hands on to the model
-        return compute_pass(offer, questions)
+        return compute_batch(endpoint, questions)
 
     client = serve(compute, timeout=0.3)
     assert client.get("/v2/health/ready").status_code == 200
     refused(ask(client), 504)
-    refused(client.get("/v2/health/ready"), 503, "nothing is being computed")
+    refused(client.get("/v2/health/ready"), 503, "the server is not ready")
     assert client.get("/v2/health/live").status_code == 200
 
 
@@ -163,7 +164,7 @@ def test_too_many_requests_at_once_are_sent_away_until_others_are_done(serve):
         pass
     assert refused(response, 503, "2 requests", "limit").headers["retry-after"] == "1"
     assert client.get("/v2/health/live").status_code == 200
-    assert "lowerbound_requests_at_work 3" in client.get("/metrics").text
+    assert "lowerbound_active_requests 3" in client.get("/metrics").text
     compute.may_go.set()
     for thread in threads:
         thread.join(10)
@@ -179,7 +180,7 @@ def test_examples_beyond_the_queue_are_sent_away(serve):
     threads[1].start()
     while "lowerbound_queued_examples 4" not in client.get("/metrics").text:
         time.sleep(0.01)
-    assert refused(ask(client), 503, "4 examples wait").headers["retry-after"] == "1"
+    assert refused(ask(client), 503, "4 examples are queued").headers["retry-after"] == "1"
     compute.may_go.set()
     for thread in threads:
         thread.join(10)
@@ -187,13 +188,13 @@ def test_examples_beyond_the_queue_are_sent_away(serve):
 
 
 def test_bodies_that_are_held_have_a_limit_together():
-    hold = MemoryBudget(1000)
-    hold.take(900)
-    with pytest.raises(RequestError, match="hold") as refusal:
-        hold.take(101)
+    budget = MemoryBudget(1000)
+    budget.reserve(900)
+    with pytest.raises(RequestError, match="take 0 MiB, which is the limit") as refusal:
+        budget.reserve(101)
     assert refusal.value.status == 503
-    hold.give_back(900)
-    hold.take(1000)
+    budget.release(900)
+    budget.reserve(1000)
 
 
 def test_an_answer_that_takes_too_long_is_given_up_and_its_place_is_free(serve):
@@ -304,10 +305,10 @@ def test_connections_have_a_limit(serve, monkeypatch):
 
 
 def test_a_failure_tells_a_number_and_the_log_has_the_rest(serve):
-    def compute(offer, questions):
+    def compute(endpoint, questions):
         if questions[0].x is not None and questions[0].x.any():
             raise ValueError("/secret/path/of/a/model")
-        return compute_pass(offer, questions)
+        return compute_batch(endpoint, questions)
 
     lines = []
     client = serve(compute, log=lines.append)
@@ -346,20 +347,20 @@ def test_another_hosts_name_is_refused(serve):
 
 def test_beyond_loopback_there_is_always_a_token(tmp_path, monkeypatch):
     monkeypatch.delenv("LOWERBOUND_TOKEN", raising=False)
-    assert access_to("127.0.0.1").token == ""
-    assert access_to("::1").names == {"localhost", "127.0.0.1", "::1"}
-    made = access_to("0.0.0.0")
+    assert access_for("127.0.0.1").token == ""
+    assert access_for("::1").names == {"localhost", "127.0.0.1", "::1"}
+    made = access_for("0.0.0.0")
     assert made.is_generated
     assert len(made.token) >= 32
-    assert made.token != access_to("0.0.0.0").token
+    assert made.token != access_for("0.0.0.0").token
     assert made.names == frozenset()  # all that lead here are right
     (tmp_path / "token").write_text(f"{TOKEN}\n")
     (tmp_path / "token").chmod(0o600)
-    assert access_to("0.0.0.0", tmp_path / "token") == Access(frozenset(), TOKEN)
-    assert access_to("192.168.1.5", tmp_path / "token").names == {"192.168.1.5"}
+    assert access_for("0.0.0.0", tmp_path / "token") == Access(frozenset(), TOKEN)
+    assert access_for("192.168.1.5", tmp_path / "token").names == {"192.168.1.5"}
     monkeypatch.setenv("LOWERBOUND_TOKEN", TOKEN[::-1])
-    assert access_to("127.0.0.1").token == TOKEN[::-1]
-    assert access_to("127.0.0.1", tmp_path / "token").token == TOKEN
+    assert access_for("127.0.0.1").token == TOKEN[::-1]
+    assert access_for("127.0.0.1", tmp_path / "token").token == TOKEN
 
 
 @pytest.mark.parametrize(
@@ -369,18 +370,18 @@ def test_a_token_that_is_none_is_refused(tmp_path, content):
     (tmp_path / "token").write_bytes(content)
     (tmp_path / "token").chmod(0o600)
     with pytest.raises(UsageError, match="--token-file"):
-        access_to("0.0.0.0", tmp_path / "token")
+        access_for("0.0.0.0", tmp_path / "token")
     with pytest.raises(UsageError, match="cannot be read"):
-        access_to("0.0.0.0", tmp_path / "absent")
+        access_for("0.0.0.0", tmp_path / "absent")
 
 
 def test_an_address_that_cannot_be_listened_at_is_refused_in_one_line():
     bound = hosting.bind("127.0.0.1", 0)
-    with bound, pytest.raises(UsageError, match="is taken; give another --port"):
+    with bound, pytest.raises(UsageError, match="is in use; give another --port"):
         hosting.bind("127.0.0.1", bound.getsockname()[1])
-    with pytest.raises(UsageError, match="no address of this machine"):
+    with pytest.raises(UsageError, match="is not an address of this machine"):
         hosting.bind("192.0.2.1", 0)
-    with pytest.raises(UsageError, match="is no address"):
+    with pytest.raises(UsageError, match="is not an address"):
         hosting.bind("no such name", 0)
 
 

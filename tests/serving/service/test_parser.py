@@ -7,12 +7,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lowerbound.serving.service.limits import Limits, RequestError
+from lowerbound.serving.http.errors import RequestError
+from lowerbound.serving.service.limits import Limits
 from lowerbound.serving.service.models import catalogue_of
-from lowerbound.serving.service.protocol import json_length, read_inference, write_answer
+from lowerbound.serving.service.protocol import encode_response, json_length, parse_request
 from served_models import digits, icons, images, people, spectra
 
-OFFERS = catalogue_of([digits(), icons(), people(), spectra()]).offers
+OFFERS = catalogue_of([digits(), icons(), people(), spectra()]).endpoints
 LIMITS = Limits(max_batch=16)
 NAMES = st.sampled_from(sorted(OFFERS))
 JSON = st.recursive(
@@ -29,7 +30,7 @@ REQUESTS = st.recursive(
 
 
 def read(name, body, header_length=None):
-    return read_inference(OFFERS[name], memoryview(bytearray(body)), header_length, LIMITS)
+    return parse_request(OFFERS[name], memoryview(bytearray(body)), header_length, LIMITS)
 
 
 def good(raw=False, **changes):
@@ -89,14 +90,14 @@ def test_numbers_are_read_as_they_were_written(values):
     entry = {"shape": [1, 1, 8, 8]}
     for data in (values, x.tolist()):
         inference = read("digits.encode", good(entry=entry | {"data": data})[0])
-        np.testing.assert_array_equal(inference.question.x, x)
+        np.testing.assert_array_equal(inference.request.x, x)
 
 
 def test_the_good_request_is_taken_in_both_forms():
     for raw in (False, True):
         inference = read("digits.encode", *good(raw=raw))
-        np.testing.assert_array_equal(inference.question.x, images(2))
-        assert inference.question.num_examples == 2
+        np.testing.assert_array_equal(inference.request.x, images(2))
+        assert inference.request.num_examples == 2
 
 
 @pytest.mark.parametrize(
@@ -109,9 +110,9 @@ def test_what_is_no_json_or_no_object_is_refused(text):
 @pytest.mark.parametrize(
     ("entry", "reason"),
     [
-        ({"data": ["0.5"] * 128}, "hold str"),
-        ({"data": [True] * 128}, "hold bool"),
-        ({"data": [None] * 128}, "hold NoneType"),
+        ({"data": ["0.5"] * 128}, "contain strings; accepted: numbers"),
+        ({"data": [True] * 128}, "contain true or false"),
+        ({"data": [None] * 128}, "contain null"),
         ({"data": [0.5] * 127}, "have the shape (127,)"),
         ({"data": [[0.5] * 64, [0.5] * 63]}, "have lists of different lengths"),
         ({"data": [10**400] * 128}, "number too large"),
@@ -120,20 +121,20 @@ def test_what_is_no_json_or_no_object_is_refused(text):
         ({"data": [256] * 128, "datatype": "UINT8"}, "whole numbers from 0 to 255"),
         ({"data": [0.5] * 128, "datatype": "UINT8"}, "whole numbers from 0 to 255"),
         ({"shape": [2, 64]}, "[-1, 1, 8, 8]"),
-        ({"shape": [True, 1, 8, 8]}, "[-1, 1, 8, 8]"),
-        ({"shape": None}, "the shape of 'x' is null; accepted is a list"),
-        ({"name": None}, "unknown input"),
-        ({"datatype": None}, "accepted: FP32, INT32, UINT8"),
+        ({"shape": [True, 1, 8, 8]}, "inputs[0].shape[0] is true; accepted: an integer."),
+        ({"shape": None}, "inputs[0].shape is null; accepted: a list"),
+        ({"name": None}, "inputs[0].name is null; accepted: a string"),
+        ({"datatype": None}, "accepted: FP32, UINT8, INT32"),
         ({"data": None}, "input 'x' has no data"),
-        ({"parameters": {"binary_data_size": True}}, "no data beside it"),
+        ({"parameters": {"binary_data_size": True}}, "binary_data_size is true; accepted: an integer from 0"),
         ({"shape": [-2, 1, 8, 8]}, "at least 1"),
         ({"shape": [0, 1, 8, 8], "data": []}, "at least 1"),
         ({"shape": [10**18, 1, 8, 8]}, "the limit is 16"),
         ({"datatype": "BYTES"}, "accepted: FP32, INT32, UINT8"),
-        ({"name": ["x"]}, "unknown input"),
+        ({"name": ["x"]}, 'inputs[0].name is ["x"]; accepted: a string'),
         ({"parameters": {"shared_memory_region": "a"}}, "binary_data_size"),
-        ({"parameters": {"binary_data_size": 512}}, "no data beside it"),
-        ({"colour": 1}, "unknown field of an input"),
+        ({"parameters": {"binary_data_size": 512}}, "without data in the JSON"),
+        ({"colour": 1}, "unknown inputs[0] field 'colour'"),
     ],
 )
 def test_an_input_that_is_wrong_is_refused_with_the_reason(entry, reason):
@@ -143,15 +144,15 @@ def test_an_input_that_is_wrong_is_refused_with_the_reason(entry, reason):
 @pytest.mark.parametrize(
     ("changes", "reason"),
     [
-        ({"inputs": {}}, "accepted is a list"),
+        ({"inputs": {}}, "inputs is {}; accepted: a list"),
         ({"inputs": []}, "'x' is missing"),
-        ({"inputs": None}, "inputs is null; accepted is a list"),
-        ({"inputs": [None]}, "accepted is an object"),
-        ({"outputs": [{"name": None}]}, "unknown output"),
-        ({"parameters": {"seed": True}}, "parameter 'seed' is true; accepted is a whole number"),
+        ({"inputs": None}, "inputs is null; accepted: a list"),
+        ({"inputs": [None]}, "inputs[0] is null; accepted: an object"),
+        ({"outputs": [{"name": None}]}, "outputs[0].name is null; accepted: a string"),
+        ({"parameters": {"seed": True}}, "parameters.seed is true; accepted: an integer from 0 to 9223372036854775807"),
         ({"parameters": {"seeds": None}}, "did you mean 'seed'?"),
-        ({"id": 7}, "accepted is a text"),
-        ({"parameters": []}, "accepted is an object"),
+        ({"id": 7}, "id is 7; accepted: a string"),
+        ({"parameters": []}, "parameters is []; accepted: an object"),
         ({"parameters": {"sequence_id": 1}}, "unknown parameter"),
         ({"parameters": {"temperature": 2}}, "unknown parameter"),
         ({"outputs": [{"name": "means"}]}, "did you mean 'mean'?"),
@@ -174,12 +175,12 @@ NULLS = [
 @pytest.mark.parametrize("changes", NULLS)
 def test_null_in_place_of_what_is_optional_is_as_if_it_were_absent(changes):
     plain, inference = read("digits.encode", *good()), read("digits.encode", *good(**changes))
-    assert (inference.id, inference.question.sample, inference.outputs) == ("", False, plain.outputs)
-    np.testing.assert_array_equal(inference.question.x, plain.question.x)
+    assert (inference.id, inference.request.sample, inference.outputs) == ("", False, plain.outputs)
+    np.testing.assert_array_equal(inference.request.x, plain.request.x)
 
 
 def test_data_that_are_null_may_stand_beside_raw_bytes():
-    np.testing.assert_array_equal(read("digits.encode", *good(raw=True, entry={"data": None})).question.x, images(2))
+    np.testing.assert_array_equal(read("digits.encode", *good(raw=True, entry={"data": None})).request.x, images(2))
 
 
 def test_an_input_is_given_once():
@@ -194,14 +195,14 @@ def test_raw_bytes_are_those_that_are_claimed():
     assert "4 bytes follow" in refusal(body + b"abcd", length)
     assert "the body has" in refusal(body, str(len(body) + 1))
     for header in ("0", "-1", "x", "9" * 30, "٣"):
-        with pytest.raises(RequestError, match="accepted is the length"):
+        with pytest.raises(RequestError, match="accepted: the length"):
             json_length(header)
 
 
 def test_json_longer_than_its_numbers_can_be_is_refused_unread():
     body = good()[0].replace(b'{"inputs"', b"{" + b" " * 200_000 + b'"inputs"')
     assert "send numbers as binary data" in refusal(body)
-    assert read("digits.encode", good()[0].replace(b"{", b"{" + b" " * 50_000, 1)).question.num_examples == 2
+    assert read("digits.encode", good()[0].replace(b"{", b"{" + b" " * 50_000, 1)).request.num_examples == 2
 
 
 @pytest.mark.parametrize("name", ["digits.encode", "digits.decode", "digits.generate", "people.score"])
@@ -211,17 +212,17 @@ def test_seeds_are_chosen_where_none_is_given_and_kept_where_one_is(name):
         "digits.decode": [{"name": "z", "shape": [1, 2], "datatype": "FP32", "data": [0, 0]}],
         "people.score": [{"name": "x", "shape": [1, 3], "datatype": "FP32", "data": [0.5, None, 2]}],
     }.get(name, [])
-    chosen = {read(name, json.dumps({"inputs": inputs}).encode()).question.seed for _ in range(3)}
+    chosen = {read(name, json.dumps({"inputs": inputs}).encode()).request.seed for _ in range(3)}
     assert len(chosen) == 3
     given_one = json.dumps({"inputs": inputs, "parameters": {"seed": 2**63 - 1}}).encode()
-    assert read(name, given_one).question.seed == 2**63 - 1
+    assert read(name, given_one).request.seed == 2**63 - 1
 
 
 def test_an_answer_is_written_in_the_forms_that_were_wanted():
     outputs = [{"name": "mean"}, {"name": "log_variance", "parameters": {"binary_data": True}}]
     inference = read("digits.encode", good(outputs=outputs, id="mine")[0])
     answer = {"mean": np.array([[1, np.nan]], np.float32), "log_variance": np.array([[2, np.inf]], np.float32)}
-    written = write_answer(inference, answer)
+    written = encode_response(inference, answer)
     header = json.loads(written.body[: written.header_length])
     assert header["outputs"][0] == {"name": "mean", "datatype": "FP32", "shape": [1, 2], "data": [1.0, None]}
     assert header["outputs"][1]["parameters"] == {"binary_data_size": 8}

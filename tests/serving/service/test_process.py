@@ -82,7 +82,7 @@ def test_a_server_that_was_killed_starts_again_at_its_port_and_finishes_what_it_
         asking = threading.Thread(target=lambda: answers.append(ask(server.url, 200)))
         asking.start()
         # This request for the numbers is one of the two.
-        while "lowerbound_requests_at_work 2.0" not in httpx.get(f"{server.url}/metrics").text:
+        while "lowerbound_active_requests 2.0" not in httpx.get(f"{server.url}/metrics").text:
             assert asking.is_alive(), "the request was too fast to be interrupted"
         server.process.send_signal(signal.SIGTERM)
         asking.join(60)
@@ -124,7 +124,7 @@ def test_asked_a_second_time_to_stop_it_waits_for_nobody(run):
 
 def test_runs_are_named_by_their_folders_or_as_one_likes(run, tmp_path):
     other = write_run(tmp_path / "first", latent_dim=3)
-    with pytest.raises(UsageError, match=r"would both be called 'first'; give one as NAME="):
+    with pytest.raises(UsageError, match=r"would both be served as 'first'; give one as NAME="):
         load_runs([str(run), str(other)], "cpu")
     first, second = load_runs([str(run), f"second={other}"], "cpu")
     assert (first.name, second.name) == ("first", "second")
@@ -139,7 +139,7 @@ def test_runs_are_named_by_their_folders_or_as_one_likes(run, tmp_path):
     ("words", "reason"),
     [
         (("serve", "nowhere"), "nowhere is not a run directory"),
-        (("serve", "RUN", "--host", "192.0.2.1", "--port", 0), "no address of this machine"),
+        (("serve", "RUN", "--host", "192.0.2.1", "--port", 0), "not an address of this machine"),
         (("serve", "RUN", "--token-file", "absent"), "cannot be read"),
         (("serve", "RUN", "--port", 70000), "--port"),
         (("serve",), "RUN"),
@@ -153,7 +153,7 @@ def test_what_cannot_be_served_is_refused_in_one_line(capsys, run, words, reason
 def test_a_port_that_is_taken_is_refused_in_one_line(capsys, run):
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        assert "is taken" in one_line(in_process(capsys, "serve", run, "--port", port, expect=2).err)
+        assert "is in use" in one_line(in_process(capsys, "serve", run, "--port", port, expect=2).err)
 
 
 def test_help_needs_no_torch_and_no_server():

@@ -188,7 +188,7 @@ def wrong(client, message, name="digits.encode", status="400", version="", **inp
 def test_what_does_not_fit_is_refused_with_what_would(client):
     x = images(2)
     wrong(client, "did you mean 'digits.encode'?", "digit.encode", "404", x=(x, "FP32"))
-    wrong(client, "it is served as 0123456789ab", "digits.encode", "404", version="1", x=(x, "FP32"))
+    wrong(client, "the served version is 0123456789ab", "digits.encode", "404", version="1", x=(x, "FP32"))
     wrong(client, "accepted: x", y=(x, "FP32"))
     wrong(client, "[-1, 1, 8, 8]", x=(x[:, :, :4], "FP32"))
     wrong(client, "'FP64'", x=(x.astype(np.float64), "FP64"))
@@ -212,7 +212,7 @@ def test_what_does_not_fit_is_refused_with_what_would(client):
     ("name", "parameters", "message"),
     [
         ("digits.encode", {"seeds": 1}, "did you mean 'seed'?"),
-        ("digits.encode", {"seed": -1}, "a whole number"),
+        ("digits.encode", {"seed": -1}, "an integer from 0"),
         ("digits.encode", {"sample": 1}, "true or false"),
         ("digits.encode", {"temperature": 1.0}, "unknown parameter 'temperature'"),
         ("digits.score", {"num_draws": 65}, "from 2 to 64"),

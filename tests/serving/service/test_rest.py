@@ -12,8 +12,8 @@ from prometheus_client.parser import text_string_to_metric_families
 from lowerbound.foundation.schema import Column
 from lowerbound.foundation.seeding import generator
 from lowerbound.reporting.tiles import displayable
+from lowerbound.serving.http.errors import RequestError
 from lowerbound.serving.service.cells import checked_cell
-from lowerbound.serving.service.limits import RequestError
 from served_models import SIDE, application, code, digits, icons, people, running, spectra, tensor
 
 RUNS = (digits(), icons(), people(), spectra(), code())
@@ -152,16 +152,16 @@ def test_arrays_come_as_lists(client):
         ([{"hight": 1}], "did you mean 'height'?"),
         ([{"colour": "mauve"}], "row 1, column 'colour' is 'mauve'; accepted are 'blue', 'green', 'red'"),
         ([{"height": 1}, {"height": "tall"}], "row 2, column 'height' is 'tall'; accepted are numbers"),
-        ([{"height": True}], "column 'height' cannot be true; it is a number"),
-        ([{"visits": False}], "column 'visits' cannot be false; it is a number"),
-        ([{"colour": True}], "column 'colour' cannot be true; it is one of blue, green, red"),
+        ([{"height": True}], "column 'height' cannot be true; accepted: a number"),
+        ([{"visits": False}], "column 'visits' cannot be false; accepted: a number"),
+        ([{"colour": True}], "column 'colour' cannot be true; accepted: one of blue, green, red"),
         ([{"colour": 1}], "column 'colour' is '1'; accepted are 'blue', 'green', 'red'"),
-        ([{"height": 10**400}], "it is a number"),
-        ([{"height": 1e300}], "column 'height' cannot be 1e+300; it is a number"),
+        ([{"height": 10**400}], "accepted: a number"),
+        ([{"height": 1e300}], "column 'height' cannot be 1e+300; accepted: a number"),
         ([{"height": [1]}], "column 'height' is '[1]'; accepted are numbers"),
         ([{"visits": -1}], "column 'visits' is '-1'; counts are whole numbers from 0"),
         ([{"visits": 1.5}], "column 'visits' is '1.5'; counts are whole numbers from 0"),
-        ([3], "accepted is an object"),
+        ([3], "the body[0] is 3; accepted: an object"),
         ([], "at least 1"),
     ],
 )
@@ -170,7 +170,7 @@ def test_rows_that_cannot_be_are_refused_with_the_reason(client, rows, reason):
 
 
 def test_infinity_is_refused_and_not_taken_as_missing(client):
-    assert "it is a number" in refused(client.post("/encode?model=people", content=b'[{"height": 1e999}]'), 400)
+    assert "accepted: a number" in refused(client.post("/encode?model=people", content=b'[{"height": 1e999}]'), 400)
 
 
 @pytest.mark.parametrize("levels", [("false", "true"), ("False", "True"), ("no", "TRUE", "FALSE")])
@@ -183,7 +183,7 @@ def test_a_truth_value_is_the_level_that_says_so(levels):
 def test_a_number_is_the_level_that_is_written_so_and_a_truth_value_is_not():
     column = Column(name="flag", kind="binary", levels=("0", "1"))
     assert checked_cell(column, 1) == 1
-    with pytest.raises(RequestError, match="cannot be true; it is one of 0, 1"):
+    with pytest.raises(RequestError, match="cannot be true; accepted: one of 0, 1"):
         checked_cell(column, True)
 
 
@@ -215,7 +215,7 @@ def test_what_is_no_image_is_refused_without_a_word_of_the_decoder(client):
         ("/decode.png?model=digits&z=1,inf", 400, "not numbers between"),
         ("/decode.png?model=digits", 422, "z: "),
         ("/nowhere", 404, "GET /"),
-        ("/docs/", 404, "no such endpoint: GET '/docs/'; did you mean '/docs'? GET /docs lists them all."),
+        ("/docs/", 404, "no such endpoint: GET '/docs/'; did you mean '/docs'? GET /docs lists all endpoints."),
         ("/generate.pgn", 404, "did you mean '/generate.png'?"),
         ("/v2/models/digits.encode/infr", 404, "did you mean '/v2/models/digits.encode/infer'?"),
         ("/a%0ab", 404, "GET '/a\\nb'"),

@@ -1,7 +1,7 @@
-"""The explorer's routes.
+"""The explorer's ASGI application: the page, and its routes for runs, latents, decoding, encoding and samples.
 
-Everything that computes does so in a lane; what arrives is bounded before it is read. An error is one line of JSON, and
-names no place on this machine.
+Everything that computes runs in a worker; bodies are limited before they are read. An error is one line of JSON without
+the paths of this machine.
 """
 
 import mimetypes
@@ -24,61 +24,62 @@ from starlette.staticfiles import StaticFiles
 
 from lowerbound.foundation.errors import DataError, LowerboundError, RunError, TooLarge
 from lowerbound.serving.explorer.example_detail import (
-    about_neighbours,
-    about_point,
-    about_upload,
-    neighbours_of_upload,
+    latent_neighbours,
+    point_detail,
+    upload_detail,
+    upload_neighbours,
 )
-from lowerbound.serving.explorer.info import info_of, info_of_training
+from lowerbound.serving.explorer.info import run_info, training_run_info
 from lowerbound.serving.explorer.latents import Latents
-from lowerbound.serving.explorer.loaded_run import draw_codes
+from lowerbound.serving.explorer.loaded_run import sample_prior
 from lowerbound.serving.explorer.messages import without_paths
-from lowerbound.serving.explorer.metrics_stream import follow
-from lowerbound.serving.explorer.points import pictures_of
+from lowerbound.serving.explorer.metrics_stream import new_records
+from lowerbound.serving.explorer.palette_module import NAME as PALETTE
+from lowerbound.serving.explorer.palette_module import palette_module
+from lowerbound.serving.explorer.points import displayed_examples
 from lowerbound.serving.explorer.run_folder import RunEntry
-from lowerbound.serving.explorer.session import Explorer, Opened
+from lowerbound.serving.explorer.session import Explorer, OpenRun
 from lowerbound.serving.explorer.tensors import MEDIA_TYPE, as_bytes
 from lowerbound.serving.explorer.uploads import MAX_BYTES, MAX_WAIT, NAME, Upload, read_upload, upload_options
 from lowerbound.serving.explorer.validation import (
     MAX_DECODED,
-    body_of,
+    NeighboursRequest,
+    SampleRequest,
     indices_of,
-    json_of,
     latents_of,
-    number_within,
     point_of,
-    whole,
-    whole_within,
+    read_body,
+    read_json,
+    whole_number,
 )
-from lowerbound.serving.http.access import ANYONE, Access, guarded
-from lowerbound.serving.http.headers import enveloped
-from lowerbound.serving.http.validation import HeadAsGet, allowed, check_query, no_such_endpoint, wrong_method
+from lowerbound.serving.http.access import UNRESTRICTED, Access, with_access_checks
+from lowerbound.serving.http.errors import RequestError, error_response, on_request_error
+from lowerbound.serving.http.headers import with_default_headers
+from lowerbound.serving.http.validation import HeadAsGet, check_query, routing_error
 
-SAMPLE_FIELDS = ("num", "seed", "temperature")
-MAX_SAMPLES = 256
-MAX_TEMPERATURE = 5.0
-MAX_SEED = 2**63 - 1
-Endpoint = Callable[[Request], Awaitable[Response]]
-# Inline: the page's import map.
+Handler = Callable[[Request], Awaitable[Response]]
+# Inline scripts, for the page's import map.
 PAGE_POLICY = (
     "default-src 'none'; script-src 'self' 'unsafe-inline'; style-src 'self' 'unsafe-inline'; "
     "img-src 'self' data: blob:; font-src 'self' data:; connect-src 'self'; frame-ancestors 'none'; "
     "base-uri 'none'; form-action 'none'"
 )
-# A run may be a stranger's, and its report hold anything: nothing in it is carried out, or has this server's origin.
+# A run may come from someone else, and its report contain anything: it runs no script, and has an origin of its own.
 REPORT_POLICY = (
     "sandbox; default-src 'none'; script-src 'none'; style-src 'unsafe-inline'; img-src data:; font-src data:; "
     "frame-ancestors 'none'; base-uri 'none'; form-action 'none'"
 )
 PAGE = Path(str(resources.files("lowerbound.serving.explorer"))) / "page"
+LISTING = "GET /api/runs lists the runs"
 
 
 def application(
-    root: Path, *, access: Access = ANYONE, data: str = "", data_dir: str = "", device: str = "auto"
+    root: Path, *, access: Access = UNRESTRICTED, data: str = "", data_dir: str = "", device: str = "auto"
 ) -> Starlette:
-    """The page and its routes, for one run or a folder of them; UsageError where there is none.
+    """The page and its routes, for a run or a folder of runs; UsageError if there is none.
 
-    A token of `access` is asked for all but the page itself. `data` is where the data of a single run lie now.
+    The token of `access` is required for everything but the page itself. `data` is where the data of a single run are
+    now.
     """
     explorer = Explorer(root, data, data_dir, device)
 
@@ -92,197 +93,201 @@ def application(
         lifespan=lifespan,
         middleware=[
             Middleware(HeadAsGet),
-            Middleware(enveloped, stopped="the explorer was stopped."),
-            Middleware(guarded, access=access, prefixes=("/api/",)),
+            Middleware(with_default_headers, stopped="the explorer was stopped."),
+            Middleware(with_access_checks, access=access, prefixes=("/api/",)),
         ],
         exception_handlers={
-            HTTPException: _on_refusal,
-            LowerboundError: _on_error,
-            ClientDisconnect: _on_hanging_up,
-            Exception: _on_defect,
+            RequestError: on_request_error,
+            HTTPException: _on_routing_error,
+            LowerboundError: _on_lowerbound_error,
+            ClientDisconnect: _on_disconnect,
+            Exception: _on_internal_error,
         },
     )
-    app.router.redirect_slashes = False  # as in the service: one address for each thing
+    app.router.redirect_slashes = False  # as in the service: one URL for each resource
     app.state.explorer = explorer
     return app
 
 
 def _routes() -> list[Route | Mount]:
-    one = "/api/runs/{id}"
-    mimetypes.add_type("text/javascript", ".js")  # which some systems' tables call plain text
+    run = "/api/runs/{id}"
+    mimetypes.add_type("text/javascript", ".js")  # some systems' tables have text/plain
     return [
-        # The page reads parameters of its own, in the browser.
+        # The page's query parameters are read in the browser.
         Route("/", _page),
+        Route(f"/assets/{PALETTE}", _palette),
         Mount("/assets", StaticFiles(directory=PAGE, check_dir=False)),
         _route("/api/runs", _runs),
-        _route(one, _info),
-        _route(f"{one}/codes", _codes),
-        _route(f"{one}/progress", _progress),
-        _route(f"{one}/decode", _decode, "POST"),
-        _route(f"{one}/images", _images, query=("indices",)),
-        _route(f"{one}/points/{{index}}", _point),
-        _route(f"{one}/encode", _encode, "POST"),
-        _route(f"{one}/sample", _sample, "POST"),
-        _route(f"{one}/neighbours", _neighbours, "POST"),
-        _route(f"{one}/metrics", _metrics, query=("after",)),
-        _route(f"{one}/report", _report),
+        _route(run, _info),
+        _route(f"{run}/codes", _latents),
+        _route(f"{run}/progress", _progress),
+        _route(f"{run}/decode", _decode, "POST"),
+        _route(f"{run}/images", _images, query=("indices",)),
+        _route(f"{run}/points/{{index}}", _point),
+        _route(f"{run}/encode", _encode, "POST"),
+        _route(f"{run}/sample", _sample, "POST"),
+        _route(f"{run}/neighbours", _neighbours, "POST"),
+        _route(f"{run}/metrics", _metrics, query=("after",)),
+        _route(f"{run}/report", _report),
     ]
 
 
-def _route(path: str, endpoint: Endpoint, method: str = "GET", query: tuple[str, ...] = ()) -> Route:
+def _route(path: str, handler: Handler, method: str = "GET", query: tuple[str, ...] = ()) -> Route:
     """A route that accepts the parameters in `query`, each once, and no others."""
 
     async def checked(request: Request) -> Response:
         check_query(request.query_params, query)
-        return await endpoint(request)
+        return await handler(request)
 
     return Route(path, checked, methods=[method])
 
 
 async def _page(request: Request) -> Response:
     if not (PAGE / "index.html").is_file():
-        raise HTTPException(404, "this installation has no page; install lowerbound again.")
+        raise RequestError(404, "the page is missing from this installation; reinstall lowerbound.")
     return FileResponse(PAGE / "index.html", headers={"Content-Security-Policy": PAGE_POLICY})
 
 
+async def _palette(request: Request) -> Response:
+    return Response(palette_module(), media_type="text/javascript")
+
+
 async def _runs(request: Request) -> Response:
-    found = await run_in_threadpool(_explorer(request).folder.runs)
-    return JSONResponse({"runs": [_listed(run) for run in found]})
+    entries = await run_in_threadpool(_explorer(request).folder.runs)
+    return JSONResponse({"runs": [_listed(entry) for entry in entries]})
 
 
 async def _info(request: Request) -> Response:
-    explorer, found = _explorer(request), await _found(request)
-    if found.state == "training":
-        return JSONResponse(await explorer.steady(partial(info_of_training, found, explorer.device)))
-    opened = await _opened(request)
-    points, problem = await opened.points_or_none(), await opened.why_no_points()
-    return JSONResponse(await explorer.steady(partial(info_of, found, opened.space, points, problem)))
+    explorer, entry = _explorer(request), await _entry(request)
+    if entry.state == "training":
+        return JSONResponse(await explorer.batch_worker(partial(training_run_info, entry, explorer.device)))
+    run = await _open_run(request)
+    points, problem = await run.points_or_none(), await run.reason_without_points()
+    return JSONResponse(await explorer.batch_worker(partial(run_info, entry, run.loaded, points, problem)))
 
 
-async def _codes(request: Request) -> Response:
-    codes = await _codes_of(await _opened(request))
-    # Tens of megabytes: not in the thread that answers all others.
-    return Response(await run_in_threadpool(as_bytes, codes.arrays()), media_type=MEDIA_TYPE)
+async def _latents(request: Request) -> Response:
+    latents = await _latents_of(await _open_run(request))
+    # Tens of megabytes: not in the thread that answers requests.
+    return Response(await run_in_threadpool(as_bytes, latents.arrays()), media_type=MEDIA_TYPE)
 
 
 async def _progress(request: Request) -> Response:
-    opened = await _opened(request)
-    return JSONResponse({"stage": opened.stage, "done": opened.done, "total": opened.total})
+    run = await _open_run(request)
+    return JSONResponse({"stage": run.stage, "done": run.done, "total": run.total})
 
 
 async def _decode(request: Request) -> Response:
-    opened = await _opened(request)
-    latent_dim = opened.space.latent_dim
-    z = latents_of(await body_of(request, MAX_DECODED * latent_dim * 4), latent_dim)
-    return _tensors(await _explorer(request).decode(opened, z))
+    run = await _open_run(request)
+    latent_dim = run.loaded.latent_dim
+    z = latents_of(await read_body(request, MAX_DECODED * latent_dim * 4), latent_dim)
+    return _tensors(await _explorer(request).decode(run, z))
 
 
 async def _images(request: Request) -> Response:
-    opened, indices = await _opened(request), indices_of(request.query_params.get("indices", ""))
+    run, indices = await _open_run(request), indices_of(request.query_params.get("indices", ""))
     try:
-        points = await opened.points()
+        points = await run.points()
     except DataError as error:
-        raise HTTPException(404, str(error)) from error
+        raise RequestError(404, str(error)) from error
     _check_index(max(indices), len(points))
-    return _tensors(await _explorer(request).steady(partial(pictures_of, points, indices)))
+    return _tensors(await _explorer(request).batch_worker(partial(displayed_examples, points, indices)))
 
 
 async def _point(request: Request) -> Response:
-    explorer, opened = _explorer(request), await _opened(request)
-    index = whole("a point's index", request.path_params["index"])
-    points, codes = await opened.points_or_none(), await _codes_of(opened)
-    _check_index(index, len(codes))
-    return JSONResponse(await explorer.steady(partial(about_point, opened.space, points, codes, index)))
+    explorer, run = _explorer(request), await _open_run(request)
+    index = whole_number("a point's index", request.path_params["index"])
+    points, latents = await run.points_or_none(), await _latents_of(run)
+    _check_index(index, len(latents))
+    return JSONResponse(await explorer.batch_worker(partial(point_detail, run.loaded, points, latents, index)))
 
 
 async def _encode(request: Request) -> Response:
-    explorer, opened = _explorer(request), await _opened(request)
-    space = opened.space
-    if not space.schema.has_pictures:
-        raise HTTPException(
+    explorer, run = _explorer(request), await _open_run(request)
+    loaded = run.loaded
+    if not loaded.schema.has_pictures:
+        raise RequestError(
             400, "this run's examples are not images of one or three channels; image files are not accepted."
         )
-    content = await body_of(request, MAX_BYTES)
+    content = await read_body(request, MAX_BYTES)
     try:
-        raw = await explorer.decoders(NAME, content, upload_options(space), MAX_WAIT)
-        upload = await run_in_threadpool(read_upload, space, raw)
+        raw = await explorer.decoders(NAME, content, upload_options(loaded), MAX_WAIT)
+        upload = await run_in_threadpool(read_upload, loaded, raw)
     except TooLarge as error:
-        raise HTTPException(413, str(error)) from error
+        raise RequestError(413, str(error)) from error
     except DataError as error:
-        raise HTTPException(415, str(error)) from error
+        raise RequestError(415, str(error)) from error
     except TimeoutError:
-        raise HTTPException(503, "other images are being decoded; try again soon.") from None
-    answer = await explorer.steady(partial(about_upload, space, upload))
-    return JSONResponse(answer | {"neighbours": await _neighbours_of(explorer, opened, upload, answer)})
+        raise RequestError(503, "other images are being decoded; try again soon.") from None
+    detail = await explorer.batch_worker(partial(upload_detail, loaded, upload))
+    return JSONResponse(detail | {"neighbours": await _neighbours_of(explorer, run, upload, detail)})
 
 
-async def _neighbours_of(explorer: Explorer, opened: Opened, upload: Upload, answer: dict[str, Any]) -> dict[str, Any]:
+async def _neighbours_of(explorer: Explorer, run: OpenRun, upload: Upload, detail: dict[str, Any]) -> dict[str, Any]:
     try:
-        points, codes = await opened.points_or_none(), await opened.codes()
+        points, latents = await run.points_or_none(), await run.latents()
     except DataError:
         return {"pixels": [], "codes": []}
-    return await explorer.steady(partial(neighbours_of_upload, points, codes, upload, answer))
+    return await explorer.batch_worker(partial(upload_neighbours, points, latents, upload, detail))
 
 
 async def _sample(request: Request) -> Response:
-    explorer, opened, asked = _explorer(request), await _opened(request), await json_of(request, SAMPLE_FIELDS)
-    num = whole_within(asked, "num", 64, 1, MAX_SAMPLES)
-    seed = whole_within(asked, "seed", 0, 0, MAX_SEED)
-    temperature = number_within(asked, "temperature", 1.0, 0.0, MAX_TEMPERATURE)
-    z = await explorer.steady(partial(draw_codes, opened.space, num, temperature, seed))
-    return _tensors({"z": z, **await explorer.decode(opened, z)})
+    explorer, run = _explorer(request), await _open_run(request)
+    wanted = await read_json(request, SampleRequest)
+    z = await explorer.batch_worker(partial(sample_prior, run.loaded, wanted.num, wanted.temperature, wanted.seed))
+    return _tensors({"z": z, **await explorer.decode(run, z)})
 
 
 async def _neighbours(request: Request) -> Response:
-    explorer, opened, asked = _explorer(request), await _opened(request), await json_of(request, ("z",))
-    z = point_of(asked.get("z"), opened.space.latent_dim)
-    near = await explorer.steady(partial(about_neighbours, await _codes_of(opened), z))
-    return JSONResponse({"codes": near})
+    explorer, run = _explorer(request), await _open_run(request)
+    z = point_of(await read_json(request, NeighboursRequest), run.loaded.latent_dim)
+    nearest = await explorer.batch_worker(partial(latent_neighbours, await _latents_of(run), z))
+    return JSONResponse({"codes": nearest})
 
 
 async def _metrics(request: Request) -> Response:
-    found = await _found(request)
-    after = whole("after", request.query_params.get("after", "0"))
-    return JSONResponse(await run_in_threadpool(follow, found.path, after))
+    entry = await _entry(request)
+    after = whole_number("after", request.query_params.get("after", "0"))
+    return JSONResponse(await run_in_threadpool(new_records, entry.path, after))
 
 
 async def _report(request: Request) -> Response:
-    found = await _found(request)
-    report = found.path / "report.html"
+    entry = await _entry(request)
+    report = entry.path / "report.html"
     if not report.is_file():
-        raise HTTPException(404, f"{found.title} has no report; `lowerbound report` draws one.")
-    if not report.resolve().is_relative_to(found.path.resolve()):
-        raise HTTPException(404, f"the report of {found.title} is a link to a file outside it, which is not followed.")
+        raise RequestError(404, f"{entry.title} has no report; `lowerbound report` writes one.")
+    if not report.resolve().is_relative_to(entry.path.resolve()):
+        raise RequestError(404, f"the report of {entry.title} is a link to a file outside the run; links are refused.")
     return FileResponse(report, media_type="text/html", headers={"Content-Security-Policy": REPORT_POLICY})
 
 
-async def _found(request: Request) -> RunEntry:
+async def _entry(request: Request) -> RunEntry:
     name = request.path_params["id"]
-    found = await run_in_threadpool(_explorer(request).folder.find, name)
-    if found is None:
-        raise HTTPException(404, f"there is no run {name[:100]!r} here; GET /api/runs lists those that there are.")
-    return found
+    entry = await run_in_threadpool(_explorer(request).folder.find, name)
+    if entry is None:
+        raise RequestError(404, f"no run {name[:100]!r}; {LISTING}.")
+    return entry
 
 
-async def _opened(request: Request) -> Opened:
-    found = await _found(request)
-    if found.state == "training":
-        raise HTTPException(409, f"{found.title} has no model yet; it is being trained, or was stopped before its end.")
-    if found.state == "broken":
-        raise HTTPException(409, f"{found.title} is broken: {found.reason}")
-    return await _explorer(request).open(found)
+async def _open_run(request: Request) -> OpenRun:
+    entry = await _entry(request)
+    if entry.state == "training":
+        raise RequestError(409, f"{entry.title} has no model yet; its training is still running, or was stopped.")
+    if entry.state == "broken":
+        raise RequestError(409, f"{entry.title} is broken: {entry.reason}")
+    return await _explorer(request).open(entry)
 
 
-async def _codes_of(opened: Opened) -> Latents:
+async def _latents_of(run: OpenRun) -> Latents:
     try:
-        return await opened.codes()
+        return await run.latents()
     except DataError as error:
-        raise HTTPException(404, str(error)) from error
+        raise RequestError(404, str(error)) from error
 
 
 def _check_index(index: int, count: int) -> None:
     if index >= count:
-        raise HTTPException(404, f"there is no point {index}; they are numbered from 0 to {count - 1}.")
+        raise RequestError(404, f"no point {index}; the indices are 0 to {count - 1}.")
 
 
 def _explorer(request: Request) -> Explorer:
@@ -290,37 +295,31 @@ def _explorer(request: Request) -> Explorer:
     return explorer
 
 
-def _listed(run: RunEntry) -> dict[str, str]:
-    listed = {"id": run.id, "title": run.title, "state": run.state}
-    return listed | ({"reason": run.reason} if run.reason else {})
+def _listed(entry: RunEntry) -> dict[str, str]:
+    listed = {"id": entry.id, "title": entry.title, "state": entry.state}
+    return listed | ({"reason": entry.reason} if entry.reason else {})
 
 
 def _tensors(arrays: dict[str, Any]) -> Response:
     return Response(as_bytes(arrays), media_type=MEDIA_TYPE)
 
 
-async def _on_refusal(request: Request, error: Exception) -> Response:
+async def _on_routing_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
-    reason, headers, path = error.detail, error.headers, request.scope["path"]
-    if error.status_code == 405:
-        headers = {"Allow": allowed(error.headers)}
-        reason = wrong_method(request.method, path, headers["Allow"])
-    elif reason == HTTPStatus(error.status_code).phrase:  # starlette's own words
-        paths = [route.path for route in request.app.routes if isinstance(route, Route)]
-        reason = no_such_endpoint(request.method, path, paths, "GET /api/runs lists the runs")
-    return JSONResponse({"error": reason}, error.status_code, headers)
+    paths = [route.path for route in request.app.routes if isinstance(route, Route)]
+    return routing_error(request, error, paths, LISTING)
 
 
-async def _on_error(request: Request, error: Exception) -> Response:
-    return JSONResponse({"error": without_paths(str(error))}, 409 if isinstance(error, RunError) else 400)
+async def _on_lowerbound_error(request: Request, error: Exception) -> Response:
+    status = HTTPStatus.CONFLICT if isinstance(error, RunError) else HTTPStatus.BAD_REQUEST
+    return error_response(status, without_paths(str(error)))
 
 
-async def _on_hanging_up(request: Request, error: Exception) -> Response:
-    # In the midst of a body: nobody is there to read an answer, and it is no defect.
+async def _on_disconnect(request: Request, error: Exception) -> Response:
+    # The client aborted while sending the body: there is no one to read a response, and it is not a defect.
     return Response(status_code=400)
 
 
-async def _on_defect(request: Request, error: Exception) -> Response:
-    # The terminal gets the whole of it: starlette raises it again.
-    message = "something went wrong within the explorer; the terminal that it runs in says what."
-    return JSONResponse({"error": message}, 500)
+async def _on_internal_error(request: Request, error: Exception) -> Response:
+    # The terminal shows the traceback: starlette raises the error again.
+    return error_response(500, "internal error; the terminal in which the explorer runs has the details.")

@@ -1,4 +1,4 @@
-"""What is said of a single example: a point of the scatter, or an image that someone brings."""
+"""The details of one example, a point of the scatter or an uploaded image: posterior, bound and neighbours."""
 
 from base64 import b64encode
 from typing import Any
@@ -8,97 +8,97 @@ import torch
 from jaxtyping import Float
 
 from lowerbound.data.batches import scaled
-from lowerbound.data.examples import as_seen
-from lowerbound.serving.explorer.latents import Latents, nearest_codes
-from lowerbound.serving.explorer.loaded_run import Space, as_shown
-from lowerbound.serving.explorer.neighbours import nearest_pixels
-from lowerbound.serving.explorer.points import Dataset, seen_one
-from lowerbound.serving.explorer.scoring import Bound, bound_of, finite, noise_for
+from lowerbound.data.examples import to_model_scale
+from lowerbound.serving.explorer.latents import Latents
+from lowerbound.serving.explorer.loaded_run import LoadedRun, displayed
+from lowerbound.serving.explorer.neighbours import nearest_latents, nearest_pixels
+from lowerbound.serving.explorer.points import Dataset, one_model_input
+from lowerbound.serving.explorer.scoring import Bound, estimate_bound, finite, noise_for
 from lowerbound.serving.explorer.uploads import Upload
 
-Answer = dict[str, Any]
+Detail = dict[str, Any]
 
 
-def about_point(space: Space, points: Dataset | None, codes: Latents, index: int) -> Answer:
-    """One point: which example it is, its posterior, and its bound.
+def point_detail(loaded: LoadedRun, points: Dataset | None, latents: Latents, index: int) -> Detail:
+    """An example's index, split and label, its posterior and its bound.
 
-    Without the data the bound is what the results hold.
+    Without the data, the bound is the one stored in the results.
     """
     if points is None:
-        convention, bound = "", _stored_bound(space, index)
+        convention, bound = "", _stored_bound(loaded, index)
     else:
-        x = seen_one(points, index).to(space.device)
-        convention, bound = points.convention, bound_of(space.model, x, noise_for(x))
-    split = int(codes.split[index])
-    label = int(codes.labels[index])
+        x = one_model_input(points, index).to(loaded.device)
+        convention, bound = points.convention, estimate_bound(loaded.model, x, noise_for(x))
+    split = int(latents.split[index])
+    label = int(latents.labels[index])
     return {
         "index": index,
-        "id_in_split": index - int(np.searchsorted(codes.split, split)),
-        "split": codes.split_names[split],
+        "id_in_split": index - int(np.searchsorted(latents.split, split)),
+        "split": latents.split_names[split],
         "label": None if label < 0 else label,
-        "label_name": codes.label_name(index),
-        **_posterior(codes.mean[index], None if codes.log_variance is None else codes.log_variance[index]),
+        "label_name": latents.label_name(index),
+        **_posterior(latents.mean[index], None if latents.log_variance is None else latents.log_variance[index]),
         **bound.as_json(),
         "convention": convention,
     }
 
 
-def about_neighbours(codes: Latents, z: Float[np.ndarray, " latent"]) -> list[Answer]:
-    """The points whose codes lie nearest to z."""
-    return _named(nearest_codes(codes, z), codes)
+def latent_neighbours(latents: Latents, z: Float[np.ndarray, " latent"]) -> list[Detail]:
+    """The examples whose posterior means are nearest to z."""
+    return _labelled(nearest_latents(latents, z), latents)
 
 
-def about_upload(space: Space, upload: Upload) -> Answer:
-    """An image's posterior and bound, and what the model saw of it."""
-    x = scaled(upload.examples).to(space.device)
+def upload_detail(loaded: LoadedRun, upload: Upload) -> Detail:
+    """An image's posterior and bound, and the image as the model sees it."""
+    x = scaled(upload.examples).to(loaded.device)
     is_scored = not upload.problem
-    bound = bound_of(space.model, x, noise_for(x)) if is_scored else Bound()
+    bound = estimate_bound(loaded.model, x, noise_for(x)) if is_scored else Bound()
     return {
-        **_posterior_of(space, x),
+        **_encode(loaded, x),
         **bound.as_json(),
-        "convention": space.trained.convention if is_scored else "",
-        "seen": _seen(as_shown(space.schema, x)["images"][0]),
+        "convention": loaded.trained.convention if is_scored else "",
+        "seen": _image(displayed(loaded.schema, x)["images"][0]),
         "notes": [*upload.notes, *([] if is_scored else [f"no bound: {upload.problem}"])],
     }
 
 
-def neighbours_of_upload(points: Dataset | None, codes: Latents, upload: Upload, answer: Answer) -> Answer:
-    """Examples that look most like an image, and those whose codes lie nearest to its own."""
-    x = as_seen(upload.examples.values.reshape(-1), upload.examples.range)
+def upload_neighbours(points: Dataset | None, latents: Latents, upload: Upload, detail: Detail) -> Detail:
+    """The examples nearest to an image by their pixels, and by their posterior means."""
+    x = to_model_scale(upload.examples.values.reshape(-1), upload.examples.range)
     return {
-        "pixels": [] if points is None else _named(nearest_pixels(points, x), codes),
-        "codes": about_neighbours(codes, np.array(answer["mean"], np.float32)),
+        "pixels": [] if points is None else _labelled(nearest_pixels(points, x), latents),
+        "codes": latent_neighbours(latents, np.array(detail["mean"], np.float32)),
     }
 
 
-def _stored_bound(space: Space, index: int) -> Bound:
-    """What the results say of a test example."""
-    elbos, errors = space.known.get("elbo_per_image"), space.known.get("reconstruction_error_per_image")
+def _stored_bound(loaded: LoadedRun, index: int) -> Bound:
+    """The bound of a test example in the results."""
+    elbos, errors = loaded.results.get("elbo_per_image"), loaded.results.get("reconstruction_error_per_image")
     return Bound(
         elbo=None if elbos is None else float(elbos[index]),
         reconstruction_error=None if errors is None else float(errors[index]),
-        num_draws=0 if elbos is None else space.experiment.evaluation.num_draws,
+        num_draws=0 if elbos is None else loaded.experiment.evaluation.num_draws,
     )
 
 
 @torch.inference_mode()
-def _posterior_of(space: Space, x: Float[torch.Tensor, "1 *event"]) -> Answer:
-    posterior = space.model.encode(x)
-    log_variance = None if space.model.is_deterministic else posterior.variance.log()[0].cpu().numpy()
+def _encode(loaded: LoadedRun, x: Float[torch.Tensor, "1 *event"]) -> Detail:
+    posterior = loaded.model.encode(x)
+    log_variance = None if loaded.model.is_deterministic else posterior.variance.log()[0].cpu().numpy()
     return _posterior(posterior.mean[0].cpu().numpy(), log_variance)
 
 
-def _posterior(mean: np.ndarray, log_variance: np.ndarray | None) -> Answer:
+def _posterior(mean: np.ndarray, log_variance: np.ndarray | None) -> Detail:
     spread = None if log_variance is None else finite(log_variance.tolist())
     return {"mean": finite(mean.tolist()), "log_variance": spread}
 
 
-def _named(found: list[tuple[int, float]], codes: Latents) -> list[Answer]:
+def _labelled(neighbours: list[tuple[int, float]], latents: Latents) -> list[Detail]:
     return [
-        {"index": index, "distance": finite(distance), "label_name": codes.label_name(index)}
-        for index, distance in found
+        {"index": index, "distance": finite(distance), "label_name": latents.label_name(index)}
+        for index, distance in neighbours
     ]
 
 
-def _seen(image: np.ndarray) -> Answer:
+def _image(image: np.ndarray) -> Detail:
     return {"shape": list(image.shape), "data": b64encode(np.ascontiguousarray(image).tobytes()).decode()}

@@ -1,4 +1,4 @@
-"""What a run is, for the page: its model, its data, its numbers, and what can be asked of it."""
+"""run_info: the description of a run for the page, with its model, data, scores, notes and available functions."""
 
 from dataclasses import asdict
 from pathlib import Path
@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from lowerbound.data.data_kinds import shape_in_words
+from lowerbound.data.data_kinds import describe_shape
 from lowerbound.data.sources import SOURCES
 from lowerbound.evaluation.results import Results, Score, read_scores
 from lowerbound.foundation.schema import Schema
@@ -15,33 +15,34 @@ from lowerbound.models.construction import build_model
 from lowerbound.networks.layers import count_parameters
 from lowerbound.probability.posteriors import POSTERIORS, PointMassPosterior
 from lowerbound.reporting import wording
+from lowerbound.reporting.number_format import format_estimate
 from lowerbound.runs.experiment import Experiment
 from lowerbound.runs.preparation import choose_device
 from lowerbound.runs.run_data import read_stored
-from lowerbound.serving.explorer.latents import Latents, stored_codes, widest_axes
-from lowerbound.serving.explorer.loaded_run import Space, known_results
+from lowerbound.serving.explorer.latents import Latents, stored_latents, widest_axes
+from lowerbound.serving.explorer.loaded_run import LoadedRun, results_or_reason
 from lowerbound.serving.explorer.messages import without_paths
 from lowerbound.serving.explorer.points import Dataset
 from lowerbound.serving.explorer.run_folder import RunEntry
 
 Info = dict[str, Any]
 
-REDRAWN = (
-    "Training pixels are made black and white anew on every pass: they are shown as the grey values that are their "
-    "probabilities, and encoded and scored on one draw, always the same."
+DYNAMIC_BINARISATION = (
+    "Pixels are binarised dynamically: the page shows the grey values, which are their probabilities; encoding and "
+    "scoring use one fixed draw per image."
 )
 
 
-def info_of_training(found: RunEntry, device: str) -> Info:
-    """What can be said of a run that has no model yet."""
-    stored = read_stored(found.path)
+def training_run_info(entry: RunEntry, device: str) -> Info:
+    """The description of a run that has no model yet."""
+    stored = read_stored(entry.path)
     experiment, schema = stored.experiment, stored.schema
     stream = generator(0, "to be counted")
     model = build_model(experiment.model, schema.event_shape, stream, columns=schema.columns)
     return {
-        **_identity(found, stored.content, experiment, str(choose_device(device))),
+        **_identity(entry, stored.content, experiment, str(choose_device(device))),
         **_model(schema, experiment),
-        **_codes(None, experiment.model.latent_dim, None),
+        **_points(None, experiment.model.latent_dim, None),
         "num_parameters": count_parameters(model),
         "data": {"name": _name_of(experiment), "source": _origin(_name_of(experiment))},
         "convention": "",
@@ -49,39 +50,39 @@ def info_of_training(found: RunEntry, device: str) -> Info:
         "label_names": [],
         "scores": [],
         "can": {"encode": False, "score": False, "sample": False, "images": False},
-        "notes": ["There is no model yet: this run is being trained, or was stopped before its end."],
+        "notes": ["No model yet: the training of this run is still running, or was stopped."],
     }
 
 
-def info_of(found: RunEntry, space: Space, points: Dataset | None, problem: str) -> Info:
-    """What is known of a run that has a model; without its points, `problem` says why."""
-    results, unread = known_results(found.path, read_scores)
+def run_info(entry: RunEntry, loaded: LoadedRun, points: Dataset | None, problem: str) -> Info:
+    """The description of a run that has a model; `problem` is why its examples are unavailable."""
+    results, problem_with_results = results_or_reason(entry.path, read_scores)
     convention = points.convention if points else next((score.convention for score in results.scores), "")
-    name = points.data_name if points else _name_of(space.experiment)
-    known = stored_codes(space)
+    name = points.data_name if points else _name_of(loaded.experiment)
+    stored = stored_latents(loaded)
     return {
-        **_identity(found, space.stored, space.experiment, str(space.device)),
-        **_model(space.schema, space.experiment),
-        **_codes(points, space.latent_dim, known),
-        "num_parameters": count_parameters(space.model),
+        **_identity(entry, loaded.config, loaded.experiment, str(loaded.device)),
+        **_model(loaded.schema, loaded.experiment),
+        **_points(points, loaded.latent_dim, stored),
+        "num_parameters": count_parameters(loaded.model),
         "data": {"name": name, "source": _origin(name)},
         "convention": convention,
-        "convention_note": wording.convention(convention),
-        "label_names": _label_names(space, points),
+        "convention_note": wording.explain_convention(convention),
+        "label_names": _label_names(loaded, points),
         "scores": [_score(score, results) for score in results.scores],
-        "can": _can(space) | {"images": points is not None},
-        "notes": _notes(space, points, problem, results, unread),
+        "can": _can(loaded) | {"images": points is not None},
+        "notes": _notes(loaded, points, problem, results, problem_with_results),
     }
 
 
-def _identity(found: RunEntry, stored: dict[str, Any], experiment: Experiment, device: str) -> Info:
+def _identity(entry: RunEntry, stored: dict[str, Any], experiment: Experiment, device: str) -> Info:
     return {
-        "id": found.id,
-        "title": found.title,
+        "id": entry.id,
+        "title": entry.title,
         "recipe": experiment.recipe,
-        "state": found.state,
+        "state": entry.state,
         "device": device,
-        "has_report": (found.path / "report.html").is_file(),
+        "has_report": (entry.path / "report.html").is_file(),
     }
 
 
@@ -94,7 +95,7 @@ def _model(schema: Schema, experiment: Experiment) -> Info:
         "event_shape": event_shape,
         "range": schema.range,
         "offset": schema.offsets,
-        "shape_in_words": shape_in_words(event_shape),
+        "shape_in_words": describe_shape(event_shape),
         "latent_dim": model.latent_dim,
         "posterior": model.posterior,
         "prior": model.prior,
@@ -105,62 +106,66 @@ def _model(schema: Schema, experiment: Experiment) -> Info:
     }
 
 
-def _codes(points: Dataset | None, latent_dim: int, known: Latents | None) -> Info:
-    """How many codes there are, of which splits, and the axes to show first."""
+def _points(points: Dataset | None, latent_dim: int, stored: Latents | None) -> Info:
+    """The number of points in each split, and the two latents to show first."""
     if points:
         splits = [{"name": name, "count": len(part)} for name, part in zip(points.names, points.parts, strict=True)]
     else:
-        splits = [{"name": "test", "count": len(known)}] if known else []
-    axes = widest_axes(known.mean) if known and latent_dim > 2 else list(range(min(2, latent_dim)))
+        splits = [{"name": "test", "count": len(stored)}] if stored else []
+    axes = widest_axes(stored.mean) if stored and latent_dim > 2 else list(range(min(2, latent_dim)))
     return {"splits": splits, "num_codes": sum(split["count"] for split in splits), "axes": axes}
 
 
-def _can(space: Space) -> dict[str, bool]:
+def _can(loaded: LoadedRun) -> dict[str, bool]:
     return {
-        "encode": space.schema.has_pictures,
-        "score": not space.model.is_deterministic,
-        "sample": not space.model.is_deterministic,
+        "encode": loaded.schema.has_pictures,
+        "score": not loaded.model.is_deterministic,
+        "sample": not loaded.model.is_deterministic,
     }
 
 
 def _score(score: Score, results: Results) -> dict[str, str]:
     return {
         "name": score.name,
-        "quantity": wording.quantity(score.name),
+        "quantity": wording.score_title(score.name),
         "split": score.split,
-        "value": f"{wording.measured(score.value, score.standard_error, score.unit)} {score.unit}".strip(),
-        "meaning": wording.said_of(results, wording.meaning(score)),
+        "value": f"{format_estimate(score.value, score.standard_error, score.unit)} {score.unit}".strip(),
+        "meaning": wording.in_data_terms(results, wording.score_description(score)),
     }
 
 
-def _label_names(space: Space, points: Dataset | None) -> list[str]:
-    """As the data have them; labels without names are called by their numbers."""
-    names = points.label_names if points else space.label_names
+def _label_names(loaded: LoadedRun, points: Dataset | None) -> list[str]:
+    """The names of the labels, or their numbers if they have no names."""
+    names = points.label_names if points else loaded.label_names
     if names or points is None:
         return list(names)
     return [str(label) for label in range(int(np.max(points.labels, initial=-1)) + 1)]
 
 
-def _notes(space: Space, points: Dataset | None, problem: str, results: Results, unread: str) -> list[str]:
+def _notes(loaded: LoadedRun, points: Dataset | None, problem: str, results: Results, unreadable: str) -> list[str]:
     notes = []
     if problem:
-        shown = "the codes of the test examples that its results hold" if stored_codes(space) else "no codes"
-        notes.append(f"{problem} Shown are {shown}, and no examples.")
+        shown = (
+            "The latents are those in its results (test split)."
+            if stored_latents(loaded)
+            else "Nothing can be plotted."
+        )
+        notes.append(f"{problem} {shown}")
     if points:
         notes += [note[:1].upper() + note[1:] + "." for note in points.notes]
-        notes += [REDRAWN] if points.is_redrawn else []
-    if unread:
-        notes.append(f"Its results are not shown: {without_paths(unread, space.path)}")
+        notes += [DYNAMIC_BINARISATION] if points.is_redrawn else []
+    if unreadable:
+        notes.append(f"The results cannot be shown: {without_paths(unreadable, loaded.path)}")
     elif not results.scores:
-        notes.append("This run has no results yet: they come at the end of a training, or of `lowerbound evaluate`.")
+        notes.append("No results yet: they are written at the end of training, or by `lowerbound evaluate`.")
     return notes
 
 
 def _name_of(experiment: Experiment) -> str:
-    """A source's name, or that of a file or folder; where it lies is nobody's business."""
+    """The name of a source, file or folder, without its path."""
     return Path(experiment.data.source).name
 
 
 def _origin(name: str) -> str:
     source = SOURCES.get(name)
-    return source.origin if source else "a file or folder of one's own"
+    return source.origin if source else "your own file or folder"

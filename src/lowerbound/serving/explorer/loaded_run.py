@@ -1,10 +1,10 @@
-"""A run that is opened: its model, and what can be asked of that without any data."""
+"""LoadedRun: a run's model with its configuration and stored results; decoding and sampling, which need no data."""
 
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
@@ -24,20 +24,19 @@ from lowerbound.runs.trained_model import TrainedModel, load
 from lowerbound.serving.loaded_model import LoadedModel
 
 Arrays = dict[str, np.ndarray]
-Shown = Literal["images", "values"]
 
 
 @dataclass(frozen=True, eq=False)
-class Space(LoadedModel):
-    """A run's model and what its files say of it."""
+class LoadedRun(LoadedModel):
+    """A run's model, and the content of its files."""
 
     path: Path
-    stored: dict[str, Any]  # config.toml
+    config: dict[str, Any]  # of config.toml
     experiment: Experiment
     trained: TrainedModel
     device: torch.device
-    known: Arrays  # of results.safetensors; empty where there is none
-    label_names: tuple[str, ...]  # as results.json has them
+    results: Arrays  # of results.safetensors; empty if there is none
+    label_names: tuple[str, ...]  # of results.json
 
     @property
     def latent_dim(self) -> int:
@@ -45,47 +44,47 @@ class Space(LoadedModel):
         return self.model.latent_dim
 
 
-def open_space(run: Path, device: str = "auto") -> Space:
-    """The model of a run that has one; RunError where its files are damaged."""
+def load_run(run: Path, device: str = "auto") -> LoadedRun:
+    """A run that has a model; RunError if its files are damaged."""
     stored = read_stored(run)
     chosen = choose_device(device)
     trained = load(run)
     trained.vae.to(chosen)
-    results, _ = known_results(run)
+    results, _ = results_or_reason(run)
     label_names = tuple(results.context.get("data", {}).get("label_names", ()))
-    return Space(run, stored.content, stored.experiment, trained, chosen, results.arrays, label_names)
+    return LoadedRun(run, stored.content, stored.experiment, trained, chosen, results.arrays, label_names)
 
 
 @torch.inference_mode()
-def decode(space: Space, z: Float[np.ndarray, "n latent"]) -> Arrays:
-    """What latents stand for: "images" in RGB bytes, or "values", the best guess of each element."""
-    expected = best_guess(space.model, space.model.decode(torch.from_numpy(z).to(space.device)))
-    return as_shown(space.schema, expected)
+def decode(loaded: LoadedRun, z: Float[np.ndarray, "n latent"]) -> Arrays:
+    """Decoded latents: "images" as RGB bytes, or "values", the best guess of each element."""
+    expected = best_guess(loaded.model, loaded.model.decode(torch.from_numpy(z).to(loaded.device)))
+    return displayed(loaded.schema, expected)
 
 
-def as_shown(schema: Schema, x: torch.Tensor) -> Arrays:
-    """Examples as the page shows them: images as RGB bytes, all others as a row of values each, in stored units."""
+def displayed(schema: Schema, x: torch.Tensor) -> Arrays:
+    """Examples as the page displays them: "images" as RGB bytes, or rows of "values" in stored units."""
     if schema.layout == "image":
         return {"images": displayable(to_images(x))}
-    # In double precision where an offset takes more digits than a float has.
+    # In double precision where an offset has more digits than a float.
     return {"values": in_stored_units(x, schema).reshape(len(x), -1).cpu().numpy()}
 
 
 @torch.inference_mode()
-def draw_codes(space: Space, num: int, temperature: float, seed: int) -> Float[np.ndarray, "n latent"]:
-    """Draws from the prior, its standard deviation scaled by `temperature`: those that `lowerbound sample` decodes."""
-    if space.model.is_deterministic:
-        raise DataError(f"{space.path.name} is a deterministic autoencoder; it has no prior to sample from.")
-    return codes_from_prior(space.model, num, seed, temperature).float().cpu().numpy()
+def sample_prior(loaded: LoadedRun, num: int, temperature: float, seed: int) -> Float[np.ndarray, "n latent"]:
+    """Draws from the prior at a temperature: the ones that `lowerbound sample` decodes."""
+    if loaded.model.is_deterministic:
+        raise DataError(f"{loaded.path.name} is a deterministic autoencoder; it has no prior to sample from.")
+    return codes_from_prior(loaded.model, num, seed, temperature).float().cpu().numpy()
 
 
-def examples_at_once(space: Space) -> int:
-    """How many examples are decoded in one go: so few that no one who waits behind them waits long."""
-    return max(1, min(32, 2**17 // math.prod(space.model.event_shape)))
+def decoding_batch_size(loaded: LoadedRun) -> int:
+    """How many examples are decoded at once: few enough that waiting jobs start soon."""
+    return max(1, min(32, 2**17 // math.prod(loaded.model.event_shape)))
 
 
-def known_results(run: Path, read: Callable[[Path], Results] = read_results) -> tuple[Results, str]:
-    """A run's results, and why there are none: empty ones and no reason where none were written yet."""
+def results_or_reason(run: Path, read: Callable[[Path], Results] = read_results) -> tuple[Results, str]:
+    """A run's results, or empty ones with the reason; no reason if none have been written yet."""
     try:
         return read(run), ""
     except RunError as error:

@@ -1,4 +1,4 @@
-"""What is said to a browser: messages that name no place on this machine."""
+"""Messages for the browser, without the paths of this machine."""
 
 import re
 from pathlib import Path
@@ -6,11 +6,11 @@ from pathlib import Path
 from lowerbound.foundation.text import readable
 
 FOLDERS = re.compile(r"(?:~|(?<![\w.:/])|[A-Za-z]:)[/\\](?:[^\s/\\'\"(),;:]+[/\\])*(?=[^\s/\\'\"(),;:])")
-"""The folders before a file's name, from the root of a disk on."""
+"""The folders in front of a file name in an absolute path."""
 
 
 def without_paths(message: str, *known: Path) -> str:
-    """A message on one line in which paths are cut down to the last of their names."""
+    """A message on one line, with only the last part of each path."""
     line = " ".join(message.split())
     for path in known:
         for form in sorted({str(path), str(path.absolute()), str(path.resolve())}, key=len, reverse=True):

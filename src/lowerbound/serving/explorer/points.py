@@ -1,7 +1,7 @@
-"""The examples whose codes are shown: the run's own, of all its splits, one after the other.
+"""Dataset: the run's examples of all splits, which are the points of the scatter, and their values for the model.
 
-An example's index counts through training, validation and test examples. Where pixels are drawn anew on every pass,
-what is shown is their grey values, and what is encoded and scored is one draw of them, keyed by the image's content.
+An example's index counts through the training, validation and test examples. If pixels are binarised dynamically, the
+page shows their grey values, and one draw keyed by the image's content is encoded and scored.
 """
 
 from dataclasses import dataclass, replace
@@ -13,29 +13,29 @@ import torch
 from jaxtyping import Float, Int32, UInt8
 
 from lowerbound.data.batches import scaled
-from lowerbound.data.binarisation import binarised_by_content
+from lowerbound.data.binarisation import binarise_by_content
 from lowerbound.data.sources import Examples, Splits
 from lowerbound.foundation.errors import DataError, LowerboundError
 from lowerbound.foundation.schema import Schema
 from lowerbound.runs.run_data import own_splits
-from lowerbound.serving.explorer.loaded_run import Arrays, Space, as_shown
+from lowerbound.serving.explorer.loaded_run import Arrays, LoadedRun, displayed
 from lowerbound.serving.explorer.messages import without_paths
 
 MAX_POINTS = 70_000
 CHUNK = 128
-"""Examples that are encoded at once: few enough that others need not wait for long."""
+"""Examples encoded at once: few enough that waiting jobs start soon."""
 
 
 @dataclass(frozen=True, eq=False)
 class Dataset:
-    """Examples of several splits, the first ones of each."""
+    """The first examples of each of several splits."""
 
     names: tuple[str, ...]  # of the splits
     parts: tuple[Examples, ...]
     label_names: tuple[str, ...]
     convention: str  # of log p(x|z)
     data_name: str
-    notes: tuple[str, ...]  # what was done to the data when they were read
+    notes: tuple[str, ...]  # about how the data were read
     schema: Schema
 
     def __len__(self) -> int:
@@ -43,12 +43,12 @@ class Dataset:
 
     @property
     def starts(self) -> tuple[int, ...]:
-        """The index at which each split begins."""
+        """The index of each split's first example."""
         return tuple(accumulate((len(part) for part in self.parts[:-1]), initial=0))
 
     @property
     def labels(self) -> Int32[np.ndarray, " n"]:
-        """Of each example; -1 where it is not known."""
+        """The label of each example; -1 if unknown."""
         return np.concatenate([_labels_of(part) for part in self.parts])
 
     @property
@@ -58,38 +58,38 @@ class Dataset:
 
     @property
     def is_redrawn(self) -> bool:
-        """Whether pixels are probabilities, drawn anew on every pass."""
+        """Whether pixels are probabilities, binarised again in every epoch."""
         return any(part.is_redrawn for part in self.parts)
 
     def place(self, index: int) -> tuple[int, int]:
-        """The split of an example, and its position there; DataError if there is no such example."""
+        """The split of an example, and its position in it; DataError for an index out of range."""
         if not 0 <= index < len(self):
-            raise DataError(f"there is no example {index}; they are numbered from 0 to {len(self) - 1}.")
+            raise DataError(f"no example {index}; the indices are 0 to {len(self) - 1}.")
         split = int(np.searchsorted(self.starts, index, side="right")) - 1
         return split, index - self.starts[split]
 
 
-def load_points(space: Space, data: str = "", data_dir: str = "") -> Dataset:
-    """The run's examples, from `data` or where they were.
+def load_points(loaded: LoadedRun, data: str = "", data_dir: str = "") -> Dataset:
+    """The run's examples, from `data` or their original location.
 
-    A LowerboundError where they are not there, or are not those that the run was trained on.
+    LowerboundError if they are missing, or are not those that the run was trained on.
     """
-    return points_of(own_splits(space.path, data=data, data_dir=data_dir), space)
+    return points_of(own_splits(loaded.path, data=data, data_dir=data_dir), loaded)
 
 
-def why_absent(space: Space, error: LowerboundError, data: str = "") -> str:
-    """Why the run's examples are unavailable, in a sentence that names no place."""
-    about, config = space.stored["run"], space.experiment.data
+def reason_unavailable(loaded: LoadedRun, error: LowerboundError, data: str = "") -> str:
+    """Why the run's examples are unavailable, as a sentence without paths."""
+    about, config = loaded.config["run"], loaded.experiment.data
     given = (about.get("data_path"), about.get("labels_path"), data, config.source, config.labels)
     places = [Path(place) for place in given if place]
-    reason = without_paths(str(error).rstrip("."), *places, space.path)
-    reason = reason.removeprefix(f"the data of {space.path.resolve().name} cannot be read: ")
+    reason = without_paths(str(error).rstrip("."), *places, loaded.path)
+    reason = reason.removeprefix(f"the data of {loaded.path.resolve().name} cannot be read: ")
     return f"The run's data, {Path(config.source).name}, are unavailable: {reason}."
 
 
-def points_of(splits: Splits, space: Space, most: int = MAX_POINTS) -> Dataset:
-    """Test examples, then those that training watched, then so many training examples as there is room for."""
-    # Where training watches the test examples, there are none held out beside them.
+def points_of(splits: Splits, loaded: LoadedRun, most: int = MAX_POINTS) -> Dataset:
+    """The test examples, then the validation examples, then as many training examples as fit."""
+    # If training monitors the test examples, there is no separate validation split.
     held_out = {} if splits.watched == "test" else {"validation": splits.validation}
     room, chosen = most, {}
     for name, examples in ({"test": splits.test} | held_out | {"train": splits.train}).items():
@@ -97,35 +97,35 @@ def points_of(splits: Splits, space: Space, most: int = MAX_POINTS) -> Dataset:
         room -= len(chosen[name])
     names = tuple(name for name in ("train", "validation", "test") if len(chosen.get(name, ())))
     parts = tuple(chosen[name] for name in names)
-    convention = space.trained.convention
-    return Dataset(names, parts, splits.label_names, convention, splits.name, splits.notes, space.schema)
+    convention = loaded.trained.convention
+    return Dataset(names, parts, splits.label_names, convention, splits.name, splits.notes, loaded.schema)
 
 
 def chunks_of(points: Dataset) -> list[tuple[int, int]]:
-    """All examples in parts that are encoded at once: the split's number, and where the part starts in it."""
+    """All examples in chunks that are encoded at once: the split's number, and the chunk's start in it."""
     return [(split, start) for split, part in enumerate(points.parts) for start in range(0, len(part), CHUNK)]
 
 
-def seen(points: Dataset, split: int, start: int, num: int = CHUNK) -> Float[torch.Tensor, "n *event"]:
-    """A part of a split as the model sees it; drawn by content, where pixels are probabilities."""
+def model_input(points: Dataset, split: int, start: int, num: int = CHUNK) -> Float[torch.Tensor, "n *event"]:
+    """A chunk of a split on the model's scale; binarised by content if pixels are probabilities."""
     whole = points.parts[split]
     part = replace(whole.subset(np.arange(start, min(start + num, len(whole)))), is_redrawn=False)
-    return scaled(binarised_by_content(part, points.schema.binarisation_seed) if whole.is_redrawn else part)
+    return scaled(binarise_by_content(part, points.schema.binarisation_seed) if whole.is_redrawn else part)
 
 
-def seen_one(points: Dataset, index: int) -> Float[torch.Tensor, "1 *event"]:
-    """One example as it was encoded."""
-    return seen(points, *points.place(index), num=1)
+def one_model_input(points: Dataset, index: int) -> Float[torch.Tensor, "1 *event"]:
+    """One example, as it is encoded."""
+    return model_input(points, *points.place(index), num=1)
 
 
-def pictures_of(points: Dataset, indices: list[int]) -> Arrays:
-    """Examples as they are shown, grey where they are drawn on every pass."""
+def displayed_examples(points: Dataset, indices: list[int]) -> Arrays:
+    """Examples as the page displays them; grey values if pixels are probabilities."""
     places = np.array([points.place(index) for index in indices])
     x = torch.empty(len(indices), *points.parts[0].event_shape)
     for split in np.unique(places[:, 0]):
         chosen = np.flatnonzero(places[:, 0] == split)
         x[chosen] = scaled(replace(points.parts[split].subset(places[chosen, 1]), is_redrawn=False))
-    return as_shown(points.schema, x)
+    return displayed(points.schema, x)
 
 
 def _first(examples: Examples, most: int) -> Examples:

@@ -1,7 +1,7 @@
-"""The runs that can be explored: where they lie, and how far each one is.
+"""RunFolder: finds the runs in a folder, and whether each is training, finished or broken.
 
-A run has a config.toml from its first moment, a metrics.jsonl while it is trained, and a model.safetensors from the end
-of that on. The folder is looked at anew on every question, so that new runs and finished ones are noticed.
+A run has a config.toml from the start, a metrics.jsonl while it is trained, and a model.safetensors when the training
+ends. The folder is scanned again on every request, so that new runs and finished ones are noticed.
 """
 
 import os
@@ -18,15 +18,15 @@ from lowerbound.serving.explorer.messages import without_paths
 
 State = Literal["training", "finished", "broken"]
 FileVersion = tuple[int, int]
-"""When a file was written, in nanoseconds, and its size in bytes; zeros where there is none."""
+"""A file's time of modification in nanoseconds and its size in bytes; zeros if it does not exist."""
 
-NOTHING: FileVersion = (0, 0)
-SETTLED = 60.0  # seconds by which a log that is still written is newer than the model of an earlier sitting
+NO_FILE: FileVersion = (0, 0)
+RESUMED_AFTER = 60.0  # seconds by which the log of a resumed run is newer than its earlier model
 
 
 @dataclass(frozen=True)
 class RunEntry:
-    """A run, and how far it is."""
+    """A run and its state."""
 
     id: str
     title: str
@@ -37,27 +37,27 @@ class RunEntry:
 
 @dataclass(eq=False)
 class RunFolder:
-    """The runs of one folder, directly in it or one level deeper; or a single run."""
+    """The runs in a folder, directly or one level deeper; or a single run."""
 
     root: Path
-    # What files said when they were last read, so that asking again costs no more than looking at their dates.
-    judged: dict[Path, tuple[tuple[FileVersion, FileVersion], State, str]] = field(default_factory=dict)
-    known: dict[str, Path] = field(default_factory=dict)  # ids, as the folder was when it was last looked through
+    # The result of the last check, which holds as long as the files' versions stay the same.
+    checked: dict[Path, tuple[tuple[FileVersion, FileVersion], State, str]] = field(default_factory=dict)
+    known: dict[str, Path] = field(default_factory=dict)  # paths by id, from the last scan
 
     def __post_init__(self) -> None:
         if not self.root.is_dir():
-            raise UsageError(f"{self.root} is not a folder; give a run, or a folder with runs in it.")
+            raise UsageError(f"{self.root} is not a folder; give a run, or a folder of runs.")
         self.known = self.paths()
         if not self.known:
-            raise UsageError(f"{self.root} has no run in it; give a directory that `lowerbound train` wrote.")
+            raise UsageError(f"{self.root} contains no run; give a directory written by `lowerbound train`.")
 
     @property
     def is_single(self) -> bool:
-        """Whether the folder is itself a run."""
+        """Whether the folder itself is a run."""
         return is_run(self.root)
 
     def paths(self) -> dict[str, Path]:
-        """The directories of all runs by their ids, in the order of their names."""
+        """The directories of all runs by id, in the order of their names."""
         if self.is_single:
             return {readable(self.root.resolve().name): self.root}
         folders = _folders_in(self.root)
@@ -65,7 +65,7 @@ class RunFolder:
         deeper = [inner for folder in folders if folder not in runs for inner in _folders_in(folder)]
         found: dict[str, Path] = {}
         for path in sorted(runs + [folder for folder in deeper if is_run(folder)]):
-            # An id is one part of an address; a name may hold a colon of its own.
+            # An id is one segment of a URL; the name itself may contain a colon.
             name = readable(path.relative_to(self.root).as_posix()).replace("/", ":")
             while name in found:
                 name += ":"
@@ -73,52 +73,52 @@ class RunFolder:
         return found
 
     def runs(self) -> list[RunEntry]:
-        """All runs and how far they are."""
+        """All runs with their states."""
         self.known = self.paths()
-        return [self._found(name, path) for name, path in self.known.items()]
+        return [self._entry(name, path) for name, path in self.known.items()]
 
     def find(self, name: str) -> RunEntry | None:
-        """The run of that id, or None; the folder is looked through for one that was not seen before."""
+        """The run with an id, or None; the folder is scanned again for an unknown id."""
         if name not in self.known or not is_run(self.known[name]):
             self.known = self.paths()
-        return self._found(name, self.known[name]) if name in self.known else None
+        return self._entry(name, self.known[name]) if name in self.known else None
 
-    def _found(self, name: str, path: Path) -> RunEntry:
+    def _entry(self, name: str, path: Path) -> RunEntry:
         title = name if self.is_single else readable(path.relative_to(self.root).as_posix())
-        stamps = stamp(path / CONFIG), stamp(path / MODEL)
-        if path not in self.judged or self.judged[path][0] != stamps:
-            self.judged[path] = (stamps, *_judged(path))
-        return RunEntry(name, title, path, *self.judged[path][1:])
+        versions = version_of(path / CONFIG), version_of(path / MODEL)
+        if path not in self.checked or self.checked[path][0] != versions:
+            self.checked[path] = (versions, *_check(path))
+        return RunEntry(name, title, path, *self.checked[path][1:])
 
     def mark_broken(self, path: Path, reason: str) -> None:
-        """Remember what was found wrong when the run was opened, until its files change."""
-        self.judged[path] = ((stamp(path / CONFIG), stamp(path / MODEL)), "broken", reason)
+        """Mark a run that could not be opened as broken, until its files change."""
+        self.checked[path] = ((version_of(path / CONFIG), version_of(path / MODEL)), "broken", reason)
 
 
 def is_run(folder: Path) -> bool:
-    """Whether a folder is a run's directory, whole or not."""
-    return stamp(folder / CONFIG) != NOTHING
+    """Whether a folder is a run directory, complete or not."""
+    return version_of(folder / CONFIG) != NO_FILE
 
 
-def stamp(path: Path) -> FileVersion:
-    """What tells a file from the one that was there before."""
+def version_of(path: Path) -> FileVersion:
+    """The current version of a file, which changes when the file is written."""
     try:
         status = path.stat()
     except OSError:
-        return NOTHING
+        return NO_FILE
     return status.st_mtime_ns, status.st_size
 
 
 def is_training(path: Path) -> bool:
-    """Whether a run's log is ahead of its model: there is none yet, or the run was resumed."""
-    model, metrics = stamp(path / MODEL)[0], stamp(path / LOG)[0]
-    return model == 0 or metrics - model > SETTLED * 1e9
+    """Whether a run's log is newer than its model: it has no model yet, or was resumed."""
+    model, metrics = version_of(path / MODEL)[0], version_of(path / LOG)[0]
+    return model == 0 or metrics - model > RESUMED_AFTER * 1e9
 
 
-def _judged(path: Path) -> tuple[State, str]:
+def _check(path: Path) -> tuple[State, str]:
     try:
         read_stored(path)
-        if stamp(path / MODEL) == NOTHING:
+        if version_of(path / MODEL) == NO_FILE:
             return "training", ""
         check_model(path)
     except (LowerboundError, OSError) as error:

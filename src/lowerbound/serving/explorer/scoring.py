@@ -1,4 +1,4 @@
-"""The bound of one example, taken apart: what the code costs, latent by latent, and what it leaves unsaid."""
+"""estimate_bound: the ELBO of one example with its rate, per latent where possible, and its distortion."""
 
 import math
 from dataclasses import dataclass
@@ -21,30 +21,30 @@ DRAWS_AT_ONCE = 16
 
 @dataclass(frozen=True, kw_only=True)
 class Bound:
-    """Estimates for one example, in nats; None where a number has no meaning for the model or the data."""
+    """Estimates for one example, in nats; None for what is undefined for the model or the data."""
 
     elbo: float | None = None
     elbo_standard_error: float | None = None  # over draws
     rate: float | None = None
     rate_per_dimension: list[float] | None = None
     distortion: float | None = None
-    reconstruction_error: float | None = None  # of a deterministic autoencoder, in place of all others
+    reconstruction_error: float | None = None  # of a deterministic autoencoder, which has no other number
     num_draws: int = 0
     unit: str = "nats"
 
     def as_json(self) -> dict[str, Any]:
-        """By name, without what JSON has no word for."""
+        """The numbers by name; None for NaN and infinity, which JSON lacks."""
         return {name: finite(value) for name, value in vars(self).items()}
 
 
 def noise_for(x: Float[Tensor, "n *event"]) -> ContentNoise:
-    """That of `lowerbound evaluate`: an example has the same bound wherever it stands, and as an image of its own."""
+    """The noise of `lowerbound evaluate`, keyed by content: an image has the same bound as a point and as an upload."""
     return content_noise(x, 0, "evaluation")
 
 
 @torch.inference_mode()
-def bound_of(model: VAE, x: Float[Tensor, "1 *event"], chance: Chance) -> Bound:
-    """The ELBO of one example: the mean over draws, its rate in closed form where it has one."""
+def estimate_bound(model: VAE, x: Float[Tensor, "1 *event"], chance: Chance) -> Bound:
+    """The ELBO of one example: the mean over draws, with the rate in closed form if there is one."""
     if model.is_deterministic:
         error = -model.decode(model.encode(x).mean).log_prob(x)
         return Bound(reconstruction_error=float(error))
@@ -63,7 +63,7 @@ def bound_of(model: VAE, x: Float[Tensor, "1 *event"], chance: Chance) -> Bound:
 
 
 def _rates(draws: list[PosteriorSamples]) -> tuple[Float[Tensor, " draw"], list[float] | None]:
-    """What the code costs at each draw, and for each latent; in closed form all draws have the same."""
+    """The rate at each draw, and per latent; in closed form it is the same at all draws."""
     (group, *_) = draws[0].groups
     posterior, prior = group.posterior, group.prior
     if not has_elementwise_kl(posterior, prior):
@@ -73,7 +73,7 @@ def _rates(draws: list[PosteriorSamples]) -> tuple[Float[Tensor, " draw"], list[
 
 
 def finite(value: Any) -> Any:
-    """A number, or a list of them, with None where JSON has no word for one."""
+    """A number or a list of numbers, with None for NaN and infinity."""
     if isinstance(value, list):
         return [finite(number) for number in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value

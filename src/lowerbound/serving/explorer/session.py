@@ -1,7 +1,7 @@
-"""What is open and what is at work: models, examples and codes are read or computed once, when first asked for.
+"""Explorer: the open runs, whose model, examples and latents are loaded or computed once, on the first request.
 
-Pointers have a lane of their own, and so never wait for the codes of a whole data set, whose parts go behind everything
-else that someone asks for.
+Requests that follow the pointer have a worker of their own, so that they never wait for the encoding of a whole data
+set, which is split into chunks that run after everything else.
 """
 
 import asyncio
@@ -17,26 +17,26 @@ from jaxtyping import Float32
 
 from lowerbound.foundation.errors import DataError, LowerboundError, RunError, UsageError
 from lowerbound.foundation.run_identity import MODEL
-from lowerbound.serving.explorer.latents import Latents, codes_of, encode_chunk, stored_codes
-from lowerbound.serving.explorer.loaded_run import Arrays, Space, decode, examples_at_once, open_space
+from lowerbound.serving.explorer.latents import Latents, encode_chunk, join_chunks, stored_latents
+from lowerbound.serving.explorer.loaded_run import Arrays, LoadedRun, decode, decoding_batch_size, load_run
 from lowerbound.serving.explorer.messages import without_paths
-from lowerbound.serving.explorer.points import Dataset, chunks_of, load_points, why_absent
-from lowerbound.serving.explorer.run_folder import FileVersion, RunEntry, RunFolder, stamp
-from lowerbound.serving.explorer.worker import AHEAD, ASKED, POINTER, Lane
+from lowerbound.serving.explorer.points import Dataset, chunks_of, load_points, reason_unavailable
+from lowerbound.serving.explorer.run_folder import FileVersion, RunEntry, RunFolder, version_of
+from lowerbound.serving.explorer.worker import BACKGROUND, INTERACTIVE, NORMAL, Worker
 from lowerbound.serving.image_decoding import Decoders
 
-MOST_OPEN = 4  # runs; the one that was asked for longest ago is closed
-FEW = 16  # latents that are decoded in the pointers' lane
+MAX_OPEN_RUNS = 4  # beyond which the least recently used run is closed
+INTERACTIVE_LATENTS = 16  # the most that are decoded by the interactive worker
 
 
 @dataclass(eq=False)
-class Opened:
-    """One run: its model, and its examples and codes once they are there."""
+class OpenRun:
+    """One run: its model, and its examples and latents once they are available."""
 
-    space: Space
-    stamp: FileVersion  # of its model
-    lane: Lane
-    data: str  # where the run's data lie now; empty for where they were
+    loaded: LoadedRun
+    model_version: FileVersion
+    worker: Worker
+    data: str  # where the run's data are now; empty if they have not moved
     data_dir: str
     stage: str = "loading data"
     done: int = 0
@@ -44,15 +44,15 @@ class Opened:
     tasks: dict[str, asyncio.Task[Any]] = field(default_factory=dict)
 
     async def points(self) -> Dataset:
-        """The run's examples; DataError where they are unavailable."""
+        """The run's examples; DataError if they are unavailable."""
         return await self._once("points", self._load)
 
-    async def codes(self) -> Latents:
-        """The codes of all points; without data those that the results hold; DataError where there are none."""
-        return await self._once("codes", self._encode)
+    async def latents(self) -> Latents:
+        """The latents of all examples, or those in the results if there are no data; DataError without either."""
+        return await self._once("latents", self._encode)
 
-    async def why_no_points(self) -> str:
-        """Why the examples are unavailable; empty where they are there."""
+    async def reason_without_points(self) -> str:
+        """Why the examples are unavailable; empty if they are available."""
         try:
             await self.points()
         except LowerboundError as error:
@@ -60,7 +60,7 @@ class Opened:
         return ""
 
     async def points_or_none(self) -> Dataset | None:
-        """The run's examples, or None where they are unavailable."""
+        """The run's examples, or None if they are unavailable."""
         try:
             return await self.points()
         except LowerboundError:
@@ -69,87 +69,88 @@ class Opened:
     async def _once(self, name: str, compute: Any) -> Any:
         if name not in self.tasks:
             self.tasks[name] = asyncio.create_task(compute())
-        # Whoever asked may go away; others wait for the same.
+        # A request may be aborted while others wait for the same result.
         return await asyncio.shield(self.tasks[name])
 
     async def _load(self) -> Dataset:
-        # In a thread of its own: reading files needs no lane, and may take long.
+        # In a separate thread: reading files needs no worker, and may take long.
         try:
-            return await asyncio.to_thread(load_points, self.space, self.data, self.data_dir)
+            return await asyncio.to_thread(load_points, self.loaded, self.data, self.data_dir)
         except LowerboundError as error:
-            remedy = "Then start the explorer again."
-            raise DataError(f"{why_absent(self.space, error, self.data)} {remedy}") from error
+            remedy = "Then restart the explorer."
+            raise DataError(f"{reason_unavailable(self.loaded, error, self.data)} {remedy}") from error
 
     async def _encode(self) -> Latents:
         try:
             points = await self.points()
         except DataError:
-            if (known := await self.lane(partial(stored_codes, self.space))) is not None:
+            if (stored := await self.worker(partial(stored_latents, self.loaded))) is not None:
                 self.stage = "ready"
-                return known
+                return stored
             raise
         self.stage, self.total = "encoding", len(points)
         encoded = []
         for chunk in chunks_of(points):
-            encoded.append(await self.lane(partial(encode_chunk, self.space, points, chunk), AHEAD))
+            encoded.append(await self.worker(partial(encode_chunk, self.loaded, points, chunk), BACKGROUND))
             self.done += encoded[-1].shape[1]
-        codes = await self.lane(partial(codes_of, points, encoded))
+        latents = await self.worker(partial(join_chunks, points, encoded))
         self.stage = "ready"
-        return codes
+        return latents
 
 
 class Explorer:
-    """The runs of a folder, those that are open, and the lanes in which they compute."""
+    """The runs of a folder, those that are open, and the workers that compute."""
 
     def __init__(self, root: Path, data: str = "", data_dir: str = "", device: str = "auto") -> None:
         self.folder = RunFolder(root)
         if data and not self.folder.is_single:
-            raise UsageError(f"--data names the data of one run, {root} holds several; give the run.")
+            raise UsageError(f"--data is the data of one run, and {root} contains several; give a run.")
         self.data, self.data_dir, self.device = data, data_dir, device
-        self.opened: OrderedDict[Path, Opened] = OrderedDict()
+        self.open_runs: OrderedDict[Path, OpenRun] = OrderedDict()
         self.opening = asyncio.Lock()
-        # One thread for a point or two; half of them for the rest, so that a training beside it goes on.
-        self.pointers = Lane("pointers", 1)
-        self.steady = Lane("steady", max(1, (os.cpu_count() or 1) // 2))
+        # One thread for a few latents; half of the cores for the rest, so that a training can run at the same time.
+        self.interactive_worker = Worker("interactive", 1)
+        self.batch_worker = Worker("batch", max(1, (os.cpu_count() or 1) // 2))
         self.decoders = Decoders()
 
-    async def open(self, found: RunEntry) -> Opened:
-        """A run that has a model; RunError where that cannot be read."""
-        current = stamp(found.path / MODEL)
-        if not self._is_open(found.path, current):
+    async def open(self, entry: RunEntry) -> OpenRun:
+        """A run that has a model; RunError if it cannot be read."""
+        current = version_of(entry.path / MODEL)
+        if not self._is_open(entry.path, current):
             async with self.opening:
-                if not self._is_open(found.path, current):
-                    self.opened[found.path] = Opened(
-                        await self._space(found), current, self.steady, self.data, self.data_dir
+                if not self._is_open(entry.path, current):
+                    self.open_runs[entry.path] = OpenRun(
+                        await self._load(entry), current, self.batch_worker, self.data, self.data_dir
                     )
-        opened = self.opened[found.path]
-        self.opened.move_to_end(found.path)
-        while len(self.opened) > MOST_OPEN:
-            self.opened.popitem(last=False)
-        return opened
+        run = self.open_runs[entry.path]
+        self.open_runs.move_to_end(entry.path)
+        while len(self.open_runs) > MAX_OPEN_RUNS:
+            self.open_runs.popitem(last=False)
+        return run
 
     def _is_open(self, path: Path, current: FileVersion) -> bool:
-        """Whether a run's model has been read, and is still the one that is there."""
-        return path in self.opened and self.opened[path].stamp == current
+        """Whether the current version of a run's model is loaded."""
+        return path in self.open_runs and self.open_runs[path].model_version == current
 
-    async def decode(self, opened: Opened, z: Float32[np.ndarray, "n latent"]) -> Arrays:
-        """Decoded latents; many of them part by part, so that others pass between."""
-        lane, priority = (self.pointers, POINTER) if len(z) <= FEW else (self.steady, ASKED)
-        size = examples_at_once(opened.space)
-        parts = [z[start : start + size] for start in range(0, len(z), size)]
-        shown = [await lane(partial(decode, opened.space, part), priority) for part in parts]
-        return {name: np.concatenate([part[name] for part in shown]) for name in shown[0]}
+    async def decode(self, run: OpenRun, z: Float32[np.ndarray, "n latent"]) -> Arrays:
+        """Decoded latents; many of them in batches, so that other jobs run in between."""
+        is_interactive = len(z) <= INTERACTIVE_LATENTS
+        worker, priority = (self.interactive_worker, INTERACTIVE) if is_interactive else (self.batch_worker, NORMAL)
+        size = decoding_batch_size(run.loaded)
+        batches = [z[start : start + size] for start in range(0, len(z), size)]
+        decoded = [await worker(partial(decode, run.loaded, batch), priority) for batch in batches]
+        return {name: np.concatenate([batch[name] for batch in decoded]) for name in decoded[0]}
 
     def close(self) -> None:
-        """Let the lanes end, and the processes that decode."""
-        self.pointers.close()
-        self.steady.close()
+        """End the workers and the image decoders."""
+        self.interactive_worker.close()
+        self.batch_worker.close()
         self.decoders.close()
 
-    async def _space(self, found: RunEntry) -> Space:
+    async def _load(self, entry: RunEntry) -> LoadedRun:
         try:
-            return await self.steady(partial(open_space, found.path, self.device))
+            return await self.batch_worker(partial(load_run, entry.path, self.device))
         except LowerboundError as error:
-            reason = without_paths(str(error), found.path)
-            self.folder.mark_broken(found.path, reason)
+            reason = without_paths(str(error), entry.path)
+            self.folder.mark_broken(entry.path, reason)
             raise RunError(reason) from error

@@ -1,7 +1,7 @@
-"""Several ONNX models of the same network, with one copy of its weights.
+"""share_weights: several ONNX models of the same network, with one copy of its weights.
 
-ONNX lets a tensor lie outside its model's file, at a place in another one. What two models have in common, byte for
-byte, is then written once.
+ONNX tensors can be stored outside their model's file. Tensors that models have in common, byte for byte, are written
+once.
 """
 
 from collections.abc import Mapping
@@ -13,38 +13,38 @@ if TYPE_CHECKING:
     import onnx
 
 WEIGHTS = "weights"
-"""The file that models look for their tensors in."""
+"""The name of the external file with the tensors."""
 
-LEAST_BYTES = 1024
-"""Smaller tensors stay in the model: shapes and the like must be known before any other file is read."""
+MIN_BYTES = 1024
+"""Smaller tensors stay in the model: shapes, for example, must be known before another file is read."""
 
-ALIGNMENT = 64  # bytes, so that numbers can be read where they lie
+ALIGNMENT = 64  # bytes, so that numbers can be read in place
 
 
 def share_weights(models: Mapping[str, bytes], outputs: Mapping[str, tuple[str, ...]]) -> dict[str, bytes]:
-    """The models with the outputs that are asked for, by their names, and their weights under the name "weights"."""
+    """The models by name, each with only the given outputs, and their weights under the name "weights"."""
     onnx = import_onnx()
     weights, places = bytearray(), dict[bytes, int]()
-    parts = {}
+    slim = {}
     for name, content in models.items():
         model = onnx.load_from_string(content)
         _keep_outputs(model, outputs[name])
         for tensor in model.graph.initializer:
-            if len(tensor.raw_data) >= LEAST_BYTES:
+            if len(tensor.raw_data) >= MIN_BYTES:
                 _move(tensor, _place(tensor.raw_data, weights, places))
-        parts[name] = model.SerializeToString(deterministic=True)
-    return {**parts, WEIGHTS: bytes(weights)}
+        slim[name] = model.SerializeToString(deterministic=True)
+    return {**slim, WEIGHTS: bytes(weights)}
 
 
-def _keep_outputs(model: "onnx.ModelProto", wanted: tuple[str, ...]) -> None:
-    """What leads to no output is then never computed."""
-    kept = [value for value in model.graph.output if value.name in wanted]
+def _keep_outputs(model: "onnx.ModelProto", names: tuple[str, ...]) -> None:
+    """Drop all other outputs, so that they are never computed."""
+    kept = [value for value in model.graph.output if value.name in names]
     del model.graph.output[:]
     model.graph.output.extend(kept)
 
 
 def _place(content: bytes, weights: bytearray, places: dict[bytes, int]) -> int:
-    """Where the same bytes lie already, or their place at the end."""
+    """The offset of these bytes, which are appended if they are new."""
     if content not in places:
         weights.extend(bytes(-len(weights) % ALIGNMENT))
         places[content] = len(weights)

@@ -1,45 +1,45 @@
-"""An image that someone drops on the page, as the run's model sees it."""
+"""Images uploaded on the page, read by the run's schema."""
 
 from dataclasses import dataclass, replace
 
 from lowerbound.data.examples import Examples, RawArray
-from lowerbound.data.files import ReadingOptions, as_collection
+from lowerbound.data.files import ReadingOptions, to_collection
 from lowerbound.data.images import ImageOptions
 from lowerbound.foundation.errors import DataError
 from lowerbound.models.support import binarised_like
 from lowerbound.runs.inputs import image_options
-from lowerbound.serving.explorer.loaded_run import Space
+from lowerbound.serving.explorer.loaded_run import LoadedRun
 from lowerbound.serving.image_decoding import MAX_PIXELS, limit_of_pixels
 
 NAME = "the image"
 MAX_BYTES = 20 * 2**20
-MAX_WAIT = 30.0  # seconds until a file has had its turn
+MAX_WAIT = 30.0  # seconds until a file is decoded
 
 
 @dataclass(frozen=True, eq=False)
 class Upload:
-    """One example, and what was done to it on the way."""
+    """One example, and notes on how it was read."""
 
     examples: Examples
     notes: tuple[str, ...]
-    problem: str = ""  # why log p(x|z) has no meaning for it; empty where it has one
+    problem: str = ""  # why log p(x|z) is undefined for it; empty if it is defined
 
 
-def upload_options(space: Space) -> ImageOptions:
-    """How an image file is read for a run: resized and coloured as its own, within limits that no setting raises."""
-    return replace(image_options(space.schema), limit=limit_of_pixels(MAX_PIXELS))
+def upload_options(loaded: LoadedRun) -> ImageOptions:
+    """How an image file is read for a run: resized and converted as its data were, within fixed limits."""
+    return replace(image_options(loaded.schema), limit=limit_of_pixels(MAX_PIXELS))
 
 
-def read_upload(space: Space, raw: RawArray) -> Upload:
-    """An image's pixels, resized, coloured and scaled as the run's own files were: white is its full scale.
+def read_upload(loaded: LoadedRun, raw: RawArray) -> Upload:
+    """An image's pixels, resized, converted and scaled as the run's files were: white is full scale.
 
-    DataError for what does not fit.
+    DataError for an image that does not fit.
     """
     notes = tuple(note.removeprefix("1 of 1 ") for note in raw.notes)
-    collection = as_collection(replace(raw, ids=(), notes=notes), ReadingOptions(schema=space.schema))
-    collection = binarised_like(collection, space.schema)
+    collection = to_collection(replace(raw, ids=(), notes=notes), ReadingOptions(schema=loaded.schema))
+    collection = binarised_like(collection, loaded.schema)
     try:
-        space.trained.supported(collection)
+        loaded.trained.supported(collection)
     except DataError as error:
         return Upload(collection.examples, collection.notes, str(error))
     return Upload(collection.examples, collection.notes)

@@ -1,7 +1,7 @@
-"""Threads that compute, so that the one that answers requests never does.
+"""Worker: a thread with a priority queue, so that the thread that answers requests never computes.
 
-A lane is one thread. What is asked for with a lower number goes first; equal ones in the order in which they came. A
-long piece of work is given as many short ones, between which others pass.
+Jobs with a lower number run first, equal ones in the order of arrival. A long computation is submitted as many short
+jobs, between which others run.
 """
 
 import asyncio
@@ -16,33 +16,33 @@ import torch
 
 Result = TypeVar("Result")
 
-POINTER, ASKED, AHEAD = 0, 1, 2
-"""What follows a pointer, what someone waits for, what is computed ahead."""
+INTERACTIVE, NORMAL, BACKGROUND = 0, 1, 2
+"""Priorities: following the pointer; a single request; computed ahead of time."""
 
 
-class Lane:
-    """One thread, in which torch takes so many threads of its own."""
+class Worker:
+    """One thread, in which torch uses `num_threads` threads of its own."""
 
     def __init__(self, name: str, num_threads: int) -> None:
         self.num_threads = num_threads
         self.order = count()
         self.jobs: PriorityQueue[tuple[int, int, Future[Any], Callable[[], Any] | None]] = PriorityQueue()
-        # A daemon: the process may end in the midst of a job that nobody waits for any longer.
+        # A daemon, because the process may end during a job whose result is no longer needed.
         self.thread = Thread(target=self._work, name=name, daemon=True)
         self.thread.start()
 
-    async def __call__(self, job: Callable[[], Result], priority: int = ASKED) -> Result:
-        """The result of `job`, computed in the lane."""
+    async def __call__(self, job: Callable[[], Result], priority: int = NORMAL) -> Result:
+        """The result of `job`, computed in the thread."""
         future: Future[Result] = Future()
         self.jobs.put((priority, next(self.order), future, job))
         return await asyncio.wrap_future(future)
 
     def close(self) -> None:
-        """Let the thread end once it has done what was asked of it."""
-        self.jobs.put((AHEAD + 1, next(self.order), Future(), None))
+        """Let the thread end after the jobs in its queue."""
+        self.jobs.put((BACKGROUND + 1, next(self.order), Future(), None))
 
     def _work(self) -> None:
-        # Asked first: torch gives a new thread the number of all others when it first computes there.
+        # Read first: on its first computation a new thread gets torch's global number of threads.
         if torch.get_num_threads() != self.num_threads:
             torch.set_num_threads(self.num_threads)
         while True:
@@ -50,10 +50,10 @@ class Lane:
             if job is None:
                 return
             if future.set_running_or_notify_cancel():
-                _carry_out(job, future)
+                _run(job, future)
 
 
-def _carry_out(job: Callable[[], Result], future: Future[Result]) -> None:
+def _run(job: Callable[[], Result], future: Future[Result]) -> None:
     try:
         future.set_result(job())
     except BaseException as error:

@@ -1,1 +1,1 @@
-"""What the service and the explorer share over HTTP: access, hosting, validation, headers."""
+"""HTTP shared by the service and the explorer: hosting, access, headers, limits on bodies, validation, errors."""

@@ -1,11 +1,11 @@
-"""What stands around every answer: its headers, and a last word where the server is stopped before there is one."""
+"""Default headers of every response, and a 503 response to requests that are cancelled when the server stops."""
 
 from asyncio import CancelledError
 
 from lowerbound.serving.http.access import App, Receive, Scope, Send, refuse
 
-ALWAYS = (
-    # Files are asked for again each time, and sent again only where they have changed.
+DEFAULT_HEADERS = (
+    # Browsers revalidate files on every load; unchanged ones get 304.
     (b"cache-control", b"no-cache"),
     (b"content-security-policy", b"default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"),
     (b"cross-origin-resource-policy", b"same-origin"),
@@ -13,15 +13,15 @@ ALWAYS = (
     (b"x-content-type-options", b"nosniff"),
     (b"x-frame-options", b"DENY"),
 )
-"""Of these an answer may have its own, as a page has its policy."""
+"""A response may override each of them, as pages do with their policy."""
 
 CLOSED = "the handler is closed"
 
 
-def enveloped(app: App, stopped: str) -> App:
-    """`app`, whose answers carry the headers, and which says `stopped` where it is cancelled in their midst."""
+def with_default_headers(app: App, stopped: str) -> App:
+    """`app` with default headers on its responses, and a 503 with the reason `stopped` for cancelled requests."""
 
-    async def answer(scope: Scope, receive: Receive, send: Send) -> None:
+    async def respond(scope: Scope, receive: Receive, send: Send) -> None:
         has_begun = False
 
         async def send_with_headers(message: Scope) -> None:
@@ -30,21 +30,21 @@ def enveloped(app: App, stopped: str) -> App:
                 has_begun = True
                 own = list(message.get("headers", ()))
                 names = {name.lower() for name, _ in own}
-                message = {**message, "headers": own + [header for header in ALWAYS if header[0] not in names]}
+                message = {**message, "headers": own + [header for header in DEFAULT_HEADERS if header[0] not in names]}
             try:
                 await send(message)
             except RuntimeError as error:
-                # uvloop's, of a connection that was closed a moment ago: nobody is there to be answered.
+                # Raised by uvloop if the connection was closed a moment ago: there is no one to respond to.
                 if CLOSED not in str(error):
                     raise
 
         try:
             await app(scope, receive, send_with_headers if scope["type"] == "http" else send)
         except CancelledError:
-            # Of a request, by Ctrl-C; of anything else, by those who know why.
+            # Requests are cancelled by Ctrl-C; other scopes are handled by their own code.
             if scope["type"] != "http":
                 raise
             if not has_begun:
                 await refuse(send_with_headers, 503, stopped)
 
-    return answer
+    return respond

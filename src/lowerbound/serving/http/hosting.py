@@ -1,10 +1,11 @@
-"""An application on a socket of its own, until someone asks it to stop.
+"""Hosting: runs an ASGI application with uvicorn on a socket until SIGINT or SIGTERM.
 
-The socket is bound before anything is started, so that a port that is taken is said at once. SIGINT or SIGTERM ends the
-listening; what was accepted is answered, and the process goes on with exit status 0. A second one ends it at once.
+The socket is bound before anything is started, so that a port in use is reported immediately. SIGINT or SIGTERM stops
+listening; accepted requests are answered, and the process continues with exit status 0. A second signal ends it
+immediately.
 
-What uvicorn leaves unbounded is bounded here: the time and size of a request's head and of what surrounds its body, the
-number of connections, clients that never read their answer.
+Limits that uvicorn lacks are added here: time and size of a request's head, bytes around its body, the number of
+connections, and clients that never read their response.
 """
 
 import errno
@@ -28,11 +29,11 @@ from lowerbound.foundation.interrupts import end_at_once
 
 Application = Callable[..., Any]
 
-BACKLOG = 2048  # connections that the system holds until they are accepted
+BACKLOG = 2048  # connections that the system queues until they are accepted
 KEEP_ALIVE = 20  # seconds that an idle connection is kept
 MAX_HEAD_SECONDS = 20
 MAX_HEAD_BYTES = 2**16
-FRAMING = 16  # bytes around each of a body: chunks may be as small as one, with a length and two ends of lines
+FRAMING = 16  # bytes around each byte of a body: a chunk may be a single byte, with its length and two line ends
 ABSOLUTE = re.compile(rb"[a-z][a-z0-9+.-]*://([^/?#]*)", re.IGNORECASE)
 MAX_CONNECTIONS = 4096
 
@@ -40,38 +41,40 @@ MAX_CONNECTIONS = 4096
 def host(
     app: Application, *, host: str, port: int, ready: Callable[[str], None] = lambda url: None, grace: float = 30.0
 ) -> None:
-    """Serve `app` until SIGINT or SIGTERM; `ready` hears the URL once connections are taken.
+    """Serve `app` until SIGINT or SIGTERM; `ready` is called with the URL once connections are accepted.
 
-    Requests that were accepted by then are finished within `grace` seconds. Port 0 lets the system choose one.
-    Raises UsageError, before anything is started, where the address is not this machine's or the port is taken.
+    Requests accepted by then get `grace` seconds to finish. Port 0 picks a free port.
+    Raises UsageError, before anything is started, if the address does not belong to this machine or the port is in use.
     """
     bound = bind(host, port)
     server_for(app, bound, ready, grace).run(sockets=[bound])
 
 
 def bind(host: str, port: int) -> socket.socket:
-    """A socket that listens; UsageError where there can be none."""
+    """A listening socket; UsageError if the address or port cannot be used."""
     try:
         family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0][0]
         return socket.create_server((host, port), family=family, backlog=BACKLOG)
     except socket.gaierror as error:
-        raise UsageError(f"--host {host!r} is no address ({error.strerror}); give one of this machine's.") from error
+        raise UsageError(
+            f"--host {host!r} is not an address ({error.strerror}); give an address of this machine."
+        ) from error
     except OverflowError as error:
-        raise UsageError(f"--port {port} is none; ports are numbered to 65535, and 0 takes a free one.") from error
+        raise UsageError(f"--port {port} is out of range; accepted are 0 (a free port) to 65535.") from error
     except OSError as error:
         raise UsageError(_reason(error, host, port)) from error
 
 
 def url_of(bound: socket.socket) -> str:
-    """Where a browser on this machine finds what listens there."""
+    """The URL of a listening socket, for a browser on this machine."""
     address, port = bound.getsockname()[:2]
-    # The address that means all of them is none to go to.
+    # A wildcard address cannot be opened.
     shown = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(address, f"[{address}]" if ":" in address else address)
     return f"http://{shown}:{port}"
 
 
 def server_for(app: Application, bound: socket.socket, ready: Callable[[str], None], grace: float) -> Server:
-    """A server of `app`, to be run with the socket `bound`; its `should_exit` stops it from another thread."""
+    """A server of `app`, to be run with the socket `bound`; setting its `should_exit` stops it from another thread."""
     config = Config(
         app,
         http=_Connection,
@@ -89,7 +92,7 @@ def server_for(app: Application, bound: socket.socket, ready: Callable[[str], No
 
 
 def is_loopback(host: str) -> bool:
-    """Whether nobody but this machine can reach that address."""
+    """Whether only this machine can reach an address."""
     if host == "localhost":
         return True
     try:
@@ -100,16 +103,16 @@ def is_loopback(host: str) -> bool:
 
 def _reason(error: OSError, host: str, port: int) -> str:
     if error.errno == errno.EADDRINUSE:
-        return f"port {port} of {host} is taken; give another --port, or 0 for a free one."
+        return f"port {port} of {host} is in use; give another --port, or 0 for a free one."
     if error.errno == errno.EADDRNOTAVAIL:
-        return f"--host {host!r} is no address of this machine; give one of its own, or 127.0.0.1."
+        return f"--host {host!r} is not an address of this machine; give one that is, or 127.0.0.1."
     if error.errno == errno.EACCES:
-        return f"port {port} is not for ordinary users; give a --port above 1023."
-    return f"cannot listen at {host}, port {port}: {error.strerror or error}."
+        return f"port {port} requires administrator rights; give a --port above 1023."
+    return f"cannot listen on {host}, port {port}: {error.strerror or error}."
 
 
 class _Server(Server):
-    """Says when it is ready, and ends as if returning when it is asked to stop by a signal."""
+    """Calls back when it is ready, and returns normally when a signal stops it."""
 
     def __init__(self, config: Config, ready: Callable[[], None]) -> None:
         super().__init__(config)
@@ -129,28 +132,28 @@ class _Server(Server):
     def capture_signals(self) -> Iterator[None]:
         with super().capture_signals():
             yield
-            # Else each would be raised again, and end the process by a signal.
+            # Otherwise uvicorn would raise each again, and the process would end by a signal.
             self._captured_signals.clear()
 
 
-NO_HTTP = HTTPStatus.BAD_REQUEST, "this is no HTTP request"
-LONG_HEAD = (
+NOT_HTTP = HTTPStatus.BAD_REQUEST, "this is not an HTTP request"
+HEAD_TOO_LARGE = (
     HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE,
     f"the request's head is longer than {MAX_HEAD_BYTES:,} bytes",
 )
 
 
 class _Connection(HttpToolsProtocol):
-    """One connection, with limits on its head, and on how long an answer may lie unread."""
+    """One connection, with limits on the head of requests and on how long a response may stay unread."""
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
         self.loop: AbstractEventLoop
-        self.around = 0  # bytes of the request that is being read, less those of its body
+        self.overhead_bytes = 0  # of the request being read, minus those of its body
         self.body_bytes = 0
         self.head_bytes = 0
         self.is_in_head = True
-        self.refusal: tuple[HTTPStatus, str] = NO_HTTP
+        self.refusal: tuple[HTTPStatus, str] = NOT_HTTP
         self.head_timer: TimerHandle | None = None
         self.unread = 0
 
@@ -169,13 +172,13 @@ class _Connection(HttpToolsProtocol):
     def data_received(self, data: bytes) -> None:
         if self.transport.is_closing():
             return
-        self.around += len(data)
+        self.overhead_bytes += len(data)
         super().data_received(data)
-        if self.is_in_head and self.around > MAX_HEAD_BYTES:
-            self._refuse(*LONG_HEAD)
-        elif self.around > MAX_HEAD_BYTES + FRAMING * self.body_bytes:
-            self._refuse(HTTPStatus.BAD_REQUEST, "there is more around the request's body than in it")
-        self._time_what_is_no_request()
+        if self.is_in_head and self.overhead_bytes > MAX_HEAD_BYTES:
+            self._refuse(*HEAD_TOO_LARGE)
+        elif self.overhead_bytes > MAX_HEAD_BYTES + FRAMING * self.body_bytes:
+            self._refuse(HTTPStatus.BAD_REQUEST, "the request has more framing than content")
+        self._time_between_requests()
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
@@ -187,34 +190,34 @@ class _Connection(HttpToolsProtocol):
         super().on_url(url)
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        # After the body they are trailers, which nobody looks at: checks have been made by then.
+        # After the body they are trailers, which are ignored: all checks have been made by then.
         if self.is_in_head:
             self.head_bytes += len(name) + len(value) + len(b": \r\n")
             super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
-        # Also where the whole of it came at once.
+        # Also if the whole head came in one piece.
         is_long, self.head_bytes = self.head_bytes > MAX_HEAD_BYTES, 0
         self.is_in_head = False
         self._stop_timing()
         if is_long:
-            self.refusal = LONG_HEAD
-            raise ValueError(LONG_HEAD)  # which the parser turns into a 400 response
-        self._name_the_host()
+            self.refusal = HEAD_TOO_LARGE
+            raise ValueError(HEAD_TOO_LARGE)  # which the parser turns into a 400 response
+        self._replace_host()
         super().on_headers_complete()
 
     def on_body(self, body: bytes) -> None:
-        self.around -= len(body)
+        self.overhead_bytes -= len(body)
         self.body_bytes += len(body)
         super().on_body(body)
 
     def on_message_complete(self) -> None:
-        self.around = self.body_bytes = 0
+        self.overhead_bytes = self.body_bytes = 0
         super().on_message_complete()
 
     def on_response_complete(self) -> None:
         super().on_response_complete()
-        # Closing waits until the answer is read, which may be never.
+        # Closing waits until the response is read, which may be never.
         if self.transport.is_closing():
             self.timeout_keep_alive_task = self.loop.call_later(KEEP_ALIVE, self.timeout_keep_alive_handler)
 
@@ -230,25 +233,25 @@ class _Connection(HttpToolsProtocol):
         else:
             super().timeout_keep_alive_handler()
 
-    def _name_the_host(self) -> None:
-        """A target that names its host, as in GET http://host/, replaces the Host header: RFC 9112, section 3.2.2."""
+    def _replace_host(self) -> None:
+        """The host of an absolute target, as in GET http://host/, replaces the Host header: RFC 9112, section 3.2.2."""
         absolute = ABSOLUTE.match(self.url)
         others = [header for header in self.headers if header[0] != b"host"]
         if absolute and len(self.headers) - len(others) <= 1:
             self.headers[:] = [*others, (b"host", absolute[1])]
 
-    def _head_is_late(self) -> None:
+    def _time_out_head(self) -> None:
         self._refuse(HTTPStatus.REQUEST_TIMEOUT, f"the request's head took longer than {MAX_HEAD_SECONDS} s")
 
-    def _time_what_is_no_request(self) -> None:
-        # Empty lines between two requests have ended the waiting for a next one, and begun none.
+    def _time_between_requests(self) -> None:
+        # Empty lines between two requests end the keep-alive timeout without starting a request.
         is_between = self.cycle is not None and self.cycle.response_complete
         if is_between and self.timeout_keep_alive_task is None:
             self._start_timing()
 
     def _start_timing(self) -> None:
         if self.head_timer is None:
-            self.head_timer = self.loop.call_later(MAX_HEAD_SECONDS, self._head_is_late)
+            self.head_timer = self.loop.call_later(MAX_HEAD_SECONDS, self._time_out_head)
 
     def _stop_timing(self) -> None:
         if self.head_timer is not None:
@@ -256,7 +259,7 @@ class _Connection(HttpToolsProtocol):
             self.head_timer = None
 
     def _refuse(self, status: HTTPStatus, reason: str, *headers: str) -> None:
-        """Answer without asking the application, and hang up."""
+        """Respond without calling the application, and close the connection."""
         body = json.dumps({"error": f"{reason}."})
         lines = [
             f"HTTP/1.1 {status.value} {status.phrase}",

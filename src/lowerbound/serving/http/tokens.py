@@ -1,6 +1,6 @@
-"""Tokens: where they come from, and how a browser on this machine hears of one.
+"""Access tokens: read from a file or the environment, and passed to a browser through a private file.
 
-Never by a command line, which every user of the machine can read: neither this program's nor the browser's.
+Tokens are never on a command line, neither this program's nor the browser's: every user of the machine can read those.
 """
 
 import os
@@ -18,7 +18,7 @@ from lowerbound.foundation.interrupts import TEMPORARY
 TOKEN_VARIABLE = "LOWERBOUND_TOKEN"
 MIN_TOKEN_LENGTH = 16
 MAX_FILE_BYTES = 4096
-OTHERS = stat.S_IRWXG | stat.S_IRWXO
+OTHER_USERS = stat.S_IRWXG | stat.S_IRWXO
 
 REDIRECT = """<!doctype html>
 <html lang="en">
@@ -33,10 +33,10 @@ REDIRECT = """<!doctype html>
 """
 
 
-def given_token(file: Path | None) -> str:
-    """The token of a file, else of the environment; empty where there is neither.
+def read_token(file: Path | None) -> str:
+    """The token in a file, else in the environment; empty if there is neither.
 
-    Raises UsageError for a file that cannot be read or that others may read, and for a token that could be guessed.
+    Raises UsageError for a file that cannot be read, or that other users can read, and for a weak token.
     """
     if file is None:
         origin, token = f"the variable {TOKEN_VARIABLE}", os.environ.get(TOKEN_VARIABLE, "").strip()
@@ -47,32 +47,32 @@ def given_token(file: Path | None) -> str:
         try:
             token = _content_of(file, origin).decode().strip()
         except (OSError, UnicodeDecodeError) as error:
-            raise UsageError(f"{origin} cannot be read ({getattr(error, 'strerror', None) or 'no text'}).") from error
+            raise UsageError(f"{origin} cannot be read ({getattr(error, 'strerror', None) or 'not text'}).") from error
     if len(token) < MIN_TOKEN_LENGTH or not token.isascii() or not token.isprintable() or " " in token:
         raise UsageError(
-            f"{origin} holds no token of at least {MIN_TOKEN_LENGTH} printable ASCII characters without a space; "
-            'make one: python -c "import secrets; print(secrets.token_urlsafe())"'
+            f"{origin} is not a token of at least {MIN_TOKEN_LENGTH} printable ASCII characters without spaces; "
+            'generate one: python -c "import secrets; print(secrets.token_urlsafe())"'
         )
     return token
 
 
 def _content_of(file: Path, origin: str) -> bytes:
     with file.open("rb") as opened:
-        # Of what was opened: the name may lead elsewhere a moment later. Windows has other rights than these.
+        # fstat, not stat: the name may refer to another file a moment later. Windows has no such modes.
         mode = os.fstat(opened.fileno()).st_mode
-        if os.name == "posix" and mode & OTHERS:
-            raise UsageError(f"{origin} can be read by others (its mode is {mode & 0o777:o}); run: chmod 600 {file}")
+        if os.name == "posix" and mode & OTHER_USERS:
+            raise UsageError(f"{origin} can be read by other users (mode {mode & 0o777:o}); run: chmod 600 {file}")
         return opened.read(MAX_FILE_BYTES)
 
 
 @contextmanager
-def redirecting_file(address: str) -> Iterator[str]:
-    """The URL of a file that leads a browser to `address`, for its owner's eyes alone; it is gone after this.
+def redirect_file(address: str) -> Iterator[str]:
+    """The URL of a file that redirects a browser to `address`; only its owner can read it, and it is deleted on exit.
 
-    It lies in the home folder, by a name without a dot: browsers from a snap or a flatpak see a /tmp of their own, and
-    of a home no hidden folders.
+    It is in the home folder, under a name without a leading dot: browsers from a snap or a flatpak have their own /tmp,
+    and see no hidden folders of the home.
     """
-    descriptor, name = tempfile.mkstemp(".html", "lowerbound-", _folder_that_browsers_read())  # of mode 600
+    descriptor, name = tempfile.mkstemp(".html", "lowerbound-", _folder_readable_by_browsers())  # of mode 600
     path = Path(name)
     TEMPORARY.add(name)
     try:
@@ -84,10 +84,10 @@ def redirecting_file(address: str) -> Iterator[str]:
         TEMPORARY.discard(name)
 
 
-def _folder_that_browsers_read() -> Path:
+def _folder_readable_by_browsers() -> Path:
     temporary = Path(tempfile.gettempdir())
     if not sys.platform.startswith("linux"):
-        return temporary  # it is each user's own
+        return temporary  # private to each user
     try:
         home = Path.home()
     except RuntimeError:

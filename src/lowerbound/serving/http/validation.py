@@ -1,7 +1,7 @@
-"""What the service and the explorer check of every request in the same way: its query, its address, its method.
+"""Checks of a request's query parameters, path and method, shared by the service and the explorer.
 
-A misspelt query parameter that is ignored gives an answer to another question; so every name must be known, and a
-parameter that takes one value must be given once.
+Ignoring a misspelt query parameter would answer a different request; so every name must be known, and a parameter with
+a single value may be given only once.
 """
 
 import re
@@ -9,64 +9,69 @@ from collections.abc import Collection, Iterable, Mapping
 from difflib import get_close_matches
 
 from starlette.datastructures import QueryParams
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import JSONResponse
 
-from lowerbound.foundation.errors import UnknownName, UsageError
+from lowerbound.foundation.errors import UnknownName
 from lowerbound.serving.http.access import App, Receive, Scope, Send
+from lowerbound.serving.http.errors import RequestError, error_response
 
-LONGEST_SHOWN = 60  # characters of a name
-LONGEST_PATH = 200  # characters: finding the nearest takes time with the square of it
-NEAR = 0.7
+MAX_NAME_LENGTH = 60  # characters of a name in an error message
+MAX_PATH_LENGTH = 200  # characters; the time to find the nearest path grows with the square of it
+MIN_SIMILARITY = 0.7
 PLACEHOLDER = re.compile(r"\{\w+\}")
-FORM = "multipart/"
-NO_FORM = "a form is not accepted; send the file or the JSON itself: curl --data-binary @FILE ..."
 
 
 def check_query(query: QueryParams, accepted: Collection[str], repeatable: Collection[str] = ()) -> None:
-    """Refuse parameters that an endpoint does not have, and several values of one that takes a single one.
+    """Refuse unknown parameters, and repeated ones that are not in `repeatable`.
 
-    Raises UsageError.
+    Raises RequestError with 400.
     """
     for name in query:
         if name not in accepted:
-            check_name("query parameter", name, accepted, "this endpoint")
+            raise RequestError(400, _unknown_parameter(name, accepted))
         times = len(query.getlist(name))
         if times > 1 and name not in repeatable:
-            raise UsageError(f"query parameter {name!r} is given {times} times; give it once.")
+            raise RequestError(400, f"query parameter {name!r} is given {times} times; give it once.")
 
 
-def check_name(kind: str, name: str, accepted: Collection[str], owner: str) -> None:
-    """Raises UsageError for a name that is not accepted, with the nearest that is."""
-    if name in accepted:
-        return
-    shown = name if len(name) <= LONGEST_SHOWN else f"{name[: LONGEST_SHOWN - 3]}..."
-    if not accepted:
-        raise UsageError(f"unknown {kind} {shown!r}; {owner} takes none.")
-    raise UnknownName(kind, shown, accepted)
+def routing_error(request: Request, error: HTTPException, paths: Iterable[str], listing: str) -> JSONResponse:
+    """The response to a path or method without a route; `paths` are the known ones, `listing` where to find them."""
+    reason, headers, path = str(error.detail), error.headers, request.scope["path"]
+    if error.status_code == 404:
+        reason = no_such_endpoint(request.method, path, paths, listing)
+    if error.status_code == 405:
+        headers = {"Allow": allowed_methods(error.headers)}
+        reason = wrong_method(request.method, path, headers["Allow"])
+    return error_response(error.status_code, reason, headers)
 
 
 def no_such_endpoint(method: str, path: str, templates: Iterable[str], listing: str) -> str:
-    """Why a path is not found, with the nearest of the paths in `templates` (as "/models/{name}")."""
-    shown = path[:LONGEST_PATH]
+    """The message for an unknown path, with the nearest of the paths in `templates` (such as "/models/{name}")."""
+    shown = path[:MAX_PATH_LENGTH]
     parts = shown.rstrip("/").split("/")
-    nearest = get_close_matches(shown, {_filled(template, parts) for template in templates}, n=1, cutoff=NEAR)
+    nearest = get_close_matches(
+        shown, {_with_names_of(template, parts) for template in templates}, n=1, cutoff=MIN_SIMILARITY
+    )
     hint = f"did you mean {nearest[0]!r}? " if nearest else ""
-    # As repr: a path may hold any character, a line's end included.
+    # With repr, because a path may contain any character, newlines included.
     return f"no such endpoint: {method} {shown!r}; {hint}{listing}."
 
 
 def wrong_method(method: str, path: str, allow: str) -> str:
-    """Why a method is not accepted, with those that are."""
-    return f"{method} is not accepted by {path[:LONGEST_PATH]!r}; accepted: {allow}."
+    """The message for a method that a path does not accept, with those that it does."""
+    return f"{method} is not accepted by {path[:MAX_PATH_LENGTH]!r}; accepted: {allow}."
 
 
-def allowed(headers: Mapping[str, str] | None) -> str:
-    """The header Allow as a router has it, and HEAD wherever GET is accepted."""
+def allowed_methods(headers: Mapping[str, str] | None) -> str:
+    """The value of the header Allow: that of the router, with HEAD wherever GET is accepted."""
     methods = set((headers or {}).get("Allow", "").split(", "))
     return ", ".join(sorted(methods | ({"HEAD"} if "GET" in methods else set())))
 
 
 class HeadAsGet:
-    """Answers HEAD as GET, with the same status and headers, and no body."""
+    """Responds to HEAD as to GET, with the same status and headers but no body."""
 
     def __init__(self, app: App) -> None:
         self.app = app
@@ -82,8 +87,15 @@ class HeadAsGet:
         await self.app({**scope, "method": "GET"}, receive, send_without_body)
 
 
-def _filled(template: str, parts: list[str]) -> str:
-    """A template with the request's own names in place of its placeholders."""
+def _unknown_parameter(name: str, accepted: Collection[str]) -> str:
+    shown = name if len(name) <= MAX_NAME_LENGTH else f"{name[: MAX_NAME_LENGTH - 3]}..."
+    if not accepted:
+        return f"unknown query parameter {shown!r}; this endpoint takes none."
+    return str(UnknownName("query parameter", shown, accepted))
+
+
+def _with_names_of(template: str, parts: list[str]) -> str:
+    """A template with the names of the request's path in place of its placeholders."""
     pieces = template.split("/")
     if len(pieces) != len(parts):
         return template

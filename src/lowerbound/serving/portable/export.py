@@ -13,9 +13,9 @@ from lowerbound.foundation.storage import check_is_no_dangling_link, folder_atom
 from lowerbound.runs.run_data import read_stored
 from lowerbound.runs.trained_model import load
 from lowerbound.serving.portable import onnx_form, torch_form
-from lowerbound.serving.portable.metadata import about_run
-from lowerbound.serving.portable.parity import Computation, Parity, check_parity, trial_of
-from lowerbound.serving.portable.parts import PARTS, Part, Port, parts_of, plain_form
+from lowerbound.serving.portable.metadata import run_metadata
+from lowerbound.serving.portable.parity import Computation, Parity, check_parity, comparison_inputs_of
+from lowerbound.serving.portable.parts import PARTS, Part, Port, export_copy, parts_of
 
 
 @dataclass(frozen=True)
@@ -60,10 +60,10 @@ def export(run: Path, form: str = "onnx", out: Path | None = None, data_dir: str
     _check_folder(folder, chosen.suffix)
     trained = load(run)
     model = trained.vae
-    trial = trial_of(run, model, data, data_dir)
-    about = about_run(run, trained)
+    trial = comparison_inputs_of(run, model, data, data_dir)
+    about = run_metadata(run, trained)
     contents, files = {}, []
-    versions = (plain_form(model), model, deepcopy(model).double())
+    versions = (export_copy(model), model, deepcopy(model).double())
     for plain, part, precise in zip(*map(parts_of, versions), strict=True):
         content, computed = chosen.build(plain, about)
         path = folder / f"{part.name}{chosen.suffix}"

@@ -22,7 +22,7 @@ AXES = {
 }
 
 
-def about_run(run: Path, trained: TrainedModel) -> dict[str, str]:
+def run_metadata(run: Path, trained: TrainedModel) -> dict[str, str]:
     """Where a model comes from and how its inputs and outputs are to be read."""
     stored = read_stored(run)
     source = stored.experiment.data.source
@@ -36,12 +36,12 @@ def about_run(run: Path, trained: TrainedModel) -> dict[str, str]:
         "convention": trained.convention,
         "checksum": model_checksum(run),
         "layout": _layout(trained),
-        "schema": json.dumps(schema_of(trained.schema), ensure_ascii=False),
+        "schema": json.dumps(schema_metadata(trained.schema), ensure_ascii=False),
     }
-    return about | about_model(trained.vae)
+    return about | model_metadata(trained.vae)
 
 
-def about_model(model: VAE) -> dict[str, str]:
+def model_metadata(model: VAE) -> dict[str, str]:
     """A model's parts by name, and its shapes."""
     config = model.config
     about = {
@@ -56,7 +56,7 @@ def about_model(model: VAE) -> dict[str, str]:
     return about | ({"columns": json.dumps([asdict(column) for column in model.columns])} if model.columns else {})
 
 
-def schema_of(schema: Schema) -> dict[str, Any]:
+def schema_metadata(schema: Schema) -> dict[str, Any]:
     """What turns stored numbers into x: all that a reader without this package needs."""
     about = {name: getattr(schema, name) for name in ("layout", "shape", "dtype", "range", "offset", "binarisation")}
     return about | {"columns": [asdict(column) for column in schema.columns]}

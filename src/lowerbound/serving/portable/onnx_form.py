@@ -18,7 +18,7 @@ from lowerbound.foundation.errors import UsageError
 from lowerbound.models.vae import VAE
 from lowerbound.serving.portable.operators import DECOMPOSITIONS
 from lowerbound.serving.portable.parity import Computation
-from lowerbound.serving.portable.parts import Part, decoder_part, encoder_part, plain_form, program_of
+from lowerbound.serving.portable.parts import Part, decoder_part, encoder_part, export_copy, program_of
 
 if TYPE_CHECKING:
     import onnx
@@ -32,12 +32,12 @@ NOISY = ("torch.onnx", "onnxscript", "onnx_ir")
 
 def encoder_bytes(model: VAE, about: Mapping[str, str] = {}) -> bytes:
     """The encoder as a checked ONNX model in memory; `about` becomes its metadata."""
-    return onnx_bytes(encoder_part(plain_form(model)), about)
+    return onnx_bytes(encoder_part(export_copy(model)), about)
 
 
 def decoder_bytes(model: VAE, about: Mapping[str, str] = {}) -> bytes:
     """The decoder as a checked ONNX model in memory; `about` becomes its metadata."""
-    return onnx_bytes(decoder_part(plain_form(model)), about)
+    return onnx_bytes(decoder_part(export_copy(model)), about)
 
 
 def build(part: Part, about: Mapping[str, str]) -> tuple[bytes, Computation]:

@@ -29,7 +29,7 @@ Computation = Callable[[Mapping[str, Tensor]], dict[str, Tensor]]
 
 
 @dataclass(frozen=True, eq=False)
-class Trial:
+class ComparisonInputs:
     """What a model and its exported parts are compared on."""
 
     inputs: dict[str, Tensor]  # x, z and noise
@@ -47,7 +47,7 @@ class Parity:
 
 
 @torch.no_grad()
-def trial_of(run: Path, model: VAE, data: str = "", data_dir: str = "") -> Trial:
+def comparison_inputs_of(run: Path, model: VAE, data: str = "", data_dir: str = "") -> ComparisonInputs:
     """Real test examples of a run or, where they cannot be read, examples that its model draws."""
     stream = generator(0, "parity")
     noise = torch.randn(NUM_COMPARED, model.latent_dim, generator=stream)
@@ -55,14 +55,16 @@ def trial_of(run: Path, model: VAE, data: str = "", data_dir: str = "") -> Trial
         examples = own_splits(run, data=data, data_dir=data_dir).test
     except LowerboundError as error:
         inputs = {"x": _drawn(model, noise, stream), "z": noise, "noise": noise}
-        return Trial(inputs, f"{NUM_COMPARED} examples that the model draws", f"no test examples of the run: {error}")
+        return ComparisonInputs(
+            inputs, f"{NUM_COMPARED} examples that the model draws", f"no test examples of the run: {error}"
+        )
     chosen = examples.subset(np.arange(min(NUM_COMPARED, len(examples))))
     x, noise = scaled(chosen), noise[: len(chosen)]
     inputs = {"x": x, "z": model.encode(x).sample(stream, 1)[0], "noise": noise}
-    return Trial(inputs, f"{len(chosen)} test examples")
+    return ComparisonInputs(inputs, f"{len(chosen)} test examples")
 
 
-def check_parity(computed: Computation, part: Part, precise: Part, trial: Trial) -> Parity:
+def check_parity(computed: Computation, part: Part, precise: Part, trial: ComparisonInputs) -> Parity:
     """How far an exported part is from the model's own, `part`; RunError if that is too far.
 
     Too far is beyond 1e-5 of the model and of the same in double precision, `precise`: both round, each its own way.

@@ -77,7 +77,7 @@ def decoder_part(model: VAE) -> Part:
     return Part("decoder", _Decoder(half).eval(), _zeros(model, "z"))
 
 
-def whole_part(model: VAE) -> Part:
+def vae_part(model: VAE) -> Part:
     """Examples and noise to a draw from the posterior, its reconstruction and the ELBO."""
     if model.is_deterministic:
         return Part("vae", _Autoencoder(model).eval(), _zeros(model, "x"))
@@ -89,7 +89,7 @@ def parts_of(model: VAE) -> list[Part]:
     return [part(model) for part in PARTS.values()]
 
 
-def plain_form(model: VAE) -> VAE:
+def export_copy(model: VAE) -> VAE:
     """A copy in single precision on the CPU, in the layout and the order of summation that every program has."""
     plain = deepcopy(model).to("cpu", torch.float32).to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
     choose_kernels(plain, fast=False)
@@ -230,4 +230,4 @@ OUTPUTS = {
 }
 """What the outputs of each part are, in words."""
 
-PARTS = {"encoder": encoder_part, "decoder": decoder_part, "vae": whole_part}
+PARTS = {"encoder": encoder_part, "decoder": decoder_part, "vae": vae_part}

@@ -1,6 +1,6 @@
-"""Cells of rows as JSON has them: numbers for numeric columns, levels for others, true and false only as levels.
+"""Cells of table rows as JSON: numbers in numeric columns, levels in others, true and false only as levels.
 
-In Python true is the number 1, so cells are checked before they become a table; how a table's cells are read is in
+In Python, True equals 1, so cells are checked before they become a table. How a table's cells are read is in
 data/rows.py.
 """
 
@@ -9,33 +9,33 @@ from typing import Any
 import numpy as np
 
 from lowerbound.foundation.schema import Column
-from lowerbound.serving.service.fields import shown
-from lowerbound.serving.service.limits import RequestError
+from lowerbound.serving.http.errors import RequestError
+from lowerbound.serving.http.json_bodies import shown
 
 LEVELS_SHOWN = 8
-LARGEST = float(np.finfo(np.float32).max)
+MAX_NUMBER = float(np.finfo(np.float32).max)
 
 
 def checked_cell(column: Column, cell: Any) -> Any:
-    """The cell as a table is read from it, true and false as the column's levels; RequestError for any other."""
+    """The cell as the table reader takes it, true and false as levels; RequestError for an invalid one."""
     if isinstance(cell, bool):
         return _level_of(column, cell)
-    if isinstance(cell, int | float) and abs(cell) > LARGEST:
-        raise no_cell(column, cell)
+    if isinstance(cell, int | float) and abs(cell) > MAX_NUMBER:
+        raise invalid_cell(column, cell)
     return cell
 
 
-def no_cell(column: Column, cell: Any) -> RequestError:
-    """What came in place of a cell, and what is accepted."""
-    came = repr(cell) if isinstance(cell, str) else shown(cell)
-    return RequestError(400, f"column {column.name!r} cannot be {came}; it is {_accepted(column)}.")
+def invalid_cell(column: Column, cell: Any) -> RequestError:
+    """The cell that was sent, and what the column accepts."""
+    sent = repr(cell) if isinstance(cell, str) else shown(cell)
+    return RequestError(400, f"column {column.name!r} cannot be {sent}; accepted: {_accepted(column)}.")
 
 
 def _level_of(column: Column, cell: bool) -> str:
-    """The level that says true or false, however the data write it."""
+    """The level that stands for true or false, in any capitalisation."""
     levels = [level for level in column.levels if level.lower() == str(cell).lower()]
     if not levels:
-        raise no_cell(column, cell)
+        raise invalid_cell(column, cell)
     return levels[0]
 
 

@@ -1,4 +1,4 @@
-"""What is served: runs by their names, each with the operations that its model has, versioned by its checksum."""
+"""Served models: runs by name, versioned by checksum, with an endpoint for each operation of their models."""
 
 import re
 from collections.abc import Iterator, Sequence
@@ -22,7 +22,7 @@ NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 @dataclass(frozen=True, eq=False)
 class ServedModel(LoadedModel):
-    """One run's model, and the schema of its data."""
+    """A run's model, with a name and a version."""
 
     name: str
     version: str
@@ -31,7 +31,7 @@ class ServedModel(LoadedModel):
 
 @dataclass(frozen=True, eq=False)
 class Endpoint:
-    """One operation of one run: what the protocol calls a model."""
+    """One operation of one run, which is a model of the protocol."""
 
     served: ServedModel
     operation: Operation
@@ -43,52 +43,52 @@ class Endpoint:
 
     @property
     def inputs(self) -> tuple[Signature, ...]:
-        """Tensors that go in."""
+        """The input tensors."""
         return self.operation.inputs(self.served.model)
 
     @property
     def outputs(self) -> tuple[Signature, ...]:
-        """Tensors that come out, some of them only where they are asked for."""
+        """The output tensors, some of which are returned only on request."""
         return self.operation.outputs(self.served.model)
 
 
 @dataclass(frozen=True)
 class Catalogue:
-    """All that is served."""
+    """All served runs and endpoints, by name."""
 
     runs: dict[str, ServedModel]
-    offers: dict[str, Endpoint]
+    endpoints: dict[str, Endpoint]
 
 
 def catalogue_of(runs: Sequence[ServedModel]) -> Catalogue:
-    """Every operation of every run. A deterministic autoencoder generates nothing and has no ELBO."""
-    offers = [
+    """Every operation of every run; a deterministic autoencoder has neither `generate` nor `score`."""
+    endpoints = [
         Endpoint(served, operation)
         for served in runs
         for operation in OPERATIONS.values()
         if not (operation.needs_density and served.model.is_deterministic)
     ]
-    return Catalogue({served.name: served for served in runs}, {offer.name: offer for offer in offers})
+    return Catalogue({served.name: served for served in runs}, {endpoint.name: endpoint for endpoint in endpoints})
 
 
-def load_runs(words: Sequence[str], device: str = "auto") -> list[ServedModel]:
-    """Runs by their directories, or as NAME=DIRECTORY; UsageError where two would have one name."""
+def load_runs(arguments: Sequence[str], device: str = "auto") -> list[ServedModel]:
+    """Runs given as DIRECTORY or NAME=DIRECTORY; UsageError if two have the same name."""
     chosen = choose_device(device)
-    named = [_named(word) for word in words]
+    named = [_name_and_path(argument) for argument in arguments]
     for position, (name, path) in enumerate(named):
         twin = next((other for known, other in named[:position] if known == name), None)
         if twin is not None:
-            raise UsageError(f"{twin} and {path} would both be called {name!r}; give one as NAME={path}.")
+            raise UsageError(f"{twin} and {path} would both be served as {name!r}; give one as NAME={path}.")
     with with_one_thread():
         return [_load(name, path, chosen) for name, path in named]
 
 
 @contextmanager
 def with_one_thread() -> Iterator[None]:
-    """Within this torch computes on one core, and starts no threads to help it.
+    """Limit torch to one thread within this context.
 
-    OpenMP starts them for each thread that computes, and lets all of them sleep at every turn as soon as there are more
-    than cores: passes through a model take 1.3 times as long. So only the thread that passes belong to may have any.
+    OpenMP starts a team of threads for every thread that computes, and with more threads than cores they sleep at every
+    turn, so that forward passes take 1.3 times as long. Only the thread of the forward passes may have a team.
     """
     before = torch.get_num_threads()
     torch.set_num_threads(1)
@@ -98,13 +98,13 @@ def with_one_thread() -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def _named(word: str) -> tuple[str, Path]:
-    """The name by which a run is served, and where it is."""
-    given, is_named, rest = word.partition("=")
-    if is_named and not Path(word).exists():
+def _name_and_path(argument: str) -> tuple[str, Path]:
+    """The name under which a run is served, and its directory."""
+    given, is_named, rest = argument.partition("=")
+    if is_named and not Path(argument).exists():
         name, path = given, Path(rest)
     else:
-        path = Path(word)
+        path = Path(argument)
         name = path.resolve().name
     if not NAME.fullmatch(name):
         raise UsageError(
@@ -115,7 +115,7 @@ def _named(word: str) -> tuple[str, Path]:
 
 
 def _load(name: str, path: Path, device: torch.device) -> ServedModel:
-    read_stored(path)  # refuses what is not a run directory
+    read_stored(path)  # refuses a path that is not a run directory
     trained = load(path)
     trained.vae.to(device).requires_grad_(False)
     return ServedModel(name, model_checksum(path)[:VERSION_DIGITS], trained)

@@ -1,26 +1,27 @@
-"""What a model can be asked: encode, decode, reconstruct, generate, score.
+"""Operations of a served model: encode, decode, reconstruct, generate, score.
 
-Each operation answers several questions in one pass. Noise for an example is keyed by its values and the seed
-(seeding.py): the same example with the same seed has the same numbers alone or among others, in any order. What is
-drawn from the prior or from p(x|z) is keyed by the seed and its position in the question. So an answer does not depend
-on what else was in the pass; only the last bits of a number may, since sums of floats are taken in another order for
-another number of examples.
+An operation computes several requests in one pass. Noise for an example is keyed by its values and the seed
+(seeding.py): the same example with the same seed gets the same numbers alone or in a batch, in any order. Draws from
+the prior or from p(x|z) are keyed by the seed and the position in the request. So outputs do not depend on the other
+requests of the pass, except for the last bits of a number, because floats are summed in another order for another
+number of examples.
 
     q(z|x)   mean, log_variance, and z, a draw
-    p(x|z)   mean (of a category its most probable code), and sample, a draw
-    score    elbo = -(rate + distortion), in nats, and the standard error that the draws leave in it; NaN for a row
-             without a known cell
+    p(x|z)   mean (for a category its most probable level), and sample, a draw
+    score    elbo = -(rate + distortion), in nats, with its standard error over draws; NaN for a row whose cells are
+             all missing
 """
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from lowerbound.data.examples import as_seen
+from lowerbound.data.examples import to_model_scale
 from lowerbound.evaluation.feature_samples import best_guess
 from lowerbound.evaluation.generation import codes_from_prior, drawn_examples
 from lowerbound.foundation.schema import UNSCALED, Range
@@ -30,160 +31,164 @@ from lowerbound.objectives.rates import true_rate
 from lowerbound.probability.distributions import Distribution
 from lowerbound.probability.samples import PosteriorSamples, draw
 
-CHUNK = 512  # examples: the activations of more would take memory without making anything faster
-BATCH = -1  # in a shape: as many as there are
+CHUNK = 512  # examples per forward pass; more would take memory without being faster
+BATCH = -1  # the length of the batch axis in a shape: any
 
 
 @dataclass(frozen=True)
 class Signature:
-    """One tensor that goes in or comes out."""
+    """Name, datatype and shape of an input or output tensor."""
 
     name: str
     datatype: str
     shape: tuple[int, ...]
-    is_drawn: bool = False  # given only where a draw was asked for
+    is_drawn: bool = False  # returned only if a draw is requested
 
 
 @dataclass(frozen=True, kw_only=True)
 class InferenceRequest:
-    """One request."""
+    """A request to an operation."""
 
     num_examples: int
-    x: np.ndarray | None = None  # or z, where that is what the operation takes
-    range: Range = UNSCALED  # the numbers in x that the model sees as 0 and 1
+    x: np.ndarray | None = None  # examples, or z for an operation that takes latents
+    range: Range = UNSCALED  # the stored numbers in x that are 0 and 1 for the model
     seed: int = 0
     sample: bool = False
     temperature: float = 1.0
     num_draws: int = 16
 
 
-Answer = dict[str, np.ndarray]
+Outputs = dict[str, np.ndarray]
 Tensors = dict[str, Tensor]
 
 
 @dataclass(frozen=True)
 class Operation:
-    """One thing that can be asked, and what it takes and gives for a model."""
+    """An operation, with its input, parameters and outputs for a model."""
 
     name: str
     about: str
-    takes: str  # the name of its input
+    takes: Literal["x", "z", "num"]  # its input: examples, latents, or a number of examples
     parameters: tuple[str, ...]
-    inputs: Callable[[VAE], tuple[Signature, ...]]
     outputs: Callable[[VAE], tuple[Signature, ...]]
     compute: Callable[[VAE, Sequence[InferenceRequest]], list[Tensors]]
-    always_draws: bool = False  # also without being asked for a sample
-    needs_density: bool = False  # whether a deterministic autoencoder has none of it
+    always_draws: bool = False  # also if `sample` is false
+    needs_density: bool = False  # unavailable for a deterministic autoencoder
+
+    def inputs(self, model: VAE) -> tuple[Signature, ...]:
+        """Its input tensors."""
+        makers = {"x": _examples, "z": _latents, "num": lambda model, name: Signature(name, "INT32", (1,))}
+        return (makers[self.takes](model, self.takes),)
 
 
 @torch.inference_mode()
-def answer(operation: Operation, model: VAE, questions: Sequence[InferenceRequest]) -> list[Answer]:
-    """The answer to each question, from one pass over all."""
-    answers = operation.compute(model, questions)
-    return [{name: value.contiguous().cpu().numpy() for name, value in tensors.items()} for tensors in answers]
+def compute(operation: Operation, model: VAE, requests: Sequence[InferenceRequest]) -> list[Outputs]:
+    """The outputs of each request, from one pass over all."""
+    outputs = operation.compute(model, requests)
+    return [{name: value.contiguous().cpu().numpy() for name, value in tensors.items()} for tensors in outputs]
 
 
-def first_question(operation: Operation, model: VAE) -> InferenceRequest:
-    """One example of zeros, to see that a model answers, and to have it ready."""
+def warm_up_request(operation: Operation, model: VAE) -> InferenceRequest:
+    """A request with one example of zeros, to check a model and warm it up."""
     shape = {"x": model.event_shape, "z": (model.latent_dim,)}.get(operation.takes)
     return InferenceRequest(num_examples=1, x=None if shape is None else np.zeros((1, *shape), np.float32))
 
 
-def _encode(model: VAE, questions: Sequence[InferenceRequest]) -> list[Tensors]:
-    x = _joined(model, questions)
+def _encode(model: VAE, requests: Sequence[InferenceRequest]) -> list[Tensors]:
+    x = _joined(model, requests)
     raw = _raw_posterior(model, x)
     posterior: Distribution = model.posterior(raw)
     shared = {"mean": posterior.mean}
     if not model.is_deterministic:
         shared["log_variance"] = posterior.variance.log()
-    answers = _divided(shared, questions)
-    parts = zip(questions, _parts(x, questions), _parts(raw, questions), answers, strict=True)
-    for question, examples, part, tensors in parts:
-        if question.sample:
-            tensors["z"] = _codes_of(model, question, examples, part, "posterior")[0]
-    return answers
+    outputs = _split(shared, requests)
+    parts = zip(requests, _per_request(x, requests), _per_request(raw, requests), outputs, strict=True)
+    for request, examples, part, tensors in parts:
+        if request.sample:
+            tensors["z"] = _posterior_draws(model, request, examples, part, "posterior")[0]
+    return outputs
 
 
-def _decode(model: VAE, questions: Sequence[InferenceRequest]) -> list[Tensors]:
-    raw = _raw_likelihood(model, _joined(model, questions))
-    answers = _divided({"mean": best_guess(model, model.likelihood(raw))}, questions)
-    for question, part, tensors in zip(questions, _parts(raw, questions), answers, strict=True):
-        if question.sample:
-            tensors["sample"] = _drawn_one_by_one(model, question, part)
-    return answers
+def _decode(model: VAE, requests: Sequence[InferenceRequest]) -> list[Tensors]:
+    raw = _raw_likelihood(model, _joined(model, requests))
+    outputs = _split({"mean": best_guess(model, model.likelihood(raw))}, requests)
+    for request, part, tensors in zip(requests, _per_request(raw, requests), outputs, strict=True):
+        if request.sample:
+            tensors["sample"] = _drawn_one_by_one(model, request, part)
+    return outputs
 
 
-def _drawn_one_by_one(model: VAE, question: InferenceRequest, raw: Tensor) -> Tensor:
-    """A draw from p(x|z) for each code, from a stream for each position: however many codes follow."""
-    streams = (generator(question.seed, f"likelihood/{position}", raw.device) for position in range(len(raw)))
+def _drawn_one_by_one(model: VAE, request: InferenceRequest, raw: Tensor) -> Tensor:
+    """A draw from p(x|z) for each point, with a stream per position, so that it does not depend on later points."""
+    streams = (generator(request.seed, f"likelihood/{position}", raw.device) for position in range(len(raw)))
     rows = zip(raw.split(1), streams, strict=True)
     return torch.cat([model.likelihood(row).sample(stream, 1)[0] for row, stream in rows])
 
 
-def _reconstruct(model: VAE, questions: Sequence[InferenceRequest]) -> list[Tensors]:
-    x = _joined(model, questions)
+def _reconstruct(model: VAE, requests: Sequence[InferenceRequest]) -> list[Tensors]:
+    x = _joined(model, requests)
     raw = _raw_posterior(model, x)
     means = model.posterior(raw).mean
-    parts = zip(questions, *(_parts(tensor, questions) for tensor in (x, raw, means)), strict=True)
+    parts = zip(requests, *(_per_request(tensor, requests) for tensor in (x, raw, means)), strict=True)
     codes = [
-        _codes_of(model, question, examples, part, "posterior")[0] if question.sample else mean
-        for question, examples, part, mean in parts
+        _posterior_draws(model, request, examples, part, "posterior")[0] if request.sample else mean
+        for request, examples, part, mean in parts
     ]
     likelihood = model.likelihood(_raw_likelihood(model, torch.cat(codes)))
-    return _divided({"reconstruction": best_guess(model, likelihood)}, questions)
+    return _split({"reconstruction": best_guess(model, likelihood)}, requests)
 
 
-def _generate(model: VAE, questions: Sequence[InferenceRequest]) -> list[Tensors]:
-    # What the command `sample` draws: the same seed gives the same examples, the first ones however many follow.
-    codes = [codes_from_prior(model, *_drawn(question)) for question in questions]
+def _generate(model: VAE, requests: Sequence[InferenceRequest]) -> list[Tensors]:
+    # As the command `sample`: a seed always gives the same first examples, regardless of their number.
+    codes = [codes_from_prior(model, *_drawn(request)) for request in requests]
     raw = _raw_likelihood(model, torch.cat(codes))
-    answers = _divided({"mean": best_guess(model, model.likelihood(raw)), "z": torch.cat(codes)}, questions)
-    for question, tensors in zip(questions, answers, strict=True):
-        if question.sample:
-            tensors["sample"] = drawn_examples(model, *_drawn(question))
-    return answers
+    outputs = _split({"mean": best_guess(model, model.likelihood(raw)), "z": torch.cat(codes)}, requests)
+    for request, tensors in zip(requests, outputs, strict=True):
+        if request.sample:
+            tensors["sample"] = drawn_examples(model, *_drawn(request))
+    return outputs
 
 
-def _drawn(question: InferenceRequest) -> tuple[int, int, float]:
-    """How many examples, by which seed, at which temperature."""
-    return question.num_examples, question.seed, question.temperature
+def _drawn(request: InferenceRequest) -> tuple[int, int, float]:
+    """Number of examples, seed, temperature."""
+    return request.num_examples, request.seed, request.temperature
 
 
-def _score(model: VAE, questions: Sequence[InferenceRequest]) -> list[Tensors]:
-    answers: dict[int, Tensors] = {}
-    for num_draws in {question.num_draws for question in questions}:
-        chosen = [index for index, question in enumerate(questions) if question.num_draws == num_draws]
-        scored = _scored(model, [questions[index] for index in chosen], num_draws)
-        answers |= dict(zip(chosen, scored, strict=True))
-    return [answers[index] for index in range(len(questions))]
+def _score(model: VAE, requests: Sequence[InferenceRequest]) -> list[Tensors]:
+    outputs: dict[int, Tensors] = {}
+    for num_draws in {request.num_draws for request in requests}:
+        chosen = [index for index, request in enumerate(requests) if request.num_draws == num_draws]
+        scored = _scored(model, [requests[index] for index in chosen], num_draws)
+        outputs |= dict(zip(chosen, scored, strict=True))
+    return [outputs[index] for index in range(len(requests))]
 
 
-def _scored(model: VAE, questions: Sequence[InferenceRequest], num_draws: int) -> list[Tensors]:
-    x = _joined(model, questions)
+def _scored(model: VAE, requests: Sequence[InferenceRequest], num_draws: int) -> list[Tensors]:
+    x = _joined(model, requests)
     raw = _raw_posterior(model, x)
     posterior, prior = model.posterior(raw), model.prior()
-    parts = zip(questions, _parts(x, questions), _parts(raw, questions), strict=True)
-    codes = [_codes_of(model, question, examples, part, "evaluation", num_draws) for question, examples, part in parts]
+    parts = zip(requests, _per_request(x, requests), _per_request(raw, requests), strict=True)
+    draws = [_posterior_draws(model, *part, "evaluation", num_draws) for part in parts]
     terms = []
-    # One draw at a time: memory does not grow with their number.
-    for z in torch.cat(codes, dim=1):
+    # One draw at a time, so that memory does not grow with their number.
+    for z in torch.cat(draws, dim=1):
         log_likelihood = model.likelihood(_raw_likelihood(model, z)).log_prob(x)
         rate = true_rate(PosteriorSamples.of_one_group(z[None], log_likelihood[None], posterior, prior))
         terms.append(torch.stack([rate, -log_likelihood]))
     means = _means(torch.stack(terms).double())
     is_known = ~x.isnan().flatten(1).all(1)
-    return _divided({name: value.where(is_known, torch.nan) for name, value in means.items()}, questions)
+    return _split({name: value.where(is_known, torch.nan) for name, value in means.items()}, requests)
 
 
-def _codes_of(
-    model: VAE, question: InferenceRequest, x: Tensor, raw: Tensor, name: str, num_draws: int = 1
+def _posterior_draws(
+    model: VAE, request: InferenceRequest, x: Tensor, raw: Tensor, name: str, num_draws: int = 1
 ) -> Float[Tensor, "draw batch latent"]:
-    """Draws from the posteriors of one question's examples, from a stream for each."""
-    return draw(model.posterior(raw), content_noise(x, question.seed, name), num_draws)
+    """Draws from the posteriors of one request's examples, with a stream per example."""
+    return draw(model.posterior(raw), content_noise(x, request.seed, name), num_draws)
 
 
 def _means(terms: Float[Tensor, "draw term batch"]) -> Tensors:
-    """Means over draws of rate and distortion, the two terms, and the standard error of their sum."""
+    """The means of rate and distortion over draws, and the standard error of their sum."""
     rate, distortion = terms.mean(0)
     error = terms.sum(1).std(0, correction=1) / len(terms) ** 0.5
     values = {"elbo": -(rate + distortion), "rate": rate, "distortion": distortion, "standard_error": error}
@@ -204,24 +209,26 @@ def _in_chunks(network: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
     return torch.cat([network(part) for part in x.split(CHUNK)])
 
 
-def _joined(model: VAE, questions: Sequence[InferenceRequest]) -> Tensor:
-    """All examples of all questions, as the model sees them."""
+def _joined(model: VAE, requests: Sequence[InferenceRequest]) -> Tensor:
+    """All examples of all requests, on the model's scale."""
     device = next(model.parameters()).device
-    floats = [_seen(question.x, question.range) for question in questions if question.x is not None]
+    floats = [_on_model_scale(request.x, request.range) for request in requests if request.x is not None]
     return torch.from_numpy(floats[0] if len(floats) == 1 else np.concatenate(floats)).to(device)
 
 
-def _seen(x: np.ndarray, scale: Range) -> np.ndarray:
-    return x if x.dtype == np.float32 and scale == UNSCALED else as_seen(x, scale)
+def _on_model_scale(x: np.ndarray, scale: Range) -> np.ndarray:
+    return x if x.dtype == np.float32 and scale == UNSCALED else to_model_scale(x, scale)
 
 
-def _parts(tensor: Tensor, questions: Sequence[InferenceRequest]) -> Sequence[Tensor]:
-    return tensor.split([question.num_examples for question in questions])
+def _per_request(tensor: Tensor, requests: Sequence[InferenceRequest]) -> Sequence[Tensor]:
+    return tensor.split([request.num_examples for request in requests])
 
 
-def _divided(shared: Tensors, questions: Sequence[InferenceRequest]) -> list[Tensors]:
-    """Of each tensor every question's own part."""
-    parts: Iterator[tuple[Tensor, ...]] = zip(*(_parts(tensor, questions) for tensor in shared.values()), strict=True)
+def _split(shared: Tensors, requests: Sequence[InferenceRequest]) -> list[Tensors]:
+    """Each request's part of every tensor."""
+    parts: Iterator[tuple[Tensor, ...]] = zip(
+        *(_per_request(tensor, requests) for tensor in shared.values()), strict=True
+    )
     return [dict(zip(shared, part, strict=True)) for part in parts]
 
 
@@ -229,14 +236,14 @@ def _examples(model: VAE, name: str, is_drawn: bool = False) -> Signature:
     return Signature(name, "FP32", (BATCH, *model.event_shape), is_drawn)
 
 
-def _codes(model: VAE, name: str, is_drawn: bool = False) -> Signature:
+def _latents(model: VAE, name: str, is_drawn: bool = False) -> Signature:
     return Signature(name, "FP32", (BATCH, model.latent_dim), is_drawn)
 
 
 def _posterior_outputs(model: VAE) -> tuple[Signature, ...]:
     if model.is_deterministic:
-        return (_codes(model, "mean"),)
-    return _codes(model, "mean"), _codes(model, "log_variance"), _codes(model, "z", is_drawn=True)
+        return (_latents(model, "mean"),)
+    return _latents(model, "mean"), _latents(model, "log_variance"), _latents(model, "z", is_drawn=True)
 
 
 def _score_outputs(model: VAE) -> tuple[Signature, ...]:
@@ -248,40 +255,36 @@ OPERATIONS = {
     for operation in (
         Operation(
             name="encode",
-            about="the posterior q(z|x): mean and log-variance, and a draw z where one is asked for",
+            about="the posterior q(z|x): mean and log-variance, and a draw z on request",
             takes="x",
             parameters=("sample", "seed"),
-            inputs=lambda model: (_examples(model, "x"),),
             outputs=_posterior_outputs,
             compute=_encode,
         ),
         Operation(
             name="decode",
-            about="the likelihood p(x|z): its mean, and a draw where one is asked for",
+            about="the likelihood p(x|z): its mean, and a draw on request",
             takes="z",
             parameters=("sample", "seed"),
-            inputs=lambda model: (_codes(model, "z"),),
             outputs=lambda model: (_examples(model, "mean"), _examples(model, "sample", is_drawn=True)),
             compute=_decode,
         ),
         Operation(
             name="reconstruct",
-            about="the decoded mean of the posterior's mean, or of a draw where one is asked for",
+            about="the decoded posterior mean, or a decoded draw on request",
             takes="x",
             parameters=("sample", "seed"),
-            inputs=lambda model: (_examples(model, "x"),),
             outputs=lambda model: (_examples(model, "reconstruction"),),
             compute=_reconstruct,
         ),
         Operation(
             name="generate",
-            about="draws z from the prior, and their decoded means",
+            about="draws z from the prior, decoded",
             takes="num",
             parameters=("num", "seed", "temperature", "sample"),
-            inputs=lambda model: (Signature("num", "INT32", (1,)),),
             outputs=lambda model: (
                 _examples(model, "mean"),
-                _codes(model, "z"),
+                _latents(model, "z"),
                 _examples(model, "sample", is_drawn=True),
             ),
             compute=_generate,
@@ -290,10 +293,9 @@ OPERATIONS = {
         ),
         Operation(
             name="score",
-            about="the evidence lower bound, taken apart into rate and distortion, in nats",
+            about="the evidence lower bound with its rate and distortion, in nats",
             takes="x",
             parameters=("seed", "num_draws"),
-            inputs=lambda model: (_examples(model, "x"),),
             outputs=_score_outputs,
             compute=_score,
             always_draws=True,

@@ -1,6 +1,6 @@
-"""Two pages for people: what is served with lines to try, and every endpoint as the OpenAPI document has it.
+"""The service's HTML pages: the served models with examples, and a reference of all endpoints; and /metrics.
 
-They load nothing from elsewhere: style and text stand in them, and pictures come from the service itself.
+The pages load nothing from other servers: styles are inline, and images come from the service itself.
 """
 
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from fastapi.responses import HTMLResponse, JSONResponse
 from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
 
 from lowerbound import __version__
-from lowerbound.data.data_kinds import shape_in_words
+from lowerbound.data.data_kinds import describe_shape
 from lowerbound.serving.service.models import Endpoint, ServedModel
 from lowerbound.serving.service.openapi import TEXT, content, errors, returns
 from lowerbound.serving.service.service import Service
@@ -29,32 +29,30 @@ class ModelCard:
 
     served: ServedModel
     about: str
-    offers: tuple[Endpoint, ...]
+    endpoints: tuple[Endpoint, ...]
     generates: bool
 
     @property
-    def code(self) -> str:
-        """A latent point to try."""
+    def point(self) -> str:
+        """A point in latent space for an example request."""
         return ",".join(["0"] * self.served.model.latent_dim)
 
 
 def page_routes(service: Service, app: FastAPI) -> APIRouter:
-    """The pages, and the numbers for Prometheus."""
-    router = APIRouter(default_response_class=HTMLResponse, tags=["Pages and numbers"])
+    """The pages, and the metrics for Prometheus."""
+    router = APIRouter(default_response_class=HTMLResponse, tags=["Pages and metrics"])
     templates = _environment()
 
-    @router.get("/", responses=errors(), summary="What is served, with lines to try")
+    @router.get("/", responses=errors(), summary="Models, with examples")
     async def index(request: Request) -> HTMLResponse:
         base = str(request.base_url).rstrip("/")
         cards = [_card(service, served) for served in service.catalogue.runs.values()]
-        return _page(templates, "served.html.j2", title="What is served", cards=cards, base=base, version=__version__)
+        return _page(templates, "models.html.j2", title="Models", cards=cards, base=base, version=__version__)
 
-    @router.get("/docs", responses=errors(), summary="Every endpoint")
+    @router.get("/docs", responses=errors(), summary="Reference of all endpoints")
     async def docs() -> HTMLResponse:
         document = app.openapi()
-        return _page(
-            templates, "endpoints.html.j2", title="Every endpoint", groups=_groups(document), version=__version__
-        )
+        return _page(templates, "endpoints.html.j2", title="Endpoints", groups=_groups(document), version=__version__)
 
     @router.get("/openapi.json", include_in_schema=False)
     async def openapi() -> JSONResponse:
@@ -64,7 +62,7 @@ def page_routes(service: Service, app: FastAPI) -> APIRouter:
         "/metrics",
         responses=returns("Counters and histograms.", content(text__plain=TEXT)) | errors(),
         response_class=Response,
-        summary="Numbers for Prometheus",
+        summary="Metrics for Prometheus",
     )
     async def metrics() -> Response:
         return Response(service.telemetry.text(), media_type=service.telemetry.media_type)
@@ -75,13 +73,13 @@ def page_routes(service: Service, app: FastAPI) -> APIRouter:
 def _card(service: Service, served: ServedModel) -> ModelCard:
     kind = "images" if served.layout == "image" else "rows" if served.layout == "table" else "arrays"
     latents = "latent" if served.model.latent_dim == 1 else "latents"
-    about = f"{kind} {shape_in_words(served.model.event_shape)}, {served.model.latent_dim} {latents}"
-    offers = tuple(offer for offer in service.catalogue.offers.values() if offer.served is served)
-    return ModelCard(served, about, offers, any(offer.operation.name == "generate" for offer in offers))
+    about = f"{kind} {describe_shape(served.model.event_shape)}, {served.model.latent_dim} {latents}"
+    endpoints = tuple(endpoint for endpoint in service.catalogue.endpoints.values() if endpoint.served is served)
+    return ModelCard(served, about, endpoints, any(endpoint.operation.name == "generate" for endpoint in endpoints))
 
 
 def _groups(document: dict[str, Any]) -> dict[str, list[dict[str, Any]]]:
-    """The endpoints of each tag, in their order."""
+    """The endpoints by tag, in order."""
     groups: dict[str, list[dict[str, Any]]] = {}
     for path, methods in document["paths"].items():
         for method in METHODS:
@@ -97,9 +95,9 @@ def _page(templates: Environment, name: str, **content: Any) -> HTMLResponse:
 
 
 def _environment() -> Environment:
-    here, look = PackageLoader("lowerbound.serving.service", "."), PackageLoader("lowerbound.reporting", ".")
+    pages, layout = PackageLoader("lowerbound.serving.service", "."), PackageLoader("lowerbound.reporting", ".")
     return Environment(
-        loader=ChoiceLoader([here, look]),
+        loader=ChoiceLoader([pages, layout]),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,

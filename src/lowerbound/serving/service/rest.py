@@ -1,4 +1,4 @@
-"""Endpoints for people: a file as the body and a picture or JSON as the answer; no protocol to learn."""
+"""Plain endpoints: a file or JSON as the body, and an image or JSON as the response."""
 
 import math
 from collections.abc import Sequence
@@ -7,212 +7,224 @@ from typing import Annotated, Any
 import numpy as np
 from fastapi import APIRouter, Query, Request, Response
 
-from lowerbound.serving.service import openapi as described
-from lowerbound.serving.service.fields import MAX_SEED, MAX_TEMPERATURE, NUM_DRAWS, as_json
-from lowerbound.serving.service.formats import is_image, picture, read_examples, read_image, written
+from lowerbound.serving.http.errors import RequestError
+from lowerbound.serving.http.json_bodies import as_json, inlined_schema
+from lowerbound.serving.service.formats import (
+    examples_as_json,
+    examples_as_png,
+    is_image,
+    read_examples,
+    read_image,
+)
 from lowerbound.serving.service.limits import (
-    JSON_BYTES_FOR_A_NUMBER,
-    RequestError,
-    check_answer_length,
+    JSON_BYTES_PER_NUMBER,
+    body_within,
     check_num_examples,
-    holding,
+    check_response_length,
 )
 from lowerbound.serving.service.models import Endpoint, ServedModel
-from lowerbound.serving.service.openapi import WITH_BODY, errors, of_a_run
-from lowerbound.serving.service.operations import Answer, InferenceRequest
-from lowerbound.serving.service.protocol import chosen_seed
+from lowerbound.serving.service.openapi import BINARY, WITH_BODY, content, errors, json_content, returns
+from lowerbound.serving.service.operations import InferenceRequest, Outputs
+from lowerbound.serving.service.protocol import random_seed
+from lowerbound.serving.service.schemas import (
+    MAX_SEED,
+    MAX_TEMPERATURE,
+    NUM_DRAWS,
+    DecodedExample,
+    EncodedExample,
+    ExamplesBody,
+    GeneratedExample,
+    ReconstructedExample,
+    RunResponse,
+    ScoreResponse,
+)
 from lowerbound.serving.service.service import Service
-from lowerbound.serving.service.validation import Sent, check_codes
+from lowerbound.serving.service.validation import InputExamples, check_latents
 
 SEED_HEADER = "Lowerbound-Seed"
 MAX_TILES = 256
 FLOAT_BYTES = 4
 
-Run = Annotated[str, Query(alias="model", description="The run, by its name; not needed where there is only one.")]
-Seed = Annotated[int | None, Query(ge=0, le=MAX_SEED, description="Of what is drawn; chosen, and told, if not given.")]
-Sample = Annotated[bool, Query(description="A draw z from the posterior, too.")]
-Draws = Annotated[int, Query(ge=NUM_DRAWS[0], le=NUM_DRAWS[1], description="From the posterior for each example.")]
-Num = Annotated[int, Query(ge=1, le=MAX_TILES, description="How many examples.")]
-Temperature = Annotated[
-    float, Query(ge=0, le=MAX_TEMPERATURE, allow_inf_nan=False, description="Scales the prior's standard deviation.")
+Run = Annotated[str, Query(alias="model", description="Name of the run; optional if only one is served.")]
+Seed = Annotated[
+    int | None, Query(ge=0, le=MAX_SEED, description="Random seed; chosen by the server, and returned, if not given.")
 ]
-Codes = Annotated[
-    list[str], Query(alias="z", description="A latent point as numbers with commas between; repeat it for several.")
+Sample = Annotated[bool, Query(description="Whether to return a draw z from the posterior.")]
+Draws = Annotated[int, Query(ge=NUM_DRAWS[0], le=NUM_DRAWS[1], description="Posterior draws per example.")]
+Num = Annotated[int, Query(ge=1, le=MAX_TILES, description="Number of examples.")]
+Temperature = Annotated[
+    float, Query(ge=0, le=MAX_TEMPERATURE, allow_inf_nan=False, description="Temperature of the prior.")
+]
+Points = Annotated[
+    list[str], Query(alias="z", description="A point in latent space, as comma-separated numbers; may be repeated.")
 ]
 
-A_FILE = {
+EXAMPLES_BODY = {
     "requestBody": {
         "required": True,
-        "description": "An image file as it is, or JSON: a list of rows, or of arrays of stored numbers.",
-        "content": described.content(
-            image__png=described.BINARY,
-            image__jpeg=described.BINARY,
-            application__octet_stream=described.BINARY,
-            application__json=described.a_list(described.ANYTHING, 1),
+        "description": "An image file, or JSON: a list of rows, or of arrays of stored numbers.",
+        "content": content(
+            image__png=BINARY,
+            image__jpeg=BINARY,
+            application__octet_stream=BINARY,
+            application__json=inlined_schema(ExamplesBody),
         ),
     }
 }
-A_PICTURE = described.content(image__png=described.BINARY)
-NUMBERS = described.a_list(described.NUMBER_OR_NOT)
-EXAMPLE = {"description": "A list of numbers, or a row of cells by their names."}
+PNG = content(image__png=BINARY)
+READING = errors(404, 422, 504, *WITH_BODY)
+WRITING = errors(404, 413, 422, 504)
 
 
 def plain_routes(service: Service) -> APIRouter:
-    """Every endpoint for people."""
-    router = APIRouter(tags=["For people"])
-    _add_questions(router, service)
-    _add_pictures(router, service)
+    """All plain endpoints."""
+    router = APIRouter(tags=["Plain endpoints"])
+    _add_inference(router, service)
+    _add_generation(router, service)
     return router
 
 
-def _add_questions(router: APIRouter, service: Service) -> None:
-    encoded = described.content(application__json=of_a_run(mean=NUMBERS))
-    answers = described.returns("The posterior of every example.", encoded) | errors(404, 422, 504, *WITH_BODY)
+def _add_inference(router: APIRouter, service: Service) -> None:
+    responses = returns("The posterior of each example.", json_content(RunResponse[EncodedExample])) | READING
 
-    @router.post("/encode", responses=answers, openapi_extra=A_FILE, summary="The posterior of an image or of rows")
+    @router.post("/encode", responses=responses, openapi_extra=EXAMPLES_BODY, summary="Encode examples")
     async def encode(request: Request, run: Run = "", sample: Sample = False, seed: Seed = None) -> Response:
-        chosen = chosen_seed() if seed is None else seed
-        offer, sent, answer = await _ask_about_body(service, request, run, "encode", sample=sample, seed=chosen)
-        return _json(offer.served, _entries(answer), **({"seed": chosen} if sample else {}), notes=sent.notes)
+        chosen = random_seed() if seed is None else seed
+        endpoint, examples, outputs = await _infer_body(service, request, run, "encode", sample=sample, seed=chosen)
+        drawn = {"seed": chosen} if sample else {}
+        return _json(endpoint.served, _entries(outputs), **drawn, notes=examples.notes)
 
-    forms = A_PICTURE | described.content(application__json=of_a_run(reconstruction=EXAMPLE))
-    answers = described.returns("An image, or rows.", forms) | errors(404, 422, 504, *WITH_BODY)
+    responses = returns("An image, or rows.", PNG | json_content(RunResponse[ReconstructedExample])) | READING
 
-    @router.post("/reconstruct", responses=answers, openapi_extra=A_FILE, summary="What is left after the bottleneck")
+    @router.post("/reconstruct", responses=responses, openapi_extra=EXAMPLES_BODY, summary="Reconstruct examples")
     async def reconstruct(request: Request, run: Run = "") -> Response:
-        offer, sent, answer = await _ask_about_body(service, request, run, "reconstruct")
-        examples = answer["reconstruction"]
-        if offer.served.schema.has_pictures and not _wants_json(request):
-            return await _png(service, examples, as_tiles=False)
-        reconstructions = [{"reconstruction": example} for example in written(offer.served, examples)]
-        return _json(offer.served, reconstructions, notes=sent.notes)
+        endpoint, examples, outputs = await _infer_body(service, request, run, "reconstruct")
+        served, values = endpoint.served, outputs["reconstruction"]
+        if served.schema.has_pictures and not _accepts_json(request):
+            return await _png(service, values, as_tiles=False)
+        reconstructions = [{"reconstruction": value} for value in examples_as_json(served, values)]
+        return _json(served, reconstructions, notes=examples.notes)
 
-    scores = dict.fromkeys(("elbo", "rate", "distortion", "standard_error"), described.NUMBER_OR_NOT)
-    answers = described.returns(
-        "In nats, with the standard error that the draws leave in the ELBO.",
-        described.content(application__json=of_a_run(**scores)),
-    ) | errors(404, 422, 504, *WITH_BODY)
+    about = "The ELBO of each example in nats, with its standard error over draws."
+    responses = returns(about, json_content(ScoreResponse)) | READING
 
-    @router.post("/score", responses=answers, openapi_extra=A_FILE, summary="The ELBO, as rate and distortion")
+    @router.post("/score", responses=responses, openapi_extra=EXAMPLES_BODY, summary="Compute ELBO, rate, distortion")
     async def score(request: Request, run: Run = "", seed: Seed = None, num_draws: Draws = 16) -> Response:
-        chosen = chosen_seed() if seed is None else seed
-        offer, sent, answer = await _ask_about_body(service, request, run, "score", num_draws=num_draws, seed=chosen)
-        about = {"unit": "nats", "convention": offer.served.trained.convention, "num_draws": num_draws, "seed": chosen}
-        return _json(offer.served, _entries(answer), **about, notes=sent.notes)
+        options = {"num_draws": num_draws, "seed": random_seed() if seed is None else seed}
+        endpoint, examples, outputs = await _infer_body(service, request, run, "score", **options)
+        about = {"unit": "nats", "convention": endpoint.served.trained.convention, **options}
+        return _json(endpoint.served, _entries(outputs), **about, notes=examples.notes)
 
 
-def _add_pictures(router: APIRouter, service: Service) -> None:
-    told = {SEED_HEADER: "The seed of what was drawn."}
-    pictures = described.returns("Tiles, row by row.", A_PICTURE, told) | errors(404, 413, 422, 504)
-    rows = described.returns(
-        "New examples.", described.content(application__json=of_a_run(mean=EXAMPLE, z=NUMBERS))
-    ) | errors(404, 413, 422, 504)
-    means = described.returns(
-        "What each point decodes to.", described.content(application__json=of_a_run(mean=EXAMPLE))
-    ) | errors(404, 413, 422, 504)
+def _add_generation(router: APIRouter, service: Service) -> None:
+    images = returns("Tiles, row by row.", PNG, {SEED_HEADER: "The seed of the draws."}) | WRITING
+    generated = returns("Generated examples.", json_content(RunResponse[GeneratedExample])) | WRITING
+    decoded = returns("The decoded points.", json_content(RunResponse[DecodedExample])) | WRITING
 
-    @router.get("/generate.png", responses=pictures, response_class=Response, summary="New images")
+    @router.get("/generate.png", responses=images, response_class=Response, summary="Generate images")
     async def generate_png(
         request: Request, run: Run = "", num: Num = 16, seed: Seed = None, temperature: Temperature = 1.0
     ) -> Response:
-        _need_pictures(service, service.run(run), num, "generate")
-        chosen = chosen_seed() if seed is None else seed
-        _, answer = await _generated(service, request, run, num, chosen, temperature)
-        return await _png(service, answer["mean"], {SEED_HEADER: str(chosen)})
+        _check_images(service, service.run(run), num, "generate")
+        chosen = random_seed() if seed is None else seed
+        _, outputs = await _generate(service, request, run, num, chosen, temperature)
+        return await _png(service, outputs["mean"], {SEED_HEADER: str(chosen)})
 
-    @router.get("/generate", responses=rows, response_class=Response, summary="New examples as numbers")
+    @router.get("/generate", responses=generated, response_class=Response, summary="Generate examples as JSON")
     async def generate(
         request: Request, run: Run = "", num: Num = 16, seed: Seed = None, temperature: Temperature = 1.0
     ) -> Response:
-        _check_answer(service, service.run(run), num, JSON_BYTES_FOR_A_NUMBER)
-        chosen = chosen_seed() if seed is None else seed
-        served, answer = await _generated(service, request, run, num, chosen, temperature)
-        pairs = zip(written(served, answer["mean"]), answer["z"].tolist(), strict=True)
+        _check_response(service, service.run(run), num, JSON_BYTES_PER_NUMBER)
+        chosen = random_seed() if seed is None else seed
+        served, outputs = await _generate(service, request, run, num, chosen, temperature)
+        pairs = zip(examples_as_json(served, outputs["mean"]), outputs["z"].tolist(), strict=True)
         return _json(served, [{"mean": mean, "z": z} for mean, z in pairs], seed=chosen)
 
-    @router.get("/decode.png", responses=pictures, response_class=Response, summary="Images of latent points")
-    async def decode_png(request: Request, z: Codes, run: Run = "") -> Response:
-        _need_pictures(service, service.run(run), len(z), "decode")
-        _, answer = await _decoded(service, request, run, z)
-        return await _png(service, answer["mean"])
+    @router.get("/decode.png", responses=images, response_class=Response, summary="Decode latents to images")
+    async def decode_png(request: Request, z: Points, run: Run = "") -> Response:
+        _check_images(service, service.run(run), len(z), "decode")
+        _, outputs = await _decode(service, request, run, z)
+        return await _png(service, outputs["mean"])
 
-    @router.get("/decode", responses=means, response_class=Response, summary="Latent points, decoded, as numbers")
-    async def decode(request: Request, z: Codes, run: Run = "") -> Response:
-        _check_answer(service, service.run(run), len(z), JSON_BYTES_FOR_A_NUMBER)
-        served, answer = await _decoded(service, request, run, z)
-        return _json(served, [{"mean": mean} for mean in written(served, answer["mean"])])
+    @router.get("/decode", responses=decoded, response_class=Response, summary="Decode latents to JSON")
+    async def decode(request: Request, z: Points, run: Run = "") -> Response:
+        _check_response(service, service.run(run), len(z), JSON_BYTES_PER_NUMBER)
+        served, outputs = await _decode(service, request, run, z)
+        return _json(served, [{"mean": mean} for mean in examples_as_json(served, outputs["mean"])])
 
 
-async def _ask_about_body(
+async def _infer_body(
     service: Service, request: Request, run: str, operation: str, **options: Any
-) -> tuple[Endpoint, Sent, Answer]:
-    offer = service.operation(run, operation)
-    with holding(service.hold, request) as body:
+) -> tuple[Endpoint, InputExamples, Outputs]:
+    """An operation on the examples in a request's body."""
+    endpoint = service.operation(run, operation)
+    with body_within(service.budget, request) as body:
         with service.batcher.arriving():
-            content = await body.read(service.limits)
-            if is_image(offer.served, content):
-                sent = await read_image(service, offer.served, content)
+            received = await body.read(service.limits)
+            if is_image(endpoint.served, received):
+                examples = await read_image(service, endpoint.served, received)
             else:
-                sent = await service.apart(read_examples, offer.served, content, service.limits)
-        question = InferenceRequest(num_examples=len(sent.x), x=sent.x, range=sent.range, **options)
-        return offer, sent, await service.answer(request, offer, question)
+                examples = await service.in_thread(read_examples, endpoint.served, received, service.limits)
+        inference = InferenceRequest(num_examples=len(examples.x), x=examples.x, range=examples.range, **options)
+        return endpoint, examples, await service.infer(request, endpoint, inference)
 
 
-async def _generated(
+async def _generate(
     service: Service, request: Request, run: str, num: int, seed: int, temperature: float
-) -> tuple[ServedModel, Answer]:
-    offer = service.operation(run, "generate")
+) -> tuple[ServedModel, Outputs]:
+    endpoint = service.operation(run, "generate")
     check_num_examples(num, service.limits.max_batch)
-    question = InferenceRequest(num_examples=num, seed=seed, temperature=temperature)
-    return offer.served, await service.answer(request, offer, question)
+    inference = InferenceRequest(num_examples=num, seed=seed, temperature=temperature)
+    return endpoint.served, await service.infer(request, endpoint, inference)
 
 
-async def _decoded(service: Service, request: Request, run: str, codes: Sequence[str]) -> tuple[ServedModel, Answer]:
-    offer = service.operation(run, "decode")
-    check_num_examples(len(codes), service.limits.max_batch)
-    z = np.array([_code(text, offer.served.model.latent_dim) for text in codes], np.float32)
-    check_codes(z)
-    return offer.served, await service.answer(request, offer, InferenceRequest(num_examples=len(z), x=z))
+async def _decode(service: Service, request: Request, run: str, points: Sequence[str]) -> tuple[ServedModel, Outputs]:
+    endpoint = service.operation(run, "decode")
+    check_num_examples(len(points), service.limits.max_batch)
+    z = np.array([_point(text, endpoint.served.model.latent_dim) for text in points], np.float32)
+    check_latents(z)
+    return endpoint.served, await service.infer(request, endpoint, InferenceRequest(num_examples=len(z), x=z))
 
 
-def _check_answer(service: Service, served: ServedModel, num_examples: int, bytes_for_a_number: int) -> None:
+def _check_response(service: Service, served: ServedModel, num_examples: int, bytes_per_number: int) -> None:
     num_numbers = num_examples * math.prod(served.model.event_shape)
-    check_answer_length(num_numbers, bytes_for_a_number, service.limits.max_body)
+    check_response_length(num_numbers, bytes_per_number, service.limits.max_body)
 
 
-def _code(text: str, latent_dim: int) -> list[float]:
+def _point(text: str, latent_dim: int) -> list[float]:
     try:
-        code = [float(number) for number in text.split(",")]
+        point = [float(number) for number in text.split(",")]
     except ValueError:
-        code = []
-    if len(code) != latent_dim:
-        raise RequestError(400, f"z is {text[:60]!r}; it needs {latent_dim} numbers with commas between, as 0.5,-1.")
-    return code
+        point = []
+    if len(point) != latent_dim:
+        raise RequestError(400, f"z is {text[:60]!r}; accepted: {latent_dim} numbers separated by commas, as 0.5,-1.")
+    return point
 
 
-def _need_pictures(service: Service, served: ServedModel, number: int, endpoint: str) -> None:
+def _check_images(service: Service, served: ServedModel, number: int, endpoint: str) -> None:
     if not served.schema.has_pictures:
-        raise RequestError(400, f"examples of {served.name} cannot be shown as pictures; use /{endpoint}.")
-    _check_answer(service, served, number, FLOAT_BYTES)
+        raise RequestError(400, f"examples of {served.name} are not images; use /{endpoint}.")
+    _check_response(service, served, number, FLOAT_BYTES)
 
 
-def _wants_json(request: Request) -> bool:
+def _accepts_json(request: Request) -> bool:
     accepted = request.headers.get("accept", "")
     return "application/json" in accepted and "image/" not in accepted
 
 
-def _entries(answer: Answer) -> list[dict[str, Any]]:
-    """One entry for each example, with what each tensor has of it."""
-    columns = {name: value.tolist() for name, value in answer.items()}
+def _entries(outputs: Outputs) -> list[dict[str, Any]]:
+    """One entry per example, with its part of each output."""
+    columns = {name: value.tolist() for name, value in outputs.items()}
     return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
 
 
 def _json(served: ServedModel, examples: list[Any], **about: Any) -> Response:
-    content = {"model": served.name, "version": served.version, **about, "examples": examples}
-    return Response(as_json(content) + b"\n", media_type="application/json")
+    body = {"model": served.name, "version": served.version, **about, "examples": examples}
+    return Response(as_json(body) + b"\n", media_type="application/json")
 
 
 async def _png(
     service: Service, images: np.ndarray, headers: dict[str, str] | None = None, as_tiles: bool = True
 ) -> Response:
-    return Response(await service.apart(picture, images, as_tiles), media_type="image/png", headers=headers)
+    body = await service.in_thread(examples_as_png, images, as_tiles)
+    return Response(body, media_type="image/png", headers=headers)

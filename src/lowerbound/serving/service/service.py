@@ -1,4 +1,4 @@
-"""From a request to its answer, within the limits: what every endpoint does in the same way."""
+"""Service: looks up endpoints, decodes images, and runs inference within the limits; used by every route."""
 
 import asyncio
 from collections.abc import Callable
@@ -12,94 +12,95 @@ from starlette.requests import ClientDisconnect, Request
 from lowerbound.data.examples import RawArray
 from lowerbound.data.images import ImageOptions
 from lowerbound.foundation.errors import UnknownName
+from lowerbound.serving.http.errors import RequestError
 from lowerbound.serving.image_decoding import Decoders
 from lowerbound.serving.service.batching import Batcher
-from lowerbound.serving.service.limits import Limits, MemoryBudget, RequestError
+from lowerbound.serving.service.limits import Limits, MemoryBudget
 from lowerbound.serving.service.models import Catalogue, Endpoint, ServedModel
-from lowerbound.serving.service.operations import Answer, InferenceRequest
-from lowerbound.serving.service.telemetry import ASKED_OF, Telemetry
+from lowerbound.serving.service.operations import InferenceRequest, Outputs
+from lowerbound.serving.service.telemetry import ENDPOINT_KEY, Telemetry
 
 P = ParamSpec("P")
-Found = TypeVar("Found")
+Result = TypeVar("Result")
 
 
 @dataclass(frozen=True, eq=False)
 class Service:
-    """What is served, and what serves it."""
+    """The served models, and everything that requests to them need."""
 
     catalogue: Catalogue
     limits: Limits
     telemetry: Telemetry
     batcher: Batcher
-    hold: MemoryBudget
+    budget: MemoryBudget
     decoders: Decoders
     reading_thread: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(1, "reading"))
 
-    def offer(self, name: str, version: str | None = None) -> Endpoint:
-        """What the protocol calls a model; RequestError with 404 where there is none of that name, or version."""
-        offers = self.catalogue.offers
-        if name not in offers:
-            raise RequestError(404, str(UnknownName("model", name[:60], offers)))
-        if version not in (None, offers[name].served.version):
-            raise RequestError(
-                404, f"{name} has no version {version[:60]!r}; it is served as {offers[name].served.version}."
-            )
-        return offers[name]
+    def endpoint(self, name: str, version: str | None = None) -> Endpoint:
+        """The endpoint with a name, RUN.operation; RequestError with 404 for an unknown name or version."""
+        endpoints = self.catalogue.endpoints
+        if name not in endpoints:
+            raise RequestError(404, str(UnknownName("model", name[:60], endpoints)))
+        if version not in (None, endpoints[name].served.version):
+            served = endpoints[name].served.version
+            raise RequestError(404, f"{name} has no version {version[:60]!r}; the served version is {served}.")
+        return endpoints[name]
 
     def operation(self, run: str, operation: str) -> Endpoint:
-        """An operation of the run of that name; without a name of the only one."""
+        """An operation of a run, which needs no name if it is the only one."""
         served = self.run(run)
         name = f"{served.name}.{operation}"
-        if name not in self.catalogue.offers:
+        if name not in self.catalogue.endpoints:
             raise RequestError(400, f"{served.name} is a deterministic autoencoder, which has no prior and no ELBO.")
-        return self.catalogue.offers[name]
+        return self.catalogue.endpoints[name]
 
     def run(self, name: str) -> ServedModel:
-        """The run of that name; without one the only run there is."""
+        """The run with a name, or the only run."""
         runs = self.catalogue.runs
         if not name and len(runs) == 1:
             return next(iter(runs.values()))
         if not name:
-            raise RequestError(400, f"several runs are served; say which by ?model=, one of {', '.join(runs)}.")
+            raise RequestError(400, f"several runs are served; choose one with ?model=, one of {', '.join(runs)}.")
         if name not in runs:
             raise RequestError(404, str(UnknownName("run", name[:60], runs)))
         return runs[name]
 
-    async def decoded(self, name: str, content: bytes, options: ImageOptions) -> RawArray:
-        """An image file's pixels, from a process of its own; DataError for what cannot be decoded."""
+    async def decode_image(self, name: str, content: bytes, options: ImageOptions) -> RawArray:
+        """An image file's pixels, decoded in a separate process; DataError if it cannot be decoded."""
         try:
             return await self.decoders(name, content, options, self.limits.timeout)
         except TimeoutError:
-            raise self._too_late() from None
+            raise self._timed_out() from None
 
-    async def apart(self, function: Callable[P, Found], *arguments: P.args, **options: P.kwargs) -> Found:
-        """What `function` makes of numbers or pixels, in a thread of its own: meanwhile others are heard."""
+    async def in_thread(self, function: Callable[P, Result], *arguments: P.args, **options: P.kwargs) -> Result:
+        """The result of `function`, run in a thread so that other requests are accepted meanwhile."""
         call = asyncio.get_running_loop().run_in_executor(self.reading_thread, partial(function, *arguments, **options))
         try:
             return await asyncio.wait_for(call, self.limits.timeout)
         except TimeoutError:
-            raise self._too_late() from None
+            raise self._timed_out() from None
 
-    async def answer(self, request: Request, offer: Endpoint, question: InferenceRequest) -> Answer:
-        """The answer in time; RequestError with 504 else. Whoever hangs up gives the place free."""
-        request.scope[ASKED_OF] = offer.name
-        answer = asyncio.ensure_future(self.batcher.ask(offer, question))
-        gone = asyncio.ensure_future(_hung_up(request))
+    async def infer(self, request: Request, endpoint: Endpoint, inference: InferenceRequest) -> Outputs:
+        """The outputs; RequestError with 504 after the timeout. If the client disconnects, the request is dropped."""
+        request.scope[ENDPOINT_KEY] = endpoint.name
+        outputs = asyncio.ensure_future(self.batcher.submit(endpoint, inference))
+        disconnected = asyncio.ensure_future(_disconnect(request))
         try:
-            await asyncio.wait((answer, gone), timeout=self.limits.timeout, return_when=asyncio.FIRST_COMPLETED)
-            if answer.done():
-                return answer.result()
-            if gone.done():
+            waiting = (outputs, disconnected)
+            await asyncio.wait(waiting, timeout=self.limits.timeout, return_when=asyncio.FIRST_COMPLETED)
+            if outputs.done():
+                return outputs.result()
+            if disconnected.done():
                 raise ClientDisconnect
-            raise self._too_late()
+            raise self._timed_out()
         finally:
-            answer.cancel()
-            gone.cancel()
+            outputs.cancel()
+            disconnected.cancel()
 
-    def _too_late(self) -> RequestError:
-        return RequestError(504, f"the answer took longer than {self.limits.timeout:g} s, which is the limit.")
+    def _timed_out(self) -> RequestError:
+        return RequestError(504, f"the response took longer than {self.limits.timeout:g} s, which is the limit.")
 
 
-async def _hung_up(request: Request) -> None:
+async def _disconnect(request: Request) -> None:
     while (await request.receive())["type"] != "http.disconnect":
         pass

@@ -1,6 +1,6 @@
-"""What the service tells of itself: numbers for Prometheus, and a line for what went wrong.
+"""Telemetry: Prometheus metrics of the service, and the log of internal errors.
 
-Nothing of a failure reaches who asked but a number, under which the log has the whole of it.
+The response to an internal error contains only a number, under which the log has the traceback.
 """
 
 import secrets
@@ -19,14 +19,14 @@ from lowerbound.serving.service.models import Catalogue, Endpoint
 
 SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 EXAMPLES = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
-HUNG_UP = 499  # in the numbers alone: nobody was there to hear of it
+CLIENT_CLOSED = 499  # only in metrics, because the client received no response
 
-ASKED_OF = "lowerbound.offer"
-"""In a request's scope: the name of the operation that it asked for."""
+ENDPOINT_KEY = "lowerbound.endpoint"
+"""Key in a request's scope for the name of its endpoint."""
 
 
 class Telemetry:
-    """All numbers of one service, in a registry of their own."""
+    """The metrics of one service, in a registry of their own."""
 
     media_type = CONTENT_TYPE_LATEST
 
@@ -34,47 +34,45 @@ class Telemetry:
         registry = self.registry = CollectorRegistry()
         ProcessCollector(registry=registry)
         self.requests = Counter(
-            "lowerbound_requests", "Requests answered.", ("endpoint", "model", "status"), registry=registry
+            "lowerbound_requests", "Completed requests.", ("endpoint", "model", "status"), registry=registry
         )
         self.seconds = Histogram(
             "lowerbound_request_seconds",
-            "From a request's head to the end of its answer.",
+            "Duration from a request's head to the end of its response.",
             ("endpoint",),
             buckets=SECONDS,
             registry=registry,
         )
-        self.at_work = Gauge("lowerbound_requests_at_work", "Requests not yet answered.", registry=registry)
-        self.queued = Gauge("lowerbound_queued_examples", "Examples that wait for their turn.", registry=registry)
-        self.examples = Counter(
-            "lowerbound_examples", "Examples that went through a model.", ("model",), registry=registry
-        )
-        self.passes = Histogram(
-            "lowerbound_pass_examples",
-            "Examples in one pass through a model.",
+        self.active = Gauge("lowerbound_active_requests", "Active requests.", registry=registry)
+        self.queued = Gauge("lowerbound_queued_examples", "Examples in the queue.", registry=registry)
+        self.examples = Counter("lowerbound_examples", "Computed examples.", ("model",), registry=registry)
+        self.batch_examples = Histogram(
+            "lowerbound_batch_examples",
+            "Examples per batch.",
             ("model",),
             buckets=EXAMPLES,
             registry=registry,
         )
-        self.pass_seconds = Histogram(
-            "lowerbound_pass_seconds", "Duration of one pass.", ("model",), buckets=SECONDS, registry=registry
+        self.batch_seconds = Histogram(
+            "lowerbound_batch_seconds", "Duration of a batch.", ("model",), buckets=SECONDS, registry=registry
         )
-        about = Gauge("lowerbound_run_info", "What is served.", ("run", "version", "latents"), registry=registry)
+        about = Gauge("lowerbound_run_info", "Served runs.", ("run", "version", "latents"), registry=registry)
         for served in catalogue.runs.values():
             about.labels(served.name, served.version, served.model.latent_dim).set(1)
 
-    def note_pass(self, offer: Endpoint, num_examples: int, seconds: float) -> None:
-        """So many examples went through a model at once."""
-        self.examples.labels(offer.name).inc(num_examples)
-        self.passes.labels(offer.name).observe(num_examples)
-        self.pass_seconds.labels(offer.name).observe(seconds)
+    def record_batch(self, endpoint: Endpoint, num_examples: int, seconds: float) -> None:
+        """Record a batch."""
+        self.examples.labels(endpoint.name).inc(num_examples)
+        self.batch_examples.labels(endpoint.name).observe(num_examples)
+        self.batch_seconds.labels(endpoint.name).observe(seconds)
 
     def text(self) -> bytes:
-        """All numbers in Prometheus' format."""
+        """All metrics in the format of Prometheus."""
         return generate_latest(self.registry)
 
 
-class Counted:
-    """Counts and times every request, whatever becomes of it."""
+class RequestMetrics:
+    """Middleware that counts and times every request."""
 
     def __init__(self, app: App, telemetry: Telemetry) -> None:
         self.app, self.telemetry = app, telemetry
@@ -83,23 +81,23 @@ class Counted:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        start, status = time.perf_counter(), HUNG_UP
+        start, status = time.perf_counter(), CLIENT_CLOSED
 
-        async def watched(message: MutableMapping[str, Any]) -> None:
+        async def send_and_note(message: MutableMapping[str, Any]) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
             await send(message)
 
-        with self.telemetry.at_work.track_inprogress():
-            await self.app(scope, receive, watched)
+        with self.telemetry.active.track_inprogress():
+            await self.app(scope, receive, send_and_note)
         endpoint = _endpoint(scope)
-        self.telemetry.requests.labels(endpoint, scope.get(ASKED_OF, ""), status).inc()
+        self.telemetry.requests.labels(endpoint, scope.get(ENDPOINT_KEY, ""), status).inc()
         self.telemetry.seconds.labels(endpoint).observe(time.perf_counter() - start)
 
 
-class Failures:
-    """Turns whatever nobody foresaw into an answer that tells nothing but a number."""
+class InternalErrors:
+    """Middleware that logs unexpected exceptions under a number, and responds with 500 and that number."""
 
     def __init__(self, app: App, log: Callable[[str], None]) -> None:
         self.app, self.log = app, log
@@ -110,26 +108,26 @@ class Failures:
             return
         has_begun = False
 
-        async def watched(message: MutableMapping[str, Any]) -> None:
+        async def send_and_note(message: MutableMapping[str, Any]) -> None:
             nonlocal has_begun
             has_begun = True
             await send(message)
 
         try:
-            await self.app(scope, receive, watched)
+            await self.app(scope, receive, send_and_note)
         except Exception:
             number = secrets.token_hex(4)
             self.log(f"error {number}, {scope['method']} {_endpoint(scope)}:\n{traceback.format_exc()}")
             if not has_begun:
-                await refuse(send, 500, f"internal error {number}; the server's log has it under this number.")
+                await refuse(send, 500, f"internal error {number}; the server's log has the details under this number.")
 
 
 def log_to_stderr(line: str) -> None:
-    """One line, or one failure, on standard error."""
+    """Print a log entry to standard error."""
     print(f"lowerbound serve: {printable(line)}", file=sys.stderr, flush=True)
 
 
 def _endpoint(scope: Scope) -> str:
-    """The path as it is written in the documentation: one series for all models, and one for what is none."""
+    """The path template, so that all models share one series, and unknown paths another."""
     route = scope.get("route")
     return str(getattr(route, "path", "none"))

@@ -1,19 +1,19 @@
-// Codes of many examples, whoever sent them: where each lies, and which latents they vary most in.
+// The latents of all examples: reading them from tensors, and sorting latents by variance.
 
-/** Tensors as they were sent, under the names that the page uses. */
-export function asCodes(found) {
-  const [count, latentDim] = found.mean.shape;
+/** The tensors of the server or the file, under the names that the page uses. */
+export function asCodes(tensors) {
+  const [count, latentDim] = tensors.mean.shape;
   return {
     count,
     latentDim,
-    mean: found.mean.data,
-    logVariance: found.log_variance?.data ?? null,
-    labels: found.labels.data,
-    splits: found.split.data,
+    mean: tensors.mean.data,
+    logVariance: tensors.log_variance?.data ?? null,
+    labels: tensors.labels.data,
+    splits: tensors.split.data,
   };
 }
 
-/** Latents by the variance of the codes' means, greatest first. */
+/** Indices of latents by the variance of the posterior means, largest first. */
 export function latentsByVariance({ mean, count, latentDim }) {
   const sums = new Float64Array(latentDim);
   const squares = new Float64Array(latentDim);

@@ -1,30 +1,6 @@
-// Colours of labels: ten that are far apart, also with each of the three colour blindnesses, for either background.
+// Colours: of labels and curves from the server's palette, of everything else from the style sheet; light and dark themes.
 
-const LIGHT = [
-  "#133665",
-  "#2dbbf8",
-  "#a63843",
-  "#98bc00",
-  "#672eac",
-  "#aa7a0a",
-  "#da8fa4",
-  "#3a7798",
-  "#5b2800",
-  "#966aed",
-];
-const DARK = [
-  "#6f9be0",
-  "#2dbbf8",
-  "#e0606e",
-  "#98bc00",
-  "#a06be6",
-  "#d0a036",
-  "#e3a6b6",
-  "#5f9fc0",
-  "#b07a4a",
-  "#b39af5",
-];
-const UNKNOWN = { light: "#68707a", dark: "#a0a8b1" };
+import { PALETTE } from "explorer/palette.js";
 
 const prefersDark = matchMedia("(prefers-color-scheme: dark)");
 
@@ -33,16 +9,18 @@ export const isDark = () => {
   return chosen ? chosen === "dark" : prefersDark.matches;
 };
 
-/** As many colours as there are categories: the ten, and then hues around the circle. */
+const colours = () => (isDark() ? PALETTE.dark : PALETTE.light);
+
+/** A colour for each category: the ten of the palette, then hues around the circle. */
 export function palette(count) {
-  const ten = isDark() ? DARK : LIGHT;
+  const ten = colours().categories;
   const further = (k) => `hsl(${Math.round((k * 137.508) % 360)} 60% ${isDark() ? 65 : 40}%)`;
   return Array.from({ length: count }, (_, k) => (k < ten.length ? ten[k] : further(k)));
 }
 
-export const unknownColour = () => (isDark() ? UNKNOWN.dark : UNKNOWN.light);
+export const unknownColour = () => colours().unknown;
 
-/** A colour as the scatter wants it: three numbers from 0 to 1. */
+/** A colour for the scatter: three numbers from 0 to 1. */
 export function components(colour) {
   const context = document.createElement("canvas").getContext("2d", { willReadFrequently: true });
   context.fillStyle = colour;
@@ -50,27 +28,33 @@ export function components(colour) {
   return Array.from(context.getImageData(0, 0, 1, 1).data.slice(0, 3), (level) => level / 255);
 }
 
-// Asked for many times a frame, and changed by a theme alone.
-const known = new Map();
+// Read many times per frame, and changed only by a new theme.
+const cache = new Map();
 
 /** A colour of the page by its name in the style sheet. */
 export function colourOf(name) {
-  if (!known.has(name))
-    known.set(name, getComputedStyle(document.documentElement).getPropertyValue(`--${name}`).trim());
-  return known.get(name);
+  if (!cache.has(name))
+    cache.set(name, getComputedStyle(document.documentElement).getPropertyValue(`--${name}`).trim());
+  return cache.get(name);
+}
+
+/** Give the style sheet the palette's colours of the two splits. */
+function applyPalette() {
+  cache.clear();
+  for (const name of ["train", "validation"]) document.documentElement.style.setProperty(`--${name}`, colours()[name]);
 }
 
 export const THEMES = ["system", "light", "dark"];
 
-/** Have the page light, dark, or as the system is; remembered for the next visit where that is allowed. */
+/** Set the theme to light, dark or the system's, and store it for the next visit if the browser allows it. */
 export function setTheme(theme) {
-  known.clear();
   if (theme === "system") delete document.documentElement.dataset.theme;
   else document.documentElement.dataset.theme = theme;
+  applyPalette();
   try {
     localStorage.setItem("theme", theme);
   } catch {
-    // A page opened from disk may have no storage.
+    // A page opened from disk may not have storage.
   }
 }
 
@@ -84,7 +68,7 @@ export function storedTheme() {
 
 export function onSystemTheme(listener) {
   prefersDark.addEventListener("change", () => {
-    known.clear();
+    applyPalette();
     listener();
   });
 }

@@ -1,10 +1,10 @@
-// The point z that everything else is about: where the pointer is, or where sliders, a click or an example put it.
+// The current point z: under the pointer, or set by sliders, a click or an example.
 
-/** A point in the latent space, and the two latents (or the one) that the plane shows of it. */
+/** A point in latent space, and the two latents (or the only one) that are the axes of the plane. */
 export function createCursor(info, emit) {
-  const cursor = { z: new Float32Array(info.latent_dim), axes: info.axes.slice(0, 2), isHeld: false };
+  const cursor = { z: new Float32Array(info.latent_dim), axes: info.axes.slice(0, 2), isPinned: false };
 
-  /** The code at a place of the plane: the other latents stay as they are. */
+  /** The point at a position of the plane; the other latents are unchanged. */
   cursor.at = (x, y) => {
     const z = cursor.z.slice();
     z[cursor.axes[0]] = x;
@@ -17,23 +17,23 @@ export function createCursor(info, emit) {
     emit("cursor");
   };
 
-  /** Set one latent; what is off the plane changes the slice that the plane shows. */
+  /** Set one latent; if it is not an axis of the plane, the plane shows another slice. */
   cursor.set = (latent, value) => {
     cursor.z[latent] = value;
-    cursor.isHeld = true;
+    cursor.isPinned = true;
     emit("cursor");
     if (!cursor.axes.includes(latent)) emit("slice");
   };
 
   cursor.setAll = (z) => {
     cursor.z.set(z);
-    cursor.isHeld = true;
+    cursor.isPinned = true;
     emit("cursor");
     emit("slice");
   };
 
-  cursor.hold = (isHeld) => {
-    cursor.isHeld = isHeld;
+  cursor.pin = (isPinned) => {
+    cursor.isPinned = isPinned;
     emit("cursor");
   };
 

@@ -1,4 +1,4 @@
-// Elements and numbers: what every panel needs to put itself on the page.
+// DOM elements, number formats, events and throttling, used by all panels.
 
 /** An element with properties, attributes (names with a dash, role, for) and children. */
 export function element(tag, properties = {}, ...children) {
@@ -15,7 +15,7 @@ export function button(text, onclick, properties = {}) {
   return element("button", { type: "button", onclick, ...properties }, text);
 }
 
-/** A button that is on or off, and says so to those who do not see it. */
+/** A button that is on or off, with its state exposed to screen readers. */
 export function toggle(text, title, onchange) {
   const node = button(text, () => set(!isOn()), { title, "aria-pressed": "false" });
   const isOn = () => node.getAttribute("aria-pressed") === "true";
@@ -28,12 +28,12 @@ export function toggle(text, title, onchange) {
 
 let numbered = 0;
 
-/** A name for an element that others refer to. */
-export const fresh = (stem) => `${stem}-${(numbered += 1)}`;
+/** A unique id for an element. */
+export const uniqueId = (stem) => `${stem}-${(numbered += 1)}`;
 
-/** A panel: a section with a heading, a sentence about what it shows, and its content. */
+/** A panel: a section with a heading, a description, and its content. */
 export function panel(title, lead, ...children) {
-  const id = fresh("panel");
+  const id = uniqueId("panel");
   const body = element("div", { className: "panel-body" }, ...children);
   const about = lead ? element("p", { className: "lead" }, lead) : null;
   const node = element(
@@ -46,7 +46,7 @@ export function panel(title, lead, ...children) {
   return { node, body };
 }
 
-/** A slider with its name and its value; `show` turns the value into words. */
+/** A slider with a label and its value, formatted by `show`. */
 export function slider({ label, min, max, step, value, show = (v) => v.toFixed(2), oninput }) {
   const output = element("output", {}, show(value));
   const input = element("input", { type: "range", min, max, step, value });
@@ -55,14 +55,14 @@ export function slider({ label, min, max, step, value, show = (v) => v.toFixed(2
     oninput(Number(input.value));
   };
   const set = (v) => {
-    // Out of its range a slider stands at its end; the number beside it is the true one.
+    // Outside of its range a slider stays at its end; the number next to it is the true value.
     input.value = v;
     output.textContent = show(v);
   };
   return { node: element("label", { className: "slider" }, element("span", {}, label), input, output), input, set };
 }
 
-/** A list to choose from; options are [value, text]. */
+/** A drop-down list; options are [value, text]. */
 export function choice(label, options, onchange) {
   const select = element("select", { onchange: () => onchange(select.value) });
   const fill = (entries) =>
@@ -82,13 +82,13 @@ export function table(caption, head, rows) {
   );
 }
 
-/** Tell those who listen rather than look. */
+/** Announce a text to screen readers. */
 export function announce(text) {
   document.getElementById("status").textContent = text;
 }
 
-/** Show in place of a panel's content why it could not be had. */
-export function complain(node, error) {
+/** Replace a panel's content by an error message. */
+export function showError(node, error) {
   node.replaceChildren(element("p", { className: "notice", role: "alert" }, error.message || String(error)));
 }
 
@@ -103,10 +103,10 @@ export const counted = (value) => value.toLocaleString("en");
 export const withError = (value, error) =>
   error === null || error === undefined ? fixed(value) : `${fixed(value)} ± ${fixed(error)}`;
 
-/** A hyphen is no minus sign. */
+/** Replace the hyphen by a minus sign. */
 const minus = (text) => text.replace("-", "−");
 
-/** A name of a thing that happened, to those who asked for it. */
+/** An event emitter. */
 export function emitter() {
   const listeners = new Map();
   return {
@@ -115,8 +115,8 @@ export function emitter() {
   };
 }
 
-/** Calls of `work` one after the other, in which only the newest request waits: what is outdated is never computed. */
-export function newest(work) {
+/** Run `work` one call at a time; of the calls that wait, only the latest is run. */
+export function latestOnly(work) {
   let isBusy = false;
   let waiting = null;
   const next = async (request) => {
@@ -138,8 +138,8 @@ export function newest(work) {
   };
 }
 
-/** The last call alone, once there has been none for `delay` milliseconds. */
-export function settled(delay, work) {
+/** Run only the last call, when there has been no other for `delay` milliseconds. */
+export function debounced(delay, work) {
   let timer = 0;
   return (...values) => {
     clearTimeout(timer);

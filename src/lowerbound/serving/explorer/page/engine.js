@@ -1,32 +1,32 @@
-// A model that runs in the page: ONNX Runtime Web as WebAssembly, on one thread, without any request.
+// ONNX Runtime Web: runs an ONNX model in the page as WebAssembly, on one thread, without requests.
 
 import * as ort from "explorer/vendor/ort.wasm.bundle.min.mjs";
 
 let last = Promise.resolve();
 
-/** One piece of work after the other: the runtime has one thread, and refuses what comes while it is at work. */
-function inTurn(work) {
+/** Run jobs one after another: the runtime has one thread, and refuses calls while it is busy. */
+function queued(work) {
   const result = last.then(work);
   last = result.catch(() => {});
   return result;
 }
 
 /**
- * The model of an .onnx file; `wasmBytes` is the runtime itself, `weights` are the bytes of what the model calls by
- * that name as its external data. `run` takes and gives {name: {shape, data}}.
+ * A session for an .onnx file; `wasmBytes` is the runtime, `weights` the model's external data. `run` takes and returns
+ * {name: {shape, data}}.
  */
 export async function createEngine(onnxBytes, wasmBytes, weights) {
-  // More threads need SharedArrayBuffer, which a page opened from disk is not given.
+  // More threads need SharedArrayBuffer, which is not available to a page opened from disk.
   ort.env.wasm.numThreads = 1;
   ort.env.wasm.wasmBinary = wasmBytes;
   ort.env.logLevel = "error";
   const externalData = weights?.byteLength ? [{ path: "weights", data: new Uint8Array(weights) }] : [];
   const options = { executionProviders: ["wasm"], externalData };
-  const session = await inTurn(() => ort.InferenceSession.create(new Uint8Array(onnxBytes), options));
+  const session = await queued(() => ort.InferenceSession.create(new Uint8Array(onnxBytes), options));
   return {
     inputs: session.inputNames,
     outputs: session.outputNames,
-    run: (feeds) => inTurn(async () => described(await session.run(asFeeds(feeds)))),
+    run: (feeds) => queued(async () => asTensors(await session.run(asFeeds(feeds)))),
   };
 }
 
@@ -35,7 +35,7 @@ function asFeeds(feeds) {
   return Object.fromEntries(Object.entries(feeds).map(([name, value]) => [name, tensor(value)]));
 }
 
-function described(outputs) {
+function asTensors(outputs) {
   const plain = ({ dims, data }) => ({ shape: [...dims], data });
   return Object.fromEntries(Object.entries(outputs).map(([name, value]) => [name, plain(value)]));
 }

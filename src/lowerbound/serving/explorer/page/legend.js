@@ -1,4 +1,4 @@
-// The legend: which colour is which, and which examples are shown.
+// The legend: colours by label or split, and buttons that show and hide examples.
 
 import { components, palette, unknownColour } from "explorer/colours.js";
 import { button, choice, counted, element } from "explorer/dom.js";
@@ -18,7 +18,7 @@ export function createLegend(view) {
 
   legend.apply = () => {
     const count = names().length;
-    // What has no label comes after all that have one.
+    // Examples without a label come last.
     view.categories = Uint8Array.from({ length: codes.count }, (_, k) => (category(k) < 0 ? count : category(k)));
     view.stage.scatter.setPalette([...palette(count), unknownColour()].map(components));
     view.stage.place();
@@ -47,7 +47,7 @@ export function createLegend(view) {
     if (colour) swatch.style.background = colour;
     const node = button("", onclick, {
       "aria-pressed": String(isOn),
-      title: `${name}: ${counted(count)} examples; click hides or shows, Alt and click shows it alone`,
+      title: `${name}: ${counted(count)} examples; click to hide or show, Alt + click to show only these`,
     });
     node.dataset.key = name;
     node.append(colour ? swatch : "", element("span", {}, name), element("small", {}, counted(count)));
@@ -86,9 +86,9 @@ export function createLegend(view) {
 
   const splits = element("div", { className: "legend-list splits", role: "group", "aria-label": "Splits shown" });
   function drawSplits() {
-    const isApart = state.by === "label" && info.splits.length >= SEVERAL_SPLITS;
+    const hasSplits = state.by === "label" && info.splits.length >= SEVERAL_SPLITS;
     splits.replaceChildren(
-      ...(isApart ? info.splits.map((split, k) => entry(split.name, k, state.hiddenSplits, null, split.count)) : []),
+      ...(hasSplits ? info.splits.map((split, k) => entry(split.name, k, state.hiddenSplits, null, split.count)) : []),
     );
   }
 

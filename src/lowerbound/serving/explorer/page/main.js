@@ -1,4 +1,4 @@
-// The page: which run, beside which, in which theme; and the keys.
+// The entry point of the page: choice of runs, theme, and keyboard shortcuts.
 
 import { THEMES, onSystemTheme, setTheme, storedTheme } from "explorer/colours.js";
 import { announce, element } from "explorer/dom.js";
@@ -6,10 +6,10 @@ import { createCurvesPanel } from "explorer/panels/curves.js";
 import { createRunView } from "explorer/run_view.js";
 import { openSource } from "explorer/source.js";
 
-const EVERY = 4000; // milliseconds between two looks at the folder
+const POLL_INTERVAL = 4000; // milliseconds between two requests for the list of runs
 const find = (id) => document.getElementById(id);
 
-// Also for whoever looks from the browser's console: `explorer.views[0].cursor.z` is the point that is decoded.
+// Also for the browser's console: `explorer.views[0].cursor.z` is the current point.
 const page = (window.explorer = { source: null, runs: [], shown: [], views: [], curves: null });
 
 async function start() {
@@ -24,15 +24,15 @@ async function start() {
     find("views").replaceChildren(element("p", { className: "notice", role: "alert" }, error.message));
     return;
   }
-  if (!page.source.isOffline) setInterval(lookForRuns, EVERY);
+  if (!page.source.isOffline) setInterval(lookForRuns, POLL_INTERVAL);
 }
 
 function fillChoices() {
   const named = (run) => [run.id, run.state === "finished" ? run.title : `${run.title} (${run.state})`];
   const option = ([value, text]) => element("option", { value }, text);
   const [run, compare] = [find("run"), find("compare")];
-  const asked = new URLSearchParams(location.search);
-  const chosen = [run.value || asked.get("run"), compare.value || asked.get("beside")];
+  const parameters = new URLSearchParams(location.search);
+  const chosen = [run.value || parameters.get("run"), compare.value || parameters.get("compare")];
   run.replaceChildren(...page.runs.map(named).map(option));
   compare.replaceChildren(option(["", "none"]), ...page.runs.map(named).map(option));
   run.value = page.runs.some(({ id }) => id === chosen[0])
@@ -43,24 +43,24 @@ function fillChoices() {
   run.onchange = compare.onchange = show;
 }
 
-/** Put the chosen run, or two of them, on the page. */
+/** Show the chosen run, or the two chosen runs. */
 async function show() {
-  const wanted = [find("run").value, find("compare").value].filter((id, k, all) => id && all.indexOf(id) === k);
+  const chosen = [find("run").value, find("compare").value].filter((id, k, all) => id && all.indexOf(id) === k);
   page.views.forEach((view) => view.destroy());
   page.curves?.destroy();
-  page.shown = wanted;
+  page.shown = chosen;
   page.views = [];
   const place = find("views");
   place.replaceChildren();
-  place.className = wanted.length > 1 ? "two" : "one";
-  remember(wanted);
+  place.className = chosen.length > 1 ? "two" : "one";
+  remember(chosen);
   const views = await Promise.all(
-    wanted.map((id) => createRunView(page.source, id).catch((error) => broken(id, error))),
+    chosen.map((id) => createRunView(page.source, id).catch((error) => broken(id, error))),
   );
-  if (page.shown !== wanted) return; // another choice was made meanwhile
+  if (page.shown !== chosen) return; // the choice has changed meanwhile
   page.views = views;
   place.append(...views.map((view) => view.node));
-  page.curves = createCurvesPanel(page.source, runsOf(wanted), trainingEnded);
+  page.curves = createCurvesPanel(page.source, runsOf(chosen), trainingEnded);
   place.append(
     element(
       "div",
@@ -81,10 +81,10 @@ const broken = (id, error) => ({
   destroy: () => {},
 });
 
-function remember(wanted) {
+function remember(chosen) {
   if (page.source.isOffline) return;
-  const asked = new URLSearchParams({ run: wanted[0] ?? "", ...(wanted[1] ? { beside: wanted[1] } : {}) });
-  history.replaceState(null, "", `?${asked}${location.hash}`);
+  const parameters = new URLSearchParams({ run: chosen[0] ?? "", ...(chosen[1] ? { compare: chosen[1] } : {}) });
+  history.replaceState(null, "", `?${parameters}${location.hash}`);
 }
 
 async function linkReport(view) {
@@ -93,7 +93,7 @@ async function linkReport(view) {
   if (!link.hidden) link.href = await page.source.reportURL(view.id);
 }
 
-/** A run that was training when it was put on the page has ended: its latent space can be shown now. */
+/** When the training of a displayed run ends, show its latent space. */
 function trainingEnded(id, state) {
   const view = page.views.find((one) => one.id === id);
   if (state === "finished" && view?.info?.state === "training") {
@@ -102,7 +102,7 @@ function trainingEnded(id, state) {
   }
 }
 
-/** New runs, and what has become of those that were training. */
+/** Update the list of runs and their states. */
 async function lookForRuns() {
   const runs = await page.source.runs().catch(() => page.runs);
   if (JSON.stringify(runs) === JSON.stringify(page.runs)) return;
@@ -135,12 +135,12 @@ const isTyping = (target) => target.matches("input:not([type=range]), select, te
 
 function startKeys() {
   const help = find("help");
-  find("keys").onclick = () => help.showModal();
+  find("shortcuts").onclick = () => help.showModal();
   document.addEventListener("keydown", (event) => {
     if (isTyping(event.target) || event.ctrlKey || event.metaKey || event.altKey || help.open) return;
     if (event.key === "?") help.showModal();
     const key = event.key.toLowerCase();
-    // Of two runs the keys go to that which has the focus, else to the first.
+    // With two runs, the keys control the one that has the focus, or else the first.
     const view = page.views.find((one) => one.node.contains(event.target)) ?? page.views[0];
     view?.keys?.[key]?.();
   });

@@ -1,25 +1,25 @@
-// What the page carries: gzipped blocks in base64, each in a script element that no browser runs. A block is unpacked
-// when it is first asked for.
+// Embedded data of the offline page: gzipped blocks in base64, in script elements that are not executed. A block is
+// decompressed on first use.
 
 import { readTensors } from "explorer/safetensors.js";
 
-const unpacked = new Map();
+const blocks = new Map();
 
 /** The bytes of a block, as an ArrayBuffer. */
 export function block(name) {
-  if (!unpacked.has(name)) unpacked.set(name, unpack(name));
-  return unpacked.get(name);
+  if (!blocks.has(name)) blocks.set(name, decompress(name));
+  return blocks.get(name);
 }
 
-export const isCarried = (name) => element(name) !== null;
+export const isEmbedded = (name) => element(name) !== null;
 
 export const tensorsOf = async (name) => readTensors(await block(name));
 
 export const jsonOf = async (name) => JSON.parse(new TextDecoder().decode(await block(name)));
 
-const element = (name) => document.getElementById(`carried-${name}`);
+const element = (name) => document.getElementById(`block-${name}`);
 
-async function unpack(name) {
+async function decompress(name) {
   const text = atob(element(name).textContent);
   const bytes = new Uint8Array(text.length);
   for (let i = 0; i < bytes.length; i += 1) bytes[i] = text.charCodeAt(i);

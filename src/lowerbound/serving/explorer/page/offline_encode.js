@@ -1,28 +1,28 @@
-// An image of someone's own in a page without a server: its posterior, its ELBO taken apart, and what it is like.
+// Encoding of an image in the offline page: its posterior, its ELBO with rate and distortion, and its neighbours.
 //
 //     rate        KL(q(z|x) ‖ N(0, I)) = ½ Σ (σ² + μ² − 1 − log σ²), nats
 //     distortion  −E[log p(x|z)], the mean over draws from q(z|x), nats
 
-import { throughAll } from "explorer/offline_models.js";
+import { runModel } from "explorer/offline_models.js";
 import { standardNormal } from "explorer/offline_noise.js";
 import { readPicture } from "explorer/offline_picture.js";
 
 const NUM_DRAWS = 64;
-const DRAWS_AT_ONCE = 8; // between which the page answers to its reader
+const DRAWS_AT_ONCE = 8; // after which the page can respond to input
 const NUM_NEIGHBOURS = 8;
 
 export async function encode(info, facts, examples, codes, blob) {
   const { x, seen, wasResized } = await readPicture(blob, info.image, facts);
-  const found = info.is_deterministic ? await codeOf(info, x) : await boundOf(info, x);
-  const pixels = examples ? nearest(distancesTo(examples, seen.data), codes, info, facts.first_carried) : [];
+  const encoded = info.is_deterministic ? await codeOf(info, x) : await boundOf(info, x);
+  const pixels = examples ? nearest(distancesTo(examples, seen.data), codes, info, facts.first_embedded) : [];
   const convention = facts.conventions[isBinary(x) ? "binary" : "grey"];
   const notes = [...(wasResized ? [RESIZED] : []), ...facts.encode_notes, ...(convention ? [] : [facts.no_bound])];
   return {
-    ...found,
+    ...encoded,
     ...(convention ? {} : UNSCORED),
     unit: "nats",
     convention: convention ?? "",
-    neighbours: { pixels, codes: neighboursOf(found.mean, codes, info) },
+    neighbours: { pixels, codes: neighboursOf(encoded.mean, codes, info) },
     seen: { shape: seen.shape, data: base64(seen.data) },
     notes,
   };
@@ -31,11 +31,11 @@ export async function encode(info, facts, examples, codes, blob) {
 const isBinary = (x) => x.every((value) => value === 0 || value === 1);
 
 const RESIZED =
-  "brought to the model's size by this browser, whose filter differs a little from the one that the run's data had";
+  "resized by this browser, whose filter differs slightly from the one used for the run's data";
 
 const UNSCORED = { elbo: null, elbo_standard_error: null, distortion: null, reconstruction_error: null, num_draws: 0 };
 
-/** The carried examples whose posterior means lie nearest to z. */
+/** The embedded examples whose posterior means are nearest to z. */
 export function neighboursOf(z, codes, info) {
   const { count, latentDim, mean } = codes;
   const distances = Float32Array.from({ length: count }, (_, row) => {
@@ -47,20 +47,20 @@ export function neighboursOf(z, codes, info) {
 }
 
 async function codeOf(info, x) {
-  const noise = new Float32Array(info.latent_dim); // of which it takes none, but a row of it means one example
-  const { code, log_likelihood: logLikelihood } = await throughAll(info, x, noise);
+  const noise = new Float32Array(info.latent_dim); // not an input of the model; its one row stands for one example
+  const { code, log_likelihood: logLikelihood } = await runModel(info, x, noise);
   const none = { ...UNSCORED, log_variance: null, rate: null, rate_per_dimension: null };
   return { ...none, mean: [...code], reconstruction_error: -logLikelihood[0] };
 }
 
 async function boundOf(info, x) {
-  // The same noise each time: the same image has the same ELBO.
+  // The same noise every time, so that an image always has the same ELBO.
   const noise = standardNormal(NUM_DRAWS * info.latent_dim, 0);
   const size = DRAWS_AT_ONCE * info.latent_dim;
   const terms = [];
   let posterior;
   for (let start = 0; start < noise.length; start += size) {
-    posterior = await throughAll(info, x, noise.slice(start, start + size));
+    posterior = await runModel(info, x, noise.slice(start, start + size));
     terms.push(...posterior.log_likelihood);
     await new Promise((resolve) => setTimeout(resolve));
   }
@@ -82,7 +82,7 @@ async function boundOf(info, x) {
   };
 }
 
-/** Euclidean distances of pixels in [0, 1] from those of every example of which the page has a picture. */
+/** Euclidean distances, on pixels in [0, 1], to every example whose image is embedded. */
 function distancesTo({ shape, data }, pixels) {
   const [count, height, width, channels] = shape;
   const size = height * width * channels;
@@ -93,7 +93,7 @@ function distancesTo({ shape, data }, pixels) {
   });
 }
 
-/** The least distances; the first of them belongs to the example with index `first`. */
+/** The smallest distances; the first element belongs to the example with index `first`. */
 function nearest(distances, codes, info, first = 0) {
   const order = [...distances.keys()].sort((a, b) => distances[a] - distances[b]).slice(0, NUM_NEIGHBOURS);
   return order.map((row) => {

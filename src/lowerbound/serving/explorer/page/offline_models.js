@@ -1,13 +1,13 @@
-// The run's decoder, and the whole model, which the page carries: two programs with the same weights.
+// The models of the offline page: the run's decoder, and the whole model, two ONNX programs with the same weights.
 
 import { createEngine } from "explorer/engine.js";
 import { block } from "explorer/offline_blocks.js";
 
-const FRAME = 16; // milliseconds that decoding may keep the page from answering to its reader
-const MOST = 256; // latents decoded at once
+const FRAME = 16; // milliseconds that decoding may block the page
+const MAX_BATCH = 256; // latents decoded at once
 
 const engines = new Map();
-let atOnce = 8; // latents that the last calls have shown to take about a frame
+let batchSize = 8; // latents that take about one frame, adapted by the time of the last calls
 
 function engine(name) {
   const make = async () => createEngine(...(await Promise.all([name, "wasm", "weights"].map(block))));
@@ -15,14 +15,14 @@ function engine(name) {
   return engines.get(name);
 }
 
-/** What is shown of p(x|z): pictures as bytes, n × height × width × 3, or one value for each element, n × elements. */
+/** The decoded latents: images as bytes, n × height × width × 3, or values, n × elements. */
 export async function decode(info, z) {
   const decoder = await engine("decoder");
   const parts = [];
   for (let start = 0; start < z.length;) {
     if (start) await new Promise((resolve) => setTimeout(resolve));
-    const data = Float32Array.from(z.slice(start, start + atOnce * info.latent_dim));
-    parts.push(await inAFrame(data.length / info.latent_dim, () => decodePart(info, decoder, data)));
+    const data = Float32Array.from(z.slice(start, start + batchSize * info.latent_dim));
+    parts.push(await timed(data.length / info.latent_dim, () => decodePart(info, decoder, data)));
     start += data.length;
   }
   return joined(parts);
@@ -30,21 +30,21 @@ export async function decode(info, z) {
 
 async function decodePart(info, decoder, data) {
   const outputs = await decoder.run({ z: { shape: [data.length / info.latent_dim, info.latent_dim], data } });
-  return shown(info, outputs[decoder.outputs[0]]);
+  return displayed(info, outputs[decoder.outputs[0]]);
 }
 
-/** Do some work, and do more or less of it at once the next time. */
-async function inAFrame(count, work) {
+/** Run `work`, and adapt the batch size to the time it takes. */
+async function timed(count, work) {
   const start = performance.now();
   const result = await work();
   const taken = performance.now() - start;
-  if (count === atOnce && taken < FRAME / 2) atOnce = Math.min(MOST, 2 * atOnce);
-  if (taken > FRAME) atOnce = Math.max(1, Math.floor(atOnce / 2));
+  if (count === batchSize && taken < FRAME / 2) batchSize = Math.min(MAX_BATCH, 2 * batchSize);
+  if (taken > FRAME) batchSize = Math.max(1, Math.floor(batchSize / 2));
   return result;
 }
 
-/** The whole model on copies of one example x, one for each row of noise: {name: numbers}, see `lowerbound export`. */
-export async function throughAll(info, x, noise) {
+/** The outputs of the whole model for copies of one example x, one per row of noise: {name: numbers}. */
+export async function runModel(info, x, noise) {
   const count = noise.length / info.latent_dim;
   const copies = new Float32Array(count * x.length);
   for (let copy = 0; copy < count; copy += 1) copies.set(x, copy * x.length);
@@ -57,21 +57,21 @@ export async function throughAll(info, x, noise) {
   return Object.fromEntries(Object.entries(outputs).map(([name, { data }]) => [name, data]));
 }
 
-function shown(info, { shape, data }) {
-  if (info.layout === "image") return asPictures(shape, data);
+function displayed(info, { shape, data }) {
+  if (info.layout === "image") return asImages(shape, data);
   const size = data.length / shape[0];
   return { shape: [shape[0], size], data: inStoredUnits(info, data, size) };
 }
 
-/** Values in the run's own units; in double precision where an offset takes more digits than a float has. */
+/** Values in stored units; in double precision if an offset has more digits than a float. */
 function inStoredUnits({ range: [low, high], offset }, data, size) {
   if (low === 0 && high === 1 && !offset.some((value) => value)) return data;
   const Type = offset.length ? Float64Array : Float32Array;
   return Type.from(data, (value, i) => low + (high - low) * value + (offset[i % size] ?? 0));
 }
 
-/** Three channels are colours; of any other number the first is shown, in grey. */
-function asPictures([count, channels, height, width], data) {
+/** Three channels are RGB; of any other number the first is displayed in grey. */
+function asImages([count, channels, height, width], data) {
   const size = height * width;
   const pixels = new Uint8ClampedArray(count * size * 3); // which rounds and clamps
   for (let i = 0; i < pixels.length; i += 1) {

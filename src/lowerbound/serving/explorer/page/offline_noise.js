@@ -1,7 +1,7 @@
-// Numbers drawn from a standard normal distribution, by a seed: the same seed gives the same numbers in every page.
-// They are not those that the same seed gives in Python, whose generator is another.
+// Seeded random numbers: uniform and standard normal. A seed gives the same numbers in every page, but not the numbers
+// that Python's generator gives for it.
 
-const WARM_UP = 64; // steps until the seed, which is most often a small number, has reached every bit
+const WARM_UP = 64; // steps until a small seed has affected every bit
 
 /** Uniform numbers in (0, 1). Source: G. Marsaglia, "Xorshift RNGs", J. Stat. Software 8(14), 2003, `xor128`. */
 function uniform(seed) {
@@ -17,7 +17,7 @@ function uniform(seed) {
   return next;
 }
 
-/** `count` draws from N(0, 1), by Box and Muller's transform. */
+/** `count` draws from N(0, 1), by the Box–Muller transform. */
 export function standardNormal(count, seed) {
   const next = uniform(seed);
   return Float32Array.from({ length: count }, () => Math.sqrt(-2 * Math.log(next())) * Math.cos(2 * Math.PI * next()));

@@ -1,33 +1,33 @@
-// An image file, brought to what the model takes, by the browser. A file of the model's own size comes through pixel by
-// pixel; others are resampled by a canvas, whose filter is not the one that the run's own data went through.
+// Reading of image files by the browser. A file of the model's size is read pixel by pixel; others are resampled by a
+// canvas, whose filter differs from the one used for the run's data.
 
 const READABLE = "PNG, JPEG, WebP and BMP";
 
 /**
- * Pixels of a file: `x` as channels × height × width in [0, 1], on the levels that the run stores, `seen` as bytes,
- * height × width × 3.
+ * The pixels of a file: `x` as channels × height × width in [0, 1], rounded to the levels of the run's data, `seen` as
+ * bytes, height × width × 3.
  */
 export async function readPicture(blob, { width, height, channels }, { resize, num_steps: numSteps }) {
   const picture = await createImageBitmap(blob).catch(() => {
     throw new Error(`This browser cannot read the file${blob.type ? ` (${blob.type})` : ""}; it reads ${READABLE}.`);
   });
   const wasResized = picture.width !== width || picture.height !== height;
-  const seen = laidOut(picture, width, height, resize);
+  const seen = drawn(picture, width, height, resize);
   picture.close();
   if (channels === 1) makeGrey(seen);
   return { x: asExample(seen, channels, numSteps), seen: { shape: [height, width, 3], data: seen }, wasResized };
 }
 
-function laidOut(picture, width, height, resize) {
+function drawn(picture, width, height, resize) {
   const canvas = new OffscreenCanvas(width, height);
   const context = canvas.getContext("2d", { willReadFrequently: true });
-  const choose = resize === "crop" ? Math.max : Math.min;
-  const scale = choose(width / picture.width, height / picture.height);
+  const pick = resize === "crop" ? Math.max : Math.min;
+  const scale = pick(width / picture.width, height / picture.height);
   const [w, h] = [picture.width * scale, picture.height * scale];
   const place = [(width - w) / 2, (height - h) / 2, w, h];
   context.fillStyle = "black";
   context.fillRect(0, 0, width, height);
-  // What is transparent lies on white, as in the run's own data.
+  // Transparency becomes white, as in the run's data.
   context.fillStyle = "white";
   context.fillRect(...place);
   context.imageSmoothingQuality = "high";

@@ -1,18 +1,18 @@
-// The run as a page in one file carries it, under the name that the server's answers have online: the same methods, no
-// server. The decoder and the encoder run here, and all else was written down when the page was.
+// The data source of the offline page, with the same methods as source.js but without a server: the decoder and the
+// encoder run in the page, and everything else is embedded in the file.
 
 import { asCodes } from "explorer/codes.js";
-import { isCarried, jsonOf, tensorsOf } from "explorer/offline_blocks.js";
+import { isEmbedded, jsonOf, tensorsOf } from "explorer/offline_blocks.js";
 import { encode, neighboursOf } from "explorer/offline_encode.js";
 import { decode } from "explorer/offline_models.js";
 import { standardNormal } from "explorer/offline_noise.js";
 
-const kept = new Map();
+const cache = new Map();
 
-/** A value that is made once, when it is first asked for. */
+/** A value that is made once, on first use. */
 function once(name, make) {
-  if (!kept.has(name)) kept.set(name, make());
-  return kept.get(name);
+  if (!cache.has(name)) cache.set(name, make());
+  return cache.get(name);
 }
 
 const info = () => once("info", () => jsonOf("info"));
@@ -23,25 +23,25 @@ const tensors = () => once("tensors", () => tensorsOf("codes"));
 
 const codes = async () => asCodes(await tensors());
 
-/** Examples as the page has them: bytes of pictures with one channel or three, or values of elements; null for none. */
+/** The embedded examples: images as bytes with one or three channels, or rows of values; null for none. */
 const examples = () =>
-  once("examples", async () => (isCarried("examples") ? (await tensorsOf("examples")).examples : null));
+  once("examples", async () => (isEmbedded("examples") ? (await tensorsOf("examples")).examples : null));
 
-/** Carried are the last examples: those of the test split. */
+/** Only the last examples are embedded: those of the test split. */
 async function images(id, indices) {
-  const [carried, about, { first_carried: first }] = await Promise.all([examples(), info(), facts()]);
-  if (!carried || indices.some((index) => index < first)) throw new Error(notCarried(about.num_codes - first));
+  const [embedded, about, { first_embedded: first }] = await Promise.all([examples(), info(), facts()]);
+  if (!embedded || indices.some((index) => index < first)) throw new Error(notEmbedded(about.num_codes - first));
   const rows = indices.map((index) => index - first);
-  return about.layout === "image" ? picturesOf(carried, rows) : valuesOf(carried, rows);
+  return about.layout === "image" ? imagesOf(embedded, rows) : valuesOf(embedded, rows);
 }
 
-function notCarried(count) {
-  const last = `pictures or values of the last ${count.toLocaleString("en")} examples`;
-  const what = count ? last : "no examples, only their codes";
-  return `This page carries ${what}; \`lowerbound explore\` shows all of them.`;
+function notEmbedded(count) {
+  const last = `only the last ${count.toLocaleString("en")} examples`;
+  const what = count ? last : "latents, but no examples";
+  return `This page contains ${what}; \`lowerbound explore\` shows all of them.`;
 }
 
-function picturesOf({ shape: [, height, width, channels], data }, rows) {
+function imagesOf({ shape: [, height, width, channels], data }, rows) {
   const [size, wanted] = [height * width * channels, height * width * 3];
   const pixels = new Uint8Array(rows.length * wanted);
   rows.forEach((row, k) => {
@@ -58,11 +58,11 @@ function valuesOf({ shape: [, size], data }, rows) {
   return { shape: [rows.length, size], data: values };
 }
 
-/** What was written down of one example; null for what was not. */
+/** The embedded details of one example; null for those that are missing. */
 async function point(id, index) {
-  const [about, { num_draws: numDraws }, found, all] = await Promise.all([info(), facts(), tensors(), codes()]);
+  const [about, { num_draws: numDraws }, stored, all] = await Promise.all([info(), facts(), tensors(), codes()]);
   const row = (values) => values && [...values.slice(index * all.latentDim, (index + 1) * all.latentDim)];
-  const number = (name) => (Number.isFinite(found[name]?.data[index]) ? found[name].data[index] : null);
+  const number = (name) => (Number.isFinite(stored[name]?.data[index]) ? stored[name].data[index] : null);
   const label = all.labels[index] < 0 ? null : all.labels[index];
   const split = all.splits[index];
   return {
@@ -78,7 +78,7 @@ async function point(id, index) {
     rate: number("rate"),
     distortion: number("distortion"),
     reconstruction_error: number("reconstruction_error"),
-    num_draws: found.elbo ? numDraws : 0,
+    num_draws: stored.elbo ? numDraws : 0,
     unit: "nats",
   };
 }
@@ -94,7 +94,7 @@ async function sample(id, num, temperature, seed) {
 
 async function encodeFile(id, blob) {
   const about = await info();
-  if (!about.can.encode) throw new Error("This run's examples are no images that a browser could read.");
+  if (!about.can.encode) throw new Error("This run's examples are not images that a browser can read.");
   return encode(about, await facts(), await examples(), await codes(), blob);
 }
 

@@ -139,7 +139,7 @@ function line(context, view, scatter) {
 function crosshair(context, view, scatter) {
   const [px, py] = place(view, scatter, view.cursor.z);
   context.strokeStyle = colourOf("ink");
-  const arm = view.cursor.isHeld ? 15 : 12;
+  const arm = view.cursor.isPinned ? 15 : 12;
   stroke(context, 2, () => {
     for (const [dx, dy] of [
       [1, 0],
@@ -151,5 +151,5 @@ function crosshair(context, view, scatter) {
       context.lineTo(px + arm * dx, py + arm * dy);
     }
   });
-  if (view.cursor.isHeld) stroke(context, 1.5, () => context.arc(px, py, 8, 0, 2 * Math.PI));
+  if (view.cursor.isPinned) stroke(context, 1.5, () => context.arc(px, py, 8, 0, 2 * Math.PI));
 }

@@ -1,16 +1,16 @@
-// What a model shows as things to look at: images as canvases, signals as lines, rows of a table as lists.
+// Display of decoded examples: images as canvases, signals as lines, table rows as lists.
 //
 // A tensor is {shape: [n, height, width, 3], data: bytes} or {shape: [n, elements], data: floats}.
 
 import { element, fixed, table } from "explorer/dom.js";
 import { colourOf } from "explorer/colours.js";
 
-const MAX_CELLS = 40; // of a row that is shown as a list
+const MAX_CELLS = 40; // of a row
 const SIGNAL = { width: 112, height: 56 };
 
-export const isPictures = (tensor) => tensor.shape.length === 4;
+export const isImages = (tensor) => tensor.shape.length === 4;
 
-/** Draw image k of a tensor on a canvas, a pixel to a pixel. */
+/** Draw image k of a tensor on a canvas, pixel by pixel. */
 export function draw(canvas, tensor, k = 0) {
   const [, height, width] = tensor.shape;
   canvas.width = width;
@@ -29,7 +29,7 @@ function imageData(tensor, k) {
   return image;
 }
 
-/** All images of a tensor on one canvas, `columns` in a row. */
+/** All images of a tensor on one canvas, with `columns` per row. */
 export function mosaic(tensor, columns) {
   const [count, height, width] = tensor.shape;
   const canvas = element("canvas", { width: columns * width, height: Math.ceil(count / columns) * height });
@@ -39,16 +39,16 @@ export function mosaic(tensor, columns) {
   return canvas;
 }
 
-/** One example to look at, with a description for those who do not see it. */
+/** An element that displays one example, with a description for screen readers. */
 export function tile(info, tensor, k, description) {
-  if (isPictures(tensor)) return imageTile(tensor, k, description);
+  if (isImages(tensor)) return imageTile(tensor, k, description);
   const values = tensor.data.subarray(k * tensor.shape[1], (k + 1) * tensor.shape[1]);
   return info.columns ? rowTile(info.columns, values, description) : signalTile(values, description);
 }
 
-/** Several examples side by side: pictures, or the rows of a table turned so that they can be compared. */
+/** Elements that display several examples: images, or one table with a column per row of data. */
 export function tiles(info, tensor, describe) {
-  if (!isPictures(tensor) && info.columns) return [comparison(info.columns, tensor, describe)];
+  if (!isImages(tensor) && info.columns) return [comparison(info.columns, tensor, describe)];
   return Array.from({ length: tensor.shape[0] }, (_, k) => tile(info, tensor, k, describe(k)));
 }
 
@@ -112,7 +112,7 @@ function signalTile(values, description) {
   return canvas;
 }
 
-/** The examples of a tensor at some places, in that order. */
+/** The examples of a tensor at the given positions. */
 export function picked(tensor, places) {
   const size = tensor.shape.slice(1).reduce((product, length) => product * length, 1);
   const data = new tensor.data.constructor(places.length * size);
@@ -120,7 +120,7 @@ export function picked(tensor, places) {
   return { shape: [places.length, ...tensor.shape.slice(1)], data };
 }
 
-/** The part of a tensor that holds examples from `start` to before `end`. */
+/** The examples of a tensor from `start` up to, but not including, `end`. */
 export const slice = (tensor, start, end) =>
   picked(
     tensor,

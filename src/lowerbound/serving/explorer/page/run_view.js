@@ -1,4 +1,4 @@
-// One run: the plane, the point, and the panels about it.
+// The view of one run: the plane, and the panels.
 
 import { latentsByVariance } from "explorer/codes.js";
 import { createCursor } from "explorer/cursor.js";
@@ -13,7 +13,7 @@ import { createSelectionPanel } from "explorer/panels/selection.js";
 import { createTraversalPanel } from "explorer/panels/traversals.js";
 import { createStage } from "explorer/stage.js";
 
-/** A run on the page; `destroy` takes it off again. */
+/** Create the view of a run; `destroy` removes it. */
 export async function createRunView(source, id) {
   const info = await source.info(id);
   const events = emitter();
@@ -28,7 +28,7 @@ export async function createRunView(source, id) {
     isPicking: false,
     ...events,
   };
-  Object.assign(view, aboutExamples(view));
+  Object.assign(view, exampleLookups(view));
   view.node = element("article", { className: "view", "aria-label": info.title });
   view.numbers = createNumbersPanel(view);
   const heading = element("h2", {}, info.title);
@@ -39,7 +39,7 @@ export async function createRunView(source, id) {
     view.numbers.node.remove();
   };
   if (info.state !== "finished") {
-    // A run that is still training has numbers and curves, and no model yet.
+    // A run that is still training has metrics but no model.
     view.node.append(heading, element("p", { className: "notice" }, waiting(info)));
     return view;
   }
@@ -51,8 +51,8 @@ export async function createRunView(source, id) {
 
 const waiting = (info) =>
   info.state === "training"
-    ? "This run is still training: its latent space appears here when the training has ended."
-    : (info.reason ?? "This run has no model that can be read.");
+    ? "This run is still training; its latent space appears here when training ends."
+    : (info.reason ?? "The model of this run cannot be read.");
 
 function fill(view, heading) {
   const { info } = view;
@@ -64,14 +64,14 @@ function fill(view, heading) {
     ...(info.latent_dim > 1 ? [createTraversalPanel(view)] : []),
     createSelectionPanel(view),
   ];
-  // Two columns of their own height: a panel that grows must not push what somebody is drawing on.
-  const column = (panels) => element("div", { className: "beside" }, ...panels.map((panel) => panel.node));
+  // Two independent columns: a growing panel must not move the drawing pad.
+  const column = (panels) => element("div", { className: "column" }, ...panels.map((panel) => panel.node));
   const panels = element("div", { className: "panels" }, column(others), column(own));
   view.keys = {
     a: line.begin,
     b: line.end,
-    m: () => view.stage.painted.set(!view.stage.painted.isOn()),
-    escape: () => view.cursor.hold(false),
+    m: () => view.stage.manifold.set(!view.stage.manifold.isOn()),
+    escape: () => view.cursor.pin(false),
   };
   const main = element(
     "div",
@@ -80,33 +80,33 @@ function fill(view, heading) {
     column([createPointPanel(view), line]),
   );
   view.node.append(heading, main, panels);
-  nameParts(view.node, info.title);
+  labelPanels(view.node, info.title);
   view.start = () => load(view, legend);
 }
 
-/** Beside another run a panel's heading alone would not tell whose it is. */
-function nameParts(node, title) {
+/** With two runs, a panel's label needs the name of its run. */
+function labelPanels(node, title) {
   for (const part of node.querySelectorAll(".panel")) {
     part.setAttribute("aria-label", `${part.querySelector("h3").textContent} of ${title}`);
     part.removeAttribute("aria-labelledby");
   }
 }
 
-/** Fetch the codes, then show them; until then the decoder can be used already. */
+/** Fetch the latents, then show them; meanwhile the decoder already works. */
 async function load(view, legend) {
   const { stage } = view;
   view.byVariance = Array.from({ length: view.info.latent_dim }, (_, k) => k);
   stage.scatter.setView({ x0: -4, x1: 4, y0: -4, y1: 4 });
-  view.cursor.hold(false);
-  stage.say("Encoding the data …");
+  view.cursor.pin(false);
+  stage.showMessage("Encoding the data …");
   try {
-    view.codes = await view.source.codes(view.id, (progress) => progress && stage.say(inWords(progress)));
+    view.codes = await view.source.codes(view.id, (progress) => progress && stage.showMessage(progressText(progress)));
   } catch (error) {
-    stage.say(error.message);
+    stage.showMessage(error.message);
     view.emit("ready");
     return;
   }
-  stage.say("");
+  stage.showMessage("");
   view.byVariance = latentsByVariance(view.codes);
   if (view.codes.count) {
     const made = createLegend(view);
@@ -115,21 +115,21 @@ async function load(view, legend) {
     made.apply();
     stage.scatter.fit();
   }
-  announce(`${view.info.title}: ${counted(view.codes.count)} codes.`);
+  announce(`${view.info.title}: ${counted(view.codes.count)} examples.`);
   view.emit("ready");
 }
 
-function inWords({ stage, done, total }) {
+function progressText({ stage, done, total }) {
   return total > 1 ? `${stage}: ${counted(done)} of ${counted(total)}` : `${stage} …`;
 }
 
-/** What is known of an example by its number among the codes. */
-function aboutExamples(view) {
+/** Lookups for an example by its index. */
+function exampleLookups(view) {
   const { info } = view;
   const starts = [];
   info.splits.reduce((start, split) => (starts.push(start), start + split.count), 0);
   const splitOf = (index) => info.splits[view.codes.splits[index]]?.name ?? "";
-  const unseen = "The examples of this run are unavailable; its notes say why.";
+  const unavailable = "The examples of this run are unavailable; see its notes.";
   const numberInSplit = (index) => index - (starts[view.codes.splits[index]] ?? 0);
   const labelOf = (index) => info.label_names[view.codes.labels[index]] ?? "";
   return {
@@ -140,7 +140,7 @@ function aboutExamples(view) {
       [labelOf(index) && `label ${labelOf(index)}`, `${splitOf(index)} ${counted(numberInSplit(index))}`]
         .filter(Boolean)
         .join(" · "),
-    images: (indices) => (info.can.images ? view.source.images(view.id, indices) : Promise.reject(new Error(unseen))),
+    images: (indices) => (info.can.images ? view.source.images(view.id, indices) : Promise.reject(new Error(unavailable))),
     codeOf: (index) => view.codes.mean.slice(index * info.latent_dim, (index + 1) * info.latent_dim),
   };
 }

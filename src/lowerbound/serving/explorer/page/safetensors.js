@@ -1,5 +1,5 @@
-// Safetensors, read: eight bytes that give the length of a JSON header, the header, and the numbers themselves.
-// The format: https://huggingface.co/docs/safetensors. All of it is little-endian, as are all browsers' machines.
+// Reader for the safetensors format: eight bytes with the length of a JSON header, the header, and the numbers, all
+// little-endian, as on every machine with a browser. The format: https://huggingface.co/docs/safetensors.
 
 const HEADER_START = 8; // bytes
 
@@ -15,7 +15,7 @@ const ARRAYS = {
   BOOL: Uint8Array,
 };
 
-// {name: {shape, data}} of a file's bytes; an Error of one line for bytes that are none.
+// {name: {shape, data}} from a file's bytes; an Error of one line for anything else.
 export function readTensors(buffer) {
   const [header, dataStart] = readHeader(buffer);
   const names = Object.keys(header).filter((name) => name !== "__metadata__");
@@ -25,26 +25,26 @@ export function readTensors(buffer) {
 function readHeader(buffer) {
   const length = buffer.byteLength < HEADER_START ? Infinity : Number(new DataView(buffer).getBigUint64(0, true));
   if (length > buffer.byteLength - HEADER_START) {
-    throw new Error(`these ${buffer.byteLength} bytes are no safetensors, or their end is missing.`);
+    throw new Error(`these ${buffer.byteLength} bytes are not a safetensors file, or are truncated.`);
   }
   const text = new TextDecoder().decode(new Uint8Array(buffer, HEADER_START, length));
   try {
     return [JSON.parse(text), HEADER_START + length];
   } catch {
-    throw new Error("these bytes are no safetensors: their header is no JSON.");
+    throw new Error("these bytes are not a safetensors file: the header is not JSON.");
   }
 }
 
 function readTensor(buffer, dataStart, name, { dtype, shape, data_offsets: [begin, end] }) {
   const Type = ARRAYS[dtype];
   if (Type === undefined) {
-    throw new Error(`tensor ${name} holds ${dtype}; accepted: ${Object.keys(ARRAYS).join(", ")}.`);
+    throw new Error(`tensor ${name} has the type ${dtype}; accepted: ${Object.keys(ARRAYS).join(", ")}.`);
   }
   const size = shape.reduce((product, length) => product * length, 1) * Type.BYTES_PER_ELEMENT;
   if (size !== end - begin || dataStart + end > buffer.byteLength) {
-    throw new Error(`tensor ${name} should have ${size} bytes, but its end is missing.`);
+    throw new Error(`tensor ${name} should have ${size} bytes, but is truncated.`);
   }
-  // A view would be free, but only where the numbers happen to lie at a multiple of their own size.
+  // A view needs no copy, but is possible only at a multiple of the element size.
   const aligned = (dataStart + begin) % Type.BYTES_PER_ELEMENT === 0;
   const data = aligned
     ? new Type(buffer, dataStart + begin, size / Type.BYTES_PER_ELEMENT)

@@ -1,28 +1,28 @@
-/* A scatter of many points, and a 2-D canvas over it for everything that is not a point.
+/* The scatter plot of many points, with a 2-D canvas on top for everything that is not a point.
  *
  *   const scatter = createScatter(canvas, { aspect: 1 });
  *   scatter.setPalette([[0.1, 0.5, 0.8], ...]);            up to 256 colours, 0..1
  *   scatter.setPoints(x, y, category);                     Float32Array twice, and Uint8Array into the palette
- *   scatter.on("hover", (index, { px, py, x, y }) => ...)  returns a function that ends it
+ *   scatter.on("hover", (index, { px, py, x, y }) => ...)  returns a function that unsubscribes
  *
  * Coordinates: x, y are data units with y upwards; px, py are CSS pixels from the canvas's top left corner.
- * scatter.view is the rectangle {x0, x1, y0, y1} that is shown; setView shows at least what it is given, see
- * scatter_view.js. pan(dx, dy) moves the view by data units; zoom(factor, cx, cy) leaves the data point (cx, cy), or
- * else the centre, where it is. A fitted view, which is how one begins, follows new points; one that was chosen stays.
+ * scatter.view is the displayed rectangle {x0, x1, y0, y1}; setView shows at least the given rectangle, see
+ * scatter_view.js. pan(dx, dy) moves the view by data units; zoom(factor, cx, cy) keeps the data point (cx, cy), or
+ * else the centre, in place. A fitted view, which is the initial one, follows new points; a chosen view stays.
  *
  * A point is shown if its coordinates are finite, its entry in setVisible(mask) is not 0, and its category is neither
- * 0 in setCategories(mask) nor transparent in the palette. What is not shown is not hovered, clicked or selected. Mask
- * and highlight outlast setPoints if the number of points stays the same: other axes of the same codes.
+ * 0 in setCategories(mask) nor transparent in the palette. Hidden points are not hovered, clicked or selected. Mask and
+ * highlight are kept by setPoints if the number of points stays the same, as for other axes of the same latents.
  *
  * Events: hover (index or -1, place), when it changes; move (place); leave (); click ({px, py, x, y, index,
  * shiftKey}); select (indices as Uint32Array, ascending; polygon in data units); view (view, "gesture" or "program").
- * Drag pans, or lassoes after setMode("lasso"); Shift and drag always lassoes, Escape gives the lasso up; wheel and
- * pinch zoom; a double click fits, and its two clicks are reported as well; arrows, +, - and 0 where the canvas has
- * focus.
+ * Drag pans, or selects with a lasso after setMode("lasso"); Shift + drag always selects, Escape cancels the lasso; wheel
+ * and pinch zoom; a double click fits, and its two clicks are reported as well; arrow keys, +, - and 0 work while the
+ * canvas has the focus.
  *
- * The canvas is sized by style sheets, in a positioned parent, and belongs to one scatter for good. Frames are drawn
- * when something changed, never otherwise. onOverlay(fn(context, scatter)) draws in CSS pixels above the points, after
- * each frame; redrawOverlay() repeats only that, for crosshairs. Ring and lasso take the canvas's `color` in CSS.
+ * The canvas is sized by style sheets, in a positioned parent, and belongs to one scatter. Frames are drawn only when
+ * something has changed. onOverlay(fn(context, scatter)) draws in CSS pixels above the points, after each frame;
+ * redrawOverlay() repeats only that, for crosshairs. Ring and lasso have the canvas's CSS `color`.
  */
 
 import { drawOverlay, drawPoints } from "explorer/scatter_frame.js";
@@ -36,33 +36,33 @@ import * as geometry from "explorer/scatter_view.js";
 
 const MARGIN = 0.04; // of the data's span, on each side
 const UNIT = { x0: -1, x1: 1, y0: -1, y1: 1 };
-const DEEPEST = 1e5; // zoom, where 1 shows the whole of the data: beyond it float32 runs out of digits
-const FARTHEST = 0.01;
-const RADIUS = { mouse: 8, pen: 8, touch: 16 }; // CSS pixels within which a point is meant
+const MAX_ZOOM = 1e5; // relative to the view of all data; beyond it float32 has too few digits
+const MIN_ZOOM = 0.01;
+const RADIUS = { mouse: 8, pen: 8, touch: 16 }; // CSS pixels within which a point is hit
 const LASSO_STEP = 2; // CSS pixels between its vertices
-const MOST_RATIO = 2; // device pixels for one of CSS
-const MOST_RASTER_PIXELS = 1.5e6; // what a processor fills sixty times a second, beside other work
+const MAX_RATIO = 2; // device pixels per CSS pixel
+const MAX_RASTER_PIXELS = 1.5e6; // that a CPU can fill sixty times a second besides other work
 
 /**
  * @param {HTMLCanvasElement} canvas
  * @param {object} options
- * @param {number | boolean} [options.aspect] pixels for one unit of y over pixels for one of x; 0 frees the axes
- * @param {number} [options.pointSize] in CSS pixels; else it follows from the number of points and the zoom
+ * @param {number | boolean} [options.aspect] pixels per unit of y over pixels per unit of x; 0 for independent axes
+ * @param {number} [options.pointSize] in CSS pixels; by default chosen by the number of points and the zoom
  * @param {number} [options.opacity]
- * @param {"webgl" | "raster"} [options.renderer] else whichever is faster here
+ * @param {"webgl" | "raster"} [options.renderer] by default the faster one
  */
 export function createScatter(canvas, options = {}) {
   const state = newState(canvas, options);
   canvas.tabIndex = 0;
   Object.assign(canvas.style, { touchAction: "none", userSelect: "none" });
   data.uploadAll(state);
-  state.scatter = publicFace(state);
+  state.scatter = publicInterface(state);
   listen(state);
   resize(state);
   return state.scatter;
 }
 
-/** WebGL where a graphics processor draws it, else the loop of scatter_raster.js, which outruns WebGL in software. */
+/** WebGL with a GPU, else scatter_raster.js, which is faster than WebGL in software. */
 function createRenderer(canvas, kind = webgl.isAccelerated() ? "webgl" : "raster") {
   return (kind === "webgl" && webgl.createRenderer(canvas)) || raster.createRenderer(canvas);
 }
@@ -99,7 +99,7 @@ function newState(canvas, options) {
   };
 }
 
-function publicFace(state) {
+function publicInterface(state) {
   const drawnAfter = (set) => (...values) => {
     set(state, ...values);
     if (state.hovered >= 0 && !data.isShown(state, state.hovered)) setHovered(state, -1);
@@ -151,7 +151,7 @@ function chooseView(state, wanted, by) {
   applyView(state, by);
 }
 
-/** The view follows from what is wanted and the canvas's shape, so that a canvas may be resized, and resized back. */
+/** Compute the view from the wanted rectangle and the canvas's shape, so that resizing a canvas is reversible. */
 function applyView(state, by) {
   const before = state.view;
   state.view = geometry.enclosing(state.wanted, state.width, state.height, state.aspect);
@@ -173,17 +173,17 @@ function whole({ bounds, background }) {
 function zoom(state, factor, cx, cy, by) {
   const [midX, midY] = geometry.centre(state.view);
   const now = geometry.span(whole(state)) / geometry.span(state.view);
-  const then = Math.max(FARTHEST, Math.min(DEEPEST, now * factor));
+  const then = Math.max(MIN_ZOOM, Math.min(MAX_ZOOM, now * factor));
   chooseView(state, geometry.zoomed(state.view, then / now, cx ?? midX, cy ?? midY), by);
 }
 
-/** What is drawn moves with the pointer, so the view moves against it. */
+/** The content moves with the pointer, so the view moves in the opposite direction. */
 function panPixels(state, dpx, dpy) {
   const [sx, sy] = geometry.pixelsPerUnit(state.view, state.width, state.height);
   chooseView(state, geometry.panned(state.view, -dpx / sx, dpy / sy), "gesture");
 }
 
-// What lies where, and what gestures do about it
+// Hit testing, and the actions of gestures
 
 function nearestTo(state, px, py, radius) {
   const grid = data.gridOf(state);
@@ -233,7 +233,7 @@ function click(state, px, py, radius, shiftKey) {
   emit(state, "click", { ...placeOf(state, px, py), index: nearestTo(state, px, py, radius), shiftKey });
 }
 
-/** Its vertices are data points: it stays where it was drawn when the view changes below it. */
+/** The vertices are in data units, so that the lasso stays in place when the view changes. */
 function setLasso(state, lasso) {
   state.lasso = lasso;
   request(state);
@@ -273,13 +273,13 @@ function addHook(state, hook) {
 
 // Frames and lifetime
 
-/** Asks for a frame with points and overlay. */
+/** Request a frame with points and overlay. */
 function invalidate(state) {
   state.isStale = true;
   request(state);
 }
 
-/** Asks for a frame with the overlay, at least. */
+/** Request a frame with at least the overlay. */
 function request(state) {
   state.request ||= requestAnimationFrame(() => drawFrame(state));
 }
@@ -302,7 +302,7 @@ function listen(state) {
     target.addEventListener(name, listener);
     teardown.push(() => target.removeEventListener(name, listener));
   };
-  // A window that moves to a finer screen is told so, though nothing changes in CSS pixels.
+  // A window that moves to a screen of higher density gets this event, although CSS pixels stay the same.
   also(window, "resize", () => state.ratio === ratioOf(state) || resize(state));
   also(canvas, "webglcontextlost", (event) => lose(state, event));
   also(canvas, "webglcontextrestored", () => restore(state));
@@ -317,19 +317,19 @@ function resize(state) {
   canvas.height = Math.max(1, Math.round(state.height * state.ratio));
   place(state.overlay, canvas, state.ratio);
   applyView(state, "program");
-  // A resized canvas is empty, and would flicker until the next frame.
+  // A resized canvas is empty; without a frame it would flicker.
   state.isStale = true;
   drawFrame(state);
 }
 
-/** Device pixels for one of CSS. */
+/** Device pixels per CSS pixel. */
 function ratioOf({ width, height, renderer }) {
-  const affordable = renderer.kind === "raster" ? Math.sqrt(MOST_RASTER_PIXELS / (width * height || 1)) : Infinity;
-  return Math.min(devicePixelRatio || 1, MOST_RATIO, Math.max(1, affordable));
+  const affordable = renderer.kind === "raster" ? Math.sqrt(MAX_RASTER_PIXELS / (width * height || 1)) : Infinity;
+  return Math.min(devicePixelRatio || 1, MAX_RATIO, Math.max(1, affordable));
 }
 
 function lose(state, event) {
-  event.preventDefault(); // or it would never come back
+  event.preventDefault(); // otherwise it would never be restored
   state.isLost = true;
 }
 

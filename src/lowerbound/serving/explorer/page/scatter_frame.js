@@ -1,14 +1,13 @@
-/* One frame of the scatter, from its state: what the renderer is told, and what is drawn over it.
+/* One frame of the scatter, drawn from its state: points by the renderer, and the overlay on top.
  *
- * Points are discs whose size follows from how many there are, and grows with the cube root of the zoom, so that a
- * region looked at closely is not empty. Highlighted ones are drawn once more above all others, larger and within a
- * ring.
+ * Points are discs whose size depends on their number, and grows with the cube root of the zoom, so that a zoomed region
+ * is not empty. Highlighted points are drawn again above all others, larger and with a ring.
  */
 
 import { clear, drawLasso } from "explorer/scatter_overlay.js";
 import * as geometry from "explorer/scatter_view.js";
 
-// The size of points, in CSS pixels, by how many there are: [at most this many, size].
+// The size of points in CSS pixels by their number: [maximum number, size].
 const SIZES = [
   [1_000, 6],
   [4_000, 5],
@@ -17,9 +16,9 @@ const SIZES = [
   [Infinity, 2.5],
 ];
 const LARGEST_GROWTH = 2.5;
-const HIGHLIGHT = { least: 7, growth: 1.5, ring: 2, halo: 1.5 }; // CSS pixels, but for the growth of a point's size
+const HIGHLIGHT = { least: 7, growth: 1.5, ring: 2, halo: 1.5 }; // CSS pixels, except for the growth, which is a factor
 
-/** Points, and the image below them. */
+/** Draw the points, and the image below them. */
 export function drawPoints(state) {
   const { view, ratio, opacity, highlight } = state;
   const [cx, cy] = geometry.centre(view);
@@ -37,7 +36,7 @@ export function drawPoints(state) {
   state.framesDrawn++;
 }
 
-/** What marks a highlighted point, from below: a halo, a ring and the point itself, larger. */
+/** The discs of a highlighted point, from bottom to top: halo, ring, enlarged point. */
 function discsOf({ canvas, ratio }, size) {
   const { components, isLight } = inkOf(canvas);
   const point = Math.max(HIGHLIGHT.least, HIGHLIGHT.growth * size);
@@ -50,7 +49,7 @@ function discsOf({ canvas, ratio }, size) {
   return discs.map((disc) => ({ ...disc, size: Math.round(disc.size * ratio) }));
 }
 
-/** In CSS pixels: as asked for, or by the number of points and the zoom. */
+/** In CSS pixels: as set, or by the number of points and the zoom. */
 export function pointSize(state) {
   if (state.pointSize) return state.pointSize;
   const [, size] = SIZES.find(([most]) => state.x.length <= most);
@@ -69,7 +68,7 @@ function inClipSpace(rectangle, view) {
   return [x0 - 1, x1 - 1, 1 - y0, 1 - y1];
 }
 
-/** The page's hooks, and the lasso above them. */
+/** Draw the page's hooks, and the lasso on top. */
 export function drawOverlay(state) {
   const { overlay, hooks, lasso, scatter } = state;
   clear(overlay);
@@ -90,7 +89,7 @@ function callHook(state, hook) {
   }
 }
 
-/** The page's colour of text, for ring and lasso. */
+/** The text colour of the page, for ring and lasso. */
 function inkOf(canvas) {
   const { color } = getComputedStyle(canvas);
   const [red, green, blue] = /^rgb/.test(color) ? color.match(/[\d.]+/g).map(Number) : [0, 0, 0];

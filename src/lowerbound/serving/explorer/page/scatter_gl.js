@@ -1,10 +1,9 @@
-/* Programs, buffers and textures of the scatter: one WebGL 2 context, drawn from buffers that never move.
+/* WebGL 2 renderer of the scatter: shaders, buffers and textures.
  *
  * The view is a uniform: clip = (position - centre) · scale, where positions and centre are relative to an origin in
- * the middle of the data, so that float32 keeps its digits far from zero. Colours are premultiplied. What is hidden,
- * by its mask or by a palette entry of alpha 0, is moved out of clip space by the vertex shader: a legend that filters
- * categories uploads 1 kB. A renderer keeps nothing that a lost context would need: its owner uploads everything to a
- * new one.
+ * the middle of the data, so that float32 has enough digits far from zero. Colours are premultiplied. Points hidden by
+ * the mask or by a palette entry with alpha 0 are moved out of clip space by the vertex shader, so that filtering by
+ * category uploads 1 kB. A renderer keeps no copy of its data: after a lost context its owner uploads everything again.
  */
 
 const MAX_COLOURS = 256;
@@ -14,7 +13,7 @@ in vec2 position;
 in uvec2 kind;  // category, shown
 uniform vec2 centre, scale;
 uniform float size, opacity;  // size in pixels, the edge included
-uniform vec4 tint;  // replaces the colour as far as its alpha says
+uniform vec4 tint;  // blended over the colour by its alpha
 uniform sampler2D palette;
 flat out vec4 colour;
 void main() {
@@ -54,19 +53,19 @@ void main() { result = texture(image, texel) * opacity; }`;
 
 const CONTEXT = { alpha: true, premultipliedAlpha: true, antialias: false, depth: false, stencil: false };
 
-/** Whether WebGL 2 is there and a graphics processor behind it. */
+/** Whether WebGL 2 is available and uses a GPU. */
 export function isAccelerated() {
   const gl = new OffscreenCanvas(1, 1).getContext("webgl2", { failIfMajorPerformanceCaveat: true });
   if (!gl) return false;
   let name = gl.getParameter(gl.RENDERER);
-  // Chromium and Safari hide the name here and tell it there; Firefox tells it here and warns of asking there.
+  // Chromium and Safari give the name only by the extension; Firefox gives it here, and warns about the extension.
   const details = name === "WebKit WebGL" && gl.getExtension("WEBGL_debug_renderer_info");
   if (details) name = gl.getParameter(details.UNMASKED_RENDERER_WEBGL);
   gl.getExtension("WEBGL_lose_context")?.loseContext();
   return !/swiftshader|llvmpipe|softpipe|software|basic render/i.test(name);
 }
 
-/** @returns a renderer, or null where the browser has no WebGL 2 */
+/** @returns a renderer, or null without WebGL 2 */
 export function createRenderer(canvas) {
   const gl = canvas.getContext("webgl2", CONTEXT);
   if (!gl) return null;
@@ -146,7 +145,7 @@ function createTexture(gl, filter) {
 }
 
 function upload(gl, buffer, array, target = gl.ARRAY_BUFFER) {
-  gl.bindVertexArray(null); // an element buffer is bound into whichever vertex array is current
+  gl.bindVertexArray(null); // an element buffer would be bound to the current vertex array
   gl.bindBuffer(target, buffer);
   gl.bufferData(target, array, gl.STATIC_DRAW);
 }
@@ -170,7 +169,7 @@ function uploadImage(gl, texture, source, sampling) {
 /**
  * One frame.
  * @param frame {centre, scale, size, opacity, count, numHighlighted, discs: [{size, colour}, ...] for each highlighted
- *   point, image: null | {rectangle, opacity}}; sizes in device pixels, colours in 0..1, null for a point's own
+ *   point, image: null | {rectangle, opacity}}; sizes in device pixels, colours in 0..1, null for the point's own colour
  */
 function draw(gl, points, image, frame) {
   gl.viewport(0, 0, gl.drawingBufferWidth, gl.drawingBufferHeight);
@@ -201,7 +200,7 @@ function drawAll(gl, uniforms, frame) {
   gl.drawArrays(gl.POINTS, 0, frame.count);
 }
 
-/** The highlighted points once more, solid. */
+/** The highlighted points again, opaque. */
 function drawHighlighted(gl, uniforms, frame) {
   for (const { size, colour } of frame.discs) {
     setDisc(gl, uniforms, size, 1, colour);

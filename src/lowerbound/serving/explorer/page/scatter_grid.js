@@ -1,10 +1,9 @@
-/* A grid over the points, to find those near a pixel and those within a lasso.
+/* A grid over the points, which finds the nearest point to a pixel and the points inside a lasso.
  *
- * The bounding rectangle is cut into about one cell for four points; `order` lists the points cell by cell, row by
- * row, and cell c holds order[start[c]] up to order[start[c + 1]]. A point is inside a polygon by the even-odd rule: a
- * ray from it to the right crosses the polygon's edges an odd number of times. The edges that a row of cells can cross
- * are gathered once for the row, which makes a lasso of a thousand vertices around 70,000 points a matter of
- * milliseconds.
+ * The bounding rectangle is divided into about one cell per four points; `order` lists the points cell by cell, row by
+ * row, and cell c contains order[start[c]] up to order[start[c + 1]]. Points are inside a polygon by the even-odd rule:
+ * a ray to the right crosses the edges an odd number of times. The edges that can be crossed are collected once per row
+ * of cells, so that a lasso of a thousand vertices around 70,000 points takes milliseconds.
  */
 
 import { boundsOf } from "explorer/scatter_view.js";
@@ -16,7 +15,7 @@ const POINTS_PER_CELL = 4;
  *            start: Uint32Array, order: Uint32Array}} Grid
  */
 
-/** @returns {Grid | null} null where no point has finite coordinates */
+/** @returns {Grid | null} null if no point has finite coordinates */
 export function createGrid(x, y) {
   const bounds = boundsOf(x, y);
   if (!bounds) return null;
@@ -26,7 +25,7 @@ export function createGrid(x, y) {
   return grid;
 }
 
-/** A counting sort by cell, which keeps the order of points within a cell. */
+/** Counting sort by cell, stable within a cell. */
 function fill(grid) {
   const { x, y, side, start, order } = grid;
   const cells = new Int32Array(x.length).fill(-1);
@@ -49,7 +48,7 @@ const rowOf = (grid, y) => place(y, grid.bounds.y0, grid.bounds.y1, grid.side);
 
 const overlaps = (a, b) => a.x1 >= b.x0 && a.x0 <= b.x1 && a.y1 >= b.y0 && a.y0 <= b.y1;
 
-/** Calls visit(row, from, to) with a range of `order` for each row of cells that the rectangle touches. */
+/** Call visit(row, from, to) with a range of `order` for each row of cells that the rectangle overlaps. */
 function eachRow(grid, rectangle, visit) {
   if (!overlaps(grid.bounds, rectangle)) return;
   const first = columnOf(grid, rectangle.x0);
@@ -60,8 +59,8 @@ function eachRow(grid, rectangle, visit) {
 }
 
 /**
- * The point nearest to (x, y) in pixels, of those that isShown(index) admits; -1 where none lies within the radius. Of
- * points at the same distance the last wins: it is drawn on top.
+ * The index of the point nearest to (x, y) in pixels for which isShown(index) is true; -1 if none is within the radius.
+ * Of points at the same distance, the last one, which is drawn on top.
  * @param {[number, number]} pixelsPerUnit on each axis
  */
 export function nearest(grid, x, y, radius, pixelsPerUnit, isShown) {
@@ -82,7 +81,7 @@ export function nearest(grid, x, y, radius, pixelsPerUnit, isShown) {
 }
 
 /**
- * The points inside a polygon, of those that isShown(index) admits, in ascending order.
+ * The indices of the points inside a polygon for which isShown(index) is true, in ascending order.
  * @param {[number, number][]} polygon vertices in data units; the last is joined to the first
  * @returns {Uint32Array}
  */
@@ -91,7 +90,7 @@ export function inside(grid, polygon, isShown) {
   const edges = edgesOf(polygon);
   eachRow(grid, boundsOf(polygon.map((p) => p[0]), polygon.map((p) => p[1])), (row, from, to) => {
     if (from === to) return;
-    const near = edgesBeside(grid, edges, from, to);
+    const near = edgesNear(grid, edges, from, to);
     for (let k = from; k < to; k++) {
       const i = grid.order[k];
       if (isInside(near, grid.x[i], grid.y[i]) && isShown(i)) found.push(i);
@@ -100,7 +99,7 @@ export function inside(grid, polygon, isShown) {
   return Uint32Array.from(found).sort();
 }
 
-/** Edges from their lower to their upper end; level ones are crossed by no ray. */
+/** Edges from the lower to the upper end; horizontal ones are never crossed. */
 function edgesOf(polygon) {
   return polygon
     .map((a, k) => [a, polygon[(k + 1) % polygon.length]])
@@ -109,7 +108,7 @@ function edgesOf(polygon) {
 }
 
 /** The edges that a ray from one of these points can cross, as one flat array of (ax, ay, bx, by). */
-function edgesBeside(grid, edges, from, to) {
+function edgesNear(grid, edges, from, to) {
   let low = Infinity;
   let high = -Infinity;
   for (let k = from; k < to; k++) {

@@ -1,6 +1,5 @@
-/* A 2-D canvas over the scatter's own, for what is not a point: the lasso, and whatever the page draws by its hooks,
- * such as axes, ellipses and crosshairs. It takes no pointer events, and all who draw on it count in CSS pixels from
- * its top left corner.
+/* The overlay: a 2-D canvas over the scatter, for the lasso and what the page draws in its hooks, such as axes, ellipses
+ * and crosshairs. It receives no pointer events; coordinates are CSS pixels from the top left corner.
  */
 
 export function createOverlay(canvas) {
@@ -10,10 +9,10 @@ export function createOverlay(canvas) {
   return { element, context: element.getContext("2d"), isBlank: true };
 }
 
-/** Lays the overlay exactly over the canvas, at `ratio` device pixels for one of CSS. */
+/** Place the overlay exactly over the canvas, with `ratio` device pixels per CSS pixel. */
 export function place(overlay, canvas, ratio) {
   const { element } = overlay;
-  if (element.previousSibling !== canvas) canvas.after(element); // a canvas may find its parent late
+  if (element.previousSibling !== canvas) canvas.after(element); // a canvas may get its parent later
   element.style.left = `${canvas.offsetLeft + canvas.clientLeft}px`;
   element.style.top = `${canvas.offsetTop + canvas.clientTop}px`;
   element.style.width = `${canvas.clientWidth}px`;
@@ -24,7 +23,7 @@ export function place(overlay, canvas, ratio) {
   overlay.isBlank = true;
 }
 
-/** Empties the overlay; one that is empty already costs nothing. */
+/** Clear the overlay, unless it is empty. */
 export function clear(overlay) {
   if (overlay.isBlank) return;
   const { context, element } = overlay;
@@ -35,7 +34,7 @@ export function clear(overlay) {
   overlay.isBlank = true;
 }
 
-/** @param {[number, number][]} pixels its vertices; the line is parted from what lies below by its opposite */
+/** @param {[number, number][]} pixels the vertices; the line has an outline of the opposite colour */
 export function drawLasso(overlay, pixels, ink) {
   const { context } = overlay;
   overlay.isBlank = false;

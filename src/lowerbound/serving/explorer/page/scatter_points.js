@@ -1,8 +1,8 @@
-/* What the scatter shows, brought to the renderer: points, what of them is shown, colours, the image below.
+/* The data of the scatter, uploaded to the renderer: points, their visibility, colours, and the image below.
  *
  * A point is shown if its coordinates are finite, its entry in the mask is not 0, and its category is not hidden. The
- * renderer gets positions relative to the middle of the data, and two bytes a point: its category and whether it may
- * be shown at all. Everything stays in the state, since a lost context takes the renderer's copies with it.
+ * renderer gets positions relative to the middle of the data, and two bytes per point: its category and its visibility.
+ * Everything is kept in the state, because a lost context loses the renderer's copies.
  */
 
 import { createGrid } from "explorer/scatter_grid.js";
@@ -41,7 +41,7 @@ function uploadPoints(state) {
   uploadKinds(state);
 }
 
-/** A category and a flag for each point; one that is not finite has no place, so it is never shown. */
+/** A category and a flag for each point; points that are not finite are never shown. */
 function uploadKinds(state) {
   const { x, y, category, mask } = state;
   const kinds = new Uint8Array(2 * x.length);
@@ -68,7 +68,7 @@ export function setPalette(state, colours) {
   uploadPalette(state);
 }
 
-/** A category without a colour is grey. */
+/** The default palette, all grey. */
 export const unnamed = () => new Uint8Array(4 * 256).map((_, k) => (k % 4 === 3 ? 255 : 128));
 
 export function setCategories(state, mask) {
@@ -88,7 +88,7 @@ export function setBackground(state, image, rectangle, { opacity = 1, sampling =
   if (image) state.renderer.setImage(state.background.image, sampling);
 }
 
-/** A copy outlives the page's own image, which a restored context would ask for. */
+/** A copy of the page's image, kept for a restored context. */
 function copyOf(image) {
   const copy = new OffscreenCanvas(image.width, image.height);
   copy.getContext("2d").drawImage(image, 0, 0);
@@ -111,7 +111,7 @@ export function isShown(state, i) {
   return Boolean(state.shownCategories[state.category[i]] && (!state.mask || state.mask[i]));
 }
 
-/** The grid over the points, made when it is first asked for. */
+/** The grid over the points, made on first use. */
 export function gridOf(state) {
   state.grid ??= createGrid(state.x, state.y);
   return state.grid;

@@ -1,17 +1,17 @@
-/* The scatter drawn by the processor, where no graphics processor does: the same renderer as scatter_gl.js.
+/* CPU renderer of the scatter, for machines without a GPU, with the interface of scatter_gl.js.
  *
- * Software WebGL takes half a microsecond and more to set up one point, whatever its size. Writing a point's pixels
- * into an array takes twenty nanoseconds: 70,000 points of nine pixels are drawn in one or two milliseconds. The array
- * is then put on a 2-D canvas, over the background image where there is one. A point of size s around (px, py) covers
- * the pixels whose centres lie within s / 2 of it.
+ * Software WebGL takes at least half a microsecond per point, regardless of its size. Writing a point's pixels into an
+ * array takes twenty nanoseconds: 70,000 points of nine pixels are drawn in one or two milliseconds. The array is then
+ * put on a 2-D canvas, over the background image if there is one. A point of size s around (px, py) covers the pixels
+ * whose centres are within s / 2 of it.
  *
- * Pixels are 32-bit numbers, alpha in the highest byte, as all machines with browsers have them.
+ * Pixels are 32-bit numbers with alpha in the highest byte, which assumes a little-endian machine.
  */
 
 const OPAQUE = 0xff000000;
 
 export function createRenderer(canvas) {
-  // Frequent reading keeps the canvas's pixels in memory, which is where they come from.
+  // willReadFrequently keeps the canvas in main memory, where its pixels are written.
   const context = canvas.getContext("2d", { willReadFrequently: true });
   const layer = new OffscreenCanvas(1, 1);
   const raster = {
@@ -82,21 +82,21 @@ function paintPoints(raster, target, frame) {
 const packed = ([red, green, blue]) =>
   (OPAQUE | (Math.round(255 * blue) << 16) | (Math.round(255 * green) << 8) | Math.round(255 * red)) >>> 0;
 
-/** The colour of each point, and 0 for one that is hidden. */
+/** The colour of each point; 0 if it is hidden. */
 function inksOf({ kinds, palette }) {
   const inks = new Uint32Array(kinds.length / 2);
   for (let i = 0; i < inks.length; i++) if (kinds[2 * i + 1]) inks[i] = palette[kinds[2 * i]];
   return inks;
 }
 
-/** From positions to pixels: px = position · across + left, and likewise downwards. */
+/** From positions to pixels: px = position · across + left, and the same for y. */
 function placing({ centre, scale }, { width, height }) {
   const across = (scale[0] * width) / 2;
   const down = (-scale[1] * height) / 2;
   return { across, left: width / 2 - centre[0] * across, down, top: height / 2 - centre[1] * down };
 }
 
-/** For each row of a disc of `size` pixels, how many pixels are left out on either side. */
+/** For each row of a disc of `size` pixels, the number of pixels outside of it on either side. */
 function insets(size) {
   const radius = size / 2;
   return Array.from({ length: size }, (_, row) => {
@@ -105,7 +105,7 @@ function insets(size) {
   });
 }
 
-/** Every point, or those of `order`, as a disc in its own colour. */
+/** Draw every point, or those in `order`, as a disc in its colour. */
 function stampAll(target, positions, inks, order, place, rows, paint) {
   const { words, width, height } = target;
   const size = rows.length;
@@ -131,7 +131,7 @@ function fill(words, from, to, ink) {
 }
 
 /**
- * Paints over what is there. Pixels hold their colour undimmed, beside their alpha b; painting with alpha a leaves
+ * Blend over the existing pixels, whose colours are not premultiplied by their alpha b: painting with alpha a gives
  * a + b - ab, of which the new colour's share is a.
  */
 function blending(a) {
@@ -150,7 +150,7 @@ function blending(a) {
   };
 }
 
-/** Red, green and blue, two of them in one multiplication; `share` of 256 is the new one's. */
+/** Blend red, green and blue, two of them in one multiplication; `share` out of 256 is that of the new colour. */
 function mixed(under, over, share) {
   const rest = 256 - share;
   const redBlue = (Math.imul(under & 0xff00ff, rest) + Math.imul(over & 0xff00ff, share)) >>> 8;

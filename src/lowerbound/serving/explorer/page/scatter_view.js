@@ -1,12 +1,12 @@
-/* The mathematics of the view, without a canvas.
+/* The geometry of the view: coordinates, zoom, pan, bounds.
  *
  * A view is a rectangle {x0, x1, y0, y1} in data units; y points upwards. The canvas measures width × height CSS
  * pixels with its origin at the top left, so that
  *
  *   px = (x - x0) / (x1 - x0) · width        py = (y1 - y) / (y1 - y0) · height
  *
- * The aspect is how many pixels one unit of y takes for each that one unit of x takes: 1 draws circles as circles, 0
- * leaves both axes free.
+ * The aspect is the number of pixels per unit of y over the number per unit of x: 1 draws circles as circles, 0 makes
+ * the axes independent.
  */
 
 /** @typedef {{x0: number, x1: number, y0: number, y1: number}} View */
@@ -25,7 +25,7 @@ export function toData(view, width, height, px, py) {
   return [view.x0 + (px / width) * (view.x1 - view.x0), view.y1 - (py / height) * (view.y1 - view.y0)];
 }
 
-/** The smallest view of the given aspect that shows the whole of `wanted`, with the same centre. */
+/** The smallest view of the given aspect that contains `wanted`, with the same centre. */
 export function enclosing(wanted, width, height, aspect) {
   if (!aspect || !width || !height) return { ...wanted };
   const unitsPerPixel = Math.max((wanted.x1 - wanted.x0) / width, ((wanted.y1 - wanted.y0) * aspect) / height);
@@ -44,7 +44,7 @@ export const span = (view) => Math.max(view.x1 - view.x0, view.y1 - view.y0);
 /** @returns {[number, number]} on each axis */
 export const pixelsPerUnit = (view, width, height) => [width / (view.x1 - view.x0), height / (view.y1 - view.y0)];
 
-/** Zoomed in by `factor`, with the data point (cx, cy) left where it is on the screen. */
+/** The view zoomed by `factor`, with the data point (cx, cy) fixed on the screen. */
 export function zoomed(view, factor, cx, cy) {
   return {
     x0: cx - (cx - view.x0) / factor,
@@ -54,12 +54,12 @@ export function zoomed(view, factor, cx, cy) {
   };
 }
 
-/** Moved by (dx, dy) data units: what is drawn moves the other way. */
+/** The view moved by (dx, dy) data units. */
 export function panned(view, dx, dy) {
   return { x0: view.x0 + dx, x1: view.x1 + dx, y0: view.y0 + dy, y1: view.y1 + dy };
 }
 
-/** The rectangle that bounds all points with finite coordinates, or null where there is none. */
+/** The bounding rectangle of all points with finite coordinates, or null if there are none. */
 export function boundsOf(x, y) {
   const bounds = { x0: Infinity, x1: -Infinity, y0: Infinity, y1: -Infinity };
   for (let i = 0; i < x.length; i++) {

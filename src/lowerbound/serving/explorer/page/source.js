@@ -1,24 +1,24 @@
-// The runs as the server has them. The page in one file has another module under this name: same methods, no server.
+// The data source of the page: requests to the server. In the offline page, offline_source.js takes its place.
 
 import { asCodes } from "explorer/codes.js";
 import { readTensors } from "explorer/safetensors.js";
 
-const EVERY = 500; // milliseconds between two questions how far the encoding is
-const KEPT = "lowerbound-token";
-// Of all that a report could hold, nothing is carried out: it may be a stranger's, and would have this page's origin.
+const POLL_INTERVAL = 500; // milliseconds between two requests for the progress of encoding
+const TOKEN_KEY = "lowerbound-token";
+// A report may come from someone else, and would have this page's origin: no script in it is run.
 const NO_SCRIPTS = `<!doctype html><meta http-equiv="Content-Security-Policy" content="default-src 'none'; ` +
   `script-src 'none'; style-src 'unsafe-inline'; img-src data:; font-src data:; base-uri 'none'; form-action 'none'">`;
 const TOKEN = tokenOfThisTab();
 
-/** The token from the address, out of which it is taken: the history would keep it, and whoever is sent a link. */
+/** The token from the URL, which is removed from it so that neither history nor copied links contain it. */
 function tokenOfThisTab() {
   const given = new URLSearchParams(location.hash.slice(1)).get("token");
   try {
-    if (!given) return sessionStorage.getItem(KEPT);
-    sessionStorage.setItem(KEPT, given); // of this tab alone, so that it can be loaded again
+    if (!given) return sessionStorage.getItem(TOKEN_KEY);
+    sessionStorage.setItem(TOKEN_KEY, given); // for this tab only, so that it can be reloaded
     history.replaceState(history.state, "", location.pathname + location.search);
   } catch {
-    // A browser that keeps nothing: then the token stays in the address.
+    // Without storage the token stays in the URL.
   }
   return given;
 }
@@ -29,13 +29,13 @@ async function request(path, options = {}) {
   try {
     response = await fetch(path, { ...options, headers });
   } catch {
-    throw new Error("The server does not answer; is `lowerbound explore` still running?");
+    throw new Error("The server does not respond; is `lowerbound explore` still running?");
   }
   if (response.ok) return response;
   if (response.status === 401)
-    throw new Error("This page needs its token: open the whole address that `lowerbound explore` printed.");
-  const said = await response.json().catch(() => ({}));
-  throw new Error(said.error ?? `The server answered ${response.status}.`);
+    throw new Error("This page needs its token: open the full address printed by `lowerbound explore`.");
+  const body = await response.json().catch(() => ({}));
+  throw new Error(body.error ?? `The server responded with status ${response.status}.`);
 }
 
 const json = async (path, options) => (await request(path, options)).json();
@@ -49,8 +49,8 @@ const raw = (body) => ({
   body,
 });
 
-/** What was decoded, whatever the data are: images, or values of elements. */
-const shown = (found) => found.images ?? found.values;
+/** The decoded examples: images, or rows of values. */
+const displayed = (found) => found.images ?? found.values;
 
 async function codes(id, onProgress) {
   let isDone = false;
@@ -58,7 +58,7 @@ async function codes(id, onProgress) {
     const progress = await json(`${of(id)}/progress`).catch(() => null);
     if (!isDone) onProgress(progress);
   };
-  const timer = setInterval(look, EVERY);
+  const timer = setInterval(look, POLL_INTERVAL);
   try {
     return asCodes(await tensors(`${of(id)}/codes`));
   } finally {
@@ -67,7 +67,7 @@ async function codes(id, onProgress) {
   }
 }
 
-/** A link cannot carry a token, so that where one is needed the report is fetched and opened from memory. */
+/** A link cannot send a token; if one is required, the report is fetched and opened from memory. */
 async function reportURL(id) {
   const path = `${of(id)}/report`;
   if (!TOKEN) return path;
@@ -81,8 +81,8 @@ export async function openSource() {
     runs: async () => (await json("/api/runs")).runs,
     info: (id) => json(of(id)),
     codes,
-    decode: async (id, z) => shown(await tensors(`${of(id)}/decode`, raw(new Float32Array(z)))),
-    images: async (id, indices) => shown(await tensors(`${of(id)}/images?indices=${indices.join(",")}`)),
+    decode: async (id, z) => displayed(await tensors(`${of(id)}/decode`, raw(new Float32Array(z)))),
+    images: async (id, indices) => displayed(await tensors(`${of(id)}/images?indices=${indices.join(",")}`)),
     point: (id, index) => json(`${of(id)}/points/${index}`),
     encode: (id, blob) => json(`${of(id)}/encode`, raw(blob)),
     sample: (id, num, temperature, seed) => tensors(`${of(id)}/sample`, posted({ num, temperature, seed })),

@@ -1,24 +1,24 @@
-// The plane: the scatter of the codes, what is drawn over it, and what the decoder makes of the point under the pointer.
+// The plane: the scatter of the latents with its toolbar, overlay and manifold.
 
-import { announce, button, element, settled, toggle } from "explorer/dom.js";
+import { announce, button, element, debounced, toggle } from "explorer/dom.js";
 import { mosaic } from "explorer/pictures.js";
 import { drawOverlay } from "explorer/overlay.js";
 import { createScatter } from "explorer/scatter.js";
 
-const CELL = 30; // CSS pixels that an image of the painted manifold takes, about
-const MOST_CELLS = 32; // in a row or column
-const LINE_RADIUS = 10; // pixels within which a click picks an example rather than the place
+const CELL = 30; // approximate size of an image of the manifold, in CSS pixels
+const MAX_CELLS = 32; // per row or column
+const LINE_RADIUS = 10; // pixels within which a click picks an example, not the position
 
 export function createStage(view) {
   const canvas = element("canvas", {
     className: "plane",
     role: "application",
-    "aria-label": `Codes of ${view.info.title}: the plane of two latents. Arrow keys move it, plus and minus zoom, 0 shows all.`,
+    "aria-label": `Latents of ${view.info.title}: a scatter plot of two latents. Arrow keys pan, plus and minus zoom, 0 shows everything.`,
   });
   const message = element("p", { className: "stage-message", hidden: true });
   const frame = element("div", { className: "plane-frame" }, canvas, message);
   const scatter = createScatter(canvas, { aspect: view.info.latent_dim > 1 });
-  const stage = { scatter, frame, marks: [], say: (text) => say(message, text) };
+  const stage = { scatter, frame, marks: [], showMessage: (text) => showMessage(message, text) };
   const bar = toolbar(view, stage);
   stage.node = element("div", { className: "stage" }, bar, frame);
   listen(view, stage);
@@ -27,12 +27,12 @@ export function createStage(view) {
   return stage;
 }
 
-function say(message, text) {
+function showMessage(message, text) {
   message.hidden = !text;
   message.textContent = text;
 }
 
-/** Lay the codes out on the two chosen latents; of a single latent the height is arbitrary. */
+/** Place the examples by the two chosen latents; with a single latent the height is arbitrary. */
 function place(view, scatter) {
   const { codes, cursor } = view;
   const [across, up] = cursor.axes;
@@ -44,41 +44,41 @@ function place(view, scatter) {
 
 function toolbar(view, stage) {
   const { scatter } = stage;
-  const lasso = toggle("Lasso", "Select examples by drawing around them (or Shift and drag)", (on) =>
+  const lasso = toggle("Lasso", "Select examples by drawing around them (or Shift + drag)", (on) =>
     scatter.setMode(on ? "lasso" : "pan"),
   );
-  const picking = toggle("Line", "Pick two points: the straight line between them is decoded", (on) => {
+  const picking = toggle("Line", "Pick two points; the straight line between them is decoded", (on) => {
     view.isPicking = on;
-    if (on) announce("Click the point where the line begins, then where it ends.");
+    if (on) announce("Click the start of the line, then its end.");
   });
-  const painted = toggle("Manifold", "Paint what the decoder draws all over the plane (M)", (on) =>
+  const manifold = toggle("Manifold", "Show decoded images all over the plane (M)", (on) =>
     paint(view, stage, on),
   );
   stage.picking = picking;
-  stage.painted = painted;
-  stage.repaint = settled(120, () => paint(view, stage, painted.isOn()));
+  stage.manifold = manifold;
+  stage.repaint = debounced(120, () => paint(view, stage, manifold.isOn()));
   const zoom = (text, label, factor) => button(text, () => scatter.zoom(factor), { "aria-label": label, title: label });
   return element(
     "div",
     { className: "toolbar", role: "toolbar", "aria-label": "The plane" },
     zoom("+", "Zoom in", 1.5),
     zoom("−", "Zoom out", 1 / 1.5),
-    button("Fit", () => scatter.fit(), { title: "Show everything (0, or a double click)" }),
+    button("Fit", () => scatter.fit(), { title: "Show everything (0 or double-click)" }),
     lasso.node,
     picking.node,
-    view.info.image ? painted.node : null,
+    view.info.image ? manifold.node : null,
   );
 }
 
 function listen(view, stage) {
   const { scatter } = stage;
-  scatter.on("move", ({ x, y }) => view.cursor.isHeld || view.cursor.moveTo(x, y));
+  scatter.on("move", ({ x, y }) => view.cursor.isPinned || view.cursor.moveTo(x, y));
   scatter.on("hover", (index) => view.emit("hover", index));
   scatter.on("click", (click) => clicked(view, stage, click));
   scatter.on("select", (indices) => view.emit("select", indices));
-  scatter.on("view", () => stage.painted.isOn() && stage.repaint());
+  scatter.on("view", () => stage.manifold.isOn() && stage.repaint());
   view.on("cursor", () => scatter.redrawOverlay());
-  view.on("slice", () => stage.painted.isOn() && stage.repaint());
+  view.on("slice", () => stage.manifold.isOn() && stage.repaint());
   view.on("axes", () => {
     stage.place();
     scatter.fit();
@@ -91,10 +91,10 @@ function clicked(view, stage, { x, y, index }) {
     return;
   }
   if (index >= 0) view.emit("choose", index);
-  view.cursor.hold(!view.cursor.isHeld || index >= 0);
+  view.cursor.pin(!view.cursor.isPinned || index >= 0);
 }
 
-/** The code of the example that was clicked, all latents of it; elsewhere the place, and the other latents as they stand. */
+/** All latents of the clicked example; elsewhere the clicked position, with the other latents unchanged. */
 function pointAt(view, stage, x, y) {
   const [px, py] = stage.scatter.toPixels(x, y);
   const index = stage.scatter.nearest(px, py, LINE_RADIUS);
@@ -109,11 +109,11 @@ async function paint(view, stage, on) {
     scatter.setOpacity(1);
     return;
   }
-  const cells = (length) => Math.max(4, Math.min(MOST_CELLS, Math.round(length / CELL)));
+  const cells = (length) => Math.max(4, Math.min(MAX_CELLS, Math.round(length / CELL)));
   const [columns, rows] = [cells(scatter.width), cells(scatter.height)];
   try {
     const tensor = await view.source.decode(view.id, gridOf(view, rectangle, columns, rows));
-    if (!stage.painted.isOn()) return;
+    if (!stage.manifold.isOn()) return;
     scatter.setBackground(mosaic(tensor, columns), rectangle, { sampling: "nearest" });
     scatter.setOpacity(0.75);
   } catch (error) {
@@ -121,7 +121,7 @@ async function paint(view, stage, on) {
   }
 }
 
-/** Latents at the middles of a grid's cells, row by row from the top. */
+/** Latents at the centres of a grid's cells, row by row from the top. */
 function gridOf(view, { x0, x1, y0, y1 }, columns, rows) {
   const dim = view.info.latent_dim;
   const grid = new Float32Array(columns * rows * dim);

@@ -1,10 +1,10 @@
-// Loss curves of one run, or of two beside each other; they follow a run that is still training.
+// The panel with training curves of one or two runs, updated while a run is training.
 
 import { colourOf } from "explorer/colours.js";
 import { choice, element, panel } from "explorer/dom.js";
 import uPlot from "explorer/vendor/uPlot.esm.js";
 
-const EVERY = 1500; // milliseconds between two looks at a run that is training
+const POLL_INTERVAL = 1500; // milliseconds between two requests for the log of a training run
 const HEIGHT = 260;
 const QUANTITIES = [
   ["elbo", "ELBO"],
@@ -14,14 +14,14 @@ const QUANTITIES = [
 ];
 const DASH = [6, 4];
 
-/** Curves of several runs; `onState` hears when a run's training has ended. */
+/** The curves of several runs; `onState` is called with the state of each run. */
 export function createCurvesPanel(source, runs, onState) {
   const frame = element("div", { className: "curves" });
   const words = element("p", { className: "place" });
   const histories = runs.map((run) => ({ run, epochs: [], step: null, after: 0, state: "" }));
   const panelOf = panel(
     "Training",
-    "By epoch, in nats: solid on the training data, dashed on the watched split.",
+    "Per epoch, in nats: solid for the training split, dashed for the validation split.",
     words,
     frame,
   );
@@ -39,11 +39,11 @@ export function createCurvesPanel(source, runs, onState) {
     const states = await Promise.all(histories.map((history) => read(source, history).catch((error) => unread(history, error))));
     draw();
     states.forEach((state, k) => onState(histories[k].run.id, state));
-    if (states.includes("training")) timer = setTimeout(follow, EVERY);
+    if (states.includes("training")) timer = setTimeout(follow, POLL_INTERVAL);
   }
 
   function draw() {
-    words.textContent = histories.map((history) => history.problem || inWords(history)).filter(Boolean).join(" · ");
+    words.textContent = histories.map((history) => history.problem || summary(history)).filter(Boolean).join(" · ");
     const { data, series } = curvesOf(histories, quantity);
     plot?.destroy();
     plot = null;
@@ -62,14 +62,14 @@ export function createCurvesPanel(source, runs, onState) {
   return { node: panelOf.node, draw, destroy };
 }
 
-/** A log that cannot be read is said, and its run is not asked for again. */
+/** Show why a log cannot be read, and stop polling it. */
 function unread(history, error) {
   history.problem = error.message;
   history.state = "finished";
   return history.state;
 }
 
-/** What has been added to a run's log since it was last read. */
+/** Append the new records of a run's log. */
 async function read(source, history) {
   const found = await source.metrics(history.run.id, history.after);
   if (found.restarted) history.epochs = [];
@@ -80,8 +80,8 @@ async function read(source, history) {
   return found.state;
 }
 
-function inWords({ run, epochs, step, state }) {
-  if (!step) return `${run.title}: no epoch yet`;
+function summary({ run, epochs, step, state }) {
+  if (!step) return `${run.title}: no epochs yet`;
   const best = epochs.at(-1)?.best_epoch;
   const doing =
     state === "training"
@@ -90,11 +90,11 @@ function inWords({ run, epochs, step, state }) {
   return `${run.title}: ${doing}${best ? `, best at epoch ${best}` : ""}`;
 }
 
-/** Columns for the plot: epochs, and for each run what was measured in training and on the watched split. */
+/** Columns for the plot: epochs, and for each run the values on the training and the validation split. */
 function curvesOf(histories, quantity) {
   const last = Math.max(0, ...histories.map(({ epochs }) => epochs.at(-1)?.epoch ?? 0));
   const axis = Array.from({ length: last }, (_, k) => k + 1);
-  const colours = [colourOf("train"), colourOf("watched")];
+  const colours = [colourOf("train"), colourOf("validation")];
   const data = [axis];
   const series = [];
   histories.forEach(({ run, epochs }, k) => {
@@ -104,7 +104,7 @@ function curvesOf(histories, quantity) {
       ["validation", DASH],
     ]) {
       data.push(axis.map((epoch) => byEpoch.get(epoch)?.[part]?.[quantity] ?? null));
-      const name = part === "train" ? "training" : "watched";
+      const name = part === "train" ? "training" : "validation";
       series.push({
         label: histories.length > 1 ? `${run.title}, ${name}` : name,
         stroke: colours[k % 2],

@@ -1,11 +1,11 @@
-// An image of one's own: dropped, pasted, chosen or drawn; what the encoder and the decoder make of it.
+// The panel for your own image: dropped, pasted, chosen or drawn, then encoded and reconstructed.
 
-import { announce, complain, element, fixed, panel, table } from "explorer/dom.js";
+import { announce, showError, element, fixed, panel, table } from "explorer/dom.js";
 import { createPad } from "explorer/panels/pad.js";
 import { numbersOf } from "explorer/panels/point.js";
 import { tile, tiles } from "explorer/pictures.js";
 
-const MOST_ROWS = 12; // latents, most expensive first
+const MAX_ROWS = 12; // latents, highest rate first
 
 export function createImagePanel(view) {
   const found = element("div", { className: "found" });
@@ -13,7 +13,7 @@ export function createImagePanel(view) {
   const sendDrawn = (blob) => encode(view, found, blob, false);
   const { node } = panel(
     "Your own image",
-    "Drop a file anywhere here, paste one, choose it, or draw: its posterior appears on the plane with ellipses of 1 and 2 standard deviations.",
+    "Drop, paste or choose a file, or draw: its posterior is shown on the plane, with ellipses at 1 and 2 standard deviations.",
     element(
       "div",
       { className: "own" },
@@ -42,7 +42,7 @@ function chooser(send) {
   return element("label", { className: "file" }, "Choose a file", input);
 }
 
-const pasteHint = () => element("span", { className: "quiet" }, "or paste with Ctrl or ⌘ and V");
+const pasteHint = () => element("span", { className: "quiet" }, "or paste with Ctrl/⌘ + V");
 
 function acceptDrops(node, send) {
   const over = (isOver) => (event) => {
@@ -62,14 +62,14 @@ async function encode(view, node, blob, hasNotes) {
   try {
     const found = await view.source.encode(view.id, blob);
     const z = Float32Array.from(found.mean);
-    view.stage.marks = [{ z, logVariance: found.log_variance && Float32Array.from(found.log_variance), name: "yours" }];
+    view.stage.marks = [{ z, logVariance: found.log_variance && Float32Array.from(found.log_variance), name: "your image" }];
     view.cursor.setAll(z);
     const reconstruction = await view.source.decode(view.id, z);
     const notes = (found.notes ?? []).filter((note) => hasNotes || note.startsWith("no bound"));
     await draw(view, node, { ...found, notes }, reconstruction);
     announce(`Encoded. ${view.info.is_deterministic ? "" : `ELBO ${fixed(found.elbo)} nats.`}`);
   } catch (error) {
-    complain(node, error);
+    showError(node, error);
   }
 }
 
@@ -83,17 +83,17 @@ async function draw(view, node, found, reconstruction) {
     "div",
     { className: "point-pair" },
     captioned(tile(view.info, seen, 0, "The image as the model sees it"), "as the model sees it"),
-    captioned(tile(view.info, reconstruction, 0, "Its reconstruction"), "reconstructed"),
+    captioned(tile(view.info, reconstruction, 0, "Its reconstruction"), "reconstruction"),
   );
   const notes = found.notes.map((note) => element("p", { className: "quiet" }, note));
   const neighbours = await Promise.all([
     neighbourRow(view, "Nearest by pixels", found.neighbours?.pixels),
-    neighbourRow(view, "Nearest by code", found.neighbours?.codes),
+    neighbourRow(view, "Nearest in latent space", found.neighbours?.codes),
   ]);
   node.replaceChildren(pair, numbersOf(found), split(found), posterior(found), ...notes, ...neighbours);
 }
 
-/** −ELBO as a bar of two parts, and what each latent costs. */
+/** −ELBO as a bar of two parts, distortion and rate. */
 function split(found) {
   if (found.elbo === null || found.elbo === undefined) return "";
   const total = found.rate + found.distortion;
@@ -117,7 +117,7 @@ function posterior(found) {
   if (found.rate_per_dimension) order.sort((a, b) => found.rate_per_dimension[b] - found.rate_per_dimension[a]);
   const deviation = (k) => (found.log_variance ? Math.exp(found.log_variance[k] / 2) : null);
   const rows = order
-    .slice(0, MOST_ROWS)
+    .slice(0, MAX_ROWS)
     .map((k) => [
       `z${k + 1}`,
       fixed(found.mean[k], 3),
@@ -125,7 +125,7 @@ function posterior(found) {
       fixed(found.rate_per_dimension?.[k] ?? null),
     ]);
   const title =
-    order.length > MOST_ROWS ? `Posterior: the ${MOST_ROWS} latents that cost most of ${order.length}` : "Posterior";
+    order.length > MAX_ROWS ? `Posterior: the ${MAX_ROWS} of ${order.length} latents with the highest rate` : "Posterior";
   return element(
     "div",
     { className: "scroll" },

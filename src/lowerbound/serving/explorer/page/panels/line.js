@@ -1,9 +1,9 @@
-// Between two points: the straight line in z, decoded as a strip and as an animation.
+// The panel for interpolation: the straight line between two points in latent space, decoded as a strip and an animation.
 
 import { button, element, panel, slider, toggle } from "explorer/dom.js";
-import { draw, isPictures, picked, tile, tiles } from "explorer/pictures.js";
+import { draw, isImages, picked, tile, tiles } from "explorer/pictures.js";
 
-const STEPS = 33; // that are decoded; every fourth is on the strip
+const STEPS = 33; // decoded points; every fourth is on the strip
 const ON_STRIP = 4;
 const PERIOD = 3000; // milliseconds there and back
 
@@ -21,7 +21,7 @@ export function createLinePanel(view) {
     show: (k) => `${Math.round((100 * k) / (STEPS - 1))} %`,
     oninput: (k) => show(k),
   });
-  const play = toggle("Play", "There and back", (on) => (on ? animate() : cancelAnimationFrame(state.timer)));
+  const play = toggle("Play", "Animate back and forth", (on) => (on ? animate() : cancelAnimationFrame(state.timer)));
   const moving = element(
     "div",
     { className: "moving", hidden: true },
@@ -36,13 +36,13 @@ export function createLinePanel(view) {
   };
 
   const { node } = panel(
-    "Between two points",
-    "Press Line above the plane and click two points, or set them from the point that is held. The path is a straight line in z: no geodesic, and no claim that it stays where data are.",
+    "Interpolation",
+    "Press Line above the plane and click two points, or use the current point. The path is a straight line in z, not a geodesic; it may leave the region of the data.",
     element(
       "div",
       { className: "row" },
-      button("A: begin here", () => set("begin", view.cursor.z.slice())),
-      button("B: end here", () => set("end", view.cursor.z.slice())),
+      button("Start at current point (A)", () => set("begin", view.cursor.z.slice())),
+      button("End at current point (B)", () => set("end", view.cursor.z.slice())),
     ),
     strip,
     moving,
@@ -71,7 +71,7 @@ export function createLinePanel(view) {
     if (!state.tensor) return;
     const { latent_dim: dim } = view.info;
     line.at = state.points.slice(k * dim, (k + 1) * dim);
-    if (isPictures(state.tensor)) {
+    if (isImages(state.tensor)) {
       const canvas =
         stage.querySelector("canvas") ??
         stage.appendChild(

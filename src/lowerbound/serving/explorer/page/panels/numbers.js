@@ -1,4 +1,4 @@
-// What was measured of a run, each number with its error, its split and its convention.
+// The panel with the facts, notes and scores of a run.
 
 import { element, panel } from "explorer/dom.js";
 
@@ -29,11 +29,11 @@ export function createNumbersPanel(view) {
           className: "scroll measured",
           tabIndex: 0,
           role: "region",
-          "aria-label": `What was measured of ${info.title}`,
+          "aria-label": `Table of scores of ${info.title}`,
         },
         element("table", {}, head, element("tbody", {}, ...info.scores.map(row))),
       )
-    : element("p", { className: "quiet" }, "Nothing is measured yet: the evaluation ends a training.");
+    : element("p", { className: "quiet" }, "No scores yet: evaluation follows training.");
   const facts = [
     [
       "model",
@@ -52,5 +52,5 @@ export function createNumbersPanel(view) {
   const notes = [info.convention_note, ...(info.notes ?? [])]
     .filter(Boolean)
     .map((text) => element("p", { className: "quiet" }, text));
-  return panel(`Numbers of ${info.title}`, "", about, ...notes, measured);
+  return panel(`Scores of ${info.title}`, "", about, ...notes, measured);
 }

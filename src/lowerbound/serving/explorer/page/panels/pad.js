@@ -1,10 +1,10 @@
-// A small canvas to draw on; what is drawn is brought to the model's size and encoded while the pen moves.
+// The drawing pad: a canvas whose content is scaled to the model's size and encoded while the pen moves.
 
-import { button, element, newest } from "explorer/dom.js";
+import { button, element, latestOnly } from "explorer/dom.js";
 
 const SIDE = 224; // CSS pixels of the longer side
-const PEN = 0.085; // width of the pen, of the shorter side
-const STEP = 0.04; // that a key moves the pen
+const PEN = 0.085; // width of the pen, as a share of the shorter side
+const STEP = 0.04; // of the pen per key press, as a share of the side
 
 export function createPad(size, send) {
   const zoom = SIDE / Math.max(size.width, size.height);
@@ -14,12 +14,12 @@ export function createPad(size, send) {
     height: Math.round(size.height * zoom),
     tabIndex: 0,
     role: "application",
-    "aria-label": "Draw here. With the keyboard: arrows move the pen, the space bar puts it down and lifts it.",
+    "aria-label": "Draw here. With the keyboard: arrow keys move the pen, the space bar lowers or lifts it.",
   });
   const context = canvas.getContext("2d", { willReadFrequently: true });
   const colour = element("input", { type: "color", value: "#ffffff", "aria-label": "Colour of the pen" });
   const pad = { canvas, context, colour, isDown: false, pen: { x: 0.5, y: 0.5 } };
-  const deliver = newest(() => toBlob(canvas, size).then(send));
+  const deliver = latestOnly(() => toBlob(canvas, size).then(send));
   const clear = () => {
     context.fillStyle = "black";
     context.fillRect(0, 0, canvas.width, canvas.height);
@@ -31,7 +31,7 @@ export function createPad(size, send) {
   return element("div", { className: "pad-frame" }, canvas, controls);
 }
 
-/** The drawing at the model's size, as a PNG: every pixel the mean of those it covers. */
+/** The drawing at the model's size, as a PNG. */
 async function toBlob(canvas, { width, height }) {
   const small = element("canvas", { width, height });
   const context = small.getContext("2d");

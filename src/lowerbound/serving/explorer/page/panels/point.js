@@ -1,36 +1,36 @@
-// What the decoder makes of the point, and the example under the pointer: image, label, ELBO.
+// The panel for the current point: the decoded image, sliders, and the example under the pointer with label and ELBO.
 
-import { button, choice, counted, element, fixed, newest, panel, settled, slider, withError } from "explorer/dom.js";
-import { draw, isPictures, tile } from "explorer/pictures.js";
+import { button, choice, counted, element, fixed, latestOnly, panel, debounced, slider, withError } from "explorer/dom.js";
+import { draw, isImages, tile } from "explorer/pictures.js";
 
 const RANGE = 4; // of sliders, in standard deviations of the prior
 const LOG_2_PI = Math.log(2 * Math.PI);
-const MOST_MEASURES = 500;
-const HOVER_DELAY = 60; // milliseconds before an example is asked for
-const RESTING = 150; // and before its ELBO is, whose draws take the processor from a pointer that still moves
+const MAX_MEASURES = 500;
+const HOVER_DELAY = 60; // milliseconds before an example is requested
+const ELBO_DELAY = 150; // and before its ELBO, whose computation would slow down a moving pointer
 
 export function createPointPanel(view) {
   const drawn = element("div", { className: "drawn" });
   const place = element("p", { className: "place" });
   const example = element("div", { className: "example" });
   const { node, body } = panel(
-    "The decoder, live",
-    "The mean of p(x|z) at the point under the pointer. Click to hold the point; Escape lets it go.",
+    "Decoder",
+    "The mean of p(x|z) at the point under the pointer. Click to pin the point, press Escape to release it.",
     element("div", { className: "point-pair" }, element("div", {}, drawn, place), example),
     view.info.latent_dim > 2 ? axesChoice(view) : null,
     sliders(view),
   );
-  const show = newest((moved) => decodePoint(view, drawn, moved));
+  const show = latestOnly((moved) => decodePoint(view, drawn, moved));
   view.on("cursor", () => {
     place.textContent = describe(view);
     show(performance.now());
   });
   const hint = () =>
-    example.replaceChildren(element("p", { className: "quiet" }, "Hover over a point to see the example behind it."));
+    example.replaceChildren(element("p", { className: "quiet" }, "Hover over a point to see its example."));
   hint();
-  const showExample = settled(HOVER_DELAY, (index) => drawExample(view, example, index));
+  const showExample = debounced(HOVER_DELAY, (index) => drawExample(view, example, index));
   view.on("hover", (index) => {
-    view.asked = (view.asked ?? 0) + 1; // what is on its way is about another example
+    view.request = (view.request ?? 0) + 1; // invalidates requests for other examples
     if (index >= 0 && view.codes) showExample(index);
   });
   view.on("choose", (index) => {
@@ -43,17 +43,17 @@ export function createPointPanel(view) {
 function describe({ cursor, info }) {
   const logPrior = cursor.z.reduce((sum, value) => sum - 0.5 * (value * value + LOG_2_PI), 0);
   const parts = cursor.axes.map((axis) => `z${axis + 1} = ${fixed(cursor.z[axis])}`);
-  const rest = info.latent_dim > cursor.axes.length ? `, ${info.latent_dim - cursor.axes.length} more on sliders` : "";
-  return `${parts.join(", ")}${rest} · log p(z) = ${fixed(logPrior)} nats${cursor.isHeld ? " · held" : ""}`;
+  const rest = info.latent_dim > cursor.axes.length ? `, ${info.latent_dim - cursor.axes.length} more latents on sliders` : "";
+  return `${parts.join(", ")}${rest} · log p(z) = ${fixed(logPrior)} nats${cursor.isPinned ? " · pinned" : ""}`;
 }
 
-/** Decode the point and draw it; how long that took since the point moved stays in the page's performance entries. */
+/** Decode and draw the point; the time since the point moved is recorded as a performance entry. */
 async function decodePoint(view, drawn, start) {
   try {
     const tensor = await view.source.decode(view.id, view.cursor.z.slice());
-    if (isPictures(tensor)) drawPicture(view, drawn, tensor);
-    else drawn.replaceChildren(tile(view.info, tensor, 0, "What the decoder draws at this point"));
-    if (performance.getEntriesByName("pointer-to-image").length >= MOST_MEASURES)
+    if (isImages(tensor)) drawImage(view, drawn, tensor);
+    else drawn.replaceChildren(tile(view.info, tensor, 0, "The decoded point"));
+    if (performance.getEntriesByName("pointer-to-image").length >= MAX_MEASURES)
       performance.clearMeasures("pointer-to-image");
     performance.measure("pointer-to-image", { start, end: performance.now() });
   } catch (error) {
@@ -61,13 +61,13 @@ async function decodePoint(view, drawn, start) {
   }
 }
 
-function drawPicture(view, drawn, tensor) {
+function drawImage(view, drawn, tensor) {
   let canvas = drawn.querySelector("canvas");
   if (!canvas) {
     canvas = element("canvas", {
       className: "tile large",
       role: "img",
-      "aria-label": "What the decoder draws at this point",
+      "aria-label": "The decoded point",
     });
     drawn.replaceChildren(canvas);
   }
@@ -75,21 +75,21 @@ function drawPicture(view, drawn, tensor) {
 }
 
 async function drawExample(view, node, index) {
-  const asked = (view.asked = (view.asked ?? 0) + 1);
+  const request = (view.request = (view.request ?? 0) + 1);
   const name = view.nameOf(index);
   const picture = await view.images([index]).then(
     (tensor) => tile(view.info, tensor, 0, `Example: ${name}`),
     (error) => element("p", { className: "quiet" }, error.message),
   );
-  if (asked !== view.asked) return;
+  if (request !== view.request) return;
   const numbers = element("div");
   node.replaceChildren(picture, element("p", { className: "place" }, element("strong", {}, name)), numbers);
-  await new Promise((resolve) => setTimeout(resolve, RESTING));
-  if (asked !== view.asked) return;
+  await new Promise((resolve) => setTimeout(resolve, ELBO_DELAY));
+  if (request !== view.request) return;
   const about = await view.source
     .point(view.id, index)
     .then(numbersOf, (error) => element("p", { className: "quiet" }, error.message));
-  if (asked === view.asked) numbers.replaceChildren(about);
+  if (request === view.request) numbers.replaceChildren(about);
 }
 
 /** ELBO, rate and distortion as a list. */
@@ -115,11 +115,11 @@ function axesChoice(view) {
     const [across, up] = [Number(horizontal.select.value), Number(vertical.select.value)];
     if (across !== up) view.cursor.setAxes([across, up]);
   };
-  const horizontal = choice("Across", options, change);
-  const vertical = choice("Up", options, change);
+  const horizontal = choice("x axis", options, change);
+  const vertical = choice("y axis", options, change);
   [horizontal.select.value, vertical.select.value] = view.cursor.axes.map(String);
   const swap = button(
-    "Most used",
+    "Largest variance",
     () => {
       [horizontal.select.value, vertical.select.value] = view.info.axes.map(String);
       change();
@@ -146,7 +146,7 @@ function sliders(view) {
       (entry, latent) => entry.input.value === String(view.cursor.z[latent]) || entry.set(view.cursor.z[latent]),
     ),
   );
-  const reset = button("All to zero", () => view.cursor.setAll(new Float32Array(view.info.latent_dim)), {
+  const reset = button("Reset", () => view.cursor.setAll(new Float32Array(view.info.latent_dim)), {
     className: "quiet",
   });
   return element(

@@ -1,6 +1,6 @@
-// Draws from the prior, decoded.
+// The panel with decoded samples from the prior.
 
-import { button, complain, element, panel, slider } from "explorer/dom.js";
+import { button, showError, element, panel, slider } from "explorer/dom.js";
 import { tiles } from "explorer/pictures.js";
 
 const NUM = 24;
@@ -29,13 +29,13 @@ export function createSamplePanel(view) {
   });
   const { node } = panel(
     "Samples from the prior",
-    "z drawn from p(z), its standard deviation times the temperature; shown is the mean of p(x|z). The same seed gives the same samples.",
+    "The mean of p(x|z) for z drawn from the prior at a temperature. The same seed gives the same samples.",
     element(
       "div",
       { className: "row" },
       temperature.node,
       element("label", { className: "choice" }, "seed ", seed),
-      button("Draw again", () => draw(state.seed + 1)),
+      button("Resample", () => draw(state.seed + 1)),
     ),
     shown,
   );
@@ -43,16 +43,16 @@ export function createSamplePanel(view) {
   async function draw(next) {
     state.seed = Math.max(0, Math.floor(next) || 0);
     seed.value = state.seed;
-    const { seed: asked, temperature: at } = state;
+    const { seed: requested, temperature: at } = state;
     try {
-      const found = await view.source.sample(view.id, NUM, at, asked);
-      if (asked !== state.seed || at !== state.temperature) return;
+      const found = await view.source.sample(view.id, NUM, at, requested);
+      if (requested !== state.seed || at !== state.temperature) return;
       const drawn = found.images ?? found.values;
       const pictures = tiles(view.info, drawn, (k) => `sample ${k + 1}`);
-      const isEach = pictures.length === drawn.shape[0];
-      shown.replaceChildren(...(isEach ? pictures.map((one, k) => pickable(view, one, found.z, k)) : pictures));
+      const isOneEach = pictures.length === drawn.shape[0];
+      shown.replaceChildren(...(isOneEach ? pictures.map((one, k) => pickable(view, one, found.z, k)) : pictures));
     } catch (error) {
-      complain(shown, error);
+      showError(shown, error);
     }
   }
 
@@ -60,13 +60,13 @@ export function createSamplePanel(view) {
   return { node };
 }
 
-/** A sample that takes the point to where it was drawn. */
+/** A sample that moves the current point to its latents when clicked. */
 function pickable(view, tile, z, k) {
   const dim = view.info.latent_dim;
   const onclick = () => view.cursor.setAll(z.data.slice(k * dim, (k + 1) * dim));
   return button("", onclick, {
     className: "pick",
-    title: "Take the point here",
-    "aria-label": `Take the point to sample ${k + 1}`,
+    title: "Move the point here",
+    "aria-label": `Move the point to sample ${k + 1}`,
   }).appendChild(tile).parentNode;
 }

@@ -1,20 +1,20 @@
-// What a lasso has caught: how many of each label, the first of them, and all as a file.
+// The panel for the selected examples: counts by label, the first examples, and export as CSV.
 
 import { announce, button, counted, element, panel, table } from "explorer/dom.js";
 import { tiles } from "explorer/pictures.js";
 
-const MOST_SHOWN = 24;
+const MAX_SHOWN = 24;
 
 export function createSelectionPanel(view) {
-  const content = element("div", {}, element("p", { className: "quiet" }, "Nothing is selected."));
-  const { node } = panel("Selection", "Shift and drag around points, or press Lasso above the plane.", content);
+  const content = element("div", {}, element("p", { className: "quiet" }, "Nothing selected."));
+  const { node } = panel("Selection", "Shift + drag around points, or press Lasso above the plane.", content);
 
   view.on("select", async (found) => {
     const indices = Array.from(found);
-    view.stage.scatter.setHighlight(indices.slice(0, MOST_SHOWN));
-    announce(`${inWords(indices.length)} selected.`);
+    view.stage.scatter.setHighlight(indices.slice(0, MAX_SHOWN));
+    announce(`${countText(indices.length)} selected.`);
     if (!indices.length) {
-      content.replaceChildren(element("p", { className: "quiet" }, "Nothing is selected."));
+      content.replaceChildren(element("p", { className: "quiet" }, "Nothing selected."));
       return;
     }
     const grid = element("div", { className: "grid" });
@@ -22,14 +22,14 @@ export function createSelectionPanel(view) {
       element(
         "div",
         { className: "row" },
-        element("strong", {}, inWords(indices.length)),
+        element("strong", {}, countText(indices.length)),
         button("Save as CSV", () => save(view, indices)),
         button("Clear", () => view.emit("select", [])),
       ),
       ...(view.info.label_names.length ? [counts(view, indices)] : []),
       grid,
     );
-    const first = indices.slice(0, MOST_SHOWN);
+    const first = indices.slice(0, MAX_SHOWN);
     const tensor = await view.images(first).catch((error) => error);
     if (tensor instanceof Error) grid.replaceChildren(element("p", { className: "quiet" }, tensor.message));
     else grid.replaceChildren(...tiles(view.info, tensor, (k) => view.nameOf(first[k])));
@@ -37,7 +37,7 @@ export function createSelectionPanel(view) {
   return { node };
 }
 
-const inWords = (count) => `${counted(count)} ${count === 1 ? "example" : "examples"}`;
+const countText = (count) => `${counted(count)} ${count === 1 ? "example" : "examples"}`;
 
 function counts(view, indices) {
   const found = new Map();
@@ -48,7 +48,7 @@ function counts(view, indices) {
   return element("div", { className: "scroll" }, table("Labels", ["label", "examples", "share"], rows));
 }
 
-/** Split, label and code of every selected example, downloaded. */
+/** Download split, label and latents of the selected examples. */
 function save(view, indices) {
   const quote = (text) => (/[",\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text);
   const head = [

@@ -1,0 +1,39 @@
+"""The colours of data in figures and on the explorer's page, for light and dark backgrounds: the only list of them."""
+
+from typing import Any
+
+CATEGORIES = (
+    "#133665",
+    "#2dbbf8",
+    "#a63843",
+    "#98bc00",
+    "#672eac",
+    "#aa7a0a",
+    "#da8fa4",
+    "#3a7798",
+    "#5b2800",
+    "#966aed",
+)
+"""Ten colours found by a search for the largest distances, also under each of the three colour blindnesses."""
+
+DARK_CATEGORIES = (
+    "#6f9be0",
+    "#2dbbf8",
+    "#e0606e",
+    "#98bc00",
+    "#a06be6",
+    "#d0a036",
+    "#e3a6b6",
+    "#5f9fc0",
+    "#b07a4a",
+    "#b39af5",
+)
+"""The same ten hues, lighter where a dark background needs it."""
+
+TRAIN, VALIDATION = "#3a7798", "#c4510f"
+
+BY_THEME: dict[str, dict[str, Any]] = {
+    "light": {"categories": CATEGORIES, "unknown": "#68707a", "train": TRAIN, "validation": VALIDATION},
+    "dark": {"categories": DARK_CATEGORIES, "unknown": "#a0a8b1", "train": "#6fb0d2", "validation": "#f0955c"},
+}
+"""The colours of each theme: of labels, of examples without a label, of the training and the validation split."""
