@@ -8,10 +8,10 @@ import pytest
 
 import lowerbound as lb
 from lowerbound.data.examples import RawArray
-from lowerbound.data.files import as_collection
-from lowerbound.data.objects import raw_of
+from lowerbound.data.files import to_collection
+from lowerbound.data.objects import read_object
 from lowerbound.data.sources import SOURCES, Source, reading_options
-from lowerbound.data.splits import in_tenths
+from lowerbound.data.splits import pool_with_default_splits
 from lowerbound.foundation.errors import ConfigError, UsageError
 from lowerbound.runs.experiment import AUTO, keyword_settings, merge, resolve, tables
 from lowerbound.runs.inputs import read_inputs
@@ -106,15 +106,15 @@ def test_a_named_source_without_a_recipe_is_prepared_like_a_file(tmp_path, monke
 
 def waves(config):
     values = np.random.default_rng(0).normal(1e6, 1, (80, 3, 2))
-    collection = as_collection(RawArray(place="waves", values=values), reading_options(config))
-    return in_tenths("waves", collection, config.split_seed)
+    collection = to_collection(RawArray(place="waves", values=values), reading_options(config))
+    return pool_with_default_splits("waves", collection, config.split_seed)
 
 
 def people(config):
     stream = np.random.default_rng(0)
     columns = {"age": stream.normal(40, 9, 80), "city": stream.choice(["Paris", "Rome"], 80)}
-    return in_tenths(
-        "people", as_collection(raw_of(columns, place="people"), reading_options(config)), config.split_seed
+    return pool_with_default_splits(
+        "people", to_collection(read_object(columns, place="people"), reading_options(config)), config.split_seed
     )
 
 

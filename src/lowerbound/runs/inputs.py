@@ -10,7 +10,7 @@ from lowerbound.data.column_writers import named_columns
 from lowerbound.data.examples import Collection, RawArray
 from lowerbound.data.files import ReadingOptions, options_for_schema, read
 from lowerbound.data.images import IMAGE_SUFFIXES, ImageOptions, read_image_files
-from lowerbound.data.objects import raw_of
+from lowerbound.data.objects import read_object
 from lowerbound.data.reading import limit_from_setting
 from lowerbound.data.sources import SOURCES, DataConfig, Examples, load
 from lowerbound.data.tables import RawTable
@@ -88,7 +88,7 @@ def _raw_source(name: str, data_dir: str) -> RawArray | RawTable:
     assert schema is not None
     labels = None if test.labels is None else [splits.label_names[label] for label in test.labels]
     if schema.has_named_columns:
-        raw = raw_of(named_columns(test.values, schema.columns), labels, place=name)
+        raw = read_object(named_columns(test.values, schema.columns), labels, place=name)
         assert isinstance(raw, RawTable)
         return raw
     values = test.values + np.reshape(schema.offset, schema.shape) if schema.offset else test.values
