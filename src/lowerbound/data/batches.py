@@ -1,8 +1,8 @@
-"""Minibatches: deterministic, resumable, and cheap.
+"""Minibatches in a deterministic, resumable order; mean and standard deviation of a split.
 
-Images stay as they came (uint8 where they were) on the device that trains, and are gathered and scaled to [0, 1] one
-batch at a time. The order of an epoch is a function of the seed and the epoch's number alone, so a position in it
-is all that resuming needs.
+Images stay in their stored type (such as uint8) on the training device, and are gathered and scaled to [0, 1] one batch
+at a time. The order of an epoch depends only on the seed and the epoch's number, so resuming needs only a position in
+it.
 """
 
 import math
@@ -72,7 +72,7 @@ class Batches:
         return len(self.values)
 
     def shuffled(self, seed: int, epoch: int, start: int = 0) -> Iterator[Batch]:
-        """The batches of one epoch, from number `start` on; the last may be short."""
+        """The batches of one epoch, from index `start`; the last may be short."""
         order = torch.randperm(self.num_examples, generator=generator(seed, f"order/{epoch}"))
         order = order.to(self.values.device)
         for batch in range(start, len(self)):
@@ -88,14 +88,14 @@ class Batches:
             yield Batch(self._scaled(self.values[chosen], 0, f"in order/{batch}"), context)
 
     def _scaled(self, images: Tensor, seed: int, place: str) -> Float[Tensor, "batch *event"]:
-        # A copy, also of what is float already: dividing in place must not reach the data.
+        # A copy, even of floats: dividing in place must not change the data.
         x = images.to(torch.float32, copy=True)
         if self.min_value:
             x.sub_(self.min_value)
         x.div_(self.max_value - self.min_value)
         if not self.is_redrawn:
             return x
-        # A stream for each batch, so that a position in an epoch is all that resuming needs here, too.
+        # A stream for each batch, so that resuming needs only the position in an epoch.
         return torch.bernoulli(x, generator=generator(seed, f"binarisation/{place}", x.device))
 
 
@@ -119,7 +119,7 @@ def deviation_of(examples: Examples) -> Float[Tensor, " *event"]:
 
 
 def one_batch(examples: Examples) -> Batch:
-    """A whole, small set of examples at once."""
+    """A small set of examples as one batch."""
     return next(iter(Batches(examples, batch_size=max(1, len(examples)))))
 
 
