@@ -25,7 +25,9 @@ import lowerbound
 from lowerbound.data.sources import Examples, Splits
 from lowerbound.foundation.seeding import generator
 from lowerbound.foundation.storage import write_json
-from lowerbound.models.vae import VAE, ModelConfig, build_model
+from lowerbound.models.config import ModelConfig
+from lowerbound.models.construction import build_model
+from lowerbound.models.vae import VAE
 from lowerbound.objectives.objective import Objective
 from lowerbound.training.config import TrainingConfig
 from lowerbound.training.loop import fit

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from linear_models import exact_model
 from lowerbound.data.synthetic import LinearGaussian, orthogonal_linear_gaussian
+from lowerbound.evaluation import metrics
 from lowerbound.foundation.seeding import generator
 from lowerbound.models.vae import VAE
 from lowerbound.reporting import theme
@@ -56,6 +57,12 @@ def unrendered_figures(request: pytest.FixtureRequest) -> Iterator[None]:
             patch.setattr(theme, "png", lambda figure: PIXEL)
             patch.setattr(theme, "svg", lambda figure: b"<svg xmlns='http://www.w3.org/2000/svg'/>")
         yield
+
+
+@pytest.fixture(autouse=True)
+def failing_metrics(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A metric that fails stops the evaluation, where it would be left out: no fault hides behind it."""
+    monkeypatch.setattr(metrics, "CAUGHT", ())
 
 
 @dataclass(frozen=True, eq=False)

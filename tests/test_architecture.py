@@ -24,7 +24,7 @@ LAYERS = [
     ["runs", "inference", "serving"],
     ["estimator", "commands", "cli", "__main__"],
 ]
-"""From the foundation to the entrances: folders, and modules at the root. Parts of one layer never import one another."""
+"""From the foundation to the entrances: folders and modules. Those of one layer import none of the others."""
 
 IN_ORDER = (LAYERS[-2], LAYERS[-1])
 """Layers whose parts may import those that stand before them in the layer."""

@@ -16,9 +16,11 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from lowerbound.data.sources import DataConfig, split_array
     from lowerbound.data.sources import load as load_data
-    from lowerbound.evaluation.quick_evaluation import EvaluationConfig
+    from lowerbound.evaluation.config import EvaluationConfig
     from lowerbound.inference.tasks import evaluate
-    from lowerbound.models.vae import VAE, ModelConfig, build_model
+    from lowerbound.models.config import ModelConfig
+    from lowerbound.models.construction import build_model
+    from lowerbound.models.vae import VAE
     from lowerbound.objectives.objective import Objective
     from lowerbound.runs.run import Run, resume, train
     from lowerbound.runs.trained_model import TrainedModel, load
@@ -30,13 +32,13 @@ __version__ = "0.1.0"
 _HOMES = {
     "VAE": "lowerbound.models.vae:VAE",
     "DataConfig": "lowerbound.data.sources:DataConfig",
-    "EvaluationConfig": "lowerbound.evaluation.quick_evaluation:EvaluationConfig",
-    "ModelConfig": "lowerbound.models.vae:ModelConfig",
+    "EvaluationConfig": "lowerbound.evaluation.config:EvaluationConfig",
+    "ModelConfig": "lowerbound.models.config:ModelConfig",
     "Objective": "lowerbound.objectives.objective:Objective",
     "Run": "lowerbound.runs.run:Run",
     "TrainedModel": "lowerbound.runs.trained_model:TrainedModel",
     "TrainingConfig": "lowerbound.training.config:TrainingConfig",
-    "build_model": "lowerbound.models.vae:build_model",
+    "build_model": "lowerbound.models.construction:build_model",
     "evaluate": "lowerbound.inference.tasks:evaluate",
     "fit": "lowerbound.training.loop:fit",
     "load": "lowerbound.runs.trained_model:load",

@@ -28,9 +28,10 @@ from lowerbound.foundation.errors import DataError, NonFiniteLoss
 from lowerbound.foundation.schema import LARGEST, Schema
 from lowerbound.foundation.seeding import content_noise, generator
 from lowerbound.inference.estimator_input import check_parameters, checked_codes, checked_count, checked_rows
+from lowerbound.models.config import ModelConfig
+from lowerbound.models.construction import build_model
 from lowerbound.models.support import unsupported
 from lowerbound.models.vae import VAE as Model
-from lowerbound.models.vae import ModelConfig, build_model
 from lowerbound.objectives.objective import Objective
 from lowerbound.objectives.rates import true_rate
 from lowerbound.training.config import TrainingConfig

@@ -15,7 +15,7 @@ from starlette.testclient import TestClient
 
 import lowerbound as lb
 from data_files import written
-from lowerbound.evaluation.quick_evaluation import EvaluationConfig
+from lowerbound.evaluation.config import EvaluationConfig
 from lowerbound.foundation.errors import LowerboundError
 from lowerbound.inference import anomaly, imputation, tasks
 from lowerbound.runs.inputs import InputOptions, read_inputs

@@ -24,7 +24,8 @@ from lowerbound.evaluation.hamiltonian import BASES, AnnealedPath
 from lowerbound.foundation.errors import ConfigError, RunError, UnknownName
 from lowerbound.foundation.numerics import log_mean_exp
 from lowerbound.foundation.seeding import generator
-from lowerbound.models.vae import ModelConfig, build_model
+from lowerbound.models.config import ModelConfig
+from lowerbound.models.construction import build_model
 
 pytestmark = pytest.mark.usefixtures("float64")
 

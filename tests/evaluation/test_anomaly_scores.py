@@ -22,7 +22,7 @@ from lowerbound.evaluation.anomaly_scores import (
 from lowerbound.evaluation.conformal import conformal_threshold, rounded_up
 from lowerbound.foundation.errors import ConfigError, UsageError
 from lowerbound.foundation.seeding import generator
-from lowerbound.models.vae import build_model
+from lowerbound.models.construction import build_model
 from lowerbound.runs.experiment import resolve
 
 RNG = np.random.default_rng(0)

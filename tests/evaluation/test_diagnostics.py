@@ -22,7 +22,8 @@ from lowerbound.evaluation.diagnostics import (
 )
 from lowerbound.foundation.errors import ConfigError, DataError
 from lowerbound.foundation.seeding import generator
-from lowerbound.models.vae import ModelConfig, build_model
+from lowerbound.models.config import ModelConfig
+from lowerbound.models.construction import build_model
 from lowerbound.probability.distributions import DiagonalNormal, PointMass
 
 pytestmark = pytest.mark.usefixtures("float64")

@@ -8,7 +8,8 @@ from torch.testing import assert_close
 
 from lowerbound.evaluation.hamiltonian import BASES, AnnealedPath, Phase, leapfrog, transition
 from lowerbound.foundation.seeding import generator
-from lowerbound.models.vae import ModelConfig, build_model
+from lowerbound.models.config import ModelConfig
+from lowerbound.models.construction import build_model
 
 pytestmark = pytest.mark.usefixtures("float64")
 

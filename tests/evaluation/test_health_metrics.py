@@ -11,7 +11,8 @@ from lowerbound.evaluation.health_metrics import STANDARD, HealthConfig, measure
 from lowerbound.evaluation.inference_gap import GapConfig, inference_gaps
 from lowerbound.foundation.errors import ConfigError
 from lowerbound.foundation.seeding import generator
-from lowerbound.models.vae import ModelConfig, build_model
+from lowerbound.models.config import ModelConfig
+from lowerbound.models.construction import build_model
 from lowerbound.objectives.objective import Objective
 from lowerbound.probability.likelihoods import LIKELIHOODS
 from lowerbound.training.config import TrainingConfig

@@ -25,7 +25,8 @@ from lowerbound.evaluation.importance import (
 from lowerbound.foundation.errors import ConfigError
 from lowerbound.foundation.numerics import log_mean_exp, mean_and_standard_error
 from lowerbound.foundation.seeding import content_noise, generator
-from lowerbound.models.vae import ModelConfig, build_model
+from lowerbound.models.config import ModelConfig
+from lowerbound.models.construction import build_model
 
 pytestmark = pytest.mark.usefixtures("float64")
 

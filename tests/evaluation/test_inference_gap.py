@@ -15,7 +15,8 @@ from lowerbound.evaluation.inference_gap import GapConfig, inference_gaps, local
 from lowerbound.foundation.errors import ConfigError, DataError
 from lowerbound.foundation.numerics import mean_and_standard_error
 from lowerbound.foundation.seeding import generator
-from lowerbound.models.vae import ModelConfig, build_model
+from lowerbound.models.config import ModelConfig
+from lowerbound.models.construction import build_model
 
 CONFIG = GapConfig(num_prior_draws=100, num_judging_draws=200)
 FAST = GapConfig(num_steps=5, num_prior_draws=10, num_judging_draws=10)

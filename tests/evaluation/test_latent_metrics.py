@@ -7,16 +7,17 @@ import pytest
 import torch
 
 from lowerbound.data.sources import DataConfig, Examples, Splits, load
-from lowerbound.evaluation.latent_metrics import code_quality
+from lowerbound.evaluation.latent_metrics import latent_metrics
 from lowerbound.evaluation.results import Scorer
 from lowerbound.foundation.seeding import generator
-from lowerbound.models.vae import ModelConfig, build_model
+from lowerbound.models.config import ModelConfig
+from lowerbound.models.construction import build_model
 
 SCORER = Scorer("test", "density")
 
 
 def by_name(model, splits):
-    found = code_quality(model, splits, 0, SCORER, "cpu")
+    found = latent_metrics(model, splits, 0, SCORER, "cpu")
     return {score.name: score for score in found.scores}
 
 

@@ -20,7 +20,9 @@ from lowerbound.evaluation.quadrature import exact_evidence, integrate
 from lowerbound.foundation.errors import ConfigError
 from lowerbound.foundation.numerics import log_mean_exp
 from lowerbound.foundation.seeding import generator
-from lowerbound.models.vae import VAE, ModelConfig, build_model
+from lowerbound.models.config import ModelConfig
+from lowerbound.models.construction import build_model
+from lowerbound.models.vae import VAE
 from lowerbound.probability.distributions import Bernoulli, DiagonalNormal, Distribution
 from lowerbound.probability.likelihoods import LIKELIHOODS
 

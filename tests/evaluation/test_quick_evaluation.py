@@ -8,12 +8,14 @@ import pytest
 import torch
 
 from lowerbound.data.sources import DataConfig, Examples, Splits, load
+from lowerbound.evaluation.config import EvaluationConfig
 from lowerbound.evaluation.importance import importance_sweep
-from lowerbound.evaluation.quick_evaluation import EvaluationConfig, evaluate, expected_terms
+from lowerbound.evaluation.quick_evaluation import evaluate_quick, expected_terms
 from lowerbound.foundation.errors import ConfigError, DataError
 from lowerbound.foundation.schema import Column
 from lowerbound.foundation.seeding import generator
-from lowerbound.models.vae import ModelConfig, build_model
+from lowerbound.models.config import ModelConfig
+from lowerbound.models.construction import build_model
 
 FAST = EvaluationConfig(num_draws=4, manifold_sizes=(3,))
 
@@ -58,7 +60,7 @@ def ignorant_model(kinds):
 
 def test_grey_mnist_has_the_floor_and_the_z_free_level_known_from_its_pixels(mnist_test):
     model = build_model(ModelConfig(hidden=(4,)), (1, 28, 28), generator(0, "weights"))
-    results = evaluate(model, mnist_test, replace(FAST, num_draws=1))
+    results = evaluate_quick(model, mnist_test, replace(FAST, num_draws=1))
     assert results.score("grey-floor").value == pytest.approx(45.53, abs=0.005)
     assert results.score("z-free-distortion").value == pytest.approx(205.80, abs=0.005)
 
@@ -67,13 +69,13 @@ def test_the_floor_is_what_a_decoder_that_knows_every_pixel_reaches(digits):
     x = digits.test.values / 16
     with np.errstate(divide="ignore", invalid="ignore"):
         entropy = -np.nan_to_num(x * np.log(x)) - np.nan_to_num((1 - x) * np.log(1 - x))
-    results = evaluate(model_of(), digits, FAST)
+    results = evaluate_quick(model_of(), digits, FAST)
     assert results.score("grey-floor").value == pytest.approx(entropy.sum((1, 2, 3)).mean(), rel=1e-5)
 
 
 def test_no_constant_prediction_beats_the_z_free_level_on_its_own_data(digits):
     same = replace(digits, test=digits.train)
-    level = evaluate(model_of(), same, FAST).score("z-free-distortion").value
+    level = evaluate_quick(model_of(), same, FAST).score("z-free-distortion").value
     x = torch.from_numpy(same.test.values / 16).flatten(1)
     mean = x.mean(0).clamp(1e-6, 1 - 1e-6)
     for shift in (-0.02, 0.0, 0.02):
@@ -83,7 +85,7 @@ def test_no_constant_prediction_beats_the_z_free_level_on_its_own_data(digits):
 
 
 def test_scores_carry_unit_split_convention_error_and_draws(digits):
-    results = evaluate(model_of(), digits, FAST)
+    results = evaluate_quick(model_of(), digits, FAST)
     elbo = results.score("elbo")
     assert (elbo.unit, elbo.split, elbo.convention, elbo.num_examples, elbo.num_draws) == (
         "nats",
@@ -101,7 +103,7 @@ def test_scores_carry_unit_split_convention_error_and_draws(digits):
 
 
 def test_a_density_of_images_has_no_bits(digits):
-    results = evaluate(model_of(likelihood="gaussian"), digits, FAST)
+    results = evaluate_quick(model_of(likelihood="gaussian"), digits, FAST)
     assert results.score("elbo").convention == "density"
     assert not [score.name for score in results.scores if score.unit == "bits/dim"]
 
@@ -111,7 +113,7 @@ def test_a_coin_costs_one_bit_for_each_known_cell_however_many_are_missing(missi
     rng = np.random.default_rng(0)
     cells = rng.integers(0, 2, (60, 5)).astype(np.float32)
     cells[rng.random(cells.shape) < missing] = np.nan
-    results = evaluate(ignorant_model(kinds := ("binary",) * 5), tosses := rows(cells, kinds), FAST)
+    results = evaluate_quick(ignorant_model(kinds := ("binary",) * 5), tosses := rows(cells, kinds), FAST)
     for name in ("bits-per-dimension", "evidence-bits"):
         bits = results.score(name)
         assert (bits.value, bits.unit, bits.convention) == (pytest.approx(1, abs=1e-4), "bits/dim", "discrete table")
@@ -122,7 +124,7 @@ def test_a_coin_costs_one_bit_for_each_known_cell_however_many_are_missing(missi
 
 def test_a_table_with_a_column_of_numbers_has_no_bits():
     kinds = ("binary", "numeric")
-    results = evaluate(ignorant_model(kinds), rows(np.zeros((20, 2), np.float32), kinds), FAST)
+    results = evaluate_quick(ignorant_model(kinds), rows(np.zeros((20, 2), np.float32), kinds), FAST)
     assert {score.convention for score in results.scores} == {"table"}
     assert not [score.name for score in results.scores if score.unit == "bits/dim"]
 
@@ -130,7 +132,7 @@ def test_a_table_with_a_column_of_numbers_has_no_bits():
 def test_rows_without_a_known_cell_have_no_bits():
     splits = rows(np.zeros((20, 1), np.float32), ("binary",))
     empty = replace(splits, test=replace(splits.test, values=np.full((20, 1), np.nan, np.float32)))
-    results = evaluate(ignorant_model(("binary",)), empty, FAST)
+    results = evaluate_quick(ignorant_model(("binary",)), empty, FAST)
     assert {score.split for score in results.scores if score.unit == "bits/dim"} == {"train"}
 
 
@@ -145,12 +147,12 @@ def test_more_draws_narrow_the_elbo_around_the_same_mean(digits):
 
 
 def test_the_same_seed_gives_the_same_numbers(digits):
-    first, second = (evaluate(model_of(), digits, FAST) for _ in range(2))
+    first, second = (evaluate_quick(model_of(), digits, FAST) for _ in range(2))
     assert first.scores == second.scores
 
 
 def test_a_deterministic_autoencoder_has_a_reconstruction_error_and_no_elbo(digits):
-    results = evaluate(model_of(posterior="point-mass"), digits, FAST)
+    results = evaluate_quick(model_of(posterior="point-mass"), digits, FAST)
     assert results.score("elbo") is None
     assert results.score("rate") is None
     assert results.score("reconstruction-error").value > 0
@@ -159,7 +161,7 @@ def test_a_deterministic_autoencoder_has_a_reconstruction_error_and_no_elbo(digi
 
 @pytest.mark.parametrize(("latent_dim", "expected"), [(1, set()), (2, {"manifold_3"}), (5, {"traversals"})])
 def test_the_arrays_suit_the_number_of_latents(digits, latent_dim, expected):
-    arrays = evaluate(model_of("conv", latent_dim=latent_dim), digits, FAST).arrays
+    arrays = evaluate_quick(model_of("conv", latent_dim=latent_dim), digits, FAST).arrays
     assert {"manifold_3", "traversals"} & set(arrays) == expected
     assert arrays["latent_mean"].shape == (60, latent_dim)
     assert arrays["rate_per_dimension"].shape == (latent_dim,)
@@ -169,20 +171,20 @@ def test_the_arrays_suit_the_number_of_latents(digits, latent_dim, expected):
 
 
 def test_per_dimension_rates_add_up_to_the_rate(digits):
-    results = evaluate(model_of(latent_dim=5), digits, FAST)
+    results = evaluate_quick(model_of(latent_dim=5), digits, FAST)
     assert results.arrays["rate_per_dimension"].sum() == pytest.approx(results.score("rate").value, rel=1e-5)
 
 
 def test_a_linear_manifold_has_the_given_range(digits):
     config = replace(FAST, manifold="linear", manifold_range=(-2.0, 2.0, -1.0, 3.0))
-    axes = evaluate(model_of(), digits, config).arrays["manifold_3_axes"]
+    axes = evaluate_quick(model_of(), digits, config).arrays["manifold_3_axes"]
     np.testing.assert_allclose(axes, [[-2, 0, 2], [-1, 1, 3]])
 
 
 def test_data_outside_the_support_are_refused(digits):
     negative = replace(digits, test=Examples(digits.test.values.astype(np.float32) - 1, 1.0))
     with pytest.raises(DataError, match="likelihood 'bernoulli' needs"):
-        evaluate(model_of(), negative, FAST)
+        evaluate_quick(model_of(), negative, FAST)
 
 
 def test_an_examples_score_does_not_depend_on_what_is_beside_it(digits):
@@ -202,7 +204,7 @@ def test_binary_data_are_called_binary():
     images = (np.random.default_rng(0).random((12, 8, 8, 1)) < 0.3).astype(np.uint8)
     part = Examples(images, 1.0)
     splits = Splits("bits", part, part, part, (), "validation", "made here", "", "0")
-    results = evaluate(model_of(), splits, FAST)
+    results = evaluate_quick(model_of(), splits, FAST)
     assert {score.convention for score in results.scores} == {"binary"}
     assert results.score("grey-floor") is None
 
@@ -211,7 +213,7 @@ def test_binary_data_are_called_binary():
 def test_binarised_data_state_how_and_with_which_seed_they_were_drawn(kind):
     splits = load(DataConfig(binarisation=kind, binarisation_seed=3))
     small = replace(splits, train=splits.train.subset(np.arange(50)), test=splits.test.subset(np.arange(50)))
-    results = evaluate(model_of(), small, FAST)
+    results = evaluate_quick(model_of(), small, FAST)
     assert {score.convention for score in results.scores} == {f"{kind} binarisation, seed 3"}
     assert set(np.unique(results.arrays["originals"])) == {0.0, 1.0}
 

@@ -12,7 +12,9 @@ from lowerbound.evaluation import true_posteriors as module
 from lowerbound.evaluation.true_posteriors import telling_examples, true_posteriors
 from lowerbound.foundation.errors import ConfigError
 from lowerbound.foundation.seeding import generator
-from lowerbound.models.vae import VAE, ModelConfig, build_model
+from lowerbound.models.config import ModelConfig
+from lowerbound.models.construction import build_model
+from lowerbound.models.vae import VAE
 from lowerbound.probability.distributions import DiagonalNormal
 
 pytestmark = pytest.mark.usefixtures("float64")
@@ -81,13 +83,14 @@ def test_the_window_is_as_narrow_as_what_it_shows_and_holds_the_encoders_gaussia
         low, high = axes[:, 0], axes[:, -1]
         shown = torch.stack([mean - 2.5 * scale, mean + 2.5 * scale])
         for name in ("encoder", "local"):
-            centre, variance = (torch.from_numpy(arrays[f"true_posterior_{name}_{of}"][image]) for of in MOMENTS)
-            shown = torch.cat([shown, torch.stack([centre - 2 * variance.sqrt(), centre + 2 * variance.sqrt()])])
+            centre, covariance = (torch.from_numpy(arrays[f"true_posterior_{name}_{of}"][image]) for of in MOMENTS)
+            reach = 2 * covariance.diagonal().sqrt()
+            shown = torch.cat([shown, torch.stack([centre - reach, centre + reach])])
         assert (low < shown.amin(0)).all() and (shown.amax(0) < high).all()
         assert (high - low < 1.5 * (shown.amax(0) - shown.amin(0))).all()
 
 
-MOMENTS = ("mean", "variance")
+MOMENTS = ("mean", "covariance")
 
 
 class Folded(nn.Module):
@@ -141,7 +144,7 @@ def test_the_arrays_are_what_the_figure_needs_in_32_bits(linear_gaussian):
         "axes": (3, 2, 30),
         "density": (3, 30, 30),
         "encoder_mean": (3, 2),
-        "encoder_variance": (3, 2),
+        "encoder_covariance": (3, 2, 2),
         "gap": (3,),
     }
     assert {array.dtype for array in arrays.values()} == {np.dtype(np.float32)}
@@ -149,7 +152,7 @@ def test_the_arrays_are_what_the_figure_needs_in_32_bits(linear_gaussian):
     for image in range(3):
         mean, covariance = moments(arrays, image)
         np.testing.assert_allclose(mean, arrays["true_posterior_encoder_mean"][image], atol=0.01)
-        np.testing.assert_allclose(covariance, np.diag(arrays["true_posterior_encoder_variance"][image]), atol=0.003)
+        np.testing.assert_allclose(covariance, arrays["true_posterior_encoder_covariance"][image], atol=0.003)
 
 
 def test_other_numbers_of_latents_and_deterministic_models_are_refused():

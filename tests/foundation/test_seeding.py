@@ -12,7 +12,9 @@ from lowerbound.data.batches import Batches
 from lowerbound.data.examples import Examples
 from lowerbound.data.synthetic import orthogonal_linear_gaussian
 from lowerbound.foundation.seeding import content_noise, generator
-from lowerbound.models.vae import NETWORKS, ModelConfig, build_model
+from lowerbound.models.config import ModelConfig
+from lowerbound.models.construction import build_model
+from lowerbound.networks.architectures import NETWORKS
 from lowerbound.probability.likelihoods import LIKELIHOODS
 
 STREAMS = st.tuples(st.integers(0, 2**40), st.text(max_size=12))

@@ -11,7 +11,8 @@ from lowerbound.data.sources import DataConfig, load
 from lowerbound.foundation.errors import DataError, UnknownName, UsageError
 from lowerbound.foundation.seeding import generator
 from lowerbound.inference.tasks import interpolate
-from lowerbound.models.vae import ModelConfig, build_model
+from lowerbound.models.config import ModelConfig
+from lowerbound.models.construction import build_model
 
 FEW = lb.EvaluationConfig(num_draws=2, importance_draws=20, num_bounded=4, num_gaps=4, manifold_sizes=(3,))
 

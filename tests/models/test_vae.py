@@ -10,16 +10,22 @@ from torch.testing import assert_close
 
 from lowerbound.foundation.errors import ConfigError, UnknownName
 from lowerbound.foundation.seeding import generator
-from lowerbound.models.vae import NETWORKS, ModelConfig, build_model, likelihood_options
+from lowerbound.models.config import ModelConfig
+from lowerbound.models.construction import build_model
+from lowerbound.networks.architectures import NETWORKS
 from lowerbound.networks.layers import count_parameters
 from lowerbound.probability.distributions import DiagonalNormal, PointMass
 from lowerbound.probability.likelihoods import LIKELIHOODS
+from lowerbound.probability.normals import FullNormal
+from lowerbound.probability.parts import option_checks
 from lowerbound.probability.posteriors import POSTERIORS
 
 pytestmark = pytest.mark.usefixtures("float64")
 
 SHAPE = (2, 5, 3)
 LATENTS = 3
+
+OF_POSTERIOR = {"diagonal-normal": DiagonalNormal, "full-normal": FullNormal, "point-mass": PointMass}
 
 every_network = pytest.mark.parametrize("network", NETWORKS)
 every_likelihood = pytest.mark.parametrize("likelihood", [name for name in LIKELIHOODS if name != "table"])  # of rows
@@ -56,7 +62,7 @@ def weights(model):
 def test_encoding_and_decoding_yield_distributions_over_whole_examples(network, likelihood, posterior):
     model = small(network, likelihood, posterior)
     q = model.encode(images())
-    assert isinstance(q, PointMass if posterior == "point-mass" else DiagonalNormal)
+    assert isinstance(q, OF_POSTERIOR[posterior])
     assert q.mean.shape == (4, LATENTS)
     p = model.decode(q.mean)
     assert p.mean.shape == (4, *SHAPE)
@@ -221,8 +227,8 @@ def test_an_option_that_a_likelihood_does_not_have_is_refused(likelihood):
 
 
 def test_the_options_of_a_likelihood_are_its_constructors():
-    assert likelihood_options("gaussian").keys() == {"sigma", "learn_sigma", "mean_map"}
-    assert likelihood_options("bernoulli") == {}
+    assert option_checks(LIKELIHOODS["gaussian"]).keys() == {"sigma", "learn_sigma", "mean_map"}
+    assert option_checks(LIKELIHOODS["bernoulli"]) == {}
 
 
 @pytest.mark.parametrize(

@@ -20,7 +20,7 @@ pytestmark = pytest.mark.usefixtures("float64")
 
 def encoder(event_shape, channels, hidden=(), latent_dim=2):
     return build(
-        lambda: ConvolutionalEncoder(event_shape, channels, hidden, num_heads=2, latent_dim=latent_dim),
+        lambda: ConvolutionalEncoder(event_shape, channels, hidden, head_sizes=(latent_dim, latent_dim)),
         generator(0, "encoder"),
     )
 

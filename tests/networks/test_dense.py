@@ -14,8 +14,8 @@ from lowerbound.networks.layers import count_parameters
 pytestmark = pytest.mark.usefixtures("float64")
 
 
-def encoder(hidden, event_shape=(2, 3, 4), num_heads=2, latent_dim=5):
-    return build(lambda: DenseEncoder(event_shape, hidden, num_heads, latent_dim), generator(0, "encoder"))
+def encoder(hidden, event_shape=(2, 3, 4), head_sizes=(5, 5)):
+    return build(lambda: DenseEncoder(event_shape, hidden, head_sizes), generator(0, "encoder"))
 
 
 def decoder(hidden, raw_shape=(2, 3, 4), latent_dim=5):
@@ -23,7 +23,7 @@ def decoder(hidden, raw_shape=(2, 3, 4), latent_dim=5):
 
 
 def test_the_pair_at_28x28_with_512_hidden_units_and_two_latents_has_the_published_sizes():
-    assert count_parameters(encoder((512,), (1, 28, 28), latent_dim=2)) == 403_972
+    assert count_parameters(encoder((512,), (1, 28, 28), head_sizes=(2, 2))) == 403_972
     assert count_parameters(decoder((512,), (1, 28, 28), latent_dim=2)) == 403_728
 
 

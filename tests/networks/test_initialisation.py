@@ -12,9 +12,9 @@ from lowerbound.networks.dense import DenseDecoder, DenseEncoder
 from lowerbound.networks.initialisation import build, heads
 
 NETWORKS = {
-    "dense encoder": lambda: DenseEncoder((1, 8, 8), (100, 50), num_heads=2, latent_dim=40),
+    "dense encoder": lambda: DenseEncoder((1, 8, 8), (100, 50), head_sizes=(40, 40)),
     "dense decoder": lambda: DenseDecoder(40, (50, 100), (1, 8, 8)),
-    "conv encoder": lambda: ConvolutionalEncoder((3, 8, 8), (20, 30), (50,), num_heads=2, latent_dim=40),
+    "conv encoder": lambda: ConvolutionalEncoder((3, 8, 8), (20, 30), (50,), head_sizes=(40, 40)),
     "conv decoder": lambda: ConvolutionalDecoder(40, (20, 30), (3, 8, 8)),
 }
 every_network = pytest.mark.parametrize("construct", NETWORKS.values(), ids=NETWORKS.keys())
@@ -23,7 +23,7 @@ every_network = pytest.mark.parametrize("construct", NETWORKS.values(), ids=NETW
 def fans(layer: nn.Module) -> tuple[int, int]:
     """Numbers of inputs and outputs of one unit; a filter meets every cell of its kernel."""
     if isinstance(layer, nn.Linear):
-        num_heads = getattr(layer, "num_heads", 1)
+        num_heads = len(getattr(layer, "head_sizes", (1,)))
         return layer.in_features, layer.out_features // num_heads
     cells = math.prod(layer.kernel_size)
     return layer.in_channels * cells, layer.out_channels * cells
@@ -47,7 +47,7 @@ def test_weights_fill_the_glorot_interval_evenly_and_biases_are_zero(construct):
 
 
 def test_each_head_is_drawn_as_if_it_were_a_layer_of_its_own():
-    layer = build(lambda: heads(in_features=60, num_heads=3, latent_dim=200), generator(0, "weights"))
+    layer = build(lambda: heads(in_features=60, head_sizes=(200, 200, 200)), generator(0, "weights"))
     limit_of_one, limit_of_all = math.sqrt(6 / (60 + 200)), math.sqrt(6 / (60 + 600))
     for head in layer.weight.detach().chunk(3):
         assert head.shape == (200, 60)

@@ -5,7 +5,8 @@ import torch
 from torch import nn
 
 from lowerbound.foundation.seeding import generator
-from lowerbound.models.vae import ModelConfig, build_model
+from lowerbound.models.config import ModelConfig
+from lowerbound.models.construction import build_model
 from lowerbound.networks.kernels import Conv2d, ConvTranspose2d, choose_kernels
 from lowerbound.objectives.objective import Objective
 

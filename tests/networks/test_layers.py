@@ -7,7 +7,9 @@ import torch
 from torch import nn
 
 from lowerbound.foundation.seeding import generator
-from lowerbound.models.vae import NETWORKS, ModelConfig, build_model
+from lowerbound.models.config import ModelConfig
+from lowerbound.models.construction import build_model
+from lowerbound.networks.architectures import NETWORKS
 from lowerbound.networks.layers import Layer, count_parameters, layer_table
 
 CONFIGS = {

@@ -5,7 +5,8 @@ import torch
 
 from lowerbound.foundation.errors import ConfigError
 from lowerbound.foundation.seeding import generator
-from lowerbound.models.vae import ModelConfig, build_model
+from lowerbound.models.config import ModelConfig
+from lowerbound.models.construction import build_model
 from lowerbound.networks.layers import count_parameters
 from lowerbound.networks.residual import Enlargement, ResidualBlock
 from lowerbound.runs.experiment import resolve

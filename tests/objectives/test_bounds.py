@@ -86,7 +86,7 @@ def test_the_elbo_over_draws_has_its_closed_form_as_mean(linear_gaussian, mean, 
     samples = model.sample_posterior(linear_gaussian.x, generator(0, "noise"), num_draws)
     log_weight = samples.log_weight.detach()
     standard_error = log_weight.std(0) / math.sqrt(num_draws)
-    expected = expected_elbo(linear_gaussian, samples.posterior)
+    expected = expected_elbo(linear_gaussian, samples.groups[0].posterior)
     assert ((elbo(log_weight) - expected).abs() <= 4 * standard_error + 1e-9).all()
 
 

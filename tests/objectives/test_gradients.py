@@ -8,7 +8,7 @@ from torch.testing import assert_close
 
 from lowerbound.foundation.seeding import generator
 from lowerbound.objectives.objective import Objective
-from lowerbound.probability.distributions import kl_divergence
+from lowerbound.probability.kl import kl_divergence
 
 pytestmark = pytest.mark.usefixtures("float64")
 

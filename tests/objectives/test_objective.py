@@ -1,6 +1,7 @@
 """The objective: signs, weights, sums over pixels and means over examples, gradients, and what it refuses."""
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -10,7 +11,8 @@ from torch.testing import assert_close
 
 from lowerbound.foundation.errors import ConfigError, UnknownName
 from lowerbound.foundation.seeding import generator
-from lowerbound.models.vae import ModelConfig, build_model
+from lowerbound.models.config import ModelConfig
+from lowerbound.models.construction import build_model
 from lowerbound.objectives.bounds import BOUNDS
 from lowerbound.objectives.objective import OBJECTIVES, Objective
 from lowerbound.objectives.rates import RATES
@@ -40,7 +42,7 @@ def drawn(model, num_samples=4, seed=0):
 
 
 def combined(samples, log_likelihood):
-    return PosteriorSamples(samples.z, log_likelihood, samples.posterior, samples.prior)
+    return replace(samples, log_likelihood=log_likelihood)
 
 
 # ---- signs and terms
@@ -59,7 +61,7 @@ def test_the_loss_is_minus_the_mean_objective_over_the_batch(bound, rate):
 def test_distortion_is_minus_the_mean_log_likelihood_and_rate_the_divergence(rate):
     samples = drawn(tiny())
     loss = Objective(rate=rate)(samples)
-    q = samples.posterior
+    q = samples.groups[0].posterior
     assert_close(loss.distortion, -samples.log_likelihood.detach().mean(0))
     assert_close(loss.rate, (0.5 * (q.variance + q.mean**2 - 1 - q.log_variance)).sum(-1).detach())
     assert_close(loss.elbo, -(loss.distortion + loss.rate))
@@ -119,12 +121,13 @@ def test_twice_the_pixels_have_twice_the_distortion(name):
 @pytest.mark.parametrize("rate", CHARGED)
 def test_a_batch_met_twice_has_the_loss_of_the_batch_met_once(rate):
     samples = drawn(tiny())
-    q = samples.posterior
-    doubled = PosteriorSamples(
+    (group,) = samples.groups
+    q = group.posterior
+    doubled = PosteriorSamples.of_one_group(
         torch.cat([samples.z, samples.z], dim=1),
         torch.cat([samples.log_likelihood, samples.log_likelihood], dim=1),
         DiagonalNormal(torch.cat([q.mean, q.mean]), torch.cat([q.log_variance, q.log_variance])),
-        samples.prior,
+        group.prior,
     )
     objective = Objective(rate=rate, rate_weight=2.0)
     assert_close(objective(doubled).value, objective(samples).value)
@@ -193,14 +196,14 @@ def test_every_preset_trains_a_model_with_the_posteriors_that_it_accepts(name):
     for posterior in accepted:
         model = tiny(posterior)
         draws = model.sample_posterior(images(), generator(0, "noise"), objective.num_samples, objective.through_draws)
-        objective(draws).value.backward()
+        objective.resolved(posterior, posterior != "point-mass")(draws).value.backward()
         gradients = [parameter.grad for parameter in model.parameters()]
         assert all(gradient.isfinite().all() for gradient in gradients)
         assert any(gradient.any() for gradient in gradients)
 
 
 def test_the_papers_are_what_they_say():
-    assert OBJECTIVES["vae"] == Objective(bound="elbo", rate="analytic", rate_weight=1.0, num_samples=1)
+    assert OBJECTIVES["vae"] == Objective(bound="elbo", rate="auto", rate_weight=1.0, num_samples=1)
     assert OBJECTIVES["beta-vae"] == Objective(rate_weight=4.0)
 
 
@@ -210,7 +213,7 @@ def test_the_papers_are_what_they_say():
 @pytest.mark.parametrize(
     ("settings", "reason"),
     [
-        ({"bound": "iwae", "rate": "analytic"}, "no lower bound"),
+        ({"bound": "iwae", "rate": "analytic"}, "not a lower bound"),
         ({"bound": "iwae", "rate": "none"}, "needs log q"),
         ({"gradient": "stl", "rate": "analytic"}, "use rate 'monte-carlo'"),
         ({"gradient": "dreg", "bound": "iwae", "rate": "analytic"}, "use rate 'monte-carlo'"),
@@ -259,16 +262,43 @@ def test_fewer_than_one_sample_are_refused(num_samples):
 @pytest.mark.parametrize("posterior", POSTERIORS)
 @pytest.mark.parametrize("rate", RATES)
 def test_a_point_mass_goes_with_rate_none_and_nothing_else_does(posterior, rate):
-    if (posterior == "point-mass") == (rate == "none"):
+    if rate == "auto" or (posterior == "point-mass") == (rate == "none"):
         Objective(rate=rate).check_posterior(posterior)
     else:
         with pytest.raises(ConfigError, match=f"'{posterior}' does not go with objective.rate '{rate}'"):
             Objective(rate=rate).check_posterior(posterior)
 
 
+@pytest.mark.parametrize(
+    ("settings", "posterior", "has_closed_form", "resolved"),
+    [
+        ({}, "diagonal-normal", True, "analytic"),
+        ({}, "diagonal-normal", False, "monte-carlo"),
+        ({}, "point-mass", False, "none"),
+        ({"bound": "iwae"}, "diagonal-normal", True, "monte-carlo"),
+        ({"gradient": "stl"}, "diagonal-normal", True, "monte-carlo"),
+        ({"rate": "monte-carlo"}, "diagonal-normal", True, "monte-carlo"),
+    ],
+)
+def test_rate_auto_is_the_closed_form_where_it_may_be_used(settings, posterior, has_closed_form, resolved):
+    assert Objective(**settings).resolved(posterior, has_closed_form).rate == resolved
+
+
+def test_an_explicit_analytic_rate_without_a_closed_form_is_refused():
+    with pytest.raises(ConfigError, match=r"'analytic' needs a closed form of the KL.*use 'monte-carlo' or 'auto'"):
+        Objective(rate="analytic").resolved("diagonal-normal", False)
+
+
+@pytest.mark.parametrize("gradient", ["reparameterized", "dreg"])
+def test_rate_auto_inside_iwae_is_the_monte_carlo_rate(gradient):
+    samples = drawn(tiny())
+    auto, explicit = (Objective(bound="iwae", gradient=gradient, rate=rate) for rate in ("auto", "monte-carlo"))
+    assert_close(auto(samples).objective, explicit(samples).objective)
+
+
 @pytest.mark.parametrize("rate", CHARGED)
 def test_a_rate_that_a_point_mass_cannot_have_is_refused_at_the_latest_when_it_is_formed(rate):
     samples = drawn(tiny("point-mass"))
-    assert isinstance(samples.posterior, PointMass)
+    assert isinstance(samples.groups[0].posterior, PointMass)
     with pytest.raises(ConfigError):
         Objective(rate=rate)(samples)

@@ -16,7 +16,8 @@ import torch
 
 from lowerbound.foundation.schema import LARGEST_COUNT, Column
 from lowerbound.foundation.seeding import generator
-from lowerbound.probability.distributions import Bernoulli, DiagonalNormal, elementwise_kl, kl_divergence
+from lowerbound.probability.distributions import Bernoulli, DiagonalNormal
+from lowerbound.probability.kl import elementwise_kl, kl_divergence
 from lowerbound.probability.likelihood import LOG_R_RANGE
 from lowerbound.probability.likelihoods import LIKELIHOODS, LOG_SCALE_RANGE, MAX_LOG_VARIANCE, MIN_SIGMA
 from lowerbound.probability.posteriors import LOG_VARIANCE_BOUND, POSTERIORS
@@ -287,7 +288,7 @@ def bounded(log_variance):
 
 def posteriors():
     heads = torch.tensor(list(itertools.product(MEANS, LOG_VARIANCES)))
-    return POSTERIORS["diagonal-normal"]()(heads), heads.tolist()
+    return POSTERIORS["diagonal-normal"](heads.shape[-1] // 2)(heads), heads.tolist()
 
 
 def test_posterior_densities_in_float32_are_exact():

@@ -15,15 +15,8 @@ from torch.testing import assert_close
 
 from lowerbound.foundation.errors import ConfigError
 from lowerbound.foundation.seeding import generator
-from lowerbound.probability.distributions import (
-    Bernoulli,
-    DiagonalNormal,
-    Distribution,
-    PointMass,
-    elementwise_kl,
-    has_closed_form_kl,
-    kl_divergence,
-)
+from lowerbound.probability.distributions import Bernoulli, DiagonalNormal, Distribution, PointMass
+from lowerbound.probability.kl import elementwise_kl, kl_divergence
 
 pytestmark = pytest.mark.usefixtures("float64")
 
@@ -271,12 +264,3 @@ def test_the_divergence_is_never_negative_and_zero_for_equals(mean, log_variance
     p = DiagonalNormal(torch.tensor([other_mean]), torch.tensor([other_log_variance]))
     assert kl_divergence(q, p).item() >= -1e-12
     assert kl_divergence(q, q).item() == 0
-
-
-def test_a_divergence_without_a_closed_form_is_refused_with_what_to_use():
-    standard = DiagonalNormal(torch.zeros(3), torch.zeros(3))
-    assert has_closed_form_kl(normal(2, 3), standard)
-    for q, p in ((POINT, standard), (standard, bernoulli(3))):
-        assert not has_closed_form_kl(q, p)
-        with pytest.raises(ConfigError, match=f"{type(q).__name__}.*use rate 'monte-carlo'"):
-            kl_divergence(q, p)

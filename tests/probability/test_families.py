@@ -13,7 +13,7 @@ from lowerbound.foundation.seeding import generator
 from lowerbound.probability.counts import NegativeBinomial, Poisson
 from lowerbound.probability.distributions import Bernoulli, DiagonalNormal
 from lowerbound.probability.levels import Categorical, DiscretizedLogistics
-from lowerbound.probability.tables import Block, Codes, Row
+from lowerbound.probability.tables import Block, ColumnCodes, TableRow
 from lowerbound.probability.unit_interval import ContinuousBernoulli, log_normaliser, logits_of_mean, mean_of
 
 pytestmark = pytest.mark.usefixtures("float64")
@@ -126,13 +126,13 @@ def row(batch=3):
     stream = generator(0, "row")
     numeric = DiagonalNormal(torch.randn(batch, 2, generator=stream), torch.tensor([0.3, -1.0]), event_ndim=0)
     binary = Bernoulli(torch.randn(batch, 1, generator=stream), event_ndim=0)
-    codes = Codes(torch.randn(batch, 3, generator=stream))
+    codes = ColumnCodes(torch.randn(batch, 3, generator=stream))
     blocks = (
         Block(torch.tensor([3, 0]), numeric),
         Block(torch.tensor([1]), binary),
         Block(torch.tensor([2]), codes),
     )
-    return Row(blocks), numeric, binary, codes
+    return TableRow(blocks), numeric, binary, codes
 
 
 def test_a_rows_log_probability_is_the_sum_over_its_columns_wherever_they_stand():
@@ -161,7 +161,7 @@ def test_gradients_pass_over_missing_cells():
     mean = numeric.parameter_mean.clone().requires_grad_()
     blocks = (Block(torch.tensor([3, 0]), DiagonalNormal(mean, numeric.log_variance, event_ndim=0)), *p.blocks[1:])
     x = torch.tensor([[math.nan, 1.0, math.nan, -0.7]]).expand(3, 4)
-    (gradient,) = torch.autograd.grad(Row(blocks).log_prob(x).sum(), mean)
+    (gradient,) = torch.autograd.grad(TableRow(blocks).log_prob(x).sum(), mean)
     assert gradient.isfinite().all()
     assert not gradient[:, 1].any()  # of the first column, which is missing
     assert gradient[:, 0].all()

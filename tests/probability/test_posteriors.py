@@ -2,7 +2,9 @@
 
 import math
 
+import numpy as np
 import pytest
+import scipy.stats
 import torch
 from torch.testing import assert_close
 
@@ -12,6 +14,7 @@ from lowerbound.probability.posteriors import (
     LOG_VARIANCE_BOUND,
     POSTERIORS,
     DiagonalNormalPosterior,
+    FullNormalPosterior,
     PointMassPosterior,
 )
 
@@ -20,14 +23,14 @@ pytestmark = pytest.mark.usefixtures("float64")
 
 @pytest.mark.parametrize("name", POSTERIORS)
 def test_a_posterior_has_one_latent_for_each_number_of_a_head(name):
-    family = POSTERIORS[name]()
-    posterior = family(torch.randn(5, family.num_heads * 3, generator=generator(0, "raw")))
+    family = POSTERIORS[name](3)
+    posterior = family(torch.randn(5, *family.raw_shape, generator=generator(0, "raw")))
     assert posterior.mean.shape == posterior.variance.shape == (5, 3)
     assert posterior.sample(generator(0, "draws"), 4).shape == (4, 5, 3)
 
 
 def test_the_first_head_is_the_mean_and_the_second_the_log_variance():
-    posterior = DiagonalNormalPosterior()(torch.tensor([[1.0, 2.0, 0.0, math.log(9)]]))
+    posterior = DiagonalNormalPosterior(2)(torch.tensor([[1.0, 2.0, 0.0, math.log(9)]]))
     assert isinstance(posterior, DiagonalNormal)
     assert_close(posterior.mean, torch.tensor([[1.0, 2.0]]))
     assert_close(posterior.variance, torch.tensor([[1.0, 9.0]]))
@@ -35,21 +38,62 @@ def test_the_first_head_is_the_mean_and_the_second_the_log_variance():
 
 
 def test_log_variances_are_kept_within_their_bound_and_means_are_not():
-    posterior = DiagonalNormalPosterior()(torch.tensor([[1e4, -1e4, 1e4, -1e4]]))
+    posterior = DiagonalNormalPosterior(2)(torch.tensor([[1e4, -1e4, 1e4, -1e4]]))
     assert posterior.mean.tolist() == [[1e4, -1e4]]
     assert posterior.log_variance.tolist() == [[LOG_VARIANCE_BOUND, -LOG_VARIANCE_BOUND]]
     inside = torch.tensor([[0.0, 0.0, 14.9, -14.9]])
-    assert DiagonalNormalPosterior()(inside).log_variance.tolist() == [[14.9, -14.9]]
+    assert DiagonalNormalPosterior(2)(inside).log_variance.tolist() == [[14.9, -14.9]]
 
 
 def test_the_bounded_variance_and_its_inverse_are_finite_in_single_precision():
-    posterior = DiagonalNormalPosterior()(torch.tensor([[0.0, 0.0, 1e30, -1e30]], dtype=torch.float32))
+    posterior = DiagonalNormalPosterior(2)(torch.tensor([[0.0, 0.0, 1e30, -1e30]], dtype=torch.float32))
     assert posterior.variance.isfinite().all()
     assert posterior.log_prob(torch.ones(1, 2, dtype=torch.float32)).isfinite().all()
 
 
 def test_a_point_mass_is_the_raw_output_itself():
     raw = torch.tensor([[1.0, -2.0]])
-    posterior = PointMassPosterior()(raw)
+    posterior = PointMassPosterior(2)(raw)
     assert isinstance(posterior, PointMass)
     assert torch.equal(posterior.mean, raw)
+
+
+def full(latent_dim=3):
+    family = FullNormalPosterior(latent_dim)
+    return family(torch.randn(4, *family.raw_shape, generator=generator(0, "raw")))
+
+
+def test_a_full_covariance_is_that_of_scipy():
+    posterior, z = full(), torch.randn(4, 3, generator=generator(0, "z"))
+    expected = [
+        scipy.stats.multivariate_normal(mean, covariance).logpdf(value)
+        for mean, covariance, value in zip(posterior.mean, posterior.covariance, z, strict=True)
+    ]
+    assert_close(posterior.log_prob(z), torch.tensor(np.array(expected)))
+    assert_close(posterior.covariance.diagonal(dim1=-2, dim2=-1), posterior.variance)
+
+
+def test_draws_of_a_full_covariance_have_it():
+    posterior = full()
+    z = posterior.sample(generator(0, "draws"), 100_000)
+    for member in range(4):
+        assert_close(torch.cov(z[:, member].T), posterior.covariance[member], rtol=0.05, atol=0.02)
+
+
+def test_a_full_covariance_without_its_third_head_is_the_diagonal_normal():
+    raw = torch.randn(4, 6, generator=generator(0, "raw"))
+    z = torch.randn(4, 3, generator=generator(0, "z"))
+    widened = FullNormalPosterior(3)(torch.cat([raw, torch.zeros(4, 3)], dim=-1))
+    assert_close(widened.log_prob(z), DiagonalNormalPosterior(3)(raw).log_prob(z))
+
+
+def test_the_marginal_of_a_full_covariance_is_its_block():
+    posterior = full()
+    marginal = posterior.marginal([2, 0])
+    assert_close(marginal.mean, posterior.mean[:, [2, 0]])
+    assert_close(marginal.covariance, posterior.covariance[:, [2, 0]][:, :, [2, 0]])
+
+
+def test_one_latent_has_no_covariances():
+    assert FullNormalPosterior(1).raw_shape == (2,)
+    assert full(1).covariance.shape == (4, 1, 1)

@@ -4,13 +4,14 @@ import math
 
 import numpy as np
 import pytest
-import scipy.integrate
 import scipy.stats
 import torch
 from torch.testing import assert_close
 
+from integrals import total_mass
+from lowerbound.foundation.errors import ConfigError
 from lowerbound.foundation.seeding import generator
-from lowerbound.probability.priors import PRIORS, StandardNormalPrior
+from lowerbound.probability.priors import PRIORS, MixtureOfNormalsPrior, Prior, StandardNormalPrior
 
 pytestmark = pytest.mark.usefixtures("float64")
 
@@ -19,20 +20,37 @@ every_prior = pytest.mark.parametrize("name", PRIORS)
 
 @every_prior
 def test_the_density_of_everything_is_one(name):
-    axis = torch.linspace(-12, 12, 241)
-    with torch.no_grad():
-        density = PRIORS[name](2)().log_prob(torch.cartesian_prod(axis, axis)).exp().reshape(241, 241).numpy()
-    total = scipy.integrate.simpson(scipy.integrate.simpson(density, x=axis.numpy()), x=axis.numpy())
-    assert total == pytest.approx(1, abs=1e-7)
+    prior = PRIORS[name](2)
+    mean, reach = prior().mean.detach().numpy(), 12 * prior().variance.detach().sqrt().numpy()
+    assert total_mass(prior.log_prob, mean - reach, mean + reach, mean) == pytest.approx(1, abs=1e-5)
 
 
 @every_prior
 def test_draws_are_latents_with_the_mean_and_the_variance_that_are_claimed(name):
-    prior = PRIORS[name](3)()
-    z = prior.sample(generator(0, "draws"), 20_000)
+    prior = PRIORS[name](3).requires_grad_(False)()
+    with torch.no_grad():
+        z = prior.sample(generator(0, "draws"), 20_000)
     assert z.shape == (20_000, 3)
     for values, expected in ((z, prior.mean), ((z - prior.mean) ** 2, prior.variance)):
         assert ((values.mean(dim=0) - expected).abs() <= 4 * values.std(dim=0) / math.sqrt(len(z))).all()
+
+
+@every_prior
+def test_the_first_draws_of_a_stream_are_the_same_however_many_follow(name):
+    prior = PRIORS[name](3).requires_grad_(False)
+    few, many = (prior.sample(generator(0, "draws"), num, temperature=0.7) for num in (4, 9))
+    assert torch.equal(few, many[:4])
+
+
+@every_prior
+def test_quantiles_are_those_of_draws(name):
+    prior = PRIORS[name](3).requires_grad_(False)
+    wanted = torch.tensor([0.1, 0.5, 0.9])
+    quantiles = prior.quantiles(wanted)
+    z = prior().sample(generator(0, "draws"), 20_000)
+    for probability, place in zip(wanted, quantiles, strict=True):
+        below = (z < place).double().mean(0)
+        assert ((below - probability).abs() <= 4.5 * (probability * (1 - probability) / len(z)).sqrt()).all()
 
 
 @every_prior
@@ -51,3 +69,62 @@ def test_the_standard_normal_prior_has_nothing_to_train_or_to_save():
     prior = StandardNormalPrior(3)
     assert list(prior.parameters()) == []
     assert prior.state_dict() == {}
+
+
+def mixture():
+    """Three components of different weights, means and variances over two latents."""
+    prior = MixtureOfNormalsPrior(2, num_components=3).requires_grad_(False)
+    prior.logits.copy_(torch.tensor([0.2, 0.3, 0.5]).log())
+    prior.means.copy_(torch.tensor([[0.0, 0.0], [3.0, -1.0], [-4.0, 2.0]]))
+    prior.log_variances.copy_(torch.tensor([[0.0, 0.0], [1.0, -1.0], [-3.0, 0.5]]))
+    return prior
+
+
+def scipy_density(prior, z):
+    parts = zip(prior.logits.softmax(0), prior.means, prior.log_variances.exp(), strict=True)
+    return sum(
+        float(weight) * scipy.stats.multivariate_normal(mean, torch.diag(variance)).pdf(z)
+        for weight, mean, variance in parts
+    )
+
+
+def test_the_mixture_of_normals_is_that_of_scipy():
+    z = 4 * torch.randn(7, 2, generator=generator(0, "z"))
+    assert_close(mixture().log_prob(z).exp(), torch.from_numpy(scipy_density(mixture(), z)))
+    assert mixture().log_prob(z.reshape(7, 1, 2)).shape == (7, 1)
+
+
+def test_the_moments_of_a_mixture_are_those_of_its_draws():
+    z = mixture()().sample(generator(0, "draws"), 200_000)
+    assert_close(mixture()().mean, z.mean(0), rtol=0, atol=0.05)
+    assert_close(mixture()().covariance, torch.cov(z.T), rtol=0.02, atol=0.02)
+
+
+def test_a_marginal_of_a_mixture_has_its_quantiles():
+    marginal = mixture()().marginal([1])
+    place = float(mixture().quantiles(torch.tensor([0.3]))[0, 1])
+    mass = total_mass(lambda z: marginal.log_prob(z), [-30.0], [place], [0.0])
+    assert mass == pytest.approx(0.3, abs=1e-5)
+
+
+def test_the_temperature_of_a_mixture_narrows_its_components_and_leaves_their_weights():
+    z = mixture().sample(generator(0, "draws"), 3000, temperature=1e-6)
+    nearest = torch.cdist(z, mixture().means)
+    assert float(nearest.min(1).values.max()) < 1e-4
+    shares = nearest.argmin(1).bincount(minlength=3) / 3000
+    assert_close(shares, torch.tensor([0.2, 0.3, 0.5]), rtol=0, atol=0.04)
+
+
+def test_a_prior_without_a_temperature_refuses_one():
+    class Laplace(Prior):
+        def forward(self):
+            return StandardNormalPrior(self.latent_dim)()
+
+    assert Laplace(2).sample(generator(0, "draws"), 3).shape == (3, 2)
+    with pytest.raises(ConfigError, match=r"Laplace has no temperature; leave it at 1, got 0\.5"):
+        Laplace(2).sample(generator(0, "draws"), 3, temperature=0.5)
+
+
+def test_a_number_of_components_below_one_is_refused():
+    with pytest.raises(ConfigError, match="num_components needs a number from 1 to 10000, got 0"):
+        MixtureOfNormalsPrior(2, num_components=0)

@@ -16,7 +16,9 @@ PRIOR = DiagonalNormal(torch.zeros(2, dtype=torch.float64), torch.zeros(2, dtype
 
 def drawn(posterior):
     z = posterior.sample(generator(0, "noise"), 5)
-    return PosteriorSamples(z, torch.randn(5, 3, generator=generator(0, "log likelihood")), posterior, PRIOR)
+    return PosteriorSamples.of_one_group(
+        z, torch.randn(5, 3, generator=generator(0, "log likelihood")), posterior, PRIOR
+    )
 
 
 def test_a_log_weight_is_log_p_of_x_and_z_minus_log_q_of_z():

@@ -111,11 +111,16 @@ def _true_posteriors(number: int) -> dict[str, np.ndarray]:
         "true_posterior_axes": centres[:, :, None] + scale[:, None, None] * z,
         "true_posterior_density": np.broadcast_to(normal[:, None] * normal, (number, 41, 41)),
         "true_posterior_encoder_mean": centres,
-        "true_posterior_encoder_variance": np.stack([scale**2, 4 * scale**2], axis=1),
+        "true_posterior_encoder_covariance": _diagonal(scale**2, 4 * scale**2),
         "true_posterior_local_mean": centres,
-        "true_posterior_local_variance": np.stack([scale**2, scale**2], axis=1),
+        "true_posterior_local_covariance": _diagonal(scale**2, scale**2),
         "true_posterior_gap": np.arange(number, dtype=np.float32) + 0.25,
     }
+
+
+def _diagonal(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    """Covariances of independent latents, [image, latent, latent]."""
+    return np.stack([np.diag(pair) for pair in np.stack([first, second], axis=1)])
 
 
 def _variational_scores() -> tuple[Score, ...]:

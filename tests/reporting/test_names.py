@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from matplotlib.text import Text
 
-from lowerbound.evaluation.comparison import Comparison, Row
+from lowerbound.evaluation.comparison import Comparison, ComparisonRow
 from lowerbound.evaluation.results import Score
 from lowerbound.foundation.numerics import Estimate
 from lowerbound.reporting import theme
@@ -122,10 +122,10 @@ def test_runs_are_compared_whatever_they_are_called():
         name="elbo", value=-1.0, standard_error=0.1, unit="nats", split="test", convention="grey", num_examples=9,
         num_draws=1, description="",
     )  # fmt: skip
-    others = [Row(name, score, Estimate(0.5, 0.1)) for name in NAMES]
+    others = [ComparisonRow(name, score, Estimate(0.5, 0.1)) for name in NAMES]
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        figure = comparison_figure(Comparison("elbo", (Row(NAMES[0], score, None), *others)))
+        figure = comparison_figure(Comparison("elbo", (ComparisonRow(NAMES[0], score, None), *others)))
         ElementTree.fromstring(theme.svg(figure))
     assert NAMES[0] in figure.axes[0].get_xlabel()
     assert [label.get_text() for label in figure.axes[0].get_yticklabels()][:4] == NAMES[:4]

@@ -371,7 +371,7 @@ def test_what_is_no_image_is_named_by_its_place_in_the_test_split(make_results):
 
 def test_true_posteriors_are_drawn_without_the_best_gaussian_and_the_gap(make_results):
     results = make_results(full=True)
-    for name in ("local_mean", "local_variance", "gap"):
+    for name in ("local_mean", "local_covariance", "gap"):
         del results.arrays[f"true_posterior_{name}"]
     figure = PLOTS["true_posterior"].draw(results)
     assert [text.get_text() for text in figure.legends[0].get_texts()] == [

@@ -7,7 +7,7 @@ from lowerbound.data.data_kinds import kind_of
 from lowerbound.data.examples import Examples
 from lowerbound.foundation.schema import Column
 from lowerbound.foundation.seeding import generator
-from lowerbound.models.vae import build_model
+from lowerbound.models.construction import build_model
 from lowerbound.runs.auto_config import choose, settings_of
 from lowerbound.runs.experiment import from_settings
 

@@ -2,7 +2,7 @@ import pytest
 
 from lowerbound.foundation.errors import ConfigError, UnknownName
 from lowerbound.foundation.seeding import generator
-from lowerbound.models.vae import build_model
+from lowerbound.models.construction import build_model
 from lowerbound.objectives.objective import OBJECTIVES
 from lowerbound.runs.experiment import Experiment, from_settings, merge, parse_settings, recipe_descriptions, resolve
 

@@ -4,7 +4,8 @@ import torch
 from lowerbound.foundation.errors import RunError, UsageError
 from lowerbound.foundation.seeding import generator
 from lowerbound.foundation.storage import save_tensors
-from lowerbound.models.vae import ModelConfig, build_model
+from lowerbound.models.config import ModelConfig
+from lowerbound.models.construction import build_model
 from lowerbound.training.checkpoint import (
     drop_checkpoints_after,
     load_checkpoint,

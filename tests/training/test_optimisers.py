@@ -6,7 +6,8 @@ import torch
 from torch import nn
 
 from lowerbound.foundation.seeding import generator
-from lowerbound.models.vae import ModelConfig, build_model
+from lowerbound.models.config import ModelConfig
+from lowerbound.models.construction import build_model
 from lowerbound.runs.experiment import resolve
 from lowerbound.training.config import OPTIMISER_NAMES, TrainingConfig
 from lowerbound.training.optimisers import OPTIMISERS, MuonWithAdam, drop_fading_moments, orthogonalised

@@ -5,7 +5,8 @@ import torch
 
 from lowerbound.foundation.errors import NonFiniteLoss
 from lowerbound.foundation.seeding import generator
-from lowerbound.models.vae import ModelConfig, build_model
+from lowerbound.models.config import ModelConfig
+from lowerbound.models.construction import build_model
 from lowerbound.objectives.objective import Objective
 from lowerbound.training.step import training_step
 

@@ -24,7 +24,7 @@ MAX_CHAINS = 512
 """Chains of all examples of a batch: so many decoded examples and their gradients are held."""
 
 
-def annealed_quality(
+def annealing_metrics(
     model: VAE,
     examples: Examples,
     log_evidence: Float[Tensor, " known"] | None,
@@ -54,7 +54,7 @@ def annealed_quality(
     return Measurements(tuple(scores), {"annealed_evidence_per_image": annealed.float().numpy()})
 
 
-def bracket_quality(
+def bracket_metrics(
     model: VAE,
     num_examples: int,
     config: AnnealingConfig,

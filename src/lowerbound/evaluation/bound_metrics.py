@@ -15,12 +15,13 @@ from torch import Tensor
 from lowerbound.data.sources import Examples
 from lowerbound.evaluation.importance import importance_sweep
 from lowerbound.evaluation.inference_gap import GapConfig, inference_gaps
+from lowerbound.evaluation.metrics import Subject, needs_a_density
 from lowerbound.evaluation.quadrature import QuadratureEvidence, exact_evidence
-from lowerbound.evaluation.results import Measurements, ProgressCallback, Score, Scorer
+from lowerbound.evaluation.results import Measurements, Score, Scorer
 from lowerbound.models.vae import VAE
 
 MAX_EXACT_LATENTS = 2
-"""Latents up to which the evidence is integrated unasked; three are possible, and slow."""
+"""Latents up to which the evidence is integrated in the quick evaluation; three are possible, and slow."""
 
 GREY = ", of grey pixels: not to be set beside a binarised one"
 
@@ -37,12 +38,21 @@ class BoundConfig:
     seed: int = 0
 
 
-def has_exact_evidence(model: VAE) -> bool:
-    """Whether log p(x) of this model is integrated unasked."""
-    return not model.is_deterministic and model.latent_dim <= MAX_EXACT_LATENTS
+def why_not_exact(subject: Subject) -> str:
+    """Why log p(x) is not integrated in the quick evaluation; empty where it is."""
+    if reason := needs_a_density(subject):
+        return reason
+    num = subject.model.latent_dim
+    return "" if num <= MAX_EXACT_LATENTS else f"needs at most {MAX_EXACT_LATENTS} latents, the model has {num}"
 
 
-def exact_quality(
+def measure_exact(subject: Subject, num_examples: int) -> Measurements:
+    """The exact evidence of the first test examples of a subject whose ELBO is known."""
+    elbo = torch.from_numpy(subject.known.arrays["elbo_per_image"])
+    return exact_metrics(subject.model, subject.splits.test, elbo, num_examples, subject.scorer(), subject.device)
+
+
+def exact_metrics(
     model: VAE, test: Examples, elbo: Float[Tensor, " n"], num_examples: int, score: Scorer, device: torch.device | str
 ) -> Measurements:
     """The exact evidence of the first test examples, and how far their ELBO lies below it.
@@ -61,7 +71,7 @@ def exact_quality(
         return Measurements((_with_error(estimate, found),), exact)
     gap = found.log_evidence - elbo[: len(examples)].to(found.log_evidence)
     evidence = score(name, found.log_evidence, f"log p(x) by quadrature{of_what}", None)
-    about = "log p(x) less the ELBO of the same examples: KL(q(z|x) ‖ p(z|x))"
+    about = "log p(x) minus the ELBO of the same examples: KL(q(z|x) ‖ p(z|x))"
     scores = [
         _with_error(evidence, found),
         _with_error(score("evidence-gap", gap, about, None), found),
@@ -80,35 +90,16 @@ def _with_error(score: Score, found: QuadratureEvidence) -> Score:
     )
 
 
-def bound_quality(
+def importance_metrics(
     model: VAE,
     test: Examples,
     log_evidence: Float[Tensor, " n"] | None,
     config: BoundConfig,
     score: Scorer,
     device: torch.device | str,
-    progress: ProgressCallback = lambda stage, done, total: None,
+    progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Measurements:
-    """Importance-weighted bounds for growing K, and the inference gap taken apart."""
-
-    def swept_so_far(done: int, total: int) -> None:
-        progress("importance-weighted bounds", done, total)
-
-    swept = _sweep(model, test, log_evidence, config, score, device, swept_so_far)
-    progress("inference gaps", 0, 1)
-    gaps = _gaps(model, test, log_evidence, config, score, device)
-    return swept | gaps
-
-
-def _sweep(
-    model: VAE,
-    test: Examples,
-    log_evidence: Float[Tensor, " n"] | None,
-    config: BoundConfig,
-    score: Scorer,
-    device: torch.device | str,
-    progress: Callable[[int, int], None],
-) -> Measurements:
+    """Importance-weighted bounds for growing K, and what the tightest of them misses of the exact evidence."""
     ks = [*(k for k in SWEEP if k < config.num_draws), config.num_draws]
     sweep = importance_sweep(model, _first(test, config.num_examples), ks, config.seed, device, progress)
     about = f"importance-weighted bound of {config.num_draws:,} draws"
@@ -117,7 +108,7 @@ def _sweep(
     scores = [score("importance-bound", sweep.log_evidence, about, config.num_draws)]
     if log_evidence is not None and len(log_evidence) >= len(sweep.log_evidence):
         missed = log_evidence[: len(sweep.log_evidence)].cpu() - sweep.log_evidence
-        about = "exact log p(x) less that bound of the same examples; a mode that q misses is bias, not noise"
+        about = "exact log p(x) minus that bound of the same examples; a mode that q misses is bias, not noise"
         scores.append(score("importance-error", missed, about, config.num_draws))
     size, shape = float(sweep.effective_sample_size.median()), float(sweep.pareto_k.median())
     arrays = {
@@ -129,7 +120,7 @@ def _sweep(
     return Measurements(tuple(replace(one, effective_sample_size=size, pareto_k=shape) for one in scores), arrays)
 
 
-def _gaps(
+def gap_metrics(
     model: VAE,
     test: Examples,
     log_evidence: Float[Tensor, " n"] | None,
@@ -137,6 +128,7 @@ def _gaps(
     score: Scorer,
     device: torch.device | str,
 ) -> Measurements:
+    """The inference gap of the first test examples, split into what the family and what the encoder costs."""
     examples = _first(test, config.num_gaps)
     known = None if log_evidence is None or len(log_evidence) < len(examples) else log_evidence[: len(examples)]
     gaps = inference_gaps(model, examples, known, GapConfig(), config.seed, device)

@@ -19,8 +19,9 @@ from lowerbound.data.sources import Examples
 from lowerbound.foundation.errors import DataError
 from lowerbound.foundation.numerics import Estimate, mean_and_standard_error
 from lowerbound.models.vae import VAE
-from lowerbound.probability.distributions import DiagonalNormal, Distribution, elementwise_kl
+from lowerbound.probability.distributions import DiagonalNormal, Distribution
 from lowerbound.probability.fixed_fit import FittedExamples, fixed_fit
+from lowerbound.probability.kl import elementwise_kl
 
 BATCH_SIZE = 500
 

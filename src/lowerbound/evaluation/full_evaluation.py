@@ -1,23 +1,34 @@
-"""evaluate_full(): all that is known how to measure of a model, and what the doctor says of it."""
+"""evaluate_full(): every metric, on the whole test split where it is fast enough, and the diagnosis."""
 
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import torch
-from jaxtyping import Float
 
 from lowerbound.data.batches import scaled
 from lowerbound.data.sources import Examples, Splits
-from lowerbound.evaluation.annealing_metrics import annealed_quality, bracket_quality
-from lowerbound.evaluation.bound_metrics import BoundConfig, bound_quality, exact_quality
+from lowerbound.evaluation.annealing_metrics import annealing_metrics, bracket_metrics
+from lowerbound.evaluation.bound_metrics import (
+    MAX_EXACT_LATENTS,
+    BoundConfig,
+    gap_metrics,
+    importance_metrics,
+    measure_exact,
+)
+from lowerbound.evaluation.config import EvaluationConfig
 from lowerbound.evaluation.diagnosis import diagnose
+from lowerbound.evaluation.diagnostics import encode_examples
 from lowerbound.evaluation.generation import to_images
 from lowerbound.evaluation.health_metrics import measure_health
 from lowerbound.evaluation.inference_gap import GapConfig, local_posteriors
-from lowerbound.evaluation.latent_metrics import code_quality
-from lowerbound.evaluation.quick_evaluation import EvaluationConfig, data_convention, evaluate
-from lowerbound.evaluation.results import Measurements, ProgressCallback, Results, Scorer
+from lowerbound.evaluation.latent_metrics import latent_metrics
+from lowerbound.evaluation.lattice import MAX_LATENTS
+from lowerbound.evaluation.local_posteriors import LOCAL_FAMILIES
+from lowerbound.evaluation.metrics import Metric, Subject, measured, needs_a_density
+from lowerbound.evaluation.quick_evaluation import QUICK, data_convention
+from lowerbound.evaluation.results import Measurements, ProgressCallback, Results
 from lowerbound.evaluation.true_posteriors import telling_examples, true_posteriors
 from lowerbound.foundation.allocator import kept_memory
 from lowerbound.foundation.errors import ConfigError
@@ -38,83 +49,138 @@ def evaluate_full(
     checkpoints: Path | None = None,
     progress: ProgressCallback = lambda stage, done, total: None,
 ) -> Results:
-    """All that `evaluate` measures, exactly on the whole test split, and what the code knows; for the first test
-    examples also tighter bounds, the inference gap taken apart and, if asked for, annealing; last, the doctor's
-    findings.
+    """Every metric of `FULL`, the exact evidence on the whole test split, and the findings of the diagnosis.
 
-    With a `checkpoints` folder annealing continues from what it finds there. `progress` hears how far each stage is.
-    ConfigError where annealing is asked for and the autoencoder is deterministic.
+    With a `checkpoints` folder annealing continues from what it finds there. `progress` is called with each metric's
+    name. ConfigError where annealing is requested and the autoencoder is deterministic.
     """
     if config.num_annealed and model.is_deterministic:
         raise ConfigError(
-            "a deterministic autoencoder (posterior 'point-mass') has no log p(x) to estimate; leave out --anneal, or "
-            "set evaluation.num_annealed to 0."
+            "a deterministic autoencoder (posterior 'point-mass') has no log p(x) to estimate; set "
+            "evaluation.num_annealed to 0."
         )
-    progress("scores and evidence by quadrature", 0, 1)
-    results = evaluate(model, splits, replace(config, num_exact=max(2, len(splits.test))), device)
-    scorer = Scorer("test", data_convention(model, splits))
-    progress("codes and probes", 0, 1)
-    found = code_quality(model, splits, config.seed, scorer, device)
-    if not model.is_deterministic:
-        found |= _bounds(model, splits.test, results, config, scorer, device, checkpoints, progress)
-    arrays = results.arrays | found.arrays
-    progress("the doctor's check-up", 0, 1)
-    findings = diagnose(measure_health(model, splits, known=arrays, seed=config.seed, device=device))
-    return replace(results, scores=results.scores + found.scores, arrays=arrays, findings=findings)
+    model.eval()
+    config = replace(config, num_exact=max(2, len(splits.test)))
+    convention = data_convention(model, splits)
+    return measured(FULL, Subject(model, splits, config, convention, device, checkpoints, progress))
 
 
-def _bounds(
-    model: VAE,
-    test: Examples,
-    results: Results,
-    config: EvaluationConfig,
-    scorer: Scorer,
-    device: torch.device | str,
-    checkpoints: Path | None,
-    progress: ProgressCallback,
-) -> Measurements:
-    """What stands beside the bound, each of the first test examples."""
-    found = Measurements((), {})
-    if model.latent_dim == 3:
-        progress("evidence over three latents", 0, 1)
-        elbo = torch.from_numpy(results.arrays["elbo_per_image"])
-        found |= exact_quality(model, test, elbo, NUM_THREE_DIMENSIONAL, scorer, device)
-    known = (results.arrays | found.arrays).get("log_evidence_per_image")
-    evidence = None if known is None else torch.from_numpy(known)
-    progress("importance-weighted bounds", 0, 1)
-    extent = BoundConfig(
+def _latents(subject: Subject) -> Measurements:
+    return latent_metrics(subject.model, subject.splits, subject.config.seed, subject.scorer(), subject.device)
+
+
+def _exact(subject: Subject) -> Measurements:
+    is_slow = subject.model.latent_dim > MAX_EXACT_LATENTS
+    return measure_exact(subject, NUM_THREE_DIMENSIONAL if is_slow else subject.config.num_exact)
+
+
+def _extent(subject: Subject) -> BoundConfig:
+    config = subject.config
+    return BoundConfig(
         num_draws=config.importance_draws, num_examples=config.num_bounded, num_gaps=config.num_gaps, seed=config.seed
     )
-    found |= bound_quality(model, test, evidence, extent, scorer, device, progress)
-    if config.num_annealed:
-        first = test.subset(np.arange(min(config.num_annealed, len(test))))
-        found |= annealed_quality(
-            model,
-            first,
-            evidence,
-            config.annealing,
-            config.seed,
-            scorer,
-            device,
-            checkpoints=checkpoints,
-            progress=progress,
-        )
-        found |= bracket_quality(model, config.num_simulated, config.annealing, config.seed, device, progress)
-    if model.latent_dim == 2 and known is not None:
-        found |= _true_posteriors(model, test, results, known, device)
-    return found
 
 
-def _true_posteriors(
-    model: VAE, test: Examples, results: Results, log_evidence: Float[np.ndarray, " n"], device: torch.device | str
-) -> Measurements:
-    """The posteriors of the most telling examples beside the encoder's Gaussians, for a figure."""
-    elbo = results.arrays["elbo_per_image"]
-    gap = torch.from_numpy(log_evidence - elbo[: len(log_evidence)])
-    chosen = telling_examples(gap)
-    x = scaled(test.subset(np.array(chosen))).to(device)
+def _importance(subject: Subject) -> Measurements:
+    evidence, test = subject.array("log_evidence_per_image"), subject.splits.test
+    progress = partial(subject.progress, "importance-weighted bounds")
+    return importance_metrics(
+        subject.model, test, evidence, _extent(subject), subject.scorer(), subject.device, progress
+    )
+
+
+def _gaps(subject: Subject) -> Measurements:
+    evidence, test = subject.array("log_evidence_per_image"), subject.splits.test
+    return gap_metrics(subject.model, test, evidence, _extent(subject), subject.scorer(), subject.device)
+
+
+def _annealing(subject: Subject) -> Measurements:
+    config, test = subject.config, subject.splits.test
+    return annealing_metrics(
+        subject.model,
+        test.subset(np.arange(min(config.num_annealed, len(test)))),
+        subject.array("log_evidence_per_image"),
+        config.annealing,
+        config.seed,
+        subject.scorer(),
+        subject.device,
+        checkpoints=subject.checkpoints,
+        progress=subject.progress,
+    )
+
+
+def _bracket(subject: Subject) -> Measurements:
+    config = subject.config
+    return bracket_metrics(
+        subject.model, config.num_simulated, config.annealing, config.seed, subject.device, subject.progress
+    )
+
+
+def _true_posteriors(subject: Subject) -> Measurements:
+    """The true posteriors of the most telling examples beside the encoder's normals, for a figure."""
+    model, test, device = subject.model, subject.splits.test, subject.device
+    evidence, elbo = subject.known.arrays["log_evidence_per_image"], subject.known.arrays["elbo_per_image"]
+    gap = torch.from_numpy(evidence - elbo[: len(evidence)])
+    shown = telling_examples(gap)
+    x = scaled(test.subset(np.array(shown))).to(device)
     local = local_posteriors(model, x, GapConfig(), generator(0, "true posteriors", device))
-    arrays = true_posteriors(model, x, local=local, gap=gap[chosen]) | {"true_posterior_positions": np.array(chosen)}
+    arrays = true_posteriors(model, x, local=local, gap=gap[shown]) | {"true_posterior_positions": np.array(shown)}
     if test.layout == "image":
         arrays["true_posterior_images"] = to_images(x)
     return Measurements((), arrays)
+
+
+def _diagnosis(subject: Subject) -> Measurements:
+    health = measure_health(
+        subject.model,
+        subject.splits,
+        known=subject.known.arrays,
+        seed=subject.config.seed,
+        device=subject.device,
+    )
+    return Measurements((), {}, findings=tuple(diagnose(health)))
+
+
+def _why_not_exact(subject: Subject) -> str:
+    if reason := needs_a_density(subject):
+        return reason
+    num = subject.model.latent_dim
+    return "" if num <= MAX_LATENTS else f"needs at most {MAX_LATENTS} latents, the model has {num}"
+
+
+def _why_no_gaps(subject: Subject) -> str:
+    if reason := needs_a_density(subject):
+        return reason
+    posterior = encode_examples(subject.model, _one(subject.splits.test), subject.device)
+    if type(posterior) in LOCAL_FAMILIES:
+        return ""
+    return f"no search for the best member of the family of posterior {subject.model.config.posterior!r}"
+
+
+def _why_no_annealing(subject: Subject) -> str:
+    return needs_a_density(subject) or ("" if subject.config.num_annealed else "on request (evaluation.num_annealed)")
+
+
+def _why_no_true_posteriors(subject: Subject) -> str:
+    if reason := _why_no_gaps(subject):
+        return reason
+    if subject.model.latent_dim != 2:
+        return f"needs 2 latents, the model has {subject.model.latent_dim}"
+    return "" if "log_evidence_per_image" in subject.known.arrays else "needs the log-evidence by quadrature"
+
+
+def _one(examples: Examples) -> Examples:
+    return examples.subset(np.arange(1))
+
+
+FULL: dict[str, Metric] = {
+    **QUICK,
+    "log-evidence by quadrature": Metric(_exact, _why_not_exact),
+    "latents and probes": Metric(_latents),
+    "importance-weighted bounds": Metric(_importance, needs_a_density),
+    "inference gaps": Metric(_gaps, _why_no_gaps),
+    "annealing test examples": Metric(_annealing, _why_no_annealing),
+    "annealing simulated examples": Metric(_bracket, _why_no_annealing),
+    "true posteriors": Metric(_true_posteriors, _why_no_true_posteriors),
+    "diagnosis": Metric(_diagnosis),
+}

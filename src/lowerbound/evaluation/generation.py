@@ -16,9 +16,9 @@ from jaxtyping import Float
 from torch import Tensor
 
 from lowerbound.evaluation.feature_samples import best_guess
+from lowerbound.foundation.errors import ConfigError
 from lowerbound.foundation.seeding import generator
 from lowerbound.models.vae import VAE
-from lowerbound.probability.distributions import DiagonalNormal
 
 BLOCK = 16  # examples
 LARGEST_BLOCK = 2**22  # numbers of a decoder's output
@@ -54,13 +54,17 @@ def to_images(x: Float[Tensor, "n channel height width"]) -> Float[np.ndarray, "
     return x.detach().clamp(0, 1).permute(0, 2, 3, 1).contiguous().float().cpu().numpy()
 
 
-def quantile_axis(model: VAE, num_points: int) -> Float[np.ndarray, " point"]:
-    """Coordinates at the middles of `num_points` slices of equal prior probability."""
-    prior = model.prior()
-    if not isinstance(prior, DiagonalNormal):
-        raise NotImplementedError(type(prior).__name__)
-    middles = (torch.arange(num_points, device=prior.mean.device) + 0.5) / num_points
-    return prior.inverse_cdf(middles.unsqueeze(-1).expand(num_points, model.latent_dim))[:, 0].cpu().numpy()
+def quantile_axes(model: VAE, num_points: int) -> Float[np.ndarray, "point latent"]:
+    """Of each latent, coordinates at the middles of `num_points` slices of equal prior probability.
+
+    ConfigError for a prior without quantiles.
+    """
+    device = next(model.parameters()).device
+    middles = (torch.arange(num_points, device=device) + 0.5) / num_points
+    quantiles = model.prior.quantiles(middles)
+    if quantiles is None:
+        raise ConfigError(f"prior {model.config.prior!r} has no quantiles, by which axes would be spaced.")
+    return quantiles.cpu().numpy()
 
 
 @torch.no_grad()
@@ -82,10 +86,10 @@ def traversals(
     model: VAE, dimensions: list[int], start: Float[Tensor, " latent"]
 ) -> Float[np.ndarray, "n height width channel"]:
     """One row of decoded means for each dimension: that latent walks the prior's quantiles, the others stay."""
-    axis = torch.from_numpy(quantile_axis(model, TRAVERSAL_STEPS)).to(start)
+    axes = torch.from_numpy(quantile_axes(model, TRAVERSAL_STEPS)).to(start)
     z = start.repeat(len(dimensions), TRAVERSAL_STEPS, 1)
     for row, dimension in enumerate(dimensions):
-        z[row, :, dimension] = axis
+        z[row, :, dimension] = axes[:, dimension]
     return to_images(model.decode(z.flatten(0, 1)).mean)
 
 

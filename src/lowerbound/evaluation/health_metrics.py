@@ -19,12 +19,14 @@ from lowerbound.evaluation.diagnostics import (
     z_free_distortion,
 )
 from lowerbound.evaluation.inference_gap import GapConfig, inference_gaps
+from lowerbound.evaluation.local_posteriors import LOCAL_FAMILIES
 from lowerbound.evaluation.quick_evaluation import expected_terms
 from lowerbound.foundation.errors import ConfigError, DataError
 from lowerbound.foundation.numerics import mean_and_standard_error
 from lowerbound.foundation.seeding import generator
 from lowerbound.models.vae import VAE
-from lowerbound.probability.distributions import DiagonalNormal, Distribution, has_closed_form_kl
+from lowerbound.probability.distributions import DiagonalNormal, Distribution
+from lowerbound.probability.kl import has_elementwise_kl
 from lowerbound.probability.likelihoods import GaussianLikelihood
 from lowerbound.probability.posteriors import LOG_VARIANCE_BOUND
 
@@ -81,7 +83,7 @@ def measure_health(
         tensors.pop("log_evidence_per_image", None)  # the rest of the examples has no exact evidence
     if "amortisation_gap_per_image" in tensors:
         found = _with_known_gaps(found, tensors)
-    elif isinstance(posterior, DiagonalNormal):
+    elif type(posterior) in LOCAL_FAMILIES:
         found = _with_gaps(found, model, splits, tensors.get("log_evidence_per_image"), extent, seed, device)
     return _with_weights(found, tensors)
 
@@ -114,11 +116,11 @@ def _with_code(found: Symptoms, model: VAE, posterior: Distribution, seed: int) 
     """Which latents are used, and how the codes of all examples together lie in the prior."""
     prior: Distribution = model.prior()
     split = split_rate(posterior, prior, generator(seed, "check-up/aggregate", posterior.mean.device))
-    closed_form = has_closed_form_kl(posterior, prior)
+    is_sum = has_elementwise_kl(posterior, prior)
     return replace(
         found,
         active_units=active_units(posterior).count,
-        rate_per_dimension=tuple(rate_per_dimension(posterior, prior).tolist()) if closed_form else None,
+        rate_per_dimension=tuple(rate_per_dimension(posterior, prior).tolist()) if is_sum else None,
         mutual_information=split.mutual_information if split.is_resolved else None,
         aggregate_kl=split.aggregate_kl if split.is_resolved else None,
         moment_kl=moment_kl(posterior, prior) if isinstance(prior, DiagonalNormal) else None,

@@ -91,7 +91,7 @@ def log_weights(
         # One draw for each call: a call for many would pair noise and draws in a way that depends on their number.
         draws = [draw(posterior, chance, 1) for _ in range(start, min(start + chunk, num_samples))]
         z = torch.cat(draws)
-        samples = PosteriorSamples(z, model.decode(z).log_prob(x), posterior, prior)
+        samples = PosteriorSamples.of_one_group(z, model.decode(z).log_prob(x), posterior, prior)
         parts.append(samples.log_weight.double())
     return torch.cat(parts)
 

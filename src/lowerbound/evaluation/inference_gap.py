@@ -3,8 +3,8 @@
     log p(x) - ELBO(encoder) = [log p(x) - ELBO(best q)]  +  [ELBO(best q) - ELBO(encoder)]
          inference gap       =     approximation gap      +       amortisation gap
 
-The best q is, for each example, the member of the encoder's family with the greatest ELBO: a diagonal normal whose mean
-and log-variance are optimised for that example alone while the model stays as it is. A family that is too narrow shows
+The best q is, for each example, the member of the encoder's family with the greatest ELBO: a normal whose mean and
+covariance are optimised for that example alone while the model stays as it is. A family that is too narrow shows
 in the first gap; an encoder that cannot find its best member shows in the second. All are in nats.
 
 Source: Cremer, Li and Duvenaud, "Inference Suboptimality in Variational Autoencoders", arXiv:1801.03558, Table 1.
@@ -20,13 +20,13 @@ from torch import Generator, Tensor
 
 from lowerbound.data.batches import scaled
 from lowerbound.data.sources import Examples
+from lowerbound.evaluation.local_posteriors import LOCAL_FAMILIES, chosen, moved_to
 from lowerbound.foundation.errors import ConfigError, DataError
 from lowerbound.foundation.numerics import Estimate, mean_and_standard_error
 from lowerbound.foundation.schedules import cosine
 from lowerbound.foundation.seeding import generator
 from lowerbound.models.vae import VAE
-from lowerbound.probability.distributions import DiagonalNormal
-from lowerbound.probability.posteriors import LOG_VARIANCE_BOUND
+from lowerbound.probability.distributions import Distribution
 
 DECODER_BATCH = 250
 
@@ -115,56 +115,49 @@ def inference_gaps(
 
 def local_posteriors(
     model: VAE, x: Float[Tensor, "batch *event"], config: GapConfig, generator: Generator
-) -> DiagonalNormal:
-    """The diagonal normal with the greatest ELBO for each example, or the encoder's own where no better one was found.
+) -> Distribution:
+    """The member of the encoder's family with the greatest ELBO for each example, or the encoder's own where no better
+    one was found.
 
-    The search starts at the encoder's or, where its ELBO is greater, at that Gaussian moved to the most probable of
-    many draws from the prior: an encoder that is far off is often in the basin of a wrong mode.
+    The search starts at the encoder's or, where its ELBO is greater, at that normal moved to the most probable of many
+    draws from the prior: an encoder that is far off is often in the basin of a wrong mode.
     """
     _refuse_deterministic(model)
     with _frozen(model):
         encoded = _encode(model, x)
-        moved = DiagonalNormal(_best_prior_draw(model, x, config.num_prior_draws, generator), encoded.log_variance)
+        moved = moved_to(encoded, _best_prior_draw(model, x, config.num_prior_draws, generator))
         start = _better(model, x, encoded, moved, config.num_draws, generator)
         found = _climb(model, x, start, config, generator)
         return _better(model, x, encoded, found, config.num_judging_draws, generator)
 
 
 def _climb(
-    model: VAE, x: Float[Tensor, "batch *event"], start: DiagonalNormal, config: GapConfig, generator: Generator
-) -> DiagonalNormal:
-    """Adam on the ELBO of each example, in the mean and the log-variance."""
-    mean, log_variance = start.mean, start.log_variance
-    # What is optimised is the next step, in posterior standard deviations for the mean: a posterior may be a
-    # thousand times narrower than the prior, and its width changes on the way.
-    step = torch.zeros(2, *mean.shape, dtype=mean.dtype, device=mean.device, requires_grad=True)
-    # The second moment forgets fast, since the gradient falls by orders of magnitude within a few steps.
+    model: VAE, x: Float[Tensor, "batch *event"], start: Distribution, config: GapConfig, generator: Generator
+) -> Distribution:
+    """Adam on the ELBO of each example, in the parameters of its own normal."""
+    family = LOCAL_FAMILIES[type(start)]
+    # What is optimised is the next step, which is taken and set to zero.
+    size = family.step_size(start.mean.shape[-1])
+    step = torch.zeros(len(x), size, dtype=start.mean.dtype, device=x.device, requires_grad=True)
+    # The second moment forgets fast, because the gradient falls by orders of magnitude within a few steps.
     optimiser = torch.optim.Adam([step], config.learning_rate, betas=(0.9, 0.95))
     schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda number: cosine(number, config.num_steps))
+    posterior = start
     for _ in range(config.num_steps):
-        posterior = _stepped(mean, log_variance, step)
         optimiser.zero_grad()
         # Examples are independent: the gradient of the sum holds that of each.
-        (-_elbo_to_climb(model, x, posterior, config.num_draws, generator).sum()).backward()
+        stepped = family.stepped(posterior, step)
+        (-_elbo_to_climb(model, x, stepped, config.num_draws, generator).sum()).backward()
         optimiser.step()
         schedule.step()
         with torch.no_grad():
-            reached = _stepped(mean, log_variance, step)
-            mean, log_variance = reached.mean, reached.log_variance.clamp(-LOG_VARIANCE_BOUND, LOG_VARIANCE_BOUND)
+            posterior = family.stepped(posterior, step)
             step.zero_()
-    return DiagonalNormal(mean, log_variance)
-
-
-def _stepped(
-    mean: Float[Tensor, "batch latent"],
-    log_variance: Float[Tensor, "batch latent"],
-    step: Float[Tensor, "2 batch latent"],
-) -> DiagonalNormal:
-    return DiagonalNormal(mean + torch.exp(0.5 * log_variance) * step[0], log_variance + step[1])
+    return posterior
 
 
 def _elbo_to_climb(
-    model: VAE, x: Float[Tensor, "batch *event"], posterior: DiagonalNormal, num_draws: int, generator: Generator
+    model: VAE, x: Float[Tensor, "batch *event"], posterior: Distribution, num_draws: int, generator: Generator
 ) -> Float[Tensor, " batch"]:
     """The ELBO with a gradient of little noise: mirrored draws, and no score of q (as in gradient 'stl')."""
     z = posterior.sample(generator, num_draws // 2)
@@ -184,23 +177,22 @@ def _best_prior_draw(
 def _better(
     model: VAE,
     x: Float[Tensor, "batch *event"],
-    first: DiagonalNormal,
-    second: DiagonalNormal,
+    first: Distribution,
+    second: Distribution,
     num_draws: int,
     generator: Generator,
-) -> DiagonalNormal:
+) -> Distribution:
     """Of two Gaussians the one with the greater ELBO, for each example; the first unless the second is better."""
     first_elbo, second_elbo = _paired_elbos(model, x, (first, second), num_draws, generator)
-    is_better = (second_elbo > first_elbo).unsqueeze(-1)
-    mean = torch.where(is_better, second.mean, first.mean)
-    return DiagonalNormal(mean, torch.where(is_better, second.log_variance, first.log_variance))
+    better: Distribution = chosen(second_elbo > first_elbo, second, first)
+    return better
 
 
 @torch.no_grad()
 def _paired_elbos(
     model: VAE,
     x: Float[Tensor, "batch *event"],
-    posteriors: tuple[DiagonalNormal, DiagonalNormal],
+    posteriors: tuple[Distribution, Distribution],
     num_draws: int,
     generator: Generator,
 ) -> list[Float[Tensor, " batch"]]:
@@ -218,12 +210,13 @@ def _paired_elbos(
 
 
 @torch.no_grad()
-def _encode(model: VAE, x: Float[Tensor, "batch *event"]) -> DiagonalNormal:
+def _encode(model: VAE, x: Float[Tensor, "batch *event"]) -> Distribution:
     posterior = model.encode(x)
-    if not isinstance(posterior, DiagonalNormal):
+    if type(posterior) not in LOCAL_FAMILIES:
+        families = " and ".join(family.__name__ for family in LOCAL_FAMILIES)
         raise ConfigError(
-            f"the best local posterior is searched among diagonal normals, the encoder's is a "
-            f"{type(posterior).__name__}; accepted: model.posterior 'diagonal-normal'."
+            f"the best local posterior is searched in the families {families}; the encoder's is a "
+            f"{type(posterior).__name__}."
         )
     return posterior
 

@@ -23,7 +23,7 @@ from lowerbound.probability.distributions import Distribution
 NUM_NEIGHBOURS = 5
 
 
-def code_quality(model: VAE, splits: Splits, seed: int, scorer: Scorer, device: torch.device | str) -> Measurements:
+def latent_metrics(model: VAE, splits: Splits, seed: int, scorer: Scorer, device: torch.device | str) -> Measurements:
     """Mutual information, aggregate KL and active units of the test examples; probes fitted on training examples."""
     scores: list[Score] = []
     arrays: dict[str, np.ndarray] = {}

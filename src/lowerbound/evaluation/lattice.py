@@ -17,6 +17,9 @@ from torch import Tensor
 from lowerbound.models.vae import VAE
 from lowerbound.probability.distributions import Distribution
 
+MAX_LATENTS = 3
+"""Latents that can be integrated over: the cost grows as cells per axis to that power."""
+
 CELLS_PER_AXIS = {1: 64, 2: 8, 3: 4}
 """Of a tile, for each number of latents: 64 cells in all, which a decoder takes at its fastest on a CPU."""
 

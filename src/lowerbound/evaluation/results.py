@@ -154,9 +154,11 @@ class Measurements:
 
     scores: tuple[Score, ...]
     arrays: dict[str, np.ndarray]
+    findings: tuple[Finding, ...] | None = None
 
     def __or__(self, other: "Measurements") -> "Measurements":
-        return Measurements(self.scores + other.scores, self.arrays | other.arrays)
+        findings = self.findings if other.findings is None else other.findings
+        return Measurements(self.scores + other.scores, self.arrays | other.arrays, findings)
 
 
 @dataclass(frozen=True, eq=False)
@@ -167,7 +169,8 @@ class Results:
     arrays: dict[str, np.ndarray]
     context: dict[str, Any]  # what was run: recipe, configuration, versions, data, layers
     history: tuple[dict[str, Any], ...] = field(default=())  # one record for each epoch of training
-    findings: tuple[Finding, ...] | None = None  # of the doctor; None where it was not asked, empty: a clean bill
+    findings: tuple[Finding, ...] | None = None  # of the diagnosis; None where it was not run, empty: no problems
+    left_out: dict[str, str] = field(default_factory=dict)  # metrics that do not apply or failed, with the reason
 
     def score(self, name: str, split: str = "test") -> Score | None:
         """The score of that name on that split, or None if it was not measured."""
@@ -187,6 +190,7 @@ class Results:
             "context": self.context,
             "scores": [_without_nan(asdict(score)) for score in self.scores],
             "findings": None if self.findings is None else [asdict(finding) for finding in self.findings],
+            "left_out": self.left_out,
         }
         content["checksum"] = digest(content)
         stored = {"results": content, "history": list(self.history), "replaces": _checksum_before(run)}
@@ -219,6 +223,7 @@ class _Content:
     context: Context
     scores: tuple[Score, ...]
     findings: tuple[Finding, ...] | None
+    left_out: dict[str, str]
     checksum: str
 
 
@@ -238,7 +243,7 @@ def _checked(run: Path, stored: Mapping[str, Any]) -> Results:
         raise RunError(f"{run / ARRAYS} is damaged (the checksum of its numbers does not match them).")
     check_mark(run, ARRAYS, content)
     _check_copy(run, content, stored["replaces"])
-    return Results(scores=found.scores, arrays={}, context=content["context"], findings=found.findings)
+    return Results(found.scores, {}, context=content["context"], findings=found.findings, left_out=found.left_out)
 
 
 def _check_copy(run: Path, content: Mapping[str, Any], replaced: str) -> None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from lowerbound.foundation.schema import Column, Layout
-from lowerbound.models.vae import ModelConfig
+from lowerbound.models.config import ModelConfig
 from lowerbound.networks.layers import Layer
 
 

@@ -22,7 +22,8 @@ from torch.nn import functional as F
 
 from lowerbound.foundation.errors import ConfigError
 from lowerbound.models.vae import VAE
-from lowerbound.probability.distributions import DiagonalNormal
+from lowerbound.probability.distributions import DiagonalNormal, Distribution
+from lowerbound.probability.normals import FullNormal
 
 PRIOR_RADIUS = 6.0
 """Prior standard deviations that the first lattice reaches on either side."""
@@ -67,16 +68,16 @@ def true_posteriors(
     x: Float[Tensor, "n *event"],
     num_points: int = 65,
     *,
-    local: DiagonalNormal | None = None,
+    local: Distribution | None = None,
     gap: Float[Tensor, " n"] | None = None,
 ) -> dict[str, np.ndarray]:
     """Arrays of the figure `true_posterior` in float32, for a few examples (see `telling_examples`) of a model with two
     latents, whatever an example is.
 
     Names begin with `true_posterior_`: `axes` (n, latent, point), `density` (n, point of the second latent, point of
-    the first; it sums to one over the grid's cells), `encoder_mean` and `encoder_variance` (n latent). Given the best
-    `local` Gaussians (`gaps.local_posteriors`) of the same examples, also `local_mean` and `local_variance`; given the
-    evidence `gap` of each, in nats, also `gap`.
+    the first; it sums to one over the grid's cells), `encoder_mean` (n latent) and `encoder_covariance` (n
+    latent latent). Given the best `local` normals (`inference_gap.local_posteriors`) of the same examples, also theirs;
+    given the evidence `gap` of each, in nats, also `gap`.
 
     Raises ConfigError for a deterministic autoencoder and for another number of latents.
     """
@@ -91,7 +92,10 @@ def true_posteriors(
         "density": np.stack([grid.density.cpu().numpy() for grid in grids]),
     }
     for name, normal in normals.items():
-        arrays |= {f"{name}_mean": normal.mean.cpu().numpy(), f"{name}_variance": normal.variance.cpu().numpy()}
+        arrays |= {
+            f"{name}_mean": normal.mean.cpu().numpy(),
+            f"{name}_covariance": normal.covariance.cpu().numpy(),
+        }
     if gap is not None:
         arrays["gap"] = gap.cpu().numpy()
     return {f"true_posterior_{name}": array.astype(np.float32) for name, array in arrays.items()}
@@ -281,7 +285,7 @@ def _first_and_last(inside: Bool[Tensor, " point"]) -> Int64[Tensor, "2"]:
     return torch.stack([places[0], places[-1] + 1])
 
 
-def _box_of(normal: DiagonalNormal) -> Float[Tensor, "2 n latent"]:
+def _box_of(normal: Distribution) -> Float[Tensor, "2 n latent"]:
     """Lowest and highest corner of a box that a Gaussian is to be seen in."""
     reach = NORMAL_RADIUS * normal.variance.sqrt()
     return torch.stack([normal.mean - reach, normal.mean + reach]).double()
@@ -299,13 +303,13 @@ def _log_joint_table(
     return model.log_joint_table(x, z.to(x.dtype), DECODER_BATCH).double()
 
 
-def _encoded(model: VAE, x: Float[Tensor, "n *event"]) -> DiagonalNormal:
+def _encoded(model: VAE, x: Float[Tensor, "n *event"]) -> Distribution:
     if model.latent_dim != 2:
         raise ConfigError(f"true posteriors are drawn in the plane of 2 latents, this model has {model.latent_dim}.")
     posterior = model.encode(x)
-    if not isinstance(posterior, DiagonalNormal):
+    if not isinstance(posterior, DiagonalNormal | FullNormal):
         raise ConfigError(
-            f"the encoder's Gaussian is drawn beside the true posterior, but this encoder has a "
-            f"{type(posterior).__name__}; accepted: model.posterior 'diagonal-normal'."
+            f"the encoder's normal is drawn beside the true posterior, but this encoder has a "
+            f"{type(posterior).__name__}; accepted: model.posterior 'diagonal-normal' and 'full-normal'."
         )
     return posterior

@@ -31,7 +31,7 @@ from lowerbound.data.table_filling import Fill, filled_csv, filled_parquet, same
 from lowerbound.data.tables import RawTable, TableOptions, csv_content, read_csv
 from lowerbound.foundation.errors import UsageError
 from lowerbound.foundation.schema import Column, Schema
-from lowerbound.foundation.seeding import ContentNoise, content_noise
+from lowerbound.foundation.seeding import ContentNoise, content_noise, generator
 from lowerbound.foundation.storage import write_bytes, write_text
 from lowerbound.models.vae import VAE
 from lowerbound.probability.tables import ColumnCodes, TableRow
@@ -129,7 +129,7 @@ def expected_cells(vae: VAE, x: Float[Tensor, "batch column"], num_draws: int = 
     has_known = ~x.isnan().all(-1)
     noise = content_noise(x, 0, "imputation")
     z, log_weight = _draws(vae, x, noise, num_draws)
-    prior = _from_prior(vae, x, num_draws)
+    prior = _from_prior(vae, num_draws)
     z = torch.where(has_known.unsqueeze(-1), z, prior)
     weight = torch.softmax(torch.where(has_known, log_weight, 0.0), dim=0).double()
     likelihood = vae.decode(z)
@@ -159,10 +159,9 @@ def _draws(
     return samples.z, samples.log_weight
 
 
-def _from_prior(vae: VAE, x: Float[Tensor, "batch column"], num_draws: int) -> Float[Tensor, "sample 1 latent"]:
-    stream = content_noise(x[:1] * torch.nan, 0, "imputation from the prior")
-    prior = vae.prior()
-    return prior.mean + prior.variance.sqrt() * stream.normal(num_draws, x.new_zeros(1, vae.latent_dim))
+def _from_prior(vae: VAE, num_draws: int) -> Float[Tensor, "sample 1 latent"]:
+    device = next(vae.parameters()).device
+    return vae.prior.sample(generator(0, "imputation from the prior", device), num_draws).unsqueeze(1)
 
 
 def _mixture(likelihood: TableRow, weight: Float[Tensor, "sample batch"]) -> Expected:

@@ -19,14 +19,16 @@ from lowerbound.data.splits import splits_around
 from lowerbound.evaluation import generation
 from lowerbound.evaluation.comparison import Comparison
 from lowerbound.evaluation.comparison import compare as compare_results
+from lowerbound.evaluation.config import EvaluationConfig
 from lowerbound.evaluation.feature_samples import best_guess
 from lowerbound.evaluation.full_evaluation import evaluate_full
-from lowerbound.evaluation.quick_evaluation import BATCH_SIZE, EvaluationConfig, score_examples
+from lowerbound.evaluation.quick_evaluation import BATCH_SIZE, score_examples
 from lowerbound.evaluation.results import Results, Score, read_results
 from lowerbound.foundation.errors import DataError, UsageError
 from lowerbound.foundation.seeding import generator
 from lowerbound.foundation.storage import check_is_no_dangling_link, folder_atomically, write_bytes
-from lowerbound.models.vae import VAE, build_model
+from lowerbound.models.construction import build_model
+from lowerbound.models.vae import VAE
 from lowerbound.networks.layers import Layer, count_parameters
 from lowerbound.reporting.comparison_plot import comparison_figure
 from lowerbound.reporting.theme import png

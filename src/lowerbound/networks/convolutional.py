@@ -32,8 +32,7 @@ class ConvolutionalEncoder(nn.Module):
         event_shape: tuple[int, ...],
         channels: tuple[int, ...],
         hidden: tuple[int, ...],
-        num_heads: int,
-        latent_dim: int,
+        head_sizes: tuple[int, ...],
         activation: str = "relu",
     ) -> None:
         super().__init__()
@@ -46,7 +45,7 @@ class ConvolutionalEncoder(nn.Module):
         num_features = in_channels * deep_height * deep_width
         last = hidden[-1] if hidden else num_features
         self.body = nn.Sequential(*layers, nn.Flatten(), *dense_stack(num_features, hidden, activation))
-        self.heads = heads(last, num_heads, latent_dim)
+        self.heads = heads(last, head_sizes)
 
     def forward(self, x: Float[Tensor, "batch channel height width"]) -> Float[Tensor, "batch raw"]:
         raw: Tensor = self.heads(self.body(x))

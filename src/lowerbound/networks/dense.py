@@ -26,15 +26,14 @@ class DenseEncoder(nn.Module):
         self,
         event_shape: tuple[int, ...],
         hidden: tuple[int, ...],
-        num_heads: int,
-        latent_dim: int,
+        head_sizes: tuple[int, ...],
         activation: str = "relu",
     ) -> None:
         super().__init__()
         num_inputs = math.prod(event_shape)
         last = hidden[-1] if hidden else num_inputs
         self.body = nn.Sequential(nn.Flatten(), *dense_stack(num_inputs, hidden, activation))
-        self.heads = heads(last, num_heads, latent_dim)
+        self.heads = heads(last, head_sizes)
 
     def forward(self, x: Float[Tensor, "batch *event"]) -> Float[Tensor, "batch raw"]:
         raw: Tensor = self.heads(self.body(x))

@@ -48,14 +48,15 @@ def _check_size(network: nn.Module) -> None:
 @torch.no_grad()
 def glorot_uniform(module: nn.Linear | nn.Conv2d | nn.ConvTranspose2d, generator: Generator) -> None:
     """Draw one layer's weights. A layer of several heads is drawn head by head, as if they were layers apart."""
-    for head in module.weight.chunk(getattr(module, "num_heads", 1), dim=0):
+    for head in module.weight.split(getattr(module, "head_sizes", len(module.weight)), dim=0):
         nn.init.xavier_uniform_(head, generator=generator)
     if module.bias is not None:
         module.bias.zero_()
 
 
-def heads(in_features: int, num_heads: int, latent_dim: int) -> nn.Linear:
+def heads(in_features: int, head_sizes: tuple[int, ...]) -> nn.Linear:
     """One matrix product for all heads of an encoder (mean, log-variance); faster than a layer for each."""
-    layer = nn.Linear(in_features, num_heads * latent_dim)
-    layer.num_heads = num_heads  # type: ignore[assignment]
+    sizes = tuple(size for size in head_sizes if size)  # one latent has no covariances
+    layer = nn.Linear(in_features, sum(sizes))
+    layer.head_sizes = sizes  # type: ignore[assignment]
     return layer

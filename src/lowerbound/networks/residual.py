@@ -73,8 +73,7 @@ class ResidualEncoder(nn.Module):
         channels: tuple[int, ...],
         num_blocks: int,
         hidden: tuple[int, ...],
-        num_heads: int,
-        latent_dim: int,
+        head_sizes: tuple[int, ...],
         activation: str = "silu",
     ) -> None:
         super().__init__()
@@ -90,7 +89,7 @@ class ResidualEncoder(nn.Module):
         num_features = last * deep_height * deep_width
         layers += [_normalisation(last), ACTIVATIONS[activation](), nn.Flatten()]
         self.body = nn.Sequential(*layers, *dense_stack(num_features, hidden, activation))
-        self.heads = heads(hidden[-1] if hidden else num_features, num_heads, latent_dim)
+        self.heads = heads(hidden[-1] if hidden else num_features, head_sizes)
 
     def forward(self, x: Float[Tensor, "batch channel height width"]) -> Float[Tensor, "batch raw"]:
         raw: Tensor = self.heads(self.body(x))

@@ -1,13 +1,13 @@
 """The objective: what training maximises, and the true terms to report beside it.
 
-    objective = bound(log p(x|z) - weight * rate),   in nats per example
+    objective = bound(log p(x|z) - weight * rate) - sum of weight * penalty,   in nats per example
 
 The sign flips once, here: `Loss.value` is minimised, and everything else is a bound in nats, higher being better.
 A paper is a row of `OBJECTIVES`: a choice of parts, not a class.
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 import torch
 from jaxtyping import Float
@@ -16,8 +16,12 @@ from torch import Tensor
 from lowerbound.foundation.errors import ConfigError, UnknownName
 from lowerbound.objectives.bounds import BOUNDS
 from lowerbound.objectives.gradients import GRADIENTS
+from lowerbound.objectives.penalties import PENALTIES, PenaltyContext
 from lowerbound.objectives.rates import RATES, true_rate
 from lowerbound.probability.samples import PosteriorSamples
+
+TERMS = ("objective", "elbo", "rate", "distortion")
+"""The terms that every objective has; its penalties follow, each under its name."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,23 +32,30 @@ class Loss:
     objective: Float[Tensor, " batch"]  # nats
     distortion: Float[Tensor, " batch"]  # -E[log p(x|z)], nats
     rate: Float[Tensor, " batch"]  # KL(q || p), nats; zero by definition of rate 'none'
+    penalties: dict[str, Float[Tensor, ""]] = field(default_factory=dict)  # of the batch, unweighted
 
     @property
     def elbo(self) -> Float[Tensor, " batch"]:
         """The true ELBO, -(distortion + rate), whatever was charged; for rate 'none' minus the reconstruction error."""
         return -(self.distortion + self.rate)
 
+    def terms(self) -> dict[str, Float[Tensor, " batch"]]:
+        """Every named term of each example, in the order of `Objective.term_names`."""
+        per_example = {name: getattr(self, name) for name in TERMS}
+        return per_example | {name: value.expand_as(self.objective) for name, value in self.penalties.items()}
+
 
 @dataclass(frozen=True, kw_only=True)
 class Objective:
-    """Choices of bound and rate, by their names in the tables; also the `objective` section of a configuration."""
+    """Choices of bound, rate and penalties by name; also the `objective` section of a configuration."""
 
     bound: str = "elbo"
     gradient: str = "reparameterized"
-    rate: str = "analytic"
+    rate: str = "auto"  # closed form where posterior and prior have one, else Monte Carlo
     rate_weight: float = 1.0  # β
     rate_warm_up: float = 0.0  # epochs over which the rate's weight rises linearly from 0
     num_samples: int = 1  # draws for each example
+    penalties: dict[str, float] = field(default_factory=dict)  # weight by name
 
     def __post_init__(self) -> None:
         for key, table in (("bound", BOUNDS), ("gradient", GRADIENTS), ("rate", RATES)):
@@ -58,6 +69,7 @@ class Objective:
             )
         if self.num_samples < 1:
             raise ConfigError(f"objective.num_samples needs at least 1, got {self.num_samples}.")
+        _check_penalties(self.penalties)
         _refuse_wrong_combinations(self)
 
     @property
@@ -65,31 +77,80 @@ class Objective:
         """Whether the gradient passes through the draws."""
         return GRADIENTS[self.gradient].through_draws
 
-    def __call__(self, samples: PosteriorSamples, rate_scale: float | Float[Tensor, ""] = 1.0) -> Loss:
-        """The loss for given draws; `rate_scale` in [0, 1] is where the warm-up stands."""
+    @property
+    def _needs_draws(self) -> bool:
+        """Whether log q(z|x) of each draw is needed, as weights of several draws and some gradients do."""
+        return self.bound == "iwae" or self.gradient in ("stl", "dreg")
+
+    @property
+    def term_names(self) -> tuple[str, ...]:
+        """Names of the terms that training logs, the penalties' last."""
+        return (*TERMS, *self.penalties)
+
+    def __call__(
+        self,
+        samples: PosteriorSamples,
+        rate_scale: float | Float[Tensor, ""] = 1.0,
+        context: PenaltyContext | None = None,
+    ) -> Loss:
+        """The loss for given draws; `rate_scale` in [0, 1] is where the warm-up stands, penalties need a `context`."""
+
+        charge = RATES["monte-carlo" if self.rate == "auto" and self._needs_draws else self.rate]
 
         def log_weight(draws: PosteriorSamples) -> Tensor:
-            return draws.log_likelihood - rate_scale * self.rate_weight * RATES[self.rate](draws)
+            return draws.log_likelihood - rate_scale * self.rate_weight * charge(draws)
 
         bound = BOUNDS[self.bound]
         surrogate = GRADIENTS[self.gradient].surrogate(samples, bound, log_weight)
+        penalties = self._penalties(samples, context)
+        charged = sum(weight * penalties[name] for name, weight in self.penalties.items())
         with torch.no_grad():
             objective = surrogate if self.gradient == "reparameterized" else bound(log_weight(samples))
             rate = torch.zeros_like(objective) if self.rate == "none" else true_rate(samples)
         return Loss(
-            value=-surrogate.mean(),
-            objective=objective.detach(),
+            value=charged - surrogate.mean(),
+            objective=(objective - charged).detach(),
             distortion=-samples.log_likelihood.detach().mean(dim=0),
             rate=rate,
+            penalties={name: value.detach() for name, value in penalties.items()},
         )
+
+    def _penalties(self, samples: PosteriorSamples, context: PenaltyContext | None) -> dict[str, Tensor]:
+        if self.penalties and context is None:
+            raise ConfigError("an objective with penalties needs their context; training passes it.")
+        return {name: PENALTIES[name](samples, context) for name in self.penalties if context is not None}
+
+    def resolved(self, posterior: str, has_closed_form: bool) -> "Objective":
+        """The objective with rate 'auto' resolved for a model whose KL has a closed form or not.
+
+        A point mass has none. ConfigError for an explicit 'analytic' without a closed form.
+        """
+        if self.rate == "analytic" and not has_closed_form:
+            raise ConfigError(
+                f"objective.rate 'analytic' needs a closed form of the KL, which posterior {posterior!r} and the "
+                "model's prior do not have; use 'monte-carlo' or 'auto'."
+            )
+        if self.rate != "auto":
+            return self
+        if posterior == "point-mass":
+            return replace(self, rate="none")
+        return replace(self, rate="analytic" if has_closed_form and not self._needs_draws else "monte-carlo")
 
     def check_posterior(self, posterior: str) -> None:
         """Refuse a posterior that this objective cannot be formed with, with the reason."""
-        if (posterior == "point-mass") != (self.rate == "none"):
+        if self.rate != "auto" and (posterior == "point-mass") != (self.rate == "none"):
             raise ConfigError(
                 f"model.posterior {posterior!r} does not go with objective.rate {self.rate!r}: a point mass has no "
                 "log q(z|x), so its rate is 'none'; any other posterior is charged ('analytic' or 'monte-carlo')."
             )
+
+
+def _check_penalties(penalties: dict[str, float]) -> None:
+    for name, weight in penalties.items():
+        if name not in PENALTIES:
+            raise UnknownName("objective.penalties", name, PENALTIES)
+        if not 0 <= weight < math.inf:
+            raise ConfigError(f"objective.penalties.{name} needs a finite weight of at least 0, got {weight:g}.")
 
 
 def _refuse_wrong_combinations(objective: Objective) -> None:
@@ -97,12 +158,12 @@ def _refuse_wrong_combinations(objective: Objective) -> None:
     bound, gradient, rate = objective.bound, objective.gradient, objective.rate
     if bound == "iwae" and rate == "analytic":
         raise ConfigError(
-            "bound 'iwae' with rate 'analytic' is no lower bound: the closed-form KL is the same for every draw, and "
-            "weights without their own log q can exceed log p(x); use rate 'monte-carlo'."
+            "bound 'iwae' with rate 'analytic' is not a lower bound: the closed-form KL is the same for every draw, "
+            "and weights without their own log q can exceed log p(x); use rate 'monte-carlo'."
         )
     if bound == "iwae" and rate == "none":
         raise ConfigError("bound 'iwae' needs log q(z|x) in its weights; use rate 'monte-carlo', not 'none'.")
-    if gradient in ("stl", "dreg") and rate != "monte-carlo":
+    if gradient in ("stl", "dreg") and rate not in ("monte-carlo", "auto"):
         raise ConfigError(f"gradient {gradient!r} changes how log q(z|x) of each draw is differentiated, which rate "
                           f"{rate!r} does not contain; use rate 'monte-carlo'.")  # fmt: skip
     if gradient == "stl" and bound == "iwae":

@@ -9,10 +9,14 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from lowerbound.probability.distributions import has_closed_form_kl
 from lowerbound.probability.samples import PosteriorSamples
 
 Rate = Callable[[PosteriorSamples], Float[Tensor, "sample batch"]]
+
+
+def auto(samples: PosteriorSamples) -> Float[Tensor, "sample batch"]:
+    """The closed form where posterior and prior have one, else the Monte Carlo estimate."""
+    return analytic(samples) if samples.has_closed_form_kl else monte_carlo(samples)
 
 
 def analytic(samples: PosteriorSamples) -> Float[Tensor, "sample batch"]:
@@ -38,12 +42,11 @@ def none(samples: PosteriorSamples) -> Float[Tensor, "sample batch"]:
 
 def true_rate(samples: PosteriorSamples) -> Float[Tensor, " batch"]:
     """KL(q || p) per example, to be reported: in closed form where there is one, else the mean over draws."""
-    if has_closed_form_kl(samples.posterior, samples.prior):
-        return samples.kl.detach()
-    return monte_carlo(samples).mean(dim=0).detach()
+    return auto(samples).mean(dim=0).detach()
 
 
 RATES: dict[str, Rate] = {
+    "auto": auto,
     "analytic": analytic,
     "monte-carlo": monte_carlo,
     "none": none,

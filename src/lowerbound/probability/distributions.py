@@ -7,6 +7,7 @@ float32. Chance comes from an explicit generator. torch.distributions lacks that
 
 import math
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -45,6 +46,15 @@ class Distribution(ABC):
     @abstractmethod
     def variance(self) -> Float[Tensor, "*batch_and_event"]:
         """Variance of each element of the event."""
+
+    @property
+    def covariance(self) -> Float[Tensor, "*batch element element"]:
+        """Covariance of the event's elements; diagonal, unless a family overrides it."""
+        return torch.diag_embed(self.flat_event(self.variance))
+
+    def marginal(self, elements: Sequence[int]) -> "Distribution":
+        """The distribution of some elements of the event, in that order; ConfigError where none is implemented."""
+        raise ConfigError(f"{type(self).__name__} has no marginals.")
 
     @abstractmethod
     def log_prob(self, value: Float[Tensor, "*value_shape"]) -> Float[Tensor, "*batch"]:
@@ -168,6 +178,10 @@ class DiagonalNormal(Distribution):
     def sample_by_content(self, noise: ContentNoise, num_samples: int) -> Float[Tensor, "sample *batch_and_event"]:
         return self.parameter_mean + self.standard_deviation * noise.normal(num_samples, self.parameter_mean)
 
+    def marginal(self, elements: Sequence[int]) -> "DiagonalNormal":
+        log_variance = self.log_variance.expand_as(self.parameter_mean)
+        return DiagonalNormal(self.parameter_mean[..., list(elements)], log_variance[..., list(elements)])
+
     def inverse_cdf(self, probability: Float[Tensor, "*value_shape"]) -> Float[Tensor, "*value_shape"]:
         """Quantiles of each element: the value below which it falls with the given probability."""
         return self.parameter_mean + self.standard_deviation * torch.special.ndtri(probability)
@@ -285,27 +299,3 @@ class PointMass(Distribution):
 
     def sample_by_content(self, noise: ContentNoise, num_samples: int) -> Float[Tensor, "sample *batch_and_event"]:
         return self.value.expand(num_samples, *self.value.shape)
-
-
-def has_closed_form_kl(posterior: Distribution, prior: Distribution) -> bool:
-    """Whether `kl_divergence` knows this pair."""
-    return isinstance(posterior, DiagonalNormal) and isinstance(prior, DiagonalNormal)
-
-
-def elementwise_kl(posterior: Distribution, prior: Distribution) -> Float[Tensor, "*batch latent"]:
-    """KL(q || p) of each latent element, in nats; ConfigError where it has no closed form.
-
-    Source: Kingma and Welling, "Auto-Encoding Variational Bayes", arXiv:1312.6114, Appendix B, for two normals.
-    """
-    if not (isinstance(posterior, DiagonalNormal) and isinstance(prior, DiagonalNormal)):
-        raise ConfigError(
-            f"no closed form for KL({type(posterior).__name__} || {type(prior).__name__}); use rate 'monte-carlo'."
-        )
-    log_ratio = posterior.log_variance - prior.log_variance
-    squared = (posterior.mean - prior.mean) ** 2 * torch.exp(-prior.log_variance)
-    return 0.5 * (log_ratio.exp() + squared - 1 - log_ratio)
-
-
-def kl_divergence(posterior: Distribution, prior: Distribution) -> Float[Tensor, "*batch"]:
-    """KL(q || p) in nats, in closed form; ConfigError where there is none."""
-    return posterior.sum_event(elementwise_kl(posterior, prior))

@@ -6,15 +6,14 @@ tensor to its parameters, and says which data it can score. The network knows no
 
 import math
 from abc import ABC, abstractmethod
-from typing import ClassVar
 
 import torch
 from jaxtyping import Bool, Float
-from torch import Tensor, nn
+from torch import Tensor
 
-from lowerbound.foundation.errors import ConfigError
 from lowerbound.foundation.schema import LARGEST, LARGEST_COUNT, Support
 from lowerbound.probability.distributions import Distribution
+from lowerbound.probability.parts import Part
 
 MEAN_MARGIN = 1e-6
 """Means of 0 and 1 have no finite logit; they are moved inwards by this much."""
@@ -36,12 +35,6 @@ START_OF_LOG_R = (-3.0, 7.0)
 COUNTS = f"counts, whole numbers from 0 to {LARGEST_COUNT:,}"
 NUMBERS = "finite numbers below 1e18"
 """What is accepted of a count and of any other number."""
-
-
-def check_option(key: str, value: float | int, least: float, most: float) -> None:
-    """ConfigError for an option's number outside of what is accepted."""
-    if not least <= value <= most:
-        raise ConfigError(f"{key} needs a number from {least:g} to {most:g}, got {value:g}.")
 
 
 def are_counts(x: Float[Tensor, "*shape"]) -> Bool[Tensor, "*shape"]:
@@ -68,12 +61,10 @@ def binomial_logits(mean: Float[Tensor, "*shape"], num_levels: int) -> Float[Ten
     return ways + above * inner.log() + below * torch.log1p(-inner)
 
 
-class Likelihood(nn.Module, ABC):
+class Likelihood(Part, ABC):
     """A family p(x|z), with whatever parameters do not depend on z."""
 
     is_within_unit_interval = False  # whether all its values lie in [0, 1]
-    accepted_options: ClassVar[dict[str, tuple[float, float]]] = {}
-    """From where to where the constructor's numbers are accepted; others are refused, none is changed."""
 
     def __init__(self, event_shape: tuple[int, ...]) -> None:
         super().__init__()

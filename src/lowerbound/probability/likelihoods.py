@@ -31,10 +31,10 @@ from lowerbound.probability.likelihood import (
     MEAN_MARGIN,
     are_counts,
     binomial_logits,
-    check_option,
     log_r_of,
 )
 from lowerbound.probability.likelihood import Likelihood as Likelihood  # part of this module's face
+from lowerbound.probability.parts import check_number, register
 from lowerbound.probability.table_likelihood import TableLikelihood
 from lowerbound.probability.unit_interval import ContinuousBernoulli, logits_of_mean
 
@@ -114,7 +114,7 @@ class GaussianLikelihood(Likelihood):
         mean_map: Literal["identity", "sigmoid"] = "identity",
     ) -> None:
         super().__init__(event_shape)
-        check_option("sigma", sigma, *self.accepted_options["sigma"])
+        check_number("sigma", sigma, *self.accepted_options["sigma"])
         log_sigma = torch.tensor(math.log(sigma))
         self.mean_map = mean_map
         if learn_sigma:
@@ -364,6 +364,11 @@ def _need_counts(name: str, support: Support) -> None:
         kind = "whole numbers" if support.is_integer else "values that are not whole"
         came = f"{kind} in [{support.low:g}, {support.high:g}]"
         raise DataError(f"the data are {came}, likelihood {name!r} needs {COUNTS}; use 'gaussian'.")
+
+
+def register_likelihood(name: str, likelihood: type[Likelihood]) -> None:
+    """Add a likelihood to the table, so that configurations and files can name it; ConfigError for a name in use."""
+    register("likelihood", LIKELIHOODS, Likelihood, name, likelihood)
 
 
 LIKELIHOODS: dict[str, type[Likelihood]] = {

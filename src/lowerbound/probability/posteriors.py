@@ -1,23 +1,38 @@
 """Posteriors q(z|x): raw encoder output to a distribution over latents.
 
-The encoder yields `num_heads` numbers for each latent dimension, one head after the other.
+A posterior states the shape of the raw tensor that it needs from the encoder (`raw_shape`), as a likelihood does of the
+decoder. The encoder yields its numbers head by head: `head_sizes`.
 """
 
 from abc import ABC, abstractmethod
 
 from jaxtyping import Float
-from torch import Tensor, nn
+from torch import Tensor
 
 from lowerbound.probability.distributions import DiagonalNormal, Distribution, PointMass
+from lowerbound.probability.normals import FullNormal, scale_tril_of
+from lowerbound.probability.parts import Part, register
 
 LOG_VARIANCE_BOUND = 15.0
 """Log-variances are kept within ± this: beyond it exp overflows in half precision and training cannot return."""
 
 
-class Posterior(nn.Module, ABC):
-    """A family q(z|x)."""
+class Posterior(Part, ABC):
+    """A family q(z|x) over `latent_dim` latents."""
 
-    num_heads: int
+    def __init__(self, latent_dim: int) -> None:
+        super().__init__()
+        self.latent_dim = latent_dim
+
+    @property
+    @abstractmethod
+    def raw_shape(self) -> tuple[int, ...]:
+        """Shape of the raw encoder output for one example."""
+
+    @property
+    def head_sizes(self) -> tuple[int, ...]:
+        """Numbers of each head of the encoder; starting weights are drawn head by head."""
+        return self.raw_shape
 
     @abstractmethod
     def forward(self, raw: Float[Tensor, "*batch raw"]) -> Distribution:
@@ -27,23 +42,59 @@ class Posterior(nn.Module, ABC):
 class DiagonalNormalPosterior(Posterior):
     """N(mean, diag(variance)); the heads are the mean and the log-variance."""
 
-    num_heads = 2
+    @property
+    def raw_shape(self) -> tuple[int, ...]:
+        return (2 * self.latent_dim,)
+
+    @property
+    def head_sizes(self) -> tuple[int, ...]:
+        return self.latent_dim, self.latent_dim
 
     def forward(self, raw: Float[Tensor, "*batch raw"]) -> DiagonalNormal:
         mean, log_variance = raw.chunk(2, dim=-1)
         return DiagonalNormal(mean, log_variance.clamp(-LOG_VARIANCE_BOUND, LOG_VARIANCE_BOUND))
 
 
+class FullNormalPosterior(Posterior):
+    """N(mean, L Lᵀ) with a full covariance.
+
+    L = S (I + N): S scales the rows, N is strictly lower triangular. The heads are the mean, log S², and N row by row;
+    with N = 0 it is the diagonal normal of the first two.
+
+    Source: Kingma and Welling, "An Introduction to Variational Autoencoders", arXiv:1906.02691, Section 2.5.1.
+    """
+
+    @property
+    def raw_shape(self) -> tuple[int, ...]:
+        return (sum(self.head_sizes),)
+
+    @property
+    def head_sizes(self) -> tuple[int, ...]:
+        return self.latent_dim, self.latent_dim, self.latent_dim * (self.latent_dim - 1) // 2
+
+    def forward(self, raw: Float[Tensor, "*batch raw"]) -> FullNormal:
+        mean, log_scale, below = raw.split(self.head_sizes, dim=-1)
+        return FullNormal(mean, scale_tril_of(log_scale.clamp(-LOG_VARIANCE_BOUND, LOG_VARIANCE_BOUND), below))
+
+
 class PointMassPosterior(Posterior):
     """A deterministic code, which makes the model a plain autoencoder."""
 
-    num_heads = 1
+    @property
+    def raw_shape(self) -> tuple[int, ...]:
+        return (self.latent_dim,)
 
     def forward(self, raw: Float[Tensor, "*batch raw"]) -> PointMass:
         return PointMass(raw)
 
 
+def register_posterior(name: str, posterior: type[Posterior]) -> None:
+    """Add a posterior to the table, so that configurations and files can name it; ConfigError for a name in use."""
+    register("posterior", POSTERIORS, Posterior, name, posterior)
+
+
 POSTERIORS: dict[str, type[Posterior]] = {
     "diagonal-normal": DiagonalNormalPosterior,
+    "full-normal": FullNormalPosterior,
     "point-mass": PointMassPosterior,
 }

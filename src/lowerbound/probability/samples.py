@@ -1,4 +1,8 @@
-"""Draws from the posterior with what bounds and rates need to know of them."""
+"""Draws from the posterior with what bounds, rates and penalties need to know of them.
+
+A model has one group of latents or, where it is hierarchical, several: z = (z_1, ..., z_L), drawn one after the other.
+Log-densities and rates are sums over groups; a later group's posterior and prior may depend on the draws before it.
+"""
 
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -7,7 +11,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from lowerbound.foundation.seeding import Chance, ContentNoise
-from lowerbound.probability.distributions import Distribution, kl_divergence
+from lowerbound.probability.distributions import Distribution
+from lowerbound.probability.kl import has_closed_form_kl, kl_divergence
 
 
 def draw(posterior: Distribution, chance: Chance, num_samples: int) -> Float[Tensor, "sample batch latent"]:
@@ -18,17 +23,15 @@ def draw(posterior: Distribution, chance: Chance, num_samples: int) -> Float[Ten
 
 
 @dataclass(frozen=True, eq=False)
-class PosteriorSamples:
-    """Draws z ~ q(z|x) and their log densities, in nats.
+class LatentGroup:
+    """Draws of one group of latents, with the distributions that they are scored by, in nats.
 
-    The prior's and the posterior's densities are evaluated when they are asked for: the analytic KL needs neither,
-    and a point mass has none.
+    Densities are evaluated when they are first asked for: the analytic KL needs neither, and a point mass has none.
     """
 
     z: Float[Tensor, "sample batch latent"]
-    log_likelihood: Float[Tensor, "sample batch"]  # log p(x|z)
-    posterior: Distribution
-    prior: Distribution
+    posterior: Distribution  # of batch shape [batch], or [sample, batch] where it depends on earlier draws
+    prior: Distribution  # of batch shape [], or as the posterior
 
     @cached_property
     def log_prior(self) -> Float[Tensor, "sample batch"]:
@@ -41,9 +44,54 @@ class PosteriorSamples:
         return self.posterior.log_prob(self.z)
 
     @cached_property
-    def kl(self) -> Float[Tensor, " batch"]:
+    def kl(self) -> Float[Tensor, "*sample batch"]:
         """KL(q(z|x) || p(z)) in closed form; ConfigError where there is none."""
         return kl_divergence(self.posterior, self.prior)
+
+
+@dataclass(frozen=True, eq=False)
+class PosteriorSamples:
+    """Draws z ~ q(z|x) of all groups of latents, and their log densities, in nats."""
+
+    log_likelihood: Float[Tensor, "sample batch"]  # log p(x|z)
+    groups: tuple[LatentGroup, ...]
+
+    @classmethod
+    def of_one_group(
+        cls,
+        z: Float[Tensor, "sample batch latent"],
+        log_likelihood: Float[Tensor, "sample batch"],
+        posterior: Distribution,
+        prior: Distribution,
+    ) -> "PosteriorSamples":
+        """Draws of a model that is not hierarchical."""
+        return cls(log_likelihood, (LatentGroup(z, posterior, prior),))
+
+    @property
+    def z(self) -> Float[Tensor, "sample batch latent"]:
+        """The draws of the only group of latents."""
+        (group,) = self.groups
+        return group.z
+
+    @cached_property
+    def log_prior(self) -> Float[Tensor, "sample batch"]:
+        """log p(z), summed over groups."""
+        return sum_of([group.log_prior for group in self.groups])
+
+    @cached_property
+    def log_posterior(self) -> Float[Tensor, "sample batch"]:
+        """log q(z|x), summed over groups."""
+        return sum_of([group.log_posterior for group in self.groups])
+
+    @property
+    def has_closed_form_kl(self) -> bool:
+        """Whether every group's KL is known in closed form."""
+        return all(has_closed_form_kl(group.posterior, group.prior) for group in self.groups)
+
+    @cached_property
+    def kl(self) -> Float[Tensor, "*sample batch"]:
+        """KL(q(z|x) || p(z)) in closed form, summed over groups; ConfigError where one has none."""
+        return sum_of([group.kl for group in self.groups])
 
     @property
     def log_weight(self) -> Float[Tensor, "sample batch"]:
@@ -52,4 +100,13 @@ class PosteriorSamples:
 
     def with_fixed_posterior(self) -> "PosteriorSamples":
         """The same draws, where log q(z|x) depends on z alone and not on the posterior's parameters."""
-        return replace(self, posterior=self.posterior.detach())
+        groups = (LatentGroup(group.z, group.posterior.detach(), group.prior) for group in self.groups)
+        return replace(self, groups=tuple(groups))
+
+
+def sum_of(terms: list[Tensor]) -> Tensor:
+    """The sum of tensors whose shapes broadcast."""
+    total = terms[0]
+    for term in terms[1:]:
+        total = total + term
+    return total

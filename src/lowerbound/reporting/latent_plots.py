@@ -12,9 +12,10 @@ from matplotlib import patheffects
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.patches import Circle
+from matplotlib.patches import Polygon
 
 from lowerbound.evaluation.generation import most_used_dimensions
+from lowerbound.evaluation.prior_shape import contour_lines
 from lowerbound.evaluation.results import Results
 from lowerbound.reporting import theme
 
@@ -26,8 +27,6 @@ OTHERS = "#b4bac1"
 DASHED = (0, (4, 3))
 LONGEST_NAME = 24
 LONGEST_NAME_AMONG_DOTS = 8
-CENTRAL_RADIUS = math.sqrt(-2 * math.log(1 - 0.95))
-"""Of the circle around the origin that holds 95 % of a standard normal in the plane."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,7 +45,7 @@ def latent_space(results: Results) -> Figure:
     its label, where the data have labels. The encoder has never seen a label, so colours that keep together
     were found from the images alone; neighbours are images that the model takes to be alike, and where
     colours mix it confuses them. Where there is a prior, 95 % of what it draws lies inside the dashed
-    circle: gaps in there are where samples look like nothing in the data. Without labels, darker cells hold
+    line: gaps in there are where samples look like nothing in the data. Without labels, darker cells hold
     more images.
     """
     return _plane(results, (0, 1))
@@ -57,7 +56,7 @@ def latent_pair(results: Results) -> Figure:
     """Two dimensions of the latent space, those whose posterior means vary most over the test images, which
     is to say that the encoder uses most. All others are hidden, so dots that coincide here may lie apart.
     Each dot is a test image, its colour is its label, where the data have labels; without labels, darker
-    cells hold more images. Where there is a prior, 95 % of what it draws lies inside the dashed circle.
+    cells hold more images. Where there is a prior, 95 % of what it draws lies inside the dashed line.
     """
     first, second = most_used_dimensions(results.arrays["latent_mean"])[:2]
     return _plane(results, (first, second))
@@ -123,12 +122,14 @@ def _plane(results: Results, dimensions: tuple[int, int]) -> Figure:
         _names(axes, z, shown)
     else:
         _density(axes, z)
-    if results.score("reconstruction-error") is None:
-        axes.add_patch(Circle((0, 0), CENTRAL_RADIUS, fill=False, edgecolor=theme.MUTED, linestyle=DASHED))
+    contour = [Polygon(line, closed=False) for line in contour_lines(results.arrays)]
+    for line in contour:
+        line.set(fill=False, edgecolor=theme.MUTED, linestyle=DASHED)
+        axes.add_patch(line)
     axes.set_aspect("equal", adjustable="datalim")
     theme.formulas(axes.set_xlabel(dimension_name(dimensions[0])), axes.set_ylabel(dimension_name(dimensions[1])))
     axes.grid(True)
-    _legend(axes, shown, with_prior=bool(axes.patches))
+    _legend(axes, shown, with_prior=bool(contour))
     return figure
 
 

@@ -17,7 +17,7 @@ from lowerbound.reporting.latent_plots import dimension_name
 from lowerbound.reporting.tiles import displayable
 from lowerbound.reporting.wording import number
 
-ARRAYS = tuple(f"true_posterior_{name}" for name in ("axes", "density", "encoder_mean", "encoder_variance"))
+ARRAYS = tuple(f"true_posterior_{name}" for name in ("axes", "density", "encoder_mean", "encoder_covariance"))
 """What the figure cannot do without."""
 
 SIGMAS = (1, 2)
@@ -60,7 +60,7 @@ def true_posterior(results: Results) -> Figure:
         _density(axes, arrays["axes"][index], arrays["density"][index])
         for name in NORMALS:
             if f"{name}_mean" in arrays:
-                _ellipses(axes, name, arrays[f"{name}_mean"][index], arrays[f"{name}_variance"][index])
+                _ellipses(axes, name, arrays[f"{name}_mean"][index], arrays[f"{name}_covariance"][index])
         _header(axes, arrays, index)
         _scales(axes)
     _legend(figure, has_local="local_mean" in arrays)
@@ -85,14 +85,16 @@ def density_level(density: Float[np.ndarray, "point point"], share: float) -> fl
 
 
 def _ellipses(
-    axes: Axes, name: str, mean: Float[np.ndarray, " latent"], variance: Float[np.ndarray, " latent"]
+    axes: Axes, name: str, mean: Float[np.ndarray, " latent"], covariance: Float[np.ndarray, "latent latent"]
 ) -> None:
     colour, linestyle = NORMALS[name]
     for sigma in SIGMAS:
-        width, height = 2 * sigma * np.sqrt(variance)
-        axes.add_patch(
-            Ellipse(tuple(mean), width, height, fill=False, edgecolor=colour, linestyle=linestyle, linewidth=1.3)
-        )
+        # Axes of the ellipse along the eigenvectors, ascending: the first is the shorter.
+        variances, directions = np.linalg.eigh(covariance.astype(np.float64))
+        width, height = 2 * sigma * np.sqrt(variances)
+        angle = math.degrees(math.atan2(directions[1, 0], directions[0, 0]))
+        outline = {"fill": False, "edgecolor": colour, "linestyle": linestyle, "linewidth": 1.3}
+        axes.add_patch(Ellipse(tuple(mean), width, height, angle=angle, **outline))
 
 
 def _header(axes: Axes, arrays: dict[str, np.ndarray], index: int) -> None:

@@ -17,11 +17,12 @@ from typing import Any, get_args, get_origin
 from pydantic import TypeAdapter, ValidationError
 
 from lowerbound.data.sources import DataConfig
-from lowerbound.evaluation.quick_evaluation import EvaluationConfig
+from lowerbound.evaluation.config import EvaluationConfig
 from lowerbound.foundation.errors import ConfigError, UnknownName
 from lowerbound.foundation.storage import read_toml
 from lowerbound.foundation.text import one_line
-from lowerbound.models.vae import ModelConfig
+from lowerbound.models.config import ModelConfig
+from lowerbound.models.construction import knows_kl
 from lowerbound.objectives.objective import OBJECTIVES, Objective
 from lowerbound.runs.setting_checks import MAX_DEPTH, check_settings
 from lowerbound.training.config import TrainingConfig
@@ -47,6 +48,9 @@ class Experiment:
 
     def __post_init__(self) -> None:
         self.objective.check_posterior(self.model.posterior)
+        # Resolved, so that config.toml says which rate was charged.
+        resolved = self.objective.resolved(self.model.posterior, knows_kl(self.model))
+        object.__setattr__(self, "objective", resolved)
 
     def settings(self) -> Settings:
         """The five sections, everything resolved."""

@@ -10,7 +10,9 @@ from lowerbound.data.data_kinds import columns_in_words, described
 from lowerbound.data.sources import SOURCES, Examples, Splits
 from lowerbound.data.sources import load as load_data
 from lowerbound.foundation.errors import UsageError
-from lowerbound.models.vae import ModelConfig, likelihood_options
+from lowerbound.models.config import ModelConfig
+from lowerbound.probability.likelihoods import LIKELIHOODS
+from lowerbound.probability.parts import option_checks
 from lowerbound.runs.auto_config import choose, settings_of
 from lowerbound.runs.experiment import Experiment, Settings, from_settings, merge, resolve
 
@@ -42,7 +44,7 @@ def prepare(
 def _with_data(model: ModelConfig, examples: Examples) -> ModelConfig:
     """What a likelihood has to know of the data, unless it was set: the number of levels."""
     options, num_levels = model.likelihood_options, examples.support.num_levels
-    if num_levels and "num_levels" in likelihood_options(model.likelihood):
+    if num_levels and "num_levels" in option_checks(LIKELIHOODS[model.likelihood]):
         options = {"num_levels": num_levels, **options}
     return replace(model, likelihood_options=options)
 

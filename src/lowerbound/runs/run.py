@@ -25,7 +25,7 @@ from lowerbound.evaluation.anomaly_scores import calibrated
 from lowerbound.evaluation.diagnosis import diagnose
 from lowerbound.evaluation.full_evaluation import evaluate_full
 from lowerbound.evaluation.health_metrics import measure_health
-from lowerbound.evaluation.quick_evaluation import data_convention, evaluate
+from lowerbound.evaluation.quick_evaluation import data_convention, evaluate_quick
 from lowerbound.evaluation.results import Finding, ProgressCallback, Results, read_results
 from lowerbound.foundation.errors import ConfigError, Interrupted, RunError, UsageError
 from lowerbound.foundation.progress import Progress
@@ -38,7 +38,8 @@ from lowerbound.foundation.storage import (
     temporary_folder,
     write_toml,
 )
-from lowerbound.models.vae import VAE, build_model
+from lowerbound.models.construction import build_model
+from lowerbound.models.vae import VAE
 from lowerbound.reporting.report import write_report
 from lowerbound.runs.experiment import Experiment, Settings, from_settings, merge
 from lowerbound.runs.preparation import choose_device, keywords_as_settings, prepare
@@ -327,7 +328,7 @@ def _carry_out(
         raise Interrupted(f"{stop} Continue with: lowerbound train --resume --out {quote(str(path))}") from None
     save_model(path / MODEL, model, splits.schema, {"data_checksum": splits.checksum})
     audience.message("evaluating and drawing the report")
-    results = evaluate(model, splits, experiment.evaluation, device)
+    results = evaluate_quick(model, splits, experiment.evaluation, device)
     _calibrate(path, model, splits, device)
     context = context_of(path, experiment, splits, model, device)
     assert splits.schema is not None

@@ -18,7 +18,16 @@ from lowerbound.foundation.schema import Column, Schema, check_schema
 from lowerbound.foundation.seeding import generator
 from lowerbound.foundation.storage import load_tensors, save_tensors, stated_checksum
 from lowerbound.foundation.strict import parsed
-from lowerbound.models.vae import OWN, VAE, ModelConfig, build_model
+from lowerbound.models.config import ModelConfig
+from lowerbound.models.construction import (
+    build_likelihood,
+    build_model,
+    build_part,
+    check_can_be_saved,
+    check_parts_are_known,
+)
+from lowerbound.models.vae import VAE
+from lowerbound.probability.parts import OWN
 from lowerbound.training.state import Numbers
 
 NUM_KEPT = 2
@@ -69,7 +78,11 @@ def drop_checkpoints_after(folder: Path, step: int) -> None:
 
 
 def save_model(path: Path, model: VAE, schema: Schema | None, about: Mapping[str, Any]) -> None:
-    """Write a model's weights with what is needed to build it again and what its data are; `about` is kept, too."""
+    """Write a model's weights with what is needed to build it again and what its data are; `about` is kept, too.
+
+    RunError, before anything is written, for a model that the file could not describe.
+    """
+    check_can_be_saved(model)
     description = {
         "model": asdict(model.config),
         "event_shape": list(model.event_shape),
@@ -122,6 +135,7 @@ def load_with_schema(
     """The same, and what the model's data are as training found them; None for a model that was saved without."""
     path = Path(run)
     tensors, stored = load_tensors(model_file(path))
+    check_parts_are_known(stored.get("model"), str(model_file(path)))
     description = parsed(_Description, stored, str(model_file(path)), accepts_infinity=True)
     if path.is_dir():  # a model.safetensors that is named itself stands for itself
         check_mark(path, MODEL, description.mark)
@@ -129,7 +143,7 @@ def load_with_schema(
         check_schema(description.schema, description.event_shape, str(model_file(path)))
     config, event_shape = description.model, description.event_shape
     if config.network == OWN:
-        model = _own(path, config, event_shape, encoder, decoder)
+        model = _own(path, description, encoder, decoder)
     else:
         model = _built(model_file(path), config, event_shape, description.columns)
     _load_weights(model, tensors, path)
@@ -154,19 +168,18 @@ def _built(path: Path, config: ModelConfig, event_shape: tuple[int, ...], column
         raise RunError(f"{path} is damaged (no model can be built of it: {str(error).splitlines()[0]}).") from error
 
 
-def _own(
-    path: Path, config: ModelConfig, event_shape: tuple[int, ...], encoder: nn.Module | None, decoder: nn.Module | None
-) -> VAE:
+def _own(path: Path, description: _Description, encoder: nn.Module | None, decoder: nn.Module | None) -> VAE:
     if encoder is None or decoder is None:
-        raise UsageError(f"{path} has networks of its own; give them: load(path, encoder=..., decoder=...).")
+        raise UsageError(f"{path} has networks of its own; pass them: load(path, encoder=..., decoder=...).")
+    config, event_shape = description.model, description.event_shape
     return VAE(
         encoder=encoder,
         decoder=decoder,
         event_shape=event_shape,
         latent_dim=config.latent_dim,
-        likelihood=config.likelihood,
-        posterior=config.posterior,
-        prior=config.prior,
+        likelihood=build_likelihood(config, event_shape, description.columns),
+        posterior=build_part("posterior", config),
+        prior=build_part("prior", config),
     )
 
 

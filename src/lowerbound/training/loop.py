@@ -49,6 +49,7 @@ def fit(
     `should_stop` says so, the state is saved between two steps and Interrupted is raised.
     """
     objective.check_posterior(model.config.posterior)
+    objective = objective.resolved(model.config.posterior, model.has_closed_form_kl)
     config = config.for_examples(len(splits.train))
     with computing(model, config.speed):
         yield from _epochs(model, splits, objective, config, torch.device(device), checkpoints, resume, should_stop)

@@ -14,7 +14,8 @@ from lowerbound.data.batches import scaled
 from lowerbound.data.examples import RawArray
 from lowerbound.foundation.schema import Column, Schema, Support
 from lowerbound.foundation.seeding import generator
-from lowerbound.models.vae import ModelConfig, build_model
+from lowerbound.models.config import ModelConfig
+from lowerbound.models.construction import build_model
 from lowerbound.runs.trained_model import TrainedModel
 from lowerbound.serving.portable.metadata import run_metadata, schema_metadata
 from portable_models import written_run

@@ -25,7 +25,7 @@ from lowerbound.data.sources import load as load_data
 from lowerbound.foundation.errors import DataError, RunError
 from lowerbound.foundation.seeding import generator
 from lowerbound.foundation.storage import read_toml
-from lowerbound.models.vae import NETWORKS
+from lowerbound.networks.architectures import NETWORKS
 from lowerbound.probability.likelihoods import LIKELIHOODS
 from lowerbound.runs.trained_model import load
 from lowerbound.serving.portable import onnx_form, parity

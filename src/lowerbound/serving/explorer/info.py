@@ -11,7 +11,7 @@ from lowerbound.data.sources import SOURCES
 from lowerbound.evaluation.results import Results, Score, read_scores
 from lowerbound.foundation.schema import Schema
 from lowerbound.foundation.seeding import generator
-from lowerbound.models.vae import build_model
+from lowerbound.models.construction import build_model
 from lowerbound.networks.layers import count_parameters
 from lowerbound.probability.posteriors import POSTERIORS, PointMassPosterior
 from lowerbound.reporting import wording

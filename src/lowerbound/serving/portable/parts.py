@@ -21,7 +21,8 @@ from torch import Tensor, nn
 from lowerbound.evaluation.feature_samples import best_guess
 from lowerbound.models.vae import VAE
 from lowerbound.networks.kernels import choose_kernels
-from lowerbound.probability.distributions import DiagonalNormal, kl_divergence
+from lowerbound.probability.distributions import DiagonalNormal
+from lowerbound.probability.kl import kl_divergence
 from lowerbound.serving.portable.decoder_outputs import likelihood_outputs
 
 NUM_TRACED = 3  # examples that an exporter follows through a part; a single one it would take for all there are

@@ -1,0 +1,159 @@
+"""Arrays behind a report's figures: codes, reconstructions, samples, manifold, traversals, rates per latent."""
+
+import numpy as np
+import torch
+
+from lowerbound.data.batches import Batches, scaled
+from lowerbound.evaluation import generation
+from lowerbound.evaluation.diagnostics import encode_examples
+from lowerbound.evaluation.feature_samples import element_arrays
+from lowerbound.evaluation.metrics import Metric, Subject, needs_a_density
+from lowerbound.evaluation.prior_shape import contour_arrays, density_contour
+from lowerbound.evaluation.results import Measurements
+from lowerbound.foundation.seeding import generator
+from lowerbound.probability.kl import elementwise_kl, has_elementwise_kl
+
+BATCH_SIZE = 500
+NUM_RECONSTRUCTIONS = 20
+NUM_SAMPLES = 100
+
+
+@torch.no_grad()
+def codes(subject: Subject) -> Measurements:
+    """Posterior means of the test examples, with their labels."""
+    test = subject.splits.test
+    means = [subject.model.encode(x).mean for x in Batches(test, BATCH_SIZE, subject.device)]
+    arrays = {"latent_mean": torch.cat(means).cpu().numpy()}
+    return Measurements((), arrays if test.labels is None else arrays | {"labels": test.labels})
+
+
+@torch.no_grad()
+def reconstructions(subject: Subject) -> Measurements:
+    """Test images beside their reconstructions."""
+    test = subject.splits.test
+    shown = scaled(test.subset(np.arange(min(NUM_RECONSTRUCTIONS, len(test))))).to(subject.device)
+    images = {"originals": shown, "reconstructions": subject.model.reconstruct(shown)}
+    return Measurements((), {name: generation.to_images(x) for name, x in images.items()})
+
+
+@torch.no_grad()
+def features(subject: Subject) -> Measurements:
+    """Values of single features of arrays and tables, in the data and in samples."""
+    stream = generator(subject.config.seed, "samples", subject.device)
+    return Measurements((), element_arrays(subject.model, subject.splits.test, stream))
+
+
+def samples(subject: Subject) -> Measurements:
+    """Decoded draws from the prior."""
+    images = generation.prior_samples(subject.model, NUM_SAMPLES, subject.config.seed)
+    return Measurements((), {"samples": images})
+
+
+def manifold(subject: Subject) -> Measurements:
+    """Decoded means on grids over two latents."""
+    arrays, config = {}, subject.config
+    for size in config.manifold_sizes:
+        if config.manifold == "quantile":
+            axes = generation.quantile_axes(subject.model, size).T
+        else:
+            left, right, bottom, top = config.manifold_range
+            axes = np.stack([np.linspace(left, right, size), np.linspace(bottom, top, size)]).astype(np.float32)
+        arrays[f"manifold_{size}"] = generation.manifold(subject.model, *axes)
+        arrays[f"manifold_{size}_axes"] = axes
+    return Measurements((), arrays)
+
+
+def traversals(subject: Subject) -> Measurements:
+    """One latent varied at a time, those that the encoder uses most."""
+    latent_mean = subject.known.arrays["latent_mean"]
+    dimensions = generation.most_used_dimensions(latent_mean)
+    start = torch.from_numpy(latent_mean[0]).to(subject.device)
+    images = generation.traversals(subject.model, dimensions, start)
+    return Measurements((), {"traversals": images, "traversal_dimensions": np.array(dimensions)})
+
+
+@torch.no_grad()
+def rate_per_latent(subject: Subject) -> Measurements:
+    """KL(q(z_j|x) || p(z_j)) of each latent, its mean over the test examples."""
+    prior = subject.model.prior()
+    batches = Batches(subject.splits.test, BATCH_SIZE, subject.device)
+    rates = torch.cat([elementwise_kl(subject.model.encode(x), prior) for x in batches])
+    return Measurements((), {"rate_per_dimension": rates.mean(0).cpu().numpy()})
+
+
+def prior_contour(subject: Subject) -> Measurements:
+    """The region that holds 95 % of the prior, in the plane of the two latents that the encoder uses most."""
+    lines = density_contour(subject.model.prior, shown_pair(subject))
+    assert lines is not None  # it applies
+    return Measurements((), contour_arrays(lines))
+
+
+def shown_pair(subject: Subject) -> tuple[int, ...]:
+    """The two latents that the report's scatter shows."""
+    if subject.model.latent_dim == 2:
+        return 0, 1
+    return tuple(generation.most_used_dimensions(subject.known.arrays["latent_mean"])[:2])
+
+
+def _needs_images(subject: Subject) -> str:
+    return "" if subject.splits.test.layout == "image" else "the data are not images"
+
+
+def _needs_features(subject: Subject) -> str:
+    return "the data are images" if subject.splits.test.layout == "image" else ""
+
+
+def _needs_images_and_a_prior(subject: Subject) -> str:
+    return _needs_images(subject) or needs_a_density(subject)
+
+
+def _needs_quantiles(subject: Subject) -> str:
+    known = subject.model.prior.quantiles(torch.tensor([0.5]))
+    return f"prior {subject.model.config.prior!r} has no quantiles" if known is None else ""
+
+
+def _why_no_manifold(subject: Subject) -> str:
+    if reason := _needs_images_and_a_prior(subject):
+        return reason
+    if subject.model.latent_dim != 2:
+        return f"needs 2 latents, the model has {subject.model.latent_dim}"
+    return _needs_quantiles(subject) if subject.config.manifold == "quantile" else ""
+
+
+def _why_no_traversals(subject: Subject) -> str:
+    if reason := _needs_images_and_a_prior(subject):
+        return reason
+    if subject.model.latent_dim <= 2:
+        return f"needs more than 2 latents, the model has {subject.model.latent_dim}"
+    return _needs_quantiles(subject)
+
+
+@torch.no_grad()
+def _why_no_rate_per_latent(subject: Subject) -> str:
+    if reason := needs_a_density(subject):
+        return reason
+    model = subject.model
+    posterior = encode_examples(model, subject.splits.test.subset(np.arange(1)), subject.device)
+    pair = f"posterior {model.config.posterior!r} and prior {model.config.prior!r}"
+    return "" if has_elementwise_kl(posterior, model.prior()) else f"the KL of {pair} is not a sum over latents"
+
+
+def _why_no_contour(subject: Subject) -> str:
+    if reason := needs_a_density(subject):
+        return reason
+    if subject.model.latent_dim < 2:
+        return "needs at least 2 latents, the model has 1"
+    known = density_contour(subject.model.prior, shown_pair(subject)) is not None
+    return "" if known else f"prior {subject.model.config.prior!r} has no marginal for two of its latents"
+
+
+FIGURE_ARRAYS: dict[str, Metric] = {
+    "codes": Metric(codes),
+    "reconstructions": Metric(reconstructions, _needs_images),
+    "features": Metric(features, _needs_features),
+    "samples": Metric(samples, _needs_images_and_a_prior),
+    "manifold": Metric(manifold, _why_no_manifold),
+    "traversals": Metric(traversals, _why_no_traversals),
+    "rate per latent": Metric(rate_per_latent, _why_no_rate_per_latent),
+    "contour of the prior": Metric(prior_contour, _why_no_contour),
+}

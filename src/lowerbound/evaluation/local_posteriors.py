@@ -1,0 +1,69 @@
+"""Families of normals in which the best posterior of a single example is searched: how a member takes a small step.
+
+Steps are in units of the member itself, standard deviations for the mean and ratios for the rest, because a posterior
+may be a thousand times narrower than the prior, and its width changes during the search.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from lowerbound.probability.distributions import DiagonalNormal, Distribution
+from lowerbound.probability.normals import FullNormal, unit_lower
+from lowerbound.probability.posteriors import LOG_VARIANCE_BOUND
+
+
+@dataclass(frozen=True)
+class LocalFamily:
+    """How many numbers a step has for so many latents, and where it leads from a member."""
+
+    step_size: Callable[[int], int]
+    stepped: Callable[[Any, Float[Tensor, "batch step"]], Distribution]
+
+
+def stepped_diagonal(normal: DiagonalNormal, step: Float[Tensor, "batch step"]) -> DiagonalNormal:
+    """The mean moved by standard deviations, the log-variance by a sum."""
+    of_mean, of_log_variance = step.chunk(2, dim=-1)
+    log_variance = (normal.log_variance + of_log_variance).clamp(-LOG_VARIANCE_BOUND, LOG_VARIANCE_BOUND)
+    return DiagonalNormal(normal.mean + normal.standard_deviation * of_mean, log_variance)
+
+
+def stepped_full(normal: FullNormal, step: Float[Tensor, "batch step"]) -> FullNormal:
+    """The mean moved by L step, and L multiplied by a lower triangular matrix near the identity."""
+    latent_dim = normal.mean.shape[-1]
+    of_mean, of_diagonal, below = step.split((latent_dim, latent_dim, step.shape[-1] - 2 * latent_dim), dim=-1)
+    ratio = unit_lower(below, latent_dim) * torch.exp(0.5 * of_diagonal).unsqueeze(-2)
+    mean = normal.mean + (normal.scale_tril @ of_mean.unsqueeze(-1)).squeeze(-1)
+    return FullNormal(mean, _within_bounds(normal.scale_tril @ ratio))
+
+
+def _within_bounds(scale_tril: Float[Tensor, "batch latent latent"]) -> Float[Tensor, "batch latent latent"]:
+    """Columns scaled so that the diagonal stays where a posterior's may be."""
+    log_diagonal = scale_tril.diagonal(dim1=-2, dim2=-1).log()
+    bounded = log_diagonal.clamp(-LOG_VARIANCE_BOUND / 2, LOG_VARIANCE_BOUND / 2)
+    return scale_tril * (bounded - log_diagonal).exp().unsqueeze(-2)
+
+
+def moved_to(normal: Any, mean: Float[Tensor, "batch latent"]) -> Any:
+    """The same normals around other means."""
+    return replace(normal, parameter_mean=mean)
+
+
+def chosen(is_second: Bool[Tensor, " batch"], second: Any, first: Any) -> Any:
+    """Of two batches of one family the second where told so, else the first; example by example."""
+    parts = {}
+    for name, of_first in vars(first).items():
+        if isinstance(of_first, Tensor):
+            mask = is_second.reshape(-1, *[1] * (of_first.ndim - 1))
+            parts[name] = torch.where(mask, getattr(second, name), of_first)
+    return replace(first, **parts)
+
+
+LOCAL_FAMILIES: dict[type[Distribution], LocalFamily] = {
+    DiagonalNormal: LocalFamily(lambda latent_dim: 2 * latent_dim, stepped_diagonal),
+    FullNormal: LocalFamily(lambda latent_dim: 2 * latent_dim + latent_dim * (latent_dim - 1) // 2, stepped_full),
+}

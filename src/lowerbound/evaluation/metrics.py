@@ -1,0 +1,85 @@
+"""Metrics: what is measured of a model on its data, where each applies, and how they are run one after the other.
+
+A metric that does not apply is left out with the reason; one that fails does not lose the others.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from lowerbound.data.sources import Splits
+from lowerbound.evaluation.config import EvaluationConfig
+from lowerbound.evaluation.results import Measurements, ProgressCallback, Results, Scorer
+from lowerbound.foundation.errors import Interrupted, LowerboundError
+from lowerbound.models.vae import VAE
+
+CAUGHT: tuple[type[Exception], ...] = (Exception,)
+"""Errors of a metric that cost this metric alone. Tests take them out, so that no fault hides here."""
+
+
+@dataclass(frozen=True, eq=False)
+class Subject:
+    """A model with its data, and what has been measured of it so far."""
+
+    model: VAE
+    splits: Splits
+    config: EvaluationConfig
+    convention: str  # what log p(x|z) means for these data
+    device: torch.device | str = "cpu"
+    checkpoints: Path | None = None  # where long metrics save their progress
+    progress: ProgressCallback = lambda stage, done, total: None
+    known: Measurements = field(default_factory=lambda: Measurements((), {}))
+
+    def scorer(self, split: str = "test") -> Scorer:
+        """Makes scores of a split."""
+        return Scorer(split, self.convention)
+
+    def array(self, name: str) -> Tensor | None:
+        """What was measured by that name, as a tensor."""
+        array = self.known.arrays.get(name)
+        return None if array is None else torch.from_numpy(array)
+
+
+def always(subject: Subject) -> str:
+    """No condition."""
+    return ""
+
+
+def needs_a_density(subject: Subject) -> str:
+    """Why quantities with log q(z|x) do not apply; empty where they do."""
+    return "a deterministic autoencoder has no log p(x) and no rate" if subject.model.is_deterministic else ""
+
+
+@dataclass(frozen=True)
+class Metric:
+    """How something is measured, and why it does not apply to a subject: a reason, or nothing where it applies."""
+
+    measure: Callable[[Subject], Measurements]
+    applies: Callable[[Subject], str] = always
+
+
+def measured(metrics: Mapping[str, Metric], subject: Subject) -> Results:
+    """Everything in a table of metrics, in order; later ones see what earlier ones have measured."""
+    left_out: dict[str, str] = {}
+    for name, metric in metrics.items():
+        reason = metric.applies(subject)
+        if not reason:
+            subject.progress(name, 0, 1)
+            try:
+                subject = replace(subject, known=subject.known | metric.measure(subject))
+            except Interrupted:
+                raise
+            except CAUGHT as error:
+                reason = f"failed: {_in_one_line(error)}"
+        if reason:
+            left_out[name] = reason
+    known = subject.known
+    return Results(known.scores, known.arrays, context={}, findings=known.findings, left_out=left_out)
+
+
+def _in_one_line(error: Exception) -> str:
+    text = " ".join(str(error).split())[:300]
+    return text if isinstance(error, LowerboundError) else f"{type(error).__name__}: {text}"

@@ -1,0 +1,64 @@
+"""ModelConfig: the `model` section of a configuration, with the parts by name and their options."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+from lowerbound.foundation.errors import ConfigError, UnknownName
+from lowerbound.networks.architectures import FOR_IMAGES, NETWORKS
+from lowerbound.networks.dense import ACTIVATIONS
+from lowerbound.probability.likelihoods import LIKELIHOODS
+from lowerbound.probability.parts import OWN, Option, Part, check_options
+from lowerbound.probability.posteriors import POSTERIORS
+from lowerbound.probability.priors import PRIORS
+
+PARTS: dict[str, Mapping[str, type[Part]]] = {
+    "likelihood": LIKELIHOODS,
+    "prior": PRIORS,
+    "posterior": POSTERIORS,
+}
+"""The tables that name the parts of a model other than its networks."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelConfig:
+    """The model's parts, by their names in the tables, and their sizes."""
+
+    network: str = "dense"
+    hidden: tuple[int, ...] = (512,)  # widths of dense layers; `conv` has them in its encoder alone
+    channels: tuple[int, ...] = (
+        32,
+        64,
+    )  # filters of each stage that halves the image; `resnet` stops at 4 pixels
+    num_blocks: int = 1  # residual blocks of each stage of `resnet`
+    activation: str = "relu"
+    output_bias: Literal["zero", "mean"] = "zero"  # where the decoder starts: "mean" is the mean training image
+    latent_dim: int = 2
+    posterior: str = "diagonal-normal"
+    posterior_options: dict[str, Option] = field(default_factory=dict)
+    prior: str = "standard-normal"
+    prior_options: dict[str, Option] = field(default_factory=dict)
+    likelihood: str = "bernoulli"
+    likelihood_options: dict[str, Option] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        check_name("model.network", self.network, NETWORKS)
+        check_name("model.activation", self.activation, ACTIVATIONS)
+        for key, sizes in (("hidden", self.hidden), ("channels", self.channels), ("latent_dim", (self.latent_dim,))):
+            if any(size < 1 for size in sizes):
+                raise ConfigError(f"model.{key} needs sizes of at least 1, got {list(sizes)}.")
+        if self.network in FOR_IMAGES and not self.channels:
+            raise ConfigError(f"model.channels is empty; network {self.network!r} needs at least one stage.")
+        if self.num_blocks < 0:
+            raise ConfigError(f"model.num_blocks needs at least 0, got {self.num_blocks}.")
+        for kind, table in PARTS.items():
+            name, options = getattr(self, kind), getattr(self, f"{kind}_options")
+            check_name(f"model.{kind}", name, table)
+            if name != OWN:
+                check_options(kind, name, table[name], options)
+
+
+def check_name(kind: str, name: str, table: Iterable[str]) -> None:
+    """UnknownName for what is neither in a table nor OWN."""
+    if name not in (accepted := [*table, OWN]):
+        raise UnknownName(kind, name, accepted)

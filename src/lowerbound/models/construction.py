@@ -1,0 +1,128 @@
+"""A new model from its configuration: parts from their tables, starting weights from a generator."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Generator, Tensor
+
+from lowerbound.foundation.errors import ConfigError, RunError
+from lowerbound.foundation.schema import Column
+from lowerbound.models.config import PARTS, ModelConfig
+from lowerbound.models.vae import VAE, times
+from lowerbound.networks.architectures import FOR_IMAGES, NETWORKS
+from lowerbound.networks.initialisation import build
+from lowerbound.probability.kl import has_closed_form_kl
+from lowerbound.probability.likelihood import Likelihood
+from lowerbound.probability.parts import OWN, Part, plain_options
+from lowerbound.probability.posteriors import Posterior
+from lowerbound.probability.priors import Prior
+from lowerbound.probability.table_likelihood import TableLikelihood
+
+MEAN_RANGE = (0.001, 0.999)
+
+
+def build_model(
+    config: ModelConfig,
+    event_shape: tuple[int, ...],
+    generator: Generator,
+    mean: Float[Tensor, " *event"] | None = None,
+    deviation: Float[Tensor, " *event"] | None = None,
+    columns: Sequence[Column] = (),
+) -> VAE:
+    """A new model with weights drawn from `generator`; `mean` and `deviation` are the training data's.
+
+    `columns` are those of rows under the likelihood "table"; without them every column is numeric.
+
+    A likelihood that has an origin and a unit takes them from there, and output_bias "mean" lets the decoder start at
+    the mean. That start is Burda et al.'s, arXiv:1509.00519: means in [0, 1] are first moved into [0.001, 0.999].
+    """
+    if config.network == OWN:
+        raise ConfigError("network 'own' stands for your own modules: pass them to VAE(encoder=..., decoder=...).")
+    likelihood = build_likelihood(config, event_shape, columns)
+    for shape in (likelihood.feature_shape, likelihood.raw_shape):
+        if config.network in FOR_IMAGES and len(shape) != 3:
+            came = f"rows of {event_shape[0]} values" if len(event_shape) == 1 else times(event_shape)
+            raise ConfigError(f"network {config.network!r} needs images, the data are {came}; use network 'dense'.")
+    if mean is not None and deviation is not None:
+        likelihood.standardise(mean, deviation)
+    posterior: Posterior = build_part("posterior", config)
+    architecture = NETWORKS[config.network]
+    encoder = build(lambda: architecture.encoder(config, likelihood.feature_shape, posterior.head_sizes), generator)
+    decoder = build(lambda: architecture.decoder(config, likelihood.raw_shape), generator)
+    prior: Prior = build_part("prior", config)
+    prior.initialise(generator)
+    if config.output_bias == "mean" and mean is not None:
+        inner = mean.clamp(*MEAN_RANGE) if likelihood.is_within_unit_interval else mean
+        decoder.start_at(likelihood.raw_of_mean(inner))
+    model = VAE(
+        config=config,
+        event_shape=event_shape,
+        encoder=encoder,
+        posterior=posterior,
+        prior=prior,
+        decoder=decoder,
+        likelihood=likelihood,
+    )
+    # Channels last: the layout that oneDNN and cuDNN convolve fastest in; dense weights have no such axis.
+    return model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+
+def build_likelihood(config: ModelConfig, event_shape: tuple[int, ...], columns: Sequence[Column] = ()) -> Likelihood:
+    """The likelihood of a configuration; a table's needs its columns."""
+    if config.likelihood == "table":
+        if len(event_shape) != 1:
+            raise ConfigError(f"likelihood 'table' needs rows of cells, the data are {times(event_shape)}.")
+        return TableLikelihood(event_shape, tuple(columns))
+    likelihood: Likelihood = build_part("likelihood", config, event_shape)
+    return likelihood
+
+
+def build_part(kind: str, config: ModelConfig, shape: tuple[int, ...] | None = None) -> Any:
+    """The likelihood, prior or posterior that a configuration names; a prior's or posterior's shape is latent_dim."""
+    name = getattr(config, kind)
+    if name == OWN:
+        raise ConfigError(
+            f"model.{kind} 'own' is a class of your own: pass an instance to VAE({kind}=...), or give it a name with "
+            f"lowerbound.register_{kind}."
+        )
+    return PARTS[kind][name](config.latent_dim if shape is None else shape, **getattr(config, f"{kind}_options"))
+
+
+def knows_kl(config: ModelConfig) -> bool:
+    """Whether KL(q(z|x) || p(z)) of the configured posterior and prior has a closed form."""
+    if OWN in (config.posterior, config.prior):
+        return False
+    small = replace(config, latent_dim=1)  # what families they are does not depend on it
+    posterior, prior = build_part("posterior", small), build_part("prior", small)
+    return has_closed_form_kl(posterior(torch.zeros(1, *posterior.raw_shape)), prior())
+
+
+def check_can_be_saved(model: VAE) -> None:
+    """RunError for a model with a part that no file could build again."""
+    parts: dict[str, Part] = {"likelihood": model.likelihood, "prior": model.prior, "posterior": model.posterior}
+    for kind, part in parts.items():
+        own = type(part).__name__
+        if getattr(model.config, kind) == OWN:
+            raise RunError(
+                f"the model cannot be saved: its {kind} {own} has no name; register it before the model is built, with "
+                f"lowerbound.register_{kind}('{own.lower()}', {own})."
+            )
+        for option in sorted(part.options.keys() - plain_options(part).keys()):
+            raise RunError(
+                f"the model cannot be saved: option {option!r} of {kind} {own} is a "
+                f"{type(part.options[option]).__name__}; files hold numbers, texts, true and false."
+            )
+
+
+def check_parts_are_known(settings: Any, source: str) -> None:
+    """RunError for a file's model that needs a part that is not registered here."""
+    for kind, table in PARTS.items():
+        name = settings.get(kind) if isinstance(settings, Mapping) else None
+        if isinstance(name, str) and name not in table:
+            raise RunError(
+                f"{source} needs the {kind} {name!r}, which this process does not have; register it first, with "
+                f"lowerbound.register_{kind}({name!r}, ...)."
+            )

@@ -1,0 +1,76 @@
+"""The one estimate of ELBO, rate and distortion, example by example.
+
+    ELBO = -(distortion + rate),   distortion = -E_q[log p(x|z)],   rate = KL(q(z|x) || p(z))
+
+Evaluation, anomaly scores, explorer, service and estimator all use it.
+"""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from lowerbound.foundation.seeding import Chance
+from lowerbound.models.vae import VAE
+from lowerbound.objectives.rates import auto
+from lowerbound.probability.distributions import Distribution
+from lowerbound.probability.samples import PosteriorSamples, draw
+
+Decode = Callable[[Float[Tensor, "batch latent"]], Distribution]
+
+
+@dataclass(frozen=True, eq=False)
+class Terms:
+    """The terms of each example at each draw from its posterior, in nats."""
+
+    log_likelihood: Float[Tensor, "draw batch"]  # log p(x|z)
+    rate_of_draw: Float[Tensor, "draw batch"]  # the same for all draws where it has a closed form; 0 of a point mass
+
+    @property
+    def distortion(self) -> Float[Tensor, " batch"]:
+        """-E_q[log p(x|z)], the mean over draws."""
+        return -self.log_likelihood.mean(0)
+
+    @property
+    def rate(self) -> Float[Tensor, " batch"]:
+        """KL(q(z|x) || p(z)): in closed form where there is one, else the mean over draws."""
+        return self.rate_of_draw.mean(0)
+
+    @property
+    def elbo(self) -> Float[Tensor, " batch"]:
+        """Evidence lower bound; of a deterministic autoencoder minus the reconstruction error."""
+        return -(self.distortion + self.rate)
+
+    @property
+    def elbo_standard_error(self) -> Float[Tensor, " batch"]:
+        """Standard error of the mean over draws; NaN for a single draw."""
+        return (self.log_likelihood - self.rate_of_draw).std(0, correction=1) / len(self.log_likelihood) ** 0.5
+
+
+def estimate_terms(
+    model: VAE, x: Float[Tensor, "batch *event"], chance: Chance, num_draws: int, posterior: Distribution | None = None
+) -> Terms:
+    """Terms over `num_draws` draws z ~ q(z|x); `posterior` is q(z|x) where it is known already."""
+    posterior = model.encode(x) if posterior is None else posterior
+    return terms_of_draws(model, x, draw(posterior, chance, num_draws), posterior, model.decode)
+
+
+@torch.no_grad()
+def terms_of_draws(
+    model: VAE,
+    x: Float[Tensor, "batch *event"],
+    draws: Iterable[Float[Tensor, "batch latent"]],
+    posterior: Distribution,
+    decode: Decode,
+) -> Terms:
+    """Terms at given draws. They are decoded one after the other: memory does not grow with their number."""
+    log_likelihoods, rates = [], []
+    prior: Distribution = model.prior()
+    for z in draws:
+        log_likelihood = decode(z).log_prob(x)
+        log_likelihoods.append(log_likelihood)
+        samples = PosteriorSamples.of_one_group(z[None], log_likelihood[None], posterior, prior)
+        rates.append(torch.zeros_like(log_likelihood) if model.is_deterministic else auto(samples)[0])
+    return Terms(torch.stack(log_likelihoods), torch.stack(rates))

@@ -1,0 +1,83 @@
+"""KL divergences from posteriors to priors in closed form, as a table of pairs of families.
+
+A pair that is not in the table has no closed form here; rate 'auto' then takes the Monte Carlo estimate.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from lowerbound.foundation.errors import ConfigError
+from lowerbound.probability.distributions import DiagonalNormal, Distribution
+from lowerbound.probability.normals import FullNormal
+
+Divergence = Callable[[Any, Any], Float[Tensor, "*batch"]]
+
+
+def has_closed_form_kl(posterior: Distribution, prior: Distribution) -> bool:
+    """Whether `kl_divergence` knows this pair."""
+    return (type(posterior), type(prior)) in KL
+
+
+def has_elementwise_kl(posterior: Distribution, prior: Distribution) -> bool:
+    """Whether the KL is a sum over latents, each with its own: both families are independent across latents."""
+    return isinstance(posterior, DiagonalNormal) and isinstance(prior, DiagonalNormal)
+
+
+def kl_divergence(posterior: Distribution, prior: Distribution) -> Float[Tensor, "*batch"]:
+    """KL(q || p) in nats, in closed form; ConfigError where there is none."""
+    if not has_closed_form_kl(posterior, prior):
+        raise _no_closed_form(posterior, prior)
+    divergence: Float[Tensor, "*batch"] = KL[type(posterior), type(prior)](posterior, prior)
+    return divergence
+
+
+def elementwise_kl(posterior: Distribution, prior: Distribution) -> Float[Tensor, "*batch latent"]:
+    """KL(q || p) of each latent, in nats; ConfigError unless both are diagonal normals.
+
+    Source: Kingma and Welling, "Auto-Encoding Variational Bayes", arXiv:1312.6114, Appendix B, for two normals.
+    """
+    if not (isinstance(posterior, DiagonalNormal) and isinstance(prior, DiagonalNormal)):
+        raise _no_closed_form(posterior, prior)
+    log_ratio = posterior.log_variance - prior.log_variance
+    squared = (posterior.mean - prior.mean) ** 2 * torch.exp(-prior.log_variance)
+    return 0.5 * (log_ratio.exp() + squared - 1 - log_ratio)
+
+
+def diagonal_to_diagonal(posterior: DiagonalNormal, prior: DiagonalNormal) -> Float[Tensor, "*batch"]:
+    """The sum over latents of `elementwise_kl`."""
+    return posterior.sum_event(elementwise_kl(posterior, prior))
+
+
+def full_to_diagonal(posterior: FullNormal, prior: DiagonalNormal) -> Float[Tensor, "*batch"]:
+    """KL of a normal with covariance L Lᵀ, whose trace and determinant are read from the rows and the diagonal of L.
+
+    Source: Rezende, Mohamed and Wierstra, "Stochastic Backpropagation", arXiv:1401.4082, Appendix B.3.
+    """
+    log_ratio = posterior.log_diagonal * 2 - prior.log_variance
+    squared = (posterior.mean - prior.mean) ** 2 + posterior.variance
+    return posterior.sum_event(0.5 * (squared * torch.exp(-prior.log_variance) - 1 - log_ratio))
+
+
+def register_kl(posterior: type[Distribution], prior: type[Distribution], divergence: Divergence) -> None:
+    """Add the closed form of KL(q || p) in nats for two distributions, such as those of own parts.
+
+    Rate 'auto' uses it from then on. ConfigError where there is one already.
+    """
+    if (posterior, prior) in KL:
+        raise ConfigError(f"KL({posterior.__name__} || {prior.__name__}) has a closed form already.")
+    KL[posterior, prior] = divergence
+
+
+def _no_closed_form(posterior: Distribution, prior: Distribution) -> ConfigError:
+    pair = f"KL({type(posterior).__name__} || {type(prior).__name__})"
+    return ConfigError(f"{pair} has no closed form; use objective.rate 'monte-carlo' or 'auto'.")
+
+
+KL: dict[tuple[type[Distribution], type[Distribution]], Divergence] = {
+    (DiagonalNormal, DiagonalNormal): diagonal_to_diagonal,
+    (FullNormal, DiagonalNormal): full_to_diagonal,
+}

@@ -1,0 +1,133 @@
+"""What likelihoods, priors and posteriors have in common: options, and names in tables under which files know them.
+
+A part is built from a shape and options: constructor arguments with a default, each a number, a truth value or a text.
+A file holds a part's name and its options, so that loading builds the same part again.
+"""
+
+import math
+from collections.abc import Callable, Mapping
+from inspect import Parameter, signature
+from typing import Any, ClassVar, TypeVar
+
+from torch import nn
+
+from lowerbound.foundation.errors import ConfigError, UnknownName
+
+OWN = "own"
+"""The name of a part that is in no table: it works in memory, and a model that has one is not saved."""
+
+Option = bool | int | float | str
+OptionCheck = Callable[[str, Any], None]
+
+
+AnyPart = TypeVar("AnyPart", bound="Part")
+
+
+class Part(nn.Module):
+    """A family of distributions with options; base of likelihoods, priors and posteriors."""
+
+    accepted_options: ClassVar[dict[str, tuple[float, float]]] = {}
+    """Least and greatest number accepted for options; others are refused, none is changed."""
+
+    def __new__(cls: type[AnyPart], *arguments: Any, **options: Any) -> AnyPart:
+        part = object.__new__(cls)
+        part.__dict__["_given"] = arguments, options
+        return part
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """The options that this part was built with, defaults included."""
+        arguments, options = self.__dict__["_given"]
+        given = signature(type(self)).bind_partial(*arguments, **options)
+        given.apply_defaults()
+        return {name: given.arguments[name] for name in option_parameters(type(self))}
+
+
+def option_parameters(part: type[Part]) -> dict[str, Parameter]:
+    """The constructor's arguments that have a default; columns are those of the data, and no option."""
+    parameters = signature(part).parameters.values()
+    return {
+        option.name: option
+        for option in parameters
+        if option.default is not Parameter.empty and option.name != "columns"
+    }
+
+
+def check_options(kind: str, name: str, part: type[Part], options: Mapping[str, Any]) -> None:
+    """Refuse options that `part` does not have, or with values that it does not accept.
+
+    `kind` is "likelihood", "prior" or "posterior". Raises UnknownName or ConfigError.
+    """
+    accepted = option_checks(part)
+    for option, value in options.items():
+        if option not in accepted:
+            raise UnknownName(f"option of {kind} {name!r}", option, accepted)
+        accepted[option](f"model.{kind}_options.{option}", value)
+
+
+def option_checks(part: type[Part]) -> dict[str, OptionCheck]:
+    """The options of a part, each with a check of its value, read from its constructor."""
+    return {
+        name: _value_check(option, part.accepted_options.get(name, (-math.inf, math.inf)))
+        for name, option in option_parameters(part).items()
+    }
+
+
+def name_of(table: Mapping[str, type[Part]], part: Part | str) -> str:
+    """The name of a part in a table; OWN for a part of a class that is not in it."""
+    if isinstance(part, str):
+        return part
+    # Not isinstance: a class derived from one in the table is another family.
+    return next((name for name, kind in table.items() if type(part) is kind), OWN)
+
+
+def plain_options(part: Part) -> dict[str, Option]:
+    """The options of a part that a file can hold."""
+    return {option: value for option, value in part.options.items() if isinstance(value, Option)}
+
+
+def register(kind: str, table: dict[str, Any], base: type[Part], name: str, part: type[Part]) -> None:
+    """Add a class to a table under `name`; ConfigError for one that is no `base`, or a name that is taken.
+
+    The same class may be registered again, also when its definition was run again, as in a notebook.
+    """
+    if not (isinstance(part, type) and issubclass(part, base)):
+        raise ConfigError(f"a {kind} is a class derived from {base.__name__}, got {part!r}.")
+    taken = table.get(name)
+    if name == OWN or (taken is not None and _place(taken) != _place(part)):
+        raise ConfigError(f"the {kind} {name!r} exists already; choose another name.")
+    if not name or name != name.strip():
+        raise ConfigError(f"the name of a {kind} needs at least one character and no spaces around it, got {name!r}.")
+    table[name] = part
+
+
+def _place(part: type[Part]) -> tuple[str, str]:
+    return part.__module__, part.__qualname__
+
+
+def _value_check(option: Parameter, accepted: tuple[float, float]) -> OptionCheck:
+    choices = getattr(option.annotation, "__args__", None)
+
+    def check(key: str, value: Any) -> None:
+        if choices is not None:
+            if value not in choices:
+                raise UnknownName(f"value of {key}", str(value), choices)
+        elif isinstance(option.default, bool):
+            if not isinstance(value, bool):
+                raise ConfigError(f"{key} needs true or false, got {value!r}.")
+        elif isinstance(option.default, str):
+            if not isinstance(value, str):
+                raise ConfigError(f"{key} needs a text, got {value!r}.")
+        elif isinstance(value, bool) or not isinstance(value, int if isinstance(option.default, int) else int | float):
+            what = "a whole number" if isinstance(option.default, int) else "a number"
+            raise ConfigError(f"{key} needs {what}, got {value!r}.")
+        else:
+            check_number(key, value, *accepted)
+
+    return check
+
+
+def check_number(key: str, value: float | int, least: float | int, most: float | int) -> None:
+    """ConfigError for an option's number outside of what is accepted."""
+    if not least <= value <= most:
+        raise ConfigError(f"{key} needs a number from {least:g} to {most:g}, got {value:g}.")
