@@ -12,7 +12,7 @@ from PIL import Image
 
 from command_line import in_process, one_line
 from lowerbound.commands import console
-from lowerbound.commands.console import MAX_PARETO_K, in_full
+from lowerbound.commands.console import MAX_PARETO_K, described
 from lowerbound.evaluation.diagnosis import PARETO_K_BOUND
 from lowerbound.evaluation.results import Score
 
@@ -140,7 +140,7 @@ def test_annealing_is_asked_for_with_a_flag_and_the_doctor_is_heard(capsys, run)
     assert "annealed-evidence" in captured.out
     assert "annealing-bracket" in captured.out
     assert "annealing test examples ..." in captured.err
-    assert "threshold" in captured.out or "clean bill" in captured.out
+    assert "threshold" in captured.out or "no problems found" in captured.out
     wrong = in_process(capsys, "evaluate", run, "--set", "evaluation.annealing.num_temperatures=0", expect=2)
     assert "num_temperatures needs at least 1" in one_line(wrong.err)
     unknown = in_process(capsys, "evaluate", run, "--set", "evaluation.annealing.temperatures=9", expect=2)
@@ -153,10 +153,10 @@ def test_an_estimate_says_how_far_its_weights_can_be_trusted():
         num_examples=3, num_draws=5000, description="what it is", effective_sample_size=1234.4, pareto_k=0.75,
     )  # fmt: skip
     trusted = "(effective sample size 1,234 of 5,000, Pareto-k 0.70)"
-    assert in_full(replace(score, pareto_k=0.7), usual=3) == f"what it is {trusted}"
-    assert in_full(score, usual=7).endswith("it is (3 examples, effective sample size 1,234 of 5,000, Pareto-k 0.75, "
-                                            "not to be trusted)")  # fmt: skip
-    assert in_full(replace(score, pareto_k=None, effective_sample_size=None), usual=3) == "what it is"
+    assert described(replace(score, pareto_k=0.7), usual=3) == f"what it is {trusted}"
+    assert described(score, usual=7).endswith("it is (3 examples, effective sample size 1,234 of 5,000, Pareto-k 0.75, "
+                                            "unreliable)")  # fmt: skip
+    assert described(replace(score, pareto_k=None, effective_sample_size=None), usual=3) == "what it is"
     assert MAX_PARETO_K == PARETO_K_BOUND
 
 
@@ -198,7 +198,7 @@ def test_interpolation_takes_numbers_and_files(capsys, run, tmp_path):
     in_process(capsys, "interpolate", run, "3", tmp_path / "black.png", "--num", 5, "--out", tmp_path / "line.png")
     width, height = Image.open(tmp_path / "line.png").size
     assert width / height == pytest.approx(5, rel=0.05)
-    assert "numbered from 0 to 359" in one_line(in_process(capsys, "interpolate", run, "3", "360", expect=2).err)
+    assert "accepted are 0 to 359" in one_line(in_process(capsys, "interpolate", run, "3", "360", expect=2).err)
 
 
 def test_a_damaged_model_is_refused_in_one_line(capsys, run, tmp_path):

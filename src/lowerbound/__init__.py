@@ -4,28 +4,35 @@
 
     run = lb.train("digits", recipe="conv", out="runs/first")
     model = lb.load("runs/first")
-    posterior = model.encode(x)  # q(z|x), a distribution; x as it is stored, here images of 0 to 16
+    posterior = model.encode(x)  # q(z|x), a distribution; x in stored units, here images with values 0 to 16
     likelihood = model.decode(posterior.mean)  # p(x|z), a distribution
 
-Names are imported when they are first used, so that `import lowerbound` does not wait for torch.
+`likelihoods`, `posteriors` and `priors` are the tables of names. Names are imported when they are first used, so that
+`import lowerbound` does not import torch.
 """
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from lowerbound.data.sources import DataConfig, split_array
+    from lowerbound.data.sources import DataConfig, Splits, split_array
     from lowerbound.data.sources import load as load_data
     from lowerbound.evaluation.config import EvaluationConfig
+    from lowerbound.evaluation.results import Results, Score
     from lowerbound.inference.tasks import evaluate
     from lowerbound.models.config import ModelConfig
     from lowerbound.models.construction import build_model
     from lowerbound.models.vae import VAE
     from lowerbound.objectives.objective import Objective
-    from lowerbound.runs.run import Run, resume, train
+    from lowerbound.probability.likelihoods import LIKELIHOODS as likelihoods
+    from lowerbound.probability.posteriors import POSTERIORS as posteriors
+    from lowerbound.probability.priors import PRIORS as priors
+    from lowerbound.runs.experiment import Experiment
+    from lowerbound.runs.resuming import resume
+    from lowerbound.runs.run import Run, train
     from lowerbound.runs.trained_model import TrainedModel, load
     from lowerbound.training.config import TrainingConfig
-    from lowerbound.training.loop import fit
+    from lowerbound.training.loop import fit, training_steps
 
 __version__ = "0.1.0"
 
@@ -33,38 +40,54 @@ _HOMES = {
     "VAE": "lowerbound.models.vae:VAE",
     "DataConfig": "lowerbound.data.sources:DataConfig",
     "EvaluationConfig": "lowerbound.evaluation.config:EvaluationConfig",
+    "Experiment": "lowerbound.runs.experiment:Experiment",
     "ModelConfig": "lowerbound.models.config:ModelConfig",
     "Objective": "lowerbound.objectives.objective:Objective",
+    "Results": "lowerbound.evaluation.results:Results",
     "Run": "lowerbound.runs.run:Run",
+    "Score": "lowerbound.evaluation.results:Score",
+    "Splits": "lowerbound.data.sources:Splits",
     "TrainedModel": "lowerbound.runs.trained_model:TrainedModel",
     "TrainingConfig": "lowerbound.training.config:TrainingConfig",
     "build_model": "lowerbound.models.construction:build_model",
     "evaluate": "lowerbound.inference.tasks:evaluate",
     "fit": "lowerbound.training.loop:fit",
+    "likelihoods": "lowerbound.probability.likelihoods:LIKELIHOODS",
     "load": "lowerbound.runs.trained_model:load",
     "load_data": "lowerbound.data.sources:load",
-    "resume": "lowerbound.runs.run:resume",
+    "posteriors": "lowerbound.probability.posteriors:POSTERIORS",
+    "priors": "lowerbound.probability.priors:PRIORS",
+    "resume": "lowerbound.runs.resuming:resume",
     "split_array": "lowerbound.data.sources:split_array",
     "train": "lowerbound.runs.run:train",
+    "training_steps": "lowerbound.training.loop:training_steps",
 }
 
 __all__ = [
     "VAE",
     "DataConfig",
     "EvaluationConfig",
+    "Experiment",
     "ModelConfig",
     "Objective",
+    "Results",
     "Run",
+    "Score",
+    "Splits",
     "TrainedModel",
     "TrainingConfig",
     "build_model",
     "evaluate",
     "fit",
+    "likelihoods",
     "load",
     "load_data",
+    "posteriors",
+    "priors",
     "resume",
     "split_array",
     "train",
+    "training_steps",
 ]
 
 

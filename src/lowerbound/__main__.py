@@ -1,4 +1,4 @@
-"""`python -m lowerbound` is the command `lowerbound`."""
+"""The entry point of `lowerbound` and `python -m lowerbound`."""
 
 import signal
 
@@ -6,7 +6,7 @@ from lowerbound.foundation.interrupts import end_at_once, ending_at_once
 
 
 def main() -> None:
-    """Entry point: while it imports, and once there is nothing left to do but to end, Ctrl-C ends it at once."""
+    """Run the command; Ctrl-C ends the process at once during imports, and after the command."""
     with ending_at_once():
         from lowerbound import cli
     try:

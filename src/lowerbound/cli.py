@@ -1,6 +1,7 @@
-"""The command `lowerbound`: one command, one function, a thin face on the Python interface.
+"""The entry point of the command line: runs the command that was typed, and turns errors into one line and a status.
 
-Names are checked inside the commands, where torch and matplotlib are imported: help appears without them.
+The commands are in `commands/`, one module for each panel of the help. They import torch and matplotlib only when they
+run, so that help appears at once.
 """
 
 import sys
@@ -10,16 +11,15 @@ from typing import Annotated
 import typer
 
 from lowerbound import __version__
-from lowerbound.commands import console, exploring, exporting, serving, terminal, training
-from lowerbound.commands import inference as using
-from lowerbound.commands import inspect as looking
+from lowerbound.commands import console, inference, inspect, sharing, terminal, training
+from lowerbound.commands.hints import with_hint
 from lowerbound.commands.options import PANELS, app
 from lowerbound.foundation.errors import Interrupted, LowerboundError, UsageError
 
-COMMANDS = (training, using, exploring, serving, exporting, looking)
-"""Modules whose import adds their commands to the application."""
+COMMANDS = (training, inference, sharing, inspect)
+"""Modules that add their commands to the application when they are imported."""
 
-# Help shows the panels in the order of their first commands.
+# Help lists panels in the order of their first commands.
 app.registered_commands.sort(key=lambda command: PANELS.index(command.rich_help_panel))
 
 
@@ -37,23 +37,23 @@ def main() -> None:
     with terminal.forgiving_streams() as streams:
         status = _status_of_command()
         if streams.lost:
-            console.fail(f"standard output cannot be written ({streams.lost}); the rest was done.")
+            console.fail(f"standard output cannot be written ({streams.lost}); the command completed otherwise.")
     sys.exit(status or (1 if streams.lost else 0))
 
 
 def _status_of_command() -> int:
-    """Carry out the command that was typed; the exit status, once errors were told."""
+    """Run the command that was typed, print its error if there is one, and return the exit status."""
     try:
         _check_working_directory()
         status = int(app(prog_name="lowerbound", standalone_mode=False) or 0)
-        if status == Interrupted.exit_status:  # to which typer turns Ctrl-C, without a word
+        if status == Interrupted.exit_status:  # typer turns Ctrl-C into this status without a message
             console.fail("interrupted.")
         return status
     except typer.TyperException as error:
         console.fail(f"{error.format_message()} See lowerbound --help.")
         return UsageError.exit_status
     except LowerboundError as error:
-        console.fail(error)
+        console.fail(with_hint(error))
         return error.exit_status
     except (KeyboardInterrupt, typer.Abort):
         console.fail("interrupted.")
@@ -64,8 +64,8 @@ def _status_of_command() -> int:
 
 
 def _check_working_directory() -> None:
-    """UsageError where it was deleted: libraries that look for it end the process without a word of use."""
+    """UsageError if it was deleted, on which libraries would fail with an unhelpful message."""
     try:
         Path.cwd()
     except FileNotFoundError as error:
-        raise UsageError("the working directory has been deleted; go to one that exists.") from error
+        raise UsageError("the working directory no longer exists; change to one that does.") from error

@@ -1,11 +1,11 @@
-"""A variational autoencoder as a scikit-learn estimator: rows of numbers in, codes and log-densities out.
+"""VAE: a variational autoencoder as a scikit-learn estimator, from rows of numbers to codes and log-densities.
 
     from lowerbound.estimator import VAE
 
     codes = VAE(latent_dim=2).fit_transform(X)
 
-It takes part in pipelines, grid searches and clones. A row of X is one example; images go in flattened. Under a
-likelihood of real numbers the network sees X in standard deviations around its mean, both taken in float64.
+It works in pipelines, grid searches and clones. A row of X is one example; images are flattened. For a likelihood of
+real numbers X is standardised, in float64.
 """
 
 from collections.abc import Callable
@@ -20,7 +20,7 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
-from lowerbound.data.batches import deviation_of, mean_of
+from lowerbound.data.batches import Batches, deviation_of, mean_of
 from lowerbound.data.sources import Examples
 from lowerbound.data.standardisation import Standardisation, standardisation_of, unchanged
 from lowerbound.evaluation.generation import drawn_examples
@@ -35,13 +35,13 @@ from lowerbound.models.vae import VAE as Model
 from lowerbound.objectives.objective import Objective
 from lowerbound.objectives.rates import true_rate
 from lowerbound.training.config import TrainingConfig
-from lowerbound.training.optimisers import OPTIMISERS
-from lowerbound.training.step import training_step
+from lowerbound.training.epoch import EpochLoop, initial_state
+from lowerbound.training.state import TrainingState
 
 SCORE_DRAWS = 16
 ROWS_AT_ONCE = 1000
 STANDARDISED = ("gaussian", "gaussian-per-element", "table")
-"""Likelihoods of numbers that have a unit."""
+"""Likelihoods for which X is standardised."""
 
 
 class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  # type: ignore[misc]
@@ -54,35 +54,36 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  # 
     hidden : sequence of int, default=(128,)
         Widths of the encoder's layers; the decoder has them in reverse.
     likelihood : str, default="auto"
-        Family of p(x|z), a name in `lowerbound.probability.likelihoods.LIKELIHOODS`. "auto" goes by the values of X:
-        Bernoulli for 0 and 1, else normal with a standard deviation for each element ("gaussian-per-element").
+        Family of p(x|z), a name in `lowerbound.likelihoods`. "auto" depends on the values of X: Bernoulli for 0 and 1,
+        else normal with a standard deviation for each element ("gaussian-per-element").
         "gaussian" has one standard deviation, learned, in those of the features. "table" accepts missing values, NaN.
     num_epochs : int, default=100
         Passes over the data in `fit`.
     batch_size : int, default=64
-        Rows in a step.
+        Rows per training step.
     learning_rate : float, default=1e-3
         Of Adam.
     random_state : int, RandomState instance or None, default=0
-        Where weights, order and noise come from.
+        Seed of initial weights, order of rows and noise.
 
     Attributes
     ----------
     model_ : lowerbound.VAE
-        The trained model, of standardised rows where the likelihood is one of real numbers.
+        The trained model, of standardised rows for a likelihood of real numbers.
     location_, scale_ : ndarray of shape (n_features,)
         Origin and unit of each feature, in float64, of the rows of `fit` or the first `partial_fit`: mean and standard
         deviation, 0 and 1 under other likelihoods. A constant feature has scale 1. A feature that is NaN in all these
-        rows has location NaN: it tells nothing, so later values of it are ignored, and it comes out as NaN.
+        rows has location NaN: its later values are ignored, and outputs are NaN.
     schema_ : lowerbound.foundation.schema.Schema
-        What those rows were; values that the likelihood has no meaning for are refused from then on.
+        Schema of those rows; later rows with values outside the likelihood's support are refused.
     n_features_in_ : int
-        Length of a row.
+        Number of features in X.
     feature_names_in_ : ndarray of str
-        Names of the features, where X has them.
+        Names of the features, if X has them.
     """
 
     model_: Model
+    _state: TrainingState
 
     def __init__(
         self,
@@ -95,7 +96,7 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  # 
         learning_rate: Any = 1e-3,
         random_state: Any = 0,
     ) -> None:
-        # Only stored here, whatever they are: scikit-learn's contract. fit() checks them.
+        # Stored unchecked, as scikit-learn requires; fit() checks them.
         self.latent_dim = latent_dim
         self.hidden = hidden
         self.likelihood = likelihood
@@ -105,26 +106,25 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  # 
         self.random_state = random_state
 
     def fit(self, X: Any, y: Any = None) -> "VAE":
-        """Train a new model on the rows of X; y is not used. ValueError for a parameter that is not accepted."""
+        """Train a new model on the rows of X; y is ignored. ValueError for an invalid parameter."""
         check_parameters(self)
         if hasattr(self, "model_"):
             del self.model_  # a fit that fails leaves no model behind
         model, seen = self._start(self._rows(X, reset=True))
-        for _ in range(int(self.num_epochs)):
-            self._pass_over(model, seen)
+        self._train(seen, int(self.num_epochs))
         self.model_ = model
         return self
 
     def partial_fit(self, X: Any, y: Any = None) -> "VAE":
-        """Train on the rows of X once, continuing from the model so far.
+        """Train for one epoch on the rows of X, continuing from the current model.
 
-        The first call decides the likelihood and the unit of each feature: give it rows like those that follow.
+        The first call determines the likelihood and the standardisation: its rows should resemble those that follow.
         """
         check_parameters(self)
         is_new = not hasattr(self, "model_")
         rows = self._rows(X, reset=is_new)
         model, seen = self._start(rows) if is_new else (self.model_, self._seen(rows))
-        self._pass_over(model, seen)
+        self._train(seen, 1)
         self.model_ = model
         return self
 
@@ -143,9 +143,9 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  # 
     def score_samples(
         self, X: Any, return_std: bool = False
     ) -> Float64[np.ndarray, " n"] | tuple[Float64[np.ndarray, " n"], Float64[np.ndarray, " n"]]:
-        """The ELBO of each row, a lower bound on log p(x), in nats; a row's score does not depend on the others.
+        """The ELBO of each row, a lower bound on log p(x), in nats; a row's score does not depend on other rows.
 
-        It is a mean over draws of the row's own; with `return_std` their standard error stands beside it.
+        It is a mean over draws; with `return_std` its standard error is returned, too.
         """
         check_is_fitted(self, "model_")
         seen = self._seen(self._rows(X, reset=False))
@@ -156,17 +156,17 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  # 
     def score(self, X: Any, y: Any = None) -> float:
         """The mean ELBO of the rows, in nats; higher is better.
 
-        Scores compare models of one kind of likelihood. Under "bernoulli", "categorical", "discretized-logistic" and
-        the counts it bounds a log-probability, at most 0; under "continuous-bernoulli", "gaussian",
-        "gaussian-per-element" and the numbers of a "table" a log-density, which has no upper limit and depends on the
-        units of X. A grid search over `likelihood` across these two kinds has no meaning.
+        Scores are comparable only between models with the same kind of likelihood. For "bernoulli", "categorical",
+        "discretized-logistic" and counts the score bounds a log-probability, at most 0; for "continuous-bernoulli",
+        "gaussian", "gaussian-per-element" and numbers of a "table" it bounds a log-density, which is unbounded and
+        depends on the units of X. A grid search over `likelihood` must not mix the two kinds.
         """
         return float(np.mean(self.score_samples(X)))
 
     def sample(self, n_samples: Any = 1) -> Float64[np.ndarray, "n feature"]:
         """Rows drawn from the model, in the units of X: codes from the prior, then rows from p(x|z).
 
-        The first rows are the same however many follow.
+        The first rows do not depend on `n_samples`.
         """
         check_is_fitted(self, "model_")
         num_rows = checked_count("n_samples", n_samples)
@@ -192,7 +192,7 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  # 
         return checked_rows(self, X, reset, has_missing=self.likelihood == "table")
 
     def _start(self, rows: Float[np.ndarray, "n feature"]) -> tuple[Model, Float64[np.ndarray, "n feature"]]:
-        """A new model for these rows, and what it sees of them."""
+        """A new model for these rows, and the rows as the model sees them."""
         name = _chosen(rows) if self.likelihood == "auto" else self.likelihood
         standardisation = standardisation_of(rows) if name in STANDARDISED else unchanged(rows.shape[1])
         seen = standardisation.standardised(rows)
@@ -201,15 +201,13 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  # 
         self.schema_ = Schema(
             layout=examples.layout, shape=rows.shape[1:], dtype=rows.dtype.name, support=examples.support
         )
-        self.n_iter_ = 0
         self._seed = int(check_random_state(self.random_state).randint(2**31))
         model = self._built(name, examples)
-        training = TrainingConfig(batch_size=int(self.batch_size), learning_rate=float(self.learning_rate))
-        self._optimiser = OPTIMISERS[training.optimiser](model.parameters(), training)
+        self._state = initial_state(model, self._training, "cpu")
         return model, seen
 
     def _built(self, name: str, examples: Examples) -> Model:
-        """A model with new weights; ValueError where the likelihood has no meaning for the examples."""
+        """A model with new weights; ValueError for examples outside the likelihood's support."""
         config = ModelConfig(
             hidden=tuple(map(int, self.hidden)),
             latent_dim=int(self.latent_dim),
@@ -218,7 +216,7 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  # 
             output_bias="mean",
         )
         (width,) = examples.event_shape
-        # Standardised means and deviations exactly: those of a feature without any value would be NaN.
+        # Exactly 0 and 1: those of a feature without any value would be NaN.
         standard = torch.zeros(width), torch.ones(width)
         statistics = standard if name in STANDARDISED else (mean_of(examples), deviation_of(examples))
         model = build_model(config, examples.event_shape, self._stream("initial weights"), *statistics)
@@ -228,25 +226,38 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  # 
             raise ValueError(str(error).replace("save them as 8-bit values", "divide X by its full scale")) from error
         return model
 
-    def _pass_over(self, model: Model, seen: Float64[np.ndarray, "n feature"]) -> None:
-        stream = self._stream(f"pass/{self.n_iter_}")
-        x = torch.from_numpy(_single(seen))
-        model.train()
-        for chosen in torch.randperm(len(x), generator=stream).split(int(self.batch_size)):
-            try:
-                training_step(model, Objective(), self._optimiser, x[chosen], stream, max_gradient_norm=1000.0)
-            except NonFiniteLoss as error:
-                cause = str(error).partition(";")[0].rstrip(".")
-                advice = f"lower learning_rate ({self.learning_rate:g}) or raise batch_size ({self.batch_size})"
-                raise ValueError(f"{cause}; {advice}.") from error
-        model.eval()
-        self.n_iter_ += 1
+    @property
+    def _training(self) -> TrainingConfig:
+        return TrainingConfig(
+            batch_size=int(self.batch_size),
+            learning_rate=float(self.learning_rate),
+            max_gradient_norm=1000.0,
+            seed=self._seed,
+        )
+
+    def _train(self, seen: Float64[np.ndarray, "n feature"], num_epochs: int) -> None:
+        """Train the model of the current state on rows as it sees them."""
+        loop = EpochLoop(self._state, Objective(), self._training, Batches(self._examples(seen), int(self.batch_size)))
+        try:
+            for _ in range(num_epochs):
+                for _ in loop.steps():
+                    pass
+                loop.end_epoch()
+        except NonFiniteLoss as error:
+            cause = str(error).partition(";")[0].rstrip(".")
+            advice = f"lower learning_rate ({self.learning_rate:g}) or raise batch_size ({self.batch_size})"
+            raise ValueError(f"{cause}; {advice}.") from error
+        self._state.model.eval()
+        self.n_iter_ = self._state.epoch
+
+    def _examples(self, seen: Float64[np.ndarray, "n feature"]) -> Examples:
+        return Examples(_single(seen), 1.0, layout=self.schema_.layout)
 
     def _seen(self, rows: Float[np.ndarray, "n feature"]) -> Float64[np.ndarray, "n feature"]:
-        """The rows as the model sees them; ValueError for the first value that has no meaning for it."""
+        """The rows as the model sees them; ValueError for the first value outside the likelihood's support."""
         seen = self._standardisation.standardised(rows)
         likelihood, is_binary = self.model_.likelihood, self.schema_.support.is_binary
-        # In float32, as in training: scalers give 1 + 2e-16, which is 1.
+        # In float32, as in training, where the 1 + 2e-16 of a scaler is 1.
         is_outside = unsupported(likelihood, self.schema_, torch.from_numpy(_single(seen)))
         is_far = np.abs(seen) >= LARGEST
         if not (is_outside | is_far).any():
@@ -254,7 +265,7 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  # 
         row, column = np.argwhere(is_outside | is_far)[0].tolist()
         accepted = self._within() if is_far[row, column] else likelihood.accepted(is_binary, 0.0, 1.0)
         if self.likelihood == "auto" and not is_far[row, column]:
-            accepted += f" (likelihood 'auto' chose {self.model_.config.likelihood!r} by the first rows; name another)"
+            accepted += f" ('auto' chose likelihood {self.model_.config.likelihood!r} from the first rows; set another)"
         raise ValueError(f"{self._place(row, column)} is {rows[row, column]:.10g}; the model accepts {accepted}.")
 
     def _place(self, row: int, column: int) -> str:
@@ -262,7 +273,7 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  # 
         return f"X: row {row}, column {name!r}"
 
     def _within(self) -> str:
-        """How far from the rows of the first fit a value may lie: what is further overflows."""
+        """How far from the rows of the first fit a value may be before it overflows."""
         is_standardised = self.model_.config.likelihood in STANDARDISED
         unit = " standard deviations from the mean of the training data" if is_standardised else ""
         return f"numbers less than {LARGEST:g}{unit}"
@@ -277,7 +288,7 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  # 
         return measured
 
     def _in_float64(self) -> Model:
-        # A row's numbers should not depend on how many others are scored, which they do to the last bit in float32.
+        # In float32 the last bits of a row's numbers would depend on the number of rows scored with it.
         return deepcopy(self.model_).double().eval()
 
     def _stream(self, purpose: str) -> torch.Generator:
@@ -303,7 +314,7 @@ def _single(values: Float64[np.ndarray, "*shape"]) -> Float[np.ndarray, "*shape"
 
 
 def _elbo(model: Model, x: Float[Tensor, "batch feature"]) -> Float[Tensor, "batch 2"]:
-    """Mean and standard error over draws whose noise is keyed by the row's own values; the rate in closed form."""
+    """Mean and standard error over draws, with noise from a hash of the row's values; the rate in closed form."""
     samples = model.sample_posterior(x, content_noise(x, 0, "score"), SCORE_DRAWS)
     terms = samples.log_likelihood - true_rate(samples)
     return torch.stack([terms.mean(0), terms.std(0, correction=1) / SCORE_DRAWS**0.5], dim=-1)

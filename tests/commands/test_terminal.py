@@ -100,8 +100,8 @@ def words_of(command, runs, tmp_path):
 def quick(monkeypatch):
     """What takes long, in a moment, with the signs that its messages have."""
 
-    def demo(out, audience):
-        audience.message("−1 ± 2 × 3")
+    def demo(out, callbacks):
+        callbacks.message("−1 ± 2 × 3")
         return out / "index.html"
 
     def reevaluate(path, *_):
@@ -110,9 +110,9 @@ def quick(monkeypatch):
         return SimpleNamespace(path=path, results=read_results(path))
 
     monkeypatch.setattr("lowerbound.runs.repeats.demo", demo)
-    monkeypatch.setattr("lowerbound.runs.run.reevaluate", reevaluate)
-    monkeypatch.setattr("lowerbound.runs.run.check_up", lambda *_: [])
-    monkeypatch.setattr("lowerbound.runs.run.write_report", lambda results, path: path / "report.html")
+    monkeypatch.setattr("lowerbound.runs.reevaluation.reevaluate", reevaluate)
+    monkeypatch.setattr("lowerbound.runs.reevaluation.diagnose_run", lambda *_: [])
+    monkeypatch.setattr("lowerbound.runs.reevaluation.write_report", lambda results, path: path / "report.html")
     monkeypatch.setattr("lowerbound.reporting.report.write_report", lambda results, path: path / "report.html")
     monkeypatch.setattr("lowerbound.serving.explorer.offline.write_offline", lambda *words: words[1])
     monkeypatch.setattr("lowerbound.serving.http.hosting.host", lambda app, *, ready, **_: ready("http://127.0.0.1:1"))
@@ -205,7 +205,7 @@ def test_closed_streams_a_deleted_folder_and_impossible_sizes_end_no_process_bad
     assert "List the recipes" in said
     full, gone = finished.stderr.decode().splitlines()
     assert "No space left on device" in full
-    assert "the working directory has been deleted" in gone
+    assert "the working directory no longer exists" in gone
 
 
 NO_RUN_MAY = "is not UTF-8, as the path of a run has to be"

@@ -12,7 +12,7 @@ from PIL import Image
 from data_files import RNG, saved, written
 from lowerbound.data.batches import scaled
 from lowerbound.data.examples import RawArray
-from lowerbound.data.files import ReadingOptions, as_collection, read
+from lowerbound.data.files import ReadingOptions, read, to_collection
 from lowerbound.data.sources import DataConfig, load
 from lowerbound.foundation.errors import DataError
 from lowerbound.foundation.schema import Column, Schema, Support
@@ -62,7 +62,7 @@ def test_equal_numbers_make_equal_examples_whatever_the_run_was_trained_on(tmp_p
     trained_on = data.draw(st.sampled_from(TYPES))
     schema = load(DataConfig(source=str(as_npy(folder, values.astype(trained_on))))).schema
     options = ReadingOptions(schema=schema)
-    expected = as_collection(in_memory(values.astype(trained_on)), options).examples
+    expected = to_collection(in_memory(values.astype(trained_on)), options).examples
     np.testing.assert_array_equal(expected.values, values)
     for dtype in TYPES:
         for encode in ENCODINGS.values():
@@ -78,8 +78,8 @@ def test_equal_numbers_make_equal_examples_whatever_the_run_was_trained_on(tmp_p
 @given(st.sampled_from(["int16", "int64", "float32", "float64"]), st.sampled_from(["int16", "int32", "float64"]))
 def test_signed_numbers_are_the_same_in_any_type_too(trained_on, given_as):
     values = np.random.default_rng(0).integers(-1000, 3000, (6, 9, 8))
-    schema = as_collection(in_memory(values.astype(trained_on)), ReadingOptions()).schema
-    found = as_collection(in_memory(values.astype(given_as)), ReadingOptions(schema=schema)).examples
+    schema = to_collection(in_memory(values.astype(trained_on)), ReadingOptions()).schema
+    found = to_collection(in_memory(values.astype(given_as)), ReadingOptions(schema=schema)).examples
     np.testing.assert_array_equal(found.values[..., 0], values.astype(np.float32))
 
 
@@ -87,9 +87,9 @@ def test_which_examples_a_file_holds_does_not_change_what_they_are():
     # A file of dark images was one of black and white before; a bright one among them changed all.
     bright = RNG.integers(0, 256, (9, 8, 8)).astype(np.uint8)
     dark = RNG.integers(0, 2, (5, 8, 8)).astype(np.uint8)
-    options = ReadingOptions(schema=as_collection(in_memory(bright), ReadingOptions()).schema)
-    alone = as_collection(in_memory(dark), options).examples
-    together = as_collection(in_memory(np.concatenate([dark, bright])), options).examples
+    options = ReadingOptions(schema=to_collection(in_memory(bright), ReadingOptions()).schema)
+    alone = to_collection(in_memory(dark), options).examples
+    together = to_collection(in_memory(np.concatenate([dark, bright])), options).examples
     assert alone.range == together.range == (0, 255)
     np.testing.assert_array_equal(alone.values, together.values[:5])
 
@@ -126,9 +126,9 @@ REFUSED = [
 @pytest.mark.parametrize(("known", "values", "reason"), REFUSED)
 def test_what_does_not_fit_is_refused_with_its_place_or_skipped_by_its_position(known, values, reason):
     with pytest.raises(DataError) as caught:
-        as_collection(in_memory(values), ReadingOptions(schema=known))
+        to_collection(in_memory(values), ReadingOptions(schema=known))
     assert str(caught.value) == f"the array: example 2, element 1,0 {reason}."
-    collection = as_collection(in_memory(values), ReadingOptions(schema=known, skip_broken=True))
+    collection = to_collection(in_memory(values), ReadingOptions(schema=known, skip_broken=True))
     assert collection.ids == ("0", "1", "3")
     assert collection.skipped == (f"the array: example 2, element 1,0 {reason}",)
     np.testing.assert_array_equal(collection.examples.values[..., 0], values[[0, 1, 3]])
@@ -138,7 +138,7 @@ def test_pixels_that_were_divided_are_refused_with_what_to_do():
     with pytest.raises(
         DataError, match=r"looks like pixels divided by 255: pass uint8 from 0 to 255, or multiply by 255"
     ):
-        as_collection(in_memory(RNG.random((4, 2, 3))), ReadingOptions(schema=schema("uint8")))
+        to_collection(in_memory(RNG.random((4, 2, 3))), ReadingOptions(schema=schema("uint8")))
 
 
 @pytest.mark.parametrize(
@@ -152,7 +152,7 @@ def test_pixels_that_were_divided_are_refused_with_what_to_do():
     ],
 )
 def test_what_is_merely_unusual_is_read(known, values):
-    found = as_collection(in_memory(values), ReadingOptions(schema=known)).examples.values
+    found = to_collection(in_memory(values), ReadingOptions(schema=known)).examples.values
     np.testing.assert_array_equal(found.reshape(values.shape), values.astype(np.float32))
 
 
@@ -168,7 +168,7 @@ def test_what_is_merely_unusual_is_read(known, values):
 )
 def test_another_shape_is_refused_with_that_of_the_run(shape, hint):
     with pytest.raises(DataError) as caught:
-        as_collection(in_memory(np.zeros(shape)), ReadingOptions(schema=schema("uint8")))
+        to_collection(in_memory(np.zeros(shape)), ReadingOptions(schema=schema("uint8")))
     assert hint in str(caught.value) and str(caught.value).startswith("the array")
 
 
@@ -177,7 +177,7 @@ def test_an_array_for_a_table_of_names_is_refused_with_the_names():
     with pytest.raises(
         DataError, match="holds an array, the model was trained on a table; give one with the columns 'age'"
     ):
-        as_collection(in_memory(np.zeros((4, 1))), ReadingOptions(schema=known))
+        to_collection(in_memory(np.zeros((4, 1))), ReadingOptions(schema=known))
 
 
 def test_where_every_example_is_broken_the_first_is_named():
@@ -185,7 +185,7 @@ def test_where_every_example_is_broken_the_first_is_named():
     with pytest.raises(
         DataError, match="none of the examples can be read; the first: the array: example 0, element 0,0 is"
     ):
-        as_collection(in_memory(np.full((4, 2, 3), 999)), options)
+        to_collection(in_memory(np.full((4, 2, 3), 999)), options)
 
 
 @given(st.sets(st.integers(0, 19), max_size=12))
@@ -195,7 +195,7 @@ def test_skipped_examples_leave_splits_and_labels_apart(broken):
     raw = RawArray(
         place="the array", values=values, labels=[str(n % 3) for n in range(20)], num_validation=4, num_test=6
     )
-    collection = as_collection(raw, ReadingOptions(schema=schema("uint8"), skip_broken=True))
+    collection = to_collection(raw, ReadingOptions(schema=schema("uint8"), skip_broken=True))
     kept = [number for number in range(20) if number not in broken]
     assert collection.examples.values[:, 0, 0, 0].tolist() == kept
     assert [collection.label_names[at] for at in collection.examples.labels] == [str(number % 3) for number in kept]
@@ -205,7 +205,7 @@ def test_skipped_examples_leave_splits_and_labels_apart(broken):
 
 def test_the_scale_that_a_run_saw_is_where_0_and_1_are_for_its_model():
     values = RNG.integers(-1000, 3000, (6, 9, 8)).astype(np.int16)
-    examples = as_collection(in_memory(values), ReadingOptions()).examples
+    examples = to_collection(in_memory(values), ReadingOptions()).examples
     low, high = float(values.min()), float(values.max())
     expected = (values.astype(np.float64) - low) / (high - low)
     np.testing.assert_allclose(scaled(examples)[:, 0].numpy(), expected, atol=1e-6)

@@ -6,10 +6,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from data_files import RNG, saved, written
-from lowerbound.data.array_schema import offset_of, schema_metadata
-from lowerbound.data.data_kinds import described, kind_of
+from lowerbound.data.array_schema import float32_offset, infer_array_schema
+from lowerbound.data.data_kinds import describe_examples, kind_of
 from lowerbound.data.examples import Examples, RawArray
-from lowerbound.data.files import ReadingOptions, as_collection, read
+from lowerbound.data.files import ReadingOptions, read, to_collection
 from lowerbound.data.sources import DataConfig, load
 from lowerbound.foundation.errors import ConfigError, DataError
 
@@ -64,7 +64,7 @@ def between(low: float, high: float, shape=(6, 12, 12), dtype=np.float64) -> np.
     ids=["uint8", "uint16", "int16", "0 or 1", "0..1", "0..255", "-1..1", "overshoot", "real", "bool"],
 )
 def test_the_layout_follows_from_the_axes_whatever_the_type(shape, layout, values):
-    schema = schema_metadata(raw(values(shape)))
+    schema = infer_array_schema(raw(values(shape)))
     assert schema.layout == layout
     expected = {1: (1,), 3: (*shape[1:], 1) if layout == "image" else shape[1:]}.get(len(shape), shape[1:])
     assert schema.shape == expected
@@ -103,7 +103,7 @@ SCALES = [
 
 @pytest.mark.parametrize(("values", "scale", "kind"), SCALES)
 def test_the_scale_of_images_follows_from_type_and_values(values, scale, kind):
-    collection = as_collection(raw(values), ReadingOptions())
+    collection = to_collection(raw(values), ReadingOptions())
     examples = collection.examples
     assert examples.range == collection.schema.range == scale
     assert kind_of(examples) == kind
@@ -127,7 +127,7 @@ def test_the_scale_of_images_follows_from_type_and_values(values, scale, kind):
     ],
 )
 def test_arrays_are_taken_as_they_are_but_for_bytes(values, scale, kind):
-    collection = as_collection(raw(values), ReadingOptions())
+    collection = to_collection(raw(values), ReadingOptions())
     assert collection.examples.range == scale and kind_of(collection.examples) == kind
     as_they_are = "0 to 255" if scale == (0, 255) else "numbers as they are"
     assert collection.notes == (f"read as arrays of 20, {as_they_are} (change with data.layout, data.range)",)
@@ -151,21 +151,21 @@ def test_layout_and_range_can_be_set(tmp_path):
 
 
 def test_bytes_that_are_set_to_be_counts_are_not_two_levels():
-    collection = as_collection(raw(between(0, 200, dtype=np.uint8)), ReadingOptions(range=(0.0, 1.0)))
+    collection = to_collection(raw(between(0, 200, dtype=np.uint8)), ReadingOptions(range=(0.0, 1.0)))
     assert kind_of(collection.examples) == "counts" and collection.examples.support.high == 200
 
 
 def test_images_with_more_channels_and_small_ones_are_so_where_it_is_set():
     for shape in ((6, 4, 5), (6, 4, 5, 7), (6, 3, 16, 16)):
-        schema = schema_metadata(raw(between(0, 1, shape)), layout="image")
+        schema = infer_array_schema(raw(between(0, 1, shape)), layout="image")
         assert (schema.layout, schema.shape) == ("image", shape[1:] if len(shape) == 4 else (*shape[1:], 1))
-    assert schema_metadata(raw(between(0, 1, (6, 3, 16, 16))), layout="array").layout == "array"
+    assert infer_array_schema(raw(between(0, 1, (6, 3, 16, 16))), layout="array").layout == "array"
 
 
 @pytest.mark.parametrize("channels", [1, 3, 4])
 def test_channels_first_are_refused_with_the_way_out(channels):
     with pytest.raises(DataError) as caught:
-        schema_metadata(raw(np.zeros((6, channels, 16, 32))))
+        infer_array_schema(raw(np.zeros((6, channels, 16, 32))))
     came = f"the array holds 6×{channels}×16×32, it seems N×C×H×W"
     assert str(caught.value) == f"{came}; give N×H×W×C: array.transpose(0, 2, 3, 1), or set data.layout=array."
 
@@ -176,29 +176,29 @@ def test_channels_first_are_refused_with_the_way_out(channels):
 )
 def test_a_layout_that_the_axes_do_not_have_is_refused(layout, shape, reason):
     with pytest.raises(DataError, match=reason):
-        schema_metadata(raw(np.zeros(shape)), layout=layout)
+        infer_array_schema(raw(np.zeros(shape)), layout=layout)
 
 
 @pytest.mark.parametrize("scale", [(1.0,), (1.0, 1.0), (2.0, 1.0), (0.0, float("inf")), (0.0, float("nan"))])
 def test_a_range_that_is_none_is_refused(scale):
     with pytest.raises(ConfigError, match="needs two finite numbers, the lower one first"):
-        schema_metadata(raw(np.zeros((6, 12, 12))), scale=scale)
+        infer_array_schema(raw(np.zeros((6, 12, 12))), scale=scale)
 
 
 def test_nan_makes_a_table_of_rows_and_nothing_else():
     values = between(-2, 2, (6, 3))
     values[1, 2] = np.nan
-    collection = as_collection(raw(values), ReadingOptions())
+    collection = to_collection(raw(values), ReadingOptions())
     assert kind_of(collection.examples) == "table"
     assert collection.notes == ("read as a table of 3 columns, NaN where a cell is missing (change with data.layout)",)
     with pytest.raises(DataError, match=r"example 1, element 2 is nan; .* \(data.layout is array\)"):
-        schema_metadata(raw(values), layout="array")
+        infer_array_schema(raw(values), layout="array")
 
 
 @given(st.integers(0, 2**31), st.floats(1, 1e6), st.sampled_from([1e6, -1e6, 1e7]))
 def test_float32_keeps_the_digits_of_numbers_far_from_zero(seed, spread, mean):
     values = mean + spread * np.random.default_rng(seed).normal(size=(20, 3)) * 1e-4
-    collection = as_collection(raw(values), ReadingOptions())
+    collection = to_collection(raw(values), ReadingOptions())
     offset = np.array(collection.schema.offset or (0.0, 0.0, 0.0))
     error = np.abs(collection.examples.values.astype(np.float64) + offset - values)
     assert (error <= 2.0**-23 * np.maximum(np.abs(values - offset), 1e-30)).all()
@@ -207,8 +207,8 @@ def test_float32_keeps_the_digits_of_numbers_far_from_zero(seed, spread, mean):
 
 def test_arrays_with_two_axes_are_not_said_to_be_wide_and_high():
     values = between(0, 1, (6, 4, 5, 7), np.float32)
-    assert described(6, Examples(values, 1.0, layout="array")).startswith("6 examples of shape 4×5×7; unit")
-    assert described(6, Examples(values, 1.0)).startswith("6 examples 5 wide and 4 high with 7 channels; unit")
+    assert describe_examples(6, Examples(values, 1.0, layout="array")).startswith("6 examples of shape 4×5×7; unit")
+    assert describe_examples(6, Examples(values, 1.0)).startswith("6 examples 5 wide and 4 high with 7 channels; unit")
 
 
 def test_no_note_is_added_where_the_schema_is_given(tmp_path):
@@ -221,8 +221,8 @@ def test_a_scale_is_found_out_from_the_examples_that_are_sound(bad):
     values = between(0, 255)
     values[3, 2, 1] = bad
     with pytest.raises(DataError, match=r"the array: example 3, element 2,1 is -?(nan|inf)"):
-        as_collection(raw(values), ReadingOptions())
-    collection = as_collection(raw(values), ReadingOptions(skip_broken=True))
+        to_collection(raw(values), ReadingOptions())
+    collection = to_collection(raw(values), ReadingOptions(skip_broken=True))
     assert collection.schema.range == (0, 255) and collection.ids == ("0", "1", "2", "4", "5")
     assert [reason.split(";")[0] for reason in collection.skipped] == [f"the array: example 3, element 2,1 is {bad}"]
 
@@ -230,29 +230,29 @@ def test_a_scale_is_found_out_from_the_examples_that_are_sound(bad):
 def test_numbers_that_vary_by_less_than_float32_squares_are_refused():
     tiny = RNG.normal(size=(60, 3)) * 1e-25
     with pytest.raises(DataError, match=r"which vary by less than 1e-18; multiply them"):
-        as_collection(raw(tiny), ReadingOptions())
+        to_collection(raw(tiny), ReadingOptions())
     with pytest.raises(DataError, match=r"vary by less than 1e-18 in element 2 of all examples"):
-        as_collection(raw(np.concatenate([RNG.normal(size=(60, 2)), tiny], axis=1)), ReadingOptions())
+        to_collection(raw(np.concatenate([RNG.normal(size=(60, 2)), tiny], axis=1)), ReadingOptions())
     tiny[0, 0] = np.nan
     with pytest.raises(DataError, match=r"vary by less than 1e-18 in column 0, counted from 0; multiply the column"):
-        as_collection(raw(tiny), ReadingOptions())
+        to_collection(raw(tiny), ReadingOptions())
 
 
 def test_small_probabilities_beside_others_and_constant_elements_are_accepted():
     chances = np.stack([RNG.random(60), RNG.random(60) * 1e-25, np.zeros(60)], axis=1)
-    assert as_collection(raw(chances), ReadingOptions()).examples.support.low == 0
+    assert to_collection(raw(chances), ReadingOptions()).examples.support.low == 0
 
 
 def test_an_array_of_one_number_alone_is_noted():
     assert (
-        as_collection(raw(np.ones((60, 5))), ReadingOptions()).notes[0]
+        to_collection(raw(np.ones((60, 5))), ReadingOptions()).notes[0]
         == "all numbers are 1: there is nothing to learn"
     )
 
 
 def test_a_small_spread_around_a_small_mean_keeps_its_digits():
     values = 1 + RNG.normal(size=200) * 1e-9
-    offset = offset_of(values)
+    offset = float32_offset(values)
     held = (values - offset).astype(np.float32).astype(np.float64)
     np.testing.assert_allclose(held + offset, values, atol=1e-14, rtol=0)
-    assert offset_of(np.ones(5)) == offset_of(1 + RNG.normal(size=200) * 1e-2) == 0
+    assert float32_offset(np.ones(5)) == float32_offset(1 + RNG.normal(size=200) * 1e-2) == 0

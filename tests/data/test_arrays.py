@@ -182,7 +182,7 @@ def test_an_archive_member_over_the_limit_is_refused_unread(tmp_path, monkeypatc
     assert len(read(path).examples) == 100
     monkeypatch.setattr(np.lib.format, "read_array", lambda *_, **__: pytest.fail("it was read"))
     message = refusal(path, read=lambda path: read(path, ReadingOptions(limit=Limit(10**6 - 1))))
-    assert "unpacks to 977 KiB, accepted are 977 KiB; raise the limit with --max-gib 1" in message
+    assert "unpacks to 977 KiB, accepted are 977 KiB; raise the limit data.max_gib to 1" in message
 
 
 def test_an_archive_in_an_unusual_compression_is_refused(tmp_path):

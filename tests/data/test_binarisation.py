@@ -3,7 +3,7 @@ import pytest
 import torch
 
 from lowerbound.data.batches import Batches
-from lowerbound.data.binarisation import binarised
+from lowerbound.data.binarisation import binarise
 from lowerbound.data.examples import Examples
 from lowerbound.data.sources import DataConfig, load
 from lowerbound.foundation.errors import DataError
@@ -16,7 +16,7 @@ def grey(num_images=3000):
 
 def test_a_pixel_is_one_with_the_probability_of_its_grey_value():
     examples = grey()
-    bits = binarised(examples, seed=0, stream=0)
+    bits = binarise(examples, seed=0, stream=0)
     p = examples.values[0] / 255
     error = np.sqrt(p * (1 - p) / len(examples))
     assert (np.abs(bits.values.mean(0) - p) <= 4 * error).all()
@@ -24,12 +24,12 @@ def test_a_pixel_is_one_with_the_probability_of_its_grey_value():
 
 
 def test_draws_are_keyed_by_position_whatever_follows():
-    many, few = binarised(grey(5000), 0, 1), binarised(grey(20), 0, 1)
+    many, few = binarise(grey(5000), 0, 1), binarise(grey(20), 0, 1)
     np.testing.assert_array_equal(many.values[:20], few.values)
 
 
 def test_seeds_and_splits_are_drawn_independently():
-    first, other_seed, other_split = (binarised(grey(), *key).values.ravel() for key in ((0, 1), (1, 1), (0, 2)))
+    first, other_seed, other_split = (binarise(grey(), *key).values.ravel() for key in ((0, 1), (1, 1), (0, 2)))
     p = grey().values.ravel() / 255
     for other in (other_seed, other_split):
         # Agreement of independent draws of the same pixels.
@@ -76,11 +76,11 @@ def test_the_mean_of_many_dynamic_draws_is_the_grey_image():
 def test_pixels_on_another_scale_are_drawn_with_the_same_probabilities():
     plain = grey(200)
     moved = Examples(2 * plain.values.astype(np.float32) - 255, 255.0, min_value=-255.0)
-    bits = binarised(moved, 0, 0)
-    np.testing.assert_array_equal(bits.values, binarised(plain, 0, 0).values)
+    bits = binarise(moved, 0, 0)
+    np.testing.assert_array_equal(bits.values, binarise(plain, 0, 0).values)
     assert bits.range == (0.0, 1.0)
 
 
 def test_what_is_no_probability_is_refused():
     with pytest.raises(DataError, match=r"binarisation needs \[0, 1\]"):
-        binarised(Examples(np.full((2, 3, 3, 1), -0.5, np.float32), 1.0), 0, 0)
+        binarise(Examples(np.full((2, 3, 3, 1), -0.5, np.float32), 1.0), 0, 0)

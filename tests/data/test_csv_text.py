@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from data_files import refusal, written
-from lowerbound.data.csv_text import decoded, find_separator, quote_problem, records, replaced
+from lowerbound.data.csv_text import cell_spans, decode_csv, find_separator, quote_problem, replace_cells
 from lowerbound.data.tables import read_csv
 from lowerbound.foundation.errors import DataError
 
@@ -25,7 +25,7 @@ def unquoted(raw: str) -> str:
 @given(TEXTS, st.sampled_from(",;\t"))
 def test_cells_are_found_where_the_csv_module_finds_them(text, separator):
     expected = [row for row in csv.reader(StringIO(text, newline=""), delimiter=separator) if row]
-    found = [[unquoted(text[start:end]) for start, end in spans] for spans in records(text, separator)]
+    found = [[unquoted(text[start:end]) for start, end in spans] for spans in cell_spans(text, separator)]
     assert found == expected
 
 
@@ -33,7 +33,7 @@ def test_cells_are_found_where_the_csv_module_finds_them(text, separator):
 def test_replacing_every_cell_by_itself_changes_nothing_that_is_read(text, separator):
     rows = [row for row in csv.reader(StringIO(text, newline=""), delimiter=separator) if row]
     cells = {(row, position): cell for row, cells in enumerate(rows[1:]) for position, cell in enumerate(cells)}
-    again = replaced(text, separator, cells)
+    again = replace_cells(text, separator, cells)
     # An empty cell alone in its line cannot be told from an empty line.
     if all(row != [""] for row in rows):
         assert [row for row in csv.reader(StringIO(again, newline=""), delimiter=separator) if row] == rows
@@ -41,7 +41,7 @@ def test_replacing_every_cell_by_itself_changes_nothing_that_is_read(text, separ
 
 def test_a_replaced_cell_is_quoted_only_where_it_must_be_or_was():
     text = 'a,b\r\n1,\r\n\r\n"x, y",""\n3,?'
-    found = replaced(text, ",", {(0, 1): "7.5", (1, 1): "8", (2, 1): 'q"u, o'})
+    found = replace_cells(text, ",", {(0, 1): "7.5", (1, 1): "8", (2, 1): 'q"u, o'})
     assert found == 'a,b\r\n1,7.5\r\n\r\n"x, y","8"\n3,"q""u, o"'
 
 
@@ -56,13 +56,13 @@ def test_a_replaced_cell_is_quoted_only_where_it_must_be_or_was():
 )
 def test_encodings_are_told_by_their_marks_and_written_again_byte_for_byte(mark, encoding):
     content = mark + "a,ä,😀\r\n".encode(encoding)
-    text = decoded("x.csv", content)
+    text = decode_csv("x.csv", content)
     assert text.characters == "a,ä,😀\r\n" and text.encoded(text.characters) == content
 
 
 def test_another_encoding_is_refused_with_the_line_and_what_to_do():
     with pytest.raises(DataError, match=r"^x\.csv is not UTF-8 \(byte 0xf6 in line 2\); save it as UTF-8\.$"):
-        decoded("x.csv", "city\nKöln\n".encode("cp1252"))
+        decode_csv("x.csv", "city\nKöln\n".encode("cp1252"))
 
 
 @pytest.mark.parametrize(

@@ -12,11 +12,11 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from data_files import COLOUR, grey, refusal, save_images, saved, written
-from lowerbound.data.array_examples import numbered
+from lowerbound.data.array_examples import encode_labels
 from lowerbound.data.files import ReadingOptions, read
-from lowerbound.data.given_splits import NAMES, split_of
 from lowerbound.data.images import ImageOptions, is_image_file
 from lowerbound.data.sources import DataConfig, load
+from lowerbound.data.split_names import NAMES, split_from_name
 
 
 def placed(folder: Path, files: dict[str, bytes], form: str) -> Path:
@@ -178,7 +178,7 @@ def test_broken_images_leave_the_splits_apart(tmp_path):
 @given(st.sampled_from([name for names in NAMES.values() for name in names]), st.data())
 def test_names_of_splits_are_known_in_any_case(name, data):
     spelled = "".join(data.draw(st.sampled_from([letter.upper(), letter])) for letter in name)
-    assert name in NAMES[split_of(spelled)]
+    assert name in NAMES[split_from_name(spelled)]
 
 
 # ---- labels.csv
@@ -345,6 +345,6 @@ def test_labels_of_broken_images_are_skipped_with_them(tmp_path):
 
 @given(st.permutations(["-3", "2", "10", "10.5", "07", "7", "a", "nan", "inf", "B", None]))
 def test_labels_are_numbered_numbers_first_then_texts_then_the_missing_one(labels):
-    positions, names = numbered(labels)
+    positions, names = encode_labels(labels)
     assert names == ("-3", "2", "07", "7", "10", "10.5", "B", "a", "inf", "nan", "(none)")
     assert [names[position] for position in positions] == [label or "(none)" for label in labels]

@@ -179,7 +179,8 @@ def test_a_broken_image_is_named_and_stops_or_is_skipped_as_chosen(tmp_path, con
     broken = written(tmp_path / "b.png", content)
     message = refusal(tmp_path, named=broken)
     assert (
-        "is not a PNG, JPEG, WebP, TIFF, BMP or GIF image, or it is damaged" in message and "--skip-broken" in message
+        "is not a PNG, JPEG, WebP, TIFF, BMP or GIF image, or it is damaged" in message
+        and "data.skip_broken" in message
     )
     assert "<" not in message  # as of an object in memory
     collection = read_with(tmp_path, skip_broken=True)
@@ -202,7 +203,7 @@ def test_an_image_of_more_pixels_than_the_limit_is_refused_and_pillows_own_limit
     save_images(tmp_path, {"a.png": RGB})
     before = Image.MAX_IMAGE_PIXELS
     message = refusal(tmp_path, named=tmp_path / "a.png", read=read_within(most * PIXEL_BYTES))
-    assert came in message and f"accepted are {most} in all; raise the limit with --max-gib 1" in message
+    assert came in message and f"accepted are {most} in all; raise the limit data.max_gib to 1" in message
     assert before == Image.MAX_IMAGE_PIXELS
     assert len(read_within(20 * PIXEL_BYTES)(tmp_path).examples) == 1
 
@@ -210,7 +211,7 @@ def test_an_image_of_more_pixels_than_the_limit_is_refused_and_pillows_own_limit
 def test_a_folder_that_decodes_to_more_than_the_limit_is_refused(tmp_path):
     image = Image.new("L", (4, 4))
     save_images(tmp_path, {f"{number}.png": image for number in range(60)})
-    assert "choose a smaller --size" in refusal(tmp_path, read=read_within(60 * 16 - 1))
+    assert "choose a smaller data.size" in refusal(tmp_path, read=read_within(60 * 16 - 1))
     assert len(read_within(60 * 16)(tmp_path).examples) == 60
 
 

@@ -14,7 +14,7 @@ from command_line import in_process, one_line
 from data_files import refusal, saved, written
 from hostile_files import HOSTILE, OTHERS
 from hostile_files import IMAGES as IMAGE_FILES
-from lowerbound.data import folders, labels, parquet
+from lowerbound.data import folders, label_files, parquet
 from lowerbound.data.files import ReadingOptions, read
 from lowerbound.data.reading import STANDARD_LIMIT, Limit
 from lowerbound.data.sources import DataConfig, collect
@@ -74,7 +74,11 @@ def test_the_setting_that_a_refusal_names_raises_the_limit(tmp_path, capsys, mon
     path = HOSTILE[name].write(tmp_path, HOSTILE[name].small)
     low = ["inspect", path, "--max-gib", "0.001"]
     line = one_line(in_process(capsys, *low, expect=1).err)
-    assert "accepted are" in line and "raise the limit with --max-gib 1 (data.max_gib)" in line
+    assert (
+        "accepted are" in line
+        and "raise the limit data.max_gib to 1" in line
+        and line.endswith("Option: --max-gib GIB.")
+    )
     for settings in (["--max-gib", "1"], ["--set", "data.max_gib=1"], []):
         assert "accepted are" not in in_process(capsys, "inspect", path, *settings, expect=None).err
 
@@ -109,7 +113,7 @@ def test_where_texts_of_an_arrow_file_begin_is_checked_before_it_is_believed(tmp
 
 
 def test_rows_of_labels_are_counted(tmp_path, monkeypatch):
-    monkeypatch.setattr(labels, "MAX_ROWS", 1_000)
+    monkeypatch.setattr(label_files, "MAX_ROWS", 1_000)
     path = HOSTILE["labels"].write(tmp_path, 1_001)
     assert "has more than 1,000 rows" in refusal(path, named=path / "labels.csv")
 
@@ -139,7 +143,7 @@ def test_a_table_that_grows_while_it_is_read_is_refused_when_it_passes_the_limit
 def test_an_image_that_vanishes_or_changes_between_its_header_and_its_pixels_is_named(tmp_path, monkeypatch):
     from lowerbound.data import images
 
-    header_of = images.header_of
+    header_of = images.read_header
     for change, reason in ((Path.unlink, "No such file"), (_in_colour, "has changed while it was read")):
         path = tmp_path / "a.png"
         Image.new("I;16", (8, 8)).save(path)
@@ -149,7 +153,7 @@ def test_an_image_that_vanishes_or_changes_between_its_header_and_its_pixels_is_
             change(path)
             return found
 
-        monkeypatch.setattr(images, "header_of", then_changed)
+        monkeypatch.setattr(images, "read_header", then_changed)
         assert reason in refusal(tmp_path, named=path)
 
 
@@ -182,7 +186,7 @@ def test_texts_of_a_dictionary_are_read_once_and_those_of_other_encodings_as_the
 def test_commands_that_use_a_model_take_the_limit_too(tmp_path):
     path = written(tmp_path / "x.npy", saved(np.save, np.arange(6400, dtype=np.uint8).reshape(100, 8, 8)))
     model = untrained(path)
-    with pytest.raises(TooLarge, match="--max-gib 1"):
+    with pytest.raises(TooLarge, match=r"data\.max_gib to 1"):
         read_inputs(model, [str(path)], InputOptions(max_gib=1e-6))
     assert len(read_inputs(model, [str(path)], InputOptions(max_gib=1.0)).examples) == 100
 

@@ -15,7 +15,7 @@ from torch.utils.data import DataLoader, Dataset, IterableDataset, Subset, Tenso
 
 from lowerbound.data import objects as memory
 from lowerbound.data.examples import RawArray
-from lowerbound.data.objects import raw_of
+from lowerbound.data.objects import read_object
 from lowerbound.data.sources import split_array
 from lowerbound.data.tables import RawTable
 from lowerbound.foundation.errors import DataError
@@ -74,7 +74,7 @@ def images(pixels):
     ids=lambda values: type(values).__name__,
 )
 def test_numbers_come_as_they_are(values):
-    raw = raw_of(values)
+    raw = read_object(values)
     assert isinstance(raw, RawArray) and raw.labels is None
     assert_array_equal(raw.values, NUMBERS)
     assert raw.values.dtype.newbyteorder("=") == NUMBERS.dtype
@@ -83,39 +83,39 @@ def test_numbers_come_as_they_are(values):
 def test_types_stay_and_arrays_and_tensors_are_not_copied():
     for dtype in (np.uint8, np.int32, np.float16, np.bool_):
         values = NUMBERS.astype(dtype)
-        assert np.shares_memory(raw_of(values).values, values)
+        assert np.shares_memory(read_object(values).values, values)
         tensor = torch.from_numpy(values)
-        assert raw_of(tensor).values.dtype == dtype and raw_of(tensor).values.ctypes.data == tensor.data_ptr()
-    assert_array_equal(raw_of(torch.tensor([[0.5], [3.0]], dtype=torch.bfloat16)).values, [[0.5], [3.0]])
+        assert read_object(tensor).values.dtype == dtype and read_object(tensor).values.ctypes.data == tensor.data_ptr()
+    assert_array_equal(read_object(torch.tensor([[0.5], [3.0]], dtype=torch.bfloat16)).values, [[0.5], [3.0]])
 
 
 def test_masked_cells_and_none_are_missing_and_not_what_lies_below_the_mask():
     masked = np.ma.MaskedArray(NUMBERS, NUMBERS == 4)
     expected = np.where(NUMBERS == 4, np.nan, NUMBERS)
-    assert_array_equal(raw_of(masked).values, expected)
-    assert_array_equal(raw_of([[1, None], [2, 3]]).values, [[1, np.nan], [2, 3]])
-    assert_array_equal(raw_of([0.5, None]).values, [0.5, np.nan])
+    assert_array_equal(read_object(masked).values, expected)
+    assert_array_equal(read_object([[1, None], [2, 3]]).values, [[1, np.nan], [2, 3]])
+    assert_array_equal(read_object([0.5, None]).values, [0.5, np.nan])
 
 
 def test_tensors_of_images_have_their_channels_first_and_other_tensors_keep_their_axes():
     tensor = torch.from_numpy(COLOUR).permute(0, 3, 1, 2)
-    raw = raw_of(tensor)
+    raw = read_object(tensor)
     assert_array_equal(raw.values, COLOUR)
     assert raw.notes == ("axes N×C×H×W of a tensor read as N×H×W×C",)
-    assert_array_equal(raw_of(Items(list(tensor))).values, COLOUR)
-    assert_array_equal(raw_of(torch.from_numpy(COLOUR)).values, COLOUR)
-    assert raw_of(torch.zeros(2, 5, 6, 7)).values.shape == (2, 5, 6, 7)
-    assert raw_of(tensor.numpy()).values.shape == tuple(tensor.shape)
+    assert_array_equal(read_object(Items(list(tensor))).values, COLOUR)
+    assert_array_equal(read_object(torch.from_numpy(COLOUR)).values, COLOUR)
+    assert read_object(torch.zeros(2, 5, 6, 7)).values.shape == (2, 5, 6, 7)
+    assert read_object(tensor.numpy()).values.shape == tuple(tensor.shape)
 
 
 @pytest.mark.parametrize("make", [Items, Stream])
 def test_a_data_set_of_pairs_has_labels_and_its_transform_is_applied(make):
-    raw = raw_of(make([(torch.from_numpy(part) / 255, label) for part, label in zip(GREY, "abcab", strict=True)]))
+    raw = read_object(make([(torch.from_numpy(part) / 255, label) for part, label in zip(GREY, "abcab", strict=True)]))
     assert_array_equal(raw.values, GREY.astype(np.float32) / 255)
     assert raw.labels == list("abcab")
-    raw = raw_of(make([[part, np.array([label])] for label, part in enumerate(GREY)]))
+    raw = read_object(make([[part, np.array([label])] for label, part in enumerate(GREY)]))
     assert raw.labels == ["0", "1", "2", "3", "4"]
-    raw = raw_of(make([(image, torch.tensor(2)) for image in images(GREY)]))
+    raw = read_object(make([(image, torch.tensor(2)) for image in images(GREY)]))
     assert_array_equal(raw.values, GREY[..., None])
     assert raw.labels == ["2"] * 5
 
@@ -128,26 +128,26 @@ def test_a_stream_may_use_one_buffer_for_all_its_items():
                 buffer[:] = row
                 yield buffer
 
-    assert_array_equal(raw_of(Reused()).values, NUMBERS)
+    assert_array_equal(read_object(Reused()).values, NUMBERS)
 
 
 def test_pil_images_are_read_as_their_files_are():
-    raw = raw_of(images(GREY))
+    raw = read_object(images(GREY))
     assert_array_equal(raw.values, GREY[..., None])
     assert (raw.white, raw.is_from_images) == (255, True)
-    assert_array_equal(raw_of(images(COLOUR)).values, COLOUR)
-    assert_array_equal(raw_of(images(GREY)[0]).values, GREY[:1, ..., None])
-    deep = raw_of(images(GREY.astype(np.uint16) * 257))
+    assert_array_equal(read_object(images(COLOUR)).values, COLOUR)
+    assert_array_equal(read_object(images(GREY)[0]).values, GREY[:1, ..., None])
+    deep = read_object(images(GREY.astype(np.uint16) * 257))
     assert deep.values.dtype == np.uint16 and deep.white == 65535
-    mixed = raw_of([*images(COLOUR), *images(GREY)]).values
+    mixed = read_object([*images(COLOUR), *images(GREY)]).values
     assert_array_equal(mixed[5:], np.repeat(GREY[..., None], 3, axis=3))
-    bitmap = raw_of([Image.fromarray(GREY[0] > 127)]).values
+    bitmap = read_object([Image.fromarray(GREY[0] > 127)]).values
     assert_array_equal(bitmap[0, ..., 0], np.where(GREY[0] > 127, 255, 0))
 
 
 def test_transparent_images_are_blended_with_white():
     alpha = np.full((6, 7, 1), 51, np.uint8)  # a fifth
-    raw = raw_of([Image.fromarray(np.concatenate([COLOUR[0], alpha], axis=2))])
+    raw = read_object([Image.fromarray(np.concatenate([COLOUR[0], alpha], axis=2))])
     assert np.abs(raw.values[0] - (0.2 * COLOUR[0] + 0.8 * 255)).max() <= 1
     assert raw.notes == ("1 of 1 blended with white where transparent",)
 
@@ -187,7 +187,7 @@ def cells(raw):
 
 
 def test_a_frame_is_a_table_of_its_columns_without_its_index():
-    raw = raw_of(FRAME)
+    raw = read_object(FRAME)
     assert cells(raw) == CELLS and list(raw.columns) == list(CELLS)
     assert all(isinstance(cell, bool) for cell in cells(raw)["flag"])
 
@@ -204,12 +204,15 @@ def test_arrow_and_what_exports_it_and_columns_and_records_are_the_same_table():
     coded = pa.table({"a": columns["a"], "b": pa.array(columns["b"]).dictionary_encode()})
     records = [{"a": 1.5, "b": "x"}, {"b": "y"}, {"a": 2.5}]
     for values in (table, coded, Exporting(), columns, records, pd.DataFrame(columns), [[1.5, "x"], [None, "y"]]):
-        found = list(cells(raw_of(values)).values())
+        found = list(cells(read_object(values)).values())
         assert found == [column[: len(found[0])] for column in columns.values()], type(values)
-    assert cells(raw_of({"a": np.array([1, 2], np.float32), "b": torch.tensor([3, 4])})) == {"a": [1, 2], "b": [3, 4]}
+    assert cells(read_object({"a": np.array([1, 2], np.float32), "b": torch.tensor([3, 4])})) == {
+        "a": [1, 2],
+        "b": [3, 4],
+    }
     structured = np.array([(1, "x"), (2, "y")], [("n", "i4"), ("t", "U1")])
-    assert cells(raw_of(structured)) == {"n": [1, 2], "t": ["x", "y"]}
-    assert cells(raw_of(pd.Series([1.5, 2.5], name="s"))) == {"s": [1.5, 2.5]}
+    assert cells(read_object(structured)) == {"n": [1, 2], "t": ["x", "y"]}
+    assert cells(read_object(pd.Series([1.5, 2.5], name="s"))) == {"s": [1.5, 2.5]}
 
 
 @pytest.mark.parametrize(
@@ -228,22 +231,22 @@ def test_arrow_and_what_exports_it_and_columns_and_records_are_the_same_table():
     ids=lambda labels: type(labels).__name__,
 )
 def test_labels_are_kept_as_they_are_written(labels):
-    assert raw_of(NUMBERS, labels).labels == ["3", "1", "3", "2"]
-    table = raw_of({"a": [1.0, 2.0, 3.0, 4.0], "label": [5.0, 6.0, 7.0, 8.0]}, labels)
+    assert read_object(NUMBERS, labels).labels == ["3", "1", "3", "2"]
+    table = read_object({"a": [1.0, 2.0, 3.0, 4.0], "label": [5.0, 6.0, 7.0, 8.0]}, labels)
     assert table.label == "label_" and table.columns["label_"] == ["3", "1", "3", "2"]
     assert table.columns["label"] == [5.0, 6.0, 7.0, 8.0]
 
 
 def test_missing_labels_stay_missing_and_a_column_may_be_named():
     for labels in (["a", None], pd.Series(["a", None]), np.array(["a", None], object)):
-        assert raw_of([[1], [2]], labels).labels == ["a", None]
-    assert raw_of([[1], [2]], [float("nan"), True]).labels == [None, "True"]
-    assert raw_of(FRAME, "colour").label == "colour"
+        assert read_object([[1], [2]], labels).labels == ["a", None]
+    assert read_object([[1], [2]], [float("nan"), True]).labels == [None, "True"]
+    assert read_object(FRAME, "colour").label == "colour"
 
 
 def test_splits_come_back_as_they_are():
     splits = split_array(NUMBERS)
-    assert raw_of(splits) is splits
+    assert read_object(splits) is splits
 
 
 @pytest.mark.parametrize(
@@ -292,7 +295,7 @@ def test_splits_come_back_as_they_are():
 )
 def test_what_is_not_accepted_is_refused_in_one_line_that_says_where(values, labels, message):
     with pytest.raises(DataError, match=message) as caught:
-        raw_of(values, labels, "the batch")
+        read_object(values, labels, "the batch")
     assert "\n" not in str(caught.value) and len(str(caught.value)) < 260
 
 
@@ -305,11 +308,13 @@ def test_a_stream_without_an_end_stops_at_what_memory_may_hold(monkeypatch):
                 yield np.zeros(10)
 
     with pytest.raises(DataError, match="accepted are"):
-        raw_of(Endless())
+        read_object(Endless())
 
 
 def test_libraries_that_are_not_in_use_are_not_imported():
-    code = "import sys; before = set(sys.modules); from lowerbound.data.objects import raw_of; raw_of([[1.0]]); "
+    code = (
+        "import sys; before = set(sys.modules); from lowerbound.data.objects import read_object; read_object([[1.0]]); "
+    )
     code += "print(*{'torch.utils.data', 'pandas', 'scipy', 'pyarrow'} & (set(sys.modules) - before))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert not {"pandas", "scipy", "pyarrow"} & set(done.stdout.split())

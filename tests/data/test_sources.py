@@ -18,7 +18,7 @@ from sklearn.datasets import load_digits
 
 from data_files import message_of, numbered_images, parts, positions, written
 from lowerbound.data import sources
-from lowerbound.data.archives import IDX_FILES, Archive, download
+from lowerbound.data.idx_downloads import IDX_FILES, Archive, download
 from lowerbound.data.sources import SOURCES, DataConfig, load
 from lowerbound.foundation.errors import ConfigError, DataError, UnknownName
 

@@ -11,7 +11,7 @@ from data_files import message_of, numbered_images, parts, positions
 from lowerbound.data import sources
 from lowerbound.data.examples import Collection, Examples
 from lowerbound.data.sources import DataConfig, load, split_order
-from lowerbound.data.splits import in_tenths
+from lowerbound.data.splits import pool_with_default_splits
 from lowerbound.foundation.errors import ConfigError, DataError, UnknownName
 
 
@@ -107,8 +107,8 @@ def collection(num_train: int, num_validation: int, num_test: int) -> Collection
     st.integers(3, 60), st.integers(0, 9), st.integers(0, 9), st.integers(0, 99), st.sampled_from(["held-out", "test"])
 )
 def test_given_splits_are_kept_and_the_others_are_a_tenth_of_the_training_examples(train, val, test, seed, watched):
-    pool = in_tenths("data", collection(train, val, test), seed)
-    splits = sources.divide(pool, "data", "data", DataConfig(validation=watched, split_seed=seed))
+    pool = pool_with_default_splits("data", collection(train, val, test), seed)
+    splits = sources.split_pool(pool, "data", "data", DataConfig(validation=watched, split_seed=seed))
     own = [range(train), range(train, train + val), range(train + val, train + val + test)]
     found = [set(positions(part)) for part in parts(splits)]
     tenth = max(1, train // 10)
@@ -123,9 +123,9 @@ def test_given_splits_are_kept_and_the_others_are_a_tenth_of_the_training_exampl
 
 @pytest.mark.parametrize("settings", [{"num_held_out": 2}, {"held_out": "last"}])
 def test_of_data_with_a_validation_split_no_others_are_held_out(settings):
-    pool = in_tenths("data", collection(20, 3, 0), 0)
+    pool = pool_with_default_splits("data", collection(20, 3, 0), 0)
     with pytest.raises(ConfigError, match="data has a validation split of its own; leave out"):
-        sources.divide(pool, "data", "data", DataConfig(**settings))
+        sources.split_pool(pool, "data", "data", DataConfig(**settings))
 
 
 @pytest.mark.parametrize(("sizes", "needed"), [((0, 3, 3), 1), ((1, 0, 3), 2), ((1, 3, 0), 2)])
@@ -133,4 +133,4 @@ def test_too_few_training_examples_beside_given_splits_are_refused(sizes, needed
     with pytest.raises(
         DataError, match=f"holds {sizes[0]} training example.* beside its splits; it needs at least {needed}"
     ):
-        in_tenths("data", collection(*sizes), 0)
+        pool_with_default_splits("data", collection(*sizes), 0)

@@ -8,14 +8,14 @@ import numpy as np
 import pytest
 
 from data_files import written
-from lowerbound.data.array_examples import conformed
-from lowerbound.data.array_schema import schema_metadata
+from lowerbound.data.array_examples import conform_array
+from lowerbound.data.array_schema import infer_array_schema
 from lowerbound.data.examples import RawArray
 from lowerbound.data.files import ReadingOptions, read
 from lowerbound.data.parquet import read_parquet
-from lowerbound.data.table_examples import as_array, conformed_table, readable
-from lowerbound.data.table_schema import inferred
-from lowerbound.data.tables import STANDARD, TableOptions, from_values, read_csv
+from lowerbound.data.table_examples import conform_table, drop_unreadable, table_to_array
+from lowerbound.data.table_schema import infer_table
+from lowerbound.data.tables import STANDARD, TableOptions, read_csv, table_from_columns
 from lowerbound.foundation.errors import DataError
 from lowerbound.foundation.schema import Column, Schema
 from table_files import csv_file, learned_csv
@@ -32,7 +32,7 @@ SCHEMA = Schema(layout="table", shape=(5,), dtype="", columns=COLUMNS, left_out=
 
 
 def conform(path: Path, text: str, schema: Schema = SCHEMA, skip_broken: bool = False):
-    return conformed_table(read_csv(written(path, text.encode())), schema, skip_broken)
+    return conform_table(read_csv(written(path, text.encode())), schema, skip_broken)
 
 
 def test_cells_are_numbers_less_the_offset_counts_and_positions_of_levels(tmp_path):
@@ -85,7 +85,7 @@ def test_a_broken_row_that_is_skipped_keeps_its_place_without_a_value(tmp_path):
     assert found.skipped == (found.unreadable[1], found.unreadable[2])
     assert "row 2 (line 3), column 'city' is 'Paris'" in found.skipped[0]
     assert "row 3 (line 4) has 2 cells, the header names 5 columns" in found.skipped[1]
-    assert readable(found).examples.values.tolist() == [[0, 3, 1, 1, 1], [1, 1, 0, 1, 0]]
+    assert drop_unreadable(found).examples.values.tolist() == [[0, 3, 1, 1, 1], [1, 1, 0, 1, 0]]
 
 
 def test_a_table_whose_rows_are_all_broken_is_refused(tmp_path):
@@ -123,7 +123,7 @@ def test_labels_that_are_whole_are_the_same_from_every_type(tmp_path):
 def test_a_level_is_the_same_as_a_number_a_text_or_a_truth_value(levels, cells, positions):
     columns = (Column(name="x", kind="binary", levels=levels),)
     schema = Schema(layout="table", shape=(1,), dtype="", columns=columns)
-    values = conformed_table(from_values(Path("frame"), {"x": cells}), schema).examples.values
+    values = conform_table(table_from_columns(Path("frame"), {"x": cells}), schema).examples.values
     assert values[:, 0].tolist() == positions
 
 
@@ -150,12 +150,12 @@ def test_the_same_table_from_csv_parquet_and_memory_is_the_same_rows(tmp_path):
         table.to_parquet(tmp_path / f"{name}.parquet")
         tables = (
             read_parquet(tmp_path / f"{name}.parquet"),
-            from_values(Path("frame"), {column: table[column] for column in table}),
+            table_from_columns(Path("frame"), {column: table[column] for column in table}),
             read_csv(written(tmp_path / f"{name}.csv", table.to_csv(sep=";").encode("utf-16"))),
         )
         for raw in tables:
-            assert inferred(raw, STANDARD).schema.columns == found.schema.columns
-            again = conformed_table(raw, found.schema).examples.values
+            assert infer_table(raw, STANDARD).schema.columns == found.schema.columns
+            again = conform_table(raw, found.schema).examples.values
             np.testing.assert_array_equal(again, expected.examples.values)
 
 
@@ -169,18 +169,18 @@ def test_an_array_model_reads_the_same_numbers_from_csv_and_parquet(tmp_path):
     array = np.column_stack([np.linspace(-1, 1, 20), np.resize([5, 7], 20), np.full(20, 3.25)])
     columns = {f"c{index}": column for index, column in enumerate(array.T.tolist())}
     raw = RawArray(place="x.npy", values=array)
-    schema = schema_metadata(raw)
+    schema = infer_array_schema(raw)
     parquet.write_table(pyarrow.table(columns), tmp_path / "x.parquet")
     for path in (csv_file(tmp_path / "x.csv", columns), tmp_path / "x.parquet"):
         found = read(path, ReadingOptions(schema=schema))
-        np.testing.assert_array_equal(found.examples.values, conformed(raw, schema).examples.values)
+        np.testing.assert_array_equal(found.examples.values, conform_array(raw, schema).examples.values)
 
 
 def test_whole_numbers_become_an_integer_array_and_labels_and_indices_stay_out(tmp_path):
     text = ",a,b,class\n0,1,2,x\n1,3,4,y\n"
-    raw = as_array(read_csv(written(tmp_path / "x.csv", text.encode())), TableOptions(label="class"))
+    raw = table_to_array(read_csv(written(tmp_path / "x.csv", text.encode())), TableOptions(label="class"))
     assert raw.values.dtype == np.int64 and raw.values.tolist() == [[1, 2], [3, 4]] and raw.labels == ["x", "y"]
-    raw = as_array(from_values(Path("frame"), {"a": [1.0, 3.0], "b": [2, 4]}))
+    raw = table_to_array(table_from_columns(Path("frame"), {"a": [1.0, 3.0], "b": [2, 4]}))
     assert raw.values.dtype == np.float64
 
 
@@ -194,19 +194,19 @@ def test_whole_numbers_become_an_integer_array_and_labels_and_indices_stay_out(t
 )
 def test_a_cell_that_is_no_number_is_refused_in_an_array(tmp_path, cell, reason):
     with pytest.raises(DataError) as caught:
-        as_array(read_csv(written(tmp_path / "x.csv", f"a,b\n1,2\n3,{cell}\n".encode())))
+        table_to_array(read_csv(written(tmp_path / "x.csv", f"a,b\n1,2\n3,{cell}\n".encode())))
     assert reason in str(caught.value)
 
 
 def test_a_table_of_an_array_with_missing_cells_is_read_by_position(tmp_path):
-    schema = schema_metadata(RawArray(place="x.npy", values=np.array([[1.5, np.nan], [2.5, 1.0], [0.0, 3.0]])))
-    found = conformed_table(read_csv(written(tmp_path / "x.csv", b"a,b\n1.5,\n,2\n")), schema)
+    schema = infer_array_schema(RawArray(place="x.npy", values=np.array([[1.5, np.nan], [2.5, 1.0], [0.0, 3.0]])))
+    found = conform_table(read_csv(written(tmp_path / "x.csv", b"a,b\n1.5,\n,2\n")), schema)
     np.testing.assert_array_equal(found.examples.values, np.array([[1.5, np.nan], [np.nan, 2]], np.float32))
     with pytest.raises(DataError, match="has 3 columns, the model was trained on an array of 2"):
-        conformed_table(read_csv(written(tmp_path / "y.csv", b"a,b,c\n1,2,3\n")), schema)
+        conform_table(read_csv(written(tmp_path / "y.csv", b"a,b,c\n1,2,3\n")), schema)
 
 
 def test_dates_that_recur_are_levels_and_written_in_iso_form():
     days = [datetime.date(2024, 1, 1 + row % 3) for row in range(9)]
-    found = inferred(from_values(Path("frame"), {"day": days}), STANDARD)
+    found = infer_table(table_from_columns(Path("frame"), {"day": days}), STANDARD)
     assert found.schema.columns[0].levels == ("2024-01-01", "2024-01-02", "2024-01-03")

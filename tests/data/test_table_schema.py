@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from data_files import written
-from lowerbound.data.table_examples import conformed_table
-from lowerbound.data.table_schema import inferred
-from lowerbound.data.tables import STANDARD, ColumnSetting, TableOptions, from_values, read_csv
+from lowerbound.data.table_examples import conform_table
+from lowerbound.data.table_schema import infer_table
+from lowerbound.data.tables import STANDARD, ColumnSetting, TableOptions, read_csv, table_from_columns
 from lowerbound.foundation.errors import DataError, UnknownName
 from table_files import AGES, MEASURED, NUM_ROWS, RNG, beside, csv_file, learned
 
@@ -129,11 +129,11 @@ def test_decimal_commas_beside_decimal_points_are_refused_unless_one_is_set(tmp_
     cells = [f"{cell:.1f}".replace(".", ",") for cell in MEASURED]
     path = csv_file(tmp_path / "x.csv", beside(cells), ";")
     with pytest.raises(DataError, match=r"decimal commas in column 'x' and decimal points in column 'other'"):
-        inferred(read_csv(path), STANDARD)
+        infer_table(read_csv(path), STANDARD)
     options = TableOptions(decimal=".")
-    kinds = {column.name for column in inferred(read_csv(path, options), options).schema.columns}
+    kinds = {column.name for column in infer_table(read_csv(path, options), options).schema.columns}
     assert "other" in kinds
-    assert inferred(read_csv(path), TableOptions(exclude=("x",))).schema.decimal == "."
+    assert infer_table(read_csv(path), TableOptions(exclude=("x",))).schema.decimal == "."
 
 
 @pytest.mark.parametrize(
@@ -150,18 +150,18 @@ def test_numbers_that_are_not_finite_or_too_large_are_refused_by_row_and_column(
     cells = [cell if row == 5 else age for row, age in enumerate(AGES)]
     path = csv_file(tmp_path / "x.csv", beside(cells))
     with pytest.raises(DataError) as caught:
-        inferred(read_csv(path), STANDARD)
+        infer_table(read_csv(path), STANDARD)
     assert f"row 6 (line 7), column 'x' is '{cell}'; {reason}" in str(caught.value)
-    assert 'or leave the column out: --set data.exclude=["x"]' in str(caught.value)
-    assert len(inferred(read_csv(path), TableOptions(exclude=("x",))).schema.columns) == 1
+    assert 'or leave the column out: set data.exclude=["x"]' in str(caught.value)
+    assert len(infer_table(read_csv(path), TableOptions(exclude=("x",))).schema.columns) == 1
 
 
 @pytest.mark.parametrize("cell", [b"bytes", [1, 2], {"a": 1}, 1j, float("inf"), 10**400])
 def test_values_that_no_column_holds_are_refused_and_can_be_excluded(cell):
-    table = from_values(Path("frame"), {"x": [cell, 1.0, 2.0], "a": [1.0, 2.5, 3.0]})
+    table = table_from_columns(Path("frame"), {"x": [cell, 1.0, 2.0], "a": [1.0, 2.5, 3.0]})
     with pytest.raises(DataError, match=r"^frame: row 1, column 'x' is .*exclude=\[\"x\"\]\.$"):
-        inferred(table, STANDARD)
-    assert [column.name for column in inferred(table, TableOptions(exclude=("x",))).schema.columns] == ["a"]
+        infer_table(table, STANDARD)
+    assert [column.name for column in infer_table(table, TableOptions(exclude=("x",))).schema.columns] == ["a"]
 
 
 @pytest.mark.parametrize("start", [0, 1])
@@ -174,10 +174,10 @@ def test_numbers_that_count_the_rows_are_left_out(tmp_path, start, order):
 def test_an_index_without_a_name_is_left_out_and_another_column_without_one_is_kept(tmp_path):
     index = RNG.choice(100_000, NUM_ROWS, replace=False)  # of a part of some frame
     path = csv_file(tmp_path / "x.csv", {"": index, "a": MEASURED})
-    found = inferred(read_csv(path), STANDARD)
+    found = infer_table(read_csv(path), STANDARD)
     assert found.schema.left_out == ("column 1",) and "an index" in " ".join(found.notes)
     path = csv_file(tmp_path / "y.csv", {"a": MEASURED, "": AGES})
-    assert [column.name for column in inferred(read_csv(path), STANDARD).schema.columns] == ["a", "column 2"]
+    assert [column.name for column in infer_table(read_csv(path), STANDARD).schema.columns] == ["a", "column 2"]
 
 
 def test_measurements_that_happen_to_be_whole_are_not_counts(tmp_path):
@@ -188,7 +188,7 @@ def test_measurements_that_happen_to_be_whole_are_not_counts(tmp_path):
 
 def test_a_parquet_text_is_a_text_even_where_it_looks_like_a_number():
     cells = [str(row % 5) for row in range(NUM_ROWS)]
-    found = inferred(from_values(Path("frame"), beside(cells)), STANDARD)
+    found = infer_table(table_from_columns(Path("frame"), beside(cells)), STANDARD)
     assert (found.schema.columns[0].kind, found.schema.columns[0].levels) == ("categorical", ("0", "1", "2", "3", "4"))
 
 
@@ -254,13 +254,13 @@ def test_markers_that_are_set_replace_the_usual_ones(tmp_path):
 )
 def test_a_column_that_is_set_or_excluded_must_be_there(options):
     with pytest.raises(UnknownName, match="unknown column 'othre'; did you mean 'other'"):
-        inferred(from_values(Path("frame"), beside(AGES)), options)
+        infer_table(table_from_columns(Path("frame"), beside(AGES)), options)
 
 
 def test_a_table_with_nothing_to_learn_from_is_refused_with_the_reasons(tmp_path):
     path = written(tmp_path / "x.csv", b"a,b\n1,2\n1,2\n")
     with pytest.raises(DataError, match="no column to learn from; column 'a' is left out: all its values are the same"):
-        inferred(read_csv(path), STANDARD)
+        infer_table(read_csv(path), STANDARD)
 
 
 GARAGES = ["None", "Attached", "Detached", "none"] * (NUM_ROWS // 4)
@@ -269,7 +269,7 @@ GARAGES = ["None", "Attached", "Detached", "none"] * (NUM_ROWS // 4)
 def test_a_marker_in_a_column_of_texts_is_noted_and_in_one_of_numbers_it_is_not(tmp_path):
     column, _, notes = column_x(tmp_path, GARAGES)
     assert column.levels == ("Attached", "Detached")
-    assert f"has 'None', 'none' in {NUM_ROWS // 2} cells, read as missing (to keep such a text: --set " in notes
+    assert f"has 'None', 'none' in {NUM_ROWS // 2} cells, read as missing (to keep such text, set " in notes
     assert not column_x(tmp_path, ["NA", *AGES[1:]])[2]
 
 
@@ -279,7 +279,7 @@ def test_a_marker_that_is_a_level_is_kept_at_training_and_later(tmp_path):
     found, collection = learned(read_csv(path, options), options)
     np.testing.assert_array_equal(collection.examples.values[:4, 0], [0, 1, 2, np.nan])
     assert f"has 'none' in {NUM_ROWS // 4} cells" in " ".join(found.notes)
-    later = conformed_table(read_csv(path), found.schema)
+    later = conform_table(read_csv(path), found.schema)
     np.testing.assert_array_equal(later.examples.values, collection.examples.values)
 
 
@@ -292,7 +292,7 @@ def test_only_empty_cells_are_missing_where_no_marker_is_set(tmp_path, markers):
 def test_numbers_of_too_small_a_spread_are_refused_and_constant_columns_left_out(tmp_path):
     path = csv_file(tmp_path / "x.csv", beside([cell * 1e-25 for cell in MEASURED]))
     with pytest.raises(DataError, match=r"vary by less than 1e-18 in column 'x'; multiply the column, or leave"):
-        inferred(read_csv(path), STANDARD)
+        infer_table(read_csv(path), STANDARD)
     assert "all its values are the same" in column_x(tmp_path, [1e-25] * NUM_ROWS)[2]
 
 
@@ -309,25 +309,25 @@ def test_a_broken_row_is_skipped_at_training_as_it_is_later(tmp_path, cell, sett
     options = TableOptions(skip_broken=True, columns={"x": setting})
     cells = [cell, *RNG.normal(50, 10, NUM_ROWS - 1).round(0 if kind == "count" else 1)]
     table = read_csv(csv_file(tmp_path / "x.csv", beside(cells)))
-    found = inferred(table, options)
+    found = infer_table(table, options)
     assert found.schema.columns[0].kind == kind
-    assert list(conformed_table(table, found.schema, skip_broken=True).unreadable) == [0]
+    assert list(conform_table(table, found.schema, skip_broken=True).unreadable) == [0]
 
 
 @pytest.mark.parametrize("cells", [["1,100", "2,107", "999"], ["1,100", "1,100", "1,100"]])
 def test_a_comma_that_may_separate_thousands_is_refused_until_the_sign_is_set(tmp_path, cells):
     path = csv_file(tmp_path / "x.csv", beside((cells * NUM_ROWS)[:NUM_ROWS]) | {"other": AGES}, ";")
     with pytest.raises(DataError, match=r"numbers such as '1,100' in column 'x', whose comma separates thousands or"):
-        inferred(read_csv(path), STANDARD)
-    assert inferred(read_csv(path, options := TableOptions(decimal=",")), options).schema.decimal == ","
+        infer_table(read_csv(path), STANDARD)
+    assert infer_table(read_csv(path, options := TableOptions(decimal=",")), options).schema.decimal == ","
     clear = csv_file(tmp_path / "y.csv", beside(["0,125", "1,100"] * (NUM_ROWS // 2)) | {"other": AGES}, ";")
-    assert inferred(read_csv(clear), STANDARD).schema.decimal == ","
+    assert infer_table(read_csv(clear), STANDARD).schema.decimal == ","
 
 
 def test_a_point_that_may_separate_thousands_is_noted_where_commas_do_not_separate_cells(tmp_path):
     cells = ["1.100", "2.107", "3.114", "999"] * (NUM_ROWS // 4)
     notes = [
-        " ".join(inferred(read_csv(csv_file(tmp_path / "x.csv", columns, separator)), STANDARD).notes)
+        " ".join(infer_table(read_csv(csv_file(tmp_path / "x.csv", columns, separator)), STANDARD).notes)
         for columns, separator in (
             ({"x": cells, "n": AGES}, ";"),
             ({"x": cells, "n": AGES}, ","),

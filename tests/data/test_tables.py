@@ -8,7 +8,7 @@ import pytest
 
 from data_files import refusal, written
 from lowerbound.data.parquet import read_parquet
-from lowerbound.data.tables import STANDARD, TableOptions, from_values, read_csv
+from lowerbound.data.tables import STANDARD, TableOptions, read_csv, table_from_columns
 
 
 def read(path, text, options=STANDARD):
@@ -125,7 +125,7 @@ CELLS = {
 
 
 def test_values_of_every_type_become_numbers_texts_and_truth_values(tmp_path):
-    assert from_values(tmp_path, COLUMNS).columns == CELLS
+    assert table_from_columns(tmp_path, COLUMNS).columns == CELLS
 
 
 def test_parquet_holds_the_same_cells_as_columns_in_memory(tmp_path):
@@ -140,7 +140,7 @@ def test_a_data_frame_holds_the_same_cells_and_its_categories_are_texts(tmp_path
     pandas = pytest.importorskip("pandas")
     frame = pandas.DataFrame({**COLUMNS, "class": pandas.Categorical([1, 2, 1])}).convert_dtypes()
     frame["day"] = pandas.to_datetime(frame["day"])
-    cells = from_values(tmp_path, {name: frame[name] for name in frame}).columns
+    cells = table_from_columns(tmp_path, {name: frame[name] for name in frame}).columns
     assert cells.pop("class") == ["1", "2", "1"]
     assert cells.pop("day") == ["2024-02-29T00:00:00", None, "2024-03-01T00:00:00"]
     assert cells == {name: values for name, values in CELLS.items() if name != "day"}
@@ -161,6 +161,6 @@ def test_numpys_numbers_and_times_are_read_as_pythons(tmp_path):
         "c": np.array(["2024-01-01", "NaT"], "datetime64[D]"),
         "d": np.array([1500, 2000], "timedelta64[ms]"),
     }
-    cells = from_values(tmp_path, values).columns
+    cells = table_from_columns(tmp_path, values).columns
     assert cells == {"a": [1, 2], "b": [True, False], "c": ["2024-01-01", None], "d": [1.5, 2.0]}
     assert type(cells["a"][0]) is int and type(cells["b"][0]) is bool

@@ -2,7 +2,7 @@
 
 import pytest
 
-from lowerbound.data.text_patterns import look
+from lowerbound.data.text_patterns import text_hint
 
 DAYS = range(1, 29)
 
@@ -20,7 +20,7 @@ DAYS = range(1, 29)
     ],
 )
 def test_dates_and_times_are_recognised(texts):
-    assert look(texts, ".", is_csv=True).startswith("its cells look like dates or times: write them as numbers")
+    assert text_hint(texts, ".", is_csv=True).startswith("its cells look like dates or times: write them as numbers")
 
 
 @pytest.mark.parametrize(
@@ -35,14 +35,14 @@ def test_dates_and_times_are_recognised(texts):
     ],
 )
 def test_numbers_written_another_way_are_recognised(texts, what):
-    assert what in look(texts, ".", is_csv=True)
+    assert what in text_hint(texts, ".", is_csv=True)
 
 
 def test_numbers_stored_as_texts_are_recognised_where_types_are_known():
-    assert "numbers stored as texts: store them as numbers" in look([str(day) for day in DAYS], ".", is_csv=False)
-    assert not look([f"{day:05d}" for day in DAYS], ".", is_csv=False)
+    assert "numbers stored as texts: store them as numbers" in text_hint([str(day) for day in DAYS], ".", is_csv=False)
+    assert not text_hint([f"{day:05d}" for day in DAYS], ".", is_csv=False)
 
 
 @pytest.mark.parametrize("texts", [["1st", "2nd", "3rd", "4th"], ["red", "blue"], ["A-12", "B-13"], []])
 def test_words_and_codes_look_like_nothing_else(texts):
-    assert look(texts, ".", is_csv=True) == ""
+    assert text_hint(texts, ".", is_csv=True) == ""

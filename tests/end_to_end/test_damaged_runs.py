@@ -14,7 +14,8 @@ from lowerbound.evaluation.results import read_results, read_scores
 from lowerbound.foundation.errors import RunError, UsageError
 from lowerbound.inference import tasks
 from lowerbound.reporting.report import write_index
-from lowerbound.runs.run import rewrite_report, train
+from lowerbound.runs.reevaluation import rewrite_report
+from lowerbound.runs.run import train
 from lowerbound.runs.run_data import own_splits, read_stored
 from lowerbound.runs.run_log import read_epochs
 from lowerbound.runs.trained_model import load
@@ -22,7 +23,7 @@ from lowerbound.serving.explorer.application import application
 from lowerbound.serving.portable.metadata import run_metadata
 from lowerbound.serving.service.models import load_runs
 from lowerbound.training.checkpoint import load_checkpoint, load_model
-from lowerbound.training.loop import fit
+from lowerbound.training.loop import training_steps
 
 FIRST_SEED, ROUNDS = (int(os.environ.get(f"LOWERBOUND_DAMAGE_{name}", "0")) for name in ("SEED", "ROUNDS"))
 NUM_EACH = (1 + ROUNDS, 8 + 8 * ROUNDS)
@@ -77,7 +78,9 @@ def resumed(run: Path) -> None:
     """The newest whole checkpoint, taken up by a training."""
     experiment = read_stored(run).experiment
     checkpoint = load_checkpoint(run / "checkpoints")
-    for _ in fit(load_model(run), own_splits(run), experiment.objective, experiment.training, resume=checkpoint):
+    for _ in training_steps(
+        load_model(run), own_splits(run), experiment.objective, experiment.training, resume=checkpoint
+    ):
         pass  # the last epoch, where the newest checkpoint is damaged
 
 

@@ -10,7 +10,8 @@ from matplotlib.text import Text
 
 from lowerbound.evaluation.results import read_results
 from lowerbound.reporting.plots import plots_for
-from lowerbound.runs.run import Callbacks, reevaluate, train
+from lowerbound.runs.reevaluation import reevaluate
+from lowerbound.runs.run import Callbacks, train
 
 NASTY = [r"$\frac{$", "_a^b", "1 < 2 & 3", "x" * 300, "c\nd"]
 """Names of the table's columns."""
@@ -85,7 +86,7 @@ def test_every_metric_is_finite_and_every_figure_written(evaluated):
     assert {"log-evidence", "importance-bound", "amortisation-gap"} <= {score.name for score in results.scores}
     assert results.score("log-evidence").value > results.score("elbo").value
     figures = {figure.stem for figure in (path / "figures").iterdir()}
-    assert figures == set(plots_for(results)) >= {"drawn_elements", "reconstructed_elements", "bound_sweep"}
+    assert figures == set(plots_for(results)) >= {"sampled_features", "reconstructed_features", "bound_sweep"}
     assert ("true_posterior" in figures) == (results.arrays["latent_mean"].shape[1] == 2)
 
 

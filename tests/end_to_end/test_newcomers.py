@@ -8,11 +8,12 @@ from PIL import Image
 
 import lowerbound as lb
 from command_line import in_process
+from lowerbound.commands.assignments import parse_settings
 from lowerbound.data.column_writers import check_output
 from lowerbound.data.sources import DataConfig, collect
 from lowerbound.foundation.errors import ConfigError, DataError, SchemaError, UsageError
 from lowerbound.inference import tasks
-from lowerbound.runs.experiment import from_settings, parse_settings
+from lowerbound.runs.experiment import from_settings
 from lowerbound.runs.inspection import inspect
 from untrained_models import untrained_run
 

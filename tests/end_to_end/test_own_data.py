@@ -17,6 +17,7 @@ from lowerbound.foundation.errors import DataError, UsageError
 from lowerbound.inference import anomaly, imputation, tasks
 from lowerbound.reporting.plots import PLOTS
 from lowerbound.runs import inspection
+from lowerbound.runs.experiment import resolve
 from lowerbound.runs.inputs import InputOptions, read_inputs
 from lowerbound.runs.preparation import default_path
 from lowerbound.runs.run import Callbacks, train
@@ -56,7 +57,7 @@ def photo_run(photos, tmp_path_factory):
     heard = []
     path = tmp_path_factory.mktemp("photo-run") / "run"
     settings = {**SHORT, "data": {"size": "24x16", "skip_broken": True}}
-    train(str(photos), out=path, settings=settings, audience=Callbacks(message=heard.append))
+    train(str(photos), out=path, settings=settings, callbacks=Callbacks(message=heard.append))
     return path, heard
 
 
@@ -93,7 +94,7 @@ def test_a_run_says_what_was_found_chosen_and_skipped(photo_run):
     path, heard = photo_run
     told = "\n".join(heard)
     assert "40 examples 24 wide and 16 high with 3 channels; colour: images of several channels" in told
-    assert "likelihood: discretized-logistic" in told and "(because values lie on levels" in told
+    assert "likelihood: discretized-logistic" in told and "(because values are on discrete levels" in told
     assert "resized to 24 wide and 16 high, cropped" in told and "broken.png" in told
     context = json.loads((path / "results.json").read_text())["context"]
     assert context["config"]["data"]["size"] == "24x16"
@@ -132,7 +133,7 @@ def test_broken_files_among_new_ones_are_named_and_skipped_where_that_was_chosen
         stripes(number).save(tmp_path / "new" / f"{number}.png")
     new, out = [str(tmp_path / "new")], tmp_path / "out.csv"
     for use_them in (tasks.encode, anomalies.score):
-        with pytest.raises(DataError, match=r"0\.png is not .* skip broken files with --skip-broken"):
+        with pytest.raises(DataError, match=r"0\.png is not .* skip broken files with data.skip_broken"):
             use_them(photo_run[0], new, out=out)
         assert not out.exists()
     skipping = InputOptions(skip_broken=True)
@@ -151,7 +152,7 @@ def test_where_there_is_one_file_alone_nothing_is_said_of_passing_over(photo_run
     broken = written(tmp_path / "broken.png", b"broken")
     with pytest.raises(DataError) as caught:
         tasks.interpolate(photo_run[0], "0", str(broken))
-    assert "--skip-broken" not in str(caught.value)
+    assert "skip_broken" not in str(caught.value)
 
 
 def test_parquet_and_json_hold_what_the_csv_holds(photo_run, photos, tmp_path):
@@ -182,7 +183,7 @@ def test_samples_can_be_written_one_by_one(photo_run, tmp_path):
     for wrong in ("6", "0x3", "101x100"):
         with pytest.raises(UsageError, match="is not COLUMNSxROWS of at most 10,000 images"):
             tasks.read_grid(wrong)
-    with pytest.raises(UsageError, match="is not empty; choose another --folder"):
+    with pytest.raises(UsageError, match="is not empty; choose another folder"):
         tasks.sample(photo_run[0], 12, folder=folder)
 
 
@@ -271,14 +272,14 @@ def test_a_tables_report_calls_its_columns_by_their_names(table_run):
     context = json.loads((table_run / "results.json").read_text())["context"]
     assert [column["name"] for column in context["data"]["columns"]] == ["length", "visits", "city", "is_new"]
     assert re.search(r"rows of 4\scolumns", (table_run / "report.html").read_text())
-    figure = PLOTS["drawn_elements"].draw(read_results(table_run))
+    figure = PLOTS["sampled_features"].draw(read_results(table_run))
     texts = {text.get_text() for text in figure.findobj(Text)}
     assert {"length", "visits", "city", "is_new", "Oslo", "yes"} <= texts
 
 
 def test_a_table_has_figures_of_its_columns_and_no_pictures(table_run):
     figures = {path.stem for path in (table_run / "figures").iterdir()}
-    assert {"drawn_elements", "reconstructed_elements", "rates"} <= figures
+    assert {"sampled_features", "reconstructed_features", "rates"} <= figures
     assert not {"samples", "reconstructions", "traversals"} & figures
 
 
@@ -304,6 +305,6 @@ def test_a_table_without_the_models_columns_is_refused(table_run, tmp_path):
 
 
 def test_a_run_of_data_alone_is_named_by_them():
-    assert default_path("", {"data": {"source": "some/photos.zip"}}) == Path("runs/photos")
-    assert default_path("", {}) == Path("runs/dense-digits")
-    assert default_path("conv", {"data": {"source": "mnist"}}) == Path("runs/conv-mnist")
+    assert default_path(resolve("", {"data": {"source": "some/photos.zip"}})) == Path("runs/photos")
+    assert default_path(resolve("")) == Path("runs/digits")
+    assert default_path(resolve("conv", {"data": {"source": "mnist"}})) == Path("runs/conv-mnist")

@@ -4,9 +4,10 @@ from dataclasses import fields, replace
 
 import pytest
 
+from lowerbound.commands.assignments import parse_settings
 from lowerbound.evaluation.diagnosis import CHECKS, NOISE, NOTE, SERIOUS, WARNING, Symptoms, diagnose
 from lowerbound.foundation.numerics import Estimate
-from lowerbound.runs.experiment import merge, parse_settings, resolve
+from lowerbound.runs.experiment import merge, resolve
 
 HEALTHY = Symptoms(
     latent_dim=2,

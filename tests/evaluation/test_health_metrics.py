@@ -13,7 +13,6 @@ from lowerbound.foundation.errors import ConfigError
 from lowerbound.foundation.seeding import generator
 from lowerbound.models.config import ModelConfig
 from lowerbound.models.construction import build_model
-from lowerbound.objectives.objective import Objective
 from lowerbound.probability.likelihoods import LIKELIHOODS
 from lowerbound.training.config import TrainingConfig
 from lowerbound.training.loop import fit
@@ -82,8 +81,7 @@ def test_a_vae_trained_on_digits_gets_a_clean_bill():
     digits = load(DataConfig())
     model = build_model(ModelConfig(hidden=(32,)), (1, 8, 8), generator(0, "weights"))
     config = TrainingConfig(num_epochs=30, learning_rate=1e-2, schedule="one-cycle")
-    for _ in fit(model, digits, Objective(), config):
-        pass
+    fit(model, digits, config=config)
     found = measure_health(model, digits, extent=QUICK)
     assert found.gain > 1
     assert diagnose(found) == ()
@@ -94,8 +92,7 @@ def test_a_vae_trained_on_forty_digits_is_found_to_overfit():
     few = replace(digits, train=digits.train.subset(np.arange(40)), validation=digits.train.subset(np.arange(40)))
     model = build_model(ModelConfig(hidden=(64,)), (1, 8, 8), generator(0, "weights"))
     config = TrainingConfig(num_epochs=400, batch_size=40, learning_rate=1e-2)
-    for _ in fit(model, few, Objective(), config):
-        pass
+    fit(model, few, config=config)
     assert "overfitting" in names(model, few)
 
 

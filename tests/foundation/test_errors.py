@@ -65,7 +65,7 @@ def test_a_name_that_is_like_no_other_gets_the_list_alone():
 
 
 def test_where_no_name_is_valid_the_message_says_that_there_is_none():
-    assert str(UnknownName("option", "sigma", [])) == "unknown option 'sigma'; there is none."
+    assert str(UnknownName("option", "sigma", [])) == "unknown option 'sigma'; none is accepted."
 
 
 def test_an_unknown_name_comes_whole_out_of_another_process():

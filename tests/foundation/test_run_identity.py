@@ -13,8 +13,11 @@ from lowerbound.foundation.errors import DataError, LowerboundError, RunError, U
 from lowerbound.foundation.run_identity import CONFIG, check_mark, identity_of, read_config, run_id, sealed
 from lowerbound.foundation.storage import read_toml, write_toml
 from lowerbound.inference.tasks import compare
+from lowerbound.runs.experiment import resolve
 from lowerbound.runs.preparation import prepare
-from lowerbound.runs.run import reevaluate, resume, rewrite_report, train
+from lowerbound.runs.reevaluation import reevaluate, rewrite_report
+from lowerbound.runs.resuming import resume
+from lowerbound.runs.run import train
 from lowerbound.runs.run_log import LOG, read_log
 from lowerbound.runs.trained_model import load
 from lowerbound.training.checkpoint import load_checkpoint, model_checksum, save_model
@@ -55,7 +58,8 @@ def newest(run):
 
 
 def test_ids_follow_settings_and_data_and_nothing_else():
-    experiment, splits = prepare("dense", SETTINGS)
+    prepared = prepare(resolve("dense", SETTINGS))
+    experiment, splits = prepared.experiment, prepared.splits
     settings = experiment.settings()
     same = replace(experiment, data=replace(experiment.data, data_dir="/elsewhere")).settings()
     other = replace(experiment, training=replace(experiment.training, seed=5)).settings()
@@ -80,7 +84,9 @@ def test_the_file_that_is_to_blame_is_named(mixed):
 
 def test_an_evaluation_looks_at_the_log_before_it_begins(mixed, monkeypatch):
     path = mixed(LOG)
-    monkeypatch.setattr("lowerbound.runs.run.evaluate_full", lambda *arguments, **options: pytest.fail("it has begun"))
+    monkeypatch.setattr(
+        "lowerbound.runs.reevaluation.evaluate_full", lambda *arguments, **options: pytest.fail("it has begun")
+    )
     with pytest.raises(RunError, match="the record belongs to another run"):
         reevaluate(path)
 
@@ -123,7 +129,7 @@ def test_a_checkpoint_of_another_run_is_passed_over_and_alone_refused(mixed, run
     assert found.state["step"] < load_checkpoint(runs[0] / "checkpoints").state["step"]
     assert "belongs to another run" in found.damaged[0]
     shutil.copytree(runs[1] / "checkpoints", path / "checkpoints", dirs_exist_ok=True)
-    with pytest.raises(RunError, match=r"nothing to resume from: .* belongs to another run"):
+    with pytest.raises(RunError, match=r"all checkpoints are damaged: .* belongs to another run"):
         resume(path)
 
 

@@ -289,7 +289,7 @@ def test_this_format_version_is_accepted_and_earlier_ones_are_refused_in_one_lin
 
 @pytest.mark.parametrize("version", [None, "1", 0, -1, 1.0])
 def test_what_is_no_format_version_is_refused(version):
-    with pytest.raises(RunError, match=r"config\.toml states no format version"):
+    with pytest.raises(RunError, match=r"config\.toml has no format version"):
         check_format_version(Path("config.toml"), version)
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from lowerbound.data.array_examples import conformed
+from lowerbound.data.array_examples import conform_array
 from lowerbound.data.examples import Examples, RawArray
 from lowerbound.foundation.errors import DataError, SchemaError
 from lowerbound.foundation.schema import Schema
@@ -73,11 +73,11 @@ def test_a_binarised_run_draws_grey_pixels_with_their_own_probability_and_states
     likelihood = LIKELIHOODS["bernoulli"]((1, 2, 3))
     assert convention_of(likelihood, schema) == "dynamic binarisation, seed 7"
     values = np.repeat(np.array([0, 51, 102, 153, 204, 255], np.uint8).reshape(1, 2, 3, 1), 4000, axis=0)
-    alike = supported(conformed(RawArray(place="x", values=values), schema), likelihood, schema)
+    alike = supported(conform_array(RawArray(place="x", values=values), schema), likelihood, schema)
     assert len(np.unique(alike.examples.values, axis=0)) == 1
     rng = np.random.default_rng(0)
     noisy = rng.integers(0, 256, (6000, 2, 3), np.uint8)
-    drawn = supported(conformed(RawArray(place="x", values=noisy), schema), likelihood, schema).examples.values
+    drawn = supported(conform_array(RawArray(place="x", values=noisy), schema), likelihood, schema).examples.values
     for low in range(0, 256, 64):
         chosen = (noisy >= low) & (noisy < low + 64)
         assert drawn[..., 0][chosen].mean() == pytest.approx(noisy[chosen].mean() / 255, abs=0.02)
@@ -85,7 +85,7 @@ def test_a_binarised_run_draws_grey_pixels_with_their_own_probability_and_states
 
 def test_counts_beyond_those_that_a_mean_can_reach_are_refused_in_training_and_in_scoring():
     schema = Schema(layout="array", shape=(2,), dtype="float64")
-    collection = conformed(RawArray(place="x.npy", values=np.array([[1.0, 2.0**24], [3.0, 2.0**24 + 2]])), schema)
+    collection = conform_array(RawArray(place="x.npy", values=np.array([[1.0, 2.0**24], [3.0, 2.0**24 + 2]])), schema)
     for name in ("poisson", "negative-binomial"):
         likelihood = LIKELIHOODS[name]((2,))
         assert likelihood(torch.full((2,), 1e4)).mean[0].item() == pytest.approx(2**24, rel=1e-6)
@@ -99,10 +99,10 @@ def test_skipped_examples_are_named_and_the_others_keep_their_positions():
     schema = Schema(layout="array", shape=(2,), dtype="float64")
     likelihood = LIKELIHOODS["poisson"]((2,))
     values = np.array([[1.0, 2], [0.5, 1], [3, 4], [2, -1]])
-    collection = conformed(RawArray(place="x.npy", values=values), schema)
+    collection = conform_array(RawArray(place="x.npy", values=values), schema)
     with pytest.raises(SchemaError, match=r"x\.npy: example 1, element 0 is 0\.5; the model accepts counts"):
         supported(collection, likelihood, schema)
     kept = supported(collection, likelihood, schema, skip_broken=True)
     assert kept.ids == ("0", "2") and len(kept.skipped) == 2 and "example 3, element 1 is -1" in kept.skipped[1]
     with pytest.raises(SchemaError, match="none of the examples can be scored"):
-        supported(conformed(RawArray(place="x", values=values[3:]), schema), likelihood, schema, skip_broken=True)
+        supported(conform_array(RawArray(place="x", values=values[3:]), schema), likelihood, schema, skip_broken=True)

@@ -40,6 +40,9 @@ def _results(
     arrays = {"originals": images(13), "reconstructions": images(13), "latent_mean": z}
     if num_labels:
         arrays["labels"] = np.arange(num_examples) % num_labels
+    if variational and latent_dim >= 2:
+        angle = np.linspace(0, 2 * np.pi, 33)
+        arrays["prior_contours"] = 2.45 * np.stack([np.cos(angle), np.sin(angle)], axis=-1)[None]
     if variational:
         arrays["samples"] = images(20)
         arrays["rate_per_dimension"] = np.linspace(0, 3, latent_dim, dtype=np.float32)
@@ -65,7 +68,7 @@ def _results(
     return Results(scores, arrays, told | (context or {}), _history())
 
 
-OF_ROWS = ("latent_mean", "rate_per_dimension", "labels")
+OF_ROWS = ("latent_mean", "rate_per_dimension", "labels", "prior_contours")
 
 COLUMNS = [
     {"name": "a length whose name is longer than its panel", "kind": "numeric", "levels": []},

@@ -8,7 +8,7 @@ from lowerbound.data.examples import Examples
 from lowerbound.foundation.schema import Column
 from lowerbound.foundation.seeding import generator
 from lowerbound.models.construction import build_model
-from lowerbound.runs.auto_config import choose, settings_of
+from lowerbound.runs.auto_config import choose, chosen_settings
 from lowerbound.runs.experiment import from_settings
 
 RNG = np.random.default_rng(0)
@@ -50,7 +50,7 @@ def test_what_is_chosen_fits_the_data_and_every_choice_has_a_reason(case):
     choices = choose(examples)
     assert [choice.what for choice in choices] == ["likelihood", "network", "latents", "training"]
     assert all(choice.reason and choice.value for choice in choices)
-    experiment = from_settings("chosen", settings_of(choices))
+    experiment = from_settings("auto", chosen_settings(choices))
     assert (experiment.model.likelihood, experiment.model.network) == (likelihood, network)
     stream = generator(0, "weights")
     model = build_model(experiment.model, examples.event_shape, stream, columns=examples.columns)

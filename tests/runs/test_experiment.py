@@ -1,10 +1,11 @@
 import pytest
 
+from lowerbound.commands.assignments import parse_settings
 from lowerbound.foundation.errors import ConfigError, UnknownName
 from lowerbound.foundation.seeding import generator
 from lowerbound.models.construction import build_model
 from lowerbound.objectives.objective import OBJECTIVES
-from lowerbound.runs.experiment import Experiment, from_settings, merge, parse_settings, recipe_descriptions, resolve
+from lowerbound.runs.experiment import Experiment, from_settings, merge, recipe_descriptions, resolve
 
 
 @pytest.mark.parametrize("name", recipe_descriptions())
@@ -30,7 +31,7 @@ def test_the_tutorial_recipes_follow_the_texts():
         experiment = resolve(name)
         training = experiment.training
         assert (training.batch_size, training.learning_rate, training.adam_epsilon) == (32, 1e-3, 1e-7)
-        assert (training.num_epochs, training.patience, training.watch_draws) == (30, 2, 1)
+        assert (training.num_epochs, training.patience, training.validation_draws) == (30, 2, 1)
         assert (experiment.data.source, experiment.data.validation) == ("mnist", "test")
     sigma = resolve("tutorial-dense").model.likelihood_options["sigma"]
     assert 1 / (2 * sigma**2) == pytest.approx(1.0)  # the text's C

@@ -16,9 +16,11 @@ import lowerbound as lb
 import lowerbound.runs.run
 from lowerbound.foundation.errors import ConfigError, DataError, Interrupted, LowerboundError, RunError, UsageError
 from lowerbound.foundation.storage import load_tensors
-from lowerbound.runs.experiment import merge
+from lowerbound.runs.experiment import merge, resolve
+from lowerbound.runs.reevaluation import reevaluate
 from lowerbound.runs.repeats import over_seeds, train_seeds
-from lowerbound.runs.run import Callbacks, reevaluate, resume, train
+from lowerbound.runs.resuming import resume
+from lowerbound.runs.run import Callbacks, train
 from lowerbound.runs.run_log import read_log
 from lowerbound.training.state import machine
 
@@ -98,8 +100,8 @@ def test_an_interrupted_annealing_is_continued_and_leaves_nothing_behind(finishe
             raise KeyboardInterrupt
 
     whole = reevaluate(tmp_path / "whole", settings)
-    with pytest.raises(Interrupted, match="the same command continues"):
-        reevaluate(tmp_path / "interrupted", settings, audience=Callbacks(stage=interrupt))
+    with pytest.raises(Interrupted, match="evaluate again to continue"):
+        reevaluate(tmp_path / "interrupted", settings, callbacks=Callbacks(stage=interrupt))
     kept = sorted(path.name for path in (tmp_path / "interrupted" / "annealing").iterdir())
     assert kept == ["images-from-0.safetensors", "images-from-16.safetensors"]
     continued = reevaluate(tmp_path / "interrupted", settings)
@@ -110,7 +112,7 @@ def test_an_interrupted_annealing_is_continued_and_leaves_nothing_behind(finishe
 
 def test_an_output_directory_that_is_not_empty_is_refused_and_left_alone(finished):
     before = {path: path.stat().st_mtime_ns for path in finished.path.rglob("*")}
-    with pytest.raises(UsageError, match=r"is not empty.*--resume"):
+    with pytest.raises(UsageError, match=r"is not empty; choose another directory, or resume"):
         train("digits", out=finished.path)
     assert before == {path: path.stat().st_mtime_ns for path in finished.path.rglob("*")}
 
@@ -165,13 +167,13 @@ def test_a_run_refuses_other_data_than_it_was_trained_on(tmp_path):
 
 def test_an_interrupted_run_says_how_to_continue_and_continues_identically(finished, tmp_path):
     countdown = iter([False] * 50 + [True])
-    with pytest.raises(Interrupted, match="--resume --out"):
+    with pytest.raises(Interrupted, match=r"Resume the run in .*run to continue"):
         train(
             "digits",
             recipe="dense",
             out=tmp_path / "run",
             settings=SHORT,
-            audience=Callbacks(should_stop=lambda: next(countdown)),
+            callbacks=Callbacks(should_stop=lambda: next(countdown)),
         )
     assert not (tmp_path / "run" / "model.safetensors").exists()
     resume(tmp_path / "run")
@@ -189,7 +191,7 @@ def test_a_run_killed_twice_with_sigkill_ends_with_the_same_weights_and_metrics(
     newest = max((path / "checkpoints").iterdir())
     newest.write_bytes(newest.read_bytes()[:-100])
     messages = []
-    resume(path, audience=Callbacks(message=messages.append))
+    resume(path, callbacks=Callbacks(message=messages.append))
     assert any("skipped a checkpoint" in message for message in messages)
     assert_same_weights(finished.path, path)
     records = read_log(path)
@@ -220,14 +222,14 @@ def test_the_machine_is_recorded_and_a_change_of_it_is_said(finished, monkeypatc
     messages = []
     threads = torch.get_num_threads()
     # Said and not made so: two threads on a busy machine would take a minute for this.
-    monkeypatch.setattr(lowerbound.runs.run, "machine", lambda device: machine(device) | {"threads": threads + 1})
-    resume(finished.path, settings={"training": {"num_epochs": 4}}, audience=Callbacks(message=messages.append))
+    monkeypatch.setattr(lowerbound.runs.resuming, "machine", lambda device: machine(device) | {"threads": threads + 1})
+    resume(finished.path, settings={"training": {"num_epochs": 4}}, callbacks=Callbacks(message=messages.append))
     assert any("not bit-identical" in message and f"threads was {threads}" in message for message in messages)
 
 
 def test_over_several_seeds_a_score_is_the_mean_with_the_error_over_seeds(tmp_path):
     settings = {"training": {"num_epochs": 1, "min_steps": 0}, "evaluation": {"num_draws": 1}}
-    runs = train_seeds(3, "dense", tmp_path, settings)
+    runs = train_seeds(3, resolve("dense", settings), tmp_path)
     values = np.array([run.results.score("elbo").value for run in runs])
     assert len(set(values)) == 3
     summary = next(score for score in over_seeds(runs) if (score.name, score.split) == ("elbo", "test"))
@@ -237,7 +239,7 @@ def test_over_several_seeds_a_score_is_the_mean_with_the_error_over_seeds(tmp_pa
     (tmp_path / "seed-1" / "report.html").unlink()
     shutil.rmtree(tmp_path / "seed-2")
     before = (tmp_path / "seed-0" / "report.html").stat().st_mtime_ns
-    again = train_seeds(3, "dense", tmp_path, settings, is_resumed=True)
+    again = train_seeds(3, resolve("dense", settings), tmp_path, settings=settings, is_resumed=True)
     assert [run.results.score("elbo").value for run in again] == values.tolist()
     assert (tmp_path / "seed-0" / "report.html").stat().st_mtime_ns == before
 
@@ -256,17 +258,18 @@ def test_a_score_that_one_of_several_seeds_lacks_has_no_mean_over_them(finished)
 
 def test_several_seeds_go_on_with_what_was_stopped_and_keep_what_is_finished(tmp_path):
     settings = merge(SHORT, {"training": {"num_epochs": 2}, "model": {"hidden": [8]}})
-    whole = train_seeds(2, "dense", tmp_path / "whole", settings)
+    experiment = resolve("dense", settings)
+    whole = train_seeds(2, experiment, tmp_path / "whole")
     shutil.copytree(tmp_path / "whole" / "seed-0", tmp_path / "stopped" / "seed-0")
     kept = (tmp_path / "stopped" / "seed-0" / "metrics.jsonl").stat().st_mtime_ns
-    resumed = train_seeds(2, "dense", tmp_path / "stopped", settings, is_resumed=True)
+    resumed = train_seeds(2, experiment, tmp_path / "stopped", settings=settings, is_resumed=True)
     assert (tmp_path / "stopped" / "seed-0" / "metrics.jsonl").stat().st_mtime_ns == kept
     for first, second in zip(whole, resumed, strict=True):
         assert_same_weights(first.path, second.path)
         assert first.results.scores == second.results.scores
     # Killed between its results and its report: it is not finished.
     (tmp_path / "stopped" / "seed-1" / "report.html").unlink()
-    train_seeds(2, "dense", tmp_path / "stopped", settings, is_resumed=True)
+    train_seeds(2, experiment, tmp_path / "stopped", settings=settings, is_resumed=True)
     assert (tmp_path / "stopped" / "seed-1" / "report.html").is_file()
     assert_same_weights(tmp_path / "whole" / "seed-1", tmp_path / "stopped" / "seed-1")
 

@@ -10,7 +10,8 @@ from lowerbound.foundation.errors import DataError, RunError, UsageError
 from lowerbound.foundation.storage import read_toml
 from lowerbound.inference import anomaly, tasks
 from lowerbound.runs.inputs import InputOptions
-from lowerbound.runs.run import reevaluate, resume
+from lowerbound.runs.reevaluation import reevaluate
+from lowerbound.runs.resuming import resume
 from lowerbound.runs.run_data import own_splits
 from untrained_models import untrained_run
 
@@ -51,9 +52,7 @@ def test_in_another_working_directory_the_data_are_found_and_a_file_of_the_same_
     np.save("x.npy", np.random.default_rng(1).normal(size=(60, 5)))
     assert own_splits(place / "run").checksum == expected
     (place / "x.npy").rename(other / "moved.npy")
-    with pytest.raises(
-        RunError, match=r"the data of 'x.npy' are not those that .* name the unchanged ones with --data"
-    ):
+    with pytest.raises(RunError, match=r"the data in 'x.npy' is not what .* give the path of the unchanged data"):
         own_splits(place / "run")
     assert own_splits(place / "run", data="moved.npy").checksum == expected
 
@@ -94,12 +93,12 @@ def test_scores_of_new_rows_need_no_training_data(place):
 def test_a_run_of_data_in_memory_asks_for_a_file(tmp_path):
     x = np.random.default_rng(0).normal(size=(60, 5))
     run = untrained_run(tmp_path / "run", x)
-    with pytest.raises(UsageError, match="was trained on data in memory; name a file that holds them with --data PATH"):
+    with pytest.raises(UsageError, match="was trained on data in memory; give the path of a file that holds it"):
         tasks.encode(run.path, [])
     np.save(tmp_path / "x.npy", x)
     tasks.encode(run.path, [], InputOptions(data=str(tmp_path / "x.npy")))
 
 
 def test_data_and_inputs_are_not_given_together(place):
-    with pytest.raises(UsageError, match="--data names the run's own data"):
+    with pytest.raises(UsageError, match="the path of the run's own data are both given"):
         tasks.encode(place / "run", ["x.npy"], InputOptions(data="x.npy"))

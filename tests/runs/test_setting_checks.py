@@ -12,9 +12,10 @@ from hypothesis import strategies as st
 
 import lowerbound as lb
 from command_line import in_process, one_line
+from lowerbound.commands.assignments import parse_settings
 from lowerbound.foundation.errors import ConfigError, DataError, LowerboundError, RunError, UnknownName
 from lowerbound.foundation.storage import read_json, read_toml
-from lowerbound.runs.experiment import SECTIONS, from_settings, parse_settings
+from lowerbound.runs.experiment import SECTIONS, from_settings
 from lowerbound.runs.setting_checks import MAX_DEPTH, check_settings
 
 KEYS = [
@@ -201,7 +202,7 @@ def test_any_text_after_set_is_taken_or_refused_in_one_line(word, text):
 def test_depth_is_that_of_the_deepest_setting_there_is():
     levels = {"data": {"columns": {"a": {"levels": ["x", "y"]}}}}
     assert from_settings("x", levels).data.columns["a"].levels == ("x", "y")
-    with pytest.raises(ConfigError, match=f"more than {MAX_DEPTH} deep"):
+    with pytest.raises(ConfigError, match=f"more than {MAX_DEPTH} levels deep"):
         from_settings("x", {"model": {"likelihood_options": {"a": nested(MAX_DEPTH)}}})
 
 

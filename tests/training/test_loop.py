@@ -15,7 +15,7 @@ from lowerbound.objectives.objective import Objective
 from lowerbound.runs.experiment import resolve
 from lowerbound.training.checkpoint import load_checkpoint
 from lowerbound.training.config import TrainingConfig
-from lowerbound.training.loop import fit
+from lowerbound.training.loop import training_steps
 from lowerbound.training.optimisers import adam
 
 CONFIG = TrainingConfig(num_epochs=3, batch_size=8, schedule="one-cycle", learning_rate=1e-2, log_every=1)
@@ -28,7 +28,7 @@ def new_model(network="dense", **options):
 
 
 def train(model, splits, config=CONFIG, objective=None, **options):
-    return list(fit(model, splits, objective or Objective(), config, **options))
+    return list(training_steps(model, splits, objective or Objective(), config, **options))
 
 
 def without_times(record):
@@ -75,7 +75,7 @@ def test_training_killed_after_any_step_and_resumed_is_identical_to_the_bit(
     expected = {(r.step, r.validation is None): without_times(r) for r in train(whole, splits, config)}
 
     folder = tmp_path_factory.mktemp("checkpoints")
-    for record in fit(new_model(network), splits, Objective(), config, checkpoints=folder):
+    for record in training_steps(new_model(network), splits, Objective(), config, checkpoints=folder):
         if record.step == killed_after:
             break  # as SIGKILL would: nothing more is written
     resumed = new_model(network)

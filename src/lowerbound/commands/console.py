@@ -1,4 +1,4 @@
-"""What the command line shows: progress, tables of numbers, messages. No torch here, so that help appears at once.
+"""Output of the command line: progress displays, tables, messages. Does not import torch, so help is fast.
 
 Progress and messages go to standard error, results to standard output.
 """
@@ -33,18 +33,18 @@ if TYPE_CHECKING:
     from lowerbound.networks.layers import Layer
     from lowerbound.runs.inspection import ColumnFound, Inspection
 
-terminal.drop_impossible_sizes(os.environ)  # which consoles look at when they are made
+terminal.drop_impossible_sizes(os.environ)  # consoles read these variables when they are made
 
 
 out = terminal.PlainConsole(highlight=False, soft_wrap=True)
 err = terminal.PlainConsole(stderr=True, highlight=False, soft_wrap=True)
 
 
-MAX_PARETO_K = 0.7  # doctor.PARETO_K_BOUND, which importing would cost a second
+MAX_PARETO_K = 0.7  # diagnosis.PARETO_K_BOUND, whose import takes a second
 
 
 class ProgressDisplay:
-    """A bar while training, and one line for each epoch. Off a terminal there are only the lines."""
+    """A progress bar for training, and one line per epoch; without a terminal only the lines."""
 
     def __init__(self, quiet: bool) -> None:
         self.quiet = quiet
@@ -67,17 +67,17 @@ class ProgressDisplay:
             total=progress.num_steps,
             completed=progress.step,
             epoch=f"{progress.epoch}/{progress.num_epochs}",
-            numbers=f"{in_words(progress.train)}  {speed}",
+            numbers=f"{as_text(progress.train)}  {speed}",
         )
         if progress.validation is not None and not self.quiet and _deserves_a_line(progress):
             best = " [green]best[/green]" if progress.is_best else ""
             err.print(
-                f"epoch {progress.epoch:>3}/{progress.num_epochs}  train {in_words(progress.train)}  "
-                f"watched {in_words(progress.validation)}  {speed}{best}"
+                f"epoch {progress.epoch:>3}/{progress.num_epochs}  train {as_text(progress.train)}  "
+                f"validation {as_text(progress.validation)}  {speed}{best}"
             )
 
     def message(self, text: str) -> None:
-        """A line about what is going on."""
+        """Print a message."""
         if not self.quiet:
             err.print(text, markup=False)
 
@@ -90,7 +90,7 @@ class ProgressDisplay:
 
 
 class StageDisplay:
-    """What an evaluation is at: a bar for the stage on a terminal, else a line for each stage."""
+    """Progress of an evaluation: a bar for each stage, or a line without a terminal."""
 
     def __init__(self) -> None:
         self.bar = Progress(
@@ -106,7 +106,7 @@ class StageDisplay:
         self.task = self.bar.add_task("", total=None)
 
     def show(self, stage: str, done: int, total: int) -> None:
-        """So much of a stage is done; of one that cannot tell, nothing until it is over."""
+        """Draw how much of a stage is done; a stage of one step has no percentage."""
         if stage != self.stage:
             self.stage = stage
             self.bar.remove_task(self.task)
@@ -124,19 +124,19 @@ class StageDisplay:
 
 
 def _deserves_a_line(progress: "TrainingProgress") -> bool:
-    """Every epoch of a short training, twenty of a long one."""
+    """Whether to print an epoch: all of up to 30, about twenty of more."""
     stride = -(-progress.num_epochs // 20) if progress.num_epochs > 30 else 1
     return progress.epoch % stride == 0 or progress.epoch in (1, progress.num_epochs)
 
 
-def in_words(terms: "Terms") -> str:
+def as_text(terms: "Terms") -> str:
     """A record's terms on one line, in nats."""
     return f"ELBO {terms.elbo:.2f} = -({terms.distortion:.2f} distortion + {terms.rate:.2f} rate)"
 
 
 @contextmanager
 def stopping_politely() -> Iterator["StopRequest"]:
-    """Turn the first Ctrl-C into a request to stop after the current step; a second one stops at once."""
+    """The first Ctrl-C requests a stop after the current step; a second one stops at once."""
     request = StopRequest()
     previous = signal.signal(signal.SIGINT, request.receive)
     try:
@@ -156,7 +156,7 @@ class StopRequest:
         if self.received:
             raise KeyboardInterrupt
         self.received = True
-        # Not through rich: the signal may have come in the midst of its own printing or importing.
+        # Not through rich, which the signal may have interrupted.
         write_error(b"stopping after this step and saving; press Ctrl-C again to stop at once\n")
 
     def __call__(self) -> bool:
@@ -164,58 +164,58 @@ class StopRequest:
 
 
 def print_scores(scores: Sequence["Score"]) -> None:
-    """The numbers, a table for each split."""
+    """Print scores, a table for each split."""
     for split, group in groupby(sorted(scores, key=lambda score: score.split != "test"), key=lambda score: score.split):
         of_split = list(group)
         usual = of_split[0].num_examples
-        rows = [(score.name, with_error(score), score.unit, in_full(score, usual)) for score in of_split]
-        # Above the table: in its head it would take the room of what the numbers are.
+        rows = [(score.name, with_error(score), score.unit, described(score, usual)) for score in of_split]
+        # Not in the table's header, where it would take space from the descriptions.
         out.print(f"{split}: {usual:,} examples, {of_split[0].convention}", markup=False)
-        print_table(("quantity", "mean ± error", "unit", "what it is"), rows, right=(1,))
+        print_table(("quantity", "mean ± error", "unit", "description"), rows, right=(1,))
 
 
 def print_findings(findings: Sequence["Finding"]) -> None:
-    """What the doctor says, most serious first."""
-    # Here, since it imports torch, which whoever has findings has imported already.
-    from lowerbound.reporting.wording import severity
+    """Print the findings of a diagnosis, most serious first."""
+    # Imported here: it imports torch, which is already loaded when there are findings.
+    from lowerbound.reporting.wording import severity_name
 
     if not findings:
-        out.print("a clean bill: nothing that was measured is out of the ordinary.")
+        out.print("no problems found.")
     for finding in findings:
-        out.print(f"{severity(finding).lower()}: {finding.name}", markup=False)
+        out.print(f"{severity_name(finding).lower()}: {finding.name}", markup=False)
         out.print(f"  {finding.sentence}", markup=False)
         measured = f"{finding.number:.4g} {finding.unit}".strip()
         out.print(f"  measured {measured}, threshold {finding.threshold:.4g}: {finding.source}", markup=False)
-        out.print(f"  turn: {finding.knob}", markup=False)
+        out.print(f"  fix: {finding.knob}", markup=False)
 
 
 def print_written(path: Path, skipped: Sequence[str] = (), notes: Sequence[str] = ()) -> None:
-    """Where a file is, after what could not be read for it and what was done to the rest."""
+    """Print the path of a file that was written, after notes and what was skipped."""
     print_notes(notes)
     print_skipped(skipped)
     out.print(str(path), markup=False)
 
 
 def print_skipped(skipped: Sequence[str]) -> None:
-    """What was skipped, and why."""
+    """Print what was skipped, with the reasons."""
     for reason in skipped[:MOST_SHOWN]:
         err.print(f"skipped: {reason}", markup=False)
     if len(skipped) > 1:
-        err.print(f"{len(skipped):,} skipped in all", markup=False)
+        err.print(f"{len(skipped):,} skipped in total", markup=False)
 
 
 def print_notes(notes: Sequence[str]) -> None:
-    """What was done to examples on the way."""
+    """Print how examples were converted."""
     for note in notes:
         err.print(note, markup=False)
 
 
 def print_anomalies(scored: "Scored") -> None:
-    """The strangest examples, and how many pass the threshold."""
+    """Print the most anomalous examples, and how many exceed the threshold."""
     print_notes(scored.notes)
     print_skipped(scored.skipped)
     judged = scored.judged
-    order = sorted(range(len(scored.ids)), key=lambda index: _strangeness(scored, index))
+    order = sorted(range(len(scored.ids)), key=lambda index: _rank(scored, index))
     rows = [
         (scored.ids[index], *(_number(values[index]) for values in judged.scores.values()), _flag(scored, index))
         for index in order[:MOST_SHOWN]
@@ -225,14 +225,14 @@ def print_anomalies(scored: "Scored") -> None:
     unscored = _about_unscored(scored)
     out.print(
         f"{int(judged.is_anomalous.sum()):,} of {num_scored:,} are anomalous: {judged.by} above "
-        f"{judged.threshold.value:.2f}, a threshold from {judged.threshold.num_examples:,} held-out examples that a "
-        f"share of {judged.threshold.rate:.3g} of normal examples is expected to exceed.{unscored}",
+        f"{judged.threshold.value:.2f}, the threshold for a false-alarm rate of {judged.threshold.rate:.3g}, estimated "
+        f"from {judged.threshold.num_examples:,} held-out examples.{unscored}",
         markup=False,
     )
 
 
 def _about_unscored(scored: "Scored") -> str:
-    """How many examples have no score, and which."""
+    """How many examples have no score, and their names."""
     names = [name for name, known in zip(scored.ids, scored.judged.is_scored, strict=True) if not known]
     if not names:
         return ""
@@ -240,8 +240,8 @@ def _about_unscored(scored: "Scored") -> str:
     return f" {len(names):,} without a score: {', '.join(names[:MOST_SHOWN])}{more}."
 
 
-def _strangeness(scored: "Scored", index: int) -> float:
-    """Smaller is stranger; what has no score comes last."""
+def _rank(scored: "Scored", index: int) -> float:
+    """Sorts the most anomalous examples first, and those without a score last."""
     value = float(scored.judged.scores[scored.judged.by][index])
     return -value if value == value else float("inf")
 
@@ -261,12 +261,12 @@ BARS = " ▁▂▃▄▅▆▇█"
 
 
 def print_inspection(name: str, found: "Inspection") -> None:
-    """What data hold, in a few lines, and what training on them would choose."""
-    # Here: it imports Pillow, which help does not need. Names and levels may hold escapes and line ends.
-    from lowerbound.data.reading import counted, shown
+    """Print a summary of data, and what training on them would choose."""
+    # Imported here: it imports Pillow. Names and levels may contain escape sequences and line breaks.
+    from lowerbound.data.reading import pluralise, printable
 
-    lines = [f"{shown(name)}: {found.about}"]
-    missing = f"{counted(found.num_missing, 'cell')} missing"
+    lines = [f"{printable(name)}: {found.about}"]
+    missing = f"{pluralise(found.num_missing, 'cell')} missing"
     if found.columns:  # which have a range each
         lines.append(missing)
     else:
@@ -275,41 +275,44 @@ def print_inspection(name: str, found: "Inspection") -> None:
         bars = "".join(BARS[-(-8 * count // top)] for count in found.histogram)
         lines.append(f"{found.low:g} {bars} {found.high:g}")
     if found.labels:
-        counts = ", ".join(f"{shown(label)} {count:,}" for label, count in list(found.labels.items())[:MOST_SHOWN])
+        counts = ", ".join(f"{printable(label)} {count:,}" for label, count in list(found.labels.items())[:MOST_SHOWN])
         lines.append(f"labels: {counts}")
-    lines.append(f"equal to an earlier one: {found.num_duplicates:,}")
+    lines.append(f"duplicates of an earlier example: {found.num_duplicates:,}")
     lines += [*found.notes, *(f"skipped: {reason}" for reason in found.skipped)]
     for line in lines:
-        out.print(shown(line), markup=False)
+        out.print(printable(line), markup=False)
     if found.columns:
         rows = [
-            (shown(column.name), column.kind, f"{column.num_missing:,}", _extent(column)) for column in found.columns
+            (printable(column.name), column.kind, f"{column.num_missing:,}", _extent(column))
+            for column in found.columns
         ]
         print_table(("column", "kind", "missing", "range or levels"), rows, right=(2,))
     print_settings("read as (change with --set):", found.settings)
     out.print("`lowerbound train` would choose:")
-    print_table(("what", "choice", "because"), [(choice.what, choice.value, choice.reason) for choice in found.choices])
+    print_table(
+        ("setting", "choice", "reason"), [(choice.what, choice.value, choice.reason) for choice in found.choices]
+    )
     if found.sheet:
-        out.print(f"examples: {found.sheet}", markup=False)
+        out.print(f"contact sheet: {found.sheet}", markup=False)
 
 
 def print_settings(title: str, settings: Sequence[str]) -> None:
-    """What was found, as it is typed in a shell."""
+    """Print settings, quoted for a shell."""
     if settings:
         out.print(title)
-    # Here, since it imports what help should not wait for.
-    from lowerbound.data.reading import shown
+    # Imported here, so that help is fast.
+    from lowerbound.data.reading import printable
 
     for line in settings[:MOST_SHOWN]:
-        out.print(f"  {shown(shlex.quote(line))}", markup=False)
+        out.print(f"  {printable(shlex.quote(line))}", markup=False)
     if len(settings) > MOST_SHOWN:
         out.print(f"  and {len(settings) - MOST_SHOWN} more; --json lists all", markup=False)
 
 
 def print_schema(name: str, schema: "Schema") -> None:
-    """What the data of a run are."""
-    # Here, since it imports torch, which help should not wait for.
-    from lowerbound.runs.inspection import settings_of
+    """Print the schema of a run's data."""
+    # Imported here: it imports torch.
+    from lowerbound.runs.inspection import schema_settings
 
     of_type = f" of {schema.dtype}" if schema.dtype else ""
     if schema.layout == "table":
@@ -317,15 +320,15 @@ def print_schema(name: str, schema: "Schema") -> None:
     else:
         what = f"{schema.layout}s {shape_in_words(schema.shape)}{of_type}"
     out.print(f"{name}: trained on {what}", markup=False)
-    print_settings("read as:", settings_of(schema))
+    print_settings("read as:", schema_settings(schema))
 
 
 def _extent(column: "ColumnFound") -> str:
-    from lowerbound.data.reading import shown
+    from lowerbound.data.reading import printable
 
     if column.low is None or column.high is None:
         more = f" and {len(column.levels) - 6} more" if len(column.levels) > 6 else ""
-        return ", ".join(map(shown, column.levels[:6])) + more
+        return ", ".join(map(printable, column.levels[:6])) + more
     largest = max(abs(column.low), abs(column.high))
     needs_all = largest >= 1e7 or 0 < column.high - column.low < 1e-5 * largest
     digits = 17 if needs_all else 7
@@ -333,24 +336,26 @@ def _extent(column: "ColumnFound") -> str:
 
 
 def print_comparison(comparison: "Comparison", verdicts: Sequence[str]) -> None:
-    """Runs side by side, with paired differences to the first."""
+    """Print a comparison of runs, with paired differences to the first."""
     rows = []
     for row, verdict in zip(comparison.rows, verdicts, strict=True):
         difference = row.difference and f"{row.difference.value:+.3f} ± {row.difference.standard_error:.3f}"
         rows.append((row.name, with_error(row.score), difference or "", verdict))
     score = comparison.rows[0].score
     title = f"{comparison.quantity}, {score.split}, {score.convention}"
-    print_table((title, f"mean ± error, {score.unit}", "paired difference", "to the first"), rows, right=(1, 2))
+    print_table(
+        (title, f"mean ± error, {score.unit}", "paired difference", "compared with the first"), rows, right=(1, 2)
+    )
 
 
-def in_full(score: "Score", usual: int) -> str:
-    """What a score is, of how many examples if they are not the usual number, and how far weights can be trusted."""
+def described(score: "Score", usual: int) -> str:
+    """The description of a score, with the number of examples if it is unusual, and the reliability of its weights."""
     notes = [] if score.num_examples == usual else [f"{score.num_examples:,} examples"]
     if score.effective_sample_size is not None and score.num_draws is not None:
         notes.append(f"effective sample size {score.effective_sample_size:,.0f} of {score.num_draws:,}")
     notes += score.quadrature_notes
     if score.pareto_k is not None:
-        notes.append(f"Pareto-k {score.pareto_k:.2f}{', not to be trusted' if score.pareto_k > MAX_PARETO_K else ''}")
+        notes.append(f"Pareto-k {score.pareto_k:.2f}{', unreliable' if score.pareto_k > MAX_PARETO_K else ''}")
     return score.description + (f" ({', '.join(notes)})" if notes else "")
 
 
@@ -362,7 +367,7 @@ def with_error(score: "Score") -> str:
 
 
 def print_layers(title: str, layers: Sequence["Layer"]) -> None:
-    """The layer table of one network."""
+    """Print the layers of one network."""
     rows = [(row.name, row.kind, shape_in_words(row.output_shape), f"{row.num_parameters:,}") for row in layers]
     total = sum(layer.num_parameters for layer in layers)
     print_table((title, "layer", "output", "parameters"), [*rows, ("", "", "total", f"{total:,}")], right=(3,))
@@ -374,20 +379,20 @@ def shape_in_words(shape: Sequence[int]) -> str:
 
 
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[Any]], right: Sequence[int] = ()) -> None:
-    """A plain table on standard output; columns whose numbers stand in `right` are aligned to the right."""
+    """Print a plain table on standard output; the columns numbered in `right` are aligned to the right."""
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for index, column in enumerate(columns):
         last = index == len(columns) - 1
         table.add_column(column, justify="right" if index in right else "left", overflow="fold", no_wrap=not last)
     for row in rows:
-        # Before the widths are measured: a replacement may be longer.
+        # Encoded before widths are measured: a replacement may be longer.
         table.add_row(*(escape(in_encoding(one_line(str(cell)), out.encoding)) for cell in row))
-    # Off a terminal (a pipe, a log) lines are long rather than folded, unless someone has said how wide.
+    # Without a terminal (a pipe, a log) lines are long rather than folded, unless a width is given.
     if not out.is_terminal and "COLUMNS" not in os.environ:
         out.width = 200
     out.print(table)
 
 
 def fail(error: BaseException | str) -> None:
-    """One line on standard error."""
+    """Print one line on standard error."""
     print(f"lowerbound: {one_line(str(error))}", file=sys.stderr)

@@ -1,4 +1,4 @@
-"""Commands that use a trained model."""
+"""The commands of the panel "Use a trained model": sample, reconstruct, encode, score, impute, interpolate."""
 
 from dataclasses import asdict
 from pathlib import Path
@@ -103,10 +103,10 @@ def score(
     inputs: InputsArgument = None,
     false_alarms: Annotated[
         float | None,
-        typer.Option(metavar="RATE", help="Share of normal examples to flag; 0.05 or so if not given."),
+        typer.Option(metavar="RATE", help="Share of normal examples that may be flagged; about 0.05 if not given."),
     ] = None,
     by: Annotated[
-        str, typer.Option(metavar="SCORE", help="Score that decides; chosen by kind of data if not given.")
+        str, typer.Option(metavar="SCORE", help="Score that flags anomalies; depends on the kind of data if not given.")
     ] = "",
     importance: Annotated[
         bool, typer.Option("--importance/--no-importance", help="Compute the importance-weighted score, the slowest.")
@@ -143,7 +143,8 @@ def score(
 def impute(
     run_path: RunArgument,
     table: Annotated[
-        Path, typer.Argument(metavar="TABLE", help="A .csv, .tsv or .parquet with the columns trained on.")
+        Path,
+        typer.Argument(metavar="TABLE", help="A .csv, .tsv or .parquet with the training table's columns."),
     ],
     skip_broken: SkipOption = False,
     max_gib: MostOption = None,
@@ -161,10 +162,10 @@ def impute(
         return
     console.print_notes(imputed.notes)
     console.print_skipped(imputed.skipped)
-    copied = f", {len(imputed.skipped):,} unreadable rows copied" if imputed.skipped else ""
+    copied = f", {len(imputed.skipped):,} unreadable rows copied unchanged" if imputed.skipped else ""
     out_of = f"of {imputed.num_rows:,} rows"
     console.out.print(f"{imputed.num_filled:,} cells {out_of} filled{copied}: {imputed.path}", markup=False)
-    console.out.print(f"each fill and how sure it is: {imputed.fills_path}", markup=False)
+    console.out.print(f"filled values with their uncertainty: {imputed.fills_path}", markup=False)
 
 
 @app.command(rich_help_panel=USE, epilog="Example: lowerbound interpolate runs/conv 3 8 --num 12")

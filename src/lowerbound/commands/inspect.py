@@ -1,4 +1,4 @@
-"""Commands that look things up: layers, data, recipes."""
+"""The commands of the panel "Inspect and list": summary, inspect, recipes, data."""
 
 from dataclasses import asdict
 from pathlib import Path
@@ -18,7 +18,6 @@ from lowerbound.commands.options import (
     SizeOption,
     SkipOption,
     app,
-    given_of_files,
     given_settings,
     print_json,
 )
@@ -42,7 +41,7 @@ def summary(
     console.out.print(about.title, markup=False)
     console.print_layers("encoder", about.encoder)
     console.print_layers("decoder", about.decoder)
-    console.out.print(f"together {about.num_parameters:,} parameters{about.likelihood_note}", markup=False)
+    console.out.print(f"{about.num_parameters:,} parameters in total{about.likelihood_note}", markup=False)
 
 
 @app.command(rich_help_panel=LOOK, epilog="Example: lowerbound inspect photos/ --size 64x48")
@@ -56,21 +55,20 @@ def inspect(
     data_dir: DataDirOption = "",
     settings: SetOption = None,
     out: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="PNG of examples; inspected.png if not given.")
+        Path | None, typer.Option(metavar="FILE", help="Contact sheet of examples; inspected.png if not given.")
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Inspect data without training: shape, range, examples, duplicates, broken files, and what would be chosen."""
-    from lowerbound.runs.experiment import from_settings, merge
+    """Summarise data: shape, range, labels, duplicates, broken files, and what `lowerbound train` would choose."""
+    from lowerbound.runs.experiment import resolve
     from lowerbound.runs.inspection import inspect
 
     if (run := Path(data)).is_dir() and (run / "config.toml").is_file():
         _inspect_run(run, as_json)
         return
-    given = merge(
-        given_settings(settings, data, data_dir=data_dir), given_of_files(size, resize, labels, skip_broken, max_gib)
-    )
-    found = inspect(from_settings("inspected", given).data, out or Path("inspected.png"))
+    of_files = {"size": size, "resize": resize, "labels": labels, "skip_broken": skip_broken, "max_gib": max_gib}
+    given = given_settings(settings, data, data_dir=data_dir, **of_files)
+    found = inspect(resolve("", given).data, out or Path("inspected.png"))
     if as_json:
         print_json(asdict(found))
     else:
@@ -78,7 +76,7 @@ def inspect(
 
 
 def _inspect_run(path: Path, as_json: bool) -> None:
-    """The schema of a run's data."""
+    """Print the schema of a run's data."""
     from lowerbound.foundation.run_identity import MODEL, check_model
     from lowerbound.runs.run_data import read_stored
 
@@ -122,5 +120,5 @@ def data(as_json: JsonOption = False) -> None:
     ]
     console.print_table(("source", "shape", "train / validation / test", "description"), rows)
     console.out.print(
-        "Or the path of your own data: a folder or .zip of images, an array, a table. See `lowerbound inspect`."
+        "Your own data is given by its path: a folder or .zip of images, an array, a table. See `lowerbound inspect`."
     )

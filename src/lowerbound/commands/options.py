@@ -1,4 +1,4 @@
-"""The application, options that several commands have, and what they do with them. No torch here."""
+"""The typer application, and the options that several commands share. Does not import torch, so help is fast."""
 
 import json
 from dataclasses import asdict
@@ -12,7 +12,7 @@ from lowerbound.foundation.errors import UsageError
 
 TRAIN, USE, SHARE, LOOK = "Train and evaluate", "Use a trained model", "Explore, serve, export", "Inspect and list"
 PANELS = (TRAIN, USE, SHARE, LOOK)
-NUM_ANNEALED = 100  # test images, by --anneal
+NUM_ANNEALED = 100  # test examples, with --anneal
 
 app = typer.Typer(
     name="lowerbound",
@@ -24,16 +24,16 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-RunArgument = Annotated[Path, typer.Argument(metavar="RUN", help="A directory that `lowerbound train` wrote.")]
-DeviceOption = Annotated[str, typer.Option(metavar="auto|cpu|cuda", help="auto uses a GPU if there is one.")]
+RunArgument = Annotated[Path, typer.Argument(metavar="RUN", help="A run directory, written by `lowerbound train`.")]
+DeviceOption = Annotated[str, typer.Option(metavar="auto|cpu|cuda", help="Device; auto uses a GPU if there is one.")]
 DataDirOption = Annotated[str, typer.Option(metavar="DIR", help="Folder of IDX files, a subfolder for each source.")]
 OwnDataOption = Annotated[
     str,
-    typer.Option("--data", metavar="PATH", help="The run's own data if they were moved; their checksum is verified."),
+    typer.Option("--data", metavar="PATH", help="The run's own data, if it was moved; its checksum is verified."),
 ]
 SetOption = Annotated[
     list[str] | None,
-    typer.Option("--set", metavar="SECTION.KEY=VALUE", help="One setting, such as training.batch_size=64. Repeatable."),
+    typer.Option("--set", metavar="SECTION.KEY=VALUE", help="A setting, such as training.batch_size=64. Repeatable."),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 SeedOption = Annotated[int, typer.Option(min=0, help="Seed of the random draws.")]
@@ -52,44 +52,27 @@ ResizeOption = Annotated[
 SkipOption = Annotated[bool, typer.Option("--skip-broken", help="Skip what cannot be read, and list it.")]
 MostOption = Annotated[
     float | None,
-    typer.Option("--max-gib", metavar="GIB", help="Memory that data may take as they are stored; 4 if not given."),
+    typer.Option("--max-gib", metavar="GIB", help="Limit on the memory for data, as stored; 4 if not given."),
 ]
-LabelsOption = Annotated[str, typer.Option(metavar="FILE|COLUMN", help="CSV of file names and labels, or a column.")]
+LabelsOption = Annotated[
+    str, typer.Option(metavar="FILE|COLUMN", help="CSV of file names and labels, or label column.")
+]
 
 
-def given_settings(
-    settings: list[str] | None, data: str = "", epochs: int | None = None, seed: int | None = None, data_dir: str = ""
-) -> dict[str, Any]:
-    """--set assignments, overridden by the flags."""
-    from lowerbound.runs.experiment import merge, parse_settings
+def given_settings(assignments: list[str] | None, data: str = "", **options: Any) -> dict[str, Any]:
+    """The settings of --set, and over them those of other options, by their keyword (see `KEYWORDS`)."""
+    from lowerbound.commands.assignments import parse_settings
+    from lowerbound.runs.experiment import keyword_settings, merge
 
-    given: dict[str, dict[str, Any]] = {
-        "data": {"source": data or None, "data_dir": data_dir or None},
-        # A number of epochs that is asked for is meant, however few steps they make.
-        "training": {"num_epochs": epochs, "min_steps": 0 if epochs else None, "seed": seed},
-    }
-    kept = {name: {key: value for key, value in keys.items() if value is not None} for name, keys in given.items()}
-    flags = {name: keys for name, keys in kept.items() if keys}
-    assigned = parse_settings(settings or [])
+    assigned = parse_settings(assignments or [])
     other = assigned.get("data", {}).get("source", data)
     if data and other != data:
-        raise UsageError(f"the data are given twice, as {data!r} and as data.source={other!r}; give them once.")
-    return merge(assigned, flags)
-
-
-def given_of_files(
-    size: str, resize: str, labels: str, skip_broken: bool, max_gib: float | None
-) -> dict[str, dict[str, Any]]:
-    """The flags about files and folders, as settings."""
-    given = {"size": size, "resize": resize, "labels": labels, "skip_broken": skip_broken}
-    kept: dict[str, Any] = {key: value for key, value in given.items() if value}
-    if max_gib is not None:
-        kept["max_gib"] = max_gib
-    return {"data": kept} if kept else {}
+        raise UsageError(f"the data is given twice, as {data!r} and as data.source={other!r}; give it once.")
+    return merge(assigned, keyword_settings(data=data, **options))
 
 
 def print_runs(runs: list[Any], as_json: bool) -> None:
-    """The scores of finished runs, and where their reports are."""
+    """Print the scores of finished runs, and the paths of their reports."""
     from lowerbound.runs.repeats import over_seeds
 
     scores = runs[0].results.scores if len(runs) == 1 else over_seeds(runs)
@@ -103,5 +86,5 @@ def print_runs(runs: list[Any], as_json: bool) -> None:
 
 
 def print_json(value: dict[str, Any]) -> None:
-    """A value for another program."""
+    """Print JSON for other programs."""
     print(json.dumps(value, indent=2))

@@ -1,7 +1,7 @@
-"""The terminal as it is found: streams that are closed, full or cannot show a character, and sizes that are none.
+"""Robust standard streams and terminals: closed or full streams, missing characters, impossible sizes.
 
-A message that cannot be printed must not cost what was computed. So characters that an encoding lacks are replaced by
-what looks like them or by their escapes, what can no longer be written is dropped, and `main` hears of it at the end.
+A message that cannot be printed must not lose what was computed. Characters that the encoding lacks are replaced by
+look-alikes or escapes; output that can no longer be written is dropped, and reported at the end.
 """
 
 import errno
@@ -19,18 +19,18 @@ from rich.console import Console
 from lowerbound.foundation.text import HANDLER, printable
 
 SIZES = {"COLUMNS": (20, 1000), "LINES": (2, 1000), "TERMINAL_WIDTH": (20, 1000)}
-"""Variables that say how large a terminal is, and what can be meant by them, in characters."""
+"""Environment variables with the size of the terminal, and their plausible values, in characters."""
 
 
 class Forgiving(io.RawIOBase):
-    """The bytes of a stream; an error of writing is kept, and what comes after it is dropped."""
+    """A raw stream that keeps its first write error, and drops everything after it."""
 
     def __init__(self, inner: Any) -> None:
         self.inner = inner
         self.failure: OSError | None = None
 
     def write(self, content: Any) -> int:
-        """As of any raw stream: how many bytes were taken."""
+        """The number of bytes written, as of any raw stream."""
         if self.failure is None:
             try:
                 return self.inner.write(content) or 0
@@ -39,15 +39,15 @@ class Forgiving(io.RawIOBase):
         return len(content)
 
     def writable(self) -> bool:
-        """Always."""
+        """Always true."""
         return True
 
     def isatty(self) -> bool:
-        """Whether someone looks on."""
+        """Whether the stream is a terminal."""
         return bool(self.inner.isatty())
 
     def fileno(self) -> int:
-        """The descriptor beneath, where there is one."""
+        """The file descriptor of the stream."""
         return int(self.inner.fileno())
 
 
@@ -60,7 +60,7 @@ class Streams:
 
     @property
     def lost(self) -> str:
-        """Why results could not be printed; empty where they were, and where their reader had read enough."""
+        """Why results could not be printed; empty if they were, or if the reader closed the pipe."""
         if sys.stdout is not None:
             with suppress(ValueError, OSError):
                 sys.stdout.flush()
@@ -72,7 +72,7 @@ class Streams:
 
 @contextmanager
 def forgiving_streams() -> Iterator[Streams]:
-    """Within this, printing raises nothing."""
+    """Within this context, printing raises no errors."""
     before = sys.stdout, sys.stderr
     fill_closed_descriptors()
     streams = Streams()
@@ -88,29 +88,29 @@ def forgiving_streams() -> Iterator[Streams]:
 
 
 def fill_closed_descriptors() -> None:
-    """Open the null device for a standard stream that was closed: else the next file is opened in its place."""
+    """Open the null device for closed standard streams, whose descriptors the next files would get."""
     for descriptor in range(3):
         try:
             os.fstat(descriptor)
         except OSError:
-            os.open(os.devnull, os.O_RDWR)  # takes the lowest that is free
+            os.open(os.devnull, os.O_RDWR)  # takes the lowest free descriptor
 
 
 def _forgiving(stream: Any) -> tuple[Any, Forgiving | None]:
-    if stream is None:  # it was closed when the process began
+    if stream is None:  # closed when the process started
         return Path(os.devnull).open("w", encoding="utf-8"), None
     buffer = getattr(stream, "buffer", None)
-    if buffer is None:  # of a program that shows text in its own way
+    if buffer is None:  # replaced by a program that captures text
         return stream, None
     stream.flush()
-    # Past the buffer, which would try again to write what it could not, until the interpreter's very end.
+    # Bypasses the buffer, which would retry failed writes until the interpreter exits.
     raw = Forgiving(getattr(buffer, "raw", buffer))
     writer = io.BufferedWriter(raw)
     return io.TextIOWrapper(writer, stream.encoding, HANDLER, line_buffering=True), raw
 
 
 def drop_impossible_sizes(environment: MutableMapping[str, str]) -> None:
-    """Forget a size that no terminal has: 0 leaves no room for a letter, and a billion is filled with spaces."""
+    """Remove implausible terminal sizes: 0 leaves no room for text, and a billion would be filled with spaces."""
     for name, (least, most) in SIZES.items():
         text = environment.get(name, str(least))
         is_short_number = text.isascii() and text.isdigit() and len(text) < 9
@@ -119,8 +119,8 @@ def drop_impossible_sizes(environment: MutableMapping[str, str]) -> None:
 
 
 class PlainConsole(Console):
-    """A console to which no text brings escapes of its own: names of files and columns are other people's."""
+    """A console that writes out control characters: file and column names may contain escape sequences."""
 
     def print(self, *objects: Any, **options: Any) -> None:
-        """As rich prints, control characters written out."""
+        """Print as rich does, with control characters written out."""
         super().print(*(printable(one) if isinstance(one, str) else one for one in objects), **options)

@@ -1,4 +1,4 @@
-"""Commands that train, judge and compare."""
+"""The commands of the panel "Train and evaluate": train, demo, evaluate, diagnose, compare, report."""
 
 import shlex
 import sys
@@ -24,7 +24,6 @@ from lowerbound.commands.options import (
     SizeOption,
     SkipOption,
     app,
-    given_of_files,
     given_settings,
     print_json,
     print_runs,
@@ -41,7 +40,9 @@ def train(
         Path | None, typer.Option(metavar="DIR", help="Run directory; runs/RECIPE-DATA if not given.")
     ] = None,
     epochs: Annotated[int | None, typer.Option(min=1, help="Maximum number of passes over the data.")] = None,
-    seed: Annotated[int | None, typer.Option(min=0, help="Seed of weights, order and noise, not of splits.")] = None,
+    seed: Annotated[
+        int | None, typer.Option(min=0, help="Seed of weights, batch order and noise, not of splits.")
+    ] = None,
     seeds: Annotated[int, typer.Option(min=1, help="Repeat with this many seeds; report mean ± error.")] = 1,
     device: DeviceOption = "auto",
     data_dir: DataDirOption = "",
@@ -52,43 +53,58 @@ def train(
     max_gib: MostOption = None,
     settings: SetOption = None,
     moved: OwnDataOption = "",
-    resume: Annotated[bool, typer.Option("--resume", help="Continue the run in --out where it stopped.")] = False,
+    resume: Annotated[bool, typer.Option("--resume", help="Continue the run in --out.")] = False,
     as_json: JsonOption = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress.")] = False,
 ) -> None:
     """Train a model on a source, or on your own images, arrays or table; evaluate it and write its report.
 
-    Without --recipe, model and training are chosen to fit a file or folder; the choices are printed.
+    Without --recipe, model and training are chosen to fit the data; the choices and their reasons are printed.
     """
-    from lowerbound.runs import preparation, repeats, run
-    from lowerbound.runs.experiment import merge
+    from lowerbound.runs import preparation, repeats, resuming
+    from lowerbound.runs.experiment import resolve
+    from lowerbound.runs.run import Callbacks
 
-    of_files = given_of_files(size, resize, labels, skip_broken, max_gib)
-    overrides = merge(given_settings(settings, data, epochs, seed, data_dir), of_files)
-    command = readable(shlex.join(["lowerbound", *sys.argv[1:]]))
+    of_files = {"size": size, "resize": resize, "labels": labels, "skip_broken": skip_broken, "max_gib": max_gib}
+    given = given_settings(settings, data, epochs=epochs, seed=seed, data_dir=data_dir, **of_files)
     if resume and out is None:
         raise UsageError("--resume needs --out DIR, the run to continue.")
     if moved and seeds > 1:
-        raise UsageError("--data is for one run; resume each seed's directory by itself.")
+        raise UsageError("--data is for one run; resume the directory of each seed separately.")
     if moved and not resume:
-        raise UsageError("--data is for --resume, where a run's data were moved; give DATA itself.")
-    path = out or preparation.default_path(recipe, overrides)
+        raise UsageError("--data is for --resume, if the run's data was moved; give DATA itself.")
+    experiment = resolve(recipe, given)
+    path = out or preparation.default_path(experiment)
     with console.stopping_politely() as should_stop, console.ProgressDisplay(quiet) as display:
-        audience = run.Callbacks(display.show, display.message, should_stop)
+        callbacks = Callbacks(display.show, display.message, should_stop)
         if resume and seeds == 1:
-            runs = [run.resume(path, data=moved, recipe=recipe, settings=overrides, device=device, audience=audience)]
+            resumed = resuming.resume(
+                path, data=moved, recipe=recipe, settings=given, device=device, callbacks=callbacks
+            )
+            runs = [resumed]
         else:
-            runs = repeats.train_seeds(seeds, recipe, path, overrides, device, command, audience, resume)
+            runs = repeats.train_seeds(
+                seeds,
+                experiment,
+                path,
+                auto_below=None if recipe else given,
+                is_resumed=resume,
+                settings=given,
+                device=device,
+                command=readable(shlex.join(["lowerbound", *sys.argv[1:]])),
+                callbacks=callbacks,
+            )
     print_runs(runs, as_json)
 
 
 @app.command(rich_help_panel=TRAIN)
 def demo(out: Annotated[Path, typer.Option(metavar="DIR", help="Output directory.")] = Path("runs/demo")) -> None:
     """Train both reference architectures on the embedded digits; takes about a minute."""
-    from lowerbound.runs import repeats, run
+    from lowerbound.runs import repeats
+    from lowerbound.runs.run import Callbacks
 
     with console.stopping_politely() as should_stop, console.ProgressDisplay(quiet=False) as display:
-        page = repeats.demo(out, run.Callbacks(display.show, display.message, should_stop))
+        page = repeats.demo(out, Callbacks(display.show, display.message, should_stop))
     console.out.print(f"report: {page}", markup=False)
 
 
@@ -105,13 +121,14 @@ def evaluate(
     as_json: JsonOption = False,
 ) -> None:
     """Run the full evaluation, tighter bounds and gaps included, and update results and report."""
-    from lowerbound.runs import run
     from lowerbound.runs.experiment import merge
+    from lowerbound.runs.reevaluation import reevaluate
+    from lowerbound.runs.run import Callbacks
 
     annealed = {"evaluation": {"num_annealed": NUM_ANNEALED}} if anneal else {}
     overrides = merge(annealed, given_settings(settings, data_dir=data_dir))
     with console.StageDisplay() as display:
-        finished = run.reevaluate(run_path, overrides, device, run.Callbacks(stage=display.show), data)
+        finished = reevaluate(run_path, overrides, device, Callbacks(stage=display.show), data)
     print_runs([finished], as_json)
     if not as_json:
         console.print_findings(finished.results.findings or ())
@@ -125,10 +142,10 @@ def diagnose(
     data_dir: DataDirOption = "",
     as_json: JsonOption = False,
 ) -> None:
-    """Find what is wrong with a trained model, and which setting to change."""
-    from lowerbound.runs import run
+    """Find problems of a trained model, and the settings that fix them."""
+    from lowerbound.runs.reevaluation import diagnose_run
 
-    findings = run.check_up(run_path, data_dir, device, data)
+    findings = diagnose_run(run_path, data_dir, device, data)
     if as_json:
         print_json({"findings": [asdict(finding) for finding in findings]})
     else:
@@ -156,6 +173,6 @@ def compare(
 @app.command(rich_help_panel=TRAIN)
 def report(run_path: RunArgument) -> None:
     """Rewrite a run's report from its results, without data or model."""
-    from lowerbound.runs import run
+    from lowerbound.runs.reevaluation import rewrite_report
 
-    console.out.print(str(run.rewrite_report(run_path)), markup=False)
+    console.out.print(str(rewrite_report(run_path)), markup=False)

@@ -14,7 +14,7 @@ from jaxtyping import Bool, Shaped
 
 from lowerbound.data.array_schema import OVERSHOOT, SIGNED, check_type
 from lowerbound.data.examples import Collection, Examples, Labels, RawArray
-from lowerbound.data.reading import does_not_fit, shown, times
+from lowerbound.data.reading import format_shape, printable, refuse_mismatch
 from lowerbound.foundation.errors import SchemaError
 from lowerbound.foundation.schema import LARGEST, UNSCALED, Range, Schema
 
@@ -24,7 +24,7 @@ FULL_RANGES: tuple[Range, ...] = (UNSCALED, SIGNED, (0.0, 255.0))
 DIVIDED = "looks like pixels divided by {high:g}: pass {dtype} from 0 to {high:g}, or multiply by {high:g}"
 
 
-def conformed(raw: RawArray, schema: Schema, skip_broken: bool = False) -> Collection:
+def conform_array(raw: RawArray, schema: Schema, skip_broken: bool = False) -> Collection:
     """The examples of an array as `schema` has them; DataError for what does not fit, with its place."""
     check_type(raw)
     values = _shaped(raw, schema)
@@ -41,7 +41,7 @@ def conformed(raw: RawArray, schema: Schema, skip_broken: bool = False) -> Colle
         min_value=schema.range[0],
     )
     labels = None if raw.labels is None else [raw.labels[index] for index in kept]
-    positions, names = numbered(labels) if labels is not None else (None, ())
+    positions, names = encode_labels(labels) if labels is not None else (None, ())
     ids = raw.ids or (tuple(map(str, range(len(stored)))) if problems else ())
     num_learned = len(stored) - raw.num_validation - raw.num_test
     return Collection(
@@ -59,7 +59,7 @@ def conformed(raw: RawArray, schema: Schema, skip_broken: bool = False) -> Colle
     )
 
 
-def numbered(labels: Sequence[str | None]) -> tuple[Labels, tuple[str, ...]]:
+def encode_labels(labels: Sequence[str | None]) -> tuple[Labels, tuple[str, ...]]:
     """Labels as positions from 0, and what they stand for: numbers in their order, else texts in theirs.
 
     A missing one is a label of its own, "(none)", the last.
@@ -67,7 +67,7 @@ def numbered(labels: Sequence[str | None]) -> tuple[Labels, tuple[str, ...]]:
     written = ["(none)" if label is None else label for label in labels]
     names = sorted(set(written), key=_order)
     positions = {name: position for position, name in enumerate(names)}
-    return np.array([positions[name] for name in written], np.int64), tuple(shown(name) for name in names)
+    return np.array([positions[name] for name in written], np.int64), tuple(printable(name) for name in names)
 
 
 def _order(label: str) -> tuple[int, float, str]:
@@ -89,14 +89,16 @@ def _shaped(raw: RawArray, schema: Schema) -> Shaped[np.ndarray, "example *event
         values = values[..., np.newaxis]
     if schema.has_named_columns:
         names = ", ".join(repr(column.name) for column in schema.columns[:8])
-        does_not_fit(raw.place, f"holds an array, the model was trained on a table; give one with the columns {names}")
+        refuse_mismatch(
+            raw.place, f"holds an array, the model was trained on a table; give one with the columns {names}"
+        )
     if values.ndim == 0 or values.shape[1:] != shape or not len(values):
-        accepted = f"N×{times(shape)}" + (f" or N×{times(shape[:2])}" if shape[2:] == (1,) else "")
+        accepted = f"N×{format_shape(shape)}" + (f" or N×{format_shape(shape[:2])}" if shape[2:] == (1,) else "")
         hint = ""
         if schema.layout == "image" and values.shape[1:] == (shape[2], *shape[:2]):
             hint = "; it seems N×C×H×W: array.transpose(0, 2, 3, 1)"
         came = "examples are" if values.size else "no examples:"
-        does_not_fit(raw.place, f"{came} {times(values.shape)}, the model was trained on {accepted}{hint}")
+        refuse_mismatch(raw.place, f"{came} {format_shape(values.shape)}, the model was trained on {accepted}{hint}")
     return values
 
 
@@ -182,14 +184,14 @@ def _not_whole(stored: np.ndarray, schema: Schema) -> Check:
 
 
 def _outside(stored: np.ndarray, schema: Schema) -> Check:
-    low, high = limits(schema)
+    low, high = value_limits(schema)
     if low <= stored.min() and stored.max() <= high:
         return None, ""
     bottom, top = (low, high) if schema.is_integer else schema.range
     return (stored < low) | (stored > high), f"the model was trained on {schema.dtype} from {bottom:g} to {top:g}"
 
 
-def limits(schema: Schema) -> Range:
+def value_limits(schema: Schema) -> Range:
     """The stored numbers beyond which nothing can be of the kind that the model was trained on.
 
     Those of the full scale where there is one: integers from 0 on, and images of floats on 0..1, -1..1 or 0..255, with

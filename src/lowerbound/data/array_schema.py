@@ -23,7 +23,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Shaped
 
 from lowerbound.data.examples import RawArray
-from lowerbound.data.reading import refuse, times
+from lowerbound.data.reading import format_shape, refuse
 from lowerbound.foundation.errors import ConfigError, DataError
 from lowerbound.foundation.schema import LARGEST, LARGEST_COUNT, UNSCALED, Column, Layout, Range, Schema
 
@@ -41,7 +41,7 @@ LOST_FROM = 1e5
 """The same of means below OFFSET_FROM, of which float32 would keep two digits of the spread, or none."""
 
 
-def schema_of(raw: RawArray, layout: str = "", scale: tuple[float, ...] = ()) -> Schema:
+def infer_array_schema(raw: RawArray, layout: str = "", scale: tuple[float, ...] = ()) -> Schema:
     """What an array is, as its type, axes and values tell; `layout` and `scale` go before them."""
     values = raw.values
     if values.ndim == 0 or len(values) == 0:
@@ -71,7 +71,7 @@ def check_type(raw: RawArray) -> None:
         refuse(raw.place, f"holds values of type {raw.values.dtype}; accepted are bool, integers and floats")
 
 
-def without_broken(raw: RawArray) -> RawArray:
+def drop_broken(raw: RawArray) -> RawArray:
     """The examples that a scale is found out from: without NaN and infinity, but for the missing cells of tables."""
     if raw.values.dtype.kind != "f" or raw.values.ndim == 0 or math.isfinite(sum(_least_and_greatest(raw))):
         return raw
@@ -80,7 +80,7 @@ def without_broken(raw: RawArray) -> RawArray:
     return replace(raw, values=values, ids=(), labels=None) if len(values) else raw
 
 
-def found_out(raw: RawArray, schema: Schema, layout: str, scale: tuple[float, ...]) -> tuple[str, ...]:
+def schema_notes(raw: RawArray, schema: Schema, layout: str, scale: tuple[float, ...]) -> tuple[str, ...]:
     """The note on what was found out, and the settings that change it; `layout` and `scale` were set."""
     low, high = _least_and_greatest(raw)
     is_constant = low == high and not raw.is_from_images
@@ -103,7 +103,7 @@ def _in_words(schema: Schema) -> str:
     if schema.layout == "image":
         return f"images {schema.shape[1]} wide and {schema.shape[0]} high, {low:.10g} to {high:.10g}"
     scale = f"{low:.10g} to {high:.10g}" if schema.is_scaled else "numbers as they are"
-    return f"arrays of {times(schema.shape)}, {scale}"
+    return f"arrays of {format_shape(schema.shape)}, {scale}"
 
 
 def _bounds(raw: RawArray) -> Range:
@@ -137,7 +137,7 @@ def varies_too_little(values: Float[np.ndarray, "..."]) -> bool:
     return values.size > 0 and 0 < float(values.max()) - float(values.min()) < 1 / LARGEST
 
 
-def offset_of(values: Float[np.ndarray, " n"]) -> float:
+def float32_offset(values: Float[np.ndarray, " n"]) -> float:
     """What is taken off a column's numbers in float64 so that float32 keeps their digits; 0 where it does anyway."""
     known = values[~np.isnan(values)]
     if not known.size:
@@ -152,9 +152,9 @@ def offset_of(values: Float[np.ndarray, " n"]) -> float:
 def _layout(raw: RawArray, asked: str, has_missing: bool) -> Layout:
     shape = raw.values.shape
     if asked == "table" and len(shape) != 2:
-        refuse(raw.place, f"holds {times(shape)} values; a table needs N×D (data.layout)")
+        refuse(raw.place, f"holds {format_shape(shape)} values; a table needs N×D (data.layout)")
     if asked == "image" and len(shape) not in (3, 4):
-        refuse(raw.place, f"holds {times(shape)} values; images need N×H×W or N×H×W×C (data.layout)")
+        refuse(raw.place, f"holds {format_shape(shape)} values; images need N×H×W or N×H×W×C (data.layout)")
     if has_missing and (asked not in ("", "table") or len(shape) != 2):
         accepted = "missing values are accepted in tables N×D alone"
         _refuse_first(raw, np.isnan(raw.values), f"{accepted}" + (f" (data.layout is {asked})" if asked else ""))
@@ -167,7 +167,7 @@ def _layout(raw: RawArray, asked: str, has_missing: bool) -> Layout:
     if len(shape) == 4 and shape[3] in CHANNELS:
         return "image"
     if len(shape) == 4 and shape[1] in CHANNELS and _are_sides(shape[2:]):
-        came = f"holds {times(shape)}, it seems N×C×H×W; give N×H×W×C: array.transpose(0, 2, 3, 1)"
+        came = f"holds {format_shape(shape)}, it seems N×C×H×W; give N×H×W×C: array.transpose(0, 2, 3, 1)"
         refuse(raw.place, f"{came}, or set data.layout=array")
     return "image" if len(shape) == 3 and _are_sides(shape[1:]) else "array"
 
@@ -213,7 +213,7 @@ def _offsets(values: Shaped[np.ndarray, "example *event"], low: float, high: flo
         return ()
     if values.dtype.kind in "iu" and low >= 0 and high <= LARGEST_COUNT:
         return ()  # counts
-    offsets = tuple(offset_of(column) for column in values.reshape(len(values), -1).astype(np.float64).T)
+    offsets = tuple(float32_offset(column) for column in values.reshape(len(values), -1).astype(np.float64).T)
     return offsets if any(offsets) else ()
 
 
@@ -254,6 +254,7 @@ def _table(raw: RawArray, values: Float[np.ndarray, "row column"], scale: tuple[
             came = f"holds numbers that vary by less than {1 / LARGEST:g} in column {index}, counted from 0"
             refuse(raw.place, f"{came}; multiply the column")
     columns = tuple(
-        Column(name=str(index), kind="numeric", offset=offset_of(numbers[:, index])) for index in range(values.shape[1])
+        Column(name=str(index), kind="numeric", offset=float32_offset(numbers[:, index]))
+        for index in range(values.shape[1])
     )
     return Schema(layout="table", shape=values.shape[1:], dtype=values.dtype.name, columns=columns)

@@ -18,8 +18,8 @@ import numpy as np
 from jaxtyping import Shaped, UInt8
 
 from lowerbound.data.examples import RawArray
-from lowerbound.data.given_splits import Split, as_given
-from lowerbound.data.reading import STANDARD_LIMIT, Limit, read_up_to, reading, refuse, shown, times
+from lowerbound.data.reading import STANDARD_LIMIT, Limit, format_shape, printable, read_up_to, reading, refuse
+from lowerbound.data.split_names import Split, split_note
 
 # Two bits of deflate stand for at most 258 bytes: a member that claims more for each stored byte lies.
 MAX_DEFLATE_RATIO = 1032
@@ -63,13 +63,13 @@ def read_idx(path: Path, num_axes: int, limit: Limit = STANDARD_LIMIT) -> UInt8[
         content = read_up_to(file, size + 1)
     if len(content) != size:
         follow = f"only {len(content):,} follow" if len(content) < size else "more follow"
-        refuse(path, f"claims {times(shape)} = {size:,} bytes, but {follow}; it is damaged")
+        refuse(path, f"claims {format_shape(shape)} = {size:,} bytes, but {follow}; it is damaged")
     return np.frombuffer(content, np.uint8).reshape(shape)
 
 
 def read_idx_images(path: Path, limit: Limit = STANDARD_LIMIT) -> RawArray:
     """The images of an IDX file of three axes."""
-    return RawArray(place=shown(path), values=read_idx(path, 3, limit)[..., np.newaxis])
+    return RawArray(place=printable(path), values=read_idx(path, 3, limit)[..., np.newaxis])
 
 
 def read_npy(path: Path, limit: Limit = STANDARD_LIMIT) -> RawArray:
@@ -78,7 +78,7 @@ def read_npy(path: Path, limit: Limit = STANDARD_LIMIT) -> RawArray:
         with path.open("rb") as file:
             limit.check(path, _size_of_npy(path, file, path.stat().st_size))
         array = np.lib.format.open_memmap(path, mode="r")
-    return RawArray(place=shown(path), values=np.asarray(array))
+    return RawArray(place=printable(path), values=np.asarray(array))
 
 
 def read_npz(path: Path, limit: Limit = STANDARD_LIMIT) -> RawArray:
@@ -125,9 +125,9 @@ def _gathered(path: Path, sizes: Mapping[str, int], limit: Limit, read: Callable
     data_key, label_key = _data_key(path, keys), _label_key(keys)
     limit.check(path, sizes[data_key] + sizes.get(label_key, 0), "unpacks to")
     values = read(data_key)
-    labels = labels_of(path, read(label_key), len(values)) if label_key and values.ndim else None
+    labels = check_labels(path, read(label_key), len(values)) if label_key and values.ndim else None
     notes = _unused(keys, [data_key, label_key])
-    return RawArray(place=shown(path), values=values, labels=labels, notes=notes)
+    return RawArray(place=printable(path), values=values, labels=labels, notes=notes)
 
 
 def _splits(keys: Sequence[str]) -> dict[Split, tuple[str, str]]:
@@ -149,7 +149,7 @@ def _joined(
     arrays = {name: values for name, (values, _) in parts.items()}
     kinds = {name: (values.dtype, values.shape[1:]) for name, values in arrays.items()}
     if len(set(kinds.values())) > 1:
-        came = "; ".join(f"{name} {dtype} {times(shape)}" for name, (dtype, shape) in kinds.items())
+        came = "; ".join(f"{name} {dtype} {format_shape(shape)}" for name, (dtype, shape) in kinds.items())
         refuse(path, f"has splits of different types or shapes ({came}); save them alike")
     num_labelled = sum(labels is not None for _, labels in parts.values())
     if num_labelled not in (0, len(parts)):
@@ -158,26 +158,28 @@ def _joined(
     labels: list[str | None] | None = None
     if num_labelled:
         labels = [
-            label for values, of_split in parts.values() for label in labels_of(path, np.asarray(of_split), len(values))
+            label
+            for values, of_split in parts.values()
+            for label in check_labels(path, np.asarray(of_split), len(values))
         ]
     sizes = {name: len(values) for name, values in arrays.items()}
     return RawArray(
-        place=shown(path),
+        place=printable(path),
         values=np.concatenate(list(arrays.values())),
         labels=labels,
-        notes=(as_given(sizes), *notes),
+        notes=(split_note(sizes), *notes),
         num_validation=len(arrays.get("validation", ())),
         num_test=len(arrays.get("test", ())),
     )
 
 
-def labels_of(path: Path | str, labels: Shaped[np.ndarray, "..."], num_examples: int) -> list[str | None]:
+def check_labels(path: Path | str, labels: Shaped[np.ndarray, "..."], num_examples: int) -> list[str | None]:
     """Labels as they are written: integers, texts or truth values, one for each example; else DataError."""
     flat = labels.reshape(len(labels)) if labels.ndim == 2 and labels.shape[1] == 1 else labels  # as MedMNIST has them
     if flat.dtype.kind == "f" and flat.ndim == 1 and (flat == np.rint(flat)).all():
         flat = flat.astype(np.int64)
     if flat.dtype.kind not in "iubU" or flat.shape != (num_examples,):
-        came = f"labels of type {labels.dtype} and shape {times(labels.shape)}"
+        came = f"labels of type {labels.dtype} and shape {format_shape(labels.shape)}"
         refuse(path, f"holds {came}; accepted are {num_examples:,} integers or texts, one for each example")
     return [str(label) for label in flat.tolist()]
 
@@ -187,7 +189,7 @@ def _unused(keys: Sequence[str], used: Sequence[str]) -> tuple[str, ...]:
     if not others:
         return ()
     more = f" and {len(others) - 8} more" if len(others) > 8 else ""
-    return (f"not used: {', '.join(map(shown, others[:8]))}{more}",)
+    return (f"not used: {', '.join(map(printable, others[:8]))}{more}",)
 
 
 def _data_key(path: Path, keys: Sequence[str]) -> str:
@@ -217,10 +219,10 @@ def _idx_shape(path: Path, header: bytes, num_axes: int) -> tuple[int, ...]:
         refuse(path, "ends within its IDX header; it is damaged")
     shape = tuple(int(size) for size in np.frombuffer(header, ">u4", offset=4))
     if 0 in shape:
-        refuse(path, f"is empty: its shape is {times(shape)}")
+        refuse(path, f"is empty: its shape is {format_shape(shape)}")
     possible = MAX_DEFLATE_RATIO * path.stat().st_size
     if math.prod(shape) > possible:
-        refuse(path, f"claims {times(shape)} bytes, of which at most {possible:,} are possible; it is damaged")
+        refuse(path, f"claims {format_shape(shape)} bytes, of which at most {possible:,} are possible; it is damaged")
     return shape
 
 
@@ -233,10 +235,10 @@ def _size_of_npy(path: Path, file: IO[bytes] | BufferedIOBase, size: int) -> int
     if dtype.hasobject:
         refuse(path, "holds pickled Python objects, which are never read; save a numeric array")
     if min(shape, default=1) < 1:
-        refuse(path, f"is empty: its shape is {times(shape)}")
+        refuse(path, f"is empty: its shape is {format_shape(shape)}")
     claimed, there = math.prod(shape) * dtype.itemsize, size - file.tell()
     if claimed != there:
-        refuse(path, f"claims {times(shape)} values = {claimed:,} bytes, but {there:,} follow")
+        refuse(path, f"claims {format_shape(shape)} values = {claimed:,} bytes, but {there:,} follow")
     return claimed
 
 
@@ -259,9 +261,9 @@ def _safetensor(path: Path, header: dict[str, Any], key: str, start: int) -> Sha
         refuse(path, f"holds {key!r} as {about['dtype']}; accepted are {', '.join(SAFETENSORS_TYPES)}")
     dtype, shape = np.dtype(SAFETENSORS_TYPES[about["dtype"]]), tuple(about["shape"])
     if min(shape, default=1) < 1:
-        refuse(path, f"is empty: the shape of {key!r} is {times(shape)}")
+        refuse(path, f"is empty: the shape of {key!r} is {format_shape(shape)}")
     first, last = about["data_offsets"]
     size = math.prod(shape) * dtype.itemsize
     if not (0 <= first <= last <= path.stat().st_size - start and last - first == size):
-        refuse(path, f"claims {times(shape)} values = {size:,} bytes for {key!r}, but has others")
+        refuse(path, f"claims {format_shape(shape)} values = {size:,} bytes for {key!r}, but has others")
     return np.asarray(np.memmap(path, dtype, "r", start + first, shape))

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from jaxtyping import UInt8
 
-from lowerbound.data.examples import Examples, as_seen
+from lowerbound.data.examples import Examples, to_model_scale
 from lowerbound.foundation.errors import DataError
 from lowerbound.foundation.seeding import content_streams
 
@@ -22,18 +22,18 @@ CHUNK = 4096
 """Images drawn at a time: uniform numbers need eight bytes a pixel."""
 
 
-def binarised(examples: Examples, seed: int, stream: int) -> Examples:
+def binarise(examples: Examples, seed: int, stream: int) -> Examples:
     """The examples with every pixel drawn; the first n are the same however many follow."""
     images = np.empty(examples.values.shape, np.uint8)
     low, high = examples.range
     bits = np.random.Generator(np.random.PCG64([seed, stream]))
     for start in range(0, len(images), CHUNK):
         part = slice(start, start + CHUNK)
-        images[part] = drawn((examples.values[part] - low) / (high - low), bits)
+        images[part] = draw_pixels((examples.values[part] - low) / (high - low), bits)
     return replace(examples, values=images, min_value=0.0, max_value=1.0)
 
 
-def binarised_by_content(examples: Examples, seed: int) -> Examples:
+def binarise_by_content(examples: Examples, seed: int) -> Examples:
     """Every pixel drawn from a stream keyed by the image's own values: the same alone or among others.
 
     Images that are black and white already stay as they are: then the examples themselves come back.
@@ -44,13 +44,13 @@ def binarised_by_content(examples: Examples, seed: int) -> Examples:
     if not is_grey.any():
         return examples
     for index in np.flatnonzero(is_grey).tolist():
-        seen = as_seen(values[index], examples.range)
+        seen = to_model_scale(values[index], examples.range)
         (stream,) = content_streams(torch.from_numpy(seen[None]), seed, "binarisation")
-        images[index] = drawn(seen, stream)
+        images[index] = draw_pixels(seen, stream)
     return replace(examples, values=images, max_value=1.0)
 
 
-def drawn(probability: np.ndarray, bits: np.random.Generator) -> UInt8[np.ndarray, "..."]:
+def draw_pixels(probability: np.ndarray, bits: np.random.Generator) -> UInt8[np.ndarray, "..."]:
     """One draw of each pixel."""
     if probability.size and not 0 <= probability.min() <= probability.max() <= 1:
         raise DataError(f"pixels lie in [{probability.min():g}, {probability.max():g}]; binarisation needs [0, 1].")

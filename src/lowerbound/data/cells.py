@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 from jaxtyping import Shaped
 
-from lowerbound.data.reading import refuse, times
+from lowerbound.data.reading import format_shape, refuse
 
 
-def cells_of(place: str, column: Any, what: str) -> list[Any]:
+def column_cells(place: str, column: Any, what: str) -> list[Any]:
     """The cells of a column of any library, categories as text; DataError for what has more than one axis."""
     if hasattr(column, "to_pylist"):  # of Arrow
         return _from_arrow(column)
@@ -19,7 +19,7 @@ def cells_of(place: str, column: Any, what: str) -> list[Any]:
     if isinstance(column, str | bytes) or not hasattr(column, "__len__"):
         refuse(place, f"has a {type(column).__name__} as {what}; give a list or an array")
     if isinstance(column, list | tuple | range):
-        return [plain(cell) for cell in column]
+        return [python_scalar(cell) for cell in column]
     torch = sys.modules.get("torch")
     if torch is not None and isinstance(column, torch.Tensor):
         column = column.detach().cpu().numpy()
@@ -28,13 +28,13 @@ def cells_of(place: str, column: Any, what: str) -> list[Any]:
 
 def label_texts(place: str, labels: Any, num_examples: int) -> list[str | None]:
     """Labels as they are written, one for each example; DataError for another number of them, or of another kind."""
-    cells = cells_of(place, labels, "labels")
+    cells = column_cells(place, labels, "labels")
     if len(cells) != num_examples:
         refuse(place, f"has {num_examples:,} examples and {len(cells):,} labels; give one label for each")
     return [_label(place, index, cell) for index, cell in enumerate(cells)]
 
 
-def plain(cell: Any) -> Any:
+def python_scalar(cell: Any) -> Any:
     """A number of numpy or torch, alone or in an array of one, as Python's; anything else as it is."""
     return cell.item() if hasattr(cell, "item") and prod(getattr(cell, "shape", (0,))) == 1 else cell
 
@@ -55,10 +55,10 @@ def _from_array(place: str, column: Shaped[np.ndarray, "..."], what: str) -> lis
         column = column[:, 0]
     if column.ndim != 1:
         hint = "; for one-hot labels give .argmax(1)" if what == "labels" and column.ndim == 2 else ""
-        refuse(place, f"has {times(column.shape)} values as {what}; give one for each example{hint}")
+        refuse(place, f"has {format_shape(column.shape)} values as {what}; give one for each example{hint}")
     if column.dtype.kind == "M":  # numpy gives nanoseconds as integers
         return [None if np.isnat(date) else str(date) for date in column]
-    return [plain(cell) for cell in column.tolist()]
+    return [python_scalar(cell) for cell in column.tolist()]
 
 
 def _from_pandas(column: Any) -> list[Any]:
@@ -68,7 +68,7 @@ def _from_pandas(column: Any) -> list[Any]:
     cells = np.asarray(column.astype(object), object).tolist()
     is_missing = np.asarray(column.isna()).tolist()
     return [
-        None if missing else (_as_text(cell) if is_category else plain(cell))
+        None if missing else (_as_text(cell) if is_category else python_scalar(cell))
         for cell, missing in zip(cells, is_missing, strict=True)
     ]
 
@@ -81,5 +81,5 @@ def _from_arrow(column: Any) -> list[Any]:
 
 def _as_text(cell: Any) -> str:
     """A category as text, so that one written as a number is not taken for a number."""
-    cell = plain(cell)
+    cell = python_scalar(cell)
     return str(int(cell)) if isinstance(cell, float) and cell.is_integer() else str(cell)

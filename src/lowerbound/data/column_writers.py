@@ -44,7 +44,7 @@ def check_output(path: Path, inputs: Sequence[str], is_table: bool = True) -> No
         if given.exists() and (
             given.resolve() == written or (path.exists() and written.is_relative_to(given.resolve()))
         ):
-            raise UsageError(f"{path} is the input itself, or a part of it; choose another --out.")
+            raise UsageError(f"{path} is the input itself, or a part of it; choose another output.", hint="out")
     if is_table:
         check_suffix(path)
     elif path.suffix.lower() != ".png":

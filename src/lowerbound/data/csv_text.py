@@ -14,7 +14,7 @@ from io import StringIO
 from itertools import islice
 
 from lowerbound.data.file_signatures import check_bytes
-from lowerbound.data.reading import counted, refuse
+from lowerbound.data.reading import pluralise, refuse
 
 SEPARATORS = ",;\t|"
 SAMPLE = 64 * 1024  # characters that tell the separator
@@ -45,7 +45,7 @@ class Text:
 Span = tuple[int, int]
 
 
-def decoded(place: str, content: bytes) -> Text:
+def decode_csv(place: str, content: bytes) -> Text:
     """UTF-8, with or without a byte order mark, or UTF-16 with one; DataError for anything else."""
     check_bytes(place, content)
     mark, encoding = next((pair for pair in MARKS if content.startswith(pair[0])), (b"", "utf-8"))
@@ -78,16 +78,16 @@ def _check_first_line(place: str, lines: list[str], widths: Mapping[str, list[in
     for _, *later in widths.values():
         usual, count = (Counter(later).most_common(1) or [(0, 0)])[0]
         if usual >= least and count >= LEAST_SHARE * len(later):
-            refuse(place, other_width(1, usual))
+            refuse(place, header_problem(1, usual))
 
 
-def other_width(of_header: int, usual: int) -> str:
+def header_problem(of_header: int, usual: int) -> str:
     """What is wrong with a first line that does not name the columns."""
-    came = f"has {counted(of_header, 'cell')} in line 1 and {usual:,} in later lines"
+    came = f"has {pluralise(of_header, 'cell')} in line 1 and {usual:,} in later lines"
     return f"{came}; its first line must name the columns, so remove what stands above it"
 
 
-def records(characters: str, separator: str) -> Iterator[list[Span]]:
+def cell_spans(characters: str, separator: str) -> Iterator[list[Span]]:
     """The cells of each line that is not empty, quotation marks included: where each begins and ends."""
     cell = _cell_pattern(separator)
     position, end = 0, len(characters)
@@ -112,7 +112,7 @@ def quote_problem(row: str, separator: str, width: int, line: int) -> str:
     """
     if '"' not in row:
         return ""
-    spans = next(records(row, separator), [])
+    spans = next(cell_spans(row, separator), [])
     has_rows_in_it = len(spans) != width and row.count(separator) >= 2 * (width - 1) > 0
     done, num_before = 0, line
     for start, end in spans:
@@ -128,11 +128,11 @@ def quote_problem(row: str, separator: str, width: int, line: int) -> str:
     return ""
 
 
-def replaced(characters: str, separator: str, cells: Mapping[tuple[int, int], str]) -> str:
+def replace_cells(characters: str, separator: str, cells: Mapping[tuple[int, int], str]) -> str:
     """The text with other cells at some (row, position), rows counted from 0 below the header; all else as it is."""
     rows = {row for row, _ in cells}
     parts, done = [], 0
-    for row, spans in enumerate(islice(records(characters, separator), 1, None)):
+    for row, spans in enumerate(islice(cell_spans(characters, separator), 1, None)):
         if row not in rows:
             continue
         for position, (start, end) in enumerate(spans):

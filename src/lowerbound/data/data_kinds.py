@@ -5,7 +5,7 @@ from typing import Literal
 
 from lowerbound.data.array_schema import OVERSHOOT
 from lowerbound.data.examples import Examples
-from lowerbound.data.reading import counted, shown, times
+from lowerbound.data.reading import format_shape, pluralise, printable
 from lowerbound.foundation.schema import LARGEST_COUNT, UNSCALED, Column, Support
 
 Kind = Literal["binary", "grey", "colour", "levels", "unit", "counts", "real", "table"]
@@ -38,29 +38,29 @@ def kind_of(examples: Examples) -> Kind:
     return "counts" if _are_counts(support) else "real"
 
 
-def described(num_examples: int, examples: Examples) -> str:
+def describe_examples(num_examples: int, examples: Examples) -> str:
     """So many examples, of which these are some: their shape and kind in words."""
     kind = kind_of(examples)
     shape = examples.event_shape
     is_array = examples.layout != "image" and len(shape) > 1
-    words = f"of shape {times(shape)}" if is_array else shape_in_words(shape)
-    return f"{counted(num_examples, 'example')} {words}; {kind}: {KINDS[kind]}"
+    words = f"of shape {format_shape(shape)}" if is_array else describe_shape(shape)
+    return f"{pluralise(num_examples, 'example')} {words}; {kind}: {KINDS[kind]}"
 
 
-def shape_in_words(event_shape: Sequence[int]) -> str:
+def describe_shape(event_shape: Sequence[int]) -> str:
     """The shape of an example, images as people say it."""
     if len(event_shape) == 1:
         return f"of {event_shape[0]} value{'s' if event_shape[0] > 1 else ''}"
     if len(event_shape) != 3:
-        return f"of shape {times(event_shape)}"
+        return f"of shape {format_shape(event_shape)}"
     channels, height, width = event_shape
     return f"{width} wide and {height} high with {channels} channel{'s' if channels > 1 else ''}"
 
 
-def columns_in_words(columns: Sequence[Column]) -> str:
+def describe_columns(columns: Sequence[Column]) -> str:
     """The kind of each column of a table, the first of many."""
     words = [
-        f"{shown(column.name)} {column.kind}" + (f" ({column.num_levels} levels)" if column.num_levels > 2 else "")
+        f"{printable(column.name)} {column.kind}" + (f" ({column.num_levels} levels)" if column.num_levels > 2 else "")
         for column in columns[:MOST_NAMED]
     ]
     more = f", and {len(columns) - MOST_NAMED:,} more" if len(columns) > MOST_NAMED else ""

@@ -7,7 +7,7 @@ tell nothing alone: there a comma is refused and a point noted, unless another c
 from collections.abc import Sequence
 from itertools import islice
 
-from lowerbound.data import numbers
+from lowerbound.data import number_parsing
 from lowerbound.data.known_cells import is_missing
 from lowerbound.data.reading import refuse
 from lowerbound.data.tables import RawTable
@@ -17,7 +17,7 @@ SAMPLE = 10_000  # cells of a column that tell the decimal sign
 LEAST_NUMBERS = 0.95  # of a column's known cells, for it to be numeric
 
 
-def decimal_of(table: RawTable, names: Sequence[str]) -> numbers.Decimal:
+def infer_decimal_sign(table: RawTable, names: Sequence[str]) -> number_parsing.Decimal:
     """The decimal sign of a CSV: a comma where numbers have it and the separator is another character."""
     if table.decimal:
         return table.decimal
@@ -42,7 +42,7 @@ def decimal_of(table: RawTable, names: Sequence[str]) -> numbers.Decimal:
     return "," if with_comma else "."
 
 
-def thousands_notes(table: RawTable, names: Sequence[str], decimal: numbers.Decimal) -> tuple[str, ...]:
+def thousands_notes(table: RawTable, names: Sequence[str], decimal: number_parsing.Decimal) -> tuple[str, ...]:
     """A note on each column whose points are read as decimal signs and may separate thousands."""
     if not table.is_text or table.decimal or table.separator == "," or decimal == ",":
         return ()
@@ -57,21 +57,25 @@ def thousands_notes(table: RawTable, names: Sequence[str], decimal: numbers.Deci
     )
 
 
-def _all_may_be_thousands(table: RawTable, names: Sequence[str], sign: numbers.Decimal) -> bool:
+def _all_may_be_thousands(table: RawTable, names: Sequence[str], sign: number_parsing.Decimal) -> bool:
     """Whether no number of these columns shows that `sign` is decimal, as 1,5 and 0,125 do."""
     cells = [cell for name in names for cell in islice(filter(None, table.columns[name]), SAMPLE) if sign in cell]
-    return all(numbers.may_have_thousands(cell, sign) for cell in cells if numbers.number(cell, sign) is not None)
+    return all(
+        number_parsing.may_have_thousands(cell, sign)
+        for cell in cells
+        if number_parsing.parse_number(cell, sign) is not None
+    )
 
 
-def _first(table: RawTable, name: str, sign: numbers.Decimal) -> str:
-    return next(cell for cell in table.columns[name] if cell and numbers.may_have_thousands(cell, sign))
+def _first(table: RawTable, name: str, sign: number_parsing.Decimal) -> str:
+    return next(cell for cell in table.columns[name] if cell and number_parsing.may_have_thousands(cell, sign))
 
 
-def _is_written_with(table: RawTable, name: str, decimal: numbers.Decimal) -> bool:
+def _is_written_with(table: RawTable, name: str, decimal: number_parsing.Decimal) -> bool:
     cells = list(islice(filter(None, table.columns[name]), SAMPLE))
     cells = [cell for cell in cells if not is_missing(cell, frozenset(MISSING_MARKERS))]
     has_sign = any(decimal in cell for cell in cells)
-    return has_sign and _share([numbers.plain_number(cell, decimal) for cell in cells]) >= LEAST_NUMBERS
+    return has_sign and _share([number_parsing.parse_plain_number(cell, decimal) for cell in cells]) >= LEAST_NUMBERS
 
 
 def _share(found: Sequence[float | None]) -> float:

@@ -74,7 +74,7 @@ class Examples:
         labels = None if self.labels is None else self.labels[indices]
         return replace(self, values=np.asarray(self.values[indices]), labels=labels)
 
-    def spread(self, most: int) -> "Examples":
+    def subsample(self, most: int) -> "Examples":
         """All examples, or `most` of them evenly spaced: files may be ordered by class or date."""
         return self.subset(evenly_spaced(len(self), most))
 
@@ -95,13 +95,13 @@ def _num_levels(examples: Examples) -> int:
         return int(top) + 1
     # By parts, most data are told by the first of which.
     for part in np.array_split(examples.values.reshape(-1), 1 + examples.values.size // 2**20):
-        levels = as_seen(part, examples.range) * np.float32(255)
+        levels = to_model_scale(part, examples.range) * np.float32(255)
         if np.abs(levels - np.rint(levels)).max() > 1e-3:
             return 0
     return 256
 
 
-def as_seen(values: Shaped[np.ndarray, "*shape"], scale: Range) -> Float32[np.ndarray, "*shape"]:
+def to_model_scale(values: Shaped[np.ndarray, "*shape"], scale: Range) -> Float32[np.ndarray, "*shape"]:
     """Stored values as the model sees them, in float32."""
     low, high = scale
     seen = values.astype(np.float32)

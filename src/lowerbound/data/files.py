@@ -13,15 +13,15 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from lowerbound.data import arrays, hugging_face
-from lowerbound.data.array_examples import conformed
-from lowerbound.data.array_schema import found_out, schema_of, without_broken
+from lowerbound.data.array_examples import conform_array
+from lowerbound.data.array_schema import drop_broken, infer_array_schema, schema_notes
 from lowerbound.data.examples import Collection, RawArray
 from lowerbound.data.folders import read_folder, read_zip
 from lowerbound.data.images import ImageOptions, is_image_file, read_image_files
 from lowerbound.data.parquet import read_parquet
-from lowerbound.data.reading import STANDARD_LIMIT, Limit, does_not_fit, reading, refuse, times
-from lowerbound.data.table_examples import as_array, conformed_table
-from lowerbound.data.table_schema import inferred
+from lowerbound.data.reading import STANDARD_LIMIT, Limit, format_shape, reading, refuse, refuse_mismatch
+from lowerbound.data.table_examples import conform_table, table_to_array
+from lowerbound.data.table_schema import infer_table
 from lowerbound.data.tables import STANDARD, RawTable, TableOptions, read_csv
 from lowerbound.foundation.errors import ConfigError
 from lowerbound.foundation.schema import Schema
@@ -50,7 +50,7 @@ class ReadingOptions:
     schema: Schema | None = None  # of the run that the file is read for; None where data are found out, for training
 
 
-def by_schema(options: ReadingOptions, schema: Schema) -> ReadingOptions:
+def options_for_schema(options: ReadingOptions, schema: Schema) -> ReadingOptions:
     """The same choices for data that a run's schema describes: image files are resized and coloured as its own were."""
     images = options.images
     if schema.layout == "image":
@@ -76,10 +76,10 @@ def read(path: Path, options: ReadingOptions | None = None) -> Collection:
         images=replace(options.images, limit=options.limit),
         tables=replace(options.tables, limit=options.limit),
     )
-    return as_collection(_raw(path, options), options)
+    return to_collection(_raw(path, options), options)
 
 
-def as_collection(raw: RawArray | RawTable, options: ReadingOptions) -> Collection:
+def to_collection(raw: RawArray | RawTable, options: ReadingOptions) -> Collection:
     """Stored numbers or cells as examples, by the schema of a run or by one that is found out here."""
     schema = options.schema
     if schema is None:
@@ -88,19 +88,19 @@ def as_collection(raw: RawArray | RawTable, options: ReadingOptions) -> Collecti
         is_table = options.layout in ("", "table") if schema is None else schema.layout == "table"
         if is_table:
             if schema is None:
-                found = inferred(raw, options.tables)
+                found = infer_table(raw, options.tables)
                 schema, raw = found.schema, replace(raw, notes=(*raw.notes, *found.notes))
-            return conformed_table(raw, schema, options.skip_broken)
+            return conform_table(raw, schema, options.skip_broken)
         if schema is not None and len(schema.shape) != 1:
-            does_not_fit(
-                raw.place, f"holds a table, the model was trained on {schema.layout}s of {times(schema.shape)}"
+            refuse_mismatch(
+                raw.place, f"holds a table, the model was trained on {schema.layout}s of {format_shape(schema.shape)}"
             )
-        raw = as_array(raw, options.tables)
+        raw = table_to_array(raw, options.tables)
     if schema is not None:
-        return conformed(raw, schema, options.skip_broken)
-    schema = schema_of(without_broken(raw) if options.skip_broken else raw, options.layout, options.range)
-    collection = conformed(raw, schema, options.skip_broken)
-    return replace(collection, notes=(*collection.notes, *found_out(raw, schema, options.layout, options.range)))
+        return conform_array(raw, schema, options.skip_broken)
+    schema = infer_array_schema(drop_broken(raw) if options.skip_broken else raw, options.layout, options.range)
+    collection = conform_array(raw, schema, options.skip_broken)
+    return replace(collection, notes=(*collection.notes, *schema_notes(raw, schema, options.layout, options.range)))
 
 
 def _check_settings(raw: RawArray | RawTable, options: ReadingOptions) -> None:

@@ -18,11 +18,11 @@ from io import BufferedIOBase, BytesIO
 from pathlib import Path, PurePosixPath
 
 from lowerbound.data.examples import RawArray
-from lowerbound.data.given_splits import SPLITS, Split, split_of
 from lowerbound.data.images import ImageOptions, read_entries
-from lowerbound.data.labels import A_CSV, LABEL_FILES, LabelTable, has_labels, matched, read_labels
+from lowerbound.data.label_files import A_CSV, LABEL_FILES, LabelTable, has_labels, match_labels, read_labels
 from lowerbound.data.pixels import FORMATS, START, ImageFile, is_image_content, is_image_name
-from lowerbound.data.reading import gib, opened_file, read_up_to, reading, refuse, shown, too_large
+from lowerbound.data.reading import format_bytes, open_regular_file, printable, read_up_to, reading, refuse, too_large
+from lowerbound.data.split_names import SPLITS, Split, split_from_name
 
 MAX_FILE_BYTES = 2**30
 MAX_LABEL_BYTES = 2**27
@@ -63,7 +63,7 @@ def read_folder(folder: Path, options: ImageOptions, labels: str = "") -> RawArr
                 continue
             num_files += 1
             _check_number(folder, num_files)
-            listing.add(name, shown(path), partial(opened_file, path), _start(path))
+            listing.add(name, printable(path), partial(open_regular_file, path), _start(path))
     return _read(folder, listing, options, labels)
 
 
@@ -78,7 +78,7 @@ def read_zip(path: Path, options: ImageOptions, labels: str = "") -> RawArray:
         for member in sorted(members, key=lambda member: member.filename):
             name = PurePosixPath(member.filename)
             if not any(map(_is_hidden, name.parts)):
-                shown_as = f"{shown(path)}:{shown(member.filename)}"
+                shown_as = f"{printable(path)}:{printable(member.filename)}"
                 listing.add(name, shown_as, partial(_member, path, archive, member), _member_start(archive, member))
         return _read(path, listing, options, labels)
 
@@ -139,7 +139,8 @@ def _member(path: Path, archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> Bu
     if member.flag_bits & 1:
         refuse(path, "is encrypted; unpack it first")
     if member.file_size > MAX_FILE_BYTES:
-        too_large(path, f"claims {gib(member.file_size)} for {member.filename!r}, accepted are {gib(MAX_FILE_BYTES)}")
+        came = f"claims {format_bytes(member.file_size)} for {member.filename!r}"
+        too_large(path, f"{came}, accepted are {format_bytes(MAX_FILE_BYTES)}")
     if member.compress_type not in COMPRESSIONS:
         refuse(path, f"has {member.filename!r} compressed in an unusual way; pack it with deflate, or unpack it first")
     with archive.open(member) as file:
@@ -166,7 +167,7 @@ def _why_no_classes(entries: Sequence[ImageFile], raw: RawArray) -> tuple[str, .
 
 
 def _named(names: Sequence[str]) -> str:
-    return shown(names[0]) + (f" and {len(names) - 1:,} more" if len(names) > 1 else "")
+    return printable(names[0]) + (f" and {len(names) - 1:,} more" if len(names) > 1 else "")
 
 
 # ---- splits and classes
@@ -208,18 +209,18 @@ def _shared(folders: Sequence[tuple[str, ...]]) -> tuple[str, ...]:
 def _split_folders(source: Path, folders: Sequence[tuple[str, ...]]) -> tuple[str, ...]:
     """The names of folders that are splits; none where there are not at least train and another one."""
     tops = {folder[0] if folder else "" for folder in folders}
-    names = sorted(top for top in tops if split_of(top))
-    found = {split_of(name) for name in names}
+    names = sorted(top for top in tops if split_from_name(top))
+    found = {split_from_name(name) for name in names}
     if "train" not in found or len(found) < 2:
         return ()
     if others := sorted(tops - set(names)):
-        came = shown(others[0]) if others[0] else "images in no folder"
+        came = printable(others[0]) if others[0] else "images in no folder"
         refuse(source, f"holds splits ({', '.join(names)}) and beside them {came}; move one or the other away")
     return tuple(names)
 
 
 def _split(folder: tuple[str, ...], names: tuple[str, ...]) -> Split:
-    return (split_of(folder[0]) if names else None) or "train"
+    return (split_from_name(folder[0]) if names else None) or "train"
 
 
 def _classes(folders: Sequence[tuple[str, ...]], splits: Sequence[Split]) -> list[str | None]:
@@ -254,7 +255,7 @@ def _labelled(
     for table in tables:
         inside = [at for at, entry in enumerate(entries) if entry.name.parts[: len(table.folder)] == table.folder]
         names = [PurePosixPath(*entries[at].name.parts[len(table.folder) :]) for at in inside]
-        found = matched(table.rows, names, table.folder[-1] if table.folder else source.name.removesuffix(".zip"))
+        found = match_labels(table.rows, names, table.folder[-1] if table.folder else source.name.removesuffix(".zip"))
         _check_complete(table.rows.place, names, found.of)
         notes = (*notes, *found.notes)
         for position, label in found.of.items():
@@ -266,7 +267,9 @@ def _tables(arranged: _Arranged, listing: Listing, labels: str) -> tuple[list[_T
     """The CSV that is named, or else those of the splits, or else the one beside or above all images; and notes."""
     if labels:
         path = Path(labels).expanduser()
-        return [_Table((), read_labels(shown(path), _content(shown(path), partial(opened_file, path))))], ()
+        return [
+            _Table((), read_labels(printable(path), _content(printable(path), partial(open_regular_file, path))))
+        ], ()
     around = arranged.around
     of_splits = [(*around, name) for name in arranged.splits]
     above = [around[:length] for length in range(len(around), -1, -1)]
@@ -292,14 +295,14 @@ def _content(place: str, open_file: Callable[[], BufferedIOBase]) -> bytes:
     with reading(place, A_CSV), open_file() as file:
         content = read_up_to(file, MAX_LABEL_BYTES + 1)
     if len(content) > MAX_LABEL_BYTES:
-        too_large(place, f"has more than {gib(MAX_LABEL_BYTES)}, the most that is accepted of labels")
+        too_large(place, f"has more than {format_bytes(MAX_LABEL_BYTES)}, the most that is accepted of labels")
     return bytes(content)
 
 
 def _check_complete(place: str, names: Sequence[PurePosixPath], labels: Mapping[int, str | None]) -> None:
     absent = [name for at, name in enumerate(names) if at not in labels]
     if absent:
-        refuse(place, f"has no label for {len(absent):,} of {len(names):,} images, such as {shown(str(absent[0]))}")
+        refuse(place, f"has no label for {len(absent):,} of {len(names):,} images, such as {printable(str(absent[0]))}")
 
 
 def _without_labels(entries: Sequence[ImageFile]) -> tuple[str, ...]:

@@ -20,11 +20,11 @@ import numpy as np
 from lowerbound.data import tables
 from lowerbound.data.arrays import DATA_KEYS, LABEL_KEYS
 from lowerbound.data.examples import RawArray
-from lowerbound.data.given_splits import SPLITS, Split, as_given, split_of
 from lowerbound.data.images import ImageOptions, read_entries
 from lowerbound.data.parquet import arrow_cells
 from lowerbound.data.pixels import ImageFile
-from lowerbound.data.reading import Limit, reading, refuse, shown
+from lowerbound.data.reading import Limit, printable, reading, refuse
+from lowerbound.data.split_names import SPLITS, Split, split_from_name, split_note
 
 PREFIX = "hf:"
 A_DATASET = "a data set that Hugging Face's datasets library can load"
@@ -65,7 +65,7 @@ def _by_split(datasets: Mapping[str, Any]) -> dict[Split, dict[str, Any]]:
     """Data sets by name, put together by what they are for: all names but those of the others are for training."""
     parts: dict[Split, dict[str, Any]] = {split: {} for split in SPLITS}
     for name, data in datasets.items():
-        parts[split_of(name) or "train"][name] = data
+        parts[split_from_name(name) or "train"][name] = data
     # Of validation or test alone, they are what there is to learn from.
     for split in SPLITS:
         if not parts["train"]:
@@ -113,7 +113,7 @@ class _Source:
         if arrays:
             return self._arrays(self._one_of(arrays, DATA_KEYS, "arrays"))
         tables.check_size(self.path, len(self.rows) * len(self.rows.column_names), self.limit)
-        table = tables.from_values(self.path, {name: self._cells(name) for name in self.rows.column_names})
+        table = tables.table_from_columns(self.path, {name: self._cells(name) for name in self.rows.column_names})
         return replace(self._with_splits(table), label=self.label)
 
     def _images(self, column: str, options: ImageOptions) -> RawArray:
@@ -142,18 +142,18 @@ class _Source:
         file = Path(image["path"]).resolve()
         known = (Path(str(self.path).removeprefix(PREFIX)), Path(self.datasets.config.HF_CACHE_HOME))
         if not any(file.is_relative_to(folder.expanduser().resolve()) for folder in known):
-            refuse(self._row(number), f"names a file outside the data set, {shown(file)}")
+            refuse(self._row(number), f"names a file outside the data set, {printable(file)}")
         return file.open("rb")
 
     def _row(self, number: int) -> str:
-        return f"{shown(self.path)}, row {number},"
+        return f"{printable(self.path)}, row {number},"
 
     def _arrays(self, column: str) -> RawArray:
         values = np.asarray(self.rows.select_columns([column]).with_format("numpy")[:][column])
-        return self._with_splits(RawArray(place=shown(self.path), values=values, labels=self._labels()))
+        return self._with_splits(RawArray(place=printable(self.path), values=values, labels=self._labels()))
 
     def _with_splits(self, raw: Any) -> Any:  # an array or a table, with the splits that both have
-        notes = (*raw.notes, as_given(self.sizes)) if self.sizes["train"] < len(self.rows) else raw.notes
+        notes = (*raw.notes, split_note(self.sizes)) if self.sizes["train"] < len(self.rows) else raw.notes
         return replace(raw, num_validation=self.sizes["validation"], num_test=self.sizes["test"], notes=notes)
 
     def _labels(self) -> list[str | None] | None:

@@ -17,13 +17,22 @@ from typing import TypeVar
 import numpy as np
 
 from lowerbound.data.examples import RawArray
-from lowerbound.data.given_splits import SPLITS, as_given
 from lowerbound.data.pixels import AN_IMAGE as AN_IMAGE  # this and the next: part of this module's face
 from lowerbound.data.pixels import FORMATS as FORMATS
 from lowerbound.data.pixels import IMAGE_SUFFIXES as IMAGE_SUFFIXES
-from lowerbound.data.pixels import START, Depth, Header, ImageFile, decoded, header_of, is_image_content, is_image_name
+from lowerbound.data.pixels import (
+    START,
+    Depth,
+    Header,
+    ImageFile,
+    decode_pixels,
+    is_image_content,
+    is_image_name,
+    read_header,
+)
 from lowerbound.data.pixels import Resize as Resize
-from lowerbound.data.reading import STANDARD_LIMIT, Limit, opened_file, reading, refuse, shown
+from lowerbound.data.reading import STANDARD_LIMIT, Limit, open_regular_file, printable, reading, refuse
+from lowerbound.data.split_names import SPLITS, split_note
 from lowerbound.foundation.errors import DataError
 
 LARGEST_SIDE = 256  # pixels that are taken as they are
@@ -65,14 +74,14 @@ def read_image_bytes(name: str, content: bytes, options: ImageOptions) -> RawArr
 
 
 def _file(path: Path) -> ImageFile:
-    return ImageFile(PurePosixPath(path.as_posix()), shown(path), partial(opened_file, path))
+    return ImageFile(PurePosixPath(path.as_posix()), printable(path), partial(open_regular_file, path))
 
 
 def read_entries(source: Path, entries: Sequence[ImageFile], options: ImageOptions) -> RawArray:
     """Images one after the other, ordered by their splits; `ids` are the names of those that could be read."""
     # Where there is one file alone, skipping it leaves nothing.
     attempt = _Attempt(options.skip_broken, can_choose=len(entries) > 1)
-    seen = partial(header_of, limit=options.limit)
+    seen = partial(read_header, limit=options.limit)
     ordered = sorted(entries, key=lambda entry: SPLITS.index(entry.split))
     headers = [(entry, header) for entry in ordered if (header := attempt(entry, seen)) is not None]
     attempt.need_some(source, headers)
@@ -80,17 +89,17 @@ def read_entries(source: Path, entries: Sequence[ImageFile], options: ImageOptio
     size = options.size or _common_size([header.size for _, header in headers])
     shape = (size[1], size[0], 3 if depth.mode == "RGB" or options.num_channels == 3 else 1)
     num_bytes = len(headers) * prod(shape) * np.dtype(depth.dtype).itemsize
-    options.limit.check(source, num_bytes, "decodes to", "choose a smaller --size")
+    options.limit.check(source, num_bytes, "decodes to", "choose a smaller data.size")
     values = np.empty((len(headers), *shape), depth.dtype)
     read: list[tuple[ImageFile, Header]] = []
     for entry, header in headers:
-        pixels = attempt(entry, lambda entry: decoded(entry, depth, size, options.resize, options.limit))
+        pixels = attempt(entry, lambda entry: decode_pixels(entry, depth, size, options.resize, options.limit))
         if pixels is not None:
             values[len(read)] = pixels
             read.append((entry, header))
     attempt.need_some(source, read)
     raw = RawArray(
-        place=shown(source),
+        place=printable(source),
         values=values[: len(read)],
         is_from_images=True,
         white=float(depth.white),
@@ -105,10 +114,10 @@ def _with_names(raw: RawArray, entries: Sequence[ImageFile]) -> RawArray:
     """Names, labels and splits of the images that were read."""
     labels = [entry.label for entry in entries]
     sizes = Counter(entry.split for entry in entries)
-    notes = raw.notes if sizes["train"] == len(entries) else (as_given(sizes), *raw.notes)
+    notes = raw.notes if sizes["train"] == len(entries) else (split_note(sizes), *raw.notes)
     return replace(
         raw,
-        ids=tuple(shown(str(entry.name)) for entry in entries),
+        ids=tuple(printable(str(entry.name)) for entry in entries),
         labels=labels if any(label is not None for label in labels) else None,
         num_validation=sizes["validation"],
         num_test=sizes["test"],
@@ -121,7 +130,7 @@ class _Attempt:
 
     def __init__(self, skip_broken: bool, can_choose: bool) -> None:
         self.skip_broken = skip_broken
-        self.hint = " Fix or remove it, or skip broken files with --skip-broken." if can_choose else ""
+        self.hint = " Fix or remove it, or skip broken files with data.skip_broken." if can_choose else ""
         self.skipped: list[str] = []
 
     def __call__(self, entry: ImageFile, read: Callable[[ImageFile], Found]) -> Found | None:
@@ -136,7 +145,7 @@ class _Attempt:
     def need_some(self, source: Path, found: Sequence[object]) -> None:
         """DataError where nothing is left."""
         if not found:
-            raise DataError(f"none of the images in {shown(source)} can be read; the first: {self.skipped[0]}")
+            raise DataError(f"none of the images in {printable(source)} can be read; the first: {self.skipped[0]}")
 
 
 def _common_size(sizes: Sequence[tuple[int, int]]) -> tuple[int, int]:
@@ -155,7 +164,7 @@ def _common_depth(source: Path, headers: Sequence[tuple[ImageFile, Header]], num
     for entry, header in headers:
         firsts.setdefault((header.depth.dtype, header.depth.white), entry)
     if len(firsts) > 1:
-        came = ", ".join(f"{Depth('number', *key)} in {shown(str(entry.name))}" for key, entry in firsts.items())
+        came = ", ".join(f"{Depth('number', *key)} in {printable(str(entry.name))}" for key, entry in firsts.items())
         refuse(source, f"holds images of different types ({came}); convert them to one")
     depths = {header.depth for _, header in headers}
     first = headers[0][1].depth

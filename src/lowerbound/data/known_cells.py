@@ -9,8 +9,8 @@ from typing import NoReturn
 import numpy as np
 from jaxtyping import Bool, Float
 
-from lowerbound.data import numbers
-from lowerbound.data.tables import Cell, RawTable, written
+from lowerbound.data import number_parsing
+from lowerbound.data.tables import Cell, RawTable, cell_text
 from lowerbound.foundation.errors import DataError
 
 
@@ -22,19 +22,22 @@ class KnownCells:
     name: str
     rows: Sequence[int]
     cells: Sequence[Cell]
-    decimal: numbers.Decimal
+    decimal: number_parsing.Decimal
     skip_broken: bool = False  # what its column does not hold is left out, with its row
 
     @cached_property
     def plain(self) -> list[float | None]:
         """The numbers that cells are beyond doubt; texts are none where a type says that they are texts."""
-        return [self._number(cell, self.table.is_text, numbers.plain_number) for cell in self.cells]
+        return [self._number(cell, self.table.is_text, number_parsing.parse_plain_number) for cell in self.cells]
 
     @cached_property
     def numbers(self) -> list[float | None]:
         """The same, ambiguous texts such as 3e2 included."""
         pairs = zip(self.cells, self.plain, strict=True)
-        return [self._number(cell, True, numbers.number) if number is None else number for cell, number in pairs]
+        return [
+            self._number(cell, True, number_parsing.parse_number) if number is None else number
+            for cell, number in pairs
+        ]
 
     @cached_property
     def values(self) -> Float[np.ndarray, " cell"]:
@@ -46,7 +49,7 @@ class KnownCells:
     @cached_property
     def texts(self) -> list[str]:
         """The cells as levels have them."""
-        return [written(cell) for cell in self.cells]
+        return [cell_text(cell) for cell in self.cells]
 
     @cached_property
     def markers(self) -> Counter[str]:
@@ -55,7 +58,7 @@ class KnownCells:
         cells = enumerate(self.table.columns[self.name])
         return Counter(cell for row, cell in cells if row not in known and isinstance(cell, str) and cell)
 
-    def sound(self, is_wrong: Bool[np.ndarray, " cell"], sentence: str) -> "KnownCells":
+    def valid_only(self, is_wrong: Bool[np.ndarray, " cell"], sentence: str) -> "KnownCells":
         """The others where broken rows are skipped; DataError about the first where they are not."""
         if not is_wrong.any():
             return self
@@ -67,7 +70,7 @@ class KnownCells:
     def refuse(self, index: int, sentence: str) -> NoReturn:
         """DataError about the known cell at `index`."""
         cell, where = str(self.cells[index])[:60], self.table.where(self.rows[index], self.name)
-        raise DataError(f"{where} is {cell!r}; {sentence}, {way_out(self.name)}.")
+        raise DataError(f"{where} is {cell!r}; {sentence}, {exclusion_hint(self.name)}.")
 
     def _number(self, cell: Cell, texts_too: bool, parse) -> float | None:  # type: ignore[no-untyped-def]
         if isinstance(cell, str):
@@ -79,7 +82,7 @@ def known_cells(
     table: RawTable,
     name: str,
     markers: Sequence[str],
-    decimal: numbers.Decimal,
+    decimal: number_parsing.Decimal,
     levels: Sequence[str] = (),
     skip_broken: bool = False,
 ) -> KnownCells:
@@ -105,13 +108,13 @@ def lower_case(markers: Sequence[str]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(marker.strip().lower() for marker in markers))
 
 
-def way_out(name: str) -> str:
+def exclusion_hint(name: str) -> str:
     """How a column that cannot be read is left out."""
-    return f'or leave the column out: --set data.exclude=["{name}"]'
+    return f'or leave the column out: set data.exclude=["{name}"]'
 
 
 def _says_infinity(cell: Cell) -> bool:
-    return isinstance(cell, str) and numbers.is_infinite(cell)
+    return isinstance(cell, str) and number_parsing.is_infinite(cell)
 
 
 def _as_float(number: int | float) -> float:

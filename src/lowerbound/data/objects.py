@@ -24,12 +24,12 @@ from jaxtyping import Shaped
 from PIL import Image
 
 from lowerbound.data.array_schema import CHANNELS
-from lowerbound.data.cells import cells_of, label_texts, plain
+from lowerbound.data.cells import column_cells, label_texts, python_scalar
 from lowerbound.data.examples import RawArray
 from lowerbound.data.pil_images import from_images
-from lowerbound.data.reading import GIB, MAX_BYTES, Limit, gib, refuse, times
+from lowerbound.data.reading import GIB, MAX_BYTES, Limit, format_bytes, format_shape, refuse
 from lowerbound.data.splits import Splits
-from lowerbound.data.tables import RawTable, check_size, from_values
+from lowerbound.data.tables import RawTable, check_size, table_from_columns
 from lowerbound.foundation.errors import DataError
 
 ACCEPTED = (
@@ -50,7 +50,7 @@ IN_MEMORY = Limit(18 * GIB, can_be_raised=False)
 """What the cells of a table in memory may take: 134 million of them."""
 
 
-def raw_of(values: Any, labels: Any = None, place: str = "the array") -> RawArray | RawTable | Splits:
+def read_object(values: Any, labels: Any = None, place: str = "the array") -> RawArray | RawTable | Splits:
     """Stored numbers or cells, whatever they are held in; splits come back as they are.
 
     `labels` has one label for each example: integers, texts or truth values, None where one is missing. For a table it
@@ -198,14 +198,12 @@ def _room(place: str, count: int, part: Shaped[np.ndarray, "*event"]) -> Shaped[
 
 def _check_size(place: str, num_bytes: int) -> None:
     if num_bytes > MAX_BYTES:
-        refuse(
-            place,
-            f"takes {gib(num_bytes)} as a dense array, accepted are {gib(MAX_BYTES)}; use fewer examples or features",
-        )
+        came = f"takes {format_bytes(num_bytes)} as a dense array"
+        refuse(place, f"{came}, accepted are {format_bytes(MAX_BYTES)}; use fewer examples or features")
 
 
 def _shown(part: Shaped[np.ndarray, "*event"]) -> str:
-    return f"{times(part.shape)} {part.dtype}" if part.ndim else f"a single {part.dtype}"
+    return f"{format_shape(part.shape)} {part.dtype}" if part.ndim else f"a single {part.dtype}"
 
 
 def _from_dataset(place: str, dataset: Any) -> Raw:
@@ -254,7 +252,7 @@ def _inputs(place: str, items: Iterable[Any], labels: list[Any]) -> Iterator[Any
         if index and bool(labels) != (len(parts) == 2):
             without, other = (index, 0) if labels else (0, index)
             refuse(place, f"holds example {without} without a label and example {other} with one; label all or none")
-        labels.extend(plain(label) for label in parts[1:])
+        labels.extend(python_scalar(label) for label in parts[1:])
         yield parts[0]
 
 
@@ -293,13 +291,13 @@ def _from_pairs(place: str, names: list[str], columns: list[Any]) -> RawTable:
     if not names:
         refuse(place, "has no columns")
     check_size(place, sum(len(column) for column in columns if hasattr(column, "__len__")), IN_MEMORY)
-    cells = {name: cells_of(place, column, f"column {name!r}") for name, column in zip(names, columns, strict=True)}
+    cells = {name: column_cells(place, column, f"column {name!r}") for name, column in zip(names, columns, strict=True)}
     lengths = {name: len(column) for name, column in cells.items()}
     other = next((name for name in names if lengths[name] != lengths[names[0]]), None)
     if other:
         came = f"{lengths[names[0]]:,} cells in column {names[0]!r} and {lengths[other]:,} in {other!r}"
         refuse(place, f"has {came}; give columns of one length")
-    return from_values(place, cells)
+    return table_from_columns(place, cells)
 
 
 def _labelled(raw: Raw, labels: Any) -> Raw:

@@ -18,10 +18,10 @@ from lowerbound.data.tables import (
     Cell,
     RawTable,
     TableOptions,
-    as_texts,
-    cell_of,
+    categories_as_text,
     check_size,
-    typed,
+    table_from_cells,
+    to_cell,
 )
 
 MOST_ROWS, FEWEST_ROWS = 65_536, 1_024  # of a batch
@@ -40,10 +40,10 @@ def read_parquet(path: Path, options: TableOptions = STANDARD) -> RawTable:
         for batch in _batches(path, file, options.limit):
             for column, values in zip(columns, batch.columns, strict=True):
                 column.add(values)
-        return typed(path, [(column.name, column.cells) for column in columns])
+        return table_from_cells(path, [(column.name, column.cells) for column in columns])
 
 
-def read_whole(path: Path, limit: Limit) -> Any:
+def read_arrow_table(path: Path, limit: Limit) -> Any:
     """The file as a pyarrow.Table, with all its types; TooLarge for one that unpacks to more than the limit."""
     parquet = _library(path)
     with path.open("rb") as opened:
@@ -71,13 +71,13 @@ def arrow_cells(column: Any) -> list[Cell]:
     if isinstance(column, pyarrow.ChunkedArray):
         return [cell for chunk in column.chunks for cell in arrow_cells(chunk)]
     if pyarrow.types.is_dictionary(kind):
-        known = as_texts(arrow_cells(column.dictionary))
+        known = categories_as_text(arrow_cells(column.dictionary))
         return [None if index is None else known[index] for index in column.indices.to_pylist()]
     if pyarrow.types.is_duration(kind):
         per_second = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}[kind.unit]
         counts = column.cast(pyarrow.int64()).to_pylist()
         return [None if count is None else count / per_second for count in counts]
-    return [cell_of(value) for value in column.to_pylist()]
+    return [to_cell(value) for value in column.to_pylist()]
 
 
 class _Column:
@@ -94,7 +94,7 @@ class _Column:
         """The cells of the next batch; a dictionary's are texts, whatever they are."""
         cells = arrow_cells(values)
         if self.is_dictionary:
-            cells = as_texts(cells)
+            cells = categories_as_text(cells)
         self.cells += [self.texts.setdefault(cell, cell) if isinstance(cell, str) else cell for cell in cells]
 
 

@@ -17,7 +17,7 @@ from jaxtyping import Shaped
 from PIL import Image, ImageOps
 
 from lowerbound.data.examples import RawArray
-from lowerbound.data.reading import MAX_BYTES, gib, refuse
+from lowerbound.data.reading import MAX_BYTES, format_bytes, refuse
 
 ORIENTATION = 0x0112  # EXIF's tag
 GREY = ("1", "L", "LA", "La")
@@ -79,4 +79,4 @@ def _check_alike(place: str, index: int, first: Shaped[np.ndarray, "..."], part:
 
 def _check_size(place: str, num_bytes: int) -> None:
     if num_bytes > MAX_BYTES:
-        refuse(place, f"decodes to more than {gib(MAX_BYTES)}; use fewer or smaller images")
+        refuse(place, f"decodes to more than {format_bytes(MAX_BYTES)}; use fewer or smaller images")

@@ -23,8 +23,8 @@ import numpy as np
 from jaxtyping import Num, Shaped
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from lowerbound.data.given_splits import Split
 from lowerbound.data.reading import PIXEL_BYTES, STANDARD_LIMIT, Limit, reading, refuse, too_large
+from lowerbound.data.split_names import Split
 from lowerbound.data.tiff import check_tiff
 
 FORMATS = ("PNG", "JPEG", "WEBP", "TIFF", "BMP", "GIF")
@@ -86,7 +86,7 @@ def is_image_content(name: str, start: bytes) -> bool:
     return start.startswith(MAGIC) or (start[:4] == b"RIFF" and start[8:12] == b"WEBP") or is_bmp
 
 
-def header_of(entry: ImageFile, limit: Limit = STANDARD_LIMIT) -> Header:
+def read_header(entry: ImageFile, limit: Limit = STANDARD_LIMIT) -> Header:
     """Size and depth of an image; DataError for what cannot be read as it is stored, or is too large."""
     with _opened(entry, limit) as (image, start):
         width, height = image.size
@@ -103,7 +103,7 @@ def header_of(entry: ImageFile, limit: Limit = STANDARD_LIMIT) -> Header:
         return Header((width, height), depth, frozenset(note for note, applies in notes.items() if applies))
 
 
-def decoded(
+def decode_pixels(
     entry: ImageFile, depth: Depth, size: tuple[int, int], resize: Resize, limit: Limit = STANDARD_LIMIT
 ) -> Shaped[np.ndarray, "height width channel"]:
     """The pixels of an image, upright and resized."""
@@ -215,7 +215,7 @@ def _header(place: str, file: BufferedIOBase, limit: Limit) -> Image.Image:
 
 
 def _too_many(place: str, came: str, num_pixels: int, limit: Limit) -> NoReturn:
-    way_out = limit.way_out(PIXEL_BYTES * num_pixels, "make it smaller")
+    way_out = limit.remedy(PIXEL_BYTES * num_pixels, "make it smaller")
     too_large(place, f"has {came}, accepted are {limit.max_pixels:,} in all; {way_out}")
 
 

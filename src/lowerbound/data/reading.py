@@ -44,21 +44,21 @@ class Limit:
     def check(self, path: Path | str, num_bytes: int, takes: str = "takes", instead: str = PART) -> None:
         """TooLarge, with the setting that raises the limit, for what needs more."""
         if num_bytes > self.max_bytes:
-            came = f"{takes} {gib(num_bytes)}, accepted are {gib(self.max_bytes)}"
-            too_large(path, f"{came}; {self.way_out(num_bytes, instead)}")
+            came = f"{takes} {format_bytes(num_bytes)}, accepted are {format_bytes(self.max_bytes)}"
+            too_large(path, f"{came}; {self.remedy(num_bytes, instead)}")
 
-    def way_out(self, num_bytes: int, instead: str = PART) -> str:
+    def remedy(self, num_bytes: int, instead: str = PART) -> str:
         """What to do with data that take so much."""
         if not self.can_be_raised:
             return "give less at once"
-        return f"raise the limit with --max-gib {ceil(num_bytes / GIB)} (data.max_gib), or {instead}"
+        return f"raise the limit data.max_gib to {ceil(num_bytes / GIB)}, or {instead}"
 
 
 STANDARD_LIMIT = Limit()
 STANDARD_GIB = STANDARD_LIMIT.max_bytes / GIB
 
 
-def limit_of(max_gib: float | None) -> Limit:
+def limit_from_setting(max_gib: float | None) -> Limit:
     """The limit that a setting asks for, the usual one for None; ConfigError for a number that is none."""
     if max_gib is None:
         return STANDARD_LIMIT
@@ -81,50 +81,50 @@ def reading(path: Path | str, accepted: str) -> Iterator[None]:
     except Exception as error:
         # Only what concerns the file itself carries its name: a wrong offset within a file is an OSError, too.
         if isinstance(error, OSError) and error.filename is not None:
-            other = "" if str(error.filename) == str(path) else f" ({shown(str(error.filename))})"
-            raise DataError(f"{shown(path)} cannot be read: {error.strerror}{other}.") from error
-        reason = shown(" ".join(str(error).split())[:200].rstrip(".") or type(error).__name__)
-        raise DataError(f"{shown(path)} is not {accepted}, or it is damaged ({reason}).") from error
+            other = "" if str(error.filename) == str(path) else f" ({printable(str(error.filename))})"
+            raise DataError(f"{printable(path)} cannot be read: {error.strerror}{other}.") from error
+        reason = printable(" ".join(str(error).split())[:200].rstrip(".") or type(error).__name__)
+        raise DataError(f"{printable(path)} is not {accepted}, or it is damaged ({reason}).") from error
 
 
 def refuse(path: Path | str, sentence: str) -> NoReturn:
     """Raise the DataError "`path` `sentence`."."""
-    raise DataError(f"{shown(path)} {sentence}.")
+    raise DataError(f"{printable(path)} {sentence}.")
 
 
 def too_large(path: Path | str, sentence: str) -> NoReturn:
     """Raise the TooLarge "`path` `sentence`."."""
-    raise TooLarge(f"{shown(path)} {sentence}.")
+    raise TooLarge(f"{printable(path)} {sentence}.")
 
 
-def does_not_fit(path: Path | str, sentence: str) -> NoReturn:
+def refuse_mismatch(path: Path | str, sentence: str) -> NoReturn:
     """Raise the SchemaError "`path` `sentence`."."""
-    raise SchemaError(f"{shown(path)} {sentence}.")
+    raise SchemaError(f"{printable(path)} {sentence}.")
 
 
-def shown(name: Path | str) -> str:
+def printable(name: Path | str) -> str:
     """A file's name as one line of UTF-8: names may hold line ends, escapes and broken characters."""
     text = str(name)
     return text if text.isprintable() else repr(text)
 
 
-def counted(count: int, noun: str) -> str:
+def pluralise(count: int, noun: str) -> str:
     """A number of things: 1 cell, 2 cells."""
     return f"{count:,} {noun}" + ("s" if count != 1 else "")
 
 
-def times(shape: Sequence[int]) -> str:
+def format_shape(shape: Sequence[int]) -> str:
     """A shape in words."""
     return "×".join(map(str, shape)) or "a single number"
 
 
-def gib(size: int) -> str:
+def format_bytes(size: int) -> str:
     """Bytes in words: GiB, or less where that would be a fraction."""
     unit, name = next(((2**bits, name) for bits, name in ((30, "GiB"), (20, "MiB")) if size >= 2**bits), (2**10, "KiB"))
     return f"{size / unit:.3g} {name}"
 
 
-def opened_file(path: Path) -> BufferedIOBase:
+def open_regular_file(path: Path) -> BufferedIOBase:
     """A file to read from; DataError for a pipe or a device, which would be waited for."""
     if path.exists() and not (path.is_file() or path.is_dir()):
         refuse(path, "is not a file")

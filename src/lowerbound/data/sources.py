@@ -15,17 +15,17 @@ from typing import Any
 
 import numpy as np
 
-from lowerbound.data.archives import FASHION_MNIST_ARCHIVE, KMNIST_ARCHIVE, MNIST_ARCHIVE, Archive, find_idx_files
 from lowerbound.data.arrays import read_idx
 from lowerbound.data.examples import Collection, RawArray
 from lowerbound.data.examples import Examples as Examples  # what splits are made of: part of this module's face
-from lowerbound.data.files import ReadingOptions, as_collection, by_schema, read
+from lowerbound.data.files import ReadingOptions, options_for_schema, read, to_collection
 from lowerbound.data.hugging_face import is_name
+from lowerbound.data.idx_downloads import FASHION_MNIST_ARCHIVE, KMNIST_ARCHIVE, MNIST_ARCHIVE, Archive, find_idx_files
 from lowerbound.data.images import ImageOptions
-from lowerbound.data.objects import raw_of
-from lowerbound.data.reading import Limit, limit_of, reading, refuse, shown
+from lowerbound.data.objects import read_object
+from lowerbound.data.reading import Limit, limit_from_setting, printable, reading, refuse
 from lowerbound.data.splits import DataConfig as DataConfig  # and these two
-from lowerbound.data.splits import Pool, check_config, divide, in_tenths, pool_of, split_order
+from lowerbound.data.splits import Pool, check_config, pool_with_default_splits, random_pool, split_order, split_pool
 from lowerbound.data.splits import Splits as Splits
 from lowerbound.data.splits import checksum as checksum
 from lowerbound.data.tables import RawTable, TableOptions
@@ -62,11 +62,13 @@ def load(config: DataConfig, schema: Schema | None = None) -> Splits:
     if config.source in SOURCES:
         source = SOURCES[config.source]
         pool = source.load(config)
-        return divide(pool, source.name, f"{source.origin}; read from {pool.read_from}", config)
+        return split_pool(pool, source.name, f"{source.origin}; read from {pool.read_from}", config)
     path = _existing_path(config.source)
-    pool = in_tenths(shown(path), _read(path, config, schema), config.split_seed)
+    pool = pool_with_default_splits(printable(path), _read(path, config, schema), config.split_seed)
     # Reports name no place on this machine.
-    return divide(pool, shown(path.resolve().name), shown(path.name if path.is_absolute() else path), config)
+    return split_pool(
+        pool, printable(path.resolve().name), printable(path.name if path.is_absolute() else path), config
+    )
 
 
 def collect(config: DataConfig) -> Collection:
@@ -81,16 +83,16 @@ def collect(config: DataConfig) -> Collection:
 def split_raw(raw: RawArray | RawTable, config: DataConfig, name: str) -> Splits:
     """The splits of data in memory, read as a file of them would be."""
     check_config(config)
-    collection = as_collection(raw, reading_options(config))
-    pool = in_tenths(raw.place, collection, config.split_seed)
-    return divide(pool, name, f"{name} in memory", config)
+    collection = to_collection(raw, reading_options(config))
+    pool = pool_with_default_splits(raw.place, collection, config.split_seed)
+    return split_pool(pool, name, f"{name} in memory", config)
 
 
 def split_array(values: Any, labels: Any = None, split_seed: int = 0) -> Splits:
     """The splits of what a program holds (see memory.py), read as a file of it would be: a tenth to validate and one to
     test, unless the data have splits of their own. Labels are a list, an array, a tensor or a column of texts.
     """
-    raw = raw_of(values, labels)
+    raw = read_object(values, labels)
     return raw if isinstance(raw, Splits) else split_raw(raw, DataConfig(split_seed=split_seed), "array")
 
 
@@ -107,7 +109,7 @@ def digits(config: DataConfig) -> Pool:
     examples = Examples(table[:, :64].reshape(-1, 8, 8, 1), 16.0, table[:, 64].astype(np.int64))
     _, num_held_out, num_test = SOURCES["digits"].sizes
     schema = Schema(layout="image", shape=(8, 8, 1), dtype="uint8", range=examples.range)
-    return pool_of(
+    return random_pool(
         Collection(examples, DIGITS, schema=schema), num_held_out, num_test, config.split_seed, "scikit-learn"
     )
 
@@ -154,16 +156,18 @@ def _existing_path(source: str) -> Path:
         if source:  # an empty one would be the current folder
             return path
     if _is_link(source):
-        raise DataError(f"{shown(source)} is a link to {shown(Path(source).readlink())}, which does not exist.")
+        raise DataError(f"{printable(source)} is a link to {printable(Path(source).readlink())}, which does not exist.")
     if Path(source).name == source and not Path(source).suffix:
         raise UnknownName("data source", source, [*SOURCES, "the path of a file or folder"])
-    raise DataError(f"{shown(source)} is neither a file or folder that can be read nor one of {', '.join(SOURCES)}.")
+    raise DataError(
+        f"{printable(source)} is neither a file or folder that can be read nor one of {', '.join(SOURCES)}."
+    )
 
 
 def _read(path: Path, config: DataConfig, schema: Schema | None = None) -> Collection:
     options = reading_options(config)
     if schema is not None:
-        options = by_schema(options, schema)
+        options = options_for_schema(options, schema)
     collection = read(path, options)
     if options.images.size is not None and collection.examples.event_shape[:0:-1] != options.images.size:
         refuse(path, f"holds no image files, and only image files are resized; leave out data.size {config.size!r}")
@@ -201,7 +205,7 @@ def reading_options(config: DataConfig) -> ReadingOptions:
         layout=config.layout,
         range=config.range,
         skip_broken=config.skip_broken,
-        limit=limit_of(config.max_gib),
+        limit=limit_from_setting(config.max_gib),
     )
 
 
@@ -216,23 +220,23 @@ def _digits_path() -> Path:
 def _load_idx(name: str, archive: Archive, label_names: tuple[str, ...], config: DataConfig) -> Pool:
     """A source with a test set of its own. One in twelve of the others, 5,000 of 60,000, is held out."""
     files = find_idx_files(name, archive, config.data_dir)
-    limit = limit_of(config.max_gib)
+    limit = limit_from_setting(config.max_gib)
     learn = _read_pair(files[0], files[1], len(label_names), limit)
     test = _read_pair(files[2], files[3], len(label_names), limit)
     if learn.event_shape != test.event_shape:
-        refuse(files[2], f"holds images of another size than {shown(files[0])}; they are not of one data set")
+        refuse(files[2], f"holds images of another size than {printable(files[0])}; they are not of one data set")
     if len(learn) < 2:
         refuse(files[0], "holds 1 image; train and validation need at least 2")
     order = split_order(len(learn), config.split_seed)
     schema = Schema(layout="image", shape=learn.values.shape[1:], dtype="uint8", range=learn.range)
     collection = Collection(learn, label_names, schema=schema)
-    return Pool(learn, order, max(1, len(learn) // 12), test, collection, shown(files[0].parent))
+    return Pool(learn, order, max(1, len(learn) // 12), test, collection, printable(files[0].parent))
 
 
 def _read_pair(image_file: Path, label_file: Path, num_labels: int, limit: Limit) -> Examples:
     images, labels = read_idx(image_file, 3, limit), read_idx(label_file, 1, limit)
     if len(images) != len(labels):
-        refuse(label_file, f"holds {len(labels):,} labels, but {shown(image_file)} {len(images):,} images")
+        refuse(label_file, f"holds {len(labels):,} labels, but {printable(image_file)} {len(images):,} images")
     if labels.max() >= num_labels:
         refuse(label_file, f"holds the label {labels.max()}; accepted are 0..{num_labels - 1}")
     return Examples(images[..., np.newaxis], 255.0, labels.astype(np.int64))

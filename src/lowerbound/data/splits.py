@@ -13,16 +13,16 @@ import numpy as np
 from jaxtyping import Int64
 
 from lowerbound.data.array_schema import checked_range
-from lowerbound.data.binarisation import Binarisation, binarised
+from lowerbound.data.binarisation import Binarisation, binarise
 from lowerbound.data.examples import Collection, Examples
 from lowerbound.data.images import Resize
-from lowerbound.data.reading import STANDARD_GIB, counted, limit_of, refuse
-from lowerbound.data.table_examples import readable
+from lowerbound.data.reading import STANDARD_GIB, limit_from_setting, pluralise, refuse
+from lowerbound.data.table_examples import drop_unreadable
 from lowerbound.data.tables import ColumnSetting
 from lowerbound.foundation.errors import ConfigError, UnknownName
 from lowerbound.foundation.schema import MISSING_MARKERS, Schema
 
-Watched = Literal["held-out", "test"]
+ValidationSource = Literal["held-out", "test"]
 HeldOut = Literal["random", "last"]
 
 
@@ -33,7 +33,7 @@ class DataConfig:
     source: str = "digits"  # a name in SOURCES, or the path of a file or folder
     data_dir: str = ""  # where IDX files lie, each source in a subfolder of its name
     split_seed: int = 0  # independent of the training seed, so that runs are paired
-    validation: Watched = "held-out"  # what training watches
+    validation: ValidationSource = "held-out"  # what training watches
     held_out: HeldOut = "random"  # which training images are held out: in a random order, or the last of the file
     num_held_out: int = 0  # how many; 0 is the source's own number
     binarisation: Binarisation = "none"  # black and white drawn from grey pixels: once, or on every pass
@@ -95,16 +95,16 @@ def check_config(config: DataConfig) -> None:
     if config.channels not in (0, 1, 3):
         raise ConfigError(f"data.channels is {config.channels}, accepted are 1 (grey) and 3 (colour).")
     checked_range(config.range)
-    limit_of(config.max_gib)
+    limit_from_setting(config.max_gib)
     if len(config.separator) > 1:
         raise ConfigError(f"data.separator is {config.separator!r}, accepted is one character.")
-    kinds = {"validation": Watched, "held_out": HeldOut, "binarisation": Binarisation, "resize": Resize}
+    kinds = {"validation": ValidationSource, "held_out": HeldOut, "binarisation": Binarisation, "resize": Resize}
     for key, choices in kinds.items():
         if getattr(config, key) not in get_args(choices):
             raise UnknownName(f"data.{key}", getattr(config, key), get_args(choices))
 
 
-def divide(pool: Pool, name: str, source: str, config: DataConfig) -> Splits:
+def split_pool(pool: Pool, name: str, source: str, config: DataConfig) -> Splits:
     """The splits of a pool as a configuration asks for them."""
     is_watching_test = config.validation == "test"
     num_held_out = config.num_held_out or pool.num_held_out
@@ -161,7 +161,7 @@ def _schema(collection: Collection, config: DataConfig, parts: Sequence[Examples
 
 
 def _binarised(examples: Examples, config: DataConfig, stream: int) -> Examples:
-    return examples if config.binarisation == "none" else binarised(examples, config.binarisation_seed, stream)
+    return examples if config.binarisation == "none" else binarise(examples, config.binarisation_seed, stream)
 
 
 def _in_words(config: DataConfig) -> str:
@@ -170,7 +170,7 @@ def _in_words(config: DataConfig) -> str:
     return f"{config.binarisation} binarisation, seed {config.binarisation_seed}"
 
 
-def pool_of(all_of_it: Collection, num_held_out: int, num_test: int, split_seed: int, read_from: str) -> Pool:
+def random_pool(all_of_it: Collection, num_held_out: int, num_test: int, split_seed: int, read_from: str) -> Pool:
     """Examples in a random order, the last of them to test on and those before to be held out."""
     # Splits keep the random order: their first images are a fair sample, even of a file sorted by class.
     examples = all_of_it.examples
@@ -179,16 +179,16 @@ def pool_of(all_of_it: Collection, num_held_out: int, num_test: int, split_seed:
     return Pool(examples, order[:-num_test], num_held_out, test, all_of_it, read_from)
 
 
-def in_tenths(place: str, collection: Collection, split_seed: int) -> Pool:
+def pool_with_default_splits(place: str, collection: Collection, split_seed: int) -> Pool:
     """A tenth to validate and a tenth to test on, where the data have no such splits of their own."""
-    collection = readable(collection)
+    collection = drop_unreadable(collection)
     num_examples = len(collection.examples)
     if num_examples < 3:
-        refuse(place, f"holds {counted(num_examples, 'example')}; train, validation and test need at least 3")
+        refuse(place, f"holds {pluralise(num_examples, 'example')}; train, validation and test need at least 3")
     if collection.num_validation or collection.num_test:
         return _with_own_splits(place, collection, split_seed)
     tenth = max(1, num_examples // 10)
-    return pool_of(collection, tenth, tenth, split_seed, place)
+    return random_pool(collection, tenth, tenth, split_seed, place)
 
 
 def _with_own_splits(place: str, collection: Collection, split_seed: int) -> Pool:
@@ -198,7 +198,8 @@ def _with_own_splits(place: str, collection: Collection, split_seed: int) -> Poo
     num_needed = 1 + (num_validation == 0) + (num_test == 0)
     if num_learned < num_needed:
         refuse(
-            place, f"holds {counted(num_learned, 'training example')} beside its splits; it needs at least {num_needed}"
+            place,
+            f"holds {pluralise(num_learned, 'training example')} beside its splits; it needs at least {num_needed}",
         )
     order = split_order(num_learned, split_seed)
     tenth = max(1, num_learned // 10)
@@ -238,7 +239,7 @@ def checksum(parts: Sequence[Examples]) -> str:
     return digest.hexdigest()
 
 
-def splits_around(collection: Collection, schema: Schema) -> Splits:
+def splits_for_evaluation(collection: Collection, schema: Schema) -> Splits:
     """Splits whose test examples these are, and which stand for training examples where an evaluation needs some."""
     return Splits(
         name=collection.place or "data",

@@ -73,7 +73,7 @@ class GaussianMixture:
         log_normal = -0.5 * (x.shape[1] * math.log(2 * math.pi) + log_determinant + (whitened**2).sum(-1))
         return torch.logsumexp(self.weight.log() + log_normal, dim=-1)
 
-    def seen_through(self, model: LinearGaussian) -> "GaussianMixture":
+    def pushforward(self, model: LinearGaussian) -> "GaussianMixture":
         """The distribution of x = W z + b + sigma * noise where z is drawn from this mixture."""
         noise = model.sigma**2 * torch.eye(len(model.bias), dtype=model.weight.dtype)
         covariance = model.weight @ self.covariance @ model.weight.T + noise

@@ -11,13 +11,13 @@ from dataclasses import dataclass, replace
 import numpy as np
 from jaxtyping import Float, Float32
 
-from lowerbound.data import numbers
-from lowerbound.data.array_examples import numbered
-from lowerbound.data.decimal_signs import decimal_of
+from lowerbound.data import number_parsing
+from lowerbound.data.array_examples import encode_labels
+from lowerbound.data.decimal_signs import infer_decimal_sign
 from lowerbound.data.examples import Collection, Examples, RawArray
 from lowerbound.data.known_cells import KnownCells, is_missing, kept_markers, known_cells, lower_case
-from lowerbound.data.reading import does_not_fit
-from lowerbound.data.tables import STANDARD, Cell, RawTable, TableOptions, listed, written
+from lowerbound.data.reading import refuse_mismatch
+from lowerbound.data.tables import STANDARD, Cell, RawTable, TableOptions, cell_text, quoted_list
 from lowerbound.foundation.errors import SchemaError
 from lowerbound.foundation.schema import LARGEST, LARGEST_COUNT, MISSING_MARKERS, Column, Schema
 
@@ -28,10 +28,10 @@ class Unreadable(Exception):
     """A cell that its column does not accept; says why."""
 
 
-def conformed_table(table: RawTable, schema: Schema, skip_broken: bool = False) -> Collection:
+def conform_table(table: RawTable, schema: Schema, skip_broken: bool = False) -> Collection:
     """The rows by the schema's columns, found by their names; DataError for the first cell that does not fit."""
-    names = names_in(table, schema)
-    values, unreadable = cells_of(table, schema, names)
+    names = match_columns(table, schema)
+    values, unreadable = parse_cells(table, schema, names)
     reasons = tuple(unreadable[row] for row in sorted(unreadable))
     if reasons and not skip_broken:
         raise SchemaError(f"{reasons[0]}.")
@@ -39,7 +39,9 @@ def conformed_table(table: RawTable, schema: Schema, skip_broken: bool = False) 
         raise SchemaError(f"{table.place}: no row can be read; the first: {reasons[0]}.")
     values[list(unreadable)] = np.nan
     label = table.columns.get(schema.label)
-    labels, label_names = numbered([label_of(cell, schema) for cell in label]) if label is not None else (None, ())
+    labels, label_names = (
+        encode_labels([format_label(cell, schema) for cell in label]) if label is not None else (None, ())
+    )
     return Collection(
         Examples(values, 1.0, labels, layout="table", columns=schema.columns),
         label_names,
@@ -53,7 +55,7 @@ def conformed_table(table: RawTable, schema: Schema, skip_broken: bool = False) 
     )
 
 
-def names_in(table: RawTable, schema: Schema) -> list[str]:
+def match_columns(table: RawTable, schema: Schema) -> list[str]:
     """What a table calls each of the schema's columns: their names or, for a model of an array, their positions."""
     names = [column.name for column in schema.columns]
     absent = [name for name in names if name not in table.columns]
@@ -61,15 +63,15 @@ def names_in(table: RawTable, schema: Schema) -> list[str]:
         names = [name for name in table.columns if name not in table.unnamed]
         if len(names) != len(schema.columns):
             came = f"has {len(names)} columns, the model was trained on an array of {len(schema.columns)}"
-            does_not_fit(table.place, f"{came}; give as many, in the same order")
+            refuse_mismatch(table.place, f"{came}; give as many, in the same order")
         return names
     if absent:
-        has = listed(table.columns)
-        does_not_fit(table.place, f"lacks {listed(absent)}, which the model was trained on; it has {has}")
+        has = quoted_list(table.columns)
+        refuse_mismatch(table.place, f"lacks {quoted_list(absent)}, which the model was trained on; it has {has}")
     return names
 
 
-def cells_of(
+def parse_cells(
     table: RawTable, schema: Schema, names: Sequence[str]
 ) -> tuple[Float32[np.ndarray, "row column"], dict[int, str]]:
     """The cells as numbers, NaN where one is missing; and of each row that cannot be read why."""
@@ -83,29 +85,29 @@ def cells_of(
     return values, unreadable
 
 
-def rows_of(
+def parse_rows(
     table: RawTable, columns: Sequence[Column], markers: Sequence[str] = MISSING_MARKERS
 ) -> Float32[np.ndarray, "row column"]:
     """The cells of `columns` as numbers; NaN where one is missing, or is not what its column holds."""
     schema = Schema(
         layout="table", shape=(len(columns),), dtype="", columns=tuple(columns), missing_markers=tuple(markers)
     )
-    return cells_of(table, schema, [column.name for column in columns])[0]
+    return parse_cells(table, schema, [column.name for column in columns])[0]
 
 
-def as_array(table: RawTable, options: TableOptions = STANDARD) -> RawArray:
+def table_to_array(table: RawTable, options: TableOptions = STANDARD) -> RawArray:
     """The cells as an array of numbers, a column for each; DataError for a cell that is not one."""
     label = options.label or table.label
     left_out = {label, *options.exclude, *table.unnamed}
     names = [name for name in table.columns if name not in left_out]
     if table.unreadable:
         raise SchemaError(f"{next(iter(table.unreadable.values()))}.")
-    decimal = options.decimal or decimal_of(table, names)
+    decimal = options.decimal or infer_decimal_sign(table, names)
     markers = lower_case(options.missing_markers)
     known = [known_cells(table, name, markers, decimal) for name in names]
     columns = [_all_numbers(cells) for cells in known]
     is_integer = all(_are_integers(cells) for cells in known)
-    labels = [label_of(cell, None) for cell in table.columns[label]] if label in table.columns else None
+    labels = [format_label(cell, None) for cell in table.columns[label]] if label in table.columns else None
     return RawArray(
         place=table.place,
         values=np.stack(columns, axis=1).astype(np.int64 if is_integer else np.float64),
@@ -116,15 +118,17 @@ def as_array(table: RawTable, options: TableOptions = STANDARD) -> RawArray:
     )
 
 
-def label_of(cell: Cell, schema: Schema | None) -> str | None:
+def format_label(cell: Cell, schema: Schema | None) -> str | None:
     """A label as it is written, 5 and 5.0 alike; None where it is missing."""
     markers = MISSING_MARKERS if schema is None else schema.missing_markers
     if is_missing(cell, frozenset(markers) | {""}):
         return None
     if isinstance(cell, str):
         whole, point, zeros = cell.partition(".")
-        return whole if point and zeros.strip("0") == "" and numbers.plain_number(whole) is not None else cell
-    return written(cell)
+        return (
+            whole if point and zeros.strip("0") == "" and number_parsing.parse_plain_number(whole) is not None else cell
+        )
+    return cell_text(cell)
 
 
 Reader = Callable[[Cell], float]
@@ -150,7 +154,7 @@ def _reader(column: Column, schema: Schema) -> Reader:
     def reader(cell: Cell) -> float:
         if kept and isinstance(cell, str) and cell in kept:
             return read(cell)
-        if is_missing(cell, markers) or (column.missing_markers and written(cell) in column.missing_markers):
+        if is_missing(cell, markers) or (column.missing_markers and cell_text(cell) in column.missing_markers):
             return np.nan
         return read(cell)
 
@@ -162,7 +166,7 @@ class _Number:
     """Cells of a numeric column or of counts."""
 
     is_count: bool
-    decimal: numbers.Decimal
+    decimal: number_parsing.Decimal
 
     def __call__(self, cell: Cell) -> float:
         value = self._value(cell)
@@ -175,13 +179,13 @@ class _Number:
     def _value(self, cell: Cell) -> float:
         if isinstance(cell, int | float):
             return float(cell) if abs(cell) < LARGEST else np.inf
-        value = numbers.number(cell, self.decimal) if isinstance(cell, str) else None
+        value = number_parsing.parse_number(cell, self.decimal) if isinstance(cell, str) else None
         if value is None:
             raise Unreadable(self._why_not(cell))
         return value
 
     def _why_not(self, cell: Cell) -> str:
-        hint = numbers.hint(cell, self.decimal) if isinstance(cell, str) else ""
+        hint = number_parsing.number_hint(cell, self.decimal) if isinstance(cell, str) else ""
         accepted = WHOLE if self.is_count else "numbers"
         return hint or f"accepted are {accepted}, and an empty cell for a missing one"
 
@@ -189,10 +193,10 @@ class _Number:
 class _Levels:
     """Cells of a binary or categorical column, to their positions; 5, 5.0 and "5" are one level."""
 
-    def __init__(self, levels: Sequence[str], decimal: numbers.Decimal) -> None:
+    def __init__(self, levels: Sequence[str], decimal: number_parsing.Decimal) -> None:
         self.levels, self.decimal = levels, decimal
         self.positions = {level: float(position) for position, level in enumerate(levels)}
-        plain = {level: numbers.plain_number(level) for level in levels}
+        plain = {level: number_parsing.parse_plain_number(level) for level in levels}
         self.by_number = {plain[level]: position for level, position in self.positions.items()}
         self.by_number.pop(None, None)
         words = {level.lower(): position for level, position in self.positions.items()}
@@ -203,14 +207,14 @@ class _Levels:
         if position is None:
             position = self._otherwise(cell)
         if position is None:
-            raise Unreadable(f"accepted are {listed(self.levels)}, and an empty cell for a missing one")
+            raise Unreadable(f"accepted are {quoted_list(self.levels)}, and an empty cell for a missing one")
         return position
 
     def _otherwise(self, cell: Cell) -> float | None:
         if isinstance(cell, bool) or (isinstance(cell, str) and self.truth):
             return self.truth.get(str(cell).lower()) if self.truth else self.by_number.get(float(cell))
         if isinstance(cell, str):
-            return self.by_number.get(numbers.number(cell, self.decimal))
+            return self.by_number.get(number_parsing.parse_number(cell, self.decimal))
         return self.by_number.get(cell) if isinstance(cell, int | float) else None
 
 
@@ -233,10 +237,10 @@ def _are_integers(known: KnownCells) -> bool:
 def _notes(table: RawTable, schema: Schema, names: Sequence[str]) -> tuple[str, ...]:
     expected = {*names, *schema.left_out, schema.label, *table.unnamed}
     extra = [name for name in table.columns if name not in expected]
-    return (f"columns that the model does not know are ignored: {listed(extra)}",) if extra else ()
+    return (f"columns that the model does not know are ignored: {quoted_list(extra)}",) if extra else ()
 
 
-def readable(collection: Collection) -> Collection:
+def drop_unreadable(collection: Collection) -> Collection:
     """The rows that could be read, for training: positions no longer matter there."""
     if not collection.unreadable:
         return collection

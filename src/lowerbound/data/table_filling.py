@@ -15,8 +15,8 @@ from io import BytesIO
 from pathlib import Path
 from typing import Any
 
-from lowerbound.data.csv_text import decoded, replaced
-from lowerbound.data.parquet import read_whole
+from lowerbound.data.csv_text import decode_csv, replace_cells
+from lowerbound.data.parquet import read_arrow_table
 from lowerbound.data.reading import STANDARD_LIMIT, Limit, reading
 from lowerbound.data.tables import RawTable
 
@@ -34,17 +34,17 @@ Fills = Mapping[tuple[int, str], Fill]
 """By row, counted from 0, and the table's name for the column."""
 
 
-def filled_csv(content: bytes, table: RawTable, decimal: str, fills: Fills) -> bytes:
+def fill_csv(content: bytes, table: RawTable, decimal: str, fills: Fills) -> bytes:
     """A CSV's bytes with cells replaced; `table` is what was read from it."""
-    text = decoded(table.place, content)
+    text = decode_csv(table.place, content)
     positions = {name: position for position, name in enumerate(table.columns)}
     cells = {
         (row, positions[name]): _as_cell(fill, decimal, table.columns[name]) for (row, name), fill in fills.items()
     }
-    return text.encoded(replaced(text.characters, table.separator, cells))
+    return text.encoded(replace_cells(text.characters, table.separator, cells))
 
 
-def filled_parquet(path: Path, table: RawTable, fills: Fills, limit: Limit = STANDARD_LIMIT) -> bytes:
+def fill_parquet(path: Path, table: RawTable, fills: Fills, limit: Limit = STANDARD_LIMIT) -> bytes:
     """A Parquet file's bytes with cells filled; `table` is what was read from it."""
     from pyarrow import parquet
 
@@ -52,7 +52,7 @@ def filled_parquet(path: Path, table: RawTable, fills: Fills, limit: Limit = STA
     for (row, name), fill in fills.items():
         by_column[name][row] = fill
     with reading(path, "a Parquet table"):
-        stored = read_whole(path, limit)
+        stored = read_arrow_table(path, limit)
         for position, name in enumerate(table.columns):
             if name in by_column:
                 column = _filled(stored.column(position), by_column[name])

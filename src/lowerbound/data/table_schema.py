@@ -19,14 +19,14 @@ from dataclasses import dataclass, replace
 import numpy as np
 from jaxtyping import Bool, Float
 
-from lowerbound.data import numbers
-from lowerbound.data.array_schema import offset_of, varies_too_little
+from lowerbound.data import number_parsing
+from lowerbound.data.array_schema import float32_offset, varies_too_little
 from lowerbound.data.count_detection import is_count
-from lowerbound.data.decimal_signs import decimal_of, thousands_notes
-from lowerbound.data.known_cells import KnownCells, known_cells, lower_case, way_out
-from lowerbound.data.reading import counted, refuse
-from lowerbound.data.tables import ColumnSetting, RawTable, TableOptions, listed, written
-from lowerbound.data.text_patterns import look
+from lowerbound.data.decimal_signs import infer_decimal_sign, thousands_notes
+from lowerbound.data.known_cells import KnownCells, exclusion_hint, known_cells, lower_case
+from lowerbound.data.reading import pluralise, refuse
+from lowerbound.data.tables import ColumnSetting, RawTable, TableOptions, cell_text, quoted_list
+from lowerbound.data.text_patterns import text_hint
 from lowerbound.foundation.errors import DataError, UnknownName
 from lowerbound.foundation.schema import LARGEST, LARGEST_COUNT, Column, Schema
 from lowerbound.foundation.storage import toml_key
@@ -39,7 +39,7 @@ MOST_NAMED = 8  # exceptional texts in a note
 
 
 @dataclass(frozen=True)
-class Inferred:
+class InferredTable:
     """A table's schema, and what a person should know of how it was found."""
 
     schema: Schema
@@ -47,19 +47,19 @@ class Inferred:
 
 
 @dataclass(frozen=True)
-class Finding:
+class ColumnFinding:
     """A column, or None where it is left out, and why; or which of its cells count as missing."""
 
     column: Column | None
     note: str = ""
 
 
-def schema_of_table(table: RawTable, options: TableOptions) -> Schema:
+def infer_table_schema(table: RawTable, options: TableOptions) -> Schema:
     """What the columns are, as their cells tell; `options` go before them."""
-    return inferred(table, options).schema
+    return infer_table(table, options).schema
 
 
-def inferred(table: RawTable, options: TableOptions) -> Inferred:
+def infer_table(table: RawTable, options: TableOptions) -> InferredTable:
     """The schema of a table, and notes on columns that are left out and cells that count as missing."""
     label = options.label or table.label
     _check_names(table, options, label)
@@ -67,7 +67,7 @@ def inferred(table: RawTable, options: TableOptions) -> Inferred:
         raise DataError(f"{next(iter(table.unreadable.values()))}.")
     markers = lower_case(options.missing_markers)
     names = [name for name in table.columns if name != label and name not in options.exclude]
-    decimal = options.decimal or decimal_of(table, names)
+    decimal = options.decimal or infer_decimal_sign(table, names)
     settings = {name: options.columns.get(name, ColumnSetting()) for name in names}
     known = (
         known_cells(table, name, markers, decimal, setting.levels, options.skip_broken)
@@ -91,28 +91,30 @@ def inferred(table: RawTable, options: TableOptions) -> Inferred:
         decimal=decimal,
         separator=options.separator,
     )
-    return Inferred(schema, notes)
+    return InferredTable(schema, notes)
 
 
 def _check_names(table: RawTable, options: TableOptions, label: str) -> None:
     if label and label not in table.columns:
-        refuse(table.place, f"has no column {label!r} for labels; it has {listed(table.columns)}")
+        refuse(table.place, f"has no column {label!r} for labels; it has {quoted_list(table.columns)}")
     for name in (*options.exclude, *options.columns):
         if name not in table.columns:
             raise UnknownName("column", name, table.columns)
 
 
-def _finding(known: KnownCells, setting: ColumnSetting) -> Finding:
+def _finding(known: KnownCells, setting: ColumnSetting) -> ColumnFinding:
     """What one column is."""
     other = next((cell for cell in known.cells if not isinstance(cell, str | bool | int | float)), None)
     if other is not None:
         is_other = np.array([not isinstance(cell, str | bool | int | float) for cell in known.cells])
-        known = known.sound(is_other, f"cells of type {type(other).__name__} are not accepted; give numbers or texts")
+        known = known.valid_only(
+            is_other, f"cells of type {type(other).__name__} are not accepted; give numbers or texts"
+        )
     if setting.kind or setting.levels:
         column = _as_set(known, setting)
-        return Finding(column, _about_markers(known) if column.levels else "")
+        return ColumnFinding(column, _about_markers(known) if column.levels else "")
     if not known.cells:
-        return Finding(None, "is left out: it has no value")
+        return ColumnFinding(None, "is left out: it has no value")
     if _is_numeric(known):
         return _numeric_finding(known)
     found = _text_finding(known)
@@ -120,24 +122,24 @@ def _finding(known: KnownCells, setting: ColumnSetting) -> Finding:
 
 
 def _is_numeric(known: KnownCells) -> bool:
-    if known.table.is_text and any(cell[0] in "+-−0" and numbers.is_padded(cell) for cell in known.cells):
+    if known.table.is_text and any(cell[0] in "+-−0" and number_parsing.is_padded(cell) for cell in known.cells):
         return False
     num_infinite = int(np.isinf(known.values).sum())
     num_plain = len(known.cells) - known.plain.count(None)
     return num_plain > 0 and num_plain >= LEAST_NUMBERS * (len(known.cells) - num_infinite)
 
 
-def _numeric_finding(known: KnownCells) -> Finding:
+def _numeric_finding(known: KnownCells) -> ColumnFinding:
     """A column of numbers, its few other texts named and missing."""
     known = _of_sound_magnitude(known)
     if not known.cells:
-        return Finding(None, "is left out: it has no value")
+        return ColumnFinding(None, "is left out: it has no value")
     is_number = ~np.isnan(known.values)
     column, why = _column_of_numbers(known, known.values[is_number])
     if column is None:
-        return Finding(None, f"is left out: {why}")
-    exceptions = Counter(written(known.cells[index]) for index in np.flatnonzero(~is_number).tolist())
-    return Finding(replace(column, missing_markers=tuple(sorted(exceptions))), _about(known, exceptions))
+        return ColumnFinding(None, f"is left out: {why}")
+    exceptions = Counter(cell_text(known.cells[index]) for index in np.flatnonzero(~is_number).tolist())
+    return ColumnFinding(replace(column, missing_markers=tuple(sorted(exceptions))), _about(known, exceptions))
 
 
 def _column_of_numbers(known: KnownCells, values: Float[np.ndarray, " row"]) -> tuple[Column | None, str]:
@@ -147,7 +149,7 @@ def _column_of_numbers(known: KnownCells, values: Float[np.ndarray, " row"]) -> 
     if (why := _why_index(known, values, different)) != "":
         return None, why
     if len(different) == 2:
-        return Column(name=known.name, kind="binary", levels=tuple(map(numbers.as_text, different.tolist()))), ""
+        return Column(name=known.name, kind="binary", levels=tuple(map(number_parsing.as_text, different.tolist()))), ""
     is_counted = bool(_are_counts(values).all()) and is_count(values)
     return _count(known.name) if is_counted else _numeric(known, values), ""
 
@@ -165,33 +167,35 @@ def _why_index(known: KnownCells, values: Float[np.ndarray, " row"], different: 
     return ""
 
 
-def _text_finding(known: KnownCells) -> Finding:
+def _text_finding(known: KnownCells) -> ColumnFinding:
     """A column of texts: levels, or an identifier."""
     different, num_known = Counter(known.texts), len(known.texts)
-    hint = look(different, known.decimal, known.table.is_text)
+    hint = text_hint(different, known.decimal, known.table.is_text)
     if len(different) == 1:
-        return Finding(None, "is left out: all its values are the same")
+        return ColumnFinding(None, "is left out: all its values are the same")
     if len(different) == 2:
-        return Finding(Column(name=known.name, kind="binary", levels=_levels(different)))
+        return ColumnFinding(Column(name=known.name, kind="binary", levels=_levels(different)))
     repeated = sum(count for count in different.values() if count > 1)
     if len(different) > MAX_LEVELS or repeated < LEAST_REPEATED * num_known:
         why = f"its {len(different):,} different texts are identifiers rather than categories"
-        return Finding(None, f"is left out: {why}" + (f" ({hint})" if hint else ""))
+        return ColumnFinding(None, f"is left out: {why}" + (f" ({hint})" if hint else ""))
     column = Column(name=known.name, kind="categorical", levels=_levels(different))
-    return Finding(column, f"is categorical ({hint})" if hint else "")
+    return ColumnFinding(column, f"is categorical ({hint})" if hint else "")
 
 
 def _as_set(known: KnownCells, setting: ColumnSetting) -> Column:
     """The column of a kind, or with levels, that were set; DataError for the first cell that does not fit."""
     if not known.cells and not setting.levels:
-        refuse(known.table.place, f"has no value in column {known.name!r}; {way_out(known.name)}")
+        refuse(known.table.place, f"has no value in column {known.name!r}; {exclusion_hint(known.name)}")
     if setting.levels or setting.kind in ("binary", "categorical"):
         return _levels_as_set(known, setting)
     known = _of_sound_magnitude(known)
-    known = known.sound(np.isnan(known.values), f"it is not a number, and the column's kind is set to {setting.kind!r}")
+    known = known.valid_only(
+        np.isnan(known.values), f"it is not a number, and the column's kind is set to {setting.kind!r}"
+    )
     if setting.kind == "numeric":
         return _numeric(known, known.values)
-    known.sound(~_are_counts(known.values), f"counts are whole numbers from 0 to {LARGEST_COUNT:,}")
+    known.valid_only(~_are_counts(known.values), f"counts are whole numbers from 0 to {LARGEST_COUNT:,}")
     return _count(known.name)
 
 
@@ -208,14 +212,14 @@ def _levels_as_set(known: KnownCells, setting: ColumnSetting) -> Column:
         refuse(known.table.place, f"has {len(levels):,} levels in column {known.name!r}, accepted are {MAX_LEVELS:,}")
     pairs = zip(texts, known.texts, strict=True)
     is_other = np.array([text not in levels and as_it_is not in levels for text, as_it_is in pairs], bool)
-    known.sound(is_other, f"the levels set are {listed(levels)}")
+    known.valid_only(is_other, f"the levels set are {quoted_list(levels)}")
     return Column(name=known.name, kind=kind, levels=levels)
 
 
 def _texts_as_levels(known: KnownCells) -> list[str]:
     """5 and 5.0 are one level; 05 is another."""
     pairs = zip(known.texts, known.plain, strict=True)
-    return [text if number is None else numbers.as_text(number) for text, number in pairs]
+    return [text if number is None else number_parsing.as_text(number) for text, number in pairs]
 
 
 def _count(name: str) -> Column:
@@ -225,18 +229,20 @@ def _count(name: str) -> Column:
 def _numeric(known: KnownCells, values: Float[np.ndarray, " row"]) -> Column:
     if varies_too_little(values):
         came = f"has numbers that vary by less than {1 / LARGEST:g} in column {known.name!r}"
-        refuse(known.table.place, f"{came}; multiply the column, {way_out(known.name)}")
-    return Column(name=known.name, kind="numeric", offset=offset_of(values), decimals=numbers.num_decimals(values))
+        refuse(known.table.place, f"{came}; multiply the column, {exclusion_hint(known.name)}")
+    return Column(
+        name=known.name, kind="numeric", offset=float32_offset(values), decimals=number_parsing.num_decimals(values)
+    )
 
 
 def _about(known: KnownCells, exceptions: Mapping[str, int]) -> str:
     if not exceptions:
         return ""
     num_cells, num_known = sum(exceptions.values()), len(known.cells)
-    setting = f"'data.columns.{toml_key(known.name)}.kind=categorical'"
+    setting = f'data.columns.{toml_key(known.name)}.kind="categorical"'
     return (
         f"is numeric in {num_known - num_cells:,} of {num_known:,} cells; the others are read as missing: "
-        f"{listed(sorted(exceptions))} (to keep them: --set {setting})"
+        f"{quoted_list(sorted(exceptions))} (to keep them, set {setting})"
     )
 
 
@@ -244,19 +250,19 @@ def _about_markers(known: KnownCells) -> str:
     """Which texts of a column of texts are missing: there they may be levels, too."""
     if not known.markers:
         return ""
-    came = f"has {listed(sorted(known.markers))} in {counted(known.markers.total(), 'cell')}, read as missing"
-    return f"{came} (to keep such a text: --set 'data.missing_markers=[\"\"]', or set the column's levels)"
+    came = f"has {quoted_list(sorted(known.markers))} in {pluralise(known.markers.total(), 'cell')}, read as missing"
+    return f'{came} (to keep such text, set data.missing_markers=[""], or the column\'s levels)'
 
 
 def _levels(texts: Sequence[str] | Mapping[str, int]) -> tuple[str, ...]:
     """Different texts: numbers in their order, then the others in theirs."""
-    plain = {text: numbers.plain_number(text) for text in texts}
+    plain = {text: number_parsing.parse_plain_number(text) for text in texts}
     return tuple(sorted(plain, key=lambda text: (plain[text] is None, plain[text] or 0.0, text)))
 
 
 def _of_sound_magnitude(known: KnownCells) -> KnownCells:
-    known = known.sound(np.isinf(known.values), "numbers must be finite; leave the cell empty")
-    return known.sound(np.abs(known.values) >= LARGEST, "numbers must be below 1e18; divide the column")
+    known = known.valid_only(np.isinf(known.values), "numbers must be finite; leave the cell empty")
+    return known.valid_only(np.abs(known.values) >= LARGEST, "numbers must be below 1e18; divide the column")
 
 
 def _are_counts(values: Float[np.ndarray, " cell"]) -> Bool[np.ndarray, " cell"]:

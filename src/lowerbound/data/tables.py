@@ -16,18 +16,18 @@ from typing import Any, Literal
 
 import numpy as np
 
-from lowerbound.data import numbers
-from lowerbound.data.csv_text import LEAST_SHARE, decoded, find_separator, other_width, quote_problem
+from lowerbound.data import number_parsing
+from lowerbound.data.csv_text import LEAST_SHARE, decode_csv, find_separator, header_problem, quote_problem
 from lowerbound.data.file_signatures import check_text
 from lowerbound.data.reading import (
     STANDARD_LIMIT,
     Limit,
-    counted,
-    opened_file,
+    open_regular_file,
+    pluralise,
+    printable,
     read_up_to,
     reading,
     refuse,
-    shown,
     too_large,
 )
 from lowerbound.foundation.errors import DataError
@@ -92,15 +92,15 @@ class RawTable:
     def where(self, row: int, column: str = "") -> str:
         """A row, counted from 1, or a cell of it, as messages call it."""
         line = f" (line {self.lines[row]})" if len(self.lines) else ""
-        return f"{shown(self.place)}: row {row + 1}{line}" + (f", column {column!r}" if column else "")
+        return f"{printable(self.place)}: row {row + 1}{line}" + (f", column {column!r}" if column else "")
 
 
 def read_csv(path: Path, options: TableOptions = STANDARD) -> RawTable:
     """A CSV file with a header: UTF-8, or UTF-16 with a byte order mark; its separator is found out."""
     with reading(path, "a CSV table"):
-        text = decoded(shown(path), csv_content(path, options.limit)).characters
-        check_text(shown(path), text)
-        separator = options.separator or find_separator(text, shown(path))
+        text = decode_csv(printable(path), csv_content(path, options.limit)).characters
+        check_text(printable(path), text)
+        separator = options.separator or find_separator(text, printable(path))
         lines, rows = _numbered_rows(path, text, separator, options.limit)
     if not rows:
         refuse(path, "is empty; its first line must name the columns")
@@ -116,7 +116,7 @@ def read_csv(path: Path, options: TableOptions = STANDARD) -> RawTable:
     check_header(path, header, columns)
     names, notes = _named(path, header)
     table = RawTable(
-        shown(path),
+        printable(path),
         {name: [_stripped(cell) for cell in cells] for name, cells in zip(names, columns, strict=True)},
         notes=(*notes, *trimmed),
         is_text=True,
@@ -125,20 +125,20 @@ def read_csv(path: Path, options: TableOptions = STANDARD) -> RawTable:
         lines=lines[1:],
         unnamed=_index_names(header, names),
     )
-    came = {row: f"{table.where(row)} has {counted(len(cells), 'cell')}" for row, cells in ragged.items()}
-    unreadable = {row: f"{what}, the header names {counted(width, 'column')}" for row, what in came.items()}
+    came = {row: f"{table.where(row)} has {pluralise(len(cells), 'cell')}" for row, cells in ragged.items()}
+    unreadable = {row: f"{what}, the header names {pluralise(width, 'column')}" for row, what in came.items()}
     return replace(table, unreadable=unreadable)
 
 
-def from_values(path: Path | str, columns: Mapping[Any, Iterable[Any]]) -> RawTable:
+def table_from_columns(path: Path | str, columns: Mapping[Any, Iterable[Any]]) -> RawTable:
     """A table from columns of numbers, texts, truth values and dates, such as a DataFrame's; None is missing."""
-    return typed(path, [(str(name), _values(values)) for name, values in columns.items()])
+    return table_from_cells(path, [(str(name), _values(values)) for name, values in columns.items()])
 
 
 def csv_content(path: Path, limit: Limit = STANDARD_LIMIT) -> bytes:
     """The bytes of a CSV; TooLarge, before they are read, for more than can be held as text."""
     limit.check(path, CHARACTER_BYTES * path.stat().st_size, "takes as text")
-    with opened_file(path) as file:
+    with open_regular_file(path) as file:
         content = bytes(read_up_to(file, limit.max_bytes // CHARACTER_BYTES + 1))
     limit.check(path, CHARACTER_BYTES * len(content), "takes as text")  # it may have grown meanwhile
     return content
@@ -149,13 +149,13 @@ def check_size(path: Path | str, num_cells: int, limit: Limit = STANDARD_LIMIT, 
     num_bytes = CELL_BYTES * num_cells + already
     if num_bytes > limit.max_bytes:
         accepted = (limit.max_bytes - already) // CELL_BYTES
-        too_large(path, f"has {num_cells:,} cells or more, accepted are {accepted:,}; {limit.way_out(num_bytes)}")
+        too_large(path, f"has {num_cells:,} cells or more, accepted are {accepted:,}; {limit.remedy(num_bytes)}")
 
 
 def check_header(path: Path, header: Sequence[str], columns: Sequence[Sequence[str | None]]) -> None:
     """DataError for a first line that is a row: it has numbers that are no names, or its texts recur below it."""
     names = [name.strip() for name in header]
-    is_number = [numbers.plain_number(name) is not None for name in names]
+    is_number = [number_parsing.parse_plain_number(name) is not None for name in names]
     texts = [(name, cells) for name, cells, one in zip(names, columns, is_number, strict=True) if name and not one]
     do_recur = [name in {_stripped(cell) for cell in cells} for name, cells in texts]
     if any(is_number):
@@ -208,7 +208,7 @@ def _with_sound_quotes(path: Path, reader: Any, taken: Sequence[str], separator:
         has_quote = len(taken) > 1 or (len(taken) == 1 and not taken[0].endswith(("\r", "\n")))
         problem = quote_problem("".join(taken), separator, width or 1, begin) if has_quote else ""
         if problem:
-            raise DataError(f"{shown(path)}: {problem}; close the quote or remove it.")
+            raise DataError(f"{printable(path)}: {problem}; close the quote or remove it.")
         if error is not None:
             raise error
         if row is None:
@@ -230,7 +230,7 @@ def _check_width(path: Path, width: int, num_rows: int, ragged: Mapping[int, Seq
     """DataError for a first line above the header: nearly all rows are of another width."""
     (usual, count), *_ = Counter(map(len, ragged.values())).most_common(1) or [(0, 0)]
     if count > 1 and count >= LEAST_SHARE * num_rows:
-        refuse(path, other_width(width, usual))
+        refuse(path, header_problem(width, usual))
 
 
 def _stripped(cell: str | None) -> str | None:
@@ -242,11 +242,11 @@ def _named(path: Path | str, header: Sequence[str]) -> tuple[list[str], tuple[st
     names = [name.strip() for name in header]
     twice = [name for name, count in Counter(names).items() if count > 1 and name]
     if twice:
-        refuse(path, f"has {listed(twice)} twice; give columns different names")
+        refuse(path, f"has {quoted_list(twice)} twice; give columns different names")
     made_up = _made_up(names)
     named = [name or next(made_up) for name in names]
     new = [name for name, old in zip(named, names, strict=True) if not old]
-    return named, (f"columns without a name are called {listed(new)}",) if new else ()
+    return named, (f"columns without a name are called {quoted_list(new)}",) if new else ()
 
 
 def _made_up(names: Sequence[str]) -> Iterator[str]:
@@ -261,11 +261,11 @@ def _index_names(header: Sequence[str], names: Sequence[str]) -> frozenset[str]:
     return frozenset(name for old, name in zip(header, names, strict=True) if old.strip() in INDEX_NAMES)
 
 
-def typed(path: Path | str, columns: Sequence[tuple[str, list[Cell]]]) -> RawTable:
+def table_from_cells(path: Path | str, columns: Sequence[tuple[str, list[Cell]]]) -> RawTable:
     header = [name for name, _ in columns]
     names, notes = _named(path, header)
     cells = dict(zip(names, (values for _, values in columns), strict=True))
-    return _checked(path, RawTable(shown(path), cells, notes=notes, unnamed=_index_names(header, names)))
+    return _checked(path, RawTable(printable(path), cells, notes=notes, unnamed=_index_names(header, names)))
 
 
 def _checked(path: Path | str, table: RawTable) -> RawTable:
@@ -275,16 +275,16 @@ def _checked(path: Path | str, table: RawTable) -> RawTable:
 
 
 def _values(values: Iterable[Any]) -> list[Cell]:
-    cells = [cell_of(value) for value in values]
+    cells = [to_cell(value) for value in values]
     is_category = str(getattr(values, "dtype", "")) == "category"  # of pandas
-    return as_texts(cells) if is_category else cells
+    return categories_as_text(cells) if is_category else cells
 
 
-def as_texts(cells: list[Cell]) -> list[Cell]:
-    return [written(cell) if isinstance(cell, bool | int | float) else cell for cell in cells]
+def categories_as_text(cells: list[Cell]) -> list[Cell]:
+    return [cell_text(cell) if isinstance(cell, bool | int | float) else cell for cell in cells]
 
 
-def cell_of(value: Any) -> Cell:
+def to_cell(value: Any) -> Cell:
     """A value of any library as a number, a text, a truth value, None, or itself where it is nothing of these."""
     if isinstance(value, np.generic):
         # Of datetime64 and timedelta64 `item` gives a bare count of nanoseconds.
@@ -312,13 +312,13 @@ def _numpy_time(value: np.generic) -> str | float | None:
     return float(value / np.timedelta64(1, "s")) if value.dtype.kind == "m" else str(value)  # type: ignore[operator]
 
 
-def written(cell: Cell) -> str:
+def cell_text(cell: Cell) -> str:
     """A cell as a level or a label has it: 5 and 5.0 are "5"."""
     is_number = isinstance(cell, int | float) and not isinstance(cell, bool) and np.isfinite(cell)
-    return numbers.as_text(cell) if is_number else str(cell)
+    return number_parsing.as_text(cell) if is_number else str(cell)
 
 
-def listed(names: Any) -> str:
+def quoted_list(names: Any) -> str:
     """Some names in a message, the first eight of many."""
     names = list(names)
     more = f" and {len(names) - 8:,} more" if len(names) > 8 else ""

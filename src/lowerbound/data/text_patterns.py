@@ -3,7 +3,7 @@
 import re
 from collections.abc import Collection
 
-from lowerbound.data import numbers
+from lowerbound.data import number_parsing
 
 LEAST_SHARE = 0.95  # of different texts that look alike
 MOST_UNITS = 3  # that numbers of one column have
@@ -20,23 +20,23 @@ _WITH_UNIT = re.compile(rf"[+\-−]?(?:([$€£¥₹])[ ]?[+\-−]?{_DIGITS}|{_D
 _IN_BRACKETS = re.compile(rf"\([$€£¥₹]?{_DIGITS}\)")
 
 
-def look(texts: Collection[str], decimal: numbers.Decimal, is_csv: bool) -> str:
+def text_hint(texts: Collection[str], decimal: number_parsing.Decimal, is_csv: bool) -> str:
     """What nearly all of some different texts look like, and what to do; empty where they are words."""
-    if not is_csv and _are_nearly_all(texts, lambda text: numbers.plain_number(text) is not None):
-        is_padded = any(map(numbers.is_padded, texts))
+    if not is_csv and _are_nearly_all(texts, lambda text: number_parsing.parse_plain_number(text) is not None):
+        is_padded = any(map(number_parsing.is_padded, texts))
         return "" if is_padded else "its cells are numbers stored as texts: store them as numbers, or set its kind"
-    if hint := numbers.common_hint(texts, decimal, LEAST_SHARE):
+    if hint := number_parsing.common_hint(texts, decimal, LEAST_SHARE):
         return f"its cells look like numbers: {hint}"
     if _are_nearly_all(texts, lambda text: _DATE_OR_TIME.fullmatch(text) is not None):
         return "its cells look like dates or times: write them as numbers, such as days since the first"
     return _look_of_units(texts, decimal)
 
 
-def _look_of_units(texts: Collection[str], decimal: numbers.Decimal) -> str:
+def _look_of_units(texts: Collection[str], decimal: number_parsing.Decimal) -> str:
     matches = [_WITH_UNIT.fullmatch(text) for text in texts]
     units = {(match[1] or match[2]).strip() for match in matches if match}
     num_bracketed = sum(_IN_BRACKETS.fullmatch(text) is not None for text in texts)
-    num_plain = sum(numbers.number(text, decimal) is not None for text in texts)
+    num_plain = sum(number_parsing.parse_number(text, decimal) is not None for text in texts)
     num_with_unit = len(matches) - matches.count(None)
     if num_with_unit + num_bracketed == 0 or num_with_unit + num_bracketed + num_plain < LEAST_SHARE * len(texts):
         return ""

@@ -225,7 +225,7 @@ def calibrated(model: VAE, held_out: Examples, device: torch.device | str = "cpu
     """What is normal, from held-out examples, evenly spaced: at most NUM_CALIBRATED, and for the importance-weighted
     score, which decodes IMPORTANCE_DRAWS times as much, the number that a bounded amount of work allows.
     """
-    some = held_out.spread(NUM_CALIBRATED)
+    some = held_out.subsample(NUM_CALIBRATED)
     measured = measure(model, some, device=device, importance=False)
     num_weighted = min(len(some), MAX_WEIGHTED // (IMPORTANCE_DRAWS * math.prod(held_out.event_shape)))
     if num_weighted < min(len(some), LEAST_WEIGHTED):

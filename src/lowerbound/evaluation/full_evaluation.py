@@ -57,7 +57,8 @@ def evaluate_full(
     if config.num_annealed and model.is_deterministic:
         raise ConfigError(
             "a deterministic autoencoder (posterior 'point-mass') has no log p(x) to estimate; set "
-            "evaluation.num_annealed to 0."
+            "evaluation.num_annealed to 0.",
+            hint="anneal",
         )
     model.eval()
     config = replace(config, num_exact=max(2, len(splits.test)))

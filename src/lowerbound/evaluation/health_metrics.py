@@ -76,7 +76,7 @@ def measure_health(
     found = _with_levels(replace(found, outside_share=0.0), model, splits, extent, seed, device)
     if model.is_deterministic:
         return found
-    posterior = encode_examples(model, splits.train.spread(extent.num_coded), device)
+    posterior = encode_examples(model, splits.train.subsample(extent.num_coded), device)
     found = _with_code(found, model, posterior, seed)
     tensors = {name: torch.as_tensor(array) for name, array in known.items() if name.endswith("_per_image")}
     if len(tensors.get("log_evidence_per_image", ())) < len(tensors.get("pareto_k_per_image", ())):
@@ -92,7 +92,7 @@ def _with_levels(
     found: Symptoms, model: VAE, splits: Splits, extent: HealthConfig, seed: int, device: torch.device | str
 ) -> Symptoms:
     """ELBO on both splits; on training examples also the distortion, beside that of the best decoder that ignores z."""
-    train_examples, test_examples = (part.spread(extent.num_examples) for part in (splits.train, splits.test))
+    train_examples, test_examples = (part.subsample(extent.num_examples) for part in (splits.train, splits.test))
     train = expected_terms(model, train_examples, extent.num_draws, seed, device)
     z_free = z_free_distortion(model, splits.train, train_examples, device)
     found = replace(

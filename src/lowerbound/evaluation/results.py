@@ -20,7 +20,7 @@ from lowerbound.evaluation.run_context import Context
 from lowerbound.foundation.errors import RunError
 from lowerbound.foundation.numerics import bits_per_dimension, mean_and_standard_error
 from lowerbound.foundation.progress import Progress
-from lowerbound.foundation.run_identity import check_mark, digest, mark_with_model
+from lowerbound.foundation.run_identity import check_mark, checksum_of, mark_with_model
 from lowerbound.foundation.storage import (
     FORMAT_VERSION,
     check_format_version,
@@ -172,6 +172,12 @@ class Results:
     findings: tuple[Finding, ...] | None = None  # of the diagnosis; None where it was not run, empty: no problems
     left_out: dict[str, str] = field(default_factory=dict)  # metrics that do not apply or failed, with the reason
 
+    def __repr__(self) -> str:
+        shown = ", ".join(f"{score.name} {score.value:.4g} {score.unit}" for score in self.scores[:3])
+        more = f", and {len(self.scores) - 3} more" if len(self.scores) > 3 else ""
+        findings = "not diagnosed" if self.findings is None else f"{len(self.findings)} findings"
+        return f"Results({shown}{more}; {len(self.arrays)} arrays; {len(self.history)} epochs; {findings})"
+
     def score(self, name: str, split: str = "test") -> Score | None:
         """The score of that name on that split, or None if it was not measured."""
         matches = (score for score in self.scores if score.name == name and score.split == split)
@@ -192,7 +198,7 @@ class Results:
             "findings": None if self.findings is None else [asdict(finding) for finding in self.findings],
             "left_out": self.left_out,
         }
-        content["checksum"] = digest(content)
+        content["checksum"] = checksum_of(content)
         stored = {"results": content, "history": list(self.history), "replaces": _checksum_before(run)}
         save_tensors(run / ARRAYS, arrays, stored)
         write_json(run / NUMBERS, content)
@@ -239,7 +245,7 @@ class _Stored:
 def _checked(run: Path, stored: Mapping[str, Any]) -> Results:
     found = parsed(_Stored, stored, str(run / ARRAYS)).results
     content = stored["results"]
-    if _checksum_of(content) != found.checksum:
+    if checksum_of(content) != found.checksum:
         raise RunError(f"{run / ARRAYS} is damaged (the checksum of its numbers does not match them).")
     check_mark(run, ARRAYS, content)
     _check_copy(run, content, stored["replaces"])
@@ -252,16 +258,14 @@ def _check_copy(run: Path, content: Mapping[str, Any], replaced: str) -> None:
         return
     copy = read_json(run / NUMBERS)
     check_format_version(run / NUMBERS, copy.get("format_version"))
-    is_earlier = copy.get("checksum") == replaced == _checksum_of(copy)
+    is_earlier = copy.get("checksum") == replaced == checksum_of(copy)
     if copy != content and not is_earlier:
         raise RunError(
             f"{run / NUMBERS} is damaged, was edited, or belongs to other results than {run / ARRAYS}; restore it, or "
-            f"run `lowerbound evaluate {run}`."
+            "evaluate the run again.",
+            hint="evaluate",
+            path=run,
         )
-
-
-def _checksum_of(content: Mapping[str, Any]) -> str:
-    return digest({key: value for key, value in content.items() if key != "checksum"})
 
 
 def _checksum_before(run: Path) -> str:

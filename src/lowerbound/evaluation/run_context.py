@@ -83,4 +83,4 @@ class Context:
     training: TrainingContext | None = None
     versions: dict[str, str] = field(default_factory=dict)
     machine: dict[str, str | int] = field(default_factory=dict)
-    evaluated_anew: bool = False
+    reevaluated: bool = False

@@ -1,15 +1,18 @@
-"""What can go wrong, as one tree. Each message is one line: what came, what is accepted, what to do.
+"""Every error that a user can meet, as one tree. Each message is one line: what happened, what is accepted, what to do.
 
-Names of files and columns are other people's: in a message their line ends and escapes are written out, so that none
-reaches a terminal, and nothing makes a message endless.
+Messages name the settings and arguments of the Python interface. An error may carry a `hint`, a key of
+`lowerbound.commands.hints.HINTS`, by which the command line adds the names of its options.
+
+File and column names come from outside: their line breaks and escape sequences are written out, so that none reaches a
+terminal, and messages are bounded in length.
 
 LowerboundError              exit status 1
 ├── UsageError               exit status 2: the request itself is wrong
 │   ├── ConfigError          a setting, or a combination of settings, that is not accepted
-│   └── UnknownName          a name that stands in no table; carries the nearest valid one
+│   └── UnknownName          a name that no table contains; carries the nearest valid one
 ├── DataError                data that is missing, damaged or out of range
-│   ├── SchemaError          exit status 2: data that do not fit what a model was trained on
-│   └── TooLarge             data that would take more than a stated limit
+│   ├── SchemaError          exit status 2: data that does not fit what a model was trained on
+│   └── TooLarge             data that would exceed a stated limit
 ├── RunError                 a run directory or checkpoint that is missing, damaged or of another version
 ├── NonFiniteLoss            training met NaN or infinity; names the likely cause
 └── Interrupted              exit status 130: stopped by the user, everything saved
@@ -17,10 +20,11 @@ LowerboundError              exit status 1
 
 from collections.abc import Iterable
 from difflib import get_close_matches
+from pathlib import Path
 
 from lowerbound.foundation.text import one_line, shortened
 
-LONGEST_NAME = 200  # characters of what somebody named
+LONGEST_NAME = 200  # characters of a name that the user gave
 
 
 class LowerboundError(Exception):
@@ -28,8 +32,10 @@ class LowerboundError(Exception):
 
     exit_status = 1
 
-    def __init__(self, message: str = "") -> None:
+    def __init__(self, message: str = "", *, hint: str = "", path: Path | str = "") -> None:
         super().__init__(one_line(message))
+        self.hint = hint
+        self.path = path  # of the run or file that the hint is about
 
 
 class UsageError(LowerboundError):
@@ -43,22 +49,22 @@ class ConfigError(UsageError):
 
 
 class UnknownName(UsageError):
-    """A name that stands in no table.
+    """A name that no table contains.
 
-    `kind` is what was looked up ("recipe"), `valid` the names that would have been found.
+    `kind` is what was looked up ("recipe"), `valid` the accepted names.
     """
 
     def __init__(self, kind: str, name: str, valid: Iterable[str]) -> None:
         known, name = sorted(valid), shortened(name, LONGEST_NAME)
         nearest = get_close_matches(name, known, n=1, cutoff=0.5)
-        hint = f"did you mean {nearest[0]!r}? " if nearest else ""
-        accepted = f"accepted: {', '.join(known)}" if known else "there is none"
-        super().__init__(f"unknown {kind} {name!r}; {hint}{accepted}.")
+        suggestion = f"did you mean {nearest[0]!r}? " if nearest else ""
+        accepted = f"accepted: {', '.join(known)}" if known else "none is accepted"
+        super().__init__(f"unknown {kind} {name!r}; {suggestion}{accepted}.")
         self.nearest = nearest[0] if nearest else None
         self._arguments = kind, name, known
 
     def __reduce__(self) -> tuple[type, tuple[str, str, list[str]]]:
-        # So that a worker process can hand it on: by default an error is made again from its message alone.
+        # Errors of worker processes are pickled; by default one is rebuilt from its message alone.
         return type(self), self._arguments
 
 
@@ -67,13 +73,13 @@ class DataError(LowerboundError):
 
 
 class SchemaError(DataError):
-    """Data that do not fit the schema of a trained model: another shape, value, column or level."""
+    """Data that does not fit the schema of a trained model: another shape, value, column or level."""
 
     exit_status = 2
 
 
 class TooLarge(DataError):
-    """Data that would take more than a stated limit: of bytes, pixels, cells or files."""
+    """Data that would exceed a stated limit: of bytes, pixels, cells or files."""
 
 
 class RunError(LowerboundError):

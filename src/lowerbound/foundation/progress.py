@@ -1,4 +1,4 @@
-"""Where a training stands: what `fit` yields, and what a line of metrics.jsonl holds."""
+"""Progress records of training: what `training_steps` yields, and what each line of metrics.jsonl holds."""
 
 from dataclasses import dataclass
 
@@ -15,18 +15,18 @@ class Terms:
 
 @dataclass(frozen=True, kw_only=True)
 class Progress:
-    """Where training stands; `validation` is there at the end of each epoch."""
+    """One record; `validation` is present at the end of each epoch."""
 
     epoch: int  # counted from 1
     num_epochs: int
     step: int
     num_steps: int
     learning_rate: float
-    rate_scale: float  # where the rate's warm-up stands, in [0, 1]
-    train: Terms  # over this epoch so far
-    validation: Terms | None  # on the watched split
+    rate_scale: float  # of the rate's warm-up, in [0, 1]
+    train: Terms  # mean over the epoch so far
+    validation: Terms | None  # on the validation split
     is_best: bool
     best_epoch: int
-    seconds: float  # spent training, over all sittings
-    examples_per_second: float  # in this sitting
+    seconds: float  # of training, in total over all resumes
+    examples_per_second: float  # since the start or the last resume
     seconds_left: float

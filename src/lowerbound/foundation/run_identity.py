@@ -1,15 +1,16 @@
-"""What binds the files of a run together: an id in each of them, and a checksum over each.
+"""Run ids and checksums: they tie the files of a run directory together, and detect damaged or foreign files.
 
-The id is a hash of the resolved settings and of the data's checksum. Nothing in it is random or depends on where the
-data lie, so that the same experiment has the same id everywhere. config.toml states it, and every other file that is
-written into the run's directory carries it as its mark; what was measured with the model carries the model's checksum,
-too. A reader refuses a file whose mark is not that of the directory it was found in.
+The id is a hash of the resolved settings and of the data's checksum. It is not random and does not depend on where the
+data is stored, so the same experiment has the same id everywhere. config.toml states it, and every other file that is
+written into the run directory carries it as its mark; measurements of the model carry the model's checksum, too. A
+file whose mark is not that of its run directory is refused.
 """
 
 import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -20,25 +21,25 @@ from lowerbound.foundation.strict import parsed
 CONFIG, MODEL = "config.toml", "model.safetensors"
 
 PLACES = {("data", "source"), ("data", "data_dir"), ("data", "labels")}
-"""Settings that say where data lie. What is found there has a checksum of its own."""
+"""Settings that locate the data. The data itself is identified by its checksum."""
 
 ID_DIGITS = 16
 
 
 @dataclass(frozen=True)
 class RunIdentity:
-    """The id of a run, and those that it had before it was resumed with other settings."""
+    """The id of a run, and its earlier ids: resuming with other settings changes the id."""
 
     id: str
     earlier: tuple[str, ...] = ()
 
     def accepts(self, stated: str) -> bool:
-        """Whether a file that states this id was written by the run."""
+        """Whether a file with this id was written by the run."""
         return stated in (self.id, *self.earlier)
 
 
 def run_id(settings: Mapping[str, Mapping[str, Any]], data_checksum: str) -> str:
-    """The id of an experiment on some data, in hexadecimal."""
+    """The id of an experiment on data with a checksum, in hexadecimal."""
     decisive = {
         section: {key: value for key, value in keys.items() if (section, key) not in PLACES}
         for section, keys in settings.items()
@@ -47,61 +48,75 @@ def run_id(settings: Mapping[str, Mapping[str, Any]], data_checksum: str) -> str
 
 
 def digest(content: Mapping[str, Any]) -> str:
-    """SHA-256 of what a JSON or TOML file says, in hexadecimal; the order of its keys and its spacing do not matter."""
+    """SHA-256 of the content of a JSON or TOML file, in hexadecimal; key order and spacing do not matter."""
     return hashlib.sha256(json.dumps(content, sort_keys=True, default=str).encode()).hexdigest()
 
 
+def checksum_of(content: Mapping[str, Any]) -> str:
+    """The digest of a record without its own key `checksum`."""
+    return digest({key: value for key, value in content.items() if key != "checksum"})
+
+
 def sealed(config: Mapping[str, Any]) -> dict[str, Any]:
-    """The content of a config.toml with a checksum over all of it, in its section `run`."""
+    """The content of a config.toml with a checksum over all of it, stored in its section `run`."""
     run = {key: value for key, value in config["run"].items() if key != "checksum"}
     content = {**config, "run": run}
     return {**content, "run": {**run, "checksum": digest(content)}}
 
 
 def read_config(run: Path) -> dict[str, Any]:
-    """A run's config.toml; UsageError if `run` is not a run directory, RunError if the file is not whole."""
+    """A run's config.toml; UsageError if `run` is not a run directory, RunError if the file is damaged."""
     path = run / CONFIG
     if not path.is_file():
-        raise UsageError(f"{run} is not a run directory ({CONFIG} is missing); give one that `lowerbound train` wrote.")
+        raise UsageError(f"{run} is not a run directory ({CONFIG} is missing); give a directory that training wrote.")
     stored = read_toml(path)
     check_format_version(path, stored.get("format_version"))
     section = stored.get("run")
     if not isinstance(section, dict) or sealed(stored)["run"]["checksum"] != section.get("checksum"):
         raise RunError(
             f"{path} is damaged or was edited (its checksum does not match its content); restore it. "
-            "To change settings, train a new run with --set."
+            "To change settings, train a new run.",
+            hint="settings",
         )
     return stored
 
 
 def identity_of(run: Path) -> RunIdentity | None:
-    """The identity of the run in a directory; None where there is no config.toml. RunError if that is not whole."""
-    if not (run / CONFIG).is_file():
+    """The identity of the run in a directory; None without a config.toml. RunError if that is damaged."""
+    path = run / CONFIG
+    if not path.is_file():
         return None
+    status = path.stat()
+    return _identity(run, (status.st_ino, status.st_mtime_ns, status.st_size))
+
+
+@lru_cache(maxsize=64)
+def _identity(run: Path, version: tuple[int, int, int]) -> RunIdentity:
+    """Cached by the version of config.toml: every checkpoint and every poll of the explorer asks for it."""
     section = read_config(run)["run"]
     stated = {"id": section.get("id"), "earlier": section.get("earlier_ids", [])}
     return parsed(RunIdentity, stated, f"{run / CONFIG}, section run")
 
 
 def mark_of(run: Path) -> dict[str, str]:
-    """What a file states that is written into a run's directory; empty outside of one."""
+    """The mark of a file that is written into a run directory; empty outside of one."""
     identity = identity_of(run)
     return {} if identity is None else {"run": identity.id}
 
 
 def mark_with_model(run: Path) -> dict[str, str]:
-    """The same of a file that was measured with the model in the directory."""
+    """The mark of a file of measurements, which also names the model in the run directory."""
     model = run / MODEL
     return mark_of(run) | ({"model": stated_checksum(model)} if model.is_file() else {})
 
 
 def check_model(run: Path) -> None:
-    """RunError where the model in a run's directory is another run's; only its metadata are read."""
+    """RunError if the model in a run directory belongs to another run; only its metadata is read."""
     check_mark(run, MODEL, read_metadata(run / MODEL).get("mark", {}))
 
 
 def check_mark(run: Path, file: str, mark: Any) -> None:
-    """RunError where a file of a run's directory states another run, or was measured with another model."""
+    """RunError if a file of a run directory belongs to another run, or measures another model."""
     if not isinstance(mark, Mapping):
         raise RunError(f"{run / file} is damaged (its mark is {mark!r}); restore it.")
     identity = identity_of(run)
@@ -111,8 +126,10 @@ def check_mark(run: Path, file: str, mark: Any) -> None:
             f"is {identity.id}); restore the file of this run."
         )
     if "model" in mark and (run / MODEL).is_file() and mark["model"] != stated_checksum(run / MODEL):
-        check_model(run)  # the file that is to blame, where it is that
+        check_model(run)  # blames the model file if that is the foreign one
         raise RunError(
-            f"{run / file} was measured with another model than {run / MODEL}; restore the file, or run "
-            f"`lowerbound evaluate {run}`."
+            f"{run / file} was measured with another model than {run / MODEL}; restore the file, or "
+            "evaluate the run again.",
+            hint="evaluate",
+            path=run,
         )

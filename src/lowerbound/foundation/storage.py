@@ -1,7 +1,7 @@
-"""Files that are whole or absent: atomic writes, checksums, format versions.
+"""Atomic file writes; JSON, TOML and safetensors files with checksums and format versions.
 
-Everything is written to a temporary file beside its target, flushed to the disk and renamed over it. A reader
-therefore sees the old file or the new one, and a loader that maps the old file keeps a valid mapping.
+Everything is written to a temporary file in the target's folder, flushed to disk and renamed over the target. A reader
+therefore sees either the old file or the new one, and a loader that maps the old file keeps a valid mapping.
 """
 
 import atexit
@@ -25,21 +25,21 @@ from safetensors.torch import save
 from torch import Tensor
 
 from lowerbound.foundation.errors import RunError, UsageError
-from lowerbound.foundation.text import LONE_SURROGATES, readable
+from lowerbound.foundation.text import LONE_SURROGATES, one_line, readable
 
 try:
     import fcntl
 except ImportError:  # Windows
     fcntl = None  # type: ignore[assignment]
 
-MAX_TEXT_BYTES = 2**28  # of a TOML or JSON file: that of a table of 20,000 columns has a hundredth of it
+MAX_TEXT_BYTES = 2**28  # of a TOML or JSON file: a hundred times that of a table of 20,000 columns
 FORMAT_VERSION = 3
 """Version of config.toml, results.json and checkpoints; raised when an older reader would misread them."""
 
 PART = ".lowerbound.part"
-"""How the names of temporary files end."""
+"""Suffix of temporary files."""
 
-NAME_OF_PART = 40  # characters of the name that is written: with all of it, a system may not allow the length
+NAME_OF_PART = 40  # characters of the target's name in that of its temporary file, which may not become too long
 
 
 def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
@@ -50,7 +50,7 @@ def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
         descriptor, name = tempfile.mkstemp(prefix=_hidden(path), suffix=PART, dir=path.parent)
     temporary = Path(name)
     try:
-        lock_descriptor(descriptor)  # while it is held, nobody takes the file for the remains of a killed process
+        lock_descriptor(descriptor)  # held, so that no other process removes the file as the remains of a killed one
         with _naming(path, temporary):
             write(temporary)
             temporary.chmod(0o666 & ~_umask())
@@ -64,7 +64,7 @@ def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
 
 @contextmanager
 def _naming(path: Path, temporary: Path | None = None) -> Iterator[None]:
-    """Errors about the temporary file, which nobody knows, name the one that was to be written."""
+    """Errors about the temporary file name the target instead, which is the file that the user knows."""
     try:
         yield
     except OSError as error:
@@ -75,9 +75,9 @@ def _naming(path: Path, temporary: Path | None = None) -> Iterator[None]:
 
 
 def remove_remains(folder: Path) -> None:
-    """Remove the temporary files that killed processes left in a folder; those in use stay."""
+    """Remove temporary files that killed processes left in a folder; files in use stay."""
     for path in list(folder.glob(f".*{PART}")):
-        with suppress(OSError):  # another process removed it, or it is not ours to remove
+        with suppress(OSError):  # another process removed it, or this one lacks the permission
             descriptor = os.open(path, os.O_RDONLY)
             try:
                 if lock_descriptor(descriptor):
@@ -87,9 +87,9 @@ def remove_remains(folder: Path) -> None:
 
 
 def lock_descriptor(descriptor: int) -> bool:
-    """Lock an open file until it is closed or the process ends; false where another process holds it.
+    """Lock an open file until it is closed or the process ends; false if another process holds the lock.
 
-    Where the system or the file system has no such locks it is true: nobody can hold one.
+    True where the operating system or file system has no such locks.
     """
     if fcntl is None:
         return True
@@ -104,16 +104,16 @@ def lock_descriptor(descriptor: int) -> bool:
 
 
 def copy_folder(source: Path, target: Path) -> None:
-    """A copy of a folder, whole or absent."""
+    """Copy a folder atomically."""
     with folder_atomically(target) as temporary:
         shutil.copytree(source, temporary, dirs_exist_ok=True)
 
 
 @contextmanager
 def folder_atomically(target: Path) -> Iterator[Path]:
-    """A temporary folder to fill, which becomes `target` when all went well.
+    """A temporary folder to fill, which becomes `target` if no error is raised.
 
-    Files of a target that holds something are replaced one by one; what has other names stays.
+    If `target` exists, its files are replaced one by one; files with other names stay.
     """
     check_is_no_dangling_link(target)
     make_folder(target.parent)
@@ -132,31 +132,31 @@ def folder_atomically(target: Path) -> Iterator[Path]:
 
 
 def temporary_folder() -> Path:
-    """An empty folder that is removed when the program ends."""
+    """A new, empty folder that is removed when the program ends."""
     path = Path(tempfile.mkdtemp(prefix="lowerbound-"))
     atexit.register(shutil.rmtree, path, ignore_errors=True)
     return path
 
 
 def make_folder(path: Path) -> None:
-    """A folder, and those that it lies in; UsageError where a file or a link to nowhere has its name."""
+    """Make a folder and its parents; UsageError if a file or a broken link has that name."""
     check_is_no_dangling_link(path)
     try:
         path.mkdir(parents=True, exist_ok=True)
     except FileExistsError as error:
-        raise UsageError(f"{path} is a file; give a folder, or a name that is free.") from error
+        raise UsageError(f"{path} is a file; choose a folder, or a name that is not taken.") from error
 
 
 def check_is_no_dangling_link(path: Path) -> None:
-    """UsageError for a link whose target is missing: it neither exists nor can be made."""
+    """UsageError for a link whose target is missing: the path neither exists nor can be created."""
     if path.is_symlink() and not path.exists():
-        raise UsageError(f"{path} is a link to {path.readlink()}, which does not exist; make that, or remove the link.")
+        raise UsageError(f"{path} is a link to {path.readlink()}, which does not exist; create it, or remove the link.")
 
 
 def check_is_utf8(path: Path) -> None:
-    """UsageError for a path that holds other bytes, which safetensors opens no file under."""
+    """UsageError for a path that is not UTF-8, which safetensors cannot open."""
     if LONE_SURROGATES.search(str(path)):
-        raise UsageError(f"{readable(str(path))} is not UTF-8, as the path of a run has to be; choose another name.")
+        raise UsageError(f"{readable(str(path))} is not UTF-8, which the path of a run must be; choose another name.")
 
 
 def write_bytes(path: Path, content: bytes) -> None:
@@ -165,12 +165,12 @@ def write_bytes(path: Path, content: bytes) -> None:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write `text` to `path` as UTF-8, atomically; what UTF-8 lacks, the bytes of other file names, is escaped."""
+    """Write `text` to `path` as UTF-8, atomically; bytes of file names that are not UTF-8 are escaped."""
     write_bytes(path, text.encode("utf-8", "backslashreplace"))
 
 
 def write_json(path: Path, value: Mapping[str, Any]) -> None:
-    """Write `value` as indented JSON, atomically; NaN and infinity are refused, since JSON has neither."""
+    """Write `value` as indented JSON, atomically; ValueError for NaN and infinity, which JSON lacks."""
     write_text(path, json.dumps(value, indent=2, allow_nan=False) + "\n")
 
 
@@ -188,11 +188,11 @@ def read_json(path: Path) -> dict[str, Any]:
 
 
 def write_toml(path: Path, value: Mapping[str, Any]) -> None:
-    """Write `value` as TOML, atomically; UsageError for a text that is not UTF-8, and so would not be found again."""
+    """Write `value` as TOML, atomically; UsageError for text that is not UTF-8."""
     text = tomli_w.dumps(value)
     if found := LONE_SURROGATES.search(text):
         line = ascii(text[text.rfind("\n", 0, found.start()) + 1 :].partition("\n")[0])
-        raise UsageError(f"{path.name} can hold only UTF-8, not {line}; rename what is called so.")
+        raise UsageError(f"{path.name} can hold only UTF-8, not {line}; rename the file, folder or column.")
     write_text(path, text)
 
 
@@ -207,12 +207,12 @@ def read_toml(path: Path) -> dict[str, Any]:
 
 
 def toml_key(name: str) -> str:
-    """A name as a part of a TOML key: bare where it can be, else quoted."""
+    """A name as part of a TOML key, quoted if necessary."""
     return name if re.fullmatch(r"[A-Za-z0-9_-]+", name) else json.dumps(name, ensure_ascii=False)
 
 
 def save_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, Any]) -> None:
-    """Write tensors and JSON metadata as one safetensors file, atomically, with a checksum over both."""
+    """Write tensors and JSON metadata to one safetensors file, atomically, with a checksum over both."""
     contiguous = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     header = {"format_version": str(FORMAT_VERSION), "metadata": json.dumps(dict(metadata), sort_keys=True)}
     header["checksum"] = _checksum(contiguous, header["metadata"])
@@ -221,32 +221,24 @@ def save_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[st
 
 def load_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """Read what `save_tensors` wrote; RunError if it is missing, damaged or newer than this version."""
-    if not path.is_file():
-        raise RunError(f"{path} does not exist.")
-    check_is_utf8(path)
-    try:
-        with safe_open(path, framework="pt") as file:
-            header = file.metadata() or {}
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except (SafetensorError, OSError, ValueError) as error:
-        raise RunError(f"{path} is damaged ({str(error).splitlines()[0]}).") from error
-    version = header.get("format_version", "")
-    check_format_version(path, int(version) if re.fullmatch("[0-9]{1,9}", version) else None)
+    with _opened(path) as file:
+        header = dict(file.metadata() or {})
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    _check_version(path, header)
     if header.get("checksum") != _checksum(tensors, header.get("metadata", "")):
         raise RunError(f"{path} is damaged (its checksum does not match its content).")
     return tensors, json.loads(header["metadata"])
 
 
 def stated_checksum(path: Path) -> str:
-    """The checksum that a file of `save_tensors` states: what `load_tensors` holds its content against."""
+    """The checksum in the header of a file of `save_tensors`, which `load_tensors` verifies against the content."""
     return str(_header(path).get("checksum", ""))
 
 
 def read_metadata(path: Path) -> dict[str, Any]:
-    """The metadata of a file of `save_tensors` alone, which takes no longer for large tensors; not verified."""
+    """The metadata of a file of `save_tensors`, unverified: the tensors are not read."""
     header = _header(path)
-    version = header.get("format_version", "")
-    check_format_version(path, int(version) if re.fullmatch("[0-9]{1,9}", version) else None)
+    _check_version(path, header)
     try:
         return dict(json.loads(header["metadata"]))
     except (KeyError, TypeError, ValueError) as error:
@@ -254,20 +246,32 @@ def read_metadata(path: Path) -> dict[str, Any]:
 
 
 def _header(path: Path) -> dict[str, str]:
+    with _opened(path) as file:
+        return dict(file.metadata() or {})
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[Any]:
+    """A safetensors file, open for reading; RunError if it is missing or damaged."""
     if not path.is_file():
         raise RunError(f"{path} does not exist.")
     check_is_utf8(path)
     try:
         with safe_open(path, framework="pt") as file:
-            return dict(file.metadata() or {})
+            yield file
     except (SafetensorError, OSError, ValueError) as error:
-        raise RunError(f"{path} is damaged ({str(error).splitlines()[0]}).") from error
+        raise RunError(f"{path} is damaged ({one_line(str(error), 200)}).") from error
+
+
+def _check_version(path: Path, header: Mapping[str, str]) -> None:
+    version = header.get("format_version", "")
+    check_format_version(path, int(version) if re.fullmatch("[0-9]{1,9}", version) else None)
 
 
 def check_format_version(path: Path, version: object) -> None:
-    """Refuse what another version of this package wrote, where it would be misread."""
+    """RunError for a file of another format version, which would be misread."""
     if not isinstance(version, int) or version < 1:
-        raise RunError(f"{path} states no format version; it was not written by lowerbound.")
+        raise RunError(f"{path} has no format version; it was not written by lowerbound.")
     if version < FORMAT_VERSION:
         raise RunError(
             f"{path} has format version {version}, this lowerbound reads {FORMAT_VERSION}; train the run again, or use "
@@ -287,14 +291,14 @@ def sha256(path: Path) -> str:
 
 
 def _save(path: Path, tensors: Mapping[str, Tensor], metadata: dict[str, str]) -> None:
-    """A safetensors file of the same bytes every time: the library has its metadata in random order."""
-    # Not save_file, which has a temporary file of its own, that a killed process leaves.
+    """Write a safetensors file whose bytes are reproducible: the library writes its metadata in random order."""
+    # Not save_file, whose own temporary file would stay behind if the process is killed.
     content = save(dict(tensors), metadata=metadata)
     length = int.from_bytes(content[:8], "little")
     header = json.loads(content[8 : 8 + length])
     header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
     ordered = json.dumps(header, ensure_ascii=False, separators=(",", ":")).encode()
-    # The same keys and values in another order: no longer than before, and filled up as the format allows.
+    # The same keys and values in another order, padded with spaces, which the format allows.
     assert len(ordered) <= length
     with path.open("wb") as file:
         file.write(content[:8])
@@ -312,7 +316,7 @@ def _checksum(tensors: Mapping[str, Tensor], metadata: str) -> str:
 
 
 def _move_folder(made: Path, target: Path) -> None:
-    with suppress(OSError):  # it is absent, a link, holds something, or is where the shell stands
+    with suppress(OSError):  # it is absent, a link, not empty, or the working directory
         target.rmdir() if target.resolve() != Path.cwd() else None
     if not target.exists():
         made.rename(target)
@@ -327,7 +331,7 @@ def _hidden(path: Path) -> str:
 
 @contextmanager
 def _locked(folder: Path) -> Iterator[None]:
-    # Not every system lets a folder be opened.
+    # Not every system can open a folder.
     descriptor = os.open(folder, os.O_RDONLY) if fcntl is not None else None
     try:
         if descriptor is not None:
@@ -339,7 +343,7 @@ def _locked(folder: Path) -> Iterator[None]:
 
 
 def _content(path: Path) -> bytes:
-    """A file's bytes; RunError for a pipe or a device, which would be waited for, and for what is too long."""
+    """A file's bytes; RunError for pipes and devices, which could block, and for files that are too long."""
     try:
         if not path.is_file() and path.exists():
             raise RunError(f"cannot read {path}: it is not a file.")
@@ -348,7 +352,7 @@ def _content(path: Path) -> bytes:
     except OSError as error:
         raise RunError(f"cannot read {path}: {error.strerror}.") from error
     if len(content) > MAX_TEXT_BYTES:
-        raise RunError(f"cannot read {path}: it has more than {MAX_TEXT_BYTES:,} bytes, which is the most.")
+        raise RunError(f"cannot read {path}: it has more than {MAX_TEXT_BYTES:,} bytes, the limit for text files.")
     return content
 
 
@@ -357,14 +361,14 @@ def _write(path: Path, content: bytes) -> None:
 
 
 def _umask() -> int:
-    # mkstemp makes private files; a run directory follows the user's umask like any other output.
+    # mkstemp creates private files; the files of a run follow the user's umask, like any other output.
     mask = os.umask(0)
     os.umask(mask)
     return mask
 
 
 def _sync(path: Path) -> None:
-    """Have a file reach the disk, or a rename within a folder. Not every system lets a folder be opened."""
+    """Flush a file, or a rename within a folder, to disk. Not every system can open a folder."""
     with suppress(OSError) if path.is_dir() else nullcontext():
         descriptor = os.open(path, os.O_RDONLY)
         try:

@@ -14,7 +14,7 @@ from sklearn.base import BaseEstimator
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import validate_data
 
-from lowerbound.data.reading import MAX_BYTES, gib, times
+from lowerbound.data.reading import MAX_BYTES, format_bytes, format_shape
 from lowerbound.foundation.errors import UnknownName
 from lowerbound.probability.likelihoods import LIKELIHOODS
 
@@ -78,7 +78,7 @@ def checked_codes(Z: Any, latent_dim: int) -> Float64[np.ndarray, "n latent"]:
     except (TypeError, ValueError) as error:
         raise ValueError(f"Z does not hold numbers in rows of one length; {expected}.") from error
     if codes.ndim != 2 or codes.shape[1] != latent_dim:
-        raise ValueError(f"Z has the shape {times(codes.shape)}; {expected}.")
+        raise ValueError(f"Z has the shape {format_shape(codes.shape)}; {expected}.")
     if not np.isfinite(codes).all():
         row, column = np.argwhere(~np.isfinite(codes))[0].tolist()
         raise ValueError(f"Z: row {row}, column {column} is {codes[row, column]}; {expected}, all finite.")
@@ -90,8 +90,8 @@ def _dense(X: Any) -> Any:
         return X
     if (size := 8 * int(np.prod(X.shape, dtype=object))) > MAX_BYTES:
         raise ValueError(
-            f"X is sparse and takes {gib(size)} as a dense array, accepted are {gib(MAX_BYTES)}; reduce its features "
-            "first, such as with TruncatedSVD."
+            f"X is sparse and takes {format_bytes(size)} as a dense array, accepted are {format_bytes(MAX_BYTES)}; "
+            "reduce its features first, such as with TruncatedSVD."
         )
     return X.toarray()
 

@@ -23,11 +23,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from lowerbound.data import numbers
+from lowerbound.data import number_parsing
 from lowerbound.data.parquet import read_parquet
-from lowerbound.data.reading import STANDARD_LIMIT, Limit, limit_of
-from lowerbound.data.table_examples import conformed_table, names_in
-from lowerbound.data.table_filling import Fill, filled_csv, filled_parquet, same_file
+from lowerbound.data.reading import STANDARD_LIMIT, Limit, limit_from_setting
+from lowerbound.data.table_examples import conform_table, match_columns
+from lowerbound.data.table_filling import Fill, fill_csv, fill_parquet, same_file
 from lowerbound.data.tables import RawTable, TableOptions, csv_content, read_csv
 from lowerbound.foundation.errors import UsageError
 from lowerbound.foundation.schema import Column, Schema
@@ -82,7 +82,7 @@ def impute(
     """Fill a table with a run's model; by default into the run's directory, in the input's format."""
     trained = load(run)
     out = out or run / f"imputed{path.suffix.lower()}"
-    return impute_table(trained.vae, trained.schema, path, out, skip_broken, limit_of(max_gib))
+    return impute_table(trained.vae, trained.schema, path, out, skip_broken, limit_from_setting(max_gib))
 
 
 def impute_table(
@@ -98,14 +98,14 @@ def impute_table(
     if not vae.columns:
         raise UsageError(f"likelihood {vae.config.likelihood!r} has no missing cells; impute needs a model of a table.")
     table = _read(path, schema, limit)
-    rows = conformed_table(table, schema, skip_broken)
+    rows = conform_table(table, schema, skip_broken)
     x = torch.from_numpy(np.asarray(rows.examples.values))
-    cells = list(_filled_cells(vae, x, frozenset(rows.unreadable), names_in(table, schema)))
+    cells = list(_filled_cells(vae, x, frozenset(rows.unreadable), match_columns(table, schema)))
     fills = {(cell.row, cell.column): cell.fill for cell in cells}
     if path.suffix.lower() == ".parquet":
-        content = filled_parquet(path, table, fills, limit)
+        content = fill_parquet(path, table, fills, limit)
     else:
-        content = filled_csv(csv_content(path, limit), table, schema.decimal, fills)
+        content = fill_csv(csv_content(path, limit), table, schema.decimal, fills)
     write_bytes(out, content)
     write_text(fills_path, _fills_text(cells))
     return Imputed(out, fills_path, table.num_rows, len(cells), rows.skipped, rows.notes)
@@ -194,12 +194,14 @@ def _filled_cell(row: int, name: str, column: Column, expected: Expected, place:
     mean, deviation = float(expected.mean[place]), float(expected.deviation[place])
     if not column.levels:
         value = float(round(mean)) if column.kind == "count" else rounded(mean + column.offset, deviation, column)
-        return FilledCell(row, name, Fill(numbers.as_text(value), value), deviation=deviation)
+        return FilledCell(row, name, Fill(number_parsing.as_text(value), value), deviation=deviation)
     position, index = place
     chances = [1 - mean, mean] if column.kind == "binary" else expected.levels[index][position].tolist()
     level = max(range(len(chances)), key=chances.__getitem__)
     text = column.levels[level]
-    return FilledCell(row, name, Fill(text, numbers.plain_number(text), is_level=True), probability=chances[level])
+    return FilledCell(
+        row, name, Fill(text, number_parsing.parse_plain_number(text), is_level=True), probability=chances[level]
+    )
 
 
 def _fills_text(cells: list[FilledCell]) -> str:

@@ -11,11 +11,11 @@ from jaxtyping import Float
 
 from lowerbound.data.batches import Batches, scaled
 from lowerbound.data.column_writers import Columns, check_output, check_suffix, labels_column, write_columns
-from lowerbound.data.data_kinds import shape_in_words
-from lowerbound.data.objects import raw_of
+from lowerbound.data.data_kinds import describe_shape
+from lowerbound.data.objects import read_object
 from lowerbound.data.sources import SIZES, DataConfig, Splits, read_size
 from lowerbound.data.sources import load as load_data
-from lowerbound.data.splits import splits_around
+from lowerbound.data.splits import splits_for_evaluation
 from lowerbound.evaluation import generation
 from lowerbound.evaluation.comparison import Comparison
 from lowerbound.evaluation.comparison import compare as compare_results
@@ -32,7 +32,7 @@ from lowerbound.models.vae import VAE
 from lowerbound.networks.layers import Layer, count_parameters
 from lowerbound.reporting.comparison_plot import comparison_figure
 from lowerbound.reporting.theme import png
-from lowerbound.reporting.tiles import as_png, compose, displayable, fitted
+from lowerbound.reporting.tiles import as_png, compose, displayable, fit_tiles
 from lowerbound.runs.experiment import Settings, resolve
 from lowerbound.runs.inputs import STANDARD, InputOptions, read_inputs, read_one, run_of
 from lowerbound.runs.preparation import choose_device
@@ -107,7 +107,9 @@ def read_grid(text: str) -> tuple[int, int]:
     """Columns and rows of a picture from COLUMNSxROWS; UsageError for what is none, or too many."""
     grid = read_size(text)
     if grid is None or grid[0] * grid[1] > MAX_SAMPLES:
-        raise UsageError(f"--grid {text!r} is not COLUMNSxROWS of at most {MAX_SAMPLES:,} images, such as 8x4.")
+        raise UsageError(
+            f"grid {text!r} is not COLUMNSxROWS of at most {MAX_SAMPLES:,} images, such as 8x4.", hint="grid"
+        )
     return grid
 
 
@@ -209,8 +211,8 @@ def evaluate(
         splits, vae = _splits_of(data, labels), model
     if splits.test.event_shape != vae.event_shape:
         raise DataError(
-            f"{splits.name}: examples are {shape_in_words(splits.test.event_shape)}, the model takes "
-            f"{shape_in_words(vae.event_shape)}."
+            f"{splits.name}: examples are {describe_shape(splits.test.event_shape)}, the model takes "
+            f"{describe_shape(vae.event_shape)}."
         )
     chosen = choose_device(device)
     return evaluate_full(vae.to(chosen), splits, config or EvaluationConfig(), chosen)
@@ -219,7 +221,7 @@ def evaluate(
 def _splits_of(data: Any, labels: Any) -> Splits:
     if isinstance(data, str | Path):
         return load_data(DataConfig(source=str(data)))
-    return splits_in_memory(data, labels, {})
+    return splits_in_memory(data, labels)
 
 
 def _splits_for(model: TrainedModel, data: Any, labels: Any) -> Splits:
@@ -231,12 +233,12 @@ def _splits_for(model: TrainedModel, data: Any, labels: Any) -> Splits:
     if isinstance(data, str | Path):
         collection = read_inputs(model, [str(data)])
     else:
-        raw = raw_of(data, labels, place="the data")
+        raw = read_object(data, labels, place="the data")
         assert not isinstance(raw, Splits)
         collection = model.collection(raw)
     if len(collection.examples) < 2:
         raise DataError("an evaluation needs at least 2 examples; give more.")
-    return splits_around(collection, model.schema)
+    return splits_for_evaluation(collection, model.schema)
 
 
 def compare(runs: Sequence[Path], out: Path | None = None) -> Comparison:
@@ -258,7 +260,7 @@ def summary(target: str, size: str = "28x28", channels: int = 1, settings: Setti
     else:
         lengths = read_size(size)
         if lengths is None:
-            raise UsageError(f"--size {size!r} is not {SIZES}, such as 28x28.")
+            raise UsageError(f"size {size!r} is not {SIZES}, such as 28x28.", hint="size")
         width, height = lengths
         model = build_model(resolve(target, settings).model, (channels, height, width), generator(0, "summary"))
     encoder, decoder = model.layers()
@@ -268,7 +270,7 @@ def summary(target: str, size: str = "28x28", channels: int = 1, settings: Setti
 def _title(target: str, model: VAE) -> str:
     latents = "latent" if model.latent_dim == 1 else "latents"
     kind = "images" if len(model.event_shape) == 3 else "examples"
-    return f"{target}: {kind} {shape_in_words(model.event_shape)}, {model.latent_dim} {latents}"
+    return f"{target}: {kind} {describe_shape(model.event_shape)}, {model.latent_dim} {latents}"
 
 
 def _likelihood_note(model: VAE) -> str:
@@ -286,7 +288,7 @@ def _save_each(folder: Path, images: Float[np.ndarray, "n height width channel"]
     """Every image as a PNG of its own size, numbered."""
     check_is_no_dangling_link(folder)
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise UsageError(f"{folder} is not empty; choose another --folder.")
+        raise UsageError(f"{folder} is not empty; choose another folder.", hint="folder")
     digits = len(str(len(images) - 1))
     with folder_atomically(folder) as temporary:
         for index, tile in enumerate(displayable(images)):
@@ -297,6 +299,6 @@ def _save_each(folder: Path, images: Float[np.ndarray, "n height width channel"]
 def _save_grid(path: Path, images: Float[np.ndarray, "n height width channel"], columns: int) -> Path:
     tiles = displayable(images)
     # Small images are enlarged, so that a picture of 8 x 8 digits can be seen; large ones stay as they are.
-    picture = compose(fitted(tiles, max(TILE_SIZE, tiles.shape[2]), max(TILE_SIZE, tiles.shape[1])), columns, gap=2)
+    picture = compose(fit_tiles(tiles, max(TILE_SIZE, tiles.shape[2]), max(TILE_SIZE, tiles.shape[1])), columns, gap=2)
     write_bytes(path, as_png(picture))
     return path

@@ -13,7 +13,7 @@ import torch
 from jaxtyping import Bool
 
 from lowerbound.data.batches import Batches
-from lowerbound.data.binarisation import binarised_by_content
+from lowerbound.data.binarisation import binarise_by_content
 from lowerbound.data.examples import Collection
 from lowerbound.foundation.errors import SchemaError
 from lowerbound.foundation.schema import Column, Schema
@@ -53,7 +53,7 @@ def binarised_like(collection: Collection, schema: Schema) -> Collection:
     """The pixels drawn as the run's own were, keyed by the image's content; black and white ones stay as they are."""
     if schema.binarisation == "none":
         return collection
-    examples = binarised_by_content(collection.examples, schema.binarisation_seed)
+    examples = binarise_by_content(collection.examples, schema.binarisation_seed)
     note = f"grey pixels are binarised by content ({binarisation_in_words(schema)})"
     notes = () if examples is collection.examples else (note,)
     return replace(collection, examples=examples, notes=(*collection.notes, *notes))

@@ -1,4 +1,4 @@
-"""The figure of a comparison: paired differences to the first run, with their errors."""
+"""The figure and the verdicts of `lowerbound compare`: paired differences from the first run, with their errors."""
 
 from matplotlib.figure import Figure
 
@@ -6,13 +6,13 @@ from lowerbound.evaluation.comparison import Comparison, ComparisonRow
 from lowerbound.reporting import theme
 
 NOISE = 2.0
-"""Standard errors within which a difference is taken for noise, as 95 % intervals do."""
+"""Standard errors within which a difference counts as noise, as in a 95 % interval."""
 
 MAX_NAME = 32  # characters
 
 
 def verdict(row: ComparisonRow, quantity: str) -> str:
-    """The row's difference in words; of the ELBO more is better, of a reconstruction error less."""
+    """A row's difference as a word: a higher ELBO is better, a lower reconstruction error is better."""
     if row.difference is None:
         return "reference"
     if row.standard_errors_apart <= NOISE:
@@ -22,20 +22,20 @@ def verdict(row: ComparisonRow, quantity: str) -> str:
 
 @theme.themed
 def comparison_figure(comparison: Comparison) -> Figure:
-    """Paired differences to the reference, in nats per example, with two standard errors to either side."""
+    """Paired differences from the reference, in nats per example, with two standard errors on either side."""
     rows = comparison.rows[1:]
     figure = Figure(figsize=(theme.WIDTH, 0.9 + 0.4 * len(rows)), layout="constrained")
     axes = figure.subplots()
     axes.axvline(0, color=theme.MUTED, linewidth=1)
     for position, row in enumerate(rows):
         assert row.difference is not None
-        colour = theme.MUTED if verdict(row, comparison.quantity) == "within noise" else theme.WATCHED
+        colour = theme.MUTED if verdict(row, comparison.quantity) == "within noise" else theme.HELD_OUT
         error = NOISE * row.difference.standard_error
         axes.errorbar(row.difference.value, position, xerr=error, fmt="o", color=colour, markersize=5, capsize=3)
-    axes.set_yticks(range(len(rows)), [theme.name(row.name, MAX_NAME) for row in rows])
+    axes.set_yticks(range(len(rows)), [theme.fit_name(row.name, MAX_NAME) for row in rows])
     axes.set(ylim=(len(rows) - 0.5, -0.5))
     quantity = "ELBO" if comparison.quantity == "elbo" else comparison.quantity.replace("-", " ")
-    reference = theme.name(comparison.rows[0].name, MAX_NAME)
-    axes.set_xlabel(f"{quantity} less that of {reference}, nats per example (± {NOISE:g} standard errors)")
+    reference = theme.fit_name(comparison.rows[0].name, MAX_NAME)
+    axes.set_xlabel(f"{quantity} minus that of {reference}, nats per example (± {NOISE:g} standard errors)")
     axes.grid(axis="x")
     return figure

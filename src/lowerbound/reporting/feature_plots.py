@@ -1,4 +1,4 @@
-"""What models of arrays and tables show: single elements, in the data and as the model draws them."""
+"""Figures of single features of arrays and tables: distributions of data and samples, reconstructions."""
 
 from typing import Any
 
@@ -13,36 +13,36 @@ COLUMNS = 3
 PANEL_HEIGHT = 1.55  # inches
 MAX_BINS = 30
 MAX_NAME, MAX_LEVEL = 24, 10  # characters
-MAX_DOT, MIN_DOT = 5.0, 2.5  # points: of few examples and of many
+MAX_DOT, MIN_DOT = 5.0, 2.5  # points: for few examples and for many
 
 
 @theme.themed
-def drawn_elements(results: Results) -> Figure:
-    """What the model takes the data to be, element by element: filled, the values of test examples; the
-    line, those of a thousand examples that the model draws, from the prior through the decoder and its
-    likelihood. Where the two differ, the model has not learned how that element is distributed. How
-    elements go together is not seen here. Missing cells are left out.
+def sampled_features(results: Results) -> Figure:
+    """The distribution of each feature in the data and in the model: filled, the values of test examples; the line,
+    those of a thousand samples from the model, drawn from the prior through the decoder and its likelihood. Where the
+    two differ, the model has not learned the distribution of that feature. Dependence between features is not shown.
+    Missing cells are excluded.
     """
     real, drawn = results.arrays["elements"], results.arrays["elements_drawn"]
     figure, panels = _panels(results)
     for index, axes in enumerate(panels):
         _compare(axes, real[:, index], drawn[:, index], _levels(results, index))
-    figure.legend(panels[0].patches[:2], ["test examples", "drawn by the model"], loc="outside upper right", ncols=2)
+    figure.legend(panels[0].patches[:2], ["test examples", "samples of the model"], loc="outside upper right", ncols=2)
     return figure
 
 
 @theme.themed
-def reconstructed_elements(results: Results) -> Figure:
-    """What of each element survives the code: each dot is a test example, its value to the right and what is
-    reconstructed of it upwards; on the dashed line they are equal. A flat cloud is an element that the code
-    says nothing of. Categories are shown by their numbers, moved apart a little.
+def reconstructed_features(results: Results) -> Figure:
+    """How much of each feature survives encoding: each dot is a test example, with its value on the horizontal axis and
+    its reconstruction on the vertical axis; on the dashed line they are equal. A flat cloud is a feature that the code
+    does not carry. Categories are shown as their numbers, with a little jitter.
     """
     real, reconstructed = results.arrays["elements"], results.arrays["elements_reconstructed"]
     figure, panels = _panels(results)
     jitter = np.random.default_rng(0).uniform(-0.18, 0.18, (2, len(real)))
     for index, axes in enumerate(panels):
-        apart = jitter if _levels(results, index) else 0 * jitter
-        x, y = real[:, index] + apart[0], reconstructed[:, index] + apart[1]
+        offset = jitter if _levels(results, index) else 0 * jitter
+        x, y = real[:, index] + offset[0], reconstructed[:, index] + offset[1]
         dot = MAX_DOT if len(real) <= 100 else MIN_DOT
         axes.plot(x, y, ".", markersize=dot, color=theme.TRAIN, alpha=0.5, markeredgewidth=0, rasterized=True)
         known = x[~np.isnan(x)]
@@ -71,21 +71,21 @@ def _compare(axes: Axes, real: np.ndarray, drawn: np.ndarray, levels: list[str])
     if levels:
         edges = np.arange(len(levels) + 1) - 0.5
         if len(levels) <= 4:
-            axes.set_xticks(range(len(levels)), [theme.name(level, MAX_LEVEL) for level in levels])
+            axes.set_xticks(range(len(levels)), [theme.fit_name(level, MAX_LEVEL) for level in levels])
     else:
         low, high = np.quantile(np.concatenate([real, drawn]), [0.002, 0.998]) if real.size else (0.0, 1.0)
         num_bins = min(MAX_BINS, max(6, round(2 * np.sqrt(len(real)))))
         edges = np.linspace(low, high if high > low else low + 1, num_bins + 1)
     for values, fill in ((real, True), (drawn, False)):
         heights = np.histogram(values, edges)[0] / max(1, len(values))
-        style = {"color": theme.FAINT} if fill else {"color": theme.WATCHED, "linewidth": 1.2}
+        style = {"color": theme.FAINT} if fill else {"color": theme.HELD_OUT, "linewidth": 1.2}
         axes.stairs(heights, edges, fill=fill, **style)
     axes.set_yticks([])
 
 
 def _name(results: Results, index: int) -> str:
     columns, position = _columns(results), int(results.arrays["elements_shown"][index])
-    return theme.name(columns[position]["name"], MAX_NAME) if columns else f"element {position}"
+    return theme.fit_name(columns[position]["name"], MAX_NAME) if columns else f"feature {position}"
 
 
 def _levels(results: Results, index: int) -> list[str]:

@@ -1,4 +1,4 @@
-"""Where the encoder puts the images: posterior means, coloured by label."""
+"""Figures of the latent space: posterior means of the test images, coloured by label, in one or two dimensions."""
 
 import math
 from collections.abc import Iterator
@@ -12,7 +12,6 @@ from matplotlib import patheffects
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.patches import Polygon
 
 from lowerbound.evaluation.generation import most_used_dimensions
 from lowerbound.evaluation.prior_shape import contour_lines
@@ -20,7 +19,7 @@ from lowerbound.evaluation.results import Results
 from lowerbound.reporting import theme
 
 MAX_CATEGORIES = 20
-"""Labels told apart at most: ten colours in two marker shapes. The rarer ones share a grey."""
+"""Most labels that are distinguished: ten colours in two marker shapes. Rarer labels share a grey."""
 
 MARKERS = ("o", "^")
 OTHERS = "#b4bac1"
@@ -31,7 +30,7 @@ LONGEST_NAME_AMONG_DOTS = 8
 
 @dataclass(frozen=True, eq=False)
 class Category:
-    """Examples that share a label, and how they are drawn."""
+    """Examples that share a label, with their colour and marker."""
 
     name: str
     members: Bool[np.ndarray, " n"]
@@ -41,22 +40,21 @@ class Category:
 
 @theme.themed
 def latent_space(results: Results) -> Figure:
-    """The latent space: each dot is a test image, placed at the mean of its posterior, and its colour is
-    its label, where the data have labels. The encoder has never seen a label, so colours that keep together
-    were found from the images alone; neighbours are images that the model takes to be alike, and where
-    colours mix it confuses them. Where there is a prior, 95 % of what it draws lies inside the dashed
-    line: gaps in there are where samples look like nothing in the data. Without labels, darker cells hold
-    more images.
+    """The latent space: each dot is a test image at its posterior mean, coloured by its label where the data have
+    labels. The encoder has never seen a label, so groups of one colour were found from the images alone; neighbouring
+    images look alike to the model, and where colours mix the model confuses them. Where a dashed line is drawn, 95 % of
+    the prior lies inside it: samples from gaps inside that line look like nothing in the data. Without labels, darker
+    cells hold more images.
     """
     return _plane(results, (0, 1))
 
 
 @theme.themed
 def latent_pair(results: Results) -> Figure:
-    """Two dimensions of the latent space, those whose posterior means vary most over the test images, which
-    is to say that the encoder uses most. All others are hidden, so dots that coincide here may lie apart.
-    Each dot is a test image, its colour is its label, where the data have labels; without labels, darker
-    cells hold more images. Where there is a prior, 95 % of what it draws lies inside the dashed line.
+    """The two latent dimensions whose posterior means vary most over the test images: those that the encoder uses most.
+    All others are hidden, so dots that coincide here may be far apart. Each dot is a test image, coloured by its label
+    where the data have labels; without labels, darker cells hold more images. Where a dashed line is drawn, 95 % of the
+    prior lies inside it.
     """
     first, second = most_used_dimensions(results.arrays["latent_mean"])[:2]
     return _plane(results, (first, second))
@@ -64,9 +62,8 @@ def latent_pair(results: Results) -> Figure:
 
 @theme.themed
 def latent_line(results: Results) -> Figure:
-    """The latent line: how the posterior means of the test images spread over the one latent dimension,
-    label by label where the data have labels. Hills that stand apart are labels that the code tells from
-    one another; each hill is scaled to the same height.
+    """The distribution of the posterior means of the test images along the one latent dimension, by label where the
+    data have labels. Separate hills are labels that the code distinguishes; each hill is scaled to the same height.
     """
     z = results.arrays["latent_mean"][:, 0]
     rows = list(categories(results)) or [Category("all", np.ones(len(z), dtype=bool), theme.TRAIN, "o")]
@@ -81,17 +78,17 @@ def latent_line(results: Results) -> Figure:
     axes.set_yticks(np.arange(len(rows)) + 0.3, [row.name for row in reversed(rows)])
     axes.tick_params(axis="y", length=0)
     axes.spines["left"].set_visible(False)
-    theme.formulas(axes.set_xlabel(dimension_name(0)))
+    theme.formulas(axes.set_xlabel(dimension_label(0)))
     return figure
 
 
-def dimension_name(index: int) -> str:
-    """z₁ for the first latent dimension, and so on, for `theme.formulas`."""
+def dimension_label(index: int) -> str:
+    """The formula z₁ for the first latent dimension, and so on."""
     return f"$z_{{{index + 1}}}$"
 
 
 def categories(results: Results) -> Iterator[Category]:
-    """The labels of the test images in their own order; of more than MAX_CATEGORIES the rarer ones together."""
+    """The labels of the test images in order; of more than MAX_CATEGORIES, the rarest are merged."""
     labels = results.arrays.get("labels")
     if labels is None:
         return
@@ -109,7 +106,7 @@ def categories(results: Results) -> Iterator[Category]:
 
 def _label_name(results: Results, label: int) -> str:
     names = results.context.get("data", {}).get("label_names") or ()
-    return theme.name(str(names[label]) if 0 <= label < len(names) else str(label), LONGEST_NAME)
+    return theme.fit_name(str(names[label]) if 0 <= label < len(names) else str(label), LONGEST_NAME)
 
 
 def _plane(results: Results, dimensions: tuple[int, int]) -> Figure:
@@ -122,19 +119,18 @@ def _plane(results: Results, dimensions: tuple[int, int]) -> Figure:
         _names(axes, z, shown)
     else:
         _density(axes, z)
-    contour = [Polygon(line, closed=False) for line in contour_lines(results.arrays)]
-    for line in contour:
-        line.set(fill=False, edgecolor=theme.MUTED, linestyle=DASHED)
-        axes.add_patch(line)
+    contours = list(contour_lines(results.arrays))
+    for line in contours:
+        axes.plot(*line.T, color=theme.MUTED, linestyle=DASHED, linewidth=1)
     axes.set_aspect("equal", adjustable="datalim")
-    theme.formulas(axes.set_xlabel(dimension_name(dimensions[0])), axes.set_ylabel(dimension_name(dimensions[1])))
+    theme.formulas(axes.set_xlabel(dimension_label(dimensions[0])), axes.set_ylabel(dimension_label(dimensions[1])))
     axes.grid(True)
-    _legend(axes, shown, with_prior=bool(contour))
+    _legend(axes, shown, with_prior=len(contours) > 0)
     return figure
 
 
 def _dots(axes: Axes, z: Float[np.ndarray, "n 2"], shown: list[Category]) -> None:
-    """Dots in an order that mixes the labels, lest the last one drawn cover the others."""
+    """Dots in random order, so that no label covers the others."""
     size = float(np.clip(30_000 / len(z), 5, 26))
     order = np.random.default_rng(0).permutation(len(z))
     for marker in MARKERS:
@@ -157,27 +153,27 @@ def _legend(axes: Axes, shown: list[Category], with_prior: bool) -> None:
 
 
 def _names(axes: Axes, z: Float[np.ndarray, "n 2"], shown: list[Category]) -> None:
-    """Each label's name at the middle of its dots, so that colour is not all there is to go by."""
+    """Each label's name at the median of its dots, so that labels can be read without relying on colour."""
     named = [row for row in shown if row.colour != OTHERS and len(row.name) <= LONGEST_NAME_AMONG_DOTS]
     if not named:
         return
     middles = np.stack([np.median(z[row.members], axis=0) for row in named])
-    places = spread(middles, distance=0.055 * float(np.ptp(z, axis=0).max()))
+    places = push_apart(middles, distance=0.055 * float(np.ptp(z, axis=0).max()))
     halo = [patheffects.withStroke(linewidth=3, foreground="white")]
     style: dict[str, Any] = {"ha": "center", "va": "center", "size": 12, "weight": "bold", "path_effects": halo}
     for row, place in zip(named, places, strict=True):
         axes.text(place[0], place[1], row.name, color=row.colour, **style)
 
 
-def spread(points: Float[np.ndarray, "n 2"], distance: float) -> Float[np.ndarray, "n 2"]:
-    """The points, pushed apart where two were nearer to one another than `distance`."""
+def push_apart(points: Float[np.ndarray, "n 2"], distance: float) -> Float[np.ndarray, "n 2"]:
+    """The points, moved until no two are closer than `distance`."""
     points = points.astype(float)
     for _ in range(50):
         for i, j in combinations(range(len(points)), 2):
-            apart = points[j] - points[i]
-            length = float(np.hypot(*apart))
+            difference = points[j] - points[i]
+            length = float(np.hypot(*difference))
             if length < distance:
-                direction = apart / length if length > 0 else np.array([1.0, 0.0])
+                direction = difference / length if length > 0 else np.array([1.0, 0.0])
                 points[i] -= direction * (distance - length) / 2
                 points[j] += direction * (distance - length) / 2
     return points

@@ -1,4 +1,4 @@
-"""The model as a graph in plate notation, drawn in inches on an empty canvas."""
+"""The graphical model in plate notation, drawn in inches on an empty canvas."""
 
 from typing import Any
 
@@ -21,22 +21,15 @@ KEY_LEFT, KEY_TEXT = 4.3, 4.9
 SHADE = "#c9d3dc"
 DOTTED = (0, (1.2, 2.2))
 LINE_WIDTH, HEAD_LENGTH = 1.4, 9  # points
-NAMES = {
-    "bernoulli": "Bernoulli",
-    "gaussian": "Gaussian",
-    "standard-normal": "standard normal",
-    "diagonal-normal": "diagonal normal",
-}
 
 
 @theme.themed
 def model_graph(results: Results) -> Figure:
-    """What depends on what. A circle is a random variable: z, the latent code, is never seen; x, the image,
-    is observed and therefore shaded. The solid arrow is the generative model: z comes from the prior, and
-    the decoder, whose weights are θ, turns it into a distribution over images. The dotted arrow runs the
-    other way and is the inference model: the encoder, whose weights are φ, says which codes could have
-    produced an image. What stands inside the plate is repeated for each of the N training images; the
-    weights stand outside because all images share them.
+    """The dependencies of the model. A circle is a random variable: z, the latent code, is never observed; x, the
+    image, is observed and therefore shaded. The solid arrow is the generative model: z comes from the prior, and the
+    decoder, with weights θ, turns it into a distribution over images. The dotted arrow runs the other way and is the
+    inference model: the encoder, with weights φ, infers which codes could have produced an image. The plate is repeated
+    for each of the N training images; the weights stand outside it because all images share them.
     """
     figure = Figure(figsize=(WIDTH, HEIGHT))
     axes = figure.add_axes((0, 0, 1, 1))
@@ -83,7 +76,7 @@ def _parameter(axes: Axes, at: Point, name: str, side: str) -> Circle:
 
 
 def _arrow(axes: Axes, start: Circle, end: Circle, linestyle: Any, bend: float = 0.0) -> None:
-    """An arrow that begins and ends on the circles' borders."""
+    """An arrow from border to border of two circles."""
     course = {
         "posA": start.center,
         "posB": end.center,
@@ -93,7 +86,7 @@ def _arrow(axes: Axes, start: Circle, end: Circle, linestyle: Any, bend: float =
         "connectionstyle": f"arc3,rad={bend}",
         "color": theme.INK,
     }
-    # Shaft and head apart: a dotted arrow would have a dotted head.
+    # Shaft and head separately: a dotted arrow would have a dotted head.
     shaft = FancyArrowPatch(**course, shrinkB=HEAD_LENGTH, arrowstyle="-", linestyle=linestyle, linewidth=LINE_WIDTH)
     head = FancyArrowPatch(
         **course, shrinkB=0, arrowstyle="-|>,head_length=1,head_width=0.45", mutation_scale=HEAD_LENGTH, linewidth=0
@@ -104,8 +97,7 @@ def _arrow(axes: Axes, start: Circle, end: Circle, linestyle: Any, bend: float =
 
 def _key(axes: Axes, results: Results) -> None:
     model = results.context.get("config", {}).get("model", {})
-    generative = ", ".join(filter(None, (_named(model, "likelihood"), _named(model, "prior"))))
-    _entry(axes, 2.93, "-", "generative model", r"$p_\theta(x\,|\,z)\;p(z)$", generative)
+    _entry(axes, 2.93, "-", "generative model", r"$p_\theta(x\,|\,z)\;p(z)$", _named(model, "likelihood", "prior"))
     _entry(axes, 1.98, DOTTED, "inference model", r"$q_\phi(z\,|\,x)$", _named(model, "posterior"))
     for height, colour, words in ((1.06, "white", _latent(model)), (0.62, SHADE, _image(results))):
         axes.add_patch(Circle((KEY_LEFT + 0.21, height), 0.12, facecolor=colour, edgecolor=theme.INK))
@@ -120,9 +112,10 @@ def _entry(axes: Axes, height: float, linestyle: Any, title: str, formula: str, 
     axes.text(KEY_TEXT, height - 0.47, kinds, va="center", size=8, color=theme.MUTED)
 
 
-def _named(model: dict[str, Any], part: str) -> str:
-    name = model.get(part)
-    return "" if name is None else f"{NAMES.get(name, name)} {part}"
+def _named(model: dict[str, Any], *parts: str) -> str:
+    """The configured choice for each part: "Bernoulli likelihood, standard normal prior"."""
+    named = ", ".join(f"{model[part].replace('-', ' ')} {part}" for part in parts if model.get(part))
+    return named[:1].upper() + named[1:]
 
 
 def _latent(model: dict[str, Any]) -> str:

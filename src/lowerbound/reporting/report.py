@@ -1,12 +1,12 @@
-"""Results as pages: one self-contained HTML file for a run, and an index of several runs.
+"""report.html of a run, and the index page of several runs: self-contained HTML from results and figures.
 
-A page loads nothing: its style stands in it, and so do its figures. The templates lie beside this module.
+A page loads nothing: styles and figures are embedded. The templates are in this folder.
 """
 
 import base64
 import os
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from io import BytesIO
@@ -21,20 +21,21 @@ from PIL import Image
 from lowerbound.evaluation.results import Finding, Results, Score, read_results
 from lowerbound.foundation.storage import write_bytes, write_text
 from lowerbound.reporting import theme, wording
-from lowerbound.reporting.plots import BOUND, FIGURES, PLOTS, Plot, plots_for
+from lowerbound.reporting.number_format import format_estimate, format_sizes
+from lowerbound.reporting.plots import BOUND, FIGURES, PLOTS, Plot, left_out, plots_for
 
 REPORT = "report.html"
 
 CSS_PIXELS = 96
-"""Of a web page, for an inch."""
+"""CSS pixels per inch."""
 
-THUMBNAIL_WIDTH = 400  # pixels, more than twice what a card shows
+THUMBNAIL_WIDTH = 400  # pixels, more than twice the width on a card
 THUMBNAIL_COLOURS = 128
 THUMBNAILS = (
     ("manifold_20", "manifold_15", "samples", "reconstructions"),
     ("latent_space", "latent_pair", "latent_line"),
 )
-"""Figures that stand for a run on an index page: of each group the first that the run has."""
+"""Thumbnails of a run on an index page: from each group the first figure that the run has."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +52,7 @@ class Picture:
 
     @property
     def description(self) -> str:
-        """For those who do not see it: the title and the caption's first sentence."""
+        """Alternative text: the title and the caption's first sentence."""
         return f"{self.title}. {self.caption.partition('. ')[0].rstrip('.')}."
 
 
@@ -67,11 +68,11 @@ class Measurement:
 
 @dataclass(frozen=True)
 class Diagnosis:
-    """What the doctor found, in words."""
+    """A finding of the diagnostics, as text."""
 
     severity: str
     numbers: str
-    knob: list[tuple[bool, str]]  # parts of the text, and whether they are code
+    setting: list[tuple[bool, str]]  # parts of the text, and whether they are code
     finding: Finding
 
 
@@ -104,7 +105,7 @@ class RunCard:
 
 
 def write_report(results: Results, run: Path) -> Path:
-    """Write `run`/report.html and its figures as `run`/figures/*.png; those of an earlier report are replaced."""
+    """Write `run`/report.html and `run`/figures/*.png, replacing those of an earlier report."""
     plots = plots_for(results)
     _remove_stale(run / "figures", plots)
     pictures = [_picture(name, plot, results, run / "figures") for name, plot in plots.items()]
@@ -114,7 +115,7 @@ def write_report(results: Results, run: Path) -> Path:
 
 
 def write_index(runs: Sequence[Path], page: Path) -> Path:
-    """Write a page with a card for each run that links to its report; RunError for a folder that holds no results."""
+    """Write an index page: a card for each run, linked to its report. RunError for a folder without results."""
     cards = [_card(run, page.parent) for run in runs]
     write_text(page, _environment().get_template("index.html.j2").render(title="Runs", cards=cards))
     return page
@@ -139,41 +140,48 @@ def _view(results: Results, pictures: list[Picture]) -> dict[str, Any]:
         "version": context.get("versions", {}).get("lowerbound", ""),
         "key": wording.key_number(results),
         "placement": wording.placement(results),
-        "is_watching_test": context.get("data", {}).get("watched") == "test",
+        "is_monitoring_test": context.get("data", {}).get("watched") == "test",
         "measurements": [_measurement(results, score) for score in results.scores],
-        "said": partial(wording.said_of, results),
-        "conventions": [wording.said_of(results, words) for words in _conventions(results.scores)],
+        "adapt": partial(wording.in_data_terms, results),
+        "conventions": [wording.in_data_terms(results, words) for words in _conventions(results.scores)],
         "pictures": [picture for picture in pictures if picture.section == FIGURES],
         "bound_pictures": [picture for picture in pictures if picture.section == BOUND],
-        "bound_quality": wording.said_of(results, wording.bound_quality(results)),
-        "bound_title": "How good is the bound?" if is_variational else "Check-up",
+        "bound_quality": wording.in_data_terms(results, wording.bound_quality(results)),
+        "bound_title": "How good is the bound?" if is_variational else "Diagnostics",
         "is_variational": is_variational,
         "severities": list(wording.SEVERITIES.values()),
         "diagnoses": None if results.findings is None else [_diagnosis(finding) for finding in results.findings],
         "layer_tables": list(_layer_tables(context.get("layers", {}))),
         "likelihood_parameters": context.get("likelihood_parameters") or 0,
+        "not_shown": list(_by_reason(left_out(results))),
         "facts": wording.facts(results),
         "config_toml": tomli_w.dumps(_without_none(context.get("config", {}))),
-        "shape": wording.shape,
+        "sizes": format_sizes,
     }
 
 
 def _measurement(results: Results, score: Score) -> Measurement:
-    value = wording.measured(score.value, score.standard_error, score.unit)
-    meaning = wording.said_of(results, wording.meaning(score))
-    return Measurement(wording.quantity(score.name), meaning, value, score)
+    value = format_estimate(score.value, score.standard_error, score.unit)
+    meaning = wording.in_data_terms(results, wording.score_description(score))
+    return Measurement(wording.score_title(score.name), meaning, value, score)
 
 
 def _diagnosis(finding: Finding) -> Diagnosis:
-    knob = list(wording.code_parts(finding.knob))
-    return Diagnosis(wording.severity(finding), wording.finding_numbers(finding), knob, finding)
+    setting = list(wording.code_parts(finding.knob))
+    return Diagnosis(wording.severity_name(finding), wording.finding_numbers(finding), setting, finding)
 
 
 def _conventions(scores: Iterable[Score]) -> Iterator[str]:
-    """What the conventions that occur mean, in the order in which they occur."""
+    """Explanations of the conventions that occur, in order of appearance."""
     for name in dict.fromkeys(score.convention for score in scores):
-        if words := wording.convention(name):
+        if words := wording.explain_convention(name):
             yield words
+
+
+def _by_reason(reasons: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+    """Names that share a reason, as one text, and the reason."""
+    for reason in dict.fromkeys(reasons.values()):
+        yield ", ".join(name for name, other in reasons.items() if other == reason), reason
 
 
 def _layer_tables(layers: dict[str, list[dict[str, Any]]]) -> Iterator[LayerTable]:
@@ -183,15 +191,15 @@ def _layer_tables(layers: dict[str, list[dict[str, Any]]]) -> Iterator[LayerTabl
 
 
 def _picture(name: str, plot: Plot, results: Results, folder: Path) -> Picture:
-    """Draw a figure, write its PNG and make it part of the page."""
+    """Draw a figure, write its PNG and embed it."""
     figure = plot.draw(results)
     png = theme.png(figure)
     write_bytes(folder / f"{name}.png", png)
-    # Lines and letters stay sharp at any size in an SVG; what consists of pixels only grows larger in it.
+    # Lines and text stay sharp at any size in an SVG; images of pixels only make it larger.
     has_image = any(axes.images for axes in figure.axes)
     source = _data_url(png, "image/png") if has_image else _data_url(theme.svg(figure), "image/svg+xml")
     width, height = (round(CSS_PIXELS * inches) for inches in figure.get_size_inches())
-    caption = wording.said_of(results, plot.caption)
+    caption = wording.in_data_terms(results, plot.caption)
     return Picture(name, plot.section, plot.title, caption, source, width, height)
 
 
@@ -200,7 +208,7 @@ def _data_url(content: bytes, kind: str) -> str:
 
 
 def _remove_stale(folder: Path, plots: Iterable[str]) -> None:
-    """Remove figures that an earlier report wrote and this one will not; other files in the folder stay."""
+    """Remove figures of an earlier report that this one does not write; other files in the folder stay."""
     current = set(plots)
     for path in folder.glob("*.png"):
         is_ours = path.stem in PLOTS or re.fullmatch(r"manifold_\d+", path.stem)
@@ -226,7 +234,7 @@ def _card(run: Path, folder: Path) -> RunCard:
 
 
 def _thumbnails(folder: Path) -> Iterator[Thumbnail]:
-    """The first figure that a run has of each group."""
+    """The first figure of each group that the run has."""
     for group in THUMBNAILS:
         paths = [folder / f"{name}.png" for name in group]
         for path in [path for path in paths if path.is_file()][:1]:

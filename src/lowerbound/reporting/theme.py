@@ -1,10 +1,10 @@
-"""The look of every figure, and figures as bytes.
+"""Style and colours of all figures; figures as PNG or SVG bytes.
 
-Nothing here depends on the machine's own matplotlib settings or on the clock: the same results give the same bytes.
-Figures are made without pyplot, whose figures live in a global list.
+Nothing here depends on the user's matplotlib settings or on the clock: the same results give the same bytes. Figures
+are made without pyplot, which keeps its figures in a global list.
 
-Names of columns, labels, runs and data are someone else's text: no figure reads mathematics in any text but those
-marked by `formulas`, and `name` makes such a text fit. So "$\\frac{$" is a name like any other.
+Names of columns, labels, runs and data come from the user: only texts marked by `formulas` are parsed as mathematics,
+and `fit_name` shortens names. So "$\\frac{$" is a name like any other.
 """
 
 import math
@@ -24,16 +24,16 @@ from matplotlib.text import Text
 from lowerbound.reporting import palette
 
 DPI = 200
-"""Pixels per inch, twice a screen's: sharp on a screen of high density."""
+"""Pixels per inch, twice a standard screen's, so that figures are sharp on high-density screens."""
 
 WIDTH = 7.0
-"""Width of a full figure, in inches; the report's column is as wide."""
+"""Width of a full figure in inches, the width of the report's column."""
 
 INK = "#24292f"
 MUTED = "#68707a"
 FAINT = "#d5d9de"
 TRAIN = palette.TRAIN
-WATCHED = palette.VALIDATION
+HELD_OUT = palette.VALIDATION
 CATEGORIES = palette.CATEGORIES
 
 STYLE: dict[str, Any] = {
@@ -77,7 +77,7 @@ P = ParamSpec("P")
 
 
 def themed(draw: Callable[P, Figure]) -> Callable[P, Figure]:
-    """Have a drawing function work under STYLE, whatever the user's own settings are."""
+    """Run a drawing function under STYLE, whatever the user's own settings are."""
 
     @wraps(draw)
     def drawing(*arguments: P.args, **options: P.kwargs) -> Figure:
@@ -88,15 +88,15 @@ def themed(draw: Callable[P, Figure]) -> Callable[P, Figure]:
 
 
 def formulas(*texts: Text) -> None:
-    """Have these texts of a figure set as mathematics; all others are shown as they are."""
+    """Typeset these texts of a figure as mathematics; all others are shown literally."""
     for text in texts:
         text.set_parse_math(True)
 
 
-def name(text: str, most: int) -> str:
-    """A name as a figure has room for it: one line of at most `most` characters, without what cannot be printed."""
+def fit_name(text: str, most: int) -> str:
+    """A name on one line of at most `most` characters, unprintable characters replaced."""
     line = "".join(character if character.isprintable() else UNPRINTABLE for character in " ".join(text.split()))
-    # In the middle: names of columns and of runs often begin alike.
+    # Shortened in the middle: names of columns and of runs often begin alike.
     return line if len(line) <= most else f"{line[: most - most // 3 - 1]}…{line[len(line) - most // 3 :]}"
 
 
@@ -106,7 +106,7 @@ def png(figure: Figure) -> bytes:
 
 
 def svg(figure: Figure) -> bytes:
-    """The figure as an SVG that needs no fonts; what is rasterised in it has DPI pixels per inch."""
+    """The figure as an SVG that needs no fonts; rasterised parts have DPI pixels per inch."""
     return _saved(figure, format="svg", metadata={"Date": None, "Creator": None})
 
 
@@ -118,9 +118,9 @@ def image_figure(
     top: float = 0.0,
     bottom: float = 0.0,
 ) -> tuple[Figure, Axes]:
-    """A figure around an image, one of its pixels to one of the PNG's, with margins in inches."""
+    """A figure around an image, pixel for pixel in the PNG, with margins in inches."""
     height, width = (size / DPI for size in image.shape[:2])
-    # Whole pixels, or the image would be resampled, and some of its pixels drawn wider than others.
+    # Whole pixels, otherwise the image would be resampled and some of its pixels drawn wider than others.
     left, right, top, bottom = (math.ceil(margin * DPI) / DPI for margin in (left, right, top, bottom))
     total_width, total_height = left + width + right, bottom + height + top
     figure = Figure(figsize=(total_width, total_height))
@@ -136,7 +136,7 @@ def image_figure(
 def _saved(figure: Figure, **options: Any) -> bytes:
     file = BytesIO()
     with matplotlib.style.context(["default", STYLE]), warnings.catch_warnings():
-        # A character that the font lacks is drawn as a box, which says enough.
+        # Characters missing from the font are drawn as boxes.
         warnings.filterwarnings("ignore", message="Glyph .* missing from font")
         figure.savefig(file, dpi=DPI, **options)
     return file.getvalue()

@@ -1,4 +1,4 @@
-"""Many images as one picture: channels to show, sizes that fit, tiles laid row by row from the top."""
+"""Image tiles: displayable channels, resizing without interpolation, composing tiles into one picture, PNG bytes."""
 
 import math
 from io import BytesIO
@@ -11,25 +11,25 @@ WHITE = 255
 
 
 def displayable(images: Float[np.ndarray, "n height width channel"]) -> UInt8[np.ndarray, "n height width 3"]:
-    """Images in [0, 1] as RGB bytes: one channel becomes grey, and of other numbers but three the first is shown."""
+    """Images in [0, 1] as RGB bytes: one channel becomes grey; of any number other than three the first is shown."""
     shown = images if images.shape[-1] == 3 else images[..., :1]
     levels = np.rint(np.clip(shown, 0, 1) * 255).astype(np.uint8)
     return np.broadcast_to(levels, (*images.shape[:3], 3))
 
 
 def channel_note(images: Float[np.ndarray, "n height width channel"]) -> str:
-    """What a reader must be told of the channels that are not shown; empty if all are."""
+    """A note on channels that are not shown; empty if all are."""
     num_channels = images.shape[-1]
-    return "" if num_channels in (1, 3) else f"shown is the first of {num_channels} channels, in grey"
+    return "" if num_channels in (1, 3) else f"showing the first of {num_channels} channels, in grey"
 
 
-def fitted(
+def fit_tiles(
     tiles: UInt8[np.ndarray, "n height width 3"], width: int, height: int
 ) -> UInt8[np.ndarray, "n new_height new_width 3"]:
-    """Tiles resized to just fit `width` by `height`, in their own proportions, their pixels staying squares."""
+    """Tiles resized to fit within `width` by `height`, aspect ratio kept, pixels staying square."""
     zoom = min(width / tiles.shape[2], height / tiles.shape[1])
     size = (max(1, round(tiles.shape[2] * zoom)), max(1, round(tiles.shape[1] * zoom)))
-    # Enlarged by repetition and shrunk by averaging, never interpolated: what a model draws is shown, not smoothed.
+    # Enlarged by repetition and shrunk by averaging, never interpolated, so that the model's own pixels are shown.
     enlarged = tiles.repeat(math.ceil(zoom), axis=1).repeat(math.ceil(zoom), axis=2)
     return np.stack([_shrunk(tile, size) for tile in enlarged])
 
@@ -37,7 +37,7 @@ def fitted(
 def compose(
     tiles: UInt8[np.ndarray, "n height width 3"], columns: int, gap: int = 0
 ) -> UInt8[np.ndarray, "total_height total_width 3"]:
-    """One image: tile k stands in row k // columns and column k % columns, `gap` white pixels from the next."""
+    """One image with tile k in row k // columns and column k % columns, `gap` white pixels between tiles."""
     number, height, width, _ = tiles.shape
     rows = math.ceil(number / columns)
     cells = np.full((rows * columns, height + gap, width + gap, 3), WHITE, dtype=np.uint8)
@@ -55,13 +55,19 @@ def as_png(picture: UInt8[np.ndarray, "height width 3"]) -> bytes:
 
 
 def centres(count: int, size: int, gap: int = 0) -> Float[np.ndarray, " count"]:
-    """Where the middles of `count` tiles of `size` pixels lie along an axis of the composed image."""
+    """Pixel positions of the centres of `count` tiles of `size` pixels along an axis of the composed image."""
     # Pixel 0 of an image spans -0.5 to 0.5.
     return np.arange(count) * (size + gap) + (size - 1) / 2
 
 
+def evenly(number: int, most: int) -> np.ndarray:
+    """At most `most` of the indices below `number`, evenly spaced and as symmetric as possible."""
+    step = -(-number // most)
+    return np.arange((number - 1) % step // 2, number, step)
+
+
 def columns_for(tiles_shape: tuple[int, ...], most: int) -> int:
-    """Columns in which tiles of that height and width are easy to see: `most` for squares, fewer for wide ones."""
+    """Number of columns for tiles of this shape: `most` for square tiles, fewer for wide ones."""
     _, height, width, *_ = tiles_shape
     return max(1, min(most, round(most * math.sqrt(height / width))))
 

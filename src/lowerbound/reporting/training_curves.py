@@ -1,4 +1,4 @@
-"""Training, epoch by epoch. A bound is in nats and higher is better; minus it is drawn, as training curves are."""
+"""Training curves: −ELBO, distortion and rate, or the reconstruction error, epoch by epoch."""
 
 import math
 from typing import Any
@@ -9,23 +9,23 @@ from matplotlib.ticker import MaxNLocator
 
 from lowerbound.evaluation.results import Results
 from lowerbound.reporting import theme
-from lowerbound.reporting.wording import said_of
+from lowerbound.reporting.wording import in_data_terms
 
 BOUNDS = ("objective", "elbo")
-"""Terms of which minus is drawn."""
+"""Terms that are drawn negated, so that lower is better in every panel."""
 
-TITLES = {"objective": "−objective, what is minimised", "elbo": "−ELBO"}
+TITLES = {"objective": "−objective (the training loss)", "elbo": "−ELBO"}
 
 
 @theme.themed
 def training_curves(results: Results) -> Figure:
-    """What training did, epoch by epoch, in nats per image; lower is better. −ELBO above is the sum of the two
-    panels below it: the distortion, what is lost between image and reconstruction, and the rate, what the code
-    costs, which is how far the posteriors depart from the prior. They trade against each other: a code that says
-    more costs more and lets images be reconstructed better. The curve of training averages over an epoch in which
-    the weights still change, so it starts out high; where it keeps falling while the watched curve rises, the
-    model overfits. The dot marks the epoch whose weights were kept. Minus the objective has a panel of its own
-    where training minimised something other than −ELBO.
+    """Training, epoch by epoch, in nats per image; lower is better. −ELBO above is the sum of the two panels below it:
+    the distortion, which measures what is lost between image and reconstruction, and the rate, the cost of the code,
+    which measures how far the posteriors depart from the prior. There is a trade-off: a code that carries more
+    information costs more and allows better reconstructions. The training curve averages over an epoch in which the
+    weights still change, so it starts high; where it keeps falling while the validation curve rises, the model
+    overfits. The dot marks the epoch whose weights were kept. Minus the objective has its own panel where the training
+    loss is not −ELBO.
     """
     figure = Figure(figsize=(theme.WIDTH, 5.2), layout="constrained")
     mosaic: list[Any] = [["elbo", "elbo"], ["distortion", "rate"]]
@@ -40,9 +40,9 @@ def training_curves(results: Results) -> Figure:
 
 @theme.themed
 def reconstruction_error_curve(results: Results) -> Figure:
-    """What training did, epoch by epoch: the reconstruction error −log p(x|z) in nats per image; lower is
-    better. The curve of training averages over an epoch in which the weights still change, so it starts out
-    high. The dot marks the epoch whose weights were kept.
+    """Training, epoch by epoch: the reconstruction error −log p(x|z) in nats per image; lower is better. The training
+    curve averages over an epoch in which the weights still change, so it starts high. The dot marks the epoch whose
+    weights were kept.
     """
     figure = Figure(figsize=(theme.WIDTH, 3.2), layout="constrained")
     axes = figure.subplots()
@@ -53,7 +53,7 @@ def reconstruction_error_curve(results: Results) -> Figure:
 
 
 def best_epoch(results: Results) -> int | None:
-    """The epoch whose weights were kept, or None if it is not known."""
+    """The epoch whose weights were kept, or None if it is unknown."""
     best: int | None = results.context.get("training", {}).get("best_epoch")
     improvements = [record["epoch"] for record in results.history if record.get("is_best")]
     return best if best is not None or not improvements else max(improvements)
@@ -62,12 +62,15 @@ def best_epoch(results: Results) -> int | None:
 def _panel(axes: Axes, results: Results, term: str) -> None:
     epochs = [record["epoch"] for record in results.history]
     marker = "o" if len(epochs) <= 30 else None
-    for split, label, colour in (("train", "train", theme.TRAIN), ("validation", _watched(results), theme.WATCHED)):
+    for split, label, colour in (
+        ("train", "train", theme.TRAIN),
+        ("validation", _held_out_name(results), theme.HELD_OUT),
+    ):
         values = [_drawn(record[split], term) for record in results.history]
         axes.plot(epochs, values, color=colour, label=label, linewidth=1.6, marker=marker, markersize=2.6)
     _mark_best(axes, results, term)
     axes.set_title(TITLES.get(term, term))
-    axes.set(xlabel="epoch", ylabel=said_of(results, "nats per image"), xlim=(epochs[0] - 0.5, epochs[-1] + 0.5))
+    axes.set(xlabel="epoch", ylabel=in_data_terms(results, "nats per image"), xlim=(epochs[0] - 0.5, epochs[-1] + 0.5))
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.grid(axis="y")
 
@@ -85,7 +88,7 @@ def _mark_best(axes: Axes, results: Results, term: str) -> None:
                 [_drawn(record["validation"], term)],
                 "o",
                 markersize=7,
-                color=theme.WATCHED,
+                color=theme.HELD_OUT,
                 markeredgecolor="white",
                 markeredgewidth=1.2,
                 label=f"kept: epoch {best}",
@@ -93,17 +96,17 @@ def _mark_best(axes: Axes, results: Results, term: str) -> None:
 
 
 def _legend(figure: Figure, axes: Axes) -> None:
-    # One for all panels, above them, where no curve can run through it.
+    # One legend for all panels, above them, where no curve crosses it.
     handles, labels = axes.get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside upper right", ncols=3)
 
 
-def _watched(results: Results) -> str:
-    return "test, watched" if results.context.get("data", {}).get("watched") == "test" else "validation"
+def _held_out_name(results: Results) -> str:
+    return "test (monitored)" if results.context.get("data", {}).get("watched") == "test" else "validation"
 
 
 def _objective_is_elbo(results: Results) -> bool:
-    """Whether the two agree, but for the noise of a sampled rate."""
+    """Whether the two agree up to the noise of a sampled rate."""
 
     def agree(terms: dict[str, float]) -> bool:
         return math.isclose(terms["objective"], terms["elbo"], rel_tol=0.01, abs_tol=0.05)

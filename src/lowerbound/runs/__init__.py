@@ -1,1 +1,1 @@
-"""Runs: one experiment in a directory of its own, from settings and data to a trained model and its report."""
+"""Runs: an experiment in a directory of its own, from settings and data to the trained model and its report."""

@@ -1,6 +1,6 @@
-"""What is chosen for data that come without a recipe, and why: likelihood, network, latents, length of training.
+"""Automatic configuration without a recipe: likelihood, network, latents and training, chosen to fit the data.
 
-Every choice is a setting, so that `--set` goes over it.
+Every choice is made of settings, so the user's own settings override it.
 """
 
 import math
@@ -14,35 +14,35 @@ from lowerbound.networks.residual import DEEPEST_SIDE, num_stages
 from lowerbound.runs.experiment import Settings, merge
 
 FILTERS = (32, 64, 128, 128, 128, 128)
-LEAST_CONVOLVED = 8  # pixels along the shorter side
-SMALL_SIDE = 32  # pixels up to which two plain stages do
+MIN_CONVOLVED_SIDE = 8  # pixels; smaller images get a dense network
+SMALL_SIDE = 32  # pixels; up to this size two plain convolutions are enough
 
 
 @dataclass(frozen=True)
 class Choice:
-    """One setting that was chosen."""
+    """One choice, with its reason."""
 
     what: str
-    value: str  # in words
+    value: str  # as text
     reason: str
     settings: Settings
-    decides: str  # the key that whoever sets it decides for himself
+    decides: str  # the key; a user who sets it makes this choice
 
     def is_made_in(self, settings: Settings) -> bool:
-        """Whether settings decide this already."""
+        """Whether the user's settings make this choice."""
         section, _, key = self.decides.partition(".")
         return key in settings.get(section, {})
 
 
 LIKELIHOODS: dict[Kind, tuple[str, dict[str, Any], str]] = {
     "binary": ("bernoulli", {}, "values are 0 or 1"),
-    "grey": ("discretized-logistic", {}, "values lie on levels, so that bits are exact"),
-    "colour": ("discretized-logistic", {}, "values lie on levels, so that bits are exact"),
-    "levels": ("discretized-logistic", {}, "values lie on levels, so that bits are exact"),
-    "unit": ("gaussian", {"learn_sigma": True, "sigma": 0.1, "mean_map": "sigmoid"}, "values lie anywhere in [0, 1]"),
-    "counts": ("negative-binomial", {}, "values are whole numbers without an upper end"),
-    "real": ("gaussian-per-element", {}, "values have no natural range"),
-    "table": ("table", {}, "columns differ in kind, or cells are missing"),
+    "grey": ("discretized-logistic", {}, "values are on discrete levels, so bits per dimension are exact"),
+    "colour": ("discretized-logistic", {}, "values are on discrete levels, so bits per dimension are exact"),
+    "levels": ("discretized-logistic", {}, "values are on discrete levels, so bits per dimension are exact"),
+    "unit": ("gaussian", {"learn_sigma": True, "sigma": 0.1, "mean_map": "sigmoid"}, "values are continuous in [0, 1]"),
+    "counts": ("negative-binomial", {}, "values are counts without an upper limit"),
+    "real": ("gaussian-per-element", {}, "values are unbounded"),
+    "table": ("table", {}, "columns have different kinds, or cells are missing"),
 }
 
 
@@ -51,8 +51,8 @@ def choose(examples: Examples) -> tuple[Choice, ...]:
     return _likelihood(examples), _network(examples), _latents(examples), _training(examples)
 
 
-def settings_of(choices: Iterable[Choice]) -> Settings:
-    """All choices together, as settings to lay others over."""
+def chosen_settings(choices: Iterable[Choice]) -> Settings:
+    """The settings of all choices together."""
     together: Settings = {}
     for choice in choices:
         together = merge(together, choice.settings)
@@ -75,11 +75,11 @@ def _network(examples: Examples) -> Choice:
     shape = examples.event_shape
     if examples.layout != "image":
         widths = [128, 128] if math.prod(shape) <= 64 else [512, 512]
-        value, reason = f"dense ({' and '.join(map(str, widths))} units)", "there are no pixels to convolve"
+        value, reason = f"dense ({' and '.join(map(str, widths))} units)", "examples are not images"
         return Choice("network", value, reason, {"model": {"network": "dense", "hidden": widths}}, "model.network")
     _, height, width = shape
-    if min(height, width) < LEAST_CONVOLVED:
-        reason = f"images are less than {LEAST_CONVOLVED} pixels wide or high"
+    if min(height, width) < MIN_CONVOLVED_SIDE:
+        reason = f"images are less than {MIN_CONVOLVED_SIDE} pixels wide or high"
         return Choice(
             "network", "dense (512 units)", reason, {"model": {"network": "dense", "hidden": [512]}}, "model.network"
         )
@@ -99,10 +99,10 @@ def _latents(examples: Examples) -> Choice:
     shape = examples.event_shape
     if examples.layout == "image":
         num = 8 * 2 ** max(0, min(3, round(math.log2(max(shape[1:]) / 8))))
-        reason = "8 for 8 pixels, twice as many for each doubling"
+        reason = "8 for images of 8 pixels, doubled with each doubling of the size"
     else:
         num = max(2, min(16, math.prod(shape) // 2))
-        reason = "half as many as there are values, from 2 to 16"
+        reason = "half the number of values in an example, from 2 to 16"
     return Choice("latents", str(num), reason, {"model": {"latent_dim": num}}, "model.latent_dim")
 
 
@@ -119,6 +119,6 @@ def _training(examples: Examples) -> Choice:
         "precision": "auto",
     }
     value = f"batches of {batch_size}, 20 epochs or 3,000 steps"
-    reason = "that is the more of the two for most data; the weights that do best on held-out examples are kept"
+    reason = "whichever is longer; the weights of the best epoch on held-out examples are kept"
     settings = {"training": training, "model": {"output_bias": "mean"}}
     return Choice("training", value, reason, settings, "training.schedule")

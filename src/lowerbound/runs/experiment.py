@@ -1,10 +1,9 @@
-"""An experiment: five sections of configuration. Where settings come from, and what is wrong with them.
+"""Experiment: the five sections of configuration that decide a run's result; recipes, and settings laid over them.
 
-Settings are laid over one another: the defaults beside each dataclass, then the recipe's TOML, then what the caller
-sets. A recipe is a file in `recipes/`, or a TOML file anywhere.
+From bottom to top: the defaults of each section's dataclass, the TOML of a recipe, the caller's settings, keywords. A
+recipe is a file in `recipes/`, or any other TOML file. The checks of single settings are in `setting_checks`.
 """
 
-import re
 import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, fields, is_dataclass
@@ -24,22 +23,38 @@ from lowerbound.foundation.text import one_line
 from lowerbound.models.config import ModelConfig
 from lowerbound.models.construction import knows_kl
 from lowerbound.objectives.objective import OBJECTIVES, Objective
-from lowerbound.runs.setting_checks import MAX_DEPTH, check_settings
+from lowerbound.runs.setting_checks import check_settings
 from lowerbound.training.config import TrainingConfig
 
-Settings = dict[str, dict[str, Any]]
-"""Section to key to value."""
+Settings = Mapping[str, Any]
+"""Section to a table of keys and values, or to the dataclass of the section, which is then taken as it is."""
 
-KEY_PART = r""""(?:[^"\\]|\\.)*"|'[^']*'|[^\s."'=]+"""
-ASSIGNMENT = re.compile(rf"(?P<key>(?:{KEY_PART})(?:\s*\.\s*(?:{KEY_PART}))+)\s*=(?P<value>.*)", re.DOTALL)
-"""section.key=value; a key is TOML's, so that a column's name may be quoted: data.columns."a.b=c".kind=numeric."""
+AUTO = "auto"
+"""Recipe of an experiment whose model and training are chosen by the data, where settings leave them open."""
+
+KEYWORDS = {
+    "data": ("data", "source"),
+    "data_dir": ("data", "data_dir"),
+    "size": ("data", "size"),
+    "resize": ("data", "resize"),
+    "labels": ("data", "labels"),
+    "skip_broken": ("data", "skip_broken"),
+    "max_gib": ("data", "max_gib"),
+    "latent_dim": ("model", "latent_dim"),
+    "likelihood": ("model", "likelihood"),
+    "epochs": ("training", "num_epochs"),
+    "batch_size": ("training", "batch_size"),
+    "learning_rate": ("training", "learning_rate"),
+    "seed": ("training", "seed"),
+}
+"""The settings that are keywords of `lowerbound.train` and options of commands, by the keyword."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Experiment:
     """Everything that decides a run's result."""
 
-    recipe: str = "dense"
+    recipe: str = "custom"  # a name, for reports
     data: DataConfig = field(default_factory=DataConfig)
     model: ModelConfig = field(default_factory=ModelConfig)
     objective: Objective = field(default_factory=Objective)
@@ -52,26 +67,37 @@ class Experiment:
         resolved = self.objective.resolved(self.model.posterior, knows_kl(self.model))
         object.__setattr__(self, "objective", resolved)
 
-    def settings(self) -> Settings:
-        """The five sections, everything resolved."""
+    def settings(self) -> dict[str, dict[str, Any]]:
+        """All five sections as tables, with every key."""
         return {name: asdict(getattr(self, name)) for name in SECTIONS}
 
 
-def resolve(recipe: str, settings: Settings | None = None) -> Experiment:
-    """The experiment of a recipe with `settings` laid over it; ConfigError or UnknownName for what is not accepted."""
-    content = read_recipe(recipe)
-    for given in (content, settings or {}):
-        check_settings(given)
+class WholeSection(dict[str, Any]):
+    """A section that was given as a dataclass: it replaces a section below it, instead of being merged with it."""
+
+
+def resolve(base: str | Experiment, settings: Settings | None = None) -> Experiment:
+    """The experiment of a recipe, or another experiment, with `settings` laid over it.
+
+    Without a recipe, an empty `base`, the experiment is of recipe `AUTO`. ConfigError or UnknownName for anything that
+    is not accepted.
+    """
+    given = tables(settings or {})
+    if isinstance(base, Experiment):
+        return from_settings(base.recipe, merge(base.settings(), given))
+    if not base:
+        return from_settings(AUTO, given)
+    content = read_recipe(base)
+    check_settings(content)
     content.pop("description", None)
-    name = Path(recipe).stem
-    return from_settings(name, merge(content, settings or {}))
+    return from_settings(Path(base).stem, merge(content, given))
 
 
-def from_settings(recipe: str, settings: Mapping[str, Any]) -> Experiment:
-    """The experiment that settings describe, over the defaults; all that is wrong with them is said at once."""
-    check_settings(settings)
-    _check_keys(settings)
-    values = {section: dict(content) for section, content in settings.items()}
+def from_settings(recipe: str, settings: Settings) -> Experiment:
+    """The experiment that `settings` describe, over the defaults; the error lists everything that is not accepted."""
+    given = tables(settings)
+    _check_keys(given)
+    values = {section: dict(content) for section, content in given.items()}
     if preset := values.get("objective", {}).pop("preset", None):
         if not isinstance(preset, str) or preset not in OBJECTIVES:
             raise UnknownName("objective.preset", str(preset), OBJECTIVES)
@@ -83,37 +109,49 @@ def from_settings(recipe: str, settings: Mapping[str, Any]) -> Experiment:
     try:
         return _adapter().validate_python({"recipe": recipe, **values})
     except ValidationError as error:
-        problems = [_in_words(problem["loc"], problem["msg"], problem["input"]) for problem in error.errors()]
+        problems = [_described(problem["loc"], problem["msg"], problem["input"]) for problem in error.errors()]
         raise ConfigError("; ".join(problems) + ".") from error
 
 
+def tables(settings: Settings) -> dict[str, Any]:
+    """Settings with every section as a table; ConfigError for values that no setting accepts."""
+    check_settings(settings)
+    found = {}
+    for section, content in settings.items():
+        if is_dataclass(content) and not isinstance(content, type):
+            if section in SECTIONS and not isinstance(content, SECTIONS[section]):
+                accepted = SECTIONS[section].__name__
+                raise ConfigError(f"{section} takes a {accepted} or a table of keys, got a {type(content).__name__}.")
+            content = WholeSection(asdict(content))
+        found[section] = content
+    return found
+
+
 def merge(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
-    """`above` laid over `below`, table by table."""
-    merged = dict(below)
+    """Tables of settings, `above` laid over `below` key by key."""
+    merged: dict[str, Any] = WholeSection(below) if isinstance(below, WholeSection) else dict(below)
     for key, value in above.items():
         both_tables = isinstance(value, Mapping) and isinstance(merged.get(key), Mapping)
-        merged[key] = merge(merged[key], value) if both_tables else value
+        merges = both_tables and not isinstance(value, WholeSection)
+        merged[key] = merge(merged[key], value) if merges else value
     return merged
 
 
-def parse_settings(assignments: Iterable[str]) -> Settings:
-    """Settings from "section.key=value" words; a value is TOML, and what is not TOML is a string."""
-    settings: Settings = {}
-    for assignment in assignments:
-        match = ASSIGNMENT.fullmatch(assignment.strip())
-        if match is None:
-            raise ConfigError(f"--set {assignment!r} is not section.key=value, such as training.num_epochs=5.")
-        section, *keys = _toml_key(match["key"])
-        value = _toml_value(".".join([section, *keys]), match["value"].strip())
-        for key in reversed(keys):
-            value = {key: value}
-        check_settings({section: value})
-        settings = merge(settings, {section: value})
+def keyword_settings(**keywords: Any) -> dict[str, dict[str, Any]]:
+    """The settings of KEYWORDS; None, False, an empty text and likelihood "auto" mean that a keyword was not given."""
+    settings: dict[str, dict[str, Any]] = {}
+    for keyword, value in keywords.items():
+        if value is None or value is False or (isinstance(value, str) and value in ("", "auto")):
+            continue
+        section, key = KEYWORDS[keyword]
+        settings.setdefault(section, {})[key] = value
+        if keyword == "epochs":  # exactly that many, however few steps they are
+            settings[section]["min_steps"] = 0
     return settings
 
 
 def recipe_descriptions() -> dict[str, str]:
-    """Name and one-line description of every recipe that comes with the package."""
+    """Name and one-line description of every recipe of the package."""
     return {
         path.name.removesuffix(".toml"): tomllib.loads(path.read_text(encoding="utf-8"))["description"]
         for path in _recipe_files()
@@ -145,7 +183,7 @@ def _check_keys(settings: Mapping[str, Any]) -> None:
 
 
 def _check_section(path: str, content: Mapping[str, Any], kind: Any, extra: Iterable[str] = ()) -> None:
-    """Refuse keys that a section's dataclass does not have; a key may be a section within it."""
+    """UnknownName for keys that the section's dataclass does not have; a key may itself hold a section."""
     accepted = {key.name: key.type for key in fields(kind)} | dict.fromkeys(extra, str)
     for key, value in content.items():
         if key not in accepted:
@@ -162,7 +200,7 @@ def _check_section(path: str, content: Mapping[str, Any], kind: Any, extra: Iter
 
 
 def _is_number(kind: Any) -> bool:
-    """Whether a key's type has numbers and no booleans, which pydantic would take for 0 and 1."""
+    """Whether a key's type accepts numbers but not booleans, which pydantic would read as 0 and 1."""
     kinds = {kind, *get_args(kind)}
     return bool(kinds & {int, float}) and bool not in kinds and get_origin(kind) not in (tuple, dict)
 
@@ -177,37 +215,8 @@ def _is_list_of_texts(section: str, key: str) -> bool:
     return types.get(key) == tuple[str, ...]
 
 
-def _toml_key(text: str) -> list[str]:
-    """The parts of a dotted key, quoted ones without their quotes."""
-    parts = re.findall(KEY_PART, text)
-    if len(parts) > MAX_DEPTH:
-        raise ConfigError(
-            f"--set {text[:40]}...: the key has {len(parts):,} parts, no setting's has more than {MAX_DEPTH}."
-        )
-    try:
-        return [tomllib.loads(f"value = {part}")["value"] if part[0] in "\"'" else part for part in parts]
-    except tomllib.TOMLDecodeError as error:
-        raise ConfigError(f"--set {text}: a part in quotes is not TOML's ({error}).") from error
-
-
-def _toml_value(name: str, text: str) -> Any:
-    if "\n" in text and not text.startswith(('"', "'", "[", "{")):
-        raise ConfigError(f"{name} is given more than one line; give each setting a --set of its own.")
-    try:
-        return tomllib.loads(f"value = {text}")["value"]
-    except RecursionError:
-        raise ConfigError(f"{name} is nested more than {MAX_DEPTH} deep, which no setting is.") from None
-    except tomllib.TOMLDecodeError:
-        # What a shell leaves of ["a", "b"].
-        if text.startswith("[") and text.endswith("]"):
-            return [word.strip() for word in text[1:-1].split(",")]
-        return text
-    except ValueError:
-        raise ConfigError(f"{name} is a number of thousands of digits; write a shorter one.") from None
-
-
-def _in_words(location: tuple[int | str, ...], message: str, got: Any) -> str:
+def _described(location: tuple[int | str, ...], message: str, got: Any) -> str:
     return f"{'.'.join(map(str, location))}: {message[0].lower()}{message[1:]}, got {one_line(repr(got), 200)}"
 
 
-SECTIONS = {section.name: section.type for section in fields(Experiment) if is_dataclass(section.type)}
+SECTIONS: dict[str, Any] = {section.name: section.type for section in fields(Experiment) if is_dataclass(section.type)}

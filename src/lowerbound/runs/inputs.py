@@ -1,4 +1,4 @@
-"""What a trained model is given: a run's test examples, a source's, or files; read by the schema that the run keeps."""
+"""Reading inputs of a trained model: the run's test examples, a named source, files; all by the run's schema."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 
 from lowerbound.data.examples import Collection, RawArray
-from lowerbound.data.files import ReadingOptions, by_schema, read
+from lowerbound.data.files import ReadingOptions, options_for_schema, read
 from lowerbound.data.images import IMAGE_SUFFIXES, ImageOptions, read_image_files
-from lowerbound.data.reading import limit_of
+from lowerbound.data.reading import limit_from_setting
 from lowerbound.data.sources import SOURCES, DataConfig, Examples, load
 from lowerbound.foundation.errors import UsageError
 from lowerbound.foundation.schema import Schema
@@ -19,26 +19,28 @@ from lowerbound.runs.trained_model import TrainedModel
 
 @dataclass(frozen=True, kw_only=True)
 class InputOptions:
-    """Where data are, and what to do with those that do not fit."""
+    """How inputs are read."""
 
-    data: str = ""  # where the run's own data lie now
+    data: str = ""  # path of the run's own data, if it was moved
     data_dir: str = ""  # of IDX files
     skip_broken: bool = False
-    max_gib: float | None = None  # that data may take in memory as they are stored; 4 where it is None
+    max_gib: float | None = None  # limit on the data's memory, as stored; None is 4
 
 
 STANDARD = InputOptions()
 
 
 def read_inputs(trained: TrainedModel, inputs: Sequence[str], options: InputOptions = STANDARD) -> Collection:
-    """The run's test examples, a source's, all of a file or folder, or image files; DataError if they do not fit."""
+    """The run's test examples, or those of a source, a file, a folder or image files; DataError if they do not fit."""
     if not inputs:
         splits = own_splits(run_of(trained), data=options.data, data_dir=options.data_dir)
         return Collection(splits.test, splits.label_names, schema=splits.schema, place=splits.name)
     if options.data:
-        raise UsageError("--data names the run's own data, for a command without other inputs; leave one of them out.")
-    limit = limit_of(options.max_gib)
-    reading = by_schema(ReadingOptions(skip_broken=options.skip_broken, limit=limit), trained.schema)
+        raise UsageError(
+            "inputs and the path of the run's own data are both given; leave one of them out.", hint="data"
+        )
+    limit = limit_from_setting(options.max_gib)
+    reading = options_for_schema(ReadingOptions(skip_broken=options.skip_broken, limit=limit), trained.schema)
     reading = replace(reading, images=replace(reading.images, skip_broken=options.skip_broken, limit=limit))
     if len(inputs) == 1 and inputs[0] in SOURCES:
         return trained.collection(_raw_source(inputs[0], options.data_dir), options.skip_broken)
@@ -59,7 +61,7 @@ def read_one(trained: TrainedModel, name: str, options: InputOptions = STANDARD)
         return read_inputs(trained, [name], replace(options, data="")).examples.subset(np.array([0]))
     test = read_inputs(trained, [], options).examples
     if int(name) >= len(test):
-        raise UsageError(f"there is no test example {name}; they are numbered from 0 to {len(test) - 1}.")
+        raise UsageError(f"no such test example: {name}; accepted are 0 to {len(test) - 1}.")
     return test.subset(np.array([int(name)]))
 
 
@@ -71,7 +73,7 @@ def run_of(trained: TrainedModel) -> Path:
 
 
 def image_options(schema: Schema) -> ImageOptions:
-    """How one image file from anywhere is read for a run: resized and coloured as its own images, whatever it is."""
+    """How an image file is read for a run: resized and converted to the size and channels of its images."""
     height, width, num_channels = schema.shape
     return ImageOptions(size=(width, height), num_channels=num_channels, resize=schema.resize)
 

@@ -1,4 +1,4 @@
-"""What a file or folder holds, before anything is trained on it, and what training on it would choose."""
+"""`inspect`: what a source, file or folder contains, and what training on it would choose."""
 
 import json
 from dataclasses import dataclass
@@ -10,14 +10,14 @@ import numpy as np
 
 from lowerbound.data.batches import scaled
 from lowerbound.data.column_writers import check_output
-from lowerbound.data.data_kinds import described, kind_of
+from lowerbound.data.data_kinds import describe_examples, kind_of
 from lowerbound.data.examples import Collection, Examples
 from lowerbound.data.sources import DataConfig, collect
-from lowerbound.data.table_examples import readable
+from lowerbound.data.table_examples import drop_unreadable
 from lowerbound.evaluation.generation import to_images
 from lowerbound.foundation.schema import Column, Schema
 from lowerbound.foundation.storage import toml_key, write_bytes
-from lowerbound.reporting.tiles import as_png, compose, displayable, fitted
+from lowerbound.reporting.tiles import as_png, compose, displayable, fit_tiles
 from lowerbound.runs.auto_config import Choice, choose
 
 NUM_BINS = 40
@@ -29,7 +29,7 @@ TILE_SIZE = 72  # pixels
 
 @dataclass(frozen=True, kw_only=True)
 class ColumnFound:
-    """One column of a table, and what its cells are."""
+    """One column of a table, and a summary of its cells."""
 
     name: str
     kind: str
@@ -41,12 +41,12 @@ class ColumnFound:
 
 @dataclass(frozen=True, kw_only=True)
 class Inspection:
-    """What was found."""
+    """What data contain, and what training on them would choose."""
 
     num_examples: int
     shape: tuple[int, ...]  # of one example, channels first for images
     kind: str
-    about: str  # all of these in words
+    about: str  # the above, as text
     low: float  # of the values as they are stored
     high: float
     num_missing: int  # cells of a table
@@ -56,16 +56,16 @@ class Inspection:
     columns: tuple[ColumnFound, ...]
     skipped: tuple[str, ...]
     notes: tuple[str, ...]
-    settings: tuple[str, ...]  # the schema, in the form in which it can be set: section.key=value
+    settings: tuple[str, ...]  # the schema, as section.key=value
     choices: tuple[Choice, ...]
-    sheet: str = ""  # the path of a picture of examples; empty where they are no images
+    sheet: str = ""  # path of a contact sheet; empty if the examples are not images
 
 
 def inspect(config: DataConfig, out: Path | None = None) -> Inspection:
-    """Look at all examples of a source, file or folder; images are shown on one sheet, written to `out`."""
+    """Summarise all examples of a source, file or folder; a contact sheet of images is written to `out`."""
     if out is not None:
         check_output(out, [config.source], is_table=False)
-    collection = readable(collect(config))
+    collection = drop_unreadable(collect(config))
     examples = collection.examples
     known = examples.values[~np.isnan(examples.values)] if examples.layout == "table" else examples.values.reshape(-1)
     if collection.schema is not None and any(collection.schema.offset):
@@ -78,7 +78,7 @@ def inspect(config: DataConfig, out: Path | None = None) -> Inspection:
         num_examples=len(examples),
         shape=examples.event_shape,
         kind=kind_of(examples),
-        about=described(len(examples), examples),
+        about=describe_examples(len(examples), examples),
         low=low,
         high=high,
         num_missing=examples.values.size - known.size,
@@ -90,14 +90,16 @@ def inspect(config: DataConfig, out: Path | None = None) -> Inspection:
         ),
         skipped=collection.skipped,
         notes=collection.notes,
-        settings=() if collection.schema is None else settings_of(collection.schema, known.size < examples.values.size),
+        settings=()
+        if collection.schema is None
+        else schema_settings(collection.schema, known.size < examples.values.size),
         choices=choose(examples),
         sheet=str(sheet or ""),
     )
 
 
-def settings_of(schema: Schema, has_missing: bool = False) -> tuple[str, ...]:
-    """What was found, as --set takes it; what counts as missing where some cells are."""
+def schema_settings(schema: Schema, has_missing: bool = False) -> tuple[str, ...]:
+    """A schema as settings, section.key=value; with the markers of missing cells if there are any."""
     if schema.layout != "table":
         low, high = schema.range
         return f'data.layout="{schema.layout}"', f"data.range=[{low:g}, {high:g}]"
@@ -126,14 +128,14 @@ def _found(column: Column, cells: np.ndarray) -> ColumnFound:
 
 
 def _without_noise(column: Column, value: np.float32) -> float:
-    """A number of a column in its unit, with the digits that float32 holds: 0.1 rather than 0.10000000149."""
+    """A number of a column in its unit, with the digits that float32 has: 0.1 rather than 0.10000000149."""
     if column.offset:
         return float(column.as_drawn(np.array([value]))[0])
     return float(str(np.float32(value)))
 
 
 def _histogram(values: np.ndarray, low: float, high: float) -> tuple[int, ...]:
-    # A fair sample does: a bar's height is read to a few percent.
+    # A regular sample is enough: the bars need only a few percent of precision.
     stride = ceil(values.size / MAX_BINNED)
     counts, _ = np.histogram(values[::stride], NUM_BINS, (low, high if high > low else low + 1))
     return tuple(int(count) * stride for count in counts)
@@ -153,9 +155,9 @@ def _num_duplicates(examples: Examples) -> int:
 
 
 def _sheet(examples: Examples) -> bytes:
-    """A random choice of images on one PNG."""
+    """A contact sheet of randomly chosen images, as PNG."""
     stream = np.random.Generator(np.random.PCG64(0))
     num = min(SHEET_COLUMNS * SHEET_ROWS, len(examples))
     chosen = np.sort(stream.permutation(len(examples))[:num])
     tiles = displayable(to_images(scaled(examples.subset(chosen))))
-    return as_png(compose(fitted(tiles, TILE_SIZE, TILE_SIZE), min(SHEET_COLUMNS, num), gap=2))
+    return as_png(compose(fit_tiles(tiles, TILE_SIZE, TILE_SIZE), min(SHEET_COLUMNS, num), gap=2))

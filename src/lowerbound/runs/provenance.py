@@ -1,7 +1,8 @@
-"""Where a run's numbers come from: what config.toml, results.json and the report say of data, versions and machine."""
+"""Provenance of a run: its config.toml, and the context of its results (data, versions, machine, training)."""
 
 import platform
 import shlex
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,6 @@ from lowerbound.models.vae import VAE
 from lowerbound.networks.layers import count_parameters
 from lowerbound.runs.experiment import Experiment
 from lowerbound.runs.run_data import absolute_paths
-from lowerbound.runs.run_log import read_epochs
 from lowerbound.training.speed import choose_precision
 from lowerbound.training.state import machine
 
@@ -38,7 +38,7 @@ def config_of(experiment: Experiment, splits: Splits, command: str, in_memory: b
             "event_shape": list(splits.train.event_shape),
             "layout": splits.train.layout,
             "in_memory": in_memory,
-            # Here alone: reports, pages and exports name no place on this machine.
+            # Only here: reports, pages and exports contain no absolute paths.
             **({} if in_memory else absolute_paths(experiment.data)),
         },
         "schema": _without_defaults(splits.schema),
@@ -47,9 +47,15 @@ def config_of(experiment: Experiment, splits: Splits, command: str, in_memory: b
     return sealed(content)
 
 
-def context_of(path: Path, experiment: Experiment, splits: Splits, model: VAE, device: torch.device) -> dict[str, Any]:
-    """What was run, for results.json and the report."""
-    history = read_epochs(path)
+def context_of(
+    path: Path,
+    experiment: Experiment,
+    splits: Splits,
+    model: VAE,
+    device: torch.device,
+    history: Sequence[Mapping[str, Any]],
+) -> dict[str, Any]:
+    """What was run, for results.json and the report; `history` has the log's records at the ends of epochs."""
     encoder, decoder = model.layers()
     training = experiment.training
     return {
@@ -78,13 +84,13 @@ def context_of(path: Path, experiment: Experiment, splits: Splits, model: VAE, d
 
 
 def _without_defaults(schema: Schema) -> dict[str, Any]:
-    """What was found of the data, without what is as it usually is."""
+    """The fields of a schema that differ from their defaults."""
     usual = {field.name: field.default for field in fields(Schema)}
     return {key: value for key, value in asdict(schema).items() if getattr(schema, key) != usual[key]}
 
 
 def _without_places(command: str) -> str:
-    """A command with the last part alone of each absolute path."""
+    """A command whose absolute paths are reduced to their last part."""
     try:
         words = shlex.split(command)
     except ValueError:

@@ -1,7 +1,8 @@
-"""Several runs at once: one experiment with several seeds, and the demo."""
+"""Several runs of one experiment: `train_seeds` repeats it with several seeds, `demo` trains both reference models."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import cache, partial
 from pathlib import Path
 from shlex import quote
 
@@ -12,8 +13,10 @@ from lowerbound.foundation.errors import RunError
 from lowerbound.foundation.numerics import mean_and_standard_error
 from lowerbound.foundation.run_identity import CONFIG
 from lowerbound.reporting.report import REPORT, write_index
-from lowerbound.runs.experiment import Settings, merge, resolve
-from lowerbound.runs.run import SILENT, Callbacks, Run, resume, train
+from lowerbound.runs.experiment import Experiment, Settings, merge
+from lowerbound.runs.preparation import Prepared, prepare
+from lowerbound.runs.resuming import resume
+from lowerbound.runs.run import SILENT, Callbacks, Run, start_run, train
 from lowerbound.runs.run_lock import writing_into
 from lowerbound.runs.trained_model import load
 
@@ -22,52 +25,62 @@ DEMO_RECIPES = ("dense", "conv")
 
 def train_seeds(
     num_seeds: int,
-    recipe: str,
+    experiment: Experiment,
     out: Path,
-    settings: Settings,
+    *,
+    auto_below: Settings | None = None,
+    is_resumed: bool = False,
+    settings: Settings | None = None,
     device: str = "auto",
     command: str = "",
-    audience: Callbacks = SILENT,
-    is_resumed: bool = False,
+    callbacks: Callbacks = SILENT,
 ) -> list[Run]:
-    """`num_seeds` runs that differ in their seed alone, in subdirectories of `out`; one run in `out` itself.
+    """`num_seeds` runs that differ only in their training seed, in subdirectories of `out`; a single run in `out`.
 
-    Where they are resumed, finished ones are kept, unfinished ones are continued, and the rest are trained.
+    The data is read, and settings are chosen, once for all seeds (see `prepare`). With `is_resumed`, finished runs are
+    kept, unfinished ones are resumed with `settings`, and missing ones are trained.
     """
+
+    @cache
+    def prepared() -> Prepared:
+        return prepare(experiment, auto_below=auto_below, message=callbacks.message)
+
     if num_seeds == 1:
-        return [train(recipe=recipe, out=out, settings=settings, device=device, command=command, audience=audience)]
-    first = resolve(recipe or "dense", settings).training.seed
+        return [start_run(out, prepared, device, command, callbacks)]
     runs = []
-    for seed in range(first, first + num_seeds):
-        audience.message(f"seed {seed}")
-        seeded = merge(settings, {"training": {"seed": seed}})
+    for seed in range(experiment.training.seed, experiment.training.seed + num_seeds):
+        callbacks.message(f"seed {seed}")
         path = out / f"seed-{seed}"
         if is_resumed and (path / CONFIG).exists():
+            seeded = merge(settings or {}, {"training": {"seed": seed}})
+            recipe = "" if auto_below is not None else experiment.recipe
             kept = _finished(path)
-            runs.append(kept or resume(path, recipe=recipe, settings=seeded, device=device, audience=audience))
+            runs.append(kept or resume(path, recipe=recipe, settings=seeded, device=device, callbacks=callbacks))
         else:
-            runs.append(
-                train(recipe=recipe, out=path, settings=seeded, device=device, command=command, audience=audience)
-            )
+            runs.append(start_run(path, partial(_with_seed, prepared, seed), device, command, callbacks))
     return runs
 
 
+def _with_seed(prepared: Callable[[], Prepared], seed: int) -> Prepared:
+    return prepared().with_seed(seed)
+
+
 def _finished(path: Path) -> Run | None:
-    """The run in a directory; None where it did not come to its end."""
+    """The run in a directory; None if it did not finish."""
     if not (path / REPORT).exists():
         return None
     try:
-        with writing_into(path):  # so that nothing is left of a process that was killed when all was written
+        with writing_into(path):  # which removes temporary files of a process that was killed at its very end
             return Run(path, load(path), read_results(path))
-    except RunError:  # it was resumed, and killed before the results of the new model were there
+    except RunError:  # it was resumed, and killed before the new model was evaluated
         return None
 
 
 def over_seeds(runs: Sequence[Run]) -> tuple[Score, ...]:
-    """Each score's mean over runs, with the standard error over seeds in place of that over examples."""
+    """Each score's mean over runs, with the standard error over seeds instead of that over examples."""
     found = [{(score.name, score.split): score for score in run.results.scores} for run in runs]
     summary = []
-    # Evidence that has not converged in one of the runs goes by another name there, and has no mean over them.
+    # Evidence that did not converge in one of the runs has another name there, and no mean over the runs.
     for key in (key for key in found[0] if all(key in scores for scores in found)):
         scores = [of_run[key] for of_run in found]
         mean = mean_and_standard_error(torch.tensor([score.value for score in scores], dtype=torch.float64))
@@ -90,19 +103,19 @@ def _mean_error(scores: Sequence[Score]) -> float | None:
     return sum(errors) / len(errors) if len(errors) == len(scores) else None
 
 
-def demo(out: Path, audience: Callbacks = SILENT) -> Path:
-    """Both reference architectures trained on the embedded digits, and one page that leads to their reports.
+def demo(out: Path, callbacks: Callbacks = SILENT) -> Path:
+    """Train both reference architectures on the embedded digits, and write a page with links to their reports.
 
-    What an earlier demo finished is kept, and what it left unfinished is continued.
+    Finished runs of an earlier demo are kept, unfinished ones are resumed.
     """
     for recipe in DEMO_RECIPES:
         path = out / recipe
-        audience.message(f"{recipe}, in {path}")
+        callbacks.message(f"{recipe}, in {path}")
         if _finished(path):
-            audience.message("finished already")
+            callbacks.message("already finished")
         elif (path / CONFIG).exists():
-            resume(path, audience=audience)
+            resume(path, callbacks=callbacks)
         else:
             command = f"lowerbound train digits --recipe {recipe} --out {quote(str(path))}"
-            train("digits", recipe=recipe, out=path, command=command, audience=audience)
+            train("digits", recipe=recipe, out=path, command=command, callbacks=callbacks)
     return write_index([out / recipe for recipe in DEMO_RECIPES], out / "index.html")

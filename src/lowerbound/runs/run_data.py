@@ -1,7 +1,7 @@
-"""A run's own data, found again: where they were, or where someone says, and verified at every use.
+"""A run's stored configuration, and its data: read again from where it was or from a given path, and verified.
 
-A run knows the path that it was given and, in config.toml alone, the absolute one. What is found there must have the
-checksum that training wrote down; a file of the same name in another working directory is not taken for it.
+config.toml stores the path as it was given and the absolute path. The data found there must have the checksum that
+training stored, so a file of the same name in another working directory is not mistaken for it.
 """
 
 from collections.abc import Iterator, Mapping
@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from lowerbound.data.hugging_face import is_name
-from lowerbound.data.objects import raw_of
+from lowerbound.data.objects import read_object
 from lowerbound.data.sources import SOURCES, DataConfig, Splits, load, split_raw
 from lowerbound.foundation.errors import DataError, LowerboundError, RunError, UnknownName, UsageError
 from lowerbound.foundation.run_identity import CONFIG, read_config
@@ -19,12 +19,12 @@ from lowerbound.foundation.strict import parsed
 from lowerbound.runs.experiment import SECTIONS, Experiment, from_settings
 
 MEMORY = "memory"
-"""The source of data that a program held."""
+"""Source of data that was held in memory."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class _RunSection:
-    """Section `run` of config.toml: what was found, not what was chosen."""
+    """Section `run` of config.toml: facts about the run, as opposed to settings."""
 
     id: str
     command: str
@@ -41,7 +41,7 @@ class _RunSection:
 
 @dataclass(frozen=True, kw_only=True)
 class _Config:
-    """The whole of config.toml, without what is looked at setting by setting."""
+    """The structure of config.toml; the five sections of settings are checked separately."""
 
     format_version: int
     recipe: str
@@ -56,16 +56,16 @@ class _Config:
 
 @dataclass(frozen=True)
 class StoredRun:
-    """What a run's config.toml says."""
+    """The content of a run's config.toml."""
 
-    content: dict[str, Any]  # as it stands
+    content: dict[str, Any]  # of the file, unchanged
     experiment: Experiment
     schema: Schema
 
 
 def read_stored(path: Path) -> StoredRun:
-    """A run's config.toml; UsageError or RunError as of `read_config`, and RunError for a key that is missing, unknown
-    or of another type.
+    """Read a run's config.toml; raises as `read_config` does, and RunError for keys that are missing, unknown or of
+    another type.
     """
     stored, place = read_config(path), str(path / CONFIG)
     found = parsed(_Config, stored, place, accepts_infinity=True)
@@ -81,7 +81,7 @@ def read_stored(path: Path) -> StoredRun:
 
 
 def _differences(expected: Any, stored: Any, key: str = "") -> Iterator[str]:
-    """Settings that do not stand in a file as they were written: missing, or taken for another type."""
+    """Keys of settings that are missing from a file, or have another type there."""
     if isinstance(expected, Mapping) and isinstance(stored, Mapping):
         for name in expected:
             if name not in stored:
@@ -96,17 +96,16 @@ def _differences(expected: Any, stored: Any, key: str = "") -> Iterator[str]:
 
 
 def own_splits(path: Path, *, data: str = "", data_dir: str = "") -> Splits:
-    """The data that a run was trained on, from `data` or where they were; verified by their checksum.
+    """The data that a run was trained on, from the path `data` or from where it was; verified by checksum.
 
-    UsageError for a run of data in memory without `data`; DataError or RunError where what is found cannot be read or
-    differs.
+    UsageError without `data` for a run on data in memory; DataError or RunError if the data cannot be read or differs.
     """
     run = read_stored(path)
     stored, config = run.content, replace(run.experiment.data, data_dir=data_dir or run.experiment.data.data_dir)
     if config.source in SOURCES and not data:
         return _verified(path, stored, load(config))
     if stored["run"].get("in_memory") and not data:
-        raise UsageError(f"{path} was trained on data in memory; name a file that holds them with --data PATH.")
+        raise UsageError(f"{path} was trained on data in memory; give the path of a file that holds it.", hint="data")
     failures: list[LowerboundError] = []
     for place in [data] if data else _places(stored, config):
         try:
@@ -117,21 +116,22 @@ def own_splits(path: Path, *, data: str = "", data_dir: str = "") -> Splits:
     changed = next((error for error in failures if isinstance(error, RunError)), failures[0])
     if isinstance(changed, RunError):
         raise changed
-    hint = "" if data else " If they were moved, name them with --data PATH."
-    raise DataError(f"the data of {path} cannot be read: {str(changed).rstrip('.')}.{hint}")
+    remedy = "" if data else " If it was moved, give its new path."
+    raise DataError(
+        f"the data of {path} cannot be read: {str(changed).rstrip('.')}.{remedy}", hint="" if data else "data"
+    )
 
 
-def splits_in_memory(data: Any, labels: Any, settings: Mapping[str, Any]) -> Splits:
-    """The splits of what a program holds, read as a file of it would be; ConfigError for settings of files."""
-    config = from_settings("data", {"data": dict(settings.get("data", {}))}).data
+def splits_in_memory(data: Any, labels: Any = None, config: DataConfig | None = None) -> Splits:
+    """The splits of data in memory, which is read as a file of it would be."""
     if isinstance(data, Splits) and labels is not None:
         raise UsageError("splits have their own labels; leave labels out.")
-    raw = raw_of(data, labels, place="the data")
-    return raw if isinstance(raw, Splits) else split_raw(raw, config, "data")
+    raw = read_object(data, labels, place="the data")
+    return raw if isinstance(raw, Splits) else split_raw(raw, config or DataConfig(), "data")
 
 
 def absolute_paths(config: DataConfig) -> dict[str, str]:
-    """Where data and labels lie, for config.toml; nothing for what is not a path."""
+    """Absolute paths of data and labels, for config.toml; without those that are not paths."""
     paths = {"data_path": config.source, "labels_path": config.labels}
     return {
         key: str(Path(value).expanduser().resolve())
@@ -160,7 +160,8 @@ def _placed(config: DataConfig, place: str, stored: Mapping[str, Any]) -> DataCo
 def _verified(path: Path, stored: Mapping[str, Any], splits: Splits) -> Splits:
     if splits.checksum != stored["run"]["data_checksum"]:
         raise RunError(
-            f"the data of {splits.name!r} are not those that {path} was trained on (their checksum differs); "
-            "restore them, or name the unchanged ones with --data PATH."
+            f"the data in {splits.name!r} is not what {path} was trained on (its checksum differs); restore it, or "
+            "give the path of the unchanged data.",
+            hint="data",
         )
     return splits

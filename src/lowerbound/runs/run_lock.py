@@ -1,7 +1,7 @@
-"""One process at a time writes into a run's directory.
+"""The lock of a run directory: only one process at a time writes into it.
 
-The lock is the operating system's (flock), so that it ends with the process that holds it, however that ends. The file
-says who holds it. It is removed in the end; one that a killed process left behind locks nothing.
+It is a lock of the operating system (flock), which ends with its process, however that ends. The lock file names the
+holder and is removed at the end; a file that a killed process left behind locks nothing.
 """
 
 import errno
@@ -23,9 +23,9 @@ SUBFOLDERS = ("checkpoints", "annealing", "figures")
 
 @contextmanager
 def writing_into(run: Path) -> Iterator[None]:
-    """Hold a run's directory alone, made if there is none; RunError where another process writes into it.
+    """Lock a run directory, creating it if necessary; RunError if another process is writing into it.
 
-    What an earlier process was killed over is removed first. Directories that were made here and are empty in the end
+    Temporary files of killed processes are removed first. Directories that were created here and are empty at the end
     are removed again.
     """
     new = [folder for folder in (run, *run.parents) if not folder.exists()]
@@ -38,7 +38,7 @@ def writing_into(run: Path) -> Iterator[None]:
     finally:
         (run / LOCK).unlink(missing_ok=True)
         os.close(descriptor)
-        with suppress(OSError):  # it holds something
+        with suppress(OSError):  # not empty
             for folder in new:
                 folder.rmdir()
 
@@ -50,8 +50,8 @@ def _acquired(run: Path) -> int:
         try:
             if not lock_descriptor(descriptor):
                 raise RunError(
-                    f"another process is writing into {run}{_holder(path)}; wait until it ends, stop it, or choose "
-                    "another directory."
+                    f"another process is writing into {run}{_holder(path)}; wait for it to end, stop it, or "
+                    "choose another directory."
                 )
             if _is_at(descriptor, path):
                 _state_holder(descriptor)
@@ -59,7 +59,7 @@ def _acquired(run: Path) -> int:
         except BaseException:
             os.close(descriptor)
             raise
-        os.close(descriptor)  # its holder ended, and removed it, between our opening and locking
+        os.close(descriptor)  # its holder removed it between opening and locking
 
 
 def _is_at(descriptor: int, path: Path) -> bool:
@@ -76,7 +76,7 @@ def _state_holder(descriptor: int) -> None:
     try:
         content = json.dumps({"process": os.getpid(), "started": started, "command": command}) + "\n"
         os.pwrite(descriptor, content.encode(), 0)
-    except OSError as error:  # a full disk: the lock holds without its words
+    except OSError as error:  # on a full disk the lock works without naming its holder
         if error.errno != errno.ENOSPC:
             raise
 

@@ -1,6 +1,6 @@
-"""The log of a training, metrics.jsonl: JSON lines, each with the run's id and a checksum of its own.
+"""RunLog: the training log metrics.jsonl, JSON lines that each carry the run's id and a checksum.
 
-A crash can cut the last line short, which is passed over. Any other line that does not hold is an error.
+A crash can truncate the last line, which is then skipped. Any other damaged line is an error.
 """
 
 import json
@@ -10,18 +10,18 @@ from typing import Any
 
 from lowerbound.foundation.errors import RunError
 from lowerbound.foundation.progress import Progress
-from lowerbound.foundation.run_identity import RunIdentity, digest, identity_of, mark_of
+from lowerbound.foundation.run_identity import RunIdentity, checksum_of, identity_of, mark_of
 from lowerbound.foundation.storage import write_text
 from lowerbound.foundation.strict import parsed
 
 LOG = "metrics.jsonl"
 CHECKSUM_DIGITS = 16
 OF_LINE = ("run", "checksum")
-"""Keys of a line that are not of the record."""
+"""Keys of a line that are not part of the record."""
 
 
 class RunLog:
-    """The log in a run's directory."""
+    """The training log in a run directory."""
 
     def __init__(self, run: Path) -> None:
         self.path = run / LOG
@@ -38,7 +38,7 @@ class RunLog:
 
 
 def read_log(run: Path) -> list[dict[str, Any]]:
-    """The whole records of a run's log; none if there is no log. RunError, with the line, for what is damaged."""
+    """The complete records of a run's log; none without a log. RunError, with its number, for a damaged line."""
     path = run / LOG
     try:
         content = path.read_bytes()
@@ -53,20 +53,22 @@ def read_log(run: Path) -> list[dict[str, Any]]:
 
 
 def read_epochs(run: Path) -> tuple[dict[str, Any], ...]:
-    """The records of a run's log that end an epoch; RunError likewise, and where there is none."""
+    """The log's records at the ends of epochs; raises as `read_log` does, and RunError if there are none."""
     epochs = tuple(record for record in read_log(run) if record["validation"])
     if not epochs:
-        raise RunError(f"{run / LOG} has no record of a finished epoch; restore it, or continue with --resume.")
+        raise RunError(
+            f"{run / LOG} has no record of a finished epoch; restore it, or resume the run.", hint="resume", path=run
+        )
     return epochs
 
 
 def record_of(line: bytes, identity: RunIdentity | None, place: str) -> dict[str, Any]:
-    """The record that a whole line of a log holds; RunError, naming the place, if it is damaged or another run's."""
+    """The record in one line of a log; RunError, naming `place`, if it is damaged or belongs to another run."""
     try:
         content = json.loads(line)
     except (ValueError, RecursionError) as error:
-        raise RunError(f"{place}: this is not JSON ({error}); the log is damaged; restore it.") from error
-    if not isinstance(content, dict) or _checksum(content) != content.get("checksum"):
+        raise RunError(f"{place}: not valid JSON ({error}); the log is damaged, restore it.") from error
+    if not isinstance(content, dict) or checksum_of(content)[:CHECKSUM_DIGITS] != content.get("checksum"):
         raise RunError(f"{place}: the record is damaged (its checksum does not match its content); restore the log.")
     if identity is not None and not identity.accepts(str(content.get("run", ""))):
         stated = content.get("run") or "no id"
@@ -77,9 +79,5 @@ def record_of(line: bytes, identity: RunIdentity | None, place: str) -> dict[str
 
 
 def line_of(content: Mapping[str, Any]) -> str:
-    """A record and its mark as a line of the log; ValueError for what JSON cannot hold."""
-    return json.dumps({**content, "checksum": _checksum(content)}, allow_nan=False) + "\n"
-
-
-def _checksum(content: Mapping[str, Any]) -> str:
-    return digest({key: value for key, value in content.items() if key != "checksum"})[:CHECKSUM_DIGITS]
+    """A record and its mark as a line of the log; ValueError for NaN and infinity."""
+    return json.dumps({**content, "checksum": checksum_of(content)[:CHECKSUM_DIGITS]}, allow_nan=False) + "\n"

@@ -1,8 +1,8 @@
-"""What any setting may be, whoever gives it and whatever it sets: plain, finite, and as long as a person writes it.
+"""Checks that hold for every setting: finite numbers, and bounded length, digits and nesting.
 
-What a certain setting accepts is said where it is defined; here is refused what nothing accepts, before it is laid over
-other settings or written into a message: numbers that are none, whole numbers of thousands of digits, lists in lists in
-lists.
+The values that a particular setting accepts are checked where it is defined. Values that no setting accepts are refused
+here, before they are merged with other settings or written into a message: NaN, whole numbers of thousands of digits,
+deeply nested lists.
 """
 
 import math
@@ -13,12 +13,12 @@ from lowerbound.foundation.errors import ConfigError
 
 MAX_DEPTH = 8  # data.columns.NAME.levels has four
 MAX_WHOLE = 2**63
-MAX_OTHER = 10**9  # of whole numbers that are no seeds: networks, epochs and numbers of examples
+MAX_OTHER = 10**9  # of whole numbers other than seeds: widths, epochs, numbers of examples
 LONGEST_TEXT = 10_000  # characters
 
 
 def check_settings(settings: Any) -> None:
-    """ConfigError for what no setting can be."""
+    """ConfigError for anything but tables of keys and values that some setting could accept."""
     if not isinstance(settings, Mapping):
         raise ConfigError(f"settings are a {type(settings).__name__}; accepted are sections of keys and values.")
     check_value("", settings)
@@ -27,11 +27,11 @@ def check_settings(settings: Any) -> None:
 def check_value(name: str, value: Any, depth: int = 0) -> None:
     """ConfigError for a value that no setting called `name` can have."""
     if depth > MAX_DEPTH:
-        raise ConfigError(f"{name} is nested more than {MAX_DEPTH} deep, which no setting is.")
+        raise ConfigError(f"{name} is nested more than {MAX_DEPTH} levels deep, which no setting accepts.")
     if isinstance(value, Mapping):
         for key, inner in value.items():
             if not isinstance(key, str):
-                raise ConfigError(f"{name or 'settings'} has the key {_shown(key)}; keys are texts.")
+                raise ConfigError(f"{name or 'settings'} has the key {_shown(key)}; keys must be text.")
             check_value(f"{name}.{key}" if name else key, inner, depth + 1)
     elif isinstance(value, list | tuple | set | frozenset):
         for inner in value:
@@ -41,7 +41,7 @@ def check_value(name: str, value: Any, depth: int = 0) -> None:
 
 
 def _wrong(name: str, value: Any) -> str:
-    """What came and what is accepted, of one number or text; empty for any other."""
+    """What is wrong with a number or text; empty if nothing is."""
     if isinstance(value, str) and len(value) > LONGEST_TEXT:
         return f"a text of {len(value):,} characters, accepted are {LONGEST_TEXT:,}"
     if isinstance(value, float) and not math.isfinite(value):
@@ -54,7 +54,7 @@ def _wrong(name: str, value: Any) -> str:
 
 
 def _num_digits(value: int) -> int:
-    # Python refuses to write thousands of digits.
+    # Python refuses to format thousands of digits.
     exact = value.bit_length() < 10_000
     return len(str(abs(value))) if exact else round(value.bit_length() * math.log10(2))
 

@@ -1,4 +1,4 @@
-"""A trained model with what its data are: numbers go in and come out in the run's stored units and layout.
+"""TrainedModel: a trained model with the schema of its data; inputs and outputs are in stored units and layout.
 
     model = lowerbound.load("runs/conv")
     q = model.encode(images)  # images as they are stored: N x H x W x C, 0..255
@@ -21,9 +21,9 @@ from torch import Tensor, nn
 from lowerbound.data.batches import Batches
 from lowerbound.data.column_writers import Columns, drawn_columns, named_columns
 from lowerbound.data.examples import Collection, RawArray
-from lowerbound.data.files import ReadingOptions, as_collection
-from lowerbound.data.objects import raw_of
-from lowerbound.data.reading import times
+from lowerbound.data.files import ReadingOptions, to_collection
+from lowerbound.data.objects import read_object
+from lowerbound.data.reading import format_shape
 from lowerbound.data.tables import RawTable
 from lowerbound.evaluation.anomaly_scores import Calibration, measure
 from lowerbound.evaluation.feature_samples import best_guess
@@ -44,7 +44,7 @@ PLACE = "the array"
 
 @dataclass(frozen=True, eq=False)
 class TrainedModel:
-    """A VAE, the schema of its data and, of a run, what is normal among held-out examples."""
+    """A VAE with the schema of its data; that of a run also has thresholds for anomaly scores."""
 
     vae: VAE
     schema: Schema
@@ -52,16 +52,16 @@ class TrainedModel:
 
     @property
     def convention(self) -> str:
-        """What log p(x|z) means for the run's data: "grey", "binary", "density", or how they were binarised."""
+        """What log p(x|z) means for the run's data: "grey", "binary", "density", or how the data was binarised."""
         try:
             return convention_of(self.vae.likelihood, self.schema)
         except DataError as error:
             raise RunError(
-                f"{self.path or 'the model'} is damaged (its schema is not its likelihood's: {error})"
+                f"{self.path or 'the model'} is damaged (its schema does not match its likelihood: {error})"
             ) from error
 
     def calibration(self) -> Calibration:
-        """What was measured on held-out examples when training ended; UsageError for a run that has none."""
+        """Anomaly scores of held-out examples, measured after training; UsageError for a run without them."""
         path = (self.path or Path()) / CALIBRATION
         if self.path is None or not path.is_file():
             raise UsageError(
@@ -73,28 +73,28 @@ class TrainedModel:
         if self.vae.is_deterministic:
             return "it is a deterministic autoencoder"
         if self.path is None or not self.path.is_dir():
-            return "they are a run's; load its directory"
+            return "they are stored with a run; load the run directory"
         has_held_out = read_stored(self.path).experiment.data.validation != "test"
         return f"{CALIBRATION} is missing" if has_held_out else "training held out no examples"
 
     def collection(self, raw: RawArray | RawTable, skip_broken: bool = False) -> Collection:
         """Stored numbers or cells as examples of this model; DataError for what does not fit, with its place."""
         options = ReadingOptions(schema=self.schema, skip_broken=skip_broken)
-        return self.supported(as_collection(raw, options), skip_broken)
+        return self.supported(to_collection(raw, options), skip_broken)
 
     def supported(self, collection: Collection, skip_broken: bool = False) -> Collection:
         """The examples that the likelihood can score; see `lowerbound.models.support`."""
         return supported(collection, self.vae.likelihood, self.schema, skip_broken)
 
     def examples(self, x: Any) -> Collection:
-        """Whatever holds examples in Python, in the run's own layout: one of them, or N.
+        """Python data in the run's layout, one example or N, as a Collection.
 
-        Images are H×W, N×H×W, H×W×C or N×H×W×C, or with channels first where that cannot be anything else; rows of a
-        table are a DataFrame or a mapping of columns. DataError says what is expected and what came.
+        Images are H×W, N×H×W, H×W×C or N×H×W×C, or with channels first where that is unambiguous; rows of a table are
+        a DataFrame or a mapping of columns. DataError for anything else.
         """
-        raw = raw_of(x, place=PLACE)
+        raw = read_object(x, place=PLACE)
         if not isinstance(raw, RawArray | RawTable):
-            raise SchemaError("expected examples, got splits; give one of them, such as splits.test.")
+            raise SchemaError("expected examples, got splits; give one of the splits, such as splits.test.")
         return self.collection(self._laid_out(raw) if isinstance(raw, RawArray) else raw)
 
     @torch.no_grad()
@@ -105,20 +105,20 @@ class TrainedModel:
 
     @torch.no_grad()
     def decode(self, z: Any) -> StoredUnits:
-        """The likelihood p(x|z) of N×latent codes, its values in stored units and layout, without gradients."""
+        """The likelihood p(x|z) of N×latent codes, with values in stored units and layout, without gradients."""
         return StoredUnits(self.vae.decode(self._codes(z)), self.schema)
 
     @torch.no_grad()
     def reconstruct(self, x: Any) -> Any:
-        """What is expected at the posterior's mean, in stored units: an array, or columns by their names."""
+        """The expected example at the posterior's mean, in stored units: an array, or columns by name."""
         mean = self.vae.posterior(self._raw_posterior(self.examples(x))).mean
         return self.written(self._guess(mean))
 
     @torch.no_grad()
     def generate(self, num: int = 1, *, seed: int = 0, temperature: float = 1.0) -> Any:
-        """New examples in stored units: decoded means of images, draws from p(x|z) of everything else.
+        """New examples in stored units: decoded means for images, draws from p(x|z) for other data.
 
-        The first ones of a seed are the same however many follow, and those of the command `sample`.
+        They are those of the command `sample` with this seed, and the first ones do not depend on `num`.
         """
         if self.vae.is_deterministic:
             raise UsageError("a deterministic autoencoder has no prior to generate from.")
@@ -131,9 +131,9 @@ class TrainedModel:
         return self.drawn(drawn_examples(self.vae, int(num), seed, temperature))
 
     def score(self, x: Any, *, by: str = "") -> Float[np.ndarray, " n"]:
-        """The anomaly score of each example, in nats, higher is stranger; NaN for a row without a known cell.
+        """The anomaly score of each example, in nats, higher is more anomalous; NaN for a row without a known cell.
 
-        `by` is a name in `evaluation.anomaly.SCORES`; without one it is that of the command `score`.
+        `by` is a name in `evaluation.anomaly_scores.SCORES`; without one the kind of data decides.
         """
         calibration = self.calibration()
         found = measure(self.vae, self.examples(x).examples, importance=by == "importance")
@@ -148,7 +148,7 @@ class TrainedModel:
         codes = torch.as_tensor(z).detach().to(next(self.vae.parameters(), torch.zeros(())))
         codes = codes[None] if codes.ndim == 1 else codes
         if codes.ndim != 2 or codes.shape[1] != self.vae.latent_dim:
-            raise SchemaError(f"expected codes N×{self.vae.latent_dim}, got {times(codes.shape)}.")
+            raise SchemaError(f"expected codes N×{self.vae.latent_dim}, got {format_shape(codes.shape)}.")
         if not codes.isfinite().all():
             raise SchemaError("codes hold NaN or infinity; accepted are finite numbers.")
         return codes
@@ -157,37 +157,38 @@ class TrainedModel:
         return torch.cat([best_guess(self.vae, self.vae.decode(part)) for part in z.split(BATCH_SIZE)])
 
     def written(self, x: Float[Tensor, "n *event"]) -> np.ndarray | Columns:
-        """Examples as the model sees them, in stored units and layout: an array, or columns by their names."""
+        """Examples as the model sees them, converted to stored units and layout: an array, or columns by name."""
         if self.schema.has_named_columns:
             return named_columns(x.cpu().numpy(), self.schema.columns)
         stored: np.ndarray = in_stored_units(x, self.schema).cpu().numpy()
         return stored
 
     def drawn(self, x: Float[Tensor, "n *event"]) -> np.ndarray | Columns:
-        """The same of draws from p(x|z): cells of a table with no more decimals than its own."""
+        """Draws from p(x|z), in stored units; table cells are rounded to the decimals of the training table."""
         if self.schema.has_named_columns:
             return drawn_columns(x.cpu().numpy(), self.schema.columns)
         return self.written(x)
 
     def _laid_out(self, raw: RawArray) -> RawArray:
-        """The array as N examples in the stored layout, where its shape leaves no doubt."""
+        """The array as N examples in the stored layout; SchemaError if its shape is ambiguous or wrong."""
         if self.schema.has_named_columns:
             names = ", ".join(repr(column.name) for column in self.schema.columns[:8])
             raise SchemaError(
-                f"expected a DataFrame or a mapping with the columns {names}, got an array {times(raw.values.shape)}."
+                f"expected a DataFrame or a mapping with the columns {names}, got an array "
+                f"{format_shape(raw.values.shape)}."
             )
         for accepted, as_stored in _layouts(self.schema):
             if raw.values.shape[1:] == accepted and len(raw.values):
                 return replace(raw, values=as_stored(raw.values))
             if raw.values.shape == accepted:
                 return replace(raw, values=as_stored(raw.values[None]))
-        raise SchemaError(f"expected {_accepted_shapes(self.schema)}, got {times(raw.values.shape)}.")
+        raise SchemaError(f"expected {_accepted_shapes(self.schema)}, got {format_shape(raw.values.shape)}.")
 
 
 def load(run: Path | str, encoder: nn.Module | None = None, decoder: nn.Module | None = None) -> TrainedModel:
     """The trained model of a run directory, or of a model.safetensors; RunError if it is missing or damaged.
 
-    A model whose networks are your own needs them again, with any weights: those in the file go over them.
+    Own networks must be given again, with any weights, which are replaced by those in the file.
     """
     path = Path(run)
     vae, schema = load_with_schema(path, encoder, decoder)
@@ -197,7 +198,7 @@ def load(run: Path | str, encoder: nn.Module | None = None, decoder: nn.Module |
 
 
 def _layouts(schema: Schema) -> list[tuple[tuple[int, ...], Callable[[np.ndarray], np.ndarray]]]:
-    """Shapes of one example that leave no doubt, each with what brings N of them into the stored layout."""
+    """Unambiguous shapes of one example, each with the function that converts N of them to the stored layout."""
     shape = schema.shape
     accepted: list[tuple[tuple[int, ...], Callable[[np.ndarray], np.ndarray]]] = [(shape, lambda values: values)]
     if schema.layout != "image":
@@ -211,5 +212,5 @@ def _layouts(schema: Schema) -> list[tuple[tuple[int, ...], Callable[[np.ndarray
 
 
 def _accepted_shapes(schema: Schema) -> str:
-    shapes = [f"N×{times(shape)}" for shape, _ in _layouts(schema)]
+    shapes = [f"N×{format_shape(shape)}" for shape, _ in _layouts(schema)]
     return f"{' or '.join(shapes)}, or one such example"

@@ -1,1 +1,1 @@
-"""Fitting a model: one step, the loop around it, and checkpoints that resume to the bit."""
+"""Training: one step, the loop around it, and checkpoints from which training resumes bit for bit."""

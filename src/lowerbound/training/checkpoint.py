@@ -1,7 +1,7 @@
-"""Checkpoints and finished models on disk: safetensors with a JSON header, never a pickle.
+"""Saving and loading of checkpoints and trained models: safetensors files with a JSON header, never pickles.
 
-A checkpoint is one file, so it is whole or absent. The two newest are kept: when the last one turns out to be
-damaged, the one before it is used.
+A checkpoint is one file, written atomically. The two newest are kept: if the last one turns out to be damaged, the one
+before it is used.
 """
 
 import re
@@ -36,7 +36,7 @@ NAME = re.compile(r"step-(\d+)\.safetensors")
 
 @dataclass(frozen=True, eq=False)
 class Checkpoint:
-    """A training state as read from disk, and the newer files that were passed over because they are damaged."""
+    """A training state as read from disk, and why newer checkpoints were skipped: they are damaged."""
 
     tensors: dict[str, Tensor]
     state: dict[str, Any]
@@ -44,14 +44,13 @@ class Checkpoint:
 
 
 def save_checkpoint(folder: Path, step: int, tensors: Mapping[str, Tensor], state: Mapping[str, Any]) -> None:
-    """Write the state after `step`, then drop all but the two newest."""
+    """Write the state after `step`, then remove all checkpoints but the two newest."""
     save_tensors(folder / f"step-{step:09d}.safetensors", tensors, {**state, "mark": mark_of(folder.parent)})
-    for path in _newest_first(folder)[NUM_KEPT:]:
-        path.unlink()
+    drop_checkpoints_after(folder, step)
 
 
 def load_checkpoint(folder: Path) -> Checkpoint | None:
-    """The newest checkpoint that is whole and the run's own; None if there is none, RunError if none of them is."""
+    """The newest intact checkpoint of the run; None if there are no checkpoints, RunError if all are damaged."""
     damaged: list[str] = []
     for path in _newest_first(folder):
         try:
@@ -64,21 +63,21 @@ def load_checkpoint(folder: Path) -> Checkpoint | None:
             continue
         return Checkpoint(tensors, state, tuple(damaged))
     if damaged:
-        raise RunError(f"nothing to resume from: {' '.join(damaged)}")
+        raise RunError(f"all checkpoints are damaged: {' '.join(damaged)}")
     return None
 
 
 def drop_checkpoints_after(folder: Path, step: int) -> None:
-    """Remove checkpoints of later steps, found to be damaged when an earlier one was resumed from, and all but the two
-    newest of the others.
-    """
-    later = [path for path in _newest_first(folder) if _step(path) > step]
-    for path in later + [path for path in _newest_first(folder) if path not in later][NUM_KEPT:]:
-        path.unlink()
+    """Keep the two newest checkpoints of steps up to `step`; later ones were skipped because they are damaged."""
+    found = _newest_first(folder)
+    kept = [path for path in found if _step(path) <= step][:NUM_KEPT]
+    for path in found:
+        if path not in kept:
+            path.unlink()
 
 
 def save_model(path: Path, model: VAE, schema: Schema | None, about: Mapping[str, Any]) -> None:
-    """Write a model's weights with what is needed to build it again and what its data are; `about` is kept, too.
+    """Write a model's weights with its configuration and the schema of its data; `about` is stored, too.
 
     RunError, before anything is written, for a model that the file could not describe.
     """
@@ -96,7 +95,7 @@ def save_model(path: Path, model: VAE, schema: Schema | None, about: Mapping[str
 
 @dataclass(frozen=True, kw_only=True)
 class _Description:
-    """What a model file holds beside its weights."""
+    """What a model file holds besides the weights."""
 
     model: ModelConfig
     event_shape: tuple[int, ...]
@@ -107,7 +106,7 @@ class _Description:
 
 
 def model_file(run: Path | str) -> Path:
-    """The model.safetensors of a run directory, or the file itself; UsageError where there is nothing."""
+    """The model.safetensors of a run directory, or the file itself; UsageError if it does not exist."""
     path = Path(run)
     if not path.exists():
         raise UsageError(f"{path} does not exist; give a run directory or a model.safetensors.")
@@ -117,14 +116,14 @@ def model_file(run: Path | str) -> Path:
 
 
 def model_checksum(run: Path) -> str:
-    """SHA-256 of a run's model, weights and description together: its version, in hexadecimal."""
+    """SHA-256 of a run's model, weights and configuration together: its version, in hexadecimal."""
     return stated_checksum(run / MODEL if run.is_dir() else run)
 
 
 def load_model(run: Path | str, encoder: nn.Module | None = None, decoder: nn.Module | None = None) -> VAE:
     """The trained model of a run directory, or of a model.safetensors; RunError if it is missing or damaged.
 
-    A model whose networks are your own needs them again, with any weights: those in the file go over them.
+    Own networks must be given again, with any weights, which are replaced by those in the file.
     """
     return load_with_schema(run, encoder, decoder)[0]
 
@@ -132,12 +131,12 @@ def load_model(run: Path | str, encoder: nn.Module | None = None, decoder: nn.Mo
 def load_with_schema(
     run: Path | str, encoder: nn.Module | None = None, decoder: nn.Module | None = None
 ) -> tuple[VAE, Schema | None]:
-    """The same, and what the model's data are as training found them; None for a model that was saved without."""
+    """`load_model`, with the schema of the training data; None for a model that was saved without one."""
     path = Path(run)
     tensors, stored = load_tensors(model_file(path))
     check_parts_are_known(stored.get("model"), str(model_file(path)))
     description = parsed(_Description, stored, str(model_file(path)), accepts_infinity=True)
-    if path.is_dir():  # a model.safetensors that is named itself stands for itself
+    if path.is_dir():  # a file that is named itself need not belong to the run around it
         check_mark(path, MODEL, description.mark)
     if description.schema is not None:
         check_schema(description.schema, description.event_shape, str(model_file(path)))
@@ -170,7 +169,7 @@ def _built(path: Path, config: ModelConfig, event_shape: tuple[int, ...], column
 
 def _own(path: Path, description: _Description, encoder: nn.Module | None, decoder: nn.Module | None) -> VAE:
     if encoder is None or decoder is None:
-        raise UsageError(f"{path} has networks of its own; pass them: load(path, encoder=..., decoder=...).")
+        raise UsageError(f"{path} has its own networks; pass them: load(path, encoder=..., decoder=...).")
     config, event_shape = description.model, description.event_shape
     return VAE(
         encoder=encoder,

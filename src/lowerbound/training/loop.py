@@ -1,8 +1,7 @@
-"""fit(): training as a recipe, read from top to bottom.
+"""The training loop: `fit` trains a model, `training_steps` is the same loop as an iterator of progress records.
 
-It yields Progress records and takes no callbacks: whoever iterates draws, logs, or stops. What is watched is the
-objective at its final weights, without warm-up, on the watched split; the true ELBO is reported beside it. When it
-ends, the model has the best weights that were seen.
+Whoever iterates plots, logs, or stops. After each epoch the objective is evaluated at its final weights, without
+warm-up, on the validation split; the ELBO is reported with it. At the end the model has the weights of the best epoch.
 """
 
 import math
@@ -17,22 +16,43 @@ from lowerbound.data.batches import Batches
 from lowerbound.data.sources import Splits
 from lowerbound.foundation.errors import Interrupted, NonFiniteLoss
 from lowerbound.foundation.progress import Progress, Terms
-from lowerbound.foundation.schedules import SCHEDULES, linear_warm_up
 from lowerbound.foundation.seeding import generator
 from lowerbound.models.vae import VAE
 from lowerbound.objectives.objective import Objective
 from lowerbound.training.checkpoint import Checkpoint, drop_checkpoints_after, save_checkpoint
 from lowerbound.training.config import TrainingConfig
-from lowerbound.training.optimisers import OPTIMISERS
-from lowerbound.training.speed import choose_precision, computing
+from lowerbound.training.epoch import EpochLoop, Step, initial_state
+from lowerbound.training.speed import computing
 from lowerbound.training.state import NUM_TOTALS, TrainingState
 from lowerbound.training.step import totals
-from lowerbound.training.stepping import CheckedStepping, DeferredStepping, Stepping
 
-WATCH_BATCH_SIZE = 500
+VALIDATION_BATCH_SIZE = 500
 
 
 def fit(
+    model: VAE,
+    splits: Splits,
+    objective: Objective | None = None,
+    config: TrainingConfig | None = None,
+    *,
+    device: torch.device | str = "cpu",
+    progress: Callable[[Progress], None] = lambda record: None,
+) -> Progress:
+    """Train `model` in place and return the record of its best epoch, whose weights it then has.
+
+    `progress` receives a record every `log_every` steps and at the end of each epoch. NonFiniteLoss if the loss becomes
+    NaN or infinite. Without an objective the ELBO is maximised.
+    """
+    records = training_steps(model, splits, objective or Objective(), config or TrainingConfig(), device=device)
+    best = None
+    for record in records:
+        progress(record)
+        best = record if record.is_best else best
+    assert best is not None
+    return best
+
+
+def training_steps(
     model: VAE,
     splits: Splits,
     objective: Objective,
@@ -43,105 +63,89 @@ def fit(
     resume: Checkpoint | None = None,
     should_stop: Callable[[], bool] = lambda: False,
 ) -> Iterator[Progress]:
-    """Train `model` in place, yielding a record every `log_every` steps and at the end of each epoch.
+    """Train `model` in place while iterated, yielding a record every `log_every` steps and at the end of each epoch.
 
     With a `checkpoints` folder the state is saved after each epoch, and `resume` continues from it bit for bit. When
-    `should_stop` says so, the state is saved between two steps and Interrupted is raised.
+    `should_stop` returns true, the state is saved between two steps and Interrupted is raised.
     """
     objective.check_posterior(model.config.posterior)
     objective = objective.resolved(model.config.posterior, model.has_closed_form_kl)
     config = config.for_examples(len(splits.train))
     with computing(model, config.speed):
-        yield from _epochs(model, splits, objective, config, torch.device(device), checkpoints, resume, should_stop)
+        state = initial_state(model, config, device)
+        if resume is not None:
+            state.restore(resume.tensors, resume.state)
+            if checkpoints is not None:
+                drop_checkpoints_after(checkpoints, state.step)
+        epochs = EpochLoop(state, objective, config, Batches(splits.train, config.batch_size, device))
+        yield from _train(epochs, Batches(splits.validation, VALIDATION_BATCH_SIZE, device), checkpoints, should_stop)
 
 
-def _epochs(
-    model: VAE,
-    splits: Splits,
-    objective: Objective,
-    config: TrainingConfig,
-    device: torch.device,
-    checkpoints: Path | None,
-    resume: Checkpoint | None,
-    should_stop: Callable[[], bool],
+def _train(
+    loop: EpochLoop, validation: Batches, checkpoints: Path | None, should_stop: Callable[[], bool]
 ) -> Iterator[Progress]:
-    train = Batches(splits.train, config.batch_size, device)
-    watched = Batches(splits.validation, WATCH_BATCH_SIZE, device)
-    state = _initial_state(model, config, device)
-    if resume is not None:
-        state.restore(resume.tensors, resume.state)
-        if checkpoints is not None:
-            drop_checkpoints_after(checkpoints, state.step)
-    stepping = _stepping(state, objective, config)
-    clock = _Clock(config, train, state)
+    """All epochs, from top to bottom."""
+    state, config, clock = loop.state, loop.config, _Clock(loop)
 
     def save() -> None:
         if checkpoints is not None:
-            stepping.check()
+            loop.stepping.check()
             state.seconds = clock.seconds()
             save_checkpoint(checkpoints, state.step, state.tensors(), state.numbers())
 
     while state.epoch < config.num_epochs and not _has_stalled(state, config):
-        model.train()
-        for x in train.shuffled(config.seed, state.epoch, start=state.batch):
-            learning_rate = _learning_rate(config, state.step, len(train))
-            rate_scale = linear_warm_up(state.step, objective.rate_warm_up * len(train))
-            stepping.step(x, learning_rate, rate_scale)
-            state.step += 1
-            state.batch += 1
-            if state.batch == len(train):
-                break  # the epoch's record and checkpoint follow, with what was watched
+        for step in loop.steps():
+            if loop.is_epoch_done:
+                break  # the epoch's record and checkpoint follow, with the validation terms
             if state.step % config.log_every == 0:
-                yield clock.progress(learning_rate, rate_scale, validation=None)
+                yield clock.progress(step, validation=None)
             if config.checkpoint_every and state.step % config.checkpoint_every == 0:
                 save()
             if should_stop():
                 save()
                 raise Interrupted(f"stopped at step {state.step} of epoch {state.epoch + 1}.")
-        stepping.check()
-        validation = watch(model, objective, watched, config)
-        if not math.isfinite(validation.objective):
-            raise NonFiniteLoss(f"the watched objective became {validation.objective}; lower training.learning_rate.")
-        _note_best(state, validation)
-        progress = clock.progress(learning_rate, rate_scale, validation)
-        state.epoch += 1
-        state.batch = 0
-        state.totals.zero_()
+        loop.stepping.check()
+        terms = validate(state.model, loop.objective, validation, config)
+        if not math.isfinite(terms.objective):
+            raise NonFiniteLoss(f"the validation objective became {terms.objective}; lower training.learning_rate.")
+        _note_best(state, terms)
+        progress = clock.progress(step, terms)
+        loop.end_epoch()
         yield progress
         save()
         if should_stop() and state.epoch < config.num_epochs:
             raise Interrupted(f"stopped after epoch {state.epoch}.")
-    model.load_state_dict(state.best_weights)
-    model.eval()
+    state.model.load_state_dict(state.best_weights)
+    state.model.eval()
 
 
 @torch.no_grad()
-def watch(model: VAE, objective: Objective, batches: Batches, config: TrainingConfig) -> Terms:
-    """The terms on the watched split at the objective's final weights; the same noise each time it is asked."""
+def validate(model: VAE, objective: Objective, batches: Batches, config: TrainingConfig) -> Terms:
+    """The terms of the validation split at the objective's final weights, with the same noise in each epoch."""
     model.eval()
     noise = generator(config.seed, "watch", batches.values.device)
     sums = torch.zeros(NUM_TOTALS, dtype=torch.float64, device=batches.values.device)
     for x in batches:
-        for _ in range(config.watch_draws):
+        for _ in range(config.validation_draws):
             sums += totals(objective(model.sample_posterior(x, noise, objective.num_samples)))
-    return _terms(sums, batches.num_examples * config.watch_draws)
+    return _terms(sums, batches.num_examples * config.validation_draws)
 
 
 class _Clock:
-    """Turns the state into Progress records."""
+    """Measures training time, and makes the progress records."""
 
-    def __init__(self, config: TrainingConfig, train: Batches, state: TrainingState) -> None:
-        self.config, self.train, self.state = config, train, state
+    def __init__(self, loop: EpochLoop) -> None:
+        self.config, self.train, self.state = loop.config, loop.train, loop.state
         self.started = time.perf_counter()
-        self.seconds_before = state.seconds
-        self.steps_before = state.step
+        self.seconds_before = self.state.seconds
+        self.steps_before = self.state.step
 
     def seconds(self) -> float:
-        """Training time, earlier sittings included."""
+        """Training time, including that before the run was resumed."""
         return self.seconds_before + time.perf_counter() - self.started
 
-    def progress(self, learning_rate: float, rate_scale: float, validation: Terms | None) -> Progress:
-        """The record for the state as it is, `state.epoch` not yet counted up."""
+    def progress(self, step: Step, validation: Terms | None) -> Progress:
+        """The record of the current state, before its epoch is counted."""
         state, elapsed = self.state, time.perf_counter() - self.started
         num_steps = self.config.num_epochs * len(self.train)
         num_done = state.step - self.steps_before
@@ -151,8 +155,8 @@ class _Clock:
             num_epochs=self.config.num_epochs,
             step=state.step,
             num_steps=num_steps,
-            learning_rate=learning_rate,
-            rate_scale=rate_scale,
+            learning_rate=step.learning_rate,
+            rate_scale=step.rate_scale,
             train=_terms(state.totals, num_seen),
             validation=validation,
             is_best=validation is not None and state.best_epoch == state.epoch + 1,
@@ -161,32 +165,6 @@ class _Clock:
             examples_per_second=num_done * self.train.num_examples / len(self.train) / elapsed,
             seconds_left=elapsed / num_done * (num_steps - state.step),
         )
-
-
-def _initial_state(model: VAE, config: TrainingConfig, device: torch.device | str) -> TrainingState:
-    model.to(device)
-    optimiser = OPTIMISERS[config.optimiser](model.parameters(), config)
-    state = TrainingState(
-        model=model, optimiser=optimiser, noise=generator(config.seed, "training", device), best_weights={}
-    )
-    state.totals = state.totals.to(device)
-    state.keep_best_weights()
-    return state
-
-
-def _stepping(state: TrainingState, objective: Objective, config: TrainingConfig) -> Stepping:
-    device = state.totals.device
-    precision = choose_precision(config.precision, device)
-    is_fast = config.speed == "fast"
-    # Adam alone can pass over a step without asking the host, and a graph would repeat the first step's epsilon.
-    if device.type == "cuda" and is_fast and config.optimiser == "adam" and not config.adam_epsilon_hat:
-        return DeferredStepping(state, objective, config.max_gradient_norm, precision)
-    return CheckedStepping(state, objective, config.max_gradient_norm, precision, is_fast)
-
-
-def _learning_rate(config: TrainingConfig, step: int, steps_per_epoch: int) -> float:
-    factor = SCHEDULES[config.schedule](step, config.num_epochs * steps_per_epoch)
-    return config.learning_rate * factor * linear_warm_up(step, config.warm_up * steps_per_epoch)
 
 
 def _note_best(state: TrainingState, validation: Terms) -> None:

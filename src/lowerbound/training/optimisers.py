@@ -1,4 +1,4 @@
-"""Optimisers by name, each with the configuration that it reads."""
+"""Optimisers by name: Adam, and Muon with Adam for vectors."""
 
 import math
 from collections.abc import Callable, Iterable
@@ -14,6 +14,9 @@ from lowerbound.training.config import TrainingConfig
 
 MIN_RANK = 5
 """Matrices of at most four rows or columns, such as those around two latents, are left to Adam."""
+
+ADAM_SLOTS = ("step", "exp_avg", "exp_avg_sq")
+MUON_SLOTS = ("momentum_buffer",)
 
 MOMENTUM = 0.95
 
@@ -59,11 +62,18 @@ class AdamWithEpsilonHat(torch.optim.Adam):
         super().step()
 
 
+def slot_names(optimiser: Optimizer) -> list[tuple[str, ...]]:
+    """Names of the tensors that the optimiser keeps for each of its parameters, once it has taken a step."""
+    num_parameters = sum(len(group["params"]) for group in optimiser.param_groups)
+    num_matrices = len(optimiser.matrices) if isinstance(optimiser, MuonWithAdam) else 0
+    return [MUON_SLOTS] * num_matrices + [ADAM_SLOTS] * (num_parameters - num_matrices)
+
+
 def drop_fading_moments(optimiser: Optimizer) -> None:
     """Set to zero the moments that are about to become denormal numbers, far below what moves a weight.
 
-    Weights that rarely get a gradient, such as those of pixels that are nearly always black or of dead ReLUs, have
-    moments that fade and fade; below 1e-38 a CPU takes a hundred times as long for each.
+    Moments of weights that rarely get a gradient, such as those of pixels that are nearly always black or of dead
+    ReLUs, decay towards zero; below 1e-38 arithmetic on a CPU is about a hundred times slower.
     """
     if isinstance(optimiser, MuonWithAdam) and optimiser.adam is not None:
         drop_fading_moments(optimiser.adam)
@@ -111,7 +121,7 @@ class MuonWithAdam(Optimizer):
             self.adam.zero_grad()
 
     def state_dict(self) -> dict[str, Any]:
-        """Both optimisers' slots, numbered in the order of this one's parameters."""
+        """The slots of both optimisers, numbered in the order of this optimiser's parameters."""
         whole = super().state_dict()
         others = {} if self.adam is None else self.adam.state_dict()["state"]
         shifted = {len(self.matrices) + index: slots for index, slots in others.items()}
@@ -155,7 +165,7 @@ OPTIMISERS: dict[str, Callable[[Iterable[nn.Parameter], TrainingConfig], Optimiz
 
 
 def as_matrix(parameter: nn.Parameter) -> nn.Parameter:
-    """The parameter's own memory, seen as a matrix."""
+    """A matrix view of the parameter, sharing its memory."""
     view = nn.Parameter(_matrix(parameter.data))
     assert view.data_ptr() == parameter.data_ptr(), "a kernel must lie in memory channels last"
     return view

@@ -1,4 +1,4 @@
-"""How a step is computed: by fast or by plain operations, and in which precision."""
+"""How a training step is computed: with fast or plain operations, in float32 or bfloat16."""
 
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -11,7 +11,7 @@ from lowerbound.networks.kernels import choose_kernels
 
 
 def choose_precision(name: str, device: torch.device | str) -> torch.dtype:
-    """The precision of the networks' layers: "auto" is bfloat16 where that is the faster one on the device.
+    """The precision of the networks' layers: "auto" is bfloat16 if that is faster on the device.
 
     Weights, densities and optimiser stay in float32 either way.
     """
@@ -21,9 +21,9 @@ def choose_precision(name: str, device: torch.device | str) -> torch.dtype:
 
 
 def has_fast_bfloat16(device: torch.device) -> bool:
-    """Whether layers are faster in bfloat16 than in float32: on GPUs that have it, and on CPUs with AMX.
+    """Whether layers are faster in bfloat16 than in float32: on GPUs with bfloat16, and on CPUs with AMX.
 
-    Of processors whose only bfloat16 instructions are those of AVX-512, AMD's gain by them and Intel's lose;
+    On CPUs whose only bfloat16 instructions are those of AVX-512, bfloat16 is faster on AMD and slower on Intel;
     docs/performance.md has the measurements.
     """
     if device.type == "cuda":
@@ -37,7 +37,7 @@ def has_fast_bfloat16(device: torch.device) -> bool:
 
 @contextmanager
 def computing(model: nn.Module, speed: str) -> Iterator[None]:
-    """Within this, `model` computes by "fast" or by "plain" operations, and memory is kept for the fast ones."""
+    """Within this context `model` uses "fast" or "plain" operations; fast ones also keep freed memory."""
     with ExitStack() as stack:
         if speed == "fast":
             stack.enter_context(kept_memory())

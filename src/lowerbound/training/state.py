@@ -1,4 +1,4 @@
-"""Everything that a training step changes, in one place, so that saving it and restoring it is exact."""
+"""TrainingState: everything that a training step changes, in one place, so that saving and restoring it is exact."""
 
 import math
 import platform
@@ -11,6 +11,7 @@ from torch.optim import Optimizer
 
 from lowerbound.foundation.errors import RunError
 from lowerbound.models.vae import VAE
+from lowerbound.training.optimisers import slot_names
 
 NUM_TOTALS = 4
 """Objective, ELBO, rate, distortion."""
@@ -18,17 +19,17 @@ NUM_TOTALS = 4
 
 @dataclass(frozen=True, kw_only=True)
 class Numbers:
-    """What a checkpoint holds beside tensors."""
+    """What a checkpoint holds besides tensors."""
 
     epoch: int  # epochs finished
     batch: int  # batches of the current epoch done
     step: int
     best_epoch: int
     epochs_without_improvement: int
-    seconds: float  # spent training, over all sittings
+    seconds: float  # of training, in total over all resumes
     machine: dict[str, str | int]
     mark: dict[str, str]  # of the run
-    best_objective: float | None = None  # on the watched split, once an epoch is finished
+    best_objective: float | None = None  # on the validation split, once an epoch is finished
 
 
 @dataclass(kw_only=True)
@@ -42,10 +43,10 @@ class TrainingState:
     epoch: int = 0  # epochs finished
     batch: int = 0  # batches of the current epoch done
     step: int = 0
-    best_objective: float = -math.inf  # on the watched split
+    best_objective: float = -math.inf  # on the validation split
     best_epoch: int = 0
     epochs_without_improvement: int = 0
-    seconds: float = 0.0  # spent training, over all sittings
+    seconds: float = 0.0  # of training, in total over all resumes
     totals: Tensor = field(default_factory=lambda: torch.zeros(NUM_TOTALS, dtype=torch.float64))
 
     def tensors(self) -> dict[str, Tensor]:
@@ -57,7 +58,7 @@ class TrainingState:
         return named | {"noise": self.noise.get_state(), "totals": self.totals}
 
     def numbers(self) -> dict[str, Any]:
-        """Everything else, as JSON; infinity is left out, since JSON has none."""
+        """Everything else, as JSON, which has no infinity: no best objective before the end of an epoch."""
         numbers = {
             "epoch": self.epoch,
             "batch": self.batch,
@@ -70,15 +71,15 @@ class TrainingState:
         return numbers | ({"best_objective": self.best_objective} if self.best_epoch else {})
 
     def restore(self, tensors: dict[str, Tensor], numbers: dict[str, Any]) -> None:
-        """Become the state that was saved; RunError where that is one of another model or optimiser."""
+        """Restore a saved state; RunError if it does not fit the model or the optimiser."""
         try:
             self._restore(tensors, numbers)
         except (KeyError, TypeError, ValueError, IndexError, RuntimeError) as error:
             reason = " ".join(str(error).split())[:200]
-            raise RunError(f"the checkpoint does not fit the run's model and optimiser ({reason}).") from error
+            raise RunError(f"the checkpoint does not match the run's model and optimiser ({reason}).") from error
 
     def _restore(self, tensors: dict[str, Tensor], numbers: dict[str, Any]) -> None:
-        # The best weights first: both are the model's, and the model ends with those of the state.
+        # The best weights first, which checks them: the model ends with the weights of the state.
         for prefix in ("best/", "model/"):
             self.model.load_state_dict(_below(tensors, prefix))
         self.best_weights = _below(tensors, "best/")
@@ -92,12 +93,13 @@ class TrainingState:
         self.seconds = numbers["seconds"]
 
     def keep_best_weights(self) -> None:
-        """Remember the weights as they are now."""
+        """Copy the current weights."""
         self.best_weights = {name: tensor.clone() for name, tensor in self.model.state_dict().items()}
 
     def _restore_optimiser(self, slots: dict[str, Tensor]) -> None:
         state: dict[int, dict[str, Tensor]] = {}
         parameters = [p for group in self.optimiser.param_groups for p in group["params"]]
+        expected = slot_names(self.optimiser)
         for name, saved in slots.items():
             index, slot = name.split("/")
             like = parameters[int(index)]
@@ -105,11 +107,22 @@ class TrainingState:
             state.setdefault(int(index), {})[slot] = (
                 torch.empty_like(like).copy_(saved) if saved.shape == like.shape and saved.dim() else saved
             )
+        for number, found in state.items():
+            _check_slots(number, found, parameters[number], expected[number])
         self.optimiser.load_state_dict({**self.optimiser.state_dict(), "state": state})
 
 
+def _check_slots(number: int, slots: dict[str, Tensor], parameter: Tensor, expected: tuple[str, ...]) -> None:
+    """ValueError unless the saved slots of a parameter are those that its optimiser reads."""
+    if missing := [name for name in expected if name not in slots]:
+        raise ValueError(f"the optimiser state of parameter {number} lacks {', '.join(missing)}")
+    for name, slot in slots.items():
+        if slot.dim() and slot.shape != parameter.shape:
+            raise ValueError(f"slot {name} of parameter {number} has the wrong shape")
+
+
 def machine(device: torch.device | str) -> dict[str, Any]:
-    """What bit-identical resuming depends on."""
+    """The hardware and software that bit-identical resuming depends on."""
     return {
         "platform": platform.platform(),
         "processor": _processor(),

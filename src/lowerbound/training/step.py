@@ -1,4 +1,4 @@
-"""One optimiser step, and a clear stop where it meets NaN or infinity."""
+"""One optimiser step on a batch, which stops with the likely cause if the loss is not finite."""
 
 import math
 
@@ -24,7 +24,7 @@ def training_step(
 ) -> Loss:
     """One step of `optimiser` on a batch; NonFiniteLoss, before any weight is changed, if the loss is not finite.
 
-    `precision` is that of the networks' layers: bfloat16, or whatever the weights have.
+    `precision` is that of the networks' layers: bfloat16, or float32 for the type of the weights.
     """
     loss = loss_of(model, objective, x, noise, rate_scale, precision)
     if not math.isfinite(loss.value.item()):
@@ -48,7 +48,7 @@ def loss_of(
 
 
 def descend(model: VAE, optimiser: Optimizer, loss: Loss, max_gradient_norm: float = 0.0) -> None:
-    """Differentiate the loss and let the optimiser change the weights."""
+    """Backpropagate the loss and update the weights."""
     optimiser.zero_grad(set_to_none=True)
     loss.value.backward()
     if max_gradient_norm:

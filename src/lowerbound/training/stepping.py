@@ -1,6 +1,6 @@
-"""From one batch to the next: on a CPU with a look at every loss, on a GPU without a word from the host.
+"""Stepping strategies: CheckedStepping tests every loss on the host, DeferredStepping never waits for the GPU.
 
-Both change the state in the same way and add the batch's terms to its totals.
+Both change the training state in the same way, and add the terms of the batch to its totals.
 """
 
 import warnings
@@ -21,7 +21,7 @@ from lowerbound.training.step import descend, loss_of, totals, training_step
 STEPS_BETWEEN_DROPS = 50
 
 NUM_STEPS_BEFORE_CAPTURE = 3
-"""Steps taken one operation at a time first: libraries choose algorithms and allocate their workspaces in them."""
+"""Steps that are not recorded: in them, libraries choose algorithms and allocate workspaces."""
 
 
 @dataclass(eq=False)
@@ -35,16 +35,16 @@ class Stepping(ABC):
 
     @abstractmethod
     def step(self, x: Float[Tensor, "batch *event"], learning_rate: float, rate_scale: float) -> None:
-        """One step of the optimiser, and the batch's terms added to the totals."""
+        """Take one optimiser step, and add the terms of the batch to the totals."""
 
     @abstractmethod
     def check(self) -> None:
-        """NonFiniteLoss if a loss since the last check was not finite."""
+        """NonFiniteLoss if any loss since the last check was not finite."""
 
 
 @dataclass(eq=False)
 class CheckedStepping(Stepping):
-    """Every loss is looked at before it changes a weight: a wait for the device at each step."""
+    """Tests every loss before it changes a weight, which synchronises with the device at each step."""
 
     is_fast: bool = True
 
@@ -61,14 +61,14 @@ class CheckedStepping(Stepping):
             drop_fading_moments(state.optimiser)
 
     def check(self) -> None:
-        """Nothing is left to check."""
+        """Does nothing: every loss has been tested."""
 
 
 @dataclass(eq=False)
 class DeferredStepping(Stepping):
-    """No wait for the device: what a step needs lies on it, and a non-finite loss is noted there.
+    """Never waits for the device: everything that a step needs is on it, and non-finite losses are counted there.
 
-    Such a loss changes no weight, as the optimiser passes over its step, and `check` reports it.
+    A non-finite loss changes no weight, because the optimiser skips its step; `check` reports it.
     """
 
     def __post_init__(self) -> None:
@@ -104,18 +104,18 @@ class DeferredStepping(Stepping):
         loss = loss_of(state.model, self.objective, x, state.noise, self.rate_scale, self.precision)
         is_bad = (~torch.isfinite(loss.value.detach())).float()
         self.num_non_finite += is_bad
-        # The fused optimiser passes over a step for which this is 1, without asking the host.
+        # The fused optimiser skips a step for which this is 1, without synchronising with the host.
         state.optimiser.found_inf = is_bad  # type: ignore[attr-defined]
         descend(state.model, state.optimiser, loss, self.max_gradient_norm)
-        # A zero weight would not do: 0 * nan is nan.
+        # Not a product with 0: 0 * nan is nan.
         state.totals += torch.where(is_bad.bool(), 0.0, totals(loss))
 
 
 class _Graph:
-    """A step as a CUDA graph: recorded once for whole batches, then replayed with one call.
+    """A training step as a CUDA graph: recorded once for full batches, then replayed with one call.
 
-    Steps are first taken operation by operation, as is the shorter last batch of an epoch, or every one where the
-    step cannot be recorded.
+    The first steps run operation by operation; so do the shorter last batch of an epoch, and every step if recording
+    fails.
     """
 
     def __init__(self, compute: Callable[[Tensor], None], noise: Generator) -> None:
@@ -134,20 +134,22 @@ class _Graph:
             self.x.copy_(x)
             self.graph.replay()
             return
-        # What is to be recorded must first have run on a stream that is not the default one.
+        # Before recording, the operations must have run on a stream other than the default one.
         self.stream.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(self.stream):
             self.compute(x)
         torch.cuda.current_stream().wait_stream(self.stream)
 
     def _record(self, x: Tensor) -> None:
-        """Record one step on a batch of this shape; that computes nothing and draws no noise."""
+        """Record one step on a batch of this shape, which computes nothing and draws no noise."""
         static, graph = torch.empty_like(x), torch.cuda.CUDAGraph()
         graph.register_generator_state(self.noise)
         try:
             with torch.cuda.graph(graph):
                 self.compute(static)
         except RuntimeError as error:
-            warnings.warn(f"the training step cannot be a CUDA graph, and stays slower: {error}", stacklevel=2)
+            warnings.warn(
+                f"the training step cannot be recorded as a CUDA graph, so training is slower: {error}", stacklevel=2
+            )
             return
         self.graph, self.x = graph, static

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from explorer_runs import copied, trained
 from lowerbound.data.batches import scaled
-from lowerbound.data.binarisation import binarised_by_content
+from lowerbound.data.binarisation import binarise_by_content
 from lowerbound.data.examples import Examples
 from lowerbound.data.sources import load
 from lowerbound.foundation.errors import DataError, RunError
@@ -128,7 +128,7 @@ def test_what_is_drawn_anew_on_every_pass_is_shown_in_grey_and_seen_in_black_and
     np.testing.assert_array_equal(shown, np.broadcast_to(grey, (2, 8, 8, 3)))
     seen = one_model_input(points, 0)
     assert set(seen.unique().tolist()) == {0.0, 1.0}
-    drawn = scaled(binarised_by_content(splits.train, dynamic.schema.binarisation_seed))
+    drawn = scaled(binarise_by_content(splits.train, dynamic.schema.binarisation_seed))
     for index in (0, 5, CHUNK + 3):  # whatever else is seen with it
         torch.testing.assert_close(one_model_input(points, index)[0], drawn[index], rtol=0, atol=0)
     of_test = len(points) - 1

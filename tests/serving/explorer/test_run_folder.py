@@ -77,7 +77,7 @@ def test_new_runs_are_noticed_and_those_that_are_gone(run, tmp_path):
     ("file", "content", "reason"),
     [
         ("config.toml", b"format_version = [", "config.toml is not valid TOML"),
-        ("config.toml", b"title = 'of another program'", "states no format version"),
+        ("config.toml", b"title = 'of another program'", "has no format version"),
         ("config.toml", b"format_version = 3", "config.toml is damaged or was edited"),
         ("config.toml", b"format_version = 99", "install a newer lowerbound"),
         ("model.safetensors", b"", "model.safetensors is damaged"),

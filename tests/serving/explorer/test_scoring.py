@@ -57,6 +57,7 @@ def test_the_standard_error_is_that_of_repeated_estimates(linear_gaussian):
 
 
 def test_without_a_closed_form_the_rate_is_estimated_from_the_same_draws(linear_gaussian, monkeypatch):
+    monkeypatch.setattr("lowerbound.probability.samples.has_closed_form_kl", lambda *_: False)
     monkeypatch.setattr("lowerbound.serving.explorer.scoring.has_elementwise_kl", lambda *_: False)
     x = linear_gaussian.x[:1]
     bound = estimate_bound(linear_gaussian.model, x, generator(0, "test"))

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from lowerbound.data.array_examples import conformed
+from lowerbound.data.array_examples import conform_array
 from lowerbound.data.batches import scaled
 from lowerbound.data.examples import RawArray
 from lowerbound.foundation.schema import Column, Schema, Support
@@ -79,5 +79,5 @@ def test_the_lines_of_the_documentation_turn_stored_numbers_into_what_the_model_
     (lines,) = re.findall(r"```python\n(schema = json.loads.*?)```", DOCUMENT.read_text(encoding="utf-8"), re.DOTALL)
     names = {"json": json, "np": np, "stored": stored, "about": {"schema": json.dumps(schema_metadata(known))}}
     exec(lines, names)
-    expected = scaled(conformed(RawArray(place="the array", values=stored), known).examples)
+    expected = scaled(conform_array(RawArray(place="the array", values=stored), known).examples)
     torch.testing.assert_close(torch.from_numpy(names["x"]), expected, rtol=1e-6, atol=0, equal_nan=True)

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from lowerbound.data.binarisation import binarised_by_content
+from lowerbound.data.binarisation import binarise_by_content
 from lowerbound.data.examples import Examples
 from lowerbound.evaluation.quick_evaluation import expected_terms
 from lowerbound.foundation.schema import Column, Schema, Support
@@ -155,7 +155,7 @@ def test_a_grey_image_is_refused_by_a_run_of_black_and_white(client):
 
 def test_grey_pixels_of_a_binarised_run_are_binarised_by_content_and_that_is_said(client):
     stored = np.moveaxis(COUNTS, 1, -1)
-    drawn = binarised_by_content(Examples(stored, 16.0), 0)
+    drawn = binarise_by_content(Examples(stored, 16.0), 0)
     terms = expected_terms(MODELS["drawn"], drawn, num_draws=16, seed=5)
     answers = [
         found(client.post("/score?model=drawn&seed=5", json=stored.tolist())),

@@ -72,7 +72,7 @@ def test_a_server_that_was_killed_starts_again_at_its_port_and_finishes_what_it_
     with Server(run, "--port", 0) as killed:
         assert httpx.get(f"{killed.url}/v2/health/ready").status_code == 200
         version = model_checksum(run)[:12]
-        assert f"serves first ({version}); every endpoint: {killed.url}/docs" in killed.line
+        assert f"serves first ({version}); documentation: {killed.url}/docs" in killed.line
         killed.process.send_signal(signal.SIGKILL)
         killed.process.wait(10)
         port = killed.url.rpartition(":")[2]
@@ -89,7 +89,7 @@ def test_a_server_that_was_killed_starts_again_at_its_port_and_finishes_what_it_
         assert len(answers[0]) == 200
         out, err = server.process.communicate(timeout=20)
         assert server.process.returncode == 0
-        assert (out, one_line(err)) == ("", "stopped; what was accepted has been answered.")
+        assert (out, one_line(err)) == ("", "stopped; all accepted requests were answered.")
         with pytest.raises(httpx.ConnectError):
             httpx.get(server.url)
 
@@ -101,7 +101,7 @@ def test_beyond_loopback_a_token_is_made_told_once_and_asked_for_and_ctrl_c_stop
         server.process.send_signal(signal.SIGINT)
         _, err = server.process.communicate(timeout=20)
     assert server.process.returncode == 0
-    assert re.search(r"the token of this server: [\w-]{32,}\n", err)
+    assert re.search(r"access token: [\w-]{32,}\n", err)
     assert "not encrypted" in err
     assert "mine (" in server.line
 

@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float
 
 from lowerbound.data.batches import scaled
-from lowerbound.data.examples import as_seen
+from lowerbound.data.examples import to_model_scale
 from lowerbound.serving.explorer.latents import Latents
 from lowerbound.serving.explorer.loaded_run import LoadedRun, displayed
 from lowerbound.serving.explorer.neighbours import nearest_latents, nearest_pixels
@@ -64,7 +64,7 @@ def upload_detail(loaded: LoadedRun, upload: Upload) -> Detail:
 
 def upload_neighbours(points: Dataset | None, latents: Latents, upload: Upload, detail: Detail) -> Detail:
     """The examples nearest to an image by their pixels, and by their posterior means."""
-    x = as_seen(upload.examples.values.reshape(-1), upload.examples.range)
+    x = to_model_scale(upload.examples.values.reshape(-1), upload.examples.range)
     return {
         "pixels": [] if points is None else _labelled(nearest_pixels(points, x), latents),
         "codes": latent_neighbours(latents, np.array(detail["mean"], np.float32)),

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from lowerbound.data.data_kinds import shape_in_words
+from lowerbound.data.data_kinds import describe_shape
 from lowerbound.data.sources import SOURCES
 from lowerbound.evaluation.results import Results, Score, read_scores
 from lowerbound.foundation.schema import Schema
@@ -15,6 +15,7 @@ from lowerbound.models.construction import build_model
 from lowerbound.networks.layers import count_parameters
 from lowerbound.probability.posteriors import POSTERIORS, PointMassPosterior
 from lowerbound.reporting import wording
+from lowerbound.reporting.number_format import format_estimate
 from lowerbound.runs.experiment import Experiment
 from lowerbound.runs.preparation import choose_device
 from lowerbound.runs.run_data import read_stored
@@ -66,7 +67,7 @@ def run_info(entry: RunEntry, loaded: LoadedRun, points: Dataset | None, problem
         "num_parameters": count_parameters(loaded.model),
         "data": {"name": name, "source": _origin(name)},
         "convention": convention,
-        "convention_note": wording.convention(convention),
+        "convention_note": wording.explain_convention(convention),
         "label_names": _label_names(loaded, points),
         "scores": [_score(score, results) for score in results.scores],
         "can": _can(loaded) | {"images": points is not None},
@@ -94,7 +95,7 @@ def _model(schema: Schema, experiment: Experiment) -> Info:
         "event_shape": event_shape,
         "range": schema.range,
         "offset": schema.offsets,
-        "shape_in_words": shape_in_words(event_shape),
+        "shape_in_words": describe_shape(event_shape),
         "latent_dim": model.latent_dim,
         "posterior": model.posterior,
         "prior": model.prior,
@@ -126,10 +127,10 @@ def _can(loaded: LoadedRun) -> dict[str, bool]:
 def _score(score: Score, results: Results) -> dict[str, str]:
     return {
         "name": score.name,
-        "quantity": wording.quantity(score.name),
+        "quantity": wording.score_title(score.name),
         "split": score.split,
-        "value": f"{wording.measured(score.value, score.standard_error, score.unit)} {score.unit}".strip(),
-        "meaning": wording.said_of(results, wording.meaning(score)),
+        "value": f"{format_estimate(score.value, score.standard_error, score.unit)} {score.unit}".strip(),
+        "meaning": wording.in_data_terms(results, wording.score_description(score)),
     }
 
 

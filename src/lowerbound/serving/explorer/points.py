@@ -13,7 +13,7 @@ import torch
 from jaxtyping import Float, Int32, UInt8
 
 from lowerbound.data.batches import scaled
-from lowerbound.data.binarisation import binarised_by_content
+from lowerbound.data.binarisation import binarise_by_content
 from lowerbound.data.sources import Examples, Splits
 from lowerbound.foundation.errors import DataError, LowerboundError
 from lowerbound.foundation.schema import Schema
@@ -110,7 +110,7 @@ def model_input(points: Dataset, split: int, start: int, num: int = CHUNK) -> Fl
     """A chunk of a split on the model's scale; binarised by content if pixels are probabilities."""
     whole = points.parts[split]
     part = replace(whole.subset(np.arange(start, min(start + num, len(whole)))), is_redrawn=False)
-    return scaled(binarised_by_content(part, points.schema.binarisation_seed) if whole.is_redrawn else part)
+    return scaled(binarise_by_content(part, points.schema.binarisation_seed) if whole.is_redrawn else part)
 
 
 def one_model_input(points: Dataset, index: int) -> Float[torch.Tensor, "1 *event"]:

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, replace
 
 from lowerbound.data.examples import Examples, RawArray
-from lowerbound.data.files import ReadingOptions, as_collection
+from lowerbound.data.files import ReadingOptions, to_collection
 from lowerbound.data.images import ImageOptions
 from lowerbound.foundation.errors import DataError
 from lowerbound.models.support import binarised_like
@@ -36,7 +36,7 @@ def read_upload(loaded: LoadedRun, raw: RawArray) -> Upload:
     DataError for an image that does not fit.
     """
     notes = tuple(note.removeprefix("1 of 1 ") for note in raw.notes)
-    collection = as_collection(replace(raw, ids=(), notes=notes), ReadingOptions(schema=loaded.schema))
+    collection = to_collection(replace(raw, ids=(), notes=notes), ReadingOptions(schema=loaded.schema))
     collection = binarised_like(collection, loaded.schema)
     try:
         loaded.trained.supported(collection)

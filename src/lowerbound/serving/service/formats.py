@@ -15,10 +15,10 @@ import numpy as np
 
 from lowerbound.data.column_writers import named_columns, records
 from lowerbound.data.examples import RawArray
-from lowerbound.data.tables import RawTable, from_values
+from lowerbound.data.tables import RawTable, table_from_columns
 from lowerbound.foundation.errors import DataError, TooLarge
 from lowerbound.foundation.schema import Column
-from lowerbound.reporting.tiles import as_png, compose, displayable, fitted
+from lowerbound.reporting.tiles import as_png, compose, displayable, fit_tiles
 from lowerbound.runs.inputs import image_options
 from lowerbound.serving.http.errors import RequestError
 from lowerbound.serving.http.json_bodies import JsonObject, check_known, not_accepted, parse_json, validate
@@ -79,7 +79,7 @@ def examples_as_png(examples: np.ndarray, as_tiles: bool) -> bytes:
     tiles = displayable(np.nan_to_num(examples).transpose(0, 2, 3, 1))
     if not as_tiles:
         return as_png(np.ascontiguousarray(tiles[0]))
-    large = fitted(tiles, max(TILE_SIZE, tiles.shape[2]), max(TILE_SIZE, tiles.shape[1]))
+    large = fit_tiles(tiles, max(TILE_SIZE, tiles.shape[2]), max(TILE_SIZE, tiles.shape[1]))
     return as_png(compose(large, int(np.ceil(np.sqrt(len(large)))), GAP))
 
 
@@ -99,7 +99,7 @@ def _table(columns: tuple[Column, ...], rows: Sequence[JsonObject]) -> RawTable:
     for row in rows:
         for name in row:
             check_known("column", name, names)
-    table = from_values(
+    table = table_from_columns(
         Path(BODY),
         {column.name: [checked_cell(column, row.get(column.name)) for row in rows] for column in columns},
     )

@@ -21,7 +21,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from lowerbound.data.examples import as_seen
+from lowerbound.data.examples import to_model_scale
 from lowerbound.evaluation.feature_samples import best_guess
 from lowerbound.evaluation.generation import codes_from_prior, drawn_examples
 from lowerbound.foundation.schema import UNSCALED, Range
@@ -208,7 +208,7 @@ def _joined(model: VAE, requests: Sequence[InferenceRequest]) -> Tensor:
 
 
 def _on_model_scale(x: np.ndarray, scale: Range) -> np.ndarray:
-    return x if x.dtype == np.float32 and scale == UNSCALED else as_seen(x, scale)
+    return x if x.dtype == np.float32 and scale == UNSCALED else to_model_scale(x, scale)
 
 
 def _per_request(tensor: Tensor, requests: Sequence[InferenceRequest]) -> Sequence[Tensor]:

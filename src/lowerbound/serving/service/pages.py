@@ -11,7 +11,7 @@ from fastapi.responses import HTMLResponse, JSONResponse
 from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
 
 from lowerbound import __version__
-from lowerbound.data.data_kinds import shape_in_words
+from lowerbound.data.data_kinds import describe_shape
 from lowerbound.serving.service.models import Endpoint, ServedModel
 from lowerbound.serving.service.openapi import TEXT, content, errors, returns
 from lowerbound.serving.service.service import Service
@@ -73,7 +73,7 @@ def page_routes(service: Service, app: FastAPI) -> APIRouter:
 def _card(service: Service, served: ServedModel) -> ModelCard:
     kind = "images" if served.layout == "image" else "rows" if served.layout == "table" else "arrays"
     latents = "latent" if served.model.latent_dim == 1 else "latents"
-    about = f"{kind} {shape_in_words(served.model.event_shape)}, {served.model.latent_dim} {latents}"
+    about = f"{kind} {describe_shape(served.model.event_shape)}, {served.model.latent_dim} {latents}"
     endpoints = tuple(endpoint for endpoint in service.catalogue.endpoints.values() if endpoint.served is served)
     return ModelCard(served, about, endpoints, any(endpoint.operation.name == "generate" for endpoint in endpoints))
 

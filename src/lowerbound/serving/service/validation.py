@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from lowerbound.data.examples import Collection, Examples, RawArray, as_seen
-from lowerbound.data.files import ReadingOptions, as_collection
+from lowerbound.data.examples import Collection, Examples, RawArray, to_model_scale
+from lowerbound.data.files import ReadingOptions, to_collection
 from lowerbound.data.tables import RawTable
 from lowerbound.foundation.errors import DataError
 from lowerbound.foundation.schema import UNSCALED, Range, Schema, Support
@@ -45,7 +45,7 @@ class InputExamples:
 
 def stored_examples(served: ServedModel, raw: RawArray | RawTable) -> InputExamples:
     """Stored numbers or cells, read by the run's schema; DataError for what does not fit."""
-    collection = as_collection(raw, ReadingOptions(schema=served.schema))
+    collection = to_collection(raw, ReadingOptions(schema=served.schema))
     return _input_examples(checked(collection, served.model.likelihood, served.schema))
 
 
@@ -91,7 +91,7 @@ def first_unsupported(examples: Examples, likelihood: Likelihood, schema: Schema
     values = examples.values if is_table else examples.values.reshape(-1)
     num_at_once = SLICE // examples.values.shape[1] or 1 if is_table else SLICE
     for start in range(0, len(values), num_at_once):
-        x = torch.from_numpy(as_seen(values[start : start + num_at_once], examples.range))
+        x = torch.from_numpy(to_model_scale(values[start : start + num_at_once], examples.range))
         is_wrong = unsupported(likelihood, schema, x).reshape(len(x), -1).any(axis=1)
         if is_wrong.any():
             place = start + int(is_wrong.argmax())
@@ -156,7 +156,7 @@ def _are_extremes_enough(examples: Examples, likelihood: Likelihood, schema: Sch
     if schema.support.is_binary or examples.layout == "table":
         return False
     extremes = np.array([examples.values.min(), examples.values.max()])
-    low, high = as_seen(extremes, examples.range).tolist()
+    low, high = to_model_scale(extremes, examples.range).tolist()
     try:
         likelihood.convention(Support(low, high))
     except DataError:

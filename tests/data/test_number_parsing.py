@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lowerbound.data import numbers
+from lowerbound.data import number_parsing
 
 
 @pytest.mark.parametrize(
@@ -18,12 +18,12 @@ from lowerbound.data import numbers
     ],
 )  # fmt: skip
 def test_a_plain_number_is_read(text, value):
-    assert numbers.plain_number(text) == numbers.number(text) == value
+    assert number_parsing.parse_plain_number(text) == number_parsing.parse_number(text) == value
 
 
 @pytest.mark.parametrize(("text", "value"), [("3e2", 300.0), ("0e1", 0.0), ("00501", 501.0), ("-007.5", -7.5)])
 def test_a_text_that_may_be_a_code_is_a_number_only_where_the_column_is_numeric(text, value):
-    assert numbers.plain_number(text) is None and numbers.number(text) == value
+    assert number_parsing.parse_plain_number(text) is None and number_parsing.parse_number(text) == value
 
 
 @pytest.mark.parametrize(
@@ -34,37 +34,43 @@ def test_a_text_that_may_be_a_code_is_a_number_only_where_the_column_is_numeric(
     ],
 )  # fmt: skip
 def test_what_is_not_a_number_is_not_read_as_one(text):
-    assert numbers.number(text) is None
+    assert number_parsing.parse_number(text) is None
 
 
 def test_with_a_decimal_comma_only_commas_are_decimal_signs():
-    assert numbers.plain_number("20,5", ",") == 20.5 and numbers.plain_number("-1,5e-3", ",") == -0.0015
-    assert numbers.plain_number("20.5", ",") is None and numbers.plain_number("1.000,5", ",") is None
+    assert (
+        number_parsing.parse_plain_number("20,5", ",") == 20.5
+        and number_parsing.parse_plain_number("-1,5e-3", ",") == -0.0015
+    )
+    assert (
+        number_parsing.parse_plain_number("20.5", ",") is None
+        and number_parsing.parse_plain_number("1.000,5", ",") is None
+    )
 
 
 @given(st.floats(allow_nan=False, allow_infinity=False))
 def test_every_float_that_python_or_numpy_writes_is_a_plain_number(value):
-    assert numbers.plain_number(repr(value)) == value
-    assert numbers.plain_number(f"{value:.17g}") == value
-    assert numbers.plain_number(str(np.float64(value))) == value
+    assert number_parsing.parse_plain_number(repr(value)) == value
+    assert number_parsing.parse_plain_number(f"{value:.17g}") == value
+    assert number_parsing.parse_plain_number(str(np.float64(value))) == value
 
 
 @given(st.text(max_size=6))
 def test_whatever_is_a_number_is_one_for_python(text):
-    value = numbers.number(text)
+    value = number_parsing.parse_number(text)
     assert value is None or value == float(text.replace("−", "-")) or math.isinf(value)
 
 
 @given(st.integers(-(10**15), 10**15), st.integers(0, 6))
 def test_the_decimals_of_a_number_are_those_that_its_rounding_needs(digits, exponent):
     value = digits / 10**exponent
-    decimals = numbers.num_decimals(np.array([value, 3.0]))
+    decimals = number_parsing.num_decimals(np.array([value, 3.0]))
     assert round(value, decimals) == value and decimals <= 6
     assert decimals == 0 or round(value, decimals - 1) != value
 
 
 def test_whole_numbers_are_written_without_a_fraction():
-    assert [numbers.as_text(value) for value in (5.0, -0.0, 2.5, 1e-05, 3)] == ["5", "0", "2.5", "1e-05", "3"]
+    assert [number_parsing.as_text(value) for value in (5.0, -0.0, 2.5, 1e-05, 3)] == ["5", "0", "2.5", "1e-05", "3"]
 
 
 @pytest.mark.parametrize(
@@ -83,4 +89,4 @@ def test_whole_numbers_are_written_without_a_fraction():
     ],
 )
 def test_a_hint_says_what_keeps_a_text_from_being_a_number(text, reason):
-    assert numbers.hint(text) == reason
+    assert number_parsing.number_hint(text) == reason

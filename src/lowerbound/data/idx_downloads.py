@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from lowerbound.data.reading import reading, shown
+from lowerbound.data.reading import printable, reading
 from lowerbound.foundation.errors import DataError
 
 DATA_VARIABLE = "LOWERBOUND_DATA"
@@ -77,7 +77,7 @@ def _files_in(folder: Path) -> dict[str, Path]:
 def _as_searched(folder: Path) -> str:
     found = _files_in(folder)
     missing = ", ".join(file for file in IDX_FILES if file not in found)
-    return f"{shown(folder)} (which lacks {missing})" if found else shown(folder)
+    return f"{printable(folder)} (which lacks {missing})" if found else printable(folder)
 
 
 def _why(error: Exception) -> str:

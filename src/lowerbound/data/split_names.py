@@ -16,11 +16,11 @@ NAMES: dict[Split, tuple[str, ...]] = {
 """Names of folders and of splits on the Hugging Face hub, in any case."""
 
 
-def split_of(name: str) -> Split | None:
+def split_from_name(name: str) -> Split | None:
     """The split that a name stands for, or None."""
     return next((split for split, names in NAMES.items() if name.lower() in names), None)
 
 
-def as_given(sizes: Mapping[Split, int]) -> str:
+def split_note(sizes: Mapping[Split, int]) -> str:
     """The note that says which splits the data bring."""
     return "splits as given: " + ", ".join(f"{name} {sizes[name]:,}" for name in SPLITS if sizes.get(name))

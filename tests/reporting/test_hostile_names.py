@@ -90,7 +90,7 @@ def test_every_figure_is_drawn_whatever_things_are_called(make_results, kind):
 
 @pytest.mark.parametrize(
     ("plot", "kind"),
-    [("drawn_elements", "table"), ("latent_space", "images"), ("latent_line", "images of one latent")],
+    [("sampled_features", "table"), ("latent_space", "images"), ("latent_line", "images of one latent")],
 )
 def test_names_are_shown_character_by_character(make_results, plot, kind):
     found = texts(PLOTS[plot].draw(named(make_results, **KINDS[kind])))
@@ -149,10 +149,10 @@ def test_the_report_is_written_whatever_things_are_called(make_results, tmp_path
     ],
 )
 def test_a_name_is_one_printable_line_that_fits(text, most, shown):
-    assert theme.name(text, most) == shown
+    assert theme.fit_name(text, most) == shown
     assert len(shown) <= most
 
 
 def test_long_names_that_begin_alike_are_told_apart():
-    years = [theme.name(f"annual household income of {year}", 24) for year in range(2000, 2024)]
+    years = [theme.fit_name(f"annual household income of {year}", 24) for year in range(2000, 2024)]
     assert len(np.unique(years)) == 24

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from io import StringIO
 from pathlib import PurePosixPath
 
-from lowerbound.data.reading import reading, refuse, shown, too_large
+from lowerbound.data.reading import printable, reading, refuse, too_large
 
 LABEL_FILES = ("labels.csv", "metadata.csv")
 FILE_COLUMNS = ("file", "filename", "file_name", "path", "image", "id", "name")
@@ -40,7 +40,7 @@ class LabelTable:
 
 
 @dataclass(frozen=True)
-class Labels:
+class MatchedLabels:
     """What a CSV says of images: a label by the position of each, and the rows that fit none."""
 
     of: dict[int, str | None]
@@ -75,7 +75,7 @@ def has_labels(place: str, content: bytes) -> bool:
     return any(name in FILE_COLUMNS for name in header) and any(name in LABEL_COLUMNS for name in header)
 
 
-def matched(table: LabelTable, names: Sequence[PurePosixPath], folder: str) -> Labels:
+def match_labels(table: LabelTable, names: Sequence[PurePosixPath], folder: str) -> MatchedLabels:
     """The labels of images whose paths below `folder` are `names`; DataError for what is ambiguous."""
     whole, tails = _keys(names, folder)
     chosen: dict[int, LabelRow] = {}
@@ -84,13 +84,13 @@ def matched(table: LabelTable, names: Sequence[PurePosixPath], folder: str) -> L
         key = str(PurePosixPath(row.id.replace("\\", "/")))
         fits = whole.get(key) or tails.get(key, [])
         if len({names[index] for index in fits}) > 1:
-            came = ", ".join(shown(str(names[index])) for index in fits[:4])
+            came = ", ".join(printable(str(names[index])) for index in fits[:4])
             refuse(table.place, f"has the id {row.id!r} in line {row.line}, which fits {came}; add folder and suffix")
         if not fits:
             unmatched.append(row.id)
         for index in fits:
             _check_same(table.place, names[index], chosen.setdefault(index, row), row)
-    return Labels({index: row.label for index, row in chosen.items()}, _note(table.place, unmatched))
+    return MatchedLabels({index: row.label for index, row in chosen.items()}, _note(table.place, unmatched))
 
 
 def _keys(names: Sequence[PurePosixPath], folder: str) -> tuple[dict[str, list[int]], dict[str, list[int]]]:
@@ -115,14 +115,14 @@ def _ends(path: str) -> list[str]:
 def _check_same(place: str, name: PurePosixPath, first: LabelRow, second: LabelRow) -> None:
     if first.label != second.label:
         came = f"{first.label or 'none'} in line {first.line}, {second.label or 'none'} in line {second.line}"
-        refuse(place, f"gives {shown(str(name))} several labels ({shown(came)}); keep one row for each image")
+        refuse(place, f"gives {printable(str(name))} several labels ({printable(came)}); keep one row for each image")
 
 
 def _note(place: str, unmatched: Sequence[str]) -> tuple[str, ...]:
     if not unmatched:
         return ()
     rows = "1 row matches" if len(unmatched) == 1 else f"{len(unmatched):,} rows match"
-    return (f"{place}: {rows} no image, such as {shown(unmatched[0])}",)
+    return (f"{place}: {rows} no image, such as {printable(unmatched[0])}",)
 
 
 def _separator(text: str) -> str:
@@ -145,5 +145,5 @@ def _first_of(place: str, header: Sequence[str], accepted: tuple[str, ...], what
     for index, name in enumerate(header):
         if name.lower() in accepted:
             return index
-    came = ", ".join(shown(name) for name in header[:8]) or "nothing"
+    came = ", ".join(printable(name) for name in header[:8]) or "nothing"
     refuse(place, f"has no column for {what}; accepted are {', '.join(accepted)}, its header is {came}")

@@ -31,12 +31,12 @@ WITHOUT_THOUSANDS = "write it without thousands separators"
 MOST_DECIMALS = 17  # that a float64 is written with
 
 
-def plain_number(text: str, decimal: Decimal = ".") -> float | None:
+def parse_plain_number(text: str, decimal: Decimal = ".") -> float | None:
     """The number that a text is beyond doubt, or None."""
     return _value(text, decimal, _PLAIN)
 
 
-def number(text: str, decimal: Decimal = ".") -> float | None:
+def parse_number(text: str, decimal: Decimal = ".") -> float | None:
     """The number that a text is in a numeric column, or None; infinite where it is too large for a float64."""
     return _value(text, decimal, _NUMBER)
 
@@ -68,7 +68,7 @@ def may_have_thousands(text: str, sign: Decimal) -> bool:
     return _THREE_DIGITS[sign].fullmatch(text) is not None
 
 
-def hint(text: str, decimal: Decimal = ".") -> str:
+def number_hint(text: str, decimal: Decimal = ".") -> str:
     """What seems to keep a text from being a number, and what to do; empty where nothing is known."""
     other: Decimal = "," if decimal == "." else "."
     name = {",": "comma", ".": "point"}
@@ -77,7 +77,7 @@ def hint(text: str, decimal: Decimal = ".") -> str:
             f"the {name[other]} in {text!r} separates thousands or is a decimal sign; write it without, or with a "
             f"decimal {name[decimal]}"
         )
-    if other in text and number(text, other) is not None:
+    if other in text and parse_number(text, other) is not None:
         return f"it has a decimal {name[other]}, accepted is a decimal {name[decimal]}"
     return WITHOUT_THOUSANDS if _WITH_THOUSANDS.fullmatch(text) else ""
 
@@ -86,8 +86,8 @@ def common_hint(texts: Iterable[str], decimal: Decimal, least_share: float) -> s
     """What keeps most of some texts from being numbers; empty where most do not look like numbers."""
     other: Decimal = "," if decimal == "." else "."
     texts = list(texts)
-    hints = {text: hint(text, decimal) for text in texts}
-    num_numbers = sum(bool(hints[text]) or number(text, decimal) is not None for text in texts)
+    hints = {text: number_hint(text, decimal) for text in texts}
+    num_numbers = sum(bool(hints[text]) or parse_number(text, decimal) is not None for text in texts)
     if not any(hints.values()) or num_numbers < least_share * len(texts):
         return ""
     undecided = {text for text in texts if may_have_thousands(text, other)}

@@ -1,0 +1,44 @@
+"""HINTS: the command-line options that belong to an error's remedy, which the error itself does not name."""
+
+import re
+from shlex import quote
+
+from lowerbound.foundation.errors import LowerboundError
+
+HINTS = {
+    "anneal": "Leave out --anneal.",
+    "data": "Option: --data PATH.",
+    "evaluate": "Run: lowerbound evaluate {path}",
+    "folder": "Option: --folder DIR.",
+    "grid": "Option: --grid COLUMNSxROWS.",
+    "host": "Option: --host ADDRESS.",
+    "occupied": "Options: --out DIR, or --resume --out {path}",
+    "out": "Option: --out.",
+    "port": "Option: --port PORT.",
+    "resume": "Resume with: lowerbound train --resume --out {path}",
+    "settings": "Settings are given as --set SECTION.KEY=VALUE.",
+    "size": "Option: --size WIDTHxHEIGHT.",
+    "token_file": "Option: --token-file FILE.",
+}
+"""By the hint that an error carries."""
+
+SETTINGS = {
+    "data.labels": "--labels FILE|COLUMN",
+    "data.max_gib": "--max-gib GIB",
+    "data.size": "--size WIDTHxHEIGHT",
+    "data.skip_broken": "--skip-broken",
+}
+"""Options of their own, by the setting that a message names."""
+
+NAMED = re.compile("|".join(map(re.escape, SETTINGS)))
+ASSIGNED = re.compile(r"\bset (data|model|objective|training|evaluation)\.\w")
+
+
+def with_hint(error: LowerboundError) -> str:
+    """The message of an error, with the options that its remedy needs."""
+    message, hint = str(error), HINTS.get(error.hint, "").format(path=quote(str(error.path)))
+    if not hint and (options := [SETTINGS[name] for name in dict.fromkeys(NAMED.findall(message))]):
+        hint = f"Option: {', '.join(options)}."
+    if not hint and ASSIGNED.search(message):
+        hint = HINTS["settings"]
+    return f"{message} {hint}".rstrip()

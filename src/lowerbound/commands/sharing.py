@@ -1,0 +1,225 @@
+"""The commands of the panel "Explore, serve, export": explore, serve, export."""
+
+from contextlib import ExitStack, suppress
+from dataclasses import asdict
+from pathlib import Path
+from threading import Thread, Timer
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from lowerbound.commands import console
+from lowerbound.commands.options import (
+    SHARE,
+    DataDirOption,
+    DeviceOption,
+    JsonOption,
+    OwnDataOption,
+    RunArgument,
+    TokenFileOption,
+    app,
+    print_json,
+)
+from lowerbound.foundation.errors import UsageError
+from lowerbound.foundation.interrupts import ending_at_once
+
+if TYPE_CHECKING:
+    from lowerbound.serving.portable.export import Exported
+    from lowerbound.serving.portable.parity import Parity
+    from lowerbound.serving.portable.parts import Port
+
+MIB = 2**20
+TEXT_BROWSERS = ("www-browser", "links", "elinks", "lynx", "w3m")
+BROWSER = "browser"  # the thread's name
+OPENING = 60.0  # seconds for a browser to start and read a file
+GRACE = 2.0  # seconds to finish requests after Ctrl-C; the page repeats them
+
+
+@app.command(rich_help_panel=SHARE, epilog="Example: lowerbound explore runs/conv --offline conv.html")
+@ending_at_once()
+def explore(
+    run_path: Annotated[Path, typer.Argument(metavar="RUN|FOLDER", help="A run, or a folder of runs.")],
+    no_browser: Annotated[
+        bool, typer.Option("--no-browser", help="Print the address without opening a browser.")
+    ] = False,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="0 picks a free port.")] = 0,
+    host: Annotated[str, typer.Option(help="Addresses other than loopback require a token.")] = "127.0.0.1",
+    token_file: TokenFileOption = None,
+    offline: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write the page as one file that needs no server, and exit.")
+    ] = None,
+    device: DeviceOption = "auto",
+    data: OwnDataOption = "",
+    data_dir: DataDirOption = "",
+) -> None:
+    """Explore a latent space in the browser: codes, decoded points, your own images."""
+    if offline is not None:
+        from lowerbound.serving.explorer.offline import write_offline
+
+        console.err.print("encoding, scoring and exporting: half a minute or so ...")
+        console.print_written(write_offline(run_path, offline, data_dir, device, data))
+        return
+    from lowerbound.serving.explorer.application import application
+    from lowerbound.serving.http import hosting
+    from lowerbound.serving.http.access import access_for
+
+    access = access_for(host, token_file)
+    page = application(run_path, access=access, data=data, data_dir=data_dir, device=device)
+    with ExitStack() as opening:
+        hosting.host(
+            page, host=host, port=port, ready=lambda url: _show(url, access.token, no_browser, opening), grace=GRACE
+        )
+
+
+def _show(url: str, token: str, no_browser: bool, opening: ExitStack) -> None:
+    """Print the address, and open it in a browser if there is one."""
+    # A fragment stays in the browser: it appears in no request, and so in no log.
+    address = f"{url}/#token={token}" if token else f"{url}/"
+    console.out.print(address, markup=False)
+    browser = None if no_browser else _browser()
+    if browser is None:
+        return
+    if token:
+        from lowerbound.serving.http.tokens import redirect_file
+
+        # Every user of the machine can read the browser's command line.
+        address = opening.enter_context(redirect_file(address))
+        later = Timer(OPENING, opening.close)
+        later.daemon = True
+        later.start()
+    # Some browsers return only when they are closed.
+    Thread(target=_open, args=(browser, address), name=BROWSER, daemon=True).start()
+
+
+def _browser() -> Any:
+    """The default browser; None if there is none, or only one that would occupy this terminal."""
+    import webbrowser
+
+    try:
+        browser = webbrowser.get()
+    except (webbrowser.Error, OSError):
+        return None
+    return None if Path(getattr(browser, "name", "")).name in TEXT_BROWSERS else browser
+
+
+def _open(browser: Any, address: str) -> None:
+    import webbrowser
+
+    with suppress(webbrowser.Error, OSError):
+        browser.open(address)
+
+
+@app.command(rich_help_panel=SHARE, epilog="Example: lowerbound serve runs/conv digits=runs/demo/conv --port 8080")
+@ending_at_once()
+def serve(
+    runs: Annotated[list[str], typer.Argument(metavar="RUN...", help="Directories of runs, or NAME=DIRECTORY.")],
+    host: Annotated[str, typer.Option(metavar="ADDRESS", help="Others than loopback require a token.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="0 picks a free port.")] = 8000,
+    token_file: TokenFileOption = None,
+    max_batch: Annotated[int, typer.Option(min=1, max=65536, help="Examples per request and forward pass.")] = 256,
+    max_wait: Annotated[float, typer.Option(min=0, max=1000, help="Milliseconds to wait for a full batch.")] = 2.0,
+    max_body: Annotated[int, typer.Option(min=1, max=2048, help="Largest request body, in MiB.")] = 64,
+    max_pixels: Annotated[float, typer.Option(min=0.001, max=80, help="Largest image, in megapixels.")] = 16.0,
+    max_queue: Annotated[
+        int | None, typer.Option(min=1, help="Examples in the queue, 4096 or a batch by default; 503 beyond it.")
+    ] = None,
+    max_concurrency: Annotated[int, typer.Option(min=1, help="Concurrent requests; 503 beyond it.")] = 512,
+    timeout: Annotated[
+        float, typer.Option(min=0.1, max=3600, help="Seconds for a request body, and for a response.")
+    ] = 30.0,
+    device: DeviceOption = "auto",
+) -> None:
+    """Serve models over HTTP: the Open Inference Protocol, REST endpoints, documentation and metrics."""
+    from lowerbound.serving.http.access import access_for
+    from lowerbound.serving.http.hosting import host as serve_at
+    from lowerbound.serving.http.hosting import is_loopback
+    from lowerbound.serving.service.application import build_application
+    from lowerbound.serving.service.limits import Limits
+    from lowerbound.serving.service.models import load_runs
+
+    if max_queue is not None and max_queue < max_batch:
+        raise UsageError(
+            f"--max-queue is {max_queue:,}, less than --max-batch, {max_batch:,}, so the largest request could not be "
+            "accepted; raise it, or lower --max-batch."
+        )
+    access = access_for(host, token_file)
+    limits = Limits(
+        max_batch=max_batch,
+        max_wait=max_wait,
+        max_body=max_body * MIB,
+        max_pixels=round(max_pixels * 1e6),
+        max_queue=max(4096, max_batch) if max_queue is None else max_queue,
+        max_concurrency=max_concurrency,
+        timeout=timeout,
+    )
+    served = load_runs(runs, device)
+    names = ", ".join(f"{run.name} ({run.version})" for run in served)
+
+    def ready(url: str) -> None:
+        if access.is_generated:
+            console.err.print(f"access token: {access.token}", markup=False)
+        if not is_loopback(host):
+            console.err.print("traffic is not encrypted; put a TLS proxy in front of the server, or use a tunnel.")
+        console.out.print(f"{url} serves {names}; documentation: {url}/docs", markup=False)
+
+    # Accepted requests are finished: each may take the timeout to arrive, and again to be answered.
+    serve_at(build_application(served, limits, access), host=host, port=port, ready=ready, grace=2 * timeout)
+    console.err.print("stopped; all accepted requests were answered.")
+
+
+@app.command(rich_help_panel=SHARE, epilog="Example: lowerbound export runs/conv --format onnx")
+def export(
+    run_path: RunArgument,
+    form: Annotated[str, typer.Option("--format", metavar="onnx|torch", help="File format.")] = "onnx",
+    out: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Output directory; a folder in RUN if not given.")
+    ] = None,
+    data: OwnDataOption = "",
+    data_dir: DataDirOption = "",
+    as_json: JsonOption = False,
+) -> None:
+    """Export encoder, decoder and their composition for other programs, verified against the model."""
+    from lowerbound.serving.portable.export import export as export_run
+
+    exported = export_run(run_path, form, out, data_dir, data)
+    for note in exported.notes:
+        console.err.print(note, markup=False)
+    if as_json:
+        print_json(_as_json(exported))
+        return
+    rows = [
+        ("" if index else file.path.name, port.direction, port.name, _shape(port), port.about)
+        for file in exported.files
+        for index, port in enumerate(file.ports)
+    ]
+    console.print_table(("file", "", "name", "float32", "description"), rows)
+    console.out.print(f"largest deviation from the model, on {exported.compared}:", markup=False)
+    for file in exported.files:
+        console.out.print(f"  {file.path.name}: {_deviation(file.parity)}", markup=False)
+    console.print_written(exported.files[0].path.parent)
+
+
+def _shape(port: "Port") -> str:
+    return " × ".join(["batch", *map(str, port.event_shape)])
+
+
+def _deviation(parity: "Parity") -> str:
+    rounding = f"; PyTorch's own rounding error is {parity.rounding:.1e}" if parity.deviation > 1e-5 else ""
+    return f"{parity.deviation:.1e} in {parity.output}{rounding}"
+
+
+def _as_json(exported: "Exported") -> dict[str, object]:
+    return {
+        "compared": exported.compared,
+        "files": [
+            {
+                "path": str(file.path),
+                **asdict(file.parity),
+                "ports": [
+                    {"direction": port.direction, "name": port.name, "shape": ["batch", *port.event_shape]}
+                    for port in file.ports
+                ],
+            }
+            for file in exported.files
+        ],
+    }

@@ -1,0 +1,46 @@
+"""Numbers as text: estimates with standard errors, significant digits, durations, shapes."""
+
+import math
+from collections.abc import Sequence
+
+MINUS = "−"
+TIMES = "\N{NO-BREAK SPACE}×\N{NO-BREAK SPACE}"
+
+
+def format_estimate(value: float, standard_error: float | None, unit: str) -> str:
+    """Value ± standard error: the error with two significant digits, the value with at least as many decimals."""
+    decimals = {"nats": 2, "units": 0}.get(unit, 4)
+    if standard_error is None or not math.isfinite(standard_error) or standard_error <= 0:
+        return format_number(value, decimals)
+    exponent = int(f"{standard_error:.1e}".partition("e")[2])
+    of_error = max(0, 1 - exponent)
+    error = format_number(round(standard_error, 1 - exponent), of_error)
+    return f"{format_number(value, max(decimals, of_error))} ± {error}"
+
+
+def format_number(value: float, decimals: int) -> str:
+    """A number with a typographic minus sign; zero has none."""
+    text = f"{value:,.{decimals}f}"
+    is_zero = not any(digit in text for digit in "123456789") and math.isfinite(value)
+    return text.lstrip("-") if is_zero else text.replace("-", MINUS)
+
+
+def format_significant(value: float) -> str:
+    """A number with three significant digits, or all digits of its integer part."""
+    digits = f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
+    return digits.replace("-", MINUS)
+
+
+def format_duration(seconds: float) -> str:
+    """Seconds as 1.3 s, 1 min 21 s or 2 h 2 min."""
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes < 60:
+        return f"{minutes} min {rest} s"
+    return f"{minutes // 60} h {minutes % 60} min"
+
+
+def format_sizes(sizes: Sequence[int]) -> str:
+    """Sizes as a product: 64 × 7 × 7."""
+    return TIMES.join(f"{size}" for size in sizes)

@@ -1,0 +1,88 @@
+"""What is done with a finished run on its own data: the full evaluation, a diagnosis, a new report."""
+
+from contextlib import suppress
+from pathlib import Path
+
+from lowerbound.evaluation.diagnosis import diagnose
+from lowerbound.evaluation.full_evaluation import evaluate_full
+from lowerbound.evaluation.health_metrics import measure_health
+from lowerbound.evaluation.results import Finding, read_results
+from lowerbound.foundation.errors import ConfigError, Interrupted, RunError, UsageError
+from lowerbound.foundation.run_identity import read_config
+from lowerbound.reporting.report import write_report
+from lowerbound.runs.experiment import Settings, resolve
+from lowerbound.runs.preparation import choose_device
+from lowerbound.runs.run import SILENT, Callbacks, Job, Run, calibrate, finish
+from lowerbound.runs.run_data import own_splits, read_stored
+from lowerbound.runs.run_lock import writing_into
+from lowerbound.runs.run_log import read_epochs
+from lowerbound.runs.trained_model import TrainedModel, load
+from lowerbound.training.checkpoint import load_model
+
+
+def reevaluate(
+    path: Path,
+    settings: Settings | None = None,
+    device: str = "auto",
+    callbacks: Callbacks = SILENT,
+    data: str = "",
+) -> Run:
+    """Run the full evaluation of a finished run, and update its results and report.
+
+    `settings` may change the evaluation and the data directory; `data` is the path of the run's data if it was moved.
+    Annealing keeps its progress in RUN/annealing until the results are written, so that it can be interrupted.
+    """
+    for section in settings or {}:
+        if section not in ("evaluation", "data"):
+            raise ConfigError(f"{section} cannot be set for a trained model; accepted: evaluation, and data.data_dir.")
+    experiment = resolve(read_stored(path).experiment, settings)
+    with writing_into(path):
+        splits = own_splits(path, data=data, data_dir=experiment.data.data_dir)
+        return _reevaluate(Job(path, experiment, splits, choose_device(device), callbacks))
+
+
+def _reevaluate(job: Job) -> Run:
+    trained, history = load(job.path), read_epochs(job.path)
+    model, checkpoints = trained.vae.to(job.device), job.path / "annealing"
+    try:
+        results = evaluate_full(
+            model,
+            job.splits,
+            job.experiment.evaluation,
+            job.device,
+            checkpoints=checkpoints,
+            progress=job.callbacks.stage,
+        )
+    except KeyboardInterrupt:
+        if not checkpoints.exists():
+            raise
+        raise Interrupted(f"interrupted; {checkpoints} keeps the progress, evaluate again to continue.") from None
+    if not _is_calibrated(trained):
+        calibrate(job, model)
+    run = finish(job, trained, results, history, reevaluated=True)
+    for file in checkpoints.glob("images-from-*.safetensors"):
+        file.unlink()
+    with suppress(OSError):  # the user keeps files in it, or it was never made
+        checkpoints.rmdir()
+    return run
+
+
+def _is_calibrated(model: TrainedModel) -> bool:
+    try:
+        return bool(model.calibration())
+    except (RunError, UsageError):
+        return False
+
+
+def rewrite_report(path: Path) -> Path:
+    """Write the report of a run from its results; raises as `read_results` does."""
+    read_config(path)
+    with writing_into(path):
+        return write_report(read_results(path), path)
+
+
+def diagnose_run(path: Path, data_dir: str = "", device: str = "auto", data: str = "") -> tuple[Finding, ...]:
+    """The problems of a finished run, most serious first; empty for a healthy one."""
+    splits = own_splits(path, data=data, data_dir=data_dir)
+    chosen = choose_device(device)
+    return diagnose(measure_health(load_model(path).to(chosen), splits, known=read_results(path).arrays, device=chosen))

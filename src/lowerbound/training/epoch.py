@@ -1,0 +1,85 @@
+"""EpochLoop: the optimiser steps of one epoch, with their learning rates; every training loop is made of these."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+
+from lowerbound.data.batches import Batches
+from lowerbound.foundation.schedules import SCHEDULES, linear_warm_up
+from lowerbound.foundation.seeding import generator
+from lowerbound.models.vae import VAE
+from lowerbound.objectives.objective import Objective
+from lowerbound.training.config import TrainingConfig
+from lowerbound.training.optimisers import OPTIMISERS
+from lowerbound.training.speed import choose_precision
+from lowerbound.training.state import TrainingState
+from lowerbound.training.stepping import CheckedStepping, DeferredStepping, Stepping
+
+
+@dataclass(frozen=True, kw_only=True)
+class Step:
+    """A step that was taken."""
+
+    learning_rate: float
+    rate_scale: float  # of the rate's warm-up, in [0, 1]
+
+
+class EpochLoop:
+    """Trains `state` on the batches of one epoch after another."""
+
+    def __init__(self, state: TrainingState, objective: Objective, config: TrainingConfig, train: Batches) -> None:
+        self.state, self.objective, self.config, self.train = state, objective, config, train
+        self.stepping = _stepping(state, objective, config)
+
+    def steps(self) -> Iterator[Step]:
+        """Take the remaining steps of the current epoch; after the last one the epoch still has to be ended."""
+        state, num_batches = self.state, len(self.train)
+        state.model.train()
+        for x in self.train.shuffled(self.config.seed, state.epoch, start=state.batch):
+            step = Step(
+                learning_rate=_learning_rate(self.config, state.step, num_batches),
+                rate_scale=linear_warm_up(state.step, self.objective.rate_warm_up * num_batches),
+            )
+            self.stepping.step(x, step.learning_rate, step.rate_scale)
+            state.step += 1
+            state.batch += 1
+            yield step
+
+    @property
+    def is_epoch_done(self) -> bool:
+        """Whether all batches of the current epoch were used."""
+        return self.state.batch == len(self.train)
+
+    def end_epoch(self) -> None:
+        """Count the epoch, and reset what is counted within one."""
+        self.state.epoch += 1
+        self.state.batch = 0
+        self.state.totals.zero_()
+
+
+def initial_state(model: VAE, config: TrainingConfig, device: torch.device | str) -> TrainingState:
+    """The state before the first step; moves `model` to the device."""
+    model.to(device)
+    optimiser = OPTIMISERS[config.optimiser](model.parameters(), config)
+    state = TrainingState(
+        model=model, optimiser=optimiser, noise=generator(config.seed, "training", device), best_weights={}
+    )
+    state.totals = state.totals.to(device)
+    state.keep_best_weights()
+    return state
+
+
+def _stepping(state: TrainingState, objective: Objective, config: TrainingConfig) -> Stepping:
+    device = state.totals.device
+    precision = choose_precision(config.precision, device)
+    is_fast = config.speed == "fast"
+    # Only Adam can skip a step without synchronising with the host, and a graph would repeat the first step's epsilon.
+    if device.type == "cuda" and is_fast and config.optimiser == "adam" and not config.adam_epsilon_hat:
+        return DeferredStepping(state, objective, config.max_gradient_norm, precision)
+    return CheckedStepping(state, objective, config.max_gradient_norm, precision, is_fast)
+
+
+def _learning_rate(config: TrainingConfig, step: int, steps_per_epoch: int) -> float:
+    factor = SCHEDULES[config.schedule](step, config.num_epochs * steps_per_epoch)
+    return config.learning_rate * factor * linear_warm_up(step, config.warm_up * steps_per_epoch)
