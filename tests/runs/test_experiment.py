@@ -4,7 +4,7 @@ from lowerbound.commands.assignments import parse_settings
 from lowerbound.foundation.errors import ConfigError, UnknownName
 from lowerbound.foundation.seeding import generator
 from lowerbound.models.construction import build_model
-from lowerbound.objectives.objective import OBJECTIVES
+from lowerbound.objectives.objective import OBJECTIVES, Objective
 from lowerbound.runs.experiment import Experiment, from_settings, merge, recipe_descriptions, resolve
 
 
@@ -96,7 +96,7 @@ def test_a_misspelt_recipe_gets_the_nearest_valid_one():
 
 def test_a_posterior_without_density_needs_the_objective_without_rate():
     with pytest.raises(ConfigError, match="point mass"):
-        Experiment(model=resolve("autoencoder").model)
+        Experiment(model=resolve("autoencoder").model, objective=Objective(rate="analytic"))
 
 
 @pytest.mark.parametrize(

@@ -43,8 +43,8 @@ class Source:
     """A named data set."""
 
     name: str
-    shape: tuple[int, int, int]  # height, width, channels
-    range: str  # of pixel values
+    shape: tuple[int, ...]  # of an example as it is stored: height, width, channels of an image
+    range: str  # of values, as text
     sizes: tuple[int, int, int]  # train, validation, test
     origin: str
     licence: str

@@ -369,7 +369,7 @@ def test_beyond_loopback_there_is_always_a_token(tmp_path, monkeypatch):
 def test_a_token_that_is_none_is_refused(tmp_path, content):
     (tmp_path / "token").write_bytes(content)
     (tmp_path / "token").chmod(0o600)
-    with pytest.raises(UsageError, match="--token-file"):
+    with pytest.raises(UsageError, match="token file"):
         access_for("0.0.0.0", tmp_path / "token")
     with pytest.raises(UsageError, match="cannot be read"):
         access_for("0.0.0.0", tmp_path / "absent")
@@ -377,7 +377,7 @@ def test_a_token_that_is_none_is_refused(tmp_path, content):
 
 def test_an_address_that_cannot_be_listened_at_is_refused_in_one_line():
     bound = hosting.bind("127.0.0.1", 0)
-    with bound, pytest.raises(UsageError, match="is in use; give another --port"):
+    with bound, pytest.raises(UsageError, match="is in use; give another port"):
         hosting.bind("127.0.0.1", bound.getsockname()[1])
     with pytest.raises(UsageError, match="is not an address of this machine"):
         hosting.bind("192.0.2.1", 0)
