@@ -1,6 +1,7 @@
 """A resumed run ends with the bytes of one that was never interrupted."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
