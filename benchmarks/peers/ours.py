@@ -140,14 +140,14 @@ class Ours(Side):
         return {f"batch {size}": partial(getattr(self, f"_{task}"), size) for size in INFERENCE_BATCH_SIZES}
 
     def _encode(self, batch_size: int) -> list[np.ndarray]:
-        posteriors = [self.model.encode(x) for x in Batches(self.examples, batch_size)]
+        posteriors = [self.model.encode(x) for x in Batches(self.examples, batch_size).examples]
         return [_joined([q.mean for q in posteriors]), _joined([q.variance.log() for q in posteriors])]
 
     def _decode(self, batch_size: int) -> np.ndarray:
         return _joined([self.model.decode(z).mean for z in self.z.split(batch_size)])
 
     def _reconstruct(self, batch_size: int) -> np.ndarray:
-        return _joined([self.model.reconstruct(x) for x in Batches(self.examples, batch_size)])
+        return _joined([self.model.reconstruct(x) for x in Batches(self.examples, batch_size).examples])
 
 
 def new_model(network: str) -> lb.VAE:

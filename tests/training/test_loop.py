@@ -154,8 +154,8 @@ def test_adams_second_moments_start_where_they_are_told_to(splits):
     model, start = new_model(), new_model()
     config = TrainingConfig(num_epochs=1, batch_size=1000, adam_second_moment=0.5, adam_epsilon=1e-3)
     train(model, splits, config)
-    (x,) = Batches(splits.train, 1000).shuffled(config.seed, 0)
-    samples = start.sample_posterior(x, generator(config.seed, "training"))
+    (batch,) = Batches(splits.train, 1000).shuffled(config.seed, 0)
+    samples = start.sample_posterior(batch.x, generator(config.seed, "training"))
     (gradient,) = torch.autograd.grad(Objective()(samples).value, start.decoder.output.bias)
     # Kingma and Ba, arXiv:1412.6980, Algorithm 1, at t = 1 with v_0 = 0.5.
     second = (0.999 * 0.5 + 0.001 * gradient**2) / 0.001

@@ -155,7 +155,7 @@ def encode(run: Path, inputs: Sequence[str], options: InputOptions = STANDARD, o
     model = trained.vae
     collection = read_inputs(trained, inputs, options)
     examples = collection.examples
-    posteriors = [model.encode(x) for x in Batches(examples, BATCH_SIZE)]
+    posteriors = [model.given(batch.context).encode(batch.x) for batch in Batches(examples, BATCH_SIZE)]
     ids = np.array(collection.ids) if collection.ids else np.arange(len(examples))
     columns = {"id": ids, "mean": torch.cat([posterior.mean for posterior in posteriors]).numpy()}
     if not model.is_deterministic:

@@ -13,9 +13,6 @@ from lowerbound.foundation.errors import RunError
 from lowerbound.models.vae import VAE
 from lowerbound.training.optimisers import slot_names
 
-NUM_TOTALS = 4
-"""Objective, ELBO, rate, distortion."""
-
 
 @dataclass(frozen=True, kw_only=True)
 class Numbers:
@@ -47,7 +44,7 @@ class TrainingState:
     best_epoch: int = 0
     epochs_without_improvement: int = 0
     seconds: float = 0.0  # of training, in total over all resumes
-    totals: Tensor = field(default_factory=lambda: torch.zeros(NUM_TOTALS, dtype=torch.float64))
+    totals: Tensor = field(default_factory=lambda: torch.zeros(0, dtype=torch.float64))  # sums of terms in the epoch
 
     def tensors(self) -> dict[str, Tensor]:
         """Every tensor of the state, by name."""

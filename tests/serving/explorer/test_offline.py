@@ -221,7 +221,7 @@ def test_without_its_data_a_run_shows_the_codes_of_its_results(run, file, tmp_pa
     assert "are unavailable" in info["notes"][0]
     assert "no images" in info["notes"][1]
     said = page("await source.images(id, [0]).catch((error) => error.message)")
-    assert said.startswith("This page carries no examples, only their codes")
+    assert said.startswith("This page contains latents, but no examples")
     point = page("await source.point(id, 5)")
     assert point["log_variance"] is None
     assert point["elbo"] is not None

@@ -74,10 +74,10 @@ def test_whatever_a_label_is_called_no_script_of_it_runs():
     structure = Structure(page_of(blocks))
     assert not any("alert" in text for _, text in structure.texts)
     ids = [attributes.get("id") for tag, attributes in structure.tags if tag == "script"]
-    assert [name for name in ids if name and name.startswith("carried")] == [
-        "carried-info",
-        "carried-wasm",
-        "carried-notices",
+    assert [name for name in ids if name and name.startswith("block")] == [
+        "block-info",
+        "block-wasm",
+        "block-notices",
     ]
 
 

@@ -105,7 +105,7 @@ def test_an_image_is_measured_before_it_is_decoded(serve):
     content = bytearray(png(8, 8))
     content[16:24] = (300_000).to_bytes(4, "big") * 2
     refused(client.post("/encode", content=bytes(content)), 422, "damaged")  # its checksum is wrong
-    refused(client.post("/encode", content=claiming(300_000)), 413, "twice as many pixels")
+    refused(client.post("/encode", content=claiming(300_000)), 413, "twice the accepted number of pixels")
 
 
 def claiming(side):

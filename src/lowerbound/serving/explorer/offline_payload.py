@@ -19,8 +19,7 @@ from lowerbound.data.examples import Examples
 from lowerbound.foundation.allocator import kept_memory
 from lowerbound.foundation.errors import LowerboundError, RunError, UsageError
 from lowerbound.models.support import binarisation_in_words, unsupported
-from lowerbound.objectives.rates import true_rate
-from lowerbound.probability.samples import PosteriorSamples, draw
+from lowerbound.objectives.terms import estimate_terms
 from lowerbound.serving.explorer.info import Info, run_info
 from lowerbound.serving.explorer.latents import Latents, encode_chunk, join_chunks, stored_latents
 from lowerbound.serving.explorer.loaded_run import Arrays, LoadedRun, load_run
@@ -164,12 +163,9 @@ def _bounds_of(loaded: LoadedRun, x: Float[torch.Tensor, "n *event"]) -> dict[st
     posterior = model.encode(x)
     if model.is_deterministic:
         return {"reconstruction_error": -model.decode(posterior.mean).log_prob(x)}
-    z = draw(posterior, noise_for(x), NUM_DRAWS)
-    log_likelihood = torch.stack([model.decode(draw).log_prob(x) for draw in z])
-    samples = PosteriorSamples.of_one_group(z, log_likelihood, posterior, model.prior())
-    rate, distortion = true_rate(samples), -log_likelihood.mean(0)
-    errors = log_likelihood.std(0) / NUM_DRAWS**0.5
-    return {"elbo": -(rate + distortion), "elbo_standard_error": errors, "rate": rate, "distortion": distortion}
+    terms = estimate_terms(model, x, noise_for(x), NUM_DRAWS, posterior)
+    names = ("elbo", "elbo_standard_error", "rate", "distortion")
+    return {name: getattr(terms, name) for name in names}
 
 
 def _stored_bounds(loaded: LoadedRun) -> Arrays:

@@ -11,12 +11,11 @@ from torch import Tensor
 from lowerbound.foundation.numerics import mean_and_standard_error
 from lowerbound.foundation.seeding import Chance, ContentNoise, content_noise
 from lowerbound.models.vae import VAE
-from lowerbound.objectives.rates import monte_carlo
+from lowerbound.objectives.terms import estimate_terms
+from lowerbound.probability.distributions import Distribution
 from lowerbound.probability.kl import elementwise_kl, has_elementwise_kl
-from lowerbound.probability.samples import PosteriorSamples
 
 NUM_DRAWS = 64
-DRAWS_AT_ONCE = 16
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,31 +44,28 @@ def noise_for(x: Float[Tensor, "n *event"]) -> ContentNoise:
 @torch.inference_mode()
 def estimate_bound(model: VAE, x: Float[Tensor, "1 *event"], chance: Chance) -> Bound:
     """The ELBO of one example: the mean over draws, with the rate in closed form if there is one."""
+    posterior = model.encode(x)
     if model.is_deterministic:
-        error = -model.decode(model.encode(x).mean).log_prob(x)
-        return Bound(reconstruction_error=float(error))
-    draws = [model.sample_posterior(x, chance, DRAWS_AT_ONCE) for _ in range(NUM_DRAWS // DRAWS_AT_ONCE)]
-    log_likelihood = torch.cat([samples.log_likelihood[:, 0] for samples in draws]).double()
-    rates, by_latent = _rates(draws)
-    elbo = mean_and_standard_error(log_likelihood - rates)
+        return Bound(reconstruction_error=-float(model.decode(posterior.mean).log_prob(x)))
+    terms = estimate_terms(model, x, chance, NUM_DRAWS, posterior)
+    log_likelihood, rate = terms.log_likelihood[:, 0].double(), terms.rate_of_draw[:, 0].double()
+    elbo = mean_and_standard_error(log_likelihood - rate)
     return Bound(
         elbo=elbo.value,
         elbo_standard_error=elbo.standard_error,
-        rate=float(rates.mean()),
-        rate_per_dimension=by_latent,
+        rate=float(rate.mean()),
+        rate_per_dimension=_rate_per_dimension(posterior, model.prior()),
         distortion=-float(log_likelihood.mean()),
         num_draws=NUM_DRAWS,
     )
 
 
-def _rates(draws: list[PosteriorSamples]) -> tuple[Float[Tensor, " draw"], list[float] | None]:
-    """The rate at each draw, and per latent; in closed form it is the same at all draws."""
-    (group, *_) = draws[0].groups
-    posterior, prior = group.posterior, group.prior
+def _rate_per_dimension(posterior: Distribution, prior: Distribution) -> list[float] | None:
+    """The rate of each latent; None if the KL is not a sum over latents."""
     if not has_elementwise_kl(posterior, prior):
-        return torch.cat([monte_carlo(samples)[:, 0] for samples in draws]).double(), None
-    by_latent = elementwise_kl(posterior, prior)[0].double()
-    return by_latent.sum().expand(NUM_DRAWS), by_latent.tolist()
+        return None
+    by_latent: list[float] = elementwise_kl(posterior, prior)[0].double().tolist()
+    return by_latent
 
 
 def finite(value: Any) -> Any:

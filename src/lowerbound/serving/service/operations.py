@@ -27,9 +27,9 @@ from lowerbound.evaluation.generation import codes_from_prior, drawn_examples
 from lowerbound.foundation.schema import UNSCALED, Range
 from lowerbound.foundation.seeding import content_noise, generator
 from lowerbound.models.vae import VAE
-from lowerbound.objectives.rates import true_rate
+from lowerbound.objectives.terms import Terms, terms_of_draws
 from lowerbound.probability.distributions import Distribution
-from lowerbound.probability.samples import PosteriorSamples, draw
+from lowerbound.probability.samples import draw
 
 CHUNK = 512  # examples per forward pass; more would take memory without being faster
 BATCH = -1  # the length of the batch axis in a shape: any
@@ -166,18 +166,17 @@ def _score(model: VAE, requests: Sequence[InferenceRequest]) -> list[Tensors]:
 def _scored(model: VAE, requests: Sequence[InferenceRequest], num_draws: int) -> list[Tensors]:
     x = _joined(model, requests)
     raw = _raw_posterior(model, x)
-    posterior, prior = model.posterior(raw), model.prior()
+    posterior = model.posterior(raw)
     parts = zip(requests, _per_request(x, requests), _per_request(raw, requests), strict=True)
     draws = [_posterior_draws(model, *part, "evaluation", num_draws) for part in parts]
-    terms = []
-    # One draw at a time, so that memory does not grow with their number.
-    for z in torch.cat(draws, dim=1):
-        log_likelihood = model.likelihood(_raw_likelihood(model, z)).log_prob(x)
-        rate = true_rate(PosteriorSamples.of_one_group(z[None], log_likelihood[None], posterior, prior))
-        terms.append(torch.stack([rate, -log_likelihood]))
-    means = _means(torch.stack(terms).double())
+    terms = terms_of_draws(
+        model, x, torch.cat(draws, dim=1), posterior, lambda z: model.likelihood(_raw_likelihood(model, z))
+    )
+    precise = Terms(terms.log_likelihood.double(), terms.rate_of_draw.double())
+    names = {"elbo": "elbo", "rate": "rate", "distortion": "distortion", "standard_error": "elbo_standard_error"}
     is_known = ~x.isnan().flatten(1).all(1)
-    return _split({name: value.where(is_known, torch.nan) for name, value in means.items()}, requests)
+    values = {name: getattr(precise, attribute).float() for name, attribute in names.items()}
+    return _split({name: value.where(is_known, torch.nan) for name, value in values.items()}, requests)
 
 
 def _posterior_draws(
@@ -185,14 +184,6 @@ def _posterior_draws(
 ) -> Float[Tensor, "draw batch latent"]:
     """Draws from the posteriors of one request's examples, with a stream per example."""
     return draw(model.posterior(raw), content_noise(x, request.seed, name), num_draws)
-
-
-def _means(terms: Float[Tensor, "draw term batch"]) -> Tensors:
-    """The means of rate and distortion over draws, and the standard error of their sum."""
-    rate, distortion = terms.mean(0)
-    error = terms.sum(1).std(0, correction=1) / len(terms) ** 0.5
-    values = {"elbo": -(rate + distortion), "rate": rate, "distortion": distortion, "standard_error": error}
-    return {name: value.float() for name, value in values.items()}
 
 
 def _raw_posterior(model: VAE, x: Tensor) -> Tensor:
