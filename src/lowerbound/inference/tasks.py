@@ -25,6 +25,7 @@ from lowerbound.evaluation.full_evaluation import evaluate_full
 from lowerbound.evaluation.quick_evaluation import BATCH_SIZE, score_examples
 from lowerbound.evaluation.results import Results, Score, read_results
 from lowerbound.foundation.errors import DataError, UsageError
+from lowerbound.foundation.run_identity import is_run
 from lowerbound.foundation.seeding import generator
 from lowerbound.foundation.storage import check_is_no_dangling_link, folder_atomically, write_bytes
 from lowerbound.models.construction import build_model
@@ -255,7 +256,7 @@ def compare(runs: Sequence[Path], out: Path | None = None) -> Comparison:
 
 def summary(target: str, size: str = "28x28", channels: int = 1, settings: Settings | None = None) -> Summary:
     """The layers of a run's model, or of a recipe's for images of WIDTHxHEIGHT and a number of channels."""
-    if (Path(target) / "config.toml").is_file():
+    if is_run(Path(target)):
         model = load_model(Path(target))
     else:
         lengths = read_size(size)
