@@ -1,20 +1,23 @@
 """A metric that does not apply is left out with its reason, and one that fails loses nothing but itself."""
 
-from types import SimpleNamespace
-
 import numpy as np
 import pytest
 
+from lowerbound.data.sources import split_array
 from lowerbound.evaluation import metrics
 from lowerbound.evaluation.config import EvaluationConfig
 from lowerbound.evaluation.metrics import Metric, Subject, first_reason, measured
 from lowerbound.evaluation.results import Measurements
 from lowerbound.foundation.errors import DataError, Interrupted
+from lowerbound.foundation.seeding import generator
+from lowerbound.models.config import ModelConfig
+from lowerbound.models.construction import build_model
 
 
 @pytest.fixture
 def subject():
-    return Subject(SimpleNamespace(), SimpleNamespace(), EvaluationConfig(), "binary")
+    model = build_model(ModelConfig(hidden=(2,)), (3,), generator(0, "weights"))
+    return Subject(model, split_array(np.zeros((20, 3), np.float32)), EvaluationConfig(), "density")
 
 
 def number(name, value):
