@@ -213,7 +213,7 @@ def test_without_its_data_a_run_shows_the_codes_of_its_results(run, file, tmp_pa
     changed = re.sub(r'data_checksum = "\w+"', f'data_checksum = "{"0" * 64}"', config)
     write_toml(moved / "config.toml", sealed(tomllib.loads(changed)))
     programs = {name: block for name, block in blocks_in(file).items() if name in ("decoder", "vae", "weights")}
-    monkeypatch.setattr(offline_payload, "_models", lambda loaded: {})  # the same as before, and slow to make
+    monkeypatch.setattr(offline_payload, "models_of", lambda loaded: {})  # the same as before, and slow to make
     (tmp_path / "page.html").write_text(page_of(offline_payload.payload_of(moved) | programs))
     page = Opened(context, tmp_path / "page.html")
     info = page("await source.info(id)")
