@@ -21,13 +21,9 @@ export function createPointPanel(view) {
   );
   const show = latestOnly(async (moved) => {
     await decodePoint(view, drawn, moved);
-    place.textContent = describe(view);
+    place.textContent = describe(view); // with log p(z), which comes with the decoded image
   });
-  view.on("cursor", () => {
-    view.logPrior = null; // until the point is decoded
-    place.textContent = describe(view);
-    show(performance.now());
-  });
+  view.on("cursor", () => show(performance.now()));
   const hint = () =>
     example.replaceChildren(element("p", { className: "quiet" }, "Hover over a point to see its example."));
   hint();
