@@ -22,11 +22,12 @@ from measuring import source, write_figures
 from sklearn.metrics import roc_auc_score
 
 import lowerbound as lb
+from lowerbound.commands.assignments import parse_settings
 from lowerbound.data.batches import mean_of
 from lowerbound.data.sources import DataConfig, Examples, Splits
 from lowerbound.evaluation.anomaly_scores import SCORES, Calibration, measure
 from lowerbound.foundation.seeding import generator
-from lowerbound.runs.experiment import Settings, merge, parse_settings, resolve
+from lowerbound.runs.experiment import Settings, merge, resolve
 
 NUM_MADE = 100  # images of each made-up kind
 NUM_PROCESSES = 2
@@ -89,8 +90,7 @@ def trained(settings: Settings, splits: Splits, digit: int) -> lb.VAE:
     splits = replace(splits, validation=without(splits.validation, digit))
     weights = generator(experiment.training.seed, "initial weights")
     model = lb.build_model(experiment.model, splits.train.event_shape, weights, mean_of(splits.train))
-    for _ in lb.fit(model, splits, experiment.objective, experiment.training):
-        pass
+    lb.fit(model, splits, experiment.objective, experiment.training)
     return model
 
 

@@ -167,7 +167,7 @@ def windows(model: lb.VAE, splits: Splits, batch_size: int, precision: str, num_
         train=splits.train.subset(np.arange(NUM_IMAGES)),
         validation=splits.validation.subset(np.arange(NUM_WATCHED)),
     )
-    records = lb.fit(model, few, lb.Objective(), training(batch_size, num_steps, precision))
+    records = lb.training_steps(model, few, lb.Objective(), training(batch_size, num_steps, precision))
     last = next(records)
     while True:
         start = time.perf_counter()

@@ -1,7 +1,7 @@
 """What the measurements of speed and memory share: networks, images, the timing of the real loop, figures as JSON.
 
-Times come from `lowerbound.training.loop.fit` itself: a window is what passes between two of its records, within one
-pass over the data. Where each of several things is measured in several rounds, the rounds alternate between them, so
+Times come from `lowerbound.training_steps` itself: a window is what passes between two of its records, within one pass
+over the data. Where each of several things is measured in several rounds, the rounds alternate between them, so
 that a machine's slow minutes fall on all alike. Peaks of memory are Linux's, of a process that does one thing.
 """
 
@@ -30,7 +30,7 @@ from lowerbound.models.construction import build_model
 from lowerbound.models.vae import VAE
 from lowerbound.objectives.objective import Objective
 from lowerbound.training.config import TrainingConfig
-from lowerbound.training.loop import fit
+from lowerbound.training.loop import training_steps
 from lowerbound.training.state import machine
 
 MIB = 2**20
@@ -90,7 +90,7 @@ def seconds_per_step(
 
 def _windows(model: VAE, splits: Splits, config: TrainingConfig, objective: Objective) -> Iterator[float]:
     before = None
-    for record in fit(model, splits, objective, config):
+    for record in training_steps(model, splits, objective, config):
         is_within_a_pass = record.validation is None
         if is_within_a_pass and before is not None:
             yield (record.seconds - before.seconds) / (record.step - before.step)

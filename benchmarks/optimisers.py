@@ -69,7 +69,7 @@ def train(settings: dict[str, Any], seed: int, num_epochs: int) -> Curve:
     model = lb.build_model(MODEL, splits.train.event_shape, generator(seed, "initial weights"), mean_of(splits.train))
     return [
         {"seconds": progress.seconds, "step": progress.step, "negative_elbo": -progress.validation.elbo}
-        for progress in lb.fit(model, splits, lb.Objective(), config)
+        for progress in lb.training_steps(model, splits, lb.Objective(), config)
         if progress.validation is not None
     ]
 

@@ -44,7 +44,7 @@ def measure(recipe: str, path: Path) -> dict[str, Any]:
             print(f"{recipe} {progress.epoch} {progress.validation.elbo:.2f}", flush=True)
 
     command = f"lowerbound train mnist --recipe {recipe}"
-    return summed_up(lb.train("mnist", recipe=recipe, out=path, command=command, audience=Callbacks(progress=show)))
+    return summed_up(lb.train("mnist", recipe=recipe, out=path, command=command, callbacks=Callbacks(progress=show)))
 
 
 def summed_up(run: Run) -> dict[str, Any]:

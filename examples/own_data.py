@@ -1,4 +1,4 @@
-"""Five kinds of one's own data, made from what scikit-learn brings, so that the commands can be tried on them.
+"""Five example data sets for trying the commands on your own data, made from the data of scikit-learn.
 
     python examples/own_data.py data
 
@@ -46,7 +46,7 @@ def photos(folder: Path) -> None:
 
 
 def mixed(folder: Path, stream: np.random.Generator) -> None:
-    """Pieces of 30 to 300 pixels a side, as cameras and the web leave them."""
+    """Crops of 30 to 300 pixels a side, in several formats."""
     folder.mkdir(parents=True, exist_ok=True)
     images = load_sample_images().images
     for number in range(200):
@@ -55,14 +55,14 @@ def mixed(folder: Path, stream: np.random.Generator) -> None:
         top, left = stream.integers(0, pixels.shape[0] - height), stream.integers(0, pixels.shape[1] - width)
         piece = Image.fromarray(pixels[top : top + height, left : left + width])
         exif = Image.Exif()
-        if number % 10 == 0:  # as a camera held upright stores it: on its side, with a note
+        if number % 10 == 0:  # as a camera stores a portrait: rotated, with an EXIF tag
             piece = piece.transpose(Image.Transpose.ROTATE_90)
             exif[ORIENTATION] = 6
         piece.save(folder / f"{number:03d}.{('jpg', 'png', 'webp')[number % 3]}", exif=exif)
 
 
 def wine(path: Path, stream: np.random.Generator) -> None:
-    """The UCI wines, cells taken out at random."""
+    """The UCI wines, with cells removed at random."""
     data = load_wine()
     rows = [[f"{value:g}" for value in row] for row in data.data]
     for row in rows:

@@ -1,4 +1,4 @@
-"""Train on the embedded digits, read the numbers, and use the model: the Python interface in one page.
+"""The Python interface on one page: train on the embedded digits, read the scores, use the model.
 
 python examples/train_and_look.py [OUT]
 """
@@ -22,7 +22,7 @@ def main(out: Path, num_epochs: int = 30) -> None:
     print(f"report: {run.path / 'report.html'}")
 
     model = lb.load(run.path)
-    images = np.rint(model.generate(4))  # N×H×W×C, 0..16 as the digits are stored
+    images = np.rint(model.generate(4))  # N×H×W×C, 0 to 16, the stored units
     posterior = model.encode(images)  # q(z|x)
     likelihood = model.decode(posterior.mean)  # p(x|z)
     print(f"codes of four new images: {posterior.mean.tolist()}")

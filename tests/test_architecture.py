@@ -4,6 +4,7 @@ Imports for type checking alone count as well: they are knowledge, too.
 """
 
 import ast
+import importlib
 from collections.abc import Iterator
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
@@ -149,3 +150,12 @@ def test_only_entrances_know_the_package_itself_and_importing_it_imports_nothing
 def test_no_file_is_longer_than_400_lines():
     lengths = {module: len(path.read_text(encoding="utf-8").splitlines()) for module, path in PATHS.items()}
     assert {module: length for module, length in lengths.items() if length > MAX_LINES} == {}
+
+
+def test_the_map_in_the_documents_is_that_of_the_source(monkeypatch):
+    monkeypatch.syspath_prepend(ROOT.parents[1] / "docs")
+    write_map = importlib.import_module("write_map")
+    text = write_map.DOCUMENT.read_text(encoding="utf-8")
+    assert text == write_map.with_map(text), "run `python docs/write_map.py`"
+    named = {line.split()[0] for line in write_map.source_map().splitlines() if line.startswith("    ")}
+    assert named == {PATHS[module].name for module in MODULES}

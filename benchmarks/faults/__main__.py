@@ -1,4 +1,4 @@
-"""The command: which kinds, how many, which seed; a table for each kind, and JSON for programs."""
+"""Command line of the fault injection: kinds, share and seed; prints a table for each kind, and writes JSON."""
 
 import argparse
 import json
@@ -43,7 +43,7 @@ SLICE: dict[str, tuple[float, frozenset[str]]] = {
 
 
 def main() -> int:
-    """Run the kinds that are asked for; status 1 where anything failed."""
+    """Run the chosen kinds; status 1 if anything failed."""
     options = _options()
     warm_up(() if options.slice else ALSO)
     if options.slice or options.without_figures:
@@ -72,7 +72,7 @@ def main() -> int:
 
 
 def write_table(document: Path, tallies: list[Tally]) -> None:
-    """Put what came of each kind between `<!-- table: faults -->` and `<!-- end -->` of a document."""
+    """Write the outcome of each kind between `<!-- table: faults -->` and `<!-- end -->` of a document."""
     table = "\n\n".join(tally.table() for tally in tallies)
     block = re.compile(r"(<!-- table: faults -->\n).*?(<!-- end -->)", re.DOTALL)
     text = document.read_text(encoding="utf-8")

@@ -1,8 +1,8 @@
-"""One command in a forked child: its status, what it printed, which files it touched, and a fault at a chosen point.
+"""Runs one command in a forked child with a fault at a chosen point; records its status, output and file changes.
 
 A seam is a point at which the command changes a file: an open for writing, a rename, a removal, a new folder, or an
-fsync. Python announces all but the last as audit events, whatever library opens the file, so that a fault can be placed
-at the k-th seam without a change to the product.
+fsync. Python reports all but the last as audit events, whichever library opens the file, so a fault can be injected at
+the k-th seam without changing the product.
 """
 
 import atexit
@@ -48,7 +48,7 @@ ALSO = ("datasets", "torch.export", "torch.onnx", "onnx", "onnxruntime", "onnxsc
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of a child."""
+    """The outcome of a child."""
 
     status: int  # minus the signal's number where it was killed
     out: str
@@ -64,12 +64,12 @@ class Outcome:
 
     @property
     def error_lines(self) -> list[str]:
-        """Lines that say what went wrong."""
+        """Output lines that report an error."""
         return [line for line in self.err.splitlines() if line.startswith("lowerbound: ")]
 
     @property
     def complaint(self) -> str:
-        """What is wrong with a refusal: anything but status 1 or 2 with one line; empty for a proper one."""
+        """What is wrong with a refusal, which should be status 1 or 2 with one line; empty for a proper one."""
         if self.timed_out:
             return "it did not end"
         if "Traceback" in self.err or self.status == DEFECT:
@@ -85,7 +85,7 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Fault:
-    """What happens at the seam number `at`, counted from 0; kinds are those of ACTIONS."""
+    """A fault at seam number `at`, counted from 0; its kind is a key of ACTIONS."""
 
     kind: str
     at: int
@@ -95,7 +95,7 @@ class Fault:
 def forked(
     action: Callable[[], Any], *, cwd: Path, timeout: float = 120.0, memory: int = 0, kill_after: float = 0.0
 ) -> Outcome:
-    """What `action` does in a child of its own, in the folder `cwd`.
+    """The outcome of `action` in a child, in the folder `cwd`.
 
     `memory` bounds what it may take beyond this process's own, in bytes; with `kill_after` it is killed after so many
     seconds.
@@ -135,7 +135,7 @@ def command(
     kill_after: float = 0.0,
     prepare: Callable[[], None] = lambda: None,
 ) -> Outcome:
-    """The command line in a child, with at most one fault among the files below `cwd`; `prepare` is called first."""
+    """Run a command line in a child, with at most one fault among files below `cwd`; `prepare` is called first."""
 
     def action() -> int:
         from lowerbound.cli import main
@@ -150,7 +150,7 @@ def command(
 
 
 def start_command(words: Sequence[object], cwd: Path, out: Path, err: Path) -> int:
-    """A command in a child that goes on until it is killed: its process, while this one goes on as well."""
+    """Start a command in a child that runs in parallel until it is killed."""
     sys.stdout.flush()
     sys.stderr.flush()
     pid = os.fork()
@@ -173,7 +173,7 @@ def start_command(words: Sequence[object], cwd: Path, out: Path, err: Path) -> i
 
 
 class Seams:
-    """The seams that a child has passed, and the fault that waits at one of them."""
+    """The seams that a child has passed, and the fault at one of them."""
 
     def __init__(self) -> None:
         self.passed: list[tuple[str, str]] = []
@@ -182,7 +182,7 @@ class Seams:
         self.is_acting = False
 
     def watch(self, root: str, fault: Fault | None) -> None:
-        """From now on, below `root`; there is no way back, so it is for a child."""
+        """Watch changes below `root`; irreversible, so only for a child."""
         self.root, self.fault = root, fault
         true_fsync = os.fsync
 
@@ -194,7 +194,7 @@ class Seams:
         sys.addaudithook(self.hear)
 
     def hear(self, event: str, arguments: tuple[Any, ...]) -> None:
-        """An audit event."""
+        """Handle an audit event."""
         if self.is_acting or (event != "open" and event not in CHANGES and event != "os.fsync"):
             return
         if event == "open" and not _is_writing(arguments):
@@ -211,7 +211,7 @@ class Seams:
                 self.is_acting = False
 
     def _path(self, file: Any) -> str:
-        """The absolute path of what a system call names, by its name or by an open descriptor."""
+        """The absolute path of a system call's argument, a name or an open descriptor."""
         if isinstance(file, int):
             name = Path(f"/proc/self/fd/{file}")
             return str(name.readlink()) if name.is_symlink() else self.root
@@ -227,25 +227,25 @@ def _kill(seams: Seams, fault: Fault, event: str, path: str) -> None:
 
 
 def _cut(seams: Seams, fault: Fault, event: str, path: str) -> None:
-    """The kernel ends the process within the write that passes the limit, with part of it on the disk."""
+    """The kernel kills the process during the write that exceeds the limit, with part of it on disk."""
     signal.signal(signal.SIGXFSZ, signal.SIG_DFL)
     _limit(seams, fault, event, path)
 
 
 def _limit(seams: Seams, fault: Fault, event: str, path: str) -> None:
-    """Writes past the limit fail with EFBIG, in whatever library."""
+    """Writes beyond the limit fail with EFBIG, in any library."""
     resource.setrlimit(resource.RLIMIT_FSIZE, (fault.size, resource.RLIM_INFINITY))
     seams.fault = None
 
 
 def _full(seams: Seams, fault: Fault, event: str, path: str) -> None:
-    """From here on there is no room for anything new; what has room is read and removed as before."""
+    """From this seam on, nothing new can be written; existing files can be read and removed."""
     if event in NEEDS_ROOM:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), path)
 
 
 def _full_once(seams: Seams, fault: Fault, event: str, path: str) -> None:
-    """There is no room at this seam alone."""
+    """The disk is full at this seam only."""
     if event in NEEDS_ROOM:
         seams.fault = None
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), path)
@@ -268,7 +268,7 @@ def _is_writing(arguments: tuple[Any, ...]) -> bool:
 
 
 def _live(action: Callable[[], Any], cwd: Path, writes: list[int], memory: int) -> None:
-    """The child's whole life."""
+    """Everything that the child does."""
     status, value = 0, None
     try:
         os.setpgid(0, 0)
@@ -305,7 +305,7 @@ def _address_space() -> int:
 
 
 def _drain(reads: list[int], deadline: float, pid: int) -> tuple[list[bytes], bool]:
-    """What comes out of each pipe until all are closed; the child and its own children are killed at the deadline."""
+    """The output of each pipe until all are closed; the child and its children are killed at the deadline."""
     parts: dict[int, list[bytes]] = {read: [] for read in reads}
     is_late = False
     with selectors.DefaultSelector() as selector:
@@ -327,7 +327,7 @@ def _drain(reads: list[int], deadline: float, pid: int) -> tuple[list[bytes], bo
 
 
 def _kill_all(pid: int) -> None:
-    """A child and what it started; before it has a group of its own, the child."""
+    """Kill a child's process group, or the child alone before it has one."""
     try:
         os.killpg(pid, signal.SIGKILL)
     except ProcessLookupError:
@@ -335,7 +335,7 @@ def _kill_all(pid: int) -> None:
 
 
 def warm_up(more: Sequence[str] = ALSO) -> None:
-    """Import what commands import, so that no child has to; `more` is what only some of them need."""
+    """Import the modules of all commands, so that children need not; `more` are needed only by some."""
     import gc
     import importlib
     import pkgutil
@@ -359,13 +359,14 @@ def warm_up(more: Sequence[str] = ALSO) -> None:
 
 
 def leave_figures_out() -> None:
-    """From now on a run's report is a line of text: its figures take most of the time of a small training."""
+    """Replace the reports of runs by a line of text: figures take most of the time of a small training."""
     from lowerbound.evaluation.results import Results
     from lowerbound.foundation.storage import write_text
-    from lowerbound.runs import run
+    from lowerbound.runs import reevaluation, run
 
     def write_report(results: Results, run: Path) -> Path:
         write_text(run / "report.html", f"<html>{len(results.scores)} scores</html>\n")
         return run / "report.html"
 
-    run.write_report = write_report  # type: ignore[attr-defined]
+    for module in (run, reevaluation):
+        module.write_report = write_report  # type: ignore[attr-defined]

@@ -1,4 +1,4 @@
-"""Whether two folders hold the same: byte for byte, but for times that a clock measured and names drawn at random."""
+"""Compares two folders byte for byte, except for measured times and random names."""
 
 import base64
 import gzip
@@ -14,7 +14,7 @@ from typing import Any
 Tree = Mapping[str, bytes]
 
 VARYING = {"seconds", "examples_per_second", "seconds_left", "command", "replaces"}
-"""Keys of what a clock measured, of how a run was asked for, and of the results before."""
+"""Keys of measured times, of the command of a run, and of its previous results."""
 
 BOUND_TO_THEM = re.compile(r"(^|_)(id|checksum|checksums|digest|sha256|files)$")
 """Keys that identify one execution, or hash a file that holds a time; the files themselves are compared."""
@@ -32,12 +32,12 @@ def tree(folder: Path) -> dict[str, bytes]:
 
 
 def is_left_over(name: str) -> bool:
-    """Whether a path is of a file that a writer has not finished."""
+    """Whether a file is unfinished: a temporary file."""
     return any(part.startswith(".") or part.endswith(".part") for part in Path(name).parts)
 
 
 def differences(found: Tree, expected: Tree) -> list[str]:
-    """What differs between two trees, a line for each file."""
+    """The differences between two trees, a line per file."""
     lines = [f"{name} is missing" for name in expected.keys() - found.keys()]
     lines += [f"{name} is left over" for name in found.keys() - expected.keys()]
     common = found.keys() & expected.keys()
@@ -45,12 +45,12 @@ def differences(found: Tree, expected: Tree) -> list[str]:
 
 
 def same(name: str, found: bytes, expected: bytes) -> bool:
-    """Whether two files say the same."""
+    """Whether two files have the same content."""
     return found == expected or essence(name, found) == essence(name, expected)
 
 
 def essence(name: str, content: bytes) -> str:
-    """A file without what differs from one execution to the next, as a digest; of a damaged file that of its bytes."""
+    """Digest of a file without the parts that vary between executions; of a damaged file, of all its bytes."""
     read = READERS.get(Path(name).suffix)
     try:
         value = content if read is None else read(content)
@@ -60,7 +60,7 @@ def essence(name: str, content: bytes) -> str:
 
 
 def why_damaged(name: str, content: bytes) -> str:
-    """Why a file cannot have been written as a whole; empty for one that can."""
+    """Why a file is incomplete; empty for a complete one."""
     read = READERS.get(Path(name).suffix)
     try:
         if read is not None:
@@ -80,7 +80,7 @@ def settled(value: Any) -> Any:
 
 
 def text_settled(text: str) -> str:
-    """A text without times."""
+    """Text without times."""
     return SECONDS.sub("# s", text)
 
 
@@ -130,7 +130,7 @@ def _html(content: bytes) -> Any:
 
 
 def _carried(script: re.Match[str]) -> str:
-    """What an offline page carries, in full: a log, which holds times, or anything else."""
+    """A payload of an offline page without what varies: a log contains times."""
     content = gzip.decompress(base64.b64decode(script[1]))
     try:
         return repr(settled(json.loads(content)))

@@ -1,8 +1,7 @@
-"""Every file of a run, damaged in every way, against every command that reads it.
+"""Damages every file of a run in every way, and runs every command that reads it.
 
-A command may refuse in one line, or answer as it does for the intact run. It may not answer anything else, and it may
-not meet an exception. Where a file was changed and saved again with a checksum that is right, it may answer as the file
-says, but still not meet an exception.
+A command may refuse in one line, or answer as for the intact run; any other answer, and any traceback, is a failure. If
+the file was changed and saved with a correct checksum, the command may answer by the changed content.
 """
 
 import json
@@ -28,7 +27,7 @@ PLACES = ("digits", "table", "interrupted")
 
 @dataclass(frozen=True)
 class Answer:
-    """What a command said and wrote."""
+    """What a command printed and wrote."""
 
     outcome: Outcome
     text: str
@@ -46,7 +45,7 @@ class Attempt:
 
     @property
     def names(self) -> frozenset[str]:
-        """By which it can be asked for."""
+        """Names that select it."""
         return frozenset({Path(self.file).name, self.reader.name, self.damage.name})
 
     @property
@@ -78,7 +77,7 @@ def run(place: Workplace, bits: random.Random, share: float, names: frozenset[st
 
 
 def attempts(place: Workplace, template: str, readers: Sequence[Reader], bits: random.Random) -> Iterator[Attempt]:
-    """Every combination for one template; of dear commands a part."""
+    """Every combination for one template; for slow commands a sample."""
     folder = place.template(template)
     files = tree(folder)
     for file in sorted(name for name in files if name.startswith("run/") and READ.intersection(Path(name).suffixes)):
@@ -105,7 +104,7 @@ def _resaved(path: Path, bits: random.Random) -> list[Damage]:
 
 
 def judged(place: Workplace, attempt: Attempt, intact: Answer) -> tuple[str, str]:
-    """One command on one damaged file."""
+    """Run one command on one damaged file."""
     trial = place.begin(attempt.template)
     path = trial / attempt.file
     if attempt.damage.content is None:
@@ -126,7 +125,7 @@ def judged(place: Workplace, attempt: Attempt, intact: Answer) -> tuple[str, str
 
 
 def asked(place: Workplace, reader: Reader) -> Answer:
-    """A command in the trial as it is."""
+    """Run a command in the trial folder."""
     before = tree(place.trial)
     if reader.action is None:
         outcome = command(reader.words, cwd=place.trial, timeout=TIMEOUT, memory=MEMORY)
@@ -156,7 +155,7 @@ def _is_mended(name: str, content: bytes, attempt: Attempt, intact: Answer) -> b
 
 
 def _judged_server(answer: Answer, intact: Answer) -> tuple[str, str]:
-    """What a server answered, request by request."""
+    """A server's responses, request by request."""
     calls = [json.loads(answer.outcome.out), json.loads(intact.outcome.out)]
     verdict, reason = "same answer", ""
     for path, (status, body) in calls[0].items():

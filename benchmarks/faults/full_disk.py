@@ -1,6 +1,7 @@
-"""Commands whose disk is full: at every seam, past a size within a file, and on a real file system that is too small.
+"""Runs commands on a full disk: at every seam, beyond a file size, and on a real file system that is too small.
 
-Each ends with status 1 and one line, leaves the older files and nothing half-written, and goes on once there is room.
+Each must end with status 1 and one line, leave older files intact and no partial ones, and continue
+once there is space.
 """
 
 import ctypes
@@ -46,7 +47,7 @@ def run(place: Workplace, bits: random.Random, share: float, names: frozenset[st
 
 
 def points(expected: Reference, bits: random.Random, share: float) -> Iterator[tuple[str, Fault]]:
-    """Where the disk is full: a description and the fault."""
+    """Faults, each with a description of where the disk is full."""
     found: list[tuple[str, Fault]] = []
     figures = {match[1] for _, path in expected.outcome.seams if (match := FIGURE.search(path))}
     drawn = frozenset(sorted(figures)[:1])  # one stands for all
@@ -62,7 +63,7 @@ def points(expected: Reference, bits: random.Random, share: float) -> Iterator[t
 
 
 def judged(trial: Path, outcome: Outcome, expected: Reference) -> tuple[str, str]:
-    """A verdict on a command that met a full disk, and on what follows when there is room."""
+    """The verdict on a command with a full disk, and on repeating it with free space."""
     found = tree(trial)
     if outcome.status == 0 and not outcome.timed_out:
         # The fault was not in its way, or was something that it can do without.
@@ -84,7 +85,7 @@ def judged(trial: Path, outcome: Outcome, expected: Reference) -> tuple[str, str
 def on_small_disks(
     place: Workplace, expected: Reference, bits: random.Random, share: float
 ) -> Iterator[tuple[int, str, str]]:
-    """The command on file systems between too small and large enough, which then grow: size, verdict, reason."""
+    """Run the command on file systems from too small to large enough, which then grow: size, verdict, reason."""
     case = expected.case
     least = sum(len(content) for content in expected.before.values()) // KIB + 4 * len(expected.before) + 64
     most = least + sum(len(expected.after[name]) for name in expected.after.keys() - expected.before.keys()) // KIB
@@ -108,7 +109,7 @@ def _mount(folder: Path, kib: int, again: bool = False) -> None:
 
 
 def _can_mount() -> bool:
-    """Give this process mounts of its own, so that none outlives it; false where the system does not allow that."""
+    """Enter a private mount namespace, so that no mount outlives the process; false if that is not permitted."""
     flags = NEWNS if os.geteuid() == 0 else NEWNS | NEWUSER
     user, group = os.geteuid(), os.getegid()
     if not hasattr(os, "fork") or not Path("/proc/self/ns/mnt").exists() or ctypes.CDLL(None).unshare(flags) != 0:

@@ -1,6 +1,6 @@
-"""Mutations of valid files, for every reader of input: accepted, or refused by one line of the project's own errors.
+"""Feeds mutations of valid files to every reader: each must accept the file, or raise one of the project's errors.
 
-Each is bounded in time and memory, and a file that ends the process is blamed for it.
+Time and memory are bounded, and a crash of the process is attributed to its file.
 """
 
 import os
@@ -29,7 +29,7 @@ OUT_OF_MEMORY = ("MemoryError", "allocate", "out of memory")
 
 
 def run(place: Workplace, bits: random.Random, share: float, names: frozenset[str] = frozenset()) -> Tally:
-    """A `share` of `NUM_FOR_EACH` mutations for every reader."""
+    """Run a `share` of `NUM_FOR_EACH` mutations for every reader."""
     tally = Tally("fuzzing", GOOD)
     everything = tuple(content for name in VALID for content in VALID[name]())
     for name in VALID:
@@ -45,7 +45,7 @@ def run(place: Workplace, bits: random.Random, share: float, names: frozenset[st
 
 
 def judge(place: Workplace, name: str, files: Sequence[bytes], tally: Tally, must_be: str = "") -> None:
-    """Read files one after the other in a child, and in another one from where a child met its end."""
+    """Read files one after another in a child; after a crash, continue in a new one."""
     kept = place.root / "fuzzed"
     kept.mkdir(parents=True, exist_ok=True)
     left = list(files)
@@ -68,7 +68,7 @@ def judge(place: Workplace, name: str, files: Sequence[bytes], tally: Tally, mus
 
 
 def _lay_out(trial: Path, name: str) -> None:
-    """What stands beside the file to be read."""
+    """Write the files that the reader needs next to its input."""
     if name in ("labels.csv", "photos/cold/9.png"):
         for photo, content in PHOTOS.items():
             path = trial / "photos" / photo
@@ -143,7 +143,8 @@ def _as_recipe(path: Path, content: bytes) -> Any:
 
 
 def _as_setting(path: Path, content: bytes) -> Any:
-    from lowerbound.runs.experiment import parse_settings, resolve
+    from lowerbound.commands.assignments import parse_settings
+    from lowerbound.runs.experiment import resolve
 
     # As the shell hands over what is not UTF-8.
     return resolve("dense", parse_settings([os.fsdecode(content.replace(b"\0", b""))]))

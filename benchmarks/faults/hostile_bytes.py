@@ -1,4 +1,4 @@
-"""The requests: heads that are none, bodies that lie, tensors that do not fit, and the valid ones that are mutated."""
+"""Hostile HTTP requests: invalid heads, false lengths, wrong tensors; and valid requests to mutate."""
 
 import json
 import struct
@@ -11,7 +11,7 @@ from benchmarks.faults.valid_files import image
 
 @dataclass(frozen=True)
 class Hostile:
-    """Bytes to send, in pieces with pauses between them; and whether to hang up without listening."""
+    """Bytes to send in pieces, with pauses between them; and whether to disconnect before the response."""
 
     name: str
     pieces: tuple[bytes, ...]
@@ -20,7 +20,7 @@ class Hostile:
 
 
 def malformed(authorization: bytes) -> Iterator[Hostile]:
-    """Heads that are none, or too much, or come too slowly."""
+    """Heads that are invalid, too large, or too slow."""
     rest = HOST + authorization + b"\r\n"
     heads = (
         *(b"", b"\r\n" * 1000, b"\x00" * 100, b"GET", b"GET /\r\n\r\n", b"GET / HTTP/9.9\r\n" + rest),
@@ -82,7 +82,7 @@ def malformed(authorization: bytes) -> Iterator[Hostile]:
 
 
 def of_bodies(name: str, authorization: bytes) -> Iterator[Hostile]:
-    """Bodies that lie, nest, overflow, or are of another kind than they say."""
+    """Bodies with wrong lengths, deep nesting, overflowing numbers, or another type than declared."""
     for label, body in (*JSON_BODIES, *BINARY_BODIES):
         for path in POSTS[name]:
             for kind in (b"application/json", b"application/octet-stream", b"image/png"):

@@ -1,7 +1,7 @@
-"""Requests that nobody should send, over raw sockets, to `serve` and `explore`.
+"""Sends hostile requests to `serve` and `explore` over raw sockets.
 
-None is answered by a 500, none leaves a traceback on the terminal, and after each the server lives; every few requests
-it is asked something whose answer is known.
+None may be answered with status 500 or leave a traceback, and the server must survive each; every few requests it gets
+one whose answer is known.
 """
 
 import random
@@ -27,7 +27,7 @@ PROBES = {
 
 
 def run(place: Workplace, bits: random.Random, share: float, names: frozenset[str] = frozenset()) -> Tally:
-    """Hostile requests to both servers; `names` are "serve" and "explore"."""
+    """Send hostile requests to both servers; `names` are "serve" and "explore"."""
     tally = Tally("requests", GOOD)
     for name, words in SERVERS.items():
         if not names or name in names:
@@ -37,7 +37,7 @@ def run(place: Workplace, bits: random.Random, share: float, names: frozenset[st
 
 
 def attack(server: Server, name: str, bits: random.Random, share: float, tally: Tally) -> None:
-    """Every hostile request that is known, then mutations of valid ones."""
+    """All known hostile requests, then mutations of valid ones."""
     valid = VALID[name](server.authorization)
     expected = {probe: server.get(probe) for probe in PROBES[name]}
     handmade = [*malformed(server.authorization), *of_bodies(name, server.authorization)]
@@ -60,7 +60,7 @@ def attack(server: Server, name: str, bits: random.Random, share: float, tally: 
 
 
 def mutation(valid: tuple[bytes, ...], bits: random.Random) -> Hostile:
-    """A valid request with changes to its head or, more often, to its body, whose length is stated as it is."""
+    """A valid request with a mutated head or, more often, body; the stated length stays correct."""
     raw = bits.choice(valid)
     head, end, body = raw.partition(b"\r\n\r\n")
     if not body or bits.random() < 0.3:
@@ -71,7 +71,7 @@ def mutation(valid: tuple[bytes, ...], bits: random.Random) -> Hostile:
 
 
 def outcome_of(server: Server, hostile: Hostile) -> tuple[str, str]:
-    """How the server answered, by the worst status where there are several."""
+    """The status of the response, the worst one if there are several."""
     try:
         with server.connect() as connection:
             for piece in hostile.pieces:

@@ -1,7 +1,7 @@
-"""Commands that are killed: at every change of a file, within writes, at random times.
+"""Kills commands at every file change, within writes, and at random times.
 
-After each kill every file is the old one or the new one, the same command (or `train --resume`) goes on, and what it
-ends with are the bytes of a command that was never killed; nothing unfinished is left.
+After each kill every file must be either the old or the new one; the same command (or `train --resume`) must continue
+and produce the bytes of an uninterrupted command, without leaving temporary files.
 """
 
 import hashlib
@@ -43,7 +43,7 @@ def run(place: Workplace, bits: random.Random, share: float, names: frozenset[st
 
 
 def points(expected: Reference, bits: random.Random, share: float) -> Iterator[tuple[str, Fault | None, float]]:
-    """Where to kill: a description, then a seam or a time in seconds."""
+    """Points at which to kill: a description, then a seam or a time in seconds."""
     found: list[tuple[str, Fault | None, float]] = []
     figures = {match[1] for _, path in expected.outcome.seams if (match := FIGURE.search(path))}
     drawn = frozenset(sorted(figures)[:1])  # one stands for all
@@ -62,7 +62,7 @@ def points(expected: Reference, bits: random.Random, share: float) -> Iterator[t
 
 
 def after_the_kill(trial: Path, expected: Reference) -> tuple[str, str]:
-    """A verdict on what a killed command left, and on what follows it."""
+    """The verdict on the files that a killed command left, and on continuing it."""
     found = tree(trial)
     if torn := list(what_is_torn(found, expected)):
         return "torn", "; ".join(torn)
@@ -72,7 +72,7 @@ def after_the_kill(trial: Path, expected: Reference) -> tuple[str, str]:
 
 
 def go_on(trial: Path, expected: Reference) -> tuple[str, str]:
-    """Repeat or resume the command, and compare with one that was never stopped."""
+    """Repeat or resume the command, and compare with an uninterrupted one."""
     refusals: list[str] = []
     for words in expected.case.continuations:
         outcome = command(words, cwd=trial, timeout=600, prepare=expected.case.prepare)
@@ -87,7 +87,7 @@ def go_on(trial: Path, expected: Reference) -> tuple[str, str]:
 
 
 def compared(found: Mapping[str, bytes], expected: Reference) -> tuple[str, str]:
-    """Whether a folder is as an undisturbed command leaves it."""
+    """Compare a folder with that of an uninterrupted command."""
     finished = {name: content for name, content in found.items() if not is_left_over(name)}
     if lines := differences(finished, {name: c for name, c in expected.after.items() if not is_left_over(name)}):
         return "other bytes", "; ".join(lines)
@@ -113,7 +113,7 @@ def what_is_torn(found: Mapping[str, bytes], expected: Reference) -> Iterator[st
 
 
 def what_is_mixed(trial: Path, case: Case, expected: Reference) -> str:
-    """Why a run's results are neither the old nor the new ones together; empty where they are."""
+    """Why a run's results are a mixture of old and new ones; empty if they are not."""
     if not case.changes_results:
         return ""
     outcome = forked(results_digest, cwd=trial)
@@ -128,7 +128,7 @@ def what_is_mixed(trial: Path, case: Case, expected: Reference) -> str:
 
 
 def digest_of(trial: Path, files: Mapping[str, bytes]) -> str:
-    """`results_digest` of a tree that is not on the disk."""
+    """`results_digest` of a tree in memory."""
     folder = trial.with_name("beside")
     for name in ("results.json", "results.safetensors", "metrics.jsonl", "config.toml", "model.safetensors"):
         (folder / "run").mkdir(parents=True, exist_ok=True)
@@ -137,7 +137,7 @@ def digest_of(trial: Path, files: Mapping[str, bytes]) -> str:
 
 
 def results_digest() -> str:
-    """A run's results as they are read, as a digest."""
+    """Digest of a run's results, as they are read."""
     from lowerbound.evaluation.results import read_results
 
     results = read_results(Path("run"))

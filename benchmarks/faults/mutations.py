@@ -1,4 +1,4 @@
-"""Ways to damage a file: what disks, transfers, editors and other versions do to one."""
+"""Ways to damage a file, as disks, transfers, editors and other versions do."""
 
 import json
 import random
@@ -18,7 +18,7 @@ KeyPath = tuple[str | int, ...]
 
 @dataclass(frozen=True)
 class Damage:
-    """What is done to one file; None for its removal."""
+    """A damage to one file; None removes it."""
 
     name: str  # the class
     about: str  # how to do it again
@@ -26,7 +26,7 @@ class Damage:
 
 
 def damages(name: str, content: bytes, other: bytes | None, bits: random.Random) -> Iterator[Damage]:
-    """A file damaged in every way that its kind knows; `other` is the same file of another run."""
+    """All damages for a file of its kind; `other` is the same file of another run."""
     yield Damage("deleted", "", None)
     yield Damage("empty", "", b"")
     yield Damage("zeros", "", bytes(len(content)))
@@ -170,7 +170,7 @@ EDITS: dict[str, Callable[[bytes, random.Random], Iterator[Damage]]] = {
 
 
 def resaved(path: Path, bits: random.Random) -> Iterator[Damage]:
-    """A safetensors file changed and saved again with a checksum that is right, as another version or a hand would."""
+    """A safetensors file, changed and saved with a correct checksum, as another version or a user might."""
     from lowerbound.foundation.storage import load_tensors, save_tensors
 
     tensors, metadata = load_tensors(path)

@@ -1,4 +1,4 @@
-"""Seeded mutations of valid bytes: flips, cuts, copies, lengths that lie, and tokens that readers stumble over."""
+"""Seeded mutations of valid bytes: bit flips, truncation, copies, false lengths, and tokens that parsers mishandle."""
 
 import random
 import re
@@ -49,7 +49,7 @@ TEXTS = (".csv", ".tsv", ".toml", "--set")
 
 
 def mutated(name: str, content: bytes, others: tuple[bytes, ...], bits: random.Random) -> bytes:
-    """Between one and four mutations, one after the other."""
+    """Apply one to four mutations, one after another."""
     kinds = (*BINARY, *TEXTUAL) if name.endswith(TEXTS) else (*BINARY, *BINARY, *TEXTUAL)
     for _ in range(bits.choice((1, 1, 1, 2, 3, 4))):
         content = bits.choice(kinds)(content or b"\0", others, bits)
@@ -87,7 +87,7 @@ def _blank(content: bytes, others: tuple[bytes, ...], bits: random.Random) -> by
 
 
 def _lie(content: bytes, others: tuple[bytes, ...], bits: random.Random) -> bytes:
-    """A number that a length or an offset could be, over whatever stands there."""
+    """Overwrite bytes with a number that a length or an offset could be."""
     size, order = bits.choice((1, 2, 4, 4, 8)), LITTLE_OR_BIG[bits.randrange(2)]
     at, value = _place(content, bits), bits.choice(MAGIC) % 256**size
     return content[:at] + value.to_bytes(size, order) + content[at + size :]

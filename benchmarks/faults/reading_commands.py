@@ -1,4 +1,4 @@
-"""Commands that read a run, which of its files each reads, and how often it is asked: those that draw take long."""
+"""The commands that read a run, the files that each reads, and how often it is tried: commands that plot are slow."""
 
 import json
 from collections.abc import Callable
@@ -14,13 +14,13 @@ RESULTS, ARRAYS, METRICS = "results.json", "results.safetensors", "metrics.jsonl
 CHECKPOINTS = "checkpoints"
 REFUSED = " refused"
 SIGNS = ('"state":"broken"', "results are not shown: ")
-"""By which an answer says that a run, or its results, cannot be read, and why."""
+"""Marks of answers that report a run, or its results, as unreadable."""
 CALLS = ("", "/codes", "/points/0", "/metrics?after=0")
 
 
 @dataclass(frozen=True)
 class Reader:
-    """A command, or an action in its place, and the files of a run that it may read."""
+    """A command, or an equivalent action, and the files of a run that it may read."""
 
     name: str
     words: Words = ()
@@ -37,7 +37,7 @@ class Reader:
 
 
 def explore() -> int:
-    """The explorer's answers about each run of the folder, as JSON of path, status and what it said."""
+    """The explorer's responses for each run of the folder, as JSON of path, status and content."""
     from starlette.testclient import TestClient
 
     from lowerbound.serving.explorer.application import application
@@ -52,7 +52,7 @@ def explore() -> int:
 
 
 def serve() -> int:
-    """The service's answers for the run, likewise; a refusal to load it ends as it ends the command."""
+    """The service's responses for the run; refusing to load it ends as the command would."""
     from starlette.testclient import TestClient
 
     from lowerbound.commands import console
@@ -77,7 +77,7 @@ def serve() -> int:
 
 
 def _said(answer: Any) -> str:
-    """The text of an error, else a digest of what was answered."""
+    """The text of an error, else a digest of the response."""
     if answer.status_code >= 400:
         return str(answer.text[:500])
     is_json = "json" in answer.headers.get("content-type", "")

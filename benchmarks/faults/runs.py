@@ -1,7 +1,7 @@
-"""Small runs to break, each trained once, and the commands that are given to them.
+"""Small runs on which faults are tested, and the commands that write.
 
-A template is a folder as a user could have it; a trial is a copy of one, always at the same place, so that paths which
-are written down are the same in every trial.
+A template is a folder as a user could have it; a trial is a copy of one, always at the same path, because files contain
+paths.
 """
 
 import shutil
@@ -34,14 +34,14 @@ CHEAP_ANNEALING = (
 
 
 def training(data: str, out: str, seed: int = 0, *more: str) -> Words:
-    """The words that train a small run."""
+    """The command line that trains a small run."""
     recipe = ("--recipe", "dense") if data == "digits" else ()
     return ("train", data, *recipe, "--out", out, "--seed", str(seed), *ONE_STEP_EACH, *SMALL, *more)
 
 
 @dataclass(frozen=True)
 class Workplace:
-    """A folder with the data, the templates and the trial in progress."""
+    """A folder with the data, the templates and the current trial."""
 
     root: Path
     made: dict[str, Path] = field(default_factory=dict)
@@ -55,7 +55,7 @@ class Workplace:
         return self.root / "data"
 
     def template(self, name: str) -> Path:
-        """A folder in TEMPLATES, made when it is first asked for."""
+        """A template, made on first use."""
         if name not in self.made:
             if not self.data.exists():
                 write_data(self.data)
@@ -86,7 +86,7 @@ class Workplace:
 
 @dataclass(frozen=True)
 class Template:
-    """How a folder comes about: commands, one after the other, on top of another template."""
+    """How a template is made: commands, run one after another on another template."""
 
     commands: Callable[[Path], Sequence[Words]]
     on: str = ""
@@ -111,7 +111,7 @@ manifold_sizes = [2]
 
 
 def smaller_demo() -> None:
-    """The demo with other recipes than its own, which take a minute."""
+    """Make the demo use small recipes; its own take a minute."""
     from lowerbound.runs import repeats
 
     repeats.DEMO_RECIPES = ("one.toml", "two.toml")
@@ -154,7 +154,7 @@ def write_data(folder: Path) -> None:
 
 @dataclass(frozen=True)
 class Case:
-    """A command that writes, the template it is given, and the commands that go on after it was stopped."""
+    """A command that writes, its template, and the commands that continue it after an interruption."""
 
     name: str
     template: str
@@ -214,7 +214,7 @@ def writing_cases(data: Path) -> tuple[Case, ...]:
 
 @dataclass(frozen=True)
 class Reference:
-    """What a command does where nothing goes wrong."""
+    """The outcome of a command without faults."""
 
     case: Case
     before: dict[str, bytes]
@@ -223,7 +223,7 @@ class Reference:
 
 
 def reference(place: Workplace, case: Case) -> Reference:
-    """The command once without a fault; RuntimeError where it fails."""
+    """Run the command without a fault; RuntimeError if it fails."""
     trial = place.begin(case.template)
     before = tree(trial)
     outcome = command(case.words, cwd=trial, timeout=600, prepare=case.prepare)

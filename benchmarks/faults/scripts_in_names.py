@@ -1,7 +1,7 @@
-"""Names that are scripts: of columns, levels, classes, files, runs and recipes, on every page that shows them.
+"""Script injection: names of columns, levels, classes, files, runs and recipes that are scripts, on every page.
 
-A page is parsed as a browser parses it: no element and no attribute may come out of a name. Where Chromium is, it
-opens the page, and no script in a name may have run.
+Pages are parsed as a browser parses them: no name may create an element or attribute. If Chromium is installed, it
+opens the page, and no script in a name may run.
 """
 
 import html.parser
@@ -42,7 +42,7 @@ WAIT = 6000  # milliseconds of the page's own time
 
 
 def run(place: Workplace, bits: random.Random, share: float, names: frozenset[str] = frozenset()) -> Tally:
-    """A run for each of several payloads, and every page of it; `names` are those of pages."""
+    """Check every page of a run for each payload; `names` are those of pages."""
     tally = Tally("scripts in names", GOOD)
     browser = next(filter(None, map(shutil.which, BROWSERS)), "")
     if not browser:
@@ -91,7 +91,7 @@ def _of_images(trial: Path, payload: str) -> tuple[Words, ...]:
 
 
 def _of_a_run(trial: Path, payload: str) -> tuple[Words, ...]:
-    """The run's folder, its source and its recipe are called so."""
+    """Name the run's folder, source and recipe after the payload."""
     name = payload.replace("/", "∕").replace("'", "’")[:100]
     array = trial / f"{name}.npy"
     np.save(array, np.random.default_rng(0).integers(0, 256, (24, 6, 5), np.uint8))
@@ -107,7 +107,7 @@ PAGES = ("report", "offline explorer", "explorer", "service /", "service /docs")
 
 
 def pages(trial: Path, names: frozenset[str]) -> Iterator[tuple[str, str, str]]:
-    """The pages in `names` of the run in a folder: its kind, its source, and where a browser opens it."""
+    """The pages of a run in `names`: kind, source, and URL."""
     (folder,) = (path.parent for path in trial.glob("*/report.html"))
     for name, file in (("report", folder / "report.html"), ("offline explorer", trial / "page.html")):
         if name in names:
@@ -126,7 +126,7 @@ def _served(server: Server, path: str) -> tuple[str, str]:
 
 
 def judged(content: str, address: str, browser: str, place: Workplace) -> tuple[str, str]:
-    """Whether a name has become part of a page."""
+    """Whether a name was injected into a page."""
     if found := marks_in(content):
         return "became markup", found
     if not browser or not address:
@@ -140,7 +140,7 @@ def judged(content: str, address: str, browser: str, place: Workplace) -> tuple[
 
 
 def opened(browser: str, address: str, profile: Path) -> str:
-    """The page as it stands after its scripts have run."""
+    """The page after its scripts have run."""
     words = [
         browser,
         "--headless",
@@ -154,7 +154,7 @@ def opened(browser: str, address: str, profile: Path) -> str:
 
 
 def marks_in(content: str) -> str:
-    """The first element that came out of a name; empty where there is none."""
+    """The first element created by a name; empty if there is none."""
     parser = _Marks()
     parser.feed(content)
     parser.close()
@@ -162,7 +162,7 @@ def marks_in(content: str) -> str:
 
 
 class _Marks(html.parser.HTMLParser):
-    """Looks for the mark in an attribute, for handlers that run the payload, and for templates that were filled."""
+    """Finds the mark in attributes, event handlers that run the payload, and evaluated templates."""
 
     def __init__(self) -> None:
         super().__init__()

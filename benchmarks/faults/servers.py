@@ -1,4 +1,4 @@
-"""`serve` and `explore` in a child, and what is said to them over raw sockets."""
+"""Runs `serve` and `explore` in a child, and talks to them over raw sockets."""
 
 import os
 import re
@@ -25,7 +25,7 @@ LENGTH = re.compile(rb"content-length: (\d+)", re.IGNORECASE)
 
 @dataclass(frozen=True)
 class Server:
-    """A server in a child: where it is, what it asks of requests, and where its terminal's lines go."""
+    """A server in a child: its address, its token, and the file of its output."""
 
     pid: int
     url: str
@@ -34,35 +34,35 @@ class Server:
     address: str  # for a browser
 
     def connect(self) -> socket.socket:
-        """A connection of its own."""
+        """Open a connection."""
         address = urlsplit(self.url)
         return socket.create_connection((address.hostname or "", address.port or 0), timeout=PATIENCE)
 
     def ask(self, raw: bytes) -> bytes:
-        """All that comes back for one request."""
+        """The complete response to one request."""
         with self.connect() as connection:
             connection.sendall(raw)
             return answer_of(connection)
 
     def get(self, path: str) -> bytes:
-        """The body of an answer."""
+        """The body of a response."""
         head = b"GET %s HTTP/1.1\r\n%s%sConnection: close\r\n\r\n" % (path.encode(), HOST, self.authorization)
         return body_of(self.ask(head))
 
     @property
     def is_alive(self) -> bool:
-        """Whether the process goes on."""
+        """Whether the process is running."""
         return Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
 
     @property
     def said(self) -> str:
-        """What stands on its terminal."""
+        """Its terminal output."""
         return self.err.read_text(errors="replace")
 
 
 @contextmanager
 def serving(folder: Path, words: Sequence[str]) -> Iterator[Server]:
-    """A server of the command's, in `folder`, until the end of the block."""
+    """Run a server in `folder` until the end of the block."""
     out, err = folder / "server.out", folder / "server.err"
     for path in (out, err):  # of an earlier server
         path.unlink(missing_ok=True)
@@ -83,7 +83,7 @@ def serving(folder: Path, words: Sequence[str]) -> Iterator[Server]:
 
 
 def answer_of(connection: socket.socket) -> bytes:
-    """What comes until the other side closes; TimeoutError where nothing comes for long."""
+    """The bytes received until the other side closes; TimeoutError after a long silence."""
     parts = []
     while part := connection.recv(READ_SIZE):
         parts.append(part)
@@ -91,7 +91,7 @@ def answer_of(connection: socket.socket) -> bytes:
 
 
 def first_answer_of(connection: socket.socket, patience: float = AT_ONCE) -> bytes:
-    """What comes up to the end of the first answer; nothing where nothing comes within some seconds."""
+    """The bytes up to the end of the first response; empty after some seconds of silence."""
     answer = b""
     connection.settimeout(patience)
     try:
@@ -112,5 +112,5 @@ def _is_whole(answer: bytes) -> bool:
 
 
 def body_of(answer: bytes) -> bytes:
-    """What follows the head."""
+    """The bytes after the head."""
     return answer.partition(b"\r\n\r\n")[2]

@@ -1,4 +1,4 @@
-"""What came of the faults of one kind: a count for each class and outcome, and what went wrong in words."""
+"""Tally: the outcomes of one kind of fault, with descriptions of the failures."""
 
 import sys
 import time
@@ -11,7 +11,7 @@ MOST_SHOWN = 12  # descriptions of one kind of failure
 
 @dataclass
 class Tally:
-    """Counts for one kind of fault; a class is where the fault was placed, an outcome what came of it."""
+    """Counts of outcomes for one kind of fault, by the class of place where it was injected."""
 
     kind: str  # in words
     good: frozenset[str]
@@ -24,7 +24,7 @@ class Tally:
     started: float = field(default_factory=time.perf_counter)
 
     def add(self, fault_class: str, outcome: str, about: str = "") -> None:
-        """One fault, and what came of it; `about` says how to see it again."""
+        """Count one fault; `about` says how to reproduce it."""
         self.counts[fault_class, outcome] += 1
         self.seconds = time.perf_counter() - self.started
         if outcome not in self.good:
@@ -41,13 +41,13 @@ class Tally:
         return len(self.failures)
 
     def as_json(self) -> dict[str, Any]:
-        """For another program."""
+        """The counts as JSON."""
         rows = [{"class": name, "outcome": outcome, "count": n} for (name, outcome), n in sorted(self.counts.items())]
         numbers = {"total": self.total, "failed": self.num_failed, "seconds": round(self.seconds, 1)}
         return {"kind": self.name, **numbers, "counts": rows, "failures": self.failures, "notes": self.notes}
 
     def table(self) -> str:
-        """For people: a row for each class, a column for each outcome, good ones first."""
+        """The counts as a Markdown table: a row for each class, a column for each outcome, good ones first."""
         outcomes = sorted({outcome for _, outcome in self.counts}, key=lambda name: (name not in self.good, name))
         classes = sorted({name for name, _ in self.counts})
         rows = [[name, *(str(self.counts[name, outcome] or "") for outcome in outcomes)] for name in classes]

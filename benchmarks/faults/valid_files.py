@@ -1,4 +1,4 @@
-"""One or more valid files for every reader of input: what fuzzing starts from."""
+"""Valid files for every reader, from which fuzzing starts."""
 
 import csv
 import gzip
@@ -27,7 +27,7 @@ def image(form: str, array: np.ndarray = PIXELS, mode: str = "", **options: obje
 
 
 def idx(array: np.ndarray) -> bytes:
-    """Bytes of whole numbers in the format of MNIST."""
+    """Integers in the IDX format of MNIST."""
     return struct.pack(f">4B{array.ndim}I", 0, 0, 8, array.ndim, *array.shape) + array.tobytes()
 
 

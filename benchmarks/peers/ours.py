@@ -1,8 +1,8 @@
 """This library, through the loop that `lowerbound train` runs; a worker for side_by_side.py.
 
-A round is one epoch of fit(), as a user has it: shuffling, scaling, steps, progress records, and what is watched at its
-end (a few images here); no checkpoints are written. Inference is asked of a model that was saved and loaded, in
-batches of images that stay uint8; in bfloat16 under torch.autocast, as for any PyTorch module.
+A round is one epoch of the training loop, as a user has it: shuffling, scaling, steps, progress records, and the
+validation at its end (a few images here); no checkpoints are written. Inference is timed on a model that was saved and
+loaded, in batches of images that stay uint8; in bfloat16 under torch.autocast, as for any PyTorch module.
 """
 
 import tempfile
@@ -59,7 +59,7 @@ class Ours(Side):
         config = lb.TrainingConfig(
             num_epochs=ENDLESS, batch_size=batch_size, learning_rate=1e-3, adam_epsilon=1e-7, **settings
         )
-        self.epochs = epochs(lb.fit(model, splits(train, watched), lb.Objective(), config))
+        self.epochs = epochs(lb.training_steps(model, splits(train, watched), lb.Objective(), config))
         self.train()
         return {"num_parameters": count_parameters(model)}
 
@@ -86,7 +86,7 @@ class Ours(Side):
         check_size("conv", count_parameters(vae))
         curve: list[dict[str, float]] = []
         started = time.perf_counter()
-        for progress in epochs(lb.fit(vae, splits(train, watch), experiment.objective, experiment.training)):
+        for progress in epochs(lb.training_steps(vae, splits(train, watch), experiment.objective, experiment.training)):
             assert progress.validation is not None
             seconds = time.perf_counter() - started
             point = {"epoch": progress.epoch, "seconds": seconds, "negative_elbo": -progress.validation.elbo}
@@ -140,14 +140,14 @@ class Ours(Side):
         return {f"batch {size}": partial(getattr(self, f"_{task}"), size) for size in INFERENCE_BATCH_SIZES}
 
     def _encode(self, batch_size: int) -> list[np.ndarray]:
-        posteriors = [self.model.encode(x) for x in Batches(self.examples, batch_size)]
+        posteriors = [self.model.encode(x) for x in Batches(self.examples, batch_size).examples]
         return [_joined([q.mean for q in posteriors]), _joined([q.variance.log() for q in posteriors])]
 
     def _decode(self, batch_size: int) -> np.ndarray:
         return _joined([self.model.decode(z).mean for z in self.z.split(batch_size)])
 
     def _reconstruct(self, batch_size: int) -> np.ndarray:
-        return _joined([self.model.reconstruct(x) for x in Batches(self.examples, batch_size)])
+        return _joined([self.model.reconstruct(x) for x in Batches(self.examples, batch_size).examples])
 
 
 def new_model(network: str) -> lb.VAE:
@@ -167,7 +167,7 @@ def warm_up(experiment: Experiment, train: Examples, watch: Examples) -> None:
     """Train a throwaway model for three steps and watch some images: what is done for the first time is done here."""
     few = splits(train.subset(np.arange(3 * experiment.training.batch_size)), watch.subset(np.arange(600)))
     model = starting_model(experiment, few.train)
-    list(lb.fit(model, few, experiment.objective, replace(experiment.training, num_epochs=1)))
+    lb.fit(model, few, experiment.objective, replace(experiment.training, num_epochs=1))
 
 
 def epochs(training: Iterator[Progress]) -> Iterator[Progress]:

@@ -7,8 +7,8 @@
     posterior = model.encode(x)  # q(z|x), a distribution; x in stored units, here images with values 0 to 16
     likelihood = model.decode(posterior.mean)  # p(x|z), a distribution
 
-`likelihoods`, `posteriors` and `priors` are the tables of names. Names are imported when they are first used, so that
-`import lowerbound` does not import torch.
+`likelihoods`, `posteriors` and `priors` are the tables of names; `register_prior` and its siblings add your own parts.
+Names are imported when they are first used, so that `import lowerbound` does not import torch.
 """
 
 from importlib import import_module
@@ -24,9 +24,14 @@ if TYPE_CHECKING:
     from lowerbound.models.construction import build_model
     from lowerbound.models.vae import VAE
     from lowerbound.objectives.objective import Objective
+    from lowerbound.objectives.penalties import register_penalty
+    from lowerbound.probability.kl import register_kl
     from lowerbound.probability.likelihoods import LIKELIHOODS as likelihoods
+    from lowerbound.probability.likelihoods import register_likelihood
     from lowerbound.probability.posteriors import POSTERIORS as posteriors
+    from lowerbound.probability.posteriors import register_posterior
     from lowerbound.probability.priors import PRIORS as priors
+    from lowerbound.probability.priors import register_prior
     from lowerbound.runs.experiment import Experiment
     from lowerbound.runs.resuming import resume
     from lowerbound.runs.run import Run, train
@@ -57,6 +62,11 @@ _HOMES = {
     "load_data": "lowerbound.data.sources:load",
     "posteriors": "lowerbound.probability.posteriors:POSTERIORS",
     "priors": "lowerbound.probability.priors:PRIORS",
+    "register_kl": "lowerbound.probability.kl:register_kl",
+    "register_likelihood": "lowerbound.probability.likelihoods:register_likelihood",
+    "register_penalty": "lowerbound.objectives.penalties:register_penalty",
+    "register_posterior": "lowerbound.probability.posteriors:register_posterior",
+    "register_prior": "lowerbound.probability.priors:register_prior",
     "resume": "lowerbound.runs.resuming:resume",
     "split_array": "lowerbound.data.sources:split_array",
     "train": "lowerbound.runs.run:train",
@@ -84,6 +94,11 @@ __all__ = [
     "load_data",
     "posteriors",
     "priors",
+    "register_kl",
+    "register_likelihood",
+    "register_penalty",
+    "register_posterior",
+    "register_prior",
     "resume",
     "split_array",
     "train",

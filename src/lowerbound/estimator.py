@@ -203,7 +203,7 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  # 
         )
         self._seed = int(check_random_state(self.random_state).randint(2**31))
         model = self._built(name, examples)
-        self._state = initial_state(model, self._training, "cpu")
+        self._state = initial_state(model, Objective(), self._training, "cpu")
         return model, seen
 
     def _built(self, name: str, examples: Examples) -> Model:

@@ -208,7 +208,7 @@ def test_closed_streams_a_deleted_folder_and_impossible_sizes_end_no_process_bad
     assert "the working directory no longer exists" in gone
 
 
-NO_RUN_MAY = "is not UTF-8, as the path of a run has to be"
+NO_RUN_MAY = "is not UTF-8, which the path of a run must be"
 
 
 @pytest.mark.parametrize(
@@ -223,7 +223,7 @@ NO_RUN_MAY = "is not UTF-8, as the path of a run has to be"
         (["train", BROKEN + b".csv", "--out", "run"], 2, "config.toml can hold only UTF-8"),
         (["sample", "RUN", "--out", "dangling/x.png"], 2, "dangling is a link to nowhere"),
         (["sample", "RUN", "--folder", "dangling"], 2, "dangling is a link to nowhere"),
-        (["sample", "RUN", "--out", "file/x.png"], 2, "file is a file; give a folder"),
+        (["sample", "RUN", "--out", "file/x.png"], 2, "file is a file; choose a folder"),
         (["sample", "RUN", "--out", "x" * 300 + ".png"], 1, "x.png: File name too long"),
         (["encode", "RUN", "dangling"], 1, "dangling does not exist"),
         (["encode", "RUN", b"\xff.npy"], 1, "does not exist"),

@@ -105,9 +105,9 @@ def wrong_at(value: float, dtype="float64") -> np.ndarray:
 
 
 REFUSED = [
-    (schema("uint8"), wrong_at(np.nan), "is nan; accepted are finite numbers"),
-    (schema("float32"), wrong_at(-np.inf), "is -inf; accepted are finite numbers"),
-    (schema("float32"), wrong_at(1e18), "is 1e+18; accepted are numbers below 1e18"),
+    (schema("uint8"), wrong_at(np.nan), "is nan; accepted: finite numbers"),
+    (schema("float32"), wrong_at(-np.inf), "is -inf; accepted: finite numbers"),
+    (schema("float32"), wrong_at(1e18), "is 1e+18; accepted: numbers below 1e18"),
     (schema("uint8"), wrong_at(1.5), "is 1.5; the model was trained on uint8, whole numbers"),
     (schema("uint8"), wrong_at(256), "is 256; the model was trained on uint8 from 0 to 255"),
     (schema("uint8"), wrong_at(-1, "int64"), "is -1; the model was trained on uint8 from 0 to 255"),
@@ -160,7 +160,10 @@ def test_what_is_merely_unusual_is_read(known, values):
     ("shape", "hint"),
     [
         ((4, 3, 2), "examples are 4×3×2×1, the model was trained on N×2×3×1 or N×2×3."),
-        ((4, 1, 2, 3), "examples are 4×1×2×3, the model was trained on N×2×3×1 or N×2×3; it seems N×C×H×W: array.tr"),
+        (
+            (4, 1, 2, 3),
+            "examples are 4×1×2×3, the model was trained on N×2×3×1 or N×2×3; it looks like N×C×H×W: array.tr",
+        ),
         ((4, 6), "examples are 4×6, the model was trained on N×2×3×1 or N×2×3."),
         ((0, 2, 3), "no examples: 0×2×3×1"),
         ((), "examples are a single number"),

@@ -129,7 +129,7 @@ def test_the_scale_of_images_follows_from_type_and_values(values, scale, kind):
 def test_arrays_are_taken_as_they_are_but_for_bytes(values, scale, kind):
     collection = to_collection(raw(values), ReadingOptions())
     assert collection.examples.range == scale and kind_of(collection.examples) == kind
-    as_they_are = "0 to 255" if scale == (0, 255) else "numbers as they are"
+    as_they_are = "0 to 255" if scale == (0, 255) else "unscaled"
     assert collection.notes == (f"read as arrays of 20, {as_they_are} (change with data.layout, data.range)",)
 
 
@@ -141,7 +141,7 @@ def test_layout_and_range_can_be_set(tmp_path):
         return splits.schema.layout, splits.schema.range, kind_of(splits.train), splits.notes
 
     assert kind(layout="array") == (
-        "array", (0, 1), "counts", ("read as arrays of 12×12, numbers as they are (change with data.range)",)
+        "array", (0, 1), "counts", ("read as arrays of 12×12, unscaled (change with data.range)",)
     )  # fmt: skip
     assert kind(range=(0.0, 40.0))[:3] == ("image", (0, 40), "grey")
     assert kind(range=(0.0, 1.0))[:3] == ("image", (0, 1), "counts")
@@ -166,7 +166,7 @@ def test_images_with_more_channels_and_small_ones_are_so_where_it_is_set():
 def test_channels_first_are_refused_with_the_way_out(channels):
     with pytest.raises(DataError) as caught:
         infer_array_schema(raw(np.zeros((6, channels, 16, 32))))
-    came = f"the array holds 6×{channels}×16×32, it seems N×C×H×W"
+    came = f"the array holds 6×{channels}×16×32, it looks like N×C×H×W"
     assert str(caught.value) == f"{came}; give N×H×W×C: array.transpose(0, 2, 3, 1), or set data.layout=array."
 
 
@@ -234,7 +234,7 @@ def test_numbers_that_vary_by_less_than_float32_squares_are_refused():
     with pytest.raises(DataError, match=r"vary by less than 1e-18 in element 2 of all examples"):
         to_collection(raw(np.concatenate([RNG.normal(size=(60, 2)), tiny], axis=1)), ReadingOptions())
     tiny[0, 0] = np.nan
-    with pytest.raises(DataError, match=r"vary by less than 1e-18 in column 0, counted from 0; multiply the column"):
+    with pytest.raises(DataError, match=r"vary by less than 1e-18 in column 0 \(counted from 0\); multiply the column"):
         to_collection(raw(tiny), ReadingOptions())
 
 

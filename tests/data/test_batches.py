@@ -1,5 +1,6 @@
 """Each epoch meets every example once, in an order that the seed and the epoch's number decide, from any batch on."""
 
+from dataclasses import replace
 from itertools import chain
 
 import numpy as np
@@ -8,7 +9,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lowerbound.data.batches import Batches, deviation_of, mean_of, scaled
+from lowerbound.data.batches import Batch, Batches, deviation_of, mean_of, scaled
 from lowerbound.data.examples import Examples
 from lowerbound.foundation.seeding import generator
 
@@ -22,7 +23,7 @@ def numbered(count, dtype=np.uint8, max_value=255.0):
 
 def numbers(batches):
     """The numbers of the images in each batch."""
-    return [[round(value) for value in (255 * batch[:, 0, 0, 0]).tolist()] for batch in batches]
+    return [[round(value) for value in (255 * batch.x[:, 0, 0, 0]).tolist()] for batch in batches]
 
 
 @given(st.integers(1, 200), st.integers(1, 60), st.integers(0, 2**31), st.integers(0, 50))
@@ -36,7 +37,7 @@ def test_an_epoch_is_a_permutation_of_the_examples(count, batch_size, seed, epoc
 @given(st.integers(1, 200), st.integers(1, 60))
 def test_batches_are_full_but_for_a_short_last_one(count, batch_size):
     batches = Batches(numbered(count), batch_size)
-    sizes = [len(batch) for batch in batches]
+    sizes = [len(x) for x in batches.examples]
     assert len(batches) == len(sizes)
     assert batches.num_examples == sum(sizes) == count
     assert all(size == batch_size for size in sizes[:-1])
@@ -84,7 +85,7 @@ def test_pixels_are_scaled_to_between_0_and_1_on_every_pass(dtype, max_value):
     examples = Examples(grey, max_value)
     expected = torch.tensor(np.moveaxis(grey.astype(np.float64) / max_value, 3, 1), dtype=torch.float32)
     batches = Batches(examples, 3)
-    for found in (torch.cat(list(batches)), torch.cat(list(batches)), scaled(examples)):
+    for found in (torch.cat(list(batches.examples)), torch.cat(list(batches.examples)), scaled(examples)):
         assert found.dtype == torch.float32
         assert found.shape == (4, 2, 2, 3)
         torch.testing.assert_close(found, expected)
@@ -106,11 +107,21 @@ def test_what_is_done_to_a_batch_is_not_done_to_the_data(dtype):
     examples = numbered(5, dtype, max_value=1.0)
     batches = Batches(examples, 2)
     for first in (iter(batches), batches.shuffled(0, 0)):
-        next(first).fill_(-1)
-    assert [batch[:, 0, 0, 0].tolist() for batch in batches] == [[0, 1], [2, 3], [4]]
+        next(first).x.fill_(-1)
+    assert [x[:, 0, 0, 0].tolist() for x in batches.examples] == [[0, 1], [2, 3], [4]]
     assert examples.values.min() == 0
 
 
 def test_nothing_follows_from_an_empty_split():
     assert scaled(numbered(0)).shape == (0, 1, 2, 1)
     assert list(Batches(numbered(0), 4).shuffled(0, 0)) == []
+
+
+def test_a_batch_has_the_labels_of_its_examples():
+    examples = replace(numbered(9), labels=10 * np.arange(9))
+    for batches in (iter(Batches(examples, 4)), Batches(examples, 4).shuffled(0, 0)):
+        for batch in batches:
+            assert batch.context.tolist() == [10 * number for number in numbers([batch])[0]]
+    assert Batch(torch.zeros(9, 1)).split(4)[0].context is None
+    parts = next(iter(Batches(examples, 9))).split(4)
+    assert [part.context.tolist() for part in parts] == [[0, 10, 20, 30], [40, 50, 60, 70], [80]]

@@ -50,10 +50,10 @@ def test_static_binarisation_draws_every_split_once_and_keeps_the_labels():
 def test_dynamic_binarisation_draws_the_training_images_anew_on_every_pass_and_the_others_once():
     splits = load(DataConfig(binarisation="dynamic"))
     train = Batches(splits.train, 400)
-    first, second = (torch.cat(list(train.shuffled(0, epoch))) for epoch in (0, 1))
+    first, second = (torch.cat([batch.x for batch in train.shuffled(0, epoch)]) for epoch in (0, 1))
     assert set(first.unique().tolist()) == {0.0, 1.0}
     assert not torch.equal(first.sum(0), second.sum(0))
-    test = [torch.cat(list(Batches(splits.test, 100))) for _ in range(2)]
+    test = [torch.cat(list(Batches(splits.test, 100).examples)) for _ in range(2)]
     assert torch.equal(*test)
 
 
@@ -62,12 +62,12 @@ def test_an_epoch_of_drawn_images_resumes_at_any_batch_with_the_same_draws():
     whole = list(train.shuffled(5, 2))
     for start in (1, 7):
         for expected, batch in zip(whole[start:], train.shuffled(5, 2, start=start), strict=True):
-            assert torch.equal(expected, batch)
+            assert torch.equal(expected.x, batch.x)
 
 
 def test_the_mean_of_many_dynamic_draws_is_the_grey_image():
     train = Batches(Examples(grey(1).values, 255.0, is_redrawn=True), 1)
-    draws = torch.cat([next(train.shuffled(0, epoch)) for epoch in range(2000)])
+    draws = torch.cat([next(train.shuffled(0, epoch)).x for epoch in range(2000)])
     expected = torch.from_numpy(grey(1).values.transpose(0, 3, 1, 2) / 255.0)
     error = (expected * (1 - expected) / 2000).sqrt()
     assert ((draws.mean(0, keepdim=True) - expected).abs() <= 4 * error).all()

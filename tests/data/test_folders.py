@@ -153,10 +153,10 @@ def test_train_among_other_names_is_a_class(tmp_path):
     assert (read(folder).num_validation, read(folder).num_test) == (0, 0)
 
 
-@pytest.mark.parametrize(("name", "named"), [("extra/1.png", "extra"), ("1.png", "images in no folder")])
+@pytest.mark.parametrize(("name", "named"), [("extra/1.png", "extra"), ("1.png", "images outside any folder")])
 def test_splits_beside_other_images_are_refused(tmp_path, name, named):
     folder = save_images(tmp_path, {"train/1.png": grey(1), "test/2.png": grey(2), name: grey(3)})
-    assert f"holds splits (test, train) and beside them {named}; move one or the other away" in refusal(folder)
+    assert f"holds splits (test, train) and also {named}; remove one or the other" in refusal(folder)
 
 
 def test_a_split_without_classes_has_no_labels_and_it_is_said(tmp_path):
@@ -276,11 +276,15 @@ def test_a_table_at_the_top_names_images_of_all_splits(tmp_path):
     ("names", "rows", "reason"),
     [
         (["a.png", "b.png"], "a,x", "has no label for 1 of 2 images, such as b.png"),
-        (["p/1.png", "q/1.png"], "p/1,x\n1,y", "has the id '1' in line 3, which fits p/1.png, q/1.png; add folder and"),
+        (
+            ["p/1.png", "q/1.png"],
+            "p/1,x\n1,y",
+            "has the id '1' in line 3, which matches p/1.png, q/1.png; add folder and",
+        ),
         (
             ["07.png", "07.jpg"],
             "07,x\n07.jpg,y",
-            "has the id '07' in line 2, which fits 07.jpg, 07.png; add folder and",
+            "has the id '07' in line 2, which matches 07.jpg, 07.png; add folder and",
         ),
         (["a.png"], "a,x\na.png,y", "gives a.png several labels (x in line 2, y in line 3); keep one row"),
         (["a.png"], "a,x\na.png,", "gives a.png several labels (x in line 2, none in line 3)"),
@@ -300,9 +304,9 @@ def test_labels_that_are_ambiguous_or_incomplete_are_refused_with_the_names(tmp_
 @pytest.mark.parametrize(
     ("content", "reason"),
     [
-        (b"photo,label\na.png,x\n", "has no column for file names; accepted are file, filename"),
-        (b"file,weather\na.png,x\n", "has no column for labels; accepted are label, class"),
-        (b"", "its header is nothing"),
+        (b"photo,label\na.png,x\n", "has no column for file names; accepted: one of file, filename"),
+        (b"file,weather\na.png,x\n", "has no column for labels; accepted: one of label, class"),
+        (b"", "the header is nothing"),
         (b"file,label\n\xff\xfe,x\n", "in UTF-8, or it is damaged"),
         (b"a" * 200_000, "field larger than field limit"),
     ],

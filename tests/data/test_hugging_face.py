@@ -139,7 +139,7 @@ def test_a_data_set_does_not_make_other_files_of_the_machine_be_read(tmp_path):
     # Written as it stands: save_to_disk would take the file's content along.
     image = {"bytes": None, "path": str(tmp_path / "private.png")}
     message = refusal(written_as_is(tmp_path / "hostile", {"image": datasets.Image()}, {"image": image}))
-    assert "names a file outside the data set" in message and ", row 0," in message
+    assert "refers to a file outside the data set" in message and ", row 0," in message
 
 
 def two_columns(folder: Path) -> Path:
@@ -180,8 +180,8 @@ def without_its_files(folder: Path) -> Path:
 @pytest.mark.parametrize(
     ("make", "reason"),
     [
-        (two_columns, "has 2 columns of images, left, right; keep the one to learn from"),
-        (ragged, "accepted are bool, integers and floats"),
+        (two_columns, "has 2 columns of images, left, right; keep only the one to train on"),
+        (ragged, "accepted: bool, integers or floats"),
         (without_rows, "has no rows"),
         (without_image, "has no image"),
         (truncated, "is not a data set"),
@@ -198,7 +198,7 @@ def test_what_cannot_be_learned_from_is_refused_with_the_reason(tmp_path, monkey
 def test_a_table_of_more_cells_than_can_be_held_is_refused(tmp_path, monkeypatch):
     path = saved_to(tmp_path / "table", dataset(x=([1.0, 2.0, 3.0], datasets.Value("float64"))))
     monkeypatch.setattr(tables, "CELL_BYTES", 2 * 2**30)
-    assert "has 3 cells or more, accepted are 2; raise the limit data.max_gib to 6" in refusal(path)
+    assert "has 3 cells or more, the limit is 2; raise the limit data.max_gib to 6" in refusal(path)
 
 
 def test_a_label_column_that_is_not_there_is_refused_with_those_that_are(tmp_path):

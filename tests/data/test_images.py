@@ -100,7 +100,7 @@ def test_of_several_frames_the_first_is_read_and_a_note_says_so(tmp_path, suffix
     grey(1).save(tmp_path / f"a.{suffix}", save_all=True, append_images=[grey(2), grey(3)])
     collection = read(tmp_path)
     assert collection.examples.values[0, 0, 0].tolist() in ([1], [1, 1, 1])
-    assert collection.notes == ("1 of 1 read by the first of several frames",)
+    assert collection.notes == ("1 of 1 with several frames, of which the first is read",)
 
 
 # ---- sizes
@@ -198,12 +198,14 @@ def read_within(num_bytes):
     return lambda path: read(path, ReadingOptions(limit=Limit(num_bytes)))
 
 
-@pytest.mark.parametrize(("most", "came"), [(9, "twice as many pixels"), (14, "5 × 4 pixels"), (19, "5 × 4 pixels")])
+@pytest.mark.parametrize(
+    ("most", "came"), [(9, "twice the accepted number of pixels"), (14, "5 × 4 pixels"), (19, "5 × 4 pixels")]
+)
 def test_an_image_of_more_pixels_than_the_limit_is_refused_and_pillows_own_limit_is_as_before(tmp_path, most, came):
     save_images(tmp_path, {"a.png": RGB})
     before = Image.MAX_IMAGE_PIXELS
     message = refusal(tmp_path, named=tmp_path / "a.png", read=read_within(most * PIXEL_BYTES))
-    assert came in message and f"accepted are {most} in all; raise the limit data.max_gib to 1" in message
+    assert came in message and f"the limit is {most} in all; raise the limit data.max_gib to 1" in message
     assert before == Image.MAX_IMAGE_PIXELS
     assert len(read_within(20 * PIXEL_BYTES)(tmp_path).examples) == 1
 
@@ -227,7 +229,7 @@ def test_nothing_of_an_archive_is_written_whatever_its_members_are_called(tmp_pa
 def test_a_member_that_claims_more_than_the_limit_is_refused_unread(tmp_path, monkeypatch):
     monkeypatch.setattr(folders, "MAX_FILE_BYTES", 1000)
     path = zipped(tmp_path / "a.zip", {"a.png": bytes(1001)})
-    assert "for 'a.png', accepted are" in refusal(path)
+    assert "for 'a.png', the limit is" in refusal(path)
 
 
 def test_what_is_no_archive_or_holds_no_images_is_refused(tmp_path):

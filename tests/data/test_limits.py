@@ -27,7 +27,7 @@ MIB = 2**20
 SMALL = 4 * MIB
 
 WITHIN = {  # what each small file takes, when it is read under the limit of 4 MiB
-    "images.zip": "twice as many pixels",
+    "images.zip": "twice the accepted number of pixels",
     "overlapping.zip": "unpacks to",
     "zeros.zip": "unpacks to",
     "deep": "lies in 100 folders",
@@ -46,9 +46,9 @@ WITHIN = {  # what each small file takes, when it is read under the limit of 4 M
     "quoted.csv": "is never closed",
     "texts.arrow": "takes",
     "offsets.arrow": "takes",
-    "pixels.png": "twice as many pixels",
-    "more-pixels.png": "twice as many pixels",
-    "tiles.tif": "tiles, accepted are",
+    "pixels.png": "twice the accepted number of pixels",
+    "more-pixels.png": "twice the accepted number of pixels",
+    "tiles.tif": "tiles, the limit is",
 }
 
 
@@ -75,12 +75,12 @@ def test_the_setting_that_a_refusal_names_raises_the_limit(tmp_path, capsys, mon
     low = ["inspect", path, "--max-gib", "0.001"]
     line = one_line(in_process(capsys, *low, expect=1).err)
     assert (
-        "accepted are" in line
+        "the limit is" in line
         and "raise the limit data.max_gib to 1" in line
         and line.endswith("Option: --max-gib GIB.")
     )
     for settings in (["--max-gib", "1"], ["--set", "data.max_gib=1"], []):
-        assert "accepted are" not in in_process(capsys, "inspect", path, *settings, expect=None).err
+        assert "the limit is" not in in_process(capsys, "inspect", path, *settings, expect=None).err
 
 
 def test_a_run_keeps_its_limit_and_python_sets_it(tmp_path):
@@ -98,14 +98,14 @@ def test_a_table_of_more_columns_than_are_accepted_is_refused_with_what_to_do(tm
     for name in ("columns.csv", "columns.parquet"):
         path = HOSTILE[name].write(tmp_path, 20_001)
         assert "has 20,001 columns" in refusal(path)
-    assert "accepted are 20,000; save it as a .npy array" in refusal(path)
+    assert "the limit is 20,000; save it as a .npy array" in refusal(path)
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows needs a right for links")
 def test_links_that_double_at_every_level_are_counted(tmp_path, monkeypatch):
     monkeypatch.setattr(folders, "MAX_FOLDERS", 1_000)
     path = HOSTILE["links"].write(tmp_path, HOSTILE["links"].small)
-    assert "holds 1,001 folders or more, accepted are 1,000" in refusal(path)
+    assert "holds 1,001 folders or more, the limit is 1,000" in refusal(path)
 
 
 def test_where_texts_of_an_arrow_file_begin_is_checked_before_it_is_believed(tmp_path):

@@ -76,14 +76,14 @@ def test_whole_numbers_are_written_without_a_fraction():
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
-        ("40,5", "it has a decimal comma, accepted is a decimal point"),
+        ("40,5", "it has a decimal comma, expected a decimal point"),
         ("1,234,567.5", "write it without thousands separators"),
         ("1 000", "write it without thousands separators"),
         (
             "4,560",
-            "the comma in '4,560' separates thousands or is a decimal sign; write it without, or with a decimal point",
+            "the comma in '4,560' is ambiguous (thousands or decimal); write it without, or with a decimal point",
         ),
-        ("0,560", "it has a decimal comma, accepted is a decimal point"),
+        ("0,560", "it has a decimal comma, expected a decimal point"),
         ("forty", ""),
         ("3_1", ""),
     ],

@@ -278,7 +278,7 @@ def test_splits_come_back_as_they_are():
         ([*images(GREY), Image.new("L", (3, 2))], None, r"example 0 is 7×6, example 5 3×2; resize .*\(7, 6\)\)"),
         ([*images(GREY), *images(GREY.astype(np.uint16))], None, "example 0 is uint8, example 5 uint16"),
         ([*images(GREY), GREY[0]], None, "holds a ndarray as example 5 among images"),
-        (sp.csr_matrix((2**20, 2**20)), None, r"takes 8\.19e\+03 GiB as a dense array, accepted are 8 GiB"),
+        (sp.csr_matrix((2**20, 2**20)), None, r"takes 8\.19e\+03 GiB as a dense array, the limit is 8 GiB"),
         ({"a": [1, 2], "b": [1]}, None, "2 cells in column 'a' and 1 in 'b'"),
         ({"a": GREY}, None, "5×6×7 values as column 'a'"),
         ({"a": 5}, None, "has a int as column 'a'"),
@@ -290,7 +290,7 @@ def test_splits_come_back_as_they_are():
         (NUMBERS, np.eye(4), r"4×4 values as labels; .* one-hot labels give \.argmax\(1\)"),
         (NUMBERS, [0.5, 1, 2, 3], "has a fraction as the label of example 0"),
         (FRAME, "shape", "has no column 'shape' for labels; it has 'height'"),
-        (split_array(NUMBERS), [1], "labels of their own"),
+        (split_array(NUMBERS), [1], "their own labels"),
     ],
 )
 def test_what_is_not_accepted_is_refused_in_one_line_that_says_where(values, labels, message):
@@ -307,7 +307,7 @@ def test_a_stream_without_an_end_stops_at_what_memory_may_hold(monkeypatch):
             while True:
                 yield np.zeros(10)
 
-    with pytest.raises(DataError, match="accepted are"):
+    with pytest.raises(DataError, match="the limit is"):
         read_object(Endless())
 
 

@@ -97,7 +97,7 @@ def test_a_pixel_that_is_not_a_number_is_refused_with_its_place_or_its_image_ski
     written(tmp_path / "a.tif", tiff(pixels))
     pixels[1, 2] = np.nan
     written(tmp_path / "b.tif", tiff(pixels))
-    assert ": b.tif, element 1,2,0 is nan; missing values are accepted in tables N×D alone" in refusal(tmp_path)
+    assert ": b.tif, element 1,2,0 is nan; missing values are accepted only in tables N×D" in refusal(tmp_path)
     collection = read(tmp_path, ReadingOptions(skip_broken=True))
     assert collection.ids == ("a.tif",) and ": b.tif, element 1,2,0 is nan" in collection.skipped[0]
 
@@ -144,7 +144,7 @@ def test_16_bits_a_channel_are_refused_where_half_of_them_would_be_lost(tmp_path
     pixels = RNG.integers(0, 65536, (4, 5, num_channels), np.uint16)
     written(tmp_path / "a.tif", tiff(pixels, order, photometric=2))
     message = refusal(tmp_path, named=tmp_path / "a.tif")
-    assert "has 16 bits a channel, of which only 8 could be read; save such images as one .npy array" in message
+    assert "has 16 bits per channel, of which only 8 could be read; save such images as one .npy array" in message
 
 
 def png_of(depth: int, colour: int, row: bytes) -> bytes:
@@ -161,7 +161,7 @@ def png_of(depth: int, colour: int, row: bytes) -> bytes:
 @pytest.mark.parametrize(("colour", "num_channels"), [(2, 3), (4, 2), (6, 4)], ids=["RGB", "grey and alpha", "RGBA"])
 def test_16_bit_pngs_in_colour_or_with_transparency_are_refused(tmp_path, colour, num_channels):
     written(tmp_path / "a.png", png_of(16, colour, bytes(range(4 * num_channels))))
-    assert "has 16 bits a channel" in refusal(tmp_path, named=tmp_path / "a.png")
+    assert "has 16 bits per channel" in refusal(tmp_path, named=tmp_path / "a.png")
     written(tmp_path / "a.png", png_of(8, colour, bytes(range(2 * num_channels))))
     assert len(read(tmp_path).examples) == 1
 

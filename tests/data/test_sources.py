@@ -196,7 +196,7 @@ def test_absent_and_offline_is_one_line_with_where_was_looked_and_what_to_put_th
     message = message_of(DataError, DataConfig(source="mnist", data_dir=folder))
     assert message.startswith("mnist was not found in ")
     assert "given/mnist" in message or "nul\\x00l/mnist" in message
-    assert f"{tmp_path}/variable/mnist (which lacks {IDX_FILES[0]})" in message
+    assert f"{tmp_path}/variable/mnist (without {IDX_FILES[0]})" in message
     assert f"{cache}/mnist" in message
     assert "127.0.0.1: ConnectionError" in message
     assert all(f"{file}.gz" in message for file in IDX_FILES)
@@ -206,8 +206,8 @@ def test_absent_and_offline_is_one_line_with_where_was_looked_and_what_to_put_th
     ("file", "content", "reason"),
     [
         (IDX_FILES[1], idx_bytes(np.zeros(23, np.uint8)), "holds 23 labels, but"),
-        (IDX_FILES[1], idx_bytes(np.full(24, 10, np.uint8)), "holds the label 10; accepted are 0..9"),
-        (IDX_FILES[2], idx_bytes(np.zeros((5, 4, 4), np.uint8)), "holds images of another size"),
+        (IDX_FILES[1], idx_bytes(np.full(24, 10, np.uint8)), "holds the label 10; accepted: 0..9"),
+        (IDX_FILES[2], idx_bytes(np.zeros((5, 4, 4), np.uint8)), "has another image size"),
         (IDX_FILES[3], b"", "begins with nothing"),
         (IDX_FILES[0], gzip.compress(idx_contents()[IDX_FILES[0]], mtime=0)[:-3], "is damaged"),
     ],
@@ -299,10 +299,10 @@ def test_what_can_be_neither_a_name_nor_a_path_is_an_unknown_name(source):
 def test_choices_that_the_data_leave_no_room_for_are_refused(tmp_path):
     rows = written(tmp_path / "rows.csv", b"a,b\n1.5,2.5\n2.5,0.1\n0.3,7.7\n")
     message = message_of(DataError, DataConfig(source=str(rows), size="64x48"))
-    assert "holds no image files, and only image files are resized; leave out data.size '64x48'" in message
+    assert "holds no image files, and only image files are resized; remove data.size '64x48'" in message
     np.save(tmp_path / "a.npy", np.zeros((3, 4, 5, 1), np.uint8))
     message = message_of(DataError, DataConfig(source=str(tmp_path / "a.npy"), labels="labels.csv"))
-    assert "takes no labels from labels.csv" in message
+    assert "cannot take labels from labels.csv" in message
     assert len(load(DataConfig(source=str(tmp_path / "a.npy"), size="5x4")).train) == 1
 
 
@@ -312,11 +312,11 @@ def test_what_is_collected_is_what_is_loaded_and_the_same_is_refused(tmp_path):
     assert len(sources.collect(DataConfig(source="digits")).examples) == 1257
     with pytest.raises(UnknownName, match="unknown data source 'digit'; did you mean 'digits'"):
         sources.collect(DataConfig(source="digit"))
-    with pytest.raises(ConfigError, match=r"data\.size is '3x', accepted is WIDTHxHEIGHT"):
+    with pytest.raises(ConfigError, match=r"data\.size is '3x'; accepted: WIDTHxHEIGHT"):
         sources.collect(DataConfig(source=str(tmp_path), size="3x"))
 
 
 @pytest.mark.parametrize("source", ["images/none", "none.npy", "~nobody-of-this-name/images", "two\nlines.npy"])
 def test_a_path_that_does_not_exist_is_said_to_be_neither(source):
     message = message_of(DataError, DataConfig(source=source))
-    assert "is neither a file or folder that can be read nor one of digits, mnist" in message
+    assert "is not a readable file or folder, nor one of digits, mnist" in message

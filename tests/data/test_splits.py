@@ -124,13 +124,13 @@ def test_given_splits_are_kept_and_the_others_are_a_tenth_of_the_training_exampl
 @pytest.mark.parametrize("settings", [{"num_held_out": 2}, {"held_out": "last"}])
 def test_of_data_with_a_validation_split_no_others_are_held_out(settings):
     pool = pool_with_default_splits("data", collection(20, 3, 0), 0)
-    with pytest.raises(ConfigError, match="data has a validation split of its own; leave out"):
+    with pytest.raises(ConfigError, match="data has its own validation split; remove"):
         sources.split_pool(pool, "data", "data", DataConfig(**settings))
 
 
 @pytest.mark.parametrize(("sizes", "needed"), [((0, 3, 3), 1), ((1, 0, 3), 2), ((1, 3, 0), 2)])
 def test_too_few_training_examples_beside_given_splits_are_refused(sizes, needed):
     with pytest.raises(
-        DataError, match=f"holds {sizes[0]} training example.* beside its splits; it needs at least {needed}"
+        DataError, match=f"holds {sizes[0]} training example.* besides its splits; it needs at least {needed}"
     ):
         pool_with_default_splits("data", collection(*sizes), 0)

@@ -54,19 +54,19 @@ def test_a_columns_own_marker_is_none_of_another_column(tmp_path):
 @pytest.mark.parametrize(
     ("row", "reason"),
     [
-        (">90,3,m,Ulm,7", "column 'age' is '>90'; accepted are numbers, and an empty cell for a missing one"),
-        ("forty,3,m,Ulm,7", "column 'age' is 'forty'; accepted are numbers"),
-        ('"40,5",3,m,Ulm,7', "column 'age' is '40,5'; it has a decimal comma, accepted is a decimal point"),
+        (">90,3,m,Ulm,7", "column 'age' is '>90'; accepted: numbers, or an empty cell for a missing one"),
+        ("forty,3,m,Ulm,7", "column 'age' is 'forty'; accepted: numbers"),
+        ('"40,5",3,m,Ulm,7', "column 'age' is '40,5'; it has a decimal comma, expected a decimal point"),
         ('"40,000.5",3,m,Ulm,7', "column 'age' is '40,000.5'; write it without thousands separators"),
-        ("inf,3,m,Ulm,7", "column 'age' is 'inf'; accepted are numbers"),
-        ("1e18,3,m,Ulm,7", "column 'age' is '1e18'; accepted are finite numbers below 1e18"),
-        ("Unknown,3,m,Ulm,7", "column 'age' is 'Unknown'; accepted are numbers"),
+        ("inf,3,m,Ulm,7", "column 'age' is 'inf'; accepted: numbers"),
+        ("1e18,3,m,Ulm,7", "column 'age' is '1e18'; accepted: finite numbers below 1e18"),
+        ("Unknown,3,m,Ulm,7", "column 'age' is 'Unknown'; accepted: numbers"),
         ("40,-3,m,Ulm,7", "column 'visits' is '-3'; counts are whole numbers from 0"),
         ("40,2.5,m,Ulm,7", "column 'visits' is '2.5'; counts are whole numbers from 0"),
-        ("40,many,m,Ulm,7", "column 'visits' is 'many'; accepted are whole numbers from 0"),
-        ("40,3,x,Ulm,7", "column 'sex' is 'x'; accepted are 'f', 'm', and an empty cell for a missing one"),
-        ("40,3,m,Paris,7", "column 'city' is 'Paris'; accepted are 'Köln', 'Ulm', 'Łódź', and an empty cell"),
-        ("40,3,m,Ulm,6", "column 'size' is '6'; accepted are '5', '7'"),
+        ("40,many,m,Ulm,7", "column 'visits' is 'many'; accepted: whole numbers from 0"),
+        ("40,3,x,Ulm,7", "column 'sex' is 'x'; accepted: 'f', 'm', or an empty cell for a missing one"),
+        ("40,3,m,Paris,7", "column 'city' is 'Paris'; accepted: 'Köln', 'Ulm', 'Łódź', or an empty cell"),
+        ("40,3,m,Ulm,6", "column 'size' is '6'; accepted: '5', '7'"),
     ],
 )
 def test_what_a_column_does_not_hold_is_refused_by_row_line_and_column(tmp_path, row, reason):
@@ -99,7 +99,7 @@ def test_columns_come_in_any_order_unknown_ones_are_named_and_absent_ones_refuse
     np.testing.assert_array_equal(
         found.examples.values, np.array([[0.5, 3, 1, 1, 1], [np.nan, 4, np.nan, 1, 0]], np.float32)
     )
-    assert found.notes == ("columns that the model does not know are ignored: 'extra'",)
+    assert found.notes == ("unknown columns are ignored: 'extra'",)
     assert found.label_names == ("x", "y") and found.examples.labels.tolist() == [0, 1]
     with pytest.raises(DataError, match=r"lacks 'sex', 'size', which the model was trained on; it has 'age', 'visits'"):
         conform(tmp_path / "x.csv", "age,visits,city\n40,1,Ulm\n")
@@ -188,8 +188,8 @@ def test_whole_numbers_become_an_integer_array_and_labels_and_indices_stay_out(t
     ("cell", "reason"),
     [
         ("", "row 2 (line 3), column 'b' is missing; an array has a number in every cell"),
-        ("x", "row 2 (line 3), column 'b' is 'x'; an array holds numbers alone"),
-        ("007", "row 2 (line 3), column 'b' is '007'; an array holds numbers alone"),
+        ("x", "row 2 (line 3), column 'b' is 'x'; an array holds only numbers"),
+        ("007", "row 2 (line 3), column 'b' is '007'; an array holds only numbers"),
     ],
 )
 def test_a_cell_that_is_no_number_is_refused_in_an_array(tmp_path, cell, reason):
@@ -202,7 +202,7 @@ def test_a_table_of_an_array_with_missing_cells_is_read_by_position(tmp_path):
     schema = infer_array_schema(RawArray(place="x.npy", values=np.array([[1.5, np.nan], [2.5, 1.0], [0.0, 3.0]])))
     found = conform_table(read_csv(written(tmp_path / "x.csv", b"a,b\n1.5,\n,2\n")), schema)
     np.testing.assert_array_equal(found.examples.values, np.array([[1.5, np.nan], [np.nan, 2]], np.float32))
-    with pytest.raises(DataError, match="has 3 columns, the model was trained on an array of 2"):
+    with pytest.raises(DataError, match="has 3 columns, the model was trained on an array with 2"):
         conform_table(read_csv(written(tmp_path / "y.csv", b"a,b,c\n1,2,3\n")), schema)
 
 

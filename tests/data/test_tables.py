@@ -57,9 +57,7 @@ def test_a_quote_that_swallows_rows_is_refused_with_its_line(tmp_path):
 def test_empty_cells_beyond_the_header_are_dropped_and_other_ones_are_named(tmp_path):
     table = read(tmp_path / "x.csv", "a,b\n" + "1.5,x,\n" * 10 + "2.5,y,3\n")
     assert table.columns["b"] == ["x"] * 10 + [None] and list(table.unreadable) == [10]
-    assert table.notes == (
-        "rows end with a separator that the header does not have; the empty cells after it are ignored",
-    )
+    assert table.notes == ("rows end with a separator that the header lacks; the empty cells after it are ignored",)
 
 
 @pytest.mark.parametrize(

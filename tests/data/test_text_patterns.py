@@ -30,8 +30,8 @@ def test_dates_and_times_are_recognised(texts):
         ([f"{day}%" for day in DAYS], "a unit or a currency ('%')"),
         ([f"${day},{day + 100}.50" for day in DAYS], "a unit or a currency ('$')"),
         ([f"({day})" if day % 2 else str(day) for day in DAYS], "numbers in brackets: write -49 for (49)"),
-        ([f"{day},{day + 100}" for day in DAYS], "separates thousands or is a decimal sign"),
-        ([f"{day},5" for day in DAYS], "it has a decimal comma, accepted is a decimal point"),
+        ([f"{day},{day + 100}" for day in DAYS], "is ambiguous (thousands or decimal)"),
+        ([f"{day},5" for day in DAYS], "it has a decimal comma, expected a decimal point"),
     ],
 )
 def test_numbers_written_another_way_are_recognised(texts, what):
@@ -39,7 +39,7 @@ def test_numbers_written_another_way_are_recognised(texts, what):
 
 
 def test_numbers_stored_as_texts_are_recognised_where_types_are_known():
-    assert "numbers stored as texts: store them as numbers" in text_hint([str(day) for day in DAYS], ".", is_csv=False)
+    assert "numbers stored as text: store them as numbers" in text_hint([str(day) for day in DAYS], ".", is_csv=False)
     assert not text_hint([f"{day:05d}" for day in DAYS], ".", is_csv=False)
 
 

@@ -132,7 +132,7 @@ def test_broken_files_among_new_ones_are_named_and_skipped_where_that_was_chosen
     for number in (1, 2):
         stripes(number).save(tmp_path / "new" / f"{number}.png")
     new, out = [str(tmp_path / "new")], tmp_path / "out.csv"
-    for use_them in (tasks.encode, anomalies.score):
+    for use_them in (tasks.encode, anomaly.score):
         with pytest.raises(DataError, match=r"0\.png is not .* skip broken files with data.skip_broken"):
             use_them(photo_run[0], new, out=out)
         assert not out.exists()

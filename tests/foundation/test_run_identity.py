@@ -9,8 +9,9 @@ import torch
 
 from lowerbound.data.files import read
 from lowerbound.evaluation.results import read_results, read_scores
+from lowerbound.foundation import run_identity
 from lowerbound.foundation.errors import DataError, LowerboundError, RunError, UsageError
-from lowerbound.foundation.run_identity import CONFIG, check_mark, identity_of, read_config, run_id, sealed
+from lowerbound.foundation.run_identity import CONFIG, check_mark, identity_of, mark_of, read_config, run_id, sealed
 from lowerbound.foundation.storage import read_toml, write_toml
 from lowerbound.inference.tasks import compare
 from lowerbound.runs.experiment import resolve
@@ -119,7 +120,7 @@ def test_what_was_measured_with_another_model_of_the_same_run_is_refused(mixed):
         next(model.vae.parameters()).add_(1)
     save_model(path / "model.safetensors", model.vae, model.schema, {})
     for door in (read_results, lambda path: load(path).calibration()):
-        with pytest.raises(RunError, match=r"was measured with another model than .*`lowerbound evaluate "):
+        with pytest.raises(RunError, match=r"was measured with another model than .*evaluate the run again"):
             door(path)
 
 
@@ -221,3 +222,18 @@ def test_a_mark_that_is_none_is_damage(runs):
     for mark in (0.5, None, ["run"]):
         with pytest.raises(RunError, match=r"model\.safetensors is damaged \(its mark is"):
             check_mark(runs[0], "model.safetensors", mark)
+
+
+def test_the_configuration_is_parsed_again_only_when_it_changes(mixed, monkeypatch):
+    path, parsings = mixed(), []
+    read = run_identity.read_config
+    monkeypatch.setattr(run_identity, "read_config", lambda run: parsings.append(run) or read(run))
+    first = identity_of(path)
+    assert [identity_of(path) for _ in range(20)] == [first] * 20
+    assert mark_of(path) == {"run": first.id} and len(parsings) == 1
+    content = read(path)
+    write_toml(path / CONFIG, sealed({**content, "run": {**content["run"], "id": "0123456789abcdef"}}))
+    assert identity_of(path).id == "0123456789abcdef" and len(parsings) == 2
+    (path / CONFIG).write_text("damaged")
+    with pytest.raises(RunError):
+        identity_of(path)

@@ -64,7 +64,11 @@ def build_and_use(network, likelihood):
 def shuffle_and_draw_data():
     examples = Examples(np.arange(12, dtype=np.uint8).reshape(6, 2, 1, 1), 255.0)
     data = orthogonal_linear_gaussian(4, 2, 0.5, generator(0, "data"))
-    return [*Batches(examples, 4).shuffled(0, 0), data.weight, data.sample(3, generator(0, "examples"))]
+    return [
+        *(batch.x for batch in Batches(examples, 4).shuffled(0, 0)),
+        data.weight,
+        data.sample(3, generator(0, "examples")),
+    ]
 
 
 def seed_globally(seed):

@@ -8,7 +8,7 @@ from lowerbound.foundation.seeding import generator
 from lowerbound.models.config import ModelConfig
 from lowerbound.models.construction import build_model
 from lowerbound.networks.layers import count_parameters
-from lowerbound.networks.residual import Enlargement, ResidualBlock
+from lowerbound.networks.residual import ResidualBlock, Upsampling
 from lowerbound.runs.experiment import resolve
 
 CONFIG = ModelConfig(network="resnet", hidden=(), channels=(8, 16), latent_dim=3, activation="silu")
@@ -63,7 +63,7 @@ def test_the_recipe_has_the_stated_number_of_parameters_at_every_size_and_ends_a
     assert count_parameters(model) == num_parameters
     (deepest,) = [module for module in model.decoder.modules() if isinstance(module, torch.nn.Unflatten)]
     assert deepest.unflattened_size[1:] == (4, 4)
-    assert [type(module) for module in model.decoder.modules()].count(Enlargement) == num_stages
+    assert [type(module) for module in model.decoder.modules()].count(Upsampling) == num_stages
 
 
 def test_a_block_without_convolutions_passes_its_input_on():

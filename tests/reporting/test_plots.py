@@ -4,8 +4,9 @@ import dataclasses
 
 import pytest
 
+from lowerbound.evaluation.full_evaluation import FULL
 from lowerbound.reporting import theme
-from lowerbound.reporting.plots import BOUND, PLOTS, left_out, plots_for
+from lowerbound.reporting.plots import BOUND, PLOTS, not_measured, not_shown, plots_for
 
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 
@@ -27,7 +28,7 @@ KINDS = {
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_subject_is_either_drawn_or_left_out_with_a_reason(make_results, kind):
     results = make_results(**KINDS[kind])
-    plots, reasons = plots_for(results), left_out(results)
+    plots, reasons = plots_for(results), not_shown(results)
     subjects = {plot.subject for plot in plots.values()}
     assert subjects.isdisjoint(reasons)
     assert subjects | set(reasons) == {plot.subject for plot in PLOTS.values()}
@@ -44,17 +45,30 @@ def test_the_kinds_of_results_above_reach_every_row_of_the_table(make_results):
 @pytest.mark.parametrize(
     ("kind", "subject", "reason"),
     [
-        ("deterministic", "Samples from the prior", "a plain autoencoder has no prior"),
-        ("deterministic", "Rate of each latent dimension", "a plain autoencoder has no prior"),
-        ("two latents", "Latent traversals", "needs 3 or more latent dimensions, the model has 2"),
-        ("one latent", "Latent manifold", "needs 2 latent dimensions, the model has 1"),
+        ("deterministic", "Graphical model", "a plain autoencoder has no prior"),
+        ("deterministic", "Samples from the prior", "not computed for this run"),
         ("eight latents", "True posterior and encoder", "needs 2 latent dimensions, the model has 8"),
-        ("rows of a table", "Latent traversals", "only for images, the data are tables"),
         ("two latents", "Inference gaps", "not measured yet: lowerbound evaluate RUN"),
     ],
 )
 def test_what_is_not_drawn_says_why(make_results, kind, subject, reason):
-    assert left_out(make_results(**KINDS[kind]))[subject] == reason
+    assert not_shown(make_results(**KINDS[kind]))[subject] == reason
+
+
+def test_the_reason_of_a_metric_counts_where_its_figure_is_not_drawn(make_results):
+    reasons = {
+        "manifold": "needs 2 latents, the model has 1",
+        "codes": "of a figure that is drawn",
+        "diagnosis": "failed",
+    }
+    results = dataclasses.replace(make_results(latent_dim=1), left_out=reasons)
+    assert not_shown(results)["Latent manifold"] == "needs 2 latents, the model has 1"
+    assert "Latent space" not in not_shown(results)
+    assert not_measured(results) == {"diagnosis": "failed"}
+
+
+def test_every_plot_names_a_metric_that_exists():
+    assert {plot.metric for plot in PLOTS.values()} <= {*FULL, ""}
 
 
 @pytest.mark.parametrize(
@@ -84,7 +98,7 @@ def test_every_plot_has_a_title_and_a_caption_of_whole_sentences(name):
 def test_without_a_history_there_are_no_curves(make_results):
     for variational in (True, False):
         results = dataclasses.replace(make_results(variational=variational), history=())
-        assert left_out(results)["Training"] == "the training log is not available"
+        assert not_shown(results)["Training"] == "the training log is not available"
 
 
 @pytest.mark.parametrize(

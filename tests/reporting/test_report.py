@@ -139,6 +139,7 @@ def test_headings_identifiers_and_contents_are_in_order(page):
         "#figures",
         "#layers",
         "#run",
+        "#not-shown",
     }
     assert [name for name in identifiers if name in SECTIONS] == SECTIONS
 
@@ -161,10 +162,13 @@ def test_every_figure_is_written_as_a_png_at_twice_the_resolution_of_the_page(ru
             assert image.width / int(picture["width"]) == pytest.approx(200 / 96, rel=0.01)
 
 
-def test_figures_that_are_not_shown_are_named_with_their_reason(page):
-    assert "Latent traversals needs 3 or more latent dimensions, the model has 2" in page.text
+def test_what_is_not_shown_is_named_with_its_reason(make_results, tmp_path):
+    reasons = {"traversals": "needs more than 2 latents, the model has 2", "diagnosis": "failed: ValueError: x"}
+    page = Page(write_report(dataclasses.replace(without_figures(make_results()), left_out=reasons), tmp_path))
+    assert "Latent traversals: needs more than 2 latents, the model has 2" in page.text
     names = "Importance-weighted bounds, Inference gaps, True posterior and encoder"
-    assert f"{names} not measured yet: lowerbound evaluate RUN" in page.text
+    assert f"{names}: not measured yet: lowerbound evaluate RUN" in page.text
+    assert "diagnosis: failed: ValueError: x" in page.text
 
 
 def test_the_report_is_of_modest_size(run):

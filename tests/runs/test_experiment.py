@@ -1,10 +1,9 @@
 import pytest
 
-from lowerbound.commands.assignments import parse_settings
 from lowerbound.foundation.errors import ConfigError, UnknownName
 from lowerbound.foundation.seeding import generator
 from lowerbound.models.construction import build_model
-from lowerbound.objectives.objective import OBJECTIVES
+from lowerbound.objectives.objective import OBJECTIVES, Objective
 from lowerbound.runs.experiment import Experiment, from_settings, merge, recipe_descriptions, resolve
 
 
@@ -49,21 +48,6 @@ def test_tables_are_merged_key_by_key():
     assert merge({"a": {"x": 1, "y": 2}, "b": 3}, {"a": {"y": 4}}) == {"a": {"x": 1, "y": 4}, "b": 3}
 
 
-def test_set_words_are_read_as_toml_and_else_as_strings():
-    words = ["training.num_epochs=5", "model.hidden=[3, 4]", "data.source=mnist", "model.likelihood_options.sigma=0.5"]
-    assert parse_settings(words) == {
-        "training": {"num_epochs": 5},
-        "model": {"hidden": [3, 4], "likelihood_options": {"sigma": 0.5}},
-        "data": {"source": "mnist"},
-    }
-
-
-@pytest.mark.parametrize("word", ["training", "training=5", "=5", "training.=5", ""])
-def test_set_words_of_another_form_are_refused(word):
-    with pytest.raises(ConfigError, match=r"section\.key=value"):
-        parse_settings([word])
-
-
 @pytest.mark.parametrize(
     ("settings", "nearest"),
     [
@@ -96,20 +80,7 @@ def test_a_misspelt_recipe_gets_the_nearest_valid_one():
 
 def test_a_posterior_without_density_needs_the_objective_without_rate():
     with pytest.raises(ConfigError, match="point mass"):
-        Experiment(model=resolve("autoencoder").model)
-
-
-@pytest.mark.parametrize(
-    ("assignment", "reason"),
-    [
-        ("training.batch_size=true", "training.batch_size is a number, got true"),
-        ("training.learning_rate=false", "training.learning_rate is a number, got false"),
-        ('model.latent_dim=3\nmodel.prior="x"', "model.latent_dim is given more than one line"),
-    ],
-)
-def test_a_value_of_another_kind_is_not_taken_for_a_number(assignment, reason):
-    with pytest.raises(ConfigError, match=reason):
-        resolve("dense", parse_settings([assignment]))
+        Experiment(model=resolve("autoencoder").model, objective=Objective(rate="analytic"))
 
 
 def test_a_model_that_no_memory_holds_is_refused_in_one_line():

@@ -61,7 +61,7 @@ def test_in_another_working_directory_the_data_are_found_and_a_file_of_the_same_
 def test_every_use_of_the_runs_own_data_verifies_them(place, injury):
     if injury == "gone":
         (place / "x.npy").rename("elsewhere.npy")
-        accepted = "x.npy.* If they were moved, name them with --data PATH"
+        accepted = "x.npy.* If it was moved, give its new path"
     else:
         shutil.copy("x.npy", "elsewhere.npy")
         np.save("x.npy", np.load("x.npy")[:40])
@@ -73,7 +73,7 @@ def test_every_use_of_the_runs_own_data_verifies_them(place, injury):
         "interpolate": lambda options: tasks.interpolate(run, "0", "1", 4, options, out=place / "line.csv"),
         "score": lambda options: anomaly.score(run, [], options=options, importance=False),
         "evaluate": lambda options: reevaluate(run, data=options.data),
-        "resume": lambda options: resume(run, data=options.data, settings={"training": {"num_epochs": 99}}),
+        "resume": lambda options: resume(run, data=options.data, settings={"training": {"num_epochs": 999}}),
     }
     for name, call in uses.items():
         with pytest.raises((DataError, RunError), match=accepted):

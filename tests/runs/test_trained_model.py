@@ -58,7 +58,7 @@ def test_without_a_channel_axis_images_have_one_channel(depth):
         (lambda x: x / 255, "looks like pixels divided by 255: pass uint8 from 0 to 255"),
         (lambda x: x.astype(int) * 255, "accepted|trained on uint8 from 0 to 255"),
         (lambda x: x - 1.0, "trained on uint8 from 0 to 255"),
-        (lambda x: np.where(x == x[3, 2, 1, 0], np.nan, x), "is nan; accepted are finite numbers"),
+        (lambda x: np.where(x == x[3, 2, 1, 0], np.nan, x), "is nan; accepted: finite numbers"),
         (lambda x: "photo", "expected"),
         (lambda x: x.astype(str), "of type"),
         (lambda x: None, "expected"),

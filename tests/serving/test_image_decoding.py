@@ -57,7 +57,7 @@ def test_another_process_decodes_as_this_one_does(decoders):
 
 
 def test_refusals_cross_the_border_with_their_kind(decoders):
-    with pytest.raises(TooLarge, match="accepted are 16,000,000 in all; give less at once"):
+    with pytest.raises(TooLarge, match="the limit is 16,000,000 in all; send less at once"):
         decoders.decode("the body", black_png(20), OPTIONS)
     with pytest.raises(TooLarge, match="tiles"):
         decoders.decode("the body", tiff_tiles(40_000), OPTIONS)
@@ -140,7 +140,7 @@ def hostile_service():
 @pytest.mark.parametrize(("make", "status"), [(lambda: black_png(20), 413), (lambda: tiff_tiles(40_000), 413)])
 def test_the_explorer_has_the_same_limits(client, make, status):
     answer = client.post("/api/runs/digits/encode", content=make())
-    assert answer.status_code == status and "accepted are" in answer.json()["error"]
+    assert answer.status_code == status and "the limit is" in answer.json()["error"]
     assert client.post("/api/runs/digits/encode", content=png()).status_code == 200
 
 

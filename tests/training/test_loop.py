@@ -15,7 +15,7 @@ from lowerbound.objectives.objective import Objective
 from lowerbound.runs.experiment import resolve
 from lowerbound.training.checkpoint import load_checkpoint
 from lowerbound.training.config import TrainingConfig
-from lowerbound.training.loop import training_steps
+from lowerbound.training.loop import fit, training_steps
 from lowerbound.training.optimisers import adam
 
 CONFIG = TrainingConfig(num_epochs=3, batch_size=8, schedule="one-cycle", learning_rate=1e-2, log_every=1)
@@ -154,8 +154,8 @@ def test_adams_second_moments_start_where_they_are_told_to(splits):
     model, start = new_model(), new_model()
     config = TrainingConfig(num_epochs=1, batch_size=1000, adam_second_moment=0.5, adam_epsilon=1e-3)
     train(model, splits, config)
-    (x,) = Batches(splits.train, 1000).shuffled(config.seed, 0)
-    samples = start.sample_posterior(x, generator(config.seed, "training"))
+    (batch,) = Batches(splits.train, 1000).shuffled(config.seed, 0)
+    samples = start.sample_posterior(batch.x, generator(config.seed, "training"))
     (gradient,) = torch.autograd.grad(Objective()(samples).value, start.decoder.output.bias)
     # Kingma and Ba, arXiv:1412.6980, Algorithm 1, at t = 1 with v_0 = 0.5.
     second = (0.999 * 0.5 + 0.001 * gradient**2) / 0.001
@@ -219,3 +219,15 @@ def test_settings_out_of_range_are_refused(wrong):
 def test_training_improves_the_bound(splits):
     records = [r for r in train(new_model(), splits, replace(CONFIG, num_epochs=20)) if r.validation]
     assert records[-1].validation.elbo > records[0].validation.elbo + 3
+
+
+def test_fit_trains_when_called_and_returns_the_record_of_the_best_epoch_whose_weights_the_model_has(splits):
+    called, iterated = new_model(), new_model()
+    heard = []
+    best = fit(called, splits, config=CONFIG, progress=heard.append)
+    records = train(iterated, splits)
+    assert_same_weights(called, iterated)
+    assert [without_times(record) for record in heard] == [without_times(record) for record in records]
+    assert best.is_best and best.epoch == records[-1].best_epoch
+    assert best.validation.objective == max(record.validation.objective for record in records if record.validation)
+    assert not called.training

@@ -1,6 +1,7 @@
 import pytest
 import torch
 
+from lowerbound.data.batches import Batch
 from lowerbound.foundation.errors import UnknownName
 from lowerbound.foundation.seeding import generator
 from lowerbound.models.config import ModelConfig
@@ -53,8 +54,8 @@ def model(request):
 
 def test_in_bfloat16_layers_are_rounded_and_densities_are_not(model):
     x = torch.rand(8, 1, 14, 14, generator=generator(0, "x"))
-    exact = loss_of(model, Objective(), x, generator(0, "noise"))
-    rounded = loss_of(model, Objective(), x, generator(0, "noise"), precision=torch.bfloat16)
+    exact = loss_of(model, Objective(), Batch(x), generator(0, "noise"))
+    rounded = loss_of(model, Objective(), Batch(x), generator(0, "noise"), precision=torch.bfloat16)
     for name in ("value", "objective", "distortion", "rate"):
         assert getattr(rounded, name).dtype == torch.float64
     # Eight bits of mantissa: some rounding is there, and no more than that.

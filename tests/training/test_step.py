@@ -3,6 +3,7 @@ import math
 import pytest
 import torch
 
+from lowerbound.data.batches import Batch
 from lowerbound.foundation.errors import NonFiniteLoss
 from lowerbound.foundation.seeding import generator
 from lowerbound.models.config import ModelConfig
@@ -18,7 +19,7 @@ def model():
 
 def step(model, x, learning_rate=0.1, **options):
     optimiser = torch.optim.SGD(model.parameters(), lr=learning_rate)
-    return training_step(model, Objective(), optimiser, x, generator(0, "noise"), **options)
+    return training_step(model, Objective(), optimiser, Batch(x), generator(0, "noise"), **options)
 
 
 def test_a_step_of_gradient_descent_moves_each_weight_by_the_learning_rate_times_its_gradient(model):

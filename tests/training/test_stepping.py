@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from lowerbound.data.batches import Batch
 from lowerbound.foundation.errors import NonFiniteLoss
 from lowerbound.foundation.seeding import generator
 from lowerbound.models.config import ModelConfig
@@ -21,6 +22,7 @@ def stepping(kind, precision=torch.float32, max_gradient_norm=0.0):
     model = build_model(ModelConfig(hidden=(16,)), (1, 4, 4), generator(0, "weights"))
     optimiser = adam(model.parameters(), TrainingConfig())
     state = TrainingState(model=model, optimiser=optimiser, noise=generator(0, "noise"), best_weights={})
+    state.totals = torch.zeros(len(Objective().term_names), dtype=torch.float64)
     return kind(state, Objective(), max_gradient_norm, precision)
 
 
@@ -34,7 +36,7 @@ def test_deferred_steps_leave_the_same_state_as_checked_ones(precision, max_grad
     checked, deferred = [stepping(kind, precision, max_gradient_norm) for kind in (CheckedStepping, DeferredStepping)]
     for which in (checked, deferred):
         for x, learning_rate, rate_scale in zip(batches(), RATES, SCALES, strict=True):
-            which.step(x, learning_rate, rate_scale)
+            which.step(Batch(x), learning_rate, rate_scale)
         which.check()
     expected, found = checked.state.tensors(), deferred.state.tensors()
     assert expected.keys() == found.keys()
@@ -47,16 +49,16 @@ def test_a_non_finite_loss_changes_nothing_is_reported_by_the_check_and_later_st
     good, bad, other = batches(3)
     bad = bad.clone()
     bad[0, 0, 0, 0] = torch.nan
-    deferred.step(good, 1e-2, 1.0)
+    deferred.step(Batch(good), 1e-2, 1.0)
     before = {name: tensor.clone() for name, tensor in deferred.state.tensors().items() if name != "noise"}
-    deferred.step(bad, 1e-2, 1.0)
+    deferred.step(Batch(bad), 1e-2, 1.0)
     for name, tensor in before.items():
         assert torch.equal(deferred.state.tensors()[name], tensor), name
     with pytest.raises(NonFiniteLoss, match="not finite in 1 steps, which changed no weight"):
         deferred.check()
-    without.step(good, 1e-2, 1.0)
+    without.step(Batch(good), 1e-2, 1.0)
     without.state.noise.set_state(deferred.state.noise.get_state())
     for which in (deferred, without):
-        which.step(other, 1e-2, 1.0)
+        which.step(Batch(other), 1e-2, 1.0)
     for name, tensor in without.state.tensors().items():
         assert torch.equal(deferred.state.tensors()[name], tensor), name

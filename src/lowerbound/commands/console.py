@@ -26,8 +26,8 @@ from lowerbound.foundation.text import in_encoding, one_line
 if TYPE_CHECKING:
     from lowerbound.evaluation.comparison import Comparison
     from lowerbound.evaluation.results import Finding, Score
+    from lowerbound.foundation.progress import MeanTerms
     from lowerbound.foundation.progress import Progress as TrainingProgress
-    from lowerbound.foundation.progress import Terms
     from lowerbound.foundation.schema import Schema
     from lowerbound.inference.anomaly import Scored
     from lowerbound.networks.layers import Layer
@@ -129,9 +129,10 @@ def _deserves_a_line(progress: "TrainingProgress") -> bool:
     return progress.epoch % stride == 0 or progress.epoch in (1, progress.num_epochs)
 
 
-def as_text(terms: "Terms") -> str:
+def as_text(terms: "MeanTerms") -> str:
     """A record's terms on one line, in nats."""
-    return f"ELBO {terms.elbo:.2f} = -({terms.distortion:.2f} distortion + {terms.rate:.2f} rate)"
+    penalties = "".join(f"  {name} {value:.4g}" for name, value in terms.penalties.items())
+    return f"ELBO {terms.elbo:.2f} = -({terms.distortion:.2f} distortion + {terms.rate:.2f} rate){penalties}"
 
 
 @contextmanager

@@ -18,7 +18,6 @@ HINTS = {
     "resume": "Resume with: lowerbound train --resume --out {path}",
     "settings": "Settings are given as --set SECTION.KEY=VALUE.",
     "size": "Option: --size WIDTHxHEIGHT.",
-    "token_file": "Option: --token-file FILE.",
 }
 """By the hint that an error carries."""
 

@@ -33,13 +33,13 @@ InputsArgument = Annotated[
 def sample(
     run_path: RunArgument,
     num: NumOption = 64,
-    temperature: Annotated[float, typer.Option(min=0.0, help="Scales the prior's standard deviation.")] = 1.0,
+    temperature: Annotated[float, typer.Option(min=0.0, help="Sampling temperature; below 1 samples vary less.")] = 1.0,
     seed: SeedOption = 0,
     out: OutOption = None,
     grid: Annotated[str, typer.Option(metavar="COLUMNSxROWS", help="One picture of COLUMNS x ROWS images.")] = "",
-    folder: Annotated[Path | None, typer.Option(metavar="DIR", help="Write each image to a file in DIR.")] = None,
+    folder: Annotated[Path | None, typer.Option(metavar="DIR", help="Write each image to a PNG file in DIR.")] = None,
 ) -> None:
-    """Generate new examples: images as one PNG or a folder of them, rows of a table as a CSV or Parquet file."""
+    """Generate new examples: images as one PNG or a folder of files, rows of a table as CSV or Parquet."""
     from lowerbound.inference import tasks
 
     num_columns = 0
@@ -61,8 +61,7 @@ def reconstruct(
     out: OutOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Encode examples and decode them again: images above their reconstructions as one PNG, rows of a table as a CSV or
-    Parquet file."""
+    """Encode and decode examples: images above their reconstructions as PNG, rows of a table as CSV or Parquet."""
     from lowerbound.inference import tasks
     from lowerbound.runs.inputs import InputOptions
 

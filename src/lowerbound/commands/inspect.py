@@ -60,11 +60,12 @@ def inspect(
     as_json: JsonOption = False,
 ) -> None:
     """Summarise data: shape, range, labels, duplicates, broken files, and what `lowerbound train` would choose."""
+    from lowerbound.foundation.run_identity import is_run
     from lowerbound.runs.experiment import resolve
     from lowerbound.runs.inspection import inspect
 
-    if (run := Path(data)).is_dir() and (run / "config.toml").is_file():
-        _inspect_run(run, as_json)
+    if is_run(Path(data)):
+        _inspect_run(Path(data), as_json)
         return
     of_files = {"size": size, "resize": resize, "labels": labels, "skip_broken": skip_broken, "max_gib": max_gib}
     given = given_settings(settings, data, data_dir=data_dir, **of_files)

@@ -42,8 +42,10 @@ def explore(
     no_browser: Annotated[
         bool, typer.Option("--no-browser", help="Print the address without opening a browser.")
     ] = False,
-    port: Annotated[int, typer.Option(min=0, max=65535, help="0 picks a free port.")] = 0,
-    host: Annotated[str, typer.Option(help="Addresses other than loopback require a token.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port; 0 picks a free one.")] = 0,
+    host: Annotated[
+        str, typer.Option(metavar="ADDRESS", help="Address; any but loopback requires a token.")
+    ] = "127.0.0.1",
     token_file: TokenFileOption = None,
     offline: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Write the page as one file that needs no server, and exit.")
@@ -113,8 +115,10 @@ def _open(browser: Any, address: str) -> None:
 @ending_at_once()
 def serve(
     runs: Annotated[list[str], typer.Argument(metavar="RUN...", help="Directories of runs, or NAME=DIRECTORY.")],
-    host: Annotated[str, typer.Option(metavar="ADDRESS", help="Others than loopback require a token.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(min=0, max=65535, help="0 picks a free port.")] = 8000,
+    host: Annotated[
+        str, typer.Option(metavar="ADDRESS", help="Address; any but loopback requires a token.")
+    ] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port; 0 picks a free one.")] = 8000,
     token_file: TokenFileOption = None,
     max_batch: Annotated[int, typer.Option(min=1, max=65536, help="Examples per request and forward pass.")] = 256,
     max_wait: Annotated[float, typer.Option(min=0, max=1000, help="Milliseconds to wait for a full batch.")] = 2.0,

@@ -35,7 +35,9 @@ from lowerbound.foundation.text import readable
 @app.command(rich_help_panel=TRAIN, epilog="Example: lowerbound train mnist --recipe conv --out runs/conv")
 def train(
     data: Annotated[str, typer.Argument(metavar="[DATA]", help="A source, file or folder; digits if not given.")] = "",
-    recipe: Annotated[str, typer.Option(metavar="NAME", help="A name in `lowerbound recipes`, or a .toml file.")] = "",
+    recipe: Annotated[
+        str, typer.Option(metavar="NAME", help="Recipe name or .toml file; automatic if not given.")
+    ] = "",
     out: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Run directory; runs/RECIPE-DATA if not given.")
     ] = None,

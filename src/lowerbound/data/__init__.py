@@ -1,1 +1,1 @@
-"""Data: names, files and folders to splits, and splits to minibatches."""
+"""Data: readers of files and objects, schemas, examples, splits and minibatches."""

@@ -1,8 +1,8 @@
-"""Arrays and image files to the examples of a schema: the one place where stored numbers become a model's data.
+"""Arrays and image files to examples, by a schema: shape, units and value range are checked.
 
-Training infers a schema and reads its own data by it; every later reading, from the shell, Python or the service,
-passes here with the schema that the run keeps. Nothing is guessed from what comes: neither scale nor layout. What
-does not fit is refused in one line with its place or, where broken examples are skipped, left out and named.
+Training infers a schema and reads its own data with it; every later reading, from the shell, Python or the service,
+goes through `conform_array` with the schema stored in the run. Neither scale nor layout is guessed from new data.
+Examples that do not fit are refused with their position or, with skip_broken, skipped and listed.
 """
 
 import math
@@ -19,13 +19,13 @@ from lowerbound.foundation.errors import SchemaError
 from lowerbound.foundation.schema import LARGEST, UNSCALED, Range, Schema
 
 CHUNK = 1024
-"""Images converted to other units at a time: float64 needs eight bytes a pixel."""
+"""Images converted to other units at a time, because float64 needs eight bytes a pixel."""
 FULL_RANGES: tuple[Range, ...] = (UNSCALED, SIGNED, (0.0, 255.0))
 DIVIDED = "looks like pixels divided by {high:g}: pass {dtype} from 0 to {high:g}, or multiply by {high:g}"
 
 
 def conform_array(raw: RawArray, schema: Schema, skip_broken: bool = False) -> Collection:
-    """The examples of an array as `schema` has them; DataError for what does not fit, with its place."""
+    """The examples of an array in the form of `schema`; DataError with the position of what does not fit."""
     check_type(raw)
     values = _shaped(raw, schema)
     stored = _in_stored_units(raw, values, schema)
@@ -60,9 +60,9 @@ def conform_array(raw: RawArray, schema: Schema, skip_broken: bool = False) -> C
 
 
 def encode_labels(labels: Sequence[str | None]) -> tuple[Labels, tuple[str, ...]]:
-    """Labels as positions from 0, and what they stand for: numbers in their order, else texts in theirs.
+    """Labels as indices from 0, and their names in order: numbers first, then texts.
 
-    A missing one is a label of its own, "(none)", the last.
+    A missing label becomes the label "(none)", which comes last.
     """
     written = ["(none)" if label is None else label for label in labels]
     names = sorted(set(written), key=_order)
@@ -81,7 +81,7 @@ def _order(label: str) -> tuple[int, float, str]:
 
 
 def _shaped(raw: RawArray, schema: Schema) -> Shaped[np.ndarray, "example *event"]:
-    """The array with the axes that examples have; DataError where it has others."""
+    """The array with the axes of the schema; DataError where its shape differs."""
     values, shape = raw.values, schema.shape
     if values.ndim == 1 and len(shape) == 1 and shape[0] == 1:
         values = values[:, np.newaxis]
@@ -96,7 +96,7 @@ def _shaped(raw: RawArray, schema: Schema) -> Shaped[np.ndarray, "example *event
         accepted = f"N×{format_shape(shape)}" + (f" or N×{format_shape(shape[:2])}" if shape[2:] == (1,) else "")
         hint = ""
         if schema.layout == "image" and values.shape[1:] == (shape[2], *shape[:2]):
-            hint = "; it seems N×C×H×W: array.transpose(0, 2, 3, 1)"
+            hint = "; it looks like N×C×H×W: array.transpose(0, 2, 3, 1)"
         came = "examples are" if values.size else "no examples:"
         refuse_mismatch(raw.place, f"{came} {format_shape(values.shape)}, the model was trained on {accepted}{hint}")
     return values
@@ -105,7 +105,7 @@ def _shaped(raw: RawArray, schema: Schema) -> Shaped[np.ndarray, "example *event
 def _in_stored_units(
     raw: RawArray, values: Shaped[np.ndarray, "example *event"], schema: Schema
 ) -> Shaped[np.ndarray, "example *event"]:
-    """The same numbers, those of image files in the run's units: white is the run's full scale."""
+    """The numbers in the run's units: white of image files becomes the run's full scale."""
     if not raw.is_from_images or is_same_scale(raw, schema):
         return values
     low, high = schema.range
@@ -117,20 +117,20 @@ def _in_stored_units(
 
 
 def _has_levels_between(schema: Schema) -> bool:
-    """Whether stored numbers are rounded to whole ones; a run of black and white refuses grey, unrounded."""
+    """Whether converted numbers are rounded to integers; a run on black and white refuses grey unrounded."""
     return schema.is_integer and not (schema.support.is_binary and schema.binarisation == "none")
 
 
 def is_same_scale(raw: RawArray, schema: Schema) -> bool:
-    """Whether image files hold numbers in the units that the run stores.
+    """Whether image files already hold numbers in the run's units.
 
-    Without a white, they are numbers as an array's are. More than 8 bits are in the run's units where it was trained on
-    the like: 12 bits lie in 16, so that white tells little.
+    Image files without a white level are treated like arrays. More than 8 bits are in the run's units if it was trained
+    on the same type: 12-bit images may be stored in 16 bits, so the white level is not reliable.
     """
     if not raw.white or schema.range == (0.0, raw.white):
         return True
     is_same_type = raw.values.dtype == schema.dtype
-    if schema.size and is_same_type:  # trained on image files, whose scale was set or found out
+    if schema.size and is_same_type:  # trained on image files, whose scale was set or inferred
         return True
     return raw.white > 255 and (is_same_type or schema.range[1] > 255)
 
@@ -138,7 +138,7 @@ def is_same_scale(raw: RawArray, schema: Schema) -> bool:
 def _problems(
     raw: RawArray, stored: Shaped[np.ndarray, "example *event"], schema: Schema, skip_broken: bool
 ) -> dict[int, str]:
-    """Of each example that does not fit why; raised for the first unless broken ones are skipped."""
+    """The reason for each example that does not fit; raised for the first unless broken ones are skipped."""
     checks = (_not_finite(stored, schema), _too_large(stored), _not_whole(stored, schema), _outside(stored, schema))
     problems: dict[int, str] = {}
     for is_wrong, accepted in checks:
@@ -161,15 +161,15 @@ def _not_finite(stored: np.ndarray, schema: Schema) -> Check:
     if stored.dtype.kind != "f" or math.isfinite(float(stored.min()) + float(stored.max())):
         return None, ""
     if schema.layout == "table":
-        return np.isinf(stored), "accepted are finite numbers, and NaN where one is missing"
-    return ~np.isfinite(stored), "accepted are finite numbers"
+        return np.isinf(stored), "accepted: finite numbers, or NaN for a missing one"
+    return ~np.isfinite(stored), "accepted: finite numbers"
 
 
 def _too_large(stored: np.ndarray) -> Check:
     if -LARGEST < float(stored.min()) <= float(stored.max()) < LARGEST:
         return None, ""
     numbers = stored.astype(np.float64)
-    return np.abs(numbers) >= LARGEST, "accepted are numbers below 1e18"
+    return np.abs(numbers) >= LARGEST, "accepted: numbers below 1e18"
 
 
 def _not_whole(stored: np.ndarray, schema: Schema) -> Check:
@@ -192,10 +192,10 @@ def _outside(stored: np.ndarray, schema: Schema) -> Check:
 
 
 def value_limits(schema: Schema) -> Range:
-    """The stored numbers beyond which nothing can be of the kind that the model was trained on.
+    """The range of stored numbers that new data may have.
 
-    Those of the full scale where there is one: integers from 0 on, and images of floats on 0..1, -1..1 or 0..255, with
-    the margin that training allows. None for other numbers: what is unusual is for anomaly scores to say.
+    The full scale where there is one: integers from 0, and images of floats on 0..1, -1..1 or 0..255 with the margin
+    allowed in training. Other numbers are unlimited: unusual values are a matter for anomaly scores.
     """
     low, high = schema.range
     has_one = schema.support.low >= -OVERSHOOT and schema.support.high <= 1 + OVERSHOOT
@@ -210,7 +210,7 @@ def value_limits(schema: Schema) -> Range:
 
 
 def _in_memory(stored: Shaped[np.ndarray, "example *event"], schema: Schema) -> Shaped[np.ndarray, "example *event"]:
-    """As examples hold them: bytes where all fit in them, else float32, less the offset."""
+    """The array as examples store it: bytes where all values fit, else float32, minus the offset."""
     fits_in_bytes = schema.is_integer and schema.is_scaled and schema.range[0] == 0 and schema.range[1] <= 255
     if schema.dtype in ("uint8", "bool") or fits_in_bytes:
         return stored.astype(np.uint8, copy=False)

@@ -1,4 +1,4 @@
-"""What an array's numbers are: images, arrays or rows, and on which scale. Decided once, for the data trained on.
+"""The schema of an array, inferred from the training data: layout (image, array, table), scale and offsets.
 
     layout   image   image files; 4-D arrays whose last axis is 1, 3 or 4; 3-D arrays N x H x W with both sides at least
                      8 and neither more than 4 times the other
@@ -6,13 +6,13 @@
              array   anything else
 
     range    the stored numbers that the model sees as 0 and 1
-             images  bool 0..1; 8 bits 0..255, or 0..1 where there is nothing else; wider integers 0..1, 0..255, 1023,
-                     4095, 16383 or 65535, the least that holds all
-                     floats 0..1 or -1..1, up to a twentieth of that beyond; 0..255 where they reach half of it
-                     integers below 0 or above 65535: least..greatest; other floats: 0 or less..greatest
-             arrays  8 bits as images; other numbers as they are
+             images  bool 0..1; 8 bits 0..255, or 0..1 if all values are 0 or 1; wider integers 0..1, 0..255, 1023,
+                     4095, 16383 or 65535, the smallest that holds all
+                     floats 0..1 or -1..1, with up to a twentieth beyond; 0..255 if they reach half of it
+                     integers below 0 or above 65535: min..max; other floats: min(0, min)..max
+             arrays  8 bits as images; other numbers unscaled
 
-Both can be set: data.layout, data.range.
+data.layout and data.range set them explicitly.
 """
 
 import math
@@ -28,21 +28,21 @@ from lowerbound.foundation.errors import ConfigError, DataError
 from lowerbound.foundation.schema import LARGEST, LARGEST_COUNT, UNSCALED, Column, Layout, Range, Schema
 
 CHANNELS = (1, 3, 4)
-LEAST_SIDE = 8  # of N x H x W that is taken for images
+LEAST_SIDE = 8  # of N x H x W that is read as images
 MOST_OBLONG = 4
 FULL_SCALES = (255, 1023, 4095, 16383, 65535)
 SIGNED: Range = (-1.0, 1.0)
-OVERSHOOT = 0.05  # of the width of [0, 1] or [-1, 1], by which floats lie beyond, such as resampling leaves
-LEAST_WHITE = 127.5  # the greatest of floats that are taken to be on 0..255
+OVERSHOOT = 0.05  # of the width of [0, 1] or [-1, 1], by which floats may exceed it, as after resampling
+LEAST_WHITE = 127.5  # least maximum of floats that are read as 0..255
 OFFSET_FROM = 1000.0
-"""Means of so many standard deviations are taken off in float64, since float32 keeps seven digits."""
+"""Means larger than this many standard deviations are subtracted in float64, because float32 keeps seven digits."""
 
 LOST_FROM = 1e5
-"""The same of means below OFFSET_FROM, of which float32 would keep two digits of the spread, or none."""
+"""The same for means below OFFSET_FROM, where float32 would keep at most two digits of the spread."""
 
 
 def infer_array_schema(raw: RawArray, layout: str = "", scale: tuple[float, ...] = ()) -> Schema:
-    """What an array is, as its type, axes and values tell; `layout` and `scale` go before them."""
+    """The schema of an array from its type, axes and values; `layout` and `scale` override them."""
     values = raw.values
     if values.ndim == 0 or len(values) == 0:
         came = "a single number" if values.ndim == 0 else "no examples"
@@ -66,13 +66,13 @@ def infer_array_schema(raw: RawArray, layout: str = "", scale: tuple[float, ...]
 
 
 def check_type(raw: RawArray) -> None:
-    """DataError for an array of anything but numbers."""
+    """DataError for an array that is not numeric."""
     if raw.values.dtype.kind not in "biuf":
-        refuse(raw.place, f"holds values of type {raw.values.dtype}; accepted are bool, integers and floats")
+        refuse(raw.place, f"holds values of type {raw.values.dtype}; accepted: bool, integers or floats")
 
 
 def drop_broken(raw: RawArray) -> RawArray:
-    """The examples that a scale is found out from: without NaN and infinity, but for the missing cells of tables."""
+    """The examples used to infer a scale: without NaN and infinity, except missing cells of tables."""
     if raw.values.dtype.kind != "f" or raw.values.ndim == 0 or math.isfinite(sum(_least_and_greatest(raw))):
         return raw
     is_wrong = np.isinf(raw.values) if raw.values.ndim == 2 else ~np.isfinite(raw.values)
@@ -81,7 +81,7 @@ def drop_broken(raw: RawArray) -> RawArray:
 
 
 def schema_notes(raw: RawArray, schema: Schema, layout: str, scale: tuple[float, ...]) -> tuple[str, ...]:
-    """The note on what was found out, and the settings that change it; `layout` and `scale` were set."""
+    """Notes on what was inferred, with the settings that change it; `layout` and `scale` are the explicit settings."""
     low, high = _least_and_greatest(raw)
     is_constant = low == high and not raw.is_from_images
     constant = (f"all numbers are {low:.10g}: there is nothing to learn",) if is_constant else ()
@@ -102,15 +102,15 @@ def _in_words(schema: Schema) -> str:
     low, high = schema.range
     if schema.layout == "image":
         return f"images {schema.shape[1]} wide and {schema.shape[0]} high, {low:.10g} to {high:.10g}"
-    scale = f"{low:.10g} to {high:.10g}" if schema.is_scaled else "numbers as they are"
+    scale = f"{low:.10g} to {high:.10g}" if schema.is_scaled else "unscaled"
     return f"arrays of {format_shape(schema.shape)}, {scale}"
 
 
 def _bounds(raw: RawArray) -> Range:
-    """The least and the greatest number, NaN where one is missing; DataError for infinity."""
+    """Minimum and maximum, NaN if a value is missing; DataError for infinity."""
     low, high = _least_and_greatest(raw)
     if math.isinf(low) or math.isinf(high) or (math.isnan(low) and np.isinf(raw.values).any()):
-        _refuse_first(raw, np.isinf(raw.values), "accepted are finite numbers")
+        _refuse_first(raw, np.isinf(raw.values), "accepted: finite numbers")
     return low, high
 
 
@@ -124,7 +124,7 @@ def _refuse_first(raw: RawArray, is_wrong: Bool[np.ndarray, "example *event"], a
 
 
 def checked_range(scale: tuple[float, ...]) -> Range | None:
-    """A range that was set, or None; ConfigError for what is not one."""
+    """The range that was set, or None; ConfigError if it is not one."""
     if not scale:
         return None
     if len(scale) != 2 or not all(map(math.isfinite, scale)) or not scale[0] < scale[1]:
@@ -133,33 +133,33 @@ def checked_range(scale: tuple[float, ...]) -> Range | None:
 
 
 def varies_too_little(values: Float[np.ndarray, "..."]) -> bool:
-    """Whether numbers differ, but by so little that float32 would take them for constant."""
+    """Whether numbers differ by so little that they would be constant in float32."""
     return values.size > 0 and 0 < float(values.max()) - float(values.min()) < 1 / LARGEST
 
 
 def float32_offset(values: Float[np.ndarray, " n"]) -> float:
-    """What is taken off a column's numbers in float64 so that float32 keeps their digits; 0 where it does anyway."""
+    """The offset to subtract from a column in float64 so that float32 keeps its digits; 0 where none is needed."""
     known = values[~np.isnan(values)]
     if not known.size:
         return 0.0
     mean, deviation = float(known.mean(dtype=np.float64)), float(known.std(dtype=np.float64))
     if abs(mean) > OFFSET_FROM:
         return mean if abs(mean) > OFFSET_FROM * deviation else 0.0
-    # Of smaller numbers only where hardly a digit would be left.
+    # For smaller numbers only if hardly a digit would be left.
     return mean if abs(mean) > LOST_FROM * deviation and known.min() < known.max() else 0.0
 
 
-def _layout(raw: RawArray, asked: str, has_missing: bool) -> Layout:
+def _layout(raw: RawArray, setting: str, has_missing: bool) -> Layout:
     shape = raw.values.shape
-    if asked == "table" and len(shape) != 2:
+    if setting == "table" and len(shape) != 2:
         refuse(raw.place, f"holds {format_shape(shape)} values; a table needs N×D (data.layout)")
-    if asked == "image" and len(shape) not in (3, 4):
+    if setting == "image" and len(shape) not in (3, 4):
         refuse(raw.place, f"holds {format_shape(shape)} values; images need N×H×W or N×H×W×C (data.layout)")
-    if has_missing and (asked not in ("", "table") or len(shape) != 2):
-        accepted = "missing values are accepted in tables N×D alone"
-        _refuse_first(raw, np.isnan(raw.values), f"{accepted}" + (f" (data.layout is {asked})" if asked else ""))
-    if asked:
-        return asked  # type: ignore[return-value]
+    if has_missing and (setting not in ("", "table") or len(shape) != 2):
+        accepted = "missing values are accepted only in tables N×D"
+        _refuse_first(raw, np.isnan(raw.values), f"{accepted}" + (f" (data.layout is {setting})" if setting else ""))
+    if setting:
+        return setting  # type: ignore[return-value]
     if has_missing:
         return "table"
     if raw.is_from_images:
@@ -167,7 +167,7 @@ def _layout(raw: RawArray, asked: str, has_missing: bool) -> Layout:
     if len(shape) == 4 and shape[3] in CHANNELS:
         return "image"
     if len(shape) == 4 and shape[1] in CHANNELS and _are_sides(shape[2:]):
-        came = f"holds {format_shape(shape)}, it seems N×C×H×W; give N×H×W×C: array.transpose(0, 2, 3, 1)"
+        came = f"holds {format_shape(shape)}, it looks like N×C×H×W; give N×H×W×C: array.transpose(0, 2, 3, 1)"
         refuse(raw.place, f"{came}, or set data.layout=array")
     return "image" if len(shape) == 3 and _are_sides(shape[1:]) else "array"
 
@@ -219,17 +219,17 @@ def _offsets(values: Shaped[np.ndarray, "example *event"], low: float, high: flo
 
 def _check_magnitude(place: str, low: float, high: float) -> None:
     if max(abs(low), abs(high)) >= LARGEST:
-        refuse(place, f"holds numbers from {low:g} to {high:g}; accepted are those below 1e18, so divide them")
+        refuse(place, f"holds numbers from {low:g} to {high:g}; accepted: those below 1e18, so divide them")
 
 
 def _check_spread(
     place: str, values: Shaped[np.ndarray, "example *event"], low: float, high: float, is_unscaled: bool
 ) -> None:
-    """DataError for numbers that differ where float32 would take them for the same."""
+    """DataError for numbers that differ but would be equal in float32."""
     came = f"vary by less than {1 / LARGEST:g}"
     if varies_too_little(np.array([low, high])):
         refuse(place, f"holds numbers from {low:g} to {high:g}, which {came}; multiply them")
-    # Only numbers in units of their own are standardised one by one: see GaussianPerElementLikelihood.
+    # Only unscaled numbers are standardised element by element: see GaussianPerElementLikelihood.
     if values.dtype.kind != "f" or not is_unscaled or (low >= 0 and high <= 1):
         return
     spread = (values.max(axis=0).astype(np.float64) - values.min(axis=0)).reshape(-1)
@@ -241,17 +241,17 @@ def _check_spread(
 
 
 def _table(raw: RawArray, values: Float[np.ndarray, "row column"], scale: tuple[float, ...]) -> Schema:
-    """Columns without names, each numeric, some cells missing."""
+    """A table of unnamed numeric columns with missing cells."""
     if scale:
-        raise ConfigError("data.range is for images and arrays; the columns of a table have units of their own.")
+        raise ConfigError("data.range is for images and arrays; columns of a table have their own units.")
     empty = np.flatnonzero(np.isnan(values).all(axis=0))
     if len(empty):
-        refuse(raw.place, f"has no value at all in column {empty[0]}, counted from 0; leave such columns out")
+        refuse(raw.place, f"has no value in column {empty[0]} (counted from 0); remove such columns")
     numbers = values.astype(np.float64)
     _check_magnitude(raw.place, float(np.nanmin(numbers)), float(np.nanmax(numbers)))
     for index in range(values.shape[1]):
         if varies_too_little(numbers[~np.isnan(numbers[:, index]), index]):
-            came = f"holds numbers that vary by less than {1 / LARGEST:g} in column {index}, counted from 0"
+            came = f"holds numbers that vary by less than {1 / LARGEST:g} in column {index} (counted from 0)"
             refuse(raw.place, f"{came}; multiply the column")
     columns = tuple(
         Column(name=str(index), kind="numeric", offset=float32_offset(numbers[:, index]))

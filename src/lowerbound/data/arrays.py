@@ -1,7 +1,7 @@
-"""Array files: IDX, .npy, .npz and .safetensors, to the numbers that they hold.
+"""Readers of array files: IDX, .npy, .npz and .safetensors to RawArray.
 
-What the numbers are (images or arrays, and on which scale) is decided in scales.py. A file may hold data alone, data
-and labels, or the splits of a data set under the names that Keras, MedMNIST and dSprites give them.
+Layout and scale are inferred in array_schema.py. A file may hold data, data and labels, or the splits of a data set
+under the names used by Keras, MedMNIST and dSprites.
 """
 
 import gzip
@@ -21,7 +21,7 @@ from lowerbound.data.examples import RawArray
 from lowerbound.data.reading import STANDARD_LIMIT, Limit, format_shape, printable, read_up_to, reading, refuse
 from lowerbound.data.split_names import Split, split_note
 
-# Two bits of deflate stand for at most 258 bytes: a member that claims more for each stored byte lies.
+# Two bits of deflate encode at most 258 bytes: a member that claims a higher ratio is invalid.
 MAX_DEFLATE_RATIO = 1032
 MAX_HEADER_BYTES = 2**24  # of a .safetensors file: a hundred thousand tensors
 
@@ -41,7 +41,7 @@ SPLIT_KEYS: dict[Split, tuple[tuple[str, str], ...]] = {
     ),
     "test": (("x_test", "y_test"), ("test_images", "test_labels"), ("test_x", "test_y"), ("test", "")),
 }
-"""Of each split the names of its data and labels, in any case: Keras' and MedMNIST's among them."""
+"""Names of the data and labels of each split, case-insensitive, including those of Keras and MedMNIST."""
 
 SAFETENSORS_TYPES = {
     "BOOL": "?", "U8": "u1", "U16": "<u2", "U32": "<u4", "U64": "<u8", "I8": "i1", "I16": "<i2", "I32": "<i4",
@@ -50,7 +50,7 @@ SAFETENSORS_TYPES = {
 
 
 def read_idx(path: Path, num_axes: int, limit: Limit = STANDARD_LIMIT) -> UInt8[np.ndarray, "..."]:
-    """The unsigned bytes of an IDX file, plain or gzipped (as its content tells, not its name).
+    """The unsigned bytes of an IDX file, plain or gzipped (detected by content, not by name).
 
     The format: two zero bytes, a type code (8 for unsigned bytes), the number of axes, a big-endian 32-bit
     size for each, then the values, last axis fastest.
@@ -59,7 +59,7 @@ def read_idx(path: Path, num_axes: int, limit: Limit = STANDARD_LIMIT) -> UInt8[
         shape = _idx_shape(path, file.read(4 + 4 * num_axes), num_axes)
         size = math.prod(shape)
         limit.check(path, size, "claims")
-        # One byte more than is due: gzip checks its checksum at the end, and a longer file is noticed.
+        # One byte more than claimed: gzip checks its checksum at the end, and a longer file is detected.
         content = read_up_to(file, size + 1)
     if len(content) != size:
         follow = f"only {len(content):,} follow" if len(content) < size else "more follow"
@@ -73,7 +73,7 @@ def read_idx_images(path: Path, limit: Limit = STANDARD_LIMIT) -> RawArray:
 
 
 def read_npy(path: Path, limit: Limit = STANDARD_LIMIT) -> RawArray:
-    """A .npy array. The file is mapped, not read: only what is taken from it is held."""
+    """A .npy array. The file is memory-mapped: only the examples used are loaded."""
     with reading(path, "a .npy array"):
         with path.open("rb") as file:
             limit.check(path, _size_of_npy(path, file, path.stat().st_size))
@@ -82,7 +82,7 @@ def read_npy(path: Path, limit: Limit = STANDARD_LIMIT) -> RawArray:
 
 
 def read_npz(path: Path, limit: Limit = STANDARD_LIMIT) -> RawArray:
-    """Data, labels and splits from an .npz archive, as `_gathered` finds them."""
+    """Data, labels and splits of an .npz archive; see `_gathered`."""
     with reading(path, "an .npz archive of arrays"), zipfile.ZipFile(path) as archive:
         members = {member.filename.removesuffix(".npy"): member for member in archive.infolist()}
         sizes = {key: member.file_size for key, member in members.items()}
@@ -90,7 +90,7 @@ def read_npz(path: Path, limit: Limit = STANDARD_LIMIT) -> RawArray:
 
 
 def read_safetensors(path: Path, limit: Limit = STANDARD_LIMIT) -> RawArray:
-    """Data, labels and splits from a .safetensors file, under the names that an .npz has them under.
+    """Data, labels and splits of a .safetensors file, under the same names as in an .npz.
 
     Source of the format: https://huggingface.co/docs/safetensors: eight bytes with the header's length, the header as
     JSON, the tensors.
@@ -101,7 +101,7 @@ def read_safetensors(path: Path, limit: Limit = STANDARD_LIMIT) -> RawArray:
             if length > path.stat().st_size - 8:
                 refuse(path, f"claims a header of {length:,} bytes, more than the file has")
             if length > MAX_HEADER_BYTES:
-                refuse(path, f"has a header of {length:,} bytes, accepted are {MAX_HEADER_BYTES:,}")
+                refuse(path, f"has a header of {length:,} bytes, the limit is {MAX_HEADER_BYTES:,}")
             header = json.loads(file.read(length))
         header.pop("__metadata__", None)
         sizes = {key: about["data_offsets"][1] - about["data_offsets"][0] for key, about in header.items()}
@@ -109,15 +109,15 @@ def read_safetensors(path: Path, limit: Limit = STANDARD_LIMIT) -> RawArray:
 
 
 def _gathered(path: Path, sizes: Mapping[str, int], limit: Limit, read: Callable[[str], np.ndarray]) -> RawArray:
-    """The splits that a file names; else its only array, or that under one of DATA_KEYS, with labels if there are any.
+    """The splits that a file names; else its only array, or the one under a name of DATA_KEYS, with labels if any.
 
-    Other arrays in the file are named in the notes. `sizes` are the bytes of each array; TooLarge, before any is read,
-    where those that would be have more than the limit.
+    Unused arrays are listed in the notes. `sizes` has the bytes of each array; TooLarge is raised before any is read if
+    the arrays to read exceed the limit.
     """
     keys = list(sizes)
     splits = _splits(keys)
     if "train" in splits and len(splits) > 1:
-        # Twice: as they are read, and one after the other.
+        # Twice: the parts, and their concatenation.
         num_bytes = 2 * sum(sizes[key] for pair in splits.values() for key in pair if key)
         limit.check(path, num_bytes, "takes with its splits put together")
         parts = {name: (read(data), read(labels) if labels else None) for name, (data, labels) in splits.items()}
@@ -131,7 +131,7 @@ def _gathered(path: Path, sizes: Mapping[str, int], limit: Limit, read: Callable
 
 
 def _splits(keys: Sequence[str]) -> dict[Split, tuple[str, str]]:
-    """Of each split that is there the names of its data and its labels, empty where it has none."""
+    """For each split present, the names of its data and of its labels (empty where it has none)."""
     by_lower = {key.lower(): key for key in keys}
     found: dict[Split, tuple[str, str]] = {}
     for split, pairs in SPLIT_KEYS.items():
@@ -145,16 +145,16 @@ def _splits(keys: Sequence[str]) -> dict[Split, tuple[str, str]]:
 def _joined(
     path: Path, parts: Mapping[Split, tuple[np.ndarray, np.ndarray | None]], notes: tuple[str, ...]
 ) -> RawArray:
-    """Splits one after the other: train, validation, test."""
+    """Splits concatenated in the order train, validation, test."""
     arrays = {name: values for name, (values, _) in parts.items()}
     kinds = {name: (values.dtype, values.shape[1:]) for name, values in arrays.items()}
     if len(set(kinds.values())) > 1:
         came = "; ".join(f"{name} {dtype} {format_shape(shape)}" for name, (dtype, shape) in kinds.items())
-        refuse(path, f"has splits of different types or shapes ({came}); save them alike")
+        refuse(path, f"has splits of different types or shapes ({came}); save all splits with the same type and shape")
     num_labelled = sum(labels is not None for _, labels in parts.values())
     if num_labelled not in (0, len(parts)):
         absent = ", ".join(name for name, (_, labels) in parts.items() if labels is None)
-        refuse(path, f"has no labels for its split {absent}; add them, or leave out those of the others")
+        refuse(path, f"has no labels for its split {absent}; add them, or remove those of the other splits")
     labels: list[str | None] | None = None
     if num_labelled:
         labels = [
@@ -174,13 +174,13 @@ def _joined(
 
 
 def check_labels(path: Path | str, labels: Shaped[np.ndarray, "..."], num_examples: int) -> list[str | None]:
-    """Labels as they are written: integers, texts or truth values, one for each example; else DataError."""
-    flat = labels.reshape(len(labels)) if labels.ndim == 2 and labels.shape[1] == 1 else labels  # as MedMNIST has them
+    """Labels as texts: integers, texts or booleans, one for each example; otherwise DataError."""
+    flat = labels.reshape(len(labels)) if labels.ndim == 2 and labels.shape[1] == 1 else labels  # as in MedMNIST
     if flat.dtype.kind == "f" and flat.ndim == 1 and (flat == np.rint(flat)).all():
         flat = flat.astype(np.int64)
     if flat.dtype.kind not in "iubU" or flat.shape != (num_examples,):
         came = f"labels of type {labels.dtype} and shape {format_shape(labels.shape)}"
-        refuse(path, f"holds {came}; accepted are {num_examples:,} integers or texts, one for each example")
+        refuse(path, f"holds {came}; accepted: {num_examples:,} integers or texts, one for each example")
     return [str(label) for label in flat.tolist()]
 
 
@@ -196,7 +196,7 @@ def _data_key(path: Path, keys: Sequence[str]) -> str:
     found = list(keys) if len(keys) == 1 else [key for key in keys if key.lower() in DATA_KEYS]
     if len(found) != 1:
         came = ", ".join(map(repr, keys[:8])) or "no arrays"
-        refuse(path, f"holds {came}; accepted are one array, or data under one of {', '.join(DATA_KEYS)}")
+        refuse(path, f"holds {came}; accepted: one array, or data under one of {', '.join(DATA_KEYS)}")
     return found[0]
 
 
@@ -222,15 +222,15 @@ def _idx_shape(path: Path, header: bytes, num_axes: int) -> tuple[int, ...]:
         refuse(path, f"is empty: its shape is {format_shape(shape)}")
     possible = MAX_DEFLATE_RATIO * path.stat().st_size
     if math.prod(shape) > possible:
-        refuse(path, f"claims {format_shape(shape)} bytes, of which at most {possible:,} are possible; it is damaged")
+        refuse(path, f"claims {format_shape(shape)} bytes, but its size allows at most {possible:,}; it is damaged")
     return shape
 
 
 def _size_of_npy(path: Path, file: IO[bytes] | BufferedIOBase, size: int) -> int:
-    """The bytes of an array; DataError where its header does not claim what a file of `size` bytes has."""
-    # Later versions are for headers over 64 KiB or with Unicode field names: structured types, never images.
+    """The bytes of an array; DataError if its header does not match a file of `size` bytes."""
+    # Later versions are for headers over 64 KiB or with Unicode field names: structured types, not images.
     if (version := np.lib.format.read_magic(file)) != (1, 0):
-        refuse(path, f"has .npy version {version[0]}.{version[1]}, accepted is 1.0; write it with numpy.save")
+        refuse(path, f"has .npy version {version[0]}.{version[1]}; accepted: 1.0; write it with numpy.save")
     shape, _, dtype = np.lib.format.read_array_header_1_0(file)
     if dtype.hasobject:
         refuse(path, "holds pickled Python objects, which are never read; save a numeric array")
@@ -244,10 +244,14 @@ def _size_of_npy(path: Path, file: IO[bytes] | BufferedIOBase, size: int) -> int
 
 def _read_member(path: Path, archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> Shaped[np.ndarray, "..."]:
     if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
-        refuse(path, "is compressed in an unusual way; write it with numpy.savez or numpy.savez_compressed")
+        refuse(path, "uses an unsupported compression; write it with numpy.savez or numpy.savez_compressed")
     possible = MAX_DEFLATE_RATIO * min(member.compress_size, path.stat().st_size)
     if member.file_size > possible:
-        refuse(path, f"claims {member.file_size:,} bytes for {member.filename!r}, of which {possible:,} are possible")
+        refuse(
+            path,
+            f"claims {member.file_size:,} bytes for {member.filename!r}, but {member.compress_size:,} compressed bytes "
+            f"allow at most {possible:,}",
+        )
     with archive.open(member) as file:
         _size_of_npy(path, file, member.file_size)
     with archive.open(member) as file:
@@ -258,12 +262,12 @@ def _read_member(path: Path, archive: zipfile.ZipFile, member: zipfile.ZipInfo) 
 def _safetensor(path: Path, header: dict[str, Any], key: str, start: int) -> Shaped[np.ndarray, "..."]:
     about = header[key]
     if about["dtype"] not in SAFETENSORS_TYPES:
-        refuse(path, f"holds {key!r} as {about['dtype']}; accepted are {', '.join(SAFETENSORS_TYPES)}")
+        refuse(path, f"holds {key!r} as {about['dtype']}; accepted: one of {', '.join(SAFETENSORS_TYPES)}")
     dtype, shape = np.dtype(SAFETENSORS_TYPES[about["dtype"]]), tuple(about["shape"])
     if min(shape, default=1) < 1:
         refuse(path, f"is empty: the shape of {key!r} is {format_shape(shape)}")
     first, last = about["data_offsets"]
     size = math.prod(shape) * dtype.itemsize
     if not (0 <= first <= last <= path.stat().st_size - start and last - first == size):
-        refuse(path, f"claims {format_shape(shape)} values = {size:,} bytes for {key!r}, but has others")
+        refuse(path, f"claims {format_shape(shape)} values = {size:,} bytes for {key!r}, which does not match its data")
     return np.asarray(np.memmap(path, dtype, "r", start + first, shape))

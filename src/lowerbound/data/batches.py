@@ -1,28 +1,59 @@
-"""Minibatches: deterministic, resumable, and cheap.
+"""Minibatches in a deterministic, resumable order; mean and standard deviation of a split.
 
-Images stay as they came (uint8 where they were) on the device that trains, and are gathered and scaled to [0, 1] one
-batch at a time. The order of an epoch is a function of the seed and the epoch's number alone, so a position in it
-is all that resuming needs.
+Images stay in their stored type (such as uint8) on the training device, and are gathered and scaled to [0, 1] one batch
+at a time. The order of an epoch depends only on the seed and the epoch's number, so resuming needs only a position in
+it.
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Shaped
 from torch import Tensor
 
 from lowerbound.data.sources import Examples
 from lowerbound.foundation.seeding import generator
 
 
+@dataclass(frozen=True, eq=False)
+class Batch:
+    """Examples as a model sees them and, where the data have any, what is known of each: the context of its code."""
+
+    x: Float[Tensor, "batch *event"]  # images as N x C x H x W floats in [0, 1]
+    context: Shaped[Tensor, "batch *covariate"] | None = None  # labels, or covariates
+
+    def empty_like(self) -> "Batch":
+        """Memory for a batch of these shapes."""
+        return Batch(torch.empty_like(self.x), None if self.context is None else torch.empty_like(self.context))
+
+    def copy_from(self, other: "Batch") -> None:
+        """Take the values of a batch of the same shapes."""
+        self.x.copy_(other.x)
+        if self.context is not None and other.context is not None:
+            self.context.copy_(other.context)
+
+    def to(self, device: torch.device | str, dtype: torch.dtype | None = None) -> "Batch":
+        """On a device; `dtype` is that of the examples."""
+        x = self.x.to(device, dtype)
+        return Batch(x, None if self.context is None else self.context.to(device))
+
+    def split(self, size: int) -> list["Batch"]:
+        """Batches of at most so many examples."""
+        if self.context is None:
+            return [Batch(x) for x in self.x.split(size)]
+        return [Batch(*parts) for parts in zip(self.x.split(size), self.context.split(size), strict=True)]
+
+
 class Batches:
-    """The minibatches of one split, images as N x C x H x W floats in [0, 1]."""
+    """The minibatches of one split."""
 
     def __init__(self, examples: Examples, batch_size: int, device: torch.device | str = "cpu") -> None:
         values = examples.values.transpose(0, 3, 1, 2) if examples.layout == "image" else examples.values
         self.values = torch.tensor(values, device=device)
+        self.context = None if examples.labels is None else torch.tensor(examples.labels, device=device)
         self.min_value, self.max_value = examples.range
         self.is_redrawn = examples.is_redrawn
         self.batch_size = batch_size
@@ -31,33 +62,49 @@ class Batches:
         return math.ceil(self.num_examples / self.batch_size)
 
     @property
+    def examples(self) -> "Iterable[Float[Tensor, 'batch *event']]":
+        """The examples of the batches alone, as often as they are iterated."""
+        return _Examples(self)
+
+    @property
     def num_examples(self) -> int:
         """Number of images."""
         return len(self.values)
 
-    def shuffled(self, seed: int, epoch: int, start: int = 0) -> Iterator[Float[Tensor, "batch *event"]]:
-        """The batches of one epoch, from number `start` on; the last may be short."""
+    def shuffled(self, seed: int, epoch: int, start: int = 0) -> Iterator[Batch]:
+        """The batches of one epoch, from index `start`; the last may be short."""
         order = torch.randperm(self.num_examples, generator=generator(seed, f"order/{epoch}"))
         order = order.to(self.values.device)
         for batch in range(start, len(self)):
             chosen = order[batch * self.batch_size : (batch + 1) * self.batch_size]
-            yield self._scaled(self.values[chosen], seed, f"{epoch}/{batch}")
+            context = None if self.context is None else self.context[chosen]
+            yield Batch(self._scaled(self.values[chosen], seed, f"{epoch}/{batch}"), context)
 
-    def __iter__(self) -> Iterator[Float[Tensor, "batch *event"]]:
+    def __iter__(self) -> Iterator[Batch]:
         """Every image once, in the split's own order."""
-        for batch, images in enumerate(self.values.split(self.batch_size)):
-            yield self._scaled(images, 0, f"in order/{batch}")
+        for batch in range(max(1, len(self))):  # of nothing one empty batch
+            chosen = slice(batch * self.batch_size, (batch + 1) * self.batch_size)
+            context = None if self.context is None else self.context[chosen]
+            yield Batch(self._scaled(self.values[chosen], 0, f"in order/{batch}"), context)
 
     def _scaled(self, images: Tensor, seed: int, place: str) -> Float[Tensor, "batch *event"]:
-        # A copy, also of what is float already: dividing in place must not reach the data.
+        # A copy, even of floats: dividing in place must not change the data.
         x = images.to(torch.float32, copy=True)
         if self.min_value:
             x.sub_(self.min_value)
         x.div_(self.max_value - self.min_value)
         if not self.is_redrawn:
             return x
-        # A stream for each batch, so that a position in an epoch is all that resuming needs here, too.
+        # A stream for each batch, so that resuming needs only the position in an epoch.
         return torch.bernoulli(x, generator=generator(seed, f"binarisation/{place}", x.device))
+
+
+class _Examples:
+    def __init__(self, batches: Batches) -> None:
+        self.batches = batches
+
+    def __iter__(self) -> Iterator[Float[Tensor, "batch *event"]]:
+        return (batch.x for batch in self.batches)
 
 
 def mean_of(examples: Examples) -> Float[Tensor, " *event"]:
@@ -71,9 +118,14 @@ def deviation_of(examples: Examples) -> Float[Tensor, " *event"]:
     return _as_event(examples, np.asarray(np.nanstd(examples.values, axis=0, dtype=np.float64)))
 
 
-def scaled(examples: Examples) -> Float[Tensor, "n *event"]:
-    """A whole, small set of examples at once, as floats."""
+def one_batch(examples: Examples) -> Batch:
+    """A small set of examples as one batch."""
     return next(iter(Batches(examples, batch_size=max(1, len(examples)))))
+
+
+def scaled(examples: Examples) -> Float[Tensor, "n *event"]:
+    """The examples of `one_batch` alone, as floats."""
+    return one_batch(examples).x
 
 
 def _as_event(examples: Examples, values: np.ndarray) -> Float[Tensor, " *event"]:

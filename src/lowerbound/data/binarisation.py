@@ -1,8 +1,8 @@
-"""Grey pixels to black and white: each pixel is one with the probability that its grey value states.
+"""Binarisation of grey images: each pixel is drawn as 1 with its grey value as the probability.
 
-"static" draws once. "dynamic" draws the training images anew on every pass, as Burda et al. (arXiv:1509.00519) and
-Salakhutdinov and Murray (2008) do, and the others once, keyed by their position, so that a score can be repeated.
-Both are drawn with our own seed: "static" is not the file of Larochelle and Murray.
+"static" draws once. "dynamic" draws the training images again on every pass, as Burda et al. (arXiv:1509.00519) and
+Salakhutdinov and Murray (2008) do, and the other splits once, keyed by position, so that scores are reproducible.
+Both use a seed of this package: "static" is not the file of Larochelle and Murray.
 """
 
 from dataclasses import replace
@@ -19,11 +19,11 @@ from lowerbound.foundation.seeding import content_streams
 Binarisation = Literal["none", "static", "dynamic"]
 
 CHUNK = 4096
-"""Images drawn at a time: uniform numbers need eight bytes a pixel."""
+"""Images drawn at a time, because uniform numbers need eight bytes a pixel."""
 
 
 def binarise(examples: Examples, seed: int, stream: int) -> Examples:
-    """The examples with every pixel drawn; the first n are the same however many follow."""
+    """The examples with every pixel drawn; the first n do not depend on how many follow."""
     images = np.empty(examples.values.shape, np.uint8)
     low, high = examples.range
     bits = np.random.Generator(np.random.PCG64([seed, stream]))
@@ -34,9 +34,9 @@ def binarise(examples: Examples, seed: int, stream: int) -> Examples:
 
 
 def binarise_by_content(examples: Examples, seed: int) -> Examples:
-    """Every pixel drawn from a stream keyed by the image's own values: the same alone or among others.
+    """Every pixel drawn from a stream keyed by the image's own values, so that the draw does not depend on the batch.
 
-    Images that are black and white already stay as they are: then the examples themselves come back.
+    Black and white images stay unchanged; if all are, the examples themselves are returned.
     """
     values, top = examples.values, examples.max_value
     is_grey = ((values != 0) & (values != top)).reshape(len(values), -1).any(axis=1)

@@ -1,4 +1,4 @@
-"""One column, or the labels of examples, as Python's numbers, texts and truth values; None where one is missing."""
+"""A column or labels of any library (list, numpy, pandas, Arrow, torch) as a list of Python values, None if missing."""
 
 import sys
 from math import prod
@@ -11,10 +11,10 @@ from lowerbound.data.reading import format_shape, refuse
 
 
 def column_cells(place: str, column: Any, what: str) -> list[Any]:
-    """The cells of a column of any library, categories as text; DataError for what has more than one axis."""
-    if hasattr(column, "to_pylist"):  # of Arrow
+    """The cells of a column of any library, categories as text; DataError if it has more than one axis."""
+    if hasattr(column, "to_pylist"):  # Arrow
         return _from_arrow(column)
-    if hasattr(column, "isna") and hasattr(column, "dtype"):  # of pandas
+    if hasattr(column, "isna") and hasattr(column, "dtype"):  # pandas
         return _from_pandas(column)
     if isinstance(column, str | bytes) or not hasattr(column, "__len__"):
         refuse(place, f"has a {type(column).__name__} as {what}; give a list or an array")
@@ -27,7 +27,7 @@ def column_cells(place: str, column: Any, what: str) -> list[Any]:
 
 
 def label_texts(place: str, labels: Any, num_examples: int) -> list[str | None]:
-    """Labels as they are written, one for each example; DataError for another number of them, or of another kind."""
+    """Labels as texts, one for each example; DataError for a wrong number of labels or an unsupported type."""
     cells = column_cells(place, labels, "labels")
     if len(cells) != num_examples:
         refuse(place, f"has {num_examples:,} examples and {len(cells):,} labels; give one label for each")
@@ -35,7 +35,7 @@ def label_texts(place: str, labels: Any, num_examples: int) -> list[str | None]:
 
 
 def python_scalar(cell: Any) -> Any:
-    """A number of numpy or torch, alone or in an array of one, as Python's; anything else as it is."""
+    """A scalar of numpy or torch, or an array with one element, as a Python value; anything else unchanged."""
     return cell.item() if hasattr(cell, "item") and prod(getattr(cell, "shape", (0,))) == 1 else cell
 
 
@@ -47,7 +47,7 @@ def _label(place: str, index: int, label: Any) -> str | None:
     if isinstance(label, int) or (isinstance(label, float) and label.is_integer()):
         return str(label) if isinstance(label, bool) else str(int(label))
     came = "a fraction" if isinstance(label, float) else f"a {type(label).__name__}"
-    refuse(place, f"has {came} as the label of example {index}; accepted are integers, texts, true and false")
+    refuse(place, f"has {came} as the label of example {index}; accepted: integers, texts or booleans")
 
 
 def _from_array(place: str, column: Shaped[np.ndarray, "..."], what: str) -> list[Any]:
@@ -80,6 +80,6 @@ def _from_arrow(column: Any) -> list[Any]:
 
 
 def _as_text(cell: Any) -> str:
-    """A category as text, so that one written as a number is not taken for a number."""
+    """A category as text, so that a numeric category is not read as a number."""
     cell = python_scalar(cell)
     return str(int(cell)) if isinstance(cell, float) and cell.is_integer() else str(cell)

@@ -1,6 +1,6 @@
-"""Named columns of numbers and texts, one row for each example, as files: .csv, .npz, .parquet or .json.
+"""Writers of named columns, one row for each example: .csv, .npz, .parquet and .json; checks of output paths.
 
-A number that is not finite has no place in them: it is null in JSON and Parquet, empty in CSV, and itself in .npz.
+Non-finite numbers become null in JSON and Parquet and empty in CSV; .npz keeps them.
 """
 
 import csv
@@ -20,14 +20,14 @@ from lowerbound.foundation.schema import Column
 from lowerbound.foundation.storage import write_bytes, write_text
 
 Columns = Mapping[str, np.ndarray]
-"""Of each name one value, or a row of values, for every example."""
+"""For each name, one value or one row of values per example."""
 
 
-WHOLE = re.compile(r"0|-?[1-9][0-9]{0,17}")  # a label that is a whole number, as it would be written again
+WHOLE = re.compile(r"0|-?[1-9][0-9]{0,17}")  # a label that is an integer in canonical form
 
 
 def check_suffix(path: Path) -> None:
-    """UsageError for a file that no writer has, before anything is computed for it."""
+    """UsageError for a suffix without a writer, raised before anything is computed."""
     if path.suffix not in WRITERS:
         raise UsageError(f"{path} ends in {path.suffix or 'nothing'!r}; accepted: {', '.join(WRITERS)}.")
     if path.suffix == ".parquet":
@@ -35,8 +35,8 @@ def check_suffix(path: Path) -> None:
 
 
 def check_output(path: Path, inputs: Sequence[str], is_table: bool = True) -> None:
-    """UsageError for an output that is an input or lies in one, or is in no format that can be written, before anything
-    is computed. Pictures are PNG.
+    """UsageError, before anything is computed, for an output that is an input, lies in one, or has an unsupported
+    format. Images are written as PNG.
     """
     written = path.expanduser().resolve()
     for name in inputs:
@@ -44,15 +44,15 @@ def check_output(path: Path, inputs: Sequence[str], is_table: bool = True) -> No
         if given.exists() and (
             given.resolve() == written or (path.exists() and written.is_relative_to(given.resolve()))
         ):
-            raise UsageError(f"{path} is the input itself, or a part of it; choose another output.", hint="out")
+            raise UsageError(f"{path} is the input, or part of it; choose another output.", hint="out")
     if is_table:
         check_suffix(path)
     elif path.suffix.lower() != ".png":
-        raise UsageError(f"{path} ends in {path.suffix or 'nothing'!r}; pictures are written as .png.")
+        raise UsageError(f"{path} ends in {path.suffix or 'nothing'!r}; images are written as .png.")
 
 
 def write_columns(path: Path, columns: Columns) -> None:
-    """Write columns in the format that the file's name asks for; UsageError for another one."""
+    """Write columns in the format of the file's suffix; UsageError for an unsupported one."""
     check_suffix(path)
     WRITERS[path.suffix](path, columns)
 
@@ -63,12 +63,12 @@ def named_columns(rows: Float[np.ndarray, "row column"], columns: Sequence[Colum
 
 
 def drawn_columns(rows: Float[np.ndarray, "row column"], columns: Sequence[Column]) -> Columns:
-    """The same of rows drawn from a model, written as precisely as the training table is."""
+    """The same for rows sampled from a model, with the precision of the training table."""
     return {column.name: column.as_drawn(rows[:, index]) for index, column in enumerate(columns)}
 
 
 def flat(columns: Columns) -> dict[str, np.ndarray]:
-    """Columns of one value each: mean becomes mean_1, mean_2, ..."""
+    """Columns with one value per example: mean becomes mean_1, mean_2, ..."""
     single: dict[str, np.ndarray] = {}
     for name, values in columns.items():
         if values.ndim == 1:
@@ -79,7 +79,7 @@ def flat(columns: Columns) -> dict[str, np.ndarray]:
 
 
 def labels_column(names: Sequence[str], positions: Integer[np.ndarray, " example"]) -> np.ndarray:
-    """The labels of examples: whole numbers where all labels are, else texts."""
+    """The labels of examples: integers if all labels are integers, else texts."""
     are_whole = bool(names) and all(WHOLE.fullmatch(name) for name in names)
     values = np.array([int(name) for name in names], np.int64) if are_whole else np.array(names, dtype=str)
     return values[positions]
@@ -101,7 +101,7 @@ def _write_csv(path: Path, columns: Columns) -> None:
 
 
 def _short(columns: Columns) -> dict[str, np.ndarray]:
-    # The digits that a 32-bit float has, and no more.
+    # Only the digits of a 32-bit float.
     return {name: _as_text(values) if values.dtype.kind == "f" else values for name, values in columns.items()}
 
 

@@ -1,12 +1,14 @@
-"""Whether whole numbers are counts or rounded measurements: which of two families fits them better.
+"""Detection of count columns: whether integers fit a count distribution better than a rounded normal.
 
     counts         Poisson, or negative binomial with the likeliest shape r of a grid; their mean is that of the data
     measurements   normal, rounded: log p(k) = log [Φ((k + ½ - μ) / σ) - Φ((k - ½ - μ) / σ)]
 
 A parameter costs (log n) / 2 nats (Schwarz, "Estimating the dimension of a model", 1978): the Poisson has one, the
-others two. The negative binomial must win by 2 nats: of few rows every second sample of a normal is a little skewed.
+others two. The negative binomial must win by 2 nats, because with few rows every second sample of a normal is slightly
+skewed.
 
-Visits, children and words have a spread that grows with their mean and pile up near 0; heights, ages and years do not.
+The spread of visits, children or words grows with their mean, and they accumulate near 0; heights, ages and years do
+not.
 """
 
 import math
@@ -18,11 +20,11 @@ LOG_R = np.linspace(-7.0, 9.0, 65)  # of the negative binomial's shape; above it
 SHEPPARD = 1 / 12  # what rounding to whole numbers adds to a variance
 LEAST_VARIANCE = 1e-3
 MARGIN = 2.0  # nats by which a negative binomial must be likelier
-MOST_VALUES = 20_000  # that are looked at, evenly spread
+MOST_VALUES = 20_000  # that are used, evenly spaced
 
 
 def is_count(values: Float[np.ndarray, " row"]) -> bool:
-    """Whether whole numbers from 0 upwards are likelier as counts than as rounded measurements."""
+    """Whether non-negative integers are more likely as counts than as rounded measurements."""
     step = -(-len(values) // MOST_VALUES)
     different, times = np.unique(values[::step], return_counts=True)
     saved = math.log(times.sum()) / 2
@@ -31,7 +33,7 @@ def is_count(values: Float[np.ndarray, " row"]) -> bool:
 
 
 def poisson(different: Float[np.ndarray, " value"], times: np.ndarray) -> float:
-    """The log-likelihood, in nats, of the Poisson with the mean of `different` values, each so many times."""
+    """The log-likelihood, in nats, of the Poisson with the mean of `different` values, each occurring `times` times."""
     mean = float(np.average(different, weights=times))
     if mean == 0:
         return 0.0
@@ -41,11 +43,11 @@ def poisson(different: Float[np.ndarray, " value"], times: np.ndarray) -> float:
 
 
 def negative_binomial(different: Float[np.ndarray, " value"], times: np.ndarray) -> float:
-    """The same of the likeliest negative binomial of that mean."""
+    """The same for the most likely negative binomial with that mean."""
     mean = float(np.average(different, weights=times))
     if mean == 0:
         return 0.0
-    from scipy.special import gammaln  # here: 0.1 s that only tables should cost
+    from scipy.special import gammaln  # imported here: only tables should pay its 0.1 s
 
     r = np.exp(LOG_R)[:, np.newaxis]
     ways = gammaln(different + r) - gammaln(r) - gammaln(different + 1.0)
@@ -54,11 +56,11 @@ def negative_binomial(different: Float[np.ndarray, " value"], times: np.ndarray)
 
 
 def rounded_normal(different: Float[np.ndarray, " value"], times: np.ndarray) -> float:
-    """The same of the normal with the data's mean and variance, rounded to whole numbers."""
+    """The same for the normal with the data's mean and variance, rounded to whole numbers."""
     mean = np.average(different, weights=times)
     variance = max(float(np.average((different - mean) ** 2, weights=times)) - SHEPPARD, LEAST_VARIANCE)
     sigma = math.sqrt(variance)
-    # By symmetry in the lower tail, where the difference of two small numbers keeps its digits.
+    # By symmetry in the lower tail, where the difference of two small numbers is precise.
     from scipy.special import ndtr
 
     distance = np.abs(different - mean)

@@ -1,7 +1,7 @@
-"""CSV as text: its encoding, its separator, and where each cell stands in it.
+"""CSV as text: encoding, separator, position of each cell, replacing cells, unbalanced quotes.
 
-Cells are found as Python's csv module finds them; their positions let a cell be replaced while every other character
-stays as it is.
+Cells are found as by Python's csv module; with their positions a cell can be replaced while every other character stays
+unchanged.
 """
 
 import codecs
@@ -17,7 +17,7 @@ from lowerbound.data.file_signatures import check_bytes
 from lowerbound.data.reading import pluralise, refuse
 
 SEPARATORS = ",;\t|"
-SAMPLE = 64 * 1024  # characters that tell the separator
+SAMPLE = 64 * 1024  # characters used to detect the separator
 LEAST_SHARE = 0.9  # of the lines have as many cells as the header
 LINE_BREAK = re.compile(r"\r\n|\r|\n")
 NEVER_CLOSED = re.compile(r'"[^"]*+(?:""[^"]*+)*+')
@@ -31,14 +31,14 @@ MARKS = (
 
 @dataclass(frozen=True)
 class Text:
-    """A file's characters, and how they were encoded."""
+    """A file's characters and their encoding."""
 
     characters: str
     encoding: str
-    mark: bytes = b""  # the byte order mark that stood before them
+    mark: bytes = b""  # the byte order mark before them
 
     def encoded(self, characters: str) -> bytes:
-        """Other characters as the same file would hold them."""
+        """Other characters in the encoding of this file."""
         return self.mark + characters.encode(self.encoding)
 
 
@@ -59,7 +59,7 @@ def decode_csv(place: str, content: bytes) -> Text:
 
 
 def find_separator(characters: str, place: str = "the text") -> str:
-    """The separator that gives the header the most cells, among those that give most lines as many."""
+    """The separator that gives the header the most cells, among those that give most lines the same number."""
     # csv.Sniffer takes minutes for some files of a few thousand quotation marks.
     lines = list(StringIO(characters[:SAMPLE], newline=""))
     lines = lines[:-1] if len(characters) > SAMPLE and len(lines) > 1 else lines  # the last is cut off
@@ -84,7 +84,7 @@ def _check_first_line(place: str, lines: list[str], widths: Mapping[str, list[in
 def header_problem(of_header: int, usual: int) -> str:
     """What is wrong with a first line that does not name the columns."""
     came = f"has {pluralise(of_header, 'cell')} in line 1 and {usual:,} in later lines"
-    return f"{came}; its first line must name the columns, so remove what stands above it"
+    return f"{came}; its first line must name the columns; remove the lines above it"
 
 
 def cell_spans(characters: str, separator: str) -> Iterator[list[Span]]:
@@ -107,8 +107,8 @@ def cell_spans(characters: str, separator: str) -> Iterator[list[Span]]:
 
 
 def quote_problem(row: str, separator: str, width: int, line: int) -> str:
-    """What is wrong with the quotation marks of a row that begins in `line` and should have `width` cells; empty where
-    they are sound. Such a row has swallowed others, so that leaving it out would lose them unseen.
+    """What is wrong with the quotation marks of a row that begins in `line` and should have `width` cells; empty if
+    nothing is. Such a row has absorbed others, so skipping it would silently lose them.
     """
     if '"' not in row:
         return ""
@@ -124,12 +124,12 @@ def quote_problem(row: str, separator: str, width: int, line: int) -> str:
         if NEVER_CLOSED.fullmatch(row, start, end):
             return f"{opened} is never closed"
         if num_before > first and (row[end - 1] != '"' or has_rows_in_it):
-            return f"{opened} is closed only in line {num_before}, so that several rows become one"
+            return f"{opened} is closed only in line {num_before}, which merges several rows"
     return ""
 
 
 def replace_cells(characters: str, separator: str, cells: Mapping[tuple[int, int], str]) -> str:
-    """The text with other cells at some (row, position), rows counted from 0 below the header; all else as it is."""
+    """The text with the cells at some (row, position) replaced, rows counted from 0 below the header."""
     rows = {row for row, _ in cells}
     parts, done = [], 0
     for row, spans in enumerate(islice(cell_spans(characters, separator), 1, None)):
@@ -157,7 +157,7 @@ def _share(widths: list[int]) -> float:
 
 def _cell_pattern(separator: str) -> re.Pattern[str]:
     plain = rf"[^{re.escape(separator)}\r\n]*+"
-    # Whatever follows a closing quotation mark belongs to the cell; without one it is the rest of the file.
+    # Text after a closing quotation mark belongs to the cell; an unclosed quote takes the rest of the file.
     return re.compile(rf'"[^"]*+(?:""[^"]*+)*+(?:"{plain}|\Z)|{plain}')
 
 

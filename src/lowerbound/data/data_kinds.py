@@ -1,4 +1,4 @@
-"""What kind of data examples are, as their values and axes tell."""
+"""The kind of data (binary, grey, colour, counts, table ...), inferred from values and axes; descriptions of shapes."""
 
 from collections.abc import Sequence
 from typing import Literal
@@ -17,15 +17,15 @@ KINDS: dict[Kind, str] = {
     "grey": "grey images on levels, such as 8 bits",
     "colour": "images of several channels on levels, such as 8 bits",
     "levels": "arrays on levels, such as 8 bits",
-    "unit": "numbers within a range, scaled to 0 to 1",
-    "counts": "whole numbers from 0 upwards",
-    "real": "numbers of any size",
+    "unit": "numbers within a range, scaled to [0, 1]",
+    "counts": "non-negative integers",
+    "real": "real numbers",
     "table": "columns of different kinds, or with missing cells",
 }
 
 
 def kind_of(examples: Examples) -> Kind:
-    """The kind of all examples together."""
+    """The kind of a set of examples."""
     support = examples.support
     if examples.layout == "table":
         return "table"
@@ -39,7 +39,7 @@ def kind_of(examples: Examples) -> Kind:
 
 
 def describe_examples(num_examples: int, examples: Examples) -> str:
-    """So many examples, of which these are some: their shape and kind in words."""
+    """`num_examples`, and the shape and kind of `examples`, in words."""
     kind = kind_of(examples)
     shape = examples.event_shape
     is_array = examples.layout != "image" and len(shape) > 1
@@ -48,7 +48,7 @@ def describe_examples(num_examples: int, examples: Examples) -> str:
 
 
 def describe_shape(event_shape: Sequence[int]) -> str:
-    """The shape of an example, images as people say it."""
+    """The shape of an example in words; images as width and height."""
     if len(event_shape) == 1:
         return f"of {event_shape[0]} value{'s' if event_shape[0] > 1 else ''}"
     if len(event_shape) != 3:
@@ -58,7 +58,7 @@ def describe_shape(event_shape: Sequence[int]) -> str:
 
 
 def describe_columns(columns: Sequence[Column]) -> str:
-    """The kind of each column of a table, the first of many."""
+    """The kind of each column of a table, for the first columns."""
     words = [
         f"{printable(column.name)} {column.kind}" + (f" ({column.num_levels} levels)" if column.num_levels > 2 else "")
         for column in columns[:MOST_NAMED]
@@ -74,7 +74,7 @@ def _kind_on_levels(examples: Examples) -> Kind:
 
 
 def _are_in_unit_interval(examples: Examples, support: Support) -> bool:
-    """Also images of another scale, and those that resampling left a little beyond theirs."""
+    """Includes images on another scale, and images slightly beyond their range after resampling."""
     margin = OVERSHOOT if examples.layout == "image" else 0.0
     is_scaled_image = examples.layout == "image" and examples.range != UNSCALED
     return is_scaled_image or (support.low >= -margin and support.high <= 1 + margin)

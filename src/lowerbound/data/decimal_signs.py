@@ -1,7 +1,7 @@
-"""The decimal sign of a CSV: what the cells of its columns tell.
+"""The decimal sign of a CSV, inferred from its cells.
 
-It is the comma where the separator is another character and numbers have commas, else the point. `1,100` and `1.100`
-tell nothing alone: there a comma is refused and a point noted, unless another cell shows what the sign is.
+It is the comma if the separator is another character and numbers have commas, else the point. `1,100` and `1.100` are
+ambiguous: a comma is refused and a point noted, unless another cell settles the sign.
 """
 
 from collections.abc import Sequence
@@ -13,12 +13,12 @@ from lowerbound.data.reading import refuse
 from lowerbound.data.tables import RawTable
 from lowerbound.foundation.schema import MISSING_MARKERS
 
-SAMPLE = 10_000  # cells of a column that tell the decimal sign
+SAMPLE = 10_000  # cells of a column used to infer the decimal sign
 LEAST_NUMBERS = 0.95  # of a column's known cells, for it to be numeric
 
 
 def infer_decimal_sign(table: RawTable, names: Sequence[str]) -> number_parsing.Decimal:
-    """The decimal sign of a CSV: a comma where numbers have it and the separator is another character."""
+    """The decimal sign of a CSV: a comma if numbers have one and the separator is another character."""
     if table.decimal:
         return table.decimal
     if not table.is_text or table.separator == ",":
@@ -29,21 +29,21 @@ def infer_decimal_sign(table: RawTable, names: Sequence[str]) -> number_parsing.
         refuse(
             table.place,
             f"has decimal commas in column {with_comma[0]!r} and decimal points in column {with_point[0]!r}; set "
-            "data.decimal, or leave one of them out (data.exclude)",
+            "data.decimal, or exclude one of them (data.exclude)",
         )
     if with_comma and _all_may_be_thousands(table, with_comma, ","):
         name = with_comma[0]
         text = _first(table, name, ",")
         refuse(
             table.place,
-            f"has numbers such as {text!r} in column {name!r}, whose comma separates thousands or is a decimal sign; "
-            'for a decimal sign set data.decimal=",", else write them without the comma',
+            f"has numbers such as {text!r} in column {name!r}, whose comma is ambiguous (thousands or decimal); "
+            'for a decimal comma set data.decimal=",", otherwise write them without the comma',
         )
     return "," if with_comma else "."
 
 
 def thousands_notes(table: RawTable, names: Sequence[str], decimal: number_parsing.Decimal) -> tuple[str, ...]:
-    """A note on each column whose points are read as decimal signs and may separate thousands."""
+    """A note on each column whose points are read as decimal signs but might separate thousands."""
     if not table.is_text or table.decimal or table.separator == "," or decimal == ",":
         return ()
     with_point = [name for name in names if _is_written_with(table, name, ".")]
@@ -52,13 +52,13 @@ def thousands_notes(table: RawTable, names: Sequence[str], decimal: number_parsi
     texts = [_first(table, name, ".") for name in with_point]
     return tuple(
         f"column {name!r} has three digits after each point: {text!r} is read as {float(text):g} (if the point "
-        'separates thousands, write the numbers without it; data.decimal="." settles it)'
+        'separates thousands, write the numbers without it; data.decimal="." confirms it)'
         for name, text in zip(with_point, texts, strict=True)
     )
 
 
 def _all_may_be_thousands(table: RawTable, names: Sequence[str], sign: number_parsing.Decimal) -> bool:
-    """Whether no number of these columns shows that `sign` is decimal, as 1,5 and 0,125 do."""
+    """Whether every number of these columns could use `sign` for thousands; 1,5 and 0,125 could not."""
     cells = [cell for name in names for cell in islice(filter(None, table.columns[name]), SAMPLE) if sign in cell]
     return all(
         number_parsing.may_have_thousands(cell, sign)

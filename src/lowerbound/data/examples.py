@@ -1,4 +1,4 @@
-"""Examples in memory: images, arrays or rows of a table, and their labels; and what a file held before that."""
+"""Examples, Collection and RawArray: data in memory, with labels, before and after a schema is applied."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -16,16 +16,16 @@ Labels = Int64[np.ndarray, " example"]
 
 @dataclass(frozen=True, eq=False)
 class Examples:
-    """Examples and, where they are known, their labels.
+    """Examples with optional labels.
 
-    An image's values are height x width x channel; an array's have any shape, a table's row one axis of cells, NaN
-    where one is missing.
+    Images are height x width x channel; arrays have any shape; a row of a table is one axis of cells, NaN where one is
+    missing.
     """
 
-    values: Values  # in stored units, less the schema's offset where there is one
-    max_value: float  # what the model sees as 1: 255 for 8-bit images, 16 for digits, 1 for what is taken as it is
+    values: Values  # in stored units, minus the schema's offset if it has one
+    max_value: float  # what the model sees as 1: 255 for 8-bit images, 16 for digits, 1 for unscaled values
     labels: Labels | None = None
-    is_redrawn: bool = False  # pixels are probabilities, from which every pass draws black and white anew
+    is_redrawn: bool = False  # pixels are probabilities, from which every pass draws binary images
     layout: Layout = "image"
     columns: tuple[Column, ...] = ()  # of a table
     min_value: float = 0.0  # what the model sees as 0
@@ -46,14 +46,14 @@ class Examples:
 
     @property
     def num_known(self) -> Int64[np.ndarray, " example"]:
-        """How many values each example has; of a row those of its cells that are not missing."""
+        """The number of known values of each example; missing cells do not count."""
         if self.layout == "table":
             return (~np.isnan(self.values)).sum(1)
         return np.full(len(self), math.prod(self.event_shape))
 
     @cached_property
     def support(self) -> Support:
-        """Where the values lie as the model sees them."""
+        """The support of the values on the model's scale."""
         values, bottom, top = self.values, self.min_value, self.max_value
         if self.layout == "table":
             known = values[~np.isnan(values)]
@@ -75,25 +75,25 @@ class Examples:
         return replace(self, values=np.asarray(self.values[indices]), labels=labels)
 
     def subsample(self, most: int) -> "Examples":
-        """All examples, or `most` of them evenly spaced: files may be ordered by class or date."""
+        """At most `most` examples, evenly spaced, because files may be ordered by class or date."""
         return self.subset(evenly_spaced(len(self), most))
 
 
 def evenly_spaced(number: int, most: int) -> Int64[np.ndarray, " chosen"]:
-    """At most `most` of the indices below `number`, the first and the last among them."""
+    """At most `most` of the indices below `number`, evenly spaced from the first to the last."""
     return np.linspace(0, number - 1, min(most, number)).astype(np.int64)
 
 
 def _num_levels(examples: Examples) -> int:
-    """One for each whole number where all are whole and lie from 0 to at most 255; 256 where they are 8-bit values in
-    another unit, such as divided by 255; else 0.
+    """The number of levels: top + 1 for integers from 0 to at most 255; 256 for 8-bit values in another unit, such as
+    divided by 255; else 0.
     """
     bottom, top = examples.range
     if not bottom <= examples.values.min() <= examples.values.max() <= top:
         return 0
     if bottom == 0 and 1 < top <= 255 and top == int(top) and (examples.values == np.rint(examples.values)).all():
         return int(top) + 1
-    # By parts, most data are told by the first of which.
+    # In parts: for most data the first part decides.
     for part in np.array_split(examples.values.reshape(-1), 1 + examples.values.size // 2**20):
         levels = to_model_scale(part, examples.range) * np.float32(255)
         if np.abs(levels - np.rint(levels)).max() > 1e-3:
@@ -102,7 +102,7 @@ def _num_levels(examples: Examples) -> int:
 
 
 def to_model_scale(values: Shaped[np.ndarray, "*shape"], scale: Range) -> Float32[np.ndarray, "*shape"]:
-    """Stored values as the model sees them, in float32."""
+    """Stored values on the model's scale, in float32."""
     low, high = scale
     seen = values.astype(np.float32)
     return (seen - np.float32(low)) / np.float32(high - low) if low else seen / np.float32(high)
@@ -110,23 +110,25 @@ def to_model_scale(values: Shaped[np.ndarray, "*shape"], scale: Range) -> Float3
 
 @dataclass(frozen=True, eq=False)
 class Collection:
-    """All examples of one file or folder, and what is known of them."""
+    """All examples of one file or folder, with their labels, ids and notes."""
 
     examples: Examples
     label_names: tuple[str, ...] = ()  # empty where there are no labels
-    ids: tuple[str, ...] = ()  # of each example, such as its file; empty where it is its number
+    ids: tuple[str, ...] = ()  # of each example, such as its file name; empty if examples are numbered
     skipped: tuple[str, ...] = ()  # files and examples that could not be read, each with the reason
-    notes: tuple[str, ...] = ()  # what was done to them: resized, rotated upright, blended with white
+    notes: tuple[str, ...] = ()  # preprocessing: resized, rotated upright, blended with white
     resized_to: tuple[int, int] | None = None  # width and height that some were resized to
-    num_validation: int = 0  # of the examples before the last `num_test`, where they are a split of their own
-    num_test: int = 0  # of the last examples, where they are a split of their own
-    schema: Schema | None = None  # what they are; None where nothing has been found out yet
+    num_validation: int = 0  # size of a given validation split, which precedes the test split
+    num_test: int = 0  # size of a given test split, which comes last
+    schema: Schema | None = None  # None before a schema was inferred
     is_from_images: bool = False  # read from image files
-    place: str = ""  # what messages call it: a file, a folder, "the array"
-    unreadable: Mapping[int, str] = field(default_factory=dict)  # rows of a table that could not be read, and why
+    place: str = ""  # its name in messages: a file, a folder, "the array"
+    unreadable: Mapping[int, str] = field(
+        default_factory=dict
+    )  # rows of a table that could not be read, with the reason
 
     def subset(self, kept: Integer[np.ndarray, " index"]) -> "Collection":
-        """The examples at `kept`, in ascending order; each keeps its id, by default its number, and its split."""
+        """The examples at ascending indices `kept`; each keeps its id (by default its number) and its split."""
         num_learned = len(self.examples) - self.num_validation - self.num_test
         is_test = kept >= num_learned + self.num_validation
         ids = self.ids or tuple(map(str, range(len(self.examples))))
@@ -141,24 +143,24 @@ class Collection:
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class RawArray:
-    """Numbers as they are stored, from an array or from image files, before anything is decided about them."""
+    """Numbers as they are stored in an array or in image files, before a schema is applied."""
 
-    place: str  # what messages call it: a file, a folder, "the array"
+    place: str  # its name in messages: a file, a folder, "the array"
     values: Shaped[
         np.ndarray, "..."
     ]  # with an axis of examples first; images read from files are height x width x channel
-    labels: Sequence[str | None] | None = None  # of each example, as they are written; None where one is missing
-    ids: tuple[str, ...] = ()  # as in Collection, and so the next five
+    labels: Sequence[str | None] | None = None  # of each example, as text; None where missing
+    ids: tuple[str, ...] = ()  # as in Collection, like the next five
     skipped: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     resized_to: tuple[int, int] | None = None
     num_validation: int = 0
     num_test: int = 0
     is_from_images: bool = False  # read from image files
-    white: float = 0.0  # the number that is white in image files: 255 or 65535; 0 where numbers have no full scale
+    white: float = 0.0  # the white level of image files: 255 or 65535; 0 if there is no full scale
 
     def element(self, index: int, position: Sequence[int]) -> str:
-        """One number of one example: where it is and what it is."""
+        """One number of one example with its position, for messages."""
         name = self.ids[index] if self.ids else f"example {index}"
         number = self.values[index]
         element = f", element {','.join(map(str, position))}" if number.ndim else ""

@@ -1,7 +1,7 @@
-"""Files of another kind under the name of a CSV: compressed files, workbooks, web pages, JSON.
+"""Files that are not CSV despite their name: compressed files, workbooks, web pages, JSON.
 
-The first bytes tell most of them. Text is another kind only where no header of a table begins so: `<TICKER>,<DATE>`
-and `[kg],{id}` are headers.
+Most are recognised by their first bytes. Text is refused only if no table header could begin that way:
+`<TICKER>,<DATE>` and `[kg],{id}` are headers.
 """
 
 import json
@@ -9,7 +9,7 @@ import re
 
 from lowerbound.data.reading import refuse
 
-SAMPLE = 64 * 1024  # characters that tell markup
+SAMPLE = 64 * 1024  # characters searched for markup
 SAVE = "save it as CSV (UTF-8)"
 
 STARTS: tuple[tuple[bytes, str, str], ...] = (
@@ -26,7 +26,7 @@ STARTS: tuple[tuple[bytes, str, str], ...] = (
     (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "an old Office document, such as an Excel workbook (.xls)", SAVE),
     (b"%PDF-", "a PDF document", "export the table as CSV"),
 )
-"""How files begin, what they are, and what to do."""
+"""First bytes, kind of file, remedy."""
 OFFICE = ("an Excel workbook or another Office document", SAVE)
 ZIP = ("a zip archive", "extract the table from it")
 
@@ -36,7 +36,7 @@ MARKUP_START = re.compile(r"<(?:[!?]|html\b)", re.IGNORECASE)
 
 
 def check_bytes(place: str, content: bytes) -> None:
-    """DataError for a file whose first bytes are those of another kind."""
+    """DataError for a file whose first bytes are those of another format."""
     if content.startswith(b"PK\x03\x04"):
         is_office = b"[Content_Types].xml" in content
         what, remedy = OFFICE if is_office else ZIP
@@ -47,7 +47,7 @@ def check_bytes(place: str, content: bytes) -> None:
 
 
 def check_text(place: str, characters: str) -> None:
-    """DataError for a text that is JSON, HTML or XML."""
+    """DataError for text that is JSON, HTML or XML."""
     sample = characters[:SAMPLE].lstrip()
     if _is_json(sample):
         refuse(place, f"looks like JSON (it begins with {sample[:20]!r}), not CSV; {SAVE} or Parquet")

@@ -1,11 +1,11 @@
-"""A file or folder to the examples it holds, whatever its kind.
+"""read(): a file or folder of any supported kind to examples; tables ARRAYS and TABLES of readers by suffix.
 
 folder, .zip            images: see folders.py
-an image                see images.py
+image file              see images.py
 .npy .npz .safetensors  arrays: see arrays.py
 IDX                     images, with or without .gz
 .csv .tsv .parquet      tables: see tables.py
-hf:NAME, .arrow         data sets of Hugging Face's library, and folders that it saved: see hugging_face.py
+hf:NAME, .arrow         data sets of Hugging Face's library, and folders saved by it: see hugging_face.py
 """
 
 from collections.abc import Callable
@@ -33,25 +33,25 @@ ACCEPTED = (
 
 
 RUN_FILES = ("config.toml", "metrics.jsonl", "model.safetensors")
-"""Two of these tell a run's directory from a folder of images: it holds figures."""
+"""Two of these identify a run directory, which holds figures and could be read as a folder of images."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class ReadingOptions:
-    """What is chosen about reading, where a file leaves a choice."""
+    """Options of reading, for what a file leaves open."""
 
     images: ImageOptions = field(default_factory=ImageOptions)
     tables: TableOptions = field(default_factory=TableOptions)
     labels: str = ""  # a CSV of file names and labels, or the column of a table that holds them
-    layout: str = ""  # of an array; empty for what its axes tell
-    range: tuple[float, ...] = ()  # the numbers that the model sees as 0 and 1; empty for what type and values tell
-    skip_broken: bool = False  # leave out what cannot be read, and name it
-    limit: Limit = STANDARD_LIMIT  # of what may be held
-    schema: Schema | None = None  # of the run that the file is read for; None where data are found out, for training
+    layout: str = ""  # of an array; empty: inferred from its axes
+    range: tuple[float, ...] = ()  # the numbers that become 0 and 1; empty: inferred from type and values
+    skip_broken: bool = False  # skip what cannot be read, and list it
+    limit: Limit = STANDARD_LIMIT  # on memory
+    schema: Schema | None = None  # of the run that the file is read for; None to infer one, for training
 
 
 def options_for_schema(options: ReadingOptions, schema: Schema) -> ReadingOptions:
-    """The same choices for data that a run's schema describes: image files are resized and coloured as its own were."""
+    """The same options with a run's schema: image files are resized and converted like the training images."""
     images = options.images
     if schema.layout == "image":
         size = images.size
@@ -64,9 +64,9 @@ def options_for_schema(options: ReadingOptions, schema: Schema) -> ReadingOption
 
 
 def read(path: Path, options: ReadingOptions | None = None) -> Collection:
-    """All examples that a file or folder holds; DataError if it holds none that can be read.
+    """All examples in a file or folder; DataError if none can be read.
 
-    They are what `options.schema` says, or without one what is found out: then the collection's schema says it.
+    They follow `options.schema`; without one, a schema is inferred and returned with the collection.
     """
     options = options or ReadingOptions()
     if options.labels:
@@ -80,7 +80,7 @@ def read(path: Path, options: ReadingOptions | None = None) -> Collection:
 
 
 def to_collection(raw: RawArray | RawTable, options: ReadingOptions) -> Collection:
-    """Stored numbers or cells as examples, by the schema of a run or by one that is found out here."""
+    """Stored numbers or cells as examples, by the schema of a run or by one inferred here."""
     schema = options.schema
     if schema is None:
         _check_settings(raw, options)
@@ -104,12 +104,12 @@ def to_collection(raw: RawArray | RawTable, options: ReadingOptions) -> Collecti
 
 
 def _check_settings(raw: RawArray | RawTable, options: ReadingOptions) -> None:
-    """ConfigError for a setting that says nothing of such data."""
+    """ConfigError for a setting that does not apply to such data."""
     is_table = isinstance(raw, RawTable) and options.layout in ("", "table")
     of_tables = ("exclude", "columns", "missing_markers", "decimal", "separator")
     given = [key for key in of_tables if getattr(options.tables, key) != getattr(STANDARD, key)]
     if is_table and options.range:
-        raise ConfigError("data.range is for images and arrays; the columns of a table have units of their own.")
+        raise ConfigError("data.range is for images and arrays; columns of a table have their own units.")
     if isinstance(raw, RawArray) and given:
         raise ConfigError(
             f"data.{given[0]} is for tables; {raw.place} holds {'images' if raw.is_from_images else 'an array'}."
@@ -119,13 +119,13 @@ def _check_settings(raw: RawArray | RawTable, options: ReadingOptions) -> None:
 
 
 def _raw(path: Path, options: ReadingOptions) -> RawArray | RawTable:
-    """What a file or folder holds, as it is stored."""
+    """The contents of a file or folder, as they are stored."""
     with reading(path, ACCEPTED):
         is_folder, is_file = path.is_dir(), path.is_file()
         is_dataset = hugging_face.is_name(path) or hugging_face.is_saved(path)
     if is_folder and (found := sum((path / name).is_file() for name in RUN_FILES)) >= 2:
         lacking = " (config.toml is missing)" if found == 2 and not (path / RUN_FILES[0]).is_file() else ""
-        refuse(path, f"is a run directory{lacking}, not data; give what it was trained on")
+        refuse(path, f"is a run directory{lacking}, not data; give the data that it was trained on")
     if is_dataset:
         return hugging_face.read_dataset(path, options.images, options.tables)
     if is_folder:
@@ -140,7 +140,7 @@ def _raw(path: Path, options: ReadingOptions) -> RawArray | RawTable:
     if suffix in TABLES:
         return TABLES[suffix](path, options.tables)
     if options.labels:
-        refuse(path, f"takes no labels from {options.labels}; only folders, .zips and tables do")
+        refuse(path, f"cannot take labels from {options.labels}; only folders, zip archives and tables can")
     if suffix in ARRAYS:
         return ARRAYS[suffix](path, options.limit)
     if is_image_file(path):

@@ -1,12 +1,11 @@
-"""Folders and zip archives of images: which files are images, which splits and labels they have.
+"""Folders and zip archives of images: finding images, splits by folder name, labels by folder or labels.csv.
 
-    images      files with an image's suffix or content; others are counted and named, hidden ones are not
-    links       followed from a folder, wherever they lead; in an archive there are none
-    splits      folders train, and val or test or both, are splits; of other names, and beneath them, classes
-    labels      names of folders where all images lie in one of at least two, or labels.csv beside them
+    images      files with the suffix or content of an image; others are counted and listed, hidden files are not
+    links       followed in a folder, wherever they lead; archives have none
+    splits      folders train, and val or test or both, are splits; other folders, and those inside splits, are classes
+    labels      folder names if all images lie in one of at least two folders, or a labels.csv
 
-A single folder around all is how data were packed, and tells nothing. An archive is read in memory; nothing is ever
-extracted.
+A single folder around all images is ignored. An archive is read in memory; nothing is extracted to disk.
 """
 
 import os
@@ -27,22 +26,22 @@ from lowerbound.data.split_names import SPLITS, Split, split_from_name
 MAX_FILE_BYTES = 2**30
 MAX_LABEL_BYTES = 2**27
 MAX_MEMBERS = 1_000_000
-MAX_FOLDERS = 100_000  # links can make a few look like so many
+MAX_FOLDERS = 100_000  # links can multiply a few
 MAX_DEPTH = 100  # of folders within folders
-COMPRESSIONS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)  # others could take gigabytes before they give a byte
+COMPRESSIONS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)  # others may need gigabytes before yielding a byte
 NOT_COUNTED = ("thumbs.db", "desktop.ini", *LABEL_FILES)
 
 
 @dataclass
 class Listing:
-    """What a folder or an archive holds."""
+    """The contents of a folder or an archive."""
 
     images: list[ImageFile] = field(default_factory=list)
     tables: dict[PurePosixPath, tuple[str, Callable[[], BufferedIOBase]]] = field(default_factory=dict)  # labels.csv
     others: list[str] = field(default_factory=list)  # that are not images
 
     def add(self, name: PurePosixPath, shown_as: str, open_file: Callable[[], BufferedIOBase], start: bytes) -> None:
-        """One file, as its name or its first bytes tell."""
+        """Add one file, classified by its name or its first bytes."""
         if is_image_name(name.name) or is_image_content(name.name, start):
             self.images.append(ImageFile(name, shown_as, open_file))
         elif name.name.lower() in LABEL_FILES:
@@ -52,7 +51,7 @@ class Listing:
 
 
 def read_folder(folder: Path, options: ImageOptions, labels: str = "") -> RawArray:
-    """The images below `folder`, in the order of their paths; labels from the CSV `labels` where one is named."""
+    """The images below `folder`, in the order of their paths; labels from the CSV `labels` if given."""
     listing = Listing()
     with reading(folder, "a folder of images"):
         num_folders = num_files = 0
@@ -72,7 +71,7 @@ def read_zip(path: Path, options: ImageOptions, labels: str = "") -> RawArray:
     with reading(path, "a zip archive of images"), zipfile.ZipFile(path) as archive:
         members = [member for member in archive.infolist() if not member.is_dir()]
         _check_number(path, len(members))
-        # Each of them may be small, and the same bytes of the file.
+        # Each member may be small, and several may share the same bytes of the file.
         options.limit.check(path, sum(member.file_size for member in members), "unpacks to")
         listing = Listing()
         for member in sorted(members, key=lambda member: member.filename):
@@ -86,9 +85,9 @@ def read_zip(path: Path, options: ImageOptions, labels: str = "") -> RawArray:
 def _files(
     folder: Path, below: PurePosixPath, above: tuple[tuple[int, int], ...]
 ) -> Iterator[tuple[PurePosixPath | None, Path]]:
-    """Files with their names below the first folder; the folders, too, without a name."""
+    """Files with their paths relative to the first folder; also the folders, without a path."""
     if len(above) > MAX_DEPTH:
-        too_large(folder, f"lies in {MAX_DEPTH} folders, which is the most that is accepted; move the images up")
+        too_large(folder, f"is nested {MAX_DEPTH} folders deep, the limit; move the images up")
     with os.scandir(folder) as found:
         entries = sorted(found, key=lambda entry: entry.name)
     for entry in entries:
@@ -100,7 +99,7 @@ def _files(
             continue
         identity = _identity(path)
         if identity in above:
-            refuse(path, "is a link to a folder that it lies in; remove the link")
+            refuse(path, "is a link to one of its parent folders; remove the link")
         yield None, path
         yield from _files(path, below / entry.name, (*above, identity))
 
@@ -117,11 +116,11 @@ def _is_hidden(part: str) -> bool:
 def _check_number(source: Path, number: int, most: int | None = None, what: str = "files") -> None:
     most = MAX_MEMBERS if most is None else most
     if number > most:
-        too_large(source, f"holds {number:,} {what} or more, accepted are {most:,}")
+        too_large(source, f"holds {number:,} {what} or more, the limit is {most:,}")
 
 
 def _start(path: Path) -> bytes:
-    # Of a pipe or a device there is no beginning to read, only to wait for.
+    # Reading from a pipe or a device would block.
     if is_image_name(path.name) or not path.is_file():
         return b""
     with path.open("rb") as file:
@@ -140,11 +139,11 @@ def _member(path: Path, archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> Bu
         refuse(path, "is encrypted; unpack it first")
     if member.file_size > MAX_FILE_BYTES:
         came = f"claims {format_bytes(member.file_size)} for {member.filename!r}"
-        too_large(path, f"{came}, accepted are {format_bytes(MAX_FILE_BYTES)}")
+        too_large(path, f"{came}, the limit is {format_bytes(MAX_FILE_BYTES)}")
     if member.compress_type not in COMPRESSIONS:
-        refuse(path, f"has {member.filename!r} compressed in an unusual way; pack it with deflate, or unpack it first")
+        refuse(path, f"has {member.filename!r} with an unsupported compression; use deflate, or unpack it first")
     with archive.open(member) as file:
-        # One byte more than is claimed: zipfile then checks the checksum, and stops at what was claimed.
+        # One byte more than claimed: zipfile then checks the checksum, and stops at the claimed size.
         return BytesIO(file.read(member.file_size + 1))
 
 
@@ -159,11 +158,11 @@ def _read(source: Path, listing: Listing, options: ImageOptions, labels: str) ->
 
 
 def _why_no_classes(entries: Sequence[ImageFile], raw: RawArray) -> tuple[str, ...]:
-    """A note on images without labels that lie in several folders."""
+    """A note on unlabelled images in several folders."""
     places = {(entry.split, entry.name.parts[:-1]) for entry in entries}
     if raw.labels is not None or len(places) == len({split for split, _ in places}):
         return ()
-    return ("no labels: folders are classes where every image lies in one, directly; labels.csv can name others",)
+    return ("no labels: folders are classes only if every image lies directly in one; a labels.csv can give labels",)
 
 
 def _named(names: Sequence[str]) -> str:
@@ -175,7 +174,7 @@ def _named(names: Sequence[str]) -> str:
 
 @dataclass(frozen=True)
 class _Arranged:
-    """Images with their splits and the classes that folders tell; and the folders in which labels.csv may lie."""
+    """Images with splits and folder classes, and the folders in which labels.csv may lie."""
 
     entries: list[ImageFile]
     around: tuple[str, ...]  # folders around all images
@@ -200,22 +199,22 @@ def _arranged(source: Path, images: list[ImageFile]) -> _Arranged:
 
 
 def _shared(folders: Sequence[tuple[str, ...]]) -> tuple[str, ...]:
-    """The folders that lie around all."""
+    """The common parent folders of all."""
     first, last = min(folders), max(folders)
     length = next((at for at, pair in enumerate(zip(first, last, strict=False)) if pair[0] != pair[1]), None)
     return first[: min(len(first), len(last)) if length is None else length]
 
 
 def _split_folders(source: Path, folders: Sequence[tuple[str, ...]]) -> tuple[str, ...]:
-    """The names of folders that are splits; none where there are not at least train and another one."""
+    """Folder names that are splits; empty unless train and at least one other exist."""
     tops = {folder[0] if folder else "" for folder in folders}
     names = sorted(top for top in tops if split_from_name(top))
     found = {split_from_name(name) for name in names}
     if "train" not in found or len(found) < 2:
         return ()
     if others := sorted(tops - set(names)):
-        came = printable(others[0]) if others[0] else "images in no folder"
-        refuse(source, f"holds splits ({', '.join(names)}) and beside them {came}; move one or the other away")
+        came = printable(others[0]) if others[0] else "images outside any folder"
+        refuse(source, f"holds splits ({', '.join(names)}) and also {came}; remove one or the other")
     return tuple(names)
 
 
@@ -224,7 +223,7 @@ def _split(folder: tuple[str, ...], names: tuple[str, ...]) -> Split:
 
 
 def _classes(folders: Sequence[tuple[str, ...]], splits: Sequence[Split]) -> list[str | None]:
-    """The folder that each image lies in where that is its class; a split may have none."""
+    """The class of each image from its folder, or None; a split may have no classes."""
     depths = {
         split: {len(folder) for folder, of in zip(folders, splits, strict=True) if of == split} for split in SPLITS
     }
@@ -238,7 +237,7 @@ def _classes(folders: Sequence[tuple[str, ...]], splits: Sequence[Split]) -> lis
 
 @dataclass(frozen=True)
 class _Table:
-    """A CSV of labels, and the folder whose images it names."""
+    """A CSV of labels, and the folder whose images it refers to."""
 
     folder: tuple[str, ...]
     rows: LabelTable
@@ -247,7 +246,7 @@ class _Table:
 def _labelled(
     source: Path, arranged: _Arranged, listing: Listing, labels: str
 ) -> tuple[list[ImageFile], tuple[str, ...]]:
-    """The images with the labels of CSVs where there are any, else of their folders; and notes."""
+    """The images with labels from CSVs if there are any, else from folders; and notes."""
     tables, notes = _tables(arranged, listing, labels)
     if not tables:
         return arranged.entries, (*notes, *_without_labels(arranged.entries))
@@ -264,7 +263,7 @@ def _labelled(
 
 
 def _tables(arranged: _Arranged, listing: Listing, labels: str) -> tuple[list[_Table], tuple[str, ...]]:
-    """The CSV that is named, or else those of the splits, or else the one beside or above all images; and notes."""
+    """The given CSV, else those of the splits, else the one next to or above all images; and notes."""
     if labels:
         path = Path(labels).expanduser()
         return [
@@ -295,7 +294,7 @@ def _content(place: str, open_file: Callable[[], BufferedIOBase]) -> bytes:
     with reading(place, A_CSV), open_file() as file:
         content = read_up_to(file, MAX_LABEL_BYTES + 1)
     if len(content) > MAX_LABEL_BYTES:
-        too_large(place, f"has more than {format_bytes(MAX_LABEL_BYTES)}, the most that is accepted of labels")
+        too_large(place, f"has more than {format_bytes(MAX_LABEL_BYTES)}, the limit for labels")
     return bytes(content)
 
 
@@ -306,7 +305,7 @@ def _check_complete(place: str, names: Sequence[PurePosixPath], labels: Mapping[
 
 
 def _without_labels(entries: Sequence[ImageFile]) -> tuple[str, ...]:
-    """The note on splits without labels, where others have them."""
+    """The note on splits without labels if other splits have them."""
     labelled = {entry.split for entry in entries if entry.label is not None}
     absent = [split for split in SPLITS if split in {entry.split for entry in entries} - labelled]
     return (f"no labels for {' and '.join(absent)}",) if labelled and absent else ()

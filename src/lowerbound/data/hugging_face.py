@@ -1,10 +1,10 @@
-"""Data sets of the `datasets` library: a name on the Hugging Face hub, a folder that it saved, an Arrow file.
+"""Reader of Hugging Face data sets: a name on the hub, a folder saved by the `datasets` library, an Arrow file.
 
-    hf:NAME, hf:NAME:CONFIG     loaded by name, or from a folder that the library can load; kept in its own cache
-    a folder, an .arrow file    as Dataset.save_to_disk writes them
+    hf:NAME, hf:NAME:CONFIG     loaded by name, or from a folder that the library can load; cached by the library
+    folder, .arrow file         as written by Dataset.save_to_disk
 
-One column of images makes images, one of arrays makes arrays, anything else a table. Labels are a column of classes, or
-the one that is asked for. Splits called validation, valid, val or dev, and test, stay; all others are trained on.
+A column of images gives images, a column of arrays gives arrays, anything else a table. Labels are a ClassLabel column,
+or the column given. Splits named validation, valid, val or dev, and test, are kept; all others are used for training.
 """
 
 import re
@@ -32,12 +32,12 @@ IMAGE_COLUMNS = ("image", "img", *DATA_KEYS)
 
 
 def is_name(path: Path) -> bool:
-    """Whether this names a data set to be loaded by name."""
+    """Whether this is a data set to load by name."""
     return str(path).startswith(PREFIX)
 
 
 def is_saved(path: Path) -> bool:
-    """Whether the `datasets` library wrote this folder, or this is its kind of file."""
+    """Whether this is a folder written by the `datasets` library, or an Arrow file."""
     if path.is_dir():
         return (path / "dataset_dict.json").is_file() or (path / "state.json").is_file()
     return path.suffix.lower() == ".arrow"
@@ -62,11 +62,11 @@ def read_dataset(
 
 
 def _by_split(datasets: Mapping[str, Any]) -> dict[Split, dict[str, Any]]:
-    """Data sets by name, put together by what they are for: all names but those of the others are for training."""
+    """Data sets by name, grouped by split; names that are not validation or test are for training."""
     parts: dict[Split, dict[str, Any]] = {split: {} for split in SPLITS}
     for name, data in datasets.items():
         parts[split_from_name(name) or "train"][name] = data
-    # Of validation or test alone, they are what there is to learn from.
+    # Without a training split, the next one is trained on.
     for split in SPLITS:
         if not parts["train"]:
             parts["train"], parts[split] = parts[split], {}
@@ -84,7 +84,7 @@ def _notes(parts: Mapping[Split, Mapping[str, Any]]) -> tuple[str, ...]:
 
 @dataclass(frozen=True)
 class _Source:
-    """The rows of a data set, and what to take from them."""
+    """The rows of a data set, and which columns to read."""
 
     datasets: Any  # the library
     path: Path
@@ -94,17 +94,17 @@ class _Source:
     limit: Limit
 
     def check(self) -> None:
-        """DataError where there is too much or too little."""
+        """DataError if there are too many rows, or none."""
         if not len(self.rows):
             refuse(self.path, "has no rows")
         self.limit.check(self.path, self.rows.data.nbytes)
-        # The file is mapped, and what it says of where texts and lists begin would be believed.
+        # The file is memory-mapped, and its offsets of texts and lists would be trusted.
         self.rows.data.table.validate(full=True)
         if self.label and self.label not in self.rows.column_names:
             refuse(self.path, f"has no column {self.label!r} for labels; it has {', '.join(self.rows.column_names)}")
 
     def raw(self, images: ImageOptions) -> RawArray | tables.RawTable:
-        """Images, arrays or a table, as the columns tell."""
+        """Images, arrays or a table, depending on the columns."""
         features = {name: feature for name, feature in self.rows.features.items() if name != self.label}
         pictures = [name for name, feature in features.items() if isinstance(feature, self.datasets.Image)]
         arrays = [name for name, feature in features.items() if _is_array(self.datasets, feature)]
@@ -138,11 +138,11 @@ class _Source:
             refuse(self._row(number), "has no image")
         if image["bytes"] is not None:
             return BytesIO(image["bytes"])
-        # A file that somebody sends must not name others on this machine.
+        # A data set must not refer to other files on this machine.
         file = Path(image["path"]).resolve()
         known = (Path(str(self.path).removeprefix(PREFIX)), Path(self.datasets.config.HF_CACHE_HOME))
         if not any(file.is_relative_to(folder.expanduser().resolve()) for folder in known):
-            refuse(self._row(number), f"names a file outside the data set, {printable(file)}")
+            refuse(self._row(number), f"refers to a file outside the data set, {printable(file)}")
         return file.open("rb")
 
     def _row(self, number: int) -> str:
@@ -162,7 +162,7 @@ class _Source:
         return [None if cell is None else str(cell) for cell in self._cells(self.label)]
 
     def _cells(self, column: str) -> list[Any]:
-        """Values of a column, classes by their names."""
+        """Values of a column, class labels as names."""
         chosen = self.rows.select_columns([column]).with_format("arrow")[:]
         values, feature = arrow_cells(chosen[column]), self.rows.features[column]
         if not isinstance(feature, self.datasets.ClassLabel):
@@ -172,7 +172,7 @@ class _Source:
     def _one_of(self, found: Sequence[str], usual: Sequence[str], what: str) -> str:
         chosen = found if len(found) == 1 else [name for name in found if name in usual]
         if len(chosen) != 1:
-            refuse(self.path, f"has {len(found)} columns of {what}, {', '.join(found)}; keep the one to learn from")
+            refuse(self.path, f"has {len(found)} columns of {what}, {', '.join(found)}; keep only the one to train on")
         return chosen[0]
 
 

@@ -1,4 +1,4 @@
-"""Archives of IDX files: where they are found on this machine, or downloaded from, and what they must hash to."""
+"""IDX files of MNIST, Fashion-MNIST and KMNIST: found in local folders or downloaded, with their checksums."""
 
 import os
 from collections.abc import Mapping
@@ -20,7 +20,7 @@ IDX_FILES = (
 
 @dataclass(frozen=True)
 class Archive:
-    """Where gzipped IDX files can be fetched, and what they must hash to."""
+    """Mirrors of gzipped IDX files, and the checksums of the files."""
 
     mirrors: tuple[str, ...]  # tried in this order; each ends with a slash
     sha256: Mapping[str, str]  # of file name without .gz: SHA-256 of the .gz file
@@ -43,7 +43,7 @@ def find_idx_files(name: str, archive: Archive, data_dir: str) -> list[Path]:
 
 def download(archive: Archive, file: str, folder: Path) -> Path:
     """Fetch `file`.gz into `folder` from the first mirror that has it; a wrong checksum leaves no file."""
-    # Imported here: 45 ms that only IDX sources should cost.
+    # Imported here: only IDX sources should pay its 45 ms.
     import pooch
 
     # Seconds to connect, and to wait for the next bytes.
@@ -59,7 +59,7 @@ def download(archive: Archive, file: str, folder: Path) -> Path:
 
 
 def _roots(data_dir: str) -> list[Path]:
-    """Where sources are looked for, in order; the last is the cache, into which they are downloaded."""
+    """Folders that are searched for sources, in order; the last is the download cache."""
     import pooch
 
     given = [root for root in (data_dir, os.environ.get(DATA_VARIABLE, "")) if root]
@@ -77,7 +77,7 @@ def _files_in(folder: Path) -> dict[str, Path]:
 def _as_searched(folder: Path) -> str:
     found = _files_in(folder)
     missing = ", ".join(file for file in IDX_FILES if file not in found)
-    return f"{printable(folder)} (which lacks {missing})" if found else printable(folder)
+    return f"{printable(folder)} (without {missing})" if found else printable(folder)
 
 
 def _why(error: Exception) -> str:

@@ -1,7 +1,7 @@
-"""Image files to one array: PNG, JPEG, WebP, TIFF, BMP and GIF; what becomes of the pixels of each is in pixels.py.
+"""Many image files to one array: common size, common depth, resizing, skipping broken files.
 
-Images of one size are taken as they are. Others are resized: "crop" covers the size and crops to it, "fit" lies within
-it and is padded with black. Grey stays one channel unless others are in colour.
+Images that share one size keep it. Otherwise they are resized: "crop" covers the size and crops, "fit" fits within it
+and pads with black. Grey stays one channel unless other images are in colour. Single files are decoded in pixels.py.
 """
 
 from collections import Counter
@@ -17,7 +17,7 @@ from typing import TypeVar
 import numpy as np
 
 from lowerbound.data.examples import RawArray
-from lowerbound.data.pixels import AN_IMAGE as AN_IMAGE  # this and the next: part of this module's face
+from lowerbound.data.pixels import AN_IMAGE as AN_IMAGE  # re-exported, like the next ones
 from lowerbound.data.pixels import FORMATS as FORMATS
 from lowerbound.data.pixels import IMAGE_SUFFIXES as IMAGE_SUFFIXES
 from lowerbound.data.pixels import (
@@ -35,19 +35,19 @@ from lowerbound.data.reading import STANDARD_LIMIT, Limit, open_regular_file, pr
 from lowerbound.data.split_names import SPLITS, split_note
 from lowerbound.foundation.errors import DataError
 
-LARGEST_SIDE = 256  # pixels that are taken as they are
-CHOSEN_SIDE = 64  # the longer one, where images are of several sizes or larger than that
+LARGEST_SIDE = 256  # pixels of images that are not resized
+CHOSEN_SIDE = 64  # the longer side, if images have several sizes or are larger than that
 
 Found = TypeVar("Found")
 
 
 @dataclass(frozen=True, kw_only=True)
 class ImageOptions:
-    """What to do with image files."""
+    """Options for reading image files."""
 
-    size: tuple[int, int] | None = None  # width, height to resize all to; None takes images of one size as they are
+    size: tuple[int, int] | None = None  # width, height to resize to; None keeps a common size
     resize: Resize = "crop"
-    num_channels: int = 0  # 1 makes colour grey, 3 the other way round; 0 takes what the images share
+    num_channels: int = 0  # 1 converts to grey, 3 to colour; 0 keeps what the images have in common
     skip_broken: bool = False
     limit: Limit = STANDARD_LIMIT
 
@@ -69,7 +69,7 @@ def read_image_files(paths: Sequence[Path], options: ImageOptions) -> RawArray:
 
 
 def read_image_bytes(name: str, content: bytes, options: ImageOptions) -> RawArray:
-    """One image file that is in memory; messages call it by `name`."""
+    """One image file in memory, called `name` in messages."""
     return read_entries(Path(name), [ImageFile(PurePosixPath(name), name, partial(BytesIO, content))], options)
 
 
@@ -78,8 +78,8 @@ def _file(path: Path) -> ImageFile:
 
 
 def read_entries(source: Path, entries: Sequence[ImageFile], options: ImageOptions) -> RawArray:
-    """Images one after the other, ordered by their splits; `ids` are the names of those that could be read."""
-    # Where there is one file alone, skipping it leaves nothing.
+    """Images in the order of their splits; `ids` are the names of those that could be read."""
+    # With a single file, skipping it would leave nothing.
     attempt = _Attempt(options.skip_broken, can_choose=len(entries) > 1)
     seen = partial(read_header, limit=options.limit)
     ordered = sorted(entries, key=lambda entry: SPLITS.index(entry.split))
@@ -126,7 +126,7 @@ def _with_names(raw: RawArray, entries: Sequence[ImageFile]) -> RawArray:
 
 
 class _Attempt:
-    """Reads files one after the other; a broken one ends it or, where that was chosen, is noted and skipped."""
+    """Reads files in turn; a broken file is an error or, with skip_broken, recorded and skipped."""
 
     def __init__(self, skip_broken: bool, can_choose: bool) -> None:
         self.skip_broken = skip_broken
@@ -143,13 +143,13 @@ class _Attempt:
             return None
 
     def need_some(self, source: Path, found: Sequence[object]) -> None:
-        """DataError where nothing is left."""
+        """DataError if nothing is left."""
         if not found:
             raise DataError(f"none of the images in {printable(source)} can be read; the first: {self.skipped[0]}")
 
 
 def _common_size(sizes: Sequence[tuple[int, int]]) -> tuple[int, int]:
-    """The images' own size where they share one that networks can take, else one of their middle shape."""
+    """The images' common size if networks can take it, else a small size with the median aspect ratio."""
     first = sizes[0]
     if all(size == first for size in sizes) and max(first) <= LARGEST_SIDE:
         return first

@@ -1,4 +1,4 @@
-"""The cells of a column that hold something, and as numbers those that are some."""
+"""KnownCells: the non-missing cells of a column, parsed as numbers or texts; missing-value markers."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -23,11 +23,11 @@ class KnownCells:
     rows: Sequence[int]
     cells: Sequence[Cell]
     decimal: number_parsing.Decimal
-    skip_broken: bool = False  # what its column does not hold is left out, with its row
+    skip_broken: bool = False  # rows with invalid cells are skipped
 
     @cached_property
     def plain(self) -> list[float | None]:
-        """The numbers that cells are beyond doubt; texts are none where a type says that they are texts."""
+        """Cells that are unambiguously numbers, else None; texts of a text-typed column are never numbers."""
         return [self._number(cell, self.table.is_text, number_parsing.parse_plain_number) for cell in self.cells]
 
     @cached_property
@@ -41,25 +41,25 @@ class KnownCells:
 
     @cached_property
     def values(self) -> Float[np.ndarray, " cell"]:
-        """The same in float64; NaN for a text that is not a number, infinity for its word."""
+        """The same in float64; NaN for a text that is not a number, infinity for "inf"."""
         pairs = zip(self.cells, self.numbers, strict=True)
         words = (np.inf if number is None and _says_infinity(cell) else number for cell, number in pairs)
         return np.array([np.nan if number is None else number for number in words], np.float64)
 
     @cached_property
     def texts(self) -> list[str]:
-        """The cells as levels have them."""
+        """The cells as texts, in the form of levels."""
         return [cell_text(cell) for cell in self.cells]
 
     @cached_property
     def markers(self) -> Counter[str]:
-        """The texts that are missing here, and how many cells have each; without the empty one."""
+        """Texts read as missing here, with their counts; without the empty text."""
         known = set(self.rows)
         cells = enumerate(self.table.columns[self.name])
         return Counter(cell for row, cell in cells if row not in known and isinstance(cell, str) and cell)
 
     def valid_only(self, is_wrong: Bool[np.ndarray, " cell"], sentence: str) -> "KnownCells":
-        """The others where broken rows are skipped; DataError about the first where they are not."""
+        """The cells that are not wrong if broken rows are skipped; otherwise DataError for the first wrong one."""
         if not is_wrong.any():
             return self
         if not self.skip_broken:
@@ -68,7 +68,7 @@ class KnownCells:
         return replace(self, rows=[self.rows[index] for index in kept], cells=[self.cells[index] for index in kept])
 
     def refuse(self, index: int, sentence: str) -> NoReturn:
-        """DataError about the known cell at `index`."""
+        """DataError for the known cell at `index`."""
         cell, where = str(self.cells[index])[:60], self.table.where(self.rows[index], self.name)
         raise DataError(f"{where} is {cell!r}; {sentence}, {exclusion_hint(self.name)}.")
 
@@ -86,7 +86,7 @@ def known_cells(
     levels: Sequence[str] = (),
     skip_broken: bool = False,
 ) -> KnownCells:
-    """The cells of a column that hold something; a marker that is one of its `levels` does."""
+    """The non-missing cells of a column; a marker that is one of its `levels` is not missing."""
     missing, kept = frozenset(markers) | {""}, kept_markers(markers, levels)
     cells = table.columns[name]
     rows = [row for row, cell in enumerate(cells) if not is_missing(cell, missing) or (kept and cell in kept)]
@@ -94,23 +94,23 @@ def known_cells(
 
 
 def kept_markers(markers: Sequence[str], levels: Sequence[str]) -> frozenset[str]:
-    """The levels that would be missing elsewhere."""
+    """The levels that would otherwise be missing-value markers."""
     return frozenset(level for level in levels if level and level.lower() in markers)
 
 
 def is_missing(cell: Cell, markers: frozenset[str]) -> bool:
-    """Whether a cell holds nothing, or a marker that stands for it."""
+    """Whether a cell is empty or a missing-value marker."""
     return cell is None or (isinstance(cell, str) and cell.lower() in markers)
 
 
 def lower_case(markers: Sequence[str]) -> tuple[str, ...]:
-    """Markers as they are compared: capitals and spaces around them do not matter."""
+    """Markers normalised for comparison: lower case, without surrounding spaces."""
     return tuple(dict.fromkeys(marker.strip().lower() for marker in markers))
 
 
 def exclusion_hint(name: str) -> str:
-    """How a column that cannot be read is left out."""
-    return f'or leave the column out: set data.exclude=["{name}"]'
+    """How to exclude a column that cannot be read."""
+    return f'or exclude the column: set data.exclude=["{name}"]'
 
 
 def _says_infinity(cell: Cell) -> bool:

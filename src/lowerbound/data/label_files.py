@@ -1,7 +1,7 @@
-"""Labels of image files from a CSV beside them, such as labels.csv; ids and labels are text, as they are written.
+"""labels.csv: reading labels of image files from a CSV, and matching its ids to images.
 
-An id is the path of an image, with or without its folders, with or without its suffix. One that is the whole path of an
-image names that image; any other must fit one image alone.
+An id is the path of an image, with or without its folders, with or without its suffix. A full path identifies its
+image; any other id must match exactly one image. Ids and labels are texts.
 """
 
 import csv
@@ -18,13 +18,13 @@ FILE_COLUMNS = ("file", "filename", "file_name", "path", "image", "id", "name")
 LABEL_COLUMNS = ("label", "class", "target", "y", "category")
 A_CSV = "a CSV of file names and labels in UTF-8"
 SEPARATORS = ",;\t|"
-MAX_ROWS = 1_000_000  # as many as there may be images
+MAX_ROWS = 1_000_000  # the limit for images
 MAX_HEADER = 2**18  # characters
 
 
 @dataclass(frozen=True)
 class LabelRow:
-    """One row: what it calls the image, and its label, None where that is missing."""
+    """One row: the id of an image, and its label (None if missing)."""
 
     id: str
     label: str | None
@@ -35,20 +35,20 @@ class LabelRow:
 class LabelTable:
     """The rows of one CSV."""
 
-    place: str  # what messages call it
+    place: str  # its name in messages
     rows: tuple[LabelRow, ...]
 
 
 @dataclass(frozen=True)
 class MatchedLabels:
-    """What a CSV says of images: a label by the position of each, and the rows that fit none."""
+    """Labels by the index of each image, and notes on rows that match no image."""
 
     of: dict[int, str | None]
     notes: tuple[str, ...]
 
 
 def read_labels(place: str, content: bytes) -> LabelTable:
-    """The names and labels in a CSV; DataError where it has no columns of them."""
+    """The ids and labels in a CSV; DataError if it has no such columns."""
     with reading(place, A_CSV):
         text = content.decode("utf-8-sig")
         rows = csv.reader(StringIO(text, newline=""), delimiter=_separator(text), strict=True)
@@ -62,7 +62,7 @@ def read_labels(place: str, content: bytes) -> LabelTable:
             if len(row) != len(header):
                 refuse(place, f"has {len(row)} cells in line {rows.line_num}, its header names {len(header)} columns")
             if len(found) == MAX_ROWS:
-                too_large(place, f"has more than {MAX_ROWS:,} rows, as many as there may be images")
+                too_large(place, f"has more than {MAX_ROWS:,} rows, the limit for images")
             found.append(LabelRow(row[by_id].strip(), row[by_label].strip() or None, rows.line_num))
     return LabelTable(place, tuple(found))
 
@@ -76,7 +76,7 @@ def has_labels(place: str, content: bytes) -> bool:
 
 
 def match_labels(table: LabelTable, names: Sequence[PurePosixPath], folder: str) -> MatchedLabels:
-    """The labels of images whose paths below `folder` are `names`; DataError for what is ambiguous."""
+    """The labels of images whose paths below `folder` are `names`; DataError for an ambiguous id."""
     whole, tails = _keys(names, folder)
     chosen: dict[int, LabelRow] = {}
     unmatched = []
@@ -85,7 +85,9 @@ def match_labels(table: LabelTable, names: Sequence[PurePosixPath], folder: str)
         fits = whole.get(key) or tails.get(key, [])
         if len({names[index] for index in fits}) > 1:
             came = ", ".join(printable(str(names[index])) for index in fits[:4])
-            refuse(table.place, f"has the id {row.id!r} in line {row.line}, which fits {came}; add folder and suffix")
+            refuse(
+                table.place, f"has the id {row.id!r} in line {row.line}, which matches {came}; add folder and suffix"
+            )
         if not fits:
             unmatched.append(row.id)
         for index in fits:
@@ -94,7 +96,7 @@ def match_labels(table: LabelTable, names: Sequence[PurePosixPath], folder: str)
 
 
 def _keys(names: Sequence[PurePosixPath], folder: str) -> tuple[dict[str, list[int]], dict[str, list[int]]]:
-    """Positions by whole paths, and by their ends, with and without the suffix."""
+    """Indices by full path, and by trailing parts of the path, with and without the suffix."""
     whole: dict[str, list[int]] = defaultdict(list)
     tails: dict[str, list[int]] = defaultdict(list)
     for index, name in enumerate(names):
@@ -126,7 +128,7 @@ def _note(place: str, unmatched: Sequence[str]) -> tuple[str, ...]:
 
 
 def _separator(text: str) -> str:
-    """The one by which the header has both columns, else the one that gives it most cells."""
+    """The separator that gives the header both columns, else the one that gives it the most cells."""
 
     def fits(separator: str) -> tuple[bool, int]:
         header = _header(text, separator)
@@ -146,4 +148,4 @@ def _first_of(place: str, header: Sequence[str], accepted: tuple[str, ...], what
         if name.lower() in accepted:
             return index
     came = ", ".join(printable(name) for name in header[:8]) or "nothing"
-    refuse(place, f"has no column for {what}; accepted are {', '.join(accepted)}, its header is {came}")
+    refuse(place, f"has no column for {what}; accepted: one of {', '.join(accepted)}, the header is {came}")

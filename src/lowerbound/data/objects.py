@@ -1,14 +1,14 @@
-"""What a Python program holds, as stored numbers or cells: in memory what files.py is for files.
+"""read_object(): Python objects (arrays, tensors, DataFrames, data sets, PIL images) to RawArray or RawTable.
 
-    numpy array, tensor, nested list     the numbers as they are; masked ones and None are NaN
-    SciPy sparse matrix                  a dense array, if it takes no more than 8 GiB
-    PIL images                           grey or RGB of 8 bits, or the numbers of one channel; of one size
-    torch data set                       its items, transforms applied; of (x, y) pairs y is the label
+    numpy array, tensor, nested list     the numbers unchanged; masked values and None are NaN
+    SciPy sparse matrix                  a dense array of at most 8 GiB
+    PIL images                           8-bit grey or RGB, or numbers of one channel; all of one size
+    torch data set                       its items, transforms applied; in (x, y) pairs y is the label
     pandas, Polars, Arrow                a table: columns by name, categories as text, no index
     dict of columns, list of dicts       a table
 
-Nothing is decided about the numbers here: scales.py and tables.py do that. Libraries that are not installed are not
-needed: whatever comes from one is recognised by the modules that the program has imported.
+The schema is inferred elsewhere (array_schema.py, table_schema.py). No optional library is imported: objects are
+recognised by the modules that the program has already imported. The table of kinds is KINDS.
 """
 
 import sys
@@ -42,23 +42,23 @@ HINTS = {
     "Dataset": "save it with save_to_disk(folder) and give the folder",
     "generator": "give list(...)",
 }
-"""By the name of a type, what to do with an object that is not accepted."""
+"""Remedies for objects that are not accepted, by type name."""
 
 Raw = RawArray | RawTable
 
 IN_MEMORY = Limit(18 * GIB, can_be_raised=False)
-"""What the cells of a table in memory may take: 134 million of them."""
+"""Limit on the cells of a table in memory: 134 million of them."""
 
 
 def read_object(values: Any, labels: Any = None, place: str = "the array") -> RawArray | RawTable | Splits:
-    """Stored numbers or cells, whatever they are held in; splits come back as they are.
+    """Stored numbers or cells of any supported object; splits are returned unchanged.
 
-    `labels` has one label for each example: integers, texts or truth values, None where one is missing. For a table it
-    may be the name of a column. DataError for what is not accepted.
+    `labels` has one label for each example: integers, texts or booleans, None where missing. For a table it may be the
+    name of a column. DataError for objects that are not supported.
     """
     if isinstance(values, Splits):
         if labels is not None:
-            raise DataError("labels were given beside splits, which have labels of their own; leave them out.")
+            raise DataError("labels were given with splits, which have their own labels; remove the argument.")
         return values
     raw = _read(place, values)
     return raw if labels is None else _labelled(raw, labels)
@@ -75,7 +75,7 @@ def _read(place: str, values: Any) -> Raw:
 
 
 def _is(module: str, *names: str) -> Callable[[Any], bool]:
-    """Whether an object is an instance of a class in a module, which need not be installed."""
+    """A test whether an object is an instance of a class in a module that need not be installed."""
 
     def is_one(values: Any) -> bool:
         found = sys.modules.get(module)
@@ -94,7 +94,7 @@ def _from_tensor(place: str, tensor: Any) -> RawArray:
 
 
 def _from_torch(place: str, values: Shaped[np.ndarray, "example *event"]) -> RawArray:
-    """Torch's images are N×C×H×W; they are stored N×H×W×C."""
+    """Torch images are N×C×H×W; they are stored as N×H×W×C."""
     shape = values.shape
     if len(shape) == 4 and shape[1] in CHANNELS and not {shape[2], shape[3]} & set(CHANNELS):
         note = "axes N×C×H×W of a tensor read as N×H×W×C"
@@ -103,7 +103,7 @@ def _from_torch(place: str, values: Shaped[np.ndarray, "example *event"]) -> Raw
 
 
 def _numbers(place: str, values: Any) -> Shaped[np.ndarray, "..."]:
-    """A tensor on any device, or an array, as numpy's; a view wherever that is possible."""
+    """A tensor on any device, or an array, as a numpy array; a view where possible."""
     if not _is_tensor(values):
         return np.asarray(values)
     torch = sys.modules["torch"]
@@ -111,7 +111,7 @@ def _numbers(place: str, values: Any) -> Shaped[np.ndarray, "..."]:
         _check_size(place, values.numel() * values.element_size())
         values = values.to_dense()
     if values.is_floating_point() and values.element_size() < 4 and values.dtype != torch.float16:
-        values = values.float()  # bfloat16 and others that numpy does not have
+        values = values.float()  # bfloat16 and other types that numpy lacks
     try:
         return values.detach().cpu().resolve_conj().resolve_neg().numpy()
     except (NotImplementedError, RuntimeError, TypeError):
@@ -130,7 +130,7 @@ def _from_array(place: str, values: Any) -> Raw:
 
 
 def _from_objects(place: str, values: Shaped[np.ndarray, "..."]) -> Raw:
-    """An array of Python's objects: numbers, some missing; cells of several kinds; or arrays."""
+    """An array of Python objects: numbers with missing ones, cells of several kinds, or arrays."""
     cells = values.reshape(-1)
     if all(cell is None or isinstance(cell, int | float | np.number) for cell in cells):
         return RawArray(place=place, values=values.astype(np.float64))
@@ -153,14 +153,14 @@ def _from_list(place: str, values: Any) -> Raw:
         return RawArray(place=place, values=_gathered(place, values, len(values)))
     try:
         array = np.asarray(values)
-    except ValueError:  # of several shapes
+    except ValueError:  # several shapes
         return RawArray(place=place, values=_gathered(place, values, len(values)))
-    # With one text among them numpy makes texts of numbers.
+    # A single text would make numpy convert all numbers to texts.
     return _from_array(place, np.array(values, object) if array.dtype.kind in "US" else array)
 
 
 def _gathered(place: str, items: Iterable[Any], count: int) -> Shaped[np.ndarray, "example *event"]:
-    """Arrays of one shape and type as one; `count` of them, or 0 where that is not known."""
+    """Arrays of one shape and type stacked into one; `count` is their number, or 0 if unknown."""
     values = np.empty(0)
     num_read = 0
     for index, item in enumerate(items):
@@ -171,7 +171,7 @@ def _gathered(place: str, items: Iterable[Any], count: int) -> Shaped[np.ndarray
             refuse(
                 place,
                 f"holds {_shown(part)} as example {index} and {_shown(values[0])} as example 0; give examples of one "
-                "shape and type (labels are an argument of their own)",
+                "shape and type (pass labels as a separate argument)",
             )
         if index == len(values):
             values = np.concatenate([values, _room(place, 2 * index, part)[index:]])
@@ -185,9 +185,9 @@ def _part(place: str, index: int, item: Any) -> Shaped[np.ndarray, "*event"]:
     try:
         part = _numbers(place, item) if accepted else None
     except ValueError:
-        refuse(place, f"holds lists of different lengths within example {index}; give all the same shape")
+        refuse(place, f"holds lists of different lengths within example {index}; give all of them the same shape")
     if part is None or part.dtype.kind not in "biuf":
-        refuse(place, f"holds a {type(item).__name__} as example {index}; accepted are arrays and tensors of numbers")
+        refuse(place, f"holds a {type(item).__name__} as example {index}; accepted: arrays or tensors of numbers")
     return part
 
 
@@ -199,7 +199,7 @@ def _room(place: str, count: int, part: Shaped[np.ndarray, "*event"]) -> Shaped[
 def _check_size(place: str, num_bytes: int) -> None:
     if num_bytes > MAX_BYTES:
         came = f"takes {format_bytes(num_bytes)} as a dense array"
-        refuse(place, f"{came}, accepted are {format_bytes(MAX_BYTES)}; use fewer examples or features")
+        refuse(place, f"{came}, the limit is {format_bytes(MAX_BYTES)}; use fewer examples or features")
 
 
 def _shown(part: Shaped[np.ndarray, "*event"]) -> str:
@@ -214,13 +214,13 @@ def _from_dataset(place: str, dataset: Any) -> Raw:
         return _from_items(place, dataset, 0)
     if not hasattr(dataset, "__len__"):
         refuse(place, f"is a {type(dataset).__name__} without __len__; add it, or derive from IterableDataset")
-    # By number: iterating over it would not end where __getitem__ accepts any.
+    # By index: iteration might not end if __getitem__ accepts any index.
     return _from_items(place, (dataset[index] for index in range(len(dataset))), len(dataset))
 
 
 def _from_tensors(place: str, x: Any, *others: Any) -> RawArray:
     if len(others) > 1:
-        refuse(place, f"holds {1 + len(others)} tensors; accepted are x and pairs (x, y) with a label y")
+        refuse(place, f"holds {1 + len(others)} tensors; accepted: x or pairs (x, y) with a label y")
     raw = _from_tensor(place, x)
     return replace(raw, labels=label_texts(place, others[0], len(raw.values))) if others else raw
 
@@ -241,17 +241,20 @@ def _from_items(place: str, items: Iterable[Any], count: int) -> Raw:
 
 
 def _inputs(place: str, items: Iterable[Any], labels: list[Any]) -> Iterator[Any]:
-    """The x of each item; the y of pairs goes to `labels`."""
+    """The x of each item; the y of pairs is appended to `labels`."""
     for index, item in enumerate(items):
         # A list of numbers is an x.
         is_pair = isinstance(item, tuple) or (isinstance(item, list) and not isinstance(item[0], int | float))
         parts = item if is_pair else (item,)
         if len(parts) not in (1, 2) or isinstance(parts[0], Mapping):
             came = f"{len(parts)} parts" if is_pair else f"a {type(item).__name__}"
-            refuse(place, f"holds {came} as example {index}; accepted are x and pairs (x, y) with a label y")
+            refuse(place, f"holds {came} as example {index}; accepted: x or pairs (x, y) with a label y")
         if index and bool(labels) != (len(parts) == 2):
             without, other = (index, 0) if labels else (0, index)
-            refuse(place, f"holds example {without} without a label and example {other} with one; label all or none")
+            refuse(
+                place,
+                f"holds example {without} without a label and example {other} with one; label all examples or none",
+            )
         labels.extend(python_scalar(label) for label in parts[1:])
         yield parts[0]
 
@@ -285,7 +288,7 @@ def _from_columns(place: str, columns: Mapping[Any, Any]) -> RawTable:
 
 
 def _from_pairs(place: str, names: list[str], columns: list[Any]) -> RawTable:
-    """Columns with their names; DataError for a name that comes twice and for columns of different lengths."""
+    """Columns with their names; DataError for a duplicate name or columns of different lengths."""
     if twice := [name for name, count in Counter(names).items() if count > 1]:
         refuse(place, f"has the column {twice[0]!r} twice; give columns different names")
     if not names:
@@ -337,7 +340,7 @@ KINDS: tuple[tuple[Callable[[Any], bool], Callable[[str, Any], Raw]], ...] = (
     (lambda values: isinstance(values, Mapping), _from_columns),
     (lambda values: isinstance(values, Image.Image), _from_image),
     (lambda values: hasattr(values, "__arrow_c_stream__") and hasattr(values, "columns"), _from_arrow),
-    # Arrays of other libraries: JAX, TensorFlow, h5py, xarray. Texts of numpy have it, too.
+    # Arrays of other libraries: JAX, TensorFlow, h5py, xarray. Numpy texts have it as well.
     (lambda values: hasattr(values, "__array__") and not _is_text(values), _from_array),
 )
-"""How an object is recognised and read; the first that recognises it reads it."""
+"""Pairs of a test and a reader; the first matching pair is used."""

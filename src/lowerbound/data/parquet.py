@@ -1,9 +1,8 @@
-"""Parquet files to named columns of cells, within a limit on memory.
+"""Reader of Parquet files, batch by batch within a memory limit; Arrow columns to cells.
 
-A Parquet file repeats a value for a few bits: kilobytes may stand for gigabytes. The file's metadata claim how many
-values its columns have, which is compared with the limit before anything is decoded. Texts are read as dictionaries,
-so that one that comes a thousand times is held once, and batch by batch, so that a file that claims too little is left
-as soon as it shows.
+A Parquet file can repeat a value with a few bits, so kilobytes may expand to gigabytes. The number of values claimed by
+the metadata is compared with the limit before anything is decoded. Texts are read as dictionaries, so that repeated
+texts are stored once, and batch by batch, so that a file with false metadata is abandoned early.
 """
 
 import base64
@@ -25,11 +24,11 @@ from lowerbound.data.tables import (
 )
 
 MOST_ROWS, FEWEST_ROWS = 65_536, 1_024  # of a batch
-SHARED = "DELTA_BYTE_ARRAY"  # an encoding in which a text of megabytes costs the bytes that the one before lacks
+SHARED = "DELTA_BYTE_ARRAY"  # an encoding that stores only the difference from the previous text
 
 
 def read_parquet(path: Path, options: TableOptions = STANDARD) -> RawTable:
-    """A Parquet file of numbers, texts and truth values."""
+    """A Parquet file of numbers, texts and booleans."""
     parquet = _library(path)
     with reading(path, "a Parquet table"), path.open("rb") as opened:
         file = parquet.ParquetFile(opened)
@@ -53,10 +52,10 @@ def read_arrow_table(path: Path, limit: Limit) -> Any:
 
 
 def check_metadata(path: Path, file: Any, limit: Limit) -> None:
-    """TooLarge for a file that claims more columns, cells or bytes than are accepted."""
+    """TooLarge for a file that claims more columns, cells or bytes than the limit."""
     about = file.metadata
     if about.num_columns > MAX_COLUMNS:
-        too_large(path, f"has {about.num_columns:,} columns, accepted are {MAX_COLUMNS:,}; save it as a .npy array")
+        too_large(path, f"has {about.num_columns:,} columns, the limit is {MAX_COLUMNS:,}; save it as a .npy array")
     chunks = list(_chunks(about))
     num_values = max(sum(chunk.num_values for chunk in chunks), about.num_rows * about.num_columns)
     limit.check(path, sum(chunk.total_uncompressed_size for chunk in chunks), "unpacks to")
@@ -64,7 +63,7 @@ def check_metadata(path: Path, file: Any, limit: Limit) -> None:
 
 
 def arrow_cells(column: Any) -> list[Cell]:
-    """The cells of an array of pyarrow; what a dictionary holds once is one object."""
+    """The cells of a pyarrow array; equal dictionary entries share one object."""
     import pyarrow
 
     kind = column.type
@@ -81,7 +80,7 @@ def arrow_cells(column: Any) -> list[Cell]:
 
 
 class _Column:
-    """The cells of one column as they are read; equal texts of several batches are one object."""
+    """The cells of one column, batch by batch; equal texts share one object."""
 
     def __init__(self, name: str, kind: Any) -> None:
         import pyarrow
@@ -91,7 +90,7 @@ class _Column:
         self.texts: dict[str, str] = {}
 
     def add(self, values: Any) -> None:
-        """The cells of the next batch; a dictionary's are texts, whatever they are."""
+        """Add the cells of the next batch; dictionary values become texts."""
         cells = arrow_cells(values)
         if self.is_dictionary:
             cells = categories_as_text(cells)
@@ -113,13 +112,13 @@ def _chunks(about: Any) -> Iterator[Any]:
 
 
 def _as_dictionaries(file: Any) -> list[str]:
-    """The columns of texts that pyarrow can read so: those of some encodings it cannot."""
+    """Text columns that pyarrow can read as dictionaries; some encodings are not supported."""
     others = {chunk.path_in_schema for chunk in _chunks(file.metadata) if any("DELTA" in of for of in chunk.encodings)}
     return [field.name for field in file.schema_arrow if _is_text(field.type) and field.name not in others]
 
 
 def _batches(path: Path, file: Any, limit: Limit) -> Iterator[Any]:
-    """The rows in batches; TooLarge as soon as they have more bytes, as they would be without dictionaries."""
+    """The rows in batches; TooLarge as soon as their size without dictionaries exceeds the limit."""
     num_bytes = 0
     for batch in file.iter_batches(_batch_size(file.metadata, limit)):
         num_bytes += sum(map(_plain_bytes, batch.columns))
@@ -128,7 +127,7 @@ def _batches(path: Path, file: Any, limit: Limit) -> Iterator[Any]:
 
 
 def _batch_size(about: Any, limit: Limit) -> int:
-    """So many rows that one batch keeps within the limit even if each text is as long as all of its column."""
+    """A number of rows for which one batch stays within the limit even if each text is as long as its whole column."""
     texts = [chunk for chunk in _chunks(about) if chunk.physical_type == "BYTE_ARRAY"]
     longest = max((chunk.total_uncompressed_size for chunk in texts), default=1)
     is_shared = any(SHARED in chunk.encodings for chunk in texts)
@@ -154,7 +153,7 @@ def _is_text(kind: Any) -> bool:
 
 
 def _known_schema(file: Any) -> Sequence[Any]:
-    """The fields as the writer had them: of dictionaries of numbers Parquet stores the numbers alone."""
+    """The fields of the original Arrow schema: Parquet drops the dictionaries of numeric columns."""
     import pyarrow
 
     schema: Sequence[Any] = file.schema_arrow
@@ -166,7 +165,7 @@ def _known_schema(file: Any) -> Sequence[Any]:
 
 
 def _with_dictionaries(file: Any) -> Any:
-    """The table of a ParquetFile; dictionaries of numbers are dictionaries again."""
+    """The table of a ParquetFile, with dictionaries of numbers restored."""
     import pyarrow
 
     table = file.read()

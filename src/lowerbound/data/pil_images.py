@@ -1,11 +1,11 @@
-"""PIL images in memory as one array, by the rules that image files are read by.
+"""PIL images in memory to one array, by the same rules as image files.
 
-    8-bit grey, bitmaps, palettes, RGB   uint8, white is 255; grey among colour becomes RGB
+    8-bit grey, bitmaps, palettes, RGB   uint8, white is 255; grey images among colour images become RGB
     transparency                         blended with white
-    more bits, one channel               the numbers as they are: uint16 (white is 65535), int32, float32
+    more bits, one channel               unchanged numbers: uint16 (white is 65535), int32, float32
     EXIF orientation                     applied
 
-Sizes must agree: files are resized by a setting, images in memory by their owner.
+All images must have one size; unlike files, images in memory are not resized.
 """
 
 from collections import Counter
@@ -25,12 +25,12 @@ WHITE = {"uint8": 255.0, "uint16": 65535.0}
 
 
 def from_images(place: str, images: Iterable[Any]) -> RawArray:
-    """Images as height x width x channel; DataError for several sizes or depths, with the first that differs."""
+    """Images as height x width x channel; DataError for the first that differs in size or depth."""
     pixels: list[Shaped[np.ndarray, "height width channel"]] = []
     notes: Counter[str] = Counter()
     for index, image in enumerate(images):
         if not isinstance(image, Image.Image):
-            refuse(place, f"holds a {type(image).__name__} as example {index} among images; give images alone")
+            refuse(place, f"holds a {type(image).__name__} as example {index} among images; give only images")
         part = _pixels(image, notes)
         _check_alike(place, index, pixels[0] if pixels else part, part)
         _check_size(place, (index + 1) * part.nbytes)

@@ -1,14 +1,14 @@
-"""One image file to its pixels.
+"""Decoding of one image file (PNG, JPEG, WebP, TIFF, BMP, GIF): header checks, bit depth, orientation, resizing.
 
     8-bit grey, palettes, RGB     uint8, white is 255
     transparency                  blended with white
-    more than 8 bits, one channel the numbers as they are stored: uint16 (white is 65535, or 4095 in 12-bit TIFFs), and
-                                  without a white int8, int16, int32, uint32, float32
-    more than 8 bits in colour    refused: Pillow keeps 8
+    more than 8 bits, one channel the stored numbers: uint16 (white is 65535, or 4095 in 12-bit TIFFs), and without a
+                                  white level int8, int16, int32, uint32, float32
+    more than 8 bits in colour    refused: Pillow reads only 8 bits
     EXIF orientation              applied
-    several frames                the first; of the others it is asked only whether there are any
+    several frames                the first frame
 
-Resizing is Lanczos; numbers stay within those of the image, whole where they are stored as whole.
+Resizing uses Lanczos; numbers stay within the range of the image, and integers stay integers.
 """
 
 import warnings
@@ -31,8 +31,8 @@ FORMATS = ("PNG", "JPEG", "WEBP", "TIFF", "BMP", "GIF")
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".jfif", ".webp", ".tif", ".tiff", ".bmp", ".gif")
 AN_IMAGE = "a PNG, JPEG, WebP, TIFF, BMP or GIF image"
 RAW_SUFFIXES = (".arw", ".cr2", ".dng", ".erf", ".nef", ".nrw", ".orf", ".pef", ".raw", ".rw2", ".srw", ".3fr")
-"""Of cameras' raw files: TIFFs by their content, of which Pillow would read the thumbnail."""
-START = 32  # bytes that tell a format
+"""Raw files of cameras: TIFFs by content, of which Pillow would read only the thumbnail."""
+START = 32  # bytes used to detect a format
 PNG = b"\x89PNG\r\n\x1a\n"
 MAGIC = (PNG, b"\xff\xd8\xff", b"II*\0", b"MM\0*", b"GIF87a", b"GIF89a")
 ORIENTATION = 0x0112  # EXIF's tag
@@ -58,7 +58,7 @@ class Depth:
 
     mode: Literal["L", "RGB", "number"]
     dtype: str = "uint8"
-    white: int = 255  # the number that is white; 0 where there is none
+    white: int = 255  # the white level; 0 if there is none
 
     def __str__(self) -> str:
         return f"{self.dtype} up to {self.white}" if self.white else self.dtype
@@ -66,7 +66,7 @@ class Depth:
 
 @dataclass(frozen=True)
 class Header:
-    """What is known of an image before its pixels are decoded."""
+    """Properties of an image that are known before its pixels are decoded."""
 
     size: tuple[int, int]  # width, height, upright
     depth: Depth
@@ -74,12 +74,12 @@ class Header:
 
 
 def is_image_name(name: str) -> bool:
-    """Whether the suffix of a file is that of an image."""
+    """Whether a file has an image's suffix."""
     return name.lower().endswith(IMAGE_SUFFIXES)
 
 
 def is_image_content(name: str, start: bytes) -> bool:
-    """Whether a file that begins so is an image, whatever its suffix."""
+    """Whether a file with these first bytes is an image, whatever its suffix."""
     if name.lower().endswith(RAW_SUFFIXES):
         return False
     is_bmp = start[:2] == b"BM" and start[6:10] == bytes(4) and 12 <= int.from_bytes(start[14:18], "little") <= 124
@@ -87,18 +87,18 @@ def is_image_content(name: str, start: bytes) -> bool:
 
 
 def read_header(entry: ImageFile, limit: Limit = STANDARD_LIMIT) -> Header:
-    """Size and depth of an image; DataError for what cannot be read as it is stored, or is too large."""
+    """Size and depth of an image; DataError if it cannot be read without loss, or is too large."""
     with _opened(entry, limit) as (image, start):
         width, height = image.size
         depth = _depth(entry, image, start)
         orientation = image.getexif().get(ORIENTATION, 1)
-        # Pillow gives the size of TIFFs as it is once they are upright.
+        # Pillow reports the size of TIFFs after rotation.
         if orientation >= 5 and image.format != "TIFF":
             width, height = height, width
         notes = {
             "rotated upright": orientation > 1,
             "blended with white where transparent": image.has_transparency_data and depth.mode != "number",
-            "read by the first of several frames": getattr(image, "is_animated", False),
+            "with several frames, of which the first is read": getattr(image, "is_animated", False),
         }
         return Header((width, height), depth, frozenset(note for note, applies in notes.items() if applies))
 
@@ -111,7 +111,7 @@ def decode_pixels(
         is_inverted = depth.mode == "number" and depth.white and _is_white_zero(opened)
         image: Image.Image = ImageOps.exif_transpose(opened)
         if depth.mode == "number" and len(image.getbands()) > 1:
-            refuse(entry.shown_as, "has changed while it was read: it is in colour now; read it again")
+            refuse(entry.shown_as, "has changed while it was read: it is now in colour; read it again")
         if depth.mode == "number":
             numbers = _numbers(image, depth)
             pixels = _resized_numbers(depth.white - numbers if is_inverted else numbers, size, resize)
@@ -125,8 +125,8 @@ def _depth(entry: ImageFile, image: Image.Image, start: bytes) -> Depth:
     if bits > 8 and num_channels > 1:
         refuse(
             entry.shown_as,
-            f"has {bits} bits a channel, of which only 8 could be read; save such images as one .npy array "
-            "(N×H×W×C), or convert them to 8 bits a channel",
+            f"has {bits} bits per channel, of which only 8 could be read; save such images as one .npy array "
+            "(N×H×W×C), or convert them to 8 bits per channel",
         )
     if image.mode == "F":
         return Depth("number", "float32", 0)
@@ -138,9 +138,9 @@ def _depth(entry: ImageFile, image: Image.Image, start: bytes) -> Depth:
 
 
 def _bits(image: Image.Image, start: bytes) -> tuple[int, int, int]:
-    """Bits of a channel, the number of channels, and TIFF's format of samples: 1 unsigned, 2 signed, 3 float."""
+    """Bits per channel, number of channels, and TIFF sample format: 1 unsigned, 2 signed, 3 float."""
     if start.startswith(PNG):
-        # Of IHDR, which Pillow does not hand on: the depth, and the kind of colour, 0 for grey and 3 for a palette.
+        # From IHDR, which Pillow does not expose: bit depth and colour type, 0 for grey and 3 for a palette.
         return start[24], 1 if start[25] in (0, 3) else 3, 1
     if image.format != "TIFF":
         return 8, len(image.getbands()), 1
@@ -150,13 +150,13 @@ def _bits(image: Image.Image, start: bytes) -> tuple[int, int, int]:
 
 
 def _is_white_zero(image: Image.Image) -> bool:
-    # Pillow inverts 8 bits by itself.
+    # Pillow itself inverts 8-bit images.
     return image.format == "TIFF" and image.tag_v2.get(PHOTOMETRIC) == 0  # type: ignore[attr-defined]
 
 
 def _numbers(image: Image.Image, depth: Depth) -> Num[np.ndarray, "height width"]:
     pixels = np.asarray(image)
-    # Pillow holds 16 bits with a sign in 32, and knows neither 32 bits nor 8 of the other kind.
+    # Pillow stores signed 16 bits in 32, and supports neither unsigned 32 bits nor signed 8 bits.
     if pixels.dtype.itemsize == np.dtype(depth.dtype).itemsize:
         pixels = pixels.astype(pixels.dtype.newbyteorder("=")).view(depth.dtype)
     return pixels.astype(depth.dtype)
@@ -184,13 +184,13 @@ def _coloured(image: Image.Image, mode: str) -> Image.Image:
 def _resized(image: Image.Image, size: tuple[int, int], resize: Resize) -> Image.Image:
     if image.size == size:
         return image
-    bring = ImageOps.fit if resize == "crop" else ImageOps.pad
-    return bring(image, size, method=Image.Resampling.LANCZOS)
+    resized = ImageOps.fit if resize == "crop" else ImageOps.pad
+    return resized(image, size, method=Image.Resampling.LANCZOS)
 
 
 @contextmanager
 def _opened(entry: ImageFile, limit: Limit) -> Iterator[tuple[Image.Image, bytes]]:
-    """An image, and the first bytes of its file; TooLarge for one of too many pixels, of which none is decoded."""
+    """An image and the first bytes of its file; TooLarge, before decoding, if it has too many pixels."""
     with reading(entry.shown_as, AN_IMAGE), entry.open() as file, _at_most(limit.max_pixels):
         start = file.read(START)
         check_tiff(entry.shown_as, file, start)
@@ -205,23 +205,23 @@ def _opened(entry: ImageFile, limit: Limit) -> Iterator[tuple[Image.Image, bytes
 def _header(place: str, file: BufferedIOBase, limit: Limit) -> Image.Image:
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # of a size that is looked at next
-            # Pillow reads from any binary file, and says IO[bytes] for it.
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # the size is checked next
+            # Pillow reads from any binary file, but is annotated with IO[bytes].
             return Image.open(file, formats=FORMATS)  # type: ignore[arg-type]
-    except UnidentifiedImageError:  # its text names the object in memory, not the file
+    except UnidentifiedImageError:  # its text names the file object, not the file
         refuse(place, f"is not {AN_IMAGE}, or it is damaged")
     except Image.DecompressionBombError:
-        _too_many(place, "more than twice as many pixels as are accepted", 2 * limit.max_pixels, limit)
+        _too_many(place, "more than twice the accepted number of pixels", 2 * limit.max_pixels, limit)
 
 
 def _too_many(place: str, came: str, num_pixels: int, limit: Limit) -> NoReturn:
-    way_out = limit.remedy(PIXEL_BYTES * num_pixels, "make it smaller")
-    too_large(place, f"has {came}, accepted are {limit.max_pixels:,} in all; {way_out}")
+    remedy = limit.remedy(PIXEL_BYTES * num_pixels, "make it smaller")
+    too_large(place, f"has {came}, the limit is {limit.max_pixels:,} in all; {remedy}")
 
 
 @contextmanager
 def _at_most(num_pixels: int) -> Iterator[None]:
-    """Within this Pillow, which looks at sizes within a file, too, refuses what has more pixels."""
+    """Within this context Pillow refuses images, also embedded ones, with more pixels."""
     before = Image.MAX_IMAGE_PIXELS
     Image.MAX_IMAGE_PIXELS = num_pixels
     try:

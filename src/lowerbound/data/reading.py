@@ -1,8 +1,8 @@
-"""What all readers of files share: errors of one line, and limits on what a file may claim.
+"""Shared by all readers: memory limits (Limit), one-line errors (refuse, reading) and formatting for messages.
 
-Nothing here trusts a file. What it claims is compared with the bytes that are there, and with a limit on memory, before
-room is made for it: a few compressed kilobytes can claim terabytes. No pickle is read, and whatever a decoder raises on
-damage becomes a DataError of one line: which file, what came, what is accepted.
+Files are not trusted. Claimed sizes are compared with the bytes present and with a memory limit before anything is
+allocated, because a few compressed kilobytes can claim terabytes. Pickles are never read, and any exception that a
+decoder raises on damage becomes a one-line DataError.
 """
 
 import warnings
@@ -20,37 +20,37 @@ from lowerbound.foundation.errors import ConfigError, DataError, SchemaError, To
 
 GIB = 2**30
 MAX_BYTES = 8 * GIB
-"""What objects in memory may take as one dense array: the arrays of a data set, a sparse matrix."""
+"""Limit for objects in memory as one dense array, such as the arrays of a data set or a sparse matrix."""
 
-MOST_GIB = 2**20  # a setting's; there is no such machine
+MOST_GIB = 2**20  # upper bound of the setting, beyond any machine
 PIXEL_BYTES = 48
-"""What a pixel may take while an image is decoded, turned upright, blended with white and resized."""
+"""Memory per pixel while an image is decoded, rotated, blended with white and resized."""
 
-PART = "take a part of the data"
+PART = "use part of the data"
 
 
 @dataclass(frozen=True)
 class Limit:
-    """What one file or folder may take in memory."""
+    """The memory that one file or folder may take."""
 
     max_bytes: int = 4 * GIB
-    can_be_raised: bool = True  # by a setting; of what comes from somebody far away it cannot
+    can_be_raised: bool = True  # by a setting; not for requests from the network
 
     @property
     def max_pixels(self) -> int:
-        """Pixels of one image file."""
+        """Most pixels of one image file."""
         return self.max_bytes // PIXEL_BYTES
 
     def check(self, path: Path | str, num_bytes: int, takes: str = "takes", instead: str = PART) -> None:
-        """TooLarge, with the setting that raises the limit, for what needs more."""
+        """TooLarge, naming the setting that raises the limit, if more is needed."""
         if num_bytes > self.max_bytes:
-            came = f"{takes} {format_bytes(num_bytes)}, accepted are {format_bytes(self.max_bytes)}"
+            came = f"{takes} {format_bytes(num_bytes)}, the limit is {format_bytes(self.max_bytes)}"
             too_large(path, f"{came}; {self.remedy(num_bytes, instead)}")
 
     def remedy(self, num_bytes: int, instead: str = PART) -> str:
-        """What to do with data that take so much."""
+        """What to do about data of this size."""
         if not self.can_be_raised:
-            return "give less at once"
+            return "send less at once"
         return f"raise the limit data.max_gib to {ceil(num_bytes / GIB)}, or {instead}"
 
 
@@ -59,7 +59,7 @@ STANDARD_GIB = STANDARD_LIMIT.max_bytes / GIB
 
 
 def limit_from_setting(max_gib: float | None) -> Limit:
-    """The limit that a setting asks for, the usual one for None; ConfigError for a number that is none."""
+    """The limit for a setting, the default for None; ConfigError for an invalid number."""
     if max_gib is None:
         return STANDARD_LIMIT
     if not 0 < max_gib < MOST_GIB:
@@ -69,7 +69,7 @@ def limit_from_setting(max_gib: float | None) -> Limit:
 
 @contextmanager
 def reading(path: Path | str, accepted: str) -> Iterator[None]:
-    """Turn whatever goes wrong inside into a DataError that names the file and what is accepted."""
+    """Turn any exception raised inside into a DataError that names the file and the accepted format."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -77,9 +77,9 @@ def reading(path: Path | str, accepted: str) -> Iterator[None]:
             yield
     except DataError:
         raise
-    # Damage makes decoders raise nearly anything: struct.error, zlib.error, SyntaxError, MemoryError.
+    # Damaged files make decoders raise nearly anything: struct.error, zlib.error, SyntaxError, MemoryError.
     except Exception as error:
-        # Only what concerns the file itself carries its name: a wrong offset within a file is an OSError, too.
+        # Only errors on the file itself carry its name: a wrong offset within a file is also an OSError.
         if isinstance(error, OSError) and error.filename is not None:
             other = "" if str(error.filename) == str(path) else f" ({printable(str(error.filename))})"
             raise DataError(f"{printable(path)} cannot be read: {error.strerror}{other}.") from error
@@ -103,36 +103,36 @@ def refuse_mismatch(path: Path | str, sentence: str) -> NoReturn:
 
 
 def printable(name: Path | str) -> str:
-    """A file's name as one line of UTF-8: names may hold line ends, escapes and broken characters."""
+    """A file's name as one printable line: names may contain line ends, escapes and invalid characters."""
     text = str(name)
     return text if text.isprintable() else repr(text)
 
 
 def pluralise(count: int, noun: str) -> str:
-    """A number of things: 1 cell, 2 cells."""
+    """A count with its noun: 1 cell, 2 cells."""
     return f"{count:,} {noun}" + ("s" if count != 1 else "")
 
 
 def format_shape(shape: Sequence[int]) -> str:
-    """A shape in words."""
+    """A shape as text: 3×28×28."""
     return "×".join(map(str, shape)) or "a single number"
 
 
 def format_bytes(size: int) -> str:
-    """Bytes in words: GiB, or less where that would be a fraction."""
+    """A size in GiB, MiB or KiB."""
     unit, name = next(((2**bits, name) for bits, name in ((30, "GiB"), (20, "MiB")) if size >= 2**bits), (2**10, "KiB"))
     return f"{size / unit:.3g} {name}"
 
 
 def open_regular_file(path: Path) -> BufferedIOBase:
-    """A file to read from; DataError for a pipe or a device, which would be waited for."""
+    """An open file; DataError for a pipe or a device, which would block."""
     if path.exists() and not (path.is_file() or path.is_dir()):
         refuse(path, "is not a file")
     return path.open("rb")
 
 
 def read_up_to(file: BufferedIOBase, limit: int) -> bytearray:
-    """At most `limit` bytes, by chunks: read(limit) would make room for all that a header claims."""
+    """At most `limit` bytes, in chunks, because read(limit) would allocate all that a header claims."""
     content = bytearray()
     while len(content) < limit and (chunk := file.read(min(limit - len(content), 2**20))):
         content += chunk

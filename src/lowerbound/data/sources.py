@@ -1,8 +1,8 @@
-"""Names, files and folders to train, validation and test splits.
+"""load(): named data sets (table SOURCES), files and folders to train, validation and test splits.
 
-A source is a name in SOURCES or a path. What it holds is put in a random order that depends on `split_seed`
-alone, so that runs with different training seeds see the same splits and can be compared in pairs. IDX files
-are looked for in data_dir/<name>, $LOWERBOUND_DATA/<name> and the user's cache, else downloaded to the cache.
+A source is a name in SOURCES or a path. Its examples are put in a random order that depends only on `split_seed`, so
+that runs with different training seeds share their splits and can be compared in pairs. IDX files are searched in
+data_dir/<name>, $LOWERBOUND_DATA/<name> and the user's cache, and otherwise downloaded to the cache.
 """
 
 import importlib.util
@@ -17,14 +17,14 @@ import numpy as np
 
 from lowerbound.data.arrays import read_idx
 from lowerbound.data.examples import Collection, RawArray
-from lowerbound.data.examples import Examples as Examples  # what splits are made of: part of this module's face
+from lowerbound.data.examples import Examples as Examples  # re-exported
 from lowerbound.data.files import ReadingOptions, options_for_schema, read, to_collection
 from lowerbound.data.hugging_face import is_name
 from lowerbound.data.idx_downloads import FASHION_MNIST_ARCHIVE, KMNIST_ARCHIVE, MNIST_ARCHIVE, Archive, find_idx_files
 from lowerbound.data.images import ImageOptions
 from lowerbound.data.objects import read_object
 from lowerbound.data.reading import Limit, limit_from_setting, printable, reading, refuse
-from lowerbound.data.splits import DataConfig as DataConfig  # and these two
+from lowerbound.data.splits import DataConfig as DataConfig  # re-exported, like the next two
 from lowerbound.data.splits import Pool, check_config, pool_with_default_splits, random_pool, split_order, split_pool
 from lowerbound.data.splits import Splits as Splits
 from lowerbound.data.splits import checksum as checksum
@@ -40,11 +40,11 @@ SIZES = f"WIDTHxHEIGHT in pixels, from 1 to {MAX_SIDE} each"
 
 @dataclass(frozen=True)
 class Source:
-    """A data set that has a name."""
+    """A named data set."""
 
     name: str
-    shape: tuple[int, int, int]  # height, width, channels
-    range: str  # of pixel values
+    shape: tuple[int, ...]  # of an example as it is stored: height, width, channels of an image
+    range: str  # of values, as text
     sizes: tuple[int, int, int]  # train, validation, test
     origin: str
     licence: str
@@ -52,27 +52,27 @@ class Source:
 
 
 def load(config: DataConfig, schema: Schema | None = None) -> Splits:
-    """The splits of a named source, or of a file or folder, which is read by `schema` where a run knows it already.
+    """The splits of a named source, or of a file or folder, which is read by `schema` if given.
 
-    A name goes before a file of that name: write ./digits for a folder called digits. Raises UnknownName for
-    what is neither, DataError for data that is missing or damaged, ConfigError for a setting out of range.
+    A named source takes precedence over a file of that name: write ./digits for a folder called digits. Raises
+    UnknownName for an unknown source, DataError for missing or damaged data, ConfigError for an invalid setting.
     """
     check_config(config)
-    reading_options(config)  # what is wrong there is wrong of a named source, too
+    reading_options(config)  # also checked for named sources
     if config.source in SOURCES:
         source = SOURCES[config.source]
         pool = source.load(config)
         return split_pool(pool, source.name, f"{source.origin}; read from {pool.read_from}", config)
     path = _existing_path(config.source)
     pool = pool_with_default_splits(printable(path), _read(path, config, schema), config.split_seed)
-    # Reports name no place on this machine.
+    # Reports contain no paths of this machine.
     return split_pool(
         pool, printable(path.resolve().name), printable(path.name if path.is_absolute() else path), config
     )
 
 
 def collect(config: DataConfig) -> Collection:
-    """All examples of a file or folder, or the training examples of a named source, as `load` reads them."""
+    """All examples of a file or folder, or the training examples of a named source, read as by `load`."""
     if config.source in SOURCES:
         splits = load(config)
         return Collection(splits.train, splits.label_names, schema=splits.schema)
@@ -81,7 +81,7 @@ def collect(config: DataConfig) -> Collection:
 
 
 def split_raw(raw: RawArray | RawTable, config: DataConfig, name: str) -> Splits:
-    """The splits of data in memory, read as a file of them would be."""
+    """The splits of data in memory, read as from a file."""
     check_config(config)
     collection = to_collection(raw, reading_options(config))
     pool = pool_with_default_splits(raw.place, collection, config.split_seed)
@@ -89,15 +89,15 @@ def split_raw(raw: RawArray | RawTable, config: DataConfig, name: str) -> Splits
 
 
 def split_array(values: Any, labels: Any = None, split_seed: int = 0) -> Splits:
-    """The splits of what a program holds (see memory.py), read as a file of it would be: a tenth to validate and one to
-    test, unless the data have splits of their own. Labels are a list, an array, a tensor or a column of texts.
+    """The splits of an object in memory (see objects.py), read as from a file: a tenth for validation and a tenth for
+    test, unless the data have their own splits. Labels are a list, an array, a tensor or a column of texts.
     """
     raw = read_object(values, labels)
     return raw if isinstance(raw, Splits) else split_raw(raw, DataConfig(split_seed=split_seed), "array")
 
 
 def digits(config: DataConfig) -> Pool:
-    """Handwritten digits, 8 x 8 x 1, 0..16, 1,257 / 180 / 360 examples: the file that scikit-learn brings.
+    """Handwritten digits, 8 x 8 x 1, 0..16, 1,257 / 180 / 360 examples: the file that comes with scikit-learn.
 
     Source: E. Alpaydin and C. Kaynak, Optical Recognition of Handwritten Digits, UCI. Licence: CC BY 4.0.
     """
@@ -142,26 +142,24 @@ def kmnist(config: DataConfig) -> Pool:
 def _is_link(source: str) -> bool:
     try:
         return Path(source).is_symlink()
-    except (OSError, ValueError):  # too long for a name, or with a null character
+    except (OSError, ValueError):  # too long, or with a null character
         return False
 
 
 def _existing_path(source: str) -> Path:
     if is_name(Path(source)):
         return Path(source)
-    # What can go wrong: no such file, no such user's home, a null character.
+    # Possible errors: no such file, no such user's home, a null character.
     with suppress(OSError, RuntimeError, ValueError):
         path = Path(source).expanduser()
         path.stat()
-        if source:  # an empty one would be the current folder
+        if source:  # empty would be the current folder
             return path
     if _is_link(source):
         raise DataError(f"{printable(source)} is a link to {printable(Path(source).readlink())}, which does not exist.")
     if Path(source).name == source and not Path(source).suffix:
         raise UnknownName("data source", source, [*SOURCES, "the path of a file or folder"])
-    raise DataError(
-        f"{printable(source)} is neither a file or folder that can be read nor one of {', '.join(SOURCES)}."
-    )
+    raise DataError(f"{printable(source)} is not a readable file or folder, nor one of {', '.join(SOURCES)}.")
 
 
 def _read(path: Path, config: DataConfig, schema: Schema | None = None) -> Collection:
@@ -170,12 +168,12 @@ def _read(path: Path, config: DataConfig, schema: Schema | None = None) -> Colle
         options = options_for_schema(options, schema)
     collection = read(path, options)
     if options.images.size is not None and collection.examples.event_shape[:0:-1] != options.images.size:
-        refuse(path, f"holds no image files, and only image files are resized; leave out data.size {config.size!r}")
+        refuse(path, f"holds no image files, and only image files are resized; remove data.size {config.size!r}")
     return collection
 
 
 def read_size(text: str) -> tuple[int, int] | None:
-    """Width and height from WIDTHxHEIGHT, or None where that is not what the text is."""
+    """Width and height from WIDTHxHEIGHT, or None for another text."""
     match = SIZE.fullmatch(text)
     if match is None or not all(1 <= int(length) <= MAX_SIDE for length in match.groups()):
         return None
@@ -183,10 +181,10 @@ def read_size(text: str) -> tuple[int, int] | None:
 
 
 def reading_options(config: DataConfig) -> ReadingOptions:
-    """What a configuration chooses about reading; ConfigError for a size that is not one."""
+    """Reading options from a configuration; ConfigError for an invalid size."""
     size = read_size(config.size) if config.size else None
     if config.size and size is None:
-        raise ConfigError(f"data.size is {config.size!r}, accepted is {SIZES}, such as 64x48.")
+        raise ConfigError(f"data.size is {config.size!r}; accepted: {SIZES}, such as 64x48.")
     tables = TableOptions(
         label=config.labels,
         exclude=config.exclude,
@@ -210,7 +208,7 @@ def reading_options(config: DataConfig) -> ReadingOptions:
 
 
 def _digits_path() -> Path:
-    # Not imported: importing scikit-learn takes seconds.
+    # Located without importing scikit-learn, which takes seconds.
     spec = importlib.util.find_spec("sklearn")
     if spec is None or not spec.submodule_search_locations:
         raise DataError("digits is read from scikit-learn, which is not installed; install scikit-learn.")
@@ -218,13 +216,13 @@ def _digits_path() -> Path:
 
 
 def _load_idx(name: str, archive: Archive, label_names: tuple[str, ...], config: DataConfig) -> Pool:
-    """A source with a test set of its own. One in twelve of the others, 5,000 of 60,000, is held out."""
+    """A source with its own test set. One in twelve training examples, 5,000 of 60,000, is held out."""
     files = find_idx_files(name, archive, config.data_dir)
     limit = limit_from_setting(config.max_gib)
     learn = _read_pair(files[0], files[1], len(label_names), limit)
     test = _read_pair(files[2], files[3], len(label_names), limit)
     if learn.event_shape != test.event_shape:
-        refuse(files[2], f"holds images of another size than {printable(files[0])}; they are not of one data set")
+        refuse(files[2], f"has another image size than {printable(files[0])}; the files are not from one data set")
     if len(learn) < 2:
         refuse(files[0], "holds 1 image; train and validation need at least 2")
     order = split_order(len(learn), config.split_seed)
@@ -238,7 +236,7 @@ def _read_pair(image_file: Path, label_file: Path, num_labels: int, limit: Limit
     if len(images) != len(labels):
         refuse(label_file, f"holds {len(labels):,} labels, but {printable(image_file)} {len(images):,} images")
     if labels.max() >= num_labels:
-        refuse(label_file, f"holds the label {labels.max()}; accepted are 0..{num_labels - 1}")
+        refuse(label_file, f"holds the label {labels.max()}; accepted: 0..{num_labels - 1}")
     return Examples(images[..., np.newaxis], 255.0, labels.astype(np.int64))
 
 

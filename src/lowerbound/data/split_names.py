@@ -1,4 +1,4 @@
-"""Splits that data bring with them: the names they go by, and how they are described."""
+"""Names of given splits: synonyms of train, validation and test in folders and on the Hugging Face hub."""
 
 from collections.abc import Mapping
 from typing import Literal
@@ -6,14 +6,14 @@ from typing import Literal
 Split = Literal["train", "validation", "test"]
 
 SPLITS: tuple[Split, ...] = ("train", "validation", "test")
-"""In the order in which their examples are kept."""
+"""In the order in which their examples are stored."""
 
 NAMES: dict[Split, tuple[str, ...]] = {
     "train": ("train", "training"),
     "validation": ("validation", "valid", "val", "dev"),
     "test": ("test", "testing"),
 }
-"""Names of folders and of splits on the Hugging Face hub, in any case."""
+"""Accepted names of each split, case-insensitive."""
 
 
 def split_from_name(name: str) -> Split | None:
@@ -22,5 +22,5 @@ def split_from_name(name: str) -> Split | None:
 
 
 def split_note(sizes: Mapping[Split, int]) -> str:
-    """The note that says which splits the data bring."""
+    """The note on the splits given by the data, with their sizes."""
     return "splits as given: " + ", ".join(f"{name} {sizes[name]:,}" for name in SPLITS if sizes.get(name))

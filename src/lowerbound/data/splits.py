@@ -1,7 +1,7 @@
-"""Splits: examples to train on, to watch while training, and to test on; and what decides how they are divided.
+"""Splits and DataConfig: dividing examples into train, validation and test, binarisation, checksum.
 
-What a source holds is put in a random order that depends on `split_seed` alone, so that runs with different training
-seeds see the same splits and can be compared in pairs. Splits that a source has of its own are kept.
+Examples are put in a random order that depends only on `split_seed`, so that runs with different training seeds share
+their splits and can be compared in pairs. Splits given by the data are kept.
 """
 
 import hashlib
@@ -31,52 +31,54 @@ class DataConfig:
     """What to train on."""
 
     source: str = "digits"  # a name in SOURCES, or the path of a file or folder
-    data_dir: str = ""  # where IDX files lie, each source in a subfolder of its name
+    data_dir: str = ""  # folder of IDX files, each source in a subfolder of its name
     split_seed: int = 0  # independent of the training seed, so that runs are paired
-    validation: ValidationSource = "held-out"  # what training watches
-    held_out: HeldOut = "random"  # which training images are held out: in a random order, or the last of the file
-    num_held_out: int = 0  # how many; 0 is the source's own number
-    binarisation: Binarisation = "none"  # black and white drawn from grey pixels: once, or on every pass
+    validation: ValidationSource = "held-out"  # what training monitors
+    held_out: HeldOut = "random"  # which training images are held out: random ones, or the last of the file
+    num_held_out: int = 0  # how many; 0: the source's own number
+    binarisation: Binarisation = "none"  # binary pixels drawn from grey ones: once, or on every pass
     binarisation_seed: int = 0
-    # What follows is for files and folders.
-    size: str = ""  # WIDTHxHEIGHT that images are resized to; empty takes images of one size as they are
-    resize: Resize = "crop"  # cover the size and crop to it, or "fit" within it and pad with black
-    skip_broken: bool = False  # skip what cannot be read, count it and name it
+    # For files and folders:
+    size: str = ""  # WIDTHxHEIGHT that images are resized to; empty keeps a common size
+    resize: Resize = "crop"  # cover the size and crop, or "fit" within it and pad with black
+    skip_broken: bool = False  # skip and list what cannot be read
     labels: str = ""  # a CSV of file names and labels, or the column of a table that holds them
-    max_gib: float = STANDARD_GIB  # that data may take in memory as they are stored; what takes more is refused
-    # What is found out unless it is set here.
+    max_gib: float = STANDARD_GIB  # memory limit for stored data; larger data are refused
+    # Inferred unless set here:
     layout: Literal["", "image", "array", "table"] = ""  # of an array
-    range: tuple[float, ...] = ()  # the stored numbers that the model sees as 0 and 1
+    range: tuple[float, ...] = ()  # the stored numbers that become 0 and 1
     channels: int = 0  # of image files: 1 converts to grey, 3 to colour
     columns: dict[str, ColumnSetting] = field(default_factory=dict)  # of a table, by their names
-    exclude: tuple[str, ...] = ()  # columns that are left out
-    missing_markers: tuple[str, ...] = MISSING_MARKERS  # cells that are missing; an empty one always is
+    exclude: tuple[str, ...] = ()  # columns to leave out
+    missing_markers: tuple[str, ...] = (
+        MISSING_MARKERS  # texts that mean a missing cell; an empty cell is always missing
+    )
     decimal: Literal["", ".", ","] = ""  # of numbers in a CSV
     separator: str = ""  # of a CSV
 
 
 @dataclass(frozen=True, eq=False)
 class Splits:
-    """Examples to train on, to watch while training, and to test on."""
+    """Examples for training, for monitoring training, and for testing."""
 
     name: str
     train: Examples
     validation: Examples
     test: Examples
-    label_names: tuple[str, ...]  # empty where there are no labels
-    watched: Literal["validation", "test"]  # "test": validation is the test examples, and train has the held-out ones
-    source: str  # where it came from
-    binarisation: str  # in words; empty where pixels are as they came
+    label_names: tuple[str, ...]  # empty without labels
+    watched: Literal["validation", "test"]  # "test": validation equals test, and train includes the held-out examples
+    source: str  # its origin
+    binarisation: str  # in words; empty if pixels are not binarised
     checksum: str  # SHA-256 of values and labels
-    skipped: tuple[str, ...] = ()  # files that could not be read, each with the reason
-    notes: tuple[str, ...] = ()  # what was done to the data on the way here
+    skipped: tuple[str, ...] = ()  # files that could not be read, with the reason
+    notes: tuple[str, ...] = ()  # preprocessing that was applied
     resized_to: tuple[int, int] | None = None  # width and height that some images were resized to
-    schema: Schema | None = None  # what they are; None for splits that were put together by hand
+    schema: Schema | None = None  # None for splits constructed by hand
 
 
 @dataclass(frozen=True, eq=False)
 class Pool:
-    """What a source holds: examples to learn from, of which some will be held out, and those to test on."""
+    """The examples of a source before splitting: those to learn from, some to be held out, and test examples."""
 
     learn: Examples
     order: Int64[np.ndarray, " example"]  # which of `learn` belong here; the last `num_held_out` are held out
@@ -84,20 +86,20 @@ class Pool:
     test: Examples
     collection: Collection
     read_from: str
-    has_own_validation: bool = False  # the held-out examples are a split of their own
+    has_own_validation: bool = False  # the held-out examples are a given split
 
 
 def check_config(config: DataConfig) -> None:
-    """ConfigError or UnknownName for a setting that is out of range."""
+    """ConfigError or UnknownName for an invalid setting."""
     for key in ("split_seed", "num_held_out", "binarisation_seed"):
         if getattr(config, key) < 0:
             raise ConfigError(f"data.{key} must be 0 or more, got {getattr(config, key)}.")
     if config.channels not in (0, 1, 3):
-        raise ConfigError(f"data.channels is {config.channels}, accepted are 1 (grey) and 3 (colour).")
+        raise ConfigError(f"data.channels is {config.channels}; accepted: 1 (grey) or 3 (colour).")
     checked_range(config.range)
     limit_from_setting(config.max_gib)
     if len(config.separator) > 1:
-        raise ConfigError(f"data.separator is {config.separator!r}, accepted is one character.")
+        raise ConfigError(f"data.separator is {config.separator!r}; accepted: one character.")
     kinds = {"validation": ValidationSource, "held_out": HeldOut, "binarisation": Binarisation, "resize": Resize}
     for key, choices in kinds.items():
         if getattr(config, key) not in get_args(choices):
@@ -105,21 +107,21 @@ def check_config(config: DataConfig) -> None:
 
 
 def split_pool(pool: Pool, name: str, source: str, config: DataConfig) -> Splits:
-    """The splits of a pool as a configuration asks for them."""
-    is_watching_test = config.validation == "test"
+    """The splits of a pool, by a configuration."""
+    is_monitoring_test = config.validation == "test"
     num_held_out = config.num_held_out or pool.num_held_out
     if pool.has_own_validation and (num_held_out != pool.num_held_out or config.held_out != "random"):
-        raise ConfigError(f"{name} has a validation split of its own; leave out data.num_held_out and data.held_out.")
+        raise ConfigError(f"{name} has its own validation split; remove data.num_held_out and data.held_out.")
     if num_held_out >= len(pool.order):
         raise ConfigError(
             f"data.num_held_out is {num_held_out:,}, and {name} has {len(pool.order):,} images to train on; "
             "hold out fewer."
         )
     order = pool.order if config.held_out == "random" else np.sort(pool.order)
-    num_kept = len(order) - (0 if is_watching_test else num_held_out)
+    num_kept = len(order) - (0 if is_monitoring_test else num_held_out)
     train = pool.learn.subset(order[:num_kept])
     test = _binarised(pool.test, config, stream=2)
-    validation = test if is_watching_test else _binarised(pool.learn.subset(order[num_kept:]), config, stream=1)
+    validation = test if is_monitoring_test else _binarised(pool.learn.subset(order[num_kept:]), config, stream=1)
     is_redrawn = config.binarisation == "dynamic"
     train = replace(train, is_redrawn=True) if is_redrawn else _binarised(train, config, stream=0)
     return Splits(
@@ -132,7 +134,7 @@ def split_pool(pool: Pool, name: str, source: str, config: DataConfig) -> Splits
         notes=pool.collection.notes,
         resized_to=pool.collection.resized_to,
         schema=_schema(pool.collection, config, (train, validation, test)),
-        watched="test" if is_watching_test else "validation",
+        watched="test" if is_monitoring_test else "validation",
         source=source,
         binarisation=_in_words(config),
         checksum=checksum((train, validation, test)),
@@ -140,7 +142,7 @@ def split_pool(pool: Pool, name: str, source: str, config: DataConfig) -> Splits
 
 
 def _schema(collection: Collection, config: DataConfig, parts: Sequence[Examples]) -> Schema | None:
-    """What the collection says, with where all values lie once they are binarised, and how image files are resized."""
+    """The collection's schema with the support after binarisation and the size of image files."""
     if collection.schema is None:
         return None
     support = parts[0].support | parts[1].support | parts[2].support
@@ -170,17 +172,17 @@ def _in_words(config: DataConfig) -> str:
     return f"{config.binarisation} binarisation, seed {config.binarisation_seed}"
 
 
-def random_pool(all_of_it: Collection, num_held_out: int, num_test: int, split_seed: int, read_from: str) -> Pool:
-    """Examples in a random order, the last of them to test on and those before to be held out."""
-    # Splits keep the random order: their first images are a fair sample, even of a file sorted by class.
-    examples = all_of_it.examples
+def random_pool(collection: Collection, num_held_out: int, num_test: int, split_seed: int, read_from: str) -> Pool:
+    """Examples in a random order: the last are for testing, those before them will be held out."""
+    # Splits keep the random order, so that their first images are a fair sample even of a file sorted by class.
+    examples = collection.examples
     order = split_order(len(examples), split_seed)
     test = examples.subset(order[-num_test:])
-    return Pool(examples, order[:-num_test], num_held_out, test, all_of_it, read_from)
+    return Pool(examples, order[:-num_test], num_held_out, test, collection, read_from)
 
 
 def pool_with_default_splits(place: str, collection: Collection, split_seed: int) -> Pool:
-    """A tenth to validate and a tenth to test on, where the data have no such splits of their own."""
+    """A tenth for validation and a tenth for testing, unless the data have their own splits."""
     collection = drop_unreadable(collection)
     num_examples = len(collection.examples)
     if num_examples < 3:
@@ -192,14 +194,14 @@ def pool_with_default_splits(place: str, collection: Collection, split_seed: int
 
 
 def _with_own_splits(place: str, collection: Collection, split_seed: int) -> Pool:
-    """The splits as given; what is not given, a tenth of the training examples."""
+    """The given splits; a missing one is a tenth of the training examples."""
     examples, num_validation, num_test = collection.examples, collection.num_validation, collection.num_test
     num_learned = len(examples) - num_validation - num_test
     num_needed = 1 + (num_validation == 0) + (num_test == 0)
     if num_learned < num_needed:
         refuse(
             place,
-            f"holds {pluralise(num_learned, 'training example')} beside its splits; it needs at least {num_needed}",
+            f"holds {pluralise(num_learned, 'training example')} besides its splits; it needs at least {num_needed}",
         )
     order = split_order(num_learned, split_seed)
     tenth = max(1, num_learned // 10)
@@ -222,7 +224,7 @@ def _with_own_splits(place: str, collection: Collection, split_seed: int) -> Poo
 
 def split_order(num_examples: int, split_seed: int) -> Int64[np.ndarray, " example"]:
     """A random order of the examples; equal arguments give equal orders, with any version of numpy."""
-    # numpy promises a bit generator's stream for good, but not what Generator.permutation makes of it.
+    # numpy guarantees the stream of a bit generator, but not the result of Generator.permutation.
     bits = np.random.PCG64(split_seed).random_raw(num_examples)
     return np.argsort(bits, kind="stable").astype(np.int64)
 
@@ -240,7 +242,7 @@ def checksum(parts: Sequence[Examples]) -> str:
 
 
 def splits_for_evaluation(collection: Collection, schema: Schema) -> Splits:
-    """Splits whose test examples these are, and which stand for training examples where an evaluation needs some."""
+    """Splits in which these examples serve as test, validation and training examples, for an evaluation."""
     return Splits(
         name=collection.place or "data",
         train=collection.examples,

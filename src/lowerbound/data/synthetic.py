@@ -1,4 +1,4 @@
-"""Data whose log p(x) and true posterior are known exactly: parameters and closed forms, no model."""
+"""Synthetic data with exact log p(x) and posterior: linear Gaussians and mixtures of Gaussians."""
 
 import math
 from dataclasses import dataclass
@@ -51,7 +51,7 @@ class LinearGaussian:
 
 @dataclass(frozen=True, eq=False)
 class GaussianMixture:
-    """One of several normals, chosen at random: density with many modes, in closed form."""
+    """A mixture of normals: a multimodal density in closed form."""
 
     weight: Float[Tensor, " component"]  # sums to one
     mean: Float[Tensor, "component dimension"]
@@ -74,7 +74,7 @@ class GaussianMixture:
         return torch.logsumexp(self.weight.log() + log_normal, dim=-1)
 
     def pushforward(self, model: LinearGaussian) -> "GaussianMixture":
-        """The distribution of x = W z + b + sigma * noise where z is drawn from this mixture."""
+        """The distribution of x = W z + b + sigma * noise with z drawn from this mixture."""
         noise = model.sigma**2 * torch.eye(len(model.bias), dtype=model.weight.dtype)
         covariance = model.weight @ self.covariance @ model.weight.T + noise
         return GaussianMixture(self.weight, self.mean @ model.weight.T + model.bias, covariance)

@@ -1,8 +1,8 @@
-"""Rows of a table as a model sees them, by the schema of its columns.
+"""Rows of a table to examples, by the schema of its columns: parsing cells, missing and unreadable cells.
 
-Missing is what is empty or a marker of the schema or of the column. Anything else that a column does not accept is not
-missing but unreadable: it is refused with its row and column or, where broken rows are skipped, the whole row is kept
-without a value and named in `Collection.unreadable`, so that positions stay those of the file.
+A cell is missing if it is empty or a marker of the schema or the column. Any other invalid cell is unreadable: it is
+refused with its row and column or, with skip_broken, its row is kept without values and listed in
+`Collection.unreadable`, so that row numbers stay those of the file.
 """
 
 from collections.abc import Callable, Sequence
@@ -25,11 +25,11 @@ WHOLE = f"whole numbers from 0 to {LARGEST_COUNT:,}"
 
 
 class Unreadable(Exception):
-    """A cell that its column does not accept; says why."""
+    """A cell that its column does not accept, with the reason."""
 
 
 def conform_table(table: RawTable, schema: Schema, skip_broken: bool = False) -> Collection:
-    """The rows by the schema's columns, found by their names; DataError for the first cell that does not fit."""
+    """The rows parsed by the schema's columns, found by name; DataError for the first cell that does not fit."""
     names = match_columns(table, schema)
     values, unreadable = parse_cells(table, schema, names)
     reasons = tuple(unreadable[row] for row in sorted(unreadable))
@@ -56,14 +56,14 @@ def conform_table(table: RawTable, schema: Schema, skip_broken: bool = False) ->
 
 
 def match_columns(table: RawTable, schema: Schema) -> list[str]:
-    """What a table calls each of the schema's columns: their names or, for a model of an array, their positions."""
+    """The table's name of each schema column: matched by name or, for a model of an array, by position."""
     names = [column.name for column in schema.columns]
     absent = [name for name in names if name not in table.columns]
     if schema.dtype and absent:
         names = [name for name in table.columns if name not in table.unnamed]
         if len(names) != len(schema.columns):
-            came = f"has {len(names)} columns, the model was trained on an array of {len(schema.columns)}"
-            refuse_mismatch(table.place, f"{came}; give as many, in the same order")
+            came = f"has {len(names)} columns, the model was trained on an array with {len(schema.columns)}"
+            refuse_mismatch(table.place, f"{came}; give the same columns in the same order")
         return names
     if absent:
         has = quoted_list(table.columns)
@@ -74,7 +74,7 @@ def match_columns(table: RawTable, schema: Schema) -> list[str]:
 def parse_cells(
     table: RawTable, schema: Schema, names: Sequence[str]
 ) -> tuple[Float32[np.ndarray, "row column"], dict[int, str]]:
-    """The cells as numbers, NaN where one is missing; and of each row that cannot be read why."""
+    """The cells as numbers, NaN where missing; and the reason for each unreadable row."""
     values = np.full((table.num_rows, len(names)), np.nan, np.float32)
     unreadable = dict(table.unreadable)
     for index, (column, name) in enumerate(zip(schema.columns, names, strict=True)):
@@ -88,7 +88,7 @@ def parse_cells(
 def parse_rows(
     table: RawTable, columns: Sequence[Column], markers: Sequence[str] = MISSING_MARKERS
 ) -> Float32[np.ndarray, "row column"]:
-    """The cells of `columns` as numbers; NaN where one is missing, or is not what its column holds."""
+    """The cells of `columns` as numbers; NaN where missing or invalid."""
     schema = Schema(
         layout="table", shape=(len(columns),), dtype="", columns=tuple(columns), missing_markers=tuple(markers)
     )
@@ -96,7 +96,7 @@ def parse_rows(
 
 
 def table_to_array(table: RawTable, options: TableOptions = STANDARD) -> RawArray:
-    """The cells as an array of numbers, a column for each; DataError for a cell that is not one."""
+    """The cells as a numeric array, one column for each; DataError for a cell that is not a number."""
     label = options.label or table.label
     left_out = {label, *options.exclude, *table.unnamed}
     names = [name for name in table.columns if name not in left_out]
@@ -119,7 +119,7 @@ def table_to_array(table: RawTable, options: TableOptions = STANDARD) -> RawArra
 
 
 def format_label(cell: Cell, schema: Schema | None) -> str | None:
-    """A label as it is written, 5 and 5.0 alike; None where it is missing."""
+    """A label as text, 5 and 5.0 alike; None if missing."""
     markers = MISSING_MARKERS if schema is None else schema.missing_markers
     if is_missing(cell, frozenset(markers) | {""}):
         return None
@@ -135,7 +135,7 @@ Reader = Callable[[Cell], float]
 
 
 def _read(cells: Sequence[Cell], read: Reader) -> tuple[Float[np.ndarray, " row"], dict[int, str]]:
-    """The cells as numbers, NaN where one is missing or unreadable; of each unreadable one why."""
+    """The cells as numbers, NaN where missing or unreadable; and the reason for each unreadable one."""
     values = np.full(len(cells), np.nan)
     problems = {}
     for row, cell in enumerate(cells):
@@ -147,7 +147,7 @@ def _read(cells: Sequence[Cell], read: Reader) -> tuple[Float[np.ndarray, " row"
 
 
 def _reader(column: Column, schema: Schema) -> Reader:
-    """What turns a cell of this column into a number, NaN for a missing one; raises Unreadable."""
+    """A function that parses a cell of this column, NaN if missing; it raises Unreadable."""
     markers, kept = frozenset(schema.missing_markers) | {""}, kept_markers(schema.missing_markers, column.levels)
     read = _Levels(column.levels, schema.decimal) if column.levels else _Number(column.kind == "count", schema.decimal)
 
@@ -163,7 +163,7 @@ def _reader(column: Column, schema: Schema) -> Reader:
 
 @dataclass(frozen=True)
 class _Number:
-    """Cells of a numeric column or of counts."""
+    """Parser of a numeric or count column."""
 
     is_count: bool
     decimal: number_parsing.Decimal
@@ -171,7 +171,7 @@ class _Number:
     def __call__(self, cell: Cell) -> float:
         value = self._value(cell)
         if not abs(value) < LARGEST:
-            raise Unreadable("accepted are finite numbers below 1e18")
+            raise Unreadable("accepted: finite numbers below 1e18")
         if self.is_count and not (0 <= value <= LARGEST_COUNT and value == round(value)):
             raise Unreadable(f"counts are {WHOLE}")
         return value
@@ -187,11 +187,11 @@ class _Number:
     def _why_not(self, cell: Cell) -> str:
         hint = number_parsing.number_hint(cell, self.decimal) if isinstance(cell, str) else ""
         accepted = WHOLE if self.is_count else "numbers"
-        return hint or f"accepted are {accepted}, and an empty cell for a missing one"
+        return hint or f"accepted: {accepted}, or an empty cell for a missing one"
 
 
 class _Levels:
-    """Cells of a binary or categorical column, to their positions; 5, 5.0 and "5" are one level."""
+    """Parser of a binary or categorical column to level indices; 5, 5.0 and "5" are one level."""
 
     def __init__(self, levels: Sequence[str], decimal: number_parsing.Decimal) -> None:
         self.levels, self.decimal = levels, decimal
@@ -207,7 +207,7 @@ class _Levels:
         if position is None:
             position = self._otherwise(cell)
         if position is None:
-            raise Unreadable(f"accepted are {quoted_list(self.levels)}, and an empty cell for a missing one")
+            raise Unreadable(f"accepted: {quoted_list(self.levels)}, or an empty cell for a missing one")
         return position
 
     def _otherwise(self, cell: Cell) -> float | None:
@@ -225,23 +225,23 @@ def _all_numbers(known: KnownCells) -> Float[np.ndarray, " row"]:
         raise SchemaError(f"{where} is missing; an array has a number in every cell (data.layout).")
     for index, number in enumerate(known.plain):
         if number is None:
-            known.refuse(index, "an array holds numbers alone (data.layout)")
+            known.refuse(index, "an array holds only numbers (data.layout)")
     return np.array(known.plain, np.float64)
 
 
 def _are_integers(known: KnownCells) -> bool:
-    """Whether all cells are whole numbers by their type, or as they are written."""
+    """Whether all cells are integers, by type or as text."""
     return all(cell.lstrip("+-−").isdigit() if isinstance(cell, str) else isinstance(cell, int) for cell in known.cells)
 
 
 def _notes(table: RawTable, schema: Schema, names: Sequence[str]) -> tuple[str, ...]:
     expected = {*names, *schema.left_out, schema.label, *table.unnamed}
     extra = [name for name in table.columns if name not in expected]
-    return (f"columns that the model does not know are ignored: {quoted_list(extra)}",) if extra else ()
+    return (f"unknown columns are ignored: {quoted_list(extra)}",) if extra else ()
 
 
 def drop_unreadable(collection: Collection) -> Collection:
-    """The rows that could be read, for training: positions no longer matter there."""
+    """Only the readable rows, for training, where row numbers no longer matter."""
     if not collection.unreadable:
         return collection
     kept = np.setdiff1d(np.arange(len(collection.examples)), list(collection.unreadable))

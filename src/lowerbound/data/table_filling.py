@@ -1,8 +1,8 @@
-"""A table with some of its cells filled, everything else as it was.
+"""Filling missing cells of a CSV or Parquet file, with everything else copied unchanged.
 
-CSV       the text of a filled cell is replaced where it stands; every other character is copied: quotation marks,
-          line ends, empty lines, byte order mark, encoding
-Parquet   a filled cell takes its column's type; known cells, types, other columns and their order stay
+CSV       the text of a filled cell is replaced in place; every other character is copied, including quotation marks,
+          line ends, empty lines, byte order mark and encoding
+Parquet   a filled cell takes the type of its column; known cells, types, other columns and their order are kept
 """
 
 from collections import defaultdict
@@ -23,19 +23,19 @@ from lowerbound.data.tables import RawTable
 
 @dataclass(frozen=True)
 class Fill:
-    """What a missing cell is filled with."""
+    """The value for a missing cell."""
 
-    text: str  # as it is written, numbers with a decimal point
-    number: float | None = None  # of a numeric column or a count, and of a level that is a number
+    text: str  # numbers with a decimal point
+    number: float | None = None  # for numeric and count columns, and for numeric levels
     is_level: bool = False
 
 
 Fills = Mapping[tuple[int, str], Fill]
-"""By row, counted from 0, and the table's name for the column."""
+"""By row, counted from 0, and column name."""
 
 
 def fill_csv(content: bytes, table: RawTable, decimal: str, fills: Fills) -> bytes:
-    """A CSV's bytes with cells replaced; `table` is what was read from it."""
+    """A CSV's bytes with cells filled; `table` was read from it."""
     text = decode_csv(table.place, content)
     positions = {name: position for position, name in enumerate(table.columns)}
     cells = {
@@ -45,7 +45,7 @@ def fill_csv(content: bytes, table: RawTable, decimal: str, fills: Fills) -> byt
 
 
 def fill_parquet(path: Path, table: RawTable, fills: Fills, limit: Limit = STANDARD_LIMIT) -> bytes:
-    """A Parquet file's bytes with cells filled; `table` is what was read from it."""
+    """A Parquet file's bytes with cells filled; `table` was read from it."""
     from pyarrow import parquet
 
     by_column: dict[str, dict[int, Fill]] = defaultdict(dict)
@@ -63,26 +63,26 @@ def fill_parquet(path: Path, table: RawTable, fills: Fills, limit: Limit = STAND
 
 
 def same_file(path: Path, other: Path) -> bool:
-    """Whether two paths lead to one file, through links, too."""
+    """Whether two paths lead to the same file, following links."""
     if path.exists() and other.exists():
         return path.samefile(other)
     return path.resolve() == other.resolve()
 
 
 def _as_cell(fill: Fill, decimal: str, cells: Sequence[str | None]) -> str:
-    # A level such as 1.5 is a number with a comma, or a text with a point: the others tell.
+    # A level such as 1.5 may be a number with a decimal comma or a text with a point: the other cells decide.
     has_decimal = not fill.is_level or any(decimal in cell for cell in cells if cell)
     return fill.text.replace(".", decimal) if fill.number is not None and has_decimal else fill.text
 
 
 def _filled(column: Any, fills: Mapping[int, Fill]) -> Any:
-    """A column with some cells replaced, of the same type; by Arrow, so that no known cell passes through Python."""
+    """A column of the same type with some cells replaced, by Arrow, so that known cells are not converted."""
     import pyarrow
     import pyarrow.compute as compute
 
     kind = column.type
     if pyarrow.types.is_dictionary(kind):
-        # Levels that the dictionary lacks are appended to it by encoding again.
+        # Encoding again appends levels that the dictionary lacks.
         plain = _filled(column.cast(kind.value_type), fills)
         return plain.dictionary_encode().cast(kind)
     rows = sorted(fills)
@@ -96,7 +96,7 @@ def _filled(column: Any, fills: Mapping[int, Fill]) -> Any:
 
 
 def _as_arrow(fill: Fill, kind: Any) -> Any:
-    """A fill as a Python value that a column of this type takes."""
+    """A fill as a Python value for a column of this type."""
     import pyarrow
 
     types, number = pyarrow.types, fill.number

@@ -1,15 +1,15 @@
-"""What the columns of a training table are, as their cells tell. Found once; later reading goes by the schema.
+"""The schema of a table, inferred from the training cells: kind, levels and missing-value markers of each column.
 
-    missing       empty, and the usual markers (schema.MISSING_MARKERS, or data.missing_markers)
-    numeric       at least 95 % of the other cells are numbers; the rest are missing markers of that column, and named
-    count         of these, whole numbers from 0 upwards that are likelier as counts than as rounded measurements
+    missing       empty, and the default markers (schema.MISSING_MARKERS, or data.missing_markers)
+    numeric       at least 95 % of the other cells are numbers; the rest are missing-value markers of its own
+    count         numeric, non-negative integers that are more likely as counts than as rounded measurements
     binary        two different values, numbers or texts
-    categorical   text, or true and false, up to 1,000 levels; text because a number is padded with zeros (00501)
-    left out      an identifier (text that hardly repeats, whole numbers that count the rows), an index without a name,
-                  a column with a single value or none
+    categorical   text or booleans with up to 1,000 levels; numbers padded with zeros (00501) are text
+    left out      an identifier (text that hardly repeats, integers that number the rows), an unnamed index, a column
+                  with a single value or none
 
-`data.columns.NAME.kind` and `.levels` go before all of this, `data.exclude` leaves a column out. The decimal sign of a
-CSV is the comma where its separator is another character and its numbers have commas; `data.decimal` sets it.
+`data.columns.NAME.kind` and `.levels` override all of this; `data.exclude` excludes a column. The decimal sign of a CSV
+is the comma if its separator is another character and its numbers have commas; `data.decimal` sets it.
 """
 
 from collections import Counter
@@ -32,15 +32,15 @@ from lowerbound.foundation.schema import LARGEST, LARGEST_COUNT, Column, Schema
 from lowerbound.foundation.storage import toml_key
 
 LEAST_NUMBERS = 0.95  # of a column's known cells, for it to be numeric
-LEAST_ROWS_OF_AN_ID = 10  # numbers 1..n of fewer rows may be a small table's data
+LEAST_ROWS_OF_AN_ID = 10  # in a smaller table, numbers 1..n may be data
 MAX_LEVELS = 1_000
-LEAST_REPEATED = 0.5  # of a text column's rows must share their value with another, or it is an identifier
-MOST_NAMED = 8  # exceptional texts in a note
+LEAST_REPEATED = 0.5  # share of a text column's rows that repeat a value, below which it is an identifier
+MOST_NAMED = 8  # texts listed in a note
 
 
 @dataclass(frozen=True)
 class InferredTable:
-    """A table's schema, and what a person should know of how it was found."""
+    """A table's schema, and notes on how it was inferred."""
 
     schema: Schema
     notes: tuple[str, ...]
@@ -48,14 +48,14 @@ class InferredTable:
 
 @dataclass(frozen=True)
 class ColumnFinding:
-    """A column, or None where it is left out, and why; or which of its cells count as missing."""
+    """A column, or None if it is left out, and a note: the reason, or which cells count as missing."""
 
     column: Column | None
     note: str = ""
 
 
 def infer_table_schema(table: RawTable, options: TableOptions) -> Schema:
-    """What the columns are, as their cells tell; `options` go before them."""
+    """The schema of a table; `options` override what its cells suggest."""
     return infer_table(table, options).schema
 
 
@@ -78,7 +78,7 @@ def infer_table(table: RawTable, options: TableOptions) -> InferredTable:
     notes = tuple(f"column {name!r} {finding.note}" for name, finding in findings.items() if finding.note)
     notes += thousands_notes(table, [column.name for column in columns if column.kind == "numeric"], decimal)
     if not columns:
-        refuse(table.place, f"has no column to learn from; {'; '.join(notes) or 'all are excluded'}")
+        refuse(table.place, f"has no usable column; {'; '.join(notes) or 'all are excluded'}")
     used = {column.name for column in columns}
     schema = Schema(
         layout="table",
@@ -103,7 +103,7 @@ def _check_names(table: RawTable, options: TableOptions, label: str) -> None:
 
 
 def _finding(known: KnownCells, setting: ColumnSetting) -> ColumnFinding:
-    """What one column is."""
+    """Infer one column."""
     other = next((cell for cell in known.cells if not isinstance(cell, str | bool | int | float)), None)
     if other is not None:
         is_other = np.array([not isinstance(cell, str | bool | int | float) for cell in known.cells])
@@ -130,7 +130,7 @@ def _is_numeric(known: KnownCells) -> bool:
 
 
 def _numeric_finding(known: KnownCells) -> ColumnFinding:
-    """A column of numbers, its few other texts named and missing."""
+    """A numeric column; its few texts become missing-value markers."""
     known = _of_sound_magnitude(known)
     if not known.cells:
         return ColumnFinding(None, "is left out: it has no value")
@@ -155,20 +155,20 @@ def _column_of_numbers(known: KnownCells, values: Float[np.ndarray, " row"]) -> 
 
 
 def _why_index(known: KnownCells, values: Float[np.ndarray, " row"], different: Float[np.ndarray, " value"]) -> str:
-    """Why whole numbers, all different, number the rows; empty where they do not."""
+    """Why distinct integers are an index of the rows; empty if they are not."""
     num_rows = known.table.num_rows
     if len(different) != num_rows or not (values == np.rint(values)).all():
         return ""
     if known.name in known.table.unnamed:
-        return "it has no name and all its whole numbers are different, an index"
+        return "it has no name and its integers are all different, so it is an index"
     is_run = different[0] in (0, 1) and different[-1] - different[0] == num_rows - 1
     if is_run and num_rows >= LEAST_ROWS_OF_AN_ID:
-        return f"it numbers the rows from {different[0]:.0f} to {different[-1]:.0f}; set its kind to keep it"
+        return f"it numbers the rows from {different[0]:.0f} to {different[-1]:.0f} (set its kind to keep it)"
     return ""
 
 
 def _text_finding(known: KnownCells) -> ColumnFinding:
-    """A column of texts: levels, or an identifier."""
+    """A text column: categorical, or an identifier."""
     different, num_known = Counter(known.texts), len(known.texts)
     hint = text_hint(different, known.decimal, known.table.is_text)
     if len(different) == 1:
@@ -177,14 +177,14 @@ def _text_finding(known: KnownCells) -> ColumnFinding:
         return ColumnFinding(Column(name=known.name, kind="binary", levels=_levels(different)))
     repeated = sum(count for count in different.values() if count > 1)
     if len(different) > MAX_LEVELS or repeated < LEAST_REPEATED * num_known:
-        why = f"its {len(different):,} different texts are identifiers rather than categories"
+        why = f"its {len(different):,} different texts look like identifiers, not categories"
         return ColumnFinding(None, f"is left out: {why}" + (f" ({hint})" if hint else ""))
     column = Column(name=known.name, kind="categorical", levels=_levels(different))
     return ColumnFinding(column, f"is categorical ({hint})" if hint else "")
 
 
 def _as_set(known: KnownCells, setting: ColumnSetting) -> Column:
-    """The column of a kind, or with levels, that were set; DataError for the first cell that does not fit."""
+    """The column with the kind or levels that were set; DataError for the first cell that does not fit."""
     if not known.cells and not setting.levels:
         refuse(known.table.place, f"has no value in column {known.name!r}; {exclusion_hint(known.name)}")
     if setting.levels or setting.kind in ("binary", "categorical"):
@@ -209,7 +209,7 @@ def _levels_as_set(known: KnownCells, setting: ColumnSetting) -> Column:
         third = next((i for i, text in enumerate(texts) if text not in levels[:2]), 0)
         known.refuse(third, f"a binary column has 2 different values, this one has {len(levels):,}")
     if len(levels) > MAX_LEVELS:
-        refuse(known.table.place, f"has {len(levels):,} levels in column {known.name!r}, accepted are {MAX_LEVELS:,}")
+        refuse(known.table.place, f"has {len(levels):,} levels in column {known.name!r}, the limit is {MAX_LEVELS:,}")
     pairs = zip(texts, known.texts, strict=True)
     is_other = np.array([text not in levels and as_it_is not in levels for text, as_it_is in pairs], bool)
     known.valid_only(is_other, f"the levels set are {quoted_list(levels)}")
@@ -217,7 +217,7 @@ def _levels_as_set(known: KnownCells, setting: ColumnSetting) -> Column:
 
 
 def _texts_as_levels(known: KnownCells) -> list[str]:
-    """5 and 5.0 are one level; 05 is another."""
+    """The cells as levels: 5 and 5.0 are one level, 05 is another."""
     pairs = zip(known.texts, known.plain, strict=True)
     return [text if number is None else number_parsing.as_text(number) for text, number in pairs]
 
@@ -247,7 +247,7 @@ def _about(known: KnownCells, exceptions: Mapping[str, int]) -> str:
 
 
 def _about_markers(known: KnownCells) -> str:
-    """Which texts of a column of texts are missing: there they may be levels, too."""
+    """A note on missing-value markers in a text column, where they could also be levels."""
     if not known.markers:
         return ""
     came = f"has {quoted_list(sorted(known.markers))} in {pluralise(known.markers.total(), 'cell')}, read as missing"
@@ -255,13 +255,13 @@ def _about_markers(known: KnownCells) -> str:
 
 
 def _levels(texts: Sequence[str] | Mapping[str, int]) -> tuple[str, ...]:
-    """Different texts: numbers in their order, then the others in theirs."""
+    """Distinct texts: numbers in order, then texts in order."""
     plain = {text: number_parsing.parse_plain_number(text) for text in texts}
     return tuple(sorted(plain, key=lambda text: (plain[text] is None, plain[text] or 0.0, text)))
 
 
 def _of_sound_magnitude(known: KnownCells) -> KnownCells:
-    known = known.valid_only(np.isinf(known.values), "numbers must be finite; leave the cell empty")
+    known = known.valid_only(np.isinf(known.values), "numbers must be finite; leave such cells empty")
     return known.valid_only(np.abs(known.values) >= LARGEST, "numbers must be below 1e18; divide the column")
 
 

@@ -1,9 +1,9 @@
-"""Tables as they are stored: CSV and columns in memory to named columns of cells.
+"""RawTable and TableOptions: CSV files and columns in memory to named columns of cells.
 
-    CSV       every cell is a text until the table's decimal sign and the columns' kinds are known
-    others    numbers, texts and truth values by their types; a dictionary's values are texts, whatever they are
+    CSV       every cell is a text until the decimal sign and the kinds of the columns are known
+    others    numbers, texts and booleans by type; values of a dictionary type are texts
 
-Nothing is decided here about what columns are (column_kinds.py) or which cells are missing (rows.py).
+Kinds of columns are inferred in table_schema.py; cells are parsed in table_examples.py.
 """
 
 import csv
@@ -33,18 +33,18 @@ from lowerbound.data.reading import (
 from lowerbound.foundation.errors import DataError
 from lowerbound.foundation.schema import MISSING_MARKERS, ColumnKind
 
-CELL_BYTES = 144  # a cell is a Python object for a while, and so is a row
-CHARACTER_BYTES = 6  # of a CSV: as bytes, as text, and as the reader's text
-MAX_COLUMNS = 20_000  # each takes 0.2 ms; more of them are an array rather than a table
-INDEX_NAMES = ("", "Unnamed: 0", "__index_level_0__")  # what pandas calls an index without a name
+CELL_BYTES = 144  # cells and rows are temporarily Python objects
+CHARACTER_BYTES = 6  # of a CSV: as bytes, as text, and in the reader
+MAX_COLUMNS = 20_000  # each takes 0.2 ms; wider data should be an array
+INDEX_NAMES = ("", "Unnamed: 0", "__index_level_0__")  # names that pandas gives to an unnamed index
 
 Cell = Any
-"""A number (int or float), a text, a truth value, None where it is missing, or an object that no column accepts."""
+"""A number (int or float), a text, a boolean, None if missing, or an unsupported object."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class ColumnSetting:
-    """What is set about one column, in place of what its cells tell."""
+    """Explicit kind and levels of one column, in place of inferred ones."""
 
     kind: ColumnKind | Literal[""] = ""
     levels: tuple[str, ...] = ()
@@ -52,16 +52,16 @@ class ColumnSetting:
 
 @dataclass(frozen=True, kw_only=True)
 class TableOptions:
-    """What is chosen about reading a table."""
+    """Options for reading a table."""
 
-    label: str = ""  # the column that holds labels and is not part of x
+    label: str = ""  # the label column, which is not part of x
     exclude: tuple[str, ...] = ()  # columns to leave out
     columns: Mapping[str, ColumnSetting] = field(default_factory=dict)
-    missing_markers: tuple[str, ...] = MISSING_MARKERS  # beside the empty cell, which is always missing
-    decimal: Literal["", ".", ","] = ""  # empty finds it out
-    separator: str = ""  # empty finds it out
-    skip_broken: bool = False  # what a column does not hold is left out, with its row
-    limit: Limit = STANDARD_LIMIT  # of what may be held
+    missing_markers: tuple[str, ...] = MISSING_MARKERS  # besides the empty cell, which is always missing
+    decimal: Literal["", ".", ","] = ""  # empty: inferred
+    separator: str = ""  # empty: inferred
+    skip_broken: bool = False  # rows with invalid cells are skipped
+    limit: Limit = STANDARD_LIMIT  # on memory
 
 
 STANDARD = TableOptions()
@@ -69,20 +69,20 @@ STANDARD = TableOptions()
 
 @dataclass(frozen=True)
 class RawTable:
-    """Columns by name, in the file's order, and where their cells stand."""
+    """Columns by name, in the file's order, with the lines of their rows."""
 
-    place: str  # what messages call it
+    place: str  # its name in messages
     columns: dict[str, list[Cell]]
-    label: str = ""  # the column that holds labels, where the file says so
-    num_validation: int = 0  # of the rows before the last `num_test`, where they are a split of their own
+    label: str = ""  # the label column, if the file names one
+    num_validation: int = 0  # size of a given validation split, which precedes the test split
     num_test: int = 0
     notes: tuple[str, ...] = ()
     is_text: bool = False  # from a CSV: a text may be a number
     separator: str = ""  # of a CSV
-    decimal: Literal["", ".", ","] = ""  # of a CSV, where it is set
-    lines: Sequence[int] = ()  # of a CSV: the line of the file that each row begins in
-    unnamed: frozenset[str] = frozenset()  # columns that may be an index: their names were made up here
-    unreadable: Mapping[int, str] = field(default_factory=dict)  # rows of too many or too few cells, and why
+    decimal: Literal["", ".", ","] = ""  # of a CSV, if set
+    lines: Sequence[int] = ()  # of a CSV: the line in which each row begins
+    unnamed: frozenset[str] = frozenset()  # columns without a name, which may be an index
+    unreadable: Mapping[int, str] = field(default_factory=dict)  # rows with too many or too few cells, with the reason
 
     @property
     def num_rows(self) -> int:
@@ -90,13 +90,13 @@ class RawTable:
         return len(next(iter(self.columns.values()), []))
 
     def where(self, row: int, column: str = "") -> str:
-        """A row, counted from 1, or a cell of it, as messages call it."""
+        """A row, counted from 1, or one of its cells, for messages."""
         line = f" (line {self.lines[row]})" if len(self.lines) else ""
         return f"{printable(self.place)}: row {row + 1}{line}" + (f", column {column!r}" if column else "")
 
 
 def read_csv(path: Path, options: TableOptions = STANDARD) -> RawTable:
-    """A CSV file with a header: UTF-8, or UTF-16 with a byte order mark; its separator is found out."""
+    """A CSV file with a header: UTF-8, or UTF-16 with a byte order mark; its separator is detected."""
     with reading(path, "a CSV table"):
         text = decode_csv(printable(path), csv_content(path, options.limit)).characters
         check_text(printable(path), text)
@@ -131,29 +131,29 @@ def read_csv(path: Path, options: TableOptions = STANDARD) -> RawTable:
 
 
 def table_from_columns(path: Path | str, columns: Mapping[Any, Iterable[Any]]) -> RawTable:
-    """A table from columns of numbers, texts, truth values and dates, such as a DataFrame's; None is missing."""
+    """A table from columns of numbers, texts, booleans and dates, such as those of a DataFrame; None is missing."""
     return table_from_cells(path, [(str(name), _values(values)) for name, values in columns.items()])
 
 
 def csv_content(path: Path, limit: Limit = STANDARD_LIMIT) -> bytes:
-    """The bytes of a CSV; TooLarge, before they are read, for more than can be held as text."""
+    """The bytes of a CSV; TooLarge before reading if its text would exceed the limit."""
     limit.check(path, CHARACTER_BYTES * path.stat().st_size, "takes as text")
     with open_regular_file(path) as file:
         content = bytes(read_up_to(file, limit.max_bytes // CHARACTER_BYTES + 1))
-    limit.check(path, CHARACTER_BYTES * len(content), "takes as text")  # it may have grown meanwhile
+    limit.check(path, CHARACTER_BYTES * len(content), "takes as text")  # it may have grown
     return content
 
 
 def check_size(path: Path | str, num_cells: int, limit: Limit = STANDARD_LIMIT, already: int = 0) -> None:
-    """TooLarge for a table of more cells than can be held, beside so many bytes that are held `already`."""
+    """TooLarge for more cells than fit into the limit, given `already` bytes in use."""
     num_bytes = CELL_BYTES * num_cells + already
     if num_bytes > limit.max_bytes:
         accepted = (limit.max_bytes - already) // CELL_BYTES
-        too_large(path, f"has {num_cells:,} cells or more, accepted are {accepted:,}; {limit.remedy(num_bytes)}")
+        too_large(path, f"has {num_cells:,} cells or more, the limit is {accepted:,}; {limit.remedy(num_bytes)}")
 
 
 def check_header(path: Path, header: Sequence[str], columns: Sequence[Sequence[str | None]]) -> None:
-    """DataError for a first line that is a row: it has numbers that are no names, or its texts recur below it."""
+    """DataError if the first line is a row of data: it has numbers that are not names, or its texts recur below it."""
     names = [name.strip() for name in header]
     is_number = [number_parsing.parse_plain_number(name) is not None for name in names]
     texts = [(name, cells) for name, cells, one in zip(names, columns, is_number, strict=True) if name and not one]
@@ -169,8 +169,8 @@ def check_header(path: Path, header: Sequence[str], columns: Sequence[Sequence[s
 
 
 def _numbered_rows(path: Path, text: str, separator: str, limit: Limit) -> tuple[list[int], list[list[str]]]:
-    """The lines that rows begin in, and their cells, the header first; empty lines are skipped."""
-    taken: list[str] = []  # the lines of the row that is being read
+    """The line of each row and its cells, the header first; empty lines are skipped."""
+    taken: list[str] = []  # the lines of the current row
     reader = csv.reader(_noted(StringIO(text, newline=""), taken), delimiter=separator)
     lines, rows, num_cells, num_bytes = [], [], 0, CHARACTER_BYTES * len(text)
     for row in _with_sound_quotes(path, reader, taken, separator):
@@ -182,7 +182,7 @@ def _numbered_rows(path: Path, text: str, separator: str, limit: Limit) -> tuple
         check_size(path, num_cells, limit, num_bytes)
         if len(row) > MAX_COLUMNS:
             save = "save it as a .npy array"
-            too_large(path, f"has {len(row):,} columns in line {lines[-1]}, accepted are {MAX_COLUMNS:,}; {save}")
+            too_large(path, f"has {len(row):,} columns in line {lines[-1]}, the limit is {MAX_COLUMNS:,}; {save}")
     return lines, rows
 
 
@@ -193,9 +193,7 @@ def _noted(lines: Iterable[str], taken: list[str]) -> Iterator[str]:
 
 
 def _with_sound_quotes(path: Path, reader: Any, taken: Sequence[str], separator: str) -> Iterator[list[str]]:
-    """The rows of a csv.reader; DataError for one that a quote joins with others, whether broken rows are skipped or
-    not.
-    """
+    """The rows of a csv.reader; DataError for rows merged by a quote, even if broken rows are skipped."""
     width = 0
     while True:
         error = None
@@ -204,7 +202,7 @@ def _with_sound_quotes(path: Path, reader: Any, taken: Sequence[str], separator:
         except csv.Error as raised:  # a cell longer than csv.field_size_limit
             row, error = None, raised
         begin = reader.line_num - len(taken) + 1
-        # One that is never closed reaches to the end, which is in the same line where the file ends there.
+        # An unclosed quote reaches to the end of the file, which may be the same line.
         has_quote = len(taken) > 1 or (len(taken) == 1 and not taken[0].endswith(("\r", "\n")))
         problem = quote_problem("".join(taken), separator, width or 1, begin) if has_quote else ""
         if problem:
@@ -218,16 +216,16 @@ def _with_sound_quotes(path: Path, reader: Any, taken: Sequence[str], separator:
 
 
 def _without_empty_ends(rows: list[list[str]], width: int) -> tuple[list[list[str]], tuple[str, ...]]:
-    """The rows without what follows the header's last column, where it is empty in most rows; and a note on it."""
+    """The rows without cells beyond the header's last column if they are empty in most rows; and a note."""
     are_longer = [len(cells) > width and not any(map(str.strip, cells[width:])) for cells in rows]
     if sum(are_longer) < LEAST_SHARE * len(rows):
         return rows, ()
     kept = [cells[:width] if is_longer else cells for cells, is_longer in zip(rows, are_longer, strict=True)]
-    return kept, ("rows end with a separator that the header does not have; the empty cells after it are ignored",)
+    return kept, ("rows end with a separator that the header lacks; the empty cells after it are ignored",)
 
 
 def _check_width(path: Path, width: int, num_rows: int, ragged: Mapping[int, Sequence[str]]) -> None:
-    """DataError for a first line above the header: nearly all rows are of another width."""
+    """DataError for a line above the header: nearly all rows have another width."""
     (usual, count), *_ = Counter(map(len, ragged.values())).most_common(1) or [(0, 0)]
     if count > 1 and count >= LEAST_SHARE * num_rows:
         refuse(path, header_problem(width, usual))
@@ -238,7 +236,7 @@ def _stripped(cell: str | None) -> str | None:
 
 
 def _named(path: Path | str, header: Sequence[str]) -> tuple[list[str], tuple[str, ...]]:
-    """Names of all columns; one without a name is called by its position."""
+    """Names of all columns; an unnamed column is named by its position."""
     names = [name.strip() for name in header]
     twice = [name for name, count in Counter(names).items() if count > 1 and name]
     if twice:
@@ -285,9 +283,9 @@ def categories_as_text(cells: list[Cell]) -> list[Cell]:
 
 
 def to_cell(value: Any) -> Cell:
-    """A value of any library as a number, a text, a truth value, None, or itself where it is nothing of these."""
+    """A value of any library as a number, text, boolean or None; unchanged if it is none of these."""
     if isinstance(value, np.generic):
-        # Of datetime64 and timedelta64 `item` gives a bare count of nanoseconds.
+        # For datetime64 and timedelta64, `item` returns a bare count of nanoseconds.
         value = _numpy_time(value) if value.dtype.kind in "mM" else value.item()
     if value is None or isinstance(value, bool | int):
         return value
@@ -313,13 +311,13 @@ def _numpy_time(value: np.generic) -> str | float | None:
 
 
 def cell_text(cell: Cell) -> str:
-    """A cell as a level or a label has it: 5 and 5.0 are "5"."""
+    """A cell as text, in the form of levels and labels: 5 and 5.0 are "5"."""
     is_number = isinstance(cell, int | float) and not isinstance(cell, bool) and np.isfinite(cell)
     return number_parsing.as_text(cell) if is_number else str(cell)
 
 
 def quoted_list(names: Any) -> str:
-    """Some names in a message, the first eight of many."""
+    """Names quoted for a message; only the first eight."""
     names = list(names)
     more = f" and {len(names) - 8:,} more" if len(names) > 8 else ""
     return ", ".join(repr(name) for name in names[:8]) + more

@@ -1,12 +1,12 @@
-"""What texts look like that are not numbers: dates, numbers with a unit or written another way."""
+"""Hints on text columns that look like dates, or like numbers with units or in another notation."""
 
 import re
 from collections.abc import Collection
 
 from lowerbound.data import number_parsing
 
-LEAST_SHARE = 0.95  # of different texts that look alike
-MOST_UNITS = 3  # that numbers of one column have
+LEAST_SHARE = 0.95  # of distinct texts that match a pattern
+MOST_UNITS = 3  # in one column
 
 _MONTH = r"(?:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[a-z]*"
 _TIME = r"\d{1,2}:\d{2}(?::\d{2}(?:[.,]\d+)?)?(?: ?[ap]\.?m\.?)?(?: ?(?:z|utc|[+-]\d{2}:?\d{2}))?"
@@ -21,18 +21,18 @@ _IN_BRACKETS = re.compile(rf"\([$€£¥₹]?{_DIGITS}\)")
 
 
 def text_hint(texts: Collection[str], decimal: number_parsing.Decimal, is_csv: bool) -> str:
-    """What nearly all of some different texts look like, and what to do; empty where they are words."""
+    """What nearly all of these texts look like, and what to do; empty if they are words."""
     if not is_csv and _are_nearly_all(texts, lambda text: number_parsing.parse_plain_number(text) is not None):
         is_padded = any(map(number_parsing.is_padded, texts))
-        return "" if is_padded else "its cells are numbers stored as texts: store them as numbers, or set its kind"
+        return "" if is_padded else "its cells are numbers stored as text: store them as numbers, or set its kind"
     if hint := number_parsing.common_hint(texts, decimal, LEAST_SHARE):
         return f"its cells look like numbers: {hint}"
     if _are_nearly_all(texts, lambda text: _DATE_OR_TIME.fullmatch(text) is not None):
-        return "its cells look like dates or times: write them as numbers, such as days since the first"
-    return _look_of_units(texts, decimal)
+        return "its cells look like dates or times: write them as numbers, such as days since the first date"
+    return _unit_hint(texts, decimal)
 
 
-def _look_of_units(texts: Collection[str], decimal: number_parsing.Decimal) -> str:
+def _unit_hint(texts: Collection[str], decimal: number_parsing.Decimal) -> str:
     matches = [_WITH_UNIT.fullmatch(text) for text in texts]
     units = {(match[1] or match[2]).strip() for match in matches if match}
     num_bracketed = sum(_IN_BRACKETS.fullmatch(text) is not None for text in texts)
@@ -45,8 +45,8 @@ def _look_of_units(texts: Collection[str], decimal: number_parsing.Decimal) -> s
     if num_bracketed:
         return "its cells look like numbers in brackets: write -49 for (49), without a currency"
     named = ", ".join(map(repr, sorted(units)))
-    return f"its cells look like numbers with a unit or a currency ({named}): write the number alone"
+    return f"its cells look like numbers with a unit or a currency ({named}): write only the number"
 
 
-def _are_nearly_all(texts: Collection[str], has_look) -> bool:  # type: ignore[no-untyped-def]
-    return bool(texts) and sum(map(has_look, texts)) >= LEAST_SHARE * len(texts)
+def _are_nearly_all(texts: Collection[str], is_match) -> bool:  # type: ignore[no-untyped-def]
+    return bool(texts) and sum(map(is_match, texts)) >= LEAST_SHARE * len(texts)

@@ -260,10 +260,11 @@ def _cell_costs(
 ) -> Float[np.ndarray, "n column"] | None:
     """−E[log p(cell|z)] of every cell, over the draws of the ELBO; None for rows under another likelihood."""
     costs = []
-    for x in Batches(examples, BATCH_SIZE, device):
+    for batch in Batches(examples, BATCH_SIZE, device):
+        x, conditioned = batch.x, model.given(batch.context)
         total = torch.zeros_like(x)
-        for z in draw(model.encode(x), content_noise(x, seed, "evaluation"), NUM_DRAWS):
-            row = model.decode(z)
+        for z in draw(conditioned.encode(x), content_noise(x, seed, "evaluation"), NUM_DRAWS):
+            row = conditioned.decode(z)
             if not isinstance(row, TableRow):
                 return None
             total -= row.cell_log_prob(x) / NUM_DRAWS

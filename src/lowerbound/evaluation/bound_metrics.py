@@ -15,7 +15,7 @@ from torch import Tensor
 from lowerbound.data.sources import Examples
 from lowerbound.evaluation.importance import importance_sweep
 from lowerbound.evaluation.inference_gap import GapConfig, inference_gaps
-from lowerbound.evaluation.metrics import Subject, needs_a_density
+from lowerbound.evaluation.metrics import Subject, needs_a_density, needs_an_unconditional_model
 from lowerbound.evaluation.quadrature import QuadratureEvidence, exact_evidence
 from lowerbound.evaluation.results import Measurements, Score, Scorer
 from lowerbound.models.vae import VAE
@@ -40,7 +40,7 @@ class BoundConfig:
 
 def why_not_exact(subject: Subject) -> str:
     """Why log p(x) is not integrated in the quick evaluation; empty where it is."""
-    if reason := needs_a_density(subject):
+    if reason := needs_a_density(subject) or needs_an_unconditional_model(subject):
         return reason
     num = subject.model.latent_dim
     return "" if num <= MAX_EXACT_LATENTS else f"needs at most {MAX_EXACT_LATENTS} latents, the model has {num}"

@@ -92,18 +92,20 @@ def z_free_distortion(
     """Distortion of each example, in nats, under the best decoder that ignores z: one distribution of the likelihood's
     family for all, fitted to the training examples.
     """
-    batches = Batches(train, BATCH_SIZE, device)
+    batches = Batches(train, BATCH_SIZE, device).examples
     fit = fixed_fit(
         model.likelihood, FittedExamples(mean_of(train).to(device), lambda: deviation_of(train).to(device), batches)
     )
-    return torch.cat([-fit.log_prob(x).cpu() for x in Batches(examples, BATCH_SIZE, device)])
+    return torch.cat([-fit.log_prob(x).cpu() for x in Batches(examples, BATCH_SIZE, device).examples])
 
 
 @torch.no_grad()
 def encode_examples(model: VAE, examples: Examples, device: torch.device | str = "cpu") -> Distribution:
     """The posteriors of all examples as one distribution, of batch shape [n]."""
     precision = next(model.parameters()).dtype
-    posteriors = [model.encode(x.to(precision)) for x in Batches(examples, BATCH_SIZE, device)]
+    posteriors = [
+        model.given(batch.context).encode(batch.x.to(precision)) for batch in Batches(examples, BATCH_SIZE, device)
+    ]
     names = [name for name, value in vars(posteriors[0]).items() if isinstance(value, Tensor)]
     joined = {name: torch.cat([getattr(posterior, name) for posterior in posteriors]) for name in names}
     return replace(posteriors[0], **joined)  # type: ignore[type-var]

@@ -3,11 +3,11 @@
 import numpy as np
 import torch
 
-from lowerbound.data.batches import Batches, scaled
+from lowerbound.data.batches import Batches, one_batch
 from lowerbound.evaluation import generation
 from lowerbound.evaluation.diagnostics import encode_examples
 from lowerbound.evaluation.feature_samples import element_arrays
-from lowerbound.evaluation.metrics import Metric, Subject, needs_a_density
+from lowerbound.evaluation.metrics import Metric, Subject, first_reason, needs_a_density, needs_an_unconditional_model
 from lowerbound.evaluation.prior_shape import contour_arrays, density_contour
 from lowerbound.evaluation.results import Measurements
 from lowerbound.foundation.seeding import generator
@@ -22,7 +22,7 @@ NUM_SAMPLES = 100
 def codes(subject: Subject) -> Measurements:
     """Posterior means of the test examples, with their labels."""
     test = subject.splits.test
-    means = [subject.model.encode(x).mean for x in Batches(test, BATCH_SIZE, subject.device)]
+    means = [subject.encode(batch).mean for batch in Batches(test, BATCH_SIZE, subject.device)]
     arrays = {"latent_mean": torch.cat(means).cpu().numpy()}
     return Measurements((), arrays if test.labels is None else arrays | {"labels": test.labels})
 
@@ -31,8 +31,9 @@ def codes(subject: Subject) -> Measurements:
 def reconstructions(subject: Subject) -> Measurements:
     """Test images beside their reconstructions."""
     test = subject.splits.test
-    shown = scaled(test.subset(np.arange(min(NUM_RECONSTRUCTIONS, len(test))))).to(subject.device)
-    images = {"originals": shown, "reconstructions": subject.model.reconstruct(shown)}
+    shown = one_batch(test.subset(np.arange(min(NUM_RECONSTRUCTIONS, len(test))))).to(subject.device)
+    reconstructed = subject.model.given(shown.context).reconstruct(shown.x)
+    images = {"originals": shown.x, "reconstructions": reconstructed}
     return Measurements((), {name: generation.to_images(x) for name, x in images.items()})
 
 
@@ -77,7 +78,7 @@ def rate_per_latent(subject: Subject) -> Measurements:
     """KL(q(z_j|x) || p(z_j)) of each latent, its mean over the test examples."""
     prior = subject.model.prior()
     batches = Batches(subject.splits.test, BATCH_SIZE, subject.device)
-    rates = torch.cat([elementwise_kl(subject.model.encode(x), prior) for x in batches])
+    rates = torch.cat([elementwise_kl(subject.encode(batch), prior) for batch in batches])
     return Measurements((), {"rate_per_dimension": rates.mean(0).cpu().numpy()})
 
 
@@ -103,8 +104,7 @@ def _needs_features(subject: Subject) -> str:
     return "the data are images" if subject.splits.test.layout == "image" else ""
 
 
-def _needs_images_and_a_prior(subject: Subject) -> str:
-    return _needs_images(subject) or needs_a_density(subject)
+_needs_images_and_a_prior = first_reason(_needs_images, needs_a_density, needs_an_unconditional_model)
 
 
 def _needs_quantiles(subject: Subject) -> str:
@@ -150,7 +150,7 @@ def _why_no_contour(subject: Subject) -> str:
 FIGURE_ARRAYS: dict[str, Metric] = {
     "codes": Metric(codes),
     "reconstructions": Metric(reconstructions, _needs_images),
-    "features": Metric(features, _needs_features),
+    "features": Metric(features, first_reason(_needs_features, needs_an_unconditional_model)),
     "samples": Metric(samples, _needs_images_and_a_prior),
     "manifold": Metric(manifold, _why_no_manifold),
     "traversals": Metric(traversals, _why_no_traversals),

@@ -26,7 +26,7 @@ from lowerbound.evaluation.inference_gap import GapConfig, local_posteriors
 from lowerbound.evaluation.latent_metrics import latent_metrics
 from lowerbound.evaluation.lattice import MAX_LATENTS
 from lowerbound.evaluation.local_posteriors import LOCAL_FAMILIES
-from lowerbound.evaluation.metrics import Metric, Subject, measured, needs_a_density
+from lowerbound.evaluation.metrics import Metric, Subject, measured, needs_a_density, needs_an_unconditional_model
 from lowerbound.evaluation.quick_evaluation import QUICK, data_convention
 from lowerbound.evaluation.results import Measurements, ProgressCallback, Results
 from lowerbound.evaluation.true_posteriors import telling_examples, true_posteriors
@@ -143,14 +143,14 @@ def _diagnosis(subject: Subject) -> Measurements:
 
 
 def _why_not_exact(subject: Subject) -> str:
-    if reason := needs_a_density(subject):
+    if reason := needs_a_density(subject) or needs_an_unconditional_model(subject):
         return reason
     num = subject.model.latent_dim
     return "" if num <= MAX_LATENTS else f"needs at most {MAX_LATENTS} latents, the model has {num}"
 
 
 def _why_no_gaps(subject: Subject) -> str:
-    if reason := needs_a_density(subject):
+    if reason := needs_a_density(subject) or needs_an_unconditional_model(subject):
         return reason
     posterior = encode_examples(subject.model, _one(subject.splits.test), subject.device)
     if type(posterior) in LOCAL_FAMILIES:
@@ -159,7 +159,8 @@ def _why_no_gaps(subject: Subject) -> str:
 
 
 def _why_no_annealing(subject: Subject) -> str:
-    return needs_a_density(subject) or ("" if subject.config.num_annealed else "on request (evaluation.num_annealed)")
+    reason = needs_a_density(subject) or needs_an_unconditional_model(subject)
+    return reason or ("" if subject.config.num_annealed else "on request (evaluation.num_annealed)")
 
 
 def _why_no_true_posteriors(subject: Subject) -> str:

@@ -83,7 +83,7 @@ def measure_health(
         tensors.pop("log_evidence_per_image", None)  # the rest of the examples has no exact evidence
     if "amortisation_gap_per_image" in tensors:
         found = _with_known_gaps(found, tensors)
-    elif type(posterior) in LOCAL_FAMILIES:
+    elif type(posterior) in LOCAL_FAMILIES and not model.takes_context:
         found = _with_gaps(found, model, splits, tensors.get("log_evidence_per_image"), extent, seed, device)
     return _with_weights(found, tensors)
 

@@ -65,8 +65,9 @@ def importance_sweep(
     """
     num_samples = max(ks, default=0)
     parts = []
-    for x in Batches(examples, BATCH_SIZE, device):
-        log_weight = log_weights(model, x, num_samples, content_noise(x, seed, "importance"), CHUNK)
+    for batch in Batches(examples, BATCH_SIZE, device):
+        x, conditioned = batch.x, model.given(batch.context)
+        log_weight = log_weights(conditioned, x, num_samples, content_noise(x, seed, "importance"), CHUNK)
         diagnosis = log_mean_exp(log_weight, dim=0), effective_sample_size(log_weight), pareto_k(log_weight)
         parts.append((bound_sweep(log_weight, ks), *diagnosis))
         progress(min(len(parts) * BATCH_SIZE, len(examples)), len(examples))

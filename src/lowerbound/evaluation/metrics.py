@@ -10,11 +10,13 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from lowerbound.data.batches import Batch
 from lowerbound.data.sources import Splits
 from lowerbound.evaluation.config import EvaluationConfig
 from lowerbound.evaluation.results import Measurements, ProgressCallback, Results, Scorer
 from lowerbound.foundation.errors import Interrupted, LowerboundError
 from lowerbound.models.vae import VAE
+from lowerbound.probability.distributions import Distribution
 
 CAUGHT: tuple[type[Exception], ...] = (Exception,)
 """Errors of a metric that cost this metric alone. Tests take them out, so that no fault hides here."""
@@ -37,6 +39,10 @@ class Subject:
         """Makes scores of a split."""
         return Scorer(split, self.convention)
 
+    def encode(self, batch: Batch) -> Distribution:
+        """q(z|x) of a batch, given its context."""
+        return self.model.given(batch.context).encode(batch.x)
+
     def array(self, name: str) -> Tensor | None:
         """What was measured by that name, as a tensor."""
         array = self.known.arrays.get(name)
@@ -51,6 +57,20 @@ def always(subject: Subject) -> str:
 def needs_a_density(subject: Subject) -> str:
     """Why quantities with log q(z|x) do not apply; empty where they do."""
     return "a deterministic autoencoder has no log p(x) and no rate" if subject.model.is_deterministic else ""
+
+
+def needs_an_unconditional_model(subject: Subject) -> str:
+    """Why quantities of one code for all examples do not apply; empty where they do."""
+    return "the model is conditional, and a code alone decodes to nothing" if subject.model.takes_context else ""
+
+
+def first_reason(*conditions: Callable[[Subject], str]) -> Callable[[Subject], str]:
+    """The first reason of several conditions, checked in order."""
+
+    def applies(subject: Subject) -> str:
+        return next((reason for condition in conditions if (reason := condition(subject))), "")
+
+    return applies
 
 
 @dataclass(frozen=True)

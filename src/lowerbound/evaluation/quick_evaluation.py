@@ -74,11 +74,12 @@ def expected_terms(
     Noise is keyed by the example's content: its numbers do not depend on the other examples.
     """
     distortions, rates, errors = [], [], []
-    for x in Batches(examples, BATCH_SIZE, device):
-        terms = estimate_terms(model, x, content_noise(x, seed, "evaluation"), num_draws)
+    for batch in Batches(examples, BATCH_SIZE, device):
+        x, conditioned = batch.x, model.given(batch.context)
+        terms = estimate_terms(conditioned, x, content_noise(x, seed, "evaluation"), num_draws)
         distortions.append(terms.distortion.to(x.dtype))
         rates.append(terms.rate.to(x.dtype))
-        errors.append((model.reconstruct(x) - x).square().flatten(1).mean(1))
+        errors.append((conditioned.reconstruct(x) - x).square().flatten(1).mean(1))
     num_values = torch.from_numpy(examples.num_known)
     return ExampleTerms(torch.cat(distortions).cpu(), torch.cat(rates).cpu(), torch.cat(errors).cpu(), num_values)
 
@@ -121,7 +122,7 @@ def _reference_scores(subject: Subject) -> Measurements:
     scores = [score("z-free-distortion", z_free, about, None)]
     if subject.convention == "grey":
         about = "least distortion that grey pixels allow, their binary entropy"
-        floor = [grey_floor(x).cpu() for x in Batches(splits.test, BATCH_SIZE, device)]
+        floor = [grey_floor(x).cpu() for x in Batches(splits.test, BATCH_SIZE, device).examples]
         scores.append(score("grey-floor", torch.cat(floor), about, None))
     return Measurements(tuple(scores), {})
 

@@ -1,1 +1,1 @@
-"""What knows nothing of VAEs: errors, numbers, seeds, files, schedules, and the schema of data."""
+"""The foundation, which knows nothing of VAEs: errors, numerics, seeds, files, schedules, and the schema of data."""

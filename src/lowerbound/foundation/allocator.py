@@ -1,7 +1,7 @@
-"""Memory that glibc keeps from one batch to the next.
+"""Settings of glibc's allocator that keep freed memory from one batch to the next.
 
-By default glibc gives large blocks back to the system as soon as they are freed, so that the activations of each batch
-are mapped, zeroed and faulted in anew. Two settings keep them; at the end what lies idle is given back.
+By default glibc returns large blocks to the system as soon as they are freed, so the activations of every batch are
+mapped, zeroed and faulted in again. Two settings keep them; at the end, unused memory is returned.
 """
 
 import ctypes
@@ -16,7 +16,7 @@ LARGEST_KEPT = 1 << 30  # bytes
 
 
 def memory_of_machine() -> int:
-    """Bytes of physical memory; of a system that does not say, more than any machine has."""
+    """Bytes of physical memory; if the system does not tell, more than any machine has."""
     try:
         return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     except (AttributeError, OSError, ValueError):
@@ -25,11 +25,10 @@ def memory_of_machine() -> int:
 
 @contextmanager
 def kept_memory(in_threads: bool = False) -> Iterator[None]:
-    """Within this, memory that is freed stays with the process; without glibc nothing happens.
+    """Within this context the process keeps freed memory; no effect without glibc.
 
-    With `in_threads` that holds for threads that begin within this as well: they take their memory where all others do,
-    since an arena of their own would be trimmed. The settings themselves stay for the rest of the process: glibc has no
-    way to ask what they were.
+    With `in_threads`, threads started in the context do so, too: they share one arena, because their own would be
+    trimmed. The settings themselves stay until the process ends, because glibc cannot report their former values.
     """
     library = _glibc()
     if library is not None:
@@ -45,7 +44,7 @@ def kept_memory(in_threads: bool = False) -> Iterator[None]:
 
 
 def _glibc() -> ctypes.CDLL | None:
-    # Whoever has chosen an allocator, or settings of glibc's own, has reasons.
+    # Respect an allocator, or settings of glibc, chosen by the user.
     is_chosen = "LD_PRELOAD" in os.environ or any(name.startswith("MALLOC_") for name in os.environ)
     if is_chosen or platform.libc_ver()[0] != "glibc":
         return None

@@ -1,6 +1,6 @@
-"""Ctrl-C where there is nothing to lose: the process ends at once, and no traceback is left of whatever it was at.
+"""Ctrl-C while nothing can be lost: the process ends at once, without a traceback.
 
-Only modules that the interpreter has at hand are imported: this must be in force before all that takes time.
+Imports only modules that the interpreter has already loaded, because it must be in force before slow imports.
 """
 
 import os
@@ -10,11 +10,11 @@ from contextlib import contextmanager, suppress
 from types import FrameType
 
 TEMPORARY: set[str] = set()
-"""Files that are removed when the process is ended at once."""
+"""Files that are removed when Ctrl-C ends the process."""
 
 
 def end_at_once(number: int, frame: FrameType | None) -> None:
-    """A signal's handler: nothing is waited for, and nothing raised, in whatever the signal came."""
+    """Signal handler: ends the process without waiting or raising, whatever it was doing."""
     for path in tuple(TEMPORARY):
         with suppress(OSError):
             os.unlink(path)  # noqa: PTH108
@@ -23,16 +23,16 @@ def end_at_once(number: int, frame: FrameType | None) -> None:
 
 
 def write_error(line: bytes) -> None:
-    """A line on standard error from within a signal's handler: the signal may have come in the midst of printing."""
+    """Write to standard error from a signal handler, which may have interrupted a print."""
     with suppress(OSError):
         os.write(2, line)
 
 
 @contextmanager
 def ending_at_once() -> Iterator[None]:
-    """Within this Ctrl-C ends the process: where there is nothing to lose."""
+    """Within this context Ctrl-C ends the process at once."""
     if signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
-        yield  # who ignores it, as nohup does, goes on doing so
+        yield  # a process that ignores the signal, as under nohup, continues to
         return
     signal.signal(signal.SIGINT, end_at_once)
     try:

@@ -1,4 +1,4 @@
-"""Numbers with care: means in log space, estimates with their errors, and units."""
+"""Numerics: log-mean-exp, means with standard errors, bits per dimension."""
 
 import math
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ def log_mean_exp(log_values: Float[Tensor, "..."], dim: int) -> Float[Tensor, ".
 
 @dataclass(frozen=True)
 class Estimate:
-    """A mean and its standard error, in the unit of what was averaged."""
+    """A mean and its standard error, in the unit of the values."""
 
     value: float
     standard_error: float
@@ -31,10 +31,10 @@ def mean_and_standard_error(values: Float[Tensor, " n"]) -> Estimate:
 
 
 def bits_per_dimension(nats: Float[Tensor, " n"], num_values: Int64[Tensor, " n"]) -> Estimate:
-    """Bits for each of the D_i values of examples that take `nats`: Σ nats_i / (log 2 Σ D_i).
+    """Bits per dimension of examples with `nats` and D_i values each: Σ nats_i / (log 2 Σ D_i).
 
-    All values weigh the same, whichever examples they belong to. The standard error is a ratio's; where all examples
-    have as many values, that of a mean.
+    All values have the same weight. The standard error is that of a ratio estimate, or of a mean if all examples have
+    the same number of values.
 
     Source: Cochran, Sampling Techniques, third edition, 1977, Theorem 2.5.
     """

@@ -1,16 +1,17 @@
 """Progress records of training: what `training_steps` yields, and what each line of metrics.jsonl holds."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True, kw_only=True)
-class Terms:
-    """Means over examples, in nats."""
+class MeanTerms:
+    """Means over examples of an objective's terms, in nats."""
 
     objective: float
     elbo: float  # with rate 'none': minus the reconstruction error
     rate: float
     distortion: float
+    penalties: dict[str, float] = field(default_factory=dict)  # by name, unweighted
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,8 +24,8 @@ class Progress:
     num_steps: int
     learning_rate: float
     rate_scale: float  # of the rate's warm-up, in [0, 1]
-    train: Terms  # mean over the epoch so far
-    validation: Terms | None  # on the validation split
+    train: MeanTerms  # mean over the epoch so far
+    validation: MeanTerms | None  # on the validation split
     is_best: bool
     best_epoch: int
     seconds: float  # of training, in total over all resumes

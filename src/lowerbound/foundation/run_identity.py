@@ -67,7 +67,7 @@ def sealed(config: Mapping[str, Any]) -> dict[str, Any]:
 def read_config(run: Path) -> dict[str, Any]:
     """A run's config.toml; UsageError if `run` is not a run directory, RunError if the file is damaged."""
     path = run / CONFIG
-    if not path.is_file():
+    if not is_run(run):
         raise UsageError(f"{run} is not a run directory ({CONFIG} is missing); give a directory that training wrote.")
     stored = read_toml(path)
     check_format_version(path, stored.get("format_version"))
@@ -81,12 +81,16 @@ def read_config(run: Path) -> dict[str, Any]:
     return stored
 
 
+def is_run(path: Path) -> bool:
+    """Whether a path is a run directory."""
+    return (path / CONFIG).is_file()
+
+
 def identity_of(run: Path) -> RunIdentity | None:
     """The identity of the run in a directory; None without a config.toml. RunError if that is damaged."""
-    path = run / CONFIG
-    if not path.is_file():
+    if not is_run(run):
         return None
-    status = path.stat()
+    status = (run / CONFIG).stat()
     return _identity(run, (status.st_ino, status.st_mtime_ns, status.st_size))
 
 

@@ -1,7 +1,6 @@
-"""Schedules: training progress to a factor of a peak value.
+"""Learning-rate schedules: functions from a step in [0, num_steps) to a factor in [0, 1] of the peak rate.
 
-A schedule maps a step in [0, num_steps) to a factor in [0, 1]. It is a pure function, so that resuming a run needs
-the step alone.
+They are pure functions, so resuming a run needs only the step.
 """
 
 import math

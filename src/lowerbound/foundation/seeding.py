@@ -1,10 +1,10 @@
-"""Named random streams.
+"""Named random streams: every use of randomness has its own generator, made from the run's seed and a name.
 
-Every use of chance has a stream of its own, made from the run's seed and a name, so that adding a draw in one
-place (an extra evaluation, say) changes nothing anywhere else. torch's global generator is never used.
+So an additional draw in one place, such as an extra evaluation, changes nothing elsewhere. torch's global generator is
+never used.
 
-What is drawn to score an example is keyed by the example's own values, so that its score is the same alone, in any
-batch, file or order: `content_noise`. What is drawn in training is keyed by the position in the epoch: `generator`.
+Noise for scoring an example is keyed by the example's values, so its score is the same alone, and in any batch, file or
+order: `content_noise`. Noise in training is keyed by the position in the epoch: `generator`.
 """
 
 import hashlib
@@ -30,7 +30,7 @@ class ContentNoise:
         self.streams = streams
 
     def normal(self, num_samples: int, like: Float[Tensor, "batch *event"]) -> Float[Tensor, "sample batch *event"]:
-        """`num_samples` tensors of the shape of `like`; the first ones are the same however many follow."""
+        """`num_samples` tensors of the shape of `like`; the first ones do not depend on `num_samples`."""
         drawn = np.empty((len(self.streams), num_samples, *like.shape[1:]))
         for stream, part in zip(self.streams, drawn, strict=True):
             stream.standard_normal(out=part)
@@ -47,9 +47,9 @@ def content_streams(x: Float[Tensor, "batch *event"], seed: int, name: str) -> l
 
 
 def content_noise(x: Float[Tensor, "batch *event"], seed: int, name: str) -> ContentNoise:
-    """Noise for scoring these examples; equal examples get equal noise, wherever they come from."""
+    """Noise for scoring examples; equal examples get equal noise, whatever their source."""
     return ContentNoise(content_streams(x, seed, name))
 
 
 Chance = torch.Generator | ContentNoise
-"""Where noise comes from: one stream for a whole batch, or one for each example."""
+"""A source of noise: one stream for the whole batch, or one for each example."""

@@ -1,8 +1,7 @@
-"""What the files of a run say, held against the types that it is written from.
+"""Strict parsing of a run's JSON and TOML files into the dataclasses that they were written from.
 
-Types are checked as they are: a text is not a number, true is not 1, and keys that are missing or unknown are refused.
-So a file that was damaged, edited or put in the place of another is refused where it is read, in one line, and does not
-fail somewhere else later.
+Types are not converted: text is not a number, true is not 1, and missing or unknown keys are refused. So a file that
+was damaged, edited or replaced is refused in one line when it is read, instead of failing later elsewhere.
 """
 
 import json
@@ -22,9 +21,9 @@ _adapter: Callable[[Any], Any] = lru_cache(TypeAdapter)
 
 
 def parsed(kind: type[T], value: Any, place: str, *, accepts_infinity: bool = False) -> T:
-    """What a JSON or TOML file holds, as `kind`, a dataclass or another type; RunError where it is something else.
+    """The content of a JSON or TOML file as `kind`, a dataclass or another type; RunError if it does not match.
 
-    `place` is what the message names: a file, or a line or a section of it.
+    `place` is what the message names: a file, a line or a section of it.
     """
     try:
         text = json.dumps(value, allow_nan=accepts_infinity)
@@ -33,14 +32,14 @@ def parsed(kind: type[T], value: Any, place: str, *, accepts_infinity: bool = Fa
     try:
         found: T = _adapter(kind).validate_json(text, strict=True, extra="forbid")
         return found
-    except UsageError as error:  # of a class that checks itself
+    except UsageError as error:  # raised by a dataclass that checks itself
         raise RunError(f"{place} is damaged ({str(error).rstrip('.')}); restore it.") from error
     except ValidationError as error:
-        raise RunError(f"{place} is damaged ({_in_words(error)}); restore it.") from error
+        raise RunError(f"{place} is damaged ({_described(error)}); restore it.") from error
 
 
-def _in_words(error: ValidationError) -> str:
-    """The first thing that is wrong, its place, and how much more there is."""
+def _described(error: ValidationError) -> str:
+    """The first problem with its location, and the number of others."""
     first, *others = error.errors(include_url=False)
     more = f"; and {len(others)} more" if others else ""
     return f"{_key(first['loc'])}{_problem(first['type'], first['msg'], first['input'])}{more}"

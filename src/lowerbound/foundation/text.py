@@ -1,6 +1,6 @@
-"""Texts as they can be written: what an encoding lacks is replaced by what looks like it, or by its escape.
+"""Text that any stream can print: look-alikes or escapes for missing characters, one line, bounded length.
 
-Names of files need not be text: Python holds the bytes of those that are not UTF-8 as surrogates, which no file takes.
+File names need not be UTF-8: Python represents their other bytes as surrogates, which cannot be written to files.
 """
 
 import codecs
@@ -29,13 +29,13 @@ LOOK_ALIKES = {
     **dict(zip("▁▂▃▄▅▆▇█", "..::||##", strict=True)),
 }
 HANDLER = "lowerbound.look-alikes"
-BYTES_OF_NAMES = range(0xDC80, 0xDD00)  # as which Python holds the bytes of names that are not UTF-8
+BYTES_OF_NAMES = range(0xDC80, 0xDD00)  # surrogates for bytes of file names that are not UTF-8
 LONGEST = 1500  # characters of a message
 LONE_SURROGATES = re.compile("[\ud800-\udfff]")
 
 
 def escaped(character: str) -> str:
-    """A character as an escape; one that stands for a byte of a name that is not UTF-8 as that byte."""
+    """A character as an escape sequence; a surrogate for a byte as that byte."""
     code = ord(character)
     if code in BYTES_OF_NAMES:
         return f"\\x{code - 0xDC00:02x}"
@@ -43,24 +43,24 @@ def escaped(character: str) -> str:
 
 
 def readable(text: str) -> str:
-    """A text that can be written as UTF-8: bytes of names that are not UTF-8 stand in it as \\xff."""
+    """Text that can be encoded as UTF-8: other bytes of file names become escapes such as \\xff."""
     return LONE_SURROGATES.sub(lambda found: escaped(found[0]), text)
 
 
 def printable(text: str) -> str:
-    """A text whose control characters, such as the escapes of a terminal, are written out; line ends stay."""
+    """Text with control characters, such as terminal escapes, written out; line breaks stay."""
     if text.isprintable():
         return text
     return "".join(c if c.isprintable() or c == "\n" else escaped(c) for c in text)
 
 
 def shortened(text: str, longest: int) -> str:
-    """A text without its middle, where it is longer than `longest` characters."""
+    """Text without its middle, if it is longer than `longest` characters."""
     return text if len(text) <= longest else f"{text[: longest // 2]} ... {text[-longest // 2 :]}"
 
 
 def one_line(text: str, longest: int = LONGEST) -> str:
-    """A text as one line that can be read: without control characters, and of bounded length."""
+    """Text as one readable line: without control characters, and of bounded length."""
     text = shortened(text, longest)
     if text.isprintable():
         return text
@@ -68,7 +68,7 @@ def one_line(text: str, longest: int = LONGEST) -> str:
 
 
 def in_encoding(text: str, encoding: str) -> str:
-    """A text as it will stand in a stream of that encoding."""
+    """Text as a stream of that encoding will show it."""
     return text.encode(encoding, HANDLER).decode(encoding)
 
 

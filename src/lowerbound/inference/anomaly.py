@@ -1,4 +1,4 @@
-"""Anomaly scores of new examples by a trained model, with thresholds from examples that were held out in training."""
+"""`score`: anomaly scores of new examples, with thresholds from examples that were held out in training."""
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -16,26 +16,26 @@ from lowerbound.runs.trained_model import load
 
 @dataclass(frozen=True, eq=False)
 class Scored:
-    """Scores of some examples, and what was made of them."""
+    """Scores of examples, and which of them are anomalous."""
 
     ids: tuple[str, ...]
     judged: Judged
-    skipped: tuple[str, ...] = ()  # what could not be read, each with the reason
-    notes: tuple[str, ...] = ()  # what was done to the examples
+    skipped: tuple[str, ...] = ()  # files and rows that could not be read, with the reasons
+    notes: tuple[str, ...] = ()  # how the examples were converted
 
     @property
     def scores(self) -> dict[str, np.ndarray]:
-        """Of each name one number for each example, higher is stranger; NaN where there is none."""
+        """By name, one number per example, higher is more anomalous; NaN for an example without a score."""
         return self.judged.scores
 
     @property
     def is_anomalous(self) -> np.ndarray:
-        """Whether the score that decides exceeds its threshold; false where there is no score."""
+        """Whether the deciding score exceeds its threshold; false for an example without a score."""
         return self.judged.is_anomalous
 
     @property
     def columns(self) -> Columns:
-        """As a file holds them: a row for each example; no verdict where there is no score."""
+        """The columns of an output file, a row per example; the verdict is empty for an example without a score."""
         verdicts = [
             int(flag) if known else None
             for flag, known in zip(self.judged.is_anomalous, self.judged.is_scored, strict=True)
@@ -44,12 +44,12 @@ class Scored:
 
     @property
     def num_unscored(self) -> int:
-        """How many examples have no score."""
+        """Number of examples without a score."""
         return int((~self.judged.is_scored).sum())
 
 
 def as_json(scored: Scored) -> dict[str, Any]:
-    """All that was found, for another program."""
+    """All results, as JSON for other programs."""
     judged = scored.judged
     thresholds = {name: asdict(threshold) for name, threshold in judged.thresholds.items()}
     about = {"by": judged.by, "false_alarm_rate": judged.threshold.rate, "thresholds": thresholds}
@@ -68,12 +68,11 @@ def score(
     device: str = "auto",
     out: Path | None = None,
 ) -> Scored:
-    """Anomaly scores of each example, and whether it exceeds a threshold that few normal examples do.
+    """Anomaly scores of each example, and whether it exceeds a threshold that few normal examples exceed.
 
-    `false_alarm_rate` is the share of normal examples that may be flagged; without it a twentieth, or the least that
-    the held-out examples can promise. `importance` adds the importance-weighted score, which takes most of the time.
-    Thresholds come from what training measured on held-out examples: UsageError for a run that watched its test
-    examples, which has none.
+    `false_alarm_rate` is the share of normal examples that may be flagged; by default 0.05, or the smallest that the
+    held-out examples support. `importance` adds the importance-weighted score, which takes most of the time.
+    Thresholds come from scores of held-out examples, measured after training: UsageError for a run that held out none.
     """
     if out is not None:
         check_output(out, inputs)

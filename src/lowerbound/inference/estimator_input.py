@@ -1,6 +1,6 @@
-"""What users give to the estimator, checked: parameters, rows, codes, a number of samples.
+"""Validation of the scikit-learn estimator's inputs: parameters, rows, codes, numbers of samples.
 
-Everything that is wrong is a ValueError of one line that names it and what is accepted, and never shows the data.
+Every error is a ValueError of one line that names the input and what is accepted, and never shows the data.
 """
 
 from collections.abc import Callable, Sequence
@@ -26,11 +26,11 @@ SHORTER = {
     "Cannot cast": "X holds columns that are not numbers; give numbers (encode categories first).",
     "could not convert string": "X holds text; give numbers (encode categories first).",
 }
-"""In place of scikit-learn's messages of several lines, or with the data in them."""
+"""Replacements for messages of scikit-learn that have several lines or contain data, by a part of them."""
 
 
 def check_parameters(estimator: BaseEstimator) -> None:
-    """ValueError for the first parameter that is not accepted."""
+    """ValueError for the first invalid parameter."""
     for name, (is_accepted, accepted) in PARAMETERS.items():
         value = getattr(estimator, name)
         if not is_accepted(value):
@@ -41,14 +41,14 @@ def check_parameters(estimator: BaseEstimator) -> None:
 
 
 def checked_count(name: str, value: Any) -> int:
-    """A number of things as an int; ValueError for anything but an integer of at least 1."""
+    """A count as an int; ValueError for anything but an integer of at least 1."""
     if not _is_integer(value):
         raise ValueError(f"{name} is {_shown(value)}; it needs {AN_INTEGER}.")
     return int(value)
 
 
 def checked_rows(estimator: BaseEstimator, X: Any, reset: bool, has_missing: bool) -> Float[np.ndarray, "n feature"]:
-    """X as scikit-learn validates it, sparse rows made dense; NaN passes where `has_missing`."""
+    """X as scikit-learn validates it, as a dense array; NaN is accepted if `has_missing`."""
     _check_kind(X)
     finite = "allow-nan" if has_missing else True
     kinds = [np.float64, np.float32]
@@ -57,12 +57,12 @@ def checked_rows(estimator: BaseEstimator, X: Any, reset: bool, has_missing: boo
     except ValueError as error:
         raise ValueError(_in_one_line(str(error))) from error
     if reset and np.isnan(rows).all():
-        raise ValueError("X holds no value: all its cells are NaN; give rows with numbers.")
+        raise ValueError("X has no values: all its cells are NaN; give rows with numbers.")
     return rows
 
 
 def _check_kind(X: Any) -> None:
-    """ValueError for what numpy would turn into numbers that it does not hold: masked cells, dates, durations."""
+    """ValueError for masked arrays, dates and durations, which numpy would silently convert to numbers."""
     if np.ma.isMaskedArray(X):
         raise ValueError("X is a masked array; give X.filled(np.nan) to likelihood='table'.")
     kinds = {getattr(kind, "kind", "") for kind in getattr(X, "dtypes", [getattr(X, "dtype", None)])}
@@ -71,7 +71,7 @@ def _check_kind(X: Any) -> None:
 
 
 def checked_codes(Z: Any, latent_dim: int) -> Float64[np.ndarray, "n latent"]:
-    """Codes as an array in float64; ValueError for another width, and for what is not finite."""
+    """Codes as a float64 array; ValueError for a wrong width, and for values that are not finite."""
     expected = f"expected an array of n×{latent_dim} codes, as transform gives them"
     try:
         codes = np.array(Z, np.float64)

@@ -1,8 +1,8 @@
-"""Missing cells of a table, filled with what a trained model expects there given the cells that are known.
+"""`impute`: fill the missing cells of a table with their expected values under a trained model, given the known cells.
 
 A draw z ~ q(z|x) has the weight w = p(x, z) / q(z|x), where x is the known cells, so that the weighted mixture of the
 p(· | z) approximates p(missing | known) under the model. A fill is the mean of this mixture, rounded (a count to a
-whole number), or its likeliest level; its standard deviation, or the level's probability, is reported beside it. A row
+whole number), or its likeliest level; its standard deviation, or the level's probability, is reported with it. A row
 without a known cell is filled from the prior.
 
 Source: Mattei and Frellsen, "MIWAE", arXiv:1812.02633, Equation 12.
@@ -55,7 +55,7 @@ class Expected:
 
 @dataclass(frozen=True)
 class FilledCell:
-    """One filled cell: row, counted from 0, column, what it is filled with, and how sure that is."""
+    """One filled cell: row, counted from 0, column, value, and its uncertainty."""
 
     row: int
     column: str
@@ -66,13 +66,13 @@ class FilledCell:
 
 @dataclass(frozen=True)
 class Imputed:
-    """What `impute_table` did."""
+    """The result of `impute_table`."""
 
     path: Path
     fills_path: Path  # a CSV with a line for each filled cell
     num_rows: int
     num_filled: int
-    skipped: tuple[str, ...]  # rows that could not be read, copied as they are
+    skipped: tuple[str, ...]  # rows that could not be read, copied unchanged
     notes: tuple[str, ...]
 
 
@@ -88,10 +88,10 @@ def impute(
 def impute_table(
     vae: VAE, schema: Schema, path: Path, out: Path, skip_broken: bool = False, limit: Limit = STANDARD_LIMIT
 ) -> Imputed:
-    """Write a table to `out` with its missing cells filled and all else unchanged, and the fills beside it.
+    """Write a table to `out` with its missing cells filled and everything else unchanged, and a CSV of the fills.
 
-    UsageError for a model that is not one of tables, for `out` in another format and for `out` that is the input;
-    DataError for a table that does not fit the schema.
+    UsageError for a model that is not of tables, and if `out` has another format or is the input itself; DataError
+    for a table that does not fit the schema.
     """
     fills_path = out.with_suffix(".filled.csv")
     check_paths(path, out, fills_path)
@@ -112,7 +112,7 @@ def impute_table(
 
 
 def check_paths(path: Path, out: Path, fills_path: Path) -> None:
-    """UsageError for an input or output that `impute_table` does not take, before anything is read."""
+    """UsageError for an input or output that `impute_table` does not accept, before anything is read."""
     suffix = path.suffix.lower()
     if suffix not in SUFFIXES:
         raise UsageError(f"{path} is not a table file; impute accepts {', '.join(SUFFIXES)}.")
@@ -125,7 +125,7 @@ def check_paths(path: Path, out: Path, fills_path: Path) -> None:
 
 @torch.no_grad()
 def expected_cells(vae: VAE, x: Float[Tensor, "batch column"], num_draws: int = NUM_DRAWS) -> Expected:
-    """The importance-weighted mixture of p(cells | z), for each row from noise of its own."""
+    """The importance-weighted mixture of p(cells | z); each row has its own noise."""
     has_known = ~x.isnan().all(-1)
     noise = content_noise(x, 0, "imputation")
     z, log_weight = _draws(vae, x, noise, num_draws)
@@ -138,7 +138,7 @@ def expected_cells(vae: VAE, x: Float[Tensor, "batch column"], num_draws: int = 
 
 
 def rounded(value: float, deviation: float, column: Column) -> float:
-    """A fill of a numeric column with the digits that mean something."""
+    """A fill of a numeric column, rounded to its significant digits."""
     first = math.floor(math.log10(deviation)) if 0 < deviation < math.inf else 0
     return round(value, min(column.decimals, max(0, MOST_SIGNIFICANT - first)))
 
@@ -180,7 +180,7 @@ def _mixture(likelihood: TableRow, weight: Float[Tensor, "sample batch"]) -> Exp
 def _filled_cells(
     vae: VAE, x: Float[Tensor, "row column"], unreadable: frozenset[int], names: list[str]
 ) -> Iterator[FilledCell]:
-    """The missing cells of all rows that could be read, row by row."""
+    """The filled cells of all readable rows, row by row."""
     incomplete = [row for row in x.isnan().any(-1).nonzero().flatten().tolist() if row not in unreadable]
     for start in range(0, len(incomplete), BATCH_SIZE):
         rows = incomplete[start : start + BATCH_SIZE]

@@ -1,4 +1,4 @@
-"""What one does with a trained model: sample, reconstruct, encode, interpolate, evaluate, compare; and its layers."""
+"""Tasks of a trained model: sample, reconstruct, encode, interpolate, evaluate, compare, summarise layers."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -25,6 +25,7 @@ from lowerbound.evaluation.full_evaluation import evaluate_full
 from lowerbound.evaluation.quick_evaluation import BATCH_SIZE, score_examples
 from lowerbound.evaluation.results import Results, Score, read_results
 from lowerbound.foundation.errors import DataError, UsageError
+from lowerbound.foundation.run_identity import is_run
 from lowerbound.foundation.seeding import generator
 from lowerbound.foundation.storage import check_is_no_dangling_link, folder_atomically, write_bytes
 from lowerbound.models.construction import build_model
@@ -46,7 +47,7 @@ MAX_SAMPLES = 10_000  # in one picture
 
 @dataclass(frozen=True)
 class Encoded:
-    """A file of posteriors, what of the data could not be read, each with the reason, and what was done to the rest."""
+    """A file of posteriors, with what was skipped and how the examples were converted."""
 
     path: Path
     skipped: tuple[str, ...] = ()
@@ -55,7 +56,7 @@ class Encoded:
 
 @dataclass(frozen=True)
 class Reconstructed:
-    """A picture or rows of reconstructions, how well all data are reconstructed, and what could not be read."""
+    """A file of reconstructions, with scores of all examples, and what was skipped."""
 
     path: Path
     scores: list[Score]
@@ -104,7 +105,7 @@ def sample(
 
 
 def read_grid(text: str) -> tuple[int, int]:
-    """Columns and rows of a picture from COLUMNSxROWS; UsageError for what is none, or too many."""
+    """Columns and rows of a picture from COLUMNSxROWS; UsageError for anything else, or too many images."""
     grid = read_size(text)
     if grid is None or grid[0] * grid[1] > MAX_SAMPLES:
         raise UsageError(
@@ -154,7 +155,7 @@ def encode(run: Path, inputs: Sequence[str], options: InputOptions = STANDARD, o
     model = trained.vae
     collection = read_inputs(trained, inputs, options)
     examples = collection.examples
-    posteriors = [model.encode(x) for x in Batches(examples, BATCH_SIZE)]
+    posteriors = [model.given(batch.context).encode(batch.x) for batch in Batches(examples, BATCH_SIZE)]
     ids = np.array(collection.ids) if collection.ids else np.arange(len(examples))
     columns = {"id": ids, "mean": torch.cat([posterior.mean for posterior in posteriors]).numpy()}
     if not model.is_deterministic:
@@ -199,11 +200,11 @@ def evaluate(
     labels: Any = None,
     device: str = "auto",
 ) -> Results:
-    """All that is known how to measure of a model, in nats, with errors: see Results.
+    """The full evaluation of a model, in nats, with standard errors: see Results.
 
-    `data` is a source's name, the path of a file or folder, splits (`lb.load_data`), or examples that a program holds;
-    without it, of a trained model, its run's own. Files and examples of a trained model are read by its schema, and all
-    of them are test examples. Raises UnknownName or DataError for data that are not there, are damaged, or do not fit.
+    `data` is a source's name, the path of a file or folder, splits (`lb.load_data`), or examples in memory; by default
+    the data of the model's run. For a trained model, files and examples are read by its schema, and all are test
+    examples. Raises UnknownName or DataError for data that is missing, damaged, or does not fit.
     """
     if isinstance(model, TrainedModel):
         splits, vae = _splits_for(model, data, labels), model.vae
@@ -242,7 +243,7 @@ def _splits_for(model: TrainedModel, data: Any, labels: Any) -> Splits:
 
 
 def compare(runs: Sequence[Path], out: Path | None = None) -> Comparison:
-    """Runs set side by side, the first as the reference; with `out`, their differences are drawn there as well."""
+    """A comparison of runs, the first as the reference; with `out`, a plot of their differences is written there."""
     for run in runs:
         read_stored(run)
     if out is not None:
@@ -255,7 +256,7 @@ def compare(runs: Sequence[Path], out: Path | None = None) -> Comparison:
 
 def summary(target: str, size: str = "28x28", channels: int = 1, settings: Settings | None = None) -> Summary:
     """The layers of a run's model, or of a recipe's for images of WIDTHxHEIGHT and a number of channels."""
-    if (Path(target) / "config.toml").is_file():
+    if is_run(Path(target)):
         model = load_model(Path(target))
     else:
         lengths = read_size(size)
@@ -298,7 +299,7 @@ def _save_each(folder: Path, images: Float[np.ndarray, "n height width channel"]
 
 def _save_grid(path: Path, images: Float[np.ndarray, "n height width channel"], columns: int) -> Path:
     tiles = displayable(images)
-    # Small images are enlarged, so that a picture of 8 x 8 digits can be seen; large ones stay as they are.
+    # Small images are enlarged, so that 8 x 8 digits are visible; large ones are not resized.
     picture = compose(fit_tiles(tiles, max(TILE_SIZE, tiles.shape[2]), max(TILE_SIZE, tiles.shape[1])), columns, gap=2)
     write_bytes(path, as_png(picture))
     return path

@@ -86,7 +86,7 @@ def without(collection: Collection, problems: dict[int, str]) -> Collection:
 def _problems(collection: Collection, likelihood: Likelihood, schema: Schema) -> Iterator[tuple[int, str]]:
     """Each example with a value that has no meaning, and the sentence about the first one."""
     start = 0
-    for x in Batches(collection.examples, BATCH_SIZE):
+    for x in Batches(collection.examples, BATCH_SIZE).examples:
         is_wrong = unsupported(likelihood, schema, x)
         for index in np.flatnonzero(is_wrong.reshape(len(x), -1).any(axis=1)).tolist():
             position = tuple(int(axis[0]) for axis in np.nonzero(is_wrong[index]))

@@ -6,10 +6,11 @@ Images are N x C x H x W floats in [0, 1]; latents are N x latent. Everything th
 """
 
 from collections.abc import Sequence
+from copy import copy
 from typing import Any
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Shaped
 from torch import Generator, Tensor, nn
 
 from lowerbound.foundation.errors import ConfigError, DataError
@@ -32,7 +33,8 @@ class VAE(nn.Module):
 
     Encoder and decoder may be modules of your own: the encoder turns a batch of examples into the posterior's numbers
     (for "diagonal-normal" means, then log-variances), the decoder a batch of latents into the likelihood's raw shape,
-    without any output map. ConfigError says which of them gives another shape.
+    without any output map. ConfigError says which of them gives another shape. Where both state `takes_context = True`,
+    they are called with a second argument, the context of each example: labels or covariates (see `given`).
     """
 
     def __init__(
@@ -48,6 +50,7 @@ class VAE(nn.Module):
         config: ModelConfig | None = None,
     ) -> None:
         super().__init__()
+        self.context: Shaped[Tensor, batch * covariate] | None = None
         if config is None and latent_dim < 1:
             raise ConfigError(f"latent_dim is {latent_dim}; a model of your own networks needs its number of latents.")
         num_latents = config.latent_dim if config else latent_dim
@@ -58,7 +61,7 @@ class VAE(nn.Module):
         self.decoder = decoder
         self.likelihood = LIKELIHOODS[likelihood](event_shape) if isinstance(likelihood, str) else likelihood
         self.config = config or own_config(num_latents, self.likelihood, self.prior, self.posterior)
-        if config is None:
+        if config is None and not self.takes_context:  # whose shape the networks alone know
             self._check_shapes()
 
     @property
@@ -70,6 +73,32 @@ class VAE(nn.Module):
     def latent_dim(self) -> int:
         """Number of latent dimensions."""
         return self.config.latent_dim
+
+    @property
+    def takes_context(self) -> bool:
+        """Whether the networks are conditional: they read labels or covariates besides examples and codes."""
+        return bool(getattr(self.encoder, "takes_context", False))
+
+    def given(self, context: Shaped[Tensor, "batch *covariate"] | None) -> "VAE":
+        """The model with the context of a batch, sharing all weights; itself where it takes none.
+
+        Codes of several draws, [sample, batch, latent], have the context of their example.
+        """
+        if not self.takes_context:
+            return self
+        conditioned = copy(self)
+        conditioned.context = context
+        return conditioned
+
+    def _context_of(self, num: int) -> Shaped[Tensor, "num *covariate"]:
+        if self.context is None:
+            raise DataError(
+                "the model is conditional: its networks read the labels or covariates of each example, and none were "
+                "given; use model.given(context)."
+            )
+        if num % len(self.context):
+            raise DataError(f"the context is of {len(self.context)} examples, got {num} codes.")
+        return self.context.repeat(num // len(self.context), *[1] * (self.context.ndim - 1))
 
     @property
     def has_closed_form_kl(self) -> bool:
@@ -88,14 +117,18 @@ class VAE(nn.Module):
         if tuple(x.shape[1:]) != self.event_shape:
             raise DataError(f"expected examples N×{times(self.event_shape)}, got {times(x.shape)}.")
         # Densities are computed in the precision of their arguments, whatever the networks' layers used.
-        distribution: Distribution = self.posterior(self.encoder(self.likelihood.features(x)).to(x.dtype))
+        features = self.likelihood.features(x)
+        raw = self.encoder(features, self._context_of(len(x))) if self.takes_context else self.encoder(features)
+        distribution: Distribution = self.posterior(raw.to(x.dtype))
         return distribution
 
     def decode(self, z: Float[Tensor, "*batch latent"]) -> Distribution:
         """The likelihood p(x|z), of batch shape [*batch]; DataError for codes of another length."""
         if z.shape[-1] != self.latent_dim:
             raise DataError(f"expected codes of {self.latent_dim} latents, got {times(z.shape)}.")
-        raw = self.decoder(z.reshape(-1, z.shape[-1])).to(z.dtype)
+        flat = z.reshape(-1, z.shape[-1])
+        raw = self.decoder(flat, self._context_of(len(flat))) if self.takes_context else self.decoder(flat)
+        raw = raw.to(z.dtype)
         distribution: Distribution = self.likelihood(raw.reshape(*z.shape[:-1], *raw.shape[1:]))
         return distribution
 

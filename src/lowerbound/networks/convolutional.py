@@ -1,7 +1,7 @@
 """Convolutional encoder and decoder for images of any height, width and number of channels.
 
-Each stage of the encoder halves height and width, rounding up; the decoder walks the same sizes back. Kernels are
-3×3 throughout.
+Each stage of the encoder halves height and width, rounding up; the decoder goes through the same sizes in
+reverse. Kernels are 3×3 throughout.
 """
 
 import math
@@ -10,8 +10,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from lowerbound.networks.dense import ACTIVATIONS, dense_stack
-from lowerbound.networks.initialisation import heads
+from lowerbound.networks.dense import ACTIVATIONS, Encoder
 from lowerbound.networks.kernels import Conv2d, ConvTranspose2d
 
 
@@ -24,7 +23,7 @@ def stage_sizes(height: int, width: int, num_stages: int) -> list[tuple[int, int
     return sizes
 
 
-class ConvolutionalEncoder(nn.Module):
+class ConvolutionalEncoder(Encoder):
     """Stride-2 convolutions with `channels` filters, then dense `hidden` layers, then the posterior's heads."""
 
     def __init__(
@@ -35,21 +34,13 @@ class ConvolutionalEncoder(nn.Module):
         head_sizes: tuple[int, ...],
         activation: str = "relu",
     ) -> None:
-        super().__init__()
         in_channels, height, width = event_shape
         layers: list[nn.Module] = []
         for out_channels in channels:
             layers += [nn.Conv2d(in_channels, out_channels, 3, stride=2, padding=1), ACTIVATIONS[activation]()]
             in_channels = out_channels
         deep_height, deep_width = stage_sizes(height, width, len(channels))[-1]
-        num_features = in_channels * deep_height * deep_width
-        last = hidden[-1] if hidden else num_features
-        self.body = nn.Sequential(*layers, nn.Flatten(), *dense_stack(num_features, hidden, activation))
-        self.heads = heads(last, head_sizes)
-
-    def forward(self, x: Float[Tensor, "batch channel height width"]) -> Float[Tensor, "batch raw"]:
-        raw: Tensor = self.heads(self.body(x))
-        return raw
+        super().__init__(layers, in_channels * deep_height * deep_width, hidden, head_sizes, activation)
 
 
 class ImageDecoder(nn.Module):
@@ -66,7 +57,7 @@ class ImageDecoder(nn.Module):
 
     @torch.no_grad()
     def start_at(self, raw: Float[Tensor, " *raw"]) -> None:
-        """Put a raw output, averaged over its pixels, into the last layer's bias: one number for each channel."""
+        """Copy a raw output, averaged over its pixels, into the last layer's bias: one number for each channel."""
         assert self.output.bias is not None
         self.output.bias.copy_(raw.mean((1, 2)))
 
@@ -89,11 +80,11 @@ class ConvolutionalDecoder(ImageDecoder):
         for num_filters, small, large in zip(filters, sizes, sizes[1:], strict=False):
             layers += [_doubling(in_channels, num_filters, small, large), ACTIVATIONS[activation]()]
             in_channels = num_filters
-        # With stride 1 a transposed convolution is a convolution with its kernel turned round: the same family.
+        # With stride 1 a transposed convolution is a convolution with a flipped kernel: the same family of functions.
         super().__init__(nn.Sequential(*layers), Conv2d(in_channels, out_channels))
 
 
 def _doubling(in_channels: int, out_channels: int, small: tuple[int, int], large: tuple[int, int]) -> ConvTranspose2d:
-    # Length n becomes 2n - 1 + output_padding, so odd sizes come back exactly, too.
+    # Length n becomes 2n - 1 + output_padding, so odd sizes are restored exactly.
     padding = (large[0] - 2 * small[0] + 1, large[1] - 2 * small[1] + 1)
     return ConvTranspose2d(in_channels, out_channels, 3, stride=2, padding=1, output_padding=padding)

@@ -1,7 +1,7 @@
-"""Dense encoder and decoder: stacks of fully connected layers."""
+"""Dense encoder and decoder (fully connected layers), and the base class of all encoders."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import torch
 from jaxtyping import Float
@@ -19,7 +19,27 @@ def dense_stack(in_features: int, hidden: tuple[int, ...], activation: str = "re
     return layers
 
 
-class DenseEncoder(nn.Module):
+class Encoder(nn.Module):
+    """Feature `layers`, flattened, then dense `hidden` layers, then the posterior's heads."""
+
+    def __init__(
+        self,
+        layers: Iterable[nn.Module],
+        num_features: int,
+        hidden: tuple[int, ...],
+        head_sizes: tuple[int, ...],
+        activation: str,
+    ) -> None:
+        super().__init__()
+        self.body = nn.Sequential(*layers, nn.Flatten(), *dense_stack(num_features, hidden, activation))
+        self.heads = heads(hidden[-1] if hidden else num_features, head_sizes)
+
+    def forward(self, x: Float[Tensor, "batch *event"]) -> Float[Tensor, "batch raw"]:
+        raw: Tensor = self.heads(self.body(x))
+        return raw
+
+
+class DenseEncoder(Encoder):
     """Flattened input through `hidden` layers to the posterior's heads; `hidden=()` is a linear map."""
 
     def __init__(
@@ -29,19 +49,11 @@ class DenseEncoder(nn.Module):
         head_sizes: tuple[int, ...],
         activation: str = "relu",
     ) -> None:
-        super().__init__()
-        num_inputs = math.prod(event_shape)
-        last = hidden[-1] if hidden else num_inputs
-        self.body = nn.Sequential(nn.Flatten(), *dense_stack(num_inputs, hidden, activation))
-        self.heads = heads(last, head_sizes)
-
-    def forward(self, x: Float[Tensor, "batch *event"]) -> Float[Tensor, "batch raw"]:
-        raw: Tensor = self.heads(self.body(x))
-        return raw
+        super().__init__([], math.prod(event_shape), hidden, head_sizes, activation)
 
 
 class DenseDecoder(nn.Module):
-    """Latent through `hidden` layers to the likelihood's raw shape; `hidden=()` is a linear map."""
+    """Latents through `hidden` layers to the likelihood's raw shape; `hidden=()` is a linear map."""
 
     def __init__(
         self, latent_dim: int, hidden: tuple[int, ...], raw_shape: tuple[int, ...], activation: str = "relu"
@@ -58,7 +70,7 @@ class DenseDecoder(nn.Module):
 
     @torch.no_grad()
     def start_at(self, raw: Float[Tensor, " *raw"]) -> None:
-        """Put a raw output into the last layer's bias, so that training starts from it."""
+        """Copy a raw output into the last layer's bias, so that training starts from it."""
         self.output.bias.copy_(raw.flatten())
 
 

@@ -1,4 +1,4 @@
-"""Starting weights, drawn from an explicit generator.
+"""Initial weights, drawn from an explicit generator.
 
 A network is first built without storage (on torch's "meta" device), since torch's own constructors would draw from
 the global generator, and then given memory and weights here.
@@ -21,7 +21,7 @@ def build(construct: Callable[[], Network], generator: Generator) -> Network:
     """Construct a network and draw its weights: Glorot-uniform, biases zero, normalisations the identity.
 
     Source: Glorot and Bengio, "Understanding the difficulty of training deep feedforward neural networks", 2010,
-    Equation 16. Raises ConfigError for a network that no memory holds.
+    Equation 16. Raises ConfigError for a network larger than the memory.
     """
     with torch.device("meta"):
         network = construct()
@@ -36,7 +36,7 @@ def build(construct: Callable[[], Network], generator: Generator) -> Network:
 
 
 def _check_size(network: nn.Module) -> None:
-    """ConfigError before memory is asked for: a system may promise more than it has, and end the process later."""
+    """ConfigError before memory is allocated: a system may promise more than it has and kill the process later."""
     num_bytes = sum(parameter.numel() * parameter.element_size() for parameter in network.parameters())
     if num_bytes > (memory := memory_of_machine()):
         raise ConfigError(
@@ -47,7 +47,7 @@ def _check_size(network: nn.Module) -> None:
 
 @torch.no_grad()
 def glorot_uniform(module: nn.Linear | nn.Conv2d | nn.ConvTranspose2d, generator: Generator) -> None:
-    """Draw one layer's weights. A layer of several heads is drawn head by head, as if they were layers apart."""
+    """Draw one layer's weights. A layer of several heads is drawn head by head, as if each were its own layer."""
     for head in module.weight.split(getattr(module, "head_sizes", len(module.weight)), dim=0):
         nn.init.xavier_uniform_(head, generator=generator)
     if module.bias is not None:

@@ -1,6 +1,6 @@
-"""Convolutions in the form that CPUs compute fastest, and the way back to the plain one.
+"""Convolutions in the form that is fastest on CPUs, and the switch back to plain PyTorch layers.
 
-The fast form is the same function in another order of summation; docs/performance.md has what each piece gains.
+The fast form is the same function with another order of summation; docs/performance.md has the gain of each.
 """
 
 from typing import Any
@@ -16,7 +16,7 @@ TAPS = [(row, column) for row in range(KERNEL_SIZE) for column in range(KERNEL_S
 
 
 class ConvTranspose2d(nn.ConvTranspose2d):
-    """A transposed convolution whose bias is added apart."""
+    """A transposed convolution whose bias is added separately."""
 
     fast = True
 
@@ -25,13 +25,13 @@ class ConvTranspose2d(nn.ConvTranspose2d):
     ) -> Float[Tensor, "batch filter out_height out_width"]:
         if not self.fast or self.bias is None or output_size is not None:
             return super().forward(input, output_size)
-        # oneDNN's gradient for a bias within a transposed convolution takes longer than all the rest of it.
+        # oneDNN's gradient for a bias within a transposed convolution takes longer than the rest of the layer.
         out = F.conv_transpose2d(input, self.weight, None, self.stride, self.padding, self.output_padding)  # type: ignore[arg-type]
         return out.add_(self.bias.to(out.dtype)[:, None, None])
 
 
 class Conv2d(nn.Conv2d):
-    """A 3×3 convolution that keeps height and width; with a single filter it becomes a matrix product."""
+    """A 3×3 convolution that preserves height and width; with a single filter it is computed as a matrix product."""
 
     fast = True
 
@@ -39,7 +39,7 @@ class Conv2d(nn.Conv2d):
         super().__init__(in_channels, out_channels, KERNEL_SIZE, padding=KERNEL_SIZE // 2)
 
     def forward(self, input: Float[Tensor, "batch channel height width"]) -> Float[Tensor, "batch filter height width"]:
-        # oneDNN pads one filter to a whole vector of them. In bfloat16 it is the faster one all the same.
+        # oneDNN pads one filter to a full vector of filters. In bfloat16 it is faster nevertheless.
         is_narrow = self.out_channels == 1 and input.device.type == "cpu" and input.dtype == self.weight.dtype
         if not self.fast or not is_narrow or torch.is_autocast_enabled("cpu"):
             return super().forward(input)
@@ -70,7 +70,7 @@ class _SingleFilter(torch.autograd.Function):
         pixels, taps = ctx.saved_tensors
         num_images, num_channels, height, width = ctx.shape
         padded = F.pad(gradient.squeeze(1), (1, 1, 1, 1))
-        # A pixel at (i, j) reached the output at (i + 1 - row, j + 1 - column).
+        # A pixel at (i, j) contributed to the output at (i + 1 - row, j + 1 - column).
         shifted = [padded[:, 2 - row : 2 - row + height, 2 - column : 2 - column + width] for row, column in TAPS]
         gradients = torch.stack(shifted).view(len(TAPS), -1)
         for_x = for_weight = None
@@ -82,7 +82,7 @@ class _SingleFilter(torch.autograd.Function):
 
 
 def choose_kernels(network: nn.Module, fast: bool) -> None:
-    """Let every layer of `network` compute in its fast or in its plain form; both give the same to rounding."""
+    """Make every layer of `network` use its fast or its plain form; results agree up to rounding."""
     for module in network.modules():
         if isinstance(module, ConvTranspose2d | Conv2d):
             module.fast = fast

@@ -1,4 +1,4 @@
-"""A network's layers as a table: names, output shapes and parameter counts, read off a forward pass."""
+"""The layer table of a network: names, output shapes and parameter counts, recorded in a forward pass."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 @dataclass(frozen=True)
 class Layer:
-    """One row: a layer, its output shape for one example, and how many parameters it trains."""
+    """One row: a layer, its output shape for one example, and its number of trainable parameters."""
 
     name: str
     kind: str
@@ -28,7 +28,7 @@ def layer_table(network: nn.Module, example: Tensor) -> list[Layer]:
     rows: list[Layer] = []
     handles = []
     for name, module in network.named_modules():
-        # A stack of no hidden layers is a Sequential without children, and no layer.
+        # Without hidden layers the stack is an empty Sequential, which is not a layer.
         if not isinstance(module, nn.Sequential) and not list(module.children()):
             handles.append(module.register_forward_hook(_recorder(name, rows)))
     try:

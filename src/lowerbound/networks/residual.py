@@ -1,8 +1,9 @@
 """Residual encoder and decoder for images from 8×8 to 256×256.
 
-Each stage has residual blocks and halves height and width, rounding up; the decoder walks the same sizes back. There
-are as many stages as bring the longer side down to about four pixels, at most one for each entry of `channels`. A
-block adds to its input what two 3×3 convolutions make of it, each behind a group normalisation and an activation.
+Each stage has residual blocks and halves height and width, rounding up; the decoder goes through the same sizes in
+reverse. The number of stages brings the longer side down to about four pixels, with at most one stage for each entry of
+`channels`. A block adds to its input the output of two 3×3 convolutions, each preceded by a group normalisation and an
+activation.
 
 Source of the block: He et al., "Identity Mappings in Deep Residual Networks", arXiv:1603.05027, Figure 4(e), with the
 group normalisation of Wu and He, arXiv:1803.08494, which does not depend on the batch.
@@ -15,15 +16,14 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from lowerbound.networks.convolutional import ImageDecoder, stage_sizes
-from lowerbound.networks.dense import ACTIVATIONS, dense_stack
-from lowerbound.networks.initialisation import heads
+from lowerbound.networks.dense import ACTIVATIONS, Encoder, dense_stack
 
 MAX_GROUPS = 8
-DEEPEST_SIDE = 4  # pixels at which halving ends, about
+DEEPEST_SIDE = 4  # pixels at which halving stops, approximately
 
 
 def num_stages(height: int, width: int, most: int) -> int:
-    """How often images of a size are halved, from 1 to `most` times."""
+    """How many times images of a size are halved, from 1 to `most`."""
     return max(1, min(most, round(math.log2(max(height, width) / DEEPEST_SIDE))))
 
 
@@ -46,10 +46,10 @@ class ResidualBlock(nn.Module):
         return added
 
 
-class Enlargement(nn.Module):
-    """Every pixel twice in each direction, cut to the size that the encoder came from, then a 3×3 convolution.
+class Upsampling(nn.Module):
+    """Nearest-neighbour upsampling by two, cropped to the encoder's size, then a 3×3 convolution.
 
-    Transposed convolutions cover some pixels more often than others, which shows as a chequerboard: Odena et al.,
+    Transposed convolutions cover some pixels more often than others, which causes chequerboard patterns: Odena et al.,
     "Deconvolution and Checkerboard Artifacts", Distill 2016.
     """
 
@@ -60,11 +60,11 @@ class Enlargement(nn.Module):
 
     def forward(self, x: Float[Tensor, "batch channel height width"]) -> Float[Tensor, "batch filter tall wide"]:
         height, width = self.size
-        enlarged: Tensor = self.convolution(F.interpolate(x, scale_factor=2, mode="nearest")[..., :height, :width])
-        return enlarged
+        upsampled: Tensor = self.convolution(F.interpolate(x, scale_factor=2, mode="nearest")[..., :height, :width])
+        return upsampled
 
 
-class ResidualEncoder(nn.Module):
+class ResidualEncoder(Encoder):
     """A first convolution, stages of blocks that each halve the image, dense `hidden` layers, the posterior's heads."""
 
     def __init__(
@@ -76,7 +76,6 @@ class ResidualEncoder(nn.Module):
         head_sizes: tuple[int, ...],
         activation: str = "silu",
     ) -> None:
-        super().__init__()
         in_channels, height, width = event_shape
         channels = channels[: num_stages(height, width, len(channels))]
         layers: list[nn.Module] = [nn.Conv2d(in_channels, channels[0], 3, padding=1)]
@@ -86,14 +85,8 @@ class ResidualEncoder(nn.Module):
             layers += [ResidualBlock(out_channels, activation) for _ in range(num_blocks)]
             last = out_channels
         deep_height, deep_width = stage_sizes(height, width, len(channels))[-1]
-        num_features = last * deep_height * deep_width
-        layers += [_normalisation(last), ACTIVATIONS[activation](), nn.Flatten()]
-        self.body = nn.Sequential(*layers, *dense_stack(num_features, hidden, activation))
-        self.heads = heads(hidden[-1] if hidden else num_features, head_sizes)
-
-    def forward(self, x: Float[Tensor, "batch channel height width"]) -> Float[Tensor, "batch raw"]:
-        raw: Tensor = self.heads(self.body(x))
-        return raw
+        layers += [_normalisation(last), ACTIVATIONS[activation]()]
+        super().__init__(layers, last * deep_height * deep_width, hidden, head_sizes, activation)
 
 
 class ResidualDecoder(ImageDecoder):
@@ -119,7 +112,7 @@ class ResidualDecoder(ImageDecoder):
         ]
         for index, size in enumerate(sizes[1:]):
             layers += [ResidualBlock(filters[index], activation) for _ in range(num_blocks)]
-            layers += [Enlargement(filters[index], filters[min(index + 1, len(filters) - 1)], size)]
+            layers += [Upsampling(filters[index], filters[min(index + 1, len(filters) - 1)], size)]
         layers += [_normalisation(filters[-1]), ACTIVATIONS[activation]()]
         super().__init__(nn.Sequential(*layers), nn.Conv2d(filters[-1], out_channels, 3, padding=1))
 

@@ -22,17 +22,23 @@ from lowerbound.probability.likelihood import LEAST_RATE, LOG_R_RANGE, MEAN_MARG
 from lowerbound.probability.likelihoods import (
     LOG_SCALE_RANGE,
     MIN_SIGMA,
+    BernoulliLikelihood,
     CategoricalLikelihood,
+    ContinuousBernoulliLikelihood,
     DiscretizedLogisticLikelihood,
     GaussianLikelihood,
     GaussianPerElementLikelihood,
     NegativeBinomialLikelihood,
+    PoissonLikelihood,
 )
 from lowerbound.probability.logistic_fit import fitted_logistics
 from lowerbound.probability.table_likelihood import MIN_LOG_SIGMA, TableLikelihood
 
 MAX_HISTOGRAM = 2**22
 """Counts times elements up to which a histogram stands for the examples: 32 MiB."""
+
+MAX_ITERATIONS = 50
+"""Of L-BFGS, for families without a rule of their own."""
 
 NUM_SECTIONS = 40
 """Of the range of log r: golden sections leave 1e-7 of it."""
@@ -59,8 +65,31 @@ def fixed_fit(likelihood: Likelihood, examples: FittedExamples) -> Distribution:
 def _fit(likelihood: Likelihood, examples: FittedExamples) -> Tensor:
     """The raw output of the best fit; what is learned beside it is set in the likelihood.
 
-    Of a family with one parameter for each element, and all of it in the mean, that is the mean.
+    A family without a rule of its own is fitted by L-BFGS on all examples, starting from their mean.
     """
+    raw = likelihood.raw_of_mean(examples.mean).reshape(likelihood.raw_shape).clone().requires_grad_()
+    parameters = [raw, *(parameter.requires_grad_() for parameter in likelihood.parameters())]
+    optimiser = torch.optim.LBFGS(parameters, max_iter=MAX_ITERATIONS, line_search_fn="strong_wolfe")
+
+    @torch.enable_grad()
+    def loss() -> float:
+        optimiser.zero_grad()
+        total = 0.0
+        for x in examples.batches:
+            part = -likelihood(raw[None].to(x.device)).log_prob(x).sum()
+            part.backward()
+            total += float(part.detach())
+        return total
+
+    optimiser.step(loss)
+    return raw.detach()
+
+
+@_fit.register
+def _(
+    likelihood: BernoulliLikelihood | ContinuousBernoulliLikelihood | PoissonLikelihood, examples: FittedExamples
+) -> Tensor:
+    # One parameter for each element, and all of it in the mean.
     return likelihood.raw_of_mean(examples.mean)
 
 

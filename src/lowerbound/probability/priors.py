@@ -76,7 +76,7 @@ class MixtureOfNormalsPrior(Prior):
     VampPrior is compared with).
     """
 
-    accepted_options: ClassVar[dict[str, tuple[float, float]]] = {"num_components": (1, 10_000)}
+    accepted_options: ClassVar[dict[str, tuple[float, float]]] = {"num_components": (1.0, 10_000.0)}
 
     def __init__(self, latent_dim: int, num_components: int = 10) -> None:
         super().__init__(latent_dim)

@@ -1,7 +1,8 @@
 """PLOTS, the table of all figures: for each its title, its section, and the results that it applies to.
 
 A plot is a function from results to a figure, whose docstring is the caption, and a row of PLOTS. A row's `applies`
-returns an empty text, or the reason why the figure cannot be drawn, which the report prints under "Not shown".
+returns an empty text, or the reason why the figure cannot be drawn; where the evaluation has left out the metric behind
+the figure, its reason counts. The report prints these reasons under "Not shown".
 """
 
 import inspect
@@ -43,6 +44,12 @@ class Plot:
     applies: Condition
     title: str
     section: str = FIGURES
+    metric: str = ""  # the row of a table of metrics that the arrays come from
+
+    def why_not(self, results: Results) -> str:
+        """Empty where the plot applies, otherwise the reason, that of its metric if the evaluation gave one."""
+        reason = self.applies(results)
+        return reason and results.left_out.get(self.metric, reason)
 
     @property
     def caption(self) -> str:
@@ -58,23 +65,29 @@ class Plot:
 
 def plots_for(results: Results) -> dict[str, Plot]:
     """The plots that apply to these results, by name, in the order of the report."""
-    return {name: plot for name, plot in _rows(results).items() if not plot.applies(results)}
+    return {name: plot for name, plot in _rows(results).items() if not plot.why_not(results)}
 
 
-def left_out(results: Results) -> dict[str, str]:
+def not_shown(results: Results) -> dict[str, str]:
     """The subjects that no plot shows for these results, each with its reason."""
     shown = {plot.subject for plot in plots_for(results).values()}
     reasons: dict[str, str] = {}
     for plot in _rows(results).values():
         if plot.subject not in shown:
-            reasons.setdefault(plot.subject, plot.applies(results))
+            reasons.setdefault(plot.subject, plot.why_not(results))
     return reasons
+
+
+def not_measured(results: Results) -> dict[str, str]:
+    """Metrics that were left out and that no plot stands for, each with its reason."""
+    plotted = {plot.metric for plot in _rows(results).values()}
+    return {name: reason for name, reason in results.left_out.items() if name not in plotted}
 
 
 def manifold_row(size: int) -> Plot:
     """The row of a manifold of `size` by `size` tiles."""
-    applies = _all(_is_image, _is_variational, _has_latents(2), _has(f"manifold_{size}"))
-    return Plot(partial(manifold, size=size), applies, f"Latent manifold, {size} × {size}")
+    title = f"Latent manifold, {size} × {size}"
+    return Plot(partial(manifold, size=size), _has(f"manifold_{size}"), title, metric="manifold")
 
 
 def _rows(results: Results) -> dict[str, Plot]:
@@ -123,14 +136,11 @@ def _is_deterministic(results: Results) -> str:
     return "" if results.score("reconstruction-error") else "only for plain autoencoders"
 
 
-def _is_image(results: Results) -> str:
-    layout = results.context.get("data", {}).get("layout", "image")
-    return "" if layout == "image" else f"only for images, the data are {layout}s"
-
-
 def _has_history(results: Results) -> str:
     return "" if results.history else "the training log is not available"
 
+
+CODES = _has("latent_mean")
 
 PLOTS: dict[str, Plot] = {
     "bound_sweep": Plot(
@@ -138,46 +148,49 @@ PLOTS: dict[str, Plot] = {
         _all(_is_variational, _has("sweep_ks", "sweep_bounds", otherwise=EVALUATE)),
         "Importance-weighted bounds",
         BOUND,
+        "importance-weighted bounds",
     ),
     "inference_gaps": Plot(
         inference_gaps,
         _all(_is_variational, _has("amortisation_gap_per_image", otherwise=EVALUATE)),
         "Inference gaps",
         BOUND,
+        "inference gaps",
     ),
     "true_posterior": Plot(
         true_posterior,
         _all(_is_variational, _has_latents(2), _has(*TRUE_POSTERIOR, otherwise=EVALUATE)),
         "True posterior and encoder",
         BOUND,
+        "true posteriors",
     ),
-    "rates": Plot(rates, _all(_is_variational, _has("rate_per_dimension")), "Rate of each latent dimension", BOUND),
+    "rates": Plot(rates, _has("rate_per_dimension"), "Rate of each latent dimension", BOUND, "rate per latent"),
     "graph": Plot(model_graph, _is_variational, "Graphical model"),
     "curves": Plot(training_curves, _all(_has_history, _is_variational), "Training"),
     "reconstruction_error": Plot(reconstruction_error_curve, _all(_has_history, _is_deterministic), "Training"),
-    "reconstructions": Plot(reconstructions, _has("originals", "reconstructions"), "Reconstructions"),
-    "samples": Plot(samples, _all(_is_variational, _has("samples")), "Samples from the prior"),
+    "reconstructions": Plot(
+        reconstructions, _has("originals", "reconstructions"), "Reconstructions", metric="reconstructions"
+    ),
+    "samples": Plot(samples, _has("samples"), "Samples from the prior", metric="samples"),
     "sampled_features": Plot(
         sampled_features,
-        _all(_is_variational, _has("elements", "elements_drawn")),
+        _has("elements", "elements_drawn"),
         "Samples from the prior, feature by feature",
+        metric="features",
     ),
     "reconstructed_features": Plot(
         reconstructed_features,
         _has("elements", "elements_reconstructed"),
         "Reconstructions, feature by feature",
+        metric="features",
     ),
-    "latent_space": Plot(latent_space, _all(_has("latent_mean"), _has_latents(2)), "Latent space"),
+    "latent_space": Plot(latent_space, _all(CODES, _has_latents(2)), "Latent space", metric="codes"),
     "latent_pair": Plot(
-        latent_pair,
-        _all(_has("latent_mean"), _has_latents(3, MANY)),
-        "Latent space, the two most used dimensions",
+        latent_pair, _all(CODES, _has_latents(3, MANY)), "Latent space, the two most used dimensions", metric="codes"
     ),
-    "latent_line": Plot(latent_line, _all(_has("latent_mean"), _has_latents(1)), "Latent space"),
+    "latent_line": Plot(latent_line, _all(CODES, _has_latents(1)), "Latent space", metric="codes"),
     "traversals": Plot(
-        traversals,
-        _all(_is_image, _is_variational, _has_latents(3, MANY), _has("traversals", "traversal_dimensions")),
-        "Latent traversals",
+        traversals, _has("traversals", "traversal_dimensions"), "Latent traversals", metric="traversals"
     ),
     "manifold_15": manifold_row(15),
     "manifold_20": manifold_row(20),

@@ -22,7 +22,7 @@ from lowerbound.evaluation.results import Finding, Results, Score, read_results
 from lowerbound.foundation.storage import write_bytes, write_text
 from lowerbound.reporting import theme, wording
 from lowerbound.reporting.number_format import format_estimate, format_sizes
-from lowerbound.reporting.plots import BOUND, FIGURES, PLOTS, Plot, left_out, plots_for
+from lowerbound.reporting.plots import BOUND, FIGURES, PLOTS, Plot, not_measured, not_shown, plots_for
 
 REPORT = "report.html"
 
@@ -153,7 +153,8 @@ def _view(results: Results, pictures: list[Picture]) -> dict[str, Any]:
         "diagnoses": None if results.findings is None else [_diagnosis(finding) for finding in results.findings],
         "layer_tables": list(_layer_tables(context.get("layers", {}))),
         "likelihood_parameters": context.get("likelihood_parameters") or 0,
-        "not_shown": list(_by_reason(left_out(results))),
+        "not_shown": list(_by_reason(not_shown(results))),
+        "not_measured": list(_by_reason(not_measured(results))),
         "facts": wording.facts(results),
         "config_toml": tomli_w.dumps(_without_none(context.get("config", {}))),
         "sizes": format_sizes,

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from lowerbound.data.reading import pluralise as pluralise  # also used by the figures
+from lowerbound.data.split_names import SPLITS
 from lowerbound.evaluation.diagnosis import PARETO_K_BOUND
 from lowerbound.evaluation.results import NOTE, SERIOUS, WARNING, Finding, Results, Score
 from lowerbound.reporting.number_format import (
@@ -315,7 +316,7 @@ def _placed(key: KeyNumber, z_free: float, floor: float | None) -> str:
 
 
 def _sizes(sizes: dict[str, int]) -> str:
-    return ", ".join(f"{count:,} {split}" for split, count in sizes.items())
+    return ", ".join(f"{sizes[split]:,} {split}" for split in SPLITS if split in sizes)
 
 
 def _skipped(skipped: list[str]) -> str:

@@ -6,11 +6,14 @@ from pathlib import Path
 
 import numpy as np
 
+from lowerbound.data.column_writers import named_columns
 from lowerbound.data.examples import Collection, RawArray
 from lowerbound.data.files import ReadingOptions, options_for_schema, read
 from lowerbound.data.images import IMAGE_SUFFIXES, ImageOptions, read_image_files
+from lowerbound.data.objects import read_object
 from lowerbound.data.reading import limit_from_setting
 from lowerbound.data.sources import SOURCES, DataConfig, Examples, load
+from lowerbound.data.tables import RawTable
 from lowerbound.foundation.errors import UsageError
 from lowerbound.foundation.schema import Schema
 from lowerbound.runs.run_data import own_splits
@@ -78,8 +81,15 @@ def image_options(schema: Schema) -> ImageOptions:
     return ImageOptions(size=(width, height), num_channels=num_channels, resize=schema.resize)
 
 
-def _raw_source(name: str, data_dir: str) -> RawArray:
-    """A named source's test images as they are stored."""
+def _raw_source(name: str, data_dir: str) -> RawArray | RawTable:
+    """A named source's test examples in stored units."""
     splits = load(DataConfig(source=name, data_dir=data_dir))
-    labels = None if splits.test.labels is None else [splits.label_names[label] for label in splits.test.labels]
-    return RawArray(place=name, values=splits.test.values, labels=labels)
+    test, schema = splits.test, splits.schema
+    assert schema is not None
+    labels = None if test.labels is None else [splits.label_names[label] for label in test.labels]
+    if schema.has_named_columns:
+        raw = read_object(named_columns(test.values, schema.columns), labels, place=name)
+        assert isinstance(raw, RawTable)
+        return raw
+    values = test.values + np.reshape(schema.offset, schema.shape) if schema.offset else test.values
+    return RawArray(place=name, values=values, labels=labels)

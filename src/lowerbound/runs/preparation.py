@@ -45,7 +45,8 @@ def prepare(
     """
     in_memory = splits is not None
     splits = splits or load_data(experiment.data)
-    for line in _about(splits, experiment.data.source in SOURCES):
+    is_known = experiment.data.source in SOURCES and auto_below is None
+    for line in _about(splits, is_known):
         message(line)
     if auto_below is not None:
         given = tables(auto_below)
@@ -61,10 +62,10 @@ def prepare(
     return Prepared(experiment, splits, in_memory)
 
 
-def _about(splits: Splits, is_named: bool) -> list[str]:
-    """What the data hold; of a named source only what is remarkable."""
+def _about(splits: Splits, is_known: bool) -> list[str]:
+    """What the data hold; for a named source with its recipe only notes."""
     num_examples = len(splits.train) + len(splits.validation) + len(splits.test)
-    lines = [] if is_named else [f"{splits.name}: {describe_examples(num_examples, splits.train)}"]
+    lines = [] if is_known else [f"{splits.name}: {describe_examples(num_examples, splits.train)}"]
     lines += [f"columns: {describe_columns(splits.train.columns)}"] if splits.train.columns else []
     return [*lines, *splits.notes, *splits.skipped]
 

@@ -11,7 +11,7 @@ import torch
 from lowerbound.evaluation.results import Score, read_results
 from lowerbound.foundation.errors import RunError
 from lowerbound.foundation.numerics import mean_and_standard_error
-from lowerbound.foundation.run_identity import CONFIG
+from lowerbound.foundation.run_identity import is_run
 from lowerbound.reporting.report import REPORT, write_index
 from lowerbound.runs.experiment import Experiment, Settings, merge
 from lowerbound.runs.preparation import Prepared, prepare
@@ -51,7 +51,7 @@ def train_seeds(
     for seed in range(experiment.training.seed, experiment.training.seed + num_seeds):
         callbacks.message(f"seed {seed}")
         path = out / f"seed-{seed}"
-        if is_resumed and (path / CONFIG).exists():
+        if is_resumed and is_run(path):
             seeded = merge(settings or {}, {"training": {"seed": seed}})
             recipe = "" if auto_below is not None else experiment.recipe
             kept = _finished(path)
@@ -113,7 +113,7 @@ def demo(out: Path, callbacks: Callbacks = SILENT) -> Path:
         callbacks.message(f"{recipe}, in {path}")
         if _finished(path):
             callbacks.message("already finished")
-        elif (path / CONFIG).exists():
+        elif is_run(path):
             resume(path, callbacks=callbacks)
         else:
             command = f"lowerbound train digits --recipe {recipe} --out {quote(str(path))}"

@@ -16,6 +16,7 @@ from lowerbound.foundation.errors import DataError, LowerboundError, RunError, U
 from lowerbound.foundation.run_identity import CONFIG, read_config
 from lowerbound.foundation.schema import Layout, Schema, check_schema
 from lowerbound.foundation.strict import parsed
+from lowerbound.models.construction import check_parts_are_known
 from lowerbound.runs.experiment import SECTIONS, Experiment, from_settings
 
 MEMORY = "memory"
@@ -71,6 +72,7 @@ def read_stored(path: Path) -> StoredRun:
     found = parsed(_Config, stored, place, accepts_infinity=True)
     check_schema(found.schema, found.run.event_shape, place)
     sections = {name: stored[name] for name in SECTIONS}
+    check_parts_are_known(stored["model"], place)
     try:
         experiment = from_settings(found.recipe, sections)
     except UsageError as error:

@@ -142,7 +142,7 @@ class TrainedModel:
 
     def _raw_posterior(self, collection: Collection) -> Tensor:
         features, encoder = self.vae.likelihood.features, self.vae.encoder
-        return torch.cat([encoder(features(x)).to(x.dtype) for x in Batches(collection.examples, BATCH_SIZE)])
+        return torch.cat([encoder(features(x)).to(x.dtype) for x in Batches(collection.examples, BATCH_SIZE).examples])
 
     def _codes(self, z: Any) -> Float[Tensor, "n latent"]:
         codes = torch.as_tensor(z).detach().to(next(self.vae.parameters(), torch.zeros(())))

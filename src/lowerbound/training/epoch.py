@@ -30,18 +30,18 @@ class EpochLoop:
 
     def __init__(self, state: TrainingState, objective: Objective, config: TrainingConfig, train: Batches) -> None:
         self.state, self.objective, self.config, self.train = state, objective, config, train
-        self.stepping = _stepping(state, objective, config)
+        self.stepping = _stepping(state, objective, config, train.num_examples)
 
     def steps(self) -> Iterator[Step]:
         """Take the remaining steps of the current epoch; after the last one the epoch still has to be ended."""
         state, num_batches = self.state, len(self.train)
         state.model.train()
-        for x in self.train.shuffled(self.config.seed, state.epoch, start=state.batch):
+        for batch in self.train.shuffled(self.config.seed, state.epoch, start=state.batch):
             step = Step(
                 learning_rate=_learning_rate(self.config, state.step, num_batches),
                 rate_scale=linear_warm_up(state.step, self.objective.rate_warm_up * num_batches),
             )
-            self.stepping.step(x, step.learning_rate, step.rate_scale)
+            self.stepping.step(batch, step.learning_rate, step.rate_scale)
             state.step += 1
             state.batch += 1
             yield step
@@ -58,26 +58,28 @@ class EpochLoop:
         self.state.totals.zero_()
 
 
-def initial_state(model: VAE, config: TrainingConfig, device: torch.device | str) -> TrainingState:
+def initial_state(
+    model: VAE, objective: Objective, config: TrainingConfig, device: torch.device | str
+) -> TrainingState:
     """The state before the first step; moves `model` to the device."""
     model.to(device)
     optimiser = OPTIMISERS[config.optimiser](model.parameters(), config)
     state = TrainingState(
         model=model, optimiser=optimiser, noise=generator(config.seed, "training", device), best_weights={}
     )
-    state.totals = state.totals.to(device)
+    state.totals = torch.zeros(len(objective.term_names), dtype=torch.float64, device=device)
     state.keep_best_weights()
     return state
 
 
-def _stepping(state: TrainingState, objective: Objective, config: TrainingConfig) -> Stepping:
+def _stepping(state: TrainingState, objective: Objective, config: TrainingConfig, num_examples: int) -> Stepping:
     device = state.totals.device
     precision = choose_precision(config.precision, device)
     is_fast = config.speed == "fast"
     # Only Adam can skip a step without synchronising with the host, and a graph would repeat the first step's epsilon.
     if device.type == "cuda" and is_fast and config.optimiser == "adam" and not config.adam_epsilon_hat:
-        return DeferredStepping(state, objective, config.max_gradient_norm, precision)
-    return CheckedStepping(state, objective, config.max_gradient_norm, precision, is_fast)
+        return DeferredStepping(state, objective, config.max_gradient_norm, precision, num_examples)
+    return CheckedStepping(state, objective, config.max_gradient_norm, precision, num_examples, is_fast)
 
 
 def _learning_rate(config: TrainingConfig, step: int, steps_per_epoch: int) -> float:

@@ -15,7 +15,7 @@ from torch import Tensor
 from lowerbound.data.batches import Batches
 from lowerbound.data.sources import Splits
 from lowerbound.foundation.errors import Interrupted, NonFiniteLoss
-from lowerbound.foundation.progress import Progress, Terms
+from lowerbound.foundation.progress import MeanTerms, Progress
 from lowerbound.foundation.seeding import generator
 from lowerbound.models.vae import VAE
 from lowerbound.objectives.objective import Objective
@@ -23,8 +23,8 @@ from lowerbound.training.checkpoint import Checkpoint, drop_checkpoints_after, s
 from lowerbound.training.config import TrainingConfig
 from lowerbound.training.epoch import EpochLoop, Step, initial_state
 from lowerbound.training.speed import computing
-from lowerbound.training.state import NUM_TOTALS, TrainingState
-from lowerbound.training.step import totals
+from lowerbound.training.state import TrainingState
+from lowerbound.training.step import loss_of, totals
 
 VALIDATION_BATCH_SIZE = 500
 
@@ -72,7 +72,7 @@ def training_steps(
     objective = objective.resolved(model.config.posterior, model.has_closed_form_kl)
     config = config.for_examples(len(splits.train))
     with computing(model, config.speed):
-        state = initial_state(model, config, device)
+        state = initial_state(model, objective, config, device)
         if resume is not None:
             state.restore(resume.tensors, resume.state)
             if checkpoints is not None:
@@ -105,7 +105,7 @@ def _train(
                 save()
                 raise Interrupted(f"stopped at step {state.step} of epoch {state.epoch + 1}.")
         loop.stepping.check()
-        terms = validate(state.model, loop.objective, validation, config)
+        terms = validate(state.model, loop.objective, validation, config, loop.train.num_examples)
         if not math.isfinite(terms.objective):
             raise NonFiniteLoss(f"the validation objective became {terms.objective}; lower training.learning_rate.")
         _note_best(state, terms)
@@ -120,22 +120,24 @@ def _train(
 
 
 @torch.no_grad()
-def validate(model: VAE, objective: Objective, batches: Batches, config: TrainingConfig) -> Terms:
+def validate(
+    model: VAE, objective: Objective, batches: Batches, config: TrainingConfig, num_examples: int
+) -> MeanTerms:
     """The terms of the validation split at the objective's final weights, with the same noise in each epoch."""
     model.eval()
     noise = generator(config.seed, "watch", batches.values.device)
-    sums = torch.zeros(NUM_TOTALS, dtype=torch.float64, device=batches.values.device)
-    for x in batches:
+    sums = torch.zeros(len(objective.term_names), dtype=torch.float64, device=batches.values.device)
+    for batch in batches:
         for _ in range(config.validation_draws):
-            sums += totals(objective(model.sample_posterior(x, noise, objective.num_samples)))
-    return _terms(sums, batches.num_examples * config.validation_draws)
+            sums += totals(loss_of(model, objective, batch, noise, num_examples=num_examples))
+    return _terms(objective, sums, batches.num_examples * config.validation_draws)
 
 
 class _Clock:
     """Measures training time, and makes the progress records."""
 
     def __init__(self, loop: EpochLoop) -> None:
-        self.config, self.train, self.state = loop.config, loop.train, loop.state
+        self.config, self.train, self.state, self.objective = loop.config, loop.train, loop.state, loop.objective
         self.started = time.perf_counter()
         self.seconds_before = self.state.seconds
         self.steps_before = self.state.step
@@ -144,7 +146,7 @@ class _Clock:
         """Training time, including that before the run was resumed."""
         return self.seconds_before + time.perf_counter() - self.started
 
-    def progress(self, step: Step, validation: Terms | None) -> Progress:
+    def progress(self, step: Step, validation: MeanTerms | None) -> Progress:
         """The record of the current state, before its epoch is counted."""
         state, elapsed = self.state, time.perf_counter() - self.started
         num_steps = self.config.num_epochs * len(self.train)
@@ -157,7 +159,7 @@ class _Clock:
             num_steps=num_steps,
             learning_rate=step.learning_rate,
             rate_scale=step.rate_scale,
-            train=_terms(state.totals, num_seen),
+            train=_terms(self.objective, state.totals, num_seen),
             validation=validation,
             is_best=validation is not None and state.best_epoch == state.epoch + 1,
             best_epoch=state.best_epoch,
@@ -167,7 +169,7 @@ class _Clock:
         )
 
 
-def _note_best(state: TrainingState, validation: Terms) -> None:
+def _note_best(state: TrainingState, validation: MeanTerms) -> None:
     if validation.objective > state.best_objective:
         state.best_objective, state.best_epoch = validation.objective, state.epoch + 1
         state.epochs_without_improvement = 0
@@ -180,6 +182,7 @@ def _has_stalled(state: TrainingState, config: TrainingConfig) -> bool:
     return 0 < config.patience <= state.epochs_without_improvement
 
 
-def _terms(sums: Tensor, num_examples: int) -> Terms:
-    objective, elbo, rate, distortion = (sums / num_examples).tolist()
-    return Terms(objective=objective, elbo=elbo, rate=rate, distortion=distortion)
+def _terms(objective: Objective, sums: Tensor, num_examples: int) -> MeanTerms:
+    means = dict(zip(objective.term_names, (sums / num_examples).tolist(), strict=True))
+    penalties = {name: means.pop(name) for name in objective.penalties}
+    return MeanTerms(**means, penalties=penalties)

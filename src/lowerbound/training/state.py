@@ -13,9 +13,6 @@ from lowerbound.foundation.errors import RunError
 from lowerbound.models.vae import VAE
 from lowerbound.training.optimisers import slot_names
 
-NUM_TOTALS = 4
-"""Objective, ELBO, rate, distortion."""
-
 
 @dataclass(frozen=True, kw_only=True)
 class Numbers:
@@ -47,7 +44,7 @@ class TrainingState:
     best_epoch: int = 0
     epochs_without_improvement: int = 0
     seconds: float = 0.0  # of training, in total over all resumes
-    totals: Tensor = field(default_factory=lambda: torch.zeros(NUM_TOTALS, dtype=torch.float64))
+    totals: Tensor = field(default_factory=lambda: torch.zeros(0, dtype=torch.float64))  # sums of terms in the epoch
 
     def tensors(self) -> dict[str, Tensor]:
         """Every tensor of the state, by name."""
@@ -99,7 +96,6 @@ class TrainingState:
     def _restore_optimiser(self, slots: dict[str, Tensor]) -> None:
         state: dict[int, dict[str, Tensor]] = {}
         parameters = [p for group in self.optimiser.param_groups for p in group["params"]]
-        expected = slot_names(self.optimiser)
         for name, saved in slots.items():
             index, slot = name.split("/")
             like = parameters[int(index)]
@@ -107,8 +103,10 @@ class TrainingState:
             state.setdefault(int(index), {})[slot] = (
                 torch.empty_like(like).copy_(saved) if saved.shape == like.shape and saved.dim() else saved
             )
-        for number, found in state.items():
-            _check_slots(number, found, parameters[number], expected[number])
+        for number, expected in enumerate(slot_names(self.optimiser)):
+            # A parameter without a gradient has no slots, unless the optimiser begins with some.
+            if number in state or number in self.optimiser.state_dict()["state"]:
+                _check_slots(number, state.get(number, {}), parameters[number], expected)
         self.optimiser.load_state_dict({**self.optimiser.state_dict(), "state": state})
 
 

@@ -7,28 +7,32 @@ from jaxtyping import Float
 from torch import Generator, Tensor
 from torch.optim import Optimizer
 
+from lowerbound.data.batches import Batch
 from lowerbound.foundation.errors import NonFiniteLoss
 from lowerbound.models.vae import VAE
 from lowerbound.objectives.objective import Loss, Objective
+from lowerbound.objectives.penalties import PenaltyContext
 
 
 def training_step(
     model: VAE,
     objective: Objective,
     optimiser: Optimizer,
-    x: Float[Tensor, "batch *event"],
+    batch: Batch,
     noise: Generator,
     rate_scale: float = 1.0,
     max_gradient_norm: float = 0.0,
     precision: torch.dtype = torch.float32,
+    num_examples: int = 0,
 ) -> Loss:
     """One step of `optimiser` on a batch; NonFiniteLoss, before any weight is changed, if the loss is not finite.
 
-    `precision` is that of the networks' layers: bfloat16, or float32 for the type of the weights.
+    `precision` is that of the networks' layers: bfloat16, or float32 for the type of the weights. `num_examples` is the
+    size of the training split, which some penalties need.
     """
-    loss = loss_of(model, objective, x, noise, rate_scale, precision)
+    loss = loss_of(model, objective, batch, noise, rate_scale, precision, num_examples)
     if not math.isfinite(loss.value.item()):
-        raise NonFiniteLoss(f"the loss became {loss.value.item()}: {_likely_cause(model, x, loss)}")
+        raise NonFiniteLoss(f"the loss became {loss.value.item()}: {_likely_cause(model, batch.x, loss)}")
     descend(model, optimiser, loss, max_gradient_norm)
     return loss
 
@@ -36,15 +40,17 @@ def training_step(
 def loss_of(
     model: VAE,
     objective: Objective,
-    x: Float[Tensor, "batch *event"],
+    batch: Batch,
     noise: Generator,
     rate_scale: float | Float[Tensor, ""] = 1.0,
     precision: torch.dtype = torch.float32,
+    num_examples: int = 0,
 ) -> Loss:
     """The loss of a batch, ready to be differentiated."""
+    x, conditioned = batch.x, model.given(batch.context)
     with torch.autocast(x.device.type, precision, enabled=precision != torch.float32):
-        samples = model.sample_posterior(x, noise, objective.num_samples, objective.through_draws)
-        return objective(samples, rate_scale)
+        samples = conditioned.sample_posterior(x, noise, objective.num_samples, objective.through_draws)
+        return objective(samples, rate_scale, PenaltyContext(conditioned, noise, num_examples))
 
 
 def descend(model: VAE, optimiser: Optimizer, loss: Loss, max_gradient_norm: float = 0.0) -> None:
@@ -57,8 +63,8 @@ def descend(model: VAE, optimiser: Optimizer, loss: Loss, max_gradient_norm: flo
 
 
 def totals(loss: Loss) -> Float[Tensor, "term"]:
-    """Sums over the batch of objective, ELBO, rate and distortion, in nats and float64."""
-    return torch.stack([loss.objective, loss.elbo, loss.rate, loss.distortion]).double().sum(1)
+    """Sums over the batch of the objective's terms, in the order of its `term_names`, in nats and float64."""
+    return torch.stack(list(loss.terms().values())).double().sum(1)
 
 
 def _likely_cause(model: VAE, x: Tensor, loss: Loss) -> str:

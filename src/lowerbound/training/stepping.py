@@ -9,9 +9,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float
-from torch import Generator, Tensor
+from torch import Generator
 
+from lowerbound.data.batches import Batch
 from lowerbound.foundation.errors import NonFiniteLoss
 from lowerbound.objectives.objective import Objective
 from lowerbound.training.optimisers import drop_fading_moments
@@ -32,9 +32,10 @@ class Stepping(ABC):
     objective: Objective
     max_gradient_norm: float = 0.0
     precision: torch.dtype = torch.float32
+    num_examples: int = 0  # of the training split
 
     @abstractmethod
-    def step(self, x: Float[Tensor, "batch *event"], learning_rate: float, rate_scale: float) -> None:
+    def step(self, batch: Batch, learning_rate: float, rate_scale: float) -> None:
         """Take one optimiser step, and add the terms of the batch to the totals."""
 
     @abstractmethod
@@ -48,13 +49,13 @@ class CheckedStepping(Stepping):
 
     is_fast: bool = True
 
-    def step(self, x: Float[Tensor, "batch *event"], learning_rate: float, rate_scale: float) -> None:
+    def step(self, batch: Batch, learning_rate: float, rate_scale: float) -> None:
         state = self.state
         for group in state.optimiser.param_groups:
             group["lr"] = learning_rate
         loss = training_step(
-            state.model, self.objective, state.optimiser, x, state.noise, rate_scale, self.max_gradient_norm,
-            self.precision,
+            state.model, self.objective, state.optimiser, batch, state.noise, rate_scale, self.max_gradient_norm,
+            self.precision, self.num_examples,
         )  # fmt: skip
         state.totals += totals(loss)
         if self.is_fast and state.step % STEPS_BETWEEN_DROPS == 0:
@@ -82,13 +83,13 @@ class DeferredStepping(Stepping):
             group["lr"] = self.learning_rate
             group["capturable"] = self.graph is not None
 
-    def step(self, x: Float[Tensor, "batch *event"], learning_rate: float, rate_scale: float) -> None:
+    def step(self, batch: Batch, learning_rate: float, rate_scale: float) -> None:
         self.learning_rate.fill_(learning_rate)
         self.rate_scale.fill_(rate_scale)
         if self.graph is None:
-            self._compute(x)
+            self._compute(batch)
         else:
-            self.graph(x)
+            self.graph(batch)
 
     def check(self) -> None:
         num_non_finite = int(self.num_non_finite.item())
@@ -99,9 +100,10 @@ class DeferredStepping(Stepping):
                 "stops at the first such step and names its cause."
             )
 
-    def _compute(self, x: Float[Tensor, "batch *event"]) -> None:
+    def _compute(self, batch: Batch) -> None:
         state = self.state
-        loss = loss_of(state.model, self.objective, x, state.noise, self.rate_scale, self.precision)
+        noise, scale, num_examples = state.noise, self.rate_scale, self.num_examples
+        loss = loss_of(state.model, self.objective, batch, noise, scale, self.precision, num_examples)
         is_bad = (~torch.isfinite(loss.value.detach())).float()
         self.num_non_finite += is_bad
         # The fused optimiser skips a step for which this is 1, without synchronising with the host.
@@ -118,38 +120,36 @@ class _Graph:
     fails.
     """
 
-    def __init__(self, compute: Callable[[Tensor], None], noise: Generator) -> None:
+    def __init__(self, compute: Callable[[Batch], None], noise: Generator) -> None:
         self.compute = compute
         self.noise = noise
         self.stream = torch.cuda.Stream()
         self.num_steps = 0
         self.graph: torch.cuda.CUDAGraph | None = None
-        self.x: Tensor | None = None  # the graph reads its batch here
+        self.batch: Batch | None = None  # the graph reads its batch here
 
-    def __call__(self, x: Tensor) -> None:
+    def __call__(self, batch: Batch) -> None:
         self.num_steps += 1
         if self.num_steps == NUM_STEPS_BEFORE_CAPTURE + 1:
-            self._record(x)
-        if self.graph is not None and self.x is not None and x.shape == self.x.shape:
-            self.x.copy_(x)
+            self._record(batch)
+        if self.graph is not None and self.batch is not None and batch.x.shape == self.batch.x.shape:
+            self.batch.copy_from(batch)
             self.graph.replay()
             return
-        # Before recording, the operations must have run on a stream other than the default one.
+        # What is recorded later must first have run on a stream that is not the default one.
         self.stream.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(self.stream):
-            self.compute(x)
+            self.compute(batch)
         torch.cuda.current_stream().wait_stream(self.stream)
 
-    def _record(self, x: Tensor) -> None:
-        """Record one step on a batch of this shape, which computes nothing and draws no noise."""
-        static, graph = torch.empty_like(x), torch.cuda.CUDAGraph()
+    def _record(self, batch: Batch) -> None:
+        """Record one step on a batch of this shape; that computes nothing and draws no noise."""
+        static, graph = batch.empty_like(), torch.cuda.CUDAGraph()
         graph.register_generator_state(self.noise)
         try:
             with torch.cuda.graph(graph):
                 self.compute(static)
         except RuntimeError as error:
-            warnings.warn(
-                f"the training step cannot be recorded as a CUDA graph, so training is slower: {error}", stacklevel=2
-            )
+            warnings.warn(f"the training step cannot be a CUDA graph, and stays slower: {error}", stacklevel=2)
             return
-        self.graph, self.x = graph, static
+        self.graph, self.batch = graph, static

@@ -354,7 +354,7 @@ def test_requests_that_cannot_be_met_are_refused_in_one_line(run, tmp_path, caps
     (tmp_path / "full" / "thesis.tex").write_text("")
     for words, expected in (
         (["--format", "onyx"], "unknown format 'onyx'; did you mean 'onnx'? accepted: onnx, torch."),
-        (["--out", tmp_path / "file"], "is a file; give --out a folder."),
+        (["--out", tmp_path / "file"], "is a file; choose a folder. Option: --out."),
         (["--out", tmp_path / "full"], "holds other things than an earlier export of this kind (thesis.tex)"),
     ):
         assert expected in one_line(in_process(capsys, "export", run, *words, expect=2).err)

@@ -49,7 +49,7 @@ class RunFolder:
             raise UsageError(f"{self.root} is not a folder; give a run, or a folder of runs.")
         self.known = self.paths()
         if not self.known:
-            raise UsageError(f"{self.root} contains no run; give a directory written by `lowerbound train`.")
+            raise UsageError(f"{self.root} contains no run; give a directory written by training.")
 
     @property
     def is_single(self) -> bool:

@@ -57,12 +57,13 @@ def bind(host: str, port: int) -> socket.socket:
         return socket.create_server((host, port), family=family, backlog=BACKLOG)
     except socket.gaierror as error:
         raise UsageError(
-            f"--host {host!r} is not an address ({error.strerror}); give an address of this machine."
+            f"host {host!r} is not an address ({error.strerror}); give an address of this machine.", hint="host"
         ) from error
     except OverflowError as error:
-        raise UsageError(f"--port {port} is out of range; accepted are 0 (a free port) to 65535.") from error
+        raise UsageError(f"port {port} is out of range; accepted are 0 (a free port) to 65535.", hint="port") from error
     except OSError as error:
-        raise UsageError(_reason(error, host, port)) from error
+        hint = "host" if error.errno == errno.EADDRNOTAVAIL else "port"
+        raise UsageError(_reason(error, host, port), hint=hint) from error
 
 
 def url_of(bound: socket.socket) -> str:
@@ -103,11 +104,11 @@ def is_loopback(host: str) -> bool:
 
 def _reason(error: OSError, host: str, port: int) -> str:
     if error.errno == errno.EADDRINUSE:
-        return f"port {port} of {host} is in use; give another --port, or 0 for a free one."
+        return f"port {port} of {host} is in use; give another port, or 0 for a free one."
     if error.errno == errno.EADDRNOTAVAIL:
-        return f"--host {host!r} is not an address of this machine; give one that is, or 127.0.0.1."
+        return f"host {host!r} is not an address of this machine; give one that is, or 127.0.0.1."
     if error.errno == errno.EACCES:
-        return f"port {port} requires administrator rights; give a --port above 1023."
+        return f"port {port} requires administrator rights; give a port above 1023."
     return f"cannot listen on {host}, port {port}: {error.strerror or error}."
 
 

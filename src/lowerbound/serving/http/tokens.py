@@ -43,7 +43,7 @@ def read_token(file: Path | None) -> str:
         if not token:
             return ""
     else:
-        origin = f"--token-file {file}"
+        origin = f"token file {file}"
         try:
             token = _content_of(file, origin).decode().strip()
         except (OSError, UnicodeDecodeError) as error:

@@ -77,12 +77,13 @@ def _check_folder(folder: Path, suffix: str) -> None:
     """UsageError if the folder cannot be written to, or holds what no earlier export wrote."""
     check_is_no_dangling_link(folder)
     if folder.exists() and not folder.is_dir():
-        raise UsageError(f"{folder} is a file; give --out a folder.")
+        raise UsageError(f"{folder} is a file; choose a folder.", hint="out")
     ours = {f"{name}{suffix}" for name in PARTS}
     others = sorted(path.name for path in folder.iterdir() if path.name not in ours) if folder.exists() else []
     if others:
         raise UsageError(
-            f"{folder} holds other things than an earlier export of this kind ({others[0]}); choose another --out."
+            f"{folder} holds other things than an earlier export of this kind ({others[0]}); choose another folder.",
+            hint="out",
         )
 
 

@@ -1,0 +1,58 @@
+"""Runs that differ in their seed alone are trained, resumed and summarised."""
+
+import shutil
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from digits_runs import SHORT, assert_same_weights
+from lowerbound.runs.experiment import merge, resolve
+from lowerbound.runs.repeats import over_seeds, train_seeds
+
+
+def test_over_several_seeds_a_score_is_the_mean_with_the_error_over_seeds(tmp_path):
+    settings = {"training": {"num_epochs": 1, "min_steps": 0}, "evaluation": {"num_draws": 1}}
+    runs = train_seeds(3, resolve("dense", settings), tmp_path)
+    values = np.array([run.results.score("elbo").value for run in runs])
+    assert len(set(values)) == 3
+    summary = next(score for score in over_seeds(runs) if (score.name, score.split) == ("elbo", "test"))
+    assert summary.value == pytest.approx(values.mean())
+    assert summary.standard_error == pytest.approx(values.std(ddof=1) / 3**0.5)
+    # Killed while the second was evaluated: the first is kept, the second goes on, the third is trained.
+    (tmp_path / "seed-1" / "report.html").unlink()
+    shutil.rmtree(tmp_path / "seed-2")
+    before = (tmp_path / "seed-0" / "report.html").stat().st_mtime_ns
+    again = train_seeds(3, resolve("dense", settings), tmp_path, settings=settings, is_resumed=True)
+    assert [run.results.score("elbo").value for run in again] == values.tolist()
+    assert (tmp_path / "seed-0" / "report.html").stat().st_mtime_ns == before
+
+
+def test_a_score_that_one_of_several_seeds_lacks_has_no_mean_over_them(finished):
+    results = finished.results
+    evidence = results.score("grey-evidence")
+    unsettled = replace(evidence, name="grey-evidence-not-converged", num_not_converged=2)
+    others = tuple(score for score in results.scores if "evidence" not in score.name)
+    other = replace(finished, results=replace(results, scores=(*others, unsettled)))
+    names = {score.name for score in over_seeds([finished, other])}
+    assert names == {score.name for score in others}
+    both = next(score for score in over_seeds([finished, finished]) if score.name == "grey-evidence")
+    assert both.discretisation_error == evidence.discretisation_error
+
+
+def test_several_seeds_go_on_with_what_was_stopped_and_keep_what_is_finished(tmp_path):
+    settings = merge(SHORT, {"training": {"num_epochs": 2}, "model": {"hidden": [8]}})
+    experiment = resolve("dense", settings)
+    whole = train_seeds(2, experiment, tmp_path / "whole")
+    shutil.copytree(tmp_path / "whole" / "seed-0", tmp_path / "stopped" / "seed-0")
+    kept = (tmp_path / "stopped" / "seed-0" / "metrics.jsonl").stat().st_mtime_ns
+    resumed = train_seeds(2, experiment, tmp_path / "stopped", settings=settings, is_resumed=True)
+    assert (tmp_path / "stopped" / "seed-0" / "metrics.jsonl").stat().st_mtime_ns == kept
+    for first, second in zip(whole, resumed, strict=True):
+        assert_same_weights(first.path, second.path)
+        assert first.results.scores == second.results.scores
+    # Killed between its results and its report: it is not finished.
+    (tmp_path / "stopped" / "seed-1" / "report.html").unlink()
+    train_seeds(2, experiment, tmp_path / "stopped", settings=settings, is_resumed=True)
+    assert (tmp_path / "stopped" / "seed-1" / "report.html").is_file()
+    assert_same_weights(tmp_path / "whole" / "seed-1", tmp_path / "stopped" / "seed-1")
