@@ -59,8 +59,8 @@ print(time.perf_counter() - start, used.ru_maxrss / 1024, os.waitstatus_to_exitc
 FIRST_STEP = """
 import os, sys
 from lowerbound import cli
-from lowerbound.commands import console
-console.ProgressDisplay.show = lambda display, progress: os._exit(0)
+from lowerbound.commands import progress
+progress.ProgressDisplay.show = lambda display, progress: os._exit(0)
 sys.argv[0] = "lowerbound"
 cli.main()
 sys.exit(1)
