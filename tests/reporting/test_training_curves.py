@@ -34,7 +34,7 @@ def test_a_penalty_has_a_panel_of_its_own_in_its_own_unit(make_results):
     results = make_results()
     for number, record in enumerate(results.history):
         for split in ("train", "validation"):
-            record[split]["mmd"] = 0.1 * number
+            record[split]["penalties"] = {"mmd": 0.1 * number}
     panels = {axes.get_title(loc="left"): axes for axes in PLOTS["curves"].draw(results).axes}
     assert list(panels["mmd"].lines[0].get_ydata()) == pytest.approx([0, 0.1, 0.2])
     assert panels["mmd"].get_ylabel() == "of a batch"

@@ -62,8 +62,8 @@ def best_epoch(results: Results) -> int | None:
 
 
 def _penalties(results: Results) -> list[str]:
-    """Terms of the objective beyond those that every objective has."""
-    return [term for term in results.history[0]["train"] if term not in TERMS]
+    """Names of the penalties of the objective."""
+    return list(results.history[0]["train"].get("penalties", {}))
 
 
 def _panel(axes: Axes, results: Results, term: str) -> None:
@@ -83,8 +83,9 @@ def _panel(axes: Axes, results: Results, term: str) -> None:
     axes.grid(axis="y")
 
 
-def _drawn(terms: dict[str, float], term: str) -> float:
-    return -terms[term] if term in BOUNDS else terms[term]
+def _drawn(terms: dict[str, Any], term: str) -> float:
+    value: float = terms[term] if term in TERMS else terms["penalties"][term]
+    return -value if term in BOUNDS else value
 
 
 def _mark_best(axes: Axes, results: Results, term: str) -> None:
