@@ -11,6 +11,7 @@ import torch
 from PIL import Image
 from torch.testing import assert_close
 
+from explorer_runs import trained as explored
 from lowerbound.data.batches import scaled
 from lowerbound.data.sources import DataConfig, load
 from lowerbound.evaluation.feature_samples import best_guess
@@ -18,10 +19,12 @@ from lowerbound.evaluation.quick_evaluation import expected_terms
 from lowerbound.foundation.run_identity import sealed
 from lowerbound.foundation.seeding import generator
 from lowerbound.foundation.storage import write_toml
+from lowerbound.objectives.terms import estimate_terms
 from lowerbound.runs.run import train
 from lowerbound.runs.run_log import read_log
 from lowerbound.serving.explorer import offline_payload
 from lowerbound.serving.explorer.offline import page_of, write_offline
+from lowerbound.serving.explorer.prior_geometry import prior_contours
 from lowerbound.training.checkpoint import load_model
 from pages_from_disk import ENCODE, SHORT, Opened, array, blocks_in, png, trained
 
@@ -213,7 +216,7 @@ def test_without_its_data_a_run_shows_the_codes_of_its_results(run, file, tmp_pa
     changed = re.sub(r'data_checksum = "\w+"', f'data_checksum = "{"0" * 64}"', config)
     write_toml(moved / "config.toml", sealed(tomllib.loads(changed)))
     programs = {name: block for name, block in blocks_in(file).items() if name in ("decoder", "vae", "weights")}
-    monkeypatch.setattr(offline_payload, "_models", lambda loaded: {})  # the same as before, and slow to make
+    monkeypatch.setattr(offline_payload, "models_of", lambda loaded: {})  # the same as before, and slow to make
     (tmp_path / "page.html").write_text(page_of(offline_payload.payload_of(moved) | programs))
     page = Opened(context, tmp_path / "page.html")
     info = page("await source.info(id)")
@@ -266,4 +269,46 @@ def test_a_plain_autoencoder_has_codes_and_no_bound(tmp_path, context):
     assert found["elbo"] is None
     said = page("await source.sample(id, 1, 1, 0).catch((error) => error.message)")
     assert said == "A deterministic autoencoder has no prior to sample from."
+    assert page.complaints == []
+
+
+@pytest.fixture(scope="module")
+def mixture(tmp_path_factory):
+    """A run with a mixture prior and posteriors of full covariance, and its page."""
+    run = explored(tmp_path_factory, "mixture")
+    return load_model(run).requires_grad_(False), write_offline(run, tmp_path_factory.mktemp("page") / "page.html")
+
+
+def test_the_page_asks_the_runs_own_prior_for_densities_contours_and_samples(mixture, context):
+    model, path = mixture
+    page = Opened(context, path)
+    z = torch.randn(5, 2, generator=generator(0, "latents"))
+    densities = page("[...(await source.decode(id, Float32Array.from(given))).logPrior]", z.flatten().tolist())
+    assert densities == pytest.approx(model.prior.log_prob(z).tolist(), abs=1e-4)
+    expected = prior_contours(model, (0, 1))
+    assert page("await source.priorContours(id, [0, 1])") == expected
+    turned = page("await source.priorContours(id, [1, 0])")["levels"][0]["lines"][0]
+    assert turned == [[y, x] for x, y in expected["levels"][0]["lines"][0]]
+    samples = array(page("plain((await source.sample(id, 4000, 1, 3)).z)"))
+    exact = model.prior()
+    error = np.sqrt(np.diag(exact.covariance) / len(samples))
+    assert (np.abs(samples.mean(0) - exact.mean.numpy()) < 4 * error).all()
+    np.testing.assert_allclose(np.cov(samples.T), exact.covariance, atol=0.15 * float(exact.variance.max()))
+    still = array(page("plain((await source.sample(id, 50, 0, 3)).z)"))
+    means = exact.components.mean.numpy()
+    assert np.abs(still[:, None] - means).max(-1).min(1).max() < 1e-4  # at temperature 0 every draw is a mean
+    assert page.complaints == []
+
+
+def test_an_image_in_the_page_has_the_full_covariance_and_the_rate_of_the_model(mixture, context):
+    model, path = mixture
+    page = Opened(context, path)
+    image = np.random.default_rng(0).integers(0, 17, (8, 8)).astype(np.uint8) * 15
+    found = page(ENCODE, png(image))
+    x = torch.from_numpy(np.rint(image / 255 * 16).astype(np.float32) / 16)[None, None]
+    assert_close(torch.tensor(found["covariance"]), model.encode(x).covariance[0], atol=1e-4, rtol=1e-3)
+    assert found["rate_per_dimension"] is None
+    terms = estimate_terms(model, x, generator(0, "draws"), 1000)
+    assert abs(found["elbo"] - float(terms.elbo)) < 5 * found["elbo_standard_error"]
+    assert abs(found["rate"] - float(terms.rate)) < 5 * float(terms.rate_of_draw.std()) / 64**0.5
     assert page.complaints == []

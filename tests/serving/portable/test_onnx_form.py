@@ -22,10 +22,11 @@ from command_line import in_process, one_line
 from lowerbound.data.batches import scaled
 from lowerbound.data.sources import DataConfig
 from lowerbound.data.sources import load as load_data
-from lowerbound.foundation.errors import DataError, RunError
+from lowerbound.foundation.errors import DataError, RunError, UsageError
 from lowerbound.foundation.seeding import generator
 from lowerbound.foundation.storage import read_toml
 from lowerbound.networks.architectures import NETWORKS
+from lowerbound.probability.distributions import DiagonalNormal
 from lowerbound.probability.likelihoods import LIKELIHOODS
 from lowerbound.runs.trained_model import load
 from lowerbound.serving.portable import onnx_form, parity
@@ -159,6 +160,30 @@ def test_a_plain_autoencoder_has_a_code_and_takes_no_noise():
     assert [value.name for value in session_of(content).get_inputs()] == ["x"]
     assert [port.name for port in PARTS["encoder"](model).ports()] == ["x", "code"]
     assert_computes(content, vae_part(model), model)
+
+
+def test_a_full_covariance_and_a_mixture_prior_leave_with_the_models_own_densities():
+    model = small_model("bernoulli", posterior="full-normal", prior="mixture-of-normals")
+    content, inputs = onnx_bytes(vae_part(export_copy(model))), inputs_of(model, 7)
+    outputs = computed(session_of(content), inputs)
+    posterior = model.encode(inputs["x"])
+    assert_close(outputs["scale_tril"] @ outputs["scale_tril"].mT, posterior.covariance, atol=1e-5, rtol=1e-5)
+    z = posterior.mean + (posterior.scale_tril @ inputs["noise"].unsqueeze(-1)).squeeze(-1)
+    assert_close(outputs["z"], z, atol=1e-5, rtol=1e-5)
+    rate = posterior.log_prob(z) - model.prior.log_prob(z)
+    assert_close(outputs["rate"], rate.float(), atol=1e-4, rtol=1e-4)
+    log_likelihood = model.decode(z).log_prob(inputs["x"]).float()
+    assert_close(outputs["elbo"], log_likelihood - rate.float(), atol=1e-3, rtol=1e-5)
+
+
+def test_a_posterior_whose_draws_are_no_function_of_noise_is_refused_with_the_reason():
+    class Logistic(DiagonalNormal):
+        """A family of which the exporter knows nothing."""
+
+    model = small_model("bernoulli")
+    model.posterior.forward = lambda raw: Logistic(*raw.chunk(2, dim=-1))
+    with pytest.raises(UsageError, match="posterior 'diagonal-normal' cannot be exported: its draws are not a known"):
+        vae_part(model)
 
 
 @pytest.mark.slow

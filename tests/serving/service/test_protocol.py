@@ -10,9 +10,9 @@ from lowerbound import __version__
 from lowerbound.data.examples import Examples
 from lowerbound.evaluation.quick_evaluation import expected_terms
 from lowerbound.foundation.seeding import content_noise, generator
-from served_models import application, code, digits, icons, images, people, running, spectra, tensor
+from served_models import application, code, correlated, digits, icons, images, people, running, spectra, tensor
 
-RUNS = (digits(), icons(), people(), spectra(), code())
+RUNS = (digits(), icons(), people(), spectra(), code(), correlated())
 MODELS = {run.name: run.model for run in RUNS}
 CLOSE = {"rtol": 1e-4, "atol": 1e-5}  # other batch sizes, other orders of summation
 
@@ -157,6 +157,19 @@ def test_a_deterministic_autoencoder_has_a_code_and_neither_prior_nor_elbo(clien
     np.testing.assert_allclose(found["mean"], MODELS["code"].encode(tensor(x)).mean, **CLOSE)
     assert not client.is_model_ready("code.generate")
     assert not client.is_model_ready("code.score")
+
+
+def test_a_full_covariance_and_a_mixture_prior_are_served(client):
+    x, model = images(3), MODELS["correlated"]
+    found, _ = ask(client, "correlated.encode", outputs=("mean", "covariance"), x=x)
+    np.testing.assert_allclose(found["covariance"], model.encode(tensor(x)).covariance, **CLOSE)
+    scored, _ = ask(client, "correlated.score", parameters={"num_draws": 64, "seed": 3}, x=x)
+    # No closed form: the rate is a mean over draws, too.
+    terms = expected_terms(model, Examples(x.transpose(0, 2, 3, 1), 1.0), num_draws=500, seed=1)
+    assert (np.abs(scored["elbo"] - terms.elbo.numpy()) < 5 * 1.07 * scored["standard_error"]).all()
+    drawn, _ = ask(client, "correlated.generate", parameters={"num": 5, "seed": 7, "temperature": 0.5})
+    expected = model.generate(5, generator(7, "samples"), temperature=0.5)
+    np.testing.assert_allclose(drawn["mean"], expected, **CLOSE)
 
 
 def test_the_id_comes_back_and_requested_outputs_come_alone_each_in_its_form(client):

@@ -37,6 +37,7 @@ from lowerbound.serving.explorer.metrics_stream import new_records
 from lowerbound.serving.explorer.palette_module import NAME as PALETTE
 from lowerbound.serving.explorer.palette_module import palette_module
 from lowerbound.serving.explorer.points import displayed_examples
+from lowerbound.serving.explorer.prior_geometry import prior_contours
 from lowerbound.serving.explorer.run_folder import RunEntry
 from lowerbound.serving.explorer.session import Explorer, OpenRun
 from lowerbound.serving.explorer.tensors import MEDIA_TYPE, as_bytes
@@ -45,6 +46,7 @@ from lowerbound.serving.explorer.validation import (
     MAX_DECODED,
     NeighboursRequest,
     SampleRequest,
+    axes_of,
     indices_of,
     latents_of,
     point_of,
@@ -121,6 +123,7 @@ def _routes() -> list[Route | Mount]:
         _route(run, _info),
         _route(f"{run}/codes", _latents),
         _route(f"{run}/progress", _progress),
+        _route(f"{run}/prior", _prior, query=("axes",)),
         _route(f"{run}/decode", _decode, "POST"),
         _route(f"{run}/images", _images, query=("indices",)),
         _route(f"{run}/points/{{index}}", _point),
@@ -175,6 +178,12 @@ async def _latents(request: Request) -> Response:
 async def _progress(request: Request) -> Response:
     run = await _open_run(request)
     return JSONResponse({"stage": run.stage, "done": run.done, "total": run.total})
+
+
+async def _prior(request: Request) -> Response:
+    run = await _open_run(request)
+    axes = axes_of(request.query_params.get("axes", ""), run.loaded.latent_dim)
+    return JSONResponse(await _explorer(request).batch_worker(partial(prior_contours, run.loaded.model, axes)))
 
 
 async def _decode(request: Request) -> Response:

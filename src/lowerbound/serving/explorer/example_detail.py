@@ -9,12 +9,15 @@ from jaxtyping import Float
 
 from lowerbound.data.batches import scaled
 from lowerbound.data.examples import to_model_scale
+from lowerbound.probability.distributions import DiagonalNormal, Distribution
 from lowerbound.serving.explorer.latents import Latents
 from lowerbound.serving.explorer.loaded_run import LoadedRun, displayed
 from lowerbound.serving.explorer.neighbours import nearest_latents, nearest_pixels
 from lowerbound.serving.explorer.points import Dataset, one_model_input
 from lowerbound.serving.explorer.scoring import Bound, estimate_bound, finite, noise_for
 from lowerbound.serving.explorer.uploads import Upload
+
+MAX_COVARIANCE = 64  # latents
 
 Detail = dict[str, Any]
 
@@ -85,7 +88,16 @@ def _stored_bound(loaded: LoadedRun, index: int) -> Bound:
 def _encode(loaded: LoadedRun, x: Float[torch.Tensor, "1 *event"]) -> Detail:
     posterior = loaded.model.encode(x)
     log_variance = None if loaded.model.is_deterministic else posterior.variance.log()[0].cpu().numpy()
-    return _posterior(posterior.mean[0].cpu().numpy(), log_variance)
+    return _posterior(posterior.mean[0].cpu().numpy(), log_variance) | {"covariance": _covariance(loaded, posterior)}
+
+
+def _covariance(loaded: LoadedRun, posterior: Distribution) -> list[list[float]] | None:
+    """The covariance of a posterior that is not diagonal; None for a large one, of which only variances are sent."""
+    is_diagonal = loaded.model.is_deterministic or isinstance(posterior, DiagonalNormal)
+    if is_diagonal or loaded.latent_dim > MAX_COVARIANCE:
+        return None
+    covariance: list[list[float]] = posterior.covariance[0].cpu().tolist()
+    return covariance
 
 
 def _posterior(mean: np.ndarray, log_variance: np.ndarray | None) -> Detail:

@@ -23,6 +23,7 @@ from lowerbound.serving.explorer.latents import Latents, stored_latents, widest_
 from lowerbound.serving.explorer.loaded_run import LoadedRun, results_or_reason
 from lowerbound.serving.explorer.messages import without_paths
 from lowerbound.serving.explorer.points import Dataset
+from lowerbound.serving.explorer.prior_geometry import prior_description
 from lowerbound.serving.explorer.run_folder import RunEntry
 
 Info = dict[str, Any]
@@ -69,6 +70,7 @@ def run_info(entry: RunEntry, loaded: LoadedRun, points: Dataset | None, problem
         "convention": convention,
         "convention_note": wording.explain_convention(convention),
         "label_names": _label_names(loaded, points),
+        "prior_geometry": prior_description(loaded.model),
         "scores": [_score(score, results) for score in results.scores],
         "can": _can(loaded) | {"images": points is not None},
         "notes": _notes(loaded, points, problem, results, problem_with_results),

@@ -57,9 +57,15 @@ def load_run(run: Path, device: str = "auto") -> LoadedRun:
 
 @torch.inference_mode()
 def decode(loaded: LoadedRun, z: Float[np.ndarray, "n latent"]) -> Arrays:
-    """Decoded latents: "images" as RGB bytes, or "values", the best guess of each element."""
-    expected = best_guess(loaded.model, loaded.model.decode(torch.from_numpy(z).to(loaded.device)))
-    return displayed(loaded.schema, expected)
+    """Decoded latents: "images" as RGB bytes, or "values", the best guess of each element; and "log_prior" in nats.
+
+    A deterministic autoencoder has no "log_prior".
+    """
+    latents = torch.from_numpy(z).to(loaded.device)
+    decoded = displayed(loaded.schema, best_guess(loaded.model, loaded.model.decode(latents)))
+    if loaded.model.is_deterministic:
+        return decoded
+    return {**decoded, "log_prior": loaded.model.prior.log_prob(latents).float().cpu().numpy()}
 
 
 def displayed(schema: Schema, x: torch.Tensor) -> Arrays:

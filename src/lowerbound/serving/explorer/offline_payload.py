@@ -8,6 +8,7 @@ last of them are embedded, which are those of the test split.
 import json
 from dataclasses import dataclass, replace
 from gzip import compress
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -20,10 +21,12 @@ from lowerbound.foundation.allocator import kept_memory
 from lowerbound.foundation.errors import LowerboundError, RunError, UsageError
 from lowerbound.models.support import binarisation_in_words, unsupported
 from lowerbound.objectives.terms import estimate_terms
+from lowerbound.probability.priors import StandardNormalPrior
 from lowerbound.serving.explorer.info import Info, run_info
 from lowerbound.serving.explorer.latents import Latents, encode_chunk, join_chunks, stored_latents
 from lowerbound.serving.explorer.loaded_run import Arrays, LoadedRun, load_run
 from lowerbound.serving.explorer.metrics_stream import new_records
+from lowerbound.serving.explorer.offline_models import models_of, reason_without_encoder
 from lowerbound.serving.explorer.points import (
     Dataset,
     chunks_of,
@@ -32,14 +35,13 @@ from lowerbound.serving.explorer.points import (
     model_input,
     reason_unavailable,
 )
+from lowerbound.serving.explorer.prior_geometry import prior_contours, sampling_data
 from lowerbound.serving.explorer.run_folder import RunEntry, RunFolder
 from lowerbound.serving.explorer.scoring import noise_for
-from lowerbound.serving.explorer.shared_weights import share_weights
 from lowerbound.serving.explorer.tensors import as_bytes
-from lowerbound.serving.portable.onnx_form import decoder_bytes, onnx_bytes
-from lowerbound.serving.portable.parts import vae_part
 
 MAX_EXAMPLES = 10_000
+MAX_CONTOUR_LATENTS = 6  # for whose pairs contours of the prior are embedded
 MAX_BYTES = 18_000_000  # of the whole payload, compressed; a third more in base64
 NUM_DRAWS = 16  # from the posterior, for each example
 NUM_MEASURED = 200  # examples from which the compressed size of all is estimated
@@ -58,13 +60,14 @@ class Payload:
     latents: Arrays
     examples: np.ndarray | None
     history: list[dict[str, Any]]
+    prior: dict[str, Any]
 
 
 def payload_of(run: Path, data_dir: str = "", device: str = "auto", data: str = "") -> Blocks:
     """The payload's blocks by name, each compressed; RunError for a run without a model."""
     entry = _finished(run)
     loaded = load_run(run, device)
-    programs = {name: compressed(content) for name, content in _models(loaded).items()}
+    programs = {name: compressed(content) for name, content in models_of(loaded).items()}
     room = MAX_BYTES - sum(map(len, programs.values()))
     contents = _contents(entry, loaded, room, *_points(loaded, data, data_dir))
     examples = {} if contents.examples is None else {"examples": compressed(as_bytes({"examples": contents.examples}))}
@@ -72,6 +75,7 @@ def payload_of(run: Path, data_dir: str = "", device: str = "auto", data: str = 
         "info": compressed(_json(contents.info)),
         "facts": compressed(_json(contents.facts)),
         "codes": compressed(as_bytes(contents.latents)),
+        "prior": compressed(_json(contents.prior)),
         "metrics": compressed(_json({"records": contents.history})),
         **examples,
         **programs,
@@ -95,15 +99,17 @@ def _finished(run: Path) -> RunEntry:
     return entry
 
 
-def _models(loaded: LoadedRun) -> Blocks:
-    """The decoder and, for images, the whole model, as ONNX."""
+def _prior(loaded: LoadedRun, latents: Latents, axes: list[int]) -> dict[str, Any]:
+    """How the page samples the prior, and contours for pairs of the shown latents and those of largest variance."""
     model = loaded.model
-    decoded = "best_guess" if loaded.layout == "table" else "mean"
-    posterior = ("code",) if model.is_deterministic else ("mean", "log_variance")
-    models = {"decoder": decoder_bytes(model)}
-    if loaded.schema.has_pictures:
-        models["vae"] = onnx_bytes(vae_part(model))
-    return share_weights(models, {"decoder": (decoded,), "vae": (*posterior, "log_likelihood")})
+    if model.is_deterministic:
+        return {"sampling": None, "contours": {}, "is_same_for_all": True}
+    is_same_for_all = isinstance(model.prior, StandardNormalPrior)
+    by_variance = np.argsort(-latents.mean.var(0), kind="stable").tolist() if len(latents) else []
+    chosen = sorted(list(dict.fromkeys([*axes, *by_variance, *range(loaded.latent_dim)]))[:MAX_CONTOUR_LATENTS])
+    pairs = list(combinations(chosen, 2))[: 1 if is_same_for_all else None]
+    contours = {f"{first},{second}": prior_contours(model, (first, second)) for first, second in pairs}
+    return {"sampling": sampling_data(model), "contours": contours, "is_same_for_all": is_same_for_all}
 
 
 def _contents(entry: RunEntry, loaded: LoadedRun, room: int, points: Dataset | None, problem: str) -> Payload:
@@ -112,14 +118,17 @@ def _contents(entry: RunEntry, loaded: LoadedRun, room: int, points: Dataset | N
     room -= len(compressed(as_bytes(arrays)))
     examples = None if points is None else _examples(points, room)
     info = run_info(entry, loaded, points, problem)
+    reason = reason_without_encoder(loaded.model) if loaded.schema.has_pictures else ""
+    info |= {"can": info["can"] | {"encode": info["can"]["encode"] and not reason}}
     num_embedded = 0 if examples is None else len(examples)
-    notes = [*info["notes"], *_notes(info, num_embedded)]
+    notes = [*info["notes"], *_notes(info, num_embedded), *([f"Images cannot be encoded: {reason}"] if reason else [])]
     return Payload(
         info | {"device": "this browser", "notes": notes},
         _facts(loaded, points, len(latents) - num_embedded),
         arrays,
         examples,
         new_records(entry.path, 0)["records"],
+        _prior(loaded, latents, info["axes"]),
     )
 
 

@@ -80,6 +80,17 @@ def indices_of(text: str) -> list[int]:
     return [whole_number("an index", word) for word in words]
 
 
+def axes_of(text: str, latent_dim: int) -> tuple[int, int]:
+    """Two different latents, separated by a comma."""
+    words = text.split(",")
+    axes = [whole_number("an axis", word) for word in words] if len(words) == 2 else []
+    if len(set(axes)) != 2 or max(axes) >= latent_dim:
+        raise RequestError(
+            400, f"axes is {text[:40]!r}; accepted: two different latents from 0 to {latent_dim - 1}, as in 0,1."
+        )
+    return axes[0], axes[1]
+
+
 def whole_number(name: str, text: str) -> int:
     """A non-negative integer."""
     if not (text.isascii() and text.isdigit() and len(text) <= 15):

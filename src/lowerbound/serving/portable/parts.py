@@ -1,11 +1,12 @@
-"""The parts of a model that leave it: encoder, decoder and their composition, as functions of named tensors.
+"""The exported parts of a model: encoder, decoder and the whole model, as functions of named tensors.
 
     encoder    x         -> mean, log_variance
     decoder    z         -> mean, and the likelihood's parameters
     vae        x, noise  -> mean, log_variance, z, reconstruction, log_likelihood, rate, elbo
 
-Nothing in them draws: the noise of z = mean + exp(log_variance / 2) * noise comes from whoever calls. A plain
-autoencoder has `code` in place of mean and log-variance, needs no noise, and has no rate and no ELBO.
+Nothing in them is random: the noise of z = mean + exp(log_variance / 2) * noise is an input. A posterior with a full
+covariance L Lᵀ also has the output `scale_tril`, L, and z = mean + L noise. A deterministic autoencoder has `code` in
+place of mean and log-variance, no noise, no rate and no ELBO.
 """
 
 from collections.abc import Iterator, Mapping
@@ -21,18 +22,23 @@ from torch import Tensor, nn
 from lowerbound.evaluation.feature_samples import best_guess
 from lowerbound.models.vae import VAE
 from lowerbound.networks.kernels import choose_kernels
-from lowerbound.probability.distributions import DiagonalNormal
-from lowerbound.probability.kl import kl_divergence
+from lowerbound.probability.kl import has_closed_form_kl, kl_divergence
 from lowerbound.serving.portable.decoder_outputs import likelihood_outputs
+from lowerbound.serving.portable.latent_outputs import (
+    check_posterior,
+    posterior_outputs,
+    prior_log_density,
+    reparameterise,
+)
 
-NUM_TRACED = 3  # examples that an exporter follows through a part; a single one it would take for all there are
+NUM_TRACED = 3  # examples in the inputs for tracing; a batch of one would be taken for a constant
 
 Direction = Literal["input", "output"]
 
 
 @dataclass(frozen=True, eq=False)
 class Port:
-    """A tensor that goes into a part or comes out of it; its first axis is the batch."""
+    """An input or output tensor of a part; its first axis is the batch."""
 
     direction: Direction
     name: str
@@ -42,7 +48,7 @@ class Port:
 
 @dataclass(frozen=True, eq=False)
 class Part:
-    """One function: a module from tensors to a dictionary of them, and inputs of zeros to follow it with."""
+    """A module that maps named tensors to a dictionary of tensors, and inputs of zeros to trace it with."""
 
     name: str
     module: nn.Module
@@ -50,17 +56,17 @@ class Part:
 
     @torch.no_grad()
     def __call__(self, inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """Its outputs as PyTorch computes them; of `inputs` it takes those that it has."""
+        """The outputs computed by PyTorch; inputs that the part does not have are ignored."""
         outputs: dict[str, Tensor] = self.module(**{name: inputs[name] for name in self.inputs})
         return outputs
 
     def ports(self) -> list[Port]:
-        """Its inputs and outputs, in order."""
+        """The inputs and outputs, in order."""
         return self._ports("input", self.inputs, INPUTS) + self._ports("output", self(self.inputs), OUTPUTS[self.name])
 
-    def _ports(self, direction: Direction, tensors: Mapping[str, Tensor], words: Mapping[str, str]) -> list[Port]:
+    def _ports(self, direction: Direction, tensors: Mapping[str, Tensor], about: Mapping[str, str]) -> list[Port]:
         return [
-            Port(direction, name, tuple(tensor.shape[1:]), words.get(name, f"{name.replace('_', ' ')} of p(x|z)"))
+            Port(direction, name, tuple(tensor.shape[1:]), about.get(name, f"{name.replace('_', ' ')} of p(x|z)"))
             for name, tensor in tensors.items()
         ]
 
@@ -78,10 +84,14 @@ def decoder_part(model: VAE) -> Part:
 
 
 def vae_part(model: VAE) -> Part:
-    """Examples and noise to a draw from the posterior, its reconstruction and the ELBO."""
+    """Examples and noise to a draw from the posterior, its reconstruction and the ELBO.
+
+    UsageError for a posterior whose draws are not a known function of normal noise.
+    """
     if model.is_deterministic:
         return Part("vae", _Autoencoder(model).eval(), _zeros(model, "x"))
-    return Part("vae", _Whole(model).eval(), _zeros(model, "x", "noise"))
+    check_posterior(model)
+    return Part("vae", _VariationalAutoencoder(model).eval(), _zeros(model, "x", "noise"))
 
 
 def parts_of(model: VAE) -> list[Part]:
@@ -90,14 +100,14 @@ def parts_of(model: VAE) -> list[Part]:
 
 
 def export_copy(model: VAE) -> VAE:
-    """A copy in single precision on the CPU, in the layout and the order of summation that every program has."""
+    """A copy in single precision on the CPU, with contiguous tensors and without specialised kernels."""
     plain = deepcopy(model).to("cpu", torch.float32).to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
     choose_kernels(plain, fast=False)
     return plain.eval().requires_grad_(False)
 
 
 def program_of(part: Part) -> torch.export.ExportedProgram:
-    """A part followed by torch.export, for any number of examples."""
+    """A part traced by torch.export, for any batch size."""
     batch = torch.export.Dim("batch")
     shapes = {name: {0: batch} for name in part.inputs}
     with _unchecked_shapes():
@@ -106,7 +116,7 @@ def program_of(part: Part) -> torch.export.ExportedProgram:
 
 @contextmanager
 def _unchecked_shapes() -> Iterator[None]:
-    # Where annotations are checked, comparing the batch with a number would make it one.
+    # Checked annotations would compare the batch size with a number, and make it constant.
     was_off = jaxtyping.config.jaxtyping_disable
     jaxtyping.config.update("jaxtyping_disable", True)
     try:
@@ -116,7 +126,7 @@ def _unchecked_shapes() -> Iterator[None]:
 
 
 def _with_networks(model: VAE, encoder: nn.Module, decoder: nn.Module) -> VAE:
-    """The same model with other networks: a file of one half does not carry the weights of the other."""
+    """The same model with other networks, so that a file of one half does not contain the weights of the other."""
     return VAE(
         config=model.config,
         event_shape=model.event_shape,
@@ -129,7 +139,7 @@ def _with_networks(model: VAE, encoder: nn.Module, decoder: nn.Module) -> VAE:
 
 
 def _zeros(model: VAE, *names: str) -> dict[str, Tensor]:
-    """Inputs of a few examples; zeros are in the support of every likelihood."""
+    """Zeros for a few examples; zero is in the support of every likelihood."""
     shapes = {"x": model.event_shape, "z": (model.latent_dim,), "noise": (model.latent_dim,)}
     like = next(model.parameters())
     return {name: like.new_zeros(NUM_TRACED, *shapes[name]) for name in names}
@@ -141,8 +151,7 @@ class _Encoder(nn.Module):
         self.model = model
 
     def forward(self, x: Tensor) -> dict[str, Tensor]:
-        posterior = self.model.encode(x)
-        return _latent_outputs(posterior) if isinstance(posterior, DiagonalNormal) else {"code": posterior.mean}
+        return posterior_outputs(self.model.encode(x))
 
 
 class _Decoder(nn.Module):
@@ -154,20 +163,20 @@ class _Decoder(nn.Module):
         return likelihood_outputs(self.model, self.model.decode(z))
 
 
-class _Whole(nn.Module):
+class _VariationalAutoencoder(nn.Module):
     def __init__(self, model: VAE) -> None:
         super().__init__()
         self.model = model
 
     def forward(self, x: Tensor, noise: Tensor) -> dict[str, Tensor]:
-        posterior = self.model.encode(x)
-        assert isinstance(posterior, DiagonalNormal)
-        z = posterior.mean + posterior.standard_deviation * noise
+        posterior, prior = self.model.encode(x), self.model.prior()
+        z, log_posterior = reparameterise(posterior, noise)
         likelihood = self.model.decode(z)
-        densities = likelihood.log_prob(x), kl_divergence(posterior, self.model.prior())
-        log_likelihood, rate = (density.to(x.dtype) for density in densities)
+        closed_form = has_closed_form_kl(posterior, prior)
+        rate = kl_divergence(posterior, prior) if closed_form else log_posterior - prior_log_density(prior, z)
+        log_likelihood, rate = (density.to(x.dtype) for density in (likelihood.log_prob(x), rate))
         return {
-            **_latent_outputs(posterior),
+            **posterior_outputs(posterior),
             "z": z,
             "reconstruction": best_guess(self.model, likelihood),
             "log_likelihood": log_likelihood,
@@ -188,20 +197,17 @@ class _Autoencoder(nn.Module):
         return {"code": code, "reconstruction": reconstruction, "log_likelihood": likelihood.log_prob(x).to(x.dtype)}
 
 
-def _latent_outputs(posterior: DiagonalNormal) -> dict[str, Tensor]:
-    return {"mean": posterior.mean, "log_variance": posterior.log_variance}
-
-
 INPUTS = {
-    "x": "examples, as the model takes them",
+    "x": "examples, on the model's scale",
     "z": "latents",
-    "noise": "standard normal draws, one for each latent; zeros give z = mean",
+    "noise": "standard normal noise, one number per latent; zeros give z = mean",
 }
 
 _LATENTS = {
     "mean": "mean of q(z|x)",
     "log_variance": "logarithm of the variance of q(z|x)",
-    "code": "the code of a plain autoencoder",
+    "scale_tril": "lower triangular L of the covariance L Lᵀ of q(z|x)",
+    "code": "the code of a deterministic autoencoder",
 }
 
 OUTPUTS = {
@@ -209,25 +215,25 @@ OUTPUTS = {
     "decoder": {
         "mean": "mean of p(x|z)",
         "logits": "logits of p(x|z)",
-        "probabilities": "probability of each level, which are the last axis",
+        "probabilities": "probability of each level; levels are the last axis",
         "standard_deviation": "standard deviation of p(x|z)",
-        "log_weight": "logarithm of each logistic's weight; components are the last axis",
+        "log_weight": "log-weight of each logistic; components are the last axis",
         "location": "location of each logistic, in units of the range from 0 to 1",
-        "log_scale": "logarithm of each logistic's scale, in the same units",
+        "log_scale": "log-scale of each logistic, in the same units",
         "log_rate": "logarithm of the expected count",
         "log_mean": "logarithm of the expected count",
         "log_r": "logarithm of the shape r: the variance is mean + mean² / r",
-        "best_guess": "mean of each cell; of a category its most probable code",
+        "best_guess": "mean of each cell; for a category its most probable level",
     },
     "vae": {
         **_LATENTS,
-        "z": "mean + exp(log_variance / 2) * noise, a draw from q(z|x)",
-        "reconstruction": "mean of p(x|z); of a category its most probable code",
+        "z": "draw from q(z|x): mean + exp(log_variance / 2) * noise, or mean + scale_tril noise",
+        "reconstruction": "mean of p(x|z); for a category its most probable level",
         "log_likelihood": "log p(x|z), in nats",
-        "rate": "KL(q(z|x) || p(z)), in nats",
+        "rate": "KL(q(z|x) || p(z)), in nats; without a closed form, log q(z|x) - log p(z)",
         "elbo": "log_likelihood - rate, in nats: the ELBO from one draw",
     },
 }
-"""What the outputs of each part are, in words."""
+"""Descriptions of the outputs of each part."""
 
 PARTS = {"encoder": encoder_part, "decoder": decoder_part, "vae": vae_part}

@@ -6,7 +6,7 @@ the prior or from p(x|z) are keyed by the seed and the position in the request. 
 requests of the pass, except for the last bits of a number, because floats are summed in another order for another
 number of examples.
 
-    q(z|x)   mean, log_variance, and z, a draw
+    q(z|x)   mean, log_variance, covariance if it is not diagonal, and z, a draw
     p(x|z)   mean (for a category its most probable level), and sample, a draw
     score    elbo = -(rate + distortion), in nats, with its standard error over draws; NaN for a row whose cells are
              all missing
@@ -28,7 +28,7 @@ from lowerbound.foundation.schema import UNSCALED, Range
 from lowerbound.foundation.seeding import content_noise, generator
 from lowerbound.models.vae import VAE
 from lowerbound.objectives.terms import Terms, terms_of_draws
-from lowerbound.probability.distributions import Distribution
+from lowerbound.probability.distributions import DiagonalNormal, Distribution, PointMass
 from lowerbound.probability.samples import draw
 
 CHUNK = 512  # examples per forward pass; more would take memory without being faster
@@ -101,6 +101,8 @@ def _encode(model: VAE, requests: Sequence[InferenceRequest]) -> list[Tensors]:
     shared = {"mean": posterior.mean}
     if not model.is_deterministic:
         shared["log_variance"] = posterior.variance.log()
+    if _has_covariance(model):
+        shared["covariance"] = posterior.covariance
     outputs = _split(shared, requests)
     parts = zip(requests, _per_request(x, requests), _per_request(raw, requests), outputs, strict=True)
     for request, examples, part, tensors in parts:
@@ -234,7 +236,19 @@ def _latents(model: VAE, name: str, is_drawn: bool = False) -> Signature:
 def _posterior_outputs(model: VAE) -> tuple[Signature, ...]:
     if model.is_deterministic:
         return (_latents(model, "mean"),)
-    return _latents(model, "mean"), _latents(model, "log_variance"), _latents(model, "z", is_drawn=True)
+    covariance = Signature("covariance", "FP32", (BATCH, model.latent_dim, model.latent_dim))
+    return (
+        _latents(model, "mean"),
+        _latents(model, "log_variance"),
+        *((covariance,) if _has_covariance(model) else ()),
+        _latents(model, "z", is_drawn=True),
+    )
+
+
+def _has_covariance(model: VAE) -> bool:
+    """Whether the latents of q(z|x) are correlated."""
+    raw = next(model.parameters()).new_zeros(1, *model.posterior.raw_shape)
+    return not isinstance(model.posterior(raw), DiagonalNormal | PointMass)
 
 
 def _score_outputs(model: VAE) -> tuple[Signature, ...]:
@@ -246,7 +260,7 @@ OPERATIONS = {
     for operation in (
         Operation(
             name="encode",
-            about="the posterior q(z|x): mean and log-variance, and a draw z on request",
+            about="the posterior q(z|x): mean, log-variance, covariance unless diagonal, and a draw z on request",
             takes="x",
             parameters=("sample", "seed"),
             outputs=_posterior_outputs,

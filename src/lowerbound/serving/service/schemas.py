@@ -185,10 +185,11 @@ class RunResponse(BaseModel, Generic[Example]):
 
 
 class EncodedExample(BaseModel):
-    """The posterior of an example; a deterministic autoencoder has only a mean."""
+    """The posterior of an example: a covariance unless it is diagonal; only a mean for a deterministic autoencoder."""
 
     mean: Nullable
     log_variance: Nullable | None = None
+    covariance: list[Nullable] | None = None
     z: Nullable | None = None
 
 

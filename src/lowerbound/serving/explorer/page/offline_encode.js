@@ -1,6 +1,6 @@
 // Encoding of an image in the offline page: its posterior, its ELBO with rate and distortion, and its neighbours.
 //
-//     rate        KL(q(z|x) ‖ N(0, I)) = ½ Σ (σ² + μ² − 1 − log σ²), nats
+//     rate        KL(q(z|x) ‖ p(z)), or the mean of log q(z|x) − log p(z) over draws, nats: an output of the model
 //     distortion  −E[log p(x|z)], the mean over draws from q(z|x), nats
 
 import { runModel } from "explorer/offline_models.js";
@@ -11,9 +11,9 @@ const NUM_DRAWS = 64;
 const DRAWS_AT_ONCE = 8; // after which the page can respond to input
 const NUM_NEIGHBOURS = 8;
 
-export async function encode(info, facts, examples, codes, blob) {
+export async function encode(info, facts, prior, examples, codes, blob) {
   const { x, seen, wasResized } = await readPicture(blob, info.image, facts);
-  const encoded = info.is_deterministic ? await codeOf(info, x) : await boundOf(info, x);
+  const encoded = info.is_deterministic ? await codeOf(info, x) : await boundOf(info, prior, x);
   const pixels = examples ? nearest(distancesTo(examples, seen.data), codes, info, facts.first_embedded) : [];
   const convention = facts.conventions[isBinary(x) ? "binary" : "grey"];
   const notes = [...(wasResized ? [RESIZED] : []), ...facts.encode_notes, ...(convention ? [] : [facts.no_bound])];
@@ -53,33 +53,53 @@ async function codeOf(info, x) {
   return { ...none, mean: [...code], reconstruction_error: -logLikelihood[0] };
 }
 
-async function boundOf(info, x) {
+async function boundOf(info, prior, x) {
   // The same noise every time, so that an image always has the same ELBO.
   const noise = standardNormal(NUM_DRAWS * info.latent_dim, 0);
   const size = DRAWS_AT_ONCE * info.latent_dim;
-  const terms = [];
+  const [logLikelihoods, rates] = [[], []];
   let posterior;
   for (let start = 0; start < noise.length; start += size) {
     posterior = await runModel(info, x, noise.slice(start, start + size));
-    terms.push(...posterior.log_likelihood);
+    logLikelihoods.push(...posterior.log_likelihood);
+    rates.push(...posterior.rate);
     await new Promise((resolve) => setTimeout(resolve));
   }
   const mean = [...posterior.mean.slice(0, info.latent_dim)];
   const logVariance = [...posterior.log_variance.slice(0, info.latent_dim)];
-  const costs = mean.map((m, k) => 0.5 * (Math.exp(logVariance[k]) + m * m - 1 - logVariance[k]));
-  const rate = costs.reduce((sum, value) => sum + value, 0);
-  const average = terms.reduce((sum, value) => sum + value, 0) / NUM_DRAWS;
-  const variance = terms.reduce((sum, value) => sum + (value - average) ** 2, 0) / (NUM_DRAWS - 1);
+  const average = (values) => values.reduce((sum, value) => sum + value, 0) / NUM_DRAWS;
+  const elbos = logLikelihoods.map((value, draw) => value - rates[draw]);
+  const [elbo, rate] = [average(elbos), average(rates)];
+  const variance = elbos.reduce((sum, value) => sum + (value - elbo) ** 2, 0) / (NUM_DRAWS - 1);
   return {
     mean,
     log_variance: logVariance,
+    covariance: covarianceOf(posterior.scale_tril, info.latent_dim),
     rate,
-    rate_per_dimension: costs,
-    distortion: -average,
-    elbo: average - rate,
+    rate_per_dimension: posterior.scale_tril ? null : ratePerLatent(mean, logVariance, prior.sampling),
+    distortion: -average(logLikelihoods),
+    elbo,
     elbo_standard_error: Math.sqrt(variance / NUM_DRAWS),
     num_draws: NUM_DRAWS,
   };
+}
+
+/** The KL of each latent between diagonal normals; null for any other prior. */
+function ratePerLatent(mean, logVariance, { weights, means, deviations }) {
+  if (weights?.length !== 1) return null;
+  return mean.map((value, k) => {
+    const logRatio = logVariance[k] - 2 * Math.log(deviations[0][k]);
+    const squared = ((value - means[0][k]) / deviations[0][k]) ** 2;
+    return 0.5 * (Math.exp(logRatio) + squared - 1 - logRatio);
+  });
+}
+
+/** L Lᵀ of the first example, as rows; null for a diagonal covariance. */
+function covarianceOf(scaleTril, dim) {
+  if (!scaleTril) return null;
+  const row = (i) => scaleTril.slice(i * dim, (i + 1) * dim);
+  const product = (a, b) => a.reduce((sum, value, k) => sum + value * b[k], 0);
+  return Array.from({ length: dim }, (_, i) => Array.from({ length: dim }, (_, j) => product(row(i), row(j))));
 }
 
 /** Euclidean distances, on pixels in [0, 1], to every example whose image is embedded. */

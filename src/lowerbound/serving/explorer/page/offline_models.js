@@ -30,7 +30,8 @@ export async function decode(info, z) {
 
 async function decodePart(info, decoder, data) {
   const outputs = await decoder.run({ z: { shape: [data.length / info.latent_dim, info.latent_dim], data } });
-  return displayed(info, outputs[decoder.outputs[0]]);
+  const decoded = Object.keys(outputs).find((name) => name !== "log_prior");
+  return { ...displayed(info, outputs[decoded]), logPrior: outputs.log_prior?.data ?? null };
 }
 
 /** Run `work`, and adapt the batch size to the time it takes. */
@@ -90,5 +91,6 @@ function joined(parts) {
     start += part.data.length;
   }
   const count = parts.reduce((sum, part) => sum + part.shape[0], 0);
-  return { shape: [count, ...parts[0].shape.slice(1)], data };
+  const logPrior = parts[0].logPrior && Float32Array.from(parts.flatMap((part) => [...part.logPrior]));
+  return { shape: [count, ...parts[0].shape.slice(1)], data, logPrior };
 }

@@ -17,8 +17,36 @@ function uniform(seed) {
   return next;
 }
 
+/**
+ * `count` draws from the prior at a temperature, which scales the standard deviations; `sampling` has the weights, means
+ * and deviations of a mixture of normals, or draws to choose from.
+ */
+export function samplePrior({ weights, means, deviations, draws }, latentDim, count, temperature, seed) {
+  const next = uniform(seed);
+  const rows = draws ?? weights;
+  const chosen = Array.from({ length: count }, () => {
+    if (rows.length === 1) return 0;
+    return draws ? Math.floor(next() * draws.length) : component(weights, next());
+  });
+  if (draws) return Float32Array.from(chosen.flatMap((row) => draws[row]));
+  const noise = rows.length === 1 ? standardNormal(count * latentDim, seed) : normals(count * latentDim, next);
+  return noise.map((value, i) => {
+    const [row, latent] = [chosen[Math.floor(i / latentDim)], i % latentDim];
+    return means[row][latent] + temperature * deviations[row][latent] * value;
+  });
+}
+
+/** The component whose interval of the cumulated weights contains `share`. */
+function component(weights, share) {
+  let sum = 0;
+  const found = weights.findIndex((weight) => (sum += weight) > share);
+  return found < 0 ? weights.length - 1 : found;
+}
+
 /** `count` draws from N(0, 1), by the Box–Muller transform. */
 export function standardNormal(count, seed) {
-  const next = uniform(seed);
-  return Float32Array.from({ length: count }, () => Math.sqrt(-2 * Math.log(next())) * Math.cos(2 * Math.PI * next()));
+  return normals(count, uniform(seed));
 }
+
+const normals = (count, next) =>
+  Float32Array.from({ length: count }, () => Math.sqrt(-2 * Math.log(next())) * Math.cos(2 * Math.PI * next()));

@@ -5,7 +5,7 @@ import { asCodes } from "explorer/codes.js";
 import { isEmbedded, jsonOf, tensorsOf } from "explorer/offline_blocks.js";
 import { encode, neighboursOf } from "explorer/offline_encode.js";
 import { decode } from "explorer/offline_models.js";
-import { standardNormal } from "explorer/offline_noise.js";
+import { samplePrior } from "explorer/offline_noise.js";
 
 const cache = new Map();
 
@@ -83,11 +83,25 @@ async function point(id, index) {
   };
 }
 
-/** Draws from N(0, I), the standard deviation times `temperature`; a seed gives the same ones in every page. */
+const prior = () => once("prior", () => jsonOf("prior"));
+
+/** The contours of the prior over two latents, which are embedded for some pairs. */
+async function priorContours(id, axes) {
+  const { contours, is_same_for_all: isSame } = await prior();
+  const [low, high] = [...axes].sort((a, b) => a - b);
+  const found = isSame ? Object.values(contours)[0] : contours[`${low},${high}`];
+  if (!found) return { levels: [], problem: "this page has no contours of the prior for these two latents." };
+  if (isSame || axes[0] === low) return found;
+  const turned = (line) => line.map(([x, y]) => [y, x]);
+  return { ...found, levels: found.levels.map((level) => ({ ...level, lines: level.lines.map(turned) })) };
+}
+
+/** Draws from the prior at a temperature; a seed gives the same draws in every page. */
 async function sample(id, num, temperature, seed) {
   const about = await info();
   if (!about.can.sample) throw new Error("A deterministic autoencoder has no prior to sample from.");
-  const data = standardNormal(num * about.latent_dim, seed).map((value) => value * temperature);
+  const { sampling } = await prior();
+  const data = samplePrior(sampling, about.latent_dim, num, temperature, seed);
   const drawn = await decode(about, data);
   return { z: { shape: [num, about.latent_dim], data }, [about.layout === "image" ? "images" : "values"]: drawn };
 }
@@ -95,7 +109,7 @@ async function sample(id, num, temperature, seed) {
 async function encodeFile(id, blob) {
   const about = await info();
   if (!about.can.encode) throw new Error("This run's examples are not images that a browser can read.");
-  return encode(about, await facts(), await examples(), await codes(), blob);
+  return encode(about, await facts(), await prior(), await examples(), await codes(), blob);
 }
 
 async function metrics(id, after) {
@@ -111,6 +125,7 @@ export async function openSource() {
     codes,
     decode: async (id, z) => decode(await info(), z),
     images,
+    priorContours,
     point,
     encode: encodeFile,
     sample,

@@ -1,9 +1,9 @@
-// What is drawn over the plane: ticks, the prior's circles, the point, posteriors as ellipses, the line.
+// The overlay of the plane: ticks, contours of the prior, the current point, posteriors as ellipses, the line.
 
 import { colourOf } from "explorer/colours.js";
 
-const TICK_SPACE = 90; // pixels between two ticks, at least
-const CIRCLES = [1, 2, 3]; // standard deviations of the prior
+const TICK_SPACE = 90; // minimum of pixels between two ticks
+const ELLIPSE_STEPS = 72; // vertices of a posterior's ellipse
 const FONT = "11px system-ui, sans-serif";
 
 export function drawOverlay(context, view, stage) {
@@ -12,7 +12,7 @@ export function drawOverlay(context, view, stage) {
   context.save();
   context.font = FONT;
   ticks(context, view, scatter);
-  if (view.info.latent_dim > 1) circles(context, view, scatter);
+  contours(context, view, scatter);
   stage.marks.forEach((mark) => mark.logVariance && ellipse(context, view, scatter, mark));
   if (view.line) line(context, view, scatter);
   stage.marks.forEach((mark) => label(context, place(view, scatter, mark.z), mark));
@@ -20,7 +20,7 @@ export function drawOverlay(context, view, stage) {
   context.restore();
 }
 
-/** Where a code lies on the page, in pixels of the canvas. */
+/** The position of latents on the canvas, in pixels. */
 function place(view, scatter, z) {
   const [across, up] = view.cursor.axes;
   return scatter.toPixels(z[across], up === undefined ? 0 : z[up]);
@@ -29,7 +29,7 @@ function place(view, scatter, z) {
 function stroke(context, width, draw) {
   context.beginPath();
   draw();
-  // A halo of the paper's colour, so that a line is seen over points and pictures alike.
+  // A halo in the colour of the background, so that a line is visible over points and images.
   const colour = context.strokeStyle;
   context.strokeStyle = colourOf("card");
   context.lineWidth = width + 2.5;
@@ -73,34 +73,58 @@ function ticks(context, view, scatter) {
   halo(context, `↑ z${up + 1}`, 5, 14);
 }
 
-function circles(context, view, scatter) {
-  const [cx, cy] = scatter.toPixels(0, 0);
+/** The levels of the prior's density over the two latents, computed by the server. */
+function contours(context, view, scatter) {
   context.strokeStyle = colourOf("ink");
   context.fillStyle = colourOf("ink");
   context.lineWidth = 1.25;
   context.globalAlpha = 0.55;
   context.setLineDash([4, 4]);
   context.textAlign = "center";
-  for (const radius of CIRCLES) {
-    context.beginPath();
-    context.arc(cx, cy, Math.abs(scatter.toPixels(radius, 0)[0] - cx), 0, 2 * Math.PI);
-    context.stroke();
+  const labels = [];
+  for (const { label: text, lines } of view.contours) {
+    for (const points of lines) {
+      const path = points.map(([x, y]) => scatter.toPixels(x, y));
+      context.beginPath();
+      path.forEach((point, k) => (k ? context.lineTo(...point) : context.moveTo(...point)));
+      context.stroke();
+      const top = path.reduce((best, point) => (point[1] < best[1] ? point : best));
+      labels.push([text, top]);
+    }
   }
   context.setLineDash([]);
   context.globalAlpha = 1;
-  for (const radius of CIRCLES) halo(context, `${radius}σ`, cx, scatter.toPixels(0, radius)[1] - 3);
+  for (const [text, [x, y]] of labels) halo(context, text, x, y - 3);
 }
 
-/** One and two standard deviations of a posterior, whose axes are the latents'. */
+/** One and two standard deviations of a posterior, from its covariance of the two latents. */
 function ellipse(context, view, scatter, mark) {
   const [across, up] = view.cursor.axes;
   const [px, py] = place(view, scatter, mark.z);
-  const deviation = (axis) => Math.exp(mark.logVariance[axis] / 2);
-  const rx = Math.abs(scatter.toPixels(mark.z[across] + deviation(across), 0)[0] - px);
-  const ry = up === undefined ? 12 : Math.abs(scatter.toPixels(0, mark.z[up] + deviation(up))[1] - py);
   context.strokeStyle = mark.colour ?? colourOf("warn-line");
-  for (const times of [1, 2])
-    stroke(context, 1.5, () => context.ellipse(px, py, times * rx, times * ry, 0, 0, 2 * Math.PI));
+  for (const times of [1, 2]) {
+    if (up === undefined) {
+      const rx = Math.abs(scatter.toPixels(mark.z[across] + Math.exp(mark.logVariance[across] / 2), 0)[0] - px);
+      stroke(context, 1.5, () => context.ellipse(px, py, times * rx, times * 12, 0, 0, 2 * Math.PI));
+    } else {
+      const points = ellipsePoints(mark, across, up, times).map(([x, y]) => scatter.toPixels(x, y));
+      stroke(context, 1.5, () =>
+        points.forEach((point, k) => (k ? context.lineTo(...point) : context.moveTo(...point))),
+      );
+    }
+  }
+}
+
+/** Points at `times` standard deviations: the image of a circle under the Cholesky factor of the covariance. */
+function ellipsePoints({ z, logVariance, covariance }, across, up, times) {
+  const first = Math.exp(logVariance[across] / 2);
+  const shared = covariance ? covariance[across][up] / first : 0;
+  const second = Math.sqrt(Math.max(0, Math.exp(logVariance[up]) - shared * shared));
+  return Array.from({ length: ELLIPSE_STEPS + 1 }, (_, k) => {
+    const angle = (2 * Math.PI * k) / ELLIPSE_STEPS;
+    const [cos, sin] = [times * Math.cos(angle), times * Math.sin(angle)];
+    return [z[across] + first * cos, z[up] + shared * cos + second * sin];
+  });
 }
 
 function label(context, [px, py], mark) {

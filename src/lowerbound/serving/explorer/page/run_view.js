@@ -25,6 +25,8 @@ export async function createRunView(source, id) {
     categories: new Uint8Array(0),
     visible: null,
     line: null,
+    contours: [], // levels of the prior's density, see overlay.js
+    logPrior: null, // log p(z) at the current point
     isPicking: false,
     ...events,
   };
@@ -45,6 +47,7 @@ export async function createRunView(source, id) {
   }
   view.cursor = createCursor(info, (name) => events.emit(name));
   view.stage = createStage(view);
+  view.on("axes", () => fetchContours(view));
   fill(view, heading);
   return view;
 }
@@ -58,6 +61,7 @@ function fill(view, heading) {
   const { info } = view;
   const line = createLinePanel(view);
   const legend = element("div");
+  view.priorNote = element("p", { className: "quiet", hidden: true });
   const own = info.can.encode ? [createImagePanel(view)] : [];
   const others = [
     ...(info.can.sample ? [createSamplePanel(view)] : []),
@@ -76,7 +80,7 @@ function fill(view, heading) {
   const main = element(
     "div",
     { className: "view-main" },
-    element("div", {}, view.stage.node, legend),
+    element("div", {}, view.stage.node, view.priorNote, legend),
     column([createPointPanel(view), line]),
   );
   view.node.append(heading, main, panels);
@@ -92,11 +96,33 @@ function labelPanels(node, title) {
   }
 }
 
+/** Fetch the contours of the prior for the two latents of the plane, or show why there are none. */
+async function fetchContours(view) {
+  const axes = view.cursor.axes;
+  view.contours = [];
+  if (axes.length < 2 || !view.info.prior_geometry) return;
+  const { levels, problem } = await view.source.priorContours(view.id, axes).catch((error) => ({ levels: [], problem: error.message }));
+  if (axes !== view.cursor.axes) return; // the axes have changed meanwhile
+  view.contours = levels;
+  view.priorNote.textContent = problem ? `Prior: ${problem}` : "";
+  view.priorNote.hidden = !problem;
+  view.stage.scatter.redrawOverlay();
+}
+
+/** The view that shows the range of the prior on both axes. */
+function initialView({ prior_geometry: prior, axes }) {
+  const [x, y] = axes.map((latent) => prior?.ranges[latent] ?? [-4, 4]);
+  const [x0, x1] = x;
+  const [y0, y1] = y ?? x;
+  return { x0, x1, y0, y1 };
+}
+
 /** Fetch the latents, then show them; meanwhile the decoder already works. */
 async function load(view, legend) {
   const { stage } = view;
   view.byVariance = Array.from({ length: view.info.latent_dim }, (_, k) => k);
-  stage.scatter.setView({ x0: -4, x1: 4, y0: -4, y1: 4 });
+  stage.scatter.setView(initialView(view.info));
+  fetchContours(view);
   view.cursor.pin(false);
   stage.showMessage("Encoding the data …");
   try {

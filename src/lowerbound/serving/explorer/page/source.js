@@ -49,8 +49,8 @@ const raw = (body) => ({
   body,
 });
 
-/** The decoded examples: images, or rows of values. */
-const displayed = (found) => found.images ?? found.values;
+/** The decoded examples: images, or rows of values; with log p(z) of each as `logPrior` if there is a prior. */
+const displayed = (found) => ({ ...(found.images ?? found.values), logPrior: found.log_prior?.data ?? null });
 
 async function codes(id, onProgress) {
   let isDone = false;
@@ -82,6 +82,7 @@ export async function openSource() {
     info: (id) => json(of(id)),
     codes,
     decode: async (id, z) => displayed(await tensors(`${of(id)}/decode`, raw(new Float32Array(z)))),
+    priorContours: (id, axes) => json(`${of(id)}/prior?axes=${axes.join(",")}`),
     images: async (id, indices) => displayed(await tensors(`${of(id)}/images?indices=${indices.join(",")}`)),
     point: (id, index) => json(`${of(id)}/points/${index}`),
     encode: (id, blob) => json(`${of(id)}/encode`, raw(blob)),

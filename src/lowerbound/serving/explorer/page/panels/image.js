@@ -62,7 +62,8 @@ async function encode(view, node, blob, hasNotes) {
   try {
     const found = await view.source.encode(view.id, blob);
     const z = Float32Array.from(found.mean);
-    view.stage.marks = [{ z, logVariance: found.log_variance && Float32Array.from(found.log_variance), name: "your image" }];
+    const logVariance = found.log_variance && Float32Array.from(found.log_variance);
+    view.stage.marks = [{ z, logVariance, covariance: found.covariance ?? null, name: "your image" }];
     view.cursor.setAll(z);
     const reconstruction = await view.source.decode(view.id, z);
     const notes = (found.notes ?? []).filter((note) => hasNotes || note.startsWith("no bound"));
@@ -116,21 +117,19 @@ function posterior(found) {
   const order = found.mean.map((_, k) => k);
   if (found.rate_per_dimension) order.sort((a, b) => found.rate_per_dimension[b] - found.rate_per_dimension[a]);
   const deviation = (k) => (found.log_variance ? Math.exp(found.log_variance[k] / 2) : null);
+  const rates = found.rate_per_dimension; // null if the KL is not a sum over latents
   const rows = order
     .slice(0, MAX_ROWS)
     .map((k) => [
       `z${k + 1}`,
       fixed(found.mean[k], 3),
       fixed(deviation(k), 3),
-      fixed(found.rate_per_dimension?.[k] ?? null),
+      ...(rates ? [fixed(rates[k])] : []),
     ]);
-  const title =
-    order.length > MAX_ROWS ? `Posterior: the ${MAX_ROWS} of ${order.length} latents with the highest rate` : "Posterior";
-  return element(
-    "div",
-    { className: "scroll" },
-    table(title, ["latent", "mean", "standard deviation", "rate, nats"], rows),
-  );
+  const which = rates ? `the ${MAX_ROWS} of ${order.length} latents with the highest rate` : `the first ${MAX_ROWS} latents`;
+  const title = order.length > MAX_ROWS ? `Posterior: ${which}` : "Posterior";
+  const head = ["latent", "mean", "standard deviation", ...(rates ? ["rate, nats"] : [])];
+  return element("div", { className: "scroll" }, table(title, head, rows));
 }
 
 async function neighbourRow(view, title, neighbours) {

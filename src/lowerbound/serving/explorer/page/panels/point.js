@@ -3,8 +3,7 @@
 import { button, choice, counted, element, fixed, latestOnly, panel, debounced, slider, withError } from "explorer/dom.js";
 import { draw, isImages, tile } from "explorer/pictures.js";
 
-const RANGE = 4; // of sliders, in standard deviations of the prior
-const LOG_2_PI = Math.log(2 * Math.PI);
+const DEFAULT_RANGE = [-4, 4]; // of sliders, without a prior
 const MAX_MEASURES = 500;
 const HOVER_DELAY = 60; // milliseconds before an example is requested
 const ELBO_DELAY = 150; // and before its ELBO, whose computation would slow down a moving pointer
@@ -20,11 +19,11 @@ export function createPointPanel(view) {
     view.info.latent_dim > 2 ? axesChoice(view) : null,
     sliders(view),
   );
-  const show = latestOnly((moved) => decodePoint(view, drawn, moved));
-  view.on("cursor", () => {
-    place.textContent = describe(view);
-    show(performance.now());
+  const show = latestOnly(async (moved) => {
+    await decodePoint(view, drawn, moved);
+    place.textContent = describe(view); // with log p(z), which comes with the decoded image
   });
+  view.on("cursor", () => show(performance.now()));
   const hint = () =>
     example.replaceChildren(element("p", { className: "quiet" }, "Hover over a point to see its example."));
   hint();
@@ -40,17 +39,18 @@ export function createPointPanel(view) {
   return { node, body };
 }
 
-function describe({ cursor, info }) {
-  const logPrior = cursor.z.reduce((sum, value) => sum - 0.5 * (value * value + LOG_2_PI), 0);
+function describe({ cursor, info, logPrior }) {
   const parts = cursor.axes.map((axis) => `z${axis + 1} = ${fixed(cursor.z[axis])}`);
   const rest = info.latent_dim > cursor.axes.length ? `, ${info.latent_dim - cursor.axes.length} more latents on sliders` : "";
-  return `${parts.join(", ")}${rest} · log p(z) = ${fixed(logPrior)} nats${cursor.isPinned ? " · pinned" : ""}`;
+  const density = info.prior_geometry ? ` · log p(z) = ${fixed(logPrior)} nats` : "";
+  return `${parts.join(", ")}${rest}${density}${cursor.isPinned ? " · pinned" : ""}`;
 }
 
 /** Decode and draw the point; the time since the point moved is recorded as a performance entry. */
 async function decodePoint(view, drawn, start) {
   try {
     const tensor = await view.source.decode(view.id, view.cursor.z.slice());
+    view.logPrior = tensor.logPrior?.[0] ?? null;
     if (isImages(tensor)) drawImage(view, drawn, tensor);
     else drawn.replaceChildren(tile(view.info, tensor, 0, "The decoded point"));
     if (performance.getEntriesByName("pointer-to-image").length >= MAX_MEASURES)
@@ -130,17 +130,18 @@ function axesChoice(view) {
 }
 
 function sliders(view) {
-  const all = Array.from({ length: view.info.latent_dim }, (_, latent) =>
-    slider({
+  const all = Array.from({ length: view.info.latent_dim }, (_, latent) => {
+    const [min, max] = view.info.prior_geometry?.ranges[latent] ?? DEFAULT_RANGE;
+    return slider({
       label: `z${latent + 1}`,
-      min: -RANGE,
-      max: RANGE,
+      min: Math.floor(100 * min) / 100,
+      max: Math.ceil(100 * max) / 100,
       step: 0.01,
       value: 0,
       show: (v) => fixed(v),
       oninput: (value) => view.cursor.set(latent, value),
-    }),
-  );
+    });
+  });
   view.on("cursor", () =>
     all.forEach(
       (entry, latent) => entry.input.value === String(view.cursor.z[latent]) || entry.set(view.cursor.z[latent]),

@@ -29,11 +29,11 @@ export function createSamplePanel(view) {
   });
   const { node } = panel(
     "Samples from the prior",
-    "The mean of p(x|z) for z drawn from the prior at a temperature. The same seed gives the same samples.",
+    `The mean of p(x|z) for z drawn from the prior${view.info.prior_geometry?.has_temperature ? " at a temperature" : ""}. The same seed gives the same samples.`,
     element(
       "div",
       { className: "row" },
-      temperature.node,
+      view.info.prior_geometry?.has_temperature ? temperature.node : null,
       element("label", { className: "choice" }, "seed ", seed),
       button("Resample", () => draw(state.seed + 1)),
     ),

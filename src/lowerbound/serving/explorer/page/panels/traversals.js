@@ -3,45 +3,57 @@
 import { element, panel, debounced } from "explorer/dom.js";
 import { slice, tiles } from "explorer/pictures.js";
 
-// Middles of eleven slices of equal probability under N(0, 1), as in the report.
-const STEPS = [-1.6906, -1.0968, -0.7479, -0.4728, -0.2299, 0, 0.2299, 0.4728, 0.7479, 1.0968, 1.6906];
 const MAX_LATENTS = { image: 8, array: 4, table: 3 }; // those with the largest variance first
+const NUM_STEPS = 11; // of a prior without quantiles
 const DELAY = 150; // milliseconds after the last move of the point
 
 export function createTraversalPanel(view) {
   const max = MAX_LATENTS[view.info.layout];
+  const hasQuantiles = Boolean(view.info.prior_geometry?.quantiles);
   const rows = element("div", { className: "traversals" });
   const { node } = panel(
     "Traversals",
-    `Each row moves one latent through the prior's quantiles${view.info.latent_dim > max ? `, the ${max} that the codes vary most in` : ""}; the others stay as they are at the point.`,
+    `Each row moves one latent through ${hasQuantiles ? "the prior's quantiles" : "the quantiles of the encoded examples"}${view.info.latent_dim > max ? `, for the ${max} latents with the largest variance` : ""}; the others stay at the current point.`,
     rows,
   );
   const show = debounced(DELAY, async () => {
     const latents =
       view.info.latent_dim > max ? view.byVariance.slice(0, max) : [...view.byVariance].sort((a, b) => a - b);
-    const tensor = await view.source.decode(view.id, walks(view.cursor.z, latents)).catch(() => null);
-    if (tensor) rows.replaceChildren(...latents.map((latent, row) => drawRow(view, tensor, latent, row)));
+    const steps = view.info.prior_geometry?.quantiles ?? exampleQuantiles(view.codes);
+    if (!steps) return;
+    const tensor = await view.source.decode(view.id, walks(view.cursor.z, latents, steps)).catch(() => null);
+    if (tensor) rows.replaceChildren(...latents.map((latent, row) => drawRow(view, tensor, latent, row, steps)));
   });
   view.on("cursor", () => view.cursor.isPinned && show());
   view.on("ready", show);
   return { node };
 }
 
-function walks(z, latents) {
-  const points = new Float32Array(latents.length * STEPS.length * z.length);
+/** The quantiles of the posterior means of all examples, one row per step; null without examples. */
+function exampleQuantiles(codes) {
+  if (!codes?.count) return null;
+  const columns = Array.from({ length: codes.latentDim }, (_, latent) =>
+    Float32Array.from({ length: codes.count }, (_, k) => codes.mean[k * codes.latentDim + latent]).sort(),
+  );
+  const place = (step) => Math.floor(((step + 0.5) / NUM_STEPS) * codes.count);
+  return Array.from({ length: NUM_STEPS }, (_, step) => columns.map((column) => column[place(step)]));
+}
+
+function walks(z, latents, steps) {
+  const points = new Float32Array(latents.length * steps.length * z.length);
   latents.forEach((latent, row) =>
-    STEPS.forEach((value, step) => {
-      const start = (row * STEPS.length + step) * z.length;
+    steps.forEach((values, step) => {
+      const start = (row * steps.length + step) * z.length;
       points.set(z, start);
-      points[start + latent] = value;
+      points[start + latent] = values[latent];
     }),
   );
   return points;
 }
 
-function drawRow(view, tensor, latent, row) {
-  const part = slice(tensor, row * STEPS.length, (row + 1) * STEPS.length);
-  const described = (k) => `z${latent + 1} at ${STEPS[k].toFixed(2)}`;
+function drawRow(view, tensor, latent, row, steps) {
+  const part = slice(tensor, row * steps.length, (row + 1) * steps.length);
+  const described = (k) => `z${latent + 1} at ${steps[k][latent].toFixed(2)}`;
   return element(
     "div",
     { className: "strip-row" },

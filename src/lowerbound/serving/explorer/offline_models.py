@@ -1,0 +1,56 @@
+"""models_of: the ONNX models of the offline page, which are the decoder with log p(z), and the whole model."""
+
+from dataclasses import replace
+
+import torch
+from torch import nn
+
+from lowerbound.foundation.errors import UsageError
+from lowerbound.models.vae import VAE
+from lowerbound.probability.distributions import DiagonalNormal
+from lowerbound.probability.normals import MixtureOfNormals
+from lowerbound.probability.priors import Prior
+from lowerbound.serving.explorer.loaded_run import LoadedRun
+from lowerbound.serving.explorer.shared_weights import share_weights
+from lowerbound.serving.portable.latent_outputs import prior_log_density
+from lowerbound.serving.portable.onnx_form import onnx_bytes
+from lowerbound.serving.portable.parts import Part, decoder_part, export_copy, vae_part
+
+VAE_OUTPUTS = ("code", "mean", "log_variance", "scale_tril", "log_likelihood", "rate")
+
+
+def models_of(loaded: LoadedRun) -> dict[str, bytes]:
+    """The decoder, with log p(z) if it can be exported, and for images the whole model, as ONNX."""
+    model = export_copy(loaded.model)
+    decoded = "best_guess" if loaded.layout == "table" else "mean"
+    outputs = {"decoder": (decoded, "log_prior"), "vae": VAE_OUTPUTS}
+    models = {"decoder": onnx_bytes(_decoder(model))}
+    if loaded.schema.has_pictures and not reason_without_encoder(model):
+        models["vae"] = onnx_bytes(vae_part(model))
+    return share_weights(models, outputs)
+
+
+def _decoder(model: VAE) -> Part:
+    part = decoder_part(model)
+    has_density = isinstance(model.prior(), DiagonalNormal | MixtureOfNormals)
+    if model.is_deterministic or not has_density:
+        return part
+    return replace(part, module=_DecoderWithPrior(part.module, model.prior).eval())
+
+
+class _DecoderWithPrior(nn.Module):
+    def __init__(self, decoder: nn.Module, prior: Prior) -> None:
+        super().__init__()
+        self.decoder, self.prior = decoder, prior
+
+    def forward(self, z: torch.Tensor) -> dict[str, torch.Tensor]:
+        return {**self.decoder(z), "log_prior": prior_log_density(self.prior(), z).to(z.dtype)}
+
+
+def reason_without_encoder(model: VAE) -> str:
+    """Why the whole model cannot be exported; empty if it can be."""
+    try:
+        vae_part(model)
+    except UsageError as error:
+        return str(error)
+    return ""

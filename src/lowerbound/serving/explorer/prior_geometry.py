@@ -1,0 +1,131 @@
+"""The prior on the page: quantiles and ranges of the latents, contours of its density, and how to sample it offline."""
+
+import math
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from contourpy import LineType, contour_generator
+from jaxtyping import Float
+
+from lowerbound.evaluation.generation import TRAVERSAL_STEPS
+from lowerbound.foundation.errors import ConfigError
+from lowerbound.foundation.seeding import generator
+from lowerbound.models.vae import VAE
+from lowerbound.probability.distributions import DiagonalNormal, Distribution
+from lowerbound.probability.normals import FullNormal, MixtureOfNormals
+from lowerbound.probability.priors import Prior
+
+DEVIATIONS = (1, 2, 3)  # contours of a normal prior
+MASSES = (0.5, 0.9, 0.95)  # highest-density regions of any other prior
+RANGE = 4.0  # standard deviations of a normal prior that the range of a latent covers
+GRID = 240  # points per axis, on which the density is evaluated
+NUM_DRAWS = 2048  # from a prior without quantiles, and in the offline page for a prior that it cannot sample
+DIGITS = 4
+
+
+@dataclass(frozen=True)
+class Contour:
+    """One level of the density, as lines of points in data units."""
+
+    label: str
+    lines: list[list[list[float]]]
+
+
+@torch.no_grad()
+def prior_description(model: VAE) -> dict[str, Any] | None:
+    """What the prior offers to the page; None for a deterministic autoencoder, which has no prior.
+
+    "quantiles" are the traversals' steps, one row per step, or None if the prior has no quantiles; "ranges" the lowest
+    and highest value of each latent; "has_temperature" whether samples can be drawn at other temperatures than 1.
+    """
+    if model.is_deterministic:
+        return None
+    device = next(model.parameters()).device
+    steps = (torch.arange(TRAVERSAL_STEPS, device=device) + 0.5) / TRAVERSAL_STEPS
+    quantiles = model.prior.quantiles(steps)
+    return {
+        "quantiles": None if quantiles is None else _rounded(quantiles.cpu().numpy()),
+        "ranges": _rounded(_ranges(model.prior, device)),
+        "has_temperature": _has_temperature(model.prior, device),
+    }
+
+
+@torch.no_grad()
+def prior_contours(model: VAE, axes: tuple[int, int]) -> dict[str, Any]:
+    """The contours of p(z) over two latents as "levels", or the "problem" why there are none.
+
+    Levels are 1, 2 and 3 standard deviations of a normal prior, and highest-density regions of any other: the smallest
+    regions with 50, 90 and 95 % of the probability.
+    """
+    if model.is_deterministic:
+        return {"levels": [], "problem": "a deterministic autoencoder has no prior."}
+    device = next(model.parameters()).device
+    try:
+        marginal = model.prior().marginal(axes)
+    except ConfigError as error:
+        return {"levels": [], "problem": f"no contours of the prior: {error}"}
+    x, y = (np.linspace(float(low), float(high), GRID) for low, high in _ranges(model.prior, device)[list(axes)])
+    points = np.stack(np.meshgrid(x, y), -1).reshape(-1, 2)
+    log_density = marginal.log_prob(torch.from_numpy(points).float().to(device)).double().cpu().numpy()
+    generate = contour_generator(x, y, log_density.reshape(GRID, GRID), line_type=LineType.Separate)
+    levels = [
+        Contour(label, [_rounded(np.asarray(line)) for line in generate.lines(threshold)])
+        for label, threshold in _thresholds(marginal, log_density)
+    ]
+    return {"levels": [asdict(level) for level in levels], "problem": ""}
+
+
+@torch.no_grad()
+def sampling_data(model: VAE) -> dict[str, Any]:
+    """How the offline page samples the prior: the components of a mixture of normals, or draws to choose from."""
+    prior = model.prior()
+    if isinstance(prior, DiagonalNormal):
+        mean = prior.mean.expand(model.latent_dim)
+        deviation = prior.variance.sqrt().expand(model.latent_dim)
+        return {"weights": [1.0], "means": [mean.tolist()], "deviations": [deviation.tolist()]}
+    if isinstance(prior, MixtureOfNormals):
+        components = prior.components
+        deviations = components.variance.sqrt()
+        return {
+            "weights": prior.weights.tolist(),
+            "means": components.mean.tolist(),
+            "deviations": deviations.tolist(),
+        }
+    stream = generator(0, "offline samples", next(model.parameters()).device)
+    return {"draws": _rounded(model.prior.sample(stream, NUM_DRAWS).cpu().numpy())}
+
+
+def _thresholds(marginal: Distribution, log_density: Float[np.ndarray, " point"]) -> list[tuple[str, float]]:
+    """The labels and log-densities of the contours."""
+    if isinstance(marginal, DiagonalNormal | FullNormal):
+        peak = float(marginal.log_prob(marginal.mean))
+        return [(f"{deviations}σ", peak - deviations**2 / 2) for deviations in DEVIATIONS]
+    descending = np.sort(log_density)[::-1]
+    mass = np.cumsum(np.exp(descending - descending[0]))
+    places = [int(np.searchsorted(mass, share * mass[-1])) for share in MASSES]
+    return [(f"{share:.0%}".replace("%", " %"), float(descending[k])) for share, k in zip(MASSES, places, strict=True)]
+
+
+def _ranges(prior: Prior, device: torch.device) -> Float[np.ndarray, "latent 2"]:
+    """The lowest and highest value of each latent: far quantiles, or the extremes of draws."""
+    tail = 0.5 * math.erfc(RANGE / math.sqrt(2))
+    ends = prior.quantiles(torch.tensor([tail, 1 - tail], dtype=torch.float64, device=device))
+    if ends is not None:
+        return ends.double().cpu().numpy().T
+    draws = prior.sample(generator(0, "range of the prior", device), NUM_DRAWS).double().cpu().numpy()
+    return np.stack([draws.min(0), draws.max(0)], -1)
+
+
+def _has_temperature(prior: Prior, device: torch.device) -> bool:
+    try:
+        prior.sample(generator(0, "temperature", device), 1, 0.5)
+    except ConfigError:
+        return False
+    return True
+
+
+def _rounded(values: np.ndarray) -> list[Any]:
+    rounded: list[Any] = np.round(values.astype(np.float64), DIGITS).tolist()
+    return rounded

@@ -1,0 +1,75 @@
+"""Latents in exported parts: outputs of the posterior, its draws as functions of noise, and densities of the prior."""
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+from jaxtyping import Float
+from torch import Tensor
+
+from lowerbound.foundation.errors import UsageError
+from lowerbound.models.vae import VAE
+from lowerbound.probability.distributions import DiagonalNormal, Distribution, PointMass
+from lowerbound.probability.normals import FullNormal, MixtureOfNormals
+
+LOG_2_PI = math.log(2 * math.pi)
+
+Draw = tuple[Float[Tensor, "batch latent"], Float[Tensor, " batch"]]
+
+
+def posterior_outputs(posterior: Distribution) -> dict[str, Tensor]:
+    """Mean and log-variance of q(z|x), and `scale_tril` for a full covariance; `code` for a point mass."""
+    if isinstance(posterior, PointMass):
+        return {"code": posterior.mean}
+    if isinstance(posterior, DiagonalNormal):
+        return {"mean": posterior.mean, "log_variance": posterior.log_variance}
+    full = {"scale_tril": posterior.scale_tril} if isinstance(posterior, FullNormal) else {}
+    return {"mean": posterior.mean, "log_variance": posterior.variance.log(), **full}
+
+
+def reparameterise(posterior: Distribution, noise: Float[Tensor, "batch latent"]) -> Draw:
+    """The draw z of standard normal noise, and log q(z|x) in nats."""
+    return REPARAMETERISED[type(posterior)](posterior, noise)
+
+
+def prior_log_density(prior: Distribution, z: Float[Tensor, "batch latent"]) -> Float[Tensor, " batch"]:
+    """log p(z) in nats."""
+    if isinstance(prior, MixtureOfNormals):
+        # Without the blocks of its own log_prob, which would limit the size of an exported batch.
+        log_densities = prior.components.log_prob(z.unsqueeze(-2)) + prior.logits.log_softmax(0)
+        return log_densities.logsumexp(-1)
+    return prior.log_prob(z)
+
+
+def check_posterior(model: VAE) -> None:
+    """UsageError for a posterior that is not in REPARAMETERISED."""
+    raw = next(model.parameters()).new_zeros(1, *model.posterior.raw_shape)
+    if type(model.posterior(raw)) not in REPARAMETERISED:
+        name = model.config.posterior or type(model.posterior).__name__
+        known = ", ".join(family.__name__ for family in REPARAMETERISED)
+        raise UsageError(
+            f"posterior {name!r} cannot be exported: its draws are not a known function of normal noise, as those of "
+            f"{known} are."
+        )
+
+
+def _diagonal(posterior: DiagonalNormal, noise: Tensor) -> Draw:
+    z = posterior.mean + posterior.standard_deviation * noise
+    return z, _log_density(noise) - 0.5 * posterior.log_variance.sum(-1)
+
+
+def _full(posterior: FullNormal, noise: Tensor) -> Draw:
+    z = posterior.mean + (posterior.scale_tril @ noise.unsqueeze(-1)).squeeze(-1)
+    # By the noise: ONNX has no operator that solves a triangular system.
+    return z, _log_density(noise) - posterior.log_diagonal.sum(-1)
+
+
+def _log_density(noise: Tensor) -> Float[Tensor, " batch"]:
+    return -0.5 * (noise.square() + LOG_2_PI).sum(-1)
+
+
+REPARAMETERISED: dict[type[Distribution], Callable[[Any, Tensor], Draw]] = {
+    DiagonalNormal: _diagonal,
+    FullNormal: _full,
+}
+"""Families whose draws are functions of standard normal noise."""
