@@ -1,23 +1,23 @@
 # make install   a virtual environment with everything the package needs
-# make demo      train both reference models on the embedded digits and print where the report lies
+# make demo      train both reference models on the embedded digits and print the path of the report
 # make test      all tests;  make check: lint and types
-# make browser   Chromium, by the system's package manager: without it the tests of pages are skipped, and say so
-# make test-faults   what happens when something breaks: kills, full disks, damaged files, hostile input; about two hours on one core
-# make bench     every measurement of benchmarks/ against peers and limits, hours, then the tables in docs/performance.md
-# make bench-peers   the libraries it compares with, each in an environment of its own
+# make browser   install Chromium with apt; without it the tests of pages are skipped
+# make test-faults   fault injection: kills, full disks, damaged files, hostile input; about two hours on one core
+# make bench     all benchmarks against peers and limits (hours), then the tables in docs/performance.md
+# make bench-peers   install the peer libraries, each in its own environment
 
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-# Extra arguments for pip. On Linux without a GPU, PyTorch's CPU builds spare several gigabytes; their index is
-# named on https://pytorch.org/get-started/locally: make install PIP_ARGS="--extra-index-url URL"
+# Extra arguments for pip. On Linux without a GPU, PyTorch's CPU builds save several gigabytes; their index URL is on
+# https://pytorch.org/get-started/locally: make install PIP_ARGS="--extra-index-url URL"
 PIP_ARGS ?=
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt $(PIP_ARGS)
 
-# Tests take one thread each, and files of tests go to as many processes as there are cores, at most four.
+# Each test process uses one thread; test files are distributed over as many processes as cores, at most four.
 PARALLEL := --numprocesses auto --maxprocesses 4 --dist loadfile
 
-# Where the peers' environments are, and each script of benchmarks/ that measures something.
+# The environments of the peer libraries, and the scripts of `make bench`.
 PEERS := $(or $(LOWERBOUND_PEERS),benchmarks/.venvs)
 BENCHMARKS := training_throughput time_to_quality optimisers inference fast_paths limits startup growth serving_throughput serving_load
 
@@ -46,7 +46,7 @@ check: $(VENV)/.installed-test
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-# Environments that LOWERBOUND_PEERS names are taken as they are.
+# Environments given by LOWERBOUND_PEERS are used as they are.
 bench: $(VENV)/.installed $(if $(LOWERBOUND_PEERS),,bench-peers)
 	set -e; for name in $(BENCHMARKS); do $(BIN)/python benchmarks/$$name.py; done
 	$(BIN)/python benchmarks/tables.py
@@ -64,7 +64,7 @@ $(PEERS)/pythae/.installed: constraints.txt
 	$(@D)/bin/pip install --quiet --disable-pip-version-check --constraint constraints.txt $(PIP_ARGS) pythae==0.1.2
 	touch $@
 
-# torch goes first: an open range would fetch the newest CUDA build whatever the constraints say of other packages.
+# torch is installed first: an open range would fetch the newest CUDA build, whatever the constraints on other packages.
 $(VENV)/.installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(PIP) torch

@@ -1,11 +1,11 @@
-"""How well anomaly scores tell what a model has never seen: one digit left out, black images, noise.
+"""How well anomaly scores detect unseen kinds of images: one digit left out, black images, noise.
 
     LOWERBOUND_DATA=DIR python benchmarks/anomalies.py [--digits 0 1 ...] [--epochs 14] [--set model.latent_dim=2]
 
 For each digit a model with two latents is trained on the others; its validation images, of those digits too, calibrate
 the scores. AUROC of each score: the left-out digit's test images against the other digits', and all of the latter
-against a hundred all-black images, images of uniform noise, and of Gaussian noise around 1/2 with deviation 1/4, cut to
-[0, 1]. Two processes of one thread each. Writes benchmarks/results/anomalies.json after each digit.
+against a hundred all-black images, images of uniform noise, and of Gaussian noise around 1/2 with deviation 1/4,
+clipped to [0, 1]. Two processes of one thread each. Writes benchmarks/results/anomalies.json after each digit.
 """
 
 import argparse

@@ -1,9 +1,9 @@
-"""What the exact evidence of a run's test images costs: time, cells, memory, and how it settles with the tolerance.
+"""Cost of the exact evidence of a run's test images: time, cells, memory, and convergence with the tolerance.
 
     LOWERBOUND_DATA=DIR python benchmarks/exact_evidence.py runs/reference/conv runs/reference/dense
 
-Every setting has a process of its own, of one thread, so that its peak of memory is its own; one runs at a time.
-Memory is what the sums hold beyond the model and the data, from Linux's peak of the resident set, which is put back
+Every setting runs in its own process of one thread, one at a time, so that its peak memory is measured separately.
+Memory is that of the sums beyond model and data, from Linux's peak of the resident set, which is reset
 once both are loaded. Writes benchmarks/results/exact_evidence.json.
 """
 

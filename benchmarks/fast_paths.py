@@ -1,10 +1,10 @@
-"""What each fast path gains: training with all of them against training with all but one.
+"""Gain of each fast path: training with all of them, compared with training with all but one.
 
     LOWERBOUND_DATA=DIR python benchmarks/fast_paths.py [--rounds 7]
 
-The real loop on MNIST images. A piece is turned off in one of two trainings that stand side by side in one process and
-take windows of steps in turn; what is set for a whole process (memory) is compared between two processes, in turn as
-well. Figures are medians of the rounds' ratios of time without the piece to time with it. Writes
+The real loop on MNIST images. A piece is turned off in one of two trainings in the same process, which
+alternate in windows of steps; process-wide settings (memory) are compared between two alternating
+processes. Numbers are medians of the rounds' ratios of time without the piece to time with it. Writes
 benchmarks/results/fast_paths.json.
 """
 
@@ -67,11 +67,11 @@ def nothing(model: lb.VAE) -> None:
 
 CONV = [("conv", 128, "float32"), ("conv", 128, "bfloat16")]
 PIECES = [
-    *(Piece("bias of transposed convolutions apart", *case, set_on(ConvTranspose2d, "fast")) for case in CONV),
+    *(Piece("separate bias of transposed convolutions", *case, set_on(ConvTranspose2d, "fast")) for case in CONV),
     Piece("last convolution as a matrix product", *CONV[0], set_on(Conv2d, "fast")),
     *(Piece("channels last", *case, channels_first) for case in CONV),
     # Moments take some hundreds of steps to fade.
-    Piece("fading moments dropped", "dense", 32, "float32", nothing, num_warm_up_steps=3000),
+    Piece("denormal moments dropped", "dense", 32, "float32", nothing, num_warm_up_steps=3000),
 ]
 MEMORY = [*CONV, ("dense", 128, "float32")]
 
@@ -181,7 +181,7 @@ def windows(model: lb.VAE, splits: Splits, batch_size: int, precision: str, num_
 
 def table(figures: dict[str, Any]) -> str:
     """How many times as long a step takes without each piece."""
-    columns = ["piece", "network", "batch", "precision", "µs an image", "without", "times as long without (quartiles)"]
+    columns = ["piece", "network", "batch", "precision", "µs per image", "without", "slowdown without (quartiles)"]
     rows = [
         [
             piece["piece"],

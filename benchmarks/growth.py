@@ -1,11 +1,11 @@
-"""How time and memory grow with the number of images, their size, the latents and the samples; and where growth bends.
+"""Growth of time and memory with the number of images, their size, the latents and the samples, and where it bends.
 
     python benchmarks/growth.py            about a minute
     python benchmarks/growth.py --quick    a trial
 
-Training through `fit` at speed "fast" in float32, on random bytes as images; each point has a process of its own. Times
-are of steps within a pass, so that the pass's own cost, its permutation and its first batch, stands apart; so does
-the copy of the images that training makes before its first step. Memory is the peak of the process until the last
+Training through `fit` at speed "fast" in float32, on random bytes as images; each point runs in its own process. Times
+are of steps within a pass; the cost of starting a pass (its permutation and first batch) is measured separately, and so
+is the copy of the images that training makes before its first step. Memory is the peak of the process until the last
 step, and what was resident before `fit` began, images included. For each quantity there are slopes in log-log between
 neighbours (1 is proportional, 0 is free), and the point at which it bends: the first where the slope after it differs
 from that before it by more than 0.15.
@@ -86,8 +86,8 @@ SERIES = {
 }
 
 QUANTITIES = {
-    "us_per_image": "µs an image",
-    "us_per_pixel": "µs a pixel",
+    "us_per_image": "µs per image",
+    "us_per_pixel": "µs per pixel",
     "peak_mib": "peak memory, MiB",
     "pass_ms": "start of a pass, ms",
     "copy_ms": "copy of the images, ms",

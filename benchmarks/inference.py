@@ -1,12 +1,12 @@
-"""What encoding, decoding and reconstructing cost, beside Keras and plain PyTorch: many images, and one.
+"""Cost of encoding, decoding and reconstructing many images and one, compared with Keras and plain PyTorch.
 
     LOWERBOUND_DATA=DIR python benchmarks/inference.py [--rounds 5] [--images 10000] [--calls 200]
 
-All images come back as arrays. Every side is asked in the fastest of its own ways, found beforehand for each task: ours
-and plain PyTorch in batches of 125 or 500; Keras by predict() with batches of 32, its default, 128 or 512, for one
-image by predict(), predict_on_batch(), or the model called directly.
-Seconds for all images, and the median seconds of many calls with one image; for each round how many times as fast as a
-peer ours is. Writes benchmarks/results/inference.json after each case.
+All images are returned as arrays. Every program uses its own fastest way, determined beforehand for each task:
+lowerbound and plain PyTorch in batches of 125 or 500; Keras by predict() with batches of 32, its default, 128 or 512,
+for one image by predict(), predict_on_batch(), or the model called directly. Seconds for all images, and the median
+seconds of many calls with one image; for each round the speed-up of lowerbound over each peer. Writes
+benchmarks/results/inference.json after each case.
 """
 
 import argparse

@@ -1,16 +1,16 @@
-"""The machine's limit, the networks' cost, and how near training comes to the limit: all in one run.
+"""The machine's limits, the networks' cost, and how close training comes to the limits, in one run.
 
     python benchmarks/limits.py            about two minutes
     python benchmarks/limits.py --quick    a trial
 
-What the machine can do: the rate of a 2048 × 2048 matrix product into memory that is there already (float32 and
+What the machine can do: the rate of a 2048 × 2048 matrix product into allocated memory (float32 and
 bfloat16), and of copies, bytes read and bytes written counted, of footprints from cache to memory.
 
 What a network costs, at 28 × 28 with two latents:
 
 - FLOPs: two for each multiplication and addition of dense and convolutional layers, padding counted as if it were
   pixels; elementwise work is not counted. A training step is the forward pass, the gradients of weights and those of
-  layers' inputs, without the gradient of the images, which nobody needs: 3 × forward - first layer. Torch's own
+  layers' inputs, without the gradient of the images, which is not needed: 3 × forward - first layer. Torch's own
   counter watches a real step, and has to agree with the count by hand.
 - Bytes, the least that must move: once per step weights and Adam's two moments read and written, gradients written
   and read (float32 in either precision); for each image its bytes read once, its floats written and read once; and
@@ -302,7 +302,7 @@ def cost_table(figures: dict[str, Any]) -> str:
         for name, needs in figures["networks"].items()
     ]
     columns = ("network", "parameters", "MFLOP forward", "MFLOP in a training step", "activations")
-    return markdown((*columns[:2], *(f"{column}, an image" for column in columns[2:])), rows)
+    return markdown((*columns[:2], *(f"{column}, per image" for column in columns[2:])), rows)
 
 
 def training_table(figures: dict[str, Any]) -> str:
@@ -316,7 +316,7 @@ def training_table(figures: dict[str, Any]) -> str:
         )
         for case in figures["training"]
     ]
-    columns = ("training, precision, batch size", "floor, µs an image", "set by", "measured, µs an image (quartiles)")
+    columns = ("training, precision, batch size", "floor, µs per image", "set by", "measured, µs per image (quartiles)")
     return markdown((*columns, "share of the limit"), rows)
 
 

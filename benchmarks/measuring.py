@@ -1,8 +1,8 @@
-"""What the measurements of speed and memory share: networks, images, the timing of the real loop, figures as JSON.
+"""Shared by the benchmarks of speed and memory: networks, images, timing of the real loop, results as JSON.
 
-Times come from `lowerbound.training_steps` itself: a window is what passes between two of its records, within one pass
-over the data. Where each of several things is measured in several rounds, the rounds alternate between them, so
-that a machine's slow minutes fall on all alike. Peaks of memory are Linux's, of a process that does one thing.
+Times come from `lowerbound.training_steps` itself: a window is the time between two of its records, within one pass
+over the data. Where several things are measured in several rounds, the rounds alternate between them, so
+that slow periods of the machine affect all of them. Peak memory is Linux's, of a process that does one thing.
 """
 
 import math

@@ -1,10 +1,10 @@
-"""What optimiser, schedule and precision do to the reference network: −ELBO after equal steps, and steps to a target.
+"""Effect of optimiser, schedule and precision on the reference network: −ELBO after equal steps, steps to a target.
 
     LOWERBOUND_DATA=DIR python benchmarks/optimisers.py [--seeds 5] [--epochs 4]
 
 The convolutional network of 134,165 parameters on MNIST's 60,000 grey images at batch 32, its output bias starting at
-the mean image, the 10,000 test images watched after every epoch with one draw for each. Two trainings at a time, in
-processes of one thread each: seconds are comparable within this table alone. Writes
+the mean image, the 10,000 test images evaluated after every epoch with one draw for each. Two trainings at a time, in
+processes of one thread each: seconds are comparable only within this table. Writes
 benchmarks/results/optimisers.json after each training.
 """
 

@@ -1,11 +1,11 @@
-"""Exported ONNX files beside the model itself: how far apart their numbers are, and how fast ONNX Runtime is.
+"""Exported ONNX files compared with the model: deviations of their outputs, and speed of ONNX Runtime.
 
     LOWERBOUND_DATA=DIR python benchmarks/portable_models.py RUN ... [--images 1000] [--rounds 7] [--threads 1]
 
 Deviations are over the first test images of each run: the largest absolute difference, the largest relative one
 (absolute below 1), and the relative one of PyTorch's single precision from its double. Times: encoder and decoder at 1
-and 256 examples, both sides with the same number of threads, in turn; for each round how many times as fast as PyTorch
-ONNX Runtime is. Writes benchmarks/results/portable_models.json.
+and 256 examples, both with the same number of threads, alternating; for each round the speed-up of ONNX Runtime over
+PyTorch. Writes benchmarks/results/portable_models.json.
 """
 
 import argparse

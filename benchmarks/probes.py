@@ -1,9 +1,9 @@
-"""How well a linear classifier, and a vote of neighbours, tell labels from a run's latents, and from raw pixels.
+"""Accuracy of a linear classifier and of nearest neighbours on a run's latents and on raw pixels.
 
     LOWERBOUND_DATA=DIR python benchmarks/probes.py runs/best-2d runs/burda-vae
 
 Both probes are fitted on the run's training examples, the latents' posterior means or the pixels standardised, and
-judged on its test examples. The pixels are those of the first run. Writes benchmarks/results/probes.json.
+evaluated on its test examples. The pixels are those of the first run. Writes benchmarks/results/probes.json.
 """
 
 import argparse

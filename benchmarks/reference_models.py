@@ -1,9 +1,9 @@
-"""Both reference texts' models and this project's `conv` on MNIST, in one run: curves, bounds and wall times.
+"""The models of both reference texts and `conv` on MNIST in one run: curves, bounds and wall times.
 
     LOWERBOUND_DATA=DIR python benchmarks/reference_models.py --out runs/reference
 
-Two recipes at a time are trained side by side in processes of one thread each, so that the ratio of their wall times,
-which is what counts, is taken under the same conditions. Writes benchmarks/results/reference_models.json.
+Two recipes at a time are trained in parallel in processes of one thread each, so that the ratio of their wall times
+is measured under the same conditions. Writes benchmarks/results/reference_models.json.
 """
 
 import argparse

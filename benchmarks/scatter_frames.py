@@ -1,17 +1,17 @@
-"""Frames per second of the explorer's scatter in a browser without a graphics processor, panned and zoomed throughout.
+"""Frames per second of the explorer's scatter in a browser without a graphics processor, while panning and zooming.
 
     python benchmarks/scatter_frames.py                                               about three minutes
     python benchmarks/scatter_frames.py --peer benchmarks/.venvs/scatter/node_modules with regl-scatterplot, seven
     python benchmarks/scatter_frames.py --quick                                       a trial
 
 Headless Chromium draws a canvas of 900 × 700 CSS pixels, at one and at two device pixels for one of CSS, with ten
-classes of 10,000 and 70,000 points in all. In each of its frames a wheel event zooms in or out a little, below a
-pointer that goes round: so everybody is moved by the same hand, and has to draw all points anew. Counted are frames
-that were drawn, not those that were asked for. Rounds alternate between all that is measured.
+classes of 10,000 and 70,000 points in all. In each frame a wheel event zooms in or out slightly, below a pointer that
+moves in a circle, so all renderers get the same input and have to draw all points again. Frames that were drawn are
+counted, not requested ones. Rounds alternate between the renderers.
 
 "raster" and "webgl" are the scatter's two renderers; it takes the first by itself where WebGL is software. The first
 never paints more than 1.5 million pixels: on this canvas, 1.54 device pixels for one of CSS in place of two. The peer,
-`npm install --prefix benchmarks/.venvs/scatter regl-scatterplot@1.16.0`, is measured as it comes, and in its
+`npm install --prefix benchmarks/.venvs/scatter regl-scatterplot@1.16.0`, is measured with its defaults, and in its
 performance mode (squares without blending), with points of the same size. Also measured: how long the scatter takes
 to index its points, to find the one nearest to a place, and to gather those inside a lasso.
 """

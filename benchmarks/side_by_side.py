@@ -1,9 +1,9 @@
-"""Sides of a comparison as long-lived processes, asked in turn: A B C A B C ...
+"""Programs of a comparison as long-lived processes, measured in turn: A B C A B C ...
 
-Machines are noisy and differ, so that what counts is the ratio of two sides within one round, and its median over the
-rounds. Each side is a worker of benchmarks/peers/, run by the interpreter of an environment of its own, which
+Machines are noisy and differ, so the relevant number is the ratio of two programs within one round, and its median over
+the rounds. Each program is a worker of benchmarks/peers/, run by the interpreter of its own environment, which
 `make bench-peers` creates in benchmarks/.venvs (LOWERBOUND_PEERS names another folder). All use as many threads as
-their libraries choose: settings in the environment that would bend that for some are not passed on.
+their libraries choose: environment variables that would change this for some of them are not passed on.
 """
 
 import argparse

@@ -1,12 +1,12 @@
-"""How long a cold process takes to show help, to be imported and to take its first step, and how much memory it needs.
+"""Start-up of a fresh process: time and memory to show help, to import the package and to take the first step.
 
     python benchmarks/startup.py            about four minutes, 11 rounds
     python benchmarks/startup.py --quick    a trial
 
 Every number is from fresh processes: in each round all commands run once, one after another, `python -c pass` among
-them, so that what a command takes beyond the bare interpreter is a difference within rounds. Files have been read
-before, in a round that does not count. Wall time is from the start of a process to its end; the peak of its resident
-memory is what the kernel reports then. Both are taken by a bare interpreter of its own, since a process begins with
+them, so that the time beyond the bare interpreter is a difference within rounds. Files were read
+before, in a warm-up round. Wall time is from the start of a process to its end; the peak of its resident
+memory is what the kernel reports then. Both are measured by a separate bare interpreter, because a process starts with
 its parent's peak.
 
 "First step" is `lowerbound train digits --recipe conv` (and `dense`) until the record of the first optimiser step is
@@ -59,8 +59,8 @@ print(time.perf_counter() - start, used.ru_maxrss / 1024, os.waitstatus_to_exitc
 FIRST_STEP = """
 import os, sys
 from lowerbound import cli
-from lowerbound.commands import console
-console.ProgressDisplay.show = lambda display, progress: os._exit(0)
+from lowerbound.commands import progress
+progress.ProgressDisplay.show = lambda display, progress: os._exit(0)
 sys.argv[0] = "lowerbound"
 cli.main()
 sys.exit(1)

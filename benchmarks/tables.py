@@ -1,4 +1,4 @@
-"""Results as tables in docs/performance.md: what stands between `<!-- table: NAME -->` and `<!-- end -->` is replaced.
+"""Write results as tables into docs/performance.md, between `<!-- table: NAME -->` and `<!-- end -->`.
 
     python benchmarks/tables.py
 
@@ -78,7 +78,7 @@ def training_throughput(figures: Figures) -> str:
         [
             "Microseconds per image, median (quartiles):",
             markdown(["network", "batch", *sides], costs),
-            "Times as fast as, median of the rounds' ratios (quartiles):",
+            "Speed-up over the program in the column, median of the rounds' ratios (quartiles):",
             markdown(["network", "batch", "", *others], factors),
             source(figures, f"{figures['rounds']} rounds"),
         ]
@@ -122,7 +122,7 @@ def time_to_quality(figures: Figures) -> str:
     ]
     lines = [
         markdown(["", f"seconds to −ELBO ≤ {target:g} nats", "reached by", "seconds per epoch"], rows),
-        f"Where it is not reached the time is what was spent, a lower bound. Time of lowerbound over Keras': "
+        f"Where the target is not reached, the time spent is a lower bound. Time of lowerbound over Keras': "
         f"{cell(summary['time of lowerbound / keras'])}, median of the seeds' ratios (quartiles).",
     ]
     if "in keras' time" in summary:

@@ -1,14 +1,14 @@
-"""How long it takes to reach the reference text's −ELBO, beside Keras, and what is reached in the time Keras needs.
+"""Time to reach the −ELBO of the reference text, compared with Keras, and the −ELBO reached in the time of Keras.
 
     LOWERBOUND_DATA=DIR python benchmarks/time_to_quality.py [--seeds 5] [--max-epochs 30] [--filled 5]
 
-For one seed after another Keras, then ours: the same convolutional network, trained on MNIST's 60,000 grey images, the
-10,000 test images watched after every epoch with one draw for each, no early stopping. A side stops once the watched
-−ELBO is at the target, which is the second text's figure, or after its last epoch; it has then not reached it, and its
-time is a lower bound. Wall time counts from the first step and has the watching in it; what is traced or met for the
-first time is warmed up before: in Keras on the model itself, which is then put back to its start, in ours on a
-throwaway model. At the end ours once more for each seed, its schedule laid out to fill the time that Keras needed.
-Writes benchmarks/results/time_to_quality.json after each race; --continue keeps the races that it holds already.
+For each seed first Keras, then lowerbound: the same convolutional network, trained on MNIST's 60,000 grey images, with
+the 10,000 test images evaluated after every epoch with one draw for each, and no early stopping. A run stops when its
+−ELBO is at the target, the value in the second text, or after its last epoch; then it has not reached the target, and
+its time is a lower bound. Wall time starts at the first step and includes the evaluation. Tracing and first calls are
+warmed up before: in Keras on the model itself, which is then reset, in lowerbound on another model. Finally lowerbound
+runs once more for each seed, with its schedule filling the time that Keras needed. Writes
+benchmarks/results/time_to_quality.json after each run; --continue keeps the runs that it already holds.
 """
 
 import argparse

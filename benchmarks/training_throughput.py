@@ -1,10 +1,10 @@
-"""What training costs per image, beside Keras, plain PyTorch and pythae: two networks, three batch sizes.
+"""Training time per image, compared with Keras, plain PyTorch and pythae: two networks, three batch sizes.
 
     LOWERBOUND_DATA=DIR python benchmarks/training_throughput.py [--rounds 5] [--networks conv dense] [--batch-sizes 32]
 
-A round is one epoch of each side over the same MNIST images, after a first one that is not counted; every side has its
-own model, data and optimiser in a process of its own. Microseconds per image, and for each round how many times as fast
-as a peer ours is. Writes benchmarks/results/training_throughput.json after each case.
+A round is one epoch of each program over the same MNIST images, after a first one that is not counted; every program
+has its own model, data and optimiser in its own process. Results are microseconds per image, and the speed-up of
+lowerbound in each round. Writes benchmarks/results/training_throughput.json after each case.
 """
 
 import argparse

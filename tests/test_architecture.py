@@ -103,7 +103,7 @@ def test_every_module_stands_in_exactly_one_layer():
 def test_the_parser_sees_imports_of_every_form():
     assert IMPORTS["models.vae"] >= {"foundation.errors", "probability.samples"}
     assert "reporting.wording" in IMPORTS["reporting.report"]  # from lowerbound.reporting import wording
-    assert "foundation.progress" in IMPORTS["commands.console"]  # for type checking alone
+    assert "foundation.progress" in IMPORTS["commands.progress"]  # for type checking alone
     assert {"commands.console", "__init__"} <= IMPORTS["cli"]  # the package's version
     assert "runs.run" in IMPORTS["commands.training"]  # inside functions
 

@@ -13,6 +13,7 @@ from PIL import Image
 from command_line import in_process, one_line
 from lowerbound.commands import console
 from lowerbound.commands.console import MAX_PARETO_K, described
+from lowerbound.commands.progress import StopRequest
 from lowerbound.evaluation.diagnosis import PARETO_K_BOUND
 from lowerbound.evaluation.results import Score
 
@@ -229,7 +230,7 @@ def test_a_signal_that_comes_in_the_midst_of_printing_is_a_request_all_the_same(
         raise ImportError("partially initialized module")
 
     monkeypatch.setattr(console.err, "print", half_done)
-    request = console.StopRequest()
+    request = StopRequest()
     request.receive(signal.SIGINT, None)
     assert request()
     assert "stopping after this step" in capfd.readouterr().err

@@ -52,6 +52,6 @@ class Tally:
         classes = sorted({name for name, _ in self.counts})
         rows = [[name, *(str(self.counts[name, outcome] or "") for outcome in outcomes)] for name in classes]
         sums = [str(sum(self.counts[name, outcome] for name in classes)) for outcome in outcomes]
-        lines = [[self.kind, *outcomes], ["---", *["---:"] * len(outcomes)], *rows, ["together", *sums]]
+        lines = [[self.kind, *outcomes], ["---", *["---:"] * len(outcomes)], *rows, ["total", *sums]]
         text = "\n".join(f"| {' | '.join(line)} |" for line in lines)
         return f"{text}\n\n{self.total:,} faults, {self.num_failed:,} failures, {self.seconds:,.0f} s"

@@ -30,7 +30,7 @@ WITHIN = {  # what each small file takes, when it is read under the limit of 4 M
     "images.zip": "twice the accepted number of pixels",
     "overlapping.zip": "unpacks to",
     "zeros.zip": "unpacks to",
-    "deep": "lies in 100 folders",
+    "deep": "is nested 100 folders deep",
     "zeros.npz": "unpacks to",
     "splits.npz": "with its splits put together",
     "objects.npz": "pickled",

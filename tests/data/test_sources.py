@@ -2,81 +2,30 @@
 
 import gzip
 import os
-import shutil
-import struct
-import threading
-from functools import partial
-from hashlib import sha256
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import numpy as np
-import pooch
 import pytest
 from PIL import Image
 from sklearn.datasets import load_digits
 
-from data_files import message_of, numbered_images, parts, positions, written
+from data_files import (
+    idx_bytes,
+    idx_contents,
+    message_of,
+    numbered_images,
+    parts,
+    positions,
+    write_idx,
+    written,
+)
 from lowerbound.data import sources
-from lowerbound.data.idx_downloads import IDX_FILES, Archive, download
+from lowerbound.data.idx_downloads import IDX_FILES
 from lowerbound.data.sources import SOURCES, DataConfig, load
 from lowerbound.foundation.errors import ConfigError, DataError, UnknownName
 
 HAS_MNIST = Path(os.environ.get("LOWERBOUND_DATA", "/nowhere"), "mnist").is_dir()
 needs_mnist = pytest.mark.skipif(not HAS_MNIST, reason="LOWERBOUND_DATA names no folder with mnist/ in it")
-
-
-def idx_bytes(array: np.ndarray) -> bytes:
-    return struct.pack(f">4B{array.ndim}I", 0, 0, 8, array.ndim, *array.shape) + array.tobytes()
-
-
-def idx_contents(num_train: int = 24, num_test: int = 5, first_pixel: int = 0) -> dict[str, bytes]:
-    """The four files of a small source: image i is filled with first_pixel + i, its label is i modulo 10."""
-    contents = {}
-    for part, number in (("train", num_train), ("t10k", num_test)):
-        values = np.arange(number, dtype=np.uint8)
-        images = np.broadcast_to((values + first_pixel)[:, None, None], (number, 4, 3))
-        contents[f"{part}-images-idx3-ubyte"] = idx_bytes(images)
-        contents[f"{part}-labels-idx1-ubyte"] = idx_bytes(values % 10)
-    return contents
-
-
-def write_idx(folder: Path, contents: dict[str, bytes], gzipped: bool = False) -> Path:
-    folder.mkdir(parents=True, exist_ok=True)
-    for name, content in contents.items():
-        path = folder / (f"{name}.gz" if gzipped else name)
-        path.write_bytes(gzip.compress(content) if gzipped else content)
-    return folder
-
-
-def as_archive(contents: dict[str, bytes], *mirrors: str) -> Archive:
-    hashes = {name: sha256(gzip.compress(content, mtime=0)).hexdigest() for name, content in contents.items()}
-    return Archive(mirrors, hashes)
-
-
-@pytest.fixture
-def cache(tmp_path, monkeypatch):
-    """An empty cache, no other folder to look in, and no mirror that answers."""
-    monkeypatch.delenv("LOWERBOUND_DATA", raising=False)
-    monkeypatch.setattr(pooch, "os_cache", lambda name: tmp_path / "cache" / name)
-    monkeypatch.setattr(sources, "MNIST_ARCHIVE", as_archive(idx_contents(), "http://127.0.0.1:9/"))
-    monkeypatch.setenv("no_proxy", "127.0.0.1")
-    return tmp_path / "cache" / "lowerbound"
-
-
-@pytest.fixture
-def mirror(tmp_path, monkeypatch):
-    """The address of a server on this machine, and the folder that it serves."""
-    folder = tmp_path / "served"
-    folder.mkdir()
-    monkeypatch.setattr(SimpleHTTPRequestHandler, "log_message", lambda *_: None)
-    handler = partial(SimpleHTTPRequestHandler, directory=str(folder))
-    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        thread = threading.Thread(target=partial(server.serve_forever, poll_interval=0.01))
-        thread.start()
-        yield f"http://127.0.0.1:{server.server_port}", folder
-        server.shutdown()
-        thread.join()
 
 
 def as_rows(*examples: sources.Examples) -> list[bytes]:
@@ -152,56 +101,6 @@ def test_mnist_watched_on_its_test_images_trains_on_60000():
     assert splits.watched == "test"
 
 
-@pytest.mark.parametrize("gzipped", [False, True])
-def test_idx_files_are_found_in_the_data_dir(tmp_path, cache, gzipped):
-    write_idx(tmp_path / "given" / "mnist", idx_contents(), gzipped)
-    splits = load(DataConfig(source="mnist", data_dir=str(tmp_path / "given")))
-    assert tuple(map(len, parts(splits))) == (22, 2, 5)
-    assert sorted(positions(splits.train) + positions(splits.validation)) == list(range(24))
-    assert positions(splits.test) == list(range(5))
-    assert all((part.values[:, 0, 0, 0] % 10 == part.labels).all() for part in parts(splits))
-    assert str(tmp_path / "given" / "mnist") in splits.source
-
-
-def test_the_data_dir_goes_before_the_variable_and_the_variable_before_the_cache(tmp_path, cache, monkeypatch):
-    monkeypatch.setenv("LOWERBOUND_DATA", str(tmp_path / "variable"))
-    config = DataConfig(source="mnist", data_dir=str(tmp_path / "given"))
-    places = [cache / "mnist", tmp_path / "variable" / "mnist", tmp_path / "given" / "mnist"]
-    for first_pixel, folder in enumerate(places, start=1):
-        write_idx(folder, idx_contents(first_pixel=first_pixel))
-        assert positions(load(config).test)[0] == first_pixel
-
-
-def test_a_folder_that_lacks_a_file_is_passed_over(tmp_path, cache):
-    write_idx(tmp_path / "given" / "mnist", idx_contents())
-    (tmp_path / "given" / "mnist" / IDX_FILES[3]).unlink()
-    write_idx(cache / "mnist", idx_contents(first_pixel=9))
-    splits = load(DataConfig(source="mnist", data_dir=str(tmp_path / "given")))
-    assert positions(splits.test)[0] == 9
-
-
-def test_a_home_folder_is_expanded_in_the_data_dir(tmp_path, cache, monkeypatch):
-    monkeypatch.setenv("HOME", str(tmp_path))
-    write_idx(tmp_path / "given" / "mnist", idx_contents())
-    assert len(load(DataConfig(source="mnist", data_dir="~/given")).test) == 5
-
-
-@pytest.mark.parametrize("folder", ["given", "~nobody-of-this-name/given", "nul\0l"])
-def test_absent_and_offline_is_one_line_with_where_was_looked_and_what_to_put_there(
-    tmp_path, cache, monkeypatch, folder
-):
-    monkeypatch.setenv("LOWERBOUND_DATA", str(tmp_path / "variable"))
-    write_idx(tmp_path / "variable" / "mnist", idx_contents())
-    (tmp_path / "variable" / "mnist" / IDX_FILES[0]).unlink()
-    message = message_of(DataError, DataConfig(source="mnist", data_dir=folder))
-    assert message.startswith("mnist was not found in ")
-    assert "given/mnist" in message or "nul\\x00l/mnist" in message
-    assert f"{tmp_path}/variable/mnist (without {IDX_FILES[0]})" in message
-    assert f"{cache}/mnist" in message
-    assert "127.0.0.1: ConnectionError" in message
-    assert all(f"{file}.gz" in message for file in IDX_FILES)
-
-
 @pytest.mark.parametrize(
     ("file", "content", "reason"),
     [
@@ -217,46 +116,6 @@ def test_idx_files_that_do_not_fit_each_other_are_refused(tmp_path, cache, file,
     (folder / file).write_bytes(content)
     message = message_of(DataError, DataConfig(source="mnist", data_dir=str(tmp_path)))
     assert message.startswith(str(folder / file)) and reason in message
-
-
-def serve(folder: Path, contents: dict[str, bytes]) -> None:
-    folder.mkdir()
-    for name, content in contents.items():
-        (folder / f"{name}.gz").write_bytes(gzip.compress(content, mtime=0))
-
-
-def test_the_second_mirror_is_used_where_the_first_fails_or_serves_something_else(mirror, cache, monkeypatch):
-    address, served = mirror
-    serve(served / "bad", idx_contents(first_pixel=99))
-    serve(served / "good", idx_contents())
-    (served / "bad" / f"{IDX_FILES[0]}.gz").unlink()
-    archive = as_archive(idx_contents(), f"{address}/bad/", f"{address}/good/")
-    monkeypatch.setattr(sources, "MNIST_ARCHIVE", archive)
-    splits = load(DataConfig(source="mnist"))
-    assert positions(splits.test) == list(range(5))
-    assert sorted(path.name for path in (cache / "mnist").iterdir()) == sorted(f"{f}.gz" for f in IDX_FILES)
-    # What was downloaded once is not downloaded again.
-    shutil.rmtree(served)
-    assert load(DataConfig(source="mnist")).checksum == splits.checksum
-
-
-def test_a_wrong_checksum_leaves_no_file(mirror, tmp_path, monkeypatch):
-    monkeypatch.setenv("no_proxy", "127.0.0.1")
-    address, served = mirror
-    serve(served / "bad", idx_contents(first_pixel=99))
-    archive = as_archive(idx_contents(), f"{address}/bad/", f"{address}/none/")
-    with pytest.raises(DataError) as caught:
-        download(archive, IDX_FILES[0], tmp_path / "target")
-    assert str(caught.value) == "127.0.0.1: wrong checksum; 127.0.0.1: HTTP status 404"
-    assert list((tmp_path / "target").iterdir()) == []
-
-
-@pytest.mark.parametrize("name", ["mnist", "fashion_mnist", "kmnist"])
-def test_every_file_of_an_archive_has_a_checksum_and_two_mirrors(name):
-    archive = getattr(sources, f"{name.upper()}_ARCHIVE")
-    assert tuple(archive.sha256) == IDX_FILES
-    assert all(len(bytes.fromhex(digest)) == 32 for digest in archive.sha256.values())
-    assert len(archive.mirrors) == 2 and all(mirror.endswith("/") for mirror in archive.mirrors)
 
 
 def test_a_folder_brings_its_labels_into_every_split(tmp_path):

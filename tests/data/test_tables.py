@@ -96,12 +96,6 @@ def test_a_csv_without_a_header_or_rows_or_in_another_encoding_is_refused(tmp_pa
     assert reason in refusal(written(tmp_path / "x.csv", content), read=read_csv)
 
 
-def test_a_damaged_parquet_file_is_refused(tmp_path):
-    pytest.importorskip("pyarrow")
-    path = written(tmp_path / "x.parquet", b"PAR1nothing")
-    assert "is not a Parquet table, or it is damaged" in refusal(path, read=read_parquet)
-
-
 COLUMNS = {
     "whole": [3, None, 5],
     "real": [0.5, float("nan"), 2.0],
@@ -142,14 +136,6 @@ def test_a_data_frame_holds_the_same_cells_and_its_categories_are_texts(tmp_path
     assert cells.pop("class") == ["1", "2", "1"]
     assert cells.pop("day") == ["2024-02-29T00:00:00", None, "2024-03-01T00:00:00"]
     assert cells == {name: values for name, values in CELLS.items() if name != "day"}
-
-
-def test_a_parquet_dictionary_of_numbers_holds_texts(tmp_path):
-    pandas = pytest.importorskip("pandas")
-    pytest.importorskip("pyarrow")
-    frame = pandas.DataFrame({"class": pandas.Categorical([1, 3, 1]), "a": [1, 2, 3]})
-    frame.to_parquet(tmp_path / "x.parquet")
-    assert read_parquet(tmp_path / "x.parquet").columns == {"class": ["1", "3", "1"], "a": [1, 2, 3]}
 
 
 def test_numpys_numbers_and_times_are_read_as_pythons(tmp_path):

@@ -15,7 +15,7 @@ from lowerbound.training.epoch import EpochLoop, initial_state
 
 def state_of(optimiser):
     model = build_model(ModelConfig(hidden=(8,)), (1, 6, 5), generator(0, "w"))
-    return initial_state(model, TrainingConfig(optimiser=optimiser, batch_size=8), "cpu")
+    return initial_state(model, Objective(), TrainingConfig(optimiser=optimiser, batch_size=8), "cpu")
 
 
 def trained_state(optimiser, splits):

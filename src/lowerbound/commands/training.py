@@ -28,6 +28,7 @@ from lowerbound.commands.options import (
     print_json,
     print_runs,
 )
+from lowerbound.commands.progress import ProgressDisplay, StageDisplay, stopping_politely
 from lowerbound.foundation.errors import UsageError
 from lowerbound.foundation.text import readable
 
@@ -77,7 +78,7 @@ def train(
         raise UsageError("--data is for --resume, if the run's data was moved; give DATA itself.")
     experiment = resolve(recipe, given)
     path = out or preparation.default_path(experiment)
-    with console.stopping_politely() as should_stop, console.ProgressDisplay(quiet) as display:
+    with stopping_politely() as should_stop, ProgressDisplay(quiet) as display:
         callbacks = Callbacks(display.show, display.message, should_stop)
         if resume and seeds == 1:
             resumed = resuming.resume(
@@ -105,7 +106,7 @@ def demo(out: Annotated[Path, typer.Option(metavar="DIR", help="Output directory
     from lowerbound.runs import repeats
     from lowerbound.runs.run import Callbacks
 
-    with console.stopping_politely() as should_stop, console.ProgressDisplay(quiet=False) as display:
+    with stopping_politely() as should_stop, ProgressDisplay(quiet=False) as display:
         page = repeats.demo(out, Callbacks(display.show, display.message, should_stop))
     console.out.print(f"report: {page}", markup=False)
 
@@ -129,7 +130,7 @@ def evaluate(
 
     annealed = {"evaluation": {"num_annealed": NUM_ANNEALED}} if anneal else {}
     overrides = merge(annealed, given_settings(settings, data_dir=data_dir))
-    with console.StageDisplay() as display:
+    with StageDisplay() as display:
         finished = reevaluate(run_path, overrides, device, Callbacks(stage=display.show), data)
     print_runs([finished], as_json)
     if not as_json:

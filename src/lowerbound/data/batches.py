@@ -41,7 +41,7 @@ class Batch:
         return Batch(x, None if self.context is None else self.context.to(device))
 
     def split(self, size: int) -> list["Batch"]:
-        """Batches of at most so many examples."""
+        """Batches of at most `batch_size` examples."""
         if self.context is None:
             return [Batch(x) for x in self.x.split(size)]
         return [Batch(*parts) for parts in zip(self.x.split(size), self.context.split(size), strict=True)]
@@ -63,7 +63,7 @@ class Batches:
 
     @property
     def examples(self) -> "Iterable[Float[Tensor, 'batch *event']]":
-        """The examples of the batches alone, as often as they are iterated."""
+        """Only the examples of the batches; can be iterated several times."""
         return _Examples(self)
 
     @property
@@ -124,7 +124,7 @@ def one_batch(examples: Examples) -> Batch:
 
 
 def scaled(examples: Examples) -> Float[Tensor, "n *event"]:
-    """The examples of `one_batch` alone, as floats."""
+    """Only the examples of `one_batch`, as floats."""
     return one_batch(examples).x
 
 

@@ -13,7 +13,7 @@ from torch import Tensor
 from lowerbound.data.batches import Batch
 from lowerbound.data.sources import Splits
 from lowerbound.evaluation.config import EvaluationConfig
-from lowerbound.evaluation.results import Measurements, ProgressCallback, Results, Scorer
+from lowerbound.evaluation.results import FAILED, Measurements, ProgressCallback, Results, Scorer
 from lowerbound.foundation.errors import Interrupted, LowerboundError
 from lowerbound.models.vae import VAE
 from lowerbound.probability.distributions import Distribution
@@ -93,7 +93,7 @@ def measured(metrics: Mapping[str, Metric], subject: Subject) -> Results:
             except Interrupted:
                 raise
             except CAUGHT as error:
-                reason = f"failed: {_in_one_line(error)}"
+                reason = FAILED + _in_one_line(error)
         if reason:
             left_out[name] = reason
     known = subject.known

@@ -32,6 +32,9 @@ from lowerbound.foundation.storage import (
 )
 from lowerbound.foundation.strict import parsed
 
+FAILED = "failed: "
+"""How the reason of a metric that failed begins, in place of why it does not apply."""
+
 NUMBERS, ARRAYS = "results.json", "results.safetensors"
 
 SERIOUS, WARNING, NOTE = 1, 2, 3
@@ -177,6 +180,11 @@ class Results:
         more = f", and {len(self.scores) - 3} more" if len(self.scores) > 3 else ""
         findings = "not diagnosed" if self.findings is None else f"{len(self.findings)} findings"
         return f"Results({shown}{more}; {len(self.arrays)} arrays; {len(self.history)} epochs; {findings})"
+
+    @property
+    def failures(self) -> dict[str, str]:
+        """Metrics that failed, each with the error."""
+        return {name: reason for name, reason in self.left_out.items() if reason.startswith(FAILED)}
 
     def score(self, name: str, split: str = "test") -> Score | None:
         """The score of that name on that split, or None if it was not measured."""

@@ -1,1 +1,1 @@
-"""What others see: figures and reports, made from results alone."""
+"""Figures and reports, made only from results."""

@@ -60,7 +60,7 @@ def _reevaluate(job: Job) -> Run:
     if not _is_calibrated(trained):
         calibrate(job, model)
     run = finish(job, trained, results, history, reevaluated=True)
-    for file in checkpoints.glob("images-from-*.safetensors"):
+    for file in checkpoints.glob("images-from-*.safetensors") if not results.failures else ():
         file.unlink()
     with suppress(OSError):  # the user keeps files in it, or it was never made
         checkpoints.rmdir()

@@ -61,6 +61,13 @@ class Callbacks:
 
 SILENT = Callbacks()
 
+RATES_IN_WORDS = {
+    "analytic": "KL divergence in closed form",
+    "monte-carlo": "log q(z|x) − log p(z) at each draw (Monte Carlo)",
+    "none": "none, a plain autoencoder",
+}
+"""What training charges for the code, as it is printed at the start."""
+
 
 @dataclass(frozen=True, eq=False)
 class Run:
@@ -232,6 +239,7 @@ def carry_out(
     job: Job, model: VAE, checkpoint: Checkpoint | None = None, records: Iterable[Mapping[str, Any]] = ()
 ) -> Run:
     """Train a model, from a checkpoint with the log's records up to it, or from the start; evaluate it, and report."""
+    job.callbacks.message(f"rate: {RATES_IN_WORDS[job.experiment.objective.rate]}")
     _train(job, model, checkpoint, records)
     splits = job.splits
     assert splits.schema is not None
@@ -274,6 +282,8 @@ def finish(
 ) -> Run:
     """Write results, with the history of training and their context, and the report."""
     about = context_of(job.path, job.experiment, job.splits, model.vae, job.device, history) | context
+    for metric, reason in results.failures.items():
+        job.callbacks.message(f"not measured: {metric} ({reason})")
     replace(results, context=about, history=history).write(job.path)
     written = read_results(job.path)
     write_report(written, job.path)

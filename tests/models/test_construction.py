@@ -1,0 +1,107 @@
+"""A saved model is built again as it was, with the options of every part, or is not saved."""
+
+import pytest
+import torch
+from torch import nn
+from torch.testing import assert_close
+
+import lowerbound as lb
+from lowerbound.foundation.errors import ConfigError, RunError, UnknownName
+from lowerbound.foundation.seeding import generator
+from lowerbound.models.construction import knows_kl
+from lowerbound.probability.distributions import DiagonalNormal
+from lowerbound.probability.likelihoods import GaussianLikelihood
+from lowerbound.probability.normals import MixtureOfNormals
+from lowerbound.probability.priors import MixtureOfNormalsPrior, Prior
+from lowerbound.training.checkpoint import load_model, save_model
+
+
+class Encoder(nn.Sequential):
+    def __init__(self, out_features=4):
+        super().__init__(nn.Flatten(), nn.Linear(16, out_features))
+
+
+class Decoder(nn.Sequential):
+    def __init__(self):
+        super().__init__(nn.Linear(2, 16), nn.Unflatten(1, (1, 4, 4)))
+
+
+class TwoPeaks(Prior):
+    def __init__(self, latent_dim, distance: float = 2.0, start=None):
+        super().__init__(latent_dim)
+        means = torch.zeros(2, latent_dim)
+        means[1] = distance
+        self.register_buffer("means", means)
+
+    def forward(self):
+        return MixtureOfNormals(torch.zeros(2), DiagonalNormal(self.means, torch.zeros_like(self.means)))
+
+
+def own(**parts):
+    return lb.VAE(encoder=Encoder(), decoder=Decoder(), event_shape=(1, 4, 4), latent_dim=2, **parts)
+
+
+def test_a_likelihood_with_options_is_loaded_with_them(tmp_path):
+    likelihood = GaussianLikelihood((1, 4, 4), 0.25, mean_map="sigmoid")
+    model = own(likelihood=likelihood, prior=MixtureOfNormalsPrior(2, num_components=3))
+    save_model(tmp_path / "model.safetensors", model, None, {})
+    loaded = load_model(tmp_path / "model.safetensors", encoder=Encoder(), decoder=Decoder())
+    x = torch.rand(3, 1, 4, 4, generator=generator(0, "x"))
+    assert_close(loaded.reconstruct(x), model.reconstruct(x))
+    assert loaded.likelihood.options == likelihood.options
+    assert loaded.likelihood.sigma == pytest.approx(0.25)
+    assert loaded.config.prior_options == {"num_components": 3}
+
+
+def test_own_parts_work_in_memory_and_are_not_saved_without_a_name(tmp_path):
+    model = own(prior=TwoPeaks(2))
+    x = torch.rand(3, 1, 4, 4, generator=generator(0, "x"))
+    samples = model.sample_posterior(x, generator(0, "noise"), 2)
+    assert lb.Objective()(samples).value.isfinite()
+    path = tmp_path / "model.safetensors"
+    with pytest.raises(RunError, match=r"its prior TwoPeaks has no name; .* lowerbound\.register_prior\('twopeaks'"):
+        save_model(path, model, None, {})
+    assert not path.exists()
+
+
+def test_an_option_that_no_file_holds_is_refused_when_the_model_is_saved(tmp_path, monkeypatch):
+    monkeypatch.setitem(lb.priors, "two-peaks", TwoPeaks)
+    model = own(prior=TwoPeaks(2, start=torch.zeros(2)))
+    with pytest.raises(RunError, match="option 'start' of prior TwoPeaks is a Tensor"):
+        save_model(tmp_path / "model.safetensors", model, None, {})
+
+
+def test_a_part_of_another_number_of_latents_is_refused():
+    with pytest.raises(ConfigError, match="the prior has 3 latents, the model has 2"):
+        own(prior=TwoPeaks(3))
+
+
+def test_options_of_priors_and_posteriors_are_settings():
+    config = lb.ModelConfig(prior="mixture-of-normals", prior_options={"num_components": 4})
+    model = lb.build_model(config, (1, 4, 4), generator(0, "weights"))
+    assert model.prior.means.shape == (4, 2)
+    with pytest.raises(UnknownName, match="option of prior 'mixture-of-normals' 'components'"):
+        lb.ModelConfig(prior="mixture-of-normals", prior_options={"components": 4})
+    with pytest.raises(UnknownName, match="option of posterior 'full-normal' 'rank'"):
+        lb.ModelConfig(posterior="full-normal", posterior_options={"rank": 4})
+
+
+def test_a_learned_prior_starts_from_the_seed_of_the_training():
+    config = lb.ModelConfig(prior="mixture-of-normals")
+    first, again, other = (
+        lb.build_model(config, (1, 4, 4), generator(seed, "weights")).prior.means for seed in (0, 0, 1)
+    )
+    assert torch.equal(first, again) and not torch.equal(first, other)
+
+
+@pytest.mark.parametrize(
+    ("posterior", "prior", "known"),
+    [
+        ("diagonal-normal", "standard-normal", True),
+        ("full-normal", "standard-normal", True),
+        ("diagonal-normal", "mixture-of-normals", False),
+        ("point-mass", "standard-normal", False),
+    ],
+)
+def test_whether_the_kl_is_known_depends_on_the_pair(posterior, prior, known):
+    assert knows_kl(lb.ModelConfig(posterior=posterior, prior=prior, latent_dim=1000)) is known
