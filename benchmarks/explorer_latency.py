@@ -1,13 +1,13 @@
-"""How soon the explorer shows the image under the pointer, and how fast its page is drawn meanwhile.
+"""Latency of the image under the pointer in the explorer, and its frames per second meanwhile.
 
     python benchmarks/explorer_latency.py runs/best-2d runs/reference/conv    half a minute for each run
     python benchmarks/explorer_latency.py runs/conv --quick                   a trial
 
-`lowerbound explore RUN` in a process of its own; headless Chromium without a graphics processor, all codes of the run
-on the plane. The pointer goes round, sixty moves a second. Latency is from a move to the end of drawing the image of
-its point, as the page's own performance entries have it, moves that waited for an earlier one included; those that a
-later move overtook are never drawn and not counted. Frames are those in which the browser called back. Then the same
-run in one file (`--offline`), opened from disk.
+`lowerbound explore RUN` runs in a process of its own; headless Chromium without a GPU shows all examples of the run on
+the plane. The pointer moves in a circle, sixty moves a second. Latency is the time from a move until its image is
+drawn, from the page's performance entries, including moves that waited for an earlier one; moves replaced by a later
+one are never drawn, and not counted. Frames are animation callbacks. Then the same with the offline page, opened from
+disk.
 """
 
 import argparse
@@ -52,7 +52,7 @@ def main() -> None:
             with _explored(run) as url:
                 rows.append({"run": run.name, "page": "served"} | _measured(browser, url, seconds))
             file = write_offline(run, Path(folder) / f"{run.name}.html")
-            rows.append({"run": run.name, "page": "one file"} | _measured(browser, file.as_uri(), seconds))
+            rows.append({"run": run.name, "page": "offline"} | _measured(browser, file.as_uri(), seconds))
         browser.close()
     with TemporaryDirectory() as folder:
         # A trial leaves no figures behind.

@@ -1,14 +1,14 @@
-"""The service under load: many clients at once, all kinds of requests, for a minute.
+"""The service under load: many concurrent clients with all kinds of requests, for a minute.
 
     python benchmarks/serving_load.py [--run runs/conv] [--clients 256] [--seconds 60]
 
-`lowerbound serve` with its default limits in one process, all clients in another: each asks one thing after another, as
-fast as answers come, and after a 503 waits as long as Retry-After says. Client and server share the machine, so that
-latencies are those of a crowded one. Recorded are every status, the latency of each kind of request (seconds from
-asking to the whole answer, 503 apart), and the server's resident memory every second. It fails unless
+`lowerbound serve` with its default limits runs in one process, all clients in another: each sends one request after
+another without pause, and after a 503 waits for Retry-After. Client and server share the machine. Recorded are every
+status, the latency of each kind of request (seconds until the whole response, without 503s), and the server's resident
+memory every second. The benchmark fails unless
 
     every status is 200 or 503, and no connection breaks,
-    memory has come to rest: its most in the last third is at most a fiftieth above that in the second.
+    memory is constant: its maximum in the last third is at most 2 % above that in the second third.
 
 Writes benchmarks/results/serving_load.json.
 """
@@ -41,7 +41,7 @@ Send = Callable[[aiohttp.ClientSession, random.Random], Awaitable[int]]
 
 @dataclass
 class Record:
-    """What one kind of request met."""
+    """The results of one kind of request."""
 
     statuses: Counter[str] = field(default_factory=Counter)
     seconds: list[float] = field(default_factory=list)

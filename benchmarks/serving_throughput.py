@@ -1,19 +1,19 @@
-"""What serving costs: `infer` over the binary tensor extension beside the bare model.
+"""Overhead of serving: `infer` over the binary tensor extension, compared with the torch module.
 
     python benchmarks/serving_throughput.py [--run runs/conv] [--rounds 9]
 
-Three processes: `lowerbound serve`, the bare model in a process of its own, and this one, the client: tritonclient over
-one connection, one request after the other. In each round the sides take turns with each operation and batch size, so
-that a machine's slow minutes fall on both; what counts is the ratio within a round, and its median over rounds. All
-have the machine's cores, and only one of them has something to do at a time.
+Three processes: `lowerbound serve`, the module in a process of its own, and this one, the client: tritonclient over
+one connection, one request after another. In each round the two alternate for each operation and batch size, so that
+slow periods of the machine affect both; the result is the median over rounds of the ratio within a round. All use all
+cores, and only one is busy at a time.
 
-    bare        seconds of model.encode(x) or model.reconstruct(x), with memory kept, in inference mode, x in memory
-    infer       seconds from the call of the client to its answer as arrays, less the client's own processor time
-    share       bare / infer: the share of the bare model's images per second
-    overhead    infer - bare, in milliseconds a request
+    bare        seconds of model.encode(x) or model.reconstruct(x), in inference mode, x in memory
+    infer       seconds from the client's call to its response as arrays, minus the client's processor time
+    share       bare / infer: the share of the module's images per second
+    overhead    infer - bare, in milliseconds per request
 
-The client waits while the server works, so that its processor time (user and system, of all its threads) is not also
-the server's. Without a run of yours a `conv` with new weights is served, which computes as long as a trained one.
+The client waits while the server works, so that its processor time (user and system, all threads) does not overlap with
+the server's. Without --run, a `conv` with new weights is served, which takes as long as a trained one.
 Writes benchmarks/results/serving_throughput.json.
 """
 

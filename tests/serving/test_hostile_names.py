@@ -6,6 +6,7 @@ The attacks set `window.attacked`; a page also may not complain, since a refused
 import csv
 import os
 import shutil
+from contextlib import contextmanager
 from dataclasses import replace
 from itertools import islice
 
@@ -147,18 +148,24 @@ REPORT_LOOK = """() => ({
 })"""
 
 
+@contextmanager
+def opened_report(page, run, token):
+    """The report of a run, opened by the link on the explorer's page."""
+    with served(application(run, access=Access(token=token))) as url:
+        page.goto(f"{url}/#token={token}" if token else url)
+        page.wait_for_selector("#report[href]")
+        with page.context.expect_page() as opening:
+            page.locator("#report").click()
+        opening.value.wait_for_load_state()
+        yield opening.value
+
+
 @pytest.mark.parametrize("token", ["", TOKEN])
 def test_our_own_report_looks_the_same_through_the_explorer_as_from_disk(browser, page, runs, token):
     page.goto((runs / IN_FILE_NAMES[1] / "report.html").as_uri())
     from_disk = page.evaluate(REPORT_LOOK)
     assert from_disk["images"] and all(from_disk["images"])
-    with served(application(runs / IN_FILE_NAMES[1], access=Access(token=token))) as url:
-        page.goto(f"{url}/#token={token}" if token else url)
-        page.wait_for_selector("#report[href]")
-        with page.context.expect_page() as opening:
-            page.locator("#report").click()
-        report = opening.value
-        report.wait_for_load_state()
+    with opened_report(page, runs / IN_FILE_NAMES[1], token) as report:
         assert report.evaluate(REPORT_LOOK) == from_disk
 
 
@@ -166,17 +173,11 @@ def test_our_own_report_looks_the_same_through_the_explorer_as_from_disk(browser
 def test_a_strangers_report_runs_nothing_in_the_explorer(browser, runs, tmp_path, token):
     shutil.copytree(runs / IN_FILE_NAMES[1], tmp_path / "run")
     (tmp_path / "run" / "report.html").write_text(HOSTILE_REPORT)
-    with served(application(tmp_path / "run", access=Access(token=token))) as url:
-        page = browser.new_context().new_page()
-        page.goto(f"{url}/#token={token}" if token else url)
-        page.wait_for_selector("#report[href]")
-        with page.context.expect_page() as opening:
-            page.locator("#report").click()
-        report = opening.value
-        report.wait_for_load_state()
+    page = browser.new_context().new_page()
+    with opened_report(page, tmp_path / "run", token) as report:
         assert report.locator("#here").inner_text() == "a stranger's report"
         assert report.title() == "unharmed"
-        page.context.close()
+    page.context.close()
 
 
 def test_a_report_has_an_origin_of_its_own_and_the_right_kind(runs, tmp_path):

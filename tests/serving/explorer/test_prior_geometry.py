@@ -45,7 +45,7 @@ def test_the_contours_of_a_standard_normal_are_circles_of_1_2_and_3_standard_dev
 
 
 def test_the_contours_of_a_mixture_enclose_the_share_of_draws_that_they_state(mixture):
-    drawn = mixture.prior.sample(generator(0, "draws"), 20_000).numpy()
+    drawn = mixture.prior.sample(generator(0, "draws"), 20_000).detach().numpy()
     for axes in ((0, 1), (1, 2), (1, 0)):
         levels = prior_contours(mixture, axes)["levels"]
         assert [level["label"] for level in levels] == ["50 %", "90 %", "95 %"]

@@ -29,7 +29,7 @@ DOCUMENT = Path(__file__).parents[3] / "docs" / "export.md"
         (Schema(layout="array", shape=(3,), dtype="int64", range=(-5.0, 5.0)), "float32, x = (stored + 5) / 10"),
         (
             Schema(layout="array", shape=(3,), dtype="float64", offset=(1e9, 0.0, 0.0)),
-            "float32, values in the data's own unit, x = stored - offset",
+            "float32, values in the data's unit, x = stored - offset",
         ),
     ],
 )
@@ -51,7 +51,7 @@ def test_a_table_says_the_offsets_of_its_columns(tmp_path):
     schema = Schema(layout="table", shape=(2,), dtype="", columns=columns, support=Support(0.0, 1.0))
     model = build_model(ModelConfig(likelihood="table"), (2,), generator(0, "weights"), columns=columns)
     about = run_metadata(written_run(tmp_path / "run"), TrainedModel(model, schema))
-    assert about["layout"].startswith("batch × column; float32, cells in their column's own unit less its offset")
+    assert about["layout"].startswith("batch × column; float32, cells in their column's unit minus its offset")
     stored = json.loads(about["schema"])["columns"]
     assert [(column["name"], column["offset"], column["levels"]) for column in stored] == [
         ("year", 2e9, []),

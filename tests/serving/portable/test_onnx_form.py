@@ -355,7 +355,7 @@ def test_requests_that_cannot_be_met_are_refused_in_one_line(run, tmp_path, caps
     for words, expected in (
         (["--format", "onyx"], "unknown format 'onyx'; did you mean 'onnx'? accepted: onnx, torch."),
         (["--out", tmp_path / "file"], "is a file; choose a folder. Option: --out."),
-        (["--out", tmp_path / "full"], "holds other things than an earlier export of this kind (thesis.tex)"),
+        (["--out", tmp_path / "full"], "contains files that are not from an earlier export (thesis.tex)"),
     ):
         assert expected in one_line(in_process(capsys, "export", run, *words, expect=2).err)
     assert "is not a run directory" in one_line(in_process(capsys, "export", tmp_path, expect=2).err)
@@ -385,7 +385,7 @@ def test_nothing_is_written_when_a_later_part_does_not_compute_the_same(run, tmp
 
     monkeypatch.setitem(FORMATS, "onnx", replace(FORMATS["onnx"], build=build))
     line = one_line(in_process(capsys, "export", run, "--out", tmp_path / "out", expect=1).err)
-    assert "the exported vae is not the model" in line
+    assert "the exported vae differs from the model" in line
     assert not list(tmp_path.iterdir())
 
 
@@ -407,7 +407,7 @@ def test_what_deviates_is_refused_unless_pytorch_itself_rounds_as_much():
     trial = ComparisonInputs(inputs_of(model, 5), "five examples")
     near, far = (replace(part, module=Moved(part.module, by)) for by in (2e-6, 1e-4))
     assert check_parity(near, part, exact, trial).deviation == pytest.approx(2e-6, rel=0.2)
-    with pytest.raises(RunError, match="the exported decoder is not the model"):
+    with pytest.raises(RunError, match="the exported decoder differs from the model"):
         check_parity(far, part, exact, trial)
     # Where single precision is 1e-4 from double, it is no fault to be where double is.
     moved = replace(exact, module=Moved(exact.module, 1e-4))

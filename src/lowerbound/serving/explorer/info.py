@@ -49,6 +49,7 @@ def training_run_info(entry: RunEntry, device: str) -> Info:
         "convention": "",
         "convention_note": "",
         "label_names": [],
+        "prior_geometry": None,
         "scores": [],
         "can": {"encode": False, "score": False, "sample": False, "images": False},
         "notes": ["No model yet: the training of this run is still running, or was stopped."],

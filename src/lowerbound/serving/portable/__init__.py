@@ -1,1 +1,1 @@
-"""Models as files that other programs run: ONNX, and torch.export."""
+"""Export of models to files that other programs run: ONNX, and torch.export."""

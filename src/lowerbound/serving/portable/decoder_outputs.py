@@ -1,7 +1,7 @@
-"""What a portable decoder says of p(x|z): tensors under names, read off the distribution.
+"""Outputs of an exported decoder: the mean and the parameters of p(x|z), as named tensors.
 
-`mean` is always there. The other names are the fields of the distribution's own class, so that a new likelihood has
-its outputs at once; `PARAMETERS` holds the families of which something else is worth saying.
+By default the names are the fields of the distribution's class, so that a new likelihood needs no entry; `PARAMETERS`
+has the families with other outputs.
 """
 
 import re
@@ -22,9 +22,9 @@ def likelihood_outputs(model: VAE, likelihood: Distribution) -> dict[str, Float[
     """The mean of p(x|z) and its parameters, by name, each with the batch as its first axis."""
     mean = likelihood.mean
     parameters = PARAMETERS.get(type(likelihood), _own_fields)(model, likelihood)
-    # One value for all elements, or one for each element and every example, is written out.
-    whole = {name: value.expand_as(mean) if value.ndim < mean.ndim else value for name, value in parameters.items()}
-    return {"mean": mean, **whole}
+    # A value shared by elements or examples is expanded.
+    expanded = {name: value.expand_as(mean) if value.ndim < mean.ndim else value for name, value in parameters.items()}
+    return {"mean": mean, **expanded}
 
 
 def _own_fields(model: VAE, likelihood: Distribution) -> dict[str, Tensor]:
@@ -40,7 +40,7 @@ def _of_levels(model: VAE, likelihood: Categorical) -> dict[str, Tensor]:
 
 
 def _of_row(model: VAE, likelihood: TableRow) -> dict[str, Tensor]:
-    """One value for each cell, its standard deviation, and the probabilities of each category."""
+    """The best guess of each cell, its standard deviation, and the probabilities of categories."""
     names = probability_names([column.name for column in model.columns])
     probabilities = {
         names[int(block.columns[0])]: block.distribution.logits.softmax(-1)
@@ -55,7 +55,7 @@ def _of_row(model: VAE, likelihood: TableRow) -> dict[str, Tensor]:
 
 
 def probability_names(columns: Sequence[str]) -> list[str]:
-    """An output's name for each column: letters, digits and underscores, and the position where two would be alike."""
+    """The name of each column's output: letters, digits and underscores, with the position if two would be equal."""
     plain = ["probabilities_" + re.sub(r"\W+", "_", column, flags=re.ASCII) for column in columns]
     return [name if plain.count(name) == 1 else f"{name}_{index}" for index, name in enumerate(plain)]
 
@@ -66,4 +66,4 @@ PARAMETERS: dict[type[Distribution], Callable[[VAE, Any], dict[str, Tensor]]] = 
     Categorical: _of_levels,
     TableRow: _of_row,
 }
-"""Families whose own fields are not what one asks of them."""
+"""Families whose outputs are not their fields."""

@@ -1,6 +1,6 @@
-"""A run's model as files for other programs: encoder, decoder and their composition, in one of two forms.
+"""export: writes a run's encoder, decoder and whole model as ONNX or torch.export files.
 
-Every file is built, checked and compared with the model in memory; only then are all of them written.
+Every file is built, checked and compared with the model in memory before any is written.
 """
 
 from collections.abc import Callable, Mapping
@@ -20,16 +20,16 @@ from lowerbound.serving.portable.parts import PARTS, Part, Port, export_copy, pa
 
 @dataclass(frozen=True)
 class Format:
-    """A form of file: what its names end in, what it takes, and how a part becomes one and is computed by it."""
+    """A file format: its suffix, the check for required packages, and the function that builds a file."""
 
     suffix: str
-    require: Callable[[], object]  # UsageError where a package is missing
+    require: Callable[[], object]  # UsageError for a missing package
     build: Callable[[Part, Mapping[str, str]], tuple[bytes, Computation]]
 
 
 @dataclass(frozen=True)
 class File:
-    """One file: its inputs and outputs, and how far it is from the model."""
+    """A written file, its inputs and outputs, and its deviation from the model."""
 
     path: Path
     ports: tuple[Port, ...]
@@ -38,19 +38,19 @@ class File:
 
 @dataclass(frozen=True)
 class Exported:
-    """Files that were written, and what they were compared with the model on."""
+    """The written files, and the data of the comparison with the model."""
 
     files: tuple[File, ...]
     compared: str
-    notes: tuple[str, ...] = ()  # why that is not the run's own data
+    notes: tuple[str, ...] = ()  # why the data are not the run's own
 
 
 def export(run: Path, form: str = "onnx", out: Path | None = None, data_dir: str = "", data: str = "") -> Exported:
-    """Write a run's encoder, decoder and their composition into the folder `out`, by default one inside the run.
+    """Write a run's encoder, decoder and whole model to the folder `out`, by default a folder inside the run.
 
-    They are compared with the model on the run's own data, which lie where they were or in `data`.
-    Raises UnknownName or UsageError for a request that cannot be met, RunError if the model is damaged or what was
-    exported does not compute what it computes.
+    They are compared with the model on the run's data, from their original location or `data`.
+    Raises UnknownName or UsageError for an invalid request, RunError if the model is damaged or an exported file does
+    not compute the same.
     """
     if form not in FORMATS:
         raise UnknownName("format", form, FORMATS)
@@ -74,21 +74,21 @@ def export(run: Path, form: str = "onnx", out: Path | None = None, data_dir: str
 
 
 def _check_folder(folder: Path, suffix: str) -> None:
-    """UsageError if the folder cannot be written to, or holds what no earlier export wrote."""
+    """UsageError if the folder cannot be written to, or contains files that are not from an earlier export."""
     check_is_no_dangling_link(folder)
     if folder.exists() and not folder.is_dir():
         raise UsageError(f"{folder} is a file; choose a folder.", hint="out")
-    ours = {f"{name}{suffix}" for name in PARTS}
-    others = sorted(path.name for path in folder.iterdir() if path.name not in ours) if folder.exists() else []
+    known = {f"{name}{suffix}" for name in PARTS}
+    others = sorted(path.name for path in folder.iterdir() if path.name not in known) if folder.exists() else []
     if others:
         raise UsageError(
-            f"{folder} holds other things than an earlier export of this kind ({others[0]}); choose another folder.",
+            f"{folder} contains files that are not from an earlier export ({others[0]}); choose another folder.",
             hint="out",
         )
 
 
 def _write_all(folder: Path, contents: Mapping[str, bytes]) -> None:
-    """All files or none, into a folder that is new; each one whole, over those of an earlier export."""
+    """Write all files or none to a new folder; in an existing one, replace each file atomically."""
     with folder_atomically(folder) as temporary:
         for name, content in contents.items():
             (temporary / name).write_bytes(content)

@@ -1,4 +1,4 @@
-"""What an exported file says of itself: text by name, so that it is understood without the run it comes from."""
+"""Metadata of exported files: origin, parts, shapes and data schema, as text by name."""
 
 import json
 from collections.abc import Iterator
@@ -23,14 +23,14 @@ AXES = {
 
 
 def run_metadata(run: Path, trained: TrainedModel) -> dict[str, str]:
-    """Where a model comes from and how its inputs and outputs are to be read."""
+    """A model's origin, and the meaning of its inputs and outputs."""
     stored = read_stored(run)
     source = stored.experiment.data.source
     about = {
         "lowerbound": lowerbound.__version__,
         "format_version": str(FORMAT_VERSION),
         "recipe": stored.experiment.recipe,
-        # Of someone's own files the name will do: where they lie is nobody's business.
+        # Only the name of your own files, without their path.
         "data": source if source in SOURCES else Path(source).name,
         "data_checksum": str(stored.content["run"]["data_checksum"]),
         "convention": trained.convention,
@@ -42,7 +42,7 @@ def run_metadata(run: Path, trained: TrainedModel) -> dict[str, str]:
 
 
 def model_metadata(model: VAE) -> dict[str, str]:
-    """A model's parts by name, and its shapes."""
+    """The names of a model's parts, and its shapes."""
     config = model.config
     about = {
         "network": config.network,
@@ -57,23 +57,23 @@ def model_metadata(model: VAE) -> dict[str, str]:
 
 
 def schema_metadata(schema: Schema) -> dict[str, Any]:
-    """What turns stored numbers into x: all that a reader without this package needs."""
+    """The schema that converts stored numbers to x, for readers without this package."""
     about = {name: getattr(schema, name) for name in ("layout", "shape", "dtype", "range", "offset", "binarisation")}
     return about | {"columns": [asdict(column) for column in schema.columns]}
 
 
 def _layout(trained: TrainedModel) -> str:
-    """Axes, type and values of x, and how stored numbers become x."""
+    """Axes, type and values of x, and the conversion of stored numbers to x."""
     return f"{AXES[trained.schema.layout]}; {', '.join(['float32', *_values(trained)])}"
 
 
 def _values(trained: TrainedModel) -> Iterator[str]:
     schema, is_within = trained.schema, trained.vae.likelihood.is_within_unit_interval
     if schema.layout == "table":
-        yield "cells in their column's own unit less its offset, levels as codes from 0, missing cells as NaN"
+        yield "cells in their column's unit minus its offset, levels as codes from 0, missing cells as NaN"
         return
     if is_within or not schema.is_scaled:
-        yield "values in [0, 1]" if is_within else "values in the data's own unit"
+        yield "values in [0, 1]" if is_within else "values in the data's unit"
     if schema.is_scaled:
         low, high = schema.range
         shifted = f"(stored {'+' if low < 0 else '-'} {abs(low):g})" if low else "stored"

@@ -1,7 +1,6 @@
-"""A model's parts as ONNX files: standard operators alone, any number of examples at once, nothing drawn inside.
+"""Export to ONNX: standard operators only, any batch size, no random operators.
 
-Each file says in its metadata what it is and where it comes from, and is checked twice before anyone sees it: by the
-ONNX checker, and by running it beside PyTorch.
+Each file has its origin in its metadata, and is checked by the ONNX checker and by comparison with PyTorch.
 """
 
 import logging
@@ -24,10 +23,10 @@ if TYPE_CHECKING:
     import onnx
 
 OPSET = 18
-"""Version of ONNX's operators: the one that torch's exporter writes, and older than any runtime of these days."""
+"""Version of ONNX's operators: the one that torch's exporter writes, supported by all current runtimes."""
 
 NOISY = ("torch.onnx", "onnxscript", "onnx_ir")
-"""Loggers that tell of every step of an export."""
+"""Loggers that report every step of an export."""
 
 
 def encoder_bytes(model: VAE, about: Mapping[str, str] = {}) -> bytes:
@@ -41,7 +40,7 @@ def decoder_bytes(model: VAE, about: Mapping[str, str] = {}) -> bytes:
 
 
 def build(part: Part, about: Mapping[str, str]) -> tuple[bytes, Computation]:
-    """The content of an .onnx file, and what ONNX Runtime computes with it."""
+    """The content of an .onnx file, and its computation by ONNX Runtime."""
     content = onnx_bytes(part, about)
     session = session_of(content)
 
@@ -62,10 +61,10 @@ def session_of(content: bytes) -> Any:
 
 
 def onnx_bytes(part: Part, about: Mapping[str, str] = {}) -> bytes:
-    """A part in its plain form as a checked ONNX model in memory; UsageError without the packages that it takes."""
+    """A part as a checked ONNX model in memory; UsageError if a required package is missing."""
     onnx = import_onnx()
     model = _translated(part)
-    _without_traces(model)
+    _remove_source_locations(model)
     _name_batch(model)
     _describe(model, part, about)
     onnx.checker.check_model(model, full_check=True)
@@ -73,7 +72,7 @@ def onnx_bytes(part: Part, about: Mapping[str, str] = {}) -> bytes:
 
 
 def import_onnx() -> Any:
-    """The package `onnx`, once those that an export takes are there; UsageError if one is not."""
+    """The package `onnx`; UsageError if it or another package for the export is missing."""
     try:
         import onnx
         import onnxruntime  # noqa: F401
@@ -86,7 +85,7 @@ def import_onnx() -> Any:
 
 
 def _translated(part: Part) -> "onnx.ModelProto":
-    with _quietly():
+    with _silenced():
         program = program_of(part)
         if any(node.target in DECOMPOSITIONS for node in program.graph.nodes):
             program = program.run_decompositions(DECOMPOSITIONS)
@@ -103,8 +102,8 @@ def _translated(part: Part) -> "onnx.ModelProto":
     return exported.model_proto
 
 
-def _without_traces(model: "onnx.ModelProto") -> None:
-    """Drop what the exporter noted of each node: where in whose files it came from."""
+def _remove_source_locations(model: "onnx.ModelProto") -> None:
+    """Remove the exporter's notes on the source lines of each node."""
     del model.metadata_props[:]
     del model.graph.metadata_props[:]
     del model.graph.value_info[:]
@@ -114,18 +113,18 @@ def _without_traces(model: "onnx.ModelProto") -> None:
 
 
 def _describe(model: "onnx.ModelProto", part: Part, about: Mapping[str, str]) -> None:
-    """Say what the file, its inputs and its outputs are."""
+    """Describe the file, its inputs and its outputs."""
     model.producer_name, model.producer_version = "lowerbound", lowerbound.__version__
     model.graph.name, model.graph.doc_string = part.name, f"{part.name} of a variational autoencoder"
     for key, value in sorted(about.items()):
         model.metadata_props.add(key=key, value=value)
-    words = {port.name: port.about for port in part.ports()}
+    descriptions = {port.name: port.about for port in part.ports()}
     for value_info in (*model.graph.input, *model.graph.output):
-        value_info.doc_string = words[value_info.name]
+        value_info.doc_string = descriptions[value_info.name]
 
 
 def _name_batch(model: "onnx.ModelProto") -> None:
-    """Call the one axis of free length "batch", in place of the symbol that torch gave it."""
+    """Name the free axis "batch", instead of torch's symbol."""
     for value in (*model.graph.input, *model.graph.output):
         first, *others = value.type.tensor_type.shape.dim
         assert first.dim_param and not any(axis.dim_param for axis in others), value.name
@@ -133,8 +132,8 @@ def _name_batch(model: "onnx.ModelProto") -> None:
 
 
 @contextmanager
-def _quietly() -> Iterator[None]:
-    """Without the exporter's account of itself."""
+def _silenced() -> Iterator[None]:
+    """Without the exporter's log and warnings."""
     loggers = [logging.getLogger(name) for name in NOISY]
     levels = [logger.level for logger in loggers]
     for logger in loggers:

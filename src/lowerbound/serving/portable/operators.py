@@ -1,6 +1,6 @@
-"""Functions that ONNX lacks, or that its exporter computes with too few digits, written with those that it has.
+"""Decompositions of operators that ONNX lacks, or that its exporter computes with too few digits.
 
-What loses digits goes through double precision, where a difference of nearly equal numbers keeps those of a single one.
+Operations that cancel are computed in double precision, which keeps the digits of single precision.
 """
 
 import math
@@ -11,14 +11,14 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-NUM_SHIFTS = 8  # of the argument of log Γ; from 8 on five terms of the series have 13 digits
+NUM_SHIFTS = 8  # of the argument of log Γ; from 8 on, five terms of the series give 13 digits
 
 STIRLING = (1 / 12, -1 / 360, 1 / 1260, -1 / 1680, 1 / 1188)
 """Coefficients of 1/x, 1/x³, ... in log Γ(x): Abramowitz and Stegun, "Handbook of Mathematical Functions", 6.1.41."""
 
 
 def log_gamma(x: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
-    """log Γ(x) for x > 0, which ONNX has no operator for.
+    """log Γ(x) for x > 0, for which ONNX has no operator.
 
     log Γ(x) = log Γ(x + n) − log(x (x + 1) ... (x + n − 1)), and Stirling's series for the first.
     """
@@ -33,17 +33,17 @@ def log_gamma(x: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
 
 
 def exp_minus_one(x: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
-    """e^x − 1, whose digits a plain difference loses near zero."""
+    """e^x − 1, for which a plain difference loses digits near zero."""
     return (torch.exp(x.double()) - 1).to(x.dtype)
 
 
 def log_one_plus(x: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
-    """log(1 + x), likewise."""
+    """log(1 + x), which also loses digits near zero."""
     return torch.log(x.double() + 1).to(x.dtype)
 
 
 def log_sigmoid(x: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
-    """log σ(x), which the logarithm of a sigmoid is only as long as that has not become zero."""
+    """log σ(x), without the underflow of the sigmoid."""
     return torch.minimum(x, torch.zeros_like(x)) - torch.log(1 + torch.exp(-x.abs()))
 
 
@@ -54,7 +54,7 @@ def binary_cross_entropy(
     pos_weight: None = None,
     reduction: int = 0,
 ) -> Float[Tensor, "*shape"]:
-    """−log p(target) of a Bernoulli from its logits, element by element, as torch's operator has it."""
+    """−log p(target) of a Bernoulli from its logits, element by element, as torch's operator."""
     assert weight is None and pos_weight is None and reduction == 0
     return torch.relu(logits) - target * logits + torch.log(1 + torch.exp(-logits.abs()))
 
@@ -66,4 +66,4 @@ DECOMPOSITIONS: dict[Any, Callable[..., Tensor]] = {
     torch.ops.aten.log_sigmoid.default: log_sigmoid,
     torch.ops.aten.binary_cross_entropy_with_logits.default: binary_cross_entropy,
 }
-"""What stands in for some of torch's operators on the way to ONNX."""
+"""Replacements of torch's operators in the export to ONNX."""

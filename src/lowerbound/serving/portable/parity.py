@@ -1,4 +1,4 @@
-"""Whether an exported part computes what the model computes, on examples that the model was made for."""
+"""check_parity: compares an exported part with the model on examples, and refuses deviations."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -17,10 +17,10 @@ from lowerbound.runs.run_data import own_splits
 from lowerbound.serving.portable.parts import Part
 
 TOLERANCE = 1e-5
-"""On each number, relative where it is larger than 1 and absolute where it is smaller."""
+"""Tolerance on each number, relative above 1 and absolute below."""
 
 ROUNDINGS = 2
-"""How many times PyTorch's own rounding is accepted, where that is larger."""
+"""Multiple of PyTorch's own rounding error that is accepted if it is larger than the tolerance."""
 
 NUM_COMPARED = 64  # examples
 
@@ -30,16 +30,16 @@ Computation = Callable[[Mapping[str, Tensor]], dict[str, Tensor]]
 
 @dataclass(frozen=True, eq=False)
 class ComparisonInputs:
-    """What a model and its exported parts are compared on."""
+    """The inputs on which a model and its exported parts are compared."""
 
     inputs: dict[str, Tensor]  # x, z and noise
     about: str
-    note: str = ""  # why it is not the run's own data
+    note: str = ""  # why they are not the run's own data
 
 
 @dataclass(frozen=True)
 class Parity:
-    """The output of a part that deviates most from the model, by how much, and the model from itself in double."""
+    """The output with the largest deviation from the model, and the model's deviation from double precision."""
 
     output: str
     deviation: float
@@ -48,7 +48,7 @@ class Parity:
 
 @torch.no_grad()
 def comparison_inputs_of(run: Path, model: VAE, data: str = "", data_dir: str = "") -> ComparisonInputs:
-    """Real test examples of a run or, where they cannot be read, examples that its model draws."""
+    """Test examples of a run or, if they cannot be read, examples drawn from its model."""
     stream = generator(0, "parity")
     noise = torch.randn(NUM_COMPARED, model.latent_dim, generator=stream)
     try:
@@ -65,27 +65,27 @@ def comparison_inputs_of(run: Path, model: VAE, data: str = "", data_dir: str = 
 
 
 def check_parity(computed: Computation, part: Part, precise: Part, trial: ComparisonInputs) -> Parity:
-    """How far an exported part is from the model's own, `part`; RunError if that is too far.
+    """The deviation of an exported part from the model's own, `part`; RunError if it is too large.
 
-    Too far is beyond 1e-5 of the model and of the same in double precision, `precise`: both round, each its own way.
-    Where single precision has no more digits, as where a decoder turns the last digit of z into the fifth of an image,
-    it is enough to be about as near to double precision as PyTorch itself is.
+    It is too large above 1e-5 from the model and from the model in double precision, `precise`, because both round
+    differently. At the limits of single precision, as when a decoder turns the last digit of z into the fifth of an
+    image, a deviation from double precision of about PyTorch's own is accepted.
     """
     outputs, references = computed(trial.inputs), part(trial.inputs)
     exact = precise({name: value.double() for name, value in trial.inputs.items()})
-    found = [
+    parities = [
         Parity(name, deviation(outputs[name], reference), deviation(reference, exact[name]))
         for name, reference in references.items()
     ]
-    for parity in found:
+    for parity in parities:
         accepted = max(TOLERANCE, ROUNDINGS * parity.rounding)
         is_rounding = deviation(outputs[parity.output], exact[parity.output]) <= accepted
         if not (parity.deviation <= TOLERANCE or is_rounding):
             raise RunError(
-                f"the exported {part.name} is not the model: its {parity.output!r} deviates by {parity.deviation:.1e}, "
-                f"at most {TOLERANCE:.0e} is accepted; nothing was written."
+                f"the exported {part.name} differs from the model: its {parity.output!r} deviates by "
+                f"{parity.deviation:.1e}, at most {TOLERANCE:.0e} is accepted; nothing was written."
             )
-    return max(found, key=lambda parity: parity.deviation)
+    return max(parities, key=lambda parity: parity.deviation)
 
 
 def deviation(computed: Tensor, expected: Tensor) -> float:

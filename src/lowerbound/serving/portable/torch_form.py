@@ -1,6 +1,6 @@
-"""A model's parts as torch.export programs: what PyTorch runs without this package, and compiles ahead of time.
+"""Export to torch.export programs, which PyTorch runs without this package, and compiles ahead of time.
 
-A program is for others: this package never reads one back, since reading runs what a file says.
+This package never reads a program, because reading one executes its content.
 """
 
 import io
@@ -15,13 +15,13 @@ from lowerbound.serving.portable.parity import Computation
 from lowerbound.serving.portable.parts import Part, program_of
 
 METADATA = "metadata.json"
-"""The name under which `torch.export.load(..., extra_files={METADATA: ""})` gives what a file says of itself."""
+"""The name of the metadata in `torch.export.load(..., extra_files={METADATA: ""})`."""
 
 
 def build(part: Part, about: Mapping[str, str]) -> tuple[bytes, Computation]:
     """The content of a .pt2 file, and the program in it as a function."""
     program = program_of(part)
-    _without_traces(program)
+    _remove_source_locations(program)
     buffer = io.BytesIO()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -35,7 +35,7 @@ def build(part: Part, about: Mapping[str, str]) -> tuple[bytes, Computation]:
     return buffer.getvalue(), compute
 
 
-def _without_traces(program: torch.export.ExportedProgram) -> None:
-    """Drop which lines of whose files each operation came from."""
+def _remove_source_locations(program: torch.export.ExportedProgram) -> None:
+    """Remove the source lines of each operation."""
     for node in program.graph.nodes:
         node.meta.pop("stack_trace", None)
