@@ -19,7 +19,14 @@ sys.exit(pytest.main())
 """
 
 # Only names matter here: without checked shapes and rewritten assertions collecting takes half the time.
-OPTIONS = ["--collect-only", "-q", "--assert=plain", "--override-ini=addopts=", "-p", "no:cacheprovider"]
+OPTIONS = [
+    "--collect-only",
+    "-q",
+    "--assert=plain",
+    "--override-ini=addopts=--import-mode=importlib",
+    "-p",
+    "no:cacheprovider",
+]
 
 
 def collecting(*arguments: str, hash_seed: int = 0, shift: float = 0.0) -> "subprocess.Popen[str]":

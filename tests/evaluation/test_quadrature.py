@@ -231,7 +231,7 @@ def test_the_mixtures_density_and_draws_are_those_of_scipy_and_of_its_moments(mi
 
 def test_any_prior_that_has_a_density_will_do(mixture):
     data = orthogonal_linear_gaussian(3, 2, sigma=1.2, generator=generator(0, "data"))
-    seen = mixture.seen_through(data)
+    seen = mixture.pushforward(data)
     x = seen.sample(6, generator(0, "examples"))
     model = exact_model(data)
     model.prior = MixturePrior(mixture)

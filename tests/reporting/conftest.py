@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from lowerbound.evaluation.prior_shape import contour_arrays
 from lowerbound.evaluation.results import Results, Score
 from lowerbound.foundation.progress import MeanTerms
 from progress_records import record
@@ -44,7 +45,7 @@ def _results(
         arrays["labels"] = np.arange(num_examples) % num_labels
     if variational and latent_dim >= 2:
         angle = np.linspace(0, 2 * np.pi, 33)
-        arrays["prior_contours"] = 2.45 * np.stack([np.cos(angle), np.sin(angle)], axis=-1)[None]
+        arrays |= contour_arrays([2.45 * np.stack([np.cos(angle), np.sin(angle)], axis=-1)])
     if variational:
         arrays["samples"] = images(20)
         arrays["rate_per_dimension"] = np.linspace(0, 3, latent_dim, dtype=np.float32)
@@ -70,7 +71,7 @@ def _results(
     return Results(scores, arrays, told | (context or {}), _history())
 
 
-OF_ROWS = ("latent_mean", "rate_per_dimension", "labels", "prior_contours")
+OF_ROWS = ("latent_mean", "rate_per_dimension", "labels", "prior_contour_points", "prior_contour_lengths")
 
 COLUMNS = [
     {"name": "a length whose name is longer than its panel", "kind": "numeric", "levels": []},
