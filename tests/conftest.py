@@ -67,6 +67,12 @@ def cheaper_reports(request: pytest.FixtureRequest) -> Iterator[None]:
         yield
 
 
+@pytest.fixture
+def without_figures(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Reports without figures, for a test among others that look at them."""
+    monkeypatch.setattr(report, "plots_for", lambda results: {})
+
+
 @pytest.fixture(autouse=True)
 def failing_metrics(monkeypatch: pytest.MonkeyPatch) -> None:
     """A metric that fails stops the evaluation, where it would be left out: no fault hides behind it."""

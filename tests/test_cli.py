@@ -17,6 +17,7 @@ from lowerbound.commands.progress import StopRequest
 from lowerbound.evaluation.diagnosis import PARETO_K_BOUND
 from lowerbound.evaluation.results import Score
 
+SMALL = "--set model.hidden=[16] --set evaluation.num_draws=2 --set evaluation.num_exact=4".split()
 COMMANDS = ["train", "demo", "evaluate", "report", "sample", "reconstruct", "encode", "interpolate", "summary"]
 COMMANDS += ["recipes", "data", "compare", "diagnose", "inspect", "score", "impute"]
 
@@ -31,7 +32,7 @@ def lowerbound(*words, expect=0, **options):
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
     path = tmp_path_factory.mktemp("cli") / "run"
-    words = ["digits", "--recipe", "conv", "--epochs", 2, "--set", "evaluation.num_draws=2", "--out", path]
+    words = ["digits", "--recipe", "dense", "--epochs", 2, *SMALL, "--out", path]
     finished = lowerbound("train", *words, "--json")
     scores = {(score["name"], score["split"]): score for score in json.loads(finished.stdout)["scores"]}
     assert scores["elbo", "test"]["unit"] == "nats"
@@ -119,12 +120,16 @@ def test_lists_of_recipes_and_data(capsys):
     assert {"name", "shape", "range", "sizes", "origin", "licence"} == set(sources[0])
 
 
-def test_the_run_can_be_summed_up_evaluated_and_reported_again(capsys, run):
+def test_the_run_can_be_summed_up_and_reported_again(capsys, run):
     assert "8 wide and 8 high" in in_process(capsys, "summary", run).out
     before = (run / "report.html").read_bytes()
     (run / "report.html").unlink()
     assert str(run / "report.html") in in_process(capsys, "report", run).out
     assert (run / "report.html").read_bytes() == before
+
+
+@pytest.mark.usefixtures("without_figures")
+def test_the_run_can_be_evaluated_again(capsys, run):
     few = [word for key in ("num_bounded", "num_gaps") for word in ("--set", f"evaluation.{key}=10")]
     words = ["evaluate", run, "--set", "evaluation.num_draws=3", *few, "--json"]
     scores = json.loads(in_process(capsys, *words).out)["scores"]
@@ -133,6 +138,7 @@ def test_the_run_can_be_summed_up_evaluated_and_reported_again(capsys, run):
     in_process(capsys, "evaluate", run, "--set", "training.seed=3", expect=2)
 
 
+@pytest.mark.usefixtures("without_figures")
 def test_annealing_is_asked_for_with_a_flag_and_the_doctor_is_heard(capsys, run):
     settings = ["num_bounded=4", "num_gaps=4", "importance_draws=50", "num_simulated=2", "num_annealed=3",
                 "annealing.num_temperatures=20", "annealing.num_chains=2"]  # fmt: skip
@@ -209,10 +215,11 @@ def test_a_damaged_model_is_refused_in_one_line(capsys, run, tmp_path):
     assert "damaged" in one_line(in_process(capsys, "sample", tmp_path, expect=1).err)
 
 
+@pytest.mark.usefixtures("without_figures")
 def test_runs_are_compared_image_by_image_and_unlike_runs_are_not(capsys, run, tmp_path):
     """A run against itself differs by nothing; against another by the mean of the differences."""
     for name, words in (("more", ["--epochs", 6]), ("binary", ["--epochs", 1, "--set", "data.binarisation=static"])):
-        in_process(capsys, "train", "digits", "--recipe", "dense", *words, "--out", tmp_path / name, "--quiet")
+        in_process(capsys, "train", "digits", "--recipe", "dense", *words, *SMALL, "--out", tmp_path / name, "--quiet")
     words = ["compare", run, tmp_path / "more", "--out", tmp_path / "differences.png", "--json"]
     reference, row = json.loads(in_process(capsys, *words).out)["rows"]
     assert reference["difference"] is None
@@ -238,19 +245,7 @@ def test_a_signal_that_comes_in_the_midst_of_printing_is_a_request_all_the_same(
 
 def test_ctrl_c_saves_and_prints_the_command_that_continues(tmp_path):
     path = tmp_path / "run"
-    words = [
-        sys.executable,
-        "-m",
-        "lowerbound",
-        "train",
-        "digits",
-        "--recipe",
-        "dense",
-        "--epochs",
-        "500",
-        "--out",
-        path,
-    ]
+    words = [sys.executable, "-m", *"lowerbound train digits --recipe dense --epochs 500 --out".split(), path]
     process = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=os.environ)
     while not (path / "metrics.jsonl").exists():
         assert process.poll() is None, process.stderr.read()
@@ -263,6 +258,7 @@ def test_ctrl_c_saves_and_prints_the_command_that_continues(tmp_path):
     assert list((path / "checkpoints").iterdir())
 
 
+@pytest.mark.usefixtures("without_figures")
 def test_the_autoencoder_baseline_trains_and_refuses_to_sample(capsys, tmp_path):
     words = ["train", "digits", "--recipe", "autoencoder", "--epochs", 1, "--out", tmp_path / "run"]
     assert "reconstruction-error" in in_process(capsys, *words).out

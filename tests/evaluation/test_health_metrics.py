@@ -91,7 +91,7 @@ def test_a_vae_trained_on_forty_digits_is_found_to_overfit():
     digits = load(DataConfig())
     few = replace(digits, train=digits.train.subset(np.arange(40)), validation=digits.train.subset(np.arange(40)))
     model = build_model(ModelConfig(hidden=(64,)), (1, 8, 8), generator(0, "weights"))
-    config = TrainingConfig(num_epochs=400, batch_size=40, learning_rate=1e-2)
+    config = TrainingConfig(num_epochs=150, batch_size=40, learning_rate=2e-2)
     fit(model, few, config=config)
     assert "overfitting" in names(model, few)
 

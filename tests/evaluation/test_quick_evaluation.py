@@ -17,7 +17,7 @@ from lowerbound.foundation.seeding import generator
 from lowerbound.models.config import ModelConfig
 from lowerbound.models.construction import build_model
 
-FAST = EvaluationConfig(num_draws=4, manifold_sizes=(3,))
+FAST = EvaluationConfig(num_draws=4, num_exact=4, manifold_sizes=(3,))
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,8 @@ from lowerbound.probability.kl import kl_divergence
 
 pytestmark = pytest.mark.usefixtures("float64")
 
-NUM_REPEATS = 400
+NUM_REPEATS, NUM_COPIES = 100, 4
+"""Gradients that are averaged, and how often each is of the same examples, with draws of their own."""
 
 
 def encoder_and_decoder_gradient(loss, model):
@@ -22,11 +23,15 @@ def encoder_and_decoder_gradient(loss, model):
 
 def estimates(objective, model, x, num_repeats=NUM_REPEATS):
     """Independent estimates of minus the objective's gradient, one in each row."""
-    noise = generator(0, "noise")
+    noise, x = generator(0, "noise"), copies(x)
     draws = (
         model.sample_posterior(x, noise, objective.num_samples, objective.through_draws) for _ in range(num_repeats)
     )
     return torch.stack([encoder_and_decoder_gradient(objective(samples).value, model) for samples in draws])
+
+
+def copies(x):
+    return x.repeat(NUM_COPIES, *[1] * (x.dim() - 1))
 
 
 def exact_elbo_gradient(linear_gaussian, model, weight=1.0):
@@ -71,7 +76,7 @@ def test_the_doubly_reparameterized_gradient_agrees_with_the_plain_one_of_the_sa
     model = linear_gaussian.with_posterior_moved(0.1, 0.5)
     plain, doubly = (
         estimates(Objective(bound="iwae", gradient=gradient, rate="monte-carlo", num_samples=num_samples), model,
-                  linear_gaussian.x, NUM_REPEATS)
+                  linear_gaussian.x)
         for gradient in ("reparameterized", "dreg")
     )  # fmt: skip
     assert_agree(doubly, plain.mean(0), plain.std(0) / len(plain) ** 0.5)
@@ -108,10 +113,10 @@ def test_sticking_the_landing_on_iwae_is_biased_as_its_refusal_says(linear_gauss
     from lowerbound.objectives.gradients import sticking_the_landing
 
     model = linear_gaussian.with_posterior_moved(0.1, 0.8)
-    noise = generator(0, "noise")
+    noise, x = generator(0, "noise"), copies(linear_gaussian.x)
 
     def biased():
-        samples = model.sample_posterior(linear_gaussian.x, noise, 4)
+        samples = model.sample_posterior(x, noise, 4)
         surrogate = sticking_the_landing(samples, iwae, lambda draws: draws.log_weight)
         return encoder_and_decoder_gradient(-surrogate.mean(), model)
 

@@ -12,7 +12,7 @@ from lowerbound.runs.repeats import over_seeds, train_seeds
 
 
 def test_over_several_seeds_a_score_is_the_mean_with_the_error_over_seeds(tmp_path):
-    settings = {"training": {"num_epochs": 1, "min_steps": 0}, "evaluation": {"num_draws": 1}}
+    settings = merge(SHORT, {"training": {"num_epochs": 1}})
     runs = train_seeds(3, resolve("dense", settings), tmp_path)
     values = np.array([run.results.score("elbo").value for run in runs])
     assert len(set(values)) == 3
@@ -41,7 +41,7 @@ def test_a_score_that_one_of_several_seeds_lacks_has_no_mean_over_them(finished)
 
 
 def test_several_seeds_go_on_with_what_was_stopped_and_keep_what_is_finished(tmp_path):
-    settings = merge(SHORT, {"training": {"num_epochs": 2}, "model": {"hidden": [8]}})
+    settings = merge(SHORT, {"training": {"num_epochs": 2}})
     experiment = resolve("dense", settings)
     whole = train_seeds(2, experiment, tmp_path / "whole")
     shutil.copytree(tmp_path / "whole" / "seed-0", tmp_path / "stopped" / "seed-0")
