@@ -284,6 +284,19 @@ def test_killed_anywhere_and_resumed_annealing_is_identical_to_the_bit(tmp_path,
     assert same == [(record.stage, record.temperature, record.acceptance) for record in whole][-len(same) :]
 
 
+def test_restored_latents_lie_in_memory_as_those_that_were_saved(tmp_path):
+    """Or products of matrices of some sizes, as of these, are rounded otherwise."""
+    model = build_model(ModelConfig(hidden=(8,), latent_dim=5), (1, 4, 4), generator(0, "weights")).float()
+    x = torch.rand(4, 1, 4, 4, generator=generator(0, "x")).float()
+    config = AnnealingConfig(num_temperatures=4, num_leapfrog=1, num_chains=32, num_pilot_chains=0)
+    *_, whole = anneal(model, x, config, generator(0, "noise"))
+    records = anneal(model, x, config, generator(0, "noise"), checkpoint=tmp_path / "a", save_every=1)
+    next(records)
+    records.close()
+    *_, resumed = anneal(model, x, config, generator(0, "noise"), checkpoint=tmp_path / "a", save_every=1)
+    assert torch.equal(resumed.evidence.log_weight, whole.evidence.log_weight)
+
+
 def test_a_finished_checkpoint_holds_the_result(tmp_path):
     model, x = nonlinear()
     path = tmp_path / "annealing.safetensors"

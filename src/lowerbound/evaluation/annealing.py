@@ -284,8 +284,10 @@ class Annealing:
                 "remove it or name another file."
             )
         device = self.ladder.step_sizes.device
-        # Densities and scores are functions of z: the same z among the same others gives the same to the bit.
-        self.chains = Chains.at(self.path.at(tensors["z"].to(device)))
+        # Densities and scores are functions of z: the same z among the same others gives the same to the bit, if it
+        # lies in memory as it did. Tensors of a file begin anywhere, those of torch at a multiple of 64 bytes, and
+        # products of matrices are rounded accordingly.
+        self.chains = Chains.at(self.path.at(tensors["z"].clone().to(device)))
         for name in GATHERED:
             setattr(self.chains, name, tensors[name].to(device))
         self.ladder.step_sizes.copy_(tensors["step_sizes"])
