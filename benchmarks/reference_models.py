@@ -54,8 +54,8 @@ def summed_up(run: Run) -> dict[str, Any]:
     return {
         "curve": [{name: round(record["validation"][name], 3) for name in terms} for record in history],
         "best_epoch": history[-1]["best_epoch"],
-        "best_watched_elbo": max(record["validation"]["elbo"] for record in history),
-        "watched": run.results.context["data"]["watched"],
+        "best_validation_elbo": max(record["validation"]["elbo"] for record in history),
+        "monitored": run.results.context["data"]["monitored"],
         "seconds": round(history[-1]["seconds"], 1),
         "scores": {
             f"{score.name}, {score.split}": [score.value, score.standard_error, score.num_draws]

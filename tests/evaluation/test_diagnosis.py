@@ -31,7 +31,7 @@ HEALTHY = Symptoms(
     pareto_k=0.4,
     untrusted_share=0.05,
     effective_sample_size=300.0,
-    watched="validation",
+    monitored="validation",
 )
 """Numbers such as a good model of MNIST has; its encoder is better than most."""
 
@@ -46,7 +46,7 @@ ILL = {
     "overfitting": {"test_elbo": Estimate(-165.0, 1.7)},
     "holes in the prior": {"aggregate_kl": Estimate(2.0, 0.1)},
     "encoder is the bottleneck": {"amortisation_gap": Estimate(8.0, 1.0)},
-    "watched test examples": {"watched": "test"},
+    "monitored test examples": {"monitored": "test"},
 }
 """For each finding, what makes the healthy model ill with that alone."""
 
@@ -56,8 +56,8 @@ def finding_of(name, **further):
     return finding
 
 
-def settings_in(knob):
-    return [assignment.rstrip(",;.)") for assignment in re.findall(r"--set (\S+)", knob)]
+def settings_in(remedy):
+    return [assignment.rstrip(",;.)") for assignment in re.findall(r"--set (\S+)", remedy)]
 
 
 def test_a_healthy_model_gets_a_clean_bill():
@@ -97,13 +97,13 @@ def test_a_finding_says_what_is_wrong_by_how_much_and_what_to_turn(name):
     assert math.isfinite(finding.threshold)
     assert finding.unit
     assert finding.source
-    assert settings_in(finding.knob)
+    assert settings_in(finding.remedy)
 
 
 @pytest.mark.parametrize("name", CHECKS)
 def test_a_knob_is_a_setting_that_the_command_line_takes(name):
     gaussian = {"model": {"likelihood": "gaussian"}} if name == "σ at its bound" else {}
-    for assignment in settings_in(finding_of(name).knob):
+    for assignment in settings_in(finding_of(name).remedy):
         resolve("conv", merge(gaussian, parse_settings([assignment])))
 
 
@@ -134,7 +134,7 @@ def test_unused_dimensions_are_less_serious_than_no_used_one():
 
 def test_a_collapse_names_the_number_of_latents_that_are_used():
     (finding,) = diagnose(replace(HEALTHY, latent_dim=10, active_units=7))
-    assert "--set model.latent_dim=7" in finding.knob
+    assert "--set model.latent_dim=7" in finding.remedy
     assert "Of 10 latent dimensions 3 say nothing" in finding.sentence
 
 

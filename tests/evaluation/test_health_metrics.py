@@ -198,7 +198,7 @@ def test_an_evidence_below_the_bound_is_told(healthy, splits):
 
 
 def test_watched_test_images_are_told(healthy, splits):
-    assert names(healthy, replace(splits, watched="test")) == {"watched test examples"}
+    assert names(healthy, replace(splits, monitored="test")) == {"monitored test examples"}
 
 
 def test_the_gaps_are_those_of_the_first_test_images_for_which_the_evidence_is_known(healthy, splits):

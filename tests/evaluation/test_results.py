@@ -33,7 +33,7 @@ FINDING = Finding(
     number=1e-3,
     threshold=2e-3,
     unit="standard deviation of a pixel",
-    knob="--set model.likelihood=bernoulli",
+    remedy="--set model.likelihood=bernoulli",
     source="a paper",
 )
 

@@ -24,7 +24,7 @@ FINDING = Finding(
     number=1.23456,
     threshold=1.0,
     unit="nats from the aggregate posterior to the prior",
-    knob="a higher --set objective.rate_weight=2 (at least 1), or `conv`",
+    remedy="a higher --set objective.rate_weight=2 (at least 1), or `conv`",
     source="Hoffman and Johnson, 2016",
 )
 
@@ -253,12 +253,12 @@ def test_layers_are_listed_with_their_shapes_and_summed(page):
     assert "68,165 parameters in total, including 1 of the likelihood." in page.text
 
 
-@pytest.mark.parametrize("watched", ["test", "validation", None])
-def test_the_warning_about_monitored_test_images_appears_exactly_when_they_were(make_results, tmp_path, watched):
-    results = without_figures(make_results(variational=False, context={"data": {"watched": watched}}))
+@pytest.mark.parametrize("monitored", ["test", "validation", None])
+def test_the_warning_about_monitored_test_images_appears_exactly_when_they_were(make_results, tmp_path, monitored):
+    results = without_figures(make_results(variational=False, context={"data": {"monitored": monitored}}))
     page = Page(write_report(results, tmp_path))
-    assert ("not held out" in page.text) == (watched == "test")
-    assert bool(page.all("aside")) == (watched == "test")
+    assert ("not held out" in page.text) == (monitored == "test")
+    assert bool(page.all("aside")) == (monitored == "test")
 
 
 def test_special_characters_are_shown_and_not_obeyed(make_results, tmp_path):

@@ -73,7 +73,7 @@ class Symptoms:
     pareto_k: float | None = None  # median over examples
     untrusted_share: float | None = None  # of examples whose Pareto-k is above PARETO_K_BOUND
     effective_sample_size: float | None = None  # median over examples
-    watched: str | None = None  # the split that training watched
+    monitored: str | None = None  # the split that training monitored
 
     @property
     def gain(self) -> float | None:
@@ -104,7 +104,7 @@ def data_outside_support(evidence: Symptoms) -> Finding | None:
         number=evidence.outside_share,
         threshold=0.0,
         unit="of examples",
-        knob="rescale the data to [0, 1], or --set model.likelihood=gaussian",
+        remedy="rescale the data to [0, 1], or --set model.likelihood=gaussian",
         source="a log-density is defined on the support alone (Kingma and Welling, arXiv:1312.6114, Appendix C)",
     )
 
@@ -122,7 +122,7 @@ def decoder_ignores_z(evidence: Symptoms) -> Finding | None:
         number=gain.value,
         threshold=max(LEAST_GAIN, NOISE * gain.standard_error),
         unit="nats of distortion gained from z",
-        knob="--set objective.rate_warm_up=5, which charges for the code only once the decoder uses it; "
+        remedy="--set objective.rate_warm_up=5, which charges for the code only once the decoder uses it; "
         "or a smaller --set training.learning_rate=0.0003",
         source="the auto-decoding limit of Alemi et al., arXiv:1711.00464; threshold: the noise",
     )
@@ -141,7 +141,7 @@ def posterior_collapse(evidence: Symptoms) -> Finding | None:
         number=float(active),
         threshold=float(total),
         unit="active dimensions",
-        knob=f"--set objective.rate_warm_up=5 to use more of them, or --set model.latent_dim={max(1, active)} to have "
+        remedy=f"--set objective.rate_warm_up=5 to use more of them, or --set model.latent_dim={max(1, active)} to have "
         "no more than are used",
         source="active units: Burda et al., arXiv:1509.00519; warm-up: Sønderby et al., arXiv:1602.02282",
     )
@@ -159,7 +159,7 @@ def log_variance_at_clamp(evidence: Symptoms) -> Finding | None:
         number=share,
         threshold=CLAMPED_SHARE,
         unit="of log-variances",
-        knob="--set training.max_gradient_norm=1000 against a jump in training, and --set objective.rate_weight=1 if "
+        remedy="--set training.max_gradient_norm=1000 against a jump in training, and --set objective.rate_weight=1 if "
         "the code was not charged",
         source="a clamped value has gradient 0; one in a thousand may be an odd example",
     )
@@ -179,7 +179,7 @@ def sigma_at_bound(evidence: Symptoms) -> Finding | None:
         number=sigma,
         threshold=evidence.sigma_bound,
         unit="standard deviation of a value",
-        knob="--set model.likelihood_options.learn_sigma=false --set model.likelihood_options.sigma=0.1",
+        remedy="--set model.likelihood_options.learn_sigma=false --set model.likelihood_options.sigma=0.1",
         source="unbounded likelihood: Mattei and Frellsen, arXiv:1802.04826",
     )
 
@@ -196,7 +196,7 @@ def evidence_below_bound(evidence: Symptoms) -> Finding | None:
         number=gap.value,
         threshold=0.0,
         unit="nats of evidence above the best local ELBO",
-        knob="estimate log p(x) anew with more draws; for training, --set objective.preset=iwae widens the posterior",
+        remedy="estimate log p(x) anew with more draws; for training, --set objective.preset=iwae widens the posterior",
         source="log p(x) − ELBO = KL(q ‖ p(z|x)) ≥ 0 (Kingma and Welling, arXiv:1312.6114, Equation 1)",
     )
 
@@ -218,7 +218,7 @@ def untrusted_evidence(evidence: Symptoms) -> Finding | None:
         number=share,
         threshold=UNTRUSTED_SHARE,
         unit=f"of examples with a Pareto-k above {PARETO_K_BOUND}",
-        knob="lowerbound evaluate RUN --anneal estimates log p(x) by annealing instead; for training, "
+        remedy="lowerbound evaluate RUN --anneal estimates log p(x) by annealing instead; for training, "
         "--set objective.preset=iwae widens the posterior",
         source="Vehtari et al., Pareto Smoothed Importance Sampling, arXiv:1507.02646",
     )
@@ -240,7 +240,7 @@ def overfitting(evidence: Symptoms) -> Finding | None:
         number=gap.value,
         threshold=threshold,
         unit="nats",
-        knob="--set training.patience=3 to stop when new examples get no better, fewer --set training.num_epochs=10, "
+        remedy="--set training.patience=3 to stop when new examples get no better, fewer --set training.num_epochs=10, "
         "or a smaller --set model.hidden=[128]",
         source=f"reason: reference models lose less than {OVERFITTING_FRACTION:.0%} of the gain; beyond two standard "
         "errors",
@@ -263,7 +263,7 @@ def far_from_prior(evidence: Symptoms) -> Finding | None:
         number=kl.value,
         threshold=FAR_FROM_PRIOR,
         unit="nats from the aggregate posterior to the prior",
-        knob="a higher --set objective.rate_weight=2 (at least 1), or fewer --set model.latent_dim=2",
+        remedy="a higher --set objective.rate_weight=2 (at least 1), or fewer --set model.latent_dim=2",
         source="Hoffman and Johnson, ELBO surgery, 2016; Rosca et al., arXiv:1802.06847",
     )
 
@@ -286,24 +286,24 @@ def encoder_bottleneck(evidence: Symptoms) -> Finding | None:
         number=gap.value,
         threshold=threshold,
         unit="nats",
-        knob="a wider --set model.hidden=[512] (of `conv`, in the encoder alone), or more --set training.num_epochs=30",
+        remedy="a wider --set model.hidden=[512] (of `conv`, in the encoder alone), or more --set training.num_epochs=30",
         source=f"Cremer et al., arXiv:1801.03558; threshold: {AMORTISATION_FRACTION:.0%} of what z gains, at least "
         f"{LEAST_AMORTISATION_GAP:g} nat, and the approximation gap",
     )
 
 
-def watched_test_examples(evidence: Symptoms) -> Finding | None:
+def monitored_test_examples(evidence: Symptoms) -> Finding | None:
     """Test examples that took part in choosing the weights."""
-    if evidence.watched != "test":
+    if evidence.monitored != "test":
         return None
     return Finding(
-        name="watched test examples",
+        name="monitored test examples",
         severity=NOTE,
         sentence="Training chose its best weights by the test examples, so test numbers are not of unseen ones.",
         number=1.0,
         threshold=0.0,
-        unit="of the watched examples are test examples",
-        knob="--set data.validation=held-out",
+        unit="of the monitored examples are test examples",
+        remedy="--set data.validation=held-out",
         source="reason: a minimum over epochs on a split leans towards that split",
     )
 
@@ -339,6 +339,6 @@ CHECKS: dict[str, Check] = {
     "overfitting": overfitting,
     "holes in the prior": far_from_prior,
     "encoder is the bottleneck": encoder_bottleneck,
-    "watched test examples": watched_test_examples,
+    "monitored test examples": monitored_test_examples,
 }
 """What is looked for, by the name of its finding; of equal severity the first is told first."""

@@ -68,7 +68,7 @@ def measure_health(
     data that the likelihood cannot score nothing else is measured.
     """
     model.eval()
-    found = Symptoms(latent_dim=model.latent_dim, watched=splits.watched, learned_sigma=_learned_sigma(model))
+    found = Symptoms(latent_dim=model.latent_dim, monitored=splits.monitored, learned_sigma=_learned_sigma(model))
     refusals = list(_refusals(model, splits))
     if refusals:
         num_examples = sum(len(part) for part in _parts(splits))

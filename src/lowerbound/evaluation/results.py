@@ -143,7 +143,7 @@ class Finding:
     number: float
     threshold: float
     unit: str
-    knob: str  # settings to change, as the command line takes them
+    remedy: str  # settings to change, as the command line takes them
     source: str  # a paper, or the reason for the threshold
 
 

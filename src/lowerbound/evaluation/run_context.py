@@ -36,7 +36,7 @@ class DataContext:
     skipped: tuple[str, ...]
     checksum: str
     test_checksum: str
-    watched: Literal["validation", "test"]  # split
+    monitored: Literal["validation", "test"]  # split
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -160,7 +160,7 @@ class _Grid:
 def _grids(
     model: VAE,
     x: Float[Tensor, "n *event"],
-    watched: Float[Tensor, "n latent"],
+    encoder_mean: Float[Tensor, "n latent"],
     seen: Float[Tensor, "n 2 latent"],
     num_points: int,
 ) -> list[_Grid]:
@@ -174,7 +174,7 @@ def _grids(
     # Once for all examples: what costs is the decoder.
     table = _log_joint_table(model, x, start.points.flatten(0, 1)).unflatten(1, (FIRST_POINTS, FIRST_POINTS))
     grids = []
-    for example, scores, point, box in zip(x.split(1), table, watched, seen, strict=True):
+    for example, scores, point, box in zip(x.split(1), table, encoder_mean, seen, strict=True):
         score = partial(_log_joint, model, example)
         grids.append(_searched(score, _Grid(start, _mass(score, start, scores, SEARCH_CELLS, point)), box, num_points))
     return grids
@@ -200,11 +200,11 @@ def _mass(
     window: _Window,
     scores: Float[Tensor, "second first"],
     most_cut: int,
-    watched: Float[Tensor, " latent"] | None = None,
+    encoder_mean: Float[Tensor, " latent"] | None = None,
 ) -> Float[Tensor, "second first"]:
     """The share of the window's mass in each cell, cells being cut where one point does not speak for them.
 
-    A `watched` point's cell of the lattice is cut in any case.
+    A `encoder_mean` point's cell of the lattice is cut in any case.
     """
     spacing, blocks = window.spacing, scores.unsqueeze(0)
     points = window.points.unsqueeze(0)
@@ -215,8 +215,8 @@ def _mass(
         unevenness = _unevenness(blocks)
         log_least = math.log(TOLERANCE) + settled.log_total_with(log_mass)
         urgency = log_mass + unevenness + unevenness.clamp(max=1).log() - log_least
-        if cut == 0 and watched is not None:
-            urgency[((points - watched).abs() <= spacing / 2).all(-1)] = math.inf
+        if cut == 0 and encoder_mean is not None:
+            urgency[((points - encoder_mean).abs() <= spacing / 2).all(-1)] = math.inf
         is_cut = _foremost(urgency, most_cut) if cut < MAX_CUTS else torch.zeros_like(urgency, dtype=torch.bool)
         settled.add(owner[~is_cut], log_mass[~is_cut])
         if not bool(is_cut.any()):

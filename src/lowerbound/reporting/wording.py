@@ -281,7 +281,7 @@ def facts(results: Results) -> list[tuple[str, str]]:
         ("Examples", _sizes(data.get("sizes", {}))),
         ("Preprocessing", "; ".join(data.get("notes", []))),
         ("Skipped", _skipped(data.get("skipped", []))),
-        ("Monitored", _monitored(data.get("watched"))),
+        ("Monitored", _monitored(data.get("monitored"))),
         ("Training", _training(training)),
         ("Versions", ", ".join(f"{name} {version}" for name, version in context.get("versions", {}).items())),
         ("Machine", _machine(context.get("machine", {}))),

@@ -273,7 +273,7 @@ def _train(job: Job, model: VAE, checkpoint: Checkpoint | None, earlier: Iterabl
 
 def calibrate(job: Job, model: VAE) -> None:
     """Score held-out examples, so that anomaly scores have thresholds without the training data."""
-    if job.splits.watched == "validation" and not model.is_deterministic:
+    if job.splits.monitored == "validation" and not model.is_deterministic:
         calibrated(model, job.splits.validation, job.device).write(job.path / CALIBRATION)
 
 
