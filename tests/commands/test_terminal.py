@@ -264,7 +264,9 @@ def test_without_a_home_a_path_that_begins_with_it_is_refused_in_one_line(capsys
     monkeypatch.delenv("HOME", raising=False)
     monkeypatch.setattr("pwd.getpwuid", unknown)
     monkeypatch.chdir(tmp_path)
-    assert "~/images is neither a file or folder" in one_line(in_process(capsys, "train", "~/images", expect=1).err)
+    assert "~/images is not a readable file or folder" in one_line(
+        in_process(capsys, "train", "~/images", expect=1).err
+    )
 
 
 def test_an_error_of_writing_names_the_file_that_was_asked_for(capsys, monkeypatch, tmp_path, runs):

@@ -94,12 +94,13 @@ def test_nothing_is_called_an_image(evaluated):
     path, _, stages = evaluated
     results = read_results(path)
     page = html.unescape(re.sub(r"<[^>]*>", " ", CODE.sub(" ", (path / "report.html").read_text())))
+    page = page.replace("the data are not images", "")  # the reason for figures that are not shown
     told = [page, *stages, *(score.description for score in results.scores)]
     for plot in plots_for(results).values():
         told += [text.get_text() for text in plot.draw(results).findobj(Text)]
     told += [part for finding in results.findings for part in (finding.name, finding.sentence, finding.unit)]
     assert len(page) > 2000
-    for text in told:
+    for text in (text.replace("the data are not images", "") for text in told):
         assert not (found := re.search(r".{0,60}\b(image|pixel)s?\b.{0,60}", text, re.IGNORECASE)), found[0]
 
 

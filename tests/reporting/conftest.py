@@ -1,12 +1,14 @@
 """Results as an evaluation leaves them, made up of noise and gradients, so that no model has to be trained."""
 
 from collections.abc import Callable
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
 import pytest
 
 from lowerbound.evaluation.results import Results, Score
+from lowerbound.foundation.progress import MeanTerms
 from progress_records import record
 
 MakeResults = Callable[..., Results]
@@ -204,5 +206,5 @@ def _history() -> tuple[dict[str, Any], ...]:
     )
 
 
-def _terms(distortion: float) -> dict[str, float]:
-    return {"objective": -distortion - 2, "elbo": -distortion - 2, "rate": 2.0, "distortion": distortion}
+def _terms(distortion: float) -> dict[str, Any]:
+    return asdict(MeanTerms(objective=-distortion - 2, elbo=-distortion - 2, rate=2.0, distortion=distortion))

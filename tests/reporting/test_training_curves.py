@@ -28,3 +28,14 @@ def test_the_held_out_curve_is_named_after_its_split(make_results, watched, name
     results = make_results(context={"data": {"watched": watched}})
     (legend,) = PLOTS["curves"].draw(results).legends
     assert [text.get_text() for text in legend.get_texts()] == ["train", name, "kept: epoch 2"]
+
+
+def test_a_penalty_has_a_panel_of_its_own_in_its_own_unit(make_results):
+    results = make_results()
+    for number, record in enumerate(results.history):
+        for split in ("train", "validation"):
+            record[split]["penalties"] = {"mmd": 0.1 * number}
+    panels = {axes.get_title(loc="left"): axes for axes in PLOTS["curves"].draw(results).axes}
+    assert list(panels["mmd"].lines[0].get_ydata()) == pytest.approx([0, 0.1, 0.2])
+    assert panels["mmd"].get_ylabel() == "of a batch"
+    assert panels["rate"].get_ylabel() == "nats per image"

@@ -1,4 +1,4 @@
-"""Output of the command line: progress displays, tables, messages. Does not import torch, so help is fast.
+"""Output of the command line: tables and messages. Does not import torch, so help is fast.
 
 Progress and messages go to standard error, results to standard output.
 """

@@ -41,7 +41,7 @@ class Batch:
         return Batch(x, None if self.context is None else self.context.to(device))
 
     def split(self, size: int) -> list["Batch"]:
-        """Batches of at most `batch_size` examples."""
+        """Batches of at most `size` examples."""
         if self.context is None:
             return [Batch(x) for x in self.x.split(size)]
         return [Batch(*parts) for parts in zip(self.x.split(size), self.context.split(size), strict=True)]

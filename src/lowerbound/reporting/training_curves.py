@@ -8,6 +8,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from lowerbound.evaluation.results import Results
+from lowerbound.objectives.objective import TERMS
 from lowerbound.reporting import theme
 from lowerbound.reporting.wording import in_data_terms
 
@@ -25,12 +26,13 @@ def training_curves(results: Results) -> Figure:
     information costs more and allows better reconstructions. The training curve averages over an epoch in which the
     weights still change, so it starts high; where it keeps falling while the validation curve rises, the model
     overfits. The dot marks the epoch whose weights were kept. Minus the objective has its own panel where the training
-    loss is not −ELBO.
+    loss is not −ELBO, and so does each penalty, without its weight.
     """
-    figure = Figure(figsize=(theme.WIDTH, 5.2), layout="constrained")
     mosaic: list[Any] = [["elbo", "elbo"], ["distortion", "rate"]]
     if not _objective_is_elbo(results):
         mosaic[0] = ["objective", "elbo"]
+    mosaic += [[penalty, penalty] for penalty in _penalties(results)]
+    figure = Figure(figsize=(theme.WIDTH, 2.6 * len(mosaic)), layout="constrained")
     panels = figure.subplot_mosaic(mosaic)
     for term, axes in panels.items():
         _panel(axes, results, term)
@@ -59,6 +61,11 @@ def best_epoch(results: Results) -> int | None:
     return best if best is not None or not improvements else max(improvements)
 
 
+def _penalties(results: Results) -> list[str]:
+    """Names of the penalties of the objective."""
+    return list(results.history[0]["train"].get("penalties", {}))
+
+
 def _panel(axes: Axes, results: Results, term: str) -> None:
     epochs = [record["epoch"] for record in results.history]
     marker = "o" if len(epochs) <= 30 else None
@@ -70,13 +77,15 @@ def _panel(axes: Axes, results: Results, term: str) -> None:
         axes.plot(epochs, values, color=colour, label=label, linewidth=1.6, marker=marker, markersize=2.6)
     _mark_best(axes, results, term)
     axes.set_title(TITLES.get(term, term))
-    axes.set(xlabel="epoch", ylabel=in_data_terms(results, "nats per image"), xlim=(epochs[0] - 0.5, epochs[-1] + 0.5))
+    unit = in_data_terms(results, "nats per image" if term in TERMS else "of a batch")
+    axes.set(xlabel="epoch", ylabel=unit, xlim=(epochs[0] - 0.5, epochs[-1] + 0.5))
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.grid(axis="y")
 
 
-def _drawn(terms: dict[str, float], term: str) -> float:
-    return -terms[term] if term in BOUNDS else terms[term]
+def _drawn(terms: dict[str, Any], term: str) -> float:
+    value: float = terms[term] if term in TERMS else terms["penalties"][term]
+    return -value if term in BOUNDS else value
 
 
 def _mark_best(axes: Axes, results: Results, term: str) -> None:

@@ -1,4 +1,4 @@
-"""What is done with a finished run on its own data: the full evaluation, a diagnosis, a new report."""
+"""`reevaluate`, `diagnose_run`, `rewrite_report`: a finished run is evaluated, diagnosed or reported again."""
 
 from contextlib import suppress
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Checks that hold for every setting: finite numbers, and bounded length, digits and nesting.
+"""Checks of any setting: finite numbers, and bounded length, digits and nesting.
 
 The values that a particular setting accepts are checked where it is defined. Values that no setting accepts are refused
 here, before they are merged with other settings or written into a message: NaN, whole numbers of thousands of digits,
