@@ -141,8 +141,8 @@ def posterior_collapse(evidence: Symptoms) -> Finding | None:
         number=float(active),
         threshold=float(total),
         unit="active dimensions",
-        remedy=f"--set objective.rate_warm_up=5 to use more of them, or --set model.latent_dim={max(1, active)} to have "
-        "no more than are used",
+        remedy=f"--set objective.rate_warm_up=5 to use more of them, or --set model.latent_dim={max(1, active)} for no more "
+        "than are used",
         source="active units: Burda et al., arXiv:1509.00519; warm-up: Sønderby et al., arXiv:1602.02282",
     )
 
@@ -286,7 +286,7 @@ def encoder_bottleneck(evidence: Symptoms) -> Finding | None:
         number=gap.value,
         threshold=threshold,
         unit="nats",
-        remedy="a wider --set model.hidden=[512] (of `conv`, in the encoder alone), or more --set training.num_epochs=30",
+        remedy="a wider --set model.hidden=[512] (of `conv`, the encoder alone), or more --set training.num_epochs=30",
         source=f"Cremer et al., arXiv:1801.03558; threshold: {AMORTISATION_FRACTION:.0%} of what z gains, at least "
         f"{LEAST_AMORTISATION_GAP:g} nat, and the approximation gap",
     )
