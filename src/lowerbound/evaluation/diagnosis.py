@@ -141,8 +141,8 @@ def posterior_collapse(evidence: Symptoms) -> Finding | None:
         number=float(active),
         threshold=float(total),
         unit="active dimensions",
-        remedy=f"--set objective.rate_warm_up=5 to use more of them, or --set model.latent_dim={max(1, active)} for no more "
-        "than are used",
+        remedy=f"--set objective.rate_warm_up=5 to use more of them, or --set model.latent_dim={max(1, active)} for "
+        "as many as are used",
         source="active units: Burda et al., arXiv:1509.00519; warm-up: Sønderby et al., arXiv:1602.02282",
     )
 
