@@ -15,7 +15,7 @@ from measuring import source, write_figures
 
 from lowerbound.data.batches import scaled
 from lowerbound.data.sources import Examples
-from lowerbound.evaluation.diagnostics import LabelledCodes, labelled_codes, linear_probe, nearest_neighbour_probe
+from lowerbound.evaluation.probes import LabelledCodes, labelled_codes, linear_probe, nearest_neighbour_probe
 from lowerbound.runs.run_data import own_splits
 from lowerbound.training.checkpoint import load_model
 

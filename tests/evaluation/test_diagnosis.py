@@ -5,11 +5,11 @@ from dataclasses import fields, replace
 import pytest
 
 from lowerbound.commands.assignments import parse_settings
-from lowerbound.evaluation.diagnosis import CHECKS, NOISE, NOTE, SERIOUS, WARNING, Symptoms, diagnose
+from lowerbound.evaluation.diagnosis import CHECKS, NOISE, NOTE, SERIOUS, WARNING, HealthMetrics, diagnose
 from lowerbound.foundation.numerics import Estimate
 from lowerbound.runs.experiment import merge, resolve
 
-HEALTHY = Symptoms(
+HEALTHY = HealthMetrics(
     latent_dim=2,
     active_units=2,
     rate=Estimate(6.3, 0.04),
@@ -65,10 +65,10 @@ def test_a_healthy_model_gets_a_clean_bill():
 
 
 def test_what_was_not_measured_is_no_finding():
-    assert diagnose(Symptoms()) == ()
+    assert diagnose(HealthMetrics()) == ()
 
 
-@pytest.mark.parametrize("name", [field.name for field in fields(Symptoms) if field.default is None])
+@pytest.mark.parametrize("name", [field.name for field in fields(HealthMetrics) if field.default is None])
 def test_a_healthy_model_stays_healthy_if_a_number_is_missing(name):
     assert diagnose(replace(HEALTHY, **{name: None})) == ()
 
@@ -171,4 +171,4 @@ def test_holes_are_told_as_the_share_of_the_prior_that_is_filled():
 def test_the_gain_is_that_of_the_elbo_over_a_model_without_z():
     assert HEALTHY.gain == pytest.approx(205 - 145)
     assert replace(HEALTHY, train_elbo=Estimate(-300.0, 1.0)).gain == 0
-    assert Symptoms().gain is None
+    assert HealthMetrics().gain is None

@@ -8,7 +8,7 @@ from torch.testing import assert_close
 import lowerbound as lb
 from lowerbound.foundation.errors import ConfigError, RunError, UnknownName
 from lowerbound.foundation.seeding import generator
-from lowerbound.models.construction import knows_kl
+from lowerbound.models.construction import config_has_closed_form_kl
 from lowerbound.probability.distributions import DiagonalNormal
 from lowerbound.probability.likelihoods import GaussianLikelihood
 from lowerbound.probability.normals import MixtureOfNormals
@@ -104,4 +104,4 @@ def test_a_learned_prior_starts_from_the_seed_of_the_training():
     ],
 )
 def test_whether_the_kl_is_known_depends_on_the_pair(posterior, prior, known):
-    assert knows_kl(lb.ModelConfig(posterior=posterior, prior=prior, latent_dim=1000)) is known
+    assert config_has_closed_form_kl(lb.ModelConfig(posterior=posterior, prior=prior, latent_dim=1000)) is known

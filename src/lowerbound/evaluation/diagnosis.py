@@ -46,7 +46,7 @@ tenth of a nat; 50 % on MNIST, where it is 3 nats too low."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Symptoms:
+class HealthMetrics:
     """What was measured of a model; None is what was not, or could not be. In nats per example, unless stated."""
 
     latent_dim: int | None = None
@@ -83,16 +83,16 @@ class Symptoms:
         return max(0.0, self.train_elbo.value + self.z_free_distortion.value)
 
 
-Check = Callable[[Symptoms], Finding | None]
+Check = Callable[[HealthMetrics], Finding | None]
 
 
-def diagnose(evidence: Symptoms) -> tuple[Finding, ...]:
+def diagnose(evidence: HealthMetrics) -> tuple[Finding, ...]:
     """What the numbers say is wrong, most serious first; empty for a healthy model."""
     findings = [finding for check in CHECKS.values() if (finding := check(evidence))]
     return tuple(sorted(findings, key=lambda finding: finding.severity))
 
 
-def data_outside_support(evidence: Symptoms) -> Finding | None:
+def data_outside_support(evidence: HealthMetrics) -> Finding | None:
     """Values to which the likelihood gives no probability. Grey pixels under a Bernoulli are admitted."""
     if not evidence.outside_share:
         return None
@@ -109,7 +109,7 @@ def data_outside_support(evidence: Symptoms) -> Finding | None:
     )
 
 
-def decoder_ignores_z(evidence: Symptoms) -> Finding | None:
+def decoder_ignores_z(evidence: HealthMetrics) -> Finding | None:
     """A distortion that one distribution for all examples reaches, too."""
     gain = evidence.distortion_gain
     if gain is None or not gain.value <= max(LEAST_GAIN, NOISE * gain.standard_error):
@@ -128,7 +128,7 @@ def decoder_ignores_z(evidence: Symptoms) -> Finding | None:
     )
 
 
-def posterior_collapse(evidence: Symptoms) -> Finding | None:
+def posterior_collapse(evidence: HealthMetrics) -> Finding | None:
     """Dimensions whose posterior is the prior's, whatever the example."""
     active, total = evidence.active_units, evidence.latent_dim
     if active is None or total is None or active >= total:
@@ -147,7 +147,7 @@ def posterior_collapse(evidence: Symptoms) -> Finding | None:
     )
 
 
-def log_variance_at_clamp(evidence: Symptoms) -> Finding | None:
+def log_variance_at_clamp(evidence: HealthMetrics) -> Finding | None:
     """Posterior variances pressed against the bound that numerics needs."""
     share = evidence.clamped_share
     if share is None or not share > CLAMPED_SHARE:
@@ -165,7 +165,7 @@ def log_variance_at_clamp(evidence: Symptoms) -> Finding | None:
     )
 
 
-def sigma_at_bound(evidence: Symptoms) -> Finding | None:
+def sigma_at_bound(evidence: HealthMetrics) -> Finding | None:
     """A learned σ that would shrink further if it might."""
     sigma = evidence.learned_sigma
     # Within a hundredth, for training steps across the bound and back.
@@ -184,7 +184,7 @@ def sigma_at_bound(evidence: Symptoms) -> Finding | None:
     )
 
 
-def evidence_below_bound(evidence: Symptoms) -> Finding | None:
+def evidence_below_bound(evidence: HealthMetrics) -> Finding | None:
     """An estimate of log p(x) below a lower bound of it."""
     gap = evidence.approximation_gap
     if gap is None or not _at_most(gap) < 0:
@@ -201,7 +201,7 @@ def evidence_below_bound(evidence: Symptoms) -> Finding | None:
     )
 
 
-def untrusted_evidence(evidence: Symptoms) -> Finding | None:
+def untrusted_evidence(evidence: HealthMetrics) -> Finding | None:
     """Importance weights whose tail is too heavy for their mean to be estimated."""
     share = evidence.untrusted_share
     if share is None or not share > UNTRUSTED_SHARE:
@@ -224,7 +224,7 @@ def untrusted_evidence(evidence: Symptoms) -> Finding | None:
     )
 
 
-def overfitting(evidence: Symptoms) -> Finding | None:
+def overfitting(evidence: HealthMetrics) -> Finding | None:
     """Training examples that are worth more nats than new ones."""
     if evidence.train_elbo is None or evidence.test_elbo is None or not evidence.gain:
         return None
@@ -247,7 +247,7 @@ def overfitting(evidence: Symptoms) -> Finding | None:
     )
 
 
-def far_from_prior(evidence: Symptoms) -> Finding | None:
+def far_from_prior(evidence: HealthMetrics) -> Finding | None:
     """Draws from the prior that fall where no example is encoded."""
     kl = evidence.aggregate_kl
     if kl is None and evidence.moment_kl is not None:
@@ -268,7 +268,7 @@ def far_from_prior(evidence: Symptoms) -> Finding | None:
     )
 
 
-def encoder_bottleneck(evidence: Symptoms) -> Finding | None:
+def encoder_bottleneck(evidence: HealthMetrics) -> Finding | None:
     """An encoder that misses much of what its own family could reach."""
     gap, family, gain = evidence.amortisation_gap, evidence.approximation_gap, evidence.gain
     if gap is None or gain is None:
@@ -292,7 +292,7 @@ def encoder_bottleneck(evidence: Symptoms) -> Finding | None:
     )
 
 
-def monitored_test_examples(evidence: Symptoms) -> Finding | None:
+def monitored_test_examples(evidence: HealthMetrics) -> Finding | None:
     """Test examples that took part in choosing the weights."""
     if evidence.monitored != "test":
         return None
@@ -323,7 +323,7 @@ def _difference(first: Estimate, second: Estimate) -> Estimate:
     return Estimate(first.value - second.value, math.hypot(first.standard_error, second.standard_error))
 
 
-def _weakest_rate(evidence: Symptoms) -> str:
+def _weakest_rate(evidence: HealthMetrics) -> str:
     rates = evidence.rate_per_dimension
     return f" (the least used has a rate of {min(rates):.2g} nats)" if rates else ""
 

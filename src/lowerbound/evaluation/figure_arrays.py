@@ -5,8 +5,8 @@ import torch
 
 from lowerbound.data.batches import Batches, one_batch
 from lowerbound.evaluation import generation
-from lowerbound.evaluation.diagnostics import encode_examples
 from lowerbound.evaluation.feature_samples import element_arrays
+from lowerbound.evaluation.latent_statistics import encode_examples
 from lowerbound.evaluation.metrics import Metric, Subject, first_reason, needs_a_density, needs_an_unconditional_model
 from lowerbound.evaluation.prior_shape import contour_arrays, density_contour
 from lowerbound.evaluation.results import Measurements

@@ -20,7 +20,7 @@ from torch import Generator, Tensor
 
 from lowerbound.data.batches import scaled
 from lowerbound.data.sources import Examples
-from lowerbound.evaluation.local_posteriors import LOCAL_FAMILIES, chosen, moved_to
+from lowerbound.evaluation.local_posteriors import LOCAL_FAMILIES, select_normals, with_mean
 from lowerbound.foundation.errors import ConfigError, DataError
 from lowerbound.foundation.numerics import Estimate, mean_and_standard_error
 from lowerbound.foundation.schedules import cosine
@@ -125,7 +125,7 @@ def local_posteriors(
     _refuse_deterministic(model)
     with _frozen(model):
         encoded = _encode(model, x)
-        moved = moved_to(encoded, _best_prior_draw(model, x, config.num_prior_draws, generator))
+        moved = with_mean(encoded, _best_prior_draw(model, x, config.num_prior_draws, generator))
         start = _better(model, x, encoded, moved, config.num_draws, generator)
         found = _climb(model, x, start, config, generator)
         return _better(model, x, encoded, found, config.num_judging_draws, generator)
@@ -184,7 +184,7 @@ def _better(
 ) -> Distribution:
     """Of two Gaussians the one with the greater ELBO, for each example; the first unless the second is better."""
     first_elbo, second_elbo = _paired_elbos(model, x, (first, second), num_draws, generator)
-    better: Distribution = chosen(second_elbo > first_elbo, second, first)
+    better: Distribution = select_normals(second_elbo > first_elbo, second, first)
     return better
 
 

@@ -7,14 +7,8 @@ import numpy as np
 import torch
 
 from lowerbound.data.sources import Splits
-from lowerbound.evaluation.diagnostics import (
-    active_units,
-    encode_examples,
-    labelled_codes,
-    linear_probe,
-    nearest_neighbour_probe,
-    split_rate,
-)
+from lowerbound.evaluation.latent_statistics import active_units, decompose_rate, encode_examples
+from lowerbound.evaluation.probes import labelled_codes, linear_probe, nearest_neighbour_probe
 from lowerbound.evaluation.results import Measurements, Score, Scorer
 from lowerbound.foundation.seeding import generator
 from lowerbound.models.vae import VAE
@@ -40,7 +34,7 @@ def latent_metrics(model: VAE, splits: Splits, seed: int, scorer: Scorer, device
 
 
 def _rate_scores(posterior: Distribution, prior: Distribution, seed: int, scorer: Scorer) -> Iterator[Score]:
-    split = split_rate(posterior, prior, generator(seed, "aggregate", posterior.mean.device))
+    split = decompose_rate(posterior, prior, generator(seed, "aggregate", posterior.mean.device))
     limit = (
         ""
         if split.is_resolved

@@ -16,7 +16,7 @@ from lowerbound.evaluation.lattice import Integrand, Table, Tiles, is_rim
 SETTLED_SHARE = 1e-3
 """A cell is settled where it can hold no more than this share of the tolerance, as a share of the image's mass."""
 
-FAR_SIGHT = 15.0
+LEVEL_0_MARGIN = 15.0
 """Nats by which level 0 settles less: it sees a narrow mode from afar, at a fraction of its height. What it settles, at
 most 1e-5 of the tolerance for all its cells, is not even summed."""
 
@@ -26,7 +26,7 @@ LEAST = torch.finfo(torch.float64).min
 
 def log_negligible(level: int, tolerance: float) -> float:
     """Log of the share of an image's mass that a cell may hold and not be split."""
-    return math.log(SETTLED_SHARE * min(tolerance, 1.0)) - (FAR_SIGHT if level == 0 else 0)
+    return math.log(SETTLED_SHARE * min(tolerance, 1.0)) - (LEVEL_0_MARGIN if level == 0 else 0)
 
 
 class LevelSums:

@@ -25,35 +25,35 @@ class LocalFamily:
     stepped: Callable[[Any, Float[Tensor, "batch step"]], Distribution]
 
 
-def stepped_diagonal(normal: DiagonalNormal, step: Float[Tensor, "batch step"]) -> DiagonalNormal:
+def step_diagonal(normal: DiagonalNormal, step: Float[Tensor, "batch step"]) -> DiagonalNormal:
     """The mean moved by standard deviations, the log-variance by a sum."""
     of_mean, of_log_variance = step.chunk(2, dim=-1)
     log_variance = (normal.log_variance + of_log_variance).clamp(-LOG_VARIANCE_BOUND, LOG_VARIANCE_BOUND)
     return DiagonalNormal(normal.mean + normal.standard_deviation * of_mean, log_variance)
 
 
-def stepped_full(normal: FullNormal, step: Float[Tensor, "batch step"]) -> FullNormal:
+def step_full(normal: FullNormal, step: Float[Tensor, "batch step"]) -> FullNormal:
     """The mean moved by L step, and L multiplied by a lower triangular matrix near the identity."""
     latent_dim = normal.mean.shape[-1]
     of_mean, of_diagonal, below = step.split((latent_dim, latent_dim, step.shape[-1] - 2 * latent_dim), dim=-1)
     ratio = unit_lower(below, latent_dim) * torch.exp(0.5 * of_diagonal).unsqueeze(-2)
     mean = normal.mean + (normal.scale_tril @ of_mean.unsqueeze(-1)).squeeze(-1)
-    return FullNormal(mean, _within_bounds(normal.scale_tril @ ratio))
+    return FullNormal(mean, _clamp_diagonal(normal.scale_tril @ ratio))
 
 
-def _within_bounds(scale_tril: Float[Tensor, "batch latent latent"]) -> Float[Tensor, "batch latent latent"]:
+def _clamp_diagonal(scale_tril: Float[Tensor, "batch latent latent"]) -> Float[Tensor, "batch latent latent"]:
     """Columns scaled so that the diagonal stays where a posterior's may be."""
     log_diagonal = scale_tril.diagonal(dim1=-2, dim2=-1).log()
     bounded = log_diagonal.clamp(-LOG_VARIANCE_BOUND / 2, LOG_VARIANCE_BOUND / 2)
     return scale_tril * (bounded - log_diagonal).exp().unsqueeze(-2)
 
 
-def moved_to(normal: Any, mean: Float[Tensor, "batch latent"]) -> Any:
+def with_mean(normal: Any, mean: Float[Tensor, "batch latent"]) -> Any:
     """The same normals around other means."""
     return replace(normal, parameter_mean=mean)
 
 
-def chosen(is_second: Bool[Tensor, " batch"], second: Any, first: Any) -> Any:
+def select_normals(is_second: Bool[Tensor, " batch"], second: Any, first: Any) -> Any:
     """Of two batches of one family the second where told so, else the first; example by example."""
     parts = {}
     for name, of_first in vars(first).items():
@@ -64,6 +64,6 @@ def chosen(is_second: Bool[Tensor, " batch"], second: Any, first: Any) -> Any:
 
 
 LOCAL_FAMILIES: dict[type[Distribution], LocalFamily] = {
-    DiagonalNormal: LocalFamily(lambda latent_dim: 2 * latent_dim, stepped_diagonal),
-    FullNormal: LocalFamily(lambda latent_dim: 2 * latent_dim + latent_dim * (latent_dim - 1) // 2, stepped_full),
+    DiagonalNormal: LocalFamily(lambda latent_dim: 2 * latent_dim, step_diagonal),
+    FullNormal: LocalFamily(lambda latent_dim: 2 * latent_dim + latent_dim * (latent_dim - 1) // 2, step_full),
 }

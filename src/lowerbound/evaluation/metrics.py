@@ -81,7 +81,7 @@ class Metric:
     applies: Callable[[Subject], str] = always
 
 
-def measured(metrics: Mapping[str, Metric], subject: Subject) -> Results:
+def run_metrics(metrics: Mapping[str, Metric], subject: Subject) -> Results:
     """Everything in a table of metrics, in order; later ones see what earlier ones have measured."""
     left_out: dict[str, str] = {}
     for name, metric in metrics.items():

@@ -12,9 +12,9 @@ from lowerbound.data.batches import Batches
 from lowerbound.data.sources import Examples, Splits
 from lowerbound.evaluation.bound_metrics import measure_exact, why_not_exact
 from lowerbound.evaluation.config import EvaluationConfig
-from lowerbound.evaluation.diagnostics import grey_floor, z_free_distortion
 from lowerbound.evaluation.figure_arrays import FIGURE_ARRAYS
-from lowerbound.evaluation.metrics import Metric, Subject, measured
+from lowerbound.evaluation.metrics import Metric, Subject, run_metrics
+from lowerbound.evaluation.reference_levels import grey_floor, z_free_distortion
 from lowerbound.evaluation.results import ROWS, Measurements, Results, Score, Scorer
 from lowerbound.foundation.allocator import kept_memory
 from lowerbound.foundation.seeding import content_noise
@@ -45,7 +45,7 @@ def evaluate_quick(model: VAE, splits: Splits, config: EvaluationConfig, device:
     This is the evaluation that ends a training; `evaluate_full` adds the rest.
     """
     model.eval()
-    return measured(QUICK, Subject(model, splits, config, data_convention(model, splits), device))
+    return run_metrics(QUICK, Subject(model, splits, config, data_convention(model, splits), device))
 
 
 def score_examples(

@@ -58,7 +58,7 @@ SEARCH_CELLS, PICTURE_CELLS = 64, 256
 DECODER_BATCH = 64
 """Points decoded together: on a CPU a decoder takes so many at its fastest."""
 
-Score = Callable[[Float[Tensor, "point latent"]], Float[Tensor, " point"]]
+LogJoint = Callable[[Float[Tensor, "point latent"]], Float[Tensor, " point"]]
 """log p(x, z) of one example, in nats, at any z."""
 
 
@@ -71,7 +71,7 @@ def true_posteriors(
     local: Distribution | None = None,
     gap: Float[Tensor, " n"] | None = None,
 ) -> dict[str, np.ndarray]:
-    """Arrays of the figure `true_posterior` in float32, for a few examples (see `telling_examples`) of a model with two
+    """Arrays of the figure `true_posterior` in float32, for a few examples (see `select_by_gap`) of a model with two
     latents, whatever an example is.
 
     Names begin with `true_posterior_`: `axes` (n, latent, point), `density` (n, point of the second latent, point of
@@ -101,7 +101,7 @@ def true_posteriors(
     return {f"true_posterior_{name}": array.astype(np.float32) for name, array in arrays.items()}
 
 
-def telling_examples(gap: Float[Tensor, " n"]) -> list[int]:
+def select_by_gap(gap: Float[Tensor, " n"]) -> list[int]:
     """Which examples to look at, by their evidence gaps: those at the quartiles, then the three with the greatest gap.
 
     The quartiles are the typical ones; the rest shows what goes wrong. Of fewer than six examples each comes once.
@@ -180,7 +180,7 @@ def _grids(
     return grids
 
 
-def _searched(score: Score, grid: _Grid, seen: Float[Tensor, "2 latent"], num_points: int) -> _Grid:
+def _searched(score: LogJoint, grid: _Grid, seen: Float[Tensor, "2 latent"], num_points: int) -> _Grid:
     """The grid of the window that fits, found by shrinking that of the given one."""
     for _ in range(MAX_SEARCHES):
         window, before = grid.fitted_window(seen, SEARCH_POINTS), grid.window
@@ -190,13 +190,13 @@ def _searched(score: Score, grid: _Grid, seen: Float[Tensor, "2 latent"], num_po
     return _grid(score, grid.fitted_window(seen, num_points), PICTURE_CELLS)
 
 
-def _grid(score: Score, window: _Window, most_cut: int) -> _Grid:
+def _grid(score: LogJoint, window: _Window, most_cut: int) -> _Grid:
     scores = score(window.points.flatten(0, 1)).unflatten(0, (window.num_points, window.num_points))
     return _Grid(window, _mass(score, window, scores, most_cut))
 
 
 def _mass(
-    score: Score,
+    score: LogJoint,
     window: _Window,
     scores: Float[Tensor, "second first"],
     most_cut: int,

@@ -91,7 +91,7 @@ def build_part(kind: str, config: ModelConfig, shape: tuple[int, ...] | None = N
     return PARTS[kind][name](config.latent_dim if shape is None else shape, **getattr(config, f"{kind}_options"))
 
 
-def knows_kl(config: ModelConfig) -> bool:
+def config_has_closed_form_kl(config: ModelConfig) -> bool:
     """Whether KL(q(z|x) || p(z)) of the configured posterior and prior has a closed form."""
     if OWN in (config.posterior, config.prior):
         return False

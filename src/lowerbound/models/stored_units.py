@@ -10,7 +10,7 @@ from lowerbound.foundation.schema import Schema
 from lowerbound.probability.distributions import Distribution
 
 
-def in_stored_units(x: Float[Tensor, "*batch_and_event"], schema: Schema) -> Float[Tensor, "*batch_and_stored"]:
+def to_stored_units(x: Float[Tensor, "*batch_and_event"], schema: Schema) -> Float[Tensor, "*batch_and_stored"]:
     """Values as the model sees them, in stored units; images with channels last. With an offset in float64."""
     low, high = schema.range
     if schema.is_scaled:
@@ -20,7 +20,7 @@ def in_stored_units(x: Float[Tensor, "*batch_and_event"], schema: Schema) -> Flo
     return x.movedim(-3, -1) if schema.layout == "image" else x
 
 
-def as_seen(stored: Float[Tensor, "*batch_and_stored"], schema: Schema) -> Float[Tensor, "*batch_and_event"]:
+def to_model_units(stored: Float[Tensor, "*batch_and_stored"], schema: Schema) -> Float[Tensor, "*batch_and_event"]:
     """The other way round."""
     low, high = schema.range
     x = stored.movedim(-1, -3) if schema.layout == "image" else stored
@@ -46,11 +46,11 @@ class StoredUnits(Distribution):
 
     @property
     def mean(self) -> Float[Tensor, "*batch_and_stored"]:
-        return in_stored_units(self.of_x.mean, self.schema)
+        return to_stored_units(self.of_x.mean, self.schema)
 
     @property
     def mode(self) -> Float[Tensor, "*batch_and_stored"]:
-        return in_stored_units(self.of_x.mode, self.schema)
+        return to_stored_units(self.of_x.mode, self.schema)
 
     @property
     def variance(self) -> Float[Tensor, "*batch_and_stored"]:
@@ -59,7 +59,7 @@ class StoredUnits(Distribution):
         return variance.movedim(-3, -1) if self.schema.layout == "image" else variance
 
     def log_prob(self, value: Float[Tensor, "*value_shape"]) -> Float[Tensor, "*batch"]:
-        return self.of_x.log_prob(as_seen(value, self.schema))
+        return self.of_x.log_prob(to_model_units(value, self.schema))
 
     def sample(self, generator: Generator, num_samples: int) -> Float[Tensor, "sample *batch_and_stored"]:
-        return in_stored_units(self.of_x.sample(generator, num_samples), self.schema)
+        return to_stored_units(self.of_x.sample(generator, num_samples), self.schema)

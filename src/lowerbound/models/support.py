@@ -26,11 +26,11 @@ def convention_of(likelihood: Likelihood, schema: Schema) -> str:
     """What log p(x|z) means for a run's data: "grey", "binary", "density", or how they were binarised."""
     convention = likelihood.convention(schema.support)
     if convention == "binary" and schema.binarisation != "none":
-        return binarisation_in_words(schema)
+        return describe_binarisation(schema)
     return convention
 
 
-def binarisation_in_words(schema: Schema) -> str:
+def describe_binarisation(schema: Schema) -> str:
     """Rule and seed."""
     return f"{schema.binarisation} binarisation, seed {schema.binarisation_seed}"
 
@@ -40,7 +40,7 @@ def supported(collection: Collection, likelihood: Likelihood, schema: Schema, sk
 
     DataError names the first value that has no meaning; where broken examples are skipped, `skipped` names each.
     """
-    collection = binarised_like(collection, schema)
+    collection = binarise_as_run(collection, schema)
     problems = dict(_problems(collection, likelihood, schema))
     if not problems:
         return collection
@@ -49,12 +49,12 @@ def supported(collection: Collection, likelihood: Likelihood, schema: Schema, sk
     return without(collection, problems)
 
 
-def binarised_like(collection: Collection, schema: Schema) -> Collection:
+def binarise_as_run(collection: Collection, schema: Schema) -> Collection:
     """The pixels drawn as the run's own were, keyed by the image's content; black and white ones stay as they are."""
     if schema.binarisation == "none":
         return collection
     examples = binarise_by_content(collection.examples, schema.binarisation_seed)
-    note = f"grey pixels are binarised by content ({binarisation_in_words(schema)})"
+    note = f"grey pixels are binarised by content ({describe_binarisation(schema)})"
     notes = () if examples is collection.examples else (note,)
     return replace(collection, examples=examples, notes=(*collection.notes, *notes))
 

@@ -41,7 +41,7 @@ class Logistics:
     scale: Float[Tensor, "component element"]
 
 
-def fitted_logistics(
+def fit_logistics(
     counts: Float[Tensor, "level element"], num_components: int, least_scale: float, greatest_scale: float
 ) -> Logistics:
     """The most probable mixture of each element, given how often it had each level.

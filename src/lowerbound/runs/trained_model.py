@@ -30,7 +30,7 @@ from lowerbound.evaluation.feature_samples import best_guess
 from lowerbound.evaluation.generation import drawn_examples, expected_examples
 from lowerbound.foundation.errors import DataError, RunError, SchemaError, UsageError
 from lowerbound.foundation.schema import Schema
-from lowerbound.models.stored_units import StoredUnits, in_stored_units
+from lowerbound.models.stored_units import StoredUnits, to_stored_units
 from lowerbound.models.support import convention_of, supported
 from lowerbound.models.vae import VAE
 from lowerbound.probability.distributions import Distribution
@@ -160,7 +160,7 @@ class TrainedModel:
         """Examples as the model sees them, converted to stored units and layout: an array, or columns by name."""
         if self.schema.has_named_columns:
             return named_columns(x.cpu().numpy(), self.schema.columns)
-        stored: np.ndarray = in_stored_units(x, self.schema).cpu().numpy()
+        stored: np.ndarray = to_stored_units(x, self.schema).cpu().numpy()
         return stored
 
     def drawn(self, x: Float[Tensor, "n *event"]) -> np.ndarray | Columns:

@@ -19,7 +19,7 @@ from jaxtyping import Float
 from lowerbound.data.examples import Examples
 from lowerbound.foundation.allocator import kept_memory
 from lowerbound.foundation.errors import LowerboundError, RunError, UsageError
-from lowerbound.models.support import binarisation_in_words, unsupported
+from lowerbound.models.support import describe_binarisation, unsupported
 from lowerbound.objectives.terms import estimate_terms
 from lowerbound.probability.priors import StandardNormalPrior
 from lowerbound.serving.explorer.info import Info, run_info
@@ -233,7 +233,7 @@ def _reading(loaded: LoadedRun) -> dict[str, Any]:
     kinds = {"grey": not is_wrong.any(), "binary": not is_wrong[[0, -1]].any()}
     reason = f"the model accepts {likelihood.accepted(schema.support.is_binary, low, high)}"
     if schema.binarisation != "none":
-        reason += f" ({binarisation_in_words(schema)}), and this page does not binarise grey pixels"
+        reason += f" ({describe_binarisation(schema)}), and this page does not binarise grey pixels"
     has_more_bits = not schema.is_integer or num_steps > NUM_BYTES - 1
     note = "read with 8 bits per channel, the most that a browser offers; the run's data have more"
     return {

@@ -19,7 +19,7 @@ from lowerbound.data.files import ReadingOptions, to_collection
 from lowerbound.data.tables import RawTable
 from lowerbound.foundation.errors import DataError
 from lowerbound.foundation.schema import UNSCALED, Range, Schema, Support
-from lowerbound.models.support import binarised_like, supported, unsupported
+from lowerbound.models.support import binarise_as_run, supported, unsupported
 from lowerbound.probability.likelihoods import Likelihood
 from lowerbound.serving.http.errors import RequestError
 from lowerbound.serving.http.json_bodies import shown
@@ -74,7 +74,7 @@ def checked(collection: Collection, likelihood: Likelihood, schema: Schema) -> C
     """The examples, with grey pixels binarised by content if the run's are; DataError for what cannot be scored."""
     if first_unsupported(collection.examples, likelihood, schema) is None:
         return collection
-    collection = binarised_like(collection, schema)
+    collection = binarise_as_run(collection, schema)
     index = first_unsupported(collection.examples, likelihood, schema)
     if index is not None:
         one = collection.examples.subset(np.array([index]))

@@ -8,19 +8,16 @@ aggregate posterior, are from the prior that samples are drawn from.
 
 import math
 from dataclasses import dataclass, replace
-from typing import Any
 
 import torch
-from jaxtyping import Float, Int64
+from jaxtyping import Float
 from torch import Generator, Tensor
 
-from lowerbound.data.batches import Batches, deviation_of, mean_of
+from lowerbound.data.batches import Batches
 from lowerbound.data.sources import Examples
-from lowerbound.foundation.errors import DataError
 from lowerbound.foundation.numerics import Estimate, mean_and_standard_error
 from lowerbound.models.vae import VAE
 from lowerbound.probability.distributions import DiagonalNormal, Distribution
-from lowerbound.probability.fixed_fit import FittedExamples, fixed_fit
 from lowerbound.probability.kl import elementwise_kl
 
 BATCH_SIZE = 500
@@ -36,7 +33,7 @@ RESOLUTION_MARGIN = 2.0
 
 
 @dataclass(frozen=True)
-class RateSplit:
+class RateDecomposition:
     """The mean rate and its two parts, in nats, from the same draws, so that the parts add up to the whole.
 
     Over the n examples as they are, each part is unbiased. As estimates for the population they lean: n examples can
@@ -72,33 +69,6 @@ class ActiveUnits:
         return sum(self.is_active)
 
 
-@dataclass(frozen=True, eq=False)
-class LabelledCodes:
-    """Posterior means and the labels of their examples: what a probe learns from."""
-
-    mean: Float[Tensor, "n latent"]
-    labels: Int64[Tensor, " n"]
-
-
-def grey_floor(x: Float[Tensor, "batch *event"]) -> Float[Tensor, " batch"]:
-    """Least possible distortion of grey pixels under a Bernoulli likelihood: their binary entropy, in nats."""
-    return (torch.special.entr(x) + torch.special.entr(1 - x)).flatten(1).sum(1)
-
-
-@torch.no_grad()
-def z_free_distortion(
-    model: VAE, train: Examples, examples: Examples, device: torch.device | str = "cpu"
-) -> Float[Tensor, " n"]:
-    """Distortion of each example, in nats, under the best decoder that ignores z: one distribution of the likelihood's
-    family for all, fitted to the training examples.
-    """
-    batches = Batches(train, BATCH_SIZE, device).examples
-    fit = fixed_fit(
-        model.likelihood, FittedExamples(mean_of(train).to(device), lambda: deviation_of(train).to(device), batches)
-    )
-    return torch.cat([-fit.log_prob(x).cpu() for x in Batches(examples, BATCH_SIZE, device).examples])
-
-
 @torch.no_grad()
 def encode_examples(model: VAE, examples: Examples, device: torch.device | str = "cpu") -> Distribution:
     """The posteriors of all examples as one distribution, of batch shape [n]."""
@@ -112,7 +82,9 @@ def encode_examples(model: VAE, examples: Examples, device: torch.device | str =
 
 
 @torch.no_grad()
-def split_rate(posterior: Distribution, prior: Distribution, generator: Generator, num_draws: int = 1) -> RateSplit:
+def decompose_rate(
+    posterior: Distribution, prior: Distribution, generator: Generator, num_draws: int = 1
+) -> RateDecomposition:
     """The rate of n posteriors as mutual information plus the aggregate posterior's KL from the prior, in nats.
 
     The aggregate is the mixture of all n posteriors, the draw's own among them. Errors are over examples.
@@ -122,7 +94,7 @@ def split_rate(posterior: Distribution, prior: Distribution, generator: Generato
     z = posterior.sample(generator, num_draws)
     log_posterior, log_prior = posterior.log_prob(z), prior.log_prob(z)
     log_aggregate = log_aggregate_posterior(z.flatten(0, 1), posterior).reshape(log_posterior.shape)
-    return RateSplit(
+    return RateDecomposition(
         rate=mean_and_standard_error((log_posterior - log_prior).mean(0)),
         mutual_information=mean_and_standard_error((log_posterior - log_aggregate).mean(0)),
         aggregate_kl=mean_and_standard_error((log_aggregate - log_prior).mean(0)),
@@ -161,34 +133,3 @@ def active_units(posterior: Distribution) -> ActiveUnits:
 def rate_per_dimension(posterior: Distribution, prior: Distribution) -> Float[Tensor, " latent"]:
     """Mean over examples of each dimension's KL, in nats; ConfigError where it has no closed form."""
     return elementwise_kl(posterior, prior).double().mean(0)
-
-
-def labelled_codes(model: VAE, examples: Examples, device: torch.device | str = "cpu") -> LabelledCodes:
-    """Posterior means with their labels; DataError where the examples have none."""
-    if examples.labels is None:
-        raise DataError("a probe needs labels, and these examples have none; give a data set with labels.")
-    return LabelledCodes(encode_examples(model, examples, device).mean.cpu(), torch.from_numpy(examples.labels))
-
-
-def linear_probe(train: LabelledCodes, test: LabelledCodes) -> Estimate:
-    """Test accuracy of logistic regression on standardised codes, with its binomial standard error."""
-    # Imported here: scikit-learn takes a second that only probes should cost.
-    from sklearn.linear_model import LogisticRegression
-
-    return _probe(LogisticRegression(max_iter=1000), train, test)
-
-
-def nearest_neighbour_probe(train: LabelledCodes, test: LabelledCodes, num_neighbours: int = 5) -> Estimate:
-    """Test accuracy of a vote of the nearest training codes, standardised, with its binomial standard error."""
-    from sklearn.neighbors import KNeighborsClassifier
-
-    return _probe(KNeighborsClassifier(min(num_neighbours, len(train.labels))), train, test)
-
-
-def _probe(classifier: Any, train: LabelledCodes, test: LabelledCodes) -> Estimate:
-    from sklearn.pipeline import make_pipeline
-    from sklearn.preprocessing import StandardScaler
-
-    probe = make_pipeline(StandardScaler(), classifier).fit(train.mean.numpy(), train.labels.numpy())
-    accuracy = float(probe.score(test.mean.numpy(), test.labels.numpy()))
-    return Estimate(accuracy, math.sqrt(accuracy * (1 - accuracy) / len(test.labels)))

@@ -31,7 +31,7 @@ from lowerbound.probability.likelihoods import (
     NegativeBinomialLikelihood,
     PoissonLikelihood,
 )
-from lowerbound.probability.logistic_fit import fitted_logistics
+from lowerbound.probability.logistic_fit import fit_logistics
 from lowerbound.probability.table_likelihood import MIN_LOG_SIGMA, TableLikelihood
 
 MAX_HISTOGRAM = 2**22
@@ -45,7 +45,7 @@ NUM_SECTIONS = 40
 
 
 @dataclass(frozen=True, eq=False)
-class FittedExamples:
+class FitData:
     """What a fit is made from. Missing cells, NaN, are left out."""
 
     mean: Float[Tensor, " *event"]
@@ -54,7 +54,7 @@ class FittedExamples:
 
 
 @torch.no_grad()
-def fixed_fit(likelihood: Likelihood, examples: FittedExamples) -> Distribution:
+def z_free_fit(likelihood: Likelihood, examples: FitData) -> Distribution:
     """The fit to all examples, of batch shape [1]; the likelihood stays as it is."""
     fitted = deepcopy(likelihood)
     raw = _fit(fitted, examples)
@@ -62,7 +62,7 @@ def fixed_fit(likelihood: Likelihood, examples: FittedExamples) -> Distribution:
 
 
 @singledispatch
-def _fit(likelihood: Likelihood, examples: FittedExamples) -> Tensor:
+def _fit(likelihood: Likelihood, examples: FitData) -> Tensor:
     """The raw output of the best fit; what is learned beside it is set in the likelihood.
 
     A family without a rule of its own is fitted by L-BFGS on all examples, starting from their mean.
@@ -86,51 +86,49 @@ def _fit(likelihood: Likelihood, examples: FittedExamples) -> Tensor:
 
 
 @_fit.register
-def _(
-    likelihood: BernoulliLikelihood | ContinuousBernoulliLikelihood | PoissonLikelihood, examples: FittedExamples
-) -> Tensor:
+def _(likelihood: BernoulliLikelihood | ContinuousBernoulliLikelihood | PoissonLikelihood, examples: FitData) -> Tensor:
     # One parameter for each element, and all of it in the mean.
     return likelihood.raw_of_mean(examples.mean)
 
 
 @_fit.register
-def _(likelihood: GaussianLikelihood, examples: FittedExamples) -> Tensor:
+def _(likelihood: GaussianLikelihood, examples: FitData) -> Tensor:
     if isinstance(likelihood.log_sigma, nn.Parameter):
         likelihood.log_sigma.fill_(0.5 * examples.deviation().square().mean().log())
     return likelihood.raw_of_mean(examples.mean)
 
 
 @_fit.register
-def _(likelihood: GaussianPerElementLikelihood, examples: FittedExamples) -> Tensor:
+def _(likelihood: GaussianPerElementLikelihood, examples: FitData) -> Tensor:
     mean = (examples.mean - likelihood.location) / likelihood.scale
     log_variance = 2 * (examples.deviation() / likelihood.scale).clamp(min=MIN_SIGMA).log()
     return torch.stack([mean, log_variance])
 
 
 @_fit.register
-def _(likelihood: DiscretizedLogisticLikelihood, examples: FittedExamples) -> Tensor:
+def _(likelihood: DiscretizedLogisticLikelihood, examples: FitData) -> Tensor:
     counts = _level_counts(examples.batches, likelihood.num_levels)
     unit = likelihood.num_levels - 1
     least, greatest = (math.exp(end) / unit for end in LOG_SCALE_RANGE)
-    found = fitted_logistics(counts.flatten(1), likelihood.num_components, least, greatest)
+    found = fit_logistics(counts.flatten(1), likelihood.num_components, least, greatest)
     parts = [found.location - 0.5, found.scale.log() + math.log(10)]
     return torch.cat(parts if likelihood.num_components == 1 else [*parts, found.weight.log()])
 
 
 @_fit.register
-def _(likelihood: CategoricalLikelihood, examples: FittedExamples) -> Tensor:
+def _(likelihood: CategoricalLikelihood, examples: FitData) -> Tensor:
     return _log_shares(_level_counts(examples.batches, likelihood.num_levels))
 
 
 @_fit.register
-def _(likelihood: NegativeBinomialLikelihood, examples: FittedExamples) -> Tensor:
+def _(likelihood: NegativeBinomialLikelihood, examples: FitData) -> Tensor:
     log_mean = likelihood.raw_of_mean(examples.mean)
     likelihood.log_r.copy_(_fitted_log_r(examples.batches, log_mean))
     return log_mean
 
 
 @_fit.register
-def _(likelihood: TableLikelihood, examples: FittedExamples) -> Tensor:
+def _(likelihood: TableLikelihood, examples: FitData) -> Tensor:
     # A column without any cell has no scale of its own; nothing is scored by it either.
     mean, deviation = examples.mean.nan_to_num(0.0), examples.deviation().nan_to_num(0.0)
     numeric, count = (
@@ -159,7 +157,7 @@ class _Batches:
         return map(self.of, self.batches)
 
 
-def _columns(examples: FittedExamples, columns: list[int]) -> _Batches:
+def _columns(examples: FitData, columns: list[int]) -> _Batches:
     return _Batches(examples.batches, lambda x: x[:, columns])
 
 
