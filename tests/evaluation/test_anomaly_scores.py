@@ -107,7 +107,7 @@ def test_a_missing_cell_costs_what_its_column_costs_held_out_rows_on_average():
     assert judged.by == "missing-adjusted" and judged.is_scored.tolist() == [True, True, False]
 
 
-def test_rows_with_missing_cells_raise_as_many_false_alarms_as_whole_ones():
+def test_rows_with_missing_cells_raise_as_many_false_alarms_as_complete_ones():
     # Cells cost the same whether others are known or not; −ELBO alone would flag hardly any row with a missing cell.
     costs = RNG.gamma(2, 1, (20_000, 6))
     costs[:10_000][RNG.random((10_000, 6)) < 0.5] = np.nan
@@ -199,28 +199,28 @@ def test_what_a_score_is_fitted_to_moves_no_threshold_and_what_has_the_threshold
         assert after.thresholds()[name].value > before.thresholds()[name].value + 900
 
 
-def test_a_single_held_out_example_promises_a_half():
+def test_a_single_held_out_example_allows_a_rate_of_one_half():
     calibration = Calibration(measured(1))
     judged = calibration.judge(measured(1))
-    # Nothing is left for scores that are fitted.
+    # None are left for fitted scores.
     assert set(judged.thresholds) == {"negative-elbo", "importance", "complexity"}
     assert (judged.by, judged.threshold.rate) == ("negative-elbo", 0.5)
-    with pytest.raises(ConfigError, match=r"accepted is from 0\.5 \(1 / 2, as score 'negative-elbo'"):
+    with pytest.raises(ConfigError, match=r"accepted is from 0\.5 \(1 / 2, because the threshold of score 'negative-elbo'"):
         calibration.judge(measured(1), false_alarm_rate=0.05)
     with pytest.raises(UsageError, match="score 'typicality' cannot be computed"):
         calibration.judge(measured(1), "typicality")
 
 
-def test_without_a_held_out_example_that_is_known_there_is_no_threshold():
+def test_without_known_held_out_examples_there_is_no_threshold():
     empty = ExampleMeasurements(np.full(3, np.nan), None, None)
     with pytest.raises(UsageError, match="no held-out example has a known value"):
         Calibration(empty).judge(empty)
 
 
 @pytest.mark.parametrize("rate", [0.0, 0.004, 1.0, -1.0, math.nan, math.inf])
-def test_a_rate_that_so_few_cannot_promise_is_refused_with_the_least_and_a_remedy(rate):
+def test_a_rate_too_small_for_the_held_out_examples_is_refused_with_a_remedy(rate):
     calibration, new = Calibration(measured(200)), measured(1)
-    accepted = r"accepted is from 0\.00498 \(1 / 201, as score 'negative-elbo' has its threshold from 200 held-out"
+    accepted = r"accepted is from 0\.00498 \(1 / 201, because the threshold of score 'negative-elbo' comes from 200 held-out"
     with pytest.raises(ConfigError, match=accepted + r".* hold out more examples \(data.num_held_out\)\."):
         calibration.judge(new, "negative-elbo", rate)
     remedy = r"from 0\.00991 \(1 / 101, .* or choose score 'negative-elbo', which accepts 0\.00498\."
@@ -284,7 +284,7 @@ def test_complexity_does_not_depend_on_how_pixels_are_held():
     assert complexity(Examples(pixels[..., 0, 0].astype(np.float32), 1.0, layout="array")) is None
 
 
-def test_importance_is_measured_where_it_is_asked_for_and_is_tighter():
+def test_importance_is_measured_on_request_and_is_tighter():
     experiment = resolve("dense", {"model": {"hidden": [16]}})
     examples = Examples(RNG.integers(0, 256, (40, 6, 5, 1), np.uint8), 255.0)
     model = build_model(experiment.model, examples.event_shape, generator(0, "initial weights"))

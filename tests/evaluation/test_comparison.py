@@ -52,7 +52,7 @@ def test_the_same_examples_are_compared_whatever_their_file_is_called(values):
     ("other", "reason"),
     [({"convention": "binary"}, "different data conventions"), ({"checksum": "b"}, "different test examples")],
 )
-def test_what_was_measured_otherwise_is_not_set_beside_it(values, other, reason):
+def test_runs_that_are_not_comparable_are_refused(values, other, reason):
     with pytest.raises(UsageError, match=reason):
         compare([("a", results(values)), ("b", results(values, **other))])
 

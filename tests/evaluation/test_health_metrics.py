@@ -126,7 +126,7 @@ def test_an_encoder_that_is_off_is_the_bottleneck(healthy, splits):
 
 
 @pytest.mark.parametrize(("sigma", "expected"), [(1e-3, True), (0.5, False)])
-def test_a_learned_sigma_is_watched(sigma, expected, healthy, splits):
+def test_a_learned_sigma_is_measured(sigma, expected, healthy, splits):
     options = {"sigma": sigma, "learn_sigma": True}
     config = ModelConfig(hidden=(), likelihood="gaussian", likelihood_options=options)
     model = build_model(config, (1, 2, 3), generator(0, "weights"))
@@ -160,7 +160,7 @@ def test_grey_pixels_under_a_bernoulli_are_admitted():
     assert measure_health(model, load(DataConfig()), config=QUICK).outside_share == 0
 
 
-def test_weights_that_cannot_be_trusted_are_told(healthy, splits):
+def test_unreliable_weights_are_found(healthy, splits):
     ill = np.where(np.arange(NUM_TEST) % 4 == 0, 0.9, 0.2)
     known = {"pareto_k_per_image": ill, "effective_sample_size_per_image": np.full(NUM_TEST, 7.0)}
     found = measure_health(healthy, splits, config=QUICK, known=known)
@@ -171,7 +171,7 @@ def test_weights_that_cannot_be_trusted_are_told(healthy, splits):
     assert finding.severity == WARNING
 
 
-def test_untrusted_weights_beside_the_exact_evidence_are_but_a_note(healthy, splits, linear_gaussian):
+def test_unreliable_weights_with_exact_evidence_are_only_a_note(healthy, splits, linear_gaussian):
     x = torch.from_numpy(splits.test.values.transpose(0, 3, 1, 2)).flatten(1).double()
     exact = {"log_evidence_per_image": linear_gaussian.data.log_evidence(x).numpy()}
     found = measure_health(healthy, splits, config=QUICK, known=exact | {"pareto_k_per_image": np.full(NUM_TEST, 0.9)})
@@ -192,12 +192,12 @@ def test_images_with_too_few_draws_for_a_shape_are_left_unjudged(healthy, splits
     assert measure_health(healthy, splits, config=QUICK, known={"pareto_k_per_image": some}).untrusted_share == 0.5
 
 
-def test_an_evidence_below_the_bound_is_told(healthy, splits):
+def test_evidence_below_the_bound_is_found(healthy, splits):
     too_low = np.full(NUM_TEST, -100.0)
     assert names(healthy, splits, known={"log_evidence_per_image": too_low}) == {"evidence below its bound"}
 
 
-def test_watched_test_images_are_told(healthy, splits):
+def test_monitored_test_images_are_found(healthy, splits):
     assert names(healthy, replace(splits, monitored="test")) == {"monitored test examples"}
 
 
@@ -252,7 +252,7 @@ def digits_for(name):
     return replace(digits, train=rows[0], validation=rows[1], test=rows[2])
 
 
-def test_an_autoencoder_is_asked_only_for_its_reconstructions():
+def test_only_reconstructions_of_an_autoencoder_are_measured():
     model = build_model(ModelConfig(hidden=(4,), posterior="point-mass"), (1, 8, 8), generator(0, "weights"))
     found = measure_health(model, load(DataConfig()), config=QUICK)
     assert found.distortion is not None
@@ -266,6 +266,6 @@ def test_equal_seeds_give_equal_symptoms(healthy, splits):
 
 
 @pytest.mark.parametrize("key", ["num_examples", "num_draws", "num_coded", "num_gap_examples"])
-def test_an_extent_too_small_for_a_standard_error_is_refused(key):
+def test_a_config_too_small_for_a_standard_error_is_refused(key):
     with pytest.raises(ConfigError, match=key):
         HealthConfig(**{key: 0})

@@ -43,7 +43,7 @@ def exact_posteriors(num_examples):
     return data, DiagonalNormal(mean, data.posterior_covariance().diagonal().log().expand_as(mean))
 
 
-def test_two_far_clusters_say_one_of_two_which_is_log_2():
+def test_the_information_of_two_separate_clusters_is_log_2():
     split = decompose_rate(two_clusters(), standard_normal(2), generator(0, "draws"), num_draws=20)
     assert split.mutual_information.value == pytest.approx(math.log(2), abs=1e-6)
     expected = 50 - math.log(2)  # the rate is the KL of a shift by ten
@@ -74,7 +74,7 @@ def test_a_collapsed_posterior_has_no_information_and_no_active_unit():
     assert active_units(collapsed).count == 0
 
 
-def test_so_few_examples_that_all_are_told_apart_leave_the_information_unresolved():
+def test_too_few_examples_leave_the_information_unresolved():
     narrow = DiagonalNormal(torch.arange(20.0).unsqueeze(1), torch.full((20, 1), -12.0))
     split = decompose_rate(narrow, standard_normal(1), generator(0, "draws"))
     assert split.mutual_information.value == pytest.approx(math.log(20))

@@ -39,7 +39,7 @@ def test_a_probe_of_noise_is_at_chance(probe):
     assert accuracy.standard_error == pytest.approx(math.sqrt(accuracy.value * (1 - accuracy.value) / 2000))
 
 
-def test_neighbours_read_what_no_plane_divides():
+def test_neighbours_separate_classes_that_are_not_linearly_separable():
     codes = 5 * torch.tensor([[-1.0, -1], [-1, 1], [1, -1], [1, 1]]).repeat(50, 1)
     labels = torch.tensor([0, 1, 1, 0]).repeat(50)
     train, test = codes_in(codes + noise(200, "a"), labels), codes_in(codes + noise(200, "b"), labels)

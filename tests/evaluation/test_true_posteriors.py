@@ -163,7 +163,7 @@ def test_other_numbers_of_latents_and_deterministic_models_are_refused():
         true_posteriors(build_model(ModelConfig(posterior="point-mass"), (1, 2, 2), generator(0, "w")), x)
 
 
-def test_telling_examples_are_the_quartiles_and_the_three_with_the_greatest_gap():
+def test_selected_examples_are_the_quartiles_and_the_three_with_the_largest_gap():
     gap = torch.arange(101.0)
     shuffled = torch.randperm(101, generator=generator(0, "order"))
     assert gap[shuffled][select_by_gap(gap[shuffled])].tolist() == [25, 50, 75, 98, 99, 100]

@@ -1,11 +1,11 @@
 """Anomaly scores, calibration on held-out examples and thresholds: in nats, higher is more anomalous.
 
-    negative-elbo         −ELBO
-    importance            −log p(x) by importance weighting, which removes most of the encoder's gap
-    typicality            |−ELBO − its mean over held-out examples|: examples that are too probable are unusual as well
-    missing-adjusted      for tables: −ELBO, with each missing cell charged the average cost of its column
-    complexity            −ELBO minus the length of the image as a PNG: simple images are probable under any model
-    complexity-residual   −ELBO minus its value predicted from the PNG length, by linear regression over held-out images;
+    negative-elbo         −ELBO importance            −log p(x) by importance weighting, which removes most of the
+    encoder's gap typicality            |−ELBO − its mean over held-out examples|: examples that are too probable are
+    unusual as well missing-adjusted      for tables: −ELBO, with each missing cell charged the average cost of its
+    column complexity            −ELBO minus the length of the image as a PNG: simple images are probable under any
+    model complexity-residual   −ELBO minus its value predicted from the PNG length, by linear regression over held-out
+    images;
                           the prediction is capped at its maximum over them
 
 A row of a table with missing cells has fewer terms in its −ELBO, so it would look more normal the more cells are

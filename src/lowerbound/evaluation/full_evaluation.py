@@ -1,4 +1,4 @@
-"""evaluate_full(): every metric, on the whole test split where it is fast enough, and the diagnosis."""
+"""evaluate_full(): all metrics, on the complete test split where that is fast enough, and the diagnosis."""
 
 from dataclasses import replace
 from functools import partial
@@ -36,7 +36,7 @@ from lowerbound.foundation.seeding import generator
 from lowerbound.models.vae import VAE
 
 NUM_THREE_DIMENSIONAL = 100
-"""Test examples whose log p(x) is integrated over three latents: its cost grows as cells per axis to that power."""
+"""Test examples whose log p(x) is integrated over three latents, where the cost is cubic in the cells per axis."""
 
 
 @kept_memory()
@@ -51,8 +51,8 @@ def evaluate_full(
 ) -> Results:
     """Every metric of `FULL`, the exact evidence on the whole test split, and the findings of the diagnosis.
 
-    With a `checkpoints` folder annealing continues from what it finds there. `progress` is called with each metric's
-    name. ConfigError where annealing is requested and the autoencoder is deterministic.
+    With a `checkpoints` folder annealing continues from files found there. `progress` is called with each metric's
+    name. ConfigError if annealing is requested for a deterministic autoencoder.
     """
     if config.num_annealed and model.is_deterministic:
         raise ConfigError(
@@ -118,7 +118,7 @@ def _bracket(subject: Subject) -> Measurements:
 
 
 def _true_posteriors(subject: Subject) -> Measurements:
-    """The true posteriors of the most telling examples beside the encoder's normals, for a figure."""
+    """The true posteriors of selected examples and the encoder's normals, for a figure."""
     model, test, device = subject.model, subject.splits.test, subject.device
     evidence, elbo = subject.known.arrays["log_evidence_per_image"], subject.known.arrays["elbo_per_image"]
     gap = torch.from_numpy(evidence - elbo[: len(evidence)])

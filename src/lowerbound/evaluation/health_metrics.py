@@ -1,4 +1,4 @@
-"""The check-up: measures what the doctor wants to know of a model, on a bounded part of its data, in seconds."""
+"""measure_health(): the HealthMetrics for a diagnosis, measured on a subset of the data, in seconds."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
@@ -33,16 +33,16 @@ from lowerbound.probability.posteriors import LOG_VARIANCE_BOUND
 
 @dataclass(frozen=True, kw_only=True)
 class HealthConfig:
-    """How much of the data is looked at, and how closely."""
+    """Numbers of examples and draws for the diagnosis."""
 
-    num_examples: int = 1000  # of the training and the test split each, evenly spaced: ELBO, distortion, rate
-    num_draws: int = 2  # from the posterior, for each of them
-    num_coded: int = 5000  # training examples, evenly spaced, whose posteriors make up the aggregate
-    num_gap_examples: int = 100  # the first test examples: inference gaps
+    num_examples: int = 1000  # of training and test split each, evenly spaced, for ELBO, distortion and rate
+    num_draws: int = 2  # from the posterior, for each example
+    num_coded: int = 5000  # training examples, evenly spaced, for the aggregate posterior
+    num_gap_examples: int = 100  # first test examples, for inference gaps
     gaps: GapConfig = field(default_factory=lambda: GapConfig(num_steps=25, num_draws=4, num_judging_draws=16))
 
     def __post_init__(self) -> None:
-        # Of two at least there is a standard error.
+        # A standard error needs at least two examples.
         for key, least in (("num_examples", 2), ("num_draws", 1), ("num_coded", 2), ("num_gap_examples", 2)):
             if getattr(self, key) < least:
                 raise ConfigError(f"{key} needs at least {least}, got {getattr(self, key)}.")
@@ -61,11 +61,10 @@ def measure_health(
     seed: int = 0,
     device: torch.device | str = "cpu",
 ) -> HealthMetrics:
-    """What a model and its data show, for `diagnose`.
+    """Measure the quantities that `diagnose` checks.
 
-    What is known already is not measured again: `known` holds arrays about the first test examples by the names that
-    Results have for them, the exact log p(x), both gaps, and the Pareto-k and effective sample size of weights. Of
-    data that the likelihood cannot score nothing else is measured.
+    `known` holds arrays of results for the first test examples, by name, which are not measured again: exact log p(x),
+    both gaps, Pareto-k and effective sample size. If the likelihood cannot score the data, nothing else is measured.
     """
     model.eval()
     found = HealthMetrics(latent_dim=model.latent_dim, monitored=splits.monitored, learned_sigma=_learned_sigma(model))
@@ -80,7 +79,7 @@ def measure_health(
     found = _add_latent_statistics(found, model, posterior, seed)
     tensors = {name: torch.as_tensor(array) for name, array in known.items() if name.endswith("_per_image")}
     if len(tensors.get("log_evidence_per_image", ())) < len(tensors.get("pareto_k_per_image", ())):
-        tensors.pop("log_evidence_per_image", None)  # the rest of the examples has no exact evidence
+        tensors.pop("log_evidence_per_image", None)  # it covers only some of the examples
     if "amortisation_gap_per_image" in tensors:
         found = _add_known_gaps(found, tensors)
     elif type(posterior) in LOCAL_FAMILIES and not model.takes_context:
@@ -91,7 +90,7 @@ def measure_health(
 def _add_terms(
     found: HealthMetrics, model: VAE, splits: Splits, config: HealthConfig, seed: int, device: torch.device | str
 ) -> HealthMetrics:
-    """ELBO on both splits; on training examples also the distortion, beside that of the best decoder that ignores z."""
+    """Add the ELBO on both splits and, on training examples, rate, distortion and z-free distortion."""
     train_examples, test_examples = (part.subsample(config.num_examples) for part in (splits.train, splits.test))
     train = expected_terms(model, train_examples, config.num_draws, seed, device)
     z_free = z_free_distortion(model, splits.train, train_examples, device)
@@ -113,7 +112,7 @@ def _add_terms(
 
 
 def _add_latent_statistics(found: HealthMetrics, model: VAE, posterior: Distribution, seed: int) -> HealthMetrics:
-    """Which latents are used, and how the codes of all examples together lie in the prior."""
+    """Add active units, the rate decomposition and the KL per dimension."""
     prior: Distribution = model.prior()
     split = decompose_rate(posterior, prior, generator(seed, "check-up/aggregate", posterior.mean.device))
     is_sum = has_elementwise_kl(posterior, prior)
@@ -159,7 +158,7 @@ def _add_known_gaps(found: HealthMetrics, known: Mapping[str, Tensor]) -> Health
 
 def _add_weight_reliability(found: HealthMetrics, known: Mapping[str, Tensor]) -> HealthMetrics:
     pareto_k, effective_sample_size = (known.get(f"{name}_per_image") for name in ("pareto_k", "effective_sample_size"))
-    # Too few draws have no shape; an estimate from them is left unjudged.
+    # With too few draws Pareto-k is NaN, and the weights are not judged.
     if pareto_k is not None and len(shape := pareto_k[~pareto_k.isnan()]):
         share = float((shape > PARETO_K_BOUND).double().mean())
         found = replace(found, pareto_k=float(shape.median()), untrusted_share=share)
@@ -169,9 +168,9 @@ def _add_weight_reliability(found: HealthMetrics, known: Mapping[str, Tensor]) -
 
 
 def _refusals(model: VAE, splits: Splits) -> Iterator[str]:
-    """What the likelihood says of each example that it cannot score."""
+    """The likelihood's message for each example that it cannot score."""
     for part in _parts(splits):
-        # Example by example only where there is something to find: most data are fine.
+        # Example by example only if the split as a whole is refused, which is rare.
         if _refusal(model, part) is not None:
             refusals = (_refusal(model, part.subset(np.array([index]))) for index in range(len(part)))
             yield from (refusal for refusal in refusals if refusal is not None)

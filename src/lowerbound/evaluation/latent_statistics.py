@@ -1,9 +1,9 @@
-"""Levels to hold a model's numbers against, where its rate goes, and what its code knows.
+"""Latent statistics: mutual information and aggregate KL (rate decomposition), active units, KL per dimension.
 
     rate = KL(q(z|x) || p(z)) averaged over x = I_q(x; z) + KL(q(z) || p(z)),   q(z) = the mean over x of q(z|x)
 
-The first part is what the code says of the example, the second how far the codes of all examples together, the
-aggregate posterior, are from the prior that samples are drawn from.
+The mutual information is what the latents tell about the example; the second part is the distance of the aggregate
+posterior q(z), the latents of all examples together, from the prior that samples are drawn from.
 """
 
 import math
@@ -23,22 +23,21 @@ from lowerbound.probability.kl import elementwise_kl
 BATCH_SIZE = 500
 
 ACTIVE_VARIANCE = 0.01
-"""A unit is active whose posterior mean varies more than this over examples: Burda et al., arXiv:1509.00519."""
+"""Variance of the posterior mean over examples above which a unit is active: Burda et al., arXiv:1509.00519."""
 
 MAX_PAIRS = 2**21
-"""Log-densities held at once where draws meet posteriors: 16 MB in 64 bits."""
+"""Log-densities of pairs of draw and posterior computed at once: 16 MB in float64."""
 
 RESOLUTION_MARGIN = 2.0
-"""Nats below log n that an estimate of the mutual information must stay to be more than that bound."""
+"""Nats below its upper bound log n that the mutual information must be to count as resolved."""
 
 
 @dataclass(frozen=True)
 class RateDecomposition:
-    """The mean rate and its two parts, in nats, from the same draws, so that the parts add up to the whole.
+    """The mean rate and its two parts, in nats, from the same draws, so that the parts add up to the rate.
 
-    Over the n examples as they are, each part is unbiased. As estimates for the population they lean: n examples can
-    be told apart by no more than log n nats, so the mutual information is at most that and leans downwards, and the
-    aggregate KL upwards.
+    For the empirical distribution of the n examples each part is unbiased. For the population both are biased: the
+    mutual information of n examples is at most log n nats, so it is too low, and the aggregate KL too high.
     """
 
     rate: Estimate
@@ -48,7 +47,7 @@ class RateDecomposition:
 
     @property
     def is_resolved(self) -> bool:
-        """Whether there are examples enough: the mutual information is well below log n."""
+        """Whether there are enough examples: the mutual information is well below log n."""
         return self.mutual_information.value < math.log(self.num_examples) - RESOLUTION_MARGIN
 
 
@@ -56,11 +55,11 @@ class RateDecomposition:
 class ActiveUnits:
     """Which latent dimensions respond to x."""
 
-    variance: Float[Tensor, " latent"]  # of the posterior's mean, over examples
+    variance: Float[Tensor, " latent"]  # of the posterior mean, over examples
 
     @property
     def is_active(self) -> tuple[bool, ...]:
-        """Of each dimension, whether its mean varies."""
+        """Whether each dimension is active."""
         return tuple((self.variance > ACTIVE_VARIANCE).tolist())
 
     @property
@@ -71,7 +70,7 @@ class ActiveUnits:
 
 @torch.no_grad()
 def encode_examples(model: VAE, examples: Examples, device: torch.device | str = "cpu") -> Distribution:
-    """The posteriors of all examples as one distribution, of batch shape [n]."""
+    """The posteriors of all examples as one distribution with batch shape [n]."""
     precision = next(model.parameters()).dtype
     posteriors = [
         model.given(batch.context).encode(batch.x.to(precision)) for batch in Batches(examples, BATCH_SIZE, device)
@@ -85,9 +84,10 @@ def encode_examples(model: VAE, examples: Examples, device: torch.device | str =
 def decompose_rate(
     posterior: Distribution, prior: Distribution, generator: Generator, num_draws: int = 1
 ) -> RateDecomposition:
-    """The rate of n posteriors as mutual information plus the aggregate posterior's KL from the prior, in nats.
+    """The rate of n posteriors as mutual information plus the KL from aggregate posterior to prior, in nats.
 
-    The aggregate is the mixture of all n posteriors, the draw's own among them. Errors are over examples.
+    The aggregate is the mixture of all n posteriors, including the one a draw comes from. Standard errors are over
+    examples.
 
     Source: Hoffman and Johnson, "ELBO surgery: yet another way to carve up the variational evidence lower bound", 2016.
     """
@@ -103,18 +103,18 @@ def decompose_rate(
 
 
 def log_aggregate_posterior(z: Float[Tensor, "draw latent"], posterior: Distribution) -> Float[Tensor, " draw"]:
-    """log q(z), the log of the mean over the n posteriors of q(z|x), in nats."""
+    """log q(z), the log of the mean of q(z|x) over the n posteriors, in nats."""
     num_examples = len(posterior.mean)
-    # In chunks: every draw meets every posterior.
+    # In chunks, because every draw is scored under every posterior.
     parts = [posterior.log_prob_table(part).logsumexp(1) for part in z.split(max(1, MAX_PAIRS // num_examples))]
     return torch.cat(parts) - math.log(num_examples)
 
 
 def moment_kl(posterior: Distribution, prior: DiagonalNormal) -> float:
-    """The least KL(q(z) || p(z)), in nats, that the aggregate's means and variances allow.
+    """The smallest KL(q(z) || p(z)), in nats, of a distribution with the aggregate's means and variances.
 
-    A lower bound that needs no mixture, so it holds in any dimension: of all distributions with these moments a
-    normal is nearest to a normal, and independent dimensions are nearest to an independent prior.
+    A lower bound that is exact in any dimension, because it does not evaluate the mixture: among all distributions with
+    these moments, the independent normal is nearest to an independent normal prior.
     """
     mean, total = posterior.mean.double(), posterior.variance.double().mean(0)
     variance = (total + mean.var(0, correction=0)) / prior.variance
@@ -123,7 +123,7 @@ def moment_kl(posterior: Distribution, prior: DiagonalNormal) -> float:
 
 
 def active_units(posterior: Distribution) -> ActiveUnits:
-    """The variance over examples of each dimension's posterior mean; above ACTIVE_VARIANCE the dimension is in use.
+    """The variance over examples of each dimension's posterior mean; above ACTIVE_VARIANCE a dimension is active.
 
     Source: Burda, Grosse and Salakhutdinov, "Importance Weighted Autoencoders", arXiv:1509.00519.
     """
@@ -131,5 +131,5 @@ def active_units(posterior: Distribution) -> ActiveUnits:
 
 
 def rate_per_dimension(posterior: Distribution, prior: Distribution) -> Float[Tensor, " latent"]:
-    """Mean over examples of each dimension's KL, in nats; ConfigError where it has no closed form."""
+    """Mean over examples of the KL of each dimension, in nats; ConfigError if it has no closed form."""
     return elementwise_kl(posterior, prior).double().mean(0)

@@ -17,29 +17,29 @@ from lowerbound.models.vae import VAE
 
 @dataclass(frozen=True, eq=False)
 class LabelledCodes:
-    """Posterior means and the labels of their examples: what a probe learns from."""
+    """Posterior means with the labels of their examples: the data of a probe."""
 
     mean: Float[Tensor, "n latent"]
     labels: Int64[Tensor, " n"]
 
 
 def labelled_codes(model: VAE, examples: Examples, device: torch.device | str = "cpu") -> LabelledCodes:
-    """Posterior means with their labels; DataError where the examples have none."""
+    """Posterior means with labels; DataError if the examples have none."""
     if examples.labels is None:
-        raise DataError("a probe needs labels, and these examples have none; give a data set with labels.")
+        raise DataError("a probe needs labels, and these examples have none; use a data set with labels.")
     return LabelledCodes(encode_examples(model, examples, device).mean.cpu(), torch.from_numpy(examples.labels))
 
 
 def linear_probe(train: LabelledCodes, test: LabelledCodes) -> Estimate:
     """Test accuracy of logistic regression on standardised codes, with its binomial standard error."""
-    # Imported here: scikit-learn takes a second that only probes should cost.
+    # Imported here: importing scikit-learn takes a second, and only probes need it.
     from sklearn.linear_model import LogisticRegression
 
     return _probe(LogisticRegression(max_iter=1000), train, test)
 
 
 def nearest_neighbour_probe(train: LabelledCodes, test: LabelledCodes, num_neighbours: int = 5) -> Estimate:
-    """Test accuracy of a vote of the nearest training codes, standardised, with its binomial standard error."""
+    """Test accuracy of a majority vote of the nearest standardised training codes, with binomial standard error."""
     from sklearn.neighbors import KNeighborsClassifier
 
     return _probe(KNeighborsClassifier(min(num_neighbours, len(train.labels))), train, test)

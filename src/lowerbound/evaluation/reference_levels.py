@@ -13,7 +13,7 @@ BATCH_SIZE = 500
 
 
 def grey_floor(x: Float[Tensor, "batch *event"]) -> Float[Tensor, " batch"]:
-    """Least possible distortion of grey pixels under a Bernoulli likelihood: their binary entropy, in nats."""
+    """Lower bound on the distortion of grey pixels under a Bernoulli likelihood: their binary entropy, in nats."""
     return (torch.special.entr(x) + torch.special.entr(1 - x)).flatten(1).sum(1)
 
 
@@ -22,7 +22,7 @@ def z_free_distortion(
     model: VAE, train: Examples, examples: Examples, device: torch.device | str = "cpu"
 ) -> Float[Tensor, " n"]:
     """Distortion of each example, in nats, under the best decoder that ignores z: one distribution of the likelihood's
-    family for all, fitted to the training examples.
+    family for all examples, fitted to the training examples.
     """
     batches = Batches(train, BATCH_SIZE, device).examples
     fit = z_free_fit(

@@ -1,4 +1,4 @@
-"""What a model says of x, in the units and the layout that the data have: the way back from the schema's scale."""
+"""StoredUnits: values and distributions converted between the model's scale and the units and layout of the data."""
 
 from dataclasses import dataclass
 
@@ -11,7 +11,7 @@ from lowerbound.probability.distributions import Distribution
 
 
 def to_stored_units(x: Float[Tensor, "*batch_and_event"], schema: Schema) -> Float[Tensor, "*batch_and_stored"]:
-    """Values as the model sees them, in stored units; images with channels last. With an offset in float64."""
+    """Convert values from the model's scale to stored units, images to channels last; with offsets in float64."""
     low, high = schema.range
     if schema.is_scaled:
         x = low + (high - low) * x
@@ -21,7 +21,7 @@ def to_stored_units(x: Float[Tensor, "*batch_and_event"], schema: Schema) -> Flo
 
 
 def to_model_units(stored: Float[Tensor, "*batch_and_stored"], schema: Schema) -> Float[Tensor, "*batch_and_event"]:
-    """The other way round."""
+    """Convert stored values to the model's scale and layout, in float32."""
     low, high = schema.range
     x = stored.movedim(-1, -3) if schema.layout == "image" else stored
     if schema.offsets:
@@ -31,10 +31,10 @@ def to_model_units(stored: Float[Tensor, "*batch_and_stored"], schema: Schema) -
 
 @dataclass(frozen=True, eq=False)
 class StoredUnits(Distribution):
-    """A likelihood p(x|z) whose values are in stored units and layout.
+    """A likelihood p(x|z) with values in stored units and layout.
 
-    Log-densities are those that the run reports: of x as the model sees it, in nats, without the constant of the change
-    of units. Codes of a table's levels stay positions.
+    Log-densities are those that the run reports: of x on the model's scale, in nats, without the constant of the change
+    of units. Levels of a table's column remain positions.
     """
 
     of_x: Distribution
