@@ -8,7 +8,7 @@ from lowerbound.evaluation import generation
 from lowerbound.evaluation.feature_samples import element_arrays
 from lowerbound.evaluation.latent_statistics import encode_examples
 from lowerbound.evaluation.metrics import Metric, Subject, first_reason, needs_a_density, needs_an_unconditional_model
-from lowerbound.evaluation.prior_shape import contour_arrays, density_contour
+from lowerbound.evaluation.prior_shape import contour_arrays, density_contours, marginal_of
 from lowerbound.evaluation.results import Measurements
 from lowerbound.foundation.seeding import generator
 from lowerbound.probability.kl import elementwise_kl, has_elementwise_kl
@@ -84,9 +84,9 @@ def rate_per_latent(subject: Subject) -> Measurements:
 
 def prior_contour(subject: Subject) -> Measurements:
     """The region that holds 95 % of the prior, in the plane of the two most used latents."""
-    lines = density_contour(subject.model.prior, shown_pair(subject))
-    assert lines is not None  # checked by _why_no_contour
-    return Measurements((), contour_arrays(lines))
+    contours = density_contours(subject.model.prior, shown_pair(subject))
+    assert contours is not None  # checked by _why_no_contour
+    return Measurements((), contour_arrays(contours[0]))
 
 
 def shown_pair(subject: Subject) -> tuple[int, ...]:
@@ -143,7 +143,7 @@ def _why_no_contour(subject: Subject) -> str:
         return reason
     if subject.model.latent_dim < 2:
         return "needs at least 2 latents, the model has 1"
-    known = density_contour(subject.model.prior, shown_pair(subject)) is not None
+    known = marginal_of(subject.model.prior, shown_pair(subject)) is not None
     return "" if known else f"prior {subject.model.config.prior!r} has no marginal for two of its latents"
 
 
