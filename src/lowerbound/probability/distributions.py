@@ -292,7 +292,7 @@ class PointMass(Distribution):
         return torch.zeros_like(self.value)
 
     def log_prob(self, value: Float[Tensor, "*value_shape"]) -> Float[Tensor, "*batch"]:
-        raise ConfigError("a point-mass posterior has no log-density, so only rate 'none' is possible, and no ELBO.")
+        raise ConfigError("a point-mass posterior has no log-density and no ELBO; use rate 'none'.")
 
     def sample(self, generator: Generator, num_samples: int) -> Float[Tensor, "sample *batch_and_event"]:
         return self.value.expand(num_samples, *self.value.shape)
