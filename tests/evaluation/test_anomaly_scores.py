@@ -222,9 +222,7 @@ def test_without_known_held_out_examples_there_is_no_threshold():
 @pytest.mark.parametrize("rate", [0.0, 0.004, 1.0, -1.0, math.nan, math.inf])
 def test_a_rate_too_small_for_the_held_out_examples_is_refused_with_a_remedy(rate):
     calibration, new = Calibration(measured(200)), measured(1)
-    accepted = (
-        r"accepted is from 0\.00498 \(1 / 201, because the threshold .* comes from 200 held-out"
-    )
+    accepted = r"accepted is from 0\.00498 \(1 / 201, because the threshold .* comes from 200 held-out"
     with pytest.raises(ConfigError, match=accepted + r".* hold out more examples \(data.num_held_out\)\."):
         calibration.judge(new, "negative-elbo", rate)
     remedy = r"from 0\.00991 \(1 / 101, .* or choose score 'negative-elbo', which accepts 0\.00498\."

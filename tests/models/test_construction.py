@@ -59,9 +59,7 @@ def test_own_parts_work_in_memory_and_are_not_saved_unless_registered(tmp_path):
     samples = model.sample_posterior(x, generator(0, "noise"), 2)
     assert lb.Objective()(samples).value.isfinite()
     path = tmp_path / "model.safetensors"
-    with pytest.raises(
-        RunError, match=r"its prior TwoPeaks is not registered; .*register_prior\('twopeaks'"
-    ):
+    with pytest.raises(RunError, match=r"its prior TwoPeaks is not registered; .*register_prior\('twopeaks'"):
         save_model(path, model, None, {})
     assert not path.exists()
 

@@ -1,4 +1,4 @@
-"""Annealed importance sampling (AIS): stochastic lower bounds on log p(x), with checkpoints.
+"""Annealed importance sampling (AIS) for log p(x): chains, temperature schedules, pilot, checkpoints.
 
 Chains walk the path of `hamiltonian.py`, f_β = base · ratio^β, over inverse temperatures 0 = β_0 < ... < β_T = 1. A
 chain starts with an exact draw z_0 from the base. At each temperature its weight is updated, and then a transition that

@@ -14,7 +14,7 @@ from torch import Tensor
 from lowerbound.data.batches import scaled
 from lowerbound.data.sources import Examples
 from lowerbound.evaluation.annealing import AnnealedEvidence, AnnealingConfig, anneal
-from lowerbound.evaluation.bidirectional import Sandwich, bidirectional
+from lowerbound.evaluation.bidirectional import EvidenceBracket, bidirectional
 from lowerbound.evaluation.results import Measurements, ProgressCallback, Score, Scorer
 from lowerbound.foundation.schema import Support
 from lowerbound.foundation.seeding import generator
@@ -64,11 +64,11 @@ def bracket_metrics(
 ) -> Measurements:
     """Lower and upper bounds on log p(x) of examples sampled from the model, and the width of the bracket."""
     stream = generator(seed, "annealing/simulated", device)
-    sandwich = bidirectional(
+    bracket = bidirectional(
         model, num_examples, config, stream, lambda done, total: progress("annealing simulated examples", done, total)
     )
-    scores = tuple(_bracket_scores(sandwich, Scorer("simulated", _convention(model, sandwich.x)), config))
-    return Measurements(scores, {"annealing_bracket_per_image": sandwich.gap.float().cpu().numpy()})
+    scores = tuple(_bracket_scores(bracket, Scorer("simulated", _convention(model, bracket.x)), config))
+    return Measurements(scores, {"annealing_bracket_per_image": bracket.gap.float().cpu().numpy()})
 
 
 def describe_annealing(config: AnnealingConfig) -> str:
@@ -97,13 +97,13 @@ def _annealed(
         yield state.evidence
 
 
-def _bracket_scores(sandwich: Sandwich, score: Scorer, config: AnnealingConfig) -> Iterator[Score]:
+def _bracket_scores(bracket: EvidenceBracket, score: Scorer, config: AnnealingConfig) -> Iterator[Score]:
     about = f"for examples sampled from the model, {describe_annealing(config)}: at most log p(x) in expectation"
-    yield score("annealed-lower-bound", sandwich.lower.cpu(), about, config.num_chains)
+    yield score("annealed-lower-bound", bracket.lower.cpu(), about, config.num_chains)
     about = "the same, run backwards from the latent that generated the example: at least log p(x) in expectation"
-    yield score("annealed-upper-bound", sandwich.upper.cpu(), about, config.num_chains)
+    yield score("annealed-upper-bound", bracket.upper.cpu(), about, config.num_chains)
     about = "upper minus lower bound: in expectation, the error of either is at most this"
-    yield score("annealing-bracket", sandwich.gap.cpu(), about, config.num_chains)
+    yield score("annealing-bracket", bracket.gap.cpu(), about, config.num_chains)
 
 
 def _convention(model: VAE, x: Tensor) -> str:

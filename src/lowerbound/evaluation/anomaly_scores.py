@@ -1,4 +1,6 @@
-"""Anomaly scores, calibration on held-out examples and thresholds: in nats, higher is more anomalous.
+"""Anomaly scores (−ELBO, typicality, PNG complexity, missing cells), calibrated on held-out examples.
+
+Scores are in nats; higher is more anomalous.
 
     negative-elbo         −ELBO importance            −log p(x) by importance weighting, which removes most of the
     encoder's gap typicality            |−ELBO − its mean over held-out examples|: examples that are too probable are

@@ -22,7 +22,7 @@ from lowerbound.probability.distributions import Distribution
 
 
 @dataclass(frozen=True, eq=False)
-class Sandwich:
+class EvidenceBracket:
     """Stochastic lower and upper bounds on log p(x), in nats, of examples sampled from the model."""
 
     x: Float[Tensor, "batch *event"]
@@ -55,7 +55,7 @@ def bidirectional(
     config: AnnealingConfig,
     generator: Generator,
     progress: Callable[[int, int], None] = lambda done, total: None,
-) -> Sandwich:
+) -> EvidenceBracket:
     """Stochastic lower and upper bounds on log p(x), in nats, of examples x drawn from the model.
 
     Both directions have the same path and step sizes. `progress` receives the number of completed and of all
@@ -78,7 +78,7 @@ def bidirectional(
         advance(reverse, run.path, ladder, generator)
         done += 1
         progress(done, total)
-    return Sandwich(x, run.chains.evidence(), reverse.evidence())
+    return EvidenceBracket(x, run.chains.evidence(), reverse.evidence())
 
 
 @torch.no_grad()

@@ -29,7 +29,7 @@ class ComparisonRow:
     difference: Estimate | None  # from the reference, paired by example; None for the reference itself
 
     @property
-    def standard_errors_apart(self) -> float:
+    def num_standard_errors(self) -> float:
         """The difference in units of its standard error; infinite if that is zero."""
         if self.difference is None or self.difference.value == 0:
             return 0.0

@@ -1,4 +1,4 @@
-"""Generation: samples from the prior and from p(x|z), manifolds, traversals and interpolations.
+"""Generation: samples from prior and p(x|z), manifolds, traversals, interpolations, quantile axes; to_images.
 
 Images are N x H x W x C arrays in [0, 1], always decoded means, not draws of pixels.
 

@@ -1,4 +1,4 @@
-"""measure_health(): the HealthMetrics for a diagnosis, measured on a subset of the data, in seconds."""
+"""measure_health(): ELBOs, gain from z, clamped variances, learned σ, gaps and support, for the diagnosis."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace

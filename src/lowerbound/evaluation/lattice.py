@@ -1,4 +1,4 @@
-"""Lattices for quadrature: tiles of cells in the latent space, and log p(x, z) of many images on them.
+"""Lattices for quadrature: tiles of cells in latent space, log p(x|z) and prior mass of many images on them.
 
 A tile of level L is a cube of 64 cells, 2^-L prior standard deviations wide. All images share the lattice, so that each
 cell is decoded only once. Level 0 covers the prior and a neighbourhood of every encoder mean.

@@ -1,4 +1,4 @@
-"""Sums over one level of a quadrature lattice for each image, and selection of the tiles to refine.
+"""Sums over one level of a quadrature lattice per image, bounds on cells, and selection of tiles to refine.
 
 A tile is refined into its children: tiles of the next level, each of which covers a part of its cells. A child that
 cannot hold relevant mass is settled: its sum on this level is final. The others are kept for the next level.
@@ -59,7 +59,7 @@ class LevelSums:
         self.num_decoded = len(tiles.corner) * len(self.integrand.offsets)
         for table in self.integrand.tables(tiles):
             self.num_evaluated += table.log_likelihood.numel()
-            cells = _read(self.integrand, tiles, table)
+            cells = _cells_of(self.integrand, tiles, table)
             _raise_to(self.peak, table.image, cells.peak)
             if on_rim is not None:
                 self._note_rim(table, on_rim[table.tile])
@@ -163,7 +163,7 @@ class _Cells:
         return _by_child(self.mass + self.rise + _log_shortfall(self.rise)).logsumexp(-1)
 
 
-def _read(integrand: Integrand, tiles: Tiles, table: Table) -> _Cells:
+def _cells_of(integrand: Integrand, tiles: Tiles, table: Table) -> _Cells:
     grid = table.log_likelihood + table.log_prior_mass
     peak, grid = grid.amax(-1), grid.unflatten(-1, (integrand.num_cells,) * integrand.num_latents)
     rise = _greatest_rise(grid)

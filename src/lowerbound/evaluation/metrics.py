@@ -1,4 +1,4 @@
-"""Metric, Subject and run_metrics: metrics with conditions on model and data, run in order.
+"""run_metrics, Metric and Subject: runs a table of metrics, each with the condition for which it applies.
 
 A metric that does not apply is left out, with the reason; a failure of one does not affect the others.
 """

@@ -1,4 +1,4 @@
-"""Quadrature: exact evidence log p(x) of models with one to three latents, with error bounds.
+"""Quadrature: exact evidence log p(x) for up to three latents, with error bounds, convergence and tile budget.
 
     log p(x) = log ∫ p(z) p(x|z) dz
 

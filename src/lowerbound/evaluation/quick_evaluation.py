@@ -1,4 +1,4 @@
-"""evaluate_quick(): scores and figure arrays at the end of training, in seconds; also score_examples()."""
+"""evaluate_quick(): ELBO, rate, distortion and bits per dimension after training; score_examples()."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace

@@ -1,4 +1,4 @@
-"""Score, Scorer, Finding and Results, and their files: results.json and results.safetensors.
+"""Score, Scorer, Finding and Results; reading and writing results.json and results.safetensors.
 
 A score always has its unit, split, data convention and, if it is a mean over examples, its standard error. A finding is
 a result of the diagnosis. Arrays are stored so that a report needs neither the data nor the model.

@@ -1,4 +1,4 @@
-"""True posteriors p(z|x) of a few examples on grids, with the encoder's Gaussian; for models with two latents.
+"""True posteriors p(z|x) of selected examples on adaptive grids, with the encoder's normal; for two latents.
 
     p(z|x) = p(z) p(x|z) / p(x)
 
@@ -149,7 +149,7 @@ class _Grid:
 
     def fitted_window(self, seen: Float[Tensor, "2 latent"], num_points: int) -> _Window:
         """The box of the region with mass and of the box that must be visible, with a margin."""
-        inside = _holding(self.mass)
+        inside = _cells_with_mass(self.mass)
         places = torch.stack([_first_and_last(inside.any(0)), _first_and_last(inside.any(1))], dim=1)
         edges = self.window.low + self.window.spacing * places
         low, high = torch.minimum(edges[0], seen[0]), torch.maximum(edges[1], seen[1])
@@ -217,7 +217,7 @@ def _mass(
         urgency = log_mass + unevenness + unevenness.clamp(max=1).log() - log_least
         if cut == 0 and encoder_mean is not None:
             urgency[((points - encoder_mean).abs() <= spacing / 2).all(-1)] = math.inf
-        is_cut = _foremost(urgency, most_cut) if cut < MAX_CUTS else torch.zeros_like(urgency, dtype=torch.bool)
+        is_cut = _most_urgent(urgency, most_cut) if cut < MAX_CUTS else torch.zeros_like(urgency, dtype=torch.bool)
         settled.add(owner[~is_cut], log_mass[~is_cut])
         if not bool(is_cut.any()):
             break
@@ -258,7 +258,7 @@ def _unevenness(blocks: Float[Tensor, "block row column"]) -> Float[Tensor, "blo
     return 0.5 * (F.max_pool2d(near, 3, 1) + F.max_pool2d(-near, 3, 1)).squeeze(1)
 
 
-def _foremost(urgency: Float[Tensor, "block row column"], most: int) -> Bool[Tensor, "block row column"]:
+def _most_urgent(urgency: Float[Tensor, "block row column"], most: int) -> Bool[Tensor, "block row column"]:
     """The cells to divide: those above zero, or the `most` most urgent ones."""
     least = urgency.flatten().topk(min(most, urgency.numel())).values[-1]
     return (urgency > 0) & (urgency >= least)
@@ -270,7 +270,7 @@ def _cut(middles: Float[Tensor, "cell latent"], spacing: Float[Tensor, " latent"
     return middles[:, None, None] + spacing * torch.cartesian_prod(steps, steps).flip(-1).view(4, 4, 2)
 
 
-def _holding(mass: Float[Tensor, "second first"]) -> Bool[Tensor, "second first"]:
+def _cells_with_mass(mass: Float[Tensor, "second first"]) -> Bool[Tensor, "second first"]:
     """The smallest set of cells that contains HELD_SHARE of the mass."""
     share, order = mass.flatten().sort(descending=True)
     number = int((share.cumsum(0) < HELD_SHARE * share.sum()).sum()) + 1

@@ -1,4 +1,4 @@
-"""build_model: a new VAE from its configuration, with initial weights from a generator; checks for saving."""
+"""build_model: a new VAE from its configuration, with weights from a generator; checks of parts before saving."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace

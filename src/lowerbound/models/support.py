@@ -1,4 +1,4 @@
-"""Support checks: which examples a trained model can score; others are refused or skipped, with the reason.
+"""Support checks: examples that a trained model can score; others are refused or skipped; binarise_as_run.
 
 Commands, Python API, estimator, service and explorer all read examples by the run's schema (data/conforming.py) and
 then call these checks. Values outside of the likelihood's support are refused with their position, or skipped and
@@ -35,7 +35,9 @@ def describe_binarisation(schema: Schema) -> str:
     return f"{schema.binarisation} binarisation, seed {schema.binarisation_seed}"
 
 
-def supported(collection: Collection, likelihood: Likelihood, schema: Schema, skip_broken: bool = False) -> Collection:
+def supported_examples(
+    collection: Collection, likelihood: Likelihood, schema: Schema, skip_broken: bool = False
+) -> Collection:
     """The examples that the likelihood can score; for a binarised run, grey pixels are binarised first, with a note.
 
     SchemaError (a DataError) names the first unsupported value; with `skip_broken`, `skipped` names every such example.
@@ -46,7 +48,7 @@ def supported(collection: Collection, likelihood: Likelihood, schema: Schema, sk
         return collection
     if not skip_broken:
         raise SchemaError(f"{next(iter(problems.values()))}.")
-    return without(collection, problems)
+    return without_examples(collection, problems)
 
 
 def binarise_as_run(collection: Collection, schema: Schema) -> Collection:
@@ -59,13 +61,13 @@ def binarise_as_run(collection: Collection, schema: Schema) -> Collection:
     return replace(collection, examples=examples, notes=(*collection.notes, *notes))
 
 
-def unsupported(likelihood: Likelihood, schema: Schema, x: torch.Tensor) -> Bool[np.ndarray, "n *event"]:
+def unsupported_values(likelihood: Likelihood, schema: Schema, x: torch.Tensor) -> Bool[np.ndarray, "n *event"]:
     """Which elements, on the model's scale, the likelihood cannot score."""
     is_wrong: np.ndarray = (~likelihood.admits(x, schema.support.is_binary)).cpu().numpy()
     return is_wrong
 
 
-def without(collection: Collection, problems: dict[int, str]) -> Collection:
+def without_examples(collection: Collection, problems: dict[int, str]) -> Collection:
     """The examples without problems; in a table the problem rows remain, marked as unreadable."""
     skipped = (*collection.skipped, *problems.values())
     if collection.examples.layout == "table":
@@ -87,7 +89,7 @@ def _problems(collection: Collection, likelihood: Likelihood, schema: Schema) ->
     """Each example with an unsupported value, and a message about its first one."""
     start = 0
     for x in Batches(collection.examples, BATCH_SIZE).examples:
-        is_wrong = unsupported(likelihood, schema, x)
+        is_wrong = unsupported_values(likelihood, schema, x)
         for index in np.flatnonzero(is_wrong.reshape(len(x), -1).any(axis=1)).tolist():
             position = tuple(int(axis[0]) for axis in np.nonzero(is_wrong[index]))
             yield start + index, _sentence(collection, likelihood, schema, start + index, position)

@@ -1,4 +1,4 @@
-"""VAE: the variational autoencoder: encode, decode, sample, reconstruct, log p(x, z).
+"""VAE: the variational autoencoder: encode, decode, sample, generate, reconstruct, log p(x, z), context.
 
     x -> encoder -> posterior q(z|x) -> z -> decoder -> likelihood p(x|z),   with a prior p(z)
 

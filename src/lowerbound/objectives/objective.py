@@ -1,4 +1,4 @@
-"""Objective, Loss and the table of named objectives: bound, gradient, rate and penalties combined.
+"""Objective and Loss: bound, gradient, rate and penalties combined; refused combinations; named objectives.
 
     objective = bound(log p(x|z) - weight * rate) - sum of weight * penalty,   in nats per example
 

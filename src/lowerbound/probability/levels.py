@@ -73,11 +73,11 @@ class LevelDistribution(Distribution, ABC):
         columns = []
         for start in range(0, self.shape[0], at_once):
             levels = self._part(slice(start, start + at_once)).level_log_prob().flatten(1).T.contiguous()
-            rows = [self._looked_up(part, levels) for part in values.split(max(1, TABLE_VALUES // num_elements))]
+            rows = [self._look_up(part, levels) for part in values.split(max(1, TABLE_VALUES // num_elements))]
             columns.append(torch.cat(rows))
         return torch.cat(columns, dim=1)
 
-    def _looked_up(
+    def _look_up(
         self, values: Float[Tensor, "n element"], levels: Float[Tensor, "level_of_element batch"]
     ) -> Float[Tensor, "n batch"]:
         level = (values * (self.num_levels - 1)).round().long()

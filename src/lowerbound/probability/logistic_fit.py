@@ -1,4 +1,4 @@
-"""fit_logistics: maximum-likelihood fits of discretised logistic mixtures to histograms, per element.
+"""fit_logistics: fits discretised logistic mixtures to histograms by Newton steps and EM, per element.
 
 In a = 1 / scale and b = location / scale the log-probability of an interval under one logistic is concave (Pratt,
 "Concavity of the Log Likelihood", 1981), so that Newton's method finds its only maximum. Mixtures are fitted by
@@ -63,9 +63,9 @@ def _fitted(counts: Float[Tensor, "level element"], num_components: int, bounds:
     levels = torch.linspace(0, 1, len(counts), dtype=counts.dtype, device=counts.device)
     starts = [_from(*start, bounds) for start in _starts(counts, levels, num_components)]
     if len(starts) > 1:
-        found = [_climbed(counts, levels, start, bounds, NUM_FIRST_STEPS) for start in starts]
+        found = [_expectation_maximisation(counts, levels, start, bounds, NUM_FIRST_STEPS) for start in starts]
         starts = [_best(counts, levels, found)]
-    return _climbed(counts, levels, starts[0], bounds, NUM_STEPS)
+    return _expectation_maximisation(counts, levels, starts[0], bounds, NUM_STEPS)
 
 
 def _from(
@@ -114,7 +114,7 @@ def _starts(
     ]
 
 
-def _climbed(
+def _expectation_maximisation(
     counts: Float[Tensor, "level element"],
     levels: Float[Tensor, " level"],
     start: Parameters,

@@ -1,4 +1,4 @@
-"""Part: base of likelihoods, priors and posteriors; their options, and registration under a name.
+"""Part: base of likelihoods, priors and posteriors; checks of their options, and registration under a name.
 
 A part is built from a shape and options: constructor arguments with a default, each a number, Boolean or string. A file
 stores a part's name and options, from which loading builds the same part.

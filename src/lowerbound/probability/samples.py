@@ -1,4 +1,4 @@
-"""PosteriorSamples: draws z ~ q(z|x) with log p(x|z), log q(z|x), log p(z) and KL, for bounds, rates and penalties.
+"""PosteriorSamples: draws z ~ q(z|x) with log p(x|z), log q(z|x), log p(z) and KL, for bounds and rates; draw.
 
 A model has one group of latents or, if it is hierarchical, several: z = (z_1, ..., z_L), drawn in this order.
 Log-densities and rates are sums over groups; a later group's posterior and prior may depend on the draws before it.

@@ -1,4 +1,4 @@
-"""TableRow, Block and ColumnCodes: distributions of table rows with columns of several families and missing cells.
+"""TableRow, Block, ColumnCodes: distributions of table rows with mixed column families and missing cells.
 
 A missing cell (NaN) is omitted from log p(x|z), which is then the log-density of the known cells. For columns that are
 independent given z, that is the exact marginal.

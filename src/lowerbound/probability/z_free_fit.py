@@ -1,4 +1,4 @@
-"""z_free_fit: the maximum-likelihood fit of a likelihood's family to examples, ignoring z.
+"""z_free_fit: maximum-likelihood fit of a likelihood's family to examples, ignoring z, for every family.
 
 It is the reference level for the gain of a decoder from z. All parameters of p(x|z) are fitted, including those learned
 outside of the decoder, such as a standard deviation shared by all elements. Probabilities are at least 1e-6, so that a
