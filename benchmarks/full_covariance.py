@@ -4,7 +4,7 @@
 
 Two questions. For one trained decoder: how much closer does the best full-covariance normal of each test image come to
 log p(x) than the best diagonal one (Cremer, Li and Duvenaud, arXiv:1801.03558, whose approximation gap is the rest)?
-And for whole trainings of the `dense` recipe that differ in their posterior alone: by how much do their test ELBOs
+And for whole trainings of the `dense` recipe that differ only in the posterior: by how much do their test ELBOs
 differ, paired image by image? Writes benchmarks/results/full_covariance.json.
 """
 
@@ -32,7 +32,7 @@ from lowerbound.training.state import machine
 
 RESULTS = Path(__file__).parent / "results" / "full_covariance.json"
 POSTERIORS = ("diagonal-normal", "full-normal")
-NUM_IMAGES = 200  # the first of the test split, for gaps and evidence
+NUM_IMAGES = 200  # first of the test split, for gaps and evidence
 EXACT_LATENTS = 2
 IMPORTANCE_DRAWS = 5000
 

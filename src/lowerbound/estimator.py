@@ -30,7 +30,7 @@ from lowerbound.foundation.seeding import content_noise, generator
 from lowerbound.inference.estimator_input import check_parameters, checked_codes, checked_count, checked_rows
 from lowerbound.models.config import ModelConfig
 from lowerbound.models.construction import build_model
-from lowerbound.models.support import unsupported
+from lowerbound.models.support import unsupported_values
 from lowerbound.models.vae import VAE as Model
 from lowerbound.objectives.objective import Objective
 from lowerbound.objectives.rates import true_rate
@@ -258,7 +258,7 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  # 
         seen = self._standardisation.standardised(rows)
         likelihood, is_binary = self.model_.likelihood, self.schema_.support.is_binary
         # In float32, as in training, where the 1 + 2e-16 of a scaler is 1.
-        is_outside = unsupported(likelihood, self.schema_, torch.from_numpy(_single(seen)))
+        is_outside = unsupported_values(likelihood, self.schema_, torch.from_numpy(_single(seen)))
         is_far = np.abs(seen) >= LARGEST
         if not (is_outside | is_far).any():
             return seen

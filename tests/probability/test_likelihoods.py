@@ -239,7 +239,7 @@ def test_a_table_of_categories_and_counts_is_discrete_and_one_with_a_number_is_n
         ("continuous-bernoulli", Support(0.0, 1.0), "density"),
     ],
 )
-def test_what_log_likelihoods_mean_is_said_by_the_convention(name, support, convention):
+def test_the_convention_states_the_meaning_of_log_likelihoods(name, support, convention):
     assert LIKELIHOODS[name](EVENT if name != "table" else (2,)).convention(support) == convention
 
 

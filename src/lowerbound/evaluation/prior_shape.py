@@ -1,4 +1,4 @@
-"""The shape of a prior in the plane of two latents: contours of its regions of highest density, for pictures."""
+"""Contours of a prior's highest-density regions in the plane of two latents, for figures."""
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
@@ -17,8 +17,8 @@ from lowerbound.probability.priors import Prior
 
 CENTRAL = 0.95
 NUM_DRAWS = 20_000
-NUM_POINTS = 240  # of the grid, along each axis
-MARGIN = 0.15  # beyond the outermost draws, as a share of their range
+NUM_POINTS = 240  # grid points along each axis
+MARGIN = 0.15  # beyond the outermost draws, as a fraction of their range
 
 Polyline = Float[np.ndarray, "_ 2"]  # of any length
 
@@ -27,10 +27,10 @@ Polyline = Float[np.ndarray, "_ 2"]  # of any length
 def density_contours(
     prior: Prior, dimensions: Sequence[int], probabilities: Sequence[float] = (CENTRAL,)
 ) -> list[list[Polyline]] | None:
-    """For each probability, the boundary of the smallest region of two latents that holds it; None where it is unknown.
+    """For each probability, the boundary of the highest-density region of two latents; None if it is unknown.
 
     The region is {z : log p(z) >= c} for the c of `log_density_level` (Hyndman, "Computing and Graphing Highest Density
-    Regions", 1996, Section 3). It is unknown where a prior has no marginal for two of its latents.
+    Regions", 1996, Section 3). It is unknown if the prior has no marginal for two of its latents.
     """
     pair = marginal_of(prior, dimensions)
     if pair is None:
@@ -46,20 +46,20 @@ def density_contours(
     heights = pair.log_prob(grid).reshape(NUM_POINTS, NUM_POINTS).cpu().numpy()
     levels = [log_density_level(pair, z, probability) for probability in probabilities]
     across, up = (axis.cpu().numpy() for axis in axes)
-    # Far outside, a density may be zero: no line can be interpolated between infinite logarithms.
+    # Far outside the density may be zero: contours cannot be interpolated between values of -inf.
     contours = contour_generator(across, up, heights.clip(min=min(levels) - 100), line_type=LineType.Separate)
     return [[np.asarray(line, dtype=np.float32) for line in contours.lines(level)] for level in levels]
 
 
 def log_density_level(pair: Distribution, draws: Float[Tensor, "draw latent"], probability: float) -> float:
-    """The log-density above which two latents lie with a probability: exact for normals, else estimated from draws."""
+    """The log-density exceeded with the given probability: exact for normals, else a quantile over draws."""
     if isinstance(pair, DiagonalNormal | FullNormal):
         return float(pair.log_prob(pair.mean)) + math.log1p(-probability)
     return float(torch.quantile(pair.log_prob(draws), 1 - probability))
 
 
 def marginal_of(prior: Prior, dimensions: Sequence[int]) -> Distribution | None:
-    """The prior of some latents; None where it has no marginals."""
+    """The marginal of the prior for some latents; None if it has none."""
     distribution: Distribution = prior()
     if list(dimensions) == list(range(prior.latent_dim)):
         return distribution
@@ -70,7 +70,7 @@ def marginal_of(prior: Prior, dimensions: Sequence[int]) -> Distribution | None:
 
 
 def contour_arrays(lines: Sequence[Polyline]) -> dict[str, np.ndarray]:
-    """Polylines as arrays of results: all points, and the number of points of each line."""
+    """Polylines as arrays for results: all points, and the number of points of each line."""
     return {
         "prior_contour_points": np.concatenate(lines),
         "prior_contour_lengths": np.array([len(line) for line in lines]),
@@ -78,6 +78,6 @@ def contour_arrays(lines: Sequence[Polyline]) -> dict[str, np.ndarray]:
 
 
 def contour_lines(arrays: Mapping[str, np.ndarray]) -> Iterator[Polyline]:
-    """The polylines that `contour_arrays` has stored; none where there are no such arrays."""
+    """The polylines stored by `contour_arrays`; empty if there are no such arrays."""
     if "prior_contour_points" in arrays:
         yield from np.split(arrays["prior_contour_points"], np.cumsum(arrays["prior_contour_lengths"])[:-1])

@@ -21,7 +21,7 @@ from lowerbound.foundation.errors import ConfigError, UnknownName
 from lowerbound.foundation.storage import read_toml
 from lowerbound.foundation.text import one_line
 from lowerbound.models.config import ModelConfig
-from lowerbound.models.construction import knows_kl
+from lowerbound.models.construction import config_has_closed_form_kl
 from lowerbound.objectives.objective import OBJECTIVES, Objective
 from lowerbound.runs.setting_checks import check_settings
 from lowerbound.training.config import TrainingConfig
@@ -64,7 +64,7 @@ class Experiment:
     def __post_init__(self) -> None:
         self.objective.check_posterior(self.model.posterior)
         # Resolved, so that config.toml says which rate was charged.
-        resolved = self.objective.resolved(self.model.posterior, knows_kl(self.model))
+        resolved = self.objective.resolved(self.model.posterior, config_has_closed_form_kl(self.model))
         object.__setattr__(self, "objective", resolved)
 
     def settings(self) -> dict[str, dict[str, Any]]:

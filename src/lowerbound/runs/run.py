@@ -19,7 +19,7 @@ from torch import Tensor
 
 from lowerbound.data.batches import deviation_of, mean_of
 from lowerbound.data.sources import Splits
-from lowerbound.evaluation.anomaly_scores import calibrated
+from lowerbound.evaluation.anomaly_scores import calibrate_scores
 from lowerbound.evaluation.quick_evaluation import data_convention, evaluate_quick
 from lowerbound.evaluation.results import ProgressCallback, Results, read_results
 from lowerbound.foundation.errors import Interrupted, RunError, UsageError
@@ -274,7 +274,7 @@ def _train(job: Job, model: VAE, checkpoint: Checkpoint | None, earlier: Iterabl
 def calibrate(job: Job, model: VAE) -> None:
     """Score held-out examples, so that anomaly scores have thresholds without the training data."""
     if job.splits.monitored == "validation" and not model.is_deterministic:
-        calibrated(model, job.splits.validation, job.device).write(job.path / CALIBRATION)
+        calibrate_scores(model, job.splits.validation, job.device).write(job.path / CALIBRATION)
 
 
 def finish(
