@@ -40,7 +40,7 @@ IMPORTANCE_DRAWS = 5000
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, default=Path("runs/full-covariance"))
-    parser.add_argument("--latents", type=int, nargs="+", default=[2, 10, 32])
+    parser.add_argument("--latents", type=int, nargs="+", default=[2, 10])
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1])
     parser.add_argument("--epochs", type=int, default=10)
     options = parser.parse_args()
