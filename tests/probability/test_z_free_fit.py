@@ -124,7 +124,7 @@ def test_counts_too_large_for_a_histogram_are_fitted_as_they_came(name, monkeypa
 def test_a_level_that_no_fitted_example_has_costs_nats_and_not_infinitely_many():
     likelihood = LIKELIHOODS["categorical"]((2,), num_levels=4)
     x = torch.zeros(50, 2)
-    cost = -fixed_fit(likelihood, examples_of(x)).log_prob(torch.ones(1, 2))
+    cost = -z_free_fit(likelihood, examples_of(x)).log_prob(torch.ones(1, 2))
     assert_close(cost, torch.tensor([2 * -math.log(1e-6)]), rtol=1e-5, atol=0)
 
 
