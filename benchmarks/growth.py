@@ -188,7 +188,7 @@ def series_table(name: str, series: dict[str, Any]) -> str:
     rows = [(f"{point['value']:,}", *(in_digits(point[quantity]) for quantity in shown)) for point in points]
     growth = [series["growth"][quantity] for quantity in shown]
     rows.append(("slopes", *(", ".join(f"{slope:.2f}" for slope in grown["slopes"]) for grown in growth)))
-    rows.append(("bends at", *("nowhere" if g["bends_at"] is None else f"{g['bends_at']:,}" for g in growth)))
+    rows.append(("slope changes at", *("nowhere" if g["bends_at"] is None else f"{g['bends_at']:,}" for g in growth)))
     return markdown((name, *(QUANTITIES[quantity] for quantity in shown)), rows)
 
 

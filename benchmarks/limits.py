@@ -287,7 +287,7 @@ def machine_table(figures: dict[str, Any]) -> str:
         )
         for rate in limits["copy_bytes_per_second"]
     ]
-    return markdown(("what the machine can do", "best", "median (quartiles)"), rows)
+    return markdown(("capability of the machine", "best", "median (quartiles)"), rows)
 
 
 def cost_table(figures: dict[str, Any]) -> str:

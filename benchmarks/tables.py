@@ -122,7 +122,7 @@ def time_to_quality(figures: Figures) -> str:
     ]
     lines = [
         markdown(["", f"seconds to −ELBO ≤ {target:g} nats", "reached by", "seconds per epoch"], rows),
-        f"Where the target is not reached, the time spent is a lower bound. Time of lowerbound over Keras': "
+        f"Where the target is not reached, the time spent is a lower bound. Ratio of lowerbound's time to Keras': "
         f"{cell(summary['time of lowerbound / keras'])}, median of the seeds' ratios (quartiles).",
     ]
     if "in keras' time" in summary:

@@ -56,7 +56,8 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  # 
     likelihood : str, default="auto"
         Family of p(x|z), a name in `lowerbound.likelihoods`. "auto" depends on the values of X: Bernoulli for 0 and 1,
         else normal with a standard deviation for each element ("gaussian-per-element").
-        "gaussian" has one standard deviation, learned, in those of the features. "table" accepts missing values, NaN.
+        "gaussian" has one learned standard deviation, in units of the features' standard deviations. "table" accepts
+        missing values, NaN.
     num_epochs : int, default=100
         Passes over the data in `fit`.
     batch_size : int, default=64

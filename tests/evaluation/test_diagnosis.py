@@ -44,7 +44,7 @@ ILL = {
     "evidence below its bound": {"approximation_gap": Estimate(-0.4, 0.1)},
     "untrusted evidence": {"pareto_k": 0.8, "untrusted_share": 0.6},
     "overfitting": {"test_elbo": Estimate(-165.0, 1.7)},
-    "holes in the prior": {"aggregate_kl": Estimate(2.0, 0.1)},
+    "holes in the latent space": {"aggregate_kl": Estimate(2.0, 0.1)},
     "encoder is the bottleneck": {"amortisation_gap": Estimate(8.0, 1.0)},
     "monitored test examples": {"monitored": "test"},
 }
@@ -118,7 +118,7 @@ def test_findings_are_sorted_by_severity_then_by_their_order_in_the_table():
 
 
 @pytest.mark.parametrize(
-    "name", ["overfitting", "holes in the prior", "encoder is the bottleneck", "evidence below its bound"]
+    "name", ["overfitting", "holes in the latent space", "encoder is the bottleneck", "evidence below its bound"]
 )
 def test_a_difference_within_noise_gives_no_finding(name):
     ((field, ill),) = ILL[name].items()
@@ -161,11 +161,11 @@ def test_an_unresolved_aggregate_kl_is_replaced_by_that_of_its_moments():
     unresolved = replace(HEALTHY, aggregate_kl=None, mutual_information=None)
     assert diagnose(unresolved) == ()
     (finding,) = diagnose(replace(unresolved, moment_kl=3.0))
-    assert (finding.name, finding.number) == ("holes in the prior", 3.0)
+    assert (finding.name, finding.number) == ("holes in the latent space", 3.0)
 
 
 def test_holes_are_reported_as_the_share_of_the_prior_that_is_filled():
-    assert "filled only 0.14 of it" in finding_of("holes in the prior").sentence  # e⁻²
+    assert "filled only 0.14 of it" in finding_of("holes in the latent space").sentence  # e⁻²
 
 
 def test_the_gain_is_that_of_the_elbo_over_a_model_without_z():

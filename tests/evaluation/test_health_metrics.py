@@ -117,7 +117,7 @@ def test_log_variances_beyond_the_bound_are_found(healthy, splits):
 
 
 def test_codes_far_from_the_origin_leave_holes(healthy, splits):
-    assert "holes in the prior" in names(shifted_heads(healthy, mean=3.0), splits)
+    assert "holes in the latent space" in names(shifted_heads(healthy, mean=3.0), splits)
 
 
 def test_an_encoder_that_is_off_is_the_bottleneck(healthy, splits):

@@ -36,7 +36,7 @@ def test_own_modules_are_trained_saved_and_loaded_like_any_other(tmp_path):
     loaded = lb.load(tmp_path / "model.safetensors", encoder=encoder(), decoder=decoder())
     x = torch.rand(3, 1, 8, 8)
     torch.testing.assert_close(loaded.vae.reconstruct(x), model.eval().reconstruct(x))
-    with pytest.raises(UsageError, match=r"has its own networks; pass them: load\(path, encoder="):
+    with pytest.raises(UsageError, match=r"was trained with your own networks; pass them: load\(path, encoder="):
         lb.load(tmp_path / "model.safetensors")
 
 

@@ -219,8 +219,9 @@ def _check_rate(rate: float | None, name: str, held_out: Mapping[str, Values]) -
     if len(held_out[most]) > num_examples:
         remedy += f", or choose score {most!r}, which accepts {rounded_up(least_rate(len(held_out[most])))}"
     raise ConfigError(
-        f"false-alarm rate {rate:g} is out of range: accepted is from {least} (1 / {num_examples + 1:,}, because the "
-        f"threshold of score {name!r} comes from {num_examples:,} held-out examples) to below 1; for less {remedy}."
+        f"false-alarm rate {rate:g} is out of range; accepted: from {least} (1 / {num_examples + 1:,}, because the "
+        f"threshold of score {name!r} comes from {num_examples:,} held-out examples) to below 1; "
+        f"for a lower rate {remedy}."
     )
 
 

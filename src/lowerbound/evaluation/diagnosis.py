@@ -256,7 +256,7 @@ def far_from_prior(evidence: HealthMetrics) -> Finding | None:
     if kl is None or not _at_least(kl) > FAR_FROM_PRIOR:
         return None
     return Finding(
-        name="holes in the prior",
+        name="holes in the latent space",
         severity=WARNING,
         sentence="The aggregate posterior does not match the prior: it is as if the latents of all examples filled "
         f"only {math.exp(-kl.value):.2g} of it. Samples are drawn from the whole prior, so they look worse than "
@@ -340,7 +340,7 @@ CHECKS: dict[str, Check] = {
     "evidence below its bound": evidence_below_bound,
     "untrusted evidence": untrusted_evidence,
     "overfitting": overfitting,
-    "holes in the prior": far_from_prior,
+    "holes in the latent space": far_from_prior,
     "encoder is the bottleneck": encoder_bottleneck,
     "monitored test examples": monitored_test_examples,
 }

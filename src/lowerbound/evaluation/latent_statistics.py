@@ -2,8 +2,8 @@
 
     rate = KL(q(z|x) || p(z)) averaged over x = I_q(x; z) + KL(q(z) || p(z)),   q(z) = the mean over x of q(z|x)
 
-The mutual information is what the latents tell about the example; the second part is the distance of the aggregate
-posterior q(z), the latents of all examples together, from the prior that samples are drawn from.
+The mutual information is the information that the latents carry about the example; the second part is the distance of
+the aggregate posterior q(z), the latents of all examples together, from the prior that samples are drawn from.
 """
 
 import math

@@ -19,7 +19,7 @@ from lowerbound.models.vae import VAE
 from lowerbound.probability.distributions import Distribution
 
 CAUGHT: tuple[type[Exception], ...] = (Exception,)
-"""Errors that only cost the metric that raises them. Tests empty this, so that faults are not hidden."""
+"""Exceptions that fail only the metric that raises them. Tests empty this, so that bugs are not hidden."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,6 +1,6 @@
 """Support checks: examples that a trained model can score; others are refused or skipped; binarise_as_run.
 
-Commands, Python API, estimator, service and explorer all read examples by the run's schema (data/conforming.py) and
+Commands, Python API, estimator, service and explorer all read examples by the run's schema (data/*_examples.py) and
 then call these checks. Values outside of the likelihood's support are refused with their position, or skipped and
 named. Values are never clipped, and NaN is never used as a score.
 """

@@ -52,7 +52,9 @@ class VAE(nn.Module):
         super().__init__()
         self.context: Shaped[Tensor, batch * covariate] | None = None
         if config is None and latent_dim < 1:
-            raise ConfigError(f"latent_dim is {latent_dim}; a model of your own networks needs its number of latents.")
+            raise ConfigError(
+                f"latent_dim is {latent_dim}; a model with your own networks needs the number of latents."
+            )
         num_latents = config.latent_dim if config else latent_dim
         self.event_shape = tuple(event_shape)
         self.encoder = encoder
@@ -230,7 +232,7 @@ class VAE(nn.Module):
 
 
 def own_config(latent_dim: int, likelihood: Likelihood, prior: Prior, posterior: Posterior) -> ModelConfig:
-    """The configuration of a model with own networks: names and options of its other parts."""
+    """The configuration of a model with your own networks: names and options of its other parts."""
     latent: dict[str, Prior | Posterior] = {"prior": prior, "posterior": posterior}
     for kind, of_latents in latent.items():
         if of_latents.latent_dim != latent_dim:

@@ -63,7 +63,7 @@ def full_to_diagonal(posterior: FullNormal, prior: DiagonalNormal) -> Float[Tens
 
 
 def register_kl(posterior: type[Distribution], prior: type[Distribution], divergence: Divergence) -> None:
-    """Add the closed form of KL(q || p) in nats for two distributions, such as those of own parts.
+    """Add the closed form of KL(q || p) in nats for two distributions, such as those of your own parts.
 
     Rate 'auto' then uses it. ConfigError if the pair already has one.
     """

@@ -362,7 +362,7 @@ def _need_levels(name: str, support: Support, num_levels: int) -> None:
 def _need_counts(name: str, support: Support) -> None:
     _need_finite(name, support)
     if support.low < 0 or not support.is_integer or support.high > LARGEST_COUNT:
-        kind = "whole numbers" if support.is_integer else "values that are not whole"
+        kind = "whole numbers" if support.is_integer else "fractional values"
         came = f"{kind} in [{support.low:g}, {support.high:g}]"
         raise DataError(f"the data are {came}, likelihood {name!r} needs {COUNTS}; use 'gaussian'.")
 

@@ -188,7 +188,7 @@ class TrainedModel:
 def load(run: Path | str, encoder: nn.Module | None = None, decoder: nn.Module | None = None) -> TrainedModel:
     """The trained model of a run directory, or of a model.safetensors; RunError if it is missing or damaged.
 
-    Own networks must be given again, with any weights, which are replaced by those in the file.
+    Your own networks must be given again, with any weights, which are replaced by those in the file.
     """
     path = Path(run)
     vae, schema = load_with_schema(path, encoder, decoder)

@@ -36,10 +36,10 @@ class Contour:
 
 @torch.no_grad()
 def prior_description(model: VAE) -> dict[str, Any] | None:
-    """What the prior offers to the page; None for a deterministic autoencoder, which has no prior.
+    """The description of the prior for the page; None for a deterministic autoencoder, which has no prior.
 
     "quantiles" are the traversals' steps, one row per step, or None if the prior has no quantiles; "ranges" the lowest
-    and highest value of each latent; "has_temperature" whether samples can be drawn at other temperatures than 1.
+    and highest value of each latent; "has_temperature" whether samples can be drawn at temperatures other than 1.
     """
     if model.is_deterministic:
         return None
@@ -55,7 +55,7 @@ def prior_description(model: VAE) -> dict[str, Any] | None:
 
 @torch.no_grad()
 def prior_contours(model: VAE, axes: tuple[int, int]) -> dict[str, Any]:
-    """The contours of p(z) over two latents as "levels", or the "problem" why there are none.
+    """The contours of p(z) over two latents as "levels", or a "problem", the reason why there are none.
 
     Levels are 1, 2 and 3 standard deviations of a normal prior, and highest-density regions of any other: the smallest
     regions with 50, 90 and 95 % of the probability.
