@@ -4,6 +4,7 @@ import os
 from collections.abc import Iterator
 from copy import deepcopy
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -16,7 +17,7 @@ from lowerbound.data.synthetic import LinearGaussian, orthogonal_linear_gaussian
 from lowerbound.evaluation import metrics
 from lowerbound.foundation.seeding import generator
 from lowerbound.models.vae import VAE
-from lowerbound.reporting import theme
+from lowerbound.reporting import report, theme
 from lowerbound.reporting.tiles import as_png
 
 # Models here are tiny: one thread is as fast as two, and on a busy machine many times faster. So also for the processes
@@ -24,8 +25,12 @@ from lowerbound.reporting.tiles import as_png
 torch.set_num_threads(1)
 os.environ["OMP_NUM_THREADS"] = "1"
 
+TESTS = Path(__file__).parent
 RENDERED = {"reporting", "test_cli.py"}
-"""Tests that look at figures, or compare them with those of another process."""
+"""Folders and files of tests that look at figures, or compare them with those of another process."""
+
+DRAWN = {"end_to_end", "test_run.py"}
+"""Those whose figures are drawn, but not rendered, which takes most of the time of a report."""
 
 PIXEL = as_png(np.zeros((1, 1, 3), np.uint8))
 
@@ -50,12 +55,15 @@ def float64() -> Iterator[None]:
 
 
 @pytest.fixture(scope="module", autouse=True)
-def unrendered_figures(request: pytest.FixtureRequest) -> Iterator[None]:
-    """Outside the tests of reports, figures are drawn but not rendered, which takes most of the time of a report."""
+def cheaper_reports(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Reports have figures only where tests are about figures or about whole runs."""
+    places = set(request.path.relative_to(TESTS).parts)
     with pytest.MonkeyPatch.context() as patch:
-        if not {request.path.parent.name, request.path.name} & RENDERED:
+        if not places & RENDERED:
             patch.setattr(theme, "png", lambda figure: PIXEL)
             patch.setattr(theme, "svg", lambda figure: b"<svg xmlns='http://www.w3.org/2000/svg'/>")
+        if not places & (RENDERED | DRAWN):
+            patch.setattr(report, "plots_for", lambda results: {})
         yield
 
 

@@ -63,7 +63,8 @@ def test_an_interrupted_run_says_how_to_continue_and_continues_identically(finis
 
 def test_a_run_killed_twice_with_sigkill_ends_with_the_same_weights_and_metrics(finished, tmp_path):
     path = tmp_path / "run"
-    options = "--epochs 3 --set evaluation.num_draws=2 --set training.checkpoint_every=7 --set training.log_every=1"
+    options = "--epochs 3 --set training.checkpoint_every=7 --set training.log_every=1 --set model.hidden=[16]"
+    options += " --set evaluation.num_draws=2 --set evaluation.num_exact=4"
     kill_after(12, path, ["digits", "--recipe", "dense", *options.split()])
     kill_after(70, path, ["--resume"])
     # A record cut short by the crash, and a newest checkpoint that the crash damaged.

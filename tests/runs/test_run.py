@@ -17,6 +17,12 @@ from lowerbound.runs.run import train
 LOGISTIC = {"model": {"likelihood": "discretized-logistic"}}
 
 
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """What `train` returned, and wrote with the figures of its report; not to be changed."""
+    return train("digits", recipe="dense", out=tmp_path_factory.mktemp("runs") / "dense", settings=SHORT)
+
+
 def test_a_run_directory_holds_what_is_promised(finished):
     names = {path.name for path in finished.path.iterdir()}
     assert names == {
