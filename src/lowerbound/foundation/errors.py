@@ -1,4 +1,4 @@
-"""All errors that a user can encounter, as one tree. Each message is one line: what happened, what is accepted, what to do.
+"""All errors that a user can encounter, as one tree. A message is one line: the fault, what is accepted, what to do.
 
 Messages name the settings and arguments of the Python interface. An error may carry a `hint`, a key of
 `lowerbound.commands.hints.HINTS`, by which the command line adds the names of its options.
