@@ -29,11 +29,11 @@ from lowerbound.evaluation.anomaly_scores import SCORES, Calibration, measure
 from lowerbound.foundation.seeding import generator
 from lowerbound.runs.experiment import Settings, merge, resolve
 
-NUM_MADE = 100  # images of each made-up kind
+NUM_MADE = 100  # images of each synthetic kind
 NUM_PROCESSES = 2
 STRANGE = ("left-out digit", "black", "uniform noise", "Gaussian noise")
 
-# A Gaussian, which has no floor of grey pixels to pay: a likelihood with one charges thick digits more than thin ones.
+# A Gaussian, because the floor of grey pixels under a Bernoulli is higher for thick digits than for thin ones.
 SETTINGS: Settings = {
     "model": {
         "hidden": [256],
@@ -49,13 +49,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--digits", nargs="+", type=int, choices=range(10), default=list(range(10)))
     parser.add_argument("--epochs", type=int, default=14)
-    parser.add_argument("--set", nargs="+", default=[], dest="settings", help="over this script's settings")
-    parser.add_argument("--importance", action="store_true", help="also the importance-weighted score, which is slow")
-    parser.add_argument("--out", type=Path, help="where the figures go; default: results/anomalies.json")
+    parser.add_argument("--set", nargs="+", default=[], dest="settings", help="override settings of this script")
+    parser.add_argument("--importance", action="store_true", help="also compute the importance-weighted score (slow)")
+    parser.add_argument("--out", type=Path, help="output file; default: results/anomalies.json")
     arguments = parser.parse_args()
     given = parse_settings(arguments.settings)
     settings = merge(SETTINGS, {"training": {"num_epochs": arguments.epochs}})
-    if "likelihood" in given.get("model", {}):  # which has options of its own
+    if "likelihood" in given.get("model", {}):  # its options replace these
         del settings["model"]["likelihood_options"]
     settings = merge(settings, given)
     figures: dict[str, Any] = {"settings": settings, "digits": {}}
@@ -69,7 +69,7 @@ def main() -> None:
 
 
 def left_out(settings: Settings, importance: bool, digit: int) -> tuple[int, dict[str, dict[str, float]]]:
-    """AUROC of each score for each kind of strange image, by a model that has never seen `digit`."""
+    """AUROC of each score for each kind of anomalous image, for a model trained without `digit`."""
     torch.set_num_threads(1)
     splits = lb.load_data(DataConfig(source="mnist"))
     model = trained(settings, replace(splits, train=without(splits.train, digit)), digit)
@@ -85,7 +85,7 @@ def left_out(settings: Settings, importance: bool, digit: int) -> tuple[int, dic
 
 
 def trained(settings: Settings, splits: Splits, digit: int) -> lb.VAE:
-    """A model of the digits that are left, the weights that do best on their validation images."""
+    """A model of the other digits, with the best weights on their validation images."""
     experiment = resolve("conv-quick", settings)
     splits = replace(splits, validation=without(splits.validation, digit))
     weights = generator(experiment.training.seed, "initial weights")
@@ -95,7 +95,7 @@ def trained(settings: Settings, splits: Splits, digit: int) -> lb.VAE:
 
 
 def rounded(scores: dict[str, float]) -> dict[str, float]:
-    """To three digits."""
+    """Values rounded to three digits."""
     return {name: round(value, 3) for name, value in scores.items()}
 
 
@@ -110,7 +110,7 @@ def only(examples: Examples, digit: int) -> Examples:
 
 
 def made_up() -> dict[str, Examples]:
-    """Images that are no digits."""
+    """Synthetic images that are not digits."""
     stream = np.random.default_rng(0)
     shape = (NUM_MADE, 28, 28, 1)
     gaussian = (stream.normal(0.5, 0.25, shape).clip(0, 1) * 255).round().astype(np.uint8)
@@ -122,13 +122,13 @@ def made_up() -> dict[str, Examples]:
 
 
 def auroc(normal: np.ndarray, strange: np.ndarray) -> float:
-    """The chance that a strange example's score is above a normal one's."""
+    """AUROC: the probability that an anomalous example's score is above a normal one's."""
     truth = np.concatenate([np.zeros(len(normal)), np.ones(len(strange))])
     return float(roc_auc_score(truth, np.concatenate([normal, strange])))
 
 
 def table(figures: dict[str, Any]) -> str:
-    """AUROC of each score, the mean over left-out digits with the least."""
+    """Table of the AUROC of each score: mean and minimum over left-out digits."""
     digits = figures["digits"].values()
     names = [name for name in SCORES if name in next(iter(digits))["black"]]
     lines = ["| score | " + " | ".join(STRANGE) + " |", "|---" * (1 + len(STRANGE)) + "|"]

@@ -33,7 +33,7 @@ RESULTS = Path(__file__).parent / "results" / "exact_evidence.json"
 
 @dataclass(frozen=True, kw_only=True)
 class Setting:
-    """One measurement; pairs summed at once and cells along a tile's edge are the library's own unless stated."""
+    """One measurement; pairs summed at once and cells along a tile's edge default to the library's values."""
 
     path: str
     num_images: int
@@ -48,7 +48,7 @@ def main() -> None:
     parser.add_argument("--num-images", type=int, nargs="+", default=[100, 1000, 10_000])
     parser.add_argument("--out", type=Path, default=RESULTS)
     arguments = parser.parse_args()
-    # A worker that ends after its task: memory and its peak start anew with each.
+    # Each task has its own worker process, so that its peak memory is measured separately.
     with get_context("spawn").Pool(1, maxtasksperchild=1) as pool:
         measured = {path: measure_run(pool, path, sorted(arguments.num_images)) for path in arguments.runs}
     write_json(arguments.out, {"threads": 1, "memory": "MiB beyond model and data", "runs": measured})
@@ -105,14 +105,14 @@ def measure(setting: Setting) -> dict[str, Any]:
 
 
 def resident(field: str) -> int:
-    """Bytes of memory: VmRSS is what is resident now, VmHWM the most since the peak was put back."""
+    """Memory in bytes: VmRSS is the current resident set, VmHWM its peak since the last reset."""
     lines = Path("/proc/self/status").read_text().splitlines()
     (line,) = (line for line in lines if line.startswith(f"{field}:"))
     return 1024 * int(line.split()[1])
 
 
 def with_changes(records: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Each record with the change of the mean evidence, in nats, since the tolerance before it."""
+    """Each record with the change of the mean evidence from the previous tolerance, in nats."""
     for before, after in pairwise(records):
         if before["num_images"] == after["num_images"]:
             after["change_of_mean"] = after["mean_log_evidence"] - before["mean_log_evidence"]

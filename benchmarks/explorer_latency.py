@@ -1,10 +1,10 @@
-"""Latency of the image under the pointer in the explorer, and its frames per second meanwhile.
+"""Latency of the image under the pointer in the explorer, and frames per second during movement.
 
     python benchmarks/explorer_latency.py runs/best-2d runs/reference/conv    half a minute for each run
     python benchmarks/explorer_latency.py runs/conv --quick                   a trial
 
-`lowerbound explore RUN` runs in a process of its own; headless Chromium without a GPU shows all examples of the run on
-the plane. The pointer moves in a circle, sixty moves a second. Latency is the time from a move until its image is
+`lowerbound explore RUN` runs in its own process; headless Chromium without a GPU shows all examples of the run on the
+plane. The pointer moves in a circle, sixty moves a second. Latency is the time from a move until its image is
 drawn, from the page's performance entries, including moves that waited for an earlier one; moves replaced by a later
 one are never drawn, and not counted. Frames are animation callbacks. Then the same with the offline page, opened from
 disk.
@@ -29,7 +29,7 @@ from scatter_frames import CHROMIUM, FLAGS
 from lowerbound.serving.explorer.offline import write_offline
 
 SECONDS = 8.0
-INTERVAL = 1 / 60  # seconds between two moves
+INTERVAL = 1 / 60  # seconds between moves
 LATENCIES = "performance.getEntriesByName('pointer-to-image').map((entry) => entry.duration)"
 COUNT_FRAMES = """(milliseconds) => {
   window.frames_counted = 0;
@@ -55,7 +55,7 @@ def main() -> None:
             rows.append({"run": run.name, "page": "offline"} | _measured(browser, file.as_uri(), seconds))
         browser.close()
     with TemporaryDirectory() as folder:
-        # A trial leaves no figures behind.
+        # A trial run saves no results.
         out = Path(folder) / "figures.json" if arguments.quick else None
         _, figures = write_figures("explorer_latency", {"seconds": seconds, "rows": rows}, out)
     print(f"{source(figures)}\n\n{_table(rows)}")
@@ -78,7 +78,7 @@ def _measured(browser: Browser, address: str, seconds: float) -> dict[str, Any]:
     page = browser.new_page(viewport={"width": 1300, "height": 900})
     page.goto(address)
     page.wait_for_selector(".legend button", timeout=300_000)
-    page.wait_for_timeout(3000)  # samples, traversals and curves are drawn
+    page.wait_for_timeout(3000)  # for samples, traversals and curves to be drawn
     _go_round(page, 1.0)
     page.evaluate("performance.clearMeasures('pointer-to-image')")
     page.evaluate(COUNT_FRAMES, seconds * 1000)
@@ -99,7 +99,7 @@ def _measured(browser: Browser, address: str, seconds: float) -> dict[str, Any]:
 
 
 def _go_round(page: Page, seconds: float) -> int:
-    """Move the pointer in a circle on the plane; the number of moves."""
+    """Move the pointer in a circle on the plane; returns the number of moves."""
     box = page.locator("canvas.plane").bounding_box()
     assert box is not None
     start, number = time.perf_counter(), 0

@@ -62,7 +62,7 @@ def channels_first(model: lb.VAE) -> None:
 
 
 def nothing(model: lb.VAE) -> None:
-    """For pieces that are turned off elsewhere."""
+    """For pieces that are turned off in another way."""
 
 
 CONV = [("conv", 128, "float32"), ("conv", 128, "bfloat16")]
@@ -70,7 +70,7 @@ PIECES = [
     *(Piece("separate bias of transposed convolutions", *case, set_on(ConvTranspose2d, "fast")) for case in CONV),
     Piece("last convolution as a matrix product", *CONV[0], set_on(Conv2d, "fast")),
     *(Piece("channels last", *case, channels_first) for case in CONV),
-    # Moments take some hundreds of steps to fade.
+    # Adam's moments take hundreds of steps to decay.
     Piece("denormal moments dropped", "dense", 32, "float32", nothing, num_warm_up_steps=3000),
 ]
 MEMORY = [*CONV, ("dense", 128, "float32")]
@@ -79,7 +79,7 @@ MEMORY = [*CONV, ("dense", 128, "float32")]
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=positive, default=7)
-    parser.add_argument("--out", type=Path, help="where the figures go; default: results/fast_paths.json")
+    parser.add_argument("--out", type=Path, help="output file; default: results/fast_paths.json")
     arguments = parser.parse_args()
     splits = lb.load_data(DataConfig(source="mnist", validation="test"))
     rows = [
@@ -114,7 +114,7 @@ def side_by_side(piece: Piece, splits: Splits, rounds: int) -> Rounds:
     for is_on in (True, False):
         model = network(piece.network)
         if not is_on:
-            piece.turn_off(model)  # a layout has to be there before the optimiser takes it over
+            piece.turn_off(model)  # the memory layout must be set before the optimiser is created
         steps = windows(model, splits, piece.batch_size, piece.precision, num_steps)
         between = stepping.STEPS_BETWEEN_DROPS if is_on or piece.turn_off is not nothing else 10**9
         sides.append((steps, between))
@@ -135,7 +135,7 @@ def side_by_side(piece: Piece, splits: Splits, rounds: int) -> Rounds:
 
 
 def memory_in_turn(name: str, batch_size: int, precision: str, rounds: int) -> Rounds:
-    """The same with memory kept and with memory given back, in processes of their own."""
+    """The same with memory kept and with memory returned, in separate processes."""
     spawn = get_context("spawn")
     with ProcessPoolExecutor(1, mp_context=spawn) as keeping, ProcessPoolExecutor(1, mp_context=spawn) as giving:
         pools = ((keeping, True), (giving, False))
@@ -173,14 +173,14 @@ def windows(model: lb.VAE, splits: Splits, batch_size: int, precision: str, num_
         start = time.perf_counter()
         progress = next(records)
         seconds = time.perf_counter() - start
-        # Whole windows alone: one that meets the end of an epoch is shorter, and has the watching in it.
+        # Only complete windows: one at the end of an epoch is shorter and includes the validation.
         if progress.validation is None and last.validation is None:
             yield seconds / num_steps / batch_size
         last = progress
 
 
 def table(figures: dict[str, Any]) -> str:
-    """How many times as long a step takes without each piece."""
+    """Table of the ratio of step times without and with each piece."""
     columns = ["piece", "network", "batch", "precision", "µs per image", "without", "slowdown without (quartiles)"]
     rows = [
         [

@@ -4,12 +4,13 @@
 
 Two questions. For one trained decoder: how much closer does the best full-covariance normal of each test image come to
 log p(x) than the best diagonal one (Cremer, Li and Duvenaud, arXiv:1801.03558, whose approximation gap is the rest)?
-And for whole trainings of the `dense` recipe that differ in their posterior alone: by how much do their test ELBOs
+And for whole trainings of the `dense` recipe that differ only in the posterior: by how much do their test ELBOs
 differ, paired image by image? Writes benchmarks/results/full_covariance.json.
 """
 
 import argparse
 from copy import deepcopy
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from lowerbound.data.sources import Examples, Splits
 from lowerbound.evaluation.importance import importance_sweep
 from lowerbound.evaluation.inference_gap import GapConfig, inference_gaps
 from lowerbound.evaluation.quadrature import exact_evidence
+from lowerbound.evaluation.results import read_results
 from lowerbound.foundation.numerics import mean_and_standard_error
 from lowerbound.foundation.storage import write_json
 from lowerbound.models.vae import VAE
@@ -30,7 +32,7 @@ from lowerbound.training.state import machine
 
 RESULTS = Path(__file__).parent / "results" / "full_covariance.json"
 POSTERIORS = ("diagonal-normal", "full-normal")
-NUM_IMAGES = 200  # the first of the test split, for gaps and evidence
+NUM_IMAGES = 200  # first of the test split, for gaps and evidence
 EXACT_LATENTS = 2
 IMPORTANCE_DRAWS = 5000
 
@@ -38,21 +40,24 @@ IMPORTANCE_DRAWS = 5000
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, default=Path("runs/full-covariance"))
-    parser.add_argument("--latents", type=int, nargs="+", default=[2, 10, 32])
-    parser.add_argument("--epochs", type=int, default=14)
+    parser.add_argument("--latents", type=int, nargs="+", default=[2, 10])
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1])
+    parser.add_argument("--epochs", type=int, default=10)
     options = parser.parse_args()
     torch.set_num_threads(1)
     splits = lb.load_data(lb.DataConfig(source="mnist"))
-    found = {}
-    for num in options.latents:
-        found[str(num)] = measure(num, options.epochs, options.out / str(num), splits)
-        write_json(RESULTS, {"latents": found, "epochs": options.epochs, "machine": machine("cpu")})
-        print(num, found[str(num)], flush=True)
+    found = []
+    for latent_dim, seed in product(options.latents, options.seeds):
+        path = options.out / f"{latent_dim}-latents-seed-{seed}"
+        measured = measure(latent_dim, seed, options.epochs, path, splits)
+        found.append({"latents": latent_dim, "seed": seed, **measured})
+        write_json(RESULTS, {"runs": found, "epochs": options.epochs, "machine": machine("cpu")})
+        print(found[-1], flush=True)
 
 
-def measure(latent_dim: int, epochs: int, out: Path, splits: Splits) -> dict[str, Any]:
+def measure(latent_dim: int, seed: int, epochs: int, out: Path, splits: Splits) -> dict[str, Any]:
     """Both trainings, and the gaps of the images under each of their decoders."""
-    runs = {name: trained(name, latent_dim, epochs, out / name) for name in POSTERIORS}
+    runs = {name: trained(name, latent_dim, seed, epochs, out / name) for name in POSTERIORS}
     elbos = [torch.from_numpy(run.results.arrays["elbo_per_image"]) for run in runs.values()]
     examples = splits.test.subset(torch.arange(NUM_IMAGES).numpy())
     return {
@@ -63,9 +68,11 @@ def measure(latent_dim: int, epochs: int, out: Path, splits: Splits) -> dict[str
     }
 
 
-def trained(posterior: str, latent_dim: int, epochs: int, path: Path) -> Run:
-    settings = {"model": {"posterior": posterior}}
-    return lb.train("mnist", recipe="dense", settings=settings, latent_dim=latent_dim, epochs=epochs, out=path)
+def trained(posterior: str, latent_dim: int, seed: int, epochs: int, path: Path) -> Run:
+    if (path / "report.html").exists():  # trained by an earlier, interrupted run of this script
+        return Run(path, lb.load(path), read_results(path))
+    settings = {"model": {"posterior": posterior, "latent_dim": latent_dim}}
+    return lb.train("mnist", recipe="dense", settings=settings, epochs=epochs, seed=seed, out=path)
 
 
 def gaps(model: VAE, examples: Examples, latent_dim: int) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Growth of time and memory with the number of images, their size, the latents and the samples, and where it bends.
+"""Growth of time and memory with the number of images, their size, the latents and the samples; slopes and bends.
 
     python benchmarks/growth.py            about a minute
     python benchmarks/growth.py --quick    a trial
@@ -39,14 +39,14 @@ from measuring import (
 from lowerbound.data.batches import Batches
 from lowerbound.objectives.objective import Objective
 
-BEND = 0.15  # of the slope
+BEND = 0.15  # change of the slope
 
 
 @dataclass(frozen=True, kw_only=True)
 class Point:
     """One training that is timed: `num_windows` windows of `window` steps each."""
 
-    value: int  # of what grows
+    value: int  # of the varied quantity
     network: str = "dense"
     num_images: int = 10_000
     side: int = 28  # pixels
@@ -102,7 +102,7 @@ SHOWN = {
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--quick", action="store_true", help="A trial: the first three points of each, two windows.")
+    parser.add_argument("--quick", action="store_true", help="trial run: three points of each series, two windows")
     parser.add_argument("--out", type=Path)
     arguments = parser.parse_args()
     series = {}
@@ -115,7 +115,7 @@ def main() -> None:
 
 
 def measured(point: Point, is_quick: bool) -> dict[str, Any]:
-    """A point's figures, from a process of its own."""
+    """Measurements of a point, from its own process."""
     num_windows = 2 if is_quick else point.num_windows
     figures: dict[str, Any] = alone(measure, point, num_windows)
     return figures
@@ -167,13 +167,13 @@ def slopes(values: Sequence[float], quantities: Sequence[float]) -> list[float]:
 
 
 def bend(values: Sequence[int], local: Sequence[float]) -> int | None:
-    """The first value at which the slope changes by more than BEND; None where it does not."""
+    """The first value at which the slope changes by more than BEND; None if it does not."""
     changes = (abs(after - before) for before, after in pairwise(local))
     return next((value for value, change in zip(values[1:], changes, strict=False) if change > BEND), None)
 
 
 def typical(quantity: float | dict[str, Any]) -> float:
-    """The median of what was repeated."""
+    """The median of repeated measurements."""
     return float(quantity["median"]) if isinstance(quantity, dict) else quantity
 
 
@@ -188,7 +188,7 @@ def series_table(name: str, series: dict[str, Any]) -> str:
     rows = [(f"{point['value']:,}", *(in_digits(point[quantity]) for quantity in shown)) for point in points]
     growth = [series["growth"][quantity] for quantity in shown]
     rows.append(("slopes", *(", ".join(f"{slope:.2f}" for slope in grown["slopes"]) for grown in growth)))
-    rows.append(("bends at", *("nowhere" if g["bends_at"] is None else f"{g['bends_at']:,}" for g in growth)))
+    rows.append(("slope changes at", *("nowhere" if g["bends_at"] is None else f"{g['bends_at']:,}" for g in growth)))
     return markdown((name, *(QUANTITIES[quantity] for quantity in shown)), rows)
 
 

@@ -80,7 +80,7 @@ def measure(workers: dict[str, Worker], request: dict[str, Any], case: dict[str,
 
 
 def ways(prepared: dict[str, dict[str, Any]], what: str) -> dict[str, Any]:
-    """How each side does it, and the seconds of the ways that were tried."""
+    """The chosen method of each side, and the seconds of all tried ones."""
     return {
         name: {"chosen": answer["chosen"].get(what, "call"), "tried_seconds": answer.get("tried", {}).get(what, {})}
         for name, answer in prepared.items()

@@ -11,7 +11,7 @@ What a network costs, at 28 × 28 with two latents:
 - FLOPs: two for each multiplication and addition of dense and convolutional layers, padding counted as if it were
   pixels; elementwise work is not counted. A training step is the forward pass, the gradients of weights and those of
   layers' inputs, without the gradient of the images, which is not needed: 3 × forward - first layer. Torch's own
-  counter watches a real step, and has to agree with the count by hand.
+  counter measures a real step and must agree with the count by hand.
 - Bytes, the least that must move: once per step weights and Adam's two moments read and written, gradients written
   and read (float32 in either precision); for each image its bytes read once, its floats written and read once; and
   each output of a layer with weights, and the draw z, written and read once forward and once backward. Elementwise
@@ -53,20 +53,20 @@ from lowerbound.networks.kernels import choose_kernels
 from lowerbound.networks.layers import count_parameters
 from lowerbound.objectives.objective import Objective
 
-SIZE = 2048  # of the matrices
+SIZE = 2048  # rows and columns of the matrices
 FOOTPRINTS = (1, 4, 16, 64, 1024)  # MiB, source and target together
 PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 NETWORKS = ("conv", "dense")
 BATCH_SIZES = (32, 128, 512)
 NUM_IMAGES = 10_000
 NUM_INFERRED = 10_000
-INFERENCE_BATCH_SIZES = {"encode": 500, "decode": 125}  # the faster of some that were tried
+INFERENCE_BATCH_SIZES = {"encode": 500, "decode": 125}  # the fastest of those tried
 STATE_PASSES = 8  # weights and two moments read and written, gradients written and read
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--quick", action="store_true", help="A trial: one round, short windows.")
+    parser.add_argument("--quick", action="store_true", help="trial run: one round, short windows")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     parser.add_argument("--out", type=Path)
     arguments = parser.parse_args()
@@ -124,7 +124,7 @@ def measure(
 
 @torch.inference_mode()
 def inference_seconds(name: str, task: str, precision: str) -> list[float]:
-    """Seconds of encoding or decoding all images, some times over; bfloat16 by torch's autocast."""
+    """Seconds of encoding or decoding all images, repeatedly; bfloat16 by torch's autocast."""
     model = network(name).eval()
     shape = model.event_shape if task == "encode" else (model.latent_dim,)
     batches = torch.rand(NUM_INFERRED, *shape).split(INFERENCE_BATCH_SIZES[task])
@@ -140,7 +140,7 @@ def product_rates(dtype: torch.dtype) -> list[float]:
 
 
 def copy_rates(footprint: int) -> list[float]:
-    """Bytes read and written per second; small copies are repeated, so that the clock can be trusted."""
+    """Bytes read and written per second; small copies are repeated, so that the time is measurable."""
     source, target = (torch.ones(footprint // 2, dtype=torch.uint8) for _ in range(2))
     num_copies = max(1, 64 * MIB // footprint)
 
@@ -203,7 +203,7 @@ def counted(model: VAE) -> tuple[int, int]:
 
 
 def floor(machine: dict[str, Any], precision: str, flops: float, num_bytes: float) -> dict[str, Any]:
-    """The least seconds for so much work, and what sets them."""
+    """The minimum time in seconds for the given work, and the limiting resource."""
     rate = machine["matrix_product_flops_per_second"][precision]["max"]
     nearest = min(
         machine["copy_bytes_per_second"],
@@ -268,7 +268,7 @@ def reached_in_inference(
 
 
 def table(figures: dict[str, Any]) -> str:
-    """The machine, the networks, and training and inference beside their floors."""
+    """Tables of the machine, the networks, and training and inference with their floors."""
     tables = (machine_table, cost_table, training_table, inference_table, source)
     return "\n\n".join(part(figures) for part in tables)
 
@@ -287,7 +287,7 @@ def machine_table(figures: dict[str, Any]) -> str:
         )
         for rate in limits["copy_bytes_per_second"]
     ]
-    return markdown(("what the machine can do", "best", "median (quartiles)"), rows)
+    return markdown(("capability of the machine", "best", "median (quartiles)"), rows)
 
 
 def cost_table(figures: dict[str, Any]) -> str:

@@ -35,22 +35,22 @@ from lowerbound.training.state import machine
 
 MIB = 2**20
 RESULTS = Path(__file__).parent / "results"
-LOAD_BEFORE = os.getloadavg()[0]  # processes that wanted to run in the minute before this one began
+LOAD_BEFORE = os.getloadavg()[0]  # runnable processes, mean over the minute before this one started
 HIDDEN = {"conv": (16,), "dense": (512,)}  # as the recipes of these names have it
-MAX_GRADIENT_NORM = 1000.0  # likewise
-NUM_DISTINCT = 1000  # random images, of which larger data are copies
+MAX_GRADIENT_NORM = 1000.0  # as in the recipes
+NUM_DISTINCT = 1000  # random images; larger data sets repeat them
 NUM_WATCHED = 100
 NUM_WARM_UP_STEPS = 5
 
 
 def network(name: str, side: int = 28, latent_dim: int = 2) -> VAE:
-    """A new model as the recipe `name` has it, for grey images of side × side."""
+    """A new model of the recipe `name`, for grey images of side × side."""
     config = ModelConfig(network=name, hidden=HIDDEN[name], latent_dim=latent_dim)
     return build_model(config, (1, side, side), generator(0, "weights"))
 
 
 def noise_images(num_images: int, side: int = 28) -> Splits:
-    """Random bytes as images, to train on; a few of them are watched."""
+    """Random bytes as training images; a few of them are the validation split."""
     distinct = np.random.default_rng(0).integers(0, 256, (NUM_DISTINCT, side, side, 1), dtype=np.uint8)
     train = Examples(distinct[np.arange(num_images) % NUM_DISTINCT], max_value=255.0)
     few = Examples(distinct[:NUM_WATCHED], max_value=255.0)
@@ -60,7 +60,7 @@ def noise_images(num_images: int, side: int = 28) -> Splits:
         validation=few,
         test=few,
         label_names=(),
-        watched="validation",
+        monitored="validation",
         source="random bytes",
         binarisation="",
         checksum="",
@@ -68,7 +68,7 @@ def noise_images(num_images: int, side: int = 28) -> Splits:
 
 
 def training(batch_size: int, window: int, precision: str = "float32") -> TrainingConfig:
-    """The fast training of the recipes, without an end, with a record for every `window` steps."""
+    """Unlimited fast training as in the recipes, with a record every `window` steps."""
     return TrainingConfig(
         num_epochs=1_000_000,
         batch_size=batch_size,
@@ -82,7 +82,7 @@ def training(batch_size: int, window: int, precision: str = "float32") -> Traini
 def seconds_per_step(
     model: VAE, splits: Splits, config: TrainingConfig, num_windows: int, objective: Objective | None = None
 ) -> list[float]:
-    """Mean seconds of a step in each of `num_windows` windows of the loop; some before them warm up."""
+    """Mean seconds of a step in each of `num_windows` windows of the loop, after warm-up windows."""
     windows = _windows(model, splits, config, objective or Objective())
     num_before = math.ceil(NUM_WARM_UP_STEPS / config.log_every)
     return list(islice(windows, num_before, num_before + num_windows))
@@ -98,7 +98,7 @@ def _windows(model: VAE, splits: Splits, config: TrainingConfig, objective: Obje
 
 
 def timed(action: Callable[[], object], num_repeats: int) -> list[float]:
-    """Seconds of each of `num_repeats` calls, after one that warms up."""
+    """Seconds of each of `num_repeats` calls, after a warm-up call."""
     action()
     seconds = []
     for _ in range(num_repeats):
@@ -109,13 +109,13 @@ def timed(action: Callable[[], object], num_repeats: int) -> list[float]:
 
 
 def alone(function: Callable[..., Any], *arguments: Any) -> Any:
-    """What `function` returns in a process of its own, whose peak of memory is its own."""
+    """The result of `function` in a separate process, so that its peak memory is measured alone."""
     with get_context("spawn").Pool(1) as pool:
         return pool.apply(function, arguments)
 
 
 def resident_mib(field: str) -> float:
-    """Memory of this process: VmRSS is what is resident now, VmHWM the most so far."""
+    """Memory of this process: VmRSS is the current resident set, VmHWM its peak."""
     lines = Path("/proc/self/status").read_text().splitlines()
     (line,) = (line for line in lines if line.startswith(f"{field}:"))
     return 1024 * int(line.split()[1]) / MIB
@@ -135,7 +135,7 @@ def spread(values: Sequence[float]) -> dict[str, Any]:
 
 
 def write_figures(name: str, figures: dict[str, Any], out: Path | None = None) -> tuple[Path, dict[str, Any]]:
-    """Write figures to results/NAME.json, with the command, the versions and the machine: where to, and what."""
+    """Write measurements to results/NAME.json with command, versions and machine; returns path and content."""
     path = out or RESULTS / f"{name}.json"
     context = {
         "command": shlex.join(["python", f"benchmarks/{name}.py", *sys.argv[1:]]),
@@ -153,14 +153,14 @@ def write_figures(name: str, figures: dict[str, Any], out: Path | None = None) -
 
 
 def source(figures: dict[str, Any]) -> str:
-    """How figures were found: command, machine, versions."""
+    """Provenance of measurements: command, machine, versions."""
     machine = figures["machine"]
     versions = ", ".join(f"{name} {version}" for name, version in figures["versions"].items())
     return f"`{figures['command']}`: {machine['processor']}, {machine['threads']} thread(s); {versions}."
 
 
 def digits(value: float, num_digits: int = 3) -> str:
-    """A number with so many significant digits, and no exponent."""
+    """A number with the given number of significant digits, without exponent."""
     if value == 0:
         return "0"
     decimals = max(0, num_digits - 1 - math.floor(math.log10(abs(value))))
@@ -174,6 +174,6 @@ def with_quartiles(measured: dict[str, Any], unit: float = 1.0) -> str:
 
 
 def markdown(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A table in markdown; all columns but the first are aligned to the right."""
+    """A Markdown table; all columns except the first are right-aligned."""
     rule = ["---", *["---:"] * (len(columns) - 1)]
     return "\n".join(f"| {' | '.join(cells)} |" for cells in (columns, rule, *rows))

@@ -41,12 +41,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seeds", type=positive, default=5)
     parser.add_argument("--epochs", type=positive, default=4)
-    parser.add_argument("--out", type=Path, help="where the figures go; default: results/optimisers.json")
+    parser.add_argument("--out", type=Path, help="output file; default: results/optimisers.json")
     arguments = parser.parse_args()
-    torch.set_num_threads(1)  # as in the processes, and as the figures say
+    torch.set_num_threads(1)  # as in the worker processes, and as recorded in the results
     figures: dict[str, Any] = {"target": TARGET, "num_epochs": arguments.epochs, "curves": {way: {} for way in WAYS}}
     with ProcessPoolExecutor(2, mp_context=get_context("spawn")) as pool:
-        # Seed by seed, so that what an interruption leaves is balanced.
+        # Seed by seed, so that partial results are balanced.
         jobs = {
             pool.submit(train, WAYS[way], seed, arguments.epochs): (way, seed)
             for seed in range(arguments.seeds)
@@ -62,7 +62,7 @@ def main() -> None:
 
 
 def train(settings: dict[str, Any], seed: int, num_epochs: int) -> Curve:
-    """Seconds, steps and −ELBO of the watched images after each epoch."""
+    """Seconds, steps and −ELBO of the validation images after each epoch."""
     torch.set_num_threads(1)
     splits = lb.load_data(DataConfig(source="mnist", validation="test"))
     config = lb.TrainingConfig(**SHARED, **settings, num_epochs=num_epochs, seed=seed)
@@ -75,7 +75,7 @@ def train(settings: dict[str, Any], seed: int, num_epochs: int) -> Curve:
 
 
 def table(figures: dict[str, Any]) -> str:
-    """−ELBO at the end, and when the target was met, over the seeds."""
+    """−ELBO at the end, and time to the target, over the seeds."""
     lines = [
         f"| | −ELBO after {figures['num_epochs']} epochs, nats | over seeds | ≤ {figures['target']:g} by "
         "| steps to it | seconds to it |",

@@ -69,7 +69,7 @@ def inputs_of(run: Path, model: VAE, num_images: int) -> Inputs:
 
 
 def computation(plain: Part, num_threads: int) -> Callable[[Inputs], list[np.ndarray]]:
-    """A part as ONNX Runtime computes it."""
+    """The outputs of a part computed by ONNX Runtime."""
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = num_threads
     session = onnxruntime.InferenceSession(onnx_bytes(plain), options, providers=["CPUExecutionProvider"])
@@ -79,7 +79,7 @@ def computation(plain: Part, num_threads: int) -> Callable[[Inputs], list[np.nda
 def deviations(
     compute: Callable[[Inputs], list[np.ndarray]], part: Part, exact: Part, inputs: Inputs
 ) -> list[dict[str, Any]]:
-    """Of each output, over all images at once."""
+    """Deviations of each output, over all images."""
     references = part(inputs)
     doubles = exact({name: value.double() for name, value in inputs.items()})
     computed = dict(zip(references, map(torch.from_numpy, compute(inputs)), strict=True))
@@ -98,7 +98,7 @@ def deviations(
 def times(
     compute: Callable[[Inputs], list[np.ndarray]], part: Part, inputs: Inputs, num_rounds: int
 ) -> list[dict[str, Any]]:
-    """Seconds of a call on both sides, in turn."""
+    """Seconds of a call on both sides, alternating."""
     rows = []
     for batch_size in BATCH_SIZES:
         few = {name: value[:batch_size].clone() for name, value in inputs.items()}

@@ -15,7 +15,7 @@ from measuring import source, write_figures
 
 from lowerbound.data.batches import scaled
 from lowerbound.data.sources import Examples
-from lowerbound.evaluation.diagnostics import LabelledCodes, labelled_codes, linear_probe, nearest_neighbour_probe
+from lowerbound.evaluation.probes import LabelledCodes, labelled_codes, linear_probe, nearest_neighbour_probe
 from lowerbound.runs.run_data import own_splits
 from lowerbound.training.checkpoint import load_model
 
@@ -23,7 +23,7 @@ from lowerbound.training.checkpoint import load_model
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("runs", nargs="+", type=Path)
-    parser.add_argument("--out", type=Path, help="where the figures go; default: results/probes.json")
+    parser.add_argument("--out", type=Path, help="output file; default: results/probes.json")
     arguments = parser.parse_args()
     figures: dict[str, Any] = {"probes": {}}
     for index, run in enumerate(arguments.runs):
@@ -38,7 +38,7 @@ def main() -> None:
 
 
 def pixels(examples: Examples) -> LabelledCodes:
-    """Examples as they are, flat."""
+    """Flattened examples with their labels."""
     assert examples.labels is not None
     return LabelledCodes(scaled(examples).flatten(1), torch.from_numpy(examples.labels))
 

@@ -36,7 +36,7 @@ def main() -> None:
 
 
 def measure(recipe: str, path: Path) -> dict[str, Any]:
-    """Train one recipe and sum it up."""
+    """Train one recipe and summarise it."""
     torch.set_num_threads(1)
 
     def show(progress: Progress) -> None:
@@ -48,14 +48,14 @@ def measure(recipe: str, path: Path) -> dict[str, Any]:
 
 
 def summed_up(run: Run) -> dict[str, Any]:
-    """The curve of the watched split in nats, the scores with their errors, and the wall seconds of training."""
+    """The curve of the monitored split in nats, the scores with errors, and the wall time of training in seconds."""
     history = run.results.history
     terms = ("elbo", "rate", "distortion")
     return {
         "curve": [{name: round(record["validation"][name], 3) for name in terms} for record in history],
         "best_epoch": history[-1]["best_epoch"],
-        "best_watched_elbo": max(record["validation"]["elbo"] for record in history),
-        "watched": run.results.context["data"]["watched"],
+        "best_validation_elbo": max(record["validation"]["elbo"] for record in history),
+        "monitored": run.results.context["data"]["monitored"],
         "seconds": round(history[-1]["seconds"], 1),
         "scores": {
             f"{score.name}, {score.split}": [score.value, score.standard_error, score.num_draws]

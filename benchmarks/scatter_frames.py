@@ -31,7 +31,7 @@ from measuring import digits, markdown, source, spread, with_quartiles, write_fi
 from playwright.sync_api import Browser, Page, Route, sync_playwright
 
 MODULES = Path(__file__).parents[1] / "src" / "lowerbound" / "serving" / "explorer" / "page"
-ADDRESS = "http://127.0.0.1:9/"  # nobody listens there: requests are answered from files
+ADDRESS = "http://127.0.0.1:9/"  # no server: requests are answered from files
 CHROMIUM = shutil.which("chromium") or "chromium"
 FLAGS = [
     *("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"),
@@ -50,7 +50,7 @@ canvas {{ width: 100%; height: 100%; display: block }}
   "explorer/": "{ADDRESS}ours/", "regl-scatterplot": "{ADDRESS}peer/regl-scatterplot/dist/regl-scatterplot.esm.js",
   "pub-sub-es": "{ADDRESS}peer/pub-sub-es/dist/index.js", "regl": "{ADDRESS}regl.js"}}}}</script>
 <div id="frame"><canvas id="plane"></canvas></div>"""
-# regl comes as a plain script only.
+# regl is only available as a classic script.
 REGL = f"""await new Promise((done) => {{
   const script = Object.assign(document.createElement("script"), {{ src: "{ADDRESS}peer/regl/dist/regl.min.js" }});
   document.head.append(Object.assign(script, {{ onload: done }}));
@@ -104,7 +104,7 @@ SEARCH = """async ({ x, y, places, lasso }) => {
 
 @dataclass(frozen=True, kw_only=True)
 class Case:
-    """What is drawn, by whom, and how finely."""
+    """A case: renderer, number of points and resolution."""
 
     name: str
     script: str
@@ -115,9 +115,9 @@ class Case:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--quick", action="store_true", help="A trial: one round.")
+    parser.add_argument("--quick", action="store_true", help="trial run: one round")
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--peer", type=Path, help="A folder node_modules with regl-scatterplot.")
+    parser.add_argument("--peer", type=Path, help="folder node_modules with regl-scatterplot")
     parser.add_argument("--out", type=Path)
     arguments = parser.parse_args()
     with browser(arguments.peer) as (opened, new_page):
@@ -146,7 +146,7 @@ def cases(peer: Path | None) -> list[Case]:
 
 @contextmanager
 def browser(peer: Path | None) -> Iterator[tuple[Browser, Callable[[int], Page]]]:
-    """Chromium, and what opens an empty page in it at so many device pixels for one of CSS."""
+    """Chromium, and a function that opens an empty page with a given device pixel ratio."""
     with sync_playwright() as driver:
         opened = driver.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
 
@@ -185,14 +185,14 @@ def frames_per_second(case: Case, new_page: Callable[[int], Page]) -> float:
     page = new_page(case.ratio)
     try:
         page.evaluate(case.script, points(case.num_points) | case.options)
-        page.evaluate(MOVE, 0.5)  # shaders are compiled, and the engine's own compiler has seen the loops
+        page.evaluate(MOVE, 0.5)  # warm-up of shaders and of the JavaScript compiler
         return page.evaluate(MOVE, SECONDS)
     finally:
         page.close()
 
 
 def points(num_points: int) -> dict[str, Any]:
-    """Ten classes in a ring, as a latent space of digits has them."""
+    """Ten classes in a ring, similar to a latent space of digits."""
     rng = np.random.default_rng(0)
     category = rng.integers(0, 10, num_points)
     angle = 2 * np.pi * category / 10

@@ -34,12 +34,12 @@ Figures = dict[str, Any]
 
 
 class BenchmarkError(LowerboundError):
-    """A comparison that cannot be made; its message is one line."""
+    """An error that prevents a comparison; its message is one line."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Side:
-    """Which worker a side is, in which environment, and what it is prepared with beyond what all are."""
+    """A side: its worker, environment, and settings beyond the common ones."""
 
     script: str
     environment: str = ""  # empty is the one that runs the comparison
@@ -76,7 +76,7 @@ class Worker:
         self.about = self.ask("about")
 
     def ask(self, call: str, show: Callable[[Figures], None] = lambda record: None, **arguments: Any) -> Figures:
-        """The answer to one request; `show` is given what the worker reports before. BenchmarkError if it fails."""
+        """The answer to one request; `show` receives progress messages of the worker. BenchmarkError if it fails."""
         assert self._process.stdin is not None
         try:
             self._process.stdin.write(json.dumps({"call": call, "arguments": arguments}) + "\n")
@@ -86,11 +86,11 @@ class Worker:
         return self._read(until="answer", show=show)
 
     def prepare(self, call: str, **arguments: Any) -> Figures:
-        """`ask` with what this side is prepared with beyond what all are."""
+        """`ask` with this side's own settings added."""
         return self.ask(call, **arguments, **SIDES[self.name].settings)
 
     def close(self) -> None:
-        """End the process; one that is in the midst of something is stopped."""
+        """End the process, even if it is busy."""
         assert self._process.stdin is not None and self._process.stdout is not None
         self._process.stdout.close()
         self._process.stdin.close()
@@ -122,7 +122,7 @@ class Worker:
 
 @contextmanager
 def started(names: Iterable[str], folder: Path) -> Iterator[dict[str, Worker]]:
-    """Workers of the named sides; BenchmarkError for an environment that is missing, before any is started."""
+    """Start the workers of the named sides; BenchmarkError before any is started if an environment is missing."""
     names = list(names)
     for name in names:
         interpreter(SIDES[name].environment)
@@ -146,26 +146,26 @@ def interpreter(environment: str) -> str:
 
 
 def worker_environment() -> dict[str, str]:
-    """This process' environment without what would give one library fewer threads, or other memory, than another."""
+    """This process's environment without variables that affect the threads or memory of only some libraries."""
     passed_on = {name: value for name, value in os.environ.items() if not name.startswith(NOT_PASSED_ON)}
     return passed_on | {"KERAS_BACKEND": "tensorflow", "CUDA_VISIBLE_DEVICES": "-1"}
 
 
 def hand_over(examples: Examples, path: Path) -> str:
-    """Write images as the bytes that workers read, N×28×28; the path."""
+    """Write images as bytes N×28×28 for the workers; returns the path."""
     np.save(path, examples.values[..., 0])
     return str(path)
 
 
 def random_choice(examples: Examples, num_images: int) -> Examples:
-    """So many images, the same ones each time."""
+    """The given number of images, the same ones every time."""
     if num_images > len(examples):
         raise BenchmarkError(f"there are {len(examples):,} images, fewer than {num_images:,}.")
     return examples.subset(np.random.default_rng(0).permutation(len(examples))[:num_images])
 
 
 def alternate(workers: Mapping[str, Worker], request: Mapping[str, Any], rounds: int) -> dict[str, list[float]]:
-    """Seconds of each side in each round, the sides one after the other within a round."""
+    """Seconds of each side in each round; sides take turns within a round."""
     seconds: dict[str, list[float]] = {name: [] for name in workers}
     for _ in range(rounds):
         for name, worker in workers.items():
@@ -174,7 +174,7 @@ def alternate(workers: Mapping[str, Worker], request: Mapping[str, Any], rounds:
 
 
 def times_as_fast(seconds: Mapping[str, Sequence[float]]) -> dict[str, dict[str, Figures]]:
-    """For each side of ours and every other side: that side's time over ours, round by round."""
+    """Ratio of every peer's time to ours in each round, for each of our sides."""
     return {
         ours: {
             other: spread([theirs / own for own, theirs in zip(seconds[ours], seconds[other], strict=True)])
@@ -187,7 +187,7 @@ def times_as_fast(seconds: Mapping[str, Sequence[float]]) -> dict[str, dict[str,
 
 
 def header(workers: Mapping[str, Worker], unit: str) -> Figures:
-    """What every result says of how it was found."""
+    """Provenance that every result contains."""
     return {
         "unit": unit,
         "command": shlex.join(["python", f"benchmarks/{Path(sys.argv[0]).name}", *sys.argv[1:]]),
@@ -198,14 +198,14 @@ def header(workers: Mapping[str, Worker], unit: str) -> Figures:
 
 
 def parser_of(description: str | None, name: str) -> argparse.ArgumentParser:
-    """Arguments that every comparison has."""
+    """Argument parser with the common options of comparisons."""
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, default=RESULTS / f"{name}.json")
     return parser
 
 
 def add_rounds(parser: argparse.ArgumentParser, sides: Sequence[str]) -> None:
-    """Arguments of a comparison by rounds."""
+    """Argument parser of a comparison in rounds."""
     parser.add_argument("--rounds", type=positive, default=5, help="default: 5")
     parser.add_argument("--sides", nargs="+", choices=sides, default=sides, help="default: all")
 
@@ -219,10 +219,10 @@ def positive(text: str) -> int:
 
 
 def carry_out(compare: Callable[[Path], None]) -> None:
-    """Run a comparison with a temporary folder; what a user can mend is one line on stderr, and exit status 1."""
+    """Run a comparison in a temporary folder; user errors are one line on stderr, with exit status 1."""
     if LOAD_BEFORE > QUIET:
-        # Threads wait for one another: a core that is taken away slows some sides by more than its share.
-        print(f"The machine is not quiet, its load average is {LOAD_BEFORE:g}: ratios will mislead.", file=sys.stderr)
+        # Threads synchronise, so a busy core slows some sides disproportionately.
+        print(f"The machine is busy (load average {LOAD_BEFORE:g}): ratios will be misleading.", file=sys.stderr)
     try:
         with TemporaryDirectory(prefix="lowerbound-bench-") as folder:
             compare(Path(folder))
@@ -233,7 +233,7 @@ def carry_out(compare: Callable[[Path], None]) -> None:
 
 
 def _message(line: str) -> Figures:
-    # What a library has printed while it was imported comes before the first message.
+    # Libraries may print while they are imported, before the first message.
     try:
         message = json.loads(line)
     except ValueError:

@@ -11,7 +11,7 @@ its parent's peak.
 
 "First step" is `lowerbound train digits --recipe conv` (and `dense`) until the record of the first optimiser step is
 shown, where the process ends. Training's memory is the peak of a process that passes once over 10,000 images of 28 × 28
-in batches of 128, through `fit` at speed "fast"; beside it, what was resident before `fit` began.
+in batches of 128, through `fit` at speed "fast", and the resident memory before `fit` began.
 """
 
 import argparse
@@ -67,12 +67,12 @@ sys.exit(1)
 """
 
 Command = Callable[[], list[str]]
-"""What to run; asked each time, since a run's directory has to be new."""
+"""The command to run, created each time because a run needs a new directory."""
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--quick", action="store_true", help="A trial: two rounds.")
+    parser.add_argument("--quick", action="store_true", help="trial run: two rounds")
     parser.add_argument("--rounds", type=int, default=11)
     parser.add_argument("--out", type=Path)
     arguments = parser.parse_args()
@@ -87,7 +87,7 @@ def main() -> None:
 
 @contextmanager
 def commands() -> Iterator[dict[str, Command]]:
-    """What is measured, by what a user would type."""
+    """The measured commands, by their command lines."""
     with TemporaryDirectory() as folder:
         numbers = count()
 
@@ -110,7 +110,7 @@ def commands() -> Iterator[dict[str, Command]]:
 def measure(all_commands: dict[str, Command], num_rounds: int) -> dict[str, Any]:
     """Seconds and MiB of each command, and its seconds beyond the bare interpreter."""
     rounds = [{name: launched(command()) for name, command in all_commands.items()} for _ in range(num_rounds + 1)]
-    del rounds[0]  # read files from the disk
+    del rounds[0]  # this round read files from the disk
     return {
         name: {
             "seconds": spread([results[name][0] for results in rounds]),
@@ -154,7 +154,7 @@ def train_once(name: str, precision: str) -> tuple[float, float]:
 
 
 def table(figures: dict[str, Any]) -> str:
-    """Processes from start to end, and the memory of training."""
+    """Tables of start-up times, and of the memory of training."""
     rows = [
         (
             name if name.startswith("first") else f"`{name}`",

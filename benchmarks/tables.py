@@ -38,22 +38,22 @@ def main() -> None:
     for name, render in TABLES.items():
         path = arguments.results / f"{name}.json"
         if not path.is_file():
-            print(f"{name}: there is no {path} yet; its table stays as it is.", file=sys.stderr)
+            print(f"{name}: {path} does not exist; its table is not changed.", file=sys.stderr)
             continue
         try:
             text = with_table(text, name, render(read_json(path)))
         except LowerboundError as error:
             print(f"{name}: {error}", file=sys.stderr)
         except LookupError as error:
-            print(f"{name}: {path} has no {error}; measure it anew.", file=sys.stderr)
+            print(f"{name}: {path} has no {error}; run the benchmark again.", file=sys.stderr)
     if text != before:
         write_text(arguments.document, text)
     print(f"{arguments.document}: {'written' if text != before else 'unchanged'}")
 
 
 def with_table(text: str, name: str, table: str) -> str:
-    """`text` with the block of that name replaced; LowerboundError where it has no such block, or more than one."""
-    # A block ends before the next one begins, whatever markers are missing.
+    """`text` with the named block replaced; LowerboundError unless it has exactly one such block."""
+    # A block ends before the next one begins, even if markers are missing.
     block = re.compile(rf"(<!-- table: {re.escape(name)} -->\n)(?:(?!<!-- table: ).)*?(<!-- end -->)", re.DOTALL)
     replaced, count = block.subn(lambda match: f"{match[1]}{table}\n{match[2]}", text)
     if count != 1:
@@ -62,7 +62,7 @@ def with_table(text: str, name: str, table: str) -> str:
 
 
 def training_throughput(figures: Figures) -> str:
-    """Microseconds per image, and how many times as fast ours is as the others."""
+    """Microseconds per image, and our speed-up over the others."""
     cases, sides = figures["cases"], list(figures["sides"])
     costs = [
         [case["network"], str(case["batch_size"]), *(cell(case["sides"][side]) for side in sides)] for case in cases
@@ -86,7 +86,7 @@ def training_throughput(figures: Figures) -> str:
 
 
 def inference(figures: Figures) -> str:
-    """Milliseconds for all images and for one, and how many times as fast ours is."""
+    """Milliseconds for all images and for one, and our speed-up."""
     sides = list(figures["sides"])
     ours, peers = [side for side in sides if side in FASTEST], [side for side in sides if side not in FASTEST]
     rows = [
@@ -109,7 +109,7 @@ def inference(figures: Figures) -> str:
 
 
 def time_to_quality(figures: Figures) -> str:
-    """Seconds to the target, how often it is reached, and what is reached in Keras' time."""
+    """Seconds to the target, how often it is reached, and the −ELBO reached in Keras' time."""
     summary, target = figures["summary"], figures["target"]
     rows = [
         [
@@ -122,7 +122,7 @@ def time_to_quality(figures: Figures) -> str:
     ]
     lines = [
         markdown(["", f"seconds to −ELBO ≤ {target:g} nats", "reached by", "seconds per epoch"], rows),
-        f"Where the target is not reached, the time spent is a lower bound. Time of lowerbound over Keras': "
+        f"Where the target is not reached, the time spent is a lower bound. Ratio of lowerbound's time to Keras': "
         f"{cell(summary['time of lowerbound / keras'])}, median of the seeds' ratios (quartiles).",
     ]
     if "in keras' time" in summary:
@@ -135,7 +135,7 @@ def time_to_quality(figures: Figures) -> str:
 
 
 def factor(case: Figures, ours: str, other: str) -> str:
-    """How many times as fast ours is."""
+    """Our speed-up."""
     return f"{cell(case['times_as_fast'][ours][other])}×"
 
 
@@ -151,12 +151,12 @@ def nats(spread: Figures) -> str:
 
 
 def number(value: float) -> str:
-    """Three digits that mean something."""
+    """A number with three significant digits."""
     return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
 
 
 def source(figures: Figures, how_often: str) -> str:
-    """How a result was found: command, machine, versions."""
+    """Provenance of a result: command, machine, versions."""
     machine = figures["machine"]
     versions: dict[str, str] = {}
     for about in figures["sides"].values():

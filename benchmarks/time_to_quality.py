@@ -50,13 +50,13 @@ Race = dict[str, Any]
 
 def main() -> None:
     parser = parser_of(__doc__, "time_to_quality")
-    parser.add_argument("--seeds", type=positive, default=5, help="how many, from 0; default: 5")
-    parser.add_argument("--max-epochs", type=positive, default=30, help="of Keras; default: 30")
+    parser.add_argument("--seeds", type=positive, default=5, help="number of seeds, from 0; default: 5")
+    parser.add_argument("--max-epochs", type=positive, default=30, help="maximum for Keras; default: 30")
     parser.add_argument("--target", type=float, default=TARGET, help=f"−ELBO in nats; default: {TARGET}")
     parser.add_argument("--images", type=positive, help="to train on; default: all 60,000")
-    parser.add_argument("--watched", type=positive, help="test images; default: all 10,000")
-    parser.add_argument("--filled", type=int, help="seeds for which Keras' time is then filled; default: all")
-    parser.add_argument("--continue", dest="go_on", action="store_true", help="do only what the results lack")
+    parser.add_argument("--monitored", type=positive, help="number of test images; default: all 10,000")
+    parser.add_argument("--filled", type=int, help="number of seeds for which Keras' time is then filled; default: all")
+    parser.add_argument("--continue", dest="go_on", action="store_true", help="measure only what the results lack")
     arguments = parser.parse_args()
     carry_out(lambda folder: compare(folder, arguments))
 
@@ -66,13 +66,13 @@ def compare(folder: Path, arguments: argparse.Namespace) -> None:
     splits = load(DataConfig(source="mnist", validation="test"))
     data = {
         "images": hand_over(first(splits.train, arguments.images), folder / "train.npy"),
-        "watched": hand_over(first(splits.validation, arguments.watched), folder / "watched.npy"),
+        "watched": hand_over(first(splits.validation, arguments.monitored), folder / "watched.npy"),
     }
     with started(SIDES, folder) as workers:
         report = header(workers, "seconds; −ELBO in nats, grey pixels, test images, one draw each") | {
             "target": arguments.target,
             "images": len(first(splits.train, arguments.images)),
-            "watched": len(first(splits.validation, arguments.watched)),
+            "watched": len(first(splits.validation, arguments.monitored)),
             "keras": {**KERAS, "learning_rate": 1e-3, "max_epochs": arguments.max_epochs},
             "lowerbound": {"model": MODEL, "training": RACE},
             "seeds": [],
@@ -121,14 +121,14 @@ def race_against_time(worker: Worker, data: dict[str, str], seed: int, races: di
 
 
 def outcome(curve: list[dict[str, float]], target: float | None) -> Race:
-    """A curve with where it ended; without the target, `seconds` is a lower bound."""
+    """A curve with its end; if the target was not reached, `seconds` is a lower bound."""
     last = curve[-1]
     reached = {} if target is None else {"reached": last["negative_elbo"] <= target}
     return {**reached, "seconds": last["seconds"], "negative_elbo": last["negative_elbo"], "curve": curve}
 
 
 def summary(seeds: list[dict[str, Any]]) -> dict[str, Any]:
-    """Over the seeds: times, their ratios seed by seed, and what is reached in the same time."""
+    """Over the seeds: times, their ratios per seed, and the −ELBO reached in the same time."""
     figures: dict[str, Any] = {
         name: {
             "seconds": spread([races[name]["seconds"] for races in seeds]),
@@ -154,7 +154,7 @@ def summary(seeds: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 def first(examples: Examples, num_images: int | None) -> Examples:
-    """The first so many images of a split, which is in a random order; all of them without a number."""
+    """The first images of a split, which is in random order; all of them if no number is given."""
     return examples if num_images is None else examples.subset(np.arange(min(num_images, len(examples))))
 
 

@@ -40,7 +40,7 @@ def main() -> None:
     add_rounds(parser, SIDES)
     parser.add_argument("--networks", nargs="+", choices=list(NUM_IMAGES), default=list(NUM_IMAGES))
     parser.add_argument("--batch-sizes", nargs="+", type=positive, default=list(BATCH_SIZES))
-    parser.add_argument("--images", type=positive, help="for each round; default: 4,000 for conv, 20,000 for dense")
+    parser.add_argument("--images", type=positive, help="per round; default: 4,000 for conv, 20,000 for dense")
     arguments = parser.parse_args()
     carry_out(lambda folder: compare(folder, arguments))
 
@@ -77,7 +77,7 @@ def measure(workers: dict[str, Worker], images: str, case: dict[str, Any], round
 
 
 def whole_batches(num_images: int, batch_size: int) -> int:
-    """So many images, less what would make a short batch."""
+    """The number of images, rounded down to complete batches."""
     return max(batch_size, num_images - num_images % batch_size)
 
 

@@ -19,7 +19,7 @@ LAYERS = {
     "4 training and evaluation, which do not import one another": ["training", "evaluation"],
     "5 reporting": ["reporting"],
     "6 runs, inference, serving: each may import those before it": ["runs", "inference", "serving", "serving/*"],
-    "7 entrances": [".", "commands"],
+    "7 entry points": [".", "commands"],
 }
 
 

@@ -18,7 +18,7 @@ from benchmarks.faults.reading_commands import READERS, REFUSED, Reader
 from benchmarks.faults.runs import Workplace
 from benchmarks.faults.tally import Tally
 
-GOOD = frozenset({"refused", "same answer", "as forged"})
+GOOD = frozenset({"refused", "same answer", "forgery accepted"})
 NUM_COMMANDS = 3000
 MEMORY = 4 * 2**30
 TIMEOUT = 60.0
@@ -70,7 +70,7 @@ def run(place: Workplace, bits: random.Random, share: float, names: frozenset[st
         verdict, why = judged(place, attempt, intact[key])
         if verdict == "silently wrong" and attempt.damage.name.startswith("resaved"):
             # A file with a right checksum is a valid one: what stands in it is believed.
-            verdict = "as forged"
+            verdict = "forgery accepted"
         tally.add(_class_of(attempt.file), verdict, f"{attempt.about}: {why}")
     tally.notes.append(f"{len(found):,} combinations of file, damage and command, of which these were drawn")
     return tally

@@ -188,7 +188,7 @@ def splits(train: Examples, watched: Examples) -> Splits:
         validation=watched,
         test=watched,
         label_names=(),
-        watched="validation",
+        monitored="validation",
         source="",
         binarisation="",
         checksum="",

@@ -37,7 +37,7 @@ def main() -> None:
     with terminal.forgiving_streams() as streams:
         status = _status_of_command()
         if streams.lost:
-            console.fail(f"standard output cannot be written ({streams.lost}); the command completed otherwise.")
+            console.fail(f"standard output cannot be written ({streams.lost}); apart from that, the command completed.")
     sys.exit(status or (1 if streams.lost else 0))
 
 
@@ -64,7 +64,7 @@ def _status_of_command() -> int:
 
 
 def _check_working_directory() -> None:
-    """UsageError if it was deleted, on which libraries would fail with an unhelpful message."""
+    """UsageError if it was deleted, in which case libraries would fail with an unhelpful message."""
     try:
         Path.cwd()
     except FileNotFoundError as error:

@@ -30,7 +30,7 @@ from lowerbound.foundation.seeding import content_noise, generator
 from lowerbound.inference.estimator_input import check_parameters, checked_codes, checked_count, checked_rows
 from lowerbound.models.config import ModelConfig
 from lowerbound.models.construction import build_model
-from lowerbound.models.support import unsupported
+from lowerbound.models.support import unsupported_values
 from lowerbound.models.vae import VAE as Model
 from lowerbound.objectives.objective import Objective
 from lowerbound.objectives.rates import true_rate
@@ -56,7 +56,8 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  # 
     likelihood : str, default="auto"
         Family of p(x|z), a name in `lowerbound.likelihoods`. "auto" depends on the values of X: Bernoulli for 0 and 1,
         else normal with a standard deviation for each element ("gaussian-per-element").
-        "gaussian" has one standard deviation, learned, in those of the features. "table" accepts missing values, NaN.
+        "gaussian" has one learned standard deviation, in units of the features' standard deviations. "table" accepts
+        missing values, NaN.
     num_epochs : int, default=100
         Passes over the data in `fit`.
     batch_size : int, default=64
@@ -258,7 +259,7 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  # 
         seen = self._standardisation.standardised(rows)
         likelihood, is_binary = self.model_.likelihood, self.schema_.support.is_binary
         # In float32, as in training, where the 1 + 2e-16 of a scaler is 1.
-        is_outside = unsupported(likelihood, self.schema_, torch.from_numpy(_single(seen)))
+        is_outside = unsupported_values(likelihood, self.schema_, torch.from_numpy(_single(seen)))
         is_far = np.abs(seen) >= LARGEST
         if not (is_outside | is_far).any():
             return seen

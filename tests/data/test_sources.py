@@ -58,7 +58,7 @@ def test_digits_are_split_as_stated_into_disjoint_parts_of_the_whole():
     assert tuple(map(len, parts(splits))) == SOURCES["digits"].sizes == (1257, 180, 360)
     assert all(part.event_shape == (1, 8, 8) and part.max_value == 16 for part in parts(splits))
     assert splits.label_names == tuple("0123456789")
-    assert splits.watched == "validation" and "Alpaydin" in splits.source
+    assert splits.monitored == "validation" and "Alpaydin" in splits.source
     digits = load_digits()
     whole = sources.Examples(digits.images.astype(np.uint8)[..., None], 16.0, digits.target.astype(np.int64))
     assert as_rows(*parts(splits)) == as_rows(whole)
@@ -74,7 +74,7 @@ def test_equal_split_seeds_give_equal_splits_and_others_do_not():
 def test_watching_the_test_split_trains_on_the_held_out_images_too_and_tests_on_the_same():
     held_out = load(DataConfig(source="digits"))
     watching = load(DataConfig(source="digits", validation="test"))
-    assert watching.watched == "test" and watching.validation is watching.test
+    assert watching.monitored == "test" and watching.validation is watching.test
     assert as_rows(watching.test) == as_rows(held_out.test)
     assert as_rows(watching.train) == as_rows(held_out.train, held_out.validation)
 
@@ -98,7 +98,7 @@ def test_mnist_has_55000_training_5000_held_out_and_the_official_10000_test_imag
 def test_mnist_watched_on_its_test_images_trains_on_60000():
     splits = load(DataConfig(source="mnist", validation="test"))
     assert tuple(map(len, parts(splits))) == (60_000, 10_000, 10_000)
-    assert splits.watched == "test"
+    assert splits.monitored == "test"
 
 
 @pytest.mark.parametrize(

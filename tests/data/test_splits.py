@@ -46,7 +46,7 @@ def test_a_file_can_be_watched_on_its_test_split(tmp_path):
     source = str(numbered_images(tmp_path / "images.npy", 50))
     splits = load(DataConfig(source=source, validation="test"))
     assert tuple(map(len, parts(splits))) == (45, 5, 5)
-    assert splits.watched == "test"
+    assert splits.monitored == "test"
     assert not set(positions(splits.train)) & set(positions(splits.test))
 
 
@@ -106,14 +106,14 @@ def collection(num_train: int, num_validation: int, num_test: int) -> Collection
 @given(
     st.integers(3, 60), st.integers(0, 9), st.integers(0, 9), st.integers(0, 99), st.sampled_from(["held-out", "test"])
 )
-def test_given_splits_are_kept_and_the_others_are_a_tenth_of_the_training_examples(train, val, test, seed, watched):
+def test_given_splits_are_kept_and_the_others_are_a_tenth_of_the_training_examples(train, val, test, seed, monitored):
     pool = pool_with_default_splits("data", collection(train, val, test), seed)
-    splits = sources.split_pool(pool, "data", "data", DataConfig(validation=watched, split_seed=seed))
+    splits = sources.split_pool(pool, "data", "data", DataConfig(validation=monitored, split_seed=seed))
     own = [range(train), range(train, train + val), range(train + val, train + val + test)]
     found = [set(positions(part)) for part in parts(splits)]
     tenth = max(1, train // 10)
     assert found[2] == set(own[2]) if test else (len(found[2]) == tenth and found[2] <= set(own[0]))
-    if watched == "test":
+    if monitored == "test":
         assert found[1] == found[2] and found[0] == set(range(train + val + test)) - found[2]
         return
     assert found[1] == set(own[1]) if val else (len(found[1]) == tenth and found[1] <= set(own[0]))

@@ -47,5 +47,5 @@ def test_an_example_runs(title):
 def test_a_run_with_an_own_prior_names_it_where_it_is_not_registered():
     run("A prior")
     del PRIORS["two-peaks"]
-    with pytest.raises(RunError, match=r"needs the prior 'two-peaks', which this process does not have; register it"):
+    with pytest.raises(RunError, match=r"needs the prior 'two-peaks', which is not registered; call"):
         lb.load("two-peaks")

@@ -353,13 +353,13 @@ def test_a_deterministic_autoencoder_is_refused():
         bidirectional(model, 1, CONFIG, generator(0, "noise"))
 
 
-def test_saving_less_often_than_every_temperature_is_asked_in_whole_temperatures():
+def test_save_every_needs_at_least_one_temperature():
     model, x, _ = noisy()
     with pytest.raises(ConfigError, match="save_every needs at least 1"):
         next(anneal(model, x, CONFIG, generator(0, "noise"), save_every=0))
 
 
-def test_both_directions_are_watched_to_the_last_temperature():
+def test_progress_covers_both_directions_to_the_last_temperature():
     model, _, _ = noisy()
     seen = []
     bidirectional(model, 2, CONFIG, generator(0, "noise"), progress=lambda done, total: seen.append((done, total)))

@@ -13,11 +13,11 @@ from lowerbound.evaluation import anomaly_scores as anomaly
 from lowerbound.evaluation.anomaly_scores import (
     SCORES,
     Calibration,
-    Measured,
-    calibrated,
+    ExampleMeasurements,
+    calibrate_scores,
     complexity,
     measure,
-    recommended,
+    recommended_score,
 )
 from lowerbound.evaluation.conformal import conformal_threshold, rounded_up
 from lowerbound.foundation.errors import ConfigError, UsageError
@@ -28,12 +28,12 @@ from lowerbound.runs.experiment import resolve
 RNG = np.random.default_rng(0)
 
 
-def measured(num: int, complex_by: float = 1.0) -> Measured:
+def measured(num: int, complex_by: float = 1.0) -> ExampleMeasurements:
     length = RNG.gamma(5, 100, num)
-    return Measured(0.2 * length + 5 * RNG.normal(size=num), RNG.normal(size=num), complex_by * length)
+    return ExampleMeasurements(0.2 * length + 5 * RNG.normal(size=num), RNG.normal(size=num), complex_by * length)
 
 
-def every_second(normal: Measured) -> Measured:
+def every_second(normal: ExampleMeasurements) -> ExampleMeasurements:
     """The held-out examples that scores are fitted to."""
     return normal.subset(np.arange(len(normal)) % 2 == 1)
 
@@ -51,27 +51,27 @@ def test_the_residual_is_that_of_a_linear_regression_on_every_second_held_out_ex
 def test_no_example_is_excused_further_than_the_held_out(sign):
     # Where −ELBO falls with complexity the simplest ones are those that cost most.
     given = measured(200)
-    calibration = Calibration(Measured(sign * given.negative_elbo, None, given.complexity))
+    calibration = Calibration(ExampleMeasurements(sign * given.negative_elbo, None, given.complexity))
     normal = every_second(calibration.measured)
     line = LinearRegression().fit(normal.complexity[:, np.newaxis], normal.negative_elbo)
     most = line.predict(normal.complexity[:, np.newaxis]).max()
     length = np.array([0.0, 1e5])
-    scores = calibration.scores(Measured(np.zeros(2), None, length))["complexity-residual"]
+    scores = calibration.scores(ExampleMeasurements(np.zeros(2), None, length))["complexity-residual"]
     np.testing.assert_allclose(scores, -np.minimum(line.predict(length[:, np.newaxis]), most), rtol=1e-9)
     assert scores[int(sign == 1)] == pytest.approx(-most) and scores[int(sign == -1)] > -most
 
 
 def test_the_residual_does_not_depend_on_the_unit_of_complexity_and_the_difference_does():
     normal, new = measured(200), measured(50)
-    scaled = [Measured(part.negative_elbo, None, 3 * part.complexity) for part in (normal, new)]
+    scaled = [ExampleMeasurements(part.negative_elbo, None, 3 * part.complexity) for part in (normal, new)]
     before, after = Calibration(normal).scores(new), Calibration(scaled[0]).scores(scaled[1])
     np.testing.assert_allclose(after["complexity-residual"], before["complexity-residual"], rtol=1e-9)
     np.testing.assert_allclose(before["complexity"] - after["complexity"], 2 * new.complexity)
 
 
 def test_where_all_are_as_complex_the_residual_is_the_distance_from_the_mean():
-    normal = Measured(RNG.normal(size=20), None, np.full(20, 700.0))
-    new = Measured(RNG.normal(size=5), None, np.full(5, 900.0))
+    normal = ExampleMeasurements(RNG.normal(size=20), None, np.full(20, 700.0))
+    new = ExampleMeasurements(RNG.normal(size=5), None, np.full(5, 900.0))
     expected = new.negative_elbo - every_second(normal).negative_elbo.mean()
     np.testing.assert_allclose(Calibration(normal).scores(new)["complexity-residual"], expected)
 
@@ -79,26 +79,26 @@ def test_where_all_are_as_complex_the_residual_is_the_distance_from_the_mean():
 def test_what_is_as_probable_as_the_mean_is_typical():
     normal = measured(200)
     mean = float(np.mean(every_second(normal).negative_elbo))
-    new = Measured(np.array([mean - 30, mean, mean + 20]), None, None)
+    new = ExampleMeasurements(np.array([mean - 30, mean, mean + 20]), None, None)
     np.testing.assert_allclose(Calibration(normal).scores(new)["typicality"], [30, 0, 20], atol=1e-9)
 
 
 def test_what_cannot_be_computed_is_no_score_and_another_is_recommended():
-    images, rows = measured(30), Measured(RNG.normal(size=30), None, None)
+    images, rows = measured(30), ExampleMeasurements(RNG.normal(size=30), None, None)
     assert set(Calibration(images).scores(images)) == set(SCORES) - {"missing-adjusted"}
     scores = Calibration(rows).scores(rows)
     assert set(scores) == {"negative-elbo", "typicality"}
-    assert recommended(scores) == "negative-elbo"
-    assert recommended(SCORES) == "complexity-residual"
-    cells = Measured(RNG.normal(size=30), None, None, RNG.normal(size=(30, 3)))
-    assert recommended(Calibration(cells).scores(cells)) == "missing-adjusted"
+    assert recommended_score(scores) == "negative-elbo"
+    assert recommended_score(SCORES) == "complexity-residual"
+    cells = ExampleMeasurements(RNG.normal(size=30), None, None, RNG.normal(size=(30, 3)))
+    assert recommended_score(Calibration(cells).scores(cells)) == "missing-adjusted"
 
 
 def test_a_missing_cell_costs_what_its_column_costs_held_out_rows_on_average():
     costs = RNG.gamma(2, 1, (200, 4))
     costs[:, 1:][RNG.random((200, 3)) < 0.3] = np.nan
-    normal = Measured(np.nansum(costs, axis=1), None, None, costs)
-    new = Measured(
+    normal = ExampleMeasurements(np.nansum(costs, axis=1), None, None, costs)
+    new = ExampleMeasurements(
         np.array([5.0, 5.0, 0.0]), None, None, np.array([[1, 1, 2, 1], [1, np.nan, 2, np.nan], 4 * [np.nan]])
     )
     judged = Calibration(normal).judge(new)
@@ -107,12 +107,12 @@ def test_a_missing_cell_costs_what_its_column_costs_held_out_rows_on_average():
     assert judged.by == "missing-adjusted" and judged.is_scored.tolist() == [True, True, False]
 
 
-def test_rows_with_missing_cells_raise_as_many_false_alarms_as_whole_ones():
+def test_rows_with_missing_cells_raise_as_many_false_alarms_as_complete_ones():
     # Cells cost the same whether others are known or not; −ELBO alone would flag hardly any row with a missing cell.
     costs = RNG.gamma(2, 1, (20_000, 6))
     costs[:10_000][RNG.random((10_000, 6)) < 0.5] = np.nan
     half = np.arange(0, 20_000, 2)
-    rows = Measured(np.nansum(costs, axis=1), None, None, costs)
+    rows = ExampleMeasurements(np.nansum(costs, axis=1), None, None, costs)
     is_whole = ~np.isnan(costs).any(axis=1)
     is_chosen = np.isin(np.arange(20_000), half)
     judged = Calibration(rows.subset(is_chosen)).judge(rows.subset(~is_chosen), false_alarm_rate=0.05)
@@ -124,19 +124,21 @@ def test_rows_with_missing_cells_raise_as_many_false_alarms_as_whole_ones():
 
 def test_what_is_not_finite_has_no_score_and_no_verdict(tmp_path):
     normal = measured(50)
-    new = Measured(np.array([np.inf, np.nan, 1e9]), None, np.full(3, 100.0))
+    new = ExampleMeasurements(np.array([np.inf, np.nan, 1e9]), None, np.full(3, 100.0))
     Calibration(normal).write(tmp_path / "calibration.safetensors")
     judged = Calibration.read(tmp_path / "calibration.safetensors").judge(new, "negative-elbo")
     assert judged.is_scored.tolist() == [False, False, True] and judged.is_anomalous.tolist() == [False, False, True]
 
 
-def simulated(num: int, stream: np.random.Generator, decimals: int = 6) -> Measured:
+def simulated(num: int, stream: np.random.Generator, decimals: int = 6) -> ExampleMeasurements:
     """Exchangeable examples with every quantity that a score is made of; ties where they have few decimals."""
     costs = stream.exponential(size=(num, 2))
     costs[stream.random(num) < 0.3, 1] = np.nan
     length = stream.exponential(100, num)
     elbo = 0.2 * length + np.nansum(costs, axis=1) + stream.normal(size=num)
-    return Measured(elbo.round(decimals), elbo + stream.normal(size=num), length.round(decimals), costs.round(decimals))
+    return ExampleMeasurements(
+        elbo.round(decimals), elbo + stream.normal(size=num), length.round(decimals), costs.round(decimals)
+    )
 
 
 NUM_SIMULATED = 10_000  # calibrations
@@ -190,35 +192,37 @@ def test_a_threshold_is_the_rank_that_split_conformal_prediction_has(name):
 
 def test_what_a_score_is_fitted_to_moves_no_threshold_and_what_has_the_threshold_no_fit():
     normal, new = measured(100), measured(10)
-    moved = Measured(normal.negative_elbo + 1e3 * (np.arange(100) % 2 == 0), None, normal.complexity)
+    moved = ExampleMeasurements(normal.negative_elbo + 1e3 * (np.arange(100) % 2 == 0), None, normal.complexity)
     before, after = Calibration(normal), Calibration(moved)
     for name in ("typicality", "complexity-residual"):
         np.testing.assert_array_equal(before.scores(new)[name], after.scores(new)[name])
         assert after.thresholds()[name].value > before.thresholds()[name].value + 900
 
 
-def test_a_single_held_out_example_promises_a_half():
+def test_a_single_held_out_example_allows_a_rate_of_one_half():
     calibration = Calibration(measured(1))
     judged = calibration.judge(measured(1))
-    # Nothing is left for scores that are fitted.
+    # None are left for fitted scores.
     assert set(judged.thresholds) == {"negative-elbo", "importance", "complexity"}
     assert (judged.by, judged.threshold.rate) == ("negative-elbo", 0.5)
-    with pytest.raises(ConfigError, match=r"accepted is from 0\.5 \(1 / 2, as score 'negative-elbo'"):
+    with pytest.raises(
+        ConfigError, match=r"accepted is from 0\.5 \(1 / 2, because the threshold of score 'negative-elbo'"
+    ):
         calibration.judge(measured(1), false_alarm_rate=0.05)
     with pytest.raises(UsageError, match="score 'typicality' cannot be computed"):
         calibration.judge(measured(1), "typicality")
 
 
-def test_without_a_held_out_example_that_is_known_there_is_no_threshold():
-    empty = Measured(np.full(3, np.nan), None, None)
+def test_without_known_held_out_examples_there_is_no_threshold():
+    empty = ExampleMeasurements(np.full(3, np.nan), None, None)
     with pytest.raises(UsageError, match="no held-out example has a known value"):
         Calibration(empty).judge(empty)
 
 
 @pytest.mark.parametrize("rate", [0.0, 0.004, 1.0, -1.0, math.nan, math.inf])
-def test_a_rate_that_so_few_cannot_promise_is_refused_with_the_least_and_a_remedy(rate):
+def test_a_rate_too_small_for_the_held_out_examples_is_refused_with_a_remedy(rate):
     calibration, new = Calibration(measured(200)), measured(1)
-    accepted = r"accepted is from 0\.00498 \(1 / 201, as score 'negative-elbo' has its threshold from 200 held-out"
+    accepted = r"accepted is from 0\.00498 \(1 / 201, because the threshold .* comes from 200 held-out"
     with pytest.raises(ConfigError, match=accepted + r".* hold out more examples \(data.num_held_out\)\."):
         calibration.judge(new, "negative-elbo", rate)
     remedy = r"from 0\.00991 \(1 / 101, .* or choose score 'negative-elbo', which accepts 0\.00498\."
@@ -257,7 +261,7 @@ def test_held_out_examples_in_the_order_of_their_classes_are_all_sampled(monkeyp
     shades = np.repeat(np.arange(0, 250, 10, dtype=np.uint8), 4)  # 100 images
     examples = Examples(np.broadcast_to(shades[:, None, None, None], (100, 6, 5, 1)).copy(), 255.0)
     model = build_model(resolve("dense").model, examples.event_shape, generator(0, "initial weights"))
-    found = calibrated(model, examples).measured
+    found = calibrate_scores(model, examples).measured
     chosen = [0, 11, 22, 33, 44, 55, 66, 77, 88, 99]
     expected = measure(model, examples.subset(np.array(chosen)), importance=False)
     np.testing.assert_array_equal(found.negative_elbo, expected.negative_elbo)
@@ -282,7 +286,7 @@ def test_complexity_does_not_depend_on_how_pixels_are_held():
     assert complexity(Examples(pixels[..., 0, 0].astype(np.float32), 1.0, layout="array")) is None
 
 
-def test_importance_is_measured_where_it_is_asked_for_and_is_tighter():
+def test_importance_is_measured_on_request_and_is_tighter():
     experiment = resolve("dense", {"model": {"hidden": [16]}})
     examples = Examples(RNG.integers(0, 256, (40, 6, 5, 1), np.uint8), 255.0)
     model = build_model(experiment.model, examples.event_shape, generator(0, "initial weights"))

@@ -50,7 +50,7 @@ def test_the_gaps_add_up_to_the_gap_of_the_elbo(linear_gaussian, examples):
     assert 0 < scores["importance-bound"].effective_sample_size <= 50
 
 
-def test_the_sweep_ends_at_the_number_of_draws_asked_for(linear_gaussian, examples):
+def test_the_sweep_ends_at_the_requested_number_of_draws(linear_gaussian, examples):
     arguments = linear_gaussian.model.float(), examples, None, EXTENT, SCORER, "cpu"
     found = importance_metrics(*arguments)
     assert found.arrays["sweep_ks"].tolist() == [1, 2, 5, 10, 20, 50]
@@ -77,7 +77,7 @@ def test_what_has_not_converged_goes_by_another_name_and_nothing_is_derived_from
     (score,) = found.scores
     assert (score.name, score.num_not_converged, score.num_examples) == ("log-evidence-not-converged", 8, 8)
     assert score.discretisation_error is None  # level 0 alone says nothing of it
-    assert "for 8 of 8 examples the sums have not settled to 0.01 nats" in score.description
+    assert "8 of 8 examples have not converged to 0.01 nats" in score.description
     assert "exact" not in " ".join([score.name, score.description, *score.quadrature_notes])
     assert found.arrays == {}
 

@@ -35,13 +35,13 @@ def test_a_small_difference_common_to_all_images_is_sure_though_the_errors_of_th
     expected = stats.ttest_1samp(0.3 + noise, 0.0)
     assert row.difference.value == pytest.approx((0.3 + noise).mean(), abs=1e-4)
     assert row.difference.standard_error == pytest.approx(stats.sem(noise), rel=1e-3)
-    assert row.standard_errors_apart == pytest.approx(expected.statistic, rel=1e-3)
+    assert row.num_standard_errors == pytest.approx(expected.statistic, rel=1e-3)
     assert row.score.standard_error > 10 * row.difference.standard_error
 
 
 def test_a_run_does_not_differ_from_itself(values):
     row = compare([("a", results(values)), ("b", results(values.copy()))]).rows[1]
-    assert (row.difference.value, row.standard_errors_apart) == (0.0, 0.0)
+    assert (row.difference.value, row.num_standard_errors) == (0.0, 0.0)
 
 
 def test_the_same_examples_are_compared_whatever_their_file_is_called(values):
@@ -52,7 +52,7 @@ def test_the_same_examples_are_compared_whatever_their_file_is_called(values):
     ("other", "reason"),
     [({"convention": "binary"}, "different data conventions"), ({"checksum": "b"}, "different test examples")],
 )
-def test_what_was_measured_otherwise_is_not_set_beside_it(values, other, reason):
+def test_runs_that_are_not_comparable_are_refused(values, other, reason):
     with pytest.raises(UsageError, match=reason):
         compare([("a", results(values)), ("b", results(values, **other))])
 

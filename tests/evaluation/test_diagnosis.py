@@ -5,11 +5,11 @@ from dataclasses import fields, replace
 import pytest
 
 from lowerbound.commands.assignments import parse_settings
-from lowerbound.evaluation.diagnosis import CHECKS, NOISE, NOTE, SERIOUS, WARNING, Symptoms, diagnose
+from lowerbound.evaluation.diagnosis import CHECKS, NOISE, NOTE, SERIOUS, WARNING, HealthMetrics, diagnose
 from lowerbound.foundation.numerics import Estimate
 from lowerbound.runs.experiment import merge, resolve
 
-HEALTHY = Symptoms(
+HEALTHY = HealthMetrics(
     latent_dim=2,
     active_units=2,
     rate=Estimate(6.3, 0.04),
@@ -31,7 +31,7 @@ HEALTHY = Symptoms(
     pareto_k=0.4,
     untrusted_share=0.05,
     effective_sample_size=300.0,
-    watched="validation",
+    monitored="validation",
 )
 """Numbers such as a good model of MNIST has; its encoder is better than most."""
 
@@ -44,9 +44,9 @@ ILL = {
     "evidence below its bound": {"approximation_gap": Estimate(-0.4, 0.1)},
     "untrusted evidence": {"pareto_k": 0.8, "untrusted_share": 0.6},
     "overfitting": {"test_elbo": Estimate(-165.0, 1.7)},
-    "holes in the prior": {"aggregate_kl": Estimate(2.0, 0.1)},
+    "holes in the latent space": {"aggregate_kl": Estimate(2.0, 0.1)},
     "encoder is the bottleneck": {"amortisation_gap": Estimate(8.0, 1.0)},
-    "watched test examples": {"watched": "test"},
+    "monitored test examples": {"monitored": "test"},
 }
 """For each finding, what makes the healthy model ill with that alone."""
 
@@ -56,40 +56,40 @@ def finding_of(name, **further):
     return finding
 
 
-def settings_in(knob):
-    return [assignment.rstrip(",;.)") for assignment in re.findall(r"--set (\S+)", knob)]
+def settings_in(remedy):
+    return [assignment.rstrip(",;.)") for assignment in re.findall(r"--set (\S+)", remedy)]
 
 
-def test_a_healthy_model_gets_a_clean_bill():
+def test_a_healthy_model_has_no_findings():
     assert diagnose(HEALTHY) == ()
 
 
-def test_what_was_not_measured_is_no_finding():
-    assert diagnose(Symptoms()) == ()
+def test_quantities_that_were_not_measured_give_no_finding():
+    assert diagnose(HealthMetrics()) == ()
 
 
-@pytest.mark.parametrize("name", [field.name for field in fields(Symptoms) if field.default is None])
+@pytest.mark.parametrize("name", [field.name for field in fields(HealthMetrics) if field.default is None])
 def test_a_healthy_model_stays_healthy_if_a_number_is_missing(name):
     assert diagnose(replace(HEALTHY, **{name: None})) == ()
 
 
-def test_a_number_that_is_not_a_number_is_no_finding():
+def test_nan_gives_no_finding():
     unknown = Estimate(math.nan, math.nan)
     estimates = {name: unknown for name, value in vars(HEALTHY).items() if isinstance(value, Estimate)}
     assert diagnose(replace(HEALTHY, **estimates)) == ()
 
 
-def test_every_check_has_an_illness_to_find():
+def test_every_check_has_an_example():
     assert set(ILL) == set(CHECKS)
 
 
 @pytest.mark.parametrize("name", CHECKS)
-def test_each_illness_has_its_own_finding_and_no_other(name):
+def test_each_example_has_its_own_finding_and_no_other(name):
     assert finding_of(name).name == name
 
 
 @pytest.mark.parametrize("name", CHECKS)
-def test_a_finding_says_what_is_wrong_by_how_much_and_what_to_turn(name):
+def test_a_finding_has_sentence_number_threshold_and_remedy(name):
     finding = finding_of(name)
     assert finding.severity in (SERIOUS, WARNING, NOTE)
     assert re.match(r"[A-Z].*\w", finding.sentence)
@@ -97,17 +97,17 @@ def test_a_finding_says_what_is_wrong_by_how_much_and_what_to_turn(name):
     assert math.isfinite(finding.threshold)
     assert finding.unit
     assert finding.source
-    assert settings_in(finding.knob)
+    assert settings_in(finding.remedy)
 
 
 @pytest.mark.parametrize("name", CHECKS)
-def test_a_knob_is_a_setting_that_the_command_line_takes(name):
+def test_a_remedy_is_a_setting_that_the_command_line_accepts(name):
     gaussian = {"model": {"likelihood": "gaussian"}} if name == "σ at its bound" else {}
-    for assignment in settings_in(finding_of(name).knob):
+    for assignment in settings_in(finding_of(name).remedy):
         resolve("conv", merge(gaussian, parse_settings([assignment])))
 
 
-def test_the_most_serious_is_told_first_and_of_equals_the_first_in_the_table():
+def test_findings_are_sorted_by_severity_then_by_their_order_in_the_table():
     everything = {key: value for change in ILL.values() for key, value in change.items()}
     findings = diagnose(replace(HEALTHY, **everything))
     assert {finding.name for finding in findings} == set(CHECKS)
@@ -118,35 +118,35 @@ def test_the_most_serious_is_told_first_and_of_equals_the_first_in_the_table():
 
 
 @pytest.mark.parametrize(
-    "name", ["overfitting", "holes in the prior", "encoder is the bottleneck", "evidence below its bound"]
+    "name", ["overfitting", "holes in the latent space", "encoder is the bottleneck", "evidence below its bound"]
 )
-def test_what_lies_within_noise_is_no_finding(name):
+def test_a_difference_within_noise_gives_no_finding(name):
     ((field, ill),) = ILL[name].items()
     healthy = getattr(HEALTHY, field)
     uncertain = Estimate(ill.value, abs(ill.value - healthy.value) / NOISE)
     assert diagnose(replace(HEALTHY, **{field: uncertain})) == ()
 
 
-def test_unused_dimensions_are_less_serious_than_no_used_one():
+def test_some_unused_dimensions_are_less_serious_than_all():
     severities = [diagnose(replace(HEALTHY, latent_dim=10, active_units=active))[0].severity for active in (0, 4, 9)]
     assert severities == [SERIOUS, WARNING, NOTE]
 
 
 def test_a_collapse_names_the_number_of_latents_that_are_used():
     (finding,) = diagnose(replace(HEALTHY, latent_dim=10, active_units=7))
-    assert "--set model.latent_dim=7" in finding.knob
-    assert "Of 10 latent dimensions 3 say nothing" in finding.sentence
+    assert "--set model.latent_dim=7" in finding.remedy
+    assert "Of 10 latent dimensions, 3 carry no information" in finding.sentence
 
 
 def test_overfitting_is_measured_by_what_z_gains():
     finding = finding_of("overfitting")
     assert finding.number == pytest.approx(20)  # train -145, test -165
     assert finding.threshold == pytest.approx(0.1 * (205 - 145))
-    # The same gap is little beside a gain of a thousand nats.
+    # The same gap is small compared with a gain of a thousand nats.
     assert diagnose(replace(HEALTHY, **ILL["overfitting"], z_free_distortion=Estimate(1145.0, 1.5))) == ()
 
 
-def test_a_wide_gap_of_the_encoder_is_no_bottleneck_where_the_familys_is_wider():
+def test_an_amortisation_gap_below_the_approximation_gap_is_not_a_bottleneck():
     wider = replace(HEALTHY, **ILL["encoder is the bottleneck"], approximation_gap=Estimate(9.0, 0.1))
     assert diagnose(wider) == ()
 
@@ -157,18 +157,18 @@ def test_an_encoder_that_loses_half_of_what_z_gains_is_a_warning():
     assert finding.severity == WARNING
 
 
-def test_where_the_aggregate_is_unresolved_its_moments_speak():
+def test_an_unresolved_aggregate_kl_is_replaced_by_that_of_its_moments():
     unresolved = replace(HEALTHY, aggregate_kl=None, mutual_information=None)
     assert diagnose(unresolved) == ()
     (finding,) = diagnose(replace(unresolved, moment_kl=3.0))
-    assert (finding.name, finding.number) == ("holes in the prior", 3.0)
+    assert (finding.name, finding.number) == ("holes in the latent space", 3.0)
 
 
-def test_holes_are_told_as_the_share_of_the_prior_that_is_filled():
-    assert "filled only 0.14 of it" in finding_of("holes in the prior").sentence  # e⁻²
+def test_holes_are_reported_as_the_share_of_the_prior_that_is_filled():
+    assert "filled only 0.14 of it" in finding_of("holes in the latent space").sentence  # e⁻²
 
 
 def test_the_gain_is_that_of_the_elbo_over_a_model_without_z():
     assert HEALTHY.gain == pytest.approx(205 - 145)
     assert replace(HEALTHY, train_elbo=Estimate(-300.0, 1.0)).gain == 0
-    assert Symptoms().gain is None
+    assert HealthMetrics().gain is None

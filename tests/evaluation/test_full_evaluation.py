@@ -61,7 +61,7 @@ def test_it_holds_the_cheap_evaluation_and_more(splits, annealed):
     }  # fmt: skip
 
 
-def test_the_evidence_is_exact_on_the_whole_test_split_and_above_every_bound(annealed):
+def test_the_evidence_is_exact_on_the_complete_test_split_and_above_every_bound(annealed):
     whole, _ = annealed
     evidence = torch.from_numpy(whole.arrays["log_evidence_per_image"])
     assert len(evidence) == 40
@@ -83,7 +83,7 @@ def test_only_simulated_images_have_an_upper_bound(annealed):
     assert whole.score("annealing-bracket", split="simulated").value < 0.5
 
 
-def test_stages_are_watched_in_their_order_to_the_end(annealed):
+def test_progress_covers_all_stages_in_order(annealed):
     whole, stages = annealed
     names = list(dict.fromkeys(stage for stage, _, _ in stages))
     assert names == [*(name for name in FULL if name not in whole.left_out)]

@@ -65,7 +65,7 @@ def test_the_first_are_the_same_to_the_bit_from_every_network(network):
     assert_first_are_the_same(lambda num: expected_examples(model, num, seed=3))
 
 
-def test_what_is_expected_and_what_is_drawn_are_of_the_codes_that_are_told():
+def test_expected_and_drawn_examples_use_the_codes_from_the_prior():
     model = built("gaussian")
     z = codes_from_prior(model, 5, 1, 0.5)
     with torch.no_grad():

@@ -51,7 +51,7 @@ def splits(linear_gaussian):
 
 
 def names(model, splits, **known):
-    return {finding.name for finding in diagnose(measure_health(model, splits, extent=QUICK, **known))}
+    return {finding.name for finding in diagnose(measure_health(model, splits, config=QUICK, **known))}
 
 
 @torch.no_grad()
@@ -68,7 +68,7 @@ def test_an_exact_model_gets_a_clean_bill(healthy, splits, linear_gaussian):
         "pareto_k_per_image": np.full(NUM_TEST, -5.0),
         "effective_sample_size_per_image": np.full(NUM_TEST, 100.0),
     }
-    found = measure_health(healthy, splits, extent=QUICK, known=known)
+    found = measure_health(healthy, splits, config=QUICK, known=known)
     assert diagnose(found) == ()
     assert found.active_units == 2
     assert abs(found.approximation_gap.value) < 0.01
@@ -82,7 +82,7 @@ def test_a_vae_trained_on_digits_gets_a_clean_bill():
     model = build_model(ModelConfig(hidden=(32,)), (1, 8, 8), generator(0, "weights"))
     config = TrainingConfig(num_epochs=30, learning_rate=1e-2, schedule="one-cycle")
     fit(model, digits, config=config)
-    found = measure_health(model, digits, extent=QUICK)
+    found = measure_health(model, digits, config=QUICK)
     assert found.gain > 1
     assert diagnose(found) == ()
 
@@ -100,7 +100,7 @@ def test_an_encoder_that_ignores_the_image_has_collapsed(healthy, splits):
     with torch.no_grad():
         healthy.encoder.heads.weight.zero_()
         healthy.encoder.heads.bias.zero_()
-    found = measure_health(healthy, splits, extent=QUICK)
+    found = measure_health(healthy, splits, config=QUICK)
     assert found.active_units == 0
     assert found.rate.value == pytest.approx(0)
     assert "posterior collapse" in {finding.name for finding in diagnose(found)}
@@ -117,16 +117,16 @@ def test_log_variances_beyond_the_bound_are_found(healthy, splits):
 
 
 def test_codes_far_from_the_origin_leave_holes(healthy, splits):
-    assert "holes in the prior" in names(shifted_heads(healthy, mean=3.0), splits)
+    assert "holes in the latent space" in names(shifted_heads(healthy, mean=3.0), splits)
 
 
 def test_an_encoder_that_is_off_is_the_bottleneck(healthy, splits):
-    found = measure_health(shifted_heads(healthy, mean=0.8), splits, extent=QUICK)
+    found = measure_health(shifted_heads(healthy, mean=0.8), splits, config=QUICK)
     assert [finding.name for finding in diagnose(found)] == ["encoder is the bottleneck"]
 
 
 @pytest.mark.parametrize(("sigma", "expected"), [(1e-3, True), (0.5, False)])
-def test_a_learned_sigma_is_watched(sigma, expected, healthy, splits):
+def test_a_learned_sigma_is_measured(sigma, expected, healthy, splits):
     options = {"sigma": sigma, "learn_sigma": True}
     config = ModelConfig(hidden=(), likelihood="gaussian", likelihood_options=options)
     model = build_model(config, (1, 2, 3), generator(0, "weights"))
@@ -138,7 +138,7 @@ def test_a_fixed_sigma_is_the_users_choice(splits):
     options = {"sigma": 1e-3}
     config = ModelConfig(hidden=(), likelihood="gaussian", likelihood_options=options)
     model = build_model(config, (1, 2, 3), generator(0, "weights"))
-    assert measure_health(model, splits, extent=QUICK).learned_sigma is None
+    assert measure_health(model, splits, config=QUICK).learned_sigma is None
 
 
 def test_images_that_the_likelihood_refuses_are_counted_and_nothing_else_is_measured():
@@ -147,7 +147,7 @@ def test_images_that_the_likelihood_refuses_are_counted_and_nothing_else_is_meas
     images[:9] -= 0.5
     ill = replace(digits, test=Examples(images, 1.0))
     model = build_model(ModelConfig(hidden=(4,)), (1, 8, 8), generator(0, "weights"))
-    found = measure_health(model, ill, extent=QUICK)
+    found = measure_health(model, ill, config=QUICK)
     assert found.outside_share == pytest.approx(9 / (1257 + 180 + 360))
     assert found.test_elbo is None
     (finding,) = diagnose(found)
@@ -157,13 +157,13 @@ def test_images_that_the_likelihood_refuses_are_counted_and_nothing_else_is_meas
 
 def test_grey_pixels_under_a_bernoulli_are_admitted():
     model = build_model(ModelConfig(hidden=(4,)), (1, 8, 8), generator(0, "weights"))
-    assert measure_health(model, load(DataConfig()), extent=QUICK).outside_share == 0
+    assert measure_health(model, load(DataConfig()), config=QUICK).outside_share == 0
 
 
-def test_weights_that_cannot_be_trusted_are_told(healthy, splits):
+def test_unreliable_weights_are_found(healthy, splits):
     ill = np.where(np.arange(NUM_TEST) % 4 == 0, 0.9, 0.2)
     known = {"pareto_k_per_image": ill, "effective_sample_size_per_image": np.full(NUM_TEST, 7.0)}
-    found = measure_health(healthy, splits, extent=QUICK, known=known)
+    found = measure_health(healthy, splits, config=QUICK, known=known)
     assert (found.untrusted_share, found.effective_sample_size) == (0.25, 7.0)
     (finding,) = diagnose(found)
     assert finding.name == "untrusted evidence"
@@ -171,46 +171,46 @@ def test_weights_that_cannot_be_trusted_are_told(healthy, splits):
     assert finding.severity == WARNING
 
 
-def test_untrusted_weights_beside_the_exact_evidence_are_but_a_note(healthy, splits, linear_gaussian):
+def test_unreliable_weights_with_exact_evidence_are_only_a_note(healthy, splits, linear_gaussian):
     x = torch.from_numpy(splits.test.values.transpose(0, 3, 1, 2)).flatten(1).double()
     exact = {"log_evidence_per_image": linear_gaussian.data.log_evidence(x).numpy()}
-    found = measure_health(healthy, splits, extent=QUICK, known=exact | {"pareto_k_per_image": np.full(NUM_TEST, 0.9)})
+    found = measure_health(healthy, splits, config=QUICK, known=exact | {"pareto_k_per_image": np.full(NUM_TEST, 0.9)})
     (finding,) = diagnose(found)
     assert (finding.name, finding.severity) == ("untrusted evidence", NOTE)
 
 
 def test_gaps_that_are_known_are_not_searched_again(healthy, splits):
     known = {"amortisation_gap_per_image": np.array([1.0, 3.0]), "approximation_gap_per_image": np.array([0.5, 0.5])}
-    found = measure_health(healthy, splits, extent=QUICK, known=known)
+    found = measure_health(healthy, splits, config=QUICK, known=known)
     assert (found.amortisation_gap.value, found.approximation_gap.value) == (2.0, 0.5)
 
 
 def test_images_with_too_few_draws_for_a_shape_are_left_unjudged(healthy, splits):
     unknown = np.full(8, np.nan)
-    assert measure_health(healthy, splits, extent=QUICK, known={"pareto_k_per_image": unknown}).untrusted_share is None
+    assert measure_health(healthy, splits, config=QUICK, known={"pareto_k_per_image": unknown}).untrusted_share is None
     some = np.concatenate([unknown, [0.9, 0.1]])
-    assert measure_health(healthy, splits, extent=QUICK, known={"pareto_k_per_image": some}).untrusted_share == 0.5
+    assert measure_health(healthy, splits, config=QUICK, known={"pareto_k_per_image": some}).untrusted_share == 0.5
 
 
-def test_an_evidence_below_the_bound_is_told(healthy, splits):
+def test_evidence_below_the_bound_is_found(healthy, splits):
     too_low = np.full(NUM_TEST, -100.0)
     assert names(healthy, splits, known={"log_evidence_per_image": too_low}) == {"evidence below its bound"}
 
 
-def test_watched_test_images_are_told(healthy, splits):
-    assert names(healthy, replace(splits, watched="test")) == {"watched test examples"}
+def test_monitored_test_images_are_found(healthy, splits):
+    assert names(healthy, replace(splits, monitored="test")) == {"monitored test examples"}
 
 
 def test_the_gaps_are_those_of_the_first_test_images_for_which_the_evidence_is_known(healthy, splits):
     evidence = torch.linspace(-10, -5, 12)
-    found = measure_health(healthy, splits, extent=QUICK, known={"log_evidence_per_image": evidence.numpy()})
+    found = measure_health(healthy, splits, config=QUICK, known={"log_evidence_per_image": evidence.numpy()})
     expected = inference_gaps(healthy, splits.test.subset(np.arange(12)), evidence, QUICK.gaps, seed=0)
     assert found.approximation_gap == expected.mean_approximation_gap
     assert found.log_evidence.value == pytest.approx(-7.5)
 
 
 def test_the_level_without_z_is_that_of_the_training_images(healthy, splits):
-    found = measure_health(healthy, splits, extent=replace(QUICK, num_examples=5000))
+    found = measure_health(healthy, splits, config=replace(QUICK, num_examples=5000))
     x = torch.from_numpy(splits.train.values).flatten(1)
     sigma = healthy.likelihood.sigma
     expected = -torch.distributions.Normal(x.mean(0), sigma).log_prob(x).sum(1).mean().item()
@@ -232,7 +232,7 @@ def test_a_decoder_that_ignores_z_is_found_whatever_the_likelihood(name):
     model = build_model(config, splits.train.event_shape, generator(0, "weights"), *statistics)
     with torch.no_grad():
         model.decoder.output.weight.zero_()
-    found = measure_health(model, splits, extent=replace(QUICK, num_examples=100, num_coded=50, num_gap_examples=2))
+    found = measure_health(model, splits, config=replace(QUICK, num_examples=100, num_coded=50, num_gap_examples=2))
     assert found.distortion_gain.value <= 1e-3
     assert "decoder ignores z" in {finding.name for finding in diagnose(found)}
 
@@ -252,20 +252,20 @@ def digits_for(name):
     return replace(digits, train=rows[0], validation=rows[1], test=rows[2])
 
 
-def test_an_autoencoder_is_asked_only_for_its_reconstructions():
+def test_only_reconstructions_of_an_autoencoder_are_measured():
     model = build_model(ModelConfig(hidden=(4,), posterior="point-mass"), (1, 8, 8), generator(0, "weights"))
-    found = measure_health(model, load(DataConfig()), extent=QUICK)
+    found = measure_health(model, load(DataConfig()), config=QUICK)
     assert found.distortion is not None
     assert (found.rate, found.train_elbo, found.aggregate_kl, found.amortisation_gap) == (None,) * 4
 
 
 def test_equal_seeds_give_equal_symptoms(healthy, splits):
-    first, second, other = (measure_health(healthy, splits, extent=QUICK, seed=seed) for seed in (0, 0, 1))
+    first, second, other = (measure_health(healthy, splits, config=QUICK, seed=seed) for seed in (0, 0, 1))
     assert first == second
     assert first.aggregate_kl != other.aggregate_kl
 
 
 @pytest.mark.parametrize("key", ["num_examples", "num_draws", "num_coded", "num_gap_examples"])
-def test_an_extent_too_small_for_a_standard_error_is_refused(key):
+def test_a_config_too_small_for_a_standard_error_is_refused(key):
     with pytest.raises(ConfigError, match=key):
         HealthConfig(**{key: 0})

@@ -73,7 +73,7 @@ def test_weights_do_not_depend_on_how_many_draws_are_decoded_at_once(linear_gaus
     assert_close(log_weights(model, linear_gaussian.x, 10, generator(0, "draws"), chunk), expected)
 
 
-def test_an_images_weights_do_not_depend_on_what_the_images_beside_it_show(linear_gaussian):
+def test_an_images_weights_do_not_depend_on_the_other_images(linear_gaussian):
     model = linear_gaussian.with_posterior_moved(0.1, 0.3)
     others = linear_gaussian.x.flip(0).clone()
     others[2] = linear_gaussian.x[2]

@@ -220,7 +220,7 @@ def test_a_deterministic_model_is_refused(linear_gaussian):
 
 def test_the_evidence_of_other_examples_is_refused(linear_gaussian):
     examples, log_evidence = examples_of(linear_gaussian.data, 4)
-    with pytest.raises(DataError, match="3 values of log p\\(x\\) came with 4 examples"):
+    with pytest.raises(DataError, match="3 values of log p\\(x\\) for 4 examples"):
         inference_gaps(linear_gaussian.model, examples, log_evidence[:3], CONFIG, seed=0)
 
 

@@ -39,7 +39,7 @@ def test_the_rate_is_the_sum_of_its_parts_and_every_used_unit_is_counted(linear_
     assert "linear-probe" not in scores  # there are no labels
 
 
-def test_too_few_images_for_the_information_are_said():
+def test_the_score_notes_too_few_images_for_the_information():
     splits = load(DataConfig())
     few = replace(splits, test=splits.test.subset(np.arange(20)))
     model = build_model(ModelConfig(hidden=(16,), latent_dim=20), (1, 8, 8), generator(0, "w"))

@@ -6,7 +6,7 @@ import pytest
 from lowerbound.data.sources import split_array
 from lowerbound.evaluation import metrics
 from lowerbound.evaluation.config import EvaluationConfig
-from lowerbound.evaluation.metrics import Metric, Subject, first_reason, measured
+from lowerbound.evaluation.metrics import Metric, Subject, first_reason, run_metrics
 from lowerbound.evaluation.results import Measurements
 from lowerbound.foundation.errors import DataError, Interrupted
 from lowerbound.foundation.seeding import generator
@@ -35,7 +35,7 @@ def test_later_metrics_see_what_earlier_ones_have_measured(subject):
     def doubled(subject):
         return Measurements((), {"twice": 2 * subject.known.arrays["once"]})
 
-    found = measured({"once": Metric(number("once", 3)), "twice": Metric(doubled)}, subject)
+    found = run_metrics({"once": Metric(number("once", 3)), "twice": Metric(doubled)}, subject)
     assert found.arrays["twice"].tolist() == [6]
     assert found.left_out == {}
 
@@ -47,7 +47,7 @@ def test_later_metrics_see_what_earlier_ones_have_measured(subject):
 def test_a_metric_that_fails_is_named_and_the_others_are_kept(subject, monkeypatch, error, reason):
     monkeypatch.setattr(metrics, "CAUGHT", (Exception,))
     table = {"before": Metric(number("before", 1)), "broken": failing(error), "after": Metric(number("after", 2))}
-    found = measured(table, subject)
+    found = run_metrics(table, subject)
     assert set(found.arrays) == {"before", "after"}
     assert found.left_out == found.failures == {"broken": reason}
 
@@ -56,11 +56,11 @@ def test_a_metric_that_fails_is_named_and_the_others_are_kept(subject, monkeypat
 def test_an_interrupted_metric_ends_the_evaluation(subject, monkeypatch, error):
     monkeypatch.setattr(metrics, "CAUGHT", (Exception,))
     with pytest.raises(type(error)):
-        measured({"stopped": failing(error)}, subject)
+        run_metrics({"stopped": failing(error)}, subject)
 
 
 def test_the_first_condition_that_is_not_met_is_the_reason(subject):
     applies = first_reason(lambda subject: "", lambda subject: "needs labels", lambda subject: "needs images")
-    found = measured({"probe": Metric(number("probe", 1), applies)}, subject)
+    found = run_metrics({"probe": Metric(number("probe", 1), applies)}, subject)
     assert found.left_out == {"probe": "needs labels"}
     assert found.failures == {}

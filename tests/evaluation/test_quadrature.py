@@ -444,7 +444,7 @@ def test_images_in_32_bits_have_the_evidence_of_64_to_a_thousandth_of_a_nat():
     assert single.num_evaluated >= 30 * 14**2 * 64
 
 
-def test_an_images_evidence_does_not_depend_on_the_images_beside_it(linear_gaussian, monkeypatch):
+def test_an_images_evidence_does_not_depend_on_the_other_images(linear_gaussian, monkeypatch):
     together = integrate(linear_gaussian.model, linear_gaussian.x, 1e-3)
     monkeypatch.setattr(lattice, "PAIRS_PER_TABLE", 3)
     in_pieces = integrate(linear_gaussian.model, linear_gaussian.x, 1e-3)

@@ -187,7 +187,7 @@ def test_data_outside_the_support_are_refused(digits):
         evaluate_quick(model_of(), negative, FAST)
 
 
-def test_an_examples_score_does_not_depend_on_what_is_beside_it(digits):
+def test_an_examples_score_does_not_depend_on_the_other_examples(digits):
     chosen = np.array([7, 3, 50])
     model = model_of()
     for measure in (

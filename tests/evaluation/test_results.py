@@ -33,7 +33,7 @@ FINDING = Finding(
     number=1e-3,
     threshold=2e-3,
     unit="standard deviation of a pixel",
-    knob="--set model.likelihood=bernoulli",
+    remedy="--set model.likelihood=bernoulli",
     source="a paper",
 )
 
@@ -57,7 +57,7 @@ def test_the_error_of_a_single_example_is_absent_not_a_number(tmp_path):
 
 
 @pytest.mark.parametrize("findings", [None, (), (FINDING, replace(FINDING, name="another"))])
-def test_a_clean_bill_survives_the_disk_as_such_and_so_does_a_doctor_who_was_not_asked(tmp_path, findings):
+def test_no_findings_and_no_diagnosis_are_told_apart_after_a_round_trip(tmp_path, findings):
     Results((), {}, {}, findings=findings).write(tmp_path)
     assert read_results(tmp_path).findings == findings
 
@@ -113,7 +113,7 @@ def test_results_json_of_another_run_is_refused(tmp_path):
 
 
 @pytest.mark.parametrize("num_before", [0, 1])
-def test_a_writer_killed_between_its_two_files_leaves_the_new_results_whole(tmp_path, monkeypatch, num_before):
+def test_a_writer_killed_between_its_two_files_leaves_the_new_results_complete(tmp_path, monkeypatch, num_before):
     for value in range(num_before):
         Results((score(value=float(value)),), {"x": np.array([value])}, {}).write(tmp_path)
     with monkeypatch.context() as patched:

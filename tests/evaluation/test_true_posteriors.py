@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from lowerbound.data.synthetic import LinearGaussian
 from lowerbound.evaluation import true_posteriors as module
-from lowerbound.evaluation.true_posteriors import telling_examples, true_posteriors
+from lowerbound.evaluation.true_posteriors import select_by_gap, true_posteriors
 from lowerbound.foundation.errors import ConfigError
 from lowerbound.foundation.seeding import generator
 from lowerbound.models.config import ModelConfig
@@ -163,9 +163,9 @@ def test_other_numbers_of_latents_and_deterministic_models_are_refused():
         true_posteriors(build_model(ModelConfig(posterior="point-mass"), (1, 2, 2), generator(0, "w")), x)
 
 
-def test_telling_examples_are_the_quartiles_and_the_three_with_the_greatest_gap():
+def test_selected_examples_are_the_quartiles_and_the_three_with_the_largest_gap():
     gap = torch.arange(101.0)
     shuffled = torch.randperm(101, generator=generator(0, "order"))
-    assert gap[shuffled][telling_examples(gap[shuffled])].tolist() == [25, 50, 75, 98, 99, 100]
-    assert sorted(telling_examples(torch.tensor([3.0, 1.0, 2.0]))) == [0, 1, 2]
-    assert telling_examples(torch.tensor([3.0])) == [0]
+    assert gap[shuffled][select_by_gap(gap[shuffled])].tolist() == [25, 50, 75, 98, 99, 100]
+    assert sorted(select_by_gap(torch.tensor([3.0, 1.0, 2.0]))) == [0, 1, 2]
+    assert select_by_gap(torch.tensor([3.0])) == [0]

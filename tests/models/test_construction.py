@@ -8,7 +8,7 @@ from torch.testing import assert_close
 import lowerbound as lb
 from lowerbound.foundation.errors import ConfigError, RunError, UnknownName
 from lowerbound.foundation.seeding import generator
-from lowerbound.models.construction import knows_kl
+from lowerbound.models.construction import config_has_closed_form_kl
 from lowerbound.probability.distributions import DiagonalNormal
 from lowerbound.probability.likelihoods import GaussianLikelihood
 from lowerbound.probability.normals import MixtureOfNormals
@@ -53,13 +53,13 @@ def test_a_likelihood_with_options_is_loaded_with_them(tmp_path):
     assert loaded.config.prior_options == {"num_components": 3}
 
 
-def test_own_parts_work_in_memory_and_are_not_saved_without_a_name(tmp_path):
+def test_own_parts_work_in_memory_and_are_not_saved_unless_registered(tmp_path):
     model = own(prior=TwoPeaks(2))
     x = torch.rand(3, 1, 4, 4, generator=generator(0, "x"))
     samples = model.sample_posterior(x, generator(0, "noise"), 2)
     assert lb.Objective()(samples).value.isfinite()
     path = tmp_path / "model.safetensors"
-    with pytest.raises(RunError, match=r"its prior TwoPeaks has no name; .* lowerbound\.register_prior\('twopeaks'"):
+    with pytest.raises(RunError, match=r"its prior TwoPeaks is not registered; .*register_prior\('twopeaks'"):
         save_model(path, model, None, {})
     assert not path.exists()
 
@@ -104,4 +104,4 @@ def test_a_learned_prior_starts_from_the_seed_of_the_training():
     ],
 )
 def test_whether_the_kl_is_known_depends_on_the_pair(posterior, prior, known):
-    assert knows_kl(lb.ModelConfig(posterior=posterior, prior=prior, latent_dim=1000)) is known
+    assert config_has_closed_form_kl(lb.ModelConfig(posterior=posterior, prior=prior, latent_dim=1000)) is known

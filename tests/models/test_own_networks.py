@@ -36,19 +36,19 @@ def test_own_modules_are_trained_saved_and_loaded_like_any_other(tmp_path):
     loaded = lb.load(tmp_path / "model.safetensors", encoder=encoder(), decoder=decoder())
     x = torch.rand(3, 1, 8, 8)
     torch.testing.assert_close(loaded.vae.reconstruct(x), model.eval().reconstruct(x))
-    with pytest.raises(UsageError, match=r"has networks of its own; pass them: load\(path, encoder="):
+    with pytest.raises(UsageError, match=r"was trained with your own networks; pass them: load\(path, encoder="):
         lb.load(tmp_path / "model.safetensors")
 
 
 @pytest.mark.parametrize(
     ("changes", "reason"),
     [
-        ({"encoder": encoder(6)}, "the encoder turns 2 examples of shape 1×8×8 into 2×6; posterior 'diagonal-normal'"),
+        ({"encoder": encoder(6)}, "the encoder maps 2 inputs of shape 1×8×8 to 2×6; posterior 'diagonal-normal'"),
         (
             {"decoder": decoder((1, 8, 9))},
-            "the decoder turns 2 examples of shape 2 into 2×1×8×9; likelihood 'bernoulli'",
+            "the decoder maps 2 inputs of shape 2 to 2×1×8×9; likelihood 'bernoulli'",
         ),
-        ({"event_shape": (1, 7, 8)}, "the encoder cannot read examples of shape 1×7×8: mat1 and mat2"),
+        ({"event_shape": (1, 7, 8)}, "the encoder fails on inputs of shape 1×7×8: mat1 and mat2"),
         ({"latent_dim": 0}, "latent_dim is 0"),
     ],
 )

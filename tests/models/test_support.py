@@ -10,7 +10,7 @@ from lowerbound.data.array_examples import conform_array
 from lowerbound.data.examples import Examples, RawArray
 from lowerbound.foundation.errors import DataError, SchemaError
 from lowerbound.foundation.schema import Schema
-from lowerbound.models.support import convention_of, supported
+from lowerbound.models.support import convention_of, supported_examples
 from lowerbound.probability.likelihoods import LIKELIHOODS
 
 VALUES = (
@@ -73,11 +73,13 @@ def test_a_binarised_run_draws_grey_pixels_with_their_own_probability_and_states
     likelihood = LIKELIHOODS["bernoulli"]((1, 2, 3))
     assert convention_of(likelihood, schema) == "dynamic binarisation, seed 7"
     values = np.repeat(np.array([0, 51, 102, 153, 204, 255], np.uint8).reshape(1, 2, 3, 1), 4000, axis=0)
-    alike = supported(conform_array(RawArray(place="x", values=values), schema), likelihood, schema)
+    alike = supported_examples(conform_array(RawArray(place="x", values=values), schema), likelihood, schema)
     assert len(np.unique(alike.examples.values, axis=0)) == 1
     rng = np.random.default_rng(0)
     noisy = rng.integers(0, 256, (6000, 2, 3), np.uint8)
-    drawn = supported(conform_array(RawArray(place="x", values=noisy), schema), likelihood, schema).examples.values
+    drawn = supported_examples(
+        conform_array(RawArray(place="x", values=noisy), schema), likelihood, schema
+    ).examples.values
     for low in range(0, 256, 64):
         chosen = (noisy >= low) & (noisy < low + 64)
         assert drawn[..., 0][chosen].mean() == pytest.approx(noisy[chosen].mean() / 255, abs=0.02)
@@ -90,7 +92,7 @@ def test_counts_beyond_those_that_a_mean_can_reach_are_refused_in_training_and_i
         likelihood = LIKELIHOODS[name]((2,))
         assert likelihood(torch.full((2,), 1e4)).mean[0].item() == pytest.approx(2**24, rel=1e-6)
         with pytest.raises(SchemaError, match=r"element 1 is 16777218; the model accepts counts, .* to 16,777,216"):
-            supported(collection, likelihood, schema)
+            supported_examples(collection, likelihood, schema)
         with pytest.raises(DataError, match=r"needs counts, whole numbers from 0 to 16,777,216; use .gaussian."):
             likelihood.convention(collection.examples.support)
 
@@ -101,8 +103,10 @@ def test_skipped_examples_are_named_and_the_others_keep_their_positions():
     values = np.array([[1.0, 2], [0.5, 1], [3, 4], [2, -1]])
     collection = conform_array(RawArray(place="x.npy", values=values), schema)
     with pytest.raises(SchemaError, match=r"x\.npy: example 1, element 0 is 0\.5; the model accepts counts"):
-        supported(collection, likelihood, schema)
-    kept = supported(collection, likelihood, schema, skip_broken=True)
+        supported_examples(collection, likelihood, schema)
+    kept = supported_examples(collection, likelihood, schema, skip_broken=True)
     assert kept.ids == ("0", "2") and len(kept.skipped) == 2 and "example 3, element 1 is -1" in kept.skipped[1]
     with pytest.raises(SchemaError, match="none of the examples can be scored"):
-        supported(conform_array(RawArray(place="x", values=values[3:]), schema), likelihood, schema, skip_broken=True)
+        supported_examples(
+            conform_array(RawArray(place="x", values=values[3:]), schema), likelihood, schema, skip_broken=True
+        )

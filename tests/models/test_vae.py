@@ -59,7 +59,7 @@ def weights(model):
 @every_network
 @every_likelihood
 @every_posterior
-def test_encoding_and_decoding_yield_distributions_over_whole_examples(network, likelihood, posterior):
+def test_encoding_and_decoding_return_distributions_over_examples(network, likelihood, posterior):
     model = small(network, likelihood, posterior)
     q = model.encode(images())
     assert isinstance(q, OF_POSTERIOR[posterior])
@@ -262,7 +262,7 @@ def test_a_value_that_an_option_cannot_take_is_refused_with_its_key(option, valu
         ("discretized-logistic", "num_components", 1.5, "needs a whole number"),
     ],
 )
-def test_numbers_of_levels_and_components_are_whole_and_within_what_is_accepted(likelihood, option, value, error):
+def test_numbers_of_levels_and_components_are_integers_within_the_accepted_range(likelihood, option, value, error):
     with pytest.raises(ConfigError, match=rf"model\.likelihood_options\.{option} {error}"):
         ModelConfig(likelihood=likelihood, likelihood_options={option: value})
 

@@ -265,7 +265,7 @@ def test_a_point_mass_goes_with_rate_none_and_nothing_else_does(posterior, rate)
     if rate == "auto" or (posterior == "point-mass") == (rate == "none"):
         Objective(rate=rate).check_posterior(posterior)
     else:
-        with pytest.raises(ConfigError, match=f"'{posterior}' does not go with objective.rate '{rate}'"):
+        with pytest.raises(ConfigError, match=f"'{posterior}' does not fit objective.rate '{rate}'"):
             Objective(rate=rate).check_posterior(posterior)
 
 
@@ -285,7 +285,7 @@ def test_rate_auto_is_the_closed_form_where_it_may_be_used(settings, posterior, 
 
 
 def test_an_explicit_analytic_rate_without_a_closed_form_is_refused():
-    with pytest.raises(ConfigError, match=r"'analytic' needs a closed form of the KL.*use 'monte-carlo' or 'auto'"):
+    with pytest.raises(ConfigError, match=r"'analytic' needs a closed-form KL.*use 'monte-carlo' or 'auto'"):
         Objective(rate="analytic").resolved("diagonal-normal", False)
 
 

@@ -76,7 +76,7 @@ def test_an_own_penalty_sees_the_model_the_noise_and_the_number_of_examples(monk
     objective = Objective(penalties={"seen": 0.5})
     loss = loss_of(tiny(), objective, batch(), generator(0, "noise"), num_examples=7)
     assert float(loss.penalties["seen"]) == 7
-    with pytest.raises(ConfigError, match="'mmd' exists already"):
+    with pytest.raises(ConfigError, match="'mmd' already exists"):
         register_penalty("mmd", lambda samples, context: samples.z.sum())
 
 

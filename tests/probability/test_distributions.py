@@ -222,7 +222,7 @@ def test_every_draw_from_a_point_mass_is_the_point():
 
 
 def test_a_point_mass_refuses_a_density_and_says_what_to_use():
-    with pytest.raises(ConfigError, match="no log-density; use rate 'none'"):
+    with pytest.raises(ConfigError, match="no log-density and no ELBO; use rate 'none'"):
         POINT.log_prob(POINT.value)
 
 

@@ -210,7 +210,7 @@ def test_data_that_are_not_finite_are_refused(name, options, low, high):
         ),
         ("discretized-logistic", {}, Support(0.0, 1.0), "no fixed levels.* use likelihood 'gaussian'"),
         ("categorical", {"num_levels": 3}, Support(0.0, 1.0, is_binary=True), "2 levels.* needs 3 levels"),
-        ("poisson", {}, Support(0.0, 7.5), "values that are not whole in \\[0, 7.5\\]"),
+        ("poisson", {}, Support(0.0, 7.5), "fractional values in \\[0, 7.5\\]"),
         ("negative-binomial", {}, Support(-1.0, 7.0, is_integer=True), "whole numbers in \\[-1, 7\\]"),
         ("gaussian-per-element", {}, Support(0.0, 1.0, has_missing=True), "missing values.* use likelihood 'table'"),
     ],
@@ -239,7 +239,7 @@ def test_a_table_of_categories_and_counts_is_discrete_and_one_with_a_number_is_n
         ("continuous-bernoulli", Support(0.0, 1.0), "density"),
     ],
 )
-def test_what_log_likelihoods_mean_is_said_by_the_convention(name, support, convention):
+def test_the_convention_states_the_meaning_of_log_likelihoods(name, support, convention):
     assert LIKELIHOODS[name](EVENT if name != "table" else (2,)).convention(support) == convention
 
 

@@ -48,7 +48,7 @@ def test_the_options_of_a_part_are_the_arguments_with_a_default():
         ({"scale": True}, ConfigError, r"model\.prior_options\.scale needs a number, got True"),
         ({"levels": 2.5}, ConfigError, r"model\.prior_options\.levels needs a whole number, got 2\.5"),
         ({"is_open": 1}, ConfigError, r"model\.prior_options\.is_open needs true or false, got 1"),
-        ({"name": 1}, ConfigError, r"model\.prior_options\.name needs a text, got 1"),
+        ({"name": 1}, ConfigError, r"model\.prior_options\.name needs a string, got 1"),
     ],
 )
 def test_options_are_checked_by_the_type_of_their_default(options, error, message):
@@ -78,9 +78,9 @@ def test_a_name_is_registered_once_and_again_by_the_same_class():
     register("prior", table, StandardNormalPrior, "again", redefined)  # a cell of a notebook that was run twice
     assert table["again"] is redefined
     for name, part, message in (
-        ("again", MixtureOfNormalsPrior, "a prior is a class derived from StandardNormalPrior"),
-        ("standard-normal", redefined, "the prior 'standard-normal' exists already"),
-        (OWN, redefined, "the prior 'own' exists already"),
+        ("again", MixtureOfNormalsPrior, "a prior must be a class derived from StandardNormalPrior"),
+        ("standard-normal", redefined, "the prior 'standard-normal' already exists"),
+        (OWN, redefined, "the prior 'own' already exists"),
         ("", redefined, "needs at least one character"),
     ):
         with pytest.raises(ConfigError, match=message):

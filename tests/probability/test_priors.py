@@ -121,7 +121,7 @@ def test_a_prior_without_a_temperature_refuses_one():
             return StandardNormalPrior(self.latent_dim)()
 
     assert Laplace(2).sample(generator(0, "draws"), 3).shape == (3, 2)
-    with pytest.raises(ConfigError, match=r"Laplace has no temperature; leave it at 1, got 0\.5"):
+    with pytest.raises(ConfigError, match=r"Laplace does not support a temperature other than 1, got 0\.5"):
         Laplace(2).sample(generator(0, "draws"), 3, temperature=0.5)
 
 

@@ -30,7 +30,7 @@ def test_a_log_weight_is_log_p_of_x_and_z_minus_log_q_of_z():
     assert_close(samples.log_weight, expected)
 
 
-def test_a_point_mass_can_be_drawn_from_and_is_refused_only_when_its_density_is_asked_for():
+def test_a_point_mass_can_be_sampled_and_only_its_density_is_refused():
     samples = drawn(PointMass(torch.ones(3, 2)))
     assert samples.log_prior.shape == samples.log_likelihood.shape == (5, 3)
     for density in ("log_posterior", "log_weight"):

@@ -179,7 +179,7 @@ def _context(image_shape: tuple[int, int, int], latent_dim: int, num_labels: int
             "skipped": [],
             "checksum": "c0ffee",
             "test_checksum": "7ea",
-            "watched": "validation",
+            "monitored": "validation",
         },
         "config": {
             "model": {"latent_dim": latent_dim, "likelihood": "bernoulli", "likelihood_options": {}},

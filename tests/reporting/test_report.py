@@ -18,13 +18,13 @@ MEBIBYTE = 2**20
 SECTIONS = ["numbers", "bound", "figures", "layers", "run", "not-shown"]
 
 FINDING = Finding(
-    name="holes in the prior",
+    name="holes in the latent space",
     severity=WARNING,
     sentence="The codes fill a third of it.",
     number=1.23456,
     threshold=1.0,
     unit="nats from the aggregate posterior to the prior",
-    knob="a higher --set objective.rate_weight=2 (at least 1), or `conv`",
+    remedy="a higher --set objective.rate_weight=2 (at least 1), or `conv`",
     source="Hoffman and Johnson, 2016",
 )
 
@@ -213,8 +213,9 @@ def test_a_finding_is_shown_with_severity_number_unit_threshold_setting_and_sour
     assert len(page.all("article")) == 3
     assert "Serious decoder ignores z The codes fill a third of it. Measured −0.04 <nats>; threshold 1" in page.text
     assert (
-        "Warning holes in the prior The codes fill a third of it. Measured 1.23 nats from the aggregate posterior to "
-        "the prior; threshold 1 Setting a higher --set objective.rate_weight=2 (at least 1), or conv Source Hoffman "
+        "Warning holes in the latent space The codes fill a third of it. Measured 1.23 nats from the aggregate "
+        "posterior to the prior; threshold 1 Setting a higher --set objective.rate_weight=2 (at least 1), or "
+        "conv Source Hoffman "
         "and Johnson, 2016" in page.text
     )
     assert "<code>--set objective.rate_weight=2</code> (at least 1), or <code>conv</code>" in page.source
@@ -253,12 +254,12 @@ def test_layers_are_listed_with_their_shapes_and_summed(page):
     assert "68,165 parameters in total, including 1 of the likelihood." in page.text
 
 
-@pytest.mark.parametrize("watched", ["test", "validation", None])
-def test_the_warning_about_monitored_test_images_appears_exactly_when_they_were(make_results, tmp_path, watched):
-    results = without_figures(make_results(variational=False, context={"data": {"watched": watched}}))
+@pytest.mark.parametrize("monitored", ["test", "validation", None])
+def test_the_warning_about_monitored_test_images_appears_exactly_when_they_were(make_results, tmp_path, monitored):
+    results = without_figures(make_results(variational=False, context={"data": {"monitored": monitored}}))
     page = Page(write_report(results, tmp_path))
-    assert ("not held out" in page.text) == (watched == "test")
-    assert bool(page.all("aside")) == (watched == "test")
+    assert ("not held out" in page.text) == (monitored == "test")
+    assert bool(page.all("aside")) == (monitored == "test")
 
 
 def test_special_characters_are_shown_and_not_obeyed(make_results, tmp_path):

@@ -9,9 +9,9 @@ def test_curves_show_minus_the_bounds_and_mark_the_epoch_that_was_kept(make_resu
     figure = PLOTS["curves"].draw(make_results())
     panels = {axes.get_title(loc="left"): axes for axes in figure.axes}
     assert set(panels) == {"−ELBO", "distortion", "rate"}
-    train, watched, *_, kept = panels["−ELBO"].lines
+    train, monitored, *_, kept = panels["−ELBO"].lines
     assert list(train.get_ydata()) == [31, 30, 29]
-    assert list(watched.get_ydata()) == [32, 31, 30]
+    assert list(monitored.get_ydata()) == [32, 31, 30]
     assert (list(kept.get_xdata()), list(kept.get_ydata())) == ([2], [31])
 
 
@@ -23,9 +23,9 @@ def test_an_objective_other_than_the_elbo_has_a_panel_of_its_own(make_results):
     assert "−objective (the training loss)" in titles
 
 
-@pytest.mark.parametrize(("watched", "name"), [("test", "test (monitored)"), ("validation", "validation")])
-def test_the_held_out_curve_is_named_after_its_split(make_results, watched, name):
-    results = make_results(context={"data": {"watched": watched}})
+@pytest.mark.parametrize(("monitored", "name"), [("test", "test (monitored)"), ("validation", "validation")])
+def test_the_held_out_curve_is_named_after_its_split(make_results, monitored, name):
+    results = make_results(context={"data": {"monitored": monitored}})
     (legend,) = PLOTS["curves"].draw(results).legends
     assert [text.get_text() for text in legend.get_texts()] == ["train", name, "kept: epoch 2"]
 

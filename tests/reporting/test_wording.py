@@ -52,7 +52,7 @@ def test_a_tail_that_too_few_draws_leave_without_a_shape_is_not_mentioned(make_r
 
 
 @pytest.mark.parametrize(
-    ("knob", "code"),
+    ("remedy", "code"),
     [
         ("fewer --set training.num_epochs=10, or a smaller --set model.hidden=[128]", ["10", "[128]"]),
         ("rescale the data to [0, 1], or --set model.likelihood=gaussian", ["gaussian"]),
@@ -61,9 +61,9 @@ def test_a_tail_that_too_few_draws_leave_without_a_shape_is_not_mentioned(make_r
         ("nothing to set", []),
     ],
 )
-def test_code_in_a_remedy_is_distinguished_from_the_words_around_it(knob, code):
-    parts = list(wording.code_parts(knob))
-    assert "".join(text for _, text in parts) == knob
+def test_code_in_a_remedy_is_distinguished_from_the_words_around_it(remedy, code):
+    parts = list(wording.code_parts(remedy))
+    assert "".join(text for _, text in parts) == remedy
     found = [text for is_code, text in parts if is_code]
     assert [text.rpartition("=")[2] for text in found] == code
 

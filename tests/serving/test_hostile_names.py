@@ -15,7 +15,7 @@ import pytest
 from PIL import Image
 from starlette.testclient import TestClient
 
-from browsers import complaints, served, watched
+from browsers import complaints, monitored, served
 from lowerbound.foundation.schema import Column
 from lowerbound.reporting.plots import plots_for
 from lowerbound.runs.run import train
@@ -94,7 +94,7 @@ def page(browser):
     opened = context.new_page()
     opened.set_default_timeout(15_000)
     opened.on("dialog", lambda dialog: pytest.fail(dialog.message))
-    heard = watched(opened)
+    heard = monitored(opened)
     yield opened
     assert opened.evaluate("window.attacked") is None
     context.close()

@@ -23,7 +23,7 @@ def splits() -> Splits:
         validation=blobs(16, 1),
         test=blobs(16, 2),
         label_names=(),
-        watched="validation",
+        monitored="validation",
         source="made here",
         binarisation="",
         checksum="0",

@@ -60,8 +60,8 @@ def spoil_decoder(model, x):
     [
         (spoil_data, "the data hold NaN"),
         (spoil_weights, "made the weights non-finite; lower training.learning_rate"),
-        (spoil_posterior, "the posterior has run away"),
-        (spoil_decoder, "the decoder has run away"),
+        (spoil_posterior, "the posterior diverged"),
+        (spoil_decoder, "the decoder diverged"),
     ],
 )
 def test_a_non_finite_loss_stops_before_any_weight_changes_and_names_the_likely_cause(model, spoil, cause):

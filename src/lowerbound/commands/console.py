@@ -59,7 +59,7 @@ def print_findings(findings: Sequence["Finding"]) -> None:
         out.print(f"  {finding.sentence}", markup=False)
         measured = f"{finding.number:.4g} {finding.unit}".strip()
         out.print(f"  measured {measured}, threshold {finding.threshold:.4g}: {finding.source}", markup=False)
-        out.print(f"  fix: {finding.knob}", markup=False)
+        out.print(f"  fix: {finding.remedy}", markup=False)
 
 
 def print_written(path: Path, skipped: Sequence[str] = (), notes: Sequence[str] = ()) -> None:

@@ -19,7 +19,7 @@ HINTS = {
     "settings": "Settings are given as --set SECTION.KEY=VALUE.",
     "size": "Option: --size WIDTHxHEIGHT.",
 }
-"""By the hint that an error carries."""
+"""Options by the hint of an error."""
 
 SETTINGS = {
     "data.labels": "--labels FILE|COLUMN",
@@ -27,7 +27,7 @@ SETTINGS = {
     "data.size": "--size WIDTHxHEIGHT",
     "data.skip_broken": "--skip-broken",
 }
-"""Options of their own, by the setting that a message names."""
+"""Command-line options that set a single setting, by that setting's name."""
 
 NAMED = re.compile("|".join(map(re.escape, SETTINGS)))
 ASSIGNED = re.compile(r"\bset (data|model|objective|training|evaluation)\.\w")

@@ -29,7 +29,7 @@ DeviceOption = Annotated[str, typer.Option(metavar="auto|cpu|cuda", help="Device
 DataDirOption = Annotated[str, typer.Option(metavar="DIR", help="Folder of IDX files, a subfolder for each source.")]
 OwnDataOption = Annotated[
     str,
-    typer.Option("--data", metavar="PATH", help="The run's own data, if it was moved; its checksum is verified."),
+    typer.Option("--data", metavar="PATH", help="The run's own data, if they were moved; their checksum is verified."),
 ]
 SetOption = Annotated[
     list[str] | None,
@@ -49,7 +49,7 @@ SizeOption = Annotated[str, typer.Option(metavar="WIDTHxHEIGHT", help="Resize im
 ResizeOption = Annotated[
     str, typer.Option(metavar="crop|fit", help="Crop to the size, or fit within it and pad with black.")
 ]
-SkipOption = Annotated[bool, typer.Option("--skip-broken", help="Skip what cannot be read, and list it.")]
+SkipOption = Annotated[bool, typer.Option("--skip-broken", help="Skip unreadable examples, and list them.")]
 MostOption = Annotated[
     float | None,
     typer.Option("--max-gib", metavar="GIB", help="Limit on the memory for data, as stored; 4 if not given."),
@@ -60,14 +60,14 @@ LabelsOption = Annotated[
 
 
 def given_settings(assignments: list[str] | None, data: str = "", **options: Any) -> dict[str, Any]:
-    """The settings of --set, and over them those of other options, by their keyword (see `KEYWORDS`)."""
+    """The settings of --set, overridden by those of other options, by their keyword (see `KEYWORDS`)."""
     from lowerbound.commands.assignments import parse_settings
     from lowerbound.runs.experiment import keyword_settings, merge
 
     assigned = parse_settings(assignments or [])
     other = assigned.get("data", {}).get("source", data)
     if data and other != data:
-        raise UsageError(f"the data is given twice, as {data!r} and as data.source={other!r}; give it once.")
+        raise UsageError(f"the data are given twice, as {data!r} and as data.source={other!r}; give it once.")
     return merge(assigned, keyword_settings(data=data, **options))
 
 

@@ -98,7 +98,7 @@ class StageDisplay(_Display):
 
 
 def _deserves_a_line(progress: "TrainingProgress") -> bool:
-    """Whether to print an epoch: all of up to 30, about twenty of more."""
+    """Whether to print an epoch: every epoch if there are at most 30, otherwise about twenty of them."""
     stride = -(-progress.num_epochs // 20) if progress.num_epochs > 30 else 1
     return progress.epoch % stride == 0 or progress.epoch in (1, progress.num_epochs)
 

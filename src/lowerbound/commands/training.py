@@ -75,7 +75,7 @@ def train(
     if moved and seeds > 1:
         raise UsageError("--data is for one run; resume the directory of each seed separately.")
     if moved and not resume:
-        raise UsageError("--data is for --resume, if the run's data was moved; give DATA itself.")
+        raise UsageError("--data is for --resume, if the run's data were moved; give DATA itself.")
     experiment = resolve(recipe, given)
     path = out or preparation.default_path(experiment)
     with stopping_politely() as should_stop, ProgressDisplay(quiet) as display:
@@ -145,7 +145,7 @@ def diagnose(
     data_dir: DataDirOption = "",
     as_json: JsonOption = False,
 ) -> None:
-    """Find problems of a trained model, and the settings that fix them."""
+    """Find problems with a trained model, and the settings that fix them."""
     from lowerbound.runs.reevaluation import diagnose_run
 
     findings = diagnose_run(run_path, data_dir, device, data)

@@ -117,7 +117,7 @@ def _in_stored_units(
 
 
 def _has_levels_between(schema: Schema) -> bool:
-    """Whether converted numbers are rounded to integers; a run on black and white refuses grey unrounded."""
+    """Whether converted numbers are rounded to integers; black-and-white runs refuse grey values."""
     return schema.is_integer and not (schema.support.is_binary and schema.binarisation == "none")
 
 

@@ -20,7 +20,7 @@ from lowerbound.foundation.seeding import generator
 
 @dataclass(frozen=True, eq=False)
 class Batch:
-    """Examples as a model sees them and, where the data have any, what is known of each: the context of its code."""
+    """Examples as a model sees them and, if the data have any, the context of each: labels or covariates."""
 
     x: Float[Tensor, "batch *event"]  # images as N x C x H x W floats in [0, 1]
     context: Shaped[Tensor, "batch *covariate"] | None = None  # labels, or covariates

@@ -13,10 +13,10 @@ Kind = Literal["binary", "grey", "colour", "levels", "unit", "counts", "real", "
 MOST_NAMED = 20  # columns
 
 KINDS: dict[Kind, str] = {
-    "binary": "black and white, or any values of 0 and 1",
-    "grey": "grey images on levels, such as 8 bits",
-    "colour": "images of several channels on levels, such as 8 bits",
-    "levels": "arrays on levels, such as 8 bits",
+    "binary": "black-and-white images, or other data of only 0 and 1",
+    "grey": "grey images with discrete levels, such as 8-bit images",
+    "colour": "images of several channels with discrete levels, such as 8-bit images",
+    "levels": "arrays with discrete levels, such as 8-bit values",
     "unit": "numbers within a range, scaled to [0, 1]",
     "counts": "non-negative integers",
     "real": "real numbers",

@@ -38,7 +38,7 @@ RUN_FILES = ("config.toml", "metrics.jsonl", "model.safetensors")
 
 @dataclass(frozen=True, kw_only=True)
 class ReadingOptions:
-    """Options of reading, for what a file leaves open."""
+    """Reading options, for properties that a file does not determine."""
 
     images: ImageOptions = field(default_factory=ImageOptions)
     tables: TableOptions = field(default_factory=TableOptions)

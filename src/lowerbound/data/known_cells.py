@@ -59,7 +59,7 @@ class KnownCells:
         return Counter(cell for row, cell in cells if row not in known and isinstance(cell, str) and cell)
 
     def valid_only(self, is_wrong: Bool[np.ndarray, " cell"], sentence: str) -> "KnownCells":
-        """The cells that are not wrong if broken rows are skipped; otherwise DataError for the first wrong one."""
+        """The valid cells if broken rows are skipped; otherwise DataError for the first invalid one."""
         if not is_wrong.any():
             return self
         if not self.skip_broken:

@@ -66,7 +66,7 @@ class Splits:
     validation: Examples
     test: Examples
     label_names: tuple[str, ...]  # empty without labels
-    watched: Literal["validation", "test"]  # "test": validation equals test, and train includes the held-out examples
+    monitored: Literal["validation", "test"]  # "test": validation equals test, and train includes the held-out examples
     source: str  # its origin
     binarisation: str  # in words; empty if pixels are not binarised
     checksum: str  # SHA-256 of values and labels
@@ -134,7 +134,7 @@ def split_pool(pool: Pool, name: str, source: str, config: DataConfig) -> Splits
         notes=pool.collection.notes,
         resized_to=pool.collection.resized_to,
         schema=_schema(pool.collection, config, (train, validation, test)),
-        watched="test" if is_monitoring_test else "validation",
+        monitored="test" if is_monitoring_test else "validation",
         source=source,
         binarisation=_in_words(config),
         checksum=checksum((train, validation, test)),
@@ -249,7 +249,7 @@ def splits_for_evaluation(collection: Collection, schema: Schema) -> Splits:
         validation=collection.examples,
         test=collection.examples,
         label_names=collection.label_names,
-        watched="validation",
+        monitored="validation",
         source=collection.place,
         binarisation="",
         checksum=checksum([collection.examples]),

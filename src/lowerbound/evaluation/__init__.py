@@ -1,1 +1,1 @@
-"""Measuring a model: every number with its error, its unit, its split and its convention."""
+"""Evaluation of trained models: scores with error, unit, split and convention; arrays for figures; diagnosis."""

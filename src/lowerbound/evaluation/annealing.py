@@ -1,19 +1,19 @@
-"""log p(x) by annealed importance sampling.
+"""Annealed importance sampling (AIS) for log p(x): chains, temperature schedules, pilot, checkpoints.
 
 Chains walk the path of `hamiltonian.py`, f_β = base · ratio^β, over inverse temperatures 0 = β_0 < ... < β_T = 1. A
-chain starts with an exact draw z_0 from the base, is weighed and then moved, in turn: z_t comes from z_{t-1} by a
-transition that leaves f_{β_t} invariant. Its weight is unbiased, whatever T and however badly the transitions mix:
+chain starts with an exact draw z_0 from the base. At each temperature its weight is updated, and then a transition that
+leaves f_{β_t} invariant moves it from z_{t-1} to z_t. The weight is unbiased for any T, however badly transitions mix:
 
     log w = Σ_t (β_t - β_{t-1}) log ratio(z_{t-1}),   E[w] = p(x)
 
-So the log of a mean of weights is a stochastic lower bound: its expectation is at most log p(x), and tends to it.
-A pilot, with chains of its own, finds the step sizes of every example and temperature; the weighted chains keep
-them as they are. Adapting them by the weighted chains' own acceptance would cost that unbiasedness.
+Therefore the log of a mean of weights is a stochastic lower bound: its expectation is at most log p(x) and converges
+to it. A pilot run with separate chains finds the step sizes of every example and temperature, which the weighted chains
+use unchanged: adapting them to the acceptance of the weighted chains would introduce a bias.
 
 Source: Neal, "Annealed Importance Sampling", arXiv:physics/9803008; for decoders, Wu, Burda, Salakhutdinov and
 Grosse, "On the Quantitative Analysis of Decoder-Based Generative Models", arXiv:1611.04273.
 
-Of grey pixels under a Bernoulli likelihood this is the grey evidence, log ∫ p(z) exp(E_b[log p(b|z)]) dz.
+For grey pixels under a Bernoulli likelihood this is the grey evidence, log ∫ p(z) exp(E_b[log p(b|z)]) dz.
 """
 
 import hashlib
@@ -34,22 +34,22 @@ from lowerbound.foundation.storage import load_tensors, save_tensors
 from lowerbound.models.vae import VAE
 
 SIGMOID_RADIUS = 4.0
-"""The sigmoid schedule is the logistic function between minus this and this."""
+"""The sigmoid schedule is the logistic function on [-radius, radius], rescaled to [0, 1]."""
 
-GAIN = 0.2
-"""How fast the pilot steers: d log(step size) for each temperature and unit of excess acceptance."""
+ADAPTATION_RATE = 0.2
+"""Change of log(step size) from one temperature of the pilot to the next, per unit of excess acceptance."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class AnnealingConfig:
-    """How log p(x) is estimated by annealing."""
+    """Settings of annealed importance sampling."""
 
     num_temperatures: int = 1000
-    num_leapfrog: int = 10  # steps of a transition, each of which decodes once
+    num_leapfrog: int = 10  # leapfrog steps of a transition; each decodes once
     num_chains: int = 16  # for each example
-    num_pilot_chains: int = 2  # for each example, to find step sizes; 0 keeps `step_size` throughout
-    step_size: float = 0.1  # where the pilot starts, in units of the latents
-    # Wu et al. aim at 0.65. At 0.9 the mean log-weight of dense models of MNIST was higher by 0.8 nats with 150
+    num_pilot_chains: int = 2  # for each example, to find step sizes; 0: `step_size` is used throughout
+    step_size: float = 0.1  # initial step size of the pilot, in units of the latents
+    # Wu et al. use 0.65. At 0.9 the mean log-weight of dense models of MNIST was higher by 0.8 nats with 150
     # temperatures and by 0.2 nats with 600.
     target_acceptance: float = 0.9
     schedule: str = "sigmoid"
@@ -75,28 +75,28 @@ class AnnealingConfig:
 
 @dataclass(frozen=True, eq=False)
 class AnnealedEvidence:
-    """The log-weights of annealed chains, in nats, and how readily the chains moved."""
+    """Log-weights of annealed chains, in nats, and their acceptance rates."""
 
     log_weight: Float[Tensor, "chain batch"]  # float64
-    acceptance: Float[Tensor, " batch"]  # mean over chains and transitions; NaN where there was no transition
+    acceptance: Float[Tensor, " batch"]  # mean over chains and transitions; NaN without transitions
 
     @property
     def log_evidence(self) -> Float[Tensor, " batch"]:
-        """Log of the mean weight, in nats: of given examples a stochastic lower bound on log p(x)."""
+        """Log of the mean weight, in nats: a stochastic lower bound on log p(x) for given examples."""
         return log_mean_exp(self.log_weight, dim=0)
 
     @property
     def effective_sample_size(self) -> Float[Tensor, " batch"]:
-        """Of the chains' weights, from 1 to the number of chains."""
+        """Effective sample size of the chains' weights, from 1 to the number of chains."""
         return effective_sample_size(self.log_weight)
 
 
 @dataclass(frozen=True, kw_only=True)
 class AnnealingProgress:
-    """Where annealing stands; `evidence` is there in the last record."""
+    """Progress of annealing; only the last record has the `evidence`."""
 
     stage: str  # "pilot", then "weighted"
-    temperature: int  # how many are done in this stage
+    temperature: int  # number completed in this stage
     num_temperatures: int
     acceptance: float  # of the last transition, mean over examples and chains
     evidence: AnnealedEvidence | None
@@ -107,7 +107,7 @@ def annealed_evidence(
 ) -> AnnealedEvidence:
     """Log-weights of chains for each example, in nats; `log_evidence` is a stochastic lower bound on log p(x).
 
-    All examples are annealed together: memory is that of decoding chains × batch latents. ConfigError for a
+    All examples are annealed together; the memory is that of decoding chains × batch latents. ConfigError for a
     deterministic autoencoder.
     """
     *_, last = anneal(model, x, config, generator)
@@ -124,11 +124,11 @@ def anneal(
     checkpoint: Path | None = None,
     save_every: int = 100,
 ) -> Iterator[AnnealingProgress]:
-    """`annealed_evidence` as a record after each temperature, the last of which holds the result.
+    """Generator form of `annealed_evidence`: a record after each temperature; the last one has the result.
 
-    With a `checkpoint` file the state is saved every `save_every` temperatures, the generator's included. Where the
-    file exists, annealing goes on from it: bit for bit on the same machine, threads and torch build. RunError if the
-    file is damaged, or was written for another model, other examples or other settings; ConfigError for a
+    With a `checkpoint` file the state, including the generator's, is saved every `save_every` temperatures. If the file
+    exists, annealing continues from it, bit for bit on the same machine, number of threads and torch build. RunError if
+    the file is damaged or was written for another model, other examples or other settings; ConfigError for a
     deterministic autoencoder.
     """
     if save_every < 1:
@@ -147,7 +147,7 @@ def anneal(
 
 @dataclass(frozen=True, eq=False)
 class Ladder:
-    """Inverse temperatures in the order in which chains meet them, and the step sizes between the two ends."""
+    """Inverse temperatures in the order of the chains, and the step sizes at those between the two ends."""
 
     inverse_temperatures: list[float]
     step_sizes: Float[Tensor, "between batch"]
@@ -155,37 +155,37 @@ class Ladder:
 
     @property
     def num_temperatures(self) -> int:
-        """How many increments there are from one end to the other."""
+        """Number of increments from one end to the other."""
         return len(self.inverse_temperatures) - 1
 
     def reversed(self) -> "Ladder":
-        """The same ladder from its other end."""
+        """The ladder in the opposite direction."""
         return Ladder(self.inverse_temperatures[::-1], self.step_sizes.flip(0), self.num_leapfrog)
 
 
 @dataclass(kw_only=True)
 class Chains:
-    """Where chains stand, and what they have gathered."""
+    """State of the chains: positions, log-weights and acceptance rates."""
 
     point: Point
     log_weight: Float[Tensor, "chain batch"]  # float64
     acceptance: Float[Tensor, " batch"]  # of the last transition, mean over chains
     total_acceptance: Float[Tensor, " batch"]  # over all transitions
-    temperature: int = 0  # how many are done
+    temperature: int = 0  # number completed
 
     @classmethod
     def at(cls, point: Point) -> "Chains":
-        """Chains at their start."""
+        """Chains at their starting point, with log-weight 0."""
         nothing = torch.zeros_like(point.log_base, dtype=torch.float64)
         return cls(point=point, log_weight=nothing, acceptance=nothing[0], total_acceptance=nothing[0])
 
     def evidence(self) -> AnnealedEvidence:
-        """What the chains have gathered when they are through; the last temperature has no transition."""
+        """The result of completed chains; the last temperature has no transition."""
         return AnnealedEvidence(self.log_weight, self.total_acceptance / (self.temperature - 1))
 
 
 def advance(chains: Chains, path: AnnealedPath, ladder: Ladder, generator: Generator) -> None:
-    """One temperature further: weigh, then move. At the last one no weight depends on a move any more."""
+    """Advance by one temperature: update the weight, then move. The last temperature needs no move."""
     done = chains.temperature
     before, beta = ladder.inverse_temperatures[done : done + 2]
     chains.log_weight = chains.log_weight + (beta - before) * chains.point.log_ratio.double()
@@ -197,25 +197,25 @@ def advance(chains: Chains, path: AnnealedPath, ladder: Ladder, generator: Gener
         chains.total_acceptance = chains.total_acceptance + chains.acceptance
 
 
-def steer(ladder: Ladder, chains: Chains, target_acceptance: float) -> None:
-    """Set the next step sizes: longer where moves were accepted more often than wanted, shorter elsewhere.
+def adapt_step_sizes(ladder: Ladder, chains: Chains, target_acceptance: float) -> None:
+    """Set the step sizes of the next temperature: longer if acceptance was above the target, shorter if below.
 
     Source: Andrieu and Thoms, "A tutorial on adaptive MCMC", 2008, Algorithm 4.
     """
     done = chains.temperature
     if done < len(ladder.step_sizes):
-        change = GAIN * (chains.acceptance - target_acceptance)
+        change = ADAPTATION_RATE * (chains.acceptance - target_acceptance)
         ladder.step_sizes[done] = ladder.step_sizes[done - 1] * change.exp()
 
 
 @dataclass(kw_only=True)
 class Annealing:
-    """Everything that a temperature changes, in one place, so that saving it and restoring it is exact."""
+    """Complete state of an annealing run, so that saving and restoring it is exact."""
 
     path: AnnealedPath
     config: AnnealingConfig
     generator: Generator
-    ladder: Ladder  # whose step sizes the pilot sets
+    ladder: Ladder  # the pilot sets its step sizes
     chains: Chains
     stage: str
 
@@ -223,7 +223,7 @@ class Annealing:
     def start(
         cls, model: VAE, x: Float[Tensor, "batch *event"], config: AnnealingConfig, generator: Generator
     ) -> "Annealing":
-        """Nothing done yet; ConfigError for a deterministic autoencoder."""
+        """A run at its start; ConfigError for a deterministic autoencoder."""
         path = AnnealedPath.of(_with_evidence(model), x, config.start)
         chains = Chains.at(path.draw(generator, config.num_pilot_chains or config.num_chains))
         shape = (config.num_temperatures - 1, len(x))
@@ -249,13 +249,13 @@ class Annealing:
         return self.chains.temperature == self.ladder.num_temperatures
 
     def advance(self) -> None:
-        """One temperature of the pilot or, when that is through, of the weighted chains."""
+        """Advance the pilot by one temperature or, once it is complete, the weighted chains."""
         if self._is_stage_finished:
             self.stage = "weighted"
             self.chains = Chains.at(self.path.draw(self.generator, self.config.num_chains))
         advance(self.chains, self.path, self.ladder, self.generator)
         if self.stage == "pilot":
-            steer(self.ladder, self.chains, self.config.target_acceptance)
+            adapt_step_sizes(self.ladder, self.chains, self.config.target_acceptance)
 
     def progress(self) -> AnnealingProgress:
         return AnnealingProgress(
@@ -267,15 +267,15 @@ class Annealing:
         )
 
     def save(self, path: Path, origin: Mapping[str, Any]) -> None:
-        tensors = {name: getattr(self.chains, name) for name in GATHERED}
+        tensors = {name: getattr(self.chains, name) for name in CHAIN_STATE}
         tensors |= {"z": self.chains.point.z, "step_sizes": self.ladder.step_sizes}
         tensors |= {"generator": self.generator.get_state()}
         save_tensors(path, tensors, {**origin, "stage": self.stage, "temperature": self.chains.temperature})
 
     def restore(self, path: Path, origin: Mapping[str, Any]) -> None:
-        """Become the state that was saved."""
+        """Restore the saved state; RunError if it is damaged or belongs to another run."""
         tensors, numbers = load_tensors(path)
-        missing = {"z", "step_sizes", "generator", *GATHERED, "stage", "temperature"} - {*tensors, *numbers}
+        missing = {"z", "step_sizes", "generator", *CHAIN_STATE, "stage", "temperature"} - {*tensors, *numbers}
         if missing:
             raise RunError(f"{path} is damaged ({min(missing)} is missing); remove it.")
         if any(numbers.get(key) != value for key, value in origin.items()):
@@ -284,19 +284,18 @@ class Annealing:
                 "remove it or name another file."
             )
         device = self.ladder.step_sizes.device
-        # Densities and scores are functions of z: the same z among the same others gives the same to the bit, if it
-        # lies in memory as it did. Tensors of a file begin anywhere, those of torch at a multiple of 64 bytes, and
-        # products of matrices are rounded accordingly.
+        # Densities and scores are recomputed from z. Tensors of a file begin anywhere in memory, those of torch at
+        # multiples of 64 bytes, and matrix products are rounded accordingly: a copy gives the same values to the bit.
         self.chains = Chains.at(self.path.at(tensors["z"].clone().to(device)))
-        for name in GATHERED:
+        for name in CHAIN_STATE:
             setattr(self.chains, name, tensors[name].to(device))
         self.ladder.step_sizes.copy_(tensors["step_sizes"])
         self.generator.set_state(tensors["generator"])
         self.stage, self.chains.temperature = numbers["stage"], numbers["temperature"]
 
 
-GATHERED = ("log_weight", "acceptance", "total_acceptance")
-"""What chains gather, by its names in a checkpoint."""
+CHAIN_STATE = ("log_weight", "acceptance", "total_acceptance")
+"""Names of the chains' accumulated tensors in a checkpoint."""
 
 
 def _with_evidence(model: VAE) -> VAE:
@@ -325,7 +324,7 @@ def sigmoid_schedule(num_temperatures: int) -> Float[Tensor, " temperature"]:
 
 
 def linear_schedule(num_temperatures: int) -> Float[Tensor, " temperature"]:
-    """β_0 to β_T at equal distances."""
+    """β_0 to β_T, evenly spaced."""
     return torch.linspace(0, 1, num_temperatures + 1, dtype=torch.float64)
 
 

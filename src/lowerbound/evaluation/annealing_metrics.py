@@ -1,6 +1,6 @@
-"""log p(x) by annealing as scores: of test examples, from below; of simulated ones, from both sides.
+"""Annealing metrics: lower bounds on log p(x) of test examples, and brackets for examples sampled from the model.
 
-No bracket is given for test examples: an upper bound needs an exact draw from p(z|x), which simulation alone yields.
+Test examples have no bracket: an upper bound needs an exact draw from p(z|x), which is only known for samples.
 """
 
 from collections.abc import Iterator
@@ -14,14 +14,14 @@ from torch import Tensor
 from lowerbound.data.batches import scaled
 from lowerbound.data.sources import Examples
 from lowerbound.evaluation.annealing import AnnealedEvidence, AnnealingConfig, anneal
-from lowerbound.evaluation.bidirectional import Sandwich, bidirectional
+from lowerbound.evaluation.bidirectional import EvidenceBracket, bidirectional
 from lowerbound.evaluation.results import Measurements, ProgressCallback, Score, Scorer
 from lowerbound.foundation.schema import Support
 from lowerbound.foundation.seeding import generator
 from lowerbound.models.vae import VAE
 
 MAX_CHAINS = 512
-"""Chains of all examples of a batch: so many decoded examples and their gradients are held."""
+"""Chains per batch, over all its examples: bounds the decoded examples and gradients in memory."""
 
 
 def annealing_metrics(
@@ -36,20 +36,20 @@ def annealing_metrics(
     checkpoints: Path | None = None,
     progress: ProgressCallback = lambda stage, done, total: None,
 ) -> Measurements:
-    """The annealed evidence of `examples`; where `log_evidence` has the exact one of them, also what is missing.
+    """Annealed evidence of `examples` and, where the exact `log_evidence` is known for all of them, its error.
 
-    With a `checkpoints` folder annealing is saved on the way, and continues from what it finds there.
+    With a `checkpoints` folder the state is saved regularly, and annealing continues from files found there.
     """
     x = scaled(examples).to(device)
     found = list(_annealed(model, x, config, seed, checkpoints, progress))
     annealed = torch.cat([part.log_evidence for part in found]).cpu()
     size = torch.cat([part.effective_sample_size for part in found]).median()
-    about = f"log p(x) by {in_words(config)}; at most log p(x) in expectation"
+    about = f"log p(x) by {describe_annealing(config)}; at most log p(x) in expectation"
     estimate = score("annealed-evidence", annealed, about, config.num_chains)
     scores = [replace(estimate, effective_sample_size=float(size))]
     if log_evidence is not None and len(log_evidence) >= len(annealed):
         missing = log_evidence[: len(annealed)].cpu() - annealed
-        about = "exact log p(x) less the annealed one of the same examples"
+        about = "exact log p(x) minus the annealed estimate, for the same examples"
         scores.append(score("annealing-error", missing, about, config.num_chains))
     return Measurements(tuple(scores), {"annealed_evidence_per_image": annealed.float().numpy()})
 
@@ -62,17 +62,17 @@ def bracket_metrics(
     device: torch.device | str,
     progress: ProgressCallback = lambda stage, done, total: None,
 ) -> Measurements:
-    """Lower and upper bounds on log p(x) of examples that the model draws, and the width between them."""
+    """Lower and upper bounds on log p(x) of examples sampled from the model, and the width of the bracket."""
     stream = generator(seed, "annealing/simulated", device)
-    sandwich = bidirectional(
+    bracket = bidirectional(
         model, num_examples, config, stream, lambda done, total: progress("annealing simulated examples", done, total)
     )
-    scores = tuple(_bracket_scores(sandwich, Scorer("simulated", _convention(model, sandwich.x)), config))
-    return Measurements(scores, {"annealing_bracket_per_image": sandwich.gap.float().cpu().numpy()})
+    scores = tuple(_bracket_scores(bracket, Scorer("simulated", _convention(model, bracket.x)), config))
+    return Measurements(scores, {"annealing_bracket_per_image": bracket.gap.float().cpu().numpy()})
 
 
-def in_words(config: AnnealingConfig) -> str:
-    """How it is annealed."""
+def describe_annealing(config: AnnealingConfig) -> str:
+    """The settings of annealing as text, for descriptions of scores."""
     return (
         f"annealing over {config.num_temperatures:,} temperatures of {config.num_leapfrog} leapfrog steps in "
         f"{config.num_chains} chains"
@@ -82,7 +82,7 @@ def in_words(config: AnnealingConfig) -> str:
 def _annealed(
     model: VAE, x: Tensor, config: AnnealingConfig, seed: int, checkpoints: Path | None, progress: ProgressCallback
 ) -> Iterator[AnnealedEvidence]:
-    """The examples in batches, each with a stream and a checkpoint of its own."""
+    """Anneal the examples in batches, each with its own random stream and checkpoint."""
     batch_size = max(1, MAX_CHAINS // config.num_chains)
     total = len(x) * config.num_temperatures
     for start in range(0, len(x), batch_size):
@@ -97,17 +97,17 @@ def _annealed(
         yield state.evidence
 
 
-def _bracket_scores(sandwich: Sandwich, score: Scorer, config: AnnealingConfig) -> Iterator[Score]:
-    about = f"of examples that the model drew, {in_words(config)}: at most log p(x) in expectation"
-    yield score("annealed-lower-bound", sandwich.lower.cpu(), about, config.num_chains)
-    about = "the same backwards from the code that drew the example: at least log p(x) in expectation"
-    yield score("annealed-upper-bound", sandwich.upper.cpu(), about, config.num_chains)
-    about = "upper less lower bound: the error of either is at most this in expectation"
-    yield score("annealing-bracket", sandwich.gap.cpu(), about, config.num_chains)
+def _bracket_scores(bracket: EvidenceBracket, score: Scorer, config: AnnealingConfig) -> Iterator[Score]:
+    about = f"for examples sampled from the model, {describe_annealing(config)}: at most log p(x) in expectation"
+    yield score("annealed-lower-bound", bracket.lower.cpu(), about, config.num_chains)
+    about = "the same, run backwards from the latent that generated the example: at least log p(x) in expectation"
+    yield score("annealed-upper-bound", bracket.upper.cpu(), about, config.num_chains)
+    about = "upper minus lower bound: in expectation, the error of either is at most this"
+    yield score("annealing-bracket", bracket.gap.cpu(), about, config.num_chains)
 
 
 def _convention(model: VAE, x: Tensor) -> str:
-    # What the model drew is where its likelihood lives; the range alone is to be found out.
+    # Samples lie in the likelihood's support, so only their range has to be found.
     return model.likelihood.convention(
         Support(
             float(x.min()),

@@ -1,8 +1,8 @@
-"""A bracket around log p(x), by annealing in both directions, on examples that the model itself has drawn.
+"""Bidirectional Monte Carlo: lower and upper bounds on log p(x) of examples sampled from the model.
 
-Walked backwards, from an exact draw of p(z|x) at β = 1 down to the base, the path of `annealing.py` gives weights of
-expectation 1/p(x), and with them a stochastic upper bound. Simulation yields such a draw: where z ~ p(z) and then
-x ~ p(x|z), z is a draw from p(z|x). Nothing else does, so examples are simulated here, and none are taken.
+Run backwards, from an exact draw of p(z|x) at β = 1 down to the base, the path of `annealing.py` gives weights with
+expectation 1/p(x), and from them a stochastic upper bound. If z ~ p(z) and then x ~ p(x|z), z is such an exact draw.
+For given examples none is known, so this module only evaluates examples that it samples from the model.
 
 Source: Grosse, Ghahramani and Adams, "Sandwiching the Marginal Likelihood Using Bidirectional Monte Carlo",
 arXiv:1511.02543.
@@ -22,8 +22,8 @@ from lowerbound.probability.distributions import Distribution
 
 
 @dataclass(frozen=True, eq=False)
-class Sandwich:
-    """Stochastic bounds on log p(x), in nats, of examples that the model itself has drawn."""
+class EvidenceBracket:
+    """Stochastic lower and upper bounds on log p(x), in nats, of examples sampled from the model."""
 
     x: Float[Tensor, "batch *event"]
     forward: AnnealedEvidence  # weights of expectation p(x)
@@ -38,14 +38,14 @@ class Sandwich:
     def upper(self) -> Float[Tensor, " batch"]:
         """Minus the log of the mean reverse weight; its expectation is at least log p(x).
 
-        The reverse chains of one example share their start, the one exact draw there is. Each weight has expectation
-        1/p(x), hence their mean has, however they depend on one another, and Jensen's inequality asks for no more.
+        The reverse chains of one example share their start, the only exact draw. Each weight has expectation 1/p(x), so
+        their mean has too, even though they are dependent, and Jensen's inequality needs nothing else.
         """
         return -self.reverse.log_evidence
 
     @property
     def gap(self) -> Float[Tensor, " batch"]:
-        """upper - lower: at least 0 in expectation, which bounds the expected error of either."""
+        """upper - lower: at least 0 in expectation; bounds the expected error of either."""
         return self.upper - self.lower
 
 
@@ -55,10 +55,11 @@ def bidirectional(
     config: AnnealingConfig,
     generator: Generator,
     progress: Callable[[int, int], None] = lambda done, total: None,
-) -> Sandwich:
+) -> EvidenceBracket:
     """Stochastic lower and upper bounds on log p(x), in nats, of examples x drawn from the model.
 
-    Both directions have the same path and step sizes. `progress` hears how many temperatures of how many are done.
+    Both directions have the same path and step sizes. `progress` receives the number of completed and of all
+    temperatures.
     ConfigError for a deterministic autoencoder.
 
     Source: Grosse, Ghahramani and Adams, arXiv:1511.02543, Section 3.
@@ -77,7 +78,7 @@ def bidirectional(
         advance(reverse, run.path, ladder, generator)
         done += 1
         progress(done, total)
-    return Sandwich(x, run.chains.evidence(), reverse.evidence())
+    return EvidenceBracket(x, run.chains.evidence(), reverse.evidence())
 
 
 @torch.no_grad()

@@ -1,6 +1,6 @@
-"""How good is the bound? The exact evidence, ever tighter bounds, and what the encoder loses, on stated test examples.
+"""Bound metrics: exact evidence, importance-weighted bounds for growing K, amortisation and approximation gaps.
 
-All of it is about the first examples of the test split, in its order, so that what is paired is paired.
+All use the first examples of the test split, in its order, so that differences are paired by example.
 """
 
 import math
@@ -21,20 +21,20 @@ from lowerbound.evaluation.results import Measurements, Score, Scorer
 from lowerbound.models.vae import VAE
 
 MAX_EXACT_LATENTS = 2
-"""Latents up to which the evidence is integrated in the quick evaluation; three are possible, and slow."""
+"""Number of latents up to which the quick evaluation integrates the evidence; three are possible, but slow."""
 
-GREY = ", of grey pixels: not to be set beside a binarised one"
+GREY = ", of grey pixels: not comparable with binarised data"
 
 SWEEP = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000)
 
 
 @dataclass(frozen=True, kw_only=True)
 class BoundConfig:
-    """How closely a bound is looked at."""
+    """Numbers of examples and draws for bounds and gaps."""
 
     num_draws: int = 5000  # of the tightest importance-weighted bound
-    num_examples: int = 100  # the first of the test split
-    num_gaps: int = 100  # of these, whose inference gap is taken apart
+    num_examples: int = 100  # first of the test split
+    num_gaps: int = 100  # first of the test split, whose inference gap is split
     seed: int = 0
 
 
@@ -47,7 +47,7 @@ def why_not_exact(subject: Subject) -> str:
 
 
 def measure_exact(subject: Subject, num_examples: int) -> Measurements:
-    """The exact evidence of the first test examples of a subject whose ELBO is known."""
+    """The exact evidence of the first test examples; the subject must have the ELBO already."""
     elbo = torch.from_numpy(subject.known.arrays["elbo_per_image"])
     return exact_metrics(subject.model, subject.splits.test, elbo, num_examples, subject.scorer(), subject.device)
 
@@ -55,10 +55,10 @@ def measure_exact(subject: Subject, num_examples: int) -> Measurements:
 def exact_metrics(
     model: VAE, test: Examples, elbo: Float[Tensor, " n"], num_examples: int, score: Scorer, device: torch.device | str
 ) -> Measurements:
-    """The exact evidence of the first test examples, and how far their ELBO lies below it.
+    """The exact evidence of the first test examples, and the gap between it and their ELBO.
 
-    Where the integral of an example has not converged within the budget, the sums go by another name, which ends in
-    "not-converged", and nothing is derived from them; what is kept example by example ends before the first such one.
+    If the integral of any example has not converged within the budget, the name of the score ends in "-not-converged"
+    and no other score is derived from it; the array per example ends before the first such example.
     """
     examples = _first(test, num_examples)
     found = exact_evidence(model, examples, device=device)
@@ -66,7 +66,7 @@ def exact_metrics(
     exact = {"log_evidence_per_image": found.log_evidence[:num_exact].numpy()} if num_exact > 1 else {}
     name, of_what = ("grey-evidence", GREY) if score.convention == "grey" else ("log-evidence", "")
     if found.num_not_converged:
-        about = f"log p(x) by quadrature{of_what}, to be held for no more than an estimate: for {found.shortfall}"
+        about = f"log p(x) by quadrature{of_what}, only an estimate: {found.shortfall}"
         estimate = score(f"{name}-not-converged", found.log_evidence, about, None)
         return Measurements((_with_error(estimate, found),), exact)
     gap = found.log_evidence - elbo[: len(examples)].to(found.log_evidence)
@@ -81,7 +81,7 @@ def exact_metrics(
 
 
 def _with_error(score: Score, found: QuadratureEvidence) -> Score:
-    """The score of a mean over examples with the most that quadrature may have put it off."""
+    """The score with the upper bound on its discretisation error."""
     error = float(found.discretisation_error.mean())
     return replace(
         score,
@@ -99,16 +99,16 @@ def importance_metrics(
     device: torch.device | str,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Measurements:
-    """Importance-weighted bounds for growing K, and what the tightest of them misses of the exact evidence."""
+    """Importance-weighted bounds for growing K, and the error of the tightest against the exact evidence."""
     ks = [*(k for k in SWEEP if k < config.num_draws), config.num_draws]
     sweep = importance_sweep(model, _first(test, config.num_examples), ks, config.seed, device, progress)
-    about = f"importance-weighted bound of {config.num_draws:,} draws"
+    about = f"importance-weighted bound with {config.num_draws:,} draws"
     if score.convention == "grey":
-        about += ", of grey pixels"
+        about += ", for grey pixels"
     scores = [score("importance-bound", sweep.log_evidence, about, config.num_draws)]
     if log_evidence is not None and len(log_evidence) >= len(sweep.log_evidence):
         missed = log_evidence[: len(sweep.log_evidence)].cpu() - sweep.log_evidence
-        about = "exact log p(x) minus that bound of the same examples; a mode that q misses is bias, not noise"
+        about = "exact log p(x) minus that bound, for the same examples; a mode that q misses causes bias, not noise"
         scores.append(score("importance-error", missed, about, config.num_draws))
     size, shape = float(sweep.effective_sample_size.median()), float(sweep.pareto_k.median())
     arrays = {
@@ -128,7 +128,7 @@ def gap_metrics(
     score: Scorer,
     device: torch.device | str,
 ) -> Measurements:
-    """The inference gap of the first test examples, split into what the family and what the encoder costs."""
+    """The inference gap of the first test examples, split into approximation and amortisation gap."""
     examples = _first(test, config.num_gaps)
     known = None if log_evidence is None or len(log_evidence) < len(examples) else log_evidence[: len(examples)]
     gaps = inference_gaps(model, examples, known, GapConfig(), config.seed, device)
@@ -137,13 +137,13 @@ def gap_metrics(
         score(
             "amortisation-gap",
             gaps.amortisation_gap,
-            "what the encoder loses to the best Gaussian of each example",
+            "ELBO of the best Gaussian of each example minus ELBO of the encoder",
             draws,
         )
     ]
     arrays = {"amortisation_gap_per_image": gaps.amortisation_gap.float().numpy()}
     if (approximation := gaps.approximation_gap) is not None:
-        about = "what the best Gaussian of each example loses to the exact posterior"
+        about = "exact log p(x) minus ELBO of the best Gaussian of each example"
         scores.append(score("approximation-gap", approximation, about, draws))
         arrays["approximation_gap_per_image"] = approximation.float().numpy()
     return Measurements(tuple(scores), arrays)

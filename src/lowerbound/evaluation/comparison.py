@@ -1,8 +1,7 @@
-"""Several runs side by side, with paired differences: "better" means more than noise.
+"""Comparison of runs: differences to a reference run, paired by example, with standard errors.
 
-Two runs scored on the same examples differ from example to example far less than the examples do, so the error of their
-mean difference is that of the differences and not that of the two means. Numbers of different conventions, data or
-splits are never set side by side.
+Two runs differ on the same example far less than examples differ from one another, so the standard error of the mean
+difference is computed from the paired differences. Scores with different conventions, data or splits are not compared.
 """
 
 import math
@@ -18,20 +17,20 @@ from lowerbound.foundation.errors import UsageError
 from lowerbound.foundation.numerics import Estimate, mean_and_standard_error
 
 COMPARED = {"elbo": "elbo_per_image", "reconstruction-error": "reconstruction_error_per_image"}
-"""Scores that can be compared, and the arrays that hold them example by example."""
+"""Scores that can be compared, and the arrays of their values per example."""
 
 
 @dataclass(frozen=True)
 class ComparisonRow:
-    """One run against the reference."""
+    """One run compared with the reference."""
 
     name: str
     score: Score
-    difference: Estimate | None  # to the reference, paired by example; None of the reference itself
+    difference: Estimate | None  # from the reference, paired by example; None for the reference itself
 
     @property
-    def standard_errors_apart(self) -> float:
-        """The difference in units of its error; infinite for a sure difference."""
+    def num_standard_errors(self) -> float:
+        """The difference in units of its standard error; infinite if that is zero."""
         if self.difference is None or self.difference.value == 0:
             return 0.0
         error = self.difference.standard_error
@@ -47,7 +46,7 @@ class Comparison:
 
 
 def compare(runs: Sequence[tuple[str, Results]]) -> Comparison:
-    """Compare named results on the test split; UsageError if they may not be set side by side."""
+    """Compare named results on the test split; UsageError if they are not comparable."""
     if len(runs) < 2:
         raise UsageError(f"a comparison needs at least two runs, got {len(runs)}.")
     quantity = _common_quantity(runs)
@@ -75,7 +74,7 @@ def _common_quantity(runs: Sequence[tuple[str, Results]]) -> str:
         if all(results.score(quantity) and array in results.arrays for _, results in runs):
             return quantity
     measured = "; ".join(f"{name}: {', '.join(q for q in COMPARED if results.score(q))}" for name, results in runs)
-    raise UsageError(f"the runs have no score in common that is kept example by example ({measured}).")
+    raise UsageError(f"the runs have no score in common with values per example ({measured}).")
 
 
 def _refuse_unlike(runs: Sequence[tuple[str, Results]], quantity: str) -> None:
@@ -84,7 +83,7 @@ def _refuse_unlike(runs: Sequence[tuple[str, Results]], quantity: str) -> None:
         one, other = _convention(first, quantity), _convention(results, quantity)
         if one != other:
             _refuse(first_name, name, "data conventions", one, other)
-        # By their checksum: the same examples may come from files of different names.
+        # By checksum: the same examples may come from files with different names.
         if not _test_checksum(first) or _test_checksum(first) != _test_checksum(results):
             _refuse(first_name, name, "test examples", _data(first), _data(results))
 
@@ -104,5 +103,5 @@ def _test_checksum(results: Results) -> str:
 
 def _data(results: Results) -> str:
     if not (data := results.context.get("data")):
-        return "not stated"
+        return "unknown"
     return f"{data['name']}, {data['sizes']['test']:,} examples, {data['test_checksum'][:12]}"

@@ -1,4 +1,4 @@
-"""EvaluationConfig: the `evaluation` section of a configuration."""
+"""EvaluationConfig: the settings in the `evaluation` section of a configuration."""
 
 import math
 from dataclasses import dataclass, field
@@ -10,17 +10,17 @@ from lowerbound.foundation.errors import ConfigError
 
 @dataclass(frozen=True, kw_only=True)
 class EvaluationConfig:
-    """How a trained model is evaluated and shown."""
+    """Settings of the evaluation and of its figures."""
 
     num_draws: int = 16  # from the posterior, for each example
-    # Numbers of test examples are the most that are taken: of fewer, all are. Each score says how many it is over.
-    num_exact: int = 1000  # test examples whose log p(x) is integrated when training ends, for up to two latents
-    # What follows is for the full evaluation, which integrates all test examples.
-    importance_draws: int = 5000  # of the tightest importance-weighted bound
-    num_bounded: int = 100  # test examples that it is found for
-    num_gaps: int = 100  # test examples whose inference gap is taken apart
+    # Numbers of test examples are upper limits: a smaller split is used whole. Each score states its number.
+    num_exact: int = 1000  # test examples whose log p(x) is integrated at the end of training, for up to two latents
+    # The rest is for the full evaluation, which integrates all test examples.
+    importance_draws: int = 5000  # K of the tightest importance-weighted bound
+    num_bounded: int = 100  # test examples for importance-weighted bounds
+    num_gaps: int = 100  # test examples whose inference gap is split
     num_annealed: int = 0  # test examples whose log p(x) is estimated by annealing: seconds each, minutes for `conv`
-    num_simulated: int = 16  # examples that the model draws, on which annealing is checked from both sides
+    num_simulated: int = 16  # samples of the model, for the bracket of bidirectional annealing
     annealing: AnnealingConfig = field(default_factory=AnnealingConfig)
     manifold: Literal["quantile", "linear"] = "quantile"
     manifold_sizes: tuple[int, ...] = (15, 20)

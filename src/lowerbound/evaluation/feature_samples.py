@@ -1,4 +1,4 @@
-"""What a model of arrays or tables shows: the values of single elements, in the data and as the model draws them."""
+"""Feature samples: values of single columns or elements, in data, reconstructions and samples, for figures."""
 
 import numpy as np
 import torch
@@ -16,10 +16,10 @@ MAX_ELEMENTS = 12
 
 @torch.no_grad()
 def element_arrays(model: VAE, examples: Examples, generator: Generator) -> dict[str, np.ndarray]:
-    """Values of the first elements: of examples, of what is reconstructed, and of examples that the model draws.
+    """Values of the shown elements in examples, reconstructions and samples of the model.
 
-    A reconstruction is the mean of p(x|z), for a category its most probable code. What is drawn has the noise of the
-    likelihood in it, so that it can be set beside the data.
+    A reconstruction is the mean of p(x|z), or the most probable code of a category. Samples include the noise of the
+    likelihood, so that their distribution is comparable with that of the data.
     """
     device = next(model.parameters()).device
     chosen = shown_elements(examples)
@@ -35,7 +35,7 @@ def element_arrays(model: VAE, examples: Examples, generator: Generator) -> dict
 
 
 def shown_elements(examples: Examples) -> np.ndarray:
-    """Positions in the flattened example: the first columns of a table, elements of an array evenly spaced."""
+    """Positions of the shown elements in a flattened example: first columns of a table, evenly spaced in an array."""
     total = int(np.prod(examples.event_shape))
     if examples.layout == "table" or total <= MAX_ELEMENTS:
         return np.arange(min(total, MAX_ELEMENTS))
@@ -46,13 +46,13 @@ def best_guess(model: VAE, likelihood: Distribution) -> Float[torch.Tensor, "*ba
     """One value for each element: its mean, or the most probable code of a category."""
     mean = likelihood.mean
     if not model.columns:
-        return mean  # the most probable levels of images are costly to find
+        return mean  # the modes of images are slow to compute
     is_code = torch.tensor([bool(column.levels) for column in model.columns], device=mean.device)
     return torch.where(is_code, likelihood.mode, mean)
 
 
 def _chosen(model: VAE, x: Float[torch.Tensor, "n *event"], elements: np.ndarray) -> Float[np.ndarray, "n element"]:
-    """Some elements, those of a table in their columns' units."""
+    """The chosen elements, in the units of their columns if the data are a table."""
     values: np.ndarray = x.flatten(1)[:, elements].float().cpu().numpy()
     offset = np.array([column.offset for column in model.columns])
     return values + offset[elements] if offset.any() else values

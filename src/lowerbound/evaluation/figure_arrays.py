@@ -1,14 +1,14 @@
-"""Arrays behind a report's figures: codes, reconstructions, samples, manifold, traversals, rates per latent."""
+"""Arrays for the report's figures: codes, reconstructions, samples, manifold, traversals, rates, prior contour."""
 
 import numpy as np
 import torch
 
 from lowerbound.data.batches import Batches, one_batch
 from lowerbound.evaluation import generation
-from lowerbound.evaluation.diagnostics import encode_examples
 from lowerbound.evaluation.feature_samples import element_arrays
+from lowerbound.evaluation.latent_statistics import encode_examples
 from lowerbound.evaluation.metrics import Metric, Subject, first_reason, needs_a_density, needs_an_unconditional_model
-from lowerbound.evaluation.prior_shape import contour_arrays, density_contour
+from lowerbound.evaluation.prior_shape import contour_arrays, density_contours, marginal_of
 from lowerbound.evaluation.results import Measurements
 from lowerbound.foundation.seeding import generator
 from lowerbound.probability.kl import elementwise_kl, has_elementwise_kl
@@ -29,7 +29,7 @@ def codes(subject: Subject) -> Measurements:
 
 @torch.no_grad()
 def reconstructions(subject: Subject) -> Measurements:
-    """Test images beside their reconstructions."""
+    """Test images and their reconstructions."""
     test = subject.splits.test
     shown = one_batch(test.subset(np.arange(min(NUM_RECONSTRUCTIONS, len(test))))).to(subject.device)
     reconstructed = subject.model.given(shown.context).reconstruct(shown.x)
@@ -65,7 +65,7 @@ def manifold(subject: Subject) -> Measurements:
 
 
 def traversals(subject: Subject) -> Measurements:
-    """One latent varied at a time, those that the encoder uses most."""
+    """Traversals: one latent varied at a time, for the most used latents."""
     latent_mean = subject.known.arrays["latent_mean"]
     dimensions = generation.most_used_dimensions(latent_mean)
     start = torch.from_numpy(latent_mean[0]).to(subject.device)
@@ -75,7 +75,7 @@ def traversals(subject: Subject) -> Measurements:
 
 @torch.no_grad()
 def rate_per_latent(subject: Subject) -> Measurements:
-    """KL(q(z_j|x) || p(z_j)) of each latent, its mean over the test examples."""
+    """Mean over the test examples of KL(q(z_j|x) || p(z_j)) for each latent j."""
     prior = subject.model.prior()
     batches = Batches(subject.splits.test, BATCH_SIZE, subject.device)
     rates = torch.cat([elementwise_kl(subject.encode(batch), prior) for batch in batches])
@@ -83,10 +83,10 @@ def rate_per_latent(subject: Subject) -> Measurements:
 
 
 def prior_contour(subject: Subject) -> Measurements:
-    """The region that holds 95 % of the prior, in the plane of the two latents that the encoder uses most."""
-    lines = density_contour(subject.model.prior, shown_pair(subject))
-    assert lines is not None  # it applies
-    return Measurements((), contour_arrays(lines))
+    """The region that holds 95 % of the prior, in the plane of the two most used latents."""
+    contours = density_contours(subject.model.prior, shown_pair(subject))
+    assert contours is not None  # checked by _why_no_contour
+    return Measurements((), contour_arrays(contours[0]))
 
 
 def shown_pair(subject: Subject) -> tuple[int, ...]:
@@ -143,7 +143,7 @@ def _why_no_contour(subject: Subject) -> str:
         return reason
     if subject.model.latent_dim < 2:
         return "needs at least 2 latents, the model has 1"
-    known = density_contour(subject.model.prior, shown_pair(subject)) is not None
+    known = marginal_of(subject.model.prior, shown_pair(subject)) is not None
     return "" if known else f"prior {subject.model.config.prior!r} has no marginal for two of its latents"
 
 

@@ -1,4 +1,4 @@
-"""evaluate_full(): every metric, on the whole test split where it is fast enough, and the diagnosis."""
+"""evaluate_full(): all metrics, on the complete test split where that is fast enough, and the diagnosis."""
 
 from dataclasses import replace
 from functools import partial
@@ -19,24 +19,24 @@ from lowerbound.evaluation.bound_metrics import (
 )
 from lowerbound.evaluation.config import EvaluationConfig
 from lowerbound.evaluation.diagnosis import diagnose
-from lowerbound.evaluation.diagnostics import encode_examples
 from lowerbound.evaluation.generation import to_images
 from lowerbound.evaluation.health_metrics import measure_health
 from lowerbound.evaluation.inference_gap import GapConfig, local_posteriors
 from lowerbound.evaluation.latent_metrics import latent_metrics
+from lowerbound.evaluation.latent_statistics import encode_examples
 from lowerbound.evaluation.lattice import MAX_LATENTS
 from lowerbound.evaluation.local_posteriors import LOCAL_FAMILIES
-from lowerbound.evaluation.metrics import Metric, Subject, measured, needs_a_density, needs_an_unconditional_model
+from lowerbound.evaluation.metrics import Metric, Subject, needs_a_density, needs_an_unconditional_model, run_metrics
 from lowerbound.evaluation.quick_evaluation import QUICK, data_convention
 from lowerbound.evaluation.results import Measurements, ProgressCallback, Results
-from lowerbound.evaluation.true_posteriors import telling_examples, true_posteriors
+from lowerbound.evaluation.true_posteriors import select_by_gap, true_posteriors
 from lowerbound.foundation.allocator import kept_memory
 from lowerbound.foundation.errors import ConfigError
 from lowerbound.foundation.seeding import generator
 from lowerbound.models.vae import VAE
 
 NUM_THREE_DIMENSIONAL = 100
-"""Test examples whose log p(x) is integrated over three latents: its cost grows as cells per axis to that power."""
+"""Test examples whose log p(x) is integrated over three latents, where the cost is cubic in the cells per axis."""
 
 
 @kept_memory()
@@ -51,8 +51,8 @@ def evaluate_full(
 ) -> Results:
     """Every metric of `FULL`, the exact evidence on the whole test split, and the findings of the diagnosis.
 
-    With a `checkpoints` folder annealing continues from what it finds there. `progress` is called with each metric's
-    name. ConfigError where annealing is requested and the autoencoder is deterministic.
+    With a `checkpoints` folder annealing continues from files found there. `progress` is called with each metric's
+    name. ConfigError if annealing is requested for a deterministic autoencoder.
     """
     if config.num_annealed and model.is_deterministic:
         raise ConfigError(
@@ -63,7 +63,7 @@ def evaluate_full(
     model.eval()
     config = replace(config, num_exact=max(2, len(splits.test)))
     convention = data_convention(model, splits)
-    return measured(FULL, Subject(model, splits, config, convention, device, checkpoints, progress))
+    return run_metrics(FULL, Subject(model, splits, config, convention, device, checkpoints, progress))
 
 
 def _latents(subject: Subject) -> Measurements:
@@ -75,7 +75,7 @@ def _exact(subject: Subject) -> Measurements:
     return measure_exact(subject, NUM_THREE_DIMENSIONAL if is_slow else subject.config.num_exact)
 
 
-def _extent(subject: Subject) -> BoundConfig:
+def _bound_config(subject: Subject) -> BoundConfig:
     config = subject.config
     return BoundConfig(
         num_draws=config.importance_draws, num_examples=config.num_bounded, num_gaps=config.num_gaps, seed=config.seed
@@ -86,13 +86,13 @@ def _importance(subject: Subject) -> Measurements:
     evidence, test = subject.array("log_evidence_per_image"), subject.splits.test
     progress = partial(subject.progress, "importance-weighted bounds")
     return importance_metrics(
-        subject.model, test, evidence, _extent(subject), subject.scorer(), subject.device, progress
+        subject.model, test, evidence, _bound_config(subject), subject.scorer(), subject.device, progress
     )
 
 
 def _gaps(subject: Subject) -> Measurements:
     evidence, test = subject.array("log_evidence_per_image"), subject.splits.test
-    return gap_metrics(subject.model, test, evidence, _extent(subject), subject.scorer(), subject.device)
+    return gap_metrics(subject.model, test, evidence, _bound_config(subject), subject.scorer(), subject.device)
 
 
 def _annealing(subject: Subject) -> Measurements:
@@ -118,11 +118,11 @@ def _bracket(subject: Subject) -> Measurements:
 
 
 def _true_posteriors(subject: Subject) -> Measurements:
-    """The true posteriors of the most telling examples beside the encoder's normals, for a figure."""
+    """The true posteriors of selected examples and the encoder's normals, for a figure."""
     model, test, device = subject.model, subject.splits.test, subject.device
     evidence, elbo = subject.known.arrays["log_evidence_per_image"], subject.known.arrays["elbo_per_image"]
     gap = torch.from_numpy(evidence - elbo[: len(evidence)])
-    shown = telling_examples(gap)
+    shown = select_by_gap(gap)
     x = scaled(test.subset(np.array(shown))).to(device)
     local = local_posteriors(model, x, GapConfig(), generator(0, "true posteriors", device))
     arrays = true_posteriors(model, x, local=local, gap=gap[shown]) | {"true_posterior_positions": np.array(shown)}

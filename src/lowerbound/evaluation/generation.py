@@ -1,10 +1,10 @@
-"""Generation: new examples from the prior, manifolds, traversals and interpolations.
+"""Generation: samples from prior and p(x|z), manifolds, traversals, interpolations, quantile axes; to_images.
 
-Images are N x H x W x C arrays in [0, 1], decoded means throughout, never draws of pixels.
+Images are N x H x W x C arrays in [0, 1], always decoded means, not draws of pixels.
 
-The first examples of a seed are the same, to the bit, however many follow. Codes and the likelihood's noise have a
-stream each, and whole blocks are decoded and drawn whatever part of the last one is asked for: the number of rows in a
-batch changes the last bits of sums, and how much noise a draw takes.
+The first examples of a seed are the same, to the bit, however many follow. Codes and the likelihood's noise have
+separate streams, and complete blocks are decoded and drawn even if only a part of the last one is requested: the number
+of rows in a batch affects the last bits of sums and the amount of noise that a draw consumes.
 """
 
 import math
@@ -25,7 +25,7 @@ LARGEST_BLOCK = 2**22  # numbers of a decoder's output
 
 TRAVERSAL_STEPS = 11
 MAX_TRAVERSALS = 16
-"""Latent dimensions shown at most, those that the encoder uses most first."""
+"""Maximum number of latent dimensions shown, most used ones first."""
 
 
 @torch.no_grad()
@@ -36,26 +36,26 @@ def codes_from_prior(model: VAE, num: int, seed: int, temperature: float = 1.0) 
 
 @torch.no_grad()
 def expected_examples(model: VAE, num: int, seed: int, temperature: float = 1.0) -> Float[Tensor, "n *event"]:
-    """The best guess of each element for codes from the prior."""
+    """`best_guess` of each element, for codes from the prior."""
     blocks = _blocks_of_codes(model, num, seed, temperature)
     return torch.cat([best_guess(model, model.decode(z)) for z in blocks])[:num]
 
 
 @torch.no_grad()
 def drawn_examples(model: VAE, num: int, seed: int, temperature: float = 1.0) -> Float[Tensor, "n *event"]:
-    """Draws from p(x|z) for the same codes."""
+    """Draws from p(x|z), for the same codes as `expected_examples`."""
     stream = generator(seed, "samples/likelihood", _device(model))
     blocks = _blocks_of_codes(model, num, seed, temperature)
     return torch.cat([model.decode(z).sample(stream, 1)[0] for z in blocks])[:num]
 
 
 def to_images(x: Float[Tensor, "n channel height width"]) -> Float[np.ndarray, "n height width channel"]:
-    """Channels last, within [0, 1], in 32 bits: as files and figures want them."""
+    """Images with channels last, clamped to [0, 1], in float32: the layout of files and figures."""
     return x.detach().clamp(0, 1).permute(0, 2, 3, 1).contiguous().float().cpu().numpy()
 
 
 def quantile_axes(model: VAE, num_points: int) -> Float[np.ndarray, "point latent"]:
-    """Of each latent, coordinates at the middles of `num_points` slices of equal prior probability.
+    """For each latent, coordinates at the middles of `num_points` intervals of equal prior probability.
 
     ConfigError for a prior without quantiles.
     """
@@ -63,7 +63,7 @@ def quantile_axes(model: VAE, num_points: int) -> Float[np.ndarray, "point laten
     middles = (torch.arange(num_points, device=device) + 0.5) / num_points
     quantiles = model.prior.quantiles(middles)
     if quantiles is None:
-        raise ConfigError(f"prior {model.config.prior!r} has no quantiles, by which axes would be spaced.")
+        raise ConfigError(f"prior {model.config.prior!r} has no quantiles, which are needed to space the axes.")
     return quantiles.cpu().numpy()
 
 
@@ -85,7 +85,7 @@ def manifold(
 def traversals(
     model: VAE, dimensions: list[int], start: Float[Tensor, " latent"]
 ) -> Float[np.ndarray, "n height width channel"]:
-    """One row of decoded means for each dimension: that latent walks the prior's quantiles, the others stay."""
+    """One row of decoded means for each dimension: that latent takes the prior's quantiles, the others are fixed."""
     axes = torch.from_numpy(quantile_axes(model, TRAVERSAL_STEPS)).to(start)
     z = start.repeat(len(dimensions), TRAVERSAL_STEPS, 1)
     for row, dimension in enumerate(dimensions):
@@ -97,7 +97,7 @@ def traversals(
 def straight_line(
     model: VAE, first: Float[Tensor, " *event"], second: Float[Tensor, " *event"], num_steps: int
 ) -> Float[Tensor, "n latent"]:
-    """Points on the straight line in z between the posterior means of two examples, both ends among them."""
+    """Points on the straight line in z between the posterior means of two examples, including both ends."""
     ends = model.encode(torch.stack([first, second])).mean
     weights = torch.linspace(0, 1, num_steps, device=ends.device).unsqueeze(-1)
     return torch.lerp(ends[:1], ends[1:], weights)
@@ -112,7 +112,7 @@ def prior_samples(
 
 
 def most_used_dimensions(latent_mean: Float[np.ndarray, "n latent"]) -> list[int]:
-    """Latent dimensions by the variance of their posterior means, greatest first, at most MAX_TRAVERSALS."""
+    """Latent dimensions by decreasing variance of their posterior means, at most MAX_TRAVERSALS."""
     return [int(i) for i in np.argsort(-latent_mean.var(0), kind="stable")[:MAX_TRAVERSALS]]
 
 

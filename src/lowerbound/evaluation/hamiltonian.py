@@ -1,11 +1,11 @@
-"""Hamiltonian Monte Carlo on a path of densities over latents, from a base to a posterior p(z|x).
+"""Hamiltonian Monte Carlo (HMC) and its leapfrog integrator, on a path of densities from a base to p(z|x).
 
 The path consists of the unnormalised densities
 
     f_β(z) = base(z) · ratio(z)^β,   0 ≤ β ≤ 1,   base · ratio = p(x, z),
 
-where the base is the prior, so that the ratio is p(x|z), or q(z|x). A transition draws a momentum, follows the
-leapfrog through the energy -log f_β(z) + |momentum|²/2, and accepts where it ends, or else stays.
+where the base is q(z|x), or the prior, in which case the ratio is p(x|z). A transition draws a momentum, integrates the
+dynamics of the energy -log f_β(z) + |momentum|²/2 by leapfrog steps, and accepts or rejects the end point.
 
 Source: Neal, "MCMC using Hamiltonian dynamics", arXiv:1206.1901.
 """
@@ -21,16 +21,16 @@ from lowerbound.models.vae import VAE
 from lowerbound.probability.distributions import Distribution
 
 JITTER = 0.5
-"""A trajectory's step size is drawn within ± this part of the given one.
+"""The step size of each trajectory is drawn within ± this fraction of the given one.
 
-Along an axis of standard deviation s the leapfrog goes round once in a time of 2πs, and a trajectory of about that
-length ends where it began. Trajectories of different lengths do not all fail alike.
+Along an axis with standard deviation s the dynamics have period 2πs, and a trajectory of about that length ends where
+it began. Random lengths prevent this from happening in every transition.
 """
 
 
 @dataclass(frozen=True, eq=False)
 class Point:
-    """Latents, the densities there from which those of the whole path follow, and their gradients."""
+    """Latents, with the log-densities of base and ratio there and their gradients."""
 
     z: Float[Tensor, "chain batch latent"]
     log_base: Float[Tensor, "chain batch"]
@@ -47,7 +47,7 @@ class Point:
         return self.base_score + beta * self.ratio_score
 
     def moved(self, to: "Point", accepted: Bool[Tensor, "chain batch"]) -> "Point":
-        """The other point in the chains that accepted it, this one in the others."""
+        """`to` in the chains that accepted it, this point in the others."""
 
         def chosen(here: Tensor, there: Tensor) -> Tensor:
             return torch.where(accepted.unsqueeze(-1) if here.dim() > accepted.dim() else accepted, there, here)
@@ -58,7 +58,7 @@ class Point:
 
 @dataclass(frozen=True, eq=False)
 class AnnealedPath:
-    """From a base, the prior or q(z|x), to the posterior of each of the given examples."""
+    """The path from a base, the prior or q(z|x), to the posterior of each example."""
 
     model: VAE
     x: Float[Tensor, "batch *event"]
@@ -67,23 +67,23 @@ class AnnealedPath:
 
     @classmethod
     def of(cls, model: VAE, x: Float[Tensor, "batch *event"], start: str) -> "AnnealedPath":
-        """The path that starts at the named base; see BASES."""
+        """The path from the named base; see BASES."""
         with torch.no_grad():
             return cls(model, x, model.prior(), BASES[start](model, x))
 
     def draw(self, generator: Generator, num_chains: int) -> Point:
         """Independent draws from the base."""
         num_examples = len(self.x)
-        is_shared = self.base.mean.dim() == 1  # by all examples, as the prior is
+        is_shared = self.base.mean.dim() == 1  # the prior is the same for all examples
         z = self.base.sample(generator, num_chains * num_examples if is_shared else num_chains)
         return self.at(z.reshape(num_chains, num_examples, -1))
 
     def at(self, z: Float[Tensor, "chain batch latent"]) -> Point:
-        """Densities and scores at z: the decoder forwards, and backwards to z alone."""
+        """Log-densities and their gradients at z: a forward pass of the decoder, and a backward pass to z."""
         with torch.enable_grad():
             z = z.detach().requires_grad_()
             log_base = self.base.log_prob(z)
-            # Where the base is the prior, the last two terms cancel exactly.
+            # If the base is the prior, the last two terms cancel exactly.
             log_ratio = self.model.decode(z).log_prob(self.x) + (self.prior.log_prob(z) - log_base)
             (base_score,) = torch.autograd.grad(log_base.sum(), z, retain_graph=True)
             (ratio_score,) = torch.autograd.grad(log_ratio.sum(), z)
@@ -92,20 +92,20 @@ class AnnealedPath:
 
 @dataclass(frozen=True, eq=False)
 class Phase:
-    """A point and a momentum of unit mass."""
+    """A point and its momentum, with unit mass."""
 
     point: Point
     momentum: Float[Tensor, "chain batch latent"]
 
     def energy(self, beta: float) -> Float[Tensor, "chain batch"]:
-        """-log f_β(z) and the kinetic energy, in nats."""
+        """Potential energy -log f_β(z) plus kinetic energy, in nats."""
         return 0.5 * self.momentum.square().sum(-1) - self.point.log_density(beta)
 
 
 def leapfrog(
     path: AnnealedPath, phase: Phase, beta: float, step_size: Float[Tensor, "chain batch"], num_steps: int
 ) -> Phase:
-    """Where a trajectory of `num_steps` ends: reversible, volume-preserving, one pass through the decoder a step.
+    """End of a trajectory of `num_steps` leapfrog steps: reversible, volume-preserving, one decoder pass per step.
 
     Source: Neal, arXiv:1206.1901, Section 2.3.
     """
@@ -119,7 +119,7 @@ def leapfrog(
 
 @dataclass(frozen=True, eq=False)
 class Move:
-    """Where a transition led, and the probability with which its proposal was accepted."""
+    """Result of a transition: the new point, and the acceptance probability of its proposal."""
 
     point: Point
     acceptance: Float[Tensor, "chain batch"]
@@ -133,9 +133,9 @@ def transition(
     num_leapfrog: int,
     generator: Generator,
 ) -> Move:
-    """One move that leaves f_β invariant and is reversible under it.
+    """One HMC transition, which leaves f_β invariant and is reversible with respect to it.
 
-    The jitter of the step size depends on nothing, so it mixes transitions that are each invariant and reversible.
+    The jitter of the step size is independent of the state, so the transition is a mixture of invariant ones.
 
     Source: Neal, arXiv:1206.1901, Section 3.2.
     """
@@ -145,7 +145,7 @@ def transition(
     start = Phase(point, momentum)
     end = leapfrog(path, start, beta, step_size * jitter, num_leapfrog)
     acceptance = (start.energy(beta) - end.energy(beta)).clamp(max=0.0).exp()
-    # A trajectory that diverged has no finite energy, and is rejected.
+    # A diverged trajectory has infinite or undefined energy, and is rejected.
     acceptance = acceptance.nan_to_num(nan=0.0)
     return Move(point.moved(end.point, _uniform(acceptance, generator) < acceptance), acceptance)
 

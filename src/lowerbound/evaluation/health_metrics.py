@@ -1,4 +1,4 @@
-"""The check-up: measures what the doctor wants to know of a model, on a bounded part of its data, in seconds."""
+"""measure_health(): ELBOs, gain from z, clamped variances, learned σ, gaps and support, for the diagnosis."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
@@ -9,18 +9,18 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from lowerbound.data.sources import Examples, Splits
-from lowerbound.evaluation.diagnosis import PARETO_K_BOUND, Symptoms
-from lowerbound.evaluation.diagnostics import (
+from lowerbound.evaluation.diagnosis import PARETO_K_BOUND, HealthMetrics
+from lowerbound.evaluation.inference_gap import GapConfig, inference_gaps
+from lowerbound.evaluation.latent_statistics import (
     active_units,
+    decompose_rate,
     encode_examples,
     moment_kl,
     rate_per_dimension,
-    split_rate,
-    z_free_distortion,
 )
-from lowerbound.evaluation.inference_gap import GapConfig, inference_gaps
 from lowerbound.evaluation.local_posteriors import LOCAL_FAMILIES
 from lowerbound.evaluation.quick_evaluation import expected_terms
+from lowerbound.evaluation.reference_levels import z_free_distortion
 from lowerbound.foundation.errors import ConfigError, DataError
 from lowerbound.foundation.numerics import mean_and_standard_error
 from lowerbound.foundation.seeding import generator
@@ -33,16 +33,16 @@ from lowerbound.probability.posteriors import LOG_VARIANCE_BOUND
 
 @dataclass(frozen=True, kw_only=True)
 class HealthConfig:
-    """How much of the data is looked at, and how closely."""
+    """Numbers of examples and draws for the diagnosis."""
 
-    num_examples: int = 1000  # of the training and the test split each, evenly spaced: ELBO, distortion, rate
-    num_draws: int = 2  # from the posterior, for each of them
-    num_coded: int = 5000  # training examples, evenly spaced, whose posteriors make up the aggregate
-    num_gap_examples: int = 100  # the first test examples: inference gaps
+    num_examples: int = 1000  # of training and test split each, evenly spaced, for ELBO, distortion and rate
+    num_draws: int = 2  # from the posterior, for each example
+    num_coded: int = 5000  # training examples, evenly spaced, for the aggregate posterior
+    num_gap_examples: int = 100  # first test examples, for inference gaps
     gaps: GapConfig = field(default_factory=lambda: GapConfig(num_steps=25, num_draws=4, num_judging_draws=16))
 
     def __post_init__(self) -> None:
-        # Of two at least there is a standard error.
+        # A standard error needs at least two examples.
         for key, least in (("num_examples", 2), ("num_draws", 1), ("num_coded", 2), ("num_gap_examples", 2)):
             if getattr(self, key) < least:
                 raise ConfigError(f"{key} needs at least {least}, got {getattr(self, key)}.")
@@ -57,43 +57,42 @@ def measure_health(
     splits: Splits,
     *,
     known: Mapping[str, np.ndarray] = NOTHING,
-    extent: HealthConfig = STANDARD,
+    config: HealthConfig = STANDARD,
     seed: int = 0,
     device: torch.device | str = "cpu",
-) -> Symptoms:
-    """What a model and its data show, for `diagnose`.
+) -> HealthMetrics:
+    """Measure the quantities that `diagnose` checks.
 
-    What is known already is not measured again: `known` holds arrays about the first test examples by the names that
-    Results have for them, the exact log p(x), both gaps, and the Pareto-k and effective sample size of weights. Of
-    data that the likelihood cannot score nothing else is measured.
+    `known` holds arrays of results for the first test examples, by name, which are not measured again: exact log p(x),
+    both gaps, Pareto-k and effective sample size. If the likelihood cannot score the data, nothing else is measured.
     """
     model.eval()
-    found = Symptoms(latent_dim=model.latent_dim, watched=splits.watched, learned_sigma=_learned_sigma(model))
+    found = HealthMetrics(latent_dim=model.latent_dim, monitored=splits.monitored, learned_sigma=_learned_sigma(model))
     refusals = list(_refusals(model, splits))
     if refusals:
         num_examples = sum(len(part) for part in _parts(splits))
         return replace(found, outside_share=len(refusals) / num_examples, refusal=refusals[0])
-    found = _with_levels(replace(found, outside_share=0.0), model, splits, extent, seed, device)
+    found = _add_terms(replace(found, outside_share=0.0), model, splits, config, seed, device)
     if model.is_deterministic:
         return found
-    posterior = encode_examples(model, splits.train.subsample(extent.num_coded), device)
-    found = _with_code(found, model, posterior, seed)
+    posterior = encode_examples(model, splits.train.subsample(config.num_coded), device)
+    found = _add_latent_statistics(found, model, posterior, seed)
     tensors = {name: torch.as_tensor(array) for name, array in known.items() if name.endswith("_per_image")}
     if len(tensors.get("log_evidence_per_image", ())) < len(tensors.get("pareto_k_per_image", ())):
-        tensors.pop("log_evidence_per_image", None)  # the rest of the examples has no exact evidence
+        tensors.pop("log_evidence_per_image", None)  # it covers only some of the examples
     if "amortisation_gap_per_image" in tensors:
-        found = _with_known_gaps(found, tensors)
+        found = _add_known_gaps(found, tensors)
     elif type(posterior) in LOCAL_FAMILIES and not model.takes_context:
-        found = _with_gaps(found, model, splits, tensors.get("log_evidence_per_image"), extent, seed, device)
-    return _with_weights(found, tensors)
+        found = _add_inference_gaps(found, model, splits, tensors.get("log_evidence_per_image"), config, seed, device)
+    return _add_weight_reliability(found, tensors)
 
 
-def _with_levels(
-    found: Symptoms, model: VAE, splits: Splits, extent: HealthConfig, seed: int, device: torch.device | str
-) -> Symptoms:
-    """ELBO on both splits; on training examples also the distortion, beside that of the best decoder that ignores z."""
-    train_examples, test_examples = (part.subsample(extent.num_examples) for part in (splits.train, splits.test))
-    train = expected_terms(model, train_examples, extent.num_draws, seed, device)
+def _add_terms(
+    found: HealthMetrics, model: VAE, splits: Splits, config: HealthConfig, seed: int, device: torch.device | str
+) -> HealthMetrics:
+    """Add the ELBO on both splits and, on training examples, rate, distortion and z-free distortion."""
+    train_examples, test_examples = (part.subsample(config.num_examples) for part in (splits.train, splits.test))
+    train = expected_terms(model, train_examples, config.num_draws, seed, device)
     z_free = z_free_distortion(model, splits.train, train_examples, device)
     found = replace(
         found,
@@ -103,7 +102,7 @@ def _with_levels(
     )
     if model.is_deterministic:
         return found
-    test = expected_terms(model, test_examples, extent.num_draws, seed, device)
+    test = expected_terms(model, test_examples, config.num_draws, seed, device)
     return replace(
         found,
         rate=mean_and_standard_error(train.rate),
@@ -112,10 +111,10 @@ def _with_levels(
     )
 
 
-def _with_code(found: Symptoms, model: VAE, posterior: Distribution, seed: int) -> Symptoms:
-    """Which latents are used, and how the codes of all examples together lie in the prior."""
+def _add_latent_statistics(found: HealthMetrics, model: VAE, posterior: Distribution, seed: int) -> HealthMetrics:
+    """Add active units, the rate decomposition and the KL per dimension."""
     prior: Distribution = model.prior()
-    split = split_rate(posterior, prior, generator(seed, "check-up/aggregate", posterior.mean.device))
+    split = decompose_rate(posterior, prior, generator(seed, "check-up/aggregate", posterior.mean.device))
     is_sum = has_elementwise_kl(posterior, prior)
     return replace(
         found,
@@ -128,21 +127,21 @@ def _with_code(found: Symptoms, model: VAE, posterior: Distribution, seed: int) 
     )
 
 
-def _with_gaps(
-    found: Symptoms,
+def _add_inference_gaps(
+    found: HealthMetrics,
     model: VAE,
     splits: Splits,
     log_evidence: Float[Tensor, " known"] | None,
-    extent: HealthConfig,
+    config: HealthConfig,
     seed: int,
     device: torch.device | str,
-) -> Symptoms:
-    num_examples = min(extent.num_gap_examples, len(splits.test))
+) -> HealthMetrics:
+    num_examples = min(config.num_gap_examples, len(splits.test))
     if log_evidence is not None:
         num_examples = min(num_examples, len(log_evidence))
         log_evidence = log_evidence[:num_examples]
     examples = splits.test.subset(np.arange(num_examples))
-    gaps = inference_gaps(model, examples, log_evidence, extent.gaps, seed, device)
+    gaps = inference_gaps(model, examples, log_evidence, config.gaps, seed, device)
     return replace(
         found,
         amortisation_gap=gaps.mean_amortisation_gap,
@@ -151,15 +150,15 @@ def _with_gaps(
     )
 
 
-def _with_known_gaps(found: Symptoms, known: Mapping[str, Tensor]) -> Symptoms:
+def _add_known_gaps(found: HealthMetrics, known: Mapping[str, Tensor]) -> HealthMetrics:
     gaps = (known.get(f"{name}_per_image") for name in ("amortisation_gap", "approximation_gap", "log_evidence"))
     amortisation, approximation, log_evidence = (None if gap is None else mean_and_standard_error(gap) for gap in gaps)
     return replace(found, amortisation_gap=amortisation, approximation_gap=approximation, log_evidence=log_evidence)
 
 
-def _with_weights(found: Symptoms, known: Mapping[str, Tensor]) -> Symptoms:
+def _add_weight_reliability(found: HealthMetrics, known: Mapping[str, Tensor]) -> HealthMetrics:
     pareto_k, effective_sample_size = (known.get(f"{name}_per_image") for name in ("pareto_k", "effective_sample_size"))
-    # Too few draws have no shape; an estimate from them is left unjudged.
+    # With too few draws Pareto-k is NaN, and the weights are not judged.
     if pareto_k is not None and len(shape := pareto_k[~pareto_k.isnan()]):
         share = float((shape > PARETO_K_BOUND).double().mean())
         found = replace(found, pareto_k=float(shape.median()), untrusted_share=share)
@@ -169,9 +168,9 @@ def _with_weights(found: Symptoms, known: Mapping[str, Tensor]) -> Symptoms:
 
 
 def _refusals(model: VAE, splits: Splits) -> Iterator[str]:
-    """What the likelihood says of each example that it cannot score."""
+    """The likelihood's message for each example that it cannot score."""
     for part in _parts(splits):
-        # Example by example only where there is something to find: most data are fine.
+        # Example by example only if the split as a whole is refused, which is rare.
         if _refusal(model, part) is not None:
             refusals = (_refusal(model, part.subset(np.array([index]))) for index in range(len(part)))
             yield from (refusal for refusal in refusals if refusal is not None)

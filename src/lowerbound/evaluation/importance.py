@@ -1,14 +1,14 @@
-"""Importance-weighted bounds on log p(x), and whether their weights can be trusted.
+"""Importance-weighted bounds on log p(x), effective sample size and Pareto-k of the weights.
 
-With z_k ~ q(z|x) the weight w_k = p(x, z_k) / q(z_k|x) is unbiased, E[w] = p(x). The log of a mean of K weights falls
-short on average, the less the larger K is:
+With z_k ~ q(z|x) the weight w_k = p(x, z_k) / q(z_k|x) is unbiased, E[w] = p(x). The log of a mean of K weights is too
+low on average, and the gap shrinks as K grows:
 
     ELBO = E[L_1] <= E[L_2] <= ... <= log p(x),   L_K = log (1/K) Σ_k w_k
 
 Source: Burda, Grosse and Salakhutdinov, "Importance Weighted Autoencoders", arXiv:1509.00519, Theorem 1.
 
-A bound from finitely many draws is silent about regions that q hardly visits. The shape of the weights' tail tells of
-them: with Pareto k above 0.5 their variance is infinite, and above 0.7 more draws hardly help.
+A bound from finitely many draws misses regions where q has little mass. The shape k of a generalised Pareto tail fitted
+to the weights indicates them: above 0.5 the variance of the weights is infinite, above 0.7 more draws hardly help.
 
 Source: Vehtari, Simpson, Gelman, Yao and Gabry, "Pareto Smoothed Importance Sampling", arXiv:1507.02646.
 """
@@ -31,24 +31,24 @@ from lowerbound.probability.samples import PosteriorSamples, draw
 
 BATCH_SIZE = 50
 CHUNK = 20
-"""Draws for each image of a batch that are decoded at once: a thousand images, the most that is ever held."""
+"""Draws for each image of a batch decoded at once: with BATCH_SIZE a thousand decoded images in memory."""
 
 EQUAL_WEIGHTS = 1e-10
-"""Nats within which the tail's log-weights count as equal: what differs there is rounding."""
+"""Nats within which the tail's log-weights count as equal: smaller differences are rounding errors."""
 
 MIN_TAIL = 5
-"""Fewest weights that a Pareto tail is fitted to."""
+"""Minimum number of weights for fitting a Pareto tail."""
 
 
 @dataclass(frozen=True, eq=False)
 class ImportanceSweep:
-    """Bounds of growing tightness from one set of draws for each image, and the weights' reliability."""
+    """Importance-weighted bounds for growing K from one set of draws per image, with reliability of the weights."""
 
-    ks: tuple[int, ...]  # draws within a bound
+    ks: tuple[int, ...]  # draws per bound
     bounds: Float[Tensor, "k batch"]  # nats: unbiased for E[L_K]
-    log_evidence: Float[Tensor, " batch"]  # nats: L_K of all draws, a lower bound in expectation
-    effective_sample_size: Float[Tensor, " batch"]  # of all draws
-    pareto_k: Float[Tensor, " batch"]  # above 0.7 the bound cannot be trusted; NaN below 21 draws
+    log_evidence: Float[Tensor, " batch"]  # nats: L_K with all draws, a lower bound in expectation
+    effective_sample_size: Float[Tensor, " batch"]  # with all draws
+    pareto_k: Float[Tensor, " batch"]  # above 0.7 the bound is unreliable; NaN below 21 draws
 
 
 def importance_sweep(
@@ -59,9 +59,10 @@ def importance_sweep(
     device: torch.device | str = "cpu",
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> ImportanceSweep:
-    """The bounds L_K of every example, for each K, from as many draws as the largest K; ConfigError as in its parts.
+    """The bounds L_K of every example, for each K, from as many draws as the largest K.
 
-    `progress` hears how many examples of how many are done.
+    `progress` receives the number of completed and of all examples. ConfigError as from `log_weights` and
+    `bound_sweep`.
     """
     num_samples = max(ks, default=0)
     parts = []
@@ -80,16 +81,18 @@ def log_weights(
 ) -> Float[Tensor, "sample batch"]:
     """log w = log p(x, z) - log q(z|x) of draws z ~ q(z|x), in nats and float64; `chunk` draws are decoded at once.
 
-    The draws do not depend on `chunk`. Raises ConfigError for a deterministic autoencoder, and for no draws at all.
+    The draws do not depend on `chunk`. ConfigError for a deterministic autoencoder, and for less than one draw.
     """
     if model.is_deterministic:
-        raise ConfigError("a point-mass posterior has no log q(z|x), and so no importance weights and no evidence.")
+        raise ConfigError(
+            "a point-mass posterior has no log q(z|x), so there are no importance weights and no evidence."
+        )
     if num_samples < 1 or chunk < 1:
         raise ConfigError(f"importance weights need at least 1 draw and a chunk of 1, got {num_samples} and {chunk}.")
     posterior, prior = model.encode(x), model.prior()
     parts = []
     for start in range(0, num_samples, chunk):
-        # One draw for each call: a call for many would pair noise and draws in a way that depends on their number.
+        # One draw per call: in one call for several draws, the noise of each would depend on their number.
         draws = [draw(posterior, chance, 1) for _ in range(start, min(start + chunk, num_samples))]
         z = torch.cat(draws)
         samples = PosteriorSamples.of_one_group(z, model.decode(z).log_prob(x), posterior, prior)
@@ -100,7 +103,7 @@ def log_weights(
 def bound_sweep(log_weights: Float[Tensor, "sample batch"], ks: Sequence[int]) -> Float[Tensor, "k batch"]:
     """For each K an unbiased estimate of E[L_K], in nats: the mean of L_K over disjoint groups of K draws.
 
-    Draws that do not fill a group are left out. K = 1 is the Monte Carlo ELBO; all draws are the tightest bound.
+    Draws that do not fill a group are not used. K = 1 gives the Monte Carlo ELBO, all draws the tightest bound.
     """
     num_samples = len(log_weights)
     if not ks or any(not 1 <= k <= num_samples for k in ks):
@@ -113,7 +116,7 @@ def bound_sweep(log_weights: Float[Tensor, "sample batch"], ks: Sequence[int]) -
 
 
 def effective_sample_size(log_weights: Float[Tensor, "sample batch"]) -> Float[Tensor, " batch"]:
-    """(Σ w)² / Σ w², between 1 and the number of draws, which it is for equal weights.
+    """(Σ w)² / Σ w², from 1 to the number of draws, which it equals for equal weights.
 
     Source: Kong, "A note on importance sampling using standardized weights", 1992.
     """
@@ -121,10 +124,10 @@ def effective_sample_size(log_weights: Float[Tensor, "sample batch"]) -> Float[T
 
 
 def pareto_k(log_weights: Float[Tensor, "sample batch"]) -> Float[Tensor, " batch"]:
-    """Shape of a generalised Pareto distribution fitted to the largest weights.
+    """Shape k of a generalised Pareto distribution fitted to the largest weights.
 
-    The tail is the largest min(S/5, 3 √S) of S weights. k is 0 where they are equal up to rounding, and NaN where they
-    are fewer than five, that is below 21 draws.
+    The tail is the largest min(S/5, 3 √S) of S weights. k is 0 if they are equal up to rounding, and NaN if there are
+    fewer than five, which is the case below 21 draws.
 
     Source: arXiv:1507.02646; the constants are those of the R package loo and of ArviZ.
     """
@@ -143,8 +146,8 @@ def pareto_k(log_weights: Float[Tensor, "sample batch"]) -> Float[Tensor, " batc
 def _generalised_pareto_shape(excess: Float[Tensor, "tail batch"]) -> Float[Tensor, " batch"]:
     """Shape k of a generalised Pareto distribution, from ascending excesses over a threshold.
 
-    An average of profile-likelihood fits over a grid of b = -k / scale, weighted by their likelihoods, is then drawn
-    towards 0.5 as if by ten more observations.
+    An average of profile-likelihood fits over a grid of b = -k / scale, weighted by their likelihoods, then shrunk
+    towards 0.5 with the weight of ten observations.
 
     Source: Zhang and Stephens, "A New and Efficient Estimation Method for the Generalized Pareto Distribution",
     Technometrics 51(3), 2009, with the opposite sign of k; the weak prior on k is that of arXiv:1507.02646.

@@ -1,4 +1,4 @@
-"""What does the code know? Where the rate goes, which units are used, and what a probe reads off, as scores."""
+"""Latent metrics: scores of mutual information, aggregate KL, active units and probes."""
 
 import math
 from collections.abc import Iterator
@@ -7,14 +7,8 @@ import numpy as np
 import torch
 
 from lowerbound.data.sources import Splits
-from lowerbound.evaluation.diagnostics import (
-    active_units,
-    encode_examples,
-    labelled_codes,
-    linear_probe,
-    nearest_neighbour_probe,
-    split_rate,
-)
+from lowerbound.evaluation.latent_statistics import active_units, decompose_rate, encode_examples
+from lowerbound.evaluation.probes import labelled_codes, linear_probe, nearest_neighbour_probe
 from lowerbound.evaluation.results import Measurements, Score, Scorer
 from lowerbound.foundation.seeding import generator
 from lowerbound.models.vae import VAE
@@ -31,7 +25,7 @@ def latent_metrics(model: VAE, splits: Splits, seed: int, scorer: Scorer, device
         posterior = encode_examples(model, splits.test, device)
         scores += _rate_scores(posterior, model.prior(), seed, scorer)
         units = active_units(posterior)
-        about = f"of {model.latent_dim} latent dimensions, those whose posterior mean varies by more than 0.01"
+        about = f"latent dimensions, of {model.latent_dim}, whose posterior mean has a variance above 0.01"
         scores.append(scorer.of("active-units", float(units.count), None, about, len(splits.test), None, "units"))
         arrays["latent_mean_variance"] = units.variance.cpu().numpy()
     if splits.train.labels is not None and splits.test.labels is not None:
@@ -40,16 +34,18 @@ def latent_metrics(model: VAE, splits: Splits, seed: int, scorer: Scorer, device
 
 
 def _rate_scores(posterior: Distribution, prior: Distribution, seed: int, scorer: Scorer) -> Iterator[Score]:
-    split = split_rate(posterior, prior, generator(seed, "aggregate", posterior.mean.device))
+    split = decompose_rate(posterior, prior, generator(seed, "aggregate", posterior.mean.device))
     limit = (
         ""
         if split.is_resolved
-        else f"; no more than log n = {math.log(split.num_examples):.1f} can be seen in n examples"
+        else f"; an estimate from n examples is at most log n = {math.log(split.num_examples):.1f}"
     )
-    about = f"between example and code, of the rate{limit}"
+    about = f"I(x; z) between example and latents, a part of the rate{limit}"
     part = split.mutual_information
     yield scorer.of("mutual-information", part.value, part.standard_error, about, split.num_examples, 1, "nats")
-    about = f"KL of all codes together from the prior, the rest of the rate{' and too much' if limit else ''}"
+    about = (
+        f"KL(q(z) ‖ p(z)) from aggregate posterior to prior, the rest of the rate{', overestimated' if limit else ''}"
+    )
     part = split.aggregate_kl
     yield scorer.of("aggregate-kl", part.value, part.standard_error, about, split.num_examples, 1, "nats")
 
@@ -58,9 +54,9 @@ def _probe_scores(model: VAE, splits: Splits, scorer: Scorer, device: torch.devi
     train, test = (labelled_codes(model, examples, device) for examples in (splits.train, splits.test))
     if len(train.labels.unique()) < 2:
         return
-    about = "test accuracy of logistic regression on the codes' means, fitted on training examples"
+    about = "test accuracy of logistic regression on posterior means, fitted on training examples"
     probe = linear_probe(train, test)
     yield scorer.of("linear-probe", probe.value, probe.standard_error, about, len(test.labels), None, "accuracy")
-    about = f"the same of a vote among the {NUM_NEIGHBOURS} nearest training codes"
+    about = f"the same for a majority vote of the {NUM_NEIGHBOURS} nearest training examples"
     probe = nearest_neighbour_probe(train, test, NUM_NEIGHBOURS)
     yield scorer.of("neighbour-probe", probe.value, probe.standard_error, about, len(test.labels), None, "accuracy")

@@ -1,7 +1,7 @@
-"""Nested lattices of cells in the latent space, and log p(x, z) of many images on them.
+"""Lattices for quadrature: tiles of cells in latent space, log p(x|z) and prior mass of many images on them.
 
-A tile of level L is a cube 2^-L prior standard deviations wide, of 64 cells. All images share the lattice, so that a
-cell is decoded once for all of them. Level 0 covers the prior, and the surroundings of every encoded mean.
+A tile of level L is a cube of 64 cells, 2^-L prior standard deviations wide. All images share the lattice, so that each
+cell is decoded only once. Level 0 covers the prior and a neighbourhood of every encoder mean.
 """
 
 import itertools
@@ -18,55 +18,55 @@ from lowerbound.models.vae import VAE
 from lowerbound.probability.distributions import Distribution
 
 MAX_LATENTS = 3
-"""Latents that can be integrated over: the cost grows as cells per axis to that power."""
+"""Maximum number of latents for quadrature: the cost grows as cells per axis to that power."""
 
 CELLS_PER_AXIS = {1: 64, 2: 8, 3: 4}
-"""Of a tile, for each number of latents: 64 cells in all, which a decoder takes at its fastest on a CPU."""
+"""Cells of a tile along each axis, by number of latents: 64 cells in total, the fastest batch of a decoder on a CPU."""
 
 PRIOR_RADIUS = 7
-"""Prior standard deviations that level 0 reaches on either side: 2.6e-12 of a normal lies outside."""
+"""Prior standard deviations that level 0 covers on either side: 2.6e-12 of a normal's mass lies outside."""
 
 POSTERIOR_RADIUS = 6
-"""Posterior standard deviations about every encoded mean that level 0 reaches, too."""
+"""Posterior standard deviations that level 0 also covers around every encoder mean."""
 
 PAIRS_PER_TABLE = 2048
-"""Pairs of a tile and an image that are summed at once: a megabyte, which a processor keeps at hand."""
+"""Pairs of tile and image summed at once: a megabyte, which fits into a processor's cache."""
 
 VALUES_AT_ONCE = 2**16
-"""Values decoded together where tiles have one image each: a small decoder costs less than its call."""
+"""Values decoded together for tiles with one image each: the call of a small decoder costs more than its work."""
 
 TILES_AT_ONCE = 4096
-"""Tiles whose cells are laid out together: a few megabytes."""
+"""Tiles whose cells are computed together: a few megabytes."""
 
 ENCODER_BATCH = 100
 
 
 @dataclass(frozen=True, eq=False)
 class Tiles:
-    """Tiles of one level, and the images that are summed on each."""
+    """Tiles of one level, with the images that are summed on each."""
 
     level: int
-    corner: Int64[Tensor, "tile latent"]  # in tiles of the level, from the prior's mean
-    image: Int64[Tensor, " pair"]  # the images' numbers, tile after tile; ascending on each
+    corner: Int64[Tensor, "tile latent"]  # in units of the level's tiles, relative to the prior's mean
+    image: Int64[Tensor, " pair"]  # index of the image, grouped by tile; ascending within each tile
     num_images: Int64[Tensor, " tile"]
 
     @property
     def num_children(self) -> int:
-        """Of each tile: tiles of the next level that cover it."""
+        """Number of tiles of the next level that cover a tile."""
         return int(2 ** self.corner.shape[1])
 
     def children(self, tile: Int64[Tensor, " pair"]) -> Int64[Tensor, "pair child latent"]:
-        """Corners of the tiles of the next level that cover each of these, in the order of their cells."""
+        """Corners of the tiles of the next level that cover each given tile, in the order of its cells."""
         num_latents = self.corner.shape[1]
         sides = torch.cartesian_prod(*[torch.arange(2, device=tile.device)] * num_latents).reshape(-1, num_latents)
         return 2 * self.corner[tile].unsqueeze(1) + sides
 
     def pairs_of_each(self, num_images: int) -> Int64[Tensor, " batch"]:
-        """Number of tiles that each of all `num_images` images is summed on."""
+        """Number of tiles on which each of all `num_images` images is summed."""
         return self.image.bincount(minlength=num_images)
 
     def of(self, chosen: Bool[Tensor, " batch"]) -> "Tiles":
-        """The same for the chosen images alone."""
+        """The tiles of only the chosen images."""
         is_kept = chosen[self.image]
         tile = torch.arange(len(self.corner), device=self.image.device).repeat_interleave(self.num_images)
         num_images = tile[is_kept].bincount(minlength=len(self.corner))
@@ -76,7 +76,7 @@ class Tiles:
 
 @dataclass(frozen=True, eq=False)
 class Table:
-    """Pairs of a tile and an image."""
+    """Log-likelihoods and prior masses of the cells, for pairs of tile and image."""
 
     tile: Int64[Tensor, " pair"]
     image: Int64[Tensor, " pair"]
@@ -87,12 +87,12 @@ class Table:
 class Integrand:
     """log p(x, z) of all images on the cells of a tile; images are sorted along the first latent.
 
-    Neighbours share cells: a part of them in this order shares nearly as many as all do.
+    Neighbouring images share cells, so a contiguous part of them shares nearly as many as all images do.
     """
 
     def __init__(self, model: VAE, x: Float[Tensor, "batch *event"]) -> None:
         self.model = model
-        # In float64 whatever the model's type: the mass outside is one minus the prior's mass inside.
+        # Always in float64: the mass outside is computed as one minus the prior's mass inside.
         self.prior: Distribution = deepcopy(model.prior).double()()
         self.scale = self.prior.variance.sqrt()
         self.num_latents = model.latent_dim
@@ -105,8 +105,8 @@ class Integrand:
         self.log_joint_at_mean = log_joint[self.order]
 
     def _encoded(self, x: Float[Tensor, "batch *event"]) -> tuple[Tensor, Tensor, Tensor]:
-        """Of q(z|x), in prior standard deviations from the prior's mean: mean and standard deviation, [batch, latent];
-        and log p(x, z) at the mean, [batch].
+        """Mean and standard deviation of q(z|x), [batch, latent], in prior standard deviations relative to the prior's
+        mean; and log p(x, z) at the mean, [batch].
         """
         parts = []
         for part in x.split(ENCODER_BATCH):
@@ -123,10 +123,10 @@ class Integrand:
         return float(self.scale.log().sum()) - self.num_latents * math.log(self.num_cells * 2**level)
 
     def covering_corners(self, images: Int64[Tensor, " image"]) -> Int64[Tensor, "tile latent"]:
-        """Of level 0, from the prior's mean outwards."""
+        """Corners of the tiles of level 0, ordered from the prior's mean outwards."""
         axes = [range(-PRIOR_RADIUS, PRIOR_RADIUS)] * self.num_latents
         corners = {corner for corner in itertools.product(*axes) if _nearest(corner) < PRIOR_RADIUS}
-        # No posterior is wider than the prior for long; an encoder that says so must not make the lattice endless.
+        # Posteriors are hardly ever wider than the prior; the clamp keeps the lattice small for a bad encoder.
         reach = POSTERIOR_RADIUS * self.encoded_scale[images].clamp(max=1)
         mean = self.encoded_mean[images]
         low, high = (mean - reach).floor().long(), (mean + reach).floor().long()
@@ -135,10 +135,10 @@ class Integrand:
         return torch.tensor(sorted(corners, key=_nearest), device=self.x.device)
 
     def tables(self, tiles: Tiles) -> Iterator[Table]:
-        """log p(x|z) of every image on the cells of its tiles, and the prior's mass in these; some thousand pairs at a
-        time.
+        """log p(x|z) of every image on the cells of its tiles, and the prior's mass in them, in batches of about
+        PAIRS_PER_TABLE pairs.
         """
-        first = tiles.num_images.cumsum(0) - tiles.num_images  # of each tile, where its images begin
+        first = tiles.num_images.cumsum(0) - tiles.num_images  # index of each tile's first image
         waiting: list[Table] = []
         num_waiting = 0
         for pairs in self._scored(tiles, first):
@@ -152,7 +152,7 @@ class Integrand:
             yield Table(*_joined(waiting))
 
     def _scored(self, tiles: Tiles, first: Int64[Tensor, " tile"]) -> Iterator[tuple[Tensor, Tensor, Tensor, Tensor]]:
-        """The columns of a table: tiles of one image each some at a time, then each other one with all its images."""
+        """Columns of tables: first batches of tiles with one image each, then every other tile with all its images."""
         values = self.offsets.shape[0] * math.prod(self.model.likelihood.raw_shape)
         at_once = min(TILES_AT_ONCE, VALUES_AT_ONCE // values)
         is_alone = tiles.num_images == 1 if at_once > 1 else torch.zeros_like(tiles.num_images, dtype=torch.bool)
@@ -172,19 +172,19 @@ class Integrand:
 
     def _examples(self, image: Int64[Tensor, " image"]) -> Float[Tensor, "image *event"]:
         first, last = int(image[0]), int(image[-1])
-        is_range = last - first + 1 == len(image)  # of which no copy is needed
+        is_range = last - first + 1 == len(image)  # a slice needs no copy
         return self.x[first : last + 1] if is_range else self.x[image]
 
     def _cells(
         self, tiles: Tiles, tile: Int64[Tensor, " tile"]
     ) -> tuple[Float[Tensor, "tile cell latent"], Float[Tensor, "tile cell"]]:
-        """The cells' middles, and the log of the prior's mass in each."""
+        """Midpoints of the cells, and the log of the prior's mass in each."""
         z = self.prior.mean + self.scale * (tiles.corner[tile].unsqueeze(1) + self.offsets) / 2**tiles.level
         log_prior = self.prior.log_prob(z.flatten(0, 1)).unflatten(0, z.shape[:2])
         return z, log_prior + self.log_cell_volume(tiles.level)
 
     def prior_mass(self, tiles: Tiles) -> float:
-        """Of the prior, on these tiles."""
+        """Mass of the prior on these tiles."""
         blocks = torch.arange(len(tiles.corner), device=self.x.device).split(TILES_AT_ONCE)
         return sum(float(self._cells(tiles, tile)[1].exp().sum()) for tile in blocks)
 
@@ -198,19 +198,19 @@ class Integrand:
 
 
 def _some(chosen: Bool[Tensor, " tile"], number: int) -> Iterator[Int64[Tensor, " chosen"]]:
-    """The chosen tiles, so many at a time."""
+    """Indices of the chosen tiles, in batches of at most `number`."""
     return (part for part in chosen.nonzero().flatten().split(max(1, number)) if len(part))
 
 
 def _joined(parts: Sequence[Table]) -> list[Tensor]:
-    """The columns of all parts, each one after the other."""
+    """The columns of all parts, concatenated."""
     if len(parts) == 1:
         return list(vars(parts[0]).values())
     return [torch.cat(columns) for columns in zip(*(vars(part).values() for part in parts), strict=True)]
 
 
 def is_rim(corner: Int64[Tensor, "tile latent"]) -> Bool[Tensor, " tile"]:
-    """Whether a tile lacks one of its neighbours among these."""
+    """Whether a tile has a neighbour that is not among these tiles."""
     places = corner.tolist()
     present = {tuple(place) for place in places}
     neighbours = (itertools.product(*((at - 1, at, at + 1) for at in place)) for place in places)

@@ -1,7 +1,7 @@
-"""The sums of one level of a lattice, image by image, and which of its cells a finer one must take up again.
+"""Sums over one level of a quadrature lattice per image, bounds on cells, and selection of tiles to refine.
 
-A tile is halved by its children: tiles of the next level, each of which covers a part of its cells. A child that cannot
-hold mass is settled: it counts as it was summed here. The others are kept for the next level.
+A tile is refined into its children: tiles of the next level, each of which covers a part of its cells. A child that
+cannot hold relevant mass is settled: its sum on this level is final. The others are kept for the next level.
 """
 
 import math
@@ -14,23 +14,23 @@ from torch import Tensor
 from lowerbound.evaluation.lattice import Integrand, Table, Tiles, is_rim
 
 SETTLED_SHARE = 1e-3
-"""A cell is settled where it can hold no more than this share of the tolerance, as a share of the image's mass."""
+"""A cell is settled if its share of the image's mass can be at most this fraction of the tolerance."""
 
-FAR_SIGHT = 15.0
-"""Nats by which level 0 settles less: it sees a narrow mode from afar, at a fraction of its height. What it settles, at
-most 1e-5 of the tolerance for all its cells, is not even summed."""
+LEVEL_0_MARGIN = 15.0
+"""Nats by which the threshold for settling is lower on level 0, where only the tails of a narrow mode may be visible.
+Cells settled there, at most 1e-5 of the tolerance in total, are not even summed."""
 
 LEAST = torch.finfo(torch.float64).min
-"""In place of -inf, the log of nothing, where two of them are subtracted."""
+"""Replaces -inf, the log of zero, where two of them would be subtracted."""
 
 
 def log_negligible(level: int, tolerance: float) -> float:
-    """Log of the share of an image's mass that a cell may hold and not be split."""
-    return math.log(SETTLED_SHARE * min(tolerance, 1.0)) - (FAR_SIGHT if level == 0 else 0)
+    """Log of the largest share of an image's mass that a cell may hold without being refined."""
+    return math.log(SETTLED_SHARE * min(tolerance, 1.0)) - (LEVEL_0_MARGIN if level == 0 else 0)
 
 
 class LevelSums:
-    """Running sums of one level, for each image; all are logs."""
+    """Running sums over one level for each image, as logs."""
 
     def __init__(
         self,
@@ -41,25 +41,25 @@ class LevelSums:
     ) -> None:
         self.integrand = integrand
         self.log_negligible = log_negligible  # share of an image's mass
-        # Mass of cells that are not split, of this level and of coarser ones, and its error; changed in place.
+        # Mass of settled cells, of this and coarser levels, and its error; changed in place.
         self.settled, self.settled_error = settled, settled_error
         self.settled_before, self.total = settled.clone(), settled.clone()
         nothing = torch.full_like(settled, -math.inf)
-        self.parts = nothing.repeat(2**integrand.num_latents, 1)  # of the lattices of twice the spacing
+        self.parts = nothing.repeat(2**integrand.num_latents, 1)  # sums over the lattices of twice the spacing
         self.peak = nothing.clone()  # mass of the heaviest cell
-        self.ceiling = nothing.clone()  # what a cell's mass may be, at most
-        self.ceiling_at_mean = nothing.clone()  # about the encoder's mean
-        self.rim_likelihood = nothing.clone()  # the greatest on the rim of level 0
+        self.ceiling = nothing.clone()  # upper limit of a cell's mass
+        self.ceiling_at_mean = nothing.clone()  # the same, around the encoder's mean
+        self.rim_likelihood = nothing.clone()  # largest likelihood on the rim of level 0
         self.num_decoded = self.num_evaluated = 0
         self.kept = _Kept()
 
     def sweep(self, tiles: Tiles) -> None:
-        """Sum the tiles, and keep the children that are heavy as far as is known."""
+        """Sum the tiles, and keep the children that may be heavy given the sums so far."""
         on_rim = is_rim(tiles.corner) if tiles.level == 0 else None
         self.num_decoded = len(tiles.corner) * len(self.integrand.offsets)
         for table in self.integrand.tables(tiles):
             self.num_evaluated += table.log_likelihood.numel()
-            cells = _read(self.integrand, tiles, table)
+            cells = _cells_of(self.integrand, tiles, table)
             _raise_to(self.peak, table.image, cells.peak)
             if on_rim is not None:
                 self._note_rim(table, on_rim[table.tile])
@@ -67,11 +67,11 @@ class LevelSums:
             self._add(cells, cells.masses(), cells.errors() if tiles.level else None)
 
     def coarser(self) -> Float[Tensor, "part batch"]:
-        """log p(x) by each of the lattices of twice the spacing that this one is made of."""
+        """log p(x) by each of the lattices of twice the spacing that make up this one."""
         return torch.logaddexp(self.parts + math.log(len(self.parts)), self.settled_before)
 
     def refined(self, tiles: Tiles, wanted: Bool[Tensor, " batch"]) -> Tiles:
-        """The next level's tiles, with the images that have mass there; the rest is settled."""
+        """Tiles of the next level with the images that have mass there; the others are settled."""
         image = self.kept.take("image")
         split = (self.kept.take("ceiling") > self.total[image] + self.log_negligible) & wanted[image]
         for total, name in ((self.settled, "mass"), (self.settled_error, "error")):
@@ -87,12 +87,12 @@ class LevelSums:
         _raise_to(self.rim_likelihood, table.image[is_on_rim], likelihood)
 
     def _is_heavy(self, cells: "_Cells") -> Bool[Tensor, "pair child"]:
-        """Whether what may lie in a child counts beside all that was found so far."""
+        """Whether the mass that a child may hold is relevant compared with the sum so far."""
         found = torch.maximum(self.total, self.peak)[cells.image]
         return cells.ceiling > (found + self.log_negligible).unsqueeze(-1)
 
     def _add(self, cells: "_Cells", masses: "_Masses", error: Float[Tensor, "pair child"] | None) -> None:
-        """Take in the cells of some tiles; note the heavy children, for each image, and settle the others."""
+        """Add the cells of some tiles; keep the heavy children of each image, and settle the others."""
         _add_exp(self.total, cells.image, masses.of_child.logsumexp(-1))
         for total, mass in zip(self.parts, masses.of_part.unbind(-1), strict=True):
             _add_exp(total, cells.image, mass)
@@ -114,7 +114,7 @@ class LevelSums:
 
 
 class _Kept:
-    """Pairs of a child tile and an image that may have to be summed again, column by column."""
+    """Pairs of child tile and image that may be refined, stored by column."""
 
     def __init__(self) -> None:
         self.columns: dict[str, list[Tensor]] = {}
@@ -124,46 +124,46 @@ class _Kept:
             self.columns.setdefault(name, []).append(column)
 
     def take(self, name: str) -> Tensor:
-        """A column, which is given up: two copies of all columns would be twice the memory."""
+        """Return a column and remove it, to avoid a second copy of all columns in memory."""
         return torch.cat(self.columns.pop(name))
 
 
 @dataclass(frozen=True, eq=False)
 class _Masses:
-    """Logs of the mass on a tile, for each image."""
+    """Log-masses on a tile, for each image."""
 
     of_child: Float[Tensor, "pair child"]
-    of_part: Float[Tensor, "pair part"]  # by lattices of twice the spacing
+    of_part: Float[Tensor, "pair part"]  # by lattice of twice the spacing
 
 
 @dataclass(frozen=True, eq=False)
 class _Cells:
-    """The cells of some tiles, for each pair of a tile and an image; all are logs."""
+    """The cells of some tiles, for each pair of tile and image, as logs."""
 
     tile: Int64[Tensor, " pair"]
     image: Int64[Tensor, " pair"]
     mass: Float[Tensor, "pair *cells"]
-    rise: Float[Tensor, "pair *cells"]  # to a cell's edge, at most
+    rise: Float[Tensor, "pair *cells"]  # largest rise towards a cell's edge
     peak: Float[Tensor, " pair"]  # mass of the heaviest cell
-    ceiling: Float[Tensor, "pair child"]  # what the heaviest of a child's cells may hold
-    holds_mean: Bool[Tensor, "pair child"]  # the encoder's, or is within a cell of it
+    ceiling: Float[Tensor, "pair child"]  # upper limit of the mass of a child's heaviest cell
+    holds_mean: Bool[Tensor, "pair child"]  # whether the encoder's mean is in it or within a cell of it
 
     def of(self, chosen: Bool[Tensor, " pair"]) -> "_Cells":
-        """Those of the chosen pairs."""
+        """The cells of the chosen pairs."""
         return _Cells(*(value[chosen] for value in vars(self).values()))
 
     def masses(self) -> _Masses:
-        """The cells of each part of the tile together."""
+        """Sums of the cells by child and by part."""
         peak = self.peak.unsqueeze(-1)
         share = (self.mass - peak.reshape(-1, *(1,) * (self.mass.ndim - 1))).exp()
         return _Masses(_by_child(share).sum(-1).log() + peak, _by_parity(share).sum(-1).log() + peak)
 
     def errors(self) -> Float[Tensor, "pair child"]:
-        """Log of what a child's cells may hold beside their sum."""
+        """Log of the mass that a child's cells may hold in addition to their sum."""
         return _by_child(self.mass + self.rise + _log_shortfall(self.rise)).logsumexp(-1)
 
 
-def _read(integrand: Integrand, tiles: Tiles, table: Table) -> _Cells:
+def _cells_of(integrand: Integrand, tiles: Tiles, table: Table) -> _Cells:
     grid = table.log_likelihood + table.log_prior_mass
     peak, grid = grid.amax(-1), grid.unflatten(-1, (integrand.num_cells,) * integrand.num_latents)
     rise = _greatest_rise(grid)
@@ -173,7 +173,7 @@ def _read(integrand: Integrand, tiles: Tiles, table: Table) -> _Cells:
 
 
 def _by_child(grid: Float[Tensor, "pair *cells"]) -> Float[Tensor, "pair child cell"]:
-    """The cells of a tile, sorted by the child tile that covers them."""
+    """The cells of a tile, grouped by the child tile that covers them."""
     num_latents, half = grid.ndim - 1, grid.shape[-1] // 2
     halves = grid.reshape(-1, *(2, half) * num_latents)
     halves = halves.permute(0, *range(1, 2 * num_latents, 2), *range(2, 2 * num_latents + 1, 2))
@@ -181,7 +181,7 @@ def _by_child(grid: Float[Tensor, "pair *cells"]) -> Float[Tensor, "pair child c
 
 
 def _by_parity(grid: Float[Tensor, "pair *cells"]) -> Float[Tensor, "pair part cell"]:
-    """The cells of a tile, sorted into the lattices of twice the spacing that they are made of."""
+    """The cells of a tile, grouped by lattice of twice the spacing."""
     num_latents, half = grid.ndim - 1, grid.shape[-1] // 2
     pairs = grid.reshape(-1, *(half, 2) * num_latents)
     pairs = pairs.permute(0, *range(2, 2 * num_latents + 1, 2), *range(1, 2 * num_latents, 2))
@@ -189,9 +189,9 @@ def _by_parity(grid: Float[Tensor, "pair *cells"]) -> Float[Tensor, "pair part c
 
 
 def _greatest_rise(grid: Float[Tensor, "pair *cells"]) -> Float[Tensor, "pair *cells"]:
-    """How much a function may rise from a cell's middle to its edge: half the steepest step to a neighbour.
+    """Estimated largest rise of a function from a cell's midpoint to its edge: half the steepest step to a neighbour.
 
-    A peak between two middles is seen by it, however narrow the peak, as long as its slopes reach a neighbour.
+    It detects a peak between two midpoints, however narrow, as long as its slopes reach a neighbour.
     """
     rise = torch.zeros_like(grid)
     for axis in range(1, grid.ndim):
@@ -205,21 +205,21 @@ def _greatest_rise(grid: Float[Tensor, "pair *cells"]) -> Float[Tensor, "pair *c
 
 
 def _log_shortfall(rise: Float[Tensor, "pair *cells"]) -> Float[Tensor, "pair *cells"]:
-    """Log of what a cell holds beyond its middle's density, as a share of its ceiling, where log p(x, z) is linear.
+    """Log of a cell's mass beyond that of its midpoint's density, as a share of its ceiling, for a linear log p(x, z).
 
-    The integral of exp(R u) over [-1, 1] is sinh(R) / R times that of its middle; what is returned is
+    The integral of exp(R u) over [-1, 1] is sinh(R) / R times that of the value at the midpoint; this returns
     (sinh(R) / R - 1) exp(-R).
     """
-    r = rise.clamp(min=1e-4)  # below it rounding would be all that is left
+    r = rise.clamp(min=1e-4)  # below it the result would be rounding error
     return (-torch.expm1(-2 * r) / (2 * r) - (-r).exp()).log()
 
 
 def _add_exp(total: Float[Tensor, " batch"], index: Int64[Tensor, " n"], log_values: Float[Tensor, " n"]) -> None:
-    """total[index] = log(exp(total[index]) + exp(log_values)) in place; an index may come several times."""
+    """total[index] = log(exp(total[index]) + exp(log_values)) in place; an index may occur several times."""
     if not len(index):
         return
     first = int(index.min())
-    touched, index = total[first : int(index.max()) + 1], index - first  # neighbouring images stand together
+    touched, index = total[first : int(index.max()) + 1], index - first  # neighbouring images are contiguous
     greatest = touched.scatter_reduce(0, index, log_values, "amax").clamp(min=LEAST)
     summed = (touched - greatest).exp().index_add(0, index, (log_values - greatest[index]).exp())
     touched.copy_(greatest + summed.log())

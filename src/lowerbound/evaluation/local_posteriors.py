@@ -1,7 +1,7 @@
-"""Families of normals in which the best posterior of a single example is searched: how a member takes a small step.
+"""Local posteriors: steps in families of normals (diagonal, full) for optimising the posterior of single examples.
 
-Steps are in units of the member itself, standard deviations for the mean and ratios for the rest, because a posterior
-may be a thousand times narrower than the prior, and its width changes during the search.
+Steps are in units of the current normal, standard deviations for the mean and ratios for the covariance, because a
+posterior may be a thousand times narrower than the prior, and its width changes during the search.
 """
 
 from collections.abc import Callable
@@ -19,42 +19,42 @@ from lowerbound.probability.posteriors import LOG_VARIANCE_BOUND
 
 @dataclass(frozen=True)
 class LocalFamily:
-    """How many numbers a step has for so many latents, and where it leads from a member."""
+    """A family: the number of parameters of a step for a latent_dim, and the function that applies a step."""
 
     step_size: Callable[[int], int]
     stepped: Callable[[Any, Float[Tensor, "batch step"]], Distribution]
 
 
-def stepped_diagonal(normal: DiagonalNormal, step: Float[Tensor, "batch step"]) -> DiagonalNormal:
-    """The mean moved by standard deviations, the log-variance by a sum."""
+def step_diagonal(normal: DiagonalNormal, step: Float[Tensor, "batch step"]) -> DiagonalNormal:
+    """Shift the mean in units of standard deviations, and add to the log-variance."""
     of_mean, of_log_variance = step.chunk(2, dim=-1)
     log_variance = (normal.log_variance + of_log_variance).clamp(-LOG_VARIANCE_BOUND, LOG_VARIANCE_BOUND)
     return DiagonalNormal(normal.mean + normal.standard_deviation * of_mean, log_variance)
 
 
-def stepped_full(normal: FullNormal, step: Float[Tensor, "batch step"]) -> FullNormal:
-    """The mean moved by L step, and L multiplied by a lower triangular matrix near the identity."""
+def step_full(normal: FullNormal, step: Float[Tensor, "batch step"]) -> FullNormal:
+    """Shift the mean by L step, and multiply L by a lower triangular matrix near the identity."""
     latent_dim = normal.mean.shape[-1]
     of_mean, of_diagonal, below = step.split((latent_dim, latent_dim, step.shape[-1] - 2 * latent_dim), dim=-1)
     ratio = unit_lower(below, latent_dim) * torch.exp(0.5 * of_diagonal).unsqueeze(-2)
     mean = normal.mean + (normal.scale_tril @ of_mean.unsqueeze(-1)).squeeze(-1)
-    return FullNormal(mean, _within_bounds(normal.scale_tril @ ratio))
+    return FullNormal(mean, _clamp_diagonal(normal.scale_tril @ ratio))
 
 
-def _within_bounds(scale_tril: Float[Tensor, "batch latent latent"]) -> Float[Tensor, "batch latent latent"]:
-    """Columns scaled so that the diagonal stays where a posterior's may be."""
+def _clamp_diagonal(scale_tril: Float[Tensor, "batch latent latent"]) -> Float[Tensor, "batch latent latent"]:
+    """Scale columns so that the diagonal stays within the bounds of a posterior."""
     log_diagonal = scale_tril.diagonal(dim1=-2, dim2=-1).log()
     bounded = log_diagonal.clamp(-LOG_VARIANCE_BOUND / 2, LOG_VARIANCE_BOUND / 2)
     return scale_tril * (bounded - log_diagonal).exp().unsqueeze(-2)
 
 
-def moved_to(normal: Any, mean: Float[Tensor, "batch latent"]) -> Any:
-    """The same normals around other means."""
+def with_mean(normal: Any, mean: Float[Tensor, "batch latent"]) -> Any:
+    """The same normals with other means."""
     return replace(normal, parameter_mean=mean)
 
 
-def chosen(is_second: Bool[Tensor, " batch"], second: Any, first: Any) -> Any:
-    """Of two batches of one family the second where told so, else the first; example by example."""
+def select_normals(is_second: Bool[Tensor, " batch"], second: Any, first: Any) -> Any:
+    """For each example the normal of the second batch if `is_second`, else that of the first."""
     parts = {}
     for name, of_first in vars(first).items():
         if isinstance(of_first, Tensor):
@@ -64,6 +64,6 @@ def chosen(is_second: Bool[Tensor, " batch"], second: Any, first: Any) -> Any:
 
 
 LOCAL_FAMILIES: dict[type[Distribution], LocalFamily] = {
-    DiagonalNormal: LocalFamily(lambda latent_dim: 2 * latent_dim, stepped_diagonal),
-    FullNormal: LocalFamily(lambda latent_dim: 2 * latent_dim + latent_dim * (latent_dim - 1) // 2, stepped_full),
+    DiagonalNormal: LocalFamily(lambda latent_dim: 2 * latent_dim, step_diagonal),
+    FullNormal: LocalFamily(lambda latent_dim: 2 * latent_dim + latent_dim * (latent_dim - 1) // 2, step_full),
 }

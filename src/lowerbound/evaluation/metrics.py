@@ -1,6 +1,6 @@
-"""Metrics: what is measured of a model on its data, where each applies, and how they are run one after the other.
+"""run_metrics, Metric and Subject: runs a table of metrics, each with the condition for which it applies.
 
-A metric that does not apply is left out with the reason; one that fails does not lose the others.
+A metric that does not apply is left out, with the reason; a failure of one does not affect the others.
 """
 
 from collections.abc import Callable, Mapping
@@ -19,24 +19,24 @@ from lowerbound.models.vae import VAE
 from lowerbound.probability.distributions import Distribution
 
 CAUGHT: tuple[type[Exception], ...] = (Exception,)
-"""Errors of a metric that cost this metric alone. Tests take them out, so that no fault hides here."""
+"""Exceptions that fail only the metric that raises them. Tests empty this, so that bugs are not hidden."""
 
 
 @dataclass(frozen=True, eq=False)
 class Subject:
-    """A model with its data, and what has been measured of it so far."""
+    """A model with its data, settings, and the measurements so far."""
 
     model: VAE
     splits: Splits
     config: EvaluationConfig
-    convention: str  # what log p(x|z) means for these data
+    convention: str  # meaning of log p(x|z) for these data, such as "grey" or "density"
     device: torch.device | str = "cpu"
     checkpoints: Path | None = None  # where long metrics save their progress
     progress: ProgressCallback = lambda stage, done, total: None
     known: Measurements = field(default_factory=lambda: Measurements((), {}))
 
     def scorer(self, split: str = "test") -> Scorer:
-        """Makes scores of a split."""
+        """A Scorer for a split."""
         return Scorer(split, self.convention)
 
     def encode(self, batch: Batch) -> Distribution:
@@ -44,7 +44,7 @@ class Subject:
         return self.model.given(batch.context).encode(batch.x)
 
     def array(self, name: str) -> Tensor | None:
-        """What was measured by that name, as a tensor."""
+        """The measured array of that name as a tensor; None if not measured."""
         array = self.known.arrays.get(name)
         return None if array is None else torch.from_numpy(array)
 
@@ -55,13 +55,17 @@ def always(subject: Subject) -> str:
 
 
 def needs_a_density(subject: Subject) -> str:
-    """Why quantities with log q(z|x) do not apply; empty where they do."""
+    """Reason why quantities with log q(z|x) do not apply; empty if they do."""
     return "a deterministic autoencoder has no log p(x) and no rate" if subject.model.is_deterministic else ""
 
 
 def needs_an_unconditional_model(subject: Subject) -> str:
-    """Why quantities of one code for all examples do not apply; empty where they do."""
-    return "the model is conditional, and a code alone decodes to nothing" if subject.model.takes_context else ""
+    """Reason why quantities that decode a latent without context do not apply; empty if they do."""
+    return (
+        "the model is conditional, so a latent cannot be decoded without its context"
+        if subject.model.takes_context
+        else ""
+    )
 
 
 def first_reason(*conditions: Callable[[Subject], str]) -> Callable[[Subject], str]:
@@ -75,14 +79,14 @@ def first_reason(*conditions: Callable[[Subject], str]) -> Callable[[Subject], s
 
 @dataclass(frozen=True)
 class Metric:
-    """How something is measured, and why it does not apply to a subject: a reason, or nothing where it applies."""
+    """A measurement, and a condition: the reason why it does not apply to a subject, empty if it does."""
 
     measure: Callable[[Subject], Measurements]
     applies: Callable[[Subject], str] = always
 
 
-def measured(metrics: Mapping[str, Metric], subject: Subject) -> Results:
-    """Everything in a table of metrics, in order; later ones see what earlier ones have measured."""
+def run_metrics(metrics: Mapping[str, Metric], subject: Subject) -> Results:
+    """Run a table of metrics in order; later ones can use the measurements of earlier ones."""
     left_out: dict[str, str] = {}
     for name, metric in metrics.items():
         reason = metric.applies(subject)

@@ -1,37 +1,41 @@
-"""The shape of a prior in the plane of two latents: contours of its regions of highest density, for pictures."""
+"""Contours of a prior's highest-density regions in the plane of two latents, for figures."""
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 import torch
-from contourpy import contour_generator
+from contourpy import LineType, contour_generator
 from jaxtyping import Float
+from torch import Tensor
 
 from lowerbound.foundation.errors import ConfigError
 from lowerbound.foundation.seeding import generator
-from lowerbound.probability.distributions import Distribution
+from lowerbound.probability.distributions import DiagonalNormal, Distribution
+from lowerbound.probability.normals import FullNormal
 from lowerbound.probability.priors import Prior
 
 CENTRAL = 0.95
 NUM_DRAWS = 20_000
-NUM_POINTS = 161  # of the grid, along each axis
-MARGIN = 0.15  # beyond the outermost draws, as a share of their range
+NUM_POINTS = 240  # grid points along each axis
+MARGIN = 0.15  # beyond the outermost draws, as a fraction of their range
 
-Polyline = Float[np.ndarray, "point 2"]
+Polyline = Float[np.ndarray, "_ 2"]  # of any length
 
 
 @torch.no_grad()
-def density_contour(prior: Prior, dimensions: Sequence[int], probability: float = CENTRAL) -> list[Polyline] | None:
-    """Boundary of the region of highest density that holds `probability` of two latents; None where it is unknown.
+def density_contours(
+    prior: Prior, dimensions: Sequence[int], probabilities: Sequence[float] = (CENTRAL,)
+) -> list[list[Polyline]] | None:
+    """For each probability, the boundary of the highest-density region of two latents; None if it is unknown.
 
-    The region is {z : log p(z) >= c}, c being the quantile of log p over draws (Hyndman, "Computing and Graphing
-    Highest Density Regions", 1996, Section 3). It is unknown where a prior has no marginal for two of its latents.
+    The region is {z : log p(z) >= c} for the c of `log_density_level` (Hyndman, "Computing and Graphing Highest Density
+    Regions", 1996, Section 3). It is unknown if the prior has no marginal for two of its latents.
     """
     pair = marginal_of(prior, dimensions)
     if pair is None:
         return None
     z = pair.sample(generator(0, "prior shape", pair.mean.device), NUM_DRAWS)
-    level = float(torch.quantile(pair.log_prob(z), 1 - probability))
     low, high = z.amin(0), z.amax(0)
     margin = MARGIN * (high - low)
     axes = [
@@ -39,15 +43,23 @@ def density_contour(prior: Prior, dimensions: Sequence[int], probability: float 
         for first, last in zip(low - margin, high + margin, strict=True)
     ]
     grid = torch.cartesian_prod(axes[1], axes[0]).flip(-1)
-    heights = pair.log_prob(grid).reshape(NUM_POINTS, NUM_POINTS)
+    heights = pair.log_prob(grid).reshape(NUM_POINTS, NUM_POINTS).cpu().numpy()
+    levels = [log_density_level(pair, z, probability) for probability in probabilities]
     across, up = (axis.cpu().numpy() for axis in axes)
-    # Far outside a density may be zero: its logarithm is -inf, between which no line can be interpolated.
-    lines = contour_generator(across, up, heights.cpu().numpy().clip(min=level - 100)).lines(level)
-    return [np.asarray(line, dtype=np.float32) for line in lines]
+    # Far outside the density may be zero: contours cannot be interpolated between values of -inf.
+    contours = contour_generator(across, up, heights.clip(min=min(levels) - 100), line_type=LineType.Separate)
+    return [[np.asarray(line, dtype=np.float32) for line in contours.lines(level)] for level in levels]
+
+
+def log_density_level(pair: Distribution, draws: Float[Tensor, "draw latent"], probability: float) -> float:
+    """The log-density exceeded with the given probability: exact for normals, else a quantile over draws."""
+    if isinstance(pair, DiagonalNormal | FullNormal):
+        return float(pair.log_prob(pair.mean)) + math.log1p(-probability)
+    return float(torch.quantile(pair.log_prob(draws), 1 - probability))
 
 
 def marginal_of(prior: Prior, dimensions: Sequence[int]) -> Distribution | None:
-    """The prior of some latents; None where it has no marginals."""
+    """The marginal of the prior for some latents; None if it has none."""
     distribution: Distribution = prior()
     if list(dimensions) == list(range(prior.latent_dim)):
         return distribution
@@ -58,7 +70,7 @@ def marginal_of(prior: Prior, dimensions: Sequence[int]) -> Distribution | None:
 
 
 def contour_arrays(lines: Sequence[Polyline]) -> dict[str, np.ndarray]:
-    """Polylines as arrays of results: all points, and the number of points of each line."""
+    """Polylines as arrays for results: all points, and the number of points of each line."""
     return {
         "prior_contour_points": np.concatenate(lines),
         "prior_contour_lengths": np.array([len(line) for line in lines]),
@@ -66,6 +78,6 @@ def contour_arrays(lines: Sequence[Polyline]) -> dict[str, np.ndarray]:
 
 
 def contour_lines(arrays: Mapping[str, np.ndarray]) -> Iterator[Polyline]:
-    """The polylines that `contour_arrays` has stored; none where there are no such arrays."""
+    """The polylines stored by `contour_arrays`; empty if there are no such arrays."""
     if "prior_contour_points" in arrays:
         yield from np.split(arrays["prior_contour_points"], np.cumsum(arrays["prior_contour_lengths"])[:-1])

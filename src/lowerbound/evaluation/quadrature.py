@@ -1,29 +1,29 @@
-"""The exact evidence of models with one, two or three latent dimensions.
+"""Quadrature: exact evidence log p(x) for up to three latents, with error bounds, convergence and tile budget.
 
     log p(x) = log ∫ p(z) p(x|z) dz
 
-is summed by the midpoint rule on the nested lattices of `lattice.py`. Every image is scored on the whole of level 0.
-Then, for each image, what holds no mass is settled as it stands, and the rest is summed again by tiles of half the
-width, until halving the spacing changes log p(x) by less than a tolerance. Images end one by one.
+is summed by the midpoint rule on the nested lattices of `lattice.py`. Every image is first scored on all of level 0.
+Then, for each image, tiles without relevant mass are settled, and the others are summed again with tiles of half the
+width, until halving the spacing changes log p(x) by less than a tolerance. Images converge one by one.
 
-What is halved for an image is halved wherever the image has mass: there the lattice is uniform, and on a uniform
-lattice the midpoint rule converges exponentially fast for smooth integrands (Trefethen and Weideman, "The Exponentially
+The spacing of an image is halved wherever the image has mass: there the lattice is uniform, and on a uniform lattice
+the midpoint rule converges exponentially fast for smooth integrands (Trefethen and Weideman, "The Exponentially
 Convergent Trapezoidal Rule", 2014). For a normal posterior the error is 2 exp(-2π²) = 5e-9 nats in each dimension as
 soon as the spacing is one standard deviation.
 
-**The discretisation error** that is stated is half that of twice the spacing, and so far greater than the true one: the
-greatest deviation from log p(x) among the lattice before and the 2^d lattices of twice the spacing that the last one is
-made of. They differ in where their points lie, so that they do not all agree with the sum by chance. What the settled
-cells may hold beyond their sums is added.
+**The reported discretisation error** is half the error of twice the spacing, which is much larger than the true one:
+half the largest deviation from log p(x) among the previous lattice and the 2^d lattices of twice the spacing that make
+up the last one. These have their points in different places, so they do not all agree with the sum by chance. The mass
+that settled cells may hold beyond their sums is added.
 
-**Which modes are found.** A mode narrower than the spacing is seen by its slopes: log p(x, z) is extrapolated from each
-cell's neighbours to its edge, and a cell is halved where that may hold mass. For a log-density that is concave about
-the mode that suffices, however narrow it is. A mode whose slopes do not reach a point of level 0 above the rest is
-found if the encoder's mean lies on them: the cells about it are halved in any case, and no image ends before log p(x,
-z) at that mean is what the lattice says it is there. A mode that neither shows is missed.
+**Which modes are found.** A mode narrower than the spacing is detected by its slopes: log p(x, z) is extrapolated from
+each cell's neighbours to its edge, and a cell is refined if it may hold mass according to that. For a log-density that
+is concave around the mode this suffices, however narrow the mode is. A mode whose slopes reach no point of level 0 is
+found if the encoder's mean lies on them: the cells around it are always refined, and no image converges before the
+lattice agrees with log p(x, z) at that mean. A mode that neither indicates is missed.
 
-Sums are in float64. A model in float32 evaluates log p(x|z) of 784 pixels to about 1e-4 nats; tolerances below that ask
-for a model in float64.
+Sums are in float64. A model in float32 evaluates log p(x|z) of 784 pixels to about 1e-4 nats; smaller tolerances need a
+model in float64.
 """
 
 import math
@@ -44,34 +44,34 @@ from lowerbound.foundation.errors import ConfigError
 from lowerbound.models.vae import VAE
 
 TOLERANCE = 1e-2
-"""Nats to which evidence is called exact, image by image."""
+"""Nats within which the evidence of an image is called exact."""
 
 MAX_RISE = 0.5
-"""Nats for each latent by which log p(x, z) may rise within the heaviest cell where the spacing counts as fine enough:
-about what a normal does at a spacing of its standard deviation. Without it, two coarse sums might agree by chance."""
+"""Largest rise of log p(x, z) within the heaviest cell, in nats per latent, for a spacing to count as fine enough:
+about that of a normal at a spacing of its standard deviation. Without it, two coarse sums might agree by chance."""
 
 MAX_TILES, TILES_PER_AXIS = 30_000, 8
-"""The budget of a level: so many tiles and, for each image that has not ended, so many for each axis to the power of
-the number of latents. The images that need most of them end beyond it, with the errors reached. A narrow mode takes two
-or three tiles along each axis."""
+"""The budget of tiles of a level: MAX_TILES, plus TILES_PER_AXIS to the power of the number of latents for each image
+that has not converged. Images that need the most tiles stop first, with the errors reached. A narrow mode takes two or
+three tiles along each axis."""
 
 MAX_LEVEL = 40
-"""Spacings below 1e-13 prior standard deviations are rounding."""
+"""Deepest level; spacings below 1e-13 prior standard deviations are lost to rounding."""
 
 MAX_PAIRS = 2**23
-"""Pairs of a child tile and an image that are kept at once: 320 MiB. Images are integrated in groups of fewer."""
+"""Pairs of child tile and image kept at once: 320 MiB. Images are integrated in groups with fewer pairs."""
 
 MAX_VALUES = 2**25
-"""Values of examples that are held at once as floats: 128 MiB, and as much again in the order of their codes."""
+"""Values of examples in memory as floats: 128 MiB, and as much again sorted by their codes."""
 
 
 @dataclass(frozen=True, eq=False)
 class QuadratureEvidence:
-    """log p(x) of each image, with its errors, and what it took."""
+    """log p(x) of each image, with its error bounds and cost."""
 
     log_evidence: Float[Tensor, " batch"]  # nats
-    discretisation_error: Float[Tensor, " batch"]  # nats, at most; infinite where level 0 is all there is
-    truncation_error: Float[Tensor, " batch"]  # nats missed if p(x|z) beyond level 0 were its greatest value on its rim
+    discretisation_error: Float[Tensor, " batch"]  # nats, upper bound; infinite if only level 0 was summed
+    truncation_error: Float[Tensor, " batch"]  # nats missed if p(x|z) outside level 0 had its largest value on the rim
     spacing: Float[Tensor, " batch"]  # of the last lattice, in prior standard deviations
     has_converged: Bool[Tensor, " batch"]  # both errors are within the tolerance
     num_decoded: int  # cells
@@ -85,21 +85,19 @@ class QuadratureEvidence:
 
     @property
     def shortfall(self) -> str:
-        """How many images have not converged, in words."""
+        """How many images have not converged, as text."""
         number, total = self.num_not_converged, len(self.has_converged)
-        return (
-            f"{number:,} of {total:,} examples the sums have not settled to {self.tolerance:g} nats within the budget"
-        )
+        return f"{number:,} of {total:,} examples have not converged to {self.tolerance:g} nats within the budget"
 
 
 def exact_evidence(
     model: VAE, examples: Examples, tolerance: float = TOLERANCE, device: torch.device | str = "cpu"
 ) -> QuadratureEvidence:
-    """log p(x) of every example, in nats, and whether it is exact to the tolerance; arguments as of `integrate`.
+    """log p(x) of every example, in nats, and whether it is exact within the tolerance; arguments as for `integrate`.
 
-    Memory beyond the model and the examples as they are stored is at most 1 GiB, whatever the likelihood.
+    Memory beyond that of the model and the stored examples is at most 1 GiB, for any likelihood.
     """
-    if examples.is_redrawn:  # whose pixels are those of `scaled`
+    if examples.is_redrawn:  # pixels are drawn by `scaled`, for all examples at once
         return integrate(model, scaled(examples).to(device), tolerance)
     at_once = max(1, MAX_VALUES // math.prod(examples.event_shape))
     parts = np.array_split(np.arange(len(examples)), max(1, math.ceil(len(examples) / at_once)))
@@ -109,12 +107,12 @@ def exact_evidence(
 
 @torch.no_grad()
 def integrate(model: VAE, x: Float[Tensor, "batch *event"], tolerance: float = TOLERANCE) -> QuadratureEvidence:
-    """log p(x) in nats, exact to `tolerance` nats wherever `has_converged`, for any prior and likelihood.
+    """log p(x) in nats, exact within `tolerance` nats where `has_converged`, for any prior and likelihood.
 
-    For grey pixels under a Bernoulli likelihood it is the grey evidence: log ∫ p(z) exp(E_b[log p(b|z)]) dz with
+    For grey pixels under a Bernoulli likelihood this is the grey evidence: log ∫ p(z) exp(E_b[log p(b|z)]) dz with
     b ~ Bernoulli(x), at least the ELBO and at most the mean log-evidence of the binarisations.
 
-    Raises ConfigError for a deterministic autoencoder and for more than three latents.
+    ConfigError for a deterministic autoencoder and for more than three latents.
     """
     _refuse(model, tolerance)
     integrand = Integrand(model, x)
@@ -126,7 +124,7 @@ def integrate(model: VAE, x: Float[Tensor, "batch *event"], tolerance: float = T
 
 
 def _groups(integrand: Integrand, images: Int64[Tensor, " image"]) -> Iterator[Tiles]:
-    """Level 0 of some neighbouring images after the others, each with all of them on every tile."""
+    """Groups of neighbouring images: for each, the tiles of level 0 with all images of the group on every tile."""
     corner = integrand.covering_corners(images)
     if len(images) > 1 and len(images) * len(corner) * 2**integrand.num_latents > MAX_PAIRS:
         for half in images.chunk(2):
@@ -136,7 +134,7 @@ def _groups(integrand: Integrand, images: Int64[Tensor, " image"]) -> Iterator[T
 
 
 def _refine(integrand: Integrand, tiles: Tiles, outcome: "_Outcome") -> None:
-    """Sum these tiles, and finer ones until each image has converged or is beyond the budget."""
+    """Sum these tiles, then finer ones, until each image has converged or exceeds the budget."""
     while len(tiles.corner):
         images = tiles.pairs_of_each(len(integrand.x)).nonzero().flatten()
         if len(images) > 1 and len(tiles.image) * tiles.num_children > MAX_PAIRS and tiles.level:
@@ -152,7 +150,7 @@ def _refine(integrand: Integrand, tiles: Tiles, outcome: "_Outcome") -> None:
 
 
 def _affordable(tiles: Tiles, num_images: int) -> Tiles:
-    """The tiles of the images that the budget covers: of all, or else of those that need the fewest."""
+    """The tiles of the images within the budget: all images, or those that need the fewest tiles."""
     pairs = tiles.pairs_of_each(num_images)
     allowance = TILES_PER_AXIS ** tiles.corner.shape[1]
     if tiles.level > MAX_LEVEL:
@@ -165,7 +163,7 @@ def _affordable(tiles: Tiles, num_images: int) -> Tiles:
 
 
 class _Outcome:
-    """What is known of each image: its evidence by the finest lattice so far, and whether that was fine enough."""
+    """The result for each image so far: its evidence on the finest lattice, and whether that was fine enough."""
 
     def __init__(self, integrand: Integrand, tolerance: float) -> None:
         self.integrand, self.tolerance = integrand, tolerance
@@ -178,17 +176,17 @@ class _Outcome:
         self.num_decoded = self.num_evaluated = 0
 
     def among(self, images: Int64[Tensor, " image"]) -> Bool[Tensor, " batch"]:
-        """Of all images, whether they are among these."""
+        """Mask over all images, true for these."""
         return torch.zeros_like(self.is_done).index_fill(0, images, True)
 
     def add_truncation(self, tiles: Tiles) -> None:
-        """Note how much of the prior a group's level 0 leaves out."""
-        # Rounding: a sum of tens of thousands of cells is one to about this much.
-        images = tiles.image[: tiles.num_images[0]]  # all of them are on every tile
+        """Record how much of the prior's mass lies outside of a group's level 0."""
+        # At least the rounding error of a sum of tens of thousands of cells.
+        images = tiles.image[: tiles.num_images[0]]  # every tile has all images
         self.mass_outside[images] = max(1 - self.integrand.prior_mass(tiles), 1e-15)
 
     def record(self, level: int, images: Int64[Tensor, " image"], sums: LevelSums) -> None:
-        """Take in one level of some images."""
+        """Record the sums of one level for some images."""
         error = self._error(level, sums)
         is_new = self.among(images) & ~self.is_done
         self.log_evidence = torch.where(is_new, sums.total, self.log_evidence)
@@ -201,7 +199,7 @@ class _Outcome:
         self.is_done |= is_new & self._is_fine(level, sums) & (error < self.tolerance)
 
     def _error(self, level: int, sums: LevelSums) -> Float[Tensor, " batch"]:
-        """In nats, at most: halving the spacing at least halves the error, and does far more for a smooth integrand."""
+        """Upper bound in nats: halving the spacing at least halves the error, and much more for a smooth integrand."""
         if level == 0:
             return torch.full_like(sums.total, math.inf)
         change = torch.cat([sums.coarser(), self.log_evidence.unsqueeze(0)]) - sums.total
@@ -209,7 +207,7 @@ class _Outcome:
         return change.abs().amax(0) / 2 + unsettled
 
     def _is_fine(self, level: int, sums: LevelSums) -> Bool[Tensor, " batch"]:
-        """Whether the spacing resolves the heaviest cell, and what lies at the encoder's mean."""
+        """Whether the spacing resolves the heaviest cell and the density at the encoder's mean."""
         max_rise = MAX_RISE * self.num_latents
         at_mean = self.integrand.log_joint_at_mean + self.integrand.log_cell_volume(level)
         is_seen = at_mean < sums.ceiling_at_mean + max_rise
@@ -217,7 +215,7 @@ class _Outcome:
         return (sums.ceiling - sums.peak < max_rise) & (is_seen | is_negligible)
 
     def evidence(self) -> QuadratureEvidence:
-        """The outcome, with its errors, of the images in the order that they came in."""
+        """The result, with the images in their original order."""
         truncation = (self.mass_outside * (self.rim_likelihood - self.log_evidence).exp()).log1p()
         has_converged = self.is_done & (truncation < self.tolerance)
         as_they_came = self.integrand.order.argsort()
@@ -234,7 +232,7 @@ class _Outcome:
 
 
 def _merged(parts: list[QuadratureEvidence]) -> QuadratureEvidence:
-    """Of examples that were integrated one part after the other."""
+    """The results of several parts of the examples as one."""
     columns: dict[str, Any] = {}
     for one in fields(QuadratureEvidence):
         values = [getattr(part, one.name) for part in parts]
@@ -245,7 +243,7 @@ def _merged(parts: list[QuadratureEvidence]) -> QuadratureEvidence:
 def _refuse(model: VAE, tolerance: float) -> None:
     if model.is_deterministic:
         raise ConfigError(
-            "a deterministic autoencoder has no evidence: its code is a point, and nothing fits a density p(z) to the "
+            "a deterministic autoencoder has no evidence: its code is a point, and no density p(z) was fitted to the "
             "codes; train with posterior 'diagonal-normal'."
         )
     if model.latent_dim not in CELLS_PER_AXIS:

@@ -1,4 +1,4 @@
-"""evaluate_quick(): the scores and figures that end a training, in seconds."""
+"""evaluate_quick(): ELBO, rate, distortion and bits per dimension after training; score_examples()."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -12,9 +12,9 @@ from lowerbound.data.batches import Batches
 from lowerbound.data.sources import Examples, Splits
 from lowerbound.evaluation.bound_metrics import measure_exact, why_not_exact
 from lowerbound.evaluation.config import EvaluationConfig
-from lowerbound.evaluation.diagnostics import grey_floor, z_free_distortion
 from lowerbound.evaluation.figure_arrays import FIGURE_ARRAYS
-from lowerbound.evaluation.metrics import Metric, Subject, measured
+from lowerbound.evaluation.metrics import Metric, Subject, run_metrics
+from lowerbound.evaluation.reference_levels import grey_floor, z_free_distortion
 from lowerbound.evaluation.results import ROWS, Measurements, Results, Score, Scorer
 from lowerbound.foundation.allocator import kept_memory
 from lowerbound.foundation.seeding import content_noise
@@ -26,12 +26,12 @@ BATCH_SIZE = 500
 
 @dataclass(frozen=True, eq=False)
 class ExampleTerms:
-    """Per-example means over draws, in nats, and the reconstruction's squared error."""
+    """Distortion and rate per example, as means over draws in nats, and the squared error of the reconstruction."""
 
     distortion: Float[Tensor, " n"]
     rate: Float[Tensor, " n"]
     squared_error: Float[Tensor, " n"]  # of the decoded posterior mean, mean over elements
-    num_values: Int64[Tensor, " n"]  # that are not missing
+    num_values: Int64[Tensor, " n"]  # not missing
 
     @property
     def elbo(self) -> Float[Tensor, " n"]:
@@ -42,24 +42,24 @@ class ExampleTerms:
 def evaluate_quick(model: VAE, splits: Splits, config: EvaluationConfig, device: torch.device | str = "cpu") -> Results:
     """Score a model on the test split and, for the generalisation gap, on as many training examples.
 
-    This is the evaluation that ends a training; `evaluate_full` adds the rest.
+    This evaluation runs at the end of training; `evaluate_full` has more metrics.
     """
     model.eval()
-    return measured(QUICK, Subject(model, splits, config, data_convention(model, splits), device))
+    return run_metrics(QUICK, Subject(model, splits, config, data_convention(model, splits), device))
 
 
 def score_examples(
     model: VAE, examples: Examples, split: str, convention: str, num_draws: int = 16, seed: int = 0
 ) -> list[Score]:
-    """The model's scores on given examples, such as new files, by the convention of its training data."""
+    """Scores of a model on given examples, such as new files, in the convention of its training data."""
     terms = expected_terms(model, examples, num_draws, seed)
     return list(_bound_scores(model, terms, num_draws, Scorer(split, convention)))
 
 
 def data_convention(model: VAE, splits: Splits) -> str:
-    """What log p(x|z) means for these data ("grey", "binary", "density"); DataError if they cannot be scored."""
+    """Meaning of log p(x|z) for these data, such as "grey" or "density"; DataError if they cannot be scored."""
     support = splits.train.support | splits.validation.support | splits.test.support
-    # What is drawn again on every pass is binary, whatever it is drawn from.
+    # Redrawn pixels are binary, even though they are drawn from grey ones.
     support = replace(support, is_binary=support.is_binary or bool(splits.binarisation))
     convention = model.likelihood.convention(support)
     return splits.binarisation if convention == "binary" and splits.binarisation else convention
@@ -71,7 +71,7 @@ def expected_terms(
 ) -> ExampleTerms:
     """Rate and distortion of each example, averaged over `num_draws` draws; the rate in closed form if it has one.
 
-    Noise is keyed by the example's content: its numbers do not depend on the other examples.
+    Noise is keyed by the example's content, so its terms do not depend on the other examples.
     """
     distortions, rates, errors = [], [], []
     for batch in Batches(examples, BATCH_SIZE, device):
@@ -86,12 +86,12 @@ def expected_terms(
 
 def _bound_scores(model: VAE, terms: ExampleTerms, num_draws: int, score: Scorer) -> Iterator[Score]:
     if model.is_deterministic:
-        about = "−log p(x|z) at the code; no bound on log p(x)"
+        about = "−log p(x|z) at the encoder's code; not a bound on log p(x)"
         yield score("reconstruction-error", terms.distortion, about, None)
     else:
         yield score("elbo", terms.elbo, "evidence lower bound; higher is better", num_draws)
         yield score("distortion", terms.distortion, "−E[log p(x|z)], the reconstruction term", num_draws)
-        yield score("rate", terms.rate, "KL(q(z|x) ‖ p(z)), what the code costs", num_draws)
+        yield score("rate", terms.rate, "KL(q(z|x) ‖ p(z)), the cost of the latents", num_draws)
         yield from score.bits("bits-per-dimension", terms.elbo, terms.num_values, "−ELBO", num_draws)
     if score.convention not in ROWS:
         about = "squared error of the decoded posterior mean"
@@ -102,7 +102,7 @@ def _test_scores(subject: Subject) -> Measurements:
     config, model = subject.config, subject.model
     terms = expected_terms(model, subject.splits.test, config.num_draws, config.seed, subject.device)
     scores = tuple(_bound_scores(model, terms, config.num_draws, subject.scorer()))
-    # Example by example: what runs are compared by.
+    # Values per example, for paired comparisons of runs.
     if model.is_deterministic:
         return Measurements(scores, {"reconstruction_error_per_image": terms.distortion.numpy()})
     return Measurements(scores, {"elbo_per_image": terms.elbo.numpy()})
@@ -117,11 +117,11 @@ def _training_scores(subject: Subject) -> Measurements:
 
 def _reference_scores(subject: Subject) -> Measurements:
     splits, score, device = subject.splits, subject.scorer(), subject.device
-    about = "distortion of the best decoder that ignores z: one distribution for all, fitted to the training examples"
+    about = "distortion of the best decoder that ignores z: one distribution, fitted to the training examples"
     z_free = z_free_distortion(subject.model, splits.train, splits.test, device)
     scores = [score("z-free-distortion", z_free, about, None)]
     if subject.convention == "grey":
-        about = "least distortion that grey pixels allow, their binary entropy"
+        about = "lower bound on the distortion of grey pixels: their binary entropy"
         floor = [grey_floor(x).cpu() for x in Batches(splits.test, BATCH_SIZE, device).examples]
         scores.append(score("grey-floor", torch.cat(floor), about, None))
     return Measurements(tuple(scores), {})

@@ -1,8 +1,7 @@
-"""Scores, findings and results: numbers that say what they are, and the arrays behind the report's figures.
+"""Score, Scorer, Finding and Results; reading and writing results.json and results.safetensors.
 
-A score never travels without its unit, its split, its data convention and, where it is a mean over examples, its
-standard error. A finding is what the doctor makes of such numbers. The arrays are kept so that a report needs neither
-the data nor the model.
+A score always has its unit, split, data convention and, if it is a mean over examples, its standard error. A finding is
+a result of the diagnosis. Arrays are stored so that a report needs neither the data nor the model.
 """
 
 import math
@@ -33,19 +32,19 @@ from lowerbound.foundation.storage import (
 from lowerbound.foundation.strict import parsed
 
 FAILED = "failed: "
-"""How the reason of a metric that failed begins, in place of why it does not apply."""
+"""Prefix of the reason of a metric that failed, in contrast to one that does not apply."""
 
 NUMBERS, ARRAYS = "results.json", "results.safetensors"
 
 SERIOUS, WARNING, NOTE = 1, 2, 3
-"""Severities: the model is no use as it is; something is wrong with it; something could be had that is not."""
+"""Severities of findings: the model is unusable as it is; it has a problem; it could be improved."""
 
 
 DENSITIES = ("density", "table")
-"""Conventions under which log p(x|z) is a log-density, or holds some: it changes with the unit of the data."""
+"""Conventions in which log p(x|z) is or contains a log-density, which depends on the unit of the data."""
 
 ROWS = ("table", "discrete table")
-"""Conventions of rows: each column has a unit of its own, and cells may be missing."""
+"""Conventions of tables: each column has its own unit, and cells may be missing."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,21 +53,23 @@ class Score:
 
     name: str
     value: float
-    standard_error: float | None  # over examples; None where the number is no mean
+    standard_error: float | None  # over examples; None if the value is not a mean
     unit: str
     split: str
     convention: str
     num_examples: int
-    num_draws: int | None  # from the posterior, for each example; None where nothing was drawn
+    num_draws: int | None  # from the posterior, for each example; None without draws
     description: str
-    effective_sample_size: float | None = None  # of the draws' weights, median over examples
-    pareto_k: float | None = None  # shape of the weights' tail, median over examples; above 0.7 they cannot be trusted
-    discretisation_error: float | None = None  # by quadrature, of the value: at most; beside the error over examples
-    num_not_converged: int = 0  # examples whose number by quadrature is beyond its tolerance
+    effective_sample_size: float | None = None  # of the importance weights, median over examples
+    pareto_k: float | None = None  # tail shape of the weights, median over examples; above 0.7 unreliable
+    discretisation_error: float | None = (
+        None  # upper bound for a value by quadrature, in addition to the standard error
+    )
+    num_not_converged: int = 0  # examples whose quadrature has not converged
 
     @property
     def quadrature_notes(self) -> list[str]:
-        """What is to be said of a number by quadrature; nothing of any other."""
+        """Notes on a score by quadrature; empty for others."""
         notes = []
         if self.discretisation_error is not None:
             notes.append(f"discretisation error at most {_rounded_up(self.discretisation_error)} {self.unit}")
@@ -79,7 +80,7 @@ class Score:
 
 @dataclass(frozen=True)
 class Scorer:
-    """Makes scores that share a split and a convention."""
+    """Constructor of scores that share a split and a convention."""
 
     split: str
     convention: str
@@ -87,7 +88,7 @@ class Scorer:
     def __call__(
         self, name: str, values: Float[Tensor, " n"], description: str, num_draws: int | None, unit: str = "nats"
     ) -> Score:
-        """The mean of `values` over examples with its standard error."""
+        """Score of the mean of `values` over examples, with its standard error."""
         mean = mean_and_standard_error(values)
         return self.of(name, mean.value, mean.standard_error, description, len(values), num_draws, unit)
 
@@ -99,8 +100,8 @@ class Scorer:
         quantity: str,
         num_draws: int | None,
     ) -> tuple[Score, ...]:
-        """Minus `log_prob`, called `quantity`, in bits for each value; nothing where log p(x|z) is or holds a density,
-        which has no bits, or where no value is known.
+        """Score of −`log_prob`, described as `quantity`, in bits per value; empty if log p(x|z) is or contains a
+        density, which is not a code length, or if no value is known.
         """
         if self.convention in DENSITIES or not num_values.any():
             return ()
@@ -119,7 +120,7 @@ class Scorer:
         num_draws: int | None,
         unit: str,
     ) -> Score:
-        """A number that is no plain mean over examples."""
+        """Score of a number that is not simply a mean over examples."""
         return Score(
             name=name,
             value=value,
@@ -135,25 +136,25 @@ class Scorer:
 
 @dataclass(frozen=True, kw_only=True)
 class Finding:
-    """One thing that is wrong, the number that shows it, and what to turn."""
+    """A problem found by the diagnosis: the number that shows it, its threshold, and settings that fix it."""
 
     name: str
     severity: int  # SERIOUS, WARNING or NOTE
-    sentence: str  # what is wrong, in plain words
+    sentence: str  # the problem
     number: float
     threshold: float
     unit: str
-    knob: str  # settings to change, as the command line takes them
+    remedy: str  # settings to change, in command-line syntax
     source: str  # a paper, or the reason for the threshold
 
 
 ProgressCallback = Callable[[str, int, int], None]
-"""Hears what is being measured, how much of it is done, and how much there is."""
+"""Called with the name of the current measurement, the completed amount, and the total."""
 
 
 @dataclass(frozen=True, eq=False)
 class Measurements:
-    """Scores, and the arrays behind their figures."""
+    """Scores, arrays and findings of one or several metrics."""
 
     scores: tuple[Score, ...]
     arrays: dict[str, np.ndarray]
@@ -166,13 +167,13 @@ class Measurements:
 
 @dataclass(frozen=True, eq=False)
 class Results:
-    """Everything that a report shows."""
+    """All results of a run: scores, arrays, context, history and findings. A report is made from these alone."""
 
     scores: tuple[Score, ...]
     arrays: dict[str, np.ndarray]
-    context: dict[str, Any]  # what was run: recipe, configuration, versions, data, layers
+    context: dict[str, Any]  # of the run: recipe, configuration, versions, data, layers
     history: tuple[dict[str, Any], ...] = field(default=())  # one record for each epoch of training
-    findings: tuple[Finding, ...] | None = None  # of the diagnosis; None where it was not run, empty: no problems
+    findings: tuple[Finding, ...] | None = None  # None: diagnosis not run; empty: no problems found
     left_out: dict[str, str] = field(default_factory=dict)  # metrics that do not apply or failed, with the reason
 
     def __repr__(self) -> str:
@@ -194,8 +195,8 @@ class Results:
     def write(self, run: Path) -> None:
         """Write results.safetensors and results.json into a run directory.
 
-        The first holds everything and is what counts: from when it is there, these are the run's results. The second is
-        a copy of its numbers, for other programs.
+        The first contains everything and is authoritative: once it is written, these are the run's results. The second
+        is a copy of its numbers for other programs.
         """
         arrays = {name: torch.from_numpy(np.ascontiguousarray(array)) for name, array in self.arrays.items()}
         content = {
@@ -213,9 +214,9 @@ class Results:
 
 
 def read_results(run: Path) -> Results:
-    """Read a run's results, and the history of its training when they were measured.
+    """Read a run's results, including the training history up to the evaluation.
 
-    RunError if they are missing, damaged, of another run, or of another model than the run has now.
+    RunError if they are missing, damaged, or belong to another run or to another model than the run's current one.
     """
     tensors, stored = load_tensors(run / ARRAYS)
     arrays = {name: tensor.numpy() for name, tensor in tensors.items()}
@@ -223,16 +224,16 @@ def read_results(run: Path) -> Results:
 
 
 def read_scores(run: Path) -> Results:
-    """Read scores, context and findings alone, without arrays and history; RunError likewise."""
+    """Read only scores, context and findings, without arrays and history; RunError as for `read_results`."""
     return _checked(run, read_metadata(run / ARRAYS))
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Content:
-    """What results.json holds, and results.safetensors as well."""
+    """The content of results.json, which results.safetensors contains as well."""
 
     format_version: int
-    run: str = ""  # the id of the run, and the model's checksum, where the results are a run's
+    run: str = ""  # id of the run, and checksum of the model; empty outside of runs
     model: str = ""
     context: Context
     scores: tuple[Score, ...]
@@ -243,7 +244,7 @@ class _Content:
 
 @dataclass(frozen=True, kw_only=True)
 class _Stored:
-    """What results.safetensors holds beside its arrays."""
+    """The metadata of results.safetensors."""
 
     results: _Content
     history: tuple[Progress, ...]
@@ -261,7 +262,7 @@ def _checked(run: Path, stored: Mapping[str, Any]) -> Results:
 
 
 def _check_copy(run: Path, content: Mapping[str, Any], replaced: str) -> None:
-    """Refuse a results.json that says something else, unless it was to be replaced when its writer was killed."""
+    """Refuse a results.json with other content, unless its writer was killed before replacing it."""
     if not (run / NUMBERS).exists():
         return
     copy = read_json(run / NUMBERS)
@@ -277,7 +278,7 @@ def _check_copy(run: Path, content: Mapping[str, Any], replaced: str) -> None:
 
 
 def _checksum_before(run: Path) -> str:
-    """The checksum that results.json states so far; empty where there is none that can be read."""
+    """The checksum in the current results.json; empty if the file is missing or unreadable."""
     try:
         return str(read_json(run / NUMBERS).get("checksum", ""))
     except RunError:
@@ -285,7 +286,7 @@ def _checksum_before(run: Path) -> str:
 
 
 def _rounded_up(value: float) -> str:
-    """A bound with two digits that is still one."""
+    """An upper bound rounded up to two digits."""
     if value <= 0:
         return "0"
     unit = 10.0 ** (math.floor(math.log10(value)) - 1)
@@ -293,5 +294,5 @@ def _rounded_up(value: float) -> str:
 
 
 def _without_nan(score: dict[str, Any]) -> dict[str, Any]:
-    # JSON has no NaN: the standard error of a single example is absent, not a number.
+    # JSON has no NaN: the standard error of a single example becomes null.
     return {key: None if isinstance(v, float) and math.isnan(v) else v for key, v in score.items()}

@@ -1,6 +1,6 @@
-"""What results say of the run that they are of: recipe, configuration, versions, data, layers.
+"""Context: the part of results that describes the run: recipe, configuration, versions, data, layers.
 
-`provenance.context_of` writes it. Each part is whole or absent.
+`provenance.context_of` creates it. Each part is complete or absent.
 """
 
 from dataclasses import dataclass, field
@@ -22,7 +22,7 @@ class Sizes:
 
 @dataclass(frozen=True, kw_only=True)
 class DataContext:
-    """The data of a run."""
+    """Data of a run."""
 
     name: str
     source: str
@@ -36,12 +36,12 @@ class DataContext:
     skipped: tuple[str, ...]
     checksum: str
     test_checksum: str
-    watched: Literal["validation", "test"]  # split
+    monitored: Literal["validation", "test"]  # split
 
 
 @dataclass(frozen=True, kw_only=True)
 class ConfigContext:
-    """The settings of a run; those of its model are looked into."""
+    """Settings of a run; only those of the model are parsed."""
 
     data: dict[str, Any] = field(default_factory=dict)
     model: ModelConfig = field(default_factory=ModelConfig)
@@ -52,7 +52,7 @@ class ConfigContext:
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingContext:
-    """How training went."""
+    """Summary of training."""
 
     epochs: int
     best_epoch: int
@@ -71,7 +71,7 @@ class LayersContext:
 
 @dataclass(frozen=True, kw_only=True)
 class Context:
-    """What was run."""
+    """Description of a run."""
 
     recipe: str = ""
     command: str = ""

@@ -1,12 +1,12 @@
-"""The true posterior p(z|x) of a few examples, drawn on a grid beside the encoder's Gaussian; for two latents.
+"""True posteriors p(z|x) of selected examples on adaptive grids, with the encoder's normal; for two latents.
 
     p(z|x) = p(z) p(x|z) / p(x)
 
-is known up to its normaliser wherever one cares to decode. What is not known is where to look: a posterior may be a
+is known up to its normaliser at every z that is decoded. The difficulty is where to decode: a posterior may be a
 hundred times narrower than the prior, or have modes far apart. So a coarse lattice over the prior is scored first.
-Where a cell could hold mass and log p(x, z) is still steep within it, it is cut into 4 × 4 and scored again, until it
-is not: a narrow mode then has its own mass in a wide window, though it may be a dot there. The window is shrunk to
-what holds mass, together with the Gaussians that are to be seen beside it, and the last lattice is the picture.
+Cells that may hold mass and within which log p(x, z) is steep are divided into 4 × 4 and scored again until it is no
+longer steep: a narrow mode then has the right mass even in a wide window, where it may be only a dot. The window is
+shrunk to the region with mass and the Gaussians that must be visible, and the last lattice is the figure.
 """
 
 import math
@@ -26,39 +26,39 @@ from lowerbound.probability.distributions import DiagonalNormal, Distribution
 from lowerbound.probability.normals import FullNormal
 
 PRIOR_RADIUS = 6.0
-"""Prior standard deviations that the first lattice reaches on either side."""
+"""Prior standard deviations that the first lattice covers on either side."""
 
 NORMAL_RADIUS = 2.5
-"""Standard deviations of a Gaussian that a window holds at least: its ellipse of two, and some air."""
+"""Standard deviations of a Gaussian that a window includes at least: its two-sigma ellipse and a margin."""
 
 FIRST_POINTS, SEARCH_POINTS = 97, 33
-"""Points along each axis of the first lattice, an eighth of a prior standard deviation apart, and of those after it."""
+"""Points along each axis of the first lattice (1/8 of a prior standard deviation apart), and of later ones."""
 
 MAX_SEARCHES = 5
-"""Lattices at most until the window fits. Each can magnify thirtyfold."""
+"""Maximum number of lattices until the window fits. Each can magnify thirtyfold."""
 
 HELD_SHARE = 0.99
-"""Of the mass that a window is shrunk to. Of a normal that is 3 standard deviations; with the margin, 3.7."""
+"""Share of the mass that a shrunk window includes. For a normal, 3 standard deviations; with the margin, 3.7."""
 
 MARGIN = 0.1
-"""Of a window's width, on each side."""
+"""Margin on each side, as a fraction of the window's width."""
 
 FITTING_SHARE = 0.6
-"""Of a window's width: if what holds mass is wider, the window fits."""
+"""A window fits if the region with mass is wider than this fraction of it."""
 
 TOLERANCE = 1e-3
-"""Share of the mass times nats of unevenness that a cell may have and not be cut."""
+"""Largest product of a cell's share of the mass and its unevenness in nats without division."""
 
 MAX_CUTS = 6
-"""Times that a cell is cut at most, each time into 4 × 4."""
+"""Maximum number of times that a cell is divided, each time into 4 × 4."""
 
 SEARCH_CELLS, PICTURE_CELLS = 64, 256
-"""Cells that are cut at a time at most: to find where mass is, and to have it exactly."""
+"""Maximum number of cells divided at a time: while searching for mass, and for the final figure."""
 
 DECODER_BATCH = 64
-"""Points decoded together: on a CPU a decoder takes so many at its fastest."""
+"""Points decoded together: the fastest batch of a decoder on a CPU."""
 
-Score = Callable[[Float[Tensor, "point latent"]], Float[Tensor, " point"]]
+LogJoint = Callable[[Float[Tensor, "point latent"]], Float[Tensor, " point"]]
 """log p(x, z) of one example, in nats, at any z."""
 
 
@@ -71,20 +71,20 @@ def true_posteriors(
     local: Distribution | None = None,
     gap: Float[Tensor, " n"] | None = None,
 ) -> dict[str, np.ndarray]:
-    """Arrays of the figure `true_posterior` in float32, for a few examples (see `telling_examples`) of a model with two
-    latents, whatever an example is.
+    """Arrays of the figure `true_posterior` in float32, for a few examples (see `select_by_gap`) of any kind and a
+    model with two latents.
 
     Names begin with `true_posterior_`: `axes` (n, latent, point), `density` (n, point of the second latent, point of
-    the first; it sums to one over the grid's cells), `encoder_mean` (n latent) and `encoder_covariance` (n
-    latent latent). Given the best `local` normals (`inference_gap.local_posteriors`) of the same examples, also theirs;
-    given the evidence `gap` of each, in nats, also `gap`.
+    the first; it sums to one over the grid's cells), `encoder_mean` (n latent) and `encoder_covariance` (n latent
+    latent). With the best `local` normals of the same examples (`inference_gap.local_posteriors`) also their mean and
+    covariance; with the evidence `gap` of each example, in nats, also `gap`.
 
-    Raises ConfigError for a deterministic autoencoder and for another number of latents.
+    ConfigError for a deterministic autoencoder and for a number of latents other than two.
     """
     encoded = _encoded(model, x)
     normals = {"encoder": encoded} if local is None else {"encoder": encoded, "local": local}
     boxes = torch.stack([_box_of(normal) for normal in normals.values()])
-    # What must be seen of each example, [example, lowest and highest, latent].
+    # Box that must be visible for each example, [example, lowest and highest, latent].
     seen = torch.stack([boxes[:, 0].amin(0), boxes[:, 1].amax(0)], 1)
     grids = _grids(model, x, encoded.mean.double(), seen, num_points)
     arrays = {
@@ -101,10 +101,10 @@ def true_posteriors(
     return {f"true_posterior_{name}": array.astype(np.float32) for name, array in arrays.items()}
 
 
-def telling_examples(gap: Float[Tensor, " n"]) -> list[int]:
-    """Which examples to look at, by their evidence gaps: those at the quartiles, then the three with the greatest gap.
+def select_by_gap(gap: Float[Tensor, " n"]) -> list[int]:
+    """Select examples by evidence gap: those at the quartiles, which are typical, then the three with the largest gap.
 
-    The quartiles are the typical ones; the rest shows what goes wrong. Of fewer than six examples each comes once.
+    No example is selected twice, so there may be fewer than six.
     """
     order = gap.argsort().tolist()
     typical = [order[round(quartile * (len(order) - 1))] for quartile in (0.25, 0.5, 0.75)]
@@ -113,7 +113,7 @@ def telling_examples(gap: Float[Tensor, " n"]) -> list[int]:
 
 @dataclass(frozen=True, eq=False)
 class _Window:
-    """A box in the plane of the two latents, and a lattice of cells that fills it."""
+    """A box in the plane of the two latents, filled by a lattice of cells."""
 
     low: Float[Tensor, " latent"]
     high: Float[Tensor, " latent"]
@@ -125,20 +125,20 @@ class _Window:
 
     @property
     def axes(self) -> Float[Tensor, "latent point"]:
-        """The middles of the cells, along the first latent and along the second."""
+        """Midpoints of the cells along the first and the second latent."""
         middles = torch.arange(self.num_points, dtype=self.low.dtype, device=self.low.device) + 0.5
         return self.low[:, None] + self.spacing[:, None] * middles
 
     @property
     def points(self) -> Float[Tensor, "second first latent"]:
-        """The middles of all cells: rows run along the second latent, columns along the first."""
+        """Midpoints of all cells; rows are along the second latent, columns along the first."""
         first, second = self.axes
         return torch.cartesian_prod(second, first).flip(-1).unflatten(0, (self.num_points, self.num_points))
 
 
 @dataclass(frozen=True, eq=False)
 class _Grid:
-    """The share of the mass that each cell of a window holds."""
+    """Share of the mass in each cell of a window."""
 
     window: _Window
     mass: Float[Tensor, "second first"]
@@ -148,8 +148,8 @@ class _Grid:
         return self.mass / self.window.spacing.prod()
 
     def fitted_window(self, seen: Float[Tensor, "2 latent"], num_points: int) -> _Window:
-        """The box of what holds mass and of what must be seen, with a margin."""
-        inside = _holding(self.mass)
+        """The box of the region with mass and of the box that must be visible, with a margin."""
+        inside = _cells_with_mass(self.mass)
         places = torch.stack([_first_and_last(inside.any(0)), _first_and_last(inside.any(1))], dim=1)
         edges = self.window.low + self.window.spacing * places
         low, high = torch.minimum(edges[0], seen[0]), torch.maximum(edges[1], seen[1])
@@ -160,28 +160,28 @@ class _Grid:
 def _grids(
     model: VAE,
     x: Float[Tensor, "n *event"],
-    watched: Float[Tensor, "n latent"],
+    encoder_mean: Float[Tensor, "n latent"],
     seen: Float[Tensor, "n 2 latent"],
     num_points: int,
 ) -> list[_Grid]:
-    """For each example the grid of the window that fits."""
+    """The grid of the fitting window, for each example."""
     prior = model.prior()
     centre, reach = prior.mean.double(), PRIOR_RADIUS * prior.variance.sqrt().double()
-    # Wide enough for every encoder, even one that leaves the prior behind.
+    # Wide enough for every encoder mean, even far outside of the prior.
     low = torch.minimum(centre - reach, seen[:, 0].amin(0))
     high = torch.maximum(centre + reach, seen[:, 1].amax(0))
     start = _Window(low, high, FIRST_POINTS)
-    # Once for all examples: what costs is the decoder.
+    # Once for all examples, because most of the cost is decoding.
     table = _log_joint_table(model, x, start.points.flatten(0, 1)).unflatten(1, (FIRST_POINTS, FIRST_POINTS))
     grids = []
-    for example, scores, point, box in zip(x.split(1), table, watched, seen, strict=True):
+    for example, scores, point, box in zip(x.split(1), table, encoder_mean, seen, strict=True):
         score = partial(_log_joint, model, example)
         grids.append(_searched(score, _Grid(start, _mass(score, start, scores, SEARCH_CELLS, point)), box, num_points))
     return grids
 
 
-def _searched(score: Score, grid: _Grid, seen: Float[Tensor, "2 latent"], num_points: int) -> _Grid:
-    """The grid of the window that fits, found by shrinking that of the given one."""
+def _searched(score: LogJoint, grid: _Grid, seen: Float[Tensor, "2 latent"], num_points: int) -> _Grid:
+    """The grid of the fitting window, found by shrinking the window of the given grid."""
     for _ in range(MAX_SEARCHES):
         window, before = grid.fitted_window(seen, SEARCH_POINTS), grid.window
         if not bool((window.high - window.low < FITTING_SHARE * (before.high - before.low)).any()):
@@ -190,21 +190,21 @@ def _searched(score: Score, grid: _Grid, seen: Float[Tensor, "2 latent"], num_po
     return _grid(score, grid.fitted_window(seen, num_points), PICTURE_CELLS)
 
 
-def _grid(score: Score, window: _Window, most_cut: int) -> _Grid:
+def _grid(score: LogJoint, window: _Window, most_cut: int) -> _Grid:
     scores = score(window.points.flatten(0, 1)).unflatten(0, (window.num_points, window.num_points))
     return _Grid(window, _mass(score, window, scores, most_cut))
 
 
 def _mass(
-    score: Score,
+    score: LogJoint,
     window: _Window,
     scores: Float[Tensor, "second first"],
     most_cut: int,
-    watched: Float[Tensor, " latent"] | None = None,
+    encoder_mean: Float[Tensor, " latent"] | None = None,
 ) -> Float[Tensor, "second first"]:
-    """The share of the window's mass in each cell, cells being cut where one point does not speak for them.
+    """Share of the window's mass in each cell; cells that one point does not represent well are divided.
 
-    A `watched` point's cell of the lattice is cut in any case.
+    The cell that contains `encoder_mean`, if given, is always divided.
     """
     spacing, blocks = window.spacing, scores.unsqueeze(0)
     points = window.points.unsqueeze(0)
@@ -215,9 +215,9 @@ def _mass(
         unevenness = _unevenness(blocks)
         log_least = math.log(TOLERANCE) + settled.log_total_with(log_mass)
         urgency = log_mass + unevenness + unevenness.clamp(max=1).log() - log_least
-        if cut == 0 and watched is not None:
-            urgency[((points - watched).abs() <= spacing / 2).all(-1)] = math.inf
-        is_cut = _foremost(urgency, most_cut) if cut < MAX_CUTS else torch.zeros_like(urgency, dtype=torch.bool)
+        if cut == 0 and encoder_mean is not None:
+            urgency[((points - encoder_mean).abs() <= spacing / 2).all(-1)] = math.inf
+        is_cut = _most_urgent(urgency, most_cut) if cut < MAX_CUTS else torch.zeros_like(urgency, dtype=torch.bool)
         settled.add(owner[~is_cut], log_mass[~is_cut])
         if not bool(is_cut.any()):
             break
@@ -228,7 +228,7 @@ def _mass(
 
 
 class _Settled:
-    """Masses that are not cut any more, and the cells of the lattice that they belong to."""
+    """Masses that need no further division, and the cells of the lattice that they belong to."""
 
     def __init__(self, num_cells: int) -> None:
         self.num_cells = num_cells
@@ -240,38 +240,38 @@ class _Settled:
         self.log_masses.append(log_mass)
 
     def log_total_with(self, log_mass: Float[Tensor, "*part"]) -> Float[Tensor, ""]:
-        """Log of all mass, the given one included."""
+        """Log of the total mass, including the given one."""
         return torch.cat([*self.log_masses, log_mass.flatten()]).logsumexp(0)
 
     def shares(self) -> Float[Tensor, " cell"]:
-        """Of each cell of the lattice, in the whole; they sum to one."""
+        """Share of each cell of the lattice in the total mass; sums to one."""
         share = torch.cat(self.log_masses).softmax(0)
         return share.new_zeros(self.num_cells).index_add_(0, torch.cat(self.owners), share)
 
 
 def _unevenness(blocks: Float[Tensor, "block row column"]) -> Float[Tensor, "block row column"]:
-    """How much log p(x, z) may rise or fall within a cell: half its range over the cell and its neighbours.
+    """Estimated change of log p(x, z) within a cell: half its range over the cell and its neighbours.
 
-    A peak between cells is seen by it, however narrow, as long as its slopes reach one of them.
+    It detects a peak between cells, however narrow, as long as its slopes reach one of them.
     """
     near = F.pad(blocks.unsqueeze(1), (1, 1, 1, 1), mode="replicate")
     return 0.5 * (F.max_pool2d(near, 3, 1) + F.max_pool2d(-near, 3, 1)).squeeze(1)
 
 
-def _foremost(urgency: Float[Tensor, "block row column"], most: int) -> Bool[Tensor, "block row column"]:
-    """The cells to cut: those above zero, or the foremost of them where there are too many."""
+def _most_urgent(urgency: Float[Tensor, "block row column"], most: int) -> Bool[Tensor, "block row column"]:
+    """The cells to divide: those above zero, or the `most` most urgent ones."""
     least = urgency.flatten().topk(min(most, urgency.numel())).values[-1]
     return (urgency > 0) & (urgency >= least)
 
 
 def _cut(middles: Float[Tensor, "cell latent"], spacing: Float[Tensor, " latent"]) -> Float[Tensor, "cell 4 4 latent"]:
-    """The middles of the 4 × 4 parts of each cell."""
+    """Midpoints of the 4 × 4 parts of each cell."""
     steps = (torch.arange(4, dtype=spacing.dtype, device=spacing.device) - 1.5) / 4
     return middles[:, None, None] + spacing * torch.cartesian_prod(steps, steps).flip(-1).view(4, 4, 2)
 
 
-def _holding(mass: Float[Tensor, "second first"]) -> Bool[Tensor, "second first"]:
-    """The fewest cells that hold HELD_SHARE of the mass."""
+def _cells_with_mass(mass: Float[Tensor, "second first"]) -> Bool[Tensor, "second first"]:
+    """The smallest set of cells that contains HELD_SHARE of the mass."""
     share, order = mass.flatten().sort(descending=True)
     number = int((share.cumsum(0) < HELD_SHARE * share.sum()).sum()) + 1
     inside = torch.zeros_like(order, dtype=torch.bool)
@@ -280,13 +280,13 @@ def _holding(mass: Float[Tensor, "second first"]) -> Bool[Tensor, "second first"
 
 
 def _first_and_last(inside: Bool[Tensor, " point"]) -> Int64[Tensor, "2"]:
-    """The edges between which all that is inside lies, counted in cells."""
+    """The edges of the range that contains all true cells, counted in cells."""
     places = inside.nonzero().flatten()
     return torch.stack([places[0], places[-1] + 1])
 
 
 def _box_of(normal: Distribution) -> Float[Tensor, "2 n latent"]:
-    """Lowest and highest corner of a box that a Gaussian is to be seen in."""
+    """Lowest and highest corner of the box in which a Gaussian must be visible."""
     reach = NORMAL_RADIUS * normal.variance.sqrt()
     return torch.stack([normal.mean - reach, normal.mean + reach]).double()
 
@@ -305,11 +305,11 @@ def _log_joint_table(
 
 def _encoded(model: VAE, x: Float[Tensor, "n *event"]) -> Distribution:
     if model.latent_dim != 2:
-        raise ConfigError(f"true posteriors are drawn in the plane of 2 latents, this model has {model.latent_dim}.")
+        raise ConfigError(f"true posteriors need a model with 2 latents, this model has {model.latent_dim}.")
     posterior = model.encode(x)
     if not isinstance(posterior, DiagonalNormal | FullNormal):
         raise ConfigError(
-            f"the encoder's normal is drawn beside the true posterior, but this encoder has a "
+            f"true posteriors are compared with the encoder's normal, but this encoder has a "
             f"{type(posterior).__name__}; accepted: model.posterior 'diagonal-normal' and 'full-normal'."
         )
     return posterior

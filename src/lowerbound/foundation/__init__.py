@@ -1,1 +1,1 @@
-"""The foundation, which knows nothing of VAEs: errors, numerics, seeds, files, schedules, and the schema of data."""
+"""The foundation, which is independent of VAEs: errors, numerics, seeds, files, schedules, and the schema of data."""

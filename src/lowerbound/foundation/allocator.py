@@ -16,7 +16,7 @@ LARGEST_KEPT = 1 << 30  # bytes
 
 
 def memory_of_machine() -> int:
-    """Bytes of physical memory; if the system does not tell, more than any machine has."""
+    """Bytes of physical memory; if the system does not report it, a number larger than any machine has."""
     try:
         return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     except (AttributeError, OSError, ValueError):

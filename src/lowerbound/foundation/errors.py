@@ -1,4 +1,4 @@
-"""Every error that a user can meet, as one tree. Each message is one line: what happened, what is accepted, what to do.
+"""All errors that a user can encounter, as one tree. A message is one line: the fault, what is accepted, what to do.
 
 Messages name the settings and arguments of the Python interface. An error may carry a `hint`, a key of
 `lowerbound.commands.hints.HINTS`, by which the command line adds the names of its options.
@@ -14,7 +14,7 @@ LowerboundError              exit status 1
 │   ├── SchemaError          exit status 2: data that does not fit what a model was trained on
 │   └── TooLarge             data that would exceed a stated limit
 ├── RunError                 a run directory or checkpoint that is missing, damaged or of another version
-├── NonFiniteLoss            training met NaN or infinity; names the likely cause
+├── NonFiniteLoss            training encountered NaN or infinity; names the likely cause
 └── Interrupted              exit status 130: stopped by the user, everything saved
 """
 
@@ -28,7 +28,7 @@ LONGEST_NAME = 200  # characters of a name that the user gave
 
 
 class LowerboundError(Exception):
-    """Base of every error that a user can meet; its message is one line."""
+    """Base class of all errors that a user can encounter; its message is one line."""
 
     exit_status = 1
 
@@ -87,7 +87,7 @@ class RunError(LowerboundError):
 
 
 class NonFiniteLoss(LowerboundError):
-    """Training met NaN or infinity."""
+    """Training encountered NaN or infinity."""
 
 
 class Interrupted(LowerboundError):

@@ -122,7 +122,7 @@ def check_model(run: Path) -> None:
 def check_mark(run: Path, file: str, mark: Any) -> None:
     """RunError if a file of a run directory belongs to another run, or measures another model."""
     if not isinstance(mark, Mapping):
-        raise RunError(f"{run / file} is damaged (its mark is {mark!r}); restore it.")
+        raise RunError(f"{run / file} is damaged (its run id and checksum are {mark!r}); restore it.")
     identity = identity_of(run)
     if identity is not None and not identity.accepts(str(mark.get("run", ""))):
         raise RunError(

@@ -275,7 +275,7 @@ def check_format_version(path: Path, version: object) -> None:
     if version < FORMAT_VERSION:
         raise RunError(
             f"{path} has format version {version}, this lowerbound reads {FORMAT_VERSION}; train the run again, or use "
-            "the lowerbound that wrote it."
+            "the version of lowerbound that wrote it."
         )
     if version > FORMAT_VERSION:
         raise RunError(

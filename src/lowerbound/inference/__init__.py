@@ -1,1 +1,1 @@
-"""What is done with a trained model: sample, reconstruct, encode, score, impute, interpolate, compare."""
+"""Tasks of a trained model: sample, reconstruct, encode, score, impute, interpolate, compare."""

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from lowerbound.data.column_writers import Columns, check_output, records, write_columns
-from lowerbound.evaluation.anomaly_scores import Judged, measure
+from lowerbound.evaluation.anomaly_scores import AnomalyVerdicts, measure
 from lowerbound.runs.inputs import STANDARD, InputOptions, read_inputs
 from lowerbound.runs.preparation import choose_device
 from lowerbound.runs.trained_model import load
@@ -19,7 +19,7 @@ class Scored:
     """Scores of examples, and which of them are anomalous."""
 
     ids: tuple[str, ...]
-    judged: Judged
+    judged: AnomalyVerdicts
     skipped: tuple[str, ...] = ()  # files and rows that could not be read, with the reasons
     notes: tuple[str, ...] = ()  # how the examples were converted
 

@@ -122,8 +122,8 @@ def reconstruct(
     options: InputOptions = STANDARD,
     out: Path | None = None,
 ) -> Reconstructed:
-    """How well all of `inputs` are reconstructed, and the first of them: images above their reconstructions as one
-    picture, other examples as rows of a .csv, .npz, .parquet or .json file of what is expected of each value."""
+    """Scores of the reconstructions of all `inputs`, and the first of them: images above their reconstructions as one
+    picture, other examples as rows of a .csv, .npz, .parquet or .json file with the expected values."""
     trained = load(run)
     model, is_image = trained.vae, trained.schema.layout == "image"
     path = out or run / ("reconstructions.png" if is_image else "reconstructions.csv")

@@ -1,1 +1,1 @@
-"""Models: a VAE is an encoder, a posterior, a prior, a decoder and a likelihood."""
+"""Models: a VAE consists of encoder, posterior, prior, decoder and likelihood."""

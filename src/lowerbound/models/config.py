@@ -1,4 +1,4 @@
-"""ModelConfig: the `model` section of a configuration, with the parts by name and their options."""
+"""ModelConfig: the `model` section of a configuration: parts by name with options, and sizes."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -17,22 +17,20 @@ PARTS: dict[str, Mapping[str, type[Part]]] = {
     "prior": PRIORS,
     "posterior": POSTERIORS,
 }
-"""The tables that name the parts of a model other than its networks."""
+"""Tables of the parts of a model other than its networks, by kind."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class ModelConfig:
-    """The model's parts, by their names in the tables, and their sizes."""
+    """Settings of a model: its parts by name, their options, and sizes."""
 
     network: str = "dense"
-    hidden: tuple[int, ...] = (512,)  # widths of dense layers; `conv` has them in its encoder alone
-    channels: tuple[int, ...] = (
-        32,
-        64,
-    )  # filters of each stage that halves the image; `resnet` stops at 4 pixels
-    num_blocks: int = 1  # residual blocks of each stage of `resnet`
+    hidden: tuple[int, ...] = (512,)  # widths of dense layers; `conv` has them only in the encoder
+    # Filters of each stage that halves the image; `resnet` stops at 4 pixels.
+    channels: tuple[int, ...] = (32, 64)
+    num_blocks: int = 1  # residual blocks per stage of `resnet`
     activation: str = "relu"
-    output_bias: Literal["zero", "mean"] = "zero"  # where the decoder starts: "mean" is the mean training image
+    output_bias: Literal["zero", "mean"] = "zero"  # initial output of the decoder: "mean" is the mean training image
     latent_dim: int = 2
     posterior: str = "diagonal-normal"
     posterior_options: dict[str, Option] = field(default_factory=dict)
@@ -59,6 +57,6 @@ class ModelConfig:
 
 
 def check_name(kind: str, name: str, table: Iterable[str]) -> None:
-    """UnknownName for what is neither in a table nor OWN."""
+    """UnknownName for a name that is neither in the table nor OWN."""
     if name not in (accepted := [*table, OWN]):
         raise UnknownName(kind, name, accepted)

@@ -1,4 +1,4 @@
-"""A new model from its configuration: parts from their tables, starting weights from a generator."""
+"""build_model: a new VAE from its configuration, with weights from a generator; checks of parts before saving."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -34,18 +34,18 @@ def build_model(
 ) -> VAE:
     """A new model with weights drawn from `generator`; `mean` and `deviation` are the training data's.
 
-    `columns` are those of rows under the likelihood "table"; without them every column is numeric.
+    `columns` are those of a table, for the likelihood "table"; without them every column is numeric.
 
-    A likelihood that has an origin and a unit takes them from there, and output_bias "mean" lets the decoder start at
-    the mean. That start is Burda et al.'s, arXiv:1509.00519: means in [0, 1] are first moved into [0.001, 0.999].
+    A likelihood with location and scale is standardised by them, and with output_bias "mean" the decoder's initial
+    output is the mean, as in Burda et al., arXiv:1509.00519: means in [0, 1] are first moved into [0.001, 0.999].
     """
     if config.network == OWN:
-        raise ConfigError("network 'own' stands for your own modules: pass them to VAE(encoder=..., decoder=...).")
+        raise ConfigError("network 'own' means your own modules: pass them to VAE(encoder=..., decoder=...).")
     likelihood = build_likelihood(config, event_shape, columns)
     for shape in (likelihood.feature_shape, likelihood.raw_shape):
         if config.network in FOR_IMAGES and len(shape) != 3:
-            came = f"rows of {event_shape[0]} values" if len(event_shape) == 1 else times(event_shape)
-            raise ConfigError(f"network {config.network!r} needs images, the data are {came}; use network 'dense'.")
+            shown = f"rows of {event_shape[0]} values" if len(event_shape) == 1 else times(event_shape)
+            raise ConfigError(f"network {config.network!r} needs images, the data are {shown}; use network 'dense'.")
     if mean is not None and deviation is not None:
         likelihood.standardise(mean, deviation)
     posterior: Posterior = build_part("posterior", config)
@@ -66,12 +66,12 @@ def build_model(
         decoder=decoder,
         likelihood=likelihood,
     )
-    # Channels last: the layout that oneDNN and cuDNN convolve fastest in; dense weights have no such axis.
+    # Channels last: the fastest layout for convolutions in oneDNN and cuDNN; dense weights are not affected.
     return model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
 
 def build_likelihood(config: ModelConfig, event_shape: tuple[int, ...], columns: Sequence[Column] = ()) -> Likelihood:
-    """The likelihood of a configuration; a table's needs its columns."""
+    """The likelihood of a configuration; a table's likelihood needs its columns."""
     if config.likelihood == "table":
         if len(event_shape) != 1:
             raise ConfigError(f"likelihood 'table' needs rows of cells, the data are {times(event_shape)}.")
@@ -81,48 +81,48 @@ def build_likelihood(config: ModelConfig, event_shape: tuple[int, ...], columns:
 
 
 def build_part(kind: str, config: ModelConfig, shape: tuple[int, ...] | None = None) -> Any:
-    """The likelihood, prior or posterior that a configuration names; a prior's or posterior's shape is latent_dim."""
+    """The likelihood, prior or posterior of a configuration; the shape of the latter two is latent_dim."""
     name = getattr(config, kind)
     if name == OWN:
         raise ConfigError(
-            f"model.{kind} 'own' is a class of your own: pass an instance to VAE({kind}=...), or give it a name with "
-            f"lowerbound.register_{kind}."
+            f"model.{kind} 'own' means your own class: pass an instance to VAE({kind}=...), or register it under a "
+            f"name with lowerbound.register_{kind}."
         )
     return PARTS[kind][name](config.latent_dim if shape is None else shape, **getattr(config, f"{kind}_options"))
 
 
-def knows_kl(config: ModelConfig) -> bool:
+def config_has_closed_form_kl(config: ModelConfig) -> bool:
     """Whether KL(q(z|x) || p(z)) of the configured posterior and prior has a closed form."""
     if OWN in (config.posterior, config.prior):
         return False
-    small = replace(config, latent_dim=1)  # what families they are does not depend on it
+    small = replace(config, latent_dim=1)  # the families do not depend on it
     posterior, prior = build_part("posterior", small), build_part("prior", small)
     return has_closed_form_kl(posterior(torch.zeros(1, *posterior.raw_shape)), prior())
 
 
 def check_can_be_saved(model: VAE) -> None:
-    """RunError for a model with a part that no file could build again."""
+    """RunError for a model with a part that could not be rebuilt from a file."""
     parts: dict[str, Part] = {"likelihood": model.likelihood, "prior": model.prior, "posterior": model.posterior}
     for kind, part in parts.items():
         own = type(part).__name__
         if getattr(model.config, kind) == OWN:
             raise RunError(
-                f"the model cannot be saved: its {kind} {own} has no name; register it before the model is built, with "
+                f"the model cannot be saved: its {kind} {own} is not registered; before building the model, call "
                 f"lowerbound.register_{kind}('{own.lower()}', {own})."
             )
         for option in sorted(part.options.keys() - plain_options(part).keys()):
             raise RunError(
                 f"the model cannot be saved: option {option!r} of {kind} {own} is a "
-                f"{type(part.options[option]).__name__}; files hold numbers, texts, true and false."
+                f"{type(part.options[option]).__name__}; files can store numbers, strings and Booleans."
             )
 
 
 def check_parts_are_known(settings: Any, source: str) -> None:
-    """RunError for a file's model that needs a part that is not registered here."""
+    """RunError if a file's model needs a part that is not registered in this process."""
     for kind, table in PARTS.items():
         name = settings.get(kind) if isinstance(settings, Mapping) else None
         if isinstance(name, str) and name not in table:
             raise RunError(
-                f"{source} needs the {kind} {name!r}, which this process does not have; register it first, with "
-                f"lowerbound.register_{kind}({name!r}, ...)."
+                f"{source} needs the {kind} {name!r}, which is not registered; call "
+                f"lowerbound.register_{kind}({name!r}, ...) first."
             )

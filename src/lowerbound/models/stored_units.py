@@ -1,4 +1,4 @@
-"""What a model says of x, in the units and the layout that the data have: the way back from the schema's scale."""
+"""StoredUnits: values and distributions converted between the model's scale and the units and layout of the data."""
 
 from dataclasses import dataclass
 
@@ -10,8 +10,8 @@ from lowerbound.foundation.schema import Schema
 from lowerbound.probability.distributions import Distribution
 
 
-def in_stored_units(x: Float[Tensor, "*batch_and_event"], schema: Schema) -> Float[Tensor, "*batch_and_stored"]:
-    """Values as the model sees them, in stored units; images with channels last. With an offset in float64."""
+def to_stored_units(x: Float[Tensor, "*batch_and_event"], schema: Schema) -> Float[Tensor, "*batch_and_stored"]:
+    """Convert values from the model's scale to stored units, images to channels last; with offsets in float64."""
     low, high = schema.range
     if schema.is_scaled:
         x = low + (high - low) * x
@@ -20,8 +20,8 @@ def in_stored_units(x: Float[Tensor, "*batch_and_event"], schema: Schema) -> Flo
     return x.movedim(-3, -1) if schema.layout == "image" else x
 
 
-def as_seen(stored: Float[Tensor, "*batch_and_stored"], schema: Schema) -> Float[Tensor, "*batch_and_event"]:
-    """The other way round."""
+def to_model_units(stored: Float[Tensor, "*batch_and_stored"], schema: Schema) -> Float[Tensor, "*batch_and_event"]:
+    """Convert stored values to the model's scale and layout, in float32."""
     low, high = schema.range
     x = stored.movedim(-1, -3) if schema.layout == "image" else stored
     if schema.offsets:
@@ -31,10 +31,10 @@ def as_seen(stored: Float[Tensor, "*batch_and_stored"], schema: Schema) -> Float
 
 @dataclass(frozen=True, eq=False)
 class StoredUnits(Distribution):
-    """A likelihood p(x|z) whose values are in stored units and layout.
+    """A likelihood p(x|z) with values in stored units and layout.
 
-    Log-densities are those that the run reports: of x as the model sees it, in nats, without the constant of the change
-    of units. Codes of a table's levels stay positions.
+    Log-densities are those that the run reports: of x on the model's scale, in nats, without the constant of the change
+    of units. Levels of a table's column remain positions.
     """
 
     of_x: Distribution
@@ -46,11 +46,11 @@ class StoredUnits(Distribution):
 
     @property
     def mean(self) -> Float[Tensor, "*batch_and_stored"]:
-        return in_stored_units(self.of_x.mean, self.schema)
+        return to_stored_units(self.of_x.mean, self.schema)
 
     @property
     def mode(self) -> Float[Tensor, "*batch_and_stored"]:
-        return in_stored_units(self.of_x.mode, self.schema)
+        return to_stored_units(self.of_x.mode, self.schema)
 
     @property
     def variance(self) -> Float[Tensor, "*batch_and_stored"]:
@@ -59,7 +59,7 @@ class StoredUnits(Distribution):
         return variance.movedim(-3, -1) if self.schema.layout == "image" else variance
 
     def log_prob(self, value: Float[Tensor, "*value_shape"]) -> Float[Tensor, "*batch"]:
-        return self.of_x.log_prob(as_seen(value, self.schema))
+        return self.of_x.log_prob(to_model_units(value, self.schema))
 
     def sample(self, generator: Generator, num_samples: int) -> Float[Tensor, "sample *batch_and_stored"]:
-        return in_stored_units(self.of_x.sample(generator, num_samples), self.schema)
+        return to_stored_units(self.of_x.sample(generator, num_samples), self.schema)

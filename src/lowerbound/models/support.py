@@ -1,8 +1,8 @@
-"""Which examples a trained model can score: the one check of values that every door passes.
+"""Support checks: examples that a trained model can score; others are refused or skipped; binarise_as_run.
 
-Commands, Python, the estimator, the service and the explorer all read examples by the run's schema (data/conforming.py)
-and then ask here whether the likelihood has a meaning for them. What has none is refused with its place, or skipped and
-named; nothing is clipped, and NaN is never taken for a score.
+Commands, Python API, estimator, service and explorer all read examples by the run's schema (data/*_examples.py) and
+then call these checks. Values outside of the likelihood's support are refused with their position, or skipped and
+named. Values are never clipped, and NaN is never used as a score.
 """
 
 from collections.abc import Iterator, Sequence
@@ -23,50 +23,52 @@ BATCH_SIZE = 1000
 
 
 def convention_of(likelihood: Likelihood, schema: Schema) -> str:
-    """What log p(x|z) means for a run's data: "grey", "binary", "density", or how they were binarised."""
+    """Meaning of log p(x|z) for a run's data, such as "grey", "binary" or "density", or the rule of binarisation."""
     convention = likelihood.convention(schema.support)
     if convention == "binary" and schema.binarisation != "none":
-        return binarisation_in_words(schema)
+        return describe_binarisation(schema)
     return convention
 
 
-def binarisation_in_words(schema: Schema) -> str:
-    """Rule and seed."""
+def describe_binarisation(schema: Schema) -> str:
+    """Rule and seed of the binarisation, as text."""
     return f"{schema.binarisation} binarisation, seed {schema.binarisation_seed}"
 
 
-def supported(collection: Collection, likelihood: Likelihood, schema: Schema, skip_broken: bool = False) -> Collection:
-    """The examples that the likelihood can score; grey pixels of a binarised run are binarised first, and noted.
+def supported_examples(
+    collection: Collection, likelihood: Likelihood, schema: Schema, skip_broken: bool = False
+) -> Collection:
+    """The examples that the likelihood can score; for a binarised run, grey pixels are binarised first, with a note.
 
-    DataError names the first value that has no meaning; where broken examples are skipped, `skipped` names each.
+    SchemaError (a DataError) names the first unsupported value; with `skip_broken`, `skipped` names every such example.
     """
-    collection = binarised_like(collection, schema)
+    collection = binarise_as_run(collection, schema)
     problems = dict(_problems(collection, likelihood, schema))
     if not problems:
         return collection
     if not skip_broken:
         raise SchemaError(f"{next(iter(problems.values()))}.")
-    return without(collection, problems)
+    return without_examples(collection, problems)
 
 
-def binarised_like(collection: Collection, schema: Schema) -> Collection:
-    """The pixels drawn as the run's own were, keyed by the image's content; black and white ones stay as they are."""
+def binarise_as_run(collection: Collection, schema: Schema) -> Collection:
+    """Binarise grey pixels as in the run's data, with noise keyed by content; binary images are not changed."""
     if schema.binarisation == "none":
         return collection
     examples = binarise_by_content(collection.examples, schema.binarisation_seed)
-    note = f"grey pixels are binarised by content ({binarisation_in_words(schema)})"
+    note = f"grey pixels are binarised by content ({describe_binarisation(schema)})"
     notes = () if examples is collection.examples else (note,)
     return replace(collection, examples=examples, notes=(*collection.notes, *notes))
 
 
-def unsupported(likelihood: Likelihood, schema: Schema, x: torch.Tensor) -> Bool[np.ndarray, "n *event"]:
-    """Which elements, as the model sees them, log p(x|z) has no meaning for."""
+def unsupported_values(likelihood: Likelihood, schema: Schema, x: torch.Tensor) -> Bool[np.ndarray, "n *event"]:
+    """Which elements, on the model's scale, the likelihood cannot score."""
     is_wrong: np.ndarray = (~likelihood.admits(x, schema.support.is_binary)).cpu().numpy()
     return is_wrong
 
 
-def without(collection: Collection, problems: dict[int, str]) -> Collection:
-    """The other examples; those of a table keep their rows, which are then unreadable."""
+def without_examples(collection: Collection, problems: dict[int, str]) -> Collection:
+    """The examples without problems; in a table the problem rows remain, marked as unreadable."""
     skipped = (*collection.skipped, *problems.values())
     if collection.examples.layout == "table":
         values = collection.examples.values.copy()
@@ -84,10 +86,10 @@ def without(collection: Collection, problems: dict[int, str]) -> Collection:
 
 
 def _problems(collection: Collection, likelihood: Likelihood, schema: Schema) -> Iterator[tuple[int, str]]:
-    """Each example with a value that has no meaning, and the sentence about the first one."""
+    """Each example with an unsupported value, and a message about its first one."""
     start = 0
     for x in Batches(collection.examples, BATCH_SIZE).examples:
-        is_wrong = unsupported(likelihood, schema, x)
+        is_wrong = unsupported_values(likelihood, schema, x)
         for index in np.flatnonzero(is_wrong.reshape(len(x), -1).any(axis=1)).tolist():
             position = tuple(int(axis[0]) for axis in np.nonzero(is_wrong[index]))
             yield start + index, _sentence(collection, likelihood, schema, start + index, position)
@@ -95,7 +97,7 @@ def _problems(collection: Collection, likelihood: Likelihood, schema: Schema) ->
 
 
 def _accepted_cells(column: Column) -> str:
-    """What a column's cells can be, as the model sees them."""
+    """Accepted values of a column, on the model's scale."""
     if column.levels:
         return f"positions of its levels from 0 to {column.num_levels - 1} ({', '.join(column.levels[:8])})"
     return COUNTS if column.kind == "count" else NUMBERS
@@ -109,7 +111,7 @@ def _sentence(
     if schema.layout == "table":
         accepted = _accepted_cells(schema.columns[position[0]])
     examples, where = collection.examples, position
-    if schema.layout == "image":  # torch's axes to those that are stored
+    if schema.layout == "image":  # from torch's axes to the stored ones
         where = (position[1], position[2], position[0])
     value = float(examples.values[index][tuple(where)])
     if schema.layout == "table":

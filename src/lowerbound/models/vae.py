@@ -1,8 +1,8 @@
-"""The variational autoencoder: five parts and what can be computed with them.
+"""VAE: the variational autoencoder: encode, decode, sample, generate, reconstruct, log p(x, z), context.
 
     x -> encoder -> posterior q(z|x) -> z -> decoder -> likelihood p(x|z),   with a prior p(z)
 
-Images are N x C x H x W floats in [0, 1]; latents are N x latent. Everything that is drawn takes a generator.
+Images are N x C x H x W floats in [0, 1]; latents are N x latent. All random draws take a generator.
 """
 
 from collections.abc import Sequence
@@ -31,10 +31,10 @@ from lowerbound.probability.table_likelihood import TableLikelihood
 class VAE(nn.Module):
     """A variational autoencoder over examples of shape `event_shape`.
 
-    Encoder and decoder may be modules of your own: the encoder turns a batch of examples into the posterior's numbers
-    (for "diagonal-normal" means, then log-variances), the decoder a batch of latents into the likelihood's raw shape,
-    without any output map. ConfigError says which of them gives another shape. Where both state `takes_context = True`,
-    they are called with a second argument, the context of each example: labels or covariates (see `given`).
+    Encoder and decoder may be your own modules: the encoder maps a batch of examples to the posterior's raw shape (for
+    "diagonal-normal" means, then log-variances), the decoder a batch of latents to the likelihood's raw shape, without
+    any output map. ConfigError if an output has another shape. If the encoder has `takes_context = True`, both are
+    called with a second argument, the context of each example: labels or covariates (see `given`).
     """
 
     def __init__(
@@ -52,7 +52,9 @@ class VAE(nn.Module):
         super().__init__()
         self.context: Shaped[Tensor, batch * covariate] | None = None
         if config is None and latent_dim < 1:
-            raise ConfigError(f"latent_dim is {latent_dim}; a model of your own networks needs its number of latents.")
+            raise ConfigError(
+                f"latent_dim is {latent_dim}; a model with your own networks needs the number of latents."
+            )
         num_latents = config.latent_dim if config else latent_dim
         self.event_shape = tuple(event_shape)
         self.encoder = encoder
@@ -61,12 +63,12 @@ class VAE(nn.Module):
         self.decoder = decoder
         self.likelihood = LIKELIHOODS[likelihood](event_shape) if isinstance(likelihood, str) else likelihood
         self.config = config or own_config(num_latents, self.likelihood, self.prior, self.posterior)
-        if config is None and not self.takes_context:  # whose shape the networks alone know
+        if config is None and not self.takes_context:  # the shape of a context is not known here
             self._check_shapes()
 
     @property
     def columns(self) -> tuple[Column, ...]:
-        """The columns of rows, where the likelihood is a table's; else empty."""
+        """The columns of the data if the likelihood is that of a table; else empty."""
         return self.likelihood.columns if isinstance(self.likelihood, TableLikelihood) else ()
 
     @property
@@ -76,13 +78,13 @@ class VAE(nn.Module):
 
     @property
     def takes_context(self) -> bool:
-        """Whether the networks are conditional: they read labels or covariates besides examples and codes."""
+        """Whether the model is conditional: networks also take labels or covariates."""
         return bool(getattr(self.encoder, "takes_context", False))
 
     def given(self, context: Shaped[Tensor, "batch *covariate"] | None) -> "VAE":
-        """The model with the context of a batch, sharing all weights; itself where it takes none.
+        """The model with the context of a batch, sharing all weights; the model itself if it takes none.
 
-        Codes of several draws, [sample, batch, latent], have the context of their example.
+        Several draws, [sample, batch, latent], use the context of their example.
         """
         if not self.takes_context:
             return self
@@ -93,11 +95,11 @@ class VAE(nn.Module):
     def _context_of(self, num: int) -> Shaped[Tensor, "num *covariate"]:
         if self.context is None:
             raise DataError(
-                "the model is conditional: its networks read the labels or covariates of each example, and none were "
-                "given; use model.given(context)."
+                "the model is conditional: its networks need the labels or covariates of each example; use "
+                "model.given(context)."
             )
         if num % len(self.context):
-            raise DataError(f"the context is of {len(self.context)} examples, got {num} codes.")
+            raise DataError(f"the context has {len(self.context)} examples, got {num} codes.")
         return self.context.repeat(num // len(self.context), *[1] * (self.context.ndim - 1))
 
     @property
@@ -108,15 +110,15 @@ class VAE(nn.Module):
 
     @property
     def is_deterministic(self) -> bool:
-        """Whether the code is a point: a plain autoencoder, of which no ELBO can be asked."""
+        """Whether the posterior is a point mass: a plain autoencoder, which has no ELBO."""
         return isinstance(self.posterior, PointMassPosterior)
 
     def encode(self, x: Float[Tensor, "batch *event"]) -> Distribution:
         """The posterior q(z|x), of batch shape [batch]; DataError for examples of another shape."""
-        # A dense encoder would flatten channels-last images without a word.
+        # A dense encoder would silently flatten channels-last images.
         if tuple(x.shape[1:]) != self.event_shape:
             raise DataError(f"expected examples N×{times(self.event_shape)}, got {times(x.shape)}.")
-        # Densities are computed in the precision of their arguments, whatever the networks' layers used.
+        # Densities are computed in the precision of x, even if the layers used another one.
         features = self.likelihood.features(x)
         raw = self.encoder(features, self._context_of(len(x))) if self.takes_context else self.encoder(features)
         distribution: Distribution = self.posterior(raw.to(x.dtype))
@@ -162,7 +164,7 @@ class VAE(nn.Module):
     def reconstruct(
         self, x: Float[Tensor, "batch *event"], generator: Chance | None = None
     ) -> Float[Tensor, "batch *event"]:
-        """The decoded mean of the posterior's mean or, with a source of chance, of one draw from the posterior."""
+        """The mean of p(x|z) at the posterior's mean or, with a generator, at one draw from the posterior."""
         posterior = self.encode(x)
         z = posterior.mean if generator is None else draw(posterior, generator, 1)[0]
         return self.decode(z).mean
@@ -170,18 +172,18 @@ class VAE(nn.Module):
     def generate(
         self, num_images: int, generator: Generator, temperature: float = 1.0
     ) -> Float[Tensor, "batch *event"]:
-        """Decoded means of draws from the prior at a `temperature`, as the prior defines it."""
+        """Decoded means of draws from the prior; the prior defines `temperature`."""
         return self.decode(self.sample_prior(num_images, generator, temperature)).mean
 
     def sample_prior(
         self, num_examples: int, generator: Generator, temperature: float = 1.0
     ) -> Float[Tensor, "batch latent"]:
-        """Draws z from the prior, which says what `temperature` scales; ConfigError where it has no meaning."""
+        """Draws z from the prior, which defines `temperature`; ConfigError if it does not support one."""
         return self.prior.sample(generator, num_examples, temperature)
 
     @torch.no_grad()
     def _check_shapes(self) -> None:
-        """Let both networks see two examples of zeros; ConfigError where what they give does not fit."""
+        """Run both networks on two examples of zeros; ConfigError if an output has the wrong shape."""
         start = next(self.parameters(), torch.zeros(()))
         was_training = self.training
         self.eval()
@@ -205,10 +207,10 @@ class VAE(nn.Module):
                 came = tuple(network(start.new_zeros(2, *shape)).shape)
             except (RuntimeError, ValueError, TypeError) as error:
                 reason = str(error).splitlines()[0]
-                raise ConfigError(f"the {name} cannot read examples of shape {times(shape)}: {reason}") from error
+                raise ConfigError(f"the {name} fails on inputs of shape {times(shape)}: {reason}") from error
             if came != (2, *wanted):
                 raise ConfigError(
-                    f"the {name} turns 2 examples of shape {times(shape)} into {times(came)}; {by} needs "
+                    f"the {name} maps 2 inputs of shape {times(shape)} to {times(came)}; {by} needs "
                     f"{times((2, *wanted))}."
                 )
         self.train(was_training)
@@ -230,7 +232,7 @@ class VAE(nn.Module):
 
 
 def own_config(latent_dim: int, likelihood: Likelihood, prior: Prior, posterior: Posterior) -> ModelConfig:
-    """The configuration of a model with own networks: its parts by name, with their options."""
+    """The configuration of a model with your own networks: names and options of its other parts."""
     latent: dict[str, Prior | Posterior] = {"prior": prior, "posterior": posterior}
     for kind, of_latents in latent.items():
         if of_latents.latent_dim != latent_dim:
@@ -244,5 +246,5 @@ def own_config(latent_dim: int, likelihood: Likelihood, prior: Prior, posterior:
 
 
 def times(shape: Sequence[int]) -> str:
-    """A shape as text, such as 28×28×1."""
+    """A shape as text, for example 28×28×1."""
     return "×".join(map(str, shape))

@@ -1,1 +1,1 @@
-"""Encoder and decoder bodies. Networks know nothing of probability: they end in raw tensors."""
+"""Encoder and decoder bodies. Networks contain no probability: their outputs are raw tensors."""

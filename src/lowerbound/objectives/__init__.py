@@ -1,1 +1,1 @@
-"""What training maximises, as independent choices: bound, rate, and how many samples."""
+"""Training objectives, as independent choices: bound, gradient estimator, rate, number of samples, penalties."""

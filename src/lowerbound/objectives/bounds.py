@@ -1,7 +1,7 @@
-"""Lower bounds on the log evidence log p(x).
+"""Bounds: the ELBO and the importance-weighted (IWAE) lower bound on log p(x).
 
-A bound turns log-weights, log w_k = log p(x|z_k) - rate_k with z_k ~ q(z|x), into one number per example. All are in
-nats; higher is tighter.
+A bound maps log-weights, log w_k = log p(x|z_k) - rate_k with z_k ~ q(z|x), to one number per example, in nats. Higher
+is tighter.
 """
 
 from collections.abc import Callable
@@ -15,7 +15,7 @@ Bound = Callable[[Float[Tensor, "sample batch"]], Float[Tensor, " batch"]]
 
 
 def elbo(log_weight: Float[Tensor, "sample batch"]) -> Float[Tensor, " batch"]:
-    """Evidence lower bound (1/K) sum_k log w_k, in nats; more samples lower its variance, not its gap.
+    """Evidence lower bound (1/K) sum_k log w_k, in nats; more samples reduce its variance, not its gap.
 
     Source: Kingma and Welling, "Auto-Encoding Variational Bayes", arXiv:1312.6114, Equation 2.
     """
@@ -23,7 +23,7 @@ def elbo(log_weight: Float[Tensor, "sample batch"]) -> Float[Tensor, " batch"]:
 
 
 def iwae(log_weight: Float[Tensor, "sample batch"]) -> Float[Tensor, " batch"]:
-    """Importance-weighted bound log (1/K) sum_k w_k, in nats; tighter as K grows, and the ELBO at K = 1.
+    """Importance-weighted bound log (1/K) sum_k w_k, in nats; tighter as K grows, equal to the ELBO at K = 1.
 
     Source: Burda, Grosse and Salakhutdinov, "Importance Weighted Autoencoders", arXiv:1509.00519, Theorem 1.
     """

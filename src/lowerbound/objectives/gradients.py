@@ -1,7 +1,7 @@
-"""Gradient estimators: how a bound's expectation over z ~ q(z|x) is differentiated.
+"""Gradient estimators of a bound's expectation over z ~ q(z|x): reparameterized, STL, DReG, score function.
 
-Each takes draws, the bound, and a function that gives the log-weights log p(x|z) - weight * rate of given draws. It
-returns a surrogate for each example, whose gradient is the estimate; its value means nothing and is never reported.
+Each takes draws, the bound, and a function that computes the log-weights log p(x|z) - weight * rate of draws. It
+returns a surrogate for each example, whose gradient is the estimate; its value has no meaning and is not reported.
 """
 
 from collections.abc import Callable
@@ -27,7 +27,7 @@ class Gradient:
 
 
 def reparameterized(samples: PosteriorSamples, bound: Bound, log_weight: LogWeight) -> Float[Tensor, " batch"]:
-    """Through the draws, z = mean + sd * noise, and through every density.
+    """Differentiates through the draws, z = mean + sd * noise, and through every density.
 
     Source: Kingma and Welling, "Auto-Encoding Variational Bayes", arXiv:1312.6114, Section 2.4.
     """
@@ -35,7 +35,7 @@ def reparameterized(samples: PosteriorSamples, bound: Bound, log_weight: LogWeig
 
 
 def sticking_the_landing(samples: PosteriorSamples, bound: Bound, log_weight: LogWeight) -> Float[Tensor, " batch"]:
-    """As reparameterized, without the score of q: its mean is zero, and the rest vanishes where q is exact.
+    """As `reparameterized`, without the score of q: its mean is zero, and the rest vanishes if q is exact.
 
     Source: Roeder, Wu and Duvenaud, "Sticking the Landing", arXiv:1703.09194, Equation 8.
     """
@@ -50,16 +50,16 @@ def doubly_reparameterized(samples: PosteriorSamples, bound: Bound, log_weight: 
     log_weights = log_weight(samples.with_fixed_posterior())
     normalised = torch.softmax(log_weights.detach(), dim=0)
     if samples.z.requires_grad:
-        # What reaches the encoder passes through z, and gets the second factor there.
+        # The encoder's gradient passes through z, where it gets the second factor.
         samples.z.register_hook(lambda gradient: gradient * normalised.unsqueeze(-1))
     return (normalised * log_weights).sum(dim=0)
 
 
 def score_function(samples: PosteriorSamples, bound: Bound, log_weight: LogWeight) -> Float[Tensor, " batch"]:
-    """For draws that cannot be differentiated: log-weights times the score of q, less the other draws' mean.
+    """For non-differentiable draws: log-weights, minus the mean of the other draws, times the score of q.
 
-    Source: Mnih and Gregor, "Neural Variational Inference and Learning", arXiv:1402.0030, Equation 8; the baseline
-    of the other draws as in Mnih and Rezende, arXiv:1602.06725, Section 2.4.
+    Source: Mnih and Gregor, "Neural Variational Inference and Learning", arXiv:1402.0030, Equation 8; the leave-one-out
+    baseline is that of Mnih and Rezende, arXiv:1602.06725, Section 2.4.
     """
     log_weights = log_weight(samples)
     learning_signal = log_weights.detach()

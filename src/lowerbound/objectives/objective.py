@@ -1,9 +1,10 @@
-"""The objective: what training maximises, and the true terms to report beside it.
+"""Objective and Loss: bound, gradient, rate and penalties combined; refused combinations; named objectives.
 
     objective = bound(log p(x|z) - weight * rate) - sum of weight * penalty,   in nats per example
 
-The sign flips once, here: `Loss.value` is minimised, and everything else is a bound in nats, higher being better.
-A paper is a row of `OBJECTIVES`: a choice of parts, not a class.
+The sign changes only here: `Loss.value` is minimised, and everything else is a bound in nats, where higher is better.
+The objective of a paper is a row of `OBJECTIVES`, a choice of parts. The true ELBO, rate and distortion are always
+reported.
 """
 
 import math
@@ -21,26 +22,26 @@ from lowerbound.objectives.rates import RATES, true_rate
 from lowerbound.probability.samples import PosteriorSamples
 
 TERMS = ("objective", "elbo", "rate", "distortion")
-"""The terms that every objective has; its penalties follow, each under its name."""
+"""Names of the terms that every objective has; those of its penalties follow."""
 
 
 @dataclass(frozen=True, eq=False)
 class Loss:
     """One evaluation of the objective on a batch."""
 
-    value: Float[Tensor, ""]  # to be minimised: minus the surrogate, mean over the batch; only its gradient counts
+    value: Float[Tensor, ""]  # minimised: minus the surrogate, mean over the batch; only its gradient has a meaning
     objective: Float[Tensor, " batch"]  # nats
     distortion: Float[Tensor, " batch"]  # -E[log p(x|z)], nats
-    rate: Float[Tensor, " batch"]  # KL(q || p), nats; zero by definition of rate 'none'
+    rate: Float[Tensor, " batch"]  # KL(q || p), nats; zero for rate 'none'
     penalties: dict[str, Float[Tensor, ""]] = field(default_factory=dict)  # of the batch, unweighted
 
     @property
     def elbo(self) -> Float[Tensor, " batch"]:
-        """The true ELBO, -(distortion + rate), whatever was charged; for rate 'none' minus the reconstruction error."""
+        """The true ELBO, -(distortion + rate), unweighted; for rate 'none' minus the reconstruction error."""
         return -(self.distortion + self.rate)
 
     def terms(self) -> dict[str, Float[Tensor, " batch"]]:
-        """Every named term of each example, in the order of `Objective.term_names`."""
+        """All named terms of each example, in the order of `Objective.term_names`."""
         per_example = {name: getattr(self, name) for name in TERMS}
         return per_example | {name: value.expand_as(self.objective) for name, value in self.penalties.items()}
 
@@ -51,9 +52,9 @@ class Objective:
 
     bound: str = "elbo"
     gradient: str = "reparameterized"
-    rate: str = "auto"  # closed form where posterior and prior have one, else Monte Carlo
+    rate: str = "auto"  # closed form if posterior and prior have one, else Monte Carlo
     rate_weight: float = 1.0  # β
-    rate_warm_up: float = 0.0  # epochs over which the rate's weight rises linearly from 0
+    rate_warm_up: float = 0.0  # epochs in which the rate's weight rises linearly from 0
     num_samples: int = 1  # draws for each example
     penalties: dict[str, float] = field(default_factory=dict)  # weight by name
 
@@ -79,12 +80,12 @@ class Objective:
 
     @property
     def _needs_draws(self) -> bool:
-        """Whether log q(z|x) of each draw is needed, as weights of several draws and some gradients do."""
+        """Whether log q(z|x) of each draw is needed, as for importance weights and some gradients."""
         return self.bound == "iwae" or self.gradient in ("stl", "dreg")
 
     @property
     def term_names(self) -> tuple[str, ...]:
-        """Names of the terms that training logs, the penalties' last."""
+        """Names of the terms that training logs, with those of penalties last."""
         return (*TERMS, *self.penalties)
 
     def __call__(
@@ -93,7 +94,7 @@ class Objective:
         rate_scale: float | Float[Tensor, ""] = 1.0,
         context: PenaltyContext | None = None,
     ) -> Loss:
-        """The loss for given draws; `rate_scale` in [0, 1] is where the warm-up stands, penalties need a `context`."""
+        """The loss for given draws; `rate_scale` in [0, 1] is the warm-up's factor; penalties need a `context`."""
 
         charge = RATES["monte-carlo" if self.rate == "auto" and self._needs_draws else self.rate]
 
@@ -117,18 +118,18 @@ class Objective:
 
     def _penalties(self, samples: PosteriorSamples, context: PenaltyContext | None) -> dict[str, Tensor]:
         if self.penalties and context is None:
-            raise ConfigError("an objective with penalties needs their context; training passes it.")
+            raise ConfigError("an objective with penalties needs a PenaltyContext (training passes one).")
         return {name: PENALTIES[name](samples, context) for name in self.penalties if context is not None}
 
     def resolved(self, posterior: str, has_closed_form: bool) -> "Objective":
-        """The objective with rate 'auto' resolved for a model whose KL has a closed form or not.
+        """The objective with rate 'auto' replaced, depending on whether the model's KL has a closed form.
 
-        A point mass has none. ConfigError for an explicit 'analytic' without a closed form.
+        For a point mass it is 'none'. ConfigError for an explicit 'analytic' without a closed form.
         """
         if self.rate == "analytic" and not has_closed_form:
             raise ConfigError(
-                f"objective.rate 'analytic' needs a closed form of the KL, which posterior {posterior!r} and the "
-                "model's prior do not have; use 'monte-carlo' or 'auto'."
+                f"objective.rate 'analytic' needs a closed-form KL, which posterior {posterior!r} and the model's "
+                "prior do not have; use 'monte-carlo' or 'auto'."
             )
         if self.rate != "auto":
             return self
@@ -137,11 +138,11 @@ class Objective:
         return replace(self, rate="analytic" if has_closed_form and not self._needs_draws else "monte-carlo")
 
     def check_posterior(self, posterior: str) -> None:
-        """Refuse a posterior that this objective cannot be formed with, with the reason."""
+        """Refuse a posterior that does not fit the rate, with the reason."""
         if self.rate != "auto" and (posterior == "point-mass") != (self.rate == "none"):
             raise ConfigError(
-                f"model.posterior {posterior!r} does not go with objective.rate {self.rate!r}: a point mass has no "
-                "log q(z|x), so its rate is 'none'; any other posterior is charged ('analytic' or 'monte-carlo')."
+                f"model.posterior {posterior!r} does not fit objective.rate {self.rate!r}: a point mass has no "
+                "log q(z|x), so its rate must be 'none'; other posteriors need 'analytic' or 'monte-carlo'."
             )
 
 
@@ -154,7 +155,7 @@ def _check_penalties(penalties: dict[str, float]) -> None:
 
 
 def _refuse_wrong_combinations(objective: Objective) -> None:
-    """Refuse what would be silently wrong, with the reason."""
+    """Refuse combinations that would be silently wrong, with the reason."""
     bound, gradient, rate = objective.bound, objective.gradient, objective.rate
     if bound == "iwae" and rate == "analytic":
         raise ConfigError(

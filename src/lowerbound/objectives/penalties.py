@@ -1,7 +1,7 @@
-"""Penalties: what an objective charges for a whole batch, beside the rate of each example.
+"""Penalties on a batch, in addition to the rate of each example: MMD; register_penalty.
 
-A penalty is a number whose expectation does not depend on the batch's size. `objective.penalties` gives its weight by
-name, and every penalty with a weight is logged under that name, unweighted.
+A penalty is a number whose expectation does not depend on the batch size. `objective.penalties` sets weights by name,
+and every penalty with a weight is logged under its name, unweighted.
 """
 
 from collections.abc import Callable
@@ -16,12 +16,12 @@ from lowerbound.models.vae import VAE
 from lowerbound.probability.samples import PosteriorSamples
 
 MMD_SCALES = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
-"""Widths of the kernels that are summed, in units of twice the number of latents."""
+"""Widths of the summed kernels, in units of twice the number of latents."""
 
 
 @dataclass(frozen=True, eq=False)
 class PenaltyContext:
-    """What a penalty may use beside the draws."""
+    """What a penalty may use in addition to the draws: model, generator and size of the training split."""
 
     model: VAE
     generator: Generator  # the training's noise
@@ -32,13 +32,13 @@ Penalty = Callable[[PosteriorSamples, PenaltyContext], Float[Tensor, ""]]
 
 
 def mmd(samples: PosteriorSamples, context: PenaltyContext) -> Float[Tensor, ""]:
-    """Squared maximum mean discrepancy between the aggregate posterior and the prior, without bias.
+    """Unbiased estimate of the squared maximum mean discrepancy between aggregate posterior and prior.
 
     The kernel is a sum of inverse multiquadratics C / (C + |z - z'|²); one draw of each example is compared with as
-    many draws from the prior. It can be below zero by chance. Needs at least two examples.
+    many draws from the prior. It can be negative by chance, and is 0 for fewer than two examples.
 
     Source: Tolstikhin et al., "Wasserstein Auto-Encoders", arXiv:1711.01558, Algorithm 2 and Section 4; as a penalty
-    beside the KL, Zhao, Song and Ermon, "InfoVAE", arXiv:1706.02262, Equation 6.
+    added to the KL, Zhao, Song and Ermon, "InfoVAE", arXiv:1706.02262, Equation 6.
     """
     z = samples.z[0]
     if len(z) < 2:
@@ -47,7 +47,7 @@ def mmd(samples: PosteriorSamples, context: PenaltyContext) -> Float[Tensor, ""]
 
 
 def mmd_between(first: Float[Tensor, "n latent"], second: Float[Tensor, "n latent"]) -> Float[Tensor, ""]:
-    """The unbiased estimate of the squared MMD of two samples of one size."""
+    """Unbiased estimate of the squared MMD between two samples of equal size."""
     within = _mean_of_pairs(_kernel(first, first)) + _mean_of_pairs(_kernel(second, second))
     return within - 2 * _kernel(first, second).mean()
 
@@ -59,16 +59,16 @@ def _kernel(first: Float[Tensor, "n latent"], second: Float[Tensor, "m latent"])
 
 
 def _mean_of_pairs(kernel: Float[Tensor, "n n"]) -> Float[Tensor, ""]:
-    """The mean over pairs of different examples."""
+    """Mean over pairs of distinct examples."""
     number = len(kernel)
     return (kernel.sum() - kernel.diagonal().sum()) / (number * (number - 1))
 
 
 def register_penalty(name: str, penalty: Penalty) -> None:
-    """Add a penalty to the table, so that `objective.penalties` can name it; ConfigError for a name in use."""
+    """Register a penalty under a name for `objective.penalties`; ConfigError for a name in use."""
     taken = PENALTIES.get(name)
     if taken is not None and (taken.__module__, taken.__qualname__) != (penalty.__module__, penalty.__qualname__):
-        raise ConfigError(f"the penalty {name!r} exists already; choose another name.")
+        raise ConfigError(f"the penalty {name!r} already exists; choose another name.")
     PENALTIES[name] = penalty
 
 

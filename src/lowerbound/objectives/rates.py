@@ -1,6 +1,6 @@
-"""Rates: what the code is charged, in nats.
+"""Rates: estimates of KL(q(z|x) || p(z)) per draw, in nats: auto, analytic, Monte Carlo, none.
 
-The true rate is KL(q(z|x) || p(z)). A rate gives, for each draw, a number whose mean is that, or a stated change of it.
+The mean of a rate over draws is the true KL(q(z|x) || p(z)), except for 'none', which is 0.
 """
 
 from collections.abc import Callable
@@ -15,12 +15,12 @@ Rate = Callable[[PosteriorSamples], Float[Tensor, "sample batch"]]
 
 
 def auto(samples: PosteriorSamples) -> Float[Tensor, "sample batch"]:
-    """The closed form where posterior and prior have one, else the Monte Carlo estimate."""
+    """The closed form if posterior and prior have one, else the Monte Carlo estimate."""
     return analytic(samples) if samples.has_closed_form_kl else monte_carlo(samples)
 
 
 def analytic(samples: PosteriorSamples) -> Float[Tensor, "sample batch"]:
-    """KL(q || p) in closed form, the same for every draw; ConfigError where there is no closed form.
+    """KL(q || p) in closed form, the same for every draw; ConfigError if there is none.
 
     Source: Kingma and Welling, arXiv:1312.6114, Equation 7 and Appendix B.
     """
@@ -28,7 +28,7 @@ def analytic(samples: PosteriorSamples) -> Float[Tensor, "sample batch"]:
 
 
 def monte_carlo(samples: PosteriorSamples) -> Float[Tensor, "sample batch"]:
-    """log q(z|x) - log p(z) at each draw: unbiased for the KL, with the draws' noise.
+    """log q(z|x) - log p(z) at each draw: unbiased for the KL, with Monte Carlo noise.
 
     Source: Kingma and Welling, arXiv:1312.6114, Equation 6.
     """
@@ -36,12 +36,12 @@ def monte_carlo(samples: PosteriorSamples) -> Float[Tensor, "sample batch"]:
 
 
 def none(samples: PosteriorSamples) -> Float[Tensor, "sample batch"]:
-    """Nothing: a plain autoencoder."""
+    """Zero, for a plain autoencoder."""
     return torch.zeros_like(samples.log_likelihood)
 
 
 def true_rate(samples: PosteriorSamples) -> Float[Tensor, " batch"]:
-    """KL(q || p) per example, to be reported: in closed form where there is one, else the mean over draws."""
+    """KL(q || p) per example for reports: in closed form if there is one, else the mean over draws."""
     return auto(samples).mean(dim=0).detach()
 
 

@@ -1,8 +1,8 @@
-"""The one estimate of ELBO, rate and distortion, example by example.
+"""estimate_terms: ELBO, rate and distortion of each example, by draws from the posterior.
 
     ELBO = -(distortion + rate),   distortion = -E_q[log p(x|z)],   rate = KL(q(z|x) || p(z))
 
-Evaluation, anomaly scores, explorer, service and estimator all use it.
+Evaluation, anomaly scores, explorer, service and estimator all use this one estimate.
 """
 
 from collections.abc import Callable, Iterable
@@ -26,7 +26,7 @@ class Terms:
     """The terms of each example at each draw from its posterior, in nats."""
 
     log_likelihood: Float[Tensor, "draw batch"]  # log p(x|z)
-    rate_of_draw: Float[Tensor, "draw batch"]  # the same for all draws where it has a closed form; 0 of a point mass
+    rate_of_draw: Float[Tensor, "draw batch"]  # the same for all draws if it has a closed form; 0 for a point mass
 
     @property
     def distortion(self) -> Float[Tensor, " batch"]:
@@ -35,12 +35,12 @@ class Terms:
 
     @property
     def rate(self) -> Float[Tensor, " batch"]:
-        """KL(q(z|x) || p(z)): in closed form where there is one, else the mean over draws."""
+        """KL(q(z|x) || p(z)): in closed form if there is one, else the mean over draws."""
         return self.rate_of_draw.mean(0)
 
     @property
     def elbo(self) -> Float[Tensor, " batch"]:
-        """Evidence lower bound; of a deterministic autoencoder minus the reconstruction error."""
+        """Evidence lower bound; minus the reconstruction error for a deterministic autoencoder."""
         return -(self.distortion + self.rate)
 
     @property
@@ -52,7 +52,7 @@ class Terms:
 def estimate_terms(
     model: VAE, x: Float[Tensor, "batch *event"], chance: Chance, num_draws: int, posterior: Distribution | None = None
 ) -> Terms:
-    """Terms over `num_draws` draws z ~ q(z|x); `posterior` is q(z|x) where it is known already."""
+    """Terms from `num_draws` draws z ~ q(z|x); pass `posterior` if q(z|x) is already computed."""
     posterior = model.encode(x) if posterior is None else posterior
     return terms_of_draws(model, x, draw(posterior, chance, num_draws), posterior, model.decode)
 
@@ -65,7 +65,7 @@ def terms_of_draws(
     posterior: Distribution,
     decode: Decode,
 ) -> Terms:
-    """Terms at given draws. They are decoded one after the other: memory does not grow with their number."""
+    """Terms at given draws, which are decoded one at a time, so that memory does not grow with their number."""
     log_likelihoods, rates = [], []
     prior: Distribution = model.prior()
     for z in draws:

@@ -1,4 +1,4 @@
-"""Distributions over whole numbers 0, 1, 2, ...: events counted, such as words or reads."""
+"""Poisson and NegativeBinomial: distributions of counts 0, 1, 2, ..., such as words or reads."""
 
 from dataclasses import dataclass
 
@@ -11,7 +11,7 @@ from lowerbound.probability.distributions import TABLE_VALUES, Distribution
 
 @dataclass(frozen=True, eq=False)
 class Poisson(Distribution):
-    """Independent counts whose variance is their mean, from its logarithm. Draws are not differentiable."""
+    """Independent Poisson counts, from the logarithm of the rate. Draws are not differentiable."""
 
     log_rate: Float[Tensor, "*batch_and_event"]
     event_ndim: int = 1
@@ -29,7 +29,7 @@ class Poisson(Distribution):
         return self.mean
 
     def log_prob(self, value: Float[Tensor, "*value_shape"]) -> Float[Tensor, "*batch"]:
-        # In float64: all three terms are of the size of the count, and cancel to a few nats.
+        # In float64: the three terms are as large as the count and cancel to a few nats.
         log_rate, count = (part.double() for part in torch.broadcast_tensors(self.log_rate, value))
         return self.sum_event(count * log_rate - log_rate.exp() - torch.lgamma(count + 1))
 
@@ -46,7 +46,7 @@ class Poisson(Distribution):
 class NegativeBinomial(Distribution):
     """Independent counts more spread than a Poisson's: variance = mean + mean² / r. Draws are not differentiable.
 
-    A Poisson whose rate is drawn from a Gamma distribution of shape r and this mean.
+    A Poisson whose rate has a Gamma distribution with shape r and this mean.
     """
 
     log_mean: Float[Tensor, "*batch_and_event"]
@@ -67,7 +67,7 @@ class NegativeBinomial(Distribution):
         return self.mean + self.mean**2 / self.log_r.exp()
 
     def log_prob(self, value: Float[Tensor, "*value_shape"]) -> Float[Tensor, "*batch"]:
-        # In float64: for a large r every difference here is one of nearly equal numbers.
+        # In float64: for large r every difference here is between nearly equal numbers.
         log_mean, log_r, count = (part.double() for part in torch.broadcast_tensors(self.log_mean, self.log_r, value))
         r, log_total = log_r.exp(), torch.logaddexp(log_mean, log_r)  # log(mean + r)
         log_ways = torch.lgamma(count + r) - torch.lgamma(r) - torch.lgamma(count + 1)
@@ -86,7 +86,7 @@ class NegativeBinomial(Distribution):
     def sample(self, generator: Generator, num_samples: int) -> Float[Tensor, "sample *batch_and_event"]:
         log_mean, log_r = torch.broadcast_tensors(self.log_mean.detach(), self.log_r.detach())
         shape = log_r.exp().expand(num_samples, *log_r.shape)
-        # torch.distributions draws its Gamma so, but without a way to hand in a generator.
+        # torch.distributions draws Gamma variates like this, but accepts no generator.
         rate = torch._standard_gamma(shape, generator=generator) * torch.exp(log_mean - log_r)
         return torch.poisson(rate, generator=generator)
 
@@ -97,7 +97,7 @@ def _linear_table(
     constant: Float[Tensor, " batch"],
     r: Float[Tensor, " element"] | None = None,
 ) -> Float[Tensor, "n batch"]:
-    """What is linear in the counts but for the number of ways to draw them: of r failures, or of none."""
+    """Log-densities that are linear in the counts except for the combinatorial term: binomial with r, else 1/x!."""
     parts = []
     for part in counts.split(max(1, TABLE_VALUES // max(1, counts.shape[-1]))):
         count = part.double()

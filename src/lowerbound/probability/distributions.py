@@ -1,8 +1,8 @@
-"""Distributions over whole examples.
+"""Distribution (base class), DiagonalNormal, RescaledNormal, Bernoulli, PointMass: batches of distributions.
 
-A distribution has values of shape [*batch, *event]; its log-densities have shape [*batch], in nats, with every
-constant kept. They are in float64 whatever the type of the parameters: a sum over an image has more digits than a
-float32. Chance comes from an explicit generator. torch.distributions lacks that, and this is why these exist.
+A distribution has values of shape [*batch, *event]; its log-densities have shape [*batch], in nats, including all
+constants. They are in float64 whatever the type of the parameters, because a sum over an image needs more digits than
+float32 has. Random numbers come from an explicit generator, which torch.distributions does not support.
 """
 
 import math
@@ -21,14 +21,14 @@ from lowerbound.foundation.seeding import ContentNoise
 LOG_2_PI = math.log(2 * math.pi)
 
 LARGEST_SINGLE = 8192.0
-"""Sums up to which float32 is exact to a thousandth."""
+"""Largest sums that float32 represents within a thousandth."""
 
 TABLE_VALUES = 2**20
-"""Values that a table of log-densities scores at once: 4 MiB in 32 bits, of which a family holds about ten."""
+"""Values scored at once in a table of log-densities: 4 MiB in float32; a family needs about ten such arrays."""
 
 
 class Distribution(ABC):
-    """A batch of distributions whose last `event_ndim` axes are one event."""
+    """A batch of distributions; the last `event_ndim` axes of values form one event."""
 
     event_ndim: int
 
@@ -53,7 +53,7 @@ class Distribution(ABC):
         return torch.diag_embed(self.flat_event(self.variance))
 
     def marginal(self, elements: Sequence[int]) -> "Distribution":
-        """The distribution of some elements of the event, in that order; ConfigError where none is implemented."""
+        """The marginal distribution of some elements, in the given order; ConfigError if it is not implemented."""
         raise ConfigError(f"{type(self).__name__} has no marginals.")
 
     @abstractmethod
@@ -63,29 +63,29 @@ class Distribution(ABC):
     def log_prob_table(self, values: Float[Tensor, "n *event"]) -> Float[Tensor, "n batch"]:
         """Log-density of every value under every distribution of a batch of shape [batch], in nats.
 
-        Memory beyond the values and the table is bounded: the general way scores some values after the others,
-        families with a matrix product need little.
+        Memory beyond that of the values and the table is bounded: the general method scores values in parts, and
+        families that use a matrix product need little.
         """
         parts = values.split(max(1, TABLE_VALUES // max(1, self.num_parameters)))
         return torch.cat([self.log_prob(part.unsqueeze(1)) for part in parts])
 
     @property
     def num_parameters(self) -> int:
-        """Numbers in the largest parameter of the whole batch."""
+        """Number of elements of the largest parameter, over the whole batch."""
         parameters = vars(self).values()
         nested = [parameter.num_parameters for parameter in parameters if isinstance(parameter, Distribution)]
         return max([parameter.numel() for parameter in parameters if isinstance(parameter, Tensor)] + nested)
 
     @abstractmethod
     def sample(self, generator: Generator, num_samples: int) -> Float[Tensor, "sample *batch_and_event"]:
-        """Independent draws; differentiable in the parameters where the family allows (see each class)."""
+        """Independent draws; differentiable in the parameters if the class says so."""
 
     def sample_by_content(self, noise: ContentNoise, num_samples: int) -> Float[Tensor, "sample *batch_and_event"]:
-        """Draws for each example of a batch from its own noise; ConfigError for a family that is no posterior's."""
-        raise ConfigError(f"draws from {type(self).__name__} cannot be keyed by an example's content.")
+        """Draws for each example of a batch from its own noise; ConfigError if the family does not implement it."""
+        raise ConfigError(f"{type(self).__name__} does not implement sample_by_content.")
 
     def detach(self) -> "Distribution":
-        """The same distribution, with parameters that pass on no gradient."""
+        """The same distribution with detached parameters."""
         parts = {name: part.detach() for name, part in vars(self).items() if isinstance(part, Tensor | Distribution)}
         return replace(self, **parts)  # type: ignore[type-var]
 
@@ -101,17 +101,17 @@ class Distribution(ABC):
 def double_products(
     values: Float[Tensor, "n element"], weights: Float[Tensor, "batch element"]
 ) -> Float[Tensor, "n batch"]:
-    """All products of values with weights in float64, converted some values after the others."""
+    """Products of all values with all weights in float64; values are converted in parts."""
     parts = values.split(max(1, TABLE_VALUES // max(1, values.shape[-1])))
     return torch.cat([part.double() @ weights.T for part in parts])
 
 
 @dataclass(frozen=True, eq=False)
 class DiagonalNormal(Distribution):
-    """Normal with a variance of its own for each element; draws are reparameterised, z = mean + sd * noise."""
+    """Normal with independent elements; draws are reparameterised, z = mean + sd * noise."""
 
     parameter_mean: Float[Tensor, "*batch_and_event"]
-    log_variance: Float[Tensor, "*#batch_and_event"]  # or one for all elements, of shape ()
+    log_variance: Float[Tensor, "*#batch_and_event"]  # or of shape (), shared by all elements
     event_ndim: int = 1
 
     @property
@@ -134,17 +134,17 @@ class DiagonalNormal(Distribution):
         value, mean = torch.broadcast_tensors(value, self.parameter_mean)
         squared = F.mse_loss(mean, value, reduction="none")
         if self.log_variance.ndim:
-            # In float64: the square of a number that is accepted, in units of a small variance, is no float32.
+            # In float64: the square of an accepted value divided by a small variance overflows float32.
             log_variance = self.log_variance.double()
             return self.sum_event(-0.5 * (LOG_2_PI + log_variance + squared.double() * torch.exp(-log_variance)))
-        # One variance for all elements: what is scaled is the sum, and not every element.
+        # With one variance for all elements, only the sum has to be scaled.
         num_elements = math.prod(mean.shape[mean.ndim - self.event_ndim :])
         log_variance = self.log_variance.double()
         log_normaliser = num_elements * (LOG_2_PI + log_variance)
         return -0.5 * (log_normaliser + self.sum_event(squared) * torch.exp(-log_variance))
 
     def log_prob_table(self, values: Float[Tensor, "n *event"]) -> Float[Tensor, "n batch"]:
-        # In float64 and about a common centre: the squares cancel almost entirely where the variance is small.
+        # In float64 and relative to a common centre: for a small variance the squares cancel almost entirely.
         mean = self.flat_event(self.parameter_mean).double()
         centre = mean.mean(0)
         mean = mean - centre
@@ -160,7 +160,7 @@ class DiagonalNormal(Distribution):
         return torch.cat(parts)
 
     def _log_variance_rows(self) -> Float[Tensor, "rows element"]:
-        """Log-variances in float64, one row for each distribution, or a single row where all have the same."""
+        """Log-variances in float64, one row per distribution, or a single row if they are shared."""
         num_batch_axes = self.parameter_mean.ndim - self.event_ndim
         event_shape = self.parameter_mean.shape[num_batch_axes:]
         num_rows = len(self.log_variance) if self.log_variance.ndim > self.event_ndim else 1
@@ -189,9 +189,9 @@ class DiagonalNormal(Distribution):
 
 @dataclass(frozen=True, eq=False)
 class RescaledNormal(Distribution):
-    """location + scale * y, where y has a diagonal normal distribution: data whose unit is no network's.
+    """location + scale * y, where y has a diagonal normal distribution: for data that are not standardised.
 
-    Densities are those of the data, computed from y, so that no digits are lost where the location is far from zero.
+    Densities are those of the data but are computed from y, so that no digits are lost if the location is large.
     """
 
     standardised: DiagonalNormal
@@ -228,7 +228,7 @@ class RescaledNormal(Distribution):
         return self.location + self.scale * self.standardised.sample(generator, num_samples)
 
     def _log_volume(self) -> Float[Tensor, "*#batch"]:
-        """The logarithm of the unit in which an event is measured, once for all."""
+        """Log-determinant of the scaling of an event."""
         return self.standardised.sum_event(self.scale.log())
 
 
@@ -236,8 +236,8 @@ class RescaledNormal(Distribution):
 class Bernoulli(Distribution):
     """Independent binary elements, from logits.
 
-    A grey value g in [0, 1] is admitted by `log_prob`: the result is then E[log p(b)] with b ~ Bernoulli(g), an
-    expectation over binarisations and not the log of a normalised density. Draws are not differentiable.
+    `log_prob` accepts a grey value g in [0, 1]: the result is then E[log p(b)] with b ~ Bernoulli(g), an expectation
+    over binarisations, not the log of a normalised density. Draws are not differentiable.
     """
 
     logits: Float[Tensor, "*batch_and_event"]
@@ -262,7 +262,7 @@ class Bernoulli(Distribution):
 
     def log_prob_table(self, values: Float[Tensor, "n *event"]) -> Float[Tensor, "n batch"]:
         logits, value = self.flat_event(self.logits), self.flat_event(values)
-        # Both terms are of the size of this sum, and cancel where the distribution fits.
+        # Both terms are as large as this sum, and cancel if the distribution fits well.
         is_long = logits.abs().sum(-1).max() > LARGEST_SINGLE
         product = double_products(value, logits.double()) if is_long else value @ logits.T
         return product - F.softplus(logits).sum(-1, dtype=torch.float64)
@@ -274,7 +274,7 @@ class Bernoulli(Distribution):
 
 @dataclass(frozen=True, eq=False)
 class PointMass(Distribution):
-    """All probability on one value: what a deterministic encoder yields. It has no density."""
+    """All probability on one value, as from a deterministic encoder. It has no density."""
 
     value: Float[Tensor, "*batch_and_event"]
     event_ndim: int = 1
@@ -292,7 +292,7 @@ class PointMass(Distribution):
         return torch.zeros_like(self.value)
 
     def log_prob(self, value: Float[Tensor, "*value_shape"]) -> Float[Tensor, "*batch"]:
-        raise ConfigError("a point-mass posterior has no log-density; use rate 'none', and no ELBO or evidence.")
+        raise ConfigError("a point-mass posterior has no log-density and no ELBO; use rate 'none'.")
 
     def sample(self, generator: Generator, num_samples: int) -> Float[Tensor, "sample *batch_and_event"]:
         return self.value.expand(num_samples, *self.value.shape)

@@ -1,6 +1,6 @@
-"""KL divergences from posteriors to priors in closed form, as a table of pairs of families.
+"""KL divergences from posteriors to priors in closed form: a table by pair of distributions, and register_kl.
 
-A pair that is not in the table has no closed form here; rate 'auto' then takes the Monte Carlo estimate.
+For a pair that is not in the table, rate 'auto' uses the Monte Carlo estimate.
 """
 
 from collections.abc import Callable
@@ -18,17 +18,17 @@ Divergence = Callable[[Any, Any], Float[Tensor, "*batch"]]
 
 
 def has_closed_form_kl(posterior: Distribution, prior: Distribution) -> bool:
-    """Whether `kl_divergence` knows this pair."""
+    """Whether the table has a closed form for this pair."""
     return (type(posterior), type(prior)) in KL
 
 
 def has_elementwise_kl(posterior: Distribution, prior: Distribution) -> bool:
-    """Whether the KL is a sum over latents, each with its own: both families are independent across latents."""
+    """Whether the KL is a sum over latents: both distributions are independent across latents."""
     return isinstance(posterior, DiagonalNormal) and isinstance(prior, DiagonalNormal)
 
 
 def kl_divergence(posterior: Distribution, prior: Distribution) -> Float[Tensor, "*batch"]:
-    """KL(q || p) in nats, in closed form; ConfigError where there is none."""
+    """KL(q || p) in nats, in closed form; ConfigError if there is none."""
     if not has_closed_form_kl(posterior, prior):
         raise _no_closed_form(posterior, prior)
     divergence: Float[Tensor, "*batch"] = KL[type(posterior), type(prior)](posterior, prior)
@@ -53,7 +53,7 @@ def diagonal_to_diagonal(posterior: DiagonalNormal, prior: DiagonalNormal) -> Fl
 
 
 def full_to_diagonal(posterior: FullNormal, prior: DiagonalNormal) -> Float[Tensor, "*batch"]:
-    """KL of a normal with covariance L Lᵀ, whose trace and determinant are read from the rows and the diagonal of L.
+    """KL(q || p) for q with covariance L Lᵀ; its trace and determinant come from the rows and the diagonal of L.
 
     Source: Rezende, Mohamed and Wierstra, "Stochastic Backpropagation", arXiv:1401.4082, Appendix B.3.
     """
@@ -63,12 +63,12 @@ def full_to_diagonal(posterior: FullNormal, prior: DiagonalNormal) -> Float[Tens
 
 
 def register_kl(posterior: type[Distribution], prior: type[Distribution], divergence: Divergence) -> None:
-    """Add the closed form of KL(q || p) in nats for two distributions, such as those of own parts.
+    """Add the closed form of KL(q || p) in nats for two distributions, such as those of your own parts.
 
-    Rate 'auto' uses it from then on. ConfigError where there is one already.
+    Rate 'auto' then uses it. ConfigError if the pair already has one.
     """
     if (posterior, prior) in KL:
-        raise ConfigError(f"KL({posterior.__name__} || {prior.__name__}) has a closed form already.")
+        raise ConfigError(f"KL({posterior.__name__} || {prior.__name__}) already has a closed form.")
     KL[posterior, prior] = divergence
 
 

@@ -1,6 +1,6 @@
-"""Distributions over evenly spaced levels 0, 1/(L−1), ..., 1: the grey values of an image, as they are stored.
+"""DiscretizedLogistics and Categorical: distributions over even levels 0, 1/(L−1), ..., 1, such as 8-bit pixels.
 
-They are probabilities, not densities, so that −log2 p(x) is a number of bits, exactly what an entropy coder can reach.
+They give probabilities, not densities, so −log2 p(x) is a code length in bits, which an entropy coder can reach.
 """
 
 from abc import ABC, abstractmethod
@@ -14,31 +14,31 @@ from torch.nn import functional as F
 from lowerbound.probability.distributions import TABLE_VALUES, Distribution
 
 EDGES_AT_ONCE = 16
-"""Between levels, in a logistic's mean: all at once would take hundreds of times the memory of the images."""
+"""Edges between levels computed at once for a mean: all would take hundreds of times the memory of the images."""
 
 
 SUMMED_AT_ONCE = 16
-"""Elements whose log-probabilities are added in the precision of the parameters, before all are in float64."""
+"""Elements whose log-probabilities are summed in the parameters' precision; these sums are added in float64."""
 
 
 class LevelDistribution(Distribution, ABC):
-    """Independent elements, each on one of `num_levels` levels."""
+    """Independent elements, each with one of `num_levels` levels."""
 
     num_levels: int
 
     @abstractmethod
     def element_log_prob(self, level: Int64[Tensor, "*#batch_and_event"]) -> Float[Tensor, "*batch_and_event"]:
-        """Log-probability of each element's level, counted from 0, in nats."""
+        """Log-probability of each element's level (0 to num_levels − 1), in nats."""
 
     @property
     @abstractmethod
     def shape(self) -> torch.Size:
-        """Of batch and event."""
+        """Shape of batch and event."""
 
     @property
     @abstractmethod
     def dtype(self) -> torch.dtype:
-        """Of the parameters."""
+        """Type of the parameters."""
 
     @property
     def mean(self) -> Float[Tensor, "*batch_and_event"]:
@@ -64,7 +64,7 @@ class LevelDistribution(Distribution, ABC):
         return self.sum_event(self.element_log_prob(level))
 
     def log_prob_table(self, values: Float[Tensor, "n *event"]) -> Float[Tensor, "n batch"]:
-        # Each level is scored once, and then looked up for each value: that pays as soon as these are more.
+        # Each level is scored once and then looked up, which is faster for more values than levels.
         if len(values) < self.num_levels:
             return super().log_prob_table(values)
         values = self.flat_event(values)
@@ -73,11 +73,11 @@ class LevelDistribution(Distribution, ABC):
         columns = []
         for start in range(0, self.shape[0], at_once):
             levels = self._part(slice(start, start + at_once)).level_log_prob().flatten(1).T.contiguous()
-            rows = [self._looked_up(part, levels) for part in values.split(max(1, TABLE_VALUES // num_elements))]
+            rows = [self._look_up(part, levels) for part in values.split(max(1, TABLE_VALUES // num_elements))]
             columns.append(torch.cat(rows))
         return torch.cat(columns, dim=1)
 
-    def _looked_up(
+    def _look_up(
         self, values: Float[Tensor, "n element"], levels: Float[Tensor, "level_of_element batch"]
     ) -> Float[Tensor, "n batch"]:
         level = (values * (self.num_levels - 1)).round().long()
@@ -94,12 +94,12 @@ class LevelDistribution(Distribution, ABC):
         return torch.cat([self.element_log_prob(part) for part in levels.split(at_once)]).movedim(0, -1)
 
     def _part(self, batch: slice) -> "LevelDistribution":
-        """Some of a batch of shape [batch]."""
+        """A slice of a batch of shape [batch]."""
         tensors = {name: value[batch] for name, value in vars(self).items() if isinstance(value, Tensor)}
         return replace(self, **tensors)  # type: ignore[type-var]
 
     def _moments(self) -> tuple[Float[Tensor, "*batch_and_event"], Float[Tensor, "*batch_and_event"]]:
-        # One level after the other: all of them at once would take hundreds of times the memory of the images.
+        # One level at a time: all at once would take hundreds of times the memory of the images.
         mean = torch.zeros_like(self._at(0))
         mean_square = mean.clone()
         for index in range(1, self.num_levels):
@@ -119,15 +119,15 @@ class LevelDistribution(Distribution, ABC):
 
 @dataclass(frozen=True, eq=False)
 class DiscretizedLogistics(LevelDistribution):
-    """Mixtures of logistic distributions, each level's probability the mass of the interval around it.
+    """Mixtures of logistics; the probability of a level is the mass of the interval around it.
 
-    The outermost levels take the tails, so that the probabilities sum to one. Draws are not differentiable.
+    The outermost levels include the tails, so that the probabilities sum to one. Draws are not differentiable.
 
-    Source: Salimans et al., "PixelCNN++", arXiv:1701.05517, Equations 1 and 2, elements independent of one another.
+    Source: Salimans et al., "PixelCNN++", arXiv:1701.05517, Equations 1 and 2, with independent elements.
     """
 
     log_weight: Float[Tensor, "*batch_and_event component"]  # normalised
-    location: Float[Tensor, "*batch_and_event component"]  # in units where levels run from 0 to 1; may be in float64
+    location: Float[Tensor, "*batch_and_event component"]  # in the units of values, 0 to 1; may be in float64
     log_scale: Float[Tensor, "*batch_and_event component"]
     num_levels: int = 256
     event_ndim: int = 1
@@ -142,7 +142,7 @@ class DiscretizedLogistics(LevelDistribution):
 
     @property
     def mean(self) -> Float[Tensor, "*batch_and_event"]:
-        # E[k] is the sum over k of P(level > k): a sigmoid for each edge between levels, and no logarithm at all.
+        # E[level] is the sum over k of P(level > k): one sigmoid for each edge between levels.
         location = self.location.to(self.dtype)
         precision, total = torch.exp(-self.log_scale), torch.zeros_like(location)
         top = self.num_levels - 1
@@ -155,11 +155,11 @@ class DiscretizedLogistics(LevelDistribution):
     def element_log_prob(self, level: Int64[Tensor, "*#batch_and_event"]) -> Float[Tensor, "*batch_and_event"]:
         level = level.unsqueeze(-1)
         half = 0.5 / (self.num_levels - 1)
-        # In float64 up to here: a narrow logistic magnifies what is lost of a level's distance by a hundred thousand.
+        # In float64: a narrow logistic magnifies the rounding error of the distance by a factor of 100,000.
         centred = level.double() / (self.num_levels - 1) - self.location
         precision = torch.exp(-self.log_scale)
         upper, lower = (((centred + side) * precision).to(self.dtype) for side in (half, -half))
-        # σ(b) − σ(a) = σ(b) σ(−a) (1 − exp(a − b)): nothing cancels, however far out the interval lies.
+        # σ(b) − σ(a) = σ(b) σ(−a) (1 − exp(a − b)), without cancellation even far in the tails.
         is_first, is_last = level == 0, level == self.num_levels - 1
         below = torch.where(is_last, 0.0, F.logsigmoid(upper))
         above = torch.where(is_first, 0.0, F.logsigmoid(-lower))
@@ -188,7 +188,7 @@ class DiscretizedLogistics(LevelDistribution):
 
 @dataclass(frozen=True, eq=False)
 class Categorical(LevelDistribution):
-    """A probability of its own for each level. Draws are not differentiable."""
+    """A separate probability for each level. Draws are not differentiable."""
 
     logits: Float[Tensor, "*batch_and_event level"]
     event_ndim: int = 1
@@ -224,7 +224,7 @@ class Categorical(LevelDistribution):
         return level.T.reshape(num_samples, *self.shape).to(self.dtype) / (self.num_levels - 1)
 
     def _moments(self) -> tuple[Float[Tensor, "*batch_and_event"], Float[Tensor, "*batch_and_event"]]:
-        # The logits of all levels are here already: their probabilities take no more.
+        # The logits of all levels are in memory, so their probabilities need no more.
         probability = self.logits.softmax(-1)
         value = torch.linspace(0, 1, self.num_levels, dtype=self.dtype, device=self.logits.device)
         return probability @ value, probability @ value**2

@@ -1,7 +1,7 @@
-"""What a likelihood p(x|z) is: raw decoder output to a distribution over examples.
+"""Likelihood: base class of all p(x|z), which map raw decoder output to a distribution over examples.
 
-A likelihood states the shape of the raw tensor it wants from the decoder (`raw_shape`), owns the map from that
-tensor to its parameters, and says which data it can score. The network knows nothing of it.
+A likelihood states the shape of the raw tensor that it needs from the decoder (`raw_shape`), maps it to its parameters,
+and states which data it can score. The network is independent of it.
 """
 
 import math
@@ -16,36 +16,36 @@ from lowerbound.probability.distributions import Distribution
 from lowerbound.probability.parts import Part
 
 MEAN_MARGIN = 1e-6
-"""Means of 0 and 1 have no finite logit; they are moved inwards by this much."""
+"""Means of 0 and 1 have no finite logit; they are moved inwards by this amount."""
 
 LEAST_RATE = 1e-6
-"""Of a count, where a raw output is sought for a mean of zero."""
+"""Smallest rate of a count for which a raw output is computed, for a mean of zero."""
 
 MAX_LOG_RATE = torch.tensor(math.log(LARGEST_COUNT), dtype=torch.float32).item()
-"""Logarithms of a count's mean are kept below this, in float32: no mean is beyond the greatest count accepted."""
+"""Upper limit of the log-mean of a count, in float32: means do not exceed the largest accepted count."""
 
 LOG_R_RANGE = (-7.0, 9.0)
-"""Logarithms of a negative binomial's shape: beyond the upper end it is a Poisson to four digits."""
+"""Range of a negative binomial's log-shape: above it, it equals a Poisson to four digits."""
 
 
 START_OF_LOG_R = (-3.0, 7.0)
-"""Within which a shape starts: at the ends of its range a gradient is too small to come back."""
+"""Range of initial log-shapes: near the ends of LOG_R_RANGE gradients are too small to return."""
 
 
 COUNTS = f"counts, whole numbers from 0 to {LARGEST_COUNT:,}"
 NUMBERS = "finite numbers below 1e18"
-"""What is accepted of a count and of any other number."""
+"""Descriptions of accepted counts and numbers, for messages."""
 
 
 def are_counts(x: Float[Tensor, "*shape"]) -> Bool[Tensor, "*shape"]:
-    """Which numbers are counts that a likelihood has a meaning for."""
+    """Which numbers are accepted counts."""
     return (x >= 0) & (x <= LARGEST_COUNT) & (x == x.round())
 
 
 def log_r_of(mean: Float[Tensor, "*shape"], deviation: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
-    """Logarithm of a negative binomial's shape by moments, r = mean² / (variance − mean): where training starts.
+    """Initial log-shape of a negative binomial, by moments: r = mean² / (variance − mean).
 
-    From r = 1 a column of measurements that happen to be counts would be drawn far too wide for thousands of steps.
+    With r = 1, columns of low variance would have far too wide distributions for thousands of steps.
     """
     excess = (deviation.double() ** 2 - mean.double()).clamp(min=LEAST_RATE)
     log_r = 2 * mean.double().clamp(min=LEAST_RATE).log() - excess.log()
@@ -53,18 +53,18 @@ def log_r_of(mean: Float[Tensor, "*shape"], deviation: Float[Tensor, "*shape"]) 
 
 
 def binomial_logits(mean: Float[Tensor, "*shape"], num_levels: int) -> Float[Tensor, "level *shape"]:
-    """Logits of levels 0..K-1 whose distribution, a binomial, has this mean share of K - 1."""
+    """Logits of levels 0 to K - 1 of a binomial distribution whose mean is `mean` times K - 1."""
     above = torch.arange(num_levels).to(mean).reshape(-1, *(1,) * mean.ndim)
     below = num_levels - 1 - above
     inner = mean.clamp(MEAN_MARGIN, 1 - MEAN_MARGIN)
-    ways = -torch.lgamma(above + 1) - torch.lgamma(below + 1)  # to a constant, which logits have free
+    ways = -torch.lgamma(above + 1) - torch.lgamma(below + 1)  # up to a constant, which logits do not need
     return ways + above * inner.log() + below * torch.log1p(-inner)
 
 
 class Likelihood(Part, ABC):
-    """A family p(x|z), with whatever parameters do not depend on z."""
+    """A family p(x|z), including parameters that do not depend on z."""
 
-    is_within_unit_interval = False  # whether all its values lie in [0, 1]
+    is_within_unit_interval = False  # whether its support is within [0, 1]
 
     def __init__(self, event_shape: tuple[int, ...]) -> None:
         super().__init__()
@@ -72,37 +72,37 @@ class Likelihood(Part, ABC):
 
     @property
     def raw_shape(self) -> tuple[int, ...]:
-        """Shape of the raw decoder output for one example; its own, unless it stands for several parameters."""
+        """Shape of the raw decoder output for one example; by default that of the example."""
         return self.event_shape
 
     @property
     def feature_shape(self) -> tuple[int, ...]:
-        """Shape of what the encoder reads of one example."""
+        """Shape of the encoder's input for one example."""
         return self.event_shape
 
     @abstractmethod
     def forward(self, raw: Float[Tensor, "*batch_and_raw"]) -> Distribution:
-        """The distribution over examples that a raw output stands for."""
+        """The distribution over examples given by a raw output."""
 
     def features(self, x: Float[Tensor, "*batch_and_event"]) -> Float[Tensor, "*batch_and_features"]:
-        """What the encoder reads in place of x; the data themselves, unless their scale is no network's."""
+        """The encoder's input computed from x; by default x itself."""
         return x
 
     def standardise(self, mean: Float[Tensor, " *event"], deviation: Float[Tensor, " *event"]) -> None:
-        """Take the training data's mean and standard deviation as origin and unit, where the family has any."""
+        """Set location and scale from the training data's mean and standard deviation, if the family has them."""
 
     @abstractmethod
     def raw_of_mean(self, mean: Float[Tensor, " *event"]) -> Float[Tensor, " *raw"]:
-        """The raw output whose distribution has this mean: the output map, inverted."""
+        """The raw output whose distribution has this mean."""
 
     @abstractmethod
     def convention(self, support: Support) -> str:
-        """What log p(x|z) means for data in `support`; DataError where it has no meaning."""
+        """Meaning of log p(x|z) for data in `support`, such as "binary"; DataError if the data cannot be scored."""
 
     def admits(self, x: Float[Tensor, "batch *event"], is_binary: bool) -> Bool[Tensor, "batch *event"]:
-        """Which elements log p(x|z) has a meaning for, in a model trained on black and white where `is_binary`."""
+        """Which elements can be scored; `is_binary` is whether the training data are binary."""
         return x.abs() < LARGEST
 
     def accepted(self, is_binary: bool, low: float, high: float) -> str:
-        """What `admits` admits, in words, where the stored numbers `low` and `high` are seen as 0 and 1."""
+        """The values accepted by `admits` as text; `low` and `high` are the stored values of 0 and 1."""
         return NUMBERS

@@ -1,11 +1,11 @@
-"""Likelihoods p(x|z): the families that a decoder's raw output can stand for.
+"""Likelihoods p(x|z) by name: Bernoulli, Gaussian, logistic, categorical and counts; register_likelihood.
 
 bernoulli              binary values; grey ones in [0, 1] as expectations over binarisations
 continuous-bernoulli   values in [0, 1], as a density
-gaussian               real values with one standard deviation for all
-gaussian-per-element   real values with a standard deviation for each, from the decoder
-discretized-logistic   grey or colour values as they are stored, 256 levels or so; mixtures of them, too
-categorical            few levels, a probability for each
+gaussian               real values with one shared standard deviation
+gaussian-per-element   real values with a standard deviation per element, from the decoder
+discretized-logistic   stored grey or colour values, for example 256 levels; also mixtures
+categorical            few levels, with a probability for each
 poisson                counts
 negative-binomial      counts that vary more than a Poisson's
 table                  rows of columns of several kinds, some cells missing
@@ -33,26 +33,26 @@ from lowerbound.probability.likelihood import (
     binomial_logits,
     log_r_of,
 )
-from lowerbound.probability.likelihood import Likelihood as Likelihood  # part of this module's face
+from lowerbound.probability.likelihood import Likelihood as Likelihood  # re-exported
 from lowerbound.probability.parts import check_number, register
 from lowerbound.probability.table_likelihood import TableLikelihood
 from lowerbound.probability.unit_interval import ContinuousBernoulli, logits_of_mean
 
 MIN_SIGMA = 1e-3
-"""Least standard deviation of a Gaussian likelihood: the density of grey images grows without bound below it."""
+"""Lower bound of a Gaussian likelihood's standard deviation, without which the density could grow indefinitely."""
 
 MAX_LOG_VARIANCE = 15.0
-"""Of a Gaussian with a variance from the decoder, in standardised units."""
+"""Upper bound of a log-variance from the decoder, in standardised units."""
 
 LOG_SCALE_RANGE = (-7.0, 5.0)
-"""Of a logistic's scale, in units of one level: at e^-7 all the mass lies on one, at e^5 it is spread over all."""
+"""Range of a logistic's log-scale, in units of one level: from all mass on one level to a spread over all levels."""
 
 
 class BernoulliLikelihood(Likelihood):
     """Independent Bernoulli pixels, from logits.
 
-    Its support is {0, 1}. Grey values in [0, 1] are admitted, as expectations over binarisations, and the run is
-    marked "grey": its numbers are never comparable with those of binarised data.
+    Its support is {0, 1}. Grey values in [0, 1] are accepted, as expectations over binarisations; the convention is
+    then "grey", and the scores are not comparable with those of binarised data.
     """
 
     is_within_unit_interval = True
@@ -97,11 +97,11 @@ class ContinuousBernoulliLikelihood(Likelihood):
 
 
 class GaussianLikelihood(Likelihood):
-    """Normal pixels with one standard deviation σ for all of them, fixed or learned; every constant kept.
+    """Normal elements with one shared standard deviation σ, fixed or learned; all constants included.
 
-    With fixed σ, log p(x|z) = -C ||x - mean||² - D/2 log(2πσ²), where C = 1/(2σ²). A learned σ starts at `sigma` and
-    stays above 0.001, from where fixed ones are accepted. `mean_map` is the map from raw output to mean: "identity",
-    or "sigmoid" for data in [0, 1].
+    With fixed σ, log p(x|z) = -C ||x - mean||² - D/2 log(2πσ²), where C = 1/(2σ²). A learned σ starts at `sigma` and is
+    bounded below by 0.001, which is also the smallest fixed one. `mean_map` maps the raw output to the mean:
+    "identity", or "sigmoid" for data in [0, 1].
     """
 
     accepted_options: ClassVar[dict[str, tuple[float, float]]] = {"sigma": (MIN_SIGMA, LARGEST)}
@@ -144,11 +144,10 @@ class GaussianLikelihood(Likelihood):
 
 
 class GaussianPerElementLikelihood(Likelihood):
-    """Real values in any unit, each with a mean and a standard deviation from the decoder; every constant kept.
+    """Real values in any unit, each with a mean and a standard deviation from the decoder; all constants included.
 
-    The decoder speaks in standard deviations of the training data around their mean, element by element, and the
-    encoder reads them so; densities are those of the data in their own unit. No standard deviation falls below
-    1e-3 of the training data's.
+    Encoder and decoder use values standardised by the training data's mean and standard deviation of each element;
+    densities are those of the data in their own unit. Standard deviations are at least 1e-3 of the training data's.
     """
 
     location: Tensor
@@ -164,7 +163,7 @@ class GaussianPerElementLikelihood(Likelihood):
         return _stacked(2, self.event_shape)
 
     def standardise(self, mean: Float[Tensor, " *event"], deviation: Float[Tensor, " *event"]) -> None:
-        """Take the training data's mean and standard deviation as origin and unit; a constant element keeps 1."""
+        """Set location and scale to the training data's mean and standard deviation; constant elements have scale 1."""
         self.location.copy_(mean)
         self.scale.copy_(torch.where(deviation > 0, deviation, 1.0))
 
@@ -187,7 +186,7 @@ class GaussianPerElementLikelihood(Likelihood):
 
 
 class LevelLikelihood(Likelihood):
-    """Values on `num_levels` even levels in [0, 1]."""
+    """Base of likelihoods for values on `num_levels` even levels in [0, 1]."""
 
     name: str  # in LIKELIHOODS
     num_levels: int
@@ -210,10 +209,10 @@ class LevelLikelihood(Likelihood):
 
 
 class DiscretizedLogisticLikelihood(LevelLikelihood):
-    """Values on `num_levels` even levels in [0, 1], as 8-bit images have 256: mixtures of discretised logistics.
+    """Mixtures of discretised logistics, for values on `num_levels` even levels in [0, 1], such as 8-bit images.
 
-    −log2 p(x|z) is a number of bits. The decoder yields locations and scales in units of the whole range, a logistic
-    for each of `num_components`, and their weights where there are several.
+    −log2 p(x|z) is a number of bits. The decoder gives a location and a scale for each of `num_components` logistics,
+    in units of the whole range, and their weights if there are several.
     """
 
     name = "discretized-logistic"
@@ -237,14 +236,14 @@ class DiscretizedLogisticLikelihood(LevelLikelihood):
         log_weight = torch.log_softmax(weights[0], dim=-1) if weights else torch.zeros_like(location)
         low, high = LOG_SCALE_RANGE
         unit = math.log(self.num_levels - 1)
-        # A raw output of 0 is a scale of a tenth of the range: where the gradients of training images are of order 1.
+        # A raw output of 0 is a scale of a tenth of the range, for which initial gradients are of order 1.
         log_scale = (log_scale - math.log(10)).clamp(low - unit, high - unit)
         return DiscretizedLogistics(
             log_weight, location.double() + 0.5, log_scale, self.num_levels, len(self.event_shape)
         )
 
     def raw_of_mean(self, mean: Float[Tensor, " *event"]) -> Float[Tensor, " *raw"]:
-        # Components start a little apart: equal ones would get equal gradients for good.
+        # Components start slightly apart: equal ones would always get equal gradients.
         spread = torch.linspace(-0.1, 0.1, self.num_components).to(mean) if self.num_components > 1 else [0.0]
         locations = [mean - 0.5 + offset for offset in spread]
         others = [torch.zeros_like(mean)] * (self._num_parts - self.num_components)
@@ -252,7 +251,7 @@ class DiscretizedLogisticLikelihood(LevelLikelihood):
 
 
 class CategoricalLikelihood(LevelLikelihood):
-    """Values on `num_levels` even levels in [0, 1], a probability from the decoder for each level."""
+    """Values on `num_levels` even levels in [0, 1], with a probability for each level from the decoder."""
 
     name = "categorical"
 
@@ -273,7 +272,7 @@ class CategoricalLikelihood(LevelLikelihood):
 
 
 class CountLikelihood(Likelihood):
-    """Counts, the decoder's raw output the logarithm of their mean; the encoder reads log(1 + x)."""
+    """Base of likelihoods for counts: the raw output is the log of the mean; the encoder's input is log(1 + x)."""
 
     name: str  # in LIKELIHOODS
 
@@ -295,7 +294,7 @@ class CountLikelihood(Likelihood):
 
 
 class PoissonLikelihood(CountLikelihood):
-    """Counts whose variance is their mean."""
+    """Poisson counts, whose variance equals their mean."""
 
     name = "poisson"
 
@@ -304,9 +303,9 @@ class PoissonLikelihood(CountLikelihood):
 
 
 class NegativeBinomialLikelihood(CountLikelihood):
-    """Counts more spread than a Poisson's: a mean from the decoder, a learned shape r for each element.
+    """Overdispersed counts: a mean from the decoder and a learned shape r for each element.
 
-    The variance is mean + mean² / r, as in scVI with one dispersion for each gene (Lopez et al. 2018).
+    The variance is mean + mean² / r, as in scVI with one dispersion per gene (Lopez et al. 2018).
     """
 
     name = "negative-binomial"
@@ -316,7 +315,7 @@ class NegativeBinomialLikelihood(CountLikelihood):
         self.log_r = nn.Parameter(torch.zeros(event_shape))
 
     def standardise(self, mean: Float[Tensor, " *event"], deviation: Float[Tensor, " *event"]) -> None:
-        """Let the shapes start at those of the training data's counts."""
+        """Initialise the shapes from the moments of the training data."""
         with torch.no_grad():
             self.log_r.copy_(log_r_of(mean, deviation))
 
@@ -326,7 +325,7 @@ class NegativeBinomialLikelihood(CountLikelihood):
 
 
 def _stacked(num_parts: int, event_shape: tuple[int, ...]) -> tuple[int, ...]:
-    """Shape of several parameters for each element, one after the other along the first axis."""
+    """Raw shape of several parameters per element, concatenated along the first axis."""
     return (num_parts * event_shape[0], *event_shape[1:])
 
 
@@ -336,21 +335,23 @@ def _unstacked(raw: Tensor, num_parts: int, event_shape: tuple[int, ...]) -> tup
 
 def _need_finite(name: str, support: Support) -> None:
     if support.has_missing:
-        raise DataError(f"the data have missing values, likelihood {name!r} needs all of them; use likelihood 'table'.")
+        raise DataError(
+            f"the data have missing values, which likelihood {name!r} does not support; use likelihood 'table'."
+        )
     if not (math.isfinite(support.low) and math.isfinite(support.high)):
         came = f"[{support.low:g}, {support.high:g}]"
         raise DataError(f"data lie in {came}, likelihood {name!r} needs finite values.")
 
 
 def _need_unit_interval(name: str, support: Support, remedy: str) -> None:
-    if not (support.low >= 0 and support.high <= 1):  # so that NaN is refused, too
+    if not (support.low >= 0 and support.high <= 1):  # also refuses NaN
         came = f"[{support.low:g}, {support.high:g}]"
         raise DataError(f"data lie in {came}, likelihood {name!r} needs [0, 1]; {remedy}.")
 
 
 def _need_levels(name: str, support: Support, num_levels: int) -> None:
     _need_unit_interval(name, support, "save them as 8-bit values or use likelihood 'gaussian'")
-    # A black image among others is binary, too.
+    # A black image is binary as well.
     levels = support.num_levels or (2 if support.is_binary else 0)
     if num_levels != levels and not (support.is_binary and num_levels == 2):
         came = f"{levels} levels" if levels else "no fixed levels"
@@ -361,13 +362,13 @@ def _need_levels(name: str, support: Support, num_levels: int) -> None:
 def _need_counts(name: str, support: Support) -> None:
     _need_finite(name, support)
     if support.low < 0 or not support.is_integer or support.high > LARGEST_COUNT:
-        kind = "whole numbers" if support.is_integer else "values that are not whole"
+        kind = "whole numbers" if support.is_integer else "fractional values"
         came = f"{kind} in [{support.low:g}, {support.high:g}]"
         raise DataError(f"the data are {came}, likelihood {name!r} needs {COUNTS}; use 'gaussian'.")
 
 
 def register_likelihood(name: str, likelihood: type[Likelihood]) -> None:
-    """Add a likelihood to the table, so that configurations and files can name it; ConfigError for a name in use."""
+    """Register a likelihood under a name for configurations and files; ConfigError for a name in use."""
     register("likelihood", LIKELIHOODS, Likelihood, name, likelihood)
 
 

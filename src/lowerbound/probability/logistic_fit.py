@@ -1,9 +1,9 @@
-"""Mixtures of discretised logistics fitted to histograms: maximum likelihood, element by element.
+"""fit_logistics: fits discretised logistic mixtures to histograms by Newton steps and EM, per element.
 
 In a = 1 / scale and b = location / scale the log-probability of an interval under one logistic is concave (Pratt,
-"Concavity of the Log Likelihood", 1981), so that Newton's method finds its one maximum. Mixtures are fitted by
-expectation maximisation, whose maximisation is a Newton step for each component, from three starts of which the best
-is taken for each element: a good fit, where the best possible one cannot be known.
+"Concavity of the Log Likelihood", 1981), so that Newton's method finds its only maximum. Mixtures are fitted by
+expectation maximisation, with a Newton step for each component as the M step, from three starting points, of which the
+best is used for each element: a good fit, although the global optimum is not guaranteed.
 """
 
 import math
@@ -15,36 +15,36 @@ from torch import Tensor
 from torch.nn import functional as F
 
 NUM_STEPS = 60
-"""Newton steps for a single logistic; rounds of expectation maximisation for several, from the best start."""
+"""Newton steps for a single logistic; rounds of expectation maximisation for a mixture, from the best start."""
 
 NUM_FIRST_STEPS = 15
-"""Rounds after which the best start of each element is chosen."""
+"""Rounds after which the best starting point of each element is selected."""
 
 LOCATION_RANGE = (-3.0, 4.0)
-"""In units where levels run from 0 to 1; beyond it only the tail would be left, which is exponential."""
+"""Bounds of locations, in units where levels run from 0 to 1; outside, all levels would be in the exponential tail."""
 
 HALVINGS = 12
-"""Of a Newton step that does not raise the likelihood, before it is left out."""
+"""Maximum number of halvings of a Newton step that does not increase the likelihood, before it is skipped."""
 
 VALUES_AT_ONCE = 2**19
-"""Levels times elements times components: 4 MiB each of some ten."""
+"""Levels times elements times components processed at once: 4 MiB for each of about ten arrays."""
 
 LEAST_WEIGHT = 1e-8
 
 
 @dataclass(frozen=True, eq=False)
 class Logistics:
-    """Parameters of each component, for each element."""
+    """Parameters of the components, for each element."""
 
     weight: Float[Tensor, "component element"]  # sums to one
     location: Float[Tensor, "component element"]  # in units where levels run from 0 to 1
     scale: Float[Tensor, "component element"]
 
 
-def fitted_logistics(
+def fit_logistics(
     counts: Float[Tensor, "level element"], num_components: int, least_scale: float, greatest_scale: float
 ) -> Logistics:
-    """The most probable mixture of each element, given how often it had each level.
+    """The maximum-likelihood mixture of each element, given the counts of its levels.
 
     Scales are in units where levels run from 0 to 1.
     """
@@ -63,9 +63,9 @@ def _fitted(counts: Float[Tensor, "level element"], num_components: int, bounds:
     levels = torch.linspace(0, 1, len(counts), dtype=counts.dtype, device=counts.device)
     starts = [_from(*start, bounds) for start in _starts(counts, levels, num_components)]
     if len(starts) > 1:
-        found = [_climbed(counts, levels, start, bounds, NUM_FIRST_STEPS) for start in starts]
+        found = [_expectation_maximisation(counts, levels, start, bounds, NUM_FIRST_STEPS) for start in starts]
         starts = [_best(counts, levels, found)]
-    return _climbed(counts, levels, starts[0], bounds, NUM_STEPS)
+    return _expectation_maximisation(counts, levels, starts[0], bounds, NUM_STEPS)
 
 
 def _from(
@@ -78,7 +78,7 @@ def _from(
 def _best(
     counts: Float[Tensor, "level element"], levels: Float[Tensor, " level"], found: list[Parameters]
 ) -> Parameters:
-    """Of each element the most probable parameters."""
+    """For each element the parameters with the highest likelihood."""
     best = torch.stack([_log_likelihood(counts, levels, parameters) for parameters in found]).argmax(0)
     weight, a, b = (
         torch.stack(columns).gather(0, best.expand(1, len(columns[0]), -1)).squeeze(0)
@@ -90,7 +90,7 @@ def _best(
 def _starts(
     counts: Float[Tensor, "level element"], levels: Float[Tensor, " level"], num_components: int
 ) -> list[tuple[Float[Tensor, "component element"], Float[Tensor, "component element"]]]:
-    """Locations and scales: at quantiles of the histogram, evenly over its range, and with one on its mode."""
+    """Starting locations and scales: at quantiles, evenly spaced over the range, and with one on the mode."""
     share = counts / counts.sum(0).clamp(min=1)
     mean = levels @ share
     deviation = ((levels**2) @ share - mean**2).clamp(min=0).sqrt().clamp(min=1 / len(levels))
@@ -99,12 +99,12 @@ def _starts(
         return [(mean.unsqueeze(0), scale.unsqueeze(0))]
     middles = ((torch.arange(num_components).to(levels) + 0.5) / num_components).unsqueeze(1)
     below = (share.cumsum(0).unsqueeze(0) < middles.unsqueeze(1)).sum(1)
-    # Equal components would stay equal.
+    # Offset, because equal components would stay equal.
     quantiles = levels[below.clamp(max=len(levels) - 1)] + scale * (middles - 0.5)
     present = share > 0
     low, high = levels[present.int().argmax(0)], levels[len(levels) - 1 - present.flip(0).int().argmax(0)]
     evenly = torch.linspace(0, 1, num_components).to(levels).unsqueeze(1)
-    # A component on the most frequent level: black and white are spikes in many images.
+    # A component on the most frequent level: many images have spikes at black and white.
     on_mode = torch.cat([levels[share.argmax(0)].unsqueeze(0), quantiles[1:]])
     narrow = torch.full_like(scale, 0.3 / len(levels))
     return [
@@ -114,14 +114,14 @@ def _starts(
     ]
 
 
-def _climbed(
+def _expectation_maximisation(
     counts: Float[Tensor, "level element"],
     levels: Float[Tensor, " level"],
     start: Parameters,
     bounds: tuple[float, float],
     num_steps: int,
 ) -> Parameters:
-    """Expectation maximisation; with one component, Newton's method."""
+    """Expectation maximisation, which is Newton's method for one component."""
     weight, a, b = start
     for _ in range(num_steps):
         log_joint = weight.log().unsqueeze(1) + _log_probability(levels, a, b)
@@ -140,7 +140,7 @@ def _newton_step(
     b: Float[Tensor, "component element"],
     bounds: tuple[float, float],
 ) -> tuple[Float[Tensor, "component element"], Float[Tensor, "component element"]]:
-    """a and b with a greater weighted log-likelihood, or as great a one; both are held within their ranges."""
+    """a and b with a higher weighted log-likelihood, or the old ones if none is found; both within their ranges."""
     step_a, step_b = _newton_direction(share, levels, a, b, bounds)
     before = (share * _log_probability(levels, a, b)).sum(1)
     length, is_found = torch.ones_like(a), torch.zeros_like(a, dtype=torch.bool)
@@ -180,7 +180,7 @@ def _newton_direction(
     curvature_aa = (share * (bend_above * upper**2 + bend_below * lower**2)).sum(1) + bend
     curvature_ab = -(share * (bend_above * upper + bend_below * lower)).sum(1)
     curvature_bb = (share * (bend_above + bend_below)).sum(1)
-    # At a bound of a, where the gradient points beyond it, b moves alone.
+    # If a is at a bound and its gradient points outwards, only b moves.
     is_held = ((a <= bounds[0]) & (gradient_a < 0)) | ((a >= bounds[1]) & (gradient_a > 0))
     ridge = 1e-12 * (curvature_aa + curvature_bb) + 1e-300
     determinant = (curvature_aa + ridge) * (curvature_bb + ridge) - curvature_ab**2
@@ -194,7 +194,7 @@ def _newton_direction(
 def _log_probability(
     levels: Float[Tensor, " level"], a: Float[Tensor, "component element"], b: Float[Tensor, "component element"]
 ) -> Float[Tensor, "component level element"]:
-    """Of each level under each component, as `DiscretizedLogistics` has it."""
+    """Log-probability of each level under each component, as in `DiscretizedLogistics`."""
     half = 0.5 / (len(levels) - 1)
     centred = a.unsqueeze(1) * levels.unsqueeze(1) - b.unsqueeze(1)
     width = a.unsqueeze(1) * half

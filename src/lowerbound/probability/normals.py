@@ -1,4 +1,4 @@
-"""Normals with a full covariance, and mixtures of normals: distributions over latents."""
+"""FullNormal (full covariance) and MixtureOfNormals: distributions over latents."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from lowerbound.foundation.seeding import ContentNoise
 from lowerbound.probability.distributions import LOG_2_PI, TABLE_VALUES, DiagonalNormal, Distribution
 
 NUM_BISECTIONS = 60
-"""Halvings of the interval that holds a quantile: beyond the digits of a float64."""
+"""Halvings of the interval that contains a quantile, sufficient for float64."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -19,7 +19,7 @@ class FullNormal(Distribution):
     """Normal with covariance L Lᵀ; draws are reparameterised, z = mean + L noise."""
 
     parameter_mean: Float[Tensor, "*batch latent"]
-    scale_tril: Float[Tensor, "*batch latent latent"]  # L, lower triangular, its diagonal positive
+    scale_tril: Float[Tensor, "*batch latent latent"]  # L, lower triangular with a positive diagonal
     event_ndim: int = 1
 
     @property
@@ -50,13 +50,13 @@ class FullNormal(Distribution):
         return FullNormal(self.parameter_mean[..., chosen], scale_tril)
 
     def log_prob(self, value: Float[Tensor, "*value_shape"]) -> Float[Tensor, "*batch"]:
-        # In float64: where the covariance is nearly singular, the solution has lost most digits of a float32.
+        # In float64: for a nearly singular covariance the solution would lose most digits of float32.
         centred = (value - self.parameter_mean).double().unsqueeze(-1)
         noise = torch.linalg.solve_triangular(self.scale_tril.double(), centred, upper=False).squeeze(-1)
         return -(0.5 * (noise.square() + LOG_2_PI) + self.log_diagonal.double()).sum(-1)
 
     def log_prob_table(self, values: Float[Tensor, "n latent"]) -> Float[Tensor, "n batch"]:
-        # By the inverse of every L, once: a triangular system for each pair would copy L for each.
+        # With the inverse of every L: solving a triangular system per pair would copy L for each.
         num_batch, latent_dim = self.parameter_mean.shape
         identity = torch.eye(latent_dim, dtype=torch.float64, device=values.device).expand(num_batch, -1, -1)
         inverse = torch.linalg.solve_triangular(self.scale_tril.double(), identity, upper=False)
@@ -82,7 +82,7 @@ class FullNormal(Distribution):
 
 @dataclass(frozen=True, eq=False)
 class MixtureOfNormals(Distribution):
-    """A mixture of diagonal normals over latents, of batch shape (). Draws are not differentiable in the weights."""
+    """A mixture of diagonal normals over latents, of batch shape (). Draws are not differentiable in the logits."""
 
     logits: Float[Tensor, " component"]
     components: DiagonalNormal  # of batch shape [component]
@@ -99,7 +99,7 @@ class MixtureOfNormals(Distribution):
 
     @property
     def mode(self) -> Float[Tensor, " latent"]:
-        """The component mean of the greatest density: the mode itself where components lie apart."""
+        """The component mean with the highest density: the mode itself if components are well separated."""
         means = self.components.mean
         return means[self.log_prob(means).argmax()]
 
@@ -134,10 +134,10 @@ class MixtureOfNormals(Distribution):
         return mean + temperature * self.components.variance.sqrt()[chosen] * noise
 
     def inverse_cdf(self, probability: Float[Tensor, "*value_shape"]) -> Float[Tensor, "*value_shape"]:
-        """Quantiles of each element, by bisection; the last axis is that of the elements."""
+        """Quantiles of each element, by bisection; elements are along the last axis."""
         wanted = probability.double()
         mean, deviation = self.components.mean.double(), self.components.variance.double().sqrt()
-        # A mixture's quantile lies between the least and the greatest of its components'.
+        # A quantile of a mixture lies between the smallest and the largest of its components.
         of_components = mean + deviation * torch.special.ndtri(wanted.unsqueeze(-2))
         low, high = of_components.amin(-2), of_components.amax(-2)
         for _ in range(NUM_BISECTIONS):
@@ -151,12 +151,12 @@ class MixtureOfNormals(Distribution):
 def scale_tril_of(
     log_variance: Float[Tensor, "*batch latent"], below: Float[Tensor, "*batch pair"]
 ) -> Float[Tensor, "*batch latent latent"]:
-    """L = diag(exp(log_variance / 2)) (I + N), N strictly lower triangular with the entries `below`, row by row."""
+    """L = diag(exp(log_variance / 2)) (I + N), where N is strictly lower triangular with entries `below`, by row."""
     return torch.exp(0.5 * log_variance).unsqueeze(-1) * unit_lower(below, log_variance.shape[-1])
 
 
 def unit_lower(below: Float[Tensor, "*batch pair"], latent_dim: int) -> Float[Tensor, "*batch latent latent"]:
-    """Lower triangular matrices with ones on the diagonal and the entries `below` it, row by row."""
+    """Lower triangular matrices with ones on the diagonal and the entries `below` it, by row."""
     rows, columns = torch.tril_indices(latent_dim, latent_dim, offset=-1, device=below.device)
     unit = torch.diag_embed(below.new_ones(*below.shape[:-1], latent_dim))
     unit[..., rows, columns] = below

@@ -1,7 +1,7 @@
-"""What likelihoods, priors and posteriors have in common: options, and names in tables under which files know them.
+"""Part: base of likelihoods, priors and posteriors; checks of their options, and registration under a name.
 
-A part is built from a shape and options: constructor arguments with a default, each a number, a truth value or a text.
-A file holds a part's name and its options, so that loading builds the same part again.
+A part is built from a shape and options: constructor arguments with a default, each a number, Boolean or string. A file
+stores a part's name and options, from which loading builds the same part.
 """
 
 import math
@@ -14,7 +14,7 @@ from torch import nn
 from lowerbound.foundation.errors import ConfigError, UnknownName
 
 OWN = "own"
-"""The name of a part that is in no table: it works in memory, and a model that has one is not saved."""
+"""The name of an unregistered part: it works in memory, but a model that has one cannot be saved."""
 
 Option = bool | int | float | str
 OptionCheck = Callable[[str, Any], None]
@@ -27,7 +27,7 @@ class Part(nn.Module):
     """A family of distributions with options; base of likelihoods, priors and posteriors."""
 
     accepted_options: ClassVar[dict[str, tuple[float, float]]] = {}
-    """Least and greatest number accepted for options; others are refused, none is changed."""
+    """Smallest and largest accepted number of options; others are refused, never clamped."""
 
     def __new__(cls: type[AnyPart], *arguments: Any, **options: Any) -> AnyPart:
         part = object.__new__(cls)
@@ -36,7 +36,7 @@ class Part(nn.Module):
 
     @property
     def options(self) -> dict[str, Any]:
-        """The options that this part was built with, defaults included."""
+        """The options that this part was built with, including defaults."""
         arguments, options = self.__dict__["_given"]
         given = signature(type(self)).bind_partial(*arguments, **options)
         given.apply_defaults()
@@ -44,7 +44,7 @@ class Part(nn.Module):
 
 
 def option_parameters(part: type[Part]) -> dict[str, Parameter]:
-    """The constructor's arguments that have a default; columns are those of the data, and no option."""
+    """The constructor's arguments that have a default, except `columns`, which come from the data."""
     parameters = signature(part).parameters.values()
     return {
         option.name: option
@@ -54,7 +54,7 @@ def option_parameters(part: type[Part]) -> dict[str, Parameter]:
 
 
 def check_options(kind: str, name: str, part: type[Part], options: Mapping[str, Any]) -> None:
-    """Refuse options that `part` does not have, or with values that it does not accept.
+    """Refuse options that `part` does not have, and values that it does not accept.
 
     `kind` is "likelihood", "prior" or "posterior". Raises UnknownName or ConfigError.
     """
@@ -66,7 +66,7 @@ def check_options(kind: str, name: str, part: type[Part], options: Mapping[str, 
 
 
 def option_checks(part: type[Part]) -> dict[str, OptionCheck]:
-    """The options of a part, each with a check of its value, read from its constructor."""
+    """Checks of the values of a part's options by name, derived from its constructor."""
     return {
         name: _value_check(option, part.accepted_options.get(name, (-math.inf, math.inf)))
         for name, option in option_parameters(part).items()
@@ -74,28 +74,28 @@ def option_checks(part: type[Part]) -> dict[str, OptionCheck]:
 
 
 def name_of(table: Mapping[str, type[Part]], part: Part | str) -> str:
-    """The name of a part in a table; OWN for a part of a class that is not in it."""
+    """The name of a part in a table; OWN if its class is not registered."""
     if isinstance(part, str):
         return part
-    # Not isinstance: a class derived from one in the table is another family.
+    # Not isinstance: a subclass of a registered class is another family.
     return next((name for name, kind in table.items() if type(part) is kind), OWN)
 
 
 def plain_options(part: Part) -> dict[str, Option]:
-    """The options of a part that a file can hold."""
+    """The options of a part that can be stored in a file."""
     return {option: value for option, value in part.options.items() if isinstance(value, Option)}
 
 
 def register(kind: str, table: dict[str, Any], base: type[Part], name: str, part: type[Part]) -> None:
-    """Add a class to a table under `name`; ConfigError for one that is no `base`, or a name that is taken.
+    """Add a class to a table under `name`; ConfigError unless it is derived from `base` and the name is free.
 
-    The same class may be registered again, also when its definition was run again, as in a notebook.
+    The same class may be registered again, also after its definition was re-run, as in a notebook.
     """
     if not (isinstance(part, type) and issubclass(part, base)):
-        raise ConfigError(f"a {kind} is a class derived from {base.__name__}, got {part!r}.")
+        raise ConfigError(f"a {kind} must be a class derived from {base.__name__}, got {part!r}.")
     taken = table.get(name)
     if name == OWN or (taken is not None and _place(taken) != _place(part)):
-        raise ConfigError(f"the {kind} {name!r} exists already; choose another name.")
+        raise ConfigError(f"the {kind} {name!r} already exists; choose another name.")
     if not name or name != name.strip():
         raise ConfigError(f"the name of a {kind} needs at least one character and no spaces around it, got {name!r}.")
     table[name] = part
@@ -117,7 +117,7 @@ def _value_check(option: Parameter, accepted: tuple[float, float]) -> OptionChec
                 raise ConfigError(f"{key} needs true or false, got {value!r}.")
         elif isinstance(option.default, str):
             if not isinstance(value, str):
-                raise ConfigError(f"{key} needs a text, got {value!r}.")
+                raise ConfigError(f"{key} needs a string, got {value!r}.")
         elif isinstance(value, bool) or not isinstance(value, int if isinstance(option.default, int) else int | float):
             what = "a whole number" if isinstance(option.default, int) else "a number"
             raise ConfigError(f"{key} needs {what}, got {value!r}.")
@@ -128,6 +128,6 @@ def _value_check(option: Parameter, accepted: tuple[float, float]) -> OptionChec
 
 
 def check_number(key: str, value: float | int, least: float | int, most: float | int) -> None:
-    """ConfigError for an option's number outside of what is accepted."""
+    """ConfigError for a number outside of the accepted range of an option."""
     if not least <= value <= most:
         raise ConfigError(f"{key} needs a number from {least:g} to {most:g}, got {value:g}.")

@@ -1,7 +1,7 @@
-"""Posteriors q(z|x): raw encoder output to a distribution over latents.
+"""Posteriors q(z|x) by name: diagonal normal, full-covariance normal, point mass; register_posterior.
 
-A posterior states the shape of the raw tensor that it needs from the encoder (`raw_shape`), as a likelihood does of the
-decoder. The encoder yields its numbers head by head: `head_sizes`.
+A posterior maps raw encoder output to a distribution over latents. It states the shape that it needs (`raw_shape`), as
+a likelihood does for the decoder. Built-in encoders have one head for each of `head_sizes`.
 """
 
 from abc import ABC, abstractmethod
@@ -14,7 +14,7 @@ from lowerbound.probability.normals import FullNormal, scale_tril_of
 from lowerbound.probability.parts import Part, register
 
 LOG_VARIANCE_BOUND = 15.0
-"""Log-variances are kept within ± this: beyond it exp overflows in half precision and training cannot return."""
+"""Log-variances are clamped to ± this: beyond it exp overflows in half precision, and training cannot recover."""
 
 
 class Posterior(Part, ABC):
@@ -31,12 +31,12 @@ class Posterior(Part, ABC):
 
     @property
     def head_sizes(self) -> tuple[int, ...]:
-        """Numbers of each head of the encoder; starting weights are drawn head by head."""
+        """Output sizes of the encoder's heads; initial weights are drawn separately for each head."""
         return self.raw_shape
 
     @abstractmethod
     def forward(self, raw: Float[Tensor, "*batch raw"]) -> Distribution:
-        """The distribution over latents that a raw encoder output stands for."""
+        """The distribution over latents given by a raw encoder output."""
 
 
 class DiagonalNormalPosterior(Posterior):
@@ -58,8 +58,8 @@ class DiagonalNormalPosterior(Posterior):
 class FullNormalPosterior(Posterior):
     """N(mean, L Lᵀ) with a full covariance.
 
-    L = S (I + N): S scales the rows, N is strictly lower triangular. The heads are the mean, log S², and N row by row;
-    with N = 0 it is the diagonal normal of the first two.
+    L = S (I + N), where S is diagonal and N strictly lower triangular. The heads are the mean, log S², and N by row;
+    with N = 0 this is the diagonal normal of the first two.
 
     Source: Kingma and Welling, "An Introduction to Variational Autoencoders", arXiv:1906.02691, Section 2.5.1.
     """
@@ -78,7 +78,7 @@ class FullNormalPosterior(Posterior):
 
 
 class PointMassPosterior(Posterior):
-    """A deterministic code, which makes the model a plain autoencoder."""
+    """A deterministic code: the model is a plain autoencoder."""
 
     @property
     def raw_shape(self) -> tuple[int, ...]:
@@ -89,7 +89,7 @@ class PointMassPosterior(Posterior):
 
 
 def register_posterior(name: str, posterior: type[Posterior]) -> None:
-    """Add a posterior to the table, so that configurations and files can name it; ConfigError for a name in use."""
+    """Register a posterior under a name for configurations and files; ConfigError for a name in use."""
     register("posterior", POSTERIORS, Posterior, name, posterior)
 
 

@@ -1,4 +1,4 @@
-"""Priors p(z): distributions over latents, with what pictures and generation ask of them."""
+"""Priors p(z) by name: standard normal, mixture of normals; sampling with temperature, quantiles; register_prior."""
 
 from abc import ABC, abstractmethod
 from typing import ClassVar
@@ -16,7 +16,7 @@ from lowerbound.probability.posteriors import LOG_VARIANCE_BOUND
 
 
 class Prior(Part, ABC):
-    """A distribution over latents, with whatever parameters it has."""
+    """A distribution over latents, with its parameters."""
 
     def __init__(self, latent_dim: int) -> None:
         super().__init__()
@@ -27,15 +27,17 @@ class Prior(Part, ABC):
         """p(z), of batch shape ()."""
 
     def initialise(self, generator: Generator) -> None:
-        """Draw the starting values of learned parameters, if there are any."""
+        """Draw the initial values of learned parameters, if any."""
 
     def sample(self, generator: Generator, num: int, temperature: float = 1.0) -> Float[Tensor, "num latent"]:
-        """Draws from p(z); ConfigError for a temperature other than 1 where it has no meaning for this prior.
+        """Draws from p(z); ConfigError for a temperature other than 1 if the prior does not define one.
 
         The first draws of a stream are the same however many follow.
         """
         if temperature != 1:
-            raise ConfigError(f"{type(self).__name__} has no temperature; leave it at 1, got {temperature:g}.")
+            raise ConfigError(
+                f"{type(self).__name__} does not support a temperature other than 1, got {temperature:g}."
+            )
         prior: Distribution = self()
         return torch.cat([prior.sample(generator, 1) for _ in range(num)])
 
@@ -45,7 +47,7 @@ class Prior(Part, ABC):
         return prior.log_prob(z)
 
     def quantiles(self, probabilities: Float[Tensor, " point"]) -> Float[Tensor, "point latent"] | None:
-        """Of each latent's marginal, the values below which it falls with these probabilities; None if unknown."""
+        """Quantiles of each latent's marginal at these probabilities; None if unknown."""
         return None
 
 
@@ -56,7 +58,7 @@ class StandardNormalPrior(Prior):
 
     def __init__(self, latent_dim: int) -> None:
         super().__init__(latent_dim)
-        # A buffer, so that it follows the model's device and type; it is no state worth saving.
+        # A buffer, so that it follows the model's device and type; not saved, because it is constant.
         self.register_buffer("zeros", torch.zeros(latent_dim), persistent=False)
 
     def forward(self) -> DiagonalNormal:
@@ -88,7 +90,7 @@ class MixtureOfNormalsPrior(Prior):
 
     @torch.no_grad()
     def initialise(self, generator: Generator) -> None:
-        """Equal weights, unit variances, and means drawn from N(0, I): equal means would get equal gradients."""
+        """Equal weights, unit variances, and means drawn from N(0, I), since equal means would get equal gradients."""
         self.means.copy_(torch.randn(self.means.shape, generator=generator, dtype=self.means.dtype))
 
     def forward(self) -> MixtureOfNormals:
@@ -111,7 +113,7 @@ def _quantiles(
 
 
 def register_prior(name: str, prior: type[Prior]) -> None:
-    """Add a prior to the table, so that configurations and files can name it; ConfigError for a name in use."""
+    """Register a prior under a name for configurations and files; ConfigError for a name in use."""
     register("prior", PRIORS, Prior, name, prior)
 
 

@@ -1,6 +1,6 @@
-"""Draws from the posterior with what bounds, rates and penalties need to know of them.
+"""PosteriorSamples: draws z ~ q(z|x) with log p(x|z), log q(z|x), log p(z) and KL, for bounds and rates; draw.
 
-A model has one group of latents or, where it is hierarchical, several: z = (z_1, ..., z_L), drawn one after the other.
+A model has one group of latents or, if it is hierarchical, several: z = (z_1, ..., z_L), drawn in this order.
 Log-densities and rates are sums over groups; a later group's posterior and prior may depend on the draws before it.
 """
 
@@ -16,7 +16,7 @@ from lowerbound.probability.kl import has_closed_form_kl, kl_divergence
 
 
 def draw(posterior: Distribution, chance: Chance, num_samples: int) -> Float[Tensor, "sample batch latent"]:
-    """Draws z ~ q(z|x), from one stream for the whole batch or from one for each example."""
+    """Draws z ~ q(z|x), from one random stream for the batch, or from one stream per example (ContentNoise)."""
     if isinstance(chance, ContentNoise):
         return posterior.sample_by_content(chance, num_samples)
     return posterior.sample(chance, num_samples)
@@ -24,14 +24,14 @@ def draw(posterior: Distribution, chance: Chance, num_samples: int) -> Float[Ten
 
 @dataclass(frozen=True, eq=False)
 class LatentGroup:
-    """Draws of one group of latents, with the distributions that they are scored by, in nats.
+    """Draws of one group of latents, with its posterior and prior; log-densities in nats.
 
-    Densities are evaluated when they are first asked for: the analytic KL needs neither, and a point mass has none.
+    Densities are evaluated when first accessed: the analytic KL needs neither, and a point mass has none.
     """
 
     z: Float[Tensor, "sample batch latent"]
-    posterior: Distribution  # of batch shape [batch], or [sample, batch] where it depends on earlier draws
-    prior: Distribution  # of batch shape [], or as the posterior
+    posterior: Distribution  # of batch shape [batch], or [sample, batch] if it depends on earlier draws
+    prior: Distribution  # of batch shape [], or like the posterior
 
     @cached_property
     def log_prior(self) -> Float[Tensor, "sample batch"]:
@@ -45,13 +45,13 @@ class LatentGroup:
 
     @cached_property
     def kl(self) -> Float[Tensor, "*sample batch"]:
-        """KL(q(z|x) || p(z)) in closed form; ConfigError where there is none."""
+        """KL(q(z|x) || p(z)) in closed form; ConfigError if there is none."""
         return kl_divergence(self.posterior, self.prior)
 
 
 @dataclass(frozen=True, eq=False)
 class PosteriorSamples:
-    """Draws z ~ q(z|x) of all groups of latents, and their log densities, in nats."""
+    """Draws z ~ q(z|x) of all groups of latents, with their log-densities in nats."""
 
     log_likelihood: Float[Tensor, "sample batch"]  # log p(x|z)
     groups: tuple[LatentGroup, ...]
@@ -64,7 +64,7 @@ class PosteriorSamples:
         posterior: Distribution,
         prior: Distribution,
     ) -> "PosteriorSamples":
-        """Draws of a model that is not hierarchical."""
+        """Draws of a model with a single group of latents."""
         return cls(log_likelihood, (LatentGroup(z, posterior, prior),))
 
     @property
@@ -85,12 +85,12 @@ class PosteriorSamples:
 
     @property
     def has_closed_form_kl(self) -> bool:
-        """Whether every group's KL is known in closed form."""
+        """Whether the KL of every group has a closed form."""
         return all(has_closed_form_kl(group.posterior, group.prior) for group in self.groups)
 
     @cached_property
     def kl(self) -> Float[Tensor, "*sample batch"]:
-        """KL(q(z|x) || p(z)) in closed form, summed over groups; ConfigError where one has none."""
+        """KL(q(z|x) || p(z)) in closed form, summed over groups; ConfigError if any has none."""
         return sum_of([group.kl for group in self.groups])
 
     @property
@@ -99,7 +99,7 @@ class PosteriorSamples:
         return self.log_likelihood + self.log_prior - self.log_posterior
 
     def with_fixed_posterior(self) -> "PosteriorSamples":
-        """The same draws, where log q(z|x) depends on z alone and not on the posterior's parameters."""
+        """The same draws, with log q(z|x) depending only on z: the posterior's parameters are detached."""
         groups = (LatentGroup(group.z, group.posterior.detach(), group.prior) for group in self.groups)
         return replace(self, groups=tuple(groups))
 

@@ -1,4 +1,4 @@
-"""A likelihood for rows of a table: a family for each column, missing cells left out."""
+"""TableLikelihood: p(x|z) for rows of a table, with a family per column; missing cells are omitted."""
 
 import math
 
@@ -27,12 +27,12 @@ MIN_LOG_SIGMA = math.log(1e-3)  # of a numeric column, in standard deviations of
 
 
 class TableLikelihood(Likelihood):
-    """Independent columns: normal, negative binomial, Bernoulli or categorical, by their kind.
+    """Independent columns: normal, negative binomial, Bernoulli or categorical, by kind.
 
-    A numeric column has a mean from the decoder and a standard deviation of its own that is learned, in standard
-    deviations of the training data; densities are in the column's own unit. A count has a learned shape r. The encoder
-    reads numbers standardised, counts as log(1 + x), categories one by one, and for every column whether it is there;
-    what is missing reads as zero.
+    A numeric column has a mean from the decoder and a learned standard deviation, in standard deviations of the
+    training data; densities are in the column's own unit. A count has a learned shape r. The encoder's input has
+    standardised numbers, log(1 + x) of counts, one-hot categories, and for every column whether it is present; missing
+    values are 0.
     """
 
     location: Tensor
@@ -40,7 +40,7 @@ class TableLikelihood(Likelihood):
 
     def __init__(self, event_shape: tuple[int, ...], columns: tuple[Column, ...] = ()) -> None:
         super().__init__(event_shape)
-        # Without columns of its own every one is a number: what an array without names is.
+        # Without columns, as for an array without names, all are numeric.
         self.columns = columns or tuple(Column(name=str(i), kind="numeric") for i in range(math.prod(event_shape)))
         self.log_sigma = nn.Parameter(torch.zeros(len(self._of("numeric"))))
         self.log_r = nn.Parameter(torch.zeros(len(self._of("count"))))
@@ -56,8 +56,8 @@ class TableLikelihood(Likelihood):
         return (sum(self._widths()) + len(self.columns),)
 
     def standardise(self, mean: Float[Tensor, " column"], deviation: Float[Tensor, " column"]) -> None:
-        """Take the training data's mean and standard deviation as origin and unit of the numeric columns, and as where
-        the shapes of counts start.
+        """Set location and scale of numeric columns to the training data's mean and standard deviation, and initialise
+        the shapes of counts from them.
         """
         numeric = self._of("numeric")
         self.location[numeric] = mean[numeric]
@@ -99,7 +99,7 @@ class TableLikelihood(Likelihood):
     def convention(self, support: Support) -> str:
         if not (math.isfinite(support.low) and math.isfinite(support.high)):
             came = f"[{support.low:g}, {support.high:g}]"
-            raise DataError(f"data lie in {came}, likelihood 'table' needs finite values or missing ones.")
+            raise DataError(f"data lie in {came}, likelihood 'table' needs finite or missing values.")
         return "table" if self._of("numeric") else "discrete table"
 
     def admits(self, x: Float[Tensor, "batch *event"], is_binary: bool) -> Bool[Tensor, "batch *event"]:

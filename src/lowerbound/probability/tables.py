@@ -1,7 +1,7 @@
-"""Rows of a table: columns of different families, some cells missing.
+"""TableRow, Block, ColumnCodes: distributions of table rows with mixed column families and missing cells.
 
-A missing cell, NaN, is one that nobody saw: it is left out of log p(x|z), which is then the log-density of the cells
-that are there. For a decoder whose columns are independent given z that is the exact marginal.
+A missing cell (NaN) is omitted from log p(x|z), which is then the log-density of the known cells. For columns that are
+independent given z, that is the exact marginal.
 
 Source: Nazabal et al., "Handling incomplete heterogeneous data using VAEs", arXiv:1807.03653, Equation 4.
 """
@@ -18,7 +18,7 @@ from lowerbound.probability.levels import Categorical
 
 @dataclass(frozen=True, eq=False)
 class ColumnCodes(Distribution):
-    """One categorical element, its value a code 0..K-1 as a number. Draws are not differentiable."""
+    """One categorical element, whose value is a code from 0 to K - 1. Draws are not differentiable."""
 
     logits: Float[Tensor, "*batch level"]
     event_ndim: int = 0
@@ -43,7 +43,7 @@ class ColumnCodes(Distribution):
 
     @property
     def _levels(self) -> Categorical:
-        """The same codes as even levels from 0 to 1."""
+        """The codes as even levels from 0 to 1."""
         return Categorical(self.logits, event_ndim=0)
 
     @property
@@ -53,24 +53,24 @@ class ColumnCodes(Distribution):
 
 @dataclass(frozen=True, eq=False)
 class Block:
-    """Columns of one family: which they are, and their distribution, element by element (event_ndim 0)."""
+    """Columns of one family: their indices, and their element-wise distribution (event_ndim 0)."""
 
     columns: Int64[Tensor, " column"]
     distribution: Distribution
 
     def values(self, value: Float[Tensor, "*batch column"]) -> Float[Tensor, "*batch_and_block"]:
-        """These columns of whole rows; a family of single elements has no axis for them."""
+        """The values of these columns in whole rows; a single categorical column has no column axis."""
         chosen = value[..., self.columns]
         return chosen.squeeze(-1) if isinstance(self.distribution, ColumnCodes) else chosen
 
     def as_columns(self, value: Float[Tensor, "*batch_and_block"]) -> Float[Tensor, "*batch column"]:
-        """What the distribution yields, with an axis for its columns."""
+        """Values or log-densities of the distribution, with a column axis."""
         return value.unsqueeze(-1) if isinstance(self.distribution, ColumnCodes) else value
 
 
 @dataclass(frozen=True, eq=False)
 class TableRow(Distribution):
-    """A row of a table, block by block; columns are independent. `log_prob` passes over missing cells."""
+    """A row of a table as blocks of independent columns. `log_prob` ignores missing cells."""
 
     blocks: tuple[Block, ...]
     event_ndim: int = 1
@@ -96,7 +96,7 @@ class TableRow(Distribution):
 
     def cell_log_prob(self, value: Float[Tensor, "*value_shape"]) -> Float[Tensor, "*batch column"]:
         """Log-density of each cell, in nats; 0 for a missing one."""
-        # Zero is in the support of every family, and NaN would make its gradient NaN as well.
+        # Zero is in the support of every family; NaN would make gradients NaN.
         known = value.nan_to_num(0.0)
         parts = [block.distribution.log_prob(block.values(known)) for block in self.blocks]
         return torch.where(value.isnan(), 0.0, self._gather(parts))

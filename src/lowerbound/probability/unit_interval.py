@@ -1,9 +1,9 @@
-"""The continuous Bernoulli: a density on [0, 1] whose logarithm is linear.
+"""ContinuousBernoulli: a density on [0, 1] with a linear logarithm; its normaliser, mean and inverse mean.
 
     p(x) = exp(t x − A(t)) on [0, 1],   A(t) = log((e^t − 1) / t),
 
-where t is the logit that a Bernoulli would have. Its mean is A'(t) and its variance A''(t). Everything is computed from
-t: from probabilities, as it is usually written, the normaliser is 0/0 at 1/2 and saturates at both ends.
+where t is the logit of the corresponding Bernoulli. The mean is A'(t), the variance A''(t). Everything is computed from
+t: in the usual form, with probabilities, the normaliser is 0/0 at 1/2 and saturates at both ends.
 
 Source: Loaiza-Ganem and Cunningham, "The continuous Bernoulli", arXiv:1907.06845.
 """
@@ -17,18 +17,18 @@ from torch import Generator, Tensor
 from lowerbound.probability.distributions import Distribution, double_products
 
 SMALL = 0.05
-"""Below this |t| power series are used: their first neglected terms are below 1e-13."""
+"""Below this |t| power series are used; their first omitted terms are below 1e-13."""
 
 LEAST_SLOPE = 1e-6
-"""|t| of draws: below it they are uniform to a millionth."""
+"""Smallest |t| used for draws: below it they are uniform within a millionth."""
 
-STEPS = 80  # of a bisection: more than float64 has bits
+STEPS = 80  # bisection steps, more than float64 has bits
 WIDEST = 16.0  # bounds arsinh(t) of the inverse mean: |t| up to 4e6, where the mean is 2e-7 from an end
 
 
 @dataclass(frozen=True, eq=False)
 class ContinuousBernoulli(Distribution):
-    """Independent elements in [0, 1], from logits. Draws are differentiable in them."""
+    """Independent elements in [0, 1], from logits. Draws are differentiable in the logits."""
 
     logits: Float[Tensor, "*batch_and_event"]
     event_ndim: int = 1
@@ -44,7 +44,7 @@ class ContinuousBernoulli(Distribution):
     @property
     def variance(self) -> Float[Tensor, "*batch_and_event"]:
         t, is_small = _large(self.logits)
-        # 1 / t² − 1 / (2 sinh(t / 2))², the second of which vanishes where sinh would overflow.
+        # 1 / t² − 1 / (2 sinh(t / 2))², written so that the second term vanishes where sinh would overflow.
         tail = torch.exp(-t.abs())
         large = 1 / t**2 - tail / (1 - tail) ** 2
         squared = self.logits**2
@@ -52,7 +52,7 @@ class ContinuousBernoulli(Distribution):
 
     def log_prob(self, value: Float[Tensor, "*value_shape"]) -> Float[Tensor, "*batch"]:
         logits, value = torch.broadcast_tensors(self.logits, value)
-        # x − 1 for a positive t is t x less the greatest part of A(t): their difference would cancel.
+        # (x − 1) t for a positive t is t x minus the dominant part of A(t); their difference would cancel.
         tilt = (value - (logits > 0).to(value.dtype)) * logits
         return self.sum_event(tilt - _even_part(logits))
 
@@ -65,7 +65,7 @@ class ContinuousBernoulli(Distribution):
     def sample(self, generator: Generator, num_samples: int) -> Float[Tensor, "sample *batch_and_event"]:
         shape = (num_samples, *self.logits.shape)
         uniform = torch.rand(shape, generator=generator, dtype=self.logits.dtype, device=self.logits.device)
-        # The inverse of the distribution function, from whichever end the probability gathers at.
+        # The inverse distribution function, computed from the end where the mass is concentrated.
         magnitude = self.logits.abs().clamp(min=LEAST_SLOPE)
         from_top = 1 + torch.log1p((1 - uniform) * torch.expm1(-magnitude)) / magnitude
         return torch.where(self.logits > 0, from_top, 1 - from_top).clamp(0, 1)
@@ -77,8 +77,8 @@ def log_normaliser(logits: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
 
 
 def _even_part(logits: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
-    """A(−|t|) = log((1 − e^−|t|) / |t|): A(t) is t more for a positive t."""
-    magnitude = torch.where(logits > 0, logits, -logits)  # the magnitude of abs has no slope at zero
+    """A(−|t|) = log((1 − e^−|t|) / |t|); for positive t, A(t) = t + A(−|t|)."""
+    magnitude = torch.where(logits > 0, logits, -logits)  # abs has gradient 0 at zero
     t, is_small = _large(magnitude)
     large = torch.log1p(-torch.exp(-t)) - torch.log(t)
     squared = magnitude**2
@@ -93,7 +93,7 @@ def mean_of(logits: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
 
 
 def logits_of_mean(mean: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
-    """The t whose distribution has this mean, by bisection: A' has no inverse in closed form."""
+    """The t whose distribution has this mean, by bisection, because A' has no closed-form inverse."""
     low, high = torch.full_like(mean, -WIDEST), torch.full_like(mean, WIDEST)
     for _ in range(STEPS):
         middle = (low + high) / 2
@@ -103,6 +103,6 @@ def logits_of_mean(mean: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
 
 
 def _large(logits: Float[Tensor, "*shape"]) -> tuple[Float[Tensor, "*shape"], Bool[Tensor, "*shape"]]:
-    """The logits with small ones moved away from zero, and which those are: `where` passes NaN gradients on."""
+    """The logits with small ones replaced by SMALL, and the mask of those: `where` would propagate NaN gradients."""
     is_small = logits.abs() < SMALL
     return torch.where(is_small, torch.full_like(logits, SMALL), logits), is_small

@@ -15,7 +15,7 @@ def verdict(row: ComparisonRow, quantity: str) -> str:
     """A row's difference as a word: a higher ELBO is better, a lower reconstruction error is better."""
     if row.difference is None:
         return "reference"
-    if row.standard_errors_apart <= NOISE:
+    if row.num_standard_errors <= NOISE:
         return "within noise"
     return "better" if (row.difference.value > 0) == (quantity == "elbo") else "worse"
 

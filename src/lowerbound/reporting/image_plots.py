@@ -23,7 +23,7 @@ NOTE_HEIGHT = 0.3  # inches
 def reconstructions(results: Results) -> Figure:
     """Test images and their reconstructions. In each pair of rows the upper one has originals, the lower one their
     reconstructions: the image is encoded, and the mean of its posterior is decoded. Details missing from a
-    reconstruction did not fit into the code; where it shows something else, the model mistook the image.
+    reconstruction did not fit into the code; where it shows something else, the model misinterpreted the image.
     """
     originals, decoded = results.arrays["originals"], results.arrays["reconstructions"]
     columns = min(columns_for(originals.shape, most=10), len(originals))
@@ -58,7 +58,8 @@ def manifold(results: Results, size: int) -> Figure:
     """The plane of the two latents as the decoder sees it: each tile is decoded from the latent values of its column
     and row. The first latent grows to the right and the second upwards, as in the plot of the latent space, so a tile
     shows what a code at that place means. Neighbouring tiles differ gradually; where the image changes fast, a small
-    step in the code matters much. On the default grid, spaced by the prior's quantiles, all tiles are equally probable.
+    step in the code has a large effect. On the default grid, spaced by the prior's quantiles, all tiles are equally
+    probable.
     """
     images, (horizontal, vertical) = results.arrays[f"manifold_{size}"], results.arrays[f"manifold_{size}_axes"]
     gap = GAP // 2 if max(images.shape[1:3]) <= TINY else 0

@@ -63,7 +63,7 @@ def latent_pair(results: Results) -> Figure:
 @theme.themed
 def latent_line(results: Results) -> Figure:
     """The distribution of the posterior means of the test images along the one latent dimension, by label where the
-    data have labels. Separate hills are labels that the code distinguishes; each hill is scaled to the same height.
+    data have labels. Separate peaks are labels that the code distinguishes; each peak is scaled to the same height.
     """
     z = results.arrays["latent_mean"][:, 0]
     rows = list(categories(results)) or [Category("all", np.ones(len(z), dtype=bool), theme.TRAIN, "o")]

@@ -2,7 +2,7 @@
 
 A plot is a function from results to a figure, whose docstring is the caption, and a row of PLOTS. A row's `applies`
 returns an empty text, or the reason why the figure cannot be drawn; where the evaluation has left out the metric behind
-the figure, its reason counts. The report prints these reasons under "Not shown".
+the figure, its reason is used. The report prints these reasons under "Not shown".
 """
 
 import inspect
@@ -79,7 +79,7 @@ def not_shown(results: Results) -> dict[str, str]:
 
 
 def not_measured(results: Results) -> dict[str, str]:
-    """Metrics that were left out and that no plot stands for, each with its reason."""
+    """Metrics that were left out and that no plot represents, each with its reason."""
     plotted = {plot.metric for plot in _rows(results).values()}
     return {name: reason for name, reason in results.left_out.items() if name not in plotted}
 

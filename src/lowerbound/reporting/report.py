@@ -140,7 +140,7 @@ def _view(results: Results, pictures: list[Picture]) -> dict[str, Any]:
         "version": context.get("versions", {}).get("lowerbound", ""),
         "key": wording.key_number(results),
         "placement": wording.placement(results),
-        "is_monitoring_test": context.get("data", {}).get("watched") == "test",
+        "is_monitoring_test": context.get("data", {}).get("monitored") == "test",
         "measurements": [_measurement(results, score) for score in results.scores],
         "adapt": partial(wording.in_data_terms, results),
         "conventions": [wording.in_data_terms(results, words) for words in _conventions(results.scores)],
@@ -168,7 +168,7 @@ def _measurement(results: Results, score: Score) -> Measurement:
 
 
 def _diagnosis(finding: Finding) -> Diagnosis:
-    setting = list(wording.code_parts(finding.knob))
+    setting = list(wording.code_parts(finding.remedy))
     return Diagnosis(wording.severity_name(finding), wording.finding_numbers(finding), setting, finding)
 
 

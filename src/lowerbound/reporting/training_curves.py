@@ -111,7 +111,7 @@ def _legend(figure: Figure, axes: Axes) -> None:
 
 
 def _held_out_name(results: Results) -> str:
-    return "test (monitored)" if results.context.get("data", {}).get("watched") == "test" else "validation"
+    return "test (monitored)" if results.context.get("data", {}).get("monitored") == "test" else "validation"
 
 
 def _objective_is_elbo(results: Results) -> bool:

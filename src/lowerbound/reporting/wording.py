@@ -74,8 +74,8 @@ BINARISATIONS = {
 
 SEVERITIES = {
     SERIOUS: ("Serious", "the model is not usable as it is"),
-    WARNING: ("Warning", "something is wrong with the model"),
-    NOTE: ("Note", "something could be improved"),
+    WARNING: ("Warning", "the model has a problem"),
+    NOTE: ("Note", "the model could be improved"),
 }
 """Name and meaning of each severity."""
 
@@ -281,7 +281,7 @@ def facts(results: Results) -> list[tuple[str, str]]:
         ("Examples", _sizes(data.get("sizes", {}))),
         ("Preprocessing", "; ".join(data.get("notes", []))),
         ("Skipped", _skipped(data.get("skipped", []))),
-        ("Monitored", _monitored(data.get("watched"))),
+        ("Monitored", _monitored(data.get("monitored"))),
         ("Training", _training(training)),
         ("Versions", ", ".join(f"{name} {version}" for name, version in context.get("versions", {}).items())),
         ("Machine", _machine(context.get("machine", {}))),
@@ -304,7 +304,7 @@ def _placed(key: KeyNumber, z_free: float, floor: float | None) -> str:
     if saved <= 0:
         return (
             f"At {format_number(key.value, 2)} {unit} the {key.name} is no better than the {level} of {ignoring}: the "
-            "code does not pay for itself."
+            "code does not improve on it."
         )
     if floor is None or z_free <= floor:
         return f"This is {format_number(saved, 2)} {unit} below the {level} of {ignoring}."

@@ -99,10 +99,10 @@ def _latents(examples: Examples) -> Choice:
     shape = examples.event_shape
     if examples.layout == "image":
         num = 8 * 2 ** max(0, min(3, round(math.log2(max(shape[1:]) / 8))))
-        reason = "8 for images of 8 pixels, doubled with each doubling of the size"
+        reason = "images of 8 pixels get 8 latents, and each doubling of the size doubles their number"
     else:
         num = max(2, min(16, math.prod(shape) // 2))
-        reason = "half the number of values in an example, from 2 to 16"
+        reason = "this is half the number of values in an example, limited to 2 to 16"
     return Choice("latents", str(num), reason, {"model": {"latent_dim": num}}, "model.latent_dim")
 
 
@@ -119,6 +119,6 @@ def _training(examples: Examples) -> Choice:
         "precision": "auto",
     }
     value = f"batches of {batch_size}, 20 epochs or 3,000 steps"
-    reason = "whichever is longer; the weights of the best epoch on held-out examples are kept"
+    reason = "the longer of the two is used, and the weights of the best epoch on held-out examples are kept"
     settings = {"training": training, "model": {"output_bias": "mean"}}
     return Choice("training", value, reason, settings, "training.schedule")

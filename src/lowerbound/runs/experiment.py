@@ -1,4 +1,4 @@
-"""Experiment: the five sections of configuration that decide a run's result; recipes, and settings laid over them.
+"""Experiment: the five sections of configuration that decide a run's result; recipes, and settings that override them.
 
 From bottom to top: the defaults of each section's dataclass, the TOML of a recipe, the caller's settings, keywords. A
 recipe is a file in `recipes/`, or any other TOML file. The checks of single settings are in `setting_checks`.
@@ -21,7 +21,7 @@ from lowerbound.foundation.errors import ConfigError, UnknownName
 from lowerbound.foundation.storage import read_toml
 from lowerbound.foundation.text import one_line
 from lowerbound.models.config import ModelConfig
-from lowerbound.models.construction import knows_kl
+from lowerbound.models.construction import config_has_closed_form_kl
 from lowerbound.objectives.objective import OBJECTIVES, Objective
 from lowerbound.runs.setting_checks import check_settings
 from lowerbound.training.config import TrainingConfig
@@ -63,8 +63,8 @@ class Experiment:
 
     def __post_init__(self) -> None:
         self.objective.check_posterior(self.model.posterior)
-        # Resolved, so that config.toml says which rate was charged.
-        resolved = self.objective.resolved(self.model.posterior, knows_kl(self.model))
+        # Resolved, so that config.toml states the rate that was used.
+        resolved = self.objective.resolved(self.model.posterior, config_has_closed_form_kl(self.model))
         object.__setattr__(self, "objective", resolved)
 
     def settings(self) -> dict[str, dict[str, Any]]:
@@ -77,7 +77,7 @@ class WholeSection(dict[str, Any]):
 
 
 def resolve(base: str | Experiment, settings: Settings | None = None) -> Experiment:
-    """The experiment of a recipe, or another experiment, with `settings` laid over it.
+    """The experiment of a recipe, or another experiment, with `settings` that override it.
 
     Without a recipe, an empty `base`, the experiment is of recipe `AUTO`. ConfigError or UnknownName for anything that
     is not accepted.
@@ -128,7 +128,7 @@ def tables(settings: Settings) -> dict[str, Any]:
 
 
 def merge(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
-    """Tables of settings, `above` laid over `below` key by key."""
+    """Tables of settings merged key by key; `above` overrides `below`."""
     merged: dict[str, Any] = WholeSection(below) if isinstance(below, WholeSection) else dict(below)
     for key, value in above.items():
         both_tables = isinstance(value, Mapping) and isinstance(merged.get(key), Mapping)

@@ -41,7 +41,7 @@ class ColumnFound:
 
 @dataclass(frozen=True, kw_only=True)
 class Inspection:
-    """What data contain, and what training on them would choose."""
+    """The contents of data, and the settings that training on them would choose."""
 
     num_examples: int
     shape: tuple[int, ...]  # of one example, channels first for images

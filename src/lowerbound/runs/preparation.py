@@ -19,7 +19,7 @@ from lowerbound.runs.experiment import AUTO, Experiment, Settings, from_settings
 
 @dataclass(frozen=True, eq=False)
 class Prepared:
-    """An experiment in which nothing is left to decide, and its data."""
+    """A completely specified experiment, and its data."""
 
     experiment: Experiment
     splits: Splits
@@ -41,7 +41,7 @@ def prepare(
     """The experiment with what its data decide: number of epochs, levels of the likelihood.
 
     With `auto_below`, the settings that the user gave, model and training are chosen to fit the data wherever these
-    leave them open. `message` receives what the data hold and what was chosen. `splits` are data held in memory.
+    leave them open. `message` receives descriptions of the data and of the choices. `splits` are data held in memory.
     """
     in_memory = splits is not None
     splits = splits or load_data(experiment.data)
@@ -63,7 +63,7 @@ def prepare(
 
 
 def _about(splits: Splits, is_known: bool) -> list[str]:
-    """What the data hold; for a named source with its recipe only notes."""
+    """A description of the data; only notes for a named source with its recipe."""
     num_examples = len(splits.train) + len(splits.validation) + len(splits.test)
     lines = [] if is_known else [f"{splits.name}: {describe_examples(num_examples, splits.train)}"]
     lines += [f"columns: {describe_columns(splits.train.columns)}"] if splits.train.columns else []

@@ -121,5 +121,5 @@ def _data_context(splits: Splits) -> dict[str, Any]:
         "skipped": list(splits.skipped),
         "checksum": splits.checksum,
         "test_checksum": checksum([splits.test]),
-        "watched": splits.watched,
+        "monitored": splits.monitored,
     }

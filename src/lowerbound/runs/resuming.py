@@ -75,7 +75,7 @@ def _config_resumed(stored: Mapping[str, Any], resumed: Experiment) -> dict[str,
 
 
 def _resumed(experiment: Experiment, settings: Settings) -> Experiment:
-    """The stored experiment with settings laid over it; ConfigError for one that may not differ."""
+    """The stored experiment with settings that override it; ConfigError for one that may not differ."""
     old, resumed = experiment.settings(), resolve(experiment, settings)
     for section, values in resumed.settings().items():
         for key, value in values.items():

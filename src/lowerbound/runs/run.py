@@ -19,7 +19,7 @@ from torch import Tensor
 
 from lowerbound.data.batches import deviation_of, mean_of
 from lowerbound.data.sources import Splits
-from lowerbound.evaluation.anomaly_scores import calibrated
+from lowerbound.evaluation.anomaly_scores import calibrate_scores
 from lowerbound.evaluation.quick_evaluation import data_convention, evaluate_quick
 from lowerbound.evaluation.results import ProgressCallback, Results, read_results
 from lowerbound.foundation.errors import Interrupted, RunError, UsageError
@@ -51,7 +51,7 @@ CHECKPOINTS = "checkpoints"
 
 @dataclass(frozen=True)
 class Callbacks:
-    """Functions that follow a run; `should_stop` is asked between two training steps."""
+    """Callbacks of a run; `should_stop` is called between training steps."""
 
     progress: Callable[[Progress], None] = lambda progress: None
     message: Callable[[str], None] = lambda message: None
@@ -66,7 +66,7 @@ RATES_IN_WORDS = {
     "monte-carlo": "log q(z|x) − log p(z) at each draw (Monte Carlo)",
     "none": "none, a plain autoencoder",
 }
-"""What training charges for the code, as it is printed at the start."""
+"""The rate in the training objective, as printed at the start."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,7 +90,7 @@ class Run:
 
 @dataclass(frozen=True, eq=False)
 class Job:
-    """A run that is being carried out."""
+    """A run in progress."""
 
     path: Path
     experiment: Experiment
@@ -125,7 +125,7 @@ def train(
 
     What is trained is decided by `config`, an Experiment that is taken as it is; else by `recipe`, a name or the path
     of a TOML file; else model and training are chosen to fit the data, and `callbacks.message` receives the choices
-    and their reasons. `settings` go over these, and keywords over both. A section of `settings` is a table or a
+    and their reasons. `settings` override these, and keywords override both. A section of `settings` is a table or a
     dataclass: {"training": {"num_epochs": 5}} changes one key, {"training": TrainingConfig(num_epochs=5)} decides all
     keys of the section.
 
@@ -164,7 +164,7 @@ def train(
 def start_run(
     path: Path, prepared: Callable[[], Prepared], device: str = "auto", command: str = "", callbacks: Callbacks = SILENT
 ) -> Run:
-    """Carry out an experiment in a free directory; `prepared` is called once that is locked."""
+    """Run an experiment in an unused directory; `prepared` is called once that is locked."""
     if not path.is_dir():
         check_is_free(path)
     chosen = choose_device(device)
@@ -273,8 +273,8 @@ def _train(job: Job, model: VAE, checkpoint: Checkpoint | None, earlier: Iterabl
 
 def calibrate(job: Job, model: VAE) -> None:
     """Score held-out examples, so that anomaly scores have thresholds without the training data."""
-    if job.splits.watched == "validation" and not model.is_deterministic:
-        calibrated(model, job.splits.validation, job.device).write(job.path / CALIBRATION)
+    if job.splits.monitored == "validation" and not model.is_deterministic:
+        calibrate_scores(model, job.splits.validation, job.device).write(job.path / CALIBRATION)
 
 
 def finish(

@@ -43,9 +43,9 @@ def check_value(name: str, value: Any, depth: int = 0) -> None:
 def _wrong(name: str, value: Any) -> str:
     """What is wrong with a number or text; empty if nothing is."""
     if isinstance(value, str) and len(value) > LONGEST_TEXT:
-        return f"a text of {len(value):,} characters, accepted are {LONGEST_TEXT:,}"
+        return f"a text of {len(value):,} characters; the limit is {LONGEST_TEXT:,}"
     if isinstance(value, float) and not math.isfinite(value):
-        return f"{value}, accepted are finite numbers"
+        return f"{value}; only finite numbers are accepted"
     if isinstance(value, int):
         most = MAX_WHOLE if name.endswith("seed") else MAX_OTHER
         if not -most < value < most:

@@ -30,8 +30,8 @@ from lowerbound.evaluation.feature_samples import best_guess
 from lowerbound.evaluation.generation import drawn_examples, expected_examples
 from lowerbound.foundation.errors import DataError, RunError, SchemaError, UsageError
 from lowerbound.foundation.schema import Schema
-from lowerbound.models.stored_units import StoredUnits, in_stored_units
-from lowerbound.models.support import convention_of, supported
+from lowerbound.models.stored_units import StoredUnits, to_stored_units
+from lowerbound.models.support import convention_of, supported_examples
 from lowerbound.models.vae import VAE
 from lowerbound.probability.distributions import Distribution
 from lowerbound.runs.run_data import read_stored
@@ -84,7 +84,7 @@ class TrainedModel:
 
     def supported(self, collection: Collection, skip_broken: bool = False) -> Collection:
         """The examples that the likelihood can score; see `lowerbound.models.support`."""
-        return supported(collection, self.vae.likelihood, self.schema, skip_broken)
+        return supported_examples(collection, self.vae.likelihood, self.schema, skip_broken)
 
     def examples(self, x: Any) -> Collection:
         """Python data in the run's layout, one example or N, as a Collection.
@@ -160,7 +160,7 @@ class TrainedModel:
         """Examples as the model sees them, converted to stored units and layout: an array, or columns by name."""
         if self.schema.has_named_columns:
             return named_columns(x.cpu().numpy(), self.schema.columns)
-        stored: np.ndarray = in_stored_units(x, self.schema).cpu().numpy()
+        stored: np.ndarray = to_stored_units(x, self.schema).cpu().numpy()
         return stored
 
     def drawn(self, x: Float[Tensor, "n *event"]) -> np.ndarray | Columns:
@@ -188,7 +188,7 @@ class TrainedModel:
 def load(run: Path | str, encoder: nn.Module | None = None, decoder: nn.Module | None = None) -> TrainedModel:
     """The trained model of a run directory, or of a model.safetensors; RunError if it is missing or damaged.
 
-    Own networks must be given again, with any weights, which are replaced by those in the file.
+    Your own networks must be given again, with any weights, which are replaced by those in the file.
     """
     path = Path(run)
     vae, schema = load_with_schema(path, encoder, decoder)

@@ -1,7 +1,7 @@
 """The process that decodes image files: `python -m lowerbound.serving.image_process`, started by image_decoding.py.
 
 Files arrive on standard input, their pixels leave on standard output, each as a line of JSON with the number of bytes
-that follow, and these bytes. The process ends with its input. Its memory is limited where the system supports that.
+that follow, and these bytes. The process ends when its input ends. Its memory is limited where the system allows it.
 """
 
 import json

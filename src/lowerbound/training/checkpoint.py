@@ -123,7 +123,7 @@ def model_checksum(run: Path) -> str:
 def load_model(run: Path | str, encoder: nn.Module | None = None, decoder: nn.Module | None = None) -> VAE:
     """The trained model of a run directory, or of a model.safetensors; RunError if it is missing or damaged.
 
-    Own networks must be given again, with any weights, which are replaced by those in the file.
+    Your own networks must be given again, with any weights, which are replaced by those in the file.
     """
     return load_with_schema(run, encoder, decoder)[0]
 
@@ -164,12 +164,12 @@ def _built(path: Path, config: ModelConfig, event_shape: tuple[int, ...], column
     try:
         return build_model(config, event_shape, generator(0, "replaced by the loaded weights"), columns=columns)
     except (UsageError, RuntimeError, ValueError) as error:
-        raise RunError(f"{path} is damaged (no model can be built of it: {str(error).splitlines()[0]}).") from error
+        raise RunError(f"{path} is damaged (no model can be built from it: {str(error).splitlines()[0]}).") from error
 
 
 def _own(path: Path, description: _Description, encoder: nn.Module | None, decoder: nn.Module | None) -> VAE:
     if encoder is None or decoder is None:
-        raise UsageError(f"{path} has its own networks; pass them: load(path, encoder=..., decoder=...).")
+        raise UsageError(f"{path} was trained with your own networks; pass them: load(path, encoder=..., decoder=...).")
     config, event_shape = description.model, description.event_shape
     return VAE(
         encoder=encoder,

@@ -1,6 +1,6 @@
 """The training loop: `fit` trains a model, `training_steps` is the same loop as an iterator of progress records.
 
-Whoever iterates plots, logs, or stops. After each epoch the objective is evaluated at its final weights, without
+The caller plots, logs, or stops. After each epoch the objective is evaluated at its final weights, without
 warm-up, on the validation split; the ELBO is reported with it. At the end the model has the weights of the best epoch.
 """
 
@@ -84,7 +84,7 @@ def training_steps(
 def _train(
     loop: EpochLoop, validation: Batches, checkpoints: Path | None, should_stop: Callable[[], bool]
 ) -> Iterator[Progress]:
-    """All epochs, from top to bottom."""
+    """All epochs, in order."""
     state, config, clock = loop.state, loop.config, _Clock(loop)
 
     def save() -> None:

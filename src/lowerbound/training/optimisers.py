@@ -49,7 +49,7 @@ def adam(parameters: Iterable[nn.Parameter], config: TrainingConfig) -> torch.op
 class AdamWithEpsilonHat(torch.optim.Adam):
     """Adam that adds epsilon before bias correction: the ε̂ of arXiv:1412.6980, end of Section 2, as Keras has it.
 
-    A step is torch's own with the epsilon that comes to the same: ε̂ / sqrt(1 - β2^t) after the correction.
+    A step is torch's own with the equivalent epsilon: ε̂ / sqrt(1 - β2^t) after the correction.
     """
 
     @torch.no_grad()
@@ -70,7 +70,7 @@ def slot_names(optimiser: Optimizer) -> list[tuple[str, ...]]:
 
 
 def drop_fading_moments(optimiser: Optimizer) -> None:
-    """Set to zero the moments that are about to become denormal numbers, far below what moves a weight.
+    """Set to zero the moments that are about to become denormal numbers, which are far too small to change a weight.
 
     Moments of weights that rarely get a gradient, such as those of pixels that are nearly always black or of dead
     ReLUs, decay towards zero; below 1e-38 arithmetic on a CPU is about a hundred times slower.

@@ -74,5 +74,5 @@ def _likely_cause(model: VAE, x: Tensor, loss: Loss) -> str:
     if not all(torch.isfinite(parameter).all() for parameter in model.parameters()):
         return f"an earlier step made the weights non-finite; {calmer}."
     if not torch.isfinite(loss.rate).all():
-        return f"the rate overflowed, the posterior has run away; {calmer}, or use objective.rate_warm_up."
-    return f"the distortion overflowed, the decoder has run away; {calmer}."
+        return f"the rate overflowed because the posterior diverged; {calmer}, or use objective.rate_warm_up."
+    return f"the distortion overflowed because the decoder diverged; {calmer}."

@@ -150,6 +150,8 @@ class _Graph:
             with torch.cuda.graph(graph):
                 self.compute(static)
         except RuntimeError as error:
-            warnings.warn(f"the training step cannot be a CUDA graph, and stays slower: {error}", stacklevel=2)
+            warnings.warn(
+                f"the training step cannot be recorded as a CUDA graph, and remains slower: {error}", stacklevel=2
+            )
             return
         self.graph, self.batch = graph, static

@@ -9,7 +9,7 @@ import pytest
 import torch
 from PIL import Image
 
-from browsers import Traffic, complaints, served, watched
+from browsers import Traffic, complaints, monitored, served
 from explorer_runs import trained
 from lowerbound.runs.run_log import RunLog, read_log
 from lowerbound.serving.explorer.application import application
@@ -54,7 +54,7 @@ def opened(browser, url):
         page = context.new_page()
         page.set_default_timeout(10_000)
         page.traffic = Traffic(page)
-        pages.append((context, watched(page)))
+        pages.append((context, monitored(page)))
         page.goto(f"{url}/?run={run}&compare={compare}")
         page.wait_for_selector(".legend button, .notice")
         page.traffic.settle()

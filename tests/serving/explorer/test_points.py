@@ -154,7 +154,7 @@ def test_rows_are_shown_as_their_values_with_missing_cells(tmp_path_factory):
 
 def test_data_that_are_not_those_trained_on_are_refused(loaded, tmp_path):
     other = load_run(copied(loaded.path, tmp_path / "a", binarisation="static"), "cpu")
-    with pytest.raises(RunError, match="their checksum differs"):
+    with pytest.raises(RunError, match="its checksum differs"):
         load_points(other)
 
 
@@ -162,7 +162,7 @@ def test_moved_data_are_read_where_someone_says(tmp_path_factory, tmp_path):
     table = trained(tmp_path_factory, "table")
     (tmp_path / "moved.csv").write_bytes((table.parent / "things.csv").read_bytes())
     gone = load_run(copied(table, tmp_path / "a", source="nowhere.csv", data_path=str(tmp_path / "nowhere.csv")), "cpu")
-    with pytest.raises(DataError, match="--data PATH"):
+    with pytest.raises(DataError, match="give its new path"):
         load_points(gone)
     found, before = load_points(gone, data=str(tmp_path / "moved.csv")), load_points(load_run(table, "cpu"))
     for part, expected in zip(found.parts, before.parts, strict=True):

@@ -420,6 +420,6 @@ def test_where_the_data_cannot_be_read_the_model_draws_what_it_is_compared_on(ru
 
     monkeypatch.setattr(parity, "own_splits", absent)
     trial = comparison_inputs_of(run, load(run).vae)
-    assert trial.about == "64 examples that the model draws"
+    assert trial.about == "64 examples drawn from the model"
     assert trial.note == "no test examples of the run: the digits are gone."
     assert trial.inputs["x"].unique().tolist() == [0, 1]

@@ -16,7 +16,7 @@ from lowerbound.data.binarisation import binarise_by_content
 from lowerbound.data.examples import Examples
 from lowerbound.evaluation.quick_evaluation import expected_terms
 from lowerbound.foundation.schema import Column, Schema, Support
-from lowerbound.models.support import unsupported
+from lowerbound.models.support import unsupported_values
 from lowerbound.probability.likelihoods import LIKELIHOODS
 from lowerbound.serving.service.formats import examples_as_json
 from lowerbound.serving.service.validation import first_unsupported
@@ -258,5 +258,5 @@ def test_the_quick_check_finds_what_the_check_of_every_door_finds(name, layout, 
     stored = np.array(values, np.float32)[: 12 // math.prod(shape) * math.prod(shape)].reshape(-1, *shape)
     examples = Examples(stored, top, layout=layout)
     x = torch.from_numpy(stored / np.float32(top))
-    wrong = np.flatnonzero(unsupported(likelihood, schema, x).reshape(len(x), -1).any(axis=1))
+    wrong = np.flatnonzero(unsupported_values(likelihood, schema, x).reshape(len(x), -1).any(axis=1))
     assert first_unsupported(examples, likelihood, schema) == (int(wrong[0]) if len(wrong) else None)

@@ -1,1 +1,1 @@
-"""The explorer: a page that shows the latent loaded of runs, and the routes behind it."""
+"""The explorer: a page that shows the latent space of runs, and the routes behind it."""

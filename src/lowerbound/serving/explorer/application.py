@@ -1,6 +1,6 @@
 """The explorer's ASGI application: the page, and its routes for runs, latents, decoding, encoding and samples.
 
-Everything that computes runs in a worker; bodies are limited before they are read. An error is one line of JSON without
+All computation runs in a worker; bodies are limited before they are read. An error is one line of JSON without
 the paths of this machine.
 """
 

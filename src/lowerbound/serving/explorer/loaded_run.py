@@ -15,7 +15,7 @@ from lowerbound.evaluation.generation import codes_from_prior, to_images
 from lowerbound.evaluation.results import ARRAYS, Results, read_results
 from lowerbound.foundation.errors import DataError, RunError
 from lowerbound.foundation.schema import Schema
-from lowerbound.models.stored_units import in_stored_units
+from lowerbound.models.stored_units import to_stored_units
 from lowerbound.reporting.tiles import displayable
 from lowerbound.runs.experiment import Experiment
 from lowerbound.runs.preparation import choose_device
@@ -73,7 +73,7 @@ def displayed(schema: Schema, x: torch.Tensor) -> Arrays:
     if schema.layout == "image":
         return {"images": displayable(to_images(x))}
     # In double precision where an offset has more digits than a float.
-    return {"values": in_stored_units(x, schema).reshape(len(x), -1).cpu().numpy()}
+    return {"values": to_stored_units(x, schema).reshape(len(x), -1).cpu().numpy()}
 
 
 @torch.inference_mode()

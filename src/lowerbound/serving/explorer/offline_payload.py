@@ -19,7 +19,7 @@ from jaxtyping import Float
 from lowerbound.data.examples import Examples
 from lowerbound.foundation.allocator import kept_memory
 from lowerbound.foundation.errors import LowerboundError, RunError, UsageError
-from lowerbound.models.support import binarisation_in_words, unsupported
+from lowerbound.models.support import describe_binarisation, unsupported_values
 from lowerbound.objectives.terms import estimate_terms
 from lowerbound.probability.priors import StandardNormalPrior
 from lowerbound.serving.explorer.info import Info, run_info
@@ -229,11 +229,11 @@ def _reading(loaded: LoadedRun) -> dict[str, Any]:
     num_steps = high - low if schema.is_integer else 0
     pixels = torch.arange(NUM_BYTES) / (NUM_BYTES - 1)
     x = (pixels * num_steps).round() / num_steps if num_steps else pixels
-    is_wrong = unsupported(likelihood, schema, x)
+    is_wrong = unsupported_values(likelihood, schema, x)
     kinds = {"grey": not is_wrong.any(), "binary": not is_wrong[[0, -1]].any()}
     reason = f"the model accepts {likelihood.accepted(schema.support.is_binary, low, high)}"
     if schema.binarisation != "none":
-        reason += f" ({binarisation_in_words(schema)}), and this page does not binarise grey pixels"
+        reason += f" ({describe_binarisation(schema)}), and this page does not binarise grey pixels"
     has_more_bits = not schema.is_integer or num_steps > NUM_BYTES - 1
     note = "read with 8 bits per channel, the most that a browser offers; the run's data have more"
     return {

@@ -90,7 +90,7 @@ def reason_unavailable(loaded: LoadedRun, error: LowerboundError, data: str = ""
 def points_of(splits: Splits, loaded: LoadedRun, most: int = MAX_POINTS) -> Dataset:
     """The test examples, then the validation examples, then as many training examples as fit."""
     # If training monitors the test examples, there is no separate validation split.
-    held_out = {} if splits.watched == "test" else {"validation": splits.validation}
+    held_out = {} if splits.monitored == "test" else {"validation": splits.validation}
     room, chosen = most, {}
     for name, examples in ({"test": splits.test} | held_out | {"train": splits.train}).items():
         chosen[name] = _first(examples, room)

@@ -6,21 +6,22 @@ from typing import Any
 
 import numpy as np
 import torch
-from contourpy import LineType, contour_generator
 from jaxtyping import Float
 
 from lowerbound.evaluation.generation import TRAVERSAL_STEPS
+from lowerbound.evaluation.prior_shape import density_contours
 from lowerbound.foundation.errors import ConfigError
 from lowerbound.foundation.seeding import generator
 from lowerbound.models.vae import VAE
-from lowerbound.probability.distributions import DiagonalNormal, Distribution
+from lowerbound.probability.distributions import DiagonalNormal
 from lowerbound.probability.normals import FullNormal, MixtureOfNormals
 from lowerbound.probability.priors import Prior
 
-DEVIATIONS = (1, 2, 3)  # contours of a normal prior
+OF_NORMALS = {f"{deviations}σ": 1 - math.exp(-(deviations**2) / 2) for deviations in (1, 2, 3)}
+"""Contours of a normal prior: the probability within so many standard deviations, in the plane."""
+
 MASSES = (0.5, 0.9, 0.95)  # highest-density regions of any other prior
 RANGE = 4.0  # standard deviations of a normal prior that the range of a latent covers
-GRID = 240  # points per axis, on which the density is evaluated
 NUM_DRAWS = 2048  # from a prior without quantiles, and in the offline page for a prior that it cannot sample
 DIGITS = 4
 
@@ -35,10 +36,10 @@ class Contour:
 
 @torch.no_grad()
 def prior_description(model: VAE) -> dict[str, Any] | None:
-    """What the prior offers to the page; None for a deterministic autoencoder, which has no prior.
+    """The description of the prior for the page; None for a deterministic autoencoder, which has no prior.
 
     "quantiles" are the traversals' steps, one row per step, or None if the prior has no quantiles; "ranges" the lowest
-    and highest value of each latent; "has_temperature" whether samples can be drawn at other temperatures than 1.
+    and highest value of each latent; "has_temperature" whether samples can be drawn at temperatures other than 1.
     """
     if model.is_deterministic:
         return None
@@ -54,26 +55,20 @@ def prior_description(model: VAE) -> dict[str, Any] | None:
 
 @torch.no_grad()
 def prior_contours(model: VAE, axes: tuple[int, int]) -> dict[str, Any]:
-    """The contours of p(z) over two latents as "levels", or the "problem" why there are none.
+    """The contours of p(z) over two latents as "levels", or a "problem", the reason why there are none.
 
     Levels are 1, 2 and 3 standard deviations of a normal prior, and highest-density regions of any other: the smallest
     regions with 50, 90 and 95 % of the probability.
     """
     if model.is_deterministic:
         return {"levels": [], "problem": "a deterministic autoencoder has no prior."}
-    device = next(model.parameters()).device
-    try:
-        marginal = model.prior().marginal(axes)
-    except ConfigError as error:
-        return {"levels": [], "problem": f"no contours of the prior: {error}"}
-    x, y = (np.linspace(float(low), float(high), GRID) for low, high in _ranges(model.prior, device)[list(axes)])
-    points = np.stack(np.meshgrid(x, y), -1).reshape(-1, 2)
-    log_density = marginal.log_prob(torch.from_numpy(points).float().to(device)).double().cpu().numpy()
-    generate = contour_generator(x, y, log_density.reshape(GRID, GRID), line_type=LineType.Separate)
-    levels = [
-        Contour(label, [_rounded(np.asarray(line)) for line in generate.lines(threshold)])
-        for label, threshold in _thresholds(marginal, log_density)
-    ]
+    is_normal = isinstance(model.prior(), DiagonalNormal | FullNormal)
+    masses = OF_NORMALS if is_normal else {f"{share:.0%}".replace("%", " %"): share for share in MASSES}
+    contours = density_contours(model.prior, axes, list(masses.values()))
+    if contours is None:
+        name = type(model.prior()).__name__
+        return {"levels": [], "problem": f"no contours of the prior: {name} has no marginals."}
+    levels = [Contour(label, [_rounded(line) for line in lines]) for label, lines in zip(masses, contours, strict=True)]
     return {"levels": [asdict(level) for level in levels], "problem": ""}
 
 
@@ -95,17 +90,6 @@ def sampling_data(model: VAE) -> dict[str, Any]:
         }
     stream = generator(0, "offline samples", next(model.parameters()).device)
     return {"draws": _rounded(model.prior.sample(stream, NUM_DRAWS).cpu().numpy())}
-
-
-def _thresholds(marginal: Distribution, log_density: Float[np.ndarray, " point"]) -> list[tuple[str, float]]:
-    """The labels and log-densities of the contours."""
-    if isinstance(marginal, DiagonalNormal | FullNormal):
-        peak = float(marginal.log_prob(marginal.mean))
-        return [(f"{deviations}σ", peak - deviations**2 / 2) for deviations in DEVIATIONS]
-    descending = np.sort(log_density)[::-1]
-    mass = np.cumsum(np.exp(descending - descending[0]))
-    places = [int(np.searchsorted(mass, share * mass[-1])) for share in MASSES]
-    return [(f"{share:.0%}".replace("%", " %"), float(descending[k])) for share, k in zip(MASSES, places, strict=True)]
 
 
 def _ranges(prior: Prior, device: torch.device) -> Float[np.ndarray, "latent 2"]:

@@ -77,7 +77,7 @@ class OpenRun:
         try:
             return await asyncio.to_thread(load_points, self.loaded, self.data, self.data_dir)
         except LowerboundError as error:
-            remedy = "Then restart the explorer."
+            remedy = "Then restart the explorer with --data PATH."
             raise DataError(f"{reason_unavailable(self.loaded, error, self.data)} {remedy}") from error
 
     async def _encode(self) -> Latents:

@@ -6,7 +6,7 @@ from lowerbound.data.examples import Examples, RawArray
 from lowerbound.data.files import ReadingOptions, to_collection
 from lowerbound.data.images import ImageOptions
 from lowerbound.foundation.errors import DataError
-from lowerbound.models.support import binarised_like
+from lowerbound.models.support import binarise_as_run
 from lowerbound.runs.inputs import image_options
 from lowerbound.serving.explorer.loaded_run import LoadedRun
 from lowerbound.serving.image_decoding import MAX_PIXELS, limit_of_pixels
@@ -37,7 +37,7 @@ def read_upload(loaded: LoadedRun, raw: RawArray) -> Upload:
     """
     notes = tuple(note.removeprefix("1 of 1 ") for note in raw.notes)
     collection = to_collection(replace(raw, ids=(), notes=notes), ReadingOptions(schema=loaded.schema))
-    collection = binarised_like(collection, loaded.schema)
+    collection = binarise_as_run(collection, loaded.schema)
     try:
         loaded.trained.supported(collection)
     except DataError as error:

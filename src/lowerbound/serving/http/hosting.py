@@ -178,7 +178,7 @@ class _Connection(HttpToolsProtocol):
         if self.is_in_head and self.overhead_bytes > MAX_HEAD_BYTES:
             self._refuse(*HEAD_TOO_LARGE)
         elif self.overhead_bytes > MAX_HEAD_BYTES + FRAMING * self.body_bytes:
-            self._refuse(HTTPStatus.BAD_REQUEST, "the request has more framing than content")
+            self._refuse(HTTPStatus.BAD_REQUEST, "the framing of the request's body exceeds the limit")
         self._time_between_requests()
 
     def on_message_begin(self) -> None:

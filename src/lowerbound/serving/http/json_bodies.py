@@ -23,7 +23,7 @@ Model = TypeVar("Model", bound=BaseModel)
 
 
 class StrictModel(BaseModel):
-    """A JSON object without other fields than those declared, whose values are not converted."""
+    """A JSON object with only the declared fields, whose values are not converted."""
 
     model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
 
@@ -50,7 +50,7 @@ def validate(model: type[Model], value: Any) -> Model:
 
 
 def not_accepted(place: str, value: Any, accepted: str) -> RequestError:
-    """What was sent at a place, and what is accepted there."""
+    """The value sent at a place, and the values accepted there."""
     return RequestError(400, f"{place} is {shown(value)}; accepted: {accepted}.")
 
 

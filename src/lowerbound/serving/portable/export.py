@@ -50,7 +50,7 @@ def export(run: Path, form: str = "onnx", out: Path | None = None, data_dir: str
 
     They are compared with the model on the run's data, from their original location or `data`.
     Raises UnknownName or UsageError for an invalid request, RunError if the model is damaged or an exported file does
-    not compute the same.
+    not reproduce its outputs.
     """
     if form not in FORMATS:
         raise UnknownName("format", form, FORMATS)

@@ -56,7 +56,7 @@ def comparison_inputs_of(run: Path, model: VAE, data: str = "", data_dir: str = 
     except LowerboundError as error:
         inputs = {"x": _drawn(model, noise, stream), "z": noise, "noise": noise}
         return ComparisonInputs(
-            inputs, f"{NUM_COMPARED} examples that the model draws", f"no test examples of the run: {error}"
+            inputs, f"{NUM_COMPARED} examples drawn from the model", f"no test examples of the run: {error}"
         )
     chosen = examples.subset(np.arange(min(NUM_COMPARED, len(examples))))
     x, noise = scaled(chosen), noise[: len(chosen)]
@@ -68,8 +68,8 @@ def check_parity(computed: Computation, part: Part, precise: Part, trial: Compar
     """The deviation of an exported part from the model's own, `part`; RunError if it is too large.
 
     It is too large above 1e-5 from the model and from the model in double precision, `precise`, because both round
-    differently. At the limits of single precision, as when a decoder turns the last digit of z into the fifth of an
-    image, a deviation from double precision of about PyTorch's own is accepted.
+    differently. At the limits of single precision, as when a decoder amplifies the last digit of z to the fifth
+    digit of an image, a deviation from double precision of about PyTorch's own is accepted.
     """
     outputs, references = computed(trial.inputs), part(trial.inputs)
     exact = precise({name: value.double() for name, value in trial.inputs.items()})

@@ -1,1 +1,1 @@
-"""The HTTP service: trained models by the Open ParsedRequest Protocol, and by plain endpoints."""
+"""The HTTP service: trained models by the Open Inference Protocol, and by plain endpoints."""

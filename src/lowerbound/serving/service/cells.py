@@ -1,7 +1,7 @@
 """Cells of table rows as JSON: numbers in numeric columns, levels in others, true and false only as levels.
 
 In Python, True equals 1, so cells are checked before they become a table. How a table's cells are read is in
-data/rows.py.
+data/table_examples.py.
 """
 
 from typing import Any

@@ -87,8 +87,8 @@ def load_runs(arguments: Sequence[str], device: str = "auto") -> list[ServedMode
 def with_one_thread() -> Iterator[None]:
     """Limit torch to one thread within this context.
 
-    OpenMP starts a team of threads for every thread that computes, and with more threads than cores they sleep at every
-    turn, so that forward passes take 1.3 times as long. Only the thread of the forward passes may have a team.
+    OpenMP starts a team of threads for every thread that computes, and with more threads than cores they often wait
+    for each other, so that forward passes take 1.3 times as long. Only the thread of forward passes may have a team.
     """
     before = torch.get_num_threads()
     torch.set_num_threads(1)

@@ -30,7 +30,7 @@ Content = dict[str, Any]
 
 
 def errors(*statuses: int) -> Responses:
-    """The error responses that any request can get, and these."""
+    """The error responses that every endpoint has, and the given ones."""
     return {
         status: {"model": ErrorBody, "description": REASONS[status]} for status in sorted({*ANY_REQUEST, *statuses})
     }

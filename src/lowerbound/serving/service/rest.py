@@ -197,7 +197,9 @@ def _point(text: str, latent_dim: int) -> list[float]:
     except ValueError:
         point = []
     if len(point) != latent_dim:
-        raise RequestError(400, f"z is {text[:60]!r}; accepted: {latent_dim} numbers separated by commas, as 0.5,-1.")
+        raise RequestError(
+            400, f"z is {text[:60]!r}; accepted: {latent_dim} numbers separated by commas, such as 0.5,-1."
+        )
     return point
 
 

@@ -38,7 +38,7 @@ class InferParameters(StrictModel):
 
 
 class BinaryInput(StrictModel):
-    """The size in bytes of an input sent as binary data behind the JSON."""
+    """The size in bytes of an input sent as binary data after the JSON."""
 
     binary_data_size: NonNegative | None = None
 

@@ -19,7 +19,7 @@ from lowerbound.data.files import ReadingOptions, to_collection
 from lowerbound.data.tables import RawTable
 from lowerbound.foundation.errors import DataError
 from lowerbound.foundation.schema import UNSCALED, Range, Schema, Support
-from lowerbound.models.support import binarised_like, supported, unsupported
+from lowerbound.models.support import binarise_as_run, supported_examples, unsupported_values
 from lowerbound.probability.likelihoods import Likelihood
 from lowerbound.serving.http.errors import RequestError
 from lowerbound.serving.http.json_bodies import shown
@@ -74,11 +74,11 @@ def checked(collection: Collection, likelihood: Likelihood, schema: Schema) -> C
     """The examples, with grey pixels binarised by content if the run's are; DataError for what cannot be scored."""
     if first_unsupported(collection.examples, likelihood, schema) is None:
         return collection
-    collection = binarised_like(collection, schema)
+    collection = binarise_as_run(collection, schema)
     index = first_unsupported(collection.examples, likelihood, schema)
     if index is not None:
         one = collection.examples.subset(np.array([index]))
-        supported(replace(collection, examples=one, ids=(f"example {index}",)), likelihood, schema)
+        supported_examples(replace(collection, examples=one, ids=(f"example {index}",)), likelihood, schema)
     return collection
 
 
@@ -92,7 +92,7 @@ def first_unsupported(examples: Examples, likelihood: Likelihood, schema: Schema
     num_at_once = SLICE // examples.values.shape[1] or 1 if is_table else SLICE
     for start in range(0, len(values), num_at_once):
         x = torch.from_numpy(to_model_scale(values[start : start + num_at_once], examples.range))
-        is_wrong = unsupported(likelihood, schema, x).reshape(len(x), -1).any(axis=1)
+        is_wrong = unsupported_values(likelihood, schema, x).reshape(len(x), -1).any(axis=1)
         if is_wrong.any():
             place = start + int(is_wrong.argmax())
             return place if is_table else place * len(examples) // values.size

@@ -1,26 +1,21 @@
 import math
 
-import numpy as np
 import pytest
 import torch
 from torch import distributions
 
-from lowerbound.data.sources import DataConfig, Examples, load
+from lowerbound.data.sources import DataConfig, load
 from lowerbound.data.synthetic import orthogonal_linear_gaussian
-from lowerbound.evaluation import diagnostics
-from lowerbound.evaluation.diagnostics import (
-    LabelledCodes,
+from lowerbound.evaluation import latent_statistics
+from lowerbound.evaluation.latent_statistics import (
     active_units,
+    decompose_rate,
     encode_examples,
-    labelled_codes,
-    linear_probe,
     log_aggregate_posterior,
     moment_kl,
-    nearest_neighbour_probe,
     rate_per_dimension,
-    split_rate,
 )
-from lowerbound.foundation.errors import ConfigError, DataError
+from lowerbound.foundation.errors import ConfigError
 from lowerbound.foundation.seeding import generator
 from lowerbound.models.config import ModelConfig
 from lowerbound.models.construction import build_model
@@ -48,22 +43,22 @@ def exact_posteriors(num_examples):
     return data, DiagonalNormal(mean, data.posterior_covariance().diagonal().log().expand_as(mean))
 
 
-def test_two_far_clusters_say_one_of_two_which_is_log_2():
-    split = split_rate(two_clusters(), standard_normal(2), generator(0, "draws"), num_draws=20)
+def test_the_information_of_two_separate_clusters_is_log_2():
+    split = decompose_rate(two_clusters(), standard_normal(2), generator(0, "draws"), num_draws=20)
     assert split.mutual_information.value == pytest.approx(math.log(2), abs=1e-6)
     expected = 50 - math.log(2)  # the rate is the KL of a shift by ten
     assert abs(split.aggregate_kl.value - expected) < 4 * split.aggregate_kl.standard_error
 
 
 def test_the_two_parts_add_up_to_the_rate():
-    split = split_rate(two_clusters(distance=0.7), standard_normal(2), generator(0, "draws"))
+    split = decompose_rate(two_clusters(distance=0.7), standard_normal(2), generator(0, "draws"))
     assert split.mutual_information.value + split.aggregate_kl.value == pytest.approx(split.rate.value)
     assert abs(split.rate.value - 0.5 * 0.7**2) < 4 * split.rate.standard_error
 
 
 def test_exact_posteriors_aggregate_to_the_prior_so_the_rate_is_information():
     data, posterior = exact_posteriors(4000)
-    split = split_rate(posterior, standard_normal(2), generator(0, "draws"))
+    split = decompose_rate(posterior, standard_normal(2), generator(0, "draws"))
     # I(x; z) of jointly normal x and z.
     expected = 0.5 * torch.logdet(torch.eye(6) + data.weight @ data.weight.T / data.sigma**2).item()
     assert split.is_resolved
@@ -73,15 +68,15 @@ def test_exact_posteriors_aggregate_to_the_prior_so_the_rate_is_information():
 
 def test_a_collapsed_posterior_has_no_information_and_no_active_unit():
     collapsed = DiagonalNormal(torch.zeros(50, 3), torch.zeros(50, 3))
-    split = split_rate(collapsed, standard_normal(3), generator(0, "draws"))
+    split = decompose_rate(collapsed, standard_normal(3), generator(0, "draws"))
     assert split.mutual_information.value == pytest.approx(0, abs=1e-12)
     assert split.aggregate_kl.value == pytest.approx(0, abs=1e-12)
     assert active_units(collapsed).count == 0
 
 
-def test_so_few_examples_that_all_are_told_apart_leave_the_information_unresolved():
+def test_too_few_examples_leave_the_information_unresolved():
     narrow = DiagonalNormal(torch.arange(20.0).unsqueeze(1), torch.full((20, 1), -12.0))
-    split = split_rate(narrow, standard_normal(1), generator(0, "draws"))
+    split = decompose_rate(narrow, standard_normal(1), generator(0, "draws"))
     assert split.mutual_information.value == pytest.approx(math.log(20))
     assert not split.is_resolved
 
@@ -95,7 +90,7 @@ def test_the_aggregate_is_the_mixture_of_all_posteriors(monkeypatch):
     mixture = distributions.MixtureSameFamily(distributions.Categorical(logits=torch.zeros(7)), components)
     whole = log_aggregate_posterior(z, posterior)
     torch.testing.assert_close(whole, mixture.log_prob(z))
-    monkeypatch.setattr(diagnostics, "MAX_PAIRS", 14)  # two draws at a time
+    monkeypatch.setattr(latent_statistics, "MAX_PAIRS", 14)  # two draws at a time
     torch.testing.assert_close(log_aggregate_posterior(z, posterior), whole)
 
 
@@ -111,7 +106,7 @@ def test_the_moments_kl_is_exact_for_a_normal_aggregate():
 @pytest.mark.parametrize("distance", [0.5, 2.0, 10.0])
 def test_the_moments_kl_is_below_the_aggregates_kl(distance):
     posterior = two_clusters(distance=distance)
-    aggregate = split_rate(posterior, standard_normal(2), generator(0, "draws"), num_draws=50).aggregate_kl
+    aggregate = decompose_rate(posterior, standard_normal(2), generator(0, "draws"), num_draws=50).aggregate_kl
     assert 0 < moment_kl(posterior, standard_normal(2)) < aggregate.value + 4 * aggregate.standard_error
 
 
@@ -140,58 +135,8 @@ def test_examples_are_encoded_in_batches_as_in_one(monkeypatch):
     test = load(DataConfig()).test
     model = build_model(ModelConfig(hidden=(8,)), (1, 8, 8), generator(0, "weights")).double()
     whole = encode_examples(model, test)
-    monkeypatch.setattr(diagnostics, "BATCH_SIZE", 100)
+    monkeypatch.setattr(latent_statistics, "BATCH_SIZE", 100)
     batched = encode_examples(model, test)
     assert whole.mean.shape == (360, 2)
     torch.testing.assert_close(batched.mean, whole.mean)
     torch.testing.assert_close(batched.variance, whole.variance)
-
-
-def codes_in(mean, labels):
-    return LabelledCodes(mean, torch.as_tensor(labels))
-
-
-def noise(num_examples, name):
-    return torch.randn(num_examples, 2, generator=generator(0, name))
-
-
-@pytest.mark.parametrize("probe", [linear_probe, nearest_neighbour_probe])
-def test_a_probe_reads_separable_codes_without_error(probe):
-    labels = torch.arange(60) % 3
-    means = torch.stack([10.0 * labels, -5.0 * labels], 1)
-    accuracy = probe(codes_in(means + noise(60, "a"), labels), codes_in(means + noise(60, "b"), labels))
-    assert (accuracy.value, accuracy.standard_error) == (1.0, 0.0)
-
-
-@pytest.mark.parametrize("probe", [linear_probe, nearest_neighbour_probe])
-def test_a_probe_of_noise_is_at_chance(probe):
-    labels = torch.arange(2000) % 4
-    accuracy = probe(codes_in(noise(2000, "a"), labels), codes_in(noise(2000, "b"), labels))
-    assert abs(accuracy.value - 0.25) < 4 * accuracy.standard_error
-    assert accuracy.standard_error == pytest.approx(math.sqrt(accuracy.value * (1 - accuracy.value) / 2000))
-
-
-def test_neighbours_read_what_no_plane_divides():
-    codes = 5 * torch.tensor([[-1.0, -1], [-1, 1], [1, -1], [1, 1]]).repeat(50, 1)
-    labels = torch.tensor([0, 1, 1, 0]).repeat(50)
-    train, test = codes_in(codes + noise(200, "a"), labels), codes_in(codes + noise(200, "b"), labels)
-    assert nearest_neighbour_probe(train, test).value == 1.0
-    assert linear_probe(train, test).value < 0.8
-
-
-def test_a_probe_standardises_the_codes():
-    labels = torch.arange(200) % 2
-    codes = noise(200, "a") + torch.stack([4.0 * labels, torch.zeros(200)], 1)
-    stretched = codes * torch.tensor([1.0, 1e4])  # the second dimension is noise alone, and drowns the first
-    accuracy = nearest_neighbour_probe(codes_in(stretched[:100], labels[:100]), codes_in(stretched[100:], labels[100:]))
-    assert accuracy.value > 0.9
-
-
-def test_codes_carry_the_labels_of_their_images_and_images_without_labels_are_refused():
-    test = load(DataConfig()).test.subset(np.arange(30))
-    model = build_model(ModelConfig(hidden=(8,)), (1, 8, 8), generator(0, "weights")).double()
-    codes = labelled_codes(model, test)
-    np.testing.assert_array_equal(codes.labels.numpy(), test.labels)
-    torch.testing.assert_close(codes.mean, encode_examples(model, test).mean)
-    with pytest.raises(DataError, match="needs labels"):
-        labelled_codes(model, Examples(test.values, test.max_value))

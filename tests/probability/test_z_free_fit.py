@@ -10,9 +10,9 @@ from torch import Tensor
 from torch.testing import assert_close
 
 from lowerbound.foundation.schema import Column
-from lowerbound.probability.fixed_fit import FittedExamples, fixed_fit
 from lowerbound.probability.likelihoods import LIKELIHOODS, TableLikelihood
-from lowerbound.probability.logistic_fit import fitted_logistics
+from lowerbound.probability.logistic_fit import fit_logistics
+from lowerbound.probability.z_free_fit import FitData, z_free_fit
 
 pytestmark = pytest.mark.usefixtures("float64")
 
@@ -69,8 +69,8 @@ def likelihood_of(name: str, options: dict, x: Tensor):
     return likelihood
 
 
-def examples_of(x: Tensor) -> FittedExamples:
-    return FittedExamples(torch.from_numpy(np.nanmean(x, 0)), lambda: torch.from_numpy(np.nanstd(x, 0)), x.split(150))
+def examples_of(x: Tensor) -> FitData:
+    return FitData(torch.from_numpy(np.nanmean(x, 0)), lambda: torch.from_numpy(np.nanstd(x, 0)), x.split(150))
 
 
 def optimum(likelihood, x: Tensor) -> float:
@@ -98,7 +98,7 @@ def optimum(likelihood, x: Tensor) -> float:
 def test_the_fit_is_the_optimum_over_the_family(name, options):
     x = draws(name)
     likelihood = likelihood_of(name, options, x)
-    fit = fixed_fit(likelihood, examples_of(x)).log_prob(x).mean().item()
+    fit = z_free_fit(likelihood, examples_of(x)).log_prob(x).mean().item()
     assert fit == pytest.approx(optimum(likelihood, x), abs=2e-5)
 
 
@@ -107,7 +107,7 @@ def test_the_likelihood_stays_as_it_is(name, options):
     x = draws(name)
     likelihood = likelihood_of(name, options, x)
     before = {key: value.clone() for key, value in likelihood.state_dict().items()}
-    distribution = fixed_fit(likelihood, examples_of(x))
+    distribution = z_free_fit(likelihood, examples_of(x))
     assert distribution.log_prob(x).shape == (NUM_EXAMPLES,)
     assert_close(likelihood.state_dict(), before)
 
@@ -116,15 +116,15 @@ def test_the_likelihood_stays_as_it_is(name, options):
 def test_counts_too_large_for_a_histogram_are_fitted_as_they_came(name, monkeypatch):
     x = draws(name)
     likelihood = likelihood_of(name, *OPTIONS.get(name, [{}]), x)
-    by_histogram = fixed_fit(likelihood, examples_of(x)).log_prob(x)
-    monkeypatch.setattr("lowerbound.probability.fixed_fit.MAX_HISTOGRAM", 1)
-    assert_close(fixed_fit(likelihood, examples_of(x)).log_prob(x), by_histogram)
+    by_histogram = z_free_fit(likelihood, examples_of(x)).log_prob(x)
+    monkeypatch.setattr("lowerbound.probability.z_free_fit.MAX_HISTOGRAM", 1)
+    assert_close(z_free_fit(likelihood, examples_of(x)).log_prob(x), by_histogram)
 
 
 def test_a_level_that_no_fitted_example_has_costs_nats_and_not_infinitely_many():
     likelihood = LIKELIHOODS["categorical"]((2,), num_levels=4)
     x = torch.zeros(50, 2)
-    cost = -fixed_fit(likelihood, examples_of(x)).log_prob(torch.ones(1, 2))
+    cost = -z_free_fit(likelihood, examples_of(x)).log_prob(torch.ones(1, 2))
     assert_close(cost, torch.tensor([2 * -math.log(1e-6)]), rtol=1e-5, atol=0)
 
 
@@ -133,7 +133,7 @@ def test_a_column_without_any_cell_is_left_out():
     likelihood = TableLikelihood((4,), COLUMNS).double()
     x = draws("table")
     x[:, 0] = math.nan
-    fit = fixed_fit(likelihood, examples_of(x))
+    fit = z_free_fit(likelihood, examples_of(x))
     assert fit.log_prob(x).isfinite().all()
 
 
@@ -150,7 +150,7 @@ def test_a_mixture_is_nearly_as_good_as_the_best_of_several_searches():
     ]
     counts = torch.stack([torch.from_numpy(np.bincount(p, minlength=num_levels)).double() for p in pixels], 1)
     likelihood = LIKELIHOODS["discretized-logistic"]((3,), num_components=3, num_levels=num_levels)
-    found = fitted_logistics(counts, 3, 1e-3 / (num_levels - 1), 148 / (num_levels - 1))
+    found = fit_logistics(counts, 3, 1e-3 / (num_levels - 1), 148 / (num_levels - 1))
     raw = torch.cat([found.location - 0.5, found.scale.log() + math.log(10), found.weight.log()]).reshape(1, -1)
     levels = torch.arange(num_levels).unsqueeze(1).expand(-1, 3)
 

@@ -1,8 +1,8 @@
-"""The best distribution of a likelihood's family that ignores z: its maximum-likelihood fit to examples.
+"""z_free_fit: maximum-likelihood fit of a likelihood's family to examples, ignoring z, for every family.
 
-What a decoder gains from z is what it gains over this. Everything in p(x|z) is fitted, also what is learned beside the
-decoder, such as a standard deviation for all elements. Probabilities are kept at least 1e-6 from 0, so that a level
-that the fitted examples lack costs 14 nats and not infinitely many.
+It is the reference level for the gain of a decoder from z. All parameters of p(x|z) are fitted, including those learned
+outside of the decoder, such as a standard deviation shared by all elements. Probabilities are at least 1e-6, so that a
+level that does not occur in the fitted examples costs 14 nats instead of infinitely many.
 """
 
 import math
@@ -31,41 +31,41 @@ from lowerbound.probability.likelihoods import (
     NegativeBinomialLikelihood,
     PoissonLikelihood,
 )
-from lowerbound.probability.logistic_fit import fitted_logistics
+from lowerbound.probability.logistic_fit import fit_logistics
 from lowerbound.probability.table_likelihood import MIN_LOG_SIGMA, TableLikelihood
 
 MAX_HISTOGRAM = 2**22
-"""Counts times elements up to which a histogram stands for the examples: 32 MiB."""
+"""Largest number of counts times elements for which a histogram replaces the examples: 32 MiB."""
 
 MAX_ITERATIONS = 50
-"""Of L-BFGS, for families without a rule of their own."""
+"""Maximum number of L-BFGS iterations, for families without their own fit."""
 
 NUM_SECTIONS = 40
-"""Of the range of log r: golden sections leave 1e-7 of it."""
+"""Number of golden sections of the range of log r, which leave 1e-7 of it."""
 
 
 @dataclass(frozen=True, eq=False)
-class FittedExamples:
-    """What a fit is made from. Missing cells, NaN, are left out."""
+class FitData:
+    """The examples to fit to, with their mean and deviation. Missing cells (NaN) are ignored."""
 
     mean: Float[Tensor, " *event"]
     deviation: Callable[[], Tensor]  # standard deviation, for families that have a scale
-    batches: Iterable[Tensor]  # of examples; they can be walked through again and again
+    batches: Iterable[Tensor]  # of examples; can be iterated repeatedly
 
 
 @torch.no_grad()
-def fixed_fit(likelihood: Likelihood, examples: FittedExamples) -> Distribution:
-    """The fit to all examples, of batch shape [1]; the likelihood stays as it is."""
+def z_free_fit(likelihood: Likelihood, examples: FitData) -> Distribution:
+    """The distribution fitted to all examples, of batch shape [1]; the likelihood is not changed."""
     fitted = deepcopy(likelihood)
     raw = _fit(fitted, examples)
     return fitted(raw.to(examples.mean).reshape(1, *likelihood.raw_shape))
 
 
 @singledispatch
-def _fit(likelihood: Likelihood, examples: FittedExamples) -> Tensor:
-    """The raw output of the best fit; what is learned beside it is set in the likelihood.
+def _fit(likelihood: Likelihood, examples: FitData) -> Tensor:
+    """The raw output of the best fit; the likelihood's own parameters are set in place.
 
-    A family without a rule of its own is fitted by L-BFGS on all examples, starting from their mean.
+    A family without its own fit is fitted by L-BFGS on all examples, starting from their mean.
     """
     raw = likelihood.raw_of_mean(examples.mean).reshape(likelihood.raw_shape).clone().requires_grad_()
     parameters = [raw, *(parameter.requires_grad_() for parameter in likelihood.parameters())]
@@ -86,52 +86,50 @@ def _fit(likelihood: Likelihood, examples: FittedExamples) -> Tensor:
 
 
 @_fit.register
-def _(
-    likelihood: BernoulliLikelihood | ContinuousBernoulliLikelihood | PoissonLikelihood, examples: FittedExamples
-) -> Tensor:
-    # One parameter for each element, and all of it in the mean.
+def _(likelihood: BernoulliLikelihood | ContinuousBernoulliLikelihood | PoissonLikelihood, examples: FitData) -> Tensor:
+    # One parameter per element, which the mean determines.
     return likelihood.raw_of_mean(examples.mean)
 
 
 @_fit.register
-def _(likelihood: GaussianLikelihood, examples: FittedExamples) -> Tensor:
+def _(likelihood: GaussianLikelihood, examples: FitData) -> Tensor:
     if isinstance(likelihood.log_sigma, nn.Parameter):
         likelihood.log_sigma.fill_(0.5 * examples.deviation().square().mean().log())
     return likelihood.raw_of_mean(examples.mean)
 
 
 @_fit.register
-def _(likelihood: GaussianPerElementLikelihood, examples: FittedExamples) -> Tensor:
+def _(likelihood: GaussianPerElementLikelihood, examples: FitData) -> Tensor:
     mean = (examples.mean - likelihood.location) / likelihood.scale
     log_variance = 2 * (examples.deviation() / likelihood.scale).clamp(min=MIN_SIGMA).log()
     return torch.stack([mean, log_variance])
 
 
 @_fit.register
-def _(likelihood: DiscretizedLogisticLikelihood, examples: FittedExamples) -> Tensor:
+def _(likelihood: DiscretizedLogisticLikelihood, examples: FitData) -> Tensor:
     counts = _level_counts(examples.batches, likelihood.num_levels)
     unit = likelihood.num_levels - 1
     least, greatest = (math.exp(end) / unit for end in LOG_SCALE_RANGE)
-    found = fitted_logistics(counts.flatten(1), likelihood.num_components, least, greatest)
+    found = fit_logistics(counts.flatten(1), likelihood.num_components, least, greatest)
     parts = [found.location - 0.5, found.scale.log() + math.log(10)]
     return torch.cat(parts if likelihood.num_components == 1 else [*parts, found.weight.log()])
 
 
 @_fit.register
-def _(likelihood: CategoricalLikelihood, examples: FittedExamples) -> Tensor:
+def _(likelihood: CategoricalLikelihood, examples: FitData) -> Tensor:
     return _log_shares(_level_counts(examples.batches, likelihood.num_levels))
 
 
 @_fit.register
-def _(likelihood: NegativeBinomialLikelihood, examples: FittedExamples) -> Tensor:
+def _(likelihood: NegativeBinomialLikelihood, examples: FitData) -> Tensor:
     log_mean = likelihood.raw_of_mean(examples.mean)
     likelihood.log_r.copy_(_fitted_log_r(examples.batches, log_mean))
     return log_mean
 
 
 @_fit.register
-def _(likelihood: TableLikelihood, examples: FittedExamples) -> Tensor:
-    # A column without any cell has no scale of its own; nothing is scored by it either.
+def _(likelihood: TableLikelihood, examples: FitData) -> Tensor:
+    # A column without any known cell has no scale, but no cell is scored with it either.
     mean, deviation = examples.mean.nan_to_num(0.0), examples.deviation().nan_to_num(0.0)
     numeric, count = (
         [i for i, one in enumerate(likelihood.columns) if one.kind == kind] for kind in ("numeric", "count")
@@ -150,7 +148,7 @@ def _(likelihood: TableLikelihood, examples: FittedExamples) -> Tensor:
 
 @dataclass(frozen=True, eq=False)
 class _Batches:
-    """Batches with something done to each, which can be walked through again and again."""
+    """Batches with a function applied to each; can be iterated repeatedly."""
 
     batches: Iterable[Tensor]
     of: Callable[[Tensor], Any]
@@ -159,17 +157,17 @@ class _Batches:
         return map(self.of, self.batches)
 
 
-def _columns(examples: FittedExamples, columns: list[int]) -> _Batches:
+def _columns(examples: FitData, columns: list[int]) -> _Batches:
     return _Batches(examples.batches, lambda x: x[:, columns])
 
 
 def _level_counts(batches: Iterable[Tensor], num_levels: int) -> Float[Tensor, "level *event"]:
-    """How often each element was on each level."""
+    """Number of occurrences of each level, for each element."""
     return _counts(_Batches(batches, lambda x: (x * (num_levels - 1)).round()), num_levels)
 
 
 def _counts(batches: Iterable[Tensor], num_values: int) -> Float[Tensor, "value *event"]:
-    """How often each element was each of 0, 1, ...; missing ones are left out."""
+    """Number of occurrences of the values 0, 1, ..., for each element; missing values are ignored."""
     total: Tensor | None = None
     for x in batches:
         values = x.flatten(1)
@@ -188,8 +186,8 @@ def _log_shares(counts: Float[Tensor, "value *event"]) -> Float[Tensor, "value *
 
 
 def _fitted_log_r(batches: Iterable[Tensor], log_mean: Float[Tensor, " *event"]) -> Float[Tensor, " *event"]:
-    """The most probable shapes of negative binomials with these means, by golden sections: with the mean of the counts
-    the likelihood has one maximum in r (Anscombe, "Sampling theory of the negative binomial", 1950).
+    """Maximum-likelihood shapes of negative binomials with these means, by golden-section search: at the mean of the
+    counts the likelihood has one maximum in r (Anscombe, "Sampling theory of the negative binomial", 1950).
     """
     if not log_mean.numel():
         return log_mean
@@ -203,7 +201,7 @@ def _fitted_log_r(batches: Iterable[Tensor], log_mean: Float[Tensor, " *event"])
 
 
 def _weighted_counts(batches: Iterable[Tensor]) -> Iterable[tuple[Tensor, Tensor]]:
-    """Counts, and how often each element had each: as a histogram, or as they came where that would be the larger."""
+    """Counts and their weights for each element: a histogram, or the original batches if it would be larger."""
     largest = max(float(x.nan_to_num(0.0).max()) for x in batches)
     num_elements = next(iter(batches))[0].numel()
     if (largest + 1) * num_elements > MAX_HISTOGRAM:
@@ -216,7 +214,7 @@ def _weighted_counts(batches: Iterable[Tensor]) -> Iterable[tuple[Tensor, Tensor
 def _golden_maximum(
     function: Callable[[Tensor], Tensor], low: Float[Tensor, " *event"], high: float
 ) -> Float[Tensor, " *event"]:
-    """Where a function with one maximum for each element has it."""
+    """Location of the maximum of a unimodal function, for each element."""
     ratio = (math.sqrt(5) - 1) / 2
     low, high_end = low.clone(), torch.full_like(low, high)
     left, right = high_end - ratio * (high_end - low), low + ratio * (high_end - low)
