@@ -1,5 +1,6 @@
 import math
 from dataclasses import replace
+from functools import cache
 
 import pytest
 import torch
@@ -40,6 +41,13 @@ def assert_same_weights(first, second):
         assert torch.equal(tensor, second.state_dict()[name]), name
 
 
+@cache
+def uninterrupted(network, config, splits):
+    """The model that a training ends with, and its records."""
+    whole = new_model(network)
+    return whole, {(r.step, r.validation is None): without_times(r) for r in train(whole, splits, config)}
+
+
 def test_training_twice_gives_the_same_weights_to_the_bit(splits):
     first, second = new_model(), new_model()
     train(first, splits)
@@ -65,15 +73,13 @@ def test_another_seed_gives_other_weights(splits):
         ("conv", {"speed": "plain"}),
     ],
 )
-@settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=6, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(killed_after=st.integers(7, 17), checkpoint_every=st.integers(1, 6))
 def test_training_killed_after_any_step_and_resumed_is_identical_to_the_bit(
     splits, tmp_path_factory, network, computing, killed_after, checkpoint_every
 ):
     config = replace(CONFIG, checkpoint_every=checkpoint_every, **computing)
-    whole = new_model(network)
-    expected = {(r.step, r.validation is None): without_times(r) for r in train(whole, splits, config)}
-
+    whole, expected = uninterrupted(network, replace(config, checkpoint_every=CONFIG.checkpoint_every), splits)
     folder = tmp_path_factory.mktemp("checkpoints")
     for record in training_steps(new_model(network), splits, Objective(), config, checkpoints=folder):
         if record.step == killed_after:
