@@ -1,5 +1,6 @@
 """What several tests share: double precision, and a model whose posterior and evidence are known exactly."""
 
+import inspect
 import os
 from collections.abc import Iterator
 from copy import deepcopy
@@ -15,6 +16,7 @@ from torch import Tensor
 from linear_models import exact_model
 from lowerbound.data.synthetic import LinearGaussian, orthogonal_linear_gaussian
 from lowerbound.evaluation import metrics
+from lowerbound.evaluation.config import EvaluationConfig
 from lowerbound.foundation.seeding import generator
 from lowerbound.models.vae import VAE
 from lowerbound.reporting import report, theme
@@ -71,6 +73,14 @@ def cheaper_reports(request: pytest.FixtureRequest) -> Iterator[None]:
 def without_figures(monkeypatch: pytest.MonkeyPatch) -> None:
     """Reports without figures, for a test among others that look at them."""
     monkeypatch.setattr(report, "plots_for", lambda results: {})
+
+
+@pytest.fixture
+def few_examples(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Evaluation integrates few examples unless a setting says otherwise: for programs that are run as they stand."""
+    defaults = inspect.unwrap(EvaluationConfig.__init__).__kwdefaults__  # which the type checker wraps
+    for key, value in (("num_exact", 4), ("num_draws", 2)):
+        monkeypatch.setitem(defaults, key, value)
 
 
 @pytest.fixture(autouse=True)

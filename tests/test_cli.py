@@ -17,7 +17,7 @@ from lowerbound.commands.progress import StopRequest
 from lowerbound.evaluation.diagnosis import PARETO_K_BOUND
 from lowerbound.evaluation.results import Score
 
-SMALL = "--set model.hidden=[16] --set evaluation.num_draws=2 --set evaluation.num_exact=4".split()
+SMALL = ["--set", "model.hidden=[16]", "--set", "evaluation.num_draws=2", "--set", "evaluation.num_exact=4"]
 COMMANDS = ["train", "demo", "evaluate", "report", "sample", "reconstruct", "encode", "interpolate", "summary"]
 COMMANDS += ["recipes", "data", "compare", "diagnose", "inspect", "score", "impute"]
 
@@ -245,8 +245,9 @@ def test_a_signal_that_comes_in_the_midst_of_printing_is_a_request_all_the_same(
 
 def test_ctrl_c_saves_and_prints_the_command_that_continues(tmp_path):
     path = tmp_path / "run"
-    words = [sys.executable, "-m", *"lowerbound train digits --recipe dense --epochs 500 --out".split(), path]
-    process = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=os.environ)
+    words = ["lowerbound", "train", "digits", "--recipe", "dense", "--epochs", "500", "--out", path]
+    command = [sys.executable, "-m", *words]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=os.environ)
     while not (path / "metrics.jsonl").exists():
         assert process.poll() is None, process.stderr.read()
         time.sleep(0.01)

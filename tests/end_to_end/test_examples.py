@@ -3,6 +3,8 @@
 import runpy
 from pathlib import Path
 
+import pytest
+
 from lowerbound.data.data_kinds import kind_of
 from lowerbound.data.files import ReadingOptions, read
 from lowerbound.data.images import ImageOptions
@@ -10,6 +12,7 @@ from lowerbound.data.images import ImageOptions
 EXAMPLES = Path(__file__).parents[2] / "examples"
 
 
+@pytest.mark.usefixtures("few_examples", "without_figures")
 def test_the_example_of_the_python_interface_runs(tmp_path, capsys):
     example = runpy.run_path(str(EXAMPLES / "train_and_look.py"))
     example["main"](tmp_path / "run", num_epochs=1)

@@ -19,6 +19,9 @@ EXAMPLES = dict(re.findall(r"^## (.+?)$.*?^```python\n(.*?)^```$", TEXT, flags=r
 TABLES = (LIKELIHOODS, PRIORS, POSTERIORS, SOURCES, PLOTS, PENALTIES)
 
 
+pytestmark = pytest.mark.usefixtures("few_examples")
+
+
 @pytest.fixture(autouse=True)
 def empty_directory(tmp_path, monkeypatch):
     """A directory of its own, and tables that are afterwards as they were."""
@@ -40,10 +43,13 @@ def test_there_is_an_example_of_each_kind():
 
 
 @pytest.mark.parametrize("title", EXAMPLES)
-def test_an_example_runs(title):
+def test_an_example_runs(title, request):
+    if title != "A plot":
+        request.getfixturevalue("without_figures")
     run(title)
 
 
+@pytest.mark.usefixtures("without_figures")
 def test_a_run_with_an_own_prior_names_it_where_it_is_not_registered():
     run("A prior")
     del PRIORS["two-peaks"]

@@ -82,7 +82,8 @@ def table(tmp_path_factory):
 @pytest.fixture(scope="module")
 def table_run(table, tmp_path_factory):
     path = tmp_path_factory.mktemp("table-run") / "run"
-    settings = {"training": {"num_epochs": 60, "min_steps": 0}, "model": {"latent_dim": 1}}
+    training = {"num_epochs": 40, "min_steps": 0, "batch_size": 40, "learning_rate": 4e-3}
+    settings = {"training": training, "model": {"latent_dim": 1}, "evaluation": SHORT["evaluation"]}
     train(str(table), out=path, settings=settings)
     return path
 
@@ -118,6 +119,7 @@ def test_new_images_of_any_size_and_mode_are_brought_to_the_models(photo_run, tm
     assert found.path.is_file() and found.scores[0].num_examples == 1
 
 
+@pytest.mark.usefixtures("without_figures")
 def test_new_images_are_brought_to_the_size_of_a_run_whose_own_were_of_one(tmp_path):
     for number in range(6):
         stripes(number, (12, 8)).save(tmp_path / f"{number}.png")
@@ -199,6 +201,7 @@ def test_inspecting_writes_a_sheet_and_finds_duplicates_and_broken_files(photos,
     assert len(skipping.skipped) == 1 and skipping.labels == {"narrow": 20, "wide": 20} and not skipping.sheet
 
 
+@pytest.mark.usefixtures("without_figures")
 def test_16_bit_images_are_read_by_a_trained_model_as_they_were_in_training(tmp_path):
     (tmp_path / "depth").mkdir()
     for number in range(20):
@@ -214,13 +217,15 @@ def test_16_bit_images_are_read_by_a_trained_model_as_they_were_in_training(tmp_
 # ---- what is strange
 
 
+@pytest.mark.usefixtures("without_figures")
 def test_scores_flag_the_stated_share_of_normal_examples_and_what_is_strange(tmp_path):
     # Rows on a line, as the model learns; strange ones lie off it, where each column alone is usual.
     z = RNG.normal(size=(2000, 1))
     np.save(
         tmp_path / "x.npy", (z @ np.array([[1.0, -1.0, 2.0]]) + 0.05 * RNG.normal(size=(2000, 3))).astype(np.float32)
     )
-    settings = {"training": {"num_epochs": 20, "min_steps": 0}, "model": {"latent_dim": 1}}
+    training = {"num_epochs": 20, "min_steps": 0, "batch_size": 128, "learning_rate": 4e-3}
+    settings = {"training": training, "model": {"latent_dim": 1}, "evaluation": SHORT["evaluation"]}
     train(str(tmp_path / "x.npy"), out=tmp_path / "run", settings=settings)
     normal = anomaly.score(tmp_path / "run", [], false_alarm_rate=0.1)
     assert 0.03 < normal.is_anomalous.mean() < 0.2
@@ -232,6 +237,7 @@ def test_scores_flag_the_stated_share_of_normal_examples_and_what_is_strange(tmp
     assert [row["anomalous"] for row in rows] == ["1", "0"] and float(rows[0]["negative-elbo"]) > 0
 
 
+@pytest.mark.usefixtures("without_figures")
 def test_a_score_that_is_unknown_or_a_run_without_held_out_examples_is_refused(tmp_path, photo_run):
     with pytest.raises(UsageError, match=r"unknown score 'elbo'; .*accepted: .*negative-elbo"):
         anomaly.score(photo_run[0], [], by="elbo")

@@ -19,6 +19,7 @@ def test_both_documents_have_blocks():
     assert len(BLOCKS) >= 1 + len(DOCUMENTS)
 
 
+@pytest.mark.usefixtures("few_examples", "without_figures")
 @pytest.mark.parametrize("block", BLOCKS)
 def test_a_python_block_runs_as_pasted(block, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)

@@ -18,7 +18,7 @@ from lowerbound.training.config import TrainingConfig
 from lowerbound.training.loop import fit
 
 NUM_TEST = 300
-QUICK = replace(STANDARD, num_gap_examples=30, gaps=GapConfig(num_steps=25, num_draws=4, num_prior_draws=100))
+QUICK = replace(STANDARD, num_gap_examples=20, gaps=GapConfig(num_steps=20, num_draws=4, num_prior_draws=50))
 
 
 @pytest.fixture(autouse=True, scope="module")

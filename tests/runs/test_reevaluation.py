@@ -13,7 +13,6 @@ from lowerbound.foundation.errors import Interrupted, RunError
 from lowerbound.runs.reevaluation import reevaluate
 from lowerbound.runs.run import Callbacks, train
 
-
 FEW = {
     "evaluation": {
         "num_annealed": 20, "num_simulated": 2, "importance_draws": 20, "num_bounded": 2, "num_gaps": 2,

@@ -26,14 +26,14 @@ from lowerbound.serving.explorer import offline_payload
 from lowerbound.serving.explorer.offline import page_of, write_offline
 from lowerbound.serving.explorer.prior_geometry import prior_contours
 from lowerbound.training.checkpoint import load_model
-from pages_from_disk import ENCODE, SHORT, Opened, array, blocks_in, png, trained
+from pages_from_disk import ENCODE, SHORT, Opened, array, blocks_in, png
 
 pytest.importorskip("onnxscript", reason="an ONNX export takes the packages of 'lowerbound[onnx]'")
 
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
-    return trained(tmp_path_factory.mktemp("runs") / "digits")
+    return shutil.copytree(explored(tmp_path_factory, "digits"), tmp_path_factory.mktemp("runs") / "digits")
 
 
 @pytest.fixture(scope="module")
@@ -250,8 +250,8 @@ def test_a_table_is_decoded_to_the_best_guess_of_each_cell(tmp_path, context):
     assert page.complaints == []
 
 
-def test_a_plain_autoencoder_has_codes_and_no_bound(tmp_path, context):
-    path = trained(tmp_path / "run", posterior="point-mass")
+def test_a_plain_autoencoder_has_codes_and_no_bound(tmp_path, tmp_path_factory, context):
+    path = explored(tmp_path_factory, "plain")
     page = Opened(context, write_offline(path, tmp_path / "page.html"))
     assert page("(await source.codes(id)).logVariance") is None
     point = page("await source.point(id, 0)")
