@@ -66,6 +66,10 @@ def columns(names):
 def texts(figure):
     """Every text that is seen of a figure, once it is drawn."""
     theme.png(figure)
+    return seen(figure)
+
+
+def seen(figure):
     return [text for text in figure.findobj(Text) if text.get_text() and text.get_visible()]
 
 
@@ -79,13 +83,20 @@ KINDS = {
 }
 
 
+OURS = (r"$z_{", r"$N$", r"$\mathbf{", r"$\phi$", r"$\theta$", r"$p_\theta", r"$q_\phi")
+"""Beginnings of the formulas in figures."""
+
+
 @pytest.mark.parametrize("kind", KINDS)
-def test_every_figure_is_drawn_whatever_things_are_called(make_results, kind):
+def test_every_figure_is_drawn_whatever_things_are_called_and_only_our_own_formulas_are_mathematics(make_results, kind):
     results = named(make_results, **KINDS[kind])
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         for plot in plots_for(results).values():
-            ElementTree.fromstring(theme.svg(plot.draw(results)))
+            figure = plot.draw(results)
+            ElementTree.fromstring(theme.svg(figure))
+            read = [text.get_text() for text in seen(figure) if text.get_parse_math()]
+            assert [text for text in read if not text.startswith(OURS)] == []
 
 
 @pytest.mark.parametrize(
@@ -98,15 +109,6 @@ def test_names_are_shown_character_by_character(make_results, plot, kind):
         shown = [text for text in found if text.get_text() == name]
         assert shown
         assert not any(text.get_parse_math() for text in shown)
-
-
-@pytest.mark.parametrize("kind", KINDS)
-def test_only_formulas_of_our_own_are_read_as_mathematics(make_results, kind):
-    results = named(make_results, ["$x$"] * 10, **KINDS[kind])
-    allowed = r"$z_{", r"$N$", r"$\mathbf{", r"$\phi$", r"$\theta$", r"$p_\theta", r"$q_\phi"
-    for plot in plots_for(results).values():
-        read = [text.get_text() for text in texts(plot.draw(results)) if text.get_parse_math()]
-        assert [text for text in read if not text.startswith(allowed)] == []
 
 
 def test_formulas_are_still_set_as_mathematics(make_results):
