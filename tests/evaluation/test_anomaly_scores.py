@@ -206,7 +206,7 @@ def test_a_single_held_out_example_allows_a_rate_of_one_half():
     assert set(judged.thresholds) == {"negative-elbo", "importance", "complexity"}
     assert (judged.by, judged.threshold.rate) == ("negative-elbo", 0.5)
     with pytest.raises(
-        ConfigError, match=r"accepted is from 0\.5 \(1 / 2, because the threshold of score 'negative-elbo'"
+        ConfigError, match=r"accepted: from 0\.5 \(1 / 2, because the threshold of score 'negative-elbo'"
     ):
         calibration.judge(measured(1), false_alarm_rate=0.05)
     with pytest.raises(UsageError, match="score 'typicality' cannot be computed"):
@@ -222,7 +222,7 @@ def test_without_known_held_out_examples_there_is_no_threshold():
 @pytest.mark.parametrize("rate", [0.0, 0.004, 1.0, -1.0, math.nan, math.inf])
 def test_a_rate_too_small_for_the_held_out_examples_is_refused_with_a_remedy(rate):
     calibration, new = Calibration(measured(200)), measured(1)
-    accepted = r"accepted is from 0\.00498 \(1 / 201, because the threshold .* comes from 200 held-out"
+    accepted = r"accepted: from 0\.00498 \(1 / 201, because the threshold .* comes from 200 held-out"
     with pytest.raises(ConfigError, match=accepted + r".* hold out more examples \(data.num_held_out\)\."):
         calibration.judge(new, "negative-elbo", rate)
     remedy = r"from 0\.00991 \(1 / 101, .* or choose score 'negative-elbo', which accepts 0\.00498\."
