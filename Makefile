@@ -14,8 +14,9 @@ BIN := $(VENV)/bin
 PIP_ARGS ?=
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt $(PIP_ARGS)
 
-# Each test process uses one thread; test files are distributed over as many processes as cores, at most four.
-PARALLEL := --numprocesses auto --maxprocesses 4 --dist loadfile
+# Each test process uses one thread; test files are distributed over as many processes as cores, at most four, in the
+# order of tests/conftest.py.
+PARALLEL := --numprocesses auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 # The environments of the peer libraries, and the scripts of `make bench`.
 PEERS := $(or $(LOWERBOUND_PEERS),benchmarks/.venvs)

@@ -41,6 +41,19 @@ settings.register_profile("reproducible", derandomize=True, deadline=None)
 settings.load_profile("reproducible")
 
 
+LONG = (
+    "test_cli.py", "test_onnx_form.py", "test_faults.py", "test_page.py", "test_offline.py", "test_annealing.py",
+    "test_estimator.py", "test_extending.py", "test_kinds_of_data.py", "test_own_data.py", "test_health_metrics.py",
+    "test_hostile_names.py", "test_terminal.py", "test_full_evaluation.py", "test_quadrature.py", "test_process.py",
+)  # fmt: skip
+"""Files that take more than about ten seconds: the first to be handed to workers, so that all end together."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Long files first; everything else in its order."""
+    items.sort(key=lambda item: item.path.name not in LONG)
+
+
 def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
     """Bytes give a test no name: gzip writes the time into them, and processes must agree on the names of tests."""
     return argname if isinstance(val, bytes) else None

@@ -4,18 +4,12 @@ import signal
 import subprocess
 import sys
 import time
-from dataclasses import replace
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from command_line import in_process, one_line
-from lowerbound.commands import console
-from lowerbound.commands.console import MAX_PARETO_K, described
-from lowerbound.commands.progress import StopRequest
-from lowerbound.evaluation.diagnosis import PARETO_K_BOUND
-from lowerbound.evaluation.results import Score
 
 SMALL = ["--set", "model.hidden=[16]", "--set", "evaluation.num_draws=2", "--set", "evaluation.num_exact=4"]
 COMMANDS = ["train", "demo", "evaluate", "report", "sample", "reconstruct", "encode", "interpolate", "summary"]
@@ -154,19 +148,6 @@ def test_annealing_is_asked_for_with_a_flag_and_the_doctor_is_heard(capsys, run)
     assert "temperatures" in one_line(unknown.err)
 
 
-def test_an_estimate_says_how_far_its_weights_can_be_trusted():
-    score = Score(
-        name="importance-bound", value=-1.0, standard_error=0.1, unit="nats", split="test", convention="grey",
-        num_examples=3, num_draws=5000, description="what it is", effective_sample_size=1234.4, pareto_k=0.75,
-    )  # fmt: skip
-    trusted = "(effective sample size 1,234 of 5,000, Pareto-k 0.70)"
-    assert described(replace(score, pareto_k=0.7), usual=3) == f"what it is {trusted}"
-    assert described(score, usual=7).endswith("it is (3 examples, effective sample size 1,234 of 5,000, Pareto-k 0.75, "
-                                            "unreliable)")  # fmt: skip
-    assert described(replace(score, pareto_k=None, effective_sample_size=None), usual=3) == "what it is"
-    assert MAX_PARETO_K == PARETO_K_BOUND
-
-
 def test_samples_are_seeded_and_have_the_number_asked_for(capsys, run, tmp_path):
     for name, seed in (("a", 1), ("b", 1), ("c", 2)):
         in_process(capsys, "sample", run, "--num", 6, "--seed", seed, "--out", tmp_path / f"{name}.png")
@@ -230,17 +211,6 @@ def test_runs_are_compared_image_by_image_and_unlike_runs_are_not(capsys, run, t
     captured = in_process(capsys, "compare", run, tmp_path / "binary", expect=2)
     assert "different data conventions (grey; static binarisation, seed 0)" in one_line(captured.err)
     assert "at least two runs" in one_line(in_process(capsys, "compare", run, expect=2).err)
-
-
-def test_a_signal_that_comes_in_the_midst_of_printing_is_a_request_all_the_same(capfd, monkeypatch):
-    def half_done(*words):
-        raise ImportError("partially initialized module")
-
-    monkeypatch.setattr(console.err, "print", half_done)
-    request = StopRequest()
-    request.receive(signal.SIGINT, None)
-    assert request()
-    assert "stopping after this step" in capfd.readouterr().err
 
 
 def test_ctrl_c_saves_and_prints_the_command_that_continues(tmp_path):

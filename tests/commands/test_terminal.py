@@ -16,8 +16,6 @@ from explorer_runs import trained
 from lowerbound import cli
 from lowerbound.commands.options import app
 from lowerbound.commands.terminal import drop_impossible_sizes
-from lowerbound.foundation import text
-from lowerbound.foundation.text import in_encoding, readable
 
 FEW = [f"evaluation.{key}" for key in ("num_bounded=4", "num_gaps=4", "importance_draws=4", "num_draws=2")]
 BROKEN = b"broken\xff"
@@ -153,24 +151,6 @@ def test_signs_that_an_encoding_lacks_are_replaced_by_what_looks_like_them(monke
     assert len({line.index(b"|") for line in printed.splitlines() if b"+/-" in line}) == 1
     _, printed, _ = ran(monkeypatch, "cp1252", "compare", runs["RUN"], runs["RUN"])
     assert " ± ".encode("cp1252") in printed
-
-
-@pytest.mark.parametrize(
-    ("text", "encoding", "shown"),
-    [
-        ("−1 ± 2 × 3…", "ascii", "-1 +/- 2 x 3..."),
-        ("−1 ± 2", "cp1252", "-1 ± 2"),
-        ("名 \udcff \ud800", "ascii", "\\u540d \\xff \\ud800"),
-        ("名 \udcff", "utf-8", "名 \\xff"),
-    ],
-)
-def test_a_text_in_an_encoding(text, encoding, shown):
-    assert in_encoding(text, encoding) == shown
-
-
-def test_a_message_obeys_no_escape_and_stays_on_its_line():
-    assert text.one_line("a\n\x1b[31mb\u202e\udc80") == "a \\x1b[31mb\\u202e\\x80"
-    assert readable("a\udcffb\ud800") == "a\\xffb\\ud800"
 
 
 @pytest.mark.parametrize("size", ["0", "-1", "9" * 5000, "1000000000", "wide", "", "٣٣"])

@@ -8,7 +8,7 @@ import torch
 from scipy.integrate import quad
 from torch.testing import assert_close
 
-from lowerbound.data.synthetic import orthogonal_linear_gaussian
+from linear_models import linear_model
 from lowerbound.evaluation.annealing import (
     ANNEALING_SCHEDULES,
     AnnealedEvidence,
@@ -30,21 +30,6 @@ from lowerbound.models.construction import build_model
 pytestmark = pytest.mark.usefixtures("float64")
 
 CONFIG = AnnealingConfig(num_temperatures=4, num_leapfrog=3, num_chains=3)
-
-
-def linear_model(dimension, latent_dim, sigma):
-    """Probabilistic PCA as a VAE whose encoder says N(0.3, 1.5) of everything, and the data it describes."""
-    data = orthogonal_linear_gaussian(dimension, latent_dim, sigma, generator(0, "data"))
-    config = ModelConfig(
-        hidden=(), latent_dim=latent_dim, likelihood="gaussian", likelihood_options={"sigma": float(sigma)}
-    )
-    model = build_model(config, (1, 1, dimension), generator(0, "weights"))
-    with torch.no_grad():
-        model.decoder.output.weight.copy_(data.weight)
-        model.decoder.output.bias.copy_(data.bias)
-        model.encoder.heads.weight.zero_()
-        model.encoder.heads.bias.copy_(torch.tensor([0.3, math.log(1.5)]).repeat_interleave(latent_dim))
-    return model, data
 
 
 def noisy(num_examples=4):
@@ -196,51 +181,6 @@ def test_of_grey_pixels_it_is_the_grey_evidence():
     evidence = annealed_evidence(model, x, config, generator(0, "noise"))
     truth = torch.tensor([math.log(quadrature(model, image, -8.0, 8.0)) for image in x])
     assert_close(evidence.log_evidence, truth, atol=0.02, rtol=0)
-
-
-# ---- the bracket
-
-
-def test_reverse_weights_are_unbiased_for_the_reciprocal_evidence():
-    model, data = linear_model(6, 2, sigma=3.0)
-    sandwich = bidirectional(model, 4000, replace(CONFIG, num_chains=1), generator(0, "noise"))
-    truth = data.log_evidence(sandwich.x.flatten(1))
-    for relative in ((sandwich.forward.log_weight - truth).exp()[0], (sandwich.reverse.log_weight + truth).exp()[0]):
-        assert relative.log().std() > 0.1
-        assert standard_error(relative) < 0.1
-        assert abs(float(relative.mean()) - 1) < 4 * standard_error(relative)
-
-
-@pytest.mark.parametrize(("latent_dim", "sigma"), [(2, 0.5), (50, 10.0)])
-def test_on_simulated_data_the_bounds_enclose_the_truth_and_close_in_on_it(latent_dim, sigma):
-    model, data = linear_model(latent_dim + 10, latent_dim, sigma)
-    gaps = []
-    for num_temperatures in (15, 60):
-        config = AnnealingConfig(num_temperatures=num_temperatures, num_leapfrog=5, num_chains=8)
-        sandwich = bidirectional(model, 40, config, generator(0, "noise"))
-        truth = data.log_evidence(sandwich.x.flatten(1))
-        below, above = truth - sandwich.lower, sandwich.upper - truth
-        assert below.mean() > -4 * standard_error(below)
-        assert above.mean() > -4 * standard_error(above)
-        assert_close(sandwich.gap, below + above)
-        gaps.append(float(sandwich.gap.mean()))
-    assert gaps[0] > 2 * gaps[1] > 0
-
-
-def test_several_reverse_chains_bring_the_upper_bound_down():
-    model, _ = linear_model(6, 2, sigma=3.0)
-    reverse = bidirectional(model, 2000, replace(CONFIG, num_chains=16), generator(0, "noise")).reverse
-    one, all_of_them = -reverse.log_weight[0], -reverse.log_evidence
-    assert (one - all_of_them).mean() > 4 * standard_error(one - all_of_them)
-
-
-def test_simulated_examples_come_from_the_model():
-    model, data = linear_model(6, 2, sigma=3.0)
-    x = bidirectional(model, 3000, replace(CONFIG, num_temperatures=1), generator(0, "noise")).x
-    assert x.shape == (3000, 1, 1, 6)
-    expected = data.weight @ data.weight.T + 9 * torch.eye(6)
-    error = expected.diagonal().outer(expected.diagonal()).sqrt() * (2 / 3000) ** 0.5
-    assert ((torch.cov(x.flatten(1).T) - expected).abs() < 4 * error).all()
 
 
 # ---- randomness, resuming, refusals

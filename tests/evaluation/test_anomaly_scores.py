@@ -241,14 +241,6 @@ def test_the_least_rate_that_is_named_is_accepted_and_less_is_not(num_held_out):
         calibration.judge(new, "negative-elbo", 0.999 / (num_held_out + 1))
 
 
-@pytest.mark.parametrize(
-    ("rate", "text"), [(0.1, "0.1"), (1 / 3, "0.334"), (1 / 201, "0.00498"), (0.5, "0.5"), (1 / 1001, "0.001")]
-)
-def test_a_least_rate_is_rounded_up_where_it_is_rounded(rate, text):
-    assert rounded_up(rate) == text
-    assert float(text) >= rate
-
-
 def test_a_score_with_too_few_held_out_examples_for_the_rate_has_no_threshold_and_another_decides():
     judged = Calibration(measured(30)).judge(measured(5), "negative-elbo", 0.04)
     assert set(judged.thresholds) == {"negative-elbo", "importance", "complexity"} < set(judged.scores)

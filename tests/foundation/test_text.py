@@ -1,0 +1,23 @@
+"""Text from anywhere is shown on one line, in the terminal's encoding, and obeyed by nothing."""
+
+import pytest
+
+from lowerbound.foundation.text import in_encoding, one_line, readable
+
+
+@pytest.mark.parametrize(
+    ("text", "encoding", "shown"),
+    [
+        ("−1 ± 2 × 3…", "ascii", "-1 +/- 2 x 3..."),
+        ("−1 ± 2", "cp1252", "-1 ± 2"),
+        ("名 \udcff \ud800", "ascii", "\\u540d \\xff \\ud800"),
+        ("名 \udcff", "utf-8", "名 \\xff"),
+    ],
+)
+def test_a_text_in_an_encoding(text, encoding, shown):
+    assert in_encoding(text, encoding) == shown
+
+
+def test_a_message_obeys_no_escape_and_stays_on_its_line():
+    assert one_line("a\n\x1b[31mb\u202e\udc80") == "a \\x1b[31mb\\u202e\\x80"
+    assert readable("a\udcffb\ud800") == "a\\xffb\\ud800"
