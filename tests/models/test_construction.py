@@ -9,8 +9,9 @@ import lowerbound as lb
 from lowerbound.foundation.errors import ConfigError, RunError, UnknownName
 from lowerbound.foundation.seeding import generator
 from lowerbound.models.construction import config_has_closed_form_kl
+from lowerbound.models.vae import part_of
 from lowerbound.probability.distributions import DiagonalNormal
-from lowerbound.probability.likelihoods import GaussianLikelihood
+from lowerbound.probability.likelihoods import GaussianLikelihood, Likelihood
 from lowerbound.probability.normals import MixtureOfNormals
 from lowerbound.probability.priors import MixtureOfNormalsPrior, Prior
 from lowerbound.training.checkpoint import load_model, save_model
@@ -105,3 +106,29 @@ def test_a_learned_prior_starts_from_the_seed_of_the_training():
 )
 def test_whether_the_kl_is_known_depends_on_the_pair(posterior, prior, known):
     assert config_has_closed_form_kl(lb.ModelConfig(posterior=posterior, prior=prior, latent_dim=1000)) is known
+
+
+@pytest.mark.parametrize(
+    ("parts", "error", "message"),
+    [
+        ({"prior": "laplace"}, UnknownName, "unknown prior 'laplace'"),
+        ({"posterior": "own"}, UnknownName, "unknown posterior 'own'"),
+    ],
+)
+def test_an_unknown_name_is_refused(parts, error, message):
+    with pytest.raises(error, match=message):
+        own(**parts)
+
+
+@pytest.mark.parametrize("part", [TwoPeaks, MixtureOfNormalsPrior(2)])
+def test_a_class_or_a_part_of_another_kind_is_refused(part):
+    with pytest.raises(ConfigError, match="the likelihood needs a name or an instance of Likelihood, got"):
+        part_of("likelihood", lb.likelihoods, Likelihood, part, (1, 4, 4))
+
+
+def test_a_conditional_encoder_needs_a_decoder_that_takes_the_context():
+    class Conditional(Encoder):
+        takes_context = True
+
+    with pytest.raises(ConfigError, match="the encoder takes a context and the decoder does not"):
+        lb.VAE(encoder=Conditional(), decoder=Decoder(), event_shape=(1, 4, 4), latent_dim=2)

@@ -1,13 +1,16 @@
 """Gradient estimators against the exact gradient of a linear-Gaussian model, and against one another."""
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
 from torch.testing import assert_close
 
 from lowerbound.foundation.seeding import generator
-from lowerbound.objectives.objective import Objective
+from lowerbound.models.config import ModelConfig
+from lowerbound.models.construction import build_model
+from lowerbound.objectives.objective import OBJECTIVES, Objective
 from lowerbound.probability.kl import kl_divergence
 
 pytestmark = pytest.mark.usefixtures("float64")
@@ -151,3 +154,15 @@ def test_reported_terms_are_the_true_ones_whatever_the_estimator(linear_gaussian
     doubly = Objective(bound="iwae", gradient="dreg", rate="monte-carlo", num_samples=8)(samples)
     assert_close(doubly.objective, plain.objective)
     assert_close(doubly.elbo, plain.elbo)
+
+
+@pytest.mark.parametrize("name", OBJECTIVES)
+def test_every_objective_has_gradients_in_single_precision(name):
+    """Log-densities are in double precision, weights are not."""
+    config = ModelConfig(hidden=(4,), posterior="point-mass" if name == "autoencoder" else "diagonal-normal")
+    model = build_model(config, (1, 3, 3), generator(0, "weights")).float()
+    objective = replace(OBJECTIVES[name], num_samples=2)
+    x = torch.rand(5, 1, 3, 3, generator=generator(0, "x"), dtype=torch.float32)
+    samples = model.sample_posterior(x, generator(0, "noise"), 2, objective.through_draws)
+    objective.resolved(config.posterior, True)(samples).value.backward()
+    assert all(parameter.grad.isfinite().all() for parameter in model.parameters())

@@ -85,3 +85,10 @@ def test_unknown_penalties_and_negative_weights_are_refused():
         Objective(penalties={"mdm": 1.0})
     with pytest.raises(ConfigError, match=r"objective\.penalties\.mmd needs a finite weight of at least 0, got -1"):
         Objective(penalties={"mmd": -1.0})
+
+
+@pytest.mark.parametrize("value", [3.0, None, torch.zeros(2)])
+def test_a_penalty_that_returns_something_else_is_named(monkeypatch, value):
+    monkeypatch.setitem(PENALTIES, "odd", lambda samples, context: value)
+    with pytest.raises(ConfigError, match="penalty 'odd' has to return a tensor with one number, got"):
+        loss_of(tiny(), Objective(penalties={"odd": 1.0}), batch(), generator(0, "noise"))

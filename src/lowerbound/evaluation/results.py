@@ -30,6 +30,7 @@ from lowerbound.foundation.storage import (
     write_json,
 )
 from lowerbound.foundation.strict import parsed
+from lowerbound.models.construction import check_parts_are_known
 
 FAILED = "failed: "
 """Prefix of the reason of a metric that failed, in contrast to one that does not apply."""
@@ -252,6 +253,7 @@ class _Stored:
 
 
 def _checked(run: Path, stored: Mapping[str, Any]) -> Results:
+    check_parts_are_known(_model_settings(stored), str(run / ARRAYS))
     found = parsed(_Stored, stored, str(run / ARRAYS)).results
     content = stored["results"]
     if checksum_of(content) != found.checksum:
@@ -259,6 +261,13 @@ def _checked(run: Path, stored: Mapping[str, Any]) -> Results:
     check_mark(run, ARRAYS, content)
     _check_copy(run, content, stored["replaces"])
     return Results(found.scores, {}, context=content["context"], findings=found.findings, left_out=found.left_out)
+
+
+def _model_settings(stored: Any) -> Any:
+    """Section `model` of the configuration in stored results; None where there is none."""
+    for key in ("results", "context", "config", "model"):
+        stored = stored.get(key) if isinstance(stored, Mapping) else None
+    return stored
 
 
 def _check_copy(run: Path, content: Mapping[str, Any], replaced: str) -> None:

@@ -52,6 +52,8 @@ class ModelConfig:
         for kind, table in PARTS.items():
             name, options = getattr(self, kind), getattr(self, f"{kind}_options")
             check_name(f"model.{kind}", name, table)
+            if not isinstance(options, Mapping):
+                raise ConfigError(f"model.{kind}_options needs a table of options, got {options!r}.")
             if name != OWN:
                 check_options(kind, name, table[name], options)
 

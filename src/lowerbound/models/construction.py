@@ -80,14 +80,19 @@ def build_likelihood(config: ModelConfig, event_shape: tuple[int, ...], columns:
     return likelihood
 
 
+def own_part_refusal(kind: str) -> str:
+    """Why a configuration cannot name a part 'own'."""
+    return (
+        f"model.{kind} 'own' means your own class: pass an instance to VAE({kind}=...), or register it under a name "
+        f"with lowerbound.register_{kind}."
+    )
+
+
 def build_part(kind: str, config: ModelConfig, shape: tuple[int, ...] | None = None) -> Any:
     """The likelihood, prior or posterior of a configuration; the shape of the latter two is latent_dim."""
     name = getattr(config, kind)
     if name == OWN:
-        raise ConfigError(
-            f"model.{kind} 'own' means your own class: pass an instance to VAE({kind}=...), or register it under a "
-            f"name with lowerbound.register_{kind}."
-        )
+        raise ConfigError(own_part_refusal(kind))
     return PARTS[kind][name](config.latent_dim if shape is None else shape, **getattr(config, f"{kind}_options"))
 
 

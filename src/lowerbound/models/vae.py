@@ -5,15 +5,16 @@
 Images are N x C x H x W floats in [0, 1]; latents are N x latent. All random draws take a generator.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from copy import copy
+from inspect import signature
 from typing import Any
 
 import torch
 from jaxtyping import Float, Shaped
 from torch import Generator, Tensor, nn
 
-from lowerbound.foundation.errors import ConfigError, DataError
+from lowerbound.foundation.errors import ConfigError, DataError, UnknownName
 from lowerbound.foundation.schema import Column
 from lowerbound.foundation.seeding import Chance
 from lowerbound.models.config import PARTS, ModelConfig
@@ -26,6 +27,9 @@ from lowerbound.probability.posteriors import POSTERIORS, PointMassPosterior, Po
 from lowerbound.probability.priors import PRIORS, Prior
 from lowerbound.probability.samples import PosteriorSamples, draw
 from lowerbound.probability.table_likelihood import TableLikelihood
+
+Context = Shaped[Tensor, "batch *covariate"]
+"""Labels or covariates, one for each example."""
 
 
 class VAE(nn.Module):
@@ -50,7 +54,7 @@ class VAE(nn.Module):
         config: ModelConfig | None = None,
     ) -> None:
         super().__init__()
-        self.context: Shaped[Tensor, batch * covariate] | None = None
+        self.context: Context | None = None
         if config is None and latent_dim < 1:
             raise ConfigError(
                 f"latent_dim is {latent_dim}; a model with your own networks needs the number of latents."
@@ -58,13 +62,15 @@ class VAE(nn.Module):
         num_latents = config.latent_dim if config else latent_dim
         self.event_shape = tuple(event_shape)
         self.encoder = encoder
-        self.posterior = POSTERIORS[posterior](num_latents) if isinstance(posterior, str) else posterior
-        self.prior = PRIORS[prior](num_latents) if isinstance(prior, str) else prior
+        self.posterior: Posterior = part_of("posterior", POSTERIORS, Posterior, posterior, num_latents)
+        self.prior: Prior = part_of("prior", PRIORS, Prior, prior, num_latents)
         self.decoder = decoder
-        self.likelihood = LIKELIHOODS[likelihood](event_shape) if isinstance(likelihood, str) else likelihood
+        self.likelihood: Likelihood = part_of("likelihood", LIKELIHOODS, Likelihood, likelihood, self.event_shape)
         self.config = config or own_config(num_latents, self.likelihood, self.prior, self.posterior)
         if config is None and not self.takes_context:  # the shape of a context is not known here
             self._check_shapes()
+        elif self.takes_context and not _accepts_context(decoder):
+            raise ConfigError("the encoder takes a context and the decoder does not: its forward needs (z, context).")
 
     @property
     def columns(self) -> tuple[Column, ...]:
@@ -81,7 +87,7 @@ class VAE(nn.Module):
         """Whether the model is conditional: networks also take labels or covariates."""
         return bool(getattr(self.encoder, "takes_context", False))
 
-    def given(self, context: Shaped[Tensor, "batch *covariate"] | None) -> "VAE":
+    def given(self, context: Context | None) -> "VAE":
         """The model with the context of a batch, sharing all weights; the model itself if it takes none.
 
         Several draws, [sample, batch, latent], use the context of their example.
@@ -229,6 +235,22 @@ class VAE(nn.Module):
             f"VAE of {times(self.event_shape)} examples with {self.latent_dim} latents: "
             f"network {self.config.network!r}, {parts}; {number:,} parameters"
         )
+
+
+def part_of(kind: str, table: Mapping[str, type[Part]], base: type[Part], part: Any, shape: Any) -> Any:
+    """A part given by its name in a table, or as an instance of `base`; UnknownName or ConfigError otherwise."""
+    if isinstance(part, str):
+        if part not in table:
+            raise UnknownName(kind, part, table)
+        return table[part](shape)
+    if not isinstance(part, base):
+        raise ConfigError(f"the {kind} needs a name or an instance of {base.__name__}, got {part!r}.")
+    return part
+
+
+def _accepts_context(decoder: nn.Module) -> bool:
+    parameters = signature(decoder.forward).parameters.values()
+    return len(parameters) > 1 or any(parameter.kind is parameter.VAR_POSITIONAL for parameter in parameters)
 
 
 def own_config(latent_dim: int, likelihood: Likelihood, prior: Prior, posterior: Posterior) -> ModelConfig:

@@ -51,7 +51,7 @@ def doubly_reparameterized(samples: PosteriorSamples, bound: Bound, log_weight: 
     normalised = torch.softmax(log_weights.detach(), dim=0)
     if samples.z.requires_grad:
         # The encoder's gradient passes through z, where it gets the second factor.
-        samples.z.register_hook(lambda gradient: gradient * normalised.unsqueeze(-1))
+        samples.z.register_hook(lambda gradient: gradient * normalised.unsqueeze(-1).to(gradient.dtype))
     return (normalised * log_weights).sum(dim=0)
 
 

@@ -119,7 +119,12 @@ class Objective:
     def _penalties(self, samples: PosteriorSamples, context: PenaltyContext | None) -> dict[str, Tensor]:
         if self.penalties and context is None:
             raise ConfigError("an objective with penalties needs a PenaltyContext (training passes one).")
-        return {name: PENALTIES[name](samples, context) for name in self.penalties if context is not None}
+        values = {name: PENALTIES[name](samples, context) for name in self.penalties if context is not None}
+        for name, value in values.items():
+            if not isinstance(value, Tensor) or value.numel() != 1:
+                came = f"a tensor of shape {tuple(value.shape)}" if isinstance(value, Tensor) else repr(value)
+                raise ConfigError(f"penalty {name!r} has to return a tensor with one number, got {came}.")
+        return {name: value.reshape(()) for name, value in values.items()}
 
     def resolved(self, posterior: str, has_closed_form: bool) -> "Objective":
         """The objective with rate 'auto' replaced, depending on whether the model's KL has a closed form.

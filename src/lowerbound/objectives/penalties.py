@@ -66,6 +66,8 @@ def _mean_of_pairs(kernel: Float[Tensor, "n n"]) -> Float[Tensor, ""]:
 
 def register_penalty(name: str, penalty: Penalty) -> None:
     """Register a penalty under a name for `objective.penalties`; ConfigError for a name in use."""
+    if not callable(penalty):
+        raise ConfigError(f"the penalty {name!r} has to be a function of draws and context, got {penalty!r}.")
     taken = PENALTIES.get(name)
     if taken is not None and (taken.__module__, taken.__qualname__) != (penalty.__module__, penalty.__qualname__):
         raise ConfigError(f"the penalty {name!r} already exists; choose another name.")

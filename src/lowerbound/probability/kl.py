@@ -67,6 +67,11 @@ def register_kl(posterior: type[Distribution], prior: type[Distribution], diverg
 
     Rate 'auto' then uses it. ConfigError if the pair already has one.
     """
+    for given in (posterior, prior):
+        if not (isinstance(given, type) and issubclass(given, Distribution)):
+            raise ConfigError(
+                f"register_kl needs two classes of distributions, what a posterior and a prior return; got {given!r}."
+            )
     if (posterior, prior) in KL:
         raise ConfigError(f"KL({posterior.__name__} || {prior.__name__}) already has a closed form.")
     KL[posterior, prior] = divergence

@@ -73,6 +73,9 @@ def _likely_cause(model: VAE, x: Tensor, loss: Loss) -> str:
         return "the data hold NaN or infinity."
     if not all(torch.isfinite(parameter).all() for parameter in model.parameters()):
         return f"an earlier step made the weights non-finite; {calmer}."
+    for name, value in loss.penalties.items():
+        if not torch.isfinite(value):
+            return f"penalty {name!r} is {value.item()}; lower its weight, or correct it."
     if not torch.isfinite(loss.rate).all():
         return f"the rate overflowed because the posterior diverged; {calmer}, or use objective.rate_warm_up."
     return f"the distortion overflowed because the decoder diverged; {calmer}."
