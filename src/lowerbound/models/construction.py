@@ -80,19 +80,14 @@ def build_likelihood(config: ModelConfig, event_shape: tuple[int, ...], columns:
     return likelihood
 
 
-def own_part_refusal(kind: str) -> str:
-    """Why a configuration cannot name a part 'own'."""
-    return (
-        f"model.{kind} 'own' means your own class: pass an instance to VAE({kind}=...), or register it under a name "
-        f"with lowerbound.register_{kind}."
-    )
-
-
 def build_part(kind: str, config: ModelConfig, shape: tuple[int, ...] | None = None) -> Any:
     """The likelihood, prior or posterior of a configuration; the shape of the latter two is latent_dim."""
     name = getattr(config, kind)
     if name == OWN:
-        raise ConfigError(own_part_refusal(kind))
+        raise ConfigError(
+            f"model.{kind} 'own' means your own class: pass an instance to VAE({kind}=...), or register it under a "
+            f"name with lowerbound.register_{kind}."
+        )
     return PARTS[kind][name](config.latent_dim if shape is None else shape, **getattr(config, f"{kind}_options"))
 
 
@@ -107,8 +102,8 @@ def config_has_closed_form_kl(config: ModelConfig) -> bool:
 
 def check_can_be_saved(model: VAE) -> None:
     """RunError for a model with a part that could not be rebuilt from a file."""
-    parts: dict[str, Part] = {"likelihood": model.likelihood, "prior": model.prior, "posterior": model.posterior}
-    for kind, part in parts.items():
+    for kind in PARTS:
+        part: Part = getattr(model, kind)
         own = type(part).__name__
         if getattr(model.config, kind) == OWN:
             raise RunError(

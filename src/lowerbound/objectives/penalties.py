@@ -13,6 +13,7 @@ from torch import Generator, Tensor
 
 from lowerbound.foundation.errors import ConfigError
 from lowerbound.models.vae import VAE
+from lowerbound.probability.parts import add_row
 from lowerbound.probability.samples import PosteriorSamples
 
 MMD_SCALES = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
@@ -68,10 +69,7 @@ def register_penalty(name: str, penalty: Penalty) -> None:
     """Register a penalty under a name for `objective.penalties`; ConfigError for a name in use."""
     if not callable(penalty):
         raise ConfigError(f"the penalty {name!r} has to be a function of draws and context, got {penalty!r}.")
-    taken = PENALTIES.get(name)
-    if taken is not None and (taken.__module__, taken.__qualname__) != (penalty.__module__, penalty.__qualname__):
-        raise ConfigError(f"the penalty {name!r} already exists; choose another name.")
-    PENALTIES[name] = penalty
+    add_row("penalty", PENALTIES, name, penalty)
 
 
 PENALTIES: dict[str, Penalty] = {"mmd": mmd}

@@ -93,16 +93,21 @@ def register(kind: str, table: dict[str, Any], base: type[Part], name: str, part
     """
     if not (isinstance(part, type) and issubclass(part, base)):
         raise ConfigError(f"a {kind} must be a class derived from {base.__name__}, got {part!r}.")
+    add_row(kind, table, name, part)
+
+
+def add_row(kind: str, table: dict[str, Any], name: str, row: Any) -> None:
+    """Add a class or function to a table; ConfigError for a name that is taken by another one, or is blank."""
     taken = table.get(name)
-    if name == OWN or (taken is not None and _place(taken) != _place(part)):
+    if name == OWN or (taken is not None and _place(taken) != _place(row)):
         raise ConfigError(f"the {kind} {name!r} already exists; choose another name.")
     if not name or name != name.strip():
         raise ConfigError(f"the name of a {kind} needs at least one character and no spaces around it, got {name!r}.")
-    table[name] = part
+    table[name] = row
 
 
-def _place(part: type[Part]) -> tuple[str, str]:
-    return part.__module__, part.__qualname__
+def _place(row: Any) -> tuple[str, str]:
+    return row.__module__, row.__qualname__
 
 
 def _value_check(option: Parameter, accepted: tuple[float, float]) -> OptionCheck:

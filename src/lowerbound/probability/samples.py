@@ -5,8 +5,9 @@ Log-densities and rates are sums over groups; a later group's posterior and prio
 """
 
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, reduce
 
+import torch
 from jaxtyping import Float
 from torch import Tensor
 
@@ -76,12 +77,12 @@ class PosteriorSamples:
     @cached_property
     def log_prior(self) -> Float[Tensor, "sample batch"]:
         """log p(z), summed over groups."""
-        return sum_of([group.log_prior for group in self.groups])
+        return reduce(torch.add, (group.log_prior for group in self.groups))
 
     @cached_property
     def log_posterior(self) -> Float[Tensor, "sample batch"]:
         """log q(z|x), summed over groups."""
-        return sum_of([group.log_posterior for group in self.groups])
+        return reduce(torch.add, (group.log_posterior for group in self.groups))
 
     @property
     def has_closed_form_kl(self) -> bool:
@@ -91,7 +92,7 @@ class PosteriorSamples:
     @cached_property
     def kl(self) -> Float[Tensor, "*sample batch"]:
         """KL(q(z|x) || p(z)) in closed form, summed over groups; ConfigError if any has none."""
-        return sum_of([group.kl for group in self.groups])
+        return reduce(torch.add, (group.kl for group in self.groups))
 
     @property
     def log_weight(self) -> Float[Tensor, "sample batch"]:
@@ -102,11 +103,3 @@ class PosteriorSamples:
         """The same draws, with log q(z|x) depending only on z: the posterior's parameters are detached."""
         groups = (LatentGroup(group.z, group.posterior.detach(), group.prior) for group in self.groups)
         return replace(self, groups=tuple(groups))
-
-
-def sum_of(terms: list[Tensor]) -> Tensor:
-    """The sum of tensors whose shapes broadcast."""
-    total = terms[0]
-    for term in terms[1:]:
-        total = total + term
-    return total

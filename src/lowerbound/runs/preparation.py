@@ -9,11 +9,10 @@ import torch
 from lowerbound.data.data_kinds import describe_columns, describe_examples
 from lowerbound.data.sources import SOURCES, Examples, Splits
 from lowerbound.data.sources import load as load_data
-from lowerbound.foundation.errors import ConfigError, UsageError
+from lowerbound.foundation.errors import UsageError
 from lowerbound.models.config import ModelConfig
-from lowerbound.models.construction import own_part_refusal
 from lowerbound.probability.likelihoods import LIKELIHOODS
-from lowerbound.probability.parts import OWN, option_checks
+from lowerbound.probability.parts import option_checks
 from lowerbound.runs.auto_config import choose, chosen_settings
 from lowerbound.runs.experiment import AUTO, Experiment, Settings, from_settings, merge, tables
 
@@ -74,9 +73,8 @@ def _about(splits: Splits, is_known: bool) -> list[str]:
 def _with_levels(model: ModelConfig, examples: Examples) -> ModelConfig:
     """The number of levels of the data, for a likelihood that needs it, unless it was set."""
     options, num_levels = model.likelihood_options, examples.support.num_levels
-    if model.likelihood == OWN:
-        raise ConfigError(own_part_refusal("likelihood"))
-    if num_levels and "num_levels" in option_checks(LIKELIHOODS[model.likelihood]):
+    likelihood = LIKELIHOODS.get(model.likelihood)  # none for 'own', which is refused when the model is built
+    if num_levels and likelihood is not None and "num_levels" in option_checks(likelihood):
         options = {"num_levels": num_levels, **options}
     return replace(model, likelihood_options=options)
 
