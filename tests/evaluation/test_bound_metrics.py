@@ -4,21 +4,33 @@ import numpy as np
 import pytest
 import torch
 
-from lowerbound.data.sources import Examples
+from lowerbound.data.sources import DataConfig, Examples, load
 from lowerbound.evaluation import quadrature
-from lowerbound.evaluation.bound_metrics import BoundConfig, exact_metrics, gap_metrics, importance_metrics
+from lowerbound.evaluation.bound_metrics import exact_metrics, gap_metrics, importance_metrics, why_not_exact
+from lowerbound.evaluation.config import EvaluationConfig
+from lowerbound.evaluation.metrics import Subject
 from lowerbound.evaluation.quadrature import TOLERANCE, exact_evidence
 from lowerbound.evaluation.quick_evaluation import expected_terms
-from lowerbound.evaluation.results import Scorer
+from lowerbound.evaluation.results import Measurements, Scorer
+from lowerbound.foundation.seeding import generator
+from lowerbound.models.config import ModelConfig
+from lowerbound.models.construction import build_model
 
 SCORER = Scorer("test", "density")
-EXTENT = BoundConfig(num_draws=50, num_examples=8)
+CONFIG = EvaluationConfig(importance_draws=50, num_bounded=8)
 
 
 @pytest.fixture
 def examples(linear_gaussian):
     # Two-pixel-high images in the layout of data, N×H×W×C; the model is in 64 bits, data are in 32.
     return Examples(linear_gaussian.x.permute(0, 2, 3, 1).float().numpy(), 1.0)
+
+
+def subject(model, examples, **known):
+    """The examples as all splits, and what is known of them by the names of arrays."""
+    splits = replace(load(DataConfig()), train=examples, validation=examples, test=examples)
+    arrays = {f"{name}_per_image": values.numpy() for name, values in known.items()}
+    return Subject(model, splits, CONFIG, "density", known=Measurements((), arrays))
 
 
 def by_name(findings):
@@ -28,7 +40,7 @@ def by_name(findings):
 def test_the_exact_evidence_and_the_gap_to_it_are_those_in_closed_form(linear_gaussian, examples):
     model = linear_gaussian.with_posterior_moved(0.2, 0.5).float()
     terms = expected_terms(model, examples, 2000, 0)
-    scores = by_name(exact_metrics(model, examples, terms.elbo, 8, SCORER, "cpu"))
+    scores = by_name(exact_metrics(subject(model, examples, elbo=terms.elbo), 8))
     assert scores["log-evidence"].value == pytest.approx(linear_gaussian.log_evidence.mean().item(), abs=1e-3)
     # KL(q_moved || exact posterior), the same for every image.
     variance = linear_gaussian.data.posterior_covariance().diagonal()
@@ -38,8 +50,8 @@ def test_the_exact_evidence_and_the_gap_to_it_are_those_in_closed_form(linear_ga
 
 def test_the_gaps_add_up_to_the_gap_of_the_elbo(linear_gaussian, examples):
     model = linear_gaussian.with_posterior_moved(0.2, 0.5).float()
-    arguments = model, examples, linear_gaussian.log_evidence, EXTENT, SCORER, "cpu"
-    scores = by_name(importance_metrics(*arguments) | gap_metrics(*arguments))
+    known = subject(model, examples, log_evidence=linear_gaussian.log_evidence)
+    scores = by_name(importance_metrics(known) | gap_metrics(known))
     # The family holds the exact posterior: all of the gap is amortisation.
     assert abs(scores["approximation-gap"].value) < 0.02
     assert scores["amortisation-gap"].value > 0.3
@@ -51,17 +63,26 @@ def test_the_gaps_add_up_to_the_gap_of_the_elbo(linear_gaussian, examples):
 
 
 def test_the_sweep_ends_at_the_requested_number_of_draws(linear_gaussian, examples):
-    arguments = linear_gaussian.model.float(), examples, None, EXTENT, SCORER, "cpu"
-    found = importance_metrics(*arguments)
+    unknown = subject(linear_gaussian.model.float(), examples)
+    found = importance_metrics(unknown)
     assert found.arrays["sweep_ks"].tolist() == [1, 2, 5, 10, 20, 50]
     # With the exact posterior every bound is the evidence.
     expected = linear_gaussian.log_evidence.numpy()
     np.testing.assert_allclose(found.arrays["sweep_bounds"], np.broadcast_to(expected, (6, 8)), atol=1e-3)
-    assert "approximation-gap" not in by_name(gap_metrics(*arguments))
+    assert "approximation-gap" not in by_name(gap_metrics(unknown))
+
+
+@pytest.mark.parametrize(("latent_dim", "posterior", "expected"), [
+    (2, "diagonal-normal", True), (3, "diagonal-normal", False), (2, "point-mass", False)
+])  # fmt: skip
+def test_the_evidence_is_integrated_without_a_request_for_up_to_two_latents(examples, latent_dim, posterior, expected):
+    config = ModelConfig(hidden=(4,), latent_dim=latent_dim, posterior=posterior)
+    model = build_model(config, (1, 2, 3), generator(0, "w"))
+    assert (why_not_exact(subject(model, examples)) == "") == expected
 
 
 def test_the_discretisation_error_stands_apart_from_the_error_over_examples(linear_gaussian, examples):
-    scores = by_name(exact_metrics(linear_gaussian.model.float(), examples, torch.zeros(8), 8, SCORER, "cpu"))
+    scores = by_name(exact_metrics(subject(linear_gaussian.model.float(), examples, elbo=torch.zeros(8)), 8))
     for name in ("log-evidence", "evidence-gap"):
         assert 0 < scores[name].discretisation_error < TOLERANCE
         assert scores[name].num_not_converged == 0
@@ -73,7 +94,7 @@ def test_what_has_not_converged_goes_by_another_name_and_nothing_is_derived_from
     linear_gaussian, examples, monkeypatch
 ):
     monkeypatch.setattr(quadrature, "MAX_LEVEL", -1)
-    found = exact_metrics(linear_gaussian.model.float(), examples, torch.zeros(8), 8, SCORER, "cpu")
+    found = exact_metrics(subject(linear_gaussian.model.float(), examples, elbo=torch.zeros(8)), 8)
     (score,) = found.scores
     assert (score.name, score.num_not_converged, score.num_examples) == ("log-evidence-not-converged", 8, 8)
     assert score.discretisation_error is None  # level 0 alone says nothing of it
@@ -88,7 +109,7 @@ def test_the_evidence_of_the_examples_before_the_first_unsettled_one_is_kept(lin
         return replace(found, has_converged=torch.arange(8) != 3)
 
     monkeypatch.setattr("lowerbound.evaluation.bound_metrics.exact_evidence", all_but_the_fourth)
-    found = exact_metrics(linear_gaussian.model.float(), examples, torch.zeros(8), 8, SCORER, "cpu")
+    found = exact_metrics(subject(linear_gaussian.model.float(), examples, elbo=torch.zeros(8)), 8)
     assert by_name(found).keys() == {"log-evidence-not-converged"}
     kept = found.arrays["log_evidence_per_image"]
     np.testing.assert_allclose(kept, linear_gaussian.log_evidence[:3], atol=1e-3)

@@ -7,17 +7,16 @@ import pytest
 import torch
 
 from lowerbound.data.sources import DataConfig, Examples, Splits, load
+from lowerbound.evaluation.config import EvaluationConfig
 from lowerbound.evaluation.latent_metrics import latent_metrics
-from lowerbound.evaluation.results import Scorer
+from lowerbound.evaluation.metrics import Subject
 from lowerbound.foundation.seeding import generator
 from lowerbound.models.config import ModelConfig
 from lowerbound.models.construction import build_model
 
-SCORER = Scorer("test", "density")
-
 
 def by_name(model, splits):
-    found = latent_metrics(model, splits, 0, SCORER, "cpu")
+    found = latent_metrics(Subject(model, splits, EvaluationConfig(), "density"))
     return {score.name: score for score in found.scores}
 
 

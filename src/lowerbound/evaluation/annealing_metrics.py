@@ -5,17 +5,17 @@ Test examples have no bracket: an upper bound needs an exact draw from p(z|x), w
 
 from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path
+from functools import partial
 
+import numpy as np
 import torch
-from jaxtyping import Float
 from torch import Tensor
 
 from lowerbound.data.batches import scaled
-from lowerbound.data.sources import Examples
 from lowerbound.evaluation.annealing import AnnealedEvidence, AnnealingConfig, anneal
 from lowerbound.evaluation.bidirectional import EvidenceBracket, bidirectional
-from lowerbound.evaluation.results import Measurements, ProgressCallback, Score, Scorer
+from lowerbound.evaluation.metrics import Subject
+from lowerbound.evaluation.results import Measurements, Score, Scorer
 from lowerbound.foundation.schema import Support
 from lowerbound.foundation.seeding import generator
 from lowerbound.models.vae import VAE
@@ -24,24 +24,15 @@ MAX_CHAINS = 512
 """Chains per batch, over all its examples: bounds the decoded examples and gradients in memory."""
 
 
-def annealing_metrics(
-    model: VAE,
-    examples: Examples,
-    log_evidence: Float[Tensor, " known"] | None,
-    config: AnnealingConfig,
-    seed: int,
-    score: Scorer,
-    device: torch.device | str,
-    *,
-    checkpoints: Path | None = None,
-    progress: ProgressCallback = lambda stage, done, total: None,
-) -> Measurements:
-    """Annealed evidence of `examples` and, where the exact `log_evidence` is known for all of them, its error.
+def annealing_metrics(subject: Subject) -> Measurements:
+    """Annealed evidence of the first test examples and, where the exact one is known for all of them, its error.
 
     With a `checkpoints` folder the state is saved regularly, and annealing continues from files found there.
     """
-    x = scaled(examples).to(device)
-    found = list(_annealed(model, x, config, seed, checkpoints, progress))
+    config, test, score = subject.config.annealing, subject.splits.test, subject.scorer()
+    log_evidence = subject.array("log_evidence_per_image")
+    examples = test.subset(np.arange(min(subject.config.num_annealed, len(test))))
+    found = list(_annealed(subject, scaled(examples).to(subject.device)))
     annealed = torch.cat([part.log_evidence for part in found]).cpu()
     size = torch.cat([part.effective_sample_size for part in found]).median()
     about = f"log p(x) by {describe_annealing(config)}; at most log p(x) in expectation"
@@ -54,19 +45,12 @@ def annealing_metrics(
     return Measurements(tuple(scores), {"annealed_evidence_per_image": annealed.float().numpy()})
 
 
-def bracket_metrics(
-    model: VAE,
-    num_examples: int,
-    config: AnnealingConfig,
-    seed: int,
-    device: torch.device | str,
-    progress: ProgressCallback = lambda stage, done, total: None,
-) -> Measurements:
+def bracket_metrics(subject: Subject) -> Measurements:
     """Lower and upper bounds on log p(x) of examples sampled from the model, and the width of the bracket."""
-    stream = generator(seed, "annealing/simulated", device)
-    bracket = bidirectional(
-        model, num_examples, config, stream, lambda done, total: progress("annealing simulated examples", done, total)
-    )
+    model, config = subject.model, subject.config.annealing
+    stream = generator(subject.config.seed, "annealing/simulated", subject.device)
+    progress = partial(subject.progress, "annealing simulated examples")
+    bracket = bidirectional(model, subject.config.num_simulated, config, stream, progress)
     scores = tuple(_bracket_scores(bracket, Scorer("simulated", _convention(model, bracket.x)), config))
     return Measurements(scores, {"annealing_bracket_per_image": bracket.gap.float().cpu().numpy()})
 
@@ -79,20 +63,19 @@ def describe_annealing(config: AnnealingConfig) -> str:
     )
 
 
-def _annealed(
-    model: VAE, x: Tensor, config: AnnealingConfig, seed: int, checkpoints: Path | None, progress: ProgressCallback
-) -> Iterator[AnnealedEvidence]:
+def _annealed(subject: Subject, x: Tensor) -> Iterator[AnnealedEvidence]:
     """Anneal the examples in batches, each with its own random stream and checkpoint."""
+    config, checkpoints = subject.config.annealing, subject.checkpoints
     batch_size = max(1, MAX_CHAINS // config.num_chains)
     total = len(x) * config.num_temperatures
     for start in range(0, len(x), batch_size):
         batch = x[start : start + batch_size]
-        stream = generator(seed, f"annealing/{start}", x.device)
+        stream = generator(subject.config.seed, f"annealing/{start}", x.device)
         checkpoint = None if checkpoints is None else checkpoints / f"images-from-{start}.safetensors"
-        for state in anneal(model, batch, config, stream, checkpoint=checkpoint):
+        for state in anneal(subject.model, batch, config, stream, checkpoint=checkpoint):
             if state.stage == "weighted":
                 done = start * config.num_temperatures + len(batch) * state.temperature
-                progress("annealing test examples", done, total)
+                subject.progress("annealing test examples", done, total)
         assert state.evidence is not None
         yield state.evidence
 

@@ -4,21 +4,18 @@ All use the first examples of the test split, in its order, so that differences 
 """
 
 import math
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import torch
-from jaxtyping import Float
-from torch import Tensor
 
 from lowerbound.data.sources import Examples
 from lowerbound.evaluation.importance import importance_sweep
 from lowerbound.evaluation.inference_gap import GapConfig, inference_gaps
-from lowerbound.evaluation.metrics import Subject, needs_a_density, needs_an_unconditional_model
+from lowerbound.evaluation.metrics import Subject, first_reason, needs_decoded_latents, needs_latents
 from lowerbound.evaluation.quadrature import QuadratureEvidence, exact_evidence
-from lowerbound.evaluation.results import Measurements, Score, Scorer
-from lowerbound.models.vae import VAE
+from lowerbound.evaluation.results import Measurements, Score
 
 MAX_EXACT_LATENTS = 2
 """Number of latents up to which the quick evaluation integrates the evidence; three are possible, but slow."""
@@ -28,40 +25,20 @@ GREY = ", of grey pixels: not comparable with binarised data"
 SWEEP = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000)
 
 
-@dataclass(frozen=True, kw_only=True)
-class BoundConfig:
-    """Numbers of examples and draws for bounds and gaps."""
-
-    num_draws: int = 5000  # of the tightest importance-weighted bound
-    num_examples: int = 100  # first of the test split
-    num_gaps: int = 100  # first of the test split, whose inference gap is split
-    seed: int = 0
+why_not_exact = first_reason(
+    needs_decoded_latents, needs_latents(lambda num: num <= MAX_EXACT_LATENTS, f"at most {MAX_EXACT_LATENTS}")
+)
+"""Why log p(x) is not integrated in the quick evaluation; empty where it is."""
 
 
-def why_not_exact(subject: Subject) -> str:
-    """Why log p(x) is not integrated in the quick evaluation; empty where it is."""
-    if reason := needs_a_density(subject) or needs_an_unconditional_model(subject):
-        return reason
-    num = subject.model.latent_dim
-    return "" if num <= MAX_EXACT_LATENTS else f"needs at most {MAX_EXACT_LATENTS} latents, the model has {num}"
-
-
-def measure_exact(subject: Subject, num_examples: int) -> Measurements:
-    """The exact evidence of the first test examples; the subject must have the ELBO already."""
-    elbo = torch.from_numpy(subject.known.arrays["elbo_per_image"])
-    return exact_metrics(subject.model, subject.splits.test, elbo, num_examples, subject.scorer(), subject.device)
-
-
-def exact_metrics(
-    model: VAE, test: Examples, elbo: Float[Tensor, " n"], num_examples: int, score: Scorer, device: torch.device | str
-) -> Measurements:
-    """The exact evidence of the first test examples, and the gap between it and their ELBO.
+def exact_metrics(subject: Subject, num_examples: int) -> Measurements:
+    """The exact evidence of the first test examples, and the gap between it and their ELBO, which is known already.
 
     If the integral of any example has not converged within the budget, the name of the score ends in "-not-converged"
     and no other score is derived from it; the array per example ends before the first such example.
     """
-    examples = _first(test, num_examples)
-    found = exact_evidence(model, examples, device=device)
+    examples, score = _first(subject, num_examples), subject.scorer()
+    found = exact_evidence(subject.model, examples, device=subject.device)
     num_exact = len(examples) if found.num_not_converged == 0 else int(found.has_converged.int().argmin())
     exact = {"log_evidence_per_image": found.log_evidence[:num_exact].numpy()} if num_exact > 1 else {}
     name, of_what = ("grey-evidence", GREY) if score.convention == "grey" else ("log-evidence", "")
@@ -69,6 +46,7 @@ def exact_metrics(
         about = f"log p(x) by quadrature{of_what}, only an estimate: {found.shortfall}"
         estimate = score(f"{name}-not-converged", found.log_evidence, about, None)
         return Measurements((_with_error(estimate, found),), exact)
+    elbo = torch.from_numpy(subject.known.arrays["elbo_per_image"])
     gap = found.log_evidence - elbo[: len(examples)].to(found.log_evidence)
     evidence = score(name, found.log_evidence, f"log p(x) by quadrature{of_what}", None)
     about = "log p(x) minus the ELBO of the same examples: KL(q(z|x) ‖ p(z|x))"
@@ -90,26 +68,27 @@ def _with_error(score: Score, found: QuadratureEvidence) -> Score:
     )
 
 
-def importance_metrics(
-    model: VAE,
-    test: Examples,
-    log_evidence: Float[Tensor, " n"] | None,
-    config: BoundConfig,
-    score: Scorer,
-    device: torch.device | str,
-    progress: Callable[[int, int], None] = lambda done, total: None,
-) -> Measurements:
+def importance_metrics(subject: Subject) -> Measurements:
     """Importance-weighted bounds for growing K, and the error of the tightest against the exact evidence."""
-    ks = [*(k for k in SWEEP if k < config.num_draws), config.num_draws]
-    sweep = importance_sweep(model, _first(test, config.num_examples), ks, config.seed, device, progress)
-    about = f"importance-weighted bound with {config.num_draws:,} draws"
+    config, score, log_evidence = subject.config, subject.scorer(), subject.array("log_evidence_per_image")
+    num_draws = config.importance_draws
+    ks = [*(k for k in SWEEP if k < num_draws), num_draws]
+    sweep = importance_sweep(
+        subject.model,
+        _first(subject, config.num_bounded),
+        ks,
+        config.seed,
+        subject.device,
+        partial(subject.progress, "importance-weighted bounds"),
+    )
+    about = f"importance-weighted bound with {num_draws:,} draws"
     if score.convention == "grey":
         about += ", for grey pixels"
-    scores = [score("importance-bound", sweep.log_evidence, about, config.num_draws)]
+    scores = [score("importance-bound", sweep.log_evidence, about, num_draws)]
     if log_evidence is not None and len(log_evidence) >= len(sweep.log_evidence):
         missed = log_evidence[: len(sweep.log_evidence)].cpu() - sweep.log_evidence
         about = "exact log p(x) minus that bound, for the same examples; a mode that q misses causes bias, not noise"
-        scores.append(score("importance-error", missed, about, config.num_draws))
+        scores.append(score("importance-error", missed, about, num_draws))
     size, shape = float(sweep.effective_sample_size.median()), float(sweep.pareto_k.median())
     arrays = {
         "sweep_ks": np.array(ks),
@@ -120,18 +99,12 @@ def importance_metrics(
     return Measurements(tuple(replace(one, effective_sample_size=size, pareto_k=shape) for one in scores), arrays)
 
 
-def gap_metrics(
-    model: VAE,
-    test: Examples,
-    log_evidence: Float[Tensor, " n"] | None,
-    config: BoundConfig,
-    score: Scorer,
-    device: torch.device | str,
-) -> Measurements:
+def gap_metrics(subject: Subject) -> Measurements:
     """The inference gap of the first test examples, split into approximation and amortisation gap."""
-    examples = _first(test, config.num_gaps)
+    score, log_evidence = subject.scorer(), subject.array("log_evidence_per_image")
+    examples = _first(subject, subject.config.num_gaps)
     known = None if log_evidence is None or len(log_evidence) < len(examples) else log_evidence[: len(examples)]
-    gaps = inference_gaps(model, examples, known, GapConfig(), config.seed, device)
+    gaps = inference_gaps(subject.model, examples, known, GapConfig(), subject.config.seed, subject.device)
     draws = GapConfig().num_judging_draws
     scores = [
         score(
@@ -149,5 +122,6 @@ def gap_metrics(
     return Measurements(tuple(scores), arrays)
 
 
-def _first(examples: Examples, number: int) -> Examples:
-    return examples.subset(np.arange(min(number, len(examples))))
+def _first(subject: Subject, number: int) -> Examples:
+    test = subject.splits.test
+    return test.subset(np.arange(min(number, len(test))))

@@ -6,8 +6,15 @@ import torch
 from lowerbound.data.batches import Batches, one_batch
 from lowerbound.evaluation import generation
 from lowerbound.evaluation.feature_samples import element_arrays
-from lowerbound.evaluation.latent_statistics import encode_examples
-from lowerbound.evaluation.metrics import Metric, Subject, first_reason, needs_a_density, needs_an_unconditional_model
+from lowerbound.evaluation.metrics import (
+    Metric,
+    Subject,
+    first_reason,
+    needs_a_density,
+    needs_an_unconditional_model,
+    needs_decoded_latents,
+    needs_latents,
+)
 from lowerbound.evaluation.prior_shape import contour_arrays, density_contours, marginal_of
 from lowerbound.evaluation.results import Measurements
 from lowerbound.foundation.seeding import generator
@@ -85,7 +92,7 @@ def rate_per_latent(subject: Subject) -> Measurements:
 def prior_contour(subject: Subject) -> Measurements:
     """The region that holds 95 % of the prior, in the plane of the two most used latents."""
     contours = density_contours(subject.model.prior, shown_pair(subject))
-    assert contours is not None  # checked by _why_no_contour
+    assert contours is not None  # checked by _needs_a_marginal
     return Measurements((), contour_arrays(contours[0]))
 
 
@@ -104,7 +111,7 @@ def _needs_features(subject: Subject) -> str:
     return "the data are images" if subject.splits.test.layout == "image" else ""
 
 
-_needs_images_and_a_prior = first_reason(_needs_images, needs_a_density, needs_an_unconditional_model)
+_needs_images_and_a_prior = first_reason(_needs_images, needs_decoded_latents)
 
 
 def _needs_quantiles(subject: Subject) -> str:
@@ -112,37 +119,18 @@ def _needs_quantiles(subject: Subject) -> str:
     return f"prior {subject.model.config.prior!r} has no quantiles" if known is None else ""
 
 
-def _why_no_manifold(subject: Subject) -> str:
-    if reason := _needs_images_and_a_prior(subject):
-        return reason
-    if subject.model.latent_dim != 2:
-        return f"needs 2 latents, the model has {subject.model.latent_dim}"
+def _needs_quantiles_unless_linear(subject: Subject) -> str:
     return _needs_quantiles(subject) if subject.config.manifold == "quantile" else ""
 
 
-def _why_no_traversals(subject: Subject) -> str:
-    if reason := _needs_images_and_a_prior(subject):
-        return reason
-    if subject.model.latent_dim <= 2:
-        return f"needs more than 2 latents, the model has {subject.model.latent_dim}"
-    return _needs_quantiles(subject)
-
-
-@torch.no_grad()
-def _why_no_rate_per_latent(subject: Subject) -> str:
-    if reason := needs_a_density(subject):
-        return reason
+def _needs_elementwise_kl(subject: Subject) -> str:
     model = subject.model
-    posterior = encode_examples(model, subject.splits.test.subset(np.arange(1)), subject.device)
     pair = f"posterior {model.config.posterior!r} and prior {model.config.prior!r}"
-    return "" if has_elementwise_kl(posterior, model.prior()) else f"the KL of {pair} is not a sum over latents"
+    known = has_elementwise_kl(model.posterior_of_zeros(), model.prior())
+    return "" if known else f"the KL of {pair} is not a sum over latents"
 
 
-def _why_no_contour(subject: Subject) -> str:
-    if reason := needs_a_density(subject):
-        return reason
-    if subject.model.latent_dim < 2:
-        return "needs at least 2 latents, the model has 1"
+def _needs_a_marginal(subject: Subject) -> str:
     known = marginal_of(subject.model.prior, shown_pair(subject)) is not None
     return "" if known else f"prior {subject.model.config.prior!r} has no marginal for two of its latents"
 
@@ -152,8 +140,19 @@ FIGURE_ARRAYS: dict[str, Metric] = {
     "reconstructions": Metric(reconstructions, _needs_images),
     "features": Metric(features, first_reason(_needs_features, needs_an_unconditional_model)),
     "samples": Metric(samples, _needs_images_and_a_prior),
-    "manifold": Metric(manifold, _why_no_manifold),
-    "traversals": Metric(traversals, _why_no_traversals),
-    "rate per latent": Metric(rate_per_latent, _why_no_rate_per_latent),
-    "contour of the prior": Metric(prior_contour, _why_no_contour),
+    "manifold": Metric(
+        manifold,
+        first_reason(
+            _needs_images_and_a_prior, needs_latents(lambda num: num == 2, "2"), _needs_quantiles_unless_linear
+        ),
+    ),
+    "traversals": Metric(
+        traversals,
+        first_reason(_needs_images_and_a_prior, needs_latents(lambda num: num > 2, "more than 2"), _needs_quantiles),
+    ),
+    "rate per latent": Metric(rate_per_latent, first_reason(needs_a_density, _needs_elementwise_kl)),
+    "contour of the prior": Metric(
+        prior_contour,
+        first_reason(needs_a_density, needs_latents(lambda num: num >= 2, "at least 2"), _needs_a_marginal),
+    ),
 }

@@ -1,21 +1,19 @@
 """evaluate_full(): all metrics, on the complete test split where that is fast enough, and the diagnosis."""
 
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 
 import numpy as np
 import torch
 
 from lowerbound.data.batches import scaled
-from lowerbound.data.sources import Examples, Splits
+from lowerbound.data.sources import Splits
 from lowerbound.evaluation.annealing_metrics import annealing_metrics, bracket_metrics
 from lowerbound.evaluation.bound_metrics import (
     MAX_EXACT_LATENTS,
-    BoundConfig,
+    exact_metrics,
     gap_metrics,
     importance_metrics,
-    measure_exact,
 )
 from lowerbound.evaluation.config import EvaluationConfig
 from lowerbound.evaluation.diagnosis import diagnose
@@ -23,10 +21,17 @@ from lowerbound.evaluation.generation import to_images
 from lowerbound.evaluation.health_metrics import measure_health
 from lowerbound.evaluation.inference_gap import GapConfig, local_posteriors
 from lowerbound.evaluation.latent_metrics import latent_metrics
-from lowerbound.evaluation.latent_statistics import encode_examples
 from lowerbound.evaluation.lattice import MAX_LATENTS
 from lowerbound.evaluation.local_posteriors import LOCAL_FAMILIES
-from lowerbound.evaluation.metrics import Metric, Subject, needs_a_density, needs_an_unconditional_model, run_metrics
+from lowerbound.evaluation.metrics import (
+    Metric,
+    Subject,
+    first_reason,
+    needs_a_density,
+    needs_decoded_latents,
+    needs_latents,
+    run_metrics,
+)
 from lowerbound.evaluation.quick_evaluation import QUICK, data_convention
 from lowerbound.evaluation.results import Measurements, ProgressCallback, Results
 from lowerbound.evaluation.true_posteriors import select_by_gap, true_posteriors
@@ -66,55 +71,9 @@ def evaluate_full(
     return run_metrics(FULL, Subject(model, splits, config, convention, device, checkpoints, progress))
 
 
-def _latents(subject: Subject) -> Measurements:
-    return latent_metrics(subject.model, subject.splits, subject.config.seed, subject.scorer(), subject.device)
-
-
 def _exact(subject: Subject) -> Measurements:
     is_slow = subject.model.latent_dim > MAX_EXACT_LATENTS
-    return measure_exact(subject, NUM_THREE_DIMENSIONAL if is_slow else subject.config.num_exact)
-
-
-def _bound_config(subject: Subject) -> BoundConfig:
-    config = subject.config
-    return BoundConfig(
-        num_draws=config.importance_draws, num_examples=config.num_bounded, num_gaps=config.num_gaps, seed=config.seed
-    )
-
-
-def _importance(subject: Subject) -> Measurements:
-    evidence, test = subject.array("log_evidence_per_image"), subject.splits.test
-    progress = partial(subject.progress, "importance-weighted bounds")
-    return importance_metrics(
-        subject.model, test, evidence, _bound_config(subject), subject.scorer(), subject.device, progress
-    )
-
-
-def _gaps(subject: Subject) -> Measurements:
-    evidence, test = subject.array("log_evidence_per_image"), subject.splits.test
-    return gap_metrics(subject.model, test, evidence, _bound_config(subject), subject.scorer(), subject.device)
-
-
-def _annealing(subject: Subject) -> Measurements:
-    config, test = subject.config, subject.splits.test
-    return annealing_metrics(
-        subject.model,
-        test.subset(np.arange(min(config.num_annealed, len(test)))),
-        subject.array("log_evidence_per_image"),
-        config.annealing,
-        config.seed,
-        subject.scorer(),
-        subject.device,
-        checkpoints=subject.checkpoints,
-        progress=subject.progress,
-    )
-
-
-def _bracket(subject: Subject) -> Measurements:
-    config = subject.config
-    return bracket_metrics(
-        subject.model, config.num_simulated, config.annealing, config.seed, subject.device, subject.progress
-    )
+    return exact_metrics(subject, NUM_THREE_DIMENSIONAL if is_slow else subject.config.num_exact)
 
 
 def _true_posteriors(subject: Subject) -> Measurements:
@@ -142,47 +101,35 @@ def _diagnosis(subject: Subject) -> Measurements:
     return Measurements((), {}, findings=tuple(diagnose(health)))
 
 
-def _why_not_exact(subject: Subject) -> str:
-    if reason := needs_a_density(subject) or needs_an_unconditional_model(subject):
-        return reason
-    num = subject.model.latent_dim
-    return "" if num <= MAX_LATENTS else f"needs at most {MAX_LATENTS} latents, the model has {num}"
-
-
-def _why_no_gaps(subject: Subject) -> str:
-    if reason := needs_a_density(subject) or needs_an_unconditional_model(subject):
-        return reason
-    posterior = encode_examples(subject.model, _one(subject.splits.test), subject.device)
-    if type(posterior) in LOCAL_FAMILIES:
+def _needs_a_local_family(subject: Subject) -> str:
+    if type(subject.model.posterior_of_zeros()) in LOCAL_FAMILIES:
         return ""
     return f"no search for the best member of the family of posterior {subject.model.config.posterior!r}"
 
 
-def _why_no_annealing(subject: Subject) -> str:
-    reason = needs_a_density(subject) or needs_an_unconditional_model(subject)
-    return reason or ("" if subject.config.num_annealed else "on request (evaluation.num_annealed)")
+def _needs_a_request(subject: Subject) -> str:
+    return "" if subject.config.num_annealed else "on request (evaluation.num_annealed)"
 
 
-def _why_no_true_posteriors(subject: Subject) -> str:
-    if reason := _why_no_gaps(subject):
-        return reason
-    if subject.model.latent_dim != 2:
-        return f"needs 2 latents, the model has {subject.model.latent_dim}"
+def _needs_exact_evidence(subject: Subject) -> str:
     return "" if "log_evidence_per_image" in subject.known.arrays else "needs the log-evidence by quadrature"
 
 
-def _one(examples: Examples) -> Examples:
-    return examples.subset(np.arange(1))
-
+_why_not_exact = first_reason(
+    needs_decoded_latents, needs_latents(lambda num: num <= MAX_LATENTS, f"at most {MAX_LATENTS}")
+)
+_why_no_gaps = first_reason(needs_decoded_latents, _needs_a_local_family)
+_why_no_annealing = first_reason(needs_decoded_latents, _needs_a_request)
+_why_no_true_posteriors = first_reason(_why_no_gaps, needs_latents(lambda num: num == 2, "2"), _needs_exact_evidence)
 
 FULL: dict[str, Metric] = {
     **QUICK,
     "log-evidence by quadrature": Metric(_exact, _why_not_exact),
-    "latents and probes": Metric(_latents),
-    "importance-weighted bounds": Metric(_importance, needs_a_density),
-    "inference gaps": Metric(_gaps, _why_no_gaps),
-    "annealing test examples": Metric(_annealing, _why_no_annealing),
-    "annealing simulated examples": Metric(_bracket, _why_no_annealing),
+    "latents and probes": Metric(latent_metrics),
+    "importance-weighted bounds": Metric(importance_metrics, needs_a_density),
+    "inference gaps": Metric(gap_metrics, _why_no_gaps),
+    "annealing test examples": Metric(annealing_metrics, _why_no_annealing),
+    "annealing simulated examples": Metric(bracket_metrics, _why_no_annealing),
     "true posteriors": Metric(_true_posteriors, _why_no_true_posteriors),
     "diagnosis": Metric(_diagnosis),
 }

@@ -8,6 +8,7 @@ import torch
 
 from lowerbound.data.sources import Splits
 from lowerbound.evaluation.latent_statistics import active_units, decompose_rate, encode_examples
+from lowerbound.evaluation.metrics import Subject
 from lowerbound.evaluation.probes import labelled_codes, linear_probe, nearest_neighbour_probe
 from lowerbound.evaluation.results import Measurements, Score, Scorer
 from lowerbound.foundation.seeding import generator
@@ -17,13 +18,14 @@ from lowerbound.probability.distributions import Distribution
 NUM_NEIGHBOURS = 5
 
 
-def latent_metrics(model: VAE, splits: Splits, seed: int, scorer: Scorer, device: torch.device | str) -> Measurements:
+def latent_metrics(subject: Subject) -> Measurements:
     """Mutual information, aggregate KL and active units of the test examples; probes fitted on training examples."""
+    model, splits, scorer, device = subject.model, subject.splits, subject.scorer(), subject.device
     scores: list[Score] = []
     arrays: dict[str, np.ndarray] = {}
     if not model.is_deterministic:
         posterior = encode_examples(model, splits.test, device)
-        scores += _rate_scores(posterior, model.prior(), seed, scorer)
+        scores += _rate_scores(posterior, model.prior(), subject.config.seed, scorer)
         units = active_units(posterior)
         about = f"latent dimensions, of {model.latent_dim}, whose posterior mean has a variance above 0.01"
         scores.append(scorer.of("active-units", float(units.count), None, about, len(splits.test), None, "units"))

@@ -68,6 +68,16 @@ def needs_an_unconditional_model(subject: Subject) -> str:
     )
 
 
+def needs_latents(accepts: Callable[[int], bool], wanted: str) -> Callable[[Subject], str]:
+    """Why a metric does not apply to the number of latents, of which it needs `wanted`; empty if it does."""
+
+    def applies(subject: Subject) -> str:
+        num = subject.model.latent_dim
+        return "" if accepts(num) else f"needs {wanted} latents, the model has {num}"
+
+    return applies
+
+
 def first_reason(*conditions: Callable[[Subject], str]) -> Callable[[Subject], str]:
     """The first reason of several conditions, checked in order."""
 
@@ -75,6 +85,10 @@ def first_reason(*conditions: Callable[[Subject], str]) -> Callable[[Subject], s
         return next((reason for condition in conditions if (reason := condition(subject))), "")
 
     return applies
+
+
+needs_decoded_latents = first_reason(needs_a_density, needs_an_unconditional_model)
+"""Why quantities that integrate or sample latents without an example do not apply; empty if they do."""
 
 
 @dataclass(frozen=True)

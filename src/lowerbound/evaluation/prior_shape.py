@@ -78,6 +78,6 @@ def contour_arrays(lines: Sequence[Polyline]) -> dict[str, np.ndarray]:
 
 
 def contour_lines(arrays: Mapping[str, np.ndarray]) -> Iterator[Polyline]:
-    """The polylines stored by `contour_arrays`; empty if there are no such arrays."""
+    """The polylines stored by `contour_arrays`; empty without those arrays."""
     if "prior_contour_points" in arrays:
         yield from np.split(arrays["prior_contour_points"], np.cumsum(arrays["prior_contour_lengths"])[:-1])

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from lowerbound.data.batches import Batches
 from lowerbound.data.sources import Examples, Splits
-from lowerbound.evaluation.bound_metrics import measure_exact, why_not_exact
+from lowerbound.evaluation.bound_metrics import exact_metrics, why_not_exact
 from lowerbound.evaluation.config import EvaluationConfig
 from lowerbound.evaluation.figure_arrays import FIGURE_ARRAYS
 from lowerbound.evaluation.metrics import Metric, Subject, run_metrics
@@ -128,7 +128,7 @@ def _reference_scores(subject: Subject) -> Measurements:
 
 
 def _exact(subject: Subject) -> Measurements:
-    return measure_exact(subject, subject.config.num_exact)
+    return exact_metrics(subject, subject.config.num_exact)
 
 
 QUICK: dict[str, Metric] = {

@@ -111,8 +111,13 @@ class VAE(nn.Module):
     @property
     def has_closed_form_kl(self) -> bool:
         """Whether KL(q(z|x) || p(z)) has a closed form for this posterior and prior."""
+        return has_closed_form_kl(self.posterior_of_zeros(), self.prior())
+
+    def posterior_of_zeros(self) -> Distribution:
+        """The posterior of one raw encoder output of zeros: which family it is, without an example."""
         raw = next(self.parameters(), torch.zeros(())).new_zeros(1, *self.posterior.raw_shape)
-        return has_closed_form_kl(self.posterior(raw), self.prior())
+        distribution: Distribution = self.posterior(raw)
+        return distribution
 
     @property
     def is_deterministic(self) -> bool:

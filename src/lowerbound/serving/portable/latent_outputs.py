@@ -43,8 +43,7 @@ def prior_log_density(prior: Distribution, z: Float[Tensor, "batch latent"]) -> 
 
 def check_posterior(model: VAE) -> None:
     """UsageError for a posterior that is not in REPARAMETERISED."""
-    raw = next(model.parameters()).new_zeros(1, *model.posterior.raw_shape)
-    if type(model.posterior(raw)) not in REPARAMETERISED:
+    if type(model.posterior_of_zeros()) not in REPARAMETERISED:
         name = model.config.posterior or type(model.posterior).__name__
         known = ", ".join(family.__name__ for family in REPARAMETERISED)
         raise UsageError(
