@@ -136,7 +136,8 @@ BARS = " ▁▂▃▄▅▆▇█"
 def print_inspection(name: str, found: "Inspection") -> None:
     """Print a summary of data, and what training on them would choose."""
     # Imported here: it imports Pillow. Names and levels may contain escape sequences and line breaks.
-    from lowerbound.data.reading import pluralise, printable
+    from lowerbound.data.reading import printable
+    from lowerbound.foundation.text import pluralise
 
     lines = [f"{printable(name)}: {found.about}"]
     missing = f"{pluralise(found.num_missing, 'cell')} missing"

@@ -14,7 +14,8 @@ from io import StringIO
 from itertools import islice
 
 from lowerbound.data.file_signatures import check_bytes
-from lowerbound.data.reading import pluralise, refuse
+from lowerbound.data.reading import refuse
+from lowerbound.foundation.text import pluralise
 
 SEPARATORS = ",;\t|"
 SAMPLE = 64 * 1024  # characters used to detect the separator

@@ -5,8 +5,9 @@ from typing import Literal
 
 from lowerbound.data.array_schema import OVERSHOOT
 from lowerbound.data.examples import Examples
-from lowerbound.data.reading import format_shape, pluralise, printable
+from lowerbound.data.reading import format_shape, printable
 from lowerbound.foundation.schema import LARGEST_COUNT, UNSCALED, Column, Support
+from lowerbound.foundation.text import pluralise
 
 Kind = Literal["binary", "grey", "colour", "levels", "unit", "counts", "real", "table"]
 

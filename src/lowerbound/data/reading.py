@@ -108,11 +108,6 @@ def printable(name: Path | str) -> str:
     return text if text.isprintable() else repr(text)
 
 
-def pluralise(count: int, noun: str) -> str:
-    """A count with its noun: 1 cell, 2 cells."""
-    return f"{count:,} {noun}" + ("s" if count != 1 else "")
-
-
 def format_shape(shape: Sequence[int]) -> str:
     """A shape as text: 3×28×28."""
     return "×".join(map(str, shape)) or "a single number"

@@ -16,11 +16,12 @@ from lowerbound.data.array_schema import checked_range
 from lowerbound.data.binarisation import Binarisation, binarise
 from lowerbound.data.examples import Collection, Examples
 from lowerbound.data.images import Resize
-from lowerbound.data.reading import STANDARD_GIB, limit_from_setting, pluralise, refuse
+from lowerbound.data.reading import STANDARD_GIB, limit_from_setting, refuse
 from lowerbound.data.table_examples import drop_unreadable
 from lowerbound.data.tables import ColumnSetting
 from lowerbound.foundation.errors import ConfigError, UnknownName
 from lowerbound.foundation.schema import MISSING_MARKERS, Schema
+from lowerbound.foundation.text import pluralise
 
 ValidationSource = Literal["held-out", "test"]
 HeldOut = Literal["random", "last"]

@@ -24,12 +24,13 @@ from lowerbound.data.array_schema import float32_offset, varies_too_little
 from lowerbound.data.count_detection import is_count
 from lowerbound.data.decimal_signs import infer_decimal_sign, thousands_notes
 from lowerbound.data.known_cells import KnownCells, exclusion_hint, known_cells, lower_case
-from lowerbound.data.reading import pluralise, refuse
+from lowerbound.data.reading import refuse
 from lowerbound.data.tables import ColumnSetting, RawTable, TableOptions, cell_text, quoted_list
 from lowerbound.data.text_patterns import text_hint
 from lowerbound.foundation.errors import DataError, UnknownName
 from lowerbound.foundation.schema import LARGEST, LARGEST_COUNT, Column, Schema
 from lowerbound.foundation.storage import toml_key
+from lowerbound.foundation.text import pluralise
 
 LEAST_NUMBERS = 0.95  # of a column's known cells, for it to be numeric
 LEAST_ROWS_OF_AN_ID = 10  # in a smaller table, numbers 1..n may be data

@@ -23,7 +23,6 @@ from lowerbound.data.reading import (
     STANDARD_LIMIT,
     Limit,
     open_regular_file,
-    pluralise,
     printable,
     read_up_to,
     reading,
@@ -32,6 +31,7 @@ from lowerbound.data.reading import (
 )
 from lowerbound.foundation.errors import DataError
 from lowerbound.foundation.schema import MISSING_MARKERS, ColumnKind
+from lowerbound.foundation.text import pluralise
 
 CELL_BYTES = 144  # cells and rows are temporarily Python objects
 CHARACTER_BYTES = 6  # of a CSV: as bytes, as text, and in the reader

@@ -8,6 +8,7 @@ file whose mark is not that of its run directory is refused.
 
 import hashlib
 import json
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
@@ -24,6 +25,11 @@ PLACES = {("data", "source"), ("data", "data_dir"), ("data", "labels")}
 """Settings that locate the data. The data itself is identified by its checksum."""
 
 ID_DIGITS = 16
+
+RunPath = str | os.PathLike[str]
+"""A run: the path of its directory, or a `lowerbound.Run`, which is a path, too."""
+
+MOST_NAMED = 5  # runs in a message
 
 
 @dataclass(frozen=True)
@@ -68,7 +74,7 @@ def read_config(run: Path) -> dict[str, Any]:
     """A run's config.toml; UsageError if `run` is not a run directory, RunError if the file is damaged."""
     path = run / CONFIG
     if not is_run(run):
-        raise UsageError(f"{run} is not a run directory ({CONFIG} is missing); give a directory that training wrote.")
+        raise not_a_run(run)
     stored = read_toml(path)
     check_format_version(path, stored.get("format_version"))
     section = stored.get("run")
@@ -79,6 +85,46 @@ def read_config(run: Path) -> dict[str, Any]:
             hint="settings",
         )
     return stored
+
+
+def path_of(run: Any) -> Path:
+    """The path of a run; UsageError for anything else, such as a model."""
+    try:
+        return Path(run)
+    except TypeError:
+        raise UsageError(f"expected a run or the path of its directory, got {_with_article(run)}.") from None
+
+
+def _with_article(value: Any) -> str:
+    name = type(value).__name__
+    return f"{'an' if name[0] in 'aeiou' else 'a'} {name}"
+
+
+def not_a_run(path: Path) -> UsageError:
+    """The error for a path that is not a run directory; it names the runs in a directory of several."""
+    if names := runs_in(path):
+        shown = ", ".join(names[:MOST_NAMED]) + (", ..." if len(names) > MOST_NAMED else "")
+        return UsageError(
+            f"{path} is not a run directory but holds {len(names):,} ({shown}); give one of them, such as "
+            f"{path / names[0]}."
+            if len(names) > 1
+            else f"{path} is not a run directory but holds one; give {path / names[0]}."
+        )
+    return UsageError(f"{path} is not a run directory ({CONFIG} is missing); give a directory that training wrote.")
+
+
+def runs_in(path: Path) -> list[str]:
+    """The names of the run directories in a directory, such as those of several seeds."""
+    try:
+        return sorted((entry.name for entry in path.iterdir() if is_run(entry)), key=_by_number)
+    except OSError:
+        return []
+
+
+def _by_number(name: str) -> tuple[str, int, str]:
+    """Sorts seed-2 before seed-10."""
+    stem = name.rstrip("0123456789")
+    return stem, int(name[len(stem) :] or 0), name
 
 
 def is_run(path: Path) -> bool:

@@ -54,6 +54,11 @@ def printable(text: str) -> str:
     return "".join(c if c.isprintable() or c == "\n" else escaped(c) for c in text)
 
 
+def pluralise(count: int, noun: str) -> str:
+    """A count with its noun: 1 cell, 2 cells."""
+    return f"{count:,} {noun}" + ("s" if count != 1 else "")
+
+
 def shortened(text: str, longest: int) -> str:
     """Text without its middle, if it is longer than `longest` characters."""
     return text if len(text) <= longest else f"{text[: longest // 2]} ... {text[-longest // 2 :]}"

@@ -9,6 +9,7 @@ import numpy as np
 
 from lowerbound.data.column_writers import Columns, check_output, records, write_columns
 from lowerbound.evaluation.anomaly_scores import AnomalyVerdicts, measure
+from lowerbound.foundation.run_identity import RunPath
 from lowerbound.runs.inputs import STANDARD, InputOptions, read_inputs
 from lowerbound.runs.preparation import choose_device
 from lowerbound.runs.trained_model import load
@@ -58,7 +59,7 @@ def as_json(scored: Scored) -> dict[str, Any]:
 
 
 def score(
-    run: Path,
+    run: RunPath,
     inputs: Sequence[str],
     *,
     false_alarm_rate: float | None = None,

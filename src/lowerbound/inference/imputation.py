@@ -30,6 +30,7 @@ from lowerbound.data.table_examples import conform_table, match_columns
 from lowerbound.data.table_filling import Fill, fill_csv, fill_parquet, same_file
 from lowerbound.data.tables import RawTable, TableOptions, csv_content, read_csv
 from lowerbound.foundation.errors import UsageError
+from lowerbound.foundation.run_identity import RunPath, path_of
 from lowerbound.foundation.schema import Column, Schema
 from lowerbound.foundation.seeding import ContentNoise, content_noise, generator
 from lowerbound.foundation.storage import write_bytes, write_text
@@ -77,11 +78,11 @@ class Imputed:
 
 
 def impute(
-    run: Path, path: Path, out: Path | None = None, skip_broken: bool = False, max_gib: float | None = None
+    run: RunPath, path: Path, out: Path | None = None, skip_broken: bool = False, max_gib: float | None = None
 ) -> Imputed:
     """Fill a table with a run's model; by default into the run's directory, in the input's format."""
     trained = load(run)
-    out = out or run / f"imputed{path.suffix.lower()}"
+    out = out or path_of(run) / f"imputed{path.suffix.lower()}"
     return impute_table(trained.vae, trained.schema, path, out, skip_broken, limit_from_setting(max_gib))
 
 

@@ -25,7 +25,7 @@ from lowerbound.evaluation.full_evaluation import evaluate_full
 from lowerbound.evaluation.quick_evaluation import BATCH_SIZE, score_examples
 from lowerbound.evaluation.results import Results, Score, read_results
 from lowerbound.foundation.errors import DataError, UsageError
-from lowerbound.foundation.run_identity import is_run
+from lowerbound.foundation.run_identity import RunPath, is_run, path_of
 from lowerbound.foundation.seeding import generator
 from lowerbound.foundation.storage import check_is_no_dangling_link, folder_atomically, write_bytes
 from lowerbound.models.construction import build_model
@@ -76,7 +76,7 @@ class Summary:
 
 
 def sample(
-    run: Path,
+    run: RunPath,
     num_examples: int,
     temperature: float = 1.0,
     seed: int = 0,
@@ -88,20 +88,20 @@ def sample(
 
     The picture has `num_columns` columns; with 0 it is about square.
     """
-    trained = load(run)
+    place, trained = path_of(run), load(run)
     model = trained.vae
     if model.is_deterministic:
-        raise UsageError(f"{run} is a deterministic autoencoder; it has no prior to sample from.")
+        raise UsageError(f"{place} is a deterministic autoencoder; it has no prior to sample from.")
     if trained.schema.layout != "image":
-        path = out or folder or run / "samples.csv"
+        path = out or folder or place / "samples.csv"
         check_suffix(path)
         return _write_rows(path, trained.generate(num_examples, seed=seed, temperature=temperature))
     if folder is None:
-        check_output(out or run / "samples.png", [], is_table=False)
+        check_output(out or place / "samples.png", [], is_table=False)
     images = generation.prior_samples(model, num_examples, seed, temperature)
     if folder is not None:
         return _save_each(folder, images)
-    return _save_grid(out or run / "samples.png", images, num_columns or int(np.ceil(np.sqrt(num_examples))))
+    return _save_grid(out or place / "samples.png", images, num_columns or int(np.ceil(np.sqrt(num_examples))))
 
 
 def read_grid(text: str) -> tuple[int, int]:
@@ -116,7 +116,7 @@ def read_grid(text: str) -> tuple[int, int]:
 
 @torch.no_grad()
 def reconstruct(
-    run: Path,
+    run: RunPath,
     inputs: Sequence[str],
     num_examples: int = 16,
     options: InputOptions = STANDARD,
@@ -126,7 +126,7 @@ def reconstruct(
     picture, other examples as rows of a .csv, .npz, .parquet or .json file with the expected values."""
     trained = load(run)
     model, is_image = trained.vae, trained.schema.layout == "image"
-    path = out or run / ("reconstructions.png" if is_image else "reconstructions.csv")
+    path = out or path_of(run) / ("reconstructions.png" if is_image else "reconstructions.csv")
     check_output(path, inputs, is_table=not is_image)
     collection = read_inputs(trained, inputs, options)
     examples = collection.examples
@@ -144,12 +144,12 @@ def reconstruct(
 
 
 @torch.no_grad()
-def encode(run: Path, inputs: Sequence[str], options: InputOptions = STANDARD, out: Path | None = None) -> Encoded:
+def encode(run: RunPath, inputs: Sequence[str], options: InputOptions = STANDARD, out: Path | None = None) -> Encoded:
     """Mean and log-variance of each example's posterior, its id and label, as .csv, .npz, .parquet or .json.
 
     Rows of a table that could not be read, where those are skipped, keep their place without numbers.
     """
-    path = out or run / "latents.csv"
+    path = out or path_of(run) / "latents.csv"
     check_output(path, inputs, is_table=True)
     trained = load(run)
     model = trained.vae
@@ -171,7 +171,7 @@ def encode(run: Path, inputs: Sequence[str], options: InputOptions = STANDARD, o
 
 @torch.no_grad()
 def interpolate(
-    run: Path,
+    run: RunPath,
     first: str,
     second: str,
     num_examples: int = 10,
@@ -183,7 +183,7 @@ def interpolate(
         raise UsageError(f"a line from one example to another needs at least 2 points, got {num_examples}.")
     trained = load(run)
     model, is_image = trained.vae, trained.schema.layout == "image"
-    path = out or run / ("interpolation.png" if is_image else "interpolation.csv")
+    path = out or path_of(run) / ("interpolation.png" if is_image else "interpolation.csv")
     check_output(path, [first, second], is_table=not is_image)
     begin, end = (scaled(read_one(trained, name, options))[0] for name in (first, second))
     expected = best_guess(model, model.decode(generation.straight_line(model, begin, end, num_examples)))
@@ -193,19 +193,21 @@ def interpolate(
 
 
 def evaluate(
-    model: TrainedModel | VAE,
+    model: TrainedModel | VAE | RunPath,
     data: Any = None,
     config: EvaluationConfig | None = None,
     *,
     labels: Any = None,
     device: str = "auto",
 ) -> Results:
-    """The full evaluation of a model, in nats, with standard errors: see Results.
+    """The full evaluation of a model or of a run's model, in nats, with standard errors: see Results.
 
     `data` is a source's name, the path of a file or folder, splits (`lb.load_data`), or examples in memory; by default
     the data of the model's run. For a trained model, files and examples are read by its schema, and all are test
     examples. Raises UnknownName or DataError for data that is missing, damaged, or does not fit.
     """
+    if not isinstance(model, TrainedModel | VAE):
+        model = load(model)
     if isinstance(model, TrainedModel):
         splits, vae = _splits_for(model, data, labels), model.vae
     else:
@@ -242,13 +244,14 @@ def _splits_for(model: TrainedModel, data: Any, labels: Any) -> Splits:
     return splits_for_evaluation(collection, model.schema)
 
 
-def compare(runs: Sequence[Path], out: Path | None = None) -> Comparison:
+def compare(runs: Sequence[RunPath], out: Path | None = None) -> Comparison:
     """A comparison of runs, the first as the reference; with `out`, a plot of their differences is written there."""
-    for run in runs:
-        read_stored(run)
+    paths = [path_of(run) for run in runs]
+    for path in paths:
+        read_stored(path)
     if out is not None:
         check_output(out, [], is_table=False)
-    comparison = compare_results([(run.name, read_results(run)) for run in runs])
+    comparison = compare_results([(path.name, read_results(path)) for path in paths])
     if out is not None:
         write_bytes(out, png(comparison_figure(comparison)))
     return comparison

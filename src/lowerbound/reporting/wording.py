@@ -6,10 +6,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from lowerbound.data.reading import pluralise as pluralise  # also used by the figures
 from lowerbound.data.split_names import SPLITS
 from lowerbound.evaluation.diagnosis import PARETO_K_BOUND
 from lowerbound.evaluation.results import NOTE, SERIOUS, WARNING, Finding, Results, Score
+from lowerbound.foundation.text import pluralise
 from lowerbound.reporting.number_format import (
     MINUS,
     format_duration,

@@ -8,7 +8,7 @@ from lowerbound.evaluation.full_evaluation import evaluate_full
 from lowerbound.evaluation.health_metrics import measure_health
 from lowerbound.evaluation.results import Finding, read_results
 from lowerbound.foundation.errors import ConfigError, Interrupted, RunError, UsageError
-from lowerbound.foundation.run_identity import read_config
+from lowerbound.foundation.run_identity import RunPath, path_of, read_config
 from lowerbound.reporting.report import write_report
 from lowerbound.runs.experiment import Settings, resolve
 from lowerbound.runs.preparation import choose_device
@@ -21,7 +21,7 @@ from lowerbound.training.checkpoint import load_model
 
 
 def reevaluate(
-    path: Path,
+    run: RunPath,
     settings: Settings | None = None,
     device: str = "auto",
     callbacks: Callbacks = SILENT,
@@ -35,6 +35,7 @@ def reevaluate(
     for section in settings or {}:
         if section not in ("evaluation", "data"):
             raise ConfigError(f"{section} cannot be set for a trained model; accepted: evaluation, and data.data_dir.")
+    path = path_of(run)
     experiment = resolve(read_stored(path).experiment, settings)
     with writing_into(path):
         splits = own_splits(path, data=data, data_dir=experiment.data.data_dir)
@@ -74,15 +75,17 @@ def _is_calibrated(model: TrainedModel) -> bool:
         return False
 
 
-def rewrite_report(path: Path) -> Path:
+def rewrite_report(run: RunPath) -> Path:
     """Write the report of a run from its results; raises as `read_results` does."""
+    path = path_of(run)
     read_config(path)
     with writing_into(path):
         return write_report(read_results(path), path)
 
 
-def diagnose_run(path: Path, data_dir: str = "", device: str = "auto", data: str = "") -> tuple[Finding, ...]:
+def diagnose_run(run: RunPath, data_dir: str = "", device: str = "auto", data: str = "") -> tuple[Finding, ...]:
     """The problems of a finished run, most serious first; empty for a healthy one."""
+    path = path_of(run)
     splits = own_splits(path, data=data, data_dir=data_dir)
     chosen = choose_device(device)
     return diagnose(measure_health(load_model(path).to(chosen), splits, known=read_results(path).arrays, device=chosen))

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 from lowerbound.foundation.errors import ConfigError, RunError
-from lowerbound.foundation.run_identity import CONFIG, MODEL, read_config, run_id, sealed
+from lowerbound.foundation.run_identity import CONFIG, MODEL, RunPath, path_of, read_config, run_id, sealed
 from lowerbound.foundation.storage import write_toml
 from lowerbound.runs.experiment import Experiment, Settings, resolve
 from lowerbound.runs.preparation import choose_device
@@ -24,7 +24,7 @@ RESUMABLE = {("training", "num_epochs"), ("training", "min_steps"), ("data", "da
 
 
 def resume(
-    out: str | Path,
+    out: RunPath,
     *,
     data: str = "",
     recipe: str = "",
@@ -38,7 +38,7 @@ def resume(
     ConfigError otherwise. RunError if another process is writing into the directory, or if a file in it is damaged or
     belongs to another run.
     """
-    path = Path(out)
+    path = path_of(out)
     read_config(path)
     with writing_into(path):
         stored = read_stored(path)

@@ -24,7 +24,7 @@ from lowerbound.evaluation.quick_evaluation import data_convention, evaluate_qui
 from lowerbound.evaluation.results import ProgressCallback, Results, read_results
 from lowerbound.foundation.errors import Interrupted, RunError, UsageError
 from lowerbound.foundation.progress import Progress
-from lowerbound.foundation.run_identity import CONFIG, MODEL, identity_of, read_config
+from lowerbound.foundation.run_identity import CONFIG, MODEL, identity_of, read_config, runs_in
 from lowerbound.foundation.seeding import generator
 from lowerbound.foundation.storage import (
     check_is_no_dangling_link,
@@ -33,6 +33,7 @@ from lowerbound.foundation.storage import (
     temporary_folder,
     write_toml,
 )
+from lowerbound.foundation.text import pluralise
 from lowerbound.models.construction import build_model
 from lowerbound.models.vae import VAE
 from lowerbound.reporting.report import write_report
@@ -71,7 +72,7 @@ RATES_IN_WORDS = {
 
 @dataclass(frozen=True, eq=False)
 class Run:
-    """A finished run."""
+    """A finished run. Whatever takes the path of a run also takes a Run."""
 
     path: Path
     model: TrainedModel
@@ -83,6 +84,9 @@ class Run:
         check_is_free(path)
         copy_folder(self.path, path)
         return replace(self, path=path, model=replace(self.model, path=path))
+
+    def __fspath__(self) -> str:
+        return str(self.path)
 
     def __repr__(self) -> str:
         return f"Run({str(self.path)!r}, {self.results!r})"
@@ -187,6 +191,10 @@ def check_is_free(path: Path) -> None:
     check_is_utf8(path)
     check_is_no_dangling_link(path)
     if path.exists() and (not path.is_dir() or (_entries(path) and not _is_unstarted(path))):
+        if names := runs_in(path):
+            raise UsageError(
+                f"{path} is not empty: it holds {pluralise(len(names), 'run')}; choose another directory.", hint="out"
+            )
         raise UsageError(
             f"{path} is not empty; choose another directory, or resume the run in it.", hint="occupied", path=path
         )

@@ -29,6 +29,7 @@ from lowerbound.evaluation.anomaly_scores import Calibration, measure
 from lowerbound.evaluation.feature_samples import best_guess
 from lowerbound.evaluation.generation import drawn_examples, expected_examples
 from lowerbound.foundation.errors import DataError, RunError, SchemaError, UsageError
+from lowerbound.foundation.run_identity import RunPath, path_of
 from lowerbound.foundation.schema import Schema
 from lowerbound.models.stored_units import StoredUnits, to_stored_units
 from lowerbound.models.support import convention_of, supported_examples
@@ -185,12 +186,12 @@ class TrainedModel:
         raise SchemaError(f"expected {_accepted_shapes(self.schema)}, got {format_shape(raw.values.shape)}.")
 
 
-def load(run: Path | str, encoder: nn.Module | None = None, decoder: nn.Module | None = None) -> TrainedModel:
+def load(run: RunPath, encoder: nn.Module | None = None, decoder: nn.Module | None = None) -> TrainedModel:
     """The trained model of a run directory, or of a model.safetensors; RunError if it is missing or damaged.
 
     Your own networks must be given again, with any weights, which are replaced by those in the file.
     """
-    path = Path(run)
+    path = path_of(run)
     vae, schema = load_with_schema(path, encoder, decoder)
     if schema is None:
         raise RunError(f"{path} holds a model without the schema of its data; train it again with lowerbound.train.")

@@ -13,7 +13,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from lowerbound.foundation.errors import RunError, UsageError
-from lowerbound.foundation.run_identity import MODEL, check_mark, mark_of
+from lowerbound.foundation.run_identity import MODEL, RunPath, check_mark, is_run, mark_of, not_a_run, path_of
 from lowerbound.foundation.schema import Column, Schema, check_schema
 from lowerbound.foundation.seeding import generator
 from lowerbound.foundation.storage import load_tensors, save_tensors, stated_checksum
@@ -105,13 +105,15 @@ class _Description:
     mark: dict[str, str]
 
 
-def model_file(run: Path | str) -> Path:
+def model_file(run: RunPath) -> Path:
     """The model.safetensors of a run directory, or the file itself; UsageError if it does not exist."""
-    path = Path(run)
+    path = path_of(run)
     if not path.exists():
         raise UsageError(f"{path} does not exist; give a run directory or a model.safetensors.")
     if path.is_file() and path.suffix != ".safetensors":
         raise UsageError(f"{path} is not a model; give a run directory or a model.safetensors.")
+    if path.is_dir() and not is_run(path) and not (path / MODEL).exists():
+        raise not_a_run(path)
     return path / MODEL if path.is_dir() else path
 
 
@@ -120,7 +122,7 @@ def model_checksum(run: Path) -> str:
     return stated_checksum(run / MODEL if run.is_dir() else run)
 
 
-def load_model(run: Path | str, encoder: nn.Module | None = None, decoder: nn.Module | None = None) -> VAE:
+def load_model(run: RunPath, encoder: nn.Module | None = None, decoder: nn.Module | None = None) -> VAE:
     """The trained model of a run directory, or of a model.safetensors; RunError if it is missing or damaged.
 
     Your own networks must be given again, with any weights, which are replaced by those in the file.
@@ -129,10 +131,10 @@ def load_model(run: Path | str, encoder: nn.Module | None = None, decoder: nn.Mo
 
 
 def load_with_schema(
-    run: Path | str, encoder: nn.Module | None = None, decoder: nn.Module | None = None
+    run: RunPath, encoder: nn.Module | None = None, decoder: nn.Module | None = None
 ) -> tuple[VAE, Schema | None]:
     """`load_model`, with the schema of the training data; None for a model that was saved without one."""
-    path = Path(run)
+    path = path_of(run)
     tensors, stored = load_tensors(model_file(path))
     check_parts_are_known(stored.get("model"), str(model_file(path)))
     description = parsed(_Description, stored, str(model_file(path)), accepts_infinity=True)

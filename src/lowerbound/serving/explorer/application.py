@@ -23,6 +23,7 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
 from lowerbound.foundation.errors import DataError, LowerboundError, RunError, TooLarge
+from lowerbound.foundation.run_identity import RunPath, path_of
 from lowerbound.serving.explorer.example_detail import (
     latent_neighbours,
     point_detail,
@@ -76,14 +77,14 @@ LISTING = "GET /api/runs lists the runs"
 
 
 def application(
-    root: Path, *, access: Access = UNRESTRICTED, data: str = "", data_dir: str = "", device: str = "auto"
+    root: RunPath, *, access: Access = UNRESTRICTED, data: str = "", data_dir: str = "", device: str = "auto"
 ) -> Starlette:
     """The page and its routes, for a run or a folder of runs; UsageError if there is none.
 
     The token of `access` is required for everything but the page itself. `data` is where the data of a single run are
     now.
     """
-    explorer = Explorer(root, data, data_dir, device)
+    explorer = Explorer(path_of(root), data, data_dir, device)
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:

@@ -14,6 +14,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from lowerbound.foundation.errors import RunError, UsageError
+from lowerbound.foundation.run_identity import RunPath, path_of
 from lowerbound.foundation.storage import write_text
 from lowerbound.serving.explorer.offline_payload import payload_of
 from lowerbound.serving.explorer.palette_module import NAME as PALETTE
@@ -41,7 +42,7 @@ SOURCE_MAP = re.compile(r"^//# sourceMappingURL=.*$", re.MULTILINE)
 EXTERNAL = re.compile(r"""(?:src|href|action|poster)\s*=\s*["']?(?!data:|#)[^"'\s>]+|url\((?!["']?data:)|@import""")
 
 
-def write_offline(run: Path, out: Path, data_dir: str = "", device: str = "auto", data: str = "") -> Path:
+def write_offline(run: RunPath, out: Path, data_dir: str = "", device: str = "auto", data: str = "") -> Path:
     """Write a run's explorer as one HTML file.
 
     UsageError without the packages for ONNX export, or for a folder of runs; RunError for a run without a model.
@@ -50,7 +51,7 @@ def write_offline(run: Path, out: Path, data_dir: str = "", device: str = "auto"
     import_onnx()
     if out.is_dir():
         raise UsageError(f"{out} is a folder; give a file, such as {out / 'explorer.html'}.")
-    write_text(out, page_of(payload_of(run, data_dir, device, data)))
+    write_text(out, page_of(payload_of(path_of(run), data_dir, device, data)))
     return out
 
 

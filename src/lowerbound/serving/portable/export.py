@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lowerbound.foundation.errors import UnknownName, UsageError
+from lowerbound.foundation.run_identity import RunPath, path_of
 from lowerbound.foundation.storage import check_is_no_dangling_link, folder_atomically
 from lowerbound.runs.run_data import read_stored
 from lowerbound.runs.trained_model import load
@@ -45,7 +46,7 @@ class Exported:
     notes: tuple[str, ...] = ()  # why the data are not the run's own
 
 
-def export(run: Path, form: str = "onnx", out: Path | None = None, data_dir: str = "", data: str = "") -> Exported:
+def export(run: RunPath, form: str = "onnx", out: Path | None = None, data_dir: str = "", data: str = "") -> Exported:
     """Write a run's encoder, decoder and whole model to the folder `out`, by default a folder inside the run.
 
     They are compared with the model on the run's data, from their original location or `data`.
@@ -54,21 +55,22 @@ def export(run: Path, form: str = "onnx", out: Path | None = None, data_dir: str
     """
     if form not in FORMATS:
         raise UnknownName("format", form, FORMATS)
-    chosen, folder = FORMATS[form], run / form if out is None else out
-    read_stored(run)
+    path, chosen = path_of(run), FORMATS[form]
+    folder = path / form if out is None else out
+    read_stored(path)
     chosen.require()
     _check_folder(folder, chosen.suffix)
-    trained = load(run)
+    trained = load(path)
     model = trained.vae
-    trial = comparison_inputs_of(run, model, data, data_dir)
-    about = run_metadata(run, trained)
+    trial = comparison_inputs_of(path, model, data, data_dir)
+    about = run_metadata(path, trained)
     contents, files = {}, []
     versions = (export_copy(model), model, deepcopy(model).double())
     for plain, part, precise in zip(*map(parts_of, versions), strict=True):
         content, computed = chosen.build(plain, about)
-        path = folder / f"{part.name}{chosen.suffix}"
-        files.append(File(path, tuple(part.ports()), check_parity(computed, part, precise, trial)))
-        contents[path.name] = content
+        file = folder / f"{part.name}{chosen.suffix}"
+        files.append(File(file, tuple(part.ports()), check_parity(computed, part, precise, trial)))
+        contents[file.name] = content
     _write_all(folder, contents)
     return Exported(tuple(files), trial.about, (trial.note,) if trial.note else ())
 
