@@ -2,6 +2,7 @@
 
 import gzip
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +22,8 @@ from data_files import (
 )
 from lowerbound.data import sources
 from lowerbound.data.idx_downloads import IDX_FILES
-from lowerbound.data.sources import SOURCES, DataConfig, load
+from lowerbound.data.reading import refuse
+from lowerbound.data.sources import SOURCES, DataConfig, Source, digits, load
 from lowerbound.foundation.errors import ConfigError, DataError, UnknownName
 
 HAS_MNIST = Path(os.environ.get("LOWERBOUND_DATA", "/nowhere"), "mnist").is_dir()
@@ -179,3 +181,43 @@ def test_what_is_collected_is_what_is_loaded_and_the_same_is_refused(tmp_path):
 def test_a_path_that_does_not_exist_is_said_to_be_neither(source):
     message = message_of(DataError, DataConfig(source=source))
     assert "is not a readable file or folder, nor one of digits, mnist" in message
+
+
+def a_source(load):
+    return Source("waves", (4,), "-1..1", (8, 1, 1), "drawn", "none", load)
+
+
+def without_a_schema(config):
+    pool = digits(config)
+    return replace(pool, collection=replace(pool.collection, schema=None))
+
+
+NONSENSE = {
+    "raises": (a_source(lambda config: {}["x"]), "source 'waves' failed: KeyError: 'x'."),
+    "an array": (
+        a_source(lambda config: np.zeros((9, 4))),
+        "source 'waves' failed: TypeError: load returned a ndarray instead of a Pool.",
+    ),
+    "nothing": (
+        a_source(lambda config: None),
+        "source 'waves' failed: TypeError: load returned a NoneType instead of a Pool.",
+    ),
+    "no schema": (
+        a_source(without_a_schema),
+        "source 'waves' returned a pool without a schema; make its collection with to_collection.",
+    ),
+    "an order beyond its examples": (
+        a_source(lambda config: replace(digits(config), order=np.arange(9_999))),
+        "source 'waves' failed: IndexError: index",
+    ),
+    "its own refusal": (a_source(lambda config: refuse("waves", "holds no waves")), "waves holds no waves"),
+    "a function": (lambda config: None, "SOURCES['waves'] is a function instead of a Source."),
+}
+
+
+@pytest.mark.parametrize(("source", "reason"), NONSENSE.values(), ids=NONSENSE)
+def test_a_source_of_your_own_that_fails_is_named_in_one_line(monkeypatch, source, reason):
+    monkeypatch.setitem(SOURCES, "waves", source)
+    with pytest.raises(DataError) as refusal:
+        load(DataConfig(source="waves"))
+    assert str(refusal.value).startswith(reason)

@@ -6,11 +6,14 @@ from pathlib import Path
 from urllib.parse import unquote
 
 import pytest
+from matplotlib.figure import Figure
 from PIL import Image
 
+from lowerbound.evaluation import metrics
 from lowerbound.evaluation.results import NOTE, SERIOUS, WARNING, Finding, Results
 from lowerbound.foundation.errors import RunError
-from lowerbound.reporting.plots import PLOTS, plots_for
+from lowerbound.reporting import plots
+from lowerbound.reporting.plots import PLOTS, Plot, plots_for
 from lowerbound.reporting.report import write_index, write_report
 
 VOID = {"meta", "link", "img", "br"}
@@ -169,6 +172,42 @@ def test_what_is_not_shown_is_named_with_its_reason(make_results, tmp_path):
     names = "Importance-weighted bounds, Inference gaps, True posterior and encoder"
     assert f"{names}: not measured yet: lowerbound evaluate RUN" in page.text
     assert "diagnosis: failed: ValueError: x" in page.text
+
+
+def raises(results):
+    raise ValueError("no such\ncolumn")
+
+
+def returns_axes(results):
+    return Figure().subplots()
+
+
+BROKEN = {
+    "raises": (Plot(raises, lambda results: "", "Mine"), "Mine: failed: ValueError: no such column"),
+    "returns no figure": (
+        Plot(returns_axes, lambda results: "", "Mine"),
+        "Mine: failed: TypeError: it returned a Axes instead of a matplotlib Figure",
+    ),
+    "condition raises": (Plot(returns_axes, raises, "Mine"), "Mine: failed: ValueError: no such column"),
+    "condition is a bool": (
+        Plot(returns_axes, lambda results: True, "Mine"),
+        "Mine: failed: TypeError: its condition returned a bool instead of a text",
+    ),
+    "no row": (returns_axes, "mine: failed: PLOTS['mine'] is a function instead of a Plot"),
+}
+
+
+@pytest.mark.parametrize(("row", "reason"), BROKEN.values(), ids=BROKEN)
+def test_a_plot_that_fails_is_named_and_the_others_are_drawn(make_results, tmp_path, monkeypatch, row, reason):
+    monkeypatch.setattr(metrics, "CAUGHT", (Exception,))
+    monkeypatch.setattr(plots, "PLOTS", {"samples": PLOTS["samples"], "mine": row})
+    (tmp_path / "figures").mkdir()
+    messages = []
+    page = Page(write_report(make_results(manifold_sizes=()), tmp_path, messages.append))
+    assert reason in page.text
+    assert [path.name for path in (tmp_path / "figures").iterdir()] == ["samples.png"]
+    title, _, why = reason.partition(": ")
+    assert messages == [f"not drawn: {title} ({why})"]
 
 
 def test_the_report_is_of_modest_size(run):

@@ -29,7 +29,7 @@ from lowerbound.data.splits import Pool, check_config, pool_with_default_splits,
 from lowerbound.data.splits import Splits as Splits
 from lowerbound.data.splits import checksum as checksum
 from lowerbound.data.tables import RawTable, TableOptions
-from lowerbound.foundation.errors import ConfigError, DataError, UnknownName
+from lowerbound.foundation.errors import ConfigError, DataError, LowerboundError, UnknownName, in_one_line
 from lowerbound.foundation.schema import Schema
 
 DIGITS = tuple("0123456789")
@@ -60,15 +60,32 @@ def load(config: DataConfig, schema: Schema | None = None) -> Splits:
     check_config(config)
     reading_options(config)  # also checked for named sources
     if config.source in SOURCES:
-        source = SOURCES[config.source]
-        pool = source.load(config)
-        return split_pool(pool, source.name, f"{source.origin}; read from {pool.read_from}", config)
+        return _load_named(config.source, config)
     path = _existing_path(config.source)
     pool = pool_with_default_splits(printable(path), _read(path, config, schema), config.split_seed)
     # Reports contain no paths of this machine.
     return split_pool(
         pool, printable(path.resolve().name), printable(path.name if path.is_absolute() else path), config
     )
+
+
+def _load_named(name: str, config: DataConfig) -> Splits:
+    """The splits of a row of SOURCES; DataError naming it if it fails or returns anything but a pool with a schema."""
+    source = SOURCES[name]
+    if not isinstance(source, Source):
+        raise DataError(f"SOURCES[{name!r}] is a {type(source).__name__} instead of a Source.")
+    try:
+        pool = source.load(config)
+        if not isinstance(pool, Pool):
+            raise TypeError(f"load returned a {type(pool).__name__} instead of a Pool")
+        splits = split_pool(pool, source.name, f"{source.origin}; read from {pool.read_from}", config)
+    except (LowerboundError, MemoryError):
+        raise
+    except Exception as error:
+        raise DataError(f"source {name!r} failed: {in_one_line(error)}.") from error
+    if splits.schema is None:
+        raise DataError(f"source {name!r} returned a pool without a schema; make its collection with to_collection.")
+    return splits
 
 
 def collect(config: DataConfig) -> Collection:

@@ -14,12 +14,12 @@ from lowerbound.data.batches import Batch
 from lowerbound.data.sources import Splits
 from lowerbound.evaluation.config import EvaluationConfig
 from lowerbound.evaluation.results import FAILED, Measurements, ProgressCallback, Results, Scorer
-from lowerbound.foundation.errors import Interrupted, LowerboundError
+from lowerbound.foundation.errors import Interrupted, in_one_line
 from lowerbound.models.vae import VAE
 from lowerbound.probability.distributions import Distribution
 
 CAUGHT: tuple[type[Exception], ...] = (Exception,)
-"""Exceptions that fail only the metric that raises them. Tests empty this, so that bugs are not hidden."""
+"""Exceptions that fail only the metric or plot that raises them. Tests empty this, so that bugs are not hidden."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -111,13 +111,8 @@ def run_metrics(metrics: Mapping[str, Metric], subject: Subject) -> Results:
             except Interrupted:
                 raise
             except CAUGHT as error:
-                reason = FAILED + _in_one_line(error)
+                reason = FAILED + in_one_line(error)
         if reason:
             left_out[name] = reason
     known = subject.known
     return Results(known.scores, known.arrays, context={}, findings=known.findings, left_out=left_out)
-
-
-def _in_one_line(error: Exception) -> str:
-    text = " ".join(str(error).split())[:300]
-    return text if isinstance(error, LowerboundError) else f"{type(error).__name__}: {text}"

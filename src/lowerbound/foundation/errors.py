@@ -38,6 +38,12 @@ class LowerboundError(Exception):
         self.path = path  # of the run or file that the hint is about
 
 
+def in_one_line(error: BaseException) -> str:
+    """An error as part of a message: its own line if users can encounter it, otherwise with its type."""
+    text = " ".join(str(error).split())[:300]
+    return text if isinstance(error, LowerboundError) else f"{type(error).__name__}: {text}".rstrip(": ")
+
+
 class UsageError(LowerboundError):
     """The request is wrong: nothing was started."""
 

@@ -14,7 +14,9 @@ from functools import partial
 
 from matplotlib.figure import Figure
 
-from lowerbound.evaluation.results import Results
+from lowerbound.evaluation import metrics
+from lowerbound.evaluation.results import FAILED, Results
+from lowerbound.foundation.errors import in_one_line
 from lowerbound.reporting.bound_plots import bound_sweep, inference_gaps, rates
 from lowerbound.reporting.feature_plots import reconstructed_features, sampled_features
 from lowerbound.reporting.image_plots import manifold, reconstructions, samples, traversals
@@ -48,8 +50,20 @@ class Plot:
 
     def why_not(self, results: Results) -> str:
         """Empty where the plot applies, otherwise the reason, that of its metric if the evaluation gave one."""
-        reason = self.applies(results)
+        try:
+            reason = self.applies(results)
+            if not isinstance(reason, str):
+                raise TypeError(f"its condition returned a {type(reason).__name__} instead of a text")
+        except metrics.CAUGHT as error:
+            return FAILED + in_one_line(error)
         return reason and results.left_out.get(self.metric, reason)
+
+    def figure(self, results: Results) -> Figure:
+        """The figure of these results; TypeError if `draw` returns anything else."""
+        figure = self.draw(results)
+        if not isinstance(figure, Figure):
+            raise TypeError(f"it returned a {type(figure).__name__} instead of a matplotlib Figure")
+        return figure
 
     @property
     def caption(self) -> str:
@@ -93,7 +107,14 @@ def manifold_row(size: int) -> Plot:
 def _rows(results: Results) -> dict[str, Plot]:
     """PLOTS, and manifolds of other sizes that the results hold."""
     sizes = sorted(int(match[1]) for name in results.arrays if (match := MANIFOLD_NAME.fullmatch(name)))
-    return PLOTS | {f"manifold_{size}": manifold_row(size) for size in sizes}
+    rows = PLOTS | {f"manifold_{size}": manifold_row(size) for size in sizes}
+    return {name: row if isinstance(row, Plot) else _not_a_plot(name, row) for name, row in rows.items()}
+
+
+def _not_a_plot(name: str, row: object) -> Plot:
+    """The row of something else that was put into PLOTS: never drawn, and named as such."""
+    reason = f"{FAILED}PLOTS[{name!r}] is a {type(row).__name__} instead of a Plot"
+    return Plot(lambda results: Figure(), lambda results: reason, name)
 
 
 def _all(*conditions: Condition) -> Condition:

@@ -6,7 +6,7 @@ A page loads nothing: styles and figures are embedded. The templates are in this
 import base64
 import os
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from io import BytesIO
@@ -18,7 +18,9 @@ import tomli_w
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from PIL import Image
 
-from lowerbound.evaluation.results import Finding, Results, Score, read_results
+from lowerbound.evaluation import metrics
+from lowerbound.evaluation.results import FAILED, Finding, Results, Score, read_results
+from lowerbound.foundation.errors import in_one_line
 from lowerbound.foundation.storage import write_bytes, write_text
 from lowerbound.reporting import theme, wording
 from lowerbound.reporting.number_format import format_estimate, format_sizes
@@ -54,6 +56,14 @@ class Picture:
     def description(self) -> str:
         """Alternative text: the title and the caption's first sentence."""
         return f"{self.title}. {self.caption.partition('. ')[0].rstrip('.')}."
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """The figures of a report, and why others could not be drawn, by title."""
+
+    pictures: list[Picture]
+    failures: dict[str, str]
 
 
 @dataclass(frozen=True)
@@ -104,14 +114,30 @@ class RunCard:
     thumbnails: list[Thumbnail]
 
 
-def write_report(results: Results, run: Path) -> Path:
-    """Write `run`/report.html and `run`/figures/*.png, replacing those of an earlier report."""
-    plots = plots_for(results)
-    _remove_stale(run / "figures", plots)
-    pictures = [_picture(name, plot, results, run / "figures") for name, plot in plots.items()]
+def write_report(results: Results, run: Path, message: Callable[[str], None] = lambda text: None) -> Path:
+    """Write `run`/report.html and `run`/figures/*.png, replacing those of an earlier report.
+
+    A plot that fails is left out and named, in the report and to `message`.
+    """
+    drawn = _draw(plots_for(results), results, run / "figures")
+    _remove_stale(run / "figures", [picture.name for picture in drawn.pictures])
+    left_out = not_shown(results) | drawn.failures
+    for title, reason in left_out.items():
+        if reason.startswith(FAILED):
+            message(f"not drawn: {title} ({reason})")
     page = run / REPORT
-    write_text(page, _environment().get_template("report.html.j2").render(_view(results, pictures)))
+    write_text(page, _environment().get_template("report.html.j2").render(_view(results, drawn.pictures, left_out)))
     return page
+
+
+def _draw(plots: Mapping[str, Plot], results: Results, folder: Path) -> Drawn:
+    pictures, failures = [], {}
+    for name, plot in plots.items():
+        try:
+            pictures.append(_picture(name, plot, results, folder))
+        except metrics.CAUGHT as error:
+            failures[plot.title] = FAILED + in_one_line(error)
+    return Drawn(pictures, failures)
 
 
 def write_index(runs: Sequence[Path], page: Path) -> Path:
@@ -131,7 +157,7 @@ def _environment() -> Environment:
     )
 
 
-def _view(results: Results, pictures: list[Picture]) -> dict[str, Any]:
+def _view(results: Results, pictures: list[Picture], left_out: Mapping[str, str]) -> dict[str, Any]:
     context, is_variational = results.context, results.score("reconstruction-error") is None
     return {
         "title": wording.title(results),
@@ -153,7 +179,7 @@ def _view(results: Results, pictures: list[Picture]) -> dict[str, Any]:
         "diagnoses": None if results.findings is None else [_diagnosis(finding) for finding in results.findings],
         "layer_tables": list(_layer_tables(context.get("layers", {}))),
         "likelihood_parameters": context.get("likelihood_parameters") or 0,
-        "not_shown": list(_by_reason(not_shown(results))),
+        "not_shown": list(_by_reason(left_out)),
         "not_measured": list(_by_reason(not_measured(results))),
         "facts": wording.facts(results),
         "config_toml": tomli_w.dumps(_without_none(context.get("config", {}))),
@@ -193,7 +219,7 @@ def _layer_tables(layers: dict[str, list[dict[str, Any]]]) -> Iterator[LayerTabl
 
 def _picture(name: str, plot: Plot, results: Results, folder: Path) -> Picture:
     """Draw a figure, write its PNG and embed it."""
-    figure = plot.draw(results)
+    figure = plot.figure(results)
     png = theme.png(figure)
     write_bytes(folder / f"{name}.png", png)
     # Lines and text stay sharp at any size in an SVG; images of pixels only make it larger.

@@ -294,5 +294,5 @@ def finish(
         job.callbacks.message(f"not measured: {metric} ({reason})")
     replace(results, context=about, history=history).write(job.path)
     written = read_results(job.path)
-    write_report(written, job.path)
+    write_report(written, job.path, job.callbacks.message)
     return Run(job.path, model, written)
