@@ -34,6 +34,7 @@ from lowerbound.models.support import unsupported_values
 from lowerbound.models.vae import VAE as Model
 from lowerbound.objectives.objective import Objective
 from lowerbound.objectives.rates import true_rate
+from lowerbound.probability.likelihoods import convention_for
 from lowerbound.training.config import TrainingConfig
 from lowerbound.training.epoch import EpochLoop, initial_state
 from lowerbound.training.state import TrainingState
@@ -222,7 +223,7 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  # 
         statistics = standard if name in STANDARDISED else (mean_of(examples), deviation_of(examples))
         model = build_model(config, examples.event_shape, self._stream("initial weights"), *statistics)
         try:
-            model.likelihood.convention(examples.support)
+            convention_for(model.likelihood, examples.support)
         except DataError as error:
             raise ValueError(str(error).replace("save them as 8-bit values", "divide X by its full scale")) from error
         return model

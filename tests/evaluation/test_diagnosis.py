@@ -172,3 +172,20 @@ def test_the_gain_is_that_of_the_elbo_over_a_model_without_z():
     assert HEALTHY.gain == pytest.approx(205 - 145)
     assert replace(HEALTHY, train_elbo=Estimate(-300.0, 1.0)).gain == 0
     assert HealthMetrics().gain is None
+
+
+def test_a_plain_autoencoder_is_not_advised_to_weigh_a_rate_that_it_does_not_have():
+    ill = replace(HEALTHY, rate=None, distortion_gain=Estimate(0.0, 1.0))
+    (finding,) = diagnose(replace(ill, is_deterministic=True))
+    assert "rate_warm_up" not in finding.remedy and settings_in(finding.remedy)
+    assert "rate_warm_up" in diagnose(ill)[0].remedy
+
+
+@pytest.mark.parametrize("latent_dim", [1, 2, 3, 16])
+@pytest.mark.parametrize("ill", [{"active_units": 0}, {"aggregate_kl": Estimate(9.0, 0.1)}], ids=["collapse", "holes"])
+def test_fewer_latents_are_advised_only_where_there_are_more(latent_dim, ill):
+    healthy = replace(HEALTHY, latent_dim=latent_dim, active_units=latent_dim)
+    (finding,) = diagnose(replace(healthy, **ill))
+    advised = [int(number) for number in re.findall(r"model\.latent_dim=(\d+)", finding.remedy)]
+    assert all(1 <= number < latent_dim for number in advised)
+    assert settings_in(finding.remedy)

@@ -1,17 +1,19 @@
 """A saved model is built again as it was, with the options of every part, or is not saved."""
 
+import inspect
+
 import pytest
 import torch
 from torch import nn
 from torch.testing import assert_close
 
 import lowerbound as lb
-from lowerbound.foundation.errors import ConfigError, RunError, UnknownName
+from lowerbound.foundation.errors import ConfigError, DataError, RunError, UnknownName
 from lowerbound.foundation.seeding import generator
 from lowerbound.models.construction import config_has_closed_form_kl
 from lowerbound.models.vae import part_of
 from lowerbound.probability.distributions import DiagonalNormal
-from lowerbound.probability.likelihoods import GaussianLikelihood, Likelihood
+from lowerbound.probability.likelihoods import BernoulliLikelihood, GaussianLikelihood, Likelihood
 from lowerbound.probability.normals import MixtureOfNormals
 from lowerbound.probability.priors import MixtureOfNormalsPrior, Prior
 from lowerbound.training.checkpoint import load_model, save_model
@@ -126,9 +128,79 @@ def test_a_class_or_a_part_of_another_kind_is_refused(part):
         part_of("likelihood", lb.likelihoods, Likelihood, part, (1, 4, 4))
 
 
+def conditional():
+    """Networks that take a context and ignore it."""
+
+    class WithContext(nn.Module):
+        takes_context = True
+
+        def __init__(self, body):
+            super().__init__()
+            self.body = body
+
+        def forward(self, x, context):
+            return self.body(x)
+
+    return lb.VAE(encoder=WithContext(Encoder()), decoder=WithContext(Decoder()), event_shape=(1, 4, 4), latent_dim=2)
+
+
 def test_a_conditional_encoder_needs_a_decoder_that_takes_the_context():
     class Conditional(Encoder):
         takes_context = True
 
     with pytest.raises(ConfigError, match="the encoder takes a context and the decoder does not"):
         lb.VAE(encoder=Conditional(), decoder=Decoder(), event_shape=(1, 4, 4), latent_dim=2)
+
+
+@pytest.mark.parametrize(
+    ("context", "came"),
+    [(3, "the context is 3;"), ([3, 4], r"the context is \[3, 4\];"), (torch.tensor(3), "is a single number;")],
+)
+def test_a_context_that_is_no_tensor_of_examples_is_refused(context, came):
+    for model in (conditional(), own()):
+        with pytest.raises(DataError, match=came):
+            inspect.unwrap(lb.VAE.given)(model, context)
+
+
+@pytest.mark.parametrize("num", [0, 2])
+def test_a_context_of_another_number_of_examples_is_refused(num):
+    with pytest.raises(DataError, match=f"the context has {num} examples, the batch 3 examples or draws"):
+        conditional().given(torch.zeros(num, 1)).decode(torch.zeros(3, 2))
+
+
+@pytest.mark.parametrize("key", ["prior", "posterior", "likelihood", "network", "activation"])
+def test_own_parts_are_not_offered_where_only_a_name_can_be_set(key):
+    with pytest.raises(UnknownName) as refusal:
+        lb.ModelConfig(**{key: "nothing-like-it"})
+    assert "own" not in str(refusal.value).partition("accepted: ")[2].rstrip(".").split(", ")
+
+
+def test_own_is_no_activation():
+    with pytest.raises(UnknownName, match=r"unknown model\.activation 'own'"):
+        lb.ModelConfig(activation="own")
+
+
+class Flat(BernoulliLikelihood):
+    """Needs one row of numbers from the decoder."""
+
+    @property
+    def raw_shape(self):
+        return (64,)
+
+
+class FlatFeatures(BernoulliLikelihood):
+    """Gives the encoder one row of numbers."""
+
+    @property
+    def feature_shape(self):
+        return (64,)
+
+
+@pytest.mark.parametrize(
+    ("likelihood", "reason"), [(Flat, "needs 64 from the decoder"), (FlatFeatures, "gives the encoder 64")]
+)
+def test_a_likelihood_that_does_not_fit_an_image_network_is_named_and_not_the_data(monkeypatch, likelihood, reason):
+    monkeypatch.setitem(lb.likelihoods, "flat", likelihood)
+    with pytest.raises(ConfigError) as refusal:
+        lb.build_model(lb.ModelConfig(network="conv", likelihood="flat"), (1, 8, 8), generator(0, "weights"))
+    assert str(refusal.value) == f"network 'conv' needs images, likelihood 'flat' {reason}; use network 'dense'."

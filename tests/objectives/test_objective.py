@@ -265,7 +265,10 @@ def test_a_point_mass_goes_with_rate_none_and_nothing_else_does(posterior, rate)
     if rate == "auto" or (posterior == "point-mass") == (rate == "none"):
         Objective(rate=rate).check_posterior(posterior)
     else:
-        with pytest.raises(ConfigError, match=f"'{posterior}' does not fit objective.rate '{rate}'"):
+        remedy = "objective.preset=autoencoder" if posterior == "point-mass" else "model.posterior=point-mass"
+        with pytest.raises(
+            ConfigError, match=f"'{posterior}' does not fit objective.rate '{rate}': .*set {remedy}, or"
+        ):
             Objective(rate=rate).check_posterior(posterior)
 
 

@@ -4,6 +4,7 @@ A new row is tested at once: a likelihood on the real line by quadrature, any ot
 """
 
 import math
+from dataclasses import replace
 from functools import partial
 
 import pytest
@@ -15,7 +16,13 @@ from integrals import total_mass
 from lowerbound.foundation.errors import ConfigError, DataError
 from lowerbound.foundation.schema import Column, Support
 from lowerbound.foundation.seeding import generator
-from lowerbound.probability.likelihoods import LIKELIHOODS, MIN_SIGMA, BernoulliLikelihood, GaussianLikelihood
+from lowerbound.probability.likelihoods import (
+    LIKELIHOODS,
+    MIN_SIGMA,
+    BernoulliLikelihood,
+    GaussianLikelihood,
+    convention_for,
+)
 
 pytestmark = pytest.mark.usefixtures("float64")
 
@@ -217,7 +224,7 @@ def test_data_that_are_not_finite_are_refused(name, options, low, high):
 )
 def test_data_outside_the_support_are_refused_with_what_to_do(name, options, support, reason):
     with pytest.raises(DataError, match=reason):
-        LIKELIHOODS[name](EVENT, **options).convention(support)
+        convention_for(LIKELIHOODS[name](EVENT, **options), support)
 
 
 def test_a_table_of_categories_and_counts_is_discrete_and_one_with_a_number_is_not():
@@ -363,3 +370,19 @@ def test_counts_that_vary_less_than_a_poissons_start_within_reach_of_gradients()
     counts = LIKELIHOODS["negative-binomial"]((2,))
     counts.standardise(torch.tensor([50.0, 0.0]), torch.tensor([1.0, 0.0]))
     assert counts.log_r.isfinite().all() and counts.log_r.max() <= 7
+
+
+def test_missing_values_are_refused_by_any_likelihood_that_does_not_say_that_it_accepts_them():
+    class Own(LIKELIHOODS["gaussian"]):
+        def convention(self, support):
+            return "density"
+
+    class Lenient(Own):
+        accepts_missing = True
+
+    missing = Support(0.0, 1.0, has_missing=True)
+    for likelihood, name in ((Own((3,)), "Own"), (LIKELIHOODS["gaussian"]((3,)), "'gaussian'")):
+        with pytest.raises(DataError, match=f"missing values, which likelihood {name} does not support; use"):
+            convention_for(likelihood, missing)
+    assert convention_for(Lenient((3,)), missing) == "density"
+    assert convention_for(Own((3,)), replace(missing, has_missing=False)) == "density"

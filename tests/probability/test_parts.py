@@ -2,13 +2,15 @@
 
 from copy import deepcopy
 
+import inspect
+
 import pytest
 import torch
 from torch import nn
 
 from lowerbound.foundation.errors import ConfigError, UnknownName
 from lowerbound.probability.likelihoods import LIKELIHOODS, GaussianLikelihood
-from lowerbound.probability.parts import (
+from lowerbound.probability.parts import add_row, (
     OWN,
     Part,
     check_options,
@@ -82,6 +84,13 @@ def test_a_name_is_registered_once_and_again_by_the_same_class():
         ("standard-normal", redefined, "the prior 'standard-normal' already exists"),
         (OWN, redefined, "the prior 'own' already exists"),
         ("", redefined, "needs at least one character"),
+        (" again", redefined, "no spaces around it"),
+        ("auto", redefined, "cannot be called 'auto', which leaves the choice to the data"),
     ):
         with pytest.raises(ConfigError, match=message):
             register("prior", table, StandardNormalPrior, name, part)
+
+
+def test_a_name_is_text():
+    with pytest.raises(ConfigError, match="the name of a prior needs to be text, got 3"):
+        inspect.unwrap(add_row)("prior", dict(PRIORS), 3, MixtureOfNormalsPrior)

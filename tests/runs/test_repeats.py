@@ -5,8 +5,11 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 
-from digits_runs import SHORT, assert_same_weights
+from command_line import in_process, one_line
+from digits_runs import SHORT, assert_same_weights, weights
+from lowerbound.foundation.run_identity import read_config
 from lowerbound.runs.experiment import merge, resolve
 from lowerbound.runs.repeats import over_seeds, train_seeds
 
@@ -56,3 +59,22 @@ def test_several_seeds_go_on_with_what_was_stopped_and_keep_what_is_finished(tmp
     train_seeds(2, experiment, tmp_path / "stopped", settings=settings, is_resumed=True)
     assert (tmp_path / "stopped" / "seed-1" / "report.html").is_file()
     assert_same_weights(tmp_path / "whole" / "seed-1", tmp_path / "stopped" / "seed-1")
+
+
+@pytest.mark.parametrize("is_killed", [False, True], ids=["its own", "of a missing seed"])
+def test_what_is_resumed_keeps_the_settings_of_the_run(tmp_path, capsys, is_killed):
+    np.save(tmp_path / "images.npy", np.random.default_rng(0).integers(0, 256, (40, 8, 8), np.uint8))
+    mixture = ["--set", "model.prior=mixture-of-normals", "--set", "model.prior_options.num_components=3"]
+    short = ["--set", "model.hidden=[8]", "--set", "model.network=dense", "--epochs", "1", "--quiet"]
+    out = tmp_path / "runs"
+    in_process(capsys, "train", tmp_path / "images.npy", "--out", out, "--seeds", "2", *mixture, *short)
+    before = weights(out / "seed-1")
+    again = ["train", "--resume", "--out", out if is_killed else out / "seed-1", "--quiet"]
+    if is_killed:
+        shutil.rmtree(out / "seed-1")
+        again += ["--seeds", "2"]
+    in_process(capsys, *again, *mixture[2:])
+    assert read_config(out / "seed-1")["model"]["prior"] == "mixture-of-normals"
+    torch.testing.assert_close(weights(out / "seed-1"), before, rtol=0, atol=0)
+    refused = in_process(capsys, *again, "--set", "model.prior_options.num_components=4", expect=2).err
+    assert "model.prior_options is {'num_components': 3" in one_line(refused)

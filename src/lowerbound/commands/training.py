@@ -76,21 +76,22 @@ def train(
         raise UsageError("--data is for one run; resume the directory of each seed separately.")
     if moved and not resume:
         raise UsageError("--data is for --resume, if the run's data were moved; give DATA itself.")
-    experiment = resolve(recipe, given)
-    path = out or preparation.default_path(experiment)
     with stopping_politely() as should_stop, ProgressDisplay(quiet) as display:
         callbacks = Callbacks(display.show, display.message, should_stop)
-        if resume and seeds == 1:
+        if resume and out is not None and seeds == 1:
             resumed = resuming.resume(
-                path, data=moved, recipe=recipe, settings=given, device=device, callbacks=callbacks
+                out, data=moved, recipe=recipe, settings=given, device=device, callbacks=callbacks
             )
             runs = [resumed]
         else:
+            # The settings of a run that is resumed are below those given, not the defaults.
+            stored = repeats.experiment_of_seeds(out, given) if resume and out is not None else None
+            experiment = stored or resolve(recipe, given)
             runs = repeats.train_seeds(
                 seeds,
                 experiment,
-                path,
-                auto_below=None if recipe else given,
+                out or preparation.default_path(experiment),
+                auto_below=None if recipe or stored else given,
                 is_resumed=resume,
                 settings=given,
                 device=device,

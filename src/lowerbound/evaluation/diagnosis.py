@@ -51,6 +51,7 @@ class HealthMetrics:
     """Measured quantities of a model, in nats per example unless stated; None if not measured or not available."""
 
     latent_dim: int | None = None
+    is_deterministic: bool = False  # a plain autoencoder, which has no rate
     active_units: int | None = None  # latent dimensions whose posterior mean varies between examples
     rate: Estimate | None = None
     rate_per_dimension: tuple[float, ...] | None = None
@@ -123,8 +124,7 @@ def decoder_ignores_z(evidence: HealthMetrics) -> Finding | None:
         number=gain.value,
         threshold=max(LEAST_GAIN, NOISE * gain.standard_error),
         unit="nats of distortion gained from z",
-        remedy="--set objective.rate_warm_up=5, so that the decoder learns to use the latents before the rate has "
-        "its full weight; or a smaller --set training.learning_rate=0.0003",
+        remedy=_remedy_for_ignored_z(evidence),
         source="the auto-decoding limit of Alemi et al., arXiv:1711.00464; threshold: noise",
     )
 
@@ -142,8 +142,8 @@ def posterior_collapse(evidence: HealthMetrics) -> Finding | None:
         number=float(active),
         threshold=float(total),
         unit="active dimensions",
-        remedy=f"--set objective.rate_warm_up=5 to use more of them, or --set model.latent_dim={max(1, active)} to "
-        "keep only those that are used",
+        remedy="--set objective.rate_warm_up=5 to use more of them"
+        + (f", or --set model.latent_dim={active} to keep only those that are used" if active else ""),
         source="active units: Burda et al., arXiv:1509.00519; warm-up: Sønderby et al., arXiv:1602.02282",
     )
 
@@ -264,8 +264,7 @@ def far_from_prior(evidence: HealthMetrics) -> Finding | None:
         number=kl.value,
         threshold=FAR_FROM_PRIOR,
         unit="nats from the aggregate posterior to the prior",
-        remedy="a higher weight of the rate (--set objective.rate_weight=2), or fewer latents "
-        "(--set model.latent_dim=2)",
+        remedy="a higher weight of the rate (--set objective.rate_weight=2)" + _or_fewer_latents(evidence.latent_dim),
         source="Hoffman and Johnson, ELBO surgery, 2016; Rosca et al., arXiv:1802.06847",
     )
 
@@ -324,6 +323,23 @@ def _at_most(estimate: Estimate) -> float:
 def _difference(first: Estimate, second: Estimate) -> Estimate:
     """Difference of two independent estimates, with its standard error."""
     return Estimate(first.value - second.value, math.hypot(first.standard_error, second.standard_error))
+
+
+def _remedy_for_ignored_z(evidence: HealthMetrics) -> str:
+    slower = "a smaller --set training.learning_rate=0.0003"
+    if evidence.is_deterministic:
+        return f"{slower}, or more epochs (--set training.num_epochs=30)"
+    return (
+        "--set objective.rate_warm_up=5, so that the decoder learns to use the latents before the rate has its full "
+        f"weight; or {slower}"
+    )
+
+
+def _or_fewer_latents(latent_dim: int | None) -> str:
+    if latent_dim == 1:
+        return ""
+    fewer = 2 if latent_dim is None or latent_dim > 2 else 1
+    return f", or fewer latents (--set model.latent_dim={fewer})"
 
 
 def _weakest_rate(evidence: HealthMetrics) -> str:

@@ -27,7 +27,7 @@ from lowerbound.foundation.seeding import generator
 from lowerbound.models.vae import VAE
 from lowerbound.probability.distributions import DiagonalNormal, Distribution
 from lowerbound.probability.kl import has_elementwise_kl
-from lowerbound.probability.likelihoods import GaussianLikelihood
+from lowerbound.probability.likelihoods import GaussianLikelihood, convention_for
 from lowerbound.probability.posteriors import LOG_VARIANCE_BOUND
 
 
@@ -67,7 +67,12 @@ def measure_health(
     both gaps, Pareto-k and effective sample size. If the likelihood cannot score the data, nothing else is measured.
     """
     model.eval()
-    found = HealthMetrics(latent_dim=model.latent_dim, monitored=splits.monitored, learned_sigma=_learned_sigma(model))
+    found = HealthMetrics(
+        latent_dim=model.latent_dim,
+        is_deterministic=model.is_deterministic,
+        monitored=splits.monitored,
+        learned_sigma=_learned_sigma(model),
+    )
     refusals = list(_refusals(model, splits))
     if refusals:
         num_examples = sum(len(part) for part in _parts(splits))
@@ -179,7 +184,7 @@ def _refusals(model: VAE, splits: Splits) -> Iterator[str]:
 def _refusal(model: VAE, examples: Examples) -> str | None:
     support = examples.support
     try:
-        model.likelihood.convention(replace(support, is_binary=support.is_binary or examples.is_redrawn))
+        convention_for(model.likelihood, replace(support, is_binary=support.is_binary or examples.is_redrawn))
     except DataError as error:
         return str(error)
     return None

@@ -20,6 +20,7 @@ from lowerbound.foundation.allocator import kept_memory
 from lowerbound.foundation.seeding import content_noise
 from lowerbound.models.vae import VAE
 from lowerbound.objectives.terms import estimate_terms
+from lowerbound.probability.likelihoods import convention_for
 
 BATCH_SIZE = 500
 
@@ -61,7 +62,7 @@ def data_convention(model: VAE, splits: Splits) -> str:
     support = splits.train.support | splits.validation.support | splits.test.support
     # Redrawn pixels are binary, even though they are drawn from grey ones.
     support = replace(support, is_binary=support.is_binary or bool(splits.binarisation))
-    convention = model.likelihood.convention(support)
+    convention = convention_for(model.likelihood, support)
     return splits.binarisation if convention == "binary" and splits.binarisation else convention
 
 

@@ -40,7 +40,8 @@ class ModelConfig:
     likelihood_options: dict[str, Option] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        check_name("model.network", self.network, NETWORKS)
+        if self.network != OWN:  # which is not offered: only a model of given networks has it
+            check_name("model.network", self.network, NETWORKS)
         check_name("model.activation", self.activation, ACTIVATIONS)
         for key, sizes in (("hidden", self.hidden), ("channels", self.channels), ("latent_dim", (self.latent_dim,))):
             if any(size < 1 for size in sizes):
@@ -51,7 +52,8 @@ class ModelConfig:
             raise ConfigError(f"model.num_blocks needs at least 0, got {self.num_blocks}.")
         for kind, table in PARTS.items():
             name, options = getattr(self, kind), getattr(self, f"{kind}_options")
-            check_name(f"model.{kind}", name, table)
+            if name != OWN:
+                check_name(f"model.{kind}", name, table)
             if not isinstance(options, Mapping):
                 raise ConfigError(f"model.{kind}_options needs a table of options, got {options!r}.")
             if name != OWN:
@@ -59,6 +61,6 @@ class ModelConfig:
 
 
 def check_name(kind: str, name: str, table: Iterable[str]) -> None:
-    """UnknownName for a name that is neither in the table nor OWN."""
-    if name not in (accepted := [*table, OWN]):
-        raise UnknownName(kind, name, accepted)
+    """UnknownName for a name that is not in the table."""
+    if name not in table:
+        raise UnknownName(kind, name, table)

@@ -10,6 +10,7 @@ from torch import Generator, Tensor
 
 from lowerbound.foundation.errors import ConfigError, RunError
 from lowerbound.foundation.schema import Column
+from lowerbound.foundation.text import pluralise
 from lowerbound.models.config import PARTS, ModelConfig
 from lowerbound.models.vae import VAE, times
 from lowerbound.networks.architectures import FOR_IMAGES, NETWORKS
@@ -42,10 +43,8 @@ def build_model(
     if config.network == OWN:
         raise ConfigError("network 'own' means your own modules: pass them to VAE(encoder=..., decoder=...).")
     likelihood = build_likelihood(config, event_shape, columns)
-    for shape in (likelihood.feature_shape, likelihood.raw_shape):
-        if config.network in FOR_IMAGES and len(shape) != 3:
-            shown = f"rows of {event_shape[0]} values" if len(event_shape) == 1 else times(event_shape)
-            raise ConfigError(f"network {config.network!r} needs images, the data are {shown}; use network 'dense'.")
+    if config.network in FOR_IMAGES:
+        _check_shapes_are_those_of_images(config, likelihood)
     if mean is not None and deviation is not None:
         likelihood.standardise(mean, deviation)
     posterior: Posterior = build_part("posterior", config)
@@ -68,6 +67,20 @@ def build_model(
     )
     # Channels last: the fastest layout for convolutions in oneDNN and cuDNN; dense weights are not affected.
     return model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+
+def _check_shapes_are_those_of_images(config: ModelConfig, likelihood: Likelihood) -> None:
+    """ConfigError if the data, or the tensors between networks and likelihood, do not have the shape of images."""
+    event_shape = likelihood.event_shape
+    shown = f"rows of {pluralise(event_shape[0], 'value')}" if len(event_shape) == 1 else times(event_shape)
+    features, raw, name = likelihood.feature_shape, likelihood.raw_shape, config.likelihood
+    for shape, came in (
+        (event_shape, f"the data are {shown}"),
+        (features, f"likelihood {name!r} gives the encoder {times(features)}"),
+        (raw, f"likelihood {name!r} needs {times(raw)} from the decoder"),
+    ):
+        if len(shape) != 3:
+            raise ConfigError(f"network {config.network!r} needs images, {came}; use network 'dense'.")
 
 
 def build_likelihood(config: ModelConfig, event_shape: tuple[int, ...], columns: Sequence[Column] = ()) -> Likelihood:

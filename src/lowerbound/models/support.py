@@ -18,13 +18,14 @@ from lowerbound.data.examples import Collection
 from lowerbound.foundation.errors import SchemaError
 from lowerbound.foundation.schema import Column, Schema
 from lowerbound.probability.likelihood import COUNTS, NUMBERS, Likelihood
+from lowerbound.probability.likelihoods import convention_for
 
 BATCH_SIZE = 1000
 
 
 def convention_of(likelihood: Likelihood, schema: Schema) -> str:
     """Meaning of log p(x|z) for a run's data, such as "grey", "binary" or "density", or the rule of binarisation."""
-    convention = likelihood.convention(schema.support)
+    convention = convention_for(likelihood, schema.support)
     if convention == "binary" and schema.binarisation != "none":
         return describe_binarisation(schema)
     return convention

@@ -17,6 +17,7 @@ from torch import Generator, Tensor, nn
 from lowerbound.foundation.errors import ConfigError, DataError, UnknownName
 from lowerbound.foundation.schema import Column
 from lowerbound.foundation.seeding import Chance
+from lowerbound.foundation.text import pluralise, shortened
 from lowerbound.models.config import PARTS, ModelConfig
 from lowerbound.networks.layers import Layer, layer_table
 from lowerbound.probability.distributions import Distribution
@@ -90,8 +91,15 @@ class VAE(nn.Module):
     def given(self, context: Context | None) -> "VAE":
         """The model with the context of a batch, sharing all weights; the model itself if it takes none.
 
-        Several draws, [sample, batch, latent], use the context of their example.
+        Several draws, [sample, batch, latent], use the context of their example. DataError for anything but a tensor
+        with an axis of examples.
         """
+        if context is not None and not (isinstance(context, Tensor) and context.ndim):
+            came = "a single number" if isinstance(context, Tensor) else f"{shortened(repr(context), 100)}"
+            raise DataError(
+                f"the context is {came}; give a tensor of labels or covariates, one for each example, such as "
+                "torch.full((5,), 3)."
+            )
         if not self.takes_context:
             return self
         conditioned = copy(self)
@@ -104,8 +112,11 @@ class VAE(nn.Module):
                 "the model is conditional: its networks need the labels or covariates of each example; use "
                 "model.given(context)."
             )
-        if num % len(self.context):
-            raise DataError(f"the context has {len(self.context)} examples, got {num} codes.")
+        if not len(self.context) or num % len(self.context):
+            raise DataError(
+                f"the context has {pluralise(len(self.context), 'example')}, the batch {pluralise(num, 'example')} or "
+                "draws; give a context for each example."
+            )
         return self.context.repeat(num // len(self.context), *[1] * (self.context.ndim - 1))
 
     @property
@@ -138,7 +149,7 @@ class VAE(nn.Module):
     def decode(self, z: Float[Tensor, "*batch latent"]) -> Distribution:
         """The likelihood p(x|z), of batch shape [*batch]; DataError for codes of another length."""
         if z.shape[-1] != self.latent_dim:
-            raise DataError(f"expected codes of {self.latent_dim} latents, got {times(z.shape)}.")
+            raise DataError(f"expected codes of {pluralise(self.latent_dim, 'latent')}, got {times(z.shape)}.")
         flat = z.reshape(-1, z.shape[-1])
         raw = self.decoder(flat, self._context_of(len(flat))) if self.takes_context else self.decoder(flat)
         raw = raw.to(z.dtype)
@@ -204,7 +215,7 @@ class VAE(nn.Module):
                 self.encoder,
                 self.likelihood.feature_shape,
                 self.posterior.raw_shape,
-                f"posterior {self.config.posterior!r} of {self.latent_dim} latents",
+                f"posterior {self.config.posterior!r} of {pluralise(self.latent_dim, 'latent')}",
             ),
             (
                 "decoder",
@@ -237,8 +248,8 @@ class VAE(nn.Module):
         parts = ", ".join(f"{kind} {getattr(self.config, kind)!r}" for kind in ("posterior", "prior", "likelihood"))
         number = sum(parameter.numel() for parameter in self.parameters())
         return (
-            f"VAE of {times(self.event_shape)} examples with {self.latent_dim} latents: "
-            f"network {self.config.network!r}, {parts}; {number:,} parameters"
+            f"VAE of examples of shape {times(self.event_shape)} with {pluralise(self.latent_dim, 'latent')}: "
+            f"network {self.config.network!r}, {parts}; {pluralise(number, 'parameter')}"
         )
 
 
@@ -263,7 +274,9 @@ def own_config(latent_dim: int, likelihood: Likelihood, prior: Prior, posterior:
     latent: dict[str, Prior | Posterior] = {"prior": prior, "posterior": posterior}
     for kind, of_latents in latent.items():
         if of_latents.latent_dim != latent_dim:
-            raise ConfigError(f"the {kind} has {of_latents.latent_dim} latents, the model has {latent_dim}.")
+            raise ConfigError(
+                f"the {kind} has {pluralise(of_latents.latent_dim, 'latent')}, the model has {latent_dim}."
+            )
     settings: dict[str, Any] = {}
     parts: dict[str, Part] = {"likelihood": likelihood, "prior": prior, "posterior": posterior}
     for kind, part in parts.items():

@@ -145,10 +145,13 @@ class Objective:
     def check_posterior(self, posterior: str) -> None:
         """Refuse a posterior that does not fit the rate, with the reason."""
         if self.rate != "auto" and (posterior == "point-mass") != (self.rate == "none"):
-            raise ConfigError(
-                f"model.posterior {posterior!r} does not fit objective.rate {self.rate!r}: a point mass has no "
-                "log q(z|x), so its rate must be 'none'; other posteriors need 'analytic' or 'monte-carlo'."
-            )
+            if posterior == "point-mass":
+                reason = "a point mass has no log q(z|x); set objective.preset=autoencoder, or objective.rate=none"
+            else:
+                reason = (
+                    "without a rate the model is a plain autoencoder; set model.posterior=point-mass, or another rate"
+                )
+            raise ConfigError(f"model.posterior {posterior!r} does not fit objective.rate {self.rate!r}: {reason}.")
 
 
 def _check_penalties(penalties: dict[str, float]) -> None:

@@ -65,6 +65,7 @@ class Likelihood(Part, ABC):
     """A family p(x|z), including parameters that do not depend on z."""
 
     is_within_unit_interval = False  # whether its support is within [0, 1]
+    accepts_missing = False  # whether cells may be NaN, which it leaves out of log p(x|z)
 
     def __init__(self, event_shape: tuple[int, ...]) -> None:
         super().__init__()

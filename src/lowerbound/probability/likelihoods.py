@@ -34,7 +34,7 @@ from lowerbound.probability.likelihood import (
     log_r_of,
 )
 from lowerbound.probability.likelihood import Likelihood as Likelihood  # re-exported
-from lowerbound.probability.parts import check_number, register
+from lowerbound.probability.parts import OWN, check_number, name_of, register
 from lowerbound.probability.table_likelihood import TableLikelihood
 from lowerbound.probability.unit_interval import ContinuousBernoulli, logits_of_mean
 
@@ -334,10 +334,6 @@ def _unstacked(raw: Tensor, num_parts: int, event_shape: tuple[int, ...]) -> tup
 
 
 def _need_finite(name: str, support: Support) -> None:
-    if support.has_missing:
-        raise DataError(
-            f"the data have missing values, which likelihood {name!r} does not support; use likelihood 'table'."
-        )
     if not (math.isfinite(support.low) and math.isfinite(support.high)):
         came = f"[{support.low:g}, {support.high:g}]"
         raise DataError(f"data lie in {came}, likelihood {name!r} needs finite values.")
@@ -365,6 +361,20 @@ def _need_counts(name: str, support: Support) -> None:
         kind = "whole numbers" if support.is_integer else "fractional values"
         came = f"{kind} in [{support.low:g}, {support.high:g}]"
         raise DataError(f"the data are {came}, likelihood {name!r} needs {COUNTS}; use 'gaussian'.")
+
+
+def convention_for(likelihood: Likelihood, support: Support) -> str:
+    """Meaning of log p(x|z) for data in `support`; DataError if the likelihood cannot score them.
+
+    Every family passes here, so that missing values are refused by one that does not say that it accepts them.
+    """
+    if support.has_missing and not likelihood.accepts_missing:
+        registered = name_of(LIKELIHOODS, likelihood)
+        name = type(likelihood).__name__ if registered == OWN else repr(registered)
+        raise DataError(
+            f"the data have missing values, which likelihood {name} does not support; use likelihood 'table'."
+        )
+    return likelihood.convention(support)
 
 
 def register_likelihood(name: str, likelihood: type[Likelihood]) -> None:

@@ -16,6 +16,9 @@ from lowerbound.foundation.errors import ConfigError, UnknownName
 OWN = "own"
 """The name of an unregistered part: it works in memory, but a model that has one cannot be saved."""
 
+AUTO = "auto"
+"""The name that leaves a choice to the data; no part can have it."""
+
 Option = bool | int | float | str
 OptionCheck = Callable[[str, Any], None]
 
@@ -97,8 +100,12 @@ def register(kind: str, table: dict[str, Any], base: type[Part], name: str, part
 
 
 def add_row(kind: str, table: dict[str, Any], name: str, row: Any) -> None:
-    """Add a class or function to a table; ConfigError for a name that is taken by another one, or is blank."""
+    """Add a class or function to a table; ConfigError for a name that is taken or has a meaning, or is blank."""
     taken = table.get(name)
+    if not isinstance(name, str):
+        raise ConfigError(f"the name of a {kind} needs to be text, got {name!r}.")
+    if name == AUTO:
+        raise ConfigError(f"the {kind} cannot be called {name!r}, which leaves the choice to the data.")
     if name == OWN or (taken is not None and _place(taken) != _place(row)):
         raise ConfigError(f"the {kind} {name!r} already exists; choose another name.")
     if not name or name != name.strip():

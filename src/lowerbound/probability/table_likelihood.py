@@ -35,6 +35,8 @@ class TableLikelihood(Likelihood):
     values are 0.
     """
 
+    accepts_missing = True
+
     location: Tensor
     scale: Tensor
 

@@ -11,12 +11,13 @@ import torch
 from lowerbound.evaluation.results import Score, read_results
 from lowerbound.foundation.errors import RunError
 from lowerbound.foundation.numerics import mean_and_standard_error
-from lowerbound.foundation.run_identity import is_run
+from lowerbound.foundation.run_identity import is_run, runs_in
 from lowerbound.reporting.report import REPORT, write_index
-from lowerbound.runs.experiment import Experiment, Settings, merge
+from lowerbound.runs.experiment import Experiment, Settings, merge, tables
 from lowerbound.runs.preparation import Prepared, prepare
-from lowerbound.runs.resuming import resume
+from lowerbound.runs.resuming import resume, resumed_experiment
 from lowerbound.runs.run import SILENT, Callbacks, Run, start_run, train
+from lowerbound.runs.run_data import read_stored
 from lowerbound.runs.run_lock import writing_into
 from lowerbound.runs.trained_model import load
 
@@ -59,6 +60,21 @@ def train_seeds(
         else:
             runs.append(start_run(path, partial(_with_seed, prepared, seed), device, command, callbacks))
     return runs
+
+
+def experiment_of_seeds(out: Path, settings: Settings) -> Experiment | None:
+    """The experiment that runs in a directory repeat, with other settings and the lowest seed; None without a run.
+
+    ConfigError for a setting that a resumed run keeps.
+    """
+    names = runs_in(out)
+    if not names:
+        return None
+    stored = read_stored(out / names[0]).experiment
+    seed = tables(settings).get("training", {}).get("seed", stored.training.seed)
+    kept = merge(settings, {"training": {"seed": stored.training.seed}})
+    experiment = resumed_experiment(stored, kept)
+    return replace(experiment, training=replace(experiment.training, seed=seed))
 
 
 def _with_seed(prepared: Callable[[], Prepared], seed: int) -> Prepared:

@@ -44,7 +44,7 @@ def resume(
         stored = read_stored(path)
         if recipe and Path(recipe).stem != stored.experiment.recipe:
             raise ConfigError(f"{path} was trained with recipe {stored.experiment.recipe!r}, not {recipe!r}.")
-        experiment = _resumed(stored.experiment, settings or {})
+        experiment = resumed_experiment(stored.experiment, settings or {})
         splits = own_splits(path, data=data, data_dir=experiment.data.data_dir)
         job = Job(path, experiment, splits, choose_device(device), callbacks)
         return _continue(job, _config_resumed(stored.content, experiment))
@@ -74,7 +74,7 @@ def _config_resumed(stored: Mapping[str, Any], resumed: Experiment) -> dict[str,
     return sealed({**stored, **resumed.settings(), "run": {**run, **ids}})
 
 
-def _resumed(experiment: Experiment, settings: Settings) -> Experiment:
+def resumed_experiment(experiment: Experiment, settings: Settings) -> Experiment:
     """The stored experiment with settings that override it; ConfigError for one that may not differ."""
     old, resumed = experiment.settings(), resolve(experiment, settings)
     for section, values in resumed.settings().items():
