@@ -1,8 +1,7 @@
 """Parts know the options that they were built with, and tables name them."""
 
-from copy import deepcopy
-
 import inspect
+from copy import deepcopy
 
 import pytest
 import torch
@@ -10,9 +9,10 @@ from torch import nn
 
 from lowerbound.foundation.errors import ConfigError, UnknownName
 from lowerbound.probability.likelihoods import LIKELIHOODS, GaussianLikelihood
-from lowerbound.probability.parts import add_row, (
+from lowerbound.probability.parts import (
     OWN,
     Part,
+    add_row,
     check_options,
     name_of,
     option_checks,
