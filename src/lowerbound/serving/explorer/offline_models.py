@@ -14,19 +14,22 @@ from lowerbound.serving.explorer.loaded_run import LoadedRun
 from lowerbound.serving.explorer.shared_weights import share_weights
 from lowerbound.serving.portable.latent_outputs import prior_log_density
 from lowerbound.serving.portable.onnx_form import onnx_bytes
-from lowerbound.serving.portable.parts import Part, decoder_part, export_copy, vae_part
+from lowerbound.serving.portable.parts import Part, decoder_part, export_copy, exporting, vae_part
 
 VAE_OUTPUTS = ("code", "mean", "log_variance", "scale_tril", "log_likelihood", "rate")
 
 
 def models_of(loaded: LoadedRun) -> dict[str, bytes]:
     """The decoder, with log p(z) if it can be exported, and for images the whole model, as ONNX."""
-    model = export_copy(loaded.model)
+    with exporting("model", loaded.model):
+        model = export_copy(loaded.model)
     decoded = "best_guess" if loaded.layout == "table" else "mean"
     outputs = {"decoder": (decoded, "log_prior"), "vae": VAE_OUTPUTS}
-    models = {"decoder": onnx_bytes(_decoder(model))}
+    with exporting("decoder", model):
+        models = {"decoder": onnx_bytes(_decoder(model))}
     if loaded.schema.has_pictures and not reason_without_encoder(model):
-        models["vae"] = onnx_bytes(vae_part(model))
+        with exporting("vae", model):
+            models["vae"] = onnx_bytes(vae_part(model))
     return share_weights(models, outputs)
 
 

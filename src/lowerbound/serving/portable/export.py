@@ -16,7 +16,7 @@ from lowerbound.runs.trained_model import load
 from lowerbound.serving.portable import onnx_form, torch_form
 from lowerbound.serving.portable.metadata import run_metadata
 from lowerbound.serving.portable.parity import Computation, Parity, check_parity, comparison_inputs_of
-from lowerbound.serving.portable.parts import PARTS, Part, Port, export_copy, parts_of
+from lowerbound.serving.portable.parts import PARTS, Part, Port, export_copy, exporting, parts_of
 
 
 @dataclass(frozen=True)
@@ -50,8 +50,8 @@ def export(run: RunPath, form: str = "onnx", out: Path | None = None, data_dir: 
     """Write a run's encoder, decoder and whole model to the folder `out`, by default a folder inside the run.
 
     They are compared with the model on the run's data, from their original location or `data`.
-    Raises UnknownName or UsageError for an invalid request, RunError if the model is damaged or an exported file does
-    not reproduce its outputs.
+    Raises UnknownName or UsageError for an invalid request, RunError if the model is damaged, cannot be
+    exported, or is not reproduced by an exported file.
     """
     if form not in FORMATS:
         raise UnknownName("format", form, FORMATS)
@@ -65,11 +65,13 @@ def export(run: RunPath, form: str = "onnx", out: Path | None = None, data_dir: 
     trial = comparison_inputs_of(path, model, data, data_dir)
     about = run_metadata(path, trained)
     contents, files = {}, []
-    versions = (export_copy(model), model, deepcopy(model).double())
+    with exporting("model", model):
+        versions = (export_copy(model), model, deepcopy(model).double())
     for plain, part, precise in zip(*map(parts_of, versions), strict=True):
-        content, computed = chosen.build(plain, about)
-        file = folder / f"{part.name}{chosen.suffix}"
-        files.append(File(file, tuple(part.ports()), check_parity(computed, part, precise, trial)))
+        with exporting(part.name, model):
+            content, computed = chosen.build(plain, about)
+            file = folder / f"{part.name}{chosen.suffix}"
+            files.append(File(file, tuple(part.ports()), check_parity(computed, part, precise, trial)))
         contents[file.name] = content
     _write_all(folder, contents)
     return Exported(tuple(files), trial.about, (trial.note,) if trial.note else ())

@@ -10,9 +10,10 @@ place of mean and log-variance, no noise, no rate and no ELBO.
 """
 
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stderr
 from copy import deepcopy
 from dataclasses import dataclass
+from io import StringIO
 from typing import Literal
 
 import jaxtyping
@@ -20,6 +21,7 @@ import torch
 from torch import Tensor, nn
 
 from lowerbound.evaluation.feature_samples import best_guess
+from lowerbound.foundation.errors import LowerboundError, RunError
 from lowerbound.models.vae import VAE
 from lowerbound.networks.kernels import choose_kernels
 from lowerbound.probability.kl import has_closed_form_kl, kl_divergence
@@ -32,6 +34,15 @@ from lowerbound.serving.portable.latent_outputs import (
 )
 
 NUM_TRACED = 3  # examples in the inputs for tracing; a batch of one would be taken for a constant
+
+NEEDED = {
+    "encoder": ("encoder", "posterior", "likelihood"),
+    "decoder": ("decoder", "likelihood", "prior"),
+    "vae": ("encoder", "posterior", "prior", "decoder", "likelihood"),
+}
+"""The parts of a model that each exported part consists of."""
+
+LONGEST_REASON = 300  # characters of an error of torch, whose first line says what it is
 
 Direction = Literal["input", "output"]
 
@@ -106,11 +117,37 @@ def export_copy(model: VAE) -> VAE:
     return plain.eval().requires_grad_(False)
 
 
+@contextmanager
+def exporting(name: str, model: VAE) -> Iterator[None]:
+    """RunError for whatever fails while a part is exported; it names the part, and those in it that are not ours."""
+    try:
+        yield
+    except (LowerboundError, MemoryError):
+        raise
+    except Exception as error:
+        reason = next(iter(str(error).strip().splitlines()), "")[:LONGEST_REASON].strip(" .")
+        raise RunError(
+            f"the {name} cannot be exported{_own_parts(name, model)}: {type(error).__name__}: {reason}. An exported "
+            "part consists of operations on tensors, and does not branch on their values."
+        ) from error
+
+
+def _own_parts(name: str, model: VAE) -> str:
+    """The parts of a model that do not come with this package, in parentheses; empty without one."""
+    own = [
+        f"{kind} {type(part).__name__}"
+        for kind in NEEDED.get(name, NEEDED["vae"])
+        if type(part := getattr(model, kind)).__module__.partition(".")[0] not in ("lowerbound", "torch")
+    ]
+    return f" (of your own: {', '.join(own)})" if own else ""
+
+
 def program_of(part: Part) -> torch.export.ExportedProgram:
     """A part traced by torch.export, for any batch size."""
     batch = torch.export.Dim("batch")
     shapes = {name: {0: batch} for name in part.inputs}
-    with _unchecked_shapes():
+    # For a part that it cannot trace, torch prints the traced graph to standard error.
+    with _unchecked_shapes(), redirect_stderr(StringIO()):
         return torch.export.export(part.module, (), dict(part.inputs), dynamic_shapes=shapes)
 
 
