@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 from hypothesis import settings
+from jaxtyping import config as annotation_checks
 from torch import Tensor
 
 from linear_models import exact_model
@@ -100,6 +101,14 @@ def few_examples(monkeypatch: pytest.MonkeyPatch) -> None:
 def failing_metrics(monkeypatch: pytest.MonkeyPatch) -> None:
     """A metric that fails stops the evaluation, where it would be left out: no fault hides behind it."""
     monkeypatch.setattr(metrics, "CAUGHT", ())
+
+
+@pytest.fixture
+def unchecked() -> Iterator[None]:
+    """As a user's program runs: annotations are not enforced, so that wrong types reach the code itself."""
+    annotation_checks.update("jaxtyping_disable", True)
+    yield
+    annotation_checks.update("jaxtyping_disable", False)
 
 
 @dataclass(frozen=True, eq=False)

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from lowerbound.runs.experiment import Experiment
     from lowerbound.runs.resuming import resume
     from lowerbound.runs.run import Run, train
-    from lowerbound.runs.trained_model import TrainedModel, load
+    from lowerbound.runs.trained_model import TrainedModel, load, save
     from lowerbound.training.config import TrainingConfig
     from lowerbound.training.loop import fit, training_steps
 
@@ -68,6 +68,7 @@ _HOMES = {
     "register_posterior": "lowerbound.probability.posteriors:register_posterior",
     "register_prior": "lowerbound.probability.priors:register_prior",
     "resume": "lowerbound.runs.resuming:resume",
+    "save": "lowerbound.runs.trained_model:save",
     "split_array": "lowerbound.data.sources:split_array",
     "train": "lowerbound.runs.run:train",
     "training_steps": "lowerbound.training.loop:training_steps",
@@ -100,6 +101,7 @@ __all__ = [
     "register_posterior",
     "register_prior",
     "resume",
+    "save",
     "split_array",
     "train",
     "training_steps",

@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 import torch
-from jaxtyping import config as checks
 
 import lowerbound as lb
 from command_line import in_process, one_line
@@ -45,14 +44,6 @@ def run(tmp_path_factory):
     np.save(folder / "images.npy", IMAGES)
     settings = {**SHORT, "model": {"latent_dim": 3, "hidden": [8]}}
     return lb.train(folder / "images.npy", settings=settings, out=folder / "run")
-
-
-@pytest.fixture
-def unchecked():
-    """As a user's program runs: annotations are not enforced."""
-    checks.update("jaxtyping_disable", True)
-    yield
-    checks.update("jaxtyping_disable", False)
 
 
 @pytest.mark.parametrize("as_given", [str, lambda run: run], ids=["path", "run"])

@@ -1,6 +1,5 @@
 """Parts know the options that they were built with, and tables name them."""
 
-import inspect
 from copy import deepcopy
 
 import pytest
@@ -91,6 +90,6 @@ def test_a_name_is_registered_once_and_again_by_the_same_class():
             register("prior", table, StandardNormalPrior, name, part)
 
 
-def test_a_name_is_text():
+def test_a_name_is_text(unchecked):
     with pytest.raises(ConfigError, match="the name of a prior needs to be text, got 3"):
-        inspect.unwrap(add_row)("prior", dict(PRIORS), 3, MixtureOfNormalsPrior)
+        add_row("prior", dict(PRIORS), 3, MixtureOfNormalsPrior)

@@ -94,7 +94,7 @@ def test_a_model_with_one_bit_flipped_is_refused(tmp_path):
 def test_what_holds_no_model_is_refused_in_one_line(tmp_path):
     with pytest.raises(UsageError, match="does not exist"):
         load_model(tmp_path / "nothing")
-    with pytest.raises(RunError, match=r"model\.safetensors does not exist"):
+    with pytest.raises(UsageError, match="is not a run directory"):
         load_model(tmp_path)
     save(tmp_path, 1)
     with pytest.raises(RunError, match=r"step-000000001\.safetensors is damaged \(model: is missing; and \d+ more\)"):

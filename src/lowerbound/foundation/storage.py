@@ -213,10 +213,22 @@ def toml_key(name: str) -> str:
 
 def save_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, Any]) -> None:
     """Write tensors and JSON metadata to one safetensors file, atomically, with a checksum over both."""
-    contiguous = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    contiguous = _unshared(tensors)
     header = {"format_version": str(FORMAT_VERSION), "metadata": json.dumps(dict(metadata), sort_keys=True)}
     header["checksum"] = _checksum(contiguous, header["metadata"])
     write_atomically(path, lambda temporary: _save(temporary, contiguous, header))
+
+
+def _unshared(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Contiguous tensors on the CPU, each with memory of its own: the format has no tied weights."""
+    found: dict[str, Tensor] = {}
+    stored: set[int] = set()
+    for name, tensor in tensors.items():
+        found[name] = tensor.detach().cpu().contiguous()
+        if (place := found[name].untyped_storage().data_ptr()) in stored:
+            found[name] = found[name].clone()
+        stored.add(place)
+    return found
 
 
 def load_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:

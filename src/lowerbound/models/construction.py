@@ -128,6 +128,14 @@ def check_can_be_saved(model: VAE) -> None:
                 f"the model cannot be saved: option {option!r} of {kind} {own} is a "
                 f"{type(part.options[option]).__name__}; files can store numbers, strings and Booleans."
             )
+    _check_state_can_be_stored(model)
+
+
+def _check_state_can_be_stored(model: VAE) -> None:
+    for name, value in model.state_dict().items():
+        kind = str(value.dtype) if isinstance(value, Tensor) else type(value).__name__
+        if not isinstance(value, Tensor) or value.is_complex():
+            raise RunError(f"the model cannot be saved: {name} is a {kind}; files store real tensors.")
 
 
 def check_parts_are_known(settings: Any, source: str) -> None:

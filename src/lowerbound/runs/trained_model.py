@@ -24,19 +24,22 @@ from lowerbound.data.examples import Collection, RawArray
 from lowerbound.data.files import ReadingOptions, to_collection
 from lowerbound.data.objects import read_object
 from lowerbound.data.reading import format_shape
+from lowerbound.data.sources import Splits
 from lowerbound.data.tables import RawTable
 from lowerbound.evaluation.anomaly_scores import Calibration, measure
 from lowerbound.evaluation.feature_samples import best_guess
 from lowerbound.evaluation.generation import drawn_examples, expected_examples
 from lowerbound.foundation.errors import DataError, RunError, SchemaError, UsageError
-from lowerbound.foundation.run_identity import RunPath, path_of
+from lowerbound.foundation.run_identity import RunPath, is_run, path_of
 from lowerbound.foundation.schema import Schema
+from lowerbound.foundation.storage import check_is_no_dangling_link
+from lowerbound.foundation.text import shortened
 from lowerbound.models.stored_units import StoredUnits, to_stored_units
 from lowerbound.models.support import convention_of, supported_examples
 from lowerbound.models.vae import VAE
 from lowerbound.probability.distributions import Distribution
 from lowerbound.runs.run_data import read_stored
-from lowerbound.training.checkpoint import load_with_schema
+from lowerbound.training.checkpoint import load_with_schema, save_model
 
 CALIBRATION = "calibration.safetensors"
 BATCH_SIZE = 500
@@ -142,6 +145,11 @@ class TrainedModel:
         return judged.scores[judged.by]
 
     def _raw_posterior(self, collection: Collection) -> Tensor:
+        if self.vae.takes_context:
+            raise UsageError(
+                "the model is conditional: its networks need the labels or covariates of each example; use "
+                "model.vae.given(context), which takes examples on the model's scale."
+            )
         features, encoder = self.vae.likelihood.features, self.vae.encoder
         return torch.cat([encoder(features(x)).to(x.dtype) for x in Batches(collection.examples, BATCH_SIZE).examples])
 
@@ -187,7 +195,7 @@ class TrainedModel:
 
 
 def load(run: RunPath, encoder: nn.Module | None = None, decoder: nn.Module | None = None) -> TrainedModel:
-    """The trained model of a run directory, or of a model.safetensors; RunError if it is missing or damaged.
+    """The trained model of a run directory, or of a file of `save`; RunError if it is missing or damaged.
 
     Your own networks must be given again, with any weights, which are replaced by those in the file.
     """
@@ -196,6 +204,45 @@ def load(run: RunPath, encoder: nn.Module | None = None, decoder: nn.Module | No
     if schema is None:
         raise RunError(f"{path} holds a model without the schema of its data; train it again with lowerbound.train.")
     return TrainedModel(vae, schema, path)
+
+
+def save(model: VAE | TrainedModel, path: str | Path, splits: Splits | None = None) -> Path:
+    """Write a model, with the schema of its data, to a .safetensors file, which `load` reads; never a pickle.
+
+    A VAE needs the `splits` that it was trained on; they decide the schema and are not stored. Parts are stored by name
+    and options, with their weights. Your own networks are stored as weights and the names of their classes: `load`
+    takes the modules again. UsageError or RunError, before anything is written, for a path of another kind and for a
+    model that the file could not describe.
+    """
+    file = path_of(path)
+    _check_is_model_file(file)
+    if not isinstance(model, VAE | TrainedModel):
+        raise UsageError(
+            f"save takes a VAE or a TrainedModel, got {shortened(repr(model), 100)}; a run is copied by run.save(path)."
+        )
+    vae = model if isinstance(model, VAE) else model.vae
+    schema = splits.schema if splits is not None else model.schema if isinstance(model, TrainedModel) else None
+    if schema is None:
+        raise UsageError(
+            "a model is saved with the schema of its data; give the splits that it was trained on: "
+            "save(model, path, splits)."
+        )
+    if splits is not None and splits.train.event_shape != vae.event_shape:
+        raise DataError(
+            f"{splits.name}: examples are {format_shape(splits.train.event_shape)}, the model takes "
+            f"{format_shape(vae.event_shape)}."
+        )
+    save_model(file, vae, schema, {} if splits is None else {"data_checksum": splits.checksum})
+    return file
+
+
+def _check_is_model_file(file: Path) -> None:
+    """UsageError for a path that is not a .safetensors file, or belongs to a run."""
+    if file.suffix != ".safetensors" or file.is_dir():
+        raise UsageError(f"{file} is not the name of a .safetensors file, such as model.safetensors.")
+    if is_run(file.parent):
+        raise UsageError(f"{file.parent} is a run, whose files belong together; choose another folder.")
+    check_is_no_dangling_link(file)
 
 
 def _layouts(schema: Schema) -> list[tuple[tuple[int, ...], Callable[[np.ndarray], np.ndarray]]]:

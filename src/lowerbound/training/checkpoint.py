@@ -6,7 +6,7 @@ before it is used.
 
 import re
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from lowerbound.foundation.schema import Column, Schema, check_schema
 from lowerbound.foundation.seeding import generator
 from lowerbound.foundation.storage import load_tensors, save_tensors, stated_checksum
 from lowerbound.foundation.strict import parsed
+from lowerbound.foundation.text import shortened
 from lowerbound.models.config import ModelConfig
 from lowerbound.models.construction import (
     build_likelihood,
@@ -88,6 +89,7 @@ def save_model(path: Path, model: VAE, schema: Schema | None, about: Mapping[str
         "columns": [asdict(column) for column in model.columns],
         "schema": None if schema is None else asdict(schema),
         "about": dict(about),
+        **({"networks": _networks_of(model)} if model.config.network == OWN else {}),
         "mark": mark_of(path.parent),
     }
     save_tensors(path, model.state_dict(), description)
@@ -103,6 +105,20 @@ class _Description:
     schema: Schema | None
     about: dict[str, Any]
     mark: dict[str, str]
+    networks: dict[str, str] = field(default_factory=dict)  # classes of networks that are not built from `model`
+
+    @property
+    def named_networks(self) -> str:
+        """The networks by their classes, for messages."""
+        return (
+            " and ".join(f"{kind} {name}" for kind, name in sorted(self.networks.items(), reverse=True))
+            or "encoder and decoder"
+        )
+
+
+def _networks_of(model: VAE) -> dict[str, str]:
+    networks = {"encoder": type(model.encoder), "decoder": type(model.decoder)}
+    return {kind: f"{network.__module__}.{network.__qualname__}" for kind, network in networks.items()}
 
 
 def model_file(run: RunPath) -> Path:
@@ -159,7 +175,10 @@ def _load_weights(model: VAE, tensors: Mapping[str, Tensor], path: Path) -> None
     try:
         model.load_state_dict(tensors)
     except RuntimeError as error:
-        raise RunError(f"{path} holds weights of another model ({str(error).splitlines()[0]}).") from error
+        reason = " ".join(str(error).splitlines()[1:] or [str(error)])  # the first line names only the class
+        raise RunError(
+            f"{path} holds weights of another model ({shortened(' '.join(reason.split()), 300)})."
+        ) from error
 
 
 def _built(path: Path, config: ModelConfig, event_shape: tuple[int, ...], columns: tuple[Column, ...]) -> VAE:
@@ -170,8 +189,14 @@ def _built(path: Path, config: ModelConfig, event_shape: tuple[int, ...], column
 
 
 def _own(path: Path, description: _Description, encoder: nn.Module | None, decoder: nn.Module | None) -> VAE:
-    if encoder is None or decoder is None:
-        raise UsageError(f"{path} was trained with your own networks; pass them: load(path, encoder=..., decoder=...).")
+    for kind, network in (("encoder", encoder), ("decoder", decoder)):
+        if not isinstance(network, nn.Module):
+            came = "" if network is None else f" (got {shortened(repr(network), 100)} as the {kind})"
+            raise UsageError(
+                f"{path} was trained with your own networks, {description.named_networks}{came}; pass them: "
+                "load(path, encoder=..., decoder=...)."
+            )
+    assert encoder is not None and decoder is not None
     config, event_shape = description.model, description.event_shape
     return VAE(
         encoder=encoder,
