@@ -1,5 +1,6 @@
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -241,3 +242,9 @@ def test_nothing_can_be_written_where_a_file_stands_in_the_way(capsys, tmp_path)
     (tmp_path / "file").write_text("mine")
     words = ["train", "digits", "--epochs", 1, "--out", tmp_path / "file" / "run"]
     assert "file" in one_line(in_process(capsys, *words, expect=1).err.splitlines()[-1])
+
+
+def test_a_message_about_words_ends_in_one_full_stop(capsys):
+    for words in (["train", "--bogus"], ["bogus"], ["evaluate"]):
+        message = one_line(in_process(capsys, *words, expect=2).err)
+        assert re.search(r"[^ .]\. See lowerbound --help\.$", message), message

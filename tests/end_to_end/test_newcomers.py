@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 import lowerbound as lb
-from command_line import in_process
+from command_line import in_process, one_line
 from lowerbound.commands.assignments import parse_settings
 from lowerbound.data.column_writers import check_output
 from lowerbound.data.sources import DataConfig, collect
@@ -111,3 +111,37 @@ def test_thresholds_that_were_removed_are_said_to_be_missing(tmp_path):
     (tmp_path / "run" / "calibration.safetensors").unlink()
     with pytest.raises(UsageError, match=r"calibration\.safetensors is missing"):
         model.score(IMAGES[:2])
+
+
+def test_one_example_is_counted_and_has_no_error(run, tmp_path, capsys):
+    np.save(tmp_path / "one.npy", IMAGES[:1])
+    printed = in_process(capsys, "reconstruct", run.path, tmp_path / "one.npy", "--out", tmp_path / "x.png").out
+    assert "given: 1 example, levels" in printed and "nan" not in printed
+    reported = in_process(
+        capsys, "reconstruct", run.path, tmp_path / "one.npy", "--out", tmp_path / "x.png", "--json"
+    ).out
+    assert {score["standard_error"] for score in json.loads(reported)["scores"]} == {None}
+
+
+@pytest.mark.parametrize(("names", "place"), [(["0", "1"], "2 image files: "), (["1"], ""), (["folder"], "")])
+def test_an_image_that_does_not_fit_is_named_by_its_file(tmp_path, names, place):
+    binary = (RNG.random((30, 8, 8)) > 0.5).astype(np.uint8) * 255
+    untrained_run(tmp_path / "run", binary)
+    (tmp_path / "pictures").mkdir()
+    for number, pixels in enumerate([binary[0], np.full((8, 8), 77, np.uint8)]):
+        Image.fromarray(pixels).save(tmp_path / "pictures" / f"{number}.png")
+    inputs = [str(tmp_path / "pictures" / f"{name}.png") for name in names]
+    named = f"{place}{tmp_path}/pictures/1.png, element"
+    if names == ["folder"]:
+        inputs, named = [str(tmp_path / "pictures")], f"{tmp_path}/pictures: 1.png, element"
+    with pytest.raises(SchemaError) as refusal:
+        tasks.reconstruct(tmp_path / "run", inputs, out=tmp_path / "x.png")
+    assert str(refusal.value).startswith(named)
+
+
+def test_a_run_killed_while_it_was_evaluated_is_scored_once_it_is_evaluated(tmp_path, capsys):
+    model = untrained_run(tmp_path / "run", IMAGES)
+    (tmp_path / "run" / "calibration.safetensors").unlink()
+    np.save(tmp_path / "x.npy", IMAGES[:2])
+    message = one_line(in_process(capsys, "score", model.path, tmp_path / "x.npy", expect=2).err)
+    assert message.endswith(f"evaluate the run, which measures them. Run: lowerbound evaluate {model.path}")

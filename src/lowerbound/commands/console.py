@@ -16,7 +16,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from lowerbound.commands import terminal
-from lowerbound.foundation.text import in_encoding, one_line
+from lowerbound.foundation.text import in_encoding, one_line, pluralise
 
 if TYPE_CHECKING:
     from lowerbound.evaluation.comparison import Comparison
@@ -43,7 +43,7 @@ def print_scores(scores: Sequence["Score"]) -> None:
         usual = of_split[0].num_examples
         rows = [(score.name, with_error(score), score.unit, described(score, usual)) for score in of_split]
         # Not in the table's header, where it would take space from the descriptions.
-        out.print(f"{split}: {usual:,} examples, {of_split[0].convention}", markup=False)
+        out.print(f"{split}: {pluralise(usual, 'example')}, {of_split[0].convention}", markup=False)
         print_table(("quantity", "mean ± error", "unit", "description"), rows, right=(1,))
 
 
@@ -137,7 +137,6 @@ def print_inspection(name: str, found: "Inspection") -> None:
     """Print a summary of data, and what training on them would choose."""
     # Imported here: it imports Pillow. Names and levels may contain escape sequences and line breaks.
     from lowerbound.data.reading import printable
-    from lowerbound.foundation.text import pluralise
 
     lines = [f"{printable(name)}: {found.about}"]
     missing = f"{pluralise(found.num_missing, 'cell')} missing"
@@ -190,7 +189,7 @@ def print_schema(name: str, schema: "Schema") -> None:
 
     of_type = f" of {schema.dtype}" if schema.dtype else ""
     if schema.layout == "table":
-        what = f"rows of {len(schema.columns):,} columns"
+        what = f"rows of {pluralise(len(schema.columns), 'column')}"
     else:
         what = f"{schema.layout}s {shape_in_words(schema.shape)}{of_type}"
     out.print(f"{name}: trained on {what}", markup=False)
@@ -224,7 +223,7 @@ def print_comparison(comparison: "Comparison", verdicts: Sequence[str]) -> None:
 
 def described(score: "Score", usual: int) -> str:
     """The description of a score, with the number of examples if it is unusual, and the reliability of its weights."""
-    notes = [] if score.num_examples == usual else [f"{score.num_examples:,} examples"]
+    notes = [] if score.num_examples == usual else [pluralise(score.num_examples, "example")]
     if score.effective_sample_size is not None and score.num_draws is not None:
         notes.append(f"effective sample size {score.effective_sample_size:,.0f} of {score.num_draws:,}")
     notes += score.quadrature_notes

@@ -22,6 +22,7 @@ from lowerbound.commands.options import (
     app,
     print_json,
 )
+from lowerbound.foundation.text import pluralise
 
 InputsArgument = Annotated[
     list[str] | None,
@@ -162,8 +163,8 @@ def impute(
     console.print_notes(imputed.notes)
     console.print_skipped(imputed.skipped)
     copied = f", {len(imputed.skipped):,} unreadable rows copied unchanged" if imputed.skipped else ""
-    out_of = f"of {imputed.num_rows:,} rows"
-    console.out.print(f"{imputed.num_filled:,} cells {out_of} filled{copied}: {imputed.path}", markup=False)
+    out_of = f"of {pluralise(imputed.num_rows, 'row')}"
+    console.out.print(f"{pluralise(imputed.num_filled, 'cell')} {out_of} filled{copied}: {imputed.path}", markup=False)
     console.out.print(f"filled values with their uncertainty: {imputed.fills_path}", markup=False)
 
 

@@ -21,6 +21,7 @@ from lowerbound.commands.options import (
     given_settings,
     print_json,
 )
+from lowerbound.foundation.text import pluralise
 
 
 @app.command(rich_help_panel=LOOK, epilog="Example: lowerbound summary conv --size 32x32 --channels 3")
@@ -41,7 +42,7 @@ def summary(
     console.out.print(about.title, markup=False)
     console.print_layers("encoder", about.encoder)
     console.print_layers("decoder", about.decoder)
-    console.out.print(f"{about.num_parameters:,} parameters in total{about.likelihood_note}", markup=False)
+    console.out.print(f"{pluralise(about.num_parameters, 'parameter')} in total{about.likelihood_note}", markup=False)
 
 
 @app.command(rich_help_panel=LOOK, epilog="Example: lowerbound inspect photos/ --size 64x48")

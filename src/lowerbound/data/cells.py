@@ -8,6 +8,7 @@ import numpy as np
 from jaxtyping import Shaped
 
 from lowerbound.data.reading import format_shape, refuse
+from lowerbound.foundation.text import pluralise
 
 
 def column_cells(place: str, column: Any, what: str) -> list[Any]:
@@ -30,7 +31,10 @@ def label_texts(place: str, labels: Any, num_examples: int) -> list[str | None]:
     """Labels as texts, one for each example; DataError for a wrong number of labels or an unsupported type."""
     cells = column_cells(place, labels, "labels")
     if len(cells) != num_examples:
-        refuse(place, f"has {num_examples:,} examples and {len(cells):,} labels; give one label for each")
+        refuse(
+            place,
+            f"has {pluralise(num_examples, 'example')} and {pluralise(len(cells), 'label')}; give one label for each",
+        )
     return [_label(place, index, cell) for index, cell in enumerate(cells)]
 
 

@@ -22,6 +22,7 @@ from lowerbound.data.label_files import A_CSV, LABEL_FILES, LabelTable, has_labe
 from lowerbound.data.pixels import FORMATS, START, ImageFile, is_image_content, is_image_name
 from lowerbound.data.reading import format_bytes, open_regular_file, printable, read_up_to, reading, refuse, too_large
 from lowerbound.data.split_names import SPLITS, Split, split_from_name
+from lowerbound.foundation.text import pluralise
 
 MAX_FILE_BYTES = 2**30
 MAX_LABEL_BYTES = 2**27
@@ -301,7 +302,11 @@ def _content(place: str, open_file: Callable[[], BufferedIOBase]) -> bytes:
 def _check_complete(place: str, names: Sequence[PurePosixPath], labels: Mapping[int, str | None]) -> None:
     absent = [name for at, name in enumerate(names) if at not in labels]
     if absent:
-        refuse(place, f"has no label for {len(absent):,} of {len(names):,} images, such as {printable(str(absent[0]))}")
+        refuse(
+            place,
+            f"has no label for {len(absent):,} of {pluralise(len(names), 'image')}, such as "
+            f"{printable(str(absent[0]))}",
+        )
 
 
 def _without_labels(entries: Sequence[ImageFile]) -> tuple[str, ...]:

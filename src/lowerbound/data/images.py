@@ -34,6 +34,7 @@ from lowerbound.data.pixels import Resize as Resize
 from lowerbound.data.reading import STANDARD_LIMIT, Limit, open_regular_file, printable, reading, refuse
 from lowerbound.data.split_names import SPLITS, split_note
 from lowerbound.foundation.errors import DataError
+from lowerbound.foundation.text import pluralise
 
 LARGEST_SIDE = 256  # pixels of images that are not resized
 CHOSEN_SIDE = 64  # the longer side, if images have several sizes or are larger than that
@@ -65,7 +66,8 @@ def is_image_file(path: Path) -> bool:
 
 def read_image_files(paths: Sequence[Path], options: ImageOptions) -> RawArray:
     """Image files in the order given, without labels."""
-    return read_entries(paths[0].parent, [_file(path) for path in paths], options)
+    place = paths[0] if len(paths) == 1 else Path(pluralise(len(paths), "image file"))
+    return read_entries(place, [_file(path) for path in paths], options)
 
 
 def read_image_bytes(name: str, content: bytes, options: ImageOptions) -> RawArray:

@@ -31,6 +31,7 @@ from lowerbound.data.reading import GIB, MAX_BYTES, Limit, format_bytes, format_
 from lowerbound.data.splits import Splits
 from lowerbound.data.tables import RawTable, check_size, table_from_columns
 from lowerbound.foundation.errors import DataError
+from lowerbound.foundation.text import pluralise
 
 ACCEPTED = (
     "a numpy array, a tensor, a nested list, a table (pandas, Polars, Arrow, a dict of columns), "
@@ -298,7 +299,7 @@ def _from_pairs(place: str, names: list[str], columns: list[Any]) -> RawTable:
     lengths = {name: len(column) for name, column in cells.items()}
     other = next((name for name in names if lengths[name] != lengths[names[0]]), None)
     if other:
-        came = f"{lengths[names[0]]:,} cells in column {names[0]!r} and {lengths[other]:,} in {other!r}"
+        came = f"{pluralise(lengths[names[0]], 'cell')} in column {names[0]!r} and {lengths[other]:,} in {other!r}"
         refuse(place, f"has {came}; give columns of one length")
     return table_from_columns(place, cells)
 

@@ -31,6 +31,7 @@ from lowerbound.data.splits import checksum as checksum
 from lowerbound.data.tables import RawTable, TableOptions
 from lowerbound.foundation.errors import ConfigError, DataError, LowerboundError, UnknownName, in_one_line
 from lowerbound.foundation.schema import Schema
+from lowerbound.foundation.text import pluralise
 
 DIGITS = tuple("0123456789")
 SIZE = re.compile(r"([0-9]{1,9})[xX×]([0-9]{1,9})")
@@ -251,7 +252,10 @@ def _load_idx(name: str, archive: Archive, label_names: tuple[str, ...], config:
 def _read_pair(image_file: Path, label_file: Path, num_labels: int, limit: Limit) -> Examples:
     images, labels = read_idx(image_file, 3, limit), read_idx(label_file, 1, limit)
     if len(images) != len(labels):
-        refuse(label_file, f"holds {len(labels):,} labels, but {printable(image_file)} {len(images):,} images")
+        refuse(
+            label_file,
+            f"holds {pluralise(len(labels), 'label')}, but {printable(image_file)} {pluralise(len(images), 'image')}",
+        )
     if labels.max() >= num_labels:
         refuse(label_file, f"holds the label {labels.max()}; accepted: 0..{num_labels - 1}")
     return Examples(images[..., np.newaxis], 255.0, labels.astype(np.int64))

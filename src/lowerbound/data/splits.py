@@ -115,7 +115,7 @@ def split_pool(pool: Pool, name: str, source: str, config: DataConfig) -> Splits
         raise ConfigError(f"{name} has its own validation split; remove data.num_held_out and data.held_out.")
     if num_held_out >= len(pool.order):
         raise ConfigError(
-            f"data.num_held_out is {num_held_out:,}, and {name} has {len(pool.order):,} images to train on; "
+            f"data.num_held_out is {num_held_out:,}, and {name} has {pluralise(len(pool.order), 'image')} to train on; "
             "hold out fewer."
         )
     order = pool.order if config.held_out == "random" else np.sort(pool.order)

@@ -20,6 +20,7 @@ from lowerbound.data.reading import refuse_mismatch
 from lowerbound.data.tables import STANDARD, Cell, RawTable, TableOptions, cell_text, quoted_list
 from lowerbound.foundation.errors import SchemaError
 from lowerbound.foundation.schema import LARGEST, LARGEST_COUNT, MISSING_MARKERS, Column, Schema
+from lowerbound.foundation.text import pluralise
 
 WHOLE = f"whole numbers from 0 to {LARGEST_COUNT:,}"
 
@@ -62,7 +63,9 @@ def match_columns(table: RawTable, schema: Schema) -> list[str]:
     if schema.dtype and absent:
         names = [name for name in table.columns if name not in table.unnamed]
         if len(names) != len(schema.columns):
-            came = f"has {len(names)} columns, the model was trained on an array with {len(schema.columns)}"
+            came = (
+                f"has {pluralise(len(names), 'column')}, the model was trained on an array with {len(schema.columns)}"
+            )
             refuse_mismatch(table.place, f"{came}; give the same columns in the same order")
         return names
     if absent:

@@ -16,6 +16,7 @@ from lowerbound.evaluation.inference_gap import GapConfig, inference_gaps
 from lowerbound.evaluation.metrics import Subject, first_reason, needs_decoded_latents, needs_latents
 from lowerbound.evaluation.quadrature import QuadratureEvidence, exact_evidence
 from lowerbound.evaluation.results import Measurements, Score
+from lowerbound.foundation.text import pluralise
 
 MAX_EXACT_LATENTS = 2
 """Number of latents up to which the quick evaluation integrates the evidence; three are possible, but slow."""
@@ -81,7 +82,7 @@ def importance_metrics(subject: Subject) -> Measurements:
         subject.device,
         partial(subject.progress, "importance-weighted bounds"),
     )
-    about = f"importance-weighted bound with {num_draws:,} draws"
+    about = f"importance-weighted bound with {pluralise(num_draws, 'draw')}"
     if score.convention == "grey":
         about += ", for grey pixels"
     scores = [score("importance-bound", sweep.log_evidence, about, num_draws)]

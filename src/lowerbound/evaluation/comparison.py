@@ -15,6 +15,7 @@ import torch
 from lowerbound.evaluation.results import Results, Score
 from lowerbound.foundation.errors import UsageError
 from lowerbound.foundation.numerics import Estimate, mean_and_standard_error
+from lowerbound.foundation.text import pluralise
 
 COMPARED = {"elbo": "elbo_per_image", "reconstruction-error": "reconstruction_error_per_image"}
 """Scores that can be compared, and the arrays of their values per example."""
@@ -104,4 +105,4 @@ def _test_checksum(results: Results) -> str:
 def _data(results: Results) -> str:
     if not (data := results.context.get("data")):
         return "unknown"
-    return f"{data['name']}, {data['sizes']['test']:,} examples, {data['test_checksum'][:12]}"
+    return f"{data['name']}, {pluralise(data['sizes']['test'], 'example')}, {data['test_checksum'][:12]}"

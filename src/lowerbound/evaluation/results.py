@@ -30,6 +30,7 @@ from lowerbound.foundation.storage import (
     write_json,
 )
 from lowerbound.foundation.strict import parsed
+from lowerbound.foundation.text import pluralise
 from lowerbound.models.construction import check_parts_are_known
 
 FAILED = "failed: "
@@ -125,7 +126,8 @@ class Scorer:
         return Score(
             name=name,
             value=value,
-            standard_error=standard_error,
+            # One example has no standard error.
+            standard_error=None if standard_error is None or math.isnan(standard_error) else standard_error,
             unit=unit,
             split=self.split,
             convention=self.convention,
@@ -180,8 +182,9 @@ class Results:
     def __repr__(self) -> str:
         shown = ", ".join(f"{score.name} {score.value:.4g} {score.unit}" for score in self.scores[:3])
         more = f", and {len(self.scores) - 3} more" if len(self.scores) > 3 else ""
-        findings = "not diagnosed" if self.findings is None else f"{len(self.findings)} findings"
-        return f"Results({shown}{more}; {len(self.arrays)} arrays; {len(self.history)} epochs; {findings})"
+        findings = "not diagnosed" if self.findings is None else pluralise(len(self.findings), "finding")
+        sizes = f"{pluralise(len(self.arrays), 'array')}; {pluralise(len(self.history), 'epoch')}"
+        return f"Results({shown}{more}; {sizes}; {findings})"
 
     @property
     def failures(self) -> dict[str, str]:

@@ -14,6 +14,7 @@ import numpy as np
 from jaxtyping import Float
 
 from lowerbound.foundation.errors import RunError
+from lowerbound.foundation.text import pluralise
 
 ColumnKind = Literal["numeric", "count", "binary", "categorical"]
 Layout = Literal["image", "array", "table"]
@@ -152,4 +153,6 @@ def check_schema(schema: Schema, event_shape: tuple[int, ...], place: str) -> No
             f"{place} is damaged (event_shape is {list(event_shape)}, that of the schema {list(schema.event_shape)})."
         )
     if schema.layout == "table" and schema.columns and len(schema.columns) != shape[0]:
-        raise RunError(f"{place} is damaged (the schema has {len(schema.columns)} columns, its shape {shape[0]}).")
+        raise RunError(
+            f"{place} is damaged (the schema has {pluralise(len(schema.columns), 'column')}, its shape {shape[0]})."
+        )

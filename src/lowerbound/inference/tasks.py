@@ -28,6 +28,7 @@ from lowerbound.foundation.errors import DataError, UsageError
 from lowerbound.foundation.run_identity import RunPath, is_run, path_of
 from lowerbound.foundation.seeding import generator
 from lowerbound.foundation.storage import check_is_no_dangling_link, folder_atomically, write_bytes
+from lowerbound.foundation.text import pluralise
 from lowerbound.models.construction import build_model
 from lowerbound.models.vae import VAE
 from lowerbound.networks.layers import Layer, count_parameters
@@ -272,9 +273,8 @@ def summary(target: str, size: str = "28x28", channels: int = 1, settings: Setti
 
 
 def _title(target: str, model: VAE) -> str:
-    latents = "latent" if model.latent_dim == 1 else "latents"
     kind = "images" if len(model.event_shape) == 3 else "examples"
-    return f"{target}: {kind} {describe_shape(model.event_shape)}, {model.latent_dim} {latents}"
+    return f"{target}: {kind} {describe_shape(model.event_shape)}, {pluralise(model.latent_dim, 'latent')}"
 
 
 def _likelihood_note(model: VAE) -> str:

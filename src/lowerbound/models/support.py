@@ -119,6 +119,6 @@ def _sentence(
         element = f"column {schema.columns[position[0]].name!r}"
     else:
         element = f"element {','.join(map(str, where))}"
-    place = f"{collection.place}: " if collection.place else ""
     name = collection.ids[index] if collection.ids else f"example {index}"
+    place = f"{collection.place}: " if collection.place not in ("", name) else ""
     return f"{place}{name}, {element} is {value:.10g}; the model accepts {accepted}"

@@ -169,8 +169,8 @@ def bound_quality(results: Results) -> str:
         )
     if bound := results.score("importance-bound"):
         return (
-            f"With {bound.num_draws:,} draws the importance-weighted bound reaches {_stated(bound)}: mean ± standard "
-            f"error per image over {_examples(bound)}. Log p(x) lies above it by an unknown amount."
+            f"With {pluralise(bound.num_draws or 0, 'draw')} the importance-weighted bound reaches {_stated(bound)}: mean ± "
+            f"standard error per image over {_examples(bound)}. Log p(x) lies above it by an unknown amount."
         )
     return ""
 

@@ -10,6 +10,7 @@ import torch
 from lowerbound.foundation.errors import ConfigError, RunError
 from lowerbound.foundation.run_identity import CONFIG, MODEL, RunPath, path_of, read_config, run_id, sealed
 from lowerbound.foundation.storage import write_toml
+from lowerbound.foundation.text import pluralise
 from lowerbound.runs.experiment import Experiment, Settings, resolve
 from lowerbound.runs.preparation import choose_device
 from lowerbound.runs.run import CHECKPOINTS, SILENT, Callbacks, Job, Run, carry_out, initial_model, model_to_restore
@@ -87,8 +88,8 @@ def resumed_experiment(experiment: Experiment, settings: Settings) -> Experiment
                 )
     if resumed.training.num_epochs < experiment.training.num_epochs:
         raise ConfigError(
-            f"this run has {experiment.training.num_epochs} epochs, got {resumed.training.num_epochs}; a resumed run "
-            "can only have more."
+            f"this run has {pluralise(experiment.training.num_epochs, 'epoch')}, got {resumed.training.num_epochs}; a "
+            "resumed run can only have more."
         )
     return resumed
 

@@ -42,6 +42,7 @@ from lowerbound.runs.run_data import read_stored
 from lowerbound.training.checkpoint import load_with_schema, save_model
 
 CALIBRATION = "calibration.safetensors"
+UNFINISHED = f"{CALIBRATION} is missing, as after an interrupted training"
 BATCH_SIZE = 500
 PLACE = "the array"
 
@@ -68,8 +69,11 @@ class TrainedModel:
         """Anomaly scores of held-out examples, measured after training; UsageError for a run without them."""
         path = (self.path or Path()) / CALIBRATION
         if self.path is None or not path.is_file():
+            reason = self._why_uncalibrated()
             raise UsageError(
-                f"{self.path or 'this model'} has no thresholds for anomaly scores: {self._why_uncalibrated()}."
+                f"{self.path or 'this model'} has no thresholds for anomaly scores: {reason}.",
+                hint="evaluate" if reason.startswith(UNFINISHED) else "",
+                path=self.path or "",
             )
         return Calibration.read(path)
 
@@ -79,7 +83,9 @@ class TrainedModel:
         if self.path is None or not self.path.is_dir():
             return "they are stored with a run; load the run directory"
         has_held_out = read_stored(self.path).experiment.data.validation != "test"
-        return f"{CALIBRATION} is missing" if has_held_out else "training held out no examples"
+        return (
+            f"{UNFINISHED}; evaluate the run, which measures them" if has_held_out else "training held out no examples"
+        )
 
     def collection(self, raw: RawArray | RawTable, skip_broken: bool = False) -> Collection:
         """Stored numbers or cells as examples of this model; DataError for what does not fit, with its place."""

@@ -13,6 +13,7 @@ from torch import Generator
 
 from lowerbound.data.batches import Batch
 from lowerbound.foundation.errors import NonFiniteLoss
+from lowerbound.foundation.text import pluralise
 from lowerbound.objectives.objective import Objective
 from lowerbound.training.optimisers import drop_fading_moments
 from lowerbound.training.state import TrainingState
@@ -95,7 +96,7 @@ class DeferredStepping(Stepping):
         num_non_finite = int(self.num_non_finite.item())
         if num_non_finite:
             raise NonFiniteLoss(
-                f"the loss was not finite in {num_non_finite} steps, which changed no weight; lower "
+                f"the loss was not finite in {pluralise(num_non_finite, 'step')}, which changed no weight; lower "
                 "training.learning_rate, or set training.max_gradient_norm; with training.speed 'plain' training "
                 "stops at the first such step and names its cause."
             )

@@ -6,7 +6,11 @@ import shutil
 import pytest
 
 from explorer_runs import copied, trained
+from lowerbound.data.sources import load as load_data
 from lowerbound.foundation.errors import UsageError
+from lowerbound.foundation.storage import write_toml
+from lowerbound.runs.experiment import resolve
+from lowerbound.runs.provenance import config_of
 from lowerbound.serving.explorer.messages import without_paths
 from lowerbound.serving.explorer.run_folder import RunFolder, is_training
 
@@ -148,3 +152,12 @@ def test_messages_keep_names_and_lose_places(message, shown):
 def test_known_places_go_whatever_is_in_their_names(tmp_path):
     place = tmp_path / "my runs" / "a"
     assert without_paths(f"{place}/model.safetensors does not exist", place) == "a/model.safetensors does not exist"
+
+
+def test_the_split_that_training_monitored_is_listed(tmp_path):
+    for validation in ("test", "held-out"):
+        settings = {"data": {"source": "digits", "validation": validation}}
+        experiment = resolve("dense", settings)
+        write_toml(tmp_path / validation / "config.toml", config_of(experiment, load_data(experiment.data), ""))
+    listed = {entry.id: entry.monitored for entry in RunFolder(tmp_path).runs()}
+    assert listed == {"test": "test", "held-out": "validation"}

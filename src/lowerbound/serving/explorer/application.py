@@ -306,7 +306,7 @@ def _explorer(request: Request) -> Explorer:
 
 
 def _listed(entry: RunEntry) -> dict[str, str]:
-    listed = {"id": entry.id, "title": entry.title, "state": entry.state}
+    listed = {"id": entry.id, "title": entry.title, "state": entry.state, "monitored": entry.monitored}
     return listed | ({"reason": entry.reason} if entry.reason else {})
 
 

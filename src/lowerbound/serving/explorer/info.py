@@ -84,6 +84,7 @@ def _identity(entry: RunEntry, stored: dict[str, Any], experiment: Experiment, d
         "title": entry.title,
         "recipe": experiment.recipe,
         "state": entry.state,
+        "monitored": entry.monitored,
         "device": device,
         "has_report": (entry.path / "report.html").is_file(),
     }

@@ -33,6 +33,7 @@ class RunEntry:
     path: Path
     state: State
     reason: str = ""  # why it is broken
+    monitored: str = "validation"  # the split whose scores training logs
 
 
 @dataclass(eq=False)
@@ -41,7 +42,7 @@ class RunFolder:
 
     root: Path
     # The result of the last check, which holds as long as the files' versions stay the same.
-    checked: dict[Path, tuple[tuple[FileVersion, FileVersion], State, str]] = field(default_factory=dict)
+    checked: dict[Path, tuple[tuple[FileVersion, FileVersion], State, str, str]] = field(default_factory=dict)
     known: dict[str, Path] = field(default_factory=dict)  # paths by id, from the last scan
 
     def __post_init__(self) -> None:
@@ -92,7 +93,7 @@ class RunFolder:
 
     def mark_broken(self, path: Path, reason: str) -> None:
         """Mark a run that could not be opened as broken, until its files change."""
-        self.checked[path] = ((version_of(path / CONFIG), version_of(path / MODEL)), "broken", reason)
+        self.checked[path] = ((version_of(path / CONFIG), version_of(path / MODEL)), "broken", reason, "validation")
 
 
 def is_run(folder: Path) -> bool:
@@ -115,15 +116,16 @@ def is_training(path: Path) -> bool:
     return model == 0 or metrics - model > RESUMED_AFTER * 1e9
 
 
-def _check(path: Path) -> tuple[State, str]:
+def _check(path: Path) -> tuple[State, str, str]:
+    """State, reason and monitored split of a run."""
     try:
-        read_stored(path)
+        monitored = "test" if read_stored(path).experiment.data.validation == "test" else "validation"
         if version_of(path / MODEL) == NO_FILE:
-            return "training", ""
+            return "training", "", monitored
         check_model(path)
     except (LowerboundError, OSError) as error:
-        return "broken", without_paths(str(error), path)
-    return "finished", ""
+        return "broken", without_paths(str(error), path), "validation"
+    return "finished", "", monitored
 
 
 def _folders_in(folder: Path) -> list[Path]:

@@ -11,6 +11,7 @@ from torch import Tensor
 from lowerbound.data.batches import scaled
 from lowerbound.foundation.errors import LowerboundError, RunError
 from lowerbound.foundation.seeding import generator
+from lowerbound.foundation.text import pluralise
 from lowerbound.models.vae import VAE
 from lowerbound.probability.distributions import Distribution
 from lowerbound.runs.run_data import own_splits
@@ -61,7 +62,7 @@ def comparison_inputs_of(run: Path, model: VAE, data: str = "", data_dir: str = 
     chosen = examples.subset(np.arange(min(NUM_COMPARED, len(examples))))
     x, noise = scaled(chosen), noise[: len(chosen)]
     inputs = {"x": x, "z": model.encode(x).sample(stream, 1)[0], "noise": noise}
-    return ComparisonInputs(inputs, f"{len(chosen)} test examples")
+    return ComparisonInputs(inputs, pluralise(len(chosen), "test example"))
 
 
 def check_parity(computed: Computation, part: Part, precise: Part, trial: ComparisonInputs) -> Parity:

@@ -100,6 +100,9 @@ export function fixed(value, digits = 2) {
 
 export const counted = (value) => value.toLocaleString("en");
 
+/** A count with its noun: 1 epoch, 2 epochs. */
+export const pluralised = (count, noun) => `${counted(count)} ${noun}${count === 1 ? "" : "s"}`;
+
 export const withError = (value, error) =>
   error === null || error === undefined ? fixed(value) : `${fixed(value)} ± ${fixed(error)}`;
 

@@ -1,7 +1,7 @@
 // The legend: colours by label or split, and buttons that show and hide examples.
 
 import { components, palette, unknownColour } from "explorer/colours.js";
-import { button, choice, counted, element } from "explorer/dom.js";
+import { button, choice, counted, element, pluralised } from "explorer/dom.js";
 
 const SEVERAL_SPLITS = 2;
 
@@ -47,7 +47,7 @@ export function createLegend(view) {
     if (colour) swatch.style.background = colour;
     const node = button("", onclick, {
       "aria-pressed": String(isOn),
-      title: `${name}: ${counted(count)} examples; click to hide or show, Alt + click to show only these`,
+      title: `${name}: ${pluralised(count, "example")}; click to hide or show, Alt + click to show only these`,
     });
     node.dataset.key = name;
     node.append(colour ? swatch : "", element("span", {}, name), element("small", {}, counted(count)));

@@ -120,7 +120,7 @@ async function metrics(id, after) {
 export async function openSource() {
   return {
     isOffline: true,
-    runs: async () => [await info()].map(({ id, title, state }) => ({ id, title, state })),
+    runs: async () => [await info()].map(({ id, title, state, monitored }) => ({ id, title, state, monitored })),
     info,
     codes,
     decode: async (id, z) => decode(await info(), z),

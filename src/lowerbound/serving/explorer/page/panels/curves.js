@@ -1,7 +1,7 @@
 // The panel with training curves of one or two runs, updated while a run is training.
 
 import { colourOf } from "explorer/colours.js";
-import { choice, element, panel } from "explorer/dom.js";
+import { choice, element, panel, pluralised } from "explorer/dom.js";
 import uPlot from "explorer/vendor/uPlot.esm.js";
 
 const POLL_INTERVAL = 1500; // milliseconds between two requests for the log of a training run
@@ -21,7 +21,7 @@ export function createCurvesPanel(source, runs, onState) {
   const histories = runs.map((run) => ({ run, epochs: [], step: null, after: 0, state: "" }));
   const panelOf = panel(
     "Training",
-    "Per epoch, in nats: solid for the training split, dashed for the validation split.",
+    `Per epoch, in nats: solid for the training split, dashed for the ${heldOutNames(runs)} split.`,
     words,
     frame,
   );
@@ -62,6 +62,11 @@ export function createCurvesPanel(source, runs, onState) {
   return { node: panelOf.node, draw, destroy };
 }
 
+/** The split that training monitored, beside the training split. */
+const heldOutName = (run) => (run.monitored === "test" ? "test (monitored)" : "validation");
+
+const heldOutNames = (runs) => [...new Set(runs.map(heldOutName))].join(" or ");
+
 /** Show why a log cannot be read, and stop polling it. */
 function unread(history, error) {
   history.problem = error.message;
@@ -86,11 +91,11 @@ function summary({ run, epochs, step, state }) {
   const doing =
     state === "training"
       ? `training, epoch ${step.epoch} of ${step.num_epochs}, ${Math.round(step.examples_per_second).toLocaleString("en")} examples/s`
-      : `${epochs.length} epochs`;
+      : pluralised(epochs.length, "epoch");
   return `${run.title}: ${doing}${best ? `, best at epoch ${best}` : ""}`;
 }
 
-/** Columns for the plot: epochs, and for each run the values on the training and the validation split. */
+/** Columns for the plot: epochs, and for each run the values on the training and the monitored split. */
 function curvesOf(histories, quantity) {
   const last = Math.max(0, ...histories.map(({ epochs }) => epochs.at(-1)?.epoch ?? 0));
   const axis = Array.from({ length: last }, (_, k) => k + 1);
@@ -104,7 +109,7 @@ function curvesOf(histories, quantity) {
       ["validation", DASH],
     ]) {
       data.push(axis.map((epoch) => byEpoch.get(epoch)?.[part]?.[quantity] ?? null));
-      const name = part === "train" ? "training" : "validation";
+      const name = part === "train" ? "training" : heldOutName(run);
       series.push({
         label: histories.length > 1 ? `${run.title}, ${name}` : name,
         stroke: colours[k % 2],

@@ -1,6 +1,6 @@
 // The panel with the facts, notes and scores of a run.
 
-import { element, panel } from "explorer/dom.js";
+import { element, panel, pluralised } from "explorer/dom.js";
 
 export function createNumbersPanel(view) {
   const { info } = view;
@@ -37,7 +37,7 @@ export function createNumbersPanel(view) {
   const facts = [
     [
       "model",
-      `${info.latent_dim} latents, ${info.num_parameters ? `${info.num_parameters.toLocaleString("en")} parameters, ` : ""}examples ${info.shape_in_words}`,
+      `${pluralised(info.latent_dim, "latent")}, ${info.num_parameters ? `${pluralised(info.num_parameters, "parameter")}, ` : ""}examples ${info.shape_in_words}`,
     ],
     ["posterior, prior", `${info.posterior}, ${info.prior}`],
     ["likelihood", info.likelihood],

@@ -1,6 +1,6 @@
 // The panel for the selected examples: counts by label, the first examples, and export as CSV.
 
-import { announce, button, counted, element, panel, table } from "explorer/dom.js";
+import { announce, button, counted, element, panel, pluralised, table } from "explorer/dom.js";
 import { tiles } from "explorer/pictures.js";
 
 const MAX_SHOWN = 24;
@@ -37,7 +37,7 @@ export function createSelectionPanel(view) {
   return { node };
 }
 
-const countText = (count) => `${counted(count)} ${count === 1 ? "example" : "examples"}`;
+const countText = (count) => pluralised(count, "example");
 
 function counts(view, indices) {
   const found = new Map();
