@@ -166,7 +166,7 @@ def test_images_with_more_channels_and_small_ones_are_so_where_it_is_set():
 def test_channels_first_are_refused_with_the_way_out(channels):
     with pytest.raises(DataError) as caught:
         infer_array_schema(raw(np.zeros((6, channels, 16, 32))))
-    came = f"the array holds 6×{channels}×16×32, it looks like N×C×H×W"
+    came = f"the array contains 6×{channels}×16×32, which looks like N×C×H×W"
     assert str(caught.value) == f"{came}; give N×H×W×C: array.transpose(0, 2, 3, 1), or set data.layout=array."
 
 

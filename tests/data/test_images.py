@@ -229,13 +229,13 @@ def test_nothing_of_an_archive_is_written_whatever_its_members_are_called(tmp_pa
 def test_a_member_that_claims_more_than_the_limit_is_refused_unread(tmp_path, monkeypatch):
     monkeypatch.setattr(folders, "MAX_FILE_BYTES", 1000)
     path = zipped(tmp_path / "a.zip", {"a.png": bytes(1001)})
-    assert "for 'a.png', the limit is" in refusal(path)
+    assert "for 'a.png', but the limit is" in refusal(path)
 
 
 def test_what_is_no_archive_or_holds_no_images_is_refused(tmp_path):
     assert "is not a zip archive of images, or it is damaged" in refusal(written(tmp_path / "a.zip", b"PK\x03\x04"))
-    assert "holds no images" in refusal(zipped(tmp_path / "b.zip", {"a.txt": b"x"}))
-    assert "holds no images" in refusal(tmp_path / "empty" if (tmp_path / "empty").mkdir() is None else tmp_path)
+    assert "contains no images" in refusal(zipped(tmp_path / "b.zip", {"a.txt": b"x"}))
+    assert "contains no images" in refusal(tmp_path / "empty" if (tmp_path / "empty").mkdir() is None else tmp_path)
 
 
 def test_a_folder_that_is_not_there_cannot_be_read(tmp_path):

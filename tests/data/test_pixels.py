@@ -175,7 +175,7 @@ def test_images_of_different_types_in_one_folder_are_refused_with_an_example_of_
     save_images(tmp_path, {"a.png": grey(0), "b.png": Image.fromarray(np.zeros((4, 5), np.uint16))})
     written(tmp_path / "c.tif", tiff(np.zeros((4, 5), np.int16)))
     came = "(uint8 up to 255 in a.png, uint16 up to 65535 in b.png, int16 in c.tif)"
-    assert f"holds images of different types {came}; convert them to one" in refusal(tmp_path)
+    assert f"contains images of different types {came}; convert them to one" in refusal(tmp_path)
 
 
 @given(st.sampled_from([*BOUNDS, "float32"]), st.sampled_from(["crop", "fit"]), st.integers(2, 9), st.integers(2, 9))

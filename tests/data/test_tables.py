@@ -81,10 +81,10 @@ def test_every_column_has_a_name(tmp_path, header, names, unnamed):
 @pytest.mark.parametrize(
     ("content", "reason"),
     [
-        (b"", "is empty; its first line must name the columns"),
+        (b"", "is empty; its first line must contain the column names"),
         (b"a,b\n", "has no rows"),
         (b"a,b,a\n1,2,3\n", "has 'a' twice"),
-        (b"1,2,3\n4,5,6\n", "has no header: line 1 ('1', '2', '3') is a row; add a first line that names the columns"),
+        (b"1,2,3\n4,5,6\n", "has no header: line 1 ('1', '2', '3') is a row; add a first line with the column names"),
         (b"21.5,Oslo\n20.5,Bergen\n", "has no header: line 1 ('21.5', 'Oslo') is a row"),
         (b"22,Oslo\n20,Bergen\n21,Oslo\n", "has no header: line 1 ('22', 'Oslo') is a row"),
         (b"no,Oslo\nyes,Bergen\nno,Oslo\n", "has no header: line 1 ('no', 'Oslo') is a row"),

@@ -165,7 +165,7 @@ def _common_depth(source: Path, headers: Sequence[tuple[ImageFile, Header]], num
         firsts.setdefault((header.depth.dtype, header.depth.white), entry)
     if len(firsts) > 1:
         came = ", ".join(f"{Depth('number', *key)} in {printable(str(entry.name))}" for key, entry in firsts.items())
-        refuse(source, f"holds images of different types ({came}); convert them to one")
+        refuse(source, f"contains images of different types ({came}); convert them to one")
     depths = {header.depth for _, header in headers}
     first = headers[0][1].depth
     if first.mode == "number":

@@ -115,7 +115,10 @@ def _numbers(place: str, values: Any) -> Shaped[np.ndarray, "..."]:
     try:
         return values.detach().cpu().resolve_conj().resolve_neg().numpy()
     except (NotImplementedError, RuntimeError, TypeError):
-        refuse(place, f"is a tensor of {values.dtype} on {values.device} that numpy cannot hold; give a plain one")
+        refuse(
+            place,
+            f"is a tensor of {values.dtype} on {values.device} that numpy does not support; convert it to a plain one",
+        )
 
 
 def _from_array(place: str, values: Any) -> Raw:
@@ -138,7 +141,7 @@ def _from_objects(place: str, values: Shaped[np.ndarray, "..."]) -> Raw:
         return _from_columns(place, {str(index): column.tolist() for index, column in enumerate(values.T)})
     if values.ndim == 1 and any(isinstance(cell, np.ndarray) for cell in cells):
         return _from_list(place, values.tolist())
-    refuse(place, "holds Python objects that are not numbers; give numbers, or a table for text")
+    refuse(place, "contains Python objects that are not numbers; give numbers, or a table for text")
 
 
 def _from_list(place: str, values: Any) -> Raw:
@@ -170,7 +173,7 @@ def _gathered(place: str, items: Iterable[Any], count: int) -> Shaped[np.ndarray
         elif (part.shape, part.dtype) != (values.shape[1:], values.dtype):
             refuse(
                 place,
-                f"holds {_shown(part)} as example {index} and {_shown(values[0])} as example 0; give examples of one "
+                f"contains {_shown(part)} as example {index} and {_shown(values[0])} as example 0; give examples of one "
                 "shape and type (pass labels as a separate argument)",
             )
         if index == len(values):
@@ -185,9 +188,9 @@ def _part(place: str, index: int, item: Any) -> Shaped[np.ndarray, "*event"]:
     try:
         part = _numbers(place, item) if accepted else None
     except ValueError:
-        refuse(place, f"holds lists of different lengths within example {index}; give all of them the same shape")
+        refuse(place, f"contains lists of different lengths within example {index}; give all of them the same shape")
     if part is None or part.dtype.kind not in "biuf":
-        refuse(place, f"holds a {type(item).__name__} as example {index}; accepted: arrays or tensors of numbers")
+        refuse(place, f"contains a {type(item).__name__} as example {index}; accepted: arrays or tensors of numbers")
     return part
 
 
@@ -199,7 +202,7 @@ def _room(place: str, count: int, part: Shaped[np.ndarray, "*event"]) -> Shaped[
 def _check_size(place: str, num_bytes: int) -> None:
     if num_bytes > MAX_BYTES:
         came = f"takes {format_bytes(num_bytes)} as a dense array"
-        refuse(place, f"{came}, the limit is {format_bytes(MAX_BYTES)}; use fewer examples or features")
+        refuse(place, f"{came}, but the limit is {format_bytes(MAX_BYTES)}; use fewer examples or features")
 
 
 def _shown(part: Shaped[np.ndarray, "*event"]) -> str:
@@ -220,7 +223,7 @@ def _from_dataset(place: str, dataset: Any) -> Raw:
 
 def _from_tensors(place: str, x: Any, *others: Any) -> RawArray:
     if len(others) > 1:
-        refuse(place, f"holds {1 + len(others)} tensors; accepted: x or pairs (x, y) with a label y")
+        refuse(place, f"contains {1 + len(others)} tensors; accepted: x or pairs (x, y) with a label y")
     raw = _from_tensor(place, x)
     return replace(raw, labels=label_texts(place, others[0], len(raw.values))) if others else raw
 
@@ -230,7 +233,7 @@ def _from_items(place: str, items: Iterable[Any], count: int) -> Raw:
     inputs = _inputs(place, items, labels)
     first = next(inputs, None)
     if first is None:
-        refuse(place, "holds no examples")
+        refuse(place, "contains no examples")
     inputs = chain([first], inputs)
     if isinstance(first, Image.Image):
         raw = from_images(place, inputs)
@@ -248,12 +251,12 @@ def _inputs(place: str, items: Iterable[Any], labels: list[Any]) -> Iterator[Any
         parts = item if is_pair else (item,)
         if len(parts) not in (1, 2) or isinstance(parts[0], Mapping):
             came = f"{len(parts)} parts" if is_pair else f"a {type(item).__name__}"
-            refuse(place, f"holds {came} as example {index}; accepted: x or pairs (x, y) with a label y")
+            refuse(place, f"contains {came} as example {index}; accepted: x or pairs (x, y) with a label y")
         if index and bool(labels) != (len(parts) == 2):
             without, other = (index, 0) if labels else (0, index)
             refuse(
                 place,
-                f"holds example {without} without a label and example {other} with one; label all examples or none",
+                f"contains example {without} without a label and example {other} with one; label all examples or none",
             )
         labels.extend(python_scalar(label) for label in parts[1:])
         yield parts[0]
@@ -278,7 +281,7 @@ def _from_arrow(place: str, values: Any) -> RawTable:
 def _from_records(place: str, rows: Any) -> RawTable:
     for index, row in enumerate(rows):
         if not isinstance(row, Mapping):
-            refuse(place, f"holds a {type(row).__name__} as row {index} among dicts; give every row as a dict")
+            refuse(place, f"contains a {type(row).__name__} as row {index} among dicts; give every row as a dict")
     names = dict.fromkeys(chain.from_iterable(rows))
     return _from_columns(place, {name: [row.get(name) for row in rows] for name in names})
 

@@ -1,6 +1,6 @@
 """Reader of Parquet files, batch by batch within a memory limit; Arrow columns to cells.
 
-A Parquet file can repeat a value with a few bits, so kilobytes may expand to gigabytes. The number of values claimed by
+A Parquet file can repeat a value with a few bits, so kilobytes may expand to gigabytes. The number of values declared by
 the metadata is compared with the limit before anything is decoded. Texts are read as dictionaries, so that repeated
 texts are stored once, and batch by batch, so that a file with false metadata is abandoned early.
 """
@@ -52,10 +52,10 @@ def read_arrow_table(path: Path, limit: Limit) -> Any:
 
 
 def check_metadata(path: Path, file: Any, limit: Limit) -> None:
-    """TooLarge for a file that claims more columns, cells or bytes than the limit."""
+    """TooLarge for a file that declares more columns, cells or bytes than the limit."""
     about = file.metadata
     if about.num_columns > MAX_COLUMNS:
-        too_large(path, f"has {about.num_columns:,} columns, the limit is {MAX_COLUMNS:,}; save it as a .npy array")
+        too_large(path, f"has {about.num_columns:,} columns, but the limit is {MAX_COLUMNS:,}; save it as a .npy array")
     chunks = list(_chunks(about))
     num_values = max(sum(chunk.num_values for chunk in chunks), about.num_rows * about.num_columns)
     limit.check(path, sum(chunk.total_uncompressed_size for chunk in chunks), "unpacks to")

@@ -209,7 +209,9 @@ def _levels_as_set(known: KnownCells, setting: ColumnSetting) -> Column:
         third = next((i for i, text in enumerate(texts) if text not in levels[:2]), 0)
         known.refuse(third, f"a binary column has 2 different values, this one has {len(levels):,}")
     if len(levels) > MAX_LEVELS:
-        refuse(known.table.place, f"has {len(levels):,} levels in column {known.name!r}, the limit is {MAX_LEVELS:,}")
+        refuse(
+            known.table.place, f"has {len(levels):,} levels in column {known.name!r}, but the limit is {MAX_LEVELS:,}"
+        )
     pairs = zip(texts, known.texts, strict=True)
     is_other = np.array([text not in levels and as_it_is not in levels for text, as_it_is in pairs], bool)
     known.valid_only(is_other, f"the levels set are {quoted_list(levels)}")

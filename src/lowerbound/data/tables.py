@@ -103,7 +103,7 @@ def read_csv(path: Path, options: TableOptions = STANDARD) -> RawTable:
         separator = options.separator or find_separator(text, printable(path))
         lines, rows = _numbered_rows(path, text, separator, options.limit)
     if not rows:
-        refuse(path, "is empty; its first line must name the columns")
+        refuse(path, "is empty; its first line must contain the column names")
     if len(rows) == 1:
         refuse(path, "has no rows")
     header, *rows = rows
@@ -126,7 +126,7 @@ def read_csv(path: Path, options: TableOptions = STANDARD) -> RawTable:
         unnamed=_index_names(header, names),
     )
     came = {row: f"{table.where(row)} has {pluralise(len(cells), 'cell')}" for row, cells in ragged.items()}
-    unreadable = {row: f"{what}, the header names {pluralise(width, 'column')}" for row, what in came.items()}
+    unreadable = {row: f"{what}, but the header has {pluralise(width, 'column')}" for row, what in came.items()}
     return replace(table, unreadable=unreadable)
 
 
@@ -149,7 +149,7 @@ def check_size(path: Path | str, num_cells: int, limit: Limit = STANDARD_LIMIT, 
     num_bytes = CELL_BYTES * num_cells + already
     if num_bytes > limit.max_bytes:
         accepted = (limit.max_bytes - already) // CELL_BYTES
-        too_large(path, f"has {num_cells:,} cells or more, the limit is {accepted:,}; {limit.remedy(num_bytes)}")
+        too_large(path, f"has {num_cells:,} cells or more, but the limit is {accepted:,}; {limit.remedy(num_bytes)}")
 
 
 def check_header(path: Path, header: Sequence[str], columns: Sequence[Sequence[str | None]]) -> None:
@@ -165,7 +165,7 @@ def check_header(path: Path, header: Sequence[str], columns: Sequence[Sequence[s
         is_row = bool(texts) and all(do_recur)
     if is_row:
         first = ", ".join(map(repr, names[:4]))
-        refuse(path, f"has no header: line 1 ({first}) is a row; add a first line that names the columns")
+        refuse(path, f"has no header: line 1 ({first}) is a row; add a first line with the column names")
 
 
 def _numbered_rows(path: Path, text: str, separator: str, limit: Limit) -> tuple[list[int], list[list[str]]]:
@@ -182,7 +182,7 @@ def _numbered_rows(path: Path, text: str, separator: str, limit: Limit) -> tuple
         check_size(path, num_cells, limit, num_bytes)
         if len(row) > MAX_COLUMNS:
             save = "save it as a .npy array"
-            too_large(path, f"has {len(row):,} columns in line {lines[-1]}, the limit is {MAX_COLUMNS:,}; {save}")
+            too_large(path, f"has {len(row):,} columns in line {lines[-1]}, but the limit is {MAX_COLUMNS:,}; {save}")
     return lines, rows
 
 

@@ -23,8 +23,8 @@ SHORTER = {
     "contains NaN": "Input X contains NaN; only likelihood='table' accepts missing values.",
     "Expected 2D array": "X does not have two dimensions. Reshape your data: X.reshape(1, -1) for one row.",
     "Complex data not supported": "Complex data not supported; give real numbers.",
-    "Cannot cast": "X holds columns that are not numbers; give numbers (encode categories first).",
-    "could not convert string": "X holds text; give numbers (encode categories first).",
+    "Cannot cast": "X contains columns that are not numbers; give numbers (encode categories first).",
+    "could not convert string": "X contains text; give numbers (encode categories first).",
 }
 """Replacements for messages of scikit-learn that have several lines or contain data, by a part of them."""
 
@@ -67,7 +67,7 @@ def _check_kind(X: Any) -> None:
         raise ValueError("X is a masked array; give X.filled(np.nan) to likelihood='table'.")
     kinds = {getattr(kind, "kind", "") for kind in getattr(X, "dtypes", [getattr(X, "dtype", None)])}
     if kinds & {"M", "m"}:
-        raise ValueError("X holds dates or durations; give numbers.")
+        raise ValueError("X contains dates or durations; give numbers.")
 
 
 def checked_codes(Z: Any, latent_dim: int) -> Float64[np.ndarray, "n latent"]:
@@ -76,7 +76,7 @@ def checked_codes(Z: Any, latent_dim: int) -> Float64[np.ndarray, "n latent"]:
     try:
         codes = np.array(Z, np.float64)
     except (TypeError, ValueError) as error:
-        raise ValueError(f"Z does not hold numbers in rows of one length; {expected}.") from error
+        raise ValueError(f"Z does not contain numbers in rows of one length; {expected}.") from error
     if codes.ndim != 2 or codes.shape[1] != latent_dim:
         raise ValueError(f"Z has the shape {format_shape(codes.shape)}; {expected}.")
     if not np.isfinite(codes).all():
@@ -90,7 +90,7 @@ def _dense(X: Any) -> Any:
         return X
     if (size := 8 * int(np.prod(X.shape, dtype=object))) > MAX_BYTES:
         raise ValueError(
-            f"X is sparse and takes {format_bytes(size)} as a dense array, accepted are {format_bytes(MAX_BYTES)}; "
+            f"X is sparse and takes {format_bytes(size)} as a dense array, but the limit is {format_bytes(MAX_BYTES)}; "
             "reduce its features first, such as with TruncatedSVD."
         )
     return X.toarray()

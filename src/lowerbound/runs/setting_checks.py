@@ -20,7 +20,7 @@ LONGEST_TEXT = 10_000  # characters
 def check_settings(settings: Any) -> None:
     """ConfigError for anything but tables of keys and values that some setting could accept."""
     if not isinstance(settings, Mapping):
-        raise ConfigError(f"settings are a {type(settings).__name__}; accepted are sections of keys and values.")
+        raise ConfigError(f"settings are a {type(settings).__name__}; accepted: sections of keys and values.")
     check_value("", settings)
 
 
@@ -49,7 +49,7 @@ def _wrong(name: str, value: Any) -> str:
     if isinstance(value, int):
         most = MAX_WHOLE if name.endswith("seed") else MAX_OTHER
         if not -most < value < most:
-            return f"a whole number of {_num_digits(value)} digits, accepted are numbers below {most:.0e}"
+            return f"a whole number of {_num_digits(value)} digits; accepted: numbers below {most:.0e}"
     return ""
 
 
