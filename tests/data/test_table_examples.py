@@ -84,7 +84,7 @@ def test_a_broken_row_that_is_skipped_keeps_its_place_without_a_value(tmp_path):
     assert sorted(found.unreadable) == [1, 2]
     assert found.skipped == (found.unreadable[1], found.unreadable[2])
     assert "row 2 (line 3), column 'city' is 'Paris'" in found.skipped[0]
-    assert "row 3 (line 4) has 2 cells, the header names 5 columns" in found.skipped[1]
+    assert "row 3 (line 4) has 2 cells, but the header has 5 columns" in found.skipped[1]
     assert drop_unreadable(found).examples.values.tolist() == [[0, 3, 1, 1, 1], [1, 1, 0, 1, 0]]
 
 

@@ -43,7 +43,7 @@ def test_rows_know_the_line_that_they_begin_in(tmp_path):
 def test_a_row_of_another_length_is_kept_and_named_by_the_line_of_the_file(tmp_path):
     body = "".join(f'"two\nlines {index % 4}",{index}\n' for index in range(20))
     table = read(tmp_path / "x.csv", f"txt,a\n{body}x,1,2\n")
-    assert table.unreadable == {20: f"{tmp_path / 'x.csv'}: row 21 (line 42) has 3 cells, the header names 2 columns"}
+    assert table.unreadable == {20: f"{tmp_path / 'x.csv'}: row 21 (line 42) has 3 cells, but the header has 2 columns"}
     assert table.num_rows == 21 and table.columns["a"][20] is None
 
 

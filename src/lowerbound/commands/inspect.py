@@ -121,5 +121,5 @@ def data(as_json: JsonOption = False) -> None:
     ]
     console.print_table(("source", "shape", "train / validation / test", "description"), rows)
     console.out.print(
-        "Your own data are given by their path: a folder or .zip of images, an array, a table. See `lowerbound inspect`."
+        "Your own data are given by their path: a folder or .zip of images, an array or a table (`lowerbound inspect`)."
     )

@@ -67,7 +67,7 @@ def given_settings(assignments: list[str] | None, data: str = "", **options: Any
     assigned = parse_settings(assignments or [])
     other = assigned.get("data", {}).get("source", data)
     if data and other != data:
-        raise UsageError(f"the data are given twice, as {data!r} and as data.source={other!r}; give it once.")
+        raise UsageError(f"the data are given twice, as {data!r} and as data.source={other!r}; give them once.")
     return merge(assigned, keyword_settings(data=data, **options))
 
 

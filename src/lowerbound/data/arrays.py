@@ -249,8 +249,8 @@ def _read_member(path: Path, archive: zipfile.ZipFile, member: zipfile.ZipInfo) 
     if member.file_size > possible:
         refuse(
             path,
-            f"declares {member.file_size:,} bytes for {member.filename!r}, but {member.compress_size:,} compressed bytes "
-            f"allow at most {possible:,}",
+            f"declares {member.file_size:,} bytes for {member.filename!r}, but {member.compress_size:,} compressed "
+            f"bytes allow at most {possible:,}",
         )
     with archive.open(member) as file:
         _size_of_npy(path, file, member.file_size)

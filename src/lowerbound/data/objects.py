@@ -173,8 +173,8 @@ def _gathered(place: str, items: Iterable[Any], count: int) -> Shaped[np.ndarray
         elif (part.shape, part.dtype) != (values.shape[1:], values.dtype):
             refuse(
                 place,
-                f"contains {_shown(part)} as example {index} and {_shown(values[0])} as example 0; give examples of one "
-                "shape and type (pass labels as a separate argument)",
+                f"contains {_shown(part)} as example {index} and {_shown(values[0])} as example 0; give examples of "
+                "one shape and type (pass labels as a separate argument)",
             )
         if index == len(values):
             values = np.concatenate([values, _room(place, 2 * index, part)[index:]])

@@ -1,7 +1,7 @@
 """Reader of Parquet files, batch by batch within a memory limit; Arrow columns to cells.
 
-A Parquet file can repeat a value with a few bits, so kilobytes may expand to gigabytes. The number of values declared by
-the metadata is compared with the limit before anything is decoded. Texts are read as dictionaries, so that repeated
+A Parquet file can repeat a value with a few bits, so kilobytes may expand to gigabytes. The number of values in the
+metadata is compared with the limit before anything is decoded. Texts are read as dictionaries, so that repeated
 texts are stored once, and batch by batch, so that a file with false metadata is abandoned early.
 """
 

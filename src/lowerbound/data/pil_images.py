@@ -72,8 +72,8 @@ def _check_alike(place: str, index: int, first: Shaped[np.ndarray, "..."], part:
     if part.dtype != first.dtype:
         refuse(
             place,
-            f"contains images of several depths: example 0 is {first.dtype}, example {index} {part.dtype}; convert them "
-            "to one mode",
+            f"contains images of several depths: example 0 is {first.dtype}, example {index} {part.dtype}; convert "
+            "them to one mode",
         )
 
 

@@ -53,8 +53,8 @@ def latent_space(results: Results) -> Figure:
 def latent_pair(results: Results) -> Figure:
     """The two latent dimensions whose posterior means vary most over the test images: those that the encoder uses most.
     All others are hidden, so dots that coincide here may be far apart. Each dot is a test image, coloured by its label
-    where the data have labels; without labels, darker cells contain more images. Where a dashed line is drawn, 95 % of the
-    prior lies inside it.
+    where the data have labels; without labels, darker cells contain more images. Where a dashed line is drawn, 95 % of
+    the prior lies inside it.
     """
     first, second = most_used_dimensions(results.arrays["latent_mean"])[:2]
     return _plane(results, (first, second))

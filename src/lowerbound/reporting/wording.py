@@ -55,8 +55,8 @@ CONVENTIONS = {
         "number of bits."
     ),
     "discrete table": (
-        "Discrete table: every column contains categories or counts, and log p(x|z) is the log-probability of the cells "
-        "that are present; bits are per known cell."
+        "Discrete table: every column contains categories or counts, and log p(x|z) is the log-probability of the "
+        "cells that are present; bits are per known cell."
     ),
 }
 

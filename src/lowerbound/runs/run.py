@@ -212,8 +212,8 @@ def _check_repeats(path: Path, config: Mapping[str, Any]) -> None:
     identity = identity_of(path)
     if identity is not None and identity.id != config["run"]["id"]:
         raise UsageError(
-            f"{path} contains the beginning of a run with other settings or data; choose another directory, resume that "
-            "run, or remove the directory.",
+            f"{path} contains the beginning of a run with other settings or data; choose another directory, resume "
+            "that run, or remove the directory.",
             hint="occupied",
             path=path,
         )
