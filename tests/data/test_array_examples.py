@@ -186,7 +186,7 @@ def test_an_array_for_a_table_of_names_is_refused_with_the_names():
 def test_where_every_example_is_broken_the_first_is_named():
     options = ReadingOptions(schema=schema("uint8"), skip_broken=True)
     with pytest.raises(
-        DataError, match="none of the examples can be read; the first: the array: example 0, element 0,0 is"
+        DataError, match="none of the examples can be read; the first reason: the array: example 0, element 0,0 is"
     ):
         to_collection(in_memory(np.full((4, 2, 3), 999)), options)
 

@@ -190,7 +190,7 @@ def test_a_broken_image_is_named_and_stops_or_is_skipped_as_chosen(tmp_path, con
 
 def test_where_every_image_is_broken_the_first_is_named(tmp_path):
     written(tmp_path / "b.png", b"")
-    with pytest.raises(DataError, match=r"none of the images in .* can be read; the first: .*b\.png"):
+    with pytest.raises(DataError, match=r"none of the images in .* can be read; the first reason: .*b\.png"):
         read_with(tmp_path, skip_broken=True)
 
 

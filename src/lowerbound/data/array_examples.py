@@ -32,7 +32,7 @@ def conform_array(raw: RawArray, schema: Schema, skip_broken: bool = False) -> C
     problems = _problems(raw, stored, schema, skip_broken)
     kept = np.setdiff1d(np.arange(len(stored)), list(problems))
     if problems and not len(kept):
-        raise SchemaError(f"none of the examples can be read; the first: {next(iter(problems.values()))}")
+        raise SchemaError(f"none of the examples can be read; the first reason: {next(iter(problems.values()))}")
     examples = Examples(
         _in_memory(stored[kept] if problems else stored, schema),
         schema.range[1],
@@ -60,7 +60,7 @@ def conform_array(raw: RawArray, schema: Schema, skip_broken: bool = False) -> C
 
 
 def encode_labels(labels: Sequence[str | None]) -> tuple[Labels, tuple[str, ...]]:
-    """Labels as indices from 0, and their names in order: numbers first, then texts.
+    """Labels as indices from 0, and their names in order: numbers first, then other strings.
 
     A missing label becomes the label "(none)", which comes last.
     """

@@ -174,13 +174,13 @@ def _joined(
 
 
 def check_labels(path: Path | str, labels: Shaped[np.ndarray, "..."], num_examples: int) -> list[str | None]:
-    """Labels as texts: integers, texts or booleans, one for each example; otherwise DataError."""
+    """Labels as strings: integers, strings or booleans, one for each example; otherwise DataError."""
     flat = labels.reshape(len(labels)) if labels.ndim == 2 and labels.shape[1] == 1 else labels  # as in MedMNIST
     if flat.dtype.kind == "f" and flat.ndim == 1 and (flat == np.rint(flat)).all():
         flat = flat.astype(np.int64)
     if flat.dtype.kind not in "iubU" or flat.shape != (num_examples,):
         came = f"labels of type {labels.dtype} and shape {format_shape(labels.shape)}"
-        refuse(path, f"contains {came}; accepted: {num_examples:,} integers or texts, one for each example")
+        refuse(path, f"contains {came}; accepted: {num_examples:,} integers or strings, one for each example")
     return [str(label) for label in flat.tolist()]
 
 

@@ -162,7 +162,7 @@ def _why_no_classes(entries: Sequence[ImageFile], raw: RawArray) -> tuple[str, .
     places = {(entry.split, entry.name.parts[:-1]) for entry in entries}
     if raw.labels is not None or len(places) == len({split for split, _ in places}):
         return ()
-    return ("no labels: folders are classes only if every image lies directly in one; a labels.csv can give labels",)
+    return ("no labels: folders are classes only if every image lies directly in one; a labels.csv can provide labels",)
 
 
 def _named(names: Sequence[str]) -> str:

@@ -145,7 +145,9 @@ class _Attempt:
     def need_some(self, source: Path, found: Sequence[object]) -> None:
         """DataError if nothing is left."""
         if not found:
-            raise DataError(f"none of the images in {printable(source)} can be read; the first: {self.skipped[0]}")
+            raise DataError(
+                f"none of the images in {printable(source)} can be read; the first reason: {self.skipped[0]}"
+            )
 
 
 def _common_size(sizes: Sequence[tuple[int, int]]) -> tuple[int, int]:

@@ -1,7 +1,7 @@
 """labels.csv: reading labels of image files from a CSV, and matching its ids to images.
 
 An id is the path of an image, with or without its folders, with or without its suffix. A full path identifies its
-image; any other id must match exactly one image. Ids and labels are texts.
+image; any other id must match exactly one image. Ids and labels are strings.
 """
 
 import csv

@@ -36,11 +36,11 @@ ACCEPTED = (
     "a numpy array, a tensor, a nested list, a table (pandas, Polars, Arrow, a dict of columns), "
     "a torch Dataset, PIL images or a sparse matrix"
 )
-SINGLE = "is a single value; give an array of examples, along axis 0"
+SINGLE = "is a single value; pass an array of examples, along axis 0"
 HINTS = {
-    "DataLoader": "give its data set: loader.dataset",
-    "Dataset": "save it with save_to_disk(folder) and give the folder",
-    "generator": "give list(...)",
+    "DataLoader": "pass its data set: loader.dataset",
+    "Dataset": "save it with save_to_disk(folder) and pass the folder",
+    "generator": "pass list(...)",
 }
 """Remedies for objects that are not accepted, by type name."""
 
@@ -53,7 +53,7 @@ IN_MEMORY = Limit(18 * GIB, can_be_raised=False)
 def read_object(values: Any, labels: Any = None, place: str = "the array") -> RawArray | RawTable | Splits:
     """Stored numbers or cells of any supported object; splits are returned unchanged.
 
-    `labels` has one label for each example: integers, texts or booleans, None where missing. For a table it may be the
+    `labels` has one label for each example: integers, strings or booleans, None where missing. For a table it may be the
     name of a column. DataError for objects that are not supported.
     """
     if isinstance(values, Splits):
@@ -141,7 +141,7 @@ def _from_objects(place: str, values: Shaped[np.ndarray, "..."]) -> Raw:
         return _from_columns(place, {str(index): column.tolist() for index, column in enumerate(values.T)})
     if values.ndim == 1 and any(isinstance(cell, np.ndarray) for cell in cells):
         return _from_list(place, values.tolist())
-    refuse(place, "contains Python objects that are not numbers; give numbers, or a table for text")
+    refuse(place, "contains Python objects that are not numbers; pass numbers, or a table for text")
 
 
 def _from_list(place: str, values: Any) -> Raw:
@@ -173,8 +173,8 @@ def _gathered(place: str, items: Iterable[Any], count: int) -> Shaped[np.ndarray
         elif (part.shape, part.dtype) != (values.shape[1:], values.dtype):
             refuse(
                 place,
-                f"contains {_shown(part)} as example {index} and {_shown(values[0])} as example 0; give examples of "
-                "one shape and type (pass labels as a separate argument)",
+                f"contains {_shown(part)} as example {index} and {_shown(values[0])} as example 0; pass examples of "
+                "the same shape and type (labels are a separate argument)",
             )
         if index == len(values):
             values = np.concatenate([values, _room(place, 2 * index, part)[index:]])
@@ -281,7 +281,7 @@ def _from_arrow(place: str, values: Any) -> RawTable:
 def _from_records(place: str, rows: Any) -> RawTable:
     for index, row in enumerate(rows):
         if not isinstance(row, Mapping):
-            refuse(place, f"contains a {type(row).__name__} as row {index} among dicts; give every row as a dict")
+            refuse(place, f"contains a {type(row).__name__} as row {index} among dicts; pass every row as a dict")
     names = dict.fromkeys(chain.from_iterable(rows))
     return _from_columns(place, {name: [row.get(name) for row in rows] for name in names})
 
@@ -302,7 +302,7 @@ def _from_pairs(place: str, names: list[str], columns: list[Any]) -> RawTable:
     other = next((name for name in names if lengths[name] != lengths[names[0]]), None)
     if other:
         came = f"{lengths[names[0]]:,} cells in column {names[0]!r} and {lengths[other]:,} in {other!r}"
-        refuse(place, f"has {came}; give columns of one length")
+        refuse(place, f"has {came}; pass columns of equal length")
     return table_from_columns(place, cells)
 
 

@@ -28,7 +28,7 @@ SHARED = "DELTA_BYTE_ARRAY"  # an encoding that stores only the difference from 
 
 
 def read_parquet(path: Path, options: TableOptions = STANDARD) -> RawTable:
-    """A Parquet file of numbers, texts and booleans."""
+    """A Parquet file of numbers, strings and booleans."""
     parquet = _library(path)
     with reading(path, "a Parquet table"), path.open("rb") as opened:
         file = parquet.ParquetFile(opened)

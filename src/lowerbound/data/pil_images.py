@@ -30,7 +30,7 @@ def from_images(place: str, images: Iterable[Any]) -> RawArray:
     notes: Counter[str] = Counter()
     for index, image in enumerate(images):
         if not isinstance(image, Image.Image):
-            refuse(place, f"contains a {type(image).__name__} as example {index} among images; give only images")
+            refuse(place, f"contains a {type(image).__name__} as example {index} among images; pass only images")
         part = _pixels(image, notes)
         _check_alike(place, index, pixels[0] if pixels else part, part)
         _check_size(place, (index + 1) * part.nbytes)

@@ -50,7 +50,7 @@ class Limit:
     def remedy(self, num_bytes: int, instead: str = PART) -> str:
         """What to do about data of this size."""
         if not self.can_be_raised:
-            return "send less at once"
+            return "send a smaller request"
         return f"raise the limit data.max_gib to {ceil(num_bytes / GIB)}, or {instead}"
 
 

@@ -90,7 +90,7 @@ def split_raw(raw: RawArray | RawTable, config: DataConfig, name: str) -> Splits
 
 def split_array(values: Any, labels: Any = None, split_seed: int = 0) -> Splits:
     """The splits of an object in memory (see objects.py), read as from a file: a tenth for validation and a tenth for
-    test, unless the data have their own splits. Labels are a list, an array, a tensor or a column of texts.
+    test, unless the data have their own splits. Labels are a list, an array, a tensor or a column of strings.
     """
     raw = read_object(values, labels)
     return raw if isinstance(raw, Splits) else split_raw(raw, DataConfig(split_seed=split_seed), "array")

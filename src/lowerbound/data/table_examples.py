@@ -36,7 +36,7 @@ def conform_table(table: RawTable, schema: Schema, skip_broken: bool = False) ->
     if reasons and not skip_broken:
         raise SchemaError(f"{reasons[0]}.")
     if len(reasons) == table.num_rows:
-        raise SchemaError(f"{table.place}: no row can be read; the first: {reasons[0]}.")
+        raise SchemaError(f"{table.place}: no row can be read; the first reason: {reasons[0]}.")
     values[list(unreadable)] = np.nan
     label = table.columns.get(schema.label)
     labels, label_names = (

@@ -1,7 +1,7 @@
 """RawTable and TableOptions: CSV files and columns in memory to named columns of cells.
 
     CSV       every cell is a text until the decimal sign and the kinds of the columns are known
-    others    numbers, texts and booleans by type; values of a dictionary type are texts
+    others    numbers, strings and booleans by type; values of a dictionary type are strings
 
 Kinds of columns are inferred in table_schema.py; cells are parsed in table_examples.py.
 """
@@ -39,7 +39,7 @@ MAX_COLUMNS = 20_000  # each takes 0.2 ms; wider data should be an array
 INDEX_NAMES = ("", "Unnamed: 0", "__index_level_0__")  # names that pandas gives to an unnamed index
 
 Cell = Any
-"""A number (int or float), a text, a boolean, None if missing, or an unsupported object."""
+"""A number (int or float), a string, a boolean, None if missing, or an unsupported object."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -131,7 +131,7 @@ def read_csv(path: Path, options: TableOptions = STANDARD) -> RawTable:
 
 
 def table_from_columns(path: Path | str, columns: Mapping[Any, Iterable[Any]]) -> RawTable:
-    """A table from columns of numbers, texts, booleans and dates, such as those of a DataFrame; None is missing."""
+    """A table from columns of numbers, strings, booleans and dates, such as those of a DataFrame; None is missing."""
     return table_from_cells(path, [(str(name), _values(values)) for name, values in columns.items()])
 
 
@@ -244,7 +244,7 @@ def _named(path: Path | str, header: Sequence[str]) -> tuple[list[str], tuple[st
     made_up = _made_up(names)
     named = [name or next(made_up) for name in names]
     new = [name for name, old in zip(named, names, strict=True) if not old]
-    return named, (f"columns without a name are called {quoted_list(new)}",) if new else ()
+    return named, (f"columns without a name are named {quoted_list(new)}",) if new else ()
 
 
 def _made_up(names: Sequence[str]) -> Iterator[str]:

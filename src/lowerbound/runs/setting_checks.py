@@ -31,7 +31,7 @@ def check_value(name: str, value: Any, depth: int = 0) -> None:
     if isinstance(value, Mapping):
         for key, inner in value.items():
             if not isinstance(key, str):
-                raise ConfigError(f"{name or 'settings'} has the key {_shown(key)}; keys must be text.")
+                raise ConfigError(f"{name or 'settings'} has the key {_shown(key)}; keys must be strings.")
             check_value(f"{name}.{key}" if name else key, inner, depth + 1)
     elif isinstance(value, list | tuple | set | frozenset):
         for inner in value:
@@ -43,7 +43,7 @@ def check_value(name: str, value: Any, depth: int = 0) -> None:
 def _wrong(name: str, value: Any) -> str:
     """What is wrong with a number or text; empty if nothing is."""
     if isinstance(value, str) and len(value) > LONGEST_TEXT:
-        return f"a text of {len(value):,} characters; the limit is {LONGEST_TEXT:,}"
+        return f"a string of {len(value):,} characters; the limit is {LONGEST_TEXT:,}"
     if isinstance(value, float) and not math.isfinite(value):
         return f"{value}; only finite numbers are accepted"
     if isinstance(value, int):

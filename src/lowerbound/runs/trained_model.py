@@ -94,7 +94,7 @@ class TrainedModel:
         """
         raw = read_object(x, place=PLACE)
         if not isinstance(raw, RawArray | RawTable):
-            raise SchemaError("expected examples, got splits; give one of the splits, such as splits.test.")
+            raise SchemaError("expected examples, got splits; pass one of the splits, such as splits.test.")
         return self.collection(self._laid_out(raw) if isinstance(raw, RawArray) else raw)
 
     @torch.no_grad()
