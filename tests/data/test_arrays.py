@@ -107,7 +107,7 @@ def test_a_damaged_safetensors_file_is_refused(tmp_path, content, reason):
         (np.array(1.0), "contains a single number; give N of them, along axis 0"),
         (np.zeros((0, 4, 5)), "is empty: its shape is 0×4×5"),
         (np.zeros((6, 4, 0)), "is empty: its shape is 6×4×0"),
-        (np.zeros((6, 3, 32, 32)), "6×3×32×32, it looks like N×C×H×W; give N×H×W×C"),
+        (np.zeros((6, 3, 32, 32)), "6×3×32×32, which looks like N×C×H×W; give N×H×W×C"),
         (np.full((6, 4, 5), np.nan), "example 0, element 0,0 is nan; missing values are accepted only in tables N×D"),
         (np.where(np.arange(120).reshape(6, 4, 5) == 119, np.nan, 0.5), "example 5, element 3,4 is nan"),
         (np.full((6, 4), np.nan), "has no value in column 0"),

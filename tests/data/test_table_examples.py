@@ -89,7 +89,7 @@ def test_a_broken_row_that_is_skipped_keeps_its_place_without_a_value(tmp_path):
 
 
 def test_a_table_whose_rows_are_all_broken_is_refused(tmp_path):
-    with pytest.raises(DataError, match=r"no row can be read; the first reason: .*row 1 .line 2., column 'city' is 'Paris'"):
+    with pytest.raises(DataError, match=r"no row can be read; the first reason: .*row 1 .line 2., column 'city'"):
         conform(tmp_path / "x.csv", f"{HEADER}40,3,m,Paris,7\n", skip_broken=True)
 
 

@@ -53,8 +53,8 @@ IN_MEMORY = Limit(18 * GIB, can_be_raised=False)
 def read_object(values: Any, labels: Any = None, place: str = "the array") -> RawArray | RawTable | Splits:
     """Stored numbers or cells of any supported object; splits are returned unchanged.
 
-    `labels` has one label for each example: integers, strings or booleans, None where missing. For a table it may be the
-    name of a column. DataError for objects that are not supported.
+    `labels` has one label for each example: integers, strings or booleans, None where missing. For a table it may be
+    the name of a column. DataError for objects that are not supported.
     """
     if isinstance(values, Splits):
         if labels is not None:
