@@ -95,7 +95,7 @@ def test_summary_counts_the_parameters_of_the_reference_networks(capsys):
     conv = in_process(capsys, "summary", "tutorial-conv").out
     for number in ("69,076", "65,089", "134,165"):
         assert number in conv
-    assert "28 wide and 28 high with 1 channel, 2 latents" in conv
+    assert "of 28×28 pixels with 1 channel, 2 latents" in conv
     dense = in_process(capsys, "summary", "dense").out
     assert "403,972" in dense
     assert "403,728" in dense
@@ -115,7 +115,7 @@ def test_lists_of_recipes_and_data(capsys):
 
 
 def test_the_run_can_be_summed_up_and_reported_again(capsys, run):
-    assert "8 wide and 8 high" in in_process(capsys, "summary", run).out
+    assert "8×8 pixels" in in_process(capsys, "summary", run).out
     before = (run / "report.html").read_bytes()
     (run / "report.html").unlink()
     assert str(run / "report.html") in in_process(capsys, "report", run).out

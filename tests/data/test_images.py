@@ -117,7 +117,7 @@ def test_images_of_several_sizes_are_resized_to_their_middle_shape_and_a_note_sa
     collection = read(save_images(tmp_path, images))
     assert collection.resized_to == (64, 32)
     assert collection.examples.values.shape == (3, 32, 64, 1)
-    assert collection.notes == ("3 of 3 resized to 64 wide and 32 high, cropped",)
+    assert collection.notes == ("3 of 3 resized to 64×32 pixels, cropped",)
 
 
 def test_large_images_are_made_smaller(tmp_path):

@@ -117,7 +117,7 @@ def test_the_scale_of_16_bits_is_the_least_that_holds_all(tmp_path, top):
     collection = read(save_images(tmp_path, {"a.png": Image.fromarray(values)}))
     assert collection.examples.range == (0.0, float(top))
     np.testing.assert_array_equal(collection.examples.values[0, ..., 0], values)
-    assert collection.notes == (f"read as images 2 wide and 2 high, 0 to {top} (change with data.range)",)
+    assert collection.notes == (f"read as images of 2×2 pixels, 0 to {top} (change with data.range)",)
 
 
 def test_where_white_is_zero_in_a_16_bit_tiff_it_is_inverted_as_8_bits_are(tmp_path):

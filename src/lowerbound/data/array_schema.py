@@ -101,7 +101,7 @@ def _in_words(schema: Schema) -> str:
         return f"a table of {schema.shape[0]} columns, NaN where a cell is missing"
     low, high = schema.range
     if schema.layout == "image":
-        return f"images {schema.shape[1]} wide and {schema.shape[0]} high, {low:.10g} to {high:.10g}"
+        return f"images of {schema.shape[1]}×{schema.shape[0]} pixels, {low:.10g} to {high:.10g}"
     scale = f"{low:.10g} to {high:.10g}" if schema.is_scaled else "unscaled"
     return f"arrays of {format_shape(schema.shape)}, {scale}"
 

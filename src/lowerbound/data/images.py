@@ -184,7 +184,7 @@ def _notes(headers: Sequence[Header], size: tuple[int, int], depth: Depth, optio
     if resized:
         padded = f"padded with {'black' if depth.white else 'zeros'}"
         how = "cropped" if options.resize == "crop" else padded
-        notes.append(f"{resized:,} of {len(headers):,} resized to {size[0]} wide and {size[1]} high, {how}")
+        notes.append(f"{resized:,} of {len(headers):,} resized to {size[0]}×{size[1]} pixels, {how}")
     is_grey = depth.mode == "L"
     if coloured := sum(is_grey and header.depth.mode == "RGB" for header in headers):
         notes.append(f"{coloured:,} of {len(headers):,} converted to grey")

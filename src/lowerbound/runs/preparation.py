@@ -52,7 +52,7 @@ def prepare(
         given = tables(auto_below)
         choices = [choice for choice in choose(splits.train) if not choice.is_made_in(given)]
         for choice in choices:
-            message(f"{choice.what}: {choice.value} (because {choice.reason})")
+            message(f"{choice.what}: {choice.value}, because {choice.reason}")
         experiment = from_settings(AUTO, merge(chosen_settings(choices), given))
     experiment = replace(
         experiment,
