@@ -6,6 +6,7 @@ Imports for type checking alone count as well: they are knowledge, too.
 import ast
 import importlib
 from collections.abc import Iterator
+from functools import cache
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
@@ -71,7 +72,10 @@ def imports(module: str) -> set[str]:
     return found - {module}
 
 
-IMPORTS = {module: imports(module) for module in PATHS}
+@cache
+def all_imports() -> dict[str, set[str]]:
+    """Those of every module; not at import, which each test process would pay for."""
+    return {module: imports(module) for module in PATHS}
 
 
 def allowed(importer: str, imported: str) -> bool:
@@ -88,7 +92,7 @@ def allowed(importer: str, imported: str) -> bool:
 def cycle(modules: set[str]) -> list[str]:
     """Modules that import one another in a circle; empty where there is none."""
     try:
-        TopologicalSorter({module: IMPORTS[module] & modules for module in modules}).prepare()
+        TopologicalSorter({module: all_imports()[module] & modules for module in modules}).prepare()
     except CycleError as error:
         return list(reversed(error.args[1]))
     return []
@@ -101,11 +105,11 @@ def test_every_module_stands_in_exactly_one_layer():
 
 
 def test_the_parser_sees_imports_of_every_form():
-    assert IMPORTS["models.vae"] >= {"foundation.errors", "probability.samples"}
-    assert "reporting.wording" in IMPORTS["reporting.report"]  # from lowerbound.reporting import wording
-    assert "foundation.progress" in IMPORTS["commands.progress"]  # for type checking alone
-    assert {"commands.console", "__init__"} <= IMPORTS["cli"]  # the package's version
-    assert "runs.run" in IMPORTS["commands.training"]  # inside functions
+    assert all_imports()["models.vae"] >= {"foundation.errors", "probability.samples"}
+    assert "reporting.wording" in all_imports()["reporting.report"]  # from lowerbound.reporting import wording
+    assert "foundation.progress" in all_imports()["commands.progress"]  # for type checking alone
+    assert {"commands.console", "__init__"} <= all_imports()["cli"]  # the package's version
+    assert "runs.run" in all_imports()["commands.training"]  # inside functions
 
 
 @pytest.mark.parametrize(
@@ -125,7 +129,7 @@ def test_the_rule_tells_right_from_wrong(importer, imported, right):
 
 def test_modules_import_only_from_lower_layers_or_their_own_folder():
     wrong = {
-        module: [name for name in IMPORTS[module] if name != "__init__" and not allowed(module, name)]
+        module: [name for name in all_imports()[module] if name != "__init__" and not allowed(module, name)]
         for module in MODULES
     }
     assert {module: names for module, names in wrong.items() if names} == {}
@@ -142,7 +146,7 @@ def test_the_init_of_a_folder_holds_a_docstring_and_no_work():
 
 
 def test_only_entrances_know_the_package_itself_and_importing_it_imports_nothing_of_it():
-    assert {part(module) for module in MODULES if "__init__" in IMPORTS[module]} <= {*LAYERS[-2], *LAYERS[-1]}
+    assert {part(module) for module in MODULES if "__init__" in all_imports()[module]} <= {*LAYERS[-2], *LAYERS[-1]}
     run_on_import = ast.parse(PATHS["__init__"].read_text(encoding="utf-8")).body
     assert not any(name.startswith("lowerbound") for node in run_on_import for name in resolved([], node))
 

@@ -44,7 +44,7 @@ def whole(tmp_path_factory):
     np.save(folder / "x.npy", np.random.default_rng(0).poisson(3, (50, 5)))
     with pytest.MonkeyPatch.context() as patch:
         # Which takes longer than all the rest.
-        patch.setattr("lowerbound.runs.run.write_report", lambda results, path: None)
+        patch.setattr("lowerbound.runs.run.write_report", lambda results, path, *messages: None)
         train(str(folder / "x.npy"), out=folder / "run", settings=SETTINGS, device="cpu")
     shutil.copytree(folder / "run", folder / "other")
     return folder / "run"

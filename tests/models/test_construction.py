@@ -201,4 +201,4 @@ def test_a_likelihood_that_does_not_fit_an_image_network_is_named_and_not_the_da
     monkeypatch.setitem(lb.likelihoods, "flat", likelihood)
     with pytest.raises(ConfigError) as refusal:
         lb.build_model(lb.ModelConfig(network="conv", likelihood="flat"), (1, 8, 8), generator(0, "weights"))
-    assert str(refusal.value) == f"network 'conv' needs images, likelihood 'flat' {reason}; use network 'dense'."
+    assert str(refusal.value) == f"network 'conv' needs images, but likelihood 'flat' {reason}; use network 'dense'."

@@ -82,7 +82,7 @@ def runs(tmp_path_factory):
         )
         rows = {**SMALL, "model": {**SMALL["model"], "likelihood": "table"}}
         train(str(table(folder)), out=folder / "runs" / IN_FILE_NAMES[1], recipe="dense", settings=rows, device="cpu")
-        patch.setattr("lowerbound.runs.run.write_report", lambda results, path: None)
+        patch.setattr("lowerbound.runs.run.write_report", lambda results, path, *messages: None)
         train(str(images(folder)), out=folder / "runs" / IN_FILE_NAMES[0], recipe="dense", settings=SMALL, device="cpu")
     return folder / "runs"
 
@@ -119,7 +119,7 @@ def test_the_explorer_shows_hostile_names_as_they_are(page, runs):
 
 
 def test_the_explorer_in_one_file_shows_hostile_names_as_they_are(page, runs, tmp_path):
-    pytest.importorskip("onnx", reason="the file holds an ONNX model")
+    pytest.importorskip("onnx", reason="the file contains an ONNX model")
     path = write_offline(runs / IN_FILE_NAMES[1], tmp_path / "page.html", device="cpu")
     page.goto(path.as_uri())
     page.wait_for_selector("canvas.plane")

@@ -80,14 +80,14 @@ def _check_shapes_are_those_of_images(config: ModelConfig, likelihood: Likelihoo
         (raw, f"likelihood {name!r} needs {times(raw)} from the decoder"),
     ):
         if len(shape) != 3:
-            raise ConfigError(f"network {config.network!r} needs images, {came}; use network 'dense'.")
+            raise ConfigError(f"network {config.network!r} needs images, but {came}; use network 'dense'.")
 
 
 def build_likelihood(config: ModelConfig, event_shape: tuple[int, ...], columns: Sequence[Column] = ()) -> Likelihood:
     """The likelihood of a configuration; a table's likelihood needs its columns."""
     if config.likelihood == "table":
         if len(event_shape) != 1:
-            raise ConfigError(f"likelihood 'table' needs rows of cells, the data are {times(event_shape)}.")
+            raise ConfigError(f"likelihood 'table' needs rows of cells, but the data are {times(event_shape)}.")
         return TableLikelihood(event_shape, tuple(columns))
     likelihood: Likelihood = build_part("likelihood", config, event_shape)
     return likelihood
