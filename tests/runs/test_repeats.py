@@ -78,3 +78,5 @@ def test_what_is_resumed_keeps_the_settings_of_the_run(tmp_path, capsys, is_kill
     torch.testing.assert_close(weights(out / "seed-1"), before, rtol=0, atol=0)
     refused = in_process(capsys, *again, "--set", "model.prior_options.num_components=4", expect=2).err
     assert "model.prior_options is {'num_components': 3" in one_line(refused)
+    refused = in_process(capsys, *again, "--recipe", "conv", expect=2).err
+    assert "was trained with recipe 'auto', not 'conv'" in one_line(refused)

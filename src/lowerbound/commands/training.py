@@ -81,7 +81,7 @@ def train(
             runs = [resumed]
         else:
             # The settings of a run that is resumed are below those given, not the defaults.
-            stored = repeats.experiment_of_seeds(out, given) if resume and out is not None else None
+            stored = repeats.experiment_of_seeds(out, recipe, given) if resume and out is not None else None
             experiment = stored or resolve(recipe, given)
             runs = repeats.train_seeds(
                 seeds,

@@ -15,7 +15,7 @@ from lowerbound.foundation.run_identity import is_run, runs_in
 from lowerbound.reporting.report import REPORT, write_index
 from lowerbound.runs.experiment import Experiment, Settings, merge, tables
 from lowerbound.runs.preparation import Prepared, prepare
-from lowerbound.runs.resuming import resume, resumed_experiment
+from lowerbound.runs.resuming import check_recipe, resume, resumed_experiment
 from lowerbound.runs.run import SILENT, Callbacks, Run, start_run, train
 from lowerbound.runs.run_data import read_stored
 from lowerbound.runs.run_lock import writing_into
@@ -62,15 +62,16 @@ def train_seeds(
     return runs
 
 
-def experiment_of_seeds(out: Path, settings: Settings) -> Experiment | None:
+def experiment_of_seeds(out: Path, recipe: str, settings: Settings) -> Experiment | None:
     """The experiment that runs in a directory repeat, with other settings and the lowest seed; None without a run.
 
-    ConfigError for a setting that a resumed run keeps.
+    ConfigError for another recipe, or a setting that a resumed run keeps.
     """
     names = runs_in(out)
     if not names:
         return None
     stored = read_stored(out / names[0]).experiment
+    check_recipe(out / names[0], stored, recipe)
     seed = tables(settings).get("training", {}).get("seed", stored.training.seed)
     kept = merge(settings, {"training": {"seed": stored.training.seed}})
     experiment = resumed_experiment(stored, kept)

@@ -43,12 +43,17 @@ def resume(
     read_config(path)
     with writing_into(path):
         stored = read_stored(path)
-        if recipe and Path(recipe).stem != stored.experiment.recipe:
-            raise ConfigError(f"{path} was trained with recipe {stored.experiment.recipe!r}, not {recipe!r}.")
+        check_recipe(path, stored.experiment, recipe)
         experiment = resumed_experiment(stored.experiment, settings or {})
         splits = own_splits(path, data=data, data_dir=experiment.data.data_dir)
         job = Job(path, experiment, splits, choose_device(device), callbacks)
         return _continue(job, _config_resumed(stored.content, experiment))
+
+
+def check_recipe(path: Path, experiment: Experiment, recipe: str) -> None:
+    """ConfigError for a recipe that is not that of the run in `path`; an empty one was not given."""
+    if recipe and Path(recipe).stem != experiment.recipe:
+        raise ConfigError(f"{path} was trained with recipe {experiment.recipe!r}, not {recipe!r}.")
 
 
 def _continue(job: Job, config: Mapping[str, Any]) -> Run:
