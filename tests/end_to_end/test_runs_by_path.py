@@ -70,7 +70,7 @@ def test_the_evaluation_of_a_path_is_that_of_its_model(run, data, monkeypatch):
         torch.testing.assert_close(vae.state_dict(), evaluated[0][0].state_dict(), rtol=0, atol=0)
 
 
-@pytest.mark.parametrize("door", DOORS.keys() - {"offline"})
+@pytest.mark.parametrize("door", sorted(DOORS.keys() - {"offline"}))
 def test_what_is_neither_a_run_nor_a_path_is_named(unchecked, door):
     with pytest.raises(UsageError, match="expected a run or the path of its directory, got a float"):
         DOORS[door](2.5)
@@ -83,7 +83,7 @@ def several(tmp_path):
     return tmp_path / "all"
 
 
-@pytest.mark.parametrize("door", DOORS.keys() - {"explore", "offline"})
+@pytest.mark.parametrize("door", sorted(DOORS.keys() - {"explore", "offline"}))
 def test_a_directory_of_several_runs_names_them(several, door):
     with pytest.raises(UsageError) as refusal:
         DOORS[door](several)
