@@ -104,7 +104,7 @@ def test_the_probability_of_everything_is_one(name, options):
             assert summed(p, *DISCRETE[name](p), likelihood.event_shape) == pytest.approx([1] * 3, abs=1e-7)
         else:
             masses = integrated(p, likelihood.event_shape, likelihood.is_within_unit_interval)
-            assert list(masses) == pytest.approx([1] * 3, abs=1e-5)
+            assert list(masses) == pytest.approx([1] * 3, abs=1e-7)
 
 
 @every_likelihood

@@ -22,7 +22,7 @@ every_prior = pytest.mark.parametrize("name", PRIORS)
 def test_the_density_of_everything_is_one(name):
     prior = PRIORS[name](2)
     mean, reach = prior().mean.detach().numpy(), 12 * prior().variance.detach().sqrt().numpy()
-    assert total_mass(prior.log_prob, mean - reach, mean + reach, mean) == pytest.approx(1, abs=1e-5)
+    assert total_mass(prior.log_prob, mean - reach, mean + reach, mean) == pytest.approx(1, abs=1e-7)
 
 
 @every_prior
@@ -104,7 +104,7 @@ def test_a_marginal_of_a_mixture_has_its_quantiles():
     marginal = mixture()().marginal([1])
     place = float(mixture().quantiles(torch.tensor([0.3]))[0, 1])
     mass = total_mass(lambda z: marginal.log_prob(z), [-30.0], [place], [0.0])
-    assert mass == pytest.approx(0.3, abs=1e-5)
+    assert mass == pytest.approx(0.3, abs=1e-7)
 
 
 def test_the_temperature_of_a_mixture_narrows_its_components_and_leaves_their_weights():
