@@ -73,7 +73,7 @@ def test_another_seed_gives_other_weights(splits):
         ("conv", {"speed": "plain"}),
     ],
 )
-@settings(max_examples=6, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(killed_after=st.integers(7, 17), checkpoint_every=st.integers(1, 6))
 def test_training_killed_after_any_step_and_resumed_is_identical_to_the_bit(
     splits, tmp_path_factory, network, computing, killed_after, checkpoint_every
