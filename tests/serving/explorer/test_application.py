@@ -214,9 +214,3 @@ def test_neighbours_in_z_are_those_of_a_brute_force(client, run):
     np.testing.assert_allclose(distances[[each["index"] for each in found]], np.sort(distances)[:8], rtol=1e-4)
 
 
-def test_labels_have_the_colours_of_the_reports_figures(client):
-    answer = client.get("/assets/palette.js")
-    assert answer.headers["content-type"].startswith("text/javascript")
-    palette = json.loads(answer.text.removeprefix("export const PALETTE = ").rstrip(";\n"))
-    assert tuple(palette["light"]["categories"]) == CATEGORIES
-    assert not re.search(r"#[0-9a-f]{6}", (PAGE / "colours.js").read_text())

@@ -385,19 +385,3 @@ def test_an_address_that_cannot_be_listened_at_is_refused_in_one_line():
         hosting.bind("no such name", 0)
 
 
-def test_a_body_lies_where_numbers_can_be_read_without_a_detour():
-    async def read(ahead):
-        chunks = [b"h" * ahead + b"\0" * 3, b"\0" * 61]
-
-        async def receive():
-            return {"type": "http.request", "body": chunks.pop(0), "more_body": bool(chunks)}
-
-        from starlette.requests import Request
-
-        request = Request({"type": "http", "method": "POST", "headers": []}, receive)
-        return await Body(request, MemoryBudget(1000)).read(Limits(), aligned_at=ahead)
-
-    for ahead in (0, 1, 15, 16, 17, 123):
-        body = asyncio.run(read(ahead))
-        assert bytes(body) == b"h" * ahead + b"\0" * 64
-        assert np.frombuffer(body[ahead:], np.float32).flags.aligned
