@@ -51,7 +51,11 @@ def test_a_file_and_json_hold_what_was_found_with_empty_cells_for_what_is_unknow
     assert [row["anomalous"] for row in written] == ["0", "", "1", ""]
     assert [row["negative-elbo"] == "" for row in written] == [False, True, False, True]
     content = json.loads(json.dumps(anomaly.as_json(found)))
-    assert (content["by"], content["false_alarm_rate"], content["num_unscored"]) == (found.judged.by, found.judged.threshold.rate, 2)
+    assert (content["by"], content["false_alarm_rate"], content["num_unscored"]) == (
+        found.judged.by,
+        found.judged.threshold.rate,
+        2,
+    )
     assert content["skipped"] == list(found.skipped)
     assert [example["anomalous"] for example in content["examples"]] == [0, None, 1, None]
     assert content["thresholds"].keys() == found.judged.thresholds.keys()

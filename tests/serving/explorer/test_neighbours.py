@@ -1,37 +1,21 @@
 """Nearest latents and nearest images are those of a full search."""
 
 from dataclasses import replace
+
 import numpy as np
 import pytest
-import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from explorer_runs import copied, trained
-from lowerbound.data.batches import scaled
-from lowerbound.data.binarisation import binarise_by_content
+
 from lowerbound.data.examples import Examples
-from lowerbound.data.sources import load
-from lowerbound.foundation.errors import DataError, RunError
 from lowerbound.foundation.schema import Schema
 from lowerbound.serving.explorer.latents import (
     Latents,
-    encode_chunk,
-    join_chunks,
-    stored_latents,
-    widest_axes,
 )
-from lowerbound.serving.explorer.loaded_run import decode, load_run
 from lowerbound.serving.explorer.neighbours import nearest_latents, nearest_pixels
 from lowerbound.serving.explorer.points import (
-    CHUNK,
     Dataset,
-    chunks_of,
-    displayed_examples,
-    load_points,
-    one_model_input,
-    points_of,
 )
-
 
 
 def of(*parts, is_redrawn=False):

@@ -5,29 +5,15 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
 
-from explorer_runs import copied, trained
+from explorer_runs import copied, encoded, trained
 from lowerbound.data.batches import scaled
 from lowerbound.data.binarisation import binarise_by_content
-from lowerbound.data.examples import Examples
 from lowerbound.data.sources import load
 from lowerbound.foundation.errors import DataError, RunError
-from lowerbound.foundation.schema import Schema
-from lowerbound.serving.explorer.latents import (
-    Latents,
-    encode_chunk,
-    join_chunks,
-    stored_latents,
-    widest_axes,
-)
 from lowerbound.serving.explorer.loaded_run import decode, load_run
-from lowerbound.serving.explorer.neighbours import nearest_latents, nearest_pixels
 from lowerbound.serving.explorer.points import (
     CHUNK,
-    Dataset,
-    chunks_of,
     displayed_examples,
     load_points,
     one_model_input,
@@ -36,19 +22,8 @@ from lowerbound.serving.explorer.points import (
 
 
 @pytest.fixture(scope="module")
-def loaded(tmp_path_factory):
-    return load_run(trained(tmp_path_factory, "digits"), "cpu")
-
-
-@pytest.fixture(scope="module")
 def dynamic(tmp_path_factory):
     return load_run(trained(tmp_path_factory, "dynamic"), "cpu")
-
-
-
-
-def encoded(loaded, points):
-    return join_chunks(points, [encode_chunk(loaded, points, chunk) for chunk in chunks_of(points)])
 
 
 def test_points_are_all_examples_split_after_split(loaded):
@@ -84,24 +59,6 @@ def test_where_training_watched_the_test_examples_they_are_shown_once(loaded):
     points = points_of(splits, loaded)
     assert points.names == ("train", "test")
     assert len(points) == 1797
-
-
-def test_codes_are_the_models_own(loaded):
-    splits, codes = load(loaded.experiment.data), encoded(loaded, load_points(loaded))
-    with torch.inference_mode():
-        posterior = loaded.model.encode(
-            torch.cat([scaled(part) for part in (splits.train, splits.validation, splits.test)])
-        )
-    torch.testing.assert_close(torch.from_numpy(codes.mean), posterior.mean)
-    torch.testing.assert_close(torch.from_numpy(codes.log_variance), posterior.log_variance)
-    assert len(codes) > CHUNK  # several parts
-
-
-def test_a_deterministic_code_has_no_variance(tmp_path_factory):
-    plain = load_run(trained(tmp_path_factory, "plain"), "cpu")
-    codes = encoded(plain, load_points(plain))
-    assert codes.log_variance is None
-    assert set(codes.arrays()) == {"mean", "labels", "split"}
 
 
 @pytest.mark.parametrize("kind", ["digits", "dynamic", "colour", "table", "array"])
@@ -175,30 +132,3 @@ def test_numbers_with_an_offset_are_shown_as_they_are_stored(tmp_path_factory):
     expected = far.trained.decode(z).mean
     np.testing.assert_allclose(decode(far, z)["values"], expected, rtol=0, atol=1e-5)
     assert np.abs(expected[0].numpy() - stored.mean(0)).max() < 5
-
-
-def test_stored_codes_are_those_of_the_test_split(loaded):
-    codes, stored = encoded(loaded, load_points(loaded)), stored_latents(loaded)
-    np.testing.assert_allclose(stored.mean, codes.mean[-360:], atol=1e-5)
-    np.testing.assert_array_equal(stored.labels, codes.labels[-360:])
-    assert stored.log_variance is None
-
-
-def test_without_results_there_are_no_stored_codes(loaded, tmp_path):
-    path = copied(loaded.path, tmp_path / "a")
-    (path / "results.safetensors").unlink()
-    assert stored_latents(load_run(path, "cpu")) is None
-
-
-def test_the_widest_axes_come_first():
-    mean = np.random.default_rng(0).normal(size=(1000, 4)) * [1, 3, 0.1, 2]
-    assert widest_axes(mean) == [1, 3]
-    assert widest_axes(mean[:, :1]) == [0]
-
-
-
-
-
-
-
-

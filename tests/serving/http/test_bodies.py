@@ -1,27 +1,11 @@
-"""x"""
+"""Bodies of requests: how they lie in memory, how long they are, and how long they are waited for."""
 
 import asyncio
-import base64
-import json
-import re
-import socket
-import threading
-import time
-from io import BytesIO
-from pathlib import Path
-from urllib.parse import urlsplit
-import httpx
-import numpy as np
-import pytest
-from PIL import Image
-from lowerbound.foundation.errors import UsageError
-from lowerbound.serving.http import hosting
-from lowerbound.serving.http.access import Access, access_for
-from lowerbound.serving.http.errors import RequestError
-from lowerbound.serving.service.batching import compute_batch
-from lowerbound.serving.service.limits import Body, Limits, MemoryBudget
-from served_models import application, digits, images, running
 
+import numpy as np
+
+from limited_service import ask, connect, refused, until_closed
+from lowerbound.serving.service.limits import Body, Limits, MemoryBudget
 
 
 def test_a_body_lies_where_numbers_can_be_read_without_a_detour():
@@ -40,3 +24,22 @@ def test_a_body_lies_where_numbers_can_be_read_without_a_detour():
         body = asyncio.run(read(ahead))
         assert bytes(body) == b"h" * ahead + b"\0" * 64
         assert np.frombuffer(body[ahead:], np.float32).flags.aligned
+
+
+def test_a_body_is_read_no_further_than_its_limit(serve):
+    client = serve(max_body=10_000)
+    assert ask(client, 30).status_code == 200
+    refused(ask(client, 64), 413, "10,000 bytes")
+    # Also where nobody says beforehand how long it will be.
+    chunks = (b"x" * 1000 for _ in range(1000))
+    refused(client.post("/v2/models/digits.encode/infer", content=chunks), 413, "10,000 bytes")
+    refused(client.post("/encode", content=b"x" * 10_001), 413, "10,000 bytes")
+
+
+def test_a_body_that_does_not_come_is_waited_for_no_longer_than_the_limit(serve):
+    client = serve(timeout=0.3)
+    with connect(client) as connection:
+        connection.sendall(b"POST /encode HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100\r\n\r\nhalf")
+        answer = until_closed(connection)
+    assert answer.startswith(b"HTTP/1.1 408")
+    assert b'{"error":"the body took longer than 0.3 s' in answer

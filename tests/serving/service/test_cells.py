@@ -1,19 +1,10 @@
 """Cells of rows that come as JSON."""
 
-from html.parser import HTMLParser
-from io import BytesIO
-import httpx
-import numpy as np
 import pytest
-from PIL import Image
-from prometheus_client.parser import text_string_to_metric_families
+
 from lowerbound.foundation.schema import Column
-from lowerbound.foundation.seeding import generator
-from lowerbound.reporting.tiles import displayable
 from lowerbound.serving.http.errors import RequestError
 from lowerbound.serving.service.cells import checked_cell
-from served_models import SIDE, application, code, digits, icons, people, running, spectra, tensor
-
 
 
 @pytest.mark.parametrize("levels", [("false", "true"), ("False", "True"), ("no", "TRUE", "FALSE")])

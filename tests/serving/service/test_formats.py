@@ -8,18 +8,13 @@ import httpx
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
 from PIL import Image
 
 from lowerbound.data.binarisation import binarise_by_content
 from lowerbound.data.examples import Examples
 from lowerbound.evaluation.quick_evaluation import expected_terms
-from lowerbound.foundation.schema import Column, Schema, Support
-from lowerbound.models.support import unsupported_values
-from lowerbound.probability.likelihoods import LIKELIHOODS
+from lowerbound.foundation.schema import Column
 from lowerbound.serving.service.formats import examples_as_json
-from lowerbound.serving.service.validation import first_unsupported
 from served_models import SIDE, application, digits, drawings, images_of, people, running, sixteens, spectra
 
 GREY = np.random.default_rng(0).integers(0, 256, (SIDE, SIDE), np.uint8)
@@ -233,7 +228,3 @@ def test_examples_are_written_as_python_writes_them(run):
         np.testing.assert_allclose(examples_as_json(run, x), expected, rtol=1e-6)
     else:
         assert [row["year"] for row in examples_as_json(run, x)] == expected["year"].tolist()
-
-
-
-

@@ -1,26 +1,17 @@
 """The quick check of a request finds what the check of every other door finds."""
 
 import math
-import re
-from io import BytesIO
-import httpx
+
 import numpy as np
-import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from PIL import Image
-from lowerbound.data.binarisation import binarise_by_content
+
 from lowerbound.data.examples import Examples
-from lowerbound.evaluation.quick_evaluation import expected_terms
-from lowerbound.foundation.schema import Column, Schema, Support
+from lowerbound.foundation.schema import Schema, Support
 from lowerbound.models.support import unsupported_values
 from lowerbound.probability.likelihoods import LIKELIHOODS
-from lowerbound.serving.service.formats import examples_as_json
 from lowerbound.serving.service.validation import first_unsupported
-from served_models import SIDE, application, digits, drawings, images_of, people, running, sixteens, spectra
-
-
 
 SHAPES = {"image": (2, 3, 1), "array": (4,)}
 
