@@ -13,6 +13,7 @@ import torch
 from hypothesis import settings
 from torch import Tensor
 
+import checked_calls  # noqa: F401 first: it changes how the package is checked
 from linear_models import exact_model
 from lowerbound.data.synthetic import LinearGaussian, orthogonal_linear_gaussian
 from lowerbound.evaluation import metrics

@@ -6,6 +6,7 @@ Imports for type checking alone count as well: they are knowledge, too.
 import ast
 import importlib
 from collections.abc import Iterator
+from functools import cache
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
@@ -71,7 +72,10 @@ def imports(module: str) -> set[str]:
     return found - {module}
 
 
-IMPORTS = {module: imports(module) for module in PATHS}
+@cache
+def all_imports() -> dict[str, set[str]]:
+    """Those of every module; not at import, which each test process would pay for."""
+    return {module: imports(module) for module in PATHS}
 
 
 def allowed(importer: str, imported: str) -> bool:
@@ -88,7 +92,7 @@ def allowed(importer: str, imported: str) -> bool:
 def cycle(modules: set[str]) -> list[str]:
     """Modules that import one another in a circle; empty where there is none."""
     try:
-        TopologicalSorter({module: IMPORTS[module] & modules for module in modules}).prepare()
+        TopologicalSorter({module: all_imports()[module] & modules for module in modules}).prepare()
     except CycleError as error:
         return list(reversed(error.args[1]))
     return []
@@ -101,11 +105,11 @@ def test_every_module_stands_in_exactly_one_layer():
 
 
 def test_the_parser_sees_imports_of_every_form():
-    assert IMPORTS["models.vae"] >= {"foundation.errors", "probability.samples"}
-    assert "reporting.wording" in IMPORTS["reporting.report"]  # from lowerbound.reporting import wording
-    assert "foundation.progress" in IMPORTS["commands.progress"]  # for type checking alone
-    assert {"commands.console", "__init__"} <= IMPORTS["cli"]  # the package's version
-    assert "runs.run" in IMPORTS["commands.training"]  # inside functions
+    assert all_imports()["models.vae"] >= {"foundation.errors", "probability.samples"}
+    assert "reporting.wording" in all_imports()["reporting.report"]  # from lowerbound.reporting import wording
+    assert "foundation.progress" in all_imports()["commands.progress"]  # for type checking alone
+    assert {"commands.console", "__init__"} <= all_imports()["cli"]  # the package's version
+    assert "runs.run" in all_imports()["commands.training"]  # inside functions
 
 
 @pytest.mark.parametrize(
@@ -125,7 +129,7 @@ def test_the_rule_tells_right_from_wrong(importer, imported, right):
 
 def test_modules_import_only_from_lower_layers_or_their_own_folder():
     wrong = {
-        module: [name for name in IMPORTS[module] if name != "__init__" and not allowed(module, name)]
+        module: [name for name in all_imports()[module] if name != "__init__" and not allowed(module, name)]
         for module in MODULES
     }
     assert {module: names for module, names in wrong.items() if names} == {}
@@ -142,7 +146,7 @@ def test_the_init_of_a_folder_holds_a_docstring_and_no_work():
 
 
 def test_only_entrances_know_the_package_itself_and_importing_it_imports_nothing_of_it():
-    assert {part(module) for module in MODULES if "__init__" in IMPORTS[module]} <= {*LAYERS[-2], *LAYERS[-1]}
+    assert {part(module) for module in MODULES if "__init__" in all_imports()[module]} <= {*LAYERS[-2], *LAYERS[-1]}
     run_on_import = ast.parse(PATHS["__init__"].read_text(encoding="utf-8")).body
     assert not any(name.startswith("lowerbound") for node in run_on_import for name in resolved([], node))
 
@@ -159,3 +163,33 @@ def test_the_map_in_the_documents_is_that_of_the_source(monkeypatch):
     assert text == write_map.with_map(text), "run `python docs/write_map.py`"
     named = {line.split()[0] for line in write_map.source_map().splitlines() if line.startswith("    ")}
     assert named == {PATHS[module].name for module in MODULES}
+
+
+WITHOUT_OWN_TESTS = {
+    "__main__": "runs the command line",
+    "commands.inference": "its commands share one run with the others, in test_cli.py",
+    "evaluation.run_context": "dataclasses, which test_report.py and test_results.py read and write",
+    "foundation.progress": "dataclasses",
+    "serving.explorer.offline_models": "its models are those of the page, in explorer/test_offline.py",
+    "serving.http.errors": "the exception of every refusal",
+    "serving.loaded_model": "the base class of two dataclasses",
+    "serving.portable.decoder_outputs": "tested by the models that it exports, in portable/test_onnx_form.py",
+    "serving.portable.export": "tested by the models that it exports, in portable/test_onnx_form.py",
+    "serving.portable.latent_outputs": "tested by the models that it exports, in portable/test_onnx_form.py",
+    "serving.portable.operators": "tested by the models that it exports, in portable/test_onnx_form.py",
+    "serving.portable.parity": "tested by the models that it exports, in portable/test_onnx_form.py",
+    "serving.portable.parts": "tested by the models that it exports, in portable/test_onnx_form.py",
+    "serving.service.schemas": "types, which service/test_protocol.py and test_openapi.py compare with what is sent",
+}
+"""Modules without a file of tests named after them, and where they are tested."""
+
+
+def test_every_module_has_tests_named_after_it_or_a_reason():
+    tests = Path(__file__).parent
+    missing = [
+        module
+        for module in MODULES
+        for name in [PATHS[module].stem.lstrip("_")]
+        if not (tests / PATHS[module].relative_to(ROOT).parent / f"test_{name}.py").exists()
+    ]
+    assert missing == [*WITHOUT_OWN_TESTS]

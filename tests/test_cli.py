@@ -48,7 +48,7 @@ def test_wrong_requests_get_one_line_and_a_status(capsys, monkeypatch, tmp_path,
 
 
 def test_the_run_can_be_summed_up_and_reported_again(capsys, run):
-    assert "8 wide and 8 high" in in_process(capsys, "summary", run).out
+    assert "8×8 pixels" in in_process(capsys, "summary", run).out
     before = (run / "report.html").read_bytes()
     (run / "report.html").unlink()
     assert str(run / "report.html") in in_process(capsys, "report", run).out
@@ -98,7 +98,7 @@ def test_reconstructing_new_files_of_the_right_size_works_and_of_a_wrong_size_is
     assert result["scores"][0]["num_examples"] == 1
     assert Image.open(tmp_path / "pair.png").size[1] > Image.open(tmp_path / "pair.png").size[0]
     captured = in_process(capsys, "reconstruct", run, tmp_path / "wrong.png", expect=2)
-    assert "examples are 1×9×8×1, the model was trained on N×8×8×1" in one_line(captured.err)
+    assert "examples are 1×9×8×1, but the model was trained on N×8×8×1" in one_line(captured.err)
 
 
 def test_codes_are_written_as_csv_and_npz_with_the_same_numbers(capsys, run, tmp_path):
@@ -119,7 +119,7 @@ def test_interpolation_takes_numbers_and_files(capsys, run, tmp_path):
     in_process(capsys, "interpolate", run, "3", tmp_path / "black.png", "--num", 5, "--out", tmp_path / "line.png")
     width, height = Image.open(tmp_path / "line.png").size
     assert width / height == pytest.approx(5, rel=0.05)
-    assert "accepted are 0 to 359" in one_line(in_process(capsys, "interpolate", run, "3", "360", expect=2).err)
+    assert "accepted: 0 to 359" in one_line(in_process(capsys, "interpolate", run, "3", "360", expect=2).err)
 
 
 def test_a_damaged_model_is_refused_in_one_line(capsys, run, tmp_path):

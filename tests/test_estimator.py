@@ -204,8 +204,8 @@ def test_training_that_fails_names_the_estimators_own_parameters_and_leaves_no_m
         (np.zeros((3, 5)), "Z has the shape 3×5; expected an array of n×2 codes"),
         (np.zeros(2), "Z has the shape 2; expected an array of n×2 codes"),
         ([[0.0, np.nan]], "Z: row 0, column 1 is nan; .* all finite"),
-        ([["a", "b"]], "Z does not hold numbers"),
-        ([[1.0], [1.0, 2.0]], "Z does not hold numbers in rows of one length"),
+        ([["a", "b"]], "Z does not contain numbers"),
+        ([[1.0], [1.0, 2.0]], "Z does not contain numbers in rows of equal length"),
     ],
 )
 def test_codes_that_are_not_accepted_are_refused_with_what_is(fitted, codes, message):

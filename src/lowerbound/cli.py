@@ -50,7 +50,7 @@ def _status_of_command() -> int:
             console.fail("interrupted.")
         return status
     except typer.TyperException as error:
-        console.fail(f"{error.format_message()} See lowerbound --help.")
+        console.fail(f"{error.format_message().rstrip('.')}. See lowerbound --help.")
         return UsageError.exit_status
     except LowerboundError as error:
         console.fail(with_hint(error))

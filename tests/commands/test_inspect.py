@@ -9,7 +9,7 @@ def test_summary_counts_the_parameters_of_the_reference_networks(capsys):
     conv = in_process(capsys, "summary", "tutorial-conv").out
     for number in ("69,076", "65,089", "134,165"):
         assert number in conv
-    assert "28 wide and 28 high with 1 channel, 2 latents" in conv
+    assert "of 28×28 pixels with 1 channel, 2 latents" in conv
     dense = in_process(capsys, "summary", "dense").out
     assert "403,972" in dense
     assert "403,728" in dense

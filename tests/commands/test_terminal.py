@@ -200,7 +200,7 @@ NO_RUN_MAY = "is not UTF-8, which the path of a run must be"
         (["train", "digits", "--out", "file"], 2, "file is not empty"),
         (["train", "digits", "--out", "x" * 300], 1, "File name too long"),
         (["train", "dangling"], 1, "dangling is a link to nowhere, which does not exist"),
-        (["train", BROKEN + b".csv", "--out", "run"], 2, "config.toml can hold only UTF-8"),
+        (["train", BROKEN + b".csv", "--out", "run"], 2, "config.toml can contain only UTF-8"),
         (["sample", "RUN", "--out", "dangling/x.png"], 2, "dangling is a link to nowhere"),
         (["sample", "RUN", "--folder", "dangling"], 2, "dangling is a link to nowhere"),
         (["sample", "RUN", "--out", "file/x.png"], 2, "file is a file; choose a folder"),

@@ -159,12 +159,12 @@ def test_what_is_merely_unusual_is_read(known, values):
 @pytest.mark.parametrize(
     ("shape", "hint"),
     [
-        ((4, 3, 2), "examples are 4×3×2×1, the model was trained on N×2×3×1 or N×2×3."),
+        ((4, 3, 2), "examples are 4×3×2×1, but the model was trained on N×2×3×1 or N×2×3."),
         (
             (4, 1, 2, 3),
-            "examples are 4×1×2×3, the model was trained on N×2×3×1 or N×2×3; it looks like N×C×H×W: array.tr",
+            "examples are 4×1×2×3, but the model was trained on N×2×3×1 or N×2×3; it looks like N×C×H×W: array.tr",
         ),
-        ((4, 6), "examples are 4×6, the model was trained on N×2×3×1 or N×2×3."),
+        ((4, 6), "examples are 4×6, but the model was trained on N×2×3×1 or N×2×3."),
         ((0, 2, 3), "no examples: 0×2×3×1"),
         ((), "examples are a single number"),
     ],
@@ -178,7 +178,7 @@ def test_another_shape_is_refused_with_that_of_the_run(shape, hint):
 def test_an_array_for_a_table_of_names_is_refused_with_the_names():
     known = Schema(layout="table", shape=(1,), dtype="", columns=(Column(name="age", kind="numeric"),))
     with pytest.raises(
-        DataError, match="holds an array, the model was trained on a table; give one with the columns 'age'"
+        DataError, match="contains an array, but the model was trained on a table; give one with the columns 'age'"
     ):
         to_collection(in_memory(np.zeros((4, 1))), ReadingOptions(schema=known))
 
@@ -186,7 +186,7 @@ def test_an_array_for_a_table_of_names_is_refused_with_the_names():
 def test_where_every_example_is_broken_the_first_is_named():
     options = ReadingOptions(schema=schema("uint8"), skip_broken=True)
     with pytest.raises(
-        DataError, match="none of the examples can be read; the first: the array: example 0, element 0,0 is"
+        DataError, match="none of the examples can be read; the first reason: the array: example 0, element 0,0 is"
     ):
         to_collection(in_memory(np.full((4, 2, 3), 999)), options)
 

@@ -110,7 +110,7 @@ def test_the_scale_of_images_follows_from_type_and_values(values, scale, kind):
     np.testing.assert_array_equal(examples.values[..., 0], values.astype(np.float32))
     assert -0.05 <= examples.support.low <= examples.support.high <= 1.05
     low, high = scale
-    words = f"read as images 12 wide and 12 high, {low} to {high} (change with data.layout, data.range)"
+    words = f"read as images of 12×12 pixels, {low} to {high} (change with data.layout, data.range)"
     assert collection.notes[-1] == words
 
 
@@ -166,7 +166,7 @@ def test_images_with_more_channels_and_small_ones_are_so_where_it_is_set():
 def test_channels_first_are_refused_with_the_way_out(channels):
     with pytest.raises(DataError) as caught:
         infer_array_schema(raw(np.zeros((6, channels, 16, 32))))
-    came = f"the array holds 6×{channels}×16×32, it looks like N×C×H×W"
+    came = f"the array contains 6×{channels}×16×32, which looks like N×C×H×W"
     assert str(caught.value) == f"{came}; give N×H×W×C: array.transpose(0, 2, 3, 1), or set data.layout=array."
 
 
@@ -208,7 +208,7 @@ def test_float32_keeps_the_digits_of_numbers_far_from_zero(seed, spread, mean):
 def test_arrays_with_two_axes_are_not_said_to_be_wide_and_high():
     values = between(0, 1, (6, 4, 5, 7), np.float32)
     assert describe_examples(6, Examples(values, 1.0, layout="array")).startswith("6 examples of shape 4×5×7; unit")
-    assert describe_examples(6, Examples(values, 1.0)).startswith("6 examples 5 wide and 4 high with 7 channels; unit")
+    assert describe_examples(6, Examples(values, 1.0)).startswith("6 examples of 5×4 pixels with 7 channels; unit")
 
 
 def test_no_note_is_added_where_the_schema_is_given(tmp_path):

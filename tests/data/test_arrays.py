@@ -85,13 +85,16 @@ def test_safetensors_hold_data_and_labels_under_the_names_of_an_npz(tmp_path):
     ("content", "reason"),
     [
         (b"", "is damaged"),
-        (struct.pack("<Q", 2**40) + b"{}", "claims a header of 1,099,511,627,776 bytes"),
+        (struct.pack("<Q", 2**40) + b"{}", "declares a header of 1,099,511,627,776 bytes"),
         (safetensors.numpy.save({"x": IMAGES})[:-1], "does not match its data"),
         (
             struct.pack("<Q", 62) + b'{"x":{"dtype":"U8","shape":[4,5],"data_offsets":[0,9000000]}}  ',
             "does not match its data",
         ),
-        (struct.pack("<Q", 62) + b'{"x":{"dtype":"F8","shape":[4,5],"data_offsets":[0,20]     }} ', "holds 'x' as F8"),
+        (
+            struct.pack("<Q", 62) + b'{"x":{"dtype":"F8","shape":[4,5],"data_offsets":[0,20]     }} ',
+            "contains 'x' as F8",
+        ),
     ],
 )
 def test_a_damaged_safetensors_file_is_refused(tmp_path, content, reason):
@@ -101,16 +104,16 @@ def test_a_damaged_safetensors_file_is_refused(tmp_path, content, reason):
 @pytest.mark.parametrize(
     ("array", "reason"),
     [
-        (np.array(1.0), "holds a single number; give N of them, along axis 0"),
+        (np.array(1.0), "contains a single number; give N of them, along axis 0"),
         (np.zeros((0, 4, 5)), "is empty: its shape is 0×4×5"),
         (np.zeros((6, 4, 0)), "is empty: its shape is 6×4×0"),
-        (np.zeros((6, 3, 32, 32)), "6×3×32×32, it looks like N×C×H×W; give N×H×W×C"),
+        (np.zeros((6, 3, 32, 32)), "6×3×32×32, which looks like N×C×H×W; give N×H×W×C"),
         (np.full((6, 4, 5), np.nan), "example 0, element 0,0 is nan; missing values are accepted only in tables N×D"),
         (np.where(np.arange(120).reshape(6, 4, 5) == 119, np.nan, 0.5), "example 5, element 3,4 is nan"),
         (np.full((6, 4), np.nan), "has no value in column 0"),
         (np.array([[np.nan, np.inf], [1, 2]]), "example 0, element 1 is inf; accepted: finite numbers"),
         (np.full((6, 4, 5), -np.inf), "example 0, element 0,0 is -inf"),
-        (np.full((6, 4), 1e300), "holds numbers from 1e+300 to 1e+300; accepted: those below 1e18"),
+        (np.full((6, 4), 1e300), "contains numbers from 1e+300 to 1e+300; accepted: those below 1e18"),
         (np.full((6, 4), -(2**62)), "accepted: those below 1e18"),
         (np.zeros((6, 4, 5), complex), "values of type complex128"),
         (np.zeros((6, 4, 5), "U3"), "values of type <U3"),
@@ -159,8 +162,8 @@ def test_labels_are_numbered_in_order_and_keep_their_names(tmp_path, image_key, 
 @pytest.mark.parametrize(
     ("arrays", "reason"),
     [
-        ({}, "holds no arrays"),
-        ({"a": IMAGES, "b": IMAGES}, "holds 'a', 'b'; accepted: one array, or data under one of"),
+        ({}, "contains no arrays"),
+        ({"a": IMAGES, "b": IMAGES}, "contains 'a', 'b'; accepted: one array, or data under one of"),
         ({"images": IMAGES, "labels": np.zeros(5, int)}, "shape 5; accepted: 6 integers"),
         ({"images": IMAGES, "labels": np.zeros((6, 10), int)}, "shape 6×10"),
         ({"images": IMAGES, "labels": np.full(6, 0.5)}, "labels of type float64"),
@@ -176,7 +179,7 @@ def test_an_archive_member_that_claims_more_than_deflate_can_hold_is_refused_unr
     stated = content.index(b"PK\x01\x02") + 24  # where the directory states the uncompressed size
     content[stated : stated + 4] = struct.pack("<I", 2**32 - 2)
     path = written(tmp_path / "images.npz", bytes(content))
-    assert "claims 4,294,967,294 bytes for 'images.npy'" in refusal(path)
+    assert "declares 4,294,967,294 bytes for 'images.npy'" in refusal(path)
 
 
 def test_an_archive_member_over_the_limit_is_refused_unread(tmp_path, monkeypatch):
@@ -185,7 +188,7 @@ def test_an_archive_member_over_the_limit_is_refused_unread(tmp_path, monkeypatc
     assert len(read(path).examples) == 100
     monkeypatch.setattr(np.lib.format, "read_array", lambda *_, **__: pytest.fail("it was read"))
     message = refusal(path, read=lambda path: read(path, ReadingOptions(limit=Limit(10**6 - 1))))
-    assert "unpacks to 977 KiB, the limit is 977 KiB; raise the limit data.max_gib to 1" in message
+    assert "unpacks to 977 KiB, but the limit is 977 KiB; raise the limit data.max_gib to 1" in message
 
 
 def test_an_archive_in_an_unusual_compression_is_refused(tmp_path):
@@ -264,7 +267,7 @@ def test_dsprites_are_read_without_its_pickled_metadata(tmp_path):
         ),
         (
             {"x_test": numbers(0, 9), "y_test": np.arange(9)},
-            "holds 'x_test', 'y_test'; accepted: one array, or data",
+            "contains 'x_test', 'y_test'; accepted: one array, or data",
         ),
     ],
 )

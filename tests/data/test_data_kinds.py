@@ -27,7 +27,7 @@ def test_the_kind_follows_from_the_values(values, scale, layout, kind):
 def test_images_on_levels_are_grey_or_in_colour(channels, kind):
     image = np.arange(12 * channels, dtype=np.uint8).reshape(1, 3, 4, channels)
     assert kind_of(Examples(image, 255.0)) == kind
-    assert describe_examples(1, Examples(image, 255.0)).startswith("1 example 4 wide and 3 high with")
+    assert describe_examples(1, Examples(image, 255.0)).startswith("1 example of 4×3 pixels with")
 
 
 @pytest.mark.parametrize(
@@ -36,7 +36,7 @@ def test_images_on_levels_are_grey_or_in_colour(channels, kind):
         ((1,), "of 1 value"),
         ((7,), "of 7 values"),
         ((2, 3), "of shape 2×3"),
-        ((1, 3, 4), "4 wide and 3 high with 1 channel"),
+        ((1, 3, 4), "of 4×3 pixels with 1 channel"),
     ],
 )
 def test_shapes_are_described(shape, words):

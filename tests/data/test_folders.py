@@ -59,7 +59,7 @@ def test_what_is_not_an_image_is_counted_and_named_once(tmp_path, form):
 @both
 def test_where_nothing_is_an_image_it_is_said_what_came(tmp_path, form):
     message = refusal(placed(tmp_path / "data", {"a.txt": b"x", "b.npy": b"y"}, form))
-    assert "holds no images, but a.txt and 1 more; give a folder or zip of PNG, JPEG" in message
+    assert "contains no images, but a.txt and 1 more; give a folder or zip of PNG, JPEG" in message
 
 
 def test_a_suffixless_file_that_cannot_be_read_is_named(tmp_path):
@@ -130,7 +130,7 @@ def test_train_among_other_names_is_a_class(tmp_path):
 @pytest.mark.parametrize(("name", "named"), [("extra/1.png", "extra"), ("1.png", "images outside any folder")])
 def test_splits_beside_other_images_are_refused(tmp_path, name, named):
     folder = save_images(tmp_path, {"train/1.png": grey(1), "test/2.png": grey(2), name: grey(3)})
-    assert f"holds splits (test, train) and also {named}; remove one or the other" in refusal(folder)
+    assert f"contains splits (test, train) and also {named}; remove one or the other" in refusal(folder)
 
 
 def test_a_split_without_classes_has_no_labels_and_it_is_said(tmp_path):

@@ -198,7 +198,7 @@ def test_what_cannot_be_learned_from_is_refused_with_the_reason(tmp_path, monkey
 def test_a_table_of_more_cells_than_can_be_held_is_refused(tmp_path, monkeypatch):
     path = saved_to(tmp_path / "table", dataset(x=([1.0, 2.0, 3.0], datasets.Value("float64"))))
     monkeypatch.setattr(tables, "CELL_BYTES", 2 * 2**30)
-    assert "has 3 cells or more, the limit is 2; raise the limit data.max_gib to 6" in refusal(path)
+    assert "has 3 cells or more, but the limit is 2; raise the limit data.max_gib to 6" in refusal(path)
 
 
 def test_a_label_column_that_is_not_there_is_refused_with_those_that_are(tmp_path):

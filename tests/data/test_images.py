@@ -117,7 +117,7 @@ def test_images_of_several_sizes_are_resized_to_their_middle_shape_and_a_note_sa
     collection = read(save_images(tmp_path, images))
     assert collection.resized_to == (64, 32)
     assert collection.examples.values.shape == (3, 32, 64, 1)
-    assert collection.notes == ("3 of 3 resized to 64 wide and 32 high, cropped",)
+    assert collection.notes == ("3 of 3 resized to 64×32 pixels, cropped",)
 
 
 def test_large_images_are_made_smaller(tmp_path):
@@ -190,7 +190,7 @@ def test_a_broken_image_is_named_and_stops_or_is_skipped_as_chosen(tmp_path, con
 
 def test_where_every_image_is_broken_the_first_is_named(tmp_path):
     written(tmp_path / "b.png", b"")
-    with pytest.raises(DataError, match=r"none of the images in .* can be read; the first: .*b\.png"):
+    with pytest.raises(DataError, match=r"none of the images in .* can be read; the first reason: .*b\.png"):
         read_with(tmp_path, skip_broken=True)
 
 
@@ -229,13 +229,13 @@ def test_nothing_of_an_archive_is_written_whatever_its_members_are_called(tmp_pa
 def test_a_member_that_claims_more_than_the_limit_is_refused_unread(tmp_path, monkeypatch):
     monkeypatch.setattr(folders, "MAX_FILE_BYTES", 1000)
     path = zipped(tmp_path / "a.zip", {"a.png": bytes(1001)})
-    assert "for 'a.png', the limit is" in refusal(path)
+    assert "for 'a.png', but the limit is" in refusal(path)
 
 
 def test_what_is_no_archive_or_holds_no_images_is_refused(tmp_path):
     assert "is not a zip archive of images, or it is damaged" in refusal(written(tmp_path / "a.zip", b"PK\x03\x04"))
-    assert "holds no images" in refusal(zipped(tmp_path / "b.zip", {"a.txt": b"x"}))
-    assert "holds no images" in refusal(tmp_path / "empty" if (tmp_path / "empty").mkdir() is None else tmp_path)
+    assert "contains no images" in refusal(zipped(tmp_path / "b.zip", {"a.txt": b"x"}))
+    assert "contains no images" in refusal(tmp_path / "empty" if (tmp_path / "empty").mkdir() is None else tmp_path)
 
 
 def test_a_folder_that_is_not_there_cannot_be_read(tmp_path):

@@ -115,7 +115,7 @@ def test_a_table_at_the_top_names_images_of_all_splits(tmp_path):
         ),
         (["a.png"], "a,x\na.png,y", "gives a.png several labels (x in line 2, y in line 3); keep one row"),
         (["a.png"], "a,x\na.png,", "gives a.png several labels (x in line 2, none in line 3)"),
-        (["a.png"], "a,x,3", "has 3 cells in line 2, its header names 2 columns"),
+        (["a.png"], "a,x,3", "has 3 cells in line 2, but its header has 2 columns"),
         (
             ["a.png"],
             'a,"x',

@@ -34,7 +34,7 @@ WITHIN = {  # what each small file takes, when it is read under the limit of 4 M
     "objects.npz": "pickled",
     "header.npy": "version 2.0",
     "sparse.npy": "takes",
-    "zeros-idx3-ubyte.gz": "claims",
+    "zeros-idx3-ubyte.gz": "declares",
     "rows.parquet": "cells or more",
     "texts.parquet": "unpacks to more than",
     "prefixes.parquet": "unpacks to more than",
@@ -46,7 +46,7 @@ WITHIN = {  # what each small file takes, when it is read under the limit of 4 M
     "offsets.arrow": "takes",
     "pixels.png": "twice the accepted number of pixels",
     "more-pixels.png": "twice the accepted number of pixels",
-    "tiles.tif": "tiles, the limit is",
+    "tiles.tif": "tiles, but the limit is",
 }
 
 
@@ -103,7 +103,7 @@ def test_a_table_of_more_columns_than_are_accepted_is_refused_with_what_to_do(tm
 def test_links_that_double_at_every_level_are_counted(tmp_path, monkeypatch):
     monkeypatch.setattr(folders, "MAX_FOLDERS", 1_000)
     path = HOSTILE["links"].write(tmp_path, HOSTILE["links"].small)
-    assert "holds 1,001 folders or more, the limit is 1,000" in refusal(path)
+    assert "contains 1,001 folders or more, but the limit is 1,000" in refusal(path)
 
 
 def test_where_texts_of_an_arrow_file_begin_is_checked_before_it_is_believed(tmp_path):

@@ -117,7 +117,7 @@ def test_the_scale_of_16_bits_is_the_least_that_holds_all(tmp_path, top):
     collection = read(save_images(tmp_path, {"a.png": Image.fromarray(values)}))
     assert collection.examples.range == (0.0, float(top))
     np.testing.assert_array_equal(collection.examples.values[0, ..., 0], values)
-    assert collection.notes == (f"read as images 2 wide and 2 high, 0 to {top} (change with data.range)",)
+    assert collection.notes == (f"read as images of 2×2 pixels, 0 to {top} (change with data.range)",)
 
 
 def test_where_white_is_zero_in_a_16_bit_tiff_it_is_inverted_as_8_bits_are(tmp_path):
@@ -175,7 +175,7 @@ def test_images_of_different_types_in_one_folder_are_refused_with_an_example_of_
     save_images(tmp_path, {"a.png": grey(0), "b.png": Image.fromarray(np.zeros((4, 5), np.uint16))})
     written(tmp_path / "c.tif", tiff(np.zeros((4, 5), np.int16)))
     came = "(uint8 up to 255 in a.png, uint16 up to 65535 in b.png, int16 in c.tif)"
-    assert f"holds images of different types {came}; convert them to one" in refusal(tmp_path)
+    assert f"contains images of different types {came}; convert them to one" in refusal(tmp_path)
 
 
 @given(st.sampled_from([*BOUNDS, "float32"]), st.sampled_from(["crop", "fit"]), st.integers(2, 9), st.integers(2, 9))

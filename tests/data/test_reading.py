@@ -36,9 +36,9 @@ def test_an_error_of_the_file_itself_keeps_its_reason(tmp_path):
 
 
 def test_a_limit_names_the_setting_that_raises_it_unless_it_is_fixed():
-    with pytest.raises(TooLarge, match=r"takes 3 GiB, the limit is 2 GiB; raise the limit data\.max_gib to 3"):
+    with pytest.raises(TooLarge, match=r"takes 3 GiB, but the limit is 2 GiB; raise the limit data\.max_gib to 3"):
         Limit(2 * GIB).check("x", 3 * GIB)
-    with pytest.raises(TooLarge, match="send less at once"):
+    with pytest.raises(TooLarge, match="send a smaller request"):
         Limit(2 * GIB, can_be_raised=False).check("x", 3 * GIB)
     Limit(2 * GIB).check("x", 2 * GIB)
 

@@ -104,8 +104,8 @@ def test_mnist_watched_on_its_test_images_trains_on_60000():
 @pytest.mark.parametrize(
     ("file", "content", "reason"),
     [
-        (IDX_FILES[1], idx_bytes(np.zeros(23, np.uint8)), "holds 23 labels, but"),
-        (IDX_FILES[1], idx_bytes(np.full(24, 10, np.uint8)), "holds the label 10; accepted: 0..9"),
+        (IDX_FILES[1], idx_bytes(np.zeros(23, np.uint8)), "contains 23 labels, but"),
+        (IDX_FILES[1], idx_bytes(np.full(24, 10, np.uint8)), "contains the label 10; accepted: 0..9"),
         (IDX_FILES[2], idx_bytes(np.zeros((5, 4, 4), np.uint8)), "has another image size"),
         (IDX_FILES[3], b"", "begins with nothing"),
         (IDX_FILES[0], gzip.compress(idx_contents()[IDX_FILES[0]], mtime=0)[:-3], "is damaged"),
@@ -131,7 +131,7 @@ def test_a_folder_brings_its_labels_into_every_split(tmp_path):
 
 def test_too_few_images_to_split_are_refused(tmp_path, cache):
     config = DataConfig(source=str(numbered_images(tmp_path / "images.npy", 2)))
-    assert "holds 2 examples; train, validation and test need at least 3" in message_of(DataError, config)
+    assert "contains 2 examples; train, validation and test need at least 3" in message_of(DataError, config)
     write_idx(tmp_path / "mnist", idx_contents(num_train=1))
     assert "need at least 2" in message_of(DataError, DataConfig(source="mnist", data_dir=str(tmp_path)))
 
@@ -140,7 +140,7 @@ def test_a_name_goes_before_a_folder_of_that_name(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "digits").mkdir()
     assert len(load(DataConfig(source="digits")).train) == 1257
-    assert "holds no images" in message_of(DataError, DataConfig(source="./digits"))
+    assert "contains no images" in message_of(DataError, DataConfig(source="./digits"))
 
 
 @pytest.mark.parametrize(("source", "nearest"), [("mnits", "mnist"), ("fashion_mnist", "fashion-mnist")])
@@ -158,7 +158,7 @@ def test_what_can_be_neither_a_name_nor_a_path_is_an_unknown_name(source):
 def test_choices_that_the_data_leave_no_room_for_are_refused(tmp_path):
     rows = written(tmp_path / "rows.csv", b"a,b\n1.5,2.5\n2.5,0.1\n0.3,7.7\n")
     message = message_of(DataError, DataConfig(source=str(rows), size="64x48"))
-    assert "holds no image files, and only image files are resized; remove data.size '64x48'" in message
+    assert "contains no image files, and only image files are resized; remove data.size '64x48'" in message
     np.save(tmp_path / "a.npy", np.zeros((3, 4, 5, 1), np.uint8))
     message = message_of(DataError, DataConfig(source=str(tmp_path / "a.npy"), labels="labels.csv"))
     assert "cannot take labels from labels.csv" in message

@@ -131,6 +131,6 @@ def test_of_data_with_a_validation_split_no_others_are_held_out(settings):
 @pytest.mark.parametrize(("sizes", "needed"), [((0, 3, 3), 1), ((1, 0, 3), 2), ((1, 3, 0), 2)])
 def test_too_few_training_examples_beside_given_splits_are_refused(sizes, needed):
     with pytest.raises(
-        DataError, match=f"holds {sizes[0]} training example.* besides its splits; it needs at least {needed}"
+        DataError, match=f"contains {sizes[0]} training example.* besides its splits; it needs at least {needed}"
     ):
         pool_with_default_splits("data", collection(*sizes), 0)

@@ -84,12 +84,12 @@ def test_a_broken_row_that_is_skipped_keeps_its_place_without_a_value(tmp_path):
     assert sorted(found.unreadable) == [1, 2]
     assert found.skipped == (found.unreadable[1], found.unreadable[2])
     assert "row 2 (line 3), column 'city' is 'Paris'" in found.skipped[0]
-    assert "row 3 (line 4) has 2 cells, the header names 5 columns" in found.skipped[1]
+    assert "row 3 (line 4) has 2 cells, but the header has 5 columns" in found.skipped[1]
     assert drop_unreadable(found).examples.values.tolist() == [[0, 3, 1, 1, 1], [1, 1, 0, 1, 0]]
 
 
 def test_a_table_whose_rows_are_all_broken_is_refused(tmp_path):
-    with pytest.raises(DataError, match=r"no row can be read; the first: .*row 1 .line 2., column 'city' is 'Paris'"):
+    with pytest.raises(DataError, match=r"no row can be read; the first reason: .*row 1 .line 2., column 'city'"):
         conform(tmp_path / "x.csv", f"{HEADER}40,3,m,Paris,7\n", skip_broken=True)
 
 
@@ -188,8 +188,8 @@ def test_whole_numbers_become_an_integer_array_and_labels_and_indices_stay_out(t
     ("cell", "reason"),
     [
         ("", "row 2 (line 3), column 'b' is missing; an array has a number in every cell"),
-        ("x", "row 2 (line 3), column 'b' is 'x'; an array holds only numbers"),
-        ("007", "row 2 (line 3), column 'b' is '007'; an array holds only numbers"),
+        ("x", "row 2 (line 3), column 'b' is 'x'; an array contains only numbers"),
+        ("007", "row 2 (line 3), column 'b' is '007'; an array contains only numbers"),
     ],
 )
 def test_a_cell_that_is_no_number_is_refused_in_an_array(tmp_path, cell, reason):
@@ -202,7 +202,7 @@ def test_a_table_of_an_array_with_missing_cells_is_read_by_position(tmp_path):
     schema = infer_array_schema(RawArray(place="x.npy", values=np.array([[1.5, np.nan], [2.5, 1.0], [0.0, 3.0]])))
     found = conform_table(read_csv(written(tmp_path / "x.csv", b"a,b\n1.5,\n,2\n")), schema)
     np.testing.assert_array_equal(found.examples.values, np.array([[1.5, np.nan], [np.nan, 2]], np.float32))
-    with pytest.raises(DataError, match="has 3 columns, the model was trained on an array with 2"):
+    with pytest.raises(DataError, match="has 3 columns, but the model was trained on an array with 2"):
         conform_table(read_csv(written(tmp_path / "y.csv", b"a,b,c\n1,2,3\n")), schema)
 
 

@@ -97,7 +97,7 @@ def test_postal_codes_padded_with_zeros_are_identifiers(tmp_path):
     column, _, notes = column_x(
         tmp_path, [f"{code:05d}" for code in RNG.choice(np.arange(500, 99_999), NUM_ROWS, False)]
     )
-    assert column is None and "200 different texts look like identifiers" in notes
+    assert column is None and "200 different values look like identifiers" in notes
 
 
 @pytest.mark.parametrize(

@@ -43,7 +43,7 @@ def test_rows_know_the_line_that_they_begin_in(tmp_path):
 def test_a_row_of_another_length_is_kept_and_named_by_the_line_of_the_file(tmp_path):
     body = "".join(f'"two\nlines {index % 4}",{index}\n' for index in range(20))
     table = read(tmp_path / "x.csv", f"txt,a\n{body}x,1,2\n")
-    assert table.unreadable == {20: f"{tmp_path / 'x.csv'}: row 21 (line 42) has 3 cells, the header names 2 columns"}
+    assert table.unreadable == {20: f"{tmp_path / 'x.csv'}: row 21 (line 42) has 3 cells, but the header has 2 columns"}
     assert table.num_rows == 21 and table.columns["a"][20] is None
 
 
@@ -81,10 +81,10 @@ def test_every_column_has_a_name(tmp_path, header, names, unnamed):
 @pytest.mark.parametrize(
     ("content", "reason"),
     [
-        (b"", "is empty; its first line must name the columns"),
+        (b"", "is empty; its first line must contain the column names"),
         (b"a,b\n", "has no rows"),
         (b"a,b,a\n1,2,3\n", "has 'a' twice"),
-        (b"1,2,3\n4,5,6\n", "has no header: line 1 ('1', '2', '3') is a row; add a first line that names the columns"),
+        (b"1,2,3\n4,5,6\n", "has no header: line 1 ('1', '2', '3') is a row; add a first line with the column names"),
         (b"21.5,Oslo\n20.5,Bergen\n", "has no header: line 1 ('21.5', 'Oslo') is a row"),
         (b"22,Oslo\n20,Bergen\n21,Oslo\n", "has no header: line 1 ('22', 'Oslo') is a row"),
         (b"no,Oslo\nyes,Bergen\nno,Oslo\n", "has no header: line 1 ('no', 'Oslo') is a row"),

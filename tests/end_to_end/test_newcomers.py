@@ -80,7 +80,7 @@ def test_keys_are_those_of_toml(word, keys):
 @pytest.mark.parametrize(
     ("settings", "reason"),
     [
-        ({"exclude": ("a",)}, "data.exclude is for tables; .* holds an array"),
+        ({"exclude": ("a",)}, "data.exclude is for tables; .* contains an array"),
         ({"decimal": ","}, "data.decimal is for tables"),
         ({"channels": 3}, "data.channels is for image files"),
         ({"range": (1.0, 0.0)}, "the lower one first"),
@@ -100,7 +100,7 @@ def test_what_is_not_there_or_of_another_kind_is_refused_by_its_name(run, tmp_pa
     with pytest.raises(DataError, match="nowhere does not exist"):
         tasks.encode(run.path, ["nowhere"], out=tmp_path / "codes.csv")
     (tmp_path / "table.csv").write_text("a,b\n1,x\n")
-    with pytest.raises(SchemaError, match="holds a table, the model was trained on images of 8×8×1"):
+    with pytest.raises(SchemaError, match="contains a table, but the model was trained on images of 8×8×1"):
         tasks.encode(run.path, [str(tmp_path / "table.csv")], out=tmp_path / "codes.csv")
     with pytest.raises(UsageError, match=r"is not a model; give a run directory or a model\.safetensors"):
         lb.load(tmp_path / "table.csv")

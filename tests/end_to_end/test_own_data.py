@@ -94,9 +94,9 @@ def table_run(table, tmp_path_factory):
 def test_a_run_says_what_was_found_chosen_and_skipped(photo_run):
     path, heard = photo_run
     told = "\n".join(heard)
-    assert "40 examples 24 wide and 16 high with 3 channels; colour: images of several channels" in told
-    assert "likelihood: discretized-logistic" in told and "(because values are on discrete levels" in told
-    assert "resized to 24 wide and 16 high, cropped" in told and "broken.png" in told
+    assert "40 examples of 24×16 pixels with 3 channels; colour: images of several channels" in told
+    assert "likelihood: discretized-logistic" in told and ", because values are on discrete levels" in told
+    assert "resized to 24×16 pixels, cropped" in told and "broken.png" in told
     context = json.loads((path / "results.json").read_text())["context"]
     assert context["config"]["data"]["size"] == "24x16"
     assert "broken.png" in context["data"]["skipped"][0]

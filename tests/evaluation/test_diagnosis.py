@@ -165,7 +165,7 @@ def test_an_unresolved_aggregate_kl_is_replaced_by_that_of_its_moments():
 
 
 def test_holes_are_reported_as_the_share_of_the_prior_that_is_filled():
-    assert "filled only 0.14 of it" in finding_of("holes in the latent space").sentence  # e⁻²
+    assert "filled only 13.5% of it" in finding_of("holes in the latent space").sentence  # e⁻²
 
 
 def test_the_gain_is_that_of_the_elbo_over_a_model_without_z():

@@ -45,9 +45,6 @@ def pixel_model(activation: str, seed: int = 0, event_shape: tuple[int, ...] = (
     return model
 
 
-# ---- tables of log-densities
-
-
 # ---- closed forms
 
 

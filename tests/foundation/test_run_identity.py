@@ -195,7 +195,7 @@ def test_a_run_killed_before_its_first_checkpoint_starts_again_with_the_same_com
         shutil.rmtree(path / "checkpoints")
         assert not (path / "figures").exists()  # reports are without figures here
         (path / "report.html").unlink()
-    with pytest.raises(UsageError, match="holds the beginning of a run with other settings"):
+    with pytest.raises(UsageError, match="contains the beginning of a run with other settings"):
         trained(path, 2)
     assert read_toml(path / CONFIG) == read_toml(runs[0] / CONFIG)
 

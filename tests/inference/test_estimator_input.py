@@ -48,8 +48,8 @@ def test_numbers_of_numpy_are_accepted_as_parameters():
     ("rows", "message"),
     [
         (X[0], "does not have two dimensions"),
-        ([["secret"]], "holds text"),
-        (X * 1j, "Complex data not supported; give real numbers"),
+        ([["secret"]], "contains text"),
+        (X * 1j, "Complex data not supported; pass real numbers"),
         (np.where(X > 20, np.nan, X), "contains NaN; only likelihood='table' accepts"),
         (sparse.csr_matrix((10**6, 10**5)), "takes 745 GiB as a dense array, .* TruncatedSVD"),
     ],

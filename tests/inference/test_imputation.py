@@ -281,5 +281,5 @@ def test_another_format_and_the_input_itself_are_refused_as_output(vae, tmp_path
 
 def test_a_model_of_images_has_no_missing_cells(tmp_path, linear_gaussian):
     path = written(tmp_path / "in.csv", b"a,b\n1,2\n")
-    with pytest.raises(UsageError, match="impute needs a model of a table"):
+    with pytest.raises(UsageError, match="impute needs a model trained on a table"):
         impute_table(linear_gaussian.model, SCHEMA, path, Path(tmp_path / "out.csv"))

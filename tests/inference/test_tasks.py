@@ -35,7 +35,7 @@ def test_a_model_is_evaluated_on_splits_and_on_a_sources_name_alike():
 
 
 def test_data_of_another_shape_or_of_no_name_are_refused():
-    with pytest.raises(DataError, match="8 wide and 8 high with 1 channel, the model takes 3 wide and 2 high"):
+    with pytest.raises(DataError, match="of 8×8 pixels with 1 channel, but the model takes examples of 3×2 pixels"):
         lb.evaluate(model_of((1, 2, 3)), "digits")
     with pytest.raises(UnknownName):
         lb.evaluate(model_of(), "digit")

@@ -1,4 +1,4 @@
-"""What a VAE can be asked, for every network and likelihood, and what a configuration may not say."""
+"""What a VAE can be asked, for every network and likelihood."""
 
 import pytest
 import torch

@@ -84,5 +84,5 @@ def test_weights_do_not_depend_on_the_global_generator():
 
 
 def test_what_is_no_image_is_refused_with_what_to_use():
-    with pytest.raises(ConfigError, match="needs images, the data are rows of 20 values; use network 'dense'"):
+    with pytest.raises(ConfigError, match="needs images, but the data are rows of 20 values; use network 'dense'"):
         model_of((20,))

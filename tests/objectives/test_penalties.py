@@ -90,5 +90,5 @@ def test_unknown_penalties_and_negative_weights_are_refused():
 @pytest.mark.parametrize("value", [3.0, None, torch.zeros(2)])
 def test_a_penalty_that_returns_something_else_is_named(monkeypatch, value):
     monkeypatch.setitem(PENALTIES, "odd", lambda samples, context: value)
-    with pytest.raises(ConfigError, match="penalty 'odd' has to return a tensor with one number, got"):
+    with pytest.raises(ConfigError, match="penalty 'odd' must return a tensor with one number, got"):
         loss_of(tiny(), Objective(penalties={"odd": 1.0}), batch(), generator(0, "noise"))

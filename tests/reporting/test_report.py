@@ -306,7 +306,7 @@ def test_the_key_number_is_placed_between_the_floor_and_the_level_without_z(page
     # (27.08 - 24.7012) / (27.08 - 13.5) = 0.175
     assert "between 13.50 nats" in page.text
     assert "27.08 nats" in page.text
-    assert "covered 18 %" in page.text
+    assert "covers 18 %" in page.text
     assert "expectation over random binarisations" in page.text
 
 

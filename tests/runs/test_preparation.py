@@ -100,7 +100,7 @@ def test_a_named_source_without_a_recipe_is_prepared_like_a_file(tmp_path, monke
             (experiment.model, replace(experiment.training, num_epochs=1), lines[0].split(": ", 1)[1], lines[1:])
         )
     named, file = found
-    assert named[:3] == file[:3] and named[2].startswith("1,797 examples 8 wide and 8 high")
+    assert named[:3] == file[:3] and named[2].startswith("1,797 examples of 8×8 pixels")
     assert [line for line in file[3] if "because" in line] == named[3]
 
 

@@ -46,7 +46,7 @@ def test_a_likelihood_on_levels_takes_their_number_from_the_data_unless_it_is_sa
     run = train("digits", recipe="dense", out=tmp_path / "run", settings=merge(SHORT, LOGISTIC))
     assert run.model.vae.config.likelihood_options == {"num_levels": 17}
     wrong = merge(SHORT, {"model": {**LOGISTIC["model"], "likelihood_options": {"num_levels": 256}}})
-    with pytest.raises(DataError, match="the data have 17 levels, likelihood 'discretized-logistic' needs 256"):
+    with pytest.raises(DataError, match="the data have 17 levels, but likelihood 'discretized-logistic' needs 256"):
         train("digits", recipe="dense", out=tmp_path / "wrong", settings=wrong)
 
 

@@ -64,7 +64,7 @@ def test_scores_of_new_rows_need_no_training_data(place):
 def test_a_run_of_data_in_memory_asks_for_a_file(tmp_path):
     x = np.random.default_rng(0).normal(size=(60, 5))
     run = untrained_run(tmp_path / "run", x)
-    with pytest.raises(UsageError, match="was trained on data in memory; give the path of a file that holds it"):
+    with pytest.raises(UsageError, match="was trained on data in memory; give the path of a file that contains them"):
         tasks.encode(run.path, [])
     np.save(tmp_path / "x.npy", x)
     tasks.encode(run.path, [], InputOptions(data=str(tmp_path / "x.npy")))

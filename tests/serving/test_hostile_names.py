@@ -119,7 +119,7 @@ def test_the_explorer_shows_hostile_names_as_they_are(page, runs):
 
 
 def test_the_explorer_in_one_file_shows_hostile_names_as_they_are(page, runs, tmp_path):
-    pytest.importorskip("onnx", reason="the file holds an ONNX model")
+    pytest.importorskip("onnx", reason="the file contains an ONNX model")
     path = write_offline(runs / IN_FILE_NAMES[1], tmp_path / "page.html", device="cpu")
     page.goto(path.as_uri())
     page.wait_for_selector("canvas.plane")

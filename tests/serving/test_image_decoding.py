@@ -57,7 +57,7 @@ def test_another_process_decodes_as_this_one_does(decoders):
 
 
 def test_refusals_cross_the_border_with_their_kind(decoders):
-    with pytest.raises(TooLarge, match="the limit is 16,000,000 in all; send less at once"):
+    with pytest.raises(TooLarge, match="the limit is 16,000,000 in all; send a smaller request"):
         decoders.decode("the body", black_png(20), OPTIONS)
     with pytest.raises(TooLarge, match="tiles"):
         decoders.decode("the body", tiff_tiles(40_000), OPTIONS)

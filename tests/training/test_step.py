@@ -58,7 +58,7 @@ def spoil_decoder(model, x):
 @pytest.mark.parametrize(
     ("spoil", "cause"),
     [
-        (spoil_data, "the data hold NaN"),
+        (spoil_data, "the data contain NaN"),
         (spoil_weights, "made the weights non-finite; lower training.learning_rate"),
         (spoil_posterior, "the posterior diverged"),
         (spoil_decoder, "the decoder diverged"),

@@ -58,7 +58,7 @@ def print_findings(findings: Sequence["Finding"]) -> None:
         out.print(f"{severity_name(finding).lower()}: {finding.name}", markup=False)
         out.print(f"  {finding.sentence}", markup=False)
         measured = f"{finding.number:.4g} {finding.unit}".strip()
-        out.print(f"  measured {measured}, threshold {finding.threshold:.4g}: {finding.source}", markup=False)
+        out.print(f"  measured {measured}; threshold {finding.threshold:.4g} ({finding.source})", markup=False)
         out.print(f"  fix: {finding.remedy}", markup=False)
 
 

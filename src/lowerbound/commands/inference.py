@@ -25,7 +25,7 @@ from lowerbound.commands.options import (
 
 InputsArgument = Annotated[
     list[str] | None,
-    typer.Argument(metavar="[DATA|FILES]", help="A source, file, folder or images; test examples if not given."),
+    typer.Argument(metavar="[DATA|FILES]", help="A source, a folder or files; default: the run's test examples."),
 ]
 
 
@@ -84,7 +84,7 @@ def encode(
     data_dir: DataDirOption = "",
     out: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="A .csv, .npz, .parquet or .json file; RUN/latents.csv if not given."),
+        typer.Option(metavar="FILE", help="A .csv, .npz, .parquet or .json file; default: RUN/latents.csv."),
     ] = None,
 ) -> None:
     """Write the posterior of each example: mean and log-variance of each latent, id and label."""
@@ -102,10 +102,10 @@ def score(
     inputs: InputsArgument = None,
     false_alarms: Annotated[
         float | None,
-        typer.Option(metavar="RATE", help="Share of normal examples that may be flagged; about 0.05 if not given."),
+        typer.Option(metavar="RATE", help="Share of normal examples that may be flagged; default: about 0.05."),
     ] = None,
     by: Annotated[
-        str, typer.Option(metavar="SCORE", help="Score that flags anomalies; depends on the kind of data if not given.")
+        str, typer.Option(metavar="SCORE", help="Score that flags anomalies; the default depends on the kind of data.")
     ] = "",
     importance: Annotated[
         bool, typer.Option("--importance/--no-importance", help="Compute the importance-weighted score, the slowest.")
@@ -115,7 +115,9 @@ def score(
     device: DeviceOption = "auto",
     data: OwnDataOption = "",
     data_dir: DataDirOption = "",
-    out: Annotated[Path | None, typer.Option(metavar="FILE", help="All scores: .csv, .npz, .parquet or .json.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write all scores to a .csv, .npz, .parquet or .json file.")
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Compute anomaly scores, with a threshold from held-out examples of the training data."""
@@ -148,7 +150,7 @@ def impute(
     skip_broken: SkipOption = False,
     max_gib: MostOption = None,
     out: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Output in TABLE's format; in RUN if not given.")
+        Path | None, typer.Option(metavar="FILE", help="Output file in TABLE's format; default: a file in RUN.")
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -170,8 +172,8 @@ def impute(
 @app.command(rich_help_panel=USE, epilog="Example: lowerbound interpolate runs/conv 3 8 --num 12")
 def interpolate(
     run_path: RunArgument,
-    first: Annotated[str, typer.Argument(metavar="A", help="A file, or the number of a test example.")],
-    second: Annotated[str, typer.Argument(metavar="B", help="A file, or the number of a test example.")],
+    first: Annotated[str, typer.Argument(metavar="A", help="A file, or the index of a test example.")],
+    second: Annotated[str, typer.Argument(metavar="B", help="A file, or the index of a test example.")],
     num: NumOption = 10,
     max_gib: MostOption = None,
     data: OwnDataOption = "",

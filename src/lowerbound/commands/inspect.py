@@ -25,7 +25,7 @@ from lowerbound.commands.options import (
 
 @app.command(rich_help_panel=LOOK, epilog="Example: lowerbound summary conv --size 32x32 --channels 3")
 def summary(
-    target: Annotated[str, typer.Argument(metavar="RECIPE|RUN", help="A recipe's name, or a run's directory.")],
+    target: Annotated[str, typer.Argument(metavar="RECIPE|RUN", help="A recipe name or a run directory.")],
     size: Annotated[str, typer.Option(metavar="WIDTHxHEIGHT", help="Image size, for a recipe.")] = "28x28",
     channels: Annotated[int, typer.Option(min=1, help="Number of channels, for a recipe.")] = 1,
     settings: SetOption = None,
@@ -55,7 +55,7 @@ def inspect(
     data_dir: DataDirOption = "",
     settings: SetOption = None,
     out: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Contact sheet of examples; inspected.png if not given.")
+        Path | None, typer.Option(metavar="FILE", help="Contact sheet of examples; default: inspected.png.")
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -121,5 +121,5 @@ def data(as_json: JsonOption = False) -> None:
     ]
     console.print_table(("source", "shape", "train / validation / test", "description"), rows)
     console.out.print(
-        "Your own data is given by its path: a folder or .zip of images, an array, a table. See `lowerbound inspect`."
+        "Your own data are given by their path: a folder or .zip of images, an array or a table (`lowerbound inspect`)."
     )

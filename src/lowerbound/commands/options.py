@@ -26,10 +26,12 @@ app = typer.Typer(
 
 RunArgument = Annotated[Path, typer.Argument(metavar="RUN", help="A run directory, written by `lowerbound train`.")]
 DeviceOption = Annotated[str, typer.Option(metavar="auto|cpu|cuda", help="Device; auto uses a GPU if there is one.")]
-DataDirOption = Annotated[str, typer.Option(metavar="DIR", help="Folder of IDX files, a subfolder for each source.")]
+DataDirOption = Annotated[
+    str, typer.Option(metavar="DIR", help="Folder of IDX files, with a subfolder for each source.")
+]
 OwnDataOption = Annotated[
     str,
-    typer.Option("--data", metavar="PATH", help="The run's own data, if they were moved; their checksum is verified."),
+    typer.Option("--data", metavar="PATH", help="New path of the run's own data; their checksum is verified."),
 ]
 SetOption = Annotated[
     list[str] | None,
@@ -37,12 +39,10 @@ SetOption = Annotated[
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 SeedOption = Annotated[int, typer.Option(min=0, help="Seed of the random draws.")]
-OutOption = Annotated[Path | None, typer.Option(metavar="FILE", help="Output file; in RUN if not given.")]
+OutOption = Annotated[Path | None, typer.Option(metavar="FILE", help="Output file; default: a file in RUN.")]
 TokenFileOption = Annotated[
     Path | None,
-    typer.Option(
-        metavar="FILE", help="File with the access token, of mode 600; else LOWERBOUND_TOKEN in the environment."
-    ),
+    typer.Option(metavar="FILE", help="File with the access token (mode 600); default: the variable LOWERBOUND_TOKEN."),
 ]
 NumOption = Annotated[int, typer.Option("--num", "-n", min=1, max=10_000, help="Number of examples.")]
 SizeOption = Annotated[str, typer.Option(metavar="WIDTHxHEIGHT", help="Resize image files to this size.")]
@@ -52,7 +52,7 @@ ResizeOption = Annotated[
 SkipOption = Annotated[bool, typer.Option("--skip-broken", help="Skip unreadable examples, and list them.")]
 MostOption = Annotated[
     float | None,
-    typer.Option("--max-gib", metavar="GIB", help="Limit on the memory for data, as stored; 4 if not given."),
+    typer.Option("--max-gib", metavar="GIB", help="Limit on the memory for the stored data; default: 4."),
 ]
 LabelsOption = Annotated[
     str, typer.Option(metavar="FILE|COLUMN", help="CSV of file names and labels, or label column.")
@@ -67,7 +67,7 @@ def given_settings(assignments: list[str] | None, data: str = "", **options: Any
     assigned = parse_settings(assignments or [])
     other = assigned.get("data", {}).get("source", data)
     if data and other != data:
-        raise UsageError(f"the data are given twice, as {data!r} and as data.source={other!r}; give it once.")
+        raise UsageError(f"the data are given twice, as {data!r} and as data.source={other!r}; give them once.")
     return merge(assigned, keyword_settings(data=data, **options))
 
 

@@ -38,13 +38,13 @@ GRACE = 2.0  # seconds to finish requests after Ctrl-C; the page repeats them
 @app.command(rich_help_panel=SHARE, epilog="Example: lowerbound explore runs/conv --offline conv.html")
 @ending_at_once()
 def explore(
-    run_path: Annotated[Path, typer.Argument(metavar="RUN|FOLDER", help="A run, or a folder of runs.")],
+    run_path: Annotated[Path, typer.Argument(metavar="RUN|FOLDER", help="A run directory, or a folder of runs.")],
     no_browser: Annotated[
         bool, typer.Option("--no-browser", help="Print the address without opening a browser.")
     ] = False,
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port; 0 picks a free one.")] = 0,
     host: Annotated[
-        str, typer.Option(metavar="ADDRESS", help="Address; any but loopback requires a token.")
+        str, typer.Option(metavar="ADDRESS", help="Address to listen on; any except loopback requires a token.")
     ] = "127.0.0.1",
     token_file: TokenFileOption = None,
     offline: Annotated[
@@ -58,7 +58,7 @@ def explore(
     if offline is not None:
         from lowerbound.serving.explorer.offline import write_offline
 
-        console.err.print("encoding, scoring and exporting: half a minute or so ...")
+        console.err.print("encoding, scoring and exporting; this takes about half a minute ...")
         console.print_written(write_offline(run_path, offline, data_dir, device, data))
         return
     from lowerbound.serving.explorer.application import application
@@ -114,9 +114,11 @@ def _open(browser: Any, address: str) -> None:
 @app.command(rich_help_panel=SHARE, epilog="Example: lowerbound serve runs/conv digits=runs/demo/conv --port 8080")
 @ending_at_once()
 def serve(
-    runs: Annotated[list[str], typer.Argument(metavar="RUN...", help="Directories of runs, or NAME=DIRECTORY.")],
+    runs: Annotated[
+        list[str], typer.Argument(metavar="RUN...", help="Run directories, as DIRECTORY or NAME=DIRECTORY.")
+    ],
     host: Annotated[
-        str, typer.Option(metavar="ADDRESS", help="Address; any but loopback requires a token.")
+        str, typer.Option(metavar="ADDRESS", help="Address to listen on; any except loopback requires a token.")
     ] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port; 0 picks a free one.")] = 8000,
     token_file: TokenFileOption = None,
@@ -125,7 +127,8 @@ def serve(
     max_body: Annotated[int, typer.Option(min=1, max=2048, help="Largest request body, in MiB.")] = 64,
     max_pixels: Annotated[float, typer.Option(min=0.001, max=80, help="Largest image, in megapixels.")] = 16.0,
     max_queue: Annotated[
-        int | None, typer.Option(min=1, help="Examples in the queue, 4096 or a batch by default; 503 beyond it.")
+        int | None,
+        typer.Option(min=1, help="Examples in the queue; 503 beyond it. Default: 4096, or one batch if larger."),
     ] = None,
     max_concurrency: Annotated[int, typer.Option(min=1, help="Concurrent requests; 503 beyond it.")] = 512,
     timeout: Annotated[
@@ -168,16 +171,14 @@ def serve(
 
     # Accepted requests are finished: each may take the timeout to arrive, and again to be answered.
     serve_at(build_application(served, limits, access), host=host, port=port, ready=ready, grace=2 * timeout)
-    console.err.print("stopped; all accepted requests were answered.")
+    console.err.print("stopped; all accepted requests have been answered.")
 
 
 @app.command(rich_help_panel=SHARE, epilog="Example: lowerbound export runs/conv --format onnx")
 def export(
     run_path: RunArgument,
     form: Annotated[str, typer.Option("--format", metavar="onnx|torch", help="File format.")] = "onnx",
-    out: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Output directory; a folder in RUN if not given.")
-    ] = None,
+    out: Annotated[Path | None, typer.Option(metavar="DIR", help="Output directory; default: a folder in RUN.")] = None,
     data: OwnDataOption = "",
     data_dir: DataDirOption = "",
     as_json: JsonOption = False,

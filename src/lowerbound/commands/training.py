@@ -35,13 +35,9 @@ from lowerbound.foundation.text import readable
 
 @app.command(rich_help_panel=TRAIN, epilog="Example: lowerbound train mnist --recipe conv --out runs/conv")
 def train(
-    data: Annotated[str, typer.Argument(metavar="[DATA]", help="A source, file or folder; digits if not given.")] = "",
-    recipe: Annotated[
-        str, typer.Option(metavar="NAME", help="Recipe name or .toml file; automatic if not given.")
-    ] = "",
-    out: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Run directory; runs/RECIPE-DATA if not given.")
-    ] = None,
+    data: Annotated[str, typer.Argument(metavar="[DATA]", help="A source, file or folder; default: digits.")] = "",
+    recipe: Annotated[str, typer.Option(metavar="NAME", help="Recipe name or .toml file; default: automatic.")] = "",
+    out: Annotated[Path | None, typer.Option(metavar="DIR", help="Run directory; default: runs/RECIPE-DATA.")] = None,
     epochs: Annotated[int | None, typer.Option(min=1, help="Maximum number of passes over the data.")] = None,
     seed: Annotated[
         int | None, typer.Option(min=0, help="Seed of weights, batch order and noise, not of splits.")
@@ -58,7 +54,7 @@ def train(
     moved: OwnDataOption = "",
     resume: Annotated[bool, typer.Option("--resume", help="Continue the run in --out.")] = False,
     as_json: JsonOption = False,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Do not show progress.")] = False,
 ) -> None:
     """Train a model on a source, or on your own images, arrays or table; evaluate it and write its report.
 
@@ -157,7 +153,9 @@ def diagnose(
 
 @app.command(rich_help_panel=TRAIN, epilog="Example: lowerbound compare runs/conv runs/dense --out comparison.png")
 def compare(
-    run_paths: Annotated[list[Path], typer.Argument(metavar="RUN RUN...", help="The first is the reference.")],
+    run_paths: Annotated[
+        list[Path], typer.Argument(metavar="RUN RUN...", help="Run directories; the first is the reference.")
+    ],
     out: Annotated[Path | None, typer.Option(metavar="FILE", help="Also plot the differences as a PNG.")] = None,
     as_json: JsonOption = False,
 ) -> None:

@@ -32,7 +32,7 @@ def conform_array(raw: RawArray, schema: Schema, skip_broken: bool = False) -> C
     problems = _problems(raw, stored, schema, skip_broken)
     kept = np.setdiff1d(np.arange(len(stored)), list(problems))
     if problems and not len(kept):
-        raise SchemaError(f"none of the examples can be read; the first: {next(iter(problems.values()))}")
+        raise SchemaError(f"none of the examples can be read; the first reason: {next(iter(problems.values()))}")
     examples = Examples(
         _in_memory(stored[kept] if problems else stored, schema),
         schema.range[1],
@@ -60,7 +60,7 @@ def conform_array(raw: RawArray, schema: Schema, skip_broken: bool = False) -> C
 
 
 def encode_labels(labels: Sequence[str | None]) -> tuple[Labels, tuple[str, ...]]:
-    """Labels as indices from 0, and their names in order: numbers first, then texts.
+    """Labels as indices from 0, and their names in order: numbers first, then other strings.
 
     A missing label becomes the label "(none)", which comes last.
     """
@@ -90,7 +90,7 @@ def _shaped(raw: RawArray, schema: Schema) -> Shaped[np.ndarray, "example *event
     if schema.has_named_columns:
         names = ", ".join(repr(column.name) for column in schema.columns[:8])
         refuse_mismatch(
-            raw.place, f"holds an array, the model was trained on a table; give one with the columns {names}"
+            raw.place, f"contains an array, but the model was trained on a table; give one with the columns {names}"
         )
     if values.ndim == 0 or values.shape[1:] != shape or not len(values):
         accepted = f"N×{format_shape(shape)}" + (f" or N×{format_shape(shape[:2])}" if shape[2:] == (1,) else "")
@@ -98,7 +98,9 @@ def _shaped(raw: RawArray, schema: Schema) -> Shaped[np.ndarray, "example *event
         if schema.layout == "image" and values.shape[1:] == (shape[2], *shape[:2]):
             hint = "; it looks like N×C×H×W: array.transpose(0, 2, 3, 1)"
         came = "examples are" if values.size else "no examples:"
-        refuse_mismatch(raw.place, f"{came} {format_shape(values.shape)}, the model was trained on {accepted}{hint}")
+        refuse_mismatch(
+            raw.place, f"{came} {format_shape(values.shape)}, but the model was trained on {accepted}{hint}"
+        )
     return values
 
 
@@ -122,7 +124,7 @@ def _has_levels_between(schema: Schema) -> bool:
 
 
 def is_same_scale(raw: RawArray, schema: Schema) -> bool:
-    """Whether image files already hold numbers in the run's units.
+    """Whether image files already contain numbers in the run's units.
 
     Image files without a white level are treated like arrays. More than 8 bits are in the run's units if it was trained
     on the same type: 12-bit images may be stored in 16 bits, so the white level is not reliable.

@@ -7,7 +7,7 @@
 
     range    the stored numbers that the model sees as 0 and 1
              images  bool 0..1; 8 bits 0..255, or 0..1 if all values are 0 or 1; wider integers 0..1, 0..255, 1023,
-                     4095, 16383 or 65535, the smallest that holds all
+                     4095, 16383 or 65535, the smallest that contains all
                      floats 0..1 or -1..1, with up to a twentieth beyond; 0..255 if they reach half of it
                      integers below 0 or above 65535: min..max; other floats: min(0, min)..max
              arrays  8 bits as images; other numbers unscaled
@@ -46,7 +46,7 @@ def infer_array_schema(raw: RawArray, layout: str = "", scale: tuple[float, ...]
     values = raw.values
     if values.ndim == 0 or len(values) == 0:
         came = "a single number" if values.ndim == 0 else "no examples"
-        refuse(raw.place, f"holds {came}; give N of them, along axis 0")
+        refuse(raw.place, f"contains {came}; give N of them, along axis 0")
     check_type(raw)
     if values.ndim == 1:
         values = values[:, np.newaxis]
@@ -68,7 +68,7 @@ def infer_array_schema(raw: RawArray, layout: str = "", scale: tuple[float, ...]
 def check_type(raw: RawArray) -> None:
     """DataError for an array that is not numeric."""
     if raw.values.dtype.kind not in "biuf":
-        refuse(raw.place, f"holds values of type {raw.values.dtype}; accepted: bool, integers or floats")
+        refuse(raw.place, f"contains values of type {raw.values.dtype}; accepted: bool, integers or floats")
 
 
 def drop_broken(raw: RawArray) -> RawArray:
@@ -101,7 +101,7 @@ def _in_words(schema: Schema) -> str:
         return f"a table of {schema.shape[0]} columns, NaN where a cell is missing"
     low, high = schema.range
     if schema.layout == "image":
-        return f"images {schema.shape[1]} wide and {schema.shape[0]} high, {low:.10g} to {high:.10g}"
+        return f"images of {schema.shape[1]}×{schema.shape[0]} pixels, {low:.10g} to {high:.10g}"
     scale = f"{low:.10g} to {high:.10g}" if schema.is_scaled else "unscaled"
     return f"arrays of {format_shape(schema.shape)}, {scale}"
 
@@ -152,9 +152,9 @@ def float32_offset(values: Float[np.ndarray, " n"]) -> float:
 def _layout(raw: RawArray, setting: str, has_missing: bool) -> Layout:
     shape = raw.values.shape
     if setting == "table" and len(shape) != 2:
-        refuse(raw.place, f"holds {format_shape(shape)} values; a table needs N×D (data.layout)")
+        refuse(raw.place, f"contains {format_shape(shape)} values; a table needs N×D (data.layout)")
     if setting == "image" and len(shape) not in (3, 4):
-        refuse(raw.place, f"holds {format_shape(shape)} values; images need N×H×W or N×H×W×C (data.layout)")
+        refuse(raw.place, f"contains {format_shape(shape)} values; images need N×H×W or N×H×W×C (data.layout)")
     if has_missing and (setting not in ("", "table") or len(shape) != 2):
         accepted = "missing values are accepted only in tables N×D"
         _refuse_first(raw, np.isnan(raw.values), f"{accepted}" + (f" (data.layout is {setting})" if setting else ""))
@@ -167,7 +167,7 @@ def _layout(raw: RawArray, setting: str, has_missing: bool) -> Layout:
     if len(shape) == 4 and shape[3] in CHANNELS:
         return "image"
     if len(shape) == 4 and shape[1] in CHANNELS and _are_sides(shape[2:]):
-        came = f"holds {format_shape(shape)}, it looks like N×C×H×W; give N×H×W×C: array.transpose(0, 2, 3, 1)"
+        came = f"contains {format_shape(shape)}, which looks like N×C×H×W; give N×H×W×C: array.transpose(0, 2, 3, 1)"
         refuse(raw.place, f"{came}, or set data.layout=array")
     return "image" if len(shape) == 3 and _are_sides(shape[1:]) else "array"
 
@@ -219,7 +219,7 @@ def _offsets(values: Shaped[np.ndarray, "example *event"], low: float, high: flo
 
 def _check_magnitude(place: str, low: float, high: float) -> None:
     if max(abs(low), abs(high)) >= LARGEST:
-        refuse(place, f"holds numbers from {low:g} to {high:g}; accepted: those below 1e18, so divide them")
+        refuse(place, f"contains numbers from {low:g} to {high:g}; accepted: those below 1e18, so divide them")
 
 
 def _check_spread(
@@ -228,7 +228,7 @@ def _check_spread(
     """DataError for numbers that differ but would be equal in float32."""
     came = f"vary by less than {1 / LARGEST:g}"
     if varies_too_little(np.array([low, high])):
-        refuse(place, f"holds numbers from {low:g} to {high:g}, which {came}; multiply them")
+        refuse(place, f"contains numbers from {low:g} to {high:g}, which {came}; multiply them")
     # Only unscaled numbers are standardised element by element: see GaussianPerElementLikelihood.
     if values.dtype.kind != "f" or not is_unscaled or (low >= 0 and high <= 1):
         return
@@ -236,7 +236,8 @@ def _check_spread(
     for index in np.flatnonzero((spread > 0) & (spread < 1 / LARGEST)).tolist():
         position = ",".join(map(str, np.unravel_index(index, values.shape[1:])))
         refuse(
-            place, f"holds numbers that {came} in element {position} of all examples; multiply them, or set them to 0"
+            place,
+            f"contains numbers that {came} in element {position} of all examples; multiply them, or set them to 0",
         )
 
 
@@ -251,7 +252,7 @@ def _table(raw: RawArray, values: Float[np.ndarray, "row column"], scale: tuple[
     _check_magnitude(raw.place, float(np.nanmin(numbers)), float(np.nanmax(numbers)))
     for index in range(values.shape[1]):
         if varies_too_little(numbers[~np.isnan(numbers[:, index]), index]):
-            came = f"holds numbers that vary by less than {1 / LARGEST:g} in column {index} (counted from 0)"
+            came = f"contains numbers that vary by less than {1 / LARGEST:g} in column {index} (counted from 0)"
             refuse(raw.place, f"{came}; multiply the column")
     columns = tuple(
         Column(name=str(index), kind="numeric", offset=float32_offset(numbers[:, index]))

@@ -1,6 +1,6 @@
 """Readers of array files: IDX, .npy, .npz and .safetensors to RawArray.
 
-Layout and scale are inferred in array_schema.py. A file may hold data, data and labels, or the splits of a data set
+Layout and scale are inferred in array_schema.py. A file may contain data, data and labels, or the splits of a data set
 under the names used by Keras, MedMNIST and dSprites.
 """
 
@@ -21,7 +21,7 @@ from lowerbound.data.examples import RawArray
 from lowerbound.data.reading import STANDARD_LIMIT, Limit, format_shape, printable, read_up_to, reading, refuse
 from lowerbound.data.split_names import Split, split_note
 
-# Two bits of deflate encode at most 258 bytes: a member that claims a higher ratio is invalid.
+# Two bits of deflate encode at most 258 bytes: a member that declares a higher ratio is invalid.
 MAX_DEFLATE_RATIO = 1032
 MAX_HEADER_BYTES = 2**24  # of a .safetensors file: a hundred thousand tensors
 
@@ -58,12 +58,12 @@ def read_idx(path: Path, num_axes: int, limit: Limit = STANDARD_LIMIT) -> UInt8[
     with reading(path, f"an IDX file of unsigned bytes with {num_axes} axes"), _open_idx(path) as file:
         shape = _idx_shape(path, file.read(4 + 4 * num_axes), num_axes)
         size = math.prod(shape)
-        limit.check(path, size, "claims")
-        # One byte more than claimed: gzip checks its checksum at the end, and a longer file is detected.
+        limit.check(path, size, "declares")
+        # One byte more than declared: gzip checks its checksum at the end, and a longer file is detected.
         content = read_up_to(file, size + 1)
     if len(content) != size:
         follow = f"only {len(content):,} follow" if len(content) < size else "more follow"
-        refuse(path, f"claims {format_shape(shape)} = {size:,} bytes, but {follow}; it is damaged")
+        refuse(path, f"declares {format_shape(shape)} = {size:,} bytes, but {follow}; it is damaged")
     return np.frombuffer(content, np.uint8).reshape(shape)
 
 
@@ -99,9 +99,9 @@ def read_safetensors(path: Path, limit: Limit = STANDARD_LIMIT) -> RawArray:
         with path.open("rb") as file:
             (length,) = struct.unpack("<Q", file.read(8))
             if length > path.stat().st_size - 8:
-                refuse(path, f"claims a header of {length:,} bytes, more than the file has")
+                refuse(path, f"declares a header of {length:,} bytes, more than the file has")
             if length > MAX_HEADER_BYTES:
-                refuse(path, f"has a header of {length:,} bytes, the limit is {MAX_HEADER_BYTES:,}")
+                refuse(path, f"has a header of {length:,} bytes, but the limit is {MAX_HEADER_BYTES:,}")
             header = json.loads(file.read(length))
         header.pop("__metadata__", None)
         sizes = {key: about["data_offsets"][1] - about["data_offsets"][0] for key, about in header.items()}
@@ -174,13 +174,13 @@ def _joined(
 
 
 def check_labels(path: Path | str, labels: Shaped[np.ndarray, "..."], num_examples: int) -> list[str | None]:
-    """Labels as texts: integers, texts or booleans, one for each example; otherwise DataError."""
+    """Labels as strings: integers, strings or booleans, one for each example; otherwise DataError."""
     flat = labels.reshape(len(labels)) if labels.ndim == 2 and labels.shape[1] == 1 else labels  # as in MedMNIST
     if flat.dtype.kind == "f" and flat.ndim == 1 and (flat == np.rint(flat)).all():
         flat = flat.astype(np.int64)
     if flat.dtype.kind not in "iubU" or flat.shape != (num_examples,):
         came = f"labels of type {labels.dtype} and shape {format_shape(labels.shape)}"
-        refuse(path, f"holds {came}; accepted: {num_examples:,} integers or texts, one for each example")
+        refuse(path, f"contains {came}; accepted: {num_examples:,} integers or strings, one for each example")
     return [str(label) for label in flat.tolist()]
 
 
@@ -196,7 +196,7 @@ def _data_key(path: Path, keys: Sequence[str]) -> str:
     found = list(keys) if len(keys) == 1 else [key for key in keys if key.lower() in DATA_KEYS]
     if len(found) != 1:
         came = ", ".join(map(repr, keys[:8])) or "no arrays"
-        refuse(path, f"holds {came}; accepted: one array, or data under one of {', '.join(DATA_KEYS)}")
+        refuse(path, f"contains {came}; accepted: one array, or data under one of {', '.join(DATA_KEYS)}")
     return found[0]
 
 
@@ -222,7 +222,7 @@ def _idx_shape(path: Path, header: bytes, num_axes: int) -> tuple[int, ...]:
         refuse(path, f"is empty: its shape is {format_shape(shape)}")
     possible = MAX_DEFLATE_RATIO * path.stat().st_size
     if math.prod(shape) > possible:
-        refuse(path, f"claims {format_shape(shape)} bytes, but its size allows at most {possible:,}; it is damaged")
+        refuse(path, f"declares {format_shape(shape)} bytes, but its size allows at most {possible:,}; it is damaged")
     return shape
 
 
@@ -233,13 +233,13 @@ def _size_of_npy(path: Path, file: IO[bytes] | BufferedIOBase, size: int) -> int
         refuse(path, f"has .npy version {version[0]}.{version[1]}; accepted: 1.0; write it with numpy.save")
     shape, _, dtype = np.lib.format.read_array_header_1_0(file)
     if dtype.hasobject:
-        refuse(path, "holds pickled Python objects, which are never read; save a numeric array")
+        refuse(path, "contains pickled Python objects, which are never read; save a numeric array")
     if min(shape, default=1) < 1:
         refuse(path, f"is empty: its shape is {format_shape(shape)}")
-    claimed, there = math.prod(shape) * dtype.itemsize, size - file.tell()
-    if claimed != there:
-        refuse(path, f"claims {format_shape(shape)} values = {claimed:,} bytes, but {there:,} follow")
-    return claimed
+    declared, there = math.prod(shape) * dtype.itemsize, size - file.tell()
+    if declared != there:
+        refuse(path, f"declares {format_shape(shape)} values = {declared:,} bytes, but {there:,} follow")
+    return declared
 
 
 def _read_member(path: Path, archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> Shaped[np.ndarray, "..."]:
@@ -249,8 +249,8 @@ def _read_member(path: Path, archive: zipfile.ZipFile, member: zipfile.ZipInfo) 
     if member.file_size > possible:
         refuse(
             path,
-            f"claims {member.file_size:,} bytes for {member.filename!r}, but {member.compress_size:,} compressed bytes "
-            f"allow at most {possible:,}",
+            f"declares {member.file_size:,} bytes for {member.filename!r}, but {member.compress_size:,} compressed "
+            f"bytes allow at most {possible:,}",
         )
     with archive.open(member) as file:
         _size_of_npy(path, file, member.file_size)
@@ -262,12 +262,14 @@ def _read_member(path: Path, archive: zipfile.ZipFile, member: zipfile.ZipInfo) 
 def _safetensor(path: Path, header: dict[str, Any], key: str, start: int) -> Shaped[np.ndarray, "..."]:
     about = header[key]
     if about["dtype"] not in SAFETENSORS_TYPES:
-        refuse(path, f"holds {key!r} as {about['dtype']}; accepted: one of {', '.join(SAFETENSORS_TYPES)}")
+        refuse(path, f"contains {key!r} as {about['dtype']}; accepted: one of {', '.join(SAFETENSORS_TYPES)}")
     dtype, shape = np.dtype(SAFETENSORS_TYPES[about["dtype"]]), tuple(about["shape"])
     if min(shape, default=1) < 1:
         refuse(path, f"is empty: the shape of {key!r} is {format_shape(shape)}")
     first, last = about["data_offsets"]
     size = math.prod(shape) * dtype.itemsize
     if not (0 <= first <= last <= path.stat().st_size - start and last - first == size):
-        refuse(path, f"claims {format_shape(shape)} values = {size:,} bytes for {key!r}, which does not match its data")
+        refuse(
+            path, f"declares {format_shape(shape)} values = {size:,} bytes for {key!r}, which does not match its data"
+        )
     return np.asarray(np.memmap(path, dtype, "r", start + first, shape))

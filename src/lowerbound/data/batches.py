@@ -82,7 +82,7 @@ class Batches:
 
     def __iter__(self) -> Iterator[Batch]:
         """Every image once, in the split's own order."""
-        for batch in range(max(1, len(self))):  # of nothing one empty batch
+        for batch in range(max(1, len(self))):  # one empty batch if there are no examples
             chosen = slice(batch * self.batch_size, (batch + 1) * self.batch_size)
             context = None if self.context is None else self.context[chosen]
             yield Batch(self._scaled(self.values[chosen], 0, f"in order/{batch}"), context)

@@ -17,7 +17,7 @@ def column_cells(place: str, column: Any, what: str) -> list[Any]:
     if hasattr(column, "isna") and hasattr(column, "dtype"):  # pandas
         return _from_pandas(column)
     if isinstance(column, str | bytes) or not hasattr(column, "__len__"):
-        refuse(place, f"has a {type(column).__name__} as {what}; give a list or an array")
+        refuse(place, f"has a {type(column).__name__} as {what}; pass a list or an array")
     if isinstance(column, list | tuple | range):
         return [python_scalar(cell) for cell in column]
     torch = sys.modules.get("torch")
@@ -27,10 +27,10 @@ def column_cells(place: str, column: Any, what: str) -> list[Any]:
 
 
 def label_texts(place: str, labels: Any, num_examples: int) -> list[str | None]:
-    """Labels as texts, one for each example; DataError for a wrong number of labels or an unsupported type."""
+    """Labels as strings, one for each example; DataError for a wrong number of labels or an unsupported type."""
     cells = column_cells(place, labels, "labels")
     if len(cells) != num_examples:
-        refuse(place, f"has {num_examples:,} examples and {len(cells):,} labels; give one label for each")
+        refuse(place, f"has {num_examples:,} examples and {len(cells):,} labels; pass one label for each")
     return [_label(place, index, cell) for index, cell in enumerate(cells)]
 
 
@@ -47,15 +47,15 @@ def _label(place: str, index: int, label: Any) -> str | None:
     if isinstance(label, int) or (isinstance(label, float) and label.is_integer()):
         return str(label) if isinstance(label, bool) else str(int(label))
     came = "a fraction" if isinstance(label, float) else f"a {type(label).__name__}"
-    refuse(place, f"has {came} as the label of example {index}; accepted: integers, texts or booleans")
+    refuse(place, f"has {came} as the label of example {index}; accepted: integers, strings or booleans")
 
 
 def _from_array(place: str, column: Shaped[np.ndarray, "..."], what: str) -> list[Any]:
     if column.ndim == 2 and column.shape[1] == 1:
         column = column[:, 0]
     if column.ndim != 1:
-        hint = "; for one-hot labels give .argmax(1)" if what == "labels" and column.ndim == 2 else ""
-        refuse(place, f"has {format_shape(column.shape)} values as {what}; give one for each example{hint}")
+        hint = "; for one-hot labels pass .argmax(1)" if what == "labels" and column.ndim == 2 else ""
+        refuse(place, f"has {format_shape(column.shape)} values as {what}; pass one for each example{hint}")
     if column.dtype.kind == "M":  # numpy gives nanoseconds as integers
         return [None if np.isnat(date) else str(date) for date in column]
     return [python_scalar(cell) for cell in column.tolist()]

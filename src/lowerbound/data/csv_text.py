@@ -84,7 +84,7 @@ def _check_first_line(place: str, lines: list[str], widths: Mapping[str, list[in
 def header_problem(of_header: int, usual: int) -> str:
     """What is wrong with a first line that does not name the columns."""
     came = f"has {pluralise(of_header, 'cell')} in line 1 and {usual:,} in later lines"
-    return f"{came}; its first line must name the columns; remove the lines above it"
+    return f"{came}; its first line must contain the column names; remove the lines above it"
 
 
 def cell_spans(characters: str, separator: str) -> Iterator[list[Span]]:

@@ -33,7 +33,7 @@ ACCEPTED = (
 
 
 RUN_FILES = ("config.toml", "metrics.jsonl", "model.safetensors")
-"""Two of these identify a run directory, which holds figures and could be read as a folder of images."""
+"""Two of these identify a run directory, which contains figures and could be read as a folder of images."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,7 +42,7 @@ class ReadingOptions:
 
     images: ImageOptions = field(default_factory=ImageOptions)
     tables: TableOptions = field(default_factory=TableOptions)
-    labels: str = ""  # a CSV of file names and labels, or the column of a table that holds them
+    labels: str = ""  # a CSV of file names and labels, or the column of a table that contains them
     layout: str = ""  # of an array; empty: inferred from its axes
     range: tuple[float, ...] = ()  # the numbers that become 0 and 1; empty: inferred from type and values
     skip_broken: bool = False  # skip what cannot be read, and list it
@@ -93,7 +93,8 @@ def to_collection(raw: RawArray | RawTable, options: ReadingOptions) -> Collecti
             return conform_table(raw, schema, options.skip_broken)
         if schema is not None and len(schema.shape) != 1:
             refuse_mismatch(
-                raw.place, f"holds a table, the model was trained on {schema.layout}s of {format_shape(schema.shape)}"
+                raw.place,
+                f"contains a table, but the model was trained on {schema.layout}s of {format_shape(schema.shape)}",
             )
         raw = table_to_array(raw, options.tables)
     if schema is not None:
@@ -112,10 +113,10 @@ def _check_settings(raw: RawArray | RawTable, options: ReadingOptions) -> None:
         raise ConfigError("data.range is for images and arrays; columns of a table have their own units.")
     if isinstance(raw, RawArray) and given:
         raise ConfigError(
-            f"data.{given[0]} is for tables; {raw.place} holds {'images' if raw.is_from_images else 'an array'}."
+            f"data.{given[0]} is for tables; {raw.place} contains {'images' if raw.is_from_images else 'an array'}."
         )
     if options.images.num_channels and not (isinstance(raw, RawArray) and raw.is_from_images):
-        raise ConfigError(f"data.channels is for image files; {raw.place} holds none.")
+        raise ConfigError(f"data.channels is for image files; {raw.place} contains none.")
 
 
 def _raw(path: Path, options: ReadingOptions) -> RawArray | RawTable:

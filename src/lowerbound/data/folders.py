@@ -116,7 +116,7 @@ def _is_hidden(part: str) -> bool:
 def _check_number(source: Path, number: int, most: int | None = None, what: str = "files") -> None:
     most = MAX_MEMBERS if most is None else most
     if number > most:
-        too_large(source, f"holds {number:,} {what} or more, the limit is {most:,}")
+        too_large(source, f"contains {number:,} {what} or more, but the limit is {most:,}")
 
 
 def _start(path: Path) -> bytes:
@@ -138,19 +138,19 @@ def _member(path: Path, archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> Bu
     if member.flag_bits & 1:
         refuse(path, "is encrypted; unpack it first")
     if member.file_size > MAX_FILE_BYTES:
-        came = f"claims {format_bytes(member.file_size)} for {member.filename!r}"
-        too_large(path, f"{came}, the limit is {format_bytes(MAX_FILE_BYTES)}")
+        came = f"declares {format_bytes(member.file_size)} for {member.filename!r}"
+        too_large(path, f"{came}, but the limit is {format_bytes(MAX_FILE_BYTES)}")
     if member.compress_type not in COMPRESSIONS:
         refuse(path, f"has {member.filename!r} with an unsupported compression; use deflate, or unpack it first")
     with archive.open(member) as file:
-        # One byte more than claimed: zipfile then checks the checksum, and stops at the claimed size.
+        # One byte more than declared: zipfile then checks the checksum, and stops at the declared size.
         return BytesIO(file.read(member.file_size + 1))
 
 
 def _read(source: Path, listing: Listing, options: ImageOptions, labels: str) -> RawArray:
     if not listing.images:
         came = f", but {_named(listing.others)}" if listing.others else ""
-        refuse(source, f"holds no images{came}; give a folder or zip of {', '.join(FORMATS)} files")
+        refuse(source, f"contains no images{came}; give a folder or zip of {', '.join(FORMATS)} files")
     entries, notes = _labelled(source, _arranged(source, listing.images), listing, labels)
     raw = read_entries(source, entries, options)
     others = (f"not images, skipped: {_named(listing.others)}",) if listing.others else ()
@@ -162,7 +162,7 @@ def _why_no_classes(entries: Sequence[ImageFile], raw: RawArray) -> tuple[str, .
     places = {(entry.split, entry.name.parts[:-1]) for entry in entries}
     if raw.labels is not None or len(places) == len({split for split, _ in places}):
         return ()
-    return ("no labels: folders are classes only if every image lies directly in one; a labels.csv can give labels",)
+    return ("no labels: folders are classes only if every image lies directly in one; a labels.csv can provide labels",)
 
 
 def _named(names: Sequence[str]) -> str:
@@ -214,7 +214,7 @@ def _split_folders(source: Path, folders: Sequence[tuple[str, ...]]) -> tuple[st
         return ()
     if others := sorted(tops - set(names)):
         came = printable(others[0]) if others[0] else "images outside any folder"
-        refuse(source, f"holds splits ({', '.join(names)}) and also {came}; remove one or the other")
+        refuse(source, f"contains splits ({', '.join(names)}) and also {came}; remove one or the other")
     return tuple(names)
 
 

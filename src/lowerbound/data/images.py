@@ -145,7 +145,9 @@ class _Attempt:
     def need_some(self, source: Path, found: Sequence[object]) -> None:
         """DataError if nothing is left."""
         if not found:
-            raise DataError(f"none of the images in {printable(source)} can be read; the first: {self.skipped[0]}")
+            raise DataError(
+                f"none of the images in {printable(source)} can be read; the first reason: {self.skipped[0]}"
+            )
 
 
 def _common_size(sizes: Sequence[tuple[int, int]]) -> tuple[int, int]:
@@ -165,7 +167,7 @@ def _common_depth(source: Path, headers: Sequence[tuple[ImageFile, Header]], num
         firsts.setdefault((header.depth.dtype, header.depth.white), entry)
     if len(firsts) > 1:
         came = ", ".join(f"{Depth('number', *key)} in {printable(str(entry.name))}" for key, entry in firsts.items())
-        refuse(source, f"holds images of different types ({came}); convert them to one")
+        refuse(source, f"contains images of different types ({came}); convert them to one")
     depths = {header.depth for _, header in headers}
     first = headers[0][1].depth
     if first.mode == "number":
@@ -182,7 +184,7 @@ def _notes(headers: Sequence[Header], size: tuple[int, int], depth: Depth, optio
     if resized:
         padded = f"padded with {'black' if depth.white else 'zeros'}"
         how = "cropped" if options.resize == "crop" else padded
-        notes.append(f"{resized:,} of {len(headers):,} resized to {size[0]} wide and {size[1]} high, {how}")
+        notes.append(f"{resized:,} of {len(headers):,} resized to {size[0]}×{size[1]} pixels, {how}")
     is_grey = depth.mode == "L"
     if coloured := sum(is_grey and header.depth.mode == "RGB" for header in headers):
         notes.append(f"{coloured:,} of {len(headers):,} converted to grey")

@@ -1,4 +1,4 @@
-"""KnownCells: the non-missing cells of a column, parsed as numbers or texts; missing-value markers."""
+"""KnownCells: the non-missing cells of a column, parsed as numbers or strings; missing-value markers."""
 
 from collections import Counter
 from collections.abc import Sequence

@@ -1,7 +1,7 @@
 """labels.csv: reading labels of image files from a CSV, and matching its ids to images.
 
 An id is the path of an image, with or without its folders, with or without its suffix. A full path identifies its
-image; any other id must match exactly one image. Ids and labels are texts.
+image; any other id must match exactly one image. Ids and labels are strings.
 """
 
 import csv
@@ -60,7 +60,7 @@ def read_labels(place: str, content: bytes) -> LabelTable:
             if not any(row):
                 continue
             if len(row) != len(header):
-                refuse(place, f"has {len(row)} cells in line {rows.line_num}, its header names {len(header)} columns")
+                refuse(place, f"has {len(row)} cells in line {rows.line_num}, but its header has {len(header)} columns")
             if len(found) == MAX_ROWS:
                 too_large(place, f"has more than {MAX_ROWS:,} rows, the limit for images")
             found.append(LabelRow(row[by_id].strip(), row[by_label].strip() or None, rows.line_num))

@@ -36,11 +36,11 @@ ACCEPTED = (
     "a numpy array, a tensor, a nested list, a table (pandas, Polars, Arrow, a dict of columns), "
     "a torch Dataset, PIL images or a sparse matrix"
 )
-SINGLE = "is a single value; give an array of examples, along axis 0"
+SINGLE = "is a single value; pass an array of examples, along axis 0"
 HINTS = {
-    "DataLoader": "give its data set: loader.dataset",
-    "Dataset": "save it with save_to_disk(folder) and give the folder",
-    "generator": "give list(...)",
+    "DataLoader": "pass its data set: loader.dataset",
+    "Dataset": "save it with save_to_disk(folder) and pass the folder",
+    "generator": "pass list(...)",
 }
 """Remedies for objects that are not accepted, by type name."""
 
@@ -53,8 +53,8 @@ IN_MEMORY = Limit(18 * GIB, can_be_raised=False)
 def read_object(values: Any, labels: Any = None, place: str = "the array") -> RawArray | RawTable | Splits:
     """Stored numbers or cells of any supported object; splits are returned unchanged.
 
-    `labels` has one label for each example: integers, texts or booleans, None where missing. For a table it may be the
-    name of a column. DataError for objects that are not supported.
+    `labels` has one label for each example: integers, strings or booleans, None where missing. For a table it may be
+    the name of a column. DataError for objects that are not supported.
     """
     if isinstance(values, Splits):
         if labels is not None:
@@ -115,7 +115,10 @@ def _numbers(place: str, values: Any) -> Shaped[np.ndarray, "..."]:
     try:
         return values.detach().cpu().resolve_conj().resolve_neg().numpy()
     except (NotImplementedError, RuntimeError, TypeError):
-        refuse(place, f"is a tensor of {values.dtype} on {values.device} that numpy cannot hold; give a plain one")
+        refuse(
+            place,
+            f"is a tensor of {values.dtype} on {values.device} that numpy does not support; convert it to a plain one",
+        )
 
 
 def _from_array(place: str, values: Any) -> Raw:
@@ -138,7 +141,7 @@ def _from_objects(place: str, values: Shaped[np.ndarray, "..."]) -> Raw:
         return _from_columns(place, {str(index): column.tolist() for index, column in enumerate(values.T)})
     if values.ndim == 1 and any(isinstance(cell, np.ndarray) for cell in cells):
         return _from_list(place, values.tolist())
-    refuse(place, "holds Python objects that are not numbers; give numbers, or a table for text")
+    refuse(place, "contains Python objects that are not numbers; pass numbers, or a table for text")
 
 
 def _from_list(place: str, values: Any) -> Raw:
@@ -170,8 +173,8 @@ def _gathered(place: str, items: Iterable[Any], count: int) -> Shaped[np.ndarray
         elif (part.shape, part.dtype) != (values.shape[1:], values.dtype):
             refuse(
                 place,
-                f"holds {_shown(part)} as example {index} and {_shown(values[0])} as example 0; give examples of one "
-                "shape and type (pass labels as a separate argument)",
+                f"contains {_shown(part)} as example {index} and {_shown(values[0])} as example 0; pass examples of "
+                "the same shape and type (labels are a separate argument)",
             )
         if index == len(values):
             values = np.concatenate([values, _room(place, 2 * index, part)[index:]])
@@ -185,9 +188,9 @@ def _part(place: str, index: int, item: Any) -> Shaped[np.ndarray, "*event"]:
     try:
         part = _numbers(place, item) if accepted else None
     except ValueError:
-        refuse(place, f"holds lists of different lengths within example {index}; give all of them the same shape")
+        refuse(place, f"contains lists of different lengths within example {index}; give all of them the same shape")
     if part is None or part.dtype.kind not in "biuf":
-        refuse(place, f"holds a {type(item).__name__} as example {index}; accepted: arrays or tensors of numbers")
+        refuse(place, f"contains a {type(item).__name__} as example {index}; accepted: arrays or tensors of numbers")
     return part
 
 
@@ -199,7 +202,7 @@ def _room(place: str, count: int, part: Shaped[np.ndarray, "*event"]) -> Shaped[
 def _check_size(place: str, num_bytes: int) -> None:
     if num_bytes > MAX_BYTES:
         came = f"takes {format_bytes(num_bytes)} as a dense array"
-        refuse(place, f"{came}, the limit is {format_bytes(MAX_BYTES)}; use fewer examples or features")
+        refuse(place, f"{came}, but the limit is {format_bytes(MAX_BYTES)}; use fewer examples or features")
 
 
 def _shown(part: Shaped[np.ndarray, "*event"]) -> str:
@@ -220,7 +223,7 @@ def _from_dataset(place: str, dataset: Any) -> Raw:
 
 def _from_tensors(place: str, x: Any, *others: Any) -> RawArray:
     if len(others) > 1:
-        refuse(place, f"holds {1 + len(others)} tensors; accepted: x or pairs (x, y) with a label y")
+        refuse(place, f"contains {1 + len(others)} tensors; accepted: x or pairs (x, y) with a label y")
     raw = _from_tensor(place, x)
     return replace(raw, labels=label_texts(place, others[0], len(raw.values))) if others else raw
 
@@ -230,7 +233,7 @@ def _from_items(place: str, items: Iterable[Any], count: int) -> Raw:
     inputs = _inputs(place, items, labels)
     first = next(inputs, None)
     if first is None:
-        refuse(place, "holds no examples")
+        refuse(place, "contains no examples")
     inputs = chain([first], inputs)
     if isinstance(first, Image.Image):
         raw = from_images(place, inputs)
@@ -248,12 +251,12 @@ def _inputs(place: str, items: Iterable[Any], labels: list[Any]) -> Iterator[Any
         parts = item if is_pair else (item,)
         if len(parts) not in (1, 2) or isinstance(parts[0], Mapping):
             came = f"{len(parts)} parts" if is_pair else f"a {type(item).__name__}"
-            refuse(place, f"holds {came} as example {index}; accepted: x or pairs (x, y) with a label y")
+            refuse(place, f"contains {came} as example {index}; accepted: x or pairs (x, y) with a label y")
         if index and bool(labels) != (len(parts) == 2):
             without, other = (index, 0) if labels else (0, index)
             refuse(
                 place,
-                f"holds example {without} without a label and example {other} with one; label all examples or none",
+                f"contains example {without} without a label and example {other} with one; label all examples or none",
             )
         labels.extend(python_scalar(label) for label in parts[1:])
         yield parts[0]
@@ -278,7 +281,7 @@ def _from_arrow(place: str, values: Any) -> RawTable:
 def _from_records(place: str, rows: Any) -> RawTable:
     for index, row in enumerate(rows):
         if not isinstance(row, Mapping):
-            refuse(place, f"holds a {type(row).__name__} as row {index} among dicts; give every row as a dict")
+            refuse(place, f"contains a {type(row).__name__} as row {index} among dicts; pass every row as a dict")
     names = dict.fromkeys(chain.from_iterable(rows))
     return _from_columns(place, {name: [row.get(name) for row in rows] for name in names})
 
@@ -299,7 +302,7 @@ def _from_pairs(place: str, names: list[str], columns: list[Any]) -> RawTable:
     other = next((name for name in names if lengths[name] != lengths[names[0]]), None)
     if other:
         came = f"{lengths[names[0]]:,} cells in column {names[0]!r} and {lengths[other]:,} in {other!r}"
-        refuse(place, f"has {came}; give columns of one length")
+        refuse(place, f"has {came}; pass columns of equal length")
     return table_from_columns(place, cells)
 
 

@@ -1,7 +1,7 @@
 """Reader of Parquet files, batch by batch within a memory limit; Arrow columns to cells.
 
-A Parquet file can repeat a value with a few bits, so kilobytes may expand to gigabytes. The number of values claimed by
-the metadata is compared with the limit before anything is decoded. Texts are read as dictionaries, so that repeated
+A Parquet file can repeat a value with a few bits, so kilobytes may expand to gigabytes. The number of values in the
+metadata is compared with the limit before anything is decoded. Texts are read as dictionaries, so that repeated
 texts are stored once, and batch by batch, so that a file with false metadata is abandoned early.
 """
 
@@ -28,7 +28,7 @@ SHARED = "DELTA_BYTE_ARRAY"  # an encoding that stores only the difference from 
 
 
 def read_parquet(path: Path, options: TableOptions = STANDARD) -> RawTable:
-    """A Parquet file of numbers, texts and booleans."""
+    """A Parquet file of numbers, strings and booleans."""
     parquet = _library(path)
     with reading(path, "a Parquet table"), path.open("rb") as opened:
         file = parquet.ParquetFile(opened)
@@ -52,10 +52,10 @@ def read_arrow_table(path: Path, limit: Limit) -> Any:
 
 
 def check_metadata(path: Path, file: Any, limit: Limit) -> None:
-    """TooLarge for a file that claims more columns, cells or bytes than the limit."""
+    """TooLarge for a file that declares more columns, cells or bytes than the limit."""
     about = file.metadata
     if about.num_columns > MAX_COLUMNS:
-        too_large(path, f"has {about.num_columns:,} columns, the limit is {MAX_COLUMNS:,}; save it as a .npy array")
+        too_large(path, f"has {about.num_columns:,} columns, but the limit is {MAX_COLUMNS:,}; save it as a .npy array")
     chunks = list(_chunks(about))
     num_values = max(sum(chunk.num_values for chunk in chunks), about.num_rows * about.num_columns)
     limit.check(path, sum(chunk.total_uncompressed_size for chunk in chunks), "unpacks to")

@@ -30,7 +30,7 @@ def from_images(place: str, images: Iterable[Any]) -> RawArray:
     notes: Counter[str] = Counter()
     for index, image in enumerate(images):
         if not isinstance(image, Image.Image):
-            refuse(place, f"holds a {type(image).__name__} as example {index} among images; give only images")
+            refuse(place, f"contains a {type(image).__name__} as example {index} among images; pass only images")
         part = _pixels(image, notes)
         _check_alike(place, index, pixels[0] if pixels else part, part)
         _check_size(place, (index + 1) * part.nbytes)
@@ -66,14 +66,14 @@ def _check_alike(place: str, index: int, first: Shaped[np.ndarray, "..."], part:
         (height, width), (other_height, other_width) = first.shape[:2], part.shape[:2]
         refuse(
             place,
-            f"holds images of several sizes: example 0 is {width}×{height}, example {index} {other_width}×"
+            f"contains images of several sizes: example 0 is {width}×{height}, example {index} {other_width}×"
             f"{other_height}; resize them to one size: image.resize(({width}, {height}))",
         )
     if part.dtype != first.dtype:
         refuse(
             place,
-            f"holds images of several depths: example 0 is {first.dtype}, example {index} {part.dtype}; convert them "
-            "to one mode",
+            f"contains images of several depths: example 0 is {first.dtype}, example {index} {part.dtype}; convert "
+            "them to one mode",
         )
 
 

@@ -216,7 +216,7 @@ def _header(place: str, file: BufferedIOBase, limit: Limit) -> Image.Image:
 
 def _too_many(place: str, came: str, num_pixels: int, limit: Limit) -> NoReturn:
     remedy = limit.remedy(PIXEL_BYTES * num_pixels, "make it smaller")
-    too_large(place, f"has {came}, the limit is {limit.max_pixels:,} in all; {remedy}")
+    too_large(place, f"has {came}, but the limit is {limit.max_pixels:,} in all; {remedy}")
 
 
 @contextmanager

@@ -1,6 +1,6 @@
 """Shared by all readers: memory limits (Limit), one-line errors (refuse, reading) and formatting for messages.
 
-Files are not trusted. Claimed sizes are compared with the bytes present and with a memory limit before anything is
+Files are not trusted. Declared sizes are compared with the bytes present and with a memory limit before anything is
 allocated, because a few compressed kilobytes can claim terabytes. Pickles are never read, and any exception that a
 decoder raises on damage becomes a one-line DataError.
 """
@@ -44,13 +44,13 @@ class Limit:
     def check(self, path: Path | str, num_bytes: int, takes: str = "takes", instead: str = PART) -> None:
         """TooLarge, naming the setting that raises the limit, if more is needed."""
         if num_bytes > self.max_bytes:
-            came = f"{takes} {format_bytes(num_bytes)}, the limit is {format_bytes(self.max_bytes)}"
+            came = f"{takes} {format_bytes(num_bytes)}, but the limit is {format_bytes(self.max_bytes)}"
             too_large(path, f"{came}; {self.remedy(num_bytes, instead)}")
 
     def remedy(self, num_bytes: int, instead: str = PART) -> str:
         """What to do about data of this size."""
         if not self.can_be_raised:
-            return "send less at once"
+            return "send a smaller request"
         return f"raise the limit data.max_gib to {ceil(num_bytes / GIB)}, or {instead}"
 
 
@@ -132,7 +132,7 @@ def open_regular_file(path: Path) -> BufferedIOBase:
 
 
 def read_up_to(file: BufferedIOBase, limit: int) -> bytearray:
-    """At most `limit` bytes, in chunks, because read(limit) would allocate all that a header claims."""
+    """At most `limit` bytes, in chunks, because read(limit) would allocate all that a header declares."""
     content = bytearray()
     while len(content) < limit and (chunk := file.read(min(limit - len(content), 2**20))):
         content += chunk

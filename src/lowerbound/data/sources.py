@@ -90,7 +90,7 @@ def split_raw(raw: RawArray | RawTable, config: DataConfig, name: str) -> Splits
 
 def split_array(values: Any, labels: Any = None, split_seed: int = 0) -> Splits:
     """The splits of an object in memory (see objects.py), read as from a file: a tenth for validation and a tenth for
-    test, unless the data have their own splits. Labels are a list, an array, a tensor or a column of texts.
+    test, unless the data have their own splits. Labels are a list, an array, a tensor or a column of strings.
     """
     raw = read_object(values, labels)
     return raw if isinstance(raw, Splits) else split_raw(raw, DataConfig(split_seed=split_seed), "array")
@@ -168,7 +168,7 @@ def _read(path: Path, config: DataConfig, schema: Schema | None = None) -> Colle
         options = options_for_schema(options, schema)
     collection = read(path, options)
     if options.images.size is not None and collection.examples.event_shape[:0:-1] != options.images.size:
-        refuse(path, f"holds no image files, and only image files are resized; remove data.size {config.size!r}")
+        refuse(path, f"contains no image files, and only image files are resized; remove data.size {config.size!r}")
     return collection
 
 
@@ -224,7 +224,7 @@ def _load_idx(name: str, archive: Archive, label_names: tuple[str, ...], config:
     if learn.event_shape != test.event_shape:
         refuse(files[2], f"has another image size than {printable(files[0])}; the files are not from one data set")
     if len(learn) < 2:
-        refuse(files[0], "holds 1 image; train and validation need at least 2")
+        refuse(files[0], "contains 1 image; train and validation need at least 2")
     order = split_order(len(learn), config.split_seed)
     schema = Schema(layout="image", shape=learn.values.shape[1:], dtype="uint8", range=learn.range)
     collection = Collection(learn, label_names, schema=schema)
@@ -234,9 +234,9 @@ def _load_idx(name: str, archive: Archive, label_names: tuple[str, ...], config:
 def _read_pair(image_file: Path, label_file: Path, num_labels: int, limit: Limit) -> Examples:
     images, labels = read_idx(image_file, 3, limit), read_idx(label_file, 1, limit)
     if len(images) != len(labels):
-        refuse(label_file, f"holds {len(labels):,} labels, but {printable(image_file)} {len(images):,} images")
+        refuse(label_file, f"contains {len(labels):,} labels, but {printable(image_file)} {len(images):,} images")
     if labels.max() >= num_labels:
-        refuse(label_file, f"holds the label {labels.max()}; accepted: 0..{num_labels - 1}")
+        refuse(label_file, f"contains the label {labels.max()}; accepted: 0..{num_labels - 1}")
     return Examples(images[..., np.newaxis], 255.0, labels.astype(np.int64))
 
 

@@ -42,7 +42,7 @@ class DataConfig:
     size: str = ""  # WIDTHxHEIGHT that images are resized to; empty keeps a common size
     resize: Resize = "crop"  # cover the size and crop, or "fit" within it and pad with black
     skip_broken: bool = False  # skip and list what cannot be read
-    labels: str = ""  # a CSV of file names and labels, or the column of a table that holds them
+    labels: str = ""  # a CSV of file names and labels, or the column of a table that contains them
     max_gib: float = STANDARD_GIB  # memory limit for stored data; larger data are refused
     # Inferred unless set here:
     layout: Literal["", "image", "array", "table"] = ""  # of an array
@@ -186,7 +186,7 @@ def pool_with_default_splits(place: str, collection: Collection, split_seed: int
     collection = drop_unreadable(collection)
     num_examples = len(collection.examples)
     if num_examples < 3:
-        refuse(place, f"holds {pluralise(num_examples, 'example')}; train, validation and test need at least 3")
+        refuse(place, f"contains {pluralise(num_examples, 'example')}; train, validation and test need at least 3")
     if collection.num_validation or collection.num_test:
         return _with_own_splits(place, collection, split_seed)
     tenth = max(1, num_examples // 10)
@@ -201,7 +201,7 @@ def _with_own_splits(place: str, collection: Collection, split_seed: int) -> Poo
     if num_learned < num_needed:
         refuse(
             place,
-            f"holds {pluralise(num_learned, 'training example')} besides its splits; it needs at least {num_needed}",
+            f"contains {pluralise(num_learned, 'training example')} besides its splits; it needs at least {num_needed}",
         )
     order = split_order(num_learned, split_seed)
     tenth = max(1, num_learned // 10)

@@ -36,7 +36,7 @@ def conform_table(table: RawTable, schema: Schema, skip_broken: bool = False) ->
     if reasons and not skip_broken:
         raise SchemaError(f"{reasons[0]}.")
     if len(reasons) == table.num_rows:
-        raise SchemaError(f"{table.place}: no row can be read; the first: {reasons[0]}.")
+        raise SchemaError(f"{table.place}: no row can be read; the first reason: {reasons[0]}.")
     values[list(unreadable)] = np.nan
     label = table.columns.get(schema.label)
     labels, label_names = (
@@ -62,7 +62,7 @@ def match_columns(table: RawTable, schema: Schema) -> list[str]:
     if schema.dtype and absent:
         names = [name for name in table.columns if name not in table.unnamed]
         if len(names) != len(schema.columns):
-            came = f"has {len(names)} columns, the model was trained on an array with {len(schema.columns)}"
+            came = f"has {len(names)} columns, but the model was trained on an array with {len(schema.columns)}"
             refuse_mismatch(table.place, f"{came}; give the same columns in the same order")
         return names
     if absent:
@@ -225,7 +225,7 @@ def _all_numbers(known: KnownCells) -> Float[np.ndarray, " row"]:
         raise SchemaError(f"{where} is missing; an array has a number in every cell (data.layout).")
     for index, number in enumerate(known.plain):
         if number is None:
-            known.refuse(index, "an array holds only numbers (data.layout)")
+            known.refuse(index, "an array contains only numbers (data.layout)")
     return np.array(known.plain, np.float64)
 
 

@@ -3,9 +3,9 @@
     missing       empty, and the default markers (schema.MISSING_MARKERS, or data.missing_markers)
     numeric       at least 95 % of the other cells are numbers; the rest are missing-value markers of its own
     count         numeric, non-negative integers that are more likely as counts than as rounded measurements
-    binary        two different values, numbers or texts
+    binary        two different values, numbers or strings
     categorical   text or booleans with up to 1,000 levels; numbers padded with zeros (00501) are text
-    left out      an identifier (text that hardly repeats, integers that number the rows), an unnamed index, a column
+    left out      an identifier (mostly unique text, integers that number the rows), an unnamed index, a column
                   with a single value or none
 
 `data.columns.NAME.kind` and `.levels` override all of this; `data.exclude` excludes a column. The decimal sign of a CSV
@@ -108,7 +108,7 @@ def _finding(known: KnownCells, setting: ColumnSetting) -> ColumnFinding:
     if other is not None:
         is_other = np.array([not isinstance(cell, str | bool | int | float) for cell in known.cells])
         known = known.valid_only(
-            is_other, f"cells of type {type(other).__name__} are not accepted; give numbers or texts"
+            is_other, f"cells of type {type(other).__name__} are not accepted; give numbers or strings"
         )
     if setting.kind or setting.levels:
         column = _as_set(known, setting)
@@ -177,7 +177,7 @@ def _text_finding(known: KnownCells) -> ColumnFinding:
         return ColumnFinding(Column(name=known.name, kind="binary", levels=_levels(different)))
     repeated = sum(count for count in different.values() if count > 1)
     if len(different) > MAX_LEVELS or repeated < LEAST_REPEATED * num_known:
-        why = f"its {len(different):,} different texts look like identifiers, not categories"
+        why = f"its {len(different):,} different values look like identifiers, not categories"
         return ColumnFinding(None, f"is left out: {why}" + (f" ({hint})" if hint else ""))
     column = Column(name=known.name, kind="categorical", levels=_levels(different))
     return ColumnFinding(column, f"is categorical ({hint})" if hint else "")
@@ -209,7 +209,9 @@ def _levels_as_set(known: KnownCells, setting: ColumnSetting) -> Column:
         third = next((i for i, text in enumerate(texts) if text not in levels[:2]), 0)
         known.refuse(third, f"a binary column has 2 different values, this one has {len(levels):,}")
     if len(levels) > MAX_LEVELS:
-        refuse(known.table.place, f"has {len(levels):,} levels in column {known.name!r}, the limit is {MAX_LEVELS:,}")
+        refuse(
+            known.table.place, f"has {len(levels):,} levels in column {known.name!r}, but the limit is {MAX_LEVELS:,}"
+        )
     pairs = zip(texts, known.texts, strict=True)
     is_other = np.array([text not in levels and as_it_is not in levels for text, as_it_is in pairs], bool)
     known.valid_only(is_other, f"the levels set are {quoted_list(levels)}")
@@ -255,7 +257,7 @@ def _about_markers(known: KnownCells) -> str:
 
 
 def _levels(texts: Sequence[str] | Mapping[str, int]) -> tuple[str, ...]:
-    """Distinct texts: numbers in order, then texts in order."""
+    """Distinct strings: numbers in order, then other strings in order."""
     plain = {text: number_parsing.parse_plain_number(text) for text in texts}
     return tuple(sorted(plain, key=lambda text: (plain[text] is None, plain[text] or 0.0, text)))
 

@@ -1,7 +1,7 @@
 """RawTable and TableOptions: CSV files and columns in memory to named columns of cells.
 
     CSV       every cell is a text until the decimal sign and the kinds of the columns are known
-    others    numbers, texts and booleans by type; values of a dictionary type are texts
+    others    numbers, strings and booleans by type; values of a dictionary type are strings
 
 Kinds of columns are inferred in table_schema.py; cells are parsed in table_examples.py.
 """
@@ -39,7 +39,7 @@ MAX_COLUMNS = 20_000  # each takes 0.2 ms; wider data should be an array
 INDEX_NAMES = ("", "Unnamed: 0", "__index_level_0__")  # names that pandas gives to an unnamed index
 
 Cell = Any
-"""A number (int or float), a text, a boolean, None if missing, or an unsupported object."""
+"""A number (int or float), a string, a boolean, None if missing, or an unsupported object."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,7 +103,7 @@ def read_csv(path: Path, options: TableOptions = STANDARD) -> RawTable:
         separator = options.separator or find_separator(text, printable(path))
         lines, rows = _numbered_rows(path, text, separator, options.limit)
     if not rows:
-        refuse(path, "is empty; its first line must name the columns")
+        refuse(path, "is empty; its first line must contain the column names")
     if len(rows) == 1:
         refuse(path, "has no rows")
     header, *rows = rows
@@ -126,12 +126,12 @@ def read_csv(path: Path, options: TableOptions = STANDARD) -> RawTable:
         unnamed=_index_names(header, names),
     )
     came = {row: f"{table.where(row)} has {pluralise(len(cells), 'cell')}" for row, cells in ragged.items()}
-    unreadable = {row: f"{what}, the header names {pluralise(width, 'column')}" for row, what in came.items()}
+    unreadable = {row: f"{what}, but the header has {pluralise(width, 'column')}" for row, what in came.items()}
     return replace(table, unreadable=unreadable)
 
 
 def table_from_columns(path: Path | str, columns: Mapping[Any, Iterable[Any]]) -> RawTable:
-    """A table from columns of numbers, texts, booleans and dates, such as those of a DataFrame; None is missing."""
+    """A table from columns of numbers, strings, booleans and dates, such as those of a DataFrame; None is missing."""
     return table_from_cells(path, [(str(name), _values(values)) for name, values in columns.items()])
 
 
@@ -149,7 +149,7 @@ def check_size(path: Path | str, num_cells: int, limit: Limit = STANDARD_LIMIT, 
     num_bytes = CELL_BYTES * num_cells + already
     if num_bytes > limit.max_bytes:
         accepted = (limit.max_bytes - already) // CELL_BYTES
-        too_large(path, f"has {num_cells:,} cells or more, the limit is {accepted:,}; {limit.remedy(num_bytes)}")
+        too_large(path, f"has {num_cells:,} cells or more, but the limit is {accepted:,}; {limit.remedy(num_bytes)}")
 
 
 def check_header(path: Path, header: Sequence[str], columns: Sequence[Sequence[str | None]]) -> None:
@@ -165,7 +165,7 @@ def check_header(path: Path, header: Sequence[str], columns: Sequence[Sequence[s
         is_row = bool(texts) and all(do_recur)
     if is_row:
         first = ", ".join(map(repr, names[:4]))
-        refuse(path, f"has no header: line 1 ({first}) is a row; add a first line that names the columns")
+        refuse(path, f"has no header: line 1 ({first}) is a row; add a first line with the column names")
 
 
 def _numbered_rows(path: Path, text: str, separator: str, limit: Limit) -> tuple[list[int], list[list[str]]]:
@@ -182,7 +182,7 @@ def _numbered_rows(path: Path, text: str, separator: str, limit: Limit) -> tuple
         check_size(path, num_cells, limit, num_bytes)
         if len(row) > MAX_COLUMNS:
             save = "save it as a .npy array"
-            too_large(path, f"has {len(row):,} columns in line {lines[-1]}, the limit is {MAX_COLUMNS:,}; {save}")
+            too_large(path, f"has {len(row):,} columns in line {lines[-1]}, but the limit is {MAX_COLUMNS:,}; {save}")
     return lines, rows
 
 
@@ -244,7 +244,7 @@ def _named(path: Path | str, header: Sequence[str]) -> tuple[list[str], tuple[st
     made_up = _made_up(names)
     named = [name or next(made_up) for name in names]
     new = [name for name, old in zip(named, names, strict=True) if not old]
-    return named, (f"columns without a name are called {quoted_list(new)}",) if new else ()
+    return named, (f"columns without a name are named {quoted_list(new)}",) if new else ()
 
 
 def _made_up(names: Sequence[str]) -> Iterator[str]:

@@ -29,9 +29,9 @@ def check_tiff(place: Path | str, file: BufferedIOBase, start: bytes) -> None:
     file.seek(struct.unpack_from(f"{order}{offset}", start, 4 if version == 42 else 8)[0])
     (num_tags,) = struct.unpack(f"{order}{count}", file.read(struct.calcsize(count)))
     if num_tags > MAX_TAGS:
-        refuse(place, f"has {num_tags:,} tags, the limit is {MAX_TAGS:,}")
+        refuse(place, f"has {num_tags:,} tags, but the limit is {MAX_TAGS:,}")
     size = struct.calcsize(f"{order}{tag}")
     for number, _, num_values, _ in struct.iter_unpack(f"{order}{tag}", file.read(num_tags * size)):
         if number in OFFSETS and num_values > MAX_PARTS:
             what = OFFSETS[number]
-            too_large(place, f"has {num_values:,} {what}, the limit is {MAX_PARTS:,}; save it with larger {what}")
+            too_large(place, f"has {num_values:,} {what}, but the limit is {MAX_PARTS:,}; save it with larger {what}")

@@ -281,7 +281,7 @@ class Annealing:
         if any(numbers.get(key) != value for key, value in origin.items()):
             raise RunError(
                 f"{path} was written for another model, other examples or other settings; "
-                "remove it or name another file."
+                "remove it, or choose another file."
             )
         device = self.ladder.step_sizes.device
         # Densities and scores are recomputed from z. Tensors of a file begin anywhere in memory, those of torch at

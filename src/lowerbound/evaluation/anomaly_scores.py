@@ -282,7 +282,7 @@ def complexity(examples: Examples) -> Float[np.ndarray, " n"] | None:
     if examples.layout != "image" or examples.event_shape[0] not in (1, 3):
         return None
     low, high = examples.range
-    # Clipped: floats may lie slightly outside of the range, and a PNG cannot hold them.
+    # Clipped: floats may lie slightly outside of the range, which a PNG cannot represent.
     images = (np.rint((image.astype(np.float64) - low) / (high - low) * 255) for image in examples.values)
     return np.array([_png_length(image.clip(0, 255).astype(np.uint8)) for image in images]) * math.log(2)
 
@@ -338,7 +338,7 @@ def _missing_adjusted(normal: ExampleMeasurements, measured: ExampleMeasurements
     if normal.cell_costs is None or measured.cell_costs is None:
         return None
     is_missing = np.isnan(normal.cell_costs)
-    # A column that is missing in all held-out rows is charged nothing.
+    # A column that is missing in all held-out rows adds no cost.
     average = np.where(is_missing, 0.0, normal.cell_costs).sum(0) / np.maximum(1, (~is_missing).sum(0))
     adjusted: np.ndarray = measured.negative_elbo + np.isnan(measured.cell_costs) @ average
     return adjusted

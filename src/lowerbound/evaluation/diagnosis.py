@@ -122,7 +122,7 @@ def decoder_ignores_z(evidence: HealthMetrics) -> Finding | None:
         "distribution for all examples, fitted to them, does as well.",
         number=gain.value,
         threshold=max(LEAST_GAIN, NOISE * gain.standard_error),
-        unit="nats of distortion gained from z",
+        unit="nats by which z lowers the distortion",
         remedy="--set objective.rate_warm_up=5, so that the decoder learns to use the latents before the rate has "
         "its full weight; or a smaller --set training.learning_rate=0.0003",
         source="the auto-decoding limit of Alemi et al., arXiv:1711.00464; threshold: noise",
@@ -259,7 +259,7 @@ def far_from_prior(evidence: HealthMetrics) -> Finding | None:
         name="holes in the latent space",
         severity=WARNING,
         sentence="The aggregate posterior does not match the prior: it is as if the latents of all examples filled "
-        f"only {math.exp(-kl.value):.2g} of it. Samples are drawn from the whole prior, so they look worse than "
+        f"only {math.exp(-kl.value):.1%} of it. Samples are drawn from the whole prior, so they look worse than "
         "reconstructions.",
         number=kl.value,
         threshold=FAR_FROM_PRIOR,

@@ -90,7 +90,7 @@ def rate_per_latent(subject: Subject) -> Measurements:
 
 
 def prior_contour(subject: Subject) -> Measurements:
-    """The region that holds 95 % of the prior, in the plane of the two most used latents."""
+    """The region that contains 95 % of the prior, in the plane of the two most used latents."""
     contours = density_contours(subject.model.prior, shown_pair(subject))
     assert contours is not None  # checked by _needs_a_marginal
     return Measurements((), contour_arrays(contours[0]))

@@ -63,8 +63,9 @@ def measure_health(
 ) -> HealthMetrics:
     """Measure the quantities that `diagnose` checks.
 
-    `known` holds arrays of results for the first test examples, by name, which are not measured again: exact log p(x),
-    both gaps, Pareto-k and effective sample size. If the likelihood cannot score the data, nothing else is measured.
+    `known` contains arrays of results for the first test examples, by name, which are not measured again: exact
+    log p(x), both gaps, Pareto-k and effective sample size. If the likelihood cannot score the data, nothing else is
+    measured.
     """
     model.eval()
     found = HealthMetrics(latent_dim=model.latent_dim, monitored=splits.monitored, learned_sigma=_learned_sigma(model))

@@ -1,7 +1,7 @@
 """Sums over one level of a quadrature lattice per image, bounds on cells, and selection of tiles to refine.
 
 A tile is refined into its children: tiles of the next level, each of which covers a part of its cells. A child that
-cannot hold relevant mass is settled: its sum on this level is final. The others are kept for the next level.
+cannot contain relevant mass is settled: its sum on this level is final. The others are kept for the next level.
 """
 
 import math
@@ -25,7 +25,7 @@ LEAST = torch.finfo(torch.float64).min
 
 
 def log_negligible(level: int, tolerance: float) -> float:
-    """Log of the largest share of an image's mass that a cell may hold without being refined."""
+    """Log of the largest share of an image's mass that a cell may contain without being refined."""
     return math.log(SETTLED_SHARE * min(tolerance, 1.0)) - (LEVEL_0_MARGIN if level == 0 else 0)
 
 
@@ -87,7 +87,7 @@ class LevelSums:
         _raise_to(self.rim_likelihood, table.image[is_on_rim], likelihood)
 
     def _is_heavy(self, cells: "_Cells") -> Bool[Tensor, "pair child"]:
-        """Whether the mass that a child may hold is relevant compared with the sum so far."""
+        """Whether the mass that a child may contain is relevant compared with the sum so far."""
         found = torch.maximum(self.total, self.peak)[cells.image]
         return cells.ceiling > (found + self.log_negligible).unsqueeze(-1)
 
@@ -159,7 +159,7 @@ class _Cells:
         return _Masses(_by_child(share).sum(-1).log() + peak, _by_parity(share).sum(-1).log() + peak)
 
     def errors(self) -> Float[Tensor, "pair child"]:
-        """Log of the mass that a child's cells may hold in addition to their sum."""
+        """Log of the mass that a child's cells may contain in addition to their sum."""
         return _by_child(self.mass + self.rise + _log_shortfall(self.rise)).logsumexp(-1)
 
 

@@ -14,11 +14,11 @@ soon as the spacing is one standard deviation.
 **The reported discretisation error** is half the error of twice the spacing, which is much larger than the true one:
 half the largest deviation from log p(x) among the previous lattice and the 2^d lattices of twice the spacing that make
 up the last one. These have their points in different places, so they do not all agree with the sum by chance. The mass
-that settled cells may hold beyond their sums is added.
+that settled cells may contain beyond their sums is added.
 
 **Which modes are found.** A mode narrower than the spacing is detected by its slopes: log p(x, z) is extrapolated from
-each cell's neighbours to its edge, and a cell is refined if it may hold mass according to that. For a log-density that
-is concave around the mode this suffices, however narrow the mode is. A mode whose slopes reach no point of level 0 is
+each cell's neighbours to its edge, and a cell is refined if it may then contain mass. For a log-density that is
+concave around the mode this suffices, however narrow the mode is. A mode whose slopes reach no point of level 0 is
 found if the encoder's mean lies on them: the cells around it are always refined, and no image converges before the
 lattice agrees with log p(x, z) at that mean. A mode that neither indicates is missed.
 

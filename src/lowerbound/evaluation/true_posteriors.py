@@ -4,7 +4,7 @@
 
 is known up to its normaliser at every z that is decoded. The difficulty is where to decode: a posterior may be a
 hundred times narrower than the prior, or have modes far apart. So a coarse lattice over the prior is scored first.
-Cells that may hold mass and within which log p(x, z) is steep are divided into 4 × 4 and scored again until it is no
+Cells that may contain mass and within which log p(x, z) is steep are divided into 4 × 4 and scored again until it is no
 longer steep: a narrow mode then has the right mass even in a wide window, where it may be only a dot. The window is
 shrunk to the region with mass and the Gaussians that must be visible, and the last lattice is the figure.
 """

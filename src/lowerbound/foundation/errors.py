@@ -14,7 +14,7 @@ LowerboundError              exit status 1
 │   ├── SchemaError          exit status 2: data that does not fit what a model was trained on
 │   └── TooLarge             data that would exceed a stated limit
 ├── RunError                 a run directory or checkpoint that is missing, damaged or of another version
-├── NonFiniteLoss            training encountered NaN or infinity; names the likely cause
+├── NonFiniteLoss            training encountered NaN or infinity; the message states the likely cause
 └── Interrupted              exit status 130: stopped by the user, everything saved
 """
 

@@ -1,4 +1,4 @@
-"""Progress records of training: what `training_steps` yields, and what each line of metrics.jsonl holds."""
+"""Progress records of training: what `training_steps` yields, and what each line of metrics.jsonl contains."""
 
 from dataclasses import dataclass, field
 

@@ -1,4 +1,4 @@
-"""Run ids and checksums: they tie the files of a run directory together, and detect damaged or foreign files.
+"""Run ids and checksums: they bind the files of a run directory together, and detect damage and files of other runs.
 
 The id is a hash of the resolved settings and of the data's checksum. It is not random and does not depend on where the
 data is stored, so the same experiment has the same id everywhere. config.toml states it, and every other file that is
@@ -130,7 +130,7 @@ def check_mark(run: Path, file: str, mark: Any) -> None:
             f"is {identity.id}); restore the file of this run."
         )
     if "model" in mark and (run / MODEL).is_file() and mark["model"] != stated_checksum(run / MODEL):
-        check_model(run)  # blames the model file if that is the foreign one
+        check_model(run)  # reports the model file if that belongs to another run
         raise RunError(
             f"{run / file} was measured with another model than {run / MODEL}; restore the file, or "
             "evaluate the run again.",

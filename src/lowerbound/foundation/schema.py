@@ -1,6 +1,6 @@
 """Schema: layout, stored type, range and columns of data; inferred once by training, and used by every later reading.
 
-    stored numbers   what files and arrays hold, in their own units: 0..255, 12-bit counts, a table's columns
+    stored numbers   what files and arrays contain, in their own units: 0..255, 12-bit counts, a table's columns
     x                what the model sees: (stored - low) / (high - low); of tables and unscaled arrays stored - offset
 
 A run stores its schema in model.safetensors, and a copy in config.toml.
@@ -103,7 +103,7 @@ class Schema:
     resize: Literal["crop", "fit"] = "crop"
     columns: tuple[Column, ...] = ()  # of a table
     left_out: tuple[str, ...] = ()  # columns of the training table that are excluded from x
-    label: str = ""  # the column that holds labels
+    label: str = ""  # the column that contains labels
     label_names: tuple[str, ...] = ()
     missing_markers: tuple[str, ...] = MISSING_MARKERS  # in lower case
     decimal: Literal[".", ","] = "."
@@ -127,7 +127,7 @@ class Schema:
 
     @property
     def has_pictures(self) -> bool:
-        """Whether examples are grey or RGB images, which image files can hold."""
+        """Whether examples are grey or RGB images, which can be stored as image files."""
         return self.layout == "image" and self.shape[2] in (1, 3)
 
     @property

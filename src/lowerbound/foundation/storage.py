@@ -183,7 +183,7 @@ def read_json(path: Path) -> dict[str, Any]:
     except ValueError as error:
         raise RunError(f"{path} is not valid JSON ({error}); it is damaged.") from error
     if not isinstance(value, dict):
-        raise RunError(f"{path} holds a {type(value).__name__}, not an object; it is damaged.")
+        raise RunError(f"{path} contains a {type(value).__name__}, not an object; it is damaged.")
     return value
 
 
@@ -192,7 +192,7 @@ def write_toml(path: Path, value: Mapping[str, Any]) -> None:
     text = tomli_w.dumps(value)
     if found := LONE_SURROGATES.search(text):
         line = ascii(text[text.rfind("\n", 0, found.start()) + 1 :].partition("\n")[0])
-        raise UsageError(f"{path.name} can hold only UTF-8, not {line}; rename the file, folder or column.")
+        raise UsageError(f"{path.name} can contain only UTF-8, not {line}; rename the file, folder or column.")
     write_text(path, text)
 
 

@@ -96,7 +96,9 @@ def impute_table(
     fills_path = out.with_suffix(".filled.csv")
     check_paths(path, out, fills_path)
     if not vae.columns:
-        raise UsageError(f"likelihood {vae.config.likelihood!r} has no missing cells; impute needs a model of a table.")
+        raise UsageError(
+            f"impute needs a model trained on a table; this model has likelihood {vae.config.likelihood!r}."
+        )
     table = _read(path, schema, limit)
     rows = conform_table(table, schema, skip_broken)
     x = torch.from_numpy(np.asarray(rows.examples.values))

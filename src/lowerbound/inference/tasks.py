@@ -212,8 +212,8 @@ def evaluate(
         splits, vae = _splits_of(data, labels), model
     if splits.test.event_shape != vae.event_shape:
         raise DataError(
-            f"{splits.name}: examples are {describe_shape(splits.test.event_shape)}, the model takes "
-            f"{describe_shape(vae.event_shape)}."
+            f"{splits.name}: the examples are {describe_shape(splits.test.event_shape)}, but the model takes "
+            f"examples {describe_shape(vae.event_shape)}."
         )
     chosen = choose_device(device)
     return evaluate_full(vae.to(chosen), splits, config or EvaluationConfig(), chosen)

@@ -45,7 +45,9 @@ def build_model(
     for shape in (likelihood.feature_shape, likelihood.raw_shape):
         if config.network in FOR_IMAGES and len(shape) != 3:
             shown = f"rows of {event_shape[0]} values" if len(event_shape) == 1 else times(event_shape)
-            raise ConfigError(f"network {config.network!r} needs images, the data are {shown}; use network 'dense'.")
+            raise ConfigError(
+                f"network {config.network!r} needs images, but the data are {shown}; use network 'dense'."
+            )
     if mean is not None and deviation is not None:
         likelihood.standardise(mean, deviation)
     posterior: Posterior = build_part("posterior", config)
@@ -74,7 +76,7 @@ def build_likelihood(config: ModelConfig, event_shape: tuple[int, ...], columns:
     """The likelihood of a configuration; a table's likelihood needs its columns."""
     if config.likelihood == "table":
         if len(event_shape) != 1:
-            raise ConfigError(f"likelihood 'table' needs rows of cells, the data are {times(event_shape)}.")
+            raise ConfigError(f"likelihood 'table' needs rows of cells, but the data are {times(event_shape)}.")
         return TableLikelihood(event_shape, tuple(columns))
     likelihood: Likelihood = build_part("likelihood", config, event_shape)
     return likelihood

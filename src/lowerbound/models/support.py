@@ -81,7 +81,7 @@ def without_examples(collection: Collection, problems: dict[int, str]) -> Collec
         )
     kept = np.setdiff1d(np.arange(len(collection.examples)), list(problems))
     if not len(kept):
-        raise SchemaError(f"none of the examples can be scored; the first: {next(iter(problems.values()))}.")
+        raise SchemaError(f"none of the examples can be scored; the first reason: {next(iter(problems.values()))}.")
     return replace(collection.subset(kept), skipped=skipped)
 
 

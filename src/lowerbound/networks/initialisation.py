@@ -1,7 +1,7 @@
 """Initial weights, drawn from an explicit generator.
 
-A network is first built without storage (on torch's "meta" device), since torch's own constructors would draw from
-the global generator, and then given memory and weights here.
+A network is first built without storage (on torch's "meta" device), because torch's own constructors would draw
+from the global generator, and then given memory and weights here.
 """
 
 from collections.abc import Callable

@@ -123,7 +123,7 @@ class Objective:
         for name, value in values.items():
             if not isinstance(value, Tensor) or value.numel() != 1:
                 came = f"a tensor of shape {tuple(value.shape)}" if isinstance(value, Tensor) else repr(value)
-                raise ConfigError(f"penalty {name!r} has to return a tensor with one number, got {came}.")
+                raise ConfigError(f"penalty {name!r} must return a tensor with one number, got {came}.")
         return {name: value.reshape(()) for name, value in values.items()}
 
     def resolved(self, posterior: str, has_closed_form: bool) -> "Objective":

@@ -68,7 +68,7 @@ def _mean_of_pairs(kernel: Float[Tensor, "n n"]) -> Float[Tensor, ""]:
 def register_penalty(name: str, penalty: Penalty) -> None:
     """Register a penalty under a name for `objective.penalties`; ConfigError for a name in use."""
     if not callable(penalty):
-        raise ConfigError(f"the penalty {name!r} has to be a function of draws and context, got {penalty!r}.")
+        raise ConfigError(f"the penalty {name!r} must be a function of draws and context, got {penalty!r}.")
     add_row("penalty", PENALTIES, name, penalty)
 
 

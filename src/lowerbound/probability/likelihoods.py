@@ -340,13 +340,13 @@ def _need_finite(name: str, support: Support) -> None:
         )
     if not (math.isfinite(support.low) and math.isfinite(support.high)):
         came = f"[{support.low:g}, {support.high:g}]"
-        raise DataError(f"data lie in {came}, likelihood {name!r} needs finite values.")
+        raise DataError(f"data lie in {came}, but likelihood {name!r} needs finite values.")
 
 
 def _need_unit_interval(name: str, support: Support, remedy: str) -> None:
     if not (support.low >= 0 and support.high <= 1):  # also refuses NaN
         came = f"[{support.low:g}, {support.high:g}]"
-        raise DataError(f"data lie in {came}, likelihood {name!r} needs [0, 1]; {remedy}.")
+        raise DataError(f"data lie in {came}, but likelihood {name!r} needs [0, 1]; {remedy}.")
 
 
 def _need_levels(name: str, support: Support, num_levels: int) -> None:
@@ -356,7 +356,7 @@ def _need_levels(name: str, support: Support, num_levels: int) -> None:
     if num_levels != levels and not (support.is_binary and num_levels == 2):
         came = f"{levels} levels" if levels else "no fixed levels"
         remedy = f"set model.likelihood_options.num_levels to {levels}" if levels else "use likelihood 'gaussian'"
-        raise DataError(f"the data have {came}, likelihood {name!r} needs {num_levels} levels here; {remedy}.")
+        raise DataError(f"the data have {came}, but likelihood {name!r} needs {num_levels} levels here; {remedy}.")
 
 
 def _need_counts(name: str, support: Support) -> None:
@@ -364,7 +364,7 @@ def _need_counts(name: str, support: Support) -> None:
     if support.low < 0 or not support.is_integer or support.high > LARGEST_COUNT:
         kind = "whole numbers" if support.is_integer else "fractional values"
         came = f"{kind} in [{support.low:g}, {support.high:g}]"
-        raise DataError(f"the data are {came}, likelihood {name!r} needs {COUNTS}; use 'gaussian'.")
+        raise DataError(f"the data are {came}, but likelihood {name!r} needs {COUNTS}; use 'gaussian'.")
 
 
 def register_likelihood(name: str, likelihood: type[Likelihood]) -> None:

@@ -158,7 +158,7 @@ def scale_tril_of(
 def unit_lower(below: Float[Tensor, "*batch pair"], latent_dim: int) -> Float[Tensor, "*batch latent latent"]:
     """Lower triangular matrices with ones on the diagonal and the entries `below` it, by row."""
     unit = torch.diag_embed(below.new_ones(*below.shape[:-1], latent_dim))
-    if latent_dim == 1:  # there is nothing below the diagonal, and ONNX has no assignment of nothing
+    if latent_dim == 1:  # there are no entries below the diagonal, and ONNX cannot assign an empty slice
         return unit
     rows, columns = torch.tril_indices(latent_dim, latent_dim, offset=-1, device=below.device)
     unit[..., rows, columns] = below

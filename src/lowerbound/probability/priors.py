@@ -90,7 +90,7 @@ class MixtureOfNormalsPrior(Prior):
 
     @torch.no_grad()
     def initialise(self, generator: Generator) -> None:
-        """Equal weights, unit variances, and means drawn from N(0, I), since equal means would get equal gradients."""
+        """Equal weights, unit variances, and means from N(0, I), because equal means would get equal gradients."""
         self.means.copy_(torch.randn(self.means.shape, generator=generator, dtype=self.means.dtype))
 
     def forward(self) -> MixtureOfNormals:

@@ -99,7 +99,7 @@ class TableLikelihood(Likelihood):
     def convention(self, support: Support) -> str:
         if not (math.isfinite(support.low) and math.isfinite(support.high)):
             came = f"[{support.low:g}, {support.high:g}]"
-            raise DataError(f"data lie in {came}, likelihood 'table' needs finite or missing values.")
+            raise DataError(f"data lie in {came}, but likelihood 'table' needs finite or missing values.")
         return "table" if self._of("numeric") else "discrete table"
 
     def admits(self, x: Float[Tensor, "batch *event"], is_binary: bool) -> Bool[Tensor, "batch *event"]:

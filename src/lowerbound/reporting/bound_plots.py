@@ -77,7 +77,7 @@ def inference_gaps(results: Results) -> Figure:
         )
     axes.set_yticks(range(len(names)), [f"{name} gap" for name in names])
     axes.set(ylim=(len(names) - 0.5, -0.5), xlabel=in_data_terms(results, "nats per image"))
-    # Room for the numbers beside the bars.
+    # Room for the numbers next to the bars.
     axes.set_xlim(right=axes.get_xlim()[1] + 0.25 * np.ptp(axes.get_xlim()))
     axes.grid(axis="x")
     title_with_data(axes, results, len(results.arrays[f"{names[0]}_gap_per_image"]))

@@ -44,7 +44,7 @@ def latent_space(results: Results) -> Figure:
     labels. The encoder has never seen a label, so groups of one colour were found from the images alone; neighbouring
     images look alike to the model, and where colours mix the model confuses them. Where a dashed line is drawn, 95 % of
     the prior lies inside it: samples from gaps inside that line look like nothing in the data. Without labels, darker
-    cells hold more images.
+    cells contain more images.
     """
     return _plane(results, (0, 1))
 
@@ -53,8 +53,8 @@ def latent_space(results: Results) -> Figure:
 def latent_pair(results: Results) -> Figure:
     """The two latent dimensions whose posterior means vary most over the test images: those that the encoder uses most.
     All others are hidden, so dots that coincide here may be far apart. Each dot is a test image, coloured by its label
-    where the data have labels; without labels, darker cells hold more images. Where a dashed line is drawn, 95 % of the
-    prior lies inside it.
+    where the data have labels; without labels, darker cells contain more images. Where a dashed line is drawn, 95 % of
+    the prior lies inside it.
     """
     first, second = most_used_dimensions(results.arrays["latent_mean"])[:2]
     return _plane(results, (first, second))

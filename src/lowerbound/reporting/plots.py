@@ -25,7 +25,7 @@ from lowerbound.reporting.posterior_plots import true_posterior
 from lowerbound.reporting.training_curves import reconstruction_error_curve, training_curves
 
 FIGURES, BOUND = "figures", "bound"
-"""Sections of a report that hold plots."""
+"""Sections of a report that contain plots."""
 
 Condition = Callable[[Results], str]
 """Empty where results meet the condition, otherwise what is missing."""
@@ -91,7 +91,7 @@ def manifold_row(size: int) -> Plot:
 
 
 def _rows(results: Results) -> dict[str, Plot]:
-    """PLOTS, and manifolds of other sizes that the results hold."""
+    """PLOTS, and manifolds of other sizes that the results contain."""
     sizes = sorted(int(match[1]) for name in results.arrays if (match := MANIFOLD_NAME.fullmatch(name)))
     return PLOTS | {f"manifold_{size}": manifold_row(size) for size in sizes}
 

@@ -26,7 +26,7 @@ SHARES = tuple(1 - math.exp(-(sigma**2) / 2) for sigma in SIGMAS)
 """Probability of a normal in the plane within 1 and 2 standard deviations: 39 % and 86 %."""
 
 TONES = ("#dbe9f2", "#a9cbe0", "#5f9cc0")
-"""Regions of the true posterior that hold 99 %, 86 % and 39 % of its mass, outermost first."""
+"""Regions of the true posterior that contain 99 %, 86 % and 39 % of its mass, outermost first."""
 
 COLUMNS = 3
 
@@ -38,12 +38,12 @@ NORMALS: dict[str, tuple[str, Any]] = {"encoder": (theme.HELD_OUT, "-"), "local"
 def true_posterior(results: Results) -> Figure:
     """Which codes could have produced an image, and which codes the encoder considers possible. Each panel belongs to
     the test image above it and shows the relevant part of the latent plane; every panel has its own scale. Blue is the
-    true posterior p(z|x), computed by decoding every point: 39 % of it lie in the darkest tone, 86 % within the next,
+    true posterior p(z|x), computed by decoding every point: 39 % of it lies in the darkest tone, 86 % within the next,
     99 % within the palest. The orange ellipses are the encoder's posterior at one and two standard deviations, which
-    hold 39 % and 86 % of it. If the encoder were right, each ellipse would follow the edge of a blue tone: blue outside
-    the ellipses is what the encoder misses, white inside them is what it wrongly considers possible. Dashed ellipses,
-    where present, are the best posterior of the same family for this image alone: orange apart from dashed is the
-    amortisation gap, dashed apart from blue the approximation gap. The number above each panel is the gap, log p(x)
+    contain 39 % and 86 % of it. If the encoder were exact, each ellipse would follow the edge of a blue tone: blue
+    outside the ellipses is what the encoder misses, white inside them is what it wrongly considers possible. Dashed
+    ellipses, where present, are the best posterior of the same family for this image alone: orange apart from dashed is
+    the amortisation gap, dashed apart from blue the approximation gap. The number above each panel is the gap, log p(x)
     minus the ELBO of that image, in nats; values below zero are noise from the ELBO's draws. The images are not chosen
     at random: three typical ones, whose gaps are the quartiles of all gaps, come first, then the three with the largest
     gaps.

@@ -55,8 +55,8 @@ CONVENTIONS = {
         "number of bits."
     ),
     "discrete table": (
-        "Discrete table: every column holds categories or counts, and log p(x|z) is the log-probability of the cells "
-        "that are present; bits are per known cell."
+        "Discrete table: every column contains categories or counts, and log p(x|z) is the log-probability of the "
+        "cells that are present; bits are per known cell."
     ),
 }
 
@@ -310,7 +310,7 @@ def _placed(key: KeyNumber, z_free: float, floor: float | None) -> str:
         return f"This is {format_number(saved, 2)} {unit} below the {level} of {ignoring}."
     return (
         f"This lies between {format_number(floor, 2)} {unit}, the floor that these grey pixels set for any model, and "
-        f"{level}, the level of {ignoring}. The model has covered {100 * saved / (z_free - floor):.0f} % of the "
+        f"{level}, the level of {ignoring}. The model covers {100 * saved / (z_free - floor):.0f} % of the "
         "distance between the two."
     )
 

@@ -118,7 +118,7 @@ def _training(examples: Examples) -> Choice:
         "max_gradient_norm": 1000.0,
         "precision": "auto",
     }
-    value = f"batches of {batch_size}, 20 epochs or 3,000 steps"
-    reason = "the longer of the two is used, and the weights of the best epoch on held-out examples are kept"
+    value = f"batches of {batch_size}, 20 epochs but at least 3,000 steps"
+    reason = "small data sets need more epochs; the weights of the best epoch on held-out examples are kept"
     settings = {"training": training, "model": {"output_bias": "mean"}}
     return Choice("training", value, reason, settings, "training.schedule")

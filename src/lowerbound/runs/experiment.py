@@ -183,7 +183,7 @@ def _check_keys(settings: Mapping[str, Any]) -> None:
 
 
 def _check_section(path: str, content: Mapping[str, Any], kind: Any, extra: Iterable[str] = ()) -> None:
-    """UnknownName for keys that the section's dataclass does not have; a key may itself hold a section."""
+    """UnknownName for keys that the section's dataclass does not have; a key may itself contain a section."""
     accepted = {key.name: key.type for key in fields(kind)} | dict.fromkeys(extra, str)
     for key, value in content.items():
         if key not in accepted:

@@ -64,7 +64,7 @@ def read_one(trained: TrainedModel, name: str, options: InputOptions = STANDARD)
         return read_inputs(trained, [name], replace(options, data="")).examples.subset(np.array([0]))
     test = read_inputs(trained, [], options).examples
     if int(name) >= len(test):
-        raise UsageError(f"no such test example: {name}; accepted are 0 to {len(test) - 1}.")
+        raise UsageError(f"no such test example: {name}; accepted: 0 to {len(test) - 1}.")
     return test.subset(np.array([int(name)]))
 
 

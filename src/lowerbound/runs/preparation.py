@@ -52,7 +52,7 @@ def prepare(
         given = tables(auto_below)
         choices = [choice for choice in choose(splits.train) if not choice.is_made_in(given)]
         for choice in choices:
-            message(f"{choice.what}: {choice.value} (because {choice.reason})")
+            message(f"{choice.what}: {choice.value}, because {choice.reason}")
         experiment = from_settings(AUTO, merge(chosen_settings(choices), given))
     experiment = replace(
         experiment,
@@ -91,5 +91,7 @@ def choose_device(name: str) -> torch.device:
     if name not in ("auto", "cpu", "cuda"):
         raise UsageError(f"unknown device {name!r}; accepted: auto, cpu, cuda.")
     if name == "cuda" and not torch.cuda.is_available():
-        raise UsageError("torch finds no GPU for device 'cuda'; use device 'cpu', or install a CUDA build of torch.")
+        raise UsageError(
+            "torch does not find a GPU for device 'cuda'; use device 'cpu', or install a CUDA build of torch."
+        )
     return torch.device("cuda" if name != "cpu" and torch.cuda.is_available() else "cpu")

@@ -20,7 +20,7 @@ from lowerbound.training.checkpoint import Checkpoint, load_checkpoint
 from lowerbound.training.state import machine
 
 RESUMABLE = {("training", "num_epochs"), ("training", "min_steps"), ("data", "data_dir")}
-"""Settings that may differ when a run is resumed: more epochs, and where the same data is now."""
+"""Settings that may differ when a run is resumed: more epochs, and where the same data are now."""
 
 
 def resume(
@@ -54,7 +54,7 @@ def _continue(job: Job, config: Mapping[str, Any]) -> Run:
     folder = job.path / CHECKPOINTS
     checkpoint = load_checkpoint(folder)
     if checkpoint is None and (job.path / MODEL).exists():
-        raise RunError(f"{folder} holds no checkpoint of this finished run, so it cannot be resumed.")
+        raise RunError(f"{folder} contains no checkpoint of this finished run, so it cannot be resumed.")
     for message in _messages(checkpoint, job.device):
         job.callbacks.message(message)
     write_toml(job.path / CONFIG, config)

@@ -4,8 +4,8 @@ config.toml          the resolved settings, and the schema of the data
 model.safetensors    the best weights, and the schema again
 calibration.safetensors   anomaly scores of held-out examples, from which thresholds are computed
 metrics.jsonl        one record for every hundred steps and every epoch
-results.json         every number; results.safetensors holds the arrays behind the figures
-report.html          the report, on one page; figures/ holds its figures as PNG
+results.json         every number; results.safetensors contains the arrays behind the figures
+report.html          the report, on one page; figures/ contains its figures as PNG
 checkpoints/         the two newest training states
 """
 
@@ -197,7 +197,7 @@ def _entries(path: Path) -> set[str]:
 
 
 def _is_unstarted(path: Path) -> bool:
-    """Whether a directory holds only what training writes before its first checkpoint."""
+    """Whether a directory contains only what training writes before its first checkpoint."""
     entries = _entries(path)
     if CONFIG not in entries or entries - {CONFIG, LOG, CHECKPOINTS} or any(path.glob(f"{CHECKPOINTS}/*")):
         return False
@@ -208,12 +208,12 @@ def _is_unstarted(path: Path) -> bool:
 
 
 def _check_repeats(path: Path, config: Mapping[str, Any]) -> None:
-    """UsageError if a directory holds the beginning of another run, which was killed before its first checkpoint."""
+    """UsageError if a directory contains the beginning of another run, which was killed before its first checkpoint."""
     identity = identity_of(path)
     if identity is not None and identity.id != config["run"]["id"]:
         raise UsageError(
-            f"{path} holds the beginning of a run with other settings or data; choose another directory, resume that "
-            "run, or remove the directory.",
+            f"{path} contains the beginning of a run with other settings or data; choose another directory, resume "
+            "that run, or remove the directory.",
             hint="occupied",
             path=path,
         )

@@ -107,7 +107,9 @@ def own_splits(path: Path, *, data: str = "", data_dir: str = "") -> Splits:
     if config.source in SOURCES and not data:
         return _verified(path, stored, load(config))
     if stored["run"].get("in_memory") and not data:
-        raise UsageError(f"{path} was trained on data in memory; give the path of a file that holds it.", hint="data")
+        raise UsageError(
+            f"{path} was trained on data in memory; give the path of a file that contains them.", hint="data"
+        )
     failures: list[LowerboundError] = []
     for place in [data] if data else _places(stored, config):
         try:

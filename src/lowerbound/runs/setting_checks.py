@@ -20,7 +20,7 @@ LONGEST_TEXT = 10_000  # characters
 def check_settings(settings: Any) -> None:
     """ConfigError for anything but tables of keys and values that some setting could accept."""
     if not isinstance(settings, Mapping):
-        raise ConfigError(f"settings are a {type(settings).__name__}; accepted are sections of keys and values.")
+        raise ConfigError(f"settings are a {type(settings).__name__}; accepted: sections of keys and values.")
     check_value("", settings)
 
 
@@ -31,7 +31,7 @@ def check_value(name: str, value: Any, depth: int = 0) -> None:
     if isinstance(value, Mapping):
         for key, inner in value.items():
             if not isinstance(key, str):
-                raise ConfigError(f"{name or 'settings'} has the key {_shown(key)}; keys must be text.")
+                raise ConfigError(f"{name or 'settings'} has the key {_shown(key)}; keys must be strings.")
             check_value(f"{name}.{key}" if name else key, inner, depth + 1)
     elif isinstance(value, list | tuple | set | frozenset):
         for inner in value:
@@ -43,13 +43,13 @@ def check_value(name: str, value: Any, depth: int = 0) -> None:
 def _wrong(name: str, value: Any) -> str:
     """What is wrong with a number or text; empty if nothing is."""
     if isinstance(value, str) and len(value) > LONGEST_TEXT:
-        return f"a text of {len(value):,} characters; the limit is {LONGEST_TEXT:,}"
+        return f"a string of {len(value):,} characters; the limit is {LONGEST_TEXT:,}"
     if isinstance(value, float) and not math.isfinite(value):
         return f"{value}; only finite numbers are accepted"
     if isinstance(value, int):
         most = MAX_WHOLE if name.endswith("seed") else MAX_OTHER
         if not -most < value < most:
-            return f"a whole number of {_num_digits(value)} digits, accepted are numbers below {most:.0e}"
+            return f"a whole number of {_num_digits(value)} digits; accepted: numbers below {most:.0e}"
     return ""
 
 

@@ -94,7 +94,7 @@ class TrainedModel:
         """
         raw = read_object(x, place=PLACE)
         if not isinstance(raw, RawArray | RawTable):
-            raise SchemaError("expected examples, got splits; give one of the splits, such as splits.test.")
+            raise SchemaError("expected examples, got splits; pass one of the splits, such as splits.test.")
         return self.collection(self._laid_out(raw) if isinstance(raw, RawArray) else raw)
 
     @torch.no_grad()
@@ -150,7 +150,7 @@ class TrainedModel:
         if codes.ndim != 2 or codes.shape[1] != self.vae.latent_dim:
             raise SchemaError(f"expected codes N×{self.vae.latent_dim}, got {format_shape(codes.shape)}.")
         if not codes.isfinite().all():
-            raise SchemaError("codes hold NaN or infinity; accepted are finite numbers.")
+            raise SchemaError("codes contain NaN or infinity; accepted: finite numbers.")
         return codes
 
     def _guess(self, z: Float[Tensor, "n latent"]) -> Float[Tensor, "n *event"]:
@@ -193,7 +193,7 @@ def load(run: Path | str, encoder: nn.Module | None = None, decoder: nn.Module |
     path = Path(run)
     vae, schema = load_with_schema(path, encoder, decoder)
     if schema is None:
-        raise RunError(f"{path} holds a model without the schema of its data; train it again with lowerbound.train.")
+        raise RunError(f"{path} contains a model without the schema of its data; train it again with lowerbound.train.")
     return TrainedModel(vae, schema, path)
 
 

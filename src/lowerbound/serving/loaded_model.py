@@ -6,7 +6,7 @@ from lowerbound.runs.trained_model import TrainedModel
 
 
 class LoadedModel:
-    """Something that holds a trained model."""
+    """An object with a trained model."""
 
     trained: TrainedModel
 

@@ -95,7 +95,7 @@ def save_model(path: Path, model: VAE, schema: Schema | None, about: Mapping[str
 
 @dataclass(frozen=True, kw_only=True)
 class _Description:
-    """What a model file holds besides the weights."""
+    """What a model file contains besides the weights."""
 
     model: ModelConfig
     event_shape: tuple[int, ...]
@@ -153,11 +153,11 @@ def _load_weights(model: VAE, tensors: Mapping[str, Tensor], path: Path) -> None
     types = {name: tensor.dtype for name, tensor in model.state_dict().items()}
     for name, tensor in tensors.items():
         if tensor.dtype != types.get(name, tensor.dtype):
-            raise RunError(f"{path} holds weights of another model ({name} is {tensor.dtype}, not {types[name]}).")
+            raise RunError(f"{path} contains weights of another model ({name} is {tensor.dtype}, not {types[name]}).")
     try:
         model.load_state_dict(tensors)
     except RuntimeError as error:
-        raise RunError(f"{path} holds weights of another model ({str(error).splitlines()[0]}).") from error
+        raise RunError(f"{path} contains weights of another model ({str(error).splitlines()[0]}).") from error
 
 
 def _built(path: Path, config: ModelConfig, event_shape: tuple[int, ...], columns: tuple[Column, ...]) -> VAE:

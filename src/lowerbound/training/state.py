@@ -16,7 +16,7 @@ from lowerbound.training.optimisers import slot_names
 
 @dataclass(frozen=True, kw_only=True)
 class Numbers:
-    """What a checkpoint holds besides tensors."""
+    """What a checkpoint contains besides tensors."""
 
     epoch: int  # epochs finished
     batch: int  # batches of the current epoch done

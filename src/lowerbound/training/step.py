@@ -70,7 +70,7 @@ def totals(loss: Loss) -> Float[Tensor, "term"]:
 def _likely_cause(model: VAE, x: Tensor, loss: Loss) -> str:
     calmer = "lower training.learning_rate, or set training.max_gradient_norm"
     if not torch.isfinite(x).all():
-        return "the data hold NaN or infinity."
+        return "the data contain NaN or infinity."
     if not all(torch.isfinite(parameter).all() for parameter in model.parameters()):
         return f"an earlier step made the weights non-finite; {calmer}."
     for name, value in loss.penalties.items():

@@ -96,8 +96,8 @@ class DeferredStepping(Stepping):
         if num_non_finite:
             raise NonFiniteLoss(
                 f"the loss was not finite in {num_non_finite} steps, which changed no weight; lower "
-                "training.learning_rate, or set training.max_gradient_norm; with training.speed 'plain' training "
-                "stops at the first such step and names its cause."
+                "training.learning_rate, or set training.max_gradient_norm; with training.speed 'plain', training "
+                "stops at the first such step and reports its cause."
             )
 
     def _compute(self, batch: Batch) -> None:

@@ -1,4 +1,4 @@
-"""The examples of a run and their codes: which they are, in which order, and what lies near them."""
+"""The examples of a run: which they are, in which order, and how they are shown."""
 
 from dataclasses import replace
 

@@ -46,7 +46,7 @@ def test_an_image_of_another_size_and_colour_is_brought_to_the_models_and_that_i
     answer = client.post("/api/runs/digits/encode", content=as_png(pixels)).json()
     assert answer["seen"]["shape"] == [8, 8, 3]
     resized, grey, scaled = answer["notes"]
-    assert resized.startswith("resized to 8 wide and 8 high")
+    assert resized.startswith("resized to 8×8 pixels")
     assert grey == "converted to grey"
     assert re.match(r"white, 255\b.* 16\b.*rounded", scaled)
     expected = np.asarray(Image.fromarray(pixels[:, 25:65]).convert("L").resize((8, 8), Image.Resampling.LANCZOS))

@@ -49,9 +49,9 @@ def refusal(answer, folder):
         (f"{RUN}/images?indices=1&indices=2", 400, "query parameter 'indices' is given 2 times; give it once."),
         (f"{RUN}/metrics?afetr=3", 400, "unknown query parameter 'afetr'; did you mean 'after'? accepted: after."),
         (f"{RUN}/metrics?=3", 400, "unknown query parameter ''"),
-        (f"{RUN}/images", 400, "names 0 examples; accepted are 1 to 256"),
-        (f"{RUN}/images?indices=", 400, "names 0 examples"),
-        (f"{RUN}/images?indices={','.join(['1'] * 257)}", 400, "names 257 examples"),
+        (f"{RUN}/images", 400, "lists 0 examples; accepted: 1 to 256"),
+        (f"{RUN}/images?indices=", 400, "lists 0 examples"),
+        (f"{RUN}/images?indices={','.join(['1'] * 257)}", 400, "lists 257 examples"),
         (f"{RUN}/images?indices=1,two", 400, "an index is 'two'; accepted: an integer from 0"),
         (f"{RUN}/images?indices=-1", 400, "an integer from 0"),
         (f"{RUN}/images?indices=1797", 404, "no point 1797; the indices are 0 to 1796"),
@@ -75,7 +75,7 @@ def test_a_question_without_an_answer_is_refused(client, folder, address, status
 @pytest.mark.parametrize(
     ("content", "status", "reason"),
     [
-        (b"", 400, "the body has 0 bytes; accepted are 1 to 4,096 points of 2 little-endian float32 numbers, 8 bytes"),
+        (b"", 400, "the body has 0 bytes; accepted: 1 to 4,096 points of 2 little-endian float32 numbers, 8 bytes"),
         (FLOAT, 400, "the body has 4 bytes"),
         (FLOAT * 2 + b"x", 400, "the body has 9 bytes"),
         (struct.pack("<ff", 0, float("nan")), 400, "NaN or infinite"),

@@ -1,4 +1,4 @@
-"""What is too much, one limit after the other; and who may ask at all."""
+"""What is too much, one limit after the other."""
 
 import threading
 import time

@@ -71,7 +71,7 @@ def test_a_server_that_was_killed_starts_again_at_its_port_and_finishes_what_it_
         assert len(answers[0]) == 200
         out, err = server.process.communicate(timeout=20)
         assert server.process.returncode == 0
-        assert (out, one_line(err)) == ("", "stopped; all accepted requests were answered.")
+        assert (out, one_line(err)) == ("", "stopped; all accepted requests have been answered.")
         with pytest.raises(httpx.ConnectError):
             httpx.get(server.url)
 

@@ -191,7 +191,7 @@ def test_an_input_is_given_once():
 
 def test_raw_bytes_are_those_that_are_claimed():
     body, length = good(raw=True)
-    assert "claims 512 bytes, of which 508" in refusal(body[:-4], length)
+    assert "declares 512 bytes, of which 508" in refusal(body[:-4], length)
     assert "4 bytes follow" in refusal(body + b"abcd", length)
     assert "the body has" in refusal(body, str(len(body) + 1))
     for header in ("0", "-1", "x", "9" * 30, "٣"):

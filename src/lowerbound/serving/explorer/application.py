@@ -281,7 +281,7 @@ async def _entry(request: Request) -> RunEntry:
 async def _open_run(request: Request) -> OpenRun:
     entry = await _entry(request)
     if entry.state == "training":
-        raise RequestError(409, f"{entry.title} has no model yet; its training is still running, or was stopped.")
+        raise RequestError(409, f"{entry.title} has no model yet; it is still training, or was stopped.")
     if entry.state == "broken":
         raise RequestError(409, f"{entry.title} is broken: {entry.reason}")
     return await _explorer(request).open(entry)

@@ -52,7 +52,7 @@ def training_run_info(entry: RunEntry, device: str) -> Info:
         "prior_geometry": None,
         "scores": [],
         "can": {"encode": False, "score": False, "sample": False, "images": False},
-        "notes": ["No model yet: the training of this run is still running, or was stopped."],
+        "notes": ["No model yet: this run is still training, or was stopped."],
     }
 
 
@@ -149,7 +149,7 @@ def _notes(loaded: LoadedRun, points: Dataset | None, problem: str, results: Res
     notes = []
     if problem:
         shown = (
-            "The latents are those in its results (test split)."
+            "The page shows the latents in the run's results (test split)."
             if stored_latents(loaded)
             else "Nothing can be plotted."
         )

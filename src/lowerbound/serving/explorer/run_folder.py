@@ -40,7 +40,7 @@ class RunFolder:
     """The runs in a folder, directly or one level deeper; or a single run."""
 
     root: Path
-    # The result of the last check, which holds as long as the files' versions stay the same.
+    # The result of the last check, which is valid as long as the files' versions stay the same.
     checked: dict[Path, tuple[tuple[FileVersion, FileVersion], State, str]] = field(default_factory=dict)
     known: dict[str, Path] = field(default_factory=dict)  # paths by id, from the last scan
 

@@ -55,7 +55,7 @@ def latents_of(content: bytes, latent_dim: int) -> Float32[np.ndarray, "n latent
     if not content or len(content) % size:
         raise RequestError(
             400,
-            f"the body has {len(content):,} bytes; accepted are 1 to {MAX_DECODED:,} points of {latent_dim} "
+            f"the body has {len(content):,} bytes; accepted: 1 to {MAX_DECODED:,} points of {latent_dim} "
             f"little-endian float32 numbers, {size} bytes each.",
         )
     # A copy, because torch must not share read-only memory.
@@ -76,7 +76,7 @@ def indices_of(text: str) -> list[int]:
     """Indices of examples, separated by commas."""
     words = text.split(",") if text else []
     if not 1 <= len(words) <= MAX_IMAGES:
-        raise RequestError(400, f"indices names {len(words):,} examples; accepted are 1 to {MAX_IMAGES}, as in 1,2,3.")
+        raise RequestError(400, f"indices lists {len(words):,} examples; accepted: 1 to {MAX_IMAGES}, as in 1,2,3.")
     return [whole_number("an index", word) for word in words]
 
 

@@ -4,7 +4,7 @@ The socket is bound before anything is started, so that a port in use is reporte
 listening; accepted requests are answered, and the process continues with exit status 0. A second signal ends it
 immediately.
 
-Limits that uvicorn lacks are added here: time and size of a request's head, bytes around its body, the number of
+Limits that uvicorn lacks are added here: time and size of the request headers, bytes around the body, the number of
 connections, and clients that never read their response.
 """
 
@@ -60,7 +60,7 @@ def bind(host: str, port: int) -> socket.socket:
             f"host {host!r} is not an address ({error.strerror}); give an address of this machine.", hint="host"
         ) from error
     except OverflowError as error:
-        raise UsageError(f"port {port} is out of range; accepted are 0 (a free port) to 65535.", hint="port") from error
+        raise UsageError(f"port {port} is out of range; accepted: 0 (a free port) to 65535.", hint="port") from error
     except OSError as error:
         hint = "host" if error.errno == errno.EADDRNOTAVAIL else "port"
         raise UsageError(_reason(error, host, port), hint=hint) from error
@@ -140,7 +140,7 @@ class _Server(Server):
 NOT_HTTP = HTTPStatus.BAD_REQUEST, "this is not an HTTP request"
 HEAD_TOO_LARGE = (
     HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE,
-    f"the request's head is longer than {MAX_HEAD_BYTES:,} bytes",
+    f"the request headers are longer than {MAX_HEAD_BYTES:,} bytes",
 )
 
 
@@ -242,7 +242,7 @@ class _Connection(HttpToolsProtocol):
             self.headers[:] = [*others, (b"host", absolute[1])]
 
     def _time_out_head(self) -> None:
-        self._refuse(HTTPStatus.REQUEST_TIMEOUT, f"the request's head took longer than {MAX_HEAD_SECONDS} s")
+        self._refuse(HTTPStatus.REQUEST_TIMEOUT, f"the request headers took longer than {MAX_HEAD_SECONDS} s")
 
     def _time_between_requests(self) -> None:
         # Empty lines between two requests end the keep-alive timeout without starting a request.

@@ -112,7 +112,7 @@ def check_response_length(num_numbers: int, bytes_per_number: int, max_bytes: in
     if num_numbers * bytes_per_number > max_bytes:
         raise RequestError(
             413,
-            f"the response would have {num_numbers:,} numbers of up to {bytes_per_number} bytes, the limit is "
+            f"the response would have {num_numbers:,} numbers of up to {bytes_per_number} bytes, but the limit is "
             f"{max_bytes:,} bytes; request fewer examples at once.",
         )
 
@@ -123,7 +123,7 @@ def check_num_examples(number: int, max_batch: int) -> None:
         raise RequestError(400, f"the request has {number} examples; it needs at least 1.")
     if number > max_batch:
         raise RequestError(
-            413, f"the request has {number:,} examples, the limit is {max_batch:,}; send several requests."
+            413, f"the request has {number:,} examples, but the limit is {max_batch:,}; send several requests."
         )
 
 

@@ -156,7 +156,9 @@ def _read_inputs(
         shape = _shape(signatures[name], sent.shape, max_batch)
         arrays[name], raw = _values(endpoint, sent, dtype, shape, raw)
     if raw:
-        raise RequestError(400, f"{len(raw):,} bytes follow the body's JSON that no input claims by binary_data_size.")
+        raise RequestError(
+            400, f"{len(raw):,} bytes follow the body's JSON, but no input refers to them by binary_data_size."
+        )
     return arrays
 
 
@@ -176,7 +178,9 @@ def _values(
         accepted = f"{num_bytes} for its shape and datatype, without data in the JSON"
         raise not_accepted(f"binary_data_size of {name!r}", size, accepted)
     if size > len(raw):
-        raise RequestError(400, f"input {name!r} claims {size:,} bytes, of which {len(raw):,} follow the body's JSON.")
+        raise RequestError(
+            400, f"input {name!r} declares {size:,} bytes, of which {len(raw):,} follow the body's JSON."
+        )
     values = np.frombuffer(raw[:size], dtype).reshape(shape)
     return np.require(values, requirements=("ALIGNED", "WRITEABLE")), raw[size:]
 

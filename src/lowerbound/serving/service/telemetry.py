@@ -38,7 +38,7 @@ class Telemetry:
         )
         self.seconds = Histogram(
             "lowerbound_request_seconds",
-            "Duration from a request's head to the end of its response.",
+            "Duration from the request headers to the end of the response.",
             ("endpoint",),
             buckets=SECONDS,
             registry=registry,

@@ -21,7 +21,7 @@ export const NOTHING = {
 
 export function setPoints(state, x, y, category) {
   const lengths = [x.length, y.length, category.length];
-  if (new Set(lengths).size > 1) throw new Error(`x, y and category must be of one length, got ${lengths.join(", ")}.`);
+  if (new Set(lengths).size > 1) throw new Error(`x, y and category must have the same length, got ${lengths.join(", ")}.`);
   const bounds = geometry.boundsOf(x, y);
   const origin = bounds ? geometry.centre(bounds) : [0, 0];
   const { mask, highlight } = x.length === state.x.length ? state : NOTHING;
