@@ -31,8 +31,8 @@ from lowerbound.foundation.storage import check_is_no_dangling_link, folder_atom
 from lowerbound.models.construction import build_model
 from lowerbound.models.vae import VAE
 from lowerbound.networks.layers import Layer, count_parameters
+from lowerbound.reporting import theme
 from lowerbound.reporting.comparison_plot import comparison_figure
-from lowerbound.reporting.theme import png
 from lowerbound.reporting.tiles import as_png, compose, displayable, fit_tiles
 from lowerbound.runs.experiment import Settings, resolve
 from lowerbound.runs.inputs import STANDARD, InputOptions, read_inputs, read_one, run_of
@@ -250,7 +250,7 @@ def compare(runs: Sequence[Path], out: Path | None = None) -> Comparison:
         check_output(out, [], is_table=False)
     comparison = compare_results([(run.name, read_results(run)) for run in runs])
     if out is not None:
-        write_bytes(out, png(comparison_figure(comparison)))
+        write_bytes(out, theme.png(comparison_figure(comparison)))
     return comparison
 
 
