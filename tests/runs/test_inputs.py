@@ -30,7 +30,7 @@ def test_one_example_is_a_test_example_by_its_number_or_the_first_of_a_file(plac
     np.testing.assert_array_equal(read_one(model, "3").values, test.values[3:4])
     np.save(place / "new.npy", np.ones((4, 5)))
     assert read_one(model, "new.npy", InputOptions(data="elsewhere.npy")).values.tolist() == [[1.0] * 5]
-    with pytest.raises(UsageError, match=f"no such test example: {len(test)}; accepted are 0 to {len(test) - 1}"):
+    with pytest.raises(UsageError, match=f"no such test example: {len(test)}; accepted: 0 to {len(test) - 1}"):
         read_one(model, str(len(test)))
 
 
