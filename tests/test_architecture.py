@@ -163,3 +163,33 @@ def test_the_map_in_the_documents_is_that_of_the_source(monkeypatch):
     assert text == write_map.with_map(text), "run `python docs/write_map.py`"
     named = {line.split()[0] for line in write_map.source_map().splitlines() if line.startswith("    ")}
     assert named == {PATHS[module].name for module in MODULES}
+
+
+WITHOUT_OWN_TESTS = {
+    "__main__": "runs the command line",
+    "commands.inference": "its commands share one run with the others, in test_cli.py",
+    "evaluation.run_context": "dataclasses, which test_report.py and test_results.py read and write",
+    "foundation.progress": "dataclasses",
+    "serving.explorer.offline_models": "its models are those of the page, in explorer/test_offline.py",
+    "serving.http.errors": "the exception of every refusal",
+    "serving.loaded_model": "the base class of two dataclasses",
+    "serving.portable.decoder_outputs": "tested by the models that it exports, in portable/test_onnx_form.py",
+    "serving.portable.export": "tested by the models that it exports, in portable/test_onnx_form.py",
+    "serving.portable.latent_outputs": "tested by the models that it exports, in portable/test_onnx_form.py",
+    "serving.portable.operators": "tested by the models that it exports, in portable/test_onnx_form.py",
+    "serving.portable.parity": "tested by the models that it exports, in portable/test_onnx_form.py",
+    "serving.portable.parts": "tested by the models that it exports, in portable/test_onnx_form.py",
+    "serving.service.schemas": "types, which service/test_protocol.py and test_openapi.py compare with what is sent",
+}
+"""Modules without a file of tests named after them, and where they are tested."""
+
+
+def test_every_module_has_tests_named_after_it_or_a_reason():
+    tests = Path(__file__).parent
+    missing = [
+        module
+        for module in MODULES
+        for name in [PATHS[module].stem.lstrip("_")]
+        if not (tests / PATHS[module].relative_to(ROOT).parent / f"test_{name}.py").exists()
+    ]
+    assert missing == [*WITHOUT_OWN_TESTS]

@@ -1,27 +1,11 @@
 import json
-import os
 import re
-import signal
-import subprocess
-import sys
-import time
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from command_line import in_process, one_line
-
-SMALL = ["--set", "model.hidden=[16]", "--set", "evaluation.num_draws=2", "--set", "evaluation.num_exact=4"]
-COMMANDS = ["train", "demo", "evaluate", "report", "sample", "reconstruct", "encode", "interpolate", "summary"]
-COMMANDS += ["recipes", "data", "compare", "diagnose", "inspect", "score", "impute"]
-
-
-def lowerbound(*words, expect=0, **options):
-    command = [sys.executable, "-m", "lowerbound", *map(str, words)]
-    finished = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False, **options)
-    assert finished.returncode == expect, finished.stdout + finished.stderr
-    return finished
+from command_line import SMALL, in_process, lowerbound, one_line
 
 
 @pytest.fixture(scope="module")
@@ -33,21 +17,6 @@ def run(tmp_path_factory):
     assert scores["elbo", "test"]["unit"] == "nats"
     assert "epoch   2/2" in finished.stderr
     return path
-
-
-def test_help_is_grouped_has_examples_and_needs_no_torch():
-    script = "import sys; sys.argv = ['lowerbound', '--help']\nfrom lowerbound.cli import main\ntry: main()\n"
-    script += "finally: print([name for name in ('torch', 'sklearn', 'matplotlib', 'pydantic') if name in sys.modules])"
-    finished = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
-    assert finished.returncode == 0
-    assert finished.stdout.strip().endswith("[]")
-    for text in ("Train and evaluate", "Use a trained model", "Inspect and list", "lowerbound train digits", *COMMANDS):
-        assert text in finished.stdout
-
-
-@pytest.mark.parametrize("command", COMMANDS)
-def test_every_command_explains_itself(capsys, command):
-    assert "Usage: lowerbound" in in_process(capsys, command, "--help").out
 
 
 @pytest.mark.parametrize(
@@ -77,42 +46,6 @@ def test_wrong_requests_get_one_line_and_a_status(capsys, monkeypatch, tmp_path,
     assert says in one_line(captured.err)
     assert captured.out == ""
     assert list(tmp_path.iterdir()) == []
-
-
-def test_absent_data_offline_are_asked_for_with_the_place_to_put_them(capsys, monkeypatch, tmp_path):
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    monkeypatch.delenv("LOWERBOUND_DATA", raising=False)
-    monkeypatch.setenv("https_proxy", "http://127.0.0.1:9")
-    monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
-    captured = in_process(capsys, "train", "mnist", "--out", tmp_path / "run", expect=1)
-    # The lines before the last say what was tried.
-    assert "put train-images-idx3-ubyte.gz" in captured.err.splitlines()[-1]
-    assert "Traceback" not in captured.err
-    assert not (tmp_path / "run").exists()
-
-
-def test_summary_counts_the_parameters_of_the_reference_networks(capsys):
-    conv = in_process(capsys, "summary", "tutorial-conv").out
-    for number in ("69,076", "65,089", "134,165"):
-        assert number in conv
-    assert "of 28×28 pixels with 1 channel, 2 latents" in conv
-    dense = in_process(capsys, "summary", "dense").out
-    assert "403,972" in dense
-    assert "403,728" in dense
-
-
-def test_summary_as_json_and_for_other_sizes(capsys):
-    about = json.loads(in_process(capsys, "summary", "conv", "--size", "9x5", "--channels", 3, "--json").out)
-    assert about["decoder"][-1]["output_shape"] == [3, 5, 9]
-    assert about["num_parameters"] == sum(row["num_parameters"] for row in about["encoder"] + about["decoder"])
-
-
-def test_lists_of_recipes_and_data(capsys):
-    assert "tutorial-conv" in in_process(capsys, "recipes").out
-    assert set(json.loads(in_process(capsys, "recipes", "--json").out)) >= {"dense", "conv", "tutorial-dense"}
-    sources = json.loads(in_process(capsys, "data", "--json").out)["sources"]
-    assert {"name", "shape", "range", "sizes", "origin", "licence"} == set(sources[0])
 
 
 def test_the_run_can_be_summed_up_and_reported_again(capsys, run):
@@ -212,36 +145,6 @@ def test_runs_are_compared_image_by_image_and_unlike_runs_are_not(capsys, run, t
     captured = in_process(capsys, "compare", run, tmp_path / "binary", expect=2)
     assert "different data conventions (grey; static binarisation, seed 0)" in one_line(captured.err)
     assert "at least two runs" in one_line(in_process(capsys, "compare", run, expect=2).err)
-
-
-def test_ctrl_c_saves_and_prints_the_command_that_continues(tmp_path):
-    path = tmp_path / "run"
-    words = ["lowerbound", "train", "digits", "--recipe", "dense", "--epochs", "500", "--out", path]
-    command = [sys.executable, "-m", *words]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=os.environ)
-    while not (path / "metrics.jsonl").exists():
-        assert process.poll() is None, process.stderr.read()
-        time.sleep(0.01)
-    process.send_signal(signal.SIGINT)
-    _, errors = process.communicate(timeout=60)
-    assert process.returncode == 130
-    assert f"lowerbound train --resume --out {path}" in errors.splitlines()[-1]
-    assert "Traceback" not in errors
-    assert list((path / "checkpoints").iterdir())
-
-
-@pytest.mark.usefixtures("without_figures")
-def test_the_autoencoder_baseline_trains_and_refuses_to_sample(capsys, tmp_path):
-    words = ["train", "digits", "--recipe", "autoencoder", "--epochs", 1, "--out", tmp_path / "run"]
-    assert "reconstruction-error" in in_process(capsys, *words).out
-    captured = in_process(capsys, "sample", tmp_path / "run", expect=2)
-    assert "no prior" in one_line(captured.err)
-
-
-def test_nothing_can_be_written_where_a_file_stands_in_the_way(capsys, tmp_path):
-    (tmp_path / "file").write_text("mine")
-    words = ["train", "digits", "--epochs", 1, "--out", tmp_path / "file" / "run"]
-    assert "file" in one_line(in_process(capsys, *words, expect=1).err.splitlines()[-1])
 
 
 def test_a_message_about_words_ends_in_one_full_stop(capsys):

@@ -32,10 +32,10 @@ KINDS: dict[str, Kind] = {
 }
 
 SLICE: dict[str, tuple[float, frozenset[str]]] = {
-    "kills": (0.05, frozenset({"encode", "train"})),
-    "disk": (0.04, frozenset({"sample --folder", "train"})),
-    "corruption": (0.006, frozenset({"sample", "inspect"})),
-    "fuzzing": (0.01, frozenset()),
+    "kills": (0.05, frozenset({"encode", "sample --folder", "train"})),
+    "disk": (0.04, frozenset({"encode", "sample --folder", "train"})),
+    "corruption": (0.006, frozenset({"sample", "inspect", "compare"})),
+    "fuzzing": (0.02, frozenset()),
     "requests": (0.1, frozenset({"explore"})),
     "scripts": (0.1, frozenset({"report", "service /"})),
 }

@@ -20,8 +20,6 @@ from lowerbound.data.reading import STANDARD_LIMIT, Limit
 from lowerbound.data.sources import DataConfig, collect
 from lowerbound.data.tables import read_csv
 from lowerbound.foundation.errors import ConfigError, DataError, TooLarge
-from lowerbound.runs.inputs import InputOptions, read_inputs
-from untrained_models import untrained
 
 MIB = 2**20
 SMALL = 4 * MIB
@@ -181,14 +179,6 @@ def test_texts_of_a_dictionary_are_read_once_and_those_of_other_encodings_as_the
         assert columns == {"t": texts, "n": numbers}
         if name != "plain":
             assert name in ("prefixes", "lengths") or len(set(map(id, columns["t"]))) == 3
-
-
-def test_commands_that_use_a_model_take_the_limit_too(tmp_path):
-    path = written(tmp_path / "x.npy", saved(np.save, np.arange(6400, dtype=np.uint8).reshape(100, 8, 8)))
-    model = untrained(path)
-    with pytest.raises(TooLarge, match=r"data\.max_gib to 1"):
-        read_inputs(model, [str(path)], InputOptions(max_gib=1e-6))
-    assert len(read_inputs(model, [str(path)], InputOptions(max_gib=1.0)).examples) == 100
 
 
 # ---- of true size

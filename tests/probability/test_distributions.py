@@ -10,6 +10,7 @@ import scipy.stats
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from torch import Tensor
 from torch.autograd import gradcheck
 from torch.testing import assert_close
 
@@ -17,6 +18,7 @@ from lowerbound.foundation.errors import ConfigError
 from lowerbound.foundation.seeding import generator
 from lowerbound.probability.distributions import Bernoulli, DiagonalNormal, Distribution, PointMass
 from lowerbound.probability.kl import elementwise_kl, kl_divergence
+from lowerbound.probability.likelihoods import LIKELIHOODS
 
 pytestmark = pytest.mark.usefixtures("float64")
 
@@ -264,3 +266,46 @@ def test_the_divergence_is_never_negative_and_zero_for_equals(mean, log_variance
     p = DiagonalNormal(torch.tensor([other_mean]), torch.tensor([other_log_variance]))
     assert kl_divergence(q, p).item() >= -1e-12
     assert kl_divergence(q, q).item() == 0
+
+
+OF_ANY_SHAPE = [name for name in LIKELIHOODS if name != "table"]  # which is of rows alone
+
+
+def rows_by_log_prob(distribution: Distribution, values: Tensor) -> Tensor:
+    return torch.stack([distribution.log_prob(value) for value in values])
+
+
+@pytest.mark.parametrize("name", OF_ANY_SHAPE)
+def test_a_table_of_log_densities_is_what_log_prob_gives_pair_by_pair(name):
+    likelihood = LIKELIHOODS[name]((2, 3, 4))
+    raw = 3 * torch.randn(5, *likelihood.raw_shape, generator=generator(0, "raw"))
+    values = torch.rand(7, 2, 3, 4, generator=generator(0, "values"))
+    distribution = likelihood(raw)
+    expected = rows_by_log_prob(distribution, values)
+    assert expected.shape == (7, 5)
+    assert_close(distribution.log_prob_table(values), expected)
+    assert_close(Distribution.log_prob_table(distribution, values), expected)
+
+
+@pytest.mark.parametrize("shape", [(), (3, 4), (1, 3, 4), (5, 3, 4)])
+def test_a_normals_table_takes_log_variances_of_any_shape(shape):
+    mean = torch.randn(5, 3, 4, generator=generator(0, "mean"))
+    normal = DiagonalNormal(mean, torch.randn(shape, generator=generator(0, "log variance")), event_ndim=2)
+    values = torch.randn(7, 3, 4, generator=generator(0, "values"))
+    assert_close(normal.log_prob_table(values), rows_by_log_prob(normal, values))
+
+
+def test_tables_of_scalar_events_are_tables_too():
+    parameter, values = torch.randn(5, generator=generator(0, "p")), torch.rand(7, generator=generator(0, "v"))
+    for distribution in (DiagonalNormal(parameter, parameter, event_ndim=0), Bernoulli(parameter, event_ndim=0)):
+        assert_close(distribution.log_prob_table(values), rows_by_log_prob(distribution, values))
+
+
+def test_a_normals_table_keeps_its_digits_in_32_bits_where_sigma_is_a_hundredth():
+    mean = torch.rand(5, 784, generator=generator(0, "mean"))
+    noise = torch.randn(5, 784, generator=generator(0, "noise"))
+    values = torch.cat([mean + 0.01 * noise, mean + 0.05 * noise])
+    log_variance = torch.tensor(2 * math.log(0.01))
+    expected = rows_by_log_prob(DiagonalNormal(mean, log_variance), values)
+    table = DiagonalNormal(mean.float(), log_variance.float()).log_prob_table(values.float())
+    assert_close(table.double(), expected, rtol=1e-4, atol=0)

@@ -14,7 +14,7 @@ from torch.testing import assert_close
 
 from integrals import total_mass
 from lowerbound.foundation.errors import ConfigError, DataError
-from lowerbound.foundation.schema import Column, Support
+from lowerbound.foundation.schema import Support
 from lowerbound.foundation.seeding import generator
 from lowerbound.probability.likelihoods import (
     LIKELIHOODS,
@@ -23,19 +23,12 @@ from lowerbound.probability.likelihoods import (
     GaussianLikelihood,
     convention_for,
 )
+from table_columns import COLUMNS
 
 pytestmark = pytest.mark.usefixtures("float64")
 
 EVENT = (1, 1, 2)
 NUM_DRAWS = 20_000
-
-COLUMNS = (
-    Column(name="height", kind="numeric"),
-    Column(name="visits", kind="count"),
-    Column(name="is_new", kind="binary", levels=("no", "yes")),
-    Column(name="city", kind="categorical", levels=("Bonn", "Lyon", "Oslo")),
-)
-"""What the likelihood of a table is tested with besides columns of numbers."""
 
 OPTIONS = {
     "gaussian": [{"sigma": 0.3}, {"learn_sigma": True, "sigma": 2.0}, {"mean_map": "sigmoid"}],
@@ -111,7 +104,7 @@ def test_the_probability_of_everything_is_one(name, options):
             assert summed(p, *DISCRETE[name](p), likelihood.event_shape) == pytest.approx([1] * 3, abs=1e-7)
         else:
             masses = integrated(p, likelihood.event_shape, likelihood.is_within_unit_interval)
-            assert list(masses) == pytest.approx([1] * 3, abs=1e-5)
+            assert list(masses) == pytest.approx([1] * 3, abs=1e-7)
 
 
 @every_likelihood
@@ -225,13 +218,6 @@ def test_data_that_are_not_finite_are_refused(name, options, low, high):
 def test_data_outside_the_support_are_refused_with_what_to_do(name, options, support, reason):
     with pytest.raises(DataError, match=reason):
         convention_for(LIKELIHOODS[name](EVENT, **options), support)
-
-
-def test_a_table_of_categories_and_counts_is_discrete_and_one_with_a_number_is_not():
-    discrete = [column for column in COLUMNS if column.kind != "numeric"]
-    for columns, convention in ((discrete, "discrete table"), (COLUMNS, "table")):
-        likelihood = LIKELIHOODS["table"]((len(columns),), columns=tuple(columns))
-        assert likelihood.convention(Support(0.0, 3.0)) == convention
 
 
 @pytest.mark.parametrize(
@@ -354,22 +340,6 @@ def test_a_learned_sigma_never_falls_below_its_least_value():
 def test_gaussian_numbers_are_called_densities_whatever_the_range():
     assert GaussianLikelihood(EVENT).convention(Support(-3.0, 7.0)) == "density"
     assert GaussianLikelihood(EVENT).convention(Support(0.0, 1.0, is_binary=True)) == "density"
-
-
-@pytest.mark.parametrize(("mean", "r"), [(3.0, 0.5), (100.0, 90.0), (700.0, 6.0)])
-def test_the_shape_of_counts_starts_where_their_moments_are_those_of_the_data(mean, r):
-    deviation = (mean + mean**2 / r) ** 0.5
-    counts = LIKELIHOODS["negative-binomial"]((1,))
-    counts.standardise(torch.tensor([mean]), torch.tensor([deviation]))
-    assert counts.log_r.exp().item() == pytest.approx(r, rel=1e-3)
-    drawn = counts(torch.tensor([mean]).log())
-    assert drawn.variance.sqrt().item() == pytest.approx(deviation, rel=1e-3)
-
-
-def test_counts_that_vary_less_than_a_poissons_start_within_reach_of_gradients():
-    counts = LIKELIHOODS["negative-binomial"]((2,))
-    counts.standardise(torch.tensor([50.0, 0.0]), torch.tensor([1.0, 0.0]))
-    assert counts.log_r.isfinite().all() and counts.log_r.max() <= 7
 
 
 def test_missing_values_are_refused_by_any_likelihood_that_does_not_say_that_it_accepts_them():

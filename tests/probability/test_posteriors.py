@@ -2,9 +2,7 @@
 
 import math
 
-import numpy as np
 import pytest
-import scipy.stats
 import torch
 from torch.testing import assert_close
 
@@ -58,42 +56,8 @@ def test_a_point_mass_is_the_raw_output_itself():
     assert torch.equal(posterior.mean, raw)
 
 
-def full(latent_dim=3):
-    family = FullNormalPosterior(latent_dim)
-    return family(torch.randn(4, *family.raw_shape, generator=generator(0, "raw")))
-
-
-def test_a_full_covariance_is_that_of_scipy():
-    posterior, z = full(), torch.randn(4, 3, generator=generator(0, "z"))
-    expected = [
-        scipy.stats.multivariate_normal(mean, covariance).logpdf(value)
-        for mean, covariance, value in zip(posterior.mean, posterior.covariance, z, strict=True)
-    ]
-    assert_close(posterior.log_prob(z), torch.tensor(np.array(expected)))
-    assert_close(posterior.covariance.diagonal(dim1=-2, dim2=-1), posterior.variance)
-
-
-def test_draws_of_a_full_covariance_have_it():
-    posterior = full()
-    z = posterior.sample(generator(0, "draws"), 100_000)
-    for member in range(4):
-        assert_close(torch.cov(z[:, member].T), posterior.covariance[member], rtol=0.05, atol=0.02)
-
-
 def test_a_full_covariance_without_its_third_head_is_the_diagonal_normal():
     raw = torch.randn(4, 6, generator=generator(0, "raw"))
     z = torch.randn(4, 3, generator=generator(0, "z"))
     widened = FullNormalPosterior(3)(torch.cat([raw, torch.zeros(4, 3)], dim=-1))
     assert_close(widened.log_prob(z), DiagonalNormalPosterior(3)(raw).log_prob(z))
-
-
-def test_the_marginal_of_a_full_covariance_is_its_block():
-    posterior = full()
-    marginal = posterior.marginal([2, 0])
-    assert_close(marginal.mean, posterior.mean[:, [2, 0]])
-    assert_close(marginal.covariance, posterior.covariance[:, [2, 0]][:, :, [2, 0]])
-
-
-def test_one_latent_has_no_covariances():
-    assert FullNormalPosterior(1).raw_shape == (2,)
-    assert full(1).covariance.shape == (4, 1, 1)

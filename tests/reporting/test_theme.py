@@ -5,7 +5,6 @@ from io import BytesIO
 import matplotlib
 import numpy as np
 import pytest
-from matplotlib.colors import to_rgb
 from PIL import Image
 
 from lowerbound.reporting import theme
@@ -34,12 +33,3 @@ def test_an_image_is_drawn_pixel_by_pixel():
         drawn = np.asarray(opened.convert("RGB"))
     assert drawn.shape == (50, 80, 3)
     np.testing.assert_array_equal(drawn[10:, 20:], image)
-
-
-def test_the_colours_of_labels_are_distinct_and_dark_enough_for_white_paper():
-    def luminance(colour):
-        linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in to_rgb(colour)]
-        return np.dot(linear, [0.2126, 0.7152, 0.0722])
-
-    assert len(set(theme.CATEGORIES)) == 10
-    assert all(1.05 / (luminance(colour) + 0.05) > 2 for colour in theme.CATEGORIES)

@@ -5,42 +5,13 @@ import shutil
 import numpy as np
 import pytest
 
-import lowerbound as lb
 from lowerbound.foundation.errors import DataError, RunError, UsageError
-from lowerbound.foundation.storage import read_toml
 from lowerbound.inference import anomaly, tasks
 from lowerbound.runs.inputs import InputOptions
 from lowerbound.runs.reevaluation import reevaluate
 from lowerbound.runs.resuming import resume
 from lowerbound.runs.run_data import own_splits
 from untrained_models import untrained_run
-
-SHORT = {
-    "training": {"num_epochs": 1, "min_steps": 0},
-    "evaluation": {"num_draws": 2, "num_exact": 2, "importance_draws": 4, "num_bounded": 2, "num_gaps": 2},
-    "model": {"hidden": [4], "latent_dim": 3},
-}
-
-
-@pytest.fixture
-def place(tmp_path, monkeypatch):
-    """A working directory with data, and a run that was given their relative path."""
-    home = tmp_path / "home"
-    home.mkdir()
-    monkeypatch.chdir(home)
-    np.save("x.npy", np.random.default_rng(0).normal(size=(60, 5)))
-    untrained_run(home / "run", "x.npy")
-    return home
-
-
-def test_config_alone_holds_the_absolute_path(tmp_path):
-    np.save(tmp_path / "x.npy", np.random.default_rng(0).normal(size=(60, 5)))
-    lb.train(
-        str(tmp_path / "x.npy"), out=tmp_path / "run", settings=SHORT, command=f"lowerbound train {tmp_path}/x.npy"
-    )
-    assert read_toml(tmp_path / "run" / "config.toml")["run"]["data_path"] == str(tmp_path / "x.npy")
-    for name in ("results.json", "report.html", "metrics.jsonl"):
-        assert str(tmp_path) not in (tmp_path / "run" / name).read_text()
 
 
 def test_in_another_working_directory_the_data_are_found_and_a_file_of_the_same_name_is_not_taken(place, monkeypatch):
@@ -97,8 +68,3 @@ def test_a_run_of_data_in_memory_asks_for_a_file(tmp_path):
         tasks.encode(run.path, [])
     np.save(tmp_path / "x.npy", x)
     tasks.encode(run.path, [], InputOptions(data=str(tmp_path / "x.npy")))
-
-
-def test_data_and_inputs_are_not_given_together(place):
-    with pytest.raises(UsageError, match="the path of the run's own data are both given"):
-        tasks.encode(place / "run", ["x.npy"], InputOptions(data="x.npy"))

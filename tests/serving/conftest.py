@@ -1,11 +1,16 @@
-"""What tests of serving share: one browser, and the explorer's routes over small runs of every kind."""
+"""What tests of serving share: a browser, a service with limits, and the explorer of small runs of every kind."""
 
+import httpx
 import pytest
 from starlette.testclient import TestClient
 
 from browsers import chromium
 from explorer_runs import folder_of_runs
 from lowerbound.serving.explorer.application import application
+from lowerbound.serving.service.batching import compute_batch
+from lowerbound.serving.service.limits import Limits
+from served_models import application as service
+from served_models import digits, running
 
 
 # Playwright's loop runs in this thread for as long as the browser is open: other files have loops of their own.
@@ -27,3 +32,20 @@ def client(folder):
     """Who asks the explorer of that folder."""
     with TestClient(application(folder, device="cpu"), raise_server_exceptions=False) as client:
         yield client
+
+
+@pytest.fixture
+def serve():
+    """A client of the service with these limits."""
+    opened = []
+
+    def start(compute=compute_batch, access=None, log=lambda line: None, **limits):
+        server = running(service(digits(), limits=Limits(**limits), compute=compute, access=access, log=log))
+        url = server.__enter__()
+        client = httpx.Client(base_url=url, timeout=20)
+        opened.extend([client, server])
+        return client
+
+    yield start
+    for entered in reversed(opened):
+        entered.__exit__(None, None, None)

@@ -32,8 +32,8 @@ from lowerbound.foundation.text import pluralise
 from lowerbound.models.construction import build_model
 from lowerbound.models.vae import VAE
 from lowerbound.networks.layers import Layer, count_parameters
+from lowerbound.reporting import theme
 from lowerbound.reporting.comparison_plot import comparison_figure
-from lowerbound.reporting.theme import png
 from lowerbound.reporting.tiles import as_png, compose, displayable, fit_tiles
 from lowerbound.runs.experiment import Settings, resolve
 from lowerbound.runs.inputs import STANDARD, InputOptions, read_inputs, read_one, run_of
@@ -254,7 +254,7 @@ def compare(runs: Sequence[RunPath], out: Path | None = None) -> Comparison:
         check_output(out, [], is_table=False)
     comparison = compare_results([(path.name, read_results(path)) for path in paths])
     if out is not None:
-        write_bytes(out, png(comparison_figure(comparison)))
+        write_bytes(out, theme.png(comparison_figure(comparison)))
     return comparison
 
 

@@ -1,33 +1,19 @@
-"""The examples of a run and their codes: which they are, in which order, and what lies near them."""
+"""The examples of a run: which they are, in which order, and how they are shown."""
 
 from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
 
-from explorer_runs import copied, trained
+from explorer_runs import copied, encoded, trained
 from lowerbound.data.batches import scaled
 from lowerbound.data.binarisation import binarise_by_content
-from lowerbound.data.examples import Examples
 from lowerbound.data.sources import load
 from lowerbound.foundation.errors import DataError, RunError
-from lowerbound.foundation.schema import Schema
-from lowerbound.serving.explorer.latents import (
-    Latents,
-    encode_chunk,
-    join_chunks,
-    stored_latents,
-    widest_axes,
-)
 from lowerbound.serving.explorer.loaded_run import decode, load_run
-from lowerbound.serving.explorer.neighbours import nearest_latents, nearest_pixels
 from lowerbound.serving.explorer.points import (
     CHUNK,
-    Dataset,
-    chunks_of,
     displayed_examples,
     load_points,
     one_model_input,
@@ -36,24 +22,8 @@ from lowerbound.serving.explorer.points import (
 
 
 @pytest.fixture(scope="module")
-def loaded(tmp_path_factory):
-    return load_run(trained(tmp_path_factory, "digits"), "cpu")
-
-
-@pytest.fixture(scope="module")
 def dynamic(tmp_path_factory):
     return load_run(trained(tmp_path_factory, "dynamic"), "cpu")
-
-
-def of(*parts, is_redrawn=False):
-    """Dataset of examples whose values are given, each part a split."""
-    examples = tuple(Examples(part, 255.0, is_redrawn=is_redrawn) for part in parts)
-    schema = Schema(layout="image", shape=parts[0].shape[1:], dtype="uint8", range=(0.0, 255.0))
-    return Dataset(("train", "validation", "test")[: len(parts)], examples, (), "grey", "given", (), schema)
-
-
-def encoded(loaded, points):
-    return join_chunks(points, [encode_chunk(loaded, points, chunk) for chunk in chunks_of(points)])
 
 
 def test_points_are_all_examples_split_after_split(loaded):
@@ -89,24 +59,6 @@ def test_where_training_watched_the_test_examples_they_are_shown_once(loaded):
     points = points_of(splits, loaded)
     assert points.names == ("train", "test")
     assert len(points) == 1797
-
-
-def test_codes_are_the_models_own(loaded):
-    splits, codes = load(loaded.experiment.data), encoded(loaded, load_points(loaded))
-    with torch.inference_mode():
-        posterior = loaded.model.encode(
-            torch.cat([scaled(part) for part in (splits.train, splits.validation, splits.test)])
-        )
-    torch.testing.assert_close(torch.from_numpy(codes.mean), posterior.mean)
-    torch.testing.assert_close(torch.from_numpy(codes.log_variance), posterior.log_variance)
-    assert len(codes) > CHUNK  # several parts
-
-
-def test_a_deterministic_code_has_no_variance(tmp_path_factory):
-    plain = load_run(trained(tmp_path_factory, "plain"), "cpu")
-    codes = encoded(plain, load_points(plain))
-    assert codes.log_variance is None
-    assert set(codes.arrays()) == {"mean", "labels", "split"}
 
 
 @pytest.mark.parametrize("kind", ["digits", "dynamic", "colour", "table", "array"])
@@ -180,67 +132,3 @@ def test_numbers_with_an_offset_are_shown_as_they_are_stored(tmp_path_factory):
     expected = far.trained.decode(z).mean
     np.testing.assert_allclose(decode(far, z)["values"], expected, rtol=0, atol=1e-5)
     assert np.abs(expected[0].numpy() - stored.mean(0)).max() < 5
-
-
-def test_stored_codes_are_those_of_the_test_split(loaded):
-    codes, stored = encoded(loaded, load_points(loaded)), stored_latents(loaded)
-    np.testing.assert_allclose(stored.mean, codes.mean[-360:], atol=1e-5)
-    np.testing.assert_array_equal(stored.labels, codes.labels[-360:])
-    assert stored.log_variance is None
-
-
-def test_without_results_there_are_no_stored_codes(loaded, tmp_path):
-    path = copied(loaded.path, tmp_path / "a")
-    (path / "results.safetensors").unlink()
-    assert stored_latents(load_run(path, "cpu")) is None
-
-
-def test_the_widest_axes_come_first():
-    mean = np.random.default_rng(0).normal(size=(1000, 4)) * [1, 3, 0.1, 2]
-    assert widest_axes(mean) == [1, 3]
-    assert widest_axes(mean[:, :1]) == [0]
-
-
-@given(num=st.integers(1, 40), latent_dim=st.integers(1, 5), seed=st.integers(0, 99), num_different=st.integers(1, 40))
-def test_nearest_codes_are_those_of_a_full_sort(num, latent_dim, seed, num_different):
-    bits = np.random.default_rng(seed)
-    mean = bits.normal(size=(num_different, latent_dim)).astype(np.float32)[bits.integers(0, num_different, num)]
-    nothing = np.zeros(num, np.int32)
-    z = bits.normal(size=latent_dim)
-    found = nearest_latents(Latents(mean, None, nothing, nothing.astype(np.uint8)), z)
-    squared = ((mean.astype(np.float64) - z) ** 2).sum(1)
-    assert len(found) == min(8, num)
-    np.testing.assert_allclose([distance**2 for _, distance in found], np.sort(squared)[:8], rtol=1e-5)
-    assert [index for index, _ in found] == sorted(
-        (index for index, _ in found),
-        key=lambda index: (np.float32(np.linalg.norm(mean[index] - np.float32(z))), index),
-    )
-
-
-def test_nearest_images_are_those_of_a_brute_force_in_double_precision():
-    bits = np.random.default_rng(1)
-    parts = [bits.integers(0, 256, (number, 30, 20, 1)).astype(np.uint8) for number in (500, 3, 77)]
-    x = bits.random((30, 20, 1)).astype(np.float32)
-    found = nearest_pixels(of(*parts), x.reshape(-1))
-    every = np.concatenate(parts).astype(np.float64) / 255
-    distances = np.sqrt(((every - x) ** 2).reshape(580, -1).sum(1))
-    assert [index for index, _ in found] == np.argsort(distances, kind="stable")[:8].tolist()
-    np.testing.assert_allclose([distance for _, distance in found], np.sort(distances)[:8], rtol=1e-6)
-
-
-def test_an_image_of_the_data_is_at_no_distance_from_itself_and_a_step_of_one_level_from_its_neighbour():
-    bits = np.random.default_rng(2)
-    images = bits.integers(1, 255, (300, 28, 28, 1)).astype(np.uint8)
-    images[7] = images[250]
-    images[7, 3, 3] += 1
-    found = nearest_pixels(of(images), images[250].reshape(-1) / np.float32(255))
-    assert found[0] == (250, pytest.approx(0, abs=1e-6))
-    assert found[1] == (7, pytest.approx(1 / 255, rel=1e-4))
-
-
-def test_values_of_any_scale_are_compared_on_the_models_scale():
-    values = np.array([0.0, 0.25, 1.0], np.float32).reshape(3, 1, 1, 1)
-    points = of(np.zeros((1, 1, 1, 1), np.uint8))
-    for low, high in ((0.0, 1.0), (-8.0, 8.0)):  # of which single precision holds every step
-        part = Examples(low + values * np.float32(high - low), high, min_value=low)
-        assert nearest_pixels(replace(points, parts=(part,)), np.array([0.5])) == [(1, 0.25), (0, 0.5), (2, 0.5)]

@@ -11,7 +11,6 @@ from lowerbound.foundation.errors import UsageError
 from lowerbound.foundation.storage import write_toml
 from lowerbound.runs.experiment import resolve
 from lowerbound.runs.provenance import config_of
-from lowerbound.serving.explorer.messages import without_paths
 from lowerbound.serving.explorer.run_folder import RunFolder, is_training
 
 
@@ -130,28 +129,6 @@ def test_what_holds_no_run_is_refused(tmp_path, make):
     make(tmp_path / "a")
     with pytest.raises(UsageError, match=r"a folder of runs|contains no run"):
         RunFolder(tmp_path / "a")
-
-
-@pytest.mark.parametrize(
-    ("message", "shown"),
-    [
-        ("/home/me/runs/a is no run", "a is no run"),
-        ("cannot read /home/me/a b.csv: gone", "cannot read a b.csv: gone"),
-        ("looked in '/a/b/c', ~/d/e.gz", "looked in 'c', e.gz"),
-        (
-            "values in 0/1, 10 images/s; see http://one.two/three",
-            "values in 0/1, 10 images/s; see http://one.two/three",
-        ),
-        ("two\nlines", "two lines"),
-    ],
-)
-def test_messages_keep_names_and_lose_places(message, shown):
-    assert without_paths(message) == shown
-
-
-def test_known_places_go_whatever_is_in_their_names(tmp_path):
-    place = tmp_path / "my runs" / "a"
-    assert without_paths(f"{place}/model.safetensors does not exist", place) == "a/model.safetensors does not exist"
 
 
 def test_the_split_that_training_monitored_is_listed(tmp_path):

@@ -1,37 +1,19 @@
 """Who may ask: what a page that someone else wrote can make a browser send, and what a hostile client sends itself."""
 
-import os
 import re
 import socket
 from contextlib import suppress
 
 import pytest
 
-from command_line import in_process, one_line
-from lowerbound.foundation.errors import UsageError
+from limited_service import refused
 from lowerbound.serving.http import hosting
 from lowerbound.serving.http.access import Access, access_for, host_name, with_access_checks
-from lowerbound.serving.http.tokens import redirect_file
-from served_models import application as service
-from served_models import digits, running
+from raw_http import HOST, answer, echo, get
+from served_models import running
 
-TOKEN = "a-token-that-nobody-guesses"
-HOST = b"Host: localhost\r\n"
 CHUNKS = b"Transfer-Encoding: chunked\r\n"
 CHUNKED = CHUNKS + b"\r\n"
-
-
-async def echo(scope, receive, send):
-    """Says what it was asked: method, path, and the length of the body, if its path is /read."""
-    if scope["type"] != "http":
-        raise NotImplementedError
-    length, more = 0, scope["path"] == "/read"
-    while more:
-        message = await receive()
-        length, more = length + len(message.get("body", b"")), message.get("more_body", False)
-    body = f"{scope['method']} {scope['path']} {length}".encode()
-    await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"%d" % len(body))]})
-    await send({"type": "http.response.body", "body": body})
 
 
 @pytest.fixture(scope="module")
@@ -39,20 +21,6 @@ def port():
     """Where it listens, behind the checks of loopback."""
     with running(with_access_checks(echo, access_for("127.0.0.1"))) as url:
         yield int(url.rpartition(":")[2])
-
-
-def answer(port, sent):
-    """What comes back until the server hangs up."""
-    received = b""
-    with socket.create_connection(("127.0.0.1", port), timeout=10) as connection, suppress(ConnectionResetError):
-        connection.sendall(sent)
-        while chunk := connection.recv(65536):
-            received += chunk
-    return received
-
-
-def get(*lines, target=b"/", version=b"1.1"):
-    return b"".join([b"GET ", target, b" HTTP/", version, b"\r\nConnection: close\r\n", *lines, b"\r\n"])
 
 
 def post(*lines, body=b""):
@@ -207,51 +175,6 @@ def test_where_any_name_leads_here_the_header_still_has_to_be_one():
             assert answer(port, wrong).startswith(b"HTTP/1.1 400")
 
 
-@pytest.mark.parametrize("access", [Access(), Access(frozenset(), TOKEN)])
-def test_every_answer_of_the_service_forbids_embedding_and_guessing(access):
-    with running(service(digits(), access=access)) as url:
-        port = int(url.rpartition(":")[2])
-        for target in (b"/", b"/docs", b"/v2", b"/nowhere", b"/v2/health/live"):
-            head = answer(port, get(HOST, target=target)).partition(b"\r\n\r\n")[0].lower()
-            assert b"x-content-type-options: nosniff" in head
-            assert b"frame-ancestors 'none'" in head
-            assert b"referrer-policy: no-referrer" in head
-            assert head.count(b"content-security-policy") == 1
-
-
-@pytest.mark.parametrize("mode", [0o640, 0o604, 0o644, 0o660, 0o666])
-@pytest.mark.parametrize("command", ["serve", "explore"])
-def test_a_token_file_that_others_may_read_is_refused_with_the_remedy(capsys, tmp_path, command, mode):
-    (tmp_path / "token").write_text(TOKEN)
-    (tmp_path / "token").chmod(mode)
-    printed = in_process(capsys, command, tmp_path, "--token-file", tmp_path / "token", expect=2)
-    assert f"(mode {mode:o}); run: chmod 600 {tmp_path / 'token'}" in one_line(printed.err)
-    assert TOKEN not in printed.err
-
-
-@pytest.mark.parametrize("mode", [0o600, 0o400])
-def test_a_token_file_for_its_owner_alone_is_read_and_no_further_than_a_token_is_long(tmp_path, mode):
-    (tmp_path / "token").write_text(f"{TOKEN}\n")
-    (tmp_path / "token").chmod(mode)
-    assert access_for("127.0.0.1", tmp_path / "token").token == TOKEN
-    (tmp_path / "token").chmod(0o600)
-    (tmp_path / "token").write_bytes(b"\0" * 10_000_000)
-    with pytest.raises(UsageError, match="is not a token of at least"):
-        access_for("127.0.0.1", tmp_path / "token")
-    with pytest.raises(UsageError, match="cannot be read"):
-        access_for("127.0.0.1", tmp_path)
-
-
-def test_a_browser_is_led_by_a_file_of_its_owner_alone_that_is_gone_afterwards(monkeypatch, tmp_path):
-    monkeypatch.setenv("HOME", str(tmp_path))
-    with redirect_file("http://127.0.0.1:1/#token=a&b") as url:
-        (path,) = tmp_path.iterdir()
-        assert (url, path.stat().st_mode & 0o777, path.stat().st_uid) == (path.as_uri(), 0o600, os.getuid())
-        assert "url=http://127.0.0.1:1/#token=a&amp;b" in path.read_text()
-        assert not path.name.startswith(".")
-    assert list(tmp_path.iterdir()) == []
-
-
 def test_a_head_in_pieces_is_measured_as_one(port):
     piece = b"X: " + b"y" * 1000 + b"\r\n"
     with socket.create_connection(("127.0.0.1", port), timeout=10) as connection, suppress(ConnectionError):
@@ -259,3 +182,11 @@ def test_a_head_in_pieces_is_measured_as_one(port):
         for _ in range(hosting.MAX_HEAD_BYTES // len(piece) + 1):
             connection.sendall(piece)
         assert connection.recv(65536).startswith(b"HTTP/1.1 431")
+
+
+def test_another_hosts_name_is_refused(serve):
+    client = serve()
+    for name in ("evil.example", "evil.example:80", "127.0.0.1.evil.example", "localhost.evil.example", ""):
+        refused(client.get("/v2/health/live", headers={"Host": name}), 421, "localhost")
+    for name in ("localhost", "LOCALHOST:1234", "127.0.0.1", "[::1]:80"):
+        assert client.get("/v2/health/live", headers={"Host": name}).status_code == 200

@@ -8,18 +8,13 @@ import httpx
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
 from PIL import Image
 
 from lowerbound.data.binarisation import binarise_by_content
 from lowerbound.data.examples import Examples
 from lowerbound.evaluation.quick_evaluation import expected_terms
-from lowerbound.foundation.schema import Column, Schema, Support
-from lowerbound.models.support import unsupported_values
-from lowerbound.probability.likelihoods import LIKELIHOODS
+from lowerbound.foundation.schema import Column
 from lowerbound.serving.service.formats import examples_as_json
-from lowerbound.serving.service.validation import first_unsupported
 from served_models import SIDE, application, digits, drawings, images_of, people, running, sixteens, spectra
 
 GREY = np.random.default_rng(0).integers(0, 256, (SIDE, SIDE), np.uint8)
@@ -233,30 +228,3 @@ def test_examples_are_written_as_python_writes_them(run):
         np.testing.assert_allclose(examples_as_json(run, x), expected, rtol=1e-6)
     else:
         assert [row["year"] for row in examples_as_json(run, x)] == expected["year"].tolist()
-
-
-SHAPES = {"image": (2, 3, 1), "array": (4,)}
-
-
-@given(
-    name=st.sampled_from(sorted(set(LIKELIHOODS) - {"table"})),
-    layout=st.sampled_from(sorted(SHAPES)),
-    is_binary=st.booleans(),
-    top=st.sampled_from([1.0, 16.0, 255.0]),
-    values=st.lists(
-        st.sampled_from([0.0, 1.0, 0.5, 0.25, 8.0, 16.0, 17.0, 255.0, -1.0, math.nan, math.inf]),
-        min_size=12,
-        max_size=12,
-    ),
-)
-def test_the_quick_check_finds_what_the_check_of_every_door_finds(name, layout, is_binary, top, values):
-    shape = SHAPES[layout]
-    schema = Schema(
-        layout=layout, shape=shape, dtype="float32", range=(0.0, top), support=Support(0.0, 1.0, is_binary=is_binary)
-    )
-    likelihood = LIKELIHOODS[name](schema.event_shape)
-    stored = np.array(values, np.float32)[: 12 // math.prod(shape) * math.prod(shape)].reshape(-1, *shape)
-    examples = Examples(stored, top, layout=layout)
-    x = torch.from_numpy(stored / np.float32(top))
-    wrong = np.flatnonzero(unsupported_values(likelihood, schema, x).reshape(len(x), -1).any(axis=1))
-    assert first_unsupported(examples, likelihood, schema) == (int(wrong[0]) if len(wrong) else None)

@@ -7,7 +7,6 @@ import socket
 import subprocess
 import sys
 import threading
-from dataclasses import asdict
 
 import httpx
 import numpy as np
@@ -15,25 +14,8 @@ import pytest
 from tritonclient.http import InferenceServerClient, InferInput
 
 from command_line import in_process, one_line
-from lowerbound.foundation.errors import UsageError
-from lowerbound.foundation.run_identity import sealed
-from lowerbound.foundation.storage import FORMAT_VERSION, write_toml
-from lowerbound.runs.experiment import resolve
-from lowerbound.serving.service.models import load_runs
-from lowerbound.training.checkpoint import model_checksum, save_model
-from served_models import images_of, model
-
-
-def write_run(path, **config):
-    """A run's directory, with all that serving needs of one."""
-    built = model((1, 28, 28), **{"network": "conv", "hidden": (16,), **config})
-    schema = images_of((28, 28, 1))
-    section = {"id": "a run's", "command": "", "lowerbound": "0.1.0", "data_checksum": "0", "in_memory": True}
-    section |= {"event_shape": [1, 28, 28], "layout": "image"}
-    content = {"format_version": FORMAT_VERSION, "recipe": "conv", "run": section, "schema": asdict(schema)}
-    write_toml(path / "config.toml", sealed(content | resolve("conv").settings()))
-    save_model(path / "model.safetensors", built, schema, {})
-    return path
+from lowerbound.training.checkpoint import model_checksum
+from served_models import write_run
 
 
 @pytest.fixture(scope="module")
@@ -120,19 +102,6 @@ def test_asked_a_second_time_to_stop_it_waits_for_nobody(run):
             server.process.send_signal(signal.SIGTERM)
             _, err = server.process.communicate(timeout=20)
     assert (server.process.returncode, err) == (143, "lowerbound: interrupted.\n")
-
-
-def test_runs_are_named_by_their_folders_or_as_one_likes(run, tmp_path):
-    other = write_run(tmp_path / "first", latent_dim=3)
-    with pytest.raises(UsageError, match=r"would both be served as 'first'; give one as NAME="):
-        load_runs([str(run), str(other)], "cpu")
-    first, second = load_runs([str(run), f"second={other}"], "cpu")
-    assert (first.name, second.name) == ("first", "second")
-    assert first.version != second.version
-    assert second.schema == images_of((28, 28, 1))
-    for name in ("a name", "a/b", "", "x" * 65):
-        with pytest.raises(UsageError, match="cannot be served as"):
-            load_runs([f"{name}={run}"], "cpu")
 
 
 @pytest.mark.parametrize(

@@ -1,256 +1,230 @@
-"""The protocol, asked by a client that somebody else wrote."""
+"""Bodies that nobody in their right mind would send, and those that differ from good ones by little."""
+
+import json
 
 import numpy as np
 import pytest
-import torch
-from tritonclient.http import InferenceServerClient, InferInput, InferRequestedOutput
-from tritonclient.utils import InferenceServerException
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from lowerbound import __version__
-from lowerbound.data.examples import Examples
-from lowerbound.evaluation.quick_evaluation import expected_terms
-from lowerbound.foundation.seeding import content_noise, generator
-from served_models import application, code, correlated, digits, icons, images, people, running, spectra, tensor
+from lowerbound.serving.http.errors import RequestError
+from lowerbound.serving.service.limits import Limits
+from lowerbound.serving.service.models import catalogue_of
+from lowerbound.serving.service.protocol import encode_response, json_length, parse_request
+from served_models import digits, icons, images, people, spectra
 
-RUNS = (digits(), icons(), people(), spectra(), code(), correlated())
-MODELS = {run.name: run.model for run in RUNS}
-CLOSE = {"rtol": 1e-4, "atol": 1e-5}  # other batch sizes, other orders of summation
-
-
-@pytest.fixture(scope="module")
-def client():
-    with running(application(*RUNS)) as url, InferenceServerClient(url.removeprefix("http://")) as client:
-        yield client
-
-
-def ask(client, name, outputs=(), binary=True, parameters=None, datatype="FP32", **inputs):
-    """The answer to one request: tensors by their names, and the response's own fields."""
-    tensors = []
-    for key, values in inputs.items():
-        tensors.append(InferInput(key, values.shape, datatype))
-        tensors[-1].set_data_from_numpy(values, binary_data=binary)
-    wanted = [InferRequestedOutput(output, binary_data=binary) for output in outputs] or None
-    result = client.infer(name, tensors, outputs=wanted, parameters=parameters)
-    response = result.get_response()
-    return {output["name"]: result.as_numpy(output["name"]) for output in response["outputs"]}, response
+OFFERS = catalogue_of([digits(), icons(), people(), spectra()]).endpoints
+LIMITS = Limits(max_batch=16)
+NAMES = st.sampled_from(sorted(OFFERS))
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=8), inner, max_size=4),
+    max_leaves=12,
+)
+FIELDS = st.sampled_from(["id", "parameters", "inputs", "outputs", "name", "shape", "datatype", "data", "x", "seed"])
+REQUESTS = st.recursive(
+    JSON | st.sampled_from(["x", "z", "num", "FP32", "UINT8", [1, 1, 8, 8], [1, 2], [0.5] * 64]),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(FIELDS, inner, max_size=5),
+    max_leaves=20,
+)
 
 
-def test_the_client_finds_server_and_models_alive_ready_and_described(client):
-    assert client.is_server_live()
-    assert client.is_server_ready()
-    about = client.get_server_metadata()
-    assert (about["name"], about["version"]) == ("lowerbound", __version__)
-    assert "binary_tensor_data" in about["extensions"]
-    index = {entry["name"]: entry["version"] for entry in client.get_model_repository_index()}
-    assert index["digits.encode"] == "0123456789ab"
-    assert {name.partition(".")[2] for name in index if name.startswith("digits.")} == {
-        "encode",
-        "decode",
-        "reconstruct",
-        "generate",
-        "score",
-    }
-    assert all(client.is_model_ready(name, version) for name, version in index.items())
+def read(name, body, header_length=None):
+    return parse_request(OFFERS[name], memoryview(bytearray(body)), header_length, LIMITS)
 
 
-def test_metadata_name_every_tensor_with_type_and_shape(client):
-    about = client.get_model_metadata("icons.encode")
-    assert about["versions"] == ["ba9876543210"]
-    assert about["inputs"] == [{"name": "x", "datatype": "FP32", "shape": [-1, 3, 6, 10]}]
-    assert [(tensor["name"], tensor["shape"]) for tensor in about["outputs"]] == [
-        ("mean", [-1, 3]),
-        ("log_variance", [-1, 3]),
-        ("z", [-1, 3]),
-    ]
-
-
-@pytest.mark.parametrize("binary", [True, False])
-@pytest.mark.parametrize("number", [1, 64])
-def test_encode_is_the_models_posterior(client, number, binary):
-    x = images(number)
-    found, response = ask(client, "digits.encode", binary=binary, outputs=("mean", "log_variance"), x=x)
-    posterior = MODELS["digits"].encode(tensor(x))
-    np.testing.assert_allclose(found["mean"], posterior.mean, **CLOSE)
-    np.testing.assert_allclose(found["log_variance"], posterior.log_variance, **CLOSE)
-    assert response["model_version"] == "0123456789ab"
-    assert "parameters" not in response  # nothing was drawn
-
-
-@pytest.mark.parametrize("binary", [True, False])
-@pytest.mark.parametrize("number", [1, 64])
-def test_decode_and_reconstruct_are_the_models_means(client, number, binary):
-    z = np.random.default_rng(1).standard_normal((number, 2)).astype(np.float32)
-    found, _ = ask(client, "digits.decode", binary=binary, outputs=("mean",), z=z)
-    np.testing.assert_allclose(found["mean"], MODELS["digits"].decode(tensor(z)).mean, **CLOSE)
-    x = images(number)
-    found, _ = ask(client, "digits.reconstruct", binary=binary, outputs=("reconstruction",), x=x)
-    np.testing.assert_allclose(found["reconstruction"], MODELS["digits"].reconstruct(tensor(x)), **CLOSE)
-
-
-def test_generate_is_the_models_prior_decoded_and_a_seed_repeats_it(client):
-    number = np.array([5], np.int32)
-    asked = {"seed": 7, "temperature": 0.5}
-    found, response = ask(client, "digits.generate", parameters=asked, datatype="INT32", num=number)
-    expected = MODELS["digits"].generate(5, generator(7, "samples"), temperature=0.5)
-    np.testing.assert_allclose(found["mean"], expected, **CLOSE)
-    assert response["parameters"] == {"seed": 7}
-    again, _ = ask(client, "digits.generate", parameters={"num": 5, **asked})
-    np.testing.assert_array_equal(again["z"], found["z"])
-
-
-def test_a_seed_that_the_server_chose_is_told_and_repeats_the_draw(client):
-    first, response = ask(client, "digits.generate", parameters={"num": 3})
-    other, _ = ask(client, "digits.generate", parameters={"num": 3})
-    again, _ = ask(client, "digits.generate", parameters={"num": 3, "seed": response["parameters"]["seed"]})
-    np.testing.assert_array_equal(first["z"], again["z"])
-    assert (first["z"] != other["z"]).all()
-
-
-@pytest.mark.parametrize("number", [1, 64])
-def test_score_is_the_elbo_within_the_error_it_states(client, number):
-    x = images(number)
-    found, _ = ask(client, "digits.score", parameters={"num_draws": 64, "seed": 3}, x=x)
-    np.testing.assert_allclose(found["elbo"], -(found["rate"] + found["distortion"]), rtol=1e-5)
-    terms = expected_terms(MODELS["digits"], Examples(x.transpose(0, 2, 3, 1), 1.0), num_draws=500, seed=1)
-    np.testing.assert_allclose(found["rate"], terms.rate, **CLOSE)
-    assert (found["standard_error"] > 0).all()
-    # The reference has errors of its own, an eighth in squares.
-    assert (np.abs(found["elbo"] - terms.elbo.numpy()) < 5 * 1.07 * found["standard_error"]).all()
-
-
-def test_draws_come_where_they_are_asked_for_and_are_the_models_own(client):
-    x = images(3)
-    by_parameter, response = ask(client, "digits.encode", parameters={"sample": True, "seed": 5}, x=x)
-    by_name, _ = ask(client, "digits.encode", outputs=("z",), parameters={"seed": 5}, x=x)
-    posterior = MODELS["digits"].encode(tensor(x))
-    expected = posterior.sample_by_content(content_noise(tensor(x), 5, "posterior"), 1)[0]
-    np.testing.assert_allclose(by_parameter["z"], expected, **CLOSE)
-    np.testing.assert_array_equal(by_parameter["z"], by_name["z"])
-    assert response["parameters"] == {"seed": 5}
-    drawn, _ = ask(client, "digits.decode", parameters={"sample": True, "seed": 1}, z=by_name["z"])
-    assert set(np.unique(drawn["sample"])) == {0.0, 1.0}
-    sampled, _ = ask(client, "digits.reconstruct", parameters={"sample": True, "seed": 5}, x=x)
-    np.testing.assert_allclose(sampled["reconstruction"], MODELS["digits"].decode(expected).mean, **CLOSE)
-
-
-def test_bytes_are_taken_for_images_and_divided_by_255(client):
-    stored = np.random.default_rng(2).integers(0, 256, (4, 3, 6, 10), np.uint8)
-    found, _ = ask(client, "icons.encode", datatype="UINT8", x=stored)
-    expected = MODELS["icons"].encode(tensor(stored / np.float32(255)))
-    np.testing.assert_allclose(found["mean"], expected.mean, **CLOSE)
-    assert np.isfinite(ask(client, "icons.score", datatype="UINT8", x=stored)[0]["elbo"]).all()
-
-
-def test_rows_with_missing_cells_are_asked_about_as_numbers(client):
-    rows = np.array([[0.5, 3.0, 2.0], [np.nan, 1.0, np.nan]], np.float32)
-    binary, _ = ask(client, "people.score", parameters={"seed": 0}, x=rows)
-    as_json, _ = ask(client, "people.score", binary=False, outputs=("elbo",), parameters={"seed": 0}, x=rows)
-    np.testing.assert_allclose(binary["elbo"], as_json["elbo"], rtol=1e-6)
-    guessed = ask(client, "people.reconstruct", x=rows)[0]["reconstruction"]
-    assert set(guessed[:, 2]) <= {0.0, 1.0, 2.0}
-
-
-def test_a_deterministic_autoencoder_has_a_code_and_neither_prior_nor_elbo(client):
+def good(raw=False, **changes):
+    """A request for `digits.encode` with some of its fields changed, and the length of its JSON if bytes follow."""
     x = images(2)
-    found, _ = ask(client, "code.encode", x=x)
-    assert list(found) == ["mean"]
-    np.testing.assert_allclose(found["mean"], MODELS["code"].encode(tensor(x)).mean, **CLOSE)
-    assert not client.is_model_ready("code.generate")
-    assert not client.is_model_ready("code.score")
+    entry = {"name": "x", "shape": [2, 1, 8, 8], "datatype": "FP32"}
+    entry |= {"parameters": {"binary_data_size": x.nbytes}} if raw else {"data": x.ravel().tolist()}
+    text = json.dumps({"inputs": [entry | changes.pop("entry", {})], **changes}).encode()
+    return (text + x.tobytes(), str(len(text))) if raw else (text, None)
 
 
-def test_a_full_covariance_and_a_mixture_prior_are_served(client):
-    x, model = images(3), MODELS["correlated"]
-    found, _ = ask(client, "correlated.encode", outputs=("mean", "covariance"), x=x)
-    np.testing.assert_allclose(found["covariance"], model.encode(tensor(x)).covariance, **CLOSE)
-    scored, _ = ask(client, "correlated.score", parameters={"num_draws": 64, "seed": 3}, x=x)
-    # No closed form: the rate is a mean over draws, too.
-    terms = expected_terms(model, Examples(x.transpose(0, 2, 3, 1), 1.0), num_draws=500, seed=1)
-    assert (np.abs(scored["elbo"] - terms.elbo.numpy()) < 5 * 1.07 * scored["standard_error"]).all()
-    drawn, _ = ask(client, "correlated.generate", parameters={"num": 5, "seed": 7, "temperature": 0.5})
-    expected = model.generate(5, generator(7, "samples"), temperature=0.5)
-    np.testing.assert_allclose(drawn["mean"], expected, **CLOSE)
+def refusal(body, header_length=None, name="digits.encode"):
+    with pytest.raises(RequestError) as error:
+        read(name, body, header_length)
+    assert error.value.status in (400, 413)
+    assert error.value.reason
+    assert "\n" not in error.value.reason
+    return error.value.reason
 
 
-def test_the_id_comes_back_and_requested_outputs_come_alone_each_in_its_form(client):
-    x = InferInput("x", [2, 1, 8, 8], "FP32")
-    x.set_data_from_numpy(images(2))
-    wanted = [InferRequestedOutput("log_variance", binary_data=True), InferRequestedOutput("mean", binary_data=False)]
-    result = client.infer("digits.encode", [x], outputs=wanted, request_id="mine")
-    response = result.get_response()
-    assert response["id"] == "mine"
-    assert [output["name"] for output in response["outputs"]] == ["log_variance", "mean"]
-    assert "binary_data_size" in response["outputs"][0]["parameters"]
-    assert len(response["outputs"][1]["data"]) == 4
-    np.testing.assert_allclose(result.as_numpy("log_variance").shape, (2, 2))
+@settings(max_examples=150)
+@given(NAMES, st.binary(max_size=400), st.none() | st.text("0123456789-x", max_size=4))
+def test_any_bytes_are_a_request_or_refused(name, body, header_length):
+    try:
+        length = header_length and str(json_length(header_length))
+        read(name, body, length or None)
+    except RequestError as refused:
+        assert refused.status in (400, 413)
 
 
-def wrong(client, message, name="digits.encode", status="400", version="", **inputs):
-    """Ask, and see the refusal: one line with this in it."""
-    tensors = []
-    for key, (values, datatype) in inputs.items():
-        tensors.append(InferInput(key, values.shape, datatype))
-        tensors[-1].set_data_from_numpy(values)
-    with pytest.raises(InferenceServerException) as error:
-        client.infer(name, tensors, model_version=version)
-    assert error.value.status() == status
-    assert message in error.value.message()
-    assert "\n" not in error.value.message()
+@settings(max_examples=300)
+@given(NAMES, REQUESTS)
+def test_any_json_is_a_request_or_refused(name, value):
+    try:
+        read(name, json.dumps(value).encode())
+    except RequestError as refused:
+        assert refused.status in (400, 413)
 
 
-def test_what_does_not_fit_is_refused_with_what_would(client):
-    x = images(2)
-    wrong(client, "did you mean 'digits.encode'?", "digit.encode", "404", x=(x, "FP32"))
-    wrong(client, "the served version is 0123456789ab", "digits.encode", "404", version="1", x=(x, "FP32"))
-    wrong(client, "accepted: x", y=(x, "FP32"))
-    wrong(client, "[-1, 1, 8, 8]", x=(x[:, :, :4], "FP32"))
-    wrong(client, "'FP64'", x=(x.astype(np.float64), "FP64"))
-    wrong(client, "example 0, element 0,0,0 is 1.", x=(x + 1, "FP32"))
-    beyond = x.copy()
-    beyond[1, 0, 3, 5] = 2
-    accepted = "the model accepts numbers from 0 to 1"
-    wrong(client, f"input 'x': example 1, element 0,3,5 is 2; {accepted}", x=(beyond, "FP32"))
-    beyond[1, 0, 3, 5] = np.nan
-    wrong(client, f"example 1, element 0,3,5 is nan; {accepted}", x=(beyond, "FP32"))
-    wrong(client, "accepts 256 levels from 0 to 1", "icons.encode", x=(images(2, (3, 6, 10)), "FP32"))
-    wrong(client, "is inf; the model accepts finite", "spectra.encode", x=(np.full((1, 5), np.inf, np.float32), "FP32"))
-    wrong(client, "column 'colour' is 3", "people.encode", x=(np.array([[0, 1, 3]], np.float32), "FP32"))
-    wrong(client, "column 'visits' is -1", "people.encode", x=(np.array([[0, -1, 1]], np.float32), "FP32"))
-    wrong(client, "not numbers between", "digits.decode", z=(np.array([[0, np.inf]], np.float32), "FP32"))
-    wrong(client, "is missing")
-    wrong(client, "the limit is 256", status="413", x=(images(257), "FP32"))
+@settings(max_examples=100)
+@given(st.data())
+def test_one_change_to_a_good_request_is_refused_or_harmless(data):
+    body, length = good(raw=data.draw(st.booleans()))
+    place = data.draw(st.integers(0, len(body) - 1))
+    changed = bytearray(body)
+    changed[place] = data.draw(st.integers(0, 255))
+    try:
+        read("digits.encode", changed, length)
+    except RequestError as refused:
+        assert refused.status in (400, 413)
+
+
+@settings(max_examples=50)
+@given(st.lists(st.floats(0, 1, width=32), min_size=64, max_size=64))
+def test_numbers_are_read_as_they_were_written(values):
+    x = np.array(values, np.float32).reshape(1, 1, 8, 8)
+    entry = {"shape": [1, 1, 8, 8]}
+    for data in (values, x.tolist()):
+        inference = read("digits.encode", good(entry=entry | {"data": data})[0])
+        np.testing.assert_array_equal(inference.request.x, x)
+
+
+def test_the_good_request_is_taken_in_both_forms():
+    for raw in (False, True):
+        inference = read("digits.encode", *good(raw=raw))
+        np.testing.assert_array_equal(inference.request.x, images(2))
+        assert inference.request.num_examples == 2
 
 
 @pytest.mark.parametrize(
-    ("name", "parameters", "message"),
+    "text", [b"", b"[" * 100_000, b'{"inputs"', b"\xff\xfe", b"1" * 5000, b'{"a": "\\ud800"}', b"NaN"]
+)
+def test_what_is_no_json_or_no_object_is_refused(text):
+    refusal(text)
+
+
+@pytest.mark.parametrize(
+    ("entry", "reason"),
     [
-        ("digits.encode", {"seeds": 1}, "did you mean 'seed'?"),
-        ("digits.encode", {"seed": -1}, "an integer from 0"),
-        ("digits.encode", {"sample": 1}, "true or false"),
-        ("digits.encode", {"temperature": 1.0}, "unknown parameter 'temperature'"),
-        ("digits.score", {"num_draws": 65}, "from 2 to 64"),
-        ("digits.score", {"num_draws": 1}, "from 2 to 64"),
+        ({"data": ["0.5"] * 128}, "contain strings; accepted: numbers"),
+        ({"data": [True] * 128}, "contain true or false"),
+        ({"data": [None] * 128}, "contain null"),
+        ({"data": [0.5] * 127}, "have the shape (127,)"),
+        ({"data": [[0.5] * 64, [0.5] * 63]}, "have lists of different lengths"),
+        ({"data": [10**400] * 128}, "number too large"),
+        ({"data": [1e300] * 128}, "example 0, element 0,0,0 is inf; the model accepts numbers from 0 to 1"),
+        ({"data": "0" * 128}, "a list of numbers"),
+        ({"data": [256] * 128, "datatype": "UINT8"}, "whole numbers from 0 to 255"),
+        ({"data": [0.5] * 128, "datatype": "UINT8"}, "whole numbers from 0 to 255"),
+        ({"shape": [2, 64]}, "[-1, 1, 8, 8]"),
+        ({"shape": [True, 1, 8, 8]}, "inputs[0].shape[0] is true; accepted: an integer."),
+        ({"shape": None}, "inputs[0].shape is null; accepted: a list"),
+        ({"name": None}, "inputs[0].name is null; accepted: a string"),
+        ({"datatype": None}, "accepted: FP32, UINT8, INT32"),
+        ({"data": None}, "input 'x' has no data"),
+        ({"parameters": {"binary_data_size": True}}, "binary_data_size is true; accepted: an integer from 0"),
+        ({"shape": [-2, 1, 8, 8]}, "at least 1"),
+        ({"shape": [0, 1, 8, 8], "data": []}, "at least 1"),
+        ({"shape": [10**18, 1, 8, 8]}, "the limit is 16"),
+        ({"datatype": "BYTES"}, "accepted: FP32, INT32, UINT8"),
+        ({"name": ["x"]}, 'inputs[0].name is ["x"]; accepted: a string'),
+        ({"parameters": {"shared_memory_region": "a"}}, "binary_data_size"),
+        ({"parameters": {"binary_data_size": 512}}, "without data in the JSON"),
+        ({"colour": 1}, "unknown inputs[0] field 'colour'"),
     ],
 )
-def test_parameters_are_checked(client, name, parameters, message):
-    with pytest.raises(InferenceServerException, match=message.replace("?", r"\?")):
-        ask(client, name, parameters=parameters, x=images(1))
+def test_an_input_that_is_wrong_is_refused_with_the_reason(entry, reason):
+    assert reason in refusal(good(entry=entry)[0])
 
 
-def test_generate_asks_for_its_number_once_and_within_the_limit(client):
-    number = np.array([2], np.int32)
-    with pytest.raises(InferenceServerException, match="given twice"):
-        ask(client, "digits.generate", datatype="INT32", parameters={"num": 2}, num=number)
-    with pytest.raises(InferenceServerException, match="the limit is 256"):
-        ask(client, "digits.generate", datatype="INT32", num=np.array([1000], np.int32))
-    with pytest.raises(InferenceServerException, match="at least 1"):
-        ask(client, "digits.generate", datatype="INT32", num=np.array([0], np.int32))
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"inputs": {}}, "inputs is {}; accepted: a list"),
+        ({"inputs": []}, "'x' is missing"),
+        ({"inputs": None}, "inputs is null; accepted: a list"),
+        ({"inputs": [None]}, "inputs[0] is null; accepted: an object"),
+        ({"outputs": [{"name": None}]}, "outputs[0].name is null; accepted: a string"),
+        ({"parameters": {"seed": True}}, "parameters.seed is true; accepted: an integer from 0 to 9223372036854775807"),
+        ({"parameters": {"seeds": None}}, "did you mean 'seed'?"),
+        ({"id": 7}, "id is 7; accepted: a string"),
+        ({"parameters": []}, "parameters is []; accepted: an object"),
+        ({"parameters": {"sequence_id": 1}}, "unknown parameter"),
+        ({"parameters": {"temperature": 2}}, "unknown parameter"),
+        ({"outputs": [{"name": "means"}]}, "did you mean 'mean'?"),
+        ({"outputs": [{"name": "mean", "parameters": {"classification": 3}}]}, "accepted: binary_data"),
+        ({"outputs": [{"name": "mean", "parameters": {"binary_data": "yes"}}]}, "true or false"),
+        ({"input": []}, "did you mean 'inputs'?"),
+    ],
+)
+def test_a_request_that_is_wrong_is_refused_with_the_reason(changes, reason):
+    assert reason in refusal(good(**changes)[0])
 
 
-def test_numbers_that_json_has_not_come_as_null(client):
-    # So far from every mean that the density underflows to minus infinity.
-    far = np.full((1, 5), 3e38, np.float32)
-    found, response = ask(client, "spectra.score", binary=False, outputs=("elbo",), x=far)
-    assert response["outputs"][0]["data"] == [None]
-    assert np.isnan(found["elbo"]).all()
-    assert torch.isinf(MODELS["spectra"].decode(torch.zeros(1, 2)).log_prob(tensor(far))).all()
+NULLS = [
+    {"id": None, "parameters": None, "outputs": None, "entry": {"parameters": None}},
+    {"parameters": {"seed": None, "sample": None, "binary_data_output": None}},
+    {"outputs": [{"name": "mean", "parameters": None}, {"name": "log_variance", "parameters": {"binary_data": None}}]},
+]
+
+
+@pytest.mark.parametrize("changes", NULLS)
+def test_null_in_place_of_what_is_optional_is_as_if_it_were_absent(changes):
+    plain, inference = read("digits.encode", *good()), read("digits.encode", *good(**changes))
+    assert (inference.id, inference.request.sample, inference.outputs) == ("", False, plain.outputs)
+    np.testing.assert_array_equal(inference.request.x, plain.request.x)
+
+
+def test_data_that_are_null_may_stand_beside_raw_bytes():
+    np.testing.assert_array_equal(read("digits.encode", *good(raw=True, entry={"data": None})).request.x, images(2))
+
+
+def test_an_input_is_given_once():
+    request = json.loads(good()[0])
+    request["inputs"] *= 2
+    assert "given twice" in refusal(json.dumps(request).encode())
+
+
+def test_raw_bytes_are_those_that_are_claimed():
+    body, length = good(raw=True)
+    assert "declares 512 bytes, of which 508" in refusal(body[:-4], length)
+    assert "4 bytes follow" in refusal(body + b"abcd", length)
+    assert "the body has" in refusal(body, str(len(body) + 1))
+    for header in ("0", "-1", "x", "9" * 30, "٣"):
+        with pytest.raises(RequestError, match="accepted: the length"):
+            json_length(header)
+
+
+def test_json_longer_than_its_numbers_can_be_is_refused_unread():
+    body = good()[0].replace(b'{"inputs"', b"{" + b" " * 200_000 + b'"inputs"')
+    assert "send numbers as binary data" in refusal(body)
+    assert read("digits.encode", good()[0].replace(b"{", b"{" + b" " * 50_000, 1)).request.num_examples == 2
+
+
+@pytest.mark.parametrize("name", ["digits.encode", "digits.decode", "digits.generate", "people.score"])
+def test_seeds_are_chosen_where_none_is_given_and_kept_where_one_is(name):
+    inputs = {
+        "digits.encode": [{"name": "x", "shape": [1, 1, 8, 8], "datatype": "FP32", "data": [0.5] * 64}],
+        "digits.decode": [{"name": "z", "shape": [1, 2], "datatype": "FP32", "data": [0, 0]}],
+        "people.score": [{"name": "x", "shape": [1, 3], "datatype": "FP32", "data": [0.5, None, 2]}],
+    }.get(name, [])
+    chosen = {read(name, json.dumps({"inputs": inputs}).encode()).request.seed for _ in range(3)}
+    assert len(chosen) == 3
+    given_one = json.dumps({"inputs": inputs, "parameters": {"seed": 2**63 - 1}}).encode()
+    assert read(name, given_one).request.seed == 2**63 - 1
+
+
+def test_an_answer_is_written_in_the_forms_that_were_wanted():
+    outputs = [{"name": "mean"}, {"name": "log_variance", "parameters": {"binary_data": True}}]
+    inference = read("digits.encode", good(outputs=outputs, id="mine")[0])
+    answer = {"mean": np.array([[1, np.nan]], np.float32), "log_variance": np.array([[2, np.inf]], np.float32)}
+    written = encode_response(inference, answer)
+    header = json.loads(written.body[: written.header_length])
+    assert header["outputs"][0] == {"name": "mean", "datatype": "FP32", "shape": [1, 2], "data": [1.0, None]}
+    assert header["outputs"][1]["parameters"] == {"binary_data_size": 8}
+    assert header["id"] == "mine"
+    np.testing.assert_array_equal(np.frombuffer(written.body[written.header_length :], "<f4"), [2, np.inf])

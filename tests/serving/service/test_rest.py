@@ -1,25 +1,20 @@
 """Endpoints for people, asked as curl would."""
 
-from html.parser import HTMLParser
 from io import BytesIO
 
 import httpx
 import numpy as np
 import pytest
 from PIL import Image
-from prometheus_client.parser import text_string_to_metric_families
 
-from lowerbound.foundation.schema import Column
 from lowerbound.foundation.seeding import generator
 from lowerbound.reporting.tiles import displayable
-from lowerbound.serving.http.errors import RequestError
-from lowerbound.serving.service.cells import checked_cell
-from served_models import SIDE, application, code, digits, icons, people, running, spectra, tensor
+from served_models import GREY, SIDE, application, as_file, code, digits, running, tensor
+from served_models import RUNS as FOUR
 
-RUNS = (digits(), icons(), people(), spectra(), code())
+RUNS = (*FOUR, code())
 MODELS = {run.name: run.model for run in RUNS}
 CLOSE = {"rtol": 1e-4, "atol": 1e-5}
-GREY = np.random.default_rng(0).integers(0, 256, (SIDE, SIDE), np.uint8)
 ROWS = [{"height": 0.5, "visits": 3, "colour": "red"}, {"visits": 1, "colour": None}]
 CELLS = np.array([[0.5, 3, 2], [np.nan, 1, np.nan]], np.float32)
 
@@ -28,12 +23,6 @@ CELLS = np.array([[0.5, 3, 2], [np.nan, 1, np.nan]], np.float32)
 def client():
     with running(application(*RUNS)) as url, httpx.Client(base_url=url) as client:
         yield client
-
-
-def as_file(pixels, form="PNG", **options):
-    buffer = BytesIO()
-    Image.fromarray(pixels).save(buffer, form, **options)
-    return buffer.getvalue()
 
 
 def pixels_of(response):
@@ -173,20 +162,6 @@ def test_infinity_is_refused_and_not_taken_as_missing(client):
     assert "accepted: a number" in refused(client.post("/encode?model=people", content=b'[{"height": 1e999}]'), 400)
 
 
-@pytest.mark.parametrize("levels", [("false", "true"), ("False", "True"), ("no", "TRUE", "FALSE")])
-def test_a_truth_value_is_the_level_that_says_so(levels):
-    column = Column(name="smoker", kind="categorical", levels=levels)
-    assert checked_cell(column, True) == next(level for level in levels if level.lower() == "true")
-    assert checked_cell(column, False) == next(level for level in levels if level.lower() == "false")
-
-
-def test_a_number_is_the_level_that_is_written_so_and_a_truth_value_is_not():
-    column = Column(name="flag", kind="binary", levels=("0", "1"))
-    assert checked_cell(column, 1) == 1
-    with pytest.raises(RequestError, match="cannot be true; accepted: one of 0, 1"):
-        checked_cell(column, True)
-
-
 def test_what_is_no_image_is_refused_without_a_word_of_the_decoder(client):
     good = as_file(GREY)
     for content in (b"", b"GIF89a", b"hello", good[:50], good[:30] + b"\0" * 40 + good[70:]):
@@ -229,63 +204,3 @@ def test_refusals_say_what_is_accepted(client, path, status, reason):
 def test_the_only_run_needs_no_name():
     with running(application(digits())) as url:
         assert httpx.get(f"{url}/generate.png?num=1").status_code == 200
-
-
-class References(HTMLParser):
-    """What a page loads, and what it leads to."""
-
-    def __init__(self, page):
-        super().__init__()
-        self.loaded, self.links = [], []
-        self.feed(page)
-
-    def handle_starttag(self, tag, attributes):
-        given = dict(attributes)
-        self.loaded += [given[name] for name in ("src", "srcset", "data") if name in given]
-        self.links += [given["href"]] if tag == "a" else []
-        if tag == "link":
-            self.loaded.append(given["href"])
-
-
-def test_the_pages_load_nothing_from_elsewhere_and_lead_nowhere_that_is_not(client):
-    for path in ("/", "/docs"):
-        page = client.get(path)
-        assert page.headers["content-type"].startswith("text/html")
-        assert "default-src 'none'" in page.headers["content-security-policy"]
-        seen = References(page.text)
-        assert all(reference.startswith(("/", "data:")) for reference in seen.loaded)
-        assert seen.links
-        for link in {*seen.links, *(loaded for loaded in seen.loaded if loaded.startswith("/"))}:
-            assert client.get(link).status_code == 200, link
-    first = client.get("/").text
-    assert "0123456789ab" in first
-    assert f"{client.base_url.join('/encode')}?model=digits" in first
-
-
-def test_every_endpoint_of_the_document_stands_on_its_page(client):
-    document, page = client.get("/openapi.json").json(), client.get("/docs").text
-    for path, methods in document["paths"].items():
-        for method in methods:
-            assert f"{method.upper()} {path}<" in page
-
-
-def test_the_numbers_count_what_was_asked():
-    with running(application(digits())) as url, httpx.Client(base_url=url) as client:
-        for _ in range(3):
-            client.post("/encode", content=as_file(GREY))
-        client.post("/encode", content=b"nothing")
-        client.get("/secret-looking-path")
-        response = client.get("/metrics")
-    assert response.headers["content-type"].startswith("text/plain; version=")
-    samples = {
-        (sample.name, *sorted(sample.labels.values())): sample.value
-        for family in text_string_to_metric_families(response.text)
-        for sample in family.samples
-    }
-    assert samples[("lowerbound_requests_total", *sorted(("/encode", "digits.encode", "200")))] == 3
-    assert samples[("lowerbound_requests_total", *sorted(("/encode", "", "422")))] == 1
-    assert samples[("lowerbound_requests_total", *sorted(("none", "", "404")))] == 1
-    assert samples["lowerbound_examples_total", "digits.encode"] == 4  # one when it started
-    assert samples["lowerbound_queued_examples",] == 0
-    assert samples["lowerbound_run_info", "0123456789ab", "2", "digits"] == 1
-    assert "secret" not in response.text

@@ -1,0 +1,44 @@
+"""What is read as the examples that a command is given: the run's own, or others."""
+
+import numpy as np
+import pytest
+
+from data_files import saved, written
+from lowerbound.foundation.errors import TooLarge, UsageError
+from lowerbound.inference import tasks
+from lowerbound.runs.inputs import InputOptions, read_inputs, read_one
+from lowerbound.runs.trained_model import load
+from untrained_models import untrained
+
+
+def test_commands_that_use_a_model_take_the_limit_too(tmp_path):
+    path = written(tmp_path / "x.npy", saved(np.save, np.arange(6400, dtype=np.uint8).reshape(100, 8, 8)))
+    model = untrained(path)
+    with pytest.raises(TooLarge, match=r"data\.max_gib to 1"):
+        read_inputs(model, [str(path)], InputOptions(max_gib=1e-6))
+    assert len(read_inputs(model, [str(path)], InputOptions(max_gib=1.0)).examples) == 100
+
+
+def test_data_and_inputs_are_not_given_together(place):
+    with pytest.raises(UsageError, match="the path of the run's own data are both given"):
+        tasks.encode(place / "run", ["x.npy"], InputOptions(data="x.npy"))
+
+
+def test_one_example_is_a_test_example_by_its_number_or_the_first_of_a_file(place):
+    model = load(place / "run")
+    test = read_inputs(model, []).examples
+    np.testing.assert_array_equal(read_one(model, "3").values, test.values[3:4])
+    np.save(place / "new.npy", np.ones((4, 5)))
+    assert read_one(model, "new.npy", InputOptions(data="elsewhere.npy")).values.tolist() == [[1.0] * 5]
+    with pytest.raises(UsageError, match=f"no such test example: {len(test)}; accepted: 0 to {len(test) - 1}"):
+        read_one(model, str(len(test)))
+
+
+def test_several_inputs_are_image_files(place):
+    with pytest.raises(UsageError, match=r"x\.npy is not an image file; give one file or folder, or several \.png"):
+        read_inputs(load(place / "run"), ["a.png", "x.npy"])
+
+
+def test_a_model_without_a_run_has_no_examples_of_its_own(place):
+    with pytest.raises(UsageError, match=r"is not a run directory; give the data to read"):
+        read_inputs(untrained("x.npy"), [])
