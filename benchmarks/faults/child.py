@@ -364,7 +364,7 @@ def leave_figures_out() -> None:
     from lowerbound.foundation.storage import write_text
     from lowerbound.runs import reevaluation, run
 
-    def write_report(results: Results, run: Path) -> Path:
+    def write_report(results: Results, run: Path, *messages: object) -> Path:
         write_text(run / "report.html", f"<html>{len(results.scores)} scores</html>\n")
         return run / "report.html"
 

@@ -12,7 +12,6 @@ from lowerbound.data.reading import (
     format_bytes,
     format_shape,
     limit_from_setting,
-    pluralise,
     printable,
     read_up_to,
     reading,
@@ -53,8 +52,7 @@ def test_no_more_is_read_than_was_asked_for():
     assert read_up_to(BytesIO(b"abcdef"), 4) == b"abcd"
 
 
-def test_numbers_of_things_sizes_and_shapes_are_written_out():
-    assert (pluralise(1, "cell"), pluralise(2_000, "cell")) == ("1 cell", "2,000 cells")
+def test_sizes_and_shapes_are_written_out():
     assert (format_bytes(2**30), format_bytes(3 * 2**20), format_bytes(512)) == ("1 GiB", "3 MiB", "0.5 KiB")
     assert (format_shape((3, 28)), format_shape(())) == ("3×28", "a single number")
     assert printable("a\nb") == r"'a\nb'" and printable("é b") == "é b"

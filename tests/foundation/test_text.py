@@ -2,7 +2,7 @@
 
 import pytest
 
-from lowerbound.foundation.text import in_encoding, one_line, readable
+from lowerbound.foundation.text import in_encoding, one_line, pluralise, readable
 
 
 @pytest.mark.parametrize(
@@ -21,3 +21,7 @@ def test_a_text_in_an_encoding(text, encoding, shown):
 def test_a_message_obeys_no_escape_and_stays_on_its_line():
     assert one_line("a\n\x1b[31mb\u202e\udc80") == "a \\x1b[31mb\\u202e\\x80"
     assert readable("a\udcffb\ud800") == "a\\xffb\\ud800"
+
+
+def test_a_count_agrees_with_its_noun():
+    assert [pluralise(count, "cell") for count in (0, 1, 2_000)] == ["0 cells", "1 cell", "2,000 cells"]

@@ -54,7 +54,7 @@ def test_a_non_finite_loss_changes_nothing_is_reported_by_the_check_and_later_st
     deferred.step(Batch(bad), 1e-2, 1.0)
     for name, tensor in before.items():
         assert torch.equal(deferred.state.tensors()[name], tensor), name
-    with pytest.raises(NonFiniteLoss, match="not finite in 1 steps, which changed no weight"):
+    with pytest.raises(NonFiniteLoss, match="not finite in 1 step, which changed no weight"):
         deferred.check()
     without.step(Batch(good), 1e-2, 1.0)
     without.state.noise.set_state(deferred.state.noise.get_state())
