@@ -174,10 +174,7 @@ WITHOUT_OWN_TESTS = {
     "serving.http.errors": "the exception of every refusal",
     "serving.loaded_model": "the base class of two dataclasses",
     "serving.portable.decoder_outputs": "tested by the models that it exports, in portable/test_onnx_form.py",
-    "serving.portable.export": "tested by the models that it exports, in portable/test_onnx_form.py",
     "serving.portable.latent_outputs": "tested by the models that it exports, in portable/test_onnx_form.py",
-    "serving.portable.operators": "tested by the models that it exports, in portable/test_onnx_form.py",
-    "serving.portable.parity": "tested by the models that it exports, in portable/test_onnx_form.py",
     "serving.portable.parts": "tested by the models that it exports, in portable/test_onnx_form.py",
     "serving.service.schemas": "types, which service/test_protocol.py and test_openapi.py compare with what is sent",
 }

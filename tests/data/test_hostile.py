@@ -17,7 +17,8 @@ from PIL import Image
 
 from command_line import in_process, one_line
 from data_files import COLOUR, IMAGES, idx_bytes, refusal, save_images, saved, written
-from hostile_files import gzipped, npy_start, png_of, zeros, zip_of
+from hostile_files import npy_start
+from hostile_images import gzipped, png_of, zeros, zip_of
 from lowerbound.data.files import read
 from lowerbound.foundation.errors import DataError
 

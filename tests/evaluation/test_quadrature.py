@@ -2,11 +2,9 @@
 
 import itertools
 import math
-from dataclasses import dataclass
 
 import numpy as np
 import pytest
-import scipy.stats
 import torch
 from torch import Tensor, nn
 from torch.testing import assert_close
@@ -23,7 +21,8 @@ from lowerbound.foundation.seeding import generator
 from lowerbound.models.config import ModelConfig
 from lowerbound.models.construction import build_model
 from lowerbound.models.vae import VAE
-from lowerbound.probability.distributions import Bernoulli, Distribution
+from lowerbound.probability.distributions import Bernoulli
+from mixtures import mixture
 
 pytestmark = pytest.mark.usefixtures("float64")
 
@@ -127,70 +126,15 @@ def test_no_mode_is_missed_however_far_from_the_encoders(sigma):
     assert_close(result.log_evidence, folded_evidence(data, centre, x), rtol=0, atol=1e-6)
 
 
-@dataclass(frozen=True, eq=False)
-class MixtureDistribution(Distribution):
-    """A mixture as a prior's distribution, as much of it as quadrature asks for."""
-
-    mixture: GaussianMixture
-    event_ndim: int = 1
-
-    @property
-    def mean(self) -> Tensor:
-        return self.mixture.weight @ self.mixture.mean
-
-    mode = mean
-
-    @property
-    def variance(self) -> Tensor:
-        within = self.mixture.covariance.diagonal(dim1=-2, dim2=-1)
-        return self.mixture.weight @ (within + self.mixture.mean**2) - self.mean**2
-
-    def log_prob(self, value: Tensor) -> Tensor:
-        return self.mixture.log_evidence(value)
-
-    def sample(self, generator, num_samples):
-        raise NotImplementedError
-
-
-class MixturePrior(nn.Module):
-    def __init__(self, mixture: GaussianMixture) -> None:
-        super().__init__()
-        self.mixture = mixture
-
-    def forward(self) -> MixtureDistribution:
-        return MixtureDistribution(self.mixture)
-
-
-@pytest.fixture(scope="module")
-def mixture(float64):
-    factor = torch.randn(3, 2, 2, generator=generator(0, "factors"))
-    covariance = 0.2 * factor @ factor.mT + 0.05 * torch.eye(2)
-    mean = torch.tensor([[-2.0, 0.5], [1.5, 1.5], [0.5, -2.0]])
-    return GaussianMixture(torch.tensor([0.5, 0.3, 0.2]), mean, covariance)
-
-
-def test_the_mixtures_density_and_draws_are_those_of_scipy_and_of_its_moments(mixture):
-    x = mixture.sample(40_000, generator(0, "x"))
-    parts = [
-        weight * scipy.stats.multivariate_normal(mean, covariance).pdf(x.numpy())
-        for weight, mean, covariance in zip(
-            mixture.weight.tolist(), mixture.mean.numpy(), mixture.covariance.numpy(), strict=True
-        )
-    ]
-    assert_close(mixture.log_evidence(x), torch.from_numpy(np.log(sum(parts))))
-    prior = MixtureDistribution(mixture)
-    for draws, expected in ((x, prior.mean), ((x - prior.mean) ** 2, prior.variance)):
-        assert ((draws.mean(0) - expected).abs() < 4 * draws.std(0) / 200).all()
-
-
-def test_any_prior_that_has_a_density_will_do(mixture):
-    data = orthogonal_linear_gaussian(3, 2, sigma=1.2, generator=generator(0, "data"))
-    seen = mixture.pushforward(data)
-    x = seen.sample(6, generator(0, "examples"))
+def test_any_prior_that_has_a_density_will_do():
+    data, prior = orthogonal_linear_gaussian(3, 2, sigma=1.2, generator=generator(0, "data")), mixture()
+    weights, variances = prior.logits.softmax(-1), prior.log_variances.exp()
+    observed = GaussianMixture(weights, prior.means, torch.diag_embed(variances)).pushforward(data)
+    x = observed.sample(6, generator(0, "examples"))
     model = exact_model(data)
-    model.prior = MixturePrior(mixture)
+    model.prior = prior
     result = integrate(model, images(x), TIGHT)
-    assert_close(result.log_evidence, seen.log_evidence(x), rtol=0, atol=1e-6)
+    assert_close(result.log_evidence, observed.log_evidence(x), rtol=0, atol=1e-6)
 
 
 # ---- errors

@@ -13,7 +13,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from hostile_files import IMAGES, black_png, exif_png, tiff_frames, tiff_tiles
+from hostile_files import IMAGES
+from hostile_images import black_png, exif_png, tiff_frames, tiff_tiles
 from lowerbound.data.images import ImageOptions, read_image_bytes
 from lowerbound.foundation.errors import DataError, TooLarge
 from lowerbound.serving import image_decoding as decoding

@@ -9,7 +9,7 @@ import pytest
 import torch
 from PIL import Image
 
-from browsers import Traffic, complaints, monitored, served
+from browsers import Traffic, complaints, monitored, served, until
 from explorer_runs import trained
 from lowerbound.runs.run_log import RunLog, read_log
 from lowerbound.serving.explorer.application import application
@@ -64,15 +64,6 @@ def opened(browser, url):
     for context, heard in pages:
         context.close()
         assert complaints(heard) == []
-
-
-def until(page, condition, seconds=10):
-    """Wait for an expression to hold. Playwright's own waiting evaluates text in the page, which its policy forbids."""
-    for _ in range(20 * seconds):
-        if page.evaluate(condition):
-            return
-        page.wait_for_timeout(50)
-    raise AssertionError(f"after {seconds} s not yet: {condition}")
 
 
 def plane(page):
