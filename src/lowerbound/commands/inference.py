@@ -166,7 +166,7 @@ def impute(
     copied = f", {len(imputed.skipped):,} unreadable rows copied unchanged" if imputed.skipped else ""
     out_of = f"of {imputed.num_rows:,} rows"
     console.out.print(f"{imputed.num_filled:,} cells {out_of} filled{copied}: {imputed.path}", markup=False)
-    console.out.print(f"filled values with their uncertainty: {imputed.fills_path}", markup=False)
+    console.out.print(f"imputed values with their uncertainty: {imputed.fills_path}", markup=False)
 
 
 @app.command(rich_help_panel=USE, epilog="Example: lowerbound interpolate runs/conv 3 8 --num 12")

@@ -263,7 +263,7 @@ def own_config(latent_dim: int, likelihood: Likelihood, prior: Prior, posterior:
     latent: dict[str, Prior | Posterior] = {"prior": prior, "posterior": posterior}
     for kind, of_latents in latent.items():
         if of_latents.latent_dim != latent_dim:
-            raise ConfigError(f"the {kind} has {of_latents.latent_dim} latents, the model has {latent_dim}.")
+            raise ConfigError(f"the {kind} has {of_latents.latent_dim} latents, but the model has {latent_dim}.")
     settings: dict[str, Any] = {}
     parts: dict[str, Part] = {"likelihood": likelihood, "prior": prior, "posterior": posterior}
     for kind, part in parts.items():
