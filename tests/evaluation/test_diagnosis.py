@@ -118,7 +118,13 @@ def test_findings_are_sorted_by_severity_then_by_their_order_in_the_table():
 
 
 @pytest.mark.parametrize(
-    "name", ["overfitting", "holes in the latent space", "encoder is the bottleneck", "log-evidence estimate below a lower bound"]
+    "name",
+    [
+        "overfitting",
+        "holes in the latent space",
+        "encoder is the bottleneck",
+        "log-evidence estimate below a lower bound",
+    ],
 )
 def test_a_difference_within_noise_gives_no_finding(name):
     ((field, ill),) = ILL[name].items()

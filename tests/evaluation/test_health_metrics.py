@@ -194,7 +194,9 @@ def test_images_with_too_few_draws_for_a_shape_are_left_unjudged(healthy, splits
 
 def test_evidence_below_the_bound_is_found(healthy, splits):
     too_low = np.full(NUM_TEST, -100.0)
-    assert names(healthy, splits, known={"log_evidence_per_image": too_low}) == {"log-evidence estimate below a lower bound"}
+    assert names(healthy, splits, known={"log_evidence_per_image": too_low}) == {
+        "log-evidence estimate below a lower bound"
+    }
 
 
 def test_monitored_test_images_are_found(healthy, splits):

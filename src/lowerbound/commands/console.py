@@ -217,7 +217,9 @@ def print_comparison(comparison: "Comparison", verdicts: Sequence[str]) -> None:
     score = comparison.rows[0].score
     title = f"{comparison.quantity}, {score.split}, {score.convention}"
     print_table(
-        (title, f"mean ± standard error, {score.unit}", "paired difference", "compared with the first"), rows, right=(1, 2)
+        (title, f"mean ± standard error, {score.unit}", "paired difference", "compared with the first"),
+        rows,
+        right=(1, 2),
     )
 
 

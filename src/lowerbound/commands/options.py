@@ -44,7 +44,10 @@ SeedOption = Annotated[int, typer.Option(min=0, help="Seed of the random draws."
 OutOption = Annotated[Path | None, typer.Option(metavar="FILE", help="Output file; default: a file in RUN.")]
 TokenFileOption = Annotated[
     Path | None,
-    typer.Option(metavar="FILE", help="File with the access token (mode 600); default: the environment variable LOWERBOUND_TOKEN."),
+    typer.Option(
+        metavar="FILE",
+        help="File with the access token (mode 600); default: the environment variable LOWERBOUND_TOKEN.",
+    ),
 ]
 NumOption = Annotated[int, typer.Option("--num", "-n", min=1, max=10_000, help="Number of examples.")]
 SizeOption = Annotated[str, typer.Option(metavar="WIDTHxHEIGHT", help="Resize image files to this size.")]

@@ -1,6 +1,6 @@
 """Diagnosis: HealthMetrics, the checks on them, and the findings: problems of a model, with settings that fix them.
 
-`diagnose` is a pure function of the numbers that `health_metrics.measure_health` measures. Every check is a row of
+`diagnose` is a pure function of the numbers that `health_metrics.measure_health` measures. Every check is an entry in
 CHECKS, states its threshold and the reason for it, and returns None if a number that it needs was not measured. A
 difference within noise (two standard errors) is not a finding. A healthy model has no findings.
 
@@ -243,8 +243,7 @@ def overfitting(evidence: HealthMetrics) -> Finding | None:
         unit="nats",
         remedy="--set training.patience=3 to stop when the validation score no longer improves, fewer epochs "
         "(--set training.num_epochs=10), or a smaller network (--set model.hidden=[128])",
-        source=f"reference models lose less than {OVERFITTING_FRACTION:.0%} of the gain; beyond two standard "
-        "errors",
+        source=f"reference models lose less than {OVERFITTING_FRACTION:.0%} of the gain; beyond two standard errors",
     )
 
 
