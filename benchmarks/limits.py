@@ -18,8 +18,8 @@ What a network costs, at 28 × 28 with two latents:
   functions are taken to be fused into the layers, copies of weights in bfloat16 to cost nothing.
 
 The roofline bound is the larger of FLOPs / best product rate and bytes / best bandwidth of the copy of the nearest
-footprint. The share of the roofline is bound / measured time: of training through `fit` at speed "fast", and of encoding and decoding
-10,000 images in batches. Machine, training and inference are measured in alternating rounds.
+footprint. The share of the roofline is bound / measured time: of training through `fit` at speed "fast", and of
+encoding and decoding 10,000 images in batches. Machine, training and inference are measured in alternating rounds.
 """
 
 import argparse
@@ -247,7 +247,7 @@ def reached(
 def reached_in_inference(
     machine: dict[str, Any], name: str, task: str, precision: str, seconds: list[float]
 ) -> dict[str, Any]:
-    """Roofline bound and time of encoding or decoding 10,000 images: weights read once, values written and read once."""
+    """Bound and time of encoding or decoding 10,000 images: weights read once, values written and read once."""
     model, width = network(name), PRECISIONS[precision].itemsize
     body, shape = (model.encoder, model.event_shape) if task == "encode" else (model.decoder, (model.latent_dim,))
     layers = list(layers_of(body, 1, *shape))

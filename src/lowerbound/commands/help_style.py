@@ -1,4 +1,4 @@
-"""The style of the commands' help: flags, which take no value, show none, and the usage line has the arguments' names."""
+"""Style of the commands' help: a flag shows no value, because it takes none; the usage line has arguments by name."""
 
 from typing import Any
 

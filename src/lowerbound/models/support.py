@@ -56,7 +56,8 @@ def binarise_as_run(collection: Collection, schema: Schema) -> Collection:
     if schema.binarisation == "none":
         return collection
     examples = binarise_by_content(collection.examples, schema.binarisation_seed)
-    note = f"grey pixels are binarised at random, with a seed derived from the image's values ({describe_binarisation(schema)})"
+    how = describe_binarisation(schema)
+    note = f"grey pixels are binarised at random, with a seed derived from the image's values ({how})"
     notes = () if examples is collection.examples else (note,)
     return replace(collection, examples=examples, notes=(*collection.notes, *notes))
 

@@ -144,7 +144,7 @@ class GaussianLikelihood(Likelihood):
 
 
 class GaussianPerElementLikelihood(Likelihood):
-    """Real values in any unit, each with a mean and a standard deviation from the decoder; all normalising constants included.
+    """Real values in any unit, each with mean and standard deviation from the decoder; normalising constants included.
 
     Encoder and decoder use values standardised by the training data's mean and standard deviation of each element;
     densities are those of the data in their own unit. Standard deviations are at least 1e-3 of the training data's.

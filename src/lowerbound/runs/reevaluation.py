@@ -29,7 +29,8 @@ def reevaluate(
 ) -> Run:
     """Run the full evaluation of a finished run, and update its results and report.
 
-    `settings` may change the evaluation and the data directory; `data` is the path of the run's data if they were moved.
+    `settings` may change the evaluation and the data directory; `data` is the new path of the run's data if they were
+    moved.
     Annealing keeps its progress in RUN/annealing until the results are written, so that it can be interrupted.
     """
     for section in settings or {}:

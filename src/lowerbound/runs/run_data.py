@@ -164,8 +164,8 @@ def _placed(config: DataConfig, place: str, stored: Mapping[str, Any]) -> DataCo
 def _verified(path: Path, stored: Mapping[str, Any], splits: Splits) -> Splits:
     if splits.checksum != stored["run"]["data_checksum"]:
         raise RunError(
-            f"the data in {splits.name!r} are not those on which {path} was trained (their checksum differs); restore them, or "
-            "give the path of the unchanged data.",
+            f"the data in {splits.name!r} are not those on which {path} was trained (their checksum differs); "
+            "restore them, or give the path of the unchanged data.",
             hint="data",
         )
     return splits

@@ -107,7 +107,7 @@ def chunks_of(points: Dataset) -> list[tuple[int, int]]:
 
 
 def model_input(points: Dataset, split: int, start: int, num: int = CHUNK) -> Float[torch.Tensor, "n *event"]:
-    """A chunk of a split on the model's scale; binarised with seeds from the images' values if pixels are probabilities."""
+    """A chunk of a split on the model's scale; binarised, seeded from their values, if pixels are probabilities."""
     whole = points.parts[split]
     part = replace(whole.subset(np.arange(start, min(start + num, len(whole)))), is_redrawn=False)
     return scaled(binarise_by_content(part, points.schema.binarisation_seed) if whole.is_redrawn else part)
