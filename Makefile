@@ -1,5 +1,5 @@
 # make install   a virtual environment with everything the package needs
-# make demo      train both reference models on the embedded digits and print the path of the report
+# make demo      train both reference models on the bundled digits and print the path of the report
 # make test      all tests;  make check: lint and types
 # make browser   install Chromium with apt; without it the tests of pages are skipped
 # make test-faults   fault injection: kills, full disks, damaged files, hostile input; about two hours on one core

@@ -4,7 +4,7 @@
     python benchmarks/explorer_latency.py runs/conv --quick                   a trial
 
 `lowerbound explore RUN` runs in its own process; headless Chromium without a GPU shows all examples of the run on the
-plane. The pointer moves in a circle, sixty moves a second. Latency is the time from a move until its image is
+plane. The pointer moves in a circle, sixty moves per second. Latency is the time from a move until its image is
 drawn, from the page's performance entries, including moves that waited for an earlier one; moves replaced by a later
 one are never drawn, and not counted. Frames are animation callbacks. Then the same with the offline page, opened from
 disk.
@@ -113,7 +113,7 @@ def _go_round(page: Page, seconds: float) -> int:
 
 
 def _table(rows: list[dict[str, Any]]) -> str:
-    head = ["run", "page", "codes", "moves, drawn", "median", "95 %", "most", "frames/s"]
+    head = ["run", "page", "codes", "moves, drawn", "median", "p95", "maximum", "frames/s"]
     body = [
         [
             row["run"],

@@ -71,7 +71,7 @@ PIECES = [
     Piece("last convolution as a matrix product", *CONV[0], set_on(Conv2d, "fast")),
     *(Piece("channels last", *case, channels_first) for case in CONV),
     # Adam's moments take hundreds of steps to decay.
-    Piece("denormal moments dropped", "dense", 32, "float32", nothing, num_warm_up_steps=3000),
+    Piece("denormal moments flushed to zero", "dense", 32, "float32", nothing, num_warm_up_steps=3000),
 ]
 MEMORY = [*CONV, ("dense", 128, "float32")]
 

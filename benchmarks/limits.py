@@ -1,4 +1,4 @@
-"""The machine's limits, the networks' cost, and how close training comes to the limits, in one run.
+"""The machine's roofline, the networks' cost, and how close training comes to the roofline, in one run.
 
     python benchmarks/limits.py            about two minutes
     python benchmarks/limits.py --quick    a trial
@@ -17,9 +17,9 @@ What a network costs, at 28 × 28 with two latents:
   each output of a layer with weights, and the draw z, written and read once forward and once backward. Elementwise
   functions are taken to be fused into the layers, copies of weights in bfloat16 to cost nothing.
 
-A floor is the larger of FLOPs / best product rate and bytes / best bandwidth of the copy of the nearest footprint. The
-share of the limit is floor / measured time: of training through `fit` at speed "fast", and of encoding and decoding
-10,000 images in batches. Machine, training and inference are measured in alternating rounds.
+The roofline bound is the larger of FLOPs / best product rate and bytes / best bandwidth of the copy of the nearest
+footprint. The share of the roofline is bound / measured time: of training through `fit` at speed "fast", and of
+encoding and decoding 10,000 images in batches. Machine, training and inference are measured in alternating rounds.
 """
 
 import argparse
@@ -224,7 +224,7 @@ def floor(machine: dict[str, Any], precision: str, flops: float, num_bytes: floa
 def reached(
     machine: dict[str, Any], name: str, precision: str, batch_size: int, seconds: list[float]
 ) -> dict[str, Any]:
-    """Floor, time and share of the limit of one training."""
+    """Roofline bound, time and share of the roofline of one training."""
     needs, width = cost(name), PRECISIONS[precision].itemsize
     per_image = needs["pixels"] * (1 + 2 * width) + 4 * width * needs["activations_per_image"]
     num_bytes = STATE_PASSES * 4 * needs["parameters"] + batch_size * per_image
@@ -247,7 +247,7 @@ def reached(
 def reached_in_inference(
     machine: dict[str, Any], name: str, task: str, precision: str, seconds: list[float]
 ) -> dict[str, Any]:
-    """Floor and time of encoding or decoding 10,000 images: weights read once, values written and read once."""
+    """Bound and time of encoding or decoding 10,000 images: weights read once, values written and read once."""
     model, width = network(name), PRECISIONS[precision].itemsize
     body, shape = (model.encoder, model.event_shape) if task == "encode" else (model.decoder, (model.latent_dim,))
     layers = list(layers_of(body, 1, *shape))
@@ -268,7 +268,7 @@ def reached_in_inference(
 
 
 def table(figures: dict[str, Any]) -> str:
-    """Tables of the machine, the networks, and training and inference with their floors."""
+    """Tables of the machine, the networks, and training and inference with their roofline bounds."""
     tables = (machine_table, cost_table, training_table, inference_table, source)
     return "\n\n".join(part(figures) for part in tables)
 
@@ -312,12 +312,12 @@ def training_table(figures: dict[str, Any]) -> str:
             digits(case["floor_us_per_image"]),
             case["step"]["set_by"],
             with_quartiles(case["us_per_image"]),
-            f"{100 * case['share_of_limit']:.0f} %",
+            f"{100 * case['share_of_limit']:.0f}",
         )
         for case in figures["training"]
     ]
-    columns = ("training, precision, batch size", "floor, µs per image", "set by", "measured, µs per image (quartiles)")
-    return markdown((*columns, "share of the limit"), rows)
+    bound, measured = "roofline bound, µs per image", "measured, µs per image (quartiles)"
+    return markdown(("training, precision, batch size", bound, "set by", measured, "% of roofline"), rows)
 
 
 def inference_table(figures: dict[str, Any]) -> str:
@@ -327,12 +327,12 @@ def inference_table(figures: dict[str, Any]) -> str:
             digits(1e3 * case["seconds"]),
             case["set_by"],
             with_quartiles(case["seconds_measured"], 1e-3),
-            f"{100 * case['share_of_limit']:.0f} %",
+            f"{100 * case['share_of_limit']:.0f}",
         )
         for case in figures["inference"]
     ]
-    columns = (f"{NUM_INFERRED:,} images, precision", "floor, ms", "set by", "measured, ms (quartiles)")
-    return markdown((*columns, "share of the limit"), rows)
+    columns = (f"{NUM_INFERRED:,} images, precision", "roofline bound, ms", "set by", "measured, ms (quartiles)")
+    return markdown((*columns, "% of roofline"), rows)
 
 
 if __name__ == "__main__":

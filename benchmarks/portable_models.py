@@ -132,7 +132,7 @@ def tables(figures: dict[str, Any]) -> str:
     return "\n\n".join(
         (
             markdown(columns, apart),
-            markdown(("run", "file", "examples", "PyTorch, ms", "ONNX Runtime, ms", "times as fast"), fast),
+            markdown(("run", "file", "examples", "PyTorch, ms", "ONNX Runtime, ms", "speed-up"), fast),
         )
     )
 

@@ -57,7 +57,7 @@ def probes(train: LabelledCodes, test: LabelledCodes) -> dict[str, float]:
 
 def table(figures: dict[str, Any]) -> str:
     """Accuracies in per cent."""
-    lines = ["| | values | linear probe | 5 nearest neighbours |", "|---|---|---|---|"]
+    lines = ["| | dimensions | linear probe | 5-NN accuracy |", "|---|---|---|---|"]
     for name, found in figures["probes"].items():
         cells = [f"{100 * found[key]:.2f} ± {100 * found[f'{key}_error']:.2f} %" for key in ("linear", "neighbours")]
         lines.append(f"| {name} | {found['num_values']} | {cells[0]} | {cells[1]} |")

@@ -1,4 +1,4 @@
-"""The models of both reference texts and `conv` on MNIST in one run: curves, bounds and wall times.
+"""The models of both tutorials and `conv` on MNIST in one run: curves, bounds and wall times.
 
     LOWERBOUND_DATA=DIR python benchmarks/reference_models.py --out runs/reference
 

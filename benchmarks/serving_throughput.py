@@ -187,7 +187,7 @@ def about(case: tuple[str, int], seconds: dict[str, list[float]]) -> dict[str, A
 
 def table(figures: dict[str, Any]) -> str:
     """The figures as a table for docs/serving.md."""
-    columns = ("operation, batch", "bare, ms", "`infer`, ms", "overhead, ms", "share of the bare model's images/s")
+    columns = ("operation, batch", "bare, ms", "`infer`, ms", "overhead, ms", "relative throughput")
     rows = [
         (
             f"{case['operation']}, {case['batch_size']}",

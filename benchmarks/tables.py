@@ -25,6 +25,9 @@ from lowerbound.foundation.storage import read_json, write_text
 
 ROOT = Path(__file__).parent
 FASTEST = ("lowerbound float32", "lowerbound bfloat16")
+PEERS = {"keras": "Keras", "plain torch": "plain PyTorch"}
+"""Names of programs within a phrase."""
+
 DOCUMENT = ROOT.parent / "docs" / "performance.md"
 Figures = dict[str, Any]
 
@@ -99,13 +102,13 @@ def inference(figures: Figures) -> str:
         ]
         for case in figures["cases"]
     ]
-    times = [f"{own.split()[-1]} faster than {peer}" for peer in peers for own in ours]
+    times = [f"{own.split()[-1]} speed-up over {PEERS.get(peer, peer)}" for peer in peers for own in ours]
     head = ["network", "task", *(f"{side}, ms" for side in sides), *times]
     note = (
         f"Median (quartiles) of the rounds; all images are {figures['images']:,}, one image is the median of "
         f"{figures['calls']} calls."
     )
-    return "\n\n".join([markdown([*head, "Keras by"], rows), note, source(figures, f"{figures['rounds']} rounds")])
+    return "\n\n".join([markdown([*head, "Keras call"], rows), note, source(figures, f"{figures['rounds']} rounds")])
 
 
 def time_to_quality(figures: Figures) -> str:

@@ -1,4 +1,4 @@
-"""Time to reach the −ELBO of the reference text, compared with Keras, and the −ELBO reached in the time of Keras.
+"""Time to the −ELBO of the convolutional tutorial, compared with Keras, and the −ELBO reached in the time of Keras.
 
     LOWERBOUND_DATA=DIR python benchmarks/time_to_quality.py [--seeds 5] [--max-epochs 30] [--filled 5]
 

@@ -1,4 +1,4 @@
-"""The Python interface on one page: train on the embedded digits, read the scores, use the model.
+"""The Python interface on one page: train on the bundled digits, read the scores, use the model.
 
 python examples/train_and_look.py [OUT]
 """

@@ -1,4 +1,4 @@
-"""Variational autoencoders: from the bound to the browser.
+"""Train, evaluate, explore and serve variational autoencoders.
 
     import lowerbound as lb
 

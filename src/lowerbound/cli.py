@@ -12,6 +12,7 @@ import typer
 
 from lowerbound import __version__
 from lowerbound.commands import console, inference, inspect, sharing, terminal, training
+from lowerbound.commands.help_style import Command
 from lowerbound.commands.hints import with_hint
 from lowerbound.commands.options import PANELS, app
 from lowerbound.foundation.errors import Interrupted, LowerboundError, UsageError
@@ -21,6 +22,8 @@ COMMANDS = (training, inference, sharing, inspect)
 
 # Help lists panels in the order of their first commands.
 app.registered_commands.sort(key=lambda command: PANELS.index(command.rich_help_panel))
+for command in app.registered_commands:
+    command.cls = Command
 
 
 @app.callback(invoke_without_command=True)

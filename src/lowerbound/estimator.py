@@ -71,11 +71,11 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  # 
     Attributes
     ----------
     model_ : lowerbound.VAE
-        The trained model, of standardised rows for a likelihood of real numbers.
+        The trained model; for continuous likelihoods it works on standardised rows.
     location_, scale_ : ndarray of shape (n_features,)
         Origin and unit of each feature, in float64, of the rows of `fit` or the first `partial_fit`: mean and standard
-        deviation, 0 and 1 under other likelihoods. A constant feature has scale 1. A feature that is NaN in all these
-        rows has location NaN: its later values are ignored, and outputs are NaN.
+        deviation for continuous likelihoods; 0 and 1 otherwise. A constant feature has scale 1. A feature that
+        is NaN in all these rows has location NaN: its later values are ignored, and outputs are NaN.
     schema_ : lowerbound.foundation.schema.Schema
         Schema of those rows; later rows with values outside the likelihood's support are refused.
     n_features_in_ : int

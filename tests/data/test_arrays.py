@@ -234,7 +234,7 @@ def test_the_splits_of_a_file_are_kept(tmp_path, kind, suffix):
     found = {
         name: sorted(getattr(splits, name).values[:, 0, 0, 0].tolist()) for name in ("train", "validation", "test")
     }
-    assert "splits as given: " + ", ".join(f"{name} {len(of)}" for name, of in sizes.items()) in splits.notes
+    assert "predefined splits: " + ", ".join(f"{name} {len(of)}" for name, of in sizes.items()) in splits.notes
     if len(sizes) == 3:
         assert found == sizes
     else:  # a tenth of the training examples stands in for the one that is not given

@@ -23,7 +23,7 @@ def test_a_pixel_is_one_with_the_probability_of_its_grey_value():
     assert (bits.max_value, bits.values.dtype) == (1.0, np.uint8)
 
 
-def test_draws_are_keyed_by_position_whatever_follows():
+def test_draws_are_seeded_from_the_position_whatever_follows():
     many, few = binarise(grey(5000), 0, 1), binarise(grey(20), 0, 1)
     np.testing.assert_array_equal(many.values[:20], few.values)
 

@@ -105,7 +105,7 @@ def test_folders_of_splits_are_kept_as_splits(tmp_path, form, classes, around, v
     path = placed(tmp_path / "pets", split_files(names, classes, around), form)
     collection, splits = read(path), load(DataConfig(source=str(path)))
     assert (collection.num_validation, collection.num_test) == (3, 4)
-    assert collection.notes == ("splits as given: train 12, validation 3, test 4",)
+    assert collection.notes == ("predefined splits: train 12, validation 3, test 4",)
     assert collection.label_names == (("c", "d") if classes else ())
     found = [sorted(part.values[:, 0, 0, 0].tolist()) for part in (splits.train, splits.validation, splits.test)]
     assert found == [[*range(5, 17)], [*range(17, 20)], [*range(1, 5)]]

@@ -69,7 +69,7 @@ def test_splits_for_validation_and_test_stay_and_all_others_are_trained_on(tmp_p
     splits = load(DataConfig(source=str(saved_to(tmp_path / "saved", datasets.DatasetDict(parts)))))
     found = [sorted(part.values[:, 0, 0, 0]) for part in (splits.train, splits.validation, splits.test)]
     assert found == [[*range(20), 200, 201], [*range(50, 55)], [100, 101, 102]]
-    assert "splits as given: train 22, validation 5, test 3" in splits.notes
+    assert "predefined splits: train 22, validation 5, test 3" in splits.notes
     assert "splits train, extra are read as one" in splits.notes
 
 

@@ -1,4 +1,4 @@
-"""Names of given splits."""
+"""Names of predefined splits."""
 
 import pytest
 
@@ -15,4 +15,4 @@ def test_other_names_stand_for_none():
 
 
 def test_the_note_has_the_sizes_in_order_and_no_empty_split():
-    assert split_note({"test": 3, "train": 1_200, "validation": 0}) == "splits as given: train 1,200, test 3"
+    assert split_note({"test": 3, "train": 1_200, "validation": 0}) == "predefined splits: train 1,200, test 3"

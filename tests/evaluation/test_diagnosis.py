@@ -29,7 +29,7 @@ HEALTHY = HealthMetrics(
     approximation_gap=Estimate(0.3, 0.03),
     log_evidence=Estimate(-146.0, 1.7),
     pareto_k=0.4,
-    untrusted_share=0.05,
+    unreliable_share=0.05,
     effective_sample_size=300.0,
     monitored="validation",
 )
@@ -41,12 +41,12 @@ ILL = {
     "posterior collapse": {"active_units": 0},
     "log-variance at its bound": {"clamped_share": 0.01},
     "σ at its bound": {"learned_sigma": 1e-3},
-    "evidence below its bound": {"approximation_gap": Estimate(-0.4, 0.1)},
-    "untrusted evidence": {"pareto_k": 0.8, "untrusted_share": 0.6},
+    "log-evidence estimate below a lower bound": {"approximation_gap": Estimate(-0.4, 0.1)},
+    "unreliable log-evidence estimate": {"pareto_k": 0.8, "unreliable_share": 0.6},
     "overfitting": {"test_elbo": Estimate(-165.0, 1.7)},
     "holes in the latent space": {"aggregate_kl": Estimate(2.0, 0.1)},
     "encoder is the bottleneck": {"amortisation_gap": Estimate(8.0, 1.0)},
-    "monitored test examples": {"monitored": "test"},
+    "model selected on the test split": {"monitored": "test"},
 }
 """For each finding, what makes the healthy model ill with that alone."""
 
@@ -118,7 +118,13 @@ def test_findings_are_sorted_by_severity_then_by_their_order_in_the_table():
 
 
 @pytest.mark.parametrize(
-    "name", ["overfitting", "holes in the latent space", "encoder is the bottleneck", "evidence below its bound"]
+    "name",
+    [
+        "overfitting",
+        "holes in the latent space",
+        "encoder is the bottleneck",
+        "log-evidence estimate below a lower bound",
+    ],
 )
 def test_a_difference_within_noise_gives_no_finding(name):
     ((field, ill),) = ILL[name].items()

@@ -153,7 +153,7 @@ def test_the_estimators_first_rows_are_the_same(rows):
     assert_first_are_the_same(fitted.sample)
 
 
-def test_a_reconstruction_by_draws_can_be_keyed_by_content(images_run):
+def test_a_reconstruction_by_draws_can_be_seeded_from_the_values(images_run):
     x = torch.rand(6, 1, 8, 9, generator=generator(0, "x"))
     vae = images_run.vae
 

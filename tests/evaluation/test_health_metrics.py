@@ -164,9 +164,9 @@ def test_unreliable_weights_are_found(healthy, splits):
     ill = np.where(np.arange(NUM_TEST) % 4 == 0, 0.9, 0.2)
     known = {"pareto_k_per_image": ill, "effective_sample_size_per_image": np.full(NUM_TEST, 7.0)}
     found = measure_health(healthy, splits, config=QUICK, known=known)
-    assert (found.untrusted_share, found.effective_sample_size) == (0.25, 7.0)
+    assert (found.unreliable_share, found.effective_sample_size) == (0.25, 7.0)
     (finding,) = diagnose(found)
-    assert finding.name == "untrusted evidence"
+    assert finding.name == "unreliable log-evidence estimate"
     assert "For 25% of the examples" in finding.sentence
     assert finding.severity == WARNING
 
@@ -176,7 +176,7 @@ def test_unreliable_weights_with_exact_evidence_are_only_a_note(healthy, splits,
     exact = {"log_evidence_per_image": linear_gaussian.data.log_evidence(x).numpy()}
     found = measure_health(healthy, splits, config=QUICK, known=exact | {"pareto_k_per_image": np.full(NUM_TEST, 0.9)})
     (finding,) = diagnose(found)
-    assert (finding.name, finding.severity) == ("untrusted evidence", NOTE)
+    assert (finding.name, finding.severity) == ("unreliable log-evidence estimate", NOTE)
 
 
 def test_gaps_that_are_known_are_not_searched_again(healthy, splits):
@@ -187,18 +187,20 @@ def test_gaps_that_are_known_are_not_searched_again(healthy, splits):
 
 def test_images_with_too_few_draws_for_a_shape_are_left_unjudged(healthy, splits):
     unknown = np.full(8, np.nan)
-    assert measure_health(healthy, splits, config=QUICK, known={"pareto_k_per_image": unknown}).untrusted_share is None
+    assert measure_health(healthy, splits, config=QUICK, known={"pareto_k_per_image": unknown}).unreliable_share is None
     some = np.concatenate([unknown, [0.9, 0.1]])
-    assert measure_health(healthy, splits, config=QUICK, known={"pareto_k_per_image": some}).untrusted_share == 0.5
+    assert measure_health(healthy, splits, config=QUICK, known={"pareto_k_per_image": some}).unreliable_share == 0.5
 
 
 def test_evidence_below_the_bound_is_found(healthy, splits):
     too_low = np.full(NUM_TEST, -100.0)
-    assert names(healthy, splits, known={"log_evidence_per_image": too_low}) == {"evidence below its bound"}
+    assert names(healthy, splits, known={"log_evidence_per_image": too_low}) == {
+        "log-evidence estimate below a lower bound"
+    }
 
 
 def test_monitored_test_images_are_found(healthy, splits):
-    assert names(healthy, replace(splits, monitored="test")) == {"monitored test examples"}
+    assert names(healthy, replace(splits, monitored="test")) == {"model selected on the test split"}
 
 
 def test_the_gaps_are_those_of_the_first_test_images_for_which_the_evidence_is_known(healthy, splits):

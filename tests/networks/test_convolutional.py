@@ -77,7 +77,7 @@ def test_an_encoder_stage_is_a_strided_correlation_with_a_rectifier():
 
 
 def test_with_stride_1_a_transposed_convolution_is_a_convolution_with_its_kernel_turned_round():
-    # The reference text ends in a transposed convolution, this decoder in a convolution: the same functions.
+    # The convolutional tutorial ends in a transposed convolution, this decoder in a convolution: the same functions.
     output = decoder((3, 6, 7), (4,)).output
     assert isinstance(output, nn.Conv2d)
     transposed = nn.ConvTranspose2d(4, 3, 3, stride=1, padding=1)

@@ -1,6 +1,6 @@
 """In float32 every density, of every accepted value at every raw output, is that of mpmath at fifty digits.
 
-To a thousandth of a nat, or to 1e-5 of the density where that is large. A new row of LIKELIHOODS needs its formula in
+To a thousandth of a nat, or to 1e-5 of the density where that is large. A new entry in LIKELIHOODS needs its formula in
 CASES, written from the textbook and not from the code.
 """
 

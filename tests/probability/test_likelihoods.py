@@ -1,4 +1,4 @@
-"""Every row of LIKELIHOODS is a normalised family whose moments, output map and constants are what they claim.
+"""Every entry in LIKELIHOODS is a normalised family whose moments, output map and constants are what they claim.
 
 A new row is tested at once: a likelihood on the real line by quadrature, any other over what `values_of` says.
 """

@@ -1,4 +1,4 @@
-"""Every row of PRIORS is a normalised density over latents; the standard normal is what its name says."""
+"""Every entry in PRIORS is a normalised density over latents; the standard normal is what its name says."""
 
 import math
 

@@ -228,7 +228,7 @@ def test_the_bound_has_a_section_with_its_own_figures_before_the_others(make_res
     for name, plot in plots_for(make_results(full=True, manifold_sizes=(3,))).items():
         place = page.source.index(f'<h3 id="{name}">')
         assert (bound < place < figures) == (plot.section == "bound")
-    assert "How good is the bound?" in page.text
+    assert "Tightness of the bound" in page.text
 
 
 def test_without_a_measurement_the_section_says_how_to_make_one(page):

@@ -34,7 +34,7 @@ def test_evidence_that_has_not_converged_is_never_called_exact(make_results):
     text = wording.bound_quality(results)
     assert text.startswith("The integral for log p(x) did not converge within the budget for 3 of 360 images")
     assert "exact" not in text
-    assert wording.score_title(results.scores[-1].name) == "Grey evidence (not converged)"
+    assert wording.score_title(results.scores[-1].name) == "Log-evidence (grey pixels, not converged)"
     assert wording.score_description(results.scores[-1]) == "what elbo means; 3 of 360 not converged"
 
 

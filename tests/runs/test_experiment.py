@@ -33,7 +33,7 @@ def test_the_tutorial_recipes_follow_the_texts():
         assert (training.num_epochs, training.patience, training.validation_draws) == (30, 2, 1)
         assert (experiment.data.source, experiment.data.validation) == ("mnist", "test")
     sigma = resolve("tutorial-dense").model.likelihood_options["sigma"]
-    assert 1 / (2 * sigma**2) == pytest.approx(1.0)  # the text's C
+    assert 1 / (2 * sigma**2) == pytest.approx(1.0)  # the tutorial's C
 
 
 def test_a_recipe_can_be_a_file_of_ones_own(tmp_path):

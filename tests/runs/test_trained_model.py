@@ -143,7 +143,8 @@ def test_grey_images_are_binarised_as_the_runs_own_were_and_that_is_noted(tmp_pa
     assert model.convention == "static binarisation, seed 4"
     collection = model.examples(x[:10])
     assert set(np.unique(collection.examples.values)) == {0, 1}
-    assert collection.notes[-1] == "grey pixels are binarised by content (static binarisation, seed 4)"
+    note = "grey pixels are binarised at random, with a seed derived from the image's values"
+    assert collection.notes[-1] == f"{note} (static binarisation, seed 4)"
     np.testing.assert_array_equal(model.examples(x[3]).examples.values[0], collection.examples.values[3])
     black_and_white = np.where(x[:10] > 99, 255, 0)
     seen = model.examples(black_and_white)

@@ -44,22 +44,22 @@ def print_scores(scores: Sequence["Score"]) -> None:
         rows = [(score.name, with_error(score), score.unit, described(score, usual)) for score in of_split]
         # Not in the table's header, where it would take space from the descriptions.
         out.print(f"{split}: {pluralise(usual, 'example')}, {of_split[0].convention}", markup=False)
-        print_table(("quantity", "mean ± error", "unit", "description"), rows, right=(1,))
+        print_table(("quantity", "mean ± standard error", "unit", "description"), rows, right=(1,))
 
 
 def print_findings(findings: Sequence["Finding"]) -> None:
     """Print the findings of a diagnosis, most serious first."""
     # Imported here: it imports torch, which is already loaded when there are findings.
-    from lowerbound.reporting.wording import severity_name
+    from lowerbound.reporting.wording import finding_numbers, severity_name
 
     if not findings:
         out.print("no problems found.")
     for finding in findings:
         out.print(f"{severity_name(finding).lower()}: {finding.name}", markup=False)
         out.print(f"  {finding.sentence}", markup=False)
-        measured = f"{finding.number:.4g} {finding.unit}".strip()
-        out.print(f"  measured {measured}; threshold {finding.threshold:.4g} ({finding.source})", markup=False)
-        out.print(f"  fix: {finding.remedy}", markup=False)
+        out.print(f"  measured: {finding_numbers(finding)}", markup=False)
+        out.print(f"  basis: {finding.source}", markup=False)
+        out.print(f"  remedy: {finding.remedy}", markup=False)
 
 
 def print_written(path: Path, skipped: Sequence[str] = (), notes: Sequence[str] = ()) -> None:
@@ -217,7 +217,9 @@ def print_comparison(comparison: "Comparison", verdicts: Sequence[str]) -> None:
     score = comparison.rows[0].score
     title = f"{comparison.quantity}, {score.split}, {score.convention}"
     print_table(
-        (title, f"mean ± error, {score.unit}", "paired difference", "compared with the first"), rows, right=(1, 2)
+        (title, f"mean ± standard error, {score.unit}", "paired difference", "compared with the first"),
+        rows,
+        right=(1, 2),
     )
 
 

@@ -167,7 +167,7 @@ def impute(
     copied = f", {len(imputed.skipped):,} unreadable rows copied unchanged" if imputed.skipped else ""
     out_of = f"of {pluralise(imputed.num_rows, 'row')}"
     console.out.print(f"{pluralise(imputed.num_filled, 'cell')} {out_of} filled{copied}: {imputed.path}", markup=False)
-    console.out.print(f"filled values with their uncertainty: {imputed.fills_path}", markup=False)
+    console.out.print(f"imputed values with their uncertainty: {imputed.fills_path}", markup=False)
 
 
 @app.command(rich_help_panel=USE, epilog="Example: lowerbound interpolate runs/conv 3 8 --num 12")

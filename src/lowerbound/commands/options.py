@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from lowerbound.commands import console
+from lowerbound.commands.help_style import Group
 from lowerbound.foundation.errors import UsageError
 
 TRAIN, USE, SHARE, LOOK = "Train and evaluate", "Use a trained model", "Explore, serve, export", "Inspect and list"
@@ -16,7 +17,8 @@ NUM_ANNEALED = 100  # test examples, with --anneal
 
 app = typer.Typer(
     name="lowerbound",
-    help="Variational autoencoders: from the bound to the browser.",
+    cls=Group,
+    help="Train, evaluate, explore and serve variational autoencoders.",
     epilog="Start with: [bold]lowerbound train digits --recipe conv --out runs/first[/bold]",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
@@ -42,7 +44,10 @@ SeedOption = Annotated[int, typer.Option(min=0, help="Seed of the random draws."
 OutOption = Annotated[Path | None, typer.Option(metavar="FILE", help="Output file; default: a file in RUN.")]
 TokenFileOption = Annotated[
     Path | None,
-    typer.Option(metavar="FILE", help="File with the access token (mode 600); default: the variable LOWERBOUND_TOKEN."),
+    typer.Option(
+        metavar="FILE",
+        help="File with the access token (mode 600); default: the environment variable LOWERBOUND_TOKEN.",
+    ),
 ]
 NumOption = Annotated[int, typer.Option("--num", "-n", min=1, max=10_000, help="Number of examples.")]
 SizeOption = Annotated[str, typer.Option(metavar="WIDTHxHEIGHT", help="Resize image files to this size.")]

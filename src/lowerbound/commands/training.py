@@ -42,7 +42,7 @@ def train(
     seed: Annotated[
         int | None, typer.Option(min=0, help="Seed of weights, batch order and noise, not of splits.")
     ] = None,
-    seeds: Annotated[int, typer.Option(min=1, help="Repeat with this many seeds; report mean ± error.")] = 1,
+    seeds: Annotated[int, typer.Option(min=1, help="Repeat with this many seeds; report mean ± standard error.")] = 1,
     device: DeviceOption = "auto",
     data_dir: DataDirOption = "",
     size: SizeOption = "",
@@ -99,7 +99,7 @@ def train(
 
 @app.command(rich_help_panel=TRAIN)
 def demo(out: Annotated[Path, typer.Option(metavar="DIR", help="Output directory.")] = Path("runs/demo")) -> None:
-    """Train both reference architectures on the embedded digits; takes about a minute."""
+    """Train both reference architectures on the bundled digits; takes about a minute."""
     from lowerbound.runs import repeats
     from lowerbound.runs.run import Callbacks
 

@@ -1,8 +1,8 @@
 """Binarisation of grey images: each pixel is drawn as 1 with its grey value as the probability.
 
 "static" draws once. "dynamic" draws the training images again on every pass, as Burda et al. (arXiv:1509.00519) and
-Salakhutdinov and Murray (2008) do, and the other splits once, keyed by position, so that scores are reproducible.
-Both use a seed of this package: "static" is not the file of Larochelle and Murray.
+Salakhutdinov and Murray (2008) do, and the other splits once, seeded from their positions, so that scores are
+reproducible. Both use a seed of this package: "static" is not the file of Larochelle and Murray.
 """
 
 from dataclasses import replace
@@ -34,7 +34,7 @@ def binarise(examples: Examples, seed: int, stream: int) -> Examples:
 
 
 def binarise_by_content(examples: Examples, seed: int) -> Examples:
-    """Every pixel drawn from a stream keyed by the image's own values, so that the draw does not depend on the batch.
+    """Every pixel drawn from a stream seeded from the image's values, so that the draw does not depend on the batch.
 
     Black and white images stay unchanged; if all are, the examples themselves are returned.
     """

@@ -1,4 +1,4 @@
-"""Names of given splits: synonyms of train, validation and test in folders and on the Hugging Face hub."""
+"""Names of predefined splits: synonyms of train, validation and test in folders and on the Hugging Face hub."""
 
 from collections.abc import Mapping
 from typing import Literal
@@ -22,5 +22,5 @@ def split_from_name(name: str) -> Split | None:
 
 
 def split_note(sizes: Mapping[Split, int]) -> str:
-    """The note on the splits given by the data, with their sizes."""
-    return "splits as given: " + ", ".join(f"{name} {sizes[name]:,}" for name in SPLITS if sizes.get(name))
+    """The note on the predefined splits, with their sizes."""
+    return "predefined splits: " + ", ".join(f"{name} {sizes[name]:,}" for name in SPLITS if sizes.get(name))

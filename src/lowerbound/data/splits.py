@@ -87,7 +87,7 @@ class Pool:
     test: Examples
     collection: Collection
     read_from: str
-    has_own_validation: bool = False  # the held-out examples are a given split
+    has_own_validation: bool = False  # the held-out examples are a predefined split
 
 
 def check_config(config: DataConfig) -> None:
@@ -195,7 +195,7 @@ def pool_with_default_splits(place: str, collection: Collection, split_seed: int
 
 
 def _with_own_splits(place: str, collection: Collection, split_seed: int) -> Pool:
-    """The given splits; a missing one is a tenth of the training examples."""
+    """The predefined splits; a missing one is a tenth of the training examples."""
     examples, num_validation, num_test = collection.examples, collection.num_validation, collection.num_test
     num_learned = len(examples) - num_validation - num_test
     num_needed = 1 + (num_validation == 0) + (num_test == 0)

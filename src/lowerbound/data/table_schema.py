@@ -208,7 +208,7 @@ def _levels_as_set(known: KnownCells, setting: ColumnSetting) -> Column:
         refuse(known.table.place, f"cannot have levels in column {known.name!r}, whose kind is set to {kind!r}")
     if kind == "binary" and len(levels) != 2:
         third = next((i for i, text in enumerate(texts) if text not in levels[:2]), 0)
-        known.refuse(third, f"a binary column has 2 different values, this one has {len(levels):,}")
+        known.refuse(third, f"a binary column has 2 different values, but this one has {len(levels):,}")
     if len(levels) > MAX_LEVELS:
         refuse(
             known.table.place, f"has {len(levels):,} levels in column {known.name!r}, but the limit is {MAX_LEVELS:,}"

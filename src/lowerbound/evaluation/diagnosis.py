@@ -1,6 +1,6 @@
 """Diagnosis: HealthMetrics, the checks on them, and the findings: problems of a model, with settings that fix them.
 
-`diagnose` is a pure function of the numbers that `health_metrics.measure_health` measures. Every check is a row of
+`diagnose` is a pure function of the numbers that `health_metrics.measure_health` measures. Every check is an entry in
 CHECKS, states its threshold and the reason for it, and returns None if a number that it needs was not measured. A
 difference within noise (two standard errors) is not a finding. A healthy model has no findings.
 
@@ -41,7 +41,7 @@ AMORTISATION_FRACTION = 0.05
 PARETO_K_BOUND = 0.7
 """Pareto-k of the weights above which importance sampling fails for any practical number of draws."""
 
-UNTRUSTED_SHARE = 0.2
+UNRELIABLE_SHARE = 0.2
 """Share of examples that may be above that bound. Reference models, with 200 draws: 9 % on the digits, where the
 estimate is within a tenth of a nat; 50 % on MNIST, where it is 3 nats too low."""
 
@@ -73,7 +73,7 @@ class HealthMetrics:
     approximation_gap: Estimate | None = None
     log_evidence: Estimate | None = None  # exact
     pareto_k: float | None = None  # median over examples
-    untrusted_share: float | None = None  # of examples with a Pareto-k above PARETO_K_BOUND
+    unreliable_share: float | None = None  # of examples with a Pareto-k above PARETO_K_BOUND
     effective_sample_size: float | None = None  # median over examples
     monitored: str | None = None  # split that training monitored
 
@@ -103,9 +103,9 @@ def data_outside_support(evidence: HealthMetrics) -> Finding | None:
         severity=SERIOUS,
         sentence=f"Some examples lie outside the likelihood's support, which makes all other numbers meaningless: "
         f"{evidence.refusal}",
-        number=evidence.outside_share,
+        number=100 * evidence.outside_share,
         threshold=0.0,
-        unit="of examples",
+        unit="% of the examples",
         remedy="rescale the data to [0, 1], or --set model.likelihood=gaussian",
         source="a log-density is defined only on the support (Kingma and Welling, arXiv:1312.6114, Appendix C)",
     )
@@ -157,11 +157,11 @@ def log_variance_at_clamp(evidence: HealthMetrics) -> Finding | None:
         name="log-variance at its bound",
         severity=SERIOUS,
         sentence=f"Some posterior log-variances are clamped at ±{LOG_VARIANCE_BOUND:g}, where their gradient is zero.",
-        number=share,
-        threshold=CLAMPED_SHARE,
-        unit="of log-variances",
-        remedy="--set training.max_gradient_norm=1000 against jumps in training, and --set objective.rate_weight=1 if "
-        "the rate had no weight",
+        number=100 * share,
+        threshold=100 * CLAMPED_SHARE,
+        unit="% of the log-variances",
+        remedy="--set training.max_gradient_norm=1000 to prevent spikes in the loss, and --set objective.rate_weight=1 "
+        "if the rate had no weight",
         source="a clamped value has gradient 0; one in a thousand may be an unusual example",
     )
 
@@ -179,7 +179,7 @@ def sigma_at_bound(evidence: HealthMetrics) -> Finding | None:
         "values grows without limit, so nats reflect the bound instead of the model.",
         number=sigma,
         threshold=evidence.sigma_bound,
-        unit="standard deviation of a value",
+        unit="(learned σ)",
         remedy="--set model.likelihood_options.learn_sigma=false --set model.likelihood_options.sigma=0.1",
         source="unbounded likelihood: Mattei and Frellsen, arXiv:1802.04826",
     )
@@ -191,34 +191,34 @@ def evidence_below_bound(evidence: HealthMetrics) -> Finding | None:
     if gap is None or not _at_most(gap) < 0:
         return None
     return Finding(
-        name="evidence below its bound",
+        name="log-evidence estimate below a lower bound",
         severity=WARNING,
         sentence="The estimate of log p(x) lies below a lower bound for the same examples, so it is too low.",
         number=gap.value,
         threshold=0.0,
-        unit="nats of evidence above the best local ELBO",
+        unit="nats of log-evidence above the best local ELBO",
         remedy="estimate log p(x) again with more draws; for training, --set objective.preset=iwae widens q(z|x)",
         source="log p(x) − ELBO = KL(q ‖ p(z|x)) ≥ 0 (Kingma and Welling, arXiv:1312.6114, Equation 1)",
     )
 
 
-def untrusted_evidence(evidence: HealthMetrics) -> Finding | None:
+def unreliable_evidence(evidence: HealthMetrics) -> Finding | None:
     """Check for importance weights with a tail too heavy to estimate their mean."""
-    share = evidence.untrusted_share
-    if share is None or not share > UNTRUSTED_SHARE:
+    share = evidence.unreliable_share
+    if share is None or not share > UNRELIABLE_SHARE:
         return None
     size = evidence.effective_sample_size
     effective = f" (median effective sample size: {size:,.0f} draws)" if size is not None else ""
     is_exact = evidence.log_evidence is not None
     return Finding(
-        name="untrusted evidence",
+        name="unreliable log-evidence estimate",
         severity=NOTE if is_exact else WARNING,
         sentence=f"For {share:.0%} of the examples the importance weights are so heavy-tailed that their mean may not "
         f"converge{effective}: the importance-weighted estimate of log p(x) and its error are unreliable, and the "
         f"estimate may be too low{'; the exact evidence is not affected' if is_exact else ''}.",
-        number=share,
-        threshold=UNTRUSTED_SHARE,
-        unit=f"of examples with a Pareto-k above {PARETO_K_BOUND}",
+        number=100 * share,
+        threshold=100 * UNRELIABLE_SHARE,
+        unit=f"% of the examples have a Pareto-k above {PARETO_K_BOUND}",
         remedy="lowerbound evaluate RUN --anneal estimates log p(x) by annealing instead; for training, "
         "--set objective.preset=iwae widens the posterior",
         source="Vehtari et al., Pareto Smoothed Importance Sampling, arXiv:1507.02646",
@@ -243,8 +243,7 @@ def overfitting(evidence: HealthMetrics) -> Finding | None:
         unit="nats",
         remedy="--set training.patience=3 to stop when the validation score no longer improves, fewer epochs "
         "(--set training.num_epochs=10), or a smaller network (--set model.hidden=[128])",
-        source=f"reason: reference models lose less than {OVERFITTING_FRACTION:.0%} of the gain; beyond two standard "
-        "errors",
+        source=f"reference models lose less than {OVERFITTING_FRACTION:.0%} of the gain; beyond two standard errors",
     )
 
 
@@ -294,19 +293,19 @@ def encoder_bottleneck(evidence: HealthMetrics) -> Finding | None:
     )
 
 
-def monitored_test_examples(evidence: HealthMetrics) -> Finding | None:
+def selected_on_test_split(evidence: HealthMetrics) -> Finding | None:
     """Check whether the weights were selected on the test examples."""
     if evidence.monitored != "test":
         return None
     return Finding(
-        name="monitored test examples",
+        name="model selected on the test split",
         severity=NOTE,
         sentence="Training selected its best weights on the test split, so test scores are not on unseen examples.",
-        number=1.0,
+        number=100.0,
         threshold=0.0,
-        unit="of the monitored examples are test examples",
+        unit="% of the monitored examples are test examples",
         remedy="--set data.validation=held-out",
-        source="reason: selecting the best epoch on a split biases its scores upwards",
+        source="selecting the best epoch on a split biases its scores upwards",
     )
 
 
@@ -353,11 +352,11 @@ CHECKS: dict[str, Check] = {
     "posterior collapse": posterior_collapse,
     "log-variance at its bound": log_variance_at_clamp,
     "σ at its bound": sigma_at_bound,
-    "evidence below its bound": evidence_below_bound,
-    "untrusted evidence": untrusted_evidence,
+    "log-evidence estimate below a lower bound": evidence_below_bound,
+    "unreliable log-evidence estimate": unreliable_evidence,
     "overfitting": overfitting,
     "holes in the latent space": far_from_prior,
     "encoder is the bottleneck": encoder_bottleneck,
-    "monitored test examples": monitored_test_examples,
+    "model selected on the test split": selected_on_test_split,
 }
 """Checks by the name of their finding; among equal severities, findings keep this order."""

@@ -167,7 +167,7 @@ def _add_weight_reliability(found: HealthMetrics, known: Mapping[str, Tensor]) -
     # With too few draws Pareto-k is NaN, and the weights are not judged.
     if pareto_k is not None and len(shape := pareto_k[~pareto_k.isnan()]):
         share = float((shape > PARETO_K_BOUND).double().mean())
-        found = replace(found, pareto_k=float(shape.median()), untrusted_share=share)
+        found = replace(found, pareto_k=float(shape.median()), unreliable_share=share)
     if effective_sample_size is not None:
         found = replace(found, effective_sample_size=float(effective_sample_size.median()))
     return found

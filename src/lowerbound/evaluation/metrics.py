@@ -73,7 +73,7 @@ def needs_latents(accepts: Callable[[int], bool], wanted: str) -> Callable[[Subj
 
     def applies(subject: Subject) -> str:
         num = subject.model.latent_dim
-        return "" if accepts(num) else f"needs {wanted} latents, the model has {num}"
+        return "" if accepts(num) else f"needs {wanted} latents, but the model has {num}"
 
     return applies
 

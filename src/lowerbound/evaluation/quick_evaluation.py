@@ -72,7 +72,7 @@ def expected_terms(
 ) -> ExampleTerms:
     """Rate and distortion of each example, averaged over `num_draws` draws; the rate in closed form if it has one.
 
-    Noise is keyed by the example's content, so its terms do not depend on the other examples.
+    Noise is seeded from the example's values, so its terms do not depend on the other examples.
     """
     distortions, rates, errors = [], [], []
     for batch in Batches(examples, BATCH_SIZE, device):

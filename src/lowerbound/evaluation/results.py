@@ -146,9 +146,9 @@ class Finding:
     sentence: str  # the problem
     number: float
     threshold: float
-    unit: str
+    unit: str  # a percentage's unit starts with "%"
     remedy: str  # settings to change, in command-line syntax
-    source: str  # a paper, or the reason for the threshold
+    source: str  # a paper, or the reason for the threshold: the basis of the finding
 
 
 ProgressCallback = Callable[[str, int, int], None]

@@ -305,7 +305,7 @@ def _log_joint_table(
 
 def _encoded(model: VAE, x: Float[Tensor, "n *event"]) -> Distribution:
     if model.latent_dim != 2:
-        raise ConfigError(f"true posteriors need a model with 2 latents, this model has {model.latent_dim}.")
+        raise ConfigError(f"true posteriors need a model with 2 latents, but this model has {model.latent_dim}.")
     posterior = model.encode(x)
     if not isinstance(posterior, DiagonalNormal | FullNormal):
         raise ConfigError(

@@ -1,7 +1,7 @@
 """Run ids and checksums: they bind the files of a run directory together, and detect damage and files of other runs.
 
 The id is a hash of the resolved settings and of the data's checksum. It is not random and does not depend on where the
-data is stored, so the same experiment has the same id everywhere. config.toml states it, and every other file that is
+data are stored, so the same experiment has the same id everywhere. config.toml states it, and every other file that is
 written into the run directory carries it as its mark; measurements of the model carry the model's checksum, too. A
 file whose mark is not that of its run directory is refused.
 """

@@ -1,4 +1,4 @@
-"""Schema: layout, stored type, range and columns of data; inferred once by training, and used by every later reading.
+"""Schema: layout, stored type, range and columns of data; inferred once, at training time, and used for all later data.
 
     stored numbers   what files and arrays contain, in their own units: 0..255, 12-bit counts, a table's columns
     x                what the model sees: (stored - low) / (high - low); of tables and unscaled arrays stored - offset

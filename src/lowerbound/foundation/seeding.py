@@ -3,8 +3,8 @@
 So an additional draw in one place, such as an extra evaluation, changes nothing elsewhere. torch's global generator is
 never used.
 
-Noise for scoring an example is keyed by the example's values, so its score is the same alone, and in any batch, file or
-order: `content_noise`. Noise in training is keyed by the position in the epoch: `generator`.
+Noise for scoring an example is seeded from the example's values, so its score is the same alone, and in any batch,
+file or order: `content_noise`. Noise in training is seeded from the position in the epoch: `generator`.
 """
 
 import hashlib

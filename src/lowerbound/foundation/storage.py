@@ -286,12 +286,12 @@ def check_format_version(path: Path, version: object) -> None:
         raise RunError(f"{path} has no format version; it was not written by lowerbound.")
     if version < FORMAT_VERSION:
         raise RunError(
-            f"{path} has format version {version}, this lowerbound reads {FORMAT_VERSION}; train the run again, or use "
-            "the version of lowerbound that wrote it."
+            f"{path} has format version {version}, but this lowerbound reads {FORMAT_VERSION}; train the run again, or "
+            "use the version of lowerbound that wrote it."
         )
     if version > FORMAT_VERSION:
         raise RunError(
-            f"{path} has format version {version}, this lowerbound reads up to {FORMAT_VERSION}; "
+            f"{path} has format version {version}, but this lowerbound reads up to {FORMAT_VERSION}; "
             "install a newer lowerbound."
         )
 

@@ -53,11 +53,12 @@ def supported_examples(
 
 
 def binarise_as_run(collection: Collection, schema: Schema) -> Collection:
-    """Binarise grey pixels as in the run's data, with noise keyed by content; binary images are not changed."""
+    """Binarise grey pixels as in the run's data, with noise seeded from their values; binary images are not changed."""
     if schema.binarisation == "none":
         return collection
     examples = binarise_by_content(collection.examples, schema.binarisation_seed)
-    note = f"grey pixels are binarised by content ({describe_binarisation(schema)})"
+    how = describe_binarisation(schema)
+    note = f"grey pixels are binarised at random, with a seed derived from the image's values ({how})"
     notes = () if examples is collection.examples else (note,)
     return replace(collection, examples=examples, notes=(*collection.notes, *notes))
 

@@ -275,7 +275,7 @@ def own_config(latent_dim: int, likelihood: Likelihood, prior: Prior, posterior:
     for kind, of_latents in latent.items():
         if of_latents.latent_dim != latent_dim:
             raise ConfigError(
-                f"the {kind} has {pluralise(of_latents.latent_dim, 'latent')}, the model has {latent_dim}."
+                f"the {kind} has {pluralise(of_latents.latent_dim, 'latent')}, but the model has {latent_dim}."
             )
     settings: dict[str, Any] = {}
     parts: dict[str, Part] = {"likelihood": likelihood, "prior": prior, "posterior": posterior}

@@ -3,7 +3,7 @@
     objective = bound(log p(x|z) - weight * rate) - sum of weight * penalty,   in nats per example
 
 The sign changes only here: `Loss.value` is minimised, and everything else is a bound in nats, where higher is better.
-The objective of a paper is a row of `OBJECTIVES`, a choice of parts. The true ELBO, rate and distortion are always
+The objective of a paper is an entry in `OBJECTIVES`, a choice of parts. The true ELBO, rate and distortion are always
 reported.
 """
 

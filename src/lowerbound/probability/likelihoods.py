@@ -97,7 +97,7 @@ class ContinuousBernoulliLikelihood(Likelihood):
 
 
 class GaussianLikelihood(Likelihood):
-    """Normal elements with one shared standard deviation σ, fixed or learned; all constants included.
+    """Normal elements with one shared standard deviation σ, fixed or learned; all normalising constants included.
 
     With fixed σ, log p(x|z) = -C ||x - mean||² - D/2 log(2πσ²), where C = 1/(2σ²). A learned σ starts at `sigma` and is
     bounded below by 0.001, which is also the smallest fixed one. `mean_map` maps the raw output to the mean:
@@ -144,7 +144,7 @@ class GaussianLikelihood(Likelihood):
 
 
 class GaussianPerElementLikelihood(Likelihood):
-    """Real values in any unit, each with a mean and a standard deviation from the decoder; all constants included.
+    """Real values in any unit, each with mean and standard deviation from the decoder; normalising constants included.
 
     Encoder and decoder use values standardised by the training data's mean and standard deviation of each element;
     densities are those of the data in their own unit. Standard deviations are at least 1e-3 of the training data's.

@@ -1,6 +1,6 @@
 """PLOTS, the table of all figures: for each its title, its section, and the results that it applies to.
 
-A plot is a function from results to a figure, whose docstring is the caption, and a row of PLOTS. A row's `applies`
+A plot is a function from results to a figure, whose docstring is the caption, and an entry in PLOTS. Its `applies`
 returns an empty text, or the reason why the figure cannot be drawn; where the evaluation has left out the metric behind
 the figure, its reason is used. The report prints these reasons under "Not shown".
 """

@@ -42,8 +42,9 @@ def true_posterior(results: Results) -> Figure:
     99 % within the palest. The orange ellipses are the encoder's posterior at one and two standard deviations, which
     contain 39 % and 86 % of it. If the encoder were exact, each ellipse would follow the edge of a blue tone: blue
     outside the ellipses is what the encoder misses, white inside them is what it wrongly considers possible. Dashed
-    ellipses, where present, are the best posterior of the same family for this image alone: orange apart from dashed is
-    the amortisation gap, dashed apart from blue the approximation gap. The number above each panel is the gap, log p(x)
+    ellipses, where present, are the best posterior of the same family for this image alone: the
+    difference between the orange and dashed ellipses is the amortisation gap, that between the dashed ellipses and blue
+    the approximation gap. The number above each panel is the gap, log p(x)
     minus the ELBO of that image, in nats; values below zero are noise from the ELBO's draws. The images are not chosen
     at random: three typical ones, whose gaps are the quartiles of all gaps, come first, then the three with the largest
     gaps.

@@ -82,7 +82,7 @@ class Diagnosis:
 
     severity: str
     numbers: str
-    setting: list[tuple[bool, str]]  # parts of the text, and whether they are code
+    remedy: list[tuple[bool, str]]  # parts of the text, and whether they are code
     finding: Finding
 
 
@@ -173,7 +173,7 @@ def _view(results: Results, pictures: list[Picture], left_out: Mapping[str, str]
         "pictures": [picture for picture in pictures if picture.section == FIGURES],
         "bound_pictures": [picture for picture in pictures if picture.section == BOUND],
         "bound_quality": wording.in_data_terms(results, wording.bound_quality(results)),
-        "bound_title": "How good is the bound?" if is_variational else "Diagnostics",
+        "bound_title": "Tightness of the bound" if is_variational else "Diagnostics",
         "is_variational": is_variational,
         "severities": list(wording.SEVERITIES.values()),
         "diagnoses": None if results.findings is None else [_diagnosis(finding) for finding in results.findings],
@@ -194,8 +194,8 @@ def _measurement(results: Results, score: Score) -> Measurement:
 
 
 def _diagnosis(finding: Finding) -> Diagnosis:
-    setting = list(wording.code_parts(finding.remedy))
-    return Diagnosis(wording.severity_name(finding), wording.finding_numbers(finding), setting, finding)
+    remedy = list(wording.code_parts(finding.remedy))
+    return Diagnosis(wording.severity_name(finding), wording.finding_numbers(finding), remedy, finding)
 
 
 def _conventions(scores: Iterable[Score]) -> Iterator[str]:

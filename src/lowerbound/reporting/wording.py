@@ -23,7 +23,11 @@ TITLES = {
     "elbo": "ELBO",
     "z-free-distortion": "Distortion without z",
     "grey-floor": "Floor of grey pixels",
-    "evidence-bits": "Evidence, bits per dimension",
+    "log-evidence": "Log-evidence",
+    "grey-evidence": "Log-evidence (grey pixels)",
+    "grey-evidence-not-converged": "Log-evidence (grey pixels, not converged)",
+    "evidence-gap": "Log-evidence minus ELBO",
+    "evidence-bits": "Log-evidence, bits per dimension",
     "importance-bound": "Importance-weighted bound",
     "importance-error": "Importance-weighting error",
     "aggregate-kl": "Aggregate KL",
@@ -182,7 +186,9 @@ def severity_name(finding: Finding) -> str:
 
 def finding_numbers(finding: Finding) -> str:
     """The measured number and its threshold, with their unit."""
-    return f"{format_significant(finding.number)} {finding.unit}; threshold {format_significant(finding.threshold)}"
+    percent = " %" if finding.unit.startswith("%") else ""
+    threshold = f"threshold {format_significant(finding.threshold)}{percent}"
+    return f"{format_significant(finding.number)} {finding.unit}; {threshold}"
 
 
 def code_parts(text: str) -> Iterator[tuple[bool, str]]:
@@ -261,8 +267,8 @@ def describe_convention(convention: str) -> str:
 
 
 def score_title(name: str) -> str:
-    """A score's name as a title: grey-evidence is "Grey evidence"."""
-    if name.endswith(NOT_CONVERGED):
+    """A score's name as a title: grey-evidence is "Log-evidence (grey pixels)"."""
+    if name.endswith(NOT_CONVERGED) and name not in TITLES:
         return f"{score_title(name.removesuffix(NOT_CONVERGED))} (not converged)"
     return TITLES.get(name, name.replace("-", " ").capitalize())
 

@@ -29,7 +29,8 @@ def reevaluate(
 ) -> Run:
     """Run the full evaluation of a finished run, and update its results and report.
 
-    `settings` may change the evaluation and the data directory; `data` is the path of the run's data if it was moved.
+    `settings` may change the evaluation and the data directory; `data` is the new path of the run's data if they were
+    moved.
     Annealing keeps its progress in RUN/annealing until the results are written, so that it can be interrupted.
     """
     for section in settings or {}:
@@ -57,7 +58,7 @@ def _reevaluate(job: Job) -> Run:
     except KeyboardInterrupt:
         if not checkpoints.exists():
             raise
-        raise Interrupted(f"interrupted; {checkpoints} keeps the progress, evaluate again to continue.") from None
+        raise Interrupted(f"interrupted; progress is saved in {checkpoints}; evaluate again to continue.") from None
     if not _is_calibrated(trained):
         calibrate(job, model)
     run = finish(job, trained, results, history, reevaluated=True)

@@ -38,7 +38,7 @@ def train_seeds(
 ) -> list[Run]:
     """`num_seeds` runs that differ only in their training seed, in subdirectories of `out`; a single run in `out`.
 
-    The data is read, and settings are chosen, once for all seeds (see `prepare`). With `is_resumed`, finished runs are
+    The data are read, and settings are chosen, once for all seeds (see `prepare`). With `is_resumed`, finished runs are
     kept, unfinished ones are resumed with `settings`, and missing ones are trained.
     """
 
@@ -121,7 +121,7 @@ def _mean_error(scores: Sequence[Score]) -> float | None:
 
 
 def demo(out: Path, callbacks: Callbacks = SILENT) -> Path:
-    """Train both reference architectures on the embedded digits, and write a page with links to their reports.
+    """Train both reference architectures on the bundled digits, and write a page with links to their reports.
 
     Finished runs of an earlier demo are kept, unfinished ones are resumed.
     """

@@ -35,9 +35,9 @@ def resume(
 ) -> Run:
     """Continue the run in directory `out` from its newest intact checkpoint, or from the start if it has none.
 
-    `data` is the path of the run's data if it was moved. `settings` may only add epochs or change the data directory;
-    ConfigError otherwise. RunError if another process is writing into the directory, or if a file in it is damaged or
-    belongs to another run.
+    `data` is the new path of the run's data if they were moved. `settings` may only add epochs or change the data
+    directory; ConfigError otherwise. RunError if another process is writing into the directory, or if a file in it
+    is damaged or belongs to another run.
     """
     path = path_of(out)
     read_config(path)

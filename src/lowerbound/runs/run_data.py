@@ -127,7 +127,7 @@ def own_splits(path: Path, *, data: str = "", data_dir: str = "") -> Splits:
 
 
 def splits_in_memory(data: Any, labels: Any = None, config: DataConfig | None = None) -> Splits:
-    """The splits of data in memory, which is read as a file of it would be."""
+    """The splits of data in memory, which are read as a file of them would be."""
     if isinstance(data, Splits) and labels is not None:
         raise UsageError("splits have their own labels; leave labels out.")
     raw = read_object(data, labels, place="the data")
@@ -164,8 +164,8 @@ def _placed(config: DataConfig, place: str, stored: Mapping[str, Any]) -> DataCo
 def _verified(path: Path, stored: Mapping[str, Any], splits: Splits) -> Splits:
     if splits.checksum != stored["run"]["data_checksum"]:
         raise RunError(
-            f"the data in {splits.name!r} is not what {path} was trained on (its checksum differs); restore it, or "
-            "give the path of the unchanged data.",
+            f"the data in {splits.name!r} are not those on which {path} was trained (their checksum differs); "
+            "restore them, or give the path of the unchanged data.",
             hint="data",
         )
     return splits

@@ -57,7 +57,7 @@ class TrainedModel:
 
     @property
     def convention(self) -> str:
-        """What log p(x|z) means for the run's data: "grey", "binary", "density", or how the data was binarised."""
+        """What log p(x|z) means for the run's data: "grey", "binary", "density", or how the data were binarised."""
         try:
             return convention_of(self.vae.likelihood, self.schema)
         except DataError as error:

@@ -1,6 +1,6 @@
 """The training loop: `fit` trains a model, `training_steps` is the same loop as an iterator of progress records.
 
-The caller plots, logs, or stops. After each epoch the objective is evaluated at its final weights, without
+The caller plots, logs, or stops. After each epoch the objective is evaluated with its final coefficients, without
 warm-up, on the validation split; the ELBO is reported with it. At the end the model has the weights of the best epoch.
 """
 
@@ -123,7 +123,7 @@ def _train(
 def validate(
     model: VAE, objective: Objective, batches: Batches, config: TrainingConfig, num_examples: int
 ) -> MeanTerms:
-    """The terms of the validation split at the objective's final weights, with the same noise in each epoch."""
+    """The terms of the validation split with the objective's final coefficients and the same noise in each epoch."""
     model.eval()
     noise = generator(config.seed, "watch", batches.values.device)
     sums = torch.zeros(len(objective.term_names), dtype=torch.float64, device=batches.values.device)

@@ -159,7 +159,7 @@ def test_why_data_are_missing_names_them_and_not_their_place(run, tmp_path):
 
 def test_moved_data_are_those_of_one_run(run, tmp_path):
     copied(run, tmp_path / "a")
-    with pytest.raises(UsageError, match="contains several runs; give the one whose data was moved"):
+    with pytest.raises(UsageError, match="contains several runs; give the one whose data were moved"):
         Explorer(tmp_path, data="digits.npy", device="cpu")
     explorer = Explorer(tmp_path / "a", data=str(tmp_path / "my digits.npy"), device="cpu")
 

@@ -27,7 +27,7 @@ def test_an_image_of_the_data_finds_itself(client, folder):
     np.testing.assert_allclose(answer["mean"], point["mean"], rtol=1e-4, atol=1e-5)
     np.testing.assert_allclose(answer["log_variance"], point["log_variance"], rtol=1e-4, atol=1e-5)
     assert answer["rate"] == pytest.approx(point["rate"], rel=1e-4)
-    # Noise is keyed by the image's content: as a point and as a file it has the same bound.
+    # Noise is seeded from the image's values: as a point and as a file it has the same bound.
     assert answer["elbo"] == pytest.approx(point["elbo"], rel=1e-5)
     assert answer["convention"] == "levels"
     assert answer["notes"] == []
@@ -60,7 +60,8 @@ def test_of_a_binarised_run_grey_pixels_are_binarised_by_content_and_that_is_sai
     grey = np.random.default_rng(0).integers(0, 256, (8, 8)).astype(np.uint8)
     answer = client.post("/api/runs/dynamic/encode", content=as_png(grey)).json()
     assert answer["convention"] == "dynamic binarisation, seed 0"
-    assert answer["notes"][-1] == "grey pixels are binarised by content (dynamic binarisation, seed 0)"
+    note = "grey pixels are binarised at random, with a seed derived from the image's values"
+    assert answer["notes"][-1] == f"{note} (dynamic binarisation, seed 0)"
     assert set(base64.b64decode(answer["seen"]["data"])) == {0, 255}
     assert client.post("/api/runs/dynamic/encode", content=as_png(grey)).json() == answer
     white = client.post("/api/runs/dynamic/encode", content=as_png(np.full((8, 8), 255, np.uint8))).json()

@@ -160,7 +160,9 @@ def test_grey_pixels_of_a_binarised_run_are_binarised_by_content_and_that_is_sai
     np.testing.assert_allclose(elbo, terms.elbo, rtol=1e-5)
     np.testing.assert_allclose([example["elbo"] for example in answers[1]["examples"]], elbo[::-1], rtol=1e-5)
     assert answers[0]["convention"] == "static binarisation, seed 0"
-    assert answers[0]["notes"] == ["grey pixels are binarised by content (static binarisation, seed 0)"]
+    assert answers[0]["notes"] == [
+        "grey pixels are binarised at random, with a seed derived from the image's values (static binarisation, seed 0)"
+    ]
     for x, datatype in ((COUNTS, "UINT8"), (COUNTS / np.float32(16), "FP32")):
         response = infer(client, "drawn.score", x, datatype, seed=5)
         np.testing.assert_allclose(outputs(response)["elbo"], elbo, rtol=1e-5)

@@ -228,7 +228,7 @@ async def _encode(request: Request) -> Response:
     except DataError as error:
         raise RequestError(415, str(error)) from error
     except TimeoutError:
-        raise RequestError(503, "other images are being decoded; try again soon.") from None
+        raise RequestError(503, "other images are being decoded; try again shortly.") from None
     detail = await explorer.batch_worker(partial(upload_detail, loaded, upload))
     return JSONResponse(detail | {"neighbours": await _neighbours_of(explorer, run, upload, detail)})
 

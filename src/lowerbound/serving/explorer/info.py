@@ -150,7 +150,7 @@ def _notes(loaded: LoadedRun, points: Dataset | None, problem: str, results: Res
     notes = []
     if problem:
         shown = (
-            "The page shows the latents in the run's results (test split)."
+            "The page shows the codes in the run's results (test split)."
             if stored_latents(loaded)
             else "Nothing can be plotted."
         )

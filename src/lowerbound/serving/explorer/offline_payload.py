@@ -208,7 +208,7 @@ def _notes(info: Info, num_embedded: int) -> list[str]:
     what = "images" if info["image"] else "values"
     share = "all" if num_embedded == info["num_codes"] else f"the last {num_embedded:,}"
     shown = f"the {what} of {share}" if num_embedded else f"no {what}"
-    embedded = f"the latents of {pluralise(info['num_codes'], 'example')} ({splits or 'no splits'}), and {shown}"
+    embedded = f"the codes of {pluralise(info['num_codes'], 'example')} ({splits or 'no splits'}), and {shown}"
     notes = [f"This page is one file, and its decoder runs in the browser. It contains {embedded}."]
     if info["can"]["sample"]:
         notes.append("Samples are drawn in the browser: the same seed gives other samples than `lowerbound sample`.")

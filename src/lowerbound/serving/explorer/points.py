@@ -1,7 +1,7 @@
 """Dataset: the run's examples of all splits, which are the points of the scatter, and their values for the model.
 
 An example's index counts through the training, validation and test examples. If pixels are binarised dynamically, the
-page shows their grey values, and one draw keyed by the image's content is encoded and scored.
+page shows their grey values, and one draw seeded from the image's values is encoded and scored.
 """
 
 from dataclasses import dataclass, replace
@@ -107,7 +107,7 @@ def chunks_of(points: Dataset) -> list[tuple[int, int]]:
 
 
 def model_input(points: Dataset, split: int, start: int, num: int = CHUNK) -> Float[torch.Tensor, "n *event"]:
-    """A chunk of a split on the model's scale; binarised by content if pixels are probabilities."""
+    """A chunk of a split on the model's scale; binarised, seeded from their values, if pixels are probabilities."""
     whole = points.parts[split]
     part = replace(whole.subset(np.arange(start, min(start + num, len(whole)))), is_redrawn=False)
     return scaled(binarise_by_content(part, points.schema.binarisation_seed) if whole.is_redrawn else part)

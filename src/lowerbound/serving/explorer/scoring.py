@@ -39,7 +39,7 @@ class Bound:
 
 
 def noise_for(x: Float[Tensor, "n *event"]) -> ContentNoise:
-    """The noise of `lowerbound evaluate`, keyed by content: an image has the same bound as a point and as an upload."""
+    """The noise of `lowerbound evaluate`, seeded from the values: a point and its upload have the same bound."""
     return content_noise(x, 0, "evaluation")
 
 

@@ -104,7 +104,7 @@ class Explorer:
     def __init__(self, root: Path, data: str = "", data_dir: str = "", device: str = "auto") -> None:
         self.folder = RunFolder(root)
         if data and not self.folder.is_single:
-            raise UsageError(f"{root} contains several runs; give the one whose data was moved.", hint="data")
+            raise UsageError(f"{root} contains several runs; give the one whose data were moved.", hint="data")
         self.data, self.data_dir, self.device = data, data_dir, device
         self.open_runs: OrderedDict[Path, OpenRun] = OrderedDict()
         self.opening = asyncio.Lock()

@@ -39,7 +39,7 @@ def read_token(file: Path | None) -> str:
     Raises UsageError for a file that cannot be read, or that other users can read, and for a weak token.
     """
     if file is None:
-        origin, token = f"the variable {TOKEN_VARIABLE}", os.environ.get(TOKEN_VARIABLE, "").strip()
+        origin, token = f"the environment variable {TOKEN_VARIABLE}", os.environ.get(TOKEN_VARIABLE, "").strip()
         if not token:
             return ""
     else:

@@ -84,7 +84,7 @@ def check_parity(computed: Computation, part: Part, precise: Part, trial: Compar
         if not (parity.deviation <= TOLERANCE or is_rounding):
             raise RunError(
                 f"the exported {part.name} differs from the model: its {parity.output!r} deviates by "
-                f"{parity.deviation:.1e}, at most {TOLERANCE:.0e} is accepted; nothing was written."
+                f"{parity.deviation:.1e}, but at most {TOLERANCE:.0e} is accepted; nothing was written."
             )
     return max(parities, key=lambda parity: parity.deviation)
 

@@ -46,7 +46,7 @@ class Limits:
 
 def busy(reason: str) -> RequestError:
     """The refusal of a request that can succeed later."""
-    return RequestError(503, f"{reason}; try again soon.", retry_after=RETRY_AFTER)
+    return RequestError(503, f"{reason}; try again shortly.", retry_after=RETRY_AFTER)
 
 
 class MemoryBudget:
@@ -103,7 +103,7 @@ def check_json_length(num_bytes: int, num_numbers: int) -> None:
     max_bytes = JSON_BYTES_BESIDES_NUMBERS + JSON_BYTES_PER_NUMBER * num_numbers
     if num_bytes > max_bytes:
         raise RequestError(
-            413, f"the JSON has {num_bytes:,} bytes, the limit here is {max_bytes:,}; send numbers as binary data."
+            413, f"the JSON has {num_bytes:,} bytes, but the limit here is {max_bytes:,}; send numbers as binary data."
         )
 
 
@@ -137,7 +137,7 @@ class Admission:
         if scope["type"] != "http" or scope["path"] in UNLIMITED:
             await self.app(scope, receive, send)
         elif self.num_active >= self.max_concurrency:
-            reason = f"{self.max_concurrency:,} requests are active, which is the limit; try again soon."
+            reason = f"{self.max_concurrency:,} requests are active, which is the limit; try again shortly."
             await refuse(send, 503, reason, (b"retry-after", RETRY_AFTER.encode()))
         else:
             self.num_active += 1

@@ -1,13 +1,13 @@
 """Operations of a served model: encode, decode, reconstruct, generate, score.
 
-An operation computes several requests in one pass. Noise for an example is keyed by its values and the seed
-(seeding.py): the same example with the same seed gets the same numbers alone or in a batch, in any order. Draws from
-the prior or from p(x|z) are keyed by the seed and the position in the request. So outputs do not depend on the other
-requests of the pass, except for the last bits of a number, because floats are summed in another order for another
-number of examples.
+An operation computes several requests in one pass. Noise for an example is seeded from its values and the
+request's seed (seeding.py): the same example with the same seed gets the same numbers alone or in a batch, in any
+order. Draws from the prior or from p(x|z) are seeded from the request's seed and their position in the request. So
+outputs do not depend on the other requests of the pass, except for the last bits of a number, because floats are summed
+in another order for another number of examples.
 
     q(z|x)   mean, log_variance, covariance if it is not diagonal, and z, a draw
-    p(x|z)   mean (for a category its most probable level), and sample, a draw
+    p(x|z)   mean (for categorical values, the most probable level), and sample, a draw
     score    elbo = -(rate + distortion), in nats, with its standard error over draws; NaN for a row whose cells are
              all missing
 """

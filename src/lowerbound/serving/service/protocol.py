@@ -76,7 +76,7 @@ def parse_request(endpoint: Endpoint, body: memoryview, header_length: str | Non
     """The request in a body; RequestError with 400 for an invalid one, with 413 for one with too many examples."""
     length = len(body) if header_length is None else json_length(header_length)
     if length > len(body):
-        raise RequestError(400, f"{HEADER_LENGTH} is {length:,}, the body has {len(body):,} bytes.")
+        raise RequestError(400, f"{HEADER_LENGTH} is {length:,}, but the body has {len(body):,} bytes.")
     check_json_length(length, limits.max_batch * max(math.prod(signature.shape[1:]) for signature in endpoint.inputs))
     content = parse_json(bytes(body[:length]))
     _check_parameter_names(endpoint, content)

@@ -62,7 +62,7 @@ def model_scale_tensor(served: ServedModel, place: str, x: np.ndarray) -> InputE
     if _are_extremes_enough(Examples(x, 1.0, layout=served.layout), served.model.likelihood, served.schema):
         return InputExamples(x)
     is_binarised = served.schema.binarisation != "none"
-    # Messages give the place in the tensor; binarisation by content needs the axes of stored images.
+    # Messages give the place in the tensor; binarisation needs the axes of stored images.
     layout = "array" if served.layout == "image" and not is_binarised else served.layout
     schema = replace(served.schema, layout=layout, range=UNSCALED, offset=())
     values = np.moveaxis(x, 1, -1) if layout == "image" else x
@@ -71,7 +71,7 @@ def model_scale_tensor(served: ServedModel, place: str, x: np.ndarray) -> InputE
 
 
 def checked(collection: Collection, likelihood: Likelihood, schema: Schema) -> Collection:
-    """The examples, with grey pixels binarised by content if the run's are; DataError for what cannot be scored."""
+    """The examples, with grey pixels binarised if the run's are; DataError for what cannot be scored."""
     if first_unsupported(collection.examples, likelihood, schema) is None:
         return collection
     collection = binarise_as_run(collection, schema)

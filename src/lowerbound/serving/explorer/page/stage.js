@@ -51,7 +51,7 @@ function toolbar(view, stage) {
     view.isPicking = on;
     if (on) announce("Click the start of the line, then its end.");
   });
-  const manifold = toggle("Manifold", "Show decoded images all over the plane (M)", (on) =>
+  const manifold = toggle("Manifold", "Show a grid of decoded images across the plane (M)", (on) =>
     paint(view, stage, on),
   );
   stage.picking = picking;
