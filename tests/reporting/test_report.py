@@ -253,8 +253,8 @@ def test_a_finding_is_shown_with_severity_number_unit_threshold_setting_and_sour
     assert "Serious decoder ignores z The codes fill a third of it. Measured −0.04 <nats>; threshold 1" in page.text
     assert (
         "Warning holes in the latent space The codes fill a third of it. Measured 1.23 nats from the aggregate "
-        "posterior to the prior; threshold 1 Setting a higher --set objective.rate_weight=2 (at least 1), or "
-        "conv Source Hoffman "
+        "posterior to the prior; threshold 1 Remedy a higher --set objective.rate_weight=2 (at least 1), or "
+        "conv Basis Hoffman "
         "and Johnson, 2016" in page.text
     )
     assert "<code>--set objective.rate_weight=2</code> (at least 1), or <code>conv</code>" in page.source

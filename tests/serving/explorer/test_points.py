@@ -106,7 +106,7 @@ def test_rows_are_shown_as_their_values_with_missing_cells(tmp_path_factory):
 
 def test_data_that_are_not_those_trained_on_are_refused(loaded, tmp_path):
     other = load_run(copied(loaded.path, tmp_path / "a", binarisation="static"), "cpu")
-    with pytest.raises(RunError, match="its checksum differs"):
+    with pytest.raises(RunError, match="their checksum differs"):
         load_points(other)
 
 
