@@ -130,7 +130,7 @@ def test_many_latents_are_left_to_bounds(splits):
     assert whole.score("approximation-gap") is None
     assert whole.score("importance-bound") is not None
     assert whole.score("active-units").value <= 5
-    assert whole.left_out["log-evidence by quadrature"] == "needs at most 3 latents, the model has 5"
+    assert whole.left_out["log-evidence by quadrature"] == "needs at most 3 latents, but the model has 5"
 
 
 def test_a_deterministic_autoencoder_is_probed_and_no_bound_is_claimed(splits):

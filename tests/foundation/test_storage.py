@@ -283,7 +283,9 @@ def test_a_file_of_a_newer_version_is_refused_with_what_to_do(tmp_path, monkeypa
 def test_this_format_version_is_accepted_and_earlier_ones_are_refused_in_one_line():
     check_format_version(Path("config.toml"), FORMAT_VERSION)
     for version in range(1, FORMAT_VERSION):
-        with pytest.raises(RunError, match=f"version {version}, this lowerbound reads {FORMAT_VERSION}; train the run"):
+        with pytest.raises(
+            RunError, match=f"version {version}, but this lowerbound reads {FORMAT_VERSION}; train the run"
+        ):
             check_format_version(Path("config.toml"), version)
 
 

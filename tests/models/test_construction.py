@@ -73,7 +73,7 @@ def test_an_option_that_no_file_holds_is_refused_when_the_model_is_saved(tmp_pat
 
 
 def test_a_part_of_another_number_of_latents_is_refused():
-    with pytest.raises(ConfigError, match="the prior has 3 latents, the model has 2"):
+    with pytest.raises(ConfigError, match="the prior has 3 latents, but the model has 2"):
         own(prior=TwoPeaks(3))
 
 

@@ -163,9 +163,9 @@ def test_every_figure_is_written_as_a_png_at_twice_the_resolution_of_the_page(ru
 
 
 def test_what_is_not_shown_is_named_with_its_reason(make_results, tmp_path):
-    reasons = {"traversals": "needs more than 2 latents, the model has 2", "diagnosis": "failed: ValueError: x"}
+    reasons = {"traversals": "needs more than 2 latents, but the model has 2", "diagnosis": "failed: ValueError: x"}
     page = Page(write_report(dataclasses.replace(without_figures(make_results()), left_out=reasons), tmp_path))
-    assert "Latent traversals: needs more than 2 latents, the model has 2" in page.text
+    assert "Latent traversals: needs more than 2 latents, but the model has 2" in page.text
     names = "Importance-weighted bounds, Inference gaps, True posterior and encoder"
     assert f"{names}: not measured yet: lowerbound evaluate RUN" in page.text
     assert "diagnosis: failed: ValueError: x" in page.text
@@ -206,7 +206,7 @@ def test_a_model_without_findings_has_no_problems(results, tmp_path):
     assert page.all("article") == []
 
 
-def test_a_finding_is_shown_with_severity_number_unit_threshold_setting_and_source(results, tmp_path):
+def test_a_finding_is_shown_with_severity_number_unit_threshold_basis_and_remedy(results, tmp_path):
     serious = dataclasses.replace(FINDING, name="decoder ignores z", severity=SERIOUS, number=-0.04, unit="<nats>")
     findings = (serious, FINDING, dataclasses.replace(FINDING, severity=NOTE))
     page = Page(write_report(dataclasses.replace(without_figures(results), findings=findings), tmp_path))
@@ -214,8 +214,8 @@ def test_a_finding_is_shown_with_severity_number_unit_threshold_setting_and_sour
     assert "Serious decoder ignores z The codes fill a third of it. Measured −0.04 <nats>; threshold 1" in page.text
     assert (
         "Warning holes in the latent space The codes fill a third of it. Measured 1.23 nats from the aggregate "
-        "posterior to the prior; threshold 1 Setting a higher --set objective.rate_weight=2 (at least 1), or "
-        "conv Source Hoffman "
+        "posterior to the prior; threshold 1 Remedy a higher --set objective.rate_weight=2 (at least 1), or "
+        "conv Basis Hoffman "
         "and Johnson, 2016" in page.text
     )
     assert "<code>--set objective.rate_weight=2</code> (at least 1), or <code>conv</code>" in page.source
