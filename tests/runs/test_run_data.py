@@ -53,7 +53,7 @@ def test_in_another_working_directory_the_data_are_found_and_a_file_of_the_same_
     assert own_splits(place / "run").checksum == expected
     (place / "x.npy").rename(other / "moved.npy")
     with pytest.raises(
-        RunError, match=r"the data in 'x.npy' are not those on which .* give the path of the unchanged data"
+        RunError, match=r"data in 'x.npy' are not those on which .* give the path of the unchanged data"
     ):
         own_splits(place / "run")
     assert own_splits(place / "run", data="moved.npy").checksum == expected
