@@ -157,7 +157,7 @@ def test_the_arrays_are_what_the_figure_needs_in_32_bits(linear_gaussian):
 
 def test_other_numbers_of_latents_and_deterministic_models_are_refused():
     x = torch.zeros(1, 1, 2, 2)
-    with pytest.raises(ConfigError, match="this model has 3"):
+    with pytest.raises(ConfigError, match="but this model has 3"):
         true_posteriors(build_model(ModelConfig(latent_dim=3), (1, 2, 2), generator(0, "w")), x)
     with pytest.raises(ConfigError, match="has a PointMass"):
         true_posteriors(build_model(ModelConfig(posterior="point-mass"), (1, 2, 2), generator(0, "w")), x)

@@ -67,7 +67,7 @@ def test_the_kinds_of_results_above_reach_every_row_of_the_table():
     [
         ("deterministic", "Graphical model", "a plain autoencoder has no prior"),
         ("deterministic", "Samples from the prior", "not computed for this run"),
-        ("eight latents", "True posterior and encoder", "needs 2 latent dimensions, the model has 8"),
+        ("eight latents", "True posterior and encoder", "needs 2 latent dimensions, but the model has 8"),
         ("two latents", "Inference gaps", "not measured yet: lowerbound evaluate RUN"),
     ],
 )
@@ -77,12 +77,12 @@ def test_what_is_not_drawn_says_why(make_results, kind, subject, reason):
 
 def test_the_reason_of_a_metric_counts_where_its_figure_is_not_drawn(make_results):
     reasons = {
-        "manifold": "needs 2 latents, the model has 1",
+        "manifold": "needs 2 latents, but the model has 1",
         "codes": "of a figure that is drawn",
         "diagnosis": "failed",
     }
     results = dataclasses.replace(make_results(latent_dim=1), left_out=reasons)
-    assert not_shown(results)["Latent manifold"] == "needs 2 latents, the model has 1"
+    assert not_shown(results)["Latent manifold"] == "needs 2 latents, but the model has 1"
     assert "Latent space" not in not_shown(results)
     assert not_measured(results) == {"diagnosis": "failed"}
 

@@ -166,9 +166,9 @@ def test_every_figure_is_written_as_a_png_at_twice_the_resolution_of_the_page(ru
 
 
 def test_what_is_not_shown_is_named_with_its_reason(make_results, tmp_path):
-    reasons = {"traversals": "needs more than 2 latents, the model has 2", "diagnosis": "failed: ValueError: x"}
+    reasons = {"traversals": "needs more than 2 latents, but the model has 2", "diagnosis": "failed: ValueError: x"}
     page = Page(write_report(dataclasses.replace(without_figures(make_results()), left_out=reasons), tmp_path))
-    assert "Latent traversals: needs more than 2 latents, the model has 2" in page.text
+    assert "Latent traversals: needs more than 2 latents, but the model has 2" in page.text
     names = "Importance-weighted bounds, Inference gaps, True posterior and encoder"
     assert f"{names}: not measured yet: lowerbound evaluate RUN" in page.text
     assert "diagnosis: failed: ValueError: x" in page.text
@@ -245,7 +245,7 @@ def test_a_model_without_findings_has_no_problems(results, tmp_path):
     assert page.all("article") == []
 
 
-def test_a_finding_is_shown_with_severity_number_unit_threshold_setting_and_source(results, tmp_path):
+def test_a_finding_is_shown_with_severity_number_unit_threshold_basis_and_remedy(results, tmp_path):
     serious = dataclasses.replace(FINDING, name="decoder ignores z", severity=SERIOUS, number=-0.04, unit="<nats>")
     findings = (serious, FINDING, dataclasses.replace(FINDING, severity=NOTE))
     page = Page(write_report(dataclasses.replace(without_figures(results), findings=findings), tmp_path))

@@ -5,6 +5,7 @@ import math
 
 import pytest
 
+from lowerbound.evaluation.results import NOTE, Finding
 from lowerbound.reporting import wording
 
 
@@ -26,6 +27,21 @@ def test_how_far_the_bound_lies_below_the_evidence_is_reported_with_error_unit_a
     )
     text = wording.bound_quality(scored(make_results, importance_bound={"num_draws": 5000}))
     assert "With 5,000 draws" in text and "−24.70 ± 0.15 nats" in text
+
+
+@pytest.mark.parametrize(
+    ("number", "threshold", "unit", "expected"),
+    [
+        (0.2, 0.1, "% of the log-variances", "0.2 % of the log-variances; threshold 0.1 %"),
+        (100.0, 0.0, "% of the examples", "100 % of the examples; threshold 0 %"),
+        (1.5, 1.0, "nats", "1.5 nats; threshold 1"),
+    ],
+)
+def test_a_share_is_shown_as_a_percentage_as_is_its_threshold(number, threshold, unit, expected):
+    finding = Finding(
+        name="x", severity=NOTE, sentence="", number=number, threshold=threshold, unit=unit, remedy="", source=""
+    )
+    assert wording.finding_numbers(finding) == expected
 
 
 def test_evidence_that_has_not_converged_is_never_called_exact(make_results):

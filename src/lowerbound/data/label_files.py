@@ -148,4 +148,4 @@ def _first_of(place: str, header: Sequence[str], accepted: tuple[str, ...], what
         if name.lower() in accepted:
             return index
     came = ", ".join(printable(name) for name in header[:8]) or "nothing"
-    refuse(place, f"has no column for {what}; accepted: one of {', '.join(accepted)}, the header is {came}")
+    refuse(place, f"has no column for {what}; accepted: one of {', '.join(accepted)}; the header is {came}")

@@ -13,7 +13,7 @@ use unchanged: adapting them to the acceptance of the weighted chains would intr
 Source: Neal, "Annealed Importance Sampling", arXiv:physics/9803008; for decoders, Wu, Burda, Salakhutdinov and
 Grosse, "On the Quantitative Analysis of Decoder-Based Generative Models", arXiv:1611.04273.
 
-For grey pixels under a Bernoulli likelihood this is the grey evidence, log ∫ p(z) exp(E_b[log p(b|z)]) dz.
+For grey pixels under a Bernoulli likelihood this is the grey log-evidence, log ∫ p(z) exp(E_b[log p(b|z)]) dz.
 """
 
 import hashlib

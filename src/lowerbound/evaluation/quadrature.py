@@ -109,7 +109,7 @@ def exact_evidence(
 def integrate(model: VAE, x: Float[Tensor, "batch *event"], tolerance: float = TOLERANCE) -> QuadratureEvidence:
     """log p(x) in nats, exact within `tolerance` nats where `has_converged`, for any prior and likelihood.
 
-    For grey pixels under a Bernoulli likelihood this is the grey evidence: log ∫ p(z) exp(E_b[log p(b|z)]) dz with
+    For grey pixels under a Bernoulli likelihood this is the grey log-evidence: log ∫ p(z) exp(E_b[log p(b|z)]) dz with
     b ~ Bernoulli(x), at least the ELBO and at most the mean log-evidence of the binarisations.
 
     ConfigError for a deterministic autoencoder and for more than three latents.

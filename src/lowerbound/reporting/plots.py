@@ -135,7 +135,7 @@ def _has_latents(least: int, most: int | None = None) -> Condition:
         if number is None:
             return NOT_COMPUTED
         needed = f"{least} or more" if most > least else str(least)
-        came = f"the model has {number}"
+        came = f"but the model has {number}"
         plural = "s" if most > 1 else ""
         return "" if least <= number <= most else f"needs {needed} latent dimension{plural}, {came}"
 

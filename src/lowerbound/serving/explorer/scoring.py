@@ -39,7 +39,7 @@ class Bound:
 
 
 def noise_for(x: Float[Tensor, "n *event"]) -> ContentNoise:
-    """The noise of `lowerbound evaluate`, seeded from the values: a point and its upload have the same bound."""
+    """The noise of `lowerbound evaluate`, seeded from the values: a point and its uploaded image have one bound."""
     return content_noise(x, 0, "evaluation")
 
 
