@@ -54,8 +54,8 @@ def test_a_result_of_another_kind_is_checked_though_the_arguments_are_known():
 
 def test_literals_items_and_fields_are_checked():
     @checked
-    def named(name: Literal["a", "b"], numbers: list[int]) -> dict[str, int]:
-        return dict.fromkeys(name, len(numbers))
+    def named(name: Literal["a", "b"], numbers: list[int]) -> dict[str, Float[Tensor, ""]]:
+        return dict.fromkeys(name, torch.tensor(float(len(numbers))))
 
     @checked
     @dataclass
@@ -74,6 +74,17 @@ def test_literals_items_and_fields_are_checked():
     ):
         with pytest.raises(TypeCheckError):
             call()
+
+
+def test_functions_without_arrays_are_left_alone():
+    def plain(x: int, names: tuple[str, ...]) -> dict[str, int]:
+        return dict.fromkeys(names, x)
+
+    def within(x: int) -> dict[str, tuple[Float[Tensor, " a"] | None, int]]:
+        return {"a": (torch.ones(x), x)}
+
+    assert checked(plain) is plain
+    assert checked(within) is not within
 
 
 def test_functions_within_functions_share_what_they_were_checked_for_and_keep_their_own_variables():
