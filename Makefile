@@ -14,9 +14,10 @@ BIN := $(VENV)/bin
 PIP_ARGS ?=
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt $(PIP_ARGS)
 
-# Each test process uses one thread; test files are distributed over as many processes as cores, at most four, in the
-# order of tests/conftest.py.
-PARALLEL := --numprocesses auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
+# Each test process uses one thread; test files are distributed in the order of tests/conftest.py. One process more than
+# there are cores, because some wait for a browser or for another process; at most five.
+WORKERS := $(shell $(PYTHON) -c "import os; print(min((os.cpu_count() or 1) + 1, 5))")
+PARALLEL := --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder
 
 # The environments of the peer libraries, and the scripts of `make bench`.
 PEERS := $(or $(LOWERBOUND_PEERS),benchmarks/.venvs)
@@ -29,6 +30,8 @@ install: $(VENV)/.installed
 demo: install
 	$(BIN)/lowerbound demo
 
+# Bytecode is written even where the environment forbids it: dozens of processes would compile the package again.
+test: export PYTHONDONTWRITEBYTECODE :=
 test: $(VENV)/.installed-test
 	$(BIN)/pytest -m "not slow" $(PARALLEL)
 

@@ -2,6 +2,7 @@
 
 import inspect
 import os
+import time
 from collections.abc import Iterator
 from copy import deepcopy
 from dataclasses import dataclass
@@ -44,16 +45,27 @@ settings.load_profile("reproducible")
 
 
 LONG = (
-    "test_cli.py", "test_onnx_form.py", "test_faults.py", "test_page.py", "test_offline.py", "test_annealing.py",
+    "test_faults.py", "test_page.py", "test_offline.py", "test_onnx_form.py", "test_own_parts.py", "test_cli.py",
+    "test_annealing.py", "test_scatter.py", "test_scatter_gestures.py", "test_resuming.py",
     "test_estimator.py", "test_extending.py", "test_kinds_of_data.py", "test_own_data.py", "test_health_metrics.py",
     "test_hostile_names.py", "test_terminal.py", "test_full_evaluation.py", "test_quadrature.py", "test_process.py",
 )  # fmt: skip
 """Files that take more than about ten seconds: the first to be handed to workers, so that all end together."""
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Iterator[None]:
+    """Each worker collects under a clock of its own, as it has a hash seed of its own: they stop if names differ."""
+    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+    with pytest.MonkeyPatch.context() as patch:
+        now = time.time
+        patch.setattr(time, "time", lambda: now() + 100_000.5 * worker)
+        return (yield)
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Long files first; everything else in its order."""
-    items.sort(key=lambda item: item.path.name not in LONG)
+    items.sort(key=lambda item: LONG.index(item.path.name) if item.path.name in LONG else len(LONG))
 
 
 def pytest_make_parametrize_id(val: object, argname: str) -> str | None:

@@ -10,9 +10,18 @@ import pytest
 from lowerbound.evaluation.prior_shape import contour_arrays
 from lowerbound.evaluation.results import Results, Score
 from lowerbound.foundation.progress import MeanTerms
+from lowerbound.reporting import theme
 from progress_records import record
 
 MakeResults = Callable[..., Results]
+
+
+@pytest.fixture(scope="module")
+def coarse_figures():
+    """Figures of few pixels, where what is drawn counts and not how finely: compressing PNGs takes most of the time."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(theme, "DPI", 40)
+        yield
 
 
 @pytest.fixture(scope="session")

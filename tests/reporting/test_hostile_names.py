@@ -16,6 +16,8 @@ from lowerbound.reporting.comparison_plot import comparison_figure
 from lowerbound.reporting.plots import PLOTS, plots_for
 from lowerbound.reporting.report import write_report
 
+pytestmark = pytest.mark.usefixtures("coarse_figures")
+
 NASTY = {
     "unfinished mathematics": r"$\frac{$",
     "finished mathematics": "$x^2$",

@@ -8,6 +8,8 @@ from lowerbound.evaluation.full_evaluation import FULL
 from lowerbound.reporting import theme
 from lowerbound.reporting.plots import BOUND, PLOTS, not_measured, not_shown, plots_for
 
+pytestmark = pytest.mark.usefixtures("coarse_figures")
+
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 
 KINDS = {
