@@ -1,5 +1,7 @@
 """What tests of serving share: a browser, a service with limits, and the explorer of small runs of every kind."""
 
+from functools import cache
+
 import httpx
 import pytest
 from starlette.testclient import TestClient
@@ -11,6 +13,15 @@ from lowerbound.serving.service.batching import compute_batch
 from lowerbound.serving.service.limits import Limits
 from served_models import application as service
 from served_models import digits, running
+
+
+@pytest.fixture(scope="session", autouse=True)
+def operators_of_onnx():
+    """torch makes its table of ONNX operators in every export, which takes half the time of a small one: here, once."""
+    registry = pytest.importorskip("torch.onnx._internal.exporter._registration").ONNXRegistry
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(registry, "from_torchlib", staticmethod(cache(registry.from_torchlib)))
+        yield
 
 
 # Playwright's loop runs in this thread for as long as the browser is open: other files have loops of their own.
