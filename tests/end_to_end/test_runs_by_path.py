@@ -88,7 +88,7 @@ def test_a_directory_of_several_runs_names_them(several, door):
     with pytest.raises(UsageError) as refusal:
         DOORS[door](several)
     assert str(refusal.value) == (
-        f"{several} is not a run directory but holds 2 (seed-2, seed-10); give one of them, such as {several}/seed-2."
+        f"{several} is not a run directory but contains 2 (seed-2, seed-10); give one of them, such as {several}/seed-2."
     )
 
 

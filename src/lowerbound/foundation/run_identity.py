@@ -105,10 +105,10 @@ def not_a_run(path: Path) -> UsageError:
     if names := runs_in(path):
         shown = ", ".join(names[:MOST_NAMED]) + (", ..." if len(names) > MOST_NAMED else "")
         return UsageError(
-            f"{path} is not a run directory but holds {len(names):,} ({shown}); give one of them, such as "
+            f"{path} is not a run directory but contains {len(names):,} ({shown}); give one of them, such as "
             f"{path / names[0]}."
             if len(names) > 1
-            else f"{path} is not a run directory but holds one; give {path / names[0]}."
+            else f"{path} is not a run directory but contains one; give {path / names[0]}."
         )
     return UsageError(f"{path} is not a run directory ({CONFIG} is missing); give a directory that training wrote.")
 

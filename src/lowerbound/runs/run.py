@@ -193,7 +193,8 @@ def check_is_free(path: Path) -> None:
     if path.exists() and (not path.is_dir() or (_entries(path) and not _is_unstarted(path))):
         if names := runs_in(path):
             raise UsageError(
-                f"{path} is not empty: it holds {pluralise(len(names), 'run')}; choose another directory.", hint="out"
+                f"{path} is not empty: it contains {pluralise(len(names), 'run')}; choose another directory.",
+                hint="out",
             )
         raise UsageError(
             f"{path} is not empty; choose another directory, or resume the run in it.", hint="occupied", path=path
