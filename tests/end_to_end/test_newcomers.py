@@ -1,6 +1,7 @@
 """What people try first: a run in place of data, an output over an input, settings as a shell leaves them."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -34,6 +35,16 @@ def test_a_run_is_inspected_by_its_schema_and_is_not_data(run, capsys):
     assert json.loads(in_process(capsys, "inspect", run.path, "--json").out)["dtype"] == "uint8"
     with pytest.raises(DataError, match="is a run directory, not data"):
         collect(DataConfig(source=str(run.path)))
+
+
+def test_a_folder_that_contains_runs_is_not_data_however_deep_they_are(run, tmp_path):
+    """Such as one of several seeds, or of photographs with the run that was trained on them."""
+    for place in ("seeds/seed-0", "photos/old/runs/first"):
+        shutil.copytree(run.path, tmp_path / place)
+        folder = tmp_path / place.partition("/")[0]
+        Image.fromarray(IMAGES[0]).save(folder / "picture.png")
+        with pytest.raises(DataError, match=f"{place} is a run directory, not data"):
+            collect(DataConfig(source=str(folder)))
 
 
 @pytest.mark.parametrize("name", ["photos/1.png", "photos", "values.npy", "sheet.csv"])

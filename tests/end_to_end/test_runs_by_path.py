@@ -88,7 +88,8 @@ def test_a_directory_of_several_runs_names_them(several, door):
     with pytest.raises(UsageError) as refusal:
         DOORS[door](several)
     assert str(refusal.value) == (
-        f"{several} is not a run directory but contains 2 (seed-2, seed-10); give one of them, such as {several}/seed-2."
+        f"{several} is not a run directory but contains 2 (seed-2, seed-10); give one of them, "
+        f"such as {several}/seed-2."
     )
 
 
@@ -97,9 +98,9 @@ def test_a_directory_of_several_runs_names_them(several, door):
 )
 def test_commands_name_the_runs_of_several_seeds(several, capsys, words):
     message = one_line(in_process(capsys, *words, several, expect=2).err)
-    assert "holds 2 (seed-2, seed-10); give one of them" in message
+    assert "contains 2 (seed-2, seed-10); give one of them" in message
 
 
 def test_a_new_run_is_not_told_to_resume_several(several, capsys):
     message = one_line(in_process(capsys, "train", "digits", "--out", several, expect=2).err)
-    assert "it holds 2 runs; choose another directory" in message and "resume" not in message
+    assert "it contains 2 runs; choose another directory" in message and "resume" not in message

@@ -32,10 +32,6 @@ ACCEPTED = (
 )
 
 
-RUN_FILES = ("config.toml", "metrics.jsonl", "model.safetensors")
-"""Two of these identify a run directory, which contains figures and could be read as a folder of images."""
-
-
 @dataclass(frozen=True, kw_only=True)
 class ReadingOptions:
     """Reading options, for properties that a file does not determine."""
@@ -124,9 +120,6 @@ def _raw(path: Path, options: ReadingOptions) -> RawArray | RawTable:
     with reading(path, ACCEPTED):
         is_folder, is_file = path.is_dir(), path.is_file()
         is_dataset = hugging_face.is_name(path) or hugging_face.is_saved(path)
-    if is_folder and (found := sum((path / name).is_file() for name in RUN_FILES)) >= 2:
-        lacking = " (config.toml is missing)" if found == 2 and not (path / RUN_FILES[0]).is_file() else ""
-        refuse(path, f"is a run directory{lacking}, not data; give the data that it was trained on")
     if is_dataset:
         return hugging_face.read_dataset(path, options.images, options.tables)
     if is_folder:

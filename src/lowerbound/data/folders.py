@@ -30,6 +30,9 @@ MAX_MEMBERS = 1_000_000
 MAX_FOLDERS = 100_000  # links can multiply a few
 MAX_DEPTH = 100  # of folders within folders
 COMPRESSIONS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)  # others may need gigabytes before yielding a byte
+RUN_FILES = ("config.toml", "metrics.jsonl", "model.safetensors")
+"""Two of these identify a run directory, which contains figures and could be read as a folder of images."""
+
 NOT_COUNTED = ("thumbs.db", "desktop.ini", *LABEL_FILES)
 
 
@@ -91,6 +94,7 @@ def _files(
         too_large(folder, f"is nested {MAX_DEPTH} folders deep, the limit; move the images up")
     with os.scandir(folder) as found:
         entries = sorted(found, key=lambda entry: entry.name)
+    _check_is_no_run(folder, {entry.name for entry in entries})
     for entry in entries:
         if _is_hidden(entry.name):
             continue
@@ -103,6 +107,14 @@ def _files(
             refuse(path, "is a link to one of its parent folders; remove the link")
         yield None, path
         yield from _files(path, below / entry.name, (*above, identity))
+
+
+def _check_is_no_run(folder: Path, names: set[str]) -> None:
+    """DataError for a run directory, complete or not: the figures of its report would be read as images."""
+    missing = [name for name in RUN_FILES if name not in names]
+    if len(missing) <= 1:
+        lacking = f" ({missing[0]} is missing)" if missing == ["config.toml"] else ""
+        refuse(folder, f"is a run directory{lacking}, not data; give the data that it was trained on")
 
 
 def _identity(folder: Path) -> tuple[int, int]:
