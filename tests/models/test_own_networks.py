@@ -192,3 +192,9 @@ def test_a_conditional_model_says_how_it_takes_its_context(tmp_path, splits):
         loaded.encode(splits.test.values[:3])
     with pytest.raises(DataError, match="the model is conditional"):
         loaded.decode(torch.zeros(1, 2))
+
+
+def test_anything_but_splits_is_refused_and_nothing_written(tmp_path):
+    with pytest.raises(UsageError, match=r"save takes splits, such as those of load_data, got 'fine\.npy'"):
+        lb.save(own(), tmp_path / "model.safetensors", "fine.npy")
+    assert list(tmp_path.iterdir()) == []

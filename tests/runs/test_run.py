@@ -64,6 +64,14 @@ def test_an_output_directory_that_is_not_empty_is_refused_and_left_alone(finishe
     assert before == {path: path.stat().st_mtime_ns for path in finished.path.rglob("*")}
 
 
+def test_a_recipe_is_a_file_by_its_path_too(tmp_path):
+    recipe = tmp_path / "mine.toml"
+    recipe.write_text("[objective]\nrate_weight = -1.0\n")
+    for given in (recipe, str(recipe)):
+        with pytest.raises(LowerboundError, match=r"objective\.rate_weight"):
+            train("digits", recipe=given, out=tmp_path / "run")
+
+
 def test_a_file_where_the_directory_should_be_is_refused(tmp_path):
     (tmp_path / "file").write_text("mine")
     with pytest.raises(UsageError):

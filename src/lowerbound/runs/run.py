@@ -108,7 +108,7 @@ def train(
     labels: Any = None,
     *,
     config: Experiment | None = None,
-    recipe: str = "",
+    recipe: str | Path = "",
     settings: Settings | None = None,
     latent_dim: int | None = None,
     likelihood: str = "auto",
@@ -151,7 +151,7 @@ def train(
         seed=seed,
     )
     given = merge(tables(settings or {}), keywords)
-    experiment = resolve(config or recipe, given)
+    experiment = resolve(config or str(recipe), given)
 
     def prepared() -> Prepared:
         return prepare(

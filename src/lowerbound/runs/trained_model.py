@@ -226,6 +226,8 @@ def save(model: VAE | TrainedModel, path: str | Path, splits: Splits | None = No
         raise UsageError(
             f"save takes a VAE or a TrainedModel, got {shortened(repr(model), 100)}; a run is copied by run.save(path)."
         )
+    if splits is not None and not isinstance(splits, Splits):
+        raise UsageError(f"save takes splits, such as those of load_data, got {shortened(repr(splits), 100)}.")
     vae = model if isinstance(model, VAE) else model.vae
     schema = splits.schema if splits is not None else model.schema if isinstance(model, TrainedModel) else None
     if schema is None:
