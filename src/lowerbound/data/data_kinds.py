@@ -55,7 +55,7 @@ def describe_shape(event_shape: Sequence[int]) -> str:
     if len(event_shape) != 3:
         return f"of shape {format_shape(event_shape)}"
     channels, height, width = event_shape
-    return f"of {width}×{height} pixels with {channels} channel{'s' if channels > 1 else ''}"
+    return f"of {width}×{height} pixels with {pluralise(channels, 'channel')}"
 
 
 def describe_columns(columns: Sequence[Column]) -> str:

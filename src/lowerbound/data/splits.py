@@ -57,6 +57,11 @@ class DataConfig:
     decimal: Literal["", ".", ","] = ""  # of numbers in a CSV
     separator: str = ""  # of a CSV
 
+    @property
+    def monitored_split(self) -> Literal["test", "validation"]:
+        """The split whose scores training logs, and by which it stops."""
+        return "test" if self.validation == "test" else "validation"
+
 
 @dataclass(frozen=True, eq=False)
 class Splits:
@@ -109,7 +114,7 @@ def check_config(config: DataConfig) -> None:
 
 def split_pool(pool: Pool, name: str, source: str, config: DataConfig) -> Splits:
     """The splits of a pool, by a configuration."""
-    is_monitoring_test = config.validation == "test"
+    is_monitoring_test = config.monitored_split == "test"
     num_held_out = config.num_held_out or pool.num_held_out
     if pool.has_own_validation and (num_held_out != pool.num_held_out or config.held_out != "random"):
         raise ConfigError(f"{name} has its own validation split; remove data.num_held_out and data.held_out.")

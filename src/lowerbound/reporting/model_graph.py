@@ -8,6 +8,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Circle, FancyArrowPatch, FancyBboxPatch
 
 from lowerbound.evaluation.results import Results
+from lowerbound.foundation.text import pluralise
 from lowerbound.reporting import theme
 
 Point = tuple[float, float]
@@ -120,7 +121,7 @@ def _named(model: dict[str, Any], *parts: str) -> str:
 
 def _latent(model: dict[str, Any]) -> str:
     number = model.get("latent_dim")
-    return "latent" if number is None else f"latent: {number} dimension{'s' if number > 1 else ''}"
+    return "latent" if number is None else f"latent: {pluralise(number, 'dimension')}"
 
 
 def _image(results: Results) -> str:

@@ -10,6 +10,7 @@ from typing import Any
 
 from lowerbound.data.data_kinds import Kind, kind_of
 from lowerbound.data.sources import Examples
+from lowerbound.foundation.text import pluralise
 from lowerbound.networks.residual import DEEPEST_SIDE, num_stages
 from lowerbound.runs.experiment import Settings, merge
 
@@ -91,7 +92,7 @@ def _network(examples: Examples) -> Choice:
         stages = num_stages(height, width, len(FILTERS))
         model = {"network": "resnet", "channels": list(FILTERS), "hidden": [], "activation": "silu"}
         reason = f"each stage halves the image, down to about {DEEPEST_SIDE} pixels"
-    value = f"{model['network']} ({stages} stage{'s' if stages > 1 else ''})"
+    value = f"{model['network']} ({pluralise(stages, 'stage')})"
     return Choice("network", value, reason, {"model": model}, "model.network")
 
 

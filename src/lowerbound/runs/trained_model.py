@@ -82,7 +82,7 @@ class TrainedModel:
             return "it is a deterministic autoencoder"
         if self.path is None or not self.path.is_dir():
             return "they are stored with a run; load the run directory"
-        has_held_out = read_stored(self.path).experiment.data.validation != "test"
+        has_held_out = read_stored(self.path).experiment.data.monitored_split != "test"
         return (
             f"{UNFINISHED}; evaluate the run, which measures them" if has_held_out else "training held out no examples"
         )

@@ -8,7 +8,7 @@ from lowerbound.serving.explorer.messages import without_paths
 @pytest.mark.parametrize(
     ("message", "shown"),
     [
-        ("/home/me/runs/a is no run", "a is no run"),
+        ("/home/me/runs/a is not a run", "a is not a run"),
         ("cannot read /home/me/a b.csv: gone", "cannot read a b.csv: gone"),
         ("looked in '/a/b/c', ~/d/e.gz", "looked in 'c', e.gz"),
         (

@@ -119,7 +119,7 @@ def is_training(path: Path) -> bool:
 def _check(path: Path) -> tuple[State, str, str]:
     """State, reason and monitored split of a run."""
     try:
-        monitored = "test" if read_stored(path).experiment.data.validation == "test" else "validation"
+        monitored = read_stored(path).experiment.data.monitored_split
         if version_of(path / MODEL) == NO_FILE:
             return "training", "", monitored
         check_model(path)
