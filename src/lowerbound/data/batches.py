@@ -14,8 +14,14 @@ import torch
 from jaxtyping import Float, Shaped
 from torch import Tensor
 
-from lowerbound.data.sources import Examples
+from lowerbound.data.examples import Examples
+from lowerbound.data.packed_batches import blocks_in_order, shuffled_blocks
+from lowerbound.data.packed_rows import PackedRows, PackedValues, Statistics
 from lowerbound.foundation.seeding import generator
+
+
+Rows = tuple[Tensor, Tensor | None]
+"""Stored values and labels."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,12 +57,15 @@ class Batches:
     """The minibatches of one split."""
 
     def __init__(self, examples: Examples, batch_size: int, device: torch.device | str = "cpu") -> None:
-        values = examples.values.transpose(0, 3, 1, 2) if examples.layout == "image" else examples.values
-        self.values = torch.tensor(values, device=device)
-        self.context = None if examples.labels is None else torch.tensor(examples.labels, device=device)
+        self.is_image, self.device = examples.layout == "image", torch.device(device)
         self.min_value, self.max_value = examples.range
         self.is_redrawn = examples.is_redrawn
-        self.batch_size = batch_size
+        self.batch_size, self.num_examples = batch_size, len(examples)
+        if isinstance(examples.values, PackedValues):
+            self.packed: PackedRows | None = examples.values.rows
+        else:
+            self.packed = None
+            self.values, self.context = self._tensors(examples.values, examples.labels)
 
     def __len__(self) -> int:
         return math.ceil(self.num_examples / self.batch_size)
@@ -66,26 +75,41 @@ class Batches:
         """Only the examples of the batches; can be iterated several times."""
         return _Examples(self)
 
-    @property
-    def num_examples(self) -> int:
-        """Number of images."""
-        return len(self.values)
-
     def shuffled(self, seed: int, epoch: int, start: int = 0) -> Iterator[Batch]:
         """The batches of one epoch, from index `start`; the last may be short."""
-        order = torch.randperm(self.num_examples, generator=generator(seed, f"order/{epoch}"))
-        order = order.to(self.values.device)
-        for batch in range(start, len(self)):
-            chosen = order[batch * self.batch_size : (batch + 1) * self.batch_size]
-            context = None if self.context is None else self.context[chosen]
-            yield Batch(self._scaled(self.values[chosen], seed, f"{epoch}/{batch}"), context)
+        for batch, (values, context) in enumerate(self._shuffled(seed, epoch, start), start):
+            yield Batch(self._scaled(values, seed, f"{epoch}/{batch}"), context)
 
     def __iter__(self) -> Iterator[Batch]:
         """Every image once, in the split's own order."""
+        for batch, (values, context) in enumerate(self._in_order()):
+            yield Batch(self._scaled(values, 0, f"in order/{batch}"), context)
+
+    def _shuffled(self, seed: int, epoch: int, start: int) -> Iterator[Rows]:
+        """Stored values and labels of the batches of one epoch."""
+        if self.packed is not None:
+            blocks = shuffled_blocks(self.packed, self.batch_size, seed, epoch, start)
+            yield from (self._tensors(*block) for block in blocks)
+            return
+        order = torch.randperm(self.num_examples, generator=generator(seed, f"order/{epoch}")).to(self.device)
+        for batch in range(start, len(self)):
+            yield self._chosen(order[batch * self.batch_size : (batch + 1) * self.batch_size])
+
+    def _in_order(self) -> Iterator[Rows]:
+        if self.packed is not None:
+            yield from (self._tensors(*block) for block in blocks_in_order(self.packed, self.batch_size))
+            return
         for batch in range(max(1, len(self))):  # one empty batch if there are no examples
-            chosen = slice(batch * self.batch_size, (batch + 1) * self.batch_size)
-            context = None if self.context is None else self.context[chosen]
-            yield Batch(self._scaled(self.values[chosen], 0, f"in order/{batch}"), context)
+            yield self._chosen(slice(batch * self.batch_size, (batch + 1) * self.batch_size))
+
+    def _chosen(self, rows: slice | Tensor) -> Rows:
+        return self.values[rows], None if self.context is None else self.context[rows]
+
+    def _tensors(self, values: np.ndarray, labels: np.ndarray | None) -> Rows:
+        """A copy on the device, of images with the channels first."""
+        values = values.transpose(0, 3, 1, 2) if self.is_image else values
+        labelled = None if labels is None else torch.tensor(labels, device=self.device)
+        return torch.tensor(values, device=self.device), labelled
 
     def _scaled(self, images: Tensor, seed: int, place: str) -> Float[Tensor, "batch *event"]:
         # A copy, even of floats: dividing in place must not change the data.
@@ -109,13 +133,21 @@ class _Examples:
 
 def mean_of(examples: Examples) -> Float[Tensor, " *event"]:
     """Mean of a split's examples, as the model sees them; missing cells are skipped."""
-    mean = np.asarray(np.nanmean(examples.values, axis=0, dtype=np.float64))
+    if (known := _known_statistics(examples)) is not None:
+        return _as_event(examples, known.mean - examples.min_value)
+    mean = np.asarray(np.nanmean(examples.in_memory, axis=0, dtype=np.float64))
     return _as_event(examples, mean - examples.min_value)
 
 
 def deviation_of(examples: Examples) -> Float[Tensor, " *event"]:
     """Standard deviation of each element over a split's examples; missing cells are skipped."""
-    return _as_event(examples, np.asarray(np.nanstd(examples.values, axis=0, dtype=np.float64)))
+    if (known := _known_statistics(examples)) is not None:
+        return _as_event(examples, known.deviation)
+    return _as_event(examples, np.asarray(np.nanstd(examples.in_memory, axis=0, dtype=np.float64)))
+
+
+def _known_statistics(examples: Examples) -> Statistics | None:
+    return examples.values.statistics if isinstance(examples.values, PackedValues) else None
 
 
 def one_batch(examples: Examples) -> Batch:

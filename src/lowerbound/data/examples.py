@@ -8,6 +8,7 @@ from functools import cached_property
 import numpy as np
 from jaxtyping import Float32, Int64, Integer, Shaped, UInt8
 
+from lowerbound.data.packed_rows import PackedLabels, PackedValues
 from lowerbound.foundation.schema import UNSCALED, Column, Layout, Range, Schema, Support
 
 Values = UInt8[np.ndarray, "example *event"] | Float32[np.ndarray, "example *event"]
@@ -22,9 +23,9 @@ class Examples:
     missing.
     """
 
-    values: Values  # in stored units, minus the schema's offset if it has one
+    values: Values | PackedValues  # in stored units, minus the schema's offset if it has one
     max_value: float  # what the model sees as 1: 255 for 8-bit images, 16 for digits, 1 for unscaled values
-    labels: Labels | None = None
+    labels: Labels | PackedLabels | None = None
     is_redrawn: bool = False  # pixels are probabilities, from which every pass draws binary images
     layout: Layout = "image"
     columns: tuple[Column, ...] = ()  # of a table
@@ -45,16 +46,23 @@ class Examples:
         return self.min_value, self.max_value
 
     @property
+    def in_memory(self) -> Values:
+        """The values as an array; packed ones are read whole."""
+        return self.values[:] if isinstance(self.values, PackedValues) else self.values
+
+    @property
     def num_known(self) -> Int64[np.ndarray, " example"]:
         """The number of known values of each example; missing cells do not count."""
         if self.layout == "table":
-            return (~np.isnan(self.values)).sum(1)
+            return (~np.isnan(self.in_memory)).sum(1)
         return np.full(len(self), math.prod(self.event_shape))
 
     @cached_property
     def support(self) -> Support:
         """The support of the values on the model's scale."""
         values, bottom, top = self.values, self.min_value, self.max_value
+        if isinstance(values, PackedValues):
+            return values.support
         if self.layout == "table":
             known = values[~np.isnan(values)]
             low, high = (float(known.min()), float(known.max())) if known.size else (0.0, 0.0)
@@ -71,11 +79,24 @@ class Examples:
 
     def subset(self, indices: Integer[np.ndarray, " index"]) -> "Examples":
         """The examples at `indices`, copied, in that order."""
+        if isinstance(self.values, PackedValues):
+            values, labels = self.values.rows.chosen(indices)
+            return replace(self, values=values, labels=labels)
         labels = None if self.labels is None else self.labels[indices]
         return replace(self, values=np.asarray(self.values[indices]), labels=labels)
 
+    def first(self, most: int) -> "Examples":
+        """The first `most` examples in memory, or themselves if there are no more and they are."""
+        if len(self) <= most and not isinstance(self.values, PackedValues):
+            return self
+        return self.subset(np.arange(min(most, len(self))))
+
     def subsample(self, most: int) -> "Examples":
-        """At most `most` examples, evenly spaced, because files may be ordered by class or date."""
+        """At most `most` examples, evenly spaced, because files may be ordered by class or date; packed data are in
+        random order, and the first are read.
+        """
+        if isinstance(self.values, PackedValues):
+            return self.first(most)
         return self.subset(evenly_spaced(len(self), most))
 
 
