@@ -16,9 +16,8 @@ from torch import Tensor
 
 from lowerbound.data.examples import Examples
 from lowerbound.data.packed_batches import blocks_in_order, shuffled_blocks
-from lowerbound.data.packed_rows import PackedRows, PackedValues, Statistics
+from lowerbound.data.packed_rows import PackedLabels, PackedRows, PackedValues, Statistics
 from lowerbound.foundation.seeding import generator
-
 
 Rows = tuple[Tensor, Tensor | None]
 """Stored values and labels."""
@@ -61,11 +60,11 @@ class Batches:
         self.min_value, self.max_value = examples.range
         self.is_redrawn = examples.is_redrawn
         self.batch_size, self.num_examples = batch_size, len(examples)
-        if isinstance(examples.values, PackedValues):
-            self.packed: PackedRows | None = examples.values.rows
+        if isinstance(examples.stored, PackedValues):
+            self.packed: PackedRows | None = examples.stored.rows
         else:
             self.packed = None
-            self.values, self.context = self._tensors(examples.values, examples.labels)
+            self.values, self.context = self._tensors(examples.stored, examples.labels)
 
     def __len__(self) -> int:
         return math.ceil(self.num_examples / self.batch_size)
@@ -105,10 +104,10 @@ class Batches:
     def _chosen(self, rows: slice | Tensor) -> Rows:
         return self.values[rows], None if self.context is None else self.context[rows]
 
-    def _tensors(self, values: np.ndarray, labels: np.ndarray | None) -> Rows:
+    def _tensors(self, values: np.ndarray, labels: np.ndarray | PackedLabels | None) -> Rows:
         """A copy on the device, of images with the channels first."""
         values = values.transpose(0, 3, 1, 2) if self.is_image else values
-        labelled = None if labels is None else torch.tensor(labels, device=self.device)
+        labelled = None if labels is None else torch.tensor(np.asarray(labels), device=self.device)
         return torch.tensor(values, device=self.device), labelled
 
     def _scaled(self, images: Tensor, seed: int, place: str) -> Float[Tensor, "batch *event"]:
@@ -135,7 +134,7 @@ def mean_of(examples: Examples) -> Float[Tensor, " *event"]:
     """Mean of a split's examples, as the model sees them; missing cells are skipped."""
     if (known := _known_statistics(examples)) is not None:
         return _as_event(examples, known.mean - examples.min_value)
-    mean = np.asarray(np.nanmean(examples.in_memory, axis=0, dtype=np.float64))
+    mean = np.asarray(np.nanmean(examples.values, axis=0, dtype=np.float64))
     return _as_event(examples, mean - examples.min_value)
 
 
@@ -143,11 +142,11 @@ def deviation_of(examples: Examples) -> Float[Tensor, " *event"]:
     """Standard deviation of each element over a split's examples; missing cells are skipped."""
     if (known := _known_statistics(examples)) is not None:
         return _as_event(examples, known.deviation)
-    return _as_event(examples, np.asarray(np.nanstd(examples.in_memory, axis=0, dtype=np.float64)))
+    return _as_event(examples, np.asarray(np.nanstd(examples.values, axis=0, dtype=np.float64)))
 
 
 def _known_statistics(examples: Examples) -> Statistics | None:
-    return examples.values.statistics if isinstance(examples.values, PackedValues) else None
+    return examples.stored.statistics if isinstance(examples.stored, PackedValues) else None
 
 
 def one_batch(examples: Examples) -> Batch:

@@ -15,6 +15,8 @@ AHEAD = 2**25
 
 MOST_AHEAD = 64  # batches
 
+NOTHING: Block = (np.empty(0), None)
+
 
 def shuffled_blocks(
     rows: PackedRows, batch_size: int, seed: int, epoch: int, start: int = 0, share: Share = WHOLE
@@ -23,7 +25,9 @@ def shuffled_blocks(
 
     A rank gets its share of the rows of every batch, and reads only the blocks of the lanes that these lie in.
     """
-    return prefetched(_shuffled(rows, batch_size, seed, epoch, start, share), _depth(rows, batch_size // share.num_ranks))
+    return prefetched(
+        _shuffled(rows, batch_size, seed, epoch, start, share), _depth(rows, batch_size // share.num_ranks)
+    )
 
 
 def blocks_in_order(rows: PackedRows, batch_size: int, share: Share = WHOLE) -> Iterator[Block]:
@@ -61,9 +65,7 @@ def _consecutive(rows: PackedRows, start: int, stop: int, cache: dict[int, Block
     return _joined(parts)
 
 
-def _shuffled(
-    rows: PackedRows, batch_size: int, seed: int, epoch: int, start: int, share: Share
-) -> Iterator[Block]:
+def _shuffled(rows: PackedRows, batch_size: int, seed: int, epoch: int, start: int, share: Share) -> Iterator[Block]:
     block_bytes = rows.manifest.block_rows * _row_bytes(rows)
     order = EpochOrder(rows.blocks, batch_size, block_bytes, seed, epoch)
     own = share.rows(batch_size)
@@ -92,7 +94,8 @@ class _Lane:
         self.first, self.last = first, last  # of the lane's rows in a batch, those that are wanted
         self.start = order.lane_range(lane).start
         self.windows = order.windows(lane)
-        self.window, self.content, self.permutation = range(0), (np.empty(0), None), np.empty(0, np.int64)
+        self.window, self.permutation = range(0), np.empty(0, np.int64)
+        self.content: Block = NOTHING
 
     def of_batch(self, batch: int) -> Iterator[Block]:
         """The wanted rows of a batch."""
@@ -108,7 +111,7 @@ class _Lane:
     def _load(self, position: int) -> None:
         if position in self.window:
             return
-        self.content = np.empty(0), None  # freed before the next is read
+        self.content = NOTHING  # freed before the next is read
         self.window = next(window for window in self.windows if position in window)
         self.content = self.rows.gathered(list(self.order.pieces(self.window)))
         self.permutation = self.order.shuffled(self.window)

@@ -18,8 +18,8 @@ from typing import Any
 
 import numpy as np
 
-from lowerbound.data.remote import Location
 from lowerbound.data.reading import printable, refuse
+from lowerbound.data.remote import Location
 from lowerbound.foundation.errors import DataError, RunError, UsageError, in_one_line
 from lowerbound.foundation.run_identity import checksum_of
 from lowerbound.foundation.schema import Schema, Support, check_schema

@@ -39,6 +39,7 @@ from lowerbound.foundation.text import pluralise
 DIGITS = tuple("0123456789")
 SIZE = re.compile(r"([0-9]{1,9})[xX×]([0-9]{1,9})")
 MAX_SIDE = 4096
+MOST_COLLECTED = 10_000  # training examples of packed data
 SIZES = f"WIDTHxHEIGHT in pixels, from 1 to {MAX_SIDE} each"
 
 
@@ -98,7 +99,10 @@ def collect(config: DataConfig) -> Collection:
     """All examples of a file or folder, or the training examples of a named source, read as by `load`."""
     if config.source in SOURCES or is_packed(Location(config.source)):
         splits = load(config)
-        return Collection(splits.train, splits.label_names, schema=splits.schema)
+        train = splits.train.first(MOST_COLLECTED) if splits.train.is_on_disk else splits.train
+        few = f"the first {len(train):,} of {pluralise(len(splits.train), 'training example')}"
+        notes = (few,) if len(train) < len(splits.train) else ()
+        return Collection(train, splits.label_names, schema=splits.schema, notes=notes)
     check_config(config)
     return _read(_existing_path(config.source), config)
 

@@ -242,8 +242,8 @@ def checksum(parts: Sequence[Examples]) -> str:
     digest = hashlib.sha256()
     for part in parts:
         digest.update(f"{part.range};".encode())
-        if isinstance(part.values, PackedValues):
-            digest.update(part.values.rows.digest)
+        if isinstance(part.stored, PackedValues):
+            digest.update(part.stored.rows.digest)
             continue
         for array in (part.values, part.labels):
             if array is not None:
