@@ -2,7 +2,7 @@
 
 Images stay in their stored type (such as uint8) on the training device, and are gathered and scaled to [0, 1] one batch
 at a time. The order of an epoch depends only on the seed and the epoch's number, so resuming needs only a position in
-it.
+it. One of several ranks takes its rows of every batch; order and draws are those of a single process.
 """
 
 import math
@@ -16,6 +16,7 @@ from torch import Tensor
 
 from lowerbound.data.sources import Examples
 from lowerbound.foundation.seeding import generator
+from lowerbound.foundation.shares import WHOLE, Rows, Share
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,6 +25,7 @@ class Batch:
 
     x: Float[Tensor, "batch *event"]  # images as N x C x H x W floats in [0, 1]
     context: Shaped[Tensor, "batch *covariate"] | None = None  # labels, or covariates
+    rows: Rows | None = None  # which these are of a batch that several ranks share; None for a whole batch
 
     def empty_like(self) -> "Batch":
         """Memory for a batch of these shapes."""
@@ -38,7 +40,7 @@ class Batch:
     def to(self, device: torch.device | str, dtype: torch.dtype | None = None) -> "Batch":
         """On a device; `dtype` is that of the examples."""
         x = self.x.to(device, dtype)
-        return Batch(x, None if self.context is None else self.context.to(device))
+        return Batch(x, None if self.context is None else self.context.to(device), self.rows)
 
     def split(self, size: int) -> list["Batch"]:
         """Batches of at most `size` examples."""
@@ -48,15 +50,23 @@ class Batch:
 
 
 class Batches:
-    """The minibatches of one split."""
+    """The minibatches of one split, or the rows of each that are one rank's share."""
 
-    def __init__(self, examples: Examples, batch_size: int, device: torch.device | str = "cpu") -> None:
+    def __init__(
+        self, examples: Examples, batch_size: int, device: torch.device | str = "cpu", share: Share = WHOLE
+    ) -> None:
         values = examples.values.transpose(0, 3, 1, 2) if examples.layout == "image" else examples.values
         self.values = torch.tensor(values, device=device)
         self.context = None if examples.labels is None else torch.tensor(examples.labels, device=device)
         self.min_value, self.max_value = examples.range
         self.is_redrawn = examples.is_redrawn
-        self.batch_size = batch_size
+        self.batch_size = batch_size  # examples of the whole batch
+        self.share = share
+
+    @property
+    def device(self) -> torch.device:
+        """Where the batches are."""
+        return self.values.device
 
     def __len__(self) -> int:
         return math.ceil(self.num_examples / self.batch_size)
@@ -74,20 +84,30 @@ class Batches:
     def shuffled(self, seed: int, epoch: int, start: int = 0) -> Iterator[Batch]:
         """The batches of one epoch, from index `start`; the last may be short."""
         order = torch.randperm(self.num_examples, generator=generator(seed, f"order/{epoch}"))
-        order = order.to(self.values.device)
+        order = order.to(self.device)
         for batch in range(start, len(self)):
-            chosen = order[batch * self.batch_size : (batch + 1) * self.batch_size]
-            context = None if self.context is None else self.context[chosen]
-            yield Batch(self._scaled(self.values[chosen], seed, f"{epoch}/{batch}"), context)
+            rows = self._rows(batch)
+            yield self._chosen(order[self._places(batch, rows)], rows, seed, f"{epoch}/{batch}")
 
     def __iter__(self) -> Iterator[Batch]:
         """Every image once, in the split's own order."""
         for batch in range(max(1, len(self))):  # one empty batch if there are no examples
-            chosen = slice(batch * self.batch_size, (batch + 1) * self.batch_size)
-            context = None if self.context is None else self.context[chosen]
-            yield Batch(self._scaled(self.values[chosen], 0, f"in order/{batch}"), context)
+            rows = self._rows(batch)
+            yield self._chosen(self._places(batch, rows), rows, 0, f"in order/{batch}")
 
-    def _scaled(self, images: Tensor, seed: int, place: str) -> Float[Tensor, "batch *event"]:
+    def _rows(self, batch: int) -> Rows:
+        return self.share.rows(max(0, min(self.batch_size, self.num_examples - batch * self.batch_size)))
+
+    def _places(self, batch: int, rows: Rows) -> slice:
+        first = batch * self.batch_size
+        return slice(first + rows.start, first + rows.stop)
+
+    def _chosen(self, chosen: Tensor | slice, rows: Rows, seed: int, place: str) -> Batch:
+        context = None if self.context is None else self.context[chosen]
+        x = self._scaled(self.values[chosen], rows, seed, place)
+        return Batch(x, context, None if self.share.is_whole else rows)
+
+    def _scaled(self, images: Tensor, rows: Rows, seed: int, place: str) -> Float[Tensor, "batch *event"]:
         # A copy, even of floats: dividing in place must not change the data.
         x = images.to(torch.float32, copy=True)
         if self.min_value:
@@ -96,7 +116,12 @@ class Batches:
         if not self.is_redrawn:
             return x
         # A stream for each batch, so that resuming needs only the position in an epoch.
-        return torch.bernoulli(x, generator=generator(seed, f"binarisation/{place}", x.device))
+        bits = generator(seed, f"binarisation/{place}", x.device)
+        if self.share.is_whole:
+            return torch.bernoulli(x, generator=bits)
+        whole = x.new_zeros((rows.size, *x.shape[1:]))
+        whole[rows.slice] = x
+        return torch.bernoulli(whole, generator=bits)[rows.slice]
 
 
 class _Examples:
