@@ -11,7 +11,7 @@ import hashlib
 import os
 import signal
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
@@ -21,7 +21,6 @@ from lowerbound.foundation.errors import LowerboundError, OtherRankFailed, RankL
 from lowerbound.foundation.shares import WHOLE, Share
 
 if TYPE_CHECKING:
-    import torch
     from torch import Tensor
 
 CONNECTING = timedelta(minutes=10)
@@ -105,14 +104,13 @@ def _end_with_the_launcher() -> None:
 def _connect() -> _Group:
     import torch
     from torch import distributed
+    from torch.distributed.rendezvous import rendezvous
 
     has_gpu = torch.cuda.is_available() and distributed.is_nccl_available()
     name = "cpu:gloo,cuda:nccl" if has_gpu else "gloo"
     try:
-        store, rank, num_ranks = next(iter(distributed.rendezvous("env://", timeout=CONNECTING)))
-        distributed.init_process_group(
-            name, store=distributed.PrefixStore("tensors", store), rank=rank, world_size=num_ranks, timeout=COMPUTING
-        )
+        store, rank, num_ranks = next(iter(rendezvous("env://", timeout=CONNECTING)))
+        distributed.init_process_group(name, store=store, rank=rank, world_size=num_ranks, timeout=COMPUTING)
         patient = distributed.new_group(backend="gloo", timeout=WORKING)
         launch_store = _launch_store()
     except (RuntimeError, ValueError, OSError) as error:
@@ -122,12 +120,12 @@ def _connect() -> _Group:
 
 def _launch_store() -> Any:
     """torchrun's own store; None without torchrun."""
-    from torch import distributed
+    from torch.distributed import TCPStore  # type: ignore[attr-defined]
 
     if os.environ.get("TORCHELASTIC_USE_AGENT_STORE") != "True":
         return None
     address, port = os.environ["MASTER_ADDR"], _number("MASTER_PORT", 0)
-    return distributed.TCPStore(address, port, is_master=False, timeout=CONNECTING)
+    return TCPStore(address, port, is_master=False, timeout=CONNECTING)
 
 
 def leave() -> None:
@@ -150,8 +148,7 @@ def _connected() -> Iterator[None]:
         reason = (lines or [type(error).__name__])[-1].split("] ")[-1].split(". This may indicate")[0].rstrip(".")
         raise RankLost(
             f"another rank has ended or cannot be reached ({reason}); with --max-restarts, torchrun starts all ranks "
-            "again; or resume the run.",
-            hint="resume ranks",
+            "again from the newest checkpoint, and train --resume continues the run."
         ) from error
 
 
@@ -236,32 +233,34 @@ def note_start(name: str) -> None:
             store.set(f"lowerbound/{name}", "begun")
 
 
-def report_line(error: BaseException | str) -> str | None:
-    """An error's line, with the rank if that is not the first; None if another rank reports it."""
-    if not _joined:
-        return str(error)
+def has_to_report(error: BaseException) -> bool:
+    """Whether this rank has to print its error: no other rank has printed the same one, or the cause of it."""
     if isinstance(error, OtherRankFailed):
-        return None
+        return False
+    if not _joined:
+        return True
     store = _joined[0].store
-    with suppress(RuntimeError):
+    try:
         if isinstance(error, RankLost):
-            return _prefixed(error) if store.add("errors", 1) == 1 else None
+            return bool(store.add("errors", 1) == 1)
         store.add("errors", 1)
-        key = f"line/{hashlib.sha256(str(error).encode()).hexdigest()}"
+        key = f"error/{hashlib.sha256(str(error).encode()).hexdigest()}"
         if is_writer():
             store.set(key, "printed")
-        elif _appears(lambda: store.wait([key], HEARING)) or store.add(f"{key}/others", 1) > 1:
-            return None
-    return _prefixed(error)
+            return True
+        return not _is_set(store, key) and bool(store.add(f"{key}/others", 1) == 1)
+    except RuntimeError:  # the store ended with torchrun
+        return True
 
 
-def _appears(wait: Callable[[], None]) -> bool:
+def _is_set(store: Any, key: str) -> bool:
     try:
-        wait()
+        store.wait([key], HEARING)
     except RuntimeError:
         return False
     return True
 
 
-def _prefixed(error: BaseException | str) -> str:
-    return str(error) if is_writer() else f"rank {share().rank}: {error}"
+def with_rank(line: str) -> str:
+    """A line of a message, with the rank if that is not the first."""
+    return line if is_writer() else f"rank {share().rank}: {line}"

@@ -20,7 +20,7 @@ from lowerbound.data.batches import Batch
 from lowerbound.foundation import distributed
 from lowerbound.foundation.errors import ConfigError, NonFiniteLoss
 from lowerbound.foundation.seeding import SharedNoise, generator
-from lowerbound.foundation.shares import Share
+from lowerbound.foundation.shares import WHOLE, Share
 from lowerbound.models.vae import VAE
 from lowerbound.objectives.objective import Loss, Objective
 from lowerbound.training.step import likely_cause, loss_of, totals, update
@@ -75,7 +75,7 @@ def _cause_on_any_rank(model: VAE, batch: Batch, loss: Loss) -> str:
     return next(filter(None, causes), "the losses of all ranks are finite, and their sum is not.")
 
 
-def check_can_be_shared(objective: Objective, batch_size: int, model: VAE, share: Share) -> None:
+def check_can_be_shared(objective: Objective, batch_size: int, share: Share) -> None:
     """ConfigError for what several ranks cannot compute as one process does."""
     if share.is_whole:
         return
@@ -89,19 +89,9 @@ def check_can_be_shared(objective: Objective, batch_size: int, model: VAE, share
             f"training.batch_size is {batch_size} for {share.num_ranks} ranks; each needs at least one example of a "
             "batch: raise it, or start fewer ranks."
         )
-    posterior = model.posterior_of_zeros()
-    posterior.sample_by_row(SharedNoise(generator(0, "check"), Share().rows(1)), 1)
 
 
-def describe_ranks(batch_size: int) -> str:
-    """How the ranks divide a batch, in one line."""
-    share = distributed.share()
-    sizes = {share.rows(batch_size).stop - share.rows(batch_size).start for share in _shares(share.num_ranks)}
-    return (
-        f"{share.num_ranks} ranks ({distributed.backend()}): each takes "
-        f"{' or '.join(map(str, sorted(sizes)))} of the {batch_size:,} examples of a batch"
-    )
-
-
-def _shares(num_ranks: int) -> list[Share]:
-    return [Share(rank, num_ranks) for rank in range(num_ranks)]
+def check_draws_can_be_shared(model: VAE) -> None:
+    """ConfigError if the posterior is a family of your own without draws by row, which ranks need to share a batch."""
+    if not distributed.share().is_whole:
+        model.posterior_of_zeros().sample_by_row(SharedNoise(generator(0, "check"), WHOLE.rows(1)), 1)

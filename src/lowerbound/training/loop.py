@@ -23,7 +23,7 @@ from lowerbound.objectives.objective import Objective
 from lowerbound.training.checkpoint import Checkpoint, drop_checkpoints_after, save_checkpoint
 from lowerbound.training.config import TrainingConfig
 from lowerbound.training.epoch import EpochLoop, Step, initial_state
-from lowerbound.training.group_stepping import check_can_be_shared
+from lowerbound.training.group_stepping import check_can_be_shared, check_draws_can_be_shared
 from lowerbound.training.speed import computing
 from lowerbound.training.state import TrainingState
 from lowerbound.training.step import loss_of, totals
@@ -74,7 +74,8 @@ def training_steps(
     objective.check_posterior(model.config.posterior)
     objective = objective.resolved(model.config.posterior, model.has_closed_form_kl)
     config, share = config.for_examples(len(splits.train)), distributed.share()
-    check_can_be_shared(objective, config.batch_size, model, share)
+    check_can_be_shared(objective, config.batch_size, share)
+    check_draws_can_be_shared(model)
     with computing(model, config.speed):
         state = initial_state(model, objective, config, device)
         if resume is not None:
