@@ -9,15 +9,18 @@ import json
 import os
 import shlex
 import sys
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
+from lowerbound.foundation import distributed
 from lowerbound.foundation.errors import RunError
 from lowerbound.foundation.storage import lock_descriptor, make_folder, remove_remains
 
 LOCK = ".lock"
+ENDING = 60.0  # seconds that a process which torchrun has replaced may take to end
 SUBFOLDERS = ("checkpoints", "annealing", "figures")
 
 
@@ -26,8 +29,18 @@ def writing_into(run: Path) -> Iterator[None]:
     """Lock a run directory, creating it if necessary; RunError if another process is writing into it.
 
     Temporary files of killed processes are removed first. Directories that were created here and are empty at the end
-    are removed again.
+    are removed again. Of several ranks that train together the first holds the lock, and the others wait for it; after
+    a restart it waits for the process that it replaces.
     """
+    with ExitStack() as stack:
+        with distributed.together():
+            if distributed.is_writer():
+                stack.enter_context(_locked(run))
+        yield
+
+
+@contextmanager
+def _locked(run: Path) -> Iterator[None]:
     new = [folder for folder in (run, *run.parents) if not folder.exists()]
     make_folder(run)
     descriptor = _acquired(run)
@@ -45,10 +58,15 @@ def writing_into(run: Path) -> Iterator[None]:
 
 def _acquired(run: Path) -> int:
     path = run / LOCK
+    deadline = time.monotonic() + (ENDING if distributed.restarts() else 0.0)
     while True:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
         try:
             if not lock_descriptor(descriptor):
+                if time.monotonic() < deadline:
+                    os.close(descriptor)
+                    time.sleep(0.2)
+                    continue
                 raise RunError(
                     f"another process is writing into {run}{_holder(path)}; wait for it to end, stop it, or "
                     "choose another directory."
