@@ -1,0 +1,152 @@
+"""write_shards(): results for each input as a folder of Parquet files, computed by one process or by several ranks.
+
+Every file holds the results of the same range of inputs, whatever the number of ranks, and states what it was computed
+from. A rank computes every n-th file. After an interruption the same command keeps the files that are complete, so each
+input has exactly one row.
+"""
+
+import hashlib
+import json
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from lowerbound.data.column_writers import Columns, arrow_columns, needed_pyarrow
+from lowerbound.foundation import distributed
+from lowerbound.foundation.errors import RunError, UsageError
+from lowerbound.foundation.storage import make_folder, read_json, remove_remains, write_bytes, write_json
+
+ROWS_PER_SHARD = 65_536
+SUMMARY = "shards.json"
+
+PartResult = tuple[Columns, Sequence[str]]
+"""The columns of some inputs, and what was skipped among them."""
+
+
+@dataclass(frozen=True)
+class Sharded:
+    """A folder of results."""
+
+    path: Path
+    num_rows: int
+    num_inputs: int
+    skipped: tuple[str, ...]
+
+
+def is_folder(path: Path | None) -> bool:
+    """Whether an output is a folder of Parquet files: a path without a suffix."""
+    return path is not None and (path.suffix == "" or path.is_dir())
+
+
+def job_of(task: str, **about: Any) -> str:
+    """The identity of a task: files of another one are never mistaken for its own."""
+    return hashlib.sha256(json.dumps([task, about], sort_keys=True, default=str).encode()).hexdigest()[:16]
+
+
+def write_shards(
+    folder: Path,
+    num_inputs: int,
+    job: str,
+    results: Callable[[int, int], Iterable[PartResult]],
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> Sharded:
+    """Compute `results(start, stop)` for every shard, on all ranks, and write a Parquet file for each.
+
+    UsageError if the folder contains anything else. `progress` is called with the inputs that this rank has done, and
+    has to do.
+    """
+    share = distributed.join()
+    num_shards = max(1, -(-num_inputs // ROWS_PER_SHARD))
+    names = [f"part-{number:05d}.parquet" for number in range(num_shards)]
+    with distributed.together():
+        if distributed.is_writer():
+            _prepare(folder, names, job)
+    own = range(share.rank, num_shards, share.num_ranks)
+    total = sum(min(ROWS_PER_SHARD, num_inputs - number * ROWS_PER_SHARD) for number in own)
+    done = 0
+    with distributed.together():
+        for number in own:
+            start, stop = number * ROWS_PER_SHARD, min((number + 1) * ROWS_PER_SHARD, num_inputs)
+            if _about(folder / names[number]).get("job") != job:
+                _write(folder / names[number], job, start, stop, results(start, stop), lambda rows, done=done: progress(done + rows, total))
+            done += stop - start
+            progress(done, total)
+    with distributed.together():
+        if distributed.is_writer():
+            _summarise(folder, names, job, num_inputs)
+    return _read_summary(folder)
+
+
+def _prepare(folder: Path, names: Sequence[str], job: str) -> None:
+    """Make the folder; UsageError if it contains anything but files of this job."""
+    make_folder(folder)
+    remove_remains(folder)
+    for path in sorted(folder.iterdir()):
+        is_own = path.name in names and _about(path).get("job") == job
+        is_own |= path.name == SUMMARY and path.is_file() and _read_json(path).get("job") == job
+        if not is_own:
+            raise UsageError(
+                f"{folder} is not empty: {path.name} is not of this task, model and data; choose another folder.",
+                hint="out",
+            )
+
+
+def _write(
+    path: Path, job: str, start: int, stop: int, parts: Iterable[PartResult], progress: Callable[[int], None]
+) -> None:
+    arrow = needed_pyarrow()
+    from pyarrow import parquet
+
+    tables, skipped, done = [], list[str](), 0
+    for columns, broken in parts:
+        tables.append(arrow.table(arrow_columns(columns)))
+        skipped += broken
+        done += tables[-1].num_rows
+        progress(done)
+    whole = arrow.concat_tables(tables, promote_options="default").combine_chunks()
+    about = {"job": job, "start": start, "stop": stop, "rows": whole.num_rows, "skipped": skipped}
+    buffer = BytesIO()
+    parquet.write_table(whole.replace_schema_metadata({"lowerbound": json.dumps(about)}), buffer)
+    write_bytes(path, buffer.getvalue())
+
+
+def _about(path: Path) -> dict[str, Any]:
+    """What a file states about itself; empty for one that is missing or of another origin."""
+    needed_pyarrow()
+    from pyarrow import ArrowException, parquet
+
+    try:
+        metadata = parquet.read_schema(path).metadata or {}
+        return dict(json.loads(metadata.get(b"lowerbound", b"{}")))
+    except (OSError, ArrowException, ValueError):
+        return {}
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        return read_json(path)
+    except RunError:
+        return {}
+
+
+def _summarise(folder: Path, names: Sequence[str], job: str, num_inputs: int) -> None:
+    found = [{"file": name, **_about(folder / name)} for name in names]
+    covered = [(about.get("start"), about.get("stop")) for about in found]
+    edges = [(at, min(at + ROWS_PER_SHARD, num_inputs)) for at in range(0, max(1, num_inputs), ROWS_PER_SHARD)]
+    if covered != edges:
+        missing = next(name for name, one, other in zip(names, covered, edges, strict=True) if one != other)
+        raise RunError(f"{folder / missing} is missing or damaged; remove it, and run the command again.")
+    rows = sum(about["rows"] for about in found)
+    write_json(folder / SUMMARY, {"job": job, "inputs": num_inputs, "rows": rows, "shards": found})
+
+
+def _read_summary(folder: Path) -> Sharded:
+    content = read_json(folder / SUMMARY)
+    skipped = tuple(reason for shard in content["shards"] for reason in shard["skipped"])
+    return Sharded(folder, content["rows"], content["inputs"], skipped)
+
+
