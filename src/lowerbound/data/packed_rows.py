@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float64, Int64
 
-from lowerbound.data.block_order import Blocks, BlockRows
+from lowerbound.data.block_order import BlockRows, Blocks
 from lowerbound.data.packed_files import Block, Manifest, Shard, ShardReader
 from lowerbound.data.remote import Location
 from lowerbound.foundation.schema import Support
