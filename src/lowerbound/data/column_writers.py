@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, Integer
 
+from lowerbound.data.reading import pyarrow_for
 from lowerbound.foundation.errors import UsageError
 from lowerbound.foundation.schema import Column
 from lowerbound.foundation.storage import write_bytes, write_text
@@ -146,13 +147,7 @@ def _write_json(path: Path, columns: Columns) -> None:
 
 def needed_pyarrow() -> Any:
     """The module pyarrow; UsageError if it is not installed."""
-    try:
-        import pyarrow
-    except ModuleNotFoundError:
-        raise UsageError(
-            "Parquet is written with pyarrow, which is not installed; pip install 'lowerbound[tables]', or choose .csv."
-        ) from None
-    return pyarrow
+    return pyarrow_for("Parquet is written", ", or choose .csv")
 
 
 WRITERS: dict[str, Callable[[Path, Columns], None]] = {

@@ -10,7 +10,9 @@ from jaxtyping import Float32, Int64, Integer, Shaped, UInt8
 
 from lowerbound.data.packed_rows import PackedLabels, PackedValues
 from lowerbound.data.reading import STANDARD_LIMIT
-from lowerbound.foundation.schema import UNSCALED, Column, Layout, Range, Schema, Support
+from lowerbound.data.support_scan import SupportScan
+from lowerbound.data.support_scan import to_model_scale as to_model_scale  # re-exported
+from lowerbound.foundation.schema import Column, Layout, Range, Schema, Support
 
 Values = UInt8[np.ndarray, "example *event"] | Float32[np.ndarray, "example *event"]
 Labels = Int64[np.ndarray, " example"]
@@ -71,20 +73,7 @@ class Examples:
         """The support of the values on the model's scale."""
         if isinstance(self.stored, PackedValues):
             return self.stored.support
-        values, bottom, top = self.stored, self.min_value, self.max_value
-        if self.layout == "table":
-            known = values[~np.isnan(values)]
-            low, high = (float(known.min()), float(known.max())) if known.size else (0.0, 0.0)
-            return Support(low, high, has_missing=known.size < values.size)
-        low, high = ((float(value) - bottom) / (top - bottom) for value in (values.min(), values.max()))
-        is_stored_in_levels = values.dtype == np.uint8 and bottom == 0 and high <= 1
-        return Support(
-            low,
-            high,
-            num_levels=int(top) + 1 if is_stored_in_levels else _num_levels(self),
-            is_binary=bool(((values == bottom) | (values == top)).all()),
-            is_integer=self.range == UNSCALED and (is_stored_in_levels or bool((values == np.rint(values)).all())),
-        )
+        return SupportScan(self.range, self.layout).add(self.stored).support
 
     def subset(self, indices: Integer[np.ndarray, " index"]) -> "Examples":
         """The examples at `indices`, copied, in that order."""
@@ -119,30 +108,6 @@ class Examples:
 def evenly_spaced(number: int, most: int) -> Int64[np.ndarray, " chosen"]:
     """At most `most` of the indices below `number`, evenly spaced from the first to the last."""
     return np.linspace(0, number - 1, min(most, number)).astype(np.int64)
-
-
-def _num_levels(examples: Examples) -> int:
-    """The number of levels: top + 1 for integers from 0 to at most 255; 256 for 8-bit values in another unit, such as
-    divided by 255; else 0.
-    """
-    bottom, top = examples.range
-    if not bottom <= examples.values.min() <= examples.values.max() <= top:
-        return 0
-    if bottom == 0 and 1 < top <= 255 and top == int(top) and (examples.values == np.rint(examples.values)).all():
-        return int(top) + 1
-    # In parts: for most data the first part decides.
-    for part in np.array_split(examples.values.reshape(-1), 1 + examples.values.size // 2**20):
-        levels = to_model_scale(part, examples.range) * np.float32(255)
-        if np.abs(levels - np.rint(levels)).max() > 1e-3:
-            return 0
-    return 256
-
-
-def to_model_scale(values: Shaped[np.ndarray, "*shape"], scale: Range) -> Float32[np.ndarray, "*shape"]:
-    """Stored values on the model's scale, in float32."""
-    low, high = scale
-    seen = values.astype(np.float32)
-    return (seen - np.float32(low)) / np.float32(high - low) if low else seen / np.float32(high)
 
 
 @dataclass(frozen=True, eq=False)
@@ -195,10 +160,11 @@ class RawArray:
     num_test: int = 0
     is_from_images: bool = False  # read from image files
     white: float = 0.0  # the white level of image files: 255 or 65535; 0 if there is no full scale
+    numbers: Int64[np.ndarray, " example"] | None = None  # in the whole data, where these examples are a part of it
 
     def element(self, index: int, position: Sequence[int]) -> str:
         """One number of one example with its position, for messages."""
-        name = self.ids[index] if self.ids else f"example {index}"
+        name = self.ids[index] if self.ids else f"example {index if self.numbers is None else self.numbers[index]}"
         number = self.values[index]
         element = f", element {','.join(map(str, position))}" if number.ndim else ""
         return f"{self.place}: {name}{element} is {float(number[tuple(position)]):.10g}"

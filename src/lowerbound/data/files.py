@@ -14,7 +14,7 @@ from pathlib import Path
 
 from lowerbound.data import arrays, hugging_face
 from lowerbound.data.array_examples import conform_array
-from lowerbound.data.array_schema import drop_broken, infer_array_schema, schema_notes
+from lowerbound.data.array_schema import infer_schema, rows_of_array
 from lowerbound.data.examples import Collection, RawArray
 from lowerbound.data.folders import read_folder, read_zip
 from lowerbound.data.images import ImageOptions, is_image_file, read_image_files
@@ -79,7 +79,7 @@ def to_collection(raw: RawArray | RawTable, options: ReadingOptions) -> Collecti
     """Stored numbers or cells as examples, by the schema of a run or by one inferred here."""
     schema = options.schema
     if schema is None:
-        _check_settings(raw, options)
+        check_settings(raw, options)
     if isinstance(raw, RawTable):
         is_table = options.layout in ("", "table") if schema is None else schema.layout == "table"
         if is_table:
@@ -95,12 +95,12 @@ def to_collection(raw: RawArray | RawTable, options: ReadingOptions) -> Collecti
         raw = table_to_array(raw, options.tables)
     if schema is not None:
         return conform_array(raw, schema, options.skip_broken)
-    schema = infer_array_schema(drop_broken(raw) if options.skip_broken else raw, options.layout, options.range)
-    collection = conform_array(raw, schema, options.skip_broken)
-    return replace(collection, notes=(*collection.notes, *schema_notes(raw, schema, options.layout, options.range)))
+    inferred = infer_schema(rows_of_array(raw), options.layout, options.range, options.skip_broken)
+    collection = conform_array(raw, inferred.schema, options.skip_broken)
+    return replace(collection, notes=(*collection.notes, *inferred.notes))
 
 
-def _check_settings(raw: RawArray | RawTable, options: ReadingOptions) -> None:
+def check_settings(raw: RawArray | RawTable, options: ReadingOptions) -> None:
     """ConfigError for a setting that does not apply to such data."""
     is_table = isinstance(raw, RawTable) and options.layout in ("", "table")
     of_tables = ("exclude", "columns", "missing_markers", "decimal", "separator")

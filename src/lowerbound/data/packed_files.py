@@ -9,7 +9,7 @@ and read by one positioned read, without mapping the file, so that memory is wha
 """
 
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from itertools import chain
@@ -18,9 +18,9 @@ from typing import Any
 
 import numpy as np
 
-from lowerbound.data.reading import printable, refuse
+from lowerbound.data.reading import printable, pyarrow_for, refuse
 from lowerbound.data.remote import Location
-from lowerbound.foundation.errors import DataError, RunError, UsageError, in_one_line
+from lowerbound.foundation.errors import DataError, RunError, in_one_line
 from lowerbound.foundation.run_identity import checksum_of
 from lowerbound.foundation.schema import Schema, Support, check_schema
 from lowerbound.foundation.storage import write_atomically, write_json
@@ -163,18 +163,17 @@ def shard_about(path: Path) -> str:
     return metadata.get(b"lowerbound", b"").decode(errors="replace")
 
 
-def described_shard(path: Path) -> Shard:
-    """A shard that was written before, from its content."""
+def described_shard(path: Path, seen: Callable[[Iterator[Block]], Iterator[Block]] = iter) -> Shard:
+    """A shard that was written before, from its content, which passes through `seen`."""
     arrow = needed_pyarrow()
+    rows, crcs = 0, list[str]()
     with arrow.OSFile(str(path)) as source:
         reader = arrow.ipc.open_file(source)
-        blocks = [_block_of(reader.get_batch(number)) for number in range(reader.num_record_batches)]
-        return Shard(
-            file=path.name,
-            rows=sum(len(block[0]) for block in blocks),
-            num_bytes=path.stat().st_size,
-            crc32="".join(map(_crc, blocks)),
-        )
+        batches = map(reader.get_batch, range(reader.num_record_batches))
+        for block in seen(map(_block_of, batches)):
+            rows += len(block[0])
+            crcs.append(_crc(block))
+    return Shard(file=path.name, rows=rows, num_bytes=path.stat().st_size, crc32="".join(crcs))
 
 
 class ShardReader:
@@ -238,11 +237,4 @@ def _crc(block: Block) -> str:
 
 def needed_pyarrow() -> Any:
     """The module pyarrow; UsageError if it is not installed."""
-    try:
-        import pyarrow
-        import pyarrow.ipc
-    except ModuleNotFoundError:
-        raise UsageError(
-            "packed data are Arrow files, read with pyarrow, which is not installed; pip install 'lowerbound[tables]'."
-        ) from None
-    return pyarrow
+    return pyarrow_for("packed data are read and written")

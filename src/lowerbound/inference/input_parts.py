@@ -58,9 +58,7 @@ class LoadedInputs:
         """The examples of a range; `skipped` and `notes` come with the first."""
         chosen = self.collection.subset(np.arange(start, stop))
         about = () if start else self.collection.skipped, () if start else self.collection.notes
-        unreadable = {
-            row - start: reason for row, reason in self.collection.unreadable.items() if start <= row < stop
-        }
+        unreadable = {row - start: reason for row, reason in self.collection.unreadable.items() if start <= row < stop}
         return replace(chosen, skipped=about[0], notes=about[1], unreadable=unreadable)
 
 
@@ -108,9 +106,8 @@ def _check_columns(place: str, packed: Schema, known: Schema) -> None:
         return [(column.name, column.kind, column.levels, column.offset) for column in columns]
 
     if coded(packed.columns) != coded(known.columns):
-        differing = [
-            theirs.name for theirs, ours in zip(packed.columns, known.columns, strict=False) if coded([theirs]) != coded([ours])
-        ]
+        pairs = zip(packed.columns, known.columns, strict=False)
+        differing = [theirs.name for theirs, ours in pairs if coded([theirs]) != coded([ours])]
         about = f"column {differing[0]!r} is of another kind" if differing else "it has other columns"
         refuse_mismatch(place, f"was not packed for this model: {about}; pack the table again by the schema of the run")
 

@@ -9,11 +9,10 @@ import hashlib
 import json
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from io import BytesIO
 from pathlib import Path
 from typing import Any
-
-import numpy as np
 
 from lowerbound.data.column_writers import Columns, arrow_columns, needed_pyarrow
 from lowerbound.foundation import distributed
@@ -65,14 +64,16 @@ def write_shards(
     with distributed.together():
         if distributed.is_writer():
             _prepare(folder, names, job)
-    own = range(share.rank, num_shards, share.num_ranks)
-    total = sum(min(ROWS_PER_SHARD, num_inputs - number * ROWS_PER_SHARD) for number in own)
-    done = 0
+    own = [
+        (names[number], number * ROWS_PER_SHARD, min((number + 1) * ROWS_PER_SHARD, num_inputs))
+        for number in range(share.rank, num_shards, share.num_ranks)
+    ]
+    done, total = 0, sum(stop - start for _, start, stop in own)
     with distributed.together():
-        for number in own:
-            start, stop = number * ROWS_PER_SHARD, min((number + 1) * ROWS_PER_SHARD, num_inputs)
-            if _about(folder / names[number]).get("job") != job:
-                _write(folder / names[number], job, start, stop, results(start, stop), lambda rows, done=done: progress(done + rows, total))
+        for name, start, stop in own:
+            if _about(folder / name).get("job") != job:
+                report = partial(_report, progress, done, total)
+                _write(folder / name, job, start, stop, results(start, stop), report)
             done += stop - start
             progress(done, total)
     with distributed.together():
@@ -93,6 +94,10 @@ def _prepare(folder: Path, names: Sequence[str], job: str) -> None:
                 f"{folder} is not empty: {path.name} is not of this task, model and data; choose another folder.",
                 hint="out",
             )
+
+
+def _report(progress: Callable[[int, int], None], before: int, total: int, done: int) -> None:
+    progress(before + done, total)
 
 
 def _write(
@@ -148,5 +153,3 @@ def _read_summary(folder: Path) -> Sharded:
     content = read_json(folder / SUMMARY)
     skipped = tuple(reason for shard in content["shards"] for reason in shard["skipped"])
     return Sharded(folder, content["rows"], content["inputs"], skipped)
-
-
