@@ -16,6 +16,7 @@ HINTS = {
     "out": "Option: --out.",
     "port": "Option: --port PORT.",
     "resume": "Resume with: lowerbound train --resume --out {path}",
+    "shards": "Option: --shards DIR.",
     "settings": "Settings are given as --set SECTION.KEY=VALUE.",
     "size": "Option: --size WIDTHxHEIGHT.",
 }

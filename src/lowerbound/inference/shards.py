@@ -36,9 +36,13 @@ class Sharded:
     skipped: tuple[str, ...]
 
 
-def is_folder(path: Path | None) -> bool:
-    """Whether an output is a folder of Parquet files: a path without a suffix."""
-    return path is not None and (path.suffix == "" or path.is_dir())
+def check_shards(out: Path | None, shards: Path | None) -> None:
+    """UsageError for an output that several ranks cannot write together, or for two outputs."""
+    if shards is None:
+        raise UsageError("several ranks write a folder of Parquet files together; give a folder.", hint="shards")
+    if out is not None:
+        raise UsageError(f"{out} and {shards} are both given as outputs; give one of them.")
+    needed_pyarrow()
 
 
 def job_of(task: str, **about: Any) -> str:
@@ -108,7 +112,8 @@ def _write(
 
     tables, skipped, done = [], list[str](), 0
     for columns, broken in parts:
-        tables.append(arrow.table(arrow_columns(columns)))
+        arrays = {name: _typed(arrow, values) for name, values in arrow_columns(columns).items()}
+        tables.append(arrow.table(arrays))
         skipped += broken
         done += tables[-1].num_rows
         progress(done)
@@ -117,6 +122,11 @@ def _write(
     buffer = BytesIO()
     parquet.write_table(whole.replace_schema_metadata({"lowerbound": json.dumps(about)}), buffer)
     write_bytes(path, buffer.getvalue())
+
+
+def _typed(arrow: Any, values: Any) -> Any:
+    """A column that is empty in this part has the type of verdicts, which are the only such columns."""
+    return values.cast(arrow.int64()) if arrow.types.is_null(values.type) else values
 
 
 def _about(path: Path) -> dict[str, Any]:
@@ -153,3 +163,15 @@ def _read_summary(folder: Path) -> Sharded:
     content = read_json(folder / SUMMARY)
     skipped = tuple(reason for shard in content["shards"] for reason in shard["skipped"])
     return Sharded(folder, content["rows"], content["inputs"], skipped)
+
+
+def counts_in(folder: Path, column: str) -> tuple[int, int]:
+    """How many rows have a value in a column of zeros and ones, and how many of these are one."""
+    from pyarrow import compute, parquet
+
+    known, ones = 0, 0
+    for shard in read_json(folder / SUMMARY)["shards"]:
+        values = parquet.read_table(folder / shard["file"], columns=[column])[column]
+        known += len(values) - values.null_count
+        ones += compute.sum(values).as_py() or 0
+    return known, ones
