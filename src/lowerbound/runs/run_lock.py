@@ -58,7 +58,7 @@ def _locked(run: Path) -> Iterator[None]:
 
 def _acquired(run: Path) -> int:
     path = run / LOCK
-    deadline = time.monotonic() + (ENDING if distributed.restarts() else 0.0)
+    deadline = time.monotonic() + (0.0 if distributed.is_first_started(str(run)) else ENDING)
     while True:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
         try:
