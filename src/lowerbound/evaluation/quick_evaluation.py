@@ -75,9 +75,7 @@ def expected_terms(
 
     Noise is seeded from the example's values, so its terms do not depend on the other examples.
     """
-    distortion, rate, error = over_ranks(
-        examples, lambda some: _expected_terms(model, some, num_draws, seed, device)
-    )
+    distortion, rate, error = over_ranks(examples, lambda some: _expected_terms(model, some, num_draws, seed, device))
     return ExampleTerms(distortion, rate, error, torch.from_numpy(examples.num_known))
 
 

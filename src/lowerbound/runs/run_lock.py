@@ -22,6 +22,6 @@ def writing_into(run: Path) -> Iterator[None]:
     with ExitStack() as stack:
         with distributed.together():
             if distributed.is_writer():
-                patience = ENDING if distributed.restarts() else 0.0
+                patience = 0.0 if distributed.is_first_started(str(run)) else ENDING
                 stack.enter_context(locked_folder(run, SUBFOLDERS, patience))
         yield
