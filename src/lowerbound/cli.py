@@ -15,6 +15,7 @@ from lowerbound.commands import console, inference, inspect, sharing, terminal, 
 from lowerbound.commands.help_style import Command
 from lowerbound.commands.hints import with_hint
 from lowerbound.commands.options import PANELS, app
+from lowerbound.foundation import distributed
 from lowerbound.foundation.errors import Interrupted, LowerboundError, UsageError
 
 COMMANDS = (training, inference, sharing, inspect)
@@ -56,14 +57,20 @@ def _status_of_command() -> int:
         console.fail(f"{error.format_message().rstrip(' .')}. See lowerbound --help.")
         return UsageError.exit_status
     except LowerboundError as error:
-        console.fail(with_hint(error))
+        _fail_on_one_rank(error)
         return error.exit_status
     except (KeyboardInterrupt, typer.Abort):
         console.fail("interrupted.")
         return Interrupted.exit_status
     except OSError as error:
-        console.fail(f"{error.filename or 'the system'}: {error.strerror or error}.")
+        _fail_on_one_rank(LowerboundError(f"{error.filename or 'the system'}: {error.strerror or error}."))
         return 1
+
+
+def _fail_on_one_rank(error: LowerboundError) -> None:
+    """Print an error, unless another of several ranks prints it."""
+    if distributed.has_to_report(error):
+        console.fail(distributed.with_rank(with_hint(error)))
 
 
 def _check_working_directory() -> None:

@@ -36,7 +36,7 @@ def test_without_a_closed_form_the_rate_is_the_mean_over_draws(posterior):
     model = build_model(config, (1, 3, 3), generator(0, "weights"))
     x = torch.rand(4, 1, 3, 3, generator=generator(0, "x"))
     terms = estimate_terms(model, x, content_noise(x, 0, "noise"), 16)
-    z = model.encode(x).sample_by_content(content_noise(x, 0, "noise"), 16)
+    z = model.encode(x).sample_by_row(content_noise(x, 0, "noise"), 16)
     expected = (model.encode(x).log_prob(z) - model.prior.log_prob(z)).mean(0).detach()
     assert_close(terms.rate, expected)
 

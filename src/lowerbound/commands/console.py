@@ -271,3 +271,8 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[Any]], right: Se
 def fail(error: BaseException | str) -> None:
     """Print one line on standard error."""
     print(f"lowerbound: {one_line(str(error))}", file=sys.stderr)
+
+
+def silence() -> None:
+    """Print nothing from here on but failures."""
+    out.quiet = err.quiet = True

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, TypeVar
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from lowerbound.commands import console
+from lowerbound.foundation import distributed
 from lowerbound.foundation.interrupts import write_error
 
 if TYPE_CHECKING:
@@ -132,7 +133,8 @@ class StopRequest:
             raise KeyboardInterrupt
         self.received = True
         # Not through rich, which the signal may have interrupted.
-        write_error(b"stopping after this step and saving; press Ctrl-C again to stop at once\n")
+        if distributed.is_writer():
+            write_error(b"stopping after this step and saving; press Ctrl-C again to stop at once\n")
 
     def __call__(self) -> bool:
         return self.received

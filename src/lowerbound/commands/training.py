@@ -29,6 +29,7 @@ from lowerbound.commands.options import (
     print_runs,
 )
 from lowerbound.commands.progress import ProgressDisplay, StageDisplay, stopping_politely
+from lowerbound.commands.ranks import join_ranks
 from lowerbound.foundation.errors import UsageError
 from lowerbound.foundation.text import readable
 
@@ -72,6 +73,7 @@ def train(
         raise UsageError("--data is for one run; resume the directory of each seed separately.")
     if moved and not resume:
         raise UsageError("--data is for --resume, if the run's data were moved; give DATA itself.")
+    join_ranks()
     with stopping_politely() as should_stop, ProgressDisplay(quiet) as display:
         callbacks = Callbacks(display.show, display.message, should_stop)
         if resume and out is not None and seeds == 1:

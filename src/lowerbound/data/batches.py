@@ -2,7 +2,7 @@
 
 Images stay in their stored type (such as uint8) on the training device, and are gathered and scaled to [0, 1] one batch
 at a time. The order of an epoch depends only on the seed and the epoch's number, so resuming needs only a position in
-it.
+it. One of several ranks takes its rows of every batch; order and draws are those of a single process.
 """
 
 import math
@@ -14,8 +14,14 @@ import torch
 from jaxtyping import Float, Shaped
 from torch import Tensor
 
-from lowerbound.data.sources import Examples
+from lowerbound.data.examples import Examples
+from lowerbound.data.packed_batches import blocks_in_order, shuffled_blocks
+from lowerbound.data.packed_rows import PackedLabels, PackedRows, PackedValues, Statistics
 from lowerbound.foundation.seeding import generator
+from lowerbound.foundation.shares import WHOLE, Rows, Share
+
+Content = tuple[Tensor, Tensor | None]
+"""Stored values and labels of a batch."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,6 +30,7 @@ class Batch:
 
     x: Float[Tensor, "batch *event"]  # images as N x C x H x W floats in [0, 1]
     context: Shaped[Tensor, "batch *covariate"] | None = None  # labels, or covariates
+    rows: Rows | None = None  # which these are of a batch that several ranks share; None for a whole batch
 
     def empty_like(self) -> "Batch":
         """Memory for a batch of these shapes."""
@@ -38,7 +45,7 @@ class Batch:
     def to(self, device: torch.device | str, dtype: torch.dtype | None = None) -> "Batch":
         """On a device; `dtype` is that of the examples."""
         x = self.x.to(device, dtype)
-        return Batch(x, None if self.context is None else self.context.to(device))
+        return Batch(x, None if self.context is None else self.context.to(device), self.rows)
 
     def split(self, size: int) -> list["Batch"]:
         """Batches of at most `size` examples."""
@@ -48,15 +55,21 @@ class Batch:
 
 
 class Batches:
-    """The minibatches of one split."""
+    """The minibatches of one split, or the rows of each that are one rank's share."""
 
-    def __init__(self, examples: Examples, batch_size: int, device: torch.device | str = "cpu") -> None:
-        values = examples.values.transpose(0, 3, 1, 2) if examples.layout == "image" else examples.values
-        self.values = torch.tensor(values, device=device)
-        self.context = None if examples.labels is None else torch.tensor(examples.labels, device=device)
+    def __init__(
+        self, examples: Examples, batch_size: int, device: torch.device | str = "cpu", share: Share = WHOLE
+    ) -> None:
+        self.is_image, self.device = examples.layout == "image", torch.device(device)
         self.min_value, self.max_value = examples.range
         self.is_redrawn = examples.is_redrawn
-        self.batch_size = batch_size
+        self.batch_size, self.num_examples = batch_size, len(examples)  # of the whole batch; of all batches
+        self.share = share
+        if isinstance(examples.stored, PackedValues):
+            self.packed: PackedRows | None = examples.stored.rows
+        else:
+            self.packed = None
+            self.values, self.context = self._tensors(examples.stored, examples.labels)
 
     def __len__(self) -> int:
         return math.ceil(self.num_examples / self.batch_size)
@@ -66,28 +79,55 @@ class Batches:
         """Only the examples of the batches; can be iterated several times."""
         return _Examples(self)
 
-    @property
-    def num_examples(self) -> int:
-        """Number of images."""
-        return len(self.values)
-
     def shuffled(self, seed: int, epoch: int, start: int = 0) -> Iterator[Batch]:
         """The batches of one epoch, from index `start`; the last may be short."""
-        order = torch.randperm(self.num_examples, generator=generator(seed, f"order/{epoch}"))
-        order = order.to(self.values.device)
-        for batch in range(start, len(self)):
-            chosen = order[batch * self.batch_size : (batch + 1) * self.batch_size]
-            context = None if self.context is None else self.context[chosen]
-            yield Batch(self._scaled(self.values[chosen], seed, f"{epoch}/{batch}"), context)
+        for batch, content in enumerate(self._shuffled(seed, epoch, start), start):
+            yield self._batch(content, batch, seed, f"{epoch}/{batch}")
 
     def __iter__(self) -> Iterator[Batch]:
         """Every image once, in the split's own order."""
-        for batch in range(max(1, len(self))):  # one empty batch if there are no examples
-            chosen = slice(batch * self.batch_size, (batch + 1) * self.batch_size)
-            context = None if self.context is None else self.context[chosen]
-            yield Batch(self._scaled(self.values[chosen], 0, f"in order/{batch}"), context)
+        for batch, content in enumerate(self._in_order()):
+            yield self._batch(content, batch, 0, f"in order/{batch}")
 
-    def _scaled(self, images: Tensor, seed: int, place: str) -> Float[Tensor, "batch *event"]:
+    def _shuffled(self, seed: int, epoch: int, start: int) -> Iterator[Content]:
+        if self.packed is not None:
+            blocks = shuffled_blocks(self.packed, self.batch_size, seed, epoch, start, self.share)
+            yield from (self._tensors(*block) for block in blocks)
+            return
+        order = torch.randperm(self.num_examples, generator=generator(seed, f"order/{epoch}")).to(self.device)
+        for batch in range(start, len(self)):
+            yield self._chosen(order[self._places(batch)])
+
+    def _in_order(self) -> Iterator[Content]:
+        if self.packed is not None:
+            blocks = blocks_in_order(self.packed, self.batch_size, self.share)
+            yield from (self._tensors(*block) for block in blocks)
+            return
+        for batch in range(max(1, len(self))):  # one empty batch if there are no examples
+            yield self._chosen(self._places(batch))
+
+    def _rows(self, batch: int) -> Rows:
+        return self.share.rows(max(0, min(self.batch_size, self.num_examples - batch * self.batch_size)))
+
+    def _places(self, batch: int) -> slice:
+        first, rows = batch * self.batch_size, self._rows(batch)
+        return slice(first + rows.start, first + rows.stop)
+
+    def _chosen(self, chosen: Tensor | slice) -> Content:
+        return self.values[chosen], None if self.context is None else self.context[chosen]
+
+    def _tensors(self, values: np.ndarray, labels: np.ndarray | PackedLabels | None) -> Content:
+        """A copy on the device, of images with the channels first."""
+        values = values.transpose(0, 3, 1, 2) if self.is_image else values
+        context = None if labels is None else torch.tensor(np.asarray(labels), device=self.device)
+        return torch.tensor(values, device=self.device), context
+
+    def _batch(self, content: Content, batch: int, seed: int, place: str) -> Batch:
+        values, context = content
+        rows = self._rows(batch)
+        return Batch(self._scaled(values, rows, seed, place), context, None if self.share.is_whole else rows)
+
+    def _scaled(self, images: Tensor, rows: Rows, seed: int, place: str) -> Float[Tensor, "batch *event"]:
         # A copy, even of floats: dividing in place must not change the data.
         x = images.to(torch.float32, copy=True)
         if self.min_value:
@@ -96,7 +136,12 @@ class Batches:
         if not self.is_redrawn:
             return x
         # A stream for each batch, so that resuming needs only the position in an epoch.
-        return torch.bernoulli(x, generator=generator(seed, f"binarisation/{place}", x.device))
+        bits = generator(seed, f"binarisation/{place}", x.device)
+        if self.share.is_whole:
+            return torch.bernoulli(x, generator=bits)
+        whole = x.new_zeros((rows.size, *x.shape[1:]))
+        whole[rows.slice] = x
+        return torch.bernoulli(whole, generator=bits)[rows.slice]
 
 
 class _Examples:
@@ -109,13 +154,21 @@ class _Examples:
 
 def mean_of(examples: Examples) -> Float[Tensor, " *event"]:
     """Mean of a split's examples, as the model sees them; missing cells are skipped."""
+    if (known := _known_statistics(examples)) is not None:
+        return _as_event(examples, known.mean - examples.min_value)
     mean = np.asarray(np.nanmean(examples.values, axis=0, dtype=np.float64))
     return _as_event(examples, mean - examples.min_value)
 
 
 def deviation_of(examples: Examples) -> Float[Tensor, " *event"]:
     """Standard deviation of each element over a split's examples; missing cells are skipped."""
+    if (known := _known_statistics(examples)) is not None:
+        return _as_event(examples, known.deviation)
     return _as_event(examples, np.asarray(np.nanstd(examples.values, axis=0, dtype=np.float64)))
+
+
+def _known_statistics(examples: Examples) -> Statistics | None:
+    return examples.stored.statistics if isinstance(examples.stored, PackedValues) else None
 
 
 def one_batch(examples: Examples) -> Batch:

@@ -1,4 +1,4 @@
-"""The order of training examples that lie in blocks on disk: well mixed, resumable, and the same for any number of ranks.
+"""The order of training examples in blocks on disk: well mixed, resumable, the same for any number of ranks.
 
 In each epoch the blocks are permuted. The resulting sequence of rows is cut into lanes of equal length, and every batch
 takes the same number of rows from each lane, in the order of the lanes. A lane shuffles the rows of a few blocks at a
@@ -13,6 +13,7 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import pairwise
 
 import numpy as np
 import torch
@@ -112,7 +113,7 @@ class EpochOrder:
             edges.append(int(self.starts[block]))
             block += self.window_blocks
         edges.append(positions.stop)
-        return [range(start, stop) for start, stop in zip(edges, edges[1:], strict=False) if start < stop]
+        return [range(start, stop) for start, stop in pairwise(edges) if start < stop]
 
     def pieces(self, positions: range) -> Iterator[BlockRows]:
         """The rows of the blocks at these positions of the sequence."""

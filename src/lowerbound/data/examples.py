@@ -8,6 +8,8 @@ from functools import cached_property
 import numpy as np
 from jaxtyping import Float32, Int64, Integer, Shaped, UInt8
 
+from lowerbound.data.packed_rows import PackedLabels, PackedValues
+from lowerbound.data.reading import STANDARD_LIMIT
 from lowerbound.data.support_scan import SupportScan
 from lowerbound.data.support_scan import to_model_scale as to_model_scale  # re-exported
 from lowerbound.foundation.schema import Column, Layout, Range, Schema, Support
@@ -24,21 +26,34 @@ class Examples:
     missing.
     """
 
-    values: Values  # in stored units, minus the schema's offset if it has one
+    stored: Values | PackedValues  # in stored units, minus the schema's offset if it has one; in memory or on disk
     max_value: float  # what the model sees as 1: 255 for 8-bit images, 16 for digits, 1 for unscaled values
-    labels: Labels | None = None
+    labels: Labels | PackedLabels | None = None
     is_redrawn: bool = False  # pixels are probabilities, from which every pass draws binary images
     layout: Layout = "image"
     columns: tuple[Column, ...] = ()  # of a table
     min_value: float = 0.0  # what the model sees as 0
 
     def __len__(self) -> int:
-        return len(self.values)
+        return len(self.stored)
+
+    @property
+    def values(self) -> Values:
+        """The values in memory; those on disk are read whole, TooLarge if they exceed the standard limit."""
+        if not isinstance(self.stored, PackedValues):
+            return self.stored
+        STANDARD_LIMIT.check(self.stored.place, self.stored.num_bytes)
+        return self.stored[:]
+
+    @property
+    def is_on_disk(self) -> bool:
+        """Whether the values are read from packed data when they are needed."""
+        return isinstance(self.stored, PackedValues)
 
     @property
     def event_shape(self) -> tuple[int, ...]:
         """The shape of one example in torch's layout: channels, height, width for an image."""
-        shape = self.values.shape[1:]
+        shape = self.stored.shape[1:]
         return (shape[2], *shape[:2]) if self.layout == "image" else shape
 
     @property
@@ -56,15 +71,37 @@ class Examples:
     @cached_property
     def support(self) -> Support:
         """The support of the values on the model's scale."""
-        return SupportScan(self.range, self.layout).add(self.values).support
+        if isinstance(self.stored, PackedValues):
+            return self.stored.support
+        return SupportScan(self.range, self.layout).add(self.stored).support
 
     def subset(self, indices: Integer[np.ndarray, " index"]) -> "Examples":
         """The examples at `indices`, copied, in that order."""
+        if isinstance(self.stored, PackedValues):
+            values, labels = self.stored.rows.chosen(indices)
+            return replace(self, stored=values, labels=labels)
         labels = None if self.labels is None else self.labels[indices]
-        return replace(self, values=np.asarray(self.values[indices]), labels=labels)
+        return replace(self, stored=np.asarray(self.stored[indices]), labels=labels)
+
+    def head(self, most: int) -> "Examples":
+        """The first `most` examples, which stay where they are, on disk or in memory."""
+        if len(self) <= most or not isinstance(self.stored, PackedValues):
+            return self if len(self) <= most else self.subset(np.arange(most))
+        values = self.stored.head(most)
+        return replace(self, stored=values, labels=None if self.labels is None else PackedLabels(values.rows))
+
+    def first(self, most: int) -> "Examples":
+        """The first `most` examples in memory, or themselves if there are no more and they are."""
+        if len(self) <= most and not self.is_on_disk:
+            return self
+        return self.subset(np.arange(min(most, len(self))))
 
     def subsample(self, most: int) -> "Examples":
-        """At most `most` examples, evenly spaced, because files may be ordered by class or date."""
+        """At most `most` examples, evenly spaced, because files may be ordered by class or date; packed data are in
+        random order, and the first are read.
+        """
+        if self.is_on_disk:
+            return self.first(most)
         return self.subset(evenly_spaced(len(self), most))
 
 

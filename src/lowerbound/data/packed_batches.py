@@ -8,26 +8,31 @@ from lowerbound.data.block_order import EpochOrder
 from lowerbound.data.packed_files import Block
 from lowerbound.data.packed_rows import PackedRows
 from lowerbound.data.prefetch import prefetched
+from lowerbound.foundation.shares import WHOLE, Share
 
 AHEAD = 2**25
 """Bytes of batches that are read ahead, about."""
 
 MOST_AHEAD = 64  # batches
 
+NOTHING: Block = (np.empty(0), None)
+
 
 def shuffled_blocks(
-    rows: PackedRows, batch_size: int, seed: int, epoch: int, start: int = 0, part: tuple[int, int] = (0, 1)
+    rows: PackedRows, batch_size: int, seed: int, epoch: int, start: int = 0, share: Share = WHOLE
 ) -> Iterator[Block]:
     """The batches of one epoch from number `start`, as values and labels, in the order of `EpochOrder`.
 
-    `part` is a rank and the number of ranks: of every batch of B rows, rank r of n gets rows from Br/n to B(r+1)/n.
+    A rank gets its share of the rows of every batch, and reads only the blocks of the lanes that these lie in.
     """
-    return prefetched(_shuffled(rows, batch_size, seed, epoch, start, part), _depth(rows, batch_size // part[1]))
+    return prefetched(
+        _shuffled(rows, batch_size, seed, epoch, start, share), _depth(rows, batch_size // share.num_ranks)
+    )
 
 
-def blocks_in_order(rows: PackedRows, batch_size: int, part: tuple[int, int] = (0, 1)) -> Iterator[Block]:
+def blocks_in_order(rows: PackedRows, batch_size: int, share: Share = WHOLE) -> Iterator[Block]:
     """All batches in order, as values and labels; of each, the rows of the rank."""
-    return prefetched(_in_order(rows, batch_size, part), _depth(rows, batch_size // part[1]))
+    return prefetched(_in_order(rows, batch_size, share), _depth(rows, batch_size // share.num_ranks))
 
 
 def _depth(rows: PackedRows, batch_size: int) -> int:
@@ -38,11 +43,11 @@ def _row_bytes(rows: PackedRows) -> int:
     return int(np.prod(rows.manifest.schema.shape)) * rows.dtype.itemsize
 
 
-def _in_order(rows: PackedRows, batch_size: int, part: tuple[int, int]) -> Iterator[Block]:
+def _in_order(rows: PackedRows, batch_size: int, share: Share) -> Iterator[Block]:
     cache: dict[int, Block] = {}  # the last block: batches need not end where blocks do
     for first in range(0, len(rows), batch_size):
-        start, stop = _share(min(batch_size, len(rows) - first), part)
-        yield _consecutive(rows, first + start, first + stop, cache)
+        own = share.rows(min(batch_size, len(rows) - first))
+        yield _consecutive(rows, first + own.start, first + own.stop, cache)
 
 
 def _consecutive(rows: PackedRows, start: int, stop: int, cache: dict[int, Block]) -> Block:
@@ -60,27 +65,25 @@ def _consecutive(rows: PackedRows, start: int, stop: int, cache: dict[int, Block
     return _joined(parts)
 
 
-def _shuffled(
-    rows: PackedRows, batch_size: int, seed: int, epoch: int, start: int, part: tuple[int, int]
-) -> Iterator[Block]:
+def _shuffled(rows: PackedRows, batch_size: int, seed: int, epoch: int, start: int, share: Share) -> Iterator[Block]:
     block_bytes = rows.manifest.block_rows * _row_bytes(rows)
     order = EpochOrder(rows.blocks, batch_size, block_bytes, seed, epoch)
-    first, last = _share(batch_size, part)
+    own = share.rows(batch_size)
     lanes = [
-        _Lane(rows, order, lane, max(0, first - low), min(order.rows_per_lane, last - low))
+        _Lane(rows, order, lane, max(0, own.start - low), min(order.rows_per_lane, own.stop - low))
         for lane in range(order.lanes)
-        if (low := lane * order.rows_per_lane) < last and first < low + order.rows_per_lane
+        if (low := lane * order.rows_per_lane) < own.stop and own.start < low + order.rows_per_lane
     ]
     for batch in range(start, order.num_full):
-        yield _joined([piece for lane in lanes for piece in lane.of_batch(batch)] or [_nothing(rows)])
+        yield _joined([piece for lane in lanes for piece in lane.of_batch(batch)])
     if len(order.tail) and start <= order.num_full:
-        yield _of_tail(rows, order, part)
+        yield _of_tail(rows, order, share)
 
 
-def _of_tail(rows: PackedRows, order: EpochOrder, part: tuple[int, int]) -> Block:
+def _of_tail(rows: PackedRows, order: EpochOrder, share: Share) -> Block:
     """The rank's rows of the last, shorter batch."""
-    start, stop = _share(len(order.tail), part)
-    return _rows(rows.gathered(list(order.pieces(order.tail))), order.shuffled(order.tail)[start:stop])
+    own = share.rows(len(order.tail))
+    return _rows(rows.gathered(list(order.pieces(order.tail))), order.shuffled(order.tail)[own.slice])
 
 
 class _Lane:
@@ -91,7 +94,8 @@ class _Lane:
         self.first, self.last = first, last  # of the lane's rows in a batch, those that are wanted
         self.start = order.lane_range(lane).start
         self.windows = order.windows(lane)
-        self.window, self.content, self.permutation = range(0), (np.empty(0), None), np.empty(0, np.int64)
+        self.window, self.permutation = range(0), np.empty(0, np.int64)
+        self.content: Block = NOTHING
 
     def of_batch(self, batch: int) -> Iterator[Block]:
         """The wanted rows of a batch."""
@@ -107,24 +111,15 @@ class _Lane:
     def _load(self, position: int) -> None:
         if position in self.window:
             return
-        self.content = np.empty(0), None  # freed before the next is read
+        self.content = NOTHING  # freed before the next is read
         self.window = next(window for window in self.windows if position in window)
         self.content = self.rows.gathered(list(self.order.pieces(self.window)))
         self.permutation = self.order.shuffled(self.window)
 
 
-def _share(size: int, part: tuple[int, int]) -> tuple[int, int]:
-    rank, number = part
-    return size * rank // number, size * (rank + 1) // number
-
-
 def _rows(block: Block, chosen: slice | np.ndarray) -> Block:
     values, labels = block
     return values[chosen], None if labels is None else labels[chosen]
-
-
-def _nothing(rows: PackedRows) -> Block:
-    return np.empty((0, *rows.manifest.schema.shape), rows.dtype), None
 
 
 def _joined(parts: list[Block]) -> Block:

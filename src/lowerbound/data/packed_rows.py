@@ -25,16 +25,23 @@ Transform = Callable[[np.ndarray, int], np.ndarray]
 class PackedRows:
     """The rows of some shards, in order, read block by block. Threads may share it.
 
-    `bytes_read` counts the values that were read; more than once where a block was.
+    With `most` they are the first rows. `bytes_read` counts the bytes of values that were read.
     """
 
     def __init__(
-        self, location: Location, manifest: Manifest, shards: Sequence[Shard], transform: Transform | None = None
+        self,
+        location: Location,
+        manifest: Manifest,
+        shards: Sequence[Shard],
+        transform: Transform | None = None,
+        most: int | None = None,
     ) -> None:
         self.location, self.manifest, self.shards = location, manifest, tuple(shards)
         self.transform = transform
-        self.blocks = Blocks(rows_of_shards=tuple(shard.rows for shard in shards), block_rows=manifest.block_rows)
-        per_shard = [-(-shard.rows // manifest.block_rows) for shard in shards]
+        starts = np.cumsum([0, *(shard.rows for shard in shards)])
+        kept = np.diff(starts if most is None else np.minimum(starts, most)).tolist()
+        self.blocks = Blocks(rows_of_shards=tuple(kept), block_rows=manifest.block_rows)
+        per_shard = [-(-rows // manifest.block_rows) for rows in kept]
         self.first_blocks = np.concatenate([[0], np.cumsum(per_shard)])
         self.bytes_read = 0
         self._readers: OrderedDict[int, ShardReader] = OrderedDict()
@@ -49,6 +56,8 @@ class PackedRows:
         values, labels = self._reader(shard).block(number - int(self.first_blocks[shard]))
         with self._lock:
             self.bytes_read += values.nbytes
+        size = int(self.blocks.sizes[number])
+        values, labels = values[:size], None if labels is None else labels[:size]
         if self.transform is not None:
             values = self.transform(values, int(self.blocks.starts[number]))
         return values, labels
@@ -143,6 +152,12 @@ class PackedValues(_Column):
         super().__init__(rows)
         self.support, self.statistics = support, statistics
 
+    def head(self, most: int) -> "PackedValues":
+        """The first rows."""
+        whole = self.rows
+        rows = PackedRows(whole.location, whole.manifest, whole.shards, whole.transform, most)
+        return PackedValues(rows, self.support, self.statistics)
+
     @property
     def shape(self) -> tuple[int, ...]:
         """Number of rows, and the stored shape of one."""
@@ -152,6 +167,16 @@ class PackedValues(_Column):
     def dtype(self) -> np.dtype[Any]:
         """The type of the values."""
         return self.rows.dtype
+
+    @property
+    def num_bytes(self) -> int:
+        """Bytes of all values."""
+        return int(np.prod(self.shape)) * self.dtype.itemsize
+
+    @property
+    def place(self) -> str:
+        """Where the values are, for messages."""
+        return str(self.rows.location)
 
     def __getitem__(self, key: Any) -> np.ndarray:
         return self._read(key)[0]
@@ -174,3 +199,6 @@ class PackedLabels(_Column):
         labels = self._read(key)[1]
         assert labels is not None
         return labels
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+        return np.asarray(self[:], dtype)

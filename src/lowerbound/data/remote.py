@@ -9,7 +9,7 @@ from typing import Any
 
 from lowerbound.data.reading import printable, refuse
 from lowerbound.foundation.errors import RunError, UsageError, in_one_line
-from lowerbound.foundation.storage import MAX_TEXT_BYTES, read_json
+from lowerbound.foundation.storage import MAX_TEXT_BYTES, read_json, temporary_folder
 
 SCHEME = re.compile(r"([a-zA-Z][a-zA-Z0-9+.-]+)://")
 PACKAGES = {"s3": "s3fs", "s3a": "s3fs", "gs": "gcsfs", "gcs": "gcsfs", "http": "aiohttp", "https": "aiohttp"}
@@ -58,6 +58,14 @@ class Location:
             return bytes(system.cat_file(f"{path}/{name}"))
         except Exception as error:
             refuse(f"{self.source}/{name}", f"cannot be read ({in_one_line(error)})")
+
+    def as_local(self, name: str) -> Path:
+        """A file's path on this machine; one far away is copied into a temporary folder."""
+        if self.local is not None:
+            return self.local / name
+        copy = temporary_folder() / name
+        copy.write_bytes(self.read_bytes(name))
+        return copy
 
     def read_json(self, name: str) -> dict[str, Any]:
         """A JSON object; RunError if it is damaged."""

@@ -23,7 +23,10 @@ from lowerbound.data.hugging_face import is_name
 from lowerbound.data.idx_downloads import FASHION_MNIST_ARCHIVE, KMNIST_ARCHIVE, MNIST_ARCHIVE, Archive, find_idx_files
 from lowerbound.data.images import ImageOptions
 from lowerbound.data.objects import read_object
+from lowerbound.data.packed_data import load_packed
+from lowerbound.data.packed_files import is_packed
 from lowerbound.data.reading import Limit, limit_from_setting, printable, reading, refuse
+from lowerbound.data.remote import Location
 from lowerbound.data.splits import DataConfig as DataConfig  # re-exported, like the next two
 from lowerbound.data.splits import Pool, check_config, pool_with_default_splits, random_pool, split_order, split_pool
 from lowerbound.data.splits import Splits as Splits
@@ -36,6 +39,7 @@ from lowerbound.foundation.text import pluralise
 DIGITS = tuple("0123456789")
 SIZE = re.compile(r"([0-9]{1,9})[xX×]([0-9]{1,9})")
 MAX_SIDE = 4096
+MOST_COLLECTED = 10_000  # training examples of packed data
 SIZES = f"WIDTHxHEIGHT in pixels, from 1 to {MAX_SIDE} each"
 
 
@@ -62,6 +66,8 @@ def load(config: DataConfig, schema: Schema | None = None) -> Splits:
     reading_options(config)  # also checked for named sources
     if config.source in SOURCES:
         return _load_named(config.source, config)
+    if is_packed(location := Location(config.source)):
+        return load_packed(location, config)
     path = _existing_path(config.source)
     pool = pool_with_default_splits(printable(path), _read(path, config, schema), config.split_seed)
     # Reports contain no paths of this machine.
@@ -91,9 +97,12 @@ def _load_named(name: str, config: DataConfig) -> Splits:
 
 def collect(config: DataConfig) -> Collection:
     """All examples of a file or folder, or the training examples of a named source, read as by `load`."""
-    if config.source in SOURCES:
+    if config.source in SOURCES or is_packed(Location(config.source)):
         splits = load(config)
-        return Collection(splits.train, splits.label_names, schema=splits.schema)
+        train = splits.train.first(MOST_COLLECTED) if splits.train.is_on_disk else splits.train
+        few = f"the first {len(train):,} of {pluralise(len(splits.train), 'training example')}"
+        notes = (few,) if len(train) < len(splits.train) else ()
+        return Collection(train, splits.label_names, schema=splits.schema, notes=notes)
     check_config(config)
     return _read(_existing_path(config.source), config)
 

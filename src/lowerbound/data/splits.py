@@ -16,6 +16,7 @@ from lowerbound.data.array_schema import checked_range
 from lowerbound.data.binarisation import Binarisation, binarise
 from lowerbound.data.examples import Collection, Examples
 from lowerbound.data.images import Resize
+from lowerbound.data.packed_rows import PackedValues
 from lowerbound.data.reading import STANDARD_GIB, limit_from_setting, refuse
 from lowerbound.data.table_examples import drop_unreadable
 from lowerbound.data.tables import ColumnSetting
@@ -142,7 +143,7 @@ def split_pool(pool: Pool, name: str, source: str, config: DataConfig) -> Splits
         schema=_schema(pool.collection, config, (train, validation, test)),
         monitored="test" if is_monitoring_test else "validation",
         source=source,
-        binarisation=_in_words(config),
+        binarisation=binarisation_in_words(config),
         checksum=checksum((train, validation, test)),
     )
 
@@ -177,7 +178,8 @@ def _binarised(examples: Examples, config: DataConfig, stream: int) -> Examples:
     return examples if config.binarisation == "none" else binarise(examples, config.binarisation_seed, stream)
 
 
-def _in_words(config: DataConfig) -> str:
+def binarisation_in_words(config: DataConfig) -> str:
+    """How pixels are binarised, for reports; empty if they are not."""
     if config.binarisation == "none":
         return ""
     return f"{config.binarisation} binarisation, seed {config.binarisation_seed}"
@@ -285,6 +287,9 @@ def checksum(parts: Sequence[Examples]) -> str:
     digest = hashlib.sha256()
     for part in parts:
         digest.update(f"{part.range};".encode())
+        if isinstance(part.stored, PackedValues):
+            digest.update(part.stored.rows.digest)
+            continue
         for array in (part.values, part.labels):
             if array is not None:
                 digest.update(f"{array.dtype.str}{array.shape};".encode())

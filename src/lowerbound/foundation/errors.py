@@ -15,6 +15,8 @@ LowerboundError              exit status 1
 │   └── TooLarge             data that would exceed a stated limit
 ├── RunError                 a run directory or checkpoint that is missing, damaged or of another version
 ├── NonFiniteLoss            training encountered NaN or infinity; the message states the likely cause
+├── RankLost                 one of several training processes has ended, or cannot be reached
+├── OtherRankFailed          another of several training processes has raised an error, and reports it
 └── Interrupted              exit status 130: stopped by the user, everything saved
 """
 
@@ -94,6 +96,14 @@ class RunError(LowerboundError):
 
 class NonFiniteLoss(LowerboundError):
     """Training encountered NaN or infinity."""
+
+
+class RankLost(LowerboundError):
+    """One of several training processes (ranks) has ended, or cannot be reached."""
+
+
+class OtherRankFailed(LowerboundError):
+    """Another of several training processes (ranks) has raised an error and reports it; carries its message."""
 
 
 class Interrupted(LowerboundError):

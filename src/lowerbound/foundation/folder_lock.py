@@ -9,6 +9,7 @@ import json
 import os
 import shlex
 import sys
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
@@ -21,15 +22,16 @@ LOCK = ".lock"
 
 
 @contextmanager
-def locked_folder(folder: Path, subfolders: Sequence[str] = ()) -> Iterator[None]:
-    """Lock a folder, creating it if necessary; RunError if another process is writing into it.
+def locked_folder(folder: Path, subfolders: Sequence[str] = (), patience: float = 0.0) -> Iterator[None]:
+    """Lock a folder, creating it if necessary; RunError if another process still writes into it after `patience`
+    seconds.
 
     Temporary files that killed processes left in it and in its subfolders are removed first. Folders that were created
     here and are empty at the end are removed again.
     """
     new = [path for path in (folder, *folder.parents) if not path.exists()]
     make_folder(folder)
-    descriptor = _acquired(folder)
+    descriptor = _acquired(folder, patience)
     try:
         for path in (folder, *(folder / name for name in subfolders)):
             remove_remains(path)
@@ -42,12 +44,17 @@ def locked_folder(folder: Path, subfolders: Sequence[str] = ()) -> Iterator[None
                 path.rmdir()
 
 
-def _acquired(folder: Path) -> int:
+def _acquired(folder: Path, patience: float) -> int:
     path = folder / LOCK
+    deadline = time.monotonic() + patience
     while True:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
         try:
             if not lock_descriptor(descriptor):
+                if time.monotonic() < deadline:
+                    os.close(descriptor)
+                    time.sleep(0.2)
+                    continue
                 raise RunError(
                     f"another process is writing into {folder}{_holder(path)}; wait for it to end, stop it, or "
                     "choose another directory."

@@ -4,16 +4,20 @@ So an additional draw in one place, such as an extra evaluation, changes nothing
 never used.
 
 Noise for scoring an example is seeded from the example's values, so its score is the same alone, and in any batch,
-file or order: `content_noise`. Noise in training is seeded from the position in the epoch: `generator`.
+file or order: `content_noise`. Noise in training comes from one stream for the batch: `generator`. Several ranks draw
+it for the whole batch and take their rows: `SharedNoise`.
 """
 
 import hashlib
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 
 import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
+
+from lowerbound.foundation.shares import Rows
 
 
 def generator(seed: int, name: str, device: torch.device | str = "cpu") -> torch.Generator:
@@ -23,7 +27,28 @@ def generator(seed: int, name: str, device: torch.device | str = "cpu") -> torch
     return torch.Generator(device).manual_seed(int.from_bytes(digest[:8], "little") >> 1)
 
 
-class ContentNoise:
+class RowNoise(ABC):
+    """Standard normal noise that belongs to rows of a batch: an example's does not depend on the rows around it."""
+
+    @abstractmethod
+    def normal(self, num_samples: int, like: Float[Tensor, "batch *event"]) -> Float[Tensor, "sample batch *event"]:
+        """`num_samples` tensors of the shape of `like`."""
+
+
+class SharedNoise(RowNoise):
+    """The noise of some rows of a batch: drawn for the whole batch, so that every rank's generator moves equally."""
+
+    def __init__(self, generator: torch.Generator, rows: Rows) -> None:
+        self.generator, self.rows = generator, rows
+
+    def normal(self, num_samples: int, like: Float[Tensor, "batch *event"]) -> Float[Tensor, "sample batch *event"]:
+        """The rows of one draw for the whole batch."""
+        shape = (num_samples, self.rows.size, *like.shape[1:])
+        drawn = torch.randn(shape, generator=self.generator, dtype=like.dtype, device=like.device)
+        return drawn[:, self.rows.slice]
+
+
+class ContentNoise(RowNoise):
     """Standard normal noise from a stream for each example; successive draws continue the streams."""
 
     def __init__(self, streams: Sequence[np.random.Generator]) -> None:
@@ -51,5 +76,5 @@ def content_noise(x: Float[Tensor, "batch *event"], seed: int, name: str) -> Con
     return ContentNoise(content_streams(x, seed, name))
 
 
-Chance = torch.Generator | ContentNoise
-"""A source of noise: one stream for the whole batch, or one for each example."""
+Chance = torch.Generator | RowNoise
+"""A source of noise: one stream for the whole batch, or noise that belongs to its rows."""

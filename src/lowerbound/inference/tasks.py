@@ -165,7 +165,7 @@ def encode(run: RunPath, inputs: Sequence[str], options: InputOptions = STANDARD
         if name in columns:
             columns[name][list(collection.unreadable)] = np.nan
     if examples.labels is not None:
-        columns["label"] = labels_column(collection.label_names, examples.labels)
+        columns["label"] = labels_column(collection.label_names, np.asarray(examples.labels))
     write_columns(path, columns)
     return Encoded(path, collection.skipped, collection.notes)
 

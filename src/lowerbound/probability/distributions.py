@@ -16,7 +16,7 @@ from torch import Generator, Tensor
 from torch.nn import functional as F
 
 from lowerbound.foundation.errors import ConfigError
-from lowerbound.foundation.seeding import ContentNoise
+from lowerbound.foundation.seeding import RowNoise
 
 LOG_2_PI = math.log(2 * math.pi)
 
@@ -80,9 +80,9 @@ class Distribution(ABC):
     def sample(self, generator: Generator, num_samples: int) -> Float[Tensor, "sample *batch_and_event"]:
         """Independent draws; differentiable in the parameters if the class says so."""
 
-    def sample_by_content(self, noise: ContentNoise, num_samples: int) -> Float[Tensor, "sample *batch_and_event"]:
-        """Draws for each example of a batch from its own noise; ConfigError if the family does not implement it."""
-        raise ConfigError(f"{type(self).__name__} does not implement sample_by_content.")
+    def sample_by_row(self, noise: RowNoise, num_samples: int) -> Float[Tensor, "sample *batch_and_event"]:
+        """Draws with noise that belongs to each row of a batch; ConfigError if the family does not implement it."""
+        raise ConfigError(f"{type(self).__name__} does not implement sample_by_row.")
 
     def detach(self) -> "Distribution":
         """The same distribution with detached parameters."""
@@ -175,7 +175,7 @@ class DiagonalNormal(Distribution):
         )
         return self.parameter_mean + self.standard_deviation * noise
 
-    def sample_by_content(self, noise: ContentNoise, num_samples: int) -> Float[Tensor, "sample *batch_and_event"]:
+    def sample_by_row(self, noise: RowNoise, num_samples: int) -> Float[Tensor, "sample *batch_and_event"]:
         return self.parameter_mean + self.standard_deviation * noise.normal(num_samples, self.parameter_mean)
 
     def marginal(self, elements: Sequence[int]) -> "DiagonalNormal":
@@ -297,5 +297,5 @@ class PointMass(Distribution):
     def sample(self, generator: Generator, num_samples: int) -> Float[Tensor, "sample *batch_and_event"]:
         return self.value.expand(num_samples, *self.value.shape)
 
-    def sample_by_content(self, noise: ContentNoise, num_samples: int) -> Float[Tensor, "sample *batch_and_event"]:
+    def sample_by_row(self, noise: RowNoise, num_samples: int) -> Float[Tensor, "sample *batch_and_event"]:
         return self.value.expand(num_samples, *self.value.shape)

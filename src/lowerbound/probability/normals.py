@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Float
 from torch import Generator, Tensor
 
-from lowerbound.foundation.seeding import ContentNoise
+from lowerbound.foundation.seeding import RowNoise
 from lowerbound.probability.distributions import LOG_2_PI, TABLE_VALUES, DiagonalNormal, Distribution
 
 NUM_BISECTIONS = 60
@@ -73,7 +73,7 @@ class FullNormal(Distribution):
         noise = torch.randn((num_samples, *mean.shape), generator=generator, dtype=mean.dtype, device=mean.device)
         return self._moved(noise)
 
-    def sample_by_content(self, noise: ContentNoise, num_samples: int) -> Float[Tensor, "sample *batch latent"]:
+    def sample_by_row(self, noise: RowNoise, num_samples: int) -> Float[Tensor, "sample *batch latent"]:
         return self._moved(noise.normal(num_samples, self.parameter_mean))
 
     def _moved(self, noise: Float[Tensor, "sample *batch latent"]) -> Float[Tensor, "sample *batch latent"]:

@@ -11,15 +11,15 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from lowerbound.foundation.seeding import Chance, ContentNoise
+from lowerbound.foundation.seeding import Chance, RowNoise
 from lowerbound.probability.distributions import Distribution
 from lowerbound.probability.kl import has_closed_form_kl, kl_divergence
 
 
 def draw(posterior: Distribution, chance: Chance, num_samples: int) -> Float[Tensor, "sample batch latent"]:
-    """Draws z ~ q(z|x), from one random stream for the batch, or from one stream per example (ContentNoise)."""
-    if isinstance(chance, ContentNoise):
-        return posterior.sample_by_content(chance, num_samples)
+    """Draws z ~ q(z|x), from one random stream for the batch, or from noise that belongs to its rows (RowNoise)."""
+    if isinstance(chance, RowNoise):
+        return posterior.sample_by_row(chance, num_samples)
     return posterior.sample(chance, num_samples)
 
 

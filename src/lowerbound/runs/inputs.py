@@ -86,7 +86,7 @@ def _raw_source(name: str, data_dir: str) -> RawArray | RawTable:
     splits = load(DataConfig(source=name, data_dir=data_dir))
     test, schema = splits.test, splits.schema
     assert schema is not None
-    labels = None if test.labels is None else [splits.label_names[label] for label in test.labels]
+    labels = None if test.labels is None else [splits.label_names[label] for label in np.asarray(test.labels)]
     if schema.has_named_columns:
         raw = read_object(named_columns(test.values, schema.columns), labels, place=name)
         assert isinstance(raw, RawTable)

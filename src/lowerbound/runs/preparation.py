@@ -9,7 +9,9 @@ import torch
 from lowerbound.data.data_kinds import describe_columns, describe_examples
 from lowerbound.data.sources import SOURCES, Examples, Splits
 from lowerbound.data.sources import load as load_data
+from lowerbound.foundation import distributed
 from lowerbound.foundation.errors import UsageError
+from lowerbound.foundation.text import pluralise
 from lowerbound.models.config import ModelConfig
 from lowerbound.probability.likelihoods import LIKELIHOODS
 from lowerbound.probability.parts import option_checks
@@ -87,11 +89,23 @@ def default_path(experiment: Experiment) -> Path:
 
 
 def choose_device(name: str) -> torch.device:
-    """ "cpu" or "cuda"; "auto" is the GPU if there is one."""
+    """ "cpu" or "cuda"; "auto" is the GPU if there is one; each of several ranks on a machine has its own."""
     if name not in ("auto", "cpu", "cuda"):
         raise UsageError(f"unknown device {name!r}; accepted: auto, cpu, cuda.")
     if name == "cuda" and not torch.cuda.is_available():
         raise UsageError(
             "torch does not find a GPU for device 'cuda'; use device 'cpu', or install a CUDA build of torch."
         )
-    return torch.device("cuda" if name != "cpu" and torch.cuda.is_available() else "cpu")
+    if name == "cpu" or not torch.cuda.is_available():
+        return torch.device("cpu")
+    return torch.device("cuda") if distributed.share().is_whole else _own_gpu(distributed.local_rank())
+
+
+def _own_gpu(local_rank: int) -> torch.device:
+    if local_rank >= torch.cuda.device_count():
+        raise UsageError(
+            f"torch finds {pluralise(torch.cuda.device_count(), 'GPU')} on this machine, and torchrun has started more "
+            "ranks; start one for each GPU, or use device 'cpu'."
+        )
+    torch.cuda.set_device(local_rank)
+    return torch.device("cuda", local_rank)

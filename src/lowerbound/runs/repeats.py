@@ -9,14 +9,15 @@ from shlex import quote
 import torch
 
 from lowerbound.evaluation.results import Score, read_results
-from lowerbound.foundation.errors import RunError
+from lowerbound.foundation import distributed
+from lowerbound.foundation.errors import RunError, UsageError
 from lowerbound.foundation.numerics import mean_and_standard_error
 from lowerbound.foundation.run_identity import is_run, runs_in
 from lowerbound.reporting.report import REPORT, write_index
 from lowerbound.runs.experiment import Experiment, Settings, merge, tables
 from lowerbound.runs.preparation import Prepared, prepare
 from lowerbound.runs.resuming import check_recipe, resume, resumed_experiment
-from lowerbound.runs.run import SILENT, Callbacks, Run, start_run, train
+from lowerbound.runs.run import SILENT, Callbacks, Run, of_writer, start_run, train
 from lowerbound.runs.run_data import read_stored
 from lowerbound.runs.run_lock import writing_into
 from lowerbound.runs.trained_model import load
@@ -41,6 +42,9 @@ def train_seeds(
     The data are read, and settings are chosen, once for all seeds (see `prepare`). With `is_resumed`, finished runs are
     kept, unfinished ones are resumed with `settings`, and missing ones are trained.
     """
+
+    distributed.join()
+    callbacks = of_writer(callbacks)
 
     @cache
     def prepared() -> Prepared:
@@ -125,6 +129,8 @@ def demo(out: Path, callbacks: Callbacks = SILENT) -> Path:
 
     Finished runs of an earlier demo are kept, unfinished ones are resumed.
     """
+    if distributed.is_launched():
+        raise UsageError("the demo runs in a single process; start it without torchrun.")
     for recipe in DEMO_RECIPES:
         path = out / recipe
         callbacks.message(f"{recipe}, in {path}")

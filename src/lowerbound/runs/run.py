@@ -9,6 +9,7 @@ report.html          the report, on one page; figures/ contains its figures as P
 checkpoints/         the two newest training states
 """
 
+import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -22,32 +23,28 @@ from lowerbound.data.sources import Splits
 from lowerbound.evaluation.anomaly_scores import calibrate_scores
 from lowerbound.evaluation.quick_evaluation import data_convention, evaluate_quick
 from lowerbound.evaluation.results import ProgressCallback, Results, read_results
+from lowerbound.foundation import distributed
 from lowerbound.foundation.errors import Interrupted, RunError, UsageError
 from lowerbound.foundation.progress import Progress
-from lowerbound.foundation.run_identity import CONFIG, MODEL, identity_of, read_config, runs_in
+from lowerbound.foundation.run_identity import CONFIG, MODEL, is_run, read_config
 from lowerbound.foundation.seeding import generator
-from lowerbound.foundation.storage import (
-    check_is_no_dangling_link,
-    check_is_utf8,
-    copy_folder,
-    temporary_folder,
-    write_toml,
-)
-from lowerbound.foundation.text import pluralise
+from lowerbound.foundation.storage import copy_folder, temporary_folder, write_toml
 from lowerbound.models.construction import build_model
 from lowerbound.models.vae import VAE
-from lowerbound.reporting.report import write_report
+from lowerbound.reporting.report import REPORT, write_report
 from lowerbound.runs.experiment import Experiment, Settings, keyword_settings, merge, resolve, tables
+from lowerbound.runs.free_directory import CHECKPOINTS, check_is_free, check_repeats
 from lowerbound.runs.preparation import Prepared, choose_device, prepare
 from lowerbound.runs.provenance import config_of, context_of
+from lowerbound.runs.ranks import announce_ranks, check_see_the_run, check_see_the_same
 from lowerbound.runs.run_data import MEMORY, splits_in_memory
-from lowerbound.runs.run_lock import LOCK, writing_into
-from lowerbound.runs.run_log import LOG, RunLog, read_epochs
-from lowerbound.runs.trained_model import CALIBRATION, TrainedModel
-from lowerbound.training.checkpoint import Checkpoint, save_model
+from lowerbound.runs.run_lock import writing_into
+from lowerbound.runs.run_log import LOG, RunLog, read_epochs, read_log
+from lowerbound.runs.trained_model import CALIBRATION, TrainedModel, load
+from lowerbound.training.checkpoint import Checkpoint, load_checkpoint, save_model
+from lowerbound.training.group_stepping import check_draws_can_be_shared
 from lowerbound.training.loop import training_steps
-
-CHECKPOINTS = "checkpoints"
+from lowerbound.training.state import machine
 
 
 @dataclass(frozen=True)
@@ -133,9 +130,15 @@ def train(
     dataclass: {"training": {"num_epochs": 5}} changes one key, {"training": TrainingConfig(num_epochs=5)} decides all
     keys of the section.
 
+    Started by torchrun, the ranks train one model together, of which the first writes the run, and all return it.
+
     Without `out` the run is in a temporary directory until the program ends; `Run.save` keeps it. Raises UsageError
     if `out` is not empty, and DataError, ConfigError or NonFiniteLoss.
     """
+    distributed.join()
+    callbacks = of_writer(callbacks)
+    if out is None and not distributed.share().is_whole:
+        raise UsageError("training on several ranks needs `out`, a directory that all of them see.")
     if config is not None and recipe:
         raise UsageError("config and recipe are both given; give one of them.")
     in_memory = data is not None and not isinstance(data, str | Path)
@@ -165,67 +168,47 @@ def train(
     return start_run(path, prepared, device, command, callbacks)
 
 
+def of_writer(callbacks: Callbacks) -> Callbacks:
+    """The callbacks of the rank that writes; the others are silent, but can be asked to stop."""
+    return callbacks if distributed.is_writer() else Callbacks(should_stop=callbacks.should_stop)
+
+
 def start_run(
     path: Path, prepared: Callable[[], Prepared], device: str = "auto", command: str = "", callbacks: Callbacks = SILENT
 ) -> Run:
-    """Run an experiment in an unused directory; `prepared` is called once that is locked."""
+    """Run an experiment in an unused directory; `prepared` is called once that is locked.
+
+    When torchrun has restarted the ranks, a run that it began before is continued.
+    """
+    distributed.join()
     if not path.is_dir():
         check_is_free(path)
     chosen = choose_device(device)
     with writing_into(path):
-        check_is_free(path)
-        ready = prepared()
-        config = config_of(ready.experiment, ready.splits, command, ready.in_memory)
-        _check_repeats(path, config)
-        model = initial_model(ready.experiment, ready.splits)
-        data_convention(model, ready.splits)
-        write_toml(path / CONFIG, config)
-        return carry_out(Job(path, ready.experiment, ready.splits, chosen, callbacks), model)
+        with distributed.together():
+            is_new = distributed.is_first_started(str(path))
+            if is_new:
+                check_is_free(path)
+            ready = prepared()
+            config = config_of(ready.experiment, ready.splits, command, ready.in_memory)
+            check_repeats(path, config)
+            job = Job(path, ready.experiment, ready.splits, chosen, of_writer(callbacks))
+            announce_ranks(ready.experiment, job.callbacks.message)
+        if not is_new and is_run(path):
+            return _finished_before(path) or continue_run(job, read_config(path))
+        with distributed.together():
+            model = initial_model(ready.experiment, ready.splits)
+            data_convention(model, ready.splits)
+            check_draws_can_be_shared(model)
+        if distributed.is_writer():
+            distributed.note_start(str(path))
+            write_toml(path / CONFIG, config)
+        return carry_out(job, model)
 
 
-def check_is_free(path: Path) -> None:
-    """UsageError if a run cannot start in a directory because it is not empty.
-
-    A run that ended before its first checkpoint leaves nothing worth keeping, so its directory is free.
-    """
-    check_is_utf8(path)
-    check_is_no_dangling_link(path)
-    if path.exists() and (not path.is_dir() or (_entries(path) and not _is_unstarted(path))):
-        if names := runs_in(path):
-            raise UsageError(
-                f"{path} is not empty: it contains {pluralise(len(names), 'run')}; choose another directory.",
-                hint="out",
-            )
-        raise UsageError(
-            f"{path} is not empty; choose another directory, or resume the run in it.", hint="occupied", path=path
-        )
-
-
-def _entries(path: Path) -> set[str]:
-    return {entry.name for entry in path.iterdir() if entry.name != LOCK}
-
-
-def _is_unstarted(path: Path) -> bool:
-    """Whether a directory contains only what training writes before its first checkpoint."""
-    entries = _entries(path)
-    if CONFIG not in entries or entries - {CONFIG, LOG, CHECKPOINTS} or any(path.glob(f"{CHECKPOINTS}/*")):
-        return False
-    try:
-        return bool(read_config(path))
-    except RunError:
-        return False
-
-
-def _check_repeats(path: Path, config: Mapping[str, Any]) -> None:
-    """UsageError if a directory contains the beginning of another run, which was killed before its first checkpoint."""
-    identity = identity_of(path)
-    if identity is not None and identity.id != config["run"]["id"]:
-        raise UsageError(
-            f"{path} contains the beginning of a run with other settings or data; choose another directory, resume "
-            "that run, or remove the directory.",
-            hint="occupied",
-            path=path,
-        )
+def _finished_before(path: Path) -> Run | None:
+    """The run, if it was finished before the ranks were restarted."""
+    return Run(path, load(path), read_results(path)) if (path / REPORT).exists() else None
 
 
 def initial_model(experiment: Experiment, splits: Splits) -> VAE:
@@ -244,12 +227,62 @@ def _build(experiment: Experiment, splits: Splits, mean: Tensor | None = None, d
     return build_model(experiment.model, shape, weights, mean, deviation, columns=columns)
 
 
+def continue_run(job: Job, config: Mapping[str, Any]) -> Run:
+    """Continue a run from its newest intact checkpoint, or from the start if it has none; `config` is written first."""
+    folder = job.path / CHECKPOINTS
+    with distributed.together():
+        checkpoint = load_checkpoint(folder)
+        if checkpoint is None and (job.path / MODEL).exists():
+            raise RunError(f"{folder} contains no checkpoint of this finished run, so it cannot be resumed.")
+        records = _records_until(checkpoint.state["step"], job) if checkpoint and distributed.is_writer() else []
+        model = (model_to_restore if checkpoint else initial_model)(job.experiment, job.splits)
+    check_see_the_same(folder, "no checkpoint" if checkpoint is None else f"step {checkpoint.state['step']}")
+    for message in _messages(checkpoint, job.device):
+        job.callbacks.message(message)
+    if distributed.is_writer():
+        write_toml(job.path / CONFIG, config)
+    return carry_out(job, model, checkpoint, records)
+
+
+def _records_until(last: int, job: Job) -> list[dict[str, Any]]:
+    """The log's records up to step `last`; RunError if some are missing."""
+    config = job.experiment.training
+    per_epoch = math.ceil(len(job.splits.train) / config.batch_size)
+    records = [record for record in read_log(job.path) if record["step"] <= last]
+    expected = {step for step in range(1, last + 1) if step % config.log_every == 0 or step % per_epoch == 0}
+    if missing := sorted(expected - {record["step"] for record in records}):
+        raise RunError(
+            f"{job.path / LOG} lacks the record of step {missing[0]}; restore it, or train again in another directory.",
+            hint="out",
+        )
+    return records
+
+
+def _messages(checkpoint: Checkpoint | None, device: torch.device) -> list[str]:
+    if checkpoint is None:
+        return ["no checkpoint yet: starting again from the first step"]
+    messages = [f"skipped a checkpoint: {damage}" for damage in checkpoint.damaged]
+    then, now = checkpoint.state["machine"], machine(device)
+    changed = [f"{key} was {then.get(key)!r}, is {value!r}" for key, value in now.items() if then.get(key) != value]
+    if changed:
+        messages.append(f"the continuation is not bit-identical to an uninterrupted run: {'; '.join(changed)}")
+    messages.append(f"resuming after step {checkpoint.state['step']}")
+    return messages
+
+
 def carry_out(
     job: Job, model: VAE, checkpoint: Checkpoint | None = None, records: Iterable[Mapping[str, Any]] = ()
 ) -> Run:
     """Train a model, from a checkpoint with the log's records up to it, or from the start; evaluate it, and report."""
     job.callbacks.message(f"rate: {RATES_IN_WORDS[job.experiment.objective.rate]}")
     _train(job, model, checkpoint, records)
+    with distributed.together():  # the other ranks wait, however long the evaluation takes
+        if distributed.is_writer():
+            return _evaluate_trained(job, model)
+    return Run(job.path, load(job.path), read_results(job.path))
+
+
+def _evaluate_trained(job: Job, model: VAE) -> Run:
     splits = job.splits
     assert splits.schema is not None
     save_model(job.path / MODEL, model, splits.schema, {"data_checksum": splits.checksum})
@@ -261,7 +294,9 @@ def carry_out(
 
 def _train(job: Job, model: VAE, checkpoint: Checkpoint | None, earlier: Iterable[Mapping[str, Any]]) -> None:
     log = RunLog(job.path)
-    log.rewrite(earlier)  # records of steps after the checkpoint will be written again
+    if distributed.is_writer():
+        log.rewrite(earlier)  # records of steps after the checkpoint will be written again
+    check_see_the_run(job.path)
     records = training_steps(
         model,
         job.splits,
@@ -274,7 +309,8 @@ def _train(job: Job, model: VAE, checkpoint: Checkpoint | None, earlier: Iterabl
     )
     try:
         for progress in records:
-            log.append(asdict(progress))
+            if distributed.is_writer():
+                log.append(asdict(progress))
             job.callbacks.progress(progress)
     except Interrupted as stop:
         raise Interrupted(f"{stop} Resume the run in {job.path} to continue.", hint="resume", path=job.path) from None

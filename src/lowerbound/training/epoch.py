@@ -1,6 +1,6 @@
 """EpochLoop: the optimiser steps of one epoch, with their learning rates; every training loop is made of these."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import torch
@@ -11,6 +11,7 @@ from lowerbound.foundation.seeding import generator
 from lowerbound.models.vae import VAE
 from lowerbound.objectives.objective import Objective
 from lowerbound.training.config import TrainingConfig
+from lowerbound.training.group_stepping import GroupStepping
 from lowerbound.training.optimisers import OPTIMISERS
 from lowerbound.training.speed import choose_precision
 from lowerbound.training.state import TrainingState
@@ -28,9 +29,16 @@ class Step:
 class EpochLoop:
     """Trains `state` on the batches of one epoch after another."""
 
-    def __init__(self, state: TrainingState, objective: Objective, config: TrainingConfig, train: Batches) -> None:
+    def __init__(
+        self,
+        state: TrainingState,
+        objective: Objective,
+        config: TrainingConfig,
+        train: Batches,
+        should_stop: Callable[[], bool] = lambda: False,
+    ) -> None:
         self.state, self.objective, self.config, self.train = state, objective, config, train
-        self.stepping = _stepping(state, objective, config, train.num_examples)
+        self.stepping = _stepping(state, objective, config, train, should_stop)
 
     def steps(self) -> Iterator[Step]:
         """Take the remaining steps of the current epoch; after the last one the epoch still has to be ended."""
@@ -72,14 +80,26 @@ def initial_state(
     return state
 
 
-def _stepping(state: TrainingState, objective: Objective, config: TrainingConfig, num_examples: int) -> Stepping:
-    device = state.totals.device
+def _stepping(
+    state: TrainingState,
+    objective: Objective,
+    config: TrainingConfig,
+    train: Batches,
+    should_stop: Callable[[], bool],
+) -> Stepping:
+    device, num_examples = state.totals.device, train.num_examples
     precision = choose_precision(config.precision, device)
     is_fast = config.speed == "fast"
+    if not train.share.is_whole:
+        return GroupStepping(
+            state, objective, config.max_gradient_norm, precision, num_examples, should_stop, is_fast=is_fast
+        )
     # Only Adam can skip a step without synchronising with the host, and a graph would repeat the first step's epsilon.
     if device.type == "cuda" and is_fast and config.optimiser == "adam" and not config.adam_epsilon_hat:
-        return DeferredStepping(state, objective, config.max_gradient_norm, precision, num_examples)
-    return CheckedStepping(state, objective, config.max_gradient_norm, precision, num_examples, is_fast)
+        return DeferredStepping(state, objective, config.max_gradient_norm, precision, num_examples, should_stop)
+    return CheckedStepping(
+        state, objective, config.max_gradient_norm, precision, num_examples, should_stop, is_fast=is_fast
+    )
 
 
 def _learning_rate(config: TrainingConfig, step: int, steps_per_epoch: int) -> float:

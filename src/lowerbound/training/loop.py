@@ -14,6 +14,7 @@ from torch import Tensor
 
 from lowerbound.data.batches import Batches
 from lowerbound.data.sources import Splits
+from lowerbound.foundation import distributed
 from lowerbound.foundation.errors import Interrupted, NonFiniteLoss
 from lowerbound.foundation.progress import MeanTerms, Progress
 from lowerbound.foundation.seeding import generator
@@ -22,6 +23,7 @@ from lowerbound.objectives.objective import Objective
 from lowerbound.training.checkpoint import Checkpoint, drop_checkpoints_after, save_checkpoint
 from lowerbound.training.config import TrainingConfig
 from lowerbound.training.epoch import EpochLoop, Step, initial_state
+from lowerbound.training.group_stepping import check_can_be_shared, check_draws_can_be_shared
 from lowerbound.training.speed import computing
 from lowerbound.training.state import TrainingState
 from lowerbound.training.step import loss_of, totals
@@ -66,32 +68,42 @@ def training_steps(
     """Train `model` in place while iterated, yielding a record every `log_every` steps and at the end of each epoch.
 
     With a `checkpoints` folder the state is saved after each epoch, and `resume` continues from it bit for bit. When
-    `should_stop` returns true, the state is saved between two steps and Interrupted is raised.
+    `should_stop` returns true, the state is saved between two steps and Interrupted is raised. On several ranks that
+    have joined (see `lowerbound.foundation.distributed`), each iterates its own copy, with the same records.
     """
     objective.check_posterior(model.config.posterior)
     objective = objective.resolved(model.config.posterior, model.has_closed_form_kl)
-    config = config.for_examples(len(splits.train))
+    config, share = config.for_examples(len(splits.train)), distributed.share()
+    check_can_be_shared(objective, config.batch_size, share)
+    check_draws_can_be_shared(model)
     with computing(model, config.speed):
         state = initial_state(model, objective, config, device)
         if resume is not None:
-            state.restore(resume.tensors, resume.state)
-            if checkpoints is not None:
-                drop_checkpoints_after(checkpoints, state.step)
-        epochs = EpochLoop(state, objective, config, Batches(splits.train, config.batch_size, device))
-        yield from _train(epochs, Batches(splits.validation, VALIDATION_BATCH_SIZE, device), checkpoints, should_stop)
+            _restore(state, resume, checkpoints)
+        train = Batches(splits.train, config.batch_size, device, share)
+        validation = Batches(splits.validation, VALIDATION_BATCH_SIZE, device, share)
+        yield from _train(EpochLoop(state, objective, config, train, should_stop), validation, checkpoints)
 
 
-def _train(
-    loop: EpochLoop, validation: Batches, checkpoints: Path | None, should_stop: Callable[[], bool]
-) -> Iterator[Progress]:
+def _restore(state: TrainingState, resume: Checkpoint, checkpoints: Path | None) -> None:
+    state.restore(resume.tensors, resume.state)
+    if not distributed.is_writer():
+        state.totals.zero_()  # a checkpoint has the sums over all ranks
+    elif checkpoints is not None:
+        drop_checkpoints_after(checkpoints, state.step)
+
+
+def _train(loop: EpochLoop, validation: Batches, checkpoints: Path | None) -> Iterator[Progress]:
     """All epochs, in order."""
-    state, config, clock = loop.state, loop.config, _Clock(loop)
+    state, config, clock, stepping = loop.state, loop.config, _Clock(loop), loop.stepping
 
     def save() -> None:
         if checkpoints is not None:
-            loop.stepping.check()
+            stepping.check()
             state.seconds = clock.seconds()
-            save_checkpoint(checkpoints, state.step, state.tensors(), state.numbers())
+            tensors = state.tensors() | {"totals": _over_ranks(state.totals, loop.train)}
+            if distributed.is_writer():
+                save_checkpoint(checkpoints, state.step, tensors, state.numbers())
 
     while state.epoch < config.num_epochs and not _has_stalled(state, config):
         for step in loop.steps():
@@ -101,10 +113,10 @@ def _train(
                 yield clock.progress(step, validation=None)
             if config.checkpoint_every and state.step % config.checkpoint_every == 0:
                 save()
-            if should_stop():
+            if stepping.is_stopping():
                 save()
                 raise Interrupted(f"stopped at step {state.step} of epoch {state.epoch + 1}.")
-        loop.stepping.check()
+        stepping.check()
         terms = validate(state.model, loop.objective, validation, config, loop.train.num_examples)
         if not math.isfinite(terms.objective):
             raise NonFiniteLoss(f"the validation objective became {terms.objective}; lower training.learning_rate.")
@@ -113,7 +125,7 @@ def _train(
         loop.end_epoch()
         yield progress
         save()
-        if should_stop() and state.epoch < config.num_epochs:
+        if stepping.is_stopping() and state.epoch < config.num_epochs:
             raise Interrupted(f"stopped after epoch {state.epoch}.")
     state.model.load_state_dict(state.best_weights)
     state.model.eval()
@@ -125,12 +137,17 @@ def validate(
 ) -> MeanTerms:
     """The terms of the validation split with the objective's final coefficients and the same noise in each epoch."""
     model.eval()
-    noise = generator(config.seed, "watch", batches.values.device)
-    sums = torch.zeros(len(objective.term_names), dtype=torch.float64, device=batches.values.device)
+    noise = generator(config.seed, "watch", batches.device)
+    sums = torch.zeros(len(objective.term_names), dtype=torch.float64, device=batches.device)
     for batch in batches:
         for _ in range(config.validation_draws):
-            sums += totals(loss_of(model, objective, batch, noise, num_examples=num_examples))
-    return _terms(objective, sums, batches.num_examples * config.validation_draws)
+            sums += totals(loss_of(model, objective, batch, noise, num_examples=num_examples), batch.rows)
+    return _terms(objective, _over_ranks(sums, batches), batches.num_examples * config.validation_draws)
+
+
+def _over_ranks(sums: Tensor, batches: Batches) -> Tensor:
+    """Sums over this rank's rows of the batches, added up over ranks."""
+    return sums if batches.share.is_whole else distributed.add_up(sums.clone())
 
 
 class _Clock:
@@ -159,7 +176,7 @@ class _Clock:
             num_steps=num_steps,
             learning_rate=step.learning_rate,
             rate_scale=step.rate_scale,
-            train=_terms(self.objective, state.totals, num_seen),
+            train=_terms(self.objective, _over_ranks(state.totals, self.train), num_seen),
             validation=validation,
             is_best=validation is not None and state.best_epoch == state.epoch + 1,
             best_epoch=state.best_epoch,

@@ -9,6 +9,7 @@ import torch
 from torch import Generator, Tensor
 from torch.optim import Optimizer
 
+from lowerbound.foundation import distributed
 from lowerbound.foundation.errors import RunError
 from lowerbound.models.vae import VAE
 from lowerbound.training.optimisers import slot_names
@@ -125,6 +126,7 @@ def machine(device: torch.device | str) -> dict[str, Any]:
         "platform": platform.platform(),
         "processor": _processor(),
         "threads": torch.get_num_threads(),
+        "ranks": distributed.share().num_ranks,
         "device": torch.device(device).type,
         "torch": torch.__version__,
     }

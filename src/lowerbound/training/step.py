@@ -9,6 +9,8 @@ from torch.optim import Optimizer
 
 from lowerbound.data.batches import Batch
 from lowerbound.foundation.errors import NonFiniteLoss
+from lowerbound.foundation.seeding import SharedNoise
+from lowerbound.foundation.shares import Rows
 from lowerbound.models.vae import VAE
 from lowerbound.objectives.objective import Loss, Objective
 from lowerbound.objectives.penalties import PenaltyContext
@@ -32,7 +34,7 @@ def training_step(
     """
     loss = loss_of(model, objective, batch, noise, rate_scale, precision, num_examples)
     if not math.isfinite(loss.value.item()):
-        raise NonFiniteLoss(f"the loss became {loss.value.item()}: {_likely_cause(model, batch.x, loss)}")
+        raise NonFiniteLoss(f"the loss became {loss.value.item()}: {likely_cause(model, batch.x, loss)}")
     descend(model, optimiser, loss, max_gradient_norm)
     return loss
 
@@ -46,10 +48,11 @@ def loss_of(
     precision: torch.dtype = torch.float32,
     num_examples: int = 0,
 ) -> Loss:
-    """The loss of a batch, ready to be differentiated."""
+    """The loss of a batch, or of one rank's rows of it, ready to be differentiated; the noise is that of the batch."""
     x, conditioned = batch.x, model.given(batch.context)
+    chance = noise if batch.rows is None else SharedNoise(noise, batch.rows)
     with torch.autocast(x.device.type, precision, enabled=precision != torch.float32):
-        samples = conditioned.sample_posterior(x, noise, objective.num_samples, objective.through_draws)
+        samples = conditioned.sample_posterior(x, chance, objective.num_samples, objective.through_draws)
         return objective(samples, rate_scale, PenaltyContext(conditioned, noise, num_examples))
 
 
@@ -57,17 +60,27 @@ def descend(model: VAE, optimiser: Optimizer, loss: Loss, max_gradient_norm: flo
     """Backpropagate the loss and update the weights."""
     optimiser.zero_grad(set_to_none=True)
     loss.value.backward()
+    update(model, optimiser, max_gradient_norm)
+
+
+def update(model: VAE, optimiser: Optimizer, max_gradient_norm: float = 0.0) -> None:
+    """Update the weights by their gradients."""
     if max_gradient_norm:
         torch.nn.utils.clip_grad_norm_(model.parameters(), max_gradient_norm)
     optimiser.step()
 
 
-def totals(loss: Loss) -> Float[Tensor, "term"]:
-    """Sums over the batch of the objective's terms, in the order of its `term_names`, in nats and float64."""
-    return torch.stack(list(loss.terms().values())).double().sum(1)
+def totals(loss: Loss, rows: Rows | None = None) -> Float[Tensor, "term"]:
+    """Sums over the batch of the objective's terms, in the order of its `term_names`, in nats and float64.
+
+    Zeros for `rows` that do not count.
+    """
+    sums = torch.stack(list(loss.terms().values())).double().sum(1)
+    return sums if rows is None or rows.counts else torch.zeros_like(sums)
 
 
-def _likely_cause(model: VAE, x: Tensor, loss: Loss) -> str:
+def likely_cause(model: VAE, x: Tensor, loss: Loss) -> str:
+    """Why the loss of a batch is not finite, and what to change."""
     calmer = "lower training.learning_rate, or set training.max_gradient_norm"
     if not torch.isfinite(x).all():
         return "the data contain NaN or infinity."

@@ -34,6 +34,7 @@ class Stepping(ABC):
     max_gradient_norm: float = 0.0
     precision: torch.dtype = torch.float32
     num_examples: int = 0  # of the training split
+    should_stop: Callable[[], bool] = lambda: False
 
     @abstractmethod
     def step(self, batch: Batch, learning_rate: float, rate_scale: float) -> None:
@@ -42,6 +43,10 @@ class Stepping(ABC):
     @abstractmethod
     def check(self) -> None:
         """NonFiniteLoss if any loss since the last check was not finite."""
+
+    def is_stopping(self) -> bool:
+        """Whether to stop after the last step."""
+        return self.should_stop()
 
 
 @dataclass(eq=False)
@@ -59,6 +64,10 @@ class CheckedStepping(Stepping):
             self.precision, self.num_examples,
         )  # fmt: skip
         state.totals += totals(loss)
+        self._drop_fading_moments()
+
+    def _drop_fading_moments(self) -> None:
+        state = self.state
         if self.is_fast and state.step % STEPS_BETWEEN_DROPS == 0:
             drop_fading_moments(state.optimiser)
 
