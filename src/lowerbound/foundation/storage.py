@@ -69,7 +69,7 @@ def _locked_temporary(path: Path) -> tuple[int, Path]:
         with _naming(path):
             descriptor, name = tempfile.mkstemp(prefix=_hidden(path), suffix=PART, dir=path.parent)
         try:
-            if lock_descriptor(descriptor) and os.path.samestat(os.fstat(descriptor), os.stat(name)):
+            if lock_descriptor(descriptor) and os.path.samestat(os.fstat(descriptor), Path(name).stat()):
                 return descriptor, Path(name)
         except FileNotFoundError:
             pass  # removed between its creation and the lock
@@ -143,6 +143,18 @@ def folder_atomically(target: Path) -> Iterator[Path]:
             _sync(path)
         _move_folder(made, target)
         _sync(target.parent)
+
+
+@contextmanager
+def scratch_folder(near: Path) -> Iterator[Path]:
+    """A temporary folder next to `near`, for files that are too large for the system's; removed at the end."""
+    make_folder(near.parent)
+    remove_remains(near.parent)
+    with (
+        tempfile.TemporaryDirectory(prefix=_hidden(near), suffix=PART, dir=near.parent) as temporary,
+        _locked(Path(temporary)),
+    ):
+        yield Path(temporary)
 
 
 def temporary_folder() -> Path:
