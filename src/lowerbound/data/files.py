@@ -64,15 +64,14 @@ def read(path: Path, options: ReadingOptions | None = None) -> Collection:
 
     They follow `options.schema`; without one, a schema is inferred and returned with the collection.
     """
-    options = options or ReadingOptions()
-    if options.labels:
-        options = replace(options, tables=replace(options.tables, label=options.labels))
-    options = replace(
-        options,
-        images=replace(options.images, limit=options.limit),
-        tables=replace(options.tables, limit=options.limit),
-    )
-    return to_collection(_raw(path, options), options)
+    options = with_limits(options or ReadingOptions())
+    return to_collection(read_raw(path, options), options)
+
+
+def with_limits(options: ReadingOptions) -> ReadingOptions:
+    """The same options, of which those of images and tables have the limit and the label column, too."""
+    tables = replace(options.tables, limit=options.limit, label=options.labels or options.tables.label)
+    return replace(options, images=replace(options.images, limit=options.limit), tables=tables)
 
 
 def to_collection(raw: RawArray | RawTable, options: ReadingOptions) -> Collection:
@@ -115,7 +114,7 @@ def check_settings(raw: RawArray | RawTable, options: ReadingOptions) -> None:
         raise ConfigError(f"data.channels is for image files; {raw.place} contains none.")
 
 
-def _raw(path: Path, options: ReadingOptions) -> RawArray | RawTable:
+def read_raw(path: Path, options: ReadingOptions) -> RawArray | RawTable:
     """The contents of a file or folder, as they are stored."""
     with reading(path, ACCEPTED):
         is_folder, is_file = path.is_dir(), path.is_file()
@@ -139,12 +138,13 @@ def _raw(path: Path, options: ReadingOptions) -> RawArray | RawTable:
         return ARRAYS[suffix](path, options.limit)
     if is_image_file(path):
         return read_image_files([path], options.images)
-    if _is_idx(path):
+    if is_idx(path):
         return arrays.read_idx_images(path, options.limit)
     refuse(path, f"is not accepted; give {ACCEPTED}")
 
 
-def _is_idx(path: Path) -> bool:
+def is_idx(path: Path) -> bool:
+    """Whether a file is an IDX file of unsigned bytes, by its content, or by its name if it is gzipped."""
     with reading(path, ACCEPTED), path.open("rb") as file:
         start = file.read(3)
     return start == b"\0\0\x08" or (start[:2] == b"\x1f\x8b" and path.name.lower().endswith("ubyte.gz"))

@@ -22,7 +22,7 @@ class Moments:
     def deviation(self) -> Float64[np.ndarray, " *event"]:
         """Standard deviation; NaN where no value is known."""
         with np.errstate(invalid="ignore", divide="ignore"):
-            return np.sqrt(self.squares / self.number)
+            return np.asarray(np.sqrt(self.squares / self.number))
 
     def __or__(self, other: "Moments") -> "Moments":
         """The moments of both sets of values."""

@@ -66,7 +66,7 @@ def read_object(values: Any, labels: Any = None, place: str = "the array") -> Ra
 
 
 def is_read_whole(values: Any) -> bool:
-    """Whether an object is of a kind whose data are in memory, or are read at once: not an array of another library."""
+    """Whether an object is of a kind that is in memory or is read at once: all but arrays of other libraries."""
     return isinstance(values, Splits) or _is_text(values) or any(is_one(values) for is_one, _ in KINDS[:-1])
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 import numpy as np
 from jaxtyping import Int64
@@ -10,6 +11,7 @@ from lowerbound.data.array_examples import as_examples, fitting
 from lowerbound.data.examples import Collection, Examples
 from lowerbound.data.files import ReadingOptions
 from lowerbound.data.packed_files import Block
+from lowerbound.data.reading import refuse
 from lowerbound.data.rows import Rows
 from lowerbound.data.splits import DataConfig, OwnSplits, Splits, completed_schema, divide
 from lowerbound.data.survey import Survey, survey
@@ -116,7 +118,13 @@ def input_of_rows(
         completed=_completing(found.schema, found.label_names, config, is_for_run, rows.about.is_from_images),
         notes=found.notes,
         skipped=found.skipped,
+        check_unchanged=partial(_check_unchanged, rows),
     )
+
+
+def _check_unchanged(rows: Rows) -> None:
+    if rows.is_unchanged is not None and not rows.is_unchanged():
+        refuse(rows.about.place, "has changed while it was packed; pack it again")
 
 
 def _places(
@@ -146,7 +154,7 @@ def _completing(
 def _reader(examples: Examples, chosen: Int64[np.ndarray, " example"]) -> Callable[[int, int], Block]:
     def read(start: int, stop: int) -> Block:
         part = examples.subset(chosen[start:stop])
-        return part.values, None if part.labels is None else np.asarray(part.labels)
+        return part.values, None if part.labels is None else part.labels[:]
 
     return read
 

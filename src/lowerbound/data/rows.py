@@ -4,8 +4,9 @@ Data in memory are rows as well: what is found out about data by reading them pa
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from math import prod
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -38,7 +39,8 @@ class Rows:
     fetch: Fetch
     labels: CodedLabels | None = None  # None: none, or they come with the parts
     about_read: Callable[[Int64[np.ndarray, " row"]], RawArray] | None = None  # if some rows are left out
-    content: tuple[Any, ...] = field(default=())  # by which the same data are recognised; empty: their values
+    content: tuple[Any, ...] = ()  # by which the same data are recognised; empty: their values
+    is_unchanged: Callable[[], bool] | None = None  # whether the content is still that; None if that cannot be known
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -94,3 +96,21 @@ def coded_array(labels: Shaped[np.ndarray, " row"]) -> CodedLabels:
     """The same for an array of integers, booleans or texts."""
     different, codes = np.unique(labels, return_inverse=True)
     return CodedLabels(codes.reshape(-1).astype(np.int64), tuple(str(label) for label in different.tolist()))
+
+
+def rows_of_files(rows: Rows, paths: Sequence[Path], below: Path | None = None) -> Rows:
+    """Rows that are read from these files, whose names, sizes and times are their content."""
+    content = content_of(paths, below)
+    return replace(rows, content=content, is_unchanged=lambda: content_of(paths, below) == content)
+
+
+def content_of(paths: Sequence[Path], below: Path | None = None) -> tuple[Any, ...]:
+    """Names, sizes and times of files, by which the same content is recognised without reading it."""
+    found = []
+    for path in paths:
+        try:
+            status = path.stat()
+        except FileNotFoundError:
+            continue
+        found.append((str(path.relative_to(below) if below else path.name), status.st_size, status.st_mtime_ns))
+    return tuple(found)

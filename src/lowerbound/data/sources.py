@@ -11,7 +11,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 
@@ -68,7 +68,7 @@ def load(config: DataConfig, schema: Schema | None = None) -> Splits:
         return _load_named(config.source, config)
     if is_packed(location := Location(config.source)):
         return load_packed(location, config)
-    path = _existing_path(config.source)
+    path = existing_path(config.source)
     pool = pool_with_default_splits(printable(path), _read(path, config, schema), config.split_seed)
     # Reports contain no paths of this machine.
     return split_pool(
@@ -104,7 +104,7 @@ def collect(config: DataConfig) -> Collection:
         notes = (few,) if len(train) < len(splits.train) else ()
         return Collection(train, splits.label_names, schema=splits.schema, notes=notes)
     check_config(config)
-    return _read(_existing_path(config.source), config)
+    return _read(existing_path(config.source), config)
 
 
 def split_raw(raw: RawArray | RawTable, config: DataConfig, name: str) -> Splits:
@@ -173,7 +173,8 @@ def _is_link(source: str) -> bool:
         return False
 
 
-def _existing_path(source: str) -> Path:
+def existing_path(source: str) -> Path:
+    """The path of a file or folder, or of a data set by name; UnknownName or DataError if there is none."""
     if is_name(Path(source)):
         return Path(source)
     # Possible errors: no such file, no such user's home, a null character.
@@ -195,8 +196,13 @@ def _read(path: Path, config: DataConfig, schema: Schema | None = None) -> Colle
         options = options_for_schema(options, schema)
     collection = read(path, options)
     if options.images.size is not None and collection.examples.event_shape[:0:-1] != options.images.size:
-        refuse(path, f"contains no image files, and only image files are resized; remove data.size {config.size!r}")
+        refuse_size(path, config)
     return collection
+
+
+def refuse_size(path: Path, config: DataConfig) -> NoReturn:
+    """DataError: there is nothing to resize."""
+    refuse(path, f"contains no image files, and only image files are resized; remove data.size {config.size!r}")
 
 
 def read_size(text: str) -> tuple[int, int] | None:

@@ -229,9 +229,9 @@ class OwnSplits:
 class Division:
     """The examples of each split, in its order."""
 
-    train: Int64[np.ndarray, " example"]
-    validation: Int64[np.ndarray, " example"]
-    test: Int64[np.ndarray, " example"]
+    train: Int64[np.ndarray, " train"]
+    validation: Int64[np.ndarray, " validation"]
+    test: Int64[np.ndarray, " test"]
 
 
 def divide(

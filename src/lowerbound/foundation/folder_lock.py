@@ -23,7 +23,8 @@ LOCK = ".lock"
 
 @contextmanager
 def locked_folder(folder: Path, subfolders: Sequence[str] = (), patience: float = 0.0) -> Iterator[None]:
-    """Lock a folder, creating it if necessary; RunError if another process is writing into it for `patience` seconds.
+    """Lock a folder, creating it if necessary; RunError if another process still writes into it after `patience`
+    seconds.
 
     Temporary files that killed processes left in it and in its subfolders are removed first. Folders that were created
     here and are empty at the end are removed again.
@@ -44,7 +45,8 @@ def locked_folder(folder: Path, subfolders: Sequence[str] = (), patience: float 
 
 
 def _acquired(folder: Path, patience: float) -> int:
-    path, deadline = folder / LOCK, time.monotonic() + patience
+    path = folder / LOCK
+    deadline = time.monotonic() + patience
     while True:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
         try:

@@ -145,6 +145,18 @@ def folder_atomically(target: Path) -> Iterator[Path]:
         _sync(target.parent)
 
 
+@contextmanager
+def scratch_folder(near: Path) -> Iterator[Path]:
+    """A temporary folder next to `near`, for files that are too large for the system's; removed at the end."""
+    make_folder(near.parent)
+    remove_remains(near.parent)
+    with (
+        tempfile.TemporaryDirectory(prefix=_hidden(near), suffix=PART, dir=near.parent) as temporary,
+        _locked(Path(temporary)),
+    ):
+        yield Path(temporary)
+
+
 def temporary_folder() -> Path:
     """A new, empty folder that is removed when the program ends."""
     path = Path(tempfile.mkdtemp(prefix="lowerbound-"))
