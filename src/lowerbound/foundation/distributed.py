@@ -131,8 +131,8 @@ def _connected() -> Iterator[None]:
         yield
     except RuntimeError as error:  # of gloo a plain one, of nccl a subclass
         raise RankLost(
-            f"another rank has ended or cannot be reached ({_reason(error)}); with --max-restarts, torchrun starts all ranks "
-            "again from the newest checkpoint, and train --resume continues the run."
+            f"another rank has ended or cannot be reached ({_reason(error)}); with --max-restarts, torchrun starts all "
+            "ranks again from the newest checkpoint; train --resume continues the run, too."
         ) from error
 
 
