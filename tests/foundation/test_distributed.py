@@ -108,6 +108,6 @@ def test_what_was_begun_is_remembered_for_as_long_as_torchrun_runs(as_rank):
 
 def test_the_reason_of_a_lost_connection_is_given_without_the_librarys_advice():
     text = "[/w/gloo/tcp/pair.cc:553] Connection closed by peer [127.0.0.1]:1. This is typically caused by a crash."
-    words = r"ended or cannot be reached \(Connection closed by peer \[127.0.0.1\]:1\); "
+    words = r"ended or cannot be reached \(Connection closed by peer \[127.0.0.1\]:1\)\."
     with pytest.raises(RankLost, match=words), distributed._connected():
         raise RuntimeError(text)
