@@ -22,7 +22,7 @@ from benchmarks.faults.tally import Tally
 GOOD = frozenset({"same bytes"})
 NUM_RANKS = 2
 NUM_TRIALS = {"a rank killed": 10, "torchrun killed": 5, "full disk": 2}
-LAUNCH = (sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", str(NUM_RANKS), "--master-port", "0")
+LAUNCH = (sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", str(NUM_RANKS), "--standalone")
 RESTARTING = ("--max-restarts", "3", "--monitor-interval", "0.2")
 ENDING = 15.0  # seconds in which ranks must end without torchrun
 FILE_KIB = 24  # more than config.toml and the log, less than a checkpoint

@@ -6,6 +6,7 @@ torch's usual timeout, and `together` waits as long as another rank works. A ran
 the others, which raise RankLost at once.
 """
 
+import atexit
 import ctypes
 import hashlib
 import os
@@ -67,6 +68,7 @@ def join() -> Share:
     if is_launched() and not _joined:
         _end_with_the_launcher()
         _joined.append(_connect())
+        atexit.register(leave)
     return share()
 
 
@@ -130,10 +132,7 @@ def _connected() -> Iterator[None]:
     try:
         yield
     except RuntimeError as error:  # of gloo a plain one, of nccl a subclass
-        raise RankLost(
-            f"another rank has ended or cannot be reached ({_reason(error)}); with --max-restarts, torchrun starts all "
-            "ranks again from the newest checkpoint, and train --resume continues the run."
-        ) from error
+        raise RankLost(f"another rank has ended or cannot be reached ({_reason(error)}).", hint="ranks") from error
 
 
 def _reason(error: RuntimeError) -> str:
