@@ -42,15 +42,6 @@ def test_shards_are_read_by_pyarrow_alone(packed, digits):
     np.testing.assert_array_equal(labels, digits.train.labels)
 
 
-def test_shards_are_read_by_hugging_face_datasets(packed, digits):
-    import datasets
-
-    files = sorted(map(str, packed.glob("test-*.arrow")))
-    found = datasets.load_dataset("arrow", data_files=files, split="train", cache_dir=str(packed / "cache"))
-    assert list(found["label"]) == digits.test.labels.tolist()
-    np.testing.assert_array_equal(np.asarray(found[0]["x"]).reshape(8, 8, 1), digits.test.values[0])
-
-
 def test_the_bytes_of_a_shard_depend_on_its_blocks_alone(tmp_path):
     blocks = [(np.arange(24, dtype=np.float32).reshape(4, 6), None), (np.ones((2, 6), np.float32), None)]
     first, second = (write_shard(tmp_path / name, blocks, "about") for name in ("a.arrow", "b.arrow"))

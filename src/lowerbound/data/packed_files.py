@@ -4,8 +4,8 @@
     statistics.safetensors    mean and standard deviation of the training split
     train-00000.arrow ...     shards; columns x (arrow.fixed_shape_tensor) and, with labels, label (int64)
 
-Arrow IPC is read by pyarrow, Hugging Face datasets, Polars and DuckDB. A record batch is located by the file's footer
-and read by one positioned read, without mapping the file, so that memory is what is read, whatever the file's size.
+Any Arrow library reads the shards. A record batch is located by the file's footer and read by one positioned read,
+without mapping the file, so that memory is what is read, whatever the file's size.
 """
 
 import zlib
