@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from lowerbound.probability.priors import PRIORS as priors
     from lowerbound.probability.priors import register_prior
     from lowerbound.runs.experiment import Experiment
+    from lowerbound.runs.packing import pack
     from lowerbound.runs.resuming import resume
     from lowerbound.runs.run import Run, train
     from lowerbound.runs.trained_model import TrainedModel, load, save
@@ -60,6 +61,7 @@ _HOMES = {
     "likelihoods": "lowerbound.probability.likelihoods:LIKELIHOODS",
     "load": "lowerbound.runs.trained_model:load",
     "load_data": "lowerbound.data.sources:load",
+    "pack": "lowerbound.runs.packing:pack",
     "posteriors": "lowerbound.probability.posteriors:POSTERIORS",
     "priors": "lowerbound.probability.priors:PRIORS",
     "register_kl": "lowerbound.probability.kl:register_kl",
@@ -93,6 +95,7 @@ __all__ = [
     "likelihoods",
     "load",
     "load_data",
+    "pack",
     "posteriors",
     "priors",
     "register_kl",

@@ -99,7 +99,7 @@ def test_an_untrained_model_does_not_get_a_clean_bill(annealed):
 def test_three_latents_are_integrated_where_two_are_not_many(splits):
     # Of the middle of two digits: the lattice of three latents is large.
     train, validation, test = (
-        replace(part.subset(np.arange(2)), values=part.values[:2, 2:6, 2:6])
+        replace(part.subset(np.arange(2)), stored=part.values[:2, 2:6, 2:6])
         for part in (splits.train, splits.validation, splits.test)
     )
     few = replace(splits, train=train, validation=validation, test=test)

@@ -83,7 +83,7 @@ def test_a_table_with_a_column_of_numbers_has_no_bits():
 
 def test_rows_without_a_known_cell_have_no_bits():
     splits = rows(np.zeros((20, 1), np.float32), ("binary",))
-    empty = replace(splits, test=replace(splits.test, values=np.full((20, 1), np.nan, np.float32)))
+    empty = replace(splits, test=replace(splits.test, stored=np.full((20, 1), np.nan, np.float32)))
     results = evaluate_quick(ignorant_model(("binary",)), empty, FAST)
     assert {score.split for score in results.scores if score.unit == "bits/dim"} == {"train"}
 

@@ -17,6 +17,7 @@ HINTS = {
     "port": "Option: --port PORT.",
     "ranks": "To continue from the newest checkpoint: torchrun --max-restarts N, or lowerbound train --resume.",
     "resume": "Resume with: lowerbound train --resume --out {path}",
+    "shards": "Option: --shards DIR.",
     "settings": "Settings are given as --set SECTION.KEY=VALUE.",
     "size": "Option: --size WIDTHxHEIGHT.",
 }

@@ -8,6 +8,7 @@ Examples that do not fit are refused with their position or, with skip_broken, s
 import math
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import NoReturn
 
 import numpy as np
 from jaxtyping import Bool, Shaped
@@ -26,20 +27,11 @@ DIVIDED = "looks like pixels divided by {high:g}: pass {dtype} from 0 to {high:g
 
 def conform_array(raw: RawArray, schema: Schema, skip_broken: bool = False) -> Collection:
     """The examples of an array in the form of `schema`; DataError with the position of what does not fit."""
-    check_type(raw)
-    values = _shaped(raw, schema)
-    stored = _in_stored_units(raw, values, schema)
-    problems = _problems(raw, stored, schema, skip_broken)
+    stored, problems = fitting(raw, schema, skip_broken)
     kept = np.setdiff1d(np.arange(len(stored)), list(problems))
     if problems and not len(kept):
-        raise SchemaError(f"none of the examples can be read; the first reason: {next(iter(problems.values()))}")
-    examples = Examples(
-        _in_memory(stored[kept] if problems else stored, schema),
-        schema.range[1],
-        layout=schema.layout,
-        columns=schema.columns,
-        min_value=schema.range[0],
-    )
+        refuse_all(next(iter(problems.values())))
+    examples = as_examples(stored[kept] if problems else stored, schema)
     labels = None if raw.labels is None else [raw.labels[index] for index in kept]
     positions, names = encode_labels(labels) if labels is not None else (None, ())
     ids = raw.ids or (tuple(map(str, range(len(stored)))) if problems else ())
@@ -49,7 +41,7 @@ def conform_array(raw: RawArray, schema: Schema, skip_broken: bool = False) -> C
         names,
         ids=tuple(ids[index] for index in kept) if ids else (),
         skipped=(*raw.skipped, *problems.values()),
-        notes=(*raw.notes, *_notes(raw, schema)),
+        notes=(*raw.notes, *conversion_notes(raw, schema)),
         resized_to=raw.resized_to,
         num_validation=int(((kept >= num_learned) & (kept < num_learned + raw.num_validation)).sum()),
         num_test=int((kept >= num_learned + raw.num_validation).sum()),
@@ -57,6 +49,33 @@ def conform_array(raw: RawArray, schema: Schema, skip_broken: bool = False) -> C
         is_from_images=raw.is_from_images,
         place=raw.place,
     )
+
+
+def fitting(
+    raw: RawArray, schema: Schema, skip_broken: bool = False
+) -> tuple[Shaped[np.ndarray, "example *event"], dict[int, str]]:
+    """The numbers in the schema's units, and the reason for each example that does not fit; DataError for the first
+    unless broken ones are skipped.
+    """
+    check_type(raw)
+    stored = _in_stored_units(raw, _shaped(raw, schema), schema)
+    return stored, _problems(raw, stored, schema, skip_broken)
+
+
+def as_examples(stored: Shaped[np.ndarray, "example *event"], schema: Schema) -> Examples:
+    """Examples of numbers that fit."""
+    return Examples(
+        _in_memory(stored, schema),
+        schema.range[1],
+        layout=schema.layout,
+        columns=schema.columns,
+        min_value=schema.range[0],
+    )
+
+
+def refuse_all(reason: str) -> NoReturn:
+    """SchemaError: no example fits."""
+    raise SchemaError(f"none of the examples can be read; the first reason: {reason}")
 
 
 def encode_labels(labels: Sequence[str | None]) -> tuple[Labels, tuple[str, ...]]:
@@ -221,7 +240,8 @@ def _in_memory(stored: Shaped[np.ndarray, "example *event"], schema: Schema) -> 
     return stored.astype(np.float32, copy=False)
 
 
-def _notes(raw: RawArray, schema: Schema) -> tuple[str, ...]:
+def conversion_notes(raw: RawArray, schema: Schema) -> tuple[str, ...]:
+    """A note on image files whose white is another number than in training."""
     if not raw.is_from_images or is_same_scale(raw, schema):
         return ()
     levels = ", rounded to whole numbers" if _has_levels_between(schema) else ""

@@ -16,14 +16,16 @@ data.layout and data.range set them explicitly.
 """
 
 import math
-from dataclasses import replace
+from dataclasses import dataclass
 from typing import NoReturn
 
 import numpy as np
-from jaxtyping import Bool, Float, Shaped
+from jaxtyping import Bool, Float
 
+from lowerbound.data.array_summary import ArraySummary, OnPart, ignored, moments_of_rows, summary_of
 from lowerbound.data.examples import RawArray
 from lowerbound.data.reading import format_shape, refuse
+from lowerbound.data.rows import Rows, memory_rows
 from lowerbound.foundation.errors import ConfigError, DataError
 from lowerbound.foundation.schema import LARGEST, LARGEST_COUNT, UNSCALED, Column, Layout, Range, Schema
 
@@ -41,28 +43,63 @@ LOST_FROM = 1e5
 """The same for means below OFFSET_FROM, where float32 would keep at most two digits of the spread."""
 
 
+@dataclass(frozen=True)
+class Inferred:
+    """A schema, and notes on what was inferred with the settings that change it."""
+
+    schema: Schema
+    notes: tuple[str, ...]
+
+
 def infer_array_schema(raw: RawArray, layout: str = "", scale: tuple[float, ...] = ()) -> Schema:
     """The schema of an array from its type, axes and values; `layout` and `scale` override them."""
-    values = raw.values
-    if values.ndim == 0 or len(values) == 0:
-        came = "a single number" if values.ndim == 0 else "no examples"
-        refuse(raw.place, f"contains {came}; give N of them, along axis 0")
-    check_type(raw)
-    if values.ndim == 1:
-        values = values[:, np.newaxis]
-    low, high = _bounds(raw)
-    found = _layout(raw, layout, has_missing=math.isnan(low))
-    shape = values.shape[1:]
+    return infer_schema(rows_of_array(raw), layout, scale).schema
+
+
+def rows_of_array(raw: RawArray) -> Rows:
+    """Rows in memory; DataError for a single number."""
+    if raw.values.ndim == 0:
+        _refuse_number(raw.place, "a single number")
+    return memory_rows(raw)
+
+
+def infer_schema(
+    rows: Rows,
+    layout: str = "",
+    scale: tuple[float, ...] = (),
+    skip_broken: bool = False,
+    workers: int = 1,
+    on_part: OnPart = ignored,
+) -> Inferred:
+    """The schema of rows, read part by part. With `skip_broken`, rows that are not finite do not count."""
+    if not rows.num_rows:
+        _refuse_number(rows.about.place, "no examples")
+    check_type(rows.about)
+    seen = summary_of(rows, layout, skip_broken, workers, on_part)
+    schema = _schema(rows, seen, layout, scale)
+    return Inferred(schema, _notes(rows.about, seen, schema, layout, scale))
+
+
+def _refuse_number(place: str, came: str) -> NoReturn:
+    refuse(place, f"contains {came}; give N of them, along axis 0")
+
+
+def _schema(rows: Rows, seen: ArraySummary, layout: str, scale: tuple[float, ...]) -> Schema:
+    raw = rows.about
+    if seen.infinite:
+        raise DataError(f"{seen.infinite}; accepted: finite numbers.")
+    found = _layout(rows, seen, layout)
+    shape = rows.shape[1:] or (1,)
     if found == "image" and len(shape) == 2:
         shape = (*shape, 1)
     if found == "table":
-        return _table(raw, values, scale)
-    chosen = checked_range(scale) or (_image_range(raw, low, high) if found == "image" else _array_range(raw, high))
-    offset = _offsets(values, low, high) if found == "array" and chosen == UNSCALED else ()
-    _check_magnitude(raw.place, low, high)
-    _check_spread(raw.place, values, low, high, is_unscaled=chosen == UNSCALED)
+        return _table(rows, seen, scale)
+    chosen = checked_range(scale) or (_image_range(raw, seen) if found == "image" else _array_range(raw, seen.high))
+    offset = _offsets(rows, seen) if found == "array" and chosen == UNSCALED else ()
+    _check_magnitude(raw.place, seen.low, seen.high)
+    _check_spread(raw.place, seen, is_unscaled=chosen == UNSCALED)
     size = f"{shape[1]}x{shape[0]}" if raw.is_from_images else ""
-    return Schema(layout=found, shape=shape, dtype=values.dtype.name, range=chosen, offset=offset, size=size)
+    return Schema(layout=found, shape=shape, dtype=raw.values.dtype.name, range=chosen, offset=offset, size=size)
 
 
 def check_type(raw: RawArray) -> None:
@@ -71,20 +108,9 @@ def check_type(raw: RawArray) -> None:
         refuse(raw.place, f"contains values of type {raw.values.dtype}; accepted: bool, integers or floats")
 
 
-def drop_broken(raw: RawArray) -> RawArray:
-    """The examples used to infer a scale: without NaN and infinity, except missing cells of tables."""
-    if raw.values.dtype.kind != "f" or raw.values.ndim == 0 or math.isfinite(sum(_least_and_greatest(raw))):
-        return raw
-    is_wrong = np.isinf(raw.values) if raw.values.ndim == 2 else ~np.isfinite(raw.values)
-    values = raw.values[~is_wrong.reshape(len(raw.values), -1).any(axis=1)]
-    return replace(raw, values=values, ids=(), labels=None) if len(values) else raw
-
-
-def schema_notes(raw: RawArray, schema: Schema, layout: str, scale: tuple[float, ...]) -> tuple[str, ...]:
-    """Notes on what was inferred, with the settings that change it; `layout` and `scale` are the explicit settings."""
-    low, high = _least_and_greatest(raw)
-    is_constant = low == high and not raw.is_from_images
-    constant = (f"all numbers are {low:.10g}: there is nothing to learn",) if is_constant else ()
+def _notes(raw: RawArray, seen: ArraySummary, schema: Schema, layout: str, scale: tuple[float, ...]) -> tuple[str, ...]:
+    is_constant = seen.low == seen.high and not seen.missing and not raw.is_from_images
+    constant = (f"all numbers are {seen.low:.10g}: there is nothing to learn",) if is_constant else ()
     settings = [] if layout or raw.is_from_images else ["data.layout"]
     if schema.layout != "table" and not scale and raw.white != 255:
         settings.append("data.range")
@@ -104,23 +130,6 @@ def _in_words(schema: Schema) -> str:
         return f"images of {schema.shape[1]}×{schema.shape[0]} pixels, {low:.10g} to {high:.10g}"
     scale = f"{low:.10g} to {high:.10g}" if schema.is_scaled else "unscaled"
     return f"arrays of {format_shape(schema.shape)}, {scale}"
-
-
-def _bounds(raw: RawArray) -> Range:
-    """Minimum and maximum, NaN if a value is missing; DataError for infinity."""
-    low, high = _least_and_greatest(raw)
-    if math.isinf(low) or math.isinf(high) or (math.isnan(low) and np.isinf(raw.values).any()):
-        _refuse_first(raw, np.isinf(raw.values), "accepted: finite numbers")
-    return low, high
-
-
-def _least_and_greatest(raw: RawArray) -> Range:
-    return float(raw.values.min()), float(raw.values.max())
-
-
-def _refuse_first(raw: RawArray, is_wrong: Bool[np.ndarray, "example *event"], accepted: str) -> NoReturn:
-    index, *position = (int(axis[0]) for axis in np.nonzero(is_wrong))
-    raise DataError(f"{raw.element(index, position)}; {accepted}.")
 
 
 def checked_range(scale: tuple[float, ...]) -> Range | None:
@@ -143,21 +152,33 @@ def float32_offset(values: Float[np.ndarray, " n"]) -> float:
     if not known.size:
         return 0.0
     mean, deviation = float(known.mean(dtype=np.float64)), float(known.std(dtype=np.float64))
+    return _offset_for(mean, deviation, is_constant=not known.min() < known.max())
+
+
+def _offset_for(mean: float, deviation: float, is_constant: bool) -> float:
     if abs(mean) > OFFSET_FROM:
         return mean if abs(mean) > OFFSET_FROM * deviation else 0.0
     # For smaller numbers only if hardly a digit would be left.
-    return mean if abs(mean) > LOST_FROM * deviation and known.min() < known.max() else 0.0
+    return mean if abs(mean) > LOST_FROM * deviation and not is_constant else 0.0
 
 
-def _layout(raw: RawArray, setting: str, has_missing: bool) -> Layout:
-    shape = raw.values.shape
+def _float32_offsets(rows: Rows, seen: ArraySummary) -> tuple[float, ...]:
+    """The same for each element, from its moments."""
+    moments = moments_of_rows(rows, seen)
+    is_constant = (seen.least == seen.greatest).reshape(-1).tolist()
+    each = zip(moments.mean.reshape(-1).tolist(), moments.deviation.reshape(-1).tolist(), is_constant, strict=True)
+    return tuple(0.0 if math.isnan(mean) else _offset_for(mean, *others) for mean, *others in each)
+
+
+def _layout(rows: Rows, seen: ArraySummary, setting: str) -> Layout:
+    raw, shape, has_missing = rows.about, rows.shape, bool(seen.missing)
     if setting == "table" and len(shape) != 2:
         refuse(raw.place, f"contains {format_shape(shape)} values; a table needs N×D (data.layout)")
     if setting == "image" and len(shape) not in (3, 4):
         refuse(raw.place, f"contains {format_shape(shape)} values; images need N×H×W or N×H×W×C (data.layout)")
     if has_missing and (setting not in ("", "table") or len(shape) != 2):
         accepted = "missing values are accepted only in tables N×D"
-        _refuse_first(raw, np.isnan(raw.values), f"{accepted}" + (f" (data.layout is {setting})" if setting else ""))
+        raise DataError(f"{seen.missing}; {accepted}" + (f" (data.layout is {setting})." if setting else "."))
     if setting:
         return setting  # type: ignore[return-value]
     if has_missing:
@@ -176,7 +197,8 @@ def _are_sides(sides: tuple[int, ...]) -> bool:
     return min(sides) >= LEAST_SIDE and max(sides) <= MOST_OBLONG * min(sides)
 
 
-def _image_range(raw: RawArray, low: float, high: float) -> Range:
+def _image_range(raw: RawArray, seen: ArraySummary) -> Range:
+    low, high = seen.low, seen.high
     if low >= 0 and high <= 1 and not raw.white:
         return UNSCALED
     if raw.values.dtype == np.uint8:
@@ -208,12 +230,13 @@ def _array_range(raw: RawArray, high: float) -> Range:
     return (0.0, 255.0) if raw.values.dtype == np.uint8 and high > 1 else UNSCALED
 
 
-def _offsets(values: Shaped[np.ndarray, "example *event"], low: float, high: float) -> tuple[float, ...]:
-    if max(abs(low), abs(high)) <= OFFSET_FROM or values.dtype == np.uint8:
+def _offsets(rows: Rows, seen: ArraySummary) -> tuple[float, ...]:
+    dtype = rows.about.values.dtype
+    if max(abs(seen.low), abs(seen.high)) <= OFFSET_FROM or dtype == np.uint8:
         return ()
-    if values.dtype.kind in "iu" and low >= 0 and high <= LARGEST_COUNT:
+    if dtype.kind in "iu" and seen.low >= 0 and seen.high <= LARGEST_COUNT:
         return ()  # counts
-    offsets = tuple(float32_offset(column) for column in values.reshape(len(values), -1).astype(np.float64).T)
+    offsets = _float32_offsets(rows, seen)
     return offsets if any(offsets) else ()
 
 
@@ -222,40 +245,41 @@ def _check_magnitude(place: str, low: float, high: float) -> None:
         refuse(place, f"contains numbers from {low:g} to {high:g}; accepted: those below 1e18, so divide them")
 
 
-def _check_spread(
-    place: str, values: Shaped[np.ndarray, "example *event"], low: float, high: float, is_unscaled: bool
-) -> None:
+def _check_spread(place: str, seen: ArraySummary, is_unscaled: bool) -> None:
     """DataError for numbers that differ but would be equal in float32."""
     came = f"vary by less than {1 / LARGEST:g}"
-    if varies_too_little(np.array([low, high])):
-        refuse(place, f"contains numbers from {low:g} to {high:g}, which {came}; multiply them")
+    if varies_too_little(np.array([seen.low, seen.high])):
+        refuse(place, f"contains numbers from {seen.low:g} to {seen.high:g}, which {came}; multiply them")
     # Only unscaled numbers are standardised element by element: see GaussianPerElementLikelihood.
-    if values.dtype.kind != "f" or not is_unscaled or (low >= 0 and high <= 1):
+    if seen.least.dtype.kind != "f" or not is_unscaled or (seen.low >= 0 and seen.high <= 1):
         return
-    spread = (values.max(axis=0).astype(np.float64) - values.min(axis=0)).reshape(-1)
-    for index in np.flatnonzero((spread > 0) & (spread < 1 / LARGEST)).tolist():
-        position = ",".join(map(str, np.unravel_index(index, values.shape[1:])))
+    for index in np.flatnonzero(_too_narrow(seen)).tolist():
+        position = ",".join(map(str, np.unravel_index(index, seen.least.shape or (1,))))
         refuse(
             place,
             f"contains numbers that {came} in element {position} of all examples; multiply them, or set them to 0",
         )
 
 
-def _table(raw: RawArray, values: Float[np.ndarray, "row column"], scale: tuple[float, ...]) -> Schema:
+def _too_narrow(seen: ArraySummary) -> Bool[np.ndarray, " element"]:
+    """Elements whose values differ by so little that they would be constant in float32."""
+    spread = (seen.greatest.astype(np.float64) - seen.least).reshape(-1)
+    return (spread > 0) & (spread < 1 / LARGEST)
+
+
+def _table(rows: Rows, seen: ArraySummary, scale: tuple[float, ...]) -> Schema:
     """A table of unnamed numeric columns with missing cells."""
+    place = rows.about.place
     if scale:
         raise ConfigError("data.range is for images and arrays; columns of a table have their own units.")
-    empty = np.flatnonzero(np.isnan(values).all(axis=0))
-    if len(empty):
-        refuse(raw.place, f"has no value in column {empty[0]} (counted from 0); remove such columns")
-    numbers = values.astype(np.float64)
-    _check_magnitude(raw.place, float(np.nanmin(numbers)), float(np.nanmax(numbers)))
-    for index in range(values.shape[1]):
-        if varies_too_little(numbers[~np.isnan(numbers[:, index]), index]):
-            came = f"contains numbers that vary by less than {1 / LARGEST:g} in column {index} (counted from 0)"
-            refuse(raw.place, f"{came}; multiply the column")
+    if seen.least.dtype.kind == "f" and len(empty := np.flatnonzero(np.isnan(seen.least))):
+        refuse(place, f"has no value in column {empty[0]} (counted from 0); remove such columns")
+    _check_magnitude(place, seen.low, seen.high)
+    for index in np.flatnonzero(_too_narrow(seen)).tolist():
+        came = f"contains numbers that vary by less than {1 / LARGEST:g} in column {index} (counted from 0)"
+        refuse(place, f"{came}; multiply the column")
     columns = tuple(
-        Column(name=str(index), kind="numeric", offset=float32_offset(numbers[:, index]))
-        for index in range(values.shape[1])
+        Column(name=str(index), kind="numeric", offset=offset)
+        for index, offset in enumerate(_float32_offsets(rows, seen))
     )
-    return Schema(layout="table", shape=values.shape[1:], dtype=values.dtype.name, columns=columns)
+    return Schema(layout="table", shape=rows.shape[1:], dtype=rows.about.values.dtype.name, columns=columns)

@@ -14,9 +14,14 @@ import torch
 from jaxtyping import Float, Shaped
 from torch import Tensor
 
-from lowerbound.data.sources import Examples
+from lowerbound.data.examples import Examples
+from lowerbound.data.packed_batches import blocks_in_order, shuffled_blocks
+from lowerbound.data.packed_rows import PackedLabels, PackedRows, PackedValues, Statistics
 from lowerbound.foundation.seeding import generator
 from lowerbound.foundation.shares import WHOLE, Rows, Share
+
+Content = tuple[Tensor, Tensor | None]
+"""Stored values and labels of a batch."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,18 +60,16 @@ class Batches:
     def __init__(
         self, examples: Examples, batch_size: int, device: torch.device | str = "cpu", share: Share = WHOLE
     ) -> None:
-        values = examples.values.transpose(0, 3, 1, 2) if examples.layout == "image" else examples.values
-        self.values = torch.tensor(values, device=device)
-        self.context = None if examples.labels is None else torch.tensor(examples.labels, device=device)
+        self.is_image, self.device = examples.layout == "image", torch.device(device)
         self.min_value, self.max_value = examples.range
         self.is_redrawn = examples.is_redrawn
-        self.batch_size = batch_size  # examples of the whole batch
+        self.batch_size, self.num_examples = batch_size, len(examples)  # of the whole batch; of all batches
         self.share = share
-
-    @property
-    def device(self) -> torch.device:
-        """Where the batches are."""
-        return self.values.device
+        if isinstance(examples.stored, PackedValues):
+            self.packed: PackedRows | None = examples.stored.rows
+        else:
+            self.packed = None
+            self.values, self.context = self._tensors(examples.stored, examples.labels)
 
     def __len__(self) -> int:
         return math.ceil(self.num_examples / self.batch_size)
@@ -76,36 +79,53 @@ class Batches:
         """Only the examples of the batches; can be iterated several times."""
         return _Examples(self)
 
-    @property
-    def num_examples(self) -> int:
-        """Number of images."""
-        return len(self.values)
-
     def shuffled(self, seed: int, epoch: int, start: int = 0) -> Iterator[Batch]:
         """The batches of one epoch, from index `start`; the last may be short."""
-        order = torch.randperm(self.num_examples, generator=generator(seed, f"order/{epoch}"))
-        order = order.to(self.device)
-        for batch in range(start, len(self)):
-            rows = self._rows(batch)
-            yield self._chosen(order[self._places(batch, rows)], rows, seed, f"{epoch}/{batch}")
+        for batch, content in enumerate(self._shuffled(seed, epoch, start), start):
+            yield self._batch(content, batch, seed, f"{epoch}/{batch}")
 
     def __iter__(self) -> Iterator[Batch]:
         """Every image once, in the split's own order."""
+        for batch, content in enumerate(self._in_order()):
+            yield self._batch(content, batch, 0, f"in order/{batch}")
+
+    def _shuffled(self, seed: int, epoch: int, start: int) -> Iterator[Content]:
+        if self.packed is not None:
+            blocks = shuffled_blocks(self.packed, self.batch_size, seed, epoch, start, self.share)
+            yield from (self._tensors(*block) for block in blocks)
+            return
+        order = torch.randperm(self.num_examples, generator=generator(seed, f"order/{epoch}")).to(self.device)
+        for batch in range(start, len(self)):
+            yield self._chosen(order[self._places(batch)])
+
+    def _in_order(self) -> Iterator[Content]:
+        if self.packed is not None:
+            blocks = blocks_in_order(self.packed, self.batch_size, self.share)
+            yield from (self._tensors(*block) for block in blocks)
+            return
         for batch in range(max(1, len(self))):  # one empty batch if there are no examples
-            rows = self._rows(batch)
-            yield self._chosen(self._places(batch, rows), rows, 0, f"in order/{batch}")
+            yield self._chosen(self._places(batch))
 
     def _rows(self, batch: int) -> Rows:
         return self.share.rows(max(0, min(self.batch_size, self.num_examples - batch * self.batch_size)))
 
-    def _places(self, batch: int, rows: Rows) -> slice:
-        first = batch * self.batch_size
+    def _places(self, batch: int) -> slice:
+        first, rows = batch * self.batch_size, self._rows(batch)
         return slice(first + rows.start, first + rows.stop)
 
-    def _chosen(self, chosen: Tensor | slice, rows: Rows, seed: int, place: str) -> Batch:
-        context = None if self.context is None else self.context[chosen]
-        x = self._scaled(self.values[chosen], rows, seed, place)
-        return Batch(x, context, None if self.share.is_whole else rows)
+    def _chosen(self, chosen: Tensor | slice) -> Content:
+        return self.values[chosen], None if self.context is None else self.context[chosen]
+
+    def _tensors(self, values: np.ndarray, labels: np.ndarray | PackedLabels | None) -> Content:
+        """A copy on the device, of images with the channels first."""
+        values = values.transpose(0, 3, 1, 2) if self.is_image else values
+        context = None if labels is None else torch.tensor(np.asarray(labels), device=self.device)
+        return torch.tensor(values, device=self.device), context
+
+    def _batch(self, content: Content, batch: int, seed: int, place: str) -> Batch:
+        values, context = content
+        rows = self._rows(batch)
+        return Batch(self._scaled(values, rows, seed, place), context, None if self.share.is_whole else rows)
 
     def _scaled(self, images: Tensor, rows: Rows, seed: int, place: str) -> Float[Tensor, "batch *event"]:
         # A copy, even of floats: dividing in place must not change the data.
@@ -134,13 +154,21 @@ class _Examples:
 
 def mean_of(examples: Examples) -> Float[Tensor, " *event"]:
     """Mean of a split's examples, as the model sees them; missing cells are skipped."""
+    if (known := _known_statistics(examples)) is not None:
+        return _as_event(examples, known.mean - examples.min_value)
     mean = np.asarray(np.nanmean(examples.values, axis=0, dtype=np.float64))
     return _as_event(examples, mean - examples.min_value)
 
 
 def deviation_of(examples: Examples) -> Float[Tensor, " *event"]:
     """Standard deviation of each element over a split's examples; missing cells are skipped."""
+    if (known := _known_statistics(examples)) is not None:
+        return _as_event(examples, known.deviation)
     return _as_event(examples, np.asarray(np.nanstd(examples.values, axis=0, dtype=np.float64)))
+
+
+def _known_statistics(examples: Examples) -> Statistics | None:
+    return examples.stored.statistics if isinstance(examples.stored, PackedValues) else None
 
 
 def one_batch(examples: Examples) -> Batch:

@@ -30,7 +30,7 @@ def binarise(examples: Examples, seed: int, stream: int) -> Examples:
     for start in range(0, len(images), CHUNK):
         part = slice(start, start + CHUNK)
         images[part] = draw_pixels((examples.values[part] - low) / (high - low), bits)
-    return replace(examples, values=images, min_value=0.0, max_value=1.0)
+    return replace(examples, stored=images, min_value=0.0, max_value=1.0)
 
 
 def binarise_by_content(examples: Examples, seed: int) -> Examples:
@@ -47,7 +47,7 @@ def binarise_by_content(examples: Examples, seed: int) -> Examples:
         seen = to_model_scale(values[index], examples.range)
         (stream,) = content_streams(torch.from_numpy(seen[None]), seed, "binarisation")
         images[index] = draw_pixels(seen, stream)
-    return replace(examples, values=images, max_value=1.0)
+    return replace(examples, stored=images, max_value=1.0)
 
 
 def draw_pixels(probability: np.ndarray, bits: np.random.Generator) -> UInt8[np.ndarray, "..."]:

@@ -8,7 +8,11 @@ from functools import cached_property
 import numpy as np
 from jaxtyping import Float32, Int64, Integer, Shaped, UInt8
 
-from lowerbound.foundation.schema import UNSCALED, Column, Layout, Range, Schema, Support
+from lowerbound.data.packed_rows import PackedLabels, PackedValues
+from lowerbound.data.reading import STANDARD_LIMIT
+from lowerbound.data.support_scan import SupportScan
+from lowerbound.data.support_scan import to_model_scale as to_model_scale  # re-exported
+from lowerbound.foundation.schema import Column, Layout, Range, Schema, Support
 
 Values = UInt8[np.ndarray, "example *event"] | Float32[np.ndarray, "example *event"]
 Labels = Int64[np.ndarray, " example"]
@@ -22,21 +26,34 @@ class Examples:
     missing.
     """
 
-    values: Values  # in stored units, minus the schema's offset if it has one
+    stored: Values | PackedValues  # in stored units, minus the schema's offset if it has one; in memory or on disk
     max_value: float  # what the model sees as 1: 255 for 8-bit images, 16 for digits, 1 for unscaled values
-    labels: Labels | None = None
+    labels: Labels | PackedLabels | None = None
     is_redrawn: bool = False  # pixels are probabilities, from which every pass draws binary images
     layout: Layout = "image"
     columns: tuple[Column, ...] = ()  # of a table
     min_value: float = 0.0  # what the model sees as 0
 
     def __len__(self) -> int:
-        return len(self.values)
+        return len(self.stored)
+
+    @property
+    def values(self) -> Values:
+        """The values in memory; those on disk are read whole, TooLarge if they exceed the standard limit."""
+        if not isinstance(self.stored, PackedValues):
+            return self.stored
+        STANDARD_LIMIT.check(self.stored.place, self.stored.num_bytes)
+        return self.stored[:]
+
+    @property
+    def is_on_disk(self) -> bool:
+        """Whether the values are read from packed data when they are needed."""
+        return isinstance(self.stored, PackedValues)
 
     @property
     def event_shape(self) -> tuple[int, ...]:
         """The shape of one example in torch's layout: channels, height, width for an image."""
-        shape = self.values.shape[1:]
+        shape = self.stored.shape[1:]
         return (shape[2], *shape[:2]) if self.layout == "image" else shape
 
     @property
@@ -54,58 +71,43 @@ class Examples:
     @cached_property
     def support(self) -> Support:
         """The support of the values on the model's scale."""
-        values, bottom, top = self.values, self.min_value, self.max_value
-        if self.layout == "table":
-            known = values[~np.isnan(values)]
-            low, high = (float(known.min()), float(known.max())) if known.size else (0.0, 0.0)
-            return Support(low, high, has_missing=known.size < values.size)
-        low, high = ((float(value) - bottom) / (top - bottom) for value in (values.min(), values.max()))
-        is_stored_in_levels = values.dtype == np.uint8 and bottom == 0 and high <= 1
-        return Support(
-            low,
-            high,
-            num_levels=int(top) + 1 if is_stored_in_levels else _num_levels(self),
-            is_binary=bool(((values == bottom) | (values == top)).all()),
-            is_integer=self.range == UNSCALED and (is_stored_in_levels or bool((values == np.rint(values)).all())),
-        )
+        if isinstance(self.stored, PackedValues):
+            return self.stored.support
+        return SupportScan(self.range, self.layout).add(self.stored).support
 
     def subset(self, indices: Integer[np.ndarray, " index"]) -> "Examples":
         """The examples at `indices`, copied, in that order."""
+        if isinstance(self.stored, PackedValues):
+            values, labels = self.stored.rows.chosen(indices)
+            return replace(self, stored=values, labels=labels)
         labels = None if self.labels is None else self.labels[indices]
-        return replace(self, values=np.asarray(self.values[indices]), labels=labels)
+        return replace(self, stored=np.asarray(self.stored[indices]), labels=labels)
+
+    def head(self, most: int) -> "Examples":
+        """The first `most` examples, which stay where they are, on disk or in memory."""
+        if len(self) <= most or not isinstance(self.stored, PackedValues):
+            return self if len(self) <= most else self.subset(np.arange(most))
+        values = self.stored.head(most)
+        return replace(self, stored=values, labels=None if self.labels is None else PackedLabels(values.rows))
+
+    def first(self, most: int) -> "Examples":
+        """The first `most` examples in memory, or themselves if there are no more and they are."""
+        if len(self) <= most and not self.is_on_disk:
+            return self
+        return self.subset(np.arange(min(most, len(self))))
 
     def subsample(self, most: int) -> "Examples":
-        """At most `most` examples, evenly spaced, because files may be ordered by class or date."""
+        """At most `most` examples, evenly spaced, because files may be ordered by class or date; packed data are in
+        random order, and the first are read.
+        """
+        if self.is_on_disk:
+            return self.first(most)
         return self.subset(evenly_spaced(len(self), most))
 
 
 def evenly_spaced(number: int, most: int) -> Int64[np.ndarray, " chosen"]:
     """At most `most` of the indices below `number`, evenly spaced from the first to the last."""
     return np.linspace(0, number - 1, min(most, number)).astype(np.int64)
-
-
-def _num_levels(examples: Examples) -> int:
-    """The number of levels: top + 1 for integers from 0 to at most 255; 256 for 8-bit values in another unit, such as
-    divided by 255; else 0.
-    """
-    bottom, top = examples.range
-    if not bottom <= examples.values.min() <= examples.values.max() <= top:
-        return 0
-    if bottom == 0 and 1 < top <= 255 and top == int(top) and (examples.values == np.rint(examples.values)).all():
-        return int(top) + 1
-    # In parts: for most data the first part decides.
-    for part in np.array_split(examples.values.reshape(-1), 1 + examples.values.size // 2**20):
-        levels = to_model_scale(part, examples.range) * np.float32(255)
-        if np.abs(levels - np.rint(levels)).max() > 1e-3:
-            return 0
-    return 256
-
-
-def to_model_scale(values: Shaped[np.ndarray, "*shape"], scale: Range) -> Float32[np.ndarray, "*shape"]:
-    """Stored values on the model's scale, in float32."""
-    low, high = scale
-    seen = values.astype(np.float32)
-    return (seen - np.float32(low)) / np.float32(high - low) if low else seen / np.float32(high)
 
 
 @dataclass(frozen=True, eq=False)
@@ -158,10 +160,11 @@ class RawArray:
     num_test: int = 0
     is_from_images: bool = False  # read from image files
     white: float = 0.0  # the white level of image files: 255 or 65535; 0 if there is no full scale
+    numbers: Int64[np.ndarray, " example"] | None = None  # in the whole data, where these examples are a part of it
 
     def element(self, index: int, position: Sequence[int]) -> str:
         """One number of one example with its position, for messages."""
-        name = self.ids[index] if self.ids else f"example {index}"
+        name = self.ids[index] if self.ids else f"example {index if self.numbers is None else self.numbers[index]}"
         number = self.values[index]
         element = f", element {','.join(map(str, position))}" if number.ndim else ""
         return f"{self.place}: {name}{element} is {float(number[tuple(position)]):.10g}"

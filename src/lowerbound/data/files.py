@@ -14,7 +14,7 @@ from pathlib import Path
 
 from lowerbound.data import arrays, hugging_face
 from lowerbound.data.array_examples import conform_array
-from lowerbound.data.array_schema import drop_broken, infer_array_schema, schema_notes
+from lowerbound.data.array_schema import infer_schema, rows_of_array
 from lowerbound.data.examples import Collection, RawArray
 from lowerbound.data.folders import read_folder, read_zip
 from lowerbound.data.images import ImageOptions, is_image_file, read_image_files
@@ -64,22 +64,21 @@ def read(path: Path, options: ReadingOptions | None = None) -> Collection:
 
     They follow `options.schema`; without one, a schema is inferred and returned with the collection.
     """
-    options = options or ReadingOptions()
-    if options.labels:
-        options = replace(options, tables=replace(options.tables, label=options.labels))
-    options = replace(
-        options,
-        images=replace(options.images, limit=options.limit),
-        tables=replace(options.tables, limit=options.limit),
-    )
-    return to_collection(_raw(path, options), options)
+    options = with_limits(options or ReadingOptions())
+    return to_collection(read_raw(path, options), options)
+
+
+def with_limits(options: ReadingOptions) -> ReadingOptions:
+    """The same options, of which those of images and tables have the limit and the label column, too."""
+    tables = replace(options.tables, limit=options.limit, label=options.labels or options.tables.label)
+    return replace(options, images=replace(options.images, limit=options.limit), tables=tables)
 
 
 def to_collection(raw: RawArray | RawTable, options: ReadingOptions) -> Collection:
     """Stored numbers or cells as examples, by the schema of a run or by one inferred here."""
     schema = options.schema
     if schema is None:
-        _check_settings(raw, options)
+        check_settings(raw, options)
     if isinstance(raw, RawTable):
         is_table = options.layout in ("", "table") if schema is None else schema.layout == "table"
         if is_table:
@@ -95,12 +94,12 @@ def to_collection(raw: RawArray | RawTable, options: ReadingOptions) -> Collecti
         raw = table_to_array(raw, options.tables)
     if schema is not None:
         return conform_array(raw, schema, options.skip_broken)
-    schema = infer_array_schema(drop_broken(raw) if options.skip_broken else raw, options.layout, options.range)
-    collection = conform_array(raw, schema, options.skip_broken)
-    return replace(collection, notes=(*collection.notes, *schema_notes(raw, schema, options.layout, options.range)))
+    inferred = infer_schema(rows_of_array(raw), options.layout, options.range, options.skip_broken)
+    collection = conform_array(raw, inferred.schema, options.skip_broken)
+    return replace(collection, notes=(*collection.notes, *inferred.notes))
 
 
-def _check_settings(raw: RawArray | RawTable, options: ReadingOptions) -> None:
+def check_settings(raw: RawArray | RawTable, options: ReadingOptions) -> None:
     """ConfigError for a setting that does not apply to such data."""
     is_table = isinstance(raw, RawTable) and options.layout in ("", "table")
     of_tables = ("exclude", "columns", "missing_markers", "decimal", "separator")
@@ -115,7 +114,7 @@ def _check_settings(raw: RawArray | RawTable, options: ReadingOptions) -> None:
         raise ConfigError(f"data.channels is for image files; {raw.place} contains none.")
 
 
-def _raw(path: Path, options: ReadingOptions) -> RawArray | RawTable:
+def read_raw(path: Path, options: ReadingOptions) -> RawArray | RawTable:
     """The contents of a file or folder, as they are stored."""
     with reading(path, ACCEPTED):
         is_folder, is_file = path.is_dir(), path.is_file()
@@ -139,12 +138,13 @@ def _raw(path: Path, options: ReadingOptions) -> RawArray | RawTable:
         return ARRAYS[suffix](path, options.limit)
     if is_image_file(path):
         return read_image_files([path], options.images)
-    if _is_idx(path):
+    if is_idx(path):
         return arrays.read_idx_images(path, options.limit)
     refuse(path, f"is not accepted; give {ACCEPTED}")
 
 
-def _is_idx(path: Path) -> bool:
+def is_idx(path: Path) -> bool:
+    """Whether a file is an IDX file of unsigned bytes, by its content, or by its name if it is gzipped."""
     with reading(path, ACCEPTED), path.open("rb") as file:
         start = file.read(3)
     return start == b"\0\0\x08" or (start[:2] == b"\x1f\x8b" and path.name.lower().endswith("ubyte.gz"))

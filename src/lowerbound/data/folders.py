@@ -29,6 +29,7 @@ MAX_LABEL_BYTES = 2**27
 MAX_MEMBERS = 1_000_000
 MAX_FOLDERS = 100_000  # links can multiply a few
 MAX_DEPTH = 100  # of folders within folders
+ARCHIVE = "a zip archive of images"
 COMPRESSIONS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)  # others may need gigabytes before yielding a byte
 RUN_FILES = ("config.toml", "metrics.jsonl", "model.safetensors")
 """Two of these identify a run directory, which contains figures and could be read as a folder of images."""
@@ -54,8 +55,27 @@ class Listing:
             self.others.append(str(name))
 
 
+@dataclass(frozen=True)
+class Listed:
+    """The images of a folder or an archive with their labels and splits, and notes on other files."""
+
+    source: Path
+    entries: list[ImageFile]
+    notes: tuple[str, ...]
+    others: tuple[str, ...]  # the note on files that are no images, if there are any
+
+    def notes_after(self, notes: tuple[str, ...], has_labels: bool) -> tuple[str, ...]:
+        """All notes, after those on the pixels."""
+        return (*notes, *self.notes, *_why_no_classes(self.entries, has_labels), *self.others)
+
+
 def read_folder(folder: Path, options: ImageOptions, labels: str = "") -> RawArray:
     """The images below `folder`, in the order of their paths; labels from the CSV `labels` if given."""
+    return _read(list_folder(folder, labels), options)
+
+
+def list_folder(folder: Path, labels: str = "") -> Listed:
+    """The image files below `folder`, with the labels and splits that `read_folder` gives them."""
     listing = Listing()
     with reading(folder, "a folder of images"):
         num_folders = num_files = 0
@@ -67,23 +87,29 @@ def read_folder(folder: Path, options: ImageOptions, labels: str = "") -> RawArr
             num_files += 1
             _check_number(folder, num_files)
             listing.add(name, printable(path), partial(open_regular_file, path), _start(path))
-    return _read(folder, listing, options, labels)
+    return _listed(folder, listing, labels)
 
 
 def read_zip(path: Path, options: ImageOptions, labels: str = "") -> RawArray:
     """The images in a zip archive, in the order of their names; splits and labels as in a folder."""
-    with reading(path, "a zip archive of images"), zipfile.ZipFile(path) as archive:
+    with reading(path, ARCHIVE), zipfile.ZipFile(path) as archive:
+        # Each member may be small, and several may share the same bytes of the file.
+        options.limit.check(path, sum(member.file_size for member in archive.infolist()), "unpacks to")
+        return _read(list_zip(path, archive, labels), options)
+
+
+def list_zip(path: Path, archive: zipfile.ZipFile, labels: str = "") -> Listed:
+    """The images in an open archive, with the labels and splits that `read_zip` gives them."""
+    with reading(path, ARCHIVE):
         members = [member for member in archive.infolist() if not member.is_dir()]
         _check_number(path, len(members))
-        # Each member may be small, and several may share the same bytes of the file.
-        options.limit.check(path, sum(member.file_size for member in members), "unpacks to")
         listing = Listing()
         for member in sorted(members, key=lambda member: member.filename):
             name = PurePosixPath(member.filename)
             if not any(map(_is_hidden, name.parts)):
                 shown_as = f"{printable(path)}:{printable(member.filename)}"
                 listing.add(name, shown_as, partial(_member, path, archive, member), _member_start(archive, member))
-        return _read(path, listing, options, labels)
+        return _listed(path, listing, labels)
 
 
 def _files(
@@ -160,20 +186,24 @@ def _member(path: Path, archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> Bu
         return BytesIO(file.read(member.file_size + 1))
 
 
-def _read(source: Path, listing: Listing, options: ImageOptions, labels: str) -> RawArray:
+def _listed(source: Path, listing: Listing, labels: str) -> Listed:
     if not listing.images:
         came = f", but {_named(listing.others)}" if listing.others else ""
         refuse(source, f"contains no images{came}; give a folder or zip of {', '.join(FORMATS)} files")
     entries, notes = _labelled(source, _arranged(source, listing.images), listing, labels)
-    raw = read_entries(source, entries, options)
     others = (f"not images, skipped: {_named(listing.others)}",) if listing.others else ()
-    return replace(raw, notes=(*raw.notes, *notes, *_why_no_classes(entries, raw), *others))
+    return Listed(source, entries, notes, others)
 
 
-def _why_no_classes(entries: Sequence[ImageFile], raw: RawArray) -> tuple[str, ...]:
+def _read(listed: Listed, options: ImageOptions) -> RawArray:
+    raw = read_entries(listed.source, listed.entries, options)
+    return replace(raw, notes=listed.notes_after(raw.notes, has_labels=raw.labels is not None))
+
+
+def _why_no_classes(entries: Sequence[ImageFile], has_labels: bool) -> tuple[str, ...]:
     """A note on unlabelled images in several folders."""
     places = {(entry.split, entry.name.parts[:-1]) for entry in entries}
-    if raw.labels is not None or len(places) == len({split for split, _ in places}):
+    if has_labels or len(places) == len({split for split, _ in places}):
         return ()
     return ("no labels: folders are classes only if every image lies directly in one; a labels.csv can provide labels",)
 

@@ -13,17 +13,20 @@ from dataclasses import dataclass, replace
 from functools import partial
 from io import BufferedIOBase, BytesIO
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
+from jaxtyping import Int64
 
 from lowerbound.data import tables
 from lowerbound.data.arrays import DATA_KEYS, LABEL_KEYS
 from lowerbound.data.examples import RawArray
+from lowerbound.data.image_rows import image_rows
 from lowerbound.data.images import ImageOptions, read_entries
 from lowerbound.data.parquet import arrow_cells
 from lowerbound.data.pixels import ImageFile
 from lowerbound.data.reading import Limit, printable, reading, refuse
+from lowerbound.data.rows import Rows, coded
 from lowerbound.data.split_names import SPLITS, Split, split_from_name, split_note
 
 PREFIX = "hf:"
@@ -47,18 +50,44 @@ def read_dataset(
     path: Path, images: ImageOptions, options: tables.TableOptions = tables.STANDARD
 ) -> RawArray | tables.RawTable:
     """All rows of all splits, those of the split "test" last."""
+    with reading(path, A_DATASET):
+        source, notes = _source(path, options)
+        source.check()
+        raw = source.raw(images)
+    return replace(raw, notes=(*raw.notes, *notes))
+
+
+def dataset_rows(
+    path: Path, images: ImageOptions, options: tables.TableOptions = tables.STANDARD, workers: int = 1
+) -> Rows | tables.RawTable:
+    """The same, of which images and arrays are read in parts; a table is read whole."""
+    with reading(path, A_DATASET):
+        source, notes = _source(path, options)
+        source.check_rows()
+        found = source.rows_in_parts(images, workers)
+    if isinstance(found, tables.RawTable):
+        return replace(found, notes=(*found.notes, *notes))
+    about_read = found.about_read
+    return replace(
+        found,
+        about=replace(found.about, notes=(*found.about.notes, *notes)),
+        about_read=about_read and (lambda read: _with_notes(about_read(read), notes)),
+    )
+
+
+def _with_notes(raw: RawArray, notes: tuple[str, ...]) -> RawArray:
+    return replace(raw, notes=(*raw.notes, *notes))
+
+
+def _source(path: Path, options: tables.TableOptions) -> "tuple[_Source, tuple[str, ...]]":
     try:
         import datasets
     except ModuleNotFoundError:
         refuse(path, "is read with Hugging Face's datasets, which is not installed; pip install 'lowerbound[datasets]'")
-    with reading(path, A_DATASET):
-        parts = _by_split(_named(datasets, path) if is_name(path) else _saved(datasets, path))
-        rows = datasets.concatenate_datasets([part for of_split in parts.values() for part in of_split.values()])
-        label = options.label or _label_column(datasets, rows)
-        source = _Source(datasets, path, rows, label, _sizes(parts), options.limit)
-        source.check()
-        raw = source.raw(images)
-    return replace(raw, notes=(*raw.notes, *_notes(parts)))
+    parts = _by_split(_named(datasets, path) if is_name(path) else _saved(datasets, path))
+    rows = datasets.concatenate_datasets([part for of_split in parts.values() for part in of_split.values()])
+    label = options.label or _label_column(datasets, rows)
+    return _Source(datasets, path, rows, label, _sizes(parts), options.limit), _notes(parts)
 
 
 def _by_split(datasets: Mapping[str, Any]) -> dict[Split, dict[str, Any]]:
@@ -95,9 +124,13 @@ class _Source:
 
     def check(self) -> None:
         """DataError if there are too many rows, or none."""
+        self.check_rows()
+        self.limit.check(self.path, self.rows.data.nbytes)
+
+    def check_rows(self) -> None:
+        """DataError if there are none, or no column of labels of that name."""
         if not len(self.rows):
             refuse(self.path, "has no rows")
-        self.limit.check(self.path, self.rows.data.nbytes)
         # The file is memory-mapped, and its offsets of texts and lists would be trusted.
         self.rows.data.table.validate(full=True)
         if self.label and self.label not in self.rows.column_names:
@@ -105,22 +138,55 @@ class _Source:
 
     def raw(self, images: ImageOptions) -> RawArray | tables.RawTable:
         """Images, arrays or a table, depending on the columns."""
+        kind, column = self._chosen()
+        if kind == "images":
+            return read_entries(self.path, self._entries(column), images)
+        return self._arrays(column) if kind == "arrays" else self._table()
+
+    def rows_in_parts(self, images: ImageOptions, workers: int) -> Rows | tables.RawTable:
+        """The same, read in parts."""
+        kind, column = self._chosen()
+        content = (self.rows._fingerprint,)
+        if kind == "images":
+            return replace(image_rows(self.path, self._entries(column), images, workers), content=content)
+        if kind == "table":
+            self.limit.check(self.path, self.rows.data.nbytes)
+            return self._table()
+        chosen = self.rows.select_columns([column]).with_format("numpy")
+        place = printable(self.path)
+
+        def fetch(numbers: Int64[np.ndarray, " row"], skip_broken: bool) -> RawArray:
+            return RawArray(place=place, values=np.asarray(chosen[numbers][column]), numbers=numbers)
+
+        first, labels = fetch(np.arange(1), False), self._labels()
+        about = self._with_splits(replace(first, values=first.values[:0], numbers=None))
+        return Rows(
+            about=about,
+            num_rows=len(chosen),
+            fetch=fetch,
+            labels=None if labels is None else coded(labels),
+            content=content,
+        )
+
+    def _chosen(self) -> tuple[Literal["images", "arrays", "table"], str]:
+        """What the columns contain, and which is read."""
         features = {name: feature for name, feature in self.rows.features.items() if name != self.label}
         pictures = [name for name, feature in features.items() if isinstance(feature, self.datasets.Image)]
         arrays = [name for name, feature in features.items() if _is_array(self.datasets, feature)]
         if pictures:
-            return self._images(self._one_of(pictures, IMAGE_COLUMNS, "images"), images)
-        if arrays:
-            return self._arrays(self._one_of(arrays, DATA_KEYS, "arrays"))
+            return "images", self._one_of(pictures, IMAGE_COLUMNS, "images")
+        return ("arrays", self._one_of(arrays, DATA_KEYS, "arrays")) if arrays else ("table", "")
+
+    def _table(self) -> tables.RawTable:
         tables.check_size(self.path, len(self.rows) * len(self.rows.column_names), self.limit)
         table = tables.table_from_columns(self.path, {name: self._cells(name) for name in self.rows.column_names})
         return replace(self._with_splits(table), label=self.label)
 
-    def _images(self, column: str, options: ImageOptions) -> RawArray:
+    def _entries(self, column: str) -> list[ImageFile]:
         encoded = self.rows.select_columns([column]).cast_column(column, self.datasets.Image(decode=False))
         splits = [split for split in SPLITS for _ in range(self.sizes[split])]
         labels = self._labels()
-        entries = [
+        return [
             ImageFile(
                 PurePosixPath(str(number)),
                 self._row(number),
@@ -130,7 +196,6 @@ class _Source:
             )
             for number, split in enumerate(splits)
         ]
-        return read_entries(self.path, entries, options)
 
     def _encoded(self, encoded: Any, number: int, column: str) -> BufferedIOBase:
         image = encoded[number][column]

@@ -12,9 +12,10 @@ from io import BytesIO
 from math import prod
 from pathlib import Path, PurePosixPath
 from statistics import median
-from typing import TypeVar
+from typing import NoReturn, TypeVar
 
 import numpy as np
+from jaxtyping import Int64, Shaped
 
 from lowerbound.data.examples import RawArray
 from lowerbound.data.pixels import AN_IMAGE as AN_IMAGE  # re-exported, like the next ones
@@ -31,13 +32,16 @@ from lowerbound.data.pixels import (
     read_header,
 )
 from lowerbound.data.pixels import Resize as Resize
-from lowerbound.data.reading import STANDARD_LIMIT, Limit, open_regular_file, printable, reading, refuse
+from lowerbound.data.reading import OF_ANY_SIZE, STANDARD_LIMIT, Limit, open_regular_file, printable, reading, refuse
 from lowerbound.data.split_names import SPLITS, split_note
+from lowerbound.data.threads import in_order
 from lowerbound.foundation.errors import DataError
 from lowerbound.foundation.text import pluralise
 
 LARGEST_SIDE = 256  # pixels of images that are not resized
 CHOSEN_SIDE = 64  # the longer side, if images have several sizes or are larger than that
+
+HEADERS = 256  # read at a time by a thread
 
 Found = TypeVar("Found")
 
@@ -81,50 +85,108 @@ def _file(path: Path) -> ImageFile:
 
 def read_entries(source: Path, entries: Sequence[ImageFile], options: ImageOptions) -> RawArray:
     """Images in the order of their splits; `ids` are the names of those that could be read."""
-    # With a single file, skipping it would leave nothing.
-    attempt = _Attempt(options.skip_broken, can_choose=len(entries) > 1)
-    seen = partial(read_header, limit=options.limit)
-    ordered = sorted(entries, key=lambda entry: SPLITS.index(entry.split))
-    headers = [(entry, header) for entry in ordered if (header := attempt(entry, seen)) is not None]
-    attempt.need_some(source, headers)
-    depth = _common_depth(source, headers, options.num_channels)
-    size = options.size or _common_size([header.size for _, header in headers])
-    shape = (size[1], size[0], 3 if depth.mode == "RGB" or options.num_channels == 3 else 1)
-    num_bytes = len(headers) * prod(shape) * np.dtype(depth.dtype).itemsize
-    options.limit.check(source, num_bytes, "decodes to", "choose a smaller data.size")
-    values = np.empty((len(headers), *shape), depth.dtype)
-    read: list[tuple[ImageFile, Header]] = []
-    for entry, header in headers:
-        pixels = attempt(entry, lambda entry: decode_pixels(entry, depth, size, options.resize, options.limit))
-        if pixels is not None:
-            values[len(read)] = pixels
-            read.append((entry, header))
-    attempt.need_some(source, read)
-    raw = RawArray(
-        place=printable(source),
-        values=values[: len(read)],
-        is_from_images=True,
-        white=float(depth.white),
-        skipped=tuple(attempt.skipped),
-        notes=_notes([header for _, header in read], size, depth, options),
-        resized_to=size if any(header.size != size for _, header in read) else None,
-    )
-    return _with_names(raw, [entry for entry, _ in read])
-
-
-def _with_names(raw: RawArray, entries: Sequence[ImageFile]) -> RawArray:
-    """Names, labels and splits of the images that were read."""
-    labels = [entry.label for entry in entries]
-    sizes = Counter(entry.split for entry in entries)
-    notes = raw.notes if sizes["train"] == len(entries) else (split_note(sizes), *raw.notes)
+    plan = plan_images(source, entries, options)
+    num_bytes = len(plan.headers) * prod(plan.shape) * np.dtype(plan.depth.dtype).itemsize
+    instead = f"choose a smaller data.size, or {OF_ANY_SIZE}"
+    options.limit.check(source, num_bytes, "decodes to", instead)
+    values = np.empty((len(plan.headers), *plan.shape), plan.depth.dtype)
+    found, skipped = plan.decode(np.arange(len(plan.headers)), values, options.skip_broken)
+    if not len(found):
+        _refuse_all(source, skipped[0])
+    raw = plan.about(found)
+    labels = [plan.headers[number][0].label for number in found]
     return replace(
         raw,
-        ids=tuple(printable(str(entry.name)) for entry in entries),
+        values=values[: len(found)],
+        ids=plan.ids(found),
         labels=labels if any(label is not None for label in labels) else None,
-        num_validation=sizes["validation"],
-        num_test=sizes["test"],
-        notes=notes,
+        skipped=(*raw.skipped, *skipped),
     )
+
+
+@dataclass(frozen=True, eq=False)
+class ImagePlan:
+    """Image files whose headers were read, in the order of their splits, and what their pixels are converted to."""
+
+    source: Path
+    headers: list[tuple[ImageFile, Header]]
+    depth: Depth
+    size: tuple[int, int]
+    options: ImageOptions
+    can_choose: bool  # among several files; a single broken one is never skipped
+    skipped: tuple[str, ...]  # files whose header could not be read
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Height, width and channels."""
+        return self.size[1], self.size[0], 3 if self.depth.mode == "RGB" or self.options.num_channels == 3 else 1
+
+    def decode(
+        self, numbers: Int64[np.ndarray, " image"], into: Shaped[np.ndarray, "image height width channel"], skip: bool
+    ) -> tuple[Int64[np.ndarray, " decoded"], list[str]]:
+        """Decode these images to the first places of an array; the numbers of those that could be read, and why others
+        could not.
+        """
+        attempt, found = _Attempt(skip, self.can_choose), list[int]()
+        for number in numbers.tolist():
+            entry, _ = self.headers[number]
+            pixels = attempt(entry, self._pixels)
+            if pixels is not None:
+                into[len(found)] = pixels
+                found.append(number)
+        return np.array(found, np.int64), attempt.skipped
+
+    def _pixels(self, entry: ImageFile) -> Shaped[np.ndarray, "height width channel"]:
+        pixels = decode_pixels(entry, self.depth, self.size, self.options.resize, self.options.limit)
+        if pixels.shape != self.shape:
+            refuse(entry.shown_as, "has changed while it was read; read it again")
+        return pixels
+
+    def ids(self, numbers: Int64[np.ndarray, " image"]) -> tuple[str, ...]:
+        """Names of images."""
+        return tuple(printable(str(self.headers[number][0].name)) for number in numbers)
+
+    def about(self, read: Int64[np.ndarray, " image"]) -> RawArray:
+        """What is known of those images that could be read, without their pixels, names and labels."""
+        chosen = [self.headers[number] for number in read]
+        sizes = Counter(entry.split for entry, _ in chosen)
+        notes = _notes([header for _, header in chosen], self.size, self.depth, self.options)
+        return RawArray(
+            place=printable(self.source),
+            values=np.empty((0, *self.shape), self.depth.dtype),
+            is_from_images=True,
+            white=float(self.depth.white),
+            skipped=self.skipped,
+            notes=notes if sizes["train"] == len(chosen) else (split_note(sizes), *notes),
+            resized_to=self.size if any(header.size != self.size for _, header in chosen) else None,
+            num_validation=sizes["validation"],
+            num_test=sizes["test"],
+        )
+
+
+def plan_images(source: Path, entries: Sequence[ImageFile], options: ImageOptions, workers: int = 1) -> ImagePlan:
+    """Read the headers of all images; DataError for one that cannot be read, unless it is skipped."""
+    # With a single file, skipping it would leave nothing.
+    can_choose = len(entries) > 1
+    ordered = sorted(entries, key=lambda entry: SPLITS.index(entry.split))
+
+    def headers_of(some: Sequence[ImageFile]) -> tuple[list[tuple[ImageFile, Header]], list[str]]:
+        attempt, seen = _Attempt(options.skip_broken, can_choose), partial(read_header, limit=options.limit)
+        return [(entry, header) for entry in some if (header := attempt(entry, seen)) is not None], attempt.skipped
+
+    some = (ordered[first : first + HEADERS] for first in range(0, len(ordered), HEADERS))
+    read = list(in_order(headers_of, some, workers))
+    headers = [pair for found, _ in read for pair in found]
+    skipped = tuple(reason for _, reasons in read for reason in reasons)
+    if not headers:
+        _refuse_all(source, skipped[0])
+    depth = _common_depth(source, headers, options.num_channels)
+    size = options.size or _common_size([header.size for _, header in headers])
+    return ImagePlan(source, headers, depth, size, options, can_choose, skipped)
+
+
+def _refuse_all(source: Path, reason: str) -> NoReturn:
+    raise DataError(f"none of the images in {printable(source)} can be read; the first reason: {reason}")
 
 
 class _Attempt:
@@ -143,13 +205,6 @@ class _Attempt:
                 raise type(error)(f"{error}{self.hint}") from error
             self.skipped.append(str(error))
             return None
-
-    def need_some(self, source: Path, found: Sequence[object]) -> None:
-        """DataError if nothing is left."""
-        if not found:
-            raise DataError(
-                f"none of the images in {printable(source)} can be read; the first reason: {self.skipped[0]}"
-            )
 
 
 def _common_size(sizes: Sequence[tuple[int, int]]) -> tuple[int, int]:

@@ -65,6 +65,11 @@ def read_object(values: Any, labels: Any = None, place: str = "the array") -> Ra
     return raw if labels is None else _labelled(raw, labels)
 
 
+def is_read_whole(values: Any) -> bool:
+    """Whether an object is of a kind that is in memory or is read at once: all but arrays of other libraries."""
+    return isinstance(values, Splits) or _is_text(values) or any(is_one(values) for is_one, _ in KINDS[:-1])
+
+
 def _read(place: str, values: Any) -> Raw:
     for is_one, read in KINDS:
         if is_one(values):

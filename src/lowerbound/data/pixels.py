@@ -11,12 +11,13 @@
 Resizing uses Lanczos; numbers stay within the range of the image, and integers stay integers.
 """
 
-import warnings
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from io import BufferedIOBase
 from pathlib import PurePosixPath
+from threading import Lock
 from typing import Literal, NoReturn
 
 import numpy as np
@@ -191,7 +192,7 @@ def _resized(image: Image.Image, size: tuple[int, int], resize: Resize) -> Image
 @contextmanager
 def _opened(entry: ImageFile, limit: Limit) -> Iterator[tuple[Image.Image, bytes]]:
     """An image and the first bytes of its file; TooLarge, before decoding, if it has too many pixels."""
-    with reading(entry.shown_as, AN_IMAGE), entry.open() as file, _at_most(limit.max_pixels):
+    with reading(entry.shown_as, AN_IMAGE), entry.open() as file, _PIXELS.at_most(limit.max_pixels):
         start = file.read(START)
         check_tiff(entry.shown_as, file, start)
         file.seek(0)
@@ -204,14 +205,14 @@ def _opened(entry: ImageFile, limit: Limit) -> Iterator[tuple[Image.Image, bytes
 
 def _header(place: str, file: BufferedIOBase, limit: Limit) -> Image.Image:
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # the size is checked next
-            # Pillow reads from any binary file, but is annotated with IO[bytes].
-            return Image.open(file, formats=FORMATS)  # type: ignore[arg-type]
+        # Pillow reads from any binary file, but is annotated with IO[bytes].
+        return Image.open(file, formats=FORMATS)  # type: ignore[arg-type]
     except UnidentifiedImageError:  # its text names the file object, not the file
         refuse(place, f"is not {AN_IMAGE}, or it is damaged")
-    except Image.DecompressionBombError:
-        _too_many(place, "more than twice the accepted number of pixels", 2 * limit.max_pixels, limit)
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        number = re.search(r"\((\d+) pixels\)", str(error))
+        num_pixels = int(number[1]) if number else limit.max_pixels + 1
+        _too_many(place, f"{num_pixels:,} pixels", num_pixels, limit)
 
 
 def _too_many(place: str, came: str, num_pixels: int, limit: Limit) -> NoReturn:
@@ -219,12 +220,26 @@ def _too_many(place: str, came: str, num_pixels: int, limit: Limit) -> NoReturn:
     too_large(place, f"has {came}, but the limit is {limit.max_pixels:,} in all; {remedy}")
 
 
-@contextmanager
-def _at_most(num_pixels: int) -> Iterator[None]:
-    """Within this context Pillow refuses images, also embedded ones, with more pixels."""
-    before = Image.MAX_IMAGE_PIXELS
-    Image.MAX_IMAGE_PIXELS = num_pixels
-    try:
-        yield
-    finally:
-        Image.MAX_IMAGE_PIXELS = before
+class _PixelLimits:
+    """Pillow's limit on pixels, also of embedded images: the least of those that threads are reading under."""
+
+    def __init__(self) -> None:
+        self.lock, self.limits, self.standard = Lock(), list[int](), Image.MAX_IMAGE_PIXELS
+
+    @contextmanager
+    def at_most(self, num_pixels: int) -> Iterator[None]:
+        """Within this context Pillow refuses images with more pixels."""
+        with self.lock:
+            if not self.limits:
+                self.standard = Image.MAX_IMAGE_PIXELS
+            self.limits.append(num_pixels)
+            Image.MAX_IMAGE_PIXELS = min(self.limits)
+        try:
+            yield
+        finally:
+            with self.lock:
+                self.limits.remove(num_pixels)
+                Image.MAX_IMAGE_PIXELS = min(self.limits) if self.limits else self.standard
+
+
+_PIXELS = _PixelLimits()

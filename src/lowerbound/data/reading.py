@@ -12,11 +12,12 @@ from dataclasses import dataclass
 from io import BufferedIOBase
 from math import ceil
 from pathlib import Path
-from typing import NoReturn
+from threading import Lock
+from typing import Any, NoReturn
 
 from PIL import Image
 
-from lowerbound.foundation.errors import ConfigError, DataError, SchemaError, TooLarge
+from lowerbound.foundation.errors import ConfigError, DataError, SchemaError, TooLarge, UsageError
 
 GIB = 2**30
 MAX_BYTES = 8 * GIB
@@ -26,7 +27,8 @@ MOST_GIB = 2**20  # upper bound of the setting, beyond any machine
 PIXEL_BYTES = 48
 """Memory per pixel while an image is decoded, rotated, blended with white and resized."""
 
-PART = "use part of the data"
+OF_ANY_SIZE = "convert the data once with `lowerbound pack`, which takes any size"
+PART = f"use part of the data, or {OF_ANY_SIZE}"
 
 
 @dataclass(frozen=True)
@@ -67,13 +69,40 @@ def limit_from_setting(max_gib: float | None) -> Limit:
     return Limit(max(1, int(max_gib * GIB)))
 
 
+class _Quiet:
+    """Warnings ignored, but for those about decompression bombs, which are errors, while any thread is reading.
+
+    `warnings.catch_warnings` is of the process: left by several threads in turn, it would restore the filters of one
+    for all.
+    """
+
+    def __init__(self) -> None:
+        self.lock, self.num_inside, self.filters = Lock(), 0, warnings.catch_warnings()
+
+    def __enter__(self) -> None:
+        with self.lock:
+            self.num_inside += 1
+            if self.num_inside == 1:
+                self.filters = warnings.catch_warnings()
+                self.filters.__enter__()
+                warnings.simplefilter("ignore")
+                warnings.simplefilter("error", Image.DecompressionBombWarning)
+
+    def __exit__(self, *_: object) -> None:
+        with self.lock:
+            self.num_inside -= 1
+            if not self.num_inside:
+                self.filters.__exit__(None, None, None)
+
+
+_QUIET = _Quiet()
+
+
 @contextmanager
 def reading(path: Path | str, accepted: str) -> Iterator[None]:
     """Turn any exception raised inside into a DataError that names the file and the accepted format."""
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            warnings.simplefilter("error", Image.DecompressionBombWarning)
+        with _QUIET:
             yield
     except DataError:
         raise
@@ -100,6 +129,18 @@ def too_large(path: Path | str, sentence: str) -> NoReturn:
 def refuse_mismatch(path: Path | str, sentence: str) -> NoReturn:
     """Raise the SchemaError "`path` `sentence`."."""
     raise SchemaError(f"{printable(path)} {sentence}.")
+
+
+def pyarrow_for(purpose: str, instead: str = "") -> Any:
+    """The module pyarrow; UsageError if it is not installed: "`purpose` with pyarrow, which ..."."""
+    try:
+        import pyarrow
+        import pyarrow.ipc
+    except ModuleNotFoundError:
+        raise UsageError(
+            f"{purpose} with pyarrow, which is not installed; pip install 'lowerbound[tables]'{instead}."
+        ) from None
+    return pyarrow
 
 
 def printable(name: Path | str) -> str:

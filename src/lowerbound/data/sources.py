@@ -11,7 +11,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 
@@ -23,7 +23,10 @@ from lowerbound.data.hugging_face import is_name
 from lowerbound.data.idx_downloads import FASHION_MNIST_ARCHIVE, KMNIST_ARCHIVE, MNIST_ARCHIVE, Archive, find_idx_files
 from lowerbound.data.images import ImageOptions
 from lowerbound.data.objects import read_object
+from lowerbound.data.packed_data import load_packed
+from lowerbound.data.packed_files import is_packed
 from lowerbound.data.reading import Limit, limit_from_setting, printable, reading, refuse
+from lowerbound.data.remote import Location
 from lowerbound.data.splits import DataConfig as DataConfig  # re-exported, like the next two
 from lowerbound.data.splits import Pool, check_config, pool_with_default_splits, random_pool, split_order, split_pool
 from lowerbound.data.splits import Splits as Splits
@@ -36,6 +39,7 @@ from lowerbound.foundation.text import pluralise
 DIGITS = tuple("0123456789")
 SIZE = re.compile(r"([0-9]{1,9})[xX×]([0-9]{1,9})")
 MAX_SIDE = 4096
+MOST_COLLECTED = 10_000  # training examples of packed data
 SIZES = f"WIDTHxHEIGHT in pixels, from 1 to {MAX_SIDE} each"
 
 
@@ -62,7 +66,9 @@ def load(config: DataConfig, schema: Schema | None = None) -> Splits:
     reading_options(config)  # also checked for named sources
     if config.source in SOURCES:
         return _load_named(config.source, config)
-    path = _existing_path(config.source)
+    if is_packed(location := Location(config.source)):
+        return load_packed(location, config)
+    path = existing_path(config.source)
     pool = pool_with_default_splits(printable(path), _read(path, config, schema), config.split_seed)
     # Reports contain no paths of this machine.
     return split_pool(
@@ -91,11 +97,14 @@ def _load_named(name: str, config: DataConfig) -> Splits:
 
 def collect(config: DataConfig) -> Collection:
     """All examples of a file or folder, or the training examples of a named source, read as by `load`."""
-    if config.source in SOURCES:
+    if config.source in SOURCES or is_packed(Location(config.source)):
         splits = load(config)
-        return Collection(splits.train, splits.label_names, schema=splits.schema)
+        train = splits.train.first(MOST_COLLECTED) if splits.train.is_on_disk else splits.train
+        few = f"the first {len(train):,} of {pluralise(len(splits.train), 'training example')}"
+        notes = (few,) if len(train) < len(splits.train) else ()
+        return Collection(train, splits.label_names, schema=splits.schema, notes=notes)
     check_config(config)
-    return _read(_existing_path(config.source), config)
+    return _read(existing_path(config.source), config)
 
 
 def split_raw(raw: RawArray | RawTable, config: DataConfig, name: str) -> Splits:
@@ -164,7 +173,8 @@ def _is_link(source: str) -> bool:
         return False
 
 
-def _existing_path(source: str) -> Path:
+def existing_path(source: str) -> Path:
+    """The path of a file or folder, or of a data set by name; UnknownName or DataError if there is none."""
     if is_name(Path(source)):
         return Path(source)
     # Possible errors: no such file, no such user's home, a null character.
@@ -186,8 +196,13 @@ def _read(path: Path, config: DataConfig, schema: Schema | None = None) -> Colle
         options = options_for_schema(options, schema)
     collection = read(path, options)
     if options.images.size is not None and collection.examples.event_shape[:0:-1] != options.images.size:
-        refuse(path, f"contains no image files, and only image files are resized; remove data.size {config.size!r}")
+        refuse_size(path, config)
     return collection
+
+
+def refuse_size(path: Path, config: DataConfig) -> NoReturn:
+    """DataError: there is nothing to resize."""
+    refuse(path, f"contains no image files, and only image files are resized; remove data.size {config.size!r}")
 
 
 def read_size(text: str) -> tuple[int, int] | None:

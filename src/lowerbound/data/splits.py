@@ -16,11 +16,12 @@ from lowerbound.data.array_schema import checked_range
 from lowerbound.data.binarisation import Binarisation, binarise
 from lowerbound.data.examples import Collection, Examples
 from lowerbound.data.images import Resize
+from lowerbound.data.packed_rows import PackedValues
 from lowerbound.data.reading import STANDARD_GIB, limit_from_setting, refuse
 from lowerbound.data.table_examples import drop_unreadable
 from lowerbound.data.tables import ColumnSetting
 from lowerbound.foundation.errors import ConfigError, UnknownName
-from lowerbound.foundation.schema import MISSING_MARKERS, Schema
+from lowerbound.foundation.schema import MISSING_MARKERS, Schema, Support
 from lowerbound.foundation.text import pluralise
 
 ValidationSource = Literal["held-out", "test"]
@@ -142,7 +143,7 @@ def split_pool(pool: Pool, name: str, source: str, config: DataConfig) -> Splits
         schema=_schema(pool.collection, config, (train, validation, test)),
         monitored="test" if is_monitoring_test else "validation",
         source=source,
-        binarisation=_in_words(config),
+        binarisation=binarisation_in_words(config),
         checksum=checksum((train, validation, test)),
     )
 
@@ -152,19 +153,24 @@ def _schema(collection: Collection, config: DataConfig, parts: Sequence[Examples
     if collection.schema is None:
         return None
     support = parts[0].support | parts[1].support | parts[2].support
+    return completed_schema(
+        collection.schema, support, config, collection.label_names, is_from_images=collection.is_from_images
+    )
+
+
+def completed_schema(
+    schema: Schema, support: Support, config: DataConfig, label_names: tuple[str, ...], *, is_from_images: bool
+) -> Schema:
+    """A schema with what is known of the splits: their support, after binarisation, and the names of labels."""
     is_drawn = config.binarisation != "none"
-    size = ""
-    if collection.is_from_images:
-        _, height, width = collection.examples.event_shape
-        size = f"{width}x{height}"
     return replace(
-        collection.schema,
+        schema,
         support=replace(support, is_binary=support.is_binary or is_drawn),
         binarisation=config.binarisation,
         binarisation_seed=config.binarisation_seed,
-        size=size,
+        size=f"{schema.shape[1]}x{schema.shape[0]}" if is_from_images else "",
         resize=config.resize,
-        label_names=collection.label_names,
+        label_names=label_names,
     )
 
 
@@ -172,7 +178,8 @@ def _binarised(examples: Examples, config: DataConfig, stream: int) -> Examples:
     return examples if config.binarisation == "none" else binarise(examples, config.binarisation_seed, stream)
 
 
-def _in_words(config: DataConfig) -> str:
+def binarisation_in_words(config: DataConfig) -> str:
+    """How pixels are binarised, for reports; empty if they are not."""
     if config.binarisation == "none":
         return ""
     return f"{config.binarisation} binarisation, seed {config.binarisation_seed}"
@@ -190,42 +197,82 @@ def random_pool(collection: Collection, num_held_out: int, num_test: int, split_
 def pool_with_default_splits(place: str, collection: Collection, split_seed: int) -> Pool:
     """A tenth for validation and a tenth for testing, unless the data have their own splits."""
     collection = drop_unreadable(collection)
-    num_examples = len(collection.examples)
-    if num_examples < 3:
-        refuse(place, f"contains {pluralise(num_examples, 'example')}; train, validation and test need at least 3")
-    if collection.num_validation or collection.num_test:
-        return _with_own_splits(place, collection, split_seed)
-    tenth = max(1, num_examples // 10)
-    return random_pool(collection, tenth, tenth, split_seed, place)
+    own = OwnSplits(len(collection.examples), collection.num_validation, collection.num_test)
+    divided = divide(place, own, split_seed)
+    examples = collection.examples
+    return Pool(
+        examples,
+        np.concatenate([divided.train, divided.validation]),
+        len(divided.validation),
+        examples.subset(divided.test),
+        collection,
+        place,
+        has_own_validation=own.num_validation > 0,
+    )
 
 
-def _with_own_splits(place: str, collection: Collection, split_seed: int) -> Pool:
-    """The predefined splits; a missing one is a tenth of the training examples."""
-    examples, num_validation, num_test = collection.examples, collection.num_validation, collection.num_test
-    num_learned = len(examples) - num_validation - num_test
-    num_needed = 1 + (num_validation == 0) + (num_test == 0)
-    if num_learned < num_needed:
-        refuse(
-            place,
-            f"contains {pluralise(num_learned, 'training example')} besides its splits; it needs at least {num_needed}",
-        )
-    order = split_order(num_learned, split_seed)
-    tenth = max(1, num_learned // 10)
-    if num_test:
-        test = examples.subset(np.arange(len(examples) - num_test, len(examples)))
-    else:
-        order, test = order[:-tenth], examples.subset(order[-tenth:])
-    if num_validation:
-        return Pool(
-            examples,
-            np.concatenate([order, np.arange(num_learned, num_learned + num_validation)]),
-            num_validation,
-            test,
-            collection,
-            place,
-            has_own_validation=True,
-        )
-    return Pool(examples, order, tenth, test, collection, place)
+@dataclass(frozen=True)
+class OwnSplits:
+    """Number of examples of some data, and how many of them, at the end, are predefined splits."""
+
+    num_examples: int
+    num_validation: int = 0  # they precede the test split
+    num_test: int = 0
+
+    @property
+    def num_learned(self) -> int:
+        """Number of examples in no predefined split."""
+        return self.num_examples - self.num_validation - self.num_test
+
+
+@dataclass(frozen=True, eq=False)
+class Division:
+    """The examples of each split, in its order."""
+
+    train: Int64[np.ndarray, " train"]
+    validation: Int64[np.ndarray, " validation"]
+    test: Int64[np.ndarray, " test"]
+
+
+def divide(
+    place: str, own: OwnSplits, split_seed: int, num_validation: int = 0, num_test: int = 0, most: int | None = None
+) -> Division:
+    """Training examples in random order, and those of predefined splits in their own.
+
+    A missing split is drawn at random: `num_validation` and `num_test` examples or, where these are 0, a tenth of the
+    others, at most `most`. ConfigError for sizes that the data do not allow, DataError for too few examples.
+    """
+    _check_enough(place, own)
+    for key, size, given in (("validation", num_validation, own.num_validation), ("test", num_test, own.num_test)):
+        if size and given and size != given:
+            raise ConfigError(f"{place} has its own {key} split of {given:,}; leave out the size of another, {size:,}.")
+    order = split_order(own.num_learned, split_seed)
+    tenth = min(max(1, own.num_learned // 10), most or own.num_learned)
+    drawn_test = 0 if own.num_test else num_test or tenth
+    drawn_validation = 0 if own.num_validation else num_validation or tenth
+    num_train = own.num_learned - drawn_validation - drawn_test
+    if num_train < 1:
+        came = f"{drawn_validation + drawn_test:,} examples are to be held out of {own.num_learned:,}"
+        raise ConfigError(f"{came} in {place}; hold out fewer.")
+    places = np.arange(own.num_learned, own.num_examples)
+    of_validation, of_test = np.split(places, [own.num_validation])
+    return Division(
+        order[:num_train],
+        of_validation if own.num_validation else order[num_train : num_train + drawn_validation],
+        of_test if own.num_test else order[num_train + drawn_validation :],
+    )
+
+
+def _check_enough(place: str, own: OwnSplits) -> None:
+    num_needed = 1 + (own.num_validation == 0) + (own.num_test == 0)
+    if own.num_learned >= num_needed:
+        return
+    if num_needed == 3:
+        refuse(place, f"contains {pluralise(own.num_examples, 'example')}; train, validation and test need at least 3")
+    refuse(
+        place,
+        f"contains {pluralise(own.num_learned, 'training example')} besides its splits; it needs at least {num_needed}",
+    )
 
 
 def split_order(num_examples: int, split_seed: int) -> Int64[np.ndarray, " example"]:
@@ -240,6 +287,9 @@ def checksum(parts: Sequence[Examples]) -> str:
     digest = hashlib.sha256()
     for part in parts:
         digest.update(f"{part.range};".encode())
+        if isinstance(part.stored, PackedValues):
+            digest.update(part.stored.rows.digest)
+            continue
         for array in (part.values, part.labels):
             if array is not None:
                 digest.update(f"{array.dtype.str}{array.shape};".encode())

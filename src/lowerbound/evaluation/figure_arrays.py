@@ -31,7 +31,7 @@ def codes(subject: Subject) -> Measurements:
     test = subject.splits.test
     means = [subject.encode(batch).mean for batch in Batches(test, BATCH_SIZE, subject.device)]
     arrays = {"latent_mean": torch.cat(means).cpu().numpy()}
-    return Measurements((), arrays if test.labels is None else arrays | {"labels": test.labels})
+    return Measurements((), arrays if test.labels is None else arrays | {"labels": np.asarray(test.labels)})
 
 
 @torch.no_grad()

@@ -14,6 +14,8 @@ from lowerbound.foundation.errors import DataError
 from lowerbound.foundation.numerics import Estimate
 from lowerbound.models.vae import VAE
 
+MAX_PROBED = 100_000
+
 
 @dataclass(frozen=True, eq=False)
 class LabelledCodes:
@@ -24,10 +26,12 @@ class LabelledCodes:
 
 
 def labelled_codes(model: VAE, examples: Examples, device: torch.device | str = "cpu") -> LabelledCodes:
-    """Posterior means with labels; DataError if the examples have none."""
+    """Posterior means with labels, of at most MAX_PROBED examples; DataError if the examples have none."""
     if examples.labels is None:
         raise DataError("a probe needs labels, and these examples have none; use a data set with labels.")
-    return LabelledCodes(encode_examples(model, examples, device).mean.cpu(), torch.from_numpy(examples.labels))
+    some = examples.head(MAX_PROBED)
+    assert some.labels is not None
+    return LabelledCodes(encode_examples(model, some, device).mean.cpu(), torch.from_numpy(some.labels[:]))
 
 
 def linear_probe(train: LabelledCodes, test: LabelledCodes) -> Estimate:

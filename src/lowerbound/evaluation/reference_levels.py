@@ -10,6 +10,7 @@ from lowerbound.models.vae import VAE
 from lowerbound.probability.z_free_fit import FitData, z_free_fit
 
 BATCH_SIZE = 500
+MAX_FITTED = 100_000
 
 
 def grey_floor(x: Float[Tensor, "batch *event"]) -> Float[Tensor, " batch"]:
@@ -22,8 +23,9 @@ def z_free_distortion(
     model: VAE, train: Examples, examples: Examples, device: torch.device | str = "cpu"
 ) -> Float[Tensor, " n"]:
     """Distortion of each example, in nats, under the best decoder that ignores z: one distribution of the likelihood's
-    family for all examples, fitted to the training examples.
+    family for all examples, fitted to the training examples, at most MAX_FITTED of them.
     """
+    train = train.head(MAX_FITTED)
     batches = Batches(train, BATCH_SIZE, device).examples
     fit = z_free_fit(
         model.likelihood, FitData(mean_of(train).to(device), lambda: deviation_of(train).to(device), batches)

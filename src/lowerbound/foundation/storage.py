@@ -16,6 +16,7 @@ import tomllib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 import tomli_w
@@ -39,6 +40,9 @@ FORMAT_VERSION = 3
 PART = ".lowerbound.part"
 """Suffix of temporary files."""
 
+UMASK = Lock()
+"""The umask can be read only by changing it, which one thread at a time may do."""
+
 NAME_OF_PART = 40  # characters of the target's name in that of its temporary file, which may not become too long
 
 
@@ -46,11 +50,8 @@ def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
     """Call `write` with a temporary path, then move what it wrote to `path`."""
     make_folder(path.parent)
     remove_remains(path.parent)
-    with _naming(path):
-        descriptor, name = tempfile.mkstemp(prefix=_hidden(path), suffix=PART, dir=path.parent)
-    temporary = Path(name)
+    descriptor, temporary = _locked_temporary(path)
     try:
-        lock_descriptor(descriptor)  # held, so that no other process removes the file as the remains of a killed one
         with _naming(path, temporary):
             write(temporary)
             temporary.chmod(0o666 & ~_umask())
@@ -60,6 +61,19 @@ def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
     finally:
         os.close(descriptor)
         temporary.unlink(missing_ok=True)
+
+
+def _locked_temporary(path: Path) -> tuple[int, Path]:
+    """A temporary file next to `path`, locked, so that nobody removes it as the remains of a killed process."""
+    while True:
+        with _naming(path):
+            descriptor, name = tempfile.mkstemp(prefix=_hidden(path), suffix=PART, dir=path.parent)
+        try:
+            if lock_descriptor(descriptor) and os.path.samestat(os.fstat(descriptor), Path(name).stat()):
+                return descriptor, Path(name)
+        except FileNotFoundError:
+            pass  # removed between its creation and the lock
+        os.close(descriptor)
 
 
 @contextmanager
@@ -129,6 +143,18 @@ def folder_atomically(target: Path) -> Iterator[Path]:
             _sync(path)
         _move_folder(made, target)
         _sync(target.parent)
+
+
+@contextmanager
+def scratch_folder(near: Path) -> Iterator[Path]:
+    """A temporary folder next to `near`, for files that are too large for the system's; removed at the end."""
+    make_folder(near.parent)
+    remove_remains(near.parent)
+    with (
+        tempfile.TemporaryDirectory(prefix=_hidden(near), suffix=PART, dir=near.parent) as temporary,
+        _locked(Path(temporary)),
+    ):
+        yield Path(temporary)
 
 
 def temporary_folder() -> Path:
@@ -374,8 +400,9 @@ def _write(path: Path, content: bytes) -> None:
 
 def _umask() -> int:
     # mkstemp creates private files; the files of a run follow the user's umask, like any other output.
-    mask = os.umask(0)
-    os.umask(mask)
+    with UMASK:
+        mask = os.umask(0)
+        os.umask(mask)
     return mask
 
 

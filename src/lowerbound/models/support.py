@@ -77,7 +77,7 @@ def without_examples(collection: Collection, problems: dict[int, str]) -> Collec
         values[list(problems)] = np.nan
         return replace(
             collection,
-            examples=replace(collection.examples, values=values),
+            examples=replace(collection.examples, stored=values),
             skipped=skipped,
             unreadable={**collection.unreadable, **problems},
         )

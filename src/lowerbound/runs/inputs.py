@@ -46,7 +46,7 @@ def read_inputs(trained: TrainedModel, inputs: Sequence[str], options: InputOpti
     reading = options_for_schema(ReadingOptions(skip_broken=options.skip_broken, limit=limit), trained.schema)
     reading = replace(reading, images=replace(reading.images, skip_broken=options.skip_broken, limit=limit))
     if len(inputs) == 1 and inputs[0] in SOURCES:
-        return trained.collection(_raw_source(inputs[0], options.data_dir), options.skip_broken)
+        return trained.collection(raw_source(inputs[0], options.data_dir), options.skip_broken)
     if len(inputs) == 1:
         return trained.supported(read(Path(inputs[0]).expanduser(), reading), options.skip_broken)
     others = [name for name in inputs if Path(name).suffix.lower() not in IMAGE_SUFFIXES]
@@ -81,12 +81,12 @@ def image_options(schema: Schema) -> ImageOptions:
     return ImageOptions(size=(width, height), num_channels=num_channels, resize=schema.resize)
 
 
-def _raw_source(name: str, data_dir: str) -> RawArray | RawTable:
-    """A named source's test examples in stored units."""
+def raw_source(name: str, data_dir: str) -> RawArray | RawTable:
+    """The test examples of a named source, in stored units."""
     splits = load(DataConfig(source=name, data_dir=data_dir))
     test, schema = splits.test, splits.schema
     assert schema is not None
-    labels = None if test.labels is None else [splits.label_names[label] for label in test.labels]
+    labels = None if test.labels is None else [splits.label_names[label] for label in np.asarray(test.labels)]
     if schema.has_named_columns:
         raw = read_object(named_columns(test.values, schema.columns), labels, place=name)
         assert isinstance(raw, RawTable)

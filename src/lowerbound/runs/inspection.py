@@ -145,7 +145,7 @@ def _label_counts(collection: Collection) -> dict[str, int]:
     labels = collection.examples.labels
     if labels is None:
         return {}
-    counts = np.bincount(labels, minlength=len(collection.label_names))
+    counts = np.bincount(np.asarray(labels), minlength=len(collection.label_names))
     return dict(zip(collection.label_names, counts.tolist(), strict=True))
 
 

@@ -93,7 +93,7 @@ def points_of(splits: Splits, loaded: LoadedRun, most: int = MAX_POINTS) -> Data
     held_out = {} if splits.monitored == "test" else {"validation": splits.validation}
     room, chosen = most, {}
     for name, examples in ({"test": splits.test} | held_out | {"train": splits.train}).items():
-        chosen[name] = _first(examples, room)
+        chosen[name] = examples.first(room)
         room -= len(chosen[name])
     names = tuple(name for name in ("train", "validation", "test") if len(chosen.get(name, ())))
     parts = tuple(chosen[name] for name in names)
@@ -128,9 +128,5 @@ def displayed_examples(points: Dataset, indices: list[int]) -> Arrays:
     return displayed(points.schema, x)
 
 
-def _first(examples: Examples, most: int) -> Examples:
-    return examples if len(examples) <= most else examples.subset(np.arange(most))
-
-
 def _labels_of(part: Examples) -> Int32[np.ndarray, " n"]:
-    return np.full(len(part), -1, np.int32) if part.labels is None else part.labels.astype(np.int32)
+    return np.full(len(part), -1, np.int32) if part.labels is None else np.asarray(part.labels, np.int32)

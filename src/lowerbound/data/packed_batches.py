@@ -1,0 +1,129 @@
+"""Batches of examples on disk: those of an epoch in random order, or all in order, read ahead by a thread."""
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from lowerbound.data.block_order import EpochOrder
+from lowerbound.data.packed_files import Block
+from lowerbound.data.packed_rows import PackedRows
+from lowerbound.data.prefetch import prefetched
+from lowerbound.foundation.shares import WHOLE, Share
+
+AHEAD = 2**25
+"""Bytes of batches that are read ahead, about."""
+
+MOST_AHEAD = 64  # batches
+
+NOTHING: Block = (np.empty(0), None)
+
+
+def shuffled_blocks(
+    rows: PackedRows, batch_size: int, seed: int, epoch: int, start: int = 0, share: Share = WHOLE
+) -> Iterator[Block]:
+    """The batches of one epoch from number `start`, as values and labels, in the order of `EpochOrder`.
+
+    A rank gets its share of the rows of every batch, and reads only the blocks of the lanes that these lie in.
+    """
+    return prefetched(
+        _shuffled(rows, batch_size, seed, epoch, start, share), _depth(rows, batch_size // share.num_ranks)
+    )
+
+
+def blocks_in_order(rows: PackedRows, batch_size: int, share: Share = WHOLE) -> Iterator[Block]:
+    """All batches in order, as values and labels; of each, the rows of the rank."""
+    return prefetched(_in_order(rows, batch_size, share), _depth(rows, batch_size // share.num_ranks))
+
+
+def _depth(rows: PackedRows, batch_size: int) -> int:
+    return max(2, min(MOST_AHEAD, AHEAD // max(1, batch_size * _row_bytes(rows))))
+
+
+def _row_bytes(rows: PackedRows) -> int:
+    return int(np.prod(rows.manifest.schema.shape)) * rows.dtype.itemsize
+
+
+def _in_order(rows: PackedRows, batch_size: int, share: Share) -> Iterator[Block]:
+    cache: dict[int, Block] = {}  # the last block: batches need not end where blocks do
+    for first in range(0, len(rows), batch_size):
+        own = share.rows(min(batch_size, len(rows) - first))
+        yield _consecutive(rows, first + own.start, first + own.stop, cache)
+
+
+def _consecutive(rows: PackedRows, start: int, stop: int, cache: dict[int, Block]) -> Block:
+    number, parts = rows.blocks.containing(start), list[Block]()
+    while not parts or rows.blocks.starts[number] < stop:
+        low = int(rows.blocks.starts[number])
+        if number not in cache:
+            cache.clear()
+            cache[number] = rows.block(number)
+        inside = slice(max(0, start - low), max(0, stop - low))
+        parts.append(_rows(cache[number], inside))
+        number += 1
+        if number == len(rows.blocks.sizes):
+            break
+    return _joined(parts)
+
+
+def _shuffled(rows: PackedRows, batch_size: int, seed: int, epoch: int, start: int, share: Share) -> Iterator[Block]:
+    block_bytes = rows.manifest.block_rows * _row_bytes(rows)
+    order = EpochOrder(rows.blocks, batch_size, block_bytes, seed, epoch)
+    own = share.rows(batch_size)
+    lanes = [
+        _Lane(rows, order, lane, max(0, own.start - low), min(order.rows_per_lane, own.stop - low))
+        for lane in range(order.lanes)
+        if (low := lane * order.rows_per_lane) < own.stop and own.start < low + order.rows_per_lane
+    ]
+    for batch in range(start, order.num_full):
+        yield _joined([piece for lane in lanes for piece in lane.of_batch(batch)])
+    if len(order.tail) and start <= order.num_full:
+        yield _of_tail(rows, order, share)
+
+
+def _of_tail(rows: PackedRows, order: EpochOrder, share: Share) -> Block:
+    """The rank's rows of the last, shorter batch."""
+    own = share.rows(len(order.tail))
+    return _rows(rows.gathered(list(order.pieces(order.tail))), order.shuffled(order.tail)[own.slice])
+
+
+class _Lane:
+    """Reads one lane: window after window, of which each batch takes some rows."""
+
+    def __init__(self, rows: PackedRows, order: EpochOrder, lane: int, first: int, last: int) -> None:
+        self.rows, self.order = rows, order
+        self.first, self.last = first, last  # of the lane's rows in a batch, those that are wanted
+        self.start = order.lane_range(lane).start
+        self.windows = order.windows(lane)
+        self.window, self.permutation = range(0), np.empty(0, np.int64)
+        self.content: Block = NOTHING
+
+    def of_batch(self, batch: int) -> Iterator[Block]:
+        """The wanted rows of a batch."""
+        begin = self.start + batch * self.order.rows_per_lane
+        position, stop = begin + self.first, begin + self.last
+        while position < stop:
+            self._load(position)
+            until = min(stop, self.window.stop)
+            places = self.permutation[position - self.window.start : until - self.window.start]
+            yield _rows(self.content, places)
+            position = until
+
+    def _load(self, position: int) -> None:
+        if position in self.window:
+            return
+        self.content = NOTHING  # freed before the next is read
+        self.window = next(window for window in self.windows if position in window)
+        self.content = self.rows.gathered(list(self.order.pieces(self.window)))
+        self.permutation = self.order.shuffled(self.window)
+
+
+def _rows(block: Block, chosen: slice | np.ndarray) -> Block:
+    values, labels = block
+    return values[chosen], None if labels is None else labels[chosen]
+
+
+def _joined(parts: list[Block]) -> Block:
+    if len(parts) == 1:
+        return parts[0]
+    labels = [part[1] for part in parts if part[1] is not None]
+    return np.concatenate([part[0] for part in parts]), np.concatenate(labels) if labels else None
