@@ -15,7 +15,15 @@ from pathlib import Path
 for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ[variable] = "1"
 
-from benchmarks.faults import corruption, full_disk, fuzzing, hostile_requests, kills, scripts_in_names  # noqa: E402
+from benchmarks.faults import (  # noqa: E402
+    corruption,
+    full_disk,
+    fuzzing,
+    hostile_requests,
+    kills,
+    ranks,
+    scripts_in_names,
+)
 from benchmarks.faults.child import ALSO, leave_figures_out, warm_up  # noqa: E402
 from benchmarks.faults.runs import Workplace  # noqa: E402
 from benchmarks.faults.tally import Tally  # noqa: E402
@@ -29,6 +37,7 @@ KINDS: dict[str, Kind] = {
     "fuzzing": fuzzing.run,
     "requests": hostile_requests.run,
     "scripts": scripts_in_names.run,
+    "ranks": ranks.run,
 }
 
 SLICE: dict[str, tuple[float, frozenset[str]]] = {
@@ -38,6 +47,7 @@ SLICE: dict[str, tuple[float, frozenset[str]]] = {
     "fuzzing": (0.02, frozenset()),
     "requests": (0.1, frozenset({"explore"})),
     "scripts": (0.1, frozenset({"report", "service /"})),
+    "ranks": (0.1, frozenset({"a rank killed", "torchrun killed", "full disk"})),
 }
 """What the tests run, without figures: a share of each kind, and its classes (all, where there are none)."""
 

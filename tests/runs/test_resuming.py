@@ -10,7 +10,7 @@ import time
 import pytest
 import torch
 
-import lowerbound.runs.resuming
+import lowerbound.runs.run
 from digits_runs import SHORT, assert_same_weights
 from lowerbound.foundation.errors import ConfigError, Interrupted, UsageError
 from lowerbound.runs.reevaluation import reevaluate
@@ -104,6 +104,6 @@ def test_the_machine_is_recorded_and_a_change_of_it_is_reported(finished, tmp_pa
     messages, path = [], shutil.copytree(finished.path, tmp_path / "run")
     threads = torch.get_num_threads()
     # Said and not made so: two threads on a busy machine would take a minute for this.
-    monkeypatch.setattr(lowerbound.runs.resuming, "machine", lambda device: machine(device) | {"threads": threads + 1})
+    monkeypatch.setattr(lowerbound.runs.run, "machine", lambda device: machine(device) | {"threads": threads + 1})
     resume(path, settings={"training": {"num_epochs": 4}}, callbacks=Callbacks(message=messages.append))
     assert any("not bit-identical" in message and f"threads was {threads}" in message for message in messages)

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from lowerbound.evaluation.comparison import Comparison
     from lowerbound.evaluation.results import Finding, Score
     from lowerbound.foundation.schema import Schema
-    from lowerbound.inference.anomaly import Scored
+    from lowerbound.inference.anomaly import Scored, ScoredShards
     from lowerbound.networks.layers import Layer
     from lowerbound.runs.inspection import ColumnFound, Inspection
 
@@ -102,6 +102,18 @@ def print_anomalies(scored: "Scored") -> None:
         f"from {judged.threshold.num_examples:,} held-out examples.{unscored}",
         markup=False,
     )
+
+
+def print_scored_shards(scored: "ScoredShards") -> None:
+    """Print how many inputs exceed the threshold, and where their scores are."""
+    print_skipped(scored.skipped)
+    out.print(
+        f"{scored.num_anomalous:,} of {scored.num_scored:,} are anomalous: {scored.by} above "
+        f"{scored.threshold.value:.2f}, the threshold for a false-alarm rate of {scored.threshold.rate:.3g}, estimated "
+        f"from {scored.threshold.num_examples:,} held-out examples.",
+        markup=False,
+    )
+    out.print(str(scored.path), markup=False)
 
 
 def _about_unscored(scored: "Scored") -> str:

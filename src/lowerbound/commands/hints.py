@@ -15,7 +15,9 @@ HINTS = {
     "occupied": "Options: --out DIR, or --resume --out {path}",
     "out": "Option: --out.",
     "port": "Option: --port PORT.",
+    "ranks": "To continue from the newest checkpoint: torchrun --max-restarts N, or lowerbound train --resume.",
     "resume": "Resume with: lowerbound train --resume --out {path}",
+    "shards": "Option: --shards DIR.",
     "settings": "Settings are given as --set SECTION.KEY=VALUE.",
     "size": "Option: --size WIDTHxHEIGHT.",
 }

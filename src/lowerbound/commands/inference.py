@@ -2,7 +2,7 @@
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -18,10 +18,13 @@ from lowerbound.commands.options import (
     OwnDataOption,
     RunArgument,
     SeedOption,
+    ShardsOption,
     SkipOption,
     app,
     print_json,
 )
+from lowerbound.commands.progress import StageDisplay
+from lowerbound.commands.ranks import join_ranks
 from lowerbound.foundation.text import pluralise
 
 InputsArgument = Annotated[
@@ -87,13 +90,16 @@ def encode(
         Path | None,
         typer.Option(metavar="FILE", help="A .csv, .npz, .parquet or .json file; default: RUN/latents.csv."),
     ] = None,
+    shards: ShardsOption = None,
 ) -> None:
     """Write the posterior of each example: mean and log-variance of each latent, id and label."""
     from lowerbound.inference import tasks
     from lowerbound.runs.inputs import InputOptions
 
     options = InputOptions(data=data, data_dir=data_dir, skip_broken=skip_broken, max_gib=max_gib)
-    encoded = tasks.encode(run_path, inputs or [], options, out)
+    join_ranks()
+    with StageDisplay() as display:
+        encoded = tasks.encode(run_path, inputs or [], options, out, shards, display.show)
     console.print_written(encoded.path, encoded.skipped, encoded.notes)
 
 
@@ -119,22 +125,28 @@ def score(
     out: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Write all scores to a .csv, .npz, .parquet or .json file.")
     ] = None,
+    shards: ShardsOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Compute anomaly scores, with a threshold from held-out examples of the training data."""
     from lowerbound.inference import anomaly
     from lowerbound.runs.inputs import InputOptions
 
-    scored = anomaly.score(
-        run_path,
-        inputs or [],
-        false_alarm_rate=false_alarms,
-        by=by,
-        importance=importance,
-        options=InputOptions(data=data, data_dir=data_dir, skip_broken=skip_broken, max_gib=max_gib),
-        device=device,
-        out=out,
-    )
+    join_ranks()
+    settings: dict[str, Any] = {
+        "false_alarm_rate": false_alarms,
+        "by": by,
+        "importance": importance,
+        "options": InputOptions(data=data, data_dir=data_dir, skip_broken=skip_broken, max_gib=max_gib),
+        "device": device,
+        "out": out,
+    }
+    if shards is not None:
+        with StageDisplay() as display:
+            written = anomaly.score_shards(run_path, inputs or [], shards, **settings, progress=display.show)
+        print_json(anomaly.shards_as_json(written)) if as_json else console.print_scored_shards(written)
+        return
+    scored = anomaly.score(run_path, inputs or [], **settings)
     if as_json:
         print_json(anomaly.as_json(scored))
     else:

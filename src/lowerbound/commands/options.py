@@ -42,6 +42,13 @@ SetOption = Annotated[
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 SeedOption = Annotated[int, typer.Option(min=0, help="Seed of the random draws.")]
 OutOption = Annotated[Path | None, typer.Option(metavar="FILE", help="Output file; default: a file in RUN.")]
+ShardsOption = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="DIR",
+        help="Write a folder of Parquet files instead, for inputs of any size; ranks of torchrun write it together.",
+    ),
+]
 TokenFileOption = Annotated[
     Path | None,
     typer.Option(

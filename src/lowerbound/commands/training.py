@@ -4,7 +4,7 @@ import shlex
 import sys
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -21,6 +21,7 @@ from lowerbound.commands.options import (
     ResizeOption,
     RunArgument,
     SetOption,
+    ShardsOption,
     SizeOption,
     SkipOption,
     app,
@@ -32,6 +33,9 @@ from lowerbound.commands.progress import ProgressDisplay, StageDisplay, stopping
 from lowerbound.commands.ranks import join_ranks
 from lowerbound.foundation.errors import UsageError
 from lowerbound.foundation.text import readable
+
+if TYPE_CHECKING:
+    from lowerbound.runs.inputs import InputOptions
 
 
 @app.command(rich_help_panel=TRAIN, epilog="Example: lowerbound train mnist --recipe conv --out runs/conv")
@@ -113,6 +117,9 @@ def demo(out: Annotated[Path, typer.Option(metavar="DIR", help="Output directory
 @app.command(rich_help_panel=TRAIN, epilog="Example: lowerbound evaluate runs/conv --set evaluation.num_draws=64")
 def evaluate(
     run_path: RunArgument,
+    inputs: Annotated[
+        list[str] | None, typer.Argument(metavar="[DATA]", help="With --shards: a source, a folder, a file.")
+    ] = None,
     anneal: Annotated[
         bool, typer.Option("--anneal", help="Also estimate log p(x) of 100 test examples by annealing; takes minutes.")
     ] = False,
@@ -120,20 +127,52 @@ def evaluate(
     data: OwnDataOption = "",
     data_dir: DataDirOption = "",
     settings: SetOption = None,
+    shards: ShardsOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Run the full evaluation, tighter bounds and gaps included, and update results and report."""
     from lowerbound.runs.experiment import merge
+    from lowerbound.runs.inputs import InputOptions
     from lowerbound.runs.reevaluation import reevaluate
     from lowerbound.runs.run import Callbacks
 
+    join_ranks()
     annealed = {"evaluation": {"num_annealed": NUM_ANNEALED}} if anneal else {}
     overrides = merge(annealed, given_settings(settings, data_dir=data_dir))
+    if shards is not None:
+        return _write_terms(
+            run_path, inputs or [], shards, device, overrides, InputOptions(data=data, data_dir=data_dir)
+        )
+    if inputs:
+        raise UsageError("the full evaluation takes the run's own data; give DATA with --shards DIR.")
     with StageDisplay() as display:
         finished = reevaluate(run_path, overrides, device, Callbacks(stage=display.show), data)
     print_runs([finished], as_json)
     if not as_json:
         console.print_findings(finished.results.findings or ())
+
+
+def _write_terms(
+    run_path: Path, inputs: list[str], shards: Path, device: str, settings: dict[str, Any], options: "InputOptions"
+) -> None:
+    """Write the terms of each input; the settings are those of the evaluation."""
+    from lowerbound.inference.example_terms import write_example_terms
+    from lowerbound.runs.experiment import resolve
+    from lowerbound.runs.run_data import read_stored
+
+    config = resolve(read_stored(run_path).experiment, settings).evaluation
+    with StageDisplay() as display:
+        written = write_example_terms(
+            run_path,
+            inputs,
+            shards,
+            num_draws=config.num_draws,
+            seed=config.seed,
+            options=options,
+            device=device,
+            progress=display.show,
+        )
+    console.print_written(written.path, written.skipped, ())
 
 
 @app.command(rich_help_panel=TRAIN)

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, Integer
 
+from lowerbound.data.reading import pyarrow_for
 from lowerbound.foundation.errors import UsageError
 from lowerbound.foundation.schema import Column
 from lowerbound.foundation.storage import write_bytes, write_text
@@ -31,7 +32,7 @@ def check_suffix(path: Path) -> None:
     if path.suffix not in WRITERS:
         raise UsageError(f"{path} ends in {path.suffix or 'nothing'!r}; accepted: {', '.join(WRITERS)}.")
     if path.suffix == ".parquet":
-        _pyarrow()
+        needed_pyarrow()
 
 
 def check_output(path: Path, inputs: Sequence[str], is_table: bool = True) -> None:
@@ -122,13 +123,18 @@ def _write_npz(path: Path, columns: Columns) -> None:
 
 
 def _write_parquet(path: Path, columns: Columns) -> None:
-    pyarrow = _pyarrow()
+    pyarrow = needed_pyarrow()
     from pyarrow import parquet
 
     buffer = BytesIO()
-    arrays = {name: pyarrow.array(values, mask=_is_absent(values)) for name, values in flat(columns).items()}
-    parquet.write_table(pyarrow.table(arrays), buffer)
+    parquet.write_table(pyarrow.table(arrow_columns(columns)), buffer)
     write_bytes(path, buffer.getvalue())
+
+
+def arrow_columns(columns: Columns) -> dict[str, Any]:
+    """Columns as Arrow arrays, one value per example; null for a number that is not finite."""
+    pyarrow = needed_pyarrow()
+    return {name: pyarrow.array(values, mask=_is_absent(values)) for name, values in flat(columns).items()}
 
 
 def _is_absent(values: np.ndarray) -> np.ndarray | None:
@@ -139,14 +145,9 @@ def _write_json(path: Path, columns: Columns) -> None:
     write_text(path, json.dumps(records(columns), indent=1, allow_nan=False) + "\n")
 
 
-def _pyarrow():  # type: ignore[no-untyped-def]
-    try:
-        import pyarrow
-    except ModuleNotFoundError:
-        raise UsageError(
-            "Parquet is written with pyarrow, which is not installed; pip install 'lowerbound[tables]', or choose .csv."
-        ) from None
-    return pyarrow
+def needed_pyarrow() -> Any:
+    """The module pyarrow; UsageError if it is not installed."""
+    return pyarrow_for("Parquet is written", ", or choose .csv")
 
 
 WRITERS: dict[str, Callable[[Path, Columns], None]] = {

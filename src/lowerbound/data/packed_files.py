@@ -4,8 +4,8 @@
     statistics.safetensors    mean and standard deviation of the training split
     train-00000.arrow ...     shards; columns x (arrow.fixed_shape_tensor) and, with labels, label (int64)
 
-Arrow IPC is read by pyarrow, Hugging Face datasets, Polars and DuckDB. A record batch is located by the file's footer
-and read by one positioned read, without mapping the file, so that memory is what is read, whatever the file's size.
+Any Arrow library reads the shards. A record batch is located by the file's footer and read by one positioned read,
+without mapping the file, so that memory is what is read, whatever the file's size.
 """
 
 import zlib
@@ -18,9 +18,9 @@ from typing import Any
 
 import numpy as np
 
-from lowerbound.data.reading import printable, refuse
+from lowerbound.data.reading import printable, pyarrow_for, refuse
 from lowerbound.data.remote import Location
-from lowerbound.foundation.errors import DataError, RunError, UsageError, in_one_line
+from lowerbound.foundation.errors import DataError, RunError, in_one_line
 from lowerbound.foundation.run_identity import checksum_of
 from lowerbound.foundation.schema import Schema, Support, check_schema
 from lowerbound.foundation.storage import write_atomically, write_json
@@ -237,11 +237,4 @@ def _crc(block: Block) -> str:
 
 def needed_pyarrow() -> Any:
     """The module pyarrow; UsageError if it is not installed."""
-    try:
-        import pyarrow
-        import pyarrow.ipc
-    except ModuleNotFoundError:
-        raise UsageError(
-            "packed data are Arrow files, read with pyarrow, which is not installed; pip install 'lowerbound[tables]'."
-        ) from None
-    return pyarrow
+    return pyarrow_for("packed data are read and written")

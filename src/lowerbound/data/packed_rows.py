@@ -84,15 +84,14 @@ class PackedRows:
         numbers = np.searchsorted(self.blocks.starts, indices, side="right") - 1
         values = np.empty((len(indices), *self.manifest.schema.shape), self.dtype)
         labels = np.empty(len(indices), np.int64)
-        has_labels = False
         for number in np.unique(numbers).tolist():
             block, of_block = self.block(number)
             places = np.flatnonzero(numbers == number)
             rows = indices[places] - self.blocks.starts[number]
             values[places] = block[rows]
             if of_block is not None:
-                labels[places], has_labels = of_block[rows], True
-        return values, labels if has_labels else None
+                labels[places] = of_block[rows]
+        return values, labels if self.manifest.schema.label_names else None
 
     @property
     def dtype(self) -> np.dtype[Any]:

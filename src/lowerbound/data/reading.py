@@ -13,11 +13,11 @@ from io import BufferedIOBase
 from math import ceil
 from pathlib import Path
 from threading import Lock
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from PIL import Image
 
-from lowerbound.foundation.errors import ConfigError, DataError, SchemaError, TooLarge
+from lowerbound.foundation.errors import ConfigError, DataError, SchemaError, TooLarge, UsageError
 
 GIB = 2**30
 MAX_BYTES = 8 * GIB
@@ -129,6 +129,18 @@ def too_large(path: Path | str, sentence: str) -> NoReturn:
 def refuse_mismatch(path: Path | str, sentence: str) -> NoReturn:
     """Raise the SchemaError "`path` `sentence`."."""
     raise SchemaError(f"{printable(path)} {sentence}.")
+
+
+def pyarrow_for(purpose: str, instead: str = "") -> Any:
+    """The module pyarrow; UsageError if it is not installed: "`purpose` with pyarrow, which ..."."""
+    try:
+        import pyarrow
+        import pyarrow.ipc
+    except ModuleNotFoundError:
+        raise UsageError(
+            f"{purpose} with pyarrow, which is not installed; pip install 'lowerbound[tables]'{instead}."
+        ) from None
+    return pyarrow
 
 
 def printable(name: Path | str) -> str:

@@ -28,11 +28,12 @@ Likelihood-based Generative Models", arXiv:1909.11480, Equation 2. The regressio
 """
 
 import math
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -81,6 +82,15 @@ class ExampleMeasurements:
         """Whether an example can be scored: false for a row whose cells are all missing."""
         everything = np.isfinite(self.negative_elbo)
         return everything if self.cell_costs is None else everything & ~np.isnan(self.cell_costs).all(axis=1)
+
+    @classmethod
+    def joined(cls, parts: Sequence["ExampleMeasurements"]) -> "ExampleMeasurements":
+        """The measurements of several parts, one after another."""
+        columns = {name: [getattr(part, name) for part in parts] for name in vars(parts[0])}
+        found: dict[str, Any] = {
+            name: None if values[0] is None else np.concatenate(values) for name, values in columns.items()
+        }
+        return cls(**found)
 
     def subset(self, chosen: Bool[np.ndarray, " n"]) -> "ExampleMeasurements":
         """The chosen examples."""

@@ -23,6 +23,7 @@ from torch import Tensor
 
 from lowerbound.data.batches import Batches
 from lowerbound.data.sources import Examples
+from lowerbound.evaluation.over_ranks import over_ranks
 from lowerbound.foundation.errors import ConfigError
 from lowerbound.foundation.numerics import log_mean_exp
 from lowerbound.foundation.seeding import Chance, content_noise
@@ -64,15 +65,27 @@ def importance_sweep(
     `progress` receives the number of completed and of all examples. ConfigError as from `log_weights` and
     `bound_sweep`.
     """
+    bounds, *others = over_ranks(examples, lambda some: _sweep(model, some, ks, seed, device, progress))
+    return ImportanceSweep(tuple(ks), bounds.T.contiguous(), *others)
+
+
+def _sweep(
+    model: VAE,
+    examples: Examples,
+    ks: Sequence[int],
+    seed: int,
+    device: torch.device | str,
+    progress: Callable[[int, int], None],
+) -> tuple[Tensor, ...]:
     num_samples = max(ks, default=0)
     parts = []
     for batch in Batches(examples, BATCH_SIZE, device):
         x, conditioned = batch.x, model.given(batch.context)
         log_weight = log_weights(conditioned, x, num_samples, content_noise(x, seed, "importance"), CHUNK)
         diagnosis = log_mean_exp(log_weight, dim=0), effective_sample_size(log_weight), pareto_k(log_weight)
-        parts.append((bound_sweep(log_weight, ks), *diagnosis))
+        parts.append((bound_sweep(log_weight, ks).T, *diagnosis))
         progress(min(len(parts) * BATCH_SIZE, len(examples)), len(examples))
-    return ImportanceSweep(tuple(ks), *(torch.cat(pieces, dim=-1).cpu() for pieces in zip(*parts, strict=True)))
+    return tuple(torch.cat(pieces).cpu() for pieces in zip(*parts, strict=True))
 
 
 @torch.no_grad()

@@ -40,6 +40,7 @@ from lowerbound.data.batches import scaled
 from lowerbound.data.sources import Examples
 from lowerbound.evaluation.lattice import CELLS_PER_AXIS, Integrand, Tiles
 from lowerbound.evaluation.lattice_sums import LevelSums, log_negligible
+from lowerbound.evaluation.over_ranks import over_ranks
 from lowerbound.foundation.errors import ConfigError
 from lowerbound.models.vae import VAE
 
@@ -97,6 +98,27 @@ def exact_evidence(
 
     Memory beyond that of the model and the stored examples is at most 1 GiB, for any likelihood.
     """
+    *columns, decoded, evaluated = over_ranks(examples, lambda some: _columns(_exact(model, some, tolerance, device)))
+    evidence, discretisation, truncation, spacing, has_converged = columns
+    numbers = int(decoded.sum()), int(evaluated.sum())
+    return QuadratureEvidence(
+        evidence, discretisation, truncation, spacing, has_converged, *numbers, tolerance=tolerance
+    )
+
+
+def _columns(found: QuadratureEvidence) -> tuple[Tensor, ...]:
+    numbers = (torch.tensor([number]) for number in (found.num_decoded, found.num_evaluated))
+    return (
+        found.log_evidence,
+        found.discretisation_error,
+        found.truncation_error,
+        found.spacing,
+        found.has_converged,
+        *numbers,
+    )
+
+
+def _exact(model: VAE, examples: Examples, tolerance: float, device: torch.device | str) -> QuadratureEvidence:
     if examples.is_redrawn:  # pixels are drawn by `scaled`, for all examples at once
         return integrate(model, scaled(examples).to(device), tolerance)
     at_once = max(1, MAX_VALUES // math.prod(examples.event_shape))

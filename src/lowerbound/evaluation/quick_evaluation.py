@@ -14,6 +14,7 @@ from lowerbound.evaluation.bound_metrics import exact_metrics, why_not_exact
 from lowerbound.evaluation.config import EvaluationConfig
 from lowerbound.evaluation.figure_arrays import FIGURE_ARRAYS
 from lowerbound.evaluation.metrics import Metric, Subject, run_metrics
+from lowerbound.evaluation.over_ranks import over_ranks
 from lowerbound.evaluation.reference_levels import grey_floor, z_free_distortion
 from lowerbound.evaluation.results import ROWS, Measurements, Results, Score, Scorer
 from lowerbound.foundation.allocator import kept_memory
@@ -74,6 +75,13 @@ def expected_terms(
 
     Noise is seeded from the example's values, so its terms do not depend on the other examples.
     """
+    distortion, rate, error = over_ranks(examples, lambda some: _expected_terms(model, some, num_draws, seed, device))
+    return ExampleTerms(distortion, rate, error, torch.from_numpy(examples.num_known))
+
+
+def _expected_terms(
+    model: VAE, examples: Examples, num_draws: int, seed: int, device: torch.device | str
+) -> tuple[Tensor, Tensor, Tensor]:
     distortions, rates, errors = [], [], []
     for batch in Batches(examples, BATCH_SIZE, device):
         x, conditioned = batch.x, model.given(batch.context)
@@ -81,8 +89,7 @@ def expected_terms(
         distortions.append(terms.distortion.to(x.dtype))
         rates.append(terms.rate.to(x.dtype))
         errors.append((conditioned.reconstruct(x) - x).square().flatten(1).mean(1))
-    num_values = torch.from_numpy(examples.num_known)
-    return ExampleTerms(torch.cat(distortions).cpu(), torch.cat(rates).cpu(), torch.cat(errors).cpu(), num_values)
+    return torch.cat(distortions).cpu(), torch.cat(rates).cpu(), torch.cat(errors).cpu()
 
 
 def _bound_scores(model: VAE, terms: ExampleTerms, num_draws: int, score: Scorer) -> Iterator[Score]:

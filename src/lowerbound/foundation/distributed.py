@@ -6,6 +6,7 @@ torch's usual timeout, and `together` waits as long as another rank works. A ran
 the others, which raise RankLost at once.
 """
 
+import atexit
 import ctypes
 import hashlib
 import os
@@ -18,6 +19,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from lowerbound.foundation.errors import LowerboundError, OtherRankFailed, RankLost, UsageError, in_one_line
+from lowerbound.foundation.rendezvous import fresh_store
 from lowerbound.foundation.shares import WHOLE, Share
 
 if TYPE_CHECKING:
@@ -36,7 +38,7 @@ class _Group:
     backend: str
     patient: Any  # process group of `together`
     store: Any  # of this start of the ranks
-    launch_store: Any  # of torchrun, which outlives restarts of the ranks
+    launch_store: Any  # outlives restarts of the ranks
 
 
 _joined: list[_Group] = []  # at most one
@@ -50,11 +52,6 @@ def is_launched() -> bool:
 def launched_rank() -> int:
     """This process's rank, before it has joined the others."""
     return _number("RANK", 0) if is_launched() else 0
-
-
-def restarts() -> int:
-    """How many times torchrun has restarted the ranks."""
-    return _number("TORCHELASTIC_RESTART_COUNT", 0) if is_launched() else 0
 
 
 def _number(variable: str, default: int) -> int:
@@ -71,6 +68,7 @@ def join() -> Share:
     if is_launched() and not _joined:
         _end_with_the_launcher()
         _joined.append(_connect())
+        atexit.register(leave)
     return share()
 
 
@@ -110,22 +108,12 @@ def _connect() -> _Group:
     name = "cpu:gloo,cuda:nccl" if has_gpu else "gloo"
     try:
         store, rank, num_ranks = next(iter(rendezvous("env://", timeout=CONNECTING)))
+        launch_store, store = store, fresh_store(store, rank, num_ranks, CONNECTING)
         distributed.init_process_group(name, store=store, rank=rank, world_size=num_ranks, timeout=COMPUTING)
         patient = distributed.new_group(backend="gloo", timeout=WORKING)
-        launch_store = _launch_store()
     except (RuntimeError, ValueError, OSError) as error:
         raise LowerboundError(f"this rank cannot reach the others ({in_one_line(error)}).") from error
     return _Group(Share(rank, num_ranks), "gloo and nccl" if has_gpu else "gloo", patient, store, launch_store)
-
-
-def _launch_store() -> Any:
-    """torchrun's own store; None without torchrun."""
-    from torch.distributed import TCPStore  # type: ignore[attr-defined]
-
-    if os.environ.get("TORCHELASTIC_USE_AGENT_STORE") != "True":
-        return None
-    address, port = os.environ["MASTER_ADDR"], _number("MASTER_PORT", 0)
-    return TCPStore(address, port, is_master=False, timeout=CONNECTING)
 
 
 def leave() -> None:
@@ -144,12 +132,13 @@ def _connected() -> Iterator[None]:
     try:
         yield
     except RuntimeError as error:  # of gloo a plain one, of nccl a subclass
-        lines = str(error).strip().splitlines()
-        reason = (lines or [type(error).__name__])[-1].split("] ")[-1].split(". This may indicate")[0].rstrip(".")
-        raise RankLost(
-            f"another rank has ended or cannot be reached ({reason}); with --max-restarts, torchrun starts all ranks "
-            "again from the newest checkpoint, and train --resume continues the run."
-        ) from error
+        raise RankLost(f"another rank has ended or cannot be reached ({_reason(error)}).", hint="ranks") from error
+
+
+def _reason(error: RuntimeError) -> str:
+    """What the library says, without its source file and its advice."""
+    text = " ".join(str(error).split()).rpartition(".cc:")[2].partition("] ")[2] or str(error)
+    return text.partition(". This ")[0].rstrip(". ")
 
 
 def add_up(tensor: "Tensor") -> "Tensor":
@@ -218,19 +207,17 @@ def together() -> Iterator[None]:
 
 def is_first_started(name: str) -> bool:
     """Whether nothing was begun under this name since torchrun was started; false after it has restarted the ranks."""
-    store = _joined[0].launch_store if _joined else None
-    if store is None:
+    if not _joined:
         return True
     with _connected():
-        return not store.check([f"lowerbound/{name}"])
+        return not _joined[0].launch_store.check([f"lowerbound/begun/{name}"])
 
 
 def note_start(name: str) -> None:
     """Remember, as long as torchrun runs, that something was begun under this name."""
-    store = _joined[0].launch_store if _joined else None
-    if store is not None and is_writer():
+    if _joined and is_writer():
         with _connected():
-            store.set(f"lowerbound/{name}", "begun")
+            _joined[0].launch_store.set(f"lowerbound/begun/{name}", "")
 
 
 def has_to_report(error: BaseException) -> bool:

@@ -1,7 +1,9 @@
 """Tasks of a trained model: sample, reconstruct, encode, interpolate, evaluate, compare, summarise layers."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -23,12 +25,15 @@ from lowerbound.evaluation.config import EvaluationConfig
 from lowerbound.evaluation.feature_samples import best_guess
 from lowerbound.evaluation.full_evaluation import evaluate_full
 from lowerbound.evaluation.quick_evaluation import BATCH_SIZE, score_examples
-from lowerbound.evaluation.results import Results, Score, read_results
+from lowerbound.evaluation.results import ProgressCallback, Results, Score, read_results
+from lowerbound.foundation import distributed
 from lowerbound.foundation.errors import DataError, UsageError
 from lowerbound.foundation.run_identity import RunPath, is_run, path_of
 from lowerbound.foundation.seeding import generator
 from lowerbound.foundation.storage import check_is_no_dangling_link, folder_atomically, write_bytes
 from lowerbound.foundation.text import pluralise
+from lowerbound.inference.input_parts import InputParts, Part, joined, open_inputs, parts_of
+from lowerbound.inference.shards import PartResult, check_shards, job_of, write_shards
 from lowerbound.models.construction import build_model
 from lowerbound.models.vae import VAE
 from lowerbound.networks.layers import Layer, count_parameters
@@ -40,10 +45,11 @@ from lowerbound.runs.inputs import STANDARD, InputOptions, read_inputs, read_one
 from lowerbound.runs.preparation import choose_device
 from lowerbound.runs.run_data import own_splits, read_stored, splits_in_memory
 from lowerbound.runs.trained_model import TrainedModel, load
-from lowerbound.training.checkpoint import load_model
+from lowerbound.training.checkpoint import load_model, model_checksum
 
 TILE_SIZE = 56  # pixels
 MAX_SAMPLES = 10_000  # in one picture
+ABOUT = ("skipped", "notes")
 
 
 @dataclass(frozen=True)
@@ -144,30 +150,52 @@ def reconstruct(
     return Reconstructed(path, scores, collection.skipped, collection.notes)
 
 
-@torch.no_grad()
-def encode(run: RunPath, inputs: Sequence[str], options: InputOptions = STANDARD, out: Path | None = None) -> Encoded:
-    """Mean and log-variance of each example's posterior, its id and label, as .csv, .npz, .parquet or .json.
+def encode(
+    run: RunPath,
+    inputs: Sequence[str],
+    options: InputOptions = STANDARD,
+    out: Path | None = None,
+    shards: Path | None = None,
+    progress: ProgressCallback = lambda stage, done, total: None,
+) -> Encoded:
+    """Mean and log-variance of each example's posterior, its id and label, as .csv, .npz, .parquet or .json; or as a
+    folder `shards` of Parquet files, which several ranks write together.
 
     Rows of a table that could not be read, where those are skipped, keep their place without numbers.
     """
     path = out or path_of(run) / "latents.csv"
-    check_output(path, inputs, is_table=True)
+    check_shards(out, shards) if shards is not None or distributed.is_launched() else check_output(path, inputs)
     trained = load(run)
-    model = trained.vae
-    collection = read_inputs(trained, inputs, options)
-    examples = collection.examples
+    found = open_inputs(trained, inputs, options)
+    if shards is not None:
+        job = job_of("encode", model=model_checksum(path_of(run)), data=found.identity, skips=options.skip_broken)
+        results = partial(_encoded_range, trained, found)
+        written = write_shards(shards, found.num_rows, job, results, partial(progress, "encoding"))
+        return Encoded(shards, written.skipped)
+    parts = list(parts_of(found))
+    write_columns(path, joined([encoded_columns(trained.vae, part) for part in parts]))
+    return Encoded(path, *(tuple(chain(*(getattr(part.collection, about) for part in parts))) for about in ABOUT))
+
+
+def _encoded_range(trained: TrainedModel, found: InputParts, start: int, stop: int) -> Iterator[PartResult]:
+    for part in parts_of(found, start, stop):
+        yield encoded_columns(trained.vae, part), part.collection.skipped
+
+
+@torch.no_grad()
+def encoded_columns(model: VAE, part: Part) -> Columns:
+    """The id, posterior and label of each example."""
+    examples = part.examples
     posteriors = [model.given(batch.context).encode(batch.x) for batch in Batches(examples, BATCH_SIZE)]
-    ids = np.array(collection.ids) if collection.ids else np.arange(len(examples))
-    columns = {"id": ids, "mean": torch.cat([posterior.mean for posterior in posteriors]).numpy()}
+    columns = {"id": part.ids, "mean": torch.cat([posterior.mean for posterior in posteriors]).numpy()}
     if not model.is_deterministic:
         columns["log_variance"] = torch.cat([posterior.variance.log() for posterior in posteriors]).numpy()
     for name in ("mean", "log_variance"):
         if name in columns:
-            columns[name][list(collection.unreadable)] = np.nan
+            columns[name][list(part.collection.unreadable)] = np.nan
     if examples.labels is not None:
-        columns["label"] = labels_column(collection.label_names, np.asarray(examples.labels))
-    write_columns(path, columns)
-    return Encoded(path, collection.skipped, collection.notes)
+        columns["label"] = labels_column(part.collection.label_names, np.asarray(examples.labels))
+    return columns
 
 
 @torch.no_grad()

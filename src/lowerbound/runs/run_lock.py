@@ -1,4 +1,4 @@
-"""The lock of a run directory: only one process at a time writes into it."""
+"""The lock of a run directory: only one process at a time writes into it, of several ranks the first."""
 
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -22,6 +22,6 @@ def writing_into(run: Path) -> Iterator[None]:
     with ExitStack() as stack:
         with distributed.together():
             if distributed.is_writer():
-                patience = ENDING if distributed.restarts() else 0.0
+                patience = 0.0 if distributed.is_first_started(str(run)) else ENDING
                 stack.enter_context(locked_folder(run, SUBFOLDERS, patience))
         yield

@@ -102,8 +102,9 @@ def _train(loop: EpochLoop, validation: Batches, checkpoints: Path | None) -> It
             stepping.check()
             state.seconds = clock.seconds()
             tensors = state.tensors() | {"totals": _over_ranks(state.totals, loop.train)}
-            if distributed.is_writer():
-                save_checkpoint(checkpoints, state.step, tensors, state.numbers())
+            with distributed.together():  # it is on the disk before any rank goes on
+                if distributed.is_writer():
+                    save_checkpoint(checkpoints, state.step, tensors, state.numbers())
 
     while state.epoch < config.num_epochs and not _has_stalled(state, config):
         for step in loop.steps():
