@@ -25,7 +25,7 @@ MIB = 2**20
 SMALL = 4 * MIB
 
 WITHIN = {  # what each small file takes, when it is read under the limit of 4 MiB
-    "images.zip": "twice the accepted number of pixels",
+    "images.zip": "pixels, but the limit is",
     "overlapping.zip": "unpacks to",
     "zeros.zip": "unpacks to",
     "deep": "is nested 100 folders deep",
@@ -44,8 +44,8 @@ WITHIN = {  # what each small file takes, when it is read under the limit of 4 M
     "quoted.csv": "is never closed",
     "texts.arrow": "takes",
     "offsets.arrow": "takes",
-    "pixels.png": "twice the accepted number of pixels",
-    "more-pixels.png": "twice the accepted number of pixels",
+    "pixels.png": "pixels, but the limit is",
+    "more-pixels.png": "pixels, but the limit is",
     "tiles.tif": "tiles, but the limit is",
 }
 

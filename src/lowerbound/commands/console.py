@@ -145,6 +145,16 @@ MOST_SHOWN = 20
 BARS = " ▁▂▃▄▅▆▇█"
 
 
+def print_packed(about: dict[str, Any]) -> None:
+    """Print what a folder of packed data contains."""
+    splits = ", ".join(f"{name} {rows:,}" for name, rows in about["splits"].items())
+    for line in (*about["notes"], *(f"skipped: {reason}" for reason in about["skipped"])):
+        out.print(line, markup=False)
+    shape = shape_in_words(tuple(about["shape"]))
+    out.print(f"{about['layout']} {shape}, {about['dtype']}: {splits}; {about['size']}", markup=False)
+    out.print(f"{'packed' if about['is_new'] else 'already packed'}: {about['path']}", markup=False)
+
+
 def print_inspection(name: str, found: "Inspection") -> None:
     """Print a summary of data, and what training on them would choose."""
     # Imported here: it imports Pillow. Names and levels may contain escape sequences and line breaks.

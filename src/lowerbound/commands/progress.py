@@ -72,9 +72,10 @@ class ProgressDisplay(_Display):
 
 
 class StageDisplay(_Display):
-    """Progress of an evaluation: a bar for each stage, or a line without a terminal."""
+    """Progress of an evaluation or of packing: a bar for each stage, or a line without a terminal."""
 
-    def __init__(self) -> None:
+    def __init__(self, quiet: bool = False) -> None:
+        self.quiet = quiet
         self.bar = Progress(
             TextColumn("{task.description}"),
             BarColumn(),
@@ -82,7 +83,7 @@ class StageDisplay(_Display):
             TimeRemainingColumn(),
             console=console.err,
             transient=True,
-            disable=not console.err.is_terminal,
+            disable=quiet or not console.err.is_terminal,
         )
         self.stage = ""
         self.task = self.bar.add_task("", total=None)
@@ -93,7 +94,7 @@ class StageDisplay(_Display):
             self.stage = stage
             self.bar.remove_task(self.task)
             self.task = self.bar.add_task(stage, total=None)
-            if not console.err.is_terminal:
+            if not console.err.is_terminal and not self.quiet:
                 console.err.print(f"{stage} ...", markup=False)
         self.bar.update(self.task, total=total if total > 1 else None, completed=done)
 

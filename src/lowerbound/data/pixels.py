@@ -197,9 +197,6 @@ def _opened(entry: ImageFile, limit: Limit) -> Iterator[tuple[Image.Image, bytes
         check_tiff(entry.shown_as, file, start)
         file.seek(0)
         with _header(entry.shown_as, file, limit) as image:
-            width, height = image.size
-            if width * height > limit.max_pixels:
-                _too_many(entry.shown_as, f"{width:,} × {height:,} pixels", width * height, limit)
             yield image, start
 
 
@@ -211,13 +208,12 @@ def _header(place: str, file: BufferedIOBase, limit: Limit) -> Image.Image:
         refuse(place, f"is not {AN_IMAGE}, or it is damaged")
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         number = re.search(r"\((\d+) pixels\)", str(error))
-        num_pixels = int(number[1]) if number else limit.max_pixels + 1
-        _too_many(place, f"{num_pixels:,} pixels", num_pixels, limit)
+        _too_many(place, int(number[1]) if number else limit.max_pixels + 1, limit)
 
 
-def _too_many(place: str, came: str, num_pixels: int, limit: Limit) -> NoReturn:
+def _too_many(place: str, num_pixels: int, limit: Limit) -> NoReturn:
     remedy = limit.remedy(PIXEL_BYTES * num_pixels, "make it smaller")
-    too_large(place, f"has {came}, but the limit is {limit.max_pixels:,} in all; {remedy}")
+    too_large(place, f"has {num_pixels:,} pixels, but the limit is {limit.max_pixels:,}; {remedy}")
 
 
 class _PixelLimits:

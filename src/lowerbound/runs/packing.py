@@ -18,7 +18,7 @@ from lowerbound.data.packing_input import (
     input_of_rows,
     input_of_splits,
 )
-from lowerbound.data.reading import printable
+from lowerbound.data.reading import format_bytes, printable
 from lowerbound.data.remote import Location
 from lowerbound.data.row_files import Sources, open_rows
 from lowerbound.data.rows import Rows
@@ -85,6 +85,30 @@ def pack(
             found = _of_object(data, labels, request)
         manifest, is_new = write_packed(target, plan_of(found, _decisive(config)), num_workers, report)
     return Packed(target, manifest, is_new)
+
+
+def summary(packed: Packed) -> dict[str, Any]:
+    """What was packed, for the command line."""
+    manifest = packed.manifest
+    splits = manifest.splits.values()
+    num_bytes = sum(shard.num_bytes for split in splits for shard in split.shards)
+    return {
+        "path": str(packed.path),
+        "is_new": packed.is_new,
+        "name": manifest.name,
+        "layout": manifest.schema.layout,
+        "shape": manifest.schema.shape,
+        "dtype": manifest.dtype,
+        "range": manifest.schema.range,
+        "labels": manifest.schema.label_names,
+        "splits": {name: split.rows for name, split in manifest.splits.items()},
+        "shards": sum(len(split.shards) for split in splits),
+        "bytes": num_bytes,
+        "size": format_bytes(num_bytes),
+        "checksum": manifest.checksum,
+        "notes": manifest.notes,
+        "skipped": manifest.skipped,
+    }
 
 
 @dataclass(frozen=True)
