@@ -198,9 +198,7 @@ def read_within(num_bytes):
     return lambda path: read(path, ReadingOptions(limit=Limit(num_bytes)))
 
 
-@pytest.mark.parametrize(
-    ("most", "came"), [(9, "20 pixels"), (14, "20 pixels"), (19, "20 pixels")]
-)
+@pytest.mark.parametrize(("most", "came"), [(9, "20 pixels"), (14, "20 pixels"), (19, "20 pixels")])
 def test_an_image_of_more_pixels_than_the_limit_is_refused_and_pillows_own_limit_is_as_before(tmp_path, most, came):
     save_images(tmp_path, {"a.png": RGB})
     before = Image.MAX_IMAGE_PIXELS

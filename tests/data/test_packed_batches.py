@@ -7,12 +7,6 @@ import pytest
 import torch
 
 from lowerbound.data.batches import Batches
-from lowerbound.data.packed_batches import blocks_in_order, shuffled_blocks
-from lowerbound.data.sources import DataConfig, load
-from lowerbound.foundation.shares import Share
-from packed_sets import packed_splits, shards_of
-
-from lowerbound.data.batches import Batches
 from lowerbound.data.examples import Examples
 from lowerbound.data.packed_batches import blocks_in_order, shuffled_blocks
 from lowerbound.data.packed_data import packed_examples
@@ -28,6 +22,7 @@ from lowerbound.data.remote import Location
 from lowerbound.data.sources import DataConfig, load
 from lowerbound.foundation.schema import Schema
 from lowerbound.foundation.shares import Share
+from packed_sets import packed_splits, shards_of
 
 
 @pytest.fixture(scope="module")
