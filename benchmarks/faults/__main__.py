@@ -47,9 +47,11 @@ SLICE: dict[str, tuple[float, frozenset[str]]] = {
     "fuzzing": (0.02, frozenset()),
     "requests": (0.1, frozenset({"explore"})),
     "scripts": (0.1, frozenset({"report", "service /"})),
-    "ranks": (0.1, frozenset({"a rank killed", "torchrun killed", "full disk"})),
 }
-"""What the tests run, without figures: a share of each kind, and its classes (all, where there are none)."""
+"""What the tests run, without figures: a share of each kind, and its classes (all, where there are none).
+
+Those of ranks, whose processes cannot be forked, are in tests/runs/test_ranks.py.
+"""
 
 
 def main() -> int:
@@ -62,7 +64,7 @@ def main() -> int:
     tallies = []
     try:
         place = Workplace(root.resolve())
-        for name in options.kinds or KINDS:
+        for name in options.kinds or (SLICE if options.slice else KINDS):
             # Each kind has a stream of its own: it breaks the same things alone and in company.
             bits = random.Random(f"{options.seed} {name}")
             share, names = SLICE[name] if options.slice else (options.share, frozenset(options.only))

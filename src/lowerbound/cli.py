@@ -47,14 +47,17 @@ def main() -> None:
 
 def _status_of_command() -> int:
     """Run the command that was typed, print its error if there is one, and return the exit status."""
+    is_first = True
     try:
+        is_first = distributed.launched_rank() == 0
         _check_working_directory()
         status = int(app(prog_name="lowerbound", standalone_mode=False) or 0)
         if status == Interrupted.exit_status:  # typer turns Ctrl-C into this status without a message
             console.fail("interrupted.")
         return status
     except typer.TyperException as error:
-        console.fail(f"{error.format_message().rstrip(' .')}. See lowerbound --help.")
+        if is_first:  # every rank has the same command line
+            console.fail(f"{error.format_message().rstrip(' .')}. See lowerbound --help.")
         return UsageError.exit_status
     except LowerboundError as error:
         _fail_on_one_rank(error)

@@ -2,9 +2,11 @@ import warnings
 
 import pytest
 
+from lowerbound.cli import app
 from lowerbound.commands import console
-from lowerbound.commands.ranks import join_ranks
+from lowerbound.commands.ranks import OF_RANKS, check_runs_on_ranks, join_ranks
 from lowerbound.foundation import distributed
+from lowerbound.foundation.errors import UsageError
 
 
 @pytest.fixture(autouse=True)
@@ -35,3 +37,15 @@ def test_other_ranks_print_nothing_but_errors(monkeypatch, capsys):
     monkeypatch.setenv("WORLD_SIZE", "2")
     join_ranks()
     assert printed(capsys) == ("", "lowerbound: an error.\n")
+
+
+def test_a_command_of_one_process_is_refused_on_several(monkeypatch):
+    commands = {command.name or command.callback.__name__ for command in app.registered_commands}
+    monkeypatch.setenv("RANK", "0")
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    for name in sorted(commands - set(OF_RANKS)):
+        with pytest.raises(UsageError, match=f"{name} runs in one process; start it without torchrun"):
+            check_runs_on_ranks(name)
+    for name in OF_RANKS:
+        assert name in commands
+        check_runs_on_ranks(name)

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from lowerbound.data.batches import Batch, Batches, deviation_of, mean_of, scaled
 from lowerbound.data.examples import Examples
 from lowerbound.foundation.seeding import generator
+from lowerbound.foundation.shares import Share
 
 
 def numbered(count, dtype=np.uint8, max_value=255.0):
@@ -125,3 +126,22 @@ def test_a_batch_has_the_labels_of_its_examples():
     assert Batch(torch.zeros(9, 1)).split(4)[0].context is None
     parts = next(iter(Batches(examples, 9))).split(4)
     assert [part.context.tolist() for part in parts] == [[0, 10, 20, 30], [40, 50, 60, 70], [80]]
+
+
+@pytest.mark.parametrize("is_redrawn", [False, True])
+@pytest.mark.parametrize("num_ranks", [2, 3, 5])
+def test_the_shares_of_all_ranks_are_the_batches_of_one_process_to_the_bit(num_ranks, is_redrawn):
+    values = np.random.default_rng(0).integers(0, 256, (13, 4, 3, 1), np.uint8)
+    examples = Examples(values, 255.0, np.arange(13), is_redrawn=is_redrawn)
+    whole = Batches(examples, 5)
+    shares = [Batches(examples, 5, share=Share(rank, num_ranks)) for rank in range(num_ranks)]
+    assert all(len(share) == len(whole) and share.num_examples == 13 for share in shares)
+    for batches, expected in (
+        ([list(share.shuffled(0, 1, start=1)) for share in shares], list(whole.shuffled(0, 1, start=1))),
+        ([list(share) for share in shares], list(whole)),
+    ):
+        for parts, batch in zip(zip(*batches, strict=True), expected, strict=True):
+            counted = [part for part in parts if part.rows.counts]
+            assert torch.equal(torch.cat([part.x for part in counted]), batch.x)
+            assert torch.equal(torch.cat([part.context for part in counted]), batch.context)
+            assert batch.rows is None and {part.rows.size for part in parts} == {len(batch.x)}

@@ -11,11 +11,15 @@ from hypothesis import strategies as st
 from lowerbound.data.batches import Batches
 from lowerbound.data.examples import Examples
 from lowerbound.data.synthetic import orthogonal_linear_gaussian
-from lowerbound.foundation.seeding import content_noise, generator
+from lowerbound.foundation.seeding import SharedNoise, content_noise, generator
+from lowerbound.foundation.shares import Share
 from lowerbound.models.config import ModelConfig
 from lowerbound.models.construction import build_model
 from lowerbound.networks.architectures import NETWORKS
+from lowerbound.probability.distributions import DiagonalNormal, PointMass
 from lowerbound.probability.likelihoods import LIKELIHOODS
+from lowerbound.probability.normals import FullNormal
+from lowerbound.probability.samples import draw
 
 STREAMS = st.tuples(st.integers(0, 2**40), st.text(max_size=12))
 
@@ -45,6 +49,25 @@ def test_a_streams_place_can_be_saved_and_restored():
 def test_streams_stay_what_they_were_when_earlier_runs_were_written():
     # From `printf 0/noise | sha256sum`: the first eight bytes, least significant first, halved.
     assert generator(0, "noise").initial_seed() == 1_129_392_339_022_293_447
+
+
+POSTERIORS_OF = {
+    "diagonal": lambda rows: DiagonalNormal(rows, rows / 3),
+    "full": lambda rows: FullNormal(rows, torch.eye(2).expand(len(rows), 2, 2)),
+    "point mass": PointMass,
+}
+
+
+@pytest.mark.parametrize("size", [3, 40])  # torch draws few numbers in another way than many
+@pytest.mark.parametrize("posterior", POSTERIORS_OF)
+def test_rows_of_shared_noise_are_those_of_one_draw_for_the_batch(posterior, size):
+    posterior_of, means, noise = POSTERIORS_OF[posterior], torch.arange(2.0 * size).reshape(size, 2), generator(0, "n")
+    expected = [draw(posterior_of(means), noise, 2) for _ in range(2)]
+    for rank in range(4):
+        rows, own = Share(rank, 4).rows(size), generator(0, "n")
+        found = [draw(posterior_of(means[rows.slice]), SharedNoise(own, rows), 2) for _ in range(2)]
+        assert all(torch.equal(part, whole[:, rows.slice]) for part, whole in zip(found, expected, strict=True))
+        assert torch.equal(own.get_state(), noise.get_state())
 
 
 def build_and_use(network, likelihood):

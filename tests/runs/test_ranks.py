@@ -42,6 +42,13 @@ def test_every_rank_has_the_same_records_and_weights_to_the_bit(curves, num_rank
 
 
 @pytest.mark.parametrize("num_ranks", NUMBERS)
+def test_rows_and_texts_of_all_ranks_are_gathered_in_order(curves, num_ranks):
+    expected = [[float(rank)] * 2 for rank in range(num_ranks) for _ in range(rank)]
+    assert curves[num_ranks][0]["gathered"] == expected
+    assert curves[num_ranks][0]["texts"] == [f"ä{rank}\n" for rank in range(num_ranks)]
+
+
+@pytest.mark.parametrize("num_ranks", NUMBERS)
 def test_a_run_that_one_rank_stopped_continues_to_the_same_bits(curves, num_ranks):
     found = curves[num_ranks][0]
     assert found["resumed"]["stopped"] == "stopped at step 7 of epoch 2."

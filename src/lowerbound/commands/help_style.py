@@ -4,9 +4,15 @@ from typing import Any
 
 from typer.core import TyperArgument, TyperCommand, TyperGroup, TyperOption
 
+from lowerbound.commands.ranks import check_runs_on_ranks
+
 
 class Command(TyperCommand):
-    """A command with help in this style."""
+    """A command with help in this style, which is refused where several processes would run it over one another."""
+
+    def invoke(self, ctx: Any) -> Any:
+        check_runs_on_ranks(self.name or "")
+        return super().invoke(ctx)
 
     def get_params(self, ctx: Any) -> list[Any]:
         return _without_values_of_flags(super().get_params(ctx))

@@ -69,6 +69,7 @@ def train(
     from lowerbound.runs.experiment import resolve
     from lowerbound.runs.run import Callbacks
 
+    join_ranks()
     of_files = {"size": size, "resize": resize, "labels": labels, "skip_broken": skip_broken, "max_gib": max_gib}
     given = given_settings(settings, data, epochs=epochs, seed=seed, data_dir=data_dir, **of_files)
     if resume and out is None:
@@ -77,7 +78,6 @@ def train(
         raise UsageError("--data is for one run; resume the directory of each seed separately.")
     if moved and not resume:
         raise UsageError("--data is for --resume, if the run's data were moved; give DATA itself.")
-    join_ranks()
     with stopping_politely() as should_stop, ProgressDisplay(quiet) as display:
         callbacks = Callbacks(display.show, display.message, should_stop)
         if resume and out is not None and seeds == 1:

@@ -5,9 +5,9 @@ travels in one vector, in the order of the parameters, with the loss and the wis
 in each step would cost as much as the first. Every rank then has the same gradient to the bit, takes the same decisions
 and updates its own copy of the weights.
 
-torch's DistributedDataParallel does the same for gradients. It is not used because it arranges its vector anew after
-the first step of a process: with three or more ranks a resumed run would add the same numbers in another order, and
-its weights would differ in the last bits.
+torch's DistributedDataParallel does the same for gradients. It is not used because it rearranges its vector after the
+first step of a process: with three or more ranks a resumed run adds the same numbers in another order, and its weights
+differ in the last bits.
 """
 
 import math
