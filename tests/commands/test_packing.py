@@ -5,7 +5,9 @@ import json
 import numpy as np
 
 from command_line import in_process, one_line
+from digits_runs import SHORT
 from lowerbound.runs.packing import pack
+from lowerbound.runs.run import train
 
 
 def test_it_states_what_it_packed_and_that_it_was_packed_before(capsys, tmp_path):
@@ -28,7 +30,8 @@ def test_options_are_those_of_python(capsys, tmp_path):
     assert not again.is_new and again.manifest.schema.range == (0, 300)
 
 
-def test_new_data_of_a_run_are_read_by_its_schema_and_are_one_split(capsys, tmp_path, run):
+def test_new_data_of_a_run_are_read_by_its_schema_and_are_one_split(capsys, tmp_path):
+    run = train("digits", recipe="dense", settings=SHORT, epochs=1, out=tmp_path / "run").path
     values = np.random.default_rng(0).integers(0, 17, (30, 8, 8), np.uint8)
     np.save(tmp_path / "array.npy", values)
     in_process(capsys, "pack", tmp_path / "array.npy", tmp_path / "packed", "--for", run)
@@ -37,4 +40,4 @@ def test_new_data_of_a_run_are_read_by_its_schema_and_are_one_split(capsys, tmp_
     assert packed.manifest.schema.range == (0, 16)
     np.save(tmp_path / "array.npy", values + np.uint8(100))
     captured = in_process(capsys, "pack", tmp_path / "array.npy", tmp_path / "other", "--for", run, expect=2)
-    assert "example 0" in one_line(captured) and not (tmp_path / "other").exists()
+    assert "example 0" in one_line(captured.err.removeprefix("packing ...\n")) and not (tmp_path / "other").exists()

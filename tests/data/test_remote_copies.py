@@ -9,9 +9,9 @@ from PIL import Image
 from data_files import RNG, save_images
 from lowerbound.data.packed_files import read_manifest
 from lowerbound.data.packed_rows import PackedRows
+from lowerbound.data.reading import Limit
 from lowerbound.data.remote import Location
 from lowerbound.data.remote_copies import copied
-from lowerbound.data.reading import Limit
 from lowerbound.data.sources import DataConfig, load
 from lowerbound.foundation.errors import DataError
 from lowerbound.runs.packing import pack
