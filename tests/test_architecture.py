@@ -168,6 +168,13 @@ def test_the_map_in_the_documents_is_that_of_the_source(monkeypatch):
 WITHOUT_OWN_TESTS = {
     "__main__": "runs the command line",
     "commands.inference": "its commands share one run with the others, in test_cli.py",
+    "data.array_summary": "what it finds decides schemas, in test_array_schema.py and runs/test_packing.py",
+    "data.image_rows": "tested by what is packed, in runs/test_packing.py, like the next five",
+    "data.packing": "see data.image_rows",
+    "data.packing_input": "see data.image_rows",
+    "data.row_files": "see data.image_rows",
+    "data.rows": "see data.image_rows",
+    "data.survey": "see data.image_rows",
     "evaluation.run_context": "dataclasses, which test_report.py and test_results.py read and write",
     "foundation.progress": "dataclasses",
     "serving.explorer.offline_models": "its models are those of the page, in explorer/test_offline.py",

@@ -4,6 +4,7 @@ import zipfile
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from lowerbound.data import hugging_face
 from lowerbound.data.array_schema import rows_of_array
@@ -28,8 +29,8 @@ class Sources:
     def __enter__(self) -> "Sources":
         return self
 
-    def __exit__(self, *_: object) -> None:
-        self.stack.close()
+    def __exit__(self, *details: Any) -> bool | None:
+        return self.stack.__exit__(*details)
 
     def scratch(self) -> Path:
         """The folder for what is unpacked."""

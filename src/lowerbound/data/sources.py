@@ -9,7 +9,7 @@ import importlib.util
 import re
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -26,7 +26,8 @@ from lowerbound.data.objects import read_object
 from lowerbound.data.packed_data import load_packed
 from lowerbound.data.packed_files import is_packed
 from lowerbound.data.reading import Limit, limit_from_setting, printable, reading, refuse
-from lowerbound.data.remote import Location
+from lowerbound.data.remote import Location, is_remote
+from lowerbound.data.remote_copies import copied
 from lowerbound.data.splits import DataConfig as DataConfig  # re-exported, like the next two
 from lowerbound.data.splits import Pool, check_config, pool_with_default_splits, random_pool, split_order, split_pool
 from lowerbound.data.splits import Splits as Splits
@@ -68,12 +69,22 @@ def load(config: DataConfig, schema: Schema | None = None) -> Splits:
         return _load_named(config.source, config)
     if is_packed(location := Location(config.source)):
         return load_packed(location, config)
+    if is_remote(config.source):
+        return _load_remote(config, schema)
     path = existing_path(config.source)
     pool = pool_with_default_splits(printable(path), _read(path, config, schema), config.split_seed)
     # Reports contain no paths of this machine.
     return split_pool(
         pool, printable(path.resolve().name), printable(path.name if path.is_absolute() else path), config
     )
+
+
+def _load_remote(config: DataConfig, schema: Schema | None) -> Splits:
+    """The splits of a file or folder far away, which is copied for as long as it is read."""
+    with copied(config.source, limit_from_setting(config.max_gib)) as copy:
+        splits = load(replace(config, source=str(copy.path)), schema)
+    texts = {key: tuple(map(copy.original, getattr(splits, key))) for key in ("notes", "skipped")}
+    return replace(splits, source=printable(copy.url), **texts)  # type: ignore[arg-type]
 
 
 def _load_named(name: str, config: DataConfig) -> Splits:
@@ -104,7 +115,12 @@ def collect(config: DataConfig) -> Collection:
         notes = (few,) if len(train) < len(splits.train) else ()
         return Collection(train, splits.label_names, schema=splits.schema, notes=notes)
     check_config(config)
-    return _read(existing_path(config.source), config)
+    if not is_remote(config.source):
+        return _read(existing_path(config.source), config)
+    with copied(config.source, limit_from_setting(config.max_gib)) as copy:
+        found = _read(copy.path, config)
+    texts = {key: tuple(map(copy.original, getattr(found, key))) for key in ("notes", "skipped")}
+    return replace(found, place=printable(copy.url), **texts)  # type: ignore[arg-type]
 
 
 def split_raw(raw: RawArray | RawTable, config: DataConfig, name: str) -> Splits:

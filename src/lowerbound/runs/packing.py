@@ -7,7 +7,7 @@ from typing import Any
 
 from lowerbound.data.array_schema import rows_of_array
 from lowerbound.data.examples import RawArray
-from lowerbound.data.files import ReadingOptions, check_settings, options_for_schema, to_collection
+from lowerbound.data.files import TABLES, ReadingOptions, check_settings, options_for_schema, to_collection
 from lowerbound.data.objects import read_object
 from lowerbound.data.packed_files import Manifest, is_packed
 from lowerbound.data.packing import Report, plan_of, write_packed
@@ -19,7 +19,8 @@ from lowerbound.data.packing_input import (
     input_of_splits,
 )
 from lowerbound.data.reading import format_bytes, printable
-from lowerbound.data.remote import Location
+from lowerbound.data.remote import Location, is_remote
+from lowerbound.data.remote_copies import copied
 from lowerbound.data.row_files import Sources, open_rows
 from lowerbound.data.rows import Rows
 from lowerbound.data.sequences import is_sequence, sequence_rows
@@ -163,10 +164,24 @@ def _of_source(request: _Request, out: Path, sources: Sources) -> PackingInput:
     config, options = request.config, request.options
     if config.source in SOURCES:
         return _of_named(request)
-    path = existing_path(config.source)
-    _check_apart(path, out)
-    if is_packed(Location(path)):
-        raise UsageError(f"{printable(path)} is packed data already; train on it, or give the data it was made of.")
+    if is_packed(Location(config.source)):
+        came = printable(config.source)
+        raise UsageError(f"{came} is packed data already; train on it, or give the data it was made of.")
+    if not is_remote(config.source):
+        path = existing_path(config.source)
+        _check_apart(path, out)
+        return _of_path(path, request, sources)
+    is_read_whole = Path(config.source).suffix.lower() in TABLES
+    copy = sources.stack.enter_context(
+        copied(config.source, options.limit if is_read_whole else None, near=sources.scratch())
+    )
+    found = _of_path(copy.path, request, sources)
+    texts = {key: tuple(map(copy.original, getattr(found, key))) for key in ("notes", "skipped")}
+    return replace(found, **texts)  # type: ignore[arg-type]
+
+
+def _of_path(path: Path, request: _Request, sources: Sources) -> PackingInput:
+    config, options = request.config, request.options
     rows = open_rows(path, options, sources, request.workers)
     name = printable(path.resolve().name)
     if isinstance(rows, RawTable):
