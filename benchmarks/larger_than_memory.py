@@ -22,8 +22,8 @@ from pathlib import Path
 import numpy as np
 
 import lowerbound as lb
-from lowerbound.data.packed_files import read_manifest
 from lowerbound.data.packed_data import read_statistics
+from lowerbound.data.packed_files import read_manifest
 from lowerbound.data.remote import Location
 from lowerbound.inference import anomaly, tasks
 
