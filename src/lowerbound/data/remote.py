@@ -9,7 +9,8 @@ from typing import Any
 
 from lowerbound.data.reading import printable, refuse
 from lowerbound.foundation.errors import RunError, UsageError, in_one_line
-from lowerbound.foundation.storage import MAX_TEXT_BYTES, read_json, temporary_folder
+from lowerbound.foundation.storage import temporary_folder
+from lowerbound.foundation.text_files import MAX_TEXT_BYTES, read_json
 
 SCHEME = re.compile(r"([a-zA-Z][a-zA-Z0-9+.-]+)://")
 PACKAGES = {"s3": "s3fs", "s3a": "s3fs", "gs": "gcsfs", "gcs": "gcsfs", "http": "aiohttp", "https": "aiohttp"}
