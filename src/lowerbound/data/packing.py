@@ -204,14 +204,14 @@ def _write_shards(
 ) -> tuple[dict[str, list[Shard]], dict[str, Seen]]:
     shards: dict[str, list[Shard]] = {name: [] for name in plan.data.splits}
     seen = {name: _nothing_seen(plan, name) for name in plan.data.splits}
-    with _Progress(plan.num_rows, report) as progress:
+    progress = _Progress(plan.num_rows, report)
 
-        def write(job: Job) -> tuple[Job, Shard, Seen]:
-            return job, *_written(out, plan, job, job.file in kept, progress)
+    def write(job: Job) -> tuple[Job, Shard, Seen]:
+        return job, *_written(out, plan, job, job.file in kept, progress)
 
-        for job, shard, of_shard in in_order(write, plan.jobs, workers):
-            shards[job.split].append(shard)
-            seen[job.split].merge(of_shard)
+    for job, shard, of_shard in in_order(write, plan.jobs, workers, progress.stop):
+        shards[job.split].append(shard)
+        seen[job.split].merge(of_shard)
     return shards, seen
 
 
@@ -227,10 +227,8 @@ class _Progress:
         self.total, self.report = total, report
         self.done, self.is_over = 0, False
 
-    def __enter__(self) -> "_Progress":
-        return self
-
-    def __exit__(self, *_: object) -> None:
+    def stop(self) -> None:
+        """Let threads that are still writing end with their next block."""
         self.is_over = True
 
     def add(self, rows: int) -> None:
