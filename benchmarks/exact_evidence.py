@@ -20,7 +20,7 @@ import torch
 from lowerbound.data.sources import Examples
 from lowerbound.evaluation import lattice, quadrature
 from lowerbound.foundation.numerics import mean_and_standard_error
-from lowerbound.foundation.storage import write_json
+from lowerbound.foundation.text_files import write_json
 from lowerbound.runs.run_data import own_splits
 from lowerbound.training.checkpoint import load_model
 

@@ -24,7 +24,7 @@ from lowerbound.evaluation.inference_gap import GapConfig, inference_gaps
 from lowerbound.evaluation.quadrature import exact_evidence
 from lowerbound.evaluation.results import read_results
 from lowerbound.foundation.numerics import mean_and_standard_error
-from lowerbound.foundation.storage import write_json
+from lowerbound.foundation.text_files import write_json
 from lowerbound.models.vae import VAE
 from lowerbound.probability.posteriors import FullNormalPosterior
 from lowerbound.runs.run import Run

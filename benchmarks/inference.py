@@ -30,7 +30,7 @@ from side_by_side import (
 )
 
 from lowerbound.data.sources import DataConfig, load
-from lowerbound.foundation.storage import write_json
+from lowerbound.foundation.text_files import write_json
 
 SIDES = ("lowerbound float32", "lowerbound bfloat16", "keras", "plain torch")
 NETWORKS = ("conv", "dense")

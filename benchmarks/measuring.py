@@ -24,7 +24,7 @@ import torch
 import lowerbound
 from lowerbound.data.sources import Examples, Splits
 from lowerbound.foundation.seeding import generator
-from lowerbound.foundation.storage import write_json
+from lowerbound.foundation.text_files import write_json
 from lowerbound.models.config import ModelConfig
 from lowerbound.models.construction import build_model
 from lowerbound.models.vae import VAE

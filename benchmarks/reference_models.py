@@ -16,7 +16,7 @@ import torch
 
 import lowerbound as lb
 from lowerbound.foundation.progress import Progress
-from lowerbound.foundation.storage import write_json
+from lowerbound.foundation.text_files import write_json
 from lowerbound.runs.run import Callbacks, Run
 
 RECIPES = ("tutorial-conv", "conv", "tutorial-dense", "dense")

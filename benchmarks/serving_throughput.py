@@ -37,7 +37,8 @@ from tritonclient.http import InferenceServerClient, InferInput
 from lowerbound.foundation.allocator import kept_memory
 from lowerbound.foundation.run_identity import sealed
 from lowerbound.foundation.schema import Schema, Support
-from lowerbound.foundation.storage import FORMAT_VERSION, write_toml
+from lowerbound.foundation.storage import FORMAT_VERSION
+from lowerbound.foundation.text_files import write_toml
 from lowerbound.runs.experiment import resolve
 from lowerbound.training.checkpoint import load_model, save_model
 

@@ -21,7 +21,8 @@ import startup
 from measuring import markdown
 
 from lowerbound.foundation.errors import LowerboundError
-from lowerbound.foundation.storage import read_json, write_text
+from lowerbound.foundation.storage import write_text
+from lowerbound.foundation.text_files import read_json
 
 ROOT = Path(__file__).parent
 FASTEST = ("lowerbound float32", "lowerbound bfloat16")

@@ -23,7 +23,7 @@ from measuring import spread
 from side_by_side import Worker, carry_out, hand_over, header, parser_of, positive, started
 
 from lowerbound.data.sources import DataConfig, Examples, load
-from lowerbound.foundation.storage import read_json, write_json
+from lowerbound.foundation.text_files import read_json, write_json
 
 TARGET = 151.33  # nats: the second tutorial's figure
 KERAS = {"batch_size": 32}  # and Adam at 1e-3

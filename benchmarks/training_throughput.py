@@ -28,7 +28,7 @@ from side_by_side import (
 )
 
 from lowerbound.data.sources import DataConfig, load
-from lowerbound.foundation.storage import write_json
+from lowerbound.foundation.text_files import write_json
 
 SIDES = ("lowerbound float32", "lowerbound bfloat16", "lowerbound plain", "keras", "plain torch", "pythae")
 NUM_IMAGES = {"conv": 4_000, "dense": 20_000}  # for each round: one to three seconds of each side

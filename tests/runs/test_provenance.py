@@ -3,7 +3,7 @@
 import numpy as np
 
 import lowerbound as lb
-from lowerbound.foundation.storage import read_toml
+from lowerbound.foundation.text_files import read_toml
 
 SHORT = {
     "training": {"num_epochs": 1, "min_steps": 0},

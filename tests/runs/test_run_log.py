@@ -6,7 +6,8 @@ import pytest
 
 from lowerbound.foundation.errors import RunError
 from lowerbound.foundation.run_identity import CONFIG, run_id, sealed
-from lowerbound.foundation.storage import FORMAT_VERSION, write_toml
+from lowerbound.foundation.storage import FORMAT_VERSION
+from lowerbound.foundation.text_files import write_toml
 from lowerbound.runs.run_log import LOG, RunLog, read_epochs, read_log
 from progress_records import record
 

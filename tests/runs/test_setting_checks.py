@@ -14,7 +14,7 @@ import lowerbound as lb
 from command_line import in_process, one_line
 from lowerbound.commands.assignments import parse_settings
 from lowerbound.foundation.errors import ConfigError, DataError, LowerboundError, RunError, UnknownName
-from lowerbound.foundation.storage import read_json, read_toml
+from lowerbound.foundation.text_files import read_json, read_toml
 from lowerbound.runs.experiment import SECTIONS, from_settings
 from lowerbound.runs.setting_checks import MAX_DEPTH, check_settings
 

@@ -23,8 +23,9 @@ from lowerbound.data.remote import Location
 from lowerbound.foundation.errors import DataError, RunError, in_one_line
 from lowerbound.foundation.run_identity import checksum_of
 from lowerbound.foundation.schema import Schema, Support, check_schema
-from lowerbound.foundation.storage import write_atomically, write_json
+from lowerbound.foundation.storage import write_atomically
 from lowerbound.foundation.strict import parsed
+from lowerbound.foundation.text_files import write_json
 
 MANIFEST, STATISTICS = "packed.json", "statistics.safetensors"
 PACKED_VERSION = 1

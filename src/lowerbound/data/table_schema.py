@@ -29,8 +29,8 @@ from lowerbound.data.tables import ColumnSetting, RawTable, TableOptions, cell_t
 from lowerbound.data.text_patterns import text_hint
 from lowerbound.foundation.errors import DataError, UnknownName
 from lowerbound.foundation.schema import LARGEST, LARGEST_COUNT, Column, Schema
-from lowerbound.foundation.storage import toml_key
 from lowerbound.foundation.text import pluralise
+from lowerbound.foundation.text_files import toml_key
 
 LEAST_NUMBERS = 0.95  # of a column's known cells, for it to be numeric
 LEAST_ROWS_OF_AN_ID = 10  # in a smaller table, numbers 1..n may be data

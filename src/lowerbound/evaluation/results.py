@@ -24,13 +24,12 @@ from lowerbound.foundation.storage import (
     FORMAT_VERSION,
     check_format_version,
     load_tensors,
-    read_json,
     read_metadata,
     save_tensors,
-    write_json,
 )
 from lowerbound.foundation.strict import parsed
 from lowerbound.foundation.text import pluralise
+from lowerbound.foundation.text_files import read_json, write_json
 from lowerbound.models.construction import check_parts_are_known
 
 FAILED = "failed: "

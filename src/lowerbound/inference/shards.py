@@ -17,7 +17,8 @@ from typing import Any
 from lowerbound.data.column_writers import Columns, arrow_columns, needed_pyarrow
 from lowerbound.foundation import distributed
 from lowerbound.foundation.errors import RunError, UsageError
-from lowerbound.foundation.storage import make_folder, read_json, remove_remains, write_bytes, write_json
+from lowerbound.foundation.storage import make_folder, remove_remains, write_bytes
+from lowerbound.foundation.text_files import read_json, write_json
 
 ROWS_PER_SHARD = 65_536
 SUMMARY = "shards.json"

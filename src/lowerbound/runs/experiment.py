@@ -18,8 +18,8 @@ from pydantic import TypeAdapter, ValidationError
 from lowerbound.data.sources import DataConfig
 from lowerbound.evaluation.config import EvaluationConfig
 from lowerbound.foundation.errors import ConfigError, UnknownName
-from lowerbound.foundation.storage import read_toml
 from lowerbound.foundation.text import one_line
+from lowerbound.foundation.text_files import read_toml
 from lowerbound.models.config import ModelConfig
 from lowerbound.models.construction import config_has_closed_form_kl
 from lowerbound.objectives.objective import OBJECTIVES, Objective

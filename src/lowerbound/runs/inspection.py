@@ -16,7 +16,8 @@ from lowerbound.data.sources import DataConfig, collect
 from lowerbound.data.table_examples import drop_unreadable
 from lowerbound.evaluation.generation import to_images
 from lowerbound.foundation.schema import Column, Schema
-from lowerbound.foundation.storage import toml_key, write_bytes
+from lowerbound.foundation.storage import write_bytes
+from lowerbound.foundation.text_files import toml_key
 from lowerbound.reporting.tiles import as_png, compose, displayable, fit_tiles
 from lowerbound.runs.auto_config import Choice, choose
 

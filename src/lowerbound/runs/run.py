@@ -28,7 +28,8 @@ from lowerbound.foundation.errors import Interrupted, RunError, UsageError
 from lowerbound.foundation.progress import Progress
 from lowerbound.foundation.run_identity import CONFIG, MODEL, is_run, read_config
 from lowerbound.foundation.seeding import generator
-from lowerbound.foundation.storage import copy_folder, temporary_folder, write_toml
+from lowerbound.foundation.storage import copy_folder, temporary_folder
+from lowerbound.foundation.text_files import write_toml
 from lowerbound.models.construction import build_model
 from lowerbound.models.vae import VAE
 from lowerbound.reporting.report import REPORT, write_report

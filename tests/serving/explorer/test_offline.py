@@ -18,7 +18,7 @@ from lowerbound.evaluation.feature_samples import best_guess
 from lowerbound.evaluation.quick_evaluation import expected_terms
 from lowerbound.foundation.run_identity import sealed
 from lowerbound.foundation.seeding import generator
-from lowerbound.foundation.storage import write_toml
+from lowerbound.foundation.text_files import write_toml
 from lowerbound.objectives.terms import estimate_terms
 from lowerbound.runs.run import train
 from lowerbound.runs.run_log import read_log

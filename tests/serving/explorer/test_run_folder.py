@@ -8,7 +8,7 @@ import pytest
 from explorer_runs import copied, trained
 from lowerbound.data.sources import load as load_data
 from lowerbound.foundation.errors import UsageError
-from lowerbound.foundation.storage import write_toml
+from lowerbound.foundation.text_files import write_toml
 from lowerbound.runs.experiment import resolve
 from lowerbound.runs.provenance import config_of
 from lowerbound.serving.explorer.run_folder import RunFolder, is_training

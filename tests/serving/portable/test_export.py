@@ -18,7 +18,7 @@ from lowerbound.data.batches import scaled
 from lowerbound.data.sources import DataConfig
 from lowerbound.data.sources import load as load_data
 from lowerbound.foundation.seeding import generator
-from lowerbound.foundation.storage import read_toml
+from lowerbound.foundation.text_files import read_toml
 from lowerbound.runs.trained_model import load
 from lowerbound.serving.portable.export import FORMATS, export
 from lowerbound.serving.portable.metadata import model_metadata, run_metadata
