@@ -95,12 +95,8 @@ def main() -> None:
     out_file = Path("/tmp/packing.json") if quick else None
     path, content = write_figures("packing", figures, out_file)
     rates = content["images_per_second"]
-    print(
-        markdown(
-            ["images/s, median (quartiles)", *sets],
-            [[way, *(with_quartiles(rates[name][way]) for name in sets)] for way in ways],
-        )
-    )
+    rows = [[way, *(with_quartiles(rates[name][way]) for name in sets)] for way in ways]
+    print(markdown(["images/s, median (quartiles)", *sets], rows))
     print(f"\n{source(content)} Load {digits(content['load_average_before'])} before. {path}")
 
 

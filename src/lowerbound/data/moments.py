@@ -5,6 +5,9 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float64, Int64, Shaped
 
+MOST_ROWS = 2**16
+"""Bytes whose squares add up to less than 2³²."""
+
 
 @dataclass(frozen=True, eq=False)
 class Moments:
@@ -37,6 +40,8 @@ class Moments:
 
 def moments_of(values: Shaped[np.ndarray, "row *event"]) -> Moments:
     """The moments of some rows."""
+    if values.dtype == np.uint8 and 0 < len(values) <= MOST_ROWS:
+        return _of_bytes(values)
     numbers = values.astype(np.float64)
     is_known = ~np.isnan(numbers) if values.dtype.kind == "f" else None
     if is_known is None or is_known.all():
@@ -47,6 +52,14 @@ def moments_of(values: Shaped[np.ndarray, "row *event"]) -> Moments:
     with np.errstate(invalid="ignore", divide="ignore"):
         mean = numbers.sum(axis=0) / number
     return _moments(number, mean, np.square(np.where(is_known, numbers - mean, 0)).sum(axis=0))
+
+
+def _of_bytes(values: Shaped[np.ndarray, "row *event"]) -> Moments:
+    """The same from exact sums of integers, several times faster."""
+    total = values.sum(axis=0, dtype=np.uint32).astype(np.float64)
+    squares = np.multiply(values, values, dtype=np.uint16).sum(axis=0, dtype=np.uint32).astype(np.float64)
+    number = len(values)
+    return _moments(np.full(values.shape[1:], number), total / number, (number * squares - total**2) / number)
 
 
 def _moments(number: object, mean: object, squares: object) -> Moments:

@@ -1,7 +1,7 @@
 """write_packed(): writes packed data, shard by shard, in parallel; what is interrupted goes on where it was.
 
 The rows of a split are written in its order, which is random for training examples: shuffling within a window of blocks
-is then as good as shuffling all of them. A shard is about 256 MiB of consecutive rows, and its bytes depend only on the
+is then as good as shuffling all of them. A shard is 16 to 256 MiB of consecutive rows, and its bytes depend only on the
 plan, so neither the number of workers nor an interruption changes them. The manifest, which completes the folder, is
 written last.
 """
@@ -47,6 +47,10 @@ from lowerbound.foundation.run_identity import digest
 from lowerbound.foundation.storage import PART, save_tensors, stated_checksum
 
 SHARD_BYTES = 2**28
+LEAST_SHARD_BYTES = 2**24
+SHARDS = 16
+"""Shards of a split, at least, where they are not smaller than the least: workers share them."""
+
 READ_BYTES = 2**24
 """Values that a worker reads at a time, in the order of the source."""
 
@@ -101,16 +105,22 @@ def plan_of(data: PackingInput, settings: dict[str, object]) -> Plan:
     """The plan of packing some data; `settings` are those that decide the order of rows."""
     row_bytes = prod(data.schema.shape) * np.dtype(data.dtype).itemsize
     block_rows = block_rows_for(row_bytes)
-    shard_rows = max(1, SHARD_BYTES // max(1, row_bytes) // block_rows) * block_rows
     sizes = {name: split.num_rows for name, split in data.splits.items()}
     decisive = {"schema": asdict(data.schema), "content": data.content, "dtype": data.dtype, "sizes": sizes}
-    mark = digest({**decisive, "block_rows": block_rows, "shard_rows": shard_rows, "settings": settings})
+    mark = digest({**decisive, "block_rows": block_rows, "shard_bytes": SHARD_BYTES, "settings": settings})
     jobs = tuple(
         Job(name, number, start, min(start + shard_rows, rows), f"{mark} {name} {number}")
         for name, rows in sizes.items()
+        for shard_rows in [_shard_rows(rows, row_bytes, block_rows)]
         for number, start in enumerate(range(0, rows, shard_rows))
     )
     return Plan(data, block_rows, jobs)
+
+
+def _shard_rows(rows: int, row_bytes: int, block_rows: int) -> int:
+    """Rows of each shard of a split, whole blocks."""
+    num_bytes = min(SHARD_BYTES, max(LEAST_SHARD_BYTES, rows * row_bytes // SHARDS))
+    return max(1, num_bytes // max(1, row_bytes) // block_rows) * block_rows
 
 
 @dataclass
@@ -194,14 +204,14 @@ def _write_shards(
 ) -> tuple[dict[str, list[Shard]], dict[str, Seen]]:
     shards: dict[str, list[Shard]] = {name: [] for name in plan.data.splits}
     seen = {name: _nothing_seen(plan, name) for name in plan.data.splits}
-    with _Progress(plan.num_rows, report) as progress:
+    progress = _Progress(plan.num_rows, report)
 
-        def write(job: Job) -> tuple[Job, Shard, Seen]:
-            return job, *_written(out, plan, job, job.file in kept, progress)
+    def write(job: Job) -> tuple[Job, Shard, Seen]:
+        return job, *_written(out, plan, job, job.file in kept, progress)
 
-        for job, shard, of_shard in in_order(write, plan.jobs, workers):
-            shards[job.split].append(shard)
-            seen[job.split].merge(of_shard)
+    for job, shard, of_shard in in_order(write, plan.jobs, workers, progress.stop):
+        shards[job.split].append(shard)
+        seen[job.split].merge(of_shard)
     return shards, seen
 
 
@@ -217,10 +227,8 @@ class _Progress:
         self.total, self.report = total, report
         self.done, self.is_over = 0, False
 
-    def __enter__(self) -> "_Progress":
-        return self
-
-    def __exit__(self, *_: object) -> None:
+    def stop(self) -> None:
+        """Let threads that are still writing end with their next block."""
         self.is_over = True
 
     def add(self, rows: int) -> None:

@@ -213,7 +213,7 @@ def _header(place: str, file: BufferedIOBase, limit: Limit) -> Image.Image:
 
 def _too_many(place: str, num_pixels: int, limit: Limit) -> NoReturn:
     remedy = limit.remedy(PIXEL_BYTES * num_pixels, "make it smaller")
-    too_large(place, f"has {num_pixels:,} pixels, but the limit is {limit.max_pixels:,}; {remedy}")
+    too_large(place, f"has {num_pixels:,} pixels, but the limit is {limit.max_pixels:,} in all; {remedy}")
 
 
 class _PixelLimits:

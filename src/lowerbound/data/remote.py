@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Iterable
+from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -30,7 +31,7 @@ class Location:
 
     def __init__(self, source: str | Path) -> None:
         self.source = str(source).rstrip("/") or "/"
-        self.local = None if is_remote(source) else Path(source).expanduser()
+        self.local = None if is_remote(source) else _expanded(Path(source))
 
     def __str__(self) -> str:
         return printable(self.source)
@@ -43,7 +44,9 @@ class Location:
     def has(self, name: str) -> bool:
         """Whether the folder has such a file."""
         if self.local is not None:
-            return (self.local / name).is_file()
+            with suppress(OSError, ValueError):  # a name that is too long, or has a null character
+                return (self.local / name).is_file()
+            return False
         system, path = self._remote
         try:
             return bool(system.exists(f"{path}/{name}"))
@@ -105,6 +108,13 @@ class Location:
 
         system, path = self._remote
         return PyFileSystem(FSSpecHandler(system)).open_input_file(f"{path}/{name}")
+
+
+def _expanded(path: Path) -> Path:
+    try:
+        return path.expanduser()
+    except RuntimeError:  # no such user
+        return path
 
 
 def file_system(url: str) -> tuple[Any, str]:

@@ -10,8 +10,14 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 
-def in_order(function: Callable[[Item], Result], items: Iterable[Item], workers: int) -> Iterator[Result]:
-    """The results, at most one for each worker ahead; the first error, in order, is raised and ends the others."""
+def in_order(
+    function: Callable[[Item], Result], items: Iterable[Item], workers: int, on_end: Callable[[], None] = lambda: None
+) -> Iterator[Result]:
+    """The results, about one for each worker ahead; the first error, in order, is raised and ends the others.
+
+    At the end, also by an error or Ctrl-C, `on_end` is called before the threads are waited for, so that it can stop
+    them.
+    """
     if workers == 1:
         yield from map(function, items)
         return
@@ -26,4 +32,5 @@ def in_order(function: Callable[[Item], Result], items: Iterable[Item], workers:
                 yield result
                 del result
         finally:
+            on_end()
             pool.shutdown(wait=False, cancel_futures=True)
