@@ -80,6 +80,7 @@ COMMANDS = {
     "interpolate": ["RUN", "1", "2", "--out", "OUT.png"],
     "summary": ["RUN"],
     "inspect": ["ROWS", "--out", "OUT.png"],
+    "pack": ["digits", "OUT"],
     "recipes": [],
     "data": [],
     "export": ["RUN", "--format", "torch", "--out", "OUT"],
