@@ -193,7 +193,7 @@ def writing_cases(data: Path) -> tuple[Case, ...]:
         Case("compare", "digits", ("compare", "run", "other", "--out", "compared.png")),
         Case("export --format torch", "digits", ("export", "run", "--format", "torch")),
         Case("report", "digits", ("report", "run")),
-        Case("pack", "nothing", ("pack", str(data / "photos"), "packed", "--workers", "2")),
+        Case("pack", "nothing", ("pack", str(data / "photos"), "packed", "--workers", "1")),
         Case("train", "nothing", train, (RESUME, train)),
         Case("train on a table", "nothing", train_table, (RESUME, train_table)),
         Case("train --resume", "interrupted", RESUME),

@@ -1,3 +1,4 @@
+<<<<<<< HEAD
 """Locations: the same files, local and behind a URL."""
 
 import fsspec
@@ -68,3 +69,56 @@ def test_a_missing_package_and_an_unknown_scheme_are_named(monkeypatch):
     monkeypatch.undo()
     with pytest.raises(UsageError, match="is not a location that fsspec knows"):
         file_system("nowhere://bucket/a")
+=======
+"""A location, local or far away, is read in the same way, and what is wrong with it is said in one line."""
+
+import json
+
+import pytest
+
+from lowerbound.data.remote import Location, is_remote
+from lowerbound.foundation.errors import DataError, RunError, UsageError
+
+fsspec = pytest.importorskip("fsspec")
+FILES = {"a.json": json.dumps({"a": 1}).encode(), "b.bin": b"12345", "c.json": b"[1]", "d.json": b"{"}
+
+
+@pytest.fixture(params=["local", "file", "memory"])
+def location(request, tmp_path):
+    system = fsspec.filesystem("memory")
+    for name, content in FILES.items():
+        (tmp_path / name).write_bytes(content)
+        system.pipe(f"/bucket/{name}", content)
+    yield Location({"local": tmp_path, "file": tmp_path.as_uri(), "memory": "memory://bucket"}[request.param])
+    system.store.clear()
+
+
+def test_files_are_found_measured_and_read(location):
+    assert location.has("b.bin") and not location.has("e.bin")
+    assert location.sizes(["b.bin", "e.bin"]) == {"b.bin": 5}
+    assert location.read_bytes("b.bin") == b"12345"
+    assert location.read_json("a.json") == {"a": 1}
+    with location.open_arrow("b.bin") as file:
+        file.seek(1)
+        assert file.read(2) == b"23"
+
+
+def test_damaged_and_missing_files_are_refused_in_one_line(location):
+    for name, came in (("c.json", "not an object"), ("d.json", "not valid JSON")):
+        with pytest.raises(RunError, match=came) as caught:
+            location.read_json(name)
+        assert f"{location}/{name}" in str(caught.value) and "\n" not in str(caught.value)
+    with pytest.raises(DataError, match="cannot be read"):
+        location.read_bytes("e.bin")
+
+
+def test_an_unknown_scheme_is_refused_and_a_path_is_none():
+    with pytest.raises(UsageError, match="nothing://bucket"):
+        Location("nothing://bucket").has("a")
+    assert is_remote("s3://bucket/photos") and not is_remote("C:/photos") and not is_remote("photos:1")
+
+
+@pytest.mark.parametrize("path", ["x" * 5000, "~nobody-of-this-name/images", "a\0b"])
+def test_what_can_be_no_path_has_no_files(path):
+    assert not Location(path).has("packed.json")
+>>>>>>> wt-B

@@ -7,6 +7,7 @@ written last.
 """
 
 import errno
+import os
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -54,8 +55,8 @@ SHARDS = 16
 READ_BYTES = 2**24
 """Values that a worker reads at a time, in the order of the source."""
 
-SPARE = 2**24
-"""Bytes of labels, metadata and manifest, about; free space beyond that of the values."""
+SPARE = 2**16
+"""Bytes of metadata and manifest, at least; free space beyond that of the values."""
 
 Report = Callable[[str, int, int], None]
 """Told of a stage, and how many of how many rows are done."""
@@ -196,7 +197,8 @@ def _check_space(out: Path, plan: Plan, kept: set[str]) -> None:
     needed = sum((job.stop - job.start) * plan.row_bytes for job in plan.jobs if job.file not in kept) + SPARE
     free = shutil.disk_usage(out).free
     if needed > free:
-        raise OSError(errno.ENOSPC, f"{format_bytes(needed)} are needed, and {format_bytes(free)} are free", str(out))
+        came = f"{os.strerror(errno.ENOSPC)}: {format_bytes(needed)} are needed, and {format_bytes(free)} are free"
+        raise OSError(errno.ENOSPC, came, str(out))
 
 
 def _write_shards(
