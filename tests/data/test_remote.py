@@ -1,85 +1,17 @@
-<<<<<<< HEAD
-"""Locations: the same files, local and behind a URL."""
+"""A location, local or far away, is read in the same way, and what is wrong with it is said in one line."""
+
+import json
 
 import fsspec
 import pytest
 import torch
 
 from lowerbound.data.batches import Batches
-from lowerbound.data.packed_files import MANIFEST, is_packed
 from lowerbound.data.remote import Location, file_system, is_remote
 from lowerbound.data.sources import DataConfig, load
 from lowerbound.foundation.errors import DataError, RunError, UsageError
 from packed_sets import packed_splits
 
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    return packed_splits(tmp_path_factory.mktemp("sets") / "packed", load(DataConfig(source="digits")))
-
-
-@pytest.fixture(scope="module")
-def url(folder):
-    """The same in fsspec's file system in memory."""
-    memory = fsspec.filesystem("memory")
-    memory.put(str(folder), "/sets/packed", recursive=True)
-    yield "memory://sets/packed"
-    memory.rm("/sets", recursive=True)
-
-
-def test_urls_are_told_from_paths():
-    assert all(map(is_remote, ("s3://bucket/a", "gs://b", "https://host/x.npy", "memory://a")))
-    assert not any(map(is_remote, ("photos", "/data/photos", "hf:mnist", "C:\\photos", "a:b//c")))
-
-
-def test_packed_data_behind_a_url_are_those_of_the_folder(folder, url):
-    here, there = (load(DataConfig(source=str(source))) for source in (folder, url))
-    assert here.checksum == there.checksum
-    batches = (list(Batches(splits.train, 128).shuffled(0, 0)) for splits in (here, there))
-    for one, other in zip(*batches, strict=True):
-        torch.testing.assert_close(one.x, other.x, rtol=0, atol=0)
-
-
-@pytest.mark.parametrize("is_local", [True, False])
-def test_a_location_lists_and_reads_its_files(folder, url, is_local):
-    location = Location(folder if is_local else url)
-    assert is_packed(location) and not location.has("absent")
-    assert location.read_json(MANIFEST)["name"] == "digits"
-    sizes = location.sizes([MANIFEST, "absent"])
-    assert sizes == {MANIFEST: (folder / MANIFEST).stat().st_size}
-    assert location.as_local(MANIFEST).read_bytes() == (folder / MANIFEST).read_bytes()
-    with pytest.raises(DataError, match=r"absent cannot be read"):
-        location.read_bytes("absent")
-
-
-@pytest.mark.parametrize("content", [b"{", b"[1]"])
-def test_damaged_json_behind_a_url_is_named(content):
-    fsspec.filesystem("memory").pipe("/damaged/packed.json", content)
-    with pytest.raises(RunError, match=r"memory://damaged/packed\.json .*it is damaged"):
-        Location("memory://damaged").read_json(MANIFEST)
-
-
-def test_a_missing_package_and_an_unknown_scheme_are_named(monkeypatch):
-    def missing(url):
-        raise ImportError("no s3fs")
-
-    monkeypatch.setattr(fsspec.core, "url_to_fs", missing)
-    with pytest.raises(UsageError, match=r"s3://bucket/a needs s3fs besides fsspec; pip install s3fs"):
-        file_system("s3://bucket/a")
-    monkeypatch.undo()
-    with pytest.raises(UsageError, match="is not a location that fsspec knows"):
-        file_system("nowhere://bucket/a")
-=======
-"""A location, local or far away, is read in the same way, and what is wrong with it is said in one line."""
-
-import json
-
-import pytest
-
-from lowerbound.data.remote import Location, is_remote
-from lowerbound.foundation.errors import DataError, RunError, UsageError
-
-fsspec = pytest.importorskip("fsspec")
 FILES = {"a.json": json.dumps({"a": 1}).encode(), "b.bin": b"12345", "c.json": b"[1]", "d.json": b"{"}
 
 
@@ -121,4 +53,37 @@ def test_an_unknown_scheme_is_refused_and_a_path_is_none():
 @pytest.mark.parametrize("path", ["x" * 5000, "~nobody-of-this-name/images", "a\0b"])
 def test_what_can_be_no_path_has_no_files(path):
     assert not Location(path).has("packed.json")
->>>>>>> wt-B
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return packed_splits(tmp_path_factory.mktemp("sets") / "packed", load(DataConfig(source="digits")))
+
+
+@pytest.fixture(scope="module")
+def url(folder):
+    """The same in fsspec's file system in memory."""
+    memory = fsspec.filesystem("memory")
+    memory.put(str(folder), "/sets/packed", recursive=True)
+    yield "memory://sets/packed"
+    memory.rm("/sets", recursive=True)
+
+
+def test_packed_data_behind_a_url_are_those_of_the_folder(folder, url):
+    here, there = (load(DataConfig(source=str(source))) for source in (folder, url))
+    assert here.checksum == there.checksum
+    batches = (list(Batches(splits.train, 128).shuffled(0, 0)) for splits in (here, there))
+    for one, other in zip(*batches, strict=True):
+        torch.testing.assert_close(one.x, other.x, rtol=0, atol=0)
+
+
+def test_a_missing_package_and_an_unknown_scheme_are_named(monkeypatch):
+    def missing(url):
+        raise ImportError("no s3fs")
+
+    monkeypatch.setattr(fsspec.core, "url_to_fs", missing)
+    with pytest.raises(UsageError, match=r"s3://bucket/a needs s3fs besides fsspec; pip install s3fs"):
+        file_system("s3://bucket/a")
+    monkeypatch.undo()
+    with pytest.raises(UsageError, match="is not a location that fsspec knows"):
+        file_system("nowhere://bucket/a")
