@@ -7,7 +7,6 @@ import pytest
 
 import lowerbound as lb
 from lowerbound.data.sources import DataConfig, load
-from lowerbound.foundation.errors import SchemaError
 from lowerbound.inference.input_parts import LoadedInputs, open_inputs, parts_of
 from lowerbound.runs.inputs import InputOptions, read_inputs
 from packed_sets import packed_splits
@@ -53,43 +52,3 @@ def test_other_inputs_keep_their_ids_and_what_was_skipped_comes_once(trained, tm
     assert parts[3].ids[-1] == "name 359"
     assert [part.collection.skipped for part in parts] == [("one",), (), (), ()]
     assert LoadedInputs(whole).part(5, 8).ids.tolist() == [5, 6, 7]
-
-
-def test_an_example_that_does_not_fit_is_named_by_its_number_in_all_the_data(trained, digits, tmp_path):
-    values = digits.test.values.copy()
-    values[123, 2, 3] = 200
-    odd = replace(digits, test=replace(digits.test, stored=values))
-    folder = str(packed_splits(tmp_path / "packed", odd))
-    found = open_inputs(trained, [folder], InputOptions())
-    with pytest.raises(SchemaError, match=r"example 1560, element 2,3,0 is 200"):
-        found.part(1500, 1600)
-    skipping = open_inputs(trained, [folder], InputOptions(skip_broken=True))
-    part = skipping.part(1500, 1600)
-    assert part.ids.tolist() == [number for number in range(1500, 1600) if number != 1560]
-    assert len(part.examples) == 99 and "example 1560" in part.collection.skipped[0]
-
-
-def test_data_of_another_shape_are_refused(trained, tmp_path):
-    splits = lb.split_array(np.random.default_rng(0).integers(0, 17, (50, 5, 5), np.uint8))
-    found = open_inputs(trained, [str(packed_splits(tmp_path / "packed", splits))], InputOptions())
-    with pytest.raises(SchemaError, match=r"examples are 10×5×5×1, but the model was trained on N×8×8×1"):
-        found.part(0, 10)
-
-
-def test_rows_of_a_table_are_those_that_the_table_gives(tmp_path):
-    stream = np.random.default_rng(1)
-    columns = {"height": stream.normal(170, 10, 80), "colour": stream.choice(["red", "blue"], 80)}
-    splits = lb.split_array(columns)
-    from lowerbound.foundation.seeding import generator
-    from lowerbound.models.config import ModelConfig
-    from lowerbound.models.construction import build_model
-
-    config = ModelConfig(hidden=(8,), likelihood="table", network="dense")
-    model = build_model(config, (2,), generator(0, "weights"), columns=splits.train.columns)
-    trained = lb.load(lb.save(model, tmp_path / "model.safetensors", splits))
-    folder = str(packed_splits(tmp_path / "packed", splits))
-    part = open_inputs(trained, [folder], InputOptions()).part(0, 64)
-    np.testing.assert_array_equal(part.examples.values, splits.train.values)
-    other = lb.split_array(columns | {"colour": stream.choice(["red", "green"], 80)})
-    with pytest.raises(SchemaError, match="column 'colour' is of another kind"):
-        open_inputs(trained, [str(packed_splits(tmp_path / "others", other))], InputOptions())

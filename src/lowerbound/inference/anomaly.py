@@ -14,9 +14,10 @@ from lowerbound.evaluation.conformal import Threshold
 from lowerbound.evaluation.results import ProgressCallback
 from lowerbound.foundation import distributed
 from lowerbound.foundation.run_identity import RunPath, path_of
-from lowerbound.inference.input_parts import Part, open_inputs, parts_of
+from lowerbound.inference.input_parts import open_inputs, parts_of
 from lowerbound.inference.shards import PartResult, check_shards, counts_in, job_of, write_shards
 from lowerbound.runs.inputs import STANDARD, InputOptions
+from lowerbound.runs.packed_inputs import Part
 from lowerbound.runs.preparation import choose_device
 from lowerbound.runs.trained_model import load
 from lowerbound.training.checkpoint import model_checksum

@@ -9,10 +9,11 @@ from lowerbound.evaluation.quick_evaluation import expected_terms
 from lowerbound.evaluation.results import ProgressCallback
 from lowerbound.foundation.errors import ConfigError
 from lowerbound.foundation.run_identity import RunPath, path_of
-from lowerbound.inference.input_parts import Part, open_inputs, parts_of
+from lowerbound.inference.input_parts import open_inputs, parts_of
 from lowerbound.inference.shards import PartResult, Sharded, check_shards, job_of, write_shards
 from lowerbound.models.vae import VAE
 from lowerbound.runs.inputs import STANDARD, InputOptions
+from lowerbound.runs.packed_inputs import Part
 from lowerbound.runs.preparation import choose_device
 from lowerbound.runs.trained_model import load
 from lowerbound.training.checkpoint import model_checksum

@@ -1,5 +1,6 @@
 """Tasks of a trained model: sample, reconstruct, encode, interpolate, evaluate, compare, summarise layers."""
 
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -32,7 +33,7 @@ from lowerbound.foundation.run_identity import RunPath, is_run, path_of
 from lowerbound.foundation.seeding import generator
 from lowerbound.foundation.storage import check_is_no_dangling_link, folder_atomically, write_bytes
 from lowerbound.foundation.text import pluralise
-from lowerbound.inference.input_parts import InputParts, Part, joined, open_inputs, parts_of
+from lowerbound.inference.input_parts import InputParts, joined, open_inputs, parts_of
 from lowerbound.inference.shards import PartResult, check_shards, job_of, write_shards
 from lowerbound.models.construction import build_model
 from lowerbound.models.vae import VAE
@@ -42,6 +43,7 @@ from lowerbound.reporting.comparison_plot import comparison_figure
 from lowerbound.reporting.tiles import as_png, compose, displayable, fit_tiles
 from lowerbound.runs.experiment import Settings, resolve
 from lowerbound.runs.inputs import STANDARD, InputOptions, read_inputs, read_one, run_of
+from lowerbound.runs.packed_inputs import Part
 from lowerbound.runs.preparation import choose_device
 from lowerbound.runs.run_data import own_splits, read_stored, splits_in_memory
 from lowerbound.runs.trained_model import TrainedModel, load
@@ -251,8 +253,8 @@ def evaluate(
 
 
 def _splits_of(data: Any, labels: Any) -> Splits:
-    if isinstance(data, str | Path):
-        return load_data(DataConfig(source=str(data)))
+    if isinstance(data, str | os.PathLike):
+        return load_data(DataConfig(source=os.fspath(data)))
     return splits_in_memory(data, labels)
 
 
@@ -262,8 +264,8 @@ def _splits_for(model: TrainedModel, data: Any, labels: Any) -> Splits:
         return data
     if data is None:
         return own_splits(run_of(model))
-    if isinstance(data, str | Path):
-        collection = read_inputs(model, [str(data)])
+    if isinstance(data, str | os.PathLike):
+        collection = read_inputs(model, [os.fspath(data)])
     else:
         raw = read_object(data, labels, place="the data")
         assert not isinstance(raw, Splits)

@@ -11,11 +11,15 @@ from lowerbound.data.examples import Collection, RawArray
 from lowerbound.data.files import ReadingOptions, options_for_schema, read
 from lowerbound.data.images import IMAGE_SUFFIXES, ImageOptions, read_image_files
 from lowerbound.data.objects import read_object
+from lowerbound.data.packed_files import is_packed
 from lowerbound.data.reading import limit_from_setting
+from lowerbound.data.remote import Location, is_remote
+from lowerbound.data.remote_copies import copied
 from lowerbound.data.sources import SOURCES, DataConfig, Examples, load
 from lowerbound.data.tables import RawTable
 from lowerbound.foundation.errors import UsageError
 from lowerbound.foundation.schema import Schema
+from lowerbound.runs.packed_inputs import PackedInputs
 from lowerbound.runs.run_data import own_splits
 from lowerbound.runs.trained_model import TrainedModel
 
@@ -47,6 +51,13 @@ def read_inputs(trained: TrainedModel, inputs: Sequence[str], options: InputOpti
     reading = replace(reading, images=replace(reading.images, skip_broken=options.skip_broken, limit=limit))
     if len(inputs) == 1 and inputs[0] in SOURCES:
         return trained.collection(raw_source(inputs[0], options.data_dir), options.skip_broken)
+    if len(inputs) == 1 and is_packed(location := Location(inputs[0])):
+        return PackedInputs(trained, location, options.skip_broken).whole(limit)
+    if len(inputs) == 1 and is_remote(inputs[0]):
+        with copied(inputs[0], limit) as copy:
+            found = trained.supported(read(copy.path, reading), options.skip_broken)
+        texts = {key: tuple(map(copy.original, getattr(found, key))) for key in ("notes", "skipped")}
+        return replace(found, place=copy.url, **texts)  # type: ignore[arg-type]
     if len(inputs) == 1:
         return trained.supported(read(Path(inputs[0]).expanduser(), reading), options.skip_broken)
     others = [name for name in inputs if Path(name).suffix.lower() not in IMAGE_SUFFIXES]

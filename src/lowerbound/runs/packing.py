@@ -45,6 +45,9 @@ class Packed:
     manifest: Manifest
     is_new: bool  # False if they were complete before
 
+    def __fspath__(self) -> str:
+        return str(self.path)
+
 
 def pack(
     data: Any,

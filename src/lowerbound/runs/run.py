@@ -10,6 +10,7 @@ checkpoints/         the two newest training states
 """
 
 import math
+import os
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -142,11 +143,11 @@ def train(
         raise UsageError("training on several ranks needs `out`, a directory that all of them see.")
     if config is not None and recipe:
         raise UsageError("config and recipe are both given; give one of them.")
-    in_memory = data is not None and not isinstance(data, str | Path)
+    in_memory = data is not None and not isinstance(data, str | os.PathLike)
     if labels is not None and not in_memory:
         raise UsageError("labels are for data in memory; for a file or folder set data.labels.")
     keywords = keyword_settings(
-        data=MEMORY if in_memory else None if data is None else str(data),
+        data=MEMORY if in_memory else None if data is None else os.fspath(data),
         latent_dim=latent_dim,
         likelihood=likelihood,
         epochs=epochs,

@@ -11,6 +11,7 @@ from typing import Any
 
 from lowerbound.data.hugging_face import is_name
 from lowerbound.data.objects import read_object
+from lowerbound.data.remote import is_remote
 from lowerbound.data.sources import SOURCES, DataConfig, Splits, load, split_raw
 from lowerbound.foundation.errors import DataError, LowerboundError, RunError, UnknownName, UsageError
 from lowerbound.foundation.run_identity import CONFIG, read_config
@@ -145,7 +146,7 @@ def absolute_paths(config: DataConfig) -> dict[str, str]:
 
 
 def _check_exists(place: str) -> None:
-    if not is_name(Path(place)) and not Path(place).expanduser().exists():
+    if not is_name(Path(place)) and not is_remote(place) and not Path(place).expanduser().exists():
         raise DataError(f"{place} does not exist")
 
 
