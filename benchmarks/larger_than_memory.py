@@ -16,6 +16,7 @@ import resource
 import shutil
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -85,7 +86,7 @@ def peak_mb() -> float:
 
 def stage(name: str, folder: Path, num_rows: int) -> dict[str, float]:
     """One stage, in a process of its own."""
-    if name != "resident":
+    if "resident" not in name:
         resource.setrlimit(resource.RLIMIT_DATA, (LIMIT, LIMIT))
     started = time.perf_counter()
     found = STAGES[name](folder, num_rows)
@@ -128,20 +129,62 @@ def about_training(run: lb.Run) -> dict[str, float]:  # type: ignore[name-define
     return {"examples_per_second": record["examples_per_second"], "steps": record["step"], "test_elbo": elbo}
 
 
+class Clock:
+    """The rate between the first and the last report of progress, without what comes before and after."""
+
+    def __init__(self) -> None:
+        self.seen: list[tuple[float, int]] = []
+
+    def __call__(self, stage: str, done: int, total: int) -> None:
+        self.seen.append((time.perf_counter(), done))
+
+    @property
+    def rate(self) -> float:
+        """Rows a second."""
+        (first, before), (last, after) = self.seen[0], self.seen[-1]
+        return (after - before) / (last - first)
+
+
 def encode(folder: Path, num_rows: int) -> dict[str, float]:
-    """Posteriors of all rows."""
-    tasks.encode(folder / "run", [str(folder / "packed")], shards=folder / "codes")
-    return {"rows": json.loads((folder / "codes" / "shards.json").read_text())["rows"]}
+    """Posteriors of all packed rows."""
+    clock = Clock()
+    tasks.encode(folder / "run", [str(folder / "packed")], shards=folder / "codes", progress=clock)
+    rows = json.loads((folder / "codes" / "shards.json").read_text())["rows"]
+    return {"rows": rows, "rows_per_second": clock.rate}
 
 
 def score(folder: Path, num_rows: int) -> dict[str, float]:
-    """Anomaly scores of all rows, without the importance-weighted one."""
-    found = anomaly.score_shards(folder / "run", [str(folder / "packed")], folder / "scores", importance=False)
-    return {"rows": found.num_rows, "flagged": found.num_anomalous, "rate": found.threshold.rate}
+    """Anomaly scores of all packed rows, without the importance-weighted one."""
+    packed, clock = [str(folder / "packed")], Clock()
+    found = anomaly.score_shards(folder / "run", packed, folder / "scores", importance=False, progress=clock)
+    about = {"flagged": found.num_anomalous, "false_alarm_rate": found.threshold.rate}
+    return {"rows": found.num_rows, "rows_per_second": clock.rate, **about}
 
 
-STAGES = {"pack": pack, "resident": resident, "train": train, "encode": encode, "score": score}
-ORDER = ("pack", "resident", "train", "resident", "encode", "score")
+def use_resident(folder: Path, num_rows: int) -> dict[str, float]:
+    """Both for rows in memory."""
+    rows = Generated(num_rows)
+    values = np.concatenate([rows[start : start + 8192] for start in range(0, min(num_rows, RESIDENT_ROWS), 8192)])
+    found = {}
+    with tempfile.TemporaryDirectory(dir=folder) as place:
+        np.save(f"{place}/rows.npy", values)
+        encoding, scoring = Clock(), Clock()
+        run, inputs = folder / "run", [f"{place}/rows.npy"]
+        tasks.encode(run, inputs, shards=Path(place, "codes"), progress=encoding)
+        anomaly.score_shards(run, inputs, Path(place, "scores"), importance=False, progress=scoring)
+        found = {"encoded_per_second": encoding.rate, "scored_per_second": scoring.rate}
+    return found
+
+
+STAGES = {
+    "pack": pack,
+    "resident": resident,
+    "train": train,
+    "encode": encode,
+    "score": score,
+    "use-resident": use_resident,
+}
+ORDER = ("pack", "resident", "train", "resident", "use-resident", "encode", "score", "use-resident")
 
 
 def main() -> None:

@@ -60,6 +60,22 @@ def test_ranks_together_find_the_scores_of_one_process(used):
             assert found["scores"] == pytest.approx(used[1][0]["scores"], rel=1e-5, nan_ok=True)
 
 
+def test_training_on_packed_data_has_the_curve_of_one_process_and_continues(folder):
+    found = results_of_ranks(JOBS, "learned", (1, 2, 3), folder)
+    expected = found[1][0]
+    assert [step for step, _ in expected] == list(range(1, 29))
+    for num_ranks in (2, 3):
+        for curve in found[num_ranks]:
+            assert [step for step, _ in curve] == [step for step, _ in expected]
+            assert [elbo for _, elbo in curve] == pytest.approx([elbo for _, elbo in expected], rel=1e-5)
+
+
+def test_a_damaged_shard_ends_all_ranks_with_the_name_of_the_file(folder):
+    messages = results_of_ranks(JOBS, "damaged", (2,), folder)[2]
+    assert any("train-00003.arrow is damaged (block" in message for message in messages)
+    assert all(message.split(":")[0] in ("DataError", "OtherRankFailed", "RankLost") for message in messages)
+
+
 def numbered(start, stop):
     yield {"id": np.arange(start, stop), "odd": np.arange(start, stop) % 2}, ()
 
