@@ -34,10 +34,12 @@ from measuring import alone, digits, markdown, noise_images, resident_mib, secon
 
 import lowerbound as lb
 from lowerbound.data.batches import Batches
+from lowerbound.data.block_order import Blocks, EpochOrder
 from lowerbound.data.examples import Examples
 from lowerbound.data.sources import DataConfig, Splits, load
 from lowerbound.foundation import distributed
 from lowerbound.foundation.seeding import generator
+from lowerbound.foundation.shares import Share
 from lowerbound.models.config import ModelConfig
 from lowerbound.models.construction import build_model
 from lowerbound.networks.layers import count_parameters
@@ -247,6 +249,27 @@ def curves(arguments: argparse.Namespace) -> dict[str, Any]:
     return {"largest_relative_difference": largest, "steps": len(one)}
 
 
+def amplification(arguments: argparse.Namespace) -> list[dict[str, Any]]:
+    """Blocks read by all ranks in an epoch, over the blocks of the split: counted from the order, without reading."""
+    found = []
+    for num_rows, batch_size in ((10**5, 128), (10**7, 128), (10**7, 1024)):
+        blocks = Blocks(rows_of_shards=(num_rows,), block_rows=256)
+        order = EpochOrder(blocks, batch_size, 256 * 784, seed=0, epoch=0)
+        for num_ranks in (1, 2, 3, 4, 8, 16, 64):
+            num_read = sum(_blocks_of(order, Share(rank, num_ranks)) for rank in range(num_ranks))
+            about = {"rows": num_rows, "batch_size": batch_size, "lanes": order.lanes, "ranks": num_ranks}
+            found.append(about | {"amplification": num_read / len(blocks.sizes)})
+    return found
+
+
+def _blocks_of(order: EpochOrder, share: Share) -> int:
+    """Blocks that a rank reads: those of the windows of its lanes, and those of the last batch."""
+    own = share.rows(order.batch_size)
+    lanes = range(own.start // order.rows_per_lane, -(-own.stop // order.rows_per_lane))
+    windows = (window for lane in lanes for window in order.windows(lane))
+    return sum(1 for part in (*windows, order.tail) for _ in order.pieces(part))
+
+
 def curve_job(out: str) -> None:
     """On a rank: a short training with a record for every step."""
     torch.set_num_threads(1)
@@ -299,10 +322,20 @@ def tables(figures: dict[str, Any]) -> str:
                 error = f"{100 * (told / measured - 1):+.0f} %"
                 cells.append(("", number, digits(1e3 * told), digits(1e3 * measured), error, digits(whole / measured)))
         parts.append(markdown(columns, cells))
+    if "amplification" in figures:
+        counted = figures["amplification"]
+        numbers = sorted({one["ranks"] for one in counted})
+        keys = sorted({(one["rows"], one["batch_size"], one["lanes"]) for one in counted})
+        by_key = {(one["rows"], one["batch_size"], one["ranks"]): one["amplification"] for one in counted}
+        cells = [
+            (f"{rows:,}, {size:,}, {lanes}", *(f"{by_key[rows, size, number]:.2f}" for number in numbers))
+            for rows, size, lanes in keys
+        ]
+        parts.append(markdown(("rows, batch, lanes", *(f"{number} ranks" for number in numbers)), cells))
     return "\n\n".join([*parts, source(figures)])
 
 
-PARTS = {"sizes": sizes, "ranks": ranks, "curves": curves}
+PARTS = {"sizes": sizes, "ranks": ranks, "curves": curves, "amplification": amplification}
 
 
 def main(words: Sequence[str] | None = None) -> None:
