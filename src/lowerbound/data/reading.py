@@ -5,6 +5,7 @@ allocated, because a few compressed kilobytes can claim terabytes. Pickles are n
 decoder raises on damage becomes a one-line DataError.
 """
 
+import os
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -133,6 +134,8 @@ def refuse_mismatch(path: Path | str, sentence: str) -> NoReturn:
 
 def pyarrow_for(purpose: str, instead: str = "") -> Any:
     """The module pyarrow; UsageError if it is not installed: "`purpose` with pyarrow, which ..."."""
+    # Its own allocator reserves a gigabyte at once, which counts where memory is limited.
+    os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "system")
     try:
         import pyarrow
         import pyarrow.ipc
