@@ -92,7 +92,7 @@ class Batches:
     def _shuffled(self, seed: int, epoch: int, start: int) -> Iterator[Content]:
         if self.packed is not None:
             blocks = shuffled_blocks(self.packed, self.batch_size, seed, epoch, start, self.share)
-            yield from (self._tensors(*block) for block in blocks)
+            yield from (self._owned(*block) for block in blocks)
             return
         order = torch.randperm(self.num_examples, generator=generator(seed, f"order/{epoch}")).to(self.device)
         for batch in range(start, len(self)):
@@ -101,7 +101,7 @@ class Batches:
     def _in_order(self) -> Iterator[Content]:
         if self.packed is not None:
             blocks = blocks_in_order(self.packed, self.batch_size, self.share)
-            yield from (self._tensors(*block) for block in blocks)
+            yield from (self._owned(*block) for block in blocks)
             return
         for batch in range(max(1, len(self))):  # one empty batch if there are no examples
             yield self._chosen(self._places(batch))
@@ -121,6 +121,13 @@ class Batches:
         values = values.transpose(0, 3, 1, 2) if self.is_image else values
         context = None if labels is None else torch.tensor(np.asarray(labels), device=self.device)
         return torch.tensor(values, device=self.device), context
+
+    def _owned(self, values: np.ndarray, labels: np.ndarray | None) -> Content:
+        """The same of a block that nothing else uses, without a copy where none is needed."""
+        if self.is_image or not values.flags.writeable:
+            return self._tensors(values, labels)
+        context = None if labels is None else torch.tensor(labels, device=self.device)
+        return torch.from_numpy(values).to(self.device), context
 
     def _batch(self, content: Content, batch: int, seed: int, place: str) -> Batch:
         values, context = content

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 import numpy as np
+from jaxtyping import Int64
 
 from lowerbound.data.block_order import EpochOrder
 from lowerbound.data.packed_files import Block
@@ -14,8 +15,6 @@ AHEAD = 2**25
 """Bytes of batches that are read ahead, about."""
 
 MOST_AHEAD = 64  # batches
-
-NOTHING: Block = (np.empty(0), None)
 
 
 def shuffled_blocks(
@@ -68,14 +67,10 @@ def _consecutive(rows: PackedRows, start: int, stop: int, cache: dict[int, Block
 def _shuffled(rows: PackedRows, batch_size: int, seed: int, epoch: int, start: int, share: Share) -> Iterator[Block]:
     block_bytes = rows.manifest.block_rows * _row_bytes(rows)
     order = EpochOrder(rows.blocks, batch_size, block_bytes, seed, epoch)
-    own = share.rows(batch_size)
-    lanes = [
-        _Lane(rows, order, lane, max(0, own.start - low), min(order.rows_per_lane, own.stop - low))
-        for lane in range(order.lanes)
-        if (low := lane * order.rows_per_lane) < own.stop and own.start < low + order.rows_per_lane
-    ]
+    lanes = _Lanes(rows, order, share) if start < order.num_full else None
     for batch in range(start, order.num_full):
-        yield _joined([piece for lane in lanes for piece in lane.of_batch(batch)])
+        assert lanes is not None
+        yield lanes.batch(batch)
     if len(order.tail) and start <= order.num_full:
         yield _of_tail(rows, order, share)
 
@@ -86,35 +81,69 @@ def _of_tail(rows: PackedRows, order: EpochOrder, share: Share) -> Block:
     return _rows(rows.gathered(list(order.pieces(order.tail))), order.shuffled(order.tail)[own.slice])
 
 
-class _Lane:
-    """Reads one lane: window after window, of which each batch takes some rows."""
+class _Lanes:
+    """The windows of a rank's lanes, in one array from which a batch is taken in one step."""
 
-    def __init__(self, rows: PackedRows, order: EpochOrder, lane: int, first: int, last: int) -> None:
+    def __init__(self, rows: PackedRows, order: EpochOrder, share: Share) -> None:
         self.rows, self.order = rows, order
-        self.first, self.last = first, last  # of the lane's rows in a batch, those that are wanted
-        self.start = order.lane_range(lane).start
-        self.windows = order.windows(lane)
-        self.window, self.permutation = range(0), np.empty(0, np.int64)
-        self.content: Block = NOTHING
+        places = np.arange(order.batch_size)[share.rows(order.batch_size).slice]
+        first, last = int(places[0]) // order.rows_per_lane, int(places[-1]) // order.rows_per_lane
+        self.lane_of = places // order.rows_per_lane - first  # of each row of the rank's part of a batch
+        self.within = places % order.rows_per_lane
+        self.starts = np.array([order.lane_range(lane).start for lane in range(first, last + 1)])
+        self.windows = [order.windows(lane) for lane in range(first, last + 1)]
+        self.size = max(len(window) for windows in self.windows for window in windows)
+        shape = (len(self.starts), self.size)
+        self.values = np.empty((*shape, *rows.manifest.schema.shape), rows.dtype)
+        self.labels = np.empty(shape, np.int64) if rows.manifest.schema.label_names else None
+        self.permutation = np.zeros(shape, np.int64)
+        self.begins = np.zeros(len(self.starts), np.int64)  # of the windows, in the sequence of rows
+        self.ends = np.zeros(len(self.starts), np.int64)
 
-    def of_batch(self, batch: int) -> Iterator[Block]:
-        """The wanted rows of a batch."""
-        begin = self.start + batch * self.order.rows_per_lane
-        position, stop = begin + self.first, begin + self.last
-        while position < stop:
-            self._load(position)
-            until = min(stop, self.window.stop)
-            places = self.permutation[position - self.window.start : until - self.window.start]
-            yield _rows(self.content, places)
-            position = until
+    def batch(self, number: int) -> Block:
+        """The rank's rows of a batch."""
+        positions = self.starts[self.lane_of] + number * self.order.rows_per_lane + self.within
+        chosen, is_missing = self._chosen(positions)
+        # Rows of windows that are not loaded yet are taken from anywhere, and replaced below.
+        values, labels = self._taken(chosen)
+        while is_missing.any():
+            missing = np.flatnonzero(is_missing)
+            for lane in np.unique(self.lane_of[missing]):
+                self._load(int(lane), int(positions[missing][self.lane_of[missing] == lane][0]))
+            chosen, still_missing = self._chosen(positions)
+            found = missing[~still_missing[missing]]
+            more = self._taken(chosen[found])
+            values[found] = more[0]
+            if labels is not None:
+                labels[found] = more[1]
+            is_missing[found] = False
+        return values, labels
 
-    def _load(self, position: int) -> None:
-        if position in self.window:
-            return
-        self.content = NOTHING  # freed before the next is read
-        self.window = next(window for window in self.windows if position in window)
-        self.content = self.rows.gathered(list(self.order.pieces(self.window)))
-        self.permutation = self.order.shuffled(self.window)
+    def _chosen(self, positions: Int64[np.ndarray, " row"]) -> tuple[np.ndarray, np.ndarray]:
+        """Where rows are in the windows, as numbers of rows of all of them; and which are in none."""
+        begins, ends = self.begins[self.lane_of], self.ends[self.lane_of]
+        is_missing = (positions < begins) | (positions >= ends)
+        places = self.permutation[self.lane_of, np.where(is_missing, 0, positions - begins)]
+        return self.lane_of * self.size + places, is_missing
+
+    def _taken(self, chosen: Int64[np.ndarray, " row"]) -> Block:
+        flat = self.values.reshape(-1, *self.values.shape[2:])
+        labels = None if self.labels is None else self.labels.reshape(-1)[chosen]
+        return np.take(flat, chosen, axis=0, mode="clip"), labels
+
+    def _load(self, lane: int, position: int) -> None:
+        """Replace the window of a lane by the one with this position."""
+        window = next(window for window in self.windows[lane] if position in window)
+        at = 0
+        for piece in self.order.pieces(window):
+            values, labels = self.rows.block(piece.block)
+            size = piece.rows.stop - piece.rows.start
+            self.values[lane, at : at + size] = values[piece.rows]
+            if self.labels is not None and labels is not None:
+                self.labels[lane, at : at + size] = labels[piece.rows]
+            at += size
+        self.permutation[lane, : len(window)] = self.order.shuffled(window)
+        self.begins[lane], self.ends[lane] = window.start, window.stop
 
 
 def _rows(block: Block, chosen: slice | np.ndarray) -> Block:
