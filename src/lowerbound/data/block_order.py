@@ -24,7 +24,7 @@ from lowerbound.foundation.seeding import generator
 MIXED_BLOCKS = 16
 """Blocks that a batch is drawn from, at least, where the split has as many."""
 
-ROWS_PER_LANE = 8
+ROWS_PER_LANE = 32
 """Rows that a batch takes from each lane, at least."""
 
 LARGEST_WINDOWS = 2**28

@@ -3,7 +3,6 @@
 from collections.abc import Iterator
 
 import numpy as np
-from jaxtyping import Int64
 
 from lowerbound.data.block_order import EpochOrder
 from lowerbound.data.packed_files import Block
@@ -11,10 +10,12 @@ from lowerbound.data.packed_rows import PackedRows
 from lowerbound.data.prefetch import prefetched
 from lowerbound.foundation.shares import WHOLE, Share
 
-AHEAD = 2**25
-"""Bytes of batches that are read ahead, about."""
+AHEAD = 2**23
+"""Bytes of batches that are read ahead, about: few enough to stay in the processor's cache until they are used."""
 
 MOST_AHEAD = 64  # batches
+
+NOTHING: Block = (np.empty(0), None)
 
 
 def shuffled_blocks(
@@ -67,10 +68,19 @@ def _consecutive(rows: PackedRows, start: int, stop: int, cache: dict[int, Block
 def _shuffled(rows: PackedRows, batch_size: int, seed: int, epoch: int, start: int, share: Share) -> Iterator[Block]:
     block_bytes = rows.manifest.block_rows * _row_bytes(rows)
     order = EpochOrder(rows.blocks, batch_size, block_bytes, seed, epoch)
-    lanes = _Lanes(rows, order, share) if start < order.num_full else None
+    own = share.rows(batch_size)
+    lanes = [
+        _Lane(rows, order, lane, slice(max(0, own.start - low), min(order.rows_per_lane, own.stop - low)))
+        for lane in range(order.lanes)
+        if (low := lane * order.rows_per_lane) < own.stop and own.start < low + order.rows_per_lane
+    ]
     for batch in range(start, order.num_full):
-        assert lanes is not None
-        yield lanes.batch(batch)
+        values = np.empty((own.stop - own.start, *rows.manifest.schema.shape), rows.dtype)
+        labels = np.empty(len(values), np.int64) if rows.manifest.schema.label_names else None
+        at = 0
+        for lane in lanes:
+            at = lane.write(batch, values, labels, at)
+        yield values, labels
     if len(order.tail) and start <= order.num_full:
         yield _of_tail(rows, order, share)
 
@@ -81,69 +91,40 @@ def _of_tail(rows: PackedRows, order: EpochOrder, share: Share) -> Block:
     return _rows(rows.gathered(list(order.pieces(order.tail))), order.shuffled(order.tail)[own.slice])
 
 
-class _Lanes:
-    """The windows of a rank's lanes, in one array from which a batch is taken in one step."""
+class _Lane:
+    """Reads one lane: window after window, of which each batch takes some rows."""
 
-    def __init__(self, rows: PackedRows, order: EpochOrder, share: Share) -> None:
+    def __init__(self, rows: PackedRows, order: EpochOrder, lane: int, wanted: slice) -> None:
         self.rows, self.order = rows, order
-        places = np.arange(order.batch_size)[share.rows(order.batch_size).slice]
-        first, last = int(places[0]) // order.rows_per_lane, int(places[-1]) // order.rows_per_lane
-        self.lane_of = places // order.rows_per_lane - first  # of each row of the rank's part of a batch
-        self.within = places % order.rows_per_lane
-        self.starts = np.array([order.lane_range(lane).start for lane in range(first, last + 1)])
-        self.windows = [order.windows(lane) for lane in range(first, last + 1)]
-        self.size = max(len(window) for windows in self.windows for window in windows)
-        shape = (len(self.starts), self.size)
-        self.values = np.empty((*shape, *rows.manifest.schema.shape), rows.dtype)
-        self.labels = np.empty(shape, np.int64) if rows.manifest.schema.label_names else None
-        self.permutation = np.zeros(shape, np.int64)
-        self.begins = np.zeros(len(self.starts), np.int64)  # of the windows, in the sequence of rows
-        self.ends = np.zeros(len(self.starts), np.int64)
+        self.wanted = wanted  # of the lane's rows in a batch
+        self.start = order.lane_range(lane).start
+        self.windows = order.windows(lane)
+        self.window, self.permutation = range(0), np.empty(0, np.int64)
+        self.content: Block = NOTHING
 
-    def batch(self, number: int) -> Block:
-        """The rank's rows of a batch."""
-        positions = self.starts[self.lane_of] + number * self.order.rows_per_lane + self.within
-        chosen, is_missing = self._chosen(positions)
-        # Rows of windows that are not loaded yet are taken from anywhere, and replaced below.
-        values, labels = self._taken(chosen)
-        while is_missing.any():
-            missing = np.flatnonzero(is_missing)
-            for lane in np.unique(self.lane_of[missing]):
-                self._load(int(lane), int(positions[missing][self.lane_of[missing] == lane][0]))
-            chosen, still_missing = self._chosen(positions)
-            found = missing[~still_missing[missing]]
-            more = self._taken(chosen[found])
-            values[found] = more[0]
-            if labels is not None:
-                labels[found] = more[1]
-            is_missing[found] = False
-        return values, labels
+    def write(self, batch: int, values: np.ndarray, labels: np.ndarray | None, at: int) -> int:
+        """Write the wanted rows of a batch from row `at` on; the row after them."""
+        begin = self.start + batch * self.order.rows_per_lane
+        position, stop = begin + self.wanted.start, begin + self.wanted.stop
+        while position < stop:
+            self._load(position)
+            until = min(stop, self.window.stop)
+            places = self.permutation[position - self.window.start : until - self.window.start]
+            out = slice(at, at + len(places))
+            # With "raise" a copy of the output would be made first.
+            np.take(self.content[0], places, axis=0, out=values[out], mode="clip")
+            if labels is not None and self.content[1] is not None:
+                labels[out] = self.content[1][places]
+            position, at = until, out.stop
+        return at
 
-    def _chosen(self, positions: Int64[np.ndarray, " row"]) -> tuple[np.ndarray, np.ndarray]:
-        """Where rows are in the windows, as numbers of rows of all of them; and which are in none."""
-        begins, ends = self.begins[self.lane_of], self.ends[self.lane_of]
-        is_missing = (positions < begins) | (positions >= ends)
-        places = self.permutation[self.lane_of, np.where(is_missing, 0, positions - begins)]
-        return self.lane_of * self.size + places, is_missing
-
-    def _taken(self, chosen: Int64[np.ndarray, " row"]) -> Block:
-        flat = self.values.reshape(-1, *self.values.shape[2:])
-        labels = None if self.labels is None else self.labels.reshape(-1)[chosen]
-        return np.take(flat, chosen, axis=0, mode="clip"), labels
-
-    def _load(self, lane: int, position: int) -> None:
-        """Replace the window of a lane by the one with this position."""
-        window = next(window for window in self.windows[lane] if position in window)
-        at = 0
-        for piece in self.order.pieces(window):
-            values, labels = self.rows.block(piece.block)
-            size = piece.rows.stop - piece.rows.start
-            self.values[lane, at : at + size] = values[piece.rows]
-            if self.labels is not None and labels is not None:
-                self.labels[lane, at : at + size] = labels[piece.rows]
-            at += size
-        self.permutation[lane, : len(window)] = self.order.shuffled(window)
-        self.begins[lane], self.ends[lane] = window.start, window.stop
+    def _load(self, position: int) -> None:
+        if position in self.window:
+            return
+        self.content = NOTHING  # freed before the next is read
+        self.window = next(window for window in self.windows if position in window)
+        self.content = self.rows.gathered(list(self.order.pieces(self.window)))
+        self.permutation = self.order.shuffled(self.window)
 
 
 def _rows(block: Block, chosen: slice | np.ndarray) -> Block:

@@ -63,8 +63,11 @@ class PackedRows:
         return values, labels
 
     def gathered(self, pieces: Sequence[BlockRows]) -> Block:
-        """The rows of several blocks, one after another."""
+        """The rows of several blocks, one after another; those of a single block are not copied."""
         read = [(self.block(piece.block), piece.rows) for piece in pieces]
+        if len(read) == 1:
+            (of_block, names), rows = read[0]
+            return of_block[rows], None if names is None else names[rows]
         values = np.concatenate([block[0][rows] for block, rows in read])
         labels = [block[1][rows] for block, rows in read if block[1] is not None]
         return values, np.concatenate(labels) if labels else None
