@@ -63,8 +63,8 @@ def test_a_batch_is_drawn_from_at_least_sixteen_blocks():
 
 
 def test_lanes_divide_the_batch_and_are_limited_by_blocks_and_memory():
-    assert num_lanes(128, num_blocks=1000, block_bytes=1000) == 16
-    assert num_lanes(100, num_blocks=1000, block_bytes=1000) == 10
+    assert num_lanes(512, num_blocks=1000, block_bytes=1000) == 16
+    assert num_lanes(100, num_blocks=1000, block_bytes=1000) == 2
     assert num_lanes(7, num_blocks=1000, block_bytes=1000) == 1
     assert num_lanes(1024, num_blocks=5, block_bytes=1000) == 4
     assert num_lanes(1024, num_blocks=1000, block_bytes=2**26) == 4
@@ -73,10 +73,10 @@ def test_lanes_divide_the_batch_and_are_limited_by_blocks_and_memory():
 @pytest.mark.parametrize("num_ranks", [1, 2, 4, 8])
 def test_every_block_is_read_by_one_rank_but_those_at_the_edges_of_lanes(num_ranks):
     blocks = Blocks(rows_of_shards=(16 * 300,), block_rows=16)
-    order = EpochOrder(blocks, 128, 1000, seed=0, epoch=0)
+    order = EpochOrder(blocks, 256, 1000, seed=0, epoch=0)
     readers = np.zeros(len(blocks.sizes), int)
     for rank in range(num_ranks):
-        own = Share(rank, num_ranks).rows(128)
+        own = Share(rank, num_ranks).rows(256)
         lanes = range(own.start // order.rows_per_lane, -(-own.stop // order.rows_per_lane))
         read = {piece.block for lane in lanes for window in order.windows(lane) for piece in order.pieces(window)}
         readers[list(read)] += 1

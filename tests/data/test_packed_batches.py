@@ -77,10 +77,10 @@ def test_ranks_read_the_data_about_once_together(digits, tmp_path):
     for num_ranks in (1, 2, 4):
         before = rows.bytes_read
         for rank in range(num_ranks):
-            for _ in shuffled_blocks(rows, 64, 0, 0, share=Share(rank, num_ranks)):
+            for _ in shuffled_blocks(rows, 256, 0, 0, share=Share(rank, num_ranks)):
                 pass
         # A block at the edge of two lanes may be read twice, and those of the last batch by every rank.
-        at_edges, of_tail = 8, num_ranks * (1 + len(rows) % 64 // 4 + 1)
+        at_edges, of_tail = 8, num_ranks * (1 + len(rows) % 256 // 4 + 1)
         assert rows.bytes_read - before <= total + (at_edges + of_tail) * 4 * 64
 
 
