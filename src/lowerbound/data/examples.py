@@ -83,6 +83,13 @@ class Examples:
         labels = None if self.labels is None else self.labels[indices]
         return replace(self, stored=np.asarray(self.stored[indices]), labels=labels)
 
+    def slice(self, start: int, stop: int) -> "Examples":
+        """The examples from `start` to `stop`, in memory."""
+        if isinstance(self.stored, PackedValues) and start < stop:
+            values, labels = self.stored.rows.consecutive(start, stop)
+            return replace(self, stored=values, labels=labels)
+        return self.subset(np.arange(start, stop))
+
     def head(self, most: int) -> "Examples":
         """The first `most` examples, which stay where they are, on disk or in memory."""
         if len(self) <= most or not isinstance(self.stored, PackedValues):

@@ -9,6 +9,7 @@ import numpy as np
 from lowerbound.data.column_writers import Columns
 from lowerbound.data.examples import Collection
 from lowerbound.data.packed_files import is_packed
+from lowerbound.data.prefetch import prefetched
 from lowerbound.data.remote import Location
 from lowerbound.data.sources import checksum
 from lowerbound.runs.inputs import InputOptions, read_inputs
@@ -36,10 +37,13 @@ def open_inputs(trained: TrainedModel, inputs: Sequence[str], options: InputOpti
 
 
 def parts_of(inputs: InputParts, start: int = 0, stop: int | None = None) -> Iterator[Part]:
-    """The examples of a range, a part at a time; all by default, and one empty part if there are none."""
-    stop = inputs.num_rows if stop is None else stop
-    for first in range(start, max(stop, start + 1), inputs.rows_at_once):
-        yield inputs.part(first, min(first + inputs.rows_at_once, stop))
+    """The examples of a range, a part at a time; all by default, and one empty part if there are none.
+
+    The next part is read while the last one is used.
+    """
+    end = inputs.num_rows if stop is None else stop
+    firsts = range(start, max(end, start + 1), inputs.rows_at_once)
+    return prefetched((inputs.part(first, min(first + inputs.rows_at_once, end)) for first in firsts), depth=1)
 
 
 def joined(columns: Sequence[Columns]) -> Columns:

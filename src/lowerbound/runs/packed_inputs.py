@@ -46,7 +46,7 @@ class PackedInputs:
 
     def part(self, start: int, stop: int) -> Part:
         """The examples of a range, numbered by their place in the data."""
-        few = self.examples.subset(np.arange(start, stop))
+        few = self.examples.slice(start, stop)
         numbers = np.arange(start, stop)
         collection = self._rows(few) if self.trained.schema.has_named_columns else self._array(few, numbers)
         # If some were skipped, the ids are the positions of the others.
