@@ -140,7 +140,9 @@ def ranks_job(name: str, batch_size: int, num_windows: int) -> None:
     """On a rank: the same, of all ranks together; the first prints it."""
     torch.set_num_threads(1)
     distributed.join()
-    print(json.dumps({"seconds": step_seconds(name, batch_size, num_windows)}) if distributed.is_writer() else "")
+    seconds = step_seconds(name, batch_size, num_windows)
+    distributed.texts("")  # no rank ends while another still reads from it
+    print(json.dumps({"seconds": seconds}) if distributed.is_writer() else "")
 
 
 def sums_job() -> None:
@@ -155,6 +157,7 @@ def sums_job() -> None:
             distributed.add_up(vector)
             seconds.append(time.perf_counter() - started)
         found[4 * size] = median(seconds[5:])
+    distributed.texts("")
     if distributed.is_writer():
         print(json.dumps(found))
 
@@ -252,7 +255,7 @@ def curves(arguments: argparse.Namespace) -> dict[str, Any]:
 def amplification(arguments: argparse.Namespace) -> list[dict[str, Any]]:
     """Blocks read by all ranks in an epoch, over the blocks of the split: counted from the order, without reading."""
     found = []
-    for num_rows, batch_size in ((10**5, 128), (10**7, 128), (10**7, 1024)):
+    for num_rows, batch_size in ((10**5, 128), (10**7, 32), (10**7, 128), (10**7, 1024)):
         blocks = Blocks(rows_of_shards=(num_rows,), block_rows=256)
         order = EpochOrder(blocks, batch_size, 256 * 784, seed=0, epoch=0)
         for num_ranks in (1, 2, 3, 4, 8, 16, 64):

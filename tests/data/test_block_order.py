@@ -64,7 +64,9 @@ def test_a_batch_is_drawn_from_at_least_sixteen_blocks():
 
 def test_lanes_divide_the_batch_and_are_limited_by_blocks_and_memory():
     assert num_lanes(512, num_blocks=1000, block_bytes=1000) == 16
-    assert num_lanes(100, num_blocks=1000, block_bytes=1000) == 2
+    assert num_lanes(32, num_blocks=1000, block_bytes=1000) == 4
+    assert num_lanes(1024, num_blocks=1000, block_bytes=1000) == 32
+    assert num_lanes(100, num_blocks=1000, block_bytes=1000) == 10
     assert num_lanes(7, num_blocks=1000, block_bytes=1000) == 1
     assert num_lanes(1024, num_blocks=5, block_bytes=1000) == 4
     assert num_lanes(1024, num_blocks=1000, block_bytes=2**26) == 4

@@ -24,8 +24,11 @@ from lowerbound.foundation.seeding import generator
 MIXED_BLOCKS = 16
 """Blocks that a batch is drawn from, at least, where the split has as many."""
 
-ROWS_PER_LANE = 32
-"""Rows that a batch takes from each lane, at least."""
+LEAST_ROWS = 8
+"""Rows that a batch takes from each lane, at least, if there are no more lanes than mixed blocks."""
+
+ROWS_OF_MANY = 32
+"""Rows that a batch takes from each lane, at least, if there are more: the windows of all should stay in the cache."""
 
 LARGEST_WINDOWS = 2**28
 """Bytes of the windows of all lanes, at most, in one process."""
@@ -72,7 +75,8 @@ class Blocks:
 
 def num_lanes(batch_size: int, num_blocks: int, block_bytes: int) -> int:
     """Lanes of a split: a divisor of the batch size, so that every batch takes equally many rows from each."""
-    most = max(1, min(batch_size // ROWS_PER_LANE, num_blocks, LARGEST_WINDOWS // max(1, block_bytes)))
+    wanted = max(min(batch_size // LEAST_ROWS, MIXED_BLOCKS), batch_size // ROWS_OF_MANY)
+    most = max(1, min(wanted, num_blocks, LARGEST_WINDOWS // max(1, block_bytes)))
     return next(lanes for lanes in range(most, 0, -1) if batch_size % lanes == 0)
 
 
