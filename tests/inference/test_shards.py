@@ -67,7 +67,7 @@ def test_training_on_packed_data_has_the_curve_of_one_process_and_continues(fold
     for num_ranks in (2, 3):
         for curve in found[num_ranks]:
             assert [step for step, _ in curve] == [step for step, _ in expected]
-            assert [elbo for _, elbo in curve] == pytest.approx([elbo for _, elbo in expected], rel=1e-5)
+            assert [elbo for _, elbo in curve] == pytest.approx([elbo for _, elbo in expected], rel=1e-4)
 
 
 def test_a_damaged_shard_ends_all_ranks_with_the_name_of_the_file(folder):

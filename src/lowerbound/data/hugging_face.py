@@ -124,8 +124,9 @@ class _Source:
 
     def check(self) -> None:
         """DataError if there are too many rows, or none."""
+        if len(self.rows):
+            self.limit.check(self.path, self.rows.data.nbytes)
         self.check_rows()
-        self.limit.check(self.path, self.rows.data.nbytes)
 
     def check_rows(self) -> None:
         """DataError if there are none, or no column of labels of that name."""

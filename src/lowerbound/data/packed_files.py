@@ -120,7 +120,9 @@ def read_manifest(location: Location) -> Manifest:
 
 def _check_files(location: Location, manifest: Manifest) -> None:
     shards = [shard for split in manifest.splits.values() for shard in split.shards]
-    sizes = location.sizes(shard.file for shard in shards)
+    sizes = location.sizes([STATISTICS, *(shard.file for shard in shards)])
+    if STATISTICS not in sizes:
+        refuse(f"{location}/{STATISTICS}", "is missing; restore it, or pack the data again")
     for shard in shards:
         if shard.file not in sizes:
             refuse(f"{location}/{shard.file}", "is missing; restore it, or pack the data again")

@@ -42,7 +42,7 @@ from lowerbound.data.reading import format_bytes
 from lowerbound.data.remote import Location
 from lowerbound.data.support_scan import SupportScan
 from lowerbound.data.threads import in_order
-from lowerbound.foundation.errors import UsageError
+from lowerbound.foundation.errors import DataError, UsageError
 from lowerbound.foundation.folder_lock import LOCK, locked_folder
 from lowerbound.foundation.run_identity import digest
 from lowerbound.foundation.storage import PART, save_tensors, stated_checksum
@@ -153,9 +153,12 @@ def write_packed(out: Path, plan: Plan, workers: int = 1, report: Report | None 
     """
     needed_pyarrow()
     with locked_folder(out):
+        damaged: set[str] = set()
         if (out / MANIFEST).exists():
-            return _complete(out, plan), False
-        kept = _kept(out, plan)
+            manifest, damaged = _complete(out, plan)
+            if manifest is not None and not damaged:
+                return manifest, False
+        kept = _kept(out, plan) - damaged
         _check_space(out, plan, kept)
         shards, seen = _write_shards(out, plan, kept, workers, report)
         plan.data.check_unchanged()
@@ -164,14 +167,31 @@ def write_packed(out: Path, plan: Plan, workers: int = 1, report: Report | None 
     return manifest.sealed(), True
 
 
-def _complete(out: Path, plan: Plan) -> Manifest:
-    """The manifest of packed data that are complete; UsageError if they are of another plan."""
-    manifest = read_manifest(Location(out))
-    if any(shard_about(out / job.file) != job.about for job in plan.jobs):
+def _complete(out: Path, plan: Plan) -> tuple[Manifest | None, set[str]]:
+    """The manifest of packed data, None if it is damaged or a file is missing, and the shards that are damaged, which
+    are written again; UsageError if the data are of another plan.
+    """
+    about = {job.file: job.about for job in plan.jobs}
+    found = {name: shard_about(out / name) for name in about}
+    if any(mark and mark != about[name] for name, mark in found.items()):
         raise UsageError(
             f"{out} contains other packed data, or the same packed with other settings; choose another folder.", hint=""
         )
-    return manifest
+    try:
+        manifest = read_manifest(Location(out))
+    except DataError:
+        return None, set()
+    known = {shard.file: shard for split in manifest.splits.values() for shard in split.shards}
+    if known.keys() != about.keys():
+        raise UsageError(f"{out} contains other packed data; choose another folder.")
+    return manifest, {name for name, shard in known.items() if not _is_intact(out / name, shard)}
+
+
+def _is_intact(path: Path, shard: Shard) -> bool:
+    # A damaged file makes the library raise nearly anything.
+    with suppress(Exception):
+        return described_shard(path) == shard
+    return False
 
 
 def _kept(out: Path, plan: Plan) -> set[str]:
@@ -180,7 +200,7 @@ def _kept(out: Path, plan: Plan) -> set[str]:
     others = sorted(
         path.name
         for path in out.iterdir()
-        if path.name not in (*about, LOCK, STATISTICS) and not path.name.endswith(PART)
+        if path.name not in (*about, LOCK, STATISTICS, MANIFEST) and not path.name.endswith(PART)
     )
     if others:
         raise UsageError(f"{out} is not empty: it contains {others[0]}; choose another folder, or empty it.")

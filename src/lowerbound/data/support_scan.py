@@ -40,7 +40,9 @@ class SupportScan:
         if not values.size:
             return
         bottom, top = self.range
-        self.low, self.high = min(self.low, float(values.min())), max(self.high, float(values.max()))
+        # numpy's minimum, not Python's: NaN stays NaN.
+        self.low = float(np.minimum(self.low, values.min()))
+        self.high = float(np.maximum(self.high, values.max()))
         if self.layout == "table":
             return
         self.is_binary = self.is_binary and bool(((values == bottom) | (values == top)).all())
@@ -55,8 +57,8 @@ class SupportScan:
         return SupportScan(
             self.range,
             self.layout,
-            low=min(self.low, other.low),
-            high=max(self.high, other.high),
+            low=float(np.minimum(self.low, other.low)),
+            high=float(np.maximum(self.high, other.high)),
             has_missing=self.has_missing or other.has_missing,
             is_binary=self.is_binary and other.is_binary,
             is_whole=self.is_whole and other.is_whole,

@@ -136,7 +136,7 @@ def score_shards(
     def results(start: int, stop: int) -> Iterator[PartResult]:
         for part in parts_of(found, start, stop):
             judged = scorer.judge(scorer.measure(part))
-            yield Scored(tuple(map(str, part.ids)), judged).columns, part.collection.skipped
+            yield {**Scored((), judged).columns, "id": part.ids}, part.collection.skipped
 
     about = {"by": by, "rate": false_alarm_rate, "importance": importance, "skips": options.skip_broken}
     job = job_of("score", model=model_checksum(path_of(run)), data=found.identity, **about)

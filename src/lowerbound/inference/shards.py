@@ -97,7 +97,7 @@ def _prepare(folder: Path, names: Sequence[str], job: str) -> None:
         if not is_own:
             raise UsageError(
                 f"{folder} is not empty: {path.name} is not of this task, model and data; choose another folder.",
-                hint="out",
+                hint="shards",
             )
 
 
