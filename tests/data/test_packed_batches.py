@@ -22,6 +22,7 @@ from lowerbound.data.remote import Location
 from lowerbound.data.sources import DataConfig, load
 from lowerbound.foundation.schema import Schema
 from lowerbound.foundation.shares import Share
+from lowerbound.foundation.storage import save_tensors
 from packed_sets import packed_splits, shards_of
 
 
@@ -113,6 +114,7 @@ def test_batch_means_depend_little_on_blocks(tmp_path):
         packed_version=PACKED_VERSION, name="sorted", schema=schema, dtype="float32", block_rows=32,
         splits={"train": split}, has_own_splits=False, statistics=STATISTICS,
     )  # fmt: skip
+    save_tensors(tmp_path / "sorted" / STATISTICS, {}, {})
     write_manifest(tmp_path / "sorted", manifest)
     location = Location(tmp_path / "sorted")
     rows = packed_examples(location, read_manifest(location)).stored.rows
