@@ -68,9 +68,14 @@ class Blocks:
         """Number of rows."""
         return int(self.starts[-1])
 
-    def containing(self, row: int) -> int:
-        """The block of a row."""
-        return int(np.searchsorted(self.starts, row, side="right")) - 1
+    def covering(self, start: int, stop: int) -> Iterator[BlockRows]:
+        """The rows from `start` to `stop`, block by block."""
+        first = int(np.searchsorted(self.starts, start, side="right")) - 1
+        for block in range(first, len(self.sizes)):
+            low, high = int(self.starts[block]), int(self.starts[block + 1])
+            if low >= stop:
+                return
+            yield BlockRows(block, slice(max(start, low) - low, min(stop, high) - low))
 
 
 def num_lanes(batch_size: int, num_blocks: int, block_bytes: int) -> int:
@@ -111,7 +116,7 @@ class EpochOrder:
             return []
         first = int(np.searchsorted(self.starts, positions.start, side="right")) - 1
         # The windows of different lanes end at different batches, so that reading is spread over time.
-        whole = 1 + lane % self.window_blocks if self.window_blocks > 1 else 1
+        whole = 1 + lane % self.window_blocks
         edges, block = [positions.start], first + whole
         while block < len(self.starts) and self.starts[block] < positions.stop:
             edges.append(int(self.starts[block]))

@@ -62,7 +62,7 @@ class Listed:
     source: Path
     entries: list[ImageFile]
     notes: tuple[str, ...]
-    others: tuple[str, ...]  # the note on files that are no images, if there are any
+    others: tuple[str, ...]  # a note on files that are not images; empty if all are
 
     def notes_after(self, notes: tuple[str, ...], has_labels: bool) -> tuple[str, ...]:
         """All notes, after those on the pixels."""

@@ -1,6 +1,8 @@
 """Batches of examples on disk: those of an epoch in random order, or all in order, read ahead by a thread."""
 
+from bisect import bisect_right
 from collections.abc import Iterator
+from functools import lru_cache
 
 import numpy as np
 
@@ -36,37 +38,18 @@ def blocks_in_order(rows: PackedRows, batch_size: int, share: Share = WHOLE) -> 
 
 
 def _depth(rows: PackedRows, batch_size: int) -> int:
-    return max(2, min(MOST_AHEAD, AHEAD // max(1, batch_size * _row_bytes(rows))))
-
-
-def _row_bytes(rows: PackedRows) -> int:
-    return int(np.prod(rows.manifest.schema.shape)) * rows.dtype.itemsize
+    return max(2, min(MOST_AHEAD, AHEAD // max(1, batch_size * rows.row_bytes)))
 
 
 def _in_order(rows: PackedRows, batch_size: int, share: Share) -> Iterator[Block]:
-    cache: dict[int, Block] = {}  # the last block: batches need not end where blocks do
+    block = lru_cache(maxsize=1)(rows.block)  # batches need not end where blocks do
     for first in range(0, len(rows), batch_size):
         own = share.rows(min(batch_size, len(rows) - first))
-        yield _consecutive(rows, first + own.start, first + own.stop, cache)
-
-
-def _consecutive(rows: PackedRows, start: int, stop: int, cache: dict[int, Block]) -> Block:
-    number, parts = rows.blocks.containing(start), list[Block]()
-    while not parts or rows.blocks.starts[number] < stop:
-        low = int(rows.blocks.starts[number])
-        if number not in cache:
-            cache.clear()
-            cache[number] = rows.block(number)
-        inside = slice(max(0, start - low), max(0, stop - low))
-        parts.append(_rows(cache[number], inside))
-        number += 1
-        if number == len(rows.blocks.sizes):
-            break
-    return _joined(parts)
+        yield rows.gathered(rows.blocks.covering(first + own.start, first + own.stop), block)
 
 
 def _shuffled(rows: PackedRows, batch_size: int, seed: int, epoch: int, start: int, share: Share) -> Iterator[Block]:
-    block_bytes = rows.manifest.block_rows * _row_bytes(rows)
+    block_bytes = rows.manifest.block_rows * rows.row_bytes
     order = EpochOrder(rows.blocks, batch_size, block_bytes, seed, epoch)
     own = share.rows(batch_size)
     lanes = [
@@ -88,7 +71,9 @@ def _shuffled(rows: PackedRows, batch_size: int, seed: int, epoch: int, start: i
 def _of_tail(rows: PackedRows, order: EpochOrder, share: Share) -> Block:
     """The rank's rows of the last, shorter batch."""
     own = share.rows(len(order.tail))
-    return _rows(rows.gathered(list(order.pieces(order.tail))), order.shuffled(order.tail)[own.slice])
+    values, labels = rows.gathered(order.pieces(order.tail))
+    chosen = order.shuffled(order.tail)[own.slice]
+    return values[chosen], None if labels is None else labels[chosen]
 
 
 class _Lane:
@@ -122,18 +107,6 @@ class _Lane:
         if position in self.window:
             return
         self.content = NOTHING  # freed before the next is read
-        self.window = next(window for window in self.windows if position in window)
-        self.content = self.rows.gathered(list(self.order.pieces(self.window)))
+        self.window = self.windows[bisect_right(self.windows, position, key=lambda window: window.start) - 1]
+        self.content = self.rows.gathered(self.order.pieces(self.window))
         self.permutation = self.order.shuffled(self.window)
-
-
-def _rows(block: Block, chosen: slice | np.ndarray) -> Block:
-    values, labels = block
-    return values[chosen], None if labels is None else labels[chosen]
-
-
-def _joined(parts: list[Block]) -> Block:
-    if len(parts) == 1:
-        return parts[0]
-    labels = [part[1] for part in parts if part[1] is not None]
-    return np.concatenate([part[0] for part in parts]), np.concatenate(labels) if labels else None

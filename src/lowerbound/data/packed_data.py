@@ -86,7 +86,7 @@ DRAWN = Support(0.0, 1.0, num_levels=2, is_binary=True)
 def _held_out(location: Location, manifest: Manifest, name: str, config: DataConfig) -> Examples:
     split = manifest.splits[name]
     rows = PackedRows(location, manifest, split.shards)
-    num_bytes = split.rows * int(np.prod(manifest.schema.shape)) * rows.dtype.itemsize
+    num_bytes = split.rows * rows.row_bytes
     limit_from_setting(config.max_gib).check(
         f"{location}, split {name},", num_bytes, "is read into memory and takes", "pack with fewer held-out examples"
     )

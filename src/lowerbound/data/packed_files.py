@@ -81,6 +81,11 @@ class Manifest:
         """Number of examples of all splits."""
         return sum(split.rows for split in self.splits.values())
 
+    @property
+    def row_bytes(self) -> int:
+        """Bytes of the values of an example."""
+        return int(np.prod(self.schema.shape)) * np.dtype(self.dtype).itemsize
+
     def sealed(self) -> "Manifest":
         """The same with its checksum, by which a run recognises its data: it covers every block."""
         return replace(self, checksum=checksum_of(asdict(self)))

@@ -3,7 +3,7 @@
 import hashlib
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -62,25 +62,22 @@ class PackedRows:
             values = self.transform(values, int(self.blocks.starts[number]))
         return values, labels
 
-    def gathered(self, pieces: Sequence[BlockRows]) -> Block:
-        """The rows of several blocks, one after another; those of a single block are not copied."""
-        read = [(self.block(piece.block), piece.rows) for piece in pieces]
+    def gathered(self, pieces: Iterable[BlockRows], block: Callable[[int], Block] | None = None) -> Block:
+        """The rows of several blocks, one after another; those of a single block are not copied.
+
+        `block` reads a block, by default from the disk.
+        """
+        read = [((block or self.block)(piece.block), piece.rows) for piece in pieces]
         if len(read) == 1:
             (of_block, names), rows = read[0]
             return of_block[rows], None if names is None else names[rows]
-        values = np.concatenate([block[0][rows] for block, rows in read])
-        labels = [block[1][rows] for block, rows in read if block[1] is not None]
+        values = np.concatenate([one[0][rows] for one, rows in read])
+        labels = [one[1][rows] for one, rows in read if one[1] is not None]
         return values, np.concatenate(labels) if labels else None
 
     def consecutive(self, start: int, stop: int) -> Block:
         """Rows from `start` to `stop`."""
-        first = self.blocks.containing(start)
-        pieces = []
-        while first < len(self.blocks.sizes) and self.blocks.starts[first] < stop:
-            low = int(self.blocks.starts[first])
-            pieces.append(BlockRows(first, slice(max(0, start - low), stop - low)))
-            first += 1
-        return self.gathered(pieces)
+        return self.gathered(self.blocks.covering(start, stop))
 
     def chosen(self, indices: Int64[np.ndarray, " index"]) -> Block:
         """The rows at `indices`, each of whose blocks is read once."""
@@ -100,6 +97,11 @@ class PackedRows:
     def dtype(self) -> np.dtype[Any]:
         """The type of the values; binarised ones are bytes."""
         return np.dtype(np.uint8 if self.transform is not None else self.manifest.dtype)
+
+    @property
+    def row_bytes(self) -> int:
+        """Bytes of the values of a row."""
+        return int(np.prod(self.manifest.schema.shape)) * self.dtype.itemsize
 
     @property
     def digest(self) -> bytes:
@@ -173,7 +175,7 @@ class PackedValues(_Column):
     @property
     def num_bytes(self) -> int:
         """Bytes of all values."""
-        return int(np.prod(self.shape)) * self.dtype.itemsize
+        return len(self) * self.rows.row_bytes
 
     @property
     def place(self) -> str:

@@ -29,7 +29,7 @@ def over_ranks(examples: Examples, measure: Measure) -> tuple[Tensor, ...]:
     """`measure(examples)`, of which each rank computes a part; every rank gets all rows.
 
     Noise depends on the examples alone, so that neither do the results depend on the number of ranks. Pixels that are
-    drawn anew on every pass are drawn batch by batch, and not divided.
+    redrawn on every pass depend on the batch, so such examples are not divided.
     """
     share = distributed.share()
     if not _divided or examples.is_redrawn or len(examples) < share.num_ranks:

@@ -41,8 +41,8 @@ class PackedInputs:
         self.examples = packed_examples(location, manifest)
         if trained.schema.has_named_columns:
             _check_columns(self.place, self.schema, trained.schema)
-        self.row_bytes = int(np.prod(self.schema.shape)) * np.dtype(manifest.dtype).itemsize
-        self.rows_at_once = max(1, min(MOST_ROWS, MOST_BYTES // self.row_bytes))
+        self.num_bytes = self.num_rows * manifest.row_bytes
+        self.rows_at_once = max(1, min(MOST_ROWS, MOST_BYTES // manifest.row_bytes))
 
     def part(self, start: int, stop: int) -> Part:
         """The examples of a range, numbered by their place in the data."""
@@ -54,7 +54,7 @@ class PackedInputs:
 
     def whole(self, limit: Limit) -> Collection:
         """All rows; TooLarge if they exceed the limit."""
-        limit.check(self.place, self.num_rows * self.row_bytes, "is read into memory and takes", SHARDS)
+        limit.check(self.place, self.num_bytes, "is read into memory and takes", SHARDS)
         part = self.part(0, self.num_rows)
         return replace(part.collection, ids=tuple(map(str, part.ids)) if part.collection.ids else ())
 
