@@ -5,11 +5,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-import lowerbound as lb
 from lowerbound.data.sources import DataConfig, load
 from lowerbound.inference.input_parts import LoadedInputs, open_inputs, parts_of
 from lowerbound.runs.inputs import InputOptions, read_inputs
-from packed_sets import packed_splits
+from packed_sets import packed_splits, untrained
 
 
 @pytest.fixture(scope="module")
@@ -19,13 +18,7 @@ def digits():
 
 @pytest.fixture(scope="module")
 def trained(digits, tmp_path_factory):
-    from lowerbound.foundation.seeding import generator
-    from lowerbound.models.config import ModelConfig
-    from lowerbound.models.construction import build_model
-
-    config = ModelConfig(hidden=(8,), likelihood="gaussian", network="dense")
-    model = build_model(config, (1, 8, 8), generator(0, "weights"))
-    return lb.load(lb.save(model, tmp_path_factory.mktemp("models") / "model.safetensors", digits))
+    return untrained(digits, tmp_path_factory.mktemp("models"), likelihood="gaussian")
 
 
 @pytest.mark.parametrize("rows_at_once", [7, 100, 10_000])

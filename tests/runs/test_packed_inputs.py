@@ -11,7 +11,7 @@ from lowerbound.data.sources import DataConfig, load
 from lowerbound.foundation.errors import SchemaError, TooLarge
 from lowerbound.runs.inputs import InputOptions, read_inputs
 from lowerbound.runs.packed_inputs import PackedInputs
-from packed_sets import packed_splits
+from packed_sets import packed_splits, untrained
 
 
 @pytest.fixture(scope="module")
@@ -21,13 +21,7 @@ def digits():
 
 @pytest.fixture(scope="module")
 def trained(digits, tmp_path_factory):
-    from lowerbound.foundation.seeding import generator
-    from lowerbound.models.config import ModelConfig
-    from lowerbound.models.construction import build_model
-
-    config = ModelConfig(hidden=(8,), likelihood="gaussian", network="dense")
-    model = build_model(config, (1, 8, 8), generator(0, "weights"))
-    return lb.load(lb.save(model, tmp_path_factory.mktemp("models") / "model.safetensors", digits))
+    return untrained(digits, tmp_path_factory.mktemp("models"), likelihood="gaussian")
 
 
 def test_an_example_that_does_not_fit_is_named_by_its_number_in_all_the_data(trained, digits, tmp_path):
@@ -55,13 +49,7 @@ def test_rows_of_a_table_are_those_that_the_table_gives(tmp_path):
     stream = np.random.default_rng(1)
     columns = {"height": stream.normal(170, 10, 80), "colour": stream.choice(["red", "blue"], 80)}
     splits = lb.split_array(columns)
-    from lowerbound.foundation.seeding import generator
-    from lowerbound.models.config import ModelConfig
-    from lowerbound.models.construction import build_model
-
-    config = ModelConfig(hidden=(8,), likelihood="table", network="dense")
-    model = build_model(config, (2,), generator(0, "weights"), columns=splits.train.columns)
-    trained = lb.load(lb.save(model, tmp_path / "model.safetensors", splits))
+    trained = untrained(splits, tmp_path, likelihood="table")
     folder = str(packed_splits(tmp_path / "packed", splits))
     part = PackedInputs(trained, Location(folder), False).part(0, 64)
     np.testing.assert_array_equal(part.examples.values, splits.train.values)

@@ -40,6 +40,7 @@ SetOption = Annotated[
     typer.Option("--set", metavar="SECTION.KEY=VALUE", help="A setting, such as training.batch_size=64. Repeatable."),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="Do not show progress.")]
 SeedOption = Annotated[int, typer.Option(min=0, help="Seed of the random draws.")]
 OutOption = Annotated[Path | None, typer.Option(metavar="FILE", help="Output file; default: a file in RUN.")]
 ShardsOption = Annotated[

@@ -12,6 +12,7 @@ from lowerbound.commands.options import (
     JsonOption,
     LabelsOption,
     MostOption,
+    QuietOption,
     ResizeOption,
     SetOption,
     SizeOption,
@@ -50,7 +51,7 @@ def pack(
     max_gib: MostOption = None,
     settings: SetOption = None,
     as_json: JsonOption = False,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Do not show progress.")] = False,
+    quiet: QuietOption = False,
 ) -> None:
     """Convert data of any size once, into a folder from which training and inference read.
 

@@ -18,6 +18,7 @@ from lowerbound.commands.options import (
     LabelsOption,
     MostOption,
     OwnDataOption,
+    QuietOption,
     ResizeOption,
     RunArgument,
     SetOption,
@@ -59,7 +60,7 @@ def train(
     moved: OwnDataOption = "",
     resume: Annotated[bool, typer.Option("--resume", help="Continue the run in --out.")] = False,
     as_json: JsonOption = False,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Do not show progress.")] = False,
+    quiet: QuietOption = False,
 ) -> None:
     """Train a model on a source, or on your own images, arrays or table; evaluate it and write its report.
 

@@ -7,16 +7,18 @@ import hashlib
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from shutil import disk_usage
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Any, TypeVar
 
 from lowerbound.data.reading import Limit, format_bytes, printable, refuse
 from lowerbound.data.remote import UNLISTED, file_system
 from lowerbound.data.threads import in_order
 from lowerbound.foundation.errors import ConfigError, DataError, in_one_line
+
+Read = TypeVar("Read", bound=Any)
 
 AT_ONCE = 8
 """Files that are copied at a time."""
@@ -32,6 +34,11 @@ class Copy:
     def original(self, text: str) -> str:
         """A text in which the copy is called by its URL."""
         return text.replace(str(self.path), printable(self.url))
+
+    def renamed(self, found: Read, **others: Any) -> Read:
+        """What was read from the copy, whose notes and list of skipped files call it by its URL."""
+        texts = {key: tuple(map(self.original, getattr(found, key))) for key in ("notes", "skipped")}
+        return replace(found, **texts, **others)
 
 
 @contextmanager

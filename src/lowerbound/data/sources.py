@@ -83,8 +83,7 @@ def _load_remote(config: DataConfig, schema: Schema | None) -> Splits:
     """The splits of a file or folder far away, which is copied for as long as it is read."""
     with copied(config.source, limit_from_setting(config.max_gib)) as copy:
         splits = load(replace(config, source=str(copy.path)), schema)
-    texts = {key: tuple(map(copy.original, getattr(splits, key))) for key in ("notes", "skipped")}
-    return replace(splits, source=printable(copy.url), **texts)  # type: ignore[arg-type]
+    return copy.renamed(splits, source=printable(copy.url))
 
 
 def _load_named(name: str, config: DataConfig) -> Splits:
@@ -119,8 +118,7 @@ def collect(config: DataConfig) -> Collection:
         return _read(existing_path(config.source), config)
     with copied(config.source, limit_from_setting(config.max_gib)) as copy:
         found = _read(copy.path, config)
-    texts = {key: tuple(map(copy.original, getattr(found, key))) for key in ("notes", "skipped")}
-    return replace(found, place=printable(copy.url), **texts)  # type: ignore[arg-type]
+    return copy.renamed(found, place=printable(copy.url))
 
 
 def split_raw(raw: RawArray | RawTable, config: DataConfig, name: str) -> Splits:

@@ -14,7 +14,7 @@ from lowerbound.evaluation.conformal import Threshold
 from lowerbound.evaluation.results import ProgressCallback
 from lowerbound.foundation import distributed
 from lowerbound.foundation.run_identity import RunPath, path_of
-from lowerbound.inference.input_parts import open_inputs, parts_of
+from lowerbound.inference.input_parts import open_inputs, parts_of, skipped_and_notes
 from lowerbound.inference.shards import PartResult, check_shards, counts_in, job_of, write_shards
 from lowerbound.runs.inputs import STANDARD, InputOptions
 from lowerbound.runs.packed_inputs import Part
@@ -104,10 +104,7 @@ def score(
     parts = list(parts_of(open_inputs(scorer.trained, inputs, options)))
     judged = scorer.judge(ExampleMeasurements.joined([scorer.measure(part) for part in parts]))
     ids = tuple(str(name) for part in parts for name in part.ids)
-    skipped, notes = (
-        tuple(text for part in parts for text in getattr(part.collection, about)) for about in ("skipped", "notes")
-    )
-    scored = Scored(ids, judged, skipped, notes)
+    scored = Scored(ids, judged, *skipped_and_notes(parts))
     if out is not None:
         write_columns(out, scored.columns)
     return scored

@@ -51,6 +51,12 @@ def joined(columns: Sequence[Columns]) -> Columns:
     return {name: np.concatenate([part[name] for part in columns]) for name in columns[0]}
 
 
+def skipped_and_notes(parts: Sequence[Part]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """What was skipped in all parts, and the notes on their reading."""
+    skipped = tuple(text for part in parts for text in part.collection.skipped)
+    return skipped, tuple(text for part in parts for text in part.collection.notes)
+
+
 class LoadedInputs:
     """Inputs in memory."""
 

@@ -7,7 +7,7 @@ input has exactly one row.
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from io import BytesIO
@@ -64,18 +64,14 @@ def write_shards(
     has to do.
     """
     share = distributed.join()
-    num_shards = max(1, -(-num_inputs // ROWS_PER_SHARD))
-    names = [f"part-{number:05d}.parquet" for number in range(num_shards)]
+    files = _files_for(num_inputs)
     with distributed.together():
         if distributed.is_writer():
-            _prepare(folder, names, job)
-    own = [
-        (names[number], number * ROWS_PER_SHARD, min((number + 1) * ROWS_PER_SHARD, num_inputs))
-        for number in range(share.rank, num_shards, share.num_ranks)
-    ]
-    done, total = 0, sum(stop - start for _, start, stop in own)
+            _prepare(folder, files, job)
+    own = list(files.items())[share.rank :: share.num_ranks]
+    done, total = 0, sum(stop - start for _, (start, stop) in own)
     with distributed.together():
-        for name, start, stop in own:
+        for name, (start, stop) in own:
             if _about(folder / name).get("job") != job:
                 report = partial(_report, progress, done, total)
                 _write(folder / name, job, start, stop, results(start, stop), report)
@@ -83,16 +79,23 @@ def write_shards(
             progress(done, total)
     with distributed.together():
         if distributed.is_writer():
-            _summarise(folder, names, job, num_inputs)
+            _summarise(folder, files, job, num_inputs)
     return _read_summary(folder)
 
 
-def _prepare(folder: Path, names: Sequence[str], job: str) -> None:
+def _files_for(num_inputs: int) -> dict[str, tuple[int, int]]:
+    """The files, with the first input of each and the one after its last."""
+    starts = range(0, max(1, num_inputs), ROWS_PER_SHARD)
+    edges = ((start, min(start + ROWS_PER_SHARD, num_inputs)) for start in starts)
+    return {f"part-{number:05d}.parquet": edge for number, edge in enumerate(edges)}
+
+
+def _prepare(folder: Path, files: Container[str], job: str) -> None:
     """Make the folder; UsageError if it contains anything but files of this job."""
     make_folder(folder)
     remove_remains(folder)
     for path in sorted(folder.iterdir()):
-        is_own = path.name in names and _about(path).get("job") == job
+        is_own = path.name in files and _about(path).get("job") == job
         is_own |= path.name == SUMMARY and path.is_file() and _read_json(path).get("job") == job
         if not is_own:
             raise UsageError(
@@ -149,13 +152,11 @@ def _read_json(path: Path) -> dict[str, Any]:
         return {}
 
 
-def _summarise(folder: Path, names: Sequence[str], job: str, num_inputs: int) -> None:
-    found = [{"file": name, **_about(folder / name)} for name in names]
-    covered = [(about.get("start"), about.get("stop")) for about in found]
-    edges = [(at, min(at + ROWS_PER_SHARD, num_inputs)) for at in range(0, max(1, num_inputs), ROWS_PER_SHARD)]
-    if covered != edges:
-        missing = next(name for name, one, other in zip(names, covered, edges, strict=True) if one != other)
-        raise RunError(f"{folder / missing} is missing or damaged; remove it, and run the command again.")
+def _summarise(folder: Path, files: Mapping[str, tuple[int, int]], job: str, num_inputs: int) -> None:
+    found = [{"file": name, **_about(folder / name)} for name in files]
+    for about, edges in zip(found, files.values(), strict=True):
+        if (about.get("start"), about.get("stop")) != edges:
+            raise RunError(f"{folder / about['file']} is missing or damaged; remove it, and run the command again.")
     rows = sum(about["rows"] for about in found)
     write_json(folder / SUMMARY, {"job": job, "inputs": num_inputs, "rows": rows, "shards": found})
 

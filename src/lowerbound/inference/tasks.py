@@ -4,7 +4,6 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +32,7 @@ from lowerbound.foundation.run_identity import RunPath, is_run, path_of
 from lowerbound.foundation.seeding import generator
 from lowerbound.foundation.storage import check_is_no_dangling_link, folder_atomically, write_bytes
 from lowerbound.foundation.text import pluralise
-from lowerbound.inference.input_parts import InputParts, joined, open_inputs, parts_of
+from lowerbound.inference.input_parts import InputParts, joined, open_inputs, parts_of, skipped_and_notes
 from lowerbound.inference.shards import PartResult, check_shards, job_of, write_shards
 from lowerbound.models.construction import build_model
 from lowerbound.models.vae import VAE
@@ -51,7 +50,6 @@ from lowerbound.training.checkpoint import load_model, model_checksum
 
 TILE_SIZE = 56  # pixels
 MAX_SAMPLES = 10_000  # in one picture
-ABOUT = ("skipped", "notes")
 
 
 @dataclass(frozen=True)
@@ -176,7 +174,7 @@ def encode(
         return Encoded(shards, written.skipped)
     parts = list(parts_of(found))
     write_columns(path, joined([encoded_columns(trained.vae, part) for part in parts]))
-    return Encoded(path, *(tuple(chain(*(getattr(part.collection, about) for part in parts))) for about in ABOUT))
+    return Encoded(path, *skipped_and_notes(parts))
 
 
 def _encoded_range(trained: TrainedModel, found: InputParts, start: int, stop: int) -> Iterator[PartResult]:

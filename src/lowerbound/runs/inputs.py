@@ -12,7 +12,7 @@ from lowerbound.data.files import ReadingOptions, options_for_schema, read
 from lowerbound.data.images import IMAGE_SUFFIXES, ImageOptions, read_image_files
 from lowerbound.data.objects import read_object
 from lowerbound.data.packed_files import is_packed
-from lowerbound.data.reading import limit_from_setting
+from lowerbound.data.reading import limit_from_setting, printable
 from lowerbound.data.remote import Location, is_remote
 from lowerbound.data.remote_copies import copied
 from lowerbound.data.sources import SOURCES, DataConfig, Examples, load
@@ -56,8 +56,7 @@ def read_inputs(trained: TrainedModel, inputs: Sequence[str], options: InputOpti
     if len(inputs) == 1 and is_remote(inputs[0]):
         with copied(inputs[0], limit) as copy:
             found = trained.supported(read(copy.path, reading), options.skip_broken)
-        texts = {key: tuple(map(copy.original, getattr(found, key))) for key in ("notes", "skipped")}
-        return replace(found, place=copy.url, **texts)  # type: ignore[arg-type]
+        return copy.renamed(found, place=printable(copy.url))
     if len(inputs) == 1:
         return trained.supported(read(Path(inputs[0]).expanduser(), reading), options.skip_broken)
     others = [name for name in inputs if Path(name).suffix.lower() not in IMAGE_SUFFIXES]

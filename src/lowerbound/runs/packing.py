@@ -179,8 +179,7 @@ def _of_source(request: _Request, out: Path, sources: Sources) -> PackingInput:
         copied(config.source, options.limit if is_read_whole else None, near=sources.scratch())
     )
     found = _of_path(copy.path, request, sources)
-    texts = {key: tuple(map(copy.original, getattr(found, key))) for key in ("notes", "skipped")}
-    return replace(found, **texts)  # type: ignore[arg-type]
+    return copy.renamed(found)
 
 
 def _of_path(path: Path, request: _Request, sources: Sources) -> PackingInput:
