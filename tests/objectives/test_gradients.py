@@ -10,7 +10,9 @@ from torch.testing import assert_close
 from lowerbound.foundation.seeding import generator
 from lowerbound.models.config import ModelConfig
 from lowerbound.models.construction import build_model
-from lowerbound.objectives.objective import OBJECTIVES, Objective
+from lowerbound.objectives.objective import Objective
+from lowerbound.objectives.penalties import PenaltyContext
+from lowerbound.objectives.presets import OBJECTIVES
 from lowerbound.probability.kl import kl_divergence
 
 pytestmark = pytest.mark.usefixtures("float64")
@@ -159,10 +161,11 @@ def test_reported_terms_are_the_true_ones_whatever_the_estimator(linear_gaussian
 @pytest.mark.parametrize("name", OBJECTIVES)
 def test_every_objective_has_gradients_in_single_precision(name):
     """Log-densities are in double precision, weights are not."""
-    config = ModelConfig(hidden=(4,), posterior="point-mass" if name == "autoencoder" else "diagonal-normal")
+    config = ModelConfig(hidden=(4,), posterior="point-mass" if OBJECTIVES[name].rate == "none" else "diagonal-normal")
     model = build_model(config, (1, 3, 3), generator(0, "weights")).float()
-    objective = replace(OBJECTIVES[name], num_samples=2)
+    objective = replace(OBJECTIVES[name], num_samples=8)
     x = torch.rand(5, 1, 3, 3, generator=generator(0, "x"), dtype=torch.float32)
-    samples = model.sample_posterior(x, generator(0, "noise"), 2, objective.through_draws)
-    objective.resolved(config.posterior, True)(samples).value.backward()
+    samples = model.sample_posterior(x, generator(0, "noise"), 8, objective.through_draws)
+    context = PenaltyContext(model, generator(0, "noise"), 100, objective.new_state(2, 0))
+    objective.resolved(config.posterior, True)(samples, 1.0, context).value.backward()
     assert all(parameter.grad.isfinite().all() for parameter in model.parameters())

@@ -22,7 +22,8 @@ from lowerbound.foundation.text import one_line
 from lowerbound.foundation.text_files import read_toml
 from lowerbound.models.config import ModelConfig
 from lowerbound.models.construction import config_has_closed_form_kl
-from lowerbound.objectives.objective import OBJECTIVES, Objective
+from lowerbound.objectives.objective import Objective
+from lowerbound.objectives.presets import OBJECTIVES
 from lowerbound.runs.setting_checks import check_settings
 from lowerbound.training.config import TrainingConfig
 
@@ -101,7 +102,7 @@ def from_settings(recipe: str, settings: Settings) -> Experiment:
     if preset := values.get("objective", {}).pop("preset", None):
         if not isinstance(preset, str) or preset not in OBJECTIVES:
             raise UnknownName("objective.preset", str(preset), OBJECTIVES)
-        values["objective"] = asdict(OBJECTIVES[preset]) | values["objective"]
+        values["objective"] = merge(asdict(OBJECTIVES[preset]), values["objective"])
     for section, content in values.items():
         for key, value in content.items():
             if isinstance(value, str) and _is_list_of_texts(section, key):

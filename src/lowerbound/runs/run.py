@@ -33,6 +33,7 @@ from lowerbound.foundation.storage import copy_folder, temporary_folder
 from lowerbound.foundation.text_files import write_toml
 from lowerbound.models.construction import build_model
 from lowerbound.models.vae import VAE
+from lowerbound.objectives.rates import described
 from lowerbound.reporting.report import REPORT, write_report
 from lowerbound.runs.experiment import Experiment, Settings, keyword_settings, merge, resolve, tables
 from lowerbound.runs.free_directory import CHECKPOINTS, check_is_free, check_repeats
@@ -60,13 +61,6 @@ class Callbacks:
 
 
 SILENT = Callbacks()
-
-RATES_IN_WORDS = {
-    "analytic": "KL divergence in closed form",
-    "monte-carlo": "log q(z|x) − log p(z) at each draw (Monte Carlo)",
-    "none": "none, a plain autoencoder",
-}
-"""The rate in the training objective, as printed at the start."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -276,7 +270,7 @@ def carry_out(
     job: Job, model: VAE, checkpoint: Checkpoint | None = None, records: Iterable[Mapping[str, Any]] = ()
 ) -> Run:
     """Train a model, from a checkpoint with the log's records up to it, or from the start; evaluate it, and report."""
-    job.callbacks.message(f"rate: {RATES_IN_WORDS[job.experiment.objective.rate]}")
+    job.callbacks.message(f"rate: {described(job.experiment.objective.rate)}")
     _train(job, model, checkpoint, records)
     with distributed.together():  # the other ranks wait, however long the evaluation takes
         if distributed.is_writer():
