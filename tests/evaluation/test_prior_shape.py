@@ -7,6 +7,7 @@ import pytest
 import torch
 from matplotlib.path import Path as Outline
 
+from latent_priors import prior_named
 from lowerbound.evaluation.prior_shape import contour_arrays, contour_lines, density_contours
 from lowerbound.foundation.seeding import generator
 from lowerbound.probability.priors import PRIORS, MixtureOfNormalsPrior, Prior, StandardNormalPrior
@@ -22,7 +23,7 @@ def share_inside(lines, z):
 @pytest.mark.parametrize("name", PRIORS)
 @pytest.mark.parametrize("dimensions", [(0, 1), (2, 0)])
 def test_a_contour_holds_its_probability(name, dimensions):
-    prior = PRIORS[name](3).requires_grad_(False)
+    prior = prior_named(name, 3).requires_grad_(False)
     z = prior.sample(generator(1, "draws"), 20_000).numpy()[:, list(dimensions)]
     for probability, lines in zip((0.5, 0.95), density_contours(prior, dimensions, (0.5, 0.95)), strict=True):
         assert share_inside(lines, z) == pytest.approx(probability, abs=0.015)

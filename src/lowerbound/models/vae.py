@@ -25,7 +25,8 @@ from lowerbound.probability.kl import has_closed_form_kl
 from lowerbound.probability.likelihoods import LIKELIHOODS, Likelihood
 from lowerbound.probability.parts import OWN, Part, name_of, plain_options
 from lowerbound.probability.posteriors import POSTERIORS, PointMassPosterior, Posterior
-from lowerbound.probability.priors import PRIORS, Prior
+from lowerbound.probability.prior import Prior
+from lowerbound.probability.priors import PRIORS
 from lowerbound.probability.samples import PosteriorSamples, draw
 from lowerbound.probability.table_likelihood import TableLikelihood
 
@@ -68,6 +69,7 @@ class VAE(nn.Module):
         self.decoder = decoder
         self.likelihood: Likelihood = part_of("likelihood", LIKELIHOODS, Likelihood, likelihood, self.event_shape)
         self.config = config or own_config(num_latents, self.likelihood, self.prior, self.posterior)
+        self.prior.bind(self)
         if config is None and not self.takes_context:  # the shape of a context is not known here
             self._check_shapes()
         elif self.takes_context and not _accepts_context(decoder):
@@ -122,7 +124,7 @@ class VAE(nn.Module):
     @property
     def has_closed_form_kl(self) -> bool:
         """Whether KL(q(z|x) || p(z)) has a closed form for this posterior and prior."""
-        return has_closed_form_kl(self.posterior_of_zeros(), self.prior())
+        return has_closed_form_kl(self.posterior_of_zeros(), self.prior.family())
 
     def posterior_of_zeros(self) -> Distribution:
         """The posterior of one raw encoder output of zeros: which family it is, without an example."""
@@ -140,10 +142,13 @@ class VAE(nn.Module):
         # A dense encoder would silently flatten channels-last images.
         if tuple(x.shape[1:]) != self.event_shape:
             raise DataError(f"expected examples N×{times(self.event_shape)}, got {times(x.shape)}.")
-        # Densities are computed in the precision of x, even if the layers used another one.
-        features = self.likelihood.features(x)
-        raw = self.encoder(features, self._context_of(len(x))) if self.takes_context else self.encoder(features)
-        distribution: Distribution = self.posterior(raw.to(x.dtype))
+        return self.posterior_of_features(self.likelihood.features(x))
+
+    def posterior_of_features(self, features: Float[Tensor, "batch *features"]) -> Distribution:
+        """The posterior at the encoder's input, which the likelihood computes from x; of batch shape [batch]."""
+        raw = self.encoder(features, self._context_of(len(features))) if self.takes_context else self.encoder(features)
+        # Densities are computed in the precision of the input, even if the layers used another one.
+        distribution: Distribution = self.posterior(raw.to(features.dtype))
         return distribution
 
     def decode(self, z: Float[Tensor, "*batch latent"]) -> Distribution:
