@@ -42,7 +42,11 @@ def test_the_first_draws_of_a_stream_are_the_same_however_many_follow(name):
     assert torch.equal(few, many[:4])
 
 
-@every_prior
+def test_a_flow_has_no_quantiles():
+    assert prior_named("flow", 3).quantiles(torch.tensor([0.5])) is None
+
+
+@pytest.mark.parametrize("name", [name for name in PRIORS if name != "flow"])
 def test_quantiles_are_those_of_draws(name):
     prior = prior_named(name, 3).requires_grad_(False)
     wanted = torch.tensor([0.1, 0.5, 0.9])

@@ -18,7 +18,7 @@ from lowerbound.networks.initialisation import build
 from lowerbound.probability.kl import has_closed_form_kl
 from lowerbound.probability.likelihood import Likelihood
 from lowerbound.probability.parts import OWN, Part, plain_options
-from lowerbound.probability.posteriors import Posterior
+from lowerbound.probability.posterior import Posterior
 from lowerbound.probability.table_likelihood import TableLikelihood
 
 MEAN_RANGE = (0.001, 0.999)
@@ -65,6 +65,7 @@ def build_model(
     if mean is not None and deviation is not None and likelihood.feature_range is not None:
         start = likelihood.features(mean)
         model.prior.standardise(start, likelihood.features(mean + deviation) - start)
+    model.posterior.initialise(generator)
     model.prior.initialise(generator)
     # Channels last: the fastest layout for convolutions in oneDNN and cuDNN; dense weights are not affected.
     return model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]

@@ -20,14 +20,15 @@ from lowerbound.foundation.seeding import Chance
 from lowerbound.foundation.text import pluralise, shortened
 from lowerbound.models.config import PARTS, ModelConfig
 from lowerbound.networks.layers import Layer, layer_table
-from lowerbound.probability.distributions import Distribution
+from lowerbound.probability.distributions import Distribution, Draws
 from lowerbound.probability.kl import has_closed_form_kl
 from lowerbound.probability.likelihoods import LIKELIHOODS, Likelihood
 from lowerbound.probability.parts import OWN, Part, name_of, plain_options
-from lowerbound.probability.posteriors import POSTERIORS, PointMassPosterior, Posterior
+from lowerbound.probability.posterior import Posterior
+from lowerbound.probability.posteriors import POSTERIORS, PointMassPosterior
 from lowerbound.probability.prior import Prior
 from lowerbound.probability.priors import PRIORS
-from lowerbound.probability.samples import PosteriorSamples, draw
+from lowerbound.probability.samples import PosteriorSamples
 from lowerbound.probability.table_likelihood import TableLikelihood
 
 Context = Shaped[Tensor, "batch *covariate"]
@@ -169,9 +170,10 @@ class VAE(nn.Module):
         Gradients pass through the draws to the posterior's parameters, unless `through_draws` is false.
         """
         posterior = self.encode(x)
-        z = draw(posterior, generator, num_samples)
-        z = z if through_draws else z.detach()
-        return PosteriorSamples.of_one_group(z, self.decode(z).log_prob(x), posterior, self.prior())
+        draws = posterior.draw(generator, num_samples)
+        # A log-density that came with the draw is differentiated through it.
+        draws = draws if through_draws else Draws(draws.value.detach())
+        return PosteriorSamples.of_one_group(draws, self.decode(draws.value).log_prob(x), posterior, self.prior())
 
     def log_joint(
         self, x: Float[Tensor, "batch *event"], z: Float[Tensor, "*sample batch latent"]
@@ -193,7 +195,7 @@ class VAE(nn.Module):
     ) -> Float[Tensor, "batch *event"]:
         """The mean of p(x|z) at the posterior's mean or, with a generator, at one draw from the posterior."""
         posterior = self.encode(x)
-        z = posterior.mean if generator is None else draw(posterior, generator, 1)[0]
+        z = posterior.mean if generator is None else posterior.draw(generator, 1).value[0]
         return self.decode(z).mean
 
     def generate(

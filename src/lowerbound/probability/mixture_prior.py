@@ -9,7 +9,7 @@ from lowerbound.foundation.seeding import generator
 from lowerbound.probability.distributions import DiagonalNormal
 from lowerbound.probability.normals import MixtureOfNormals
 from lowerbound.probability.parts import check_number
-from lowerbound.probability.posteriors import LOG_VARIANCE_BOUND
+from lowerbound.probability.posterior import LOG_VARIANCE_BOUND
 from lowerbound.probability.prior import NormalMixturePrior
 
 NUM_COMPONENTS = (1.0, 10_000.0)

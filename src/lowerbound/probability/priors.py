@@ -1,10 +1,11 @@
-"""Priors p(z) by name: standard normal, mixture of normals, VampPrior; register_prior."""
+"""Priors p(z) by name: standard normal, mixture of normals, VampPrior, flow; register_prior."""
 
 import torch
 from jaxtyping import Float
 from torch import Generator, Tensor
 
 from lowerbound.probability.distributions import DiagonalNormal
+from lowerbound.probability.flow_prior import FlowPrior
 from lowerbound.probability.mixture_prior import MixtureOfNormalsPrior
 from lowerbound.probability.parts import register
 from lowerbound.probability.prior import Prior, quantiles_of
@@ -40,4 +41,5 @@ PRIORS: dict[str, type[Prior]] = {
     "standard-normal": StandardNormalPrior,
     "mixture-of-normals": MixtureOfNormalsPrior,
     "vamp": VampPrior,
+    "flow": FlowPrior,
 }
