@@ -125,6 +125,18 @@ def test_geco_reaches_its_distortion_with_a_finite_multiplier(splits):
     assert last.train.rate < 0.6 * free.train.rate
 
 
+@pytest.mark.parametrize("prior", ["mixture-of-normals", "vamp"])
+def test_a_learned_prior_is_resumed_to_the_bit(splits, tmp_path, prior):
+    whole, killed, resumed = (new_model(prior=prior, prior_options={"num_components": 4}) for _ in range(3))
+    train(whole, splits)
+    assert any(not torch.equal(a, b) for a, b in zip(whole.prior.parameters(), killed.prior.parameters(), strict=True))
+    for record in training_steps(killed, splits, Objective(), CONFIG, checkpoints=tmp_path):
+        if record.step == 9:
+            break
+    train(resumed, splits, checkpoints=tmp_path, resume=load_checkpoint(tmp_path))
+    assert_same_weights(whole, resumed)
+
+
 def test_a_stop_request_is_honoured_between_two_steps_with_the_state_saved(splits, tmp_path):
     whole = new_model()
     train(whole, splits)

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from lowerbound.foundation.errors import ConfigError
 from lowerbound.probability.distributions import DiagonalNormal, Distribution
+from lowerbound.probability.low_rank_normal import LowRankNormal
 from lowerbound.probability.normals import FullNormal
 
 Divergence = Callable[[Any, Any], Float[Tensor, "*batch"]]
@@ -62,6 +63,13 @@ def full_to_diagonal(posterior: FullNormal, prior: DiagonalNormal) -> Float[Tens
     return posterior.sum_event(0.5 * (squared * torch.exp(-prior.log_variance) - 1 - log_ratio))
 
 
+def low_rank_to_diagonal(posterior: LowRankNormal, prior: DiagonalNormal) -> Float[Tensor, "*batch"]:
+    """KL(q || p) for q with covariance S (I + V Vᵀ) S, by the matrix determinant lemma."""
+    squared = (posterior.mean - prior.mean) ** 2 + posterior.variance
+    traces = posterior.sum_event(squared * torch.exp(-prior.log_variance) - 1 + prior.log_variance)
+    return 0.5 * (traces - posterior.log_determinant)
+
+
 def register_kl(posterior: type[Distribution], prior: type[Distribution], divergence: Divergence) -> None:
     """Add the closed form of KL(q || p) in nats for two distributions, such as those of your own parts.
 
@@ -85,4 +93,5 @@ def _no_closed_form(posterior: Distribution, prior: Distribution) -> ConfigError
 KL: dict[tuple[type[Distribution], type[Distribution]], Divergence] = {
     (DiagonalNormal, DiagonalNormal): diagonal_to_diagonal,
     (FullNormal, DiagonalNormal): full_to_diagonal,
+    (LowRankNormal, DiagonalNormal): low_rank_to_diagonal,
 }

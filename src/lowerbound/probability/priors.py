@@ -1,54 +1,15 @@
-"""Priors p(z) by name: standard normal, mixture of normals; sampling with temperature, quantiles; register_prior."""
-
-from abc import ABC, abstractmethod
-from typing import ClassVar
+"""Priors p(z) by name: standard normal, mixture of normals, VampPrior, flow; register_prior."""
 
 import torch
 from jaxtyping import Float
-from torch import Generator, Tensor, nn
+from torch import Generator, Tensor
 
-from lowerbound.foundation.errors import ConfigError
-from lowerbound.foundation.seeding import generator
-from lowerbound.probability.distributions import DiagonalNormal, Distribution
-from lowerbound.probability.normals import MixtureOfNormals
-from lowerbound.probability.parts import Part, check_number, register
-from lowerbound.probability.posteriors import LOG_VARIANCE_BOUND
-
-
-class Prior(Part, ABC):
-    """A distribution over latents, with its parameters."""
-
-    def __init__(self, latent_dim: int) -> None:
-        super().__init__()
-        self.latent_dim = latent_dim
-
-    @abstractmethod
-    def forward(self) -> Distribution:
-        """p(z), of batch shape ()."""
-
-    def initialise(self, generator: Generator) -> None:
-        """Draw the initial values of learned parameters, if any."""
-
-    def sample(self, generator: Generator, num: int, temperature: float = 1.0) -> Float[Tensor, "num latent"]:
-        """Draws from p(z); ConfigError for a temperature other than 1 if the prior does not define one.
-
-        The first draws of a stream are the same however many follow.
-        """
-        if temperature != 1:
-            raise ConfigError(
-                f"{type(self).__name__} does not support a temperature other than 1, got {temperature:g}."
-            )
-        prior: Distribution = self()
-        return torch.cat([prior.sample(generator, 1) for _ in range(num)])
-
-    def log_prob(self, z: Float[Tensor, "*batch latent"]) -> Float[Tensor, "*batch"]:
-        """log p(z) in nats."""
-        prior: Distribution = self()
-        return prior.log_prob(z)
-
-    def quantiles(self, probabilities: Float[Tensor, " point"]) -> Float[Tensor, "point latent"] | None:
-        """Quantiles of each latent's marginal at these probabilities; None if unknown."""
-        return None
+from lowerbound.probability.distributions import DiagonalNormal
+from lowerbound.probability.flow_prior import FlowPrior
+from lowerbound.probability.mixture_prior import MixtureOfNormalsPrior
+from lowerbound.probability.parts import register
+from lowerbound.probability.prior import Prior, quantiles_of
+from lowerbound.probability.vamp_prior import VampPrior
 
 
 class StandardNormalPrior(Prior):
@@ -68,48 +29,7 @@ class StandardNormalPrior(Prior):
         return temperature * super().sample(generator, num)
 
     def quantiles(self, probabilities: Float[Tensor, " point"]) -> Float[Tensor, "point latent"]:
-        return _quantiles(self(), probabilities, self.latent_dim)
-
-
-class MixtureOfNormalsPrior(Prior):
-    """A learned mixture of diagonal normals; the temperature scales each component's standard deviation.
-
-    Source: Tomczak and Welling, "VAE with a VampPrior", arXiv:1705.07120, Section 2 (the mixture of Gaussians that the
-    VampPrior is compared with).
-    """
-
-    accepted_options: ClassVar[dict[str, tuple[float, float]]] = {"num_components": (1.0, 10_000.0)}
-
-    def __init__(self, latent_dim: int, num_components: int = 10) -> None:
-        super().__init__(latent_dim)
-        check_number("num_components", num_components, *self.accepted_options["num_components"])
-        self.logits = nn.Parameter(torch.zeros(num_components))
-        self.means = nn.Parameter(torch.zeros(num_components, latent_dim))
-        self.log_variances = nn.Parameter(torch.zeros(num_components, latent_dim))
-        self.initialise(generator(0, "mixture of normals"))
-
-    @torch.no_grad()
-    def initialise(self, generator: Generator) -> None:
-        """Equal weights, unit variances, and means from N(0, I), because equal means would get equal gradients."""
-        self.means.copy_(torch.randn(self.means.shape, generator=generator, dtype=self.means.dtype))
-
-    def forward(self) -> MixtureOfNormals:
-        log_variances = self.log_variances.clamp(-LOG_VARIANCE_BOUND, LOG_VARIANCE_BOUND)
-        return MixtureOfNormals(self.logits, DiagonalNormal(self.means, log_variances))
-
-    def sample(self, generator: Generator, num: int, temperature: float = 1.0) -> Float[Tensor, "num latent"]:
-        mixture: MixtureOfNormals = self()
-        return torch.cat([mixture.sample(generator, 1, temperature) for _ in range(num)])
-
-    def quantiles(self, probabilities: Float[Tensor, " point"]) -> Float[Tensor, "point latent"]:
-        return _quantiles(self(), probabilities, self.latent_dim)
-
-
-def _quantiles(
-    prior: DiagonalNormal | MixtureOfNormals, probabilities: Float[Tensor, " point"], latent_dim: int
-) -> Float[Tensor, "point latent"]:
-    points = probabilities.to(prior.mean).unsqueeze(-1).expand(len(probabilities), latent_dim)
-    return prior.inverse_cdf(points).detach()
+        return quantiles_of(self(), probabilities, self.latent_dim)
 
 
 def register_prior(name: str, prior: type[Prior]) -> None:
@@ -120,4 +40,6 @@ def register_prior(name: str, prior: type[Prior]) -> None:
 PRIORS: dict[str, type[Prior]] = {
     "standard-normal": StandardNormalPrior,
     "mixture-of-normals": MixtureOfNormalsPrior,
+    "vamp": VampPrior,
+    "flow": FlowPrior,
 }

@@ -9,7 +9,7 @@ from lowerbound.foundation.errors import UsageError
 from lowerbound.models.vae import VAE
 from lowerbound.probability.distributions import DiagonalNormal
 from lowerbound.probability.normals import MixtureOfNormals
-from lowerbound.probability.priors import Prior
+from lowerbound.probability.prior import Prior
 from lowerbound.serving.explorer.loaded_run import LoadedRun
 from lowerbound.serving.explorer.shared_weights import share_weights
 from lowerbound.serving.portable.latent_outputs import prior_log_density
@@ -38,7 +38,7 @@ def _decoder(model: VAE) -> Part:
     has_density = isinstance(model.prior(), DiagonalNormal | MixtureOfNormals)
     if model.is_deterministic or not has_density:
         return part
-    return replace(part, module=_DecoderWithPrior(part.module, model.prior).eval())
+    return replace(part, module=_DecoderWithPrior(part.module, model.prior.standalone()).eval())
 
 
 class _DecoderWithPrior(nn.Module):
