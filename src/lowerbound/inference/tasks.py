@@ -140,7 +140,7 @@ def reconstruct(
     if collection.unreadable:
         examples = examples.subset(np.setdiff1d(np.arange(len(examples)), list(collection.unreadable)))
     shown = scaled(examples.subset(np.arange(min(num_examples, len(examples)))))
-    expected = best_guess(model, model.decode(model.encode(shown).mean))
+    expected = best_guess(model, model.decode(model.encode(shown).centre))
     if is_image:
         pair = [generation.to_images(shown), generation.to_images(expected)]
         _save_grid(path, np.concatenate(pair), columns=len(shown))
@@ -207,7 +207,7 @@ def interpolate(
     options: InputOptions = STANDARD,
     out: Path | None = None,
 ) -> Path:
-    """The straight line in z between two examples, decoded: images as one picture, others as rows of a file."""
+    """The shortest path in z between two examples, decoded: images as one picture, others as rows of a file."""
     if num_examples < 2:
         raise UsageError(f"a line from one example to another needs at least 2 points, got {num_examples}.")
     trained = load(run)
@@ -215,7 +215,7 @@ def interpolate(
     path = out or path_of(run) / ("interpolation.png" if is_image else "interpolation.csv")
     check_output(path, [first, second], is_table=not is_image)
     begin, end = (scaled(read_one(trained, name, options))[0] for name in (first, second))
-    expected = best_guess(model, model.decode(generation.straight_line(model, begin, end, num_examples)))
+    expected = best_guess(model, model.decode(generation.path_between(model, begin, end, num_examples)))
     if is_image:
         return _save_grid(path, generation.to_images(expected), columns=num_examples)
     return _write_rows(path, trained.written(expected))

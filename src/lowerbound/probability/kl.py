@@ -13,6 +13,7 @@ from torch import Tensor
 from lowerbound.foundation.errors import ConfigError
 from lowerbound.probability.distributions import DiagonalNormal, Distribution
 from lowerbound.probability.normals import FullNormal
+from lowerbound.probability.sphere import PowerSpherical, UniformOnSphere, log_area
 
 Divergence = Callable[[Any, Any], Float[Tensor, "*batch"]]
 
@@ -62,6 +63,14 @@ def full_to_diagonal(posterior: FullNormal, prior: DiagonalNormal) -> Float[Tens
     return posterior.sum_event(0.5 * (squared * torch.exp(-prior.log_variance) - 1 - log_ratio))
 
 
+def power_spherical_to_uniform(posterior: PowerSpherical, prior: UniformOnSphere) -> Float[Tensor, "*batch"]:
+    """KL(q || p), the logarithm of the sphere's surface area minus the entropy of q.
+
+    Source: De Cao and Aziz, "The Power Spherical distribution", arXiv:2006.04437, Equation 19.
+    """
+    return log_area(len(prior.origin)) - posterior.entropy()
+
+
 def register_kl(posterior: type[Distribution], prior: type[Distribution], divergence: Divergence) -> None:
     """Add the closed form of KL(q || p) in nats for two distributions, such as those of your own parts.
 
@@ -85,4 +94,5 @@ def _no_closed_form(posterior: Distribution, prior: Distribution) -> ConfigError
 KL: dict[tuple[type[Distribution], type[Distribution]], Divergence] = {
     (DiagonalNormal, DiagonalNormal): diagonal_to_diagonal,
     (FullNormal, DiagonalNormal): full_to_diagonal,
+    (PowerSpherical, UniformOnSphere): power_spherical_to_uniform,
 }

@@ -1,28 +1,49 @@
-"""Posteriors q(z|x) by name: diagonal normal, full-covariance normal, point mass; register_posterior.
+"""Posteriors q(z|x) by name: normals, point mass, power spherical; register_posterior.
 
 A posterior maps raw encoder output to a distribution over latents. It states the shape that it needs (`raw_shape`), as
 a likelihood does for the decoder. Built-in encoders have one head for each of `head_sizes`.
 """
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from typing import Any, ClassVar
 
+import torch
 from jaxtyping import Float
 from torch import Tensor
+from torch.nn import functional as F
 
 from lowerbound.probability.distributions import DiagonalNormal, Distribution, PointMass
 from lowerbound.probability.normals import FullNormal, scale_tril_of
-from lowerbound.probability.parts import Part, register
+from lowerbound.probability.parts import Part, check_number, register
+from lowerbound.probability.spaces import REAL, SPHERE, Space
+from lowerbound.probability.sphere import PowerSpherical
 
 LOG_VARIANCE_BOUND = 15.0
 """Log-variances are clamped to ± this: beyond it exp overflows in half precision, and training cannot recover."""
 
 
+MAX_CONCENTRATION = 1e7
+"""Largest concentration on the sphere: an angle of about 3e-4, which float32 still resolves."""
+
+LEAST_LENGTH = 1e-6
+"""Length of a raw direction below which it has no direction, and the first axis replaces it."""
+
+
 class Posterior(Part, ABC):
-    """A family q(z|x) over `latent_dim` latents."""
+    """A family q(z|x) over `latent_dim` latents, in a space: R^D unless a family says otherwise."""
+
+    space: Space = REAL
 
     def __init__(self, latent_dim: int) -> None:
         super().__init__()
         self.latent_dim = latent_dim
+        self.space.check_size(latent_dim)
+
+    @classmethod
+    def space_with(cls, options: Mapping[str, Any]) -> Space:
+        """The space of a part that is built with these options."""
+        return cls.space
 
     @property
     @abstractmethod
@@ -88,6 +109,45 @@ class PointMassPosterior(Posterior):
         return PointMass(raw)
 
 
+class PowerSphericalPosterior(Posterior):
+    """A unit vector around a mean direction; the heads are the direction, of any length, and the concentration.
+
+    The concentration is softplus(raw) + min_concentration: with 1, the default, the posterior of an example never
+    becomes uniform, where the direction would get no gradient (Davidson et al., arXiv:1804.00891, code of Section 5).
+
+    Source: De Cao and Aziz, "The Power Spherical distribution", arXiv:2006.04437.
+    """
+
+    space = SPHERE
+    accepted_options: ClassVar[dict[str, tuple[float, float]]] = {"min_concentration": (0.0, 1000.0)}
+
+    def __init__(self, latent_dim: int, min_concentration: float = 1.0) -> None:
+        super().__init__(latent_dim)
+        check_number("min_concentration", min_concentration, *self.accepted_options["min_concentration"])
+        self.min_concentration = min_concentration
+
+    @property
+    def raw_shape(self) -> tuple[int, ...]:
+        return (self.latent_dim + 1,)
+
+    @property
+    def head_sizes(self) -> tuple[int, ...]:
+        return self.latent_dim, 1
+
+    def forward(self, raw: Float[Tensor, "*batch raw"]) -> PowerSpherical:
+        direction, concentration = raw.split(self.head_sizes, dim=-1)
+        bounded = (F.softplus(concentration.squeeze(-1)) + self.min_concentration).clamp(max=MAX_CONCENTRATION)
+        return PowerSpherical(_unit(direction), bounded)
+
+
+def _unit(vector: Float[Tensor, "*batch latent"]) -> Float[Tensor, "*batch latent"]:
+    """Vectors divided by their length; the first axis for a vector of zeros."""
+    length = torch.linalg.vector_norm(vector, dim=-1, keepdim=True)
+    first = torch.zeros_like(vector)
+    first[..., 0] = 1
+    return torch.where(length < LEAST_LENGTH, first, vector / length.clamp(min=LEAST_LENGTH))
+
+
 def register_posterior(name: str, posterior: type[Posterior]) -> None:
     """Register a posterior under a name for configurations and files; ConfigError for a name in use."""
     register("posterior", POSTERIORS, Posterior, name, posterior)
@@ -97,4 +157,5 @@ POSTERIORS: dict[str, type[Posterior]] = {
     "diagonal-normal": DiagonalNormalPosterior,
     "full-normal": FullNormalPosterior,
     "point-mass": PointMassPosterior,
+    "power-spherical": PowerSphericalPosterior,
 }

@@ -1,7 +1,8 @@
-"""Priors p(z) by name: standard normal, mixture of normals; sampling with temperature, quantiles; register_prior."""
+"""Priors p(z) by name: normals, mixtures, uniform distributions; sampling, quantiles; register_prior."""
 
 from abc import ABC, abstractmethod
-from typing import ClassVar
+from collections.abc import Mapping
+from typing import Any, ClassVar
 
 import torch
 from jaxtyping import Float
@@ -13,14 +14,24 @@ from lowerbound.probability.distributions import DiagonalNormal, Distribution
 from lowerbound.probability.normals import MixtureOfNormals
 from lowerbound.probability.parts import Part, check_number, register
 from lowerbound.probability.posteriors import LOG_VARIANCE_BOUND
+from lowerbound.probability.spaces import REAL, SPHERE, Space
+from lowerbound.probability.sphere import UniformOnSphere
 
 
 class Prior(Part, ABC):
-    """A distribution over latents, with its parameters."""
+    """A distribution over latents, with its parameters, in a space: R^D unless a family says otherwise."""
+
+    space: Space = REAL
 
     def __init__(self, latent_dim: int) -> None:
         super().__init__()
         self.latent_dim = latent_dim
+        self.space.check_size(latent_dim)
+
+    @classmethod
+    def space_with(cls, options: Mapping[str, Any]) -> Space:
+        """The space of a part that is built with these options."""
+        return cls.space
 
     @abstractmethod
     def forward(self) -> Distribution:
@@ -105,6 +116,28 @@ class MixtureOfNormalsPrior(Prior):
         return _quantiles(self(), probabilities, self.latent_dim)
 
 
+class UniformOnSpherePrior(Prior):
+    """All unit vectors with the same density. There is no temperature."""
+
+    space = SPHERE
+    origin: Tensor
+
+    def __init__(self, latent_dim: int) -> None:
+        super().__init__(latent_dim)
+        self.register_buffer("origin", torch.zeros(latent_dim), persistent=False)
+
+    def forward(self) -> UniformOnSphere:
+        return UniformOnSphere(self.origin)
+
+    def quantiles(self, probabilities: Float[Tensor, " point"]) -> Float[Tensor, "point latent"]:
+        """Those of each coordinate w, for which (w + 1)/2 ~ Beta((d - 1)/2, (d - 1)/2)."""
+        from scipy.special import betaincinv
+
+        half = (self.latent_dim - 1) / 2
+        points = 2 * betaincinv(half, half, probabilities.double().cpu().numpy()) - 1
+        return torch.from_numpy(points).to(self.origin).unsqueeze(-1).expand(-1, self.latent_dim)
+
+
 def _quantiles(
     prior: DiagonalNormal | MixtureOfNormals, probabilities: Float[Tensor, " point"], latent_dim: int
 ) -> Float[Tensor, "point latent"]:
@@ -120,4 +153,5 @@ def register_prior(name: str, prior: type[Prior]) -> None:
 PRIORS: dict[str, type[Prior]] = {
     "standard-normal": StandardNormalPrior,
     "mixture-of-normals": MixtureOfNormalsPrior,
+    "uniform-on-sphere": UniformOnSpherePrior,
 }
