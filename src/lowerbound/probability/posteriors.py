@@ -1,4 +1,4 @@
-"""Posteriors q(z|x) by name: normals, point mass, power spherical; register_posterior.
+"""Posteriors q(z|x) by name: normals, point mass, on the sphere, on the simplex, one-hot; register_posterior.
 
 A posterior maps raw encoder output to a distribution over latents. It states the shape that it needs (`raw_shape`), as
 a likelihood does for the decoder. Built-in encoders have one head for each of `head_sizes`.
@@ -15,8 +15,10 @@ from torch.nn import functional as F
 
 from lowerbound.probability.distributions import DiagonalNormal, Distribution, PointMass
 from lowerbound.probability.normals import FullNormal, scale_tril_of
-from lowerbound.probability.parts import Part, check_number, register
-from lowerbound.probability.spaces import REAL, SPHERE, Space
+from lowerbound.probability.one_hot import CategoricalCodes, RelaxedCodes
+from lowerbound.probability.parts import Part, check_number, option_parameters, register
+from lowerbound.probability.simplex import LogisticNormal
+from lowerbound.probability.spaces import REAL, SIMPLEX, SPHERE, OneHot, Space
 from lowerbound.probability.sphere import PowerSpherical
 
 LOG_VARIANCE_BOUND = 15.0
@@ -25,6 +27,10 @@ LOG_VARIANCE_BOUND = 15.0
 
 MAX_CONCENTRATION = 1e7
 """Largest concentration on the sphere: an angle of about 3e-4, which float32 still resolves."""
+
+MAX_LOCATION, MAX_SIMPLEX_LOG_VARIANCE = 20.0, 4.0
+"""Largest coordinates of a location on the simplex, and their log-variance: draws within 6 standard deviations keep
+shares above e⁻⁸⁷, the smallest normal number of float32, in all but the farthest corners."""
 
 LEAST_LENGTH = 1e-6
 """Length of a raw direction below which it has no direction, and the first axis replaces it."""
@@ -39,6 +45,9 @@ class Posterior(Part, ABC):
         super().__init__()
         self.latent_dim = latent_dim
         self.space.check_size(latent_dim)
+
+    has_relaxed_draws: ClassVar[bool] = False
+    """Whether draws in training mode have no log q(z|x)."""
 
     @classmethod
     def space_with(cls, options: Mapping[str, Any]) -> Space:
@@ -140,6 +149,75 @@ class PowerSphericalPosterior(Posterior):
         return PowerSpherical(_unit(direction), bounded)
 
 
+class GumbelSoftmaxPosterior(Posterior):
+    """Groups of one-hot codes; the head has the logits of all categories.
+
+    In training mode draws are relaxed: the decoder sees points between the codes, and the objective is not a bound. In
+    evaluation mode draws are codes, so that every reported number is that of the discrete model. With
+    `straight_through` the decoder sees codes in training too, with the gradient of relaxed ones.
+
+    Source: Jang, Gu and Poole, arXiv:1611.01144; Maddison, Mnih and Teh, arXiv:1611.00712.
+    """
+
+    accepted_options: ClassVar[dict[str, tuple[float, float]]] = {
+        "num_categories": (2.0, 100_000.0),
+        "temperature": (0.01, 100.0),
+    }
+    has_relaxed_draws = True
+
+    def __init__(
+        self, latent_dim: int, num_categories: int = 10, temperature: float = 1.0, straight_through: bool = False
+    ) -> None:
+        check_number("num_categories", num_categories, *self.accepted_options["num_categories"])
+        check_number("temperature", temperature, *self.accepted_options["temperature"])
+        self.space = OneHot(num_categories)
+        super().__init__(latent_dim)
+        self.num_categories, self.temperature = num_categories, temperature
+        self.straight_through = straight_through
+
+    @classmethod
+    def space_with(cls, options: Mapping[str, Any]) -> Space:
+        return one_hot_with(cls, options)
+
+    @property
+    def raw_shape(self) -> tuple[int, ...]:
+        return (self.latent_dim,)
+
+    def forward(self, raw: Float[Tensor, "*batch raw"]) -> CategoricalCodes:
+        logits = raw.unflatten(-1, (-1, self.num_categories))
+        if not self.training:
+            return CategoricalCodes(logits)
+        return RelaxedCodes(logits, temperature=self.temperature, straight_through=self.straight_through)
+
+
+def one_hot_with(part: type[Part], options: Mapping[str, Any]) -> OneHot:
+    """The space of codes with the option num_categories, or its default."""
+    return OneHot(options.get("num_categories", option_parameters(part)["num_categories"].default))
+
+
+class LogisticNormalPosterior(Posterior):
+    """Shares of `latent_dim` components that add up to 1; the heads are means and log-variances of one number less.
+
+    Source: Aitchison and Shen, "Logistic-normal distributions: some properties and uses", 1980; as a posterior,
+    Srivastava and Sutton, "Autoencoding Variational Inference For Topic Models", arXiv:1703.01488.
+    """
+
+    space = SIMPLEX
+
+    @property
+    def raw_shape(self) -> tuple[int, ...]:
+        return (2 * (self.latent_dim - 1),)
+
+    @property
+    def head_sizes(self) -> tuple[int, ...]:
+        return self.latent_dim - 1, self.latent_dim - 1
+
+    def forward(self, raw: Float[Tensor, "*batch raw"]) -> LogisticNormal:
+        location, log_variance = raw.chunk(2, dim=-1)
+        bounded = log_variance.clamp(-LOG_VARIANCE_BOUND, MAX_SIMPLEX_LOG_VARIANCE)
+        return LogisticNormal(location.clamp(-MAX_LOCATION, MAX_LOCATION), bounded)
+
+
 def _unit(vector: Float[Tensor, "*batch latent"]) -> Float[Tensor, "*batch latent"]:
     """Vectors divided by their length; the first axis for a vector of zeros."""
     length = torch.linalg.vector_norm(vector, dim=-1, keepdim=True)
@@ -158,4 +236,6 @@ POSTERIORS: dict[str, type[Posterior]] = {
     "full-normal": FullNormalPosterior,
     "point-mass": PointMassPosterior,
     "power-spherical": PowerSphericalPosterior,
+    "gumbel-softmax": GumbelSoftmaxPosterior,
+    "logistic-normal": LogisticNormalPosterior,
 }

@@ -1,5 +1,6 @@
 """Priors p(z) by name: normals, mixtures, uniform distributions; sampling, quantiles; register_prior."""
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import Any, ClassVar
@@ -12,10 +13,15 @@ from lowerbound.foundation.errors import ConfigError
 from lowerbound.foundation.seeding import generator
 from lowerbound.probability.distributions import DiagonalNormal, Distribution
 from lowerbound.probability.normals import MixtureOfNormals
+from lowerbound.probability.one_hot import CategoricalCodes
 from lowerbound.probability.parts import Part, check_number, register
-from lowerbound.probability.posteriors import LOG_VARIANCE_BOUND
-from lowerbound.probability.spaces import REAL, SPHERE, Space
+from lowerbound.probability.posteriors import LOG_VARIANCE_BOUND, one_hot_with
+from lowerbound.probability.simplex import LogisticNormal
+from lowerbound.probability.spaces import REAL, SIMPLEX, SPHERE, OneHot, Space
 from lowerbound.probability.sphere import UniformOnSphere
+
+LEAST_TEMPERATURE = 1e-30
+"""Replaces a temperature of 0, which has no logarithm."""
 
 
 class Prior(Part, ABC):
@@ -138,6 +144,59 @@ class UniformOnSpherePrior(Prior):
         return torch.from_numpy(points).to(self.origin).unsqueeze(-1).expand(-1, self.latent_dim)
 
 
+class UniformCategoricalPrior(Prior):
+    """Groups of one-hot codes with the same probability for every category. There is no temperature."""
+
+    accepted_options: ClassVar[dict[str, tuple[float, float]]] = {"num_categories": (2.0, 100_000.0)}
+    logits: Tensor
+
+    def __init__(self, latent_dim: int, num_categories: int = 10) -> None:
+        check_number("num_categories", num_categories, *self.accepted_options["num_categories"])
+        self.space = OneHot(num_categories)
+        super().__init__(latent_dim)
+        zeros = torch.zeros(latent_dim // num_categories, num_categories)
+        self.register_buffer("logits", zeros, persistent=False)
+
+    @classmethod
+    def space_with(cls, options: Mapping[str, Any]) -> Space:
+        return one_hot_with(cls, options)
+
+    def forward(self) -> CategoricalCodes:
+        return CategoricalCodes(self.logits)
+
+
+class LogisticNormalPrior(Prior):
+    """Shares that add up to 1, with no component preferred: a softmax of n ~ N(0, 1 / concentration).
+
+    With concentration 1, the default, n is standard normal. Any other is the Laplace approximation, in these
+    coordinates, of the symmetric Dirichlet distribution with that parameter. The temperature scales n.
+
+    Source: MacKay, "Choice of basis for Laplace approximation", 1998; Srivastava and Sutton, arXiv:1703.01488, Section
+    3.2.
+    """
+
+    space = SIMPLEX
+    accepted_options: ClassVar[dict[str, tuple[float, float]]] = {"concentration": (0.02, 1e6)}
+    zeros: Tensor
+
+    def __init__(self, latent_dim: int, concentration: float = 1.0) -> None:
+        super().__init__(latent_dim)
+        check_number("concentration", concentration, *self.accepted_options["concentration"])
+        self.concentration = concentration
+        self.register_buffer("zeros", torch.zeros(latent_dim - 1), persistent=False)
+
+    def forward(self) -> LogisticNormal:
+        return self._scaled(1.0)
+
+    def sample(self, generator: Generator, num: int, temperature: float = 1.0) -> Float[Tensor, "num latent"]:
+        prior = self._scaled(max(temperature, LEAST_TEMPERATURE))
+        return torch.cat([prior.sample(generator, 1) for _ in range(num)])
+
+    def _scaled(self, temperature: float) -> LogisticNormal:
+        log_variance = 2 * math.log(temperature) - math.log(self.concentration)
+        return LogisticNormal(self.zeros, torch.full_like(self.zeros, log_variance))
+
+
 def _quantiles(
     prior: DiagonalNormal | MixtureOfNormals, probabilities: Float[Tensor, " point"], latent_dim: int
 ) -> Float[Tensor, "point latent"]:
@@ -154,4 +213,6 @@ PRIORS: dict[str, type[Prior]] = {
     "standard-normal": StandardNormalPrior,
     "mixture-of-normals": MixtureOfNormalsPrior,
     "uniform-on-sphere": UniformOnSpherePrior,
+    "uniform-categorical": UniformCategoricalPrior,
+    "logistic-normal": LogisticNormalPrior,
 }

@@ -25,6 +25,12 @@ MAX_CATEGORIES = 20
 MAX_NUMBERED = 20
 """Most categories of a code whose shares are written as numbers."""
 
+MAP = 135.0
+"""Half the height of the map of a sphere, on which half the width is 180."""
+
+MAX_COMPARED = 500
+"""About as many dots of a label are compared to find the one in the middle."""
+
 MARKERS = ("o", "^")
 OTHERS = "#b4bac1"
 DASHED = (0, (4, 3))
@@ -71,14 +77,18 @@ def latent_sphere(results: Results) -> Figure:
     uniform prior all places are equally probable; the left and the right end are the same meridian, and the upper and
     the lower edge are one point each.
     """
-    place = results.arrays["longitude_latitude"]
-    equal_area = np.stack([place[:, 0], np.sin(np.radians(place[:, 1]))], -1)
-    figure, axes = _plane_of(results, equal_area)
-    axes.set(xlabel="longitude (degrees)", ylabel="latitude (degrees)", xlim=(-180, 180), ylim=(-1, 1))
+    figure, axes = _plane_of(results, _on_map(results.arrays["longitude_latitude"]))
+    axes.set(xlabel="longitude (degrees)", ylabel="latitude (degrees)", xlim=(-180, 180), ylim=(-MAP, MAP))
     axes.set_xticks(np.arange(-180, 181, 60), [_degrees(place) for place in range(-180, 181, 60)])
     latitudes = np.array([-90, -45, -20, 0, 20, 45, 90])
-    axes.set_yticks(np.sin(np.radians(latitudes)), [_degrees(place) for place in latitudes.tolist()])
+    heights = _on_map(np.stack([latitudes, latitudes], -1))[:, 1]
+    axes.set_yticks(heights, [_degrees(place) for place in latitudes.tolist()])
     return figure
+
+
+def _on_map(place: Float[np.ndarray, "n 2"]) -> Float[np.ndarray, "n 2"]:
+    """Longitude and latitude on the map, where areas are those of the sphere."""
+    return np.stack([place[:, 0], MAP * np.sin(np.radians(place[:, 1]))], -1)
 
 
 @theme.themed
@@ -222,16 +232,24 @@ def _legend(axes: Axes, shown: list[Category], with_prior: bool) -> None:
 
 
 def _names(axes: Axes, z: Float[np.ndarray, "n 2"], shown: list[Category]) -> None:
-    """Each label's name at the median of its dots, so that labels can be read without relying on colour."""
+    """Each label's name in the middle of its dots, so that labels can be read without relying on colour."""
     named = [row for row in shown if row.colour != OTHERS and len(row.name) <= LONGEST_NAME_AMONG_DOTS]
     if not named:
         return
-    middles = np.stack([np.median(z[row.members], axis=0) for row in named])
+    middles = np.stack([_middle(z[row.members]) for row in named])
     places = push_apart(middles, distance=0.055 * float(np.ptp(z, axis=0).max()))
     halo = [patheffects.withStroke(linewidth=3, foreground="white")]
     style: dict[str, Any] = {"ha": "center", "va": "center", "size": 12, "weight": "bold", "path_effects": halo}
     for row, place in zip(named, places, strict=True):
         axes.text(place[0], place[1], row.name, color=row.colour, **style)
+
+
+def _middle(points: Float[np.ndarray, "n 2"]) -> Float[np.ndarray, " 2"]:
+    """The point that is nearest to the others in the median, so that a name stands among its dots."""
+    some = points[:: max(1, len(points) // MAX_COMPARED)]
+    distances = np.linalg.norm(some[:, None] - some[None], axis=-1)
+    nearest: Float[np.ndarray, " 2"] = some[np.median(distances, axis=1).argmin()]
+    return nearest
 
 
 def push_apart(points: Float[np.ndarray, "n 2"], distance: float) -> Float[np.ndarray, "n 2"]:
