@@ -166,6 +166,7 @@ class TrainedModel:
             raise SchemaError(f"expected codes N×{self.vae.latent_dim}, got {format_shape(codes.shape)}.")
         if not codes.isfinite().all():
             raise SchemaError("codes contain NaN or infinity; accepted: finite numbers.")
+        self.vae.check_codes(codes)
         return codes
 
     def _guess(self, z: Float[Tensor, "n latent"]) -> Float[Tensor, "n *event"]:
