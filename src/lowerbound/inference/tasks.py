@@ -37,6 +37,7 @@ from lowerbound.inference.shards import PartResult, check_shards, job_of, write_
 from lowerbound.models.construction import build_model
 from lowerbound.models.vae import VAE
 from lowerbound.networks.layers import Layer, count_parameters
+from lowerbound.probability.summaries import summary_of
 from lowerbound.reporting import theme
 from lowerbound.reporting.comparison_plot import comparison_figure
 from lowerbound.reporting.tiles import as_png, compose, displayable, fit_tiles
@@ -140,7 +141,7 @@ def reconstruct(
     if collection.unreadable:
         examples = examples.subset(np.setdiff1d(np.arange(len(examples)), list(collection.unreadable)))
     shown = scaled(examples.subset(np.arange(min(num_examples, len(examples)))))
-    expected = best_guess(model, model.decode(model.encode(shown).mean))
+    expected = best_guess(model, model.decode(model.encode(shown).centre))
     if is_image:
         pair = [generation.to_images(shown), generation.to_images(expected)]
         _save_grid(path, np.concatenate(pair), columns=len(shown))
@@ -158,7 +159,8 @@ def encode(
     shards: Path | None = None,
     progress: ProgressCallback = lambda stage, done, total: None,
 ) -> Encoded:
-    """Mean and log-variance of each example's posterior, its id and label, as .csv, .npz, .parquet or .json; or as a
+    """Each example's posterior (mean and log-variance; on a sphere, on a simplex and for codes the parameters of
+    `summary_of`), its id and label, as .csv, .npz, .parquet or .json; or as a
     folder `shards` of Parquet files, which several ranks write together.
 
     Rows of a table that could not be read, where those are skipped, keep their place without numbers.
@@ -187,12 +189,11 @@ def encoded_columns(model: VAE, part: Part) -> Columns:
     """The id, posterior and label of each example."""
     examples = part.examples
     posteriors = [model.given(batch.context).encode(batch.x) for batch in Batches(examples, BATCH_SIZE)]
-    columns = {"id": part.ids, "mean": torch.cat([posterior.mean for posterior in posteriors]).numpy()}
-    if not model.is_deterministic:
-        columns["log_variance"] = torch.cat([posterior.variance.log() for posterior in posteriors]).numpy()
-    for name in ("mean", "log_variance"):
-        if name in columns:
-            columns[name][list(part.collection.unreadable)] = np.nan
+    summaries = [summary_of(posterior) for posterior in posteriors]
+    columns: dict[str, Any] = {"id": part.ids}
+    for name in summaries[0]:
+        columns[name] = torch.cat([summary[name] for summary in summaries]).numpy()
+        columns[name][list(part.collection.unreadable)] = np.nan
     if examples.labels is not None:
         columns["label"] = labels_column(part.collection.label_names, np.asarray(examples.labels))
     return columns
@@ -207,7 +208,7 @@ def interpolate(
     options: InputOptions = STANDARD,
     out: Path | None = None,
 ) -> Path:
-    """The straight line in z between two examples, decoded: images as one picture, others as rows of a file."""
+    """The shortest path in z between two examples, decoded: images as one picture, others as rows of a file."""
     if num_examples < 2:
         raise UsageError(f"a line from one example to another needs at least 2 points, got {num_examples}.")
     trained = load(run)
@@ -215,7 +216,7 @@ def interpolate(
     path = out or path_of(run) / ("interpolation.png" if is_image else "interpolation.csv")
     check_output(path, [first, second], is_table=not is_image)
     begin, end = (scaled(read_one(trained, name, options))[0] for name in (first, second))
-    expected = best_guess(model, model.decode(generation.straight_line(model, begin, end, num_examples)))
+    expected = best_guess(model, model.decode(generation.path_between(model, begin, end, num_examples)))
     if is_image:
         return _save_grid(path, generation.to_images(expected), columns=num_examples)
     return _write_rows(path, trained.written(expected))
