@@ -248,6 +248,8 @@ def print_comparison(comparison: "Comparison", verdicts: Sequence[str]) -> None:
 
 def print_gradients(bench: "GradientBench") -> None:
     """Print the estimators of a gradient, a table for each group of parameters, and what was left out."""
+    from lowerbound.reporting.number_format import format_measured
+
     out.print(
         f"gradient of {bench.bound_in_words}, rate {bench.rate}, at {pluralise(bench.num_examples, 'test example')}; "
         f"bias against {bench.num_reference:,} estimates by {bench.reference}",
@@ -255,9 +257,16 @@ def print_gradients(bench: "GradientBench") -> None:
     )
     measured = [row for row in bench.estimators if not row.left_out]
     for group in bench.groups:
-        head = ("variance", "squared bias", "signal to noise", "time", "variance at equal time")
         rows = [(row.name, *_gradient_cells(row, group)) for row in measured]
-        print_table((group, *head), rows, right=range(1, 1 + len(head)))
+        print_table((group, "variance", "squared bias", "signal to noise"), rows, right=(1, 2, 3))
+    if any(row.statistics[group].has_bias for row in measured for group in bench.groups):
+        out.print("* a bias: more than 4 standard errors", markup=False)
+    costs = [(row.name, format_measured(row.relative_time), f"{row.evaluations:,}", row.about) for row in measured]
+    print_table(("cost", "time", "decoded per draw", "description"), costs, right=(1, 2))
+    _print_gradient_notes(bench, measured)
+
+
+def _print_gradient_notes(bench: "GradientBench", measured: Sequence["EstimatorResult"]) -> None:
     for row in measured:
         if row.is_biased:
             err.print(f"{row.name} is a biased estimator of this gradient", markup=False)
@@ -273,11 +282,9 @@ def _gradient_cells(row: "EstimatorResult", group: str) -> tuple[str, ...]:
     from lowerbound.reporting.number_format import format_measured
 
     found = row.statistics[group]
-    assert row.relative_time is not None
-    estimates = (found.variance, found.squared_bias, found.signal_to_noise)
-    cells = [format_measured(one) for one in (*estimates, row.relative_time, row.variance_at_equal_time(group))]
-    cells[1] += " *" if found.has_bias else ""
-    return tuple(cells)
+    mark = " *" if found.has_bias else ""
+    bias = format_measured(found.squared_bias) + mark
+    return format_measured(found.variance), bias, format_measured(found.signal_to_noise)
 
 
 def described(score: "Score", usual: int) -> str:

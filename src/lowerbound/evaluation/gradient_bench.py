@@ -58,6 +58,7 @@ TIMING = 4.0  # seconds, after which no further round begins
 TIMED = 512  # decoded draws of each timing, about
 
 ENCODER = "encoder weights"
+UNKNOWN = Estimate(math.nan, math.nan)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,13 +89,12 @@ class EstimatorResult:
     is_biased: bool = False  # by construction
     num_estimates: int = 0
     evaluations: int = 0  # of the decoder, for each draw
-    seconds: Estimate | None = None  # of one estimate for all examples, on this machine
-    relative_time: Estimate | None = None  # to the first estimator that is not left out
+    seconds: Estimate = UNKNOWN  # of one estimate for all examples, on this machine
+    relative_time: Estimate = UNKNOWN  # to the first estimator that is not left out
     statistics: dict[str, GradientStatistics] = field(default_factory=dict)  # by group of parameters
 
     def variance_at_equal_time(self, group: str) -> Estimate:
         """Variance of the mean of as many estimates as the first estimator computes one in."""
-        assert self.relative_time is not None
         time, variance = self.relative_time, self.statistics[group].variance
         error = math.hypot(time.value * variance.standard_error, variance.value * time.standard_error)
         return Estimate(time.value * variance.value, error)

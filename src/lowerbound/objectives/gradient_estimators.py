@@ -300,11 +300,9 @@ ESTIMATORS: dict[str, GradientEstimator] = {
         why_not=_if_importance_weighted,
         gradient="dreg",
     ),
-    "score-function-no-baseline": GradientEstimator(about="score of q times the bound", prepare=_without_baseline),
-    "score-function-mean-baseline": GradientEstimator(
-        about="minus the mean of pilot draws", prepare=_with_mean_baseline
-    ),
-    "score-function-optimal-baseline": GradientEstimator(
+    "score-function-none": GradientEstimator(about="score of q times the bound", prepare=_without_baseline),
+    "score-function-mean": GradientEstimator(about="minus the mean of pilot draws", prepare=_with_mean_baseline),
+    "score-function-optimal": GradientEstimator(
         about="minus the best constant for each parameter, from pilot draws", prepare=_with_optimal_baseline
     ),
     "score-function": GradientEstimator(

@@ -2,6 +2,7 @@
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullFormatter
 
 from lowerbound.evaluation.gradient_bench import EstimatorResult, GradientBench
 from lowerbound.foundation.numerics import Estimate
@@ -10,6 +11,8 @@ from lowerbound.reporting import theme
 ROW = 0.34  # inches
 OFFSET = 0.14  # of the two markers of a row from its centre
 NUM_ERRORS = 2.0
+MAX_TICKS = 4
+LONGEST = 0.9  # of a variance, to the left
 
 
 @theme.themed
@@ -22,8 +25,9 @@ def gradient_figure(bench: GradientBench) -> Figure:
         _draw(axes, rows, group)
     panels[0].set_yticks(range(len(rows)), [row.name for row in rows])
     handles, labels = panels[0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=2)
-    figure.supxlabel(f"variance of the gradient of {bench.bound_in_words} (± {NUM_ERRORS:g} standard errors)")
+    figure.legend(handles, labels, loc="outside upper right", ncols=2)
+    label = f"variance of the gradient of {bench.bound_in_words} (± {NUM_ERRORS:g} standard errors)"
+    figure.supxlabel(label, fontsize=theme.STYLE["axes.labelsize"])
     return figure
 
 
@@ -37,7 +41,7 @@ def _draw(axes: Axes, rows: list[EstimatorResult], group: str) -> None:
         axes.errorbar(
             [one.value for one in variances],
             [position + offset for position in range(len(rows))],
-            xerr=[NUM_ERRORS * one.standard_error for one in variances],
+            xerr=list(zip(*map(_shown_error, variances), strict=True)),
             fmt=marker,
             color=colour,
             markersize=4,
@@ -45,4 +49,13 @@ def _draw(axes: Axes, rows: list[EstimatorResult], group: str) -> None:
             label=label,
         )
     axes.set(xscale="log", title=group, ylim=(len(rows) - 0.5, -0.5))
+    axes.xaxis.set_major_locator(LogLocator(numticks=MAX_TICKS))
+    axes.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
+    axes.xaxis.set_minor_formatter(NullFormatter())
     axes.grid(axis="x")
+
+
+def _shown_error(variance: Estimate) -> tuple[float, float]:
+    """Lengths of an error bar to the left and right; one on a logarithmic axis does not reach zero."""
+    error = NUM_ERRORS * variance.standard_error
+    return min(error, LONGEST * variance.value), error
