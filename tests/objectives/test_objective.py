@@ -227,7 +227,7 @@ def test_the_papers_are_what_they_say():
         ({"gradient": "dreg", "rate": "monte-carlo"}, "needs bound 'iwae', got 'elbo'.*stl"),
         ({"gradient": "dreg", "bound": "iwae", "rate": "monte-carlo", "rate_weight": 2.0}, "biased unless"),
         ({"gradient": "dreg", "bound": "iwae", "rate": "monte-carlo", "rate_warm_up": 2.0}, "biased unless"),
-        ({"gradient": "score-function", "bound": "iwae", "rate": "monte-carlo"}, "needs bound 'elbo'"),
+        ({"gradient": "score-function", "rate": "none"}, "needs a posterior with a density"),
     ],
 )
 def test_combinations_that_would_be_silently_wrong_are_refused_with_the_reason(settings, reason):

@@ -234,6 +234,7 @@ def gradients(
     as_json: JsonOption = False,
 ) -> None:
     """Measure variance, bias and time of every estimator of the bound's gradient, at a trained model."""
+    from lowerbound.inference.gradients import as_json as in_json
     from lowerbound.inference.gradients import gradients as measured
 
     with StageDisplay() as display:
@@ -251,7 +252,7 @@ def gradients(
             progress=display.show,
         )
     if as_json:
-        print_json(asdict(bench))
+        print_json(in_json(bench))
     else:
         console.print_gradients(bench)
 

@@ -38,7 +38,9 @@ class GradientStatistics:
         return self.squared_bias.value > MANY_ERRORS * self.squared_bias.standard_error
 
 
-def gradient_statistics(estimates: Estimates, reference: Estimates, is_biased: bool) -> GradientStatistics:
+def gradient_statistics(
+    estimates: Estimates, reference: Float[Tensor, "reference example parameter"], is_biased: bool
+) -> GradientStatistics:
     """Statistics of independent estimates, compared with those of an unbiased estimator.
 
     The mean gradient of an unbiased estimator is that of the reference, which has more estimates or less noise.
@@ -89,10 +91,11 @@ def _squared_length(
     """Unbiased estimate of a squared length from an estimated vector and the covariance of that estimate.
 
     For a normal estimate m of a vector with covariance S, |m|² - tr S is unbiased and has the variance
-    4 E[m]' S E[m] + 2 tr S², whose first term m' S m exceeds by tr S².
+    4 E[m]' S E[m] + 2 tr S², whose first term m' S m exceeds by tr S². Near zero, where the difference may be negative,
+    it counts as zero, which overstates the error by half at most.
     """
     trace = covariance.diagonal(dim1=-2, dim2=-1).sum(-1)
-    of_square = 2 * covariance.square().sum((-2, -1))
-    of_mean = 4 * torch.einsum("en,enm,em->e", mean, covariance, mean) - 2 * of_square
-    error = (of_mean.clamp(min=0) + of_square).sum().sqrt() / len(mean)
+    of_square = 2 * covariance.square().sum()
+    of_mean = 4 * torch.einsum("en,enm,em->", mean, covariance, mean) - 2 * of_square
+    error = (of_mean.clamp(min=0) + of_square).sqrt() / len(mean)
     return Estimate(float((mean.square().sum(-1) - trace).mean()), float(error))

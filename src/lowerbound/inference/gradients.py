@@ -1,6 +1,9 @@
 """`gradients`: variance, bias and cost of gradient estimators at a trained model, with a figure."""
 
+import math
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 from lowerbound.data.column_writers import check_output
 from lowerbound.evaluation.gradient_bench import GradientBench, GradientConfig, measure_gradients
@@ -50,3 +53,17 @@ def gradients(
     if out is not None:
         write_bytes(Path(out), theme.png(gradient_figure(bench)))
     return bench
+
+
+def as_json(bench: GradientBench) -> dict[str, Any]:
+    """All results, as JSON for other programs; unknown numbers are null."""
+    found: dict[str, Any] = _with_nulls(asdict(bench))
+    return found
+
+
+def _with_nulls(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _with_nulls(one) for key, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [_with_nulls(one) for one in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value

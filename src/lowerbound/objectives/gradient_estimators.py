@@ -105,7 +105,8 @@ class Target:
         return z.requires_grad
 
 
-Estimate = Callable[[Parameters, Generator], Parameters]
+Values = Float[Tensor, "row value"]
+Estimate = Callable[[Parameters, Generator], Values]
 """One estimate for each row of parameters."""
 
 
@@ -131,7 +132,7 @@ def estimate_gradients(
 
 def repeated_estimates(
     estimate: Estimate, target: Target, num_estimates: int, generator: Generator
-) -> Float[Tensor, "estimate row parameter"]:
+) -> Float[Tensor, "estimate row value"]:
     """Independent estimates, computed in parts that bound the memory."""
     num_rows = len(target.parameters)
     at_once = max(1, target.evaluations_at_once // (num_rows * target.num_samples))
@@ -187,7 +188,7 @@ def _with_optimal_baseline(target: Target, generator: Generator) -> Estimate:
         plain = _gradient(surrogate, parameters, keep=True)
         return plain, _gradient(samples.log_posterior.sum(dim=0), parameters)
 
-    def stacked(parameters: Parameters, generator: Generator) -> Parameters:
+    def stacked(parameters: Parameters, generator: Generator) -> Values:
         return torch.cat(both(parameters, generator), dim=-1)
 
     pilot = repeated_estimates(stacked, target, -(-target.num_pilot // target.num_samples), generator)
@@ -242,7 +243,7 @@ def _no_baseline(bound: Bound, log_weights: Float[Tensor, "sample row"]) -> Floa
 
 @torch.no_grad()
 def _mean_log_weight(target: Target, generator: Generator) -> Float[Tensor, " row"]:
-    def mean(parameters: Parameters, generator: Generator) -> Tensor:
+    def mean(parameters: Parameters, generator: Generator) -> Values:
         return target.log_weight(target.draw(parameters, generator, through_draws=False)).mean(dim=0).unsqueeze(-1)
 
     pilot = repeated_estimates(mean, target, -(-target.num_pilot // target.num_samples), generator)

@@ -30,7 +30,8 @@ def format_measured(estimate: Estimate) -> str:
         return f"{value:.3g}".replace("-", MINUS)
     largest = math.floor(math.log10(max(abs(value), error)))
     exponent = largest if not -3 <= largest < 6 else 0
-    places = max(0, 1 - math.floor(math.log10(error)) + exponent)
+    of_error = int(f"{error:.1e}".partition("e")[2])  # after rounding to two digits
+    places = max(0, 1 - of_error + exponent)
     scaled = (f"{number / 10**exponent:,.{places}f}" for number in (value, error))
     text = " ± ".join(scaled).replace("-", MINUS)
     return f"({text})e{exponent}".replace("-", MINUS) if exponent else text
