@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import replace
+from functools import partial
 
 import pytest
 import torch
@@ -10,6 +11,8 @@ from torch.testing import assert_close
 from lowerbound.foundation.seeding import generator
 from lowerbound.models.config import ModelConfig
 from lowerbound.models.construction import build_model
+from lowerbound.objectives.bounds import BOUNDS, GROUPED, elbo
+from lowerbound.objectives.gradients import bounds_with_replaced, leave_one_out
 from lowerbound.objectives.objective import Objective
 from lowerbound.objectives.penalties import PenaltyContext
 from lowerbound.objectives.presets import OBJECTIVES
@@ -96,6 +99,33 @@ def test_the_doubly_reparameterized_gradient_agrees_with_the_plain_one_of_the_sa
         for gradient in ("reparameterized", "dreg")
     )  # fmt: skip
     assert_agree(doubly, plain.mean(0), plain.std(0) / len(plain) ** 0.5)
+
+
+@pytest.mark.parametrize("num_samples", [1, 2, 5])
+def test_the_score_function_of_the_importance_weighted_bound_agrees_with_the_doubly_reparameterized_gradient(
+    linear_gaussian, num_samples
+):
+    model = linear_gaussian.with_posterior_moved(0.1, 0.5)
+    score, doubly = (
+        estimates(Objective(bound="iwae", gradient=gradient, rate="monte-carlo", num_samples=num_samples), model,
+                  linear_gaussian.x, 4 * NUM_REPEATS)
+        for gradient in ("score-function", "dreg")
+    )  # fmt: skip
+    assert_agree(score, doubly.mean(0), doubly.std(0) / len(doubly) ** 0.5)
+
+
+@pytest.mark.parametrize("name", BOUNDS)
+def test_bounds_with_one_draw_replaced_are_those_of_each_replacement_alone(name):
+    bound = partial(BOUNDS[name], **({"num_groups": 4} if name in GROUPED else {}))
+    log_weights, others = torch.randn(2, 8, 3, generator=generator(0, "weights"))
+    for draw, replaced in enumerate(bounds_with_replaced(bound, log_weights, others)):
+        assert_close(replaced, bound(torch.cat([log_weights[:draw], others[draw : draw + 1], log_weights[draw + 1 :]])))
+
+
+def test_the_signal_of_a_draw_of_the_elbo_is_its_difference_from_the_mean_of_the_others():
+    log_weights = torch.tensor([[1.0], [4.0], [10.0]])
+    assert_close(leave_one_out(elbo, log_weights), torch.tensor([[-6.0], [-1.5], [7.5]]) / 3)
+    assert_close(leave_one_out(elbo, log_weights[:1]), log_weights[:1])
 
 
 def test_it_is_less_noisy_for_the_encoder(linear_gaussian):

@@ -234,7 +234,10 @@ def test_the_papers_are_what_they_say():
         ({"gradient": "dreg", "rate": "monte-carlo"}, "needs bound 'iwae', got 'elbo'.*stl"),
         ({"gradient": "dreg", "bound": "iwae", "rate": "monte-carlo", "rate_weight": 2.0}, "biased unless"),
         ({"gradient": "dreg", "bound": "iwae", "rate": "monte-carlo", "rate_warm_up": 2.0}, "biased unless"),
-        ({"gradient": "score-function", "bound": "iwae", "rate": "monte-carlo"}, "needs bound 'elbo'"),
+        (
+            {"gradient": "score-function", "bound": "piwae", "rate": "monte-carlo", "num_samples": 8},
+            "needs gradient 'reparameterized'",
+        ),
         ({"bound": "piwae", "rate": "analytic", "num_samples": 8}, "not a lower bound"),
         ({"bound": "miwae", "rate": "monte-carlo", "num_samples": 12}, "num_samples is 12; use a multiple of 8"),
         ({"bound": "piwae", "rate": "monte-carlo", "num_samples": 8, "rate_weight": 2.0}, "weight 1 throughout"),
@@ -250,6 +253,7 @@ def test_the_papers_are_what_they_say():
         ({"rate_cycles": 4}, "no cycle rises"),
         ({"penalty_options": {"dip-i": {"diagonal": 5.0}}}, "has no effect"),
         ({"penalties": {"factor": 1.0}, "penalty_options": {"factor": {"hidden": 2.5}}}, "needs a whole number"),
+        ({"gradient": "score-function", "rate": "none"}, "needs a posterior with a density"),
     ],
 )
 def test_combinations_that_would_be_silently_wrong_are_refused_with_the_reason(settings, reason):

@@ -151,11 +151,12 @@ def test_it_works_with_every_network(network):
     assert lb.Objective()(samples).value.isfinite()
 
 
-def test_outside_of_training_one_pass_of_the_encoder_serves_until_a_weight_changes():
+@pytest.mark.parametrize("fused", [False, True])  # a fused step leaves the versions of weights as they were
+def test_outside_of_training_one_pass_of_the_encoder_serves_until_a_weight_changes(fused):
     model = vamp_model().eval()
     passes = []
     model.encoder.register_forward_hook(lambda *_: passes.append(1))
-    optimiser = torch.optim.Adam(model.parameters(), lr=0.1)
+    optimiser = torch.optim.Adam(model.parameters(), lr=0.1, fused=fused)
     with torch.no_grad():
         before = model.prior.log_prob(latents())
         assert torch.equal(model.prior.log_prob(latents()), before)

@@ -80,11 +80,10 @@ def _of_gradient(objective: Choices) -> None:
         raise ConfigError(f"gradient 'dreg' needs bound 'iwae', got {bound!r}; for it use gradient {other}.")
     if gradient == "dreg" and (objective.rate_weight != 1 or objective.rate_warm_up):
         raise ConfigError("gradient 'dreg' is biased unless the rate's weight is 1 throughout; use 'reparameterized'.")
-    if gradient == "score-function" and (bound != "elbo" or rate == "none"):
-        raise ConfigError(
-            "gradient 'score-function' needs bound 'elbo' and a posterior with a density; for bound "
-            f"{bound!r} use {_unbiased_for(bound)}."
-        )
+    if gradient == "score-function" and rate == "none":
+        raise ConfigError("gradient 'score-function' needs a posterior with a density; use another rate than 'none'.")
+    if gradient != "reparameterized" and bound in ENCODER_BOUNDS:
+        raise ConfigError(f"bound {bound!r}, which is two bounds, needs gradient 'reparameterized', got {gradient!r}.")
     if gradient == "score-function" and (rate not in PLAIN or objective.penalties):
         came = "penalties" if objective.penalties else f"rate {rate!r}"
         raise ConfigError(

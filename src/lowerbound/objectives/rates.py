@@ -161,11 +161,11 @@ def _same_for_all(samples: PosteriorSamples, value: Float[Tensor, ""]) -> Float[
 
 LARGEST_LOG_MULTIPLIER = 14.0
 
+PLAIN: dict[str, Rate] = {"auto": auto, "analytic": analytic, "monte-carlo": monte_carlo, "none": none}
+"""Rates that are the KL itself, or nothing: any bound and gradient estimator can have them."""
+
 RATES: dict[str, Rate | type[StatePart]] = {
-    "auto": auto,
-    "analytic": analytic,
-    "monte-carlo": monte_carlo,
-    "none": none,
+    **PLAIN,
     "free-bits": free_bits,
     "free-bits-total": free_bits_total,
     "capacity": capacity,
@@ -184,9 +184,6 @@ IN_WORDS = {
     "geco": "KL divergence, divided by a multiplier that learns to reach objective.rate_options.distortion",
 }
 """The rates as printed when a training starts; 'auto' is one of the others by then."""
-
-PLAIN = ("auto", "analytic", "monte-carlo", "none")
-"""Rates that are the KL itself, or nothing: any bound and gradient estimator can have them."""
 
 OF_BATCH = ("free-bits", "free-bits-total", "capacity", "geco")
 """Rates that depend on a mean over the batch."""
