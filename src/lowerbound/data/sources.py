@@ -67,7 +67,11 @@ def load(config: DataConfig, schema: Schema | None = None) -> Splits:
     """
     check_config(config)
     reading_options(config)  # also checked for named sources
-    if config.source in SOURCES:
+    is_named = config.source in SOURCES
+    if config.factors and (is_named or is_packed(Location(config.source))):
+        what = "a named source has its own factors, if any" if is_named else "packed data have no factors"
+        raise ConfigError(f"data.factors is for files and folders; {what}; leave it out.")
+    if is_named:
         return _load_named(config.source, config)
     if is_packed(location := Location(config.source)):
         return load_packed(location, config)
@@ -131,11 +135,12 @@ def split_raw(raw: RawArray | RawTable, config: DataConfig, name: str) -> Splits
     return split_pool(pool, name, f"{name} in memory", config)
 
 
-def split_array(values: Any, labels: Any = None, split_seed: int = 0) -> Splits:
+def split_array(values: Any, labels: Any = None, split_seed: int = 0, factors: Any = None) -> Splits:
     """The splits of an object in memory (see objects.py), read as from a file: a tenth for validation and a tenth for
-    test, unless the data have their own splits. Labels are a list, an array, a tensor or a column of strings.
+    test, unless the data have their own splits. Labels are a list, an array, a tensor or a column of strings; factors
+    are a table with a column for each, or an array of examples × factors.
     """
-    raw = read_object(values, labels)
+    raw = read_object(values, labels, factors=factors)
     return raw if isinstance(raw, Splits) else split_raw(raw, DataConfig(split_seed=split_seed), "array")
 
 
@@ -265,6 +270,7 @@ def reading_options(config: DataConfig) -> ReadingOptions:
         ),
         tables=tables,
         labels=config.labels,
+        factors=config.factors,
         layout=config.layout,
         range=config.range,
         skip_broken=config.skip_broken,

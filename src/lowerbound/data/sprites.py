@@ -1,11 +1,10 @@
-"""Sprites with known factors of variation, like dSprites, but drawn by this program: shapes of several sizes, turned and
-moved, white on black.
+"""Sprites with known factors of variation, like dSprites, but drawn by this program: white shapes on black.
 
-The grid has every combination of shape (square, ellipse, heart), scale (6), orientation (40), x and y (32 each): 737,280
-binary images, as in dSprites (Matthey et al., 2017, https://github.com/deepmind/dsprites-dataset), whose pixels differ.
-All shapes have the same area at the same scale; orientations are 9 degrees apart and do not repeat the first. A pixel is
-white if more than half of it is covered. A sprite that moves by whole pixels is the same picture in another window, so
-each is drawn once, on a canvas that is large enough for every position.
+The grid has every combination of shape (square, ellipse, heart), scale (6), orientation (40), x and y (32 each):
+737,280 binary images, as in dSprites (Matthey et al., 2017, https://github.com/deepmind/dsprites-dataset), whose pixels
+differ. All shapes of a scale have the same area; orientations are 9 degrees apart, and the last does not repeat the
+first. A pixel is white if more than half of it is covered. A sprite that moves by whole pixels is the same picture in
+another window, so each is drawn once, on a canvas that is large enough for every position.
 """
 
 import math

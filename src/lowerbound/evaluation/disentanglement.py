@@ -21,19 +21,19 @@ from lowerbound.evaluation.config import LEAST_EXAMPLES
 from lowerbound.evaluation.factor_codes import FactorCodes, factor_codes
 from lowerbound.evaluation.factor_information import binned, information_gaps, information_matrix, mig_and_modularity
 from lowerbound.evaluation.factor_prediction import dci, sap
-from lowerbound.evaluation.factor_votes import GROUP_SIZE, factor_vae_score
+from lowerbound.evaluation.factor_votes import factor_vae_score
 from lowerbound.evaluation.metrics import Subject
 from lowerbound.evaluation.results import Measurements, Score, Scorer
 from lowerbound.foundation.numerics import Estimate
 
 ABOUT = {
     "mig": "mutual information gap between the best and the second latent of each factor, as a share of its entropy",
-    "modularity": "one minus the share of squared information that each latent has about other factors than its main one",
+    "modularity": "one minus the squared information of each latent about other factors, relative to its main one",
     "sap": "accuracy of a linear classifier of each factor with its best latent minus that with the second",
     "dci-disentanglement": "importance of each latent in trees that predict the factors: concentration on one factor",
     "dci-completeness": "the same importance for each factor: concentration on one latent",
     "dci-informativeness": "test accuracy of the trees, mean over factors",
-    "factor-vae-score": f"accuracy of telling which factor {GROUP_SIZE} examples share from the latent that varies least",
+    "factor-vae-score": "accuracy of telling from the latent that varies least which factor examples share",
 }
 """Scores in the order of reports, with what they are."""
 
@@ -66,7 +66,7 @@ def disentanglement_metrics(subject: Subject) -> Measurements:
     gaps = information_gaps(information, entropy)
     by_factor = "; ".join(f"{name} {gap:.2f}" for name, gap in zip(names, gaps.tolist(), strict=True))
     scores = _scores(subject, train, test, by_factor)
-    arrays = {
+    arrays: dict[str, np.ndarray] = {
         "factor_information": information.astype(np.float32),
         "factor_entropy": entropy.astype(np.float32),
         "factor_numbers": np.flatnonzero(varying),

@@ -1,4 +1,4 @@
-"""FactorCodes: posterior means of examples with the levels of their known factors, which disentanglement metrics compare."""
+"""FactorCodes: posterior means of examples with the levels of their factors, the input of disentanglement metrics."""
 
 from dataclasses import dataclass, replace
 

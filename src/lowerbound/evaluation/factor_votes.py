@@ -1,4 +1,4 @@
-"""The FactorVAE score: whether the latent that varies least among examples with a factor in common tells which one it is.
+"""The FactorVAE score: whether the latent that varies least among examples that share a factor tells which one it is.
 
 Source: Kim and Mnih, "Disentangling by Factorising", arXiv:1802.05983, Section 4 and Appendix B.
 """
