@@ -123,11 +123,7 @@ def input_of_rows(
 
 
 def _about_factors(examples: Examples) -> tuple[str, ...]:
-    return (
-        ()
-        if examples.factors is None
-        else ("factors are not packed",)
-    )
+    return () if examples.factors is None else ("factors are not packed",)
 
 
 def _check_unchanged(rows: Rows) -> None:

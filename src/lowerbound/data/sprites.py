@@ -40,7 +40,7 @@ HEART_AREA = 3.661944
 HEART_CENTRE = 0.293479
 """Height of its centroid."""
 
-SUBPIXELS = 8
+SUBPIXELS = 5
 """Points along each axis of a pixel at which it is tested whether the shape covers it."""
 
 

@@ -86,9 +86,9 @@ def _scores(subject: Subject, train: FactorCodes, test: FactorCodes, by_factor: 
     yield _score(subject.scorer(), "mig", found["mig"], len(test), f" ({by_factor})")
     yield _score(subject.scorer(), "modularity", found["modularity"], len(test))
     yield _score(subject.scorer(), "sap", sap(train, some, stream(1)), len(some))
-    for name, estimate in dci(train, some).items():
+    for name, estimate in dci(train, some, stream(2)).items():
         yield _score(subject.scorer(), f"dci-{name}", estimate, len(some))
-    votes = factor_vae_score(train, test, config.num_train_votes, config.num_test_votes, stream(2))
+    votes = factor_vae_score(train, test, config.num_train_votes, config.num_test_votes, stream(3))
     yield _score(subject.scorer(), "factor-vae-score", votes, len(test))
 
 

@@ -23,8 +23,8 @@ class FactorCodes:
     def __len__(self) -> int:
         return len(self.mean)
 
-    def subset(self, chosen: Integer[np.ndarray, " index"] | slice) -> "FactorCodes":
-        """Some of the examples."""
+    def subset(self, chosen: Integer[np.ndarray, " index"]) -> "FactorCodes":
+        """The examples at these positions."""
         return FactorCodes(self.mean[chosen], self.levels[chosen])
 
     def of_factors(self, is_kept: Bool[np.ndarray, " factor"]) -> "FactorCodes":

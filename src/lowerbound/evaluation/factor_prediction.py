@@ -3,6 +3,8 @@
 Predictors are fitted on training examples and scored on test examples.
 """
 
+import warnings
+
 import numpy as np
 from jaxtyping import Bool, Float64, Int64
 
@@ -12,8 +14,8 @@ from lowerbound.foundation.numerics import Estimate
 
 NUM_TREES = 50
 LEAST_LEAF = 20  # examples; smaller leaves fit noise in latents that do not matter
-NUM_GROUPS = 5
-"""Disjoint parts of the training examples, whose separate fits give the standard errors of DCI."""
+NUM_REFITS = 5
+"""Fits on resampled examples, whose spread gives the standard errors of DCI."""
 
 
 def sap(train: FactorCodes, test: FactorCodes, stream: np.random.Generator) -> Estimate:
@@ -60,26 +62,26 @@ def _most_frequent(train: FactorCodes, test: FactorCodes) -> Bool[np.ndarray, "f
     )
 
 
-def dci(train: FactorCodes, test: FactorCodes) -> dict[str, Estimate]:
+def dci(train: FactorCodes, test: FactorCodes, stream: np.random.Generator) -> dict[str, Estimate]:
     """Disentanglement, completeness and informativeness of predictors that use all latents.
 
     The importance of each latent for each factor is the mean decrease of impurity in extremely randomised trees.
     Disentanglement is one minus the entropy of a latent's importance over factors, completeness the same of a factor's
     over latents, both in units of the largest entropy and weighted by importance; informativeness is the accuracy on
-    test examples. Errors come from separate fits on parts of the training examples and, for informativeness, also from
-    the number of test examples.
+    test examples. Errors come from fits on resampled examples.
 
     Source: Eastwood and Williams, "A Framework for the Quantitative Evaluation of Disentangled Representations", 2018,
     Section 2, with random forests. disentanglement_lib uses gradient boosting, which takes minutes.
     """
     values = _fitted(train, test)
-    parts = np.array([_fitted(train.subset(slice(k, None, NUM_GROUPS)), test) for k in range(NUM_GROUPS)])
-    # The variance of a fit on a fifth of the examples is about five times that of a fit on all.
-    errors = parts.std(0, ddof=1) / np.sqrt(NUM_GROUPS)
-    accuracy = values[2]
-    errors[2] = np.hypot(errors[2], np.sqrt(accuracy * (1 - accuracy) / (len(test) * test.levels.shape[1])))
+    refits = [_fitted(_resampled(train, stream), _resampled(test, stream)) for _ in range(NUM_REFITS)]
+    errors = np.std(refits, axis=0, ddof=1)
     names = ("disentanglement", "completeness", "informativeness")
     return {name: Estimate(float(values[k]), float(errors[k])) for k, name in enumerate(names)}
+
+
+def _resampled(codes: FactorCodes, stream: np.random.Generator) -> FactorCodes:
+    return codes.subset(stream.integers(len(codes), size=len(codes)))
 
 
 def _fitted(train: FactorCodes, test: FactorCodes) -> Float64[np.ndarray, "3"]:
@@ -90,7 +92,10 @@ def _fitted(train: FactorCodes, test: FactorCodes) -> Float64[np.ndarray, "3"]:
         trees = ExtraTreesClassifier(
             NUM_TREES, max_features=None, min_samples_leaf=_least_leaf(len(train)), random_state=0
         )
-        trees.fit(train.mean, train.levels[:, factor])
+        with warnings.catch_warnings():
+            # Few examples may have nearly as many levels; they are levels nevertheless.
+            warnings.filterwarnings("ignore", "The number of unique classes", UserWarning)
+            trees.fit(train.mean, train.levels[:, factor])
         importance.append(trees.feature_importances_)
         accuracy.append((trees.predict(test.mean) == test.levels[:, factor]).mean())
     return np.array([*disentanglement_and_completeness(np.array(importance)), np.mean(accuracy)])
