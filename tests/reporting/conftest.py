@@ -184,6 +184,7 @@ def _context(image_shape: tuple[int, int, int], latent_dim: int, num_labels: int
             "layout": "image",
             "columns": [],
             "label_names": [f"kind {label}" for label in range(num_labels)],
+            "factor_names": [],
             "notes": [],
             "skipped": [],
             "checksum": "c0ffee",
