@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from lowerbound.runs.packing import pack
     from lowerbound.runs.resuming import resume
     from lowerbound.runs.run import Run, train
+    from lowerbound.runs.sweep import sweep
     from lowerbound.runs.trained_model import TrainedModel, load, save
     from lowerbound.training.config import TrainingConfig
     from lowerbound.training.loop import fit, training_steps
@@ -76,6 +77,7 @@ _HOMES = {
     "resume": "lowerbound.runs.resuming:resume",
     "save": "lowerbound.runs.trained_model:save",
     "split_array": "lowerbound.data.sources:split_array",
+    "sweep": "lowerbound.runs.sweep:sweep",
     "train": "lowerbound.runs.run:train",
     "training_steps": "lowerbound.training.loop:training_steps",
 }
@@ -112,6 +114,7 @@ __all__ = [
     "resume",
     "save",
     "split_array",
+    "sweep",
     "train",
     "training_steps",
 ]

@@ -1,4 +1,4 @@
-"""Parsing of the option --set SECTION.KEY=VALUE into settings."""
+"""Parsing of the options --set SECTION.KEY=VALUE and --over SECTION.KEY=VALUE,VALUE,... into settings."""
 
 import re
 import tomllib
@@ -8,10 +8,12 @@ from typing import Any
 from lowerbound.foundation.errors import ConfigError
 from lowerbound.runs.experiment import merge
 from lowerbound.runs.setting_checks import MAX_DEPTH, check_settings
+from lowerbound.runs.setting_keys import DOTTED_KEY, key_parts, nested
 
-KEY_PART = r""""(?:[^"\\]|\\.)*"|'[^']*'|[^\s."'=]+"""
-ASSIGNMENT = re.compile(rf"(?P<key>(?:{KEY_PART})(?:\s*\.\s*(?:{KEY_PART}))+)\s*=(?P<value>.*)", re.DOTALL)
+ASSIGNMENT = re.compile(rf"(?P<key>{DOTTED_KEY})\s*=(?P<value>.*)", re.DOTALL)
 """section.key=value with a TOML key, in which a column's name may be quoted: data.columns."a.b=c".kind=numeric."""
+
+OPENING, CLOSING, QUOTES = "[{", "]}", "\"'"
 
 
 def parse_settings(assignments: Iterable[str]) -> dict[str, Any]:
@@ -21,26 +23,49 @@ def parse_settings(assignments: Iterable[str]) -> dict[str, Any]:
         match = ASSIGNMENT.fullmatch(assignment.strip())
         if match is None:
             raise ConfigError(f"--set {assignment!r} is not section.key=value, such as training.num_epochs=5.")
-        section, *keys = _key_parts(match["key"])
-        value = _value(".".join([section, *keys]), match["value"].strip())
-        for key in reversed(keys):
-            value = {key: value}
-        check_settings({section: value})
-        settings = merge(settings, {section: value})
+        parts = key_parts(match["key"])
+        given = nested(parts, _value(".".join(parts), match["value"].strip()))
+        check_settings(given)
+        settings = merge(settings, given)
     return settings
 
 
-def _key_parts(text: str) -> list[str]:
-    """The parts of a dotted key, without their quotes."""
-    parts = re.findall(KEY_PART, text)
-    if len(parts) > MAX_DEPTH:
-        raise ConfigError(
-            f"--set {text[:40]}...: the key has {len(parts):,} parts; no setting has more than {MAX_DEPTH}."
-        )
-    try:
-        return [tomllib.loads(f"value = {part}")["value"] if part[0] in "\"'" else part for part in parts]
-    except tomllib.TOMLDecodeError as error:
-        raise ConfigError(f"--set {text}: a quoted part of the key is not valid TOML ({error}).") from error
+def parse_over(assignments: Iterable[str]) -> dict[str, list[Any]]:
+    """Values by key, from texts of the form section.key=value,value,...; commas within brackets and quotes divide
+    nothing.
+    """
+    over: dict[str, list[Any]] = {}
+    for assignment in assignments:
+        match = ASSIGNMENT.fullmatch(assignment.strip())
+        if match is None:
+            raise ConfigError(
+                f"--over {assignment!r} is not section.key=value,value,..., such as objective.rate_weight=0.1,1,10."
+            )
+        key = match["key"]
+        if key in over:
+            raise ConfigError(f"--over {key} is given twice; give all of its values at once, separated by commas.")
+        texts = _divided(match["value"])
+        if "" in texts:
+            raise ConfigError(f"--over {assignment!r} has an empty value; remove a comma, or add the value.")
+        over[key] = [_value(key, text) for text in texts]
+    return over
+
+
+def _divided(text: str) -> list[str]:
+    """The parts between commas outside of brackets and quotes."""
+    parts, depth, quote = [""], 0, ""
+    for character in text:
+        if quote:
+            quote = "" if character == quote else quote
+        elif character in QUOTES:
+            quote = character
+        elif character in OPENING + CLOSING:
+            depth += 1 if character in OPENING else -1
+        if character == "," and not quote and depth == 0:
+            parts.append("")
+        else:
+            parts[-1] += character
+    return [part.strip() for part in parts]
 
 
 def _value(name: str, text: str) -> Any:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from lowerbound.evaluation.comparison import Comparison
     from lowerbound.evaluation.gradient_bench import EstimatorResult, GradientBench
     from lowerbound.evaluation.results import Finding, Score
+    from lowerbound.evaluation.sweep_results import SweepResults
     from lowerbound.foundation.schema import Schema
     from lowerbound.inference.anomaly import Scored, ScoredShards
     from lowerbound.networks.layers import Layer
@@ -253,6 +254,16 @@ def print_comparison(comparison: "Comparison") -> None:
         print_table(("not paired", *comparison.names, "unit"), values, right=range(1, 1 + len(comparison.names)))
     for reason, names in by_reason(comparison.not_compared).items():
         err.print(f"not compared: {', '.join(names)}: {reason}", markup=False)
+
+
+def print_sweep(results: "SweepResults") -> None:
+    """Print the points of a sweep, with the scores of its page."""
+    from lowerbound.reporting.sweep_page import table_of
+
+    columns, rows = table_of(results)
+    print_table(columns, rows, right=range(len(results.over), len(columns)))
+    for label, reason in results.failures.items():
+        err.print(f"failed: {label}: {reason}", markup=False)
 
 
 def print_gradients(bench: "GradientBench") -> None:

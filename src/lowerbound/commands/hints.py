@@ -14,11 +14,13 @@ HINTS = {
     "host": "Option: --host ADDRESS.",
     "occupied": "Options: --out DIR, or --resume --out {path}",
     "out": "Option: --out.",
+    "over": "Option: --over SECTION.KEY=VALUE,VALUE,...",
     "port": "Option: --port PORT.",
     "ranks": "To continue from the newest checkpoint: torchrun --max-restarts N, or lowerbound train --resume.",
     "resume": "Resume with: lowerbound train --resume --out {path}",
     "shards": "Option: --shards DIR.",
     "settings": "Settings are given as --set SECTION.KEY=VALUE.",
+    "sweep": "Continue with: lowerbound sweep --resume {path}",
     "size": "Option: --size WIDTHxHEIGHT.",
 }
 """Options by the hint of an error."""

@@ -37,8 +37,9 @@ class ProgressDisplay(_Display):
 
     def __init__(self, quiet: bool) -> None:
         self.quiet = quiet
+        self.name = ""
         self.bar = Progress(
-            TextColumn("epoch {task.fields[epoch]}"),
+            TextColumn("{task.fields[epoch]}"),
             BarColumn(),
             TextColumn("{task.fields[numbers]}"),
             TimeRemainingColumn(),
@@ -46,7 +47,12 @@ class ProgressDisplay(_Display):
             transient=True,
             disable=quiet or not console.err.is_terminal,
         )
-        self.task = self.bar.add_task("training", total=None, epoch="1", numbers="starting")
+        self.task = self.bar.add_task("training", total=None, epoch="epoch 1", numbers="starting")
+
+    def begin(self, name: str) -> None:
+        """Show which of several runs this is, such as "run 2/6"."""
+        self.name = f"{name}  "
+        self.bar.update(self.task, total=None, completed=0, epoch=f"{self.name}epoch 1", numbers="starting")
 
     def show(self, progress: "TrainingProgress") -> None:
         """Draw one record."""
@@ -55,13 +61,13 @@ class ProgressDisplay(_Display):
             self.task,
             total=progress.num_steps,
             completed=progress.step,
-            epoch=f"{progress.epoch}/{progress.num_epochs}",
+            epoch=f"{self.name}epoch {progress.epoch}/{progress.num_epochs}",
             numbers=f"{as_text(progress.train)}  {speed}",
         )
         if progress.validation is not None and not self.quiet and _deserves_a_line(progress):
             best = " [green]best[/green]" if progress.is_best else ""
             console.err.print(
-                f"epoch {progress.epoch:>3}/{progress.num_epochs}  train {as_text(progress.train)}  "
+                f"{self.name}epoch {progress.epoch:>3}/{progress.num_epochs}  train {as_text(progress.train)}  "
                 f"validation {as_text(progress.validation)}  {speed}{best}"
             )
 

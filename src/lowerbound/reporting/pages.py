@@ -30,7 +30,7 @@ THUMBNAIL_WIDTH = 400  # pixels, more than twice the width on a card
 THUMBNAIL_COLOURS = 128
 
 FIGURES_OF_RUNS = {
-    "Latent manifold": ("manifold_20", "manifold_15", r"manifold_\d+"),
+    "Latent manifold": ("manifold_15", r"manifold_\d+"),
     "Samples from the prior": ("samples", "sampled_features"),
     "Latent space": (
         "latent_space",

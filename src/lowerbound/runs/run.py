@@ -59,6 +59,7 @@ class Callbacks:
     message: Callable[[str], None] = lambda message: None
     should_stop: Callable[[], bool] = lambda: False
     stage: ProgressCallback = lambda stage, done, total: None  # of an evaluation
+    begin: Callable[[str], None] = lambda name: None  # of one of several runs, such as "run 2/6"
 
 
 SILENT = Callbacks()
@@ -140,11 +141,7 @@ def train(
         raise UsageError("training on several ranks needs `out`, a directory that all of them see.")
     if config is not None and recipe:
         raise UsageError("config and recipe are both given; give one of them.")
-    in_memory = data is not None and not isinstance(data, str | os.PathLike)
-    if labels is not None and not in_memory:
-        raise UsageError("labels are for data in memory; for a file or folder set data.labels.")
-    if factors is not None and not in_memory:
-        raise UsageError("factors are for data in memory; for a file or folder set data.factors.")
+    in_memory = is_in_memory(data, labels, factors)
     keywords = keyword_settings(
         data=MEMORY if in_memory else None if data is None else os.fspath(data),
         latent_dim=latent_dim,
@@ -167,6 +164,17 @@ def train(
 
     path = temporary_folder() if out is None else Path(out)
     return start_run(path, prepared, device, command, callbacks)
+
+
+def is_in_memory(data: Any, labels: Any = None, factors: Any = None) -> bool:
+    """Whether data are an object rather than the name of a source or a path; UsageError for labels or factors without
+    such an object.
+    """
+    in_memory = data is not None and not isinstance(data, str | os.PathLike)
+    for name, given in (("labels", labels), ("factors", factors)):
+        if given is not None and not in_memory:
+            raise UsageError(f"{name} are for data in memory; for a file or folder set data.{name}.")
+    return in_memory
 
 
 def of_writer(callbacks: Callbacks) -> Callbacks:
