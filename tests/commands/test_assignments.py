@@ -2,7 +2,7 @@
 
 import pytest
 
-from lowerbound.commands.assignments import parse_settings
+from lowerbound.commands.assignments import parse_over, parse_settings
 from lowerbound.foundation.errors import ConfigError
 from lowerbound.runs.experiment import resolve
 
@@ -33,3 +33,26 @@ def test_set_words_of_another_form_are_refused(word):
 def test_a_value_of_another_kind_is_not_taken_for_a_number(assignment, reason):
     with pytest.raises(ConfigError, match=reason):
         resolve("dense", parse_settings([assignment]))
+
+
+def test_values_to_sweep_are_divided_at_commas_outside_of_brackets_and_quotes():
+    words = ["objective.rate_weight=0.1,1, 10", "model.hidden=[64, 8],[16]", "model.posterior=full-normal,'a,b',true"]
+    assert parse_over(words) == {
+        "objective.rate_weight": [0.1, 1, 10],
+        "model.hidden": [[64, 8], [16]],
+        "model.posterior": ["full-normal", "a,b", True],
+    }
+
+
+@pytest.mark.parametrize(
+    ("words", "reason"),
+    [
+        (["objective"], r"section\.key=value,value"),
+        (["objective.rate_weight=1,,2"], "has an empty value"),
+        (["objective.rate_weight="], "has an empty value"),
+        (["objective.rate_weight=1", "objective.rate_weight=2"], "is given twice"),
+    ],
+)
+def test_words_to_sweep_of_another_form_are_refused(words, reason):
+    with pytest.raises(ConfigError, match=reason):
+        parse_over(words)

@@ -67,6 +67,7 @@ def runs(tmp_path_factory):
 
 COMMANDS = {
     "train": ["digits", "--epochs", 1, "--set", "model.hidden=[4]", "--set", "evaluation.num_draws=2", "--out", "OUT"],
+    "sweep": ["--resume", "OUT"],
     "demo": ["--out", "OUT"],
     "evaluate": ["RUN", *(word for setting in FEW for word in ("--set", setting))],
     "diagnose": ["RUN"],
@@ -109,6 +110,13 @@ def quick(monkeypatch):
 
         return SimpleNamespace(path=path, results=read_results(path))
 
+    def resume_sweep(path, *, callbacks, **_):
+        from sweep_points import point, results_of, sweep_of
+
+        callbacks.message("−1 ± 2 × 3")
+        return sweep_of(path, *(point(path, {"objective.rate_weight": beta}, results_of(beta, 20)) for beta in (1, 2)))
+
+    monkeypatch.setattr("lowerbound.runs.sweep.resume_sweep", resume_sweep)
     monkeypatch.setattr("lowerbound.runs.repeats.demo", demo)
     monkeypatch.setattr("lowerbound.runs.reevaluation.reevaluate", reevaluate)
     monkeypatch.setattr("lowerbound.runs.reevaluation.diagnose_run", lambda *_: [])

@@ -1,8 +1,6 @@
 import dataclasses
 import re
-from html.parser import HTMLParser
 from importlib import resources
-from pathlib import Path
 from urllib.parse import unquote
 
 import pytest
@@ -15,8 +13,8 @@ from lowerbound.foundation.errors import RunError
 from lowerbound.reporting import plots
 from lowerbound.reporting.plots import PLOTS, Plot, plots_for
 from lowerbound.reporting.report import write_index, write_report
+from parsed_pages import Page
 
-VOID = {"meta", "link", "img", "br"}
 MEBIBYTE = 2**20
 SECTIONS = ["numbers", "bound", "figures", "layers", "run", "not-shown"]
 
@@ -30,39 +28,6 @@ FINDING = Finding(
     remedy="a higher --set objective.rate_weight=2 (at least 1), or `conv`",
     source="Hoffman and Johnson, 2016",
 )
-
-
-class Page(HTMLParser):
-    """A page's elements and text; parsing fails where tags do not balance."""
-
-    def __init__(self, path: Path) -> None:
-        super().__init__()
-        self.open: list[str] = []
-        self.elements: list[tuple[str, dict[str, str | None]]] = []
-        self.words: list[str] = []
-        self.source = path.read_text(encoding="utf-8")
-        self.feed(self.source)
-        self.close()
-        assert self.open == []
-
-    def handle_starttag(self, tag, attributes):
-        self.elements.append((tag, dict(attributes)))
-        if tag not in VOID:
-            self.open.append(tag)
-
-    def handle_endtag(self, tag):
-        assert self.open.pop() == tag
-
-    def handle_data(self, data):
-        if self.open and self.open[-1] != "style":
-            self.words.append(data)
-
-    @property
-    def text(self) -> str:
-        return " ".join(" ".join(self.words).split())
-
-    def all(self, tag: str) -> list[dict[str, str | None]]:
-        return [attributes for name, attributes in self.elements if name == tag]
 
 
 @pytest.fixture(scope="module")

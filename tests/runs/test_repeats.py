@@ -1,7 +1,6 @@
 """Runs that differ in their seed alone are trained, resumed and summarised."""
 
 import shutil
-from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -31,18 +30,6 @@ def test_over_several_seeds_a_score_is_the_mean_with_the_error_over_seeds(tmp_pa
     again = train_seeds(3, resolve("dense", settings), tmp_path, settings=settings, is_resumed=True)
     assert [run.results.score("elbo").value for run in again] == values.tolist()
     assert (tmp_path / "seed-0" / "report.html").stat().st_mtime_ns == before
-
-
-def test_a_score_that_one_of_several_seeds_lacks_has_no_mean_over_them(finished):
-    results = finished.results
-    evidence = results.score("grey-evidence")
-    unsettled = replace(evidence, name="grey-evidence-not-converged", num_not_converged=2)
-    others = tuple(score for score in results.scores if "evidence" not in score.name)
-    other = replace(finished, results=replace(results, scores=(*others, unsettled)))
-    names = {score.name for score in over_seeds([finished.results, other.results])}
-    assert names == {score.name for score in others}
-    both = next(score for score in over_seeds([finished.results] * 2) if score.name == "grey-evidence")
-    assert both.discretisation_error == evidence.discretisation_error
 
 
 def test_several_seeds_go_on_with_what_was_stopped_and_keep_what_is_finished(tmp_path):

@@ -40,9 +40,7 @@ def sweep(
     data: Annotated[str, typer.Argument(metavar="[DATA]", help="A source, file or folder; default: digits.")] = "",
     over: Annotated[
         list[str] | None,
-        typer.Option(
-            "--over", metavar="SECTION.KEY=A,B,...", help="Values to combine: numbers or names. Repeatable."
-        ),
+        typer.Option("--over", metavar="SECTION.KEY=A,B,...", help="Values to combine: numbers or names. Repeatable."),
     ] = None,
     recipe: Annotated[str, typer.Option(metavar="NAME", help="Recipe name or .toml file; default: automatic.")] = "",
     out: Annotated[

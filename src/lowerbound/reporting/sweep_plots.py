@@ -21,8 +21,9 @@ from lowerbound.reporting.wording import describe_convention, score_title
 NUM_ERRORS = 2.0
 MAX_NAME = 28  # characters
 MOST_LABELS = 40  # runs with their names in the plane
+LAST_NAME = 0.88  # of the width of the plane: where the last line has room for its name
 NUM_LEVELS = 8  # lines of constant ELBO
-WIDE_RANGE = 20  # of positive values, from which their axis is logarithmic
+WIDE_RANGE = 8  # of positive values, from which their axis is logarithmic
 COLUMNS = 3
 NOT_PLOTTED = ("rate", "distortion", "z-free-distortion", "grey-floor", "reconstruction-error")
 """Scores in the plane of rate and distortion, and those of the data."""
@@ -88,9 +89,9 @@ def _draw_elbo_levels(axes: Axes) -> None:
     """Dotted lines of constant ELBO across the axes, each with its value at its upper or left end."""
     (left, right), (bottom, top) = axes.get_xlim(), axes.get_ylim()
     for level in MaxNLocator(NUM_LEVELS).tick_values(left + bottom, right + top):
-        if not left + bottom < level < right + top:
-            continue
         start = max(left, level - top)
+        if not left + bottom < level or start > left + LAST_NAME * (right - left):
+            continue
         axes.plot([left, right], [level - left, level - right], ":", color=theme.MUTED, linewidth=0.8, zorder=0)
         axes.annotate(
             f"ELBO {MINUS if level > 0 else ''}{abs(level):g}",
@@ -102,6 +103,7 @@ def _draw_elbo_levels(axes: Axes) -> None:
             size=7,
             color=theme.MUTED,
             clip_on=True,
+            bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.5},
         )
     axes.set(xlim=(left, right), ylim=(bottom, top))
 
@@ -206,9 +208,10 @@ def _position(value: Any) -> Any:
 
 def _set_scale(axes: Axes, values: Sequence[Any]) -> None:
     if not _are_numbers(values):
-        axes.tick_params(axis="x", rotation=30 if len(values) > 2 else 0)
+        for label in axes.get_xticklabels():
+            label.set(rotation=35, ha="right", rotation_mode="anchor")
         return
-    if min(values) > 0 and max(values) / min(values) > WIDE_RANGE:
+    if min(values) > 0 and max(values) / min(values) >= WIDE_RANGE:
         axes.set_xscale("log")
         axes.xaxis.set_minor_formatter(NullFormatter())
     if len(values) <= 6:

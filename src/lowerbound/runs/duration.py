@@ -1,10 +1,10 @@
 """How long training will take: measured by a few steps of a copy of the model, which is then dropped."""
 
 import math
-import time
 from dataclasses import replace
 from itertools import islice, pairwise
 from statistics import median
+from time import perf_counter
 
 import torch
 
@@ -27,6 +27,6 @@ def seconds_of_training(experiment: Experiment, splits: Splits, device: torch.de
     records = training_steps(model, splits, experiment.objective, trial, device=device)
     ends = []
     for _ in islice(records, NUM_TIMED):
-        ends.append(time.perf_counter())
+        ends.append(perf_counter())
     seconds = median(later - earlier for earlier, later in pairwise(ends)) if len(ends) > 1 else 0.0
     return seconds * training.num_epochs * math.ceil(len(splits.train) / training.batch_size)

@@ -161,7 +161,8 @@ def check_extends(grid: Grid, earlier: Grid, folder: Path) -> None:
         *_differing(grid.settings, earlier.settings),
     ):
         if now != before:
-            raise _conflict(folder, f"{what} {as_text(before)}, not {as_text(now)}")
+            texts = ["unset" if value is None else as_text(value) for value in (before, now)]
+            raise _conflict(folder, f"{what} {texts[0]}, not {texts[1]}")
     for key, values in earlier.over.items():
         if missing := [value for value in values if value not in grid.over[key]]:
             raise _conflict(folder, f"{key}={','.join(map(as_text, missing))}, too")
