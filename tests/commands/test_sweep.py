@@ -89,7 +89,7 @@ def test_ctrl_c_saves_and_prints_the_command_that_continues(capsys, tmp_path, da
     out = tmp_path / "out"
     words = [sys.executable, "-m", "lowerbound", "sweep", data, *TINY, "--epochs", "100000", *BETA, "--out", out]
     process = subprocess.Popen(list(map(str, words)), stderr=subprocess.PIPE, text=True, env=os.environ)
-    while not (out / "rate_weight-0.5" / "metrics.jsonl").exists():
+    while not (out / "rate_weight-0.5,seed-0" / "metrics.jsonl").exists():
         assert process.poll() is None, process.stderr.read()
         time.sleep(0.01)
     refused = in_process(capsys, "sweep", "--resume", out, expect=1)
@@ -99,7 +99,7 @@ def test_ctrl_c_saves_and_prints_the_command_that_continues(capsys, tmp_path, da
     assert process.returncode == 130
     assert errors.splitlines()[-1].endswith(f"Continue with: lowerbound sweep --resume {out}")
     assert "Traceback" not in errors
-    assert list((out / "rate_weight-0.5" / "checkpoints").iterdir())
+    assert list((out / "rate_weight-0.5,seed-0" / "checkpoints").iterdir())
 
 
 def test_several_ranks_do_not_run_a_sweep(capsys, monkeypatch):

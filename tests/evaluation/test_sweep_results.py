@@ -39,7 +39,7 @@ def test_the_json_has_all_points_runs_failures_and_the_frontier_with_paths_that_
     found = json.loads(json.dumps(results.as_json()))
     assert found["over"] == {BETA: [0.1, 10]}
     assert [run["failure"] for run in found["points"][0]["runs"]] == ["", "the loss became nan"]
-    assert found["points"][0]["runs"][0]["run"] == "rate_weight-0.1/seed-0"
+    assert found["points"][0]["runs"][0]["run"] == "rate_weight-0.1,seed-0"
     assert found["frontier"][0]["lower_convex_hull"] == ["rate_weight=10", "rate_weight=0.1"]
     assert results.failures == {"rate_weight=0.1, seed 1": "the loss became nan"}
     assert repr(results).endswith("4 runs, 1 failed)")

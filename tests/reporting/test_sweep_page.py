@@ -33,8 +33,8 @@ def test_the_page_has_a_row_for_each_point_with_means_over_seeds_and_links_to_re
     assert "10 0 failed" in page.text
     assert "1 failed. rate_weight=10, seed 1: the loss became nan: <b>" in page.text
     links = [attributes["href"] for attributes in page.all("a")]
-    assert "rate_weight-0.1/seed-1/report.html" in links
-    assert "rate_weight-10/seed-1/report.html" not in links
+    assert "rate_weight-0.1%2Cseed-1/report.html" in links
+    assert "rate_weight-10%2Cseed-1/report.html" not in links
     for attributes in page.all("img"):
         assert attributes["src"].startswith("data:")
     assert len([one for one in page.all("img") if one["alt"].startswith("Latent manifold of")]) == 2
@@ -47,7 +47,7 @@ def test_the_csv_has_a_row_for_each_run_and_the_json_each_point(sweep):
         ("0.1", "0", "-25"), ("0.1", "1", "-25"), ("10", "0", "-24"), ("10", "1", "")
     ]  # fmt: skip
     assert rows[3]["failure"] == "the loss became nan: <b>"
-    assert rows[0]["run"] == "rate_weight-0.1/seed-0"
+    assert rows[0]["run"] == "rate_weight-0.1,seed-0"
     assert json.loads((sweep.path / "sweep.json").read_text()) == json.loads(json.dumps(sweep.as_json()))
 
 

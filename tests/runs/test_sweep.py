@@ -59,7 +59,7 @@ def test_every_run_is_the_one_that_training_alone_gives(whole, data, tmp_path):
     settings = merge(TINY, {"objective": {"rate_weight": 2}, "training": {"seed": 1}})
     alone = train(data, recipe="dense", settings=settings, out=tmp_path / "alone")
     assert_same_weights(whole.runs[3].path, alone.path)
-    assert whole.runs[3].path == whole.path / "rate_weight-2" / "seed-1"
+    assert whole.runs[3].path == whole.path / "rate_weight-2,seed-1"
     values = [run.results.score("elbo").value for run in whole.runs[2:]]
     assert whole.points[1].score("elbo").value == pytest.approx(np.mean(values))
 
@@ -68,7 +68,7 @@ def test_the_folder_has_the_page_and_its_numbers(whole):
     assert json.loads((whole.path / "sweep.json").read_text()) == json.loads(json.dumps(whole.as_json()))
     rows = list(csv.DictReader((whole.path / "sweep.csv").open()))
     assert [float(row["elbo"]) for row in rows] == [run.results.score("elbo").value for run in whole.runs]
-    assert "rate_weight-2/seed-1/report.html" in (whole.path / "sweep.html").read_text()
+    assert "rate_weight-2%2Cseed-1/report.html" in (whole.path / "sweep.html").read_text()
 
 
 def test_an_interrupted_sweep_goes_on_to_the_same_weights_and_keeps_what_is_finished(whole, data, tmp_path):
@@ -78,10 +78,10 @@ def test_an_interrupted_sweep_goes_on_to_the_same_weights_and_keeps_what_is_fini
         started(out, data, seeds=2, callbacks=stops_after(10))
     assert (caught.value.hint, caught.value.path) == ("sweep", out)
     assert not (out / "sweep.html").exists()
-    before = times(out / "rate_weight-0.5" / "seed-0")
+    before = times(out / "rate_weight-0.5,seed-0")
     said = []
     resumed = resume_sweep(out, callbacks=Callbacks(message=said.append))
-    assert times(out / "rate_weight-0.5" / "seed-0") == before
+    assert times(out / "rate_weight-0.5,seed-0") == before
     assert "run 1 of 4: rate_weight=0.5, seed 0; already finished" in said
     assert any(line.startswith("resuming after step") for line in said)
     for one, other in zip(whole.runs, resumed.runs, strict=True):
@@ -94,11 +94,11 @@ def test_an_interrupted_sweep_goes_on_to_the_same_weights_and_keeps_what_is_fini
 def test_a_run_killed_before_its_first_checkpoint_or_before_its_report_is_completed(whole, tmp_path):
     out = tmp_path / "sweep"
     shutil.copytree(whole.path, out)
-    killed = out / "rate_weight-2" / "seed-0"
+    killed = out / "rate_weight-2,seed-0"
     for path in killed.iterdir():
         if path.name != "config.toml":
             shutil.rmtree(path) if path.is_dir() else path.unlink()
-    (out / "rate_weight-2" / "seed-1" / "report.html").unlink()
+    (out / "rate_weight-2,seed-1" / "report.html").unlink()
     resumed = resume_sweep(out)
     assert_same_weights(resumed.runs[2].path, whole.runs[2].path)
     assert (resumed.runs[3].path / "report.html").is_file()
@@ -121,8 +121,8 @@ def test_a_sweep_goes_on_with_more_values_and_seeds_and_refuses_others_leaving_i
 def test_a_run_of_another_experiment_in_the_place_of_a_point_is_refused(whole, data, tmp_path):
     out = tmp_path / "sweep"
     shutil.copytree(whole.path, out)
-    shutil.rmtree(out / "rate_weight-2" / "seed-1")
-    (out / "rate_weight-2" / "seed-0").rename(out / "rate_weight-2" / "seed-1")
+    shutil.rmtree(out / "rate_weight-2,seed-1")
+    (out / "rate_weight-2,seed-0").rename(out / "rate_weight-2,seed-1")
     with pytest.raises(UsageError, match="a run with other settings or data"):
         resume_sweep(out)
 

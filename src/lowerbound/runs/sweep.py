@@ -1,7 +1,7 @@
 """`sweep`: one experiment trained with every combination of some settings, each in a run directory of its own.
 
 grid.json                    what is trained, so that the sweep can go on after an interruption
-rate_weight-0.1/             a run for each point of the grid; with several seeds, a folder of runs seed-0, seed-1, ...
+rate_weight-0.1,seed-0/      a run for each point of the grid and each seed
 sweep.html                   all runs on one page; sweep.json and sweep.csv have its numbers
 
 Everything is resolved, and every model is built, before the first is trained.
@@ -200,10 +200,11 @@ def _planned(job: SweepJob, point: GridPoint, message: Callable[[str], None]) ->
         below = point.settings if job.grid.is_auto else None
         ready = prepare(point.experiment, auto_below=below, message=message, splits=splits)
         check_can_train(model_to_restore(ready.experiment, splits), splits)
-    folder, found = job.path / point.folder, []
+    found = []
     for seed in job.grid.seeds(ready.experiment):
         experiment = ready.with_seed(seed).experiment
-        path = folder / f"seed-{seed}" if job.grid.num_seeds > 1 else folder
+        # All beside one another, so that a folder of runs can be explored, and with the seed, so that others can follow.
+        path = job.path / f"{point.folder},seed-{seed}"
         if is_run(path):
             check_repeats(path, config_of(experiment, splits, "", job.data.in_memory))
         label = f"{point.label}, seed {seed}" if job.grid.num_seeds > 1 else point.label
