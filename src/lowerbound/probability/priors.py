@@ -15,7 +15,7 @@ from lowerbound.probability.distributions import DiagonalNormal, Distribution
 from lowerbound.probability.normals import MixtureOfNormals
 from lowerbound.probability.one_hot import CategoricalCodes
 from lowerbound.probability.parts import Part, check_number, register
-from lowerbound.probability.posteriors import LOG_VARIANCE_BOUND, one_hot_with
+from lowerbound.probability.posteriors import LOG_VARIANCE_BOUND
 from lowerbound.probability.simplex import LogisticNormal
 from lowerbound.probability.spaces import REAL, SIMPLEX, SPHERE, OneHot, Space
 from lowerbound.probability.sphere import UniformOnSphere
@@ -147,6 +147,7 @@ class UniformOnSpherePrior(Prior):
 class UniformCategoricalPrior(Prior):
     """Groups of one-hot codes with the same probability for every category. There is no temperature."""
 
+    space = OneHot(10)  # that of the default options
     accepted_options: ClassVar[dict[str, tuple[float, float]]] = {"num_categories": (2.0, 100_000.0)}
     logits: Tensor
 
@@ -159,7 +160,7 @@ class UniformCategoricalPrior(Prior):
 
     @classmethod
     def space_with(cls, options: Mapping[str, Any]) -> Space:
-        return one_hot_with(cls, options)
+        return OneHot(options.get("num_categories", cls.space.num_categories))
 
     def forward(self) -> CategoricalCodes:
         return CategoricalCodes(self.logits)
