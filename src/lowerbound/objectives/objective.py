@@ -20,8 +20,9 @@ from torch import Tensor
 from lowerbound.foundation.errors import ConfigError, UnknownName
 from lowerbound.foundation.progress import MeanTerms
 from lowerbound.foundation.seeding import generator
+from lowerbound.models.families import Families
 from lowerbound.objectives.bounds import BOUNDS, ENCODER_BOUNDS, Bound
-from lowerbound.objectives.combinations import refuse_wrong_combinations
+from lowerbound.objectives.combinations import refuse_unfit_families, refuse_wrong_combinations
 from lowerbound.objectives.gradients import GRADIENTS
 from lowerbound.objectives.options import Option, check_options, option
 from lowerbound.objectives.penalties import PENALTIES, PenaltyContext
@@ -211,6 +212,12 @@ class Objective:
                 came = f"a tensor of shape {tuple(value.shape)}" if isinstance(value, Tensor) else repr(value)
                 raise ConfigError(f"penalty {name!r} must return a tensor with one number, got {came}.")
         return {name: value.reshape(()) for name, value in values.items()}
+
+    def fitted_to(self, families: Families) -> "Objective":
+        """The objective for a posterior and prior, with rate 'auto' replaced; ConfigError if it does not fit them."""
+        self.check_posterior(families.posterior_name)
+        refuse_unfit_families(self, families)
+        return self.resolved(families.posterior_name, families.has_closed_form_kl)
 
     def resolved(self, posterior: str, has_closed_form: bool) -> "Objective":
         """The objective with rate 'auto' replaced, depending on whether the model's KL has a closed form.

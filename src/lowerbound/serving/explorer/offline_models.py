@@ -56,4 +56,4 @@ class _DecoderWithPrior(nn.Module):
 
 def reason_without_encoder(model: VAE) -> str:
     """Why the page cannot encode images; empty if it can."""
-    return f"the encoder of this page {model.why_not_real}" if model.why_not_real else reason_without_vae(model)
+    return f"the encoder of this page {model.why_not_real}." if model.why_not_real else reason_without_vae(model)
