@@ -345,7 +345,7 @@ def snr_figure(ratios: dict[str, list[dict[str, float]]]) -> Figure:
         axis.set_major_formatter(lambda value, _: f"{value:g}")
         axis.set_minor_formatter(NullFormatter())
     axes.grid()
-    axes.legend()
+    axes.legend(loc="lower left")
     return figure
 
 

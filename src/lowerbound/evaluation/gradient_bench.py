@@ -29,7 +29,7 @@ from lowerbound.objectives.objective import Objective
 from lowerbound.probability.distributions import DiagonalNormal, Distribution
 from lowerbound.probability.samples import PosteriorSamples
 
-REFERENCE_FACTOR = 8
+REFERENCE_FACTOR = 4
 """Estimates of the reference, in units of those of an estimator."""
 
 MAX_STORED = 2**26
@@ -55,7 +55,7 @@ MAX_EVALUATIONS = 2**20
 FEWEST = 100  # estimates
 LEAST_ROUNDS, MOST_ROUNDS = 5, 40  # in which all estimators are timed in turn
 TIMING = 4.0  # seconds, after which no further round begins
-TIMED = 512  # decoded draws of each timing, about
+TIMED = 128  # decoded draws of each timing, about
 
 ENCODER = "encoder weights"
 UNKNOWN = Estimate(math.nan, math.nan)

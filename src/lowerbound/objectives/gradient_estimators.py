@@ -179,7 +179,7 @@ def _with_mean_baseline(target: Target, generator: Generator) -> Estimate:
 def _with_optimal_baseline(target: Target, generator: Generator) -> Estimate:
     """Minus b s, where s is the sum of the scores and b = E[g s] / E[s²] minimises the variance of each element.
 
-    For one draw of a function f this is the baseline E[f s²] / E[s²] (Mohamed et al., arXiv:1906.10652, Equation 14).
+    For one draw of a function f this is the baseline E[f s²] / E[s²] (Mohamed et al., arXiv:1906.10652, Section 7.4).
     """
 
     def both(parameters: Parameters, generator: Generator) -> tuple[Parameters, Parameters]:
