@@ -10,13 +10,21 @@ from lowerbound.models.construction import build_model
 from lowerbound.networks.architectures import NETWORKS
 from lowerbound.networks.layers import count_parameters
 from lowerbound.probability.distributions import DiagonalNormal, PointMass
+from lowerbound.probability.iaf_posterior import InverseAutoregressiveNormal
+from lowerbound.probability.low_rank_normal import LowRankNormal
 from lowerbound.probability.normals import FullNormal
 from lowerbound.probability.posteriors import POSTERIORS
 from small_models import LATENTS, SHAPE, every_likelihood, small, weights
 
 pytestmark = pytest.mark.usefixtures("float64")
 
-OF_POSTERIOR = {"diagonal-normal": DiagonalNormal, "full-normal": FullNormal, "point-mass": PointMass}
+OF_POSTERIOR = {
+    "diagonal-normal": DiagonalNormal,
+    "low-rank-normal": LowRankNormal,
+    "full-normal": FullNormal,
+    "iaf": InverseAutoregressiveNormal,
+    "point-mass": PointMass,
+}
 
 every_network = pytest.mark.parametrize("network", NETWORKS)
 every_posterior = pytest.mark.parametrize("posterior", POSTERIORS)

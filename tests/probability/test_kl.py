@@ -9,6 +9,7 @@ from torch.distributions import MultivariateNormal
 from torch.distributions import kl_divergence as reference_kl
 from torch.testing import assert_close
 
+from latent_priors import prior_named
 from lowerbound.foundation.errors import ConfigError
 from lowerbound.foundation.seeding import generator
 from lowerbound.probability import kl
@@ -26,7 +27,7 @@ NUM_DRAWS = 40_000
 def pair(posterior, prior):
     family = POSTERIORS[posterior](3)
     q = family(0.5 * torch.randn(4, *family.raw_shape, generator=generator(0, "raw")))
-    return q, PRIORS[prior](3).requires_grad_(False)()
+    return q, prior_named(prior, 3)()
 
 
 KNOWN = [names for names in itertools.product(POSTERIORS, PRIORS) if has_closed_form_kl(*pair(*names))]

@@ -244,6 +244,10 @@ def print_comparison(comparison: "Comparison", verdicts: Sequence[str]) -> None:
         rows,
         right=(1, 2),
     )
+    if comparison.disentanglement:
+        names = [row.name for row in comparison.rows]
+        scores = [(name, *map(with_error, of_runs)) for name, of_runs in comparison.disentanglement.items()]
+        print_table(("disentanglement", *names), scores, right=range(1, len(names) + 1))
 
 
 def print_gradients(bench: "GradientBench") -> None:

@@ -138,7 +138,7 @@ def _climb(
     """Maximise the ELBO of each example by Adam, over the parameters of its own normal."""
     family = LOCAL_FAMILIES[type(start)]
     # The optimised variable is the next step, which is applied and then reset to zero.
-    size = family.step_size(start.mean.shape[-1])
+    size = family.step_size(start)
     step = torch.zeros(len(x), size, dtype=start.mean.dtype, device=x.device, requires_grad=True)
     # A low β2, because the gradient falls by orders of magnitude within a few steps.
     optimiser = torch.optim.Adam([step], config.learning_rate, betas=(0.9, 0.95))

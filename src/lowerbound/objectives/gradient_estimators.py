@@ -22,7 +22,7 @@ from torch import Generator, Tensor
 from lowerbound.objectives.bounds import BOUNDS, Bound
 from lowerbound.objectives.gradients import GRADIENTS, Gradient, bounds_with_replaced, score_surrogate
 from lowerbound.objectives.measure_valued import evaluations_per_draw, measure_valued_derivatives
-from lowerbound.objectives.rates import RATES
+from lowerbound.objectives.rates import PLAIN
 from lowerbound.probability.distributions import DiagonalNormal, Distribution
 from lowerbound.probability.samples import PosteriorSamples
 
@@ -96,7 +96,7 @@ class Target:
 
     def log_weight(self, samples: PosteriorSamples, rate: str = "") -> Float[Tensor, "sample row"]:
         """The log-weights of draws, by default with the target's own rate."""
-        return samples.log_likelihood - RATES[rate or self.rate](samples)
+        return samples.log_likelihood - PLAIN[rate or self.rate](samples)
 
     def has_differentiable_draws(self) -> bool:
         """Whether draws are differentiable functions of the parameters."""

@@ -35,7 +35,7 @@ THUMBNAIL_WIDTH = 400  # pixels, more than twice the width on a card
 THUMBNAIL_COLOURS = 128
 THUMBNAILS = (
     ("manifold_20", "manifold_15", "samples", "reconstructions"),
-    ("latent_space", "latent_pair", "latent_line"),
+    ("latent_space", "latent_pair", "latent_line", "latent_sphere", "latent_triangle", "category_shares"),
 )
 """Thumbnails of a run on an index page: from each group the first figure that the run has."""
 

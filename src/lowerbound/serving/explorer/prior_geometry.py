@@ -15,7 +15,7 @@ from lowerbound.foundation.seeding import generator
 from lowerbound.models.vae import VAE
 from lowerbound.probability.distributions import DiagonalNormal
 from lowerbound.probability.normals import FullNormal, MixtureOfNormals
-from lowerbound.probability.priors import Prior
+from lowerbound.probability.prior import Prior
 
 OF_NORMALS = {f"{deviations}σ": 1 - math.exp(-(deviations**2) / 2) for deviations in (1, 2, 3)}
 """Contours of a normal prior: the probability within so many standard deviations, in the plane."""
@@ -62,6 +62,8 @@ def prior_contours(model: VAE, axes: tuple[int, int]) -> dict[str, Any]:
     """
     if model.is_deterministic:
         return {"levels": [], "problem": "a deterministic autoencoder has no prior."}
+    if model.why_not_real:
+        return {"levels": [], "problem": f"latents that are {model.space.about} have no contours in the plane."}
     is_normal = isinstance(model.prior(), DiagonalNormal | FullNormal)
     masses = OF_NORMALS if is_normal else {f"{share:.0%}".replace("%", " %"): share for share in MASSES}
     contours = density_contours(model.prior, axes, list(masses.values()))
