@@ -34,7 +34,7 @@ from lowerbound.foundation.seeding import generator
 from lowerbound.foundation.storage import write_bytes
 from lowerbound.foundation.text_files import write_json
 from lowerbound.objectives.gradient_estimators import ESTIMATORS, Target, repeated_estimates
-from lowerbound.probability.distributions import DiagonalNormal, Distribution
+from lowerbound.probability.distributions import DiagonalNormal, Distribution, Draws
 from lowerbound.probability.samples import PosteriorSamples
 from lowerbound.reporting import theme
 
@@ -255,9 +255,9 @@ def gaussian_target(num_samples: int, seed: int) -> Target:
     def posterior(parameters: Tensor) -> DiagonalNormal:
         return DiagonalNormal(parameters[:, :DIMENSIONS], log_variance)
 
-    def samples_at(z: Tensor, q: Distribution, parameters: Tensor) -> PosteriorSamples:
-        likelihood = DiagonalNormal(z, unit).log_prob(x.repeat(len(parameters) // len(x), 1))
-        return PosteriorSamples.of_one_group(z, likelihood, q, DiagonalNormal(parameters[:, DIMENSIONS:], unit))
+    def samples_at(draws: Draws, q: Distribution, parameters: Tensor) -> PosteriorSamples:
+        likelihood = DiagonalNormal(draws.value, unit).log_prob(x.repeat(len(parameters) // len(x), 1))
+        return PosteriorSamples.of_one_group(draws, likelihood, q, DiagonalNormal(parameters[:, DIMENSIONS:], unit))
 
     return Target(
         parameters=torch.cat([x @ a.T + b, mu.expand(NUM_EXAMPLES, -1)], dim=1),
