@@ -18,7 +18,7 @@ import argparse
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -105,6 +105,7 @@ def main() -> None:
 # 1. Variances
 
 
+@cache
 def exact_variances(cost: Cost, k: float) -> dict[str, tuple[float, float]]:
     """Variances of one estimate of d/dmu and d/dsigma at mu = sigma = 1, by quadrature, for each estimator."""
     f, slope = partial(cost.function, k=k), partial(cost.derivative, k=k)
