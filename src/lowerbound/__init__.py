@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from lowerbound.data.sources import load as load_data
     from lowerbound.evaluation.config import EvaluationConfig
     from lowerbound.evaluation.results import Results, Score
+    from lowerbound.inference.gradients import gradients
     from lowerbound.inference.tasks import evaluate
     from lowerbound.models.config import ModelConfig
     from lowerbound.models.construction import build_model
@@ -58,6 +59,7 @@ _HOMES = {
     "build_model": "lowerbound.models.construction:build_model",
     "evaluate": "lowerbound.inference.tasks:evaluate",
     "fit": "lowerbound.training.loop:fit",
+    "gradients": "lowerbound.inference.gradients:gradients",
     "likelihoods": "lowerbound.probability.likelihoods:LIKELIHOODS",
     "load": "lowerbound.runs.trained_model:load",
     "load_data": "lowerbound.data.sources:load",
@@ -92,6 +94,7 @@ __all__ = [
     "build_model",
     "evaluate",
     "fit",
+    "gradients",
     "likelihoods",
     "load",
     "load_data",

@@ -10,6 +10,8 @@ from lowerbound.models.construction import build_model
 from lowerbound.networks.architectures import NETWORKS
 from lowerbound.networks.layers import count_parameters
 from lowerbound.probability.distributions import DiagonalNormal, PointMass
+from lowerbound.probability.iaf_posterior import InverseAutoregressiveNormal
+from lowerbound.probability.low_rank_normal import LowRankNormal
 from lowerbound.probability.normals import FullNormal
 from lowerbound.probability.one_hot import CategoricalCodes
 from lowerbound.probability.posteriors import POSTERIORS
@@ -21,7 +23,9 @@ pytestmark = pytest.mark.usefixtures("float64")
 
 OF_POSTERIOR = {
     "diagonal-normal": DiagonalNormal,
+    "low-rank-normal": LowRankNormal,
     "full-normal": FullNormal,
+    "iaf": InverseAutoregressiveNormal,
     "point-mass": PointMass,
     "power-spherical": PowerSpherical,
     "gumbel-softmax": CategoricalCodes,

@@ -9,6 +9,7 @@ from torch.distributions import MultivariateNormal
 from torch.distributions import kl_divergence as reference_kl
 from torch.testing import assert_close
 
+from latent_priors import prior_named
 from lowerbound.foundation.errors import ConfigError
 from lowerbound.foundation.seeding import generator
 from lowerbound.probability import kl
@@ -29,7 +30,7 @@ def pair(posterior, prior):
     num = max(latents_for(posterior), latents(prior))
     family = POSTERIORS[posterior](num).eval()
     q = family(0.5 * torch.randn(4, *family.raw_shape, generator=generator(0, "raw")))
-    return q, PRIORS[prior](num).requires_grad_(False)()
+    return q, prior_named(prior, num)()
 
 
 def latents(prior):

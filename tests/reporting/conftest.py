@@ -83,9 +83,7 @@ def _results(
     return Results(scores, arrays, told | (context or {}), _history())
 
 
-def _in_space(
-    space: str, arrays: dict[str, np.ndarray], images: Callable[[int], np.ndarray]
-) -> dict[str, np.ndarray]:
+def _in_space(space: str, arrays: dict[str, np.ndarray], images: Callable[[int], np.ndarray]) -> dict[str, np.ndarray]:
     """The arrays of a model with three latents on a sphere or a simplex, or of two groups of three codes."""
     kept = ("originals", "reconstructions", "latent_mean", "labels", "samples", "traversal_dimensions")
     arrays = {name: arrays[name] for name in kept if name in arrays}

@@ -20,6 +20,7 @@ from lowerbound.foundation.text import in_encoding, one_line, pluralise
 
 if TYPE_CHECKING:
     from lowerbound.evaluation.comparison import Comparison
+    from lowerbound.evaluation.gradient_bench import EstimatorResult, GradientBench
     from lowerbound.evaluation.results import Finding, Score
     from lowerbound.foundation.schema import Schema
     from lowerbound.inference.anomaly import Scored, ScoredShards
@@ -243,6 +244,51 @@ def print_comparison(comparison: "Comparison", verdicts: Sequence[str]) -> None:
         rows,
         right=(1, 2),
     )
+    if comparison.disentanglement:
+        names = [row.name for row in comparison.rows]
+        scores = [(name, *map(with_error, of_runs)) for name, of_runs in comparison.disentanglement.items()]
+        print_table(("disentanglement", *names), scores, right=range(1, len(names) + 1))
+
+
+def print_gradients(bench: "GradientBench") -> None:
+    """Print the estimators of a gradient, a table for each group of parameters, and what was left out."""
+    from lowerbound.reporting.number_format import format_measured
+
+    out.print(
+        f"gradient of {bench.bound_in_words}, rate {bench.rate}, at {pluralise(bench.num_examples, 'test example')}; "
+        f"bias against {bench.num_reference:,} estimates by {bench.reference}",
+        markup=False,
+    )
+    measured = [row for row in bench.estimators if not row.left_out]
+    for group in bench.groups:
+        rows = [(row.name, *_gradient_cells(row, group)) for row in measured]
+        print_table((group, "variance", "squared bias", "signal to noise"), rows, right=(1, 2, 3))
+    if any(row.statistics[group].has_bias for row in measured for group in bench.groups):
+        out.print("* a bias: more than 4 standard errors", markup=False)
+    costs = [(row.name, format_measured(row.relative_time), f"{row.evaluations:,}", row.about) for row in measured]
+    print_table(("cost", "time", "decoded per draw", "description"), costs, right=(1, 2))
+    _print_gradient_notes(bench, measured)
+
+
+def _print_gradient_notes(bench: "GradientBench", measured: Sequence["EstimatorResult"]) -> None:
+    for row in measured:
+        if row.is_biased:
+            err.print(f"{row.name} is a biased estimator of this gradient", markup=False)
+    fewer = [f"{row.name} ({row.num_estimates:,})" for row in measured if row.num_estimates < bench.num_estimates]
+    if fewer:
+        err.print(f"fewer than {bench.num_estimates:,} estimates, to save time: {', '.join(fewer)}", markup=False)
+    left_out = {row.name: row.left_out for row in bench.estimators if row.left_out}
+    for name, reason in (left_out | bench.left_out_groups).items():
+        err.print(f"left out: {name}: {reason}", markup=False)
+
+
+def _gradient_cells(row: "EstimatorResult", group: str) -> tuple[str, ...]:
+    from lowerbound.reporting.number_format import format_measured
+
+    found = row.statistics[group]
+    mark = " *" if found.has_bias else ""
+    bias = format_measured(found.squared_bias) + mark
+    return format_measured(found.variance), bias, format_measured(found.signal_to_noise)
 
 
 def described(score: "Score", usual: int) -> str:

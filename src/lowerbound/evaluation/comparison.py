@@ -6,12 +6,13 @@ difference is computed from the paired differences. Scores with different conven
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NoReturn
 
 import numpy as np
 import torch
 
+from lowerbound.evaluation.disentanglement import ABOUT
 from lowerbound.evaluation.results import Results, Score
 from lowerbound.foundation.errors import UsageError
 from lowerbound.foundation.numerics import Estimate, mean_and_standard_error
@@ -44,6 +45,7 @@ class Comparison:
 
     quantity: str
     rows: tuple[ComparisonRow, ...]
+    disentanglement: dict[str, tuple[Score, ...]] = field(default_factory=dict)  # by name, of each run; not paired
 
 
 def compare(runs: Sequence[tuple[str, Results]]) -> Comparison:
@@ -59,7 +61,19 @@ def compare(runs: Sequence[tuple[str, Results]]) -> Comparison:
         assert score is not None
         difference = None if results is runs[0][1] else _paired(_per_image(results, quantity), reference)
         rows.append(ComparisonRow(name, score, difference))
-    return Comparison(quantity, tuple(rows))
+    return Comparison(quantity, tuple(rows), _disentanglement(runs))
+
+
+def _disentanglement(runs: Sequence[tuple[str, Results]]) -> dict[str, tuple[Score, ...]]:
+    """Scores of disentanglement that all runs have; none if their factors differ."""
+    if len({_factor_names(results) for _, results in runs}) > 1:
+        return {}
+    found = {name: [results.score(name) for _, results in runs] for name in ABOUT}
+    return {name: tuple(filter(None, scores)) for name, scores in found.items() if all(scores)}
+
+
+def _factor_names(results: Results) -> tuple[str, ...]:
+    return tuple(results.context.get("data", {}).get("factor_names", ()))
 
 
 def _paired(values: np.ndarray, reference: np.ndarray) -> Estimate:

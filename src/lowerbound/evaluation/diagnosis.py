@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from lowerbound.evaluation.results import NOTE, SERIOUS, WARNING, Finding
 from lowerbound.foundation.numerics import Estimate
 from lowerbound.probability.likelihoods import MIN_SIGMA
-from lowerbound.probability.posteriors import LOG_VARIANCE_BOUND
+from lowerbound.probability.posterior import LOG_VARIANCE_BOUND
 
 NOISE = 2.0
 """Standard errors within which a difference is noise."""

@@ -17,6 +17,7 @@ from lowerbound.evaluation.bound_metrics import (
 )
 from lowerbound.evaluation.config import EvaluationConfig
 from lowerbound.evaluation.diagnosis import diagnose
+from lowerbound.evaluation.disentanglement import disentanglement_metrics, why_no_factors
 from lowerbound.evaluation.generation import to_images
 from lowerbound.evaluation.health_metrics import measure_health
 from lowerbound.evaluation.inference_gap import GapConfig, local_posteriors
@@ -128,6 +129,7 @@ FULL: dict[str, Metric] = {
     **QUICK,
     "log-evidence by quadrature": Metric(_exact, _why_not_exact),
     "latents and probes": Metric(latent_metrics),
+    "disentanglement": Metric(disentanglement_metrics, why_no_factors),
     "importance-weighted bounds": Metric(importance_metrics, needs_a_density),
     "inference gaps": Metric(gap_metrics, _why_no_gaps),
     "annealing test examples": Metric(annealing_metrics, _why_no_annealing),

@@ -28,7 +28,7 @@ from lowerbound.models.vae import VAE
 from lowerbound.probability.distributions import DiagonalNormal, Distribution
 from lowerbound.probability.kl import has_elementwise_kl
 from lowerbound.probability.likelihoods import GaussianLikelihood, convention_for
-from lowerbound.probability.posteriors import LOG_VARIANCE_BOUND
+from lowerbound.probability.posterior import LOG_VARIANCE_BOUND
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -228,20 +228,22 @@ def evaluate(
     config: EvaluationConfig | None = None,
     *,
     labels: Any = None,
+    factors: Any = None,
     device: str = "auto",
 ) -> Results:
     """The full evaluation of a model or of a run's model, in nats, with standard errors: see Results.
 
-    `data` is a source's name, the path of a file or folder, splits (`lb.load_data`), or examples in memory; by default
-    the data of the model's run. For a trained model, files and examples are read by its schema, and all are test
-    examples. Raises UnknownName or DataError for data that is missing, damaged, or does not fit.
+    `data` is a source's name, the path of a file or folder, splits (`lb.load_data`), or examples in memory, with
+    `labels` and `factors` as for `train`; by default the data of the model's run. For a trained model, files and
+    examples are read by its schema, and all are test examples. Raises UnknownName or DataError for data that is
+    missing, damaged, or does not fit.
     """
     if not isinstance(model, TrainedModel | VAE):
         model = load(model)
     if isinstance(model, TrainedModel):
-        splits, vae = _splits_for(model, data, labels), model.vae
+        splits, vae = _splits_for(model, data, labels, factors), model.vae
     else:
-        splits, vae = _splits_of(data, labels), model
+        splits, vae = _splits_of(data, labels, factors), model
     if splits.test.event_shape != vae.event_shape:
         raise DataError(
             f"{splits.name}: the examples are {describe_shape(splits.test.event_shape)}, but the model takes "
@@ -251,13 +253,13 @@ def evaluate(
     return evaluate_full(vae.to(chosen), splits, config or EvaluationConfig(), chosen)
 
 
-def _splits_of(data: Any, labels: Any) -> Splits:
+def _splits_of(data: Any, labels: Any, factors: Any) -> Splits:
     if isinstance(data, str | os.PathLike):
         return load_data(DataConfig(source=os.fspath(data)))
-    return splits_in_memory(data, labels)
+    return splits_in_memory(data, labels, factors=factors)
 
 
-def _splits_for(model: TrainedModel, data: Any, labels: Any) -> Splits:
+def _splits_for(model: TrainedModel, data: Any, labels: Any, factors: Any) -> Splits:
     """A run's own splits or, for other data, those with its test examples replaced."""
     if isinstance(data, Splits):
         return data
@@ -266,7 +268,7 @@ def _splits_for(model: TrainedModel, data: Any, labels: Any) -> Splits:
     if isinstance(data, str | os.PathLike):
         collection = read_inputs(model, [os.fspath(data)])
     else:
-        raw = read_object(data, labels, place="the data")
+        raw = read_object(data, labels, place="the data", factors=factors)
         assert not isinstance(raw, Splits)
         collection = model.collection(raw)
     if len(collection.examples) < 2:

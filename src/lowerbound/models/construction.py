@@ -17,8 +17,7 @@ from lowerbound.networks.initialisation import build
 from lowerbound.probability.kl import has_closed_form_kl
 from lowerbound.probability.likelihood import Likelihood
 from lowerbound.probability.parts import OWN, Part, plain_options
-from lowerbound.probability.posteriors import Posterior
-from lowerbound.probability.priors import Prior
+from lowerbound.probability.posterior import Posterior
 from lowerbound.probability.table_likelihood import TableLikelihood
 
 MEAN_RANGE = (0.001, 0.999)
@@ -50,8 +49,6 @@ def build_model(
     architecture = NETWORKS[config.network]
     encoder = build(lambda: architecture.encoder(config, likelihood.feature_shape, posterior.head_sizes), generator)
     decoder = build(lambda: architecture.decoder(config, likelihood.raw_shape), generator)
-    prior: Prior = build_part("prior", config)
-    prior.initialise(generator)
     if config.output_bias == "mean" and mean is not None:
         inner = mean.clamp(*MEAN_RANGE) if likelihood.is_within_unit_interval else mean
         decoder.start_at(likelihood.raw_of_mean(inner))
@@ -60,10 +57,15 @@ def build_model(
         event_shape=event_shape,
         encoder=encoder,
         posterior=posterior,
-        prior=prior,
+        prior=build_part("prior", config),
         decoder=decoder,
         likelihood=likelihood,
     )
+    if mean is not None and deviation is not None and likelihood.feature_range is not None:
+        start = likelihood.features(mean)
+        model.prior.standardise(start, likelihood.features(mean + deviation) - start)
+    model.posterior.initialise(generator)
+    model.prior.initialise(generator)
     # Channels last: the fastest layout for convolutions in oneDNN and cuDNN; dense weights are not affected.
     return model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
@@ -108,7 +110,7 @@ def config_has_closed_form_kl(config: ModelConfig) -> bool:
     if OWN in (config.posterior, config.prior):
         return False
     posterior, prior = build_part("posterior", config), build_part("prior", config)
-    return has_closed_form_kl(posterior(torch.zeros(1, *posterior.raw_shape)), prior())
+    return has_closed_form_kl(posterior(torch.zeros(1, *posterior.raw_shape)), prior.family())
 
 
 def check_can_be_saved(model: VAE) -> None:

@@ -20,13 +20,15 @@ from lowerbound.foundation.seeding import Chance
 from lowerbound.foundation.text import pluralise, shortened
 from lowerbound.models.config import PARTS, ModelConfig
 from lowerbound.networks.layers import Layer, layer_table
-from lowerbound.probability.distributions import Distribution
+from lowerbound.probability.distributions import Distribution, Draws
 from lowerbound.probability.kl import has_closed_form_kl
 from lowerbound.probability.likelihoods import LIKELIHOODS, Likelihood
 from lowerbound.probability.parts import AUTO, OWN, Part, name_of, plain_options
-from lowerbound.probability.posteriors import POSTERIORS, PointMassPosterior, Posterior
-from lowerbound.probability.priors import PRIORS, Prior
-from lowerbound.probability.samples import PosteriorSamples, draw
+from lowerbound.probability.posterior import Posterior
+from lowerbound.probability.posteriors import POSTERIORS, PointMassPosterior
+from lowerbound.probability.prior import Prior
+from lowerbound.probability.priors import PRIORS
+from lowerbound.probability.samples import PosteriorSamples
 from lowerbound.probability.spaces import REAL, Space, check_same_space
 from lowerbound.probability.table_likelihood import TableLikelihood
 
@@ -72,6 +74,7 @@ class VAE(nn.Module):
         self.likelihood: Likelihood = part_of("likelihood", LIKELIHOODS, Likelihood, likelihood, self.event_shape)
         self.config = config or own_config(num_latents, self.likelihood, self.prior, self.posterior)
         check_same_space(self.config.posterior, space, self.config.prior, self.prior.space)
+        self.prior.bind(self)
         if config is None and not self.takes_context:  # the shape of a context is not known here
             self._check_shapes()
         elif self.takes_context and not _accepts_context(decoder):
@@ -138,7 +141,7 @@ class VAE(nn.Module):
     @property
     def has_closed_form_kl(self) -> bool:
         """Whether KL(q(z|x) || p(z)) has a closed form for this posterior and prior."""
-        return has_closed_form_kl(self.posterior_of_zeros(), self.prior())
+        return has_closed_form_kl(self.posterior_of_zeros(), self.prior.family())
 
     def posterior_of_zeros(self) -> Distribution:
         """The posterior of one raw encoder output of zeros: which family it is, without an example."""
@@ -156,10 +159,13 @@ class VAE(nn.Module):
         # A dense encoder would silently flatten channels-last images.
         if tuple(x.shape[1:]) != self.event_shape:
             raise DataError(f"expected examples N×{times(self.event_shape)}, got {times(x.shape)}.")
-        # Densities are computed in the precision of x, even if the layers used another one.
-        features = self.likelihood.features(x)
-        raw = self.encoder(features, self._context_of(len(x))) if self.takes_context else self.encoder(features)
-        distribution: Distribution = self.posterior(raw.to(x.dtype))
+        return self.posterior_of_features(self.likelihood.features(x))
+
+    def posterior_of_features(self, features: Float[Tensor, "batch *features"]) -> Distribution:
+        """The posterior at the encoder's input, which the likelihood computes from x; of batch shape [batch]."""
+        raw = self.encoder(features, self._context_of(len(features))) if self.takes_context else self.encoder(features)
+        # Densities are computed in the precision of the input, even if the layers used another one.
+        distribution: Distribution = self.posterior(raw.to(features.dtype))
         return distribution
 
     def decode(self, z: Float[Tensor, "*batch latent"]) -> Distribution:
@@ -185,9 +191,10 @@ class VAE(nn.Module):
         Gradients pass through the draws to the posterior's parameters, unless `through_draws` is false.
         """
         posterior = self.encode(x)
-        z = draw(posterior, generator, num_samples)
-        z = z if through_draws else z.detach()
-        return PosteriorSamples.of_one_group(z, self.decode(z).log_prob(x), posterior, self.prior())
+        draws = posterior.draw(generator, num_samples)
+        # A log-density that came with the draw is differentiated through it.
+        draws = draws if through_draws else Draws(draws.value.detach())
+        return PosteriorSamples.of_one_group(draws, self.decode(draws.value).log_prob(x), posterior, self.prior())
 
     def log_joint(
         self, x: Float[Tensor, "batch *event"], z: Float[Tensor, "*sample batch latent"]
@@ -209,7 +216,7 @@ class VAE(nn.Module):
     ) -> Float[Tensor, "batch *event"]:
         """The mean of p(x|z) at the posterior's centre or, with a generator, at one draw from the posterior."""
         posterior = self.encode(x)
-        z = posterior.centre if generator is None else draw(posterior, generator, 1)[0]
+        z = posterior.centre if generator is None else posterior.draw(generator, 1).value[0]
         return self.decode(z).mean
 
     def generate(

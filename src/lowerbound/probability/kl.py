@@ -12,6 +12,7 @@ from torch import Tensor
 
 from lowerbound.foundation.errors import ConfigError
 from lowerbound.probability.distributions import DiagonalNormal, Distribution
+from lowerbound.probability.low_rank_normal import LowRankNormal
 from lowerbound.probability.normals import FullNormal
 from lowerbound.probability.one_hot import CategoricalCodes, RelaxedCodes
 from lowerbound.probability.simplex import LogisticNormal
@@ -65,6 +66,13 @@ def full_to_diagonal(posterior: FullNormal, prior: DiagonalNormal) -> Float[Tens
     return posterior.sum_event(0.5 * (squared * torch.exp(-prior.log_variance) - 1 - log_ratio))
 
 
+def low_rank_to_diagonal(posterior: LowRankNormal, prior: DiagonalNormal) -> Float[Tensor, "*batch"]:
+    """KL(q || p) for q with covariance S (I + V Vᵀ) S, by the matrix determinant lemma."""
+    squared = (posterior.mean - prior.mean) ** 2 + posterior.variance
+    traces = posterior.sum_event(squared * torch.exp(-prior.log_variance) - 1 + prior.log_variance)
+    return 0.5 * (traces - posterior.log_determinant)
+
+
 def between_codes(posterior: CategoricalCodes, prior: CategoricalCodes) -> Float[Tensor, "*batch"]:
     """The sum over groups of Σ_k q_k log(q_k / p_k)."""
     log_ratio = posterior.log_probabilities - prior.log_probabilities
@@ -107,6 +115,7 @@ def _no_closed_form(posterior: Distribution, prior: Distribution) -> ConfigError
 KL: dict[tuple[type[Distribution], type[Distribution]], Divergence] = {
     (DiagonalNormal, DiagonalNormal): diagonal_to_diagonal,
     (FullNormal, DiagonalNormal): full_to_diagonal,
+    (LowRankNormal, DiagonalNormal): low_rank_to_diagonal,
     (PowerSpherical, UniformOnSphere): power_spherical_to_uniform,
     (CategoricalCodes, CategoricalCodes): between_codes,
     (RelaxedCodes, CategoricalCodes): between_codes,

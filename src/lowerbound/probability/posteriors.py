@@ -1,10 +1,8 @@
-"""Posteriors q(z|x) by name: normals, point mass, on the sphere, on the simplex, one-hot; register_posterior.
+"""Posteriors q(z|x) by name: normals, flow (IAF), point mass, on the sphere, on the simplex, one-hot.
 
-A posterior maps raw encoder output to a distribution over latents. It states the shape that it needs (`raw_shape`), as
-a likelihood does for the decoder. Built-in encoders have one head for each of `head_sizes`.
+register_posterior adds one.
 """
 
-from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
@@ -13,17 +11,16 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional as F
 
-from lowerbound.probability.distributions import DiagonalNormal, Distribution, PointMass
+from lowerbound.probability.distributions import DiagonalNormal, PointMass
+from lowerbound.probability.iaf_posterior import InverseAutoregressivePosterior
+from lowerbound.probability.low_rank_normal import LowRankNormal
 from lowerbound.probability.normals import FullNormal, scale_tril_of
 from lowerbound.probability.one_hot import CategoricalCodes, RelaxedCodes
-from lowerbound.probability.parts import Part, check_number, register
+from lowerbound.probability.parts import check_number, register
+from lowerbound.probability.posterior import LOG_VARIANCE_BOUND, Posterior
 from lowerbound.probability.simplex import LogisticNormal
-from lowerbound.probability.spaces import REAL, SIMPLEX, SPHERE, OneHot, Space
+from lowerbound.probability.spaces import SIMPLEX, SPHERE, OneHot, Space
 from lowerbound.probability.sphere import PowerSpherical
-
-LOG_VARIANCE_BOUND = 15.0
-"""Log-variances are clamped to ± this: beyond it exp overflows in half precision, and training cannot recover."""
-
 
 MAX_CONCENTRATION = 1e7
 """Largest concentration on the sphere: an angle of about 3e-4, which float32 still resolves."""
@@ -34,39 +31,6 @@ shares above e⁻⁸⁷, the smallest normal number of float32, in all but the f
 
 LEAST_LENGTH = 1e-6
 """Length of a raw direction below which it has no direction, and the first axis replaces it."""
-
-
-class Posterior(Part, ABC):
-    """A family q(z|x) over `latent_dim` latents, in a space: R^D unless a family says otherwise."""
-
-    space: Space = REAL
-
-    def __init__(self, latent_dim: int) -> None:
-        super().__init__()
-        self.latent_dim = latent_dim
-        self.space.check_size(latent_dim)
-
-    has_relaxed_draws: ClassVar[bool] = False
-    """Whether draws in training mode have no log q(z|x)."""
-
-    @classmethod
-    def space_with(cls, options: Mapping[str, Any]) -> Space:
-        """The space of a part that is built with these options."""
-        return cls.space
-
-    @property
-    @abstractmethod
-    def raw_shape(self) -> tuple[int, ...]:
-        """Shape of the raw encoder output for one example."""
-
-    @property
-    def head_sizes(self) -> tuple[int, ...]:
-        """Output sizes of the encoder's heads; initial weights are drawn separately for each head."""
-        return self.raw_shape
-
-    @abstractmethod
-    def forward(self, raw: Float[Tensor, "*batch raw"]) -> Distribution:
-        """The distribution over latents given by a raw encoder output."""
 
 
 class DiagonalNormalPosterior(Posterior):
@@ -83,6 +47,37 @@ class DiagonalNormalPosterior(Posterior):
     def forward(self, raw: Float[Tensor, "*batch raw"]) -> DiagonalNormal:
         mean, log_variance = raw.chunk(2, dim=-1)
         return DiagonalNormal(mean, log_variance.clamp(-LOG_VARIANCE_BOUND, LOG_VARIANCE_BOUND))
+
+
+class LowRankNormalPosterior(Posterior):
+    """N(mean, S (I + V Vᵀ) S) with S diagonal and V of `rank` columns: correlations of few directions.
+
+    The heads are the mean, log S², and V by row; with V = 0 this is the diagonal normal of the first two, and with as
+    many columns as latents every covariance is possible.
+
+    Source: Rezende, Mohamed and Wierstra, "Stochastic Backpropagation", arXiv:1401.4082, Section 4.3, which restricts
+    the precision to diagonal plus rank one.
+    """
+
+    accepted_options: ClassVar[dict[str, tuple[float, float]]] = {"rank": (1.0, 10_000.0)}
+
+    def __init__(self, latent_dim: int, rank: int = 2) -> None:
+        super().__init__(latent_dim)
+        check_number("rank", rank, *self.accepted_options["rank"])
+        self.rank = rank
+
+    @property
+    def raw_shape(self) -> tuple[int, ...]:
+        return (sum(self.head_sizes),)
+
+    @property
+    def head_sizes(self) -> tuple[int, ...]:
+        return self.latent_dim, self.latent_dim, self.latent_dim * self.rank
+
+    def forward(self, raw: Float[Tensor, "*batch raw"]) -> LowRankNormal:
+        mean, log_scale, factor = raw.split(self.head_sizes, dim=-1)
+        log_scale = log_scale.clamp(-LOG_VARIANCE_BOUND, LOG_VARIANCE_BOUND)
+        return LowRankNormal(mean, log_scale, factor.unflatten(-1, (self.latent_dim, self.rank)))
 
 
 class FullNormalPosterior(Posterior):
@@ -229,7 +224,9 @@ def register_posterior(name: str, posterior: type[Posterior]) -> None:
 
 POSTERIORS: dict[str, type[Posterior]] = {
     "diagonal-normal": DiagonalNormalPosterior,
+    "low-rank-normal": LowRankNormalPosterior,
     "full-normal": FullNormalPosterior,
+    "iaf": InverseAutoregressivePosterior,
     "point-mass": PointMassPosterior,
     "power-spherical": PowerSphericalPosterior,
     "gumbel-softmax": GumbelSoftmaxPosterior,

@@ -1,71 +1,26 @@
-"""Priors p(z) by name: normals, mixtures, uniform distributions; sampling, quantiles; register_prior."""
+"""Priors p(z) by name: normals, mixtures, VampPrior, flow, uniform distributions; register_prior."""
 
 import math
-from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import torch
 from jaxtyping import Float
-from torch import Generator, Tensor, nn
+from torch import Generator, Tensor
 
-from lowerbound.foundation.errors import ConfigError
-from lowerbound.foundation.seeding import generator
-from lowerbound.probability.distributions import DiagonalNormal, Distribution
-from lowerbound.probability.normals import MixtureOfNormals
+from lowerbound.probability.distributions import DiagonalNormal
+from lowerbound.probability.flow_prior import FlowPrior
+from lowerbound.probability.mixture_prior import MixtureOfNormalsPrior
 from lowerbound.probability.one_hot import CategoricalCodes
-from lowerbound.probability.parts import Part, check_number, register
-from lowerbound.probability.posteriors import LOG_VARIANCE_BOUND
+from lowerbound.probability.parts import check_number, register
+from lowerbound.probability.prior import Prior, quantiles_of
 from lowerbound.probability.simplex import LogisticNormal
-from lowerbound.probability.spaces import REAL, SIMPLEX, SPHERE, OneHot, Space
+from lowerbound.probability.spaces import SIMPLEX, SPHERE, OneHot, Space
 from lowerbound.probability.sphere import UniformOnSphere
+from lowerbound.probability.vamp_prior import VampPrior
 
 LEAST_TEMPERATURE = 1e-30
 """Replaces a temperature of 0, which has no logarithm."""
-
-
-class Prior(Part, ABC):
-    """A distribution over latents, with its parameters, in a space: R^D unless a family says otherwise."""
-
-    space: Space = REAL
-
-    def __init__(self, latent_dim: int) -> None:
-        super().__init__()
-        self.latent_dim = latent_dim
-        self.space.check_size(latent_dim)
-
-    @classmethod
-    def space_with(cls, options: Mapping[str, Any]) -> Space:
-        """The space of a part that is built with these options."""
-        return cls.space
-
-    @abstractmethod
-    def forward(self) -> Distribution:
-        """p(z), of batch shape ()."""
-
-    def initialise(self, generator: Generator) -> None:
-        """Draw the initial values of learned parameters, if any."""
-
-    def sample(self, generator: Generator, num: int, temperature: float = 1.0) -> Float[Tensor, "num latent"]:
-        """Draws from p(z); ConfigError for a temperature other than 1 if the prior does not define one.
-
-        The first draws of a stream are the same however many follow.
-        """
-        if temperature != 1:
-            raise ConfigError(
-                f"{type(self).__name__} does not support a temperature other than 1, got {temperature:g}."
-            )
-        prior: Distribution = self()
-        return torch.cat([prior.sample(generator, 1) for _ in range(num)])
-
-    def log_prob(self, z: Float[Tensor, "*batch latent"]) -> Float[Tensor, "*batch"]:
-        """log p(z) in nats."""
-        prior: Distribution = self()
-        return prior.log_prob(z)
-
-    def quantiles(self, probabilities: Float[Tensor, " point"]) -> Float[Tensor, "point latent"] | None:
-        """Quantiles of each latent's marginal at these probabilities; None if unknown."""
-        return None
 
 
 class StandardNormalPrior(Prior):
@@ -85,41 +40,7 @@ class StandardNormalPrior(Prior):
         return temperature * super().sample(generator, num)
 
     def quantiles(self, probabilities: Float[Tensor, " point"]) -> Float[Tensor, "point latent"]:
-        return _quantiles(self(), probabilities, self.latent_dim)
-
-
-class MixtureOfNormalsPrior(Prior):
-    """A learned mixture of diagonal normals; the temperature scales each component's standard deviation.
-
-    Source: Tomczak and Welling, "VAE with a VampPrior", arXiv:1705.07120, Section 2 (the mixture of Gaussians that the
-    VampPrior is compared with).
-    """
-
-    accepted_options: ClassVar[dict[str, tuple[float, float]]] = {"num_components": (1.0, 10_000.0)}
-
-    def __init__(self, latent_dim: int, num_components: int = 10) -> None:
-        super().__init__(latent_dim)
-        check_number("num_components", num_components, *self.accepted_options["num_components"])
-        self.logits = nn.Parameter(torch.zeros(num_components))
-        self.means = nn.Parameter(torch.zeros(num_components, latent_dim))
-        self.log_variances = nn.Parameter(torch.zeros(num_components, latent_dim))
-        self.initialise(generator(0, "mixture of normals"))
-
-    @torch.no_grad()
-    def initialise(self, generator: Generator) -> None:
-        """Equal weights, unit variances, and means from N(0, I), because equal means would get equal gradients."""
-        self.means.copy_(torch.randn(self.means.shape, generator=generator, dtype=self.means.dtype))
-
-    def forward(self) -> MixtureOfNormals:
-        log_variances = self.log_variances.clamp(-LOG_VARIANCE_BOUND, LOG_VARIANCE_BOUND)
-        return MixtureOfNormals(self.logits, DiagonalNormal(self.means, log_variances))
-
-    def sample(self, generator: Generator, num: int, temperature: float = 1.0) -> Float[Tensor, "num latent"]:
-        mixture: MixtureOfNormals = self()
-        return torch.cat([mixture.sample(generator, 1, temperature) for _ in range(num)])
-
-    def quantiles(self, probabilities: Float[Tensor, " point"]) -> Float[Tensor, "point latent"]:
-        return _quantiles(self(), probabilities, self.latent_dim)
+        return quantiles_of(self(), probabilities, self.latent_dim)
 
 
 class UniformOnSpherePrior(Prior):
@@ -198,13 +119,6 @@ class LogisticNormalPrior(Prior):
         return LogisticNormal(self.zeros, torch.full_like(self.zeros, log_variance))
 
 
-def _quantiles(
-    prior: DiagonalNormal | MixtureOfNormals, probabilities: Float[Tensor, " point"], latent_dim: int
-) -> Float[Tensor, "point latent"]:
-    points = probabilities.to(prior.mean).unsqueeze(-1).expand(len(probabilities), latent_dim)
-    return prior.inverse_cdf(points).detach()
-
-
 def register_prior(name: str, prior: type[Prior]) -> None:
     """Register a prior under a name for configurations and files; ConfigError for a name in use."""
     register("prior", PRIORS, Prior, name, prior)
@@ -213,6 +127,8 @@ def register_prior(name: str, prior: type[Prior]) -> None:
 PRIORS: dict[str, type[Prior]] = {
     "standard-normal": StandardNormalPrior,
     "mixture-of-normals": MixtureOfNormalsPrior,
+    "vamp": VampPrior,
+    "flow": FlowPrior,
     "uniform-on-sphere": UniformOnSpherePrior,
     "uniform-categorical": UniformCategoricalPrior,
     "logistic-normal": LogisticNormalPrior,

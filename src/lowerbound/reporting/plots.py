@@ -18,6 +18,7 @@ from lowerbound.evaluation import metrics
 from lowerbound.evaluation.results import FAILED, Results
 from lowerbound.foundation.errors import in_one_line
 from lowerbound.reporting.bound_plots import bound_sweep, inference_gaps, rates
+from lowerbound.reporting.factor_plots import factor_information
 from lowerbound.reporting.feature_plots import reconstructed_features, sampled_features
 from lowerbound.reporting.image_plots import code_means, manifold, mixtures, reconstructions, samples, traversals
 from lowerbound.reporting.latent_plots import (
@@ -238,6 +239,12 @@ PLOTS: dict[str, Plot] = {
     ),
     "code_means": Plot(
         code_means, _has("code_means", "category_shares"), "Latent traversals, every category", metric="traversals"
+    ),
+    "factor_information": Plot(
+        factor_information,
+        _has("factor_information", "factor_entropy", "factor_numbers", otherwise=EVALUATE),
+        "Information about known factors",
+        metric="disentanglement",
     ),
     "manifold_15": manifold_row(15),
     "manifold_20": manifold_row(20),

@@ -33,6 +33,7 @@ from lowerbound.foundation.storage import copy_folder, temporary_folder
 from lowerbound.foundation.text_files import write_toml
 from lowerbound.models.construction import build_model
 from lowerbound.models.vae import VAE
+from lowerbound.objectives.rates import described
 from lowerbound.reporting.report import REPORT, write_report
 from lowerbound.runs.experiment import Experiment, Settings, keyword_settings, merge, resolve, tables
 from lowerbound.runs.free_directory import CHECKPOINTS, check_is_free, check_repeats
@@ -60,13 +61,6 @@ class Callbacks:
 
 
 SILENT = Callbacks()
-
-RATES_IN_WORDS = {
-    "analytic": "KL divergence in closed form",
-    "monte-carlo": "log q(z|x) − log p(z) at each draw (Monte Carlo)",
-    "none": "none, a plain autoencoder",
-}
-"""The rate in the training objective, as printed at the start."""
 
 RELAXED = "draws: relaxed in training, where the ELBO is not a bound; codes in validation and evaluation"
 """Printed at the start for a posterior whose training draws are not those of its distribution."""
@@ -109,6 +103,7 @@ def train(
     data: Any = None,
     labels: Any = None,
     *,
+    factors: Any = None,
     config: Experiment | None = None,
     recipe: str | Path = "",
     settings: Settings | None = None,
@@ -127,7 +122,8 @@ def train(
 
     `data` is a named source, the path of a file or folder, or an object in memory: a numpy array, a tensor, a
     DataFrame, a torch Dataset, a list of PIL images, a sparse matrix, `Splits` (see `lowerbound.data.objects`), with
-    `labels` if it has none of its own.
+    `labels` if it has none of its own, and `factors` of variation if any are known: a table with a column for each, or
+    an array of examples × factors.
 
     What is trained is decided by `config`, an Experiment that is taken as it is; else by `recipe`, a name or the path
     of a TOML file; else model and training are chosen to fit the data, and `callbacks.message` receives the choices
@@ -149,6 +145,8 @@ def train(
     in_memory = data is not None and not isinstance(data, str | os.PathLike)
     if labels is not None and not in_memory:
         raise UsageError("labels are for data in memory; for a file or folder set data.labels.")
+    if factors is not None and not in_memory:
+        raise UsageError("factors are for data in memory; for a file or folder set data.factors.")
     keywords = keyword_settings(
         data=MEMORY if in_memory else None if data is None else os.fspath(data),
         latent_dim=latent_dim,
@@ -166,7 +164,7 @@ def train(
             experiment,
             auto_below=None if config or recipe else given,
             message=callbacks.message,
-            splits=splits_in_memory(data, labels, experiment.data) if in_memory else None,
+            splits=splits_in_memory(data, labels, experiment.data, factors) if in_memory else None,
         )
 
     path = temporary_folder() if out is None else Path(out)
@@ -279,7 +277,7 @@ def carry_out(
     job: Job, model: VAE, checkpoint: Checkpoint | None = None, records: Iterable[Mapping[str, Any]] = ()
 ) -> Run:
     """Train a model, from a checkpoint with the log's records up to it, or from the start; evaluate it, and report."""
-    job.callbacks.message(f"rate: {RATES_IN_WORDS[job.experiment.objective.rate]}")
+    job.callbacks.message(f"rate: {described(job.experiment.objective.rate)}")
     if model.posterior.has_relaxed_draws:
         job.callbacks.message(RELAXED)
     _train(job, model, checkpoint, records)

@@ -9,7 +9,7 @@ from lowerbound.models.vae import VAE
 from lowerbound.probability.distributions import DiagonalNormal
 from lowerbound.probability.normals import MixtureOfNormals
 from lowerbound.probability.one_hot import CategoricalCodes
-from lowerbound.probability.priors import Prior
+from lowerbound.probability.prior import Prior
 from lowerbound.probability.simplex import LogisticNormal
 from lowerbound.probability.sphere import UniformOnSphere
 from lowerbound.serving.explorer.loaded_run import LoadedRun
@@ -42,7 +42,7 @@ def _decoder(model: VAE) -> Part:
     part = decoder_part(model)
     if model.is_deterministic or not isinstance(model.prior(), EXPORTABLE):
         return part
-    return replace(part, module=_DecoderWithPrior(part.module, model.prior).eval())
+    return replace(part, module=_DecoderWithPrior(part.module, model.prior.standalone()).eval())
 
 
 class _DecoderWithPrior(nn.Module):

@@ -15,7 +15,7 @@ from lowerbound.foundation.seeding import generator
 from lowerbound.models.vae import VAE
 from lowerbound.probability.distributions import DiagonalNormal
 from lowerbound.probability.normals import FullNormal, MixtureOfNormals
-from lowerbound.probability.priors import Prior
+from lowerbound.probability.prior import Prior
 
 OF_NORMALS = {f"{deviations}σ": 1 - math.exp(-(deviations**2) / 2) for deviations in (1, 2, 3)}
 """Contours of a normal prior: the probability within so many standard deviations, in the plane."""

@@ -103,7 +103,8 @@ def vae_part(model: VAE) -> Part:
     if model.is_deterministic:
         return Part("vae", _Autoencoder(model).eval(), _zeros(model, "x"))
     check_posterior(model)
-    return Part("vae", _VariationalAutoencoder(model).eval(), _zeros(model, "x", "noise"))
+    whole = _with_networks(model, model.encoder, model.decoder)
+    return Part("vae", _VariationalAutoencoder(whole).eval(), _zeros(model, "x", "noise"))
 
 
 def parts_of(model: VAE) -> list[Part]:
@@ -174,7 +175,10 @@ def _unchecked_shapes() -> Iterator[None]:
 
 
 def _with_networks(model: VAE, encoder: nn.Module, decoder: nn.Module) -> VAE:
-    """The same model with other networks, so that a file of one half does not contain the weights of the other."""
+    """The same model with these networks, so that a file of one half does not contain the weights of the other.
+
+    A prior that uses the encoder is replaced by its present distribution.
+    """
     return VAE(
         config=model.config,
         event_shape=model.event_shape,
@@ -182,7 +186,7 @@ def _with_networks(model: VAE, encoder: nn.Module, decoder: nn.Module) -> VAE:
         decoder=decoder,
         likelihood=model.likelihood,
         posterior=model.posterior,
-        prior=model.prior,
+        prior=model.prior.standalone(),
     )
 
 

@@ -19,7 +19,6 @@ from typing import Literal
 
 import numpy as np
 import torch
-from jaxtyping import Float
 from torch import Tensor
 
 from lowerbound.data.examples import to_model_scale
@@ -29,8 +28,7 @@ from lowerbound.foundation.schema import UNSCALED, Range
 from lowerbound.foundation.seeding import content_noise, generator
 from lowerbound.models.vae import VAE
 from lowerbound.objectives.terms import Terms, terms_of_draws
-from lowerbound.probability.distributions import DiagonalNormal, Distribution, PointMass
-from lowerbound.probability.samples import draw
+from lowerbound.probability.distributions import DiagonalNormal, Distribution, Draws, PointMass
 from lowerbound.probability.summaries import summary_of
 
 CHUNK = 512  # examples per forward pass; more would take memory without being faster
@@ -107,7 +105,7 @@ def _encode(model: VAE, requests: Sequence[InferenceRequest]) -> list[Tensors]:
     parts = zip(requests, _per_request(x, requests), _per_request(raw, requests), outputs, strict=True)
     for request, examples, part, tensors in parts:
         if request.sample:
-            tensors["z"] = _posterior_draws(model, request, examples, part, "posterior")[0]
+            tensors["z"] = _posterior_draws(model, request, examples, part, "posterior").value[0]
     return outputs
 
 
@@ -133,7 +131,7 @@ def _reconstruct(model: VAE, requests: Sequence[InferenceRequest]) -> list[Tenso
     centres = model.posterior(raw).centre
     parts = zip(requests, *(_per_request(tensor, requests) for tensor in (x, raw, centres)), strict=True)
     codes = [
-        _posterior_draws(model, request, examples, part, "posterior")[0] if request.sample else centre
+        _posterior_draws(model, request, examples, part, "posterior").value[0] if request.sample else centre
         for request, examples, part, centre in parts
     ]
     likelihood = model.likelihood(_raw_likelihood(model, torch.cat(codes)))
@@ -172,7 +170,7 @@ def _scored(model: VAE, requests: Sequence[InferenceRequest], num_draws: int) ->
     parts = zip(requests, _per_request(x, requests), _per_request(raw, requests), strict=True)
     draws = [_posterior_draws(model, *part, "evaluation", num_draws) for part in parts]
     terms = terms_of_draws(
-        model, x, torch.cat(draws, dim=1), posterior, lambda z: model.likelihood(_raw_likelihood(model, z))
+        model, x, Draws.joined(draws, dim=1), posterior, lambda z: model.likelihood(_raw_likelihood(model, z))
     )
     precise = Terms(terms.log_likelihood.double(), terms.rate_of_draw.double())
     names = {"elbo": "elbo", "rate": "rate", "distortion": "distortion", "standard_error": "elbo_standard_error"}
@@ -183,9 +181,10 @@ def _scored(model: VAE, requests: Sequence[InferenceRequest], num_draws: int) ->
 
 def _posterior_draws(
     model: VAE, request: InferenceRequest, x: Tensor, raw: Tensor, name: str, num_draws: int = 1
-) -> Float[Tensor, "draw batch latent"]:
+) -> Draws:
     """Draws from the posteriors of one request's examples, with a stream per example."""
-    return draw(model.posterior(raw), content_noise(x, request.seed, name), num_draws)
+    posterior: Distribution = model.posterior(raw)
+    return posterior.draw(content_noise(x, request.seed, name), num_draws)
 
 
 def _raw_posterior(model: VAE, x: Tensor) -> Tensor:
