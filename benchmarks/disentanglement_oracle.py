@@ -1,4 +1,4 @@
-"""Reference values of disentanglement metrics by another implementation, for tests/evaluation/test_factor_prediction.py.
+"""Reference values of disentanglement metrics by another implementation, for tests of SAP, DCI and others.
 
 `pip download disent==0.8.0 --no-deps` and unzip the wheel; then `python benchmarks/disentanglement_oracle.py FOLDER`,
 where FOLDER contains the package `disent`. Its modules of metrics are loaded without the rest of the package, whose

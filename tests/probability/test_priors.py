@@ -17,6 +17,8 @@ from lowerbound.probability.spaces import REAL, OneHot
 
 pytestmark = pytest.mark.usefixtures("float64")
 
+WITHOUT_TEMPERATURE = ("uniform-on-sphere", "uniform-categorical")
+
 every_prior = pytest.mark.parametrize("name", PRIORS)
 every_real_prior = pytest.mark.parametrize("name", [name for name in PRIORS if PRIORS[name].space == REAL])
 
@@ -45,13 +47,15 @@ def test_draws_are_latents_with_the_mean_and_the_variance_that_are_claimed(name)
 @every_prior
 def test_the_first_draws_of_a_stream_are_the_same_however_many_follow(name):
     prior = prior_named(name, latents(name)).requires_grad_(False)
-    try:
-        prior.sample(generator(0, "draws"), 1, temperature=0.7)
-        temperature = 0.7
-    except ConfigError:
-        temperature = 1.0
+    temperature = 1.0 if name in WITHOUT_TEMPERATURE else 0.7
     few, many = (prior.sample(generator(0, "draws"), num, temperature) for num in (4, 9))
     assert torch.equal(few, many[:4])
+
+
+@pytest.mark.parametrize("name", WITHOUT_TEMPERATURE)
+def test_a_prior_without_a_scale_refuses_a_temperature(name):
+    with pytest.raises(ConfigError, match="does not support a temperature"):
+        prior_named(name, latents(name)).sample(generator(0, "draws"), 1, 0.7)
 
 
 def test_a_flow_has_no_quantiles():

@@ -62,6 +62,9 @@ class Callbacks:
 
 SILENT = Callbacks()
 
+RELAXED = "draws: relaxed in training, where the ELBO is not a bound; codes in validation and evaluation"
+"""Printed at the start for a posterior whose training draws are not those of its distribution."""
+
 
 @dataclass(frozen=True, eq=False)
 class Run:
@@ -275,6 +278,8 @@ def carry_out(
 ) -> Run:
     """Train a model, from a checkpoint with the log's records up to it, or from the start; evaluate it, and report."""
     job.callbacks.message(f"rate: {described(job.experiment.objective.rate)}")
+    if model.posterior.has_relaxed_draws:
+        job.callbacks.message(RELAXED)
     _train(job, model, checkpoint, records)
     with distributed.together():  # the other ranks wait, however long the evaluation takes
         if distributed.is_writer():
