@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from lowerbound.data.sources import load as load_data
     from lowerbound.evaluation.config import EvaluationConfig
     from lowerbound.evaluation.results import Results, Score
+    from lowerbound.inference.comparing import compare
     from lowerbound.inference.gradients import gradients
     from lowerbound.inference.tasks import evaluate
     from lowerbound.models.config import ModelConfig
@@ -57,6 +58,7 @@ _HOMES = {
     "TrainedModel": "lowerbound.runs.trained_model:TrainedModel",
     "TrainingConfig": "lowerbound.training.config:TrainingConfig",
     "build_model": "lowerbound.models.construction:build_model",
+    "compare": "lowerbound.inference.comparing:compare",
     "evaluate": "lowerbound.inference.tasks:evaluate",
     "fit": "lowerbound.training.loop:fit",
     "gradients": "lowerbound.inference.gradients:gradients",
@@ -92,6 +94,7 @@ __all__ = [
     "TrainedModel",
     "TrainingConfig",
     "build_model",
+    "compare",
     "evaluate",
     "fit",
     "gradients",

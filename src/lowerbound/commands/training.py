@@ -195,24 +195,27 @@ def diagnose(
         console.print_findings(findings)
 
 
-@app.command(rich_help_panel=TRAIN, epilog="Example: lowerbound compare runs/conv runs/dense --out comparison.png")
+@app.command(rich_help_panel=TRAIN, epilog="Example: lowerbound compare runs/conv runs/dense --out comparison.html")
 def compare(
     run_paths: Annotated[
         list[Path], typer.Argument(metavar="RUN RUN...", help="Run directories; the first is the reference.")
     ],
-    out: Annotated[Path | None, typer.Option(metavar="FILE", help="Also plot the differences as a PNG.")] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Also write a page with figures (.html), or differences (.png)."),
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Compare runs, with paired differences per example and their standard errors."""
-    from lowerbound.inference import tasks
-    from lowerbound.reporting.comparison_plot import verdict
+    """Compare runs on the same test examples: scores in common, with paired differences and their errors."""
+    from lowerbound.inference import comparing
 
-    comparison = tasks.compare(run_paths, out)
+    comparison = comparing.compare(run_paths, out)
     if as_json:
         print_json(asdict(comparison))
-    else:
-        verdicts = [verdict(row, comparison.quantity) for row in comparison.rows]
-        console.print_comparison(comparison, verdicts)
+        return
+    console.print_comparison(comparison)
+    if out is not None:
+        console.print_written(out)
 
 
 @app.command(rich_help_panel=TRAIN, epilog="Example: lowerbound gradients runs/conv --bound iwae --draws 16")
