@@ -8,6 +8,7 @@ from torch import nn
 from lowerbound.foundation.errors import UsageError
 from lowerbound.models.vae import VAE
 from lowerbound.probability.distributions import DiagonalNormal
+from lowerbound.probability.flow_prior import FlowNormal
 from lowerbound.probability.normals import MixtureOfNormals
 from lowerbound.probability.prior import Prior
 from lowerbound.serving.explorer.loaded_run import LoadedRun
@@ -35,7 +36,7 @@ def models_of(loaded: LoadedRun) -> dict[str, bytes]:
 
 def _decoder(model: VAE) -> Part:
     part = decoder_part(model)
-    has_density = isinstance(model.prior(), DiagonalNormal | MixtureOfNormals)
+    has_density = isinstance(model.prior(), DiagonalNormal | MixtureOfNormals | FlowNormal)
     if model.is_deterministic or not has_density:
         return part
     return replace(part, module=_DecoderWithPrior(part.module, model.prior.standalone()).eval())
