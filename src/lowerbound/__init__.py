@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from lowerbound.probability.priors import register_prior
     from lowerbound.runs.experiment import Experiment
     from lowerbound.runs.packing import pack
+    from lowerbound.runs.prior_fitting import fit_prior
     from lowerbound.runs.resuming import resume
     from lowerbound.runs.run import Run, train
     from lowerbound.runs.trained_model import TrainedModel, load, save
@@ -58,6 +59,7 @@ _HOMES = {
     "build_model": "lowerbound.models.construction:build_model",
     "evaluate": "lowerbound.inference.tasks:evaluate",
     "fit": "lowerbound.training.loop:fit",
+    "fit_prior": "lowerbound.runs.prior_fitting:fit_prior",
     "likelihoods": "lowerbound.probability.likelihoods:LIKELIHOODS",
     "load": "lowerbound.runs.trained_model:load",
     "load_data": "lowerbound.data.sources:load",
@@ -92,6 +94,7 @@ __all__ = [
     "build_model",
     "evaluate",
     "fit",
+    "fit_prior",
     "likelihoods",
     "load",
     "load_data",

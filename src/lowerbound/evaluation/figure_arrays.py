@@ -11,8 +11,8 @@ from lowerbound.evaluation.metrics import (
     Subject,
     first_reason,
     needs_a_density,
+    needs_a_prior,
     needs_an_unconditional_model,
-    needs_decoded_latents,
     needs_latents,
 )
 from lowerbound.evaluation.prior_shape import contour_arrays, density_contours, marginal_of
@@ -111,7 +111,7 @@ def _needs_features(subject: Subject) -> str:
     return "the data are images" if subject.splits.test.layout == "image" else ""
 
 
-_needs_images_and_a_prior = first_reason(_needs_images, needs_decoded_latents)
+_needs_images_and_a_prior = first_reason(_needs_images, needs_a_prior, needs_an_unconditional_model)
 
 
 def _needs_quantiles(subject: Subject) -> str:
@@ -153,6 +153,6 @@ FIGURE_ARRAYS: dict[str, Metric] = {
     "rate per latent": Metric(rate_per_latent, first_reason(needs_a_density, _needs_elementwise_kl)),
     "contour of the prior": Metric(
         prior_contour,
-        first_reason(needs_a_density, needs_latents(lambda num: num >= 2, "at least 2"), _needs_a_marginal),
+        first_reason(needs_a_prior, needs_latents(lambda num: num >= 2, "at least 2"), _needs_a_marginal),
     ),
 }

@@ -37,7 +37,7 @@ def models_of(loaded: LoadedRun) -> dict[str, bytes]:
 def _decoder(model: VAE) -> Part:
     part = decoder_part(model)
     has_density = isinstance(model.prior(), DiagonalNormal | MixtureOfNormals | FlowNormal)
-    if model.is_deterministic or not has_density:
+    if not model.has_prior or not has_density:
         return part
     return replace(part, module=_DecoderWithPrior(part.module, model.prior.standalone()).eval())
 
