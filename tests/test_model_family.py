@@ -7,6 +7,7 @@ from starlette.testclient import TestClient
 import lowerbound as lb
 from lowerbound.objectives.presets import OBJECTIVES
 from lowerbound.serving.explorer.offline import write_offline
+from lowerbound.serving.http.access import access_for
 from lowerbound.serving.portable.export import export
 from lowerbound.serving.service.application import build_application
 from lowerbound.serving.service.limits import Limits
@@ -75,7 +76,9 @@ def test_every_kind_of_model_is_right_at_every_door(name, tmp_path):
     page = write_offline(run.path, tmp_path / "explorer.html").read_text(encoding="utf-8")
     assert "explorer/main.js" in page
 
-    with TestClient(build_application(load_runs([f"digits={run.path}"], "cpu"), Limits())) as client:
+    with TestClient(
+        build_application(load_runs([f"digits={run.path}"], "cpu"), Limits(), access_for("127.0.0.1"))
+    ) as client:
         pixels = np.asarray(images, np.float32).reshape(4, 1, 8, 8) / 16
         body = {"inputs": [{"name": "x", "datatype": "FP32", "shape": [4, 1, 8, 8], "data": pixels.ravel().tolist()}]}
         answer = client.post("/v2/models/digits/infer", json=body)

@@ -111,7 +111,7 @@ class TrainedModel:
     def encode(self, x: Any) -> Distribution:
         """The posterior q(z|x) of examples in stored units, without gradients."""
         distribution: Distribution = self.vae.posterior(self._raw_posterior(self.examples(x)))
-        return distribution
+        return distribution.detach()  # what is computed from it later has no gradients either
 
     @torch.no_grad()
     def decode(self, z: Any) -> StoredUnits:
