@@ -72,6 +72,7 @@ COMMANDS = {
     "diagnose": ["RUN"],
     "report": ["RUN"],
     "compare": ["RUN", "RUN"],
+    "fit-prior": ["RUN", "--components", 2, "--out", "OUT"],
     "sample": ["RUN", "--out", "OUT.png"],
     "reconstruct": ["RUN", "--out", "OUT.png"],
     "encode": ["TABLE", "--out", "OUT.csv"],

@@ -21,6 +21,7 @@ from lowerbound.foundation.text import in_encoding, one_line, pluralise
 if TYPE_CHECKING:
     from lowerbound.evaluation.comparison import Comparison
     from lowerbound.evaluation.results import Finding, Score
+    from lowerbound.foundation.numerics import Estimate
     from lowerbound.foundation.schema import Schema
     from lowerbound.inference.anomaly import Scored, ScoredShards
     from lowerbound.networks.layers import Layer
@@ -232,17 +233,26 @@ def _extent(column: "ColumnFound") -> str:
 
 def print_comparison(comparison: "Comparison", verdicts: Sequence[str]) -> None:
     """Print a comparison of runs, with paired differences to the first."""
-    rows = []
-    for row, verdict in zip(comparison.rows, verdicts, strict=True):
-        difference = row.difference and f"{row.difference.value:+.3f} ± {row.difference.standard_error:.3f}"
-        rows.append((row.name, with_error(row.score), difference or "", verdict))
+    rows = [
+        (row.name, with_error(row.score), _signed(row.difference), _signed(row.rate_difference), verdict)
+        for row, verdict in zip(comparison.rows, verdicts, strict=True)
+    ]
     score = comparison.rows[0].score
-    title = f"{comparison.quantity}, {score.split}, {score.convention}"
+    heads = [
+        f"{comparison.quantity}, {score.split}, {score.convention}",
+        f"mean ± standard error, {score.unit}",
+        "paired difference",
+        "that of the rate",
+        "compared with the first",
+    ]
+    shown = [index for index in range(len(heads)) if index != 3 or any(row[3] for row in rows)]
     print_table(
-        (title, f"mean ± standard error, {score.unit}", "paired difference", "compared with the first"),
-        rows,
-        right=(1, 2),
+        tuple(heads[index] for index in shown), [tuple(row[index] for index in shown) for row in rows], right=(1, 2, 3)
     )
+
+
+def _signed(difference: "Estimate | None") -> str:
+    return "" if difference is None else f"{difference.value:+.3f} ± {difference.standard_error:.3f}"
 
 
 def described(score: "Score", usual: int) -> str:

@@ -20,6 +20,8 @@ from lowerbound.foundation.text import pluralise
 COMPARED = {"elbo": "elbo_per_image", "reconstruction-error": "reconstruction_error_per_image"}
 """Scores that can be compared, and the arrays of their values per example."""
 
+RATES = "rate_per_image"
+
 
 @dataclass(frozen=True)
 class ComparisonRow:
@@ -28,6 +30,7 @@ class ComparisonRow:
     name: str
     score: Score
     difference: Estimate | None  # from the reference, paired by example; None for the reference itself
+    rate_difference: Estimate | None = None  # of the rate, likewise; None if a run has no rates per example
 
     @property
     def num_standard_errors(self) -> float:
@@ -57,9 +60,17 @@ def compare(runs: Sequence[tuple[str, Results]]) -> Comparison:
     for name, results in runs:
         score = results.score(quantity)
         assert score is not None
-        difference = None if results is runs[0][1] else _paired(_per_image(results, quantity), reference)
-        rows.append(ComparisonRow(name, score, difference))
+        if results is runs[0][1]:
+            rows.append(ComparisonRow(name, score, None))
+            continue
+        difference = _paired(_per_image(results, quantity), reference)
+        rows.append(ComparisonRow(name, score, difference, _rate_difference(results, runs[0][1])))
     return Comparison(quantity, tuple(rows))
+
+
+def _rate_difference(results: Results, reference: Results) -> Estimate | None:
+    rates = [run.arrays.get(RATES) for run in (results, reference)]
+    return None if rates[0] is None or rates[1] is None else _paired(rates[0], rates[1])
 
 
 def _paired(values: np.ndarray, reference: np.ndarray) -> Estimate:

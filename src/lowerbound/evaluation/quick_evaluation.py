@@ -113,7 +113,7 @@ def _test_scores(subject: Subject) -> Measurements:
     # Values per example, for paired comparisons of runs.
     if model.is_deterministic:
         return Measurements(scores, {"reconstruction_error_per_image": terms.distortion.numpy()})
-    return Measurements(scores, {"elbo_per_image": terms.elbo.numpy()})
+    return Measurements(scores, {"elbo_per_image": terms.elbo.numpy(), "rate_per_image": terms.rate.numpy()})
 
 
 def _training_scores(subject: Subject) -> Measurements:
