@@ -99,7 +99,7 @@ def test_a_plain_autoencoder_can_then_be_sampled(tmp_path, capsys):
 
 
 def test_an_autoencoder_is_not_trained_with_a_prior_that_it_does_not_use(tmp_path):
-    with pytest.raises(ConfigError, match="training a plain autoencoder does not use model.prior 'flow'"):
+    with pytest.raises(ConfigError, match=r"training a plain autoencoder does not use model\.prior 'flow'"):
         trained(tmp_path, posterior="point-mass", prior="flow")
     assert not (tmp_path / "run" / "config.toml").exists()
 
