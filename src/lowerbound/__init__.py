@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from lowerbound.data.sources import load as load_data
     from lowerbound.evaluation.config import EvaluationConfig
     from lowerbound.evaluation.results import Results, Score
+    from lowerbound.inference.comparing import compare
+    from lowerbound.inference.gradients import gradients
     from lowerbound.inference.tasks import evaluate
     from lowerbound.models.config import ModelConfig
     from lowerbound.models.construction import build_model
@@ -57,9 +59,11 @@ _HOMES = {
     "TrainedModel": "lowerbound.runs.trained_model:TrainedModel",
     "TrainingConfig": "lowerbound.training.config:TrainingConfig",
     "build_model": "lowerbound.models.construction:build_model",
+    "compare": "lowerbound.inference.comparing:compare",
     "evaluate": "lowerbound.inference.tasks:evaluate",
     "fit": "lowerbound.training.loop:fit",
     "fit_prior": "lowerbound.runs.prior_fitting:fit_prior",
+    "gradients": "lowerbound.inference.gradients:gradients",
     "likelihoods": "lowerbound.probability.likelihoods:LIKELIHOODS",
     "load": "lowerbound.runs.trained_model:load",
     "load_data": "lowerbound.data.sources:load",
@@ -92,9 +96,11 @@ __all__ = [
     "TrainedModel",
     "TrainingConfig",
     "build_model",
+    "compare",
     "evaluate",
     "fit",
     "fit_prior",
+    "gradients",
     "likelihoods",
     "load",
     "load_data",

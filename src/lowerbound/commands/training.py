@@ -1,4 +1,4 @@
-"""The commands of the panel "Train and evaluate": train, demo, evaluate, diagnose, compare, report."""
+"""The commands of the panel "Train and evaluate": train, demo, evaluate, diagnose, compare, gradients, report."""
 
 import shlex
 import sys
@@ -233,24 +233,69 @@ def diagnose(
         console.print_findings(findings)
 
 
-@app.command(rich_help_panel=TRAIN, epilog="Example: lowerbound compare runs/conv runs/dense --out comparison.png")
+@app.command(rich_help_panel=TRAIN, epilog="Example: lowerbound compare runs/conv runs/dense --out comparison.html")
 def compare(
     run_paths: Annotated[
         list[Path], typer.Argument(metavar="RUN RUN...", help="Run directories; the first is the reference.")
     ],
-    out: Annotated[Path | None, typer.Option(metavar="FILE", help="Also plot the differences as a PNG.")] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Also write a page with figures (.html), or differences (.png)."),
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Compare runs, with paired differences per example and their standard errors."""
-    from lowerbound.inference import tasks
-    from lowerbound.reporting.comparison_plot import verdict
+    """Compare runs on the same test examples: scores in common, with paired differences and their errors."""
+    from lowerbound.inference import comparing
 
-    comparison = tasks.compare(run_paths, out)
+    comparison = comparing.compare(run_paths, out)
     if as_json:
         print_json(asdict(comparison))
+        return
+    console.print_comparison(comparison)
+    if out is not None:
+        console.print_written(out)
+
+
+@app.command(rich_help_panel=TRAIN, epilog="Example: lowerbound gradients runs/conv --bound iwae --draws 16")
+def gradients(
+    run_path: RunArgument,
+    bound: Annotated[
+        str, typer.Option(metavar="NAME", help="Bound of all draws, such as elbo, iwae or renyi.")
+    ] = "elbo",
+    draws: Annotated[int, typer.Option(min=1, metavar="K", help="Draws from the posterior for each estimate.")] = 2,
+    num: Annotated[int, typer.Option("--num", "-n", min=1, help="Number of test examples.")] = 8,
+    estimates: Annotated[
+        int, typer.Option(min=100, help="Independent estimates by each estimator, for each example.")
+    ] = 500,
+    seed: SeedOption = 0,
+    device: DeviceOption = "auto",
+    data: OwnDataOption = "",
+    data_dir: DataDirOption = "",
+    out: Annotated[Path | None, typer.Option(metavar="FILE", help="Also plot the variances as a PNG.")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Measure variance, bias and time of every estimator of the bound's gradient, at a trained model."""
+    from lowerbound.inference.gradients import as_json as in_json
+    from lowerbound.inference.gradients import gradients as measured
+
+    with StageDisplay() as display:
+        bench = measured(
+            run_path,
+            bound=bound,
+            num_samples=draws,
+            num_examples=num,
+            num_estimates=estimates,
+            seed=seed,
+            device=device,
+            data=data,
+            data_dir=data_dir,
+            out=out,
+            progress=display.show,
+        )
+    if as_json:
+        print_json(in_json(bench))
     else:
-        verdicts = [verdict(row, comparison.quantity) for row in comparison.rows]
-        console.print_comparison(comparison, verdicts)
+        console.print_gradients(bench)
 
 
 @app.command(rich_help_panel=TRAIN)

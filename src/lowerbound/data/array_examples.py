@@ -15,6 +15,7 @@ from jaxtyping import Bool, Shaped
 
 from lowerbound.data.array_schema import OVERSHOOT, SIGNED, check_type
 from lowerbound.data.examples import Collection, Examples, Labels, RawArray
+from lowerbound.data.factors import encode_factors
 from lowerbound.data.reading import format_shape, printable, refuse_mismatch
 from lowerbound.foundation.errors import SchemaError
 from lowerbound.foundation.schema import LARGEST, UNSCALED, Range, Schema
@@ -34,14 +35,19 @@ def conform_array(raw: RawArray, schema: Schema, skip_broken: bool = False) -> C
     examples = as_examples(stored[kept] if problems else stored, schema)
     labels = None if raw.labels is None else [raw.labels[index] for index in kept]
     positions, names = encode_labels(labels) if labels is not None else (None, ())
+    factors, notes = (
+        (None, ())
+        if raw.factors is None
+        else encode_factors(raw.place, {name: [cells[index] for index in kept] for name, cells in raw.factors.items()})
+    )
     ids = raw.ids or (tuple(map(str, range(len(stored)))) if problems else ())
     num_learned = len(stored) - raw.num_validation - raw.num_test
     return Collection(
-        replace(examples, labels=positions),
+        replace(examples, labels=positions, factors=factors),
         names,
         ids=tuple(ids[index] for index in kept) if ids else (),
         skipped=(*raw.skipped, *problems.values()),
-        notes=(*raw.notes, *conversion_notes(raw, schema)),
+        notes=(*raw.notes, *conversion_notes(raw, schema), *notes),
         resized_to=raw.resized_to,
         num_validation=int(((kept >= num_learned) & (kept < num_learned + raw.num_validation)).sum()),
         num_test=int((kept >= num_learned + raw.num_validation).sum()),

@@ -4,10 +4,12 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float32, Int64, Integer, Shaped, UInt8
 
+from lowerbound.data.factors import Factors
 from lowerbound.data.packed_rows import PackedLabels, PackedValues
 from lowerbound.data.reading import STANDARD_LIMIT
 from lowerbound.data.support_scan import SupportScan
@@ -20,7 +22,7 @@ Labels = Int64[np.ndarray, " example"]
 
 @dataclass(frozen=True, eq=False)
 class Examples:
-    """Examples with optional labels.
+    """Examples with optional labels and factors.
 
     Images are height x width x channel; arrays have any shape; a row of a table is one axis of cells, NaN where one is
     missing.
@@ -33,6 +35,7 @@ class Examples:
     layout: Layout = "image"
     columns: tuple[Column, ...] = ()  # of a table
     min_value: float = 0.0  # what the model sees as 0
+    factors: Factors | None = None  # known factors of variation, of examples in memory
 
     def __len__(self) -> int:
         return len(self.stored)
@@ -81,7 +84,8 @@ class Examples:
             values, labels = self.stored.rows.chosen(indices)
             return replace(self, stored=values, labels=labels)
         labels = None if self.labels is None else self.labels[indices]
-        return replace(self, stored=np.asarray(self.stored[indices]), labels=labels)
+        factors = None if self.factors is None else self.factors.subset(indices)
+        return replace(self, stored=np.asarray(self.stored[indices]), labels=labels, factors=factors)
 
     def slice(self, start: int, stop: int) -> "Examples":
         """The examples from `start` to `stop`, in memory."""
@@ -159,6 +163,7 @@ class RawArray:
         np.ndarray, "..."
     ]  # with an axis of examples first; images read from files are height x width x channel
     labels: Sequence[str | None] | None = None  # of each example, as text; None where missing
+    factors: Mapping[str, Sequence[Any]] | None = None  # columns of factors by name, with a cell for each example
     ids: tuple[str, ...] = ()  # as in Collection, like the next five
     skipped: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()

@@ -16,6 +16,7 @@ from lowerbound.data import arrays, hugging_face
 from lowerbound.data.array_examples import conform_array
 from lowerbound.data.array_schema import infer_schema, rows_of_array
 from lowerbound.data.examples import Collection, RawArray
+from lowerbound.data.factor_columns import with_factors_of_file
 from lowerbound.data.folders import read_folder, read_zip
 from lowerbound.data.images import ImageOptions, is_image_file, read_image_files
 from lowerbound.data.parquet import read_parquet
@@ -39,6 +40,7 @@ class ReadingOptions:
     images: ImageOptions = field(default_factory=ImageOptions)
     tables: TableOptions = field(default_factory=TableOptions)
     labels: str = ""  # a CSV of file names and labels, or the column of a table that contains them
+    factors: tuple[str, ...] = ()  # the path of a table of factors, or columns of a table that are factors
     layout: str = ""  # of an array; empty: inferred from its axes
     range: tuple[float, ...] = ()  # the numbers that become 0 and 1; empty: inferred from type and values
     skip_broken: bool = False  # skip what cannot be read, and list it
@@ -65,7 +67,10 @@ def read(path: Path, options: ReadingOptions | None = None) -> Collection:
     They follow `options.schema`; without one, a schema is inferred and returned with the collection.
     """
     options = with_limits(options or ReadingOptions())
-    return to_collection(read_raw(path, options), options)
+    raw = read_raw(path, options)
+    if options.factors:
+        raw = with_factors_of_file(raw, options.factors, TABLES)
+    return to_collection(raw, options)
 
 
 def with_limits(options: ReadingOptions) -> ReadingOptions:

@@ -26,6 +26,7 @@ from PIL import Image
 from lowerbound.data.array_schema import CHANNELS
 from lowerbound.data.cells import column_cells, label_texts, python_scalar
 from lowerbound.data.examples import RawArray
+from lowerbound.data.factor_columns import factor_table, with_factors, with_own_factors
 from lowerbound.data.pil_images import from_images
 from lowerbound.data.reading import GIB, MAX_BYTES, Limit, format_bytes, format_shape, refuse
 from lowerbound.data.splits import Splits
@@ -51,18 +52,33 @@ IN_MEMORY = Limit(18 * GIB, can_be_raised=False)
 """Limit on the cells of a table in memory: 134 million of them."""
 
 
-def read_object(values: Any, labels: Any = None, place: str = "the array") -> RawArray | RawTable | Splits:
+def read_object(
+    values: Any, labels: Any = None, place: str = "the array", factors: Any = None
+) -> RawArray | RawTable | Splits:
     """Stored numbers or cells of any supported object; splits are returned unchanged.
 
     `labels` has one label for each example: integers, strings or booleans, None where missing. For a table it may be
-    the name of a column. DataError for objects that are not supported.
+    the name of a column. `factors` is a table of known factors of variation, or an array of examples × factors; for
+    data that are a table it may be a list of columns. DataError for objects that are not supported.
     """
     if isinstance(values, Splits):
         if labels is not None:
             raise DataError("labels were given with splits, which have their own labels; remove the argument.")
         return values
+    if factors is not None and isinstance(values, Splits):
+        raise DataError("factors were given with splits, which have their own; remove the argument.")
     raw = _read(place, values)
-    return raw if labels is None else _labelled(raw, labels)
+    raw = raw if labels is None else _labelled(raw, labels)
+    return raw if factors is None else _with_factors(raw, factors)
+
+
+def _with_factors(raw: Raw, factors: Any) -> Raw:
+    is_names = isinstance(factors, list | tuple) and all(isinstance(name, str) for name in factors)
+    if is_names and isinstance(raw, RawTable):
+        return with_own_factors(raw, factors)
+    if is_names and len(factors):
+        refuse(raw.place, "is not a table that has columns of factors; give a table of factors, or an array of numbers")
+    return with_factors(raw, factor_table(_read(f"{raw.place}: factors", factors), raw.place))
 
 
 def is_read_whole(values: Any) -> bool:

@@ -73,7 +73,7 @@ def input_of_splits(splits: Splits) -> PackingInput:
         content=splits.checksum,
         has_own_splits=False,
         completed=lambda support: replace(schema, support=support),
-        notes=splits.notes,
+        notes=(*splits.notes, *_about_factors(splits.train)),
         skipped=splits.skipped,
     )
 
@@ -95,7 +95,7 @@ def input_of_collection(
         content=content,
         has_own_splits=own.num_validation > 0,
         completed=_completing(collection.schema, collection.label_names, config, is_for_run, is_from_images=False),
-        notes=collection.notes,
+        notes=(*collection.notes, *_about_factors(collection.examples)),
         skipped=collection.skipped,
     )
 
@@ -120,6 +120,10 @@ def input_of_rows(
         skipped=found.skipped,
         check_unchanged=partial(_check_unchanged, rows),
     )
+
+
+def _about_factors(examples: Examples) -> tuple[str, ...]:
+    return () if examples.factors is None else ("factors are not packed",)
 
 
 def _check_unchanged(rows: Rows) -> None:

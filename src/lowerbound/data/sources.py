@@ -32,6 +32,7 @@ from lowerbound.data.splits import DataConfig as DataConfig  # re-exported, like
 from lowerbound.data.splits import Pool, check_config, pool_with_default_splits, random_pool, split_order, split_pool
 from lowerbound.data.splits import Splits as Splits
 from lowerbound.data.splits import checksum as checksum
+from lowerbound.data.sprites import NUM_IMAGES, SHAPES, factors_of, sprites
 from lowerbound.data.tables import RawTable, TableOptions
 from lowerbound.foundation.errors import ConfigError, DataError, LowerboundError, UnknownName, in_one_line
 from lowerbound.foundation.schema import Schema
@@ -65,7 +66,11 @@ def load(config: DataConfig, schema: Schema | None = None) -> Splits:
     """
     check_config(config)
     reading_options(config)  # also checked for named sources
-    if config.source in SOURCES:
+    is_named = config.source in SOURCES
+    if config.factors and (is_named or is_packed(Location(config.source))):
+        what = "a named source has its own factors, if any" if is_named else "packed data have no factors"
+        raise ConfigError(f"data.factors is for files and folders; {what}; leave it out.")
+    if is_named:
         return _load_named(config.source, config)
     if is_packed(location := Location(config.source)):
         return load_packed(location, config)
@@ -129,11 +134,12 @@ def split_raw(raw: RawArray | RawTable, config: DataConfig, name: str) -> Splits
     return split_pool(pool, name, f"{name} in memory", config)
 
 
-def split_array(values: Any, labels: Any = None, split_seed: int = 0) -> Splits:
+def split_array(values: Any, labels: Any = None, split_seed: int = 0, factors: Any = None) -> Splits:
     """The splits of an object in memory (see objects.py), read as from a file: a tenth for validation and a tenth for
-    test, unless the data have their own splits. Labels are a list, an array, a tensor or a column of strings.
+    test, unless the data have their own splits. Labels are a list, an array, a tensor or a column of strings; factors
+    are a table with a column for each, or an array of examples × factors.
     """
-    raw = read_object(values, labels)
+    raw = read_object(values, labels, factors=factors)
     return raw if isinstance(raw, Splits) else split_raw(raw, DataConfig(split_seed=split_seed), "array")
 
 
@@ -178,6 +184,33 @@ def kmnist(config: DataConfig) -> Pool:
     doi:10.20676/00000341; arXiv:1812.01718. Licence: CC BY-SA 4.0.
     """
     return _load_idx("kmnist", KMNIST_ARCHIVE, KANA, config)
+
+
+def sprites_64(config: DataConfig) -> Pool:
+    """Shapes with known factors, 64 x 64 x 1, 0 and 1, 100,000 / 5,000 / 10,000 examples, labelled by shape.
+
+    Source: drawn by this program, like dSprites: a random part of 737,280 images. Licence: none needed.
+    """
+    return _draw_sprites(SOURCES["sprites"], config)
+
+
+def sprites_32(config: DataConfig) -> Pool:
+    """The same images in 32 x 32 x 1, 100,000 / 5,000 / 10,000 examples.
+
+    Source: drawn by this program. Licence: none needed.
+    """
+    return _draw_sprites(SOURCES["sprites-32"], config)
+
+
+def _draw_sprites(source: Source, config: DataConfig) -> Pool:
+    """As many images of the grid as the source has, by the split seed."""
+    chosen = split_order(NUM_IMAGES, config.split_seed)[: sum(source.sizes)]
+    factors = factors_of(chosen)
+    examples = Examples(sprites(chosen, source.shape[0])[..., np.newaxis], 1.0, factors.codes[:, 0], factors=factors)
+    schema = Schema(layout="image", shape=source.shape, dtype="uint8", range=examples.range)
+    order, of_test = np.split(np.arange(len(examples)), [sum(source.sizes[:2])])
+    collection = Collection(examples, SHAPES, schema=schema)
+    return Pool(examples, order, source.sizes[1], examples.subset(of_test), collection, "a program")
 
 
 def _is_link(source: str) -> bool:
@@ -247,6 +280,7 @@ def reading_options(config: DataConfig) -> ReadingOptions:
         ),
         tables=tables,
         labels=config.labels,
+        factors=config.factors,
         layout=config.layout,
         range=config.range,
         skip_broken=config.skip_broken,
@@ -294,6 +328,18 @@ CLOTHES = (
 KANA = ("o", "ki", "su", "tsu", "na", "ha", "ma", "ya", "re", "wo")
 
 
+def _sprites(name: str, side: int, load: Callable[[DataConfig], Pool]) -> Source:
+    return Source(
+        name=name,
+        shape=(side, side, 1),
+        range="0 and 1",
+        sizes=(100_000, 5_000, 10_000),
+        origin="drawn by this program, like dSprites (Matthey et al., 2017), whose pixels differ",
+        licence="none needed",
+        load=load,
+    )
+
+
 def _like_mnist(name: str, origin: str, licence: str, load: Callable[[DataConfig], Pool]) -> Source:
     return Source(name, (28, 28, 1), "0..255, 256 grey levels", (55_000, 5_000, 10_000), origin, licence, load)
 
@@ -326,4 +372,6 @@ SOURCES = {
         licence="CC BY-SA 4.0",
         load=kmnist,
     ),
+    "sprites": _sprites("sprites", 64, sprites_64),
+    "sprites-32": _sprites("sprites-32", 32, sprites_32),
 }

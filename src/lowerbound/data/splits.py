@@ -45,6 +45,7 @@ class DataConfig:
     resize: Resize = "crop"  # cover the size and crop, or "fit" within it and pad with black
     skip_broken: bool = False  # skip and list what cannot be read
     labels: str = ""  # a CSV of file names and labels, or the column of a table that contains them
+    factors: tuple[str, ...] = ()  # of variation: the path of a table of them, or columns of a table that contain them
     max_gib: float = STANDARD_GIB  # memory limit for stored data; larger data are refused
     # Inferred unless set here:
     layout: Literal["", "image", "array", "table"] = ""  # of an array

@@ -5,7 +5,7 @@ refused with its row and column or, with skip_broken, its row is kept without va
 `Collection.unreadable`, so that row numbers stay those of the file.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -15,6 +15,7 @@ from lowerbound.data import number_parsing
 from lowerbound.data.array_examples import encode_labels
 from lowerbound.data.decimal_signs import infer_decimal_sign
 from lowerbound.data.examples import Collection, Examples, RawArray
+from lowerbound.data.factors import Factors, encode_factors
 from lowerbound.data.known_cells import KnownCells, is_missing, kept_markers, known_cells, lower_case
 from lowerbound.data.reading import refuse_mismatch
 from lowerbound.data.tables import STANDARD, Cell, RawTable, TableOptions, cell_text, quoted_list
@@ -43,17 +44,27 @@ def conform_table(table: RawTable, schema: Schema, skip_broken: bool = False) ->
     labels, label_names = (
         encode_labels([format_label(cell, schema) for cell in label]) if label is not None else (None, ())
     )
+    factors, notes = _factors(table, unreadable)
     return Collection(
-        Examples(values, 1.0, labels, layout="table", columns=schema.columns),
+        Examples(values, 1.0, labels, layout="table", columns=schema.columns, factors=factors),
         label_names,
         skipped=reasons,
-        notes=(*table.notes, *_notes(table, schema, names)),
+        notes=(*table.notes, *_notes(table, schema, names), *notes),
         num_validation=table.num_validation,
         num_test=table.num_test,
         schema=schema,
         place=table.place,
         unreadable=unreadable,
     )
+
+
+def _factors(table: RawTable, unreadable: Mapping[int, str]) -> tuple[Factors | None, tuple[str, ...]]:
+    """The factors of all rows; those of unreadable rows, which are never used, are those of a readable one."""
+    if table.factors is None:
+        return None, ()
+    readable = next(row for row in range(table.num_rows) if row not in unreadable)
+    rows = [readable if row in unreadable else row for row in range(table.num_rows)]
+    return encode_factors(table.place, {name: [cells[row] for row in rows] for name, cells in table.factors.items()})
 
 
 def match_columns(table: RawTable, schema: Schema) -> list[str]:
@@ -114,6 +125,7 @@ def table_to_array(table: RawTable, options: TableOptions = STANDARD) -> RawArra
         place=table.place,
         values=np.stack(columns, axis=1).astype(np.int64 if is_integer else np.float64),
         labels=labels,
+        factors=table.factors,
         notes=table.notes,
         num_validation=table.num_validation,
         num_test=table.num_test,

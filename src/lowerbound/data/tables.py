@@ -74,6 +74,7 @@ class RawTable:
     place: str  # its name in messages
     columns: dict[str, list[Cell]]
     label: str = ""  # the label column, if the file names one
+    factors: Mapping[str, Sequence[Any]] | None = None  # columns of factors, which are not part of x
     num_validation: int = 0  # size of a given validation split, which precedes the test split
     num_test: int = 0
     notes: tuple[str, ...] = ()

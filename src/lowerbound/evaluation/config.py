@@ -7,6 +7,29 @@ from typing import Literal
 from lowerbound.evaluation.annealing import AnnealingConfig
 from lowerbound.foundation.errors import ConfigError
 
+LEAST_EXAMPLES = 20
+"""Examples with factors, for disentanglement."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class DisentanglementConfig:
+    """Numbers of examples for disentanglement metrics: those of disentanglement_lib, or all if there are fewer."""
+
+    num_information: int = 10_000  # test examples for the information of latents about factors
+    num_bins: int = 20  # that the range of each latent is divided into
+    num_train: int = 10_000  # training examples on which predictors of factors are fitted
+    num_test: int = 5_000  # test examples on which they are scored
+    num_train_votes: int = 10_000  # groups of examples with a factor in common, for the FactorVAE score
+    num_test_votes: int = 5_000
+
+    def __post_init__(self) -> None:
+        for key, least in (("num_bins", 2), ("num_train_votes", 1), ("num_test_votes", 1)):
+            if getattr(self, key) < least:
+                raise ConfigError(f"disentanglement.{key} needs at least {least}, got {getattr(self, key)}.")
+        for key in ("num_information", "num_train", "num_test"):
+            if getattr(self, key) < LEAST_EXAMPLES:
+                raise ConfigError(f"disentanglement.{key} needs at least {LEAST_EXAMPLES}, got {getattr(self, key)}.")
+
 
 @dataclass(frozen=True, kw_only=True)
 class EvaluationConfig:
@@ -22,6 +45,7 @@ class EvaluationConfig:
     num_annealed: int = 0  # test examples whose log p(x) is estimated by annealing: seconds each, minutes for `conv`
     num_simulated: int = 16  # samples of the model, for the bracket of bidirectional annealing
     annealing: AnnealingConfig = field(default_factory=AnnealingConfig)
+    disentanglement: DisentanglementConfig = field(default_factory=DisentanglementConfig)
     manifold: Literal["quantile", "linear"] = "quantile"
     manifold_sizes: tuple[int, ...] = (15, 20)
     manifold_range: tuple[float, float, float, float] = (-2.0, 2.0, -2.0, 2.0)  # linear: z1 from, to, z2 from, to

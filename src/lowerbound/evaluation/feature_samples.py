@@ -25,7 +25,7 @@ def element_arrays(model: VAE, examples: Examples, generator: Generator) -> dict
     chosen = shown_elements(examples)
     x = scaled(examples.subset(np.arange(min(MAX_EXAMPLES, len(examples))))).to(device)
     arrays = {"elements": _chosen(model, x, chosen), "elements_shown": chosen}
-    reconstructed = model.decode(model.encode(x).mean)
+    reconstructed = model.decode(model.encode(x).centre)
     arrays["elements_reconstructed"] = _chosen(model, best_guess(model, reconstructed), chosen)
     if model.has_prior:
         prior: Distribution = model.prior()

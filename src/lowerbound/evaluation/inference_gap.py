@@ -124,7 +124,7 @@ def local_posteriors(
     probable of many draws from the prior: an inaccurate encoder is often in the basin of a wrong mode.
     """
     _refuse_deterministic(model)
-    with _frozen(model):
+    with frozen(model):
         encoded = _encode(model, x)
         moved = with_mean(encoded, _best_prior_draw(model, x, config.num_prior_draws, generator))
         start = _better(model, x, encoded, moved, config.num_draws, generator)
@@ -223,7 +223,7 @@ def _encode(model: VAE, x: Float[Tensor, "batch *event"]) -> Distribution:
 
 
 @contextmanager
-def _frozen(model: VAE) -> Iterator[None]:
+def frozen(model: VAE) -> Iterator[None]:
     """Context without gradients for the model's parameters."""
     required = [(parameter, parameter.requires_grad) for parameter in model.parameters()]
     try:

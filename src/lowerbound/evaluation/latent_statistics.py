@@ -109,7 +109,7 @@ def decompose_rate(
 
 def log_aggregate_posterior(z: Float[Tensor, "draw latent"], posterior: Distribution) -> Float[Tensor, " draw"]:
     """log q(z), the log of the mean of q(z|x) over the n posteriors, in nats."""
-    num_examples = len(posterior.mean)
+    num_examples = len(posterior.centre)
     # In chunks, because every draw is scored under every posterior.
     parts = [posterior.log_prob_table(part).logsumexp(1) for part in z.split(max(1, MAX_PAIRS // num_examples))]
     return torch.cat(parts) - math.log(num_examples)

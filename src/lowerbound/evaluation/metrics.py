@@ -73,6 +73,11 @@ def needs_an_unconditional_model(subject: Subject) -> str:
     )
 
 
+def needs_real_latents(subject: Subject) -> str:
+    """Reason why integrals, gradients and moments in R^D do not apply; empty if they do."""
+    return subject.model.why_not_real
+
+
 def needs_latents(accepts: Callable[[int], bool], wanted: str) -> Callable[[Subject], str]:
     """Why a metric does not apply to the number of latents, of which it needs `wanted`; empty if it does."""
 
@@ -93,7 +98,10 @@ def first_reason(*conditions: Callable[[Subject], str]) -> Callable[[Subject], s
 
 
 needs_decoded_latents = first_reason(needs_a_density, needs_an_unconditional_model)
-"""Why quantities that integrate or sample latents without an example do not apply; empty if they do."""
+"""Why quantities that sample latents without an example do not apply; empty if they do."""
+
+needs_integrable_latents = first_reason(needs_decoded_latents, needs_real_latents)
+"""Why integrals and Markov chains over latents do not apply; empty if they do."""
 
 
 @dataclass(frozen=True)

@@ -32,6 +32,7 @@ class DataContext:
     layout: Layout
     columns: tuple[Column, ...]
     label_names: tuple[str, ...]
+    factor_names: tuple[str, ...]
     notes: tuple[str, ...]
     skipped: tuple[str, ...]
     checksum: str

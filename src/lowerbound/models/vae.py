@@ -23,12 +23,13 @@ from lowerbound.networks.layers import Layer, layer_table
 from lowerbound.probability.distributions import Distribution, Draws
 from lowerbound.probability.kl import has_closed_form_kl
 from lowerbound.probability.likelihoods import LIKELIHOODS, Likelihood
-from lowerbound.probability.parts import OWN, Part, name_of, plain_options
+from lowerbound.probability.parts import AUTO, OWN, Part, name_of, plain_options
 from lowerbound.probability.posterior import Posterior
 from lowerbound.probability.posteriors import POSTERIORS, PointMassPosterior
 from lowerbound.probability.prior import Prior
 from lowerbound.probability.priors import PRIORS
 from lowerbound.probability.samples import PosteriorSamples
+from lowerbound.probability.spaces import REAL, Space, check_same_space
 from lowerbound.probability.table_likelihood import TableLikelihood
 
 DEFAULT_PRIOR = "standard-normal"
@@ -56,7 +57,7 @@ class VAE(nn.Module):
         latent_dim: int = 0,
         likelihood: Likelihood | str = "bernoulli",
         posterior: Posterior | str = "diagonal-normal",
-        prior: Prior | str = "standard-normal",
+        prior: Prior | str = AUTO,
         config: ModelConfig | None = None,
     ) -> None:
         super().__init__()
@@ -69,10 +70,13 @@ class VAE(nn.Module):
         self.event_shape = tuple(event_shape)
         self.encoder = encoder
         self.posterior: Posterior = part_of("posterior", POSTERIORS, Posterior, posterior, num_latents)
-        self.prior: Prior = part_of("prior", PRIORS, Prior, prior, num_latents)
+        space = self.posterior.space
+        chosen = PRIORS[space.prior](num_latents, **space.prior_options) if prior == AUTO else prior
+        self.prior: Prior = part_of("prior", PRIORS, Prior, chosen, num_latents)
         self.decoder = decoder
         self.likelihood: Likelihood = part_of("likelihood", LIKELIHOODS, Likelihood, likelihood, self.event_shape)
         self.config = config or own_config(num_latents, self.likelihood, self.prior, self.posterior)
+        check_same_space(self.config.posterior, space, self.config.prior, self.prior.space)
         self.prior.bind(self)
         if config is None and not self.takes_context:  # the shape of a context is not known here
             self._check_shapes()
@@ -88,6 +92,18 @@ class VAE(nn.Module):
     def latent_dim(self) -> int:
         """Number of latent dimensions."""
         return self.config.latent_dim
+
+    @property
+    def space(self) -> Space:
+        """The space that the latents lie in."""
+        return self.posterior.space
+
+    @property
+    def why_not_real(self) -> str:
+        """Why methods that need latents in R^D do not apply; empty if they do."""
+        if self.space == REAL:
+            return ""
+        return f"needs real latents, but those of posterior {self.config.posterior!r} are {self.space.about}"
 
     @property
     def takes_context(self) -> bool:
@@ -170,6 +186,11 @@ class VAE(nn.Module):
         distribution: Distribution = self.likelihood(raw.reshape(*z.shape[:-1], *raw.shape[1:]))
         return distribution
 
+    def check_codes(self, z: Float[Tensor, "n latent"]) -> None:
+        """DataError for codes that do not lie in the model's space, such as one on a sphere that has not length 1."""
+        if problem := self.space.problem(z):
+            raise DataError(f"{problem}.")
+
     def sample_posterior(
         self, x: Float[Tensor, "batch *event"], generator: Chance, num_samples: int = 1, through_draws: bool = True
     ) -> PosteriorSamples:
@@ -201,9 +222,9 @@ class VAE(nn.Module):
     def reconstruct(
         self, x: Float[Tensor, "batch *event"], generator: Chance | None = None
     ) -> Float[Tensor, "batch *event"]:
-        """The mean of p(x|z) at the posterior's mean or, with a generator, at one draw from the posterior."""
+        """The mean of p(x|z) at the posterior's centre or, with a generator, at one draw from the posterior."""
         posterior = self.encode(x)
-        z = posterior.mean if generator is None else posterior.draw(generator, 1).value[0]
+        z = posterior.centre if generator is None else posterior.draw(generator, 1).value[0]
         return self.decode(z).mean
 
     def generate(

@@ -70,6 +70,12 @@ class Distribution(ABC):
         """Most probable value."""
 
     @property
+    def centre(self) -> Float[Tensor, "*batch_and_event"]:
+        """The one value that stands for the distribution, such as the code of an example: the mean, unless a family
+        over a space that does not contain its means has another."""
+        return self.mean
+
+    @property
     @abstractmethod
     def variance(self) -> Float[Tensor, "*batch_and_event"]:
         """Variance of each element of the event."""

@@ -14,6 +14,9 @@ from lowerbound.foundation.errors import ConfigError
 from lowerbound.probability.distributions import DiagonalNormal, Distribution
 from lowerbound.probability.low_rank_normal import LowRankNormal
 from lowerbound.probability.normals import FullNormal
+from lowerbound.probability.one_hot import CategoricalCodes, RelaxedCodes
+from lowerbound.probability.simplex import LogisticNormal
+from lowerbound.probability.sphere import PowerSpherical, UniformOnSphere, log_area
 
 Divergence = Callable[[Any, Any], Float[Tensor, "*batch"]]
 
@@ -70,6 +73,25 @@ def low_rank_to_diagonal(posterior: LowRankNormal, prior: DiagonalNormal) -> Flo
     return 0.5 * (traces - posterior.log_determinant)
 
 
+def between_codes(posterior: CategoricalCodes, prior: CategoricalCodes) -> Float[Tensor, "*batch"]:
+    """The sum over groups of Σ_k q_k log(q_k / p_k)."""
+    log_ratio = posterior.log_probabilities - prior.log_probabilities
+    return (posterior.log_probabilities.exp() * log_ratio).flatten(-2).sum(-1)
+
+
+def between_logistic_normals(posterior: LogisticNormal, prior: LogisticNormal) -> Float[Tensor, "*batch"]:
+    """That of the two normals: a KL divergence does not depend on the coordinates."""
+    return diagonal_to_diagonal(posterior.normal, prior.normal)
+
+
+def power_spherical_to_uniform(posterior: PowerSpherical, prior: UniformOnSphere) -> Float[Tensor, "*batch"]:
+    """KL(q || p), the logarithm of the sphere's surface area minus the entropy of q.
+
+    Source: De Cao and Aziz, "The Power Spherical distribution", arXiv:2006.04437, Equation 19.
+    """
+    return log_area(len(prior.origin)) - posterior.entropy()
+
+
 def register_kl(posterior: type[Distribution], prior: type[Distribution], divergence: Divergence) -> None:
     """Add the closed form of KL(q || p) in nats for two distributions, such as those of your own parts.
 
@@ -94,4 +116,8 @@ KL: dict[tuple[type[Distribution], type[Distribution]], Divergence] = {
     (DiagonalNormal, DiagonalNormal): diagonal_to_diagonal,
     (FullNormal, DiagonalNormal): full_to_diagonal,
     (LowRankNormal, DiagonalNormal): low_rank_to_diagonal,
+    (PowerSpherical, UniformOnSphere): power_spherical_to_uniform,
+    (CategoricalCodes, CategoricalCodes): between_codes,
+    (RelaxedCodes, CategoricalCodes): between_codes,
+    (LogisticNormal, LogisticNormal): between_logistic_normals,
 }

@@ -1,7 +1,8 @@
 """Prior: base class of all p(z) over latents, and NormalMixturePrior: priors that are mixtures of normals."""
 
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING, Protocol
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Protocol
 
 import torch
 from jaxtyping import Float
@@ -12,6 +13,7 @@ from lowerbound.probability.distributions import DiagonalNormal, Distribution
 from lowerbound.probability.likelihood import Likelihood
 from lowerbound.probability.normals import MixtureOfNormals
 from lowerbound.probability.parts import Part
+from lowerbound.probability.spaces import REAL, Space
 
 
 class Inference(Protocol):
@@ -30,11 +32,19 @@ class Inference(Protocol):
 
 
 class Prior(Part, ABC):
-    """A distribution over latents, with its parameters."""
+    """A distribution over latents, with its parameters, in a space: R^D unless a family says otherwise."""
+
+    space: Space = REAL
 
     def __init__(self, latent_dim: int) -> None:
         super().__init__()
         self.latent_dim = latent_dim
+        self.space.check_size(latent_dim)
+
+    @classmethod
+    def space_with(cls, options: Mapping[str, Any]) -> Space:
+        """The space of a part that is built with these options."""
+        return cls.space
 
     @abstractmethod
     def forward(self) -> Distribution:

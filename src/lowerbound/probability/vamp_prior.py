@@ -131,7 +131,16 @@ class VampPrior(NormalMixturePrior):
             return None
         kind = self.pseudo_inputs.device.type
         precision = torch.is_autocast_enabled(kind), torch.get_autocast_dtype(kind), torch.is_inference_mode_enabled()
-        return precision, *((tensor.data_ptr(), tensor.dtype, tensor._version) for tensor in tensors)
+        # Sums, because a step of a fused optimiser changes weights and not their version.
+        sums = torch.stack([tensor.detach().sum(dtype=torch.float64) for tensor in tensors]).tolist()
+        versions = ((tensor.data_ptr(), tensor.dtype, tensor._version) for tensor in tensors)
+        return precision, *versions, *sums
+
+    def train(self, mode: bool = True) -> "VampPrior":
+        """As of every module; what was kept is dropped."""
+        self._cached = None
+        super().train(mode)
+        return self
 
     def _tensors(self) -> Iterator[Tensor]:
         model = self.model

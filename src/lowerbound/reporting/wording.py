@@ -32,6 +32,12 @@ TITLES = {
     "importance-error": "Importance-weighting error",
     "aggregate-kl": "Aggregate KL",
     "neighbour-probe": "Nearest-neighbour probe",
+    "mig": "Mutual information gap (MIG)",
+    "sap": "Separated attribute predictability (SAP)",
+    "dci-disentanglement": "DCI, disentanglement",
+    "dci-completeness": "DCI, completeness",
+    "dci-informativeness": "DCI, informativeness",
+    "factor-vae-score": "FactorVAE score",
 }
 """Scores whose title is not simply their name in words."""
 

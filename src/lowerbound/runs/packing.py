@@ -74,6 +74,8 @@ def pack(
     else, and DataError or ConfigError as `train` does.
     """
     config, sizes = _config(data, settings), _sizes(validation, test)
+    if config.factors:
+        raise ConfigError("packed data have no factors; leave out data.factors.")
     num_workers = _num_workers(workers)
     options = reading_options(config)
     if for_run is not None:

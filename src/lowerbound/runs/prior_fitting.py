@@ -148,9 +148,9 @@ def _write(job: Job, model: VAE, content: dict[str, Any], old: Path, epochs: tup
 def _gain(old: Path, results: Results) -> str:
     """How the rate of the test examples changed, paired by example."""
     try:
-        change = compare([(old.name, read_results(old)), ("fitted", results)]).rows[1].rate_difference
-    except LowerboundError:  # the old run's results are damaged, or of an older evaluation
-        change = None
-    if change is None:
-        return "compare the runs after evaluating both"
+        rate = compare([(old.name, read_results(old)), ("fitted", results)]).score("rate")
+    except LowerboundError as error:  # the old run's results are missing or damaged
+        return f"not compared with {old.name}: {error}"
+    if rate is None or (change := rate.rows[1].difference) is None:
+        return f"not compared with {old.name}, whose results have no rate of each example; evaluate it again"
     return f"rate: {change.value:+.3f} ± {change.standard_error:.3f} nats from {old.name}, paired by test example"

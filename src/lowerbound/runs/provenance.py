@@ -104,6 +104,8 @@ def _settings_without_places(experiment: Experiment) -> dict[str, Any]:
     for key in ("source", "data_dir", "labels"):
         if Path(settings["data"][key]).is_absolute():
             settings["data"][key] = Path(settings["data"][key]).name
+    factors = settings["data"]["factors"]
+    settings["data"]["factors"] = [Path(name).name if Path(name).is_absolute() else name for name in factors]
     return settings
 
 
@@ -118,6 +120,7 @@ def _data_context(splits: Splits) -> dict[str, Any]:
         "layout": splits.train.layout,
         "columns": [asdict(column) for column in splits.train.columns],
         "label_names": list(splits.label_names),
+        "factor_names": [] if splits.test.factors is None else list(splits.test.factors.names),
         "notes": list(splits.notes),
         "skipped": list(splits.skipped),
         "checksum": splits.checksum,

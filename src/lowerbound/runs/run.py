@@ -33,7 +33,9 @@ from lowerbound.foundation.storage import copy_folder, temporary_folder
 from lowerbound.foundation.text_files import write_toml
 from lowerbound.models.construction import build_model
 from lowerbound.models.vae import DEFAULT_PRIOR, VAE
-from lowerbound.reporting.report import REPORT, write_report
+from lowerbound.objectives.rates import described
+from lowerbound.reporting.pages import REPORT
+from lowerbound.reporting.report import write_report
 from lowerbound.runs.experiment import Experiment, Settings, keyword_settings, merge, resolve, tables
 from lowerbound.runs.free_directory import CHECKPOINTS, check_is_free, check_repeats
 from lowerbound.runs.preparation import Prepared, choose_device, prepare
@@ -61,12 +63,8 @@ class Callbacks:
 
 SILENT = Callbacks()
 
-RATES_IN_WORDS = {
-    "analytic": "KL divergence in closed form",
-    "monte-carlo": "log q(z|x) − log p(z) at each draw (Monte Carlo)",
-    "none": "none, a plain autoencoder",
-}
-"""The rate in the training objective, as printed at the start."""
+RELAXED = "draws: relaxed in training, where the ELBO is not a bound; codes in validation and evaluation"
+"""Printed at the start for a posterior whose training draws are not those of its distribution."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -106,6 +104,7 @@ def train(
     data: Any = None,
     labels: Any = None,
     *,
+    factors: Any = None,
     config: Experiment | None = None,
     recipe: str | Path = "",
     settings: Settings | None = None,
@@ -124,7 +123,8 @@ def train(
 
     `data` is a named source, the path of a file or folder, or an object in memory: a numpy array, a tensor, a
     DataFrame, a torch Dataset, a list of PIL images, a sparse matrix, `Splits` (see `lowerbound.data.objects`), with
-    `labels` if it has none of its own.
+    `labels` if it has none of its own, and `factors` of variation if any are known: a table with a column for each, or
+    an array of examples × factors.
 
     What is trained is decided by `config`, an Experiment that is taken as it is; else by `recipe`, a name or the path
     of a TOML file; else model and training are chosen to fit the data, and `callbacks.message` receives the choices
@@ -146,6 +146,8 @@ def train(
     in_memory = data is not None and not isinstance(data, str | os.PathLike)
     if labels is not None and not in_memory:
         raise UsageError("labels are for data in memory; for a file or folder set data.labels.")
+    if factors is not None and not in_memory:
+        raise UsageError("factors are for data in memory; for a file or folder set data.factors.")
     keywords = keyword_settings(
         data=MEMORY if in_memory else None if data is None else os.fspath(data),
         latent_dim=latent_dim,
@@ -163,7 +165,7 @@ def train(
             experiment,
             auto_below=None if config or recipe else given,
             message=callbacks.message,
-            splits=splits_in_memory(data, labels, experiment.data) if in_memory else None,
+            splits=splits_in_memory(data, labels, experiment.data, factors) if in_memory else None,
         )
 
     path = temporary_folder() if out is None else Path(out)
@@ -176,11 +178,18 @@ def of_writer(callbacks: Callbacks) -> Callbacks:
 
 
 def start_run(
-    path: Path, prepared: Callable[[], Prepared], device: str = "auto", command: str = "", callbacks: Callbacks = SILENT
+    path: Path,
+    prepared: Callable[[], Prepared],
+    device: str = "auto",
+    command: str = "",
+    callbacks: Callbacks = SILENT,
+    *,
+    keeps: bool = False,
 ) -> Run:
     """Run an experiment in an unused directory; `prepared` is called once that is locked.
 
-    When torchrun has restarted the ranks, a run that it began before is continued.
+    With `keeps`, and when torchrun has restarted the ranks, the same experiment that was begun there is continued, or
+    returned if it is finished; UsageError if another one is there.
     """
     distributed.join()
     if not path.is_dir():
@@ -188,7 +197,7 @@ def start_run(
     chosen = choose_device(device)
     with writing_into(path):
         with distributed.together():
-            is_new = distributed.is_first_started(str(path))
+            is_new = distributed.is_first_started(str(path)) and not (keeps and is_run(path))
             if is_new:
                 check_is_free(path)
             ready = prepared()
@@ -198,11 +207,10 @@ def start_run(
             job = Job(path, ready.experiment, ready.splits, chosen, of_writer(callbacks))
             announce_ranks(ready.experiment, job.callbacks.message)
         if not is_new and is_run(path):
-            return _finished_before(path) or continue_run(job, read_config(path))
+            return finished_run(path) or continue_run(job, read_config(path))
         with distributed.together():
             model = initial_model(ready.experiment, ready.splits)
-            data_convention(model, ready.splits)
-            check_draws_can_be_shared(model)
+            check_can_train(model, ready.splits)
         if distributed.is_writer():
             distributed.note_start(str(path))
             write_toml(path / CONFIG, config)
@@ -219,9 +227,20 @@ def _check_prior_is_trained(experiment: Experiment) -> None:
         )
 
 
-def _finished_before(path: Path) -> Run | None:
-    """The run, if it was finished before the ranks were restarted."""
-    return Run(path, load(path), read_results(path)) if (path / REPORT).exists() else None
+def finished_run(path: Path) -> Run | None:
+    """The run in a directory; None if it did not finish."""
+    if not (path / REPORT).exists():
+        return None
+    try:
+        return Run(path, load(path), read_results(path))
+    except RunError:  # it was resumed, and killed before the new model was evaluated
+        return None
+
+
+def check_can_train(model: VAE, splits: Splits) -> None:
+    """DataError or ConfigError for a model that cannot be trained on these data, or on these ranks."""
+    data_convention(model, splits)
+    check_draws_can_be_shared(model)
 
 
 def initial_model(experiment: Experiment, splits: Splits) -> VAE:
@@ -287,7 +306,9 @@ def carry_out(
     job: Job, model: VAE, checkpoint: Checkpoint | None = None, records: Iterable[Mapping[str, Any]] = ()
 ) -> Run:
     """Train a model, from a checkpoint with the log's records up to it, or from the start; evaluate it, and report."""
-    job.callbacks.message(f"rate: {RATES_IN_WORDS[job.experiment.objective.rate]}")
+    job.callbacks.message(f"rate: {described(job.experiment.objective.rate)}")
+    if model.posterior.has_relaxed_draws:
+        job.callbacks.message(RELAXED)
     _train(job, model, checkpoint, records)
     with distributed.together():  # the other ranks wait, however long the evaluation takes
         if distributed.is_writer():

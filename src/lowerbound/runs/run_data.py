@@ -4,7 +4,7 @@ config.toml stores the path as it was given and the absolute path. The data foun
 training stored, so a file of the same name in another working directory is not mistaken for it.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -39,6 +39,7 @@ class _RunSection:
     earlier_ids: tuple[str, ...] = ()
     data_path: str = ""
     labels_path: str = ""
+    factors_path: str = ""
     fitted_from: str = ""  # id of the run whose networks this one has, if its prior was fitted after training
     fitted_from_path: str = ""
     fit_seed: int = 0
@@ -130,22 +131,26 @@ def own_splits(path: Path, *, data: str = "", data_dir: str = "") -> Splits:
     )
 
 
-def splits_in_memory(data: Any, labels: Any = None, config: DataConfig | None = None) -> Splits:
+def splits_in_memory(data: Any, labels: Any = None, config: DataConfig | None = None, factors: Any = None) -> Splits:
     """The splits of data in memory, which are read as a file of them would be."""
     if isinstance(data, Splits) and labels is not None:
         raise UsageError("splits have their own labels; leave labels out.")
-    raw = read_object(data, labels, place="the data")
+    raw = read_object(data, labels, place="the data", factors=factors)
     return raw if isinstance(raw, Splits) else split_raw(raw, config or DataConfig(), "data")
 
 
 def absolute_paths(config: DataConfig) -> dict[str, str]:
     """Absolute paths of data and labels, for config.toml; without those that are not paths."""
-    paths = {"data_path": config.source, "labels_path": config.labels}
+    paths = {"data_path": config.source, "labels_path": config.labels, "factors_path": _only(config.factors)}
     return {
         key: str(Path(value).expanduser().resolve())
         for key, value in paths.items()
         if value and value not in SOURCES and Path(value).expanduser().exists()
     }
+
+
+def _only(names: Sequence[str]) -> str:
+    return names[0] if len(names) == 1 else ""
 
 
 def _check_exists(place: str) -> None:
@@ -161,8 +166,13 @@ def _places(stored: Mapping[str, Any], config: DataConfig) -> list[str]:
 
 
 def _placed(config: DataConfig, place: str, stored: Mapping[str, Any]) -> DataConfig:
-    labels = stored["run"].get("labels_path", "")
-    return replace(config, source=place, labels=labels if labels and Path(labels).exists() else config.labels)
+    labels, factors = (stored["run"].get(key, "") for key in ("labels_path", "factors_path"))
+    return replace(
+        config,
+        source=place,
+        labels=labels if labels and Path(labels).exists() else config.labels,
+        factors=(factors,) if factors and Path(factors).exists() else config.factors,
+    )
 
 
 def _verified(path: Path, stored: Mapping[str, Any], splits: Splits) -> Splits:

@@ -43,6 +43,11 @@ class LoadedRun(LoadedModel):
         """Number of latents."""
         return self.model.latent_dim
 
+    @property
+    def has_variances(self) -> bool:
+        """Whether posteriors are spread over real latents."""
+        return not (self.model.is_deterministic or self.model.why_not_real)
+
 
 def load_run(run: Path, device: str = "auto") -> LoadedRun:
     """A run that has a model; RunError if its files are damaged."""

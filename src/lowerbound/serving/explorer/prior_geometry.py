@@ -62,6 +62,8 @@ def prior_contours(model: VAE, axes: tuple[int, int]) -> dict[str, Any]:
     """
     if not model.has_prior:
         return {"levels": [], "problem": "a deterministic autoencoder has no prior."}
+    if model.why_not_real:
+        return {"levels": [], "problem": f"latents that are {model.space.about} have no contours in the plane."}
     is_normal = isinstance(model.prior(), DiagonalNormal | FullNormal)
     masses = OF_NORMALS if is_normal else {f"{share:.0%}".replace("%", " %"): share for share in MASSES}
     contours = density_contours(model.prior, axes, list(masses.values()))

@@ -4,6 +4,7 @@ import math
 from collections.abc import Callable
 from typing import Any
 
+import torch
 from jaxtyping import Float
 from torch import Tensor
 
@@ -12,20 +13,27 @@ from lowerbound.models.vae import VAE
 from lowerbound.probability.distributions import DiagonalNormal, Distribution, PointMass
 from lowerbound.probability.iaf_posterior import InverseAutoregressiveNormal
 from lowerbound.probability.normals import FullNormal, MixtureOfNormals
+from lowerbound.probability.one_hot import CategoricalCodes, one_hot_of
+from lowerbound.probability.simplex import LogisticNormal, on_simplex
+from lowerbound.probability.summaries import summary_of
 
 LOG_2_PI = math.log(2 * math.pi)
+
+LEAST_UNIFORM = 1e-7
+"""Distance that the uniform numbers of a Gumbel draw keep from 0 and 1."""
 
 Draw = tuple[Float[Tensor, "batch latent"], Float[Tensor, " batch"]]
 
 
 def posterior_outputs(posterior: Distribution) -> dict[str, Tensor]:
-    """Mean and log-variance of q(z|x), and `scale_tril` for a full covariance; `code` for a point mass."""
+    """What describes q(z|x): the tensors of `summary_of`, and `scale_tril` for a full covariance; `code` for a point
+    mass."""
     if isinstance(posterior, PointMass):
         return {"code": posterior.mean}
     if isinstance(posterior, DiagonalNormal):
         return {"mean": posterior.mean, "log_variance": posterior.log_variance}
     full = {"scale_tril": posterior.scale_tril} if isinstance(posterior, FullNormal) else {}
-    return {"mean": posterior.mean, "log_variance": posterior.variance.log(), **full}
+    return {**summary_of(posterior), **full}
 
 
 def reparameterise(posterior: Distribution, noise: Float[Tensor, "batch latent"]) -> Draw:
@@ -58,6 +66,25 @@ def _diagonal(posterior: DiagonalNormal, noise: Tensor) -> Draw:
     return z, _log_density(noise) - 0.5 * posterior.log_variance.sum(-1)
 
 
+def _codes(posterior: CategoricalCodes, noise: Tensor) -> Draw:
+    uniform = (0.5 * (1 + torch.erf(noise / math.sqrt(2)))).clamp(LEAST_UNIFORM, 1 - LEAST_UNIFORM)
+    gumbel = -(-uniform.log()).log()
+    z = one_hot_of(posterior.logits + gumbel.reshape_as(posterior.logits)).flatten(-2)
+    return z, (z * posterior.logits.log_softmax(-1).flatten(-2)).sum(-1)
+
+
+def _on_simplex(posterior: LogisticNormal, noise: Tensor) -> Draw:
+    normal = posterior.normal
+    z = on_simplex(normal.mean + normal.standard_deviation * noise)
+    return z, posterior.log_prob(z)
+
+
+def noise_size(model: VAE) -> int:
+    """How many normal numbers a draw from q(z|x) is made of."""
+    posterior = model.posterior_of_zeros()
+    return model.latent_dim - 1 if isinstance(posterior, LogisticNormal) else model.latent_dim
+
+
 def _full(posterior: FullNormal, noise: Tensor) -> Draw:
     z = posterior.mean + (posterior.scale_tril @ noise.unsqueeze(-1)).squeeze(-1)
     # By the noise: ONNX has no operator that solves a triangular system.
@@ -78,5 +105,7 @@ REPARAMETERISED: dict[type[Distribution], Callable[[Any, Tensor], Draw]] = {
     DiagonalNormal: _diagonal,
     FullNormal: _full,
     InverseAutoregressiveNormal: _flow,
+    CategoricalCodes: _codes,
+    LogisticNormal: _on_simplex,
 }
 """Families whose draws are functions of standard normal noise."""

@@ -6,7 +6,8 @@ order. Draws from the prior or from p(x|z) are seeded from the request's seed an
 outputs do not depend on the other requests of the pass, except for the last bits of a number, because floats are summed
 in another order for another number of examples.
 
-    q(z|x)   mean, log_variance, covariance if it is not diagonal, and z, a draw
+    q(z|x)   mean, log_variance, covariance if it is not diagonal (on a sphere, on a simplex and for codes, the
+             parameters of the family), and z, a draw
     p(x|z)   mean (for categorical values, the most probable level), and sample, a draw
     score    elbo = -(rate + distortion), in nats, with its standard error over draws; NaN for a row whose cells are
              all missing
@@ -28,6 +29,7 @@ from lowerbound.foundation.seeding import content_noise, generator
 from lowerbound.models.vae import VAE
 from lowerbound.objectives.terms import Terms, terms_of_draws
 from lowerbound.probability.distributions import DiagonalNormal, Distribution, Draws, PointMass
+from lowerbound.probability.summaries import summary_of
 
 CHUNK = 512  # examples per forward pass; more would take memory without being faster
 BATCH = -1  # the length of the batch axis in a shape: any
@@ -97,9 +99,7 @@ def _encode(model: VAE, requests: Sequence[InferenceRequest]) -> list[Tensors]:
     x = _joined(model, requests)
     raw = _raw_posterior(model, x)
     posterior: Distribution = model.posterior(raw)
-    shared = {"mean": posterior.mean}
-    if not model.is_deterministic:
-        shared["log_variance"] = posterior.variance.log()
+    shared = summary_of(posterior)
     if _has_covariance(model):
         shared["covariance"] = posterior.covariance
     outputs = _split(shared, requests)
@@ -129,11 +129,11 @@ def _drawn_one_by_one(model: VAE, request: InferenceRequest, raw: Tensor) -> Ten
 def _reconstruct(model: VAE, requests: Sequence[InferenceRequest]) -> list[Tensors]:
     x = _joined(model, requests)
     raw = _raw_posterior(model, x)
-    means = model.posterior(raw).mean
-    parts = zip(requests, *(_per_request(tensor, requests) for tensor in (x, raw, means)), strict=True)
+    centres = model.posterior(raw).centre
+    parts = zip(requests, *(_per_request(tensor, requests) for tensor in (x, raw, centres)), strict=True)
     codes = [
-        _posterior_draws(model, request, examples, part, "posterior").value[0] if request.sample else mean
-        for request, examples, part, mean in parts
+        _posterior_draws(model, request, examples, part, "posterior").value[0] if request.sample else centre
+        for request, examples, part, centre in parts
     ]
     likelihood = model.likelihood(_raw_likelihood(model, torch.cat(codes)))
     return _split({"reconstruction": best_guess(model, likelihood)}, requests)
@@ -234,21 +234,17 @@ def _latents(model: VAE, name: str, is_drawn: bool = False) -> Signature:
 
 
 def _posterior_outputs(model: VAE) -> tuple[Signature, ...]:
-    if model.is_deterministic:
-        return (_latents(model, "mean"),)
-    covariance = Signature("covariance", "FP32", (BATCH, model.latent_dim, model.latent_dim))
-    return (
-        _latents(model, "mean"),
-        _latents(model, "log_variance"),
-        *((covariance,) if _has_covariance(model) else ()),
-        _latents(model, "z", is_drawn=True),
-    )
+    summary = summary_of(model.posterior_of_zeros()).items()
+    outputs = [Signature(name, "FP32", (BATCH, *tensor.shape[1:])) for name, tensor in summary]
+    if _has_covariance(model):
+        outputs.append(Signature("covariance", "FP32", (BATCH, model.latent_dim, model.latent_dim)))
+    return (*outputs, *(() if model.is_deterministic else (_latents(model, "z", is_drawn=True),)))
 
 
 def _has_covariance(model: VAE) -> bool:
-    """Whether the latents of q(z|x) are correlated."""
-    raw = next(model.parameters()).new_zeros(1, *model.posterior.raw_shape)
-    return not isinstance(model.posterior(raw), DiagonalNormal | PointMass)
+    """Whether the latents of q(z|x) are real and correlated."""
+    is_diagonal = isinstance(model.posterior_of_zeros(), DiagonalNormal | PointMass)
+    return not (model.why_not_real or is_diagonal)
 
 
 def _score_outputs(model: VAE) -> tuple[Signature, ...]:

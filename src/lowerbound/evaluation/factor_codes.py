@@ -1,0 +1,46 @@
+"""FactorCodes: posterior means of examples with the levels of their factors, the input of disentanglement metrics."""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float64, Int64, Integer
+
+from lowerbound.data.batches import Batches
+from lowerbound.data.sources import Examples
+from lowerbound.models.vae import VAE
+
+BATCH_SIZE = 500
+
+
+@dataclass(frozen=True, eq=False)
+class FactorCodes:
+    """Representations with the level of every factor, from 0."""
+
+    mean: Float64[np.ndarray, "n latent"]
+    levels: Int64[np.ndarray, "n factor"]
+
+    def __len__(self) -> int:
+        return len(self.mean)
+
+    def subset(self, chosen: Integer[np.ndarray, " index"]) -> "FactorCodes":
+        """The examples at these positions."""
+        return FactorCodes(self.mean[chosen], self.levels[chosen])
+
+    def of_factors(self, is_kept: Bool[np.ndarray, " factor"]) -> "FactorCodes":
+        """The same with some of the factors."""
+        return replace(self, levels=self.levels[:, is_kept])
+
+    @property
+    def num_levels(self) -> list[int]:
+        """One more than the highest level of each factor."""
+        return [int(number) for number in self.levels.max(0) + 1]
+
+
+@torch.no_grad()
+def factor_codes(model: VAE, examples: Examples, device: torch.device | str = "cpu") -> FactorCodes:
+    """The mean of every posterior, of whatever family, with the factors of the examples."""
+    assert examples.factors is not None
+    batches = Batches(examples, BATCH_SIZE, device)
+    means = [model.given(batch.context).encode(batch.x).mean.flatten(1) for batch in batches]
+    return FactorCodes(torch.cat(means).double().cpu().numpy(), examples.factors.codes)
