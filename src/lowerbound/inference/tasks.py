@@ -96,7 +96,7 @@ def sample(
     model = trained.vae
     if not model.has_prior:
         raise UsageError(
-            f"{place} is a deterministic autoencoder; it has no prior to sample from. `lowerbound fit-prior` fits one."
+            f"{place} is a deterministic autoencoder; it has no prior to sample from.", hint="fit-prior", path=place
         )
     if trained.schema.layout != "image":
         path = out or folder or place / "samples.csv"

@@ -4,14 +4,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 
 from lowerbound.data.sources import Splits
+from lowerbound.evaluation.comparison import compare
 from lowerbound.evaluation.quick_evaluation import evaluate_quick
 from lowerbound.evaluation.results import Results, read_results
-from lowerbound.foundation.errors import RunError, UnknownName
-from lowerbound.foundation.numerics import mean_and_standard_error
+from lowerbound.foundation.errors import LowerboundError, UnknownName
 from lowerbound.foundation.run_identity import CONFIG, MODEL, RunPath, path_of, run_id, sealed
 from lowerbound.foundation.seeding import generator
 from lowerbound.foundation.storage import copy_folder, temporary_folder
@@ -74,7 +73,8 @@ def fit_prior(
             copy_folder(made, target)
     written = target or made
     finished = Run(written, load(written), read_results(written))
-    callbacks.message(_gain(path, finished.results))
+    if not trained.vae.is_deterministic:
+        callbacks.message(_gain(path, finished.results))
     return finished
 
 
@@ -146,17 +146,11 @@ def _write(job: Job, model: VAE, content: dict[str, Any], old: Path, epochs: tup
 
 
 def _gain(old: Path, results: Results) -> str:
-    """How the rate changed, paired by test example: with the same draws the ELBOs differ only by the rate."""
-    name = "elbo_per_image"
+    """How the rate of the test examples changed, paired by example."""
     try:
-        before = read_results(old).arrays.get(name)
-    except RunError:
-        before = None
-    after = results.arrays.get(name)
-    if before is None or after is None or before.shape != after.shape:
-        return "the reconstruction of an example does not depend on the prior."
-    change = mean_and_standard_error(torch.from_numpy(before.astype(np.float64) - after.astype(np.float64)))
-    return (
-        f"rate of the test examples: {change.value:+.3f} ± {change.standard_error:.3f} nats compared with "
-        f"{old.name or old}, paired by example"
-    )
+        rate = compare([(old.name, read_results(old)), ("fitted", results)]).score("rate")
+    except LowerboundError as error:  # the old run's results are missing or damaged
+        return f"not compared with {old.name}: {error}"
+    if rate is None or (change := rate.rows[1].difference) is None:
+        return f"not compared with {old.name}, whose results have no rate of each example; evaluate it again"
+    return f"rate: {change.value:+.3f} ± {change.standard_error:.3f} nats from {old.name}, paired by test example"
