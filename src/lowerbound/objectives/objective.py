@@ -24,12 +24,13 @@ from lowerbound.objectives.bounds import BOUNDS, ENCODER_BOUNDS, Bound
 from lowerbound.objectives.combinations import refuse_wrong_combinations
 from lowerbound.objectives.gradients import GRADIENTS
 from lowerbound.objectives.options import Option, check_options, option
-from lowerbound.objectives.penalties import PENALTIES, PenaltyContext
+from lowerbound.objectives.penalties import NEED_REAL_LATENTS, PENALTIES, PenaltyContext
 from lowerbound.objectives.rates import OF_BATCH, RATES, Scale, true_rate
 from lowerbound.objectives.state import ObjectiveState, StatePart
 from lowerbound.objectives.two_bounds import two_bounds
 from lowerbound.probability.posteriors import POSTERIORS
 from lowerbound.probability.samples import PosteriorSamples
+from lowerbound.probability.spaces import REAL
 
 TERMS = ("objective", "elbo", "rate", "distortion")
 """Names of the terms that every objective has; those of its penalties follow."""
@@ -230,7 +231,7 @@ class Objective:
         return replace(self, rate="analytic" if has_closed_form and not self._needs_draws else "monte-carlo")
 
     def check_posterior(self, posterior: str) -> None:
-        """Refuse a posterior that does not fit the rate or, for relaxed draws, bound and gradient, with the reason."""
+        """Refuse a posterior that does not fit the rate, the penalties or, for relaxed draws, bound and gradient."""
         if self.rate != "auto" and (posterior == "point-mass") != (self.rate == "none"):
             if posterior == "point-mass":
                 reason = "a point mass has no log q(z|x); set objective.preset=autoencoder, or objective.rate=none"
@@ -240,8 +241,16 @@ class Objective:
                 )
             raise ConfigError(f"model.posterior {posterior!r} does not fit objective.rate {self.rate!r}: {reason}.")
         family = POSTERIORS.get(posterior)
-        if family is not None and family.has_relaxed_draws:
+        if family is None:
+            return
+        if family.has_relaxed_draws:
             self._check_relaxed_draws(posterior)
+        wrong = [] if family.space == REAL else [name for name in self.penalties if name in NEED_REAL_LATENTS]
+        if wrong:
+            raise ConfigError(
+                f"objective.penalties.{wrong[0]} needs real latents, but those of posterior {posterior!r} are "
+                f"{family.space.about}; leave the penalty out, or set model.posterior=diagonal-normal."
+            )
 
     def _check_relaxed_draws(self, posterior: str) -> None:
         for key, is_accepted, accepted in (
