@@ -11,7 +11,7 @@ import lowerbound as lb
 from lowerbound.foundation.errors import ConfigError, DataError
 from lowerbound.foundation.seeding import generator
 from lowerbound.models.config import ModelConfig
-from lowerbound.objectives.penalties import NEED_REAL_LATENTS
+from lowerbound.objectives.combinations import OF_SINGLE_LATENTS
 from lowerbound.probability.posteriors import POSTERIORS
 from lowerbound.probability.priors import PRIORS
 from lowerbound.probability.spaces import REAL, SIMPLEX, SPHERE, OneHot
@@ -105,11 +105,11 @@ def test_an_objective_that_needs_log_q_of_relaxed_draws_is_refused(change):
         from_settings("custom", {"model": {"posterior": "gumbel-softmax", "latent_dim": 10}, "objective": change})
 
 
-@pytest.mark.parametrize("penalty", NEED_REAL_LATENTS)
+@pytest.mark.parametrize("penalty", OF_SINGLE_LATENTS)
 @pytest.mark.parametrize("posterior", ["power-spherical", "gumbel-softmax", "logistic-normal"])
 def test_a_penalty_of_single_latents_is_refused_in_other_spaces(penalty, posterior):
     model = {"posterior": posterior, "latent_dim": 10}
-    with pytest.raises(ConfigError, match=f"penalties.{penalty} needs real latents, but those of posterior"):
+    with pytest.raises(ConfigError, match=f"penalty '{penalty}' is of single latents, which must be real numbers"):
         from_settings("custom", {"model": model, "objective": {"penalties": {penalty: 1.0}}})
 
 

@@ -68,7 +68,7 @@ def _results(
         arrays["traversals"] = images(11 * latent_dim)
         arrays["traversal_dimensions"] = np.arange(latent_dim)
     if full:
-        arrays |= _bound_arrays(noise)
+        arrays |= _bound_arrays(noise) | _factor_arrays(noise, latent_dim)
     if full and latent_dim == 2:
         arrays |= _true_posteriors(4) | {"true_posterior_images": images(4)}
     if space != "real":
@@ -128,6 +128,15 @@ def _bound_arrays(noise: np.random.Generator) -> dict[str, np.ndarray]:
         "sweep_bounds": (evidence - 1 / ks[:, None]).astype(np.float32),
         "amortisation_gap_per_image": noise.exponential(0.3, 30).astype(np.float32),
         "approximation_gap_per_image": noise.exponential(0.1, 30).astype(np.float32),
+    }
+
+
+def _factor_arrays(noise: np.random.Generator, latent_dim: int) -> dict[str, np.ndarray]:
+    """Information of latents about two of three factors."""
+    return {
+        "factor_information": noise.uniform(size=(2, latent_dim)).astype(np.float32),
+        "factor_entropy": np.array([1.1, 1.8], np.float32),
+        "factor_numbers": np.array([0, 2]),
     }
 
 
@@ -200,6 +209,7 @@ def _context(image_shape: tuple[int, int, int], latent_dim: int, num_labels: int
             "layout": "image",
             "columns": [],
             "label_names": [f"kind {label}" for label in range(num_labels)],
+            "factor_names": ["shape", "a constant", "scale"],
             "notes": [],
             "skipped": [],
             "checksum": "c0ffee",

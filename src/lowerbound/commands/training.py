@@ -219,7 +219,7 @@ def compare(
 def gradients(
     run_path: RunArgument,
     bound: Annotated[
-        str, typer.Option(metavar="elbo|iwae", help="ELBO, or importance-weighted bound of all draws.")
+        str, typer.Option(metavar="NAME", help="Bound of all draws, such as elbo, iwae or renyi.")
     ] = "elbo",
     draws: Annotated[int, typer.Option(min=1, metavar="K", help="Draws from the posterior for each estimate.")] = 2,
     num: Annotated[int, typer.Option("--num", "-n", min=1, help="Number of test examples.")] = 8,

@@ -20,17 +20,16 @@ from torch import Tensor
 from lowerbound.foundation.errors import ConfigError, UnknownName
 from lowerbound.foundation.progress import MeanTerms
 from lowerbound.foundation.seeding import generator
+from lowerbound.models.families import Families
 from lowerbound.objectives.bounds import BOUNDS, ENCODER_BOUNDS, Bound
-from lowerbound.objectives.combinations import refuse_wrong_combinations
+from lowerbound.objectives.combinations import refuse_unfit_families, refuse_wrong_combinations
 from lowerbound.objectives.gradients import GRADIENTS
 from lowerbound.objectives.options import Option, check_options, option
-from lowerbound.objectives.penalties import NEED_REAL_LATENTS, PENALTIES, PenaltyContext
+from lowerbound.objectives.penalties import PENALTIES, PenaltyContext
 from lowerbound.objectives.rates import OF_BATCH, RATES, Scale, true_rate
 from lowerbound.objectives.state import ObjectiveState, StatePart
 from lowerbound.objectives.two_bounds import two_bounds
-from lowerbound.probability.posteriors import POSTERIORS
 from lowerbound.probability.samples import PosteriorSamples
-from lowerbound.probability.spaces import REAL
 
 TERMS = ("objective", "elbo", "rate", "distortion")
 """Names of the terms that every objective has; those of its penalties follow."""
@@ -214,6 +213,12 @@ class Objective:
                 raise ConfigError(f"penalty {name!r} must return a tensor with one number, got {came}.")
         return {name: value.reshape(()) for name, value in values.items()}
 
+    def fitted_to(self, families: Families) -> "Objective":
+        """The objective for a posterior and prior, with rate 'auto' replaced; ConfigError if it does not fit them."""
+        self.check_posterior(families.posterior_name)
+        refuse_unfit_families(self, families)
+        return self.resolved(families.posterior_name, families.has_closed_form_kl)
+
     def resolved(self, posterior: str, has_closed_form: bool) -> "Objective":
         """The objective with rate 'auto' replaced, depending on whether the model's KL has a closed form.
 
@@ -231,7 +236,7 @@ class Objective:
         return replace(self, rate="analytic" if has_closed_form and not self._needs_draws else "monte-carlo")
 
     def check_posterior(self, posterior: str) -> None:
-        """Refuse a posterior that does not fit the rate, the penalties or, for relaxed draws, bound and gradient."""
+        """Refuse a posterior that does not fit the rate, with the reason."""
         if self.rate != "auto" and (posterior == "point-mass") != (self.rate == "none"):
             if posterior == "point-mass":
                 reason = "a point mass has no log q(z|x); set objective.preset=autoencoder, or objective.rate=none"
@@ -240,29 +245,6 @@ class Objective:
                     "without a rate the model is a plain autoencoder; set model.posterior=point-mass, or another rate"
                 )
             raise ConfigError(f"model.posterior {posterior!r} does not fit objective.rate {self.rate!r}: {reason}.")
-        family = POSTERIORS.get(posterior)
-        if family is None:
-            return
-        if family.has_relaxed_draws:
-            self._check_relaxed_draws(posterior)
-        wrong = [] if family.space == REAL else [name for name in self.penalties if name in NEED_REAL_LATENTS]
-        if wrong:
-            raise ConfigError(
-                f"objective.penalties.{wrong[0]} needs real latents, but those of posterior {posterior!r} are "
-                f"{family.space.about}; leave the penalty out, or set model.posterior=diagonal-normal."
-            )
-
-    def _check_relaxed_draws(self, posterior: str) -> None:
-        for key, is_accepted, accepted in (
-            ("bound", self.bound == "elbo", "elbo"),
-            ("gradient", self.gradient == "reparameterized", "reparameterized"),
-            ("rate", self.rate != "monte-carlo", "auto"),
-        ):
-            if not is_accepted:
-                raise ConfigError(
-                    f"objective.{key} {getattr(self, key)!r} does not fit posterior {posterior!r}, whose draws are "
-                    f"relaxed in training and have no log q(z|x); set objective.{key}={accepted}."
-                )
 
 
 def _check_penalties(penalties: dict[str, float], options: dict[str, dict[str, Option]]) -> None:

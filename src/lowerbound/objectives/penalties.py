@@ -190,9 +190,6 @@ class Factor(StatePart):
         self.seen = None
 
 
-NEED_REAL_LATENTS = ("total-correlation", "factor", "dip-i", "dip-ii", "latent-l2")
-"""Penalties of single latents, which are neither independent nor free to move on a sphere, a simplex or among codes."""
-
 PENALTIES: dict[str, Penalty | type[StatePart]] = {
     "mmd": mmd,
     "total-correlation": total_correlation,
