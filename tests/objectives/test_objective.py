@@ -220,7 +220,7 @@ def test_every_preset_trains_a_model_with_the_posteriors_that_it_accepts(name):
     [
         ({"rate": "free-bits"}, "full-normal", "needs a KL that is a sum over latents, which FullNormal"),
         ({"penalties": {"total-correlation": 1.0}}, "iaf", "needs a posterior of independent latents"),
-        ({"penalties": {"dip-i": 1.0}}, "power-spherical", "latents that are vectors of length 1 cannot have"),
+        ({"penalties": {"dip-i": 1.0}}, "power-spherical", "of single latents, which must be real numbers"),
         ({"bound": "iwae", "rate": "monte-carlo"}, "gumbel-softmax", "relaxed in training and have no log q"),
         ({"gradient": "stl"}, "gumbel-softmax", "set objective.gradient=reparameterized"),
     ],
