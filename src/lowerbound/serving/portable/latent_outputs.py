@@ -35,7 +35,7 @@ def posterior_outputs(posterior: Distribution) -> dict[str, Tensor]:
     return {**summary_of(posterior), **full}
 
 
-def reparameterise(posterior: Distribution, noise: Float[Tensor, "batch latent"]) -> Draw:
+def reparameterise(posterior: Distribution, noise: Float[Tensor, "batch noise"]) -> Draw:
     """The draw z of standard normal noise, and log q(z|x) in nats."""
     return REPARAMETERISED[type(posterior)](posterior, noise)
 
