@@ -1,4 +1,4 @@
-"""Reference values of disentanglement metrics by another implementation, for tests/evaluation/test_factor_prediction.py.
+"""Reference values of disentanglement metrics by `disent`, for tests/evaluation/test_factor_prediction.py.
 
 `pip download disent==0.8.0 --no-deps` and unzip the wheel; then `python benchmarks/disentanglement_oracle.py FOLDER`,
 where FOLDER contains the package `disent`. Its modules of metrics are loaded without the rest of the package, whose
@@ -34,6 +34,7 @@ def loaded(folder: Path, name: str) -> ModuleType:
     """A module of disent.metrics."""
     spec = importlib.util.spec_from_file_location(f"disent.metrics.{name}", folder / "disent/metrics" / f"{name}.py")
     module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
     spec.loader.exec_module(module)
     return module
 

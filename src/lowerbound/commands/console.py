@@ -231,23 +231,28 @@ def _extent(column: "ColumnFound") -> str:
     return f"{column.low:.{digits}g} to {column.high:.{digits}g}"
 
 
-def print_comparison(comparison: "Comparison", verdicts: Sequence[str]) -> None:
-    """Print a comparison of runs, with paired differences to the first."""
-    rows = []
-    for row, verdict in zip(comparison.rows, verdicts, strict=True):
-        difference = row.difference and f"{row.difference.value:+.3f} ± {row.difference.standard_error:.3f}"
-        rows.append((row.name, with_error(row.score), difference or "", verdict))
-    score = comparison.rows[0].score
-    title = f"{comparison.quantity}, {score.split}, {score.convention}"
-    print_table(
-        (title, f"mean ± standard error, {score.unit}", "paired difference", "compared with the first"),
-        rows,
-        right=(1, 2),
-    )
-    if comparison.disentanglement:
-        names = [row.name for row in comparison.rows]
-        scores = [(name, *map(with_error, of_runs)) for name, of_runs in comparison.disentanglement.items()]
-        print_table(("disentanglement", *names), scores, right=range(1, len(names) + 1))
+def print_comparison(comparison: "Comparison") -> None:
+    """Print a comparison of runs: paired scores with differences from the first, other scores, and what is missing."""
+    from lowerbound.evaluation.comparison import by_reason
+    from lowerbound.reporting.comparison_plot import verdict
+
+    for score in (score for score in comparison.scores if score.is_paired):
+        first = score.rows[0].score
+        digits = 3 if first.unit == "nats" else 6
+        rows = []
+        for row in score.rows:
+            found = row.difference
+            difference = found and f"{found.value:+.{digits}f} ± {found.standard_error:.{digits}f}"
+            rows.append((row.name, with_error(row.score), difference or "", verdict(row, score)))
+        title = f"{score.name}, {first.split}, {first.convention}"
+        columns = (title, f"mean ± standard error, {first.unit}", "paired difference", "compared with the first")
+        print_table(columns, rows, right=(1, 2))
+    others = [score for score in comparison.scores if not score.is_paired]
+    if others:
+        values = [(one.name, *(with_error(row.score) for row in one.rows), one.rows[0].score.unit) for one in others]
+        print_table(("not paired", *comparison.names, "unit"), values, right=range(1, 1 + len(comparison.names)))
+    for reason, names in by_reason(comparison.not_compared).items():
+        err.print(f"not compared: {', '.join(names)}: {reason}", markup=False)
 
 
 def print_gradients(bench: "GradientBench") -> None:

@@ -177,6 +177,44 @@ def _write_terms(
     console.print_written(written.path, written.skipped, ())
 
 
+@app.command("fit-prior", rich_help_panel=TRAIN, epilog="Example: lowerbound fit-prior runs/conv --out runs/mixture")
+def fit_prior(
+    run_path: RunArgument,
+    out: Annotated[Path, typer.Option(metavar="DIR", help="Directory of the new run.")],
+    kind: Annotated[
+        str, typer.Option(metavar="mixture-of-normals|flow", help="Prior that is fitted.")
+    ] = "mixture-of-normals",
+    components: Annotated[int, typer.Option(min=1, max=10_000, help="Normals of a mixture.")] = 10,
+    seed: SeedOption = 0,
+    device: DeviceOption = "auto",
+    data: OwnDataOption = "",
+    data_dir: DataDirOption = "",
+    as_json: JsonOption = False,
+    quiet: QuietOption = False,
+) -> None:
+    """Fit a prior to the codes of the training examples after training; write a new run with it.
+
+    The networks stay as they are. A plain autoencoder can then be sampled.
+    """
+    from lowerbound.runs import prior_fitting
+    from lowerbound.runs.run import Callbacks
+
+    with StageDisplay(quiet) as display:
+        finished = prior_fitting.fit_prior(
+            run_path,
+            kind,
+            components=components,
+            out=out,
+            seed=seed,
+            data=data,
+            data_dir=data_dir,
+            device=device,
+            command=readable(shlex.join(["lowerbound", *sys.argv[1:]])),
+            callbacks=Callbacks(message=display.message, stage=display.show),
+        )
+    print_runs([finished], as_json)
+
+
 @app.command(rich_help_panel=TRAIN)
 def diagnose(
     run_path: RunArgument,
@@ -195,24 +233,27 @@ def diagnose(
         console.print_findings(findings)
 
 
-@app.command(rich_help_panel=TRAIN, epilog="Example: lowerbound compare runs/conv runs/dense --out comparison.png")
+@app.command(rich_help_panel=TRAIN, epilog="Example: lowerbound compare runs/conv runs/dense --out comparison.html")
 def compare(
     run_paths: Annotated[
         list[Path], typer.Argument(metavar="RUN RUN...", help="Run directories; the first is the reference.")
     ],
-    out: Annotated[Path | None, typer.Option(metavar="FILE", help="Also plot the differences as a PNG.")] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Also write a page with figures (.html), or differences (.png)."),
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Compare runs, with paired differences per example and their standard errors."""
-    from lowerbound.inference import tasks
-    from lowerbound.reporting.comparison_plot import verdict
+    """Compare runs on the same test examples: scores in common, with paired differences and their errors."""
+    from lowerbound.inference import comparing
 
-    comparison = tasks.compare(run_paths, out)
+    comparison = comparing.compare(run_paths, out)
     if as_json:
         print_json(asdict(comparison))
-    else:
-        verdicts = [verdict(row, comparison.quantity) for row in comparison.rows]
-        console.print_comparison(comparison, verdicts)
+        return
+    console.print_comparison(comparison)
+    if out is not None:
+        console.print_written(out)
 
 
 @app.command(rich_help_panel=TRAIN, epilog="Example: lowerbound gradients runs/conv --bound iwae --draws 16")

@@ -111,9 +111,12 @@ def _test_scores(subject: Subject) -> Measurements:
     terms = expected_terms(model, subject.splits.test, config.num_draws, config.seed, subject.device)
     scores = tuple(_bound_scores(model, terms, config.num_draws, subject.scorer()))
     # Values per example, for paired comparisons of runs.
+    terms_of = {} if subject.convention in ROWS else {"squared_error": terms.squared_error}
     if model.is_deterministic:
-        return Measurements(scores, {"reconstruction_error_per_image": terms.distortion.numpy()})
-    return Measurements(scores, {"elbo_per_image": terms.elbo.numpy()})
+        terms_of |= {"reconstruction_error": terms.distortion}
+    else:
+        terms_of |= {"elbo": terms.elbo, "distortion": terms.distortion, "rate": terms.rate}
+    return Measurements(scores, {f"{name}_per_image": values.numpy() for name, values in terms_of.items()})
 
 
 def _training_scores(subject: Subject) -> Measurements:

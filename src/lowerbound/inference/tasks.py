@@ -1,4 +1,4 @@
-"""Tasks of a trained model: sample, reconstruct, encode, interpolate, evaluate, compare, summarise layers."""
+"""Tasks of a trained model: sample, reconstruct, encode, interpolate, evaluate, summarise layers."""
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
@@ -19,13 +19,11 @@ from lowerbound.data.sources import SIZES, DataConfig, Splits, read_size
 from lowerbound.data.sources import load as load_data
 from lowerbound.data.splits import splits_for_evaluation
 from lowerbound.evaluation import generation
-from lowerbound.evaluation.comparison import Comparison
-from lowerbound.evaluation.comparison import compare as compare_results
 from lowerbound.evaluation.config import EvaluationConfig
 from lowerbound.evaluation.feature_samples import best_guess
 from lowerbound.evaluation.full_evaluation import evaluate_full
 from lowerbound.evaluation.quick_evaluation import BATCH_SIZE, score_examples
-from lowerbound.evaluation.results import ProgressCallback, Results, Score, read_results
+from lowerbound.evaluation.results import ProgressCallback, Results, Score
 from lowerbound.foundation import distributed
 from lowerbound.foundation.errors import DataError, UsageError
 from lowerbound.foundation.run_identity import RunPath, is_run, path_of
@@ -38,14 +36,12 @@ from lowerbound.models.construction import build_model
 from lowerbound.models.vae import VAE
 from lowerbound.networks.layers import Layer, count_parameters
 from lowerbound.probability.summaries import summary_of
-from lowerbound.reporting import theme
-from lowerbound.reporting.comparison_plot import comparison_figure
 from lowerbound.reporting.tiles import as_png, compose, displayable, fit_tiles
 from lowerbound.runs.experiment import Settings, resolve
 from lowerbound.runs.inputs import STANDARD, InputOptions, read_inputs, read_one, run_of
 from lowerbound.runs.packed_inputs import Part
 from lowerbound.runs.preparation import choose_device
-from lowerbound.runs.run_data import own_splits, read_stored, splits_in_memory
+from lowerbound.runs.run_data import own_splits, splits_in_memory
 from lowerbound.runs.trained_model import TrainedModel, load
 from lowerbound.training.checkpoint import load_model, model_checksum
 
@@ -98,8 +94,10 @@ def sample(
     """
     place, trained = path_of(run), load(run)
     model = trained.vae
-    if model.is_deterministic:
-        raise UsageError(f"{place} is a deterministic autoencoder; it has no prior to sample from.")
+    if not model.has_prior:
+        raise UsageError(
+            f"{place} is a deterministic autoencoder; it has no prior to sample from. `lowerbound fit-prior` fits one."
+        )
     if trained.schema.layout != "image":
         path = out or folder or place / "samples.csv"
         check_suffix(path)
@@ -274,19 +272,6 @@ def _splits_for(model: TrainedModel, data: Any, labels: Any, factors: Any) -> Sp
     if len(collection.examples) < 2:
         raise DataError("an evaluation needs at least 2 examples; give more.")
     return splits_for_evaluation(collection, model.schema)
-
-
-def compare(runs: Sequence[RunPath], out: Path | None = None) -> Comparison:
-    """A comparison of runs, the first as the reference; with `out`, a plot of their differences is written there."""
-    paths = [path_of(run) for run in runs]
-    for path in paths:
-        read_stored(path)
-    if out is not None:
-        check_output(out, [], is_table=False)
-    comparison = compare_results([(path.name, read_results(path)) for path in paths])
-    if out is not None:
-        write_bytes(out, theme.png(comparison_figure(comparison)))
-    return comparison
 
 
 def summary(target: str, size: str = "28x28", channels: int = 1, settings: Settings | None = None) -> Summary:
