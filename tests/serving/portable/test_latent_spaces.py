@@ -49,7 +49,7 @@ def test_the_draws_of_exported_codes_have_the_probabilities_of_the_model(x):
 def test_of_a_sphere_encoder_and_decoder_are_exported_and_the_reason_says_why_no_more(x):
     model = model_of("power-spherical")
     assert [part.name for part in parts_of(model)] == ["encoder", "decoder"]
-    assert "its draws are not a known function of normal noise" in reason_without_vae(model)
+    assert "its draws are not a known function of" in reason_without_vae(model)
     encoded = computed(session_of(onnx_bytes(encoder_part(model))), {"x": x})
     assert_close(encoded["mean_direction"], model.encode(x).direction)
     assert_close(encoded["concentration"], model.encode(x).concentration)
