@@ -11,6 +11,7 @@ import lowerbound as lb
 from lowerbound.foundation.errors import ConfigError, DataError
 from lowerbound.foundation.seeding import generator
 from lowerbound.models.config import ModelConfig
+from lowerbound.objectives.combinations import OF_SINGLE_LATENTS
 from lowerbound.probability.posteriors import POSTERIORS
 from lowerbound.probability.priors import PRIORS
 from lowerbound.probability.spaces import REAL, SIMPLEX, SPHERE, OneHot
@@ -102,6 +103,14 @@ def test_a_configuration_with_two_spaces_or_a_wrong_size_is_refused(settings, sa
 def test_an_objective_that_needs_log_q_of_relaxed_draws_is_refused(change):
     with pytest.raises(ConfigError, match="does not fit posterior 'gumbel-softmax'"):
         from_settings("custom", {"model": {"posterior": "gumbel-softmax", "latent_dim": 10}, "objective": change})
+
+
+@pytest.mark.parametrize("penalty", OF_SINGLE_LATENTS)
+@pytest.mark.parametrize("posterior", ["power-spherical", "gumbel-softmax", "logistic-normal"])
+def test_a_penalty_of_single_latents_is_refused_in_other_spaces(penalty, posterior):
+    model = {"posterior": posterior, "latent_dim": 10}
+    with pytest.raises(ConfigError, match=f"penalty '{penalty}' is of single latents, which must be real numbers"):
+        from_settings("custom", {"model": model, "objective": {"penalties": {penalty: 1.0}}})
 
 
 def test_a_model_of_given_networks_follows_the_posterior_and_refuses_another_space():

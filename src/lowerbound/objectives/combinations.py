@@ -41,6 +41,10 @@ def refuse_wrong_combinations(objective: Choices) -> None:
         check(objective)
 
 
+OF_SINGLE_LATENTS = ("total-correlation", "factor", "dip-i", "dip-ii", "latent-l2")
+"""Penalties of single latents, which on a sphere, on a simplex and in codes are not free to move independently."""
+
+
 def refuse_unfit_families(objective: Choices, families: Families) -> None:
     """ConfigError for an objective that needs more than the model's posterior and prior have."""
     q, p = type(families.of_posterior).__name__, type(families.of_prior).__name__
@@ -52,15 +56,15 @@ def refuse_unfit_families(objective: Choices, families: Families) -> None:
             "rate 'free-bits-total'."
         )
     for name in objective.penalties:
+        if name in OF_SINGLE_LATENTS and families.posterior.space != REAL:
+            raise ConfigError(
+                f"penalty {name!r} is of single latents, which must be real numbers, but those of posterior "
+                f"{families.posterior_name!r} are {families.posterior.space.about}; use a posterior of real latents."
+            )
         if name == "total-correlation" and not isinstance(families.of_posterior, DiagonalNormal):
             raise ConfigError(
                 f"penalty 'total-correlation' needs a posterior of independent latents, got {q}; use model.posterior "
                 "'diagonal-normal', or penalty 'factor'."
-            )
-        if name in ("dip-i", "dip-ii") and families.posterior.space != REAL:
-            raise ConfigError(
-                f"penalty {name!r} brings the covariance of the latents to the identity, which latents that are "
-                f"{families.posterior.space.about} cannot have; use a posterior of real latents."
             )
 
 
