@@ -136,14 +136,20 @@ def test_runs_are_compared_image_by_image_and_unlike_runs_are_not(capsys, run, t
     for name, words in (("more", ["--epochs", 6]), ("binary", ["--epochs", 1, "--set", "data.binarisation=static"])):
         in_process(capsys, "train", "digits", "--recipe", "dense", *words, *SMALL, "--out", tmp_path / name, "--quiet")
     words = ["compare", run, tmp_path / "more", "--out", tmp_path / "differences.png", "--json"]
-    reference, row = json.loads(in_process(capsys, *words).out)["rows"]
+    scores = {score["name"]: score for score in json.loads(in_process(capsys, *words).out)["scores"]}
+    assert {"elbo", "distortion", "rate", "squared-error", "grey-evidence"} <= scores.keys()
+    reference, row = scores["elbo"]["rows"]
     assert reference["difference"] is None
     assert row["difference"]["value"] == pytest.approx(row["score"]["value"] - reference["score"]["value"], abs=1e-4)
     assert row["difference"]["standard_error"] < row["score"]["standard_error"]
     assert Image.open(tmp_path / "differences.png").size[0] > 1000
-    assert "better" in in_process(capsys, "compare", run, tmp_path / "more").out
+    page = tmp_path / "comparison.html"
+    assert "better" in in_process(capsys, "compare", run, tmp_path / "more", "--out", page).out
+    assert "Paired differences" in page.read_text(encoding="utf-8")
+    refused = one_line(in_process(capsys, "compare", run, run, "--out", tmp_path / "page.pdf", expect=2).err)
+    assert "accepted: .html, .png" in refused
     captured = in_process(capsys, "compare", run, tmp_path / "binary", expect=2)
-    assert "different data conventions (grey; static binarisation, seed 0)" in one_line(captured.err)
+    assert "different test examples (digits, 360 examples, grey, checksum" in one_line(captured.err)
     assert "at least two runs" in one_line(in_process(capsys, "compare", run, expect=2).err)
 
 

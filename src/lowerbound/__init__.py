@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from lowerbound.data.sources import load as load_data
     from lowerbound.evaluation.config import EvaluationConfig
     from lowerbound.evaluation.results import Results, Score
+    from lowerbound.inference.comparing import compare
+    from lowerbound.inference.gradients import gradients
     from lowerbound.inference.tasks import evaluate
     from lowerbound.models.config import ModelConfig
     from lowerbound.models.construction import build_model
@@ -34,6 +36,7 @@ if TYPE_CHECKING:
     from lowerbound.probability.priors import register_prior
     from lowerbound.runs.experiment import Experiment
     from lowerbound.runs.packing import pack
+    from lowerbound.runs.prior_fitting import fit_prior
     from lowerbound.runs.resuming import resume
     from lowerbound.runs.run import Run, train
     from lowerbound.runs.trained_model import TrainedModel, load, save
@@ -56,8 +59,11 @@ _HOMES = {
     "TrainedModel": "lowerbound.runs.trained_model:TrainedModel",
     "TrainingConfig": "lowerbound.training.config:TrainingConfig",
     "build_model": "lowerbound.models.construction:build_model",
+    "compare": "lowerbound.inference.comparing:compare",
     "evaluate": "lowerbound.inference.tasks:evaluate",
     "fit": "lowerbound.training.loop:fit",
+    "fit_prior": "lowerbound.runs.prior_fitting:fit_prior",
+    "gradients": "lowerbound.inference.gradients:gradients",
     "likelihoods": "lowerbound.probability.likelihoods:LIKELIHOODS",
     "load": "lowerbound.runs.trained_model:load",
     "load_data": "lowerbound.data.sources:load",
@@ -90,8 +96,11 @@ __all__ = [
     "TrainedModel",
     "TrainingConfig",
     "build_model",
+    "compare",
     "evaluate",
     "fit",
+    "fit_prior",
+    "gradients",
     "likelihoods",
     "load",
     "load_data",

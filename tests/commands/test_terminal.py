@@ -72,6 +72,7 @@ COMMANDS = {
     "diagnose": ["RUN"],
     "report": ["RUN"],
     "compare": ["RUN", "RUN"],
+    "gradients": ["RUN", "--num", 2, "--estimates", 100, "--out", "OUT.png"],
     "sample": ["RUN", "--out", "OUT.png"],
     "reconstruct": ["RUN", "--out", "OUT.png"],
     "encode": ["TABLE", "--out", "OUT.csv"],

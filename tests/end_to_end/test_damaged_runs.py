@@ -12,7 +12,7 @@ from starlette.testclient import TestClient
 from damage import FILES, KINDS
 from lowerbound.evaluation.results import read_results, read_scores
 from lowerbound.foundation.errors import RunError, UsageError
-from lowerbound.inference import tasks
+from lowerbound.inference import comparing, tasks
 from lowerbound.reporting.report import write_index
 from lowerbound.runs.reevaluation import rewrite_report
 from lowerbound.runs.run import train
@@ -97,7 +97,7 @@ DOORS: dict[str, Callable[[Path], object]] = {
     "load and score": scored,
     "own data": own_splits,
     "resume": resumed,
-    "compare": lambda run: tasks.compare([run.parent / "other", run]),
+    "compare": lambda run: comparing.compare([run.parent / "other", run]),
     "summary": lambda run: tasks.summary(str(run)),
     "export": lambda run: run_metadata(run, load(run)),
     "service": lambda run: load_runs([str(run)], "cpu"),

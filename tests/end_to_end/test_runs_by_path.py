@@ -9,7 +9,7 @@ from command_line import in_process, one_line
 from digits_runs import SHORT
 from lowerbound.evaluation.config import EvaluationConfig
 from lowerbound.foundation.errors import UsageError
-from lowerbound.inference import anomaly, tasks
+from lowerbound.inference import anomaly, comparing, tasks
 from lowerbound.runs.reevaluation import diagnose_run, reevaluate, rewrite_report
 from lowerbound.serving.explorer.application import application
 from lowerbound.serving.explorer.offline import write_offline
@@ -28,7 +28,7 @@ DOORS = {
     "reconstruct": lambda run: tasks.reconstruct(run, []),
     "interpolate": lambda run: tasks.interpolate(run, "0", "1"),
     "score": lambda run: anomaly.score(run, []),
-    "compare": lambda run: tasks.compare([run, run]),
+    "compare": lambda run: comparing.compare([run, run]),
     "reevaluate": reevaluate,
     "diagnose": diagnose_run,
     "report": rewrite_report,

@@ -196,7 +196,7 @@ def test_a_traversal_changes_its_own_dimension_alone(identity_like):
 def test_an_interpolation_is_a_straight_line_in_z_between_two_posterior_means(identity_like):
     first, second = torch.tensor([0.1, 0.8]), torch.tensor([0.9, 0.2])
     identity_like.encoder.heads.weight.data = torch.cat([torch.eye(2), torch.zeros(2, 2)])
-    line = generation.straight_line(identity_like, first.view(1, 1, 2), second.view(1, 1, 2), 5)
+    line = generation.path_between(identity_like, first.view(1, 1, 2), second.view(1, 1, 2), 5)
     np.testing.assert_allclose(line, np.linspace(first, second, 5), rtol=1e-5)
 
 

@@ -7,8 +7,9 @@ from torch.testing import assert_close
 from lowerbound.evaluation.local_posteriors import LOCAL_FAMILIES, select_normals, step_diagonal, step_full, with_mean
 from lowerbound.foundation.seeding import generator
 from lowerbound.probability.distributions import DiagonalNormal
+from lowerbound.probability.low_rank_normal import LowRankNormal
 from lowerbound.probability.normals import FullNormal
-from lowerbound.probability.posteriors import LOG_VARIANCE_BOUND
+from lowerbound.probability.posterior import LOG_VARIANCE_BOUND
 
 pytestmark = pytest.mark.usefixtures("float64")
 
@@ -26,7 +27,11 @@ def full():
     return FullNormal(drawn(4, 3, name="mean"), scale_tril)
 
 
-NORMALS = {DiagonalNormal: diagonal, FullNormal: full}
+def low_rank():
+    return LowRankNormal(drawn(4, 3, name="mean"), drawn(4, 3, name="log variance"), drawn(4, 3, 2, name="factor"))
+
+
+NORMALS = {DiagonalNormal: diagonal, LowRankNormal: low_rank, FullNormal: full}
 
 
 def test_every_family_is_tested_here():
@@ -36,7 +41,7 @@ def test_every_family_is_tested_here():
 @pytest.mark.parametrize("kind", LOCAL_FAMILIES)
 def test_no_step_leaves_a_normal_as_it_was(kind):
     family, normal = LOCAL_FAMILIES[kind], NORMALS[kind]()
-    stepped = family.stepped(normal, torch.zeros(4, family.step_size(3)))
+    stepped = family.stepped(normal, torch.zeros(4, family.step_size(normal)))
     assert type(stepped) is kind
     assert_close(stepped.mean, normal.mean)
     assert_close(stepped.covariance, normal.covariance)
@@ -45,7 +50,7 @@ def test_no_step_leaves_a_normal_as_it_was(kind):
 @pytest.mark.parametrize("kind", LOCAL_FAMILIES)
 def test_a_step_of_the_mean_is_in_standard_deviations(kind):
     family, normal = LOCAL_FAMILIES[kind], NORMALS[kind]()
-    step = torch.zeros(4, family.step_size(3))
+    step = torch.zeros(4, family.step_size(normal))
     step[:, :3] = of_mean = drawn(4, 3)
     moved = family.stepped(normal, step)
     distance = moved.mean - normal.mean
@@ -57,7 +62,7 @@ def test_a_step_of_the_mean_is_in_standard_deviations(kind):
 @pytest.mark.parametrize("kind", LOCAL_FAMILIES)
 def test_a_step_of_the_covariance_adds_to_its_log_determinant_whatever_its_size(kind):
     family, normal = LOCAL_FAMILIES[kind], NORMALS[kind]()
-    step = drawn(4, family.step_size(3))
+    step = drawn(4, family.step_size(normal))
     step[:, :3] = 0
     stepped = family.stepped(normal, step)
     assert_close(stepped.covariance.logdet(), normal.covariance.logdet() + step[:, 3:6].sum(-1))

@@ -7,6 +7,8 @@ import pytest
 import torch
 from matplotlib.path import Path as Outline
 
+from densities import shifted_weights
+from latent_priors import prior_named
 from lowerbound.evaluation.prior_shape import contour_arrays, contour_lines, density_contours
 from lowerbound.foundation.seeding import generator
 from lowerbound.probability.priors import PRIORS, MixtureOfNormalsPrior, Prior, StandardNormalPrior
@@ -19,10 +21,17 @@ def share_inside(lines, z):
     return (inside % 2).mean()
 
 
-@pytest.mark.parametrize("name", PRIORS)
+def test_two_of_three_latents_of_a_flow_have_no_contours_and_two_of_two_have():
+    assert density_contours(prior_named("flow", 3), (0, 1)) is None
+    flow = prior_named("flow", 2)
+    (lines,) = density_contours(shifted_weights(flow, 0.1).requires_grad_(False), (0, 1), (0.9,))
+    assert share_inside(lines, flow.sample(generator(1, "draws"), 20_000).numpy()) == pytest.approx(0.9, abs=0.015)
+
+
+@pytest.mark.parametrize("name", [name for name in PRIORS if name != "flow"])
 @pytest.mark.parametrize("dimensions", [(0, 1), (2, 0)])
 def test_a_contour_holds_its_probability(name, dimensions):
-    prior = PRIORS[name](3).requires_grad_(False)
+    prior = prior_named(name, 3).requires_grad_(False)
     z = prior.sample(generator(1, "draws"), 20_000).numpy()[:, list(dimensions)]
     for probability, lines in zip((0.5, 0.95), density_contours(prior, dimensions, (0.5, 0.95)), strict=True):
         assert share_inside(lines, z) == pytest.approx(probability, abs=0.015)

@@ -19,7 +19,6 @@ from lowerbound.networks.architectures import NETWORKS
 from lowerbound.probability.distributions import DiagonalNormal, PointMass
 from lowerbound.probability.likelihoods import LIKELIHOODS
 from lowerbound.probability.normals import FullNormal
-from lowerbound.probability.samples import draw
 
 STREAMS = st.tuples(st.integers(0, 2**40), st.text(max_size=12))
 
@@ -62,10 +61,10 @@ POSTERIORS_OF = {
 @pytest.mark.parametrize("posterior", POSTERIORS_OF)
 def test_rows_of_shared_noise_are_those_of_one_draw_for_the_batch(posterior, size):
     posterior_of, means, noise = POSTERIORS_OF[posterior], torch.arange(2.0 * size).reshape(size, 2), generator(0, "n")
-    expected = [draw(posterior_of(means), noise, 2) for _ in range(2)]
+    expected = [posterior_of(means).draw(noise, 2).value for _ in range(2)]
     for rank in range(4):
         rows, own = Share(rank, 4).rows(size), generator(0, "n")
-        found = [draw(posterior_of(means[rows.slice]), SharedNoise(own, rows), 2) for _ in range(2)]
+        found = [posterior_of(means[rows.slice]).draw(SharedNoise(own, rows), 2).value for _ in range(2)]
         assert all(torch.equal(part, whole[:, rows.slice]) for part, whole in zip(found, expected, strict=True))
         assert torch.equal(own.get_state(), noise.get_state())
 

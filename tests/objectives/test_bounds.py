@@ -1,6 +1,8 @@
 """Bounds are in nats, from below, and tight where the posterior is exact: checked on a model with a known evidence."""
 
 import math
+from functools import partial
+from itertools import pairwise
 
 import pytest
 import torch
@@ -8,11 +10,15 @@ from torch.distributions import MultivariateNormal, kl_divergence
 from torch.testing import assert_close
 
 from lowerbound.foundation.seeding import generator
-from lowerbound.objectives.bounds import BOUNDS, elbo
+from lowerbound.objectives.bounds import BOUNDS, GROUPED, ciwae, elbo, iwae, miwae, partition, renyi, thermodynamic
 
 pytestmark = pytest.mark.usefixtures("float64")
 
-every_bound = pytest.mark.parametrize("bound", BOUNDS.values(), ids=BOUNDS.keys())
+every_bound = pytest.mark.parametrize(
+    "bound",
+    [partial(bound, num_groups=1) if name in GROUPED else bound for name, bound in BOUNDS.items()],
+    ids=BOUNDS.keys(),
+)
 
 WRONG_POSTERIORS = [(0.3, 0.0), (0.0, 0.8), (-0.2, -1.0)]
 """By how much posterior means and log-variances are off."""
@@ -96,3 +102,59 @@ def test_importance_weights_of_a_wrong_posterior_have_the_evidence_as_mean(linea
     samples = model.sample_posterior(linear_gaussian.x, generator(0, "noise"), num_draws)
     ratio = torch.exp(samples.log_weight.detach() - linear_gaussian.log_evidence)
     assert ((ratio.mean(0) - 1).abs() <= 4 * ratio.std(0) / math.sqrt(num_draws)).all()
+
+
+def log_weights(num_samples=12, num_examples=6):
+    return 3 * torch.randn(num_samples, num_examples, generator=generator(0, "log weights"))
+
+
+def test_miwae_is_the_elbo_with_groups_of_one_and_the_iwae_with_one_group():
+    drawn = log_weights()
+    assert_close(miwae(drawn, num_groups=12), elbo(drawn))
+    assert_close(miwae(drawn, num_groups=1), iwae(drawn))
+    assert_close(miwae(drawn, num_groups=3), torch.stack([iwae(part) for part in drawn.split(4)]).mean(0))
+
+
+def test_ciwae_is_between_elbo_and_iwae_by_its_weight():
+    drawn = log_weights()
+    assert_close(ciwae(drawn, elbo_weight=1.0), elbo(drawn))
+    assert_close(ciwae(drawn, elbo_weight=0.25), 0.25 * elbo(drawn) + 0.75 * iwae(drawn))
+
+
+def test_the_renyi_bound_falls_from_the_iwae_to_the_elbo_and_below_as_alpha_grows():
+    drawn = log_weights()
+    assert_close(renyi(drawn, alpha=0.0), iwae(drawn))
+    assert_close(renyi(drawn, alpha=1 - 1e-7), elbo(drawn), rtol=1e-5, atol=1e-5)
+    values = [renyi(drawn, alpha=alpha) for alpha in (0.0, 0.5, 1.0, 2.0, 50.0)]
+    assert all((after < before).all() for before, after in pairwise(values))
+    assert_close(renyi(drawn, alpha=100.0), drawn.min(0).values, rtol=0, atol=0.03)
+
+
+@pytest.mark.parametrize("alpha", [0.5, 2.0])
+def test_the_renyi_bound_is_the_evidence_minus_the_renyi_divergence_of_two_normals(linear_gaussian, alpha):
+    """D_α(q||p) of normals in closed form, Gil et al., 2013; the estimate in linear space, where it is unbiased."""
+    shift = 0.3
+    model = linear_gaussian.with_posterior_moved(shift, 0.0)
+    q, exact = model.encode(linear_gaussian.x), linear_gaussian.model.encode(linear_gaussian.x)
+    divergence = 0.5 * alpha * ((q.mean - exact.mean) ** 2 / exact.variance).sum(-1)  # of equal variances
+    samples = model.sample_posterior(linear_gaussian.x, generator(0, "noise"), 100_000)
+    powers = ((1 - alpha) * (samples.log_weight - linear_gaussian.log_evidence)).exp().detach()
+    expected = (-(1 - alpha) * divergence).exp()
+    assert ((powers.mean(0) - expected).abs() <= 4 * powers.std(0) / math.sqrt(len(powers))).all()
+
+
+def test_the_thermodynamic_bound_is_a_left_sum_below_the_iwae_that_converges_to_it():
+    drawn = log_weights()
+    assert_close(thermodynamic(drawn, num_partitions=1), elbo(drawn))
+    coarse, fine = (thermodynamic(drawn, num_partitions=number, first=1e-4) for number in (4, 1000))
+    assert (elbo(drawn) < coarse).all()
+    assert (coarse < fine).all()
+    assert (fine < iwae(drawn)).all()
+    assert_close(fine, iwae(drawn), rtol=0, atol=0.05)
+
+
+def test_the_partition_starts_at_zero_and_is_even_in_the_logarithm():
+    points = partition(5, 0.01)
+    assert points[0] == 0
+    assert_close(points[1:].log().diff(), torch.full((3,), -math.log(0.01) / 4))
+    assert points[1] == pytest.approx(0.01)

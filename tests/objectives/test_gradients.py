@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import replace
+from functools import partial
 
 import pytest
 import torch
@@ -10,7 +11,11 @@ from torch.testing import assert_close
 from lowerbound.foundation.seeding import generator
 from lowerbound.models.config import ModelConfig
 from lowerbound.models.construction import build_model
-from lowerbound.objectives.objective import OBJECTIVES, Objective
+from lowerbound.objectives.bounds import BOUNDS, GROUPED, elbo
+from lowerbound.objectives.gradients import bounds_with_replaced, leave_one_out
+from lowerbound.objectives.objective import Objective
+from lowerbound.objectives.penalties import PenaltyContext
+from lowerbound.objectives.presets import OBJECTIVES
 from lowerbound.probability.kl import kl_divergence
 
 pytestmark = pytest.mark.usefixtures("float64")
@@ -96,6 +101,33 @@ def test_the_doubly_reparameterized_gradient_agrees_with_the_plain_one_of_the_sa
     assert_agree(doubly, plain.mean(0), plain.std(0) / len(plain) ** 0.5)
 
 
+@pytest.mark.parametrize("num_samples", [1, 2, 5])
+def test_the_score_function_of_the_importance_weighted_bound_agrees_with_the_doubly_reparameterized_gradient(
+    linear_gaussian, num_samples
+):
+    model = linear_gaussian.with_posterior_moved(0.1, 0.5)
+    score, doubly = (
+        estimates(Objective(bound="iwae", gradient=gradient, rate="monte-carlo", num_samples=num_samples), model,
+                  linear_gaussian.x, 4 * NUM_REPEATS)
+        for gradient in ("score-function", "dreg")
+    )  # fmt: skip
+    assert_agree(score, doubly.mean(0), doubly.std(0) / len(doubly) ** 0.5)
+
+
+@pytest.mark.parametrize("name", BOUNDS)
+def test_bounds_with_one_draw_replaced_are_those_of_each_replacement_alone(name):
+    bound = partial(BOUNDS[name], **({"num_groups": 4} if name in GROUPED else {}))
+    log_weights, others = torch.randn(2, 8, 3, generator=generator(0, "weights"))
+    for draw, replaced in enumerate(bounds_with_replaced(bound, log_weights, others)):
+        assert_close(replaced, bound(torch.cat([log_weights[:draw], others[draw : draw + 1], log_weights[draw + 1 :]])))
+
+
+def test_the_signal_of_a_draw_of_the_elbo_is_its_difference_from_the_mean_of_the_others():
+    log_weights = torch.tensor([[1.0], [4.0], [10.0]])
+    assert_close(leave_one_out(elbo, log_weights), torch.tensor([[-6.0], [-1.5], [7.5]]) / 3)
+    assert_close(leave_one_out(elbo, log_weights[:1]), log_weights[:1])
+
+
 def test_it_is_less_noisy_for_the_encoder(linear_gaussian):
     model = linear_gaussian.with_posterior_moved(0.1, 0.5)
     plain, doubly = (
@@ -159,10 +191,11 @@ def test_reported_terms_are_the_true_ones_whatever_the_estimator(linear_gaussian
 @pytest.mark.parametrize("name", OBJECTIVES)
 def test_every_objective_has_gradients_in_single_precision(name):
     """Log-densities are in double precision, weights are not."""
-    config = ModelConfig(hidden=(4,), posterior="point-mass" if name == "autoencoder" else "diagonal-normal")
+    config = ModelConfig(hidden=(4,), posterior="point-mass" if OBJECTIVES[name].rate == "none" else "diagonal-normal")
     model = build_model(config, (1, 3, 3), generator(0, "weights")).float()
-    objective = replace(OBJECTIVES[name], num_samples=2)
+    objective = replace(OBJECTIVES[name], num_samples=8)
     x = torch.rand(5, 1, 3, 3, generator=generator(0, "x"), dtype=torch.float32)
-    samples = model.sample_posterior(x, generator(0, "noise"), 2, objective.through_draws)
-    objective.resolved(config.posterior, True)(samples).value.backward()
+    samples = model.sample_posterior(x, generator(0, "noise"), 8, objective.through_draws)
+    context = PenaltyContext(model, generator(0, "noise"), 100, objective.new_state(2, 0))
+    objective.resolved(config.posterior, True)(samples, 1.0, context).value.backward()
     assert all(parameter.grad.isfinite().all() for parameter in model.parameters())

@@ -14,7 +14,19 @@ from lowerbound.models.config import ModelConfig
 from lowerbound.models.construction import build_model
 from lowerbound.objectives import penalties
 from lowerbound.objectives.objective import Objective
-from lowerbound.objectives.penalties import MMD_SCALES, PENALTIES, mmd_between, register_penalty
+from lowerbound.objectives.penalties import (
+    MMD_SCALES,
+    PENALTIES,
+    PenaltyContext,
+    decoder_l2,
+    dip_i,
+    dip_ii,
+    latent_l2,
+    mmd_between,
+    register_penalty,
+)
+from lowerbound.probability.distributions import DiagonalNormal
+from lowerbound.probability.samples import PosteriorSamples
 from lowerbound.training.step import loss_of
 
 pytestmark = pytest.mark.usefixtures("float64")
@@ -92,3 +104,48 @@ def test_a_penalty_that_returns_something_else_is_named(monkeypatch, value):
     monkeypatch.setitem(PENALTIES, "odd", lambda samples, context: value)
     with pytest.raises(ConfigError, match="penalty 'odd' must return a tensor with one number, got"):
         loss_of(tiny(), Objective(penalties={"odd": 1.0}), batch(), generator(0, "noise"))
+
+
+# ---- moments, weights and codes
+
+
+def with_means(mean, log_variance=None):
+    q = DiagonalNormal(mean, torch.zeros_like(mean) if log_variance is None else log_variance)
+    prior = DiagonalNormal(torch.zeros(mean.shape[1]), torch.zeros(mean.shape[1]))
+    return PosteriorSamples.of_one_group(mean[None], torch.zeros(1, len(mean)), q, prior)
+
+
+def context_of(model):
+    return PenaltyContext(model, generator(0, "noise"), 10)
+
+
+def whitened(num=40, latent_dim=3):
+    """Means whose covariance, divided by their number, is exactly the identity."""
+    means = np.random.default_rng(0).normal(size=(num, latent_dim))
+    means -= means.mean(0)
+    root = np.linalg.cholesky(np.linalg.inv(np.cov(means.T, bias=True)))
+    return torch.from_numpy(means @ root)
+
+
+def test_the_dip_of_whitened_means_is_zero_and_otherwise_that_of_numpys_covariance():
+    context = context_of(tiny())
+    assert float(dip_i(with_means(whitened()), context)) == pytest.approx(0, abs=1e-20)
+    means = torch.randn(30, 3, generator=generator(0, "means"))
+    covariance = np.cov(means.numpy().T, bias=True)
+    off = (covariance - np.diag(np.diag(covariance))) ** 2
+    on = (np.diag(covariance) - 1) ** 2
+    assert float(dip_i(with_means(means), context, diagonal=7.0)) == pytest.approx(off.sum() + 7 * on.sum())
+
+
+def test_the_second_dip_adds_the_mean_variance_and_is_zero_where_the_aggregate_is_white():
+    variance, context = torch.full((40, 3), 0.4), context_of(tiny())
+    means = whitened() * math.sqrt(0.6)
+    assert float(dip_ii(with_means(means, variance.log()), context)) == pytest.approx(0, abs=1e-20)
+    assert float(dip_i(with_means(means, variance.log()), context)) == pytest.approx(10 * 3 * 0.4**2)
+
+
+def test_the_l2_penalties_are_half_the_squares_of_the_decoders_weights_and_of_the_codes():
+    model = tiny()
+    squares = sum(float((parameter.detach() ** 2).sum()) for parameter in model.decoder.parameters())
+    assert float(decoder_l2(with_means(whitened()), context_of(model)).detach()) == pytest.approx(squares / 2)
+    assert float(latent_l2(with_means(whitened()), context_of(model))) == pytest.approx(1.5)  # of unit variances

@@ -9,26 +9,34 @@ import torch
 from torch.testing import assert_close
 
 from integrals import total_mass
+from latent_priors import model_with_prior, prior_named
 from lowerbound.foundation.errors import ConfigError
 from lowerbound.foundation.seeding import generator
-from lowerbound.probability.priors import PRIORS, MixtureOfNormalsPrior, Prior, StandardNormalPrior
-from mixtures import mixture
+from lowerbound.probability.priors import PRIORS, StandardNormalPrior
+from lowerbound.probability.spaces import REAL, OneHot
 
 pytestmark = pytest.mark.usefixtures("float64")
 
+WITHOUT_TEMPERATURE = ("uniform-on-sphere", "uniform-categorical")
+
 every_prior = pytest.mark.parametrize("name", PRIORS)
+every_real_prior = pytest.mark.parametrize("name", [name for name in PRIORS if PRIORS[name].space == REAL])
 
 
-@every_prior
+def latents(name):
+    return PRIORS[name].space.num_categories if isinstance(PRIORS[name].space, OneHot) else 3
+
+
+@every_real_prior
 def test_the_density_of_everything_is_one(name):
-    prior = PRIORS[name](2)
+    prior = prior_named(name, 2)
     mean, reach = prior().mean.detach().numpy(), 12 * prior().variance.detach().sqrt().numpy()
     assert total_mass(prior.log_prob, mean - reach, mean + reach, mean) == pytest.approx(1, abs=1e-7)
 
 
-@every_prior
+@every_real_prior
 def test_draws_are_latents_with_the_mean_and_the_variance_that_are_claimed(name):
-    prior = PRIORS[name](3).requires_grad_(False)()
+    prior = prior_named(name, 3).requires_grad_(False)()
     with torch.no_grad():
         z = prior.sample(generator(0, "draws"), 20_000)
     assert z.shape == (20_000, 3)
@@ -38,14 +46,25 @@ def test_draws_are_latents_with_the_mean_and_the_variance_that_are_claimed(name)
 
 @every_prior
 def test_the_first_draws_of_a_stream_are_the_same_however_many_follow(name):
-    prior = PRIORS[name](3).requires_grad_(False)
-    few, many = (prior.sample(generator(0, "draws"), num, temperature=0.7) for num in (4, 9))
+    prior = prior_named(name, latents(name)).requires_grad_(False)
+    temperature = 1.0 if name in WITHOUT_TEMPERATURE else 0.7
+    few, many = (prior.sample(generator(0, "draws"), num, temperature) for num in (4, 9))
     assert torch.equal(few, many[:4])
 
 
-@every_prior
+@pytest.mark.parametrize("name", WITHOUT_TEMPERATURE)
+def test_a_prior_without_a_scale_refuses_a_temperature(name):
+    with pytest.raises(ConfigError, match="does not support a temperature"):
+        prior_named(name, latents(name)).sample(generator(0, "draws"), 1, 0.7)
+
+
+def test_a_flow_has_no_quantiles():
+    assert prior_named("flow", 3).quantiles(torch.tensor([0.5])) is None
+
+
+@pytest.mark.parametrize("name", [name for name in PRIORS if name != "flow" and PRIORS[name].space == REAL])
 def test_quantiles_are_those_of_draws(name):
-    prior = PRIORS[name](3).requires_grad_(False)
+    prior = prior_named(name, 3).requires_grad_(False)
     wanted = torch.tensor([0.1, 0.5, 0.9])
     quantiles = prior.quantiles(wanted)
     z = prior().sample(generator(0, "draws"), 20_000)
@@ -56,8 +75,9 @@ def test_quantiles_are_those_of_draws(name):
 
 @every_prior
 def test_a_prior_follows_its_models_number_type(name):
-    assert PRIORS[name](3).float()().sample(generator(0, "draws"), 1).dtype == torch.float32
-    assert PRIORS[name](3).double()().sample(generator(0, "draws"), 1).dtype == torch.float64
+    model = model_with_prior(name, latents(name))
+    for dtype in (torch.float32, torch.float64):
+        assert model.to(dtype).prior().sample(generator(0, "draws"), 1).dtype == dtype
 
 
 def test_the_standard_normal_prior_is_that_of_scipy():
@@ -70,26 +90,3 @@ def test_the_standard_normal_prior_has_nothing_to_train_or_to_save():
     prior = StandardNormalPrior(3)
     assert list(prior.parameters()) == []
     assert prior.state_dict() == {}
-
-
-def test_the_temperature_of_a_mixture_narrows_its_components_and_leaves_their_weights():
-    z = mixture().sample(generator(0, "draws"), 3000, temperature=1e-6)
-    nearest = torch.cdist(z, mixture().means)
-    assert float(nearest.min(1).values.max()) < 1e-4
-    shares = nearest.argmin(1).bincount(minlength=3) / 3000
-    assert_close(shares, torch.tensor([0.2, 0.3, 0.5]), rtol=0, atol=0.04)
-
-
-def test_a_prior_without_a_temperature_refuses_one():
-    class Laplace(Prior):
-        def forward(self):
-            return StandardNormalPrior(self.latent_dim)()
-
-    assert Laplace(2).sample(generator(0, "draws"), 3).shape == (3, 2)
-    with pytest.raises(ConfigError, match=r"Laplace does not support a temperature other than 1, got 0\.5"):
-        Laplace(2).sample(generator(0, "draws"), 3, temperature=0.5)
-
-
-def test_a_number_of_components_below_one_is_refused():
-    with pytest.raises(ConfigError, match="num_components needs a number from 1 to 10000, got 0"):
-        MixtureOfNormalsPrior(2, num_components=0)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from lowerbound.evaluation.comparison import Comparison, ComparisonRow
+from lowerbound.evaluation.comparison import ComparedScore, Comparison, ComparisonRow
 from lowerbound.evaluation.results import Score
 from lowerbound.foundation.numerics import Estimate
 from lowerbound.reporting.comparison_plot import comparison_figure, verdict
@@ -14,22 +14,25 @@ SCORE = Score(
 
 
 @pytest.mark.parametrize(
-    ("difference", "quantity", "word"),
+    ("difference", "better", "word"),
     [
-        (None, "elbo", "reference"),
-        (Estimate(0.2, 0.1), "elbo", "within noise"),
-        (Estimate(0.21, 0.1), "elbo", "better"),
-        (Estimate(0.21, 0.1), "reconstruction-error", "worse"),
-        (Estimate(-0.5, 0.1), "elbo", "worse"),
+        (None, "higher", "not paired"),
+        (Estimate(0.2, 0.1), "higher", "within noise"),
+        (Estimate(0.21, 0.1), "higher", "better"),
+        (Estimate(0.21, 0.1), "lower", "worse"),
+        (Estimate(-0.5, 0.1), "higher", "worse"),
+        (Estimate(-0.5, 0.1), "", "lower"),
     ],
 )
-def test_a_difference_beyond_two_standard_errors_is_better_or_worse(difference, quantity, word):
-    assert verdict(ComparisonRow("b", SCORE, difference), quantity) == word
+def test_a_difference_beyond_two_standard_errors_is_better_or_worse(difference, better, word):
+    score = ComparedScore("elbo", (ComparisonRow("a", SCORE), ComparisonRow("b", SCORE, difference)), better)
+    assert [verdict(row, score) for row in score.rows] == ["reference", word]
 
 
-def test_the_whiskers_are_two_standard_errors():
-    rows = (ComparisonRow("a", SCORE, None), ComparisonRow("b", SCORE, Estimate(0.5, 0.1)))
-    axes = comparison_figure(Comparison("elbo", rows)).axes[0]
+def test_the_whiskers_are_two_standard_errors_and_unpaired_scores_have_none():
+    rows = (ComparisonRow("a", SCORE), ComparisonRow("b", SCORE, Estimate(0.5, 0.1)))
+    unpaired = ComparedScore("linear-probe", (ComparisonRow("a", SCORE), ComparisonRow("b", SCORE)))
+    (axes,) = comparison_figure(Comparison(("a", "b"), (ComparedScore("elbo", rows, "higher"), unpaired))).axes
     (whiskers,) = axes.containers[0].lines[2]
     assert whiskers.get_segments()[0][:, 0].tolist() == pytest.approx([0.3, 0.7])
     assert axes.get_xlabel() == "ELBO minus that of a, nats per example (± 2 standard errors)"

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from matplotlib.text import Text
 
-from lowerbound.evaluation.comparison import Comparison, ComparisonRow
+from lowerbound.evaluation.comparison import ComparedScore, Comparison, ComparisonRow
 from lowerbound.evaluation.results import Score
 from lowerbound.foundation.numerics import Estimate
 from lowerbound.reporting import theme
@@ -129,7 +129,8 @@ def test_runs_are_compared_whatever_they_are_called():
     others = [ComparisonRow(name, score, Estimate(0.5, 0.1)) for name in NAMES]
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        figure = comparison_figure(Comparison("elbo", (ComparisonRow(NAMES[0], score, None), *others)))
+        compared = ComparedScore("elbo", (ComparisonRow(NAMES[0], score), *others), "higher")
+        figure = comparison_figure(Comparison((NAMES[0], *NAMES), (compared,)))
         ElementTree.fromstring(theme.svg(figure))
     assert NAMES[0] in figure.axes[0].get_xlabel()
     assert [label.get_text() for label in figure.axes[0].get_yticklabels()][:4] == NAMES[:4]

@@ -2,9 +2,11 @@
 
 import pytest
 
+from lowerbound.foundation.numerics import Estimate
 from lowerbound.reporting.number_format import (
     format_duration,
     format_estimate,
+    format_measured,
     format_number,
     format_significant,
     format_sizes,
@@ -48,3 +50,22 @@ def test_three_significant_digits_or_the_whole_integer_part():
 
 def test_sizes_are_a_product():
     assert format_sizes((64, 7, 7)) == "64\N{NO-BREAK SPACE}×\N{NO-BREAK SPACE}7\N{NO-BREAK SPACE}×\N{NO-BREAK SPACE}7"
+
+
+@pytest.mark.parametrize(
+    ("value", "standard_error", "text"),
+    [
+        (1.8651, 0.0342, "1.865 ± 0.034"),
+        (2617.3, 46.2, "2,617 ± 46"),
+        (-2.4e-4, 3.2e-4, "(−2.4 ± 3.2)e−4"),
+        (0.00123, 0.5, "0.00 ± 0.50"),
+        (3.2e7, 1.5e5, "(3.200 ± 0.015)e7"),
+        (1.0, 0.0, "1"),
+        (float("nan"), float("nan"), "nan"),
+        (0.0, 0.0098, "0.0000 ± 0.0098"),
+        (0.097, 0.00996, "0.097 ± 0.010"),
+        (97.0, 9.96, "97 ± 10"),
+    ],
+)
+def test_measurements_of_any_size_have_two_digits_of_their_error(value, standard_error, text):
+    assert format_measured(Estimate(value, standard_error)) == text

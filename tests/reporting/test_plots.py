@@ -22,12 +22,16 @@ KINDS = {
     "large": {"image_shape": (256, 256, 3), "num_labels": 0, "manifold_sizes": (3,)},
     "full evaluated, one latent": {"latent_dim": 1, "full": True},
     "full evaluated, two latents": {"full": True, "image_shape": (6, 10, 3)},
+    "a sphere": {"latent_dim": 3, "space": "sphere"},
+    "a simplex": {"latent_dim": 3, "space": "simplex", "num_labels": 0},
+    "codes": {"latent_dim": 6, "space": "one-hot"},
     "rows of a table": {"rows": True, "num_labels": 0, "latent_dim": 3},
     "rows of a table, two latents": {"rows": True, "num_labels": 0, "full": True},
 }
 
 ALWAYS = {"reconstructions"}
 VARIATIONAL = ALWAYS | {"graph", "curves", "samples", "rates"}
+CURVED = VARIATIONAL - {"rates"}
 MEASURED = {"bound_sweep", "inference_gaps", "factor_information"}
 ROWS = {"graph", "curves", "rates", "sampled_features", "reconstructed_features"}
 EXPECTED = {
@@ -42,6 +46,9 @@ EXPECTED = {
     "full evaluated, two latents": VARIATIONAL
     | MEASURED
     | {"true_posterior", "latent_space", "manifold_15", "manifold_20"},
+    "a sphere": CURVED | {"latent_sphere", "manifold_4", "traversals"},
+    "a simplex": CURVED | {"latent_triangle", "manifold_4", "mixtures"},
+    "codes": CURVED | {"category_shares", "code_means"},
     "rows of a table": ROWS | {"latent_pair"},
     "rows of a table, two latents": ROWS | {"true_posterior", "latent_space"},
 }

@@ -3,7 +3,8 @@ import pytest
 from lowerbound.foundation.errors import ConfigError, UnknownName
 from lowerbound.foundation.seeding import generator
 from lowerbound.models.construction import build_model
-from lowerbound.objectives.objective import OBJECTIVES, Objective
+from lowerbound.objectives.objective import Objective
+from lowerbound.objectives.presets import OBJECTIVES
 from lowerbound.runs.experiment import Experiment, from_settings, merge, recipe_descriptions, resolve
 
 

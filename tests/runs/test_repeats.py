@@ -9,9 +9,10 @@ import torch
 
 from command_line import in_process, one_line
 from digits_runs import SHORT, assert_same_weights, weights
+from lowerbound.evaluation.over_seeds import over_seeds
 from lowerbound.foundation.run_identity import read_config
 from lowerbound.runs.experiment import merge, resolve
-from lowerbound.runs.repeats import over_seeds, train_seeds
+from lowerbound.runs.repeats import train_seeds
 
 
 def test_over_several_seeds_a_score_is_the_mean_with_the_error_over_seeds(tmp_path):
@@ -19,7 +20,8 @@ def test_over_several_seeds_a_score_is_the_mean_with_the_error_over_seeds(tmp_pa
     runs = train_seeds(3, resolve("dense", settings), tmp_path)
     values = np.array([run.results.score("elbo").value for run in runs])
     assert len(set(values)) == 3
-    summary = next(score for score in over_seeds(runs) if (score.name, score.split) == ("elbo", "test"))
+    scores = over_seeds([run.results for run in runs])
+    summary = next(score for score in scores if (score.name, score.split) == ("elbo", "test"))
     assert summary.value == pytest.approx(values.mean())
     assert summary.standard_error == pytest.approx(values.std(ddof=1) / 3**0.5)
     # Killed while the second was evaluated: the first is kept, the second goes on, the third is trained.
@@ -37,9 +39,9 @@ def test_a_score_that_one_of_several_seeds_lacks_has_no_mean_over_them(finished)
     unsettled = replace(evidence, name="grey-evidence-not-converged", num_not_converged=2)
     others = tuple(score for score in results.scores if "evidence" not in score.name)
     other = replace(finished, results=replace(results, scores=(*others, unsettled)))
-    names = {score.name for score in over_seeds([finished, other])}
+    names = {score.name for score in over_seeds([finished.results, other.results])}
     assert names == {score.name for score in others}
-    both = next(score for score in over_seeds([finished, finished]) if score.name == "grey-evidence")
+    both = next(score for score in over_seeds([finished.results] * 2) if score.name == "grey-evidence")
     assert both.discretisation_error == evidence.discretisation_error
 
 

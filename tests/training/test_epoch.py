@@ -58,3 +58,14 @@ def test_the_weights_before_the_first_step_are_the_best_so_far(splits):
     assert (state.step, state.epoch, state.batch) == (0, 0, 0)
     for name, value in state.model.state_dict().items():
         assert torch.equal(state.best_weights[name], value)
+
+
+def test_the_warm_up_of_a_rate_starts_again_in_every_cycle(splits):
+    config = TrainingConfig(num_epochs=4, batch_size=8)
+    loop = loop_of(splits, Objective(rate_warm_up=1.0, rate_cycles=2), config)
+    num_batches, scales = len(loop.train), []
+    for _ in range(4):
+        scales += [step.rate_scale for step in loop.steps()]
+        loop.end_epoch()
+    rise = [(number + 1) / num_batches for number in range(num_batches)]
+    assert scales == pytest.approx(2 * (rise + [1.0] * num_batches))

@@ -13,7 +13,8 @@ from lowerbound.foundation.seeding import generator
 from lowerbound.foundation.shares import WHOLE, Share
 from lowerbound.models.config import ModelConfig
 from lowerbound.models.construction import build_model
-from lowerbound.objectives.objective import OBJECTIVES, Objective
+from lowerbound.objectives.objective import Objective
+from lowerbound.objectives.presets import OBJECTIVES
 from lowerbound.training.config import TrainingConfig
 from lowerbound.training.epoch import initial_state
 from lowerbound.training.group_stepping import GroupStepping, add_up_gradients, check_can_be_shared
@@ -91,7 +92,7 @@ def test_a_loss_that_is_not_finite_on_another_rank_changes_no_weight_here(monkey
 
 def test_what_ranks_cannot_compute_as_one_process_does_is_refused():
     penalised = Objective(penalties={"mmd": 1.0})
-    with pytest.raises(ConfigError, match=r"objective.penalties \(mmd\) compare the examples of a whole batch"):
+    with pytest.raises(ConfigError, match=r"objective.penalties \(mmd\) needs the examples of a whole batch"):
         check_can_be_shared(penalised, 128, Share(0, 2))
     with pytest.raises(ConfigError, match=r"training\.batch_size is 3 for 4 ranks"):
         check_can_be_shared(Objective(), 3, Share(0, 4))

@@ -91,6 +91,52 @@ def test_training_killed_after_any_step_and_resumed_is_identical_to_the_bit(
         assert without_times(record) == expected[record.step, record.validation is None]
 
 
+STATEFUL = Objective(
+    rate="geco",
+    rate_options={"distortion": 12.0, "speed": 1e-2},
+    rate_warm_up=0.5,
+    rate_cycles=2,
+    penalties={"factor": 2.0},
+    penalty_options={"factor": {"hidden": 8, "num_layers": 2}},
+)
+
+
+def test_the_state_of_an_objective_is_resumed_to_the_bit(splits, tmp_path):
+    """GECO's multiplier, the discriminator and its optimiser are those of an uninterrupted training."""
+    config = replace(CONFIG, checkpoint_every=5)
+    whole, resumed = new_model(), new_model()
+    expected = {record.step: without_times(record) for record in training_steps(whole, splits, STATEFUL, config)}
+    for record in training_steps(new_model(), splits, STATEFUL, config, checkpoints=tmp_path):
+        if record.step == 11:
+            break
+    resume = load_checkpoint(tmp_path)
+    records = list(training_steps(resumed, splits, STATEFUL, config, checkpoints=tmp_path, resume=resume))
+    assert_same_weights(whole, resumed)
+    assert records[-1].train.penalties["geco"] != 1
+    assert all(without_times(record) == expected[record.step] for record in records)
+
+
+def test_geco_reaches_its_distortion_with_a_finite_multiplier(splits):
+    goal = Objective(rate="geco", rate_options={"distortion": 7.0, "speed": 2e-3})
+    config = replace(CONFIG, num_epochs=300, learning_rate=1e-2, schedule="constant")
+    last = list(training_steps(new_model(), splits, goal, config))[-1]
+    free = list(training_steps(new_model(), splits, Objective(), config))[-1]
+    assert abs(last.train.distortion - 7.0) < 0.5 * abs(free.train.distortion - 7.0)
+    assert last.train.rate < 0.6 * free.train.rate
+
+
+@pytest.mark.parametrize("prior", ["mixture-of-normals", "vamp"])
+def test_a_learned_prior_is_resumed_to_the_bit(splits, tmp_path, prior):
+    whole, killed, resumed = (new_model(prior=prior, prior_options={"num_components": 4}) for _ in range(3))
+    train(whole, splits)
+    assert any(not torch.equal(a, b) for a, b in zip(whole.prior.parameters(), killed.prior.parameters(), strict=True))
+    for record in training_steps(killed, splits, Objective(), CONFIG, checkpoints=tmp_path):
+        if record.step == 9:
+            break
+    train(resumed, splits, checkpoints=tmp_path, resume=load_checkpoint(tmp_path))
+    assert_same_weights(whole, resumed)
+
+
 def test_a_stop_request_is_honoured_between_two_steps_with_the_state_saved(splits, tmp_path):
     whole = new_model()
     train(whole, splits)

@@ -20,6 +20,7 @@ from lowerbound.foundation.text import in_encoding, one_line, pluralise
 
 if TYPE_CHECKING:
     from lowerbound.evaluation.comparison import Comparison
+    from lowerbound.evaluation.gradient_bench import EstimatorResult, GradientBench
     from lowerbound.evaluation.results import Finding, Score
     from lowerbound.foundation.schema import Schema
     from lowerbound.inference.anomaly import Scored, ScoredShards
@@ -230,23 +231,69 @@ def _extent(column: "ColumnFound") -> str:
     return f"{column.low:.{digits}g} to {column.high:.{digits}g}"
 
 
-def print_comparison(comparison: "Comparison", verdicts: Sequence[str]) -> None:
-    """Print a comparison of runs, with paired differences to the first."""
-    rows = []
-    for row, verdict in zip(comparison.rows, verdicts, strict=True):
-        difference = row.difference and f"{row.difference.value:+.3f} ± {row.difference.standard_error:.3f}"
-        rows.append((row.name, with_error(row.score), difference or "", verdict))
-    score = comparison.rows[0].score
-    title = f"{comparison.quantity}, {score.split}, {score.convention}"
-    print_table(
-        (title, f"mean ± standard error, {score.unit}", "paired difference", "compared with the first"),
-        rows,
-        right=(1, 2),
+def print_comparison(comparison: "Comparison") -> None:
+    """Print a comparison of runs: paired scores with differences from the first, other scores, and what is missing."""
+    from lowerbound.evaluation.comparison import by_reason
+    from lowerbound.reporting.comparison_plot import verdict
+
+    for score in (score for score in comparison.scores if score.is_paired):
+        first = score.rows[0].score
+        digits = 3 if first.unit == "nats" else 6
+        rows = []
+        for row in score.rows:
+            found = row.difference
+            difference = found and f"{found.value:+.{digits}f} ± {found.standard_error:.{digits}f}"
+            rows.append((row.name, with_error(row.score), difference or "", verdict(row, score)))
+        title = f"{score.name}, {first.split}, {first.convention}"
+        columns = (title, f"mean ± standard error, {first.unit}", "paired difference", "compared with the first")
+        print_table(columns, rows, right=(1, 2))
+    others = [score for score in comparison.scores if not score.is_paired]
+    if others:
+        values = [(one.name, *(with_error(row.score) for row in one.rows), one.rows[0].score.unit) for one in others]
+        print_table(("not paired", *comparison.names, "unit"), values, right=range(1, 1 + len(comparison.names)))
+    for reason, names in by_reason(comparison.not_compared).items():
+        err.print(f"not compared: {', '.join(names)}: {reason}", markup=False)
+
+
+def print_gradients(bench: "GradientBench") -> None:
+    """Print the estimators of a gradient, a table for each group of parameters, and what was left out."""
+    from lowerbound.reporting.number_format import format_measured
+
+    out.print(
+        f"gradient of {bench.bound_in_words}, rate {bench.rate}, at {pluralise(bench.num_examples, 'test example')}; "
+        f"bias against {bench.num_reference:,} estimates by {bench.reference}",
+        markup=False,
     )
-    if comparison.disentanglement:
-        names = [row.name for row in comparison.rows]
-        scores = [(name, *map(with_error, of_runs)) for name, of_runs in comparison.disentanglement.items()]
-        print_table(("disentanglement", *names), scores, right=range(1, len(names) + 1))
+    measured = [row for row in bench.estimators if not row.left_out]
+    for group in bench.groups:
+        rows = [(row.name, *_gradient_cells(row, group)) for row in measured]
+        print_table((group, "variance", "squared bias", "signal to noise"), rows, right=(1, 2, 3))
+    if any(row.statistics[group].has_bias for row in measured for group in bench.groups):
+        out.print("* a bias: more than 4 standard errors", markup=False)
+    costs = [(row.name, format_measured(row.relative_time), f"{row.evaluations:,}", row.about) for row in measured]
+    print_table(("cost", "time", "decoded per draw", "description"), costs, right=(1, 2))
+    _print_gradient_notes(bench, measured)
+
+
+def _print_gradient_notes(bench: "GradientBench", measured: Sequence["EstimatorResult"]) -> None:
+    for row in measured:
+        if row.is_biased:
+            err.print(f"{row.name} is a biased estimator of this gradient", markup=False)
+    fewer = [f"{row.name} ({row.num_estimates:,})" for row in measured if row.num_estimates < bench.num_estimates]
+    if fewer:
+        err.print(f"fewer than {bench.num_estimates:,} estimates, to save time: {', '.join(fewer)}", markup=False)
+    left_out = {row.name: row.left_out for row in bench.estimators if row.left_out}
+    for name, reason in (left_out | bench.left_out_groups).items():
+        err.print(f"left out: {name}: {reason}", markup=False)
+
+
+def _gradient_cells(row: "EstimatorResult", group: str) -> tuple[str, ...]:
+    from lowerbound.reporting.number_format import format_measured
+
+    found = row.statistics[group]
+    mark = " *" if found.has_bias else ""
+    bias = format_measured(found.squared_bias) + mark
+    return format_measured(found.variance), bias, format_measured(found.signal_to_noise)
 
 
 def described(score: "Score", usual: int) -> str:

@@ -86,9 +86,9 @@ def given_settings(assignments: list[str] | None, data: str = "", **options: Any
 
 def print_runs(runs: list[Any], as_json: bool) -> None:
     """Print the scores of finished runs, and the paths of their reports."""
-    from lowerbound.runs.repeats import over_seeds
+    from lowerbound.evaluation.over_seeds import over_seeds
 
-    scores = runs[0].results.scores if len(runs) == 1 else over_seeds(runs)
+    scores = over_seeds([run.results for run in runs])
     reports = [str(run.path / "report.html") for run in runs]
     if as_json:
         print_json({"reports": reports, "scores": [asdict(score) for score in scores]})

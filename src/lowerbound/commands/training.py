@@ -1,4 +1,4 @@
-"""The commands of the panel "Train and evaluate": train, demo, evaluate, diagnose, compare, report."""
+"""The commands of the panel "Train and evaluate": train, demo, evaluate, diagnose, compare, gradients, report."""
 
 import shlex
 import sys
@@ -21,6 +21,7 @@ from lowerbound.commands.options import (
     QuietOption,
     ResizeOption,
     RunArgument,
+    SeedOption,
     SetOption,
     ShardsOption,
     SizeOption,
@@ -176,6 +177,44 @@ def _write_terms(
     console.print_written(written.path, written.skipped, ())
 
 
+@app.command("fit-prior", rich_help_panel=TRAIN, epilog="Example: lowerbound fit-prior runs/conv --out runs/mixture")
+def fit_prior(
+    run_path: RunArgument,
+    out: Annotated[Path, typer.Option(metavar="DIR", help="Directory of the new run.")],
+    kind: Annotated[
+        str, typer.Option(metavar="mixture-of-normals|flow", help="Prior that is fitted.")
+    ] = "mixture-of-normals",
+    components: Annotated[int, typer.Option(min=1, max=10_000, help="Normals of a mixture.")] = 10,
+    seed: SeedOption = 0,
+    device: DeviceOption = "auto",
+    data: OwnDataOption = "",
+    data_dir: DataDirOption = "",
+    as_json: JsonOption = False,
+    quiet: QuietOption = False,
+) -> None:
+    """Fit a prior to the codes of the training examples after training; write a new run with it.
+
+    The networks stay as they are. A plain autoencoder can then be sampled.
+    """
+    from lowerbound.runs import prior_fitting
+    from lowerbound.runs.run import Callbacks
+
+    with StageDisplay(quiet) as display:
+        finished = prior_fitting.fit_prior(
+            run_path,
+            kind,
+            components=components,
+            out=out,
+            seed=seed,
+            data=data,
+            data_dir=data_dir,
+            device=device,
+            command=readable(shlex.join(["lowerbound", *sys.argv[1:]])),
+            callbacks=Callbacks(message=display.message, stage=display.show),
+        )
+    print_runs([finished], as_json)
+
+
 @app.command(rich_help_panel=TRAIN)
 def diagnose(
     run_path: RunArgument,
@@ -194,24 +233,69 @@ def diagnose(
         console.print_findings(findings)
 
 
-@app.command(rich_help_panel=TRAIN, epilog="Example: lowerbound compare runs/conv runs/dense --out comparison.png")
+@app.command(rich_help_panel=TRAIN, epilog="Example: lowerbound compare runs/conv runs/dense --out comparison.html")
 def compare(
     run_paths: Annotated[
         list[Path], typer.Argument(metavar="RUN RUN...", help="Run directories; the first is the reference.")
     ],
-    out: Annotated[Path | None, typer.Option(metavar="FILE", help="Also plot the differences as a PNG.")] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Also write a page with figures (.html), or differences (.png)."),
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Compare runs, with paired differences per example and their standard errors."""
-    from lowerbound.inference import tasks
-    from lowerbound.reporting.comparison_plot import verdict
+    """Compare runs on the same test examples: scores in common, with paired differences and their errors."""
+    from lowerbound.inference import comparing
 
-    comparison = tasks.compare(run_paths, out)
+    comparison = comparing.compare(run_paths, out)
     if as_json:
         print_json(asdict(comparison))
+        return
+    console.print_comparison(comparison)
+    if out is not None:
+        console.print_written(out)
+
+
+@app.command(rich_help_panel=TRAIN, epilog="Example: lowerbound gradients runs/conv --bound iwae --draws 16")
+def gradients(
+    run_path: RunArgument,
+    bound: Annotated[
+        str, typer.Option(metavar="NAME", help="Bound of all draws, such as elbo, iwae or renyi.")
+    ] = "elbo",
+    draws: Annotated[int, typer.Option(min=1, metavar="K", help="Draws from the posterior for each estimate.")] = 2,
+    num: Annotated[int, typer.Option("--num", "-n", min=1, help="Number of test examples.")] = 8,
+    estimates: Annotated[
+        int, typer.Option(min=100, help="Independent estimates by each estimator, for each example.")
+    ] = 500,
+    seed: SeedOption = 0,
+    device: DeviceOption = "auto",
+    data: OwnDataOption = "",
+    data_dir: DataDirOption = "",
+    out: Annotated[Path | None, typer.Option(metavar="FILE", help="Also plot the variances as a PNG.")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Measure variance, bias and time of every estimator of the bound's gradient, at a trained model."""
+    from lowerbound.inference.gradients import as_json as in_json
+    from lowerbound.inference.gradients import gradients as measured
+
+    with StageDisplay() as display:
+        bench = measured(
+            run_path,
+            bound=bound,
+            num_samples=draws,
+            num_examples=num,
+            num_estimates=estimates,
+            seed=seed,
+            device=device,
+            data=data,
+            data_dir=data_dir,
+            out=out,
+            progress=display.show,
+        )
+    if as_json:
+        print_json(in_json(bench))
     else:
-        verdicts = [verdict(row, comparison.quantity) for row in comparison.rows]
-        console.print_comparison(comparison, verdicts)
+        console.print_gradients(bench)
 
 
 @app.command(rich_help_panel=TRAIN)

@@ -301,6 +301,8 @@ CHAIN_STATE = ("log_weight", "acceptance", "total_acceptance")
 def _with_evidence(model: VAE) -> VAE:
     if model.is_deterministic:
         raise ConfigError("a deterministic autoencoder (posterior 'point-mass') has no evidence to estimate.")
+    if model.why_not_real:
+        raise ConfigError(f"annealing {model.why_not_real}; use importance-weighted bounds.")
     return model
 
 

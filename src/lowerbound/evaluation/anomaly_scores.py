@@ -51,7 +51,6 @@ from lowerbound.foundation.seeding import content_noise
 from lowerbound.foundation.storage import load_tensors, save_tensors
 from lowerbound.foundation.strict import parsed
 from lowerbound.models.vae import VAE
-from lowerbound.probability.samples import draw
 from lowerbound.probability.tables import TableRow
 
 DEFAULT_RATE = 0.05  # of false alarms
@@ -277,7 +276,7 @@ def _cell_costs(
     for batch in Batches(examples, BATCH_SIZE, device):
         x, conditioned = batch.x, model.given(batch.context)
         total = torch.zeros_like(x)
-        for z in draw(conditioned.encode(x), content_noise(x, seed, "evaluation"), NUM_DRAWS):
+        for z in conditioned.encode(x).draw(content_noise(x, seed, "evaluation"), NUM_DRAWS).value:
             row = conditioned.decode(z)
             if not isinstance(row, TableRow):
                 return None

@@ -13,7 +13,7 @@ import torch
 from lowerbound.data.sources import Examples
 from lowerbound.evaluation.importance import importance_sweep
 from lowerbound.evaluation.inference_gap import GapConfig, inference_gaps
-from lowerbound.evaluation.metrics import Subject, first_reason, needs_decoded_latents, needs_latents
+from lowerbound.evaluation.metrics import Subject, first_reason, needs_integrable_latents, needs_latents
 from lowerbound.evaluation.quadrature import QuadratureEvidence, exact_evidence
 from lowerbound.evaluation.results import Measurements, Score
 from lowerbound.foundation.text import pluralise
@@ -27,7 +27,7 @@ SWEEP = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000)
 
 
 why_not_exact = first_reason(
-    needs_decoded_latents, needs_latents(lambda num: num <= MAX_EXACT_LATENTS, f"at most {MAX_EXACT_LATENTS}")
+    needs_integrable_latents, needs_latents(lambda num: num <= MAX_EXACT_LATENTS, f"at most {MAX_EXACT_LATENTS}")
 )
 """Why log p(x) is not integrated in the quick evaluation; empty where it is."""
 

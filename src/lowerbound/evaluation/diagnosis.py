@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from lowerbound.evaluation.results import NOTE, SERIOUS, WARNING, Finding
 from lowerbound.foundation.numerics import Estimate
 from lowerbound.probability.likelihoods import MIN_SIGMA
-from lowerbound.probability.posteriors import LOG_VARIANCE_BOUND
+from lowerbound.probability.posterior import LOG_VARIANCE_BOUND
 
 NOISE = 2.0
 """Standard errors within which a difference is noise."""
@@ -52,6 +52,7 @@ class HealthMetrics:
 
     latent_dim: int | None = None
     is_deterministic: bool = False  # a plain autoencoder, which has no rate
+    has_real_latents: bool = True  # not on a sphere, a simplex or of codes
     active_units: int | None = None  # latent dimensions whose posterior mean varies between examples
     rate: Estimate | None = None
     rate_per_dimension: tuple[float, ...] | None = None
@@ -219,8 +220,7 @@ def unreliable_evidence(evidence: HealthMetrics) -> Finding | None:
         number=100 * share,
         threshold=100 * UNRELIABLE_SHARE,
         unit=f"% of the examples have a Pareto-k above {PARETO_K_BOUND}",
-        remedy="lowerbound evaluate RUN --anneal estimates log p(x) by annealing instead; for training, "
-        "--set objective.preset=iwae widens the posterior",
+        remedy=_remedy_for_unreliable_weights(evidence),
         source="Vehtari et al., Pareto Smoothed Importance Sampling, arXiv:1507.02646",
     )
 
@@ -263,7 +263,7 @@ def far_from_prior(evidence: HealthMetrics) -> Finding | None:
         number=kl.value,
         threshold=FAR_FROM_PRIOR,
         unit="nats from the aggregate posterior to the prior",
-        remedy="a higher weight of the rate (--set objective.rate_weight=2)" + _or_fewer_latents(evidence.latent_dim),
+        remedy="a higher weight of the rate (--set objective.rate_weight=2)" + _or_fewer_latents(evidence),
         source="Hoffman and Johnson, ELBO surgery, 2016; Rosca et al., arXiv:1802.06847",
     )
 
@@ -334,8 +334,18 @@ def _remedy_for_ignored_z(evidence: HealthMetrics) -> str:
     )
 
 
-def _or_fewer_latents(latent_dim: int | None) -> str:
-    if latent_dim == 1:
+def _remedy_for_unreliable_weights(evidence: HealthMetrics) -> str:
+    if evidence.has_real_latents:
+        return (
+            "lowerbound evaluate RUN --anneal estimates log p(x) by annealing instead; for training, "
+            "--set objective.preset=iwae widens the posterior"
+        )
+    return "more draws (--set evaluation.importance_draws=50000)"
+
+
+def _or_fewer_latents(evidence: HealthMetrics) -> str:
+    latent_dim = evidence.latent_dim
+    if latent_dim == 1 or not evidence.has_real_latents:
         return ""
     fewer = 2 if latent_dim is None or latent_dim > 2 else 1
     return f", or fewer latents (--set model.latent_dim={fewer})"

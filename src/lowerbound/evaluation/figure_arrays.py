@@ -6,19 +6,22 @@ import torch
 from lowerbound.data.batches import Batches, one_batch
 from lowerbound.evaluation import generation
 from lowerbound.evaluation.feature_samples import element_arrays
+from lowerbound.evaluation.latent_geometry import chart_of
 from lowerbound.evaluation.metrics import (
     Metric,
     Subject,
     first_reason,
     needs_a_density,
+    needs_a_prior,
     needs_an_unconditional_model,
-    needs_decoded_latents,
     needs_latents,
+    needs_real_latents,
 )
 from lowerbound.evaluation.prior_shape import contour_arrays, density_contours, marginal_of
 from lowerbound.evaluation.results import Measurements
 from lowerbound.foundation.seeding import generator
 from lowerbound.probability.kl import elementwise_kl, has_elementwise_kl
+from lowerbound.probability.spaces import OneHot, Simplex, Sphere
 
 BATCH_SIZE = 500
 NUM_RECONSTRUCTIONS = 20
@@ -27,10 +30,15 @@ NUM_SAMPLES = 100
 
 @torch.no_grad()
 def codes(subject: Subject) -> Measurements:
-    """Posterior means of the test examples, with their labels."""
+    """Centres of the posteriors of the test examples, their labels, and their coordinates in the space's chart."""
     test = subject.splits.test
-    means = [subject.encode(batch).mean for batch in Batches(test, BATCH_SIZE, subject.device)]
-    arrays = {"latent_mean": torch.cat(means).cpu().numpy()}
+    centres = [subject.encode(batch).centre for batch in Batches(test, BATCH_SIZE, subject.device)]
+    centre = torch.cat(centres).cpu()
+    arrays = {"latent_mean": centre.numpy()}
+    if chart := chart_of(subject.model):
+        arrays[chart.name] = chart.coordinates(centre).numpy()
+    if isinstance(subject.model.space, OneHot):
+        arrays["category_shares"] = centre.mean(0).reshape(-1, subject.model.space.num_categories).numpy()
     return Measurements((), arrays if test.labels is None else arrays | {"labels": np.asarray(test.labels)})
 
 
@@ -58,10 +66,12 @@ def samples(subject: Subject) -> Measurements:
 
 
 def manifold(subject: Subject) -> Measurements:
-    """Decoded means on grids over two latents."""
-    arrays, config = {}, subject.config
+    """Decoded means on grids over two latents, or over the chart of a space of two dimensions."""
+    arrays, config, chart = {}, subject.config, chart_of(subject.model)
     for size in config.manifold_sizes:
-        if config.manifold == "quantile":
+        if chart is not None:
+            axes = chart.axes(size)
+        elif config.manifold == "quantile":
             axes = generation.quantile_axes(subject.model, size).T
         else:
             left, right, bottom, top = config.manifold_range
@@ -72,12 +82,16 @@ def manifold(subject: Subject) -> Measurements:
 
 
 def traversals(subject: Subject) -> Measurements:
-    """Traversals: one latent varied at a time, for the most used latents."""
-    latent_mean = subject.known.arrays["latent_mean"]
-    dimensions = generation.most_used_dimensions(latent_mean)
+    """Traversals: one latent varied at a time, for the most used latents; all categories of groups of codes."""
+    latent_mean, space = subject.known.arrays["latent_mean"], subject.model.space
     start = torch.from_numpy(latent_mean[0]).to(subject.device)
+    if isinstance(space, OneHot):
+        groups = list(range(min(generation.MAX_TRAVERSALS, len(start) // space.num_categories)))
+        return Measurements((), {"code_means": generation.code_means(subject.model, groups, start)})
+    dimensions = generation.most_used_dimensions(latent_mean)
     images = generation.traversals(subject.model, dimensions, start)
-    return Measurements((), {"traversals": images, "traversal_dimensions": np.array(dimensions)})
+    name = "mixtures" if isinstance(space, Simplex) else "traversals"
+    return Measurements((), {name: images, "traversal_dimensions": np.array(dimensions)})
 
 
 @torch.no_grad()
@@ -111,7 +125,7 @@ def _needs_features(subject: Subject) -> str:
     return "the data are images" if subject.splits.test.layout == "image" else ""
 
 
-_needs_images_and_a_prior = first_reason(_needs_images, needs_decoded_latents)
+_needs_images_and_a_prior = first_reason(_needs_images, needs_a_prior, needs_an_unconditional_model)
 
 
 def _needs_quantiles(subject: Subject) -> str:
@@ -121,6 +135,21 @@ def _needs_quantiles(subject: Subject) -> str:
 
 def _needs_quantiles_unless_linear(subject: Subject) -> str:
     return _needs_quantiles(subject) if subject.config.manifold == "quantile" else ""
+
+
+def _needs_a_plane(subject: Subject) -> str:
+    """Why there is no grid over the latents; empty if there is."""
+    if not subject.model.why_not_real:
+        return needs_latents(lambda num: num == 2, "2")(subject) or _needs_quantiles_unless_linear(subject)
+    about = subject.model.space.about
+    return "" if chart_of(subject.model) else f"latents that are {about} have no grid in the plane"
+
+
+def _needs_traversals(subject: Subject) -> str:
+    """Why latents are not varied one at a time; empty if they are."""
+    if not subject.model.why_not_real:
+        return needs_latents(lambda num: num > 2, "more than 2")(subject) or _needs_quantiles(subject)
+    return _needs_quantiles(subject) if isinstance(subject.model.space, Sphere) else ""
 
 
 def _needs_elementwise_kl(subject: Subject) -> str:
@@ -140,19 +169,13 @@ FIGURE_ARRAYS: dict[str, Metric] = {
     "reconstructions": Metric(reconstructions, _needs_images),
     "features": Metric(features, first_reason(_needs_features, needs_an_unconditional_model)),
     "samples": Metric(samples, _needs_images_and_a_prior),
-    "manifold": Metric(
-        manifold,
-        first_reason(
-            _needs_images_and_a_prior, needs_latents(lambda num: num == 2, "2"), _needs_quantiles_unless_linear
-        ),
-    ),
-    "traversals": Metric(
-        traversals,
-        first_reason(_needs_images_and_a_prior, needs_latents(lambda num: num > 2, "more than 2"), _needs_quantiles),
-    ),
+    "manifold": Metric(manifold, first_reason(_needs_images_and_a_prior, _needs_a_plane)),
+    "traversals": Metric(traversals, first_reason(_needs_images_and_a_prior, _needs_traversals)),
     "rate per latent": Metric(rate_per_latent, first_reason(needs_a_density, _needs_elementwise_kl)),
     "contour of the prior": Metric(
         prior_contour,
-        first_reason(needs_a_density, needs_latents(lambda num: num >= 2, "at least 2"), _needs_a_marginal),
+        first_reason(
+            needs_a_prior, needs_real_latents, needs_latents(lambda num: num >= 2, "at least 2"), _needs_a_marginal
+        ),
     ),
 }

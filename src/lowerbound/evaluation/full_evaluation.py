@@ -29,7 +29,7 @@ from lowerbound.evaluation.metrics import (
     Subject,
     first_reason,
     needs_a_density,
-    needs_decoded_latents,
+    needs_integrable_latents,
     needs_latents,
     run_metrics,
 )
@@ -66,6 +66,8 @@ def evaluate_full(
             "evaluation.num_annealed to 0.",
             hint="anneal",
         )
+    if config.num_annealed and model.why_not_real:
+        raise ConfigError(f"annealing {model.why_not_real}; set evaluation.num_annealed to 0.", hint="anneal")
     model.eval()
     config = replace(config, num_exact=max(2, len(splits.test)))
     convention = data_convention(model, splits)
@@ -117,10 +119,10 @@ def _needs_exact_evidence(subject: Subject) -> str:
 
 
 _why_not_exact = first_reason(
-    needs_decoded_latents, needs_latents(lambda num: num <= MAX_LATENTS, f"at most {MAX_LATENTS}")
+    needs_integrable_latents, needs_latents(lambda num: num <= MAX_LATENTS, f"at most {MAX_LATENTS}")
 )
-_why_no_gaps = first_reason(needs_decoded_latents, _needs_a_local_family)
-_why_no_annealing = first_reason(needs_decoded_latents, _needs_a_request)
+_why_no_gaps = first_reason(needs_integrable_latents, _needs_a_local_family)
+_why_no_annealing = first_reason(needs_integrable_latents, _needs_a_request)
 _why_no_true_posteriors = first_reason(_why_no_gaps, needs_latents(lambda num: num == 2, "2"), _needs_exact_evidence)
 
 FULL: dict[str, Metric] = {

@@ -16,9 +16,11 @@ from jaxtyping import Float
 from torch import Tensor
 
 from lowerbound.evaluation.feature_samples import best_guess
+from lowerbound.evaluation.latent_geometry import categories, chart_of, traversal
 from lowerbound.foundation.errors import ConfigError
 from lowerbound.foundation.seeding import generator
 from lowerbound.models.vae import VAE
+from lowerbound.probability.spaces import OneHot, Simplex
 
 BLOCK = 16  # examples
 LARGEST_BLOCK = 2**22  # numbers of a decoder's output
@@ -71,36 +73,58 @@ def quantile_axes(model: VAE, num_points: int) -> Float[np.ndarray, "point laten
 def manifold(
     model: VAE, horizontal: Float[np.ndarray, " column"], vertical: Float[np.ndarray, " row"]
 ) -> Float[np.ndarray, "n height width channel"]:
-    """Decoded means on a grid over two latents, row by row from the top.
+    """Decoded means on a grid over two latents, or over the two coordinates of a chart, row by row from the top.
 
-    The first latent grows to the right and the second upwards, as in a scatter of the same latents.
+    The first grows to the right and the second upwards, as in a scatter of the same latents. Tiles outside the space
+    are white.
     """
     columns = torch.as_tensor(horizontal, dtype=torch.float32)
     rows = torch.as_tensor(vertical, dtype=torch.float32).flip(0)
     grid = torch.cartesian_prod(rows, columns).flip(-1)
-    return to_images(model.decode(grid.to(_device(model))).mean)
+    chart = chart_of(model)
+    codes = grid if chart is None else chart.codes(grid)
+    images = to_images(model.decode(codes.nan_to_num(0.0).to(_device(model))).mean)
+    images[codes.isnan().any(-1).numpy()] = 1
+    return images
 
 
 @torch.no_grad()
 def traversals(
     model: VAE, dimensions: list[int], start: Float[Tensor, " latent"]
 ) -> Float[np.ndarray, "n height width channel"]:
-    """One row of decoded means for each dimension: that latent takes the prior's quantiles, the others are fixed."""
-    axes = torch.from_numpy(quantile_axes(model, TRAVERSAL_STEPS)).to(start)
-    z = start.repeat(len(dimensions), TRAVERSAL_STEPS, 1)
-    for row, dimension in enumerate(dimensions):
-        z[row, :, dimension] = axes[:, dimension]
-    return to_images(model.decode(z.flatten(0, 1)).mean)
+    """One row of decoded means for each dimension, which takes the prior's quantiles while the others are fixed.
+
+    On the simplex it takes evenly spaced shares from 0 to 1; `latent_geometry.traversal` moves the others.
+    """
+    if isinstance(model.space, Simplex):
+        shares = torch.linspace(0, 1, TRAVERSAL_STEPS).to(start)
+        axes = shares.unsqueeze(-1).expand(-1, model.latent_dim)
+    else:
+        axes = torch.from_numpy(quantile_axes(model, TRAVERSAL_STEPS)).to(start)
+    rows = [traversal(model, start, dimension, axes[:, dimension]) for dimension in dimensions]
+    return to_images(model.decode(torch.cat(rows)).mean)
 
 
 @torch.no_grad()
-def straight_line(
+def code_means(
+    model: VAE, groups: list[int], start: Float[Tensor, " latent"]
+) -> Float[np.ndarray, "n height width channel"]:
+    """One row of decoded means for each group of one-hot codes: every category of it, the other groups fixed."""
+    assert isinstance(model.space, OneHot)
+    rows = [categories(model.space, start, group) for group in groups]
+    return to_images(model.decode(torch.cat(rows)).mean)
+
+
+@torch.no_grad()
+def path_between(
     model: VAE, first: Float[Tensor, " *event"], second: Float[Tensor, " *event"], num_steps: int
 ) -> Float[Tensor, "n latent"]:
-    """Points on the straight line in z between the posterior means of two examples, including both ends."""
-    ends = model.encode(torch.stack([first, second])).mean
-    weights = torch.linspace(0, 1, num_steps, device=ends.device).unsqueeze(-1)
-    return torch.lerp(ends[:1], ends[1:], weights)
+    """Points on the shortest path between the posterior centres of two examples, including both ends.
+
+    In R^D and on the simplex it is a straight line, on the sphere a great circle; one-hot codes change group by group.
+    """
+    ends = model.encode(torch.stack([first, second])).centre
+    return model.space.path(ends[0], ends[1], num_steps)
 
 
 @torch.no_grad()

@@ -28,7 +28,7 @@ from lowerbound.models.vae import VAE
 from lowerbound.probability.distributions import DiagonalNormal, Distribution
 from lowerbound.probability.kl import has_elementwise_kl
 from lowerbound.probability.likelihoods import GaussianLikelihood, convention_for
-from lowerbound.probability.posteriors import LOG_VARIANCE_BOUND
+from lowerbound.probability.posterior import LOG_VARIANCE_BOUND
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,6 +71,7 @@ def measure_health(
     found = HealthMetrics(
         latent_dim=model.latent_dim,
         is_deterministic=model.is_deterministic,
+        has_real_latents=not model.why_not_real,
         monitored=splits.monitored,
         learned_sigma=_learned_sigma(model),
     )
@@ -120,11 +121,11 @@ def _add_terms(
 def _add_latent_statistics(found: HealthMetrics, model: VAE, posterior: Distribution, seed: int) -> HealthMetrics:
     """Add active units, the rate decomposition and the KL per dimension."""
     prior: Distribution = model.prior()
-    split = decompose_rate(posterior, prior, generator(seed, "check-up/aggregate", posterior.mean.device))
+    split = decompose_rate(posterior, prior, generator(seed, "check-up/aggregate", posterior.centre.device))
     is_sum = has_elementwise_kl(posterior, prior)
     return replace(
         found,
-        active_units=active_units(posterior).count,
+        active_units=None if model.why_not_real else active_units(posterior).count,
         rate_per_dimension=tuple(rate_per_dimension(posterior, prior).tolist()) if is_sum else None,
         mutual_information=split.mutual_information if split.is_resolved else None,
         aggregate_kl=split.aggregate_kl if split.is_resolved else None,

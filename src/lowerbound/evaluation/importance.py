@@ -28,7 +28,8 @@ from lowerbound.foundation.errors import ConfigError
 from lowerbound.foundation.numerics import log_mean_exp
 from lowerbound.foundation.seeding import Chance, content_noise
 from lowerbound.models.vae import VAE
-from lowerbound.probability.samples import PosteriorSamples, draw
+from lowerbound.probability.distributions import Draws
+from lowerbound.probability.samples import PosteriorSamples
 
 BATCH_SIZE = 50
 CHUNK = 20
@@ -106,9 +107,9 @@ def log_weights(
     parts = []
     for start in range(0, num_samples, chunk):
         # One draw per call: in one call for several draws, the noise of each would depend on their number.
-        draws = [draw(posterior, chance, 1) for _ in range(start, min(start + chunk, num_samples))]
-        z = torch.cat(draws)
-        samples = PosteriorSamples.of_one_group(z, model.decode(z).log_prob(x), posterior, prior)
+        number = min(start + chunk, num_samples) - start
+        draws = Draws.joined([posterior.draw(chance, 1) for _ in range(number)])
+        samples = PosteriorSamples.of_one_group(draws, model.decode(draws.value).log_prob(x), posterior, prior)
         parts.append(samples.log_weight.double())
     return torch.cat(parts)
 

@@ -124,7 +124,7 @@ def local_posteriors(
     probable of many draws from the prior: an inaccurate encoder is often in the basin of a wrong mode.
     """
     _refuse_deterministic(model)
-    with _frozen(model):
+    with frozen(model):
         encoded = _encode(model, x)
         moved = with_mean(encoded, _best_prior_draw(model, x, config.num_prior_draws, generator))
         start = _better(model, x, encoded, moved, config.num_draws, generator)
@@ -138,7 +138,7 @@ def _climb(
     """Maximise the ELBO of each example by Adam, over the parameters of its own normal."""
     family = LOCAL_FAMILIES[type(start)]
     # The optimised variable is the next step, which is applied and then reset to zero.
-    size = family.step_size(start.mean.shape[-1])
+    size = family.step_size(start)
     step = torch.zeros(len(x), size, dtype=start.mean.dtype, device=x.device, requires_grad=True)
     # A low β2, because the gradient falls by orders of magnitude within a few steps.
     optimiser = torch.optim.Adam([step], config.learning_rate, betas=(0.9, 0.95))
@@ -223,7 +223,7 @@ def _encode(model: VAE, x: Float[Tensor, "batch *event"]) -> Distribution:
 
 
 @contextmanager
-def _frozen(model: VAE) -> Iterator[None]:
+def frozen(model: VAE) -> Iterator[None]:
     """Context without gradients for the model's parameters."""
     required = [(parameter, parameter.requires_grad) for parameter in model.parameters()]
     try:

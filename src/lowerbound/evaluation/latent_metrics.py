@@ -26,17 +26,18 @@ def latent_metrics(subject: Subject) -> Measurements:
     if not model.is_deterministic:
         posterior = encode_examples(model, splits.test, device)
         scores += _rate_scores(posterior, model.prior(), subject.config.seed, scorer)
-        units = active_units(posterior)
-        about = f"latent dimensions, of {model.latent_dim}, whose posterior mean has a variance above 0.01"
-        scores.append(scorer.of("active-units", float(units.count), None, about, len(splits.test), None, "units"))
-        arrays["latent_mean_variance"] = units.variance.cpu().numpy()
+        if not model.why_not_real:  # elsewhere the axes have no meaning of their own
+            units = active_units(posterior)
+            about = f"latent dimensions, of {model.latent_dim}, whose posterior mean has a variance above 0.01"
+            scores.append(scorer.of("active-units", float(units.count), None, about, len(splits.test), None, "units"))
+            arrays["latent_mean_variance"] = units.variance.cpu().numpy()
     if splits.train.labels is not None and splits.test.labels is not None:
         scores += _probe_scores(model, splits, scorer, device)
     return Measurements(tuple(scores), arrays)
 
 
 def _rate_scores(posterior: Distribution, prior: Distribution, seed: int, scorer: Scorer) -> Iterator[Score]:
-    split = decompose_rate(posterior, prior, generator(seed, "aggregate", posterior.mean.device))
+    split = decompose_rate(posterior, prior, generator(seed, "aggregate", posterior.centre.device))
     limit = (
         ""
         if split.is_resolved
@@ -56,7 +57,8 @@ def _probe_scores(model: VAE, splits: Splits, scorer: Scorer, device: torch.devi
     train, test = (labelled_codes(model, examples, device) for examples in (splits.train, splits.test))
     if len(train.labels.unique()) < 2:
         return
-    about = "test accuracy of logistic regression on posterior means, fitted on training examples"
+    codes = "posterior centres" if model.why_not_real else "posterior means"
+    about = f"test accuracy of logistic regression on {codes}, fitted on training examples"
     probe = linear_probe(train, test)
     yield scorer.of("linear-probe", probe.value, probe.standard_error, about, len(test.labels), None, "accuracy")
     about = f"the same for a majority vote of the {NUM_NEIGHBOURS} nearest training examples"

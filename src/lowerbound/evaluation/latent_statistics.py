@@ -7,7 +7,7 @@ the aggregate posterior q(z), the latents of all examples together, from the pri
 """
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 
 import torch
 from jaxtyping import Float
@@ -75,9 +75,12 @@ def encode_examples(model: VAE, examples: Examples, device: torch.device | str =
     posteriors = [
         model.given(batch.context).encode(batch.x.to(precision)) for batch in Batches(examples, BATCH_SIZE, device)
     ]
-    names = [name for name, value in vars(posteriors[0]).items() if isinstance(value, Tensor)]
+    parameters = {field.name: getattr(posteriors[0], field.name) for field in fields(posteriors[0])}  # type: ignore[arg-type]
+    names = [name for name, value in parameters.items() if isinstance(value, Tensor)]
     joined = {name: torch.cat([getattr(posterior, name) for posterior in posteriors]) for name in names}
-    return replace(posteriors[0], **joined)  # type: ignore[type-var]
+    # A flow's parameters are not among its tensors, and its moments are computed when they are asked for.
+    together: Distribution = replace(posteriors[0], **joined)  # type: ignore[type-var]
+    return together.detach()
 
 
 @torch.no_grad()
@@ -91,8 +94,10 @@ def decompose_rate(
 
     Source: Hoffman and Johnson, "ELBO surgery: yet another way to carve up the variational evidence lower bound", 2016.
     """
-    z = posterior.sample(generator, num_draws)
-    log_posterior, log_prior = posterior.log_prob(z), prior.log_prob(z)
+    draws = posterior.draw(generator, num_draws)
+    z = draws.value
+    log_posterior = posterior.log_prob(z) if draws.log_density is None else draws.log_density
+    log_prior = prior.log_prob(z)
     log_aggregate = log_aggregate_posterior(z.flatten(0, 1), posterior).reshape(log_posterior.shape)
     return RateDecomposition(
         rate=mean_and_standard_error((log_posterior - log_prior).mean(0)),
@@ -104,7 +109,7 @@ def decompose_rate(
 
 def log_aggregate_posterior(z: Float[Tensor, "draw latent"], posterior: Distribution) -> Float[Tensor, " draw"]:
     """log q(z), the log of the mean of q(z|x) over the n posteriors, in nats."""
-    num_examples = len(posterior.mean)
+    num_examples = len(posterior.centre)
     # In chunks, because every draw is scored under every posterior.
     parts = [posterior.log_prob_table(part).logsumexp(1) for part in z.split(max(1, MAX_PAIRS // num_examples))]
     return torch.cat(parts) - math.log(num_examples)

@@ -93,7 +93,7 @@ class Integrand:
     def __init__(self, model: VAE, x: Float[Tensor, "batch *event"]) -> None:
         self.model = model
         # Always in float64: the mass outside is computed as one minus the prior's mass inside.
-        self.prior: Distribution = deepcopy(model.prior).double()()
+        self.prior: Distribution = deepcopy(model.prior.standalone()).double()()
         self.scale = self.prior.variance.sqrt()
         self.num_latents = model.latent_dim
         self.num_cells = CELLS_PER_AXIS[self.num_latents]

@@ -59,6 +59,11 @@ def needs_a_density(subject: Subject) -> str:
     return "a deterministic autoencoder has no log p(x) and no rate" if subject.model.is_deterministic else ""
 
 
+def needs_a_prior(subject: Subject) -> str:
+    """Reason why samples from the prior do not apply; empty if they do."""
+    return "" if subject.model.has_prior else "a deterministic autoencoder has no prior"
+
+
 def needs_an_unconditional_model(subject: Subject) -> str:
     """Reason why quantities that decode a latent without context do not apply; empty if they do."""
     return (
@@ -66,6 +71,11 @@ def needs_an_unconditional_model(subject: Subject) -> str:
         if subject.model.takes_context
         else ""
     )
+
+
+def needs_real_latents(subject: Subject) -> str:
+    """Reason why integrals, gradients and moments in R^D do not apply; empty if they do."""
+    return subject.model.why_not_real
 
 
 def needs_latents(accepts: Callable[[int], bool], wanted: str) -> Callable[[Subject], str]:
@@ -88,7 +98,10 @@ def first_reason(*conditions: Callable[[Subject], str]) -> Callable[[Subject], s
 
 
 needs_decoded_latents = first_reason(needs_a_density, needs_an_unconditional_model)
-"""Why quantities that integrate or sample latents without an example do not apply; empty if they do."""
+"""Why quantities that sample latents without an example do not apply; empty if they do."""
+
+needs_integrable_latents = first_reason(needs_decoded_latents, needs_real_latents)
+"""Why integrals and Markov chains over latents do not apply; empty if they do."""
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from lowerbound.foundation.errors import ConfigError
 from lowerbound.foundation.seeding import generator
 from lowerbound.probability.distributions import DiagonalNormal, Distribution
 from lowerbound.probability.normals import FullNormal
-from lowerbound.probability.priors import Prior
+from lowerbound.probability.prior import Prior
 
 CENTRAL = 0.95
 NUM_DRAWS = 20_000

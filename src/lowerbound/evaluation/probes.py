@@ -31,7 +31,7 @@ def labelled_codes(model: VAE, examples: Examples, device: torch.device | str = 
         raise DataError("a probe needs labels, and these examples have none; use a data set with labels.")
     some = examples.head(MAX_PROBED)
     assert some.labels is not None
-    return LabelledCodes(encode_examples(model, some, device).mean.cpu(), torch.from_numpy(some.labels[:]))
+    return LabelledCodes(encode_examples(model, some, device).centre.cpu(), torch.from_numpy(some.labels[:]))
 
 
 def linear_probe(train: LabelledCodes, test: LabelledCodes) -> Estimate:

@@ -268,6 +268,8 @@ def _refuse(model: VAE, tolerance: float) -> None:
             "a deterministic autoencoder has no evidence: its code is a point, and no density p(z) was fitted to the "
             "codes; train with posterior 'diagonal-normal'."
         )
+    if model.why_not_real:
+        raise ConfigError(f"quadrature {model.why_not_real}; use importance-weighted bounds.")
     if model.latent_dim not in CELLS_PER_AXIS:
         raise ConfigError(
             f"quadrature needs 1 to 3 latents, got {model.latent_dim}: its cost grows as cells per axis to that power; "

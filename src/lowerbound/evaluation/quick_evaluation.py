@@ -32,7 +32,7 @@ class ExampleTerms:
 
     distortion: Float[Tensor, " n"]
     rate: Float[Tensor, " n"]
-    squared_error: Float[Tensor, " n"]  # of the decoded posterior mean, mean over elements
+    squared_error: Float[Tensor, " n"]  # of the decoded posterior centre, mean over elements
     num_values: Int64[Tensor, " n"]  # not missing
 
     @property
@@ -102,7 +102,7 @@ def _bound_scores(model: VAE, terms: ExampleTerms, num_draws: int, score: Scorer
         yield score("rate", terms.rate, "KL(q(z|x) ‖ p(z)), the cost of the latents", num_draws)
         yield from score.bits("bits-per-dimension", terms.elbo, terms.num_values, "−ELBO", num_draws)
     if score.convention not in ROWS:
-        about = "squared error of the decoded posterior mean"
+        about = f"squared error of the decoded posterior {'centre' if model.why_not_real else 'mean'}"
         yield score("squared-error", terms.squared_error, about, None, "per element")
 
 
@@ -111,9 +111,12 @@ def _test_scores(subject: Subject) -> Measurements:
     terms = expected_terms(model, subject.splits.test, config.num_draws, config.seed, subject.device)
     scores = tuple(_bound_scores(model, terms, config.num_draws, subject.scorer()))
     # Values per example, for paired comparisons of runs.
+    terms_of = {} if subject.convention in ROWS else {"squared_error": terms.squared_error}
     if model.is_deterministic:
-        return Measurements(scores, {"reconstruction_error_per_image": terms.distortion.numpy()})
-    return Measurements(scores, {"elbo_per_image": terms.elbo.numpy()})
+        terms_of |= {"reconstruction_error": terms.distortion}
+    else:
+        terms_of |= {"elbo": terms.elbo, "distortion": terms.distortion, "rate": terms.rate}
+    return Measurements(scores, {f"{name}_per_image": values.numpy() for name, values in terms_of.items()})
 
 
 def _training_scores(subject: Subject) -> Measurements:

@@ -20,10 +20,10 @@ from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 from torch.nn import functional as F
 
+from lowerbound.evaluation.local_posteriors import LOCAL_FAMILIES
 from lowerbound.foundation.errors import ConfigError
 from lowerbound.models.vae import VAE
-from lowerbound.probability.distributions import DiagonalNormal, Distribution
-from lowerbound.probability.normals import FullNormal
+from lowerbound.probability.distributions import Distribution
 
 PRIOR_RADIUS = 6.0
 """Prior standard deviations that the first lattice covers on either side."""
@@ -307,9 +307,10 @@ def _encoded(model: VAE, x: Float[Tensor, "n *event"]) -> Distribution:
     if model.latent_dim != 2:
         raise ConfigError(f"true posteriors need a model with 2 latents, but this model has {model.latent_dim}.")
     posterior = model.encode(x)
-    if not isinstance(posterior, DiagonalNormal | FullNormal):
+    if type(posterior) not in LOCAL_FAMILIES:
         raise ConfigError(
             f"true posteriors are compared with the encoder's normal, but this encoder has a "
-            f"{type(posterior).__name__}; accepted: model.posterior 'diagonal-normal' and 'full-normal'."
+            f"{type(posterior).__name__}; accepted: model.posterior 'diagonal-normal', 'low-rank-normal' and "
+            "'full-normal'."
         )
     return posterior

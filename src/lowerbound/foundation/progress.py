@@ -11,7 +11,7 @@ class MeanTerms:
     elbo: float  # with rate 'none': minus the reconstruction error
     rate: float
     distortion: float
-    penalties: dict[str, float] = field(default_factory=dict)  # by name, unweighted
+    penalties: dict[str, float] = field(default_factory=dict)  # by name, unweighted; also the multiplier of rate 'geco'
 
 
 @dataclass(frozen=True, kw_only=True)

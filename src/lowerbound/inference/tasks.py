@@ -1,4 +1,4 @@
-"""Tasks of a trained model: sample, reconstruct, encode, interpolate, evaluate, compare, summarise layers."""
+"""Tasks of a trained model: sample, reconstruct, encode, interpolate, evaluate, summarise layers."""
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
@@ -19,13 +19,11 @@ from lowerbound.data.sources import SIZES, DataConfig, Splits, read_size
 from lowerbound.data.sources import load as load_data
 from lowerbound.data.splits import splits_for_evaluation
 from lowerbound.evaluation import generation
-from lowerbound.evaluation.comparison import Comparison
-from lowerbound.evaluation.comparison import compare as compare_results
 from lowerbound.evaluation.config import EvaluationConfig
 from lowerbound.evaluation.feature_samples import best_guess
 from lowerbound.evaluation.full_evaluation import evaluate_full
 from lowerbound.evaluation.quick_evaluation import BATCH_SIZE, score_examples
-from lowerbound.evaluation.results import ProgressCallback, Results, Score, read_results
+from lowerbound.evaluation.results import ProgressCallback, Results, Score
 from lowerbound.foundation import distributed
 from lowerbound.foundation.errors import DataError, UsageError
 from lowerbound.foundation.run_identity import RunPath, is_run, path_of
@@ -37,14 +35,13 @@ from lowerbound.inference.shards import PartResult, check_shards, job_of, write_
 from lowerbound.models.construction import build_model
 from lowerbound.models.vae import VAE
 from lowerbound.networks.layers import Layer, count_parameters
-from lowerbound.reporting import theme
-from lowerbound.reporting.comparison_plot import comparison_figure
+from lowerbound.probability.summaries import summary_of
 from lowerbound.reporting.tiles import as_png, compose, displayable, fit_tiles
 from lowerbound.runs.experiment import Settings, resolve
 from lowerbound.runs.inputs import STANDARD, InputOptions, read_inputs, read_one, run_of
 from lowerbound.runs.packed_inputs import Part
 from lowerbound.runs.preparation import choose_device
-from lowerbound.runs.run_data import own_splits, read_stored, splits_in_memory
+from lowerbound.runs.run_data import own_splits, splits_in_memory
 from lowerbound.runs.trained_model import TrainedModel, load
 from lowerbound.training.checkpoint import load_model, model_checksum
 
@@ -97,8 +94,10 @@ def sample(
     """
     place, trained = path_of(run), load(run)
     model = trained.vae
-    if model.is_deterministic:
-        raise UsageError(f"{place} is a deterministic autoencoder; it has no prior to sample from.")
+    if not model.has_prior:
+        raise UsageError(
+            f"{place} is a deterministic autoencoder; it has no prior to sample from. `lowerbound fit-prior` fits one."
+        )
     if trained.schema.layout != "image":
         path = out or folder or place / "samples.csv"
         check_suffix(path)
@@ -140,7 +139,7 @@ def reconstruct(
     if collection.unreadable:
         examples = examples.subset(np.setdiff1d(np.arange(len(examples)), list(collection.unreadable)))
     shown = scaled(examples.subset(np.arange(min(num_examples, len(examples)))))
-    expected = best_guess(model, model.decode(model.encode(shown).mean))
+    expected = best_guess(model, model.decode(model.encode(shown).centre))
     if is_image:
         pair = [generation.to_images(shown), generation.to_images(expected)]
         _save_grid(path, np.concatenate(pair), columns=len(shown))
@@ -158,7 +157,8 @@ def encode(
     shards: Path | None = None,
     progress: ProgressCallback = lambda stage, done, total: None,
 ) -> Encoded:
-    """Mean and log-variance of each example's posterior, its id and label, as .csv, .npz, .parquet or .json; or as a
+    """Each example's posterior (mean and log-variance; on a sphere, on a simplex and for codes the parameters of
+    `summary_of`), its id and label, as .csv, .npz, .parquet or .json; or as a
     folder `shards` of Parquet files, which several ranks write together.
 
     Rows of a table that could not be read, where those are skipped, keep their place without numbers.
@@ -187,12 +187,11 @@ def encoded_columns(model: VAE, part: Part) -> Columns:
     """The id, posterior and label of each example."""
     examples = part.examples
     posteriors = [model.given(batch.context).encode(batch.x) for batch in Batches(examples, BATCH_SIZE)]
-    columns = {"id": part.ids, "mean": torch.cat([posterior.mean for posterior in posteriors]).numpy()}
-    if not model.is_deterministic:
-        columns["log_variance"] = torch.cat([posterior.variance.log() for posterior in posteriors]).numpy()
-    for name in ("mean", "log_variance"):
-        if name in columns:
-            columns[name][list(part.collection.unreadable)] = np.nan
+    summaries = [summary_of(posterior) for posterior in posteriors]
+    columns: dict[str, Any] = {"id": part.ids}
+    for name in summaries[0]:
+        columns[name] = torch.cat([summary[name] for summary in summaries]).numpy()
+        columns[name][list(part.collection.unreadable)] = np.nan
     if examples.labels is not None:
         columns["label"] = labels_column(part.collection.label_names, np.asarray(examples.labels))
     return columns
@@ -207,7 +206,7 @@ def interpolate(
     options: InputOptions = STANDARD,
     out: Path | None = None,
 ) -> Path:
-    """The straight line in z between two examples, decoded: images as one picture, others as rows of a file."""
+    """The shortest path in z between two examples, decoded: images as one picture, others as rows of a file."""
     if num_examples < 2:
         raise UsageError(f"a line from one example to another needs at least 2 points, got {num_examples}.")
     trained = load(run)
@@ -215,7 +214,7 @@ def interpolate(
     path = out or path_of(run) / ("interpolation.png" if is_image else "interpolation.csv")
     check_output(path, [first, second], is_table=not is_image)
     begin, end = (scaled(read_one(trained, name, options))[0] for name in (first, second))
-    expected = best_guess(model, model.decode(generation.straight_line(model, begin, end, num_examples)))
+    expected = best_guess(model, model.decode(generation.path_between(model, begin, end, num_examples)))
     if is_image:
         return _save_grid(path, generation.to_images(expected), columns=num_examples)
     return _write_rows(path, trained.written(expected))
@@ -273,19 +272,6 @@ def _splits_for(model: TrainedModel, data: Any, labels: Any, factors: Any) -> Sp
     if len(collection.examples) < 2:
         raise DataError("an evaluation needs at least 2 examples; give more.")
     return splits_for_evaluation(collection, model.schema)
-
-
-def compare(runs: Sequence[RunPath], out: Path | None = None) -> Comparison:
-    """A comparison of runs, the first as the reference; with `out`, a plot of their differences is written there."""
-    paths = [path_of(run) for run in runs]
-    for path in paths:
-        read_stored(path)
-    if out is not None:
-        check_output(out, [], is_table=False)
-    comparison = compare_results([(path.name, read_results(path)) for path in paths])
-    if out is not None:
-        write_bytes(out, theme.png(comparison_figure(comparison)))
-    return comparison
 
 
 def summary(target: str, size: str = "28x28", channels: int = 1, settings: Settings | None = None) -> Summary:

@@ -1,7 +1,6 @@
 """build_model: a new VAE from its configuration, with weights from a generator; checks of parts before saving."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
 import torch
@@ -15,11 +14,9 @@ from lowerbound.models.config import PARTS, ModelConfig
 from lowerbound.models.vae import VAE, times
 from lowerbound.networks.architectures import FOR_IMAGES, NETWORKS
 from lowerbound.networks.initialisation import build
-from lowerbound.probability.kl import has_closed_form_kl
 from lowerbound.probability.likelihood import Likelihood
 from lowerbound.probability.parts import OWN, Part, plain_options
-from lowerbound.probability.posteriors import Posterior
-from lowerbound.probability.priors import Prior
+from lowerbound.probability.posterior import Posterior
 from lowerbound.probability.table_likelihood import TableLikelihood
 
 MEAN_RANGE = (0.001, 0.999)
@@ -51,8 +48,6 @@ def build_model(
     architecture = NETWORKS[config.network]
     encoder = build(lambda: architecture.encoder(config, likelihood.feature_shape, posterior.head_sizes), generator)
     decoder = build(lambda: architecture.decoder(config, likelihood.raw_shape), generator)
-    prior: Prior = build_part("prior", config)
-    prior.initialise(generator)
     if config.output_bias == "mean" and mean is not None:
         inner = mean.clamp(*MEAN_RANGE) if likelihood.is_within_unit_interval else mean
         decoder.start_at(likelihood.raw_of_mean(inner))
@@ -61,10 +56,15 @@ def build_model(
         event_shape=event_shape,
         encoder=encoder,
         posterior=posterior,
-        prior=prior,
+        prior=build_part("prior", config),
         decoder=decoder,
         likelihood=likelihood,
     )
+    if mean is not None and deviation is not None and likelihood.feature_range is not None:
+        start = likelihood.features(mean)
+        model.prior.standardise(start, likelihood.features(mean + deviation) - start)
+    model.posterior.initialise(generator)
+    model.prior.initialise(generator)
     # Channels last: the fastest layout for convolutions in oneDNN and cuDNN; dense weights are not affected.
     return model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
@@ -102,15 +102,6 @@ def build_part(kind: str, config: ModelConfig, shape: tuple[int, ...] | None = N
             f"name with lowerbound.register_{kind}."
         )
     return PARTS[kind][name](config.latent_dim if shape is None else shape, **getattr(config, f"{kind}_options"))
-
-
-def config_has_closed_form_kl(config: ModelConfig) -> bool:
-    """Whether KL(q(z|x) || p(z)) of the configured posterior and prior has a closed form."""
-    if OWN in (config.posterior, config.prior):
-        return False
-    small = replace(config, latent_dim=1)  # the families do not depend on it
-    posterior, prior = build_part("posterior", small), build_part("prior", small)
-    return has_closed_form_kl(posterior(torch.zeros(1, *posterior.raw_shape)), prior())
 
 
 def check_can_be_saved(model: VAE) -> None:

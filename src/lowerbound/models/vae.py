@@ -20,14 +20,20 @@ from lowerbound.foundation.seeding import Chance
 from lowerbound.foundation.text import pluralise, shortened
 from lowerbound.models.config import PARTS, ModelConfig
 from lowerbound.networks.layers import Layer, layer_table
-from lowerbound.probability.distributions import Distribution
+from lowerbound.probability.distributions import Distribution, Draws
 from lowerbound.probability.kl import has_closed_form_kl
 from lowerbound.probability.likelihoods import LIKELIHOODS, Likelihood
-from lowerbound.probability.parts import OWN, Part, name_of, plain_options
-from lowerbound.probability.posteriors import POSTERIORS, PointMassPosterior, Posterior
-from lowerbound.probability.priors import PRIORS, Prior
-from lowerbound.probability.samples import PosteriorSamples, draw
+from lowerbound.probability.parts import AUTO, OWN, Part, name_of, plain_options
+from lowerbound.probability.posterior import Posterior
+from lowerbound.probability.posteriors import POSTERIORS, PointMassPosterior
+from lowerbound.probability.prior import Prior
+from lowerbound.probability.priors import PRIORS
+from lowerbound.probability.samples import PosteriorSamples
+from lowerbound.probability.spaces import REAL, Space, check_same_space
 from lowerbound.probability.table_likelihood import TableLikelihood
+
+DEFAULT_PRIOR = "standard-normal"
+"""The prior of a configuration that names none; training a plain autoencoder does not use it."""
 
 Context = Shaped[Tensor, "batch *covariate"]
 """Labels or covariates, one for each example."""
@@ -51,7 +57,7 @@ class VAE(nn.Module):
         latent_dim: int = 0,
         likelihood: Likelihood | str = "bernoulli",
         posterior: Posterior | str = "diagonal-normal",
-        prior: Prior | str = "standard-normal",
+        prior: Prior | str = AUTO,
         config: ModelConfig | None = None,
     ) -> None:
         super().__init__()
@@ -64,10 +70,14 @@ class VAE(nn.Module):
         self.event_shape = tuple(event_shape)
         self.encoder = encoder
         self.posterior: Posterior = part_of("posterior", POSTERIORS, Posterior, posterior, num_latents)
-        self.prior: Prior = part_of("prior", PRIORS, Prior, prior, num_latents)
+        space = self.posterior.space
+        chosen = PRIORS[space.prior](num_latents, **space.prior_options) if prior == AUTO else prior
+        self.prior: Prior = part_of("prior", PRIORS, Prior, chosen, num_latents)
         self.decoder = decoder
         self.likelihood: Likelihood = part_of("likelihood", LIKELIHOODS, Likelihood, likelihood, self.event_shape)
         self.config = config or own_config(num_latents, self.likelihood, self.prior, self.posterior)
+        check_same_space(self.config.posterior, space, self.config.prior, self.prior.space)
+        self.prior.bind(self)
         if config is None and not self.takes_context:  # the shape of a context is not known here
             self._check_shapes()
         elif self.takes_context and not _accepts_context(decoder):
@@ -82,6 +92,18 @@ class VAE(nn.Module):
     def latent_dim(self) -> int:
         """Number of latent dimensions."""
         return self.config.latent_dim
+
+    @property
+    def space(self) -> Space:
+        """The space that the latents lie in."""
+        return self.posterior.space
+
+    @property
+    def why_not_real(self) -> str:
+        """Why methods that need latents in R^D do not apply; empty if they do."""
+        if self.space == REAL:
+            return ""
+        return f"needs real latents, but those of posterior {self.config.posterior!r} are {self.space.about}"
 
     @property
     def takes_context(self) -> bool:
@@ -122,7 +144,7 @@ class VAE(nn.Module):
     @property
     def has_closed_form_kl(self) -> bool:
         """Whether KL(q(z|x) || p(z)) has a closed form for this posterior and prior."""
-        return has_closed_form_kl(self.posterior_of_zeros(), self.prior())
+        return has_closed_form_kl(self.posterior_of_zeros(), self.prior.family())
 
     def posterior_of_zeros(self) -> Distribution:
         """The posterior of one raw encoder output of zeros: which family it is, without an example."""
@@ -135,15 +157,23 @@ class VAE(nn.Module):
         """Whether the posterior is a point mass: a plain autoencoder, which has no ELBO."""
         return isinstance(self.posterior, PointMassPosterior)
 
+    @property
+    def has_prior(self) -> bool:
+        """Whether samples can be drawn: a plain autoencoder has a prior only if one was fitted to its codes."""
+        return not self.is_deterministic or self.config.prior != DEFAULT_PRIOR
+
     def encode(self, x: Float[Tensor, "batch *event"]) -> Distribution:
         """The posterior q(z|x), of batch shape [batch]; DataError for examples of another shape."""
         # A dense encoder would silently flatten channels-last images.
         if tuple(x.shape[1:]) != self.event_shape:
             raise DataError(f"expected examples N×{times(self.event_shape)}, got {times(x.shape)}.")
-        # Densities are computed in the precision of x, even if the layers used another one.
-        features = self.likelihood.features(x)
-        raw = self.encoder(features, self._context_of(len(x))) if self.takes_context else self.encoder(features)
-        distribution: Distribution = self.posterior(raw.to(x.dtype))
+        return self.posterior_of_features(self.likelihood.features(x))
+
+    def posterior_of_features(self, features: Float[Tensor, "batch *features"]) -> Distribution:
+        """The posterior at the encoder's input, which the likelihood computes from x; of batch shape [batch]."""
+        raw = self.encoder(features, self._context_of(len(features))) if self.takes_context else self.encoder(features)
+        # Densities are computed in the precision of the input, even if the layers used another one.
+        distribution: Distribution = self.posterior(raw.to(features.dtype))
         return distribution
 
     def decode(self, z: Float[Tensor, "*batch latent"]) -> Distribution:
@@ -156,6 +186,11 @@ class VAE(nn.Module):
         distribution: Distribution = self.likelihood(raw.reshape(*z.shape[:-1], *raw.shape[1:]))
         return distribution
 
+    def check_codes(self, z: Float[Tensor, "n latent"]) -> None:
+        """DataError for codes that do not lie in the model's space, such as one on a sphere that has not length 1."""
+        if problem := self.space.problem(z):
+            raise DataError(f"{problem}.")
+
     def sample_posterior(
         self, x: Float[Tensor, "batch *event"], generator: Chance, num_samples: int = 1, through_draws: bool = True
     ) -> PosteriorSamples:
@@ -164,9 +199,10 @@ class VAE(nn.Module):
         Gradients pass through the draws to the posterior's parameters, unless `through_draws` is false.
         """
         posterior = self.encode(x)
-        z = draw(posterior, generator, num_samples)
-        z = z if through_draws else z.detach()
-        return PosteriorSamples.of_one_group(z, self.decode(z).log_prob(x), posterior, self.prior())
+        draws = posterior.draw(generator, num_samples)
+        # A log-density that came with the draw is differentiated through it.
+        draws = draws if through_draws else Draws(draws.value.detach())
+        return PosteriorSamples.of_one_group(draws, self.decode(draws.value).log_prob(x), posterior, self.prior())
 
     def log_joint(
         self, x: Float[Tensor, "batch *event"], z: Float[Tensor, "*sample batch latent"]
@@ -186,9 +222,9 @@ class VAE(nn.Module):
     def reconstruct(
         self, x: Float[Tensor, "batch *event"], generator: Chance | None = None
     ) -> Float[Tensor, "batch *event"]:
-        """The mean of p(x|z) at the posterior's mean or, with a generator, at one draw from the posterior."""
+        """The mean of p(x|z) at the posterior's centre or, with a generator, at one draw from the posterior."""
         posterior = self.encode(x)
-        z = posterior.mean if generator is None else draw(posterior, generator, 1)[0]
+        z = posterior.centre if generator is None else posterior.draw(generator, 1).value[0]
         return self.decode(z).mean
 
     def generate(

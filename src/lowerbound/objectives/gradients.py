@@ -16,6 +16,7 @@ from lowerbound.probability.samples import PosteriorSamples
 
 LogWeight = Callable[[PosteriorSamples], Float[Tensor, "sample batch"]]
 Estimator = Callable[[PosteriorSamples, Bound, LogWeight], Float[Tensor, " batch"]]
+Signal = Callable[[Bound, Float[Tensor, "sample batch"]], Float[Tensor, "sample batch"]]
 
 
 @dataclass(frozen=True)
@@ -56,18 +57,47 @@ def doubly_reparameterized(samples: PosteriorSamples, bound: Bound, log_weight: 
 
 
 def score_function(samples: PosteriorSamples, bound: Bound, log_weight: LogWeight) -> Float[Tensor, " batch"]:
-    """For non-differentiable draws: log-weights, minus the mean of the other draws, times the score of q.
+    """For non-differentiable draws: what each draw adds to the bound, times the score of q; see `leave_one_out`.
 
-    Source: Mnih and Gregor, "Neural Variational Inference and Learning", arXiv:1402.0030, Equation 8; the leave-one-out
-    baseline is that of Mnih and Rezende, arXiv:1602.06725, Section 2.4.
+    Source: Mnih and Gregor, "Neural Variational Inference and Learning", arXiv:1402.0030, Equation 8; for the
+    importance-weighted bound it is VIMCO: Mnih and Rezende, "Variational Inference for Monte Carlo Objectives",
+    arXiv:1602.06725, Section 2.4.
+    """
+    return score_surrogate(samples, bound, log_weight, leave_one_out)
+
+
+def score_surrogate(
+    samples: PosteriorSamples, bound: Bound, log_weight: LogWeight, signal_of: Signal
+) -> Float[Tensor, " batch"]:
+    """The score-function estimator with the learning signals of `signal_of`, one for each draw.
+
+    A signal is the bound minus a baseline that does not depend on its draw: any such baseline is unbiased.
     """
     log_weights = log_weight(samples)
-    learning_signal = log_weights.detach()
-    num_samples = len(learning_signal)
-    if num_samples > 1:
-        others = (learning_signal.sum(dim=0) - learning_signal) / (num_samples - 1)
-        learning_signal = learning_signal - others
-    return bound(log_weights) + (learning_signal * samples.log_posterior).mean(dim=0)
+    signal = signal_of(bound, log_weights.detach())
+    return bound(log_weights) + (signal * samples.log_posterior).sum(dim=0)
+
+
+def leave_one_out(bound: Bound, log_weights: Float[Tensor, "sample batch"]) -> Float[Tensor, "sample batch"]:
+    """The bound minus that with the draw's log-weight replaced by the mean of the others; one draw has no baseline.
+
+    The mean of log-weights is the geometric mean of weights, as in Mnih and Rezende, arXiv:1602.06725, Section 2.4.
+    """
+    num_samples = len(log_weights)
+    if num_samples == 1:
+        return bound(log_weights).unsqueeze(0)
+    others = (log_weights.sum(dim=0) - log_weights) / (num_samples - 1)
+    return bound(log_weights) - bounds_with_replaced(bound, log_weights, others)
+
+
+def bounds_with_replaced(
+    bound: Bound, log_weights: Float[Tensor, "sample batch"], others: Float[Tensor, "sample batch"]
+) -> Float[Tensor, "sample batch"]:
+    """For each draw the bound with its log-weight replaced by another, and those of all other draws as they are."""
+    num_samples = len(log_weights)
+    replaced = log_weights.unsqueeze(1).repeat(1, num_samples, 1)
+    replaced.diagonal().copy_(others.T)
+    return bound(replaced.flatten(1)).unflatten(0, (num_samples, -1))
 
 
 GRADIENTS: dict[str, Gradient] = {

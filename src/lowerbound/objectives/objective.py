@@ -1,28 +1,41 @@
-"""Objective and Loss: bound, gradient, rate and penalties combined; refused combinations; named objectives.
+"""Objective and Loss: bound, gradient, rate and penalties combined.
 
     objective = bound(log p(x|z) - weight * rate) - sum of weight * penalty,   in nats per example
 
 The sign changes only here: `Loss.value` is minimised, and everything else is a bound in nats, where higher is better.
-The objective of a paper is an entry in `OBJECTIVES`, a choice of parts. The true ELBO, rate and distortion are always
+The objective of a paper is a choice of parts, an entry in `presets`. The true ELBO, rate and distortion are always
 reported.
 """
 
 import math
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import Any
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from lowerbound.foundation.errors import ConfigError, UnknownName
-from lowerbound.objectives.bounds import BOUNDS
+from lowerbound.foundation.progress import MeanTerms
+from lowerbound.foundation.seeding import generator
+from lowerbound.models.families import Families
+from lowerbound.objectives.bounds import BOUNDS, ENCODER_BOUNDS, Bound
+from lowerbound.objectives.combinations import refuse_unfit_families, refuse_wrong_combinations
 from lowerbound.objectives.gradients import GRADIENTS
+from lowerbound.objectives.options import Option, check_options, option
 from lowerbound.objectives.penalties import PENALTIES, PenaltyContext
-from lowerbound.objectives.rates import RATES, true_rate
+from lowerbound.objectives.rates import OF_BATCH, RATES, Scale, true_rate
+from lowerbound.objectives.state import ObjectiveState, StatePart
+from lowerbound.objectives.two_bounds import two_bounds
 from lowerbound.probability.samples import PosteriorSamples
 
 TERMS = ("objective", "elbo", "rate", "distortion")
 """Names of the terms that every objective has; those of its penalties follow."""
+
+GECO_VIOLATION = 100.0
+"""What a nat of distortion above the allowed one costs, in nats of rate, when the best epoch is chosen."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,27 +64,36 @@ class Objective:
     """Choices of bound, rate and penalties by name; also the `objective` section of a configuration."""
 
     bound: str = "elbo"
+    bound_options: dict[str, Option] = field(default_factory=dict)
     gradient: str = "reparameterized"
     rate: str = "auto"  # closed form if posterior and prior have one, else Monte Carlo
-    rate_weight: float = 1.0  # β
-    rate_warm_up: float = 0.0  # epochs in which the rate's weight rises linearly from 0
+    rate_options: dict[str, Option] = field(default_factory=dict)
+    rate_weight: float = 1.0  # β; γ of rate 'capacity'
+    rate_warm_up: float = 0.0  # epochs in which the rate's weight, or its capacity, rises linearly from 0
+    rate_cycles: int = 1  # equal parts of the training, each of which starts with the warm-up
     num_samples: int = 1  # draws for each example
     penalties: dict[str, float] = field(default_factory=dict)  # weight by name
+    penalty_options: dict[str, dict[str, Option]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        for key, table in (("bound", BOUNDS), ("gradient", GRADIENTS), ("rate", RATES)):
+        tables: dict[str, Mapping[str, Any]] = {"bound": BOUNDS, "gradient": GRADIENTS, "rate": RATES}
+        for key, table in tables.items():
             if getattr(self, key) not in table:
                 raise UnknownName(f"objective.{key}", getattr(self, key), table)
+        for key in ("bound", "rate"):
+            name = getattr(self, key)
+            check_options(f"objective.{key}_options", tables[key][name], name, getattr(self, f"{key}_options"))
         if not 0 <= self.rate_weight < math.inf:
             raise ConfigError(f"objective.rate_weight needs a finite number of at least 0, got {self.rate_weight:g}.")
         if not 0 <= self.rate_warm_up < math.inf:
             raise ConfigError(
                 f"objective.rate_warm_up needs at least 0 epochs, a finite number, got {self.rate_warm_up:g}."
             )
-        if self.num_samples < 1:
-            raise ConfigError(f"objective.num_samples needs at least 1, got {self.num_samples}.")
-        _check_penalties(self.penalties)
-        _refuse_wrong_combinations(self)
+        for key in ("num_samples", "rate_cycles"):
+            if getattr(self, key) < 1:
+                raise ConfigError(f"objective.{key} needs at least 1, got {getattr(self, key)}.")
+        _check_penalties(self.penalties, self.penalty_options)
+        refuse_wrong_combinations(self)
 
     @property
     def through_draws(self) -> bool:
@@ -81,50 +103,121 @@ class Objective:
     @property
     def _needs_draws(self) -> bool:
         """Whether log q(z|x) of each draw is needed, as for importance weights and some gradients."""
-        return self.bound == "iwae" or self.gradient in ("stl", "dreg")
+        return self.bound != "elbo" or self.gradient in ("stl", "dreg")
+
+    @property
+    def is_of_batch(self) -> bool:
+        """Whether the objective compares the examples of a batch with each other, or averages over them."""
+        return bool(self.penalties) or self.rate in OF_BATCH
+
+    @property
+    def extra_names(self) -> tuple[str, ...]:
+        """Names of the numbers that are logged beside TERMS: penalties, and the multiplier of rate 'geco'."""
+        return (*self.penalties, *([self.rate] if self.rate in self._stateful() else []))
 
     @property
     def term_names(self) -> tuple[str, ...]:
-        """Names of the terms that training logs, with those of penalties last."""
-        return (*TERMS, *self.penalties)
+        """Names of everything that training logs."""
+        return (*TERMS, *self.extra_names)
+
+    def new_state(self, latent_dim: int, seed: int, device: torch.device | str = "cpu") -> ObjectiveState:
+        """The state of the rates and penalties that have one, before the first step."""
+        parts = {
+            name: row(latent_dim, generator(seed, f"objective/{name}"), **options)
+            for name, (row, options) in self._stateful().items()
+        }
+        return ObjectiveState(parts).to(device)
+
+    def _stateful(self) -> dict[str, tuple[type[StatePart], Mapping[str, Option]]]:
+        """Rows that are classes, by name, with their options."""
+        rows: dict[str, tuple[Any, Mapping[str, Option]]] = {
+            self.rate: (RATES[self.rate], self.rate_options),
+            **{name: (PENALTIES[name], self.penalty_options.get(name, {})) for name in self.penalties},
+        }
+        return {name: row for name, row in rows.items() if isinstance(row[0], type)}
 
     def __call__(
-        self,
-        samples: PosteriorSamples,
-        rate_scale: float | Float[Tensor, ""] = 1.0,
-        context: PenaltyContext | None = None,
+        self, samples: PosteriorSamples, rate_scale: Scale = 1.0, context: PenaltyContext | None = None
     ) -> Loss:
-        """The loss for given draws; `rate_scale` in [0, 1] is the warm-up's factor; penalties need a `context`."""
+        """The loss for given draws; `rate_scale` in [0, 1] is the warm-up's factor.
 
-        charge = RATES["monte-carlo" if self.rate == "auto" and self._needs_draws else self.rate]
+        Penalties, and rates with a state, need a `context` (ConfigError without one).
+        """
+        charge = self._charge(context)
 
         def log_weight(draws: PosteriorSamples) -> Tensor:
-            return draws.log_likelihood - rate_scale * self.rate_weight * charge(draws)
+            return draws.log_likelihood - self.rate_weight * charge(draws, rate_scale)
 
-        bound = BOUNDS[self.bound]
-        surrogate = GRADIENTS[self.gradient].surrogate(samples, bound, log_weight)
+        bound: Bound = partial(BOUNDS[self.bound], **self.bound_options)
+        if self.bound in ENCODER_BOUNDS:
+            surrogate = two_bounds(samples, bound, partial(ENCODER_BOUNDS[self.bound], **self.bound_options))
+        else:
+            surrogate = GRADIENTS[self.gradient].surrogate(samples, bound, log_weight)
         penalties = self._penalties(samples, context)
         charged = sum(weight * penalties[name] for name, weight in self.penalties.items())
         with torch.no_grad():
-            objective = surrogate if self.gradient == "reparameterized" else bound(log_weight(samples))
+            is_value = self.gradient == "reparameterized" and self.bound not in ENCODER_BOUNDS
+            objective = surrogate if is_value else bound(log_weight(samples))
             rate = torch.zeros_like(objective) if self.rate == "none" else true_rate(samples)
         return Loss(
             value=charged - surrogate.mean(),
             objective=(objective - charged).detach(),
             distortion=-samples.log_likelihood.detach().mean(dim=0),
             rate=rate,
-            penalties={name: value.detach() for name, value in penalties.items()},
+            penalties={name: value.detach() for name, value in (penalties | self._logged(context)).items()},
         )
+
+    def watched(self, validation: MeanTerms) -> float:
+        """What the best epoch is chosen by, in nats, higher is better: the mean objective on the validation split.
+
+        With rate 'geco', whose multiplier differs between epochs, it is minus the rate, and minus GECO_VIOLATION times
+        the distortion above the allowed one.
+        """
+        if self.rate != "geco":
+            return validation.objective
+        allowed = float(option(RATES["geco"], self.rate_options, "distortion"))
+        return -validation.rate - GECO_VIOLATION * max(0.0, validation.distortion - allowed)
+
+    def _charge(self, context: PenaltyContext | None) -> Callable[[PosteriorSamples, Scale], Tensor]:
+        name = "monte-carlo" if self.rate == "auto" and self._needs_draws else self.rate
+        if name in self._stateful():
+            return self._part(name, context)
+        rate: Callable[[PosteriorSamples, Scale], Tensor] = partial(RATES[name], **self.rate_options)  # type: ignore[assignment]
+        return rate
+
+    def _part(self, name: str, context: PenaltyContext | None) -> Any:
+        if context is None or context.state is None:
+            raise ConfigError(
+                f"an objective with {name!r} needs a PenaltyContext with a state, from Objective.new_state (training "
+                "passes one)."
+            )
+        return context.state.parts[name]
+
+    def _logged(self, context: PenaltyContext | None) -> dict[str, Tensor]:
+        if context is None or context.state is None:
+            return {}
+        numbers = {name: part.logged for name, part in context.state.parts.items()}
+        return {name: number for name, number in numbers.items() if number is not None}
 
     def _penalties(self, samples: PosteriorSamples, context: PenaltyContext | None) -> dict[str, Tensor]:
         if self.penalties and context is None:
             raise ConfigError("an objective with penalties needs a PenaltyContext (training passes one).")
-        values = {name: PENALTIES[name](samples, context) for name in self.penalties if context is not None}
+        stateful, values = self._stateful(), {}
+        for name in self.penalties:
+            options = self.penalty_options.get(name, {})
+            row: Any = self._part(name, context) if name in stateful else partial(PENALTIES[name], **options)
+            values[name] = row(samples, context)
         for name, value in values.items():
             if not isinstance(value, Tensor) or value.numel() != 1:
                 came = f"a tensor of shape {tuple(value.shape)}" if isinstance(value, Tensor) else repr(value)
                 raise ConfigError(f"penalty {name!r} must return a tensor with one number, got {came}.")
         return {name: value.reshape(()) for name, value in values.items()}
+
+    def fitted_to(self, families: Families) -> "Objective":
+        """The objective for a posterior and prior, with rate 'auto' replaced; ConfigError if it does not fit them."""
+        self.check_posterior(families.posterior_name)
+        refuse_unfit_families(self, families)
+        return self.resolved(families.posterior_name, families.has_closed_form_kl)
 
     def resolved(self, posterior: str, has_closed_form: bool) -> "Objective":
         """The objective with rate 'auto' replaced, depending on whether the model's KL has a closed form.
@@ -154,44 +247,16 @@ class Objective:
             raise ConfigError(f"model.posterior {posterior!r} does not fit objective.rate {self.rate!r}: {reason}.")
 
 
-def _check_penalties(penalties: dict[str, float]) -> None:
+def _check_penalties(penalties: dict[str, float], options: dict[str, dict[str, Option]]) -> None:
     for name, weight in penalties.items():
         if name not in PENALTIES:
             raise UnknownName("objective.penalties", name, PENALTIES)
         if not 0 <= weight < math.inf:
             raise ConfigError(f"objective.penalties.{name} needs a finite weight of at least 0, got {weight:g}.")
-
-
-def _refuse_wrong_combinations(objective: Objective) -> None:
-    """Refuse combinations that would be silently wrong, with the reason."""
-    bound, gradient, rate = objective.bound, objective.gradient, objective.rate
-    if bound == "iwae" and rate == "analytic":
-        raise ConfigError(
-            "bound 'iwae' with rate 'analytic' is not a lower bound: the closed-form KL is the same for every draw, "
-            "and weights without their own log q can exceed log p(x); use rate 'monte-carlo'."
-        )
-    if bound == "iwae" and rate == "none":
-        raise ConfigError("bound 'iwae' needs log q(z|x) in its weights; use rate 'monte-carlo', not 'none'.")
-    if gradient in ("stl", "dreg") and rate not in ("monte-carlo", "auto"):
-        raise ConfigError(f"gradient {gradient!r} changes how log q(z|x) of each draw is differentiated, which rate "
-                          f"{rate!r} does not contain; use rate 'monte-carlo'.")  # fmt: skip
-    if gradient == "stl" and bound == "iwae":
-        raise ConfigError("gradient 'stl' is biased for bound 'iwae'; use gradient 'dreg'.")
-    if gradient == "dreg" and bound != "iwae":
-        raise ConfigError(f"gradient 'dreg' needs bound 'iwae', got {bound!r}; for the ELBO use gradient 'stl'.")
-    if gradient == "dreg" and (objective.rate_weight != 1 or objective.rate_warm_up):
-        raise ConfigError("gradient 'dreg' is biased unless the rate's weight is 1 throughout; use 'reparameterized'.")
-    if gradient == "score-function" and (bound != "elbo" or rate == "none"):
-        raise ConfigError("gradient 'score-function' needs bound 'elbo' and a posterior with a density; for bound "
-                          "'iwae' use gradient 'dreg'.")  # fmt: skip
-
-
-OBJECTIVES: dict[str, Objective] = {
-    "vae": Objective(),
-    "beta-vae": Objective(rate_weight=4.0),  # Higgins et al., "beta-VAE", 2017
-    "autoencoder": Objective(rate="none"),
-    "iwae": Objective(bound="iwae", rate="monte-carlo", num_samples=50),  # Burda et al., arXiv:1509.00519
-    "sticking-the-landing": Objective(gradient="stl", rate="monte-carlo"),  # Roeder et al., arXiv:1703.09194
-    "dreg": Objective(bound="iwae", gradient="dreg", rate="monte-carlo", num_samples=50),  # Tucker et al., 1810.04152
-    "score-function": Objective(gradient="score-function", rate="monte-carlo", num_samples=8),  # Mnih, 1402.0030
-}
+        check_options(f"objective.penalty_options.{name}", PENALTIES[name], name, options.get(name, {}))
+    for name in options:
+        if name not in penalties:
+            raise ConfigError(
+                f"objective.penalty_options.{name} has no effect, because objective.penalties.{name} has no weight; "
+                f"add --set objective.penalties.{name}=WEIGHT."
+            )

@@ -1,43 +1,153 @@
-"""Rates: estimates of KL(q(z|x) || p(z)) per draw, in nats: auto, analytic, Monte Carlo, none.
+"""Rates: what an objective charges for the latents, in nats: KL(q(z|x) || p(z)) exactly or by draws, or a form of it.
 
-The mean of a rate over draws is the true KL(q(z|x) || p(z)), except for 'none', which is 0.
+A rate is called with the draws and the warm-up's factor in [0, 1], and returns the charge of each draw. The plain ones
+('auto', 'analytic', 'monte-carlo') have the true KL as their mean at factor 1, 'none' is 0, and the others change it on
+purpose. Whatever is charged, the true rate is reported beside it.
 """
 
 from collections.abc import Callable
+from typing import Annotated
 
 import torch
 from jaxtyping import Float
-from torch import Tensor
+from torch import Generator, Tensor
 
+from lowerbound.foundation.errors import ConfigError
+from lowerbound.objectives.options import Range
+from lowerbound.objectives.state import StatePart
+from lowerbound.probability.kl import elementwise_kl, has_elementwise_kl
 from lowerbound.probability.samples import PosteriorSamples
 
-Rate = Callable[[PosteriorSamples], Float[Tensor, "sample batch"]]
+Scale = float | Float[Tensor, ""]
+Rate = Callable[..., Float[Tensor, "sample batch"]]
 
 
-def auto(samples: PosteriorSamples) -> Float[Tensor, "sample batch"]:
+def auto(samples: PosteriorSamples, scale: Scale = 1.0) -> Float[Tensor, "sample batch"]:
     """The closed form if posterior and prior have one, else the Monte Carlo estimate."""
-    return analytic(samples) if samples.has_closed_form_kl else monte_carlo(samples)
+    return (analytic if samples.has_closed_form_kl else monte_carlo)(samples, scale)
 
 
-def analytic(samples: PosteriorSamples) -> Float[Tensor, "sample batch"]:
+def analytic(samples: PosteriorSamples, scale: Scale = 1.0) -> Float[Tensor, "sample batch"]:
     """KL(q || p) in closed form, the same for every draw; ConfigError if there is none.
 
     Source: Kingma and Welling, arXiv:1312.6114, Equation 7 and Appendix B.
     """
-    return samples.kl.expand_as(samples.log_likelihood)
+    return scale * samples.kl.expand_as(samples.log_likelihood)
 
 
-def monte_carlo(samples: PosteriorSamples) -> Float[Tensor, "sample batch"]:
+def monte_carlo(samples: PosteriorSamples, scale: Scale = 1.0) -> Float[Tensor, "sample batch"]:
     """log q(z|x) - log p(z) at each draw: unbiased for the KL, with Monte Carlo noise.
 
     Source: Kingma and Welling, arXiv:1312.6114, Equation 6.
     """
-    return samples.log_posterior - samples.log_prior
+    return scale * (samples.log_posterior - samples.log_prior)
 
 
-def none(samples: PosteriorSamples) -> Float[Tensor, "sample batch"]:
+def none(samples: PosteriorSamples, scale: Scale = 1.0) -> Float[Tensor, "sample batch"]:
     """Zero, for a plain autoencoder."""
     return torch.zeros_like(samples.log_likelihood)
+
+
+def free_bits(
+    samples: PosteriorSamples, scale: Scale = 1.0, *, nats: Annotated[float, Range(0)] = 0.25
+) -> Float[Tensor, "sample batch"]:
+    """sum_d max(nats, KL_d), with KL_d the mean over the batch of latent d's: below `nats` it has no gradient.
+
+    Needs a KL that is a sum over latents (ConfigError otherwise: use 'free-bits-total').
+
+    Source: Kingma et al., "Improved Variational Inference with Inverse Autoregressive Flow", arXiv:1606.04934,
+    with every latent as a group.
+    """
+    for group in samples.groups:
+        if not has_elementwise_kl(group.posterior, group.prior):
+            raise ConfigError(
+                f"rate 'free-bits' needs a KL that is a sum over latents, which {type(group.posterior).__name__} and "
+                f"{type(group.prior).__name__} do not have; use rate 'free-bits-total'."
+            )
+    of_latents = [elementwise_kl(group.posterior, group.prior).mean(0) for group in samples.groups]
+    return scale * _same_for_all(samples, torch.cat(of_latents).clamp(min=nats).sum())
+
+
+def free_bits_total(
+    samples: PosteriorSamples, scale: Scale = 1.0, *, nats: Annotated[float, Range(0)] = 2.0
+) -> Float[Tensor, "sample batch"]:
+    """max(nats, KL), with KL the mean over the batch: as 'free-bits', with all latents as one group."""
+    return scale * _same_for_all(samples, auto(samples).mean().clamp(min=nats))
+
+
+def capacity(
+    samples: PosteriorSamples, scale: Scale = 1.0, *, nats: Annotated[float, Range(0)] = 25.0
+) -> Float[Tensor, "sample batch"]:
+    """|KL - C|, with KL the mean over the batch and C = `nats` times the warm-up's factor; its weight is γ.
+
+    Source: Burgess et al., "Understanding disentangling in beta-VAE", arXiv:1804.03599, Section 5.
+    """
+    return _same_for_all(samples, (auto(samples).mean() - scale * nats).abs())
+
+
+def capacity_per_example(
+    samples: PosteriorSamples, scale: Scale = 1.0, *, nats: Annotated[float, Range(0)] = 25.0
+) -> Float[Tensor, "sample batch"]:
+    """|KL - C| of each example, which pushes every one of them to C nats, where 'capacity' pushes their mean."""
+    divergence = auto(samples).mean(0)
+    return (divergence - scale * nats).abs().expand_as(samples.log_likelihood)
+
+
+class Geco(StatePart):
+    """KL / λ: the least rate for a distortion of at most `distortion` nats, with a multiplier λ that learns.
+
+    After each step λ grows by the factor exp(speed * C), or shrinks, where C is a moving average of the batch's
+    distortion minus the allowed one. The published objective, KL + λ (distortion - allowed), is this one times λ.
+
+    Source: Rezende and Viola, "Taming VAEs", arXiv:1810.00597, Algorithm 1.
+    """
+
+    log_multiplier: Tensor
+    average: Tensor
+    num_steps: Tensor
+
+    def __init__(
+        self,
+        latent_dim: int,
+        generator: Generator,
+        *,
+        distortion: Annotated[float, Range()],
+        speed: Annotated[float, Range(1e-9, 1)] = 1e-3,
+        decay: Annotated[float, Range(0, 0.9999)] = 0.99,
+    ) -> None:
+        super().__init__()
+        self.distortion, self.speed, self.decay = distortion, speed, decay
+        for name in ("log_multiplier", "average", "num_steps"):
+            self.register_buffer(name, torch.zeros((), dtype=torch.float64))
+        self.violation: Tensor | None = None
+
+    @property
+    def logged(self) -> Float[Tensor, ""]:
+        """The multiplier."""
+        return self.log_multiplier.exp()
+
+    def forward(self, samples: PosteriorSamples, scale: Scale = 1.0) -> Float[Tensor, "sample batch"]:
+        """The charge of each draw."""
+        if torch.is_grad_enabled():
+            self.violation = -samples.log_likelihood.detach().double().mean() - self.distortion
+        return scale * auto(samples) * (-self.log_multiplier).exp().to(samples.log_likelihood)
+
+    @torch.no_grad()
+    def update(self) -> None:
+        """Move the multiplier by the distortion of the last batch; a step changes it by at most a tenth."""
+        if self.violation is None:
+            return
+        keep = self.decay if self.num_steps > 0 else 0.0
+        self.average.copy_(keep * self.average + (1 - keep) * self.violation)
+        self.log_multiplier += (self.speed * self.average).clamp(-0.1, 0.1)
+        self.log_multiplier.clamp_(-LARGEST_LOG_MULTIPLIER, LARGEST_LOG_MULTIPLIER)
+        self.num_steps += 1
+        self.violation = None
+
+
+def described(name: str) -> str:
+    """A rate in words; its name if it is a row of your own."""
+    return IN_WORDS.get(name, name)
 
 
 def true_rate(samples: PosteriorSamples) -> Float[Tensor, " batch"]:
@@ -45,9 +155,35 @@ def true_rate(samples: PosteriorSamples) -> Float[Tensor, " batch"]:
     return auto(samples).mean(dim=0).detach()
 
 
-RATES: dict[str, Rate] = {
-    "auto": auto,
-    "analytic": analytic,
-    "monte-carlo": monte_carlo,
-    "none": none,
+def _same_for_all(samples: PosteriorSamples, value: Float[Tensor, ""]) -> Float[Tensor, "sample batch"]:
+    return value.expand_as(samples.log_likelihood)
+
+
+LARGEST_LOG_MULTIPLIER = 14.0
+
+PLAIN: dict[str, Rate] = {"auto": auto, "analytic": analytic, "monte-carlo": monte_carlo, "none": none}
+"""Rates that are the KL itself, or nothing: any bound and gradient estimator can have them."""
+
+RATES: dict[str, Rate | type[StatePart]] = {
+    **PLAIN,
+    "free-bits": free_bits,
+    "free-bits-total": free_bits_total,
+    "capacity": capacity,
+    "capacity-per-example": capacity_per_example,
+    "geco": Geco,
 }
+
+IN_WORDS = {
+    "analytic": "KL divergence in closed form",
+    "monte-carlo": "log q(z|x) − log p(z) at each draw (Monte Carlo)",
+    "none": "none, a plain autoencoder",
+    "free-bits": "KL divergence of each latent, free below objective.rate_options.nats (mean over the batch)",
+    "free-bits-total": "KL divergence, free below objective.rate_options.nats (mean over the batch)",
+    "capacity": "distance of the KL divergence from objective.rate_options.nats (mean over the batch)",
+    "capacity-per-example": "distance of every example's KL divergence from objective.rate_options.nats",
+    "geco": "KL divergence, divided by a multiplier that learns to reach objective.rate_options.distortion",
+}
+"""The rates as printed when a training starts; 'auto' is one of the others by then."""
+
+OF_BATCH = ("free-bits", "free-bits-total", "capacity", "geco")
+"""Rates that depend on a mean over the batch."""

@@ -15,8 +15,8 @@ from torch import Tensor
 from lowerbound.foundation.seeding import Chance
 from lowerbound.models.vae import VAE
 from lowerbound.objectives.rates import auto
-from lowerbound.probability.distributions import Distribution
-from lowerbound.probability.samples import PosteriorSamples, draw
+from lowerbound.probability.distributions import Distribution, Draws
+from lowerbound.probability.samples import PosteriorSamples
 
 Decode = Callable[[Float[Tensor, "batch latent"]], Distribution]
 
@@ -54,23 +54,23 @@ def estimate_terms(
 ) -> Terms:
     """Terms from `num_draws` draws z ~ q(z|x); pass `posterior` if q(z|x) is already computed."""
     posterior = model.encode(x) if posterior is None else posterior
-    return terms_of_draws(model, x, draw(posterior, chance, num_draws), posterior, model.decode)
+    return terms_of_draws(model, x, posterior.draw(chance, num_draws), posterior, model.decode)
 
 
 @torch.no_grad()
 def terms_of_draws(
     model: VAE,
     x: Float[Tensor, "batch *event"],
-    draws: Iterable[Float[Tensor, "batch latent"]],
+    draws: Iterable[Draws],
     posterior: Distribution,
     decode: Decode,
 ) -> Terms:
     """Terms at given draws, which are decoded one at a time, so that memory does not grow with their number."""
     log_likelihoods, rates = [], []
     prior: Distribution = model.prior()
-    for z in draws:
-        log_likelihood = decode(z).log_prob(x)
+    for one in draws:
+        log_likelihood = decode(one.value).log_prob(x)
         log_likelihoods.append(log_likelihood)
-        samples = PosteriorSamples.of_one_group(z[None], log_likelihood[None], posterior, prior)
+        samples = PosteriorSamples.of_one_group(one[None], log_likelihood[None], posterior, prior)
         rates.append(torch.zeros_like(log_likelihood) if model.is_deterministic else auto(samples)[0])
     return Terms(torch.stack(log_likelihoods), torch.stack(rates))

@@ -1,4 +1,4 @@
-"""Distribution (base class), DiagonalNormal, RescaledNormal, Bernoulli, PointMass: batches of distributions.
+"""Distribution (base class), Draws, DiagonalNormal, RescaledNormal, Bernoulli, PointMass: batches of distributions.
 
 A distribution has values of shape [*batch, *event]; its log-densities have shape [*batch], in nats, including all
 constants. They are in float64 whatever the type of the parameters, because a sum over an image needs more digits than
@@ -7,8 +7,8 @@ float32 has. Random numbers come from an explicit generator, which torch.distrib
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, fields, replace
 
 import torch
 from jaxtyping import Float
@@ -16,7 +16,7 @@ from torch import Generator, Tensor
 from torch.nn import functional as F
 
 from lowerbound.foundation.errors import ConfigError
-from lowerbound.foundation.seeding import RowNoise
+from lowerbound.foundation.seeding import Chance, RowNoise
 
 LOG_2_PI = math.log(2 * math.pi)
 
@@ -25,6 +25,33 @@ LARGEST_SINGLE = 8192.0
 
 TABLE_VALUES = 2**20
 """Values scored at once in a table of log-densities: 4 MiB in float32; a family needs about ten such arrays."""
+
+
+@dataclass(frozen=True, eq=False)
+class Draws:
+    """Values drawn from a batch of distributions, with their log-densities if those come with the draw.
+
+    A family whose density is expensive elsewhere, such as a flow, computes it where it draws; for any other it is None.
+    """
+
+    value: Float[Tensor, "*draw_and_event"]
+    log_density: Float[Tensor, "*draw"] | None = None  # in nats
+
+    def __len__(self) -> int:
+        return len(self.value)
+
+    def __getitem__(self, index: int | slice | tuple[int | slice, ...] | None) -> "Draws":
+        """Some of the draws, by indices of the axes of draws and batch."""
+        return Draws(self.value[index], None if self.log_density is None else self.log_density[index])
+
+    def __iter__(self) -> "Iterator[Draws]":
+        return (self[index] for index in range(len(self)))
+
+    @classmethod
+    def joined(cls, parts: "Sequence[Draws]", dim: int = 0) -> "Draws":
+        """Parts along one of the axes of draws and batch; they must be of one family."""
+        densities = [part.log_density for part in parts if part.log_density is not None]
+        return cls(torch.cat([part.value for part in parts], dim), torch.cat(densities, dim) if densities else None)
 
 
 class Distribution(ABC):
@@ -41,6 +68,12 @@ class Distribution(ABC):
     @abstractmethod
     def mode(self) -> Float[Tensor, "*batch_and_event"]:
         """Most probable value."""
+
+    @property
+    def centre(self) -> Float[Tensor, "*batch_and_event"]:
+        """The one value that stands for the distribution, such as the code of an example: the mean, unless a family
+        over a space that does not contain its means has another."""
+        return self.mean
 
     @property
     @abstractmethod
@@ -84,10 +117,17 @@ class Distribution(ABC):
         """Draws with noise that belongs to each row of a batch; ConfigError if the family does not implement it."""
         raise ConfigError(f"{type(self).__name__} does not implement sample_by_row.")
 
+    def draw(self, chance: Chance, num_samples: int) -> Draws:
+        """Draws from one stream for the batch, or with noise that belongs to its rows."""
+        if isinstance(chance, RowNoise):
+            return Draws(self.sample_by_row(chance, num_samples))
+        return Draws(self.sample(chance, num_samples))
+
     def detach(self) -> "Distribution":
         """The same distribution with detached parameters."""
-        parts = {name: part.detach() for name, part in vars(self).items() if isinstance(part, Tensor | Distribution)}
-        return replace(self, **parts)  # type: ignore[type-var]
+        parts = {field.name: getattr(self, field.name) for field in fields(self)}  # type: ignore[arg-type]
+        detached = {name: part.detach() for name, part in parts.items() if isinstance(part, Tensor | Distribution)}
+        return replace(self, **detached)  # type: ignore[type-var]
 
     def sum_event(self, elementwise: Float[Tensor, "*batch_and_event"]) -> Float[Tensor, "*batch"]:
         """Sum over the event's axes, in float64: elements are independent given the parameters."""

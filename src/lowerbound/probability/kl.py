@@ -12,7 +12,11 @@ from torch import Tensor
 
 from lowerbound.foundation.errors import ConfigError
 from lowerbound.probability.distributions import DiagonalNormal, Distribution
+from lowerbound.probability.low_rank_normal import LowRankNormal
 from lowerbound.probability.normals import FullNormal
+from lowerbound.probability.one_hot import CategoricalCodes, RelaxedCodes
+from lowerbound.probability.simplex import LogisticNormal
+from lowerbound.probability.sphere import PowerSpherical, UniformOnSphere, log_area
 
 Divergence = Callable[[Any, Any], Float[Tensor, "*batch"]]
 
@@ -62,6 +66,32 @@ def full_to_diagonal(posterior: FullNormal, prior: DiagonalNormal) -> Float[Tens
     return posterior.sum_event(0.5 * (squared * torch.exp(-prior.log_variance) - 1 - log_ratio))
 
 
+def low_rank_to_diagonal(posterior: LowRankNormal, prior: DiagonalNormal) -> Float[Tensor, "*batch"]:
+    """KL(q || p) for q with covariance S (I + V Vᵀ) S, by the matrix determinant lemma."""
+    squared = (posterior.mean - prior.mean) ** 2 + posterior.variance
+    traces = posterior.sum_event(squared * torch.exp(-prior.log_variance) - 1 + prior.log_variance)
+    return 0.5 * (traces - posterior.log_determinant)
+
+
+def between_codes(posterior: CategoricalCodes, prior: CategoricalCodes) -> Float[Tensor, "*batch"]:
+    """The sum over groups of Σ_k q_k log(q_k / p_k)."""
+    log_ratio = posterior.log_probabilities - prior.log_probabilities
+    return (posterior.log_probabilities.exp() * log_ratio).flatten(-2).sum(-1)
+
+
+def between_logistic_normals(posterior: LogisticNormal, prior: LogisticNormal) -> Float[Tensor, "*batch"]:
+    """That of the two normals: a KL divergence does not depend on the coordinates."""
+    return diagonal_to_diagonal(posterior.normal, prior.normal)
+
+
+def power_spherical_to_uniform(posterior: PowerSpherical, prior: UniformOnSphere) -> Float[Tensor, "*batch"]:
+    """KL(q || p), the logarithm of the sphere's surface area minus the entropy of q.
+
+    Source: De Cao and Aziz, "The Power Spherical distribution", arXiv:2006.04437, Equation 19.
+    """
+    return log_area(len(prior.origin)) - posterior.entropy()
+
+
 def register_kl(posterior: type[Distribution], prior: type[Distribution], divergence: Divergence) -> None:
     """Add the closed form of KL(q || p) in nats for two distributions, such as those of your own parts.
 
@@ -85,4 +115,9 @@ def _no_closed_form(posterior: Distribution, prior: Distribution) -> ConfigError
 KL: dict[tuple[type[Distribution], type[Distribution]], Divergence] = {
     (DiagonalNormal, DiagonalNormal): diagonal_to_diagonal,
     (FullNormal, DiagonalNormal): full_to_diagonal,
+    (LowRankNormal, DiagonalNormal): low_rank_to_diagonal,
+    (PowerSpherical, UniformOnSphere): power_spherical_to_uniform,
+    (CategoricalCodes, CategoricalCodes): between_codes,
+    (RelaxedCodes, CategoricalCodes): between_codes,
+    (LogisticNormal, LogisticNormal): between_logistic_normals,
 }

@@ -81,6 +81,11 @@ class Likelihood(Part, ABC):
         """Shape of the encoder's input for one example."""
         return self.event_shape
 
+    @property
+    def feature_range(self) -> tuple[float, float] | None:
+        """Smallest and largest value of the encoder's input; None if it does not vary continuously."""
+        return (0.0, 1.0) if self.is_within_unit_interval else (-math.inf, math.inf)
+
     @abstractmethod
     def forward(self, raw: Float[Tensor, "*batch_and_raw"]) -> Distribution:
         """The distribution over examples given by a raw output."""

@@ -276,6 +276,10 @@ class CountLikelihood(Likelihood):
 
     name: str  # in LIKELIHOODS
 
+    @property
+    def feature_range(self) -> tuple[float, float]:
+        return 0.0, math.inf
+
     def features(self, x: Float[Tensor, "*batch_and_event"]) -> Float[Tensor, "*batch_and_features"]:
         return torch.log1p(x)
 

@@ -17,7 +17,7 @@ OWN = "own"
 """The name of an unregistered part: it works in memory, but a model that has one cannot be saved."""
 
 AUTO = "auto"
-"""The name that leaves a choice to the data; no part can have it."""
+"""The name that leaves a choice to the data or, for a prior, to the posterior; no part can have it."""
 
 Option = bool | int | float | str
 OptionCheck = Callable[[str, Any], None]

@@ -1,42 +1,36 @@
-"""Posteriors q(z|x) by name: diagonal normal, full-covariance normal, point mass; register_posterior.
+"""Posteriors q(z|x) by name: normals, flow (IAF), point mass, on the sphere, on the simplex, one-hot.
 
-A posterior maps raw encoder output to a distribution over latents. It states the shape that it needs (`raw_shape`), as
-a likelihood does for the decoder. Built-in encoders have one head for each of `head_sizes`.
+register_posterior adds one.
 """
 
-from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from typing import Any, ClassVar
 
+import torch
 from jaxtyping import Float
 from torch import Tensor
+from torch.nn import functional as F
 
-from lowerbound.probability.distributions import DiagonalNormal, Distribution, PointMass
+from lowerbound.probability.distributions import DiagonalNormal, PointMass
+from lowerbound.probability.iaf_posterior import InverseAutoregressivePosterior
+from lowerbound.probability.low_rank_normal import LowRankNormal
 from lowerbound.probability.normals import FullNormal, scale_tril_of
-from lowerbound.probability.parts import Part, register
+from lowerbound.probability.one_hot import CategoricalCodes, RelaxedCodes
+from lowerbound.probability.parts import check_number, register
+from lowerbound.probability.posterior import LOG_VARIANCE_BOUND, Posterior
+from lowerbound.probability.simplex import LogisticNormal
+from lowerbound.probability.spaces import SIMPLEX, SPHERE, OneHot, Space
+from lowerbound.probability.sphere import PowerSpherical
 
-LOG_VARIANCE_BOUND = 15.0
-"""Log-variances are clamped to ± this: beyond it exp overflows in half precision, and training cannot recover."""
+MAX_CONCENTRATION = 1e7
+"""Largest concentration on the sphere: an angle of about 3e-4, which float32 still resolves."""
 
+MAX_LOCATION, MAX_SIMPLEX_LOG_VARIANCE = 20.0, 4.0
+"""Largest coordinates of a location on the simplex, and their log-variance: draws within 6 standard deviations keep
+shares above e⁻⁸⁷, the smallest normal number of float32, in all but the farthest corners."""
 
-class Posterior(Part, ABC):
-    """A family q(z|x) over `latent_dim` latents."""
-
-    def __init__(self, latent_dim: int) -> None:
-        super().__init__()
-        self.latent_dim = latent_dim
-
-    @property
-    @abstractmethod
-    def raw_shape(self) -> tuple[int, ...]:
-        """Shape of the raw encoder output for one example."""
-
-    @property
-    def head_sizes(self) -> tuple[int, ...]:
-        """Output sizes of the encoder's heads; initial weights are drawn separately for each head."""
-        return self.raw_shape
-
-    @abstractmethod
-    def forward(self, raw: Float[Tensor, "*batch raw"]) -> Distribution:
-        """The distribution over latents given by a raw encoder output."""
+LEAST_LENGTH = 1e-6
+"""Length of a raw direction below which it has no direction, and the first axis replaces it."""
 
 
 class DiagonalNormalPosterior(Posterior):
@@ -53,6 +47,37 @@ class DiagonalNormalPosterior(Posterior):
     def forward(self, raw: Float[Tensor, "*batch raw"]) -> DiagonalNormal:
         mean, log_variance = raw.chunk(2, dim=-1)
         return DiagonalNormal(mean, log_variance.clamp(-LOG_VARIANCE_BOUND, LOG_VARIANCE_BOUND))
+
+
+class LowRankNormalPosterior(Posterior):
+    """N(mean, S (I + V Vᵀ) S) with S diagonal and V of `rank` columns: correlations of few directions.
+
+    The heads are the mean, log S², and V by row; with V = 0 this is the diagonal normal of the first two, and with as
+    many columns as latents every covariance is possible.
+
+    Source: Rezende, Mohamed and Wierstra, "Stochastic Backpropagation", arXiv:1401.4082, Section 4.3, which restricts
+    the precision to diagonal plus rank one.
+    """
+
+    accepted_options: ClassVar[dict[str, tuple[float, float]]] = {"rank": (1.0, 10_000.0)}
+
+    def __init__(self, latent_dim: int, rank: int = 2) -> None:
+        super().__init__(latent_dim)
+        check_number("rank", rank, *self.accepted_options["rank"])
+        self.rank = rank
+
+    @property
+    def raw_shape(self) -> tuple[int, ...]:
+        return (sum(self.head_sizes),)
+
+    @property
+    def head_sizes(self) -> tuple[int, ...]:
+        return self.latent_dim, self.latent_dim, self.latent_dim * self.rank
+
+    def forward(self, raw: Float[Tensor, "*batch raw"]) -> LowRankNormal:
+        mean, log_scale, factor = raw.split(self.head_sizes, dim=-1)
+        log_scale = log_scale.clamp(-LOG_VARIANCE_BOUND, LOG_VARIANCE_BOUND)
+        return LowRankNormal(mean, log_scale, factor.unflatten(-1, (self.latent_dim, self.rank)))
 
 
 class FullNormalPosterior(Posterior):
@@ -88,6 +113,110 @@ class PointMassPosterior(Posterior):
         return PointMass(raw)
 
 
+class PowerSphericalPosterior(Posterior):
+    """A unit vector around a mean direction; the heads are the direction, of any length, and the concentration.
+
+    The concentration is softplus(raw) + min_concentration: with 1, the default, the posterior of an example never
+    becomes uniform, where the direction would get no gradient (Davidson et al., arXiv:1804.00891, code of Section 5).
+
+    Source: De Cao and Aziz, "The Power Spherical distribution", arXiv:2006.04437.
+    """
+
+    space = SPHERE
+    accepted_options: ClassVar[dict[str, tuple[float, float]]] = {"min_concentration": (0.0, 1000.0)}
+
+    def __init__(self, latent_dim: int, min_concentration: float = 1.0) -> None:
+        super().__init__(latent_dim)
+        check_number("min_concentration", min_concentration, *self.accepted_options["min_concentration"])
+        self.min_concentration = min_concentration
+
+    @property
+    def raw_shape(self) -> tuple[int, ...]:
+        return (self.latent_dim + 1,)
+
+    @property
+    def head_sizes(self) -> tuple[int, ...]:
+        return self.latent_dim, 1
+
+    def forward(self, raw: Float[Tensor, "*batch raw"]) -> PowerSpherical:
+        direction, concentration = raw.split(self.head_sizes, dim=-1)
+        bounded = (F.softplus(concentration.squeeze(-1)) + self.min_concentration).clamp(max=MAX_CONCENTRATION)
+        return PowerSpherical(_unit(direction), bounded)
+
+
+class GumbelSoftmaxPosterior(Posterior):
+    """Groups of one-hot codes; the head has the logits of all categories.
+
+    In training mode draws are relaxed: the decoder sees points between the codes, and the objective is not a bound. In
+    evaluation mode draws are codes, so that every reported number is that of the discrete model. With
+    `straight_through` the decoder sees codes in training too, with the gradient of relaxed ones.
+
+    Source: Jang, Gu and Poole, arXiv:1611.01144; Maddison, Mnih and Teh, arXiv:1611.00712.
+    """
+
+    space = OneHot(10)  # that of the default options
+    accepted_options: ClassVar[dict[str, tuple[float, float]]] = {
+        "num_categories": (2.0, 100_000.0),
+        "temperature": (0.01, 100.0),
+    }
+    has_relaxed_draws = True
+
+    def __init__(
+        self, latent_dim: int, num_categories: int = 10, temperature: float = 1.0, straight_through: bool = False
+    ) -> None:
+        check_number("num_categories", num_categories, *self.accepted_options["num_categories"])
+        check_number("temperature", temperature, *self.accepted_options["temperature"])
+        self.space = OneHot(num_categories)
+        super().__init__(latent_dim)
+        self.num_categories, self.temperature = num_categories, temperature
+        self.straight_through = straight_through
+
+    @classmethod
+    def space_with(cls, options: Mapping[str, Any]) -> Space:
+        return OneHot(options.get("num_categories", cls.space.num_categories))
+
+    @property
+    def raw_shape(self) -> tuple[int, ...]:
+        return (self.latent_dim,)
+
+    def forward(self, raw: Float[Tensor, "*batch raw"]) -> CategoricalCodes:
+        logits = raw.unflatten(-1, (-1, self.num_categories))
+        if not self.training:
+            return CategoricalCodes(logits)
+        return RelaxedCodes(logits, temperature=self.temperature, straight_through=self.straight_through)
+
+
+class LogisticNormalPosterior(Posterior):
+    """Shares of `latent_dim` components that add up to 1; the heads are means and log-variances of one number less.
+
+    Source: Aitchison and Shen, "Logistic-normal distributions: some properties and uses", 1980; as a posterior,
+    Srivastava and Sutton, "Autoencoding Variational Inference For Topic Models", arXiv:1703.01488.
+    """
+
+    space = SIMPLEX
+
+    @property
+    def raw_shape(self) -> tuple[int, ...]:
+        return (2 * (self.latent_dim - 1),)
+
+    @property
+    def head_sizes(self) -> tuple[int, ...]:
+        return self.latent_dim - 1, self.latent_dim - 1
+
+    def forward(self, raw: Float[Tensor, "*batch raw"]) -> LogisticNormal:
+        location, log_variance = raw.chunk(2, dim=-1)
+        bounded = log_variance.clamp(-LOG_VARIANCE_BOUND, MAX_SIMPLEX_LOG_VARIANCE)
+        return LogisticNormal(location.clamp(-MAX_LOCATION, MAX_LOCATION), bounded)
+
+
+def _unit(vector: Float[Tensor, "*batch latent"]) -> Float[Tensor, "*batch latent"]:
+    """Vectors divided by their length; the first axis for a vector of zeros."""
+    length = torch.linalg.vector_norm(vector, dim=-1, keepdim=True)
+    first = torch.zeros_like(vector)
+    first[..., 0] = 1
+    return torch.where(length < LEAST_LENGTH, first, vector / length.clamp(min=LEAST_LENGTH))
+
+
 def register_posterior(name: str, posterior: type[Posterior]) -> None:
     """Register a posterior under a name for configurations and files; ConfigError for a name in use."""
     register("posterior", POSTERIORS, Posterior, name, posterior)
@@ -95,6 +224,11 @@ def register_posterior(name: str, posterior: type[Posterior]) -> None:
 
 POSTERIORS: dict[str, type[Posterior]] = {
     "diagonal-normal": DiagonalNormalPosterior,
+    "low-rank-normal": LowRankNormalPosterior,
     "full-normal": FullNormalPosterior,
+    "iaf": InverseAutoregressivePosterior,
     "point-mass": PointMassPosterior,
+    "power-spherical": PowerSphericalPosterior,
+    "gumbel-softmax": GumbelSoftmaxPosterior,
+    "logistic-normal": LogisticNormalPosterior,
 }

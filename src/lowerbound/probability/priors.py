@@ -1,54 +1,26 @@
-"""Priors p(z) by name: standard normal, mixture of normals; sampling with temperature, quantiles; register_prior."""
+"""Priors p(z) by name: normals, mixtures, VampPrior, flow, uniform distributions; register_prior."""
 
-from abc import ABC, abstractmethod
-from typing import ClassVar
+import math
+from collections.abc import Mapping
+from typing import Any, ClassVar
 
 import torch
 from jaxtyping import Float
-from torch import Generator, Tensor, nn
+from torch import Generator, Tensor
 
-from lowerbound.foundation.errors import ConfigError
-from lowerbound.foundation.seeding import generator
-from lowerbound.probability.distributions import DiagonalNormal, Distribution
-from lowerbound.probability.normals import MixtureOfNormals
-from lowerbound.probability.parts import Part, check_number, register
-from lowerbound.probability.posteriors import LOG_VARIANCE_BOUND
+from lowerbound.probability.distributions import DiagonalNormal
+from lowerbound.probability.flow_prior import FlowPrior
+from lowerbound.probability.mixture_prior import MixtureOfNormalsPrior
+from lowerbound.probability.one_hot import CategoricalCodes
+from lowerbound.probability.parts import check_number, register
+from lowerbound.probability.prior import Prior, quantiles_of
+from lowerbound.probability.simplex import LogisticNormal
+from lowerbound.probability.spaces import SIMPLEX, SPHERE, OneHot, Space
+from lowerbound.probability.sphere import UniformOnSphere
+from lowerbound.probability.vamp_prior import VampPrior
 
-
-class Prior(Part, ABC):
-    """A distribution over latents, with its parameters."""
-
-    def __init__(self, latent_dim: int) -> None:
-        super().__init__()
-        self.latent_dim = latent_dim
-
-    @abstractmethod
-    def forward(self) -> Distribution:
-        """p(z), of batch shape ()."""
-
-    def initialise(self, generator: Generator) -> None:
-        """Draw the initial values of learned parameters, if any."""
-
-    def sample(self, generator: Generator, num: int, temperature: float = 1.0) -> Float[Tensor, "num latent"]:
-        """Draws from p(z); ConfigError for a temperature other than 1 if the prior does not define one.
-
-        The first draws of a stream are the same however many follow.
-        """
-        if temperature != 1:
-            raise ConfigError(
-                f"{type(self).__name__} does not support a temperature other than 1, got {temperature:g}."
-            )
-        prior: Distribution = self()
-        return torch.cat([prior.sample(generator, 1) for _ in range(num)])
-
-    def log_prob(self, z: Float[Tensor, "*batch latent"]) -> Float[Tensor, "*batch"]:
-        """log p(z) in nats."""
-        prior: Distribution = self()
-        return prior.log_prob(z)
-
-    def quantiles(self, probabilities: Float[Tensor, " point"]) -> Float[Tensor, "point latent"] | None:
-        """Quantiles of each latent's marginal at these probabilities; None if unknown."""
-        return None
+LEAST_TEMPERATURE = 1e-30
+"""Replaces a temperature of 0, which has no logarithm."""
 
 
 class StandardNormalPrior(Prior):
@@ -68,48 +40,83 @@ class StandardNormalPrior(Prior):
         return temperature * super().sample(generator, num)
 
     def quantiles(self, probabilities: Float[Tensor, " point"]) -> Float[Tensor, "point latent"]:
-        return _quantiles(self(), probabilities, self.latent_dim)
+        return quantiles_of(self(), probabilities, self.latent_dim)
 
 
-class MixtureOfNormalsPrior(Prior):
-    """A learned mixture of diagonal normals; the temperature scales each component's standard deviation.
+class UniformOnSpherePrior(Prior):
+    """All unit vectors with the same density. There is no temperature."""
 
-    Source: Tomczak and Welling, "VAE with a VampPrior", arXiv:1705.07120, Section 2 (the mixture of Gaussians that the
-    VampPrior is compared with).
-    """
+    space = SPHERE
+    origin: Tensor
 
-    accepted_options: ClassVar[dict[str, tuple[float, float]]] = {"num_components": (1.0, 10_000.0)}
-
-    def __init__(self, latent_dim: int, num_components: int = 10) -> None:
+    def __init__(self, latent_dim: int) -> None:
         super().__init__(latent_dim)
-        check_number("num_components", num_components, *self.accepted_options["num_components"])
-        self.logits = nn.Parameter(torch.zeros(num_components))
-        self.means = nn.Parameter(torch.zeros(num_components, latent_dim))
-        self.log_variances = nn.Parameter(torch.zeros(num_components, latent_dim))
-        self.initialise(generator(0, "mixture of normals"))
+        self.register_buffer("origin", torch.zeros(latent_dim), persistent=False)
 
-    @torch.no_grad()
-    def initialise(self, generator: Generator) -> None:
-        """Equal weights, unit variances, and means from N(0, I), because equal means would get equal gradients."""
-        self.means.copy_(torch.randn(self.means.shape, generator=generator, dtype=self.means.dtype))
-
-    def forward(self) -> MixtureOfNormals:
-        log_variances = self.log_variances.clamp(-LOG_VARIANCE_BOUND, LOG_VARIANCE_BOUND)
-        return MixtureOfNormals(self.logits, DiagonalNormal(self.means, log_variances))
-
-    def sample(self, generator: Generator, num: int, temperature: float = 1.0) -> Float[Tensor, "num latent"]:
-        mixture: MixtureOfNormals = self()
-        return torch.cat([mixture.sample(generator, 1, temperature) for _ in range(num)])
+    def forward(self) -> UniformOnSphere:
+        return UniformOnSphere(self.origin)
 
     def quantiles(self, probabilities: Float[Tensor, " point"]) -> Float[Tensor, "point latent"]:
-        return _quantiles(self(), probabilities, self.latent_dim)
+        """Those of each coordinate w, for which (w + 1)/2 ~ Beta((d - 1)/2, (d - 1)/2)."""
+        from scipy.special import betaincinv
+
+        half = (self.latent_dim - 1) / 2
+        points = 2 * betaincinv(half, half, probabilities.double().cpu().numpy()) - 1
+        return torch.from_numpy(points).to(self.origin).unsqueeze(-1).expand(-1, self.latent_dim)
 
 
-def _quantiles(
-    prior: DiagonalNormal | MixtureOfNormals, probabilities: Float[Tensor, " point"], latent_dim: int
-) -> Float[Tensor, "point latent"]:
-    points = probabilities.to(prior.mean).unsqueeze(-1).expand(len(probabilities), latent_dim)
-    return prior.inverse_cdf(points).detach()
+class UniformCategoricalPrior(Prior):
+    """Groups of one-hot codes with the same probability for every category. There is no temperature."""
+
+    space = OneHot(10)  # that of the default options
+    accepted_options: ClassVar[dict[str, tuple[float, float]]] = {"num_categories": (2.0, 100_000.0)}
+    logits: Tensor
+
+    def __init__(self, latent_dim: int, num_categories: int = 10) -> None:
+        check_number("num_categories", num_categories, *self.accepted_options["num_categories"])
+        self.space = OneHot(num_categories)
+        super().__init__(latent_dim)
+        zeros = torch.zeros(latent_dim // num_categories, num_categories)
+        self.register_buffer("logits", zeros, persistent=False)
+
+    @classmethod
+    def space_with(cls, options: Mapping[str, Any]) -> Space:
+        return OneHot(options.get("num_categories", cls.space.num_categories))
+
+    def forward(self) -> CategoricalCodes:
+        return CategoricalCodes(self.logits)
+
+
+class LogisticNormalPrior(Prior):
+    """Shares that add up to 1, with no component preferred: a softmax of n ~ N(0, 1 / concentration).
+
+    With concentration 1, the default, n is standard normal. Any other is the Laplace approximation, in these
+    coordinates, of the symmetric Dirichlet distribution with that parameter. The temperature scales n.
+
+    Source: MacKay, "Choice of basis for Laplace approximation", 1998; Srivastava and Sutton, arXiv:1703.01488, Section
+    3.2.
+    """
+
+    space = SIMPLEX
+    accepted_options: ClassVar[dict[str, tuple[float, float]]] = {"concentration": (0.02, 1e6)}
+    zeros: Tensor
+
+    def __init__(self, latent_dim: int, concentration: float = 1.0) -> None:
+        super().__init__(latent_dim)
+        check_number("concentration", concentration, *self.accepted_options["concentration"])
+        self.concentration = concentration
+        self.register_buffer("zeros", torch.zeros(latent_dim - 1), persistent=False)
+
+    def forward(self) -> LogisticNormal:
+        return self._scaled(1.0)
+
+    def sample(self, generator: Generator, num: int, temperature: float = 1.0) -> Float[Tensor, "num latent"]:
+        prior = self._scaled(max(temperature, LEAST_TEMPERATURE))
+        return torch.cat([prior.sample(generator, 1) for _ in range(num)])
+
+    def _scaled(self, temperature: float) -> LogisticNormal:
+        log_variance = 2 * math.log(temperature) - math.log(self.concentration)
+        return LogisticNormal(self.zeros, torch.full_like(self.zeros, log_variance))
 
 
 def register_prior(name: str, prior: type[Prior]) -> None:
@@ -120,4 +127,9 @@ def register_prior(name: str, prior: type[Prior]) -> None:
 PRIORS: dict[str, type[Prior]] = {
     "standard-normal": StandardNormalPrior,
     "mixture-of-normals": MixtureOfNormalsPrior,
+    "vamp": VampPrior,
+    "flow": FlowPrior,
+    "uniform-on-sphere": UniformOnSpherePrior,
+    "uniform-categorical": UniformCategoricalPrior,
+    "logistic-normal": LogisticNormalPrior,
 }

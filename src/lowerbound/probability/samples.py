@@ -1,4 +1,4 @@
-"""PosteriorSamples: draws z ~ q(z|x) with log p(x|z), log q(z|x), log p(z) and KL, for bounds and rates; draw.
+"""PosteriorSamples: draws z ~ q(z|x) with log p(x|z), log q(z|x), log p(z) and KL, for bounds and rates.
 
 A model has one group of latents or, if it is hierarchical, several: z = (z_1, ..., z_L), drawn in this order.
 Log-densities and rates are sums over groups; a later group's posterior and prior may depend on the draws before it.
@@ -11,28 +11,26 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from lowerbound.foundation.seeding import Chance, RowNoise
-from lowerbound.probability.distributions import Distribution
+from lowerbound.probability.distributions import Distribution, Draws
 from lowerbound.probability.kl import has_closed_form_kl, kl_divergence
-
-
-def draw(posterior: Distribution, chance: Chance, num_samples: int) -> Float[Tensor, "sample batch latent"]:
-    """Draws z ~ q(z|x), from one random stream for the batch, or from noise that belongs to its rows (RowNoise)."""
-    if isinstance(chance, RowNoise):
-        return posterior.sample_by_row(chance, num_samples)
-    return posterior.sample(chance, num_samples)
 
 
 @dataclass(frozen=True, eq=False)
 class LatentGroup:
     """Draws of one group of latents, with its posterior and prior; log-densities in nats.
 
-    Densities are evaluated when first accessed: the analytic KL needs neither, and a point mass has none.
+    Densities are evaluated when first accessed: the analytic KL needs neither, and a point mass has none. The
+    posterior's is that of the draws if they have one.
     """
 
-    z: Float[Tensor, "sample batch latent"]
+    draws: Draws
     posterior: Distribution  # of batch shape [batch], or [sample, batch] if it depends on earlier draws
     prior: Distribution  # of batch shape [], or like the posterior
+
+    @property
+    def z(self) -> Float[Tensor, "sample batch latent"]:
+        """The drawn latents."""
+        return self.draws.value
 
     @cached_property
     def log_prior(self) -> Float[Tensor, "sample batch"]:
@@ -42,7 +40,8 @@ class LatentGroup:
     @cached_property
     def log_posterior(self) -> Float[Tensor, "sample batch"]:
         """log q(z|x)."""
-        return self.posterior.log_prob(self.z)
+        known = self.draws.log_density
+        return self.posterior.log_prob(self.z) if known is None else known
 
     @cached_property
     def kl(self) -> Float[Tensor, "*sample batch"]:
@@ -60,13 +59,13 @@ class PosteriorSamples:
     @classmethod
     def of_one_group(
         cls,
-        z: Float[Tensor, "sample batch latent"],
+        draws: Draws | Float[Tensor, "sample batch latent"],
         log_likelihood: Float[Tensor, "sample batch"],
         posterior: Distribution,
         prior: Distribution,
     ) -> "PosteriorSamples":
         """Draws of a model with a single group of latents."""
-        return cls(log_likelihood, (LatentGroup(z, posterior, prior),))
+        return cls(log_likelihood, (LatentGroup(_as_draws(draws), posterior, prior),))
 
     @property
     def z(self) -> Float[Tensor, "sample batch latent"]:
@@ -101,5 +100,9 @@ class PosteriorSamples:
 
     def with_fixed_posterior(self) -> "PosteriorSamples":
         """The same draws, with log q(z|x) depending only on z: the posterior's parameters are detached."""
-        groups = (LatentGroup(group.z, group.posterior.detach(), group.prior) for group in self.groups)
+        groups = (LatentGroup(Draws(group.z), group.posterior.detach(), group.prior) for group in self.groups)
         return replace(self, groups=tuple(groups))
+
+
+def _as_draws(draws: Draws | Float[Tensor, "sample batch latent"]) -> Draws:
+    return draws if isinstance(draws, Draws) else Draws(draws)

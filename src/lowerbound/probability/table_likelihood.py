@@ -57,6 +57,11 @@ class TableLikelihood(Likelihood):
     def feature_shape(self) -> tuple[int, ...]:
         return (sum(self._widths()) + len(self.columns),)
 
+    @property
+    def feature_range(self) -> None:
+        """None: categories and flags of known cells are 0 or 1."""
+        return None
+
     def standardise(self, mean: Float[Tensor, " column"], deviation: Float[Tensor, " column"]) -> None:
         """Set location and scale of numeric columns to the training data's mean and standard deviation, and initialise
         the shapes of counts from them.

@@ -59,7 +59,9 @@ def manifold(results: Results, size: int) -> Figure:
     and row. The first latent grows to the right and the second upwards, as in the plot of the latent space, so a tile
     shows what a code at that place means. Neighbouring tiles differ gradually; where the image changes fast, a small
     step in the code has a large effect. On the default grid, spaced by the prior's quantiles, all tiles are equally
-    probable.
+    probable. On the sphere, the axes are longitude and latitude, and all tiles have the same area. On the simplex of
+    three components the axes are the shares of the second and the third, and there are no tiles where their sum
+    exceeds 1.
     """
     images, (horizontal, vertical) = results.arrays[f"manifold_{size}"], results.arrays[f"manifold_{size}_axes"]
     gap = GAP // 2 if max(images.shape[1:3]) <= TINY else 0
@@ -68,10 +70,15 @@ def manifold(results: Results, size: int) -> Figure:
     figure, axes = _noted(compose(tiles, size, gap), images, left=0.7, bottom=0.55)
     _, height, width, _ = tiles.shape
     shown = evenly(size, most=11)
-    axes.set_xticks(centres(size, width, gap)[shown], [_coordinate(z) for z in horizontal[shown].tolist()])
+    number = _degrees if "longitude_latitude" in results.arrays else _coordinate
+    axes.set_xticks(centres(size, width, gap)[shown], [number(z) for z in horizontal[shown].tolist()])
     # The array's first row is the top one, which has the greatest value of the second latent.
-    axes.set_yticks(centres(size, height, gap)[::-1][shown], [_coordinate(z) for z in vertical[shown].tolist()])
-    theme.formulas(axes.set_xlabel(dimension_label(0)), axes.set_ylabel(dimension_label(1)))
+    axes.set_yticks(centres(size, height, gap)[::-1][shown], [number(z) for z in vertical[shown].tolist()])
+    if number is _degrees:
+        axes.set(xlabel="longitude (degrees)", ylabel="latitude (degrees)")
+        return figure
+    first = 1 if "triangle" in results.arrays else 0
+    theme.formulas(axes.set_xlabel(dimension_label(first)), axes.set_ylabel(dimension_label(first + 1)))
     return figure
 
 
@@ -80,18 +87,54 @@ def traversals(results: Results) -> Figure:
     """What each latent dimension does. Every row starts from the code of the same test image and changes one dimension,
     the one named on the left, along the quantiles of the prior, from rare low values to rare high ones, while the
     others stay fixed. A row in which nothing changes is a dimension that the decoder ignores. The dimensions that the
+    encoder uses most come first. On a sphere the others keep their direction, and are scaled so that the code stays on
+    it.
+    """
+    steps = len(results.arrays["traversals"]) // len(results.arrays["traversal_dimensions"])
+    percent = [f"{100 * (step + 0.5) / steps:.0f} %" for step in range(steps)]
+    return _varied(results, "traversals", _dimensions(results), percent, "quantile of the prior")
+
+
+@theme.themed
+def mixtures(results: Results) -> Figure:
+    """What each component of the simplex does. Every row starts from the code of the same test image, whose components
+    are shares that add up to 1, and gives one component, the one named on the left, shares from none to all; the others
+    keep their proportions, so that the last tile of each row is the corner of its component. The components that the
     encoder uses most come first.
     """
-    images, dimensions = results.arrays["traversals"], results.arrays["traversal_dimensions"]
-    steps = len(images) // len(dimensions)
+    steps = len(results.arrays["mixtures"]) // len(results.arrays["traversal_dimensions"])
+    percent = [f"{100 * step / (steps - 1):.0f} %" for step in range(steps)]
+    return _varied(results, "mixtures", _dimensions(results), percent, "share of the component")
+
+
+@theme.themed
+def code_means(results: Results) -> Figure:
+    """What each category of a code stands for. Every row starts from the most probable code of the same test image and
+    shows each category of one group in turn, while the other groups keep theirs. Where a row hardly changes, the
+    decoder ignores that group.
+    """
+    num_categories = results.arrays["category_shares"].shape[1]
+    num_groups = len(results.arrays["code_means"]) // num_categories
+    categories = [str(index + 1) for index in range(num_categories)]
+    groups = [str(index + 1) for index in range(num_groups)]
+    return _varied(results, "code_means", groups, categories, "category", "group")
+
+
+def _dimensions(results: Results) -> list[str]:
+    return [dimension_label(int(index)) for index in results.arrays["traversal_dimensions"]]
+
+
+def _varied(results: Results, name: str, rows: list[str], columns: list[str], across: str, up: str = "") -> Figure:
+    """A grid of decoded images with named rows and columns."""
+    images, steps = results.arrays[name], len(columns)
     tiles = _tiles(images, _tile_width(theme.WIDTH - 0.5, steps, most=0.6))
     _, height, width, _ = tiles.shape
     figure, axes = _noted(compose(tiles, steps, GAP), images, left=0.5, bottom=0.55)
-    percent = [f"{100 * (step + 0.5) / steps:.0f} %" for step in range(steps)]
-    axes.set_xticks(centres(steps, width, GAP), percent)
-    axes.set_yticks(centres(len(dimensions), height, GAP), [dimension_label(int(i)) for i in dimensions])
+    shown = evenly(steps, most=16)
+    axes.set_xticks(centres(steps, width, GAP)[shown], [columns[index] for index in shown])
+    axes.set_yticks(centres(len(rows), height, GAP), rows)
     theme.formulas(*axes.get_yticklabels())
-    axes.set_xlabel("quantile of the prior")
+    axes.set(xlabel=across, ylabel=up)
     return figure
 
 
@@ -133,6 +176,10 @@ def _rows(
 def _tile_width(total: float, columns: int, most: float = 1.0, gap: int = GAP) -> int:
     """Pixels of a tile where `columns` tiles share `total` inches and none is wider than `most` inches."""
     return max(1, min(int(most * theme.DPI), (int(total * theme.DPI) + gap) // columns - gap))
+
+
+def _degrees(angle: float) -> str:
+    return f"{angle:.0f}°".replace("-", "−")
 
 
 def _coordinate(z: float) -> str:

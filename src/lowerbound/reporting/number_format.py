@@ -3,6 +3,8 @@
 import math
 from collections.abc import Sequence
 
+from lowerbound.foundation.numerics import Estimate
+
 MINUS = "−"
 TIMES = "\N{NO-BREAK SPACE}×\N{NO-BREAK SPACE}"
 
@@ -16,6 +18,23 @@ def format_estimate(value: float, standard_error: float | None, unit: str) -> st
     of_error = max(0, 1 - exponent)
     error = format_number(round(standard_error, 1 - exponent), of_error)
     return f"{format_number(value, max(decimals, of_error))} ± {error}"
+
+
+def format_measured(estimate: Estimate) -> str:
+    """Value ± standard error of a quantity of any size: the error has two significant digits, the value as many places.
+
+    Numbers beyond a million and below a thousandth have an exponent.
+    """
+    value, error = estimate.value, estimate.standard_error
+    if not math.isfinite(value) or not math.isfinite(error) or error <= 0:
+        return f"{value:.3g}".replace("-", MINUS)
+    largest = math.floor(math.log10(max(abs(value), error)))
+    exponent = largest if not -3 <= largest < 6 else 0
+    of_error = int(f"{error:.1e}".partition("e")[2])  # after rounding to two digits
+    places = max(0, 1 - of_error + exponent)
+    scaled = (f"{number / 10**exponent:,.{places}f}" for number in (value, error))
+    text = " ± ".join(scaled).replace("-", MINUS)
+    return f"({text})e{exponent}".replace("-", MINUS) if exponent else text
 
 
 def format_number(value: float, decimals: int) -> str:

@@ -20,8 +20,15 @@ from lowerbound.foundation.errors import in_one_line
 from lowerbound.reporting.bound_plots import bound_sweep, inference_gaps, rates
 from lowerbound.reporting.factor_plots import factor_information
 from lowerbound.reporting.feature_plots import reconstructed_features, sampled_features
-from lowerbound.reporting.image_plots import manifold, reconstructions, samples, traversals
-from lowerbound.reporting.latent_plots import latent_line, latent_pair, latent_space
+from lowerbound.reporting.image_plots import code_means, manifold, mixtures, reconstructions, samples, traversals
+from lowerbound.reporting.latent_plots import (
+    category_shares,
+    latent_line,
+    latent_pair,
+    latent_space,
+    latent_sphere,
+    latent_triangle,
+)
 from lowerbound.reporting.model_graph import model_graph
 from lowerbound.reporting.posterior_plots import ARRAYS as TRUE_POSTERIOR
 from lowerbound.reporting.posterior_plots import true_posterior
@@ -35,6 +42,7 @@ Condition = Callable[[Results], str]
 
 MANY = sys.maxsize  # no upper limit on latent dimensions
 EVALUATE = "not measured yet: lowerbound evaluate RUN"
+NO_FACTORS = "needs data with known factors, and lowerbound evaluate RUN"
 NOT_COMPUTED = "not computed for this run"
 MANIFOLD_NAME = re.compile(r"manifold_(\d+)")
 
@@ -150,6 +158,11 @@ def _num_latents(results: Results) -> int | None:
     return number
 
 
+def _has_no_chart(results: Results) -> str:
+    is_charted = any(name in results.arrays for name in CHARTED)
+    return "another figure shows these latents" if is_charted else ""
+
+
 def _is_variational(results: Results) -> str:
     return "a plain autoencoder has no prior" if results.score("reconstruction-error") else ""
 
@@ -163,6 +176,8 @@ def _has_history(results: Results) -> str:
 
 
 CODES = _has("latent_mean")
+CHARTED = ("longitude_latitude", "triangle", "category_shares")
+"""Arrays of figures that show latents which are not real numbers."""
 
 PLOTS: dict[str, Plot] = {
     "bound_sweep": Plot(
@@ -206,17 +221,29 @@ PLOTS: dict[str, Plot] = {
         "Reconstructions, feature by feature",
         metric="features",
     ),
-    "latent_space": Plot(latent_space, _all(CODES, _has_latents(2)), "Latent space", metric="codes"),
+    "latent_space": Plot(latent_space, _all(CODES, _has_no_chart, _has_latents(2)), "Latent space", metric="codes"),
     "latent_pair": Plot(
-        latent_pair, _all(CODES, _has_latents(3, MANY)), "Latent space, the two most used dimensions", metric="codes"
+        latent_pair,
+        _all(CODES, _has_no_chart, _has_latents(3, MANY)),
+        "Latent space, the two most used dimensions",
+        metric="codes",
     ),
+    "latent_sphere": Plot(latent_sphere, _has("longitude_latitude"), "Latent space, the sphere", metric="codes"),
+    "latent_triangle": Plot(latent_triangle, _has("triangle"), "Latent space, the simplex", metric="codes"),
+    "category_shares": Plot(category_shares, _has("category_shares"), "Latent space, the codes", metric="codes"),
     "latent_line": Plot(latent_line, _all(CODES, _has_latents(1)), "Latent space", metric="codes"),
     "traversals": Plot(
         traversals, _has("traversals", "traversal_dimensions"), "Latent traversals", metric="traversals"
     ),
+    "mixtures": Plot(
+        mixtures, _has("mixtures", "traversal_dimensions"), "Latent traversals, mixtures", metric="traversals"
+    ),
+    "code_means": Plot(
+        code_means, _has("code_means", "category_shares"), "Latent traversals, every category", metric="traversals"
+    ),
     "factor_information": Plot(
         factor_information,
-        _has("factor_information", "factor_entropy", "factor_numbers", otherwise=EVALUATE),
+        _has("factor_information", "factor_entropy", "factor_numbers", otherwise=NO_FACTORS),
         "Information about known factors",
         metric="disentanglement",
     ),

@@ -3,20 +3,14 @@
 A page loads nothing: styles and figures are embedded. The templates are in this folder.
 """
 
-import base64
-import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from io import BytesIO
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
 import tomli_w
-from jinja2 import Environment, PackageLoader, StrictUndefined
-from PIL import Image
 
 from lowerbound.evaluation import metrics
 from lowerbound.evaluation.results import FAILED, Finding, Results, Score, read_results
@@ -24,38 +18,11 @@ from lowerbound.foundation.errors import in_one_line
 from lowerbound.foundation.storage import write_bytes, write_text
 from lowerbound.reporting import theme, wording
 from lowerbound.reporting.number_format import format_estimate, format_sizes
+from lowerbound.reporting.pages import REPORT, Picture, embedded, figures_of, link_to, rendered, thumbnail
 from lowerbound.reporting.plots import BOUND, FIGURES, PLOTS, Plot, not_measured, not_shown, plots_for
 
-REPORT = "report.html"
-
-CSS_PIXELS = 96
-"""CSS pixels per inch."""
-
-THUMBNAIL_WIDTH = 400  # pixels, more than twice the width on a card
-THUMBNAIL_COLOURS = 128
-THUMBNAILS = (
-    ("manifold_20", "manifold_15", "samples", "reconstructions"),
-    ("latent_space", "latent_pair", "latent_line"),
-)
+THUMBNAILS = (("Latent manifold", "Samples from the prior", "Reconstructions"), ("Latent space",))
 """Thumbnails of a run on an index page: from each group the first figure that the run has."""
-
-
-@dataclass(frozen=True)
-class Picture:
-    """A figure as a page shows it."""
-
-    name: str
-    section: str
-    title: str
-    caption: str
-    source: str  # a data URL
-    width: int  # CSS pixels
-    height: int
-
-    @property
-    def description(self) -> str:
-        """Alternative text: the title and the caption's first sentence."""
-        return f"{self.title}. {self.caption.partition('. ')[0].rstrip('.')}."
 
 
 @dataclass(frozen=True)
@@ -126,7 +93,7 @@ def write_report(results: Results, run: Path, message: Callable[[str], None] = l
         if reason.startswith(FAILED):
             message(f"not drawn: {title} ({reason})")
     page = run / REPORT
-    write_text(page, _environment().get_template("report.html.j2").render(_view(results, drawn.pictures, left_out)))
+    write_text(page, rendered("report.html.j2", **_view(results, drawn.pictures, left_out)))
     return page
 
 
@@ -142,19 +109,9 @@ def _draw(plots: Mapping[str, Plot], results: Results, folder: Path) -> Drawn:
 
 def write_index(runs: Sequence[Path], page: Path) -> Path:
     """Write an index page: a card for each run, linked to its report. RunError for a folder without results."""
-    cards = [_card(run, page.parent) for run in runs]
-    write_text(page, _environment().get_template("index.html.j2").render(title="Runs", cards=cards))
+    cards = [_card(run, page) for run in runs]
+    write_text(page, rendered("index.html.j2", title="Runs", cards=cards))
     return page
-
-
-def _environment() -> Environment:
-    return Environment(
-        loader=PackageLoader("lowerbound.reporting", "."),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
 
 
 def _view(results: Results, pictures: list[Picture], left_out: Mapping[str, str]) -> dict[str, Any]:
@@ -222,16 +179,8 @@ def _picture(name: str, plot: Plot, results: Results, folder: Path) -> Picture:
     figure = plot.figure(results)
     png = theme.png(figure)
     write_bytes(folder / f"{name}.png", png)
-    # Lines and text stay sharp at any size in an SVG; images of pixels only make it larger.
-    has_image = any(axes.images for axes in figure.axes)
-    source = _data_url(png, "image/png") if has_image else _data_url(theme.svg(figure), "image/svg+xml")
-    width, height = (round(CSS_PIXELS * inches) for inches in figure.get_size_inches())
     caption = wording.in_data_terms(results, plot.caption)
-    return Picture(name, plot.section, plot.title, caption, source, width, height)
-
-
-def _data_url(content: bytes, kind: str) -> str:
-    return f"data:{kind};base64,{base64.b64encode(content).decode()}"
+    return embedded(figure, name, plot.title, caption, plot.section, png)
 
 
 def _remove_stale(folder: Path, plots: Iterable[str]) -> None:
@@ -252,26 +201,15 @@ def _without_none(section: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _card(run: Path, folder: Path) -> RunCard:
+def _card(run: Path, page: Path) -> RunCard:
     results = read_results(run)
-    link = quote(Path(os.path.relpath(run / REPORT, folder)).as_posix())
-    return RunCard(
-        wording.title(results), run.name, link, wording.key_number(results), list(_thumbnails(run / "figures"))
-    )
+    thumbnails = list(_thumbnails(run))
+    return RunCard(wording.title(results), run.name, link_to(run, page), wording.key_number(results), thumbnails)
 
 
-def _thumbnails(folder: Path) -> Iterator[Thumbnail]:
+def _thumbnails(run: Path) -> Iterator[Thumbnail]:
     """The first figure of each group that the run has."""
     for group in THUMBNAILS:
-        paths = [folder / f"{name}.png" for name in group]
-        for path in [path for path in paths if path.is_file()][:1]:
-            yield Thumbnail(PLOTS[path.stem].title, _data_url(_small(path), "image/png"))
-
-
-def _small(path: Path) -> bytes:
-    with Image.open(path) as image:
-        small = image.convert("RGB")
-    small.thumbnail((THUMBNAIL_WIDTH, THUMBNAIL_WIDTH), Image.Resampling.LANCZOS)
-    file = BytesIO()
-    small.quantize(THUMBNAIL_COLOURS).save(file, "PNG", optimize=True)
-    return file.getvalue()
+        found = [(subject, path) for subject in group for path in figures_of(run, subject)]
+        for subject, path in found[:1]:
+            yield Thumbnail(subject, thumbnail(path))

@@ -21,8 +21,9 @@ from lowerbound.foundation.errors import ConfigError, UnknownName
 from lowerbound.foundation.text import one_line
 from lowerbound.foundation.text_files import read_toml
 from lowerbound.models.config import ModelConfig
-from lowerbound.models.construction import config_has_closed_form_kl
-from lowerbound.objectives.objective import OBJECTIVES, Objective
+from lowerbound.models.families import Families
+from lowerbound.objectives.objective import Objective
+from lowerbound.objectives.presets import OBJECTIVES
 from lowerbound.runs.setting_checks import check_settings
 from lowerbound.training.config import TrainingConfig
 
@@ -62,10 +63,9 @@ class Experiment:
     evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
 
     def __post_init__(self) -> None:
-        self.objective.check_posterior(self.model.posterior)
         # Resolved, so that config.toml states the rate that was used.
-        resolved = self.objective.resolved(self.model.posterior, config_has_closed_form_kl(self.model))
-        object.__setattr__(self, "objective", resolved)
+        if families := Families.of_config(self.model):
+            object.__setattr__(self, "objective", self.objective.fitted_to(families))
 
     def settings(self) -> dict[str, dict[str, Any]]:
         """All five sections as tables, with every key."""
@@ -101,7 +101,7 @@ def from_settings(recipe: str, settings: Settings) -> Experiment:
     if preset := values.get("objective", {}).pop("preset", None):
         if not isinstance(preset, str) or preset not in OBJECTIVES:
             raise UnknownName("objective.preset", str(preset), OBJECTIVES)
-        values["objective"] = asdict(OBJECTIVES[preset]) | values["objective"]
+        values["objective"] = merge(asdict(OBJECTIVES[preset]), values["objective"])
     for section, content in values.items():
         for key, value in content.items():
             if isinstance(value, str) and _is_list_of_texts(section, key):

@@ -1,26 +1,22 @@
 """Several runs of one experiment: `train_seeds` repeats it with several seeds, `demo` trains both reference models."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 from functools import cache, partial
 from pathlib import Path
 from shlex import quote
 
-import torch
-
-from lowerbound.evaluation.results import Score, read_results
 from lowerbound.foundation import distributed
-from lowerbound.foundation.errors import RunError, UsageError
-from lowerbound.foundation.numerics import mean_and_standard_error
+from lowerbound.foundation.errors import UsageError
 from lowerbound.foundation.run_identity import is_run, runs_in
-from lowerbound.reporting.report import REPORT, write_index
+from lowerbound.reporting.pages import REPORT
+from lowerbound.reporting.report import write_index
 from lowerbound.runs.experiment import Experiment, Settings, merge, tables
 from lowerbound.runs.preparation import Prepared, prepare
 from lowerbound.runs.resuming import check_recipe, resume, resumed_experiment
-from lowerbound.runs.run import SILENT, Callbacks, Run, of_writer, start_run, train
+from lowerbound.runs.run import SILENT, Callbacks, Run, finished_run, of_writer, start_run, train
 from lowerbound.runs.run_data import read_stored
 from lowerbound.runs.run_lock import writing_into
-from lowerbound.runs.trained_model import load
 
 DEMO_RECIPES = ("dense", "conv")
 
@@ -90,38 +86,8 @@ def _finished(path: Path) -> Run | None:
     """The run in a directory; None if it did not finish."""
     if not (path / REPORT).exists():
         return None
-    try:
-        with writing_into(path):  # which removes temporary files of a process that was killed at its very end
-            return Run(path, load(path), read_results(path))
-    except RunError:  # it was resumed, and killed before the new model was evaluated
-        return None
-
-
-def over_seeds(runs: Sequence[Run]) -> tuple[Score, ...]:
-    """Each score's mean over runs, with the standard error over seeds instead of that over examples."""
-    found = [{(score.name, score.split): score for score in run.results.scores} for run in runs]
-    summary = []
-    # Evidence that did not converge in one of the runs has another name there, and no mean over the runs.
-    for key in (key for key in found[0] if all(key in scores for scores in found)):
-        scores = [of_run[key] for of_run in found]
-        mean = mean_and_standard_error(torch.tensor([score.value for score in scores], dtype=torch.float64))
-        about = f"{scores[0].description} (mean ± standard error over {len(runs)} seeds)"
-        summary.append(
-            replace(
-                scores[0],
-                value=mean.value,
-                standard_error=mean.standard_error,
-                description=about,
-                discretisation_error=_mean_error(scores),
-                num_not_converged=sum(score.num_not_converged for score in scores),
-            )
-        )
-    return tuple(summary)
-
-
-def _mean_error(scores: Sequence[Score]) -> float | None:
-    errors = [score.discretisation_error for score in scores if score.discretisation_error is not None]
-    return sum(errors) / len(errors) if len(errors) == len(scores) else None
+    with writing_into(path):  # which removes temporary files of a process that was killed at its very end
+        return finished_run(path)
 
 
 def demo(out: Path, callbacks: Callbacks = SILENT) -> Path:

@@ -33,7 +33,9 @@ from lowerbound.foundation.storage import copy_folder, temporary_folder
 from lowerbound.foundation.text_files import write_toml
 from lowerbound.models.construction import build_model
 from lowerbound.models.vae import VAE
-from lowerbound.reporting.report import REPORT, write_report
+from lowerbound.objectives.rates import described
+from lowerbound.reporting.pages import REPORT
+from lowerbound.reporting.report import write_report
 from lowerbound.runs.experiment import Experiment, Settings, keyword_settings, merge, resolve, tables
 from lowerbound.runs.free_directory import CHECKPOINTS, check_is_free, check_repeats
 from lowerbound.runs.preparation import Prepared, choose_device, prepare
@@ -61,12 +63,8 @@ class Callbacks:
 
 SILENT = Callbacks()
 
-RATES_IN_WORDS = {
-    "analytic": "KL divergence in closed form",
-    "monte-carlo": "log q(z|x) − log p(z) at each draw (Monte Carlo)",
-    "none": "none, a plain autoencoder",
-}
-"""The rate in the training objective, as printed at the start."""
+RELAXED = "draws: relaxed in training, where the ELBO is not a bound; codes in validation and evaluation"
+"""Printed at the start for a posterior whose training draws are not those of its distribution."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -180,11 +178,18 @@ def of_writer(callbacks: Callbacks) -> Callbacks:
 
 
 def start_run(
-    path: Path, prepared: Callable[[], Prepared], device: str = "auto", command: str = "", callbacks: Callbacks = SILENT
+    path: Path,
+    prepared: Callable[[], Prepared],
+    device: str = "auto",
+    command: str = "",
+    callbacks: Callbacks = SILENT,
+    *,
+    keeps: bool = False,
 ) -> Run:
     """Run an experiment in an unused directory; `prepared` is called once that is locked.
 
-    When torchrun has restarted the ranks, a run that it began before is continued.
+    With `keeps`, and when torchrun has restarted the ranks, the same experiment that was begun there is continued, or
+    returned if it is finished; UsageError if another one is there.
     """
     distributed.join()
     if not path.is_dir():
@@ -192,7 +197,7 @@ def start_run(
     chosen = choose_device(device)
     with writing_into(path):
         with distributed.together():
-            is_new = distributed.is_first_started(str(path))
+            is_new = distributed.is_first_started(str(path)) and not (keeps and is_run(path))
             if is_new:
                 check_is_free(path)
             ready = prepared()
@@ -201,20 +206,30 @@ def start_run(
             job = Job(path, ready.experiment, ready.splits, chosen, of_writer(callbacks))
             announce_ranks(ready.experiment, job.callbacks.message)
         if not is_new and is_run(path):
-            return _finished_before(path) or continue_run(job, read_config(path))
+            return finished_run(path) or continue_run(job, read_config(path))
         with distributed.together():
             model = initial_model(ready.experiment, ready.splits)
-            data_convention(model, ready.splits)
-            check_draws_can_be_shared(model)
+            check_can_train(model, ready.splits)
         if distributed.is_writer():
             distributed.note_start(str(path))
             write_toml(path / CONFIG, config)
         return carry_out(job, model)
 
 
-def _finished_before(path: Path) -> Run | None:
-    """The run, if it was finished before the ranks were restarted."""
-    return Run(path, load(path), read_results(path)) if (path / REPORT).exists() else None
+def finished_run(path: Path) -> Run | None:
+    """The run in a directory; None if it did not finish."""
+    if not (path / REPORT).exists():
+        return None
+    try:
+        return Run(path, load(path), read_results(path))
+    except RunError:  # it was resumed, and killed before the new model was evaluated
+        return None
+
+
+def check_can_train(model: VAE, splits: Splits) -> None:
+    """DataError or ConfigError for a model that cannot be trained on these data, or on these ranks."""
+    data_convention(model, splits)
+    check_draws_can_be_shared(model)
 
 
 def initial_model(experiment: Experiment, splits: Splits) -> VAE:
@@ -280,7 +295,9 @@ def carry_out(
     job: Job, model: VAE, checkpoint: Checkpoint | None = None, records: Iterable[Mapping[str, Any]] = ()
 ) -> Run:
     """Train a model, from a checkpoint with the log's records up to it, or from the start; evaluate it, and report."""
-    job.callbacks.message(f"rate: {RATES_IN_WORDS[job.experiment.objective.rate]}")
+    job.callbacks.message(f"rate: {described(job.experiment.objective.rate)}")
+    if model.posterior.has_relaxed_draws:
+        job.callbacks.message(RELAXED)
     _train(job, model, checkpoint, records)
     with distributed.together():  # the other ranks wait, however long the evaluation takes
         if distributed.is_writer():

@@ -120,9 +120,9 @@ class TrainedModel:
 
     @torch.no_grad()
     def reconstruct(self, x: Any) -> Any:
-        """The expected example at the posterior's mean, in stored units: an array, or columns by name."""
-        mean = self.vae.posterior(self._raw_posterior(self.examples(x))).mean
-        return self.written(self._guess(mean))
+        """The expected example at the posterior's centre, in stored units: an array, or columns by name."""
+        centre = self.vae.posterior(self._raw_posterior(self.examples(x))).centre
+        return self.written(self._guess(centre))
 
     @torch.no_grad()
     def generate(self, num: int = 1, *, seed: int = 0, temperature: float = 1.0) -> Any:
@@ -130,8 +130,8 @@ class TrainedModel:
 
         They are those of the command `sample` with this seed, and the first ones do not depend on `num`.
         """
-        if self.vae.is_deterministic:
-            raise UsageError("a deterministic autoencoder has no prior to generate from.")
+        if not self.vae.has_prior:
+            raise UsageError("a deterministic autoencoder has no prior to generate from; fit_prior fits one.")
         if isinstance(num, bool) or not isinstance(num, int | np.integer) or num < 1:
             raise UsageError(f"num is {num!r}; it needs a whole number of at least 1.")
         if not 0 <= temperature < math.inf:
@@ -166,6 +166,7 @@ class TrainedModel:
             raise SchemaError(f"expected codes N×{self.vae.latent_dim}, got {format_shape(codes.shape)}.")
         if not codes.isfinite().all():
             raise SchemaError("codes contain NaN or infinity; accepted: finite numbers.")
+        self.vae.check_codes(codes)
         return codes
 
     def _guess(self, z: Float[Tensor, "n latent"]) -> Float[Tensor, "n *event"]:

@@ -1,5 +1,6 @@
 """EpochLoop: the optimiser steps of one epoch, with their learning rates; every training loop is made of these."""
 
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
@@ -47,7 +48,7 @@ class EpochLoop:
         for batch in self.train.shuffled(self.config.seed, state.epoch, start=state.batch):
             step = Step(
                 learning_rate=_learning_rate(self.config, state.step, num_batches),
-                rate_scale=linear_warm_up(state.step, self.objective.rate_warm_up * num_batches),
+                rate_scale=_rate_scale(self.objective, state.step, num_batches, self.config.num_epochs),
             )
             self.stepping.step(batch, step.learning_rate, step.rate_scale)
             state.step += 1
@@ -73,7 +74,11 @@ def initial_state(
     model.to(device)
     optimiser = OPTIMISERS[config.optimiser](model.parameters(), config)
     state = TrainingState(
-        model=model, optimiser=optimiser, noise=generator(config.seed, "training", device), best_weights={}
+        model=model,
+        optimiser=optimiser,
+        noise=generator(config.seed, "training", device),
+        best_weights={},
+        objective_state=objective.new_state(model.latent_dim, config.seed, device),
     )
     state.totals = torch.zeros(len(objective.term_names), dtype=torch.float64, device=device)
     state.keep_best_weights()
@@ -94,12 +99,20 @@ def _stepping(
         return GroupStepping(
             state, objective, config.max_gradient_norm, precision, num_examples, should_stop, is_fast=is_fast
         )
+    # What an objective keeps from step to step is changed on the host.
+    has_state = bool(state.objective_state.parts)
     # Only Adam can skip a step without synchronising with the host, and a graph would repeat the first step's epsilon.
-    if device.type == "cuda" and is_fast and config.optimiser == "adam" and not config.adam_epsilon_hat:
+    if device.type == "cuda" and is_fast and config.optimiser == "adam" and not (config.adam_epsilon_hat or has_state):
         return DeferredStepping(state, objective, config.max_gradient_norm, precision, num_examples, should_stop)
     return CheckedStepping(
         state, objective, config.max_gradient_norm, precision, num_examples, should_stop, is_fast=is_fast
     )
+
+
+def _rate_scale(objective: Objective, step: int, steps_per_epoch: int, num_epochs: int) -> float:
+    """The factor of the rate's warm-up, which starts again in each cycle."""
+    steps_of_cycle = math.ceil(num_epochs * steps_per_epoch / objective.rate_cycles)
+    return linear_warm_up(step % steps_of_cycle, objective.rate_warm_up * steps_per_epoch)
 
 
 def _learning_rate(config: TrainingConfig, step: int, steps_per_epoch: int) -> float:

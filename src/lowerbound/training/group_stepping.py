@@ -79,10 +79,12 @@ def check_can_be_shared(objective: Objective, batch_size: int, share: Share) -> 
     """ConfigError for what several ranks cannot compute as one process does."""
     if share.is_whole:
         return
-    if objective.penalties:
+    if objective.is_of_batch:
+        named = f"objective.penalties ({', '.join(objective.penalties)})"
+        what = named if objective.penalties else f"objective.rate {objective.rate!r}"
         raise ConfigError(
-            f"objective.penalties ({', '.join(objective.penalties)}) compare the examples of a whole batch, of which "
-            "each of several ranks has only a part; train in one process, or without penalties."
+            f"{what} needs the examples of a whole batch, of which each of several ranks has only a part; train in one "
+            "process, or without it."
         )
     if batch_size < share.num_ranks:
         raise ConfigError(

@@ -18,8 +18,10 @@ from lowerbound.foundation import distributed
 from lowerbound.foundation.errors import Interrupted, NonFiniteLoss
 from lowerbound.foundation.progress import MeanTerms, Progress
 from lowerbound.foundation.seeding import generator
+from lowerbound.models.families import Families
 from lowerbound.models.vae import VAE
 from lowerbound.objectives.objective import Objective
+from lowerbound.objectives.state import ObjectiveState
 from lowerbound.training.checkpoint import Checkpoint, drop_checkpoints_after, save_checkpoint
 from lowerbound.training.config import TrainingConfig
 from lowerbound.training.epoch import EpochLoop, Step, initial_state
@@ -71,8 +73,7 @@ def training_steps(
     `should_stop` returns true, the state is saved between two steps and Interrupted is raised. On several ranks that
     have joined (see `lowerbound.foundation.distributed`), each iterates its own copy, with the same records.
     """
-    objective.check_posterior(model.config.posterior)
-    objective = objective.resolved(model.config.posterior, model.has_closed_form_kl)
+    objective = objective.fitted_to(Families.of_model(model))
     config, share = config.for_examples(len(splits.train)), distributed.share()
     check_can_be_shared(objective, config.batch_size, share)
     check_draws_can_be_shared(model)
@@ -118,10 +119,12 @@ def _train(loop: EpochLoop, validation: Batches, checkpoints: Path | None) -> It
                 save()
                 raise Interrupted(f"stopped at step {state.step} of epoch {state.epoch + 1}.")
         stepping.check()
-        terms = validate(state.model, loop.objective, validation, config, loop.train.num_examples)
+        terms = validate(
+            state.model, loop.objective, validation, config, loop.train.num_examples, state.objective_state
+        )
         if not math.isfinite(terms.objective):
             raise NonFiniteLoss(f"the validation objective became {terms.objective}; lower training.learning_rate.")
-        _note_best(state, terms)
+        _note_best(state, loop.objective.watched(terms))
         progress = clock.progress(step, terms)
         loop.end_epoch()
         yield progress
@@ -134,7 +137,12 @@ def _train(loop: EpochLoop, validation: Batches, checkpoints: Path | None) -> It
 
 @torch.no_grad()
 def validate(
-    model: VAE, objective: Objective, batches: Batches, config: TrainingConfig, num_examples: int
+    model: VAE,
+    objective: Objective,
+    batches: Batches,
+    config: TrainingConfig,
+    num_examples: int,
+    objective_state: ObjectiveState | None = None,
 ) -> MeanTerms:
     """The terms of the validation split with the objective's final coefficients and the same noise in each epoch."""
     model.eval()
@@ -142,7 +150,8 @@ def validate(
     sums = torch.zeros(len(objective.term_names), dtype=torch.float64, device=batches.device)
     for batch in batches:
         for _ in range(config.validation_draws):
-            sums += totals(loss_of(model, objective, batch, noise, num_examples=num_examples), batch.rows)
+            loss = loss_of(model, objective, batch, noise, num_examples=num_examples, objective_state=objective_state)
+            sums += totals(loss, batch.rows)
     return _terms(objective, _over_ranks(sums, batches), batches.num_examples * config.validation_draws)
 
 
@@ -187,9 +196,9 @@ class _Clock:
         )
 
 
-def _note_best(state: TrainingState, validation: MeanTerms) -> None:
-    if validation.objective > state.best_objective:
-        state.best_objective, state.best_epoch = validation.objective, state.epoch + 1
+def _note_best(state: TrainingState, watched: float) -> None:
+    if watched > state.best_objective:
+        state.best_objective, state.best_epoch = watched, state.epoch + 1
         state.epochs_without_improvement = 0
         state.keep_best_weights()
     else:
@@ -202,5 +211,5 @@ def _has_stalled(state: TrainingState, config: TrainingConfig) -> bool:
 
 def _terms(objective: Objective, sums: Tensor, num_examples: int) -> MeanTerms:
     means = dict(zip(objective.term_names, (sums / num_examples).tolist(), strict=True))
-    penalties = {name: means.pop(name) for name in objective.penalties}
+    penalties = {name: means.pop(name) for name in objective.extra_names}
     return MeanTerms(**means, penalties=penalties)

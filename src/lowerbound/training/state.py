@@ -12,6 +12,7 @@ from torch.optim import Optimizer
 from lowerbound.foundation import distributed
 from lowerbound.foundation.errors import RunError
 from lowerbound.models.vae import VAE
+from lowerbound.objectives.state import ObjectiveState
 from lowerbound.training.optimisers import slot_names
 
 
@@ -32,12 +33,13 @@ class Numbers:
 
 @dataclass(kw_only=True)
 class TrainingState:
-    """Weights, optimiser, random stream, position and early-stopping counters."""
+    """Weights, optimiser, state of the objective, random stream, position and early-stopping counters."""
 
     model: VAE
     optimiser: Optimizer
     noise: Generator
     best_weights: dict[str, Tensor]
+    objective_state: ObjectiveState = field(default_factory=lambda: ObjectiveState({}))
     epoch: int = 0  # epochs finished
     batch: int = 0  # batches of the current epoch done
     step: int = 0
@@ -53,6 +55,7 @@ class TrainingState:
         named |= {f"best/{name}": tensor for name, tensor in self.best_weights.items()}
         for index, slots in self.optimiser.state_dict()["state"].items():
             named |= {f"optimiser/{index}/{slot}": tensor for slot, tensor in slots.items()}
+        named |= {f"objective/{name}": tensor for name, tensor in self.objective_state.tensors().items()}
         return named | {"noise": self.noise.get_state(), "totals": self.totals}
 
     def numbers(self) -> dict[str, Any]:
@@ -82,6 +85,7 @@ class TrainingState:
             self.model.load_state_dict(_below(tensors, prefix))
         self.best_weights = _below(tensors, "best/")
         self._restore_optimiser(_below(tensors, "optimiser/"))
+        self.objective_state.restore(_below(tensors, "objective/"))
         self.noise.set_state(tensors["noise"])
         self.totals = tensors["totals"].to(self.totals.device)
         self.epoch, self.batch, self.step = numbers["epoch"], numbers["batch"], numbers["step"]

@@ -14,6 +14,7 @@ from lowerbound.foundation.shares import Rows
 from lowerbound.models.vae import VAE
 from lowerbound.objectives.objective import Loss, Objective
 from lowerbound.objectives.penalties import PenaltyContext
+from lowerbound.objectives.state import ObjectiveState
 
 
 def training_step(
@@ -26,16 +27,19 @@ def training_step(
     max_gradient_norm: float = 0.0,
     precision: torch.dtype = torch.float32,
     num_examples: int = 0,
+    objective_state: ObjectiveState | None = None,
 ) -> Loss:
     """One step of `optimiser` on a batch; NonFiniteLoss, before any weight is changed, if the loss is not finite.
 
     `precision` is that of the networks' layers: bfloat16, or float32 for the type of the weights. `num_examples` is the
-    size of the training split, which some penalties need.
+    size of the training split, which some penalties need; `objective_state` is updated after the weights.
     """
-    loss = loss_of(model, objective, batch, noise, rate_scale, precision, num_examples)
+    loss = loss_of(model, objective, batch, noise, rate_scale, precision, num_examples, objective_state)
     if not math.isfinite(loss.value.item()):
         raise NonFiniteLoss(f"the loss became {loss.value.item()}: {likely_cause(model, batch.x, loss)}")
     descend(model, optimiser, loss, max_gradient_norm)
+    if objective_state is not None:
+        objective_state.update()
     return loss
 
 
@@ -47,13 +51,15 @@ def loss_of(
     rate_scale: float | Float[Tensor, ""] = 1.0,
     precision: torch.dtype = torch.float32,
     num_examples: int = 0,
+    objective_state: ObjectiveState | None = None,
 ) -> Loss:
     """The loss of a batch, or of one rank's rows of it, ready to be differentiated; the noise is that of the batch."""
     x, conditioned = batch.x, model.given(batch.context)
     chance = noise if batch.rows is None else SharedNoise(noise, batch.rows)
     with torch.autocast(x.device.type, precision, enabled=precision != torch.float32):
         samples = conditioned.sample_posterior(x, chance, objective.num_samples, objective.through_draws)
-        return objective(samples, rate_scale, PenaltyContext(conditioned, noise, num_examples))
+        context = PenaltyContext(conditioned, noise, num_examples, objective_state)
+        return objective(samples, rate_scale, context)
 
 
 def descend(model: VAE, optimiser: Optimizer, loss: Loss, max_gradient_norm: float = 0.0) -> None:

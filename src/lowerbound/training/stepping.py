@@ -61,7 +61,7 @@ class CheckedStepping(Stepping):
             group["lr"] = learning_rate
         loss = training_step(
             state.model, self.objective, state.optimiser, batch, state.noise, rate_scale, self.max_gradient_norm,
-            self.precision, self.num_examples,
+            self.precision, self.num_examples, state.objective_state,
         )  # fmt: skip
         state.totals += totals(loss)
         self._drop_fading_moments()

@@ -48,6 +48,7 @@ from lowerbound.serving.explorer.validation import (
     NeighboursRequest,
     SampleRequest,
     axes_of,
+    check_space,
     indices_of,
     latents_of,
     point_of,
@@ -191,6 +192,7 @@ async def _decode(request: Request) -> Response:
     run = await _open_run(request)
     latent_dim = run.loaded.latent_dim
     z = latents_of(await read_body(request, MAX_DECODED * latent_dim * 4), latent_dim)
+    check_space(run.loaded.model, z)
     return _tensors(await _explorer(request).decode(run, z))
 
 
@@ -251,6 +253,7 @@ async def _sample(request: Request) -> Response:
 async def _neighbours(request: Request) -> Response:
     explorer, run = _explorer(request), await _open_run(request)
     z = point_of(await read_json(request, NeighboursRequest), run.loaded.latent_dim)
+    check_space(run.loaded.model, z[None])
     nearest = await explorer.batch_worker(partial(latent_neighbours, await _latents_of(run), z))
     return JSONResponse({"codes": nearest})
 

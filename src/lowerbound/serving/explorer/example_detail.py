@@ -87,14 +87,13 @@ def _stored_bound(loaded: LoadedRun, index: int) -> Bound:
 @torch.inference_mode()
 def _encode(loaded: LoadedRun, x: Float[torch.Tensor, "1 *event"]) -> Detail:
     posterior = loaded.model.encode(x)
-    log_variance = None if loaded.model.is_deterministic else posterior.variance.log()[0].cpu().numpy()
-    return _posterior(posterior.mean[0].cpu().numpy(), log_variance) | {"covariance": _covariance(loaded, posterior)}
+    log_variance = posterior.variance.log()[0].cpu().numpy() if loaded.has_variances else None
+    return _posterior(posterior.centre[0].cpu().numpy(), log_variance) | {"covariance": _covariance(loaded, posterior)}
 
 
 def _covariance(loaded: LoadedRun, posterior: Distribution) -> list[list[float]] | None:
     """The covariance of a posterior that is not diagonal; None for a large one, of which only variances are sent."""
-    is_diagonal = loaded.model.is_deterministic or isinstance(posterior, DiagonalNormal)
-    if is_diagonal or loaded.latent_dim > MAX_COVARIANCE:
+    if not loaded.has_variances or isinstance(posterior, DiagonalNormal) or loaded.latent_dim > MAX_COVARIANCE:
         return None
     covariance: list[list[float]] = posterior.covariance[0].cpu().tolist()
     return covariance

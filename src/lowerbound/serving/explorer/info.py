@@ -14,6 +14,7 @@ from lowerbound.foundation.seeding import generator
 from lowerbound.models.construction import build_model
 from lowerbound.networks.layers import count_parameters
 from lowerbound.probability.posteriors import POSTERIORS, PointMassPosterior
+from lowerbound.probability.spaces import OneHot, Space
 from lowerbound.reporting import wording
 from lowerbound.reporting.number_format import format_estimate
 from lowerbound.runs.experiment import Experiment
@@ -101,6 +102,7 @@ def _model(schema: Schema, experiment: Experiment) -> Info:
         "offset": schema.offsets,
         "shape_in_words": describe_shape(event_shape),
         "latent_dim": model.latent_dim,
+        "space": _space(POSTERIORS[model.posterior].space_with(model.posterior_options)),
         "posterior": model.posterior,
         "prior": model.prior,
         "likelihood": model.likelihood,
@@ -108,6 +110,10 @@ def _model(schema: Schema, experiment: Experiment) -> Info:
         "image": size,
         "columns": columns or None,
     }
+
+
+def _space(space: Space) -> Info:
+    return {"name": space.name, "about": space.about, **asdict(space)}
 
 
 def _points(points: Dataset | None, latent_dim: int, stored: Latents | None) -> Info:
@@ -124,7 +130,7 @@ def _can(loaded: LoadedRun) -> dict[str, bool]:
     return {
         "encode": loaded.schema.has_pictures,
         "score": not loaded.model.is_deterministic,
-        "sample": not loaded.model.is_deterministic,
+        "sample": loaded.model.has_prior,
     }
 
 
@@ -155,6 +161,8 @@ def _notes(loaded: LoadedRun, points: Dataset | None, problem: str, results: Res
             else "Nothing can be plotted."
         )
         notes.append(f"{problem} {shown}")
+    if isinstance(loaded.model.space, OneHot):
+        notes.append("Dots with the same code are spread on the plane, so that they do not cover each other.")
     if points:
         notes += [note[:1].upper() + note[1:] + "." for note in points.notes]
         notes += [DYNAMIC_BINARISATION] if points.is_redrawn else []

@@ -14,8 +14,8 @@ from lowerbound.serving.explorer.points import Dataset, model_input
 class Latents:
     """The posteriors of all examples, with their labels and splits."""
 
-    mean: Float32[np.ndarray, "n latent"]
-    log_variance: Float32[np.ndarray, "n latent"] | None  # None if unknown, or for a deterministic model
+    mean: Float32[np.ndarray, "n latent"]  # or another centre, in a space that does not contain means
+    log_variance: Float32[np.ndarray, "n latent"] | None  # None if unknown or undefined
     labels: Int32[np.ndarray, " n"]
     split: UInt8[np.ndarray, " n"]
     label_names: tuple[str, ...] = ()
@@ -39,9 +39,11 @@ class Latents:
 
 @torch.inference_mode()
 def encode_chunk(loaded: LoadedRun, points: Dataset, chunk: tuple[int, int]) -> Float32[np.ndarray, "heads n latent"]:
-    """The means and, unless the model is deterministic, log-variances of one chunk of examples."""
+    """The centres of one chunk of examples and, for random real latents, their log-variances."""
     posterior = loaded.model.encode(model_input(points, *chunk).to(loaded.device))
-    heads = [posterior.mean] if loaded.model.is_deterministic else [posterior.mean, posterior.variance.log()]
+    heads = [posterior.centre]
+    if loaded.has_variances:
+        heads.append(posterior.variance.log())
     return torch.stack(heads).float().cpu().numpy()
 
 

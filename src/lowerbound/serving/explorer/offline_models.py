@@ -5,18 +5,24 @@ from dataclasses import replace
 import torch
 from torch import nn
 
-from lowerbound.foundation.errors import UsageError
 from lowerbound.models.vae import VAE
 from lowerbound.probability.distributions import DiagonalNormal
+from lowerbound.probability.flow_prior import FlowNormal
 from lowerbound.probability.normals import MixtureOfNormals
-from lowerbound.probability.priors import Prior
+from lowerbound.probability.one_hot import CategoricalCodes
+from lowerbound.probability.prior import Prior
+from lowerbound.probability.simplex import LogisticNormal
+from lowerbound.probability.sphere import UniformOnSphere
 from lowerbound.serving.explorer.loaded_run import LoadedRun
 from lowerbound.serving.explorer.shared_weights import share_weights
 from lowerbound.serving.portable.latent_outputs import prior_log_density
 from lowerbound.serving.portable.onnx_form import onnx_bytes
-from lowerbound.serving.portable.parts import Part, decoder_part, export_copy, exporting, vae_part
+from lowerbound.serving.portable.parts import Part, decoder_part, export_copy, exporting, reason_without_vae, vae_part
 
 VAE_OUTPUTS = ("code", "mean", "log_variance", "scale_tril", "log_likelihood", "rate")
+
+EXPORTABLE = DiagonalNormal | MixtureOfNormals | FlowNormal | UniformOnSphere | CategoricalCodes | LogisticNormal
+"""Families of priors whose density consists of operations that ONNX has."""
 
 
 def models_of(loaded: LoadedRun) -> dict[str, bytes]:
@@ -35,10 +41,9 @@ def models_of(loaded: LoadedRun) -> dict[str, bytes]:
 
 def _decoder(model: VAE) -> Part:
     part = decoder_part(model)
-    has_density = isinstance(model.prior(), DiagonalNormal | MixtureOfNormals)
-    if model.is_deterministic or not has_density:
+    if not model.has_prior or not isinstance(model.prior(), EXPORTABLE):
         return part
-    return replace(part, module=_DecoderWithPrior(part.module, model.prior).eval())
+    return replace(part, module=_DecoderWithPrior(part.module, model.prior.standalone()).eval())
 
 
 class _DecoderWithPrior(nn.Module):
@@ -51,9 +56,5 @@ class _DecoderWithPrior(nn.Module):
 
 
 def reason_without_encoder(model: VAE) -> str:
-    """Why the whole model cannot be exported; empty if it can be."""
-    try:
-        vae_part(model)
-    except UsageError as error:
-        return str(error)
-    return ""
+    """Why the page cannot encode images; empty if it can."""
+    return f"the encoder of this page {model.why_not_real}." if model.why_not_real else reason_without_vae(model)

@@ -14,7 +14,6 @@ from lowerbound.models.vae import VAE
 from lowerbound.objectives.terms import terms_of_draws
 from lowerbound.probability.distributions import Distribution
 from lowerbound.probability.kl import elementwise_kl, has_elementwise_kl
-from lowerbound.probability.samples import draw
 
 NUM_DRAWS = 64
 DRAWS_AT_ONCE = 16
@@ -50,7 +49,8 @@ def estimate_bound(model: VAE, x: Float[Tensor, "1 *event"], chance: Chance) -> 
     if model.is_deterministic:
         return Bound(reconstruction_error=-float(model.decode(posterior.mean).log_prob(x)))
     # Draws as a batch, because decoding them one by one takes up to ten times as long.
-    draws = draw(posterior, chance, NUM_DRAWS)[:, 0].split(DRAWS_AT_ONCE)
+    of_one = posterior.draw(chance, NUM_DRAWS)[:, 0]
+    draws = [of_one[start : start + DRAWS_AT_ONCE] for start in range(0, NUM_DRAWS, DRAWS_AT_ONCE)]
     terms = terms_of_draws(model, x.expand(DRAWS_AT_ONCE, *x.shape[1:]), draws, posterior, model.decode)
     log_likelihood, rate = terms.log_likelihood.flatten().double(), terms.rate_of_draw.flatten().double()
     elbo = mean_and_standard_error(log_likelihood - rate)

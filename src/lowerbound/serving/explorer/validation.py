@@ -3,10 +3,12 @@
 from typing import Annotated, Any, TypeVar
 
 import numpy as np
+import torch
 from jaxtyping import Float32
 from pydantic import Field
 from starlette.requests import Request
 
+from lowerbound.models.vae import VAE
 from lowerbound.serving.http.bodies import read_chunks
 from lowerbound.serving.http.errors import RequestError
 from lowerbound.serving.http.json_bodies import StrictModel, parse_json, validate
@@ -63,6 +65,12 @@ def latents_of(content: bytes, latent_dim: int) -> Float32[np.ndarray, "n latent
     if not np.isfinite(z).all():
         raise RequestError(400, "a latent is NaN or infinite; finite numbers are accepted.")
     return z
+
+
+def check_space(model: VAE, z: Float32[np.ndarray, "n latent"]) -> None:
+    """Refuse latents that do not lie in the model's space."""
+    if problem := model.space.problem(torch.from_numpy(z)):
+        raise RequestError(400, f"z: {problem}.")
 
 
 def point_of(request: NeighboursRequest, latent_dim: int) -> Float32[np.ndarray, " latent"]:

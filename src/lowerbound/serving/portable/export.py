@@ -16,7 +16,7 @@ from lowerbound.runs.trained_model import load
 from lowerbound.serving.portable import onnx_form, torch_form
 from lowerbound.serving.portable.metadata import run_metadata
 from lowerbound.serving.portable.parity import Computation, Parity, check_parity, comparison_inputs_of
-from lowerbound.serving.portable.parts import PARTS, Part, Port, export_copy, exporting, parts_of
+from lowerbound.serving.portable.parts import PARTS, Part, Port, export_copy, exporting, parts_of, reason_without_vae
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class Exported:
 
     files: tuple[File, ...]
     compared: str
-    notes: tuple[str, ...] = ()  # why the data are not the run's own
+    notes: tuple[str, ...] = ()  # why the data are not the run's own, and why parts are missing
 
 
 def export(run: RunPath, form: str = "onnx", out: Path | None = None, data_dir: str = "", data: str = "") -> Exported:
@@ -74,7 +74,9 @@ def export(run: RunPath, form: str = "onnx", out: Path | None = None, data_dir: 
             files.append(File(file, tuple(part.ports()), check_parity(computed, part, precise, trial)))
         contents[file.name] = content
     _write_all(folder, contents)
-    return Exported(tuple(files), trial.about, (trial.note,) if trial.note else ())
+    reason = reason_without_vae(model)
+    notes = (trial.note, f"only the encoder and the decoder are exported: {reason}" if reason else "")
+    return Exported(tuple(files), trial.about, tuple(filter(None, notes)))
 
 
 def _check_folder(folder: Path, suffix: str) -> None:

@@ -15,6 +15,7 @@ from lowerbound.foundation.text import pluralise
 from lowerbound.models.vae import VAE
 from lowerbound.probability.distributions import Distribution
 from lowerbound.runs.run_data import own_splits
+from lowerbound.serving.portable.latent_outputs import noise_size
 from lowerbound.serving.portable.parts import Part
 
 TOLERANCE = 1e-5
@@ -51,11 +52,12 @@ class Parity:
 def comparison_inputs_of(run: Path, model: VAE, data: str = "", data_dir: str = "") -> ComparisonInputs:
     """Test examples of a run or, if they cannot be read, examples drawn from its model."""
     stream = generator(0, "parity")
-    noise = torch.randn(NUM_COMPARED, model.latent_dim, generator=stream)
+    noise = torch.randn(NUM_COMPARED, noise_size(model), generator=stream)
     try:
         examples = own_splits(run, data=data, data_dir=data_dir).test
     except LowerboundError as error:
-        inputs = {"x": _drawn(model, noise, stream), "z": noise, "noise": noise}
+        z = model.sample_prior(NUM_COMPARED, stream) if model.why_not_real else noise
+        inputs = {"x": _drawn(model, z, stream), "z": z, "noise": noise}
         return ComparisonInputs(
             inputs, f"{NUM_COMPARED} examples drawn from the model", f"no test examples of the run: {error}"
         )

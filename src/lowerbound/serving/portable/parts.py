@@ -5,8 +5,9 @@
     vae        x, noise  -> mean, log_variance, z, reconstruction, log_likelihood, rate, elbo
 
 Nothing in them is random: the noise of z = mean + exp(log_variance / 2) * noise is an input. A posterior with a full
-covariance L Lᵀ also has the output `scale_tril`, L, and z = mean + L noise. A deterministic autoencoder has `code` in
-place of mean and log-variance, no noise, no rate and no ELBO.
+covariance L Lᵀ also has the output `scale_tril`, L, and z = mean + L noise. Draws from a flow are another function of
+noise, and its mean and variance those of fixed draws. A deterministic autoencoder has `code` in place of mean and
+log-variance, no noise, no rate and no ELBO.
 """
 
 from collections.abc import Iterator, Mapping
@@ -21,13 +22,14 @@ import torch
 from torch import Tensor, nn
 
 from lowerbound.evaluation.feature_samples import best_guess
-from lowerbound.foundation.errors import LowerboundError, RunError
+from lowerbound.foundation.errors import LowerboundError, RunError, UsageError
 from lowerbound.models.vae import VAE
 from lowerbound.networks.kernels import choose_kernels
 from lowerbound.probability.kl import has_closed_form_kl, kl_divergence
 from lowerbound.serving.portable.decoder_outputs import likelihood_outputs
 from lowerbound.serving.portable.latent_outputs import (
     check_posterior,
+    noise_size,
     posterior_outputs,
     prior_log_density,
     reparameterise,
@@ -97,17 +99,28 @@ def decoder_part(model: VAE) -> Part:
 def vae_part(model: VAE) -> Part:
     """Examples and noise to a draw from the posterior, its reconstruction and the ELBO.
 
-    UsageError for a posterior whose draws are not a known function of normal noise.
+    UsageError for a posterior whose draws are not a known function of one number of noise for each latent.
     """
     if model.is_deterministic:
         return Part("vae", _Autoencoder(model).eval(), _zeros(model, "x"))
     check_posterior(model)
-    return Part("vae", _VariationalAutoencoder(model).eval(), _zeros(model, "x", "noise"))
+    whole = _with_networks(model, model.encoder, model.decoder)
+    return Part("vae", _VariationalAutoencoder(whole).eval(), _zeros(model, "x", "noise"))
 
 
 def parts_of(model: VAE) -> list[Part]:
-    """All of PARTS, in that order."""
-    return [part(model) for part in PARTS.values()]
+    """All of PARTS that the model has, in that order; `reason_without_vae` is why there is no "vae"."""
+    names = [name for name in PARTS if name != "vae" or not reason_without_vae(model)]
+    return [PARTS[name](model) for name in names]
+
+
+def reason_without_vae(model: VAE) -> str:
+    """Why draws of the model cannot be exported, so that it has no part "vae"; empty if they can be."""
+    try:
+        vae_part(model)
+    except UsageError as error:
+        return str(error)
+    return ""
 
 
 def export_copy(model: VAE) -> VAE:
@@ -163,7 +176,10 @@ def _unchecked_shapes() -> Iterator[None]:
 
 
 def _with_networks(model: VAE, encoder: nn.Module, decoder: nn.Module) -> VAE:
-    """The same model with other networks, so that a file of one half does not contain the weights of the other."""
+    """The same model with these networks, so that a file of one half does not contain the weights of the other.
+
+    A prior that uses the encoder is replaced by its present distribution.
+    """
     return VAE(
         config=model.config,
         event_shape=model.event_shape,
@@ -171,13 +187,13 @@ def _with_networks(model: VAE, encoder: nn.Module, decoder: nn.Module) -> VAE:
         decoder=decoder,
         likelihood=model.likelihood,
         posterior=model.posterior,
-        prior=model.prior,
+        prior=model.prior.standalone(),
     )
 
 
 def _zeros(model: VAE, *names: str) -> dict[str, Tensor]:
     """Zeros for a few examples; zero is in the support of every likelihood."""
-    shapes = {"x": model.event_shape, "z": (model.latent_dim,), "noise": (model.latent_dim,)}
+    shapes = {"x": model.event_shape, "z": (model.latent_dim,), "noise": (noise_size(model),)}
     like = next(model.parameters())
     return {name: like.new_zeros(NUM_TRACED, *shapes[name]) for name in names}
 
@@ -228,7 +244,7 @@ class _Autoencoder(nn.Module):
         self.model = model
 
     def forward(self, x: Tensor) -> dict[str, Tensor]:
-        code = self.model.encode(x).mean
+        code = self.model.encode(x).centre
         likelihood = self.model.decode(code)
         reconstruction = best_guess(self.model, likelihood)
         return {"code": code, "reconstruction": reconstruction, "log_likelihood": likelihood.log_prob(x).to(x.dtype)}
@@ -237,14 +253,19 @@ class _Autoencoder(nn.Module):
 INPUTS = {
     "x": "examples, on the model's scale",
     "z": "latents",
-    "noise": "standard normal noise, one number per latent; zeros give z = mean",
+    "noise": "standard normal noise; zeros give the centre of q(z|x), such as its mean",
 }
 
 _LATENTS = {
     "mean": "mean of q(z|x)",
     "log_variance": "logarithm of the variance of q(z|x)",
     "scale_tril": "lower triangular L of the covariance L Lᵀ of q(z|x)",
-    "code": "the code of a deterministic autoencoder",
+    "code": "the code of a deterministic autoencoder, or the most probable one-hot code",
+    "probabilities": "probability of each category",
+    "mean_direction": "mean direction of q(z|x), of length 1",
+    "concentration": "concentration of q(z|x) around its mean direction",
+    "centre": "centre of q(z|x) on the simplex, the softmax of its location",
+    "location": "means of the normal numbers of q(z|x)",
 }
 
 OUTPUTS = {
@@ -264,7 +285,8 @@ OUTPUTS = {
     },
     "vae": {
         **_LATENTS,
-        "z": "draw from q(z|x): mean + exp(log_variance / 2) * noise, or mean + scale_tril noise",
+        "z": "draw from q(z|x), such as mean + exp(log_variance / 2) * noise, mean + scale_tril noise, or a flow of "
+        "the noise",
         "reconstruction": "mean of p(x|z); for categorical values, the most probable level",
         "log_likelihood": "log p(x|z), in nats",
         "rate": "KL(q(z|x) || p(z)), in nats; without a closed form, log q(z|x) - log p(z)",

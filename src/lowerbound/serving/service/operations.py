@@ -6,7 +6,8 @@ order. Draws from the prior or from p(x|z) are seeded from the request's seed an
 outputs do not depend on the other requests of the pass, except for the last bits of a number, because floats are summed
 in another order for another number of examples.
 
-    q(z|x)   mean, log_variance, covariance if it is not diagonal, and z, a draw
+    q(z|x)   mean, log_variance, covariance if it is not diagonal (on a sphere, on a simplex and for codes, the
+             parameters of the family), and z, a draw
     p(x|z)   mean (for categorical values, the most probable level), and sample, a draw
     score    elbo = -(rate + distortion), in nats, with its standard error over draws; NaN for a row whose cells are
              all missing
@@ -18,7 +19,6 @@ from typing import Literal
 
 import numpy as np
 import torch
-from jaxtyping import Float
 from torch import Tensor
 
 from lowerbound.data.examples import to_model_scale
@@ -28,8 +28,8 @@ from lowerbound.foundation.schema import UNSCALED, Range
 from lowerbound.foundation.seeding import content_noise, generator
 from lowerbound.models.vae import VAE
 from lowerbound.objectives.terms import Terms, terms_of_draws
-from lowerbound.probability.distributions import DiagonalNormal, Distribution, PointMass
-from lowerbound.probability.samples import draw
+from lowerbound.probability.distributions import DiagonalNormal, Distribution, Draws, PointMass
+from lowerbound.probability.summaries import summary_of
 
 CHUNK = 512  # examples per forward pass; more would take memory without being faster
 BATCH = -1  # the length of the batch axis in a shape: any
@@ -74,6 +74,7 @@ class Operation:
     compute: Callable[[VAE, Sequence[InferenceRequest]], list[Tensors]]
     always_draws: bool = False  # also if `sample` is false
     needs_density: bool = False  # unavailable for a deterministic autoencoder
+    needs_prior: bool = False  # unavailable for one without a fitted prior
 
     def inputs(self, model: VAE) -> tuple[Signature, ...]:
         """Its input tensors."""
@@ -98,16 +99,14 @@ def _encode(model: VAE, requests: Sequence[InferenceRequest]) -> list[Tensors]:
     x = _joined(model, requests)
     raw = _raw_posterior(model, x)
     posterior: Distribution = model.posterior(raw)
-    shared = {"mean": posterior.mean}
-    if not model.is_deterministic:
-        shared["log_variance"] = posterior.variance.log()
+    shared = summary_of(posterior)
     if _has_covariance(model):
         shared["covariance"] = posterior.covariance
     outputs = _split(shared, requests)
     parts = zip(requests, _per_request(x, requests), _per_request(raw, requests), outputs, strict=True)
     for request, examples, part, tensors in parts:
         if request.sample:
-            tensors["z"] = _posterior_draws(model, request, examples, part, "posterior")[0]
+            tensors["z"] = _posterior_draws(model, request, examples, part, "posterior").value[0]
     return outputs
 
 
@@ -130,11 +129,11 @@ def _drawn_one_by_one(model: VAE, request: InferenceRequest, raw: Tensor) -> Ten
 def _reconstruct(model: VAE, requests: Sequence[InferenceRequest]) -> list[Tensors]:
     x = _joined(model, requests)
     raw = _raw_posterior(model, x)
-    means = model.posterior(raw).mean
-    parts = zip(requests, *(_per_request(tensor, requests) for tensor in (x, raw, means)), strict=True)
+    centres = model.posterior(raw).centre
+    parts = zip(requests, *(_per_request(tensor, requests) for tensor in (x, raw, centres)), strict=True)
     codes = [
-        _posterior_draws(model, request, examples, part, "posterior")[0] if request.sample else mean
-        for request, examples, part, mean in parts
+        _posterior_draws(model, request, examples, part, "posterior").value[0] if request.sample else centre
+        for request, examples, part, centre in parts
     ]
     likelihood = model.likelihood(_raw_likelihood(model, torch.cat(codes)))
     return _split({"reconstruction": best_guess(model, likelihood)}, requests)
@@ -172,7 +171,7 @@ def _scored(model: VAE, requests: Sequence[InferenceRequest], num_draws: int) ->
     parts = zip(requests, _per_request(x, requests), _per_request(raw, requests), strict=True)
     draws = [_posterior_draws(model, *part, "evaluation", num_draws) for part in parts]
     terms = terms_of_draws(
-        model, x, torch.cat(draws, dim=1), posterior, lambda z: model.likelihood(_raw_likelihood(model, z))
+        model, x, Draws.joined(draws, dim=1), posterior, lambda z: model.likelihood(_raw_likelihood(model, z))
     )
     precise = Terms(terms.log_likelihood.double(), terms.rate_of_draw.double())
     names = {"elbo": "elbo", "rate": "rate", "distortion": "distortion", "standard_error": "elbo_standard_error"}
@@ -183,9 +182,10 @@ def _scored(model: VAE, requests: Sequence[InferenceRequest], num_draws: int) ->
 
 def _posterior_draws(
     model: VAE, request: InferenceRequest, x: Tensor, raw: Tensor, name: str, num_draws: int = 1
-) -> Float[Tensor, "draw batch latent"]:
+) -> Draws:
     """Draws from the posteriors of one request's examples, with a stream per example."""
-    return draw(model.posterior(raw), content_noise(x, request.seed, name), num_draws)
+    posterior: Distribution = model.posterior(raw)
+    return posterior.draw(content_noise(x, request.seed, name), num_draws)
 
 
 def _raw_posterior(model: VAE, x: Tensor) -> Tensor:
@@ -234,21 +234,17 @@ def _latents(model: VAE, name: str, is_drawn: bool = False) -> Signature:
 
 
 def _posterior_outputs(model: VAE) -> tuple[Signature, ...]:
-    if model.is_deterministic:
-        return (_latents(model, "mean"),)
-    covariance = Signature("covariance", "FP32", (BATCH, model.latent_dim, model.latent_dim))
-    return (
-        _latents(model, "mean"),
-        _latents(model, "log_variance"),
-        *((covariance,) if _has_covariance(model) else ()),
-        _latents(model, "z", is_drawn=True),
-    )
+    summary = summary_of(model.posterior_of_zeros()).items()
+    outputs = [Signature(name, "FP32", (BATCH, *tensor.shape[1:])) for name, tensor in summary]
+    if _has_covariance(model):
+        outputs.append(Signature("covariance", "FP32", (BATCH, model.latent_dim, model.latent_dim)))
+    return (*outputs, *(() if model.is_deterministic else (_latents(model, "z", is_drawn=True),)))
 
 
 def _has_covariance(model: VAE) -> bool:
-    """Whether the latents of q(z|x) are correlated."""
-    raw = next(model.parameters()).new_zeros(1, *model.posterior.raw_shape)
-    return not isinstance(model.posterior(raw), DiagonalNormal | PointMass)
+    """Whether the latents of q(z|x) are real and correlated."""
+    is_diagonal = isinstance(model.posterior_of_zeros(), DiagonalNormal | PointMass)
+    return not (model.why_not_real or is_diagonal)
 
 
 def _score_outputs(model: VAE) -> tuple[Signature, ...]:
@@ -294,7 +290,7 @@ OPERATIONS = {
             ),
             compute=_generate,
             always_draws=True,
-            needs_density=True,
+            needs_prior=True,
         ),
         Operation(
             name="score",

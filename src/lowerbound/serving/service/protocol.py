@@ -243,7 +243,7 @@ def _inference_request(
     if x is None:
         raise RequestError(400, f"input {operation.takes!r} is missing.")
     if operation.takes == "z":
-        check_latents(x)
+        check_latents(endpoint.served.model, x)
         return InferenceRequest(num_examples=len(x), x=x, **options), ()
     try:
         examples = (stored_tensor if x.dtype.kind in "iu" else model_scale_tensor)(endpoint.served, "input 'x'", x)

@@ -182,7 +182,7 @@ async def _decode(service: Service, request: Request, run: str, points: Sequence
     endpoint = service.operation(run, "decode")
     check_num_examples(len(points), service.limits.max_batch)
     z = np.array([_point(text, endpoint.served.model.latent_dim) for text in points], np.float32)
-    check_latents(z)
+    check_latents(endpoint.served.model, z)
     return endpoint.served, await service.infer(request, endpoint, InferenceRequest(num_examples=len(z), x=z))
 
 

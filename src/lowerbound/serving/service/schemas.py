@@ -185,11 +185,21 @@ class RunResponse(BaseModel, Generic[Example]):
 
 
 class EncodedExample(BaseModel):
-    """The posterior of an example: a covariance unless it is diagonal; only a mean for a deterministic autoencoder."""
+    """The posterior of an example: a covariance unless it is diagonal; only a mean for a deterministic autoencoder.
 
-    mean: Nullable
+    On a sphere it is a mean direction with its concentration, on a simplex a centre with the location and log-variance
+    of its normal numbers, for one-hot codes the most probable code with the probabilities.
+    """
+
+    mean: Nullable | None = None
     log_variance: Nullable | None = None
     covariance: list[Nullable] | None = None
+    mean_direction: Nullable | None = None
+    concentration: float | None = None
+    centre: Nullable | None = None
+    location: Nullable | None = None
+    code: Nullable | None = None
+    probabilities: Nullable | None = None
     z: Nullable | None = None
 
 

@@ -20,6 +20,7 @@ from lowerbound.data.tables import RawTable
 from lowerbound.foundation.errors import DataError
 from lowerbound.foundation.schema import UNSCALED, Range, Schema, Support
 from lowerbound.models.support import binarise_as_run, supported_examples, unsupported_values
+from lowerbound.models.vae import VAE
 from lowerbound.probability.likelihoods import Likelihood
 from lowerbound.serving.http.errors import RequestError
 from lowerbound.serving.http.json_bodies import shown
@@ -128,10 +129,12 @@ def numbers_of(name: str, data: Any, with_missing: bool = False) -> np.ndarray:
         raise RequestError(400, f"the data of {name!r} have {reason}.") from None
 
 
-def check_latents(z: np.ndarray) -> None:
-    """Refuse latents that are NaN or too large for a decoder."""
+def check_latents(model: VAE, z: np.ndarray) -> None:
+    """Refuse latents that are NaN or too large for a decoder, or do not lie in the model's space."""
     if not (np.abs(z) <= MAX_LATENT).all():  # so that NaN is refused, too
         raise RequestError(400, f"z has values that are not numbers between -{MAX_LATENT:,.0f} and {MAX_LATENT:,.0f}.")
+    if problem := model.space.problem(torch.from_numpy(z)):
+        raise RequestError(400, f"z: {problem}.")
 
 
 def _input_examples(collection: Collection) -> InputExamples:

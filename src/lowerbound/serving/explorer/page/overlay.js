@@ -144,12 +144,14 @@ function label(context, [px, py], mark) {
 }
 
 function line(context, view, scatter) {
-  const { begin, end, at } = view.line;
+  const { begin, end, at, points: path } = view.line;
   context.strokeStyle = colourOf("serious");
   const [a, b] = [begin && place(view, scatter, begin), end && place(view, scatter, end)];
   if (a && b)
     stroke(context, 1.5, () => {
       context.moveTo(...a);
+      const dim = begin.length;
+      for (let k = 0; path && k < path.length; k += dim) context.lineTo(...place(view, scatter, path.slice(k, k + dim)));
       context.lineTo(...b);
     });
   const points = [

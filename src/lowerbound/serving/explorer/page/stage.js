@@ -5,6 +5,7 @@ import { mosaic } from "explorer/pictures.js";
 import { drawOverlay } from "explorer/overlay.js";
 import { createScatter } from "explorer/scatter.js";
 
+const SPREAD = 0.5; // of dots with the same one-hot code
 const CELL = 30; // approximate size of an image of the manifold, in CSS pixels
 const MAX_CELLS = 32; // per row or column
 const LINE_RADIUS = 10; // pixels within which a click picks an example, not the position
@@ -32,14 +33,21 @@ function showMessage(message, text) {
   message.textContent = text;
 }
 
-/** Place the examples by the two chosen latents; with a single latent the height is arbitrary. */
+/**
+ * Place the examples by the two chosen latents; with a single latent the height is arbitrary. Dots of the same one-hot
+ * code are spread, because they would cover each other.
+ */
 function place(view, scatter) {
   const { codes, cursor } = view;
   const [across, up] = cursor.axes;
-  const coordinate = (axis) =>
-    Float32Array.from({ length: codes.count }, (_, k) => codes.mean[k * codes.latentDim + axis]);
+  const spread = view.info.space.name === "one-hot" ? SPREAD : 0;
+  const coordinate = (axis, step = 0.754878) =>
+    Float32Array.from(
+      { length: codes.count },
+      (_, k) => codes.mean[k * codes.latentDim + axis] + spread * (((k * step) % 1) - 0.5),
+    );
   const heights = () => Float32Array.from({ length: codes.count }, (_, k) => ((k * 0.618034) % 1) - 0.5);
-  scatter.setPoints(coordinate(across), up === undefined ? heights() : coordinate(up), view.categories);
+  scatter.setPoints(coordinate(across), up === undefined ? heights() : coordinate(up, 0.56984), view.categories);
 }
 
 function toolbar(view, stage) {
@@ -47,7 +55,7 @@ function toolbar(view, stage) {
   const lasso = toggle("Lasso", "Select examples by drawing around them (or Shift + drag)", (on) =>
     scatter.setMode(on ? "lasso" : "pan"),
   );
-  const picking = toggle("Line", "Pick two points; the straight line between them is decoded", (on) => {
+  const picking = toggle("Line", "Pick two points; the path between them is decoded", (on) => {
     view.isPicking = on;
     if (on) announce("Click the start of the line, then its end.");
   });

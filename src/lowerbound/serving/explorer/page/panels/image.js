@@ -4,6 +4,7 @@ import { announce, showError, element, fixed, panel, table } from "explorer/dom.
 import { createPad } from "explorer/panels/pad.js";
 import { numbersOf } from "explorer/panels/point.js";
 import { tile, tiles } from "explorer/pictures.js";
+import { codeWord } from "explorer/space.js";
 
 const MAX_ROWS = 12; // latents, highest rate first
 
@@ -13,7 +14,7 @@ export function createImagePanel(view) {
   const sendDrawn = (blob) => encode(view, found, blob, false);
   const { node } = panel(
     "Your own image",
-    "Drop, paste or choose a file, or draw: its posterior is shown on the plane, with ellipses at 1 and 2 standard deviations.",
+    `Drop, paste or choose a file, or draw: its posterior is shown on the plane${view.info.space.name === "real" ? ", with ellipses at 1 and 2 standard deviations" : ""}.`,
     element(
       "div",
       { className: "own" },
@@ -91,7 +92,7 @@ async function draw(view, node, found, reconstruction) {
     neighbourRow(view, "Nearest by pixels", found.neighbours?.pixels),
     neighbourRow(view, "Nearest in latent space", found.neighbours?.codes),
   ]);
-  node.replaceChildren(pair, numbersOf(found), split(found), posterior(found), ...notes, ...neighbours);
+  node.replaceChildren(pair, numbersOf(found), split(found), posterior(found, view.info), ...notes, ...neighbours);
 }
 
 /** −ELBO as a bar of two parts, distortion and rate. */
@@ -113,22 +114,22 @@ function split(found) {
   return element("div", {}, bar, element("p", { className: "place" }, words));
 }
 
-function posterior(found) {
+function posterior(found, info) {
   const order = found.mean.map((_, k) => k);
   if (found.rate_per_dimension) order.sort((a, b) => found.rate_per_dimension[b] - found.rate_per_dimension[a]);
-  const deviation = (k) => (found.log_variance ? Math.exp(found.log_variance[k] / 2) : null);
+  const deviation = (k) => Math.exp(found.log_variance[k] / 2);
   const rates = found.rate_per_dimension; // null if the KL is not a sum over latents
   const rows = order
     .slice(0, MAX_ROWS)
     .map((k) => [
       `z${k + 1}`,
       fixed(found.mean[k], 3),
-      fixed(deviation(k), 3),
+      ...(found.log_variance ? [fixed(deviation(k), 3)] : []),
       ...(rates ? [fixed(rates[k])] : []),
     ]);
   const which = rates ? `the ${MAX_ROWS} of ${order.length} latents with the highest rate` : `the first ${MAX_ROWS} latents`;
   const title = order.length > MAX_ROWS ? `Posterior: ${which}` : "Posterior";
-  const head = ["latent", "mean", "standard deviation", ...(rates ? ["rate, nats"] : [])];
+  const head = ["latent", codeWord(info), ...(found.log_variance ? ["standard deviation"] : []), ...(rates ? ["rate, nats"] : [])];
   return element("div", { className: "scroll" }, table(title, head, rows));
 }
 

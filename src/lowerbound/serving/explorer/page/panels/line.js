@@ -1,7 +1,8 @@
-// The panel for interpolation: the straight line between two points in latent space, decoded as a strip and an animation.
+// The panel for interpolation: the path between two points in latent space, decoded as a strip and an animation.
 
 import { button, element, panel, slider, toggle } from "explorer/dom.js";
 import { draw, isImages, picked, tile, tiles } from "explorer/pictures.js";
+import { pathBetween, pathWords } from "explorer/space.js";
 
 const STEPS = 33; // decoded points; every fourth is on the strip
 const ON_STRIP = 4;
@@ -30,6 +31,7 @@ export function createLinePanel(view) {
   );
   const set = (end, point) => {
     line[end] = point;
+    line.points = null;
     view.line = line;
     view.stage.scatter.redrawOverlay();
     if (line.begin && line.end) decode();
@@ -37,7 +39,7 @@ export function createLinePanel(view) {
 
   const { node } = panel(
     "Interpolation",
-    "Press Line above the plane and click two points, or use the current point. The path is a straight line in z, not a geodesic; it may leave the region of the data.",
+    `Press Line above the plane and click two points, or use the current point. ${pathWords(view.info)}`,
     element(
       "div",
       { className: "row" },
@@ -49,7 +51,8 @@ export function createLinePanel(view) {
   );
 
   async function decode() {
-    state.points = pointsBetween(line.begin, line.end);
+    state.points = pathBetween(view.info, line.begin, line.end, STEPS);
+    line.points = state.points;
     try {
       state.tensor = await view.source.decode(view.id, state.points);
     } catch (error) {
@@ -101,16 +104,4 @@ export function createLinePanel(view) {
   });
   view.on("destroy", () => cancelAnimationFrame(state.timer));
   return { node, begin: () => set("begin", view.cursor.z.slice()), end: () => set("end", view.cursor.z.slice()) };
-}
-
-function pointsBetween(begin, end) {
-  const points = new Float32Array(STEPS * begin.length);
-  for (let k = 0; k < STEPS; k += 1) {
-    const share = k / (STEPS - 1);
-    points.set(
-      begin.map((value, latent) => (1 - share) * value + share * end[latent]),
-      k * begin.length,
-    );
-  }
-  return points;
 }

@@ -2,18 +2,20 @@
 
 import { element, panel, debounced } from "explorer/dom.js";
 import { slice, tiles } from "explorer/pictures.js";
+import { snap } from "explorer/space.js";
 
 const MAX_LATENTS = { image: 8, array: 4, table: 3 }; // those with the largest variance first
 const NUM_STEPS = 11; // of a prior without quantiles
 const DELAY = 150; // milliseconds after the last move of the point
 
 export function createTraversalPanel(view) {
+  if (view.info.space.name === "one-hot") return createCategoryPanel(view);
   const max = MAX_LATENTS[view.info.layout];
   const hasQuantiles = Boolean(view.info.prior_geometry?.quantiles);
   const rows = element("div", { className: "traversals" });
   const { node } = panel(
     "Traversals",
-    `Each row moves one latent through ${hasQuantiles ? "the prior's quantiles" : "the quantiles of the encoded examples"}${view.info.latent_dim > max ? `, for the ${max} latents with the largest variance` : ""}; the others stay at the current point.`,
+    `Each row moves one latent through ${hasQuantiles ? "the prior's quantiles" : "the quantiles of the encoded examples"}${view.info.latent_dim > max ? `, for the ${max} latents with the largest variance` : ""}; ${view.info.space.name === "real" ? "the others stay at the current point" : "the others keep their proportions"}.`,
     rows,
   );
   const show = debounced(DELAY, async () => {
@@ -21,12 +23,45 @@ export function createTraversalPanel(view) {
       view.info.latent_dim > max ? view.byVariance.slice(0, max) : [...view.byVariance].sort((a, b) => a - b);
     const steps = view.info.prior_geometry?.quantiles ?? exampleQuantiles(view.codes);
     if (!steps) return;
-    const tensor = await view.source.decode(view.id, walks(view.cursor.z, latents, steps)).catch(() => null);
+    const tensor = await view.source.decode(view.id, walks(view.info, view.cursor.z, latents, steps)).catch(() => null);
     if (tensor) rows.replaceChildren(...latents.map((latent, row) => drawRow(view, tensor, latent, row, steps)));
   });
   view.on("cursor", () => view.cursor.isPinned && show());
   view.on("ready", show);
   return { node };
+}
+
+/** For one-hot codes: every category of each group, with the other groups as at the current point. */
+function createCategoryPanel(view) {
+  const { latent_dim: dim, space } = view.info;
+  const size = space.num_categories;
+  const count = Math.min(dim / size, MAX_LATENTS[view.info.layout]);
+  const rows = element("div", { className: "traversals" });
+  const which = count < dim / size ? `, for the first ${count} groups` : "";
+  const { node } = panel("Categories", `Each row shows every category of one group${which}; the others stay at the current point.`, rows);
+  const show = debounced(DELAY, async () => {
+    const points = new Float32Array(count * size * dim);
+    for (let k = 0; k < count * size; k += 1) {
+      const moved = view.cursor.z.slice();
+      moved[k] = 1;
+      points.set(snap(view.info, moved, [k]), k * dim);
+    }
+    const tensor = await view.source.decode(view.id, points).catch(() => null);
+    if (tensor) rows.replaceChildren(...Array.from({ length: count }, (_, group) => drawGroup(view, tensor, group, size)));
+  });
+  view.on("cursor", () => view.cursor.isPinned && show());
+  view.on("ready", show);
+  return { node };
+}
+
+function drawGroup(view, tensor, group, size) {
+  const part = slice(tensor, group * size, (group + 1) * size);
+  return element(
+    "div",
+    { className: "strip-row" },
+    element("span", { className: "axis" }, String(group + 1)),
+    element("div", { className: "strip" }, ...tiles(view.info, part, (k) => `group ${group + 1}, category ${k + 1}`)),
+  );
 }
 
 /** The quantiles of the posterior means of all examples, one row per step; null without examples. */
@@ -39,13 +74,15 @@ function exampleQuantiles(codes) {
   return Array.from({ length: NUM_STEPS }, (_, step) => columns.map((column) => column[place(step)]));
 }
 
-function walks(z, latents, steps) {
+/** Every latent at every step; on a sphere or a simplex the others move, too, to stay in the space. */
+function walks(info, z, latents, steps) {
   const points = new Float32Array(latents.length * steps.length * z.length);
   latents.forEach((latent, row) =>
     steps.forEach((values, step) => {
       const start = (row * steps.length + step) * z.length;
-      points.set(z, start);
-      points[start + latent] = values[latent];
+      const moved = z.slice();
+      moved[latent] = values[latent];
+      points.set(snap(info, moved, [latent]), start);
     }),
   );
   return points;
