@@ -113,11 +113,12 @@ def test_runs_are_compared_where_their_factors_have_the_same_names():
     results = run_metrics(few, subject(splits_of()))
     data = {"name": "x", "sizes": {"test": 40}, "test_checksum": "a" * 12, "factor_names": ["first", "second"]}
     one = replace(results, context={"data": data})
-    found = compare([("a", one), ("b", replace(one))]).disentanglement
-    assert [*found] == [*ABOUT]
-    assert found["mig"] == (results.score("mig"), results.score("mig"))
+    found = compare([("a", one), ("b", replace(one))])
+    assert all(found.score(name) for name in ABOUT)
+    assert [row.score for row in found.score("mig").rows] == [results.score("mig")] * 2
     other = replace(one, context={"data": {**data, "factor_names": ["x", "y"]}})
-    assert compare([("a", one), ("b", other)]).disentanglement == {}
+    refused = compare([("a", one), ("b", other)]).not_compared
+    assert refused == dict.fromkeys(ABOUT, "different factors of variation")
 
 
 def test_numbers_of_examples_are_checked():
