@@ -258,5 +258,5 @@ def _check_penalties(penalties: dict[str, float], options: dict[str, dict[str, O
         if name not in penalties:
             raise ConfigError(
                 f"objective.penalty_options.{name} has no effect, because objective.penalties.{name} has no weight; "
-                f"add --set objective.penalties.{name}=WEIGHT."
+                f"set objective.penalties.{name}."
             )
