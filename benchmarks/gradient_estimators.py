@@ -18,7 +18,7 @@ import argparse
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +34,7 @@ from lowerbound.foundation.seeding import generator
 from lowerbound.foundation.storage import write_bytes
 from lowerbound.foundation.text_files import write_json
 from lowerbound.objectives.gradient_estimators import ESTIMATORS, Target, repeated_estimates
-from lowerbound.probability.distributions import DiagonalNormal, Distribution
+from lowerbound.probability.distributions import DiagonalNormal, Distribution, Draws
 from lowerbound.probability.samples import PosteriorSamples
 from lowerbound.reporting import theme
 
@@ -105,6 +105,7 @@ def main() -> None:
 # 1. Variances
 
 
+@cache
 def exact_variances(cost: Cost, k: float) -> dict[str, tuple[float, float]]:
     """Variances of one estimate of d/dmu and d/dsigma at mu = sigma = 1, by quadrature, for each estimator."""
     f, slope = partial(cost.function, k=k), partial(cost.derivative, k=k)
@@ -255,9 +256,9 @@ def gaussian_target(num_samples: int, seed: int) -> Target:
     def posterior(parameters: Tensor) -> DiagonalNormal:
         return DiagonalNormal(parameters[:, :DIMENSIONS], log_variance)
 
-    def samples_at(z: Tensor, q: Distribution, parameters: Tensor) -> PosteriorSamples:
-        likelihood = DiagonalNormal(z, unit).log_prob(x.repeat(len(parameters) // len(x), 1))
-        return PosteriorSamples.of_one_group(z, likelihood, q, DiagonalNormal(parameters[:, DIMENSIONS:], unit))
+    def samples_at(draws: Draws, q: Distribution, parameters: Tensor) -> PosteriorSamples:
+        likelihood = DiagonalNormal(draws.value, unit).log_prob(x.repeat(len(parameters) // len(x), 1))
+        return PosteriorSamples.of_one_group(draws, likelihood, q, DiagonalNormal(parameters[:, DIMENSIONS:], unit))
 
     return Target(
         parameters=torch.cat([x @ a.T + b, mu.expand(NUM_EXAMPLES, -1)], dim=1),
@@ -345,7 +346,7 @@ def snr_figure(ratios: dict[str, list[dict[str, float]]]) -> Figure:
         axis.set_major_formatter(lambda value, _: f"{value:g}")
         axis.set_minor_formatter(NullFormatter())
     axes.grid()
-    axes.legend()
+    axes.legend(loc="lower left")
     return figure
 
 

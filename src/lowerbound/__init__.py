@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from lowerbound.probability.priors import register_prior
     from lowerbound.runs.experiment import Experiment
     from lowerbound.runs.packing import pack
+    from lowerbound.runs.prior_fitting import fit_prior
     from lowerbound.runs.resuming import resume
     from lowerbound.runs.run import Run, train
     from lowerbound.runs.sweep import sweep
@@ -62,6 +63,7 @@ _HOMES = {
     "compare": "lowerbound.inference.comparing:compare",
     "evaluate": "lowerbound.inference.tasks:evaluate",
     "fit": "lowerbound.training.loop:fit",
+    "fit_prior": "lowerbound.runs.prior_fitting:fit_prior",
     "gradients": "lowerbound.inference.gradients:gradients",
     "likelihoods": "lowerbound.probability.likelihoods:LIKELIHOODS",
     "load": "lowerbound.runs.trained_model:load",
@@ -99,6 +101,7 @@ __all__ = [
     "compare",
     "evaluate",
     "fit",
+    "fit_prior",
     "gradients",
     "likelihoods",
     "load",

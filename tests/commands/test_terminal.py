@@ -73,6 +73,7 @@ COMMANDS = {
     "diagnose": ["RUN"],
     "report": ["RUN"],
     "compare": ["RUN", "RUN"],
+    "fit-prior": ["RUN", "--components", 2, "--out", "OUT"],
     "gradients": ["RUN", "--num", 2, "--estimates", 100, "--out", "OUT.png"],
     "sample": ["RUN", "--out", "OUT.png"],
     "reconstruct": ["RUN", "--out", "OUT.png"],

@@ -1,6 +1,7 @@
 """Sprites: what is drawn is where and as large as its factors say, whatever the image's side."""
 
 import itertools
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -97,6 +98,4 @@ def test_examples_of_the_source_keep_their_factors_through_splitting(monkeypatch
 
 
 def _few():
-    from dataclasses import replace
-
     return replace(SOURCES["sprites-32"], sizes=(60, 10, 20))

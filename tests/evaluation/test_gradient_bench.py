@@ -108,6 +108,23 @@ def test_other_posteriors_have_what_is_defined_for_them():
     assert not any(found.has_bias for row in measured(bench).values() for found in row.statistics.values())
 
 
+@pytest.mark.parametrize(
+    ("posterior", "prior", "latent_dim", "left_out"),
+    [
+        ("iaf", "standard-normal", 2, {"dreg", "measure-valued", "reparameterized-monte-carlo"}),
+        ("power-spherical", "uniform-on-sphere", 3, {"dreg", "measure-valued"}),
+        ("gumbel-softmax", "uniform-categorical", 10,
+         {"dreg", "measure-valued", "reparameterized", "reparameterized-monte-carlo", "stl"}),
+    ],
+)  # fmt: skip
+def test_posteriors_of_flows_and_of_other_spaces_too(posterior, prior, latent_dim, left_out):
+    """Draws of one-hot codes are not differentiable: the score function remains."""
+    config = ModelConfig(hidden=(8,), latent_dim=latent_dim, posterior=posterior, prior=prior)
+    bench = measure_gradients(build_model(config, (1, 4, 4), generator(0, "weights")), EXAMPLES, FEW)
+    assert {row.name for row in bench.estimators if row.left_out} == left_out
+    assert not any(found.has_bias for row in measured(bench).values() for found in row.statistics.values())
+
+
 def test_a_prior_without_a_closed_form_has_the_monte_carlo_rate():
     bench = measure_gradients(model(prior="mixture-of-normals"), EXAMPLES, FEW)
     assert bench.rate == "monte-carlo"

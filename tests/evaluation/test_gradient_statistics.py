@@ -16,7 +16,7 @@ from lowerbound.foundation.seeding import generator
 
 pytestmark = pytest.mark.usefixtures("float64")
 
-REPEATS = 400
+REPEATS = 250
 SCALE = torch.tensor([[1.0, 0.5, 0.0], [0.0, 2.0, 0.3], [0.0, 0.0, 0.7]], dtype=torch.float64)
 TRACE = float(SCALE.square().sum())
 

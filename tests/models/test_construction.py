@@ -8,7 +8,6 @@ from torch.testing import assert_close
 import lowerbound as lb
 from lowerbound.foundation.errors import ConfigError, DataError, RunError, UnknownName
 from lowerbound.foundation.seeding import generator
-from lowerbound.models.construction import config_has_closed_form_kl
 from lowerbound.models.vae import part_of
 from lowerbound.probability.distributions import DiagonalNormal
 from lowerbound.probability.likelihoods import BernoulliLikelihood, GaussianLikelihood, Likelihood
@@ -93,19 +92,6 @@ def test_a_learned_prior_starts_from_the_seed_of_the_training():
         lb.build_model(config, (1, 4, 4), generator(seed, "weights")).prior.means for seed in (0, 0, 1)
     )
     assert torch.equal(first, again) and not torch.equal(first, other)
-
-
-@pytest.mark.parametrize(
-    ("posterior", "prior", "known"),
-    [
-        ("diagonal-normal", "standard-normal", True),
-        ("full-normal", "standard-normal", True),
-        ("diagonal-normal", "mixture-of-normals", False),
-        ("point-mass", "standard-normal", False),
-    ],
-)
-def test_whether_the_kl_is_known_depends_on_the_pair(posterior, prior, known):
-    assert config_has_closed_form_kl(lb.ModelConfig(posterior=posterior, prior=prior, latent_dim=1000)) is known
 
 
 @pytest.mark.parametrize(

@@ -13,8 +13,11 @@ from lowerbound.probability.distributions import DiagonalNormal, PointMass
 from lowerbound.probability.iaf_posterior import InverseAutoregressiveNormal
 from lowerbound.probability.low_rank_normal import LowRankNormal
 from lowerbound.probability.normals import FullNormal
+from lowerbound.probability.one_hot import CategoricalCodes
 from lowerbound.probability.posteriors import POSTERIORS
-from small_models import LATENTS, SHAPE, every_likelihood, small, weights
+from lowerbound.probability.simplex import LogisticNormal
+from lowerbound.probability.sphere import PowerSpherical
+from small_models import LATENTS, SHAPE, every_likelihood, latents_for, small, weights
 
 pytestmark = pytest.mark.usefixtures("float64")
 
@@ -24,6 +27,9 @@ OF_POSTERIOR = {
     "full-normal": FullNormal,
     "iaf": InverseAutoregressiveNormal,
     "point-mass": PointMass,
+    "power-spherical": PowerSpherical,
+    "gumbel-softmax": CategoricalCodes,
+    "logistic-normal": LogisticNormal,
 }
 
 every_network = pytest.mark.parametrize("network", NETWORKS)
@@ -44,11 +50,11 @@ def test_encoding_and_decoding_return_distributions_over_examples(network, likel
     model = small(network, likelihood, posterior)
     q = model.encode(images())
     assert isinstance(q, OF_POSTERIOR[posterior])
-    assert q.mean.shape == (4, LATENTS)
-    p = model.decode(q.mean)
+    assert q.centre.shape == (4, latents_for(posterior))
+    p = model.decode(q.centre)
     assert p.mean.shape == (4, *SHAPE)
     assert p.log_prob(images()).shape == (4,)
-    assert model.latent_dim == LATENTS
+    assert model.latent_dim == latents_for(posterior)
     assert model.is_deterministic == (posterior == "point-mass")
 
 

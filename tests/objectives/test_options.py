@@ -30,7 +30,7 @@ def test_options_are_the_keyword_only_arguments():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({}, r"'row' needs objective\.x\.share, which has no default; add --set objective\.x\.share=NUMBER"),
+        ({}, r"'row' needs objective\.x\.share, which has no default; set it to a number"),
         ({"share": 1.0, "number": 2.5}, r"objective\.x\.number needs a whole number, got 2\.5"),
         ({"share": 1.0, "number": True}, "number needs a whole number, got True"),
         ({"share": 1.0, "number": 10}, "number needs a number from 1 to 9, got 10"),

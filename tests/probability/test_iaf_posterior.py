@@ -11,7 +11,7 @@ from lowerbound.foundation.errors import ConfigError
 from lowerbound.foundation.seeding import content_noise, generator
 from lowerbound.models.config import ModelConfig
 from lowerbound.models.construction import build_model
-from lowerbound.objectives.objective import OBJECTIVES
+from lowerbound.objectives.presets import OBJECTIVES
 from lowerbound.probability.distributions import DiagonalNormal
 from lowerbound.probability.iaf_posterior import InverseAutoregressivePosterior
 from lowerbound.training.checkpoint import load_model, save_model

@@ -18,6 +18,8 @@ from lowerbound.probability.kl import KL, has_closed_form_kl, kl_divergence, reg
 from lowerbound.probability.normals import FullNormal
 from lowerbound.probability.posteriors import POSTERIORS
 from lowerbound.probability.priors import PRIORS
+from lowerbound.probability.spaces import OneHot
+from small_models import latents_for
 
 pytestmark = pytest.mark.usefixtures("float64")
 
@@ -25,12 +27,26 @@ NUM_DRAWS = 40_000
 
 
 def pair(posterior, prior):
-    family = POSTERIORS[posterior](3)
+    num = max(latents_for(posterior), latents(prior))
+    family = POSTERIORS[posterior](num).eval()
     q = family(0.5 * torch.randn(4, *family.raw_shape, generator=generator(0, "raw")))
-    return q, prior_named(prior, 3)()
+    return q, prior_named(prior, num)()
 
 
-KNOWN = [names for names in itertools.product(POSTERIORS, PRIORS) if has_closed_form_kl(*pair(*names))]
+def latents(prior):
+    space = PRIORS[prior].space
+    return space.num_categories if isinstance(space, OneHot) else 3
+
+
+def share_a_space(names):
+    return POSTERIORS[names[0]].space == PRIORS[names[1]].space
+
+
+KNOWN = [
+    names
+    for names in itertools.product(POSTERIORS, PRIORS)
+    if share_a_space(names) and has_closed_form_kl(*pair(*names))
+]
 
 
 @pytest.mark.parametrize("names", KNOWN, ids="-".join)

@@ -15,16 +15,18 @@ from lowerbound.probability.posteriors import (
     FullNormalPosterior,
     PointMassPosterior,
 )
+from small_models import latents_for
 
 pytestmark = pytest.mark.usefixtures("float64")
 
 
 @pytest.mark.parametrize("name", POSTERIORS)
 def test_a_posterior_has_one_latent_for_each_number_of_a_head(name):
-    family = POSTERIORS[name](3)
+    family = POSTERIORS[name](latents_for(name))
     posterior = family(torch.randn(5, *family.raw_shape, generator=generator(0, "raw")))
-    assert posterior.mean.shape == posterior.variance.shape == (5, 3)
-    assert posterior.sample(generator(0, "draws"), 4).shape == (4, 5, 3)
+    assert posterior.centre.shape == (5, latents_for(name))
+    assert posterior.sample(generator(0, "draws"), 4).shape == (4, 5, latents_for(name))
+    assert sum(family.head_sizes) == math.prod(family.raw_shape)
 
 
 def test_the_first_head_is_the_mean_and_the_second_the_log_variance():

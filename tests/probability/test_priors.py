@@ -10,22 +10,31 @@ from torch.testing import assert_close
 
 from integrals import total_mass
 from latent_priors import model_with_prior, prior_named
+from lowerbound.foundation.errors import ConfigError
 from lowerbound.foundation.seeding import generator
 from lowerbound.probability.priors import PRIORS, StandardNormalPrior
+from lowerbound.probability.spaces import REAL, OneHot
 
 pytestmark = pytest.mark.usefixtures("float64")
 
+WITHOUT_TEMPERATURE = ("uniform-on-sphere", "uniform-categorical")
+
 every_prior = pytest.mark.parametrize("name", PRIORS)
+every_real_prior = pytest.mark.parametrize("name", [name for name in PRIORS if PRIORS[name].space == REAL])
 
 
-@every_prior
+def latents(name):
+    return PRIORS[name].space.num_categories if isinstance(PRIORS[name].space, OneHot) else 3
+
+
+@every_real_prior
 def test_the_density_of_everything_is_one(name):
     prior = prior_named(name, 2)
     mean, reach = prior().mean.detach().numpy(), 12 * prior().variance.detach().sqrt().numpy()
     assert total_mass(prior.log_prob, mean - reach, mean + reach, mean) == pytest.approx(1, abs=1e-7)
 
 
-@every_prior
+@every_real_prior
 def test_draws_are_latents_with_the_mean_and_the_variance_that_are_claimed(name):
     prior = prior_named(name, 3).requires_grad_(False)()
     with torch.no_grad():
@@ -37,16 +46,23 @@ def test_draws_are_latents_with_the_mean_and_the_variance_that_are_claimed(name)
 
 @every_prior
 def test_the_first_draws_of_a_stream_are_the_same_however_many_follow(name):
-    prior = prior_named(name, 3).requires_grad_(False)
-    few, many = (prior.sample(generator(0, "draws"), num, temperature=0.7) for num in (4, 9))
+    prior = prior_named(name, latents(name)).requires_grad_(False)
+    temperature = 1.0 if name in WITHOUT_TEMPERATURE else 0.7
+    few, many = (prior.sample(generator(0, "draws"), num, temperature) for num in (4, 9))
     assert torch.equal(few, many[:4])
+
+
+@pytest.mark.parametrize("name", WITHOUT_TEMPERATURE)
+def test_a_prior_without_a_scale_refuses_a_temperature(name):
+    with pytest.raises(ConfigError, match="does not support a temperature"):
+        prior_named(name, latents(name)).sample(generator(0, "draws"), 1, 0.7)
 
 
 def test_a_flow_has_no_quantiles():
     assert prior_named("flow", 3).quantiles(torch.tensor([0.5])) is None
 
 
-@pytest.mark.parametrize("name", [name for name in PRIORS if name != "flow"])
+@pytest.mark.parametrize("name", [name for name in PRIORS if name != "flow" and PRIORS[name].space == REAL])
 def test_quantiles_are_those_of_draws(name):
     prior = prior_named(name, 3).requires_grad_(False)
     wanted = torch.tensor([0.1, 0.5, 0.9])
@@ -59,7 +75,7 @@ def test_quantiles_are_those_of_draws(name):
 
 @every_prior
 def test_a_prior_follows_its_models_number_type(name):
-    model = model_with_prior(name, 3)
+    model = model_with_prior(name, latents(name))
     for dtype in (torch.float32, torch.float64):
         assert model.to(dtype).prior().sample(generator(0, "draws"), 1).dtype == dtype
 

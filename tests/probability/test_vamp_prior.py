@@ -14,7 +14,7 @@ from lowerbound.evaluation.latent_statistics import log_aggregate_posterior
 from lowerbound.foundation.errors import ConfigError
 from lowerbound.foundation.seeding import generator
 from lowerbound.models.config import ModelConfig
-from lowerbound.models.construction import build_model, config_has_closed_form_kl
+from lowerbound.models.construction import build_model
 from lowerbound.probability.vamp_prior import VampPrior
 from lowerbound.training.checkpoint import load_model, save_model
 
@@ -247,7 +247,3 @@ def test_what_it_does_not_fit_is_refused_with_the_reason():
     own_model(prior)
     with pytest.raises(ConfigError, match="already belongs to a model"):
         own_model(prior)
-
-
-def test_a_configuration_alone_tells_that_there_is_no_closed_form():
-    assert not config_has_closed_form_kl(ModelConfig(prior="vamp"))

@@ -40,6 +40,7 @@ def _results(
     rows: bool = False,
     num_examples: int = 200,
     manifold_sizes: tuple[int, ...] = (15, 20),
+    space: str = "real",
     context: dict[str, Any] | None = None,
 ) -> Results:
     noise = np.random.default_rng(0)
@@ -67,9 +68,11 @@ def _results(
         arrays["traversals"] = images(11 * latent_dim)
         arrays["traversal_dimensions"] = np.arange(latent_dim)
     if full:
-        arrays |= _bound_arrays(noise)
+        arrays |= _bound_arrays(noise) | _factor_arrays(noise, latent_dim)
     if full and latent_dim == 2:
         arrays |= _true_posteriors(4) | {"true_posterior_images": images(4)}
+    if space != "real":
+        arrays = _in_space(space, arrays, images)
     scores = _variational_scores() if variational else _deterministic_scores()
     told = _context(image_shape, latent_dim, num_labels)
     if rows:
@@ -78,6 +81,19 @@ def _results(
         told["data"] |= {"event_shape": [4], "layout": "table"}
         told["data"]["columns"] = COLUMNS
     return Results(scores, arrays, told | (context or {}), _history())
+
+
+def _in_space(space: str, arrays: dict[str, np.ndarray], images: Callable[[int], np.ndarray]) -> dict[str, np.ndarray]:
+    """The arrays of a model with three latents on a sphere or a simplex, or of two groups of three codes."""
+    kept = ("originals", "reconstructions", "latent_mean", "labels", "samples", "traversal_dimensions")
+    arrays = {name: arrays[name] for name in kept if name in arrays}
+    place = arrays["latent_mean"][:, :2]
+    axes = {"manifold_4": images(16), "manifold_4_axes": np.linspace(0, 1, 8, dtype=np.float32).reshape(2, 4)}
+    if space == "sphere":
+        return arrays | axes | {"longitude_latitude": 10 * place, "traversals": images(33)}
+    if space == "simplex":
+        return arrays | axes | {"triangle": place, "mixtures": images(33)}
+    return arrays | {"category_shares": np.full((2, 3), 1 / 3, np.float32), "code_means": images(6)}
 
 
 OF_ROWS = ("latent_mean", "rate_per_dimension", "labels", "prior_contour_points", "prior_contour_lengths")
@@ -112,6 +128,15 @@ def _bound_arrays(noise: np.random.Generator) -> dict[str, np.ndarray]:
         "sweep_bounds": (evidence - 1 / ks[:, None]).astype(np.float32),
         "amortisation_gap_per_image": noise.exponential(0.3, 30).astype(np.float32),
         "approximation_gap_per_image": noise.exponential(0.1, 30).astype(np.float32),
+    }
+
+
+def _factor_arrays(noise: np.random.Generator, latent_dim: int) -> dict[str, np.ndarray]:
+    """Information of latents about two of three factors."""
+    return {
+        "factor_information": noise.uniform(size=(2, latent_dim)).astype(np.float32),
+        "factor_entropy": np.array([1.1, 1.8], np.float32),
+        "factor_numbers": np.array([0, 2]),
     }
 
 
@@ -184,7 +209,7 @@ def _context(image_shape: tuple[int, int, int], latent_dim: int, num_labels: int
             "layout": "image",
             "columns": [],
             "label_names": [f"kind {label}" for label in range(num_labels)],
-            "factor_names": [],
+            "factor_names": ["shape", "a constant", "scale"],
             "notes": [],
             "skipped": [],
             "checksum": "c0ffee",

@@ -22,13 +22,17 @@ KINDS = {
     "large": {"image_shape": (256, 256, 3), "num_labels": 0, "manifold_sizes": (3,)},
     "full evaluated, one latent": {"latent_dim": 1, "full": True},
     "full evaluated, two latents": {"full": True, "image_shape": (6, 10, 3)},
+    "a sphere": {"latent_dim": 3, "space": "sphere"},
+    "a simplex": {"latent_dim": 3, "space": "simplex", "num_labels": 0},
+    "codes": {"latent_dim": 6, "space": "one-hot"},
     "rows of a table": {"rows": True, "num_labels": 0, "latent_dim": 3},
     "rows of a table, two latents": {"rows": True, "num_labels": 0, "full": True},
 }
 
 ALWAYS = {"reconstructions"}
 VARIATIONAL = ALWAYS | {"graph", "curves", "samples", "rates"}
-MEASURED = {"bound_sweep", "inference_gaps"}
+CURVED = VARIATIONAL - {"rates"}
+MEASURED = {"bound_sweep", "inference_gaps", "factor_information"}
 ROWS = {"graph", "curves", "rates", "sampled_features", "reconstructed_features"}
 EXPECTED = {
     "two latents": VARIATIONAL | {"latent_space", "manifold_15", "manifold_20"},
@@ -42,6 +46,9 @@ EXPECTED = {
     "full evaluated, two latents": VARIATIONAL
     | MEASURED
     | {"true_posterior", "latent_space", "manifold_15", "manifold_20"},
+    "a sphere": CURVED | {"latent_sphere", "manifold_4", "traversals"},
+    "a simplex": CURVED | {"latent_triangle", "manifold_4", "mixtures"},
+    "codes": CURVED | {"category_shares", "code_means"},
     "rows of a table": ROWS | {"latent_pair"},
     "rows of a table, two latents": ROWS | {"true_posterior", "latent_space"},
 }
@@ -137,4 +144,5 @@ def test_plots_that_read_the_context_can_do_without_it(make_results, kind, names
 def test_the_bound_has_a_section_of_its_own_which_comes_first():
     sections = [plot.section for plot in PLOTS.values()]
     assert sections == sorted(sections)
-    assert {name for name, plot in PLOTS.items() if plot.section == BOUND} == MEASURED | {"true_posterior", "rates"}
+    of_bound = (MEASURED - {"factor_information"}) | {"true_posterior", "rates"}
+    assert {name for name, plot in PLOTS.items() if plot.section == BOUND} == of_bound

@@ -125,11 +125,22 @@ def test_geco_reaches_its_distortion_with_a_finite_multiplier(splits):
     assert last.train.rate < 0.6 * free.train.rate
 
 
-@pytest.mark.parametrize("prior", ["mixture-of-normals", "vamp"])
-def test_a_learned_prior_is_resumed_to_the_bit(splits, tmp_path, prior):
-    whole, killed, resumed = (new_model(prior=prior, prior_options={"num_components": 4}) for _ in range(3))
+@pytest.mark.parametrize(
+    "parts",
+    [
+        {"prior": "mixture-of-normals", "prior_options": {"num_components": 4}},
+        {"prior": "vamp", "prior_options": {"num_components": 4}},
+        {"prior": "flow", "prior_options": {"hidden": 8}},
+        {"posterior": "iaf", "posterior_options": {"hidden": 8, "context": 3}},
+    ],
+    ids=["mixture", "vamp", "flow", "iaf"],
+)
+def test_learned_priors_and_posteriors_are_resumed_to_the_bit(splits, tmp_path, parts):
+    whole, killed, resumed = (new_model(**parts) for _ in range(3))
     train(whole, splits)
-    assert any(not torch.equal(a, b) for a, b in zip(whole.prior.parameters(), killed.prior.parameters(), strict=True))
+    part = "prior" if "prior" in parts else "posterior"
+    before, after = (list(getattr(model, part).parameters()) for model in (killed, whole))
+    assert any(not torch.equal(a, b) for a, b in zip(before, after, strict=True))
     for record in training_steps(killed, splits, Objective(), CONFIG, checkpoints=tmp_path):
         if record.step == 9:
             break

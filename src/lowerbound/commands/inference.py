@@ -92,7 +92,7 @@ def encode(
     ] = None,
     shards: ShardsOption = None,
 ) -> None:
-    """Write the posterior of each example: mean and log-variance of each latent, id and label."""
+    """Write the posterior of each example: mean and log-variance of each latent, or its parameters, id and label."""
     from lowerbound.inference import tasks
     from lowerbound.runs.inputs import InputOptions
 
@@ -193,7 +193,7 @@ def interpolate(
     data_dir: DataDirOption = "",
     out: OutOption = None,
 ) -> None:
-    """Decode the straight line in z between two examples: images as one PNG, others as rows of a file."""
+    """Decode the shortest path in z between two examples: images as one PNG, others as rows of a file."""
     from lowerbound.inference import tasks
     from lowerbound.runs.inputs import InputOptions
 

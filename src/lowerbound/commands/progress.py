@@ -23,6 +23,7 @@ class _Display:
     """A progress bar, shown within a `with` block."""
 
     bar: Progress
+    quiet: bool
 
     def __enter__(self: D) -> D:
         self.bar.start()
@@ -30,6 +31,11 @@ class _Display:
 
     def __exit__(self, *_: object) -> None:
         self.bar.stop()
+
+    def message(self, text: str) -> None:
+        """Print a message."""
+        if not self.quiet:
+            console.err.print(text, markup=False)
 
 
 class ProgressDisplay(_Display):
@@ -70,11 +76,6 @@ class ProgressDisplay(_Display):
                 f"{self.name}epoch {progress.epoch:>3}/{progress.num_epochs}  train {as_text(progress.train)}  "
                 f"validation {as_text(progress.validation)}  {speed}{best}"
             )
-
-    def message(self, text: str) -> None:
-        """Print a message."""
-        if not self.quiet:
-            console.err.print(text, markup=False)
 
 
 class StageDisplay(_Display):

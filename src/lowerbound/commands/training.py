@@ -177,6 +177,44 @@ def _write_terms(
     console.print_written(written.path, written.skipped, ())
 
 
+@app.command("fit-prior", rich_help_panel=TRAIN, epilog="Example: lowerbound fit-prior runs/conv --out runs/mixture")
+def fit_prior(
+    run_path: RunArgument,
+    out: Annotated[Path, typer.Option(metavar="DIR", help="Directory of the new run.")],
+    kind: Annotated[
+        str, typer.Option(metavar="mixture-of-normals|flow", help="Prior that is fitted.")
+    ] = "mixture-of-normals",
+    components: Annotated[int, typer.Option(min=1, max=10_000, help="Normals of a mixture.")] = 10,
+    seed: SeedOption = 0,
+    device: DeviceOption = "auto",
+    data: OwnDataOption = "",
+    data_dir: DataDirOption = "",
+    as_json: JsonOption = False,
+    quiet: QuietOption = False,
+) -> None:
+    """Fit a prior to the codes of the training examples after training; write a new run with it.
+
+    The networks stay as they are. A plain autoencoder can then be sampled.
+    """
+    from lowerbound.runs import prior_fitting
+    from lowerbound.runs.run import Callbacks
+
+    with StageDisplay(quiet) as display:
+        finished = prior_fitting.fit_prior(
+            run_path,
+            kind,
+            components=components,
+            out=out,
+            seed=seed,
+            data=data,
+            data_dir=data_dir,
+            device=device,
+            command=readable(shlex.join(["lowerbound", *sys.argv[1:]])),
+            callbacks=Callbacks(message=display.message, stage=display.show),
+        )
+    print_runs([finished], as_json)
+
+
 @app.command(rich_help_panel=TRAIN)
 def diagnose(
     run_path: RunArgument,
@@ -222,7 +260,7 @@ def compare(
 def gradients(
     run_path: RunArgument,
     bound: Annotated[
-        str, typer.Option(metavar="elbo|iwae", help="ELBO, or importance-weighted bound of all draws.")
+        str, typer.Option(metavar="NAME", help="Bound of all draws, such as elbo, iwae or renyi.")
     ] = "elbo",
     draws: Annotated[int, typer.Option(min=1, metavar="K", help="Draws from the posterior for each estimate.")] = 2,
     num: Annotated[int, typer.Option("--num", "-n", min=1, help="Number of test examples.")] = 8,

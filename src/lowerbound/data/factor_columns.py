@@ -10,7 +10,7 @@ import numpy as np
 from lowerbound.data.examples import RawArray
 from lowerbound.data.factors import Cells, check_num_factors
 from lowerbound.data.label_files import FILE_COLUMNS, LabelRow, LabelTable, match_labels
-from lowerbound.data.reading import printable, refuse
+from lowerbound.data.reading import format_shape, printable, refuse
 from lowerbound.data.tables import RawTable, TableOptions, quoted_list
 from lowerbound.foundation.errors import ConfigError
 
@@ -43,7 +43,9 @@ def factor_table(factors: RawArray | RawTable, place: str) -> dict[str, Cells]:
         return dict(factors.columns)
     values = factors.values
     if values.ndim != 2:
-        refuse(place, f"has factors of {values.ndim} axes; give a table, or an array of examples × factors")
+        refuse(
+            place, f"has factors of shape {format_shape(values.shape)}; give a table, or an array of examples × factors"
+        )
     return {f"factor {number + 1}": column.tolist() for number, column in enumerate(values.T)}
 
 

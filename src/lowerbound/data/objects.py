@@ -76,6 +76,8 @@ def _with_factors(raw: Raw, factors: Any) -> Raw:
     is_names = isinstance(factors, list | tuple) and all(isinstance(name, str) for name in factors)
     if is_names and isinstance(raw, RawTable):
         return with_own_factors(raw, factors)
+    if is_names and len(factors):
+        refuse(raw.place, "is not a table that has columns of factors; give a table of factors, or an array of numbers")
     return with_factors(raw, factor_table(_read(f"{raw.place}: factors", factors), raw.place))
 
 

@@ -10,7 +10,6 @@ import re
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -187,16 +186,27 @@ def kmnist(config: DataConfig) -> Pool:
     return _load_idx("kmnist", KMNIST_ARCHIVE, KANA, config)
 
 
-def load_sprites(name: str, config: DataConfig) -> Pool:
-    """Shapes with known factors, drawn by this program like dSprites: 115,000 of the grid's 737,280 images at random.
+def sprites_64(config: DataConfig) -> Pool:
+    """Shapes with known factors, 64 x 64 x 1, 0 and 1, 100,000 / 5,000 / 10,000 examples, labelled by shape.
 
-    100,000 / 5,000 / 10,000 examples of 0 and 1; which these are depends on the split seed. Labels are the shapes.
+    Source: drawn by this program, like dSprites: a random part of 737,280 images. Licence: none needed.
     """
-    source = SOURCES[name]
+    return _draw_sprites(SOURCES["sprites"], config)
+
+
+def sprites_32(config: DataConfig) -> Pool:
+    """The same images in 32 x 32 x 1, 100,000 / 5,000 / 10,000 examples.
+
+    Source: drawn by this program. Licence: none needed.
+    """
+    return _draw_sprites(SOURCES["sprites-32"], config)
+
+
+def _draw_sprites(source: Source, config: DataConfig) -> Pool:
+    """As many images of the grid as the source has, by the split seed."""
     chosen = split_order(NUM_IMAGES, config.split_seed)[: sum(source.sizes)]
     factors = factors_of(chosen)
-    images = sprites(chosen, source.shape[0])[..., np.newaxis]
-    examples = Examples(images, 1.0, factors.codes[:, 0].copy(), factors=factors)
+    examples = Examples(sprites(chosen, source.shape[0])[..., np.newaxis], 1.0, factors.codes[:, 0], factors=factors)
     schema = Schema(layout="image", shape=source.shape, dtype="uint8", range=examples.range)
     order, of_test = np.split(np.arange(len(examples)), [sum(source.sizes[:2])])
     collection = Collection(examples, SHAPES, schema=schema)
@@ -318,7 +328,7 @@ CLOTHES = (
 KANA = ("o", "ki", "su", "tsu", "na", "ha", "ma", "ya", "re", "wo")
 
 
-def _sprites(name: str, side: int) -> Source:
+def _sprites(name: str, side: int, load: Callable[[DataConfig], Pool]) -> Source:
     return Source(
         name=name,
         shape=(side, side, 1),
@@ -326,7 +336,7 @@ def _sprites(name: str, side: int) -> Source:
         sizes=(100_000, 5_000, 10_000),
         origin="drawn by this program, like dSprites (Matthey et al., 2017), whose pixels differ",
         licence="none needed",
-        load=partial(load_sprites, name),
+        load=load,
     )
 
 
@@ -362,6 +372,6 @@ SOURCES = {
         licence="CC BY-SA 4.0",
         load=kmnist,
     ),
-    "sprites": _sprites("sprites", 64),
-    "sprites-32": _sprites("sprites-32", 32),
+    "sprites": _sprites("sprites", 64, sprites_64),
+    "sprites-32": _sprites("sprites-32", 32, sprites_32),
 }

@@ -40,8 +40,10 @@ HEART_AREA = 3.661944
 HEART_CENTRE = 0.293479
 """Height of its centroid."""
 
-SUBPIXELS = 5
-"""Points along each axis of a pixel at which it is tested whether the shape covers it."""
+SUBPIXELS = 8
+"""Points along each axis of a pixel at which it is tested whether the shape covers it; with 8, none is on an edge of an
+upright square, where rounding would decide.
+"""
 
 
 def sprites(indices: Integer[np.ndarray, " n"], side: int = 64) -> UInt8[np.ndarray, "n side side"]:
@@ -94,16 +96,15 @@ def _draw(
     canvases: UInt8[np.ndarray, "shape scale orientation height width"], side: int, y_centre: float, x_centre: float
 ) -> None:
     """Draw every shape, scale and orientation about a centre, in pixels."""
-    rows, columns = (_pixels_around(centre, REACH * side) for centre in (y_centre, x_centre))
-    y = y_centre - _points(rows)[:, None]  # upwards
-    x = _points(columns)[None, :] - x_centre
-    for turn, angle in enumerate(ORIENTATIONS):
-        along, across = x * math.cos(angle) + y * math.sin(angle), y * math.cos(angle) - x * math.sin(angle)
-        for size, scale in enumerate(SCALES):
-            unit = scale * SIDE * side  # the side of the square
+    for size, scale in enumerate(SCALES):
+        rows, columns = (_pixels_around(centre, scale * REACH * side) for centre in (y_centre, x_centre))
+        unit = scale * SIDE * side  # the side of the square
+        y = (y_centre - _points(rows)[:, None]) / unit  # upwards
+        x = (_points(columns)[None, :] - x_centre) / unit
+        for turn, angle in enumerate(ORIENTATIONS):
+            along, across = x * math.cos(angle) + y * math.sin(angle), y * math.cos(angle) - x * math.sin(angle)
             for number, covers in enumerate((_in_square, _in_ellipse, _in_heart)):
-                covered = covers(along / unit, across / unit)
-                blocks = covered.reshape(len(rows), SUBPIXELS, len(columns), SUBPIXELS)
+                blocks = covers(along, across).reshape(len(rows), SUBPIXELS, len(columns), SUBPIXELS)
                 canvases[number, size, turn, rows[:, None], columns] = blocks.mean((1, 3)) > 0.5
 
 

@@ -263,7 +263,7 @@ def far_from_prior(evidence: HealthMetrics) -> Finding | None:
         number=kl.value,
         threshold=FAR_FROM_PRIOR,
         unit="nats from the aggregate posterior to the prior",
-        remedy="a higher weight of the rate (--set objective.rate_weight=2)" + _or_fewer_latents(evidence.latent_dim),
+        remedy="a higher weight of the rate (--set objective.rate_weight=2)" + _or_fewer_latents(evidence),
         source="Hoffman and Johnson, ELBO surgery, 2016; Rosca et al., arXiv:1802.06847",
     )
 
@@ -343,8 +343,9 @@ def _remedy_for_unreliable_weights(evidence: HealthMetrics) -> str:
     return "more draws (--set evaluation.importance_draws=50000)"
 
 
-def _or_fewer_latents(latent_dim: int | None) -> str:
-    if latent_dim == 1:
+def _or_fewer_latents(evidence: HealthMetrics) -> str:
+    latent_dim = evidence.latent_dim
+    if latent_dim == 1 or not evidence.has_real_latents:
         return ""
     fewer = 2 if latent_dim is None or latent_dim > 2 else 1
     return f", or fewer latents (--set model.latent_dim={fewer})"

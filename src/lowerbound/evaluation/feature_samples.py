@@ -27,7 +27,7 @@ def element_arrays(model: VAE, examples: Examples, generator: Generator) -> dict
     arrays = {"elements": _chosen(model, x, chosen), "elements_shown": chosen}
     reconstructed = model.decode(model.encode(x).centre)
     arrays["elements_reconstructed"] = _chosen(model, best_guess(model, reconstructed), chosen)
-    if not model.is_deterministic:
+    if model.has_prior:
         prior: Distribution = model.prior()
         z = prior.sample(generator, MAX_EXAMPLES)
         arrays["elements_drawn"] = _chosen(model, model.decode(z).sample(generator, 1)[0], chosen)

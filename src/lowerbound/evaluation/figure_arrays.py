@@ -12,8 +12,8 @@ from lowerbound.evaluation.metrics import (
     Subject,
     first_reason,
     needs_a_density,
+    needs_a_prior,
     needs_an_unconditional_model,
-    needs_decoded_latents,
     needs_latents,
     needs_real_latents,
 )
@@ -125,7 +125,7 @@ def _needs_features(subject: Subject) -> str:
     return "the data are images" if subject.splits.test.layout == "image" else ""
 
 
-_needs_images_and_a_prior = first_reason(_needs_images, needs_decoded_latents)
+_needs_images_and_a_prior = first_reason(_needs_images, needs_a_prior, needs_an_unconditional_model)
 
 
 def _needs_quantiles(subject: Subject) -> str:
@@ -175,7 +175,7 @@ FIGURE_ARRAYS: dict[str, Metric] = {
     "contour of the prior": Metric(
         prior_contour,
         first_reason(
-            needs_a_density, needs_real_latents, needs_latents(lambda num: num >= 2, "at least 2"), _needs_a_marginal
+            needs_a_prior, needs_real_latents, needs_latents(lambda num: num >= 2, "at least 2"), _needs_a_marginal
         ),
     ),
 }

@@ -26,10 +26,10 @@ from lowerbound.foundation.text import pluralise
 from lowerbound.models.vae import VAE
 from lowerbound.objectives.gradient_estimators import ESTIMATORS, Target, estimate_gradients, repeated_estimates
 from lowerbound.objectives.objective import Objective
-from lowerbound.probability.distributions import DiagonalNormal, Distribution
+from lowerbound.probability.distributions import DiagonalNormal, Distribution, Draws
 from lowerbound.probability.samples import PosteriorSamples
 
-REFERENCE_FACTOR = 8
+REFERENCE_FACTOR = 4
 """Estimates of the reference, in units of those of an estimator."""
 
 MAX_STORED = 2**26
@@ -55,7 +55,7 @@ MAX_EVALUATIONS = 2**20
 FEWEST = 100  # estimates
 LEAST_ROUNDS, MOST_ROUNDS = 5, 40  # in which all estimators are timed in turn
 TIMING = 4.0  # seconds, after which no further round begins
-TIMED = 512  # decoded draws of each timing, about
+TIMED = 128  # decoded draws of each timing, about
 
 ENCODER = "encoder weights"
 UNKNOWN = Estimate(math.nan, math.nan)
@@ -119,7 +119,7 @@ class GradientBench:
     def bound_in_words(self) -> str:
         """The bound with its number of draws."""
         names = {"elbo": "the ELBO", "iwae": "the importance-weighted bound"}
-        return f"{names.get(self.bound, self.bound)}, {pluralise(self.num_samples, 'draw')}"
+        return f"{names.get(self.bound, f'the bound {self.bound}')}, {pluralise(self.num_samples, 'draw')}"
 
 
 def measure_gradients(
@@ -152,9 +152,9 @@ def target_of(model: VAE, batch: Batch, config: GradientConfig) -> Target:
     with torch.no_grad():
         raw, prior = raw_posteriors(model, batch), model.prior()
 
-    def samples_at(z: Tensor, posterior: Distribution, parameters: Tensor) -> PosteriorSamples:
-        likelihood = conditioned.decode(z.unflatten(1, (-1, len(x))))
-        return PosteriorSamples.of_one_group(z, likelihood.log_prob(x).flatten(1), posterior, prior)
+    def samples_at(draws: Draws, posterior: Distribution, parameters: Tensor) -> PosteriorSamples:
+        likelihood = conditioned.decode(draws.value.unflatten(1, (-1, len(x))))
+        return PosteriorSamples.of_one_group(draws, likelihood.log_prob(x).flatten(1), posterior, prior)
 
     has_closed_form = config.bound == "elbo" and model.has_closed_form_kl
     return Target(
@@ -237,7 +237,7 @@ def _result(
         about=estimator.about,
         is_biased=is_biased,
         num_estimates=len(next(iter(parts.values()))),
-        evaluations=estimator.evaluations(target.num_latents),
+        evaluations=estimator.evaluations(target.one_draw.shape[-1]),
         seconds=times[0],
         relative_time=times[1],
         statistics={group: gradient_statistics(part, reference[group], is_biased) for group, part in parts.items()},
@@ -245,7 +245,7 @@ def _result(
 
 
 def _num_estimates(target: Target, name: str, config: GradientConfig) -> int:
-    of_one = len(target.parameters) * target.num_samples * ESTIMATORS[name].evaluations(target.num_latents)
+    of_one = len(target.parameters) * target.num_samples * ESTIMATORS[name].evaluations(target.one_draw.shape[-1])
     return min(config.num_estimates, max(FEWEST, MAX_EVALUATIONS // of_one))
 
 
@@ -254,7 +254,7 @@ def _reference(target: Target, found: dict[str, Tensor], config: GradientConfig)
     unbiased = [
         name
         for name in found
-        if not ESTIMATORS[name].is_biased(target) and ESTIMATORS[name].evaluations(target.num_latents) == 1
+        if not ESTIMATORS[name].is_biased(target) and ESTIMATORS[name].evaluations(target.one_draw.shape[-1]) == 1
     ]
     best = min(unbiased, key=lambda name: total_variance(found[name]).value)
     noise = generator(config.seed, f"gradients/reference/{best}", target.parameters.device)

@@ -57,7 +57,8 @@ def _probe_scores(model: VAE, splits: Splits, scorer: Scorer, device: torch.devi
     train, test = (labelled_codes(model, examples, device) for examples in (splits.train, splits.test))
     if len(train.labels.unique()) < 2:
         return
-    about = "test accuracy of logistic regression on posterior means, fitted on training examples"
+    codes = "posterior centres" if model.why_not_real else "posterior means"
+    about = f"test accuracy of logistic regression on {codes}, fitted on training examples"
     probe = linear_probe(train, test)
     yield scorer.of("linear-probe", probe.value, probe.standard_error, about, len(test.labels), None, "accuracy")
     about = f"the same for a majority vote of the {NUM_NEIGHBOURS} nearest training examples"

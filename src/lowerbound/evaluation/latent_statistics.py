@@ -78,7 +78,9 @@ def encode_examples(model: VAE, examples: Examples, device: torch.device | str =
     parameters = {field.name: getattr(posteriors[0], field.name) for field in fields(posteriors[0])}  # type: ignore[arg-type]
     names = [name for name, value in parameters.items() if isinstance(value, Tensor)]
     joined = {name: torch.cat([getattr(posterior, name) for posterior in posteriors]) for name in names}
-    return replace(posteriors[0], **joined)  # type: ignore[type-var]
+    # A flow's parameters are not among its tensors, and its moments are computed when they are asked for.
+    together: Distribution = replace(posteriors[0], **joined)  # type: ignore[type-var]
+    return together.detach()
 
 
 @torch.no_grad()

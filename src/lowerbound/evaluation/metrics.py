@@ -59,6 +59,11 @@ def needs_a_density(subject: Subject) -> str:
     return "a deterministic autoencoder has no log p(x) and no rate" if subject.model.is_deterministic else ""
 
 
+def needs_a_prior(subject: Subject) -> str:
+    """Reason why samples from the prior do not apply; empty if they do."""
+    return "" if subject.model.has_prior else "a deterministic autoencoder has no prior"
+
+
 def needs_an_unconditional_model(subject: Subject) -> str:
     """Reason why quantities that decode a latent without context do not apply; empty if they do."""
     return (

@@ -14,6 +14,7 @@ from lowerbound.foundation.seeding import generator
 from lowerbound.probability.distributions import DiagonalNormal, Distribution
 from lowerbound.probability.normals import FullNormal
 from lowerbound.probability.prior import Prior
+from lowerbound.probability.spaces import REAL
 
 CENTRAL = 0.95
 NUM_DRAWS = 20_000
@@ -30,9 +31,10 @@ def density_contours(
     """For each probability, the boundary of the highest-density region of two latents; None if it is unknown.
 
     The region is {z : log p(z) >= c} for the c of `log_density_level` (Hyndman, "Computing and Graphing Highest Density
-    Regions", 1996, Section 3). It is unknown if the prior has no marginal for two of its latents.
+    Regions", 1996, Section 3). It is unknown if the latents are not real numbers, or the prior has no marginal
+    for two of them.
     """
-    pair = marginal_of(prior, dimensions)
+    pair = marginal_of(prior, dimensions) if prior.space == REAL else None
     if pair is None:
         return None
     z = pair.sample(generator(0, "prior shape", pair.mean.device), NUM_DRAWS)

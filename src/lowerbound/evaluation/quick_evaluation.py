@@ -32,7 +32,7 @@ class ExampleTerms:
 
     distortion: Float[Tensor, " n"]
     rate: Float[Tensor, " n"]
-    squared_error: Float[Tensor, " n"]  # of the decoded posterior mean, mean over elements
+    squared_error: Float[Tensor, " n"]  # of the decoded posterior centre, mean over elements
     num_values: Int64[Tensor, " n"]  # not missing
 
     @property
@@ -102,7 +102,7 @@ def _bound_scores(model: VAE, terms: ExampleTerms, num_draws: int, score: Scorer
         yield score("rate", terms.rate, "KL(q(z|x) ‖ p(z)), the cost of the latents", num_draws)
         yield from score.bits("bits-per-dimension", terms.elbo, terms.num_values, "−ELBO", num_draws)
     if score.convention not in ROWS:
-        about = "squared error of the decoded posterior mean"
+        about = f"squared error of the decoded posterior {'centre' if model.why_not_real else 'mean'}"
         yield score("squared-error", terms.squared_error, about, None, "per element")
 
 

@@ -85,3 +85,4 @@ class Context:
     versions: dict[str, str] = field(default_factory=dict)
     machine: dict[str, str | int] = field(default_factory=dict)
     reevaluated: bool = False
+    fitted_from: str = ""  # id of the run whose networks it has, if its prior was fitted after training

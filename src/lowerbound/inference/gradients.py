@@ -34,9 +34,9 @@ def gradients(
 ) -> GradientBench:
     """Variance, bias and cost of every estimator of a bound's gradient, at a trained model's first test examples.
 
-    The bound is `elbo`, the mean of `num_samples` draws, or `iwae`, of as many draws. Gradients are with respect to the
-    posterior's parameters of each example, and to the encoder's weights. `data` is the new path of the run's data if
-    they were moved; with `out`, a figure is written there as a PNG.
+    The bound of `num_samples` draws is one of `objective.bound`, with its default options. Gradients are with respect
+    to the posterior's parameters of each example, and to the encoder's weights. `data` is the new path of the run's
+    data if they were moved; with `out`, a figure is written there as a PNG.
 
     ConfigError for an autoencoder, which has no such bound, and for numbers that are too small; TooLarge for numbers
     that memory cannot hold; UsageError or RunError for anything but a run.

@@ -94,8 +94,10 @@ def sample(
     """
     place, trained = path_of(run), load(run)
     model = trained.vae
-    if model.is_deterministic:
-        raise UsageError(f"{place} is a deterministic autoencoder; it has no prior to sample from.")
+    if not model.has_prior:
+        raise UsageError(
+            f"{place} is a deterministic autoencoder; it has no prior to sample from.", hint="fit-prior", path=place
+        )
     if trained.schema.layout != "image":
         path = out or folder or place / "samples.csv"
         check_suffix(path)

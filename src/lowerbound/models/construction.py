@@ -14,7 +14,6 @@ from lowerbound.models.config import PARTS, ModelConfig
 from lowerbound.models.vae import VAE, times
 from lowerbound.networks.architectures import FOR_IMAGES, NETWORKS
 from lowerbound.networks.initialisation import build
-from lowerbound.probability.kl import has_closed_form_kl
 from lowerbound.probability.likelihood import Likelihood
 from lowerbound.probability.parts import OWN, Part, plain_options
 from lowerbound.probability.posterior import Posterior
@@ -103,14 +102,6 @@ def build_part(kind: str, config: ModelConfig, shape: tuple[int, ...] | None = N
             f"name with lowerbound.register_{kind}."
         )
     return PARTS[kind][name](config.latent_dim if shape is None else shape, **getattr(config, f"{kind}_options"))
-
-
-def config_has_closed_form_kl(config: ModelConfig) -> bool:
-    """Whether KL(q(z|x) || p(z)) of the configured posterior and prior has a closed form."""
-    if OWN in (config.posterior, config.prior):
-        return False
-    posterior, prior = build_part("posterior", config), build_part("prior", config)
-    return has_closed_form_kl(posterior(torch.zeros(1, *posterior.raw_shape)), prior.family())
 
 
 def check_can_be_saved(model: VAE) -> None:

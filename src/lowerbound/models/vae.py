@@ -32,6 +32,9 @@ from lowerbound.probability.samples import PosteriorSamples
 from lowerbound.probability.spaces import REAL, Space, check_same_space
 from lowerbound.probability.table_likelihood import TableLikelihood
 
+DEFAULT_PRIOR = "standard-normal"
+"""The prior of a configuration that names none; training a plain autoencoder does not use it."""
+
 Context = Shaped[Tensor, "batch *covariate"]
 """Labels or covariates, one for each example."""
 
@@ -153,6 +156,11 @@ class VAE(nn.Module):
     def is_deterministic(self) -> bool:
         """Whether the posterior is a point mass: a plain autoencoder, which has no ELBO."""
         return isinstance(self.posterior, PointMassPosterior)
+
+    @property
+    def has_prior(self) -> bool:
+        """Whether samples can be drawn: a plain autoencoder has a prior only if one was fitted to its codes."""
+        return not self.is_deterministic or self.config.prior != DEFAULT_PRIOR
 
     def encode(self, x: Float[Tensor, "batch *event"]) -> Distribution:
         """The posterior q(z|x), of batch shape [batch]; DataError for examples of another shape."""

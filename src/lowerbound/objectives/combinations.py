@@ -4,9 +4,12 @@ from collections.abc import Mapping
 from typing import Protocol
 
 from lowerbound.foundation.errors import ConfigError
+from lowerbound.models.families import Families
 from lowerbound.objectives.bounds import BOUNDS, ENCODER_BOUNDS, GROUPED
 from lowerbound.objectives.options import Option, option
 from lowerbound.objectives.rates import PLAIN
+from lowerbound.probability.distributions import DiagonalNormal
+from lowerbound.probability.spaces import REAL
 
 
 class Choices(Protocol):
@@ -36,6 +39,47 @@ def refuse_wrong_combinations(objective: Choices) -> None:
     """ConfigError for a combination that is not what its parts promise."""
     for check in (_of_bound, _of_rate, _of_gradient, _of_groups, _of_schedule):
         check(objective)
+
+
+OF_SINGLE_LATENTS = ("total-correlation", "factor", "dip-i", "dip-ii", "latent-l2")
+"""Penalties of single latents, which on a sphere, on a simplex and in codes are not free to move independently."""
+
+
+def refuse_unfit_families(objective: Choices, families: Families) -> None:
+    """ConfigError for an objective that needs more than the model's posterior and prior have."""
+    q, p = type(families.of_posterior).__name__, type(families.of_prior).__name__
+    if families.posterior.has_relaxed_draws:
+        _refuse_densities_of_draws(objective, families.posterior_name)
+    if objective.rate == "free-bits" and not families.has_elementwise_kl:
+        raise ConfigError(
+            f"objective.rate 'free-bits' needs a KL that is a sum over latents, which {q} and {p} do not have; use "
+            "rate 'free-bits-total'."
+        )
+    for name in objective.penalties:
+        if name in OF_SINGLE_LATENTS and families.posterior.space != REAL:
+            raise ConfigError(
+                f"penalty {name!r} is of single latents, which must be real numbers, but those of posterior "
+                f"{families.posterior_name!r} are {families.posterior.space.about}; use a posterior of real latents."
+            )
+        if name == "total-correlation" and not isinstance(families.of_posterior, DiagonalNormal):
+            raise ConfigError(
+                f"penalty 'total-correlation' needs a posterior of independent latents, got {q}; use model.posterior "
+                "'diagonal-normal', or penalty 'factor'."
+            )
+
+
+def _refuse_densities_of_draws(objective: Choices, posterior: str) -> None:
+    accepted = {
+        "bound": ("elbo",),
+        "gradient": ("reparameterized",),
+        "rate": ("auto", "analytic", "free-bits-total", "capacity", "capacity-per-example", "geco"),
+    }
+    for key, names in accepted.items():
+        if (value := getattr(objective, key)) not in names:
+            raise ConfigError(
+                f"objective.{key} {value!r} does not fit posterior {posterior!r}, whose draws are relaxed in training "
+                f"and have no log q(z|x); set objective.{key}={names[0]}."
+            )
 
 
 def _of_bound(objective: Choices) -> None:

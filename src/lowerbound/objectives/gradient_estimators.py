@@ -13,21 +13,21 @@ whose direct part is the gradient of the bound through θ at fixed draws. See `o
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 
 import torch
 from jaxtyping import Float
 from torch import Generator, Tensor
 
-from lowerbound.objectives.bounds import BOUNDS, Bound
+from lowerbound.objectives.bounds import BOUNDS, ENCODER_BOUNDS, Bound
 from lowerbound.objectives.gradients import GRADIENTS, Gradient, bounds_with_replaced, score_surrogate
 from lowerbound.objectives.measure_valued import evaluations_per_draw, measure_valued_derivatives
 from lowerbound.objectives.rates import PLAIN
-from lowerbound.probability.distributions import DiagonalNormal, Distribution
+from lowerbound.probability.distributions import DiagonalNormal, Distribution, Draws
 from lowerbound.probability.samples import PosteriorSamples
 
 Parameters = Float[Tensor, "row parameter"]
-SamplesAt = Callable[[Float[Tensor, "sample row latent"], Distribution, Parameters], PosteriorSamples]
+SamplesAt = Callable[[Draws, Distribution, Parameters], PosteriorSamples]
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -62,9 +62,9 @@ class Target:
             means, deviations = parameters.chunk(2, dim=-1)
             return DiagonalNormal(means, 2 * deviations.log())
 
-        def samples_at(z: Tensor, normal: Distribution, _: Tensor) -> PosteriorSamples:
-            values = function(z.unflatten(1, (-1, len(mean)))).flatten(1)
-            return PosteriorSamples.of_one_group(z, values, normal, normal)
+        def samples_at(draws: Draws, normal: Distribution, _: Tensor) -> PosteriorSamples:
+            values = function(draws.value.unflatten(1, (-1, len(mean)))).flatten(1)
+            return PosteriorSamples.of_one_group(draws, values, normal, normal)
 
         return cls(
             parameters=torch.cat([mean, standard_deviation], dim=-1),
@@ -76,13 +76,20 @@ class Target:
 
     @property
     def bound_function(self) -> Bound:
-        """The bound as a function of log-weights."""
-        return BOUNDS[self.bound]
+        """The bound as a function of log-weights, with its default options: the one that the posterior maximises."""
+        return ENCODER_BOUNDS.get(self.bound, BOUNDS[self.bound])
 
-    @property
-    def num_latents(self) -> int:
-        """Number of coordinates of z."""
-        return int(self.posterior(self.parameters).mean.shape[-1])
+    @cached_property
+    def is_mean(self) -> bool:
+        """Whether the bound is the mean over draws, as the ELBO is, and any bound of one draw."""
+        log_weights = torch.linspace(-1, 1, self.num_samples, dtype=torch.float64).square().unsqueeze(1)
+        return torch.allclose(self.bound_function(log_weights), log_weights.mean(dim=0))
+
+    @cached_property
+    def one_draw(self) -> Float[Tensor, "sample row latent"]:
+        """One draw for each row, from noise of its own."""
+        noise = torch.Generator(self.parameters.device).manual_seed(0)
+        return self.posterior(self.repeated(1)).sample(noise, 1)
 
     def repeated(self, num: int) -> Parameters:
         """All rows `num` times, as variables to differentiate by."""
@@ -91,18 +98,13 @@ class Target:
     def draw(self, parameters: Parameters, generator: Generator, through_draws: bool) -> PosteriorSamples:
         """K draws for each row."""
         posterior = self.posterior(parameters)
-        z = posterior.sample(generator, self.num_samples)
-        return self.samples_at(z if through_draws else z.detach(), posterior, parameters)
+        draws = posterior.draw(generator, self.num_samples)
+        # A log-density that came with the draw is differentiated through it.
+        return self.samples_at(draws if through_draws else Draws(draws.value.detach()), posterior, parameters)
 
     def log_weight(self, samples: PosteriorSamples, rate: str = "") -> Float[Tensor, "sample row"]:
         """The log-weights of draws, by default with the target's own rate."""
         return samples.log_likelihood - PLAIN[rate or self.rate](samples)
-
-    def has_differentiable_draws(self) -> bool:
-        """Whether draws are differentiable functions of the parameters."""
-        device = self.parameters.device
-        z = self.posterior(self.repeated(1)).sample(torch.Generator(device).manual_seed(0), 1)
-        return z.requires_grad
 
 
 Values = Float[Tensor, "row value"]
@@ -157,7 +159,7 @@ def _surrogate(gradient: Gradient, rate: str, target: Target, _: Generator) -> E
 def _without_baseline(target: Target, _: Generator) -> Estimate:
     def estimate(parameters: Parameters, generator: Generator) -> Parameters:
         samples = target.draw(parameters, generator, through_draws=False)
-        return _gradient(score_surrogate(samples, target.bound_function, target.log_weight, _no_baseline), parameters)
+        return _gradient(_plain_surrogate(target, samples), parameters)
 
     return estimate
 
@@ -179,13 +181,12 @@ def _with_mean_baseline(target: Target, generator: Generator) -> Estimate:
 def _with_optimal_baseline(target: Target, generator: Generator) -> Estimate:
     """Minus b s, where s is the sum of the scores and b = E[g s] / E[s²] minimises the variance of each element.
 
-    For one draw of a function f this is the baseline E[f s²] / E[s²] (Mohamed et al., arXiv:1906.10652, Equation 14).
+    For one draw of a function f this is the baseline E[f s²] / E[s²] (Mohamed et al., arXiv:1906.10652, Section 7.4).
     """
 
     def both(parameters: Parameters, generator: Generator) -> tuple[Parameters, Parameters]:
         samples = target.draw(parameters, generator, through_draws=False)
-        surrogate = score_surrogate(samples, target.bound_function, target.log_weight, _no_baseline)
-        plain = _gradient(surrogate, parameters, keep=True)
+        plain = _gradient(_plain_surrogate(target, samples), parameters, keep=True)
         return plain, _gradient(samples.log_posterior.sum(dim=0), parameters)
 
     def stacked(parameters: Parameters, generator: Generator) -> Values:
@@ -206,7 +207,7 @@ def _with_optimal_baseline(target: Target, generator: Generator) -> Estimate:
 def _measure_valued(target: Target, _: Generator) -> Estimate:
     bound = target.bound_function
     # The direct part of the ELBO's Monte Carlo rate is the score of q, whose mean is zero.
-    has_direct_part = target.bound != "elbo" or target.rate == "analytic"
+    has_direct_part = not target.is_mean or target.rate == "analytic"
 
     def estimate(parameters: Parameters, generator: Generator) -> Parameters:
         posterior = target.posterior(parameters)
@@ -215,10 +216,10 @@ def _measure_valued(target: Target, _: Generator) -> Estimate:
         assert isinstance(fixed, DiagonalNormal)
 
         def values(z: Tensor) -> Tensor:
-            return target.log_weight(target.samples_at(z, fixed, parameters.detach()))
+            return target.log_weight(target.samples_at(Draws(z), fixed, parameters.detach()))
 
         of_mean, of_sd, z = measure_valued_derivatives(values, bound, fixed, generator, target.num_samples)
-        samples = target.samples_at(z, posterior, parameters)
+        samples = target.samples_at(Draws(z), posterior, parameters)
         samples = samples if has_direct_part else samples.with_fixed_posterior()
         sd = posterior.standard_deviation.expand_as(posterior.mean)
         # Its gradient is that of the expectation, by the chain rule from mean and standard deviation to θ.
@@ -234,11 +235,13 @@ def _gradient(surrogate: Float[Tensor, " row"], parameters: Parameters, keep: bo
     return found
 
 
-def _no_baseline(bound: Bound, log_weights: Float[Tensor, "sample row"]) -> Float[Tensor, "sample row"]:
-    """The bound for every draw; of a mean over draws, such as the ELBO, only the draw's own term matters."""
-    if bound is BOUNDS["elbo"]:
-        return log_weights / len(log_weights)
-    return bound(log_weights).expand_as(log_weights)
+def _plain_surrogate(target: Target, samples: PosteriorSamples) -> Float[Tensor, " row"]:
+    """Without a baseline: the bound for every draw; of a mean over draws only the draw's own term matters."""
+
+    def signal(bound: Bound, log_weights: Tensor) -> Tensor:
+        return log_weights / len(log_weights) if target.is_mean else bound(log_weights).expand_as(log_weights)
+
+    return score_surrogate(samples, target.bound_function, target.log_weight, signal)
 
 
 @torch.no_grad()
@@ -251,11 +254,13 @@ def _mean_log_weight(target: Target, generator: Generator) -> Float[Tensor, " ro
 
 
 def _if_differentiable(target: Target) -> str:
-    return "" if target.has_differentiable_draws() else "draws are not differentiable in the posterior's parameters"
+    return "" if target.one_draw.requires_grad else "draws are not differentiable in the posterior's parameters"
 
 
 def _if_analytic(target: Target) -> str:
-    return "" if target.rate == "analytic" else "the same as 'reparameterized', which has no closed-form rate here"
+    if target.rate != "analytic":
+        return "the same as 'reparameterized', which has no closed-form rate here"
+    return _if_differentiable(target)
 
 
 def _if_log_q(target: Target) -> str:
@@ -292,7 +297,7 @@ ESTIMATORS: dict[str, GradientEstimator] = {
         about="pathwise, without the score of q",
         prepare=partial(_surrogate, GRADIENTS["stl"], "monte-carlo"),
         why_not=_if_log_q,
-        is_biased=lambda target: target.bound != "elbo",
+        is_biased=lambda target: not target.is_mean,
         gradient="stl",
     ),
     "dreg": GradientEstimator(

@@ -59,8 +59,9 @@ def doubly_reparameterized(samples: PosteriorSamples, bound: Bound, log_weight: 
 def score_function(samples: PosteriorSamples, bound: Bound, log_weight: LogWeight) -> Float[Tensor, " batch"]:
     """For non-differentiable draws: what each draw adds to the bound, times the score of q; see `leave_one_out`.
 
-    Source: Mnih and Gregor, "Neural Variational Inference and Learning", arXiv:1402.0030, Equation 8; for several draws
-    of an importance-weighted bound, Mnih and Rezende, "VIMCO", arXiv:1602.06725, Equations 8 to 10.
+    Source: Mnih and Gregor, "Neural Variational Inference and Learning", arXiv:1402.0030, Equation 8; for the
+    importance-weighted bound it is VIMCO: Mnih and Rezende, "Variational Inference for Monte Carlo Objectives",
+    arXiv:1602.06725, Section 2.4.
     """
     return score_surrogate(samples, bound, log_weight, leave_one_out)
 
@@ -80,7 +81,7 @@ def score_surrogate(
 def leave_one_out(bound: Bound, log_weights: Float[Tensor, "sample batch"]) -> Float[Tensor, "sample batch"]:
     """The bound minus that with the draw's log-weight replaced by the mean of the others; one draw has no baseline.
 
-    Source: Mnih and Rezende, arXiv:1602.06725, Section 2.4 and Equation 9, with the geometric mean.
+    The mean of log-weights is the geometric mean of weights, as in Mnih and Rezende, arXiv:1602.06725, Section 2.4.
     """
     num_samples = len(log_weights)
     if num_samples == 1:

@@ -20,8 +20,9 @@ from torch import Tensor
 from lowerbound.foundation.errors import ConfigError, UnknownName
 from lowerbound.foundation.progress import MeanTerms
 from lowerbound.foundation.seeding import generator
+from lowerbound.models.families import Families
 from lowerbound.objectives.bounds import BOUNDS, ENCODER_BOUNDS, Bound
-from lowerbound.objectives.combinations import refuse_wrong_combinations
+from lowerbound.objectives.combinations import refuse_unfit_families, refuse_wrong_combinations
 from lowerbound.objectives.gradients import GRADIENTS
 from lowerbound.objectives.options import Option, check_options, option
 from lowerbound.objectives.penalties import PENALTIES, PenaltyContext
@@ -212,6 +213,12 @@ class Objective:
                 raise ConfigError(f"penalty {name!r} must return a tensor with one number, got {came}.")
         return {name: value.reshape(()) for name, value in values.items()}
 
+    def fitted_to(self, families: Families) -> "Objective":
+        """The objective for a posterior and prior, with rate 'auto' replaced; ConfigError if it does not fit them."""
+        self.check_posterior(families.posterior_name)
+        refuse_unfit_families(self, families)
+        return self.resolved(families.posterior_name, families.has_closed_form_kl)
+
     def resolved(self, posterior: str, has_closed_form: bool) -> "Objective":
         """The objective with rate 'auto' replaced, depending on whether the model's KL has a closed form.
 
@@ -251,5 +258,5 @@ def _check_penalties(penalties: dict[str, float], options: dict[str, dict[str, O
         if name not in penalties:
             raise ConfigError(
                 f"objective.penalty_options.{name} has no effect, because objective.penalties.{name} has no weight; "
-                f"add --set objective.penalties.{name}=WEIGHT."
+                f"set objective.penalties.{name}."
             )

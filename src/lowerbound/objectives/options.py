@@ -43,7 +43,7 @@ def check_options(key: str, row: Callable[..., Any], name: str, options: Mapping
         _check_value(f"{key}.{option}", value, accepted[option])
     for option, parameter in accepted.items():
         if parameter.default is Parameter.empty and option not in options:
-            raise ConfigError(f"{name!r} needs {key}.{option}, which has no default; add --set {key}.{option}=NUMBER.")
+            raise ConfigError(f"{name!r} needs {key}.{option}, which has no default; set it to a number.")
 
 
 def option(row: Callable[..., Any], options: Mapping[str, Option], name: str) -> Option:

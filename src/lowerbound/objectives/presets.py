@@ -22,8 +22,8 @@ OBJECTIVES: dict[str, Objective] = {
     "dip-vae-ii": Objective(penalties={"dip-ii": 10.0}),
     # Zhao et al., arXiv:1706.02262, with α = 0: the KL once, and λ - 1 times the MMD; the weight is ours
     "info-vae": Objective(penalties={"mmd": 100.0}),
-    # Tolstikhin et al., arXiv:1711.01558; needs model.posterior=point-mass
-    "wae-mmd": Objective(rate="none", penalties={"mmd": 100.0}),
+    # Tolstikhin et al., arXiv:1711.01558, λ for MNIST; needs model.posterior=point-mass
+    "wae-mmd": Objective(rate="none", penalties={"mmd": 10.0}),
     # Ghosh et al., arXiv:1903.12436; needs model.posterior=point-mass; the weights are ours
     "rae-l2": Objective(rate="none", penalties={"latent-l2": 1e-2, "decoder-l2": 1e-3}),
     # Kingma et al., arXiv:1606.04934

@@ -20,7 +20,10 @@ def two_bounds(
     sum_k a_k d log p(x, z_k), and the posterior's parameters sum_k b_k d log w_k. One pass through the decoder serves
     both: what comes back to z_k is multiplied by b_k / a_k, since it is linear in the weight of its draw.
     """
-    log_weight = samples.log_likelihood - rate_weight * (samples.log_posterior - samples.log_prior)
+    (group,) = samples.groups
+    # As a function of z: a density that was computed with the draw would not pass through it.
+    log_posterior = group.posterior.log_prob(group.z)
+    log_weight = samples.log_likelihood - rate_weight * (log_posterior - samples.log_prior)
     of_decoder = _derivative(generative, log_weight).clamp(min=SMALLEST)
     of_encoder = _derivative(inference, log_weight)
     if not samples.z.requires_grad:  # nothing is trained before the draws
@@ -29,7 +32,6 @@ def two_bounds(
     samples.z.register_hook(lambda gradient: gradient * ratio.unsqueeze(-1).to(gradient.dtype))
     # Through z, log q has the right weight by now; where it depends on the posterior's parameters directly, it lacks
     # the difference.
-    (group,) = samples.groups
     direct = group.posterior.log_prob(samples.z.detach())
     return (of_decoder * log_weight - (of_encoder - of_decoder) * rate_weight * direct).sum(dim=0)
 

@@ -46,6 +46,10 @@ class FlowNormal(FlowDistribution):
         return self.flow.noise
 
     @property
+    def draws_at_once(self) -> int:
+        return NUM_FIXED_DRAWS
+
+    @property
     def like(self) -> Float[Tensor, " latent"]:
         return torch.zeros_like(self.flow.noise[0])
 

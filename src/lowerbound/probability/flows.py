@@ -21,8 +21,8 @@ from torch import Generator, Tensor, nn
 from lowerbound.foundation.seeding import Chance, RowNoise
 from lowerbound.probability.distributions import Distribution, Draws
 
-VALUES_AT_ONCE = 2**18
-"""Latents of fixed draws that are computed at once, which bounds the memory of moments."""
+DRAWS_AT_ONCE = 8
+"""Fixed draws of a whole batch that are computed at once, which bounds the memory of moments."""
 
 Mapped = tuple[Float[Tensor, "*batch latent"], Float[Tensor, "*batch"]]
 """A result of a map, and the logarithm of its Jacobian determinant."""
@@ -42,6 +42,12 @@ class FlowDistribution(Distribution):
         """The noise of the fixed draws, from `mirrored_noise`."""
 
     @property
+    def draws_at_once(self) -> int:
+        """Fixed draws that are computed at once."""
+        # All at once in a graph, which would contain every part of a loop.
+        return len(self.fixed_noise) if torch.compiler.is_compiling() else DRAWS_AT_ONCE
+
+    @property
     @abstractmethod
     def like(self) -> Float[Tensor, "*batch latent"]:
         """A tensor of the shape and type of one draw."""
@@ -50,7 +56,7 @@ class FlowDistribution(Distribution):
     def moments(self) -> tuple[Float[Tensor, "*batch latent"], Float[Tensor, "*batch latent"]]:
         """Mean and variance of the fixed draws."""
         total = squares = torch.zeros_like(self.like, dtype=torch.float64)
-        for noise in self.fixed_noise.split(max(1, VALUES_AT_ONCE // max(1, self.like.numel()))):
+        for noise in self.fixed_noise.split(self.draws_at_once):
             z = self._fixed_draws(noise).double()
             total, squares = total + z.sum(0), squares + z.square().sum(0)
         mean, square = total / len(self.fixed_noise), squares / len(self.fixed_noise)

@@ -16,7 +16,7 @@ from lowerbound.probability.iaf_posterior import InverseAutoregressivePosterior
 from lowerbound.probability.low_rank_normal import LowRankNormal
 from lowerbound.probability.normals import FullNormal, scale_tril_of
 from lowerbound.probability.one_hot import CategoricalCodes, RelaxedCodes
-from lowerbound.probability.parts import Part, check_number, option_parameters, register
+from lowerbound.probability.parts import check_number, register
 from lowerbound.probability.posterior import LOG_VARIANCE_BOUND, Posterior
 from lowerbound.probability.simplex import LogisticNormal
 from lowerbound.probability.spaces import SIMPLEX, SPHERE, OneHot, Space
@@ -154,6 +154,7 @@ class GumbelSoftmaxPosterior(Posterior):
     Source: Jang, Gu and Poole, arXiv:1611.01144; Maddison, Mnih and Teh, arXiv:1611.00712.
     """
 
+    space = OneHot(10)  # that of the default options
     accepted_options: ClassVar[dict[str, tuple[float, float]]] = {
         "num_categories": (2.0, 100_000.0),
         "temperature": (0.01, 100.0),
@@ -172,7 +173,7 @@ class GumbelSoftmaxPosterior(Posterior):
 
     @classmethod
     def space_with(cls, options: Mapping[str, Any]) -> Space:
-        return one_hot_with(cls, options)
+        return OneHot(options.get("num_categories", cls.space.num_categories))
 
     @property
     def raw_shape(self) -> tuple[int, ...]:
@@ -183,11 +184,6 @@ class GumbelSoftmaxPosterior(Posterior):
         if not self.training:
             return CategoricalCodes(logits)
         return RelaxedCodes(logits, temperature=self.temperature, straight_through=self.straight_through)
-
-
-def one_hot_with(part: type[Part], options: Mapping[str, Any]) -> OneHot:
-    """The space of codes with the option num_categories, or its default."""
-    return OneHot(options.get("num_categories", option_parameters(part)["num_categories"].default))
 
 
 class LogisticNormalPosterior(Posterior):

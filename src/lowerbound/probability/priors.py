@@ -13,7 +13,6 @@ from lowerbound.probability.flow_prior import FlowPrior
 from lowerbound.probability.mixture_prior import MixtureOfNormalsPrior
 from lowerbound.probability.one_hot import CategoricalCodes
 from lowerbound.probability.parts import check_number, register
-from lowerbound.probability.posteriors import one_hot_with
 from lowerbound.probability.prior import Prior, quantiles_of
 from lowerbound.probability.simplex import LogisticNormal
 from lowerbound.probability.spaces import SIMPLEX, SPHERE, OneHot, Space
@@ -69,6 +68,7 @@ class UniformOnSpherePrior(Prior):
 class UniformCategoricalPrior(Prior):
     """Groups of one-hot codes with the same probability for every category. There is no temperature."""
 
+    space = OneHot(10)  # that of the default options
     accepted_options: ClassVar[dict[str, tuple[float, float]]] = {"num_categories": (2.0, 100_000.0)}
     logits: Tensor
 
@@ -81,7 +81,7 @@ class UniformCategoricalPrior(Prior):
 
     @classmethod
     def space_with(cls, options: Mapping[str, Any]) -> Space:
-        return one_hot_with(cls, options)
+        return OneHot(options.get("num_categories", cls.space.num_categories))
 
     def forward(self) -> CategoricalCodes:
         return CategoricalCodes(self.logits)

@@ -89,12 +89,15 @@ def coordinates(
     return log_z @ basis(num_components).to(log_z), 0.5 * math.log(num_components) + log_z.sum(-1)
 
 
-@cache
 def basis(num_components: int) -> Float64[Tensor, "component free"]:
     """B: orthonormal columns that sum to 0, the contrasts of Helmert."""
-    columns = []
-    for size in range(1, num_components):
-        column = torch.zeros(num_components, dtype=torch.float64)
-        column[:size], column[size] = 1, -size
-        columns.append(column / math.sqrt(size * (size + 1)))
-    return torch.stack(columns, -1)
+    return torch.tensor(_contrasts(num_components), dtype=torch.float64)
+
+
+@cache  # as numbers: a tensor that is made while a model is traced for export is of no use afterwards
+def _contrasts(num_components: int) -> list[list[float]]:
+    rows = []
+    for row in range(num_components):
+        sizes = range(1, num_components)
+        rows.append([(float(row < size) - size * (row == size)) / math.sqrt(size * (size + 1)) for size in sizes])
+    return rows

@@ -141,7 +141,7 @@ class OneHot(Space):
     ) -> Float[Tensor, "num latent"]:
         """Codes with more and more groups of the second, in order: points between two codes are not codes."""
         num_groups = len(first) // self.num_categories
-        switched = torch.linspace(0, num_groups, num).round().long().unsqueeze(-1)
+        switched = (torch.linspace(0, num_groups, num) + 0.5).floor().unsqueeze(-1)
         is_switched = torch.arange(num_groups).repeat_interleave(self.num_categories) < switched
         return torch.where(is_switched.to(first.device), second, first)
 

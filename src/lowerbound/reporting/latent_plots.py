@@ -80,9 +80,9 @@ def latent_sphere(results: Results) -> Figure:
     figure, axes = _plane_of(results, _on_map(results.arrays["longitude_latitude"]))
     axes.set(xlabel="longitude (degrees)", ylabel="latitude (degrees)", xlim=(-180, 180), ylim=(-MAP, MAP))
     axes.set_xticks(np.arange(-180, 181, 60), [_degrees(place) for place in range(-180, 181, 60)])
-    latitudes = np.array([-90, -45, -20, 0, 20, 45, 90])
+    latitudes = np.array([-90.0, -45, -20, 0, 20, 45, 90])
     heights = _on_map(np.stack([latitudes, latitudes], -1))[:, 1]
-    axes.set_yticks(heights, [_degrees(place) for place in latitudes.tolist()])
+    axes.set_yticks(heights, [_degrees(int(place)) for place in latitudes])
     return figure
 
 

@@ -42,6 +42,7 @@ Condition = Callable[[Results], str]
 
 MANY = sys.maxsize  # no upper limit on latent dimensions
 EVALUATE = "not measured yet: lowerbound evaluate RUN"
+NO_FACTORS = "needs data with known factors, and lowerbound evaluate RUN"
 NOT_COMPUTED = "not computed for this run"
 MANIFOLD_NAME = re.compile(r"manifold_(\d+)")
 
@@ -242,7 +243,7 @@ PLOTS: dict[str, Plot] = {
     ),
     "factor_information": Plot(
         factor_information,
-        _has("factor_information", "factor_entropy", "factor_numbers", otherwise=EVALUATE),
+        _has("factor_information", "factor_entropy", "factor_numbers", otherwise=NO_FACTORS),
         "Information about known factors",
         metric="disentanglement",
     ),

@@ -26,7 +26,8 @@ def training_curves(results: Results) -> Figure:
     information costs more and allows better reconstructions. The training curve averages over an epoch in which the
     weights still change, so it starts high; where it keeps falling while the validation curve rises, the model
     overfits. The dot marks the epoch whose weights were kept. Minus the objective has its own panel where the training
-    loss is not −ELBO, and so does each penalty, without its weight.
+    loss is not −ELBO, and so does each penalty, without its weight. With the posterior gumbel-softmax, whose draws are
+    relaxed in training, the training curve is not a bound.
     """
     mosaic: list[Any] = [["elbo", "elbo"], ["distortion", "rate"]]
     if not _objective_is_elbo(results):

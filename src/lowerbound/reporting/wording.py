@@ -286,6 +286,7 @@ def facts(results: Results) -> list[tuple[str, str]]:
     rows = [
         ("Recipe", context.get("recipe")),
         ("Seed", context.get("seed")),
+        ("Prior", _fitted_prior(context.get("fitted_from"))),
         ("Data", data.get("name")),
         ("Source", data.get("source")),
         ("Licence", data.get("licence")),
@@ -299,6 +300,11 @@ def facts(results: Results) -> list[tuple[str, str]]:
         ("Machine", _machine(context.get("machine", {}))),
     ]
     return [(name, str(text)) for name, text in rows if text not in (None, "")]
+
+
+def _fitted_prior(source: str | None) -> str:
+    """Where the networks come from, of a prior that was fitted after training."""
+    return f"fitted after training to codes of the training examples; the rest is run {source}" if source else ""
 
 
 def _stated(score: Score) -> str:

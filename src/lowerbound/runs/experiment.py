@@ -21,10 +21,9 @@ from lowerbound.foundation.errors import ConfigError, UnknownName
 from lowerbound.foundation.text import one_line
 from lowerbound.foundation.text_files import read_toml
 from lowerbound.models.config import ModelConfig
-from lowerbound.models.construction import config_has_closed_form_kl
+from lowerbound.models.families import Families
 from lowerbound.objectives.objective import Objective
 from lowerbound.objectives.presets import OBJECTIVES
-from lowerbound.probability.posteriors import POSTERIORS
 from lowerbound.runs.setting_checks import check_settings
 from lowerbound.training.config import TrainingConfig
 
@@ -64,29 +63,13 @@ class Experiment:
     evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
 
     def __post_init__(self) -> None:
-        self.objective.check_posterior(self.model.posterior)
-        _check_draws(self.objective, self.model)
         # Resolved, so that config.toml states the rate that was used.
-        resolved = self.objective.resolved(self.model.posterior, config_has_closed_form_kl(self.model))
-        object.__setattr__(self, "objective", resolved)
+        if families := Families.of_config(self.model):
+            object.__setattr__(self, "objective", self.objective.fitted_to(families))
 
     def settings(self) -> dict[str, dict[str, Any]]:
         """All five sections as tables, with every key."""
         return {name: asdict(getattr(self, name)) for name in SECTIONS}
-
-
-def _check_draws(objective: Objective, model: ModelConfig) -> None:
-    """ConfigError for an objective that needs log q(z|x) of draws that have none in training."""
-    needed = {"bound": ("elbo",), "gradient": ("reparameterized",), "rate": ("auto", "analytic")}
-    posterior = POSTERIORS.get(model.posterior)
-    if posterior is None or not posterior.has_relaxed_draws:
-        return
-    for key, accepted in needed.items():
-        if (value := getattr(objective, key)) not in accepted:
-            raise ConfigError(
-                f"objective.{key} {value!r} does not fit posterior {model.posterior!r}, whose draws are relaxed in "
-                f"training and have no log q(z|x); set objective.{key}={accepted[-1]}."
-            )
 
 
 class WholeSection(dict[str, Any]):

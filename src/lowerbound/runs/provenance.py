@@ -62,6 +62,7 @@ def context_of(
         "recipe": experiment.recipe,
         "command": _without_places(read_config(path)["run"]["command"]),
         "seed": training.seed,
+        "fitted_from": read_config(path)["run"].get("fitted_from", ""),
         "data": _data_context(splits),
         "config": _settings_without_places(experiment),
         "layers": {"encoder": [asdict(layer) for layer in encoder], "decoder": [asdict(layer) for layer in decoder]},

@@ -25,14 +25,14 @@ from lowerbound.evaluation.anomaly_scores import calibrate_scores
 from lowerbound.evaluation.quick_evaluation import data_convention, evaluate_quick
 from lowerbound.evaluation.results import ProgressCallback, Results, read_results
 from lowerbound.foundation import distributed
-from lowerbound.foundation.errors import Interrupted, RunError, UsageError
+from lowerbound.foundation.errors import ConfigError, Interrupted, RunError, UsageError
 from lowerbound.foundation.progress import Progress
 from lowerbound.foundation.run_identity import CONFIG, MODEL, is_run, read_config
 from lowerbound.foundation.seeding import generator
 from lowerbound.foundation.storage import copy_folder, temporary_folder
 from lowerbound.foundation.text_files import write_toml
 from lowerbound.models.construction import build_model
-from lowerbound.models.vae import VAE
+from lowerbound.models.vae import DEFAULT_PRIOR, VAE
 from lowerbound.objectives.rates import described
 from lowerbound.reporting.pages import REPORT
 from lowerbound.reporting.report import write_report
@@ -63,6 +63,9 @@ class Callbacks:
 
 
 SILENT = Callbacks()
+
+RELAXED = "draws: relaxed in training, where the ELBO is not a bound; codes in validation and evaluation"
+"""Printed at the start for a posterior whose training draws are not those of its distribution."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -208,6 +211,7 @@ def start_run(
             ready = prepared()
             config = config_of(ready.experiment, ready.splits, command, ready.in_memory)
             check_repeats(path, config)
+            _check_prior_is_trained(ready.experiment)
             job = Job(path, ready.experiment, ready.splits, chosen, of_writer(callbacks))
             announce_ranks(ready.experiment, job.callbacks.message)
         if not is_new and is_run(path):
@@ -219,6 +223,16 @@ def start_run(
             distributed.note_start(str(path))
             write_toml(path / CONFIG, config)
         return carry_out(job, model)
+
+
+def _check_prior_is_trained(experiment: Experiment) -> None:
+    """ConfigError for a plain autoencoder with a prior that no part of its objective depends on."""
+    model = experiment.model
+    if model.posterior == "point-mass" and model.prior != DEFAULT_PRIOR and not experiment.objective.penalties:
+        raise ConfigError(
+            f"training a plain autoencoder does not use model.prior {model.prior!r}, which would keep its initial "
+            "values: leave it out, and fit a prior to the trained autoencoder."
+        )
 
 
 def finished_run(path: Path) -> Run | None:
@@ -301,6 +315,8 @@ def carry_out(
 ) -> Run:
     """Train a model, from a checkpoint with the log's records up to it, or from the start; evaluate it, and report."""
     job.callbacks.message(f"rate: {described(job.experiment.objective.rate)}")
+    if model.posterior.has_relaxed_draws:
+        job.callbacks.message(RELAXED)
     _train(job, model, checkpoint, records)
     with distributed.together():  # the other ranks wait, however long the evaluation takes
         if distributed.is_writer():

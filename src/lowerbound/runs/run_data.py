@@ -40,6 +40,9 @@ class _RunSection:
     data_path: str = ""
     labels_path: str = ""
     factors_path: str = ""
+    fitted_from: str = ""  # id of the run whose networks this one has, if its prior was fitted after training
+    fitted_from_path: str = ""
+    fit_seed: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)

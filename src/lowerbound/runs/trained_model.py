@@ -111,7 +111,7 @@ class TrainedModel:
     def encode(self, x: Any) -> Distribution:
         """The posterior q(z|x) of examples in stored units, without gradients."""
         distribution: Distribution = self.vae.posterior(self._raw_posterior(self.examples(x)))
-        return distribution
+        return distribution.detach()  # what is computed from it later has no gradients either
 
     @torch.no_grad()
     def decode(self, z: Any) -> StoredUnits:
@@ -130,8 +130,8 @@ class TrainedModel:
 
         They are those of the command `sample` with this seed, and the first ones do not depend on `num`.
         """
-        if self.vae.is_deterministic:
-            raise UsageError("a deterministic autoencoder has no prior to generate from.")
+        if not self.vae.has_prior:
+            raise UsageError("a deterministic autoencoder has no prior to generate from; fit_prior fits one.")
         if isinstance(num, bool) or not isinstance(num, int | np.integer) or num < 1:
             raise UsageError(f"num is {num!r}; it needs a whole number of at least 1.")
         if not 0 <= temperature < math.inf:

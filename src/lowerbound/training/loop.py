@@ -18,6 +18,7 @@ from lowerbound.foundation import distributed
 from lowerbound.foundation.errors import Interrupted, NonFiniteLoss
 from lowerbound.foundation.progress import MeanTerms, Progress
 from lowerbound.foundation.seeding import generator
+from lowerbound.models.families import Families
 from lowerbound.models.vae import VAE
 from lowerbound.objectives.objective import Objective
 from lowerbound.objectives.state import ObjectiveState
@@ -72,8 +73,7 @@ def training_steps(
     `should_stop` returns true, the state is saved between two steps and Interrupted is raised. On several ranks that
     have joined (see `lowerbound.foundation.distributed`), each iterates its own copy, with the same records.
     """
-    objective.check_posterior(model.config.posterior)
-    objective = objective.resolved(model.config.posterior, model.has_closed_form_kl)
+    objective = objective.fitted_to(Families.of_model(model))
     config, share = config.for_examples(len(splits.train)), distributed.share()
     check_can_be_shared(objective, config.batch_size, share)
     check_draws_can_be_shared(model)

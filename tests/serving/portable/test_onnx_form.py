@@ -139,6 +139,16 @@ def test_a_full_covariance_and_a_mixture_prior_leave_with_the_models_own_densiti
     assert_close(outputs["elbo"], log_likelihood - rate.float(), atol=1e-3, rtol=1e-5)
 
 
+@pytest.mark.parametrize(("posterior", "prior"), [("diagonal-normal", "vamp"), ("iaf", "flow")])
+def test_flows_and_a_prior_that_uses_the_encoder_leave_with_the_models_own_densities(posterior, prior):
+    model = small_model("bernoulli", posterior=posterior, prior=prior)
+    content, inputs = onnx_bytes(vae_part(export_copy(model))), inputs_of(model, 7)
+    outputs, q = computed(session_of(content), inputs), model.encode(inputs["x"])
+    assert_close(outputs["mean"], q.mean, atol=1e-4, rtol=1e-4)
+    log_posterior, log_prior = q.log_prob(outputs["z"]), model.prior.log_prob(outputs["z"])
+    assert_close(outputs["rate"], (log_posterior - log_prior).float(), atol=1e-3, rtol=1e-3)
+
+
 def test_a_posterior_whose_draws_are_no_function_of_noise_is_refused_with_the_reason():
     class Logistic(DiagonalNormal):
         """A family of which the exporter knows nothing."""

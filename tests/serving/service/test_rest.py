@@ -9,10 +9,10 @@ from PIL import Image
 
 from lowerbound.foundation.seeding import generator
 from lowerbound.reporting.tiles import displayable
-from served_models import GREY, SIDE, application, as_file, code, digits, running, tensor
+from served_models import GREY, SIDE, application, as_file, code, digits, on_sphere, running, tensor
 from served_models import RUNS as FOUR
 
-RUNS = (*FOUR, code())
+RUNS = (*FOUR, code(), on_sphere())
 MODELS = {run.name: run.model for run in RUNS}
 CLOSE = {"rtol": 1e-4, "atol": 1e-5}
 ROWS = [{"height": 0.5, "visits": 3, "colour": "red"}, {"visits": 1, "colour": None}]
@@ -50,6 +50,21 @@ def test_an_image_file_is_encoded_as_its_pixels(client):
     assert (answer["model"], answer["version"]) == ("digits", "0123456789ab")
     assert "seed" not in answer
     assert "z" not in answer["examples"][0]
+
+
+def test_an_example_on_the_sphere_has_a_direction_and_a_concentration_and_draws_of_length_one(client):
+    (example,) = found(client.post("/encode?model=on-sphere&sample=true", content=as_file(GREY)))["examples"]
+    posterior = MODELS["on-sphere"].encode(tensor(GREY[None, None] / np.float32(255)))
+    assert set(example) == {"mean_direction", "concentration", "z"}
+    np.testing.assert_allclose([example["mean_direction"]], posterior.direction, **CLOSE)
+    np.testing.assert_allclose([example["concentration"]], posterior.concentration, **CLOSE)
+    assert np.linalg.norm(example["z"]) == pytest.approx(1, abs=1e-6)
+
+
+def test_a_point_that_is_not_on_the_sphere_is_refused(client):
+    assert found(client.get("/decode?model=on-sphere&z=0.6,0,-0.8"))["examples"]
+    reason = refused(client.get("/decode?model=on-sphere&z=0.6,0,-0.8&z=1,1,0"), 400)
+    assert reason == "z: code 1 has length 1.414; codes on the sphere have length 1."
 
 
 def test_a_draw_is_given_where_it_is_asked_for_with_its_seed(client):

@@ -130,7 +130,7 @@ def _can(loaded: LoadedRun) -> dict[str, bool]:
     return {
         "encode": loaded.schema.has_pictures,
         "score": not loaded.model.is_deterministic,
-        "sample": not loaded.model.is_deterministic,
+        "sample": loaded.model.has_prior,
     }
 
 

@@ -64,11 +64,11 @@ def load_run(run: Path, device: str = "auto") -> LoadedRun:
 def decode(loaded: LoadedRun, z: Float[np.ndarray, "n latent"]) -> Arrays:
     """Decoded latents: "images" as RGB bytes, or "values", the best guess of each element; and "log_prior" in nats.
 
-    A deterministic autoencoder has no "log_prior".
+    A model without a prior has no "log_prior".
     """
     latents = torch.from_numpy(z).to(loaded.device)
     decoded = displayed(loaded.schema, best_guess(loaded.model, loaded.model.decode(latents)))
-    if loaded.model.is_deterministic:
+    if not loaded.model.has_prior:
         return decoded
     return {**decoded, "log_prior": loaded.model.prior.log_prob(latents).float().cpu().numpy()}
 
@@ -84,7 +84,7 @@ def displayed(schema: Schema, x: torch.Tensor) -> Arrays:
 @torch.inference_mode()
 def sample_prior(loaded: LoadedRun, num: int, temperature: float, seed: int) -> Float[np.ndarray, "n latent"]:
     """Draws from the prior at a temperature: the ones that `lowerbound sample` decodes."""
-    if loaded.model.is_deterministic:
+    if not loaded.model.has_prior:
         raise DataError(f"{loaded.path.name} is a deterministic autoencoder; it has no prior to sample from.")
     return codes_from_prior(loaded.model, num, seed, temperature).float().cpu().numpy()
 

@@ -7,6 +7,7 @@ from torch import nn
 
 from lowerbound.models.vae import VAE
 from lowerbound.probability.distributions import DiagonalNormal
+from lowerbound.probability.flow_prior import FlowNormal
 from lowerbound.probability.normals import MixtureOfNormals
 from lowerbound.probability.one_hot import CategoricalCodes
 from lowerbound.probability.prior import Prior
@@ -20,7 +21,7 @@ from lowerbound.serving.portable.parts import Part, decoder_part, export_copy, e
 
 VAE_OUTPUTS = ("code", "mean", "log_variance", "scale_tril", "log_likelihood", "rate")
 
-EXPORTABLE = DiagonalNormal | MixtureOfNormals | UniformOnSphere | CategoricalCodes | LogisticNormal
+EXPORTABLE = DiagonalNormal | MixtureOfNormals | FlowNormal | UniformOnSphere | CategoricalCodes | LogisticNormal
 """Families of priors whose density consists of operations that ONNX has."""
 
 
@@ -40,7 +41,7 @@ def models_of(loaded: LoadedRun) -> dict[str, bytes]:
 
 def _decoder(model: VAE) -> Part:
     part = decoder_part(model)
-    if model.is_deterministic or not isinstance(model.prior(), EXPORTABLE):
+    if not model.has_prior or not isinstance(model.prior(), EXPORTABLE):
         return part
     return replace(part, module=_DecoderWithPrior(part.module, model.prior.standalone()).eval())
 
@@ -56,4 +57,4 @@ class _DecoderWithPrior(nn.Module):
 
 def reason_without_encoder(model: VAE) -> str:
     """Why the page cannot encode images; empty if it can."""
-    return f"the encoder of this page {model.why_not_real}" if model.why_not_real else reason_without_vae(model)
+    return f"the encoder of this page {model.why_not_real}." if model.why_not_real else reason_without_vae(model)

@@ -103,7 +103,7 @@ def _finished(run: Path) -> RunEntry:
 def _prior(loaded: LoadedRun, latents: Latents, axes: list[int]) -> dict[str, Any]:
     """How the page samples the prior, and contours for pairs of the shown latents and those of largest variance."""
     model = loaded.model
-    if model.is_deterministic:
+    if not model.has_prior:
         return {"sampling": None, "contours": {}, "is_same_for_all": True}
     is_same_for_all = isinstance(model.prior, StandardNormalPrior)
     by_variance = np.argsort(-latents.mean.var(0), kind="stable").tolist() if len(latents) else []

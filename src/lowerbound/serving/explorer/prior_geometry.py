@@ -36,12 +36,12 @@ class Contour:
 
 @torch.no_grad()
 def prior_description(model: VAE) -> dict[str, Any] | None:
-    """The description of the prior for the page; None for a deterministic autoencoder, which has no prior.
+    """The description of the prior for the page; None for a plain autoencoder without one.
 
     "quantiles" are the traversals' steps, one row per step, or None if the prior has no quantiles; "ranges" the lowest
     and highest value of each latent; "has_temperature" whether samples can be drawn at temperatures other than 1.
     """
-    if model.is_deterministic:
+    if not model.has_prior:
         return None
     device = next(model.parameters()).device
     steps = (torch.arange(TRAVERSAL_STEPS, device=device) + 0.5) / TRAVERSAL_STEPS
@@ -60,7 +60,7 @@ def prior_contours(model: VAE, axes: tuple[int, int]) -> dict[str, Any]:
     Levels are 1, 2 and 3 standard deviations of a normal prior, and highest-density regions of any other: the smallest
     regions with 50, 90 and 95 % of the probability.
     """
-    if model.is_deterministic:
+    if not model.has_prior:
         return {"levels": [], "problem": "a deterministic autoencoder has no prior."}
     if model.why_not_real:
         return {"levels": [], "problem": f"latents that are {model.space.about} have no contours in the plane."}

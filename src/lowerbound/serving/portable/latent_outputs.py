@@ -11,6 +11,7 @@ from torch import Tensor
 from lowerbound.foundation.errors import UsageError
 from lowerbound.models.vae import VAE
 from lowerbound.probability.distributions import DiagonalNormal, Distribution, PointMass
+from lowerbound.probability.iaf_posterior import InverseAutoregressiveNormal
 from lowerbound.probability.normals import FullNormal, MixtureOfNormals
 from lowerbound.probability.one_hot import CategoricalCodes, one_hot_of
 from lowerbound.probability.simplex import LogisticNormal, on_simplex
@@ -35,7 +36,7 @@ def posterior_outputs(posterior: Distribution) -> dict[str, Tensor]:
     return {**summary_of(posterior), **full}
 
 
-def reparameterise(posterior: Distribution, noise: Float[Tensor, "batch latent"]) -> Draw:
+def reparameterise(posterior: Distribution, noise: Float[Tensor, "batch number"]) -> Draw:
     """The draw z of standard normal noise, and log q(z|x) in nats."""
     return REPARAMETERISED[type(posterior)](posterior, noise)
 
@@ -55,8 +56,8 @@ def check_posterior(model: VAE) -> None:
         name = model.config.posterior or type(model.posterior).__name__
         known = ", ".join(family.__name__ for family in REPARAMETERISED)
         raise UsageError(
-            f"posterior {name!r} cannot be exported: its draws are not a known function of normal noise, as those of "
-            f"{known} are."
+            f"posterior {name!r} cannot be exported: its draws are not a known function of one "
+            f"number of normal noise for each latent, as those of {known} are."
         )
 
 
@@ -90,6 +91,12 @@ def _full(posterior: FullNormal, noise: Tensor) -> Draw:
     return z, _log_density(noise) - posterior.log_diagonal.sum(-1)
 
 
+def _flow(posterior: InverseAutoregressiveNormal, noise: Tensor) -> Draw:
+    draws = posterior.of_noise(noise.unsqueeze(0))
+    assert draws.log_density is not None
+    return draws.value[0], draws.log_density[0]
+
+
 def _log_density(noise: Tensor) -> Float[Tensor, " batch"]:
     return -0.5 * (noise.square() + LOG_2_PI).sum(-1)
 
@@ -99,5 +106,6 @@ REPARAMETERISED: dict[type[Distribution], Callable[[Any, Tensor], Draw]] = {
     FullNormal: _full,
     CategoricalCodes: _codes,
     LogisticNormal: _on_simplex,
+    InverseAutoregressiveNormal: _flow,
 }
 """Families whose draws are functions of standard normal noise."""

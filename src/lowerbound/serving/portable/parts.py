@@ -5,8 +5,9 @@
     vae        x, noise  -> mean, log_variance, z, reconstruction, log_likelihood, rate, elbo
 
 Nothing in them is random: the noise of z = mean + exp(log_variance / 2) * noise is an input. A posterior with a full
-covariance L Lᵀ also has the output `scale_tril`, L, and z = mean + L noise. A deterministic autoencoder has `code` in
-place of mean and log-variance, no noise, no rate and no ELBO.
+covariance L Lᵀ also has the output `scale_tril`, L, and z = mean + L noise. Draws from a flow are another function of
+noise, and its mean and variance those of fixed draws. A deterministic autoencoder has `code` in place of mean and
+log-variance, no noise, no rate and no ELBO.
 """
 
 from collections.abc import Iterator, Mapping
@@ -98,7 +99,7 @@ def decoder_part(model: VAE) -> Part:
 def vae_part(model: VAE) -> Part:
     """Examples and noise to a draw from the posterior, its reconstruction and the ELBO.
 
-    UsageError for a posterior whose draws are not a known function of normal noise.
+    UsageError for a posterior whose draws are not a known function of one number of noise for each latent.
     """
     if model.is_deterministic:
         return Part("vae", _Autoencoder(model).eval(), _zeros(model, "x"))
@@ -284,7 +285,8 @@ OUTPUTS = {
     },
     "vae": {
         **_LATENTS,
-        "z": "draw from q(z|x), such as mean + exp(log_variance / 2) * noise, or mean + scale_tril noise",
+        "z": "draw from q(z|x), such as mean + exp(log_variance / 2) * noise, mean + scale_tril noise, or a flow of "
+        "the noise",
         "reconstruction": "mean of p(x|z); for categorical values, the most probable level",
         "log_likelihood": "log p(x|z), in nats",
         "rate": "KL(q(z|x) || p(z)), in nats; without a closed form, log q(z|x) - log p(z)",

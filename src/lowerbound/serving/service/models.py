@@ -61,12 +61,13 @@ class Catalogue:
 
 
 def catalogue_of(runs: Sequence[ServedModel]) -> Catalogue:
-    """Every operation of every run; a deterministic autoencoder has neither `generate` nor `score`."""
+    """Every operation of every run; a plain autoencoder has no `score`, and `generate` only with a fitted prior."""
     endpoints = [
         Endpoint(served, operation)
         for served in runs
         for operation in OPERATIONS.values()
         if not (operation.needs_density and served.model.is_deterministic)
+        if not (operation.needs_prior and not served.model.has_prior)
     ]
     return Catalogue({served.name: served for served in runs}, {endpoint.name: endpoint for endpoint in endpoints})
 

@@ -74,6 +74,7 @@ class Operation:
     compute: Callable[[VAE, Sequence[InferenceRequest]], list[Tensors]]
     always_draws: bool = False  # also if `sample` is false
     needs_density: bool = False  # unavailable for a deterministic autoencoder
+    needs_prior: bool = False  # unavailable for one without a fitted prior
 
     def inputs(self, model: VAE) -> tuple[Signature, ...]:
         """Its input tensors."""
@@ -289,7 +290,7 @@ OPERATIONS = {
             ),
             compute=_generate,
             always_draws=True,
-            needs_density=True,
+            needs_prior=True,
         ),
         Operation(
             name="score",

@@ -51,7 +51,8 @@ class Service:
         served = self.run(run)
         name = f"{served.name}.{operation}"
         if name not in self.catalogue.endpoints:
-            raise RequestError(400, f"{served.name} is a deterministic autoencoder, which has no prior and no ELBO.")
+            lacks = "no ELBO" if served.model.has_prior else "no prior and no ELBO"
+            raise RequestError(400, f"{served.name} is a deterministic autoencoder, which has {lacks}.")
         return self.catalogue.endpoints[name]
 
     def run(self, name: str) -> ServedModel:
