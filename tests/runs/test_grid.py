@@ -30,10 +30,10 @@ def test_points_are_all_combinations_of_which_each_is_the_experiment_with_these_
 
 
 def test_names_are_values_like_numbers_and_presets_bring_all_of_their_settings():
-    points = grid({PRESET: ["vae", "beta-tcvae"], "model.posterior": ["diagonal-normal", "full-normal"]}).points()
-    assert points[3].experiment.objective.penalties == {"total-correlation": 5.0}
+    points = grid({PRESET: ["vae", "factor-vae"], "model.posterior": ["diagonal-normal", "full-normal"]}).points()
+    assert points[3].experiment.objective.penalties == {"factor": 35.0}
     assert points[3].experiment.model.posterior == "full-normal"
-    assert points[3].folder == "preset-beta-tcvae,posterior-full-normal"
+    assert points[3].folder == "preset-factor-vae,posterior-full-normal"
 
 
 def test_numpy_values_are_numbers_and_an_experiment_can_be_the_base():
@@ -73,7 +73,7 @@ def test_folders_differ_whatever_the_values_are_called(tmp_path):
         ({BETA: [1, -1]}, {}, "rate_weight=-1: .*at least 0, got -1"),
         ({BETA: [1, "x"]}, {}, "rate_weight=x: objective.rate_weight: input should be a valid number"),
         ({"objective.rate_wieght": [1, 2]}, {}, "did you mean 'objective.rate_weight'"),
-        ({PRESET: ["vae", "wae-mmd"]}, {}, "preset=wae-mmd: .*"),
+        ({PRESET: ["vae", "wae-mmd"]}, {}, "preset=wae-mmd: .*point-mass"),
         ({"objective.rate": ["auto", "analytic"]}, {}, "rate=auto and rate=analytic give the same experiment"),
         ({PRESET: ["vae", "beta-vae"]}, {"base": resolve("dense")}, "give the same experiment"),
         ({BETA: [1, 2]}, {"settings": {"objective": {"rate_weight": 3}}}, "and set to a single value, too"),

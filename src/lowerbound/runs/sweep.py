@@ -203,7 +203,7 @@ def _planned(job: SweepJob, point: GridPoint, message: Callable[[str], None]) ->
     found = []
     for seed in job.grid.seeds(ready.experiment):
         experiment = ready.with_seed(seed).experiment
-        # All beside one another, so that a folder of runs can be explored, and with the seed, so that others can follow.
+        # Beside one another, so that the folder can be explored, and with the seed, so that others can be added.
         path = job.path / f"{point.folder},seed-{seed}"
         if is_run(path):
             check_repeats(path, config_of(experiment, splits, "", job.data.in_memory))
