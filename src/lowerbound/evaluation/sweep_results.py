@@ -1,6 +1,6 @@
 """SweepResults: the runs of a sweep with their scores, for each point of its grid over all seeds."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -25,9 +25,9 @@ class SweepRun:
     results: Results | None  # None if training failed
     failure: str = ""
 
-    def scores(self, split: str = "test") -> list[Score]:
-        """The scores of one split; empty for a run that failed."""
-        return [score for score in self.results.scores if score.split == split] if self.results else []
+    def scores(self) -> list[Score]:
+        """Scores of the test split; empty for a run that failed."""
+        return [score for score in self.results.scores if score.split == "test"] if self.results else []
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,11 +43,11 @@ class SweepPoint:
         """Those of the runs that did not fail."""
         return [run.results for run in self.runs if run.results is not None]
 
-    def scores(self, split: str = "test") -> list[Score]:
-        """Scores of one split: of a single seed with errors over examples, of several means with errors over seeds."""
+    def scores(self) -> list[Score]:
+        """Scores of the test split, with errors over examples for a single seed, and means with those over several."""
         if not self.results:
             return []
-        found = [score for score in over_seeds(self.results) if score.split == split]
+        found = [score for score in over_seeds(self.results) if score.split == "test"]
         if len(self.results) == 1 < len(self.runs):  # one seed of several has no error over seeds
             found = [replace(score, standard_error=None) for score in found]
         return found
@@ -94,6 +94,7 @@ class SweepResults:
 
     @property
     def num_seeds(self) -> int:
+        """The number of runs of each point."""
         return max(len(point.runs) for point in self.points)
 
     @property
@@ -136,9 +137,6 @@ class SweepResults:
     def __repr__(self) -> str:
         failed = f", {len(self.failures)} failed" if self.failures else ""
         return f"SweepResults({str(self.path)!r}, {pluralise(len(self.runs), 'run')}{failed})"
-
-    def __iter__(self) -> Iterator[SweepPoint]:
-        return iter(self.points)
 
 
 def _plane(convention: str, points: list[SweepPoint]) -> Plane:

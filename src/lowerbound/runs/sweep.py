@@ -55,6 +55,8 @@ from lowerbound.runs.run import (
 )
 from lowerbound.runs.run_data import MEMORY, splits_in_memory
 
+MOST_TIMED = 8  # runs of which a few steps are timed
+
 
 def sweep(
     data: Any = None,
@@ -223,22 +225,24 @@ def _naming(label: str) -> Iterator[None]:
 
 
 def _announce(job: SweepJob, planned: Sequence[_Planned]) -> None:
-    """The number of runs, and how long training takes, by a few steps of each point."""
+    """The number of runs, and how long training takes, by a few steps of some of them."""
     missing = [run for run in planned if finished_run(run.path) is None]
     parts = [f"sweep of {pluralise(len(planned), 'run')}: {job.grid.described()}"]
     if len(missing) < len(planned):
         parts.append(f"{len(planned) - len(missing)} finished")
     if missing:
-        seconds = sum(_estimated(job, run) for run in missing)
+        seconds = _estimated(job, missing)
         parts.append(f"training takes about {format_duration(seconds)}, evaluation and reports not included")
     job.callbacks.message("; ".join(parts))
 
 
-def _estimated(job: SweepJob, run: _Planned) -> float:
-    splits = job.data(run.experiment.data)
-    with suppress(NonFiniteLoss):  # which its training will report
-        return seconds_of_training(run.experiment, splits, job.device)
-    return 0.0
+def _estimated(job: SweepJob, runs: Sequence[_Planned]) -> float:
+    """Seconds of training of all runs: the mean of some, evenly spaced, times their number."""
+    timed = []
+    for run in runs[:: -(-len(runs) // MOST_TIMED)]:
+        with suppress(NonFiniteLoss):  # which its training will report
+            timed.append(seconds_of_training(run.experiment, job.data(run.experiment.data), job.device))
+    return mean(timed or [0.0]) * len(runs)
 
 
 def _train_all(job: SweepJob, planned: Sequence[_Planned]) -> dict[Path, str]:
@@ -256,12 +260,12 @@ def _train_all(job: SweepJob, planned: Sequence[_Planned]) -> dict[Path, str]:
             failures[run.path] = str(error)
             job.callbacks.message(f"failed: {run.label}: {error}")
         except Interrupted:
-            raise _interrupted(job, number - 1, len(planned)) from None
+            raise _interrupted(job, len(planned) - len(missing), len(planned)) from None
         if run.path in missing:
             durations.append(time.perf_counter() - start)
             missing.remove(run.path)
         if job.callbacks.should_stop() and number < len(planned):
-            raise _interrupted(job, number, len(planned))
+            raise _interrupted(job, len(planned) - len(missing), len(planned))
     return failures
 
 
