@@ -76,12 +76,11 @@ def test_every_kind_of_model_is_right_at_every_door(name, tmp_path):
     page = write_offline(run.path, tmp_path / "explorer.html").read_text(encoding="utf-8")
     assert "explorer/main.js" in page
 
-    with TestClient(
-        build_application(load_runs([f"digits={run.path}"], "cpu"), Limits(), access_for("127.0.0.1"))
-    ) as client:
+    served = build_application(load_runs([f"digits={run.path}"], "cpu"), Limits(), access_for("127.0.0.1"))
+    with TestClient(served, base_url="http://127.0.0.1") as client:
         pixels = np.asarray(images, np.float32).reshape(4, 1, 8, 8) / 16
         body = {"inputs": [{"name": "x", "datatype": "FP32", "shape": [4, 1, 8, 8], "data": pixels.ravel().tolist()}]}
-        answer = client.post("/v2/models/digits/infer", json=body)
+        answer = client.post("/v2/models/digits.reconstruct/infer", json=body)
         assert answer.status_code == 200, answer.text
         outputs = {output["name"]: np.reshape(output["data"], output["shape"]) for output in answer.json()["outputs"]}
         expected = run.model.reconstruct(images).reshape(4, 1, 8, 8)

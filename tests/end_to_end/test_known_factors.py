@@ -60,7 +60,7 @@ def test_an_evaluation_adds_scores_and_a_figure_to_the_report_and_to_comparisons
     assert "Mutual information gap (MIG)" in report and "Information about known factors" in report
     assert (run / "figures" / "factor_information.png").is_file()
     assert str(run.parent) not in report
-    compared = CliRunner().invoke(app, ["compare", str(run), str(run)])
+    compared = CliRunner().invoke(app, ["compare", str(run), str(run), "--json"])
     assert compared.exit_code == 0 and "factor-vae-score" in compared.output
     written = json.loads((run / "results.json").read_text(encoding="utf-8"))
     assert {"mig", "sap"} <= {score["name"] for score in written["scores"]}

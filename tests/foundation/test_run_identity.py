@@ -13,7 +13,7 @@ from lowerbound.foundation import run_identity
 from lowerbound.foundation.errors import DataError, LowerboundError, RunError, UsageError
 from lowerbound.foundation.run_identity import CONFIG, check_mark, identity_of, mark_of, read_config, run_id, sealed
 from lowerbound.foundation.text_files import read_toml, write_toml
-from lowerbound.inference.tasks import compare
+from lowerbound.inference.comparing import compare
 from lowerbound.runs.experiment import resolve
 from lowerbound.runs.preparation import prepare
 from lowerbound.runs.reevaluation import reevaluate, rewrite_report

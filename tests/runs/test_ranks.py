@@ -67,7 +67,7 @@ def test_what_ranks_cannot_do_is_refused_on_all_of_them_and_leaves_nothing(tmp_p
     first, second = results_of_ranks(JOBS, "refusals", (2,), tmp_path)[2]
     for refusal, words in {
         "no directory": "UsageError: training on several ranks needs `out`",
-        "penalties": "ConfigError: objective.penalties (mmd) compare",
+        "penalties": "ConfigError: objective.penalties (mmd) needs",
         "small batch": "ConfigError: training.batch_size is 1 for 2 ranks",
         "occupied": "UsageError: ",
         "diverging": "NonFiniteLoss: the loss became nan: the",
