@@ -55,7 +55,7 @@ def test_every_objective_of_a_paper_trains_and_reports_its_terms(preset, tmp_pat
     score = run.results.score("reconstruction-error" if is_deterministic else "elbo")
     assert np.isfinite(score.value)
     last = run.results.history[-1]["validation"]
-    assert list(last["penalties"]) == [*OBJECTIVES[preset].penalties]
+    assert sorted(last["penalties"]) == sorted(OBJECTIVES[preset].penalties)
     assert last["elbo"] == pytest.approx(-last["rate"] - last["distortion"])
     page = (run.path / "report.html").read_text(encoding="utf-8")
     assert all(f">{name}<" in page or name in page for name in OBJECTIVES[preset].penalties)
