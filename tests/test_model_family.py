@@ -43,7 +43,10 @@ def trained(path, model, objective=None):
 
 def options_for(preset):
     """Smaller than by default, for speed."""
-    options = {"penalty_options": {"factor": {"hidden": 16}}} if preset == "factor-vae" else {}
+    options = {
+        "factor-vae": {"penalty_options": {"factor": {"hidden": 16}}},
+        "cyclical": {"rate_warm_up": 0.1},
+    }.get(preset, {})
     return options | {"num_samples": 8 if OBJECTIVES[preset].num_samples > 8 else OBJECTIVES[preset].num_samples}
 
 

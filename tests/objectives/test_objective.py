@@ -15,6 +15,7 @@ from lowerbound.models.config import ModelConfig
 from lowerbound.models.construction import build_model
 from lowerbound.models.families import Families
 from lowerbound.objectives.bounds import BOUNDS
+from lowerbound.objectives.combinations import refuse_unfit_training
 from lowerbound.objectives.objective import Objective
 from lowerbound.objectives.penalties import PenaltyContext
 from lowerbound.objectives.presets import OBJECTIVES
@@ -293,8 +294,21 @@ def test_an_unknown_bound_or_rate_is_refused_with_the_nearest_one(settings, near
     assert caught.value.nearest == nearest
 
 
+@pytest.mark.parametrize(
+    ("settings", "batch_size", "num_epochs", "reason"),
+    [
+        ({"penalties": {"mmd": 1.0}}, 1, 10, r"objective.penalties \(mmd\) compare .* training.batch_size is 1"),
+        ({"rate_cycles": 5, "rate_warm_up": 3.0}, 32, 10, "rate_warm_up is 3 epochs, longer than a cycle: 10 epochs"),
+    ],
+)
+def test_a_training_in_which_a_part_has_no_effect_is_refused(settings, batch_size, num_epochs, reason):
+    with pytest.raises(ConfigError, match=reason):
+        refuse_unfit_training(Objective(**settings), batch_size, num_epochs)
+    refuse_unfit_training(Objective(**settings), 2, 15)
+
+
 def test_an_unknown_option_is_refused_with_the_nearest_one():
-    with pytest.raises(UnknownName, match="option of 'dip-i' 'diag'") as caught:
+    with pytest.raises(UnknownName, match=r"objective\.penalty_options\.dip-i of 'dip-i' 'diag'") as caught:
         Objective(penalties={"dip-i": 1.0}, penalty_options={"dip-i": {"diag": 5.0}})
     assert caught.value.nearest == "diagonal"
 

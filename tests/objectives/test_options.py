@@ -46,7 +46,7 @@ def test_values_that_a_row_does_not_accept_are_refused(options, message):
 
 
 def test_unknown_options_are_refused_with_the_nearest_or_because_there_are_none():
-    with pytest.raises(UnknownName, match="option of 'row' 'shar'") as caught:
+    with pytest.raises(UnknownName, match=r"objective\.x of 'row' 'shar'") as caught:
         check_options("objective.x", row, "row", {"shar": 1.0})
     assert caught.value.nearest == "share"
     with pytest.raises(ConfigError, match="'plain' has no options"):

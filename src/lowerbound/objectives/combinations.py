@@ -45,6 +45,22 @@ OF_SINGLE_LATENTS = ("total-correlation", "factor", "dip-i", "dip-ii", "latent-l
 """Penalties of single latents, which on a sphere, on a simplex and in codes are not free to move independently."""
 
 
+def refuse_unfit_training(objective: Choices, batch_size: int, num_epochs: int) -> None:
+    """ConfigError for a training in which a part of the objective would have no effect."""
+    if objective.penalties and batch_size < 2:
+        names = ", ".join(objective.penalties)
+        raise ConfigError(
+            f"objective.penalties ({names}) compare the examples of a batch, but training.batch_size is {batch_size}; "
+            "raise it."
+        )
+    cycle = num_epochs / objective.rate_cycles
+    if objective.rate_cycles > 1 and objective.rate_warm_up > cycle:
+        raise ConfigError(
+            f"objective.rate_warm_up is {objective.rate_warm_up:g} epochs, longer than a cycle: {num_epochs} epochs in "
+            f"objective.rate_cycles={objective.rate_cycles} parts are {cycle:g} each; lower it, or train longer."
+        )
+
+
 def refuse_unfit_families(objective: Choices, families: Families) -> None:
     """ConfigError for an objective that needs more than the model's posterior and prior have."""
     q, p = type(families.of_posterior).__name__, type(families.of_prior).__name__

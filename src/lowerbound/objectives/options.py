@@ -39,7 +39,7 @@ def check_options(key: str, row: Callable[..., Any], name: str, options: Mapping
         if not accepted:
             raise ConfigError(f"{key}.{option}: {name!r} has no options.")
         if option not in accepted:
-            raise UnknownName(f"option of {name!r}", option, accepted)
+            raise UnknownName(f"{key} of {name!r}", option, accepted)
         _check_value(f"{key}.{option}", value, accepted[option])
     for option, parameter in accepted.items():
         if parameter.default is Parameter.empty and option not in options:

@@ -65,7 +65,7 @@ class Sphere(Space):
     """Vectors of length 1: `latent_dim` is the dimension of the space around the sphere, 3 for the ordinary one."""
 
     name = "sphere"
-    about = "vectors of length 1"
+    about = "unit vectors"
     prior = "uniform-on-sphere"
 
     def check_size(self, latent_dim: int) -> None:

@@ -22,6 +22,7 @@ from lowerbound.foundation.text import one_line
 from lowerbound.foundation.text_files import read_toml
 from lowerbound.models.config import ModelConfig
 from lowerbound.models.families import Families
+from lowerbound.objectives.combinations import refuse_unfit_training
 from lowerbound.objectives.objective import Objective
 from lowerbound.objectives.presets import OBJECTIVES
 from lowerbound.runs.setting_checks import check_settings
@@ -63,6 +64,8 @@ class Experiment:
     evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
 
     def __post_init__(self) -> None:
+        if not self.training.min_steps:  # else the number of epochs depends on the data
+            refuse_unfit_training(self.objective, self.training.batch_size, self.training.num_epochs)
         # Resolved, so that config.toml states the rate that was used.
         if families := Families.of_config(self.model):
             object.__setattr__(self, "objective", self.objective.fitted_to(families))
@@ -109,8 +112,7 @@ def from_settings(recipe: str, settings: Settings) -> Experiment:
     try:
         return _adapter().validate_python({"recipe": recipe, **values})
     except ValidationError as error:
-        problems = [_described(problem["loc"], problem["msg"], problem["input"]) for problem in error.errors()]
-        raise ConfigError("; ".join(problems) + ".") from error
+        raise ConfigError("; ".join(_problems(error)) + ".") from error
 
 
 def tables(settings: Settings) -> dict[str, Any]:
@@ -213,6 +215,16 @@ def _adapter() -> Any:
 def _is_list_of_texts(section: str, key: str) -> bool:
     types = {field.name: field.type for field in fields(SECTIONS[section])}
     return types.get(key) == tuple[str, ...]
+
+
+def _problems(error: ValidationError) -> list[str]:
+    """Each refused value once: for a union of types the first reason, without the name of the type in the place."""
+    found: dict[tuple[int | str, ...], str] = {}
+    for problem in error.errors():
+        place = problem["loc"][:-1] if problem["loc"][-1] in ("int", "float", "bool", "str") else problem["loc"]
+        wanted = problem["msg"] if place == problem["loc"] else "input should be a valid number"
+        found.setdefault(place, _described(place, wanted, problem["input"]))
+    return list(found.values())
 
 
 def _described(location: tuple[int | str, ...], message: str, got: Any) -> str:

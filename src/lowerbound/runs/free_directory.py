@@ -14,8 +14,8 @@ from lowerbound.runs.run_log import LOG
 CHECKPOINTS = "checkpoints"
 
 
-def check_is_free(path: Path) -> None:
-    """UsageError if a run cannot start in a directory because it is not empty.
+def check_is_free(path: Path, can_resume: bool = True) -> None:
+    """UsageError if a run cannot start in a directory because it is not empty; the message offers to resume, if it can.
 
     A run that ended before its first checkpoint leaves nothing worth keeping, so its directory is free.
     """
@@ -27,6 +27,8 @@ def check_is_free(path: Path) -> None:
                 f"{path} is not empty: it contains {pluralise(len(names), 'run')}; choose another directory.",
                 hint="out",
             )
+        if not can_resume:
+            raise UsageError(f"{path} is not empty; choose another directory.", hint="out")
         raise UsageError(
             f"{path} is not empty; choose another directory, or resume the run in it.", hint="occupied", path=path
         )

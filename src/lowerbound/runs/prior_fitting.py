@@ -10,7 +10,7 @@ from lowerbound.data.sources import Splits
 from lowerbound.evaluation.comparison import compare
 from lowerbound.evaluation.quick_evaluation import evaluate_quick
 from lowerbound.evaluation.results import Results, read_results
-from lowerbound.foundation.errors import LowerboundError, UnknownName
+from lowerbound.foundation.errors import ConfigError, LowerboundError, UnknownName
 from lowerbound.foundation.run_identity import CONFIG, MODEL, RunPath, path_of, run_id, sealed
 from lowerbound.foundation.seeding import generator
 from lowerbound.foundation.storage import copy_folder, temporary_folder
@@ -21,6 +21,7 @@ from lowerbound.models.vae import VAE
 from lowerbound.probability.mixture_prior import NUM_COMPONENTS
 from lowerbound.probability.parts import check_number
 from lowerbound.probability.prior import Prior
+from lowerbound.probability.spaces import REAL
 from lowerbound.runs.experiment import Experiment
 from lowerbound.runs.free_directory import check_is_free
 from lowerbound.runs.preparation import choose_device
@@ -31,6 +32,14 @@ from lowerbound.runs.run_log import RunLog, read_epochs, read_log
 from lowerbound.runs.trained_model import TrainedModel, load
 from lowerbound.training.checkpoint import save_model
 from lowerbound.training.prior_fits import FITS, Codes, FitConfig, FitProgress, check_fit, draw_codes
+
+
+def _check_latents_are_real(model: VAE) -> None:
+    if model.posterior.space != REAL:
+        raise ConfigError(
+            f"priors are fitted to real latents; those of posterior {model.config.posterior!r} are "
+            f"{model.posterior.space.about}, whose prior is {model.config.prior!r}."
+        )
 
 
 def fit_prior(
@@ -58,8 +67,9 @@ def fit_prior(
     config = _checked(FitConfig(kind=kind, num_components=components, seed=seed))
     path, target = path_of(run), None if out is None else Path(out)
     if target is not None:
-        check_is_free(target)
+        check_is_free(target, can_resume=False)
     stored, trained, epochs = read_stored(path), load(path), read_epochs(path)
+    _check_latents_are_real(trained.vae)
     splits, chosen = own_splits(path, data=data, data_dir=data_dir), choose_device(device)
     experiment = with_prior(stored.experiment, config)
     model = with_fitted(trained.vae, experiment, _fitted(trained.vae.to(chosen), splits, config, chosen, callbacks))
@@ -69,7 +79,7 @@ def fit_prior(
     _write(job, model.to(chosen), content, path, epochs)
     if target is not None:
         with writing_into(target):
-            check_is_free(target)
+            check_is_free(target, can_resume=False)
             copy_folder(made, target)
     written = target or made
     finished = Run(written, load(written), read_results(written))

@@ -20,6 +20,7 @@ from lowerbound.foundation.progress import MeanTerms, Progress
 from lowerbound.foundation.seeding import generator
 from lowerbound.models.families import Families
 from lowerbound.models.vae import VAE
+from lowerbound.objectives.combinations import refuse_unfit_training
 from lowerbound.objectives.objective import Objective
 from lowerbound.objectives.state import ObjectiveState
 from lowerbound.training.checkpoint import Checkpoint, drop_checkpoints_after, save_checkpoint
@@ -75,6 +76,7 @@ def training_steps(
     """
     objective = objective.fitted_to(Families.of_model(model))
     config, share = config.for_examples(len(splits.train)), distributed.share()
+    refuse_unfit_training(objective, config.batch_size, config.num_epochs)
     check_can_be_shared(objective, config.batch_size, share)
     check_draws_can_be_shared(model)
     with computing(model, config.speed):
