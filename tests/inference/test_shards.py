@@ -72,7 +72,7 @@ def test_training_on_packed_data_has_the_curve_of_one_process_and_continues(fold
 
 def test_a_damaged_shard_ends_all_ranks_with_the_name_of_the_file(folder):
     messages = results_of_ranks(JOBS, "damaged", (2,), folder)[2]
-    assert any("train-00003.arrow is damaged (block" in message for message in messages)
+    assert any("train-00003.arrow is damaged (block" in message for message in messages), messages
     assert all(message.split(":")[0] in ("DataError", "OtherRankFailed", "RankLost") for message in messages)
 
 
