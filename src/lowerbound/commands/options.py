@@ -1,6 +1,8 @@
 """The typer application, and the options that several commands share. Does not import torch, so help is fast."""
 
 import json
+import shlex
+import sys
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
@@ -10,6 +12,7 @@ import typer
 from lowerbound.commands import console
 from lowerbound.commands.help_style import Group
 from lowerbound.foundation.errors import UsageError
+from lowerbound.foundation.text import readable
 
 TRAIN, USE, SHARE, LOOK = "Train and evaluate", "Use a trained model", "Explore, serve, export", "Inspect and list"
 PANELS = (TRAIN, USE, SHARE, LOOK)
@@ -35,6 +38,9 @@ OwnDataOption = Annotated[
     str,
     typer.Option("--data", metavar="PATH", help="New path of the run's own data; their checksum is verified."),
 ]
+DataArgument = Annotated[str, typer.Argument(metavar="[DATA]", help="A source, file or folder; default: digits.")]
+RecipeOption = Annotated[str, typer.Option(metavar="NAME", help="Recipe name or .toml file; default: automatic.")]
+EpochsOption = Annotated[int | None, typer.Option(min=1, help="Maximum number of passes over the data.")]
 SetOption = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="SECTION.KEY=VALUE", help="A setting, such as training.batch_size=64. Repeatable."),
@@ -70,6 +76,11 @@ MostOption = Annotated[
 LabelsOption = Annotated[
     str, typer.Option(metavar="FILE|COLUMN", help="CSV of file names and labels, or label column.")
 ]
+
+
+def command_line() -> str:
+    """The command as it was given, for the record of a run."""
+    return readable(shlex.join(["lowerbound", *sys.argv[1:]]))
 
 
 def given_settings(assignments: list[str] | None, data: str = "", **options: Any) -> dict[str, Any]:

@@ -1,7 +1,5 @@
 """The command sweep, of the panel "Train and evaluate"."""
 
-import shlex
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -10,23 +8,27 @@ import typer
 from lowerbound.commands import console
 from lowerbound.commands.options import (
     TRAIN,
+    DataArgument,
     DataDirOption,
     DeviceOption,
+    EpochsOption,
     JsonOption,
     LabelsOption,
     MostOption,
     QuietOption,
+    RecipeOption,
     ResizeOption,
     SetOption,
     SizeOption,
     SkipOption,
     app,
+    command_line,
     given_settings,
     print_json,
 )
 from lowerbound.commands.progress import ProgressDisplay, stopping_politely
 from lowerbound.foundation.errors import LowerboundError, UsageError
-from lowerbound.foundation.text import pluralise, readable
+from lowerbound.foundation.text import pluralise
 
 if TYPE_CHECKING:
     from lowerbound.evaluation.sweep_results import SweepResults
@@ -37,16 +39,16 @@ if TYPE_CHECKING:
     epilog="Example: lowerbound sweep digits --recipe dense --over objective.rate_weight=0.1,0.3,1,3 --out runs/beta",
 )
 def sweep(
-    data: Annotated[str, typer.Argument(metavar="[DATA]", help="A source, file or folder; default: digits.")] = "",
+    data: DataArgument = "",
     over: Annotated[
         list[str] | None,
         typer.Option("--over", metavar="SECTION.KEY=A,B,...", help="Values to combine: numbers or names. Repeatable."),
     ] = None,
-    recipe: Annotated[str, typer.Option(metavar="NAME", help="Recipe name or .toml file; default: automatic.")] = "",
+    recipe: RecipeOption = "",
     out: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Directory of the sweep; default: runs/RECIPE-DATA-sweep.")
     ] = None,
-    epochs: Annotated[int | None, typer.Option(min=1, help="Maximum number of passes over the data.")] = None,
+    epochs: EpochsOption = None,
     seed: Annotated[int | None, typer.Option(min=0, help="First seed of each combination.")] = None,
     seeds: Annotated[int | None, typer.Option(min=1, help="Number of seeds of each combination; default: 1.")] = None,
     evaluate: Annotated[bool, typer.Option("--evaluate", help="Run the full evaluation of each run, too.")] = False,
@@ -105,7 +107,7 @@ def _started(
 
     values = parse_over(over)
     place = out or default_sweep_path(grid_of(recipe, settings, values))
-    command = readable(shlex.join(["lowerbound", *sys.argv[1:]]))
+    command = command_line()
     return run(over=values, recipe=recipe, settings=settings, out=place, command=command, **options)
 
 

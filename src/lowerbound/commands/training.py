@@ -1,7 +1,5 @@
 """The commands of the panel "Train and evaluate": train, demo, evaluate, diagnose, compare, gradients, report."""
 
-import shlex
-import sys
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -12,13 +10,16 @@ from lowerbound.commands import console
 from lowerbound.commands.options import (
     NUM_ANNEALED,
     TRAIN,
+    DataArgument,
     DataDirOption,
     DeviceOption,
+    EpochsOption,
     JsonOption,
     LabelsOption,
     MostOption,
     OwnDataOption,
     QuietOption,
+    RecipeOption,
     ResizeOption,
     RunArgument,
     SeedOption,
@@ -27,6 +28,7 @@ from lowerbound.commands.options import (
     SizeOption,
     SkipOption,
     app,
+    command_line,
     given_settings,
     print_json,
     print_runs,
@@ -34,7 +36,6 @@ from lowerbound.commands.options import (
 from lowerbound.commands.progress import ProgressDisplay, StageDisplay, stopping_politely
 from lowerbound.commands.ranks import join_ranks
 from lowerbound.foundation.errors import UsageError
-from lowerbound.foundation.text import readable
 
 if TYPE_CHECKING:
     from lowerbound.runs.inputs import InputOptions
@@ -42,10 +43,10 @@ if TYPE_CHECKING:
 
 @app.command(rich_help_panel=TRAIN, epilog="Example: lowerbound train mnist --recipe conv --out runs/conv")
 def train(
-    data: Annotated[str, typer.Argument(metavar="[DATA]", help="A source, file or folder; default: digits.")] = "",
-    recipe: Annotated[str, typer.Option(metavar="NAME", help="Recipe name or .toml file; default: automatic.")] = "",
+    data: DataArgument = "",
+    recipe: RecipeOption = "",
     out: Annotated[Path | None, typer.Option(metavar="DIR", help="Run directory; default: runs/RECIPE-DATA.")] = None,
-    epochs: Annotated[int | None, typer.Option(min=1, help="Maximum number of passes over the data.")] = None,
+    epochs: EpochsOption = None,
     seed: Annotated[
         int | None, typer.Option(min=0, help="Seed of weights, batch order and noise, not of splits.")
     ] = None,
@@ -99,7 +100,7 @@ def train(
                 is_resumed=resume,
                 settings=given,
                 device=device,
-                command=readable(shlex.join(["lowerbound", *sys.argv[1:]])),
+                command=command_line(),
                 callbacks=callbacks,
             )
     print_runs(runs, as_json)
@@ -209,7 +210,7 @@ def fit_prior(
             data=data,
             data_dir=data_dir,
             device=device,
-            command=readable(shlex.join(["lowerbound", *sys.argv[1:]])),
+            command=command_line(),
             callbacks=Callbacks(message=display.message, stage=display.show),
         )
     print_runs([finished], as_json)

@@ -78,3 +78,10 @@ def content_noise(x: Float[Tensor, "batch *event"], seed: int, name: str) -> Con
 
 Chance = torch.Generator | RowNoise
 """A source of noise: one stream for the whole batch, or noise that belongs to its rows."""
+
+
+def standard_normal(chance: Chance, num_samples: int, like: Float[Tensor, "*shape"]) -> Float[Tensor, "sample *shape"]:
+    """`num_samples` tensors of standard normal noise, each of the shape, type and device of `like`."""
+    if isinstance(chance, RowNoise):
+        return chance.normal(num_samples, like)
+    return torch.randn((num_samples, *like.shape), generator=chance, dtype=like.dtype, device=like.device)

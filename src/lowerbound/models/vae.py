@@ -32,7 +32,7 @@ from lowerbound.probability.samples import PosteriorSamples
 from lowerbound.probability.spaces import REAL, Space, check_same_space
 from lowerbound.probability.table_likelihood import TableLikelihood
 
-DEFAULT_PRIOR = "standard-normal"
+DEFAULT_PRIOR = REAL.prior
 """The prior of a configuration that names none; training a plain autoencoder does not use it."""
 
 Context = Shaped[Tensor, "batch *covariate"]

@@ -7,7 +7,7 @@ from lowerbound.foundation.errors import ConfigError
 from lowerbound.models.families import Families
 from lowerbound.objectives.bounds import BOUNDS, ENCODER_BOUNDS, GROUPED
 from lowerbound.objectives.options import Option, option
-from lowerbound.objectives.rates import PLAIN
+from lowerbound.objectives.rates import PLAIN, check_is_sum_over_latents
 from lowerbound.probability.distributions import DiagonalNormal
 from lowerbound.probability.spaces import REAL
 
@@ -63,14 +63,10 @@ def refuse_unfit_training(objective: Choices, batch_size: int, num_epochs: int) 
 
 def refuse_unfit_families(objective: Choices, families: Families) -> None:
     """ConfigError for an objective that needs more than the model's posterior and prior have."""
-    q, p = type(families.of_posterior).__name__, type(families.of_prior).__name__
     if families.posterior.has_relaxed_draws:
         _refuse_densities_of_draws(objective, families.posterior_name)
-    if objective.rate == "free-bits" and not families.has_elementwise_kl:
-        raise ConfigError(
-            f"objective.rate 'free-bits' needs a KL that is a sum over latents, which {q} and {p} do not have; use "
-            "rate 'free-bits-total'."
-        )
+    if objective.rate == "free-bits":
+        check_is_sum_over_latents(families.of_posterior, families.of_prior)
     for name in objective.penalties:
         if name in OF_SINGLE_LATENTS and families.posterior.space != REAL:
             raise ConfigError(
@@ -79,8 +75,8 @@ def refuse_unfit_families(objective: Choices, families: Families) -> None:
             )
         if name == "total-correlation" and not isinstance(families.of_posterior, DiagonalNormal):
             raise ConfigError(
-                f"penalty 'total-correlation' needs a posterior of independent latents, got {q}; use model.posterior "
-                "'diagonal-normal', or penalty 'factor'."
+                f"penalty 'total-correlation' needs a posterior of independent latents, got "
+                f"{type(families.of_posterior).__name__}; use model.posterior 'diagonal-normal', or penalty 'factor'."
             )
 
 

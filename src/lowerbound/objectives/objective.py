@@ -10,7 +10,7 @@ reported.
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from functools import partial
+from functools import cached_property, partial
 from typing import Any
 
 import torch
@@ -113,7 +113,7 @@ class Objective:
     @property
     def extra_names(self) -> tuple[str, ...]:
         """Names of the numbers that are logged beside TERMS: penalties, and the multiplier of rate 'geco'."""
-        return (*self.penalties, *([self.rate] if self.rate in self._stateful() else []))
+        return (*self.penalties, *([self.rate] if self.rate in self._stateful else []))
 
     @property
     def term_names(self) -> tuple[str, ...]:
@@ -124,10 +124,11 @@ class Objective:
         """The state of the rates and penalties that have one, before the first step."""
         parts = {
             name: row(latent_dim, generator(seed, f"objective/{name}"), **options)
-            for name, (row, options) in self._stateful().items()
+            for name, (row, options) in self._stateful.items()
         }
         return ObjectiveState(parts).to(device)
 
+    @cached_property
     def _stateful(self) -> dict[str, tuple[type[StatePart], Mapping[str, Option]]]:
         """Rows that are classes, by name, with their options."""
         rows: dict[str, tuple[Any, Mapping[str, Option]]] = {
@@ -180,7 +181,7 @@ class Objective:
 
     def _charge(self, context: PenaltyContext | None) -> Callable[[PosteriorSamples, Scale], Tensor]:
         name = "monte-carlo" if self.rate == "auto" and self._needs_draws else self.rate
-        if name in self._stateful():
+        if name in self._stateful:
             return self._part(name, context)
         rate: Callable[[PosteriorSamples, Scale], Tensor] = partial(RATES[name], **self.rate_options)  # type: ignore[assignment]
         return rate
@@ -202,7 +203,7 @@ class Objective:
     def _penalties(self, samples: PosteriorSamples, context: PenaltyContext | None) -> dict[str, Tensor]:
         if self.penalties and context is None:
             raise ConfigError("an objective with penalties needs a PenaltyContext (training passes one).")
-        stateful, values = self._stateful(), {}
+        stateful, values = self._stateful, {}
         for name in self.penalties:
             options = self.penalty_options.get(name, {})
             row: Any = self._part(name, context) if name in stateful else partial(PENALTIES[name], **options)

@@ -15,6 +15,7 @@ from torch import Generator, Tensor
 from lowerbound.foundation.errors import ConfigError
 from lowerbound.objectives.options import Range
 from lowerbound.objectives.state import StatePart
+from lowerbound.probability.distributions import Distribution
 from lowerbound.probability.kl import elementwise_kl, has_elementwise_kl
 from lowerbound.probability.samples import PosteriorSamples
 
@@ -59,13 +60,18 @@ def free_bits(
     with every latent as a group.
     """
     for group in samples.groups:
-        if not has_elementwise_kl(group.posterior, group.prior):
-            raise ConfigError(
-                f"rate 'free-bits' needs a KL that is a sum over latents, which {type(group.posterior).__name__} and "
-                f"{type(group.prior).__name__} do not have; use rate 'free-bits-total'."
-            )
+        check_is_sum_over_latents(group.posterior, group.prior)
     of_latents = [elementwise_kl(group.posterior, group.prior).mean(0) for group in samples.groups]
     return scale * _same_for_all(samples, torch.cat(of_latents).clamp(min=nats).sum())
+
+
+def check_is_sum_over_latents(posterior: Distribution, prior: Distribution) -> None:
+    """ConfigError if KL(q || p) is not a sum over latents, which rate 'free-bits' needs."""
+    if not has_elementwise_kl(posterior, prior):
+        raise ConfigError(
+            f"objective.rate 'free-bits' needs a KL that is a sum over latents, which {type(posterior).__name__} and "
+            f"{type(prior).__name__} do not have; use rate 'free-bits-total'."
+        )
 
 
 def free_bits_total(

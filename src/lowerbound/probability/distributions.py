@@ -1,4 +1,4 @@
-"""Distribution (base class), Draws, DiagonalNormal, RescaledNormal, Bernoulli, PointMass: batches of distributions.
+"""Distribution (base class), FromNoise, Draws, DiagonalNormal, RescaledNormal, Bernoulli, PointMass.
 
 A distribution has values of shape [*batch, *event]; its log-densities have shape [*batch], in nats, including all
 constants. They are in float64 whatever the type of the parameters, because a sum over an image needs more digits than
@@ -16,7 +16,7 @@ from torch import Generator, Tensor
 from torch.nn import functional as F
 
 from lowerbound.foundation.errors import ConfigError
-from lowerbound.foundation.seeding import Chance, RowNoise
+from lowerbound.foundation.seeding import Chance, RowNoise, standard_normal
 
 LOG_2_PI = math.log(2 * math.pi)
 
@@ -138,6 +138,25 @@ class Distribution(ABC):
         return values.flatten(-self.event_ndim) if self.event_ndim else values.unsqueeze(-1)
 
 
+class FromNoise(Distribution):
+    """A distribution whose draws are functions of standard normal noise."""
+
+    @property
+    @abstractmethod
+    def noise_like(self) -> Float[Tensor, "*batch_and_noise"]:
+        """A tensor of the shape, type and device of one draw's noise."""
+
+    @abstractmethod
+    def moved(self, noise: Float[Tensor, "sample *batch_and_noise"]) -> Float[Tensor, "sample *batch_and_event"]:
+        """The draws that this noise becomes."""
+
+    def sample(self, generator: Generator, num_samples: int) -> Float[Tensor, "sample *batch_and_event"]:
+        return self.moved(standard_normal(generator, num_samples, self.noise_like))
+
+    def sample_by_row(self, noise: RowNoise, num_samples: int) -> Float[Tensor, "sample *batch_and_event"]:
+        return self.moved(standard_normal(noise, num_samples, self.noise_like))
+
+
 def double_products(
     values: Float[Tensor, "n element"], weights: Float[Tensor, "batch element"]
 ) -> Float[Tensor, "n batch"]:
@@ -147,7 +166,7 @@ def double_products(
 
 
 @dataclass(frozen=True, eq=False)
-class DiagonalNormal(Distribution):
+class DiagonalNormal(FromNoise):
     """Normal with independent elements; draws are reparameterised, z = mean + sd * noise."""
 
     parameter_mean: Float[Tensor, "*batch_and_event"]
@@ -206,17 +225,12 @@ class DiagonalNormal(Distribution):
         num_rows = len(self.log_variance) if self.log_variance.ndim > self.event_ndim else 1
         return self.flat_event(self.log_variance.double().expand(num_rows, *event_shape))
 
-    def sample(self, generator: Generator, num_samples: int) -> Float[Tensor, "sample *batch_and_event"]:
-        noise = torch.randn(
-            (num_samples, *self.parameter_mean.shape),
-            generator=generator,
-            dtype=self.parameter_mean.dtype,
-            device=self.parameter_mean.device,
-        )
-        return self.parameter_mean + self.standard_deviation * noise
+    @property
+    def noise_like(self) -> Float[Tensor, "*batch_and_event"]:
+        return self.parameter_mean
 
-    def sample_by_row(self, noise: RowNoise, num_samples: int) -> Float[Tensor, "sample *batch_and_event"]:
-        return self.parameter_mean + self.standard_deviation * noise.normal(num_samples, self.parameter_mean)
+    def moved(self, noise: Float[Tensor, "sample *batch_and_event"]) -> Float[Tensor, "sample *batch_and_event"]:
+        return self.parameter_mean + self.standard_deviation * noise
 
     def marginal(self, elements: Sequence[int]) -> "DiagonalNormal":
         log_variance = self.log_variance.expand_as(self.parameter_mean)

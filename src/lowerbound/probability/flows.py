@@ -18,7 +18,7 @@ import torch
 from jaxtyping import Float
 from torch import Generator, Tensor, nn
 
-from lowerbound.foundation.seeding import Chance, RowNoise
+from lowerbound.foundation.seeding import Chance, RowNoise, standard_normal
 from lowerbound.probability.distributions import Distribution, Draws
 
 DRAWS_AT_ONCE = 8
@@ -91,10 +91,7 @@ class FlowDistribution(Distribution):
         return noise.reshape(len(noise), *[1] * len(batch), -1).expand(-1, *batch, -1)
 
     def draw(self, chance: Chance, num_samples: int) -> Draws:
-        if isinstance(chance, RowNoise):
-            return self.of_noise(chance.normal(num_samples, self.like))
-        shape = num_samples, *self.like.shape
-        return self.of_noise(torch.randn(shape, generator=chance, dtype=self.like.dtype, device=self.like.device))
+        return self.of_noise(standard_normal(chance, num_samples, self.like))
 
     def detach(self) -> "FlowDistribution":
         """The same distribution with detached parameters, including those of its flow, which is copied."""

@@ -5,14 +5,13 @@ from dataclasses import dataclass
 
 import torch
 from jaxtyping import Float
-from torch import Generator, Tensor
+from torch import Tensor
 
-from lowerbound.foundation.seeding import RowNoise
-from lowerbound.probability.distributions import LOG_2_PI, Distribution
+from lowerbound.probability.distributions import LOG_2_PI, FromNoise
 
 
 @dataclass(frozen=True, eq=False)
-class LowRankNormal(Distribution):
+class LowRankNormal(FromNoise):
     """Normal with covariance S (I + V Vᵀ) S; draws are reparameterised, z = mean + S (noise + V noise').
 
     Densities need only the determinant and the inverse of a matrix of the rank's size, M = I + Vᵀ V (the matrix
@@ -61,24 +60,16 @@ class LowRankNormal(Distribution):
         squared = noise.square().sum(-1) - explained
         return -0.5 * (squared + self.log_determinant + LOG_2_PI * noise.shape[-1])
 
-    def sample(self, generator: Generator, num_samples: int) -> Float[Tensor, "sample *batch latent"]:
-        like = self._noise_like
-        shape = (num_samples, *like.shape)
-        return self._moved(torch.randn(shape, generator=generator, dtype=like.dtype, device=like.device))
-
-    def sample_by_row(self, noise: RowNoise, num_samples: int) -> Float[Tensor, "sample *batch latent"]:
-        return self._moved(noise.normal(num_samples, self._noise_like))
-
     @property
     def _scale(self) -> Float[Tensor, "*batch latent"]:
         return torch.exp(0.5 * self.log_variance)
 
     @property
-    def _noise_like(self) -> Float[Tensor, "*batch noise"]:
+    def noise_like(self) -> Float[Tensor, "*batch noise"]:
         """A tensor of the shape of one draw's noise: a number for each latent, then one for each column of V."""
         return torch.cat([self.parameter_mean, self.factor[..., 0, :]], dim=-1)
 
-    def _moved(self, noise: Float[Tensor, "sample *batch noise"]) -> Float[Tensor, "sample *batch latent"]:
+    def moved(self, noise: Float[Tensor, "sample *batch noise"]) -> Float[Tensor, "sample *batch latent"]:
         of_latents, of_columns = noise.split([*self.factor.shape[-2:]], dim=-1)
         correlated = (self.factor @ of_columns.unsqueeze(-1)).squeeze(-1)
         return self.parameter_mean + self._scale * (of_latents + correlated)

@@ -7,15 +7,14 @@ import torch
 from jaxtyping import Float
 from torch import Generator, Tensor
 
-from lowerbound.foundation.seeding import RowNoise
-from lowerbound.probability.distributions import LOG_2_PI, TABLE_VALUES, DiagonalNormal, Distribution
+from lowerbound.probability.distributions import LOG_2_PI, TABLE_VALUES, DiagonalNormal, Distribution, FromNoise
 
 NUM_BISECTIONS = 60
 """Halvings of the interval that contains a quantile, sufficient for float64."""
 
 
 @dataclass(frozen=True, eq=False)
-class FullNormal(Distribution):
+class FullNormal(FromNoise):
     """Normal with covariance L Lᵀ; draws are reparameterised, z = mean + L noise."""
 
     parameter_mean: Float[Tensor, "*batch latent"]
@@ -68,15 +67,11 @@ class FullNormal(Distribution):
             parts.append(-0.5 * noise.square().sum(-1) - log_normaliser)
         return torch.cat(parts)
 
-    def sample(self, generator: Generator, num_samples: int) -> Float[Tensor, "sample *batch latent"]:
-        mean = self.parameter_mean
-        noise = torch.randn((num_samples, *mean.shape), generator=generator, dtype=mean.dtype, device=mean.device)
-        return self._moved(noise)
+    @property
+    def noise_like(self) -> Float[Tensor, "*batch latent"]:
+        return self.parameter_mean
 
-    def sample_by_row(self, noise: RowNoise, num_samples: int) -> Float[Tensor, "sample *batch latent"]:
-        return self._moved(noise.normal(num_samples, self.parameter_mean))
-
-    def _moved(self, noise: Float[Tensor, "sample *batch latent"]) -> Float[Tensor, "sample *batch latent"]:
+    def moved(self, noise: Float[Tensor, "sample *batch latent"]) -> Float[Tensor, "sample *batch latent"]:
         return self.parameter_mean + (self.scale_tril @ noise.unsqueeze(-1)).squeeze(-1)
 
 

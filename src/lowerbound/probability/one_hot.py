@@ -14,15 +14,14 @@ from dataclasses import dataclass
 
 import torch
 from jaxtyping import Float, Float64
-from torch import Generator, Tensor
+from torch import Tensor
 
 from lowerbound.foundation.errors import ConfigError
-from lowerbound.foundation.seeding import RowNoise
-from lowerbound.probability.distributions import Distribution
+from lowerbound.probability.distributions import FromNoise
 
 
 @dataclass(frozen=True, eq=False)
-class CategoricalCodes(Distribution):
+class CategoricalCodes(FromNoise):
     """Independent one-hot codes in groups; values have the categories of all groups along one axis."""
 
     logits: Float[Tensor, "*batch group category"]
@@ -66,16 +65,13 @@ class CategoricalCodes(Distribution):
     def log_prob_table(self, values: Float[Tensor, "n latent"]) -> Float64[Tensor, "n batch"]:
         return values.double() @ self.log_probabilities.flatten(-2).T
 
-    def sample(self, generator: Generator, num_samples: int) -> Float[Tensor, "sample *batch latent"]:
+    @property
+    def noise_like(self) -> Float[Tensor, "*batch group category"]:
+        return self.logits
+
+    def moved(self, noise: Float[Tensor, "sample *batch group category"]) -> Float[Tensor, "sample *batch latent"]:
         """Hard draws, which are not differentiable."""
-        shape, like = (num_samples, *self.logits.shape), self.logits
-        return self._moved(torch.randn(shape, generator=generator, dtype=like.dtype, device=like.device))
-
-    def sample_by_row(self, noise: RowNoise, num_samples: int) -> Float[Tensor, "sample *batch latent"]:
-        return self._moved(noise.normal(num_samples, self.logits))
-
-    def _moved(self, normal: Float[Tensor, "sample *batch group category"]) -> Float[Tensor, "sample *batch latent"]:
-        return one_hot_of(self.logits.detach() + gumbel_of_normal(normal)).flatten(-2)
+        return one_hot_of(self.logits.detach() + gumbel_of_normal(noise)).flatten(-2)
 
 
 @dataclass(frozen=True, eq=False)
@@ -94,8 +90,8 @@ class RelaxedCodes(CategoricalCodes):
             "'reparameterized' and rate 'analytic', with prior 'uniform-categorical'."
         )
 
-    def _moved(self, normal: Float[Tensor, "sample *batch group category"]) -> Float[Tensor, "sample *batch latent"]:
-        noisy = self.logits + gumbel_of_normal(normal)
+    def moved(self, noise: Float[Tensor, "sample *batch group category"]) -> Float[Tensor, "sample *batch latent"]:
+        noisy = self.logits + gumbel_of_normal(noise)
         relaxed = (noisy / self.temperature).softmax(-1).flatten(-2)
         if not self.straight_through:
             return relaxed

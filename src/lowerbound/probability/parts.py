@@ -1,4 +1,4 @@
-"""Part: base of likelihoods, priors and posteriors; checks of their options, and registration under a name.
+"""Part, LatentPart: bases of likelihoods, priors and posteriors; checks of options, and registration under a name.
 
 A part is built from a shape and options: constructor arguments with a default, each a number, Boolean or string. A file
 stores a part's name and options, from which loading builds the same part.
@@ -9,9 +9,10 @@ from collections.abc import Callable, Mapping
 from inspect import Parameter, signature
 from typing import Any, ClassVar, TypeVar
 
-from torch import nn
+from torch import Generator, nn
 
 from lowerbound.foundation.errors import ConfigError, UnknownName
+from lowerbound.probability.spaces import REAL, Space
 
 OWN = "own"
 """The name of an unregistered part: it works in memory, but a model that has one cannot be saved."""
@@ -44,6 +45,25 @@ class Part(nn.Module):
         given = signature(type(self)).bind_partial(*arguments, **options)
         given.apply_defaults()
         return {name: given.arguments[name] for name in option_parameters(type(self))}
+
+
+class LatentPart(Part):
+    """A family of distributions over `latent_dim` latents, in a space: R^D unless a family says otherwise."""
+
+    space: Space = REAL
+
+    def __init__(self, latent_dim: int) -> None:
+        super().__init__()
+        self.latent_dim = latent_dim
+        self.space.check_size(latent_dim)
+
+    @classmethod
+    def space_with(cls, options: Mapping[str, Any]) -> Space:
+        """The space of a part that is built with these options."""
+        return cls.space
+
+    def initialise(self, generator: Generator) -> None:
+        """Draw the initial values of learned parameters, if any."""
 
 
 def option_parameters(part: type[Part]) -> dict[str, Parameter]:

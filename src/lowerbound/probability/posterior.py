@@ -5,36 +5,23 @@ Built-in encoders have one head for each of `head_sizes`.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from jaxtyping import Float
-from torch import Generator, Tensor
+from torch import Tensor
 
 from lowerbound.probability.distributions import Distribution
-from lowerbound.probability.parts import Part
-from lowerbound.probability.spaces import REAL, Space
+from lowerbound.probability.parts import LatentPart
 
 LOG_VARIANCE_BOUND = 15.0
 """Log-variances are clamped to ± this: beyond it exp overflows in half precision, and training cannot recover."""
 
 
-class Posterior(Part, ABC):
-    """A family q(z|x) over `latent_dim` latents, in a space: R^D unless a family says otherwise."""
+class Posterior(LatentPart, ABC):
+    """A family q(z|x)."""
 
-    space: Space = REAL
     has_relaxed_draws: ClassVar[bool] = False
     """Whether draws in training mode have no log q(z|x)."""
-
-    def __init__(self, latent_dim: int) -> None:
-        super().__init__()
-        self.latent_dim = latent_dim
-        self.space.check_size(latent_dim)
-
-    @classmethod
-    def space_with(cls, options: Mapping[str, Any]) -> Space:
-        """The space of a part that is built with these options."""
-        return cls.space
 
     @property
     @abstractmethod
@@ -49,6 +36,3 @@ class Posterior(Part, ABC):
     @abstractmethod
     def forward(self, raw: Float[Tensor, "*batch raw"]) -> Distribution:
         """The distribution over latents given by a raw encoder output."""
-
-    def initialise(self, generator: Generator) -> None:
-        """Draw the initial values of learned parameters, if any."""

@@ -1,8 +1,7 @@
 """Prior: base class of all p(z) over latents, and NormalMixturePrior: priors that are mixtures of normals."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import torch
 from jaxtyping import Float
@@ -12,8 +11,7 @@ from lowerbound.foundation.errors import ConfigError
 from lowerbound.probability.distributions import DiagonalNormal, Distribution
 from lowerbound.probability.likelihood import Likelihood
 from lowerbound.probability.normals import MixtureOfNormals
-from lowerbound.probability.parts import Part
-from lowerbound.probability.spaces import REAL, Space
+from lowerbound.probability.parts import LatentPart
 
 
 class Inference(Protocol):
@@ -31,20 +29,8 @@ class Inference(Protocol):
     def posterior_of_features(self, features: Float[Tensor, "batch *features"]) -> Distribution: ...
 
 
-class Prior(Part, ABC):
-    """A distribution over latents, with its parameters, in a space: R^D unless a family says otherwise."""
-
-    space: Space = REAL
-
-    def __init__(self, latent_dim: int) -> None:
-        super().__init__()
-        self.latent_dim = latent_dim
-        self.space.check_size(latent_dim)
-
-    @classmethod
-    def space_with(cls, options: Mapping[str, Any]) -> Space:
-        """The space of a part that is built with these options."""
-        return cls.space
+class Prior(LatentPart, ABC):
+    """A distribution over latents, with its parameters."""
 
     @abstractmethod
     def forward(self) -> Distribution:
@@ -67,9 +53,6 @@ class Prior(Part, ABC):
 
     def standardise(self, mean: Float[Tensor, " *features"], deviation: Float[Tensor, " *features"]) -> None:
         """Receive mean and standard deviation of the training data's features, before `initialise`."""
-
-    def initialise(self, generator: Generator) -> None:
-        """Draw the initial values of learned parameters, if any."""
 
     def sample(self, generator: Generator, num: int, temperature: float = 1.0) -> Float[Tensor, "num latent"]:
         """Draws from p(z); ConfigError for a temperature other than 1 if the prior does not define one.

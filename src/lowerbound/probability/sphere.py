@@ -17,8 +17,8 @@ import torch
 from jaxtyping import Float, Float64
 from torch import Generator, Tensor
 
-from lowerbound.foundation.seeding import RowNoise
-from lowerbound.probability.distributions import Distribution
+from lowerbound.foundation.seeding import standard_normal
+from lowerbound.probability.distributions import Distribution, FromNoise
 
 LEAST_COSINE = 1e-12
 """Smallest 1 + w whose logarithm is taken: rounding may put a draw exactly opposite the mean direction."""
@@ -28,7 +28,7 @@ LEAST_LENGTH = 1e-12
 
 
 @dataclass(frozen=True, eq=False)
-class PowerSpherical(Distribution):
+class PowerSpherical(FromNoise):
     """A unit vector around a mean direction; draws are reparameterised.
 
     A draw is w μ + sqrt(1 - w²) v with a unit vector v orthogonal to μ, both from d normal numbers n: their part
@@ -74,14 +74,9 @@ class PowerSpherical(Distribution):
     def log_prob_table(self, values: Float[Tensor, "n latent"]) -> Float[Tensor, "n batch"]:
         return self._log_density(values.double() @ self.direction.double().T)
 
-    def sample(self, generator: Generator, num_samples: int) -> Float[Tensor, "sample *batch latent"]:
-        shape = (num_samples, *self.direction.shape[:-1], self.direction.shape[-1] + 1)
-        like = self.direction
-        return self._moved(torch.randn(shape, generator=generator, dtype=like.dtype, device=like.device))
-
-    def sample_by_row(self, noise: RowNoise, num_samples: int) -> Float[Tensor, "sample *batch latent"]:
-        size = self.direction.shape[-1] + 1
-        return self._moved(noise.normal(num_samples, self.direction.new_empty(*self.direction.shape[:-1], size)))
+    @property
+    def noise_like(self) -> Float[Tensor, "*batch noise"]:
+        return self.direction.new_empty(*self.direction.shape[:-1], self.direction.shape[-1] + 1)
 
     def entropy(self) -> Float64[Tensor, "*batch"]:
         """-E[log q(z)], in nats."""
@@ -115,7 +110,7 @@ class PowerSpherical(Distribution):
     def _log_density(self, cosine: Float64[Tensor, "*batch"]) -> Float64[Tensor, "*batch"]:
         return self.concentration.double() * (1 + cosine).clamp(min=LEAST_COSINE).log() + self._log_normaliser()
 
-    def _moved(self, noise: Float[Tensor, "sample *batch noise"]) -> Float[Tensor, "sample *batch latent"]:
+    def moved(self, noise: Float[Tensor, "sample *batch noise"]) -> Float[Tensor, "sample *batch latent"]:
         """Draws from normal noise; the last number of each row is for a."""
         # In float64: in two dimensions the part across μ may be a millionth of the noise.
         normal, of_gamma = noise[..., :-1].double(), noise[..., -1]
@@ -161,8 +156,7 @@ class UniformOnSphere(Distribution):
         return torch.full_like(value[..., 0], -log_area(len(self.origin)), dtype=torch.float64)
 
     def sample(self, generator: Generator, num_samples: int) -> Float[Tensor, "sample latent"]:
-        like = self.origin
-        noise = torch.randn(num_samples, len(like), generator=generator, dtype=like.dtype, device=like.device)
+        noise = standard_normal(generator, num_samples, self.origin)
         return noise / noise.norm(dim=-1, keepdim=True)
 
 
