@@ -6,11 +6,9 @@ import numpy as np
 import torch
 from jaxtyping import Bool, Float64, Int64, Integer
 
-from lowerbound.data.batches import Batches
 from lowerbound.data.sources import Examples
+from lowerbound.evaluation.latent_statistics import encode_examples
 from lowerbound.models.vae import VAE
-
-BATCH_SIZE = 500
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,6 +39,5 @@ class FactorCodes:
 def factor_codes(model: VAE, examples: Examples, device: torch.device | str = "cpu") -> FactorCodes:
     """The mean of every posterior, of whatever family, with the factors of the examples."""
     assert examples.factors is not None
-    batches = Batches(examples, BATCH_SIZE, device)
-    means = [model.given(batch.context).encode(batch.x).mean.flatten(1) for batch in batches]
-    return FactorCodes(torch.cat(means).double().cpu().numpy(), examples.factors.codes)
+    mean = encode_examples(model, examples, device).mean
+    return FactorCodes(mean.double().cpu().numpy(), examples.factors.codes)
