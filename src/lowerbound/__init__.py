@@ -35,12 +35,14 @@ if TYPE_CHECKING:
     from lowerbound.probability.priors import PRIORS as priors
     from lowerbound.probability.priors import register_prior
     from lowerbound.runs.experiment import Experiment
+    from lowerbound.runs.finished_run import Run, load_run
     from lowerbound.runs.packing import pack
     from lowerbound.runs.prior_fitting import fit_prior
     from lowerbound.runs.resuming import resume
-    from lowerbound.runs.run import Run, train
+    from lowerbound.runs.run import train
     from lowerbound.runs.sweep import sweep
     from lowerbound.runs.trained_model import TrainedModel, load, save
+    from lowerbound.serving.explorer.showing import explore
     from lowerbound.training.config import TrainingConfig
     from lowerbound.training.loop import fit, training_steps
 
@@ -54,7 +56,7 @@ _HOMES = {
     "ModelConfig": "lowerbound.models.config:ModelConfig",
     "Objective": "lowerbound.objectives.objective:Objective",
     "Results": "lowerbound.evaluation.results:Results",
-    "Run": "lowerbound.runs.run:Run",
+    "Run": "lowerbound.runs.finished_run:Run",
     "Score": "lowerbound.evaluation.results:Score",
     "Splits": "lowerbound.data.sources:Splits",
     "TrainedModel": "lowerbound.runs.trained_model:TrainedModel",
@@ -62,11 +64,13 @@ _HOMES = {
     "build_model": "lowerbound.models.construction:build_model",
     "compare": "lowerbound.inference.comparing:compare",
     "evaluate": "lowerbound.inference.tasks:evaluate",
+    "explore": "lowerbound.serving.explorer.showing:explore",
     "fit": "lowerbound.training.loop:fit",
     "fit_prior": "lowerbound.runs.prior_fitting:fit_prior",
     "gradients": "lowerbound.inference.gradients:gradients",
     "likelihoods": "lowerbound.probability.likelihoods:LIKELIHOODS",
     "load": "lowerbound.runs.trained_model:load",
+    "load_run": "lowerbound.runs.finished_run:load_run",
     "load_data": "lowerbound.data.sources:load",
     "pack": "lowerbound.runs.packing:pack",
     "posteriors": "lowerbound.probability.posteriors:POSTERIORS",
@@ -100,12 +104,14 @@ __all__ = [
     "build_model",
     "compare",
     "evaluate",
+    "explore",
     "fit",
     "fit_prior",
     "gradients",
     "likelihoods",
     "load",
     "load_data",
+    "load_run",
     "pack",
     "posteriors",
     "priors",

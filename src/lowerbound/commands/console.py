@@ -268,7 +268,7 @@ def print_sweep(results: "SweepResults") -> None:
 
 def print_gradients(bench: "GradientBench") -> None:
     """Print the estimators of a gradient, a table for each group of parameters, and what was left out."""
-    from lowerbound.reporting.number_format import format_measured
+    from lowerbound.foundation.number_format import format_measured
 
     out.print(
         f"gradient of {bench.bound_in_words}, rate {bench.rate}, at {pluralise(bench.num_examples, 'test example')}; "
@@ -299,7 +299,7 @@ def _print_gradient_notes(bench: "GradientBench", measured: Sequence["EstimatorR
 
 
 def _gradient_cells(row: "EstimatorResult", group: str) -> tuple[str, ...]:
-    from lowerbound.reporting.number_format import format_measured
+    from lowerbound.foundation.number_format import format_measured
 
     found = row.statistics[group]
     mark = " *" if found.has_bias else ""

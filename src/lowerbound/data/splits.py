@@ -83,6 +83,12 @@ class Splits:
     resized_to: tuple[int, int] | None = None  # width and height that some images were resized to
     schema: Schema | None = None  # None for splits constructed by hand
 
+    def __repr__(self) -> str:
+        parts = (("train", self.train), ("validation", self.validation), ("test", self.test))
+        sizes = ", ".join(f"{len(part):,} {split}" for split, part in parts)
+        shape = "×".join(map(str, self.train.event_shape))
+        return f"Splits({self.name!r}: {sizes}; examples of shape {shape})"
+
 
 @dataclass(frozen=True, eq=False)
 class Pool:

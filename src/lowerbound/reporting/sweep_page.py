@@ -8,11 +8,11 @@ from pathlib import Path
 
 from lowerbound.evaluation.results import Score
 from lowerbound.evaluation.sweep_results import EVIDENCE, SweepResults
+from lowerbound.foundation.number_format import format_estimate
 from lowerbound.foundation.storage import write_text
 from lowerbound.foundation.text import pluralise
 from lowerbound.foundation.text_files import write_json
 from lowerbound.reporting import wording
-from lowerbound.reporting.number_format import format_estimate
 from lowerbound.reporting.pages import Picture, ShownRun, embedded, figures_of, link_to, rendered, strips
 from lowerbound.reporting.sweep_plots import frontier_in_words, plotted_scores, rate_distortion, scores_against_values
 

@@ -23,9 +23,10 @@ from lowerbound.probability.parts import check_number
 from lowerbound.probability.prior import Prior
 from lowerbound.probability.spaces import REAL
 from lowerbound.runs.experiment import Experiment
+from lowerbound.runs.finished_run import Run
 from lowerbound.runs.free_directory import check_is_free
 from lowerbound.runs.preparation import choose_device
-from lowerbound.runs.run import SILENT, Callbacks, Job, Run, calibrate, finish
+from lowerbound.runs.run import SILENT, Callbacks, Job, calibrate, finish
 from lowerbound.runs.run_data import StoredRun, own_splits, read_stored
 from lowerbound.runs.run_lock import writing_into
 from lowerbound.runs.run_log import RunLog, read_epochs, read_log

@@ -29,14 +29,14 @@ from lowerbound.foundation.errors import ConfigError, Interrupted, RunError, Usa
 from lowerbound.foundation.progress import Progress
 from lowerbound.foundation.run_identity import CONFIG, MODEL, is_run, read_config
 from lowerbound.foundation.seeding import generator
-from lowerbound.foundation.storage import copy_folder, temporary_folder
+from lowerbound.foundation.storage import temporary_folder
 from lowerbound.foundation.text_files import write_toml
 from lowerbound.models.construction import build_model
 from lowerbound.models.vae import DEFAULT_PRIOR, VAE
 from lowerbound.objectives.rates import described
-from lowerbound.reporting.pages import REPORT
 from lowerbound.reporting.report import write_report
 from lowerbound.runs.experiment import Experiment, Settings, keyword_settings, merge, resolve, tables
+from lowerbound.runs.finished_run import Run, finished_run
 from lowerbound.runs.free_directory import CHECKPOINTS, check_is_free, check_repeats
 from lowerbound.runs.preparation import Prepared, choose_device, prepare
 from lowerbound.runs.provenance import config_of, context_of
@@ -66,28 +66,6 @@ SILENT = Callbacks()
 
 RELAXED = "draws: relaxed in training, where the ELBO is not a bound; codes in validation and evaluation"
 """Printed at the start for a posterior whose training draws are not those of its distribution."""
-
-
-@dataclass(frozen=True, eq=False)
-class Run:
-    """A finished run. Whatever takes the path of a run also takes a Run."""
-
-    path: Path
-    model: TrainedModel
-    results: Results
-
-    def save(self, out: str | Path) -> "Run":
-        """Copy the run to the directory `out`, atomically; UsageError if `out` is not empty."""
-        path = Path(out)
-        check_is_free(path)
-        copy_folder(self.path, path)
-        return replace(self, path=path, model=replace(self.model, path=path))
-
-    def __fspath__(self) -> str:
-        return str(self.path)
-
-    def __repr__(self) -> str:
-        return f"Run({str(self.path)!r}, {self.results!r})"
 
 
 @dataclass(frozen=True, eq=False)
@@ -233,16 +211,6 @@ def _check_prior_is_trained(experiment: Experiment) -> None:
             f"training a plain autoencoder does not use model.prior {model.prior!r}, which would keep its initial "
             "values: leave it out, and fit a prior to the trained autoencoder."
         )
-
-
-def finished_run(path: Path) -> Run | None:
-    """The run in a directory; None if it did not finish."""
-    if not (path / REPORT).exists():
-        return None
-    try:
-        return Run(path, load(path), read_results(path))
-    except RunError:  # it was resumed, and killed before the new model was evaluated
-        return None
 
 
 def check_can_train(model: VAE, splits: Splits) -> None:

@@ -32,14 +32,15 @@ from lowerbound.foundation.errors import (
     UsageError,
 )
 from lowerbound.foundation.folder_lock import LOCK, locked_folder
+from lowerbound.foundation.number_format import format_duration
 from lowerbound.foundation.run_identity import is_run
 from lowerbound.foundation.storage import check_is_no_dangling_link, temporary_folder
 from lowerbound.foundation.tensor_files import check_is_utf8
 from lowerbound.foundation.text import pluralise
-from lowerbound.reporting.number_format import format_duration
 from lowerbound.reporting.sweep_page import write_sweep
 from lowerbound.runs.duration import seconds_of_training
 from lowerbound.runs.experiment import Experiment, Settings, keyword_settings, merge, tables
+from lowerbound.runs.finished_run import finished_run
 from lowerbound.runs.free_directory import check_repeats
 from lowerbound.runs.grid import Grid, GridPoint, Over, check_extends, grid_of, is_sweep, read_grid
 from lowerbound.runs.preparation import Prepared, choose_device, default_path, prepare
@@ -49,7 +50,6 @@ from lowerbound.runs.run import (
     SILENT,
     Callbacks,
     check_can_train,
-    finished_run,
     is_in_memory,
     model_to_restore,
     start_run,

@@ -30,9 +30,10 @@ from lowerbound.data.tables import RawTable
 from lowerbound.evaluation.anomaly_scores import Calibration, measure
 from lowerbound.evaluation.feature_samples import best_guess
 from lowerbound.evaluation.generation import drawn_examples, expected_examples
+from lowerbound.foundation import html_view
 from lowerbound.foundation.errors import DataError, RunError, SchemaError, UsageError
 from lowerbound.foundation.run_identity import RunPath, is_run, path_of
-from lowerbound.foundation.schema import Schema
+from lowerbound.foundation.schema import UNSCALED, Schema
 from lowerbound.foundation.storage import check_is_no_dangling_link
 from lowerbound.foundation.text import shortened
 from lowerbound.models.stored_units import StoredUnits, to_stored_units
@@ -55,6 +56,21 @@ class TrainedModel:
     vae: VAE
     schema: Schema
     path: Path | None = None  # of the run or the model file
+
+    def __repr__(self) -> str:
+        place = "" if self.path is None else f", {str(self.path)!r}"
+        return f"TrainedModel({self.vae!r}{place})"
+
+    def _repr_html_(self) -> str:
+        stored = "×".join(map(str, self.schema.shape))
+        low, high = self.schema.range
+        scale = "" if self.schema.range == UNSCALED else f", stored as {low:g} to {high:g}"
+        about = {
+            "examples": f"{self.schema.layout} of shape {stored}{scale}",
+            "columns": shortened(", ".join(column.name for column in self.schema.columns), 200),
+            "path": "" if self.path is None else str(self.path),
+        }
+        return html_view.view(self.vae.kind, *self.vae.html_parts(about))
 
     @property
     def convention(self) -> str:

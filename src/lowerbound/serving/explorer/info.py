@@ -9,6 +9,7 @@ import numpy as np
 from lowerbound.data.data_kinds import describe_shape
 from lowerbound.data.sources import SOURCES
 from lowerbound.evaluation.results import Results, Score, read_scores
+from lowerbound.foundation.number_format import format_estimate
 from lowerbound.foundation.schema import Schema
 from lowerbound.foundation.seeding import generator
 from lowerbound.models.construction import build_model
@@ -16,7 +17,6 @@ from lowerbound.networks.layers import count_parameters
 from lowerbound.probability.posteriors import POSTERIORS, PointMassPosterior
 from lowerbound.probability.spaces import OneHot, Space
 from lowerbound.reporting import wording
-from lowerbound.reporting.number_format import format_estimate
 from lowerbound.runs.experiment import Experiment
 from lowerbound.runs.preparation import choose_device
 from lowerbound.runs.run_data import read_stored
