@@ -196,6 +196,7 @@ WITHOUT_OWN_TESTS = {
     "serving.portable.latent_outputs": "tested by the models that it exports, in portable/test_onnx_form.py",
     "serving.portable.parts": "tested by the models that it exports, in portable/test_onnx_form.py",
     "serving.service.schemas": "types, which service/test_protocol.py and test_openapi.py compare with what is sent",
+    "training.pretrained_config": "what `load` refuses, in runs/test_pretrained.py",
 }
 """Modules without a file of tests named after them, and where they are tested."""
 

@@ -18,7 +18,7 @@ from lowerbound.commands.options import (
     app,
     print_json,
 )
-from lowerbound.foundation.errors import UsageError
+from lowerbound.foundation.errors import UnknownName, UsageError
 from lowerbound.foundation.interrupts import ending_at_once
 
 if TYPE_CHECKING:
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from lowerbound.serving.portable.parts import Port
 
 MIB = 2**20
+HUGGING_FACE = "huggingface"
 
 
 @app.command(rich_help_panel=SHARE, epilog="Example: lowerbound explore runs/conv --offline conv.html")
@@ -136,15 +137,24 @@ def serve(
 @app.command(rich_help_panel=SHARE, epilog="Example: lowerbound export runs/conv --format onnx")
 def export(
     run_path: RunArgument,
-    form: Annotated[str, typer.Option("--format", metavar="onnx|torch", help="File format.")] = "onnx",
+    form: Annotated[str, typer.Option("--format", metavar="onnx|torch|huggingface", help="File format.")] = "onnx",
     out: Annotated[Path | None, typer.Option(metavar="DIR", help="Output directory; default: a folder in RUN.")] = None,
     data: OwnDataOption = "",
     data_dir: DataDirOption = "",
     as_json: JsonOption = False,
 ) -> None:
-    """Export encoder, decoder and their composition for other programs, verified against the model."""
+    """Export encoder, decoder and their composition for other programs, verified against the model.
+
+    `huggingface` writes the model with a config.json and a model card, which `lowerbound.load` reads.
+    """
+    from lowerbound.serving.portable.export import FORMATS
     from lowerbound.serving.portable.export import export as export_run
 
+    if form == HUGGING_FACE:
+        _export_to_hugging_face(run_path, out or run_path / form, bool(data or data_dir), as_json)
+        return
+    if form not in FORMATS:
+        raise UnknownName("format", form, [*FORMATS, HUGGING_FACE])
     exported = export_run(run_path, form, out, data_dir, data)
     for note in exported.notes:
         console.err.print(note, markup=False)
@@ -161,6 +171,20 @@ def export(
     for file in exported.files:
         console.out.print(f"  {file.path.name}: {_deviation(file.parity)}", markup=False)
     console.print_written(exported.files[0].path.parent)
+
+
+def _export_to_hugging_face(run_path: Path, out: Path, has_data: bool, as_json: bool) -> None:
+    from lowerbound.runs.pretrained import save_pretrained
+
+    if has_data:
+        raise UsageError(
+            f"--format {HUGGING_FACE} copies the model and needs no data; leave out --data and --data-dir."
+        )
+    folder = save_pretrained(run_path, out)
+    if as_json:
+        print_json({"files": [{"path": str(path)} for path in sorted(folder.iterdir()) if path.is_file()]})
+    else:
+        console.print_written(folder)
 
 
 def _shape(port: "Port") -> str:

@@ -12,6 +12,7 @@ from lowerbound.foundation.storage import copy_folder
 from lowerbound.reporting.pages import REPORT
 from lowerbound.reporting.run_view import run_view
 from lowerbound.runs.free_directory import check_is_free
+from lowerbound.runs.pretrained import save_pretrained
 from lowerbound.runs.trained_model import TrainedModel, load
 
 
@@ -29,6 +30,10 @@ class Run:
         check_is_free(path)
         copy_folder(self.path, path)
         return replace(self, path=path, model=replace(self.model, path=path))
+
+    def save_pretrained(self, out: str | Path) -> Path:
+        """Write the model in Hugging Face's layout, with a model card; see `lowerbound.runs.pretrained`."""
+        return save_pretrained(self, out)
 
     def explore(self, **options: Any) -> Any:
         """Open the explorer: inside the notebook or, elsewhere, in the browser; see `lowerbound.explore`."""

@@ -42,6 +42,7 @@ from lowerbound.models.vae import VAE
 from lowerbound.probability.distributions import Distribution
 from lowerbound.runs.run_data import read_stored
 from lowerbound.training.checkpoint import load_with_schema, save_model
+from lowerbound.training.pretrained_config import check_describes, check_is_ours, is_pretrained
 
 CALIBRATION = "calibration.safetensors"
 UNFINISHED = f"{CALIBRATION} is missing, as after an interrupted training"
@@ -99,6 +100,8 @@ class TrainedModel:
             return "it is a deterministic autoencoder"
         if self.path is None or not self.path.is_dir():
             return "they are stored with a run; load the run directory"
+        if not is_run(self.path):
+            return "none were saved with it"
         has_held_out = read_stored(self.path).experiment.data.monitored_split != "test"
         return (
             f"{UNFINISHED}; evaluate the run, which measures them" if has_held_out else "training held out no examples"
@@ -219,14 +222,19 @@ class TrainedModel:
 
 
 def load(run: RunPath, encoder: nn.Module | None = None, decoder: nn.Module | None = None) -> TrainedModel:
-    """The trained model of a run directory, or of a file of `save`; RunError if it is missing or damaged.
+    """The trained model of a run directory, or of what `save` or `save_pretrained` wrote; RunError if it is missing or
+    damaged.
 
     Your own networks must be given again, with any weights, which are replaced by those in the file.
     """
     path = path_of(run)
+    if has_config := is_pretrained(path):
+        check_is_ours(path)
     vae, schema = load_with_schema(path, encoder, decoder)
     if schema is None:
         raise RunError(f"{path} contains a model without the schema of its data; train it again with lowerbound.train.")
+    if has_config:
+        check_describes(path, vae, schema)
     return TrainedModel(vae, schema, path)
 
 
