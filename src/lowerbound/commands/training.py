@@ -16,6 +16,7 @@ from lowerbound.commands.options import (
     EpochsOption,
     JsonOption,
     LabelsOption,
+    LogOption,
     MostOption,
     OwnDataOption,
     QuietOption,
@@ -60,6 +61,7 @@ def train(
     max_gib: MostOption = None,
     settings: SetOption = None,
     moved: OwnDataOption = "",
+    log: LogOption = None,
     resume: Annotated[bool, typer.Option("--resume", help="Continue the run in --out.")] = False,
     as_json: JsonOption = False,
     quiet: QuietOption = False,
@@ -82,7 +84,7 @@ def train(
     if moved and not resume:
         raise UsageError("--data is for --resume, if the run's data were moved; give DATA itself.")
     with stopping_politely() as should_stop, ProgressDisplay(quiet) as display:
-        callbacks = Callbacks(display.show, display.message, should_stop)
+        callbacks = Callbacks(display.show, display.message, should_stop, log=log or None)
         if resume and out is not None and seeds == 1:
             resumed = resuming.resume(
                 out, data=moved, recipe=recipe, settings=given, device=device, callbacks=callbacks

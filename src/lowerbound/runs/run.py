@@ -39,11 +39,12 @@ from lowerbound.runs.experiment import Experiment, Settings, keyword_settings, m
 from lowerbound.runs.finished_run import Run, finished_run
 from lowerbound.runs.free_directory import CHECKPOINTS, check_is_free, check_repeats
 from lowerbound.runs.preparation import Prepared, choose_device, prepare
-from lowerbound.runs.provenance import config_of, context_of
+from lowerbound.runs.provenance import config_of, context_of, settings_without_places
 from lowerbound.runs.ranks import announce_ranks, check_see_the_run, check_see_the_same
 from lowerbound.runs.run_data import MEMORY, splits_in_memory
 from lowerbound.runs.run_lock import writing_into
 from lowerbound.runs.run_log import LOG, RunLog, read_epochs, read_log
+from lowerbound.runs.tracking import Log, sinks_of, tracking
 from lowerbound.runs.trained_model import CALIBRATION, TrainedModel, load
 from lowerbound.training.checkpoint import Checkpoint, load_checkpoint, save_model
 from lowerbound.training.group_stepping import check_draws_can_be_shared
@@ -60,6 +61,14 @@ class Callbacks:
     should_stop: Callable[[], bool] = lambda: False
     stage: ProgressCallback = lambda stage, done, total: None  # of an evaluation
     begin: Callable[[str], None] = lambda name: None  # of one of several runs, such as "run 2/6"
+    log: Log | None = None  # trackers by name, and functions of a record; None: those of a run that is resumed
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "log", sinks_of(self.log))
+
+    def with_log(self, log: Log | None) -> "Callbacks":
+        """The callbacks with another `log`, unless that is None."""
+        return self if log is None else replace(self, log=log)
 
 
 SILENT = Callbacks()
@@ -96,6 +105,7 @@ def train(
     out: str | Path | None = None,
     device: str = "auto",
     command: str = "",
+    log: Log | None = None,
     callbacks: Callbacks = SILENT,
 ) -> Run:
     """Train a model, evaluate it and write its report into the directory `out`.
@@ -111,13 +121,16 @@ def train(
     dataclass: {"training": {"num_epochs": 5}} changes one key, {"training": TrainingConfig(num_epochs=5)} decides all
     keys of the section.
 
+    `log` names experiment trackers ("tensorboard", "wandb", "mlflow") that are sent the records of training, and may
+    contain functions that are called with each record, a Progress; what fails there is reported, and training goes on.
+
     Started by torchrun, the ranks train one model together, of which the first writes the run, and all return it.
 
     Without `out` the run is in a temporary directory until the program ends; `Run.save` keeps it. Raises UsageError
     if `out` is not empty, and DataError, ConfigError or NonFiniteLoss.
     """
     distributed.join()
-    callbacks = of_writer(callbacks)
+    callbacks = of_writer(callbacks.with_log(log))
     if out is None and not distributed.share().is_whole:
         raise UsageError("training on several ranks needs `out`, a directory that all of them see.")
     if config is not None and recipe:
@@ -307,7 +320,7 @@ def _train(job: Job, model: VAE, checkpoint: Checkpoint | None, earlier: Iterabl
     if distributed.is_writer():
         log.rewrite(earlier)  # records of steps after the checkpoint will be written again
     check_see_the_run(job.path)
-    records = training_steps(
+    steps = training_steps(
         model,
         job.splits,
         job.experiment.objective,
@@ -317,11 +330,16 @@ def _train(job: Job, model: VAE, checkpoint: Checkpoint | None, earlier: Iterabl
         resume=checkpoint,
         should_stop=job.callbacks.should_stop,
     )
+    settings = settings_without_places(job.experiment)
+    sinks = sinks_of(job.callbacks.log) if distributed.is_writer() else ()
+    first_step = checkpoint.state["step"] + 1 if checkpoint else 1
     try:
-        for progress in records:
-            if distributed.is_writer():
-                log.append(asdict(progress))
-            job.callbacks.progress(progress)
+        with tracking(sinks, job.path, settings, job.callbacks.message, first_step) as track:
+            for progress in steps:
+                if distributed.is_writer():
+                    log.append(asdict(progress))
+                job.callbacks.progress(progress)
+                track(progress)
     except Interrupted as stop:
         raise Interrupted(f"{stop} Resume the run in {job.path} to continue.", hint="resume", path=job.path) from None
 

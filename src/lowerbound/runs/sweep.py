@@ -55,6 +55,7 @@ from lowerbound.runs.run import (
     start_run,
 )
 from lowerbound.runs.run_data import MEMORY, splits_in_memory
+from lowerbound.runs.tracking import Log
 
 MOST_TIMED = 8  # runs of which a few steps are timed
 
@@ -75,14 +76,15 @@ def sweep(
     out: str | Path | None = None,
     device: str = "auto",
     command: str = "",
+    log: Log | None = None,
     callbacks: Callbacks = SILENT,
 ) -> SweepResults:
     """Train every combination of the values in `over`, by key, such as {"objective.rate_weight": [0.1, 1, 10]}.
 
-    What is common to all runs is given as to `lowerbound.train`. Each combination is trained with `seeds` seeds, in a
-    run directory of its own in `out`; with `evaluate`, each run has the full evaluation, too. All combinations are
-    checked before the first is trained. A run whose loss becomes infinite is named in `SweepResults.failures`, and the
-    others are trained.
+    What is common to all runs is given as to `lowerbound.train`; each has a run of its own in the trackers of `log`.
+    Each combination is trained with `seeds` seeds, in a run directory of its own in `out`; with `evaluate`, each run
+    has the full evaluation, too. All combinations are checked before the first is trained. A run whose loss becomes
+    infinite is named in `SweepResults.failures`, and the others are trained.
 
     Called again with the same `out`, it goes on where it was interrupted: finished runs are kept, and more values or
     seeds are added. The page with all runs is sweep.html in `out`, a temporary directory by default.
@@ -90,6 +92,7 @@ def sweep(
     ConfigError or UnknownName for a combination that is not accepted, or a sweep in `out` with other settings;
     UsageError if `out` contains anything else; DataError if the data cannot be read, or a model does not fit them.
     """
+    callbacks = callbacks.with_log(log)
     in_memory = is_in_memory(data, labels, factors)
     if config is not None and recipe:
         raise UsageError("config and recipe are both given; give one of them.")
