@@ -49,29 +49,42 @@ def test_tensorboard_reads_one_curve_of_a_run_that_was_resumed(resumed):
     assert read_trackers(path) == {"tensorboard": "tensorboard"}
 
 
+def records_in(file):
+    """The records of a .wandb file: a header of 7 bytes, then the log format of LevelDB, in blocks of 32 KiB."""
+    content = file.read_bytes()
+    at, record = 7, b""
+    while at + 7 <= len(content):
+        room = 32768 - at % 32768
+        length, kind = int.from_bytes(content[at + 4 : at + 6], "little"), content[at + 6]
+        if room < 7 or kind == 0:  # padding at the end of a block
+            at += room
+            continue
+        record += content[at + 7 : at + 7 + length]
+        at += 7 + length
+        if kind in (1, 4):  # a whole record, or the last part of one
+            yield record
+            record = b""
+
+
 def test_wandb_keeps_the_run_offline(resumed, monkeypatch):
     pytest.importorskip("wandb")
     from wandb.proto.wandb_internal_pb2 import Record
-    from wandb.sdk.internal.datastore import DataStore
 
     monkeypatch.setenv("WANDB_MODE", "offline")
     path = resumed("wandb")
-    id = read_trackers(path)["wandb"]
-    files = sorted(path.glob(f"wandb/offline-run-*/run-{id}.wandb"))
+    files = sorted(path.glob(f"wandb/offline-run-*/run-{read_trackers(path)['wandb']}.wandb"))
     assert len(files) == 2  # two sessions of one run
-    steps, config = [], {}
-    for file in files:
-        store = DataStore()
-        store.open_for_scan(str(file))
-        while data := store.scan_data():
-            record = Record()
-            record.ParseFromString(data)
-            for item in record.history.item:
-                if (item.key or "/".join(item.nested_key)) == "train/elbo":
-                    steps.append(json.loads(item.value_json))
-            for item in record.run.config.update:
-                config[item.key] = json.loads(item.value_json)
-    assert steps == pytest.approx([record["train"]["elbo"] for record in read_log(path)])
+    records = [Record.FromString(content) for file in files for content in records_in(file)]
+    history = [
+        {item.key or "/".join(item.nested_key): json.loads(item.value_json) for item in record.history.item}
+        for record in records
+        if record.HasField("history")
+    ]
+    log = read_log(path)
+    assert [(row["_step"], row["train/elbo"]) for row in history] == [
+        (record["step"], record["train"]["elbo"]) for record in log
+    ]
+    config = {item.key: json.loads(item.value_json) for record in records for item in record.run.config.update}
     assert config["model"]["latent_dim"] == 2
 
 
