@@ -14,7 +14,7 @@ import torch
 from jaxtyping import Float, Shaped
 from torch import Generator, Tensor, nn
 
-from lowerbound.foundation import html_view
+from lowerbound.foundation import forks, html_view  # noqa: F401 forks: for the processes that use a model
 from lowerbound.foundation.errors import ConfigError, DataError, UnknownName
 from lowerbound.foundation.schema import Column
 from lowerbound.foundation.seeding import Chance

@@ -93,7 +93,7 @@ class _WeightsAndBiases:
             project=os.environ.get("WANDB_PROJECT", PROJECT),
             name=run.path.name,
             id=run.id or None,
-            resume="allow",
+            resume="allow" if run.id else None,
             config=_plain(run.settings),
             dir=os.environ.get("WANDB_DIR", str(run.path)),
             settings=wandb.Settings(console="off"),  # which would replace standard output
