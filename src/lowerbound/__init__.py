@@ -19,8 +19,10 @@ if TYPE_CHECKING:
     from lowerbound.data.sources import load as load_data
     from lowerbound.evaluation.config import EvaluationConfig
     from lowerbound.evaluation.results import Results, Score
+    from lowerbound.inference.bound import bound_terms
     from lowerbound.inference.comparing import compare
     from lowerbound.inference.gradients import gradients
+    from lowerbound.inference.learning import learn
     from lowerbound.inference.tasks import evaluate
     from lowerbound.models.config import ModelConfig
     from lowerbound.models.construction import build_model
@@ -59,12 +61,14 @@ _HOMES = {
     "Splits": "lowerbound.data.sources:Splits",
     "TrainedModel": "lowerbound.runs.trained_model:TrainedModel",
     "TrainingConfig": "lowerbound.training.config:TrainingConfig",
+    "bound_terms": "lowerbound.inference.bound:bound_terms",
     "build_model": "lowerbound.models.construction:build_model",
     "compare": "lowerbound.inference.comparing:compare",
     "evaluate": "lowerbound.inference.tasks:evaluate",
     "fit": "lowerbound.training.loop:fit",
     "fit_prior": "lowerbound.runs.prior_fitting:fit_prior",
     "gradients": "lowerbound.inference.gradients:gradients",
+    "learn": "lowerbound.inference.learning:learn",
     "likelihoods": "lowerbound.probability.likelihoods:LIKELIHOODS",
     "load": "lowerbound.runs.trained_model:load",
     "load_data": "lowerbound.data.sources:load",
@@ -97,12 +101,14 @@ __all__ = [
     "Splits",
     "TrainedModel",
     "TrainingConfig",
+    "bound_terms",
     "build_model",
     "compare",
     "evaluate",
     "fit",
     "fit_prior",
     "gradients",
+    "learn",
     "likelihoods",
     "load",
     "load_data",

@@ -9,6 +9,7 @@ HINTS = {
     "anneal": "Leave out --anneal.",
     "data": "Option: --data PATH.",
     "evaluate": "Run: lowerbound evaluate {path}",
+    "example": "Option: --example N.",
     "fit-prior": "To fit one: lowerbound fit-prior {path} --out DIR",
     "folder": "Option: --folder DIR.",
     "grid": "Option: --grid COLUMNSxROWS.",
