@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from lowerbound.inference.bound import bound_terms
     from lowerbound.inference.comparing import compare
     from lowerbound.inference.gradients import gradients
-    from lowerbound.inference.learning import learn
+    from lowerbound.inference.learning import learn, lesson_run
     from lowerbound.inference.tasks import evaluate
     from lowerbound.models.config import ModelConfig
     from lowerbound.models.construction import build_model
@@ -69,6 +69,7 @@ _HOMES = {
     "fit_prior": "lowerbound.runs.prior_fitting:fit_prior",
     "gradients": "lowerbound.inference.gradients:gradients",
     "learn": "lowerbound.inference.learning:learn",
+    "lesson_run": "lowerbound.inference.learning:lesson_run",
     "likelihoods": "lowerbound.probability.likelihoods:LIKELIHOODS",
     "load": "lowerbound.runs.trained_model:load",
     "load_data": "lowerbound.data.sources:load",
@@ -109,6 +110,7 @@ __all__ = [
     "fit_prior",
     "gradients",
     "learn",
+    "lesson_run",
     "likelihoods",
     "load",
     "load_data",

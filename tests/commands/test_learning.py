@@ -1,6 +1,7 @@
 """`lowerbound learn`: it writes a page, and opens it where there is a browser."""
 
 import webbrowser
+from types import SimpleNamespace
 
 import pytest
 
@@ -18,7 +19,7 @@ def asked(monkeypatch, tmp_path):
         return tmp_path / "learn.html"
 
     monkeypatch.setattr(learning, "learn", learn)
-    monkeypatch.setattr(learning, "first_run", lambda callbacks: tmp_path / "first")
+    monkeypatch.setattr(learning, "lesson_run", lambda callbacks: SimpleNamespace(path=tmp_path / "first"))
     return found
 
 

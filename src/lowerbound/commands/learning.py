@@ -34,7 +34,7 @@ def learn(
 
     if run_path is None:
         with stopping_politely() as should_stop, ProgressDisplay(quiet=False) as display:
-            run_path = learning.first_run(Callbacks(display.show, display.message, should_stop))
+            run_path = learning.lesson_run(callbacks=Callbacks(display.show, display.message, should_stop)).path
     with StageDisplay() as stages:
         callbacks = Callbacks(stage=stages.show)
         page = learning.learn(

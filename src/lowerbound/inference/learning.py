@@ -1,5 +1,6 @@
 """`learn`: a page that introduces variational autoencoders with the numbers and pictures of one run."""
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -13,14 +14,14 @@ from lowerbound.foundation.errors import LowerboundError, UsageError, in_one_lin
 from lowerbound.foundation.run_identity import RunPath, is_run, path_of
 from lowerbound.models.vae import VAE
 from lowerbound.reporting.learn_page import Material, write_learn_page
-from lowerbound.reporting.pages import REPORT
 from lowerbound.runs.preparation import choose_device
 from lowerbound.runs.resuming import resume
-from lowerbound.runs.run import SILENT, Callbacks, train
+from lowerbound.runs.run import SILENT, Callbacks, Run, finished_run, train
 from lowerbound.runs.run_data import own_splits
 from lowerbound.runs.trained_model import load
 
 PAGE = "learn.html"
+VARIABLE, DIGITS = "LOWERBOUND_LESSONS", "digits"
 RECIPE, FIRST_RUN = "dense", Path("runs/learn")
 NUM_AVERAGED = 100  # test examples
 NUM_DRAWS = 2000  # of the example that is shown
@@ -45,7 +46,7 @@ def learn(
     UsageError for a number that the test split does not have; DataError or RunError if the run or its data cannot be
     read.
     """
-    path = first_run(callbacks) if run is None else path_of(run)
+    path = path_of(lesson_run(callbacks=callbacks) if run is None else run)
     trained, results = load(path), read_results(path)
     splits = own_splits(path, data=data, data_dir=data_dir)
     model = trained.vae.to(choose_device(device))
@@ -69,17 +70,21 @@ def learn(
     return write_learn_page(material, Path(out) if out is not None else path / PAGE)
 
 
-def first_run(callbacks: Callbacks = SILENT) -> Path:
-    """A small run on the bundled digits for a reader who has none: trained, resumed or kept."""
-    if (FIRST_RUN / REPORT).exists():
-        return FIRST_RUN
-    callbacks.message(f"no run was given: training a small one on the bundled digits, in {FIRST_RUN}")
-    if is_run(FIRST_RUN):
-        resume(FIRST_RUN, callbacks=callbacks)
-    else:
-        command = f"lowerbound train digits --recipe {RECIPE} --out {FIRST_RUN}"
-        train("digits", recipe=RECIPE, out=FIRST_RUN, command=command, callbacks=callbacks)
-    return FIRST_RUN
+def lesson_run(data: str = "", callbacks: Callbacks = SILENT) -> Run:
+    """The run that lessons share: a small model of the digits, trained or resumed if it is not there yet.
+
+    `data` is a named source; by default that in the environment variable LOWERBOUND_LESSONS, or the bundled digits. The
+    run is in runs/learn, that of another source in runs/learn-SOURCE.
+    """
+    source = data or os.environ.get(VARIABLE, DIGITS)
+    path = FIRST_RUN if source == DIGITS else FIRST_RUN.with_name(f"{FIRST_RUN.name}-{source}")
+    if finished := finished_run(path):
+        return finished
+    callbacks.message(f"training a small model of the {source}, in {path}")
+    if is_run(path):
+        return resume(path, callbacks=callbacks)
+    command = f"lowerbound train {source} --recipe {RECIPE} --out {path}"
+    return train(source, recipe=RECIPE, out=path, command=command, callbacks=callbacks)
 
 
 def _population(model: VAE, splits: Splits) -> BoundTerms:
