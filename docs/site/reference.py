@@ -16,9 +16,9 @@ from lowerbound.cli import app
 from lowerbound.runs.experiment import SECTIONS
 
 GROUPS = {
-    "Train": ("train", "resume", "sweep", "fit_prior", "Run", "Experiment"),
-    "Use a trained model": ("load", "save", "TrainedModel", "bound_terms", "learn", "lesson_run"),
-    "Evaluate": ("evaluate", "compare", "gradients", "Results", "Score"),
+    "Train": ("train", "resume", "sweep", "fit_prior", "Run", "Callbacks", "Experiment"),
+    "Use a trained model": ("load", "save", "TrainedModel", "bound_terms", "impute", "export", "learn", "lesson_run"),
+    "Evaluate": ("evaluate", "diagnose", "compare", "gradients", "Results", "Score"),
     "Data": ("load_data", "split_array", "pack", "Splits", "DataConfig"),
     "Configuration": ("ModelConfig", "Objective", "TrainingConfig", "EvaluationConfig"),
     "Build and train by hand": ("VAE", "build_model", "fit", "training_steps"),
