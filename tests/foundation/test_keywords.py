@@ -10,7 +10,7 @@ from lowerbound.runs.experiment import SECTIONS
 
 
 def test_every_keyword_is_a_setting_and_has_its_meaning():
-    for keyword, (section, key, text) in KEYWORDS.items():
+    for keyword, (section, key, text, _) in KEYWORDS.items():
         field = {one.name: one for one in fields(SECTIONS[section])}[key]
         assert accepted_by(field).meaning == text == meaning(keyword)
         assert KEYWORDS[keyword].setting == f"{section}.{key}"

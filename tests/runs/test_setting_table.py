@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from lowerbound.foundation.errors import LowerboundError, UnknownName
+from lowerbound.foundation.errors import LowerboundError, UnknownName, UsageError
 from lowerbound.foundation.keywords import KEYWORDS
 from lowerbound.probability.priors import PRIORS, StandardNormalPrior
 from lowerbound.runs.experiment import Experiment, resolve
@@ -97,6 +97,12 @@ def test_settings_are_found_by_section_key_prefix_and_last_name():
     assert find_settings("") == setting_table()
 
 
+def test_a_setting_whose_value_is_a_name_is_shown_with_the_options_of_its_names():
+    options = {(record.key, record.of) for record in find_settings("model.prior") if record.of}
+    assert ("model.prior_options.num_components", "vamp") in options
+    assert {record.of for record in find_settings("objective.penalties")} == {"", "factor", "dip-i", "dip-ii"}
+
+
 @pytest.mark.parametrize(
     ("typed", "meant"),
     [
@@ -109,5 +115,5 @@ def test_settings_are_found_by_section_key_prefix_and_last_name():
 def test_a_misspelt_key_gets_the_nearest_ones(typed, meant):
     assert nearest_keys(typed)[0] == meant
     if typed != "hidden":
-        with pytest.raises(UnknownName, match=meant):
+        with pytest.raises(UsageError, match=f"the nearest are.*{meant}"):
             find_settings(typed)

@@ -129,7 +129,7 @@ def keyword_settings(**keywords: Any) -> dict[str, dict[str, Any]]:
     for keyword, value in keywords.items():
         if value is None or value is False or (isinstance(value, str) and value in ("", "auto")):
             continue
-        section, key, _ = KEYWORDS[keyword]
+        section, key, *_ = KEYWORDS[keyword]
         settings.setdefault(section, {})[key] = value
         if keyword == "epochs":  # exactly that many, however few steps they are
             settings[section]["min_steps"] = 0

@@ -12,7 +12,7 @@ from inspect import Parameter, cleandoc
 from types import UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
-from lowerbound.foundation.errors import UnknownName
+from lowerbound.foundation.errors import UsageError
 from lowerbound.foundation.ranges import Range
 from lowerbound.foundation.settings import accepted_by, type_hints
 from lowerbound.models.config import PARTS
@@ -58,13 +58,19 @@ def setting_table() -> list[SettingRecord]:
 def find_settings(key: str) -> list[SettingRecord]:
     """The settings of a section, of a key with or without its section, or below a key; all of them for an empty text.
 
-    Raises UnknownName, which names the nearest keys, for anything else.
+    Those of a key whose value is a name include the options of its names. Raises UsageError, which states the nearest
+    keys, for anything else.
     """
     table = setting_table()
-    below = [record for record in table if not key or record.key == key or record.key.startswith(f"{key}.")]
-    found = below or [record for record in table if record.key.rpartition(".")[2] == key]
+    if not key:
+        return table
+    exact = {record.key for record in table if record.key == key} or {
+        record.key for record in table if record.key.rpartition(".")[2] == key and not record.of
+    }
+    roots = exact | {OPTIONS_OF[name] for name in exact & OPTIONS_OF.keys()} | {key}
+    found = [one for one in table if one.key in exact or any(one.key.startswith(f"{root}.") for root in roots)]
     if not found:
-        raise UnknownName("setting", key, nearest_keys(key))
+        raise UsageError(f"unknown setting {key!r}; the nearest are {', '.join(nearest_keys(key))}.", hint="listed")
     return found
 
 
@@ -181,6 +187,12 @@ OPTIONS: dict[str, Mapping[str, Any]] = {
     "objective.penalty_options": PENALTIES,
 }
 """Tables of the names that have options, by the setting that contains these."""
+
+OPTIONS_OF = {
+    **{key.removesuffix("_options"): key for key in OPTIONS},
+    "objective.penalties": "objective.penalty_options",
+}
+"""The setting that contains the options of another one's names."""
 
 PRESET = SettingRecord(
     "objective.preset",
