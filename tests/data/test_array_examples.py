@@ -11,8 +11,8 @@ from PIL import Image
 
 from data_files import RNG, saved, written
 from lowerbound.data.batches import scaled
-from lowerbound.data.examples import RawArray
 from lowerbound.data.files import ReadingOptions, read, to_collection
+from lowerbound.data.raw_array import RawArray
 from lowerbound.data.sources import DataConfig, load
 from lowerbound.foundation.errors import DataError
 from lowerbound.foundation.schema import Column, Schema, Support

@@ -8,8 +8,9 @@ from hypothesis import strategies as st
 from data_files import RNG, saved, written
 from lowerbound.data.array_schema import float32_offset, infer_array_schema
 from lowerbound.data.data_kinds import describe_examples, kind_of
-from lowerbound.data.examples import Examples, RawArray
+from lowerbound.data.examples import Examples
 from lowerbound.data.files import ReadingOptions, read, to_collection
+from lowerbound.data.raw_array import RawArray
 from lowerbound.data.sources import DataConfig, load
 from lowerbound.foundation.errors import ConfigError, DataError
 

@@ -14,8 +14,8 @@ from PIL import Image
 from torch.utils.data import DataLoader, Dataset, IterableDataset, Subset, TensorDataset
 
 from lowerbound.data import objects as memory
-from lowerbound.data.examples import RawArray
 from lowerbound.data.objects import read_object
+from lowerbound.data.raw_array import RawArray
 from lowerbound.data.sources import split_array
 from lowerbound.data.tables import RawTable
 from lowerbound.foundation.errors import DataError

@@ -22,7 +22,7 @@ from lowerbound.data.remote import Location
 from lowerbound.data.sources import DataConfig, load
 from lowerbound.foundation.schema import Schema
 from lowerbound.foundation.shares import Share
-from lowerbound.foundation.storage import save_tensors
+from lowerbound.foundation.tensor_files import save_tensors
 from packed_sets import packed_splits, shards_of
 
 

@@ -10,9 +10,9 @@ import pytest
 from data_files import written
 from lowerbound.data.array_examples import conform_array
 from lowerbound.data.array_schema import infer_array_schema
-from lowerbound.data.examples import RawArray
 from lowerbound.data.files import ReadingOptions, read
 from lowerbound.data.parquet import read_parquet
+from lowerbound.data.raw_array import RawArray
 from lowerbound.data.table_examples import conform_table, drop_unreadable, table_to_array
 from lowerbound.data.table_schema import infer_table
 from lowerbound.data.tables import STANDARD, TableOptions, read_csv, table_from_columns

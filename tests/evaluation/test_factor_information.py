@@ -21,7 +21,7 @@ def estimates(codes):
 
 def test_information_and_entropy_are_those_of_scikit_learn():
     codes = mixed_codes(500, 3)
-    bins = binned(codes.mean)
+    bins = binned(codes.centre)
     information, entropy = information_matrix(bins, codes.levels)
     expected = [[mutual_info_score(levels, one) for one in bins.T] for levels in codes.levels.T]
     assert information == pytest.approx(np.array(expected), abs=1e-12)
@@ -31,7 +31,7 @@ def test_information_and_entropy_are_those_of_scikit_learn():
 def test_weights_count_examples_several_times():
     codes, weights = mixed_codes(200, 3), np.random.default_rng(0).integers(0, 4, 200)
     repeated = np.repeat(np.arange(200), weights)
-    bins = binned(codes.mean)
+    bins = binned(codes.centre)
     by_weight = information_matrix(bins, codes.levels, weights)[0]
     assert by_weight == pytest.approx(information_matrix(bins[repeated], codes.levels[repeated])[0], abs=1e-12)
 
@@ -57,8 +57,8 @@ def test_turning_two_latents_by_45_degrees_lowers_the_mig_by_their_share():
 
 def test_the_mig_of_one_latent_counts_all_it_tells():
     codes = perfect_codes()
-    alone = FactorCodes(codes.mean[:, [2]], codes.levels)
-    gaps = information_gaps(*information_matrix(binned(alone.mean), alone.levels))
+    alone = FactorCodes(codes.centre[:, [2]], codes.levels)
+    gaps = information_gaps(*information_matrix(binned(alone.centre), alone.levels))
     assert gaps == pytest.approx([0, 0, 1], abs=0.03)
 
 

@@ -70,7 +70,7 @@ def test_turned_latents_are_as_informative_but_less_disentangled():
 def test_sap_of_noise_is_nothing_and_a_latent_alone_is_compared_with_the_most_frequent_level():
     assert sap(*both(random_codes), stream()).value == pytest.approx(0, abs=0.03)
     train, test = both(perfect_codes)
-    alone = [FactorCodes(codes.mean[:, [0]], codes.levels[:, :1]) for codes in (train, test)]
+    alone = [FactorCodes(codes.centre[:, [0]], codes.levels[:, :1]) for codes in (train, test)]
     most_frequent = np.mean(test.levels[:, 0] == np.bincount(train.levels[:, 0]).argmax())
     # A linear classifier of a middle level by one latent cannot be right: two of three levels are told.
     assert sap(*alone, stream()).value == pytest.approx(2 / 3 - most_frequent, abs=0.05)
@@ -90,7 +90,7 @@ def test_the_factor_vae_score_knows_two_of_three_factors_where_latents_are_turne
 
 
 def test_collapsed_latents_have_no_vote():
-    train, test = (FactorCodes(1e-3 * codes.mean, codes.levels) for codes in both(perfect_codes))
+    train, test = (FactorCodes(1e-3 * codes.centre, codes.levels) for codes in both(perfect_codes))
     assert factor_vae_score(train, test, 100, 100, stream()).value == 0.0
 
 

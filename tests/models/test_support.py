@@ -7,7 +7,8 @@ import pytest
 import torch
 
 from lowerbound.data.array_examples import conform_array
-from lowerbound.data.examples import Examples, RawArray
+from lowerbound.data.examples import Examples
+from lowerbound.data.raw_array import RawArray
 from lowerbound.foundation.errors import DataError, SchemaError
 from lowerbound.foundation.schema import Schema
 from lowerbound.models.support import convention_of, supported_examples

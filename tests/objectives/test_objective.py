@@ -219,8 +219,12 @@ def test_every_preset_trains_a_model_with_the_posteriors_that_it_accepts(name):
 @pytest.mark.parametrize(
     ("settings", "posterior", "reason"),
     [
-        ({"rate": "free-bits"}, "full-normal", "needs a KL that is a sum over latents, which FullNormal"),
-        ({"penalties": {"total-correlation": 1.0}}, "iaf", "needs a posterior of independent latents"),
+        (
+            {"rate": "free-bits"},
+            "full-normal",
+            "a sum over latents, which posterior 'full-normal' and",
+        ),
+        ({"penalties": {"total-correlation": 1.0}}, "iaf", "needs .* latents are independent, got posterior 'iaf'"),
         ({"penalties": {"dip-i": 1.0}}, "power-spherical", "of single latents, which must be real numbers"),
         ({"bound": "iwae", "rate": "monte-carlo"}, "gumbel-softmax", "relaxed in training and have no log q"),
         ({"gradient": "stl"}, "gumbel-softmax", "set objective.gradient=reparameterized"),
@@ -305,6 +309,10 @@ def test_a_training_in_which_a_part_has_no_effect_is_refused(settings, batch_siz
     with pytest.raises(ConfigError, match=reason):
         refuse_unfit_training(Objective(**settings), batch_size, num_epochs)
     refuse_unfit_training(Objective(**settings), 2, 15)
+
+
+def test_penalties_of_single_examples_accept_batches_of_one():
+    refuse_unfit_training(Objective(rate="none", penalties={"latent-l2": 0.01, "decoder-l2": 0.01}), 1, 10)
 
 
 def test_an_unknown_option_is_refused_with_the_nearest_one():

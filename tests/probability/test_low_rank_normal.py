@@ -6,6 +6,7 @@ from torch.distributions import LowRankMultivariateNormal, MultivariateNormal
 from torch.distributions import kl_divergence as reference_kl
 from torch.testing import assert_close
 
+from lowerbound.foundation.errors import ConfigError
 from lowerbound.foundation.seeding import content_noise, generator
 from lowerbound.probability.distributions import DiagonalNormal
 from lowerbound.probability.kl import kl_divergence
@@ -30,7 +31,7 @@ def latents(q, num=5):
     return torch.randn(num, 1, q.mean.shape[-1], generator=generator(0, "z"))
 
 
-@pytest.mark.parametrize(("latent_dim", "rank"), [(1, 1), (4, 1), (4, 2), (3, 3), (2, 5)])
+@pytest.mark.parametrize(("latent_dim", "rank"), [(1, 1), (4, 1), (4, 2), (3, 3), (5, 4)])
 def test_density_and_moments_are_those_of_torch(latent_dim, rank):
     q = low_rank(latent_dim, rank)
     expected = reference(q)
@@ -98,3 +99,8 @@ def test_large_columns_lose_no_digits():
     assert_close(q.log_prob(z), expected, rtol=0, atol=1e-6)
     single = LowRankNormal(*(part.float() for part in (q.mean, q.log_variance, factor)))
     assert_close(single.log_prob(z.float()), expected, rtol=0, atol=2e-3)
+
+
+def test_a_rank_above_the_number_of_latents_is_refused():
+    with pytest.raises(ConfigError, match="rank=5, but its covariance has only 2 dimensions"):
+        LowRankNormalPosterior(2, 5)

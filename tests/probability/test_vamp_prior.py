@@ -233,8 +233,8 @@ class Conditional(Encoder):
 
 def test_what_it_does_not_fit_is_refused_with_the_reason():
     for parts, reason in (
-        ({"posterior": "full-normal"}, "posterior 'diagonal-normal', not for one that returns FullNormal"),
-        ({"posterior": "point-mass"}, "posterior 'diagonal-normal', not for one that returns PointMass"),
+        ({"posterior": "full-normal"}, "implemented for model.posterior 'diagonal-normal'; use it"),
+        ({"posterior": "point-mass"}, "implemented for model.posterior 'diagonal-normal'; use it"),
         ({"likelihood": "table", "shape": (3,)}, "does not fit the rows of a table"),
     ):
         with pytest.raises(ConfigError, match=reason):

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 import lowerbound as lb
-from lowerbound.data.examples import RawArray
 from lowerbound.data.files import to_collection
 from lowerbound.data.objects import read_object
+from lowerbound.data.raw_array import RawArray
 from lowerbound.data.sources import SOURCES, Source, reading_options
 from lowerbound.data.splits import pool_with_default_splits
 from lowerbound.foundation.errors import ConfigError, UsageError

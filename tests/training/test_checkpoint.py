@@ -3,7 +3,7 @@ import torch
 
 from lowerbound.foundation.errors import RunError, UsageError
 from lowerbound.foundation.seeding import generator
-from lowerbound.foundation.storage import save_tensors
+from lowerbound.foundation.tensor_files import save_tensors
 from lowerbound.models.config import ModelConfig
 from lowerbound.models.construction import build_model
 from lowerbound.training.checkpoint import (

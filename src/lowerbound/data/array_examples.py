@@ -14,8 +14,9 @@ import numpy as np
 from jaxtyping import Bool, Shaped
 
 from lowerbound.data.array_schema import OVERSHOOT, SIGNED, check_type
-from lowerbound.data.examples import Collection, Examples, Labels, RawArray
+from lowerbound.data.examples import Collection, Examples, Labels
 from lowerbound.data.factors import encode_factors
+from lowerbound.data.raw_array import RawArray
 from lowerbound.data.reading import format_shape, printable, refuse_mismatch
 from lowerbound.foundation.errors import SchemaError
 from lowerbound.foundation.schema import LARGEST, UNSCALED, Range, Schema

@@ -23,7 +23,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from lowerbound.data.array_summary import ArraySummary, OnPart, ignored, moments_of_rows, summary_of
-from lowerbound.data.examples import RawArray
+from lowerbound.data.raw_array import RawArray
 from lowerbound.data.reading import format_shape, refuse
 from lowerbound.data.rows import Rows, memory_rows
 from lowerbound.foundation.errors import ConfigError, DataError

@@ -6,8 +6,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 from jaxtyping import Bool, Shaped
 
-from lowerbound.data.examples import RawArray
 from lowerbound.data.moments import Moments, moments_of
+from lowerbound.data.raw_array import RawArray
 from lowerbound.data.rows import Rows
 
 Event = Shaped[np.ndarray, "*event"]

@@ -18,7 +18,7 @@ from typing import IO, Any
 import numpy as np
 from jaxtyping import Shaped, UInt8
 
-from lowerbound.data.examples import RawArray
+from lowerbound.data.raw_array import RawArray
 from lowerbound.data.reading import STANDARD_LIMIT, Limit, format_shape, printable, read_up_to, reading, refuse
 from lowerbound.data.split_names import Split, split_note
 

@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from lowerbound.data.examples import RawArray
 from lowerbound.data.factors import Cells, check_num_factors
 from lowerbound.data.label_files import FILE_COLUMNS, LabelRow, LabelTable, match_labels
+from lowerbound.data.raw_array import RawArray
 from lowerbound.data.reading import format_shape, printable, refuse
 from lowerbound.data.tables import RawTable, TableOptions, quoted_list
 from lowerbound.foundation.errors import ConfigError

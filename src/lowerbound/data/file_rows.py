@@ -32,7 +32,7 @@ from lowerbound.data.arrays import (
     safetensor,
     safetensors_header,
 )
-from lowerbound.data.examples import RawArray
+from lowerbound.data.raw_array import RawArray
 from lowerbound.data.reading import Limit, format_bytes, printable, reading, refuse
 from lowerbound.data.rows import Rows, coded_array, memory_rows
 from lowerbound.data.split_names import Split, split_note

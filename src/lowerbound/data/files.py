@@ -15,11 +15,12 @@ from pathlib import Path
 from lowerbound.data import arrays, hugging_face
 from lowerbound.data.array_examples import conform_array
 from lowerbound.data.array_schema import infer_schema, rows_of_array
-from lowerbound.data.examples import Collection, RawArray
+from lowerbound.data.examples import Collection
 from lowerbound.data.factor_columns import with_factors_of_file
 from lowerbound.data.folders import read_folder, read_zip
 from lowerbound.data.images import ImageOptions, is_image_file, read_image_files
 from lowerbound.data.parquet import read_parquet
+from lowerbound.data.raw_array import RawArray
 from lowerbound.data.reading import STANDARD_LIMIT, Limit, format_shape, reading, refuse, refuse_mismatch
 from lowerbound.data.table_examples import conform_table, table_to_array
 from lowerbound.data.table_schema import infer_table

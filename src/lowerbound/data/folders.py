@@ -16,10 +16,10 @@ from functools import partial
 from io import BufferedIOBase, BytesIO
 from pathlib import Path, PurePosixPath
 
-from lowerbound.data.examples import RawArray
 from lowerbound.data.images import ImageOptions, read_entries
 from lowerbound.data.label_files import A_CSV, LABEL_FILES, LabelTable, has_labels, match_labels, read_labels
 from lowerbound.data.pixels import FORMATS, START, ImageFile, is_image_content, is_image_name
+from lowerbound.data.raw_array import RawArray
 from lowerbound.data.reading import format_bytes, open_regular_file, printable, read_up_to, reading, refuse, too_large
 from lowerbound.data.split_names import SPLITS, Split, split_from_name
 from lowerbound.foundation.text import pluralise

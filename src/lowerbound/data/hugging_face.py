@@ -20,11 +20,11 @@ from jaxtyping import Int64
 
 from lowerbound.data import tables
 from lowerbound.data.arrays import DATA_KEYS, LABEL_KEYS
-from lowerbound.data.examples import RawArray
 from lowerbound.data.image_rows import image_rows
 from lowerbound.data.images import ImageOptions, read_entries
 from lowerbound.data.parquet import arrow_cells
 from lowerbound.data.pixels import ImageFile
+from lowerbound.data.raw_array import RawArray
 from lowerbound.data.reading import Limit, printable, reading, refuse
 from lowerbound.data.rows import Rows, coded
 from lowerbound.data.split_names import SPLITS, Split, split_from_name, split_note

@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Int64
 
-from lowerbound.data.examples import RawArray
 from lowerbound.data.folders import Listed
 from lowerbound.data.images import ImageOptions, plan_images
 from lowerbound.data.pixels import ImageFile
+from lowerbound.data.raw_array import RawArray
 from lowerbound.data.rows import Rows, coded
 
 

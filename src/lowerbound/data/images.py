@@ -17,7 +17,6 @@ from typing import NoReturn, TypeVar
 import numpy as np
 from jaxtyping import Int64, Shaped
 
-from lowerbound.data.examples import RawArray
 from lowerbound.data.pixels import AN_IMAGE as AN_IMAGE  # re-exported, like the next ones
 from lowerbound.data.pixels import FORMATS as FORMATS
 from lowerbound.data.pixels import IMAGE_SUFFIXES as IMAGE_SUFFIXES
@@ -32,6 +31,7 @@ from lowerbound.data.pixels import (
     read_header,
 )
 from lowerbound.data.pixels import Resize as Resize
+from lowerbound.data.raw_array import RawArray
 from lowerbound.data.reading import OF_ANY_SIZE, STANDARD_LIMIT, Limit, open_regular_file, printable, reading, refuse
 from lowerbound.data.split_names import SPLITS, split_note
 from lowerbound.data.threads import in_order

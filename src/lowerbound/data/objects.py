@@ -25,9 +25,9 @@ from PIL import Image
 
 from lowerbound.data.array_schema import CHANNELS
 from lowerbound.data.cells import column_cells, label_texts, python_scalar
-from lowerbound.data.examples import RawArray
 from lowerbound.data.factor_columns import factor_table, with_factors, with_own_factors
 from lowerbound.data.pil_images import from_images
+from lowerbound.data.raw_array import RawArray
 from lowerbound.data.reading import GIB, MAX_BYTES, Limit, format_bytes, format_shape, refuse
 from lowerbound.data.splits import Splits
 from lowerbound.data.tables import RawTable, check_size, table_from_columns

@@ -15,7 +15,7 @@ from lowerbound.data.remote import Location
 from lowerbound.data.splits import DataConfig, Splits, binarisation_in_words
 from lowerbound.foundation.errors import ConfigError, DataError, RunError
 from lowerbound.foundation.schema import Schema, Support
-from lowerbound.foundation.storage import load_tensors
+from lowerbound.foundation.tensor_files import load_tensors
 
 FREE_SETTINGS = ("source", "data_dir", "binarisation", "binarisation_seed", "max_gib")
 """Settings that apply to packed data; all others were decided when the data were packed."""

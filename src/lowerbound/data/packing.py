@@ -45,7 +45,8 @@ from lowerbound.data.threads import in_order
 from lowerbound.foundation.errors import DataError, UsageError
 from lowerbound.foundation.folder_lock import LOCK, locked_folder
 from lowerbound.foundation.run_identity import digest
-from lowerbound.foundation.storage import PART, save_tensors, stated_checksum
+from lowerbound.foundation.storage import PART
+from lowerbound.foundation.tensor_files import save_tensors, stated_checksum
 
 SHARD_BYTES = 2**28
 LEAST_SHARD_BYTES = 2**24

@@ -16,7 +16,7 @@ import numpy as np
 from jaxtyping import Shaped
 from PIL import Image, ImageOps
 
-from lowerbound.data.examples import RawArray
+from lowerbound.data.raw_array import RawArray
 from lowerbound.data.reading import MAX_BYTES, format_bytes, refuse
 
 ORIENTATION = 0x0112  # EXIF's tag

@@ -8,8 +8,8 @@ import numpy as np
 from jaxtyping import Int64
 
 from lowerbound.data.cells import label_texts
-from lowerbound.data.examples import RawArray
 from lowerbound.data.objects import is_read_whole
+from lowerbound.data.raw_array import RawArray
 from lowerbound.data.reading import format_shape, refuse
 from lowerbound.data.rows import Rows, coded
 from lowerbound.foundation.errors import in_one_line

@@ -16,7 +16,7 @@ from typing import Any, NoReturn
 import numpy as np
 
 from lowerbound.data.arrays import read_idx
-from lowerbound.data.examples import Collection, RawArray
+from lowerbound.data.examples import Collection
 from lowerbound.data.examples import Examples as Examples  # re-exported
 from lowerbound.data.files import ReadingOptions, options_for_schema, read, to_collection
 from lowerbound.data.hugging_face import is_name
@@ -25,6 +25,7 @@ from lowerbound.data.images import ImageOptions
 from lowerbound.data.objects import read_object
 from lowerbound.data.packed_data import load_packed
 from lowerbound.data.packed_files import is_packed
+from lowerbound.data.raw_array import RawArray
 from lowerbound.data.reading import Limit, limit_from_setting, printable, reading, refuse
 from lowerbound.data.remote import Location, is_remote
 from lowerbound.data.remote_copies import copied

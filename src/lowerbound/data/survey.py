@@ -11,8 +11,8 @@ from jaxtyping import Int64
 from lowerbound.data.array_examples import conversion_notes, encode_labels, fitting, refuse_all
 from lowerbound.data.array_schema import infer_schema
 from lowerbound.data.array_summary import ignored
-from lowerbound.data.examples import RawArray
 from lowerbound.data.files import ReadingOptions
+from lowerbound.data.raw_array import RawArray
 from lowerbound.data.rows import CodedLabels, Rows
 from lowerbound.data.splits import OwnSplits
 from lowerbound.foundation.schema import Schema

@@ -14,9 +14,10 @@ from jaxtyping import Float, Float32
 from lowerbound.data import number_parsing
 from lowerbound.data.array_examples import encode_labels
 from lowerbound.data.decimal_signs import infer_decimal_sign
-from lowerbound.data.examples import Collection, Examples, RawArray
+from lowerbound.data.examples import Collection, Examples
 from lowerbound.data.factors import Factors, encode_factors
 from lowerbound.data.known_cells import KnownCells, is_missing, kept_markers, known_cells, lower_case
+from lowerbound.data.raw_array import RawArray
 from lowerbound.data.reading import refuse_mismatch
 from lowerbound.data.tables import STANDARD, Cell, RawTable, TableOptions, cell_text, quoted_list
 from lowerbound.foundation.errors import SchemaError

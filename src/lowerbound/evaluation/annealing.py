@@ -31,7 +31,7 @@ from lowerbound.evaluation.importance import effective_sample_size
 from lowerbound.foundation.errors import ConfigError, RunError
 from lowerbound.foundation.numerics import log_mean_exp
 from lowerbound.foundation.settings import check_fields, setting
-from lowerbound.foundation.storage import load_tensors, save_tensors
+from lowerbound.foundation.tensor_files import load_tensors, save_tensors
 from lowerbound.models.vae import VAE
 
 SIGMOID_RADIUS = 4.0

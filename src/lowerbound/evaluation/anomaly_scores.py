@@ -48,8 +48,8 @@ from lowerbound.evaluation.quick_evaluation import BATCH_SIZE, expected_terms
 from lowerbound.foundation.errors import ConfigError, RunError, UnknownName, UsageError
 from lowerbound.foundation.run_identity import check_mark, mark_with_model
 from lowerbound.foundation.seeding import content_noise
-from lowerbound.foundation.storage import load_tensors, save_tensors
 from lowerbound.foundation.strict import parsed
+from lowerbound.foundation.tensor_files import load_tensors, save_tensors
 from lowerbound.models.vae import VAE
 from lowerbound.probability.tables import TableRow
 

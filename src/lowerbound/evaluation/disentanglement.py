@@ -62,7 +62,7 @@ def disentanglement_metrics(subject: Subject) -> Measurements:
         for examples in (splits.train.subsample(config.num_train), splits.test.subsample(config.num_information))
     )
     names = [name for name, varies in zip(factors[1].names, varying.tolist(), strict=True) if varies]
-    information, entropy = information_matrix(binned(test.mean, config.num_bins), test.levels)
+    information, entropy = information_matrix(binned(test.centre, config.num_bins), test.levels)
     gaps = information_gaps(information, entropy)
     by_factor = "; ".join(f"{name} {gap:.2f}" for name, gap in zip(names, gaps.tolist(), strict=True))
     scores = _scores(subject, train, test, by_factor)

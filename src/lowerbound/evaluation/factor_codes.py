@@ -1,4 +1,4 @@
-"""FactorCodes: posterior means of examples with the levels of their factors, the input of disentanglement metrics."""
+"""FactorCodes: codes of examples with the levels of their factors, the input of disentanglement metrics."""
 
 from dataclasses import dataclass, replace
 
@@ -15,15 +15,15 @@ from lowerbound.models.vae import VAE
 class FactorCodes:
     """Representations with the level of every factor, from 0."""
 
-    mean: Float64[np.ndarray, "n latent"]
+    centre: Float64[np.ndarray, "n latent"]
     levels: Int64[np.ndarray, "n factor"]
 
     def __len__(self) -> int:
-        return len(self.mean)
+        return len(self.centre)
 
     def subset(self, chosen: Integer[np.ndarray, " index"]) -> "FactorCodes":
         """The examples at these positions."""
-        return FactorCodes(self.mean[chosen], self.levels[chosen])
+        return FactorCodes(self.centre[chosen], self.levels[chosen])
 
     def of_factors(self, is_kept: Bool[np.ndarray, " factor"]) -> "FactorCodes":
         """The same with some of the factors."""
@@ -37,7 +37,7 @@ class FactorCodes:
 
 @torch.no_grad()
 def factor_codes(model: VAE, examples: Examples, device: torch.device | str = "cpu") -> FactorCodes:
-    """The mean of every posterior, of whatever family, with the factors of the examples."""
+    """The centre of every posterior, its mean for normals, with the factors of the examples."""
     assert examples.factors is not None
-    mean = encode_examples(model, examples, device).mean
-    return FactorCodes(mean.double().cpu().numpy(), examples.factors.codes)
+    centre = encode_examples(model, examples, device).centre
+    return FactorCodes(centre.double().cpu().numpy(), examples.factors.codes)

@@ -80,7 +80,7 @@ def modularity(information: Information) -> Float64[np.ndarray, " latent"]:
 
 def mig_and_modularity(codes: FactorCodes, num_bins: int, stream: np.random.Generator) -> dict[str, Estimate]:
     """MIG and modularity, means over factors and latents; errors by bootstrap over examples, with the same bins."""
-    bins = binned(codes.mean, num_bins)
+    bins = binned(codes.centre, num_bins)
 
     def measured(weights: Int64[np.ndarray, " n"] | None = None) -> Float64[np.ndarray, "metric"]:
         information, entropy = information_matrix(bins, codes.levels, weights)

@@ -43,13 +43,13 @@ def _single_predictions(train: FactorCodes, test: FactorCodes) -> Bool[np.ndarra
     # Imported here: importing scikit-learn takes a second.
     from sklearn.svm import LinearSVC
 
-    num_factors, num_latents = train.levels.shape[1], train.mean.shape[1]
+    num_factors, num_latents = train.levels.shape[1], train.centre.shape[1]
     is_right = np.empty((num_factors, num_latents, len(test)), bool)
     for factor in range(num_factors):
         for latent in range(num_latents):
             classifier = LinearSVC(C=0.01, class_weight="balanced", random_state=0)
-            classifier.fit(train.mean[:, [latent]], train.levels[:, factor])
-            is_right[factor, latent] = classifier.predict(test.mean[:, [latent]]) == test.levels[:, factor]
+            classifier.fit(train.centre[:, [latent]], train.levels[:, factor])
+            is_right[factor, latent] = classifier.predict(test.centre[:, [latent]]) == test.levels[:, factor]
     return is_right
 
 
@@ -95,9 +95,9 @@ def _fitted(train: FactorCodes, test: FactorCodes) -> Float64[np.ndarray, "3"]:
         with warnings.catch_warnings():
             # Few examples may have nearly as many levels; they are levels nevertheless.
             warnings.filterwarnings("ignore", "The number of unique classes", UserWarning)
-            trees.fit(train.mean, train.levels[:, factor])
+            trees.fit(train.centre, train.levels[:, factor])
         importance.append(trees.feature_importances_)
-        accuracy.append((trees.predict(test.mean) == test.levels[:, factor]).mean())
+        accuracy.append((trees.predict(test.centre) == test.levels[:, factor]).mean())
     return np.array([*disentanglement_and_completeness(np.array(importance)), np.mean(accuracy)])
 
 

@@ -29,7 +29,7 @@ def factor_vae_score(
     is learned from `num_train` groups of training examples and scored on `num_test` groups of test examples; the error
     is binomial. 0 if no latent has a vote.
     """
-    scale = train.mean.std(0, ddof=1)
+    scale = train.centre.std(0, ddof=1)
     active = np.flatnonzero(scale >= LEAST_DEVIATION)
     if not len(active):
         return Estimate(0.0, 0.0)
@@ -48,7 +48,7 @@ def _votes(
     stream: np.random.Generator,
 ) -> Int64[np.ndarray, "factor active"]:
     """How often each latent varied least when each factor was fixed."""
-    scaled = codes.mean[:, active] / scale[active]
+    scaled = codes.centre[:, active] / scale[active]
     votes = np.zeros((codes.levels.shape[1], len(active)), np.int64)
     for factor, members in _groups(codes, num_groups, stream):
         least = scaled[members].var(1).argmin(1)

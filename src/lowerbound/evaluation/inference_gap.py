@@ -20,7 +20,7 @@ from torch import Generator, Tensor
 
 from lowerbound.data.batches import scaled
 from lowerbound.data.sources import Examples
-from lowerbound.evaluation.local_posteriors import LOCAL_FAMILIES, select_normals, with_mean
+from lowerbound.evaluation.local_posteriors import LOCAL_FAMILIES, check_has_local_family, select_normals, with_mean
 from lowerbound.foundation.errors import ConfigError, DataError
 from lowerbound.foundation.numerics import Estimate, mean_and_standard_error
 from lowerbound.foundation.schedules import cosine
@@ -213,12 +213,7 @@ def _paired_elbos(
 @torch.no_grad()
 def _encode(model: VAE, x: Float[Tensor, "batch *event"]) -> Distribution:
     posterior = model.encode(x)
-    if type(posterior) not in LOCAL_FAMILIES:
-        families = " and ".join(family.__name__ for family in LOCAL_FAMILIES)
-        raise ConfigError(
-            f"the search for the best posterior supports the families {families}; this encoder's is "
-            f"{type(posterior).__name__}."
-        )
+    check_has_local_family(posterior, model.config.posterior, "inference gaps")
     return posterior
 
 

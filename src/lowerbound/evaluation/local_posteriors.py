@@ -12,6 +12,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from lowerbound.foundation.errors import ConfigError
 from lowerbound.probability.distributions import DiagonalNormal, Distribution
 from lowerbound.probability.low_rank_normal import LowRankNormal
 from lowerbound.probability.normals import FullNormal, unit_lower
@@ -84,6 +85,15 @@ def select_normals(is_second: Bool[Tensor, " batch"], second: Any, first: Any) -
             mask = is_second.reshape(-1, *[1] * (of_first.ndim - 1))
             parts[name] = torch.where(mask, getattr(second, name), of_first)
     return replace(first, **parts)
+
+
+def check_has_local_family(posterior: Distribution, name: str, purpose: str) -> None:
+    """ConfigError unless the best posterior of this family can be searched for each example."""
+    if type(posterior) not in LOCAL_FAMILIES:
+        raise ConfigError(
+            f"{purpose} need an encoder with a normal posterior, got model.posterior {name!r}; accepted: "
+            "'diagonal-normal', 'low-rank-normal' and 'full-normal'."
+        )
 
 
 LOCAL_FAMILIES: dict[type[Distribution], LocalFamily] = {

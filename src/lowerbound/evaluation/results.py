@@ -20,14 +20,9 @@ from lowerbound.foundation.errors import RunError
 from lowerbound.foundation.numerics import bits_per_dimension, mean_and_standard_error
 from lowerbound.foundation.progress import Progress
 from lowerbound.foundation.run_identity import check_mark, checksum_of, mark_with_model
-from lowerbound.foundation.storage import (
-    FORMAT_VERSION,
-    check_format_version,
-    load_tensors,
-    read_metadata,
-    save_tensors,
-)
+from lowerbound.foundation.storage import FORMAT_VERSION, check_format_version
 from lowerbound.foundation.strict import parsed
+from lowerbound.foundation.tensor_files import load_tensors, read_metadata, save_tensors
 from lowerbound.foundation.text import pluralise
 from lowerbound.foundation.text_files import read_json, write_json
 from lowerbound.models.construction import check_parts_are_known

@@ -20,7 +20,7 @@ from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 from torch.nn import functional as F
 
-from lowerbound.evaluation.local_posteriors import LOCAL_FAMILIES
+from lowerbound.evaluation.local_posteriors import check_has_local_family
 from lowerbound.foundation.errors import ConfigError
 from lowerbound.models.vae import VAE
 from lowerbound.probability.distributions import Distribution
@@ -307,10 +307,5 @@ def _encoded(model: VAE, x: Float[Tensor, "n *event"]) -> Distribution:
     if model.latent_dim != 2:
         raise ConfigError(f"true posteriors need a model with 2 latents, but this model has {model.latent_dim}.")
     posterior = model.encode(x)
-    if type(posterior) not in LOCAL_FAMILIES:
-        raise ConfigError(
-            f"true posteriors are compared with the encoder's normal, but this encoder has a "
-            f"{type(posterior).__name__}; accepted: model.posterior 'diagonal-normal', 'low-rank-normal' and "
-            "'full-normal'."
-        )
+    check_has_local_family(posterior, model.config.posterior, "pictures of true posteriors")
     return posterior

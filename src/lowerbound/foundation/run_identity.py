@@ -16,8 +16,9 @@ from pathlib import Path
 from typing import Any
 
 from lowerbound.foundation.errors import RunError, UsageError
-from lowerbound.foundation.storage import check_format_version, read_metadata, stated_checksum
+from lowerbound.foundation.storage import check_format_version
 from lowerbound.foundation.strict import parsed
+from lowerbound.foundation.tensor_files import read_metadata, stated_checksum
 from lowerbound.foundation.text_files import read_toml
 
 CONFIG, MODEL = "config.toml", "model.safetensors"

@@ -1,4 +1,4 @@
-"""Atomic file writes; JSON, TOML and safetensors files with checksums and format versions.
+"""Atomic file writes, of files and of folders; format versions.
 
 Everything is written to a temporary file in the target's folder, flushed to disk and renamed over the target. A reader
 therefore sees either the old file or the new one, and a loader that maps the old file keeps a valid mapping.
@@ -7,24 +7,15 @@ therefore sees either the old file or the new one, and a loader that maps the ol
 import atexit
 import errno
 import hashlib
-import json
 import os
-import re
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from threading import Lock
-from typing import Any
-
-import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
-from torch import Tensor
 
 from lowerbound.foundation.errors import RunError, UsageError
-from lowerbound.foundation.text import LONE_SURROGATES, one_line, readable
 
 try:
     import fcntl
@@ -176,12 +167,6 @@ def check_is_no_dangling_link(path: Path) -> None:
         raise UsageError(f"{path} is a link to {path.readlink()}, which does not exist; create it, or remove the link.")
 
 
-def check_is_utf8(path: Path) -> None:
-    """UsageError for a path that is not UTF-8, which safetensors cannot open."""
-    if LONE_SURROGATES.search(str(path)):
-        raise UsageError(f"{readable(str(path))} is not UTF-8, which the path of a run must be; choose another name.")
-
-
 def write_bytes(path: Path, content: bytes) -> None:
     """Write `content` to `path`, atomically."""
     write_atomically(path, lambda temporary: _write(temporary, content))
@@ -190,75 +175,6 @@ def write_bytes(path: Path, content: bytes) -> None:
 def write_text(path: Path, text: str) -> None:
     """Write `text` to `path` as UTF-8, atomically; bytes of file names that are not UTF-8 are escaped."""
     write_bytes(path, text.encode("utf-8", "backslashreplace"))
-
-
-def save_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, Any]) -> None:
-    """Write tensors and JSON metadata to one safetensors file, atomically, with a checksum over both."""
-    contiguous = _unshared(tensors)
-    header = {"format_version": str(FORMAT_VERSION), "metadata": json.dumps(dict(metadata), sort_keys=True)}
-    header["checksum"] = _checksum(contiguous, header["metadata"])
-    write_atomically(path, lambda temporary: _save(temporary, contiguous, header))
-
-
-def _unshared(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Contiguous tensors on the CPU, each with memory of its own: the format has no tied weights."""
-    found: dict[str, Tensor] = {}
-    stored: set[int] = set()
-    for name, tensor in tensors.items():
-        found[name] = tensor.detach().cpu().contiguous()
-        if (place := found[name].untyped_storage().data_ptr()) in stored:
-            found[name] = found[name].clone()
-        stored.add(place)
-    return found
-
-
-def load_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """Read what `save_tensors` wrote; RunError if it is missing, damaged or newer than this version."""
-    with _opened(path) as file:
-        header = dict(file.metadata() or {})
-        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    _check_version(path, header)
-    if header.get("checksum") != _checksum(tensors, header.get("metadata", "")):
-        raise RunError(f"{path} is damaged (its checksum does not match its content).")
-    return tensors, json.loads(header["metadata"])
-
-
-def stated_checksum(path: Path) -> str:
-    """The checksum in the header of a file of `save_tensors`, which `load_tensors` verifies against the content."""
-    return str(_header(path).get("checksum", ""))
-
-
-def read_metadata(path: Path) -> dict[str, Any]:
-    """The metadata of a file of `save_tensors`, unverified: the tensors are not read."""
-    header = _header(path)
-    _check_version(path, header)
-    try:
-        return dict(json.loads(header["metadata"]))
-    except (KeyError, TypeError, ValueError) as error:
-        raise RunError(f"{path} is damaged (its metadata cannot be read).") from error
-
-
-def _header(path: Path) -> dict[str, str]:
-    with _opened(path) as file:
-        return dict(file.metadata() or {})
-
-
-@contextmanager
-def _opened(path: Path) -> Iterator[Any]:
-    """A safetensors file, open for reading; RunError if it is missing or damaged."""
-    if not path.is_file():
-        raise RunError(f"{path} does not exist.")
-    check_is_utf8(path)
-    try:
-        with safe_open(path, framework="pt") as file:
-            yield file
-    except (SafetensorError, OSError, ValueError) as error:
-        raise RunError(f"{path} is damaged ({one_line(str(error), 200)}).") from error
-
-
-def _check_version(path: Path, header: Mapping[str, str]) -> None:
-    version = header.get("format_version", "")
-    check_format_version(path, int(version) if re.fullmatch("[0-9]{1,9}", version) else None)
 
 
 def check_format_version(path: Path, version: object) -> None:
@@ -281,31 +197,6 @@ def sha256(path: Path) -> str:
     """SHA-256 of a file, in hexadecimal."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _save(path: Path, tensors: Mapping[str, Tensor], metadata: dict[str, str]) -> None:
-    """Write a safetensors file whose bytes are reproducible: the library writes its metadata in random order."""
-    # Not save_file, whose own temporary file would stay behind if the process is killed.
-    content = save(dict(tensors), metadata=metadata)
-    length = int.from_bytes(content[:8], "little")
-    header = json.loads(content[8 : 8 + length])
-    header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
-    ordered = json.dumps(header, ensure_ascii=False, separators=(",", ":")).encode()
-    # The same keys and values in another order, padded with spaces, which the format allows.
-    assert len(ordered) <= length
-    with path.open("wb") as file:
-        file.write(content[:8])
-        file.write(ordered.ljust(length))
-        file.write(memoryview(content)[8 + length :])
-
-
-def _checksum(tensors: Mapping[str, Tensor], metadata: str) -> str:
-    digest = hashlib.sha256(metadata.encode())
-    for name in sorted(tensors):
-        tensor = tensors[name]
-        digest.update(f"{name}/{tensor.dtype}/{tuple(tensor.shape)}".encode())
-        digest.update(tensor.reshape(-1).view(torch.uint8).numpy().data)
-    return digest.hexdigest()
 
 
 def _move_folder(made: Path, target: Path) -> None:

@@ -19,6 +19,7 @@ class Families:
     """Posterior and prior of a model."""
 
     posterior_name: str
+    prior_name: str
     posterior: Posterior
     of_posterior: Distribution  # of one example, as in evaluation
     of_prior: Distribution
@@ -31,12 +32,23 @@ class Families:
         posterior: Posterior = build_part("posterior", config).eval()
         prior: Prior = build_part("prior", config)
         raw = torch.zeros(1, *posterior.raw_shape)
-        return cls(config.posterior, posterior, posterior(raw), prior.family())
+        return cls(config.posterior, config.prior, posterior, posterior(raw), prior.family())
 
     @classmethod
     def of_model(cls, model: VAE) -> "Families":
         """Those of a model."""
-        return cls(model.config.posterior, model.posterior, model.posterior_of_zeros(), model.prior.family())
+        return cls(
+            model.config.posterior,
+            model.config.prior,
+            model.posterior,
+            model.posterior_of_zeros(),
+            model.prior.family(),
+        )
+
+    @property
+    def in_words(self) -> str:
+        """Both by their names in settings."""
+        return f"posterior {self.posterior_name!r} and prior {self.prior_name!r}"
 
     @property
     def has_closed_form_kl(self) -> bool:

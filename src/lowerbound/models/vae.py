@@ -189,7 +189,7 @@ class VAE(nn.Module):
     def check_codes(self, z: Float[Tensor, "n latent"]) -> None:
         """DataError for codes that do not lie in the model's space, such as one on a sphere that has not length 1."""
         if problem := self.space.problem(z):
-            raise DataError(f"{problem}.")
+            raise DataError(f"{problem}, as have those that encoding gives (a posterior's centre, not its mean).")
 
     def sample_posterior(
         self, x: Float[Tensor, "batch *event"], generator: Chance, num_samples: int = 1, through_draws: bool = True

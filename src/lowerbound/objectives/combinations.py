@@ -8,7 +8,7 @@ from lowerbound.models.families import Families
 from lowerbound.objectives.bounds import BOUNDS, ENCODER_BOUNDS, GROUPED
 from lowerbound.objectives.options import Option, option
 from lowerbound.objectives.rates import PLAIN, check_is_sum_over_latents
-from lowerbound.probability.distributions import DiagonalNormal
+from lowerbound.objectives.total_correlation import check_has_independent_latents
 from lowerbound.probability.spaces import REAL
 
 
@@ -44,11 +44,15 @@ def refuse_wrong_combinations(objective: Choices) -> None:
 OF_SINGLE_LATENTS = ("total-correlation", "factor", "dip-i", "dip-ii", "latent-l2")
 """Penalties of single latents, which on a sphere, on a simplex and in codes are not free to move independently."""
 
+OF_BATCH = ("mmd", "total-correlation", "factor", "dip-i", "dip-ii")
+"""Penalties that compare the examples of a batch."""
+
 
 def refuse_unfit_training(objective: Choices, batch_size: int, num_epochs: int) -> None:
     """ConfigError for a training in which a part of the objective would have no effect."""
-    if objective.penalties and batch_size < 2:
-        names = ", ".join(objective.penalties)
+    comparing = [name for name in objective.penalties if name in OF_BATCH]
+    if comparing and batch_size < 2:
+        names = ", ".join(comparing)
         raise ConfigError(
             f"objective.penalties ({names}) compare the examples of a batch, but training.batch_size is {batch_size}; "
             "raise it."
@@ -66,18 +70,15 @@ def refuse_unfit_families(objective: Choices, families: Families) -> None:
     if families.posterior.has_relaxed_draws:
         _refuse_densities_of_draws(objective, families.posterior_name)
     if objective.rate == "free-bits":
-        check_is_sum_over_latents(families.of_posterior, families.of_prior)
+        check_is_sum_over_latents(families.of_posterior, families.of_prior, families.in_words)
     for name in objective.penalties:
         if name in OF_SINGLE_LATENTS and families.posterior.space != REAL:
             raise ConfigError(
                 f"penalty {name!r} is of single latents, which must be real numbers, but those of posterior "
                 f"{families.posterior_name!r} are {families.posterior.space.about}; use a posterior of real latents."
             )
-        if name == "total-correlation" and not isinstance(families.of_posterior, DiagonalNormal):
-            raise ConfigError(
-                f"penalty 'total-correlation' needs a posterior of independent latents, got "
-                f"{type(families.of_posterior).__name__}; use model.posterior 'diagonal-normal', or penalty 'factor'."
-            )
+        if name == "total-correlation":
+            check_has_independent_latents(families.of_posterior, f"posterior {families.posterior_name!r}")
 
 
 def _refuse_densities_of_draws(objective: Choices, posterior: str) -> None:

@@ -238,7 +238,8 @@ class Objective:
                 reason = "a point mass has no log q(z|x); set objective.preset=autoencoder, or objective.rate=none"
             else:
                 reason = (
-                    "without a rate the model is a plain autoencoder; set model.posterior=point-mass, or another rate"
+                    "without a rate, as in presets autoencoder, wae-mmd and rae-l2, the model is a plain autoencoder; "
+                    "set model.posterior=point-mass, or another rate"
                 )
             raise ConfigError(f"model.posterior {posterior!r} does not fit objective.rate {self.rate!r}: {reason}.")
 

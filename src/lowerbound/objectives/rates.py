@@ -70,12 +70,13 @@ def free_bits(
     return scale * _same_for_all(samples, torch.cat(of_latents).clamp(min=nats).sum())
 
 
-def check_is_sum_over_latents(posterior: Distribution, prior: Distribution) -> None:
-    """ConfigError if KL(q || p) is not a sum over latents, which rate 'free-bits' needs."""
+def check_is_sum_over_latents(posterior: Distribution, prior: Distribution, in_words: str = "") -> None:
+    """ConfigError if KL(q || p), of families called `in_words`, is not a sum over latents, as 'free-bits' needs."""
     if not has_elementwise_kl(posterior, prior):
+        pair = in_words or f"{type(posterior).__name__} and {type(prior).__name__}"
         raise ConfigError(
-            f"objective.rate 'free-bits' needs a KL that is a sum over latents, which {type(posterior).__name__} and "
-            f"{type(prior).__name__} do not have; use rate 'free-bits-total'."
+            f"objective.rate 'free-bits' needs a KL that is a sum over latents, which {pair} do not have; use rate "
+            "'free-bits-total'."
         )
 
 

@@ -23,11 +23,7 @@ def total_correlation_of(
     Source: Chen et al., "Isolating Sources of Disentanglement in VAEs", arXiv:1802.04942, Equation 2 and Appendix C.2.
     The weights of its published code are not used: the one of a draw's own posterior lands on another pair.
     """
-    if not isinstance(posterior, DiagonalNormal):
-        raise ConfigError(
-            f"penalty 'total-correlation' needs a posterior whose latents are independent, got "
-            f"{type(posterior).__name__}; use model.posterior 'diagonal-normal', or penalty 'factor'."
-        )
+    posterior = check_has_independent_latents(posterior, type(posterior).__name__)
     if len(z) < 2:
         return z.new_zeros(())
     elementwise = _log_density_table(z, posterior)
@@ -35,6 +31,16 @@ def total_correlation_of(
     log_joint = (elementwise.sum(-1) + weights).logsumexp(1)
     log_product = (elementwise + weights.unsqueeze(-1)).logsumexp(1).sum(-1)
     return (log_joint - log_product).mean()
+
+
+def check_has_independent_latents(posterior: Distribution, came: str) -> DiagonalNormal:
+    """The posterior, which must be a diagonal normal; ConfigError that says what `came` instead."""
+    if isinstance(posterior, DiagonalNormal):
+        return posterior
+    raise ConfigError(
+        f"penalty 'total-correlation' needs a posterior whose latents are independent, got {came}; use model.posterior "
+        "'diagonal-normal', or penalty 'factor'."
+    )
 
 
 def _log_weights(z: Float[Tensor, "batch latent"], num_examples: int) -> Float[Tensor, "batch batch"]:

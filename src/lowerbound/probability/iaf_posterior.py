@@ -53,6 +53,10 @@ class InverseAutoregressiveNormal(FlowDistribution):
         widths = [parameter.shape[0] for parameter in self.flow.parameters()]
         return max(widths) * max(1, self.base_mean[..., 0].numel())
 
+    @property
+    def density_passes(self) -> int:
+        return len(self.flow.transforms) * self.base_mean.shape[-1]
+
     def of_noise(self, noise: Float[Tensor, "sample *batch latent"]) -> Draws:
         start = self.base_mean + self.base.standard_deviation * noise
         z, log_determinant = self.flow(start, self.context)

@@ -11,6 +11,7 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional as F
 
+from lowerbound.foundation.errors import ConfigError
 from lowerbound.probability.distributions import DiagonalNormal, PointMass
 from lowerbound.probability.iaf_posterior import InverseAutoregressivePosterior
 from lowerbound.probability.low_rank_normal import LowRankNormal
@@ -64,6 +65,11 @@ class LowRankNormalPosterior(Posterior):
     def __init__(self, latent_dim: int, rank: Annotated[int, "Columns of V."] = 2) -> None:
         super().__init__(latent_dim)
         check_number("rank", rank, *self.accepted_options["rank"])
+        if rank > latent_dim:
+            raise ConfigError(
+                f"posterior 'low-rank-normal' has model.posterior_options.rank={rank}, but its covariance has only "
+                f"{latent_dim} dimensions; lower the rank, or use posterior 'full-normal'."
+            )
         self.rank = rank
 
     @property

@@ -64,10 +64,10 @@ class VampPrior(NormalMixturePrior):
                 "prior 'vamp' does not fit the rows of a table: its pseudo-inputs vary continuously, and the columns' "
                 "categories and missing cells do not; use prior 'mixture-of-normals'."
             )
-        if type(posterior := model.posterior_of_zeros()) is not DiagonalNormal:
+        if type(model.posterior_of_zeros()) is not DiagonalNormal:
             raise ConfigError(
-                "prior 'vamp' is a mixture of posteriors, which is implemented for posterior 'diagonal-normal', not "
-                f"for one that returns {type(posterior).__name__}; use prior 'mixture-of-normals'."
+                "prior 'vamp' is a mixture of posteriors, which is implemented for model.posterior 'diagonal-normal'; "
+                "use it, or prior 'mixture-of-normals'."
             )
 
     def _keep(self, model: Inference | None) -> None:

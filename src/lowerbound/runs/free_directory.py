@@ -6,7 +6,8 @@ from typing import Any
 
 from lowerbound.foundation.errors import RunError, UsageError
 from lowerbound.foundation.run_identity import CONFIG, identity_of, read_config, runs_in
-from lowerbound.foundation.storage import check_is_no_dangling_link, check_is_utf8
+from lowerbound.foundation.storage import check_is_no_dangling_link
+from lowerbound.foundation.tensor_files import check_is_utf8
 from lowerbound.foundation.text import pluralise
 from lowerbound.runs.run_lock import LOCK
 from lowerbound.runs.run_log import LOG

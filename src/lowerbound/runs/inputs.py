@@ -7,11 +7,12 @@ from pathlib import Path
 import numpy as np
 
 from lowerbound.data.column_writers import named_columns
-from lowerbound.data.examples import Collection, RawArray
+from lowerbound.data.examples import Collection
 from lowerbound.data.files import ReadingOptions, options_for_schema, read
 from lowerbound.data.images import IMAGE_SUFFIXES, ImageOptions, read_image_files
 from lowerbound.data.objects import read_object
 from lowerbound.data.packed_files import is_packed
+from lowerbound.data.raw_array import RawArray
 from lowerbound.data.reading import limit_from_setting, printable
 from lowerbound.data.remote import Location, is_remote
 from lowerbound.data.remote_copies import copied

@@ -5,9 +5,10 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from lowerbound.data.examples import Collection, Examples, RawArray
+from lowerbound.data.examples import Collection, Examples
 from lowerbound.data.packed_data import packed_examples
 from lowerbound.data.packed_files import read_manifest
+from lowerbound.data.raw_array import RawArray
 from lowerbound.data.reading import Limit, refuse_mismatch
 from lowerbound.data.remote import Location
 from lowerbound.foundation.schema import Column, Schema

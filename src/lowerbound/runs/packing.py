@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 from lowerbound.data.array_schema import rows_of_array
-from lowerbound.data.examples import RawArray
 from lowerbound.data.files import TABLES, ReadingOptions, check_settings, options_for_schema, to_collection
 from lowerbound.data.objects import read_object
 from lowerbound.data.packed_files import Manifest, is_packed
@@ -18,6 +17,7 @@ from lowerbound.data.packing_input import (
     input_of_rows,
     input_of_splits,
 )
+from lowerbound.data.raw_array import RawArray
 from lowerbound.data.reading import format_bytes, printable
 from lowerbound.data.remote import Location, is_remote
 from lowerbound.data.remote_copies import copied

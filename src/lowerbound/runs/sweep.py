@@ -33,7 +33,8 @@ from lowerbound.foundation.errors import (
 )
 from lowerbound.foundation.folder_lock import LOCK, locked_folder
 from lowerbound.foundation.run_identity import is_run
-from lowerbound.foundation.storage import check_is_no_dangling_link, check_is_utf8, temporary_folder
+from lowerbound.foundation.storage import check_is_no_dangling_link, temporary_folder
+from lowerbound.foundation.tensor_files import check_is_utf8
 from lowerbound.foundation.text import pluralise
 from lowerbound.reporting.number_format import format_duration
 from lowerbound.reporting.sweep_page import write_sweep

@@ -20,9 +20,10 @@ from torch import Tensor, nn
 
 from lowerbound.data.batches import Batches
 from lowerbound.data.column_writers import Columns, drawn_columns, named_columns
-from lowerbound.data.examples import Collection, RawArray
+from lowerbound.data.examples import Collection
 from lowerbound.data.files import ReadingOptions, to_collection
 from lowerbound.data.objects import read_object
+from lowerbound.data.raw_array import RawArray
 from lowerbound.data.reading import format_shape
 from lowerbound.data.sources import Splits
 from lowerbound.data.tables import RawTable

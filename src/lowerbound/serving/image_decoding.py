@@ -17,8 +17,8 @@ from queue import SimpleQueue
 from threading import Event, Timer
 from typing import Any, TypeVar
 
-from lowerbound.data.examples import RawArray
 from lowerbound.data.images import ImageOptions
+from lowerbound.data.raw_array import RawArray
 from lowerbound.data.reading import PIXEL_BYTES, Limit
 from lowerbound.foundation.errors import DataError
 from lowerbound.serving.image_process import READY, DecodingJob, job_header, raw_of, write

@@ -13,8 +13,8 @@ from typing import IO, Any
 
 import numpy as np
 
-from lowerbound.data.examples import RawArray
 from lowerbound.data.images import ImageOptions, read_image_bytes
+from lowerbound.data.raw_array import RawArray
 from lowerbound.data.reading import Limit
 from lowerbound.foundation.errors import DataError, TooLarge
 

@@ -16,8 +16,8 @@ from lowerbound.foundation.errors import RunError, UsageError
 from lowerbound.foundation.run_identity import MODEL, RunPath, check_mark, is_run, mark_of, not_a_run, path_of
 from lowerbound.foundation.schema import Column, Schema, check_schema
 from lowerbound.foundation.seeding import generator
-from lowerbound.foundation.storage import load_tensors, save_tensors, stated_checksum
 from lowerbound.foundation.strict import parsed
+from lowerbound.foundation.tensor_files import load_tensors, save_tensors, stated_checksum
 from lowerbound.foundation.text import shortened
 from lowerbound.models.config import ModelConfig
 from lowerbound.models.construction import (

@@ -11,7 +11,7 @@ import torch
 
 from lowerbound.data.array_examples import conform_array
 from lowerbound.data.batches import scaled
-from lowerbound.data.examples import RawArray
+from lowerbound.data.raw_array import RawArray
 from lowerbound.foundation.schema import Column, Schema, Support
 from lowerbound.foundation.seeding import generator
 from lowerbound.models.config import ModelConfig

@@ -64,7 +64,7 @@ def test_an_example_on_the_sphere_has_a_direction_and_a_concentration_and_draws_
 def test_a_point_that_is_not_on_the_sphere_is_refused(client):
     assert found(client.get("/decode?model=on-sphere&z=0.6,0,-0.8"))["examples"]
     reason = refused(client.get("/decode?model=on-sphere&z=0.6,0,-0.8&z=1,1,0"), 400)
-    assert reason == "z: code 1 has length 1.414; codes on the sphere have length 1."
+    assert reason.startswith("z: code 1 has length 1.414; codes on the sphere have length 1")
 
 
 def test_a_draw_is_given_where_it_is_asked_for_with_its_seed(client):

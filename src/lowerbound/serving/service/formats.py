@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from lowerbound.data.column_writers import named_columns, records
-from lowerbound.data.examples import RawArray
+from lowerbound.data.raw_array import RawArray
 from lowerbound.data.tables import RawTable, table_from_columns
 from lowerbound.foundation.errors import DataError, TooLarge
 from lowerbound.foundation.schema import Column

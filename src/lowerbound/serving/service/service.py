@@ -9,8 +9,8 @@ from typing import ParamSpec, TypeVar
 
 from starlette.requests import ClientDisconnect, Request
 
-from lowerbound.data.examples import RawArray
 from lowerbound.data.images import ImageOptions
+from lowerbound.data.raw_array import RawArray
 from lowerbound.foundation.errors import UnknownName
 from lowerbound.serving.http.errors import RequestError
 from lowerbound.serving.image_decoding import Decoders

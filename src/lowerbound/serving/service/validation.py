@@ -14,8 +14,9 @@ from typing import Any
 import numpy as np
 import torch
 
-from lowerbound.data.examples import Collection, Examples, RawArray, to_model_scale
+from lowerbound.data.examples import Collection, Examples, to_model_scale
 from lowerbound.data.files import ReadingOptions, to_collection
+from lowerbound.data.raw_array import RawArray
 from lowerbound.data.tables import RawTable
 from lowerbound.foundation.errors import DataError
 from lowerbound.foundation.schema import UNSCALED, Range, Schema, Support
