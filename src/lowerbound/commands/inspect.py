@@ -73,7 +73,7 @@ def inspect(
         return
     of_files = {"size": size, "resize": resize, "labels": labels, "skip_broken": skip_broken, "max_gib": max_gib}
     given = given_settings(settings, data, data_dir=data_dir, **of_files)
-    found = inspect(resolve("", given).data, out or Path("inspected.png"))
+    found = inspect(resolve("", given).data, out or Path("inspected.png"), given)
     if as_json:
         print_json(asdict(found))
     else:
