@@ -23,6 +23,8 @@ from lowerbound.commands.options import (
     app,
     print_json,
 )
+from lowerbound.commands.printed_anomalies import print_anomalies, print_scored_shards
+from lowerbound.commands.printed_scores import print_scores
 from lowerbound.commands.progress import StageDisplay
 from lowerbound.commands.ranks import join_ranks
 from lowerbound.foundation.text import pluralise
@@ -74,7 +76,7 @@ def reconstruct(
     if as_json:
         print_json({**asdict(found), "path": str(found.path)})
     else:
-        console.print_scores(found.scores)
+        print_scores(found.scores)
         console.print_written(found.path, found.skipped, found.notes)
 
 
@@ -144,13 +146,13 @@ def score(
     if shards is not None:
         with StageDisplay() as display:
             written = anomaly.score_shards(run_path, inputs or [], shards, **settings, progress=display.show)
-        print_json(anomaly.shards_as_json(written)) if as_json else console.print_scored_shards(written)
+        print_json(anomaly.shards_as_json(written)) if as_json else print_scored_shards(written)
         return
     scored = anomaly.score(run_path, inputs or [], **settings)
     if as_json:
         print_json(anomaly.as_json(scored))
     else:
-        console.print_anomalies(scored)
+        print_anomalies(scored)
 
 
 @app.command(rich_help_panel=USE, epilog="Example: lowerbound impute runs/passengers passengers.csv --out filled.csv")
