@@ -46,7 +46,9 @@ q = model.encode(image)
 z = q.sample(torch.Generator().manual_seed(0), 1)[0]  # one draw
 p = model.decode(z)
 print("prior       ", model.vae.prior())
-print("posterior   ", type(q).__name__, "with mean", q.mean.numpy().round(2), "and variance", q.variance.numpy().round(3))
+print(
+    "posterior   ", type(q).__name__, "with mean", q.mean.numpy().round(2), "and variance", q.variance.numpy().round(3)
+)
 print("likelihood  ", "log p(x|z) =", p.log_prob(torch.from_numpy(image)).numpy().round(2), "nats")
 
 # %% [markdown]

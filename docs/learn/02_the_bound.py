@@ -39,7 +39,9 @@ grid = torch.cartesian_prod(axis, axis)
 log_likelihood = torch.cat([model.decode(part).log_prob(x) for part in grid.split(4000)])
 log_joint = log_likelihood + model.vae.prior().log_prob(grid)  # log p(x, z) = log p(x|z) + log p(z)
 log_evidence = float(log_joint.double().logsumexp(0)) + 2 * math.log(spacing)
-print(f"log p(x) = {log_evidence:.3f} on a grid of {len(grid):,} points; the library's quadrature: {terms.log_evidence[number]:.3f}")
+print(
+    f"log p(x) = {log_evidence:.3f} on a grid of {len(grid):,} points; the library's quadrature: {terms.log_evidence[number]:.3f}"
+)
 
 # %% [markdown]
 # So for every z we know the true posterior, log p(z|x) = log p(x, z) − log p(x). Next to it, the encoder's approximation:
@@ -48,14 +50,18 @@ print(f"log p(x) = {log_evidence:.3f} on a grid of {len(grid):,} points; the lib
 q = model.encode(images[number : number + 1])
 posterior = (log_joint - log_evidence).exp().reshape(401, 401)
 approximation = q.log_prob(grid).exp().reshape(401, 401)
-print(f"both integrate to one: {float(posterior.sum()) * spacing**2:.4f} and {float(approximation.sum()) * spacing**2:.4f}")
+print(
+    f"both integrate to one: {float(posterior.sum()) * spacing**2:.4f} and {float(approximation.sum()) * spacing**2:.4f}"
+)
 
 figure, axes = plt.subplots(figsize=(4, 4))
 axes.contourf(axis, axis, posterior.T, levels=8, cmap="Blues")
 axes.contour(axis, axis, approximation.T, levels=4, colors="C1")
 reach = 4 * q.standard_deviation[0]
 axes.set(xlabel="$z_1$", ylabel="$z_2$", title="p(z|x) in blue, q(z|x) in orange")
-axes.set(xlim=(q.mean[0, 0] - reach[0], q.mean[0, 0] + reach[0]), ylim=(q.mean[0, 1] - reach[1], q.mean[0, 1] + reach[1]))
+axes.set(
+    xlim=(q.mean[0, 0] - reach[0], q.mean[0, 0] + reach[0]), ylim=(q.mean[0, 1] - reach[1], q.mean[0, 1] + reach[1])
+)
 plt.show()
 
 # %% [markdown]
@@ -78,8 +84,12 @@ log_q = q.log_prob(grid)
 kl = float((weight * (log_q - (log_joint - log_evidence))).sum())
 first_term = float((weight * (log_q - log_joint)).sum())
 print(f"KL(q || p(z|x)), by its definition:      {kl:.3f}")
-print(f"E_q[log q - log p(x, z)] + log p(x):     {first_term:.3f} + ({log_evidence:.3f}) = {first_term + log_evidence:.3f}")
-print(f"with the sign of the text:               {first_term:.3f} - ({log_evidence:.3f}) = {first_term - log_evidence:.3f}")
+print(
+    f"E_q[log q - log p(x, z)] + log p(x):     {first_term:.3f} + ({log_evidence:.3f}) = {first_term + log_evidence:.3f}"
+)
+print(
+    f"with the sign of the text:               {first_term:.3f} - ({log_evidence:.3f}) = {first_term - log_evidence:.3f}"
+)
 
 # %% [markdown]
 # log p(x) does not depend on q. So the q with the smallest divergence can be found without knowing log p(x) (equation 7): minimise the first term. This is what
@@ -126,11 +136,15 @@ print(f"rate in closed form {rate:.4f}, summed over the grid {on_grid:.4f}; with
 draws = q.sample(torch.Generator().manual_seed(0), 1000)
 log_p = model.decode(draws[:, 0]).log_prob(x)
 print("log p(x|z) of the first draws:", log_p[:5].numpy().round(2))
-print(f"distortion {-float(log_p.mean()):.2f} ± {float(log_p.std()) / 1000**0.5:.2f}, summed over the grid {-float((weight * log_likelihood).sum()):.2f}")
+print(
+    f"distortion {-float(log_p.mean()):.2f} ± {float(log_p.std()) / 1000**0.5:.2f}, summed over the grid {-float((weight * log_likelihood).sum()):.2f}"
+)
 
 pixels, probabilities = x.double() / splits.test.max_value, model.decode(draws[0]).mean.double() / splits.test.max_value
 cross_entropy = -(pixels * probabilities.log() + (1 - pixels) * (1 - probabilities).log())
-print(f"the first draw again, as {pixels.numel()} × the mean cross-entropy: {-pixels.numel() * float(cross_entropy.mean()):.2f}")
+print(
+    f"the first draw again, as {pixels.numel()} × the mean cross-entropy: {-pixels.numel() * float(cross_entropy.mean()):.2f}"
+)
 
 # %% [markdown]
 # Everything together, for this image and as a mean over a hundred of them:

@@ -28,7 +28,14 @@ mu, sigma = q.mean[0], q.standard_deviation[0]
 
 # %%
 log_variance = q.log_variance[0]
-print("log σ²", log_variance.numpy().round(3), " exp(½ log σ²)", (0.5 * log_variance).exp().numpy().round(3), " σ", sigma.numpy().round(3))
+print(
+    "log σ²",
+    log_variance.numpy().round(3),
+    " exp(½ log σ²)",
+    (0.5 * log_variance).exp().numpy().round(3),
+    " σ",
+    sigma.numpy().round(3),
+)
 
 epsilons = torch.tensor([[0, 0], [1, 0], [-1, 0], [0, 1], [0, -1], [2, 0], [0, 2], [2, 2.0]])
 codes = mu + sigma * epsilons
@@ -84,7 +91,9 @@ def without(number):
 
 pathwise, score = with_the_trick(2000)[:, 0], without(2000)[:, 0]
 for name, values in {"with the trick": pathwise, "score function": score}.items():
-    print(f"{name:16} mean {float(values.mean()):8.3f} ± {float(values.std()) / 2000**0.5:.3f}, variance of one draw {float(values.var()):.1f}")
+    print(
+        f"{name:16} mean {float(values.mean()):8.3f} ± {float(values.std()) / 2000**0.5:.3f}, variance of one draw {float(values.var()):.1f}"
+    )
 
 plt.figure(figsize=(6, 2.2))
 reach = float(score.abs().quantile(0.99))

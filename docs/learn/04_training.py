@@ -43,7 +43,9 @@ plt.show()
 
 # %%
 config = lb.TrainingConfig(num_epochs=30, batch_size=128, learning_rate=2e-3)
-fresh = lb.build_model(lb.ModelConfig(hidden=(512,), latent_dim=2), splits.train.event_shape, torch.Generator().manual_seed(0))
+fresh = lb.build_model(
+    lb.ModelConfig(hidden=(512,), latent_dim=2), splits.train.event_shape, torch.Generator().manual_seed(0)
+)
 images, labels = splits.test.values[:300], splits.test.labels[:300]
 x = torch.from_numpy(images).permute(0, 3, 1, 2) / splits.test.max_value
 
@@ -52,7 +54,9 @@ for record in lb.training_steps(fresh, splits, lb.Objective(), config):
     if record.validation is not None and record.epoch in shown:
         with torch.no_grad():
             kept[record.epoch] = fresh.encode(x).mean.numpy()
-        print(f"epoch {record.epoch:3}: validation ELBO {record.validation.elbo:7.2f} = -({record.validation.distortion:.2f} + {record.validation.rate:.2f})")
+        print(
+            f"epoch {record.epoch:3}: validation ELBO {record.validation.elbo:7.2f} = -({record.validation.distortion:.2f} + {record.validation.rate:.2f})"
+        )
 
 figure, panels = plt.subplots(1, 4, figsize=(9, 2.5), sharex=True, sharey=True)
 for panel, (epoch, codes) in zip(panels, kept.items(), strict=True):
@@ -78,7 +82,9 @@ for name in ("elbo", "rate", "distortion", "z-free-distortion"):
 
 # %%
 for finding in lb.diagnose(collapsed):
-    print(f"- {finding.name}: {finding.sentence}\n    measured {finding.number:.3g} {finding.unit}, threshold {finding.threshold:g}\n    {finding.remedy}")
+    print(
+        f"- {finding.name}: {finding.sentence}\n    measured {finding.number:.3g} {finding.unit}, threshold {finding.threshold:g}\n    {finding.remedy}"
+    )
 print("the healthy run:", [finding.name for finding in lb.diagnose(run)] or "no problems found")
 
 # %% [markdown]

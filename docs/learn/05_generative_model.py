@@ -47,6 +47,7 @@ plt.show()
 # is even, from −2 to 2 and from −1 to 3, which is where its codes happened to lie. A grid on the quantiles of the prior, (i − ½)/n for i = 1 … n, gives every
 # tile the same probability, and needs no look at the codes:
 
+
 # %%
 def manifold(size):
     quantiles = torch.distributions.Normal(0, 1).icdf((torch.arange(size) + 0.5) / size)
@@ -88,7 +89,9 @@ figure, panels = plt.subplots(2, 1, figsize=(8, 1.8))
 for panel, chosen, title in ((panels[0], order[:20], "in holes"), (panels[1], order[-20:], "where there are codes")):
     panel.imshow(tiles(pictures[chosen], 20), cmap="gray")
     panel.set(xticks=[], yticks=[])
-    panel.set_title(f"{title}: log q(z) − log p(z) from {surplus[chosen].min():.1f} to {surplus[chosen].max():.1f}", size=9)
+    panel.set_title(
+        f"{title}: log q(z) − log p(z) from {surplus[chosen].min():.1f} to {surplus[chosen].max():.1f}", size=9
+    )
 figure.tight_layout()
 plt.show()
 

@@ -40,6 +40,7 @@ plt.show()
 # The plain autoencoder reconstructs better: it may put codes as far apart as it likes. Its codes follow no distribution, so there is nothing to draw from; with a standard
 # normal in place of one, most draws land where it never was trained.
 
+
 # %%
 def tiles(images, columns):
     rows = [np.concatenate(list(images[start : start + columns]), axis=1) for start in range(0, len(images), columns)]
@@ -57,7 +58,11 @@ for column, (name, model) in enumerate({"variational": vae, "plain": plain}.item
     ends = model.encode(test[[first, second]]).mean
     path = torch.stack([torch.lerp(ends[0], ends[1], share) for share in torch.linspace(0, 1, 16)])
     for panel, images, title in (
-        (panels[0, column], model.reconstruct(test[:16]), f"{name}: reconstructions, squared error {errors(model).mean():.4f} per pixel"),
+        (
+            panels[0, column],
+            model.reconstruct(test[:16]),
+            f"{name}: reconstructions, squared error {errors(model).mean():.4f} per pixel",
+        ),
         (panels[1, column], model.decode(noise).mean.numpy(), "decoded draws from N(0, I)"),
         (panels[2, column], model.decode(path).mean.numpy(), "from a 0 to a 1"),
     ):
@@ -82,13 +87,17 @@ betas = [point.values["objective.rate_weight"] for point in sweep.points]
 rates, distortions = ([point.score(name).value for point in sweep.points] for name in ("rate", "distortion"))
 elbos = [point.score("elbo").value for point in sweep.points]
 for beta, rate, distortion, elbo in zip(betas, rates, distortions, elbos, strict=True):
-    print(f"β = {beta:<4g} rate {rate:5.2f} nats = {rate / np.log(2):5.2f} bits, distortion {distortion:.2f}, ELBO {elbo:.2f}")
+    print(
+        f"β = {beta:<4g} rate {rate:5.2f} nats = {rate / np.log(2):5.2f} bits, distortion {distortion:.2f}, ELBO {elbo:.2f}"
+    )
 
 plt.figure(figsize=(4.5, 3.2))
 plt.plot(rates, distortions, "o-")
 for beta, rate, distortion in zip(betas, rates, distortions, strict=True):
     plt.annotate(f"β = {beta:g}", (rate, distortion), xytext=(5, 5), textcoords="offset points")
-plt.axhline(run.results.score("z-free-distortion").value, linestyle=":", color="grey", label="best decoder that ignores z")
+plt.axhline(
+    run.results.score("z-free-distortion").value, linestyle=":", color="grey", label="best decoder that ignores z"
+)
 plt.xlabel("rate (nats)")
 plt.ylabel("distortion (nats)")
 plt.legend()

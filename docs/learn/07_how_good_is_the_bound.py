@@ -17,8 +17,12 @@ run = lb.lesson_run()
 model, splits = run.model, run.splits()
 images = splits.test.values[:100]
 terms = lb.bound_terms(model, images)
-print(f"mean of {len(images)} images: log p(x) {terms.log_evidence.mean():.3f}, ELBO {terms.elbo.mean():.3f}, gap {terms.kl_to_posterior.mean():.3f} nats")
-print(f"largest gap {terms.kl_to_posterior.max():.2f}; half of the images have less than {np.median(terms.kl_to_posterior):.3f}")
+print(
+    f"mean of {len(images)} images: log p(x) {terms.log_evidence.mean():.3f}, ELBO {terms.elbo.mean():.3f}, gap {terms.kl_to_posterior.mean():.3f} nats"
+)
+print(
+    f"largest gap {terms.kl_to_posterior.max():.2f}; half of the images have less than {np.median(terms.kl_to_posterior):.3f}"
+)
 
 # %% [markdown]
 # ## Importance weighting
@@ -40,7 +44,9 @@ with torch.no_grad():
 ks = [1, 2, 5, 10, 50, 200, 1000]
 bounds = [(log_weight[: 1000 // k * k].unflatten(0, (-1, k)).logsumexp(1) - math.log(k)).mean(0) for k in ks]
 for k, bound in zip(ks, bounds, strict=True):
-    print(f"L_{k:<5} {float(bound.mean()):8.3f}   {terms.log_evidence.mean() - float(bound.mean()):.3f} nats below log p(x)")
+    print(
+        f"L_{k:<5} {float(bound.mean()):8.3f}   {terms.log_evidence.mean() - float(bound.mean()):.3f} nats below log p(x)"
+    )
 
 plt.figure(figsize=(5, 2.8))
 plt.semilogx(ks, [float(bound.mean()) for bound in bounds], "o-", label="importance-weighted bound")
@@ -56,8 +62,12 @@ plt.show()
 # %%
 worst = int(terms.kl_to_posterior.argmax())
 size = (2 * log_weight.logsumexp(0) - (2 * log_weight).logsumexp(0)).exp()
-print(f"effective sample size of 1,000 draws: median {float(size.median()):.0f}; image {worst}, which has the largest gap: {float(size[worst]):.0f}")
-print(f"that image: log p(x) {terms.log_evidence[worst]:.2f}, ELBO {terms.elbo[worst]:.2f}, L_1000 {float(bounds[-1][worst]):.2f}")
+print(
+    f"effective sample size of 1,000 draws: median {float(size.median()):.0f}; image {worst}, which has the largest gap: {float(size[worst]):.0f}"
+)
+print(
+    f"that image: log p(x) {terms.log_evidence[worst]:.2f}, ELBO {terms.elbo[worst]:.2f}, L_1000 {float(bounds[-1][worst]):.2f}"
+)
 
 # %% [markdown]
 # ## Whose fault is the gap?

@@ -27,7 +27,9 @@ for label in ("crosses", "discs"):
     folder.mkdir(parents=True, exist_ok=True)
     for number in range(200):
         rows, columns = np.mgrid[:16, :16] - noise.integers(5, 11, (2, 1, 1))
-        shape = (abs(rows) < 2) | (abs(columns) < 2) if label == "crosses" else rows**2 + columns**2 < noise.integers(9, 30)
+        shape = (
+            (abs(rows) < 2) | (abs(columns) < 2) if label == "crosses" else rows**2 + columns**2 < noise.integers(9, 30)
+        )
         Image.fromarray((shape * noise.integers(120, 256)).astype(np.uint8)).save(folder / f"{number:03}.png")
 
 short = {"training": {"min_steps": 1000}}  # less than would be chosen, to save time
@@ -61,7 +63,10 @@ for name in ("elbo", "rate", "distortion"):
 # %%
 wine = load_wine()
 names = [*wine.feature_names, "cultivar"]
-cells = [[f"{value:g}" for value in row] + [wine.target_names[kind]] for row, kind in zip(wine.data, wine.target, strict=True)]
+cells = [
+    [f"{value:g}" for value in row] + [wine.target_names[kind]]
+    for row, kind in zip(wine.data, wine.target, strict=True)
+]
 complete = [list(row) for row in cells]
 erased = [(row, column) for row in range(len(cells)) for column in range(13) if noise.random() < 0.1]
 for row, column in erased:
@@ -83,7 +88,9 @@ scale, centre = wine.data.std(0), np.array([[float(cell or "nan") for cell in ro
 centre = np.nanmean(centre, axis=0)
 imputed = np.array([(float(rows[r][c]) - wine.data[r, c]) / scale[c] for r, c in erased])
 by_mean = np.array([(centre[c] - wine.data[r, c]) / scale[c] for r, c in erased])
-print(f"{len(erased)} cells; root mean squared error {np.sqrt((imputed**2).mean()):.2f} by the model, {np.sqrt((by_mean**2).mean()):.2f} by the column's mean")
+print(
+    f"{len(erased)} cells; root mean squared error {np.sqrt((imputed**2).mean()):.2f} by the model, {np.sqrt((by_mean**2).mean()):.2f} by the column's mean"
+)
 print(Path(filled.fills_path).read_text().splitlines()[0])
 print(*Path(filled.fills_path).read_text().splitlines()[1:4], sep="\n")
 

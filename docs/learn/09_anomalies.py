@@ -73,7 +73,9 @@ for name, images in strange.items():
 
 # %%
 threshold = model.calibration().thresholds(0.05)["complexity-residual"].value
-print(f"threshold {threshold:.2f} nats: {(scores[~is_new] > threshold).mean():.1%} of usual test images are above it, {(scores[is_new] > threshold).mean():.1%} of digit {HIDDEN}")
+print(
+    f"threshold {threshold:.2f} nats: {(scores[~is_new] > threshold).mean():.1%} of usual test images are above it, {(scores[is_new] > threshold).mean():.1%} of digit {HIDDEN}"
+)
 
 order = np.argsort(-scores)[:20]
 plt.figure(figsize=(8, 1))

@@ -33,7 +33,9 @@ print(*sorted(path.name for path in run.path.iterdir()), sep="\n")
 
 # %%
 server = subprocess.Popen(
-    [sys.executable, "-m", "lowerbound", "serve", f"digits={run.path}", "--port", "0"], stdout=subprocess.PIPE, text=True
+    [sys.executable, "-m", "lowerbound", "serve", f"digits={run.path}", "--port", "0"],
+    stdout=subprocess.PIPE,
+    text=True,
 )
 address = server.stdout.readline().split()[0]
 print(address)
@@ -63,7 +65,10 @@ x = (splits.test.values[:4].transpose(0, 3, 1, 2) / splits.test.max_value).astyp
 body = {"inputs": [{"name": "x", "shape": list(x.shape), "datatype": "FP32", "data": x.ravel().tolist()}]}
 answer = json.loads(ask("/v2/models/digits.encode/infer", json.dumps(body).encode()))
 means = next(np.reshape(one["data"], one["shape"]) for one in answer["outputs"] if one["name"] == "mean")
-print("largest difference from the model in this process:", abs(means - model.encode(splits.test.values[:4]).mean.numpy()).max())
+print(
+    "largest difference from the model in this process:",
+    abs(means - model.encode(splits.test.values[:4]).mean.numpy()).max(),
+)
 
 begin = time.perf_counter()
 for _ in range(50):
@@ -83,7 +88,10 @@ print("ended with status", server.wait())
 # %%
 exported = lb.export(run, "onnx", "runs/learn-onnx")
 for part in exported.files:
-    print(part.path.name, f"{part.path.stat().st_size / 1024:.0f} KiB, largest deviation from PyTorch {part.parity.deviation:.1e}")
+    print(
+        part.path.name,
+        f"{part.path.stat().st_size / 1024:.0f} KiB, largest deviation from PyTorch {part.parity.deviation:.1e}",
+    )
 
 import onnxruntime  # noqa: E402
 
