@@ -8,6 +8,7 @@ import json
 import os
 import re
 import shlex
+import signal
 import subprocess
 import sys
 import time
@@ -73,10 +74,15 @@ def _program(codes: list[str]) -> str:
 
 def _run(command: list[str], working: Path) -> str:
     environment = os.environ | {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}", "MPLBACKEND": "agg"}
+    # A session of its own, so that programs that a block has started end with it.
+    process = subprocess.Popen(
+        command, cwd=working, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+        start_new_session=True,
+    )  # fmt: skip
     try:
-        finished = subprocess.run(
-            command, cwd=working, env=environment, capture_output=True, text=True, timeout=TIMEOUT, check=False
-        )
+        printed, _ = process.communicate(timeout=TIMEOUT)
     except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.communicate()
         return f"not finished after {TIMEOUT} s: {shlex.join(command)[:200]}"
-    return "" if finished.returncode == 0 else (finished.stderr or finished.stdout).strip()[-2000:]
+    return "" if process.returncode == 0 else printed.strip()[-2000:]

@@ -12,7 +12,7 @@ import jupytext
 from nbclient import NotebookClient
 from nbformat import NotebookNode
 
-TIMEOUT = 300  # seconds for a cell
+TIMEOUT = 1200  # seconds for a cell, on a busy machine
 LONGEST = 45  # seconds that a lesson may take on an idle machine
 
 BANNER = (
