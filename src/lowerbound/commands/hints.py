@@ -18,6 +18,7 @@ HINTS = {
     "occupied": "Options: --out DIR, or --resume {path}",
     "out": "Option: --out.",
     "over": "Option: --over SECTION.KEY=VALUE,VALUE,...",
+    "page": "Option: --page FILE.html.",
     "port": "Option: --port PORT.",
     "ranks": "To continue from the newest checkpoint: torchrun --max-restarts N, or lowerbound train --resume DIR.",
     "resume": "Continue with: lowerbound train --resume {path}",

@@ -5,28 +5,28 @@ from typing import TYPE_CHECKING
 from lowerbound.commands.console import MOST_SHOWN, out, print_notes, print_skipped, print_table
 
 if TYPE_CHECKING:
-    from lowerbound.inference.anomaly import Scored, ScoredShards
+    from lowerbound.inference.anomaly import ScoredShards
+    from lowerbound.inference.scored import Scored
 
 
 def print_anomalies(scored: "Scored") -> None:
     """Print the most anomalous examples, and how many exceed the threshold."""
     print_notes(scored.notes)
     print_skipped(scored.skipped)
+    from lowerbound.inference.scored import verdict_in_words
+
     judged = scored.judged
-    order = sorted(range(len(scored.ids)), key=lambda index: _rank(scored, index))
     rows = [
-        (scored.ids[index], *(_number(values[index]) for values in judged.scores.values()), _flag(scored, index))
-        for index in order[:MOST_SHOWN]
+        (
+            scored.ids[index],
+            _number(judged.scores[judged.by][index]),
+            _flag(scored, index),
+            scored.explained[index].text if index in scored.explained else "",
+        )
+        for index in scored.order[:MOST_SHOWN]
     ]
-    print_table(("example", *judged.scores, ""), rows, right=range(1, 1 + len(judged.scores)))
-    num_scored = len(scored.ids) - scored.num_unscored
-    unscored = _about_unscored(scored)
-    out.print(
-        f"{int(judged.is_anomalous.sum()):,} of {num_scored:,} are anomalous: {judged.by} above "
-        f"{judged.threshold.value:.2f}, the threshold for a false-alarm rate of {judged.threshold.rate:.3g}, estimated "
-        f"from {judged.threshold.num_examples:,} held-out examples.{unscored}",
-        markup=False,
-    )
+    print_table(("example", judged.by, "", "nats above the held-out mean"), rows, right=(1,))
+    out.print(f"{verdict_in_words(scored)}{_about_unscored(scored)}", markup=False)
 
 
 def print_scored_shards(scored: "ScoredShards") -> None:
@@ -48,12 +48,6 @@ def _about_unscored(scored: "Scored") -> str:
         return ""
     more = ", ..." if len(names) > MOST_SHOWN else ""
     return f" {len(names):,} without a score: {', '.join(names[:MOST_SHOWN])}{more}."
-
-
-def _rank(scored: "Scored", index: int) -> float:
-    """Sorts the most anomalous examples first, and those without a score last."""
-    value = float(scored.judged.scores[scored.judged.by][index])
-    return -value if value == value else float("inf")
 
 
 def _number(value: float) -> str:

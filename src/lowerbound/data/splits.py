@@ -92,6 +92,7 @@ class Splits:
     notes: tuple[str, ...] = ()  # preprocessing that was applied
     resized_to: tuple[int, int] | None = None  # width and height that some images were resized to
     schema: Schema | None = None  # None for splits constructed by hand
+    test_ids: tuple[str, ...] = ()  # names of the test examples, such as files or row numbers; empty if unknown
 
 
 @dataclass(frozen=True, eq=False)
@@ -105,6 +106,7 @@ class Pool:
     collection: Collection
     read_from: str
     has_own_validation: bool = False  # the held-out examples are a predefined split
+    test_ids: tuple[str, ...] = ()
 
 
 def check_config(config: DataConfig) -> None:
@@ -150,6 +152,7 @@ def split_pool(pool: Pool, name: str, source: str, config: DataConfig) -> Splits
         source=source,
         binarisation=binarisation_in_words(config),
         checksum=checksum((train, validation, test)),
+        test_ids=pool.test_ids,
     )
 
 
@@ -213,7 +216,15 @@ def pool_with_default_splits(place: str, collection: Collection, split_seed: int
         collection,
         place,
         has_own_validation=own.num_validation > 0,
+        test_ids=_ids(collection, divided.test),
     )
+
+
+def _ids(collection: Collection, chosen: Int64[np.ndarray, " index"]) -> tuple[str, ...]:
+    """The names of some examples, or the numbers of rows in their table; empty for examples without either."""
+    if collection.ids:
+        return tuple(collection.ids[index] for index in chosen)
+    return tuple(map(str, chosen)) if collection.examples.layout == "table" else ()
 
 
 @dataclass(frozen=True)
