@@ -19,8 +19,12 @@ if TYPE_CHECKING:
     from lowerbound.data.sources import load as load_data
     from lowerbound.evaluation.config import EvaluationConfig
     from lowerbound.evaluation.results import Results, Score
+    from lowerbound.inference.anomaly import score
+    from lowerbound.inference.bound import bound_terms
     from lowerbound.inference.comparing import compare
     from lowerbound.inference.gradients import gradients
+    from lowerbound.inference.imputation import impute
+    from lowerbound.inference.learning import learn, lesson_run
     from lowerbound.inference.tasks import evaluate
     from lowerbound.models.config import ModelConfig
     from lowerbound.models.construction import build_model
@@ -38,11 +42,13 @@ if TYPE_CHECKING:
     from lowerbound.runs.finished_run import Run, load_run
     from lowerbound.runs.packing import pack
     from lowerbound.runs.prior_fitting import fit_prior
+    from lowerbound.runs.reevaluation import diagnose_run as diagnose
     from lowerbound.runs.resuming import resume
-    from lowerbound.runs.run import train
+    from lowerbound.runs.run import Callbacks, train
     from lowerbound.runs.sweep import sweep
     from lowerbound.runs.trained_model import TrainedModel, load, save
     from lowerbound.serving.explorer.showing import explore
+    from lowerbound.serving.portable.export import export
     from lowerbound.training.config import TrainingConfig
     from lowerbound.training.loop import fit, training_steps
 
@@ -50,6 +56,7 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "VAE": "lowerbound.models.vae:VAE",
+    "Callbacks": "lowerbound.runs.run:Callbacks",
     "DataConfig": "lowerbound.data.sources:DataConfig",
     "EvaluationConfig": "lowerbound.evaluation.config:EvaluationConfig",
     "Experiment": "lowerbound.runs.experiment:Experiment",
@@ -61,13 +68,19 @@ _HOMES = {
     "Splits": "lowerbound.data.sources:Splits",
     "TrainedModel": "lowerbound.runs.trained_model:TrainedModel",
     "TrainingConfig": "lowerbound.training.config:TrainingConfig",
+    "bound_terms": "lowerbound.inference.bound:bound_terms",
     "build_model": "lowerbound.models.construction:build_model",
     "compare": "lowerbound.inference.comparing:compare",
+    "diagnose": "lowerbound.runs.reevaluation:diagnose_run",
     "evaluate": "lowerbound.inference.tasks:evaluate",
     "explore": "lowerbound.serving.explorer.showing:explore",
+    "export": "lowerbound.serving.portable.export:export",
     "fit": "lowerbound.training.loop:fit",
     "fit_prior": "lowerbound.runs.prior_fitting:fit_prior",
     "gradients": "lowerbound.inference.gradients:gradients",
+    "impute": "lowerbound.inference.imputation:impute",
+    "learn": "lowerbound.inference.learning:learn",
+    "lesson_run": "lowerbound.inference.learning:lesson_run",
     "likelihoods": "lowerbound.probability.likelihoods:LIKELIHOODS",
     "load": "lowerbound.runs.trained_model:load",
     "load_run": "lowerbound.runs.finished_run:load_run",
@@ -82,6 +95,7 @@ _HOMES = {
     "register_prior": "lowerbound.probability.priors:register_prior",
     "resume": "lowerbound.runs.resuming:resume",
     "save": "lowerbound.runs.trained_model:save",
+    "score": "lowerbound.inference.anomaly:score",
     "split_array": "lowerbound.data.sources:split_array",
     "sweep": "lowerbound.runs.sweep:sweep",
     "train": "lowerbound.runs.run:train",
@@ -90,6 +104,7 @@ _HOMES = {
 
 __all__ = [
     "VAE",
+    "Callbacks",
     "DataConfig",
     "EvaluationConfig",
     "Experiment",
@@ -101,13 +116,19 @@ __all__ = [
     "Splits",
     "TrainedModel",
     "TrainingConfig",
+    "bound_terms",
     "build_model",
     "compare",
+    "diagnose",
     "evaluate",
     "explore",
+    "export",
     "fit",
     "fit_prior",
     "gradients",
+    "impute",
+    "learn",
+    "lesson_run",
     "likelihoods",
     "load",
     "load_data",
@@ -122,6 +143,7 @@ __all__ = [
     "register_prior",
     "resume",
     "save",
+    "score",
     "split_array",
     "sweep",
     "train",

@@ -16,7 +16,7 @@ from lowerbound.evaluation.disentanglement import ABOUT
 from lowerbound.evaluation.results import Results, Score
 from lowerbound.foundation import html_view
 from lowerbound.foundation.errors import UsageError
-from lowerbound.foundation.number_format import format_estimate
+from lowerbound.foundation.number_format import format_difference
 from lowerbound.foundation.numerics import Estimate, mean_and_standard_error
 from lowerbound.foundation.text import pluralise
 
@@ -78,8 +78,7 @@ class ComparisonRow:
     @property
     def difference_text(self) -> str:
         """The difference ± its standard error; empty without one."""
-        found = self.difference
-        return "" if found is None else format_estimate(found.value, found.standard_error, self.score.unit)
+        return "" if self.difference is None else format_difference(self.difference, self.score.unit)
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,6 @@ from pathlib import Path
 
 from lowerbound.evaluation.results import Score
 from lowerbound.evaluation.sweep_results import EVIDENCE, SweepResults
-from lowerbound.foundation.number_format import format_estimate
 from lowerbound.foundation.storage import write_text
 from lowerbound.foundation.text import pluralise
 from lowerbound.foundation.text_files import write_json
@@ -114,7 +113,7 @@ def _rows(results: SweepResults, page: Path) -> Iterator[_Row]:
 
 
 def _cell(score: Score | None) -> str:
-    return "–" if score is None else format_estimate(score.value, score.standard_error, score.unit)
+    return "–" if score is None else score.text
 
 
 def _text(value: object) -> str:

@@ -308,7 +308,7 @@ def _fitted_prior(source: str | None) -> str:
 
 
 def _stated(score: Score) -> str:
-    return f"{format_estimate(score.value, score.standard_error, score.unit)} {score.unit}"
+    return f"{score.text} {score.unit}"
 
 
 def _examples(score: Score) -> str:

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import lowerbound
+from lowerbound.data.sources import Splits
 from lowerbound.evaluation.results import Results, read_results
 from lowerbound.foundation.errors import RunError
 from lowerbound.foundation.run_identity import RunPath, path_of, read_config
@@ -13,6 +14,7 @@ from lowerbound.reporting.pages import REPORT
 from lowerbound.reporting.run_view import run_view
 from lowerbound.runs.free_directory import check_is_free
 from lowerbound.runs.pretrained import save_pretrained
+from lowerbound.runs.run_data import own_splits
 from lowerbound.runs.trained_model import TrainedModel, load
 
 
@@ -30,6 +32,10 @@ class Run:
         check_is_free(path)
         copy_folder(self.path, path)
         return replace(self, path=path, model=replace(self.model, path=path))
+
+    def splits(self, *, data: str = "", data_dir: str = "") -> Splits:
+        """The data that the run was trained on, read again and verified by checksum; `data` is their new path."""
+        return own_splits(self.path, data=data, data_dir=data_dir)
 
     def save_pretrained(self, out: str | Path) -> Path:
         """Write the model in Hugging Face's layout, with a model card; see `lowerbound.runs.pretrained`."""

@@ -11,6 +11,7 @@ from lowerbound.evaluation.comparison import compare
 from lowerbound.evaluation.quick_evaluation import evaluate_quick
 from lowerbound.evaluation.results import Results, read_results
 from lowerbound.foundation.errors import ConfigError, LowerboundError, UnknownName
+from lowerbound.foundation.number_format import format_difference
 from lowerbound.foundation.run_identity import CONFIG, MODEL, RunPath, path_of, run_id, sealed
 from lowerbound.foundation.seeding import generator
 from lowerbound.foundation.storage import copy_folder, temporary_folder
@@ -164,4 +165,4 @@ def _gain(old: Path, results: Results) -> str:
         return f"not compared with {old.name}: {error}"
     if rate is None or (change := rate.rows[1].difference) is None:
         return f"not compared with {old.name}, whose results have no rate of each example; evaluate it again"
-    return f"rate: {change.value:+.3f} ± {change.standard_error:.3f} nats from {old.name}, paired by test example"
+    return f"rate: {format_difference(change)} nats from {old.name}, paired by test example"

@@ -9,7 +9,6 @@ import numpy as np
 from lowerbound.data.data_kinds import describe_shape
 from lowerbound.data.sources import SOURCES
 from lowerbound.evaluation.results import Results, Score, read_scores
-from lowerbound.foundation.number_format import format_estimate
 from lowerbound.foundation.schema import Schema
 from lowerbound.foundation.seeding import generator
 from lowerbound.models.construction import build_model
@@ -139,7 +138,7 @@ def _score(score: Score, results: Results) -> dict[str, str]:
         "name": score.name,
         "quantity": wording.score_title(score.name),
         "split": score.split,
-        "value": f"{format_estimate(score.value, score.standard_error, score.unit)} {score.unit}".strip(),
+        "value": f"{score.text} {score.unit}".strip(),
         "meaning": wording.in_data_terms(results, wording.score_description(score)),
     }
 
