@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from lowerbound.data.sources import load as load_data
     from lowerbound.evaluation.config import EvaluationConfig
     from lowerbound.evaluation.results import Results, Score
+    from lowerbound.inference.anomaly import score
     from lowerbound.inference.bound import bound_terms
     from lowerbound.inference.comparing import compare
     from lowerbound.inference.gradients import gradients
@@ -90,6 +91,7 @@ _HOMES = {
     "register_prior": "lowerbound.probability.priors:register_prior",
     "resume": "lowerbound.runs.resuming:resume",
     "save": "lowerbound.runs.trained_model:save",
+    "score": "lowerbound.inference.anomaly:score",
     "split_array": "lowerbound.data.sources:split_array",
     "sweep": "lowerbound.runs.sweep:sweep",
     "train": "lowerbound.runs.run:train",
@@ -135,6 +137,7 @@ __all__ = [
     "register_prior",
     "resume",
     "save",
+    "score",
     "split_array",
     "sweep",
     "train",
