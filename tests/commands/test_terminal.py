@@ -90,6 +90,7 @@ COMMANDS = {
     "data": [],
     "export": ["RUN", "--format", "torch", "--out", "OUT"],
     "explore": ["RUN", "--offline", "OUT.html"],
+    "learn": ["RUN", "--no-browser", "--out", "OUT.html"],
     "serve": ["RUN"],
 }
 
