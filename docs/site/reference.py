@@ -17,7 +17,17 @@ from lowerbound.runs.experiment import SECTIONS
 
 GROUPS = {
     "Train": ("train", "resume", "sweep", "fit_prior", "Run", "Callbacks", "Experiment"),
-    "Use a trained model": ("load", "save", "TrainedModel", "bound_terms", "impute", "export", "learn", "lesson_run"),
+    "Use a trained model": (
+        "load",
+        "save",
+        "TrainedModel",
+        "score",
+        "bound_terms",
+        "impute",
+        "export",
+        "learn",
+        "lesson_run",
+    ),
     "Evaluate": ("evaluate", "diagnose", "compare", "gradients", "Results", "Score"),
     "Data": ("load_data", "split_array", "pack", "Splits", "DataConfig"),
     "Configuration": ("ModelConfig", "Objective", "TrainingConfig", "EvaluationConfig"),
