@@ -167,6 +167,7 @@ def test_the_map_in_the_documents_is_that_of_the_source(monkeypatch):
 
 WITHOUT_OWN_TESTS = {
     "__main__": "runs the command line",
+    "commands.browsers": "opened by explore, in test_sharing.py, and by learn, in test_learning.py",
     "commands.console": "what is printed on it, in test_printed_scores.py, and what it may not be, in test_terminal.py",
     "commands.inference": "its commands share one run with the others, in test_cli.py",
     "commands.printed_anomalies": "printed by `score`, in test_cli.py and end_to_end",
@@ -190,6 +191,7 @@ WITHOUT_OWN_TESTS = {
     "objectives.presets": "the parametrised tests of test_objective.py and test_gradients.py run all of them",
     "objectives.state": "its parts are tested in test_discriminator.py, and resuming in training/test_loop.py",
     "reporting.factor_plots": "a figure, drawn by test_plots.py",
+    "reporting.learn_plots": "figures of the page that inference/test_learning.py writes",
     "serving.explorer.offline_models": "its models are those of the page, in explorer/test_offline.py",
     "serving.http.errors": "the exception of every refusal",
     "serving.loaded_model": "the base class of two dataclasses",

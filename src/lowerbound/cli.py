@@ -11,14 +11,25 @@ from typing import Annotated
 import typer
 
 from lowerbound import __version__
-from lowerbound.commands import console, inference, inspect, packing, settings, sharing, sweep, terminal, training
+from lowerbound.commands import (
+    console,
+    inference,
+    inspect,
+    learning,
+    packing,
+    settings,
+    sharing,
+    sweep,
+    terminal,
+    training,
+)
 from lowerbound.commands.help_style import Command
 from lowerbound.commands.hints import with_hint
 from lowerbound.commands.options import PANELS, app
 from lowerbound.foundation import distributed
 from lowerbound.foundation.errors import Interrupted, LowerboundError, UsageError
 
-COMMANDS = (training, sweep, packing, inference, sharing, inspect, settings)
+COMMANDS = (training, sweep, packing, inference, learning, sharing, inspect, settings)
 """Modules that add their commands to the application when they are imported."""
 
 # Help lists panels in the order of their first commands, and commands in the order of these modules.

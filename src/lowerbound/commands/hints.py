@@ -11,6 +11,7 @@ HINTS = {
     "data": "Option: --data PATH.",
     "ends": "Options: A B, --from-label LABEL, --to-label LABEL.",
     "evaluate": "Run: lowerbound evaluate {path}",
+    "example": "Option: --example N.",
     "fit-prior": "To fit one: lowerbound fit-prior {path} --out DIR",
     "folder": "Option: --folder DIR.",
     "grid": "Option: --grid COLUMNSxROWS.",

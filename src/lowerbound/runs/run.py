@@ -41,7 +41,7 @@ from lowerbound.runs.free_directory import CHECKPOINTS, check_is_free, check_rep
 from lowerbound.runs.preparation import Prepared, choose_device, prepare
 from lowerbound.runs.provenance import config_of, context_of
 from lowerbound.runs.ranks import announce_ranks, check_see_the_run, check_see_the_same
-from lowerbound.runs.run_data import MEMORY, splits_in_memory
+from lowerbound.runs.run_data import MEMORY, own_splits, splits_in_memory
 from lowerbound.runs.run_lock import writing_into
 from lowerbound.runs.run_log import LOG, RunLog, read_epochs, read_log
 from lowerbound.runs.trained_model import CALIBRATION, TrainedModel, load
@@ -82,6 +82,10 @@ class Run:
         check_is_free(path)
         copy_folder(self.path, path)
         return replace(self, path=path, model=replace(self.model, path=path))
+
+    def splits(self, *, data: str = "", data_dir: str = "") -> Splits:
+        """The data that the run was trained on, read again and verified by checksum; `data` is their new path."""
+        return own_splits(self.path, data=data, data_dir=data_dir)
 
     def __fspath__(self) -> str:
         return str(self.path)
