@@ -24,7 +24,7 @@ from lowerbound.models.support import describe_binarisation, unsupported_values
 from lowerbound.objectives.terms import estimate_terms
 from lowerbound.probability.priors import StandardNormalPrior
 from lowerbound.serving.explorer.info import Info, run_info
-from lowerbound.serving.explorer.latents import Latents, encode_chunk, join_chunks, stored_latents
+from lowerbound.serving.explorer.latents import Latents, encode_chunk, join_chunks, no_latents, stored_latents
 from lowerbound.serving.explorer.loaded_run import Arrays, LoadedRun, load_run
 from lowerbound.serving.explorer.metrics_stream import new_records
 from lowerbound.serving.explorer.offline_models import models_of, reason_without_encoder
@@ -155,9 +155,7 @@ def _at_most(points: Dataset, most: int) -> Dataset:
 def _latents(loaded: LoadedRun, points: Dataset | None) -> Latents:
     if points is not None:
         return join_chunks(points, [encode_chunk(loaded, points, chunk) for chunk in chunks_of(points)])
-    empty = np.zeros(0)
-    none = Latents(np.zeros((0, loaded.latent_dim), np.float32), None, empty.astype(np.int32), empty.astype(np.uint8))
-    return stored_latents(loaded) or none
+    return stored_latents(loaded) or no_latents(loaded)
 
 
 @kept_memory()
