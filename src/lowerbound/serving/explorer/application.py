@@ -129,7 +129,6 @@ def _routes() -> list[Route | Mount]:
         _route(f"{run}/codes/stored", _stored),
         _route(f"{run}/values", _values, query=("name",)),
         _route(f"{run}/umap", _umap),
-        _route(f"{run}/progress", _progress),
         _route(f"{run}/prior", _prior, query=("axes",)),
         _route(f"{run}/decode", _decode, "POST"),
         _route(f"{run}/images", _images, query=("indices",)),
@@ -205,11 +204,6 @@ async def _values(request: Request) -> Response:
 async def _umap(request: Request) -> Response:
     run = await _open_run(request)
     return _tensors({"plane": await run.umap()})
-
-
-async def _progress(request: Request) -> Response:
-    run = await _open_run(request)
-    return JSONResponse({"stage": run.stage, "done": run.done, "total": run.total})
 
 
 async def _prior(request: Request) -> Response:

@@ -38,11 +38,16 @@ def values_of(loaded: LoadedRun, points: Dataset | None, name: str) -> Float32[n
     """A quantity of every example, NaN where it is unknown; DataError for an unknown name."""
     if name not in {quantity.name for quantity in quantities_of(loaded, points)}:
         raise DataError(f"no quantity {name[:100]!r}; the description of the run lists them.")
-    if points is not None and name.startswith(COLUMN):
+    if points is not None and is_column(name):
         return _column(points, int(name.removeprefix(COLUMN)))
     if points is not None and name.startswith(FACTOR):
         return _factor(points, int(name.removeprefix(FACTOR)))
     return _of_test_examples(loaded.results[name + SUFFIX], points)
+
+
+def is_column(name: str) -> bool:
+    """Whether a quantity is a column of the run's table."""
+    return name.startswith(COLUMN)
 
 
 def _scores(loaded: LoadedRun) -> Iterator[Quantity]:

@@ -40,9 +40,7 @@ class OpenRun:
     worker: Worker
     data: str  # where the run's data are now; empty if they have not moved
     data_dir: str
-    stage: str = "loading data"
-    done: int = 0
-    total: int = 0
+    done: int = 0  # examples that are encoded
     encoded: list[np.ndarray] = field(default_factory=list)  # the chunks so far
     tasks: dict[str, asyncio.Task[Any]] = field(default_factory=dict)
 
@@ -112,15 +110,13 @@ class OpenRun:
             points = await self.points()
         except DataError:
             if (stored := await self.worker(partial(stored_latents, self.loaded))) is not None:
-                self.stage, self.done, self.total = "ready", len(stored), len(stored)
                 return stored
             raise
-        self.stage, self.total = "encoding", len(points)
         for chunk in chunks_of(points):
             self.encoded.append(await self.worker(partial(encode_chunk, self.loaded, points, chunk), BACKGROUND))
             self.done += self.encoded[-1].shape[1]
         latents = await self.worker(partial(join_chunks, points, self.encoded))
-        self.stage, self.encoded = "ready", []
+        self.encoded = []
         return latents
 
 

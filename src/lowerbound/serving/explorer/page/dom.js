@@ -71,6 +71,19 @@ export function choice(label, options, onchange) {
   return { node: element("label", { className: "choice" }, `${label} `, select), select, fill };
 }
 
+/** A drop-down list with groups; options are [title, [[value, text], ...]] of each group. */
+export function groupedChoice(label, groups, onchange) {
+  const { node, select } = choice(label, [], onchange);
+  const option = ([value, text]) => element("option", { value }, text);
+  const fill = (entries) => {
+    const { value } = select;
+    select.replaceChildren(...entries.map(([title, options]) => element("optgroup", { label: title }, ...options.map(option))));
+    if (value) select.value = value;
+  };
+  fill(groups);
+  return { node, select, fill };
+}
+
 export function table(caption, head, rows) {
   const cell = (tag) => (content) => element(tag, tag === "th" ? { scope: "col" } : {}, content);
   return element(
