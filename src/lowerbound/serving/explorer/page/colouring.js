@@ -65,7 +65,8 @@ const stepOf = ({ of, low, high }) => (k) => {
 
 /** The 256 colours of the scatter. */
 export function coloursOf(colouring, dimmed) {
-  const own =
-    colouring.kind === "numbers" ? sequential(NUM_STEPS) : palette(Math.min(MAX_CATEGORIES, colouring.names.length));
-  return Array.from({ length: 256 }, (_, k) => (k === DIMMED ? dimmed : (own[k] ?? unknownColour())));
+  const isScale = colouring.kind === "numbers";
+  const own = isScale ? sequential(NUM_STEPS) : palette(Math.min(MAX_CATEGORIES, colouring.names.length));
+  const unknown = isScale ? dimmed : unknownColour();
+  return Array.from({ length: 256 }, (_, k) => (k === DIMMED ? dimmed : (own[k] ?? unknown)));
 }

@@ -46,6 +46,10 @@ export function panel(title, lead, ...children) {
   return { node, body };
 }
 
+/** A row of pictures, which scrolls where it is too wide: also by the keyboard. */
+export const strip = (label, ...pictures) =>
+  element("div", { className: "strip", tabIndex: 0, role: "group", "aria-label": label }, ...pictures);
+
 /** A slider with a label and its value, formatted by `show`. */
 export function slider({ label, min, max, step, value, show = (v) => v.toFixed(2), oninput }) {
   const output = element("output", {}, show(value));

@@ -91,7 +91,7 @@ export function createLegend(view) {
 
   function draw() {
     const { colouring, key } = state;
-    title.textContent = colouring.kind === "categories" ? `Legend: ${colouring.title}` : colouring.title;
+    title.textContent = titleOf(colouring);
     list.replaceChildren(...(colouring.kind === "numbers" ? [scaleOf(colouring)] : entries(colouring, key)));
     const hasSplits = key !== "split" && info.splits.length >= SEVERAL_SPLITS;
     const ofSplit = ({ name, count }, k) => entry(name, k, hiddenIn("split"), null, count, info.splits.length);
@@ -104,8 +104,11 @@ export function createLegend(view) {
     const counts = countsOf(names.length, colouring.of, view.codes.count);
     const all = () => hidden.clear();
     const none = () => names.forEach((_, k) => hidden.add(k));
-    const quiet = (text, change) => button(text, () => (change(), filter()), { className: "quiet" });
-    const toggleNames = quiet(state.hasNames ? "No names" : "Names", () => (state.hasNames = !state.hasNames));
+    const quiet = (text, change, more) => button(text, () => (change(), filter()), { className: "quiet", ...more });
+    const toggleNames = quiet("Names", () => (state.hasNames = !state.hasNames), {
+      "aria-pressed": String(state.hasNames),
+      title: "Write the names at the middle of their examples",
+    });
     return [
       ...names.map((name, k) => entry(name, k, hidden, colours[k], counts[k], names.length)),
       element("div", { className: "legend-all" }, quiet("All", all), quiet("None", none), key === "split" ? null : toggleNames),
@@ -114,6 +117,8 @@ export function createLegend(view) {
 
   return legend;
 }
+
+const titleOf = ({ kind, title, unit }) => (kind === "categories" ? `Legend: ${title}` : [title, unit].filter(Boolean).join(", "));
 
 function only(set, k, total) {
   set.clear();
@@ -129,7 +134,7 @@ function scaleOf({ low, high, least, most, unit, title }) {
     "div",
     { className: "scale", role: "img", "aria-label": `${title} from ${fixed(low)} to ${fixed(high)} ${unit}` },
     bar,
-    element("div", { className: "scale-ends" }, end(low, "≤", least < low), element("span", {}, unit), end(high, "≥", most > high)),
+    element("div", { className: "scale-ends" }, end(low, "≤", least < low), end(high, "≥", most > high)),
   );
 }
 

@@ -56,7 +56,7 @@ async function show() {
   place.replaceChildren(skeleton());
   place.className = chosen.length > 1 ? "two" : "one";
   remember(chosen);
-  const shared = emitter();
+  const shared = { ...emitter(), isComparison: chosen.length > 1 };
   const views = await Promise.all(
     chosen.map((id) => createRunView(page.source, id, shared).catch((error) => broken(id, error))),
   );

@@ -29,6 +29,7 @@ export function createManifold(view, stage) {
     },
   });
   opacity.node.hidden = true;
+  opacity.node.classList.add("dots");
   opacity.node.title = "Opacity of the dots over the manifold";
   const repaint = debounced(DELAY, () => paint(view, stage, manifold));
   scatter.on("view", () => press.isOn() && repaint());

@@ -6,6 +6,7 @@ import { drawOverlay } from "explorer/overlay.js";
 import { createScatter } from "explorer/scatter.js";
 import { createToolbar } from "explorer/toolbar.js";
 
+const LEGEND_SHARE = 0.4; // of the plane's width, above which no room is left for the legend
 const LINE_RADIUS = 10; // pixels within which a click picks an example, not the position
 
 export function createStage(view) {
@@ -16,16 +17,25 @@ export function createStage(view) {
   });
   const message = element("p", { className: "stage-message", hidden: true });
   const frame = element("div", { className: "plane-frame" }, canvas, message);
-  const scatter = createScatter(canvas, { aspect: view.info.latent_dim > 1 });
+  const reserved = () => widthOver(view.legend.node, frame);
+  const scatter = createScatter(canvas, { aspect: view.info.latent_dim > 1, reserved });
   const stage = { scatter, frame, marks: [], names: [], draws: [], coordinates: [[], []] };
   stage.showMessage = (text) => showMessage(message, text);
   stage.manifold = createManifold(view, stage);
+  frame.append(stage.manifold.opacity.node);
   const bar = createToolbar(view, stage);
   stage.node = element("div", { className: "stage" }, bar, frame, view.legend.node);
   listen(view, stage);
   scatter.onOverlay((context) => drawOverlay(context, view, stage));
   stage.place = () => place(view, stage);
   return stage;
+}
+
+/** The width of a legend that lies over the plane; 0 if it is closed or below the plane. */
+function widthOver(legend, frame) {
+  const isOver = legend.open && legend.offsetTop < frame.offsetTop + frame.offsetHeight;
+  const isNarrow = legend.offsetWidth < LEGEND_SHARE * frame.clientWidth;
+  return isOver && isNarrow ? legend.offsetWidth : 0;
 }
 
 function showMessage(message, text) {

@@ -22,7 +22,7 @@ export function createToolbar(view, stage) {
     button("Fit", () => scatter.fit(), { title: "Show everything (0 or double-click)" }),
     lasso.node,
     stage.picking.node,
-    ...(view.info.image ? [manifold.toggle.node, manifold.opacity.node] : []),
+    view.info.image ? manifold.toggle.node : null,
     view.legend.choice,
     view.info.latent_dim > 2 ? createProjectionChoice(view) : null,
     createSearch(view),

@@ -1,6 +1,6 @@
 // The panel for your own image: dropped, pasted, chosen or drawn, then encoded and reconstructed.
 
-import { announce, showError, element, fixed, panel, table } from "explorer/dom.js";
+import { announce, showError, element, fixed, panel, strip, table } from "explorer/dom.js";
 import { inkOf } from "explorer/ink.js";
 import { createPad } from "explorer/panels/pad.js";
 import { numbersOf } from "explorer/panels/point.js";
@@ -25,7 +25,7 @@ export function createImagePanel(view) {
   view.shared.on("file", (blob, from) => from !== view && send(blob));
   const { node } = panel(
     "Your own image",
-    `Drop, paste or choose a file, or draw: its posterior is shown on the plane${view.info.space.name === "real" ? ", with ellipses at 1 and 2 standard deviations" : ""}. With two runs, both encode it.`,
+    `Drop, paste or choose a file, or draw: its posterior is shown on the plane${view.info.space.name === "real" ? ", with ellipses at 1 and 2 standard deviations" : ""}.${view.shared.isComparison ? " Both runs encode it." : ""}`,
     element("div", { className: "own" }, pad.node, element("div", { className: "row" }, chooser(give), pasteHint())),
     found,
   );
@@ -169,5 +169,5 @@ async function neighbourRow(view, title, neighbours) {
   const figures = tiles(view.info, tensor, described).map((picture, k) =>
     element("figure", {}, picture, element("figcaption", {}, neighbours[k].label_name || view.splitOf(indices[k]))),
   );
-  return element("div", {}, element("h4", {}, title), element("div", { className: "strip" }, ...figures));
+  return element("div", {}, element("h4", {}, title), strip(title, ...figures));
 }

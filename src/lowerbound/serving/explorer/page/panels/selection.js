@@ -7,7 +7,7 @@ const MAX_SHOWN = 24;
 
 export function createSelectionPanel(view) {
   const none = () => element("p", { className: "quiet" }, "Nothing selected.");
-  const content = element("div", {}, none());
+  const content = element("div", { className: "panel-body" }, none());
   const { node } = panel("Selection", "Shift + drag around points, or press Lasso above the plane.", content);
 
   view.on("select", async (indices) => {
