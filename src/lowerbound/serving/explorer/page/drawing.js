@@ -2,6 +2,7 @@
 
 const FINE = 8; // rendered pixels per pixel of the model
 const PEN = 0.085; // width of the pen where the ink is unknown, as a share of the shorter side
+const MARGIN = 0.5; // pixels of the model that stay free at the edge
 const MAX_ZOOM = 4; // of a small drawing
 
 /** The width of the pen, in pixels of the model. */
@@ -31,10 +32,11 @@ export function rendered(strokes, size, ink, isFitted) {
   const fine = canvasOf(size.width * FINE, size.height * FINE);
   const context = fine.getContext("2d", { willReadFrequently: true });
   const options = { zoom: FINE, ink };
-  const move = isFitted && ink && strokes.length ? fitted(strokes, size, ink) : undefined;
+  const { move, room } = isFitted && ink && strokes.length ? fitted(strokes, size, ink) : {};
   paint(context, strokes, size, { ...options, move });
   if (move) {
-    const [dx, dy] = offCentre(context, ink);
+    // The centre of mass is that of the data, as long as the drawing stays inside of the image.
+    const [dx, dy] = offCentre(context, ink).map((shift, axis) => Math.max(-room[axis], Math.min(room[axis], shift)));
     paint(context, strokes, size, { ...options, move: (point) => [move(point)[0] + dx, move(point)[1] + dy] });
   }
   const small = canvasOf(size.width, size.height);
@@ -44,7 +46,7 @@ export function rendered(strokes, size, ink, isFitted) {
   return new Promise((resolve) => small.toBlob(resolve, "image/png"));
 }
 
-/** The map that gives the drawing the size of the data's drawings, around their centre. */
+/** The map that gives the drawing the size of the data's drawings, around their centre; and the room left on each axis. */
 function fitted(strokes, size, ink) {
   const points = strokes.flatMap((stroke) => stroke.points).map(([x, y]) => [x * size.width, y * size.height]);
   const [xs, ys] = [points.map(([x]) => x), points.map(([, y]) => y)];
@@ -52,7 +54,9 @@ function fitted(strokes, size, ink) {
   const longer = Math.max(x1 - x0, y1 - y0);
   const zoom = longer ? Math.min(MAX_ZOOM, Math.max(0, ink.size - ink.stroke) / longer) : 1;
   const [cx, cy] = [(x0 + x1) / 2, (y0 + y1) / 2];
-  return ([x, y]) => [ink.centre[0] + zoom * (x * size.width - cx), ink.centre[1] + zoom * (y * size.height - cy)];
+  const move = ([x, y]) => [ink.centre[0] + zoom * (x * size.width - cx), ink.centre[1] + zoom * (y * size.height - cy)];
+  const left = (side, extent) => Math.max(0, (side - zoom * extent - ink.stroke) / 2 - MARGIN);
+  return { move, room: [left(size.width, x1 - x0), left(size.height, y1 - y0)] };
 }
 
 /** How far the centre of mass lies from that of the data, in pixels of the model. */
