@@ -12,6 +12,7 @@ Names are imported when they are first used, so that `import lowerbound` does no
 """
 
 from importlib import import_module
+from inspect import isfunction
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -155,7 +156,12 @@ def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise AttributeError(f"module 'lowerbound' has no attribute {name!r}")
     module, _, attribute = _HOMES[name].partition(":")
-    return getattr(import_module(module), attribute)
+    found = getattr(import_module(module), attribute)
+    if not isfunction(found):
+        return found
+    # Kept, so that it is the same function whenever it is asked for.
+    globals()[name] = import_module("lowerbound.runs.arguments").public_function(name, module, attribute)
+    return globals()[name]
 
 
 def __dir__() -> list[str]:

@@ -9,6 +9,7 @@ from lowerbound.foundation.keywords import KEYWORDS, option
 HINTS = {
     "anneal": "Leave out --anneal.",
     "data": "Option: --data PATH.",
+    "ends": "Options: A B, --from-label LABEL, --to-label LABEL.",
     "evaluate": "Run: lowerbound evaluate {path}",
     "example": "Option: --example N.",
     "fit-prior": "To fit one: lowerbound fit-prior {path} --out DIR",

@@ -193,11 +193,17 @@ def impute(
     console.out.print(f"imputed values with their uncertainty: {imputed.fills_path}", markup=False)
 
 
-@app.command(rich_help_panel=USE, epilog="Example: lowerbound interpolate runs/conv 3 8 --num 12")
+@app.command(rich_help_panel=USE, epilog="Example: lowerbound interpolate runs/conv --from-label 3 --to-label 8")
 def interpolate(
     run_path: RunArgument,
-    first: Annotated[str, typer.Argument(metavar="A", help="A file, or the index of a test example.")],
-    second: Annotated[str, typer.Argument(metavar="B", help="A file, or the index of a test example.")],
+    first: Annotated[str, typer.Argument(metavar="[A]", help="A file, or the number of a test example.")] = "",
+    second: Annotated[str, typer.Argument(metavar="[B]", help="A file, or the number of a test example.")] = "",
+    from_label: Annotated[
+        str, typer.Option(metavar="LABEL", help="Begin at the most typical test example of a label, in place of A.")
+    ] = "",
+    to_label: Annotated[
+        str, typer.Option(metavar="LABEL", help="End at the most typical test example of a label, in place of B.")
+    ] = "",
     num: NumOption = 10,
     max_gib: MostOption = None,
     data: OwnDataOption = "",
@@ -209,4 +215,5 @@ def interpolate(
     from lowerbound.runs.inputs import InputOptions
 
     options = InputOptions(data=data, data_dir=data_dir, max_gib=max_gib)
-    console.print_written(tasks.interpolate(run_path, first, second, num, options, out))
+    labels = {"from_label": from_label, "to_label": to_label}
+    console.print_written(tasks.interpolate(run_path, first, second, num, options, out, **labels))

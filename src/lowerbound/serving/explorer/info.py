@@ -24,6 +24,8 @@ from lowerbound.serving.explorer.loaded_run import LoadedRun, results_or_reason
 from lowerbound.serving.explorer.messages import without_paths
 from lowerbound.serving.explorer.points import Dataset
 from lowerbound.serving.explorer.prior_geometry import prior_description
+from lowerbound.serving.explorer.projection import has_umap
+from lowerbound.serving.explorer.quantities import quantities_of
 from lowerbound.serving.explorer.run_folder import RunEntry
 
 Info = dict[str, Any]
@@ -51,7 +53,8 @@ def training_run_info(entry: RunEntry, device: str) -> Info:
         "label_names": [],
         "prior_geometry": None,
         "scores": [],
-        "can": {"encode": False, "score": False, "sample": False, "images": False},
+        "quantities": [],
+        "can": {"encode": False, "score": False, "sample": False, "images": False, "umap": False},
         "notes": ["No model yet: this run is still training, or was stopped."],
     }
 
@@ -73,7 +76,8 @@ def run_info(entry: RunEntry, loaded: LoadedRun, points: Dataset | None, problem
         "label_names": _label_names(loaded, points),
         "prior_geometry": prior_description(loaded.model),
         "scores": [_score(score, results) for score in results.scores],
-        "can": _can(loaded) | {"images": points is not None},
+        "quantities": [asdict(quantity) for quantity in quantities_of(loaded, points)],
+        "can": _can(loaded) | {"images": points is not None, "umap": has_umap()},
         "notes": _notes(loaded, points, problem, results, problem_with_results),
     }
 
