@@ -33,6 +33,13 @@ def _option(keyword: str) -> Any:
     return typer.Option(option(keyword), metavar=KEYWORDS[keyword].value or None, help=meaning(keyword))
 
 
+def _set_option(example: str, section: str = "") -> Any:
+    """The option --set, of all sections or of one."""
+    what, command = f"A setting of {section}" if section else "Any other setting", f"lowerbound settings {section}"
+    text = f"{what}, such as {example}; `{command.strip()}` lists them. Repeatable."
+    return typer.Option("--set", metavar="SECTION.KEY=VALUE", help=text)
+
+
 RunArgument = Annotated[Path, typer.Argument(metavar="RUN", help="A run directory, written by `lowerbound train`.")]
 DeviceOption = Annotated[str, typer.Option(metavar="auto|cpu|cuda", help="Device; auto uses a GPU if there is one.")]
 DataDirOption = Annotated[str, _option("data_dir")]
@@ -49,14 +56,9 @@ BetaOption = Annotated[float | None, _option("beta")]
 BatchSizeOption = Annotated[int | None, _option("batch_size")]
 LearningRateOption = Annotated[float | None, _option("learning_rate")]
 TrainingSeedOption = Annotated[int | None, _option("seed")]
-SetOption = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--set",
-        metavar="SECTION.KEY=VALUE",
-        help="Any other setting, such as model.hidden=[64]; `lowerbound settings` lists them. Repeatable.",
-    ),
-]
+SetOption = Annotated[list[str] | None, _set_option("model.hidden=[64]")]
+DataSetOption = Annotated[list[str] | None, _set_option("data.channels=1", "data")]
+EvaluationSetOption = Annotated[list[str] | None, _set_option("evaluation.num_draws=64", "evaluation")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="Do not show progress.")]
 SeedOption = Annotated[int, typer.Option(min=0, help="Seed of the random draws.")]
