@@ -15,6 +15,7 @@ import shutil
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from docs.site.blocks import blocks_of, run_page
@@ -71,21 +72,28 @@ def run_everything() -> list[str]:
     command = [_script("lowerbound"), "explore", "runs/learn", "--offline", str(explorer)]
     subprocess.run(command, cwd=WORKING / "lessons", check=True, env=_environment())
     print("code blocks", flush=True)
+    subprocess.run([sys.executable, str(DOCS / "site" / "workplace.py"), str(_fresh("runs-only"))], check=True)
     return run_blocks()
 
 
 def run_blocks() -> list[str]:
-    failures, skipped = [], []
-    for page in [*sorted([*DOCS.glob("*.md"), *DOCS.glob("learn/*.md")]), ROOT / "README.md"]:
-        skipped += [block for block in blocks_of(page) if block.reason]
-        outcomes = run_page(page, _workplace(f"{page.parent.name}-{page.stem}"))
-        failures += [f"{one.block.page}:{one.block.line}: {one.error}" for one in outcomes if one.error]
-        seconds = sum(one.seconds for one in outcomes)
-        print(f"  {page.name}: {len(outcomes)} run in {seconds:.0f} s", flush=True)
+    """Run the blocks of all pages, two pages at a time; what failed, one line each. Prints what is not run."""
+    pages = [*sorted([*DOCS.glob("*.md"), *DOCS.glob("learn/*.md")]), ROOT / "README.md"]
+    with ThreadPoolExecutor(2) as pool:
+        failures = [failure for found in pool.map(_failures_of, pages) for failure in found]
     print("not run:")
-    for block in skipped:
+    for block in (block for page in pages for block in blocks_of(page) if block.reason):
         print(f"  {block.page}:{block.line}: {block.reason}")
     return failures
+
+
+def _failures_of(page: Path) -> list[str]:
+    if all(block.reason for block in blocks_of(page)):
+        return []
+    outcomes = run_page(page, _workplace(f"{page.parent.name}-{page.stem}"))
+    seconds = sum(one.seconds for one in outcomes)
+    print(f"  {page.name}: {len(outcomes)} run in {seconds:.0f} s", flush=True)
+    return [f"{one.block.page}:{one.block.line}: {one.error}" for one in outcomes if one.error]
 
 
 def _workplace(name: str) -> Path:
@@ -97,7 +105,6 @@ def _workplace(name: str) -> Path:
 
 def _fresh(name: str) -> Path:
     folder = WORKING / name
-    # The run of the lessons is kept from one build to the next, because the same source gives the same weights.
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     return folder

@@ -29,4 +29,5 @@ def _block(tex: str) -> str:
 
 def _mathml(tex: str, display: str) -> str:
     # A bar would end a table's cell, and a line break would end a quote.
-    return convert(" ".join(tex.split()), display=display).replace("|", "&#124;").replace("\n", "")
+    spaced = " ".join(tex.split()).replace(r"\log ", r"\log\, ")
+    return convert(spaced, display=display).replace("|", "&#124;").replace("\n", "")

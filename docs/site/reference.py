@@ -18,11 +18,13 @@ GROUPS = {
     "Train": ("train", "resume", "sweep", "fit_prior", "Run", "Callbacks", "Experiment"),
     "Use a trained model": (
         "load",
+        "load_run",
         "save",
         "TrainedModel",
         "score",
         "bound_terms",
         "impute",
+        "explore",
         "export",
         "learn",
         "lesson_run",

@@ -22,6 +22,10 @@ def main(folder: Path) -> None:
     _table(Path("people.csv"))
     for name, data, recipe in (("conv", "digits", "conv"), ("dense", "digits", "dense")):
         shutil.copytree(_kept_run(name, data, recipe), Path("runs") / name)
+    if folder.name.endswith("export"):
+        for form in ("onnx", "torch"):
+            for part in lb.export(Path("runs") / "conv", form).files:
+                shutil.copy(part.path, part.path.name)
 
 
 def _kept_run(name: str, data: str, recipe: str) -> Path:

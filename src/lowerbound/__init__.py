@@ -40,13 +40,15 @@ if TYPE_CHECKING:
     from lowerbound.probability.priors import PRIORS as priors
     from lowerbound.probability.priors import register_prior
     from lowerbound.runs.experiment import Experiment
+    from lowerbound.runs.finished_run import Run, load_run
     from lowerbound.runs.packing import pack
     from lowerbound.runs.prior_fitting import fit_prior
     from lowerbound.runs.reevaluation import diagnose_run as diagnose
     from lowerbound.runs.resuming import resume
-    from lowerbound.runs.run import Callbacks, Run, train
+    from lowerbound.runs.run import Callbacks, train
     from lowerbound.runs.sweep import sweep
     from lowerbound.runs.trained_model import TrainedModel, load, save
+    from lowerbound.serving.explorer.showing import explore
     from lowerbound.serving.portable.export import export
     from lowerbound.training.config import TrainingConfig
     from lowerbound.training.loop import fit, training_steps
@@ -62,7 +64,7 @@ _HOMES = {
     "ModelConfig": "lowerbound.models.config:ModelConfig",
     "Objective": "lowerbound.objectives.objective:Objective",
     "Results": "lowerbound.evaluation.results:Results",
-    "Run": "lowerbound.runs.run:Run",
+    "Run": "lowerbound.runs.finished_run:Run",
     "Score": "lowerbound.evaluation.results:Score",
     "Splits": "lowerbound.data.sources:Splits",
     "TrainedModel": "lowerbound.runs.trained_model:TrainedModel",
@@ -72,6 +74,7 @@ _HOMES = {
     "compare": "lowerbound.inference.comparing:compare",
     "diagnose": "lowerbound.runs.reevaluation:diagnose_run",
     "evaluate": "lowerbound.inference.tasks:evaluate",
+    "explore": "lowerbound.serving.explorer.showing:explore",
     "export": "lowerbound.serving.portable.export:export",
     "fit": "lowerbound.training.loop:fit",
     "fit_prior": "lowerbound.runs.prior_fitting:fit_prior",
@@ -81,6 +84,7 @@ _HOMES = {
     "lesson_run": "lowerbound.inference.learning:lesson_run",
     "likelihoods": "lowerbound.probability.likelihoods:LIKELIHOODS",
     "load": "lowerbound.runs.trained_model:load",
+    "load_run": "lowerbound.runs.finished_run:load_run",
     "load_data": "lowerbound.data.sources:load",
     "pack": "lowerbound.runs.packing:pack",
     "posteriors": "lowerbound.probability.posteriors:POSTERIORS",
@@ -118,6 +122,7 @@ __all__ = [
     "compare",
     "diagnose",
     "evaluate",
+    "explore",
     "export",
     "fit",
     "fit_prior",
@@ -128,6 +133,7 @@ __all__ = [
     "likelihoods",
     "load",
     "load_data",
+    "load_run",
     "pack",
     "posteriors",
     "priors",

@@ -16,7 +16,7 @@ from starlette.testclient import TestClient
 
 from command_line import in_process, one_line
 from explorer_runs import trained
-from lowerbound.commands import browsers
+from lowerbound.serving.http import browsers
 
 
 @pytest.fixture(scope="module")

@@ -87,7 +87,6 @@ COMMANDS = {
     "interpolate": ["RUN", "1", "2", "--out", "OUT.png"],
     "summary": ["RUN"],
     "show": ["RUN"],
-    "learn": ["RUN", "--out", "OUT.html", "--no-browser"],
     "settings": ["model.prior"],
     "inspect": ["ROWS", "--out", "OUT.png"],
     "pack": ["digits", "OUT"],
@@ -95,6 +94,7 @@ COMMANDS = {
     "data": [],
     "export": ["RUN", "--format", "torch", "--out", "OUT"],
     "explore": ["RUN", "--offline", "OUT.html"],
+    "learn": ["RUN", "--no-browser", "--out", "OUT.html"],
     "serve": ["RUN"],
 }
 

@@ -39,4 +39,4 @@ def test_lessons_are_percent_notebooks_without_outputs_that_end_with_exercises(l
     assert text.startswith("# %% [markdown]\n# # ")
     assert "# ## Exercises" in text
     assert text.rstrip().endswith("# </details>")
-    assert '"outputs"' not in text
+    assert '"output_type"' not in text

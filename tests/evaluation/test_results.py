@@ -50,6 +50,15 @@ def test_results_survive_the_disk(tmp_path):
         np.testing.assert_array_equal(read.arrays[name], array)
 
 
+def test_a_notebook_shows_every_score_with_its_error_and_every_finding():
+    results = Results((score(), score(name="rate", value=2.0)), {}, {}, (), (FINDING,), {"samples": "no prior"})
+    shown = results._repr_html_()
+    for words in ("elbo", "−1.50 ± 0.10", "rate", "2.00 ± 0.10", "grey", FINDING.remedy, "no prior"):
+        assert words in shown
+    assert repr(results.scores[0]) == "Score(elbo −1.50 ± 0.10 nats, test, grey)"
+    assert "−1.50 ± 0.10 nats" in results.scores[0]._repr_html_()
+
+
 def test_the_error_of_a_single_example_is_absent_not_a_number(tmp_path):
     Results((score(standard_error=math.nan),), {}, {}).write(tmp_path)
     assert "NaN" not in (tmp_path / "results.json").read_text()

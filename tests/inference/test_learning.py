@@ -8,8 +8,8 @@ import lowerbound as lb
 from explorer_runs import trained
 from lowerbound.evaluation import gradient_bench, worked_example
 from lowerbound.foundation.errors import UsageError
+from lowerbound.foundation.number_format import format_number
 from lowerbound.inference import learning
-from lowerbound.reporting.number_format import format_number
 
 
 @pytest.fixture(autouse=True)

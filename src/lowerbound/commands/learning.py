@@ -6,9 +6,9 @@ from typing import Annotated
 import typer
 
 from lowerbound.commands import console
-from lowerbound.commands.browsers import find_browser, open_page
 from lowerbound.commands.options import SHARE, DataDirOption, DeviceOption, OwnDataOption, app
 from lowerbound.commands.progress import ProgressDisplay, StageDisplay, stopping_politely
+from lowerbound.serving.http.browsers import find_browser, open_page
 
 OPENING = 5.0  # seconds for a browser to take over the address
 

@@ -85,6 +85,14 @@ ShardsOption = Annotated[
         help="Write a folder of Parquet files instead, for inputs of any size; ranks of torchrun write it together.",
     ),
 ]
+LogOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--log",
+        metavar="tensorboard|wandb|mlflow|none",
+        help="Also log to an experiment tracker; --resume continues its run. Repeatable.",
+    ),
+]
 TokenFileOption = Annotated[
     Path | None,
     typer.Option(

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from lowerbound.evaluation.gradient_bench import EstimatorResult, GradientBench
     from lowerbound.evaluation.results import Finding, Score
     from lowerbound.evaluation.sweep_results import SweepResults
-    from lowerbound.runs.run import Run
+    from lowerbound.runs.finished_run import Run
 
 MAX_PARETO_K = 0.7  # diagnosis.PARETO_K_BOUND, whose import takes a second
 
@@ -45,7 +45,6 @@ def _print_next(path: Path, is_one_of_several: bool) -> None:
 
 def print_scores(scores: Sequence["Score"]) -> None:
     """Print scores, a table for each split."""
-    from lowerbound.reporting.number_format import format_score
 
     for split, group in groupby(sorted(scores, key=lambda score: score.split != "test"), key=lambda score: score.split):
         of_split = list(group)
@@ -53,7 +52,7 @@ def print_scores(scores: Sequence["Score"]) -> None:
         rows = [
             (
                 score.name,
-                format_score(score),
+                score.text,
                 score.unit,
                 described(score, usual),
             )
@@ -67,7 +66,6 @@ def print_scores(scores: Sequence["Score"]) -> None:
 def print_key_scores(scores: Sequence["Score"]) -> None:
     """Print the few scores by which a run is judged first, of the test split."""
     from lowerbound.reporting.key_scores import key_scores
-    from lowerbound.reporting.number_format import format_score
     from lowerbound.reporting.wording import score_title
 
     rows = key_scores(scores)
@@ -75,7 +73,7 @@ def print_key_scores(scores: Sequence["Score"]) -> None:
         return
     out.print(f"{rows[0].split}: {pluralise(rows[0].num_examples, 'example')}, {rows[0].convention}", markup=False)
     titles = [score_title(score.name) for score in rows]
-    texts = [format_score(score) for score in rows]
+    texts = [score.text for score in rows]
     for title, text, score in zip(titles, texts, rows, strict=True):
         name = title.ljust(max(map(len, titles)))
         out.print(f"  {name}  {text.rjust(max(map(len, texts)))} {score.unit}", markup=False)
@@ -99,15 +97,15 @@ def print_findings(findings: Sequence["Finding"]) -> None:
 def print_comparison(comparison: "Comparison") -> None:
     """Print a comparison of runs: paired scores with differences from the first, other scores, and what is missing."""
     from lowerbound.evaluation.comparison import by_reason
+    from lowerbound.foundation.number_format import format_difference
     from lowerbound.reporting.comparison_plot import verdict
-    from lowerbound.reporting.number_format import format_difference, format_score
 
     for score in (score for score in comparison.scores if score.is_paired):
         first = score.rows[0].score
         rows = [
             (
                 row.name,
-                format_score(row.score),
+                row.score.text,
                 "" if row.difference is None else format_difference(row.difference, first.unit),
                 verdict(row, score),
             )
@@ -118,7 +116,7 @@ def print_comparison(comparison: "Comparison") -> None:
         print_table(columns, rows, right=(1, 2))
     others = [score for score in comparison.scores if not score.is_paired]
     if others:
-        values = [(one.name, *(format_score(row.score) for row in one.rows), one.rows[0].score.unit) for one in others]
+        values = [(one.name, *(row.score.text for row in one.rows), one.rows[0].score.unit) for one in others]
         print_table(("not paired", *comparison.names, "unit"), values, right=range(1, 1 + len(comparison.names)))
     for reason, names in by_reason(comparison.not_compared).items():
         err.print(f"not compared: {', '.join(names)}: {reason}", markup=False)
@@ -136,7 +134,7 @@ def print_sweep(results: "SweepResults") -> None:
 
 def print_gradients(bench: "GradientBench") -> None:
     """Print the estimators of a gradient, a table for each group of parameters, and what was left out."""
-    from lowerbound.reporting.number_format import format_measured
+    from lowerbound.foundation.number_format import format_measured
 
     out.print(
         f"gradient of {bench.bound_in_words}, rate {bench.rate}, at {pluralise(bench.num_examples, 'test example')}; "
@@ -167,7 +165,7 @@ def _print_gradient_notes(bench: "GradientBench", measured: Sequence["EstimatorR
 
 
 def _gradient_cells(row: "EstimatorResult", group: str) -> tuple[str, ...]:
-    from lowerbound.reporting.number_format import format_measured
+    from lowerbound.foundation.number_format import format_measured
 
     found = row.statistics[group]
     mark = " *" if found.has_bias else ""

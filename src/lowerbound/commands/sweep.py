@@ -19,6 +19,7 @@ from lowerbound.commands.options import (
     LatentDimOption,
     LearningRateOption,
     LikelihoodOption,
+    LogOption,
     MostOption,
     QuietOption,
     RecipeOption,
@@ -74,6 +75,7 @@ def sweep(
     skip_broken: SkipOption = False,
     max_gib: MostOption = None,
     settings: SetOption = None,
+    log: LogOption = None,
     resume: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Continue the sweep in DIR, with its own settings.")
     ] = None,
@@ -93,7 +95,7 @@ def sweep(
     if resume is not None:
         _refuse_others(DATA=data, over=over, recipe=recipe, out=out, seeds=seeds, set=settings, **of_run)
     with stopping_politely() as should_stop, ProgressDisplay(quiet) as display:
-        callbacks = Callbacks(display.show, display.message, should_stop, begin=display.begin)
+        callbacks = Callbacks(display.show, display.message, should_stop, begin=display.begin, log=log or None)
         common: dict[str, Any] = {"evaluate": evaluate, "device": device, "callbacks": callbacks}
         if resume is not None:
             from lowerbound.runs.sweep import resume_sweep

@@ -22,6 +22,7 @@ from lowerbound.commands.options import (
     LatentDimOption,
     LearningRateOption,
     LikelihoodOption,
+    LogOption,
     MostOption,
     OwnDataOption,
     QuietOption,
@@ -70,6 +71,7 @@ def train(
     max_gib: MostOption = None,
     settings: SetOption = None,
     moved: OwnDataOption = "",
+    log: LogOption = None,
     resume: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Continue the run in DIR, or with --seeds the runs in it.")
     ] = None,
@@ -96,7 +98,7 @@ def train(
     if moved and resume is None:
         raise UsageError("--data is for --resume, if the run's data were moved; give DATA itself.")
     with stopping_politely() as should_stop, ProgressDisplay(quiet) as display:
-        callbacks = Callbacks(display.show, display.message, should_stop)
+        callbacks = Callbacks(display.show, display.message, should_stop, log=log or None)
         if resume is not None and seeds == 1:
             resumed = resuming.resume(
                 resume, data=moved, recipe=recipe, settings=given, device=device, callbacks=callbacks

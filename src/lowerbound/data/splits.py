@@ -94,6 +94,12 @@ class Splits:
     schema: Schema | None = None  # None for splits constructed by hand
     test_ids: tuple[str, ...] = ()  # names of the test examples, such as files or row numbers; empty if unknown
 
+    def __repr__(self) -> str:
+        parts = (("train", self.train), ("validation", self.validation), ("test", self.test))
+        sizes = ", ".join(f"{len(part):,} {split}" for split, part in parts)
+        shape = "×".join(map(str, self.train.event_shape))
+        return f"Splits({self.name!r}: {sizes}; examples of shape {shape})"
+
 
 @dataclass(frozen=True, eq=False)
 class Pool:

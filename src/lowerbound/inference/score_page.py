@@ -9,10 +9,10 @@ from jaxtyping import Float, UInt8
 from matplotlib import colormaps
 
 from lowerbound.foundation.errors import UsageError
+from lowerbound.foundation.number_format import format_number
 from lowerbound.foundation.storage import check_is_no_dangling_link, write_text
 from lowerbound.inference.explanations import Explanation, Reason
 from lowerbound.inference.scored import Scored, verdict_in_words
-from lowerbound.reporting.number_format import format_number
 from lowerbound.reporting.pages import data_url, embedded, rendered
 from lowerbound.reporting.score_plot import score_figure
 from lowerbound.reporting.tiles import as_png, displayable, fit_tiles

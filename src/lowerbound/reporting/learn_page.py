@@ -19,12 +19,7 @@ from lowerbound.evaluation.bound_terms import EXACT, BoundTerms
 from lowerbound.evaluation.gradient_bench import GradientBench
 from lowerbound.evaluation.results import Results
 from lowerbound.evaluation.worked_example import DrawnCodes, WorkedExample
-from lowerbound.foundation.numerics import Estimate
-from lowerbound.foundation.storage import write_text
-from lowerbound.reporting import wording
-from lowerbound.reporting.learn_plots import drawn_codes, gradient_variances, lesson_rows
-from lowerbound.reporting.model_graph import model_graph
-from lowerbound.reporting.number_format import (
+from lowerbound.foundation.number_format import (
     MINUS,
     format_estimate,
     format_measured,
@@ -32,6 +27,11 @@ from lowerbound.reporting.number_format import (
     format_significant,
     format_sizes,
 )
+from lowerbound.foundation.numerics import Estimate
+from lowerbound.foundation.storage import write_text
+from lowerbound.reporting import wording
+from lowerbound.reporting.learn_plots import drawn_codes, gradient_variances, lesson_rows
+from lowerbound.reporting.model_graph import model_graph
 from lowerbound.reporting.pages import Picture, data_url, embedded, rendered
 from lowerbound.reporting.plots import PLOTS
 from lowerbound.reporting.tiles import as_png, displayable

@@ -32,8 +32,27 @@ DARK_CATEGORIES = (
 
 TRAIN, VALIDATION = "#3a7798", "#c4510f"
 
+SEQUENTIAL = ("#3a1d6e", "#2f5d9b", "#1f8f8a", "#6aa31d", "#d8a400")
+DARK_SEQUENTIAL = ("#5b48b8", "#3f86cf", "#2fb3a6", "#9ccb3b", "#ffe066")
+"""A scale of numbers from low to high, dark to light, whose ends differ from the background."""
+
 BY_THEME: dict[str, dict[str, Any]] = {
-    "light": {"categories": CATEGORIES, "unknown": "#68707a", "train": TRAIN, "validation": VALIDATION},
-    "dark": {"categories": DARK_CATEGORIES, "unknown": "#a0a8b1", "train": "#6fb0d2", "validation": "#f0955c"},
+    "light": {
+        "categories": CATEGORIES,
+        "sequential": SEQUENTIAL,
+        "unknown": "#68707a",
+        "dimmed": "#d5d8dc",
+        "train": TRAIN,
+        "validation": VALIDATION,
+    },
+    "dark": {
+        "categories": DARK_CATEGORIES,
+        "sequential": DARK_SEQUENTIAL,
+        "unknown": "#a0a8b1",
+        "dimmed": "#3a4149",
+        "train": "#6fb0d2",
+        "validation": "#f0955c",
+    },
 }
-"""The colours of each theme: of labels, of examples without a label, of the training and the validation split."""
+"""The colours of each theme: of labels, of numbers, of examples without a label, of examples that were not selected,
+of the training and the validation split."""

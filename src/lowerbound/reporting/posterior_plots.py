@@ -12,9 +12,9 @@ from matplotlib.patches import Ellipse, Patch
 from matplotlib.ticker import MaxNLocator, ScalarFormatter
 
 from lowerbound.evaluation.results import Results
+from lowerbound.foundation.number_format import format_number
 from lowerbound.reporting import theme
 from lowerbound.reporting.latent_plots import dimension_label
-from lowerbound.reporting.number_format import format_number
 from lowerbound.reporting.tiles import displayable
 
 ARRAYS = tuple(f"true_posterior_{name}" for name in ("axes", "density", "encoder_mean", "encoder_covariance"))

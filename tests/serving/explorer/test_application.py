@@ -3,7 +3,8 @@
 import numpy as np
 import torch
 
-from explorer_runs import KINDS, every_example, tensors
+from explorer_runs import KINDS, every_example, info, tensors
+from lowerbound.serving.explorer import projection
 from lowerbound.training.checkpoint import load_model
 
 
@@ -39,9 +40,14 @@ def test_codes_are_those_of_the_model(client, run):
     }
 
 
-def test_progress_ends_when_all_are_encoded(client):
-    client.get("/api/runs/digits/codes")
-    assert client.get("/api/runs/digits/progress").json() == {"stage": "ready", "done": 1797, "total": 1797}
+def test_codes_are_given_from_where_they_were_left(client):
+    whole = tensors(client.get("/api/runs/line/codes"))
+    rest = tensors(client.get("/api/runs/line/codes?after=1790"))
+    assert len(rest["mean"]) == 7
+    for name, array in rest.items():
+        np.testing.assert_array_equal(array, whole[name][1790:])
+    assert len(tensors(client.get("/api/runs/line/codes?after=1797"))["mean"]) == 0
+    assert client.get("/api/runs/line/codes?after=x").status_code == 400
 
 
 def test_as_many_points_are_decoded_as_are_accepted(client):
@@ -63,3 +69,21 @@ def test_neighbours_in_z_are_those_of_a_brute_force(client, run):
     distances = np.linalg.norm(codes["mean"].astype(np.float64) - z, axis=1)
     np.testing.assert_allclose([each["distance"] for each in found], np.sort(distances)[:8], rtol=1e-4)
     np.testing.assert_allclose(distances[[each["index"] for each in found]], np.sort(distances)[:8], rtol=1e-4)
+
+
+def test_the_codes_of_the_results_are_those_of_the_test_split(client, run):
+    stored, whole = (tensors(client.get(f"/api/runs/{run.name}/codes{end}")) for end in ("/stored", ""))
+    count = len(stored["mean"])
+    assert count == info(client, run.name)["splits"][-1]["count"]
+    np.testing.assert_allclose(stored["mean"], whole["mean"][-count:], rtol=1e-4, atol=1e-5)
+    np.testing.assert_array_equal(stored["labels"], whole["labels"][-count:])
+
+
+def test_umap_is_refused_with_how_to_install_it(client, monkeypatch):
+    monkeypatch.setattr(projection, "find_spec", lambda name: None)
+    assert not info(client, "colour")["can"]["umap"]
+    answer = client.get("/api/runs/colour/umap")
+    assert (answer.status_code, answer.json()["error"]) == (
+        400,
+        "UMAP is not installed; `pip install umap-learn` installs it.",
+    )

@@ -9,20 +9,15 @@ import pytest
 import torch
 from PIL import Image
 
-from browsers import Traffic, complaints, monitored, served, until
+from browsers import served, until
+from explorer_pages import PIXELS, at, lasso, pages, pixels_of, plane
 from explorer_runs import trained
 from lowerbound.runs.run_log import RunLog, read_log
 from lowerbound.serving.explorer.application import application
 from lowerbound.serving.http.access import Access
 from lowerbound.training.checkpoint import load_model
 
-WIDE = {"width": 1300, "height": 900}
 NARROW = {"width": 390, "height": 844}
-PIXELS = """canvas => {
-    const copy = new OffscreenCanvas(canvas.width, canvas.height).getContext("2d", { willReadFrequently: true });
-    copy.drawImage(canvas, 0, 0);
-    return [...copy.getImageData(0, 0, canvas.width, canvas.height).data];
-}"""
 
 
 @pytest.fixture(scope="module")
@@ -46,43 +41,13 @@ def url(folder):
 
 @pytest.fixture
 def opened(browser, url):
-    """A function that opens the page on a run; at the end nothing may have been complained of."""
-    pages = []
-
-    def open_page(run, compare="", **options):
-        context = browser.new_context(viewport=WIDE, **options)
-        page = context.new_page()
-        page.set_default_timeout(10_000)
-        page.traffic = Traffic(page)
-        pages.append((context, monitored(page)))
-        page.goto(f"{url}/?run={run}&compare={compare}")
-        page.wait_for_selector(".legend button, .notice")
-        page.traffic.settle()
-        return page
-
-    yield open_page
-    for context, heard in pages:
-        context.close()
-        assert complaints(heard) == []
-
-
-def plane(page):
-    return page.locator("canvas.plane").first
-
-
-def at(page, x, y):
-    """Where a share of the plane's width and height lies on the screen."""
-    box = plane(page).bounding_box()
-    return box["x"] + x * box["width"], box["y"] + y * box["height"]
+    with pages(browser, url) as open_page:
+        yield open_page
 
 
 def shown_point(page):
     """The numbers on the sliders: the point that is decoded."""
     return [float(text.replace("−", "-")) for text in page.locator(".sliders output").all_inner_texts()]
-
-
-def pixels_of(page, selector):
-    return np.array(page.locator(selector).first.evaluate(PIXELS)).reshape(-1, 4)[:, 0]
 
 
 def decoded(folder, z):
@@ -111,7 +76,7 @@ def test_the_decoder_follows_the_pointer_until_it_is_pinned(opened):
     after, there = pixels_of(page, ".drawn canvas"), shown_point(page)
     assert there[0] > place[0] and there[1] < place[1]
     assert (before != after).any()
-    page.mouse.click(*at(page, 0.98, 0.02))  # a corner without points
+    page.mouse.click(*at(page, 0.98, 0.9))  # a corner without points
     pinned = shown_point(page)
     page.mouse.move(*at(page, 0.2, 0.8))
     page.traffic.settle()
@@ -139,7 +104,7 @@ def test_hovering_tells_image_label_and_elbo_of_an_example(opened):
 def codes_of(page, run):
     script = """async run => {
         const source = await (await import("explorer/source.js")).openSource();
-        const { count, mean, labels } = await source.codes(run, () => {});
+        const { count, mean, labels } = await source.codes(run);
         const places = [...Array(count).keys()];
         return { mean: places.map(k => [...mean.slice(2 * k, 2 * k + 2)]), labels: [...labels] };
     }"""
@@ -159,15 +124,8 @@ def test_the_legend_hides_what_is_switched_off_from_hover_and_lasso(opened):
 
 
 def select_all(page):
-    page.evaluate("scrollTo(0, 0)")
-    page.mouse.move(*at(page, 0.01, 0.01))
-    page.keyboard.down("Shift")
-    page.mouse.down()
-    for corner in ((0.99, 0.01), (0.99, 0.99), (0.01, 0.99), (0.01, 0.01)):
-        page.mouse.move(*at(page, *corner), steps=4)
-    page.mouse.up()
-    page.keyboard.up("Shift")
-    page.traffic.settle()
+    # From where the legend is not.
+    lasso(page, ((0.01, 0.99), (0.01, 0.01), (0.99, 0.01), (0.99, 0.99), (0.01, 0.99)))
 
 
 def selection(page):

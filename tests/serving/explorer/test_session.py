@@ -74,6 +74,51 @@ def test_codes_are_computed_to_their_end_when_the_one_who_asked_goes_away(explor
     assert len(asyncio.run(ask())) == 1797
 
 
+def test_codes_are_given_before_all_are_computed(explorer, monkeypatch):
+    release = threading.Event()
+
+    def waiting(loaded, points, chunk):
+        assert chunk == (0, 0) or release.wait(10)
+        return encode_chunk(loaded, points, chunk)
+
+    monkeypatch.setattr(module, "encode_chunk", waiting)
+
+    async def ask():
+        opened = await opened_by(explorer)
+        # The first part waits for a worker that is held by the second one: for a part in between there is no time.
+        first = await asyncio.wait_for(asyncio.gather(opened.latents_from(0), _soon(release)), 10)
+        return first[0], await opened.latents()
+
+    part, whole = asyncio.run(ask())
+    assert 128 <= len(part) < 1797
+    np.testing.assert_array_equal(part.mean, whole.mean[: len(part)])
+    np.testing.assert_array_equal(part.labels, whole.labels[: len(part)])
+
+
+async def _soon(event):
+    await asyncio.sleep(0.2)
+    event.set()
+
+
+def test_a_run_is_described_while_its_data_are_read(explorer, monkeypatch):
+    release = threading.Event()
+
+    def waiting(*arguments):
+        assert release.wait(10)
+        return load_points(*arguments)
+
+    monkeypatch.setattr(module, "load_points", waiting)
+
+    async def ask():
+        opened = await opened_by(explorer)
+        assert opened.start_loading()
+        release.set()
+        await opened.points()
+        return opened.start_loading()
+
+    assert asyncio.run(ask()) is False
+
+
 def test_a_pointer_and_a_question_are_answered_while_codes_are_computed(explorer, monkeypatch):
     begun, release = threading.Event(), threading.Event()
 
@@ -91,7 +136,7 @@ def test_a_pointer_and_a_question_are_answered_while_codes_are_computed(explorer
             await asyncio.sleep(0.001)
         # Its worker is held by a part that does not end: a pointer has another one.
         pointed = await asyncio.wait_for(explorer.decode(opened, np.zeros((INTERACTIVE_LATENTS, 2), np.float32)), 10)
-        assert (opened.stage, opened.done, opened.total) == ("encoding", 0, 1797)
+        assert opened.done == 0
         question = asyncio.create_task(explorer.batch_worker(partial(len, "four")))
         await asyncio.sleep(0)
         release.set()

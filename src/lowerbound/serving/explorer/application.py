@@ -27,11 +27,12 @@ from lowerbound.foundation.run_identity import RunPath, path_of
 from lowerbound.serving.explorer.example_detail import (
     latent_neighbours,
     point_detail,
+    stored_detail,
     upload_detail,
     upload_neighbours,
 )
 from lowerbound.serving.explorer.info import run_info, training_run_info
-from lowerbound.serving.explorer.latents import Latents
+from lowerbound.serving.explorer.latents import Latents, no_latents, stored_latents
 from lowerbound.serving.explorer.loaded_run import sample_prior
 from lowerbound.serving.explorer.messages import without_paths
 from lowerbound.serving.explorer.metrics_stream import new_records
@@ -39,6 +40,7 @@ from lowerbound.serving.explorer.palette_module import NAME as PALETTE
 from lowerbound.serving.explorer.palette_module import palette_module
 from lowerbound.serving.explorer.points import displayed_examples
 from lowerbound.serving.explorer.prior_geometry import prior_contours
+from lowerbound.serving.explorer.quantities import values_of
 from lowerbound.serving.explorer.run_folder import RunEntry
 from lowerbound.serving.explorer.session import Explorer, OpenRun
 from lowerbound.serving.explorer.tensors import MEDIA_TYPE, as_bytes
@@ -122,9 +124,11 @@ def _routes() -> list[Route | Mount]:
         Route(f"/assets/{PALETTE}", _palette),
         Mount("/assets", StaticFiles(directory=PAGE, check_dir=False)),
         _route("/api/runs", _runs),
-        _route(run, _info),
-        _route(f"{run}/codes", _latents),
-        _route(f"{run}/progress", _progress),
+        _route(run, _info, query=("wait",)),
+        _route(f"{run}/codes", _latents, query=("after",)),
+        _route(f"{run}/codes/stored", _stored),
+        _route(f"{run}/values", _values, query=("name",)),
+        _route(f"{run}/umap", _umap),
         _route(f"{run}/prior", _prior, query=("axes",)),
         _route(f"{run}/decode", _decode, "POST"),
         _route(f"{run}/images", _images, query=("indices",)),
@@ -167,19 +171,39 @@ async def _info(request: Request) -> Response:
     if entry.state == "training":
         return JSONResponse(await explorer.batch_worker(partial(training_run_info, entry, explorer.device)))
     run = await _open_run(request)
+    if request.query_params.get("wait") == "false" and run.start_loading():
+        known = await explorer.batch_worker(partial(run_info, entry, run.loaded, None, ""))
+        return JSONResponse(known | {"is_loading": True})
     points, problem = await run.points_or_none(), await run.reason_without_points()
     return JSONResponse(await explorer.batch_worker(partial(run_info, entry, run.loaded, points, problem)))
 
 
 async def _latents(request: Request) -> Response:
-    latents = await _latents_of(await _open_run(request))
+    """All latents, or with `after` those that are available from that row on."""
+    run, after = await _open_run(request), request.query_params.get("after")
+    latents = await _latents_of(run, None if after is None else whole_number("after", after))
     # Tens of megabytes: not in the thread that answers requests.
     return Response(await run_in_threadpool(as_bytes, latents.arrays()), media_type=MEDIA_TYPE)
 
 
-async def _progress(request: Request) -> Response:
+async def _stored(request: Request) -> Response:
+    """The latents of the test examples in the results, which need no data; none if there are none."""
+    loaded = (await _open_run(request)).loaded
+    return _tensors((stored_latents(loaded) or no_latents(loaded)).arrays())
+
+
+async def _values(request: Request) -> Response:
+    explorer, run = _explorer(request), await _open_run(request)
+    points, name = await run.points_or_none(), request.query_params.get("name", "")
+    try:
+        return _tensors({"values": await explorer.batch_worker(partial(values_of, run.loaded, points, name))})
+    except DataError as error:
+        raise RequestError(404, str(error)) from error
+
+
+async def _umap(request: Request) -> Response:
     run = await _open_run(request)
-    return JSONResponse({"stage": run.stage, "done": run.done, "total": run.total})
+    return _tensors({"plane": await run.umap()})
 
 
 async def _prior(request: Request) -> Response:
@@ -209,9 +233,12 @@ async def _images(request: Request) -> Response:
 async def _point(request: Request) -> Response:
     explorer, run = _explorer(request), await _open_run(request)
     index = whole_number("a point's index", request.path_params["index"])
-    points, latents = await run.points_or_none(), await _latents_of(run)
+    if (points := await run.points_or_none()) is not None:
+        _check_index(index, len(points))
+        return JSONResponse(await explorer.batch_worker(partial(point_detail, run.loaded, points, index)))
+    latents = await _latents_of(run)
     _check_index(index, len(latents))
-    return JSONResponse(await explorer.batch_worker(partial(point_detail, run.loaded, points, latents, index)))
+    return JSONResponse(stored_detail(run.loaded, latents, index))
 
 
 async def _encode(request: Request) -> Response:
@@ -291,9 +318,9 @@ async def _open_run(request: Request) -> OpenRun:
     return await _explorer(request).open(entry)
 
 
-async def _latents_of(run: OpenRun) -> Latents:
+async def _latents_of(run: OpenRun, after: int | None = None) -> Latents:
     try:
-        return await run.latents()
+        return await (run.latents() if after is None else run.latents_from(after))
     except DataError as error:
         raise RequestError(404, str(error)) from error
 

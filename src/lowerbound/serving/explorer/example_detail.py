@@ -1,6 +1,7 @@
 """The details of one example, a point of the scatter or an uploaded image: posterior, bound and neighbours."""
 
 from base64 import b64encode
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,7 @@ from jaxtyping import Float
 from lowerbound.data.batches import scaled
 from lowerbound.data.examples import to_model_scale
 from lowerbound.probability.distributions import DiagonalNormal, Distribution
-from lowerbound.serving.explorer.latents import Latents
+from lowerbound.serving.explorer.latents import Latents, name_of_label
 from lowerbound.serving.explorer.loaded_run import LoadedRun, displayed
 from lowerbound.serving.explorer.neighbours import nearest_latents, nearest_pixels
 from lowerbound.serving.explorer.points import Dataset, one_model_input
@@ -22,28 +23,23 @@ MAX_COVARIANCE = 64  # latents
 Detail = dict[str, Any]
 
 
-def point_detail(loaded: LoadedRun, points: Dataset | None, latents: Latents, index: int) -> Detail:
-    """An example's index, split and label, its posterior and its bound.
+def point_detail(loaded: LoadedRun, points: Dataset, index: int) -> Detail:
+    """An example's index, split and label, its posterior and its bound."""
+    x = one_model_input(points, index).to(loaded.device)
+    split, place = points.place(index)
+    labels = points.parts[split].labels
+    about = {"index": index, "id_in_split": place, "split": points.names[split]}
+    label = _label(-1 if labels is None else int(labels[place]), points.label_names)
+    bound = estimate_bound(loaded.model, x, noise_for(x))
+    return about | label | _encode(loaded, x) | bound.as_json() | {"convention": points.convention}
 
-    Without the data, the bound is the one stored in the results.
-    """
-    if points is None:
-        convention, bound = "", _stored_bound(loaded, index)
-    else:
-        x = one_model_input(points, index).to(loaded.device)
-        convention, bound = points.convention, estimate_bound(loaded.model, x, noise_for(x))
-    split = int(latents.split[index])
-    label = int(latents.labels[index])
-    return {
-        "index": index,
-        "id_in_split": index - int(np.searchsorted(latents.split, split)),
-        "split": latents.split_names[split],
-        "label": None if label < 0 else label,
-        "label_name": latents.label_name(index),
-        **_posterior(latents.mean[index], None if latents.log_variance is None else latents.log_variance[index]),
-        **bound.as_json(),
-        "convention": convention,
-    }
+
+def stored_detail(loaded: LoadedRun, latents: Latents, index: int) -> Detail:
+    """The details of a test example in the results, for a run whose data are unavailable."""
+    about = {"index": index, "id_in_split": index, "split": latents.split_names[int(latents.split[index])]}
+    label = _label(int(latents.labels[index]), latents.label_names)
+    posterior = _posterior(latents.mean[index], None) | {"covariance": None}
+    return about | label | posterior | _stored_bound(loaded, index).as_json() | {"convention": ""}
 
 
 def latent_neighbours(latents: Latents, z: Float[np.ndarray, " latent"]) -> list[Detail]:
@@ -102,6 +98,10 @@ def _covariance(loaded: LoadedRun, posterior: Distribution) -> list[list[float]]
 def _posterior(mean: np.ndarray, log_variance: np.ndarray | None) -> Detail:
     spread = None if log_variance is None else finite(log_variance.tolist())
     return {"mean": finite(mean.tolist()), "log_variance": spread}
+
+
+def _label(label: int, names: Sequence[str]) -> Detail:
+    return {"label": None if label < 0 else label, "label_name": name_of_label(label, names)}
 
 
 def _labelled(neighbours: list[tuple[int, float]], latents: Latents) -> list[Detail]:

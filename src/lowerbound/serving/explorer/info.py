@@ -16,7 +16,6 @@ from lowerbound.networks.layers import count_parameters
 from lowerbound.probability.posteriors import POSTERIORS, PointMassPosterior
 from lowerbound.probability.spaces import OneHot, Space
 from lowerbound.reporting import wording
-from lowerbound.reporting.number_format import format_score
 from lowerbound.runs.experiment import Experiment
 from lowerbound.runs.preparation import choose_device
 from lowerbound.runs.run_data import read_stored
@@ -25,6 +24,8 @@ from lowerbound.serving.explorer.loaded_run import LoadedRun, results_or_reason
 from lowerbound.serving.explorer.messages import without_paths
 from lowerbound.serving.explorer.points import Dataset
 from lowerbound.serving.explorer.prior_geometry import prior_description
+from lowerbound.serving.explorer.projection import has_umap
+from lowerbound.serving.explorer.quantities import quantities_of
 from lowerbound.serving.explorer.run_folder import RunEntry
 
 Info = dict[str, Any]
@@ -52,7 +53,8 @@ def training_run_info(entry: RunEntry, device: str) -> Info:
         "label_names": [],
         "prior_geometry": None,
         "scores": [],
-        "can": {"encode": False, "score": False, "sample": False, "images": False},
+        "quantities": [],
+        "can": {"encode": False, "score": False, "sample": False, "images": False, "umap": False},
         "notes": ["No model yet: this run is still training, or was stopped."],
     }
 
@@ -74,7 +76,8 @@ def run_info(entry: RunEntry, loaded: LoadedRun, points: Dataset | None, problem
         "label_names": _label_names(loaded, points),
         "prior_geometry": prior_description(loaded.model),
         "scores": [_score(score, results) for score in results.scores],
-        "can": _can(loaded) | {"images": points is not None},
+        "quantities": [asdict(quantity) for quantity in quantities_of(loaded, points)],
+        "can": _can(loaded) | {"images": points is not None, "umap": has_umap()},
         "notes": _notes(loaded, points, problem, results, problem_with_results),
     }
 
@@ -139,7 +142,7 @@ def _score(score: Score, results: Results) -> dict[str, str]:
         "name": score.name,
         "quantity": wording.score_title(score.name),
         "split": score.split,
-        "value": f"{format_score(score)} {score.unit}".strip(),
+        "value": f"{score.text} {score.unit}".strip(),
         "meaning": wording.in_data_terms(results, wording.score_description(score)),
     }
 

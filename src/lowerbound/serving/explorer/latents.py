@@ -1,6 +1,7 @@
 """Latents of all examples: mean and log-variance of each posterior, from the encoder or from the stored results."""
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -26,15 +27,30 @@ class Latents:
 
     def label_name(self, index: int) -> str | None:
         """The name of an example's label, or its number if it has no name; None without a label."""
-        label = int(self.labels[index])
-        if label < 0:
-            return None
-        return self.label_names[label] if label < len(self.label_names) else str(label)
+        return name_of_label(int(self.labels[index]), self.label_names)
+
+    def rows(self, start: int) -> "Latents":
+        """The latents from `start` on."""
+        log_variance = None if self.log_variance is None else self.log_variance[start:]
+        return replace(
+            self,
+            mean=self.mean[start:],
+            log_variance=log_variance,
+            labels=self.labels[start:],
+            split=self.split[start:],
+        )
 
     def arrays(self) -> Arrays:
         """The arrays by name, as they are sent to the page."""
         spread = {} if self.log_variance is None else {"log_variance": self.log_variance}
         return {"mean": self.mean, **spread, "labels": self.labels, "split": self.split}
+
+
+def name_of_label(label: int, names: Sequence[str]) -> str | None:
+    """The name of a label, or its number if it has no name; None for -1, an unknown label."""
+    if label < 0:
+        return None
+    return names[label] if label < len(names) else str(label)
 
 
 @torch.inference_mode()
@@ -49,9 +65,16 @@ def encode_chunk(loaded: LoadedRun, points: Dataset, chunk: tuple[int, int]) -> 
 
 def join_chunks(points: Dataset, encoded: list[np.ndarray]) -> Latents:
     """The latents of all chunks, in the order of the examples."""
+    return latents_between(points, encoded, 0)
+
+
+def latents_between(points: Dataset, encoded: list[np.ndarray], start: int) -> Latents:
+    """The latents of the first chunks, from the example `start` on."""
     heads = np.concatenate(encoded, axis=1)
     log_variance = heads[1] if len(heads) > 1 else None
-    return Latents(heads[0], log_variance, points.labels, points.split, points.label_names, points.names)
+    end = heads.shape[1]
+    latents = Latents(heads[0], log_variance, points.labels[:end], points.split[:end], points.label_names, points.names)
+    return latents.rows(start)
 
 
 def stored_latents(loaded: LoadedRun) -> Latents | None:
@@ -62,6 +85,14 @@ def stored_latents(loaded: LoadedRun) -> Latents | None:
     labels = loaded.results.get("labels", np.full(len(mean), -1))
     split = np.zeros(len(mean), np.uint8)
     return Latents(mean.astype(np.float32), None, labels.astype(np.int32), split, loaded.label_names)
+
+
+def no_latents(loaded: LoadedRun) -> Latents:
+    """The latents of no examples."""
+    nothing = np.zeros(0)
+    return Latents(
+        np.zeros((0, loaded.latent_dim), np.float32), None, nothing.astype(np.int32), nothing.astype(np.uint8)
+    )
 
 
 def widest_axes(mean: Float[np.ndarray, "n latent"]) -> list[int]:

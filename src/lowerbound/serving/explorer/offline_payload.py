@@ -24,7 +24,7 @@ from lowerbound.models.support import describe_binarisation, unsupported_values
 from lowerbound.objectives.terms import estimate_terms
 from lowerbound.probability.priors import StandardNormalPrior
 from lowerbound.serving.explorer.info import Info, run_info
-from lowerbound.serving.explorer.latents import Latents, encode_chunk, join_chunks, stored_latents
+from lowerbound.serving.explorer.latents import Latents, encode_chunk, join_chunks, no_latents, stored_latents
 from lowerbound.serving.explorer.loaded_run import Arrays, LoadedRun, load_run
 from lowerbound.serving.explorer.metrics_stream import new_records
 from lowerbound.serving.explorer.offline_models import models_of, reason_without_encoder
@@ -37,6 +37,7 @@ from lowerbound.serving.explorer.points import (
     reason_unavailable,
 )
 from lowerbound.serving.explorer.prior_geometry import prior_contours, sampling_data
+from lowerbound.serving.explorer.quantities import is_column, quantities_of, values_of
 from lowerbound.serving.explorer.run_folder import RunEntry, RunFolder
 from lowerbound.serving.explorer.scoring import noise_for
 from lowerbound.serving.explorer.tensors import as_bytes
@@ -59,6 +60,7 @@ class Payload:
     info: Info
     facts: dict[str, Any]  # what the page needs besides
     latents: Arrays
+    values: Arrays  # of quantities that are neither among the latents nor columns of the examples
     examples: np.ndarray | None
     history: list[dict[str, Any]]
     prior: dict[str, Any]
@@ -76,6 +78,7 @@ def payload_of(run: Path, data_dir: str = "", device: str = "auto", data: str = 
         "info": compressed(_json(contents.info)),
         "facts": compressed(_json(contents.facts)),
         "codes": compressed(as_bytes(contents.latents)),
+        "values": compressed(as_bytes(contents.values)),
         "prior": compressed(_json(contents.prior)),
         "metrics": compressed(_json({"records": contents.history})),
         **examples,
@@ -116,21 +119,31 @@ def _prior(loaded: LoadedRun, latents: Latents, axes: list[int]) -> dict[str, An
 def _contents(entry: RunEntry, loaded: LoadedRun, room: int, points: Dataset | None, problem: str) -> Payload:
     latents = _latents(loaded, points)
     arrays = latents.arrays() | (_bounds(loaded, points) if points else _stored_bounds(loaded))
-    room -= len(compressed(as_bytes(arrays)))
+    values = _values(loaded, points, arrays)
+    room -= len(compressed(as_bytes(arrays | values)))
     examples = None if points is None else _examples(points, room)
     info = run_info(entry, loaded, points, problem)
+    # Bounds are known for all examples of this page, not only for those of the test split.
+    info |= {"quantities": [one | {"split": ""} if one["name"] in arrays else one for one in info["quantities"]]}
     reason = reason_without_encoder(loaded.model) if loaded.schema.has_pictures else ""
-    info |= {"can": info["can"] | {"encode": info["can"]["encode"] and not reason}}
+    info |= {"can": info["can"] | {"encode": info["can"]["encode"] and not reason, "umap": False}}
     num_embedded = 0 if examples is None else len(examples)
     notes = [*info["notes"], *_notes(info, num_embedded), *([f"Images cannot be encoded: {reason}"] if reason else [])]
     return Payload(
         info | {"device": "this browser", "notes": notes},
         _facts(loaded, points, len(latents) - num_embedded),
         arrays,
+        values,
         examples,
         new_records(entry.path, 0)["records"],
         _prior(loaded, latents, info["axes"]),
     )
+
+
+def _values(loaded: LoadedRun, points: Dataset | None, known: Arrays) -> Arrays:
+    """The quantities of the examples that the page cannot read from the known arrays or the rows of a table."""
+    names = [quantity.name for quantity in quantities_of(loaded, points)]
+    return {name: values_of(loaded, points, name) for name in names if name not in known and not is_column(name)}
 
 
 def _points(loaded: LoadedRun, data: str = "", data_dir: str = "") -> tuple[Dataset | None, str]:
@@ -155,9 +168,7 @@ def _at_most(points: Dataset, most: int) -> Dataset:
 def _latents(loaded: LoadedRun, points: Dataset | None) -> Latents:
     if points is not None:
         return join_chunks(points, [encode_chunk(loaded, points, chunk) for chunk in chunks_of(points)])
-    empty = np.zeros(0)
-    none = Latents(np.zeros((0, loaded.latent_dim), np.float32), None, empty.astype(np.int32), empty.astype(np.uint8))
-    return stored_latents(loaded) or none
+    return stored_latents(loaded) or no_latents(loaded)
 
 
 @kept_memory()

@@ -17,16 +17,18 @@ from jaxtyping import Float32
 
 from lowerbound.foundation.errors import DataError, LowerboundError, RunError, UsageError
 from lowerbound.foundation.run_identity import MODEL
-from lowerbound.serving.explorer.latents import Latents, encode_chunk, join_chunks, stored_latents
+from lowerbound.serving.explorer.latents import Latents, encode_chunk, join_chunks, latents_between, stored_latents
 from lowerbound.serving.explorer.loaded_run import Arrays, LoadedRun, decode, decoding_batch_size, load_run
 from lowerbound.serving.explorer.messages import without_paths
 from lowerbound.serving.explorer.points import Dataset, chunks_of, load_points, reason_unavailable
+from lowerbound.serving.explorer.projection import umap_plane
 from lowerbound.serving.explorer.run_folder import FileVersion, RunEntry, RunFolder, version_of
 from lowerbound.serving.explorer.worker import BACKGROUND, INTERACTIVE, NORMAL, Worker
 from lowerbound.serving.image_decoding import Decoders
 
 MAX_OPEN_RUNS = 4  # beyond which the least recently used run is closed
 INTERACTIVE_LATENTS = 16  # the most that are decoded by the interactive worker
+POLL_INTERVAL = 0.05  # seconds
 
 
 @dataclass(eq=False)
@@ -38,9 +40,8 @@ class OpenRun:
     worker: Worker
     data: str  # where the run's data are now; empty if they have not moved
     data_dir: str
-    stage: str = "loading data"
-    done: int = 0
-    total: int = 0
+    done: int = 0  # examples that are encoded
+    encoded: list[np.ndarray] = field(default_factory=list)  # the chunks so far
     tasks: dict[str, asyncio.Task[Any]] = field(default_factory=dict)
 
     async def points(self) -> Dataset:
@@ -50,6 +51,23 @@ class OpenRun:
     async def latents(self) -> Latents:
         """The latents of all examples, or those in the results if there are no data; DataError without either."""
         return await self._once("latents", self._encode)
+
+    async def latents_from(self, row: int) -> Latents:
+        """The latents from `row` on that are available, as soon as there are any; none after the last row."""
+        whole = self._task("latents", self._encode)
+        while not whole.done() and self.done <= row:
+            await asyncio.wait({whole}, timeout=POLL_INTERVAL)
+        if whole.done():
+            return (await whole).rows(row)
+        return await self.worker(partial(latents_between, await self.points(), self.encoded[:], row))
+
+    async def umap(self) -> Float32[np.ndarray, "n 2"]:
+        """The latents of all examples in a plane, by UMAP."""
+        return await self._once("umap", self._project)
+
+    def start_loading(self) -> bool:
+        """Start to read the examples unless that has begun; whether the result is still to come."""
+        return not self._task("points", self._load).done()
 
     async def reason_without_points(self) -> str:
         """Why the examples are unavailable; empty if they are available."""
@@ -67,10 +85,13 @@ class OpenRun:
             return None
 
     async def _once(self, name: str, compute: Any) -> Any:
+        # A request may be aborted while others wait for the same result.
+        return await asyncio.shield(self._task(name, compute))
+
+    def _task(self, name: str, compute: Any) -> asyncio.Task[Any]:
         if name not in self.tasks:
             self.tasks[name] = asyncio.create_task(compute())
-        # A request may be aborted while others wait for the same result.
-        return await asyncio.shield(self.tasks[name])
+        return self.tasks[name]
 
     async def _load(self) -> Dataset:
         # In a separate thread: reading files needs no worker, and may take long.
@@ -80,21 +101,22 @@ class OpenRun:
             remedy = "Then restart the explorer with --data PATH."
             raise DataError(f"{reason_unavailable(self.loaded, error, self.data)} {remedy}") from error
 
+    async def _project(self) -> Float32[np.ndarray, "n 2"]:
+        # In a thread of its own, because it may take minutes.
+        return await asyncio.to_thread(umap_plane, (await self.latents()).mean)
+
     async def _encode(self) -> Latents:
         try:
             points = await self.points()
         except DataError:
             if (stored := await self.worker(partial(stored_latents, self.loaded))) is not None:
-                self.stage = "ready"
                 return stored
             raise
-        self.stage, self.total = "encoding", len(points)
-        encoded = []
         for chunk in chunks_of(points):
-            encoded.append(await self.worker(partial(encode_chunk, self.loaded, points, chunk), BACKGROUND))
-            self.done += encoded[-1].shape[1]
-        latents = await self.worker(partial(join_chunks, points, encoded))
-        self.stage = "ready"
+            self.encoded.append(await self.worker(partial(encode_chunk, self.loaded, points, chunk), BACKGROUND))
+            self.done += self.encoded[-1].shape[1]
+        latents = await self.worker(partial(join_chunks, points, self.encoded))
+        self.encoded = []
         return latents
 
 

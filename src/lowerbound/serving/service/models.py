@@ -6,9 +6,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import torch
+from jaxtyping import Float32
 
-from lowerbound.foundation.errors import UsageError
+from lowerbound.evaluation.results import read_results
+from lowerbound.foundation.errors import RunError, UsageError
 from lowerbound.runs.preparation import choose_device
 from lowerbound.runs.run_data import read_stored
 from lowerbound.runs.trained_model import TrainedModel, load
@@ -27,6 +30,7 @@ class ServedModel(LoadedModel):
     name: str
     version: str
     trained: TrainedModel
+    test_example: Float32[np.ndarray, "1 *event"] | None = None  # an image of the test split, from the run's results
 
 
 @dataclass(frozen=True, eq=False)
@@ -119,4 +123,16 @@ def _load(name: str, path: Path, device: torch.device) -> ServedModel:
     read_stored(path)  # refuses a path that is not a run directory
     trained = load(path)
     trained.vae.to(device).requires_grad_(False)
-    return ServedModel(name, model_checksum(path)[:VERSION_DIGITS], trained)
+    return ServedModel(name, model_checksum(path)[:VERSION_DIGITS], trained, _test_example(path, trained))
+
+
+def _test_example(path: Path, trained: TrainedModel) -> Float32[np.ndarray, "1 *event"] | None:
+    """The first test image in the run's results; None without results, or for other data."""
+    try:
+        originals = read_results(path).arrays.get("originals")
+    except RunError:
+        return None
+    if originals is None or not trained.schema.has_pictures:
+        return None
+    image = np.ascontiguousarray(originals[:1].transpose(0, 3, 1, 2).astype(np.float32))
+    return image if image.shape[1:] == tuple(trained.vae.event_shape) else None

@@ -1,19 +1,24 @@
 """The service's HTML pages: the served models with examples, and a reference of all endpoints; and /metrics.
 
-The pages load nothing from other servers: styles are inline, and images come from the service itself.
+The pages load nothing from other servers: styles are inline, and images come from the service itself. The only script,
+try.js, sends the requests of the reference's forms.
 """
 
 from dataclasses import dataclass
-from typing import Any
+from importlib import resources
+from typing import Annotated, Any
 
-from fastapi import APIRouter, FastAPI, Request, Response
+from fastapi import APIRouter, FastAPI, Query, Request, Response
 from fastapi.responses import HTMLResponse, JSONResponse
 from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
 
 from lowerbound import __version__
 from lowerbound.data.data_kinds import describe_shape
+from lowerbound.serving.service.examples import example_body, file_of, inference_body, point_of
 from lowerbound.serving.service.models import Endpoint, ServedModel
-from lowerbound.serving.service.openapi import TEXT, content, errors, returns
+from lowerbound.serving.service.openapi import BINARY, TEXT, content, errors, json_content, returns
+from lowerbound.serving.service.rest import Run
+from lowerbound.serving.service.schemas import InferBody
 from lowerbound.serving.service.service import Service
 
 METHODS = ("get", "post")
@@ -21,6 +26,10 @@ POLICY = (
     "default-src 'none'; style-src 'unsafe-inline'; img-src 'self' data:; base-uri 'none'; form-action 'none'; "
     "frame-ancestors 'none'"
 )
+SCRIPT = "try.js"
+POLICY_WITH_FORMS = POLICY.replace("data:", "data: blob:") + "; script-src 'self'; connect-src 'self'"
+
+ProtocolModel = Annotated[str, Query(description="RUN.operation, such as conv.encode.")]
 
 
 @dataclass(frozen=True)
@@ -31,28 +40,31 @@ class ModelCard:
     about: str
     endpoints: tuple[Endpoint, ...]
     generates: bool
-
-    @property
-    def point(self) -> str:
-        """A point in latent space for an example request."""
-        return ",".join(["0"] * self.served.model.latent_dim)
+    point: str  # in latent space, for an example request
+    file: str  # name of an example's file
 
 
 def page_routes(service: Service, app: FastAPI) -> APIRouter:
     """The pages, and the metrics for Prometheus."""
     router = APIRouter(default_response_class=HTMLResponse, tags=["Pages and metrics"])
     templates = _environment()
+    # Once, because examples take a forward pass.
+    cards = [_card(service, served) for served in service.catalogue.runs.values()]
 
     @router.get("/", responses=errors(), summary="Models, with examples")
     async def index(request: Request) -> HTMLResponse:
         base = str(request.base_url).rstrip("/")
-        cards = [_card(service, served) for served in service.catalogue.runs.values()]
         return _page(templates, "models.html.j2", title="Models", cards=cards, base=base, version=__version__)
 
     @router.get("/docs", responses=errors(), summary="Reference of all endpoints")
     async def docs() -> HTMLResponse:
         document = app.openapi()
-        return _page(templates, "endpoints.html.j2", title="Endpoints", groups=_groups(document), version=__version__)
+        about = {"title": "Endpoints", "groups": _groups(document), "served": _served(cards), "version": __version__}
+        return _page(templates, "endpoints.html.j2", POLICY_WITH_FORMS, **about)
+
+    @router.get(f"/{SCRIPT}", include_in_schema=False)
+    async def script() -> Response:
+        return Response(_read_script(), media_type="text/javascript")
 
     @router.get("/openapi.json", include_in_schema=False)
     async def openapi() -> JSONResponse:
@@ -67,7 +79,43 @@ def page_routes(service: Service, app: FastAPI) -> APIRouter:
     async def metrics() -> Response:
         return Response(service.telemetry.text(), media_type=service.telemetry.media_type)
 
+    _add_examples(router, service)
     return router
+
+
+def _add_examples(router: APIRouter, service: Service) -> None:
+    bodies = {name: example_body(served) for name, served in service.catalogue.runs.items()}
+    requests = {name: inference_body(endpoint) for name, endpoint in service.catalogue.endpoints.items()}
+    example = returns("An image file, or rows.", content(image__png=BINARY, application__json={"type": "array"}))
+
+    @router.get("/example", responses=example | errors(404, 422), response_class=Response, summary="Example body")
+    async def example_of_run(run: Run = "") -> Response:
+        served = service.run(run)
+        return Response(bodies[served.name], media_type=file_of(served)[1])
+
+    inference = returns("A body of /v2/models/MODEL/infer.", json_content(InferBody)) | errors(404, 422)
+
+    @router.get("/example.json", responses=inference, response_class=Response, summary="Example body of the protocol")
+    async def example_of_model(model: ProtocolModel) -> JSONResponse:
+        return JSONResponse(requests[service.endpoint(model).name])
+
+
+def _served(cards: list[ModelCard]) -> list[dict[str, Any]]:
+    """What the forms need to know of each run."""
+    return [
+        {
+            "name": card.served.name,
+            "version": card.served.version,
+            "file": card.file,
+            "point": card.point,
+            "models": [endpoint.name for endpoint in card.endpoints],
+        }
+        for card in cards
+    ]
+
+
+def _read_script() -> bytes:
+    return (resources.files("lowerbound.serving.service") / SCRIPT).read_bytes()
 
 
 def _card(service: Service, served: ServedModel) -> ModelCard:
@@ -75,7 +123,8 @@ def _card(service: Service, served: ServedModel) -> ModelCard:
     latents = "latent" if served.model.latent_dim == 1 else "latents"
     about = f"{kind} {describe_shape(served.model.event_shape)}, {served.model.latent_dim} {latents}"
     endpoints = tuple(endpoint for endpoint in service.catalogue.endpoints.values() if endpoint.served is served)
-    return ModelCard(served, about, endpoints, any(endpoint.operation.name == "generate" for endpoint in endpoints))
+    generates = any(endpoint.operation.name == "generate" for endpoint in endpoints)
+    return ModelCard(served, about, endpoints, generates, point_of(served.model), file_of(served)[0])
 
 
 def _groups(document: dict[str, Any]) -> dict[str, list[dict[str, Any]]]:
@@ -89,9 +138,9 @@ def _groups(document: dict[str, Any]) -> dict[str, list[dict[str, Any]]]:
     return groups
 
 
-def _page(templates: Environment, name: str, **content: Any) -> HTMLResponse:
+def _page(templates: Environment, name: str, policy: str = POLICY, **content: Any) -> HTMLResponse:
     page = templates.get_template(name).render(**content)
-    return HTMLResponse(page, headers={"Content-Security-Policy": POLICY})
+    return HTMLResponse(page, headers={"Content-Security-Policy": policy})
 
 
 def _environment() -> Environment:

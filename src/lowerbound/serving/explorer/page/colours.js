@@ -18,11 +18,27 @@ export function palette(count) {
   return Array.from({ length: count }, (_, k) => (k < ten.length ? ten[k] : further(k)));
 }
 
+/** `count` colours of a scale from low to high, between those of the palette. */
+export function sequential(count) {
+  const stops = colours().sequential.map((hex) => [1, 3, 5].map((at) => parseInt(hex.slice(at, at + 2), 16)));
+  return Array.from({ length: count }, (_, k) => {
+    const place = (k / Math.max(1, count - 1)) * (stops.length - 1);
+    const first = Math.min(stops.length - 2, Math.floor(place));
+    const share = place - first;
+    const mixed = stops[first].map((level, channel) => Math.round(level + share * (stops[first + 1][channel] - level)));
+    return `rgb(${mixed.join(" ")})`;
+  });
+}
+
+export const dimmedColour = () => colours().dimmed;
+
 export const unknownColour = () => colours().unknown;
+
+const drawn = new OffscreenCanvas(1, 1).getContext("2d", { willReadFrequently: true });
 
 /** A colour for the scatter: three numbers from 0 to 1. */
 export function components(colour) {
-  const context = document.createElement("canvas").getContext("2d", { willReadFrequently: true });
+  const context = drawn;
   context.fillStyle = colour;
   context.fillRect(0, 0, 1, 1);
   return Array.from(context.getImageData(0, 0, 1, 1).data.slice(0, 3), (level) => level / 255);

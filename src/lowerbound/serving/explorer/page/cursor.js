@@ -1,17 +1,21 @@
 // The current point z: under the pointer, or set by sliders, a click or an example.
 
+import { latentProjection } from "explorer/projection.js";
 import { snap } from "explorer/space.js";
 
-/** A point in latent space, and the two latents (or the only one) that are the axes of the plane. */
+/** A point in latent space, and the projection of latent space onto the plane. */
 export function createCursor(info, emit) {
-  const cursor = { z: snap(info, new Float32Array(info.latent_dim)), axes: info.axes.slice(0, 2), isPinned: false };
+  const cursor = {
+    z: snap(info, new Float32Array(info.latent_dim)),
+    projection: latentProjection(info, info.axes.slice(0, 2)),
+    isPinned: false,
+  };
 
-  /** The point at a position of the plane; the other latents are unchanged, or moved to stay in the space. */
+  /** The point at a position of the plane; what the plane does not show is unchanged, or moved to stay in the space. */
   cursor.at = (x, y) => {
-    const z = cursor.z.slice();
-    z[cursor.axes[0]] = x;
-    if (cursor.axes[1] !== undefined) z[cursor.axes[1]] = y;
-    return snap(info, z, cursor.axes);
+    const { projection, z } = cursor;
+    const lifted = projection.lift(z, x, y);
+    return lifted ? snap(info, lifted, projection.axes) : z.slice();
   };
 
   cursor.moveTo = (x, y) => {
@@ -26,7 +30,7 @@ export function createCursor(info, emit) {
     cursor.z.set(snap(info, z, [latent]));
     cursor.isPinned = true;
     emit("cursor");
-    if (!cursor.axes.includes(latent)) emit("slice");
+    if (!cursor.projection.axes.includes(latent)) emit("slice");
   };
 
   cursor.setAll = (z) => {
@@ -41,8 +45,8 @@ export function createCursor(info, emit) {
     emit("cursor");
   };
 
-  cursor.setAxes = (axes) => {
-    cursor.axes = axes;
+  cursor.setProjection = (projection) => {
+    cursor.projection = projection;
     emit("axes");
     emit("cursor");
     emit("slice");

@@ -46,6 +46,10 @@ export function panel(title, lead, ...children) {
   return { node, body };
 }
 
+/** A row of pictures, which scrolls where it is too wide: also by the keyboard. */
+export const strip = (label, ...pictures) =>
+  element("div", { className: "strip", tabIndex: 0, role: "group", "aria-label": label }, ...pictures);
+
 /** A slider with a label and its value, formatted by `show`. */
 export function slider({ label, min, max, step, value, show = (v) => v.toFixed(2), oninput }) {
   const output = element("output", {}, show(value));
@@ -69,6 +73,19 @@ export function choice(label, options, onchange) {
     select.replaceChildren(...entries.map(([value, text]) => element("option", { value }, text)));
   fill(options);
   return { node: element("label", { className: "choice" }, `${label} `, select), select, fill };
+}
+
+/** A drop-down list with groups; options are [title, [[value, text], ...]] of each group. */
+export function groupedChoice(label, groups, onchange) {
+  const { node, select } = choice(label, [], onchange);
+  const option = ([value, text]) => element("option", { value }, text);
+  const fill = (entries) => {
+    const { value } = select;
+    select.replaceChildren(...entries.map(([title, options]) => element("optgroup", { label: title }, ...options.map(option))));
+    if (value) select.value = value;
+  };
+  fill(groups);
+  return { node, select, fill };
 }
 
 export function table(caption, head, rows) {

@@ -1,7 +1,7 @@
 // The entry point of the page: choice of runs, theme, and keyboard shortcuts.
 
 import { THEMES, onSystemTheme, setTheme, storedTheme } from "explorer/colours.js";
-import { announce, element } from "explorer/dom.js";
+import { announce, element, emitter } from "explorer/dom.js";
 import { createCurvesPanel } from "explorer/panels/curves.js";
 import { createRunView } from "explorer/run_view.js";
 import { openSource } from "explorer/source.js";
@@ -34,32 +34,35 @@ function fillChoices() {
   const parameters = new URLSearchParams(location.search);
   const chosen = [run.value || parameters.get("run"), compare.value || parameters.get("compare")];
   run.replaceChildren(...page.runs.map(named).map(option));
-  compare.replaceChildren(option(["", "none"]), ...page.runs.map(named).map(option));
   run.value = page.runs.some(({ id }) => id === chosen[0])
     ? chosen[0]
     : (page.runs.find(({ state }) => state === "finished") ?? page.runs[0])?.id;
-  compare.value = page.runs.some(({ id }) => id === chosen[1]) ? chosen[1] : "";
+  const others = page.runs.filter(({ id }) => id !== run.value);
+  compare.replaceChildren(option(["", "none"]), ...others.map(named).map(option));
+  compare.value = others.some(({ id }) => id === chosen[1]) ? chosen[1] : "";
   find("compare-label").hidden = page.runs.length < 2;
-  run.onchange = compare.onchange = show;
+  run.onchange = () => (fillChoices(), show());
+  compare.onchange = show;
 }
 
 /** Show the chosen run, or the two chosen runs. */
 async function show() {
-  const chosen = [find("run").value, find("compare").value].filter((id, k, all) => id && all.indexOf(id) === k);
+  const chosen = [find("run").value, find("compare").value].filter(Boolean);
   page.views.forEach((view) => view.destroy());
   page.curves?.destroy();
   page.shown = chosen;
   page.views = [];
   const place = find("views");
-  place.replaceChildren();
+  place.replaceChildren(skeleton());
   place.className = chosen.length > 1 ? "two" : "one";
   remember(chosen);
+  const shared = { ...emitter(), isComparison: chosen.length > 1 };
   const views = await Promise.all(
-    chosen.map((id) => createRunView(page.source, id).catch((error) => broken(id, error))),
+    chosen.map((id) => createRunView(page.source, id, shared).catch((error) => broken(id, error))),
   );
   if (page.shown !== chosen) return; // the choice has changed meanwhile
   page.views = views;
-  place.append(...views.map((view) => view.node));
+  place.replaceChildren(...views.map((view) => view.node));
   page.curves = createCurvesPanel(page.source, runsOf(chosen), trainingEnded);
   place.append(
     element(
@@ -72,6 +75,9 @@ async function show() {
   views.forEach((view) => view.start?.());
   await linkReport(views[0]);
 }
+
+/** Empty shapes of the plane and the panels, as in index.html, until the run is described. */
+const skeleton = () => element("div", { className: "skeleton", "aria-hidden": "true" }, ...["plane", "panel", "panel"].map((name) => element("div", { className: `skeleton-${name}` })));
 
 const runsOf = (ids) => ids.map((id) => page.runs.find((run) => run.id === id));
 

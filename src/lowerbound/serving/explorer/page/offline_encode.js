@@ -4,7 +4,7 @@
 //     distortion  −E[log p(x|z)], the mean over draws from q(z|x), nats
 
 import { runModel } from "explorer/offline_models.js";
-import { standardNormal } from "explorer/offline_noise.js";
+import { standardNormal } from "explorer/noise.js";
 import { readPicture } from "explorer/offline_picture.js";
 
 const NUM_DRAWS = 64;

@@ -5,7 +5,9 @@ import { asCodes } from "explorer/codes.js";
 import { isEmbedded, jsonOf, tensorsOf } from "explorer/offline_blocks.js";
 import { encode, neighboursOf } from "explorer/offline_encode.js";
 import { decode } from "explorer/offline_models.js";
-import { samplePrior } from "explorer/offline_noise.js";
+import { samplePrior } from "explorer/noise.js";
+
+const COLUMN = "column:"; // the start of the name of a column's quantity
 
 const cache = new Map();
 
@@ -22,6 +24,16 @@ const facts = () => once("facts", () => jsonOf("facts"));
 const tensors = () => once("tensors", () => tensorsOf("codes"));
 
 const codes = async () => asCodes(await tensors());
+
+/** A quantity of each example: of the embedded bounds, scores and factors, or a column of the embedded rows. */
+async function values(id, name) {
+  const [stored, all, rows, { first_embedded: first }] = await Promise.all([tensors(), codes(), examples(), facts()]);
+  if (stored[name]) return stored[name].data;
+  const column = name.startsWith(COLUMN) ? Number(name.slice(COLUMN.length)) : null;
+  if (column === null || !rows) return (await once("values", () => tensorsOf("values")))[name].data;
+  const size = rows.shape[1];
+  return Float32Array.from({ length: all.count }, (_, k) => (k < first ? NaN : rows.data[(k - first) * size + column]));
+}
 
 /** The embedded examples: images as bytes with one or three channels, or rows of values; null for none. */
 const examples = () =>
@@ -123,6 +135,7 @@ export async function openSource() {
     runs: async () => [await info()].map(({ id, title, state, monitored }) => ({ id, title, state, monitored })),
     info,
     codes,
+    values,
     decode: async (id, z) => decode(await info(), z),
     images,
     priorContours,

@@ -1,40 +1,47 @@
-// The view of one run: the plane, and the panels.
+// The view of one run: the plane, and the panels beside it.
 
-import { latentsByVariance } from "explorer/codes.js";
 import { createCursor } from "explorer/cursor.js";
-import { announce, counted, element, emitter } from "explorer/dom.js";
+import { counted, element, emitter } from "explorer/dom.js";
 import { createLegend } from "explorer/legend.js";
+import { loadCodes } from "explorer/loading.js";
 import { createImagePanel } from "explorer/panels/image.js";
 import { createLinePanel } from "explorer/panels/line.js";
 import { createNumbersPanel } from "explorer/panels/numbers.js";
 import { createPointPanel } from "explorer/panels/point.js";
+import { createReparameterisationPanel, isReparameterised } from "explorer/panels/reparameterisation.js";
 import { createSamplePanel } from "explorer/panels/samples.js";
 import { createSelectionPanel } from "explorer/panels/selection.js";
 import { createTraversalPanel } from "explorer/panels/traversals.js";
+import { addSelection } from "explorer/selection.js";
 import { createStage } from "explorer/stage.js";
 
-/** Create the view of a run; `destroy` removes it. */
-export async function createRunView(source, id) {
-  const info = await source.info(id);
+/** Create the view of a run; `shared` are events between the views of compared runs. `destroy` removes it. */
+export async function createRunView(source, id, shared) {
+  const info = await source.info(id, true);
   const events = emitter();
   const view = {
     source,
     id,
     info,
+    shared,
     codes: null,
+    byVariance: Array.from({ length: info.latent_dim }, (_, k) => k),
     categories: new Uint8Array(0),
     visible: null,
     line: null,
     contours: [], // levels of the prior's density, see overlay.js
     logPrior: null, // log p(z) at the current point
     isPicking: false,
+    isReady: false, // whether all examples are encoded
+    isDestroyed: false,
     ...events,
   };
   Object.assign(view, exampleLookups(view));
   view.node = element("article", { className: "view", "aria-label": info.title });
-  view.numbers = createNumbersPanel(view);
+  showNumbers(view);
   const heading = element("h2", {}, info.title);
   view.destroy = () => {
+    view.isDestroyed = true;
     events.emit("destroy");
     view.stage?.scatter.destroy();
     view.node.remove();
@@ -46,6 +53,8 @@ export async function createRunView(source, id) {
     return view;
   }
   view.cursor = createCursor(info, (name) => events.emit(name));
+  view.legend = createLegend(view);
+  addSelection(view);
   view.stage = createStage(view);
   view.on("axes", () => fetchContours(view));
   fill(view, heading);
@@ -57,35 +66,41 @@ const waiting = (info) =>
     ? "This run is still training; its latent space appears here when training ends."
     : (info.reason ?? "The model of this run cannot be read.");
 
+/** The panel of scores and notes, made again when the data are read and more is known. */
+function showNumbers(view) {
+  const made = createNumbersPanel(view);
+  view.numbers?.node.replaceWith(made.node);
+  view.numbers = made;
+}
+
 function fill(view, heading) {
   const { info } = view;
   const line = createLinePanel(view);
-  const legend = element("div");
   view.priorNote = element("p", { className: "quiet", hidden: true });
-  const own = info.can.encode ? [createImagePanel(view)] : [];
-  const others = [
+  const first = [
+    createPointPanel(view),
+    createSelectionPanel(view),
+    ...(isReparameterised(info) ? [createReparameterisationPanel(view)] : []),
+    line,
+  ];
+  const second = [
+    ...(info.can.encode ? [createImagePanel(view)] : []),
     ...(info.can.sample ? [createSamplePanel(view)] : []),
     ...(info.latent_dim > 1 ? [createTraversalPanel(view)] : []),
-    createSelectionPanel(view),
   ];
-  // Two independent columns: a growing panel must not move the drawing pad.
   const column = (panels) => element("div", { className: "column" }, ...panels.map((panel) => panel.node));
-  const panels = element("div", { className: "panels" }, column(others), column(own));
+  const panels = element("div", { className: "panels" }, column(first), ...(second.length ? [column(second)] : []));
   view.keys = {
     a: line.begin,
     b: line.end,
     m: () => view.stage.manifold.set(!view.stage.manifold.isOn()),
     escape: () => view.cursor.pin(false),
   };
-  const main = element(
-    "div",
-    { className: "view-main" },
-    element("div", {}, view.stage.node, view.priorNote, legend),
-    column([createPointPanel(view), line]),
-  );
-  view.node.append(heading, main, panels);
+  const plane = element("div", { className: "plane-column" }, view.stage.node, view.priorNote);
+  view.node.append(heading, element("div", { className: "view-main" }, plane, panels));
   labelPanels(view.node, info.title);
-  view.start = () => load(view, legend);
+  view.on("info", () => showNumbers(view));
+  view.start = () => start(view);
 }
 
 /** With two runs, a panel's label needs the name of its run. */
@@ -96,17 +111,26 @@ function labelPanels(node, title) {
   }
 }
 
-/** Fetch the contours of the prior for the two latents of the plane, or show why there are none. */
+/** Fetch the contours of the prior in the plane, or show why there are none. */
 async function fetchContours(view) {
-  const axes = view.cursor.axes;
+  const { projection } = view.cursor;
   view.contours = [];
-  if (axes.length < 2 || !view.info.prior_geometry) return;
-  const { levels, problem } = await view.source.priorContours(view.id, axes).catch((error) => ({ levels: [], problem: error.message }));
-  if (axes !== view.cursor.axes) return; // the axes have changed meanwhile
+  const axes = contouredAxes(projection, view.info);
+  const { levels, problem } = axes
+    ? await view.source.priorContours(view.id, axes).catch((error) => ({ levels: [], problem: error.message }))
+    : { levels: [], problem: "" };
+  if (projection !== view.cursor.projection) return; // it has changed meanwhile
   view.contours = levels;
   view.priorNote.textContent = problem ? `Prior: ${problem}` : "";
   view.priorNote.hidden = !problem;
   view.stage.scatter.redrawOverlay();
+}
+
+/** The latents whose contours the plane shows; a standard normal has the same ones in every plane through the origin. */
+function contouredAxes({ kind, axes }, info) {
+  if (!info.prior_geometry) return null;
+  if (kind === "latents") return axes.length > 1 ? axes : null;
+  return kind === "pca" && info.prior === "standard-normal" ? [0, 1] : null;
 }
 
 /** The view that shows the range of the prior on both axes. */
@@ -117,48 +141,46 @@ function initialView({ prior_geometry: prior, axes }) {
   return { x0, x1, y0, y1 };
 }
 
-/** Fetch the latents, then show them; meanwhile the decoder already works. */
-async function load(view, legend) {
-  const { stage } = view;
-  view.byVariance = Array.from({ length: view.info.latent_dim }, (_, k) => k);
-  stage.scatter.setView(initialView(view.info));
+/** Start to load the latents; meanwhile the decoder already works. */
+function start(view) {
+  view.stage.scatter.setView(initialView(view.info));
+  view.on("codes", () => {
+    if (!view.codes.count) return;
+    const isFirst = !view.legend.state.colouring;
+    view.legend.update().then(() => isFirst && view.stage.scatter.fit());
+  });
+  view.on("ready", () => (view.isReady = true));
   fetchContours(view);
   view.cursor.pin(false);
-  stage.showMessage("Encoding the data …");
-  try {
-    view.codes = await view.source.codes(view.id, (progress) => progress && stage.showMessage(progressText(progress)));
-  } catch (error) {
-    stage.showMessage(error.message);
-    view.emit("ready");
-    return;
-  }
-  stage.showMessage("");
-  view.byVariance = latentsByVariance(view.codes);
-  if (view.codes.count) {
-    const made = createLegend(view);
-    view.legend = made;
-    legend.replaceWith(made.node);
-    made.apply();
-    stage.scatter.fit();
-  }
-  announce(`${view.info.title}: ${counted(view.codes.count)} examples.`);
-  view.emit("ready");
-}
-
-function progressText({ stage, done, total }) {
-  return total > 1 ? `${stage}: ${counted(done)} of ${counted(total)}` : `${stage} …`;
+  view.emit("start");
+  return loadCodes(view);
 }
 
 /** Lookups for an example by its index. */
 function exampleLookups(view) {
   const { info } = view;
-  const starts = [];
-  info.splits.reduce((start, split) => (starts.push(start), start + split.count), 0);
-  const splitOf = (index) => info.splits[view.codes.splits[index]]?.name ?? "";
-  const unavailable = "The examples of this run are unavailable; see its notes.";
-  const numberInSplit = (index) => index - (starts[view.codes.splits[index]] ?? 0);
+  /** The number of an example's split. */
+  const splitAt = (index) => {
+    let start = 0;
+    return info.splits.findIndex(({ count }) => index < (start += count));
+  };
+  const startOf = (split) => info.splits.slice(0, split).reduce((sum, { count }) => sum + count, 0);
+  const splitOf = (index) => info.splits[splitAt(index)]?.name ?? "";
+  const numberInSplit = (index) => index - startOf(splitAt(index));
   const labelOf = (index) => info.label_names[view.codes.labels[index]] ?? "";
+  const unavailable = () =>
+    new Error(info.is_loading ? "The data are being read …" : "The examples of this run are unavailable; see its notes.");
+  const points = new Map(); // the last example whose details were requested
+  const pointOf = (index) => {
+    if (!points.has(index)) {
+      points.clear();
+      points.set(index, view.source.point(view.id, index));
+    }
+    return points.get(index);
+  };
   return {
+    pointOf,
+    splitAt,
     splitOf,
     numberInSplit,
     labelOf,
@@ -166,7 +188,7 @@ function exampleLookups(view) {
       [labelOf(index) && `label ${labelOf(index)}`, `${splitOf(index)} ${counted(numberInSplit(index))}`]
         .filter(Boolean)
         .join(" · "),
-    images: (indices) => (info.can.images ? view.source.images(view.id, indices) : Promise.reject(new Error(unavailable))),
+    images: (indices) => (info.can.images ? view.source.images(view.id, indices) : Promise.reject(unavailable())),
     codeOf: (index) => view.codes.mean.slice(index * info.latent_dim, (index + 1) * info.latent_dim),
   };
 }

@@ -22,7 +22,7 @@
  *
  * The canvas is sized by style sheets, in a positioned parent, and belongs to one scatter. Frames are drawn only when
  * something has changed. onOverlay(fn(context, scatter)) draws in CSS pixels above the points, after each frame;
- * redrawOverlay() repeats only that, for crosshairs. Ring and lasso have the canvas's CSS `color`.
+ * redrawOverlay() repeats only that, for crosshairs. The lasso has the canvas's CSS `color`.
  */
 
 import { drawOverlay, drawPoints } from "explorer/scatter_frame.js";
@@ -49,6 +49,7 @@ const MAX_RASTER_PIXELS = 1.5e6; // that a CPU can fill sixty times a second bes
  * @param {number | boolean} [options.aspect] pixels per unit of y over pixels per unit of x; 0 for independent axes
  * @param {number} [options.pointSize] in CSS pixels; by default chosen by the number of points and the zoom
  * @param {number} [options.opacity]
+ * @param {() => number} [options.reserved] CSS pixels on the right that a fitted view leaves free, as for a legend
  * @param {"webgl" | "raster"} [options.renderer] by default the faster one
  */
 export function createScatter(canvas, options = {}) {
@@ -75,6 +76,7 @@ function newState(canvas, options) {
     aspect: Number(options.aspect ?? 1),
     pointSize: options.pointSize ?? null,
     opacity: options.opacity ?? 1,
+    reserved: options.reserved ?? (() => 0),
     mode: "pan",
     ...data.NOTHING,
     palette: data.unnamed(),
@@ -161,7 +163,8 @@ function applyView(state, by) {
 }
 
 function fit(state, by) {
-  chooseView(state, whole(state), by);
+  const { width, height, aspect, reserved } = state;
+  chooseView(state, geometry.withFreeRight(whole(state), width, height, aspect, reserved()), by);
   state.isFitted = true;
 }
 

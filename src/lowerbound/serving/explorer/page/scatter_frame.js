@@ -1,7 +1,7 @@
 /* One frame of the scatter, drawn from its state: points by the renderer, and the overlay on top.
  *
  * Points are discs whose size depends on their number, and grows with the cube root of the zoom, so that a zoomed region
- * is not empty. Highlighted points are drawn again above all others, larger and with a ring.
+ * is not empty. Highlighted points are drawn again above all others.
  */
 
 import { clear, drawLasso } from "explorer/scatter_overlay.js";
@@ -16,7 +16,7 @@ const SIZES = [
   [Infinity, 2.5],
 ];
 const LARGEST_GROWTH = 2.5;
-const HIGHLIGHT = { least: 7, growth: 1.5, ring: 2, halo: 1.5 }; // CSS pixels, except for the growth, which is a factor
+const HALO = 1; // CSS pixels around a highlighted point
 
 /** Draw the points, and the image below them. */
 export function drawPoints(state) {
@@ -36,17 +36,14 @@ export function drawPoints(state) {
   state.framesDrawn++;
 }
 
-/** The discs of a highlighted point, from bottom to top: halo, ring, enlarged point. */
+/** The discs of a highlighted point, from bottom to top: a halo in the colour of the background, and the point. */
 function discsOf({ canvas, ratio }, size) {
-  const { components, isLight } = inkOf(canvas);
-  const point = Math.max(HIGHLIGHT.least, HIGHLIGHT.growth * size);
-  const ring = point + 2 * HIGHLIGHT.ring;
+  const { isLight } = inkOf(canvas);
   const discs = [
-    { size: ring + 2 * HIGHLIGHT.halo, colour: isLight ? [0, 0, 0] : [1, 1, 1] },
-    { size: ring, colour: components },
-    { size: point, colour: null },
+    { size: size + 2 * HALO, colour: isLight ? [0, 0, 0] : [1, 1, 1] },
+    { size, colour: null },
   ];
-  return discs.map((disc) => ({ ...disc, size: Math.round(disc.size * ratio) }));
+  return discs.map((disc) => ({ ...disc, size: Math.max(1, Math.round(disc.size * ratio)) }));
 }
 
 /** In CSS pixels: as set, or by the number of points and the zoom. */
@@ -90,7 +87,7 @@ function callHook(state, hook) {
 }
 
 /** The text colour of the page, for ring and lasso. */
-function inkOf(canvas) {
+export function inkOf(canvas) {
   const { color } = getComputedStyle(canvas);
   const [red, green, blue] = /^rgb/.test(color) ? color.match(/[\d.]+/g).map(Number) : [0, 0, 0];
   const isLight = 0.299 * red + 0.587 * green + 0.114 * blue > 128;

@@ -35,6 +35,14 @@ export function enclosing(wanted, width, height, aspect) {
   return { x0: cx - halfX, x1: cx + halfX, y0: cy - halfY, y1: cy + halfY };
 }
 
+/** The rectangle, extended on the right so that it leaves `free` pixels there once it is displayed. */
+export function withFreeRight(wanted, width, height, aspect, free) {
+  if (!free || free >= width || !height) return wanted;
+  const across = (wanted.x1 - wanted.x0) / (width - free);
+  const unitsPerPixel = aspect ? Math.max(across, ((wanted.y1 - wanted.y0) * aspect) / height) : across;
+  return { ...wanted, x1: wanted.x1 + free * unitsPerPixel };
+}
+
 /** @returns {[number, number]} */
 export const centre = (view) => [(view.x0 + view.x1) / 2, (view.y0 + view.y1) / 2];
 

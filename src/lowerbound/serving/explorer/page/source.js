@@ -3,7 +3,6 @@
 import { asCodes } from "explorer/codes.js";
 import { readTensors } from "explorer/safetensors.js";
 
-const POLL_INTERVAL = 500; // milliseconds between two requests for the progress of encoding
 const TOKEN_KEY = "lowerbound-token";
 // A report may come from someone else, and would have this page's origin: no script in it is run.
 const NO_SCRIPTS = `<!doctype html><meta http-equiv="Content-Security-Policy" content="default-src 'none'; ` +
@@ -52,21 +51,6 @@ const raw = (body) => ({
 /** The decoded examples: images, or rows of values; with log p(z) of each as `logPrior` if there is a prior. */
 const displayed = (found) => ({ ...(found.images ?? found.values), logPrior: found.log_prior?.data ?? null });
 
-async function codes(id, onProgress) {
-  let isDone = false;
-  const look = async () => {
-    const progress = await json(`${of(id)}/progress`).catch(() => null);
-    if (!isDone) onProgress(progress);
-  };
-  const timer = setInterval(look, POLL_INTERVAL);
-  try {
-    return asCodes(await tensors(`${of(id)}/codes`));
-  } finally {
-    isDone = true;
-    clearInterval(timer);
-  }
-}
-
 /** A link cannot send a token; if one is required, the report is fetched and opened from memory. */
 async function reportURL(id) {
   const path = `${of(id)}/report`;
@@ -79,8 +63,14 @@ export async function openSource() {
   return {
     isOffline: false,
     runs: async () => (await json("/api/runs")).runs,
-    info: (id) => json(of(id)),
-    codes,
+    /** The description of a run; `isBrief` does not wait for the data, without which it is incomplete. */
+    info: (id, isBrief = false) => json(`${of(id)}${isBrief ? "?wait=false" : ""}`),
+    /** The codes of the test examples in the results. */
+    storedCodes: async (id) => asCodes(await tensors(`${of(id)}/codes/stored`)),
+    /** The codes from a row on, as many as are available. */
+    codes: async (id, row = 0) => asCodes(await tensors(`${of(id)}/codes?after=${row}`)),
+    values: async (id, name) => (await tensors(`${of(id)}/values?name=${encodeURIComponent(name)}`)).values.data,
+    umap: async (id) => (await tensors(`${of(id)}/umap`)).plane.data,
     decode: async (id, z) => displayed(await tensors(`${of(id)}/decode`, raw(new Float32Array(z)))),
     priorContours: (id, axes) => json(`${of(id)}/prior?axes=${axes.join(",")}`),
     images: async (id, indices) => displayed(await tensors(`${of(id)}/images?indices=${indices.join(",")}`)),

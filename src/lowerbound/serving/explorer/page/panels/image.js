@@ -1,36 +1,55 @@
 // The panel for your own image: dropped, pasted, chosen or drawn, then encoded and reconstructed.
 
-import { announce, showError, element, fixed, panel, table } from "explorer/dom.js";
+import { announce, showError, element, fixed, panel, strip, table } from "explorer/dom.js";
+import { inkOf } from "explorer/ink.js";
 import { createPad } from "explorer/panels/pad.js";
 import { numbersOf } from "explorer/panels/point.js";
 import { tile, tiles } from "explorer/pictures.js";
 import { codeWord } from "explorer/space.js";
+import { typicalityOf } from "explorer/typicality.js";
 
+const NUM_MEASURED = 64; // examples whose strokes are measured
 const MAX_ROWS = 12; // latents, highest rate first
 
 export function createImagePanel(view) {
   const found = element("div", { className: "found" });
   const send = (blob) => encode(view, found, blob, true);
-  const sendDrawn = (blob) => encode(view, found, blob, false);
+  // With two runs, one drawing or file is encoded by both.
+  const share = (name, value) => view.shared.emit(name, value, view);
+  const pad = createPad(view.info.image, (blob) => encode(view, found, blob, false), (strokes) => share("drawing", strokes));
+  const give = (blob) => {
+    send(blob);
+    share("file", blob);
+  };
+  view.shared.on("drawing", (strokes, from) => from !== view && pad.load(strokes));
+  view.shared.on("file", (blob, from) => from !== view && send(blob));
   const { node } = panel(
     "Your own image",
-    `Drop, paste or choose a file, or draw: its posterior is shown on the plane${view.info.space.name === "real" ? ", with ellipses at 1 and 2 standard deviations" : ""}.`,
-    element(
-      "div",
-      { className: "own" },
-      createPad(view.info.image, sendDrawn),
-      element("div", { className: "row" }, chooser(send), pasteHint()),
-    ),
+    `Drop, paste or choose a file, or draw: its posterior is shown on the plane${view.info.space.name === "real" ? ", with ellipses at 1 and 2 standard deviations" : ""}.${view.shared.isComparison ? " Both runs encode it." : ""}`,
+    element("div", { className: "own" }, pad.node, element("div", { className: "row" }, chooser(give), pasteHint())),
     found,
   );
-  acceptDrops(node, send);
+  acceptDrops(node, give);
   const onpaste = (event) => {
     const file = [...(event.clipboardData?.files ?? [])].find((one) => one.type.startsWith("image/"));
     if (file) send(file);
   };
   document.addEventListener("paste", onpaste);
   view.on("destroy", () => document.removeEventListener("paste", onpaste));
+  view.on("ready", () => learnInk(view, pad));
   return { node };
+}
+
+/** Measure the strokes of some examples, if they are drawings in grey. */
+async function learnInk(view, pad) {
+  const { image, num_codes: total, splits } = view.info;
+  if (image.channels !== 1 || !total || !view.info.can.images) return;
+  const count = splits.at(-1).count;
+  const spread = Array.from({ length: Math.min(NUM_MEASURED, count) }, (_, k) => total - 1 - Math.floor((k * count) / NUM_MEASURED));
+  const indices = count < NUM_MEASURED ? spread.map((_, k) => total - 1 - k) : spread;
+  const last = indices.map((_, k) => total - 1 - k); // where only the last examples are embedded
+  const tensor = await view.images(indices).catch(() => view.images(last)).catch(() => null);
+  if (tensor && !view.isDestroyed) pad.setInk(inkOf(tensor));
 }
 
 function chooser(send) {
@@ -66,6 +85,7 @@ async function encode(view, node, blob, hasNotes) {
     const logVariance = found.log_variance && Float32Array.from(found.log_variance);
     view.stage.marks = [{ z, logVariance, covariance: found.covariance ?? null, name: "your image" }];
     view.cursor.setAll(z);
+    view.emit("posterior", found, "your image");
     const reconstruction = await view.source.decode(view.id, z);
     const notes = (found.notes ?? []).filter((note) => hasNotes || note.startsWith("no bound"));
     await draw(view, node, { ...found, notes }, reconstruction);
@@ -88,11 +108,12 @@ async function draw(view, node, found, reconstruction) {
     captioned(tile(view.info, reconstruction, 0, "Its reconstruction"), "reconstruction"),
   );
   const notes = found.notes.map((note) => element("p", { className: "quiet" }, note));
-  const neighbours = await Promise.all([
+  const [typicality, ...neighbours] = await Promise.all([
+    typicalityOf(view, found).catch(() => ""),
     neighbourRow(view, "Nearest by pixels", found.neighbours?.pixels),
     neighbourRow(view, "Nearest in latent space", found.neighbours?.codes),
   ]);
-  node.replaceChildren(pair, numbersOf(found), split(found), posterior(found, view.info), ...notes, ...neighbours);
+  node.replaceChildren(pair, typicality, numbersOf(found), split(found), posterior(found, view.info), ...notes, ...neighbours);
 }
 
 /** −ELBO as a bar of two parts, distortion and rate. */
@@ -148,5 +169,5 @@ async function neighbourRow(view, title, neighbours) {
   const figures = tiles(view.info, tensor, described).map((picture, k) =>
     element("figure", {}, picture, element("figcaption", {}, neighbours[k].label_name || view.splitOf(indices[k]))),
   );
-  return element("div", {}, element("h4", {}, title), element("div", { className: "strip" }, ...figures));
+  return element("div", {}, element("h4", {}, title), strip(title, ...figures));
 }

@@ -1,6 +1,6 @@
 // The panel for interpolation: the path between two points in latent space, decoded as a strip and an animation.
 
-import { button, element, panel, slider, toggle } from "explorer/dom.js";
+import { button, element, panel, slider, strip, toggle } from "explorer/dom.js";
 import { draw, isImages, picked, tile, tiles } from "explorer/pictures.js";
 import { pathBetween, pathWords } from "explorer/space.js";
 
@@ -10,7 +10,7 @@ const PERIOD = 3000; // milliseconds there and back
 
 export function createLinePanel(view) {
   const line = { begin: null, end: null, at: null };
-  const strip = element("div", { className: "strip" });
+  const path = strip("The path from A to B");
   const stage = element("div", { className: "drawn" });
   const state = { tensor: null, points: null, frame: 0, timer: 0 };
   const scrubber = slider({
@@ -46,7 +46,7 @@ export function createLinePanel(view) {
       button("Start at current point (A)", () => set("begin", view.cursor.z.slice())),
       button("End at current point (B)", () => set("end", view.cursor.z.slice())),
     ),
-    strip,
+    path,
     moving,
   );
 
@@ -56,7 +56,7 @@ export function createLinePanel(view) {
     try {
       state.tensor = await view.source.decode(view.id, state.points);
     } catch (error) {
-      strip.replaceChildren(element("p", { className: "notice" }, error.message));
+      path.replaceChildren(element("p", { className: "notice" }, error.message));
       return;
     }
     drawStrip();
@@ -67,7 +67,7 @@ export function createLinePanel(view) {
   function drawStrip() {
     const chosen = Array.from({ length: Math.ceil(STEPS / ON_STRIP) }, (_, k) => k * ON_STRIP);
     const described = (k) => `${Math.round((100 * k) / (STEPS - 1))} % from A to B`;
-    strip.replaceChildren(...tiles(view.info, picked(state.tensor, chosen), (k) => described(chosen[k])));
+    path.replaceChildren(...tiles(view.info, picked(state.tensor, chosen), (k) => described(chosen[k])));
   }
 
   function show(k) {

@@ -1,12 +1,16 @@
-// The drawing pad: a canvas whose content is scaled to the model's size and encoded while the pen moves.
+// The drawing pad: strokes that are encoded while the pen moves.
 
 import { button, element, latestOnly } from "explorer/dom.js";
+import { paint, rendered } from "explorer/drawing.js";
 
 const SIDE = 224; // CSS pixels of the longer side
-const PEN = 0.085; // width of the pen, as a share of the shorter side
 const STEP = 0.04; // of the pen per key press, as a share of the side
 
-export function createPad(size, send) {
+/**
+ * A pad for images of this size; `send` gets each drawing as a file, `share` its strokes. `load` shows the strokes of
+ * another pad, and `setInk` tells what the drawings of the data are like.
+ */
+export function createPad(size, send, share) {
   const zoom = SIDE / Math.max(size.width, size.height);
   const canvas = element("canvas", {
     className: "pad",
@@ -18,79 +22,76 @@ export function createPad(size, send) {
   });
   const context = canvas.getContext("2d", { willReadFrequently: true });
   const colour = element("input", { type: "color", value: "#ffffff", "aria-label": "Colour of the pen" });
-  const pad = { canvas, context, colour, isDown: false, pen: { x: 0.5, y: 0.5 } };
-  const deliver = latestOnly(() => toBlob(canvas, size).then(send));
-  const clear = () => {
-    context.fillStyle = "black";
-    context.fillRect(0, 0, canvas.width, canvas.height);
+  const fit = element("input", { type: "checkbox", checked: true, onchange: () => deliver() });
+  const fitChoice = element("label", { className: "choice", hidden: true, title: "Give the drawing the size, place and stroke width of the data's drawings" }, fit, " fit to the data");
+  const pad = { canvas, strokes: [], ink: null, isDown: false, pen: [0.5, 0.5] };
+  const redraw = () => paint(context, pad.strokes, size, { zoom, ink: pad.ink });
+  const encode = latestOnly(() => rendered(pad.strokes, size, pad.ink, fit.checked).then(send));
+  const deliver = () => pad.strokes.length && encode();
+  pad.begin = (point) => pad.strokes.push({ points: [point], colour: colour.value });
+  pad.extend = (point) => pad.strokes.at(-1).points.push(point);
+  pad.changed = () => {
+    redraw();
+    deliver();
+    share(pad.strokes);
   };
-  clear();
-  withPointer(pad, deliver);
-  withKeys(pad, deliver);
-  const controls = element("div", { className: "row" }, button("Clear", clear), size.channels === 3 ? colour : null);
-  return element("div", { className: "pad-frame" }, canvas, controls);
+  const load = (strokes) => {
+    pad.strokes = strokes;
+    redraw();
+    deliver();
+  };
+  const setInk = (ink) => {
+    pad.ink = ink;
+    fitChoice.hidden = !ink;
+    load(pad.strokes);
+  };
+  const clear = () => {
+    pad.strokes = [];
+    redraw();
+    share(pad.strokes);
+  };
+  redraw();
+  withPointer(pad);
+  withKeys(pad);
+  const controls = element("div", { className: "row" }, button("Clear", clear), size.channels === 3 ? colour : null, fitChoice);
+  return { node: element("div", { className: "pad-frame" }, canvas, controls), load, setInk };
 }
 
-/** The drawing at the model's size, as a PNG. */
-async function toBlob(canvas, { width, height }) {
-  const small = element("canvas", { width, height });
-  const context = small.getContext("2d");
-  context.imageSmoothingEnabled = true;
-  context.imageSmoothingQuality = "high";
-  context.drawImage(canvas, 0, 0, width, height);
-  return new Promise((resolve) => small.toBlob(resolve, "image/png"));
-}
-
-function stroke({ canvas, context, colour }, from, to) {
-  context.strokeStyle = colour.value;
-  context.lineWidth = PEN * Math.min(canvas.width, canvas.height);
-  context.lineCap = "round";
-  context.beginPath();
-  context.moveTo(from.x * canvas.width, from.y * canvas.height);
-  context.lineTo(to.x * canvas.width + 0.01, to.y * canvas.height);
-  context.stroke();
-}
-
-function withPointer(pad, deliver) {
+function withPointer(pad) {
   const { canvas } = pad;
-  const at = (event) => ({ x: event.offsetX / canvas.clientWidth, y: event.offsetY / canvas.clientHeight });
+  const at = (event) => [event.offsetX / canvas.clientWidth, event.offsetY / canvas.clientHeight];
   canvas.addEventListener("pointerdown", (event) => {
     canvas.setPointerCapture(event.pointerId);
     pad.isDown = true;
     pad.pen = at(event);
-    stroke(pad, pad.pen, pad.pen);
-    deliver();
+    pad.begin(pad.pen);
+    pad.changed();
   });
   canvas.addEventListener("pointermove", (event) => {
     if (!pad.isDown) return;
-    stroke(pad, pad.pen, at(event));
     pad.pen = at(event);
-    deliver();
+    pad.extend(pad.pen);
+    pad.changed();
   });
-  for (const name of ["pointerup", "pointercancel"]) {
-    canvas.addEventListener(name, () => {
-      pad.isDown = false;
-      deliver();
-    });
-  }
+  for (const name of ["pointerup", "pointercancel"]) canvas.addEventListener(name, () => (pad.isDown = false));
 }
 
 const DIRECTIONS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
 
-function withKeys(pad, deliver) {
+function withKeys(pad) {
   pad.canvas.addEventListener("keydown", (event) => {
     const direction = DIRECTIONS[event.key];
-    if (event.key === " ") pad.isDown = !pad.isDown;
-    else if (!direction) return;
+    if (event.key !== " " && !direction) return;
     event.preventDefault();
-    const [dx, dy] = direction ?? [0, 0];
-    const inside = (value) => Math.min(1, Math.max(0, value));
-    const next = { x: inside(pad.pen.x + STEP * dx), y: inside(pad.pen.y + STEP * dy) };
-    if (pad.isDown) {
-      stroke(pad, pad.pen, next);
-      deliver();
+    if (!direction) {
+      pad.isDown = !pad.isDown;
+      if (pad.isDown) pad.begin(pad.pen);
+      return;
     }
-    pad.pen = next;
+    pad.pen = pad.pen.map((value, axis) => Math.min(1, Math.max(0, value + STEP * direction[axis])));
+    if (!pad.isDown) return;
+    pad.extend(pad.pen);
+    pad.changed();
   });
   pad.canvas.addEventListener("blur", () => (pad.isDown = false));
 }

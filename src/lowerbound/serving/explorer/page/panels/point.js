@@ -1,6 +1,6 @@
 // The panel for the current point: the decoded image, sliders, and the example under the pointer with label and ELBO.
 
-import { button, choice, counted, element, fixed, latestOnly, panel, debounced, slider, withError } from "explorer/dom.js";
+import { button, counted, element, fixed, latestOnly, panel, debounced, slider, withError } from "explorer/dom.js";
 import { draw, isImages, tile } from "explorer/pictures.js";
 
 const DEFAULT_RANGE = [-4, 4]; // of sliders, without a prior
@@ -16,7 +16,6 @@ export function createPointPanel(view) {
     "Decoder",
     "The mean of p(x|z) at the point under the pointer. Click to pin the point, press Escape to release it.",
     element("div", { className: "point-pair" }, element("div", {}, drawn, place), example),
-    view.info.latent_dim > 2 ? axesChoice(view) : null,
     sliders(view),
   );
   const show = latestOnly(async (moved) => {
@@ -40,8 +39,12 @@ export function createPointPanel(view) {
 }
 
 function describe({ cursor, info, logPrior }) {
-  const parts = cursor.axes.map((axis) => `z${axis + 1} = ${fixed(cursor.z[axis])}`);
-  const rest = info.latent_dim > cursor.axes.length ? `, ${info.latent_dim - cursor.axes.length} more latents on sliders` : "";
+  const { names, toPlane, kind, axes } = cursor.projection;
+  const position = toPlane(cursor.z);
+  const parts = names.map((name, k) => `${name} = ${fixed(position[k])}`);
+  const others = info.latent_dim - axes.length;
+  const which = kind === "latents" ? "more latents" : "latents";
+  const rest = others ? `, ${others} ${which} on sliders` : "";
   const density = info.prior_geometry ? ` · log p(z) = ${fixed(logPrior)} nats` : "";
   return `${parts.join(", ")}${rest}${density}${cursor.isPinned ? " · pinned" : ""}`;
 }
@@ -86,8 +89,8 @@ async function drawExample(view, node, index) {
   node.replaceChildren(picture, element("p", { className: "place" }, element("strong", {}, name)), numbers);
   await new Promise((resolve) => setTimeout(resolve, ELBO_DELAY));
   if (request !== view.request) return;
-  const about = await view.source
-    .point(view.id, index)
+  const about = await view
+    .pointOf(index)
     .then(numbersOf, (error) => element("p", { className: "quiet" }, error.message));
   if (request === view.request) numbers.replaceChildren(about);
 }
@@ -107,26 +110,6 @@ export function numbersOf(found) {
     { className: "numbers", title },
     ...rows.flatMap(([name, value]) => [element("dt", {}, name), element("dd", {}, `${value} nats`)]),
   );
-}
-
-function axesChoice(view) {
-  const options = Array.from({ length: view.info.latent_dim }, (_, k) => [String(k), `z${k + 1}`]);
-  const change = () => {
-    const [across, up] = [Number(horizontal.select.value), Number(vertical.select.value)];
-    if (across !== up) view.cursor.setAxes([across, up]);
-  };
-  const horizontal = choice("x axis", options, change);
-  const vertical = choice("y axis", options, change);
-  [horizontal.select.value, vertical.select.value] = view.cursor.axes.map(String);
-  const swap = button(
-    "Largest variance",
-    () => {
-      [horizontal.select.value, vertical.select.value] = view.info.axes.map(String);
-      change();
-    },
-    { className: "quiet" },
-  );
-  return element("div", { className: "row" }, horizontal.node, vertical.node, swap);
 }
 
 function sliders(view) {

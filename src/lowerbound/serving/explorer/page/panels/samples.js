@@ -56,7 +56,7 @@ export function createSamplePanel(view) {
     }
   }
 
-  view.on("ready", () => draw(state.seed));
+  view.on("start", () => draw(state.seed));
   return { node };
 }
 

@@ -6,15 +6,15 @@ import { tiles } from "explorer/pictures.js";
 const MAX_SHOWN = 24;
 
 export function createSelectionPanel(view) {
-  const content = element("div", {}, element("p", { className: "quiet" }, "Nothing selected."));
+  const none = () => element("p", { className: "quiet" }, "Nothing selected.");
+  const content = element("div", { className: "panel-body" }, none());
   const { node } = panel("Selection", "Shift + drag around points, or press Lasso above the plane.", content);
 
-  view.on("select", async (found) => {
-    const indices = Array.from(found);
-    view.stage.scatter.setHighlight(indices.slice(0, MAX_SHOWN));
+  view.on("select", async (indices) => {
+    node.classList.toggle("filled", indices.length > 0);
     announce(`${countText(indices.length)} selected.`);
     if (!indices.length) {
-      content.replaceChildren(element("p", { className: "quiet" }, "Nothing selected."));
+      content.replaceChildren(none());
       return;
     }
     const grid = element("div", { className: "grid" });
@@ -24,13 +24,14 @@ export function createSelectionPanel(view) {
         { className: "row" },
         element("strong", {}, countText(indices.length)),
         button("Save as CSV", () => save(view, indices)),
-        button("Clear", () => view.emit("select", [])),
+        button("Clear", () => view.select([], null)),
       ),
       ...(view.info.label_names.length ? [counts(view, indices)] : []),
       grid,
     );
     const first = indices.slice(0, MAX_SHOWN);
     const tensor = await view.images(first).catch((error) => error);
+    if (!grid.isConnected) return;
     if (tensor instanceof Error) grid.replaceChildren(element("p", { className: "quiet" }, tensor.message));
     else grid.replaceChildren(...tiles(view.info, tensor, (k) => view.nameOf(first[k])));
   });

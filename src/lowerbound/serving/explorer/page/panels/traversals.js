@@ -1,6 +1,6 @@
 // The panel of traversals: each latent moves through the quantiles of the prior, with the others fixed at the current point.
 
-import { element, panel, debounced } from "explorer/dom.js";
+import { element, panel, debounced, strip } from "explorer/dom.js";
 import { slice, tiles } from "explorer/pictures.js";
 import { snap } from "explorer/space.js";
 
@@ -60,7 +60,7 @@ function drawGroup(view, tensor, group, size) {
     "div",
     { className: "strip-row" },
     element("span", { className: "axis" }, String(group + 1)),
-    element("div", { className: "strip" }, ...tiles(view.info, part, (k) => `group ${group + 1}, category ${k + 1}`)),
+    strip(`Categories of group ${group + 1}`, ...tiles(view.info, part, (k) => `group ${group + 1}, category ${k + 1}`)),
   );
 }
 
@@ -95,6 +95,6 @@ function drawRow(view, tensor, latent, row, steps) {
     "div",
     { className: "strip-row" },
     element("span", { className: "axis" }, `z${latent + 1}`),
-    element("div", { className: "strip" }, ...tiles(view.info, part, described)),
+    strip(`Traversal of z${latent + 1}`, ...tiles(view.info, part, described)),
   );
 }

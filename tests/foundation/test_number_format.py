@@ -2,8 +2,7 @@
 
 import pytest
 
-from lowerbound.foundation.numerics import Estimate
-from lowerbound.reporting.number_format import (
+from lowerbound.foundation.number_format import (
     format_duration,
     format_estimate,
     format_measured,
@@ -11,6 +10,7 @@ from lowerbound.reporting.number_format import (
     format_significant,
     format_sizes,
 )
+from lowerbound.foundation.numerics import Estimate
 
 
 @pytest.mark.parametrize(

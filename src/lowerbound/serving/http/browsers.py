@@ -1,5 +1,6 @@
 """Opening a page in the user's browser, if there is one that does not occupy the terminal."""
 
+import webbrowser
 from contextlib import suppress
 from pathlib import Path
 from threading import Thread
@@ -11,8 +12,6 @@ BROWSER = "browser"  # the thread's name
 
 def find_browser() -> Any:
     """The default browser; None if there is none, or only one that would occupy this terminal."""
-    import webbrowser
-
     try:
         browser = webbrowser.get()
     except (webbrowser.Error, OSError):
@@ -28,7 +27,5 @@ def open_page(browser: Any, address: str) -> Thread:
 
 
 def _open(browser: Any, address: str) -> None:
-    import webbrowser
-
     with suppress(webbrowser.Error, OSError):
         browser.open(address)

@@ -3,7 +3,6 @@
 import math
 from collections.abc import Sequence
 
-from lowerbound.evaluation.results import Score
 from lowerbound.foundation.numerics import Estimate
 
 MINUS = "−"
@@ -15,11 +14,6 @@ def format_estimate(value: float, standard_error: float | None, unit: str = "") 
     if standard_error is None or not math.isfinite(standard_error) or standard_error <= 0:
         return format_number(value, {"nats": 2, "units": 0}.get(unit, 4))
     return " ± ".join(_to_place(number, _last_place(standard_error)) for number in (value, standard_error))
-
-
-def format_score(score: Score) -> str:
-    """A score ± its standard error, without the unit."""
-    return format_estimate(score.value, score.standard_error, score.unit)
 
 
 def format_difference(estimate: Estimate, unit: str = "") -> str:
