@@ -167,7 +167,10 @@ def test_the_map_in_the_documents_is_that_of_the_source(monkeypatch):
 
 WITHOUT_OWN_TESTS = {
     "__main__": "runs the command line",
+    "commands.console": "what is printed on it, in test_printed_scores.py, and what it may not be, in test_terminal.py",
     "commands.inference": "its commands share one run with the others, in test_cli.py",
+    "commands.printed_anomalies": "printed by `score`, in test_cli.py and end_to_end",
+    "commands.printed_data": "printed by `inspect`, in test_inspect.py and runs/test_inspection.py",
     "data.array_summary": "what it finds decides schemas, in test_array_schema.py and runs/test_packing.py",
     "data.factor_columns": "where factors come from, in test_factors.py",
     "data.file_rows": "tested by what is packed, in runs/test_packing.py, like the others marked so",
@@ -187,13 +190,17 @@ WITHOUT_OWN_TESTS = {
     "objectives.presets": "the parametrised tests of test_objective.py and test_gradients.py run all of them",
     "objectives.state": "its parts are tested in test_discriminator.py, and resuming in training/test_loop.py",
     "reporting.factor_plots": "a figure, drawn by test_plots.py",
+    "reporting.learn_plots": "figures of the page that inference/test_learning.py writes",
+    "serving.explorer.hosted": "what `lowerbound explore` serves and opens, in commands/test_sharing.py",
     "serving.explorer.offline_models": "its models are those of the page, in explorer/test_offline.py",
+    "serving.http.browsers": "opened by explore and by learn, in commands/test_sharing.py and test_learning.py",
     "serving.http.errors": "the exception of every refusal",
     "serving.loaded_model": "the base class of two dataclasses",
     "serving.portable.decoder_outputs": "tested by the models that it exports, in portable/test_onnx_form.py",
     "serving.portable.latent_outputs": "tested by the models that it exports, in portable/test_onnx_form.py",
     "serving.portable.parts": "tested by the models that it exports, in portable/test_onnx_form.py",
     "serving.service.schemas": "types, which service/test_protocol.py and test_openapi.py compare with what is sent",
+    "training.pretrained_config": "what `load` refuses, in runs/test_pretrained.py",
 }
 """Modules without a file of tests named after them, and where they are tested."""
 

@@ -82,12 +82,15 @@ COMMANDS = {
     "impute": ["TABLE", "ROWS", "--out", "OUT.csv"],
     "interpolate": ["RUN", "1", "2", "--out", "OUT.png"],
     "summary": ["RUN"],
+    "show": ["RUN"],
+    "settings": ["model.prior"],
     "inspect": ["ROWS", "--out", "OUT.png"],
     "pack": ["digits", "OUT"],
     "recipes": [],
     "data": [],
     "export": ["RUN", "--format", "torch", "--out", "OUT"],
     "explore": ["RUN", "--offline", "OUT.html"],
+    "learn": ["RUN", "--no-browser", "--out", "OUT.html"],
     "serve": ["RUN"],
 }
 

@@ -7,7 +7,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 BLOCK = re.compile(r"^```python\n(.*?)^```", re.MULTILINE | re.DOTALL)
-DOCUMENTS = ("README.md", "docs/own-data.md")
+DOCUMENTS = ("README.md", "docs/own-data.md", "docs/python.md")
 BLOCKS = [
     pytest.param(block, id=f"{name}-{number}")
     for name in DOCUMENTS
@@ -15,7 +15,7 @@ BLOCKS = [
 ]
 
 
-def test_both_documents_have_blocks():
+def test_all_documents_have_blocks():
     assert len(BLOCKS) >= 1 + len(DOCUMENTS)
 
 

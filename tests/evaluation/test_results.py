@@ -50,6 +50,15 @@ def test_results_survive_the_disk(tmp_path):
         np.testing.assert_array_equal(read.arrays[name], array)
 
 
+def test_a_notebook_shows_every_score_with_its_error_and_every_finding():
+    results = Results((score(), score(name="rate", value=2.0)), {}, {}, (), (FINDING,), {"samples": "no prior"})
+    shown = results._repr_html_()
+    for words in ("elbo", "−1.50 ± 0.10", "rate", "2.00 ± 0.10", "grey", FINDING.remedy, "no prior"):
+        assert words in shown
+    assert repr(results.scores[0]) == "Score(elbo −1.50 ± 0.10 nats, test, grey)"
+    assert "−1.50 ± 0.10 nats" in results.scores[0]._repr_html_()
+
+
 def test_the_error_of_a_single_example_is_absent_not_a_number(tmp_path):
     Results((score(standard_error=math.nan),), {}, {}).write(tmp_path)
     assert "NaN" not in (tmp_path / "results.json").read_text()
@@ -74,7 +83,7 @@ def test_history_survives_the_disk(tmp_path):
         ({"recipe": 3}, "results.context.recipe: input should be a valid string, got 3"),
         ({"data": {}}, "results.context.data.name: is missing; and 13 more"),
         ({"seeds": 1}, "results.context.seeds: is not a known key"),
-        ({"config": {"model": {"latent_dim": 0}}}, r"model.latent_dim needs sizes of at least 1, got \[0\]"),
+        ({"config": {"model": {"latent_dim": 0}}}, r"model.latent_dim needs at least 1, got 0"),
     ],
 )
 def test_results_with_a_valid_checksum_and_another_key_or_type_are_refused(tmp_path, context, problem):

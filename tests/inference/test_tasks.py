@@ -4,15 +4,19 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from PIL import Image
 
 import lowerbound as lb
 from command_line import in_process, one_line
+from lowerbound.data.batches import scaled
 from lowerbound.data.sources import DataConfig, load
 from lowerbound.foundation.errors import DataError, UnknownName, UsageError
 from lowerbound.foundation.seeding import generator
-from lowerbound.inference.tasks import interpolate
+from lowerbound.inference.tasks import interpolate, reconstruct
 from lowerbound.models.config import ModelConfig
 from lowerbound.models.construction import build_model
+from lowerbound.runs.inputs import read_inputs
+from untrained_models import untrained_run
 
 FEW = lb.EvaluationConfig(num_draws=2, importance_draws=20, num_bounded=4, num_gaps=4, manifold_sizes=(3,))
 
@@ -45,6 +49,60 @@ def test_data_of_another_shape_or_of_no_name_are_refused():
 def test_a_line_of_fewer_points_than_ends_is_refused(tmp_path, num):
     with pytest.raises(UsageError, match=f"at least 2 points, got {num}"):
         interpolate(tmp_path, "0", "1", num)
+
+
+@pytest.fixture(scope="module")
+def labelled(tmp_path_factory):
+    """A run of two clusters of images with labels, in memory."""
+    path = tmp_path_factory.mktemp("labelled")
+    stream = np.random.default_rng(0)
+    dark, bright = stream.integers(0, 60, (60, 8, 8), np.uint8), stream.integers(190, 256, (60, 8, 8), np.uint8)
+    for label, images in (("dark", dark), ("bright", bright)):
+        (path / "photos" / label).mkdir(parents=True)
+        for index, image in enumerate(images):
+            Image.fromarray(image).save(path / "photos" / label / f"{index}.png")
+    return untrained_run(path / "run", str(path / "photos"))
+
+
+def test_a_line_between_labels_begins_and_ends_at_the_example_nearest_to_the_mean_code_of_its_label(labelled, tmp_path):
+    out = interpolate(labelled.path, from_label="dark", to_label="bright", num_examples=5, out=tmp_path / "line.png")
+    test = read_inputs(labelled, [])
+    codes = labelled.vae.encode(scaled(test.examples)).centre.detach().numpy()
+    labels = np.asarray(test.examples.labels)
+    nearest = []
+    for label in ("dark", "bright"):
+        of_label = np.flatnonzero(labels == test.label_names.index(label))
+        distances = np.linalg.norm(codes[of_label] - codes[of_label].mean(0), axis=1)
+        nearest.append(str(of_label[distances.argmin()]))
+    again = interpolate(labelled.path, *nearest, num_examples=5, out=tmp_path / "again.png")
+    np.testing.assert_array_equal(np.asarray(Image.open(out)), np.asarray(Image.open(again)))
+
+
+@pytest.mark.parametrize(
+    ("ends", "error", "says"),
+    [
+        ({}, UsageError, "needs two ends, each given once"),
+        ({"first": "0"}, UsageError, "needs two ends"),
+        ({"first": "0", "second": "1", "to_label": "dark"}, UsageError, "needs two ends"),
+        ({"from_label": "drak", "to_label": "dark"}, UnknownName, "did you mean 'dark'"),
+    ],
+)
+def test_a_line_without_two_ends_or_to_an_unknown_label_is_refused(labelled, ends, error, says):
+    with pytest.raises(error, match=says):
+        interpolate(labelled.path, **ends)
+
+
+def test_one_end_may_be_a_label_and_the_other_an_example(labelled, tmp_path):
+    by_number = interpolate(labelled.path, "3", to_label="dark", out=tmp_path / "a.png")
+    swapped = interpolate(labelled.path, "3", from_label="dark", out=tmp_path / "b.png")
+    first, second = (np.asarray(Image.open(path)) for path in (by_number, swapped))
+    np.testing.assert_allclose(first[:64, :64].astype(int), second[:64, -64:].astype(int), atol=1)
+
+
+def test_a_strip_of_reconstructions_has_captions(labelled, tmp_path):
+    found = reconstruct(labelled.path, [], 4, out=tmp_path / "strip.png")
+    height, width, _ = np.asarray(Image.open(found.path)).shape
+    assert width == 4 * 64 + 3 * 2 and height > 2 * 64 + 2 + 20
 
 
 @pytest.mark.parametrize("words", [["--max-batch", "5000", "--max-queue", "4999"], ["--max-queue", "255"]])

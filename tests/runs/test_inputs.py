@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 
 from data_files import saved, written
+from lowerbound.data.examples import Collection, Examples
 from lowerbound.foundation.errors import TooLarge, UsageError
 from lowerbound.inference import tasks
-from lowerbound.runs.inputs import InputOptions, read_inputs, read_one
+from lowerbound.runs.inputs import InputOptions, captions_of, read_inputs, read_one
 from lowerbound.runs.trained_model import load
 from untrained_models import untrained
 
@@ -27,11 +28,17 @@ def test_data_and_inputs_are_not_given_together(place):
 def test_one_example_is_a_test_example_by_its_number_or_the_first_of_a_file(place):
     model = load(place / "run")
     test = read_inputs(model, []).examples
-    np.testing.assert_array_equal(read_one(model, "3").values, test.values[3:4])
+    np.testing.assert_array_equal(read_one(model, "3").examples.values, test.values[3:4])
     np.save(place / "new.npy", np.ones((4, 5)))
-    assert read_one(model, "new.npy", InputOptions(data="elsewhere.npy")).values.tolist() == [[1.0] * 5]
+    assert read_one(model, "new.npy", InputOptions(data="elsewhere.npy")).examples.values.tolist() == [[1.0] * 5]
     with pytest.raises(UsageError, match=f"no such test example: {len(test)}; accepted: 0 to {len(test) - 1}"):
         read_one(model, str(len(test)))
+
+
+def test_captions_say_label_and_name_and_what_a_number_is():
+    examples = Examples(np.zeros((2, 4, 4, 1), np.uint8), 1.0, labels=np.array([1, 0]))
+    assert captions_of(Collection(examples, ("cat", "7"))) == [("label 7", "no. 0"), ("cat", "no. 1")]
+    assert captions_of(Collection(examples, ids=("a.png", "b.png"))) == [("a.png",), ("b.png",)]
 
 
 def test_several_inputs_are_image_files(place):

@@ -23,8 +23,11 @@ from lowerbound.commands.options import (
     app,
     print_json,
 )
+from lowerbound.commands.printed_anomalies import print_anomalies, print_scored_shards
+from lowerbound.commands.printed_scores import print_scores
 from lowerbound.commands.progress import StageDisplay
 from lowerbound.commands.ranks import join_ranks
+from lowerbound.foundation.errors import UsageError
 from lowerbound.foundation.text import pluralise
 
 InputsArgument = Annotated[
@@ -74,7 +77,7 @@ def reconstruct(
     if as_json:
         print_json({**asdict(found), "path": str(found.path)})
     else:
-        console.print_scores(found.scores)
+        print_scores(found.scores)
         console.print_written(found.path, found.skipped, found.notes)
 
 
@@ -125,11 +128,15 @@ def score(
     out: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Write all scores to a .csv, .npz, .parquet or .json file.")
     ] = None,
+    page: Annotated[
+        Path | None, typer.Option(metavar="FILE.html", help="Write a page with the most anomalous examples, and why.")
+    ] = None,
     shards: ShardsOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Compute anomaly scores, with a threshold from held-out examples of the training data."""
+    """Compute anomaly scores, with a threshold from held-out examples of the training data, and the reasons."""
     from lowerbound.inference import anomaly
+    from lowerbound.inference.scored import as_json as as_json_of
     from lowerbound.runs.inputs import InputOptions
 
     join_ranks()
@@ -142,15 +149,19 @@ def score(
         "out": out,
     }
     if shards is not None:
+        if page is not None:
+            raise UsageError("--page shows the most anomalous of inputs in memory; leave it out with --shards.")
         with StageDisplay() as display:
             written = anomaly.score_shards(run_path, inputs or [], shards, **settings, progress=display.show)
-        print_json(anomaly.shards_as_json(written)) if as_json else console.print_scored_shards(written)
+        print_json(anomaly.shards_as_json(written)) if as_json else print_scored_shards(written)
         return
-    scored = anomaly.score(run_path, inputs or [], **settings)
+    scored = anomaly.score(run_path, inputs or None, page=page, **settings)
     if as_json:
-        print_json(anomaly.as_json(scored))
+        print_json(as_json_of(scored))
     else:
-        console.print_anomalies(scored)
+        print_anomalies(scored)
+        if page is not None:
+            console.print_written(page)
 
 
 @app.command(rich_help_panel=USE, epilog="Example: lowerbound impute runs/passengers passengers.csv --out filled.csv")
@@ -182,11 +193,17 @@ def impute(
     console.out.print(f"imputed values with their uncertainty: {imputed.fills_path}", markup=False)
 
 
-@app.command(rich_help_panel=USE, epilog="Example: lowerbound interpolate runs/conv 3 8 --num 12")
+@app.command(rich_help_panel=USE, epilog="Example: lowerbound interpolate runs/conv --from-label 3 --to-label 8")
 def interpolate(
     run_path: RunArgument,
-    first: Annotated[str, typer.Argument(metavar="A", help="A file, or the index of a test example.")],
-    second: Annotated[str, typer.Argument(metavar="B", help="A file, or the index of a test example.")],
+    first: Annotated[str, typer.Argument(metavar="[A]", help="A file, or the number of a test example.")] = "",
+    second: Annotated[str, typer.Argument(metavar="[B]", help="A file, or the number of a test example.")] = "",
+    from_label: Annotated[
+        str, typer.Option(metavar="LABEL", help="Begin at the most typical test example of a label, in place of A.")
+    ] = "",
+    to_label: Annotated[
+        str, typer.Option(metavar="LABEL", help="End at the most typical test example of a label, in place of B.")
+    ] = "",
     num: NumOption = 10,
     max_gib: MostOption = None,
     data: OwnDataOption = "",
@@ -198,4 +215,5 @@ def interpolate(
     from lowerbound.runs.inputs import InputOptions
 
     options = InputOptions(data=data, data_dir=data_dir, max_gib=max_gib)
-    console.print_written(tasks.interpolate(run_path, first, second, num, options, out))
+    labels = {"from_label": from_label, "to_label": to_label}
+    console.print_written(tasks.interpolate(run_path, first, second, num, options, out, **labels))

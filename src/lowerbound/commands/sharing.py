@@ -1,10 +1,8 @@
 """The commands of the panel "Explore, serve, export": explore, serve, export."""
 
-from contextlib import ExitStack, suppress
 from dataclasses import asdict
 from pathlib import Path
-from threading import Thread, Timer
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -20,7 +18,7 @@ from lowerbound.commands.options import (
     app,
     print_json,
 )
-from lowerbound.foundation.errors import UsageError
+from lowerbound.foundation.errors import UnknownName, UsageError
 from lowerbound.foundation.interrupts import ending_at_once
 
 if TYPE_CHECKING:
@@ -29,10 +27,7 @@ if TYPE_CHECKING:
     from lowerbound.serving.portable.parts import Port
 
 MIB = 2**20
-TEXT_BROWSERS = ("www-browser", "links", "elinks", "lynx", "w3m")
-BROWSER = "browser"  # the thread's name
-OPENING = 60.0  # seconds for a browser to start and read a file
-GRACE = 2.0  # seconds to finish requests after Ctrl-C; the page repeats them
+HUGGING_FACE = "huggingface"
 
 
 @app.command(rich_help_panel=SHARE, epilog="Example: lowerbound explore runs/conv --offline conv.html")
@@ -61,54 +56,19 @@ def explore(
         console.err.print("encoding, scoring and exporting; this takes about half a minute ...")
         console.print_written(write_offline(run_path, offline, data_dir, device, data))
         return
-    from lowerbound.serving.explorer.application import application
-    from lowerbound.serving.http import hosting
-    from lowerbound.serving.http.access import access_for
+    from lowerbound.serving.explorer.hosted import host_explorer
 
-    access = access_for(host, token_file)
-    page = application(run_path, access=access, data=data, data_dir=data_dir, device=device)
-    with ExitStack() as opening:
-        hosting.host(
-            page, host=host, port=port, ready=lambda url: _show(url, access.token, no_browser, opening), grace=GRACE
-        )
-
-
-def _show(url: str, token: str, no_browser: bool, opening: ExitStack) -> None:
-    """Print the address, and open it in a browser if there is one."""
-    # A fragment stays in the browser: it appears in no request, and so in no log.
-    address = f"{url}/#token={token}" if token else f"{url}/"
-    console.out.print(address, markup=False)
-    browser = None if no_browser else _browser()
-    if browser is None:
-        return
-    if token:
-        from lowerbound.serving.http.tokens import redirect_file
-
-        # Every user of the machine can read the browser's command line.
-        address = opening.enter_context(redirect_file(address))
-        later = Timer(OPENING, opening.close)
-        later.daemon = True
-        later.start()
-    # Some browsers return only when they are closed.
-    Thread(target=_open, args=(browser, address), name=BROWSER, daemon=True).start()
-
-
-def _browser() -> Any:
-    """The default browser; None if there is none, or only one that would occupy this terminal."""
-    import webbrowser
-
-    try:
-        browser = webbrowser.get()
-    except (webbrowser.Error, OSError):
-        return None
-    return None if Path(getattr(browser, "name", "")).name in TEXT_BROWSERS else browser
-
-
-def _open(browser: Any, address: str) -> None:
-    import webbrowser
-
-    with suppress(webbrowser.Error, OSError):
-        browser.open(address)
+    host_explorer(
+        run_path,
+        host=host,
+        port=port,
+        token_file=token_file,
+        opens_browser=not no_browser,
+        show=lambda address: console.out.print(address, markup=False),
+        device=device,
+        data=data,
+        data_dir=data_dir,
+    )
 
 
 @app.command(rich_help_panel=SHARE, epilog="Example: lowerbound serve runs/conv digits=runs/demo/conv --port 8080")
@@ -177,15 +137,24 @@ def serve(
 @app.command(rich_help_panel=SHARE, epilog="Example: lowerbound export runs/conv --format onnx")
 def export(
     run_path: RunArgument,
-    form: Annotated[str, typer.Option("--format", metavar="onnx|torch", help="File format.")] = "onnx",
+    form: Annotated[str, typer.Option("--format", metavar="onnx|torch|huggingface", help="File format.")] = "onnx",
     out: Annotated[Path | None, typer.Option(metavar="DIR", help="Output directory; default: a folder in RUN.")] = None,
     data: OwnDataOption = "",
     data_dir: DataDirOption = "",
     as_json: JsonOption = False,
 ) -> None:
-    """Export encoder, decoder and their composition for other programs, verified against the model."""
+    """Export encoder, decoder and their composition for other programs, verified against the model.
+
+    `huggingface` writes the model with a config.json and a model card, which `lowerbound.load` reads.
+    """
+    from lowerbound.serving.portable.export import FORMATS
     from lowerbound.serving.portable.export import export as export_run
 
+    if form == HUGGING_FACE:
+        _export_to_hugging_face(run_path, out or run_path / form, bool(data or data_dir), as_json)
+        return
+    if form not in FORMATS:
+        raise UnknownName("format", form, [*FORMATS, HUGGING_FACE])
     exported = export_run(run_path, form, out, data_dir, data)
     for note in exported.notes:
         console.err.print(note, markup=False)
@@ -202,6 +171,20 @@ def export(
     for file in exported.files:
         console.out.print(f"  {file.path.name}: {_deviation(file.parity)}", markup=False)
     console.print_written(exported.files[0].path.parent)
+
+
+def _export_to_hugging_face(run_path: Path, out: Path, has_data: bool, as_json: bool) -> None:
+    from lowerbound.runs.pretrained import save_pretrained
+
+    if has_data:
+        raise UsageError(
+            f"--format {HUGGING_FACE} copies the model and needs no data; leave out --data and --data-dir."
+        )
+    folder = save_pretrained(run_path, out)
+    if as_json:
+        print_json({"files": [{"path": str(path)} for path in sorted(folder.iterdir()) if path.is_file()]})
+    else:
+        console.print_written(folder)
 
 
 def _shape(port: "Port") -> str:

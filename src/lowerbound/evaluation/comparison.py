@@ -14,7 +14,9 @@ import torch
 
 from lowerbound.evaluation.disentanglement import ABOUT
 from lowerbound.evaluation.results import Results, Score
+from lowerbound.foundation import html_view
 from lowerbound.foundation.errors import UsageError
+from lowerbound.foundation.number_format import format_difference
 from lowerbound.foundation.numerics import Estimate, mean_and_standard_error
 from lowerbound.foundation.text import pluralise
 
@@ -73,6 +75,11 @@ class ComparisonRow:
         error = self.difference.standard_error
         return abs(self.difference.value) / error if error > 0 else math.inf
 
+    @property
+    def difference_text(self) -> str:
+        """The difference ± its standard error; empty without one."""
+        return "" if self.difference is None else format_difference(self.difference, self.score.unit)
+
 
 @dataclass(frozen=True)
 class ComparedScore:
@@ -99,6 +106,19 @@ class Comparison:
     def score(self, name: str) -> ComparedScore | None:
         """The comparison of one score; None if it was not compared."""
         return next((score for score in self.scores if score.name == name), None)
+
+    def __repr__(self) -> str:
+        return f"Comparison({', '.join(self.names)}: {pluralise(len(self.scores), 'score')})"
+
+    def _repr_html_(self) -> str:
+        rows = [
+            (score.name, row.name, row.score.text, row.score.unit, row.difference_text)
+            for score in self.scores
+            for row in score.rows
+        ]
+        header = ("score", "run", "value ± error", "unit", f"difference from {self.names[0]}, paired")
+        reasons = html_view.table(("not compared", "reason"), self.not_compared.items()) if self.not_compared else ""
+        return html_view.view("Comparison", html_view.table(header, rows, right=(2, 4)), reasons)
 
 
 def compare(runs: Sequence[tuple[str, Results]]) -> Comparison:

@@ -121,6 +121,10 @@ class GradientBench:
         names = {"elbo": "the ELBO", "iwae": "the importance-weighted bound"}
         return f"{names.get(self.bound, f'the bound {self.bound}')}, {pluralise(self.num_samples, 'draw')}"
 
+    def __repr__(self) -> str:
+        measured = ", ".join(estimator.name for estimator in self.estimators if not estimator.left_out)
+        return f"GradientBench({self.bound_in_words}: {measured})"
+
 
 def measure_gradients(
     model: VAE,

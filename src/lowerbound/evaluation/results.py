@@ -5,7 +5,7 @@ a result of the diagnosis. Arrays are stored so that a report needs neither the 
 """
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,9 @@ from jaxtyping import Float, Int64
 from torch import Tensor
 
 from lowerbound.evaluation.run_context import Context
+from lowerbound.foundation import html_view
 from lowerbound.foundation.errors import RunError
+from lowerbound.foundation.number_format import format_estimate
 from lowerbound.foundation.numerics import bits_per_dimension, mean_and_standard_error
 from lowerbound.foundation.progress import Progress
 from lowerbound.foundation.run_identity import check_mark, checksum_of, mark_with_model
@@ -72,6 +74,23 @@ class Score:
         if self.num_not_converged:
             notes.append(f"{self.num_not_converged:,} of {self.num_examples:,} not converged")
         return notes
+
+    @property
+    def text(self) -> str:
+        """Value ± standard error, without the unit."""
+        return format_estimate(self.value, self.standard_error, self.unit)
+
+    def __repr__(self) -> str:
+        return f"Score({self.name} {self.text} {self.unit}, {self.split}, {self.convention})"
+
+    def _repr_html_(self) -> str:
+        about = {"examples": f"{self.num_examples:,}", "draws": "" if self.num_draws is None else f"{self.num_draws:,}"}
+        return html_view.view(
+            f"{self.name}, {self.split} split",
+            html_view.paragraph(f"{self.text} {self.unit}", "key"),
+            html_view.paragraph("; ".join([self.description, *self.quadrature_notes])),
+            html_view.facts({"convention": self.convention, **about}),
+        )
 
 
 @dataclass(frozen=True)
@@ -174,11 +193,27 @@ class Results:
     left_out: dict[str, str] = field(default_factory=dict)  # metrics that do not apply or failed, with the reason
 
     def __repr__(self) -> str:
-        shown = ", ".join(f"{score.name} {score.value:.4g} {score.unit}" for score in self.scores[:3])
+        shown = ", ".join(f"{score.name} {score.text} {score.unit}" for score in self.scores[:3])
         more = f", and {len(self.scores) - 3} more" if len(self.scores) > 3 else ""
         findings = "not diagnosed" if self.findings is None else pluralise(len(self.findings), "finding")
         sizes = f"{pluralise(len(self.arrays), 'array')}; {pluralise(len(self.history), 'epoch')}"
         return f"Results({shown}{more}; {sizes}; {findings})"
+
+    def _repr_html_(self) -> str:
+        return html_view.view("Results", *self.html_parts())
+
+    def html_parts(self) -> list[html_view.Html]:
+        """What a notebook shows of results: scores, findings of the diagnosis, and what was not measured."""
+        parts = [score_table(self.scores)]
+        if self.findings:
+            rows = [(finding.name, finding.sentence, finding.remedy) for finding in self.findings]
+            parts.append(html_view.table(("finding", "problem", "remedy"), rows))
+        elif self.findings is not None:
+            parts.append(html_view.paragraph("The diagnosis found no problems."))
+        if self.left_out:
+            rows_of = html_view.table(("not measured", "reason"), self.left_out.items())
+            parts.append(html_view.folded(f"{pluralise(len(self.left_out), 'metric')} not measured", rows_of))
+        return parts
 
     @property
     def failures(self) -> dict[str, str]:
@@ -209,6 +244,12 @@ class Results:
         stored = {"results": content, "history": list(self.history), "replaces": _checksum_before(run)}
         save_tensors(run / ARRAYS, arrays, stored)
         write_json(run / NUMBERS, content)
+
+
+def score_table(scores: Iterable[Score]) -> html_view.Html:
+    """Scores as a table for notebooks, by the names that `Results.score` takes."""
+    rows = [(score.name, score.text, score.unit, score.split, score.convention, score.description) for score in scores]
+    return html_view.table(("name", "value ± error", "unit", "split", "convention", "description"), rows, right=(1,))
 
 
 def read_results(run: Path) -> Results:

@@ -9,6 +9,7 @@ from lowerbound.evaluation.comparison import checksum_of_test
 from lowerbound.evaluation.over_seeds import over_seeds
 from lowerbound.evaluation.rate_distortion import RatePoint, lower_hull, pareto_set
 from lowerbound.evaluation.results import Results, Score
+from lowerbound.foundation import html_view
 from lowerbound.foundation.text import pluralise
 
 EVIDENCE = ("log-evidence", "grey-evidence")
@@ -137,6 +138,13 @@ class SweepResults:
     def __repr__(self) -> str:
         failed = f", {len(self.failures)} failed" if self.failures else ""
         return f"SweepResults({str(self.path)!r}, {pluralise(len(self.runs), 'run')}{failed})"
+
+    def _repr_html_(self) -> str:
+        names = list(dict.fromkeys(score.name for point in self.points for score in point.scores()))
+        found = [(point.label, {score.name: score.text for score in point.scores()}) for point in self.points]
+        rows = [(label, *(texts.get(name, "") for name in names)) for label, texts in found]
+        failures = html_view.table(("failed", "reason"), self.failures.items()) if self.failures else ""
+        return html_view.view(repr(self), html_view.table(("", *names), rows, range(1, 1 + len(names))), failures)
 
 
 def _plane(convention: str, points: list[SweepPoint]) -> Plane:

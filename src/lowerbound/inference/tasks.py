@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from jaxtyping import Float
 from lowerbound.data.batches import Batches, scaled
 from lowerbound.data.column_writers import Columns, check_output, check_suffix, labels_column, write_columns
 from lowerbound.data.data_kinds import describe_shape
+from lowerbound.data.examples import Collection
 from lowerbound.data.objects import read_object
 from lowerbound.data.sources import SIZES, DataConfig, Splits, read_size
 from lowerbound.data.sources import load as load_data
@@ -25,7 +26,7 @@ from lowerbound.evaluation.full_evaluation import evaluate_full
 from lowerbound.evaluation.quick_evaluation import BATCH_SIZE, score_examples
 from lowerbound.evaluation.results import ProgressCallback, Results, Score
 from lowerbound.foundation import distributed
-from lowerbound.foundation.errors import DataError, UsageError
+from lowerbound.foundation.errors import DataError, UnknownName, UsageError
 from lowerbound.foundation.run_identity import RunPath, is_run, path_of
 from lowerbound.foundation.seeding import generator
 from lowerbound.foundation.storage import check_is_no_dangling_link, folder_atomically, write_bytes
@@ -36,16 +37,17 @@ from lowerbound.models.construction import build_model
 from lowerbound.models.vae import VAE
 from lowerbound.networks.layers import Layer, count_parameters
 from lowerbound.probability.summaries import summary_of
+from lowerbound.reporting.captions import with_captions
 from lowerbound.reporting.tiles import as_png, compose, displayable, fit_tiles
 from lowerbound.runs.experiment import Settings, resolve
-from lowerbound.runs.inputs import STANDARD, InputOptions, read_inputs, read_one, run_of
+from lowerbound.runs.inputs import STANDARD, InputOptions, captions_of, read_inputs, read_one, run_of
 from lowerbound.runs.packed_inputs import Part
 from lowerbound.runs.preparation import choose_device
 from lowerbound.runs.run_data import own_splits, splits_in_memory
 from lowerbound.runs.trained_model import TrainedModel, load
 from lowerbound.training.checkpoint import load_model, model_checksum
 
-TILE_SIZE = 56  # pixels
+TILE_SIZE, GAP = 64, 2  # pixels
 MAX_SAMPLES = 10_000  # in one picture
 
 
@@ -142,7 +144,9 @@ def reconstruct(
     expected = best_guess(model, model.decode(model.encode(shown).centre))
     if is_image:
         pair = [generation.to_images(shown), generation.to_images(expected)]
-        _save_grid(path, np.concatenate(pair), columns=len(shown))
+        kept = collection if not collection.unreadable else replace(collection, ids=())
+        captions = captions_of(kept.subset(np.arange(len(shown))))
+        _save_grid(path, np.concatenate(pair), columns=len(shown), captions=captions)
     else:
         _write_rows(path, trained.written(expected))
     scores = score_examples(model, examples, "given" if inputs else "test", trained.convention)
@@ -200,24 +204,62 @@ def encoded_columns(model: VAE, part: Part) -> Columns:
 @torch.no_grad()
 def interpolate(
     run: RunPath,
-    first: str,
-    second: str,
+    first: str = "",
+    second: str = "",
     num_examples: int = 10,
     options: InputOptions = STANDARD,
     out: Path | None = None,
+    *,
+    from_label: str = "",
+    to_label: str = "",
 ) -> Path:
-    """The shortest path in z between two examples, decoded: images as one picture, others as rows of a file."""
+    """The shortest path in z between two examples, decoded: images as one picture, others as rows of a file.
+
+    An end is a file or the number of a test example, or the most typical test example of a label: the one whose code
+    is nearest to the mean of its label's codes.
+    """
+    ends = _ends(first, second, from_label, to_label)
     if num_examples < 2:
         raise UsageError(f"a line from one example to another needs at least 2 points, got {num_examples}.")
     trained = load(run)
     model, is_image = trained.vae, trained.schema.layout == "image"
     path = out or path_of(run) / ("interpolation.png" if is_image else "interpolation.csv")
     check_output(path, [first, second], is_table=not is_image)
-    begin, end = (scaled(read_one(trained, name, options))[0] for name in (first, second))
+    found = [_typical(trained, label, options) if label else read_one(trained, name, options) for name, label in ends]
+    begin, end = (scaled(one.examples)[0] for one in found)
     expected = best_guess(model, model.decode(generation.path_between(model, begin, end, num_examples)))
     if is_image:
-        return _save_grid(path, generation.to_images(expected), columns=num_examples)
+        captions = [*captions_of(found[0]), *[("",)] * (num_examples - 2), *captions_of(found[1])]
+        return _save_grid(path, generation.to_images(expected), columns=num_examples, captions=captions)
     return _write_rows(path, trained.written(expected))
+
+
+def _ends(first: str, second: str, from_label: str, to_label: str) -> list[tuple[str, str]]:
+    """Name and label of both ends, of which one is empty; UsageError unless each end is given once."""
+    names = [name for name in (first, second) if name]
+    if len(names) + bool(from_label) + bool(to_label) != 2:
+        raise UsageError(
+            "a line needs two ends, each given once: a test example's number or a file, or a label.", hint="ends"
+        )
+    return [("", label) if label else (names.pop(0), "") for label in (from_label, to_label)]
+
+
+def _typical(trained: TrainedModel, label: str, options: InputOptions) -> Collection:
+    """The test example of a label whose code is nearest to the mean of the label's codes."""
+    test = read_inputs(trained, [], options)
+    if test.examples.labels is None or not test.label_names:
+        raise UsageError("the run's test examples have no labels; give the numbers of two examples, or files.")
+    if label not in test.label_names:
+        raise UnknownName("label", label, test.label_names)
+    chosen = np.flatnonzero(np.asarray(test.examples.labels) == test.label_names.index(label))
+    if not chosen.size:
+        raise UsageError(f"no test example has the label {label!r}; choose another.")
+    examples = test.examples.subset(chosen)
+    codes = torch.cat(
+        [trained.vae.given(batch.context).encode(batch.x).centre for batch in Batches(examples, BATCH_SIZE)]
+    )
+    nearest = int((codes - codes.mean(0)).square().flatten(1).sum(1).argmin())
+    return test.subset(chosen[[nearest]])
 
 
 def evaluate(
@@ -316,9 +358,16 @@ def _save_each(folder: Path, images: Float[np.ndarray, "n height width channel"]
     return folder
 
 
-def _save_grid(path: Path, images: Float[np.ndarray, "n height width channel"], columns: int) -> Path:
+def _save_grid(
+    path: Path,
+    images: Float[np.ndarray, "n height width channel"],
+    columns: int,
+    captions: Sequence[Sequence[str]] = (),
+) -> Path:
+    """Images as one picture, with a caption below each column."""
     tiles = displayable(images)
-    # Small images are enlarged, so that 8 x 8 digits are visible; large ones are not resized.
-    picture = compose(fit_tiles(tiles, max(TILE_SIZE, tiles.shape[2]), max(TILE_SIZE, tiles.shape[1])), columns, gap=2)
+    # Small images are enlarged, so that 8 x 8 digits and captions are legible; large ones are not resized.
+    tiles = fit_tiles(tiles, max(TILE_SIZE, tiles.shape[2]), max(TILE_SIZE, tiles.shape[1]))
+    picture = with_captions(compose(tiles, columns, gap=GAP), captions, tiles.shape[2] + GAP)
     write_bytes(path, as_png(picture))
     return path

@@ -14,12 +14,13 @@ import torch
 from jaxtyping import Float, Shaped
 from torch import Generator, Tensor, nn
 
+from lowerbound.foundation import forks, html_view  # noqa: F401 forks: for the processes that use a model
 from lowerbound.foundation.errors import ConfigError, DataError, UnknownName
 from lowerbound.foundation.schema import Column
 from lowerbound.foundation.seeding import Chance
 from lowerbound.foundation.text import pluralise, shortened
 from lowerbound.models.config import PARTS, ModelConfig
-from lowerbound.networks.layers import Layer, layer_table
+from lowerbound.networks.layers import Layer, count_parameters, layer_table, layers_view
 from lowerbound.probability.distributions import Distribution, Draws
 from lowerbound.probability.kl import has_closed_form_kl
 from lowerbound.probability.likelihoods import LIKELIHOODS, Likelihood
@@ -287,6 +288,24 @@ class VAE(nn.Module):
             f"VAE of examples of shape {times(self.event_shape)} with {pluralise(self.latent_dim, 'latent')}: "
             f"network {self.config.network!r}, {parts}; {pluralise(number, 'parameter')}"
         )
+
+    def _repr_html_(self) -> str:
+        return html_view.view(self.kind, *self.html_parts({"examples": times(self.event_shape)}))
+
+    @property
+    def kind(self) -> str:
+        """What the model is, as a title."""
+        return "Plain autoencoder" if self.is_deterministic else "Variational autoencoder"
+
+    def html_parts(self, about: Mapping[str, str]) -> list[html_view.Html]:
+        """What a notebook shows of the model: `about` and its parts by name, and its layers on a click."""
+        parts = {kind: getattr(self.config, kind) for kind in ("network", "likelihood", "posterior", "prior")}
+        sizes = {"latents": str(self.latent_dim), "parameters": f"{count_parameters(self):,}"}
+        shown = [html_view.facts({**about, **parts, **sizes})]
+        if not self.takes_context:  # whose shape is not known here
+            encoder, decoder = self.layers()
+            shown.append(html_view.folded("layers", layers_view("encoder", encoder), layers_view("decoder", decoder)))
+        return shown
 
 
 def part_of(kind: str, table: Mapping[str, type[Part]], base: type[Part], part: Any, shape: Any) -> Any:

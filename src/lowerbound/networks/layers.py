@@ -6,6 +6,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from lowerbound.foundation import html_view
+from lowerbound.foundation.number_format import format_sizes
+
 
 @dataclass(frozen=True)
 class Layer:
@@ -37,6 +40,12 @@ def layer_table(network: nn.Module, example: Tensor) -> list[Layer]:
         for handle in handles:
             handle.remove()
     return rows
+
+
+def layers_view(title: str, layers: list[Layer]) -> html_view.Html:
+    """The layers of one network as a table for notebooks."""
+    rows = [(row.name, row.kind, format_sizes(row.output_shape), f"{row.num_parameters:,}") for row in layers]
+    return html_view.table((title, "layer", "output", "parameters"), rows, right=(3,))
 
 
 def _recorder(name: str, rows: list[Layer]) -> Any:

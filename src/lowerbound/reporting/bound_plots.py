@@ -6,10 +6,10 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import NullFormatter
 
 from lowerbound.evaluation.results import Results
+from lowerbound.foundation.number_format import format_estimate
 from lowerbound.foundation.text import pluralise
 from lowerbound.reporting import theme
 from lowerbound.reporting.latent_plots import dimension_label
-from lowerbound.reporting.number_format import format_estimate
 from lowerbound.reporting.tiles import evenly
 from lowerbound.reporting.wording import describe_convention, in_data_terms
 

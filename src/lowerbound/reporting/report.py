@@ -15,9 +15,9 @@ import tomli_w
 from lowerbound.evaluation import metrics
 from lowerbound.evaluation.results import FAILED, Finding, Results, Score, read_results
 from lowerbound.foundation.errors import in_one_line
+from lowerbound.foundation.number_format import format_sizes
 from lowerbound.foundation.storage import write_bytes, write_text
 from lowerbound.reporting import theme, wording
-from lowerbound.reporting.number_format import format_estimate, format_sizes
 from lowerbound.reporting.pages import REPORT, Picture, embedded, figures_of, link_to, rendered, thumbnail
 from lowerbound.reporting.plots import BOUND, FIGURES, PLOTS, Plot, not_measured, not_shown, plots_for
 
@@ -145,7 +145,7 @@ def _view(results: Results, pictures: list[Picture], left_out: Mapping[str, str]
 
 
 def _measurement(results: Results, score: Score) -> Measurement:
-    value = format_estimate(score.value, score.standard_error, score.unit)
+    value = score.text
     meaning = wording.in_data_terms(results, wording.score_description(score))
     return Measurement(wording.score_title(score.name), meaning, value, score)
 

@@ -14,8 +14,8 @@ from matplotlib.transforms import Bbox
 
 from lowerbound.evaluation.results import Score
 from lowerbound.evaluation.sweep_results import Plane, SweepPoint, SweepResults
+from lowerbound.foundation.number_format import MINUS
 from lowerbound.reporting import theme
-from lowerbound.reporting.number_format import MINUS
 from lowerbound.reporting.wording import describe_convention, score_title
 
 NUM_ERRORS = 2.0

@@ -9,8 +9,7 @@ from typing import Any
 from lowerbound.data.split_names import SPLITS
 from lowerbound.evaluation.diagnosis import PARETO_K_BOUND
 from lowerbound.evaluation.results import NOTE, SERIOUS, WARNING, Finding, Results, Score
-from lowerbound.foundation.text import pluralise
-from lowerbound.reporting.number_format import (
+from lowerbound.foundation.number_format import (
     MINUS,
     format_duration,
     format_estimate,
@@ -18,6 +17,7 @@ from lowerbound.reporting.number_format import (
     format_significant,
     format_sizes,
 )
+from lowerbound.foundation.text import pluralise
 
 TITLES = {
     "elbo": "ELBO",
@@ -308,7 +308,7 @@ def _fitted_prior(source: str | None) -> str:
 
 
 def _stated(score: Score) -> str:
-    return f"{format_estimate(score.value, score.standard_error, score.unit)} {score.unit}"
+    return f"{score.text} {score.unit}"
 
 
 def _examples(score: Score) -> str:

@@ -11,6 +11,8 @@ from lowerbound.foundation.tensor_files import check_is_utf8
 from lowerbound.foundation.text import pluralise
 from lowerbound.runs.run_lock import LOCK
 from lowerbound.runs.run_log import LOG
+from lowerbound.runs.trackers import FOLDERS
+from lowerbound.runs.tracking import STORED as TRACKED
 
 CHECKPOINTS = "checkpoints"
 
@@ -42,7 +44,8 @@ def _entries(path: Path) -> set[str]:
 def _is_unstarted(path: Path) -> bool:
     """Whether a directory contains only what training writes before its first checkpoint."""
     entries = _entries(path)
-    if CONFIG not in entries or entries - {CONFIG, LOG, CHECKPOINTS} or any(path.glob(f"{CHECKPOINTS}/*")):
+    written = {CONFIG, LOG, CHECKPOINTS, TRACKED, *FOLDERS}
+    if CONFIG not in entries or entries - written or any(path.glob(f"{CHECKPOINTS}/*")):
         return False
     try:
         return bool(read_config(path))

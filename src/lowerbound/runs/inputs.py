@@ -16,7 +16,7 @@ from lowerbound.data.raw_array import RawArray
 from lowerbound.data.reading import limit_from_setting, printable
 from lowerbound.data.remote import Location, is_remote
 from lowerbound.data.remote_copies import copied
-from lowerbound.data.sources import SOURCES, DataConfig, Examples, load
+from lowerbound.data.sources import SOURCES, DataConfig, load
 from lowerbound.data.tables import RawTable
 from lowerbound.foundation.errors import UsageError
 from lowerbound.foundation.schema import Schema
@@ -42,7 +42,7 @@ def read_inputs(trained: TrainedModel, inputs: Sequence[str], options: InputOpti
     """The run's test examples, or those of a source, a file, a folder or image files; DataError if they do not fit."""
     if not inputs:
         splits = own_splits(run_of(trained), data=options.data, data_dir=options.data_dir)
-        return Collection(splits.test, splits.label_names, schema=splits.schema, place=splits.name)
+        return Collection(splits.test, splits.label_names, ids=splits.test_ids, schema=splits.schema, place=splits.name)
     if options.data:
         raise UsageError(
             "inputs and the path of the run's own data are both given; leave one of them out.", hint="data"
@@ -69,14 +69,28 @@ def read_inputs(trained: TrainedModel, inputs: Sequence[str], options: InputOpti
     return trained.collection(raw, options.skip_broken)
 
 
-def read_one(trained: TrainedModel, name: str, options: InputOptions = STANDARD) -> Examples:
+def read_one(trained: TrainedModel, name: str, options: InputOptions = STANDARD) -> Collection:
     """One example: a test example by its number, or the first of a file."""
     if not name.isdigit():
-        return read_inputs(trained, [name], replace(options, data="")).examples.subset(np.array([0]))
-    test = read_inputs(trained, [], options).examples
-    if int(name) >= len(test):
-        raise UsageError(f"no such test example: {name}; accepted: 0 to {len(test) - 1}.")
+        return read_inputs(trained, [name], replace(options, data="")).subset(np.array([0]))
+    test = read_inputs(trained, [], options)
+    if int(name) >= len(test.examples):
+        raise UsageError(f"no such test example: {name}; accepted: 0 to {len(test.examples) - 1}.")
     return test.subset(np.array([int(name)]))
+
+
+def captions_of(collection: Collection) -> list[tuple[str, ...]]:
+    """The label of each example, if it has one, and its name or number, which says what it is."""
+    examples = collection.examples
+    names = [_named("no.", name) for name in collection.ids or map(str, range(len(examples)))]
+    if examples.labels is None or not collection.label_names:
+        return [(name,) for name in names]
+    labels = [_named("label", collection.label_names[label]) for label in np.asarray(examples.labels)]
+    return list(zip(labels, names, strict=True))
+
+
+def _named(what: str, name: str) -> str:
+    return f"{what} {name}" if name.isdigit() else name
 
 
 def run_of(trained: TrainedModel) -> Path:

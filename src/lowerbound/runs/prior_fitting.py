@@ -11,6 +11,7 @@ from lowerbound.evaluation.comparison import compare
 from lowerbound.evaluation.quick_evaluation import evaluate_quick
 from lowerbound.evaluation.results import Results, read_results
 from lowerbound.foundation.errors import ConfigError, LowerboundError, UnknownName
+from lowerbound.foundation.number_format import format_difference
 from lowerbound.foundation.run_identity import CONFIG, MODEL, RunPath, path_of, run_id, sealed
 from lowerbound.foundation.seeding import generator
 from lowerbound.foundation.storage import copy_folder, temporary_folder
@@ -23,9 +24,10 @@ from lowerbound.probability.parts import check_number
 from lowerbound.probability.prior import Prior
 from lowerbound.probability.spaces import REAL
 from lowerbound.runs.experiment import Experiment
+from lowerbound.runs.finished_run import Run
 from lowerbound.runs.free_directory import check_is_free
 from lowerbound.runs.preparation import choose_device
-from lowerbound.runs.run import SILENT, Callbacks, Job, Run, calibrate, finish
+from lowerbound.runs.run import SILENT, Callbacks, Job, calibrate, finish
 from lowerbound.runs.run_data import StoredRun, own_splits, read_stored
 from lowerbound.runs.run_lock import writing_into
 from lowerbound.runs.run_log import RunLog, read_epochs, read_log
@@ -163,4 +165,4 @@ def _gain(old: Path, results: Results) -> str:
         return f"not compared with {old.name}: {error}"
     if rate is None or (change := rate.rows[1].difference) is None:
         return f"not compared with {old.name}, whose results have no rate of each example; evaluate it again"
-    return f"rate: {change.value:+.3f} ± {change.standard_error:.3f} nats from {old.name}, paired by test example"
+    return f"rate: {format_difference(change)} nats from {old.name}, paired by test example"

@@ -64,7 +64,7 @@ def context_of(
         "seed": training.seed,
         "fitted_from": read_config(path)["run"].get("fitted_from", ""),
         "data": _data_context(splits),
-        "config": _settings_without_places(experiment),
+        "config": settings_without_places(experiment),
         "layers": {"encoder": [asdict(layer) for layer in encoder], "decoder": [asdict(layer) for layer in decoder]},
         "likelihood_parameters": count_parameters(model.likelihood),
         "training": {
@@ -99,7 +99,8 @@ def _without_places(command: str) -> str:
     return shlex.join(Path(word).name if Path(word).is_absolute() else word for word in words)
 
 
-def _settings_without_places(experiment: Experiment) -> dict[str, Any]:
+def settings_without_places(experiment: Experiment) -> dict[str, Any]:
+    """The settings of an experiment, with absolute paths reduced to their last part."""
     settings: dict[str, Any] = experiment.settings()
     for key in ("source", "data_dir", "labels"):
         if Path(settings["data"][key]).is_absolute():

@@ -5,15 +5,17 @@ from pathlib import Path
 from typing import Any
 
 from lowerbound.foundation import distributed
-from lowerbound.foundation.errors import ConfigError
-from lowerbound.foundation.run_identity import RunPath, path_of, read_config, run_id, sealed
+from lowerbound.foundation.errors import ConfigError, UsageError
+from lowerbound.foundation.run_identity import RunPath, is_run, path_of, read_config, run_id, runs_in, sealed
 from lowerbound.foundation.text import pluralise
 from lowerbound.runs.experiment import Experiment, Settings, resolve
+from lowerbound.runs.finished_run import Run
 from lowerbound.runs.preparation import choose_device
 from lowerbound.runs.ranks import announce_ranks
-from lowerbound.runs.run import SILENT, Callbacks, Job, Run, continue_run, of_writer
+from lowerbound.runs.run import SILENT, Callbacks, Job, continue_run, of_writer
 from lowerbound.runs.run_data import own_splits, read_stored
 from lowerbound.runs.run_lock import writing_into
+from lowerbound.runs.tracking import Log
 
 RESUMABLE = {("training", "num_epochs"), ("training", "min_steps"), ("data", "data_dir")}
 """Settings that may differ when a run is resumed: more epochs, and where the same data are now."""
@@ -26,16 +28,25 @@ def resume(
     recipe: str = "",
     settings: Settings | None = None,
     device: str = "auto",
+    log: Log | None = None,
     callbacks: Callbacks = SILENT,
 ) -> Run:
     """Continue the run in directory `out` from its newest intact checkpoint, or from the start if it has none.
 
     `data` is the new path of the run's data if they were moved. `settings` may only add epochs or change the data
-    directory; ConfigError otherwise. RunError if another process is writing into the directory, or if a file in it
-    is damaged or belongs to another run.
+    directory; ConfigError otherwise. The run's experiment trackers are continued, unless `log` names others. RunError
+    if another process is writing into the directory, or if a file in it is damaged or belongs to another run.
     """
     distributed.join()
+    callbacks = of_writer(callbacks.with_log(log))
     path = path_of(out)
+    if not is_run(path) and (names := runs_in(path)):
+        raise UsageError(
+            f"{path} contains several runs, such as {names[0]}; continue one of them, or all seeds together.",
+            hint="resume-seeds",
+            path=path,
+            num=len(names),
+        )
     read_config(path)
     with writing_into(path):
         with distributed.together():
@@ -43,7 +54,7 @@ def resume(
             check_recipe(path, stored.experiment, recipe)
             experiment = resumed_experiment(stored.experiment, settings or {})
             splits = own_splits(path, data=data, data_dir=experiment.data.data_dir)
-            job = Job(path, experiment, splits, choose_device(device), of_writer(callbacks))
+            job = Job(path, experiment, splits, choose_device(device), callbacks)
             announce_ranks(experiment, job.callbacks.message)
         return continue_run(job, _config_resumed(stored.content, experiment))
 

@@ -29,21 +29,22 @@ from lowerbound.foundation.errors import ConfigError, Interrupted, RunError, Usa
 from lowerbound.foundation.progress import Progress
 from lowerbound.foundation.run_identity import CONFIG, MODEL, is_run, read_config
 from lowerbound.foundation.seeding import generator
-from lowerbound.foundation.storage import copy_folder, temporary_folder
+from lowerbound.foundation.storage import temporary_folder
 from lowerbound.foundation.text_files import write_toml
 from lowerbound.models.construction import build_model
 from lowerbound.models.vae import DEFAULT_PRIOR, VAE
 from lowerbound.objectives.rates import described
-from lowerbound.reporting.pages import REPORT
 from lowerbound.reporting.report import write_report
 from lowerbound.runs.experiment import Experiment, Settings, keyword_settings, merge, resolve, tables
+from lowerbound.runs.finished_run import Run, finished_run
 from lowerbound.runs.free_directory import CHECKPOINTS, check_is_free, check_repeats
 from lowerbound.runs.preparation import Prepared, choose_device, prepare
-from lowerbound.runs.provenance import config_of, context_of
+from lowerbound.runs.provenance import config_of, context_of, settings_without_places
 from lowerbound.runs.ranks import announce_ranks, check_see_the_run, check_see_the_same
 from lowerbound.runs.run_data import MEMORY, splits_in_memory
 from lowerbound.runs.run_lock import writing_into
 from lowerbound.runs.run_log import LOG, RunLog, read_epochs, read_log
+from lowerbound.runs.tracking import Log, sinks_of, tracking
 from lowerbound.runs.trained_model import CALIBRATION, TrainedModel, load
 from lowerbound.training.checkpoint import Checkpoint, load_checkpoint, save_model
 from lowerbound.training.group_stepping import check_draws_can_be_shared
@@ -60,34 +61,20 @@ class Callbacks:
     should_stop: Callable[[], bool] = lambda: False
     stage: ProgressCallback = lambda stage, done, total: None  # of an evaluation
     begin: Callable[[str], None] = lambda name: None  # of one of several runs, such as "run 2/6"
+    log: Log | None = None  # trackers by name, and functions of a record; None: those of a run that is resumed
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "log", sinks_of(self.log))
+
+    def with_log(self, log: Log | None) -> "Callbacks":
+        """The callbacks with another `log`, unless that is None."""
+        return self if log is None else replace(self, log=log)
 
 
 SILENT = Callbacks()
 
 RELAXED = "draws: relaxed in training, where the ELBO is not a bound; codes in validation and evaluation"
 """Printed at the start for a posterior whose training draws are not those of its distribution."""
-
-
-@dataclass(frozen=True, eq=False)
-class Run:
-    """A finished run. Whatever takes the path of a run also takes a Run."""
-
-    path: Path
-    model: TrainedModel
-    results: Results
-
-    def save(self, out: str | Path) -> "Run":
-        """Copy the run to the directory `out`, atomically; UsageError if `out` is not empty."""
-        path = Path(out)
-        check_is_free(path)
-        copy_folder(self.path, path)
-        return replace(self, path=path, model=replace(self.model, path=path))
-
-    def __fspath__(self) -> str:
-        return str(self.path)
-
-    def __repr__(self) -> str:
-        return f"Run({str(self.path)!r}, {self.results!r})"
 
 
 @dataclass(frozen=True, eq=False)
@@ -111,6 +98,7 @@ def train(
     settings: Settings | None = None,
     latent_dim: int | None = None,
     likelihood: str = "auto",
+    beta: float | None = None,
     epochs: int | None = None,
     batch_size: int | None = None,
     learning_rate: float | None = None,
@@ -118,6 +106,7 @@ def train(
     out: str | Path | None = None,
     device: str = "auto",
     command: str = "",
+    log: Log | None = None,
     callbacks: Callbacks = SILENT,
 ) -> Run:
     """Train a model, evaluate it and write its report into the directory `out`.
@@ -133,13 +122,16 @@ def train(
     dataclass: {"training": {"num_epochs": 5}} changes one key, {"training": TrainingConfig(num_epochs=5)} decides all
     keys of the section.
 
+    `log` names experiment trackers ("tensorboard", "wandb", "mlflow") that are sent the records of training, and may
+    contain functions that are called with each record, a Progress; what fails there is reported, and training goes on.
+
     Started by torchrun, the ranks train one model together, of which the first writes the run, and all return it.
 
     Without `out` the run is in a temporary directory until the program ends; `Run.save` keeps it. Raises UsageError
     if `out` is not empty, and DataError, ConfigError or NonFiniteLoss.
     """
     distributed.join()
-    callbacks = of_writer(callbacks)
+    callbacks = of_writer(callbacks.with_log(log))
     if out is None and not distributed.share().is_whole:
         raise UsageError("training on several ranks needs `out`, a directory that all of them see.")
     if config is not None and recipe:
@@ -149,6 +141,7 @@ def train(
         data=MEMORY if in_memory else None if data is None else os.fspath(data),
         latent_dim=latent_dim,
         likelihood=likelihood,
+        beta=beta,
         epochs=epochs,
         batch_size=batch_size,
         learning_rate=learning_rate,
@@ -233,16 +226,6 @@ def _check_prior_is_trained(experiment: Experiment) -> None:
             f"training a plain autoencoder does not use model.prior {model.prior!r}, which would keep its initial "
             "values: leave it out, and fit a prior to the trained autoencoder."
         )
-
-
-def finished_run(path: Path) -> Run | None:
-    """The run in a directory; None if it did not finish."""
-    if not (path / REPORT).exists():
-        return None
-    try:
-        return Run(path, load(path), read_results(path))
-    except RunError:  # it was resumed, and killed before the new model was evaluated
-        return None
 
 
 def check_can_train(model: VAE, splits: Splits) -> None:
@@ -339,7 +322,7 @@ def _train(job: Job, model: VAE, checkpoint: Checkpoint | None, earlier: Iterabl
     if distributed.is_writer():
         log.rewrite(earlier)  # records of steps after the checkpoint will be written again
     check_see_the_run(job.path)
-    records = training_steps(
+    steps = training_steps(
         model,
         job.splits,
         job.experiment.objective,
@@ -349,11 +332,16 @@ def _train(job: Job, model: VAE, checkpoint: Checkpoint | None, earlier: Iterabl
         resume=checkpoint,
         should_stop=job.callbacks.should_stop,
     )
+    settings = settings_without_places(job.experiment)
+    sinks = sinks_of(job.callbacks.log) if distributed.is_writer() else ()
+    first_step = checkpoint.state["step"] + 1 if checkpoint else 1
     try:
-        for progress in records:
-            if distributed.is_writer():
-                log.append(asdict(progress))
-            job.callbacks.progress(progress)
+        with tracking(sinks, job.path, settings, job.callbacks.message, first_step) as track:
+            for progress in steps:
+                if distributed.is_writer():
+                    log.append(asdict(progress))
+                job.callbacks.progress(progress)
+                track(progress)
     except Interrupted as stop:
         raise Interrupted(f"{stop} Resume the run in {job.path} to continue.", hint="resume", path=job.path) from None
 

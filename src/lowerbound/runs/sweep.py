@@ -32,14 +32,15 @@ from lowerbound.foundation.errors import (
     UsageError,
 )
 from lowerbound.foundation.folder_lock import LOCK, locked_folder
+from lowerbound.foundation.number_format import format_duration
 from lowerbound.foundation.run_identity import is_run
 from lowerbound.foundation.storage import check_is_no_dangling_link, temporary_folder
 from lowerbound.foundation.tensor_files import check_is_utf8
 from lowerbound.foundation.text import pluralise
-from lowerbound.reporting.number_format import format_duration
 from lowerbound.reporting.sweep_page import write_sweep
 from lowerbound.runs.duration import seconds_of_training
 from lowerbound.runs.experiment import Experiment, Settings, keyword_settings, merge, tables
+from lowerbound.runs.finished_run import finished_run
 from lowerbound.runs.free_directory import check_repeats
 from lowerbound.runs.grid import Grid, GridPoint, Over, check_extends, grid_of, is_sweep, read_grid
 from lowerbound.runs.preparation import Prepared, choose_device, default_path, prepare
@@ -49,12 +50,12 @@ from lowerbound.runs.run import (
     SILENT,
     Callbacks,
     check_can_train,
-    finished_run,
     is_in_memory,
     model_to_restore,
     start_run,
 )
 from lowerbound.runs.run_data import MEMORY, splits_in_memory
+from lowerbound.runs.tracking import Log
 
 MOST_TIMED = 8  # runs of which a few steps are timed
 
@@ -75,14 +76,15 @@ def sweep(
     out: str | Path | None = None,
     device: str = "auto",
     command: str = "",
+    log: Log | None = None,
     callbacks: Callbacks = SILENT,
 ) -> SweepResults:
     """Train every combination of the values in `over`, by key, such as {"objective.rate_weight": [0.1, 1, 10]}.
 
-    What is common to all runs is given as to `lowerbound.train`. Each combination is trained with `seeds` seeds, in a
-    run directory of its own in `out`; with `evaluate`, each run has the full evaluation, too. All combinations are
-    checked before the first is trained. A run whose loss becomes infinite is named in `SweepResults.failures`, and the
-    others are trained.
+    What is common to all runs is given as to `lowerbound.train`; each has a run of its own in the trackers of `log`.
+    Each combination is trained with `seeds` seeds, in a run directory of its own in `out`; with `evaluate`, each run
+    has the full evaluation, too. All combinations are checked before the first is trained. A run whose loss becomes
+    infinite is named in `SweepResults.failures`, and the others are trained.
 
     Called again with the same `out`, it goes on where it was interrupted: finished runs are kept, and more values or
     seeds are added. The page with all runs is sweep.html in `out`, a temporary directory by default.
@@ -90,6 +92,7 @@ def sweep(
     ConfigError or UnknownName for a combination that is not accepted, or a sweep in `out` with other settings;
     UsageError if `out` contains anything else; DataError if the data cannot be read, or a model does not fit them.
     """
+    callbacks = callbacks.with_log(log)
     in_memory = is_in_memory(data, labels, factors)
     if config is not None and recipe:
         raise UsageError("config and recipe are both given; give one of them.")

@@ -30,9 +30,10 @@ from lowerbound.data.tables import RawTable
 from lowerbound.evaluation.anomaly_scores import Calibration, measure
 from lowerbound.evaluation.feature_samples import best_guess
 from lowerbound.evaluation.generation import drawn_examples, expected_examples
+from lowerbound.foundation import html_view
 from lowerbound.foundation.errors import DataError, RunError, SchemaError, UsageError
 from lowerbound.foundation.run_identity import RunPath, is_run, path_of
-from lowerbound.foundation.schema import Schema
+from lowerbound.foundation.schema import UNSCALED, Schema
 from lowerbound.foundation.storage import check_is_no_dangling_link
 from lowerbound.foundation.text import shortened
 from lowerbound.models.stored_units import StoredUnits, to_stored_units
@@ -41,6 +42,7 @@ from lowerbound.models.vae import VAE
 from lowerbound.probability.distributions import Distribution
 from lowerbound.runs.run_data import read_stored
 from lowerbound.training.checkpoint import load_with_schema, save_model
+from lowerbound.training.pretrained_config import check_describes, check_is_ours, is_pretrained
 
 CALIBRATION = "calibration.safetensors"
 UNFINISHED = f"{CALIBRATION} is missing, as after an interrupted training"
@@ -55,6 +57,21 @@ class TrainedModel:
     vae: VAE
     schema: Schema
     path: Path | None = None  # of the run or the model file
+
+    def __repr__(self) -> str:
+        place = "" if self.path is None else f", {str(self.path)!r}"
+        return f"TrainedModel({self.vae!r}{place})"
+
+    def _repr_html_(self) -> str:
+        stored = "×".join(map(str, self.schema.shape))
+        low, high = self.schema.range
+        scale = "" if self.schema.range == UNSCALED else f", stored as {low:g} to {high:g}"
+        about = {
+            "examples": f"{self.schema.layout} of shape {stored}{scale}",
+            "columns": shortened(", ".join(column.name for column in self.schema.columns), 200),
+            "path": "" if self.path is None else str(self.path),
+        }
+        return html_view.view(self.vae.kind, *self.vae.html_parts(about))
 
     @property
     def convention(self) -> str:
@@ -83,6 +100,8 @@ class TrainedModel:
             return "it is a deterministic autoencoder"
         if self.path is None or not self.path.is_dir():
             return "they are stored with a run; load the run directory"
+        if not is_run(self.path):
+            return "none were saved with it"
         has_held_out = read_stored(self.path).experiment.data.monitored_split != "test"
         return (
             f"{UNFINISHED}; evaluate the run, which measures them" if has_held_out else "training held out no examples"
@@ -203,14 +222,19 @@ class TrainedModel:
 
 
 def load(run: RunPath, encoder: nn.Module | None = None, decoder: nn.Module | None = None) -> TrainedModel:
-    """The trained model of a run directory, or of a file of `save`; RunError if it is missing or damaged.
+    """The trained model of a run directory, or of what `save` or `save_pretrained` wrote; RunError if it is missing or
+    damaged.
 
     Your own networks must be given again, with any weights, which are replaced by those in the file.
     """
     path = path_of(run)
+    if has_config := is_pretrained(path):
+        check_is_ours(path)
     vae, schema = load_with_schema(path, encoder, decoder)
     if schema is None:
         raise RunError(f"{path} contains a model without the schema of its data; train it again with lowerbound.train.")
+    if has_config:
+        check_describes(path, vae, schema)
     return TrainedModel(vae, schema, path)
 
 

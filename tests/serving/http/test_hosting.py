@@ -1,9 +1,13 @@
 """The server itself: its address, its connections, and heads that do not end or come."""
 
+import signal
 import socket
+import subprocess
+import sys
 import threading
 import time
 from urllib.parse import urlsplit
+from urllib.request import urlopen
 
 import pytest
 
@@ -73,3 +77,29 @@ def test_an_address_that_cannot_be_listened_at_is_refused_in_one_line():
         hosting.bind("192.0.2.1", 0)
     with pytest.raises(UsageError, match="is not an address"):
         hosting.bind("no such name", 0)
+
+
+IN_A_LOOP = """
+import asyncio
+from lowerbound.serving.http.hosting import host
+
+async def application(scope, receive, send):
+    if scope["type"] == "http":
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b"yes"})
+
+async def cell():
+    host(application, host="127.0.0.1", port=0, ready=lambda url: print(url, flush=True), grace=1)
+    print("ended", flush=True)
+
+asyncio.run(cell())
+"""
+
+
+def test_inside_a_running_loop_it_serves_until_ctrl_c_as_anywhere():
+    with subprocess.Popen([sys.executable, "-c", IN_A_LOOP], stdout=subprocess.PIPE, text=True) as process:
+        url = process.stdout.readline().strip()
+        assert urlopen(url, timeout=10).read() == b"yes"
+        process.send_signal(signal.SIGINT)
+        rest, _ = process.communicate(timeout=20)
+    assert (rest, process.returncode) == ("ended\n", 0)

@@ -16,7 +16,6 @@ from lowerbound.networks.layers import count_parameters
 from lowerbound.probability.posteriors import POSTERIORS, PointMassPosterior
 from lowerbound.probability.spaces import OneHot, Space
 from lowerbound.reporting import wording
-from lowerbound.reporting.number_format import format_estimate
 from lowerbound.runs.experiment import Experiment
 from lowerbound.runs.preparation import choose_device
 from lowerbound.runs.run_data import read_stored
@@ -143,7 +142,7 @@ def _score(score: Score, results: Results) -> dict[str, str]:
         "name": score.name,
         "quantity": wording.score_title(score.name),
         "split": score.split,
-        "value": f"{format_estimate(score.value, score.standard_error, score.unit)} {score.unit}".strip(),
+        "value": f"{score.text} {score.unit}".strip(),
         "meaning": wording.in_data_terms(results, wording.score_description(score)),
     }
 

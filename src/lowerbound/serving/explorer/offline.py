@@ -51,8 +51,14 @@ def write_offline(run: RunPath, out: Path, data_dir: str = "", device: str = "au
     import_onnx()
     if out.is_dir():
         raise UsageError(f"{out} is a folder; give a file, such as {out / 'explorer.html'}.")
-    write_text(out, page_of(payload_of(path_of(run), data_dir, device, data)))
+    write_text(out, offline_page(run, data_dir, device, data))
     return out
+
+
+def offline_page(run: RunPath, data_dir: str = "", device: str = "auto", data: str = "") -> str:
+    """A run's explorer as the text of one HTML file; raises as `write_offline` does."""
+    import_onnx()
+    return page_of(payload_of(path_of(run), data_dir, device, data))
 
 
 def page_of(blocks: Mapping[str, bytes], page: Path = PAGE) -> str:

@@ -13,11 +13,12 @@ import ipaddress
 import json
 import re
 import socket
-from asyncio import AbstractEventLoop
+from asyncio import AbstractEventLoop, get_running_loop
 from asyncio.events import TimerHandle
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http import HTTPStatus
+from threading import Thread
 from types import FrameType
 from typing import Any
 
@@ -47,7 +48,28 @@ def host(
     Raises UsageError, before anything is started, if the address does not belong to this machine or the port is in use.
     """
     bound = bind(host, port)
-    server_for(app, bound, ready, grace).run(sockets=[bound])
+    server = server_for(app, bound, ready, grace)
+    if _is_in_loop():
+        _run_beside_loop(server, bound)
+    else:
+        server.run(sockets=[bound])
+
+
+def _is_in_loop() -> bool:
+    """Whether this thread runs an event loop, as in a notebook, which a server cannot share."""
+    try:
+        get_running_loop()
+    except RuntimeError:
+        return False
+    return True
+
+
+def _run_beside_loop(server: Server, bound: socket.socket) -> None:
+    """Run a server in a thread of its own until it ends; signals still reach it."""
+    thread = Thread(target=server.run, kwargs={"sockets": [bound]}, name="server", daemon=True)
+    with server.capture_signals():
+        thread.start()
+        thread.join()
 
 
 def bind(host: str, port: int) -> socket.socket:

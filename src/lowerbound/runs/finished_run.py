@@ -1,0 +1,75 @@
+"""Run: a finished run with its model and results, as `train` returns it; load_run reads one from its directory."""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import lowerbound
+from lowerbound.data.sources import Splits
+from lowerbound.evaluation.results import Results, read_results
+from lowerbound.foundation.errors import RunError
+from lowerbound.foundation.run_identity import RunPath, path_of, read_config
+from lowerbound.foundation.storage import copy_folder
+from lowerbound.reporting.pages import REPORT
+from lowerbound.reporting.run_view import run_view
+from lowerbound.runs.free_directory import check_is_free
+from lowerbound.runs.pretrained import save_pretrained
+from lowerbound.runs.run_data import own_splits
+from lowerbound.runs.trained_model import TrainedModel, load
+
+
+@dataclass(frozen=True, eq=False)
+class Run:
+    """A finished run. Whatever takes the path of a run also takes a Run."""
+
+    path: Path
+    model: TrainedModel
+    results: Results
+
+    def save(self, out: str | Path) -> "Run":
+        """Copy the run to the directory `out`, atomically; UsageError if `out` is not empty."""
+        path = Path(out)
+        check_is_free(path)
+        copy_folder(self.path, path)
+        return replace(self, path=path, model=replace(self.model, path=path))
+
+    def splits(self, *, data: str = "", data_dir: str = "") -> Splits:
+        """The data that the run was trained on, read again and verified by checksum; `data` is their new path."""
+        return own_splits(self.path, data=data, data_dir=data_dir)
+
+    def save_pretrained(self, out: str | Path) -> Path:
+        """Write the model in Hugging Face's layout, with a model card; see `lowerbound.runs.pretrained`."""
+        return save_pretrained(self, out)
+
+    def explore(self, **options: Any) -> Any:
+        """Open the explorer: inside the notebook or, elsewhere, in the browser; see `lowerbound.explore`."""
+        return lowerbound.explore(self, **options)
+
+    def __fspath__(self) -> str:
+        return str(self.path)
+
+    def __repr__(self) -> str:
+        return f"Run({str(self.path)!r}, {self.results!r})"
+
+    def _repr_html_(self) -> str:
+        return run_view(self.results, self.path)
+
+
+def load_run(run: RunPath) -> Run:
+    """A finished run in a directory, with its results; UsageError for another directory, RunError for damaged files.
+
+    `lowerbound.load` reads only the model, which needs no results.
+    """
+    path = path_of(run)
+    read_config(path)
+    return Run(path, load(path), read_results(path))
+
+
+def finished_run(path: Path) -> Run | None:
+    """The run in a directory; None if it did not finish."""
+    if not (path / REPORT).exists():
+        return None
+    try:
+        return load_run(path)
+    except RunError:  # it was resumed, and killed before the new model was evaluated
+        return None
