@@ -4,6 +4,7 @@ import numpy as np
 import torch
 
 from lowerbound.data.batches import Batches, one_batch
+from lowerbound.data.sources import Examples
 from lowerbound.evaluation import generation
 from lowerbound.evaluation.feature_samples import element_arrays
 from lowerbound.evaluation.latent_geometry import chart_of
@@ -27,19 +28,37 @@ BATCH_SIZE = 500
 NUM_RECONSTRUCTIONS = 20
 NUM_SAMPLES = 100
 
+MAX_OF_ALL_SPLITS = 5_000
+"""Examples up to which the figure of the latent space shows all splits."""
+
 
 @torch.no_grad()
 def codes(subject: Subject) -> Measurements:
-    """Centres of the posteriors of the test examples, their labels, and their coordinates in the space's chart."""
-    test = subject.splits.test
-    centres = [subject.encode(batch).centre for batch in Batches(test, BATCH_SIZE, subject.device)]
+    """Centres of the posteriors of the test examples, their labels, and their coordinates in the space's chart; where
+    there are few examples, those of the other splits as well.
+    """
+    splits = subject.splits
+    arrays = _codes_of(subject, splits.test, "")
+    if isinstance(subject.model.space, OneHot):
+        shares = arrays["latent_mean"].mean(0).reshape(-1, subject.model.space.num_categories)
+        arrays["category_shares"] = shares
+    others = {"train": splits.train, "validation": splits.validation}
+    are_alike = len({part.labels is None for part in (splits.test, *others.values())}) == 1
+    if are_alike and len(splits.test) + sum(map(len, others.values())) <= MAX_OF_ALL_SPLITS:
+        for split, examples in others.items():
+            arrays |= _codes_of(subject, examples, f"_{split}")
+    return Measurements((), arrays)
+
+
+def _codes_of(subject: Subject, examples: Examples, suffix: str) -> dict[str, np.ndarray]:
+    centres = [subject.encode(batch).centre for batch in Batches(examples, BATCH_SIZE, subject.device)]
     centre = torch.cat(centres).cpu()
     arrays = {"latent_mean": centre.numpy()}
     if chart := chart_of(subject.model):
         arrays[chart.name] = chart.coordinates(centre).numpy()
-    if isinstance(subject.model.space, OneHot):
-        arrays["category_shares"] = centre.mean(0).reshape(-1, subject.model.space.num_categories).numpy()
-    return Measurements((), arrays if test.labels is None else arrays | {"labels": np.asarray(test.labels)})
+    if examples.labels is not None:
+        arrays["labels"] = np.asarray(examples.labels)
+    return {f"{name}{suffix}": array for name, array in arrays.items()}
 
 
 @torch.no_grad()

@@ -25,6 +25,30 @@ THUMBNAILS = (("Latent manifold", "Samples from the prior", "Reconstructions"), 
 """Thumbnails of a run on an index page: from each group the first figure that the run has."""
 
 
+FIRST_SCREEN = (
+    ("manifold_15", r"manifold_\d+", "samples"),
+    (r"latent_\w+", "category_shares"),
+    ("reconstruction_error",),
+)
+"""Figures on the first screen: from each group the first that the run has, by patterns of their names; at most two."""
+
+BESIDE_KEY = ("reconstructions",)
+"""Figures below the key number."""
+
+SHORT_TABLE = (
+    ("elbo", "reconstruction-error"),
+    ("log-evidence", "grey-evidence", "importance-bound", "log-evidence-not-converged", "grey-evidence-not-converged"),
+    ("distortion",),
+    ("rate",),
+    ("squared-error", "bits-per-dimension"),
+    ("z-free-distortion",),
+    ("grey-floor",),
+)
+"""Scores of the short table: from each group the first that was measured; at most five."""
+
+SHORT = 5
+
+
 @dataclass(frozen=True)
 class Drawn:
     """The figures of a report, and why others could not be drawn, by title."""
@@ -41,6 +65,17 @@ class Measurement:
     meaning: str
     value: str
     score: Score
+
+
+@dataclass(frozen=True)
+class ShortRow:
+    """A row of the short table: a score on both splits."""
+
+    quantity: str
+    meaning: str
+    test: str
+    train: str  # empty if not measured
+    unit: str
 
 
 @dataclass(frozen=True)
@@ -116,6 +151,9 @@ def write_index(runs: Sequence[Path], page: Path) -> Path:
 
 def _view(results: Results, pictures: list[Picture], left_out: Mapping[str, str]) -> dict[str, Any]:
     context, is_variational = results.context, results.score("reconstruction-error") is None
+    beside_key = [picture for picture in pictures if picture.name in BESIDE_KEY]
+    first = _first_screen(pictures)
+    others = [picture for picture in pictures if picture not in (*beside_key, *first)]
     return {
         "title": wording.title(results),
         "lead": wording.lead(results),
@@ -127,8 +165,11 @@ def _view(results: Results, pictures: list[Picture], left_out: Mapping[str, str]
         "measurements": [_measurement(results, score) for score in results.scores],
         "adapt": partial(wording.in_data_terms, results),
         "conventions": [wording.in_data_terms(results, words) for words in _conventions(results.scores)],
-        "pictures": [picture for picture in pictures if picture.section == FIGURES],
-        "bound_pictures": [picture for picture in pictures if picture.section == BOUND],
+        "short_table": list(_short_table(results)),
+        "key_pictures": beside_key,
+        "first_pictures": first,
+        "pictures": [picture for picture in others if picture.section == FIGURES],
+        "bound_pictures": [picture for picture in others if picture.section == BOUND],
         "bound_quality": wording.in_data_terms(results, wording.bound_quality(results)),
         "bound_title": "Tightness of the bound" if is_variational else "Diagnostics",
         "is_variational": is_variational,
@@ -142,6 +183,23 @@ def _view(results: Results, pictures: list[Picture], left_out: Mapping[str, str]
         "config_toml": tomli_w.dumps(_without_none(context.get("config", {}))),
         "sizes": format_sizes,
     }
+
+
+def _first_screen(pictures: list[Picture]) -> list[Picture]:
+    """The figures of the first screen, beside the key number."""
+    found = []
+    for group in FIRST_SCREEN:
+        matches = (picture for name in group for picture in pictures if re.fullmatch(name, picture.name))
+        found += [picture for picture in matches][:1]
+    return found[:2]
+
+
+def _short_table(results: Results) -> Iterator[ShortRow]:
+    groups = (next(filter(None, map(results.score, group)), None) for group in SHORT_TABLE)
+    for score in [score for score in groups if score is not None][:SHORT]:
+        row, train = _measurement(results, score), results.score(score.name, "train")
+        value = _measurement(results, train).value if train else ""
+        yield ShortRow(row.quantity, wording.in_data_terms(results, score.description), row.value, value, score.unit)
 
 
 def _measurement(results: Results, score: Score) -> Measurement:
@@ -175,12 +233,12 @@ def _layer_tables(layers: dict[str, list[dict[str, Any]]]) -> Iterator[LayerTabl
 
 
 def _picture(name: str, plot: Plot, results: Results, folder: Path) -> Picture:
-    """Draw a figure, write its PNG and embed it."""
+    """Draw a figure, write its PNG and put it into the page."""
     figure = plot.figure(results)
-    png = theme.png(figure)
-    write_bytes(folder / f"{name}.png", png)
+    write_bytes(folder / f"{name}.png", theme.png(figure))
+    figure.set_layout_engine("none")  # that of the PNG stays
     caption = wording.in_data_terms(results, plot.caption)
-    return embedded(figure, name, plot.title, caption, plot.section, png)
+    return embedded(figure, name, plot.title, caption, plot.section)
 
 
 def _remove_stale(folder: Path, plots: Iterable[str]) -> None:
