@@ -94,7 +94,7 @@ def _expected_terms(
 
 def _bound_scores(model: VAE, terms: ExampleTerms, num_draws: int, score: Scorer) -> Iterator[Score]:
     if model.is_deterministic:
-        about = "−log p(x|z) at the encoder's code; not a bound on log p(x)"
+        about = "−log p(x|z) of each example, decoded from its code; lower is better"
         yield score("reconstruction-error", terms.distortion, about, None)
     else:
         yield score("elbo", terms.elbo, "evidence lower bound; higher is better", num_draws)
@@ -102,7 +102,8 @@ def _bound_scores(model: VAE, terms: ExampleTerms, num_draws: int, score: Scorer
         yield score("rate", terms.rate, "KL(q(z|x) ‖ p(z)), the cost of the latents", num_draws)
         yield from score.bits("bits-per-dimension", terms.elbo, terms.num_values, "−ELBO", num_draws)
     if score.convention not in ROWS:
-        about = f"squared error of the decoded posterior {'centre' if model.why_not_real else 'mean'}"
+        centre = "code" if model.is_deterministic else f"posterior {'centre' if model.why_not_real else 'mean'}"
+        about = f"squared error of the decoded {centre}"
         yield score("squared-error", terms.squared_error, about, None, "per element")
 
 

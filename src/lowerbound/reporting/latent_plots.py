@@ -17,8 +17,8 @@ from lowerbound.evaluation.generation import most_used_dimensions
 from lowerbound.evaluation.prior_shape import contour_lines
 from lowerbound.evaluation.results import Results
 from lowerbound.reporting import palette, theme
+from lowerbound.reporting.terms import in_own_terms
 from lowerbound.reporting.tiles import evenly
-from lowerbound.reporting.wording import in_data_terms
 
 MAX_CATEGORIES = 20
 """Most labels that are distinguished: ten colours in two marker shapes. Rarer labels share a grey."""
@@ -233,7 +233,7 @@ def _plane_of(
     _legend(figure, shown, [*_splits(codes.is_test), *_prior(results)])
     if codes.left_out:
         about = f"{len(place):,} of {len(place) + codes.left_out:,} test images"
-        axes.set_title(in_data_terms(results, about), color=theme.MUTED, size=8.5)
+        axes.set_title(in_own_terms(results, about), color=theme.MUTED, size=8.5)
     return figure, axes
 
 

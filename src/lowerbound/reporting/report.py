@@ -20,6 +20,7 @@ from lowerbound.reporting import theme, wording
 from lowerbound.reporting.number_format import format_estimate, format_sizes
 from lowerbound.reporting.pages import REPORT, Picture, embedded, figures_of, link_to, rendered, thumbnail
 from lowerbound.reporting.plots import BOUND, FIGURES, PLOTS, Plot, not_measured, not_shown, plots_for
+from lowerbound.reporting.terms import WITHOUT_DISTRIBUTION, in_own_terms, is_autoencoder
 
 THUMBNAILS = (("Latent manifold", "Samples from the prior", "Reconstructions"), ("Latent space",))
 """Thumbnails of a run on an index page: from each group the first figure that the run has."""
@@ -150,7 +151,7 @@ def write_index(runs: Sequence[Path], page: Path) -> Path:
 
 
 def _view(results: Results, pictures: list[Picture], left_out: Mapping[str, str]) -> dict[str, Any]:
-    context, is_variational = results.context, results.score("reconstruction-error") is None
+    context, is_variational = results.context, not is_autoencoder(results)
     beside_key = [picture for picture in pictures if picture.name in BESIDE_KEY]
     first = _first_screen(pictures)
     others = [picture for picture in pictures if picture not in (*beside_key, *first)]
@@ -163,22 +164,22 @@ def _view(results: Results, pictures: list[Picture], left_out: Mapping[str, str]
         "placement": wording.placement(results),
         "is_monitoring_test": context.get("data", {}).get("monitored") == "test",
         "measurements": [_measurement(results, score) for score in results.scores],
-        "adapt": partial(wording.in_data_terms, results),
-        "conventions": [wording.in_data_terms(results, words) for words in _conventions(results.scores)],
+        "adapt": partial(in_own_terms, results),
+        "conventions": [in_own_terms(results, words) for words in _conventions(results.scores)],
         "short_table": list(_short_table(results)),
         "key_pictures": beside_key,
         "first_pictures": first,
         "pictures": [picture for picture in others if picture.section == FIGURES],
         "bound_pictures": [picture for picture in others if picture.section == BOUND],
-        "bound_quality": wording.in_data_terms(results, wording.bound_quality(results)),
+        "bound_quality": in_own_terms(results, wording.bound_quality(results)),
         "bound_title": "Tightness of the bound" if is_variational else "Diagnostics",
         "is_variational": is_variational,
         "severities": list(wording.SEVERITIES.values()),
         "diagnoses": None if results.findings is None else [_diagnosis(finding) for finding in results.findings],
         "layer_tables": list(_layer_tables(context.get("layers", {}))),
         "likelihood_parameters": context.get("likelihood_parameters") or 0,
-        "not_shown": list(_by_reason(left_out)),
-        "not_measured": list(_by_reason(not_measured(results))),
+        "not_shown": list(_by_reason(_of_this_kind(left_out))),
+        "not_measured": list(_by_reason(_of_this_kind(not_measured(results)))),
         "facts": wording.facts(results),
         "config_toml": tomli_w.dumps(_without_none(context.get("config", {}))),
         "sizes": format_sizes,
@@ -199,12 +200,12 @@ def _short_table(results: Results) -> Iterator[ShortRow]:
     for score in [score for score in groups if score is not None][:SHORT]:
         row, train = _measurement(results, score), results.score(score.name, "train")
         value = _measurement(results, train).value if train else ""
-        yield ShortRow(row.quantity, wording.in_data_terms(results, score.description), row.value, value, score.unit)
+        yield ShortRow(row.quantity, in_own_terms(results, score.description), row.value, value, score.unit)
 
 
 def _measurement(results: Results, score: Score) -> Measurement:
     value = format_estimate(score.value, score.standard_error, score.unit)
-    meaning = wording.in_data_terms(results, wording.score_description(score))
+    meaning = in_own_terms(results, wording.score_description(score))
     return Measurement(wording.score_title(score.name), meaning, value, score)
 
 
@@ -218,6 +219,11 @@ def _conventions(scores: Iterable[Score]) -> Iterator[str]:
     for name in dict.fromkeys(score.convention for score in scores):
         if words := wording.explain_convention(name):
             yield words
+
+
+def _of_this_kind(reasons: Mapping[str, str]) -> dict[str, str]:
+    """Without what no autoencoder has, of which its report does not speak."""
+    return {name: reason for name, reason in reasons.items() if not WITHOUT_DISTRIBUTION.match(reason)}
 
 
 def _by_reason(reasons: Mapping[str, str]) -> Iterator[tuple[str, str]]:
@@ -237,7 +243,7 @@ def _picture(name: str, plot: Plot, results: Results, folder: Path) -> Picture:
     figure = plot.figure(results)
     write_bytes(folder / f"{name}.png", theme.png(figure))
     figure.set_layout_engine("none")  # that of the PNG stays
-    caption = wording.in_data_terms(results, plot.caption)
+    caption = in_own_terms(results, plot.caption)
     return embedded(figure, name, plot.title, caption, plot.section)
 
 

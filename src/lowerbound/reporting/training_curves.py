@@ -12,7 +12,7 @@ from lowerbound.evaluation.results import Results
 from lowerbound.objectives.objective import TERMS
 from lowerbound.reporting import theme
 from lowerbound.reporting.number_format import format_number
-from lowerbound.reporting.wording import in_data_terms
+from lowerbound.reporting.terms import in_own_terms
 
 SPLITS = ("train", "validation")
 
@@ -58,7 +58,7 @@ def reconstruction_error_curve(results: Results) -> Figure:
     curve averages over an epoch in which the weights still change, so it starts high. The dot marks the epoch whose
     weights were kept.
     """
-    figure = Figure(figsize=(theme.WIDTH, 3.2), layout="constrained")
+    figure = Figure(figsize=(theme.NARROW, 3.6), layout="constrained")
     axes = figure.subplots()
     _panel(axes, results, "distortion")
     axes.set_title("reconstruction error")
@@ -90,7 +90,7 @@ def _panel(axes: Axes, results: Results, term: str) -> None:
     _mark_best(axes, results, term)
     _fit_scale(axes, results, term)
     axes.set_title(TITLES.get(term, term))
-    unit = in_data_terms(results, "nats per image" if term in TERMS else "of a batch")
+    unit = in_own_terms(results, "nats per image" if term in TERMS else "of a batch")
     axes.set(xlabel="epoch", ylabel=unit, xlim=(epochs[0] - 0.5, epochs[-1] + 0.5))
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.grid(axis="y")
