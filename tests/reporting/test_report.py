@@ -8,15 +8,16 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from lowerbound.evaluation import metrics
-from lowerbound.evaluation.results import NOTE, SERIOUS, WARNING, Finding, Results
+from lowerbound.evaluation.results import NOTE, SERIOUS, WARNING, Checked, Finding, Results
 from lowerbound.foundation.errors import RunError
 from lowerbound.reporting import plots
+from lowerbound.reporting.number_format import format_estimate
 from lowerbound.reporting.plots import PLOTS, Plot, plots_for
 from lowerbound.reporting.report import write_index, write_report
 from parsed_pages import Page
 
 MEBIBYTE = 2**20
-SECTIONS = ["overview", "numbers", "bound", "figures", "layers", "run", "not-shown"]
+SECTIONS = ["overview", "numbers", "diagnostics", "bound", "figures", "layers", "run", "not-shown"]
 
 FINDING = Finding(
     name="holes in the latent space",
@@ -105,6 +106,7 @@ def test_headings_identifiers_and_contents_are_in_order(page):
     assert {attributes["href"] for attributes in page.all("a")} == {
         "#overview",
         "#numbers",
+        "#diagnostics",
         "#bound",
         "#figures",
         "#layers",
@@ -240,6 +242,28 @@ def test_a_finding_is_shown_with_severity_number_unit_threshold_basis_and_remedy
         "and Johnson, 2016" in page.text
     )
     assert "<code>--set objective.rate_weight=2</code> (at least 1), or <code>conv</code>" in page.source
+
+
+def test_checks_are_listed_with_outcome_value_and_threshold(results, tmp_path):
+    passed = Checked(name="a", passes="all is well", number=90.0, standard_error=2.0, threshold=0.1, unit="nats")
+    failed = dataclasses.replace(
+        passed, name="b", passes="the prior is filled", number=2.0, is_lower_bound=False, finding=FINDING
+    )
+    unmade = Checked(name="c", passes="weights are reliable")
+    checks = (passed, failed, unmade, dataclasses.replace(unmade, passes="it is used", reason="not yet trained"))
+    page = Page(write_report(dataclasses.replace(without_figures(results), checks=checks), tmp_path))
+    for row in (
+        f"✓ passed all is well {format_estimate(90.0, 2.0, 'nats')} nats at least 0.1",
+        f"✗ failed the prior is filled {format_estimate(2.0, 2.0, 'nats')} nats at most 0.1",
+        "– not checked weights are reliable not measured yet: lowerbound evaluate RUN –",
+        "– not checked it is used not yet trained –",
+        "1 of 2 checks passed.",
+        "Warning holes in the latent space The codes fill a third of it.",
+    ):
+        assert row in page.text
+    assert len(page.all("article")) == 1
+    whole = dataclasses.replace(without_figures(results), checks=checks, findings=())
+    assert "weights are reliable does not apply –" in Page(write_report(whole, tmp_path)).text
 
 
 def test_weights_are_reported_with_their_effective_size_and_the_shape_of_their_tail(make_results, tmp_path):

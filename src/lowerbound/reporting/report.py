@@ -13,10 +13,10 @@ from typing import Any
 import tomli_w
 
 from lowerbound.evaluation import metrics
-from lowerbound.evaluation.results import FAILED, Finding, Results, Score, read_results
+from lowerbound.evaluation.results import FAILED, Results, Score, read_results
 from lowerbound.foundation.errors import in_one_line
 from lowerbound.foundation.storage import write_bytes, write_text
-from lowerbound.reporting import theme, wording
+from lowerbound.reporting import diagnostics, theme, wording
 from lowerbound.reporting.number_format import format_estimate, format_sizes
 from lowerbound.reporting.pages import REPORT, Picture, embedded, figures_of, link_to, rendered, thumbnail
 from lowerbound.reporting.plots import BOUND, FIGURES, PLOTS, Plot, not_measured, not_shown, plots_for
@@ -77,16 +77,6 @@ class ShortRow:
     test: str
     train: str  # empty if not measured
     unit: str
-
-
-@dataclass(frozen=True)
-class Diagnosis:
-    """A finding of the diagnostics, as text."""
-
-    severity: str
-    numbers: str
-    remedy: list[tuple[bool, str]]  # parts of the text, and whether they are code
-    finding: Finding
 
 
 @dataclass(frozen=True)
@@ -154,6 +144,7 @@ def _view(results: Results, pictures: list[Picture], left_out: Mapping[str, str]
     context, is_variational = results.context, not is_autoencoder(results)
     beside_key = [picture for picture in pictures if picture.name in BESIDE_KEY]
     first = _first_screen(pictures)
+    checks = diagnostics.check_rows(results)
     others = [picture for picture in pictures if picture not in (*beside_key, *first)]
     return {
         "title": wording.title(results),
@@ -172,10 +163,11 @@ def _view(results: Results, pictures: list[Picture], left_out: Mapping[str, str]
         "pictures": [picture for picture in others if picture.section == FIGURES],
         "bound_pictures": [picture for picture in others if picture.section == BOUND],
         "bound_quality": in_own_terms(results, wording.bound_quality(results)),
-        "bound_title": "Tightness of the bound" if is_variational else "Diagnostics",
         "is_variational": is_variational,
         "severities": list(wording.SEVERITIES.values()),
-        "diagnoses": None if results.findings is None else [_diagnosis(finding) for finding in results.findings],
+        "checks": checks,
+        "checks_summary": diagnostics.summary(checks),
+        "diagnoses": diagnostics.findings_of(results),
         "layer_tables": list(_layer_tables(context.get("layers", {}))),
         "likelihood_parameters": context.get("likelihood_parameters") or 0,
         "not_shown": list(_by_reason(_of_this_kind(left_out))),
@@ -207,11 +199,6 @@ def _measurement(results: Results, score: Score) -> Measurement:
     value = format_estimate(score.value, score.standard_error, score.unit)
     meaning = in_own_terms(results, wording.score_description(score))
     return Measurement(wording.score_title(score.name), meaning, value, score)
-
-
-def _diagnosis(finding: Finding) -> Diagnosis:
-    remedy = list(wording.code_parts(finding.remedy))
-    return Diagnosis(wording.severity_name(finding), wording.finding_numbers(finding), remedy, finding)
 
 
 def _conventions(scores: Iterable[Score]) -> Iterator[str]:
