@@ -1,6 +1,7 @@
 # make install   a virtual environment with everything the package needs
 # make demo      train both reference models on the bundled digits and print the path of the report
 # make test      all tests;  make check: lint and types
+# make docs      the documentation site in site/: lessons and code blocks are run, links are checked; about five minutes
 # make browser   install Chromium with apt; without it the tests of pages are skipped
 # make test-faults   fault injection: kills, full disks, damaged files, hostile input; about two hours on one core
 # make bench     all benchmarks against peers and limits (hours), then the tables in docs/performance.md
@@ -23,12 +24,15 @@ PARALLEL := --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder
 PEERS := $(or $(LOWERBOUND_PEERS),benchmarks/.venvs)
 BENCHMARKS := training_throughput time_to_quality optimisers inference fast_paths limits startup growth serving_throughput serving_load
 
-.PHONY: install demo test test-slow test-faults check browser bench bench-peers clean
+.PHONY: install demo docs test test-slow test-faults check browser bench bench-peers clean
 
 install: $(VENV)/.installed
 
 demo: install
 	$(BIN)/lowerbound demo
+
+docs: $(VENV)/.installed-docs
+	$(BIN)/python -m docs.site.build
 
 # Bytecode is written even where the environment forbids it: dozens of processes would compile the package again.
 test: export PYTHONDONTWRITEBYTECODE :=
@@ -79,5 +83,9 @@ $(VENV)/.installed-test: $(VENV)/.installed
 	$(PIP) --editable '.[test]'
 	touch $@
 
+$(VENV)/.installed-docs: $(VENV)/.installed
+	$(PIP) --editable '.[docs]'
+	touch $@
+
 clean:
-	rm -rf $(VENV) benchmarks/.venvs runs build dist
+	rm -rf $(VENV) benchmarks/.venvs runs build dist site

@@ -167,7 +167,11 @@ def test_the_map_in_the_documents_is_that_of_the_source(monkeypatch):
 
 WITHOUT_OWN_TESTS = {
     "__main__": "runs the command line",
+    "commands.browsers": "opened by explore, in test_sharing.py, and by learn, in test_learning.py",
+    "commands.console": "what is printed on it, in test_printed_scores.py, and what it may not be, in test_terminal.py",
     "commands.inference": "its commands share one run with the others, in test_cli.py",
+    "commands.printed_anomalies": "printed by `score`, in test_cli.py and end_to_end",
+    "commands.printed_data": "printed by `inspect`, in test_inspect.py and runs/test_inspection.py",
     "data.array_summary": "what it finds decides schemas, in test_array_schema.py and runs/test_packing.py",
     "data.factor_columns": "where factors come from, in test_factors.py",
     "data.file_rows": "tested by what is packed, in runs/test_packing.py, like the others marked so",
@@ -190,6 +194,7 @@ WITHOUT_OWN_TESTS = {
     "objectives.state": "its parts are tested in test_discriminator.py, and resuming in training/test_loop.py",
     "reporting.diagnostics": "a section of the report, in test_report.py",
     "reporting.factor_plots": "a figure, drawn by test_plots.py",
+    "reporting.learn_plots": "figures of the page that inference/test_learning.py writes",
     "serving.explorer.offline_models": "its models are those of the page, in explorer/test_offline.py",
     "serving.http.errors": "the exception of every refusal",
     "serving.loaded_model": "the base class of two dataclasses",

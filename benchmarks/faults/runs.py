@@ -169,7 +169,7 @@ class Case:
         return self.again or (self.words,)
 
 
-RESUME = ("train", "--resume", "--out", "run", "--quiet")
+RESUME = ("train", "--resume", "run", "--quiet")
 
 
 def writing_cases(data: Path) -> tuple[Case, ...]:
@@ -206,7 +206,7 @@ def writing_cases(data: Path) -> tuple[Case, ...]:
         ),
         Case("evaluate", "digits", evaluate, changes_results=True),
         Case("evaluate --anneal", "digits", (*evaluate, *CHEAP_ANNEALING), changes_results=True),
-        Case("train --seeds", "nothing", seeds, (("train", *seeds[1:], "--resume"), seeds)),
+        Case("train --seeds", "nothing", seeds, ((*RESUME, "--seeds", "2"), seeds)),
         Case("explore --offline", "digits", ("explore", "run", "--offline", "page.html")),
         Case("export", "digits", ("export", "run")),
         Case("demo", "recipes", ("demo", "--out", "demo"), prepare=smaller_demo),

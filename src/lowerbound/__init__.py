@@ -19,8 +19,12 @@ if TYPE_CHECKING:
     from lowerbound.data.sources import load as load_data
     from lowerbound.evaluation.config import EvaluationConfig
     from lowerbound.evaluation.results import Results, Score
+    from lowerbound.inference.anomaly import score
+    from lowerbound.inference.bound import bound_terms
     from lowerbound.inference.comparing import compare
     from lowerbound.inference.gradients import gradients
+    from lowerbound.inference.imputation import impute
+    from lowerbound.inference.learning import learn, lesson_run
     from lowerbound.inference.tasks import evaluate
     from lowerbound.models.config import ModelConfig
     from lowerbound.models.construction import build_model
@@ -37,10 +41,12 @@ if TYPE_CHECKING:
     from lowerbound.runs.experiment import Experiment
     from lowerbound.runs.packing import pack
     from lowerbound.runs.prior_fitting import fit_prior
+    from lowerbound.runs.reevaluation import diagnose_run as diagnose
     from lowerbound.runs.resuming import resume
-    from lowerbound.runs.run import Run, train
+    from lowerbound.runs.run import Callbacks, Run, train
     from lowerbound.runs.sweep import sweep
     from lowerbound.runs.trained_model import TrainedModel, load, save
+    from lowerbound.serving.portable.export import export
     from lowerbound.training.config import TrainingConfig
     from lowerbound.training.loop import fit, training_steps
 
@@ -48,6 +54,7 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "VAE": "lowerbound.models.vae:VAE",
+    "Callbacks": "lowerbound.runs.run:Callbacks",
     "DataConfig": "lowerbound.data.sources:DataConfig",
     "EvaluationConfig": "lowerbound.evaluation.config:EvaluationConfig",
     "Experiment": "lowerbound.runs.experiment:Experiment",
@@ -59,12 +66,18 @@ _HOMES = {
     "Splits": "lowerbound.data.sources:Splits",
     "TrainedModel": "lowerbound.runs.trained_model:TrainedModel",
     "TrainingConfig": "lowerbound.training.config:TrainingConfig",
+    "bound_terms": "lowerbound.inference.bound:bound_terms",
     "build_model": "lowerbound.models.construction:build_model",
     "compare": "lowerbound.inference.comparing:compare",
+    "diagnose": "lowerbound.runs.reevaluation:diagnose_run",
     "evaluate": "lowerbound.inference.tasks:evaluate",
+    "export": "lowerbound.serving.portable.export:export",
     "fit": "lowerbound.training.loop:fit",
     "fit_prior": "lowerbound.runs.prior_fitting:fit_prior",
     "gradients": "lowerbound.inference.gradients:gradients",
+    "impute": "lowerbound.inference.imputation:impute",
+    "learn": "lowerbound.inference.learning:learn",
+    "lesson_run": "lowerbound.inference.learning:lesson_run",
     "likelihoods": "lowerbound.probability.likelihoods:LIKELIHOODS",
     "load": "lowerbound.runs.trained_model:load",
     "load_data": "lowerbound.data.sources:load",
@@ -78,6 +91,7 @@ _HOMES = {
     "register_prior": "lowerbound.probability.priors:register_prior",
     "resume": "lowerbound.runs.resuming:resume",
     "save": "lowerbound.runs.trained_model:save",
+    "score": "lowerbound.inference.anomaly:score",
     "split_array": "lowerbound.data.sources:split_array",
     "sweep": "lowerbound.runs.sweep:sweep",
     "train": "lowerbound.runs.run:train",
@@ -86,6 +100,7 @@ _HOMES = {
 
 __all__ = [
     "VAE",
+    "Callbacks",
     "DataConfig",
     "EvaluationConfig",
     "Experiment",
@@ -97,12 +112,18 @@ __all__ = [
     "Splits",
     "TrainedModel",
     "TrainingConfig",
+    "bound_terms",
     "build_model",
     "compare",
+    "diagnose",
     "evaluate",
+    "export",
     "fit",
     "fit_prior",
     "gradients",
+    "impute",
+    "learn",
+    "lesson_run",
     "likelihoods",
     "load",
     "load_data",
@@ -116,6 +137,7 @@ __all__ = [
     "register_prior",
     "resume",
     "save",
+    "score",
     "split_array",
     "sweep",
     "train",

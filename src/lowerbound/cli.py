@@ -11,28 +11,46 @@ from typing import Annotated
 import typer
 
 from lowerbound import __version__
-from lowerbound.commands import console, inference, inspect, packing, sharing, sweep, terminal, training
+from lowerbound.commands import (
+    console,
+    inference,
+    inspect,
+    learning,
+    packing,
+    settings,
+    sharing,
+    sweep,
+    terminal,
+    training,
+)
 from lowerbound.commands.help_style import Command
 from lowerbound.commands.hints import with_hint
 from lowerbound.commands.options import PANELS, app
 from lowerbound.foundation import distributed
 from lowerbound.foundation.errors import Interrupted, LowerboundError, UsageError
 
-COMMANDS = (training, sweep, packing, inference, sharing, inspect)
+COMMANDS = (training, sweep, packing, inference, learning, sharing, inspect, settings)
 """Modules that add their commands to the application when they are imported."""
 
-# Help lists panels in the order of their first commands.
-app.registered_commands.sort(key=lambda command: PANELS.index(command.rich_help_panel))
+# Help lists panels in the order of their first commands, and commands in the order of these modules.
+MODULES = [module.__name__ for module in COMMANDS]
+app.registered_commands.sort(
+    key=lambda command: (PANELS.index(command.rich_help_panel), MODULES.index(command.callback.__module__))
+)
 for command in app.registered_commands:
     command.cls = Command
 
 
 @app.callback(invoke_without_command=True)
 def version(
+    context: typer.Context,
     show: Annotated[bool, typer.Option("--version", help="Print the version and exit.", is_eager=True)] = False,
 ) -> None:
     if show:
         console.out.print(__version__)
+        raise typer.Exit
+    if context.invoked_subcommand is None:
+        context.get_help()  # which prints it
         raise typer.Exit
 
 
@@ -57,7 +75,7 @@ def _status_of_command() -> int:
         return status
     except typer.TyperException as error:
         if is_first:  # every rank has the same command line
-            console.fail(f"{error.format_message().rstrip(' .')}. See lowerbound --help.")
+            console.fail(_usage_message(error))
         return UsageError.exit_status
     except LowerboundError as error:
         _fail_on_one_rank(error)
@@ -68,6 +86,17 @@ def _status_of_command() -> int:
     except OSError as error:
         _fail_on_one_rank(LowerboundError(f"{error.filename or 'the system'}: {error.strerror or error}."))
         return 1
+
+
+def _usage_message(error: typer.TyperException) -> str:
+    """What is wrong with the command line; an unknown option that is the name of a setting gets the one to type."""
+    message, context = error.format_message().rstrip(" ."), getattr(error, "ctx", None)
+    command = f"lowerbound {context.command.name}" if context is not None and context.parent else "lowerbound"
+    takes_settings = context is not None and any("--set" in parameter.opts for parameter in context.command.params)
+    unknown = getattr(error, "option_name", "") if "No such option" in message else ""
+    if unknown and takes_settings and (assignment := settings.setting_for(unknown)):
+        return f"no such option: {unknown}; settings without an option of their own are given as {assignment}"
+    return f"{message}. See {command} --help."
 
 
 def _fail_on_one_rank(error: LowerboundError) -> None:

@@ -55,7 +55,7 @@ def test_every_hint_that_an_error_carries_is_known_and_every_known_one_is_carrie
         (UsageError("nothing to add."), "nothing to add."),
         (
             UsageError("it is taken.", hint="occupied", path="a b"),
-            "it is taken. Options: --out DIR, or --resume --out 'a b'",
+            "it is taken. Options: --out DIR, or --resume 'a b'",
         ),
         (DataError("raise the limit data.max_gib to 5."), "raise the limit data.max_gib to 5. Option: --max-gib GIB."),
         (

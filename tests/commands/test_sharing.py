@@ -16,7 +16,7 @@ from starlette.testclient import TestClient
 
 from command_line import in_process, one_line
 from explorer_runs import trained
-from lowerbound.commands import sharing
+from lowerbound.commands import browsers
 
 
 @pytest.fixture(scope="module")
@@ -57,7 +57,7 @@ def explored(capsys, *words):
     """What the command printed, once it has also opened what it opens."""
     printed = in_process(capsys, "explore", *words)
     for thread in threading.enumerate():
-        if thread.name == sharing.BROWSER:
+        if thread.name == browsers.BROWSER:
             thread.join(timeout=10)
     return printed
 
@@ -74,7 +74,7 @@ def test_a_browser_is_not_opened_where_none_is_wanted_and_none_that_takes_the_te
     capsys, run, served, browser, monkeypatch
 ):
     explored(capsys, run, "--no-browser")
-    for name in sharing.TEXT_BROWSERS:
+    for name in browsers.TEXT_BROWSERS:
         monkeypatch.setattr(browser, "name", f"/usr/bin/{name}")
         explored(capsys, run)
     assert browser.opened == []
@@ -133,7 +133,7 @@ def until_opened(app, *, ready, **options):
     """As a server that ends once the browser has opened what it was to open."""
     ready("http://127.0.0.1:1234")
     for thread in threading.enumerate():
-        if thread.name == sharing.BROWSER:
+        if thread.name == browsers.BROWSER:
             thread.join(timeout=10)
 
 

@@ -54,7 +54,7 @@ def test_runs_are_counted_and_their_table_is_printed_as_text_or_json(capsys, mon
     captured = in_process(capsys, *words)
     assert "sweep of 2 runs: 2 values of objective.rate_weight; training takes about" in captured.err
     assert "run 2 of 2: rate_weight=2; about" in captured.err
-    assert "run 2/2  epoch   1/1  train ELBO" in captured.err
+    assert "run 2/2  epoch 1/1  ELBO: train" in captured.err
     assert "report: runs/dense-images-sweep/sweep.html" in captured.out
     again = in_process(capsys, *words, "--json")
     assert "run 2 of 2: rate_weight=2; already finished" in again.err

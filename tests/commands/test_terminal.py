@@ -82,6 +82,8 @@ COMMANDS = {
     "impute": ["TABLE", "ROWS", "--out", "OUT.csv"],
     "interpolate": ["RUN", "1", "2", "--out", "OUT.png"],
     "summary": ["RUN"],
+    "show": ["RUN"],
+    "settings": ["model.prior"],
     "inspect": ["ROWS", "--out", "OUT.png"],
     "pack": ["digits", "OUT"],
     "recipes": [],

@@ -145,3 +145,11 @@ def test_the_shares_of_all_ranks_are_the_batches_of_one_process_to_the_bit(num_r
             assert torch.equal(torch.cat([part.x for part in counted]), batch.x)
             assert torch.equal(torch.cat([part.context for part in counted]), batch.context)
             assert batch.rows is None and {part.rows.size for part in parts} == {len(batch.x)}
+
+
+def test_values_and_labels_that_run_backwards_are_read_in_their_own_order():
+    values = np.arange(12, dtype=np.uint8).reshape(3, 2, 2, 1)
+    backwards = Examples(values[::-1, ::-1], max_value=1.0, labels=np.arange(3)[::-1])
+    (batch,) = Batches(backwards, 3)
+    np.testing.assert_array_equal(batch.x[:, 0].numpy(), values[::-1, ::-1, :, 0])
+    assert batch.context.tolist() == [2, 1, 0]

@@ -73,7 +73,7 @@ def test_splits_of_a_mapped_file_are_in_memory(tmp_path):
 
 
 def test_settings_out_of_range_are_refused():
-    assert message_of(ConfigError, DataConfig(split_seed=-1)) == "data.split_seed must be 0 or more, got -1."
+    assert message_of(ConfigError, DataConfig(split_seed=-1)) == "data.split_seed needs at least 0, got -1."
     config = DataConfig()
     object.__setattr__(config, "validation", "tset")
     assert "did you mean 'test'?" in message_of(UnknownName, config)

@@ -94,7 +94,7 @@ def test_a_directory_of_several_runs_names_them(several, door):
 
 
 @pytest.mark.parametrize(
-    "words", [["evaluate"], ["diagnose"], ["report"], ["score"], ["sample"], ["export"], ["train", "--resume", "--out"]]
+    "words", [["evaluate"], ["diagnose"], ["report"], ["score"], ["sample"], ["export"], ["train", "--resume"]]
 )
 def test_commands_name_the_runs_of_several_seeds(several, capsys, words):
     message = one_line(in_process(capsys, *words, several, expect=2).err)

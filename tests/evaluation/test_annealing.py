@@ -326,6 +326,6 @@ def test_settings_out_of_range_are_refused(key, value):
 
 @pytest.mark.parametrize(("key", "value", "nearest"), [("schedule", "sigmoidal", "sigmoid"), ("start", "q", None)])
 def test_unknown_names_are_refused(key, value, nearest):
-    with pytest.raises(UnknownName, match=f"unknown annealing.{key}") as caught:
+    with pytest.raises(UnknownName, match=f"unknown evaluation.annealing.{key}") as caught:
         AnnealingConfig(**{key: value})
     assert caught.value.nearest == nearest

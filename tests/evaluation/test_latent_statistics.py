@@ -20,6 +20,7 @@ from lowerbound.foundation.seeding import generator
 from lowerbound.models.config import ModelConfig
 from lowerbound.models.construction import build_model
 from lowerbound.probability.distributions import DiagonalNormal, PointMass
+from lowerbound.probability.iaf_posterior import InverseAutoregressivePosterior
 
 pytestmark = pytest.mark.usefixtures("float64")
 
@@ -140,3 +141,17 @@ def test_examples_are_encoded_in_batches_as_in_one(monkeypatch):
     assert whole.mean.shape == (360, 2)
     torch.testing.assert_close(batched.mean, whole.mean)
     torch.testing.assert_close(batched.variance, whole.variance)
+
+
+def test_the_aggregate_of_a_flow_is_of_as_many_posteriors_as_can_be_afforded(monkeypatch):
+    family = InverseAutoregressivePosterior(2, num_transforms=3, hidden=4).double()
+    with torch.no_grad():
+        for parameter in family.parameters():
+            parameter.normal_(0, 0.2, generator=generator(0, "weights"))
+    posterior = family(torch.randn(50, *family.raw_shape, generator=generator(0, "raw"), dtype=torch.float64))
+    prior = standard_normal(2)
+    assert decompose_rate(posterior, prior, generator(0, "z")).num_examples == 50
+    monkeypatch.setattr(latent_statistics, "MAX_PASSES", 6 * 20**2)
+    some = decompose_rate(posterior, prior, generator(0, "z"))
+    assert some.num_examples == 20
+    assert some.mutual_information.value + some.aggregate_kl.value == pytest.approx(some.rate.value)

@@ -83,7 +83,7 @@ def test_history_survives_the_disk(tmp_path):
         ({"recipe": 3}, "results.context.recipe: input should be a valid string, got 3"),
         ({"data": {}}, "results.context.data.name: is missing; and 13 more"),
         ({"seeds": 1}, "results.context.seeds: is not a known key"),
-        ({"config": {"model": {"latent_dim": 0}}}, r"model.latent_dim needs sizes of at least 1, got \[0\]"),
+        ({"config": {"model": {"latent_dim": 0}}}, r"model.latent_dim needs at least 1, got 0"),
     ],
 )
 def test_results_with_a_valid_checksum_and_another_key_or_type_are_refused(tmp_path, context, problem):

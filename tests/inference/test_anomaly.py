@@ -8,6 +8,7 @@ import pytest
 
 from lowerbound.foundation.errors import UsageError
 from lowerbound.inference import anomaly
+from lowerbound.inference.scored import as_json
 from lowerbound.runs.inputs import InputOptions
 from untrained_models import untrained_run
 
@@ -50,7 +51,7 @@ def test_a_file_and_json_hold_what_was_found_with_empty_cells_for_what_is_unknow
     assert [row["id"] for row in written] == list(found.ids)
     assert [row["anomalous"] for row in written] == ["0", "", "1", ""]
     assert [row["negative-elbo"] == "" for row in written] == [False, True, False, True]
-    content = json.loads(json.dumps(anomaly.as_json(found)))
+    content = json.loads(json.dumps(as_json(found)))
     assert (content["by"], content["false_alarm_rate"], content["num_unscored"]) == (
         found.judged.by,
         found.judged.threshold.rate,

@@ -33,7 +33,7 @@ def test_an_unknown_part_is_refused_with_the_nearest_one(settings, nearest):
 @given(st.sampled_from(["hidden", "channels", "latent_dim"]), st.integers(max_value=0))
 def test_sizes_below_1_are_refused(key, size):
     settings = {key: size if key == "latent_dim" else (8, size)}
-    with pytest.raises(ConfigError, match=f"model.{key} needs sizes of at least 1"):
+    with pytest.raises(ConfigError, match=f"model.{key} needs at least 1"):
         ModelConfig(**settings)
 
 

@@ -5,8 +5,9 @@ from typing import Annotated
 import pytest
 
 from lowerbound.foundation.errors import ConfigError, UnknownName
+from lowerbound.foundation.ranges import Range
 from lowerbound.objectives.bounds import BOUNDS
-from lowerbound.objectives.options import Range, check_options, option, options_of
+from lowerbound.objectives.options import check_options, option, options_of
 from lowerbound.objectives.penalties import PENALTIES
 from lowerbound.objectives.rates import RATES
 

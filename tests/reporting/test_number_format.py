@@ -17,8 +17,8 @@ from lowerbound.reporting.number_format import (
     ("value", "standard_error", "unit", "text"),
     [
         (-152.3149, 0.4512, "nats", "−152.31 ± 0.45"),
-        (152.3149, 12.3, "nats", "152.31 ± 12"),
-        (152.3149, 123.0, "nats", "152.31 ± 120"),
+        (152.3149, 12.3, "nats", "152 ± 12"),
+        (152.3149, 123.0, "nats", "150 ± 120"),
         (5.6434, 0.0154, "nats", "5.643 ± 0.015"),
         (2391.2, None, "nats", "2,391.20"),
         (45.53, float("nan"), "nats", "45.53"),
@@ -31,7 +31,7 @@ from lowerbound.reporting.number_format import (
         (float("-inf"), None, "nats", "−inf"),
     ],
 )
-def test_errors_have_two_significant_digits_and_values_as_many_decimals_or_more(value, standard_error, unit, text):
+def test_errors_have_two_significant_digits_and_values_end_at_the_same_one(value, standard_error, unit, text):
     assert format_estimate(value, standard_error, unit) == text
 
 

@@ -59,10 +59,53 @@ def test_what_is_chosen_fits_the_data_and_every_choice_has_a_reason(case):
 
 
 def test_a_choice_that_someone_else_has_made_is_not_made():
-    choices = choose(images(28, 28))
     by_hand = {"model": {"likelihood": "bernoulli"}, "training": {"num_epochs": 3}}
-    left = [choice.what for choice in choices if not choice.is_made_in(by_hand)]
+    left = [choice.what for choice in choose(images(28, 28), by_hand)]
     assert left == ["network", "latents", "training"]
+
+
+KEPT = "the weights of the best epoch on held-out examples are kept"
+SMALL = f"small data sets need more epochs; {KEPT}"
+RATE = "one-cycle learning rate up to 0.001"
+
+
+@pytest.mark.parametrize(
+    ("num", "given", "value", "reason"),
+    [
+        (30, {}, f"batches of 8, 20 epochs but at least 3,000 steps, {RATE}", SMALL),
+        (115_000, {}, f"batches of 64, 20 epochs, {RATE}", KEPT),
+        (115_000, {"batch_size": 2000}, f"20 epochs but at least 3,000 steps, {RATE}", SMALL),
+        (30, {"batch_size": 16, "num_epochs": 2, "min_steps": 0}, RATE, KEPT),
+        (30, {"num_epochs": 7}, f"batches of 8, 7 epochs but at least 3,000 steps, {RATE}", SMALL),
+        (30, {"num_epochs": 7, "min_steps": 0}, f"batches of 8, {RATE}", KEPT),
+        (30, {"min_steps": 10}, f"batches of 8, 20 epochs, {RATE}", KEPT),
+        (
+            30,
+            {"learning_rate": 0.01, "batch_size": 4, "num_epochs": 1, "min_steps": 0},
+            "one-cycle learning rate",
+            KEPT,
+        ),
+    ],
+)
+def test_the_training_is_described_as_it_will_be_with_the_users_settings(num, given, value, reason):
+    few = Examples(np.zeros((num, 1), np.uint8), 1.0, layout="array")
+    (training,) = (choice for choice in choose(few, {"training": given}) if choice.what == "training")
+    assert (training.value, training.reason) == (value, reason)
+
+
+@pytest.mark.parametrize(
+    ("examples", "given", "value"),
+    [
+        (images(28, 28), {"channels": [8, 16, 32]}, "conv (3 stages)"),
+        (images(64, 64), {"channels": [8, 8]}, "resnet (2 stages)"),
+        (images(64, 64), {}, "resnet (4 stages)"),
+        (TABLE, {"hidden": [7]}, "dense (7 units)"),
+        (TABLE, {"hidden": []}, "dense (no hidden layer)"),
+    ],
+)
+def test_the_network_is_described_as_it_will_be_with_the_users_settings(examples, given, value):
+    (network,) = (choice for choice in choose(examples, {"model": given}) if choice.what == "network")
+    assert network.value == value
 
 
 def test_floats_that_are_bytes_divided_by_255_are_told_from_others():

@@ -2,7 +2,7 @@
 
 import json
 
-from lowerbound.commands import console
+from lowerbound.commands.printed_data import print_inspection
 from lowerbound.data.sources import DataConfig
 from lowerbound.runs.inspection import inspect
 
@@ -27,6 +27,6 @@ def test_missing_markers_are_among_what_was_found_where_cells_are_missing(tmp_pa
 
 def test_escapes_in_names_and_levels_do_not_reach_the_terminal(tmp_path, capsys):
     config = table(tmp_path / "x.csv", [f"{row / 7},{'abc'[row % 3]}\x1b[0m" for row in range(60)] + [",a\x1b[0m"])
-    console.print_inspection("x\x1b.csv", inspect(config))
+    print_inspection("x\x1b.csv", inspect(config))
     shown = capsys.readouterr().out
     assert "\x1b" not in shown and "1 cell missing" in shown and "\\x1b[31m" in shown

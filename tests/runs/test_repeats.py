@@ -58,7 +58,7 @@ def test_what_is_resumed_keeps_the_settings_of_the_run(tmp_path, capsys, is_kill
     out = tmp_path / "runs"
     in_process(capsys, "train", tmp_path / "images.npy", "--out", out, "--seeds", "2", *mixture, *short)
     before = weights(out / "seed-1")
-    again = ["train", "--resume", "--out", out if is_killed else out / "seed-1", "--quiet"]
+    again = ["train", "--resume", out if is_killed else out / "seed-1", "--quiet"]
     if is_killed:
         shutil.rmtree(out / "seed-1")
         again += ["--seeds", "2"]

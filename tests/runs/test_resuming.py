@@ -65,8 +65,8 @@ def test_a_run_killed_twice_with_sigkill_ends_with_the_same_weights_and_metrics(
     path = tmp_path / "run"
     options = "--epochs 3 --set training.checkpoint_every=7 --set training.log_every=1 --set model.hidden=[16]"
     options += " --set evaluation.num_draws=2 --set evaluation.num_exact=4"
-    kill_after(12, path, ["digits", "--recipe", "dense", *options.split()])
-    kill_after(70, path, ["--resume"])
+    kill_after(12, path, ["digits", "--recipe", "dense", *options.split(), "--out", path])
+    kill_after(70, path, ["--resume", path])
     # A record cut short by the crash, and a newest checkpoint that the crash damaged.
     with (path / "metrics.jsonl").open("a") as file:
         file.write('{"epoch": 2, "st')
@@ -85,7 +85,7 @@ def test_a_run_killed_twice_with_sigkill_ends_with_the_same_weights_and_metrics(
 def kill_after(step, path, words):
     """Start training in a process of its own and kill it, without mercy, once `step` is in its log."""
     # One thread in both: bit-identity holds for an equal number of threads.
-    command = [sys.executable, "-m", "lowerbound", "train", *words, "--out", str(path), "--quiet"]
+    command = [sys.executable, "-m", "lowerbound", "train", *map(str, words), "--quiet"]
     environment = os.environ | {"OMP_NUM_THREADS": str(torch.get_num_threads())}
     process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
     deadline = time.monotonic() + 120

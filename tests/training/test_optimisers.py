@@ -35,7 +35,7 @@ def weights(model):
 
 
 def test_every_name_of_an_optimiser_has_one():
-    assert tuple(OPTIMISERS) == OPTIMISER_NAMES
+    assert tuple(OPTIMISERS) == tuple(OPTIMISER_NAMES)
 
 
 def test_muons_first_step_on_a_kernel_has_the_singular_vectors_of_its_gradient_and_singular_values_near_one():

@@ -4,35 +4,41 @@ import re
 from shlex import quote
 
 from lowerbound.foundation.errors import LowerboundError
+from lowerbound.foundation.keywords import KEYWORDS, option
 
 HINTS = {
     "anneal": "Leave out --anneal.",
     "data": "Option: --data PATH.",
     "evaluate": "Run: lowerbound evaluate {path}",
+    "example": "Option: --example N.",
     "fit-prior": "To fit one: lowerbound fit-prior {path} --out DIR",
     "folder": "Option: --folder DIR.",
     "grid": "Option: --grid COLUMNSxROWS.",
     "host": "Option: --host ADDRESS.",
-    "occupied": "Options: --out DIR, or --resume --out {path}",
+    "occupied": "Options: --out DIR, or --resume {path}",
     "out": "Option: --out.",
     "over": "Option: --over SECTION.KEY=VALUE,VALUE,...",
+    "page": "Option: --page FILE.html.",
     "port": "Option: --port PORT.",
-    "ranks": "To continue from the newest checkpoint: torchrun --max-restarts N, or lowerbound train --resume.",
-    "resume": "Resume with: lowerbound train --resume --out {path}",
+    "ranks": "To continue from the newest checkpoint: torchrun --max-restarts N, or lowerbound train --resume DIR.",
+    "resume": "Continue with: lowerbound train --resume {path}",
+    "resume-seeds": "Continue with: lowerbound train --resume {path} --seeds {num}",
     "shards": "Option: --shards DIR.",
+    "listed": "`lowerbound settings` lists all of them.",
     "settings": "Settings are given as --set SECTION.KEY=VALUE.",
+    "start-seeds": "Start them with: lowerbound train DATA --seeds N --out {path}",
     "sweep": "Continue with: lowerbound sweep --resume {path}",
     "size": "Option: --size WIDTHxHEIGHT.",
 }
 """Options by the hint of an error."""
 
-SETTINGS = {
-    "data.labels": "--labels FILE|COLUMN",
-    "data.max_gib": "--max-gib GIB",
-    "data.size": "--size WIDTHxHEIGHT",
-    "data.skip_broken": "--skip-broken",
-}
+GIVEN_BY = {keyword.setting: f"{option(name)} {keyword.value}".rstrip() for name, keyword in KEYWORDS.items()}
 """Command-line options that set a single setting, by that setting's name."""
+
+SETTINGS = {name: GIVEN_BY[name] for name in ("data.labels", "data.max_gib", "data.size", "data.skip_broken")}
+"""Those that remedies name."""
+
+REFUSED = re.compile(rf"({'|'.join(map(re.escape, GIVEN_BY))}) needs ")
 
 NAMED = re.compile("|".join(map(re.escape, SETTINGS)))
 ASSIGNED = re.compile(r"\bset (data|model|objective|training|evaluation)\.\w")
@@ -40,7 +46,9 @@ ASSIGNED = re.compile(r"\bset (data|model|objective|training|evaluation)\.\w")
 
 def with_hint(error: LowerboundError) -> str:
     """The message of an error, with the options that its remedy needs."""
-    message, hint = str(error), HINTS.get(error.hint, "").format(path=quote(str(error.path)))
+    message, hint = str(error), HINTS.get(error.hint, "").format(path=quote(str(error.path)), num=error.num)
+    if not hint and (given := REFUSED.match(message)):
+        hint = f"Option: {GIVEN_BY[given[1]]}."
     if not hint and (options := [SETTINGS[name] for name in dict.fromkeys(NAMED.findall(message))]):
         hint = f"Option: {', '.join(options)}."
     if not hint and ASSIGNED.search(message):

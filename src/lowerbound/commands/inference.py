@@ -23,8 +23,11 @@ from lowerbound.commands.options import (
     app,
     print_json,
 )
+from lowerbound.commands.printed_anomalies import print_anomalies, print_scored_shards
+from lowerbound.commands.printed_scores import print_scores
 from lowerbound.commands.progress import StageDisplay
 from lowerbound.commands.ranks import join_ranks
+from lowerbound.foundation.errors import UsageError
 from lowerbound.foundation.text import pluralise
 
 InputsArgument = Annotated[
@@ -74,7 +77,7 @@ def reconstruct(
     if as_json:
         print_json({**asdict(found), "path": str(found.path)})
     else:
-        console.print_scores(found.scores)
+        print_scores(found.scores)
         console.print_written(found.path, found.skipped, found.notes)
 
 
@@ -125,11 +128,15 @@ def score(
     out: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Write all scores to a .csv, .npz, .parquet or .json file.")
     ] = None,
+    page: Annotated[
+        Path | None, typer.Option(metavar="FILE.html", help="Write a page with the most anomalous examples, and why.")
+    ] = None,
     shards: ShardsOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Compute anomaly scores, with a threshold from held-out examples of the training data."""
+    """Compute anomaly scores, with a threshold from held-out examples of the training data, and the reasons."""
     from lowerbound.inference import anomaly
+    from lowerbound.inference.scored import as_json as as_json_of
     from lowerbound.runs.inputs import InputOptions
 
     join_ranks()
@@ -142,15 +149,19 @@ def score(
         "out": out,
     }
     if shards is not None:
+        if page is not None:
+            raise UsageError("--page shows the most anomalous of inputs in memory; leave it out with --shards.")
         with StageDisplay() as display:
             written = anomaly.score_shards(run_path, inputs or [], shards, **settings, progress=display.show)
-        print_json(anomaly.shards_as_json(written)) if as_json else console.print_scored_shards(written)
+        print_json(anomaly.shards_as_json(written)) if as_json else print_scored_shards(written)
         return
-    scored = anomaly.score(run_path, inputs or [], **settings)
+    scored = anomaly.score(run_path, inputs or None, page=page, **settings)
     if as_json:
-        print_json(anomaly.as_json(scored))
+        print_json(as_json_of(scored))
     else:
-        console.print_anomalies(scored)
+        print_anomalies(scored)
+        if page is not None:
+            console.print_written(page)
 
 
 @app.command(rich_help_panel=USE, epilog="Example: lowerbound impute runs/passengers passengers.csv --out filled.csv")

@@ -1,4 +1,4 @@
-"""The commands of the panel "Inspect and list": summary, inspect, recipes, data."""
+"""The commands of the panel "Inspect and list": summary, inspect, show, recipes, data."""
 
 from dataclasses import asdict
 from pathlib import Path
@@ -14,6 +14,7 @@ from lowerbound.commands.options import (
     LabelsOption,
     MostOption,
     ResizeOption,
+    RunArgument,
     SetOption,
     SizeOption,
     SkipOption,
@@ -21,6 +22,8 @@ from lowerbound.commands.options import (
     given_settings,
     print_json,
 )
+from lowerbound.commands.printed_data import print_inspection, print_layers, print_schema, shape_in_words
+from lowerbound.commands.printed_scores import print_findings, print_scores
 from lowerbound.foundation.text import pluralise
 
 
@@ -40,8 +43,8 @@ def summary(
         print_json(asdict(about))
         return
     console.out.print(about.title, markup=False)
-    console.print_layers("encoder", about.encoder)
-    console.print_layers("decoder", about.decoder)
+    print_layers("encoder", about.encoder)
+    print_layers("decoder", about.decoder)
     console.out.print(f"{pluralise(about.num_parameters, 'parameter')} in total{about.likelihood_note}", markup=False)
 
 
@@ -70,11 +73,27 @@ def inspect(
         return
     of_files = {"size": size, "resize": resize, "labels": labels, "skip_broken": skip_broken, "max_gib": max_gib}
     given = given_settings(settings, data, data_dir=data_dir, **of_files)
-    found = inspect(resolve("", given).data, out or Path("inspected.png"))
+    found = inspect(resolve("", given).data, out or Path("inspected.png"), given)
     if as_json:
         print_json(asdict(found))
     else:
-        console.print_inspection(data, found)
+        print_inspection(data, found)
+
+
+@app.command(rich_help_panel=LOOK, epilog="Example: lowerbound show runs/conv")
+def show(run_path: RunArgument, as_json: JsonOption = False) -> None:
+    """Show all scores of a finished run, of every split, and the findings of its diagnosis."""
+    from lowerbound.evaluation.results import read_scores
+    from lowerbound.foundation.run_identity import read_config
+
+    read_config(run_path)  # refuses what is not a run
+    results = read_scores(run_path)
+    if as_json:
+        print_json({"scores": [asdict(score) for score in results.scores]})
+        return
+    print_scores(results.scores)
+    if results.findings is not None:
+        print_findings(results.findings)
 
 
 def _inspect_run(path: Path, as_json: bool) -> None:
@@ -88,7 +107,7 @@ def _inspect_run(path: Path, as_json: bool) -> None:
     if as_json:
         print_json(asdict(schema))
     else:
-        console.print_schema(str(path), schema)
+        print_schema(str(path), schema)
 
 
 @app.command(rich_help_panel=LOOK)
@@ -114,7 +133,7 @@ def data(as_json: JsonOption = False) -> None:
     rows = [
         (
             source.name,
-            console.shape_in_words(source.shape),
+            shape_in_words(source.shape),
             " / ".join(f"{size:,}" for size in source.sizes),
             f"{source.range}; {source.origin}; {source.licence}",
         )

@@ -3,15 +3,14 @@
 import json
 import shlex
 import sys
-from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from lowerbound.commands import console
 from lowerbound.commands.help_style import Group
 from lowerbound.foundation.errors import UsageError
+from lowerbound.foundation.keywords import KEYWORDS, meaning, option
 from lowerbound.foundation.text import readable
 
 TRAIN, USE, SHARE, LOOK = "Train and evaluate", "Use a trained model", "Explore, serve, export", "Inspect and list"
@@ -23,27 +22,40 @@ app = typer.Typer(
     cls=Group,
     help="Train, evaluate, explore and serve variational autoencoders.",
     epilog="Start with: [bold]lowerbound train digits --recipe conv --out runs/first[/bold]",
-    no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
+
+def _option(keyword: str) -> Any:
+    """The option that gives a setting, with the setting's meaning as its help."""
+    return typer.Option(option(keyword), metavar=KEYWORDS[keyword].value or None, help=meaning(keyword))
+
+
 RunArgument = Annotated[Path, typer.Argument(metavar="RUN", help="A run directory, written by `lowerbound train`.")]
 DeviceOption = Annotated[str, typer.Option(metavar="auto|cpu|cuda", help="Device; auto uses a GPU if there is one.")]
-DataDirOption = Annotated[
-    str, typer.Option(metavar="DIR", help="Folder of IDX files, with a subfolder for each source.")
-]
+DataDirOption = Annotated[str, _option("data_dir")]
 OwnDataOption = Annotated[
     str,
     typer.Option("--data", metavar="PATH", help="New path of the run's own data; their checksum is verified."),
 ]
-DataArgument = Annotated[str, typer.Argument(metavar="[DATA]", help="A source, file or folder; default: digits.")]
+DataArgument = Annotated[str, typer.Argument(metavar="[DATA]", help=f"{meaning('data')} Default: digits.")]
 RecipeOption = Annotated[str, typer.Option(metavar="NAME", help="Recipe name or .toml file; default: automatic.")]
-EpochsOption = Annotated[int | None, typer.Option(min=1, help="Maximum number of passes over the data.")]
+EpochsOption = Annotated[int | None, _option("epochs")]
+LatentDimOption = Annotated[int | None, _option("latent_dim")]
+LikelihoodOption = Annotated[str, _option("likelihood")]
+BetaOption = Annotated[float | None, _option("beta")]
+BatchSizeOption = Annotated[int | None, _option("batch_size")]
+LearningRateOption = Annotated[float | None, _option("learning_rate")]
+TrainingSeedOption = Annotated[int | None, _option("seed")]
 SetOption = Annotated[
     list[str] | None,
-    typer.Option("--set", metavar="SECTION.KEY=VALUE", help="A setting, such as training.batch_size=64. Repeatable."),
+    typer.Option(
+        "--set",
+        metavar="SECTION.KEY=VALUE",
+        help="Any other setting, such as model.hidden=[64]; `lowerbound settings` lists them. Repeatable.",
+    ),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="Do not show progress.")]
@@ -64,18 +76,11 @@ TokenFileOption = Annotated[
     ),
 ]
 NumOption = Annotated[int, typer.Option("--num", "-n", min=1, max=10_000, help="Number of examples.")]
-SizeOption = Annotated[str, typer.Option(metavar="WIDTHxHEIGHT", help="Resize image files to this size.")]
-ResizeOption = Annotated[
-    str, typer.Option(metavar="crop|fit", help="Crop to the size, or fit within it and pad with black.")
-]
-SkipOption = Annotated[bool, typer.Option("--skip-broken", help="Skip unreadable examples, and list them.")]
-MostOption = Annotated[
-    float | None,
-    typer.Option("--max-gib", metavar="GIB", help="Limit on the memory for the stored data; default: 4."),
-]
-LabelsOption = Annotated[
-    str, typer.Option(metavar="FILE|COLUMN", help="CSV of file names and labels, or label column.")
-]
+SizeOption = Annotated[str, _option("size")]
+ResizeOption = Annotated[str, _option("resize")]
+SkipOption = Annotated[bool, _option("skip_broken")]
+MostOption = Annotated[float | None, _option("max_gib")]
+LabelsOption = Annotated[str, _option("labels")]
 
 
 def command_line() -> str:
@@ -84,29 +89,22 @@ def command_line() -> str:
 
 
 def given_settings(assignments: list[str] | None, data: str = "", **options: Any) -> dict[str, Any]:
-    """The settings of --set, overridden by those of other options, by their keyword (see `KEYWORDS`)."""
+    """The settings of --set and of other options, which are given by their keyword (see `KEYWORDS`).
+
+    UsageError for a setting that is given by both.
+    """
     from lowerbound.commands.assignments import parse_settings
     from lowerbound.runs.experiment import keyword_settings, merge
 
     assigned = parse_settings(assignments or [])
+    for keyword in options:
+        section, key, *_ = KEYWORDS[keyword]
+        if keyword_settings(**{keyword: options[keyword]}) and key in assigned.get(section, {}):
+            raise UsageError(f"{section}.{key} is given twice, by {option(keyword)} and by --set; give it once.")
     other = assigned.get("data", {}).get("source", data)
     if data and other != data:
         raise UsageError(f"the data are given twice, as {data!r} and as data.source={other!r}; give them once.")
-    return merge(assigned, keyword_settings(data=data, **options))
-
-
-def print_runs(runs: list[Any], as_json: bool) -> None:
-    """Print the scores of finished runs, and the paths of their reports."""
-    from lowerbound.evaluation.over_seeds import over_seeds
-
-    scores = over_seeds([run.results for run in runs])
-    reports = [str(run.path / "report.html") for run in runs]
-    if as_json:
-        print_json({"reports": reports, "scores": [asdict(score) for score in scores]})
-        return
-    console.print_scores(scores)
-    for path in reports:
-        console.out.print(f"report: {path}", markup=False)
+    return merge(keyword_settings(data=data, **options), assigned)
 
 
 def print_json(value: dict[str, Any]) -> None:

@@ -5,7 +5,6 @@ from typing import Annotated
 
 import typer
 
-from lowerbound.commands import console
 from lowerbound.commands.options import (
     TRAIN,
     DataDirOption,
@@ -21,6 +20,7 @@ from lowerbound.commands.options import (
     given_settings,
     print_json,
 )
+from lowerbound.commands.printed_data import print_packed
 from lowerbound.commands.progress import StageDisplay
 
 
@@ -75,4 +75,4 @@ def pack(
     if as_json:
         print_json(packing.summary(packed))
     else:
-        console.print_packed(packing.summary(packed))
+        print_packed(packing.summary(packed))

@@ -1,12 +1,15 @@
 """Progress on the terminal: bars for training and evaluation; Ctrl-C requests a stop after the current step."""
 
 import signal
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from datetime import timedelta
 from types import FrameType
 from typing import TYPE_CHECKING, TypeVar
 
-from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
+from rich.table import Column
+from rich.text import Text
 
 from lowerbound.commands import console
 from lowerbound.foundation import distributed
@@ -44,38 +47,29 @@ class ProgressDisplay(_Display):
     def __init__(self, quiet: bool) -> None:
         self.quiet = quiet
         self.name = ""
-        self.bar = Progress(
-            TextColumn("{task.fields[epoch]}"),
-            BarColumn(),
-            TextColumn("{task.fields[numbers]}"),
-            TimeRemainingColumn(),
-            console=console.err,
-            transient=True,
-            disable=quiet or not console.err.is_terminal,
-        )
-        self.task = self.bar.add_task("training", total=None, epoch="epoch 1", numbers="starting")
+        self.bar = _bar(quiet, TextColumn("{task.fields[epoch]}"), _Longest())
+        self.task = self.bar.add_task("training", total=None, epoch="epoch 1", texts=("starting",))
 
     def begin(self, name: str) -> None:
         """Show which of several runs this is, such as "run 2/6"."""
         self.name = f"{name}  "
-        self.bar.update(self.task, total=None, completed=0, epoch=f"{self.name}epoch 1", numbers="starting")
+        self.bar.update(self.task, total=None, completed=0, epoch=f"{self.name}epoch 1", texts=("starting",))
 
     def show(self, progress: "TrainingProgress") -> None:
         """Draw one record."""
-        speed = f"{progress.examples_per_second:,.0f} examples/s"
         self.bar.update(
             self.task,
             total=progress.num_steps,
             completed=progress.step,
             epoch=f"{self.name}epoch {progress.epoch}/{progress.num_epochs}",
-            numbers=f"{as_text(progress.train)}  {speed}",
+            texts=bar_texts(progress),
         )
         if progress.validation is not None and not self.quiet and _deserves_a_line(progress):
-            best = " [green]best[/green]" if progress.is_best else ""
-            console.err.print(
-                f"{self.name}epoch {progress.epoch:>3}/{progress.num_epochs}  train {as_text(progress.train)}  "
-                f"validation {as_text(progress.validation)}  {speed}{best}"
-            )
+            # Beside a bar the time that remains stands there.
+            left = 0.0 if console.err.is_terminal else progress.seconds_left
+            line = Text(longest_within(console.err.width, epoch_lines(progress, self.name, left)))
+            line.highlight_words(["best"], "green")
+            console.err.print(line)
 
 
 class StageDisplay(_Display):
@@ -83,15 +77,7 @@ class StageDisplay(_Display):
 
     def __init__(self, quiet: bool = False) -> None:
         self.quiet = quiet
-        self.bar = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(),
-            TextColumn("{task.percentage:>3.0f} %"),
-            TimeRemainingColumn(),
-            console=console.err,
-            transient=True,
-            disable=quiet or not console.err.is_terminal,
-        )
+        self.bar = _bar(quiet, _Stage(), TextColumn("{task.percentage:>3.0f} %"))
         self.stage = ""
         self.task = self.bar.add_task("", total=None)
 
@@ -104,6 +90,72 @@ class StageDisplay(_Display):
             if not console.err.is_terminal and not self.quiet:
                 console.err.print(f"{stage} ...", markup=False)
         self.bar.update(self.task, total=total if total > 1 else None, completed=done)
+
+
+def _bar(quiet: bool, first: ProgressColumn, last: ProgressColumn) -> Progress:
+    """A bar of one line at every width of a terminal: the bar itself takes the space that the others leave."""
+    return Progress(
+        first,
+        BarColumn(bar_width=None, table_column=Column(min_width=LEAST_BAR, ratio=1)),
+        last,
+        TimeRemainingColumn(compact=True, table_column=Column(no_wrap=True)),
+        console=console.err,
+        transient=True,
+        expand=True,
+        disable=quiet or not console.err.is_terminal,
+    )
+
+
+class _Stage(ProgressColumn):
+    """The name of a stage, shortened where the terminal is narrow."""
+
+    def render(self, task: Task) -> Text:
+        text = Text(task.description, no_wrap=True)
+        text.truncate(console.err.width - LEAST_BAR - len("100 %") - TIME_WIDTH - 3, overflow="ellipsis")
+        return text
+
+
+class _Longest(ProgressColumn):
+    """The longest of several texts that leaves room for the bar and the time that remains."""
+
+    def render(self, task: Task) -> Text:
+        room = console.err.width - len(task.fields["epoch"]) - LEAST_BAR - TIME_WIDTH - 3
+        return Text(longest_within(room, task.fields["texts"]), no_wrap=True, overflow="ellipsis")
+
+
+LEAST_BAR, TIME_WIDTH = 5, 7
+"""Columns of the terminal for the bar, and for the time that remains, such as 1:02:03."""
+
+
+def longest_within(width: int, texts: Sequence[str]) -> str:
+    """The first of `texts`, from the longest to the shortest, that is not wider than `width`; else the last, cut."""
+    return next((text for text in texts if len(text) <= width), texts[-1][: max(0, width)])
+
+
+def bar_texts(progress: "TrainingProgress") -> tuple[str, ...]:
+    """What stands beside a bar, from the longest text to the shortest."""
+    speed, elbo = f"{progress.examples_per_second:,.0f} examples/s", f"ELBO {progress.train.elbo:.2f}"
+    return f"{as_text(progress.train)}  {speed}", as_text(progress.train), f"{elbo}  {speed}", elbo, ""
+
+
+def epoch_lines(progress: "TrainingProgress", name: str = "", seconds_left: float = 0.0) -> tuple[str, ...]:
+    """The line of an epoch, from the longest text to the shortest, with the time that remains."""
+    assert progress.validation is not None
+    epoch = f"{name}epoch {progress.epoch:>{len(str(progress.num_epochs))}}/{progress.num_epochs}"
+    train, validation = f"{progress.train.elbo:.2f}", f"{progress.validation.elbo:.2f}"
+    speed, best = f"{progress.examples_per_second:,.0f} examples/s", "  best" if progress.is_best else ""
+    left = f"  {timedelta(seconds=round(seconds_left))} left" if seconds_left >= 1 else ""
+    full = f"{epoch}  train {as_text(progress.train)}  validation {as_text(progress.validation)}"
+    short = f"{epoch}  ELBO: train {train}, validation {validation}"
+    return (
+        f"{full}  {speed}{left}{best}",
+        f"{short}  {speed}{left}{best}",
+        f"{short}{left}{best}",
+        f"{short}{best}",
+        f"{epoch}  ELBO {validation}{best}",
+        f"{epoch}  {validation}{best}",
+        f"{epoch}  {validation}",
+    )
 
 
 def _deserves_a_line(progress: "TrainingProgress") -> bool:

@@ -1,14 +1,15 @@
 """The commands of the panel "Explore, serve, export": explore, serve, export."""
 
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from dataclasses import asdict
 from pathlib import Path
-from threading import Thread, Timer
-from typing import TYPE_CHECKING, Annotated, Any
+from threading import Timer
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from lowerbound.commands import console
+from lowerbound.commands.browsers import find_browser, open_page
 from lowerbound.commands.options import (
     SHARE,
     DataDirOption,
@@ -29,8 +30,6 @@ if TYPE_CHECKING:
     from lowerbound.serving.portable.parts import Port
 
 MIB = 2**20
-TEXT_BROWSERS = ("www-browser", "links", "elinks", "lynx", "w3m")
-BROWSER = "browser"  # the thread's name
 OPENING = 60.0  # seconds for a browser to start and read a file
 GRACE = 2.0  # seconds to finish requests after Ctrl-C; the page repeats them
 
@@ -78,7 +77,7 @@ def _show(url: str, token: str, no_browser: bool, opening: ExitStack) -> None:
     # A fragment stays in the browser: it appears in no request, and so in no log.
     address = f"{url}/#token={token}" if token else f"{url}/"
     console.out.print(address, markup=False)
-    browser = None if no_browser else _browser()
+    browser = None if no_browser else find_browser()
     if browser is None:
         return
     if token:
@@ -89,26 +88,7 @@ def _show(url: str, token: str, no_browser: bool, opening: ExitStack) -> None:
         later = Timer(OPENING, opening.close)
         later.daemon = True
         later.start()
-    # Some browsers return only when they are closed.
-    Thread(target=_open, args=(browser, address), name=BROWSER, daemon=True).start()
-
-
-def _browser() -> Any:
-    """The default browser; None if there is none, or only one that would occupy this terminal."""
-    import webbrowser
-
-    try:
-        browser = webbrowser.get()
-    except (webbrowser.Error, OSError):
-        return None
-    return None if Path(getattr(browser, "name", "")).name in TEXT_BROWSERS else browser
-
-
-def _open(browser: Any, address: str) -> None:
-    import webbrowser
-
-    with suppress(webbrowser.Error, OSError):
-        browser.open(address)
+    open_page(browser, address)
 
 
 @app.command(rich_help_panel=SHARE, epilog="Example: lowerbound serve runs/conv digits=runs/demo/conv --port 8080")

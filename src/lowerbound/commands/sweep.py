@@ -8,12 +8,17 @@ import typer
 from lowerbound.commands import console
 from lowerbound.commands.options import (
     TRAIN,
+    BatchSizeOption,
+    BetaOption,
     DataArgument,
     DataDirOption,
     DeviceOption,
     EpochsOption,
     JsonOption,
     LabelsOption,
+    LatentDimOption,
+    LearningRateOption,
+    LikelihoodOption,
     MostOption,
     QuietOption,
     RecipeOption,
@@ -26,8 +31,10 @@ from lowerbound.commands.options import (
     given_settings,
     print_json,
 )
+from lowerbound.commands.printed_scores import print_sweep
 from lowerbound.commands.progress import ProgressDisplay, stopping_politely
 from lowerbound.foundation.errors import LowerboundError, UsageError
+from lowerbound.foundation.keywords import KEYWORDS
 from lowerbound.foundation.text import pluralise
 
 if TYPE_CHECKING:
@@ -49,7 +56,14 @@ def sweep(
         Path | None, typer.Option(metavar="DIR", help="Directory of the sweep; default: runs/RECIPE-DATA-sweep.")
     ] = None,
     epochs: EpochsOption = None,
-    seed: Annotated[int | None, typer.Option(min=0, help="First seed of each combination.")] = None,
+    latent_dim: LatentDimOption = None,
+    beta: BetaOption = None,
+    learning_rate: LearningRateOption = None,
+    batch_size: BatchSizeOption = None,
+    likelihood: LikelihoodOption = "",
+    seed: Annotated[
+        int | None, typer.Option(metavar=KEYWORDS["seed"].value, help="First seed of each combination.")
+    ] = None,
     seeds: Annotated[int | None, typer.Option(min=1, help="Number of seeds of each combination; default: 1.")] = None,
     evaluate: Annotated[bool, typer.Option("--evaluate", help="Run the full evaluation of each run, too.")] = False,
     device: DeviceOption = "auto",
@@ -73,7 +87,9 @@ def sweep(
     from lowerbound.runs.run import Callbacks
 
     of_files = {"size": size, "resize": resize, "labels": labels, "skip_broken": skip_broken, "max_gib": max_gib}
-    of_run = {"epochs": epochs, "seed": seed, "data_dir": data_dir, **of_files}
+    of_model = {"latent_dim": latent_dim, "beta": beta, "likelihood": likelihood}
+    of_training = {"epochs": epochs, "learning_rate": learning_rate, "batch_size": batch_size, "seed": seed}
+    of_run = {"data_dir": data_dir, **of_files, **of_model, **of_training}
     if resume is not None:
         _refuse_others(DATA=data, over=over, recipe=recipe, out=out, seeds=seeds, set=settings, **of_run)
     with stopping_politely() as should_stop, ProgressDisplay(quiet) as display:
@@ -117,7 +133,7 @@ def _print(results: "SweepResults", as_json: bool) -> None:
     if as_json:
         print_json({"report": str(results.path / PAGE), **results.as_json()})
     else:
-        console.print_sweep(results)
+        print_sweep(results)
         console.out.print(f"report: {results.path / PAGE}", markup=False)
     if results.failures:
         raise LowerboundError(

@@ -10,12 +10,17 @@ from lowerbound.commands import console
 from lowerbound.commands.options import (
     NUM_ANNEALED,
     TRAIN,
+    BatchSizeOption,
+    BetaOption,
     DataArgument,
     DataDirOption,
     DeviceOption,
     EpochsOption,
     JsonOption,
     LabelsOption,
+    LatentDimOption,
+    LearningRateOption,
+    LikelihoodOption,
     MostOption,
     OwnDataOption,
     QuietOption,
@@ -27,12 +32,13 @@ from lowerbound.commands.options import (
     ShardsOption,
     SizeOption,
     SkipOption,
+    TrainingSeedOption,
     app,
     command_line,
     given_settings,
     print_json,
-    print_runs,
 )
+from lowerbound.commands.printed_scores import print_comparison, print_findings, print_gradients, print_runs
 from lowerbound.commands.progress import ProgressDisplay, StageDisplay, stopping_politely
 from lowerbound.commands.ranks import join_ranks
 from lowerbound.foundation.errors import UsageError
@@ -47,9 +53,12 @@ def train(
     recipe: RecipeOption = "",
     out: Annotated[Path | None, typer.Option(metavar="DIR", help="Run directory; default: runs/RECIPE-DATA.")] = None,
     epochs: EpochsOption = None,
-    seed: Annotated[
-        int | None, typer.Option(min=0, help="Seed of weights, batch order and noise, not of splits.")
-    ] = None,
+    latent_dim: LatentDimOption = None,
+    beta: BetaOption = None,
+    learning_rate: LearningRateOption = None,
+    batch_size: BatchSizeOption = None,
+    likelihood: LikelihoodOption = "",
+    seed: TrainingSeedOption = None,
     seeds: Annotated[int, typer.Option(min=1, help="Repeat with this many seeds; report mean ± standard error.")] = 1,
     device: DeviceOption = "auto",
     data_dir: DataDirOption = "",
@@ -60,7 +69,9 @@ def train(
     max_gib: MostOption = None,
     settings: SetOption = None,
     moved: OwnDataOption = "",
-    resume: Annotated[bool, typer.Option("--resume", help="Continue the run in --out.")] = False,
+    resume: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Continue the run in DIR, or with --seeds the runs in it.")
+    ] = None,
     as_json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
@@ -74,30 +85,32 @@ def train(
 
     join_ranks()
     of_files = {"size": size, "resize": resize, "labels": labels, "skip_broken": skip_broken, "max_gib": max_gib}
-    given = given_settings(settings, data, epochs=epochs, seed=seed, data_dir=data_dir, **of_files)
-    if resume and out is None:
-        raise UsageError("--resume needs --out DIR, the run to continue.")
+    of_model = {"latent_dim": latent_dim, "beta": beta, "likelihood": likelihood}
+    of_training = {"epochs": epochs, "learning_rate": learning_rate, "batch_size": batch_size, "seed": seed}
+    given = given_settings(settings, data, data_dir=data_dir, **of_files, **of_model, **of_training)
+    if resume is not None and out is not None:
+        raise UsageError("--resume DIR is the run that continues; leave out --out.")
     if moved and seeds > 1:
         raise UsageError("--data is for one run; resume the directory of each seed separately.")
-    if moved and not resume:
+    if moved and resume is None:
         raise UsageError("--data is for --resume, if the run's data were moved; give DATA itself.")
     with stopping_politely() as should_stop, ProgressDisplay(quiet) as display:
         callbacks = Callbacks(display.show, display.message, should_stop)
-        if resume and out is not None and seeds == 1:
+        if resume is not None and seeds == 1:
             resumed = resuming.resume(
-                out, data=moved, recipe=recipe, settings=given, device=device, callbacks=callbacks
+                resume, data=moved, recipe=recipe, settings=given, device=device, callbacks=callbacks
             )
             runs = [resumed]
         else:
             # The settings of a run that is resumed are below those given, not the defaults.
-            stored = repeats.experiment_of_seeds(out, recipe, given) if resume and out is not None else None
+            stored = None if resume is None else repeats.experiment_of_seeds(resume, recipe, given)
             experiment = stored or resolve(recipe, given)
             runs = repeats.train_seeds(
                 seeds,
                 experiment,
-                out or preparation.default_path(experiment),
+                resume or out or preparation.default_path(experiment),
                 auto_below=None if recipe or stored else given,
-                is_resumed=resume,
+                is_resumed=resume is not None,
                 settings=given,
                 device=device,
                 command=command_line(),
@@ -132,6 +145,7 @@ def evaluate(
     settings: SetOption = None,
     shards: ShardsOption = None,
     as_json: JsonOption = False,
+    quiet: QuietOption = False,
 ) -> None:
     """Run the full evaluation, tighter bounds and gaps included, and update results and report."""
     from lowerbound.runs.experiment import merge
@@ -144,19 +158,25 @@ def evaluate(
     overrides = merge(annealed, given_settings(settings, data_dir=data_dir))
     if shards is not None:
         return _write_terms(
-            run_path, inputs or [], shards, device, overrides, InputOptions(data=data, data_dir=data_dir)
+            run_path, inputs or [], shards, device, overrides, InputOptions(data=data, data_dir=data_dir), quiet
         )
     if inputs:
         raise UsageError("the full evaluation takes the run's own data; give DATA with --shards DIR.")
-    with StageDisplay() as display:
+    with StageDisplay(quiet) as display:
         finished = reevaluate(run_path, overrides, device, Callbacks(stage=display.show), data)
-    print_runs([finished], as_json)
+    print_runs([finished], as_json, whole=True)
     if not as_json:
-        console.print_findings(finished.results.findings or ())
+        print_findings(finished.results.findings or ())
 
 
 def _write_terms(
-    run_path: Path, inputs: list[str], shards: Path, device: str, settings: dict[str, Any], options: "InputOptions"
+    run_path: Path,
+    inputs: list[str],
+    shards: Path,
+    device: str,
+    settings: dict[str, Any],
+    options: "InputOptions",
+    quiet: bool,
 ) -> None:
     """Write the terms of each input; the settings are those of the evaluation."""
     from lowerbound.inference.example_terms import write_example_terms
@@ -164,7 +184,7 @@ def _write_terms(
     from lowerbound.runs.run_data import read_stored
 
     config = resolve(read_stored(run_path).experiment, settings).evaluation
-    with StageDisplay() as display:
+    with StageDisplay(quiet) as display:
         written = write_example_terms(
             run_path,
             inputs,
@@ -231,7 +251,7 @@ def diagnose(
     if as_json:
         print_json({"findings": [asdict(finding) for finding in findings]})
     else:
-        console.print_findings(findings)
+        print_findings(findings)
 
 
 @app.command(rich_help_panel=TRAIN, epilog="Example: lowerbound compare runs/conv runs/dense --out comparison.html")
@@ -252,7 +272,7 @@ def compare(
     if as_json:
         print_json(asdict(comparison))
         return
-    console.print_comparison(comparison)
+    print_comparison(comparison)
     if out is not None:
         console.print_written(out)
 
@@ -296,7 +316,7 @@ def gradients(
     if as_json:
         print_json(in_json(bench))
     else:
-        console.print_gradients(bench)
+        print_gradients(bench)
 
 
 @app.command(rich_help_panel=TRAIN)

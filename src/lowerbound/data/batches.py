@@ -119,8 +119,8 @@ class Batches:
     def _tensors(self, values: np.ndarray, labels: np.ndarray | PackedLabels | None) -> Content:
         """A copy on the device, of images with the channels first."""
         values = values.transpose(0, 3, 1, 2) if self.is_image else values
-        context = None if labels is None else torch.tensor(np.asarray(labels), device=self.device)
-        return torch.tensor(values, device=self.device), context
+        context = None if labels is None else torch.tensor(_forwards(np.asarray(labels)), device=self.device)
+        return torch.tensor(_forwards(values), device=self.device), context
 
     def _owned(self, values: np.ndarray, labels: np.ndarray | None) -> Content:
         """The same of a block that nothing else uses, without a copy where none is needed."""
@@ -181,6 +181,11 @@ def _known_statistics(examples: Examples) -> Statistics | None:
 def one_batch(examples: Examples) -> Batch:
     """A small set of examples as one batch."""
     return next(iter(Batches(examples, batch_size=max(1, len(examples)))))
+
+
+def _forwards(values: np.ndarray) -> np.ndarray:
+    """The values, copied if an axis runs backwards, as in x[::-1], which torch does not accept."""
+    return values.copy() if any(stride < 0 for stride in values.strides) else values
 
 
 def scaled(examples: Examples) -> Float[Tensor, "n *event"]:

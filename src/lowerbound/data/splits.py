@@ -7,7 +7,7 @@ their splits and can be compared in pairs. Splits given by the data are kept.
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import Literal, get_args
+from typing import Literal
 
 import numpy as np
 from jaxtyping import Int64
@@ -20,8 +20,10 @@ from lowerbound.data.packed_rows import PackedValues
 from lowerbound.data.reading import STANDARD_GIB, limit_from_setting, refuse
 from lowerbound.data.table_examples import drop_unreadable
 from lowerbound.data.tables import ColumnSetting
-from lowerbound.foundation.errors import ConfigError, UnknownName
+from lowerbound.foundation.errors import ConfigError
+from lowerbound.foundation.keywords import meaning
 from lowerbound.foundation.schema import MISSING_MARKERS, Schema, Support
+from lowerbound.foundation.settings import check_fields, setting
 from lowerbound.foundation.text import pluralise
 
 ValidationSource = Literal["held-out", "test"]
@@ -32,32 +34,40 @@ HeldOut = Literal["random", "last"]
 class DataConfig:
     """What to train on."""
 
-    source: str = "digits"  # a name in SOURCES, or the path of a file or folder
-    data_dir: str = ""  # folder of IDX files, each source in a subfolder of its name
-    split_seed: int = 0  # independent of the training seed, so that runs are paired
-    validation: ValidationSource = "held-out"  # what training monitors
-    held_out: HeldOut = "random"  # which training images are held out: random ones, or the last of the file
-    num_held_out: int = 0  # how many; 0: the source's own number
-    binarisation: Binarisation = "none"  # binary pixels drawn from grey ones: once, or on every pass
-    binarisation_seed: int = 0
-    # For files and folders:
-    size: str = ""  # WIDTHxHEIGHT that images are resized to; empty keeps a common size
-    resize: Resize = "crop"  # cover the size and crop, or "fit" within it and pad with black
-    skip_broken: bool = False  # skip and list what cannot be read
-    labels: str = ""  # a CSV of file names and labels, or the column of a table that contains them
-    factors: tuple[str, ...] = ()  # of variation: the path of a table of them, or columns of a table that contain them
-    max_gib: float = STANDARD_GIB  # memory limit for stored data; larger data are refused
-    # Inferred unless set here:
-    layout: Literal["", "image", "array", "table"] = ""  # of an array
-    range: tuple[float, ...] = ()  # the stored numbers that become 0 and 1
-    channels: int = 0  # of image files: 1 converts to grey, 3 to colour
-    columns: dict[str, ColumnSetting] = field(default_factory=dict)  # of a table, by their names
-    exclude: tuple[str, ...] = ()  # columns to leave out
-    missing_markers: tuple[str, ...] = (
-        MISSING_MARKERS  # texts that mean a missing cell; an empty cell is always missing
+    source: str = setting("digits", meaning("data"))
+    data_dir: str = setting("", meaning("data_dir"))
+    split_seed: int = setting(
+        0, "Seed of the splits, independent of the training seed, so that runs are paired.", at_least=0
     )
-    decimal: Literal["", ".", ","] = ""  # of numbers in a CSV
-    separator: str = ""  # of a CSV
+    validation: ValidationSource = setting("held-out", "Split that training monitors.")
+    held_out: HeldOut = setting("random", "Training examples that are held out: random ones, or the last of the file.")
+    num_held_out: int = setting(
+        0, "Number of training examples that are held out; 0 is the source's own number.", at_least=0
+    )
+    binarisation: Binarisation = setting(
+        "none", "Binary pixels are drawn from grey ones: once (static), or on every pass (dynamic)."
+    )
+    binarisation_seed: int = setting(0, "Seed of binary pixels.", at_least=0)
+    # For files and folders:
+    size: str = setting("", meaning("size"))
+    resize: Resize = setting("crop", meaning("resize"))
+    skip_broken: bool = setting(False, meaning("skip_broken"))
+    labels: str = setting("", meaning("labels"))
+    factors: tuple[str, ...] = setting(
+        (), "Factors of variation: the path of a table of them, or columns of a table that contain them."
+    )
+    max_gib: float = setting(STANDARD_GIB, meaning("max_gib"), above=0)
+    # Inferred unless set here:
+    layout: Literal["", "image", "array", "table"] = setting("", "Layout of an array; empty infers it.")
+    range: tuple[float, ...] = setting((), "The stored numbers that become 0 and 1; empty infers them.")
+    channels: int = setting(0, "Channels of image files: 1 converts to grey, 3 to colour; 0 keeps them.")
+    columns: dict[str, ColumnSetting] = field(default_factory=dict)  # of a table, by their names
+    exclude: tuple[str, ...] = setting((), "Columns of a table to leave out.")
+    missing_markers: tuple[str, ...] = setting(
+        MISSING_MARKERS, "Texts that mean a missing cell; an empty cell is always missing."
+    )
+    decimal: Literal["", ".", ","] = setting("", "Decimal sign of numbers in a CSV; empty infers it.")
+    separator: str = setting("", "Character between the cells of a CSV; empty infers it.")
 
     @property
     def monitored_split(self) -> Literal["test", "validation"]:
@@ -82,6 +92,7 @@ class Splits:
     notes: tuple[str, ...] = ()  # preprocessing that was applied
     resized_to: tuple[int, int] | None = None  # width and height that some images were resized to
     schema: Schema | None = None  # None for splits constructed by hand
+    test_ids: tuple[str, ...] = ()  # names of the test examples, such as files or row numbers; empty if unknown
 
 
 @dataclass(frozen=True, eq=False)
@@ -95,23 +106,18 @@ class Pool:
     collection: Collection
     read_from: str
     has_own_validation: bool = False  # the held-out examples are a predefined split
+    test_ids: tuple[str, ...] = ()
 
 
 def check_config(config: DataConfig) -> None:
     """ConfigError or UnknownName for an invalid setting."""
-    for key in ("split_seed", "num_held_out", "binarisation_seed"):
-        if getattr(config, key) < 0:
-            raise ConfigError(f"data.{key} must be 0 or more, got {getattr(config, key)}.")
+    check_fields(config, "data")
     if config.channels not in (0, 1, 3):
         raise ConfigError(f"data.channels is {config.channels}; accepted: 1 (grey) or 3 (colour).")
     checked_range(config.range)
     limit_from_setting(config.max_gib)
     if len(config.separator) > 1:
         raise ConfigError(f"data.separator is {config.separator!r}; accepted: one character.")
-    kinds = {"validation": ValidationSource, "held_out": HeldOut, "binarisation": Binarisation, "resize": Resize}
-    for key, choices in kinds.items():
-        if getattr(config, key) not in get_args(choices):
-            raise UnknownName(f"data.{key}", getattr(config, key), get_args(choices))
 
 
 def split_pool(pool: Pool, name: str, source: str, config: DataConfig) -> Splits:
@@ -146,6 +152,7 @@ def split_pool(pool: Pool, name: str, source: str, config: DataConfig) -> Splits
         source=source,
         binarisation=binarisation_in_words(config),
         checksum=checksum((train, validation, test)),
+        test_ids=pool.test_ids,
     )
 
 
@@ -209,7 +216,15 @@ def pool_with_default_splits(place: str, collection: Collection, split_seed: int
         collection,
         place,
         has_own_validation=own.num_validation > 0,
+        test_ids=_ids(collection, divided.test),
     )
+
+
+def _ids(collection: Collection, chosen: Int64[np.ndarray, " index"]) -> tuple[str, ...]:
+    """The names of some examples, or the numbers of rows in their table; empty for examples without either."""
+    if collection.ids:
+        return tuple(collection.ids[index] for index in chosen)
+    return tuple(map(str, chosen)) if collection.examples.layout == "table" else ()
 
 
 @dataclass(frozen=True)

@@ -31,6 +31,7 @@ from lowerbound.data.reading import (
 )
 from lowerbound.foundation.errors import DataError
 from lowerbound.foundation.schema import MISSING_MARKERS, ColumnKind
+from lowerbound.foundation.settings import setting
 from lowerbound.foundation.text import pluralise
 
 CELL_BYTES = 144  # cells and rows are temporarily Python objects
@@ -46,8 +47,8 @@ Cell = Any
 class ColumnSetting:
     """Explicit kind and levels of one column, in place of inferred ones."""
 
-    kind: ColumnKind | Literal[""] = ""
-    levels: tuple[str, ...] = ()
+    kind: ColumnKind | Literal[""] = setting("", "Kind of the column; empty infers it.")
+    levels: tuple[str, ...] = setting((), "Levels of a binary or categorical column, in order; empty infers them.")
 
 
 @dataclass(frozen=True, kw_only=True)

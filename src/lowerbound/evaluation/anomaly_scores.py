@@ -40,23 +40,24 @@ import torch
 from jaxtyping import Bool, Float
 from PIL import Image
 
-from lowerbound.data.batches import Batches
 from lowerbound.data.examples import Examples, evenly_spaced
 from lowerbound.evaluation.conformal import Threshold, conformal_threshold, least_rate, num_above, rounded_up
-from lowerbound.evaluation.expected_terms import BATCH_SIZE, expected_terms
+from lowerbound.evaluation.element_costs import element_costs
+from lowerbound.evaluation.expected_terms import expected_terms
 from lowerbound.evaluation.importance import importance_sweep
 from lowerbound.foundation.errors import ConfigError, RunError, UnknownName, UsageError
 from lowerbound.foundation.run_identity import check_mark, mark_with_model
-from lowerbound.foundation.seeding import content_noise
 from lowerbound.foundation.strict import parsed
 from lowerbound.foundation.tensor_files import load_tensors, save_tensors
 from lowerbound.models.vae import VAE
-from lowerbound.probability.tables import TableRow
+from lowerbound.probability.table_likelihood import TableLikelihood
 
 DEFAULT_RATE = 0.05  # of false alarms
 NUM_DRAWS = 16  # for the ELBO
 IMPORTANCE_DRAWS = 100
 NUM_CALIBRATED = 1000
+NUM_COSTED = 200  # of them, whose mean costs of elements explain scores
+MEAN = "mean_costs"  # of a file
 MAX_WEIGHTED = 200_000_000  # elements decoded for the importance-weighted score of held-out examples
 LEAST_WEIGHTED = 20  # held-out examples that its threshold needs
 
@@ -126,6 +127,8 @@ class Calibration:
     """Measurements of held-out examples, which give scores their means, fits and thresholds."""
 
     measured: ExampleMeasurements
+    mean_costs: Float[np.ndarray, "*event"] | None = None
+    """Distortion of each element, in nats: the mean over held-out examples; None if it cannot be taken apart."""
 
     def __len__(self) -> int:
         return len(self.measured)
@@ -176,7 +179,8 @@ class Calibration:
 
     def write(self, path: Path) -> None:
         """Write the measurements to a file, atomically."""
-        arrays = {name: torch.from_numpy(values) for name, values in vars(self.measured).items() if values is not None}
+        found = {**{one.name: getattr(self.measured, one.name) for one in fields(self.measured)}, MEAN: self.mean_costs}
+        arrays = {name: torch.from_numpy(values) for name, values in found.items() if values is not None}
         about = {"num_draws": NUM_DRAWS, "importance_draws": IMPORTANCE_DRAWS}
         save_tensors(path, arrays, about | mark_with_model(path.parent))
 
@@ -186,7 +190,8 @@ class Calibration:
         arrays, about = load_tensors(path)
         parsed(_Metadata, about, str(path))
         check_mark(path.parent, path.name, about)
-        return cls(_parse_measurements(arrays, path))
+        mean_costs = arrays.pop(MEAN, None)
+        return cls(_parse_measurements(arrays, path), None if mean_costs is None else mean_costs.double().numpy())
 
     def scores(self, measured: ExampleMeasurements) -> dict[str, Values]:
         """Every score that can be computed for some examples."""
@@ -241,11 +246,26 @@ def calibrate_scores(model: VAE, held_out: Examples, device: torch.device | str 
     some = held_out.subsample(NUM_CALIBRATED)
     measured = measure(model, some, device=device, importance=False)
     num_weighted = min(len(some), MAX_WEIGHTED // (IMPORTANCE_DRAWS * math.prod(held_out.event_shape)))
+    mean_costs = _mean_costs(model, some, measured, device)
     if num_weighted < min(len(some), LEAST_WEIGHTED):
-        return Calibration(measured)
+        return Calibration(measured, mean_costs)
     evidence, weighted = np.full(len(some), np.nan), evenly_spaced(len(some), num_weighted)
     evidence[weighted] = _negative_log_evidence(model, some.subset(weighted), 0, device)
-    return Calibration(replace(measured, negative_log_evidence=evidence))
+    return Calibration(replace(measured, negative_log_evidence=evidence), mean_costs)
+
+
+def _mean_costs(
+    model: VAE, some: Examples, measured: ExampleMeasurements, device: torch.device | str
+) -> Float[np.ndarray, "*event"] | None:
+    """The mean over examples of the cost of each element, missing cells excluded; 0 if all are missing."""
+    costs = measured.cell_costs
+    if costs is None:
+        costs = element_costs(model, some.subsample(NUM_COSTED), NUM_DRAWS, 0, device)
+    if costs is None:
+        return None
+    is_known = ~np.isnan(costs)
+    mean: np.ndarray = np.where(is_known, costs, 0.0).sum(0) / np.maximum(1, is_known.sum(0))
+    return mean
 
 
 def measure(
@@ -256,7 +276,8 @@ def measure(
         raise ConfigError("a deterministic autoencoder has no ELBO; anomaly scores need a variational one.")
     terms = expected_terms(model, examples, NUM_DRAWS, seed, device)
     evidence = _negative_log_evidence(model, examples, seed, device) if importance else None
-    costs = _cell_costs(model, examples, seed, device) if examples.layout == "table" else None
+    has_cells = isinstance(model.likelihood, TableLikelihood)
+    costs = element_costs(model, examples, NUM_DRAWS, seed, device) if has_cells else None
     return ExampleMeasurements(-terms.elbo.double().numpy(), evidence, complexity(examples), costs)
 
 
@@ -264,25 +285,6 @@ def _negative_log_evidence(
     model: VAE, examples: Examples, seed: int, device: torch.device | str
 ) -> Float[np.ndarray, " n"]:
     found: np.ndarray = -importance_sweep(model, examples, [IMPORTANCE_DRAWS], seed, device).log_evidence.numpy()
-    return found
-
-
-@torch.no_grad()
-def _cell_costs(
-    model: VAE, examples: Examples, seed: int, device: torch.device | str
-) -> Float[np.ndarray, "n column"] | None:
-    """−E[log p(cell|z)] of every cell, over the draws of the ELBO; None for rows under another likelihood."""
-    costs = []
-    for batch in Batches(examples, BATCH_SIZE, device):
-        x, conditioned = batch.x, model.given(batch.context)
-        total = torch.zeros_like(x)
-        for z in conditioned.encode(x).draw(content_noise(x, seed, "evaluation"), NUM_DRAWS).value:
-            row = conditioned.decode(z)
-            if not isinstance(row, TableRow):
-                return None
-            total -= row.cell_log_prob(x) / NUM_DRAWS
-        costs.append(torch.where(x.isnan(), torch.nan, total))
-    found: np.ndarray = torch.cat(costs).double().cpu().numpy()
     return found
 
 

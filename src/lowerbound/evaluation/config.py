@@ -6,6 +6,7 @@ from typing import Literal
 
 from lowerbound.evaluation.annealing import AnnealingConfig
 from lowerbound.foundation.errors import ConfigError
+from lowerbound.foundation.settings import check_fields, setting
 
 LEAST_EXAMPLES = 20
 """Examples with factors, for disentanglement."""
@@ -15,51 +16,60 @@ LEAST_EXAMPLES = 20
 class DisentanglementConfig:
     """Numbers of examples for disentanglement metrics: those of disentanglement_lib, or all if there are fewer."""
 
-    num_information: int = 10_000  # test examples for the information of latents about factors
-    num_bins: int = 20  # that the range of each latent is divided into
-    num_train: int = 10_000  # training examples on which predictors of factors are fitted
-    num_test: int = 5_000  # test examples on which they are scored
-    num_train_votes: int = 10_000  # groups of examples with a factor in common, for the FactorVAE score
-    num_test_votes: int = 5_000
+    num_information: int = setting(
+        10_000, "Test examples for the information of latents about factors.", at_least=LEAST_EXAMPLES
+    )
+    num_bins: int = setting(20, "Bins that the range of each latent is divided into.", at_least=2)
+    num_train: int = setting(
+        10_000, "Training examples on which predictors of factors are fitted.", at_least=LEAST_EXAMPLES
+    )
+    num_test: int = setting(5_000, "Test examples on which predictors of factors are scored.", at_least=LEAST_EXAMPLES)
+    num_train_votes: int = setting(
+        10_000, "Training groups of examples with a factor in common, for the FactorVAE score.", at_least=1
+    )
+    num_test_votes: int = setting(
+        5_000, "Test groups of examples with a factor in common, for the FactorVAE score.", at_least=1
+    )
 
     def __post_init__(self) -> None:
-        for key, least in (("num_bins", 2), ("num_train_votes", 1), ("num_test_votes", 1)):
-            if getattr(self, key) < least:
-                raise ConfigError(f"disentanglement.{key} needs at least {least}, got {getattr(self, key)}.")
-        for key in ("num_information", "num_train", "num_test"):
-            if getattr(self, key) < LEAST_EXAMPLES:
-                raise ConfigError(f"disentanglement.{key} needs at least {LEAST_EXAMPLES}, got {getattr(self, key)}.")
+        check_fields(self, "evaluation.disentanglement")
 
 
 @dataclass(frozen=True, kw_only=True)
 class EvaluationConfig:
     """Settings of the evaluation and of its figures."""
 
-    num_draws: int = 16  # from the posterior, for each example
     # Numbers of test examples are upper limits: a smaller split is used whole. Each score states its number.
-    num_exact: int = 1000  # test examples whose log p(x) is integrated at the end of training, for up to two latents
-    # The rest is for the full evaluation, which integrates all test examples.
-    importance_draws: int = 5000  # K of the tightest importance-weighted bound
-    num_bounded: int = 100  # test examples for importance-weighted bounds
-    num_gaps: int = 100  # test examples whose inference gap is split
-    num_annealed: int = 0  # test examples whose log p(x) is estimated by annealing: seconds each, minutes for `conv`
-    num_simulated: int = 16  # samples of the model, for the bracket of bidirectional annealing
+    num_draws: int = setting(16, "Draws from the posterior, for each example.", at_least=1)
+    num_exact: int = setting(
+        1000,
+        "Test examples whose log p(x) is integrated at the end of training, for up to two latents; the full "
+        "evaluation integrates all of them.",
+        at_least=2,
+    )
+    importance_draws: int = setting(5000, "Draws K of the tightest importance-weighted bound.", at_least=2)
+    num_bounded: int = setting(100, "Test examples for importance-weighted bounds.", at_least=2)
+    num_gaps: int = setting(100, "Test examples whose inference gap is split.", at_least=2)
+    num_annealed: int = setting(
+        0,
+        "Test examples whose log p(x) is estimated by annealing, seconds each; 0 leaves it out.",
+        at_least=0,
+    )
+    num_simulated: int = setting(16, "Samples of the model, for the bracket of bidirectional annealing.", at_least=2)
     annealing: AnnealingConfig = field(default_factory=AnnealingConfig)
     disentanglement: DisentanglementConfig = field(default_factory=DisentanglementConfig)
-    manifold: Literal["quantile", "linear"] = "quantile"
-    manifold_sizes: tuple[int, ...] = (15, 20)
-    manifold_range: tuple[float, float, float, float] = (-2.0, 2.0, -2.0, 2.0)  # linear: z1 from, to, z2 from, to
-    seed: int = 0
+    manifold: Literal["quantile", "linear"] = setting(
+        "quantile", "Spacing of the decoded points of the manifold: by the prior's quantiles, or even."
+    )
+    manifold_sizes: tuple[int, ...] = setting(
+        (15, 20), "Points along each side of the manifolds that are drawn.", at_least=2, at_most=100
+    )
+    manifold_range: tuple[float, float, float, float] = setting(
+        (-2.0, 2.0, -2.0, 2.0), "Range of a linear manifold: z1 from, to, z2 from, to."
+    )
+    seed: int = setting(0, "Seed of the evaluation's draws.", at_least=0)
 
     def __post_init__(self) -> None:
-        if self.num_draws < 1:
-            raise ConfigError(f"evaluation.num_draws needs at least 1, got {self.num_draws}.")
-        for key in ("num_exact", "importance_draws", "num_bounded", "num_gaps", "num_simulated"):
-            if getattr(self, key) < 2:
-                raise ConfigError(f"evaluation.{key} needs at least 2, got {getattr(self, key)}.")
+        check_fields(self, "evaluation")
         if not all(map(math.isfinite, self.manifold_range)):
             raise ConfigError(f"evaluation.manifold_range needs finite numbers, got {self.manifold_range}.")
-        if self.num_annealed < 0:
-            raise ConfigError(f"evaluation.num_annealed needs at least 0, got {self.num_annealed}.")
-        if any(not 2 <= size <= 100 for size in self.manifold_sizes):
-            raise ConfigError(f"evaluation.manifold_sizes needs sizes from 2 to 100, got {self.manifold_sizes}.")

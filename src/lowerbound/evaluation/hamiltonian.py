@@ -155,11 +155,13 @@ def _uniform(like: Tensor, generator: Generator) -> Tensor:
 
 
 def _prior(model: VAE, x: Tensor) -> Distribution:
+    """The prior, the same for all examples."""
     base: Distribution = model.prior()
     return base
 
 
 def _posterior(model: VAE, x: Tensor) -> Distribution:
+    """The encoder's posterior of each example, closer to the true one."""
     return model.encode(x)
 
 

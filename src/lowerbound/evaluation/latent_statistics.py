@@ -28,6 +28,9 @@ ACTIVE_VARIANCE = 0.01
 MAX_PAIRS = 2**21
 """Log-densities of pairs of draw and posterior computed at once: 16 MB in float64."""
 
+MAX_PASSES = 2**25
+"""Passes through the networks of a flow for one aggregate posterior: about a minute on one core."""
+
 RESOLUTION_MARGIN = 2.0
 """Nats below its upper bound log n that the mutual information must be to count as resolved."""
 
@@ -92,8 +95,11 @@ def decompose_rate(
     The aggregate is the mixture of all n posteriors, including the one a draw comes from. Standard errors are over
     examples.
 
+    For a flow, whose densities take passes through networks, of the first posteriors only: see `num_examples`.
+
     Source: Hoffman and Johnson, "ELBO surgery: yet another way to carve up the variational evidence lower bound", 2016.
     """
+    posterior = _affordable(posterior)
     draws = posterior.draw(generator, num_draws)
     z = draws.value
     log_posterior = posterior.log_prob(z) if draws.log_density is None else draws.log_density
@@ -105,6 +111,17 @@ def decompose_rate(
         aggregate_kl=mean_and_standard_error((log_aggregate - log_prior).mean(0)),
         num_examples=z.shape[1],
     )
+
+
+def _affordable(posterior: Distribution) -> Distribution:
+    """The first posteriors of a batch, as many as can be scored under one another; all, where densities are closed
+    forms."""
+    if not posterior.density_passes:
+        return posterior
+    number = math.isqrt(MAX_PASSES // posterior.density_passes)
+    tensors = {field.name: getattr(posterior, field.name) for field in fields(posterior)}  # type: ignore[arg-type]
+    kept = {name: value[:number] for name, value in tensors.items() if isinstance(value, Tensor)}
+    return replace(posterior, **kept)  # type: ignore[type-var]
 
 
 def log_aggregate_posterior(z: Float[Tensor, "draw latent"], posterior: Distribution) -> Float[Tensor, " draw"]:

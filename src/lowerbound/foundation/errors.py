@@ -34,10 +34,11 @@ class LowerboundError(Exception):
 
     exit_status = 1
 
-    def __init__(self, message: str = "", *, hint: str = "", path: Path | str = "") -> None:
+    def __init__(self, message: str = "", *, hint: str = "", path: Path | str = "", num: int = 0) -> None:
         super().__init__(one_line(message))
         self.hint = hint
         self.path = path  # of the run or file that the hint is about
+        self.num = num  # of seeds that the hint is about
 
 
 def in_one_line(error: BaseException) -> str:

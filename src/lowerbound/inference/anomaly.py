@@ -1,20 +1,25 @@
 """`score`: anomaly scores of new examples, with thresholds from examples that were held out in training."""
 
+import os
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from lowerbound.data.column_writers import Columns, check_output, records, write_columns
+from lowerbound.data.column_writers import check_output, write_columns
+from lowerbound.data.examples import Examples
 from lowerbound.evaluation.anomaly_scores import AnomalyVerdicts, ExampleMeasurements, measure
 from lowerbound.evaluation.conformal import Threshold
 from lowerbound.evaluation.results import ProgressCallback
 from lowerbound.foundation import distributed
 from lowerbound.foundation.run_identity import RunPath, path_of
-from lowerbound.inference.input_parts import open_inputs, parts_of, skipped_and_notes
+from lowerbound.inference.explanations import explain
+from lowerbound.inference.input_parts import LoadedInputs, open_inputs, parts_of, skipped_and_notes
+from lowerbound.inference.score_page import check_page, write_score_page
+from lowerbound.inference.scored import Scored
 from lowerbound.inference.shards import PartResult, check_shards, counts_in, job_of, write_shards
 from lowerbound.runs.inputs import STANDARD, InputOptions
 from lowerbound.runs.packed_inputs import Part
@@ -22,48 +27,7 @@ from lowerbound.runs.preparation import choose_device
 from lowerbound.runs.trained_model import load
 from lowerbound.training.checkpoint import model_checksum
 
-
-@dataclass(frozen=True, eq=False)
-class Scored:
-    """Scores of examples, and which of them are anomalous."""
-
-    ids: tuple[str, ...]
-    judged: AnomalyVerdicts
-    skipped: tuple[str, ...] = ()  # files and rows that could not be read, with the reasons
-    notes: tuple[str, ...] = ()  # how the examples were converted
-
-    @property
-    def scores(self) -> dict[str, np.ndarray]:
-        """By name, one number per example, higher is more anomalous; NaN for an example without a score."""
-        return self.judged.scores
-
-    @property
-    def is_anomalous(self) -> np.ndarray:
-        """Whether the deciding score exceeds its threshold; false for an example without a score."""
-        return self.judged.is_anomalous
-
-    @property
-    def columns(self) -> Columns:
-        """The columns of an output file, a row per example; the verdict is empty for an example without a score."""
-        verdicts = [
-            int(flag) if known else None
-            for flag, known in zip(self.judged.is_anomalous, self.judged.is_scored, strict=True)
-        ]
-        return {"id": np.array(self.ids), **self.judged.scores, "anomalous": np.array(verdicts, dtype=object)}
-
-    @property
-    def num_unscored(self) -> int:
-        """Number of examples without a score."""
-        return int((~self.judged.is_scored).sum())
-
-
-def as_json(scored: Scored) -> dict[str, Any]:
-    """All results, as JSON for other programs."""
-    judged = scored.judged
-    thresholds = {name: asdict(threshold) for name, threshold in judged.thresholds.items()}
-    about = {"by": judged.by, "false_alarm_rate": judged.threshold.rate, "thresholds": thresholds}
-    found = {"skipped": scored.skipped, "notes": scored.notes, "num_unscored": scored.num_unscored}
-    return {**about, **found, "examples": records(scored.columns)}
+NUM_EXPLAINED = 20
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,7 +45,7 @@ class ScoredShards:
 
 def score(
     run: RunPath,
-    inputs: Sequence[str],
+    data: Any = None,
     *,
     false_alarm_rate: float | None = None,
     by: str = "",
@@ -89,25 +53,49 @@ def score(
     options: InputOptions = STANDARD,
     device: str = "auto",
     out: Path | None = None,
+    page: Path | None = None,
+    num_explained: int = NUM_EXPLAINED,
 ) -> Scored:
-    """Anomaly scores of each example, and whether it exceeds a threshold that few normal examples exceed.
+    """Anomaly scores of each example, whether it exceeds a threshold that few normal examples exceed, and why.
 
-    `false_alarm_rate` is the share of normal examples that may be flagged; by default 0.05, or the smallest that the
-    held-out examples support. `importance` adds the importance-weighted score, which takes most of the time.
+    `data` is a source's name, a path or several paths of images, or examples in memory, in stored units: an array, a
+    tensor, a DataFrame; by default the run's test examples. `false_alarm_rate` is the share of normal examples that may
+    be flagged; by default 0.05, or the smallest that the held-out examples support. `importance` adds the
+    importance-weighted score, which takes most of the time. The `num_explained` most anomalous examples are explained.
+    `out` is a file of all scores, `page` a page of HTML with the most anomalous examples.
+
     Thresholds come from scores of held-out examples, measured after training: UsageError for a run that held out none.
     """
     if distributed.is_launched():
         check_shards(out, None)
+    names = _names(data)
     if out is not None:
-        check_output(out, inputs)
+        check_output(out, names or [])
+    if page is not None:
+        check_page(page)
     scorer = _Scorer(run, by, false_alarm_rate, importance, device)
-    parts = list(parts_of(open_inputs(scorer.trained, inputs, options)))
+    found = (
+        LoadedInputs(scorer.trained.examples(data)) if names is None else open_inputs(scorer.trained, names, options)
+    )
+    parts = list(parts_of(found))
     judged = scorer.judge(ExampleMeasurements.joined([scorer.measure(part) for part in parts]))
     ids = tuple(str(name) for part in parts for name in part.ids)
-    scored = Scored(ids, judged, *skipped_and_notes(parts))
+    scored = scorer.explained(Scored(ids, judged, *skipped_and_notes(parts)), parts, num_explained)
     if out is not None:
         write_columns(out, scored.columns)
+    if page is not None:
+        write_score_page(page, path_of(run).name, scored)
     return scored
+
+
+def _names(data: Any) -> list[str] | None:
+    """Names and paths; none for the run's test examples; None for examples in memory."""
+    if data is None:
+        return []
+    if isinstance(data, str | os.PathLike):
+        return [os.fspath(data)]
+    is_paths = isinstance(data, list | tuple) and all(isinstance(name, str | os.PathLike) for name in data)
+    return [os.fspath(name) for name in data] if is_paths else None
 
 
 def score_shards(
@@ -169,3 +157,26 @@ class _Scorer:
     def judge(self, measured: ExampleMeasurements) -> AnomalyVerdicts:
         """The scores of measured inputs."""
         return self.calibration.judge(measured, self.by, self.rate)
+
+    def explained(self, scored: Scored, parts: Sequence[Part], num: int) -> Scored:
+        """The scores with explanations of the most anomalous examples."""
+        held_out = self.calibration.held_out_scores()[scored.judged.by]
+        worst = [index for index in scored.order if scored.judged.is_scored[index]][:num]
+        if not worst:
+            return replace(scored, held_out=held_out)
+        examples = _chosen([part.examples for part in parts], worst)
+        found = explain(self.trained, self.calibration, examples, self.device)
+        return replace(scored, explained=dict(zip(worst, found, strict=True)), held_out=held_out)
+
+
+def _chosen(parts: Sequence[Examples], indices: Sequence[int]) -> Examples:
+    """Some examples of consecutive parts, in the given order."""
+    ends = np.cumsum([len(part) for part in parts])
+    of_part = np.searchsorted(ends, indices, side="right")
+    few = [
+        parts[part].subset(np.array([index - (ends[part] - len(parts[part]))]))
+        for part, index in zip(of_part.tolist(), indices, strict=True)
+    ]
+    has_labels = all(one.labels is not None for one in few)
+    labels = np.concatenate([np.asarray(one.labels) for one in few]) if has_labels else None
+    return replace(few[0], stored=np.concatenate([one.values for one in few]), labels=labels, factors=None)

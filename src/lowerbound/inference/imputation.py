@@ -78,12 +78,16 @@ class Imputed:
 
 
 def impute(
-    run: RunPath, path: Path, out: Path | None = None, skip_broken: bool = False, max_gib: float | None = None
+    run: RunPath,
+    path: str | Path,
+    out: str | Path | None = None,
+    skip_broken: bool = False,
+    max_gib: float | None = None,
 ) -> Imputed:
     """Fill a table with a run's model; by default into the run's directory, in the input's format."""
-    trained = load(run)
-    out = out or path_of(run) / f"imputed{path.suffix.lower()}"
-    return impute_table(trained.vae, trained.schema, path, out, skip_broken, limit_from_setting(max_gib))
+    trained, table = load(run), Path(path)
+    filled = Path(out) if out else path_of(run) / f"imputed{table.suffix.lower()}"
+    return impute_table(trained.vae, trained.schema, table, filled, skip_broken, limit_from_setting(max_gib))
 
 
 def impute_table(

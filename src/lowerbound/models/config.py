@@ -1,10 +1,12 @@
 """ModelConfig: the `model` section of a configuration: parts by name with options, and sizes."""
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any, Literal
 
-from lowerbound.foundation.errors import ConfigError, UnknownName
+from lowerbound.foundation.errors import ConfigError
+from lowerbound.foundation.keywords import meaning
+from lowerbound.foundation.settings import check_fields, setting
 from lowerbound.networks.architectures import FOR_IMAGES, NETWORKS
 from lowerbound.networks.dense import ACTIVATIONS
 from lowerbound.probability.likelihoods import LIKELIHOODS
@@ -25,32 +27,32 @@ PARTS: dict[str, Mapping[str, type[Part]]] = {
 class ModelConfig:
     """Settings of a model: its parts by name, their options, and sizes."""
 
-    network: str = "dense"
-    hidden: tuple[int, ...] = (512,)  # widths of dense layers; `conv` has them only in the encoder
-    # Filters of each stage that halves the image; `resnet` stops at 4 pixels.
-    channels: tuple[int, ...] = (32, 64)
-    num_blocks: int = 1  # residual blocks per stage of `resnet`
-    activation: str = "relu"
-    output_bias: Literal["zero", "mean"] = "zero"  # initial output of the decoder: "mean" is the mean training image
-    latent_dim: int = 2
-    posterior: str = "diagonal-normal"
-    posterior_options: dict[str, Option] = field(default_factory=dict)
-    prior: str = AUTO  # "auto" is the prior of the posterior's space, a standard normal for most
-    prior_options: dict[str, Option] = field(default_factory=dict)
-    likelihood: str = "bernoulli"
-    likelihood_options: dict[str, Option] = field(default_factory=dict)
+    network: str = setting("dense", "Architecture of encoder and decoder.", names=NETWORKS, also=(OWN,))
+    hidden: tuple[int, ...] = setting(
+        (512,), "Widths of dense layers; 'conv' has them only in the encoder.", at_least=1
+    )
+    channels: tuple[int, ...] = setting(
+        (32, 64), "Filters of each stage that halves the image; 'resnet' stops at 4 pixels.", at_least=1
+    )
+    num_blocks: int = setting(1, "Residual blocks per stage of 'resnet'.", at_least=0)
+    activation: str = setting("relu", "Activation of hidden layers.", names=ACTIVATIONS)
+    output_bias: Literal["zero", "mean"] = setting(
+        "zero", 'Initial output of the decoder: "mean" is the mean training example.'
+    )
+    latent_dim: int = setting(2, meaning("latent_dim"), at_least=1)
+    posterior: str = setting("diagonal-normal", "Posterior q(z|x), by name.", names=POSTERIORS, also=(OWN,))
+    posterior_options: dict[str, Option] = setting(default_factory=dict, meaning="Options of the posterior.")
+    prior: str = setting(
+        AUTO, 'Prior p(z), by name; "auto" is that of the posterior\'s space.', names=PRIORS, also=(AUTO, OWN)
+    )
+    prior_options: dict[str, Option] = setting(default_factory=dict, meaning="Options of the prior.")
+    likelihood: str = setting("bernoulli", meaning("likelihood"), names=LIKELIHOODS, also=(OWN,))
+    likelihood_options: dict[str, Option] = setting(default_factory=dict, meaning="Options of the likelihood.")
 
     def __post_init__(self) -> None:
-        if self.network != OWN:  # which is not offered: only a model of given networks has it
-            check_name("model.network", self.network, NETWORKS)
-        check_name("model.activation", self.activation, ACTIVATIONS)
-        for key, sizes in (("hidden", self.hidden), ("channels", self.channels), ("latent_dim", (self.latent_dim,))):
-            if any(size < 1 for size in sizes):
-                raise ConfigError(f"model.{key} needs sizes of at least 1, got {list(sizes)}.")
+        check_fields(self, "model")
         if self.network in FOR_IMAGES and not self.channels:
             raise ConfigError(f"model.channels is empty; network {self.network!r} needs at least one stage.")
-        if self.num_blocks < 0:
-            raise ConfigError(f"model.num_blocks needs at least 0, got {self.num_blocks}.")
         self._check_part("likelihood")
         self._check_part("posterior")
         self._choose_prior()
@@ -60,8 +62,6 @@ class ModelConfig:
     def _check_part(self, kind: str) -> None:
         """Refuse an unknown name or option of a part."""
         table, name, options = PARTS[kind], getattr(self, kind), getattr(self, f"{kind}_options")
-        if name != OWN:
-            check_name(f"model.{kind}", name, table)
         if not isinstance(options, Mapping):
             raise ConfigError(f"model.{kind}_options needs a table of options, got {options!r}.")
         if name != OWN:
@@ -90,9 +90,3 @@ class ModelConfig:
         table: Mapping[str, Any] = PARTS[kind]
         space: Space = table[name].space_with(getattr(self, f"{kind}_options"))
         return space
-
-
-def check_name(kind: str, name: str, table: Iterable[str]) -> None:
-    """UnknownName for a name that is not in the table."""
-    if name not in table:
-        raise UnknownName(kind, name, table)

@@ -35,6 +35,7 @@ class Architecture:
 
     encoder: Callable[[Sizes, Shape, Shape], nn.Module]
     decoder: Callable[[Sizes, Shape], DenseDecoder | ImageDecoder]
+    meaning: str
     for_images: bool = False  # examples have channels, height and width
 
 
@@ -42,10 +43,12 @@ NETWORKS: dict[str, Architecture] = {
     "dense": Architecture(
         lambda sizes, event, heads: DenseEncoder(event, sizes.hidden, heads, sizes.activation),
         lambda sizes, raw: DenseDecoder(sizes.latent_dim, sizes.hidden[::-1], raw, sizes.activation),
+        meaning="Fully connected layers; for examples of any shape.",
     ),
     "conv": Architecture(
         lambda sizes, event, heads: ConvolutionalEncoder(event, sizes.channels, sizes.hidden, heads, sizes.activation),
         lambda sizes, raw: ConvolutionalDecoder(sizes.latent_dim, sizes.channels, raw, sizes.activation),
+        meaning="Convolutions with stride 2, mirrored in the decoder; for images.",
         for_images=True,
     ),
     "resnet": Architecture(
@@ -55,6 +58,7 @@ NETWORKS: dict[str, Architecture] = {
         lambda sizes, raw: ResidualDecoder(
             sizes.latent_dim, sizes.channels, sizes.num_blocks, sizes.hidden, raw, sizes.activation
         ),
+        meaning="Residual blocks; for images from 8×8 to 256×256.",
         for_images=True,
     ),
 }

@@ -13,7 +13,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from lowerbound.foundation.numerics import log_mean_exp
-from lowerbound.objectives.options import Range
+from lowerbound.foundation.ranges import Range
 
 Bound = Callable[..., Float[Tensor, " batch"]]
 
@@ -35,7 +35,9 @@ def iwae(log_weight: Float[Tensor, "sample batch"]) -> Float[Tensor, " batch"]:
 
 
 def miwae(
-    log_weight: Float[Tensor, "sample batch"], *, num_groups: Annotated[int, Range(1, 10_000)] = 8
+    log_weight: Float[Tensor, "sample batch"],
+    *,
+    num_groups: Annotated[int, Range(1, 10_000), "Groups of draws, M."] = 8,
 ) -> Float[Tensor, " batch"]:
     """MIWAE(M, K): the mean over M groups of draws of the importance-weighted bound with K draws each.
 
@@ -45,7 +47,9 @@ def miwae(
 
 
 def ciwae(
-    log_weight: Float[Tensor, "sample batch"], *, elbo_weight: Annotated[float, Range(0, 1)] = 0.05
+    log_weight: Float[Tensor, "sample batch"],
+    *,
+    elbo_weight: Annotated[float, Range(0, 1), "Weight of the ELBO, β."] = 0.05,
 ) -> Float[Tensor, " batch"]:
     """CIWAE(β): β of the ELBO and 1 - β of the importance-weighted bound, of the same draws.
 
@@ -55,7 +59,9 @@ def ciwae(
 
 
 def piwae(
-    log_weight: Float[Tensor, "sample batch"], *, num_groups: Annotated[int, Range(1, 10_000)] = 8
+    log_weight: Float[Tensor, "sample batch"],
+    *,
+    num_groups: Annotated[int, Range(1, 10_000), "Groups of draws, M."] = 8,
 ) -> Float[Tensor, " batch"]:
     """PIWAE(M, K): the decoder maximises the bound of all M K draws, which this is, the encoder MIWAE(M, K).
 
@@ -65,7 +71,7 @@ def piwae(
 
 
 def renyi(
-    log_weight: Float[Tensor, "sample batch"], *, alpha: Annotated[float, Range(0, 100)] = 0.5
+    log_weight: Float[Tensor, "sample batch"], *, alpha: Annotated[float, Range(0, 100), "Order of the bound, α."] = 0.5
 ) -> Float[Tensor, " batch"]:
     """Variational Rényi bound 1/(1 - α) log (1/K) sum_k w_k^(1-α): the IWAE at α = 0, the ELBO at α = 1.
 
@@ -81,8 +87,8 @@ def renyi(
 def thermodynamic(
     log_weight: Float[Tensor, "sample batch"],
     *,
-    num_partitions: Annotated[int, Range(1, 1000)] = 5,
-    first: Annotated[float, Range(1e-6, 0.999)] = 0.025,
+    num_partitions: Annotated[int, Range(1, 1000), "Terms of the sum."] = 5,
+    first: Annotated[float, Range(1e-6, 0.999), "The first β above 0; the others are spaced evenly in log β."] = 0.025,
 ) -> Float[Tensor, " batch"]:
     """Thermodynamic variational objective: a left Riemann sum of E[log w] along q^(1-β) p^β, for β from 0 to 1.
 

@@ -26,6 +26,11 @@ class Gradient:
     surrogate: Estimator
     through_draws: bool = True
 
+    @property
+    def meaning(self) -> str | None:
+        """What the estimator is: its docstring."""
+        return self.surrogate.__doc__
+
 
 def reparameterized(samples: PosteriorSamples, bound: Bound, log_weight: LogWeight) -> Float[Tensor, " batch"]:
     """Differentiates through the draws, z = mean + sd * noise, and through every density.

@@ -17,9 +17,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from lowerbound.foundation.errors import ConfigError, UnknownName
+from lowerbound.foundation.errors import ConfigError
+from lowerbound.foundation.keywords import meaning
 from lowerbound.foundation.progress import MeanTerms
 from lowerbound.foundation.seeding import generator
+from lowerbound.foundation.settings import check_fields, setting
 from lowerbound.models.families import Families
 from lowerbound.objectives.bounds import BOUNDS, ENCODER_BOUNDS, Bound
 from lowerbound.objectives.combinations import refuse_unfit_families, refuse_wrong_combinations
@@ -63,35 +65,28 @@ class Loss:
 class Objective:
     """Choices of bound, rate and penalties by name; also the `objective` section of a configuration."""
 
-    bound: str = "elbo"
-    bound_options: dict[str, Option] = field(default_factory=dict)
-    gradient: str = "reparameterized"
-    rate: str = "auto"  # closed form if posterior and prior have one, else Monte Carlo
-    rate_options: dict[str, Option] = field(default_factory=dict)
-    rate_weight: float = 1.0  # β; γ of rate 'capacity'
-    rate_warm_up: float = 0.0  # epochs in which the rate's weight, or its capacity, rises linearly from 0
-    rate_cycles: int = 1  # equal parts of the training, each of which starts with the warm-up
-    num_samples: int = 1  # draws for each example
-    penalties: dict[str, float] = field(default_factory=dict)  # weight by name
-    penalty_options: dict[str, dict[str, Option]] = field(default_factory=dict)
+    bound: str = setting("elbo", "Lower bound on log p(x), by name.", names=BOUNDS)
+    bound_options: dict[str, Option] = setting(default_factory=dict, meaning="Options of the bound.")
+    gradient: str = setting("reparameterized", "Estimator of the bound's gradient, by name.", names=GRADIENTS)
+    rate: str = setting("auto", "Rate, what the objective charges for the latents in nats, by name.", names=RATES)
+    rate_options: dict[str, Option] = setting(default_factory=dict, meaning="Options of the rate.")
+    rate_weight: float = setting(1.0, meaning("beta"), at_least=0)
+    rate_warm_up: float = setting(
+        0.0, "Epochs in which the rate's weight, or its capacity, rises linearly from 0.", at_least=0
+    )
+    rate_cycles: int = setting(1, "Equal parts of the training, each of which starts with the warm-up.", at_least=1)
+    num_samples: int = setting(1, "Draws from the posterior of each training example.", at_least=1)
+    penalties: dict[str, float] = setting(default_factory=dict, meaning="Weights by penalty.", names=PENALTIES)
+    penalty_options: dict[str, dict[str, Option]] = setting(
+        default_factory=dict, meaning="Options of each penalty, by its name."
+    )
 
     def __post_init__(self) -> None:
-        tables: dict[str, Mapping[str, Any]] = {"bound": BOUNDS, "gradient": GRADIENTS, "rate": RATES}
-        for key, table in tables.items():
-            if getattr(self, key) not in table:
-                raise UnknownName(f"objective.{key}", getattr(self, key), table)
-        for key in ("bound", "rate"):
+        check_fields(self, "objective")
+        for key, table in (("bound", BOUNDS), ("rate", RATES)):
             name = getattr(self, key)
-            check_options(f"objective.{key}_options", tables[key][name], name, getattr(self, f"{key}_options"))
-        if not 0 <= self.rate_weight < math.inf:
-            raise ConfigError(f"objective.rate_weight needs a finite number of at least 0, got {self.rate_weight:g}.")
-        if not 0 <= self.rate_warm_up < math.inf:
-            raise ConfigError(
-                f"objective.rate_warm_up needs at least 0 epochs, a finite number, got {self.rate_warm_up:g}."
-            )
-        for key in ("num_samples", "rate_cycles"):
-            if getattr(self, key) < 1:
-                raise ConfigError(f"objective.{key} needs at least 1, got {getattr(self, key)}.")
+            row: Any = table[name]
+            check_options(f"objective.{key}_options", row, name, getattr(self, f"{key}_options"))
         _check_penalties(self.penalties, self.penalty_options)
         refuse_wrong_combinations(self)
 
@@ -251,8 +246,6 @@ class Objective:
 
 def _check_penalties(penalties: dict[str, float], options: dict[str, dict[str, Option]]) -> None:
     for name, weight in penalties.items():
-        if name not in PENALTIES:
-            raise UnknownName("objective.penalties", name, PENALTIES)
         if not 0 <= weight < math.inf:
             raise ConfigError(f"objective.penalties.{name} needs a finite weight of at least 0, got {weight:g}.")
         check_options(f"objective.penalty_options.{name}", PENALTIES[name], name, options.get(name, {}))

@@ -1,26 +1,19 @@
 """Options of bounds, rates and penalties: the keyword-only arguments of a row, each a number with a range.
 
+An annotation has the range, and may have the option's meaning: `Annotated[float, Range(0), "Free nats."]`.
+
 A row of a table is a function, or a class of which each training has an instance (`StatePart`). A configuration stores
 its options by name; they are checked before training starts.
 """
 
-import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from inspect import Parameter, signature
 from typing import Any, get_args
 
 from lowerbound.foundation.errors import ConfigError, UnknownName
+from lowerbound.foundation.ranges import check_number
 
 Option = int | float
-
-
-@dataclass(frozen=True)
-class Range:
-    """Smallest and largest accepted value of an option, in its annotation: `Annotated[int, Range(1, 100)]`."""
-
-    least: float = -math.inf
-    most: float = math.inf
 
 
 def options_of(row: Callable[..., Any]) -> dict[str, Parameter]:
@@ -40,7 +33,8 @@ def check_options(key: str, row: Callable[..., Any], name: str, options: Mapping
             raise ConfigError(f"{key}.{option}: {name!r} has no options.")
         if option not in accepted:
             raise UnknownName(f"{key} of {name!r}", option, accepted)
-        _check_value(f"{key}.{option}", value, accepted[option])
+        kind, numbers, *_ = get_args(accepted[option].annotation)
+        check_number(f"{key}.{option}", value, numbers, whole=kind is int)
     for option, parameter in accepted.items():
         if parameter.default is Parameter.empty and option not in options:
             raise ConfigError(f"{name!r} needs {key}.{option}, which has no default; set it to a number.")
@@ -50,19 +44,3 @@ def option(row: Callable[..., Any], options: Mapping[str, Option], name: str) ->
     """The value of an option: the given one, or the row's default."""
     value: Option = options.get(name, options_of(row)[name].default)
     return value
-
-
-def _check_value(key: str, value: Any, parameter: Parameter) -> None:
-    kind, accepted = get_args(parameter.annotation)
-    if isinstance(value, bool) or not isinstance(value, int if kind is int else int | float):
-        raise ConfigError(f"{key} needs a {'whole ' if kind is int else ''}number, got {value!r}.")
-    if not (accepted.least <= value <= accepted.most and math.isfinite(value)):
-        raise ConfigError(f"{key} needs {_described(accepted)}, got {value:g}.")
-
-
-def _described(accepted: Range) -> str:
-    if accepted.most < math.inf:
-        return f"a number from {accepted.least:g} to {accepted.most:g}"
-    if accepted.least > -math.inf:
-        return f"a finite number of at least {accepted.least:g}"
-    return "a finite number"

@@ -16,9 +16,9 @@ from torch.nn import functional as F
 from torch.optim import Adam
 
 from lowerbound.foundation.errors import ConfigError
+from lowerbound.foundation.ranges import Range
 from lowerbound.models.vae import VAE
 from lowerbound.objectives.discriminator import Discriminator, shuffled_latents
-from lowerbound.objectives.options import Range
 from lowerbound.objectives.state import ObjectiveState, StatePart
 from lowerbound.objectives.total_correlation import total_correlation_of
 from lowerbound.probability.parts import add_row
@@ -84,7 +84,10 @@ def total_correlation(samples: PosteriorSamples, context: PenaltyContext) -> Flo
 
 
 def dip_i(
-    samples: PosteriorSamples, context: PenaltyContext, *, diagonal: Annotated[float, Range(0, 1e6)] = 10.0
+    samples: PosteriorSamples,
+    context: PenaltyContext,
+    *,
+    diagonal: Annotated[float, Range(0, 1e6), "Weight of the diagonal, relative to the rest."] = 10.0,
 ) -> Float[Tensor, ""]:
     """Squared differences of the covariance of posterior means from the identity: off the diagonal, and on it.
 
@@ -97,7 +100,10 @@ def dip_i(
 
 
 def dip_ii(
-    samples: PosteriorSamples, context: PenaltyContext, *, diagonal: Annotated[float, Range(0, 1e6)] = 1.0
+    samples: PosteriorSamples,
+    context: PenaltyContext,
+    *,
+    diagonal: Annotated[float, Range(0, 1e6), "Weight of the diagonal, relative to the rest."] = 1.0,
 ) -> Float[Tensor, ""]:
     """As `dip_i`, with the covariance of the aggregate posterior: that of the means, plus the mean covariance.
 
@@ -160,9 +166,9 @@ class Factor(StatePart):
         latent_dim: int,
         generator: Generator,
         *,
-        hidden: Annotated[int, Range(1, 100_000)] = 1000,
-        num_layers: Annotated[int, Range(1, 100)] = 5,
-        learning_rate: Annotated[float, Range(1e-9, 1)] = 1e-4,
+        hidden: Annotated[int, Range(1, 100_000), "Units of each hidden layer of the discriminator."] = 1000,
+        num_layers: Annotated[int, Range(1, 100), "Hidden layers of the discriminator."] = 5,
+        learning_rate: Annotated[float, Range(1e-9, 1), "Learning rate of the discriminator."] = 1e-4,
     ) -> None:
         super().__init__()
         self.discriminator = Discriminator(latent_dim, hidden, num_layers, generator)

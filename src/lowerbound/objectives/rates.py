@@ -13,7 +13,7 @@ from jaxtyping import Float
 from torch import Generator, Tensor
 
 from lowerbound.foundation.errors import ConfigError
-from lowerbound.objectives.options import Range
+from lowerbound.foundation.ranges import Range
 from lowerbound.objectives.state import StatePart
 from lowerbound.probability.distributions import Distribution
 from lowerbound.probability.kl import elementwise_kl, has_elementwise_kl
@@ -21,6 +21,8 @@ from lowerbound.probability.samples import PosteriorSamples
 
 Scale = float | Float[Tensor, ""]
 Rate = Callable[..., Float[Tensor, "sample batch"]]
+
+CAPACITY = "The rate C that is aimed at, in nats."
 
 
 def auto(samples: PosteriorSamples, scale: Scale = 1.0) -> Float[Tensor, "sample batch"]:
@@ -50,7 +52,10 @@ def none(samples: PosteriorSamples, scale: Scale = 1.0) -> Float[Tensor, "sample
 
 
 def free_bits(
-    samples: PosteriorSamples, scale: Scale = 1.0, *, nats: Annotated[float, Range(0)] = 0.25
+    samples: PosteriorSamples,
+    scale: Scale = 1.0,
+    *,
+    nats: Annotated[float, Range(0), "Nats of each latent that are free."] = 0.25,
 ) -> Float[Tensor, "sample batch"]:
     """sum_d max(nats, KL_d), with KL_d the mean over the batch of latent d's: below `nats` it has no gradient.
 
@@ -76,14 +81,17 @@ def check_is_sum_over_latents(posterior: Distribution, prior: Distribution, in_w
 
 
 def free_bits_total(
-    samples: PosteriorSamples, scale: Scale = 1.0, *, nats: Annotated[float, Range(0)] = 2.0
+    samples: PosteriorSamples,
+    scale: Scale = 1.0,
+    *,
+    nats: Annotated[float, Range(0), "Nats of the rate that are free."] = 2.0,
 ) -> Float[Tensor, "sample batch"]:
     """max(nats, KL), with KL the mean over the batch: as 'free-bits', with all latents as one group."""
     return scale * _same_for_all(samples, auto(samples).mean().clamp(min=nats))
 
 
 def capacity(
-    samples: PosteriorSamples, scale: Scale = 1.0, *, nats: Annotated[float, Range(0)] = 25.0
+    samples: PosteriorSamples, scale: Scale = 1.0, *, nats: Annotated[float, Range(0), CAPACITY] = 25.0
 ) -> Float[Tensor, "sample batch"]:
     """|KL - C|, with KL the mean over the batch and C = `nats` times the warm-up's factor; its weight is γ.
 
@@ -93,7 +101,7 @@ def capacity(
 
 
 def capacity_per_example(
-    samples: PosteriorSamples, scale: Scale = 1.0, *, nats: Annotated[float, Range(0)] = 25.0
+    samples: PosteriorSamples, scale: Scale = 1.0, *, nats: Annotated[float, Range(0), CAPACITY] = 25.0
 ) -> Float[Tensor, "sample batch"]:
     """|KL - C| of each example, which pushes every one of them to C nats, where 'capacity' pushes their mean."""
     divergence = auto(samples).mean(0)
@@ -118,9 +126,9 @@ class Geco(StatePart):
         latent_dim: int,
         generator: Generator,
         *,
-        distortion: Annotated[float, Range()],
-        speed: Annotated[float, Range(1e-9, 1)] = 1e-3,
-        decay: Annotated[float, Range(0, 0.9999)] = 0.99,
+        distortion: Annotated[float, Range(), "Largest accepted distortion, in nats."],
+        speed: Annotated[float, Range(1e-9, 1), "Speed of the multiplier, per nat and step."] = 1e-3,
+        decay: Annotated[float, Range(0, 0.9999), "Decay of the moving average of the violation."] = 0.99,
     ) -> None:
         super().__init__()
         self.distortion, self.speed, self.decay = distortion, speed, decay

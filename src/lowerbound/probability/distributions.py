@@ -103,6 +103,11 @@ class Distribution(ABC):
         return torch.cat([self.log_prob(part.unsqueeze(1)) for part in parts])
 
     @property
+    def density_passes(self) -> int:
+        """Passes through a network that the log-density of one value takes; 0 for a closed form."""
+        return 0
+
+    @property
     def num_parameters(self) -> int:
         """Number of elements of the largest parameter, over the whole batch."""
         parameters = vars(self).values()

@@ -13,7 +13,7 @@ Autoencoder", arXiv:1611.02731, Section 3.2.
 import math
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import torch
 from jaxtyping import Float, Int64
@@ -77,9 +77,9 @@ class FlowPrior(Prior):
     def __init__(
         self,
         latent_dim: int,
-        num_transforms: int = 4,
-        hidden: int = 128,
-        kind: Literal["affine", "spline"] = "affine",
+        num_transforms: Annotated[int, "Autoregressive transforms, one after another."] = 4,
+        hidden: Annotated[int, "Units of each hidden layer of the transforms."] = 128,
+        kind: Annotated[Literal["affine", "spline"], "Map of each latent, given the others."] = "affine",
     ) -> None:
         super().__init__(latent_dim)
         for name, value in (("num_transforms", num_transforms), ("hidden", hidden)):

@@ -8,7 +8,7 @@ Source: Kingma et al., "Improved Variational Inference with Inverse Autoregressi
 """
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import torch
 from jaxtyping import Float
@@ -53,6 +53,10 @@ class InverseAutoregressiveNormal(FlowDistribution):
         widths = [parameter.shape[0] for parameter in self.flow.parameters()]
         return max(widths) * max(1, self.base_mean[..., 0].numel())
 
+    @property
+    def density_passes(self) -> int:
+        return len(self.flow.transforms) * self.base_mean.shape[-1]
+
     def of_noise(self, noise: Float[Tensor, "sample *batch latent"]) -> Draws:
         start = self.base_mean + self.base.standard_deviation * noise
         z, log_determinant = self.flow(start, self.context)
@@ -77,7 +81,13 @@ class InverseAutoregressivePosterior(Posterior):
         "context": (1.0, 4096.0),
     }
 
-    def __init__(self, latent_dim: int, num_transforms: int = 4, hidden: int = 128, context: int = 32) -> None:
+    def __init__(
+        self,
+        latent_dim: int,
+        num_transforms: Annotated[int, "Autoregressive transforms, one after another."] = 4,
+        hidden: Annotated[int, "Units of each hidden layer of the transforms."] = 128,
+        context: Annotated[int, "Numbers that the encoder passes to the transforms."] = 32,
+    ) -> None:
         super().__init__(latent_dim)
         for name, value in (("num_transforms", num_transforms), ("hidden", hidden), ("context", context)):
             check_number(name, value, *self.accepted_options[name])

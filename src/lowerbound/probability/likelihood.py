@@ -6,6 +6,7 @@ and states which data it can score. The network is independent of it.
 
 import math
 from abc import ABC, abstractmethod
+from typing import Annotated
 
 import torch
 from jaxtyping import Bool, Float
@@ -24,12 +25,20 @@ LEAST_RATE = 1e-6
 MAX_LOG_RATE = torch.tensor(math.log(LARGEST_COUNT), dtype=torch.float32).item()
 """Upper limit of the log-mean of a count, in float32: means do not exceed the largest accepted count."""
 
+MAX_LOG_VARIANCE = 15.0
+"""Upper bound of a log-variance from the decoder, in standardised units."""
+
 LOG_R_RANGE = (-7.0, 9.0)
 """Range of a negative binomial's log-shape: above it, it equals a Poisson to four digits."""
 
 
 START_OF_LOG_R = (-3.0, 7.0)
 """Range of initial log-shapes: near the ends of LOG_R_RANGE gradients are too small to return."""
+
+
+NumComponents = Annotated[int, "Logistics of each mixture."]
+NumLevels = Annotated[int, "Even levels of the values, from 0 to 1; those of the data unless set."]
+"""Options of likelihoods, with their meanings."""
 
 
 COUNTS = f"counts, whole numbers from 0 to {LARGEST_COUNT:,}"

@@ -12,7 +12,7 @@ table                  rows of columns of several kinds, some cells missing
 """
 
 import math
-from typing import ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
 import torch
 from jaxtyping import Bool, Float
@@ -28,7 +28,10 @@ from lowerbound.probability.likelihood import (
     LEAST_RATE,
     LOG_R_RANGE,
     MAX_LOG_RATE,
+    MAX_LOG_VARIANCE,
     MEAN_MARGIN,
+    NumComponents,
+    NumLevels,
     are_counts,
     binomial_logits,
     log_r_of,
@@ -38,11 +41,7 @@ from lowerbound.probability.parts import OWN, check_number, name_of, register
 from lowerbound.probability.table_likelihood import TableLikelihood
 from lowerbound.probability.unit_interval import ContinuousBernoulli, logits_of_mean
 
-MIN_SIGMA = 1e-3
-"""Lower bound of a Gaussian likelihood's standard deviation, without which the density could grow indefinitely."""
-
-MAX_LOG_VARIANCE = 15.0
-"""Upper bound of a log-variance from the decoder, in standardised units."""
+MIN_SIGMA = 1e-3  # of a Gaussian likelihood; without it the density could grow indefinitely
 
 LOG_SCALE_RANGE = (-7.0, 5.0)
 """Range of a logistic's log-scale, in units of one level: from all mass on one level to a spread over all levels."""
@@ -109,9 +108,9 @@ class GaussianLikelihood(Likelihood):
     def __init__(
         self,
         event_shape: tuple[int, ...],
-        sigma: float = 1.0,
-        learn_sigma: bool = False,
-        mean_map: Literal["identity", "sigmoid"] = "identity",
+        sigma: Annotated[float, "Standard deviation; if it is learned, the initial one."] = 1.0,
+        learn_sigma: Annotated[bool, "Whether the standard deviation is learned."] = False,
+        mean_map: Annotated[Literal["identity", "sigmoid"], "From the decoder's output to the mean."] = "identity",
     ) -> None:
         super().__init__(event_shape)
         check_number("sigma", sigma, *self.accepted_options["sigma"])
@@ -217,7 +216,9 @@ class DiscretizedLogisticLikelihood(LevelLikelihood):
 
     name = "discretized-logistic"
 
-    def __init__(self, event_shape: tuple[int, ...], num_components: int = 1, num_levels: int = 256) -> None:
+    def __init__(
+        self, event_shape: tuple[int, ...], num_components: NumComponents = 1, num_levels: NumLevels = 256
+    ) -> None:
         super().__init__(event_shape)
         self.num_components = num_components
         self.num_levels = num_levels
@@ -255,7 +256,7 @@ class CategoricalLikelihood(LevelLikelihood):
 
     name = "categorical"
 
-    def __init__(self, event_shape: tuple[int, ...], num_levels: int = 2) -> None:
+    def __init__(self, event_shape: tuple[int, ...], num_levels: NumLevels = 2) -> None:
         super().__init__(event_shape)
         self.num_levels = num_levels
 

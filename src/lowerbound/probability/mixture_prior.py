@@ -1,6 +1,6 @@
 """MixtureOfNormalsPrior: a prior that is a learned mixture of diagonal normals."""
 
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import torch
 from torch import Generator, nn
@@ -25,7 +25,7 @@ class MixtureOfNormalsPrior(NormalMixturePrior):
 
     accepted_options: ClassVar[dict[str, tuple[float, float]]] = {"num_components": NUM_COMPONENTS}
 
-    def __init__(self, latent_dim: int, num_components: int = 10) -> None:
+    def __init__(self, latent_dim: int, num_components: Annotated[int, "Normals of the mixture."] = 10) -> None:
         super().__init__(latent_dim)
         check_number("num_components", num_components, *NUM_COMPONENTS)
         self.logits = nn.Parameter(torch.zeros(num_components))

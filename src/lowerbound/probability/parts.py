@@ -1,13 +1,14 @@
 """Part, LatentPart: bases of likelihoods, priors and posteriors; checks of options, and registration under a name.
 
-A part is built from a shape and options: constructor arguments with a default, each a number, Boolean or string. A file
-stores a part's name and options, from which loading builds the same part.
+A part is built from a shape and options: constructor arguments with a default, each a number, Boolean or string. The
+annotation may contain the option's meaning: `rank: Annotated[int, "Columns of V."] = 2`. A file stores a part's name
+and options, from which loading builds the same part.
 """
 
 import math
 from collections.abc import Callable, Mapping
 from inspect import Parameter, signature
-from typing import Any, ClassVar, TypeVar
+from typing import Annotated, Any, ClassVar, TypeVar, get_args, get_origin
 
 from torch import Generator, nn
 
@@ -76,6 +77,11 @@ def option_parameters(part: type[Part]) -> dict[str, Parameter]:
     }
 
 
+def plain_type(option: Parameter) -> Any:
+    """The type of an option, without the meaning that its annotation may have."""
+    return get_args(option.annotation)[0] if get_origin(option.annotation) is Annotated else option.annotation
+
+
 def check_options(kind: str, name: str, part: type[Part], options: Mapping[str, Any]) -> None:
     """Refuse options that `part` does not have, and values that it does not accept.
 
@@ -138,7 +144,7 @@ def _place(row: Any) -> tuple[str, str]:
 
 
 def _value_check(option: Parameter, accepted: tuple[float, float]) -> OptionCheck:
-    choices = getattr(option.annotation, "__args__", None)
+    choices = getattr(plain_type(option), "__args__", None)
 
     def check(key: str, value: Any) -> None:
         if choices is not None:

@@ -4,7 +4,7 @@ register_posterior adds one.
 """
 
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import torch
 from jaxtyping import Float
@@ -62,7 +62,7 @@ class LowRankNormalPosterior(Posterior):
 
     accepted_options: ClassVar[dict[str, tuple[float, float]]] = {"rank": (1.0, 10_000.0)}
 
-    def __init__(self, latent_dim: int, rank: int = 2) -> None:
+    def __init__(self, latent_dim: int, rank: Annotated[int, "Columns of V."] = 2) -> None:
         super().__init__(latent_dim)
         check_number("rank", rank, *self.accepted_options["rank"])
         if rank > latent_dim:
@@ -131,7 +131,9 @@ class PowerSphericalPosterior(Posterior):
     space = SPHERE
     accepted_options: ClassVar[dict[str, tuple[float, float]]] = {"min_concentration": (0.0, 1000.0)}
 
-    def __init__(self, latent_dim: int, min_concentration: float = 1.0) -> None:
+    def __init__(
+        self, latent_dim: int, min_concentration: Annotated[float, "Added to the concentration of the encoder."] = 1.0
+    ) -> None:
         super().__init__(latent_dim)
         check_number("min_concentration", min_concentration, *self.accepted_options["min_concentration"])
         self.min_concentration = min_concentration
@@ -168,7 +170,11 @@ class GumbelSoftmaxPosterior(Posterior):
     has_relaxed_draws = True
 
     def __init__(
-        self, latent_dim: int, num_categories: int = 10, temperature: float = 1.0, straight_through: bool = False
+        self,
+        latent_dim: int,
+        num_categories: Annotated[int, "Categories of each code."] = 10,
+        temperature: Annotated[float, "Of the relaxed draws in training; near 0 they are almost hard."] = 1.0,
+        straight_through: Annotated[bool, "Whether draws are hard, with the gradient of the relaxed ones."] = False,
     ) -> None:
         check_number("num_categories", num_categories, *self.accepted_options["num_categories"])
         check_number("temperature", temperature, *self.accepted_options["temperature"])

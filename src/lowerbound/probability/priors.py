@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import torch
 from jaxtyping import Float
@@ -72,7 +72,7 @@ class UniformCategoricalPrior(Prior):
     accepted_options: ClassVar[dict[str, tuple[float, float]]] = {"num_categories": (2.0, 100_000.0)}
     logits: Tensor
 
-    def __init__(self, latent_dim: int, num_categories: int = 10) -> None:
+    def __init__(self, latent_dim: int, num_categories: Annotated[int, "Categories of each code."] = 10) -> None:
         check_number("num_categories", num_categories, *self.accepted_options["num_categories"])
         self.space = OneHot(num_categories)
         super().__init__(latent_dim)
@@ -101,7 +101,9 @@ class LogisticNormalPrior(Prior):
     accepted_options: ClassVar[dict[str, tuple[float, float]]] = {"concentration": (0.02, 1e6)}
     zeros: Tensor
 
-    def __init__(self, latent_dim: int, concentration: float = 1.0) -> None:
+    def __init__(
+        self, latent_dim: int, concentration: Annotated[float, "Inverse variance of the normal numbers."] = 1.0
+    ) -> None:
         super().__init__(latent_dim)
         check_number("concentration", concentration, *self.accepted_options["concentration"])
         self.concentration = concentration

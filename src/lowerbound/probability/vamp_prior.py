@@ -8,7 +8,7 @@ Source: Tomczak and Welling, "VAE with a VampPrior", arXiv:1705.07120, Equation 
 
 import math
 from collections.abc import Iterator
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import torch
 from jaxtyping import Float
@@ -32,7 +32,7 @@ class VampPrior(NormalMixturePrior):
     accepted_options: ClassVar[dict[str, tuple[float, float]]] = {"num_components": NUM_COMPONENTS}
     pseudo_inputs: nn.Parameter  # [component, feature], once the prior has a model
 
-    def __init__(self, latent_dim: int, num_components: int = 500) -> None:
+    def __init__(self, latent_dim: int, num_components: Annotated[int, "Pseudo-inputs."] = 500) -> None:
         super().__init__(latent_dim)
         check_number("num_components", num_components, *NUM_COMPONENTS)
         self.num_components = num_components

@@ -8,7 +8,7 @@ from lowerbound.evaluation.comparison import ComparedScore, Comparison, Comparis
 from lowerbound.foundation.storage import write_text
 from lowerbound.reporting import wording
 from lowerbound.reporting.comparison_plot import comparison_figure, verdict
-from lowerbound.reporting.number_format import format_estimate
+from lowerbound.reporting.number_format import format_difference, format_score
 from lowerbound.reporting.pages import FIGURES_OF_RUNS, ShownRun, embedded, link_to, rendered, strips
 
 WIDE_THUMBNAIL = 900  # pixels, for two runs side by side
@@ -72,9 +72,6 @@ def _table(score: ComparedScore, links: Sequence[str]) -> _Table:
 
 def _row(row: ComparisonRow, score: ComparedScore, link: str) -> _Row:
     own = row.score
-    value = format_estimate(own.value, own.standard_error, own.unit)
-    difference = ""
-    if row.difference is not None:
-        sign = "+" if row.difference.value > 0 else ""
-        difference = sign + format_estimate(row.difference.value, row.difference.standard_error, own.unit)
+    value = format_score(own)
+    difference = "" if row.difference is None else format_difference(row.difference, own.unit)
     return _Row(row.name, link, value, difference, verdict(row, score))

@@ -3,38 +3,53 @@
 import math
 from collections.abc import Sequence
 
+from lowerbound.evaluation.results import Score
 from lowerbound.foundation.numerics import Estimate
 
 MINUS = "−"
 TIMES = "\N{NO-BREAK SPACE}×\N{NO-BREAK SPACE}"
 
 
-def format_estimate(value: float, standard_error: float | None, unit: str) -> str:
-    """Value ± standard error: the error with two significant digits, the value with at least as many decimals."""
-    decimals = {"nats": 2, "units": 0}.get(unit, 4)
+def format_estimate(value: float, standard_error: float | None, unit: str = "") -> str:
+    """Value ± standard error, both to the second significant digit of the error; without an error, by the unit."""
     if standard_error is None or not math.isfinite(standard_error) or standard_error <= 0:
-        return format_number(value, decimals)
-    exponent = int(f"{standard_error:.1e}".partition("e")[2])
-    of_error = max(0, 1 - exponent)
-    error = format_number(round(standard_error, 1 - exponent), of_error)
-    return f"{format_number(value, max(decimals, of_error))} ± {error}"
+        return format_number(value, {"nats": 2, "units": 0}.get(unit, 4))
+    return " ± ".join(_to_place(number, _last_place(standard_error)) for number in (value, standard_error))
+
+
+def format_score(score: Score) -> str:
+    """A score ± its standard error, without the unit."""
+    return format_estimate(score.value, score.standard_error, score.unit)
+
+
+def format_difference(estimate: Estimate, unit: str = "") -> str:
+    """As `format_estimate`, with a plus sign for a positive value."""
+    sign = "+" if estimate.value > 0 else ""
+    return sign + format_estimate(estimate.value, estimate.standard_error, unit)
 
 
 def format_measured(estimate: Estimate) -> str:
-    """Value ± standard error of a quantity of any size: the error has two significant digits, the value as many places.
-
-    Numbers beyond a million and below a thousandth have an exponent.
+    """As `format_estimate`, for a quantity of any size: numbers from a million, and below a thousandth, have an
+    exponent.
     """
     value, error = estimate.value, estimate.standard_error
     if not math.isfinite(value) or not math.isfinite(error) or error <= 0:
         return f"{value:.3g}".replace("-", MINUS)
     largest = math.floor(math.log10(max(abs(value), error)))
-    exponent = largest if not -3 <= largest < 6 else 0
-    of_error = int(f"{error:.1e}".partition("e")[2])  # after rounding to two digits
-    places = max(0, 1 - of_error + exponent)
-    scaled = (f"{number / 10**exponent:,.{places}f}" for number in (value, error))
-    text = " ± ".join(scaled).replace("-", MINUS)
-    return f"({text})e{exponent}".replace("-", MINUS) if exponent else text
+    if -3 <= largest < 6:
+        return format_estimate(value, error)
+    text = format_estimate(value / 10**largest, error / 10**largest)
+    return f"({text})e{largest}".replace("-", MINUS)
+
+
+def _last_place(error: float) -> int:
+    """The decimal place of the second significant digit, after rounding: 2 for 0.34, 0 for 34, -1 for 340."""
+    return 1 - int(f"{error:.1e}".partition("e")[2])
+
+
+def _to_place(number: float, place: int) -> str:
+    rounded = round(number, place) if math.isfinite(number) else number
+    return format_number(rounded, max(0, place))
 
 
 def format_number(value: float, decimals: int) -> str:

@@ -55,17 +55,18 @@ def true_posterior(results: Results) -> Figure:
         if index >= number_shown:
             axes.set_axis_off()
             continue
-        _density(axes, arrays["axes"][index], arrays["density"][index])
+        shade_density(axes, arrays["axes"][index], arrays["density"][index])
         for name in NORMALS:
             if f"{name}_mean" in arrays:
-                _ellipses(axes, name, arrays[f"{name}_mean"][index], arrays[f"{name}_covariance"][index])
+                outline_normal(axes, name, arrays[f"{name}_mean"][index], arrays[f"{name}_covariance"][index])
         _header(axes, arrays, index)
         _scales(axes)
     _legend(figure, has_local="local_mean" in arrays)
     return figure
 
 
-def _density(axes: Axes, middles: Float[np.ndarray, "2 point"], density: Float[np.ndarray, "point point"]) -> None:
+def shade_density(axes: Axes, middles: Float[np.ndarray, "2 point"], density: Float[np.ndarray, "point point"]) -> None:
+    """Regions of a density on a grid, as tones; the axes are those of the grid."""
     spacing = (middles[:, -1] - middles[:, 0]) / (middles.shape[1] - 1)
     (left, bottom), (right, top) = middles[:, 0] - spacing / 2, middles[:, -1] + spacing / 2
     relative = density.astype(np.float64) / density.max()
@@ -82,9 +83,10 @@ def density_level(density: Float[np.ndarray, "point point"], share: float) -> fl
     return float(ordered[np.searchsorted(held, share).clip(max=len(ordered) - 1)])
 
 
-def _ellipses(
+def outline_normal(
     axes: Axes, name: str, mean: Float[np.ndarray, " latent"], covariance: Float[np.ndarray, "latent latent"]
 ) -> None:
+    """A normal as ellipses at one and two standard deviations, in the style of its name in NORMALS."""
     colour, linestyle = NORMALS[name]
     for sigma in SIGMAS:
         # Axes of the ellipse along the eigenvectors, ascending: the first is the shorter.
@@ -130,5 +132,6 @@ def _legend(figure: Figure, has_local: bool) -> None:
 
 
 def _line(name: str, label: str) -> Line2D:
+    """A normal as ellipses at one and two standard deviations, in the style of its name in NORMALS."""
     colour, linestyle = NORMALS[name]
     return Line2D([], [], color=colour, linestyle=linestyle, linewidth=1.3, label=label)

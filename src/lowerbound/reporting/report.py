@@ -17,7 +17,8 @@ from lowerbound.evaluation.results import FAILED, Results, Score, read_results
 from lowerbound.foundation.errors import in_one_line
 from lowerbound.foundation.storage import write_bytes, write_text
 from lowerbound.reporting import diagnostics, theme, wording
-from lowerbound.reporting.number_format import format_estimate, format_sizes
+from lowerbound.reporting.key_scores import key_scores
+from lowerbound.reporting.number_format import format_score, format_sizes
 from lowerbound.reporting.pages import REPORT, Picture, embedded, figures_of, link_to, rendered, thumbnail
 from lowerbound.reporting.plots import BOUND, FIGURES, PLOTS, Plot, not_measured, not_shown, plots_for
 from lowerbound.reporting.terms import WITHOUT_DISTRIBUTION, in_own_terms, is_autoencoder
@@ -35,19 +36,6 @@ FIRST_SCREEN = (
 
 BESIDE_KEY = ("reconstructions",)
 """Figures below the key number."""
-
-SHORT_TABLE = (
-    ("elbo", "reconstruction-error"),
-    ("log-evidence", "grey-evidence", "importance-bound", "log-evidence-not-converged", "grey-evidence-not-converged"),
-    ("distortion",),
-    ("rate",),
-    ("squared-error", "bits-per-dimension"),
-    ("z-free-distortion",),
-    ("grey-floor",),
-)
-"""Scores of the short table: from each group the first that was measured; at most five."""
-
-SHORT = 5
 
 
 @dataclass(frozen=True)
@@ -188,15 +176,14 @@ def _first_screen(pictures: list[Picture]) -> list[Picture]:
 
 
 def _short_table(results: Results) -> Iterator[ShortRow]:
-    groups = (next(filter(None, map(results.score, group)), None) for group in SHORT_TABLE)
-    for score in [score for score in groups if score is not None][:SHORT]:
+    for score in key_scores(results.scores):
         row, train = _measurement(results, score), results.score(score.name, "train")
         value = _measurement(results, train).value if train else ""
         yield ShortRow(row.quantity, in_own_terms(results, score.description), row.value, value, score.unit)
 
 
 def _measurement(results: Results, score: Score) -> Measurement:
-    value = format_estimate(score.value, score.standard_error, score.unit)
+    value = format_score(score)
     meaning = in_own_terms(results, wording.score_description(score))
     return Measurement(wording.score_title(score.name), meaning, value, score)
 

@@ -12,7 +12,7 @@ from lowerbound.foundation.storage import write_text
 from lowerbound.foundation.text import pluralise
 from lowerbound.foundation.text_files import write_json
 from lowerbound.reporting import wording
-from lowerbound.reporting.number_format import format_estimate
+from lowerbound.reporting.number_format import format_score
 from lowerbound.reporting.pages import Picture, ShownRun, embedded, figures_of, link_to, rendered, strips
 from lowerbound.reporting.sweep_plots import frontier_in_words, plotted_scores, rate_distortion, scores_against_values
 
@@ -114,7 +114,7 @@ def _rows(results: SweepResults, page: Path) -> Iterator[_Row]:
 
 
 def _cell(score: Score | None) -> str:
-    return "–" if score is None else format_estimate(score.value, score.standard_error, score.unit)
+    return "–" if score is None else format_score(score)
 
 
 def _text(value: object) -> str:

@@ -15,6 +15,7 @@ from lowerbound.reporting.number_format import (
     format_duration,
     format_estimate,
     format_number,
+    format_score,
     format_significant,
     format_sizes,
 )
@@ -294,7 +295,7 @@ def _fitted_prior(source: str | None) -> str:
 
 
 def _stated(score: Score) -> str:
-    return f"{format_estimate(score.value, score.standard_error, score.unit)} {score.unit}"
+    return f"{format_score(score)} {score.unit}"
 
 
 def _examples(score: Score) -> str:

@@ -18,6 +18,7 @@ from pydantic import TypeAdapter, ValidationError
 from lowerbound.data.sources import DataConfig
 from lowerbound.evaluation.config import EvaluationConfig
 from lowerbound.foundation.errors import ConfigError, UnknownName
+from lowerbound.foundation.keywords import KEYWORDS
 from lowerbound.foundation.text import one_line
 from lowerbound.foundation.text_files import read_toml
 from lowerbound.models.config import ModelConfig
@@ -33,23 +34,6 @@ Settings = Mapping[str, Any]
 
 AUTO = "auto"
 """Recipe of an experiment whose model and training are chosen by the data, where settings leave them open."""
-
-KEYWORDS = {
-    "data": ("data", "source"),
-    "data_dir": ("data", "data_dir"),
-    "size": ("data", "size"),
-    "resize": ("data", "resize"),
-    "labels": ("data", "labels"),
-    "skip_broken": ("data", "skip_broken"),
-    "max_gib": ("data", "max_gib"),
-    "latent_dim": ("model", "latent_dim"),
-    "likelihood": ("model", "likelihood"),
-    "epochs": ("training", "num_epochs"),
-    "batch_size": ("training", "batch_size"),
-    "learning_rate": ("training", "learning_rate"),
-    "seed": ("training", "seed"),
-}
-"""The settings that are keywords of `lowerbound.train` and options of commands, by the keyword."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -145,7 +129,7 @@ def keyword_settings(**keywords: Any) -> dict[str, dict[str, Any]]:
     for keyword, value in keywords.items():
         if value is None or value is False or (isinstance(value, str) and value in ("", "auto")):
             continue
-        section, key = KEYWORDS[keyword]
+        section, key, *_ = KEYWORDS[keyword]
         settings.setdefault(section, {})[key] = value
         if keyword == "epochs":  # exactly that many, however few steps they are
             settings[section]["min_steps"] = 0

@@ -42,7 +42,7 @@ def read_inputs(trained: TrainedModel, inputs: Sequence[str], options: InputOpti
     """The run's test examples, or those of a source, a file, a folder or image files; DataError if they do not fit."""
     if not inputs:
         splits = own_splits(run_of(trained), data=options.data, data_dir=options.data_dir)
-        return Collection(splits.test, splits.label_names, schema=splits.schema, place=splits.name)
+        return Collection(splits.test, splits.label_names, ids=splits.test_ids, schema=splits.schema, place=splits.name)
     if options.data:
         raise UsageError(
             "inputs and the path of the run's own data are both given; leave one of them out.", hint="data"

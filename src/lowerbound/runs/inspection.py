@@ -20,6 +20,7 @@ from lowerbound.foundation.storage import write_bytes
 from lowerbound.foundation.text_files import toml_key
 from lowerbound.reporting.tiles import as_png, compose, displayable, fit_tiles
 from lowerbound.runs.auto_config import Choice, choose
+from lowerbound.runs.experiment import Settings
 
 NUM_BINS = 40
 MAX_BINNED = 10_000_000  # values that a histogram is made of
@@ -62,8 +63,11 @@ class Inspection:
     sheet: str = ""  # path of a contact sheet; empty if the examples are not images
 
 
-def inspect(config: DataConfig, out: Path | None = None) -> Inspection:
-    """Summarise all examples of a source, file or folder; a contact sheet of images is written to `out`."""
+def inspect(config: DataConfig, out: Path | None = None, settings: Settings | None = None) -> Inspection:
+    """Summarise all examples of a source, file or folder; a contact sheet of images is written to `out`.
+
+    `settings` are those of the user, which choices depend on.
+    """
     if out is not None:
         check_output(out, [config.source], is_table=False)
     collection = drop_unreadable(collect(config))
@@ -94,7 +98,7 @@ def inspect(config: DataConfig, out: Path | None = None) -> Inspection:
         settings=()
         if collection.schema is None
         else schema_settings(collection.schema, known.size < examples.values.size),
-        choices=choose(examples),
+        choices=choose(examples, settings),
         sheet=str(sheet or ""),
     )
 

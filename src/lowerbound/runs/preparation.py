@@ -52,7 +52,7 @@ def prepare(
         message(line)
     if auto_below is not None:
         given = tables(auto_below)
-        choices = [choice for choice in choose(splits.train) if not choice.is_made_in(given)]
+        choices = choose(splits.train, given)
         for choice in choices:
             message(f"{choice.what}: {choice.value}, because {choice.reason}")
         experiment = from_settings(AUTO, merge(chosen_settings(choices), given))

@@ -22,6 +22,7 @@ from lowerbound.probability.mixture_prior import NUM_COMPONENTS
 from lowerbound.probability.parts import check_number
 from lowerbound.probability.prior import Prior
 from lowerbound.probability.spaces import REAL
+from lowerbound.reporting.number_format import format_difference
 from lowerbound.runs.experiment import Experiment
 from lowerbound.runs.free_directory import check_is_free
 from lowerbound.runs.preparation import choose_device
@@ -163,4 +164,4 @@ def _gain(old: Path, results: Results) -> str:
         return f"not compared with {old.name}: {error}"
     if rate is None or (change := rate.rows[1].difference) is None:
         return f"not compared with {old.name}, whose results have no rate of each example; evaluate it again"
-    return f"rate: {change.value:+.3f} ± {change.standard_error:.3f} nats from {old.name}, paired by test example"
+    return f"rate: {format_difference(change)} nats from {old.name}, paired by test example"

@@ -1,13 +1,14 @@
 """Several runs of one experiment: `train_seeds` repeats it with several seeds, `demo` trains both reference models."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import cache, partial
 from pathlib import Path
 from shlex import quote
 
 from lowerbound.foundation import distributed
-from lowerbound.foundation.errors import UsageError
+from lowerbound.foundation.errors import Interrupted, UsageError
 from lowerbound.foundation.run_identity import is_run, runs_in
 from lowerbound.reporting.pages import REPORT
 from lowerbound.reporting.report import write_index
@@ -52,24 +53,34 @@ def train_seeds(
     for seed in range(experiment.training.seed, experiment.training.seed + num_seeds):
         callbacks.message(f"seed {seed}")
         path = out / f"seed-{seed}"
-        if is_resumed and is_run(path):
-            seeded = merge(settings or {}, {"training": {"seed": seed}})
-            recipe = "" if auto_below is not None else experiment.recipe
-            kept = _finished(path)
-            runs.append(kept or resume(path, recipe=recipe, settings=seeded, device=device, callbacks=callbacks))
-        else:
-            runs.append(start_run(path, partial(_with_seed, prepared, seed), device, command, callbacks))
+        with _all_seeds_continue(out, num_seeds):
+            if is_resumed and is_run(path):
+                seeded = merge(settings or {}, {"training": {"seed": seed}})
+                recipe = "" if auto_below is not None else experiment.recipe
+                kept = _finished(path)
+                runs.append(kept or resume(path, recipe=recipe, settings=seeded, device=device, callbacks=callbacks))
+            else:
+                runs.append(start_run(path, partial(_with_seed, prepared, seed), device, command, callbacks))
     return runs
 
 
-def experiment_of_seeds(out: Path, recipe: str, settings: Settings) -> Experiment | None:
-    """The experiment that runs in a directory repeat, with other settings and the lowest seed; None without a run.
+@contextmanager
+def _all_seeds_continue(out: Path, num_seeds: int) -> Iterator[None]:
+    """Within it, an interruption states how to continue all seeds, not only the one that was interrupted."""
+    try:
+        yield
+    except Interrupted as error:
+        raise Interrupted(str(error), hint="resume-seeds", path=out, num=num_seeds) from error
 
-    ConfigError for another recipe, or a setting that a resumed run keeps.
+
+def experiment_of_seeds(out: Path, recipe: str, settings: Settings) -> Experiment:
+    """The experiment that runs in a directory repeat, with other settings and the lowest seed.
+
+    UsageError for a directory without a run; ConfigError for another recipe, or a setting that a resumed run keeps.
     """
     names = runs_in(out)
     if not names:
-        return None
+        raise UsageError(f"{out} contains no run of a seed that could be continued.", hint="start-seeds", path=out)
     stored = read_stored(out / names[0]).experiment
     check_recipe(out / names[0], stored, recipe)
     seed = tables(settings).get("training", {}).get("seed", stored.training.seed)

@@ -41,7 +41,7 @@ from lowerbound.runs.free_directory import CHECKPOINTS, check_is_free, check_rep
 from lowerbound.runs.preparation import Prepared, choose_device, prepare
 from lowerbound.runs.provenance import config_of, context_of
 from lowerbound.runs.ranks import announce_ranks, check_see_the_run, check_see_the_same
-from lowerbound.runs.run_data import MEMORY, splits_in_memory
+from lowerbound.runs.run_data import MEMORY, own_splits, splits_in_memory
 from lowerbound.runs.run_lock import writing_into
 from lowerbound.runs.run_log import LOG, RunLog, read_epochs, read_log
 from lowerbound.runs.trained_model import CALIBRATION, TrainedModel, load
@@ -83,6 +83,10 @@ class Run:
         copy_folder(self.path, path)
         return replace(self, path=path, model=replace(self.model, path=path))
 
+    def splits(self, *, data: str = "", data_dir: str = "") -> Splits:
+        """The data that the run was trained on, read again and verified by checksum; `data` is their new path."""
+        return own_splits(self.path, data=data, data_dir=data_dir)
+
     def __fspath__(self) -> str:
         return str(self.path)
 
@@ -111,6 +115,7 @@ def train(
     settings: Settings | None = None,
     latent_dim: int | None = None,
     likelihood: str = "auto",
+    beta: float | None = None,
     epochs: int | None = None,
     batch_size: int | None = None,
     learning_rate: float | None = None,
@@ -149,6 +154,7 @@ def train(
         data=MEMORY if in_memory else None if data is None else os.fspath(data),
         latent_dim=latent_dim,
         likelihood=likelihood,
+        beta=beta,
         epochs=epochs,
         batch_size=batch_size,
         learning_rate=learning_rate,

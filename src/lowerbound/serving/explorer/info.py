@@ -16,7 +16,7 @@ from lowerbound.networks.layers import count_parameters
 from lowerbound.probability.posteriors import POSTERIORS, PointMassPosterior
 from lowerbound.probability.spaces import OneHot, Space
 from lowerbound.reporting import wording
-from lowerbound.reporting.number_format import format_estimate
+from lowerbound.reporting.number_format import format_score
 from lowerbound.reporting.terms import in_own_terms
 from lowerbound.runs.experiment import Experiment
 from lowerbound.runs.preparation import choose_device
@@ -140,7 +140,7 @@ def _score(score: Score, results: Results) -> dict[str, str]:
         "name": score.name,
         "quantity": wording.score_title(score.name),
         "split": score.split,
-        "value": f"{format_estimate(score.value, score.standard_error, score.unit)} {score.unit}".strip(),
+        "value": f"{format_score(score)} {score.unit}".strip(),
         "meaning": in_own_terms(results, wording.score_description(score)),
     }
 

@@ -46,7 +46,9 @@ class Exported:
     notes: tuple[str, ...] = ()  # why the data are not the run's own, and why parts are missing
 
 
-def export(run: RunPath, form: str = "onnx", out: Path | None = None, data_dir: str = "", data: str = "") -> Exported:
+def export(
+    run: RunPath, form: str = "onnx", out: str | Path | None = None, data_dir: str = "", data: str = ""
+) -> Exported:
     """Write a run's encoder, decoder and whole model to the folder `out`, by default a folder inside the run.
 
     They are compared with the model on the run's data, from their original location or `data`.
@@ -56,7 +58,7 @@ def export(run: RunPath, form: str = "onnx", out: Path | None = None, data_dir: 
     if form not in FORMATS:
         raise UnknownName("format", form, FORMATS)
     path, chosen = path_of(run), FORMATS[form]
-    folder = path / form if out is None else out
+    folder = path / form if out is None else Path(out)
     read_stored(path)
     chosen.require()
     _check_folder(folder, chosen.suffix)

@@ -103,8 +103,12 @@ export const counted = (value) => value.toLocaleString("en");
 /** A count with its noun: 1 epoch, 2 epochs. */
 export const pluralised = (count, noun) => `${counted(count)} ${noun}${count === 1 ? "" : "s"}`;
 
-export const withError = (value, error) =>
-  error === null || error === undefined ? fixed(value) : `${fixed(value)} ± ${fixed(error)}`;
+/** Value ± standard error, both to the second significant digit of the error, as reports show them. */
+export function withError(value, error) {
+  if (error === null || error === undefined || !(error > 0)) return fixed(value);
+  const place = Math.max(0, 1 - Number(error.toExponential(1).split("e")[1]));
+  return `${fixed(value, place)} ± ${fixed(error, place)}`;
+}
 
 /** Replace the hyphen by a minus sign. */
 const minus = (text) => text.replace("-", "−");

@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from lowerbound.commands.console import MAX_PARETO_K, described
+from lowerbound.commands.printed_scores import MAX_PARETO_K, described
 from lowerbound.evaluation.diagnosis import PARETO_K_BOUND
 from lowerbound.evaluation.results import Score
 

@@ -1,0 +1,129 @@
+"""Build the documentation site: `make docs`.
+
+    python -m docs.site.build [--fast]
+
+1. Pages: docs/*.md, formulas as MathML; the reference is generated; lessons are executed.
+2. Code blocks of all pages are run; those that cannot are listed with the reason.
+3. zensical writes site/, whose links are checked.
+
+With --fast lessons and blocks are not run, for work on texts.
+"""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from docs.site.blocks import blocks_of, run_page
+from docs.site.checks import problems_of
+from docs.site.lessons import build_lessons
+from docs.site.mathml import with_mathml
+from docs.site.reference import write_reference
+
+ROOT = Path(__file__).parents[2]
+DOCS, PAGES, SITE = ROOT / "docs", ROOT / "build" / "pages", ROOT / "site"
+WORKING = ROOT / "build" / "working"
+EXPLORER = "explorer-of-digits.html"
+REPOSITORY_FILE = re.compile(r"\]\((?:\.\./)?((?:benchmarks|examples|src|tests)/[^)#]+|CHANGELOG\.md|LICENSE)\)")
+
+
+def main(is_fast: bool) -> int:
+    """Build everything; the status is 1 if anything failed."""
+    begin = time.perf_counter()
+    for folder in (PAGES, SITE):
+        shutil.rmtree(folder, ignore_errors=True)
+    WORKING.mkdir(parents=True, exist_ok=True)
+    assemble()
+    failures = [] if is_fast else run_everything()
+    if is_fast:
+        placeholders()
+    convert_formulas()
+    build = subprocess.run([_script("zensical"), "build", "--clean"], cwd=ROOT, check=False)
+    failures += ["zensical failed"] if build.returncode else problems_of(SITE, {EXPLORER})
+    for failure in failures:
+        print(f"FAILED  {failure}")
+    print(f"{'failed' if failures else 'built'} {SITE} in {time.perf_counter() - begin:.0f} s")
+    return 1 if failures else 0
+
+
+def assemble() -> None:
+    """Copy the written pages, and generate the reference."""
+    PAGES.mkdir(parents=True)
+    for page in sorted([*DOCS.glob("*.md"), *DOCS.glob("learn/*.md")]):
+        target = PAGES / page.relative_to(DOCS)
+        target.parent.mkdir(exist_ok=True)
+        # What is in the repository and not on the site is named, not linked.
+        target.write_text(REPOSITORY_FILE.sub(r"](#) `\1`", page.read_text(encoding="utf-8")), encoding="utf-8")
+    shutil.copytree(DOCS / "images", PAGES / "images")
+    (PAGES / "assets").mkdir()
+    shutil.copy(DOCS / "site" / "site.css", PAGES / "assets")
+    write_reference(PAGES / "reference")
+
+
+def run_everything() -> list[str]:
+    """Execute lessons and code blocks, and write the offline explorer; what failed, one line each."""
+    print("lessons", flush=True)
+    build_lessons(sorted(DOCS.glob("learn/[0-9]*.py")), PAGES / "learn", _fresh("lessons"))
+    explorer = PAGES / EXPLORER
+    command = [_script("lowerbound"), "explore", "runs/learn", "--offline", str(explorer)]
+    subprocess.run(command, cwd=WORKING / "lessons", check=True, env=_environment())
+    print("code blocks", flush=True)
+    return run_blocks()
+
+
+def run_blocks() -> list[str]:
+    failures, skipped = [], []
+    for page in [*sorted([*DOCS.glob("*.md"), *DOCS.glob("learn/*.md")]), ROOT / "README.md"]:
+        skipped += [block for block in blocks_of(page) if block.reason]
+        outcomes = run_page(page, _workplace(f"{page.parent.name}-{page.stem}"))
+        failures += [f"{one.block.page}:{one.block.line}: {one.error}" for one in outcomes if one.error]
+        seconds = sum(one.seconds for one in outcomes)
+        print(f"  {page.name}: {len(outcomes)} run in {seconds:.0f} s", flush=True)
+    print("not run:")
+    for block in skipped:
+        print(f"  {block.page}:{block.line}: {block.reason}")
+    return failures
+
+
+def _workplace(name: str) -> Path:
+    """A folder with what the pages speak of: photos, a table, and runs, which are those of the lessons."""
+    folder = _fresh(name)
+    subprocess.run([sys.executable, str(DOCS / "site" / "workplace.py"), str(folder)], check=True, env=_environment())
+    return folder
+
+
+def _fresh(name: str) -> Path:
+    folder = WORKING / name
+    # The run of the lessons is kept from one build to the next, because the same source gives the same weights.
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    return folder
+
+
+def placeholders() -> None:
+    """Pages in place of the lessons, so that links lead somewhere."""
+    for source in sorted(DOCS.glob("learn/[0-9]*.py")):
+        title = source.read_text(encoding="utf-8").splitlines()[1].removeprefix("# ")
+        (PAGES / "learn").mkdir(exist_ok=True)
+        (PAGES / "learn" / f"{source.stem}.md").write_text(f"{title}\n\nNot built.\n", encoding="utf-8")
+    (PAGES / EXPLORER).write_text("<!doctype html><title>Not built</title>", encoding="utf-8")
+
+
+def convert_formulas() -> None:
+    for page in PAGES.rglob("*.md"):
+        page.write_text(with_mathml(page.read_text(encoding="utf-8")), encoding="utf-8")
+
+
+def _script(name: str) -> str:
+    return str(Path(sys.executable).parent / name)
+
+
+def _environment() -> dict[str, str]:
+    return os.environ | {"OMP_NUM_THREADS": "1"}
+
+
+if __name__ == "__main__":
+    sys.exit(main("--fast" in sys.argv[1:]))

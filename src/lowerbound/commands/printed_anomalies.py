@@ -1,0 +1,60 @@
+"""What `lowerbound score` prints: the most anomalous examples, and how many exceed the threshold."""
+
+from typing import TYPE_CHECKING
+
+from lowerbound.commands.console import MOST_SHOWN, out, print_notes, print_skipped, print_table
+
+if TYPE_CHECKING:
+    from lowerbound.inference.anomaly import ScoredShards
+    from lowerbound.inference.scored import Scored
+
+
+def print_anomalies(scored: "Scored") -> None:
+    """Print the most anomalous examples, and how many exceed the threshold."""
+    print_notes(scored.notes)
+    print_skipped(scored.skipped)
+    from lowerbound.inference.scored import verdict_in_words
+
+    judged = scored.judged
+    rows = [
+        (
+            scored.ids[index],
+            _number(judged.scores[judged.by][index]),
+            _flag(scored, index),
+            scored.explained[index].text if index in scored.explained else "",
+        )
+        for index in scored.order[:MOST_SHOWN]
+    ]
+    print_table(("example", judged.by, "", "nats above the held-out mean"), rows, right=(1,))
+    out.print(f"{verdict_in_words(scored)}{_about_unscored(scored)}", markup=False)
+
+
+def print_scored_shards(scored: "ScoredShards") -> None:
+    """Print how many inputs exceed the threshold, and where their scores are."""
+    print_skipped(scored.skipped)
+    out.print(
+        f"{scored.num_anomalous:,} of {scored.num_scored:,} are anomalous: {scored.by} above "
+        f"{scored.threshold.value:.2f}, the threshold for a false-alarm rate of {scored.threshold.rate:.3g}, estimated "
+        f"from {scored.threshold.num_examples:,} held-out examples.",
+        markup=False,
+    )
+    out.print(str(scored.path), markup=False)
+
+
+def _about_unscored(scored: "Scored") -> str:
+    """How many examples have no score, and their names."""
+    names = [name for name, known in zip(scored.ids, scored.judged.is_scored, strict=True) if not known]
+    if not names:
+        return ""
+    more = ", ..." if len(names) > MOST_SHOWN else ""
+    return f" {len(names):,} without a score: {', '.join(names[:MOST_SHOWN])}{more}."
+
+
+def _number(value: float) -> str:
+    return f"{value:.2f}" if value == value else "none"
+
+
+def _flag(scored: "Scored", index: int) -> str:
+    if not scored.judged.is_scored[index]:
+        return "no score"
+    return "anomalous" if scored.judged.is_anomalous[index] else ""

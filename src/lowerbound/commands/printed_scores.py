@@ -1,0 +1,186 @@
+"""What commands print of scores: results of runs, findings, comparisons, sweeps, gradients."""
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from itertools import groupby
+from pathlib import Path
+from shlex import quote
+from typing import TYPE_CHECKING
+
+from lowerbound.commands.console import err, out, print_table
+from lowerbound.commands.options import print_json
+from lowerbound.foundation.text import pluralise
+
+if TYPE_CHECKING:
+    from lowerbound.evaluation.comparison import Comparison
+    from lowerbound.evaluation.gradient_bench import EstimatorResult, GradientBench
+    from lowerbound.evaluation.results import Finding, Score
+    from lowerbound.evaluation.sweep_results import SweepResults
+    from lowerbound.runs.run import Run
+
+MAX_PARETO_K = 0.7  # diagnosis.PARETO_K_BOUND, whose import takes a second
+
+
+def print_runs(runs: Sequence["Run"], as_json: bool, *, whole: bool = False) -> None:
+    """Print the key scores of finished runs, or all scores, the paths of their reports, and what to do next."""
+    from lowerbound.evaluation.over_seeds import over_seeds
+
+    scores = over_seeds([run.results for run in runs])
+    reports = [str(run.path / "report.html") for run in runs]
+    if as_json:
+        print_json({"reports": reports, "scores": [asdict(score) for score in scores]})
+        return
+    (print_scores if whole else print_key_scores)(scores)
+    for path in reports:
+        out.print(f"report: {path}", markup=False)
+    if not whole:
+        _print_next(runs[0].path, len(runs) > 1)
+
+
+def _print_next(path: Path, is_one_of_several: bool) -> None:
+    """The commands that show more of a run, and its latent space or that of its siblings."""
+    out.print(f"all scores: lowerbound show {quote(str(path))}", markup=False)
+    out.print(f"next: lowerbound explore {quote(str(path.parent if is_one_of_several else path))}", markup=False)
+
+
+def print_scores(scores: Sequence["Score"]) -> None:
+    """Print scores, a table for each split."""
+    from lowerbound.reporting.number_format import format_score
+
+    for split, group in groupby(sorted(scores, key=lambda score: score.split != "test"), key=lambda score: score.split):
+        of_split = list(group)
+        usual = of_split[0].num_examples
+        rows = [
+            (
+                score.name,
+                format_score(score),
+                score.unit,
+                described(score, usual),
+            )
+            for score in of_split
+        ]
+        # Not in the table's header, where it would take space from the descriptions.
+        out.print(f"{split}: {pluralise(usual, 'example')}, {of_split[0].convention}", markup=False)
+        print_table(("quantity", "mean ± standard error", "unit", "description"), rows, right=(1,))
+
+
+def print_key_scores(scores: Sequence["Score"]) -> None:
+    """Print the few scores by which a run is judged first, of the test split."""
+    from lowerbound.reporting.key_scores import key_scores
+    from lowerbound.reporting.number_format import format_score
+    from lowerbound.reporting.wording import score_title
+
+    rows = key_scores(scores)
+    if not rows:
+        return
+    out.print(f"{rows[0].split}: {pluralise(rows[0].num_examples, 'example')}, {rows[0].convention}", markup=False)
+    titles = [score_title(score.name) for score in rows]
+    texts = [format_score(score) for score in rows]
+    for title, text, score in zip(titles, texts, rows, strict=True):
+        name = title.ljust(max(map(len, titles)))
+        out.print(f"  {name}  {text.rjust(max(map(len, texts)))} {score.unit}", markup=False)
+
+
+def print_findings(findings: Sequence["Finding"]) -> None:
+    """Print the findings of a diagnosis, most serious first."""
+    # Imported here: it imports torch, which is already loaded when there are findings.
+    from lowerbound.reporting.wording import finding_numbers, severity_name
+
+    if not findings:
+        out.print("no problems found.")
+    for finding in findings:
+        out.print(f"{severity_name(finding).lower()}: {finding.name}", markup=False)
+        out.print(f"  {finding.sentence}", markup=False)
+        out.print(f"  measured: {finding_numbers(finding)}", markup=False)
+        out.print(f"  basis: {finding.source}", markup=False)
+        out.print(f"  remedy: {finding.remedy}", markup=False)
+
+
+def print_comparison(comparison: "Comparison") -> None:
+    """Print a comparison of runs: paired scores with differences from the first, other scores, and what is missing."""
+    from lowerbound.evaluation.comparison import by_reason
+    from lowerbound.reporting.comparison_plot import verdict
+    from lowerbound.reporting.number_format import format_difference, format_score
+
+    for score in (score for score in comparison.scores if score.is_paired):
+        first = score.rows[0].score
+        rows = [
+            (
+                row.name,
+                format_score(row.score),
+                "" if row.difference is None else format_difference(row.difference, first.unit),
+                verdict(row, score),
+            )
+            for row in score.rows
+        ]
+        title = f"{score.name}, {first.split}, {first.convention}"
+        columns = (title, f"mean ± standard error, {first.unit}", "paired difference", "compared with the first")
+        print_table(columns, rows, right=(1, 2))
+    others = [score for score in comparison.scores if not score.is_paired]
+    if others:
+        values = [(one.name, *(format_score(row.score) for row in one.rows), one.rows[0].score.unit) for one in others]
+        print_table(("not paired", *comparison.names, "unit"), values, right=range(1, 1 + len(comparison.names)))
+    for reason, names in by_reason(comparison.not_compared).items():
+        err.print(f"not compared: {', '.join(names)}: {reason}", markup=False)
+
+
+def print_sweep(results: "SweepResults") -> None:
+    """Print the points of a sweep, with the scores of its page."""
+    from lowerbound.reporting.sweep_page import table_of
+
+    columns, rows = table_of(results)
+    print_table(columns, rows, right=range(len(results.over), len(columns)))
+    for label, reason in results.failures.items():
+        err.print(f"failed: {label}: {reason}", markup=False)
+
+
+def print_gradients(bench: "GradientBench") -> None:
+    """Print the estimators of a gradient, a table for each group of parameters, and what was left out."""
+    from lowerbound.reporting.number_format import format_measured
+
+    out.print(
+        f"gradient of {bench.bound_in_words}, rate {bench.rate}, at {pluralise(bench.num_examples, 'test example')}; "
+        f"bias against {bench.num_reference:,} estimates by {bench.reference}",
+        markup=False,
+    )
+    measured = [row for row in bench.estimators if not row.left_out]
+    for group in bench.groups:
+        rows = [(row.name, *_gradient_cells(row, group)) for row in measured]
+        print_table((group, "variance", "squared bias", "signal to noise"), rows, right=(1, 2, 3))
+    if any(row.statistics[group].has_bias for row in measured for group in bench.groups):
+        out.print("* a bias: more than 4 standard errors", markup=False)
+    costs = [(row.name, format_measured(row.relative_time), f"{row.evaluations:,}", row.about) for row in measured]
+    print_table(("cost", "time", "decoded per draw", "description"), costs, right=(1, 2))
+    _print_gradient_notes(bench, measured)
+
+
+def _print_gradient_notes(bench: "GradientBench", measured: Sequence["EstimatorResult"]) -> None:
+    for row in measured:
+        if row.is_biased:
+            err.print(f"{row.name} is a biased estimator of this gradient", markup=False)
+    fewer = [f"{row.name} ({row.num_estimates:,})" for row in measured if row.num_estimates < bench.num_estimates]
+    if fewer:
+        err.print(f"fewer than {bench.num_estimates:,} estimates, to save time: {', '.join(fewer)}", markup=False)
+    left_out = {row.name: row.left_out for row in bench.estimators if row.left_out}
+    for name, reason in (left_out | bench.left_out_groups).items():
+        err.print(f"left out: {name}: {reason}", markup=False)
+
+
+def _gradient_cells(row: "EstimatorResult", group: str) -> tuple[str, ...]:
+    from lowerbound.reporting.number_format import format_measured
+
+    found = row.statistics[group]
+    mark = " *" if found.has_bias else ""
+    bias = format_measured(found.squared_bias) + mark
+    return format_measured(found.variance), bias, format_measured(found.signal_to_noise)
+
+
+def described(score: "Score", usual: int) -> str:
+    """The description of a score, with the number of examples if it is unusual, and the reliability of its weights."""
+    notes = [] if score.num_examples == usual else [pluralise(score.num_examples, "example")]
+    if score.effective_sample_size is not None and score.num_draws is not None:
+        notes.append(f"effective sample size {score.effective_sample_size:,.0f} of {score.num_draws:,}")
+    notes += score.quadrature_notes
+    if score.pareto_k is not None:
+        notes.append(f"Pareto-k {score.pareto_k:.2f}{', unreliable' if score.pareto_k > MAX_PARETO_K else ''}")
+    return score.description + (f" ({', '.join(notes)})" if notes else "")

@@ -1,0 +1,84 @@
+"""Scored: anomaly scores of examples, the verdicts, and why the most anomalous ones have their scores."""
+
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import numpy as np
+
+from lowerbound.data.column_writers import Columns, records
+from lowerbound.evaluation.anomaly_scores import AnomalyVerdicts
+from lowerbound.inference.explanations import Explanation
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Scored:
+    """Scores of examples, and which of them are anomalous."""
+
+    ids: tuple[str, ...]
+    judged: AnomalyVerdicts
+    skipped: tuple[str, ...] = ()  # files and rows that could not be read, with the reasons
+    notes: tuple[str, ...] = ()  # how the examples were converted
+    explained: dict[int, Explanation] = field(default_factory=dict)
+    """Why the most anomalous examples have their scores, by their position, the most anomalous first."""
+    held_out: np.ndarray = field(default_factory=lambda: np.empty(0))
+    """The deciding score of the held-out examples from which the threshold comes."""
+
+    @property
+    def order(self) -> list[int]:
+        """Positions of all examples, the most anomalous first, those without a score last."""
+        deciding = self.judged.scores[self.judged.by]
+        return np.argsort(np.where(np.isnan(deciding), np.inf, -deciding), kind="stable").tolist()
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def __repr__(self) -> str:
+        threshold = self.judged.threshold
+        return (
+            f"Scored({int(self.is_anomalous.sum()):,} of {len(self) - self.num_unscored:,} anomalous, {self.judged.by} "
+            f"above {threshold.value:.2f} nats)"
+        )
+
+    @property
+    def scores(self) -> dict[str, np.ndarray]:
+        """By name, one number per example, higher is more anomalous; NaN for an example without a score."""
+        return self.judged.scores
+
+    @property
+    def is_anomalous(self) -> np.ndarray:
+        """Whether the deciding score exceeds its threshold; false for an example without a score."""
+        return self.judged.is_anomalous
+
+    @property
+    def columns(self) -> Columns:
+        """The columns of an output file, a row per example; the verdict is empty for an example without a score."""
+        verdicts = [
+            int(flag) if known else None
+            for flag, known in zip(self.judged.is_anomalous, self.judged.is_scored, strict=True)
+        ]
+        return {"id": np.array(self.ids), **self.judged.scores, "anomalous": np.array(verdicts, dtype=object)}
+
+    @property
+    def num_unscored(self) -> int:
+        """Number of examples without a score."""
+        return int((~self.judged.is_scored).sum())
+
+
+def as_json(scored: Scored) -> dict[str, Any]:
+    """All results, as JSON for other programs."""
+    judged = scored.judged
+    thresholds = {name: asdict(threshold) for name, threshold in judged.thresholds.items()}
+    about = {"by": judged.by, "false_alarm_rate": judged.threshold.rate, "thresholds": thresholds}
+    found = {"skipped": scored.skipped, "notes": scored.notes, "num_unscored": scored.num_unscored}
+    why = [{"id": scored.ids[index], **explained.as_json()} for index, explained in scored.explained.items()]
+    return {**about, **found, "examples": records(scored.columns), "explained": why}
+
+
+def verdict_in_words(scored: Scored) -> str:
+    """How many examples are anomalous, by which score and threshold."""
+    judged = scored.judged
+    return (
+        f"{int(judged.is_anomalous.sum()):,} of {len(scored) - scored.num_unscored:,} are anomalous: {judged.by} above "
+        f"{judged.threshold.value:.2f}, the threshold for a false-alarm rate of {judged.threshold.rate:.3g}, estimated "
+        f"from {judged.threshold.num_examples:,} held-out examples."
+    )

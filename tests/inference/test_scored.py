@@ -1,0 +1,37 @@
+"""What `score` returns: an order, verdicts and reasons, in words and for other programs."""
+
+import numpy as np
+import pytest
+
+from lowerbound.evaluation.anomaly_scores import AnomalyVerdicts
+from lowerbound.evaluation.conformal import Threshold
+from lowerbound.inference.explanations import Explanation, Reason
+from lowerbound.inference.scored import Scored, as_json, verdict_in_words
+
+REASON = Reason("height", 4.5, "400", "171")
+
+
+@pytest.fixture
+def scored():
+    judged = AnomalyVerdicts(
+        {"negative-elbo": np.array([1.0, np.nan, 7.0, 3.0])}, {"negative-elbo": Threshold(2.5, 0.1, 9)}, "negative-elbo"
+    )
+    return Scored(("a", "b", "c", "d"), judged, explained={2: Explanation(5.0, 4.5, 0.5, (REASON,))})
+
+
+def test_the_most_anomalous_come_first_and_those_without_a_score_last(scored):
+    assert scored.order == [2, 3, 0, 1]
+    assert repr(scored) == "Scored(2 of 3 anomalous, negative-elbo above 2.50 nats)"
+    assert verdict_in_words(scored).startswith("2 of 3 are anomalous: negative-elbo above 2.50, the threshold for a")
+
+
+def test_json_has_the_reasons_of_the_worst(scored):
+    found = as_json(scored)
+    assert found["explained"] == [{"id": "c", "excess": 5.0, "distortion": 4.5, "rate": 0.5, "reasons": [vars(REASON)]}]
+    assert [example["anomalous"] for example in found["examples"]] == [0, None, 1, 1]
+
+
+def test_a_model_that_cannot_be_taken_apart_says_only_how_much():
+    whole = Explanation(5.0, float("nan"), float("nan"), ())
+    assert whole.text == "-ELBO +5.0"
+    assert whole.as_json() == {"excess": 5.0, "distortion": None, "rate": None, "reasons": []}
