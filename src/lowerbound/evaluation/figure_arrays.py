@@ -2,6 +2,7 @@
 
 import numpy as np
 import torch
+from jaxtyping import Float
 
 from lowerbound.data.batches import Batches, one_batch
 from lowerbound.data.sources import Examples
@@ -86,18 +87,23 @@ def samples(subject: Subject) -> Measurements:
 
 def manifold(subject: Subject) -> Measurements:
     """Decoded means on grids over two latents, or over the chart of a space of two dimensions."""
-    arrays, config, chart = {}, subject.config, chart_of(subject.model)
-    for size in config.manifold_sizes:
-        if chart is not None:
-            axes = chart.axes(size)
-        elif config.manifold == "quantile":
-            axes = generation.quantile_axes(subject.model, size).T
-        else:
-            left, right, bottom, top = config.manifold_range
-            axes = np.stack([np.linspace(left, right, size), np.linspace(bottom, top, size)]).astype(np.float32)
+    arrays = {}
+    for size in subject.config.manifold_sizes:
+        axes = manifold_axes(subject, size)
         arrays[f"manifold_{size}"] = generation.manifold(subject.model, *axes)
         arrays[f"manifold_{size}_axes"] = axes
     return Measurements((), arrays)
+
+
+def manifold_axes(subject: Subject, size: int) -> Float[np.ndarray, "2 size"]:
+    """The coordinates of a grid's columns and rows: of the chart, quantiles of the prior, or evenly spaced."""
+    config, chart = subject.config, chart_of(subject.model)
+    if chart is not None:
+        return np.asarray(chart.axes(size), dtype=np.float32)
+    if config.manifold == "quantile":
+        return generation.quantile_axes(subject.model, size).T
+    left, right, bottom, top = config.manifold_range
+    return np.stack([np.linspace(left, right, size), np.linspace(bottom, top, size)]).astype(np.float32)
 
 
 def traversals(subject: Subject) -> Measurements:
