@@ -51,7 +51,8 @@ def test_results_survive_the_disk(tmp_path):
 
 
 def test_a_notebook_shows_every_score_with_its_error_and_every_finding():
-    results = Results((score(), score(name="rate", value=2.0)), {}, {}, (), (FINDING,), {"samples": "no prior"})
+    scores = (score(), score(name="rate", value=2.0))
+    results = Results(scores, {}, {}, findings=(FINDING,), left_out={"samples": "no prior"})
     shown = results._repr_html_()
     for words in ("elbo", "−1.50 ± 0.10", "rate", "2.00 ± 0.10", "grey", FINDING.remedy, "no prior"):
         assert words in shown
