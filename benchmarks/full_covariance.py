@@ -27,7 +27,7 @@ from lowerbound.foundation.numerics import mean_and_standard_error
 from lowerbound.foundation.text_files import write_json
 from lowerbound.models.vae import VAE
 from lowerbound.probability.posteriors import FullNormalPosterior
-from lowerbound.runs.run import Run
+from lowerbound.runs.finished import Run
 from lowerbound.training.state import machine
 
 RESULTS = Path(__file__).parent / "results" / "full_covariance.json"

@@ -17,7 +17,8 @@ import torch
 import lowerbound as lb
 from lowerbound.foundation.progress import Progress
 from lowerbound.foundation.text_files import write_json
-from lowerbound.runs.run import Callbacks, Run
+from lowerbound.runs.finished import Run
+from lowerbound.runs.run import Callbacks
 
 RECIPES = ("tutorial-conv", "conv", "tutorial-dense", "dense")
 RESULTS = Path(__file__).parent / "results" / "reference_models.json"

@@ -39,11 +39,12 @@ if TYPE_CHECKING:
     from lowerbound.probability.priors import PRIORS as priors
     from lowerbound.probability.priors import register_prior
     from lowerbound.runs.experiment import Experiment
+    from lowerbound.runs.finished import Run, animate, open_run
     from lowerbound.runs.packing import pack
     from lowerbound.runs.prior_fitting import fit_prior
     from lowerbound.runs.reevaluation import diagnose_run as diagnose
     from lowerbound.runs.resuming import resume
-    from lowerbound.runs.run import Callbacks, Run, train
+    from lowerbound.runs.run import Callbacks, train
     from lowerbound.runs.sweep import sweep
     from lowerbound.runs.trained_model import TrainedModel, load, save
     from lowerbound.serving.portable.export import export
@@ -61,12 +62,13 @@ _HOMES = {
     "ModelConfig": "lowerbound.models.config:ModelConfig",
     "Objective": "lowerbound.objectives.objective:Objective",
     "Results": "lowerbound.evaluation.results:Results",
-    "Run": "lowerbound.runs.run:Run",
+    "Run": "lowerbound.runs.finished:Run",
     "Score": "lowerbound.evaluation.results:Score",
     "Splits": "lowerbound.data.sources:Splits",
     "TrainedModel": "lowerbound.runs.trained_model:TrainedModel",
     "TrainingConfig": "lowerbound.training.config:TrainingConfig",
     "bound_terms": "lowerbound.inference.bound:bound_terms",
+    "animate": "lowerbound.runs.finished:animate",
     "build_model": "lowerbound.models.construction:build_model",
     "compare": "lowerbound.inference.comparing:compare",
     "diagnose": "lowerbound.runs.reevaluation:diagnose_run",
@@ -81,6 +83,7 @@ _HOMES = {
     "likelihoods": "lowerbound.probability.likelihoods:LIKELIHOODS",
     "load": "lowerbound.runs.trained_model:load",
     "load_data": "lowerbound.data.sources:load",
+    "open_run": "lowerbound.runs.finished:open_run",
     "pack": "lowerbound.runs.packing:pack",
     "posteriors": "lowerbound.probability.posteriors:POSTERIORS",
     "priors": "lowerbound.probability.priors:PRIORS",
@@ -112,6 +115,7 @@ __all__ = [
     "Splits",
     "TrainedModel",
     "TrainingConfig",
+    "animate",
     "bound_terms",
     "build_model",
     "compare",
@@ -127,6 +131,7 @@ __all__ = [
     "likelihoods",
     "load",
     "load_data",
+    "open_run",
     "pack",
     "posteriors",
     "priors",

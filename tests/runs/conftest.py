@@ -5,7 +5,8 @@ import pytest
 
 from digits_runs import SHORT
 from lowerbound.evaluation.results import read_results
-from lowerbound.runs.run import Run, train
+from lowerbound.runs.finished import Run
+from lowerbound.runs.run import train
 from lowerbound.runs.trained_model import load
 from shared_folders import shared
 from untrained_models import untrained_run

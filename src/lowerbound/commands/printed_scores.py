@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from lowerbound.evaluation.gradient_bench import EstimatorResult, GradientBench
     from lowerbound.evaluation.results import Finding, Score
     from lowerbound.evaluation.sweep_results import SweepResults
-    from lowerbound.runs.run import Run
+    from lowerbound.runs.finished import Run
 
 MAX_PARETO_K = 0.7  # diagnosis.PARETO_K_BOUND, whose import takes a second
 

@@ -14,9 +14,10 @@ from lowerbound.foundation.errors import LowerboundError, UsageError, in_one_lin
 from lowerbound.foundation.run_identity import RunPath, is_run, path_of
 from lowerbound.models.vae import VAE
 from lowerbound.reporting.learn_page import Material, write_learn_page
+from lowerbound.runs.finished import Run
 from lowerbound.runs.preparation import choose_device
 from lowerbound.runs.resuming import resume
-from lowerbound.runs.run import SILENT, Callbacks, Run, finished_run, train
+from lowerbound.runs.run import SILENT, Callbacks, finished_run, train
 from lowerbound.runs.run_data import own_splits
 from lowerbound.runs.trained_model import load
 

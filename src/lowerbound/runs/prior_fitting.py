@@ -24,9 +24,10 @@ from lowerbound.probability.prior import Prior
 from lowerbound.probability.spaces import REAL
 from lowerbound.reporting.number_format import format_difference
 from lowerbound.runs.experiment import Experiment
+from lowerbound.runs.finished import Run
 from lowerbound.runs.free_directory import check_is_free
 from lowerbound.runs.preparation import choose_device
-from lowerbound.runs.run import SILENT, Callbacks, Job, Run, calibrate, finish
+from lowerbound.runs.run import SILENT, Callbacks, Job, calibrate, finish
 from lowerbound.runs.run_data import StoredRun, own_splits, read_stored
 from lowerbound.runs.run_lock import writing_into
 from lowerbound.runs.run_log import RunLog, read_epochs, read_log

@@ -14,8 +14,9 @@ from lowerbound.foundation.errors import ConfigError, Interrupted, RunError, Usa
 from lowerbound.foundation.run_identity import RunPath, path_of, read_config
 from lowerbound.reporting.report import write_report
 from lowerbound.runs.experiment import Settings, resolve
+from lowerbound.runs.finished import Run
 from lowerbound.runs.preparation import choose_device
-from lowerbound.runs.run import SILENT, Callbacks, Job, Run, calibrate, finish, of_writer
+from lowerbound.runs.run import SILENT, Callbacks, Job, calibrate, finish, of_writer
 from lowerbound.runs.run_data import own_splits, read_stored
 from lowerbound.runs.run_lock import writing_into
 from lowerbound.runs.run_log import read_epochs

@@ -13,9 +13,10 @@ from lowerbound.foundation.run_identity import is_run, runs_in
 from lowerbound.reporting.pages import REPORT
 from lowerbound.reporting.report import write_index
 from lowerbound.runs.experiment import Experiment, Settings, merge, tables
+from lowerbound.runs.finished import Run
 from lowerbound.runs.preparation import Prepared, prepare
 from lowerbound.runs.resuming import check_recipe, resume, resumed_experiment
-from lowerbound.runs.run import SILENT, Callbacks, Run, finished_run, of_writer, start_run, train
+from lowerbound.runs.run import SILENT, Callbacks, finished_run, of_writer, start_run, train
 from lowerbound.runs.run_data import read_stored
 from lowerbound.runs.run_lock import writing_into
 

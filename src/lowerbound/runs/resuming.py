@@ -9,9 +9,10 @@ from lowerbound.foundation.errors import ConfigError, UsageError
 from lowerbound.foundation.run_identity import RunPath, is_run, path_of, read_config, run_id, runs_in, sealed
 from lowerbound.foundation.text import pluralise
 from lowerbound.runs.experiment import Experiment, Settings, resolve
+from lowerbound.runs.finished import Run
 from lowerbound.runs.preparation import choose_device
 from lowerbound.runs.ranks import announce_ranks
-from lowerbound.runs.run import SILENT, Callbacks, Job, Run, continue_run, of_writer
+from lowerbound.runs.run import SILENT, Callbacks, Job, continue_run, of_writer
 from lowerbound.runs.run_data import own_splits, read_stored
 from lowerbound.runs.run_lock import writing_into
 

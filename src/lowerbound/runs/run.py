@@ -31,7 +31,7 @@ from lowerbound.foundation.errors import ConfigError, Interrupted, RunError, Usa
 from lowerbound.foundation.progress import Progress
 from lowerbound.foundation.run_identity import CONFIG, MODEL, is_run, read_config
 from lowerbound.foundation.seeding import generator
-from lowerbound.foundation.storage import copy_folder, temporary_folder
+from lowerbound.foundation.storage import temporary_folder
 from lowerbound.foundation.text_files import write_toml
 from lowerbound.models.construction import build_model
 from lowerbound.models.vae import DEFAULT_PRIOR, VAE
@@ -39,12 +39,13 @@ from lowerbound.objectives.rates import described
 from lowerbound.reporting.pages import REPORT
 from lowerbound.reporting.report import write_report
 from lowerbound.runs.experiment import Experiment, Settings, keyword_settings, merge, resolve, tables
+from lowerbound.runs.finished import Run
 from lowerbound.runs.frame_keeping import FrameKeeper
 from lowerbound.runs.free_directory import CHECKPOINTS, check_is_free, check_repeats
 from lowerbound.runs.preparation import Prepared, choose_device, prepare
 from lowerbound.runs.provenance import config_of, context_of
 from lowerbound.runs.ranks import announce_ranks, check_see_the_run, check_see_the_same
-from lowerbound.runs.run_data import MEMORY, own_splits, splits_in_memory
+from lowerbound.runs.run_data import MEMORY, splits_in_memory
 from lowerbound.runs.run_lock import writing_into
 from lowerbound.runs.run_log import LOG, RunLog, read_epochs, read_log
 from lowerbound.runs.trained_model import CALIBRATION, TrainedModel, load
@@ -69,32 +70,6 @@ SILENT = Callbacks()
 
 RELAXED = "draws: relaxed in training, where the ELBO is not a bound; codes in validation and evaluation"
 """Printed at the start for a posterior whose training draws are not those of its distribution."""
-
-
-@dataclass(frozen=True, eq=False)
-class Run:
-    """A finished run. Whatever takes the path of a run also takes a Run."""
-
-    path: Path
-    model: TrainedModel
-    results: Results
-
-    def save(self, out: str | Path) -> "Run":
-        """Copy the run to the directory `out`, atomically; UsageError if `out` is not empty."""
-        path = Path(out)
-        check_is_free(path)
-        copy_folder(self.path, path)
-        return replace(self, path=path, model=replace(self.model, path=path))
-
-    def splits(self, *, data: str = "", data_dir: str = "") -> Splits:
-        """The data that the run was trained on, read again and verified by checksum; `data` is their new path."""
-        return own_splits(self.path, data=data, data_dir=data_dir)
-
-    def __fspath__(self) -> str:
-        return str(self.path)
-
-    def __repr__(self) -> str:
-        return f"Run({str(self.path)!r}, {self.results!r})"
 
 
 @dataclass(frozen=True, eq=False)
