@@ -76,6 +76,10 @@ def test_names_are_written_at_the_middle_of_their_examples(opened):
     for one in names:
         median = np.median(codes(page)[labels == int(one["name"])], axis=0)
         np.testing.assert_allclose([one["x"], one["y"]], median, atol=0.05)
+    # A fitted view leaves room for the legend.
+    rightmost = page.evaluate(f"Math.max(...{VIEW}.stage.coordinates[0])")
+    right = page.evaluate(f"{VIEW}.stage.scatter.toPixels({rightmost}, 0)[0]")
+    assert right <= plane(page).bounding_box()["width"] - page.locator(".legend").bounding_box()["width"]
     page.get_by_role("button", name="Names").click()
     assert page.evaluate(f"{VIEW}.stage.names") == []
 
