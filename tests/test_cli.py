@@ -148,10 +148,13 @@ def test_runs_are_compared_image_by_image_and_unlike_runs_are_not(capsys, run, t
     page = tmp_path / "comparison.html"
     assert "better" in in_process(capsys, "compare", run, tmp_path / "more", "--out", page).out
     assert "Paired differences" in page.read_text(encoding="utf-8")
-    refused = one_line(in_process(capsys, "compare", run, run, "--out", tmp_path / "page.pdf", expect=2).err)
+    refused = one_line(
+        in_process(capsys, "compare", run, tmp_path / "more", "--out", tmp_path / "page.pdf", expect=2).err
+    )
     assert "accepted: .html, .png" in refused
     captured = in_process(capsys, "compare", run, tmp_path / "binary", expect=2)
     assert "different test examples (digits, 360 examples, grey, checksum" in one_line(captured.err)
+    assert "is given more than once" in one_line(in_process(capsys, "compare", run, run, expect=2).err)
     assert "at least two runs" in one_line(in_process(capsys, "compare", run, expect=2).err)
 
 

@@ -1,11 +1,9 @@
 """The generated pages of the reference: Python API, settings and command line."""
 
-import ast
 import inspect
 import re
 import sys
 from collections.abc import Iterator
-from dataclasses import MISSING, fields, is_dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +12,7 @@ from typer.main import get_group
 import lowerbound
 from lowerbound.cli import app
 from lowerbound.runs.experiment import SECTIONS
+from lowerbound.runs.setting_table import OPTIONS_OF, SettingRecord, setting_table
 
 GROUPS = {
     "Train": ("train", "resume", "sweep", "fit_prior", "Run", "Callbacks", "Experiment"),
@@ -46,8 +45,6 @@ GROUPS = {
     ),
 }
 
-COMMENT = re.compile(r"#\s*(.*)$")
-
 
 def write_reference(folder: Path) -> None:
     """Write all pages into `folder`."""
@@ -71,69 +68,45 @@ def api_page() -> str:
 
 
 def settings_page() -> str:
-    """A table for each section of the configuration: key, type, default and meaning."""
+    """A table for each section of the configuration, and the names that settings accept with their options."""
     parts = [
         "# Settings\n\nA recipe is a TOML file with these five sections; `--set section.key=value` on the command "
-        'line, and `settings={"section": {"key": value}}` in Python, change single keys.\n'
+        'line, and `settings={"section": {"key": value}}` in Python, change single keys. `lowerbound settings KEY` '
+        "prints the same.\n"
     ]
+    table = setting_table()
     for section, config in SECTIONS.items():
         about = (inspect.getdoc(config) or "").splitlines()[0]
-        parts.append(f"## {section}\n\n{about}\n\n| key | type | default | meaning |\n|---|---|---|---|")
-        parts += [f"| {' | '.join(map(_cell, row))} |" for row in _rows(config, f"{section}.")]
+        columns = "| key | type | default | accepted | meaning |\n|---|---|---|---|---|"
+        parts.append(f"## {section}\n\n{about}\n\n{columns}")
+        records = [record for record in table if record.key.partition(".")[0] == section]
+        parts += [_row(record) for record in records if not record.of]
         parts.append("")
+        for record in records:
+            if record.names:
+                parts += _names(record, [one for one in records if one.of in {name.name for name in record.names}])
     return "\n".join(parts)
 
 
-def _rows(config: type, prefix: str) -> Iterator[tuple[str, str, str, str]]:
-    meanings = _meanings(config)
-    for field in fields(config):
-        nested = _nested(field)
-        if nested is not None:
-            yield from _rows(nested, f"{prefix}{field.name}.")
-        else:
-            yield f"`{prefix}{field.name}`", _type_of(field.type), _default(field), meanings.get(field.name, "")
+def _row(record: SettingRecord) -> str:
+    default = f"`{record.default}`" if record.default else "none"
+    cells = (f"`{record.key}`", record.type, default, record.accepted, record.meaning)
+    return f"| {' | '.join(map(_cell, cells))} |"
 
 
-def _nested(field: Any) -> type | None:
-    value = field.default_factory() if field.default_factory is not MISSING else field.default
-    return type(value) if is_dataclass(value) else None
+def _names(record: SettingRecord, options: list[SettingRecord]) -> Iterator[str]:
+    """The names that a setting accepts, each with its options."""
+    of_setting = OPTIONS_OF.get(record.key, "")
+    yield f"### Names of {record.key}\n\n| name | meaning | options |\n|---|---|---|"
+    for name in record.names:
+        own = [one for one in options if one.of == name.name and one.key.startswith(f"{of_setting}.")]
+        listed = " ".join(f"`{_last(one)}` (default {one.default or 'none'}): {one.meaning}" for one in own)
+        yield f"| {_cell(f'`{name.name}`')} | {_cell(name.meaning)} | {_cell(listed)} |"
+    yield ""
 
 
-def _type_of(annotation: Any) -> str:
-    text = annotation if isinstance(annotation, str) else getattr(annotation, "__name__", "")
-    plain = text if text and "[" not in str(annotation) else str(annotation)
-    return f"`{re.sub(r'(typing|collections[.]abc|lowerbound[.a-z_]*)[.]', '', plain)}`"
-
-
-def _default(field: Any) -> str:
-    if field.default_factory is not MISSING:
-        return f"`{field.default_factory()!r}`"
-    return "required" if field.default is MISSING else f"`{field.default!r}`"
-
-
-def _meanings(config: type) -> dict[str, str]:
-    """The comments of a dataclass's fields: behind a field, or above it where there is none."""
-    source = inspect.getsource(config)
-    lines, (node,) = source.splitlines(), ast.parse(source).body
-    assert isinstance(node, ast.ClassDef)
-    found = {}
-    for statement in node.body:
-        if isinstance(statement, ast.AnnAssign) and isinstance(statement.target, ast.Name):
-            inside = " ".join(_comments(lines[statement.lineno - 1 : statement.end_lineno]))
-            found[statement.target.id] = inside or _above(lines, statement.lineno - 1)
-    return found
-
-
-def _comments(lines: list[str]) -> list[str]:
-    return [match[1].strip() for line in lines if (match := COMMENT.search(line))]
-
-
-def _above(lines: list[str], index: int) -> str:
-    found: list[str] = []
-    while index > 0 and lines[index - 1].strip().startswith("#"):
-        index -= 1
-        found.insert(0, lines[index].strip().lstrip("# "))
-    return " ".join(found)
+def _last(record: SettingRecord) -> str:
+    return record.key.rpartition(".")[2]
 
 
 def _cell(text: str) -> str:

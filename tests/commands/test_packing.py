@@ -20,6 +20,20 @@ def test_it_states_what_it_packed_and_that_it_was_packed_before(capsys, tmp_path
     assert (about["is_new"], about["splits"]["train"], about["shape"]) == (False, 1257, [8, 8, 1])
 
 
+def test_a_packed_table_is_described_by_its_columns(capsys, tmp_path):
+    rows = "".join(f"{index / 3:.2f},{'abc'[index % 3]}\n" for index in range(60))
+    (tmp_path / "x.csv").write_text(f"size,kind\n{rows}")
+    captured = in_process(capsys, "pack", tmp_path / "x.csv", tmp_path / "packed", "--quiet")
+    assert "columns: size numeric, kind categorical (3 levels)" in captured.out
+    about = json.loads(in_process(capsys, "pack", tmp_path / "x.csv", tmp_path / "packed", "--json").out)
+    assert [column["name"] for column in about["columns"]] == ["size", "kind"]
+
+
+def test_help_gives_an_example_that_packing_takes(capsys):
+    shown = " ".join(in_process(capsys, "pack", "--help").out.replace("│", " ").split())
+    assert "data.channels=1" in shown and "training." not in shown and "model." not in shown
+
+
 def test_options_are_those_of_python(capsys, tmp_path):
     values = np.random.default_rng(0).integers(0, 256, (40, 9, 8), np.uint8)
     np.save(tmp_path / "array.npy", values)

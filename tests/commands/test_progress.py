@@ -6,7 +6,14 @@ import signal
 import pytest
 
 from lowerbound.commands import console, terminal
-from lowerbound.commands.progress import ProgressDisplay, StageDisplay, StopRequest, epoch_lines, longest_within
+from lowerbound.commands.progress import (
+    ProgressDisplay,
+    StageDisplay,
+    StopRequest,
+    bar_texts,
+    epoch_lines,
+    longest_within,
+)
 from lowerbound.foundation.progress import MeanTerms, Progress
 
 TERMS = MeanTerms(objective=-151.26, elbo=-151.26, rate=6.31, distortion=144.95, penalties={"mmd": 0.1234})
@@ -86,6 +93,13 @@ def terminal_text(text):
     import re
 
     return [line.rstrip() for line in re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", text).splitlines() if line.strip()]
+
+
+def test_an_autoencoder_has_a_reconstruction_error_and_no_elbo():
+    terms = MeanTerms(objective=-21.5, elbo=-21.5, rate=0.0, distortion=21.5)
+    lines = [*epoch_lines(record(train=terms, validation=terms)), *bar_texts(record(train=terms))]
+    assert not any("ELBO" in line or "rate" in line for line in lines)
+    assert "reconstruction error: train 21.50, validation 21.50" in lines[1]
 
 
 def test_the_longest_text_that_fits_is_chosen():

@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from shutil import copytree
 from types import SimpleNamespace
 
 import pytest
@@ -58,8 +59,11 @@ def ran(monkeypatch, kind, *words):
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory):
     """Runs of digits and of a table, by their kinds, and where files go."""
+    other = tmp_path_factory.mktemp("other") / "copy"
+    copytree(trained(tmp_path_factory, "digits"), other)
     return {
         "RUN": trained(tmp_path_factory, "digits"),
+        "OTHER": other,
         "TABLE": trained(tmp_path_factory, "table"),
         "ROWS": trained(tmp_path_factory, "table").parent / "things.csv",
     }
@@ -72,7 +76,7 @@ COMMANDS = {
     "evaluate": ["RUN", *(word for setting in FEW for word in ("--set", setting))],
     "diagnose": ["RUN"],
     "report": ["RUN"],
-    "compare": ["RUN", "RUN"],
+    "compare": ["RUN", "OTHER"],
     "fit-prior": ["RUN", "--components", 2, "--out", "OUT"],
     "gradients": ["RUN", "--num", 2, "--estimates", 100, "--out", "OUT.png"],
     "sample": ["RUN", "--out", "OUT.png"],
@@ -160,10 +164,10 @@ def test_a_reader_who_has_read_enough_is_no_error(monkeypatch, tmp_path, runs, c
 
 
 def test_signs_that_an_encoding_lacks_are_replaced_by_what_looks_like_them(monkeypatch, runs):
-    _, printed, _ = ran(monkeypatch, "ascii", "compare", runs["RUN"], runs["RUN"])
+    _, printed, _ = ran(monkeypatch, "ascii", "compare", runs["RUN"], runs["OTHER"])
     assert b" +/- " in printed
     assert len({line.index(b"|") for line in printed.splitlines() if b"+/-" in line}) == 1
-    _, printed, _ = ran(monkeypatch, "cp1252", "compare", runs["RUN"], runs["RUN"])
+    _, printed, _ = ran(monkeypatch, "cp1252", "compare", runs["RUN"], runs["OTHER"])
     assert " ± ".encode("cp1252") in printed
 
 

@@ -1,14 +1,19 @@
 """The command train: what stops it, and what it refuses before it begins."""
 
+import json
 import os
+import re
 import signal
 import subprocess
 import sys
 import time
+from types import SimpleNamespace
 
+import numpy as np
 import pytest
 
 from command_line import in_process, one_line
+from lowerbound.evaluation.results import read_results
 
 
 def test_absent_data_offline_are_asked_for_with_the_place_to_put_them(capsys, monkeypatch, tmp_path):
@@ -46,6 +51,56 @@ def test_the_autoencoder_baseline_trains_and_refuses_to_sample(capsys, tmp_path)
     assert "Reconstruction error" in in_process(capsys, *words).out
     captured = in_process(capsys, "sample", tmp_path / "run", expect=2)
     assert "no prior" in one_line(captured.err)
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory):
+    """A run of random images in a moment, and what its training printed."""
+    folder = tmp_path_factory.mktemp("tiny")
+    np.save(folder / "images.npy", np.random.default_rng(0).integers(0, 256, (60, 8, 8), np.uint8))
+    words = ["--set", "model.network=dense", "--set", "model.hidden=[8]", "--latent-dim", "3", "--epochs", "1"]
+    command = [sys.executable, "-m", "lowerbound", "train", folder / "images.npy", "--out", folder / "run", *words]
+    finished = subprocess.run(list(map(str, command)), capture_output=True, text=True, check=True, timeout=120)
+    return folder / "run", finished
+
+
+def test_training_ends_with_five_scores_the_report_and_what_to_do_next(tiny):
+    path, finished = tiny
+    first, *scores, report, show, following = finished.stdout.splitlines()
+    assert first.startswith("test: 6 examples") and 1 <= len(scores) <= 5
+    assert all(line.startswith("  ") and len(line) < 80 for line in scores)
+    assert report == f"report: {path}/report.html"
+    assert show == f"all scores: lowerbound show {path}"
+    assert following == f"next: lowerbound explore {path}"
+    assert max(map(len, finished.stderr.splitlines())) <= 200
+
+
+def test_all_scores_are_shown_again_with_value_and_error_to_the_same_digit(capsys, tiny):
+    path, finished = tiny
+    shown = in_process(capsys, "show", path).out
+    assert "train: 6 examples" in shown and "bits-per-dimension" in shown
+    numbers = re.findall(r"([\d,]+(?:\.\d+)?) \u00b1 ([\d,]+(?:\.\d+)?)", shown + finished.stdout)
+    assert len(numbers) > 10
+    for value, error in numbers:
+        assert len(value.partition(".")[2]) == len(error.partition(".")[2]), (value, error)
+    scores = json.loads(in_process(capsys, "show", path, "--json").out)["scores"]
+    assert {score["split"] for score in scores} == {"test", "train"}
+
+
+def test_a_directory_that_is_no_run_has_no_scores_to_show(capsys, tmp_path):
+    assert "is not a run directory" in one_line(in_process(capsys, "show", tmp_path, expect=2).err)
+
+
+def test_a_quiet_evaluation_prints_no_progress(capsys, monkeypatch, tiny):
+    path, _ = tiny
+
+    def reevaluated(run_path, overrides, device, callbacks, data):
+        callbacks.stage("a stage", 1, 2)
+        return SimpleNamespace(path=path, results=read_results(path))
+
+    monkeypatch.setattr("lowerbound.runs.reevaluation.reevaluate", reevaluated)
+    assert "a stage ..." in in_process(capsys, "evaluate", path).err
+    assert in_process(capsys, "evaluate", path, "-q").err == ""
 
 
 def test_nothing_can_be_written_where_a_file_stands_in_the_way(capsys, tmp_path):

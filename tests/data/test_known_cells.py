@@ -28,7 +28,7 @@ def test_ambiguous_texts_are_numbers_only_where_they_are_asked_for():
 
 def test_invalid_cells_are_refused_or_skipped_with_their_row():
     cells, is_wrong = ["1", "x", "3"], np.array([False, True, False])
-    with pytest.raises(DataError, match=r"row 2, column 'x' is 'x'; no number, or exclude the column"):
+    with pytest.raises(DataError, match=r"row 1, column 'x' is 'x'; no number, or exclude the column"):
         known(cells).valid_only(is_wrong, "no number")
     assert list(known(cells, skip_broken=True).valid_only(is_wrong, "no number").rows) == [0, 2]
 

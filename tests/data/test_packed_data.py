@@ -67,6 +67,12 @@ def test_a_setting_that_packing_has_decided_is_refused(folder, setting):
         load(DataConfig(source=str(folder), **setting))
 
 
+@pytest.mark.parametrize("name", ["train-00000.arrow", "packed.json", "statistics.safetensors"])
+def test_one_file_of_packed_data_is_refused_with_the_folder_to_give(folder, name):
+    with pytest.raises(DataError, match=rf"{name} is one file of packed data; give their folder, .*{folder.name}\."):
+        load(DataConfig(source=str(folder / name)))
+
+
 def test_held_out_examples_count_against_the_memory_limit(folder):
     with pytest.raises(TooLarge, match=r"split validation, is read into memory and takes .* data\.max_gib"):
         load(DataConfig(source=str(folder), max_gib=1e-6))

@@ -120,6 +120,13 @@ def test_idx_files_that_do_not_fit_each_other_are_refused(tmp_path, cache, file,
     assert message.startswith(str(folder / file)) and reason in message
 
 
+@pytest.mark.parametrize("source", ["digits", "sprites", "."])
+def test_a_folder_of_idx_files_is_refused_for_what_reads_none(tmp_path, monkeypatch, source):
+    monkeypatch.chdir(tmp_path)
+    message = message_of(ConfigError, DataConfig(source=source, data_dir="idx"))
+    assert "data.data_dir is for sources that are IDX files, such as mnist" in message and "leave it out" in message
+
+
 def test_a_folder_brings_its_labels_into_every_split(tmp_path):
     for name, value in (("cat", 10), ("dog", 20)):
         (tmp_path / "pets" / name).mkdir(parents=True)

@@ -74,7 +74,7 @@ def test_what_a_column_does_not_hold_is_refused_by_row_line_and_column(tmp_path,
     with pytest.raises(DataError) as caught:
         conform(path, f'{HEADER}40,3,m,"Ulm",7\n\n{row}\n')
     message = str(caught.value)
-    assert message.startswith(f"{path}: row 2 (line 4), {reason}") and message.endswith(".") and "\n" not in message
+    assert message.startswith(f"{path}: row 1 (line 4), {reason}") and message.endswith(".") and "\n" not in message
 
 
 def test_a_broken_row_that_is_skipped_keeps_its_place_without_a_value(tmp_path):
@@ -83,13 +83,13 @@ def test_a_broken_row_that_is_skipped_keeps_its_place_without_a_value(tmp_path):
     assert np.isnan(found.examples.values).all(axis=1).tolist() == [False, True, True, False]
     assert sorted(found.unreadable) == [1, 2]
     assert found.skipped == (found.unreadable[1], found.unreadable[2])
-    assert "row 2 (line 3), column 'city' is 'Paris'" in found.skipped[0]
-    assert "row 3 (line 4) has 2 cells, but the header has 5 columns" in found.skipped[1]
+    assert "row 1 (line 3), column 'city' is 'Paris'" in found.skipped[0]
+    assert "row 2 (line 4) has 2 cells, but the header has 5 columns" in found.skipped[1]
     assert drop_unreadable(found).examples.values.tolist() == [[0, 3, 1, 1, 1], [1, 1, 0, 1, 0]]
 
 
 def test_a_table_whose_rows_are_all_broken_is_refused(tmp_path):
-    with pytest.raises(DataError, match=r"no row can be read; the first reason: .*row 1 .line 2., column 'city'"):
+    with pytest.raises(DataError, match=r"no row can be read; the first reason: .*row 0 .line 2., column 'city'"):
         conform(tmp_path / "x.csv", f"{HEADER}40,3,m,Paris,7\n", skip_broken=True)
 
 
@@ -187,9 +187,9 @@ def test_whole_numbers_become_an_integer_array_and_labels_and_indices_stay_out(t
 @pytest.mark.parametrize(
     ("cell", "reason"),
     [
-        ("", "row 2 (line 3), column 'b' is missing; an array has a number in every cell"),
-        ("x", "row 2 (line 3), column 'b' is 'x'; an array contains only numbers"),
-        ("007", "row 2 (line 3), column 'b' is '007'; an array contains only numbers"),
+        ("", "row 1 (line 3), column 'b' is missing; an array has a number in every cell"),
+        ("x", "row 1 (line 3), column 'b' is 'x'; an array contains only numbers"),
+        ("007", "row 1 (line 3), column 'b' is '007'; an array contains only numbers"),
     ],
 )
 def test_a_cell_that_is_no_number_is_refused_in_an_array(tmp_path, cell, reason):

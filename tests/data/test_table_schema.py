@@ -151,7 +151,7 @@ def test_numbers_that_are_not_finite_or_too_large_are_refused_by_row_and_column(
     path = csv_file(tmp_path / "x.csv", beside(cells))
     with pytest.raises(DataError) as caught:
         infer_table(read_csv(path), STANDARD)
-    assert f"row 6 (line 7), column 'x' is '{cell}'; {reason}" in str(caught.value)
+    assert f"row 5 (line 7), column 'x' is '{cell}'; {reason}" in str(caught.value)
     assert 'or exclude the column: set data.exclude=["x"]' in str(caught.value)
     assert len(infer_table(read_csv(path), TableOptions(exclude=("x",))).schema.columns) == 1
 
@@ -159,7 +159,7 @@ def test_numbers_that_are_not_finite_or_too_large_are_refused_by_row_and_column(
 @pytest.mark.parametrize("cell", [b"bytes", [1, 2], {"a": 1}, 1j, float("inf"), 10**400])
 def test_values_that_no_column_holds_are_refused_and_can_be_excluded(cell):
     table = table_from_columns(Path("frame"), {"x": [cell, 1.0, 2.0], "a": [1.0, 2.5, 3.0]})
-    with pytest.raises(DataError, match=r"^frame: row 1, column 'x' is .*exclude=\[\"x\"\]\.$"):
+    with pytest.raises(DataError, match=r"^frame: row 0, column 'x' is .*exclude=\[\"x\"\]\.$"):
         infer_table(table, STANDARD)
     assert [column.name for column in infer_table(table, TableOptions(exclude=("x",))).schema.columns] == ["a"]
 
@@ -229,11 +229,11 @@ def test_levels_that_are_set_keep_their_order(tmp_path):
 @pytest.mark.parametrize(
     ("setting", "cells", "reason"),
     [
-        ({"kind": "numeric"}, [1, "forty", 3], "row 2 (line 3), column 'x' is 'forty'; it is not a number"),
-        ({"kind": "count"}, [1, 2.5, 3], "row 2 (line 3), column 'x' is '2.5'; counts are whole numbers from 0"),
-        ({"kind": "count"}, [1, -2, 3], "row 2 (line 3), column 'x' is '-2'; counts are whole numbers from 0"),
-        ({"kind": "binary"}, ["a", "b", "c"], "row 3 (line 4), column 'x' is 'c'; a binary column has 2"),
-        ({"levels": ("a", "b")}, ["a", "b", "c"], "row 3 (line 4), column 'x' is 'c'; the levels set are 'a', 'b'"),
+        ({"kind": "numeric"}, [1, "forty", 3], "row 1 (line 3), column 'x' is 'forty'; it is not a number"),
+        ({"kind": "count"}, [1, 2.5, 3], "row 1 (line 3), column 'x' is '2.5'; counts are whole numbers from 0"),
+        ({"kind": "count"}, [1, -2, 3], "row 1 (line 3), column 'x' is '-2'; counts are whole numbers from 0"),
+        ({"kind": "binary"}, ["a", "b", "c"], "row 2 (line 4), column 'x' is 'c'; a binary column has 2"),
+        ({"levels": ("a", "b")}, ["a", "b", "c"], "row 2 (line 4), column 'x' is 'c'; the levels set are 'a', 'b'"),
     ],
 )
 def test_a_cell_that_does_not_fit_what_is_set_is_refused_by_row_and_column(tmp_path, setting, cells, reason):

@@ -37,13 +37,13 @@ def test_utf_16_with_its_mark_is_read_as_utf_8_is(tmp_path):
 def test_rows_know_the_line_that_they_begin_in(tmp_path):
     table = read(tmp_path / "x.csv", 'a,b\n"two\nlines",1\n\n\nx,2\n"p\r\nq",3\ny,4')
     assert list(table.lines) == [2, 6, 7, 9]
-    assert table.where(1, "b") == f"{tmp_path / 'x.csv'}: row 2 (line 6), column 'b'"
+    assert table.where(1, "b") == f"{tmp_path / 'x.csv'}: row 1 (line 6), column 'b'"
 
 
 def test_a_row_of_another_length_is_kept_and_named_by_the_line_of_the_file(tmp_path):
     body = "".join(f'"two\nlines {index % 4}",{index}\n' for index in range(20))
     table = read(tmp_path / "x.csv", f"txt,a\n{body}x,1,2\n")
-    assert table.unreadable == {20: f"{tmp_path / 'x.csv'}: row 21 (line 42) has 3 cells, but the header has 2 columns"}
+    assert table.unreadable == {20: f"{tmp_path / 'x.csv'}: row 20 (line 42) has 3 cells, but the header has 2 columns"}
     assert table.num_rows == 21 and table.columns["a"][20] is None
 
 

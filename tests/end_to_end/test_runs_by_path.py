@@ -1,5 +1,8 @@
 """A run is given as the path of its directory or as a Run, wherever a run is expected; anything else is named."""
 
+import shutil
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -19,6 +22,15 @@ from untrained_models import untrained_run
 FEW = EvaluationConfig(num_draws=2, num_exact=2, importance_draws=4, num_bounded=2, num_gaps=2)
 IMAGES = np.random.default_rng(0).integers(0, 256, (30, 8, 8), np.uint8)
 
+
+def copied(run):
+    """A copy of a run beside it, which can be compared with it; anything else as it is."""
+    if not isinstance(run, str | Path | lb.Run):
+        return run
+    other = Path(run).with_name("copy")
+    return shutil.copytree(run, other, dirs_exist_ok=True)
+
+
 DOORS = {
     "load": lb.load,
     "evaluate": lambda run: lb.evaluate(run, IMAGES[:4], FEW),
@@ -28,7 +40,7 @@ DOORS = {
     "reconstruct": lambda run: tasks.reconstruct(run, []),
     "interpolate": lambda run: tasks.interpolate(run, "0", "1"),
     "score": lambda run: anomaly.score(run, []),
-    "compare": lambda run: comparing.compare([run, run]),
+    "compare": lambda run: comparing.compare([run, copied(run)]),
     "reevaluate": reevaluate,
     "diagnose": diagnose_run,
     "report": rewrite_report,

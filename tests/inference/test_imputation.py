@@ -80,9 +80,9 @@ def test_missing_cells_are_filled_and_the_fills_listed_with_their_uncertainty(va
     assert (found.num_rows, found.num_filled, found.skipped) == (2, 4, ())
     assert out.decode() == f'{HEADER}\r\na,1.50,{rows[0]["value"]},4,"yes, é",Oslo,\r\nb,2,20230102,3,no,Bonn,x'
     assert [(row["row"], row["column"], row["value"]) for row in rows[1:]] == [
-        ("1", "visits", "4"),
-        ("1", "new", "yes, é"),
-        ("1", "city", "Oslo"),
+        ("0", "visits", "4"),
+        ("0", "new", "yes, é"),
+        ("0", "city", "Oslo"),
     ]
     # A negative binomial of mean 4 and shape 1 has the variance 4 + 4² / 1.
     assert float(rows[1]["standard_deviation"]) == pytest.approx(20**0.5, rel=1e-3) and rows[1]["probability"] == ""
@@ -108,7 +108,7 @@ def test_a_row_without_a_known_cell_is_filled_from_the_prior(vae):
 def test_a_rows_fills_do_not_depend_on_its_neighbours(vae, tmp_path):
     rows = [f"{index},{index / 7:.3f},,,," for index in range(30)]
     together, _ = impute(vae, tmp_path / "in.csv", "\n".join(["id,length,day,visits,new,city", *rows]).encode())
-    expected = {row["value"] for row in fills_of(together) if row["row"] == "8" and row["column"] == "day"}
+    expected = {row["value"] for row in fills_of(together) if row["row"] == "7" and row["column"] == "day"}
     alone, _ = impute(vae, tmp_path / "in.csv", f"id,length,day,visits,new,city\n{rows[7]}".encode())
     assert {row["value"] for row in fills_of(alone) if row["column"] == "day"} == expected
 
@@ -179,9 +179,9 @@ def test_no_known_cell_changes_by_a_byte(vae, tmp_path_factory, rows, quoted, en
     found = impute_table(vae, replace(SCHEMA, separator=separator), path, folder / "out.csv")
     missing = {(row, names[i]) for row, cells in enumerate(table) for i in range(1, 6) if is_empty(cells[i])}
     fills = fills_of(found)
-    assert {(int(fill["row"]), fill["column"]) for fill in fills} == missing
+    assert {(int(fill["row"]) + 1, fill["column"]) for fill in fills} == missing
     for fill in fills:
-        table[int(fill["row"])][names.index(fill["column"])] = fill["value"]
+        table[int(fill["row"]) + 1][names.index(fill["column"])] = fill["value"]
     expected = mark[0] + as_text(table, quoted, ends, separator, has_last_end).encode(mark[1])
     assert found.path.read_bytes() == expected
 
@@ -209,13 +209,13 @@ def test_decimal_commas_are_written_where_the_table_has_them(vae, tmp_path):
 
 def test_rows_that_cannot_be_read_are_refused_or_copied_as_they_are(vae, tmp_path):
     content = f"{HEADER}\n1,forty,,3,no,Bonn,\n2,1.5,,3,no,Bonn,\n3,1\n".encode()
-    with pytest.raises(DataError, match=r"row 1 \(line 2\), column 'length' is 'forty'"):
+    with pytest.raises(DataError, match=r"row 0 \(line 2\), column 'length' is 'forty'"):
         impute(vae, tmp_path / "in.csv", content)
     assert not (tmp_path / "out.csv").exists()
     found, out = impute(vae, tmp_path / "in.csv", content, skip_broken=True)
     (fill,) = fills_of(found)
     assert out.decode() == content.decode().replace("2,1.5,,", f"2,1.5,{fill['value']},")
-    assert len(found.skipped) == 2 and fill["row"] == "2"
+    assert len(found.skipped) == 2 and fill["row"] == "1"
 
 
 def test_parquet_keeps_types_known_values_and_every_column(vae, tmp_path):
@@ -240,7 +240,7 @@ def test_parquet_keeps_types_known_values_and_every_column(vae, tmp_path):
     assert after.schema.equals(before.schema) and found.num_filled == 5
     fills = {(row["row"], row["column"]) for row in fills_of(found)}
     for name in before.column_names:
-        for row, (old, new) in enumerate(zip(before[name].to_pylist(), after[name].to_pylist(), strict=True), start=1):
+        for row, (old, new) in enumerate(zip(before[name].to_pylist(), after[name].to_pylist(), strict=True)):
             is_filled = (str(row), name) in fills
             assert (old is None and new is not None) if is_filled else old == new
     assert (

@@ -8,10 +8,13 @@ import torch
 
 from command_line import in_process, one_line
 from digits_runs import SHORT, assert_same_weights, weights
+from lowerbound.commands.hints import with_hint
 from lowerbound.evaluation.over_seeds import over_seeds
+from lowerbound.foundation.errors import Interrupted
 from lowerbound.foundation.run_identity import read_config
 from lowerbound.runs.experiment import merge, resolve
 from lowerbound.runs.repeats import train_seeds
+from lowerbound.runs.run import Callbacks
 
 
 def test_over_several_seeds_a_score_is_the_mean_with_the_error_over_seeds(tmp_path):
@@ -48,6 +51,13 @@ def test_several_seeds_go_on_with_what_was_stopped_and_keep_what_is_finished(tmp
     train_seeds(2, experiment, tmp_path / "stopped", settings=settings, is_resumed=True)
     assert (tmp_path / "stopped" / "seed-1" / "report.html").is_file()
     assert_same_weights(tmp_path / "whole" / "seed-1", tmp_path / "stopped" / "seed-1")
+
+
+def test_an_interruption_states_how_all_seeds_continue(tmp_path):
+    stopping = Callbacks(should_stop=lambda: True)
+    with pytest.raises(Interrupted) as caught:
+        train_seeds(3, resolve("dense", SHORT), tmp_path / "all", callbacks=stopping)
+    assert with_hint(caught.value).endswith(f"lowerbound train --resume {tmp_path / 'all'} --seeds 3")
 
 
 @pytest.mark.parametrize("is_killed", [False, True], ids=["its own", "of a missing seed"])

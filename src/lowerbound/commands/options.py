@@ -3,6 +3,7 @@
 import json
 import shlex
 import sys
+from importlib import resources
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -33,6 +34,20 @@ def _option(keyword: str) -> Any:
     return typer.Option(option(keyword), metavar=KEYWORDS[keyword].value or None, help=meaning(keyword))
 
 
+def _recipes_beginning_with(incomplete: str) -> list[str]:
+    """Names of recipes, for the shell's completion; from the files, because importing them takes a second."""
+    names = (path.name for path in (resources.files("lowerbound") / "recipes").iterdir())
+    stems = (name.removesuffix(".toml") for name in names if name.endswith(".toml"))
+    return sorted(stem for stem in stems if stem.startswith(incomplete))
+
+
+def _set_option(example: str, section: str = "") -> Any:
+    """The option --set, of all sections or of one."""
+    what, command = f"A setting of {section}" if section else "Any other setting", f"lowerbound settings {section}"
+    text = f"{what}, such as {example}; `{command.strip()}` lists them. Repeatable."
+    return typer.Option("--set", metavar="SECTION.KEY=VALUE", help=text)
+
+
 RunArgument = Annotated[Path, typer.Argument(metavar="RUN", help="A run directory, written by `lowerbound train`.")]
 DeviceOption = Annotated[str, typer.Option(metavar="auto|cpu|cuda", help="Device; auto uses a GPU if there is one.")]
 DataDirOption = Annotated[str, _option("data_dir")]
@@ -41,7 +56,14 @@ OwnDataOption = Annotated[
     typer.Option("--data", metavar="PATH", help="New path of the run's own data; their checksum is verified."),
 ]
 DataArgument = Annotated[str, typer.Argument(metavar="[DATA]", help=f"{meaning('data')} Default: digits.")]
-RecipeOption = Annotated[str, typer.Option(metavar="NAME", help="Recipe name or .toml file; default: automatic.")]
+RecipeOption = Annotated[
+    str,
+    typer.Option(
+        metavar="NAME",
+        help="Recipe name or .toml file (`lowerbound recipes`); default: automatic.",
+        autocompletion=_recipes_beginning_with,
+    ),
+]
 EpochsOption = Annotated[int | None, _option("epochs")]
 LatentDimOption = Annotated[int | None, _option("latent_dim")]
 LikelihoodOption = Annotated[str, _option("likelihood")]
@@ -49,14 +71,9 @@ BetaOption = Annotated[float | None, _option("beta")]
 BatchSizeOption = Annotated[int | None, _option("batch_size")]
 LearningRateOption = Annotated[float | None, _option("learning_rate")]
 TrainingSeedOption = Annotated[int | None, _option("seed")]
-SetOption = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--set",
-        metavar="SECTION.KEY=VALUE",
-        help="Any other setting, such as model.hidden=[64]; `lowerbound settings` lists them. Repeatable.",
-    ),
-]
+SetOption = Annotated[list[str] | None, _set_option("model.hidden=[64]")]
+DataSetOption = Annotated[list[str] | None, _set_option("data.channels=1", "data")]
+EvaluationSetOption = Annotated[list[str] | None, _set_option("evaluation.num_draws=64", "evaluation")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="Do not show progress.")]
 SeedOption = Annotated[int, typer.Option(min=0, help="Seed of the random draws.")]

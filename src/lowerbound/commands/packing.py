@@ -8,12 +8,12 @@ import typer
 from lowerbound.commands.options import (
     TRAIN,
     DataDirOption,
+    DataSetOption,
     JsonOption,
     LabelsOption,
     MostOption,
     QuietOption,
     ResizeOption,
-    SetOption,
     SizeOption,
     SkipOption,
     app,
@@ -49,7 +49,7 @@ def pack(
     labels: LabelsOption = "",
     skip_broken: SkipOption = False,
     max_gib: MostOption = None,
-    settings: SetOption = None,
+    settings: DataSetOption = None,
     as_json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:

@@ -20,6 +20,8 @@ def print_packed(about: dict[str, Any]) -> None:
     splits = ", ".join(f"{name} {rows:,}" for name, rows in about["splits"].items())
     for line in (*about["notes"], *(f"skipped: {reason}" for reason in about["skipped"])):
         out.print(line, markup=False)
+    if about["about_columns"]:
+        out.print(f"columns: {about['about_columns']}", markup=False)
     shape = shape_in_words(tuple(about["shape"]))
     out.print(f"{about['layout']} {shape}, {about['dtype']}: {splits}; {about['size']}", markup=False)
     out.print(f"{'packed' if about['is_new'] else 'already packed'}: {about['path']}", markup=False)

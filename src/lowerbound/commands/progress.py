@@ -123,6 +123,8 @@ class _Longest(ProgressColumn):
         return Text(longest_within(room, task.fields["texts"]), no_wrap=True, overflow="ellipsis")
 
 
+AUTOENCODER = "reconstruction error"
+
 LEAST_BAR, TIME_WIDTH = 5, 7
 """Columns of the terminal for the bar, and for the time that remains, such as 1:02:03."""
 
@@ -134,28 +136,36 @@ def longest_within(width: int, texts: Sequence[str]) -> str:
 
 def bar_texts(progress: "TrainingProgress") -> tuple[str, ...]:
     """What stands beside a bar, from the longest text to the shortest."""
-    speed, elbo = f"{progress.examples_per_second:,.0f} examples/s", f"ELBO {progress.train.elbo:.2f}"
-    return f"{as_text(progress.train)}  {speed}", as_text(progress.train), f"{elbo}  {speed}", elbo, ""
+    speed = f"{progress.examples_per_second:,.0f} examples/s"
+    name, value = _level(progress.train)
+    short = f"{name} {value:.2f}"
+    return f"{as_text(progress.train)}  {speed}", as_text(progress.train), f"{short}  {speed}", short, ""
 
 
 def epoch_lines(progress: "TrainingProgress", name: str = "", seconds_left: float = 0.0) -> tuple[str, ...]:
     """The line of an epoch, from the longest text to the shortest, with the time that remains."""
     assert progress.validation is not None
     epoch = f"{name}epoch {progress.epoch:>{len(str(progress.num_epochs))}}/{progress.num_epochs}"
-    train, validation = f"{progress.train.elbo:.2f}", f"{progress.validation.elbo:.2f}"
+    (name_of_level, train), (_, validation) = _level(progress.train), _level(progress.validation)
     speed, best = f"{progress.examples_per_second:,.0f} examples/s", "  best" if progress.is_best else ""
     left = f"  {timedelta(seconds=round(seconds_left))} left" if seconds_left >= 1 else ""
     full = f"{epoch}  train {as_text(progress.train)}  validation {as_text(progress.validation)}"
-    short = f"{epoch}  ELBO: train {train}, validation {validation}"
+    short = f"{epoch}  {name_of_level}: train {train:.2f}, validation {validation:.2f}"
     return (
         f"{full}  {speed}{left}{best}",
         f"{short}  {speed}{left}{best}",
         f"{short}{left}{best}",
         f"{short}{best}",
-        f"{epoch}  ELBO {validation}{best}",
-        f"{epoch}  {validation}{best}",
-        f"{epoch}  {validation}",
+        f"{epoch}  {name_of_level} {validation:.2f}{best}",
+        f"{epoch}  {validation:.2f}{best}",
+        f"{epoch}  {validation:.2f}",
     )
+
+
+def _level(terms: "MeanTerms") -> tuple[str, float]:
+    """The name and value of the number that stands for all terms: the ELBO; for an autoencoder, its error."""
+    # A rate is exactly zero for rate 'none' alone.
+    return (AUTOENCODER, terms.distortion) if terms.rate == 0 else ("ELBO", terms.elbo)
 
 
 def _deserves_a_line(progress: "TrainingProgress") -> bool:
@@ -167,6 +177,8 @@ def _deserves_a_line(progress: "TrainingProgress") -> bool:
 def as_text(terms: "MeanTerms") -> str:
     """A record's terms on one line, in nats."""
     penalties = "".join(f"  {name} {value:.4g}" for name, value in terms.penalties.items())
+    if terms.rate == 0:
+        return f"{AUTOENCODER} {terms.distortion:.2f}{penalties}"
     return f"ELBO {terms.elbo:.2f} = -({terms.distortion:.2f} distortion + {terms.rate:.2f} rate){penalties}"
 
 

@@ -19,14 +19,18 @@ from lowerbound.data.examples import Collection
 from lowerbound.data.factor_columns import with_factors_of_file
 from lowerbound.data.folders import read_folder, read_zip
 from lowerbound.data.images import ImageOptions, is_image_file, read_image_files
+from lowerbound.data.packed_files import MANIFEST
 from lowerbound.data.parquet import read_parquet
 from lowerbound.data.raw_array import RawArray
-from lowerbound.data.reading import STANDARD_LIMIT, Limit, format_shape, reading, refuse, refuse_mismatch
+from lowerbound.data.reading import STANDARD_LIMIT, Limit, format_shape, printable, reading, refuse, refuse_mismatch
 from lowerbound.data.table_examples import conform_table, table_to_array
 from lowerbound.data.table_schema import infer_table
 from lowerbound.data.tables import STANDARD, RawTable, TableOptions, read_csv
 from lowerbound.foundation.errors import ConfigError
 from lowerbound.foundation.schema import Schema
+
+PARTS_OF_PACKED = (".arrow", ".json", ".safetensors")
+"""Suffixes of the files in a folder of packed data."""
 
 ACCEPTED = (
     "a folder or .zip of images (PNG, JPEG, WebP, TIFF, BMP, GIF), an array (.npy, .npz, .safetensors), "
@@ -124,6 +128,10 @@ def read_raw(path: Path, options: ReadingOptions) -> RawArray | RawTable:
     """The contents of a file or folder, as they are stored."""
     with reading(path, ACCEPTED):
         is_folder, is_file = path.is_dir(), path.is_file()
+        is_part_of_packed = is_file and path.suffix in PARTS_OF_PACKED and (path.parent / MANIFEST).is_file()
+    if is_part_of_packed:
+        refuse(path, f"is one file of packed data; give their folder, {printable(path.parent)}")
+    with reading(path, ACCEPTED):
         is_dataset = hugging_face.is_name(path) or hugging_face.is_saved(path)
     if is_dataset:
         return hugging_face.read_dataset(path, options.images, options.tables)

@@ -57,6 +57,7 @@ class Source:
     origin: str
     licence: str
     load: Callable[[DataConfig], Pool]
+    uses_data_dir: bool = True  # whether it reads files of data_dir
 
 
 def load(config: DataConfig, schema: Schema | None = None) -> Splits:
@@ -68,6 +69,9 @@ def load(config: DataConfig, schema: Schema | None = None) -> Splits:
     check_config(config)
     reading_options(config)  # also checked for named sources
     is_named = config.source in SOURCES
+    if config.data_dir and not (is_named and getattr(SOURCES[config.source], "uses_data_dir", True)):
+        what = f"{config.source!r} reads none" if is_named else "a file or folder is given by its own path"
+        raise ConfigError(f"data.data_dir is for sources that are IDX files, such as mnist; {what}; leave it out.")
     if config.factors and (is_named or is_packed(Location(config.source))):
         what = "a named source has its own factors, if any" if is_named else "packed data have no factors"
         raise ConfigError(f"data.factors is for files and folders; {what}; leave it out.")
@@ -338,6 +342,7 @@ def _sprites(name: str, side: int, load: Callable[[DataConfig], Pool]) -> Source
         origin="drawn by this program, like dSprites (Matthey et al., 2017), whose pixels differ",
         licence="none needed",
         load=load,
+        uses_data_dir=False,
     )
 
 
@@ -354,6 +359,7 @@ SOURCES = {
         origin="E. Alpaydin and C. Kaynak, Optical Recognition of Handwritten Digits, doi:10.24432/C50P49",
         licence="CC BY 4.0",
         load=digits,
+        uses_data_dir=False,
     ),
     "mnist": _like_mnist(
         name="mnist",

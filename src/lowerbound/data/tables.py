@@ -92,9 +92,9 @@ class RawTable:
         return len(next(iter(self.columns.values()), []))
 
     def where(self, row: int, column: str = "") -> str:
-        """A row, counted from 1, or one of its cells, for messages."""
+        """A row, counted from 0 as in ids, or one of its cells, for messages."""
         line = f" (line {self.lines[row]})" if len(self.lines) else ""
-        return f"{printable(self.place)}: row {row + 1}{line}" + (f", column {column!r}" if column else "")
+        return f"{printable(self.place)}: row {row}{line}" + (f", column {column!r}" if column else "")
 
 
 def read_csv(path: Path, options: TableOptions = STANDARD) -> RawTable:

@@ -30,6 +30,7 @@ def compare(runs: Sequence[RunPath], out: Path | str | None = None) -> Compariso
     paths = [path_of(run) for run in runs]
     for path in paths:
         read_stored(path)
+    _refuse_repeats(paths)
     place = None if out is None else Path(out)
     if place is not None and place.suffix.lower() not in OUTPUTS:
         raise UsageError(f"{place} ends in {place.suffix or 'nothing'!r}; accepted: {', '.join(OUTPUTS)}.", hint="out")
@@ -41,6 +42,13 @@ def compare(runs: Sequence[RunPath], out: Path | str | None = None) -> Compariso
     elif place is not None:
         write_comparison(comparison, shown, place)
     return comparison
+
+
+def _refuse_repeats(paths: Sequence[Path]) -> None:
+    """UsageError for a run that is given twice: every difference would be zero."""
+    counts = Counter(path.resolve() for path in paths)
+    if repeated := [path for path in paths if counts[path.resolve()] > 1]:
+        raise UsageError(f"{repeated[0]} is given more than once; a run is compared with others, so give each once.")
 
 
 def _check_is_paired(comparison: Comparison) -> None:

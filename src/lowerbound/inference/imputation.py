@@ -216,7 +216,7 @@ def _fills_text(cells: list[FilledCell]) -> str:
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(FILLS_HEADER)
     for cell in cells:
-        writer.writerow([cell.row + 1, cell.column, cell.fill.text, _digits(cell.deviation), _digits(cell.probability)])
+        writer.writerow([cell.row, cell.column, cell.fill.text, _digits(cell.deviation), _digits(cell.probability)])
     return text.getvalue()
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from lowerbound.data.array_schema import rows_of_array
+from lowerbound.data.data_kinds import describe_columns
 from lowerbound.data.files import TABLES, ReadingOptions, check_settings, options_for_schema, to_collection
 from lowerbound.data.objects import read_object
 from lowerbound.data.packed_files import Manifest, is_packed
@@ -104,6 +105,8 @@ def summary(packed: Packed) -> dict[str, Any]:
         "name": manifest.name,
         "layout": manifest.schema.layout,
         "shape": manifest.schema.shape,
+        "columns": [asdict(column) for column in manifest.schema.columns],
+        "about_columns": describe_columns(manifest.schema.columns),
         "dtype": manifest.dtype,
         "range": manifest.schema.range,
         "labels": manifest.schema.label_names,

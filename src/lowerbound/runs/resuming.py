@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from lowerbound.foundation import distributed
-from lowerbound.foundation.errors import ConfigError, UsageError
-from lowerbound.foundation.run_identity import RunPath, is_run, path_of, read_config, run_id, runs_in, sealed
+from lowerbound.foundation.errors import ConfigError
+from lowerbound.foundation.run_identity import RunPath, path_of, read_config, run_id, sealed
 from lowerbound.foundation.text import pluralise
 from lowerbound.runs.experiment import Experiment, Settings, resolve
 from lowerbound.runs.finished_run import Run
@@ -40,13 +40,6 @@ def resume(
     distributed.join()
     callbacks = of_writer(callbacks.with_log(log))
     path = path_of(out)
-    if not is_run(path) and (names := runs_in(path)):
-        raise UsageError(
-            f"{path} contains several runs, such as {names[0]}; continue one of them, or all seeds together.",
-            hint="resume-seeds",
-            path=path,
-            num=len(names),
-        )
     read_config(path)
     with writing_into(path):
         with distributed.together():

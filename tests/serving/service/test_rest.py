@@ -154,8 +154,8 @@ def test_arrays_come_as_lists(client):
     ("rows", "reason"),
     [
         ([{"hight": 1}], "did you mean 'height'?"),
-        ([{"colour": "mauve"}], "row 1, column 'colour' is 'mauve'; accepted: 'blue', 'green', 'red'"),
-        ([{"height": 1}, {"height": "tall"}], "row 2, column 'height' is 'tall'; accepted: numbers"),
+        ([{"colour": "mauve"}], "row 0, column 'colour' is 'mauve'; accepted: 'blue', 'green', 'red'"),
+        ([{"height": 1}, {"height": "tall"}], "row 1, column 'height' is 'tall'; accepted: numbers"),
         ([{"height": True}], "column 'height' cannot be true; accepted: a number"),
         ([{"visits": False}], "column 'visits' cannot be false; accepted: a number"),
         ([{"colour": True}], "column 'colour' cannot be true; accepted: one of blue, green, red"),
