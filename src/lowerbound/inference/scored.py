@@ -7,6 +7,7 @@ import numpy as np
 
 from lowerbound.data.column_writers import Columns, records
 from lowerbound.evaluation.anomaly_scores import AnomalyVerdicts
+from lowerbound.foundation import html_view
 from lowerbound.inference.explanations import Explanation
 
 
@@ -38,6 +39,15 @@ class Scored:
             f"Scored({int(self.is_anomalous.sum()):,} of {len(self) - self.num_unscored:,} anomalous, {self.judged.by} "
             f"above {threshold.value:.2f} nats)"
         )
+
+    def _repr_html_(self) -> str:
+        deciding = self.judged.scores[self.judged.by]
+        rows = [
+            (self.ids[index], f"{deciding[index]:.2f}", "anomalous" if self.is_anomalous[index] else "", why.text)
+            for index, why in self.explained.items()
+        ]
+        header = ("example", self.judged.by, "", "nats above the held-out mean")
+        return html_view.view(verdict_in_words(self), html_view.table(header, rows, right=(1,)))
 
     @property
     def scores(self) -> dict[str, np.ndarray]:
