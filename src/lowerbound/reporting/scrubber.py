@@ -9,8 +9,8 @@ from markupsafe import Markup
 
 from lowerbound.evaluation.frames import Frame
 from lowerbound.evaluation.results import Results
-from lowerbound.reporting.frame_plots import PICTURES, SMALL_TILE, Scene, groups, picture_of
 from lowerbound.foundation.number_format import format_significant
+from lowerbound.reporting.frame_plots import PICTURES, SMALL_TILE, Scene, groups, picture_of
 from lowerbound.reporting.tiles import encoded
 
 SIDE = 1000  # units of the plane's drawing

@@ -55,6 +55,10 @@ class Run:
         """Write the model in Hugging Face's layout, with a model card; see `lowerbound.runs.pretrained`."""
         return save_pretrained(self, out)
 
+    def score(self, data: Any = None, **options: Any) -> Any:
+        """Anomaly scores of examples, with verdicts and reasons; see `lowerbound.score`."""
+        return lowerbound.score(self, data, **options)
+
     def explore(self, **options: Any) -> Any:
         """Open the explorer: inside the notebook or, elsewhere, in the browser; see `lowerbound.explore`."""
         return lowerbound.explore(self, **options)
