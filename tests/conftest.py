@@ -97,7 +97,7 @@ def cheaper_reports(request: pytest.FixtureRequest) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         if not places & RENDERED:
             patch.setattr(theme, "png", lambda figure: PIXEL)
-            patch.setattr(theme, "svg", lambda figure: b"<svg xmlns='http://www.w3.org/2000/svg'/>")
+            patch.setattr(theme, "svg", lambda figure: b"<svg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 1 1'/>")
         if not places & (RENDERED | DRAWN):
             patch.setattr(report, "plots_for", lambda results: {})
         yield

@@ -8,9 +8,9 @@ from lowerbound.data.sources import DataConfig, Examples, load
 from lowerbound.evaluation import quadrature
 from lowerbound.evaluation.bound_metrics import exact_metrics, gap_metrics, importance_metrics, why_not_exact
 from lowerbound.evaluation.config import EvaluationConfig
+from lowerbound.evaluation.expected_terms import expected_terms
 from lowerbound.evaluation.metrics import Subject
 from lowerbound.evaluation.quadrature import TOLERANCE, exact_evidence
-from lowerbound.evaluation.quick_evaluation import expected_terms
 from lowerbound.evaluation.results import Measurements, Scorer
 from lowerbound.foundation.seeding import generator
 from lowerbound.models.config import ModelConfig

@@ -5,50 +5,11 @@ from dataclasses import fields, replace
 import pytest
 
 from lowerbound.commands.assignments import parse_settings
-from lowerbound.evaluation.diagnosis import CHECKS, NOISE, NOTE, SERIOUS, WARNING, HealthMetrics, diagnose
+from lowerbound.evaluation.diagnosis import CHECKS, NOISE, NOTE, SERIOUS, WARNING, diagnose
+from lowerbound.evaluation.health import HealthMetrics
 from lowerbound.foundation.numerics import Estimate
 from lowerbound.runs.experiment import merge, resolve
-
-HEALTHY = HealthMetrics(
-    latent_dim=2,
-    active_units=2,
-    rate=Estimate(6.3, 0.04),
-    rate_per_dimension=(3.1, 3.2),
-    distortion=Estimate(139.0, 1.6),
-    z_free_distortion=Estimate(205.0, 1.5),
-    distortion_gain=Estimate(66.0, 1.3),
-    train_elbo=Estimate(-145.0, 1.6),
-    test_elbo=Estimate(-148.0, 1.7),
-    learned_sigma=0.2,
-    clamped_share=0.0,
-    mutual_information=Estimate(5.9, 0.02),
-    aggregate_kl=Estimate(0.4, 0.01),
-    moment_kl=0.03,
-    outside_share=0.0,
-    amortisation_gap=Estimate(2.0, 0.4),
-    approximation_gap=Estimate(0.3, 0.03),
-    log_evidence=Estimate(-146.0, 1.7),
-    pareto_k=0.4,
-    unreliable_share=0.05,
-    effective_sample_size=300.0,
-    monitored="validation",
-)
-"""Numbers such as a good model of MNIST has; its encoder is better than most."""
-
-ILL = {
-    "data outside the support": {"outside_share": 0.02, "refusal": "data lie in [-1, 1]"},
-    "decoder ignores z": {"distortion_gain": Estimate(0.05, 0.01)},
-    "posterior collapse": {"active_units": 0},
-    "log-variance at its bound": {"clamped_share": 0.01},
-    "σ at its bound": {"learned_sigma": 1e-3},
-    "log-evidence estimate below a lower bound": {"approximation_gap": Estimate(-0.4, 0.1)},
-    "unreliable log-evidence estimate": {"pareto_k": 0.8, "unreliable_share": 0.6},
-    "overfitting": {"test_elbo": Estimate(-165.0, 1.7)},
-    "holes in the latent space": {"aggregate_kl": Estimate(2.0, 0.1)},
-    "encoder is the bottleneck": {"amortisation_gap": Estimate(8.0, 1.0)},
-    "model selected on the test split": {"monitored": "test"},
-}
-"""For each finding, what makes the healthy model ill with that alone."""
+from measured_health import HEALTHY, ILL
 
 
 def finding_of(name, **further):
@@ -108,9 +69,9 @@ def test_a_remedy_is_a_setting_that_the_command_line_accepts(name):
 
 
 def test_findings_are_sorted_by_severity_then_by_their_order_in_the_table():
-    everything = {key: value for change in ILL.values() for key, value in change.items()}
+    everything = {key: value for name in ILL if name != "undertrained" for key, value in ILL[name].items()}
     findings = diagnose(replace(HEALTHY, **everything))
-    assert {finding.name for finding in findings} == set(CHECKS)
+    assert {finding.name for finding in findings} == set(CHECKS) - {"undertrained"}
     order = list(CHECKS)
     places = [(finding.severity, order.index(finding.name)) for finding in findings]
     assert places == sorted(places)
@@ -181,7 +142,7 @@ def test_the_gain_is_that_of_the_elbo_over_a_model_without_z():
 
 
 def test_a_plain_autoencoder_is_not_advised_to_weigh_a_rate_that_it_does_not_have():
-    ill = replace(HEALTHY, rate=None, distortion_gain=Estimate(0.0, 1.0))
+    ill = replace(HEALTHY, rate=None, **ILL["decoder ignores z"])
     (finding,) = diagnose(replace(ill, is_deterministic=True))
     assert "rate_warm_up" not in finding.remedy and settings_in(finding.remedy)
     assert "rate_warm_up" in diagnose(ill)[0].remedy
@@ -195,3 +156,26 @@ def test_fewer_latents_are_advised_only_where_there_are_more(latent_dim, ill):
     advised = [int(number) for number in re.findall(r"model\.latent_dim=(\d+)", finding.remedy)]
     assert all(1 <= number < latent_dim for number in advised)
     assert settings_in(finding.remedy)
+
+
+@pytest.mark.parametrize(
+    ("gain", "swap", "name"),
+    [
+        (0.05, 0.001, "decoder ignores z"),  # converged: as good as one distribution, and nothing changes with z
+        (-0.4, 0.001, "decoder ignores z"),  # noise of its training
+        (-3.0, 0.001, "undertrained"),  # it has not learned the average example
+        (-3.0, 2.0, "undertrained"),
+        (0.05, 2.0, "undertrained"),  # it uses z already
+    ],
+)
+def test_a_decoder_without_gain_ignores_z_only_where_the_evidence_says_so(gain, swap, name):
+    evidence = replace(HEALTHY, distortion_gain=Estimate(gain, 0.01), swap_loss=Estimate(swap, 0.01))
+    (finding,) = diagnose(evidence)
+    assert finding.name == name
+    assert ("so it uses them" in finding.sentence) == (swap > 1)
+
+
+def test_without_a_measurement_of_swapped_latents_the_level_alone_decides():
+    for gain, name in ((0.05, "decoder ignores z"), (-3.0, "undertrained")):
+        (finding,) = diagnose(replace(HEALTHY, distortion_gain=Estimate(gain, 0.01), swap_loss=None))
+        assert finding.name == name

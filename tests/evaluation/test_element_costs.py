@@ -10,7 +10,7 @@ from torch.testing import assert_close
 
 from lowerbound.data.examples import Examples
 from lowerbound.evaluation.element_costs import element_costs, element_log_prob
-from lowerbound.evaluation.quick_evaluation import expected_terms
+from lowerbound.evaluation.expected_terms import expected_terms
 from lowerbound.foundation.seeding import generator
 from lowerbound.models.config import ModelConfig
 from lowerbound.models.construction import build_model

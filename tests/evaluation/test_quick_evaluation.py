@@ -7,8 +7,9 @@ import torch
 
 from digits_models import FAST, model_of
 from lowerbound.data.sources import DataConfig, Examples, Splits, load
+from lowerbound.evaluation.expected_terms import expected_terms
 from lowerbound.evaluation.importance import importance_sweep
-from lowerbound.evaluation.quick_evaluation import evaluate_quick, expected_terms
+from lowerbound.evaluation.quick_evaluation import evaluate_quick
 from lowerbound.foundation.errors import DataError
 from lowerbound.foundation.schema import Column
 from lowerbound.foundation.seeding import generator

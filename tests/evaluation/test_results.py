@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from lowerbound.evaluation import results
-from lowerbound.evaluation.results import SERIOUS, Finding, Results, Score, read_results, read_scores
+from lowerbound.evaluation.results import SERIOUS, Checked, Finding, Results, Score, read_results, read_scores
 from lowerbound.foundation.errors import RunError
 from progress_records import record
 
@@ -63,6 +63,15 @@ def test_the_error_of_a_single_example_is_absent_not_a_number(tmp_path):
     Results((score(standard_error=math.nan),), {}, {}).write(tmp_path)
     assert "NaN" not in (tmp_path / "results.json").read_text()
     assert read_results(tmp_path).scores[0].standard_error is None
+
+
+def test_checks_are_the_same_after_a_round_trip(tmp_path):
+    checks = (
+        Checked(name="a", passes="b", number=1.0, standard_error=0.5, threshold=2.0, unit="nats", finding=FINDING),
+        Checked(name="c", passes="d", reason="e"),
+    )
+    Results((), {}, {}, checks=checks).write(tmp_path)
+    assert read_results(tmp_path).checks == checks
 
 
 @pytest.mark.parametrize("findings", [None, (), (FINDING, replace(FINDING, name="another"))])

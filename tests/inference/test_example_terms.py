@@ -5,7 +5,7 @@ import pytest
 from pyarrow import parquet
 
 import lowerbound as lb
-from lowerbound.evaluation.quick_evaluation import expected_terms
+from lowerbound.evaluation.expected_terms import expected_terms
 from lowerbound.foundation.errors import ConfigError
 from lowerbound.inference.example_terms import write_example_terms
 

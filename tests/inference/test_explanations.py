@@ -7,7 +7,7 @@ import pytest
 
 import lowerbound as lb
 from lowerbound.evaluation.anomaly_scores import NUM_DRAWS
-from lowerbound.evaluation.quick_evaluation import expected_terms
+from lowerbound.evaluation.expected_terms import expected_terms
 from lowerbound.foundation.errors import UsageError
 from lowerbound.inference.explanations import explain
 from untrained_models import untrained_run

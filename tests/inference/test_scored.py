@@ -27,10 +27,20 @@ def test_the_most_anomalous_come_first_and_those_without_a_score_last(scored):
     assert verdict_in_words(scored).startswith("2 of 3 are anomalous: negative-elbo above 2.50, the threshold for a")
 
 
-def test_a_notebook_shows_the_worst_with_the_reasons_and_escapes_names(scored):
+def test_a_notebook_escapes_names(scored):
     shown = replace(scored, ids=("a", "b", "<b>", "d"))._repr_html_()
-    assert "2 of 3 are anomalous" in shown and "height +4.5" in shown
     assert "&lt;b&gt;" in shown and "<b>" not in shown
+
+
+def test_a_notebook_shows_the_worst_with_their_verdicts_and_reasons(scored, monkeypatch):
+    assert "The 3 most" not in scored._repr_html_()
+    monkeypatch.setattr("lowerbound.inference.scored.MOST_SHOWN", 3)
+    shown = scored._repr_html_()
+    assert "The 3 most anomalous:" in shown and verdict_in_words(scored) in shown
+    rows = [row.split("</tr>")[0] for row in shown.split("<tr>")[2:]]
+    assert [row[4] for row in rows] == ["c", "d", "a"]
+    assert "7.00" in rows[0] and "anomalous" in rows[0] and scored.explained[2].text in rows[0]
+    assert "anomalous" not in rows[2]
 
 
 def test_json_has_the_reasons_of_the_worst(scored):

@@ -44,3 +44,18 @@ def test_traversals_have_a_row_for_each_dimension_counted_from_one(make_results)
     assert [label.get_text() for label in axes.get_yticklabels()] == ["$z_{1}$", "$z_{2}$", "$z_{3}$"]
     percent = [label.get_text() for label in axes.get_xticklabels()]
     assert (percent[0], percent[5], percent[10]) == ("5 %", "50 %", "95 %")
+
+
+def test_a_manifold_says_how_many_codes_lie_outside_its_range(make_results):
+    results = make_results(manifold_sizes=(3,))  # from -2 to 2 and from -1 to 3
+    code = np.zeros((200, 2), dtype=np.float32)
+    notes = []
+    for outside in (0, 1, 50):
+        code[:outside] = [0, -1.5]
+        results.arrays["latent_mean"] = code
+        notes.append([text.get_text() for text in plots_for(results)["manifold_3"].draw(results).texts])
+    assert notes == [
+        [],
+        ["under 1 % of the test images have codes outside this range"],
+        ["25 % of the test images have codes outside this range"],
+    ]

@@ -74,7 +74,7 @@ def test_the_kinds_of_results_above_reach_every_row_of_the_table():
 @pytest.mark.parametrize(
     ("kind", "subject", "reason"),
     [
-        ("deterministic", "Graphical model", "a plain autoencoder has no prior"),
+        ("deterministic", "Graphical model", "a plain autoencoder has no posterior and no prior"),
         ("deterministic", "Samples from the prior", "not computed for this run"),
         ("eight latents", "True posterior and encoder", "needs 2 latent dimensions, but the model has 8"),
         ("two latents", "Inference gaps", "not measured yet: lowerbound evaluate RUN"),

@@ -8,15 +8,16 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from lowerbound.evaluation import metrics
-from lowerbound.evaluation.results import NOTE, SERIOUS, WARNING, Finding, Results
+from lowerbound.evaluation.results import NOTE, SERIOUS, WARNING, Checked, Finding, Results
 from lowerbound.foundation.errors import RunError
+from lowerbound.foundation.number_format import format_estimate
 from lowerbound.reporting import plots
 from lowerbound.reporting.plots import PLOTS, Plot, plots_for
 from lowerbound.reporting.report import write_index, write_report
 from parsed_pages import Page
 
 MEBIBYTE = 2**20
-SECTIONS = ["numbers", "bound", "figures", "layers", "run", "not-shown"]
+SECTIONS = ["overview", "numbers", "diagnostics", "bound", "figures", "layers", "run", "not-shown"]
 
 FINDING = Finding(
     name="holes in the latent space",
@@ -93,7 +94,8 @@ def test_the_page_loads_nothing(page):
         for attributes in page.all(tag):
             target = attributes.get("src") or attributes.get("href") or ""
             assert target.startswith(("data:", "#"))
-    assert "url(" not in page.source
+    assert set(re.findall(r"url\((.)", page.source)) <= {"#"}
+    assert all(attributes["href"].startswith(("data:", "#")) for attributes in page.all("image") + page.all("use"))
     assert "@import" not in page.source
 
 
@@ -102,7 +104,9 @@ def test_headings_identifiers_and_contents_are_in_order(page):
     assert len(identifiers) == len(set(identifiers))
     assert len(page.all("h1")) == 1
     assert {attributes["href"] for attributes in page.all("a")} == {
+        "#overview",
         "#numbers",
+        "#diagnostics",
         "#bound",
         "#figures",
         "#layers",
@@ -114,20 +118,35 @@ def test_headings_identifiers_and_contents_are_in_order(page):
 
 def test_every_figure_has_a_description_and_its_caption(page, results):
     plots = plots_for(results)
-    pictures = page.all("img")
-    assert len(pictures) == len(plots)
-    for picture, plot in zip(pictures, plots.values(), strict=True):
-        assert picture["alt"].startswith(plot.title)
-        assert len(picture["alt"]) > len(plot.title) + 20
-        assert plot.caption in page.text
+    described = {figure["aria-label"] for figure in page.figures}
+    assert len(page.figures) == len(plots)
+    for plot in plots.values():
+        first, _, rest = plot.caption.partition(". ")
+        assert f"{plot.title}. {first.rstrip('.')}." in described
+        assert first in page.text and rest in page.text
 
 
 def test_every_figure_is_written_as_a_png_at_twice_the_resolution_of_the_page(run, page, results):
     paths = sorted((run / "figures").iterdir())
     assert {path.name for path in paths} == {f"{name}.png" for name in plots_for(results)}
-    for name, picture in zip(plots_for(results), page.all("img"), strict=True):
+    drawn = {figure["aria-label"]: figure for figure in page.figures}
+    for name, plot in plots_for(results).items():
+        (figure,) = (figure for label, figure in drawn.items() if label.startswith(f"{plot.title}. "))
         with Image.open(run / "figures" / f"{name}.png") as image:
-            assert image.width / int(picture["width"]) == pytest.approx(200 / 96, rel=0.01)
+            assert image.width / int(figure["width"]) == pytest.approx(200 / 96, rel=0.01)
+
+
+def test_the_first_screen_has_the_key_number_and_the_figures_that_show_most(page):
+    first = page.source[page.source.index('<section id="overview"') : page.source.index('<section id="numbers"')]
+    assert "24.70 ± 0.15" in first
+    assert re.findall(r'<h3 id="(\w+)"', first) == ["reconstructions", "manifold_3", "latent_space"]
+
+
+def test_the_short_table_has_at_most_five_rows_with_both_splits_and_the_rest_is_folded(page):
+    short, _, rest = page.source[page.source.index('<section id="numbers"') :].partition("<details")
+    assert short.count("<tr>") == 1 + 3  # what these results have of the scores that count most
+    assert "−24.70 ± 0.15" in short and "−23.900 ± 0.020" in short
+    assert rest.index("All 6 numbers") < rest.index("</details>")
 
 
 def test_what_is_not_shown_is_named_with_its_reason(make_results, tmp_path):
@@ -176,7 +195,7 @@ def test_a_plot_that_fails_is_named_and_the_others_are_drawn(make_results, tmp_p
 
 
 def test_the_report_is_of_modest_size(run):
-    assert (run / "report.html").stat().st_size < 3 * MEBIBYTE
+    assert (run / "report.html").stat().st_size < MEBIBYTE
 
 
 def test_the_same_results_give_the_same_page(autoencoder, autoencoder_run, tmp_path):
@@ -223,6 +242,28 @@ def test_a_finding_is_shown_with_severity_number_unit_threshold_basis_and_remedy
         "and Johnson, 2016" in page.text
     )
     assert "<code>--set objective.rate_weight=2</code> (at least 1), or <code>conv</code>" in page.source
+
+
+def test_checks_are_listed_with_outcome_value_and_threshold(results, tmp_path):
+    passed = Checked(name="a", passes="all is well", number=90.0, standard_error=2.0, threshold=0.1, unit="nats")
+    failed = dataclasses.replace(
+        passed, name="b", passes="the prior is filled", number=2.0, is_lower_bound=False, finding=FINDING
+    )
+    unmade = Checked(name="c", passes="weights are reliable")
+    checks = (passed, failed, unmade, dataclasses.replace(unmade, passes="it is used", reason="not yet trained"))
+    page = Page(write_report(dataclasses.replace(without_figures(results), checks=checks), tmp_path))
+    for row in (
+        f"✓ passed all is well {format_estimate(90.0, 2.0, 'nats')} nats at least 0.1",
+        f"✗ failed the prior is filled {format_estimate(2.0, 2.0, 'nats')} nats at most 0.1",
+        "– not checked weights are reliable not measured yet: lowerbound evaluate RUN –",
+        "– not checked it is used not yet trained –",
+        "1 of 2 checks passed.",
+        "Warning holes in the latent space The codes fill a third of it.",
+    ):
+        assert row in page.text
+    assert len(page.all("article")) == 1
+    whole = dataclasses.replace(without_figures(results), checks=checks, findings=())
+    assert "weights are reliable does not apply –" in Page(write_report(whole, tmp_path)).text
 
 
 def test_weights_are_reported_with_their_effective_size_and_the_shape_of_their_tail(make_results, tmp_path):

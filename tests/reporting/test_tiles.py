@@ -1,9 +1,12 @@
 """Tiles: composing, resizing, displayable channels."""
 
+from io import BytesIO
+
 import numpy as np
 import pytest
+from PIL import Image
 
-from lowerbound.reporting.tiles import centres, compose, displayable, fit_tiles
+from lowerbound.reporting.tiles import centres, compose, displayable, encoded, fit_tiles, opaque
 
 
 def test_tile_k_stands_in_row_k_by_columns_and_column_k_modulo_columns():
@@ -54,3 +57,28 @@ def test_one_channel_is_shown_grey_three_as_colours_and_of_five_the_first():
         shown = displayable(images[..., :channels])
         assert all((shown[..., channel] == first).all() for channel in range(3))
     np.testing.assert_array_equal(displayable(images[..., :3]), np.rint(images[..., :3] * 255))
+
+
+def test_gaps_between_opaque_tiles_are_transparent():
+    picture = compose(opaque(np.zeros((3, 2, 2, 3), dtype=np.uint8)), columns=2, gap=1)
+    assert (picture[:2, :2, 3] == 255).all() and (picture[3:, :2, 3] == 255).all()
+    assert picture[2, :, 3].sum() == picture[:, 2, 3].sum() == picture[3:, 3:, 3].sum() == 0
+
+
+@pytest.mark.parametrize("channels", [3, 4])
+@pytest.mark.parametrize("kind", ["tiny", "grey", "colour"])
+def test_a_picture_for_a_page_is_exact_where_that_is_small_and_close_where_it_is_not(kind, channels):
+    noise = np.random.default_rng(0)
+    size = 20 if kind == "tiny" else 256
+    waves = np.sin(np.arange(size)[:, None, None] / 20 + np.arange(size)[:, None] / 30 + np.arange(3))
+    picture = (128 + 90 * waves + noise.normal(0, 2, (size, size, 3))).astype(np.uint8)
+    if kind == "grey":
+        picture = picture[..., :1].repeat(3, axis=2)
+    picture = np.concatenate([picture, np.full((size, size, 1), 255, np.uint8)], axis=2)[..., :channels]
+    content, media_type = encoded(picture)
+    with Image.open(BytesIO(content)) as image:
+        shown = np.asarray(image.convert("RGB")).astype(float)
+    error = np.abs(shown - picture[..., :3]).mean()
+    assert (error == 0) if media_type == "image/png" else error < 3
+    assert media_type == ("image/png" if kind == "tiny" else "image/webp")
+    assert len(content) < picture.size

@@ -111,11 +111,3 @@ def test_layers_in_another_precision_than_the_default_are_named(make_results, pr
     training = {"epochs": 3, "best_epoch": 2, "precision": precision}
     results = dataclasses.replace(results, context=results.context | {"training": training})
     assert dict(wording.facts(results))["Training"] == f"3 epochs, weights of epoch 2 kept{text}"
-
-
-def test_text_about_data_other_than_images_speaks_of_examples(make_results):
-    text = "Images, test images and each image of grey pixels; not what is imagined."
-    assert wording.in_data_terms(make_results(), text) == text
-    adapted = "Examples, test examples and each example of grey values; not what is imagined."
-    assert wording.in_data_terms(make_results(rows=True), text) == adapted
-    assert "trained on 1,257 rows of 4 columns" in wording.lead(make_results(rows=True))

@@ -43,8 +43,7 @@ def test_exploring_a_run_is_exploring_its_directory(finished, monkeypatch):
     assert asked == [(finished, {"height": 500})]
 
 
-def test_splits_are_shown_in_few_words():
-    assert (
-        repr(lb.load_data(lb.DataConfig()))
-        == "Splits('digits': 1,257 train, 180 validation, 360 test; examples of shape 1×8×8)"
-    )
+def test_data_are_shown_in_few_words():
+    splits = lb.load_data(lb.DataConfig())
+    assert repr(splits) == "Splits('digits': 1,257 train, 180 validation, 360 test; examples of shape 1×8×8)"
+    assert repr(splits.test) == "Examples(360 images of shape 1×8×8, 0 to 16, with labels)"

@@ -30,6 +30,7 @@ def test_a_run_directory_holds_what_is_promised(finished):
         "model.safetensors",
         "calibration.safetensors",
         "metrics.jsonl",
+        "frames",
         "results.json",
         "results.safetensors",
         "report.html",

@@ -39,6 +39,13 @@ class Examples:
     def __len__(self) -> int:
         return len(self.stored)
 
+    def __repr__(self) -> str:
+        shape = "×".join(map(str, self.event_shape))
+        named = "" if self.labels is None else ", with labels"
+        return (
+            f"Examples({len(self):,} {self.layout}s of shape {shape}, {self.min_value:g} to {self.max_value:g}{named})"
+        )
+
     @property
     def values(self) -> Values:
         """The values in memory; those on disk are read whole, TooLarge if they exceed the standard limit."""

@@ -43,8 +43,8 @@ from PIL import Image
 from lowerbound.data.examples import Examples, evenly_spaced
 from lowerbound.evaluation.conformal import Threshold, conformal_threshold, least_rate, num_above, rounded_up
 from lowerbound.evaluation.element_costs import element_costs
+from lowerbound.evaluation.expected_terms import expected_terms
 from lowerbound.evaluation.importance import importance_sweep
-from lowerbound.evaluation.quick_evaluation import expected_terms
 from lowerbound.foundation.errors import ConfigError, RunError, UnknownName, UsageError
 from lowerbound.foundation.run_identity import check_mark, mark_with_model
 from lowerbound.foundation.strict import parsed

@@ -1,4 +1,4 @@
-"""Diagnosis: HealthMetrics, the checks on them, and the findings: problems of a model, with settings that fix them.
+"""Diagnosis: checks on a model's HealthMetrics, and the findings: problems of a model, with settings that fix them.
 
 `diagnose` is a pure function of the numbers that `health_metrics.measure_health` measures. Every check is an entry in
 CHECKS, states its threshold and the reason for it, and returns None if a number that it needs was not measured. A
@@ -9,11 +9,10 @@ Thresholds were chosen on reference models: `dense` and `conv` on the digits, `c
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
 
+from lowerbound.evaluation.health import HealthMetrics
 from lowerbound.evaluation.results import NOTE, SERIOUS, WARNING, Finding
 from lowerbound.foundation.numerics import Estimate
-from lowerbound.probability.likelihoods import MIN_SIGMA
 from lowerbound.probability.posterior import LOG_VARIANCE_BOUND
 
 NOISE = 2.0
@@ -21,6 +20,10 @@ NOISE = 2.0
 
 LEAST_GAIN = 0.1
 """Nats by which z must lower the distortion to count: with many examples, even less would be significant."""
+
+CONVERGED_WITHIN = 1.0
+"""Nats within which a converged decoder that ignores z is as good as one distribution: noise of its training costs it
+some tenths."""
 
 OVERFITTING_FRACTION = 0.1
 """Share of the gain from z on training examples that may be lost on new ones; reference models lose 3 to 9 %."""
@@ -44,46 +47,6 @@ PARETO_K_BOUND = 0.7
 UNRELIABLE_SHARE = 0.2
 """Share of examples that may be above that bound. Reference models, with 200 draws: 9 % on the digits, where the
 estimate is within a tenth of a nat; 50 % on MNIST, where it is 3 nats too low."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class HealthMetrics:
-    """Measured quantities of a model, in nats per example unless stated; None if not measured or not available."""
-
-    latent_dim: int | None = None
-    is_deterministic: bool = False  # a plain autoencoder, which has no rate
-    has_real_latents: bool = True  # not on a sphere, a simplex or of codes
-    active_units: int | None = None  # latent dimensions whose posterior mean varies between examples
-    rate: Estimate | None = None
-    rate_per_dimension: tuple[float, ...] | None = None
-    # On training examples: whether the decoder uses z at all is separate from whether that generalises.
-    distortion: Estimate | None = None
-    z_free_distortion: Estimate | None = None  # of the best decoder that ignores z
-    distortion_gain: Estimate | None = None  # the second minus the first, paired by example
-    train_elbo: Estimate | None = None
-    test_elbo: Estimate | None = None
-    learned_sigma: float | None = None  # in units of the data; None if σ is fixed
-    sigma_bound: float = MIN_SIGMA
-    clamped_share: float | None = None  # of log-variances at their bound
-    mutual_information: Estimate | None = None  # between x and z; None if there are too few examples
-    aggregate_kl: Estimate | None = None  # from the aggregate posterior to the prior; None if too few
-    moment_kl: float | None = None  # a lower bound on it, from means and variances only
-    outside_share: float | None = None  # of examples outside the likelihood's support
-    refusal: str = ""  # the likelihood's message for the first of them
-    amortisation_gap: Estimate | None = None
-    approximation_gap: Estimate | None = None
-    log_evidence: Estimate | None = None  # exact
-    pareto_k: float | None = None  # median over examples
-    unreliable_share: float | None = None  # of examples with a Pareto-k above PARETO_K_BOUND
-    effective_sample_size: float | None = None  # median over examples
-    monitored: str | None = None  # split that training monitored
-
-    @property
-    def gain(self) -> float | None:
-        """Nats by which the training ELBO exceeds that of the best model that ignores z; at least 0."""
-        if self.train_elbo is None or self.z_free_distortion is None:
-            return None
-        return max(0.0, self.train_elbo.value + self.z_free_distortion.value)
 
 
 Check = Callable[[HealthMetrics], Finding | None]
@@ -113,20 +76,50 @@ def data_outside_support(evidence: HealthMetrics) -> Finding | None:
 
 
 def decoder_ignores_z(evidence: HealthMetrics) -> Finding | None:
-    """Check whether the distortion is no lower than that of one distribution for all examples."""
-    gain = evidence.distortion_gain
-    if gain is None or not gain.value <= max(LEAST_GAIN, NOISE * gain.standard_error):
+    """Check whether the decoder is as good as one distribution for all examples, and no worse with other latents."""
+    if not _has_no_gain(evidence) or _is_undertrained(evidence):
         return None
+    gain = evidence.distortion_gain
+    assert gain is not None
+    swapped = "" if evidence.swap_loss is None else ", and the latents of another example do as well as its own"
     return Finding(
         name="decoder ignores z",
         severity=SERIOUS,
         sentence="The decoder reconstructs training examples no better than a decoder that ignores the latents: one "
-        "distribution for all examples, fitted to them, does as well.",
+        f"distribution for all examples, fitted to them, does as well{swapped}.",
         number=gain.value,
-        threshold=max(LEAST_GAIN, NOISE * gain.standard_error),
+        threshold=threshold_of_gain(gain),
         unit="nats by which z lowers the distortion",
         remedy=_remedy_for_ignored_z(evidence),
         source="the auto-decoding limit of Alemi et al., arXiv:1711.00464; threshold: noise",
+    )
+
+
+def undertrained(evidence: HealthMetrics) -> Finding | None:
+    """Check whether a decoder that is no better than one distribution for all examples has not learned that much yet,
+    or does use the latents: whether it will ignore them cannot be known.
+    """
+    if not _has_no_gain(evidence) or not _is_undertrained(evidence):
+        return None
+    gain, swap = evidence.distortion_gain, evidence.swap_loss
+    assert gain is not None
+    level = "is no better" if gain.value > -threshold_of_gain(gain) else f"is {-gain.value:.1f} nats worse"
+    uses_z = swap is not None and swap.value > threshold_of_gain(swap)
+    use = (
+        f"the latents of another example cost {swap.value:.2g} nats more, so it uses them"
+        if uses_z and swap
+        else ("whether it would ignore the latents cannot be told yet")
+    )
+    return Finding(
+        name="undertrained",
+        severity=SERIOUS,
+        sentence=f"The decoder {level} than one distribution for all examples, which training soon surpasses; {use}.",
+        number=gain.value,
+        threshold=threshold_of_gain(gain),
+        unit="nats by which the decoder surpasses one distribution for all examples",
+        remedy="more epochs (--set training.num_epochs=100) while the curves still fall, or a larger "
+        "--set training.learning_rate=0.003",
+        source="a decoder that ignores z can reach the level of one distribution, so a worse one is not converged",
     )
 
 
@@ -229,7 +222,7 @@ def overfitting(evidence: HealthMetrics) -> Finding | None:
     """Check whether training examples have a higher ELBO than new ones."""
     if evidence.train_elbo is None or evidence.test_elbo is None or not evidence.gain:
         return None
-    gap = _difference(evidence.train_elbo, evidence.test_elbo)
+    gap = difference(evidence.train_elbo, evidence.test_elbo)
     threshold = OVERFITTING_FRACTION * evidence.gain
     if not _at_least(gap) > threshold:
         return None
@@ -273,9 +266,8 @@ def encoder_bottleneck(evidence: HealthMetrics) -> Finding | None:
     gap, family, gain = evidence.amortisation_gap, evidence.approximation_gap, evidence.gain
     if gap is None or gain is None:
         return None
-    floor = max(LEAST_AMORTISATION_GAP, AMORTISATION_FRACTION * gain)
-    threshold = floor if family is None else max(floor, family.value)
-    if not _at_least(gap) > threshold:
+    threshold = amortisation_threshold(evidence)
+    if threshold is None or not _at_least(gap) > threshold:
         return None
     others = "" if family is None or family.value < 0 else f"; the limits of its family cost {family.value:.1f} nats"
     return Finding(
@@ -291,6 +283,14 @@ def encoder_bottleneck(evidence: HealthMetrics) -> Finding | None:
         source=f"Cremer et al., arXiv:1801.03558; threshold: {AMORTISATION_FRACTION:.0%} of the gain from z, at least "
         f"{LEAST_AMORTISATION_GAP:g} nat, and the approximation gap",
     )
+
+
+def amortisation_threshold(evidence: HealthMetrics) -> float | None:
+    """Nats that the encoder may lose; None if they cannot be compared with the gain from z."""
+    if evidence.gain is None:
+        return None
+    floor, family = max(LEAST_AMORTISATION_GAP, AMORTISATION_FRACTION * evidence.gain), evidence.approximation_gap
+    return floor if family is None else max(floor, family.value)
 
 
 def selected_on_test_split(evidence: HealthMetrics) -> Finding | None:
@@ -309,6 +309,24 @@ def selected_on_test_split(evidence: HealthMetrics) -> Finding | None:
     )
 
 
+def _has_no_gain(evidence: HealthMetrics) -> bool:
+    """Whether the decoder is at most as good as one distribution for all examples, up to noise."""
+    gain = evidence.distortion_gain
+    return gain is not None and gain.value <= threshold_of_gain(gain)
+
+
+def _is_undertrained(evidence: HealthMetrics) -> bool:
+    """Whether a decoder without gain is worse than it would be if it ignored the latents, or does not ignore them."""
+    gain, swap = evidence.distortion_gain, evidence.swap_loss
+    is_worse = gain is not None and gain.value < -max(CONVERGED_WITHIN, NOISE * gain.standard_error)
+    return is_worse or (swap is not None and swap.value > threshold_of_gain(swap))
+
+
+def threshold_of_gain(gain: Estimate | None) -> float:
+    """Nats up to which a gain is none."""
+    return LEAST_GAIN if gain is None else max(LEAST_GAIN, NOISE * gain.standard_error)
+
+
 def _at_least(estimate: Estimate) -> float:
     """Lower end of the noise interval."""
     return estimate.value - NOISE * estimate.standard_error
@@ -319,7 +337,7 @@ def _at_most(estimate: Estimate) -> float:
     return estimate.value + NOISE * estimate.standard_error
 
 
-def _difference(first: Estimate, second: Estimate) -> Estimate:
+def difference(first: Estimate, second: Estimate) -> Estimate:
     """Difference of two independent estimates, with its standard error."""
     return Estimate(first.value - second.value, math.hypot(first.standard_error, second.standard_error))
 
@@ -359,6 +377,7 @@ def _weakest_rate(evidence: HealthMetrics) -> str:
 CHECKS: dict[str, Check] = {
     "data outside the support": data_outside_support,
     "decoder ignores z": decoder_ignores_z,
+    "undertrained": undertrained,
     "posterior collapse": posterior_collapse,
     "log-variance at its bound": log_variance_at_clamp,
     "σ at its bound": sigma_at_bound,

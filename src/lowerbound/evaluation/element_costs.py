@@ -13,7 +13,7 @@ from torch import Tensor
 
 from lowerbound.data.batches import Batches
 from lowerbound.data.examples import Examples
-from lowerbound.evaluation.quick_evaluation import BATCH_SIZE
+from lowerbound.evaluation.expected_terms import BATCH_SIZE
 from lowerbound.foundation.seeding import content_noise
 from lowerbound.models.vae import VAE
 from lowerbound.probability.distributions import Distribution, RescaledNormal

@@ -2,8 +2,10 @@
 
 import numpy as np
 import torch
+from jaxtyping import Float
 
 from lowerbound.data.batches import Batches, one_batch
+from lowerbound.data.sources import Examples
 from lowerbound.evaluation import generation
 from lowerbound.evaluation.feature_samples import element_arrays
 from lowerbound.evaluation.latent_geometry import chart_of
@@ -27,19 +29,37 @@ BATCH_SIZE = 500
 NUM_RECONSTRUCTIONS = 20
 NUM_SAMPLES = 100
 
+MAX_OF_ALL_SPLITS = 5_000
+"""Examples up to which the figure of the latent space shows all splits."""
+
 
 @torch.no_grad()
 def codes(subject: Subject) -> Measurements:
-    """Centres of the posteriors of the test examples, their labels, and their coordinates in the space's chart."""
-    test = subject.splits.test
-    centres = [subject.encode(batch).centre for batch in Batches(test, BATCH_SIZE, subject.device)]
+    """Centres of the posteriors of the test examples, their labels, and their coordinates in the space's chart; where
+    there are few examples, those of the other splits as well.
+    """
+    splits = subject.splits
+    arrays = _codes_of(subject, splits.test, "")
+    if isinstance(subject.model.space, OneHot):
+        shares = arrays["latent_mean"].mean(0).reshape(-1, subject.model.space.num_categories)
+        arrays["category_shares"] = shares
+    others = {"train": splits.train, "validation": splits.validation}
+    are_alike = len({part.labels is None for part in (splits.test, *others.values())}) == 1
+    if are_alike and len(splits.test) + sum(map(len, others.values())) <= MAX_OF_ALL_SPLITS:
+        for split, examples in others.items():
+            arrays |= _codes_of(subject, examples, f"_{split}")
+    return Measurements((), arrays)
+
+
+def _codes_of(subject: Subject, examples: Examples, suffix: str) -> dict[str, np.ndarray]:
+    centres = [subject.encode(batch).centre for batch in Batches(examples, BATCH_SIZE, subject.device)]
     centre = torch.cat(centres).cpu()
     arrays = {"latent_mean": centre.numpy()}
     if chart := chart_of(subject.model):
         arrays[chart.name] = chart.coordinates(centre).numpy()
-    if isinstance(subject.model.space, OneHot):
-        arrays["category_shares"] = centre.mean(0).reshape(-1, subject.model.space.num_categories).numpy()
-    return Measurements((), arrays if test.labels is None else arrays | {"labels": np.asarray(test.labels)})
+    if examples.labels is not None:
+        arrays["labels"] = np.asarray(examples.labels)
+    return {f"{name}{suffix}": array for name, array in arrays.items()}
 
 
 @torch.no_grad()
@@ -67,18 +87,23 @@ def samples(subject: Subject) -> Measurements:
 
 def manifold(subject: Subject) -> Measurements:
     """Decoded means on grids over two latents, or over the chart of a space of two dimensions."""
-    arrays, config, chart = {}, subject.config, chart_of(subject.model)
-    for size in config.manifold_sizes:
-        if chart is not None:
-            axes = chart.axes(size)
-        elif config.manifold == "quantile":
-            axes = generation.quantile_axes(subject.model, size).T
-        else:
-            left, right, bottom, top = config.manifold_range
-            axes = np.stack([np.linspace(left, right, size), np.linspace(bottom, top, size)]).astype(np.float32)
+    arrays = {}
+    for size in subject.config.manifold_sizes:
+        axes = manifold_axes(subject, size)
         arrays[f"manifold_{size}"] = generation.manifold(subject.model, *axes)
         arrays[f"manifold_{size}_axes"] = axes
     return Measurements((), arrays)
+
+
+def manifold_axes(subject: Subject, size: int) -> Float[np.ndarray, "2 size"]:
+    """The coordinates of a grid's columns and rows: of the chart, quantiles of the prior, or evenly spaced."""
+    config, chart = subject.config, chart_of(subject.model)
+    if chart is not None:
+        return np.asarray(chart.axes(size), dtype=np.float32)
+    if config.manifold == "quantile":
+        return generation.quantile_axes(subject.model, size).T
+    left, right, bottom, top = config.manifold_range
+    return np.stack([np.linspace(left, right, size), np.linspace(bottom, top, size)]).astype(np.float32)
 
 
 def traversals(subject: Subject) -> Measurements:

@@ -15,6 +15,7 @@ from lowerbound.evaluation.bound_metrics import (
     gap_metrics,
     importance_metrics,
 )
+from lowerbound.evaluation.checklist import checked
 from lowerbound.evaluation.config import EvaluationConfig
 from lowerbound.evaluation.diagnosis import diagnose
 from lowerbound.evaluation.disentanglement import disentanglement_metrics, why_no_factors
@@ -33,7 +34,7 @@ from lowerbound.evaluation.metrics import (
     needs_latents,
     run_metrics,
 )
-from lowerbound.evaluation.quick_evaluation import QUICK, data_convention
+from lowerbound.evaluation.quick_evaluation import CHECKLIST, QUICK, data_convention
 from lowerbound.evaluation.results import Measurements, ProgressCallback, Results
 from lowerbound.evaluation.true_posteriors import select_by_gap, true_posteriors
 from lowerbound.foundation.allocator import kept_memory
@@ -101,7 +102,7 @@ def _diagnosis(subject: Subject) -> Measurements:
         seed=subject.config.seed,
         device=subject.device,
     )
-    return Measurements((), {}, findings=tuple(diagnose(health)))
+    return Measurements((), {}, findings=diagnose(health), checks=checked(health))
 
 
 def _needs_a_local_family(subject: Subject) -> str:
@@ -126,7 +127,7 @@ _why_no_annealing = first_reason(needs_integrable_latents, _needs_a_request)
 _why_no_true_posteriors = first_reason(_why_no_gaps, needs_latents(lambda num: num == 2, "2"), _needs_exact_evidence)
 
 FULL: dict[str, Metric] = {
-    **QUICK,
+    **{name: metric for name, metric in QUICK.items() if name != CHECKLIST},
     "log-evidence by quadrature": Metric(_exact, _why_not_exact),
     "latents and probes": Metric(latent_metrics),
     "disentanglement": Metric(disentanglement_metrics, why_no_factors),

@@ -8,8 +8,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from lowerbound.data.batches import Batches
 from lowerbound.data.sources import Examples, Splits
-from lowerbound.evaluation.diagnosis import PARETO_K_BOUND, HealthMetrics
+from lowerbound.evaluation.diagnosis import PARETO_K_BOUND
+from lowerbound.evaluation.expected_terms import BATCH_SIZE, expected_terms
+from lowerbound.evaluation.health import HealthMetrics
 from lowerbound.evaluation.inference_gap import GapConfig, inference_gaps
 from lowerbound.evaluation.latent_statistics import (
     active_units,
@@ -19,7 +22,6 @@ from lowerbound.evaluation.latent_statistics import (
     rate_per_dimension,
 )
 from lowerbound.evaluation.local_posteriors import LOCAL_FAMILIES
-from lowerbound.evaluation.quick_evaluation import expected_terms
 from lowerbound.evaluation.reference_levels import z_free_distortion
 from lowerbound.foundation.errors import ConfigError, DataError
 from lowerbound.foundation.numerics import mean_and_standard_error
@@ -60,8 +62,9 @@ def measure_health(
     config: HealthConfig = STANDARD,
     seed: int = 0,
     device: torch.device | str = "cpu",
+    is_quick: bool = False,
 ) -> HealthMetrics:
-    """Measure the quantities that `diagnose` checks.
+    """Measure the quantities that `diagnose` checks; if it is to be quick, without searches and weights of draws.
 
     `known` contains arrays of results for the first test examples, by name, which are not measured again: exact
     log p(x), both gaps, Pareto-k and effective sample size. If the likelihood cannot score the data, nothing else is
@@ -84,6 +87,8 @@ def measure_health(
         return found
     posterior = encode_examples(model, splits.train.subsample(config.num_coded), device)
     found = _add_latent_statistics(found, model, posterior, seed)
+    if is_quick:
+        return found
     tensors = {name: torch.as_tensor(array) for name, array in known.items() if name.endswith("_per_image")}
     if len(tensors.get("log_evidence_per_image", ())) < len(tensors.get("pareto_k_per_image", ())):
         tensors.pop("log_evidence_per_image", None)  # it covers only some of the examples
@@ -106,6 +111,7 @@ def _add_terms(
         distortion=mean_and_standard_error(train.distortion),
         z_free_distortion=mean_and_standard_error(z_free),
         distortion_gain=mean_and_standard_error(z_free - train.distortion),
+        swap_loss=mean_and_standard_error(_swap_losses(model, train_examples, device)),
     )
     if model.is_deterministic:
         return found
@@ -116,6 +122,18 @@ def _add_terms(
         train_elbo=mean_and_standard_error(train.elbo),
         test_elbo=mean_and_standard_error(test.elbo),
     )
+
+
+@torch.no_grad()
+def _swap_losses(model: VAE, examples: Examples, device: torch.device | str) -> Float[Tensor, " n"]:
+    """Rise of each example's distortion, in nats, if the centre of its posterior is replaced by that of another one."""
+    losses = []
+    for batch in Batches(examples, BATCH_SIZE, device):
+        conditioned = model.given(batch.context)
+        centre = conditioned.encode(batch.x).centre
+        own, swapped = (conditioned.decode(z).log_prob(batch.x) for z in (centre, centre.roll(1, 0)))
+        losses.append(own - swapped)
+    return torch.cat(losses).cpu()
 
 
 def _add_latent_statistics(found: HealthMetrics, model: VAE, posterior: Distribution, seed: int) -> HealthMetrics:

@@ -128,4 +128,6 @@ def run_metrics(metrics: Mapping[str, Metric], subject: Subject) -> Results:
         if reason:
             left_out[name] = reason
     known = subject.known
-    return Results(known.scores, known.arrays, context={}, findings=known.findings, left_out=left_out)
+    return Results(
+        known.scores, known.arrays, context={}, findings=known.findings, checks=known.checks, left_out=left_out
+    )

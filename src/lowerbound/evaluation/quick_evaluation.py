@@ -1,43 +1,30 @@
 """evaluate_quick(): ELBO, rate, distortion and bits per dimension after training; score_examples()."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int64
-from torch import Tensor
 
 from lowerbound.data.batches import Batches
 from lowerbound.data.sources import Examples, Splits
 from lowerbound.evaluation.bound_metrics import exact_metrics, why_not_exact
+from lowerbound.evaluation.checklist import checked
 from lowerbound.evaluation.config import EvaluationConfig
+from lowerbound.evaluation.expected_terms import BATCH_SIZE, ExampleTerms, expected_terms
 from lowerbound.evaluation.figure_arrays import FIGURE_ARRAYS
+from lowerbound.evaluation.health_metrics import HealthConfig, measure_health
 from lowerbound.evaluation.metrics import Metric, Subject, run_metrics
-from lowerbound.evaluation.over_ranks import over_ranks
 from lowerbound.evaluation.reference_levels import grey_floor, z_free_distortion
 from lowerbound.evaluation.results import ROWS, Measurements, Results, Score, Scorer
 from lowerbound.foundation.allocator import kept_memory
-from lowerbound.foundation.seeding import content_noise
 from lowerbound.models.vae import VAE
-from lowerbound.objectives.terms import estimate_terms
 from lowerbound.probability.likelihoods import convention_for
 
-BATCH_SIZE = 500
+CHECKLIST = "checks"
+"""The metric whose place the diagnosis takes in the full evaluation."""
 
-
-@dataclass(frozen=True, eq=False)
-class ExampleTerms:
-    """Distortion and rate per example, as means over draws in nats, and the squared error of the reconstruction."""
-
-    distortion: Float[Tensor, " n"]
-    rate: Float[Tensor, " n"]
-    squared_error: Float[Tensor, " n"]  # of the decoded posterior centre, mean over elements
-    num_values: Int64[Tensor, " n"]  # not missing
-
-    @property
-    def elbo(self) -> Float[Tensor, " n"]:
-        return -(self.distortion + self.rate)
+QUICK_HEALTH = HealthConfig(num_examples=500, num_coded=2000)
 
 
 @kept_memory()
@@ -67,34 +54,9 @@ def data_convention(model: VAE, splits: Splits) -> str:
     return splits.binarisation if convention == "binary" and splits.binarisation else convention
 
 
-@torch.no_grad()
-def expected_terms(
-    model: VAE, examples: Examples, num_draws: int, seed: int, device: torch.device | str = "cpu"
-) -> ExampleTerms:
-    """Rate and distortion of each example, averaged over `num_draws` draws; the rate in closed form if it has one.
-
-    Noise is seeded from the example's values, so its terms do not depend on the other examples.
-    """
-    distortion, rate, error = over_ranks(examples, lambda some: _expected_terms(model, some, num_draws, seed, device))
-    return ExampleTerms(distortion, rate, error, torch.from_numpy(examples.num_known))
-
-
-def _expected_terms(
-    model: VAE, examples: Examples, num_draws: int, seed: int, device: torch.device | str
-) -> tuple[Tensor, Tensor, Tensor]:
-    distortions, rates, errors = [], [], []
-    for batch in Batches(examples, BATCH_SIZE, device):
-        x, conditioned = batch.x, model.given(batch.context)
-        terms = estimate_terms(conditioned, x, content_noise(x, seed, "evaluation"), num_draws)
-        distortions.append(terms.distortion.to(x.dtype))
-        rates.append(terms.rate.to(x.dtype))
-        errors.append((conditioned.reconstruct(x) - x).square().flatten(1).mean(1))
-    return torch.cat(distortions).cpu(), torch.cat(rates).cpu(), torch.cat(errors).cpu()
-
-
 def _bound_scores(model: VAE, terms: ExampleTerms, num_draws: int, score: Scorer) -> Iterator[Score]:
     if model.is_deterministic:
-        about = "−log p(x|z) at the encoder's code; not a bound on log p(x)"
+        about = "−log p(x|z) of each example, decoded from its code; lower is better"
         yield score("reconstruction-error", terms.distortion, about, None)
     else:
         yield score("elbo", terms.elbo, "evidence lower bound; higher is better", num_draws)
@@ -102,7 +64,8 @@ def _bound_scores(model: VAE, terms: ExampleTerms, num_draws: int, score: Scorer
         yield score("rate", terms.rate, "KL(q(z|x) ‖ p(z)), the cost of the latents", num_draws)
         yield from score.bits("bits-per-dimension", terms.elbo, terms.num_values, "−ELBO", num_draws)
     if score.convention not in ROWS:
-        about = f"squared error of the decoded posterior {'centre' if model.why_not_real else 'mean'}"
+        centre = "code" if model.is_deterministic else f"posterior {'centre' if model.why_not_real else 'mean'}"
+        about = f"squared error of the decoded {centre}"
         yield score("squared-error", terms.squared_error, about, None, "per element")
 
 
@@ -138,6 +101,19 @@ def _reference_scores(subject: Subject) -> Measurements:
     return Measurements(tuple(scores), {})
 
 
+def _checks(subject: Subject) -> Measurements:
+    """The checks of the diagnosis that take no time."""
+    health = measure_health(
+        subject.model,
+        subject.splits,
+        config=QUICK_HEALTH,
+        seed=subject.config.seed,
+        device=subject.device,
+        is_quick=True,
+    )
+    return Measurements((), {}, checks=checked(health))
+
+
 def _exact(subject: Subject) -> Measurements:
     return exact_metrics(subject, subject.config.num_exact)
 
@@ -148,4 +124,5 @@ QUICK: dict[str, Metric] = {
     "log-evidence by quadrature": Metric(_exact, why_not_exact),
     "training scores": Metric(_training_scores),
     "reference scores": Metric(_reference_scores),
+    CHECKLIST: Metric(_checks),
 }

@@ -164,6 +164,21 @@ class Finding:
     source: str  # a paper, or the reason for the threshold: the basis of the finding
 
 
+@dataclass(frozen=True, kw_only=True)
+class Checked:
+    """The outcome of one check of the diagnosis."""
+
+    name: str
+    passes: str  # what a healthy model shows
+    number: float | None = None  # None if it was not measured
+    standard_error: float | None = None
+    threshold: float | None = None
+    is_lower_bound: bool = True  # whether a healthy model's number is above the threshold
+    unit: str = ""
+    finding: Finding | None = None  # None if the check passed or was not made
+    reason: str = ""  # why it was not made, if that is known
+
+
 ProgressCallback = Callable[[str, int, int], None]
 """Called with the name of the current measurement, the completed amount, and the total."""
 
@@ -175,10 +190,12 @@ class Measurements:
     scores: tuple[Score, ...]
     arrays: dict[str, np.ndarray]
     findings: tuple[Finding, ...] | None = None
+    checks: tuple[Checked, ...] = ()
 
     def __or__(self, other: "Measurements") -> "Measurements":
         findings = self.findings if other.findings is None else other.findings
-        return Measurements(self.scores + other.scores, self.arrays | other.arrays, findings)
+        checks = other.checks or self.checks
+        return Measurements(self.scores + other.scores, self.arrays | other.arrays, findings, checks)
 
 
 @dataclass(frozen=True, eq=False)
@@ -190,6 +207,7 @@ class Results:
     context: dict[str, Any]  # of the run: recipe, configuration, versions, data, layers
     history: tuple[dict[str, Any], ...] = field(default=())  # one record for each epoch of training
     findings: tuple[Finding, ...] | None = None  # None: diagnosis not run; empty: no problems found
+    checks: tuple[Checked, ...] = ()  # those of the diagnosis, or the cheap ones where that was not run
     left_out: dict[str, str] = field(default_factory=dict)  # metrics that do not apply or failed, with the reason
 
     def __repr__(self) -> str:
@@ -238,6 +256,7 @@ class Results:
             "context": self.context,
             "scores": [_without_nan(asdict(score)) for score in self.scores],
             "findings": None if self.findings is None else [asdict(finding) for finding in self.findings],
+            "checks": [asdict(check) for check in self.checks],
             "left_out": self.left_out,
         }
         content["checksum"] = checksum_of(content)
@@ -277,6 +296,7 @@ class _Content:
     context: Context
     scores: tuple[Score, ...]
     findings: tuple[Finding, ...] | None
+    checks: tuple[Checked, ...] = ()
     left_out: dict[str, str]
     checksum: str
 
@@ -298,7 +318,8 @@ def _checked(run: Path, stored: Mapping[str, Any]) -> Results:
         raise RunError(f"{run / ARRAYS} is damaged (the checksum of its numbers does not match them).")
     check_mark(run, ARRAYS, content)
     _check_copy(run, content, stored["replaces"])
-    return Results(found.scores, {}, context=content["context"], findings=found.findings, left_out=found.left_out)
+    context = content["context"]
+    return Results(found.scores, {}, context, findings=found.findings, checks=found.checks, left_out=found.left_out)
 
 
 def _model_settings(stored: Any) -> Any:

@@ -5,7 +5,7 @@ from functools import partial
 from pathlib import Path
 
 from lowerbound.data.column_writers import Columns
-from lowerbound.evaluation.quick_evaluation import expected_terms
+from lowerbound.evaluation.expected_terms import expected_terms
 from lowerbound.evaluation.results import ProgressCallback
 from lowerbound.foundation.errors import ConfigError
 from lowerbound.foundation.run_identity import RunPath, path_of

@@ -17,9 +17,9 @@ from lowerbound.data.batches import Batches
 from lowerbound.data.examples import Examples
 from lowerbound.evaluation.anomaly_scores import NUM_DRAWS, Calibration
 from lowerbound.evaluation.element_costs import element_costs
+from lowerbound.evaluation.expected_terms import BATCH_SIZE, expected_terms
 from lowerbound.evaluation.feature_samples import best_guess
 from lowerbound.evaluation.generation import to_images
-from lowerbound.evaluation.quick_evaluation import BATCH_SIZE, expected_terms
 from lowerbound.models.vae import VAE
 from lowerbound.runs.trained_model import TrainedModel
 

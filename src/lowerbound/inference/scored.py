@@ -8,7 +8,10 @@ import numpy as np
 from lowerbound.data.column_writers import Columns, records
 from lowerbound.evaluation.anomaly_scores import AnomalyVerdicts
 from lowerbound.foundation import html_view
+from lowerbound.foundation.number_format import format_number
 from lowerbound.inference.explanations import Explanation
+
+MOST_SHOWN = 10  # examples in a notebook
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -41,13 +44,19 @@ class Scored:
         )
 
     def _repr_html_(self) -> str:
-        deciding = self.judged.scores[self.judged.by]
-        rows = [
-            (self.ids[index], f"{deciding[index]:.2f}", "anomalous" if self.is_anomalous[index] else "", why.text)
-            for index, why in self.explained.items()
-        ]
+        rows = [(self.ids[index], *self._row(index)) for index in self.order[:MOST_SHOWN]]
         header = ("example", self.judged.by, "", "nats above the held-out mean")
-        return html_view.view(verdict_in_words(self), html_view.table(header, rows, right=(1,)))
+        shown = html_view.paragraph(f"The {len(rows)} most anomalous:") if len(rows) < len(self) else ""
+        return html_view.view(
+            "Anomaly scores", html_view.paragraph(verdict_in_words(self)), shown, html_view.table(header, rows, (1,))
+        )
+
+    def _row(self, index: int) -> tuple[str, str, str]:
+        if not self.judged.is_scored[index]:
+            return "none", "no score", ""
+        verdict = "anomalous" if self.judged.is_anomalous[index] else ""
+        why = self.explained[index].text if index in self.explained else ""
+        return format_number(self.judged.scores[self.judged.by][index].item(), 2), verdict, why
 
     @property
     def scores(self) -> dict[str, np.ndarray]:

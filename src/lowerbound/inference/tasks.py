@@ -21,9 +21,10 @@ from lowerbound.data.sources import load as load_data
 from lowerbound.data.splits import splits_for_evaluation
 from lowerbound.evaluation import generation
 from lowerbound.evaluation.config import EvaluationConfig
+from lowerbound.evaluation.expected_terms import BATCH_SIZE
 from lowerbound.evaluation.feature_samples import best_guess
 from lowerbound.evaluation.full_evaluation import evaluate_full
-from lowerbound.evaluation.quick_evaluation import BATCH_SIZE, score_examples
+from lowerbound.evaluation.quick_evaluation import score_examples
 from lowerbound.evaluation.results import ProgressCallback, Results, Score
 from lowerbound.foundation import distributed
 from lowerbound.foundation.errors import DataError, UnknownName, UsageError

@@ -23,10 +23,11 @@ def factor_information(results: Results) -> Figure:
     num_factors, num_latents = share.shape
     figure = Figure(figsize=(theme.WIDTH, 0.9 + 0.42 * num_factors), layout="constrained")
     axes = figure.subplots()
-    axes.imshow(share, cmap="Blues", vmin=0, vmax=max(0.5, float(share.max())), aspect="auto")
+    most = max(0.5, float(share.max()))
+    theme.cells(axes, share, most)
     if num_latents <= MAX_NUMBERED:
         for (row, column), value in np.ndenumerate(share):
-            colour = "white" if value > 0.3 else theme.INK
+            colour = theme.PAPER if value > 0.55 * most else theme.INK
             axes.text(column, row, f"{value:.2f}", ha="center", va="center", size=8, color=colour)
     ranked = np.sort(np.pad(share, ((0, 0), (1, 0))), axis=1)
     for row, gap in enumerate(ranked[:, -1] - ranked[:, -2]):

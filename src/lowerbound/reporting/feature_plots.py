@@ -44,7 +44,7 @@ def reconstructed_features(results: Results) -> Figure:
         offset = jitter if _levels(results, index) else 0 * jitter
         x, y = real[:, index] + offset[0], reconstructed[:, index] + offset[1]
         dot = MAX_DOT if len(real) <= 100 else MIN_DOT
-        axes.plot(x, y, ".", markersize=dot, color=theme.TRAIN, alpha=0.5, markeredgewidth=0, rasterized=True)
+        axes.plot(x, y, ".", markersize=dot, color=theme.TRAIN, alpha=0.5, markeredgewidth=0)
         known = x[~np.isnan(x)]
         ends = [known.min(), known.max()] if known.size else [0.0, 1.0]
         axes.plot(ends, ends, "--", color=theme.MUTED, linewidth=0.8)

@@ -10,13 +10,25 @@ from matplotlib.figure import Figure
 from lowerbound.evaluation.results import Results
 from lowerbound.reporting import theme
 from lowerbound.reporting.latent_plots import dimension_label
-from lowerbound.reporting.tiles import centres, channel_note, columns_for, compose, displayable, evenly, fit_tiles
+from lowerbound.reporting.terms import in_own_terms
+from lowerbound.reporting.tiles import (
+    centres,
+    channel_note,
+    columns_for,
+    compose,
+    displayable,
+    evenly,
+    fit_tiles,
+    opaque,
+)
 
 TINY = 16  # pixels of an image; up to this size a manifold's tiles are separated by a line
 GAP = 6  # pixels of the PNG between tiles
 PAIR_GAP = 24  # the same between pairs of rows
-ROW_NAME = 0.95  # inches, for "reconstructed"
+ROW_NAME = 0.85  # inches, for "reconstructed"
 NOTE_HEIGHT = 0.3  # inches
+FULL_MANIFOLD = 6.2  # inches, of a manifold with more than MOST_NARROW tiles in a row
+MOST_NARROW = 15
 
 
 @theme.themed
@@ -27,7 +39,7 @@ def reconstructions(results: Results) -> Figure:
     """
     originals, decoded = results.arrays["originals"], results.arrays["reconstructions"]
     columns = min(columns_for(originals.shape, most=10), len(originals))
-    width = _tile_width(theme.WIDTH - ROW_NAME, columns)
+    width = _tile_width(theme.NARROW - ROW_NAME, columns)
     rows = zip(_rows(_tiles(originals, width), columns), _rows(_tiles(decoded, width), columns), strict=True)
     pairs = np.stack([compose(np.concatenate(pair), columns, GAP) for pair in rows])
     figure, axes = _noted(compose(pairs, 1, PAIR_GAP), originals, left=ROW_NAME)
@@ -35,7 +47,7 @@ def reconstructions(results: Results) -> Figure:
     middles = centres(len(pairs), pairs.shape[1], PAIR_GAP)
     for name, offset in (("original", -row_height / 2), ("reconstructed", row_height / 2)):
         for middle in middles:
-            axes.text(-12, middle + offset, name, ha="right", va="center", size=9)
+            axes.text(-12, middle + offset, name, ha="right", va="center", size=8)
     return figure
 
 
@@ -48,7 +60,7 @@ def samples(results: Results) -> Figure:
     """
     images = results.arrays["samples"]
     columns = min(columns_for(images.shape, most=10), len(images))
-    tiles = _tiles(images, _tile_width(5.6, columns))
+    tiles = _tiles(images, _tile_width(theme.NARROW - 0.15, columns))
     figure, _ = _noted(compose(tiles, columns, GAP), images)
     return figure
 
@@ -61,15 +73,15 @@ def manifold(results: Results, size: int) -> Figure:
     step in the code has a large effect. On the default grid, spaced by the prior's quantiles, all tiles are equally
     probable. On the sphere, the axes are longitude and latitude, and all tiles have the same area. On the simplex of
     three components the axes are the shares of the second and the third, and there are no tiles where their sum
-    exceeds 1.
+    exceeds 1. Where codes lie outside the range of the grid, the note below it says how many.
     """
     images, (horizontal, vertical) = results.arrays[f"manifold_{size}"], results.arrays[f"manifold_{size}_axes"]
     gap = GAP // 2 if max(images.shape[1:3]) <= TINY else 0
-    side = _tile_width(6.2, size, gap=gap)
-    tiles = fit_tiles(displayable(images), side, side)
-    figure, axes = _noted(compose(tiles, size, gap), images, left=0.7, bottom=0.55)
+    side = _tile_width(FULL_MANIFOLD if size > MOST_NARROW else theme.NARROW - 0.75, size, gap=gap)
+    tiles = opaque(fit_tiles(displayable(images), side, side))
+    figure, axes = _noted(compose(tiles, size, gap), images, _outside(results, horizontal, vertical), 0.65, 0.55)
     _, height, width, _ = tiles.shape
-    shown = evenly(size, most=11)
+    shown = evenly(size, most=11 if size > MOST_NARROW else 8)
     number = _degrees if "longitude_latitude" in results.arrays else _coordinate
     axes.set_xticks(centres(size, width, gap)[shown], [number(z) for z in horizontal[shown].tolist()])
     # The array's first row is the top one, which has the greatest value of the second latent.
@@ -139,13 +151,14 @@ def _varied(results: Results, name: str, rows: list[str], columns: list[str], ac
 
 
 def _noted(
-    picture: UInt8[np.ndarray, "total_height total_width 3"],
+    picture: UInt8[np.ndarray, "total_height total_width 4"],
     images: Float[np.ndarray, "n height width channel"],
+    note: str = "",
     left: float = 0.0,
     bottom: float = 0.0,
 ) -> tuple[Figure, Axes]:
-    """A figure around composed images, with a note on channels that are not shown."""
-    note = channel_note(images)
+    """A figure around composed images, with a note below it, also on channels that are not shown."""
+    note = "; ".join(filter(None, [note, channel_note(images)]))
     pad = 0.06
     figure, axes = theme.image_figure(
         picture, left=left or pad, right=pad, top=pad, bottom=(bottom or pad) + NOTE_HEIGHT * bool(note)
@@ -157,17 +170,17 @@ def _noted(
 
 def _tiles(
     images: Float[np.ndarray, "n height width channel"], width: int
-) -> UInt8[np.ndarray, "n new_height new_width 3"]:
+) -> UInt8[np.ndarray, "n new_height new_width 4"]:
     # Slightly taller than wide is allowed; taller images become narrower.
-    return fit_tiles(displayable(images), width, width * 5 // 4)
+    return opaque(fit_tiles(displayable(images), width, width * 5 // 4))
 
 
 def _rows(
-    tiles: UInt8[np.ndarray, "n height width 3"], columns: int
-) -> Iterator[UInt8[np.ndarray, "columns height width 3"]]:
-    """The tiles in rows, the last one padded with white to full length."""
+    tiles: UInt8[np.ndarray, "n height width 4"], columns: int
+) -> Iterator[UInt8[np.ndarray, "columns height width 4"]]:
+    """The tiles in rows, the last one padded with transparent ones to full length."""
     for start in range(0, len(tiles), columns):
-        row = np.full((columns, *tiles.shape[1:]), 255, dtype=np.uint8)
+        row = np.zeros((columns, *tiles.shape[1:]), dtype=np.uint8)
         shown = tiles[start : start + columns]
         row[: len(shown)] = shown
         yield row
@@ -176,6 +189,20 @@ def _rows(
 def _tile_width(total: float, columns: int, most: float = 1.0, gap: int = GAP) -> int:
     """Pixels of a tile where `columns` tiles share `total` inches and none is wider than `most` inches."""
     return max(1, min(int(most * theme.DPI), (int(total * theme.DPI) + gap) // columns - gap))
+
+
+def _outside(results: Results, horizontal: Float[np.ndarray, " size"], vertical: Float[np.ndarray, " size"]) -> str:
+    """How many codes of test images are beyond the grid's last tiles; empty if none are, or on curved spaces."""
+    code = results.arrays.get("latent_mean")
+    if code is None or code.shape[1] != 2:
+        return ""
+    axes = np.stack([horizontal, vertical], axis=1)
+    share = float(((code < axes.min(0)) | (code > axes.max(0))).any(1).mean())
+    if share == 0:
+        return ""
+    percent = f"{100 * share:.0f} %" if share >= 0.01 else "under 1 %"
+    text = f"{percent} of the test images have codes outside this range"
+    return in_own_terms(results, text)
 
 
 def _degrees(angle: float) -> str:

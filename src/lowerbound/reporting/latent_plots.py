@@ -1,13 +1,13 @@
 """Figures of the latent space: posterior means of the test images, coloured by label, in one or two dimensions."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import combinations
 from typing import Any
 
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from matplotlib import patheffects
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -16,7 +16,8 @@ from matplotlib.lines import Line2D
 from lowerbound.evaluation.generation import most_used_dimensions
 from lowerbound.evaluation.prior_shape import contour_lines
 from lowerbound.evaluation.results import Results
-from lowerbound.reporting import theme
+from lowerbound.reporting import palette, theme
+from lowerbound.reporting.terms import in_own_terms
 from lowerbound.reporting.tiles import evenly
 
 MAX_CATEGORIES = 20
@@ -31,8 +32,18 @@ MAP = 135.0
 MAX_COMPARED = 500
 """About as many dots of a label are compared to find the one in the middle."""
 
+MAX_DOTS = 12_000
+"""Dots that are drawn of labelled images; more are thinned out evenly."""
+
+FEW = 2_000
+"""Unlabelled images up to which dots are drawn instead of their density."""
+
+TURNS = 6
+"""Dots are drawn in this many turns, in each of which every label has its share."""
+
+OTHER_SPLITS = ("validation", "train")
+
 MARKERS = ("o", "^")
-OTHERS = "#b4bac1"
 DASHED = (0, (4, 3))
 LONGEST_NAME = 24
 LONGEST_NAME_AMONG_DOTS = 8
@@ -46,6 +57,16 @@ class Category:
     members: Bool[np.ndarray, " n"]
     colour: str
     marker: str
+
+
+@dataclass(frozen=True, eq=False)
+class Codes:
+    """Codes of examples, with labels if the data have any."""
+
+    array: Float[np.ndarray, "n number"]
+    labels: Int[np.ndarray, " n"] | None
+    is_test: Bool[np.ndarray, " n"]
+    left_out: int = 0  # examples that are not drawn
 
 
 @theme.themed
@@ -77,7 +98,7 @@ def latent_sphere(results: Results) -> Figure:
     uniform prior all places are equally probable; the left and the right end are the same meridian, and the upper and
     the lower edge are one point each.
     """
-    figure, axes = _plane_of(results, _on_map(results.arrays["longitude_latitude"]))
+    figure, axes = _plane_of(results, "longitude_latitude", _on_map)
     axes.set(xlabel="longitude (degrees)", ylabel="latitude (degrees)", xlim=(-180, 180), ylim=(-MAP, MAP))
     axes.set_xticks(np.arange(-180, 181, 60), [_degrees(place) for place in range(-180, 181, 60)])
     latitudes = np.array([-90.0, -45, -20, 0, 20, 45, 90])
@@ -97,7 +118,7 @@ def latent_triangle(results: Results) -> Figure:
     posterior, coloured by its label where the data have labels. At a corner the code consists of one component, on the
     opposite side it has none of it, and in the middle all three are equal.
     """
-    figure, axes = _plane_of(results, results.arrays["triangle"])
+    figure, axes = _plane_of(results, "triangle")
     height = math.sqrt(3) / 2
     axes.plot([0, 1, 0.5, 0], [0, 0, height, 0], color=theme.MUTED, linewidth=1)
     for index, (x, y, across, up) in enumerate(
@@ -120,7 +141,7 @@ def category_shares(results: Results) -> Figure:
     size = min(theme.WIDTH, 1.2 + 0.62 * num_categories), 1.1 + 0.34 * num_groups
     figure = Figure(figsize=size, layout="constrained")
     axes = figure.subplots()
-    axes.imshow(shares, cmap="Blues", vmin=0, vmax=max(1e-6, float(shares.max())) * 1.4, aspect="auto")
+    theme.cells(axes, shares, max(1e-6, float(shares.max())) * 1.4)
     if num_categories <= MAX_NUMBERED:
         for (group, category), share in np.ndenumerate(shares):
             axes.text(category, group, f"{share:.0f}", ha="center", va="center", size=8)
@@ -137,7 +158,9 @@ def latent_line(results: Results) -> Figure:
     data have labels. Separate peaks are labels that the code distinguishes; each peak is scaled to the same height.
     """
     z = results.arrays["latent_mean"][:, 0]
-    rows = list(categories(results)) or [Category("all", np.ones(len(z), dtype=bool), theme.TRAIN, "o")]
+    labels = results.arrays.get("labels")
+    rows = [] if labels is None else list(categories(results, labels))
+    rows = rows or [Category("all", np.ones(len(z), dtype=bool), theme.TRAIN, "o")]
     figure = Figure(figsize=(theme.WIDTH, 1.2 + 0.34 * len(rows)), layout="constrained")
     axes = figure.subplots()
     edges = np.linspace(z.min() - 1e-3, z.max() + 1e-3, 81)
@@ -162,11 +185,8 @@ def dimension_label(index: int) -> str:
     return f"$z_{{{index + 1}}}$"
 
 
-def categories(results: Results) -> Iterator[Category]:
-    """The labels of the test images in order; of more than MAX_CATEGORIES, the rarest are merged."""
-    labels = results.arrays.get("labels")
-    if labels is None:
-        return
+def categories(results: Results, labels: Int[np.ndarray, " n"]) -> Iterator[Category]:
+    """The labels in order; of more than MAX_CATEGORIES, the rarest are merged."""
     values, counts = np.unique(labels, return_counts=True)
     kept = values
     if len(values) > MAX_CATEGORIES:
@@ -176,7 +196,7 @@ def categories(results: Results) -> Iterator[Category]:
         turn, colour = divmod(place, len(theme.CATEGORIES))
         yield Category(_label_name(results, int(value)), labels == value, theme.CATEGORIES[colour], MARKERS[turn])
     if len(kept) < len(values):
-        yield Category(f"{len(values) - len(kept)} others", ~np.isin(labels, kept), OTHERS, "o")
+        yield Category(f"{len(values) - len(kept)} others", ~np.isin(labels, kept), palette.OTHERS, "o")
 
 
 def _label_name(results: Results, label: int) -> str:
@@ -185,7 +205,7 @@ def _label_name(results: Results, label: int) -> str:
 
 
 def _plane(results: Results, dimensions: tuple[int, int]) -> Figure:
-    figure, axes = _plane_of(results, results.arrays["latent_mean"][:, dimensions])
+    figure, axes = _plane_of(results, "latent_mean", lambda code: code[:, dimensions])
     for line in contour_lines(results.arrays):
         axes.plot(*line.T, color=theme.MUTED, linestyle=DASHED, linewidth=1)
     axes.set_aspect("equal", adjustable="datalim")
@@ -193,52 +213,101 @@ def _plane(results: Results, dimensions: tuple[int, int]) -> Figure:
     return figure
 
 
-def _plane_of(results: Results, place: Float[np.ndarray, "n 2"]) -> tuple[Figure, Axes]:
-    """A figure with the test images at these places: dots with names and a legend or, without labels, their density."""
-    shown = list(categories(results))
-    figure = Figure(figsize=(theme.WIDTH, 5.6), layout="constrained")
+def _plane_of(
+    results: Results,
+    name: str,
+    place_of: Callable[[Float[np.ndarray, "n number"]], Float[np.ndarray, "n 2"]] = lambda code: code,
+) -> tuple[Figure, Axes]:
+    """A figure with the images at their places: dots with names and a legend or, without labels, their density."""
+    codes = _codes(results, name)
+    place = place_of(codes.array)
+    shown = [] if codes.labels is None else list(categories(results, codes.labels))
+    figure = Figure(figsize=(theme.NARROW, theme.NARROW + 0.35), layout="constrained")
     axes = figure.subplots()
-    if shown:
-        _dots(axes, place, shown)
-        _names(axes, place, shown)
+    if shown or len(place) <= FEW:
+        _dots(axes, place, codes.is_test, shown)
+        _names(axes, place, codes.is_test, shown)
     else:
         _density(axes, place)
     axes.grid(True)
-    _legend(axes, shown, with_prior="prior_contour_points" in results.arrays)
+    _legend(figure, shown, [*_splits(codes.is_test), *_prior(results)])
+    if codes.left_out:
+        about = f"{len(place):,} of {len(place) + codes.left_out:,} test images"
+        axes.set_title(in_own_terms(results, about), color=theme.MUTED, size=8.5)
     return figure, axes
 
 
-def _dots(axes: Axes, z: Float[np.ndarray, "n 2"], shown: list[Category]) -> None:
-    """Dots in random order, so that no label covers the others."""
-    size = float(np.clip(30_000 / len(z), 5, 26))
-    order = np.random.default_rng(0).permutation(len(z))
-    for marker in MARKERS:
-        colours = np.full(len(z), "none", dtype=object)
-        for category in shown:
-            if category.marker == marker:
-                colours[category.members] = category.colour
-        drawn = order[colours[order] != "none"]
-        style: dict[str, Any] = {"s": size, "marker": marker, "alpha": 0.75, "linewidths": 0, "rasterized": True}
-        axes.scatter(z[drawn, 0], z[drawn, 1], c=list(colours[drawn]), **style)
+def _codes(results: Results, name: str) -> Codes:
+    """The codes of the test images and, where results have them, of the other splits."""
+    others = [split for split in OTHER_SPLITS if f"{name}_{split}" in results.arrays]
+    parts = [results.arrays[name], *(results.arrays[f"{name}_{split}"] for split in others)]
+    array, is_test = np.concatenate(parts), np.arange(sum(map(len, parts))) < len(parts[0])
+    labels = results.arrays.get("labels")
+    if labels is not None:
+        labels = np.concatenate([labels, *(results.arrays[f"labels_{split}"] for split in others)])
+    if len(array) <= MAX_DOTS or labels is None:
+        return Codes(array, labels, is_test)
+    some = np.linspace(0, len(array) - 1, MAX_DOTS).astype(int)
+    return Codes(array[some], labels[some], is_test[some], len(array) - MAX_DOTS)
 
 
-def _legend(axes: Axes, shown: list[Category], with_prior: bool) -> None:
-    handles = [Line2D([], [], color=row.colour, marker=row.marker, linestyle="none", label=row.name) for row in shown]
-    if with_prior:
-        label = "95 % of\nthe prior"
-        handles.append(Line2D([], [], color=theme.MUTED, linewidth=1, linestyle=DASHED, label=label))
+def _dots(axes: Axes, z: Float[np.ndarray, "n 2"], is_test: Bool[np.ndarray, " n"], shown: list[Category]) -> None:
+    """Dots in random order, so that no label covers the others; those of the test split above those of the others."""
+    size = float(np.clip(16_000 / len(z), 4, 20))
+    turn = np.random.default_rng(0).integers(0, TURNS, len(z))
+    shown = shown or [Category("", np.ones(len(z), dtype=bool), theme.TRAIN, "o")]
+    for of_test, scale, alpha in ((False, 0.45, 0.45), (True, 1.0, 0.8)):
+        for marker in MARKERS:
+            rows = [row for row in shown if row.marker == marker]
+            drawn = [
+                (z[chosen], row.colour)
+                for number in range(TURNS)
+                for row in rows
+                if (chosen := row.members & (turn == number) & (is_test == of_test)).any()
+            ]
+            if not drawn:
+                continue
+            colours = [colour for place, colour in drawn for _ in place]
+            place = np.concatenate([place for place, _ in drawn])
+            style: dict[str, Any] = {"s": scale * size, "marker": marker, "alpha": alpha, "linewidths": 0}
+            axes.scatter(place[:, 0], place[:, 1], c=colours, **style)
+
+
+def _splits(is_test: Bool[np.ndarray, " n"]) -> Iterator[Line2D]:
+    """What the sizes of dots mean, where there are two."""
+    if not is_test.all():
+        for label, size in (("test", 5.0), ("train, validation", 2.8)):
+            style: dict[str, Any] = {"color": theme.MUTED, "marker": "o", "markersize": size, "linestyle": "none"}
+            yield Line2D([], [], **style, markeredgewidth=0, label=label)
+
+
+def _prior(results: Results) -> Iterator[Line2D]:
+    if "prior_contour_points" in results.arrays:
+        yield Line2D([], [], color=theme.MUTED, linewidth=1, linestyle=DASHED, label="95 % of the prior")
+
+
+def _legend(figure: Figure, shown: list[Category], others: list[Line2D]) -> None:
+    """Labels below the axes, as many in a row as their names allow, and the rest above."""
+    style: dict[str, Any] = {"linestyle": "none", "markersize": 5, "markeredgewidth": 0}
+    handles = [Line2D([], [], color=row.colour, marker=row.marker, label=row.name, **style) for row in shown]
+    longest = max((len(row.name) for row in shown), default=0)
+    spacing = {"handlelength": 1.2, "handletextpad": 0.4, "columnspacing": 1.0, "borderaxespad": 0.2, "fontsize": 8}
+    if others:
+        figure.legend(handles=others, loc="outside upper right", ncols=len(others), **spacing)
     if handles:
-        axes.legend(handles=handles, loc="center left", bbox_to_anchor=(1.0, 0.5), handlelength=1.4)
+        columns = int(np.clip(50 // (longest + 4), 1, 10))
+        figure.legend(handles=handles, loc="outside lower center", ncols=columns, **spacing)
 
 
-def _names(axes: Axes, z: Float[np.ndarray, "n 2"], shown: list[Category]) -> None:
+def _names(axes: Axes, z: Float[np.ndarray, "n 2"], is_test: Bool[np.ndarray, " n"], shown: list[Category]) -> None:
     """Each label's name in the middle of its dots, so that labels can be read without relying on colour."""
-    named = [row for row in shown if row.colour != OTHERS and len(row.name) <= LONGEST_NAME_AMONG_DOTS]
+    named = [row for row in shown if row.colour != palette.OTHERS and len(row.name) <= LONGEST_NAME_AMONG_DOTS]
+    named = [row for row in named if (row.members & is_test).any()]
     if not named:
         return
-    middles = np.stack([_middle(z[row.members]) for row in named])
+    middles = np.stack([_middle(z[row.members & is_test]) for row in named])
     places = push_apart(middles, distance=0.055 * float(np.ptp(z, axis=0).max()))
-    halo = [patheffects.withStroke(linewidth=3, foreground="white")]
+    halo = [patheffects.withStroke(linewidth=3, foreground=theme.PAPER)]
     style: dict[str, Any] = {"ha": "center", "va": "center", "size": 12, "weight": "bold", "path_effects": halo}
     for row, place in zip(named, places, strict=True):
         axes.text(place[0], place[1], row.name, color=row.colour, **style)
@@ -268,4 +337,4 @@ def push_apart(points: Float[np.ndarray, "n 2"], distance: float) -> Float[np.nd
 
 def _density(axes: Axes, z: Float[np.ndarray, "n 2"]) -> None:
     cells = int(np.clip(math.sqrt(len(z)), 12, 80))
-    axes.hexbin(*z.T, gridsize=cells, mincnt=1, cmap="Blues", vmin=0, linewidths=0, rasterized=True)
+    axes.hexbin(*z.T, gridsize=cells, mincnt=1, cmap=theme.TINTS, vmin=0, linewidths=0, rasterized=True)

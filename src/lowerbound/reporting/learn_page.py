@@ -34,6 +34,7 @@ from lowerbound.reporting.learn_plots import drawn_codes, gradient_variances, le
 from lowerbound.reporting.model_graph import model_graph
 from lowerbound.reporting.pages import Picture, data_url, embedded, rendered
 from lowerbound.reporting.plots import PLOTS
+from lowerbound.reporting.terms import in_own_terms
 from lowerbound.reporting.tiles import as_png, displayable
 
 MOST_SHOWN = 4  # numbers of a vector
@@ -115,7 +116,7 @@ def _view(material: Material) -> dict[str, Any]:
         "variances": [] if material.bench is None else _variance_rows(material.bench),
         "variance_picture": _variance_picture(material),
         "why_no_gradients": material.why_no_gradients,
-        "adapt": lambda text: wording.in_data_terms(results, text),
+        "adapt": lambda text: in_own_terms(results, text),
         "num": format_number,
         "estimate": lambda value, error: format_estimate(float(value), float(error), "nats"),
         "term": term,
@@ -151,7 +152,7 @@ def _layers(context: Mapping[str, Any], name: str) -> list[str]:
 
 
 def _picture(name: str, figure: Any, caption: str, results: Results) -> Picture:
-    return embedded(figure, name, "", wording.in_data_terms(results, caption))
+    return embedded(figure, name, "", in_own_terms(results, caption))
 
 
 def _plane(material: Material) -> Picture | None:

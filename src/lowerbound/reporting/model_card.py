@@ -9,6 +9,7 @@ from typing import Any
 from lowerbound.evaluation.results import Results, Score
 from lowerbound.foundation.text import one_line, readable
 from lowerbound.reporting import wording
+from lowerbound.reporting.terms import in_own_terms
 
 LIBRARY = "lowerbound"
 LONGEST_NAME = 100  # characters
@@ -95,8 +96,8 @@ def _headline(results: Results) -> Iterator[str]:
     if key := wording.key_number(results):
         yield f"**{key.text} {key.score.unit}**: {_plain(key.about)}; lower is better."
     if placement := wording.placement(results):
-        yield _plain(wording.in_data_terms(results, placement.sentence))
-    yield _plain(wording.in_data_terms(results, wording.bound_quality(results)))
+        yield _plain(in_own_terms(results, placement.sentence))
+    yield _plain(in_own_terms(results, wording.bound_quality(results)))
 
 
 def _scores(results: Results) -> str:
@@ -109,7 +110,7 @@ def _scores(results: Results) -> str:
 
 def _conventions(results: Results) -> Iterator[str]:
     for name in dict.fromkeys(score.convention for score in results.scores):
-        yield wording.in_data_terms(results, wording.explain_convention(name))
+        yield in_own_terms(results, wording.explain_convention(name))
 
 
 def _caveats(results: Results) -> Iterator[str]:

@@ -9,7 +9,7 @@ from matplotlib.patches import Circle, FancyArrowPatch, FancyBboxPatch
 
 from lowerbound.evaluation.results import Results
 from lowerbound.foundation.text import pluralise
-from lowerbound.reporting import theme
+from lowerbound.reporting import palette, theme
 
 Point = tuple[float, float]
 
@@ -19,7 +19,6 @@ LATENT, OBSERVED = (2.05, 2.47), (2.05, 0.93)
 PHI, THETA = (0.42, 2.47), (3.68, 0.93)
 PLATE = (1.1, 0.22, 1.9, 2.86)  # left, bottom, width, height
 KEY_LEFT, KEY_TEXT = 4.3, 4.9
-SHADE = "#c9d3dc"
 DOTTED = (0, (1.2, 2.2))
 LINE_WIDTH, HEAD_LENGTH = 1.4, 9  # points
 
@@ -37,8 +36,8 @@ def model_graph(results: Results) -> Figure:
     axes.set(xlim=(0, WIDTH), ylim=(0, HEIGHT))
     axes.set_axis_off()
     _plate(axes, _num_examples(results))
-    z = _node(axes, LATENT, r"$\mathbf{z}$", "white")
-    x = _node(axes, OBSERVED, r"$\mathbf{x}$", SHADE)
+    z = _node(axes, LATENT, r"$\mathbf{z}$", theme.PAPER)
+    x = _node(axes, OBSERVED, r"$\mathbf{x}$", palette.SHADE)
     phi = _parameter(axes, PHI, r"$\phi$", "right")
     theta = _parameter(axes, THETA, r"$\theta$", "left")
     _arrow(axes, z, x, "-", bend=-0.32)
@@ -100,7 +99,7 @@ def _key(axes: Axes, results: Results) -> None:
     model = results.context.get("config", {}).get("model", {})
     _entry(axes, 2.93, "-", "generative model", r"$p_\theta(x\,|\,z)\;p(z)$", _named(model, "likelihood", "prior"))
     _entry(axes, 1.98, DOTTED, "inference model", r"$q_\phi(z\,|\,x)$", _named(model, "posterior"))
-    for height, colour, words in ((1.06, "white", _latent(model)), (0.62, SHADE, _image(results))):
+    for height, colour, words in ((1.06, theme.PAPER, _latent(model)), (0.62, palette.SHADE, _image(results))):
         axes.add_patch(Circle((KEY_LEFT + 0.21, height), 0.12, facecolor=colour, edgecolor=theme.INK))
         axes.text(KEY_TEXT, height, words, va="center", size=9)
 

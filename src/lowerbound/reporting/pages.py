@@ -14,17 +14,15 @@ from typing import Any
 from urllib.parse import quote
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
 from matplotlib.figure import Figure
 from PIL import Image
 
 from lowerbound.evaluation.results import Results
-from lowerbound.reporting import theme
+from lowerbound.reporting.inline_svg import inline_svg, theme_css, with_shared_letters
 from lowerbound.reporting.plots import NOT_COMPUTED, not_shown
 
 REPORT = "report.html"
-
-CSS_PIXELS = 96
-"""CSS pixels per inch."""
 
 THUMBNAIL_WIDTH = 400  # pixels, more than twice the width on a card
 THUMBNAIL_COLOURS = 128
@@ -53,14 +51,17 @@ class Picture:
     section: str
     title: str
     caption: str
-    source: str  # a data URL
-    width: int  # CSS pixels
-    height: int
+    svg: Markup
 
     @property
-    def description(self) -> str:
-        """Alternative text: the title and the caption's first sentence."""
-        return f"{self.title}. {self.caption.partition('. ')[0].rstrip('.')}."
+    def first_sentence(self) -> str:
+        """The caption's first sentence, which is always shown."""
+        return self.caption.partition(". ")[0].rstrip(".") + "."
+
+    @property
+    def other_sentences(self) -> str:
+        """The rest of the caption."""
+        return self.caption.partition(". ")[2]
 
 
 @dataclass(frozen=True)
@@ -99,18 +100,13 @@ def rendered(template: str, **view: Any) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    return environment.get_template(template).render(**view)
+    return with_shared_letters(environment.get_template(template).render(figure_colours=theme_css(), **view))
 
 
-def embedded(figure: Figure, name: str, title: str, caption: str, section: str = "", png: bytes = b"") -> Picture:
-    """A figure for a page; `png` is the figure as one, if that was drawn already."""
-    # Lines and text stay sharp at any size in an SVG; images of pixels only make it larger.
-    has_image = any(axes.images for axes in figure.axes)
-    source = (
-        data_url(png or theme.png(figure), "image/png") if has_image else data_url(theme.svg(figure), "image/svg+xml")
-    )
-    width, height = (round(CSS_PIXELS * inches) for inches in figure.get_size_inches())
-    return Picture(name, section, title, caption, source, width, height)
+def embedded(figure: Figure, name: str, title: str, caption: str, section: str = "") -> Picture:
+    """A figure for a page, described by its title and the caption's first sentence."""
+    description = f"{title}. {caption.partition('. ')[0].rstrip('.')}."
+    return Picture(name, section, title, caption, Markup(inline_svg(figure, name, description)))
 
 
 def data_url(content: bytes, kind: str) -> str:

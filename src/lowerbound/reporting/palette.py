@@ -56,3 +56,25 @@ BY_THEME: dict[str, dict[str, Any]] = {
 }
 """The colours of each theme: of labels, of numbers, of examples without a label, of examples that were not selected,
 of the training and the validation split."""
+
+PAPER = "#ffffff"
+INK, MUTED, FAINT = "#24292f", "#68707a", "#d5d9de"
+SHADE = "#c9d3dc"
+OTHERS = "#b4bac1"
+TONES = ("#dbe9f2", "#a9cbe0", "#5f9cc0")
+"""Regions that contain 99 %, 86 % and 39 % of a distribution, outermost first."""
+
+DARK: dict[str, str] = {
+    PAPER: "#1e2227",
+    "#000000": "#e4e6e9",
+    INK: "#e4e6e9",
+    MUTED: "#a0a8b1",
+    FAINT: "#3d444c",
+    SHADE: "#414c57",
+    OTHERS: "#6b737c",
+    **dict(zip(TONES, ("#22384a", "#2f5d7a", "#4f90b8"), strict=True)),
+    TRAIN: BY_THEME["dark"]["train"],
+    VALIDATION: BY_THEME["dark"]["validation"],
+    **dict(zip(CATEGORIES, DARK_CATEGORIES, strict=True)),
+}
+"""Every colour of a figure, as drawn on white paper, with its counterpart on a dark page."""

@@ -32,6 +32,7 @@ from lowerbound.reporting.latent_plots import (
 from lowerbound.reporting.model_graph import model_graph
 from lowerbound.reporting.posterior_plots import ARRAYS as TRUE_POSTERIOR
 from lowerbound.reporting.posterior_plots import true_posterior
+from lowerbound.reporting.terms import is_autoencoder
 from lowerbound.reporting.training_curves import reconstruction_error_curve, training_curves
 
 FIGURES, BOUND = "figures", "bound"
@@ -164,11 +165,11 @@ def _has_no_chart(results: Results) -> str:
 
 
 def _is_variational(results: Results) -> str:
-    return "a plain autoencoder has no prior" if results.score("reconstruction-error") else ""
+    return "a plain autoencoder has no posterior and no prior" if is_autoencoder(results) else ""
 
 
 def _is_deterministic(results: Results) -> str:
-    return "" if results.score("reconstruction-error") else "only for plain autoencoders"
+    return "" if is_autoencoder(results) else "only for plain autoencoders"
 
 
 def _has_history(results: Results) -> str:

@@ -13,7 +13,7 @@ from matplotlib.ticker import MaxNLocator, ScalarFormatter
 
 from lowerbound.evaluation.results import Results
 from lowerbound.foundation.number_format import format_number
-from lowerbound.reporting import theme
+from lowerbound.reporting import palette, theme
 from lowerbound.reporting.latent_plots import dimension_label
 from lowerbound.reporting.tiles import displayable
 
@@ -24,9 +24,6 @@ SIGMAS = (1, 2)
 
 SHARES = tuple(1 - math.exp(-(sigma**2) / 2) for sigma in SIGMAS)
 """Probability of a normal in the plane within 1 and 2 standard deviations: 39 % and 86 %."""
-
-TONES = ("#dbe9f2", "#a9cbe0", "#5f9cc0")
-"""Regions of the true posterior that contain 99 %, 86 % and 39 % of its mass, outermost first."""
 
 COLUMNS = 3
 
@@ -41,8 +38,8 @@ def true_posterior(results: Results) -> Figure:
     true posterior p(z|x), computed by decoding every point: 39 % of it lies in the darkest tone, 86 % within the next,
     99 % within the palest. The orange ellipses are the encoder's posterior at one and two standard deviations, which
     contain 39 % and 86 % of it. If the encoder were exact, each ellipse would follow the edge of a blue tone: blue
-    outside the ellipses is what the encoder misses, white inside them is what it wrongly considers possible. Dashed
-    ellipses, where present, are the best posterior of the same family for this image alone: the
+    outside the ellipses is what the encoder misses, places without blue inside them it wrongly considers possible.
+    Dashed ellipses, where present, are the best posterior of the same family for this image alone: the
     difference between the orange and dashed ellipses is the amortisation gap, that between the dashed ellipses and blue
     the approximation gap. The number above each panel is the gap, log p(x)
     minus the ELBO of that image, in nats; values below zero are noise from the ELBO's draws. The images are not chosen
@@ -75,7 +72,7 @@ def shade_density(axes: Axes, middles: Float[np.ndarray, "2 point"], density: Fl
     relative = density.astype(np.float64) / density.max()
     levels = np.unique([density_level(relative, share) for share in (0.99, SHARES[1], SHARES[0])])
     # The maximum lies within the last level, not on it.
-    axes.contourf(*middles.astype(np.float64), relative, [*levels, 1.01], colors=TONES[-len(levels) :])
+    axes.contourf(*middles.astype(np.float64), relative, [*levels, 1.01], colors=palette.TONES[-len(levels) :])
     axes.set(xlim=(left, right), ylim=(bottom, top))
 
 
@@ -105,7 +102,7 @@ def _header(axes: Axes, arrays: dict[str, np.ndarray], index: int) -> None:
     gap = f"gap {format_number(float(arrays['gap'][index]), 2)} nats" if "gap" in arrays else ""
     if "images" in arrays:
         tile = axes.inset_axes((0.0, 1.04, 0.24, 0.24))
-        tile.imshow(displayable(arrays["images"][index : index + 1])[0], interpolation="nearest")
+        tile.imshow(displayable(arrays["images"][index : index + 1])[0], interpolation="none")
         tile.set(xticks=[], yticks=[])
         left, lines = 0.29, [gap]
     else:
@@ -127,7 +124,7 @@ def _scales(axes: Axes) -> None:
 
 def _legend(figure: Figure, has_local: bool) -> None:
     handles = [
-        Patch(color=TONES[1], label="true posterior"),
+        Patch(color=palette.TONES[1], label="true posterior"),
         _line("encoder", "encoder's posterior, 1 and 2 σ"),
         *([_line("local", "best posterior for this example alone")] if has_local else []),
     ]

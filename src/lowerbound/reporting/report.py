@@ -13,16 +13,29 @@ from typing import Any
 import tomli_w
 
 from lowerbound.evaluation import metrics
-from lowerbound.evaluation.results import FAILED, Finding, Results, Score, read_results
+from lowerbound.evaluation.results import FAILED, Results, Score, read_results
 from lowerbound.foundation.errors import in_one_line
 from lowerbound.foundation.number_format import format_sizes
 from lowerbound.foundation.storage import write_bytes, write_text
-from lowerbound.reporting import theme, wording
+from lowerbound.reporting import diagnostics, theme, wording
+from lowerbound.reporting.key_scores import key_scores
 from lowerbound.reporting.pages import REPORT, Picture, embedded, figures_of, link_to, rendered, thumbnail
 from lowerbound.reporting.plots import BOUND, FIGURES, PLOTS, Plot, not_measured, not_shown, plots_for
+from lowerbound.reporting.terms import WITHOUT_DISTRIBUTION, in_own_terms, is_autoencoder
 
 THUMBNAILS = (("Latent manifold", "Samples from the prior", "Reconstructions"), ("Latent space",))
 """Thumbnails of a run on an index page: from each group the first figure that the run has."""
+
+
+FIRST_SCREEN = (
+    ("manifold_15", r"manifold_\d+", "samples"),
+    (r"latent_\w+", "category_shares"),
+    ("reconstruction_error",),
+)
+"""Figures on the first screen: from each group the first that the run has, by patterns of their names; at most two."""
+
+BESIDE_KEY = ("reconstructions",)
+"""Figures below the key number."""
 
 
 @dataclass(frozen=True)
@@ -44,13 +57,14 @@ class Measurement:
 
 
 @dataclass(frozen=True)
-class Diagnosis:
-    """A finding of the diagnostics, as text."""
+class ShortRow:
+    """A row of the short table: a score on both splits."""
 
-    severity: str
-    numbers: str
-    remedy: list[tuple[bool, str]]  # parts of the text, and whether they are code
-    finding: Finding
+    quantity: str
+    meaning: str
+    test: str
+    train: str  # empty if not measured
+    unit: str
 
 
 @dataclass(frozen=True)
@@ -115,7 +129,11 @@ def write_index(runs: Sequence[Path], page: Path) -> Path:
 
 
 def _view(results: Results, pictures: list[Picture], left_out: Mapping[str, str]) -> dict[str, Any]:
-    context, is_variational = results.context, results.score("reconstruction-error") is None
+    context, is_variational = results.context, not is_autoencoder(results)
+    beside_key = [picture for picture in pictures if picture.name in BESIDE_KEY]
+    first = _first_screen(pictures)
+    checks = diagnostics.check_rows(results)
+    others = [picture for picture in pictures if picture not in (*beside_key, *first)]
     return {
         "title": wording.title(results),
         "lead": wording.lead(results),
@@ -125,34 +143,49 @@ def _view(results: Results, pictures: list[Picture], left_out: Mapping[str, str]
         "placement": wording.placement(results),
         "is_monitoring_test": context.get("data", {}).get("monitored") == "test",
         "measurements": [_measurement(results, score) for score in results.scores],
-        "adapt": partial(wording.in_data_terms, results),
-        "conventions": [wording.in_data_terms(results, words) for words in _conventions(results.scores)],
-        "pictures": [picture for picture in pictures if picture.section == FIGURES],
-        "bound_pictures": [picture for picture in pictures if picture.section == BOUND],
-        "bound_quality": wording.in_data_terms(results, wording.bound_quality(results)),
-        "bound_title": "Tightness of the bound" if is_variational else "Diagnostics",
+        "adapt": partial(in_own_terms, results),
+        "conventions": [in_own_terms(results, words) for words in _conventions(results.scores)],
+        "short_table": list(_short_table(results)),
+        "key_pictures": beside_key,
+        "first_pictures": first,
+        "pictures": [picture for picture in others if picture.section == FIGURES],
+        "bound_pictures": [picture for picture in others if picture.section == BOUND],
+        "bound_quality": in_own_terms(results, wording.bound_quality(results)),
         "is_variational": is_variational,
         "severities": list(wording.SEVERITIES.values()),
-        "diagnoses": None if results.findings is None else [_diagnosis(finding) for finding in results.findings],
+        "checks": checks,
+        "checks_summary": diagnostics.summary(checks),
+        "diagnoses": diagnostics.findings_of(results),
         "layer_tables": list(_layer_tables(context.get("layers", {}))),
         "likelihood_parameters": context.get("likelihood_parameters") or 0,
-        "not_shown": list(_by_reason(left_out)),
-        "not_measured": list(_by_reason(not_measured(results))),
+        "not_shown": list(_by_reason(_of_this_kind(left_out))),
+        "not_measured": list(_by_reason(_of_this_kind(not_measured(results)))),
         "facts": wording.facts(results),
         "config_toml": tomli_w.dumps(_without_none(context.get("config", {}))),
         "sizes": format_sizes,
     }
 
 
+def _first_screen(pictures: list[Picture]) -> list[Picture]:
+    """The figures of the first screen, beside the key number."""
+    found = []
+    for group in FIRST_SCREEN:
+        matches = (picture for name in group for picture in pictures if re.fullmatch(name, picture.name))
+        found += [picture for picture in matches][:1]
+    return found[:2]
+
+
+def _short_table(results: Results) -> Iterator[ShortRow]:
+    for score in key_scores(results.scores):
+        row, train = _measurement(results, score), results.score(score.name, "train")
+        value = _measurement(results, train).value if train else ""
+        yield ShortRow(row.quantity, in_own_terms(results, score.description), row.value, value, score.unit)
+
+
 def _measurement(results: Results, score: Score) -> Measurement:
     value = score.text
-    meaning = wording.in_data_terms(results, wording.score_description(score))
+    meaning = in_own_terms(results, wording.score_description(score))
     return Measurement(wording.score_title(score.name), meaning, value, score)
-
-
-def _diagnosis(finding: Finding) -> Diagnosis:
-    remedy = list(wording.code_parts(finding.remedy))
-    return Diagnosis(wording.severity_name(finding), wording.finding_numbers(finding), remedy, finding)
 
 
 def _conventions(scores: Iterable[Score]) -> Iterator[str]:
@@ -160,6 +193,11 @@ def _conventions(scores: Iterable[Score]) -> Iterator[str]:
     for name in dict.fromkeys(score.convention for score in scores):
         if words := wording.explain_convention(name):
             yield words
+
+
+def _of_this_kind(reasons: Mapping[str, str]) -> dict[str, str]:
+    """Without what no autoencoder has, of which its report does not speak."""
+    return {name: reason for name, reason in reasons.items() if not WITHOUT_DISTRIBUTION.match(reason)}
 
 
 def _by_reason(reasons: Mapping[str, str]) -> Iterator[tuple[str, str]]:
@@ -175,12 +213,12 @@ def _layer_tables(layers: dict[str, list[dict[str, Any]]]) -> Iterator[LayerTabl
 
 
 def _picture(name: str, plot: Plot, results: Results, folder: Path) -> Picture:
-    """Draw a figure, write its PNG and embed it."""
+    """Draw a figure, write its PNG and put it into the page."""
     figure = plot.figure(results)
-    png = theme.png(figure)
-    write_bytes(folder / f"{name}.png", png)
-    caption = wording.in_data_terms(results, plot.caption)
-    return embedded(figure, name, plot.title, caption, plot.section, png)
+    write_bytes(folder / f"{name}.png", theme.png(figure))
+    figure.set_layout_engine("none")  # that of the PNG stays
+    caption = in_own_terms(results, plot.caption)
+    return embedded(figure, name, plot.title, caption, plot.section)
 
 
 def _remove_stale(folder: Path, plots: Iterable[str]) -> None:

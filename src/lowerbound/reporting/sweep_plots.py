@@ -74,7 +74,7 @@ def _draw_point(axes: Axes, point: SweepPoint, is_best: bool) -> None:
         yerr=_error(distortion),
         fmt="o",
         color=theme.TRAIN,
-        markerfacecolor=theme.TRAIN if is_best else "white",
+        markerfacecolor=theme.TRAIN if is_best else theme.PAPER,
         markersize=5,
         elinewidth=0.8,
         capsize=2,
@@ -103,7 +103,7 @@ def _draw_elbo_levels(axes: Axes) -> None:
             size=7,
             color=theme.MUTED,
             clip_on=True,
-            bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.5},
+            bbox={"facecolor": theme.PAPER, "edgecolor": "none", "pad": 0.5},
         )
     axes.set(xlim=(left, right), ylim=(bottom, top))
 

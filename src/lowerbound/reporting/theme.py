@@ -16,9 +16,11 @@ from typing import Any, ParamSpec
 
 import matplotlib.style
 import numpy as np
-from jaxtyping import UInt8
+from jaxtyping import Float, UInt8
 from matplotlib.axes import Axes
+from matplotlib.colors import LinearSegmentedColormap, to_rgba
 from matplotlib.figure import Figure
+from matplotlib.rcsetup import cycler
 from matplotlib.text import Text
 
 from lowerbound.reporting import palette
@@ -27,14 +29,18 @@ DPI = 200
 """Pixels per inch, twice a standard screen's, so that figures are sharp on high-density screens."""
 
 WIDTH = 7.0
-"""Width of a full figure in inches, the width of the report's column."""
+"""Width of a full figure in inches."""
 
-INK = "#24292f"
-MUTED = "#68707a"
-FAINT = "#d5d9de"
+NARROW = 4.4
+"""Width in inches of a figure that shares its row with others, on the first screen of a report."""
+
+PAPER, INK, MUTED, FAINT = palette.PAPER, palette.INK, palette.MUTED, palette.FAINT
 TRAIN = palette.TRAIN
 HELD_OUT = palette.VALIDATION
 CATEGORIES = palette.CATEGORIES
+
+TINTS = LinearSegmentedColormap.from_list("tints", [to_rgba(palette.TRAIN, 0.04), to_rgba(palette.TRAIN, 1.0)])
+"""From nothing to the colour TRAIN by opacity alone, so that it suits white paper and a dark page."""
 
 STYLE: dict[str, Any] = {
     "font.family": "DejaVu Sans",
@@ -51,6 +57,7 @@ STYLE: dict[str, Any] = {
     "axes.spines.top": False,
     "axes.spines.right": False,
     "axes.axisbelow": True,
+    "axes.prop_cycle": cycler(color=[palette.TRAIN]),
     "grid.color": FAINT,
     "grid.linewidth": 0.6,
     "text.color": INK,
@@ -63,10 +70,10 @@ STYLE: dict[str, Any] = {
     "legend.frameon": False,
     "legend.fontsize": 9,
     "figure.dpi": DPI,
-    "figure.facecolor": "white",
+    "figure.facecolor": PAPER,
     "figure.constrained_layout.h_pad": 0.08,
     "figure.constrained_layout.w_pad": 0.08,
-    "savefig.facecolor": "white",
+    "savefig.facecolor": PAPER,
     "svg.hashsalt": "lowerbound",
     "svg.fonttype": "path",
 }
@@ -125,12 +132,19 @@ def image_figure(
     total_width, total_height = left + width + right, bottom + height + top
     figure = Figure(figsize=(total_width, total_height))
     axes = figure.add_axes((left / total_width, bottom / total_height, width / total_width, height / total_height))
-    axes.imshow(image, interpolation="nearest", aspect="auto")
+    axes.imshow(image, interpolation="none", aspect="auto")
     axes.tick_params(length=0)
     axes.set(xticks=[], yticks=[])
     for spine in axes.spines.values():
         spine.set_visible(False)
     return figure, axes
+
+
+def cells(axes: Axes, values: Float[np.ndarray, "row column"], most: float) -> None:
+    """A table as coloured cells, in which `most` is the darkest; row and column k are at the number k."""
+    rows, columns = (np.arange(number + 1) - 0.5 for number in values.shape)
+    axes.pcolormesh(columns, rows, values, cmap=TINTS, vmin=0, vmax=most)
+    axes.invert_yaxis()
 
 
 def _saved(figure: Figure, **options: Any) -> bytes:

@@ -2,12 +2,16 @@
 
 import math
 from io import BytesIO
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float, UInt8
-from PIL import Image
+from PIL import Image, features
 
 WHITE = 255
+
+SMALL = 30_000  # bytes, up to which a page has a picture without loss
+QUALITY = 85  # of WebP, beyond that
 
 
 def displayable(images: Float[np.ndarray, "n height width channel"]) -> UInt8[np.ndarray, "n height width 3"]:
@@ -34,23 +38,54 @@ def fit_tiles(
     return np.stack([_shrunk(tile, size) for tile in enlarged])
 
 
+def opaque(tiles: UInt8[np.ndarray, "n height width 3"]) -> UInt8[np.ndarray, "n height width 4"]:
+    """Tiles with a fourth channel for their opacity, which they have and the gaps between them do not."""
+    return np.concatenate([tiles, np.full_like(tiles[..., :1], WHITE)], axis=-1)
+
+
 def compose(
-    tiles: UInt8[np.ndarray, "n height width 3"], columns: int, gap: int = 0
-) -> UInt8[np.ndarray, "total_height total_width 3"]:
-    """One image with tile k in row k // columns and column k % columns, `gap` white pixels between tiles."""
-    number, height, width, _ = tiles.shape
+    tiles: UInt8[np.ndarray, "n height width channel"], columns: int, gap: int = 0
+) -> UInt8[np.ndarray, "total_height total_width channel"]:
+    """One image with tile k in row k // columns and column k % columns; the `gap` pixels between tiles are white, or
+    transparent between tiles that are opaque.
+    """
+    number, height, width, channels = tiles.shape
     rows = math.ceil(number / columns)
-    cells = np.full((rows * columns, height + gap, width + gap, 3), WHITE, dtype=np.uint8)
+    cells = np.full((rows * columns, height + gap, width + gap, channels), WHITE, dtype=np.uint8)
+    cells[..., 3:] = 0
     cells[:number, :height, :width] = tiles
-    picture = cells.reshape(rows, columns, height + gap, width + gap, 3).swapaxes(1, 2)
-    picture = picture.reshape(rows * (height + gap), columns * (width + gap), 3)
+    picture = cells.reshape(rows, columns, height + gap, width + gap, channels).swapaxes(1, 2)
+    picture = picture.reshape(rows * (height + gap), columns * (width + gap), channels)
     return picture[: picture.shape[0] - gap, : picture.shape[1] - gap]
 
 
 def as_png(picture: UInt8[np.ndarray, "height width 3"]) -> bytes:
     """A picture as a PNG file."""
+    return _saved(Image.fromarray(picture), format="PNG")
+
+
+def encoded(picture: UInt8[np.ndarray, "height width channel"]) -> tuple[bytes, str]:
+    """A picture for a page and its media type: without loss where that is small, otherwise with a loss that is hard to
+    see.
+    """
+    image = _with_fewest_channels(Image.fromarray(picture))
+    exact = _saved(image, format="PNG", optimize=True)
+    if len(exact) <= SMALL or not features.check("webp"):
+        return exact, "image/png"
+    lossy = _saved(image, format="WEBP", quality=QUALITY, method=4)
+    return (lossy, "image/webp") if len(lossy) < len(exact) else (exact, "image/png")
+
+
+def _with_fewest_channels(image: Image.Image) -> Image.Image:
+    values = np.asarray(image)
+    is_grey = bool((values[..., :3] == values[..., :1]).all())
+    is_opaque = values.shape[-1] == 3 or bool((values[..., 3] == WHITE).all())
+    return image.convert(("L" if is_grey else "RGB") if is_opaque else ("LA" if is_grey else "RGBA"))
+
+
+def _saved(image: Image.Image, **options: Any) -> bytes:
     buffer = BytesIO()
-    Image.fromarray(picture).save(buffer, format="PNG")
+    image.save(buffer, **options)
     return buffer.getvalue()
 
 

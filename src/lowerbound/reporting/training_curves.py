@@ -3,14 +3,24 @@
 import math
 from typing import Any
 
+import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from lowerbound.evaluation.results import Results
+from lowerbound.foundation.number_format import format_number
 from lowerbound.objectives.objective import TERMS
 from lowerbound.reporting import theme
-from lowerbound.reporting.wording import in_data_terms
+from lowerbound.reporting.terms import in_own_terms
+
+SPLITS = ("train", "validation")
+
+EARLY = 8
+"""Of this many epochs, the first does not set the scale."""
+
+MARGIN = 0.08
+"""Of the range of the curves, above and below them."""
 
 BOUNDS = ("objective", "elbo")
 """Terms that are drawn negated, so that lower is better in every panel."""
@@ -27,7 +37,8 @@ def training_curves(results: Results) -> Figure:
     weights still change, so it starts high; where it keeps falling while the validation curve rises, the model
     overfits. The dot marks the epoch whose weights were kept. Minus the objective has its own panel where the training
     loss is not −ELBO, and so does each penalty, without its weight. With the posterior gumbel-softmax, whose draws are
-    relaxed in training, the training curve is not a bound.
+    relaxed in training, the training curve is not a bound. The first epochs, which fall furthest, do not set the scale:
+    where they lie outside it, a note gives the values of the first, of training and validation.
     """
     mosaic: list[Any] = [["elbo", "elbo"], ["distortion", "rate"]]
     if not _objective_is_elbo(results):
@@ -47,7 +58,7 @@ def reconstruction_error_curve(results: Results) -> Figure:
     curve averages over an epoch in which the weights still change, so it starts high. The dot marks the epoch whose
     weights were kept.
     """
-    figure = Figure(figsize=(theme.WIDTH, 3.2), layout="constrained")
+    figure = Figure(figsize=(theme.NARROW, 3.6), layout="constrained")
     axes = figure.subplots()
     _panel(axes, results, "distortion")
     axes.set_title("reconstruction error")
@@ -77,11 +88,28 @@ def _panel(axes: Axes, results: Results, term: str) -> None:
         values = [_drawn(record[split], term) for record in results.history]
         axes.plot(epochs, values, color=colour, label=label, linewidth=1.6, marker=marker, markersize=2.6)
     _mark_best(axes, results, term)
+    _fit_scale(axes, results, term)
     axes.set_title(TITLES.get(term, term))
-    unit = in_data_terms(results, "nats per image" if term in TERMS else "of a batch")
+    unit = in_own_terms(results, "nats per image" if term in TERMS else "of a batch")
     axes.set(xlabel="epoch", ylabel=unit, xlim=(epochs[0] - 0.5, epochs[-1] + 0.5))
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.grid(axis="y")
+
+
+def _fit_scale(axes: Axes, results: Results, term: str) -> None:
+    """Scale the axis by the later epochs and the best; where the first one lies outside it, say its values.
+
+    The first epochs fall by more than all others together, which would then be a flat line.
+    """
+    values = np.array([[_drawn(record[split], term) for split in SPLITS] for record in results.history])
+    is_later = np.arange(len(values)) >= len(values) / EARLY
+    is_later |= np.array([record["epoch"] == best_epoch(results) for record in results.history])
+    low, high = values[is_later].min(), values[is_later].max()
+    if len(values) < EARLY or np.ptp(values) < 2 * (high - low) or high == low:
+        return
+    axes.set_ylim(low - MARGIN * (high - low), high + MARGIN * (high - low))
+    first = " and ".join(format_number(float(value), 2) for value in values[0])
+    axes.set_title(f"epoch {results.history[0]['epoch']}: {first}", loc="right", size=8, color=theme.MUTED)
 
 
 def _drawn(terms: dict[str, Any], term: str) -> float:
@@ -99,7 +127,7 @@ def _mark_best(axes: Axes, results: Results, term: str) -> None:
                 "o",
                 markersize=7,
                 color=theme.HELD_OUT,
-                markeredgecolor="white",
+                markeredgecolor=theme.PAPER,
                 markeredgewidth=1.2,
                 label=f"kept: epoch {best}",
             )

@@ -18,6 +18,7 @@ from lowerbound.foundation.number_format import (
     format_sizes,
 )
 from lowerbound.foundation.text import pluralise
+from lowerbound.reporting.terms import in_own_terms
 
 TITLES = {
     "elbo": "ELBO",
@@ -92,8 +93,6 @@ SEVERITIES = {
 CODE = re.compile(r"`[^`]+`|--\w[\w-]*(?: [\w.]+=[^\s;)]*[^\s;),.])?|lowerbound \w+ RUN(?: --[\w-]+)*")
 """Parts of a remedy that can be typed on the command line."""
 
-IMAGE_WORDS = re.compile(r"\b(image|pixel)(s?)\b", re.IGNORECASE)
-
 PIXELS = {
     "grey": "grey pixels",
     "binary": "binary values",
@@ -147,7 +146,7 @@ def key_number(results: Results) -> KeyNumber | None:
 
 
 def _key_number(results: Results, name: str, score: Score, value: float) -> KeyNumber:
-    about = in_data_terms(results, f"{name} per image, {score.split} split, {describe_convention(score.convention)}")
+    about = in_own_terms(results, f"{name} per image, {score.split} split, {describe_convention(score.convention)}")
     return KeyNumber(name, score, value, about)
 
 
@@ -252,19 +251,6 @@ def _examples_of(data: dict[str, Any]) -> str:
         return f"arrays of {format_sizes(data['event_shape'])} values"
     channels, *size = data["event_shape"]
     return f"images of {format_sizes(size)} pixels" + ("" if channels == 1 else f" in {channels} channels")
-
-
-def in_data_terms(results: Results, text: str) -> str:
-    """Text written for images, adapted to the data of these results: for arrays and tables, "image" becomes "example"
-    and "pixel" becomes "value".
-    """
-    layout = results.context.get("data", {}).get("layout", "image")
-    return text if layout == "image" else IMAGE_WORDS.sub(_as_example, text)
-
-
-def _as_example(match: re.Match[str]) -> str:
-    word = {"image": "example", "pixel": "value"}[match[1].lower()]
-    return (word.capitalize() if match[1][0].isupper() else word) + match[2]
 
 
 def describe_convention(convention: str) -> str:

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from lowerbound.evaluation.frames import FOLDER as FRAMES
 from lowerbound.foundation.errors import RunError, UsageError
 from lowerbound.foundation.run_identity import CONFIG, identity_of, read_config, runs_in
 from lowerbound.foundation.storage import check_is_no_dangling_link
@@ -44,7 +45,7 @@ def _entries(path: Path) -> set[str]:
 def _is_unstarted(path: Path) -> bool:
     """Whether a directory contains only what training writes before its first checkpoint."""
     entries = _entries(path)
-    written = {CONFIG, LOG, CHECKPOINTS, TRACKED, *FOLDERS}
+    written = {CONFIG, LOG, CHECKPOINTS, TRACKED, FRAMES, *FOLDERS}
     if CONFIG not in entries or entries - written or any(path.glob(f"{CHECKPOINTS}/*")):
         return False
     try:

@@ -7,6 +7,7 @@ metrics.jsonl        one record for every hundred steps and every epoch
 results.json         every number; results.safetensors contains the arrays behind the figures
 report.html          the report, on one page; figures/ contains its figures as PNG
 checkpoints/         the two newest training states
+frames/              codes of test examples and decoded images at about twenty epochs, for the animation
 """
 
 import math
@@ -22,6 +23,7 @@ from torch import Tensor
 from lowerbound.data.batches import deviation_of, mean_of
 from lowerbound.data.sources import Splits
 from lowerbound.evaluation.anomaly_scores import calibrate_scores
+from lowerbound.evaluation.metrics import Subject
 from lowerbound.evaluation.quick_evaluation import data_convention, evaluate_quick
 from lowerbound.evaluation.results import ProgressCallback, Results, read_results
 from lowerbound.foundation import distributed
@@ -37,6 +39,7 @@ from lowerbound.objectives.rates import described
 from lowerbound.reporting.report import write_report
 from lowerbound.runs.experiment import Experiment, Settings, keyword_settings, merge, resolve, tables
 from lowerbound.runs.finished_run import Run, finished_run
+from lowerbound.runs.frame_keeping import FrameKeeper
 from lowerbound.runs.free_directory import CHECKPOINTS, check_is_free, check_repeats
 from lowerbound.runs.preparation import Prepared, choose_device, prepare
 from lowerbound.runs.provenance import config_of, context_of, settings_without_places
@@ -312,9 +315,15 @@ def _evaluate_trained(job: Job, model: VAE) -> Run:
     assert splits.schema is not None
     save_model(job.path / MODEL, model, splits.schema, {"data_checksum": splits.checksum})
     job.callbacks.message("evaluating and drawing the report")
+    _keeper(job, model).keep_final(read_epochs(job.path)[-1]["best_epoch"])
     results = evaluate_quick(model, splits, job.experiment.evaluation, job.device)
     calibrate(job, model)
     return finish(job, TrainedModel(model, splits.schema, job.path), results, read_epochs(job.path))
+
+
+def _keeper(job: Job, model: VAE) -> FrameKeeper:
+    subject = Subject(model.to(job.device), job.splits, job.experiment.evaluation, "", job.device)
+    return FrameKeeper(job.path, subject, job.callbacks.message)
 
 
 def _train(job: Job, model: VAE, checkpoint: Checkpoint | None, earlier: Iterable[Mapping[str, Any]]) -> None:
@@ -322,6 +331,8 @@ def _train(job: Job, model: VAE, checkpoint: Checkpoint | None, earlier: Iterabl
     if distributed.is_writer():
         log.rewrite(earlier)  # records of steps after the checkpoint will be written again
     check_see_the_run(job.path)
+    frames = _keeper(job, model)
+    frames.begin(0 if checkpoint is None else checkpoint.state["epoch"])
     steps = training_steps(
         model,
         job.splits,
@@ -340,6 +351,7 @@ def _train(job: Job, model: VAE, checkpoint: Checkpoint | None, earlier: Iterabl
             for progress in steps:
                 if distributed.is_writer():
                     log.append(asdict(progress))
+                frames.keep(progress)
                 job.callbacks.progress(progress)
                 track(progress)
     except Interrupted as stop:

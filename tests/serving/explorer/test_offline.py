@@ -14,8 +14,8 @@ from torch.testing import assert_close
 from explorer_runs import trained as explored
 from lowerbound.data.batches import scaled
 from lowerbound.data.sources import DataConfig, load
+from lowerbound.evaluation.expected_terms import expected_terms
 from lowerbound.evaluation.feature_samples import best_guess
-from lowerbound.evaluation.quick_evaluation import expected_terms
 from lowerbound.foundation.run_identity import sealed
 from lowerbound.foundation.seeding import generator
 from lowerbound.foundation.text_files import write_toml

@@ -15,7 +15,7 @@ import pytest
 from explorer_runs import copied as copied_run
 from explorer_runs import trained as of_kind
 from lowerbound.data.sources import DataConfig, load
-from lowerbound.evaluation.quick_evaluation import expected_terms
+from lowerbound.evaluation.expected_terms import expected_terms
 from lowerbound.foundation.errors import RunError, UsageError
 from lowerbound.serving.explorer import offline_payload
 from lowerbound.serving.explorer.offline import PAGE, page_of, write_offline

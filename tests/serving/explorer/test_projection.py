@@ -32,6 +32,7 @@ def test_umap_gets_all_codes_and_a_seed(monkeypatch):
         umap_plane(codes[:15])
 
 
+@pytest.mark.slow  # numba compiles it
 def test_umap_keeps_groups_apart():
     pytest.importorskip("umap", reason="umap-learn is an extra of the user's")
     groups = np.repeat([[0.0, 0, 0], [9, 9, 9]], 40, axis=0)

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from lowerbound.data.examples import Examples
-from lowerbound.evaluation.quick_evaluation import expected_terms
+from lowerbound.evaluation.expected_terms import expected_terms
 from lowerbound.foundation.seeding import generator
 from lowerbound.models.config import ModelConfig
 from lowerbound.models.construction import build_model

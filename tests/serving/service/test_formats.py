@@ -12,7 +12,7 @@ from PIL import Image
 
 from lowerbound.data.binarisation import binarise_by_content
 from lowerbound.data.examples import Examples
-from lowerbound.evaluation.quick_evaluation import expected_terms
+from lowerbound.evaluation.expected_terms import expected_terms
 from lowerbound.foundation.schema import Column
 from lowerbound.serving.service.formats import examples_as_json
 from served_models import SIDE, application, digits, drawings, images_of, people, running, sixteens, spectra

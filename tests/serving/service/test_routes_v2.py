@@ -8,7 +8,7 @@ from tritonclient.utils import InferenceServerException
 
 from lowerbound import __version__
 from lowerbound.data.examples import Examples
-from lowerbound.evaluation.quick_evaluation import expected_terms
+from lowerbound.evaluation.expected_terms import expected_terms
 from lowerbound.foundation.seeding import content_noise, generator
 from served_models import application, code, correlated, digits, icons, images, people, running, spectra, tensor
 

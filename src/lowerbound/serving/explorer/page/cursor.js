@@ -14,8 +14,7 @@ export function createCursor(info, emit) {
   /** The point at a position of the plane; what the plane does not show is unchanged, or moved to stay in the space. */
   cursor.at = (x, y) => {
     const { projection, z } = cursor;
-    const lifted = projection.lift(z, x, y);
-    return lifted ? snap(info, lifted, projection.axes) : z.slice();
+    return snap(info, projection.lift(z, x, y), projection.axes);
   };
 
   cursor.moveTo = (x, y) => {

@@ -34,16 +34,19 @@ export function createManifold(view, stage) {
   const repaint = debounced(DELAY, () => paint(view, stage, manifold));
   scatter.on("view", () => press.isOn() && repaint());
   view.on("slice", () => press.isOn() && repaint());
-  return Object.assign(manifold, { toggle: press, opacity, set: press.set });
+  // Where positions have no codes, there is nothing to decode.
+  view.on("axes", () => {
+    press.node.disabled = !view.cursor.projection.hasCodes;
+    if (press.node.disabled && press.isOn()) press.set(false);
+  });
+  const set = (on) => press.node.disabled || press.set(on);
+  return Object.assign(manifold, { toggle: press, opacity, set });
 }
 
 async function paint(view, stage, manifold) {
   const { scatter } = stage;
   const rectangle = scatter.view;
-  const { projection, z } = view.cursor;
-  const isPossible = projection.lift(z, 0, 0) !== null;
-  if (!isPossible && manifold.isOn()) announce("This projection has no manifold: a position of the plane has no code.");
-  if (!manifold.isOn() || !isPossible) {
+  if (!manifold.isOn()) {
     scatter.setBackground(null);
     scatter.setOpacity(1);
     return;

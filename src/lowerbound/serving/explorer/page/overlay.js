@@ -22,7 +22,7 @@ export function drawOverlay(context, view, stage) {
   if (stage.manifold.isOn()) bands(context);
   ticks(context, view, scatter);
   stage.marks.forEach((mark) => mark.logVariance && ellipse(context, view, scatter, mark));
-  draws(context, view, scatter, stage.draws);
+  if (view.cursor.projection.hasCodes) draws(context, view, scatter, stage.draws);
   if (view.line) line(context, view, scatter);
   stage.marks.forEach((mark) => label(context, place(view, scatter, mark.z), mark));
   crosshair(context, view, scatter);

@@ -1,8 +1,8 @@
 // Projections of codes onto the plane: two latents, the first two principal components, or UMAP.
 //
 // A projection has a kind; `names` of its axes; `axes`, the latents that are its axes, if they are; `toPlane(z)`, the
-// position of a code; `coordinates(codes)`, those of all examples; `lift(z, x, y)`, the code nearest to z at a position,
-// or null where there is none; `spread(variance, covariance)`, the covariance in the plane, as [xx, xy, yy], or null.
+// position of a code; `coordinates(codes)`, those of all examples; `hasCodes`, whether every position has a code, which
+// `lift(z, x, y)` gives, the nearest to z; `spread(variance, covariance)`, the covariance in the plane, as [xx, xy, yy], or null.
 
 import { principalVectors } from "explorer/principal.js";
 
@@ -19,6 +19,7 @@ export function latentProjection({ space }, axes) {
   const height = (codes) => numbers(codes.count, (k) => (isKnown(codes, k) ? ((k * GOLDEN) % 1) - 0.5 : NaN));
   return {
     kind: "latents",
+    hasCodes: true,
     axes,
     names: axes.map((axis) => `z${axis + 1}`),
     toPlane: (z) => [z[across], up === undefined ? 0 : z[up]],
@@ -41,6 +42,7 @@ export function principalProjection(codes) {
   const [first, second] = vectors;
   return {
     kind: "pca",
+    hasCodes: true,
     axes: [],
     names: shares.map((share, k) => `PC${k + 1} (${Math.round(100 * share)} %)`),
     toPlane: (z) => [dot(z, first), dot(z, second)],
@@ -62,6 +64,7 @@ export function fixedProjection(codes, plane) {
   const at = (side) => numbers(codes.count, (k) => plane[2 * k + side]);
   return {
     kind: "umap",
+    hasCodes: false,
     axes: [],
     names: ["UMAP 1", "UMAP 2"],
     toPlane: (z) => {
@@ -69,7 +72,7 @@ export function fixedProjection(codes, plane) {
       return [plane[2 * k], plane[2 * k + 1]];
     },
     coordinates: () => [at(0), at(1)],
-    lift: () => null,
+    lift: (z) => z.slice(),
     spread: () => null,
   };
 }

@@ -65,7 +65,7 @@ function listen(view, stage) {
 /** Where a position has no code of its own, the point is that of the example under the pointer. */
 function hovered(view, index) {
   const { cursor } = view;
-  if (index >= 0 && !cursor.isPinned && !cursor.projection.lift(cursor.z, 0, 0)) {
+  if (index >= 0 && !cursor.isPinned && !cursor.projection.hasCodes) {
     cursor.setAll(view.codeOf(index));
     cursor.pin(false);
   }

@@ -1,0 +1,55 @@
+"""expected_terms: distortion, rate and squared error of each example, averaged over draws from its posterior."""
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float, Int64
+from torch import Tensor
+
+from lowerbound.data.batches import Batches
+from lowerbound.data.sources import Examples
+from lowerbound.evaluation.over_ranks import over_ranks
+from lowerbound.foundation.seeding import content_noise
+from lowerbound.models.vae import VAE
+from lowerbound.objectives.terms import estimate_terms
+
+BATCH_SIZE = 500
+
+
+@dataclass(frozen=True, eq=False)
+class ExampleTerms:
+    """Distortion and rate per example, as means over draws in nats, and the squared error of the reconstruction."""
+
+    distortion: Float[Tensor, " n"]
+    rate: Float[Tensor, " n"]
+    squared_error: Float[Tensor, " n"]  # of the decoded posterior centre, mean over elements
+    num_values: Int64[Tensor, " n"]  # not missing
+
+    @property
+    def elbo(self) -> Float[Tensor, " n"]:
+        return -(self.distortion + self.rate)
+
+
+@torch.no_grad()
+def expected_terms(
+    model: VAE, examples: Examples, num_draws: int, seed: int, device: torch.device | str = "cpu"
+) -> ExampleTerms:
+    """Rate and distortion of each example, averaged over `num_draws` draws; the rate in closed form if it has one.
+
+    Noise is seeded from the example's values, so its terms do not depend on the other examples.
+    """
+    distortion, rate, error = over_ranks(examples, lambda some: _expected_terms(model, some, num_draws, seed, device))
+    return ExampleTerms(distortion, rate, error, torch.from_numpy(examples.num_known))
+
+
+def _expected_terms(
+    model: VAE, examples: Examples, num_draws: int, seed: int, device: torch.device | str
+) -> tuple[Tensor, Tensor, Tensor]:
+    distortions, rates, errors = [], [], []
+    for batch in Batches(examples, BATCH_SIZE, device):
+        x, conditioned = batch.x, model.given(batch.context)
+        terms = estimate_terms(conditioned, x, content_noise(x, seed, "evaluation"), num_draws)
+        distortions.append(terms.distortion.to(x.dtype))
+        rates.append(terms.rate.to(x.dtype))
+        errors.append((conditioned.reconstruct(x) - x).square().flatten(1).mean(1))
+    return torch.cat(distortions).cpu(), torch.cat(rates).cpu(), torch.cat(errors).cpu()
