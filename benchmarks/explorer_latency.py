@@ -78,6 +78,8 @@ def _measured(browser: Browser, address: str, seconds: float) -> dict[str, Any]:
     page = browser.new_page(viewport={"width": 1300, "height": 900})
     page.goto(address)
     page.wait_for_selector(".legend button", timeout=300_000)
+    while not page.evaluate("window.explorer.views[0].isReady"):  # until all examples are encoded
+        page.wait_for_timeout(500)
     page.wait_for_timeout(3000)  # for samples, traversals and curves to be drawn
     _go_round(page, 1.0)
     page.evaluate("performance.clearMeasures('pointer-to-image')")

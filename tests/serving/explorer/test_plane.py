@@ -76,6 +76,10 @@ def test_names_are_written_at_the_middle_of_their_examples(opened):
     for one in names:
         median = np.median(codes(page)[labels == int(one["name"])], axis=0)
         np.testing.assert_allclose([one["x"], one["y"]], median, atol=0.05)
+    # A fitted view leaves room for the legend.
+    rightmost = page.evaluate(f"Math.max(...{VIEW}.stage.coordinates[0])")
+    right = page.evaluate(f"{VIEW}.stage.scatter.toPixels({rightmost}, 0)[0]")
+    assert right <= plane(page).bounding_box()["width"] - page.locator(".legend").bounding_box()["width"]
     page.get_by_role("button", name="Names").click()
     assert page.evaluate(f"{VIEW}.stage.names") == []
 
@@ -143,6 +147,26 @@ def test_the_principal_components_are_those_of_numpy(opened):
     page.traffic.settle()
     z, place = page.evaluate(f"[[...{VIEW}.cursor.z], {VIEW}.cursor.projection.toPlane({VIEW}.cursor.z)]")
     np.testing.assert_allclose(np.array(z) @ vectors[:, [2, 1]] * signs, place, atol=1e-4)
+
+
+def test_on_a_plane_without_codes_the_point_is_that_of_an_example(opened, monkeypatch):
+    monkeypatch.setattr("lowerbound.serving.explorer.info.has_umap", lambda: True)
+    squared = lambda codes: np.ascontiguousarray(codes[:, :2] ** 2)  # noqa: E731
+    monkeypatch.setattr("lowerbound.serving.explorer.session.umap_plane", squared)
+    page = opened("three")
+    page.keyboard.press("m")
+    page.locator(".projection select").first.select_option("umap")
+    page.traffic.settle()
+    shown = np.array(page.evaluate(f"{VIEW}.stage.coordinates.map(one => [...one])")).T
+    np.testing.assert_allclose(shown, codes(page)[:, :2] ** 2, rtol=1e-5)
+    manifold = page.get_by_role("button", name="Manifold")
+    assert manifold.is_disabled() and manifold.get_attribute("aria-pressed") == "false"
+    x, y = page.evaluate(f"{VIEW}.stage.scatter.toPixels(...{shown[700].tolist()})")
+    box = plane(page).bounding_box()
+    page.mouse.move(box["x"] + x, box["y"] + y)
+    page.traffic.settle()
+    z = page.evaluate(f"[...{VIEW}.cursor.z]")
+    assert np.abs(codes(page) - z).max(1).min() < 1e-6
 
 
 def test_umap_that_is_not_installed_is_not_offered(opened, monkeypatch):

@@ -26,7 +26,8 @@ function addForm(section) {
   const endpoint = { method, path, parameters, kind: kindOf(path, types) };
   const fields = parameters.map(fieldOf);
   const body = bodyOf(endpoint);
-  const form = element("form", {}, ...fields.map(({ node }) => node), body?.node ?? null, acceptOf(endpoint), element("button", {}, "Send"));
+  const inputs = [...fields.map(({ node }) => node), body?.node ?? null, acceptOf(endpoint)];
+  const form = element("form", {}, ...inputs, element("button", {}, "Send"));
   const command = element("pre", { tabIndex: 0, className: "command" });
   const answer = element("div");
   const show = () => (command.textContent = commandOf(requestOf(endpoint, form, body)));
@@ -108,6 +109,8 @@ async function adapt(endpoint, form, body, changed) {
 const exampleURL = ({ kind }, run, name) =>
   kind === "tensors" ? `/example.json?model=${encodeURIComponent(name)}` : `/example?model=${encodeURIComponent(run.name)}`;
 
+const inQuery = (value) => encodeURIComponent(value).replaceAll("%2C", ",");
+
 /** The request that the form describes: {method, url, body, example, file, accept}. */
 function requestOf(endpoint, form, body) {
   let url = endpoint.path;
@@ -116,7 +119,7 @@ function requestOf(endpoint, form, body) {
     const input = form.elements[name];
     const value = input.type === "checkbox" ? (input.checked ? "true" : "") : input.value;
     if (place === "path") url = url.replace(`{${name}}`, encodeURIComponent(value));
-    else if (value !== "" && value !== String(schema.default ?? "")) query.push(`${name}=${encodeURIComponent(value).replaceAll("%2C", ",")}`);
+    else if (value !== "" && value !== String(schema.default ?? "")) query.push(`${name}=${inQuery(value)}`);
   }
   const name = valueOf(form, "model") || valueOf(form, "name");
   return {
@@ -160,17 +163,26 @@ async function send({ method, url, example, own, file, text, accept }, answer) {
   }
 }
 
+const counted = (value) => value.toLocaleString("en");
+
 /** The response: its status, its seed if it has one, and its content. */
 async function shown(response, content, milliseconds) {
   const type = response.headers.get("content-type") ?? "";
   const seed = response.headers.get("Lowerbound-Seed");
-  const facts = [`${response.status} ${response.statusText}`.trim(), type.split(";")[0], `${content.size.toLocaleString("en")} bytes`, `${milliseconds.toFixed(0)} ms`];
-  const about = element("p", { className: "note", role: "status" }, [...facts, ...(seed ? [`seed ${seed}`] : [])].join(" · "));
+  const facts = [
+    `${response.status} ${response.statusText}`.trim(),
+    type.split(";")[0],
+    `${counted(content.size)} bytes`,
+    `${milliseconds.toFixed(0)} ms`,
+    seed && `seed ${seed}`,
+  ];
+  const about = element("p", { className: "note", role: "status" }, facts.filter(Boolean).join(" · "));
   const heading = element("h4", {}, "Response");
   if (type.startsWith("image/")) return [heading, about, element("img", { src: URL.createObjectURL(content), alt: "The response" })];
   const text = await content.text();
   const pretty = type.includes("json") ? indented(text) : text;
-  const cut = pretty.length > MAX_SHOWN ? `${pretty.slice(0, MAX_SHOWN)}\n… and ${(pretty.length - MAX_SHOWN).toLocaleString("en")} more characters` : pretty;
+  const left = pretty.length - MAX_SHOWN;
+  const cut = left > 0 ? `${pretty.slice(0, MAX_SHOWN)}\n… and ${counted(left)} more characters` : pretty;
   return [heading, about, element("pre", { tabIndex: 0 }, cut)];
 }
 

@@ -77,7 +77,12 @@ async function show() {
 }
 
 /** Empty shapes of the plane and the panels, as in index.html, until the run is described. */
-const skeleton = () => element("div", { className: "skeleton", "aria-hidden": "true" }, ...["plane", "panel", "panel"].map((name) => element("div", { className: `skeleton-${name}` })));
+const skeleton = () =>
+  element(
+    "div",
+    { className: "skeleton", "aria-hidden": "true" },
+    ...["plane", "panel", "panel"].map((name) => element("div", { className: `skeleton-${name}` })),
+  );
 
 const runsOf = (ids) => ids.map((id) => page.runs.find((run) => run.id === id));
 

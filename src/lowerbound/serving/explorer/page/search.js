@@ -21,17 +21,18 @@ export function createSearch(view) {
 }
 
 /** The index of an example, or why there is none. */
-export function placeOf({ info, codes }, text) {
+function placeOf({ info, codes }, text) {
   const [, name, digits] = text.trim().match(/^([a-z]*)\D*?([\d,]+)$/i) ?? [];
   const names = info.splits.map((split) => split.name);
-  if (digits === undefined || !names.length) return { index: -1, problem: `Enter a split and a number, such as ${names.at(-1) ?? "test"} 12.` };
+  const refused = (problem) => ({ index: -1, problem });
+  if (digits === undefined || !names.length) return refused(`Enter a split and a number, such as ${names.at(-1) ?? "test"} 12.`);
   const split = name ? names.findIndex((one) => one.startsWith(name.toLowerCase())) : names.length - 1;
-  if (split < 0) return { index: -1, problem: `No split ${name}; this run has ${names.join(", ")}.` };
+  if (split < 0) return refused(`No split ${name}; this run has ${names.join(", ")}.`);
   const number = Number(digits.replaceAll(",", ""));
   const { count } = info.splits[split];
-  if (number >= count) return { index: -1, problem: `The numbers of ${names[split]} are 0 to ${counted(count - 1)}.` };
+  if (number >= count) return refused(`The numbers of ${names[split]} are 0 to ${counted(count - 1)}.`);
   const index = info.splits.slice(0, split).reduce((sum, one) => sum + one.count, number);
-  if (!codes || Number.isNaN(codes.mean[index * info.latent_dim])) return { index: -1, problem: "This example is not encoded yet." };
+  if (!codes || Number.isNaN(codes.mean[index * info.latent_dim])) return refused("This example is not encoded yet.");
   return { index, problem: "" };
 }
 

@@ -12,12 +12,14 @@ export async function typicalityOf(view, found) {
   const [name, title] = view.info.is_deterministic ? ["reconstruction_error", "reconstruction error"] : ["elbo", "ELBO"];
   const value = found[name];
   if (value === null || value === undefined || !view.info.quantities.some((one) => one.name === name)) return "";
-  const known = (await view.source.values(view.id, name)).filter((number, k) => !Number.isNaN(number) && view.splitOf(k) === "test").sort();
+  const isKnown = (number, k) => !Number.isNaN(number) && view.splitOf(k) === "test";
+  const known = (await view.source.values(view.id, name)).filter(isKnown).sort();
   if (!known.length) return "";
   const sign = name === "elbo" ? 1 : -1; // higher is better, or lower
   const worse = known.filter((other) => sign * other < sign * value).length;
   const words = wordsOf(worse, known.length, title, sign);
-  return element("div", { className: "typicality" }, element("p", {}, words), histogram(known, value, `${title} of the test examples; this image has ${fixed(value)} nats`));
+  const described = `${title} of the test examples; this image has ${fixed(value)} nats`;
+  return element("div", { className: "typicality" }, element("p", {}, words), histogram(known, value, described));
 }
 
 function wordsOf(worse, count, title, sign) {

@@ -23,9 +23,11 @@ export function createImagePanel(view) {
   };
   view.shared.on("drawing", (strokes, from) => from !== view && pad.load(strokes));
   view.shared.on("file", (blob, from) => from !== view && send(blob));
+  const ellipses = view.info.space.name === "real" ? ", with ellipses at 1 and 2 standard deviations" : "";
+  const both = view.shared.isComparison ? " Both runs encode it." : "";
   const { node } = panel(
     "Your own image",
-    `Drop, paste or choose a file, or draw: its posterior is shown on the plane${view.info.space.name === "real" ? ", with ellipses at 1 and 2 standard deviations" : ""}.${view.shared.isComparison ? " Both runs encode it." : ""}`,
+    `Drop, paste or choose a file, or draw: its posterior is shown on the plane${ellipses}.${both}`,
     element("div", { className: "own" }, pad.node, element("div", { className: "row" }, chooser(give), pasteHint())),
     found,
   );

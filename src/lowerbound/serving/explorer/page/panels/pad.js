@@ -23,7 +23,8 @@ export function createPad(size, send, share) {
   const context = canvas.getContext("2d", { willReadFrequently: true });
   const colour = element("input", { type: "color", value: "#ffffff", "aria-label": "Colour of the pen" });
   const fit = element("input", { type: "checkbox", checked: true, onchange: () => deliver() });
-  const fitChoice = element("label", { className: "choice", hidden: true, title: "Give the drawing the size, place and stroke width of the data's drawings" }, fit, " fit to the data");
+  const about = "Give the drawing the size, place and stroke width of the data's drawings";
+  const fitChoice = element("label", { className: "choice", hidden: true, title: about }, fit, " fit to the data");
   const pad = { canvas, strokes: [], ink: null, isDown: false, pen: [0.5, 0.5] };
   const redraw = () => paint(context, pad.strokes, size, { zoom, ink: pad.ink });
   const encode = latestOnly(() => rendered(pad.strokes, size, pad.ink, fit.checked).then(send));

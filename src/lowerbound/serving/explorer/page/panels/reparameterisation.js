@@ -25,15 +25,28 @@ export function createReparameterisationPanel(view) {
     words,
     live,
   );
-  const canvas = element("canvas", { className: "noise", width: 2 * SIDE, height: 2 * SIDE, role: "img", "aria-label": "The noise ε, with circles at 1 and 2 standard deviations" });
+  const canvas = element("canvas", {
+    className: "noise",
+    width: 2 * SIDE,
+    height: 2 * SIDE,
+    role: "img",
+    "aria-label": "The noise ε, with circles at 1 and 2 standard deviations",
+  });
   const decoded = element("div", { className: "epsilon-decoded" });
   const numbers = element("div", { className: "scroll" });
   const knobs = [0, 1].map((k) => noiseSlider(k, (value) => move(k, value)));
   const play = toggle("Play", "Draw repeatedly", (on) => (on ? repeat() : clearTimeout(state.timer)));
+  const none = () => new Float32Array(view.info.latent_dim);
+  const captioned = (picture, text) => element("figure", {}, picture, element("figcaption", {}, text));
   live.append(
-    element("div", { className: "epsilon-pair" }, element("figure", {}, canvas, element("figcaption", {}, "ε ~ N(0, I)")), element("figure", {}, decoded, element("figcaption", {}, `decoder at z = μ + ${sigma} ε`))),
+    element(
+      "div",
+      { className: "epsilon-pair" },
+      captioned(canvas, "ε ~ N(0, I)"),
+      captioned(decoded, `decoder at z = μ + ${sigma} ε`),
+    ),
     ...knobs.slice(0, view.info.latent_dim).map(({ node: one }) => one),
-    element("div", { className: "row" }, button("Draw ε", draw), play.node, button("ε = 0", () => set(new Float32Array(view.info.latent_dim)))),
+    element("div", { className: "row" }, button("Draw ε", draw), play.node, button("ε = 0", () => set(none()))),
     numbers,
   );
   canvas.addEventListener("pointerdown", (event) => point(event));
@@ -101,7 +114,7 @@ export function createReparameterisationPanel(view) {
     view.stage.draws = [];
     if (problem) return play.isOn() && play.set(false);
     view.stage.marks = [{ z: state.posterior.mean, logVariance: found.log_variance, covariance: found.covariance, name }];
-    set(new Float32Array(view.info.latent_dim));
+    set(none());
   });
   view.on("axes", () => state.posterior && set(state.noise));
   view.on("destroy", () => clearTimeout(state.timer));
@@ -115,8 +128,8 @@ function noiseSlider(k, oninput) {
 
 function problemWith(info, { log_variance: logVariance, covariance }) {
   if (!logVariance) return "The variances of this example's posterior are unknown: its data are unavailable.";
-  if (info.posterior !== "diagonal-normal" && !covariance) return "This page contains only the variances of examples; your own image has a covariance.";
-  return "";
+  const isKnown = info.posterior === "diagonal-normal" || covariance;
+  return isKnown ? "" : "This page contains only the variances of examples; your own image has a covariance.";
 }
 
 /** The mean, the deviations, and z as a function of the noise. */
@@ -133,7 +146,7 @@ function posteriorOf({ mean, log_variance: logVariance, covariance }) {
 }
 
 /** The lower triangular factor L of a covariance L Lᵀ. */
-export function cholesky(covariance) {
+function cholesky(covariance) {
   const factor = covariance.map((row) => row.map(() => 0));
   covariance.forEach((row, i) => {
     for (let j = 0; j <= i; j += 1) {
