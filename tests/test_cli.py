@@ -120,8 +120,9 @@ def test_codes_are_written_as_csv_and_npz_with_the_same_numbers(capsys, run, tmp
 def test_interpolation_takes_numbers_and_files(capsys, run, tmp_path):
     Image.fromarray(np.zeros((8, 8), np.uint8)).save(tmp_path / "black.png")
     in_process(capsys, "interpolate", run, "3", tmp_path / "black.png", "--num", 5, "--out", tmp_path / "line.png")
-    width, height = Image.open(tmp_path / "line.png").size
-    assert width / height == pytest.approx(5, rel=0.05)
+    picture = Image.open(tmp_path / "line.png")
+    assert picture.width / picture.height == pytest.approx(5 * 66 / (64 + 35), rel=0.05)  # two lines of captions below
+    assert np.asarray(picture)[80:].min() < 128
     assert "accepted: 0 to 359" in one_line(in_process(capsys, "interpolate", run, "3", "360", expect=2).err)
 
 

@@ -1,5 +1,7 @@
 """What `score` returns: an order, verdicts and reasons, in words and for other programs."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -23,6 +25,11 @@ def test_the_most_anomalous_come_first_and_those_without_a_score_last(scored):
     assert scored.order == [2, 3, 0, 1]
     assert repr(scored) == "Scored(2 of 3 anomalous, negative-elbo above 2.50 nats)"
     assert verdict_in_words(scored).startswith("2 of 3 are anomalous: negative-elbo above 2.50, the threshold for a")
+
+
+def test_a_notebook_escapes_names(scored):
+    shown = replace(scored, ids=("a", "b", "<b>", "d"))._repr_html_()
+    assert "&lt;b&gt;" in shown and "<b>" not in shown
 
 
 def test_a_notebook_shows_the_worst_with_their_verdicts_and_reasons(scored, monkeypatch):

@@ -109,7 +109,7 @@ def _tiles(explanation: Explanation, scale: float) -> Iterator[_Tile]:
     if not explanation.pictures:
         return
     given, expected = explanation.pictures
-    for caption, image in (("given", given), ("reconstruction", expected)):
+    for caption, image in (("given", given), ("decoded", expected)):
         yield _Tile(caption, _picture(displayable(image[None])))
     coloured = colormaps[RESIDUAL_COLOURS](0.5 + 0.5 * _residual(explanation) / (scale or 1.0))[..., :3]
     yield _Tile("residual", _picture((coloured[None] * 255).round().astype(np.uint8)))
