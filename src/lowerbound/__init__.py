@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from lowerbound.probability.priors import PRIORS as priors
     from lowerbound.probability.priors import register_prior
     from lowerbound.runs.experiment import Experiment
-    from lowerbound.runs.finished_run import Run, load_run
+    from lowerbound.runs.finished_run import Run, animate, load_run
     from lowerbound.runs.packing import pack
     from lowerbound.runs.prior_fitting import fit_prior
     from lowerbound.runs.reevaluation import diagnose_run as diagnose
@@ -70,6 +70,7 @@ _HOMES = {
     "TrainedModel": "lowerbound.runs.trained_model:TrainedModel",
     "TrainingConfig": "lowerbound.training.config:TrainingConfig",
     "bound_terms": "lowerbound.inference.bound:bound_terms",
+    "animate": "lowerbound.runs.finished_run:animate",
     "build_model": "lowerbound.models.construction:build_model",
     "compare": "lowerbound.inference.comparing:compare",
     "diagnose": "lowerbound.runs.reevaluation:diagnose_run",
@@ -117,6 +118,7 @@ __all__ = [
     "Splits",
     "TrainedModel",
     "TrainingConfig",
+    "animate",
     "bound_terms",
     "build_model",
     "compare",

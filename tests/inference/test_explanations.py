@@ -1,11 +1,14 @@
 """Why an example is anomalous: the element that was made unusual is named first, and the parts add up."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 import lowerbound as lb
 from lowerbound.evaluation.anomaly_scores import NUM_DRAWS
 from lowerbound.evaluation.expected_terms import expected_terms
+from lowerbound.foundation.errors import UsageError
 from lowerbound.inference.explanations import explain
 from untrained_models import untrained_run
 
@@ -76,6 +79,12 @@ def test_images_come_with_themselves_and_their_reconstruction(runs):
     given, expected = found[1].pictures
     np.testing.assert_allclose(given[6:9, 3:6], 1.0)
     np.testing.assert_allclose(expected[..., 0] * 255, runs["image"].reconstruct(data)[1, ..., 0], atol=1e-3)
+
+
+def test_a_run_scores_what_it_is_given():
+    run = lb.Run(Path("there"), None, None)
+    with pytest.raises(UsageError, match="there"):
+        run.score(np.zeros((1, 6)))
 
 
 def test_python_scores_objects_and_explains_the_worst(runs):

@@ -7,7 +7,6 @@ import pytest
 import lowerbound as lb
 from lowerbound.foundation.errors import RunError, UsageError
 from lowerbound.runs.finished_run import finished_run, load_run
-from lowerbound.serving.explorer import showing
 
 
 def test_a_run_read_from_disk_is_the_run_that_training_returned(finished):
@@ -38,7 +37,7 @@ def test_a_model_shows_its_parts_its_layers_and_the_units_of_its_data(finished):
 
 def test_exploring_a_run_is_exploring_its_directory(finished, monkeypatch):
     asked = []
-    monkeypatch.setattr(showing, "explore", lambda run, **options: asked.append((run, options)))
+    monkeypatch.setattr(lb, "explore", lambda run, **options: asked.append((run, options)))
     finished.explore(height=500)
     assert asked == [(finished, {"height": 500})]
 

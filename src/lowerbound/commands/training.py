@@ -328,3 +328,16 @@ def report(run_path: RunArgument) -> None:
     from lowerbound.runs.reevaluation import rewrite_report
 
     console.out.print(str(rewrite_report(run_path)), markup=False)
+
+
+@app.command(rich_help_panel=TRAIN, epilog="Example: lowerbound animate runs/conv --out training.mp4")
+def animate(
+    run_path: RunArgument,
+    out: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="A .gif, or .mp4 with ffmpeg; default: RUN/training.gif.")
+    ] = None,
+) -> None:
+    """Write an animation of a run's training: codes of test examples beside decoded images, at about twenty epochs."""
+    from lowerbound.runs import finished_run
+
+    console.print_written(finished_run.animate(run_path, out))

@@ -42,9 +42,8 @@ class Examples:
     def __repr__(self) -> str:
         shape = "×".join(map(str, self.event_shape))
         named = "" if self.labels is None else ", with labels"
-        return (
-            f"Examples({len(self):,} {self.layout}s of shape {shape}, {self.min_value:g} to {self.max_value:g}{named})"
-        )
+        kind = "rows" if self.layout == "table" else f"{self.layout}s"
+        return f"Examples({len(self):,} {kind} of shape {shape}, {self.min_value:g} to {self.max_value:g}{named})"
 
     @property
     def values(self) -> Values:

@@ -33,7 +33,7 @@ MAX_COMPARED = 500
 """About as many dots of a label are compared to find the one in the middle."""
 
 MAX_DOTS = 12_000
-"""Dots that are drawn of labelled images; more are thinned out evenly."""
+"""Dots that are drawn of labelled images; of more, some at random."""
 
 FEW = 2_000
 """Unlabelled images up to which dots are drawn instead of their density."""
@@ -247,7 +247,7 @@ def _codes(results: Results, name: str) -> Codes:
         labels = np.concatenate([labels, *(results.arrays[f"labels_{split}"] for split in others)])
     if len(array) <= MAX_DOTS or labels is None:
         return Codes(array, labels, is_test)
-    some = np.linspace(0, len(array) - 1, MAX_DOTS).astype(int)
+    some = np.random.default_rng(0).permutation(len(array))[:MAX_DOTS]
     return Codes(array[some], labels[some], is_test[some], len(array) - MAX_DOTS)
 
 

@@ -89,14 +89,14 @@ class Plot:
 
 def plots_for(results: Results) -> dict[str, Plot]:
     """The plots that apply to these results, by name, in the order of the report."""
-    return {name: plot for name, plot in _rows(results).items() if not plot.why_not(results)}
+    return {name: plot for name, plot in all_plots(results).items() if not plot.why_not(results)}
 
 
 def not_shown(results: Results) -> dict[str, str]:
     """The subjects that no plot shows for these results, each with its reason."""
     shown = {plot.subject for plot in plots_for(results).values()}
     reasons: dict[str, str] = {}
-    for plot in _rows(results).values():
+    for plot in all_plots(results).values():
         if plot.subject not in shown:
             reasons.setdefault(plot.subject, plot.why_not(results))
     return reasons
@@ -104,7 +104,7 @@ def not_shown(results: Results) -> dict[str, str]:
 
 def not_measured(results: Results) -> dict[str, str]:
     """Metrics that were left out and that no plot represents, each with its reason."""
-    plotted = {plot.metric for plot in _rows(results).values()}
+    plotted = {plot.metric for plot in all_plots(results).values()}
     return {name: reason for name, reason in results.left_out.items() if name not in plotted}
 
 
@@ -114,7 +114,7 @@ def manifold_row(size: int) -> Plot:
     return Plot(partial(manifold, size=size), _has(f"manifold_{size}"), title, metric="manifold")
 
 
-def _rows(results: Results) -> dict[str, Plot]:
+def all_plots(results: Results) -> dict[str, Plot]:
     """PLOTS, and manifolds of other sizes that the results contain."""
     sizes = sorted(int(match[1]) for name in results.arrays if (match := MANIFOLD_NAME.fullmatch(name)))
     rows = PLOTS | {f"manifold_{size}": manifold_row(size) for size in sizes}

@@ -13,14 +13,17 @@ from typing import Any
 import tomli_w
 
 from lowerbound.evaluation import metrics
+from lowerbound.evaluation.frames import read_frames
 from lowerbound.evaluation.results import FAILED, Results, Score, read_results
-from lowerbound.foundation.errors import in_one_line
+from lowerbound.foundation.errors import RunError, in_one_line
 from lowerbound.foundation.number_format import format_sizes
 from lowerbound.foundation.storage import write_bytes, write_text
 from lowerbound.reporting import diagnostics, theme, wording
+from lowerbound.reporting.frame_plots import scene_of
 from lowerbound.reporting.key_scores import key_scores
 from lowerbound.reporting.pages import REPORT, Picture, embedded, figures_of, link_to, rendered, thumbnail
 from lowerbound.reporting.plots import BOUND, FIGURES, PLOTS, Plot, not_measured, not_shown, plots_for
+from lowerbound.reporting.scrubber import Scrubber, scrubber
 from lowerbound.reporting.terms import WITHOUT_DISTRIBUTION, in_own_terms, is_autoencoder
 
 THUMBNAILS = (("Latent manifold", "Samples from the prior", "Reconstructions"), ("Latent space",))
@@ -36,6 +39,9 @@ FIRST_SCREEN = (
 
 BESIDE_KEY = ("reconstructions",)
 """Figures below the key number."""
+
+
+FRAMES, NO_FRAMES = "Training, epoch by epoch", "no codes were kept while the model trained"
 
 
 @dataclass(frozen=True)
@@ -103,12 +109,27 @@ def write_report(results: Results, run: Path, message: Callable[[str], None] = l
     drawn = _draw(plots_for(results), results, run / "figures")
     _remove_stale(run / "figures", [picture.name for picture in drawn.pictures])
     left_out = not_shown(results) | drawn.failures
+    frames, why_no_frames = _frames(results, run)
+    if why_no_frames:
+        left_out[FRAMES] = why_no_frames
     for title, reason in left_out.items():
         if reason.startswith(FAILED):
             message(f"not drawn: {title} ({reason})")
     page = run / REPORT
-    write_text(page, rendered("report.html.j2", **_view(results, drawn.pictures, left_out)))
+    write_text(page, rendered("report.html.j2", scrubber=frames, **_view(results, drawn.pictures, left_out)))
     return page
+
+
+def _frames(results: Results, run: Path) -> tuple[Scrubber | None, str]:
+    """The frames of training, or the reason why they are not shown."""
+    try:
+        frames = read_frames(run)
+    except RunError as error:  # the results are intact, so there is a report
+        return None, FAILED + in_one_line(error)
+    try:
+        return (scrubber(results, scene_of(results, frames)), "") if frames else (None, NO_FRAMES)
+    except metrics.CAUGHT as error:
+        return None, FAILED + in_one_line(error)
 
 
 def _draw(plots: Mapping[str, Plot], results: Results, folder: Path) -> Drawn:

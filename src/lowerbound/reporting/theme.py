@@ -18,6 +18,7 @@ import matplotlib.style
 import numpy as np
 from jaxtyping import Float, UInt8
 from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import LinearSegmentedColormap, to_rgba
 from matplotlib.figure import Figure
 from matplotlib.rcsetup import cycler
@@ -115,6 +116,15 @@ def png(figure: Figure) -> bytes:
 def svg(figure: Figure) -> bytes:
     """The figure as an SVG that needs no fonts; rasterised parts have DPI pixels per inch."""
     return _saved(figure, format="svg", metadata={"Date": None, "Creator": None})
+
+
+def pixels(figure: Figure, dpi: int) -> UInt8[np.ndarray, "height width 3"]:
+    """The figure as pixels, `dpi` for each inch."""
+    figure.set_dpi(dpi)
+    canvas = FigureCanvasAgg(figure)
+    with matplotlib.style.context(["default", STYLE]):
+        canvas.draw()
+    return np.asarray(canvas.buffer_rgba())[..., :3].copy()
 
 
 def image_figure(

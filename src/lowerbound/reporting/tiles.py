@@ -64,15 +64,17 @@ def as_png(picture: UInt8[np.ndarray, "height width 3"]) -> bytes:
     return _saved(Image.fromarray(picture), format="PNG")
 
 
-def encoded(picture: UInt8[np.ndarray, "height width channel"]) -> tuple[bytes, str]:
-    """A picture for a page and its media type: without loss where that is small, otherwise with a loss that is hard to
+def encoded(
+    picture: UInt8[np.ndarray, "height width channel"], small: int = SMALL, quality: int = QUALITY
+) -> tuple[bytes, str]:
+    """A picture for a page and its media type: without loss up to `small` bytes, otherwise with a loss that is hard to
     see.
     """
     image = _with_fewest_channels(Image.fromarray(picture))
     exact = _saved(image, format="PNG", optimize=True)
-    if len(exact) <= SMALL or not features.check("webp"):
+    if len(exact) <= small or not features.check("webp"):
         return exact, "image/png"
-    lossy = _saved(image, format="WEBP", quality=QUALITY, method=4)
+    lossy = _saved(image, format="WEBP", quality=quality, method=4)
     return (lossy, "image/webp") if len(lossy) < len(exact) else (exact, "image/png")
 
 

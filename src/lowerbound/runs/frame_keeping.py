@@ -3,8 +3,9 @@
 from collections.abc import Callable
 from pathlib import Path
 
+from lowerbound.evaluation import metrics
 from lowerbound.evaluation.frames import drop_frames_after, kept_epochs, write_frame
-from lowerbound.evaluation.metrics import CAUGHT, Subject
+from lowerbound.evaluation.metrics import Subject
 from lowerbound.foundation import distributed
 from lowerbound.foundation.errors import in_one_line
 from lowerbound.foundation.progress import Progress
@@ -41,6 +42,6 @@ class FrameKeeper:
             return
         try:
             write_frame(self.run, self.subject, epoch, is_kept)
-        except CAUGHT as error:
+        except metrics.CAUGHT as error:
             self.is_keeping = False
             self.message(f"no more frames of training are kept ({in_one_line(error)})")
