@@ -147,8 +147,8 @@ def test_the_services_pages_show_hostile_names_as_they_are(page):
 
 
 REPORT_LOOK = """() => ({
-    images: [...document.images].map((image) => image.naturalWidth > 0),
-    width: getComputedStyle(document.querySelector(".column")).maxWidth,
+    figures: [...document.querySelectorAll("figure svg")].map((figure) => figure.getBoundingClientRect().width > 0),
+    width: getComputedStyle(document.querySelector(".report")).maxWidth,
 })"""
 
 
@@ -169,7 +169,7 @@ def opened_report(page, run, token):
 def test_our_own_report_looks_the_same_through_the_explorer_as_from_disk(browser, page, runs, token):
     page.goto((runs / IN_FILE_NAMES[1] / "report.html").as_uri())
     from_disk = page.evaluate(REPORT_LOOK)
-    assert from_disk["images"] and all(from_disk["images"])
+    assert any(from_disk["figures"])  # others are folded
     with opened_report(page, runs / IN_FILE_NAMES[1], token) as report:
         assert report.evaluate(REPORT_LOOK) == from_disk
 

@@ -254,3 +254,19 @@ def test_a_run_is_compared_with_others_only_and_both_encode_one_drawing(opened):
     page.locator("#run").select_option("second")
     page.traffic.settle()
     assert page.get_by_label("Compare with").input_value() == ""
+
+
+def test_codes_and_pictures_go_back_over_the_epochs(opened):
+    page = opened("first")
+    page.get_by_role("button", name="Show the epochs").click()
+    part = page.get_by_role("region", name="Over the epochs")
+    part.locator("canvas.pictures").wait_for()
+    assert "weights that were kept" in part.locator(".place").inner_text()
+    last = pixels_of(page, ".frames canvas"), pixels_of(page, ".frames .pictures")
+    part.get_by_role("slider", name="epoch").fill("0")
+    assert part.locator(".place").inner_text() == "Before training."
+    first = pixels_of(page, ".frames canvas"), pixels_of(page, ".frames .pictures")
+    assert all((one != other).any() for one, other in zip(first, last, strict=True))
+    part.get_by_role("button", name="Play").click()
+    part.get_by_text("weights that were kept").wait_for()
+    assert (pixels_of(page, ".frames .pictures") == last[1]).all()

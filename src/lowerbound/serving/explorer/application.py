@@ -24,6 +24,7 @@ from starlette.staticfiles import StaticFiles
 
 from lowerbound.foundation.errors import DataError, LowerboundError, RunError, TooLarge
 from lowerbound.foundation.run_identity import RunPath, path_of
+from lowerbound.serving.explorer.epochs import frame_arrays
 from lowerbound.serving.explorer.example_detail import (
     latent_neighbours,
     point_detail,
@@ -129,6 +130,7 @@ def _routes() -> list[Route | Mount]:
         _route(f"{run}/codes/stored", _stored),
         _route(f"{run}/values", _values, query=("name",)),
         _route(f"{run}/umap", _umap),
+        _route(f"{run}/frames", _frames),
         _route(f"{run}/prior", _prior, query=("axes",)),
         _route(f"{run}/decode", _decode, "POST"),
         _route(f"{run}/images", _images, query=("indices",)),
@@ -289,6 +291,11 @@ async def _metrics(request: Request) -> Response:
     entry = await _entry(request)
     after = whole_number("after", request.query_params.get("after", "0"))
     return JSONResponse(await run_in_threadpool(new_records, entry.path, after))
+
+
+async def _frames(request: Request) -> Response:
+    entry = await _entry(request)
+    return _tensors(await run_in_threadpool(frame_arrays, entry.path))
 
 
 async def _report(request: Request) -> Response:

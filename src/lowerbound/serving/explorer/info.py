@@ -20,6 +20,7 @@ from lowerbound.reporting.terms import in_own_terms
 from lowerbound.runs.experiment import Experiment
 from lowerbound.runs.preparation import choose_device
 from lowerbound.runs.run_data import read_stored
+from lowerbound.serving.explorer.epochs import describe_frames
 from lowerbound.serving.explorer.latents import Latents, stored_latents, widest_axes
 from lowerbound.serving.explorer.loaded_run import LoadedRun, results_or_reason
 from lowerbound.serving.explorer.messages import without_paths
@@ -55,6 +56,7 @@ def training_run_info(entry: RunEntry, device: str) -> Info:
         "prior_geometry": None,
         "scores": [],
         "quantities": [],
+        "frames": None,
         "can": {"encode": False, "score": False, "sample": False, "images": False, "umap": False},
         "notes": ["No model yet: this run is still training, or was stopped."],
     }
@@ -78,6 +80,7 @@ def run_info(entry: RunEntry, loaded: LoadedRun, points: Dataset | None, problem
         "prior_geometry": prior_description(loaded.model),
         "scores": [_score(score, results) for score in results.scores],
         "quantities": [asdict(quantity) for quantity in quantities_of(loaded, points)],
+        "frames": describe_frames(entry.path),
         "can": _can(loaded) | {"images": points is not None, "umap": has_umap()},
         "notes": _notes(loaded, points, problem, results, problem_with_results),
     }

@@ -23,6 +23,7 @@ from lowerbound.foundation.text import pluralise
 from lowerbound.models.support import describe_binarisation, unsupported_values
 from lowerbound.objectives.terms import estimate_terms
 from lowerbound.probability.priors import StandardNormalPrior
+from lowerbound.serving.explorer.epochs import frame_arrays
 from lowerbound.serving.explorer.info import Info, run_info
 from lowerbound.serving.explorer.latents import Latents, encode_chunk, join_chunks, no_latents, stored_latents
 from lowerbound.serving.explorer.loaded_run import Arrays, LoadedRun, load_run
@@ -82,8 +83,14 @@ def payload_of(run: Path, data_dir: str = "", device: str = "auto", data: str = 
         "prior": compressed(_json(contents.prior)),
         "metrics": compressed(_json({"records": contents.history})),
         **examples,
+        **_frames(run, contents.info),
         **programs,
     }
+
+
+def _frames(run: Path, info: Info) -> Blocks:
+    """The frames of training, if the run has them."""
+    return {"frames": compressed(as_bytes(frame_arrays(run)))} if info["frames"] else {}
 
 
 def compressed(content: bytes) -> bytes:

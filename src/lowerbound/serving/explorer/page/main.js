@@ -138,6 +138,7 @@ function recolour() {
   for (const view of page.views) {
     view.legend?.apply();
     view.stage?.scatter.redraw();
+    view.emit?.("theme");
   }
   page.curves?.draw();
 }

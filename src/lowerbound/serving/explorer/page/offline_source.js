@@ -143,6 +143,7 @@ export async function openSource() {
     encode: encodeFile,
     sample,
     neighbours: async (id, z) => ({ codes: neighboursOf(z, await codes(), await info()) }),
+    frames: () => tensorsOf("frames"),
     metrics,
     reportURL: () => null,
   };

@@ -4,6 +4,7 @@ import { createCursor } from "explorer/cursor.js";
 import { counted, element, emitter } from "explorer/dom.js";
 import { createLegend } from "explorer/legend.js";
 import { loadCodes } from "explorer/loading.js";
+import { createEpochsPanel } from "explorer/panels/epochs.js";
 import { createImagePanel } from "explorer/panels/image.js";
 import { createLinePanel } from "explorer/panels/line.js";
 import { createNumbersPanel } from "explorer/panels/numbers.js";
@@ -87,6 +88,7 @@ function fill(view, heading) {
     ...(info.can.encode ? [createImagePanel(view)] : []),
     ...(info.can.sample ? [createSamplePanel(view)] : []),
     ...(info.latent_dim > 1 ? [createTraversalPanel(view)] : []),
+    ...(info.frames ? [createEpochsPanel(view)] : []),
   ];
   const column = (panels) => element("div", { className: "column" }, ...panels.map((panel) => panel.node));
   const panels = element("div", { className: "panels" }, column(first), ...(second.length ? [column(second)] : []));

@@ -78,6 +78,7 @@ export async function openSource() {
     encode: (id, blob) => json(`${of(id)}/encode`, raw(blob)),
     sample: (id, num, temperature, seed) => tensors(`${of(id)}/sample`, posted({ num, temperature, seed })),
     neighbours: (id, z) => json(`${of(id)}/neighbours`, posted({ z: Array.from(z) })),
+    frames: (id) => tensors(`${of(id)}/frames`),
     metrics: (id, after) => json(`${of(id)}/metrics?after=${after}`),
     reportURL,
   };

@@ -117,6 +117,7 @@ export function createReparameterisationPanel(view) {
     set(none());
   });
   view.on("axes", () => state.posterior && set(state.noise));
+  view.on("theme", () => state.posterior && drawNoise(canvas, state.noise, shown()));
   view.on("destroy", () => clearTimeout(state.timer));
   return { node };
 }
