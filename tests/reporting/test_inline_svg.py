@@ -87,10 +87,15 @@ def test_dots_are_paths_with_round_ends_at_their_places():
     svg = inline_svg(figure, "dots", "dots")
     paths = [path for path in ElementTree.fromstring(svg).iter("path") if "round" in path.get("style", "")]
     assert [re.search(r"stroke:var\(--(\w+)\)", path.get("style"))[1] for path in paths] == ["3a7798", "c4510f"]
-    assert all("stroke-width:4;" in path.get("style") for path in paths)
-    shown = np.array([re.findall(r"M([\d.]+) ([\d.]+)h0", path.get("d")) for path in paths], dtype=float)
-    np.testing.assert_allclose(shown.reshape(-1, 2), np.stack([place[:, 0], 144 - place[:, 1]], 1), atol=0.056)
-    assert len(svg) < 500 * 20 + 5_000
+    assert all("stroke-width:40;" in path.get("style") and path.get("transform") == "scale(.1)" for path in paths)
+    for path, expected in zip(paths, np.split(np.stack([place[:, 0], 144 - place[:, 1]], axis=1), 2), strict=True):
+        steps = np.array(re.findall(r"m(-?\d+) ?(-?\d+)h0", path.get("d")), dtype=int)
+        shown = steps.cumsum(0) / 10
+        distance = np.abs(shown[:, None] - expected[None]).max(-1)
+        assert len(shown) == 250
+        assert distance.min(0).max() < 0.11 and distance.min(1).max() < 0.11
+    assert len(svg) < 500 * 15 + 5_000
+    assert all(path.get("clip-path") is None for path in paths)  # it would be scaled with them
 
 
 def test_an_element_is_much_smaller_than_the_document_it_is_made_of(make_results):

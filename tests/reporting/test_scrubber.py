@@ -1,10 +1,12 @@
 """The frames of training on a page."""
 
+import dataclasses
 import re
 
 import numpy as np
 import pytest
 
+from lowerbound.reporting import scrubber as module
 from lowerbound.reporting.frame_plots import scene_of
 from lowerbound.reporting.report import write_report
 from lowerbound.reporting.scrubber import MOST_DOTS, scrubber
@@ -79,3 +81,18 @@ def test_a_run_without_frames_has_no_scrubber_and_says_why(framed):
 def test_the_codes_of_one_latent_have_one_range(make_results):
     shown = scrubber(make_results(latent_dim=1), scene_of(make_results(latent_dim=1), made_frames(latent_dim=1)))
     assert shown.ranges.startswith("z₁ from ") and ";" not in shown.ranges
+
+
+def test_pictures_that_are_large_have_less_quality_but_all_are_there(results, monkeypatch):
+    noise = np.random.default_rng(0)
+    frames = tuple(
+        dataclasses.replace(frame, pictures=noise.integers(0, 255, (9, 64, 64, 3)).astype(np.uint8))
+        for frame in made_frames()
+    )
+    sizes = []
+    for most in (10_000_000, 60_000):
+        monkeypatch.setattr(module, "MOST_BYTES", most)
+        shown = scrubber(results, scene_of(results, frames)).frames
+        assert all(frame.picture.startswith("data:image/webp;base64,") for frame in shown)
+        sizes.append(sum(len(frame.picture) for frame in shown))
+    assert sizes[1] < sizes[0] / 2

@@ -12,6 +12,7 @@ from xml.etree import ElementTree
 from xml.etree.ElementTree import Element
 
 import numpy as np
+from jaxtyping import Float
 from matplotlib.figure import Figure
 from PIL import Image
 
@@ -26,6 +27,10 @@ COLOUR = re.compile(r"#[0-9a-f]{6}\b")
 NUMBER = re.compile(r"-?\d+\.\d+")
 GLYPH = re.compile(r'<path id="([A-Z]\w*(?:-[A-Za-z]+)*-[0-9a-f]+)"(?: d="[^"]*")? transform="[^"]*" ?/>')
 """A letter: matplotlib names it by font and glyph, so that the same name means the same outline in every figure."""
+
+POINTS = re.compile(r"M(-?[\d.]+) (-?[\d.]+)h0")
+WIDTH = re.compile(r"stroke-width:([\d.]+)")
+STRIP = 60  # tenths of a unit, the width of the columns in which dots are ordered
 
 DOTS = re.compile(r"M0 (-?[\d.]+)C")
 """The beginning of a circle around the origin, with its radius."""
@@ -137,6 +142,23 @@ def _with_joined_paths(root: Element) -> None:
                 parent.remove(child)
             else:
                 parent[list(parent).index(child)] = joined = path
+        for path in parent.findall("path"):
+            if points := POINTS.findall(path.attrib.get("d", "")):
+                parent[list(parent).index(path)] = _dots(path, np.array(points, dtype=float))
+
+
+def _dots(path: Element, points: Float[np.ndarray, "n 2"]) -> Element:
+    """The dots of a path in tenths of a unit, each from the one before, in an order in which steps are short."""
+    tenths = np.rint(10 * points).astype(int)
+    tenths = tenths[np.lexsort((tenths[:, 1], tenths[:, 0] // STRIP))]
+    steps = np.diff(tenths, axis=0, prepend=np.zeros((1, 2), dtype=int))
+    path.attrib["d"] = "".join(f"m{x}{'' if y < 0 else ' '}{y}h0" for x, y in steps.tolist())
+    # A clip of the path itself would be scaled with it.
+    group = Element("g", {key: path.attrib.pop(key) for key in ("clip-path",) if key in path.attrib})
+    path.attrib["transform"] = "scale(.1)"
+    path.attrib["style"] = WIDTH.sub(lambda match: f"stroke-width:{10 * float(match[1]):.4g}", path.attrib["style"])
+    group.append(path)
+    return group
 
 
 def _defined(root: Element) -> Iterator[Element]:

@@ -1,6 +1,7 @@
 """The frames of training on a page: one for each epoch, shown by a row of radio buttons, without a script."""
 
 import base64
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,7 +16,9 @@ from lowerbound.reporting.tiles import encoded
 
 SIDE = 1000  # units of the plane's drawing
 MOST_DOTS = 300
-SMALL, QUALITY = 6_000, 60  # bytes up to which a picture is exact, and the quality of others
+SMALL = 6_000  # bytes up to which a picture is exact
+QUALITIES = (50, 25, 5)  # of other pictures, from the first at which all together have at most MOST_BYTES
+MOST_BYTES = 220_000
 
 
 @dataclass(frozen=True)
@@ -48,8 +51,9 @@ def scrubber(results: Results, scene: Scene) -> Scrubber:
     """The frames for a page."""
     kinds = {frame.about.kind for frame in scene.frames} - {"none"}
     tile = max(scene.frames[0].pictures.shape[1:3])
+    pictures = _pictures(scene.frames)
     return Scrubber(
-        frames=[_shown(results, scene, index) for index in range(len(scene.frames))],
+        frames=[_shown(results, scene, index, picture) for index, picture in enumerate(pictures)],
         prior=_lines(scene),
         ranges=_ranges(scene),
         pictures=PICTURES[kinds.pop()] if kinds else "",
@@ -57,18 +61,20 @@ def scrubber(results: Results, scene: Scene) -> Scrubber:
     )
 
 
-def _shown(results: Results, scene: Scene, index: int) -> Shown:
+def _shown(results: Results, scene: Scene, index: int, picture: str) -> Shown:
     frame = scene.frames[index]
     number = f"{frame.about.epoch:,}" + (" kept" if frame.about.is_kept else "")
-    return Shown(scene.labels[index], number, _dots(results, scene, index), _picture(frame))
+    return Shown(scene.labels[index], number, _dots(results, scene, index), picture)
 
 
-def _picture(frame: Frame) -> str:
-    picture = picture_of(frame)
-    if picture is None:
-        return ""
-    content, kind = encoded(picture, SMALL, QUALITY)
-    return f"data:{kind};base64,{base64.b64encode(content).decode()}"
+def _pictures(frames: Sequence[Frame]) -> list[str]:
+    """The pictures of all frames as data URLs, empty where there are none, in the best quality that is small enough."""
+    pictures = [picture_of(frame) for frame in frames]
+    for quality in QUALITIES:
+        found = [(b"", "") if picture is None else encoded(picture, SMALL, quality) for picture in pictures]
+        if sum(len(content) for content, _ in found) <= MOST_BYTES:
+            break
+    return [f"data:{kind};base64,{base64.b64encode(content).decode()}" if kind else "" for content, kind in found]
 
 
 def _dots(results: Results, scene: Scene, index: int) -> Markup:

@@ -11,7 +11,7 @@ from PIL import Image, features
 WHITE = 255
 
 SMALL = 30_000  # bytes, up to which a page has a picture without loss
-QUALITY = 85  # of WebP, beyond that
+QUALITY = 75  # of WebP, beyond that
 
 
 def displayable(images: Float[np.ndarray, "n height width channel"]) -> UInt8[np.ndarray, "n height width 3"]:
