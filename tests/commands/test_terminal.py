@@ -95,6 +95,7 @@ COMMANDS = {
     "export": ["RUN", "--format", "torch", "--out", "OUT"],
     "explore": ["RUN", "--offline", "OUT.html"],
     "learn": ["RUN", "--no-browser", "--out", "OUT.html"],
+    "animate": ["RUN", "--out", "OUT.gif"],
     "serve": ["RUN"],
 }
 

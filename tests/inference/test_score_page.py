@@ -39,9 +39,7 @@ def test_a_page_of_images_shows_each_with_its_reconstruction_and_residual(tmp_pa
     lb.score(run.path, images, importance=False, page=tmp_path / "page.html")
     page = Page(tmp_path / "page.html")
     captions = [image["alt"] for image in page.all("img") if image["alt"][-1].isdigit()]
-    assert sorted(captions) == sorted(
-        f"{what} of {i}" for i in range(3) for what in ("given", "decoded", "residual")
-    )
+    assert sorted(captions) == sorted(f"{what} of {i}" for i in range(3) for what in ("given", "decoded", "residual"))
     assert "Most of it in one part: rows" in page.text
 
 
