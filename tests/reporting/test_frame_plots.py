@@ -1,5 +1,7 @@
 """Frames of training in the plane."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -32,6 +34,12 @@ def test_more_latents_are_shown_by_the_principal_components_of_the_last_codes(ma
     np.testing.assert_allclose(np.abs(scene.places[-1]), np.abs(expected), atol=1e-4)
     np.testing.assert_allclose(scene.places[-1].var(0, ddof=1), variances[::-1][:2], rtol=1e-4)
     assert scene.prior == []
+
+
+def test_the_code_of_a_single_example_of_many_latents_moves_in_a_plane(make_results):
+    frames = [replace(frame, codes=frame.codes[:1], labels=None) for frame in made_frames(latent_dim=7)]
+    scene = scene_of(make_results(latent_dim=7), frames)
+    np.testing.assert_allclose(scene.places[0], (frames[0].codes - frames[-1].codes)[:, :2], atol=1e-6)
 
 
 def test_the_codes_of_one_latent_move_along_one_axis(make_results):

@@ -78,8 +78,11 @@ def _heights(number: int) -> Float[np.ndarray, " number"]:
 def _projected(codes: Sequence[Float[np.ndarray, "n latent"]]) -> Iterator[Float[np.ndarray, "n 2"]]:
     """All codes on the plane in which the last ones vary most."""
     middle = codes[-1].mean(0)
-    _, _, directions = np.linalg.svd((codes[-1] - middle).astype(np.float64), full_matrices=False)
-    plane = directions[:2]
+    if len(codes[-1]) > 1:
+        _, _, directions = np.linalg.svd((codes[-1] - middle).astype(np.float64), full_matrices=False)
+        plane = directions[:2]
+    else:  # one code, which does not vary
+        plane = np.eye(2, codes[-1].shape[1])
     # The sign of a direction is arbitrary: its largest entry is made positive.
     plane = plane * np.sign(plane[np.arange(len(plane)), np.abs(plane).argmax(1)])[:, None]
     for code in codes:
