@@ -88,7 +88,7 @@ def test_a_run_keeps_its_limit_and_python_sets_it(tmp_path):
     assert len(collect(DataConfig(source=str(path), max_gib=1e-5)).examples) == 100
     assert DataConfig().max_gib * 2**30 == STANDARD_LIMIT.max_bytes
     for wrong in (0.0, -1.0, float("nan"), float("inf"), 1e300):
-        with pytest.raises(ConfigError, match=r"data.max_gib is .*above 0"):
+        with pytest.raises(ConfigError, match=r"data.max_gib .*needs .*above 0"):
             collect(DataConfig(source=str(path), max_gib=wrong))
 
 

@@ -1,6 +1,7 @@
 """A run on data with known factors: trained, moved, evaluated, reported and compared."""
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -60,7 +61,8 @@ def test_an_evaluation_adds_scores_and_a_figure_to_the_report_and_to_comparisons
     assert "Mutual information gap (MIG)" in report and "Information about known factors" in report
     assert (run / "figures" / "factor_information.png").is_file()
     assert str(run.parent) not in report
-    compared = CliRunner().invoke(app, ["compare", str(run), str(run), "--json"])
+    other = shutil.copytree(run, run.parent / "other")
+    compared = CliRunner().invoke(app, ["compare", str(run), str(other), "--json"])
     assert compared.exit_code == 0 and "factor-vae-score" in compared.output
     written = json.loads((run / "results.json").read_text(encoding="utf-8"))
     assert {"mig", "sap"} <= {score["name"] for score in written["scores"]}
