@@ -135,6 +135,8 @@ def test_the_dots_on_the_manifold_can_be_made_transparent(opened):
 
 def test_the_principal_components_are_those_of_numpy(opened):
     page = opened("three")
+    # The components are those of the codes that are there when they are asked for.
+    page.wait_for_function(f"{VIEW}.codes.mean.every((value) => Number.isFinite(value))")
     page.locator(".projection select").first.select_option("pca")
     page.traffic.settle()
     shown = np.array(page.evaluate(f"{VIEW}.stage.coordinates.map(one => [...one])")).T
