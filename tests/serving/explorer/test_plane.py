@@ -41,6 +41,15 @@ def codes(page):
     return np.array(page.evaluate(f"[...{VIEW}.codes.mean]")).reshape(-1, dim)
 
 
+def wait_for_all_codes(page):
+    """Before that, no plane of all codes can be computed; the page allows no `wait_for_function`, which evaluates text."""
+    for _ in range(300):
+        if page.evaluate(f"{VIEW}.isReady"):
+            return
+        page.wait_for_timeout(100)
+    raise AssertionError("the examples are not encoded after 30 s")
+
+
 def draw(page, *points):
     """A stroke on the first pad, from point to point in shares of it."""
     pad = page.locator("canvas.pad").first
@@ -135,8 +144,7 @@ def test_the_dots_on_the_manifold_can_be_made_transparent(opened):
 
 def test_the_principal_components_are_those_of_numpy(opened):
     page = opened("three")
-    # The components are those of the codes that are there when they are asked for.
-    page.wait_for_function(f"{VIEW}.codes.mean.every((value) => Number.isFinite(value))")
+    wait_for_all_codes(page)
     page.locator(".projection select").first.select_option("pca")
     page.traffic.settle()
     shown = np.array(page.evaluate(f"{VIEW}.stage.coordinates.map(one => [...one])")).T
@@ -156,6 +164,7 @@ def test_on_a_plane_without_codes_the_point_is_that_of_an_example(opened, monkey
     squared = lambda codes: np.ascontiguousarray(codes[:, :2] ** 2)  # noqa: E731
     monkeypatch.setattr("lowerbound.serving.explorer.session.umap_plane", squared)
     page = opened("three")
+    wait_for_all_codes(page)
     page.keyboard.press("m")
     page.locator(".projection select").first.select_option("umap")
     page.traffic.settle()
