@@ -42,7 +42,7 @@ def codes(page):
 
 
 def wait_for_all_codes(page):
-    """Before that, no plane of all codes can be computed; the page allows no `wait_for_function`, which evaluates text."""
+    """Before that, no plane of all codes can be computed. (The page forbids the text that `wait_for_function` runs.)"""
     for _ in range(300):
         if page.evaluate(f"{VIEW}.isReady"):
             return
