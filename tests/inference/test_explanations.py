@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import lowerbound as lb
-from lowerbound.evaluation.anomaly_scores import NUM_DRAWS
+from lowerbound.evaluation.anomaly_scores import NUM_DRAWS, measure
 from lowerbound.evaluation.expected_terms import expected_terms
 from lowerbound.foundation.errors import UsageError
 from lowerbound.inference.explanations import explain
@@ -29,7 +29,8 @@ def runs(tmp_path_factory):
 
 def explained(run, data):
     examples = run.examples(data).examples
-    return examples, explain(run, run.calibration(), examples)
+    negative_elbo = measure(run.vae, examples, importance=False).negative_elbo
+    return examples, explain(run, run.calibration(), examples, negative_elbo)
 
 
 def unusual(kind):

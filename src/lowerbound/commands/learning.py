@@ -8,7 +8,6 @@ import typer
 from lowerbound.commands import console
 from lowerbound.commands.options import SHARE, DataDirOption, DeviceOption, OwnDataOption, app
 from lowerbound.commands.progress import ProgressDisplay, StageDisplay, stopping_politely
-from lowerbound.serving.http.browsers import find_browser, open_page
 
 OPENING = 5.0  # seconds for a browser to take over the address
 
@@ -41,6 +40,9 @@ def learn(
             run_path, out, example=example, device=device, data=data, data_dir=data_dir, callbacks=callbacks
         )
     console.print_written(page)
-    browser = None if no_browser else find_browser()
-    if browser is not None:
+    if no_browser:
+        return
+    from lowerbound.serving.http.browsers import find_browser, open_page
+
+    if (browser := find_browser()) is not None:
         open_page(browser, page.resolve().as_uri()).join(OPENING)

@@ -31,13 +31,10 @@ def print_anomalies(scored: "Scored") -> None:
 
 def print_scored_shards(scored: "ScoredShards") -> None:
     """Print how many inputs exceed the threshold, and where their scores are."""
+    from lowerbound.inference.scored import numbers_in_words
+
     print_skipped(scored.skipped)
-    out.print(
-        f"{scored.num_anomalous:,} of {scored.num_scored:,} are anomalous: {scored.by} above "
-        f"{scored.threshold.value:.2f}, the threshold for a false-alarm rate of {scored.threshold.rate:.3g}, estimated "
-        f"from {scored.threshold.num_examples:,} held-out examples.",
-        markup=False,
-    )
+    out.print(numbers_in_words(scored.num_anomalous, scored.num_scored, scored.by, scored.threshold), markup=False)
     out.print(str(scored.path), markup=False)
 
 

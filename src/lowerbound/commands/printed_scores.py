@@ -97,20 +97,11 @@ def print_findings(findings: Sequence["Finding"]) -> None:
 def print_comparison(comparison: "Comparison") -> None:
     """Print a comparison of runs: paired scores with differences from the first, other scores, and what is missing."""
     from lowerbound.evaluation.comparison import by_reason
-    from lowerbound.foundation.number_format import format_difference
     from lowerbound.reporting.comparison_plot import verdict
 
     for score in (score for score in comparison.scores if score.is_paired):
         first = score.rows[0].score
-        rows = [
-            (
-                row.name,
-                row.score.text,
-                "" if row.difference is None else format_difference(row.difference, first.unit),
-                verdict(row, score),
-            )
-            for row in score.rows
-        ]
+        rows = [(row.name, row.score.text, row.difference_text, verdict(row, score)) for row in score.rows]
         title = f"{score.name}, {first.split}, {first.convention}"
         columns = (title, f"mean ± standard error, {first.unit}", "paired difference", "compared with the first")
         print_table(columns, rows, right=(1, 2))

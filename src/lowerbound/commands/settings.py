@@ -69,14 +69,13 @@ def setting_for(unknown: str, arguments: Sequence[str] | None = None) -> str:
 
     Where sections have keys of the same name, one for each.
     """
-    from lowerbound.runs.setting_table import nearest_keys, setting_table
+    from lowerbound.runs.setting_table import keys_called, nearest_keys, setting_table
 
     words = list(sys.argv[1:] if arguments is None else arguments)
     name, _, value = unknown.lstrip("-").partition("=")
     name = name.replace("-", "_").lower()
     kinds = {record.key: record.type for record in setting_table()}
-    of_name = [key for key in kinds if key.partition(".")[2] == name]
-    keys = [SYNONYMS[name]] if name in SYNONYMS else of_name or nearest_keys(name, num=1, least=RESEMBLANCE)
+    keys = [SYNONYMS[name]] if name in SYNONYMS else keys_called(name) or nearest_keys(name, num=1, least=RESEMBLANCE)
     typed = value or _following(unknown, words)
     return " or ".join(f"--set {key}={_quoted(typed, kinds.get(key, ''))}" for key in keys)
 

@@ -263,6 +263,11 @@ def _mean_costs(
         costs = element_costs(model, some.subsample(NUM_COSTED), NUM_DRAWS, 0, device)
     if costs is None:
         return None
+    return _mean_of_known(costs)
+
+
+def _mean_of_known(costs: Float[np.ndarray, "n *event"]) -> Float[np.ndarray, "*event"]:
+    """The mean over examples without missing cells; 0 for an element that is missing in all of them."""
     is_known = ~np.isnan(costs)
     mean: np.ndarray = np.where(is_known, costs, 0.0).sum(0) / np.maximum(1, is_known.sum(0))
     return mean
@@ -348,9 +353,8 @@ def _typicality(normal: ExampleMeasurements, measured: ExampleMeasurements) -> V
 def _missing_adjusted(normal: ExampleMeasurements, measured: ExampleMeasurements) -> Values | None:
     if normal.cell_costs is None or measured.cell_costs is None:
         return None
-    is_missing = np.isnan(normal.cell_costs)
     # A column that is missing in all held-out rows adds no cost.
-    average = np.where(is_missing, 0.0, normal.cell_costs).sum(0) / np.maximum(1, (~is_missing).sum(0))
+    average = _mean_of_known(normal.cell_costs)
     adjusted: np.ndarray = measured.negative_elbo + np.isnan(measured.cell_costs) @ average
     return adjusted
 

@@ -54,7 +54,6 @@ class WorkedExample:
     """One example, its posterior and what follows from it; without draws and terms for a plain autoencoder."""
 
     x: Float[np.ndarray, " *event"]  # on the model's scale
-    features: Float[np.ndarray, " feature"]  # the encoder's input, flattened
     centre: Float[np.ndarray, " latent"]
     decoded: Float[np.ndarray, " *event"]  # at the centre
     standard_deviation: Float[np.ndarray, " latent"] | None  # of a diagonal normal
@@ -84,7 +83,6 @@ def work_example(model: VAE, example: Examples, num_draws: int = 1000, seed: int
     has_sum = terms is not None and has_elementwise_kl(posterior, prior)
     return WorkedExample(
         x=_array(x[0]),
-        features=_array(model.likelihood.features(x)[0].flatten()),
         centre=_array(centre[0]),
         decoded=_array(best_guess(model, model.decode(centre))[0]),
         standard_deviation=_deviation(posterior),

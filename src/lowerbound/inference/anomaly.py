@@ -18,7 +18,6 @@ from lowerbound.foundation import distributed
 from lowerbound.foundation.run_identity import RunPath, path_of
 from lowerbound.inference.explanations import explain
 from lowerbound.inference.input_parts import LoadedInputs, open_inputs, parts_of, skipped_and_notes
-from lowerbound.inference.score_page import check_page, write_score_page
 from lowerbound.inference.scored import Scored
 from lowerbound.inference.shards import PartResult, check_shards, counts_in, job_of, write_shards
 from lowerbound.runs.inputs import STANDARD, InputOptions
@@ -72,6 +71,9 @@ def score(
     if out is not None:
         check_output(out, names or [])
     if page is not None:
+        # Imported here: it imports matplotlib.
+        from lowerbound.inference.score_page import check_page, write_score_page
+
         check_page(page)
     scorer = _Scorer(run, by, false_alarm_rate, importance, device)
     found = (
@@ -165,7 +167,7 @@ class _Scorer:
         if not worst:
             return replace(scored, held_out=held_out)
         examples = _chosen([part.examples for part in parts], worst)
-        found = explain(self.trained, self.calibration, examples, self.device)
+        found = explain(self.trained, self.calibration, examples, scored.scores["negative-elbo"][worst], self.device)
         return replace(scored, explained=dict(zip(worst, found, strict=True)), held_out=held_out)
 
 

@@ -17,7 +17,7 @@ from lowerbound.data.batches import Batches
 from lowerbound.data.examples import Examples
 from lowerbound.evaluation.anomaly_scores import NUM_DRAWS, Calibration
 from lowerbound.evaluation.element_costs import element_costs
-from lowerbound.evaluation.expected_terms import BATCH_SIZE, expected_terms
+from lowerbound.evaluation.expected_terms import BATCH_SIZE
 from lowerbound.evaluation.feature_samples import best_guess
 from lowerbound.evaluation.generation import to_images
 from lowerbound.models.vae import VAE
@@ -72,13 +72,16 @@ class Explanation:
 
 @torch.no_grad()
 def explain(
-    trained: TrainedModel, calibration: Calibration, examples: Examples, device: torch.device | str = "cpu"
+    trained: TrainedModel,
+    calibration: Calibration,
+    examples: Examples,
+    negative_elbo: Float[np.ndarray, " n"],
+    device: torch.device | str = "cpu",
 ) -> tuple[Explanation, ...]:
-    """The explanation of each example, on which the model has to be."""
+    """The explanation of each example, whose −ELBO was measured on the device that the model is on."""
     model = trained.vae
-    terms = expected_terms(model, examples, NUM_DRAWS, 0, device)
     costs = element_costs(model, examples, NUM_DRAWS, 0, device) if calibration.mean_costs is not None else None
-    excess = -terms.elbo.double().numpy() - calibration.normal.negative_elbo.mean()
+    excess = negative_elbo - calibration.normal.negative_elbo.mean()
     x, expected = _reconstructed(model, examples, device)
     if costs is None or calibration.mean_costs is None:
         return tuple(Explanation(float(value), math.nan, math.nan, ()) for value in excess)

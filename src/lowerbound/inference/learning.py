@@ -8,18 +8,16 @@ import numpy as np
 from lowerbound.data.sources import Splits
 from lowerbound.evaluation.bound_terms import BoundTerms, bound_terms
 from lowerbound.evaluation.gradient_bench import GradientBench, GradientConfig, measure_gradients
-from lowerbound.evaluation.results import ProgressCallback, read_results
+from lowerbound.evaluation.results import ProgressCallback
 from lowerbound.evaluation.worked_example import work_example
 from lowerbound.foundation.errors import LowerboundError, UsageError, in_one_line
-from lowerbound.foundation.run_identity import RunPath, is_run, path_of
+from lowerbound.foundation.run_identity import RunPath, is_run
 from lowerbound.models.vae import VAE
 from lowerbound.reporting.learn_page import Material, write_learn_page
-from lowerbound.runs.finished_run import Run, finished_run
+from lowerbound.runs.finished_run import Run, finished_run, load_run
 from lowerbound.runs.preparation import choose_device
 from lowerbound.runs.resuming import resume
 from lowerbound.runs.run import SILENT, Callbacks, train
-from lowerbound.runs.run_data import own_splits
-from lowerbound.runs.trained_model import load
 
 PAGE = "learn.html"
 VARIABLE, DIGITS = "LOWERBOUND_LESSONS", "digits"
@@ -47,10 +45,10 @@ def learn(
     UsageError for a number that the test split does not have; DataError or RunError if the run or its data cannot be
     read.
     """
-    path = path_of(lesson_run(callbacks=callbacks) if run is None else run)
-    trained, results = load(path), read_results(path)
-    splits = own_splits(path, data=data, data_dir=data_dir)
-    model = trained.vae.to(choose_device(device))
+    found = lesson_run(callbacks=callbacks) if run is None else load_run(run)
+    path = found.path
+    splits = found.splits(data=data, data_dir=data_dir)
+    model = found.model.vae.to(choose_device(device))
     _check_number(example, splits)
     callbacks.stage("measuring the bound", 0, 2)
     population = None if model.is_deterministic else _population(model, splits)
@@ -59,7 +57,7 @@ def learn(
     callbacks.stage("comparing gradients", 1, 2)
     bench, reason = _gradients(model, splits, callbacks.stage)
     material = Material(
-        results=results,
+        results=found.results,
         run=path,
         number=number,
         label=_label(splits, number),

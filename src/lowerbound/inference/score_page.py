@@ -13,9 +13,10 @@ from lowerbound.foundation.number_format import format_number
 from lowerbound.foundation.storage import check_is_no_dangling_link, write_text
 from lowerbound.inference.explanations import Explanation, Reason
 from lowerbound.inference.scored import Scored, verdict_in_words
-from lowerbound.reporting.pages import data_url, embedded, rendered
+from lowerbound.reporting.pages import embedded, rendered
+from lowerbound.reporting.plots import caption_of
 from lowerbound.reporting.score_plot import score_figure
-from lowerbound.reporting.tiles import as_png, displayable, fit_tiles
+from lowerbound.reporting.tiles import as_png, data_url, displayable, fit_tiles
 
 TILE = 160  # pixels
 RESIDUAL_COLOURS = "RdBu_r"
@@ -51,17 +52,17 @@ def check_page(page: Path) -> None:
 def write_score_page(page: Path, run: str, scored: Scored) -> Path:
     """Write the page, atomically."""
     judged = scored.judged
+    scale = _residual_scale(list(scored.explained.values()))
     figure = score_figure(judged.scores[judged.by], scored.held_out, judged.threshold.value, judged.by)
-    caption = " ".join((score_figure.__doc__ or "").split())
     text = rendered(
         "score.html.j2",
         title=f"Anomaly scores by {run}",
         verdict=verdict_in_words(scored),
         by=judged.by,
         kind="" if any(not name.isdigit() for name in scored.ids) else "Example ",
-        pictures=[embedded(figure, "scores", "Scores and threshold", caption)],
-        cards=list(_cards(scored)),
-        scale=format_number(_residual_scale(list(scored.explained.values())), 2),
+        pictures=[embedded(figure, "scores", "Scores and threshold", caption_of(score_figure))],
+        cards=list(_cards(scored, scale)),
+        scale=format_number(scale, 2),
         notes=[*scored.notes, *(f"skipped: {reason}" for reason in scored.skipped)],
         num_examples=len(scored),
     )
@@ -69,8 +70,7 @@ def write_score_page(page: Path, run: str, scored: Scored) -> Path:
     return page
 
 
-def _cards(scored: Scored) -> Iterator[_Card]:
-    scale = _residual_scale(list(scored.explained.values()))
+def _cards(scored: Scored, scale: float) -> Iterator[_Card]:
     deciding = scored.judged.scores[scored.judged.by]
     for index, explanation in scored.explained.items():
         yield _Card(

@@ -7,6 +7,7 @@ import numpy as np
 
 from lowerbound.data.column_writers import Columns, records
 from lowerbound.evaluation.anomaly_scores import AnomalyVerdicts
+from lowerbound.evaluation.conformal import Threshold
 from lowerbound.foundation import html_view
 from lowerbound.foundation.number_format import format_number
 from lowerbound.inference.explanations import Explanation
@@ -95,9 +96,13 @@ def as_json(scored: Scored) -> dict[str, Any]:
 
 def verdict_in_words(scored: Scored) -> str:
     """How many examples are anomalous, by which score and threshold."""
-    judged = scored.judged
+    num_anomalous, num_scored = int(scored.is_anomalous.sum()), len(scored) - scored.num_unscored
+    return numbers_in_words(num_anomalous, num_scored, scored.judged.by, scored.judged.threshold)
+
+
+def numbers_in_words(num_anomalous: int, num_scored: int, by: str, threshold: Threshold) -> str:
+    """The same from the numbers."""
     return (
-        f"{int(judged.is_anomalous.sum()):,} of {len(scored) - scored.num_unscored:,} are anomalous: {judged.by} above "
-        f"{judged.threshold.value:.2f}, the threshold for a false-alarm rate of {judged.threshold.rate:.3g}, estimated "
-        f"from {judged.threshold.num_examples:,} held-out examples."
+        f"{num_anomalous:,} of {num_scored:,} are anomalous: {by} above {threshold.value:.2f}, the threshold for a "
+        f"false-alarm rate of {threshold.rate:.3g}, estimated from {threshold.num_examples:,} held-out examples."
     )

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -38,7 +38,6 @@ from lowerbound.models.construction import build_model
 from lowerbound.models.vae import VAE
 from lowerbound.networks.layers import Layer, count_parameters
 from lowerbound.probability.summaries import summary_of
-from lowerbound.reporting.captions import with_captions
 from lowerbound.reporting.tiles import as_png, compose, displayable, fit_tiles
 from lowerbound.runs.experiment import Settings, resolve
 from lowerbound.runs.inputs import STANDARD, InputOptions, captions_of, read_inputs, read_one, run_of
@@ -145,8 +144,7 @@ def reconstruct(
     expected = best_guess(model, model.decode(model.encode(shown).centre))
     if is_image:
         pair = [generation.to_images(shown), generation.to_images(expected)]
-        kept = collection if not collection.unreadable else replace(collection, ids=())
-        captions = captions_of(kept.subset(np.arange(len(shown))))
+        captions = captions_of(collection.subset(np.arange(len(shown))))
         _save_grid(path, np.concatenate(pair), columns=len(shown), captions=captions)
     else:
         _write_rows(path, trained.written(expected))
@@ -369,6 +367,10 @@ def _save_grid(
     tiles = displayable(images)
     # Small images are enlarged, so that 8 x 8 digits and captions are legible; large ones are not resized.
     tiles = fit_tiles(tiles, max(TILE_SIZE, tiles.shape[2]), max(TILE_SIZE, tiles.shape[1]))
-    picture = with_captions(compose(tiles, columns, gap=GAP), captions, tiles.shape[2] + GAP)
+    picture = compose(tiles, columns, gap=GAP)
+    if captions:
+        from lowerbound.reporting.captions import with_captions  # it imports matplotlib
+
+        picture = with_captions(picture, captions, tiles.shape[2] + GAP)
     write_bytes(path, as_png(picture))
     return path

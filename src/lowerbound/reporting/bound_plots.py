@@ -10,7 +10,7 @@ from lowerbound.foundation.number_format import format_estimate
 from lowerbound.foundation.text import pluralise
 from lowerbound.reporting import theme
 from lowerbound.reporting.latent_plots import dimension_label
-from lowerbound.reporting.terms import in_own_terms
+from lowerbound.reporting.terms import adapted_wording
 from lowerbound.reporting.tiles import evenly
 from lowerbound.reporting.wording import describe_convention
 
@@ -46,7 +46,7 @@ def bound_sweep(results: Results) -> Figure:
     axes.set_xscale("log")
     axes.xaxis.set_major_formatter("{x:,.0f}")
     axes.xaxis.set_minor_formatter(NullFormatter())
-    axes.set(xlabel="draws K", ylabel=in_own_terms(results, "nats per image"))
+    axes.set(xlabel="draws K", ylabel=adapted_wording(results, "nats per image"))
     axes.grid(axis="y")
     # Above the axes, where no whisker crosses it.
     axes.legend(loc="lower right", bbox_to_anchor=(1, 1), ncols=1 + len(LEVELS), borderaxespad=0.1)
@@ -78,7 +78,7 @@ def inference_gaps(results: Results) -> Figure:
             va="center",
         )
     axes.set_yticks(range(len(names)), [f"{name} gap" for name in names])
-    axes.set(ylim=(len(names) - 0.5, -0.5), xlabel=in_own_terms(results, "nats per image"))
+    axes.set(ylim=(len(names) - 0.5, -0.5), xlabel=adapted_wording(results, "nats per image"))
     # Room for the numbers next to the bars.
     axes.set_xlim(right=axes.get_xlim()[1] + 0.25 * np.ptp(axes.get_xlim()))
     axes.grid(axis="x")
@@ -103,7 +103,7 @@ def rates(results: Results) -> Figure:
     theme.formulas(*axes.get_xticklabels())
     axes.tick_params(axis="x", length=0)
     axes.set(
-        ylabel=in_own_terms(results, "rate, nats per image"), xlabel="latent dimension", xlim=(-0.7, len(rate) - 0.3)
+        ylabel=adapted_wording(results, "rate, nats per image"), xlabel="latent dimension", xlim=(-0.7, len(rate) - 0.3)
     )
     axes.grid(axis="y")
     if "latent_mean" in results.arrays:
@@ -115,4 +115,4 @@ def title_with_data(axes: Axes, results: Results, num_images: int) -> None:
     """Title the axes with the number of images and the convention of a figure's numbers."""
     elbo = results.score("elbo")
     about = [pluralise(num_images, "test image"), "" if elbo is None else describe_convention(elbo.convention)]
-    axes.set_title(in_own_terms(results, ", ".join(filter(None, about))), color=theme.MUTED, size=8.5)
+    axes.set_title(adapted_wording(results, ", ".join(filter(None, about))), color=theme.MUTED, size=8.5)

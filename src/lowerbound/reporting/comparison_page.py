@@ -5,11 +5,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lowerbound.evaluation.comparison import ComparedScore, Comparison, ComparisonRow, by_reason
-from lowerbound.foundation.number_format import format_difference
 from lowerbound.foundation.storage import write_text
 from lowerbound.reporting import wording
 from lowerbound.reporting.comparison_plot import comparison_figure, verdict
 from lowerbound.reporting.pages import FIGURES_OF_RUNS, ShownRun, embedded, link_to, rendered, strips
+from lowerbound.reporting.plots import caption_of
 
 WIDE_THUMBNAIL = 900  # pixels, for two runs side by side
 OF_AUTOENCODERS = "of a plain autoencoder, its reconstruction error"
@@ -41,7 +41,7 @@ def write_comparison(comparison: Comparison, runs: Sequence[ShownRun], page: Pat
     """Write the page of a comparison of `runs`, which are in its order."""
     pictures = []
     if any(score.is_paired for score in comparison.scores):
-        title, caption = "Paired differences", " ".join((comparison_figure.__doc__ or "").split())
+        title, caption = "Paired differences", caption_of(comparison_figure)
         pictures.append(embedded(comparison_figure(comparison), "differences", title, caption))
     links = [link_to(run.folder, page) for run in runs]
     width = WIDE_THUMBNAIL if len(runs) < MANY else WIDE_THUMBNAIL // 2
@@ -73,5 +73,4 @@ def _table(score: ComparedScore, links: Sequence[str]) -> _Table:
 def _row(row: ComparisonRow, score: ComparedScore, link: str) -> _Row:
     own = row.score
     value = own.text
-    difference = "" if row.difference is None else format_difference(row.difference, own.unit)
-    return _Row(row.name, link, value, difference, verdict(row, score))
+    return _Row(row.name, link, value, row.difference_text, verdict(row, score))

@@ -14,7 +14,7 @@ from lowerbound.evaluation.prior_shape import contour_lines
 from lowerbound.evaluation.results import Results
 from lowerbound.reporting import palette, theme
 from lowerbound.reporting.latent_plots import DASHED, Category, categories, dimension_label
-from lowerbound.reporting.terms import in_own_terms
+from lowerbound.reporting.terms import adapted_wording
 from lowerbound.reporting.tiles import compose, displayable, opaque
 
 GAP = 1  # pixels between small tiles
@@ -147,7 +147,7 @@ def _codes(axes: Axes, results: Results, scene: Scene, index: int) -> None:
         axes.plot(*line.T, color=theme.MUTED, linestyle=DASHED, linewidth=1)
     axes.set(xlim=(scene.low[0], scene.high[0]), ylim=(scene.low[1], scene.high[1]))
     axes.set_box_aspect(1)
-    axes.set_title(in_own_terms(results, "codes of test images"), color=theme.MUTED, size=9)
+    axes.set_title(adapted_wording(results, "codes of test images"), color=theme.MUTED, size=9)
     theme.formulas(axes.set_xlabel(scene.axes[0]), axes.set_ylabel(scene.axes[1]))
     if not scene.axes[1]:
         axes.set_yticks([])

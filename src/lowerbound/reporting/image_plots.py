@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from lowerbound.evaluation.results import Results
 from lowerbound.reporting import theme
 from lowerbound.reporting.latent_plots import dimension_label
-from lowerbound.reporting.terms import in_own_terms
+from lowerbound.reporting.terms import adapted_wording
 from lowerbound.reporting.tiles import (
     centres,
     channel_note,
@@ -202,7 +202,7 @@ def _outside(results: Results, horizontal: Float[np.ndarray, " size"], vertical:
         return ""
     percent = f"{100 * share:.0f} %" if share >= 0.01 else "under 1 %"
     text = f"{percent} of the test images have codes outside this range"
-    return in_own_terms(results, text)
+    return adapted_wording(results, text)
 
 
 def _degrees(angle: float) -> str:

@@ -17,7 +17,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from lowerbound.reporting import palette, theme
-from lowerbound.reporting.tiles import encoded
+from lowerbound.reporting.tiles import data_url, encoded
 
 CSS_PIXELS = 96
 """CSS pixels per inch."""
@@ -122,8 +122,7 @@ def _with_small_images(root: Element) -> None:
         content = base64.b64decode(element.attrib["href"].partition(",")[2])
         with Image.open(BytesIO(content)) as opened:
             picture = np.asarray(opened.convert("RGBA"))
-        small, kind = encoded(picture)
-        element.attrib["href"] = f"data:{kind};base64,{base64.b64encode(small).decode()}"
+        element.attrib["href"] = data_url(*encoded(picture))
 
 
 def _with_joined_paths(root: Element) -> None:

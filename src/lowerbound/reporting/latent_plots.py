@@ -17,7 +17,7 @@ from lowerbound.evaluation.generation import most_used_dimensions
 from lowerbound.evaluation.prior_shape import contour_lines
 from lowerbound.evaluation.results import Results
 from lowerbound.reporting import palette, theme
-from lowerbound.reporting.terms import in_own_terms
+from lowerbound.reporting.terms import adapted_wording
 from lowerbound.reporting.tiles import evenly
 
 MAX_CATEGORIES = 20
@@ -233,7 +233,7 @@ def _plane_of(
     _legend(figure, shown, [*_splits(codes.is_test), *_prior(results)])
     if codes.left_out:
         about = f"{len(place):,} of {len(place) + codes.left_out:,} test images"
-        axes.set_title(in_own_terms(results, about), color=theme.MUTED, size=8.5)
+        axes.set_title(adapted_wording(results, about), color=theme.MUTED, size=8.5)
     return figure, axes
 
 

@@ -32,10 +32,10 @@ from lowerbound.foundation.storage import write_text
 from lowerbound.reporting import wording
 from lowerbound.reporting.learn_plots import drawn_codes, gradient_variances, lesson_rows
 from lowerbound.reporting.model_graph import model_graph
-from lowerbound.reporting.pages import Picture, data_url, embedded, rendered
-from lowerbound.reporting.plots import PLOTS
-from lowerbound.reporting.terms import in_own_terms
-from lowerbound.reporting.tiles import as_png, displayable
+from lowerbound.reporting.pages import Picture, embedded, rendered
+from lowerbound.reporting.plots import PLOTS, caption_of
+from lowerbound.reporting.terms import adapted_wording
+from lowerbound.reporting.tiles import as_png, data_url, displayable
 
 MOST_SHOWN = 4  # numbers of a vector
 MOST_LATENTS = 8  # rows of a table
@@ -116,7 +116,7 @@ def _view(material: Material) -> dict[str, Any]:
         "variances": [] if material.bench is None else _variance_rows(material.bench),
         "variance_picture": _variance_picture(material),
         "why_no_gradients": material.why_no_gradients,
-        "adapt": lambda text: in_own_terms(results, text),
+        "adapt": lambda text: adapted_wording(results, text),
         "num": format_number,
         "estimate": lambda value, error: format_estimate(float(value), float(error), "nats"),
         "term": term,
@@ -152,23 +152,19 @@ def _layers(context: Mapping[str, Any], name: str) -> list[str]:
 
 
 def _picture(name: str, figure: Any, caption: str, results: Results) -> Picture:
-    return embedded(figure, name, "", in_own_terms(results, caption))
+    return embedded(figure, name, "", adapted_wording(results, caption))
 
 
 def _plane(material: Material) -> Picture | None:
     if not material.worked.true_posterior or material.worked.draws is None:
         return None
-    return _picture("draws", drawn_codes(material.worked), _caption(drawn_codes), material.results)
+    return _picture("draws", drawn_codes(material.worked), caption_of(drawn_codes), material.results)
 
 
 def _variance_picture(material: Material) -> Picture | None:
     if material.bench is None:
         return None
-    return _picture("variances", gradient_variances(material.bench), _caption(gradient_variances), material.results)
-
-
-def _caption(draw: object) -> str:
-    return " ".join((draw.__doc__ or "").split())
+    return _picture("variances", gradient_variances(material.bench), caption_of(gradient_variances), material.results)
 
 
 def _draw_rows(results: Results, draws: DrawnCodes) -> list[DrawRow]:

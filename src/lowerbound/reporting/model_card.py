@@ -9,7 +9,7 @@ from typing import Any
 from lowerbound.evaluation.results import Results, Score
 from lowerbound.foundation.text import one_line, readable
 from lowerbound.reporting import wording
-from lowerbound.reporting.terms import in_own_terms
+from lowerbound.reporting.terms import adapted_wording, is_autoencoder
 
 LIBRARY = "lowerbound"
 LONGEST_NAME = 100  # characters
@@ -37,7 +37,7 @@ def model_card(results: Results, folder: str, units: str, has_scores: bool, is_g
 def _metadata(results: Results) -> str:
     """The front matter. Each value is JSON on one line, which is YAML, too."""
     model = results.context.get("config", {}).get("model", {})
-    kind = "autoencoder" if results.score("reconstruction-error") else "variational-autoencoder"
+    kind = "autoencoder" if is_autoencoder(results) else "variational-autoencoder"
     tags = [kind, "representation-learning", *sorted({model[key] for key in ("likelihood", "prior") if key in model})]
     content = {"library_name": LIBRARY, "tags": tags, "model-index": [_index(results)]}
     return "".join(f"{key}: {json.dumps(_readable(value), ensure_ascii=False)}\n" for key, value in content.items())
@@ -96,8 +96,8 @@ def _headline(results: Results) -> Iterator[str]:
     if key := wording.key_number(results):
         yield f"**{key.text} {key.score.unit}**: {_plain(key.about)}; lower is better."
     if placement := wording.placement(results):
-        yield _plain(in_own_terms(results, placement.sentence))
-    yield _plain(in_own_terms(results, wording.bound_quality(results)))
+        yield _plain(adapted_wording(results, placement.sentence))
+    yield _plain(adapted_wording(results, wording.bound_quality(results)))
 
 
 def _scores(results: Results) -> str:
@@ -110,7 +110,7 @@ def _scores(results: Results) -> str:
 
 def _conventions(results: Results) -> Iterator[str]:
     for name in dict.fromkeys(score.convention for score in results.scores):
-        yield in_own_terms(results, wording.explain_convention(name))
+        yield adapted_wording(results, wording.explain_convention(name))
 
 
 def _caveats(results: Results) -> Iterator[str]:

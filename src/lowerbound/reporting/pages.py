@@ -3,7 +3,6 @@
 A page loads nothing: styles and figures are embedded.
 """
 
-import base64
 import os
 import re
 from collections.abc import Iterable, Iterator, Sequence
@@ -21,6 +20,7 @@ from PIL import Image
 from lowerbound.evaluation.results import Results
 from lowerbound.reporting.inline_svg import inline_svg, theme_css, with_shared_letters
 from lowerbound.reporting.plots import NOT_COMPUTED, not_shown
+from lowerbound.reporting.tiles import data_url
 
 REPORT = "report.html"
 
@@ -107,11 +107,6 @@ def embedded(figure: Figure, name: str, title: str, caption: str, section: str =
     """A figure for a page, described by its title and the caption's first sentence."""
     description = f"{title}. {caption.partition('. ')[0].rstrip('.')}."
     return Picture(name, section, title, caption, Markup(inline_svg(figure, name, description)))
-
-
-def data_url(content: bytes, kind: str) -> str:
-    """Content as a URL that loads nothing."""
-    return f"data:{kind};base64,{base64.b64encode(content).decode()}"
 
 
 def link_to(run: Path, page: Path) -> str:

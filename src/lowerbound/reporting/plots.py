@@ -48,6 +48,11 @@ NOT_COMPUTED = "not computed for this run"
 MANIFOLD_NAME = re.compile(r"manifold_(\d+)")
 
 
+def caption_of(draw: object) -> str:
+    """What a figure shows and how to read it: the docstring of the function that draws it, as one paragraph."""
+    return " ".join((inspect.getdoc(draw) or "").split())
+
+
 @dataclass(frozen=True)
 class Plot:
     """A figure and the results that it applies to."""
@@ -78,8 +83,7 @@ class Plot:
     @property
     def caption(self) -> str:
         """What the figure shows and how to read it: the docstring of `draw` as one paragraph."""
-        draw = self.draw.func if isinstance(self.draw, partial) else self.draw
-        return " ".join((inspect.getdoc(draw) or "").split())
+        return caption_of(self.draw.func if isinstance(self.draw, partial) else self.draw)
 
     @property
     def subject(self) -> str:
@@ -114,10 +118,14 @@ def manifold_row(size: int) -> Plot:
     return Plot(partial(manifold, size=size), _has(f"manifold_{size}"), title, metric="manifold")
 
 
+def manifold_sizes(results: Results) -> list[int]:
+    """Numbers of tiles in a row of the manifolds in the results, from small to large."""
+    return sorted(int(match[1]) for name in results.arrays if (match := MANIFOLD_NAME.fullmatch(name)))
+
+
 def all_plots(results: Results) -> dict[str, Plot]:
     """PLOTS, and manifolds of other sizes that the results contain."""
-    sizes = sorted(int(match[1]) for name in results.arrays if (match := MANIFOLD_NAME.fullmatch(name)))
-    rows = PLOTS | {f"manifold_{size}": manifold_row(size) for size in sizes}
+    rows = PLOTS | {f"manifold_{size}": manifold_row(size) for size in manifold_sizes(results)}
     return {name: row if isinstance(row, Plot) else _not_a_plot(name, row) for name, row in rows.items()}
 
 

@@ -132,6 +132,5 @@ def _legend(figure: Figure, has_local: bool) -> None:
 
 
 def _line(name: str, label: str) -> Line2D:
-    """A normal as ellipses at one and two standard deviations, in the style of its name in NORMALS."""
     colour, linestyle = NORMALS[name]
     return Line2D([], [], color=colour, linestyle=linestyle, linewidth=1.3, label=label)

@@ -24,7 +24,7 @@ from lowerbound.reporting.key_scores import key_scores
 from lowerbound.reporting.pages import REPORT, Picture, embedded, figures_of, link_to, rendered, thumbnail
 from lowerbound.reporting.plots import BOUND, FIGURES, PLOTS, Plot, not_measured, not_shown, plots_for
 from lowerbound.reporting.scrubber import Scrubber, scrubber
-from lowerbound.reporting.terms import WITHOUT_DISTRIBUTION, in_own_terms, is_autoencoder
+from lowerbound.reporting.terms import WITHOUT_DISTRIBUTION, adapted_wording, is_autoencoder
 
 THUMBNAILS = (("Latent manifold", "Samples from the prior", "Reconstructions"), ("Latent space",))
 """Thumbnails of a run on an index page: from each group the first figure that the run has."""
@@ -58,7 +58,6 @@ class Measurement:
 
     quantity: str
     meaning: str
-    value: str
     score: Score
 
 
@@ -164,14 +163,14 @@ def _view(results: Results, pictures: list[Picture], left_out: Mapping[str, str]
         "placement": wording.placement(results),
         "is_monitoring_test": context.get("data", {}).get("monitored") == "test",
         "measurements": [_measurement(results, score) for score in results.scores],
-        "adapt": partial(in_own_terms, results),
-        "conventions": [in_own_terms(results, words) for words in _conventions(results.scores)],
+        "adapt": partial(adapted_wording, results),
+        "conventions": [adapted_wording(results, words) for words in _conventions(results.scores)],
         "short_table": list(_short_table(results)),
         "key_pictures": beside_key,
         "first_pictures": first,
         "pictures": [picture for picture in others if picture.section == FIGURES],
         "bound_pictures": [picture for picture in others if picture.section == BOUND],
-        "bound_quality": in_own_terms(results, wording.bound_quality(results)),
+        "bound_quality": adapted_wording(results, wording.bound_quality(results)),
         "is_variational": is_variational,
         "severities": list(wording.SEVERITIES.values()),
         "checks": checks,
@@ -198,15 +197,14 @@ def _first_screen(pictures: list[Picture]) -> list[Picture]:
 
 def _short_table(results: Results) -> Iterator[ShortRow]:
     for score in key_scores(results.scores):
-        row, train = _measurement(results, score), results.score(score.name, "train")
-        value = _measurement(results, train).value if train else ""
-        yield ShortRow(row.quantity, in_own_terms(results, score.description), row.value, value, score.unit)
+        train = results.score(score.name, "train")
+        about = adapted_wording(results, score.description)
+        yield ShortRow(wording.score_title(score.name), about, score.text, train.text if train else "", score.unit)
 
 
 def _measurement(results: Results, score: Score) -> Measurement:
-    value = score.text
-    meaning = in_own_terms(results, wording.score_description(score))
-    return Measurement(wording.score_title(score.name), meaning, value, score)
+    meaning = adapted_wording(results, wording.score_description(score))
+    return Measurement(wording.score_title(score.name), meaning, score)
 
 
 def _conventions(scores: Iterable[Score]) -> Iterator[str]:
@@ -238,7 +236,7 @@ def _picture(name: str, plot: Plot, results: Results, folder: Path) -> Picture:
     figure = plot.figure(results)
     write_bytes(folder / f"{name}.png", theme.png(figure))
     figure.set_layout_engine("none")  # that of the PNG stays
-    caption = in_own_terms(results, plot.caption)
+    caption = adapted_wording(results, plot.caption)
     return embedded(figure, name, plot.title, caption, plot.section)
 
 

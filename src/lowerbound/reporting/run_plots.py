@@ -8,7 +8,7 @@ from lowerbound.evaluation.frames import Frame
 from lowerbound.evaluation.results import Results
 from lowerbound.foundation.errors import UsageError
 from lowerbound.reporting import frame_plots
-from lowerbound.reporting.plots import MANIFOLD_NAME, Plot, all_plots
+from lowerbound.reporting.plots import MANIFOLD_NAME, Plot, all_plots, manifold_sizes
 
 
 class Plots:
@@ -23,7 +23,7 @@ class Plots:
 
     def manifold(self, size: int | None = None) -> Figure:
         """Images decoded from a grid over two latents, of `size` tiles in a row, or the first grid that there is."""
-        sizes = sorted(int(match[1]) for name in self._results.arrays if (match := MANIFOLD_NAME.fullmatch(name)))
+        sizes = manifold_sizes(self._results)
         wanted = size if size is not None else sizes[0] if sizes else 15
         if sizes and wanted not in sizes:
             raise UsageError(f"the run has no manifold of size {size}; it has {', '.join(map(str, sizes))}.")

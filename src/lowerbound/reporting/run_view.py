@@ -10,6 +10,7 @@ from lowerbound.foundation.html_view import Html
 from lowerbound.foundation.number_format import MINUS, format_significant
 from lowerbound.reporting import palette, wording
 from lowerbound.reporting.pages import REPORT, figures_of, thumbnail
+from lowerbound.reporting.terms import is_autoencoder
 
 PICTURES = ("Latent manifold", "Samples from the prior", "Latent space", "Reconstructions")
 """Subjects of the picture; the first that the report has is shown."""
@@ -50,7 +51,7 @@ def _picture(run: Path) -> Html:
 
 def _curves(results: Results) -> Html:
     """The key number by epoch, on the training and the watched split."""
-    is_plain = results.score("reconstruction-error") is not None
+    is_plain = is_autoencoder(results)
     term, sign, name = ("distortion", 1, "reconstruction error") if is_plain else ("elbo", -1, f"{MINUS}ELBO")
     lines = {
         split: [sign * record[split][term] for record in results.history if record[split]]

@@ -1,6 +1,5 @@
 """The frames of training on a page: one for each epoch, shown by a row of radio buttons, without a script."""
 
-import base64
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -12,7 +11,7 @@ from lowerbound.evaluation.frames import Frame
 from lowerbound.evaluation.results import Results
 from lowerbound.foundation.number_format import format_significant
 from lowerbound.reporting.frame_plots import PICTURES, SMALL_TILE, Scene, groups, picture_of
-from lowerbound.reporting.tiles import encoded
+from lowerbound.reporting.tiles import data_url, encoded
 
 SIDE = 1000  # units of the plane's drawing
 MOST_DOTS = 300
@@ -74,7 +73,7 @@ def _pictures(frames: Sequence[Frame]) -> list[str]:
         found = [(b"", "") if picture is None else encoded(picture, SMALL, quality) for picture in pictures]
         if sum(len(content) for content, _ in found) <= MOST_BYTES:
             break
-    return [f"data:{kind};base64,{base64.b64encode(content).decode()}" if kind else "" for content, kind in found]
+    return [data_url(content, kind) if kind else "" for content, kind in found]
 
 
 def _dots(results: Results, scene: Scene, index: int) -> Markup:

@@ -13,6 +13,7 @@ from lowerbound.foundation.text import pluralise
 from lowerbound.foundation.text_files import write_json
 from lowerbound.reporting import wording
 from lowerbound.reporting.pages import Picture, ShownRun, embedded, figures_of, link_to, rendered, strips
+from lowerbound.reporting.plots import caption_of
 from lowerbound.reporting.sweep_plots import frontier_in_words, plotted_scores, rate_distortion, scores_against_values
 
 PAGE, NUMBERS, TABLE = "sweep.html", "sweep.json", "sweep.csv"
@@ -123,14 +124,10 @@ def _text(value: object) -> str:
 def _pictures(results: SweepResults) -> Iterator[Picture]:
     for number, plane in enumerate(results.planes(), start=1):
         if len(plane.points) > 1:
-            caption = f"{_caption(rate_distortion)} {frontier_in_words(plane)}"
+            caption = f"{caption_of(rate_distortion)} {frontier_in_words(plane)}"
             yield embedded(rate_distortion(plane), f"plane-{number}", "Rate and distortion", caption)
     if plotted_scores(results):
-        yield embedded(scores_against_values(results), "scores", "Scores", _caption(scores_against_values))
-
-
-def _caption(draw: object) -> str:
-    return " ".join((draw.__doc__ or "").split())
+        yield embedded(scores_against_values(results), "scores", "Scores", caption_of(scores_against_values))
 
 
 def _shown_runs(results: SweepResults) -> list[ShownRun]:

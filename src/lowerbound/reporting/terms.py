@@ -1,4 +1,4 @@
-"""in_own_terms(): text adapted to the data and the model of a run: arrays are no images, an autoencoder has codes."""
+"""adapted_wording(): text of reports, adapted to a run: examples where there are no images, codes of autoencoders."""
 
 import re
 
@@ -24,7 +24,7 @@ OF_SAMPLES = ("samples", "elements_drawn", "prior_contour_points")
 """Arrays of a model with a prior, such as an autoencoder to which one was fitted."""
 
 
-def in_own_terms(results: Results, text: str) -> str:
+def adapted_wording(results: Results, text: str) -> str:
     """Text written for variational autoencoders of images, adapted to the run of these results.
 
     For arrays and tables, "image" becomes "example" and "pixel" becomes "value". For an autoencoder a posterior's mean

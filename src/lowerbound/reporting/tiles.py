@@ -1,5 +1,6 @@
 """Image tiles: displayable channels, resizing without interpolation, composing tiles into one picture, PNG bytes."""
 
+import base64
 import math
 from io import BytesIO
 from typing import Any
@@ -76,6 +77,11 @@ def encoded(
         return exact, "image/png"
     lossy = _saved(image, format="WEBP", quality=quality, method=4)
     return (lossy, "image/webp") if len(lossy) < len(exact) else (exact, "image/png")
+
+
+def data_url(content: bytes, kind: str) -> str:
+    """Content as a URL that loads nothing."""
+    return f"data:{kind};base64,{base64.b64encode(content).decode()}"
 
 
 def _with_fewest_channels(image: Image.Image) -> Image.Image:

@@ -12,7 +12,7 @@ from lowerbound.evaluation.results import Results
 from lowerbound.foundation.number_format import format_number
 from lowerbound.objectives.objective import TERMS
 from lowerbound.reporting import theme
-from lowerbound.reporting.terms import in_own_terms
+from lowerbound.reporting.terms import adapted_wording
 
 SPLITS = ("train", "validation")
 
@@ -90,7 +90,7 @@ def _panel(axes: Axes, results: Results, term: str) -> None:
     _mark_best(axes, results, term)
     _fit_scale(axes, results, term)
     axes.set_title(TITLES.get(term, term))
-    unit = in_own_terms(results, "nats per image" if term in TERMS else "of a batch")
+    unit = adapted_wording(results, "nats per image" if term in TERMS else "of a batch")
     axes.set(xlabel="epoch", ylabel=unit, xlim=(epochs[0] - 0.5, epochs[-1] + 0.5))
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.grid(axis="y")

@@ -18,7 +18,7 @@ from lowerbound.foundation.number_format import (
     format_sizes,
 )
 from lowerbound.foundation.text import pluralise
-from lowerbound.reporting.terms import in_own_terms
+from lowerbound.reporting.terms import adapted_wording
 
 TITLES = {
     "elbo": "ELBO",
@@ -146,7 +146,7 @@ def key_number(results: Results) -> KeyNumber | None:
 
 
 def _key_number(results: Results, name: str, score: Score, value: float) -> KeyNumber:
-    about = in_own_terms(results, f"{name} per image, {score.split} split, {describe_convention(score.convention)}")
+    about = adapted_wording(results, f"{name} per image, {score.split} split, {describe_convention(score.convention)}")
     return KeyNumber(name, score, value, about)
 
 

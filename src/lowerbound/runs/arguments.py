@@ -49,7 +49,7 @@ def check_names(name: str, function: Callable[..., Any], keywords: dict[str, Any
 
 def _setting_called(name: str) -> str:
     """The key of a section that has this name; empty if none has, or several have."""
-    from lowerbound.runs.setting_table import setting_table
+    from lowerbound.runs.setting_table import keys_called
 
-    keys = dict.fromkeys(record.key for record in setting_table() if record.key.partition(".")[2] == name)
-    return next(iter(keys)) if len(keys) == 1 else ""
+    keys = keys_called(name)
+    return keys[0] if len(keys) == 1 else ""

@@ -24,7 +24,7 @@ from lowerbound.probability.parts import check_number
 from lowerbound.probability.prior import Prior
 from lowerbound.probability.spaces import REAL
 from lowerbound.runs.experiment import Experiment
-from lowerbound.runs.finished_run import Run
+from lowerbound.runs.finished_run import Run, load_run
 from lowerbound.runs.free_directory import check_is_free
 from lowerbound.runs.preparation import choose_device
 from lowerbound.runs.run import SILENT, Callbacks, Job, calibrate, finish
@@ -83,8 +83,7 @@ def fit_prior(
         with writing_into(target):
             check_is_free(target, can_resume=False)
             copy_folder(made, target)
-    written = target or made
-    finished = Run(written, load(written), read_results(written))
+    finished = load_run(target or made)
     if not trained.vae.is_deterministic:
         callbacks.message(_gain(path, finished.results))
     return finished

@@ -38,7 +38,7 @@ from lowerbound.models.vae import DEFAULT_PRIOR, VAE
 from lowerbound.objectives.rates import described
 from lowerbound.reporting.report import write_report
 from lowerbound.runs.experiment import Experiment, Settings, keyword_settings, merge, resolve, tables
-from lowerbound.runs.finished_run import Run, finished_run
+from lowerbound.runs.finished_run import Run, finished_run, load_run
 from lowerbound.runs.frame_keeping import FrameKeeper
 from lowerbound.runs.free_directory import CHECKPOINTS, check_is_free, check_repeats
 from lowerbound.runs.preparation import Prepared, choose_device, prepare
@@ -48,7 +48,7 @@ from lowerbound.runs.run_data import MEMORY, splits_in_memory
 from lowerbound.runs.run_lock import writing_into
 from lowerbound.runs.run_log import LOG, RunLog, read_epochs, read_log
 from lowerbound.runs.tracking import Log, sinks_of, tracking
-from lowerbound.runs.trained_model import CALIBRATION, TrainedModel, load
+from lowerbound.runs.trained_model import CALIBRATION, TrainedModel
 from lowerbound.training.checkpoint import Checkpoint, load_checkpoint, save_model
 from lowerbound.training.group_stepping import check_draws_can_be_shared
 from lowerbound.training.loop import training_steps
@@ -307,7 +307,7 @@ def carry_out(
     with distributed.together():  # the other ranks wait, however long the evaluation takes
         if distributed.is_writer():
             return _evaluate_trained(job, model)
-    return Run(job.path, load(job.path), read_results(job.path))
+    return load_run(job.path)
 
 
 def _evaluate_trained(job: Job, model: VAE) -> Run:
@@ -315,10 +315,11 @@ def _evaluate_trained(job: Job, model: VAE) -> Run:
     assert splits.schema is not None
     save_model(job.path / MODEL, model, splits.schema, {"data_checksum": splits.checksum})
     job.callbacks.message("evaluating and drawing the report")
-    _keeper(job, model).keep_final(read_epochs(job.path)[-1]["best_epoch"])
+    history = read_epochs(job.path)
+    _keeper(job, model).keep_final(history[-1]["best_epoch"])
     results = evaluate_quick(model, splits, job.experiment.evaluation, job.device)
     calibrate(job, model)
-    return finish(job, TrainedModel(model, splits.schema, job.path), results, read_epochs(job.path))
+    return finish(job, TrainedModel(model, splits.schema, job.path), results, history)
 
 
 def _keeper(job: Job, model: VAE) -> FrameKeeper:

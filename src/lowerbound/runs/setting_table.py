@@ -74,6 +74,11 @@ def find_settings(key: str) -> list[SettingRecord]:
     return found
 
 
+def keys_called(name: str) -> list[str]:
+    """The keys of sections that have this name."""
+    return list(dict.fromkeys(record.key for record in setting_table() if record.key.partition(".")[2] == name))
+
+
 def nearest_keys(text: str, num: int = 5, least: float = 0.0) -> list[str]:
     """The keys most similar to a text, by their full or their last name, best first; `least` is in [0, 1]."""
     words = text.lower().replace("-", "_")

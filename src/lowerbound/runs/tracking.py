@@ -110,7 +110,7 @@ class _Tracking:
         self.sessions[name] = TRACKERS[name].open(run)
 
     def send(self, progress: Progress) -> None:
-        values = values_of(progress)
+        values = values_of(progress) if self.sessions else {}
         for name, session in tuple(self.sessions.items()):
             if not self._guarded(name, partial(session.log, progress.step, values)):
                 del self.sessions[name]

@@ -48,11 +48,12 @@ def is_pretrained(path: Path) -> bool:
 def check_is_ours(folder: Path) -> None:
     """RunError if a folder's config.json describes a model of another library, or is damaged."""
     place = folder / PRETRAINED
-    kind = read_json(place).get("model_type")
+    stated = read_json(place)
+    kind = stated.get("model_type")
     if kind != TYPE:
         named = "does not name its type" if kind is None else f"names the type {one_line(repr(kind), 60)}"
         raise RunError(f"{place} describes a model of another library (it {named}); accepted: model_type {TYPE!r}.")
-    check_format_version(place, read_json(place).get("format_version"))
+    check_format_version(place, stated.get("format_version"))
     if not (folder / MODEL).is_file():
         raise RunError(f"{folder / MODEL} does not exist; restore it.")
 

@@ -2,7 +2,10 @@
 
 import pytest
 
+from browsers import served
+from explorer_pages import pages
 from explorer_runs import KINDS, trained
+from lowerbound.serving.explorer.application import application
 from lowerbound.serving.explorer.loaded_run import load_run
 
 
@@ -15,3 +18,17 @@ def run(request, folder):
 @pytest.fixture(scope="session")
 def loaded(tmp_path_factory):
     return load_run(trained(tmp_path_factory, "digits"), "cpu")
+
+
+@pytest.fixture(scope="module")
+def url(folder):
+    """The explorer of the runs in `folder`, served."""
+    with served(application(folder)) as address:
+        yield address
+
+
+@pytest.fixture
+def opened(browser, url):
+    """Opens pages of that explorer."""
+    with pages(browser, url) as open_page:
+        yield open_page

@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 
 from browsers import served, until
-from explorer_pages import PIXELS, at, lasso, pages, pixels_of, plane
+from explorer_pages import PIXELS, at, lasso, pixels_of, plane
 from explorer_runs import trained
 from lowerbound.runs.run_log import RunLog, read_log
 from lowerbound.serving.explorer.application import application
@@ -31,18 +31,6 @@ def folder(tmp_path_factory):
     shutil.copy(root / "first" / "config.toml", root / "young")
     shutil.copy(root / "first" / "metrics.jsonl", root / "young")
     return root
-
-
-@pytest.fixture(scope="module")
-def url(folder):
-    with served(application(folder)) as address:
-        yield address
-
-
-@pytest.fixture
-def opened(browser, url):
-    with pages(browser, url) as open_page:
-        yield open_page
 
 
 def shown_point(page):

@@ -7,10 +7,8 @@ import pytest
 import torch
 from safetensors.numpy import load as read_tensors
 
-from browsers import served
-from explorer_pages import at, lasso, pages, pixels_of, plane
+from explorer_pages import at, lasso, pixels_of, plane
 from explorer_runs import trained
-from lowerbound.serving.explorer.application import application
 from lowerbound.training.checkpoint import load_model
 
 VIEW = "window.explorer.views[0]"
@@ -22,18 +20,6 @@ def folder(tmp_path_factory):
     for name, kind in {"first": "digits", "second": "digits", "three": "dynamic", "rows": "table"}.items():
         shutil.copytree(trained(tmp_path_factory, kind), root / name)
     return root
-
-
-@pytest.fixture(scope="module")
-def url(folder):
-    with served(application(folder)) as address:
-        yield address
-
-
-@pytest.fixture
-def opened(browser, url):
-    with pages(browser, url) as open_page:
-        yield open_page
 
 
 def codes(page):

@@ -16,7 +16,7 @@ from lowerbound.networks.layers import count_parameters
 from lowerbound.probability.posteriors import POSTERIORS, PointMassPosterior
 from lowerbound.probability.spaces import OneHot, Space
 from lowerbound.reporting import wording
-from lowerbound.reporting.terms import in_own_terms
+from lowerbound.reporting.terms import adapted_wording
 from lowerbound.runs.experiment import Experiment
 from lowerbound.runs.preparation import choose_device
 from lowerbound.runs.run_data import read_stored
@@ -147,7 +147,7 @@ def _score(score: Score, results: Results) -> dict[str, str]:
         "quantity": wording.score_title(score.name),
         "split": score.split,
         "value": f"{score.text} {score.unit}".strip(),
-        "meaning": in_own_terms(results, wording.score_description(score)),
+        "meaning": adapted_wording(results, wording.score_description(score)),
     }
 
 
