@@ -53,7 +53,7 @@ def main(is_fast: bool) -> int:
 def assemble() -> None:
     """Copy the written pages, and generate the reference."""
     PAGES.mkdir(parents=True)
-    for page in sorted([*DOCS.glob("*.md"), *DOCS.glob("learn/*.md")]):
+    for page in _written_pages():
         target = PAGES / page.relative_to(DOCS)
         target.parent.mkdir(exist_ok=True)
         # What is in the repository and not on the site is named, not linked.
@@ -67,18 +67,18 @@ def assemble() -> None:
 def run_everything() -> list[str]:
     """Execute lessons and code blocks, and write the offline explorer; what failed, one line each."""
     print("lessons", flush=True)
-    build_lessons(sorted(DOCS.glob("learn/[0-9]*.py")), PAGES / "learn", _fresh("lessons"))
+    build_lessons(_lessons(), PAGES / "learn", _fresh("lessons"))
     explorer = PAGES / EXPLORER
     command = [_script("lowerbound"), "explore", "runs/learn", "--offline", str(explorer)]
     subprocess.run(command, cwd=WORKING / "lessons", check=True, env=_environment())
     print("code blocks", flush=True)
-    subprocess.run([sys.executable, str(DOCS / "site" / "workplace.py"), str(_fresh("runs-only"))], check=True)
+    _workplace("runs-only")  # trains the runs, before two pages at a time ask for them
     return run_blocks()
 
 
 def run_blocks() -> list[str]:
     """Run the blocks of all pages, two pages at a time; what failed, one line each. Prints what is not run."""
-    pages = [*sorted([*DOCS.glob("*.md"), *DOCS.glob("learn/*.md")]), ROOT / "README.md"]
+    pages = [*_written_pages(), ROOT / "README.md"]
     with ThreadPoolExecutor(2) as pool:
         failures = [failure for found in pool.map(_failures_of, pages) for failure in found]
     print("not run:")
@@ -112,7 +112,7 @@ def _fresh(name: str) -> Path:
 
 def placeholders() -> None:
     """Pages in place of the lessons, so that links lead somewhere."""
-    for source in sorted(DOCS.glob("learn/[0-9]*.py")):
+    for source in _lessons():
         title = source.read_text(encoding="utf-8").splitlines()[1].removeprefix("# ")
         (PAGES / "learn").mkdir(exist_ok=True)
         (PAGES / "learn" / f"{source.stem}.md").write_text(f"{title}\n\nNot built.\n", encoding="utf-8")
@@ -122,6 +122,14 @@ def placeholders() -> None:
 def convert_formulas() -> None:
     for page in PAGES.rglob("*.md"):
         page.write_text(with_mathml(page.read_text(encoding="utf-8")), encoding="utf-8")
+
+
+def _written_pages() -> list[Path]:
+    return sorted([*DOCS.glob("*.md"), *DOCS.glob("learn/*.md")])
+
+
+def _lessons() -> list[Path]:
+    return sorted(DOCS.glob("learn/[0-9]*.py"))
 
 
 def _script(name: str) -> str:

@@ -2,7 +2,6 @@
 
 import inspect
 import re
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -162,7 +161,3 @@ def _shown_default(parameter: Any) -> str:
 
 def _plain(text: str | None) -> str:
     return re.sub(r"\[/?[a-z ]+\]", "", text or "").strip()
-
-
-if __name__ == "__main__":
-    write_reference(Path(sys.argv[1]))

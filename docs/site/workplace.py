@@ -20,20 +20,20 @@ def main(folder: Path) -> None:
     _photos(Path("new"))
     shutil.copy(next(Path("photos").glob("*/*.png")), "photo.png")
     _table(Path("people.csv"))
-    for name, data, recipe in (("conv", "digits", "conv"), ("dense", "digits", "dense")):
-        shutil.copytree(_kept_run(name, data, recipe), Path("runs") / name)
+    for recipe in ("conv", "dense"):
+        shutil.copytree(_kept_run(recipe), Path("runs") / recipe)
     if folder.name.endswith("export"):
         for form in ("onnx", "torch"):
             for part in lb.export(Path("runs") / "conv", form).files:
                 shutil.copy(part.path, part.path.name)
 
 
-def _kept_run(name: str, data: str, recipe: str) -> Path:
+def _kept_run(recipe: str) -> Path:
     """A run of a few epochs, trained once for all pages."""
-    path = RUNS / name
+    path = RUNS / recipe
     if not (path / "report.html").exists():
         shutil.rmtree(path, ignore_errors=True)
-        lb.train(data, recipe=recipe, epochs=5, out=path)
+        lb.train("digits", recipe=recipe, epochs=5, out=path)
     return path
 
 

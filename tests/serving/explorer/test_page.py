@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 
 from browsers import served, until
-from explorer_pages import PIXELS, at, lasso, pixels_of, plane
+from explorer_pages import PIXELS, at, draw, lasso, pixels_of, plane
 from explorer_runs import trained
 from lowerbound.runs.run_log import RunLog, read_log
 from lowerbound.serving.explorer.application import application
@@ -151,13 +151,7 @@ def test_two_points_make_a_line_that_is_decoded(opened):
 
 def test_a_drawing_gets_a_posterior_a_reconstruction_and_an_elbo_that_adds_up(opened):
     page = opened("first")
-    pad = page.locator("canvas.pad")
-    pad.scroll_into_view_if_needed()
-    box = pad.bounding_box()
-    page.mouse.move(box["x"] + 60, box["y"] + 40)
-    page.mouse.down()
-    page.mouse.move(box["x"] + 160, box["y"] + 180, steps=5)
-    page.mouse.up()
+    draw(page, (0.27, 0.18), (0.71, 0.8))
     check_own(page)
 
 

@@ -7,7 +7,8 @@ import pytest
 import torch
 from safetensors.numpy import load as read_tensors
 
-from explorer_pages import at, lasso, pixels_of, plane
+from browsers import until
+from explorer_pages import at, draw, lasso, pixels_of, plane
 from explorer_runs import trained
 from lowerbound.training.checkpoint import load_model
 
@@ -28,26 +29,8 @@ def codes(page):
 
 
 def wait_for_all_codes(page):
-    """Before that, no plane of all codes can be computed. (The page forbids the text that `wait_for_function` runs.)"""
-    for _ in range(300):
-        if page.evaluate(f"{VIEW}.isReady"):
-            return
-        page.wait_for_timeout(100)
-    raise AssertionError("the examples are not encoded after 30 s")
-
-
-def draw(page, *points):
-    """A stroke on the first pad, from point to point in shares of it."""
-    pad = page.locator("canvas.pad").first
-    pad.scroll_into_view_if_needed()
-    box = pad.bounding_box()
-    places = [(box["x"] + x * box["width"], box["y"] + y * box["height"]) for x, y in points]
-    page.mouse.move(*places[0])
-    page.mouse.down()
-    for place in places[1:]:
-        page.mouse.move(*place, steps=4)
-    page.mouse.up()
-    page.traffic.settle()
+    """Before that, no plane of all codes can be computed."""
+    until(page, f"{VIEW}.isReady", seconds=30)
 
 
 def test_codes_of_the_results_are_shown_while_the_others_are_encoded(browser, url, folder):

@@ -63,13 +63,8 @@ def encode_chunk(loaded: LoadedRun, points: Dataset, chunk: tuple[int, int]) -> 
     return torch.stack(heads).float().cpu().numpy()
 
 
-def join_chunks(points: Dataset, encoded: list[np.ndarray]) -> Latents:
-    """The latents of all chunks, in the order of the examples."""
-    return latents_between(points, encoded, 0)
-
-
-def latents_between(points: Dataset, encoded: list[np.ndarray], start: int) -> Latents:
-    """The latents of the first chunks, from the example `start` on."""
+def join_chunks(points: Dataset, encoded: list[np.ndarray], start: int = 0) -> Latents:
+    """The latents of all chunks, or of the first ones, in the order of the examples, from the example `start` on."""
     heads = np.concatenate(encoded, axis=1)
     log_variance = heads[1] if len(heads) > 1 else None
     end = heads.shape[1]

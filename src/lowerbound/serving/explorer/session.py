@@ -17,7 +17,7 @@ from jaxtyping import Float32
 
 from lowerbound.foundation.errors import DataError, LowerboundError, RunError, UsageError
 from lowerbound.foundation.run_identity import MODEL
-from lowerbound.serving.explorer.latents import Latents, encode_chunk, join_chunks, latents_between, stored_latents
+from lowerbound.serving.explorer.latents import Latents, encode_chunk, join_chunks, stored_latents
 from lowerbound.serving.explorer.loaded_run import Arrays, LoadedRun, decode, decoding_batch_size, load_run
 from lowerbound.serving.explorer.messages import without_paths
 from lowerbound.serving.explorer.points import Dataset, chunks_of, load_points, reason_unavailable
@@ -59,7 +59,7 @@ class OpenRun:
             await asyncio.wait({whole}, timeout=POLL_INTERVAL)
         if whole.done():
             return (await whole).rows(row)
-        return await self.worker(partial(latents_between, await self.points(), self.encoded[:], row))
+        return await self.worker(partial(join_chunks, await self.points(), self.encoded[:], row))
 
     async def umap(self) -> Float32[np.ndarray, "n 2"]:
         """The latents of all examples in a plane, by UMAP."""

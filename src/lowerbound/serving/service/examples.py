@@ -27,27 +27,28 @@ def file_of(served: ServedModel) -> tuple[str, str]:
     return IMAGE if served.schema.has_pictures else ROWS
 
 
-def example_body(served: ServedModel) -> bytes:
-    """An example of a run, as the body of a request to the plain endpoints."""
-    x = example_of(served)
+def example_body(served: ServedModel, x: Float[np.ndarray, "1 *event"]) -> bytes:
+    """The example of a run, as the body of a request to the plain endpoints."""
     if served.schema.has_pictures:
         return examples_as_png(x, as_tiles=False)
     return json.dumps(examples_as_json(served, x)).encode() + b"\n"
 
 
-def inference_body(endpoint: Endpoint) -> dict[str, Any]:
-    """A request to a model of the protocol, as JSON."""
+def inference_body(
+    endpoint: Endpoint, x: Float[np.ndarray, "1 *event"], z: Float[np.ndarray, "1 latent"]
+) -> dict[str, Any]:
+    """A request to a model of the protocol, as JSON, with the example or the code of its run."""
     takes = endpoint.operation.takes
     if takes == "num":
         return {"inputs": [{"name": "num", "shape": [1], "datatype": "INT32", "data": [NUM_EXAMPLES]}]}
-    value = example_of(endpoint.served) if takes == "x" else code_of(endpoint.served.model)
+    value = x if takes == "x" else z
     data = [None if np.isnan(number) else number for number in value.reshape(-1).tolist()]
     return {"inputs": [{"name": takes, "shape": list(value.shape), "datatype": "FP32", "data": data}]}
 
 
-def point_of(model: VAE) -> str:
-    """A point in latent space as the parameter `z`."""
-    return ",".join(f"{number:g}" for number in code_of(model)[0].tolist())
+def point_of(z: Float[np.ndarray, "1 latent"]) -> str:
+    """A code as the parameter `z`."""
+    return ",".join(f"{number:g}" for number in z[0].tolist())
 
 
 def example_of(served: ServedModel) -> Float[np.ndarray, "1 *event"]:

@@ -8,13 +8,14 @@ from dataclasses import dataclass
 from importlib import resources
 from typing import Annotated, Any
 
+import numpy as np
 from fastapi import APIRouter, FastAPI, Query, Request, Response
 from fastapi.responses import HTMLResponse, JSONResponse
 from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
 
 from lowerbound import __version__
 from lowerbound.data.data_kinds import describe_shape
-from lowerbound.serving.service.examples import example_body, file_of, inference_body, point_of
+from lowerbound.serving.service.examples import code_of, example_body, example_of, file_of, inference_body, point_of
 from lowerbound.serving.service.models import Endpoint, ServedModel
 from lowerbound.serving.service.openapi import BINARY, TEXT, content, errors, json_content, returns
 from lowerbound.serving.service.rest import Run
@@ -48,8 +49,11 @@ def page_routes(service: Service, app: FastAPI) -> APIRouter:
     """The pages, and the metrics for Prometheus."""
     router = APIRouter(default_response_class=HTMLResponse, tags=["Pages and metrics"])
     templates = _environment()
-    # Once, because examples take a forward pass.
-    cards = [_card(service, served) for served in service.catalogue.runs.values()]
+    runs = service.catalogue.runs
+    # Once for each run, because they take forward passes.
+    examples = {name: example_of(served) for name, served in runs.items()}
+    codes = {name: code_of(served.model) for name, served in runs.items()}
+    cards = [_card(service, served, point_of(codes[name])) for name, served in runs.items()]
 
     @router.get("/", responses=errors(), summary="Models, with examples")
     async def index(request: Request) -> HTMLResponse:
@@ -79,13 +83,18 @@ def page_routes(service: Service, app: FastAPI) -> APIRouter:
     async def metrics() -> Response:
         return Response(service.telemetry.text(), media_type=service.telemetry.media_type)
 
-    _add_examples(router, service)
+    _add_examples(router, service, examples, codes)
     return router
 
 
-def _add_examples(router: APIRouter, service: Service) -> None:
-    bodies = {name: example_body(served) for name, served in service.catalogue.runs.items()}
-    requests = {name: inference_body(endpoint) for name, endpoint in service.catalogue.endpoints.items()}
+def _add_examples(
+    router: APIRouter, service: Service, examples: dict[str, np.ndarray], codes: dict[str, np.ndarray]
+) -> None:
+    bodies = {name: example_body(served, examples[name]) for name, served in service.catalogue.runs.items()}
+    requests = {
+        name: inference_body(endpoint, examples[endpoint.served.name], codes[endpoint.served.name])
+        for name, endpoint in service.catalogue.endpoints.items()
+    }
     example = returns("An image file, or rows.", content(image__png=BINARY, application__json={"type": "array"}))
 
     @router.get("/example", responses=example | errors(404, 422), response_class=Response, summary="Example body")
@@ -118,13 +127,13 @@ def _read_script() -> bytes:
     return (resources.files("lowerbound.serving.service") / SCRIPT).read_bytes()
 
 
-def _card(service: Service, served: ServedModel) -> ModelCard:
+def _card(service: Service, served: ServedModel, point: str) -> ModelCard:
     kind = "images" if served.layout == "image" else "rows" if served.layout == "table" else "arrays"
     latents = "latent" if served.model.latent_dim == 1 else "latents"
     about = f"{kind} {describe_shape(served.model.event_shape)}, {served.model.latent_dim} {latents}"
     endpoints = tuple(endpoint for endpoint in service.catalogue.endpoints.values() if endpoint.served is served)
     generates = any(endpoint.operation.name == "generate" for endpoint in endpoints)
-    return ModelCard(served, about, endpoints, generates, point_of(served.model), file_of(served)[0])
+    return ModelCard(served, about, endpoints, generates, point, file_of(served)[0])
 
 
 def _groups(document: dict[str, Any]) -> dict[str, list[dict[str, Any]]]:

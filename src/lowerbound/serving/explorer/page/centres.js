@@ -11,10 +11,10 @@ export function groupCentres({ codes, visible, stage }, { names, of }) {
     if (category >= 0 && (!visible || visible[k]) && Number.isFinite(xs[k]) && Number.isFinite(ys[k])) members[category]?.push(k);
   }
   return members
-    .map((indices, k) => ({ name: names[k], count: indices.length, indices }))
+    .map((indices, k) => ({ name: names[k], count: indices.length, indices: thinned(indices) }))
     .filter(({ count }) => count)
     .sort((a, b) => b.count - a.count)
-    .map(({ name, indices }) => ({ name, x: median(thinned(indices), xs), y: median(thinned(indices), ys) }));
+    .map(({ name, indices }) => ({ name, x: median(indices, xs), y: median(indices, ys) }));
 }
 
 function thinned(indices) {

@@ -36,7 +36,7 @@ export async function colouringOf(view, key) {
     return numeric(`z${latent + 1}`, "", view.codes.count, (k) => view.codes.mean[k * info.latent_dim + latent]);
   }
   const quantity = info.quantities.find(({ name }) => key === `quantity ${name}`);
-  const values = await view.source.values(view.id, quantity.name);
+  const values = await view.valuesOf(quantity.name);
   if (!quantity.levels.length) return numeric(quantity.title, quantity.unit, values.length, (k) => values[k]);
   const of = (k) => (Number.isNaN(values[k]) ? -1 : values[k]);
   return { kind: "categories", title: quantity.title, names: quantity.levels, of };

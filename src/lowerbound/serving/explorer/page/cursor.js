@@ -32,9 +32,9 @@ export function createCursor(info, emit) {
     if (!cursor.projection.axes.includes(latent)) emit("slice");
   };
 
-  cursor.setAll = (z) => {
+  cursor.setAll = (z, isPinned = true) => {
     cursor.z.set(snap(info, z));
-    cursor.isPinned = true;
+    cursor.isPinned = isPinned;
     emit("cursor");
     emit("slice");
   };

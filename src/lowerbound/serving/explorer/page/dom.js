@@ -50,6 +50,9 @@ export function panel(title, lead, ...children) {
 export const strip = (label, ...pictures) =>
   element("div", { className: "strip", tabIndex: 0, role: "group", "aria-label": label }, ...pictures);
 
+/** A picture with a caption. */
+export const captioned = (picture, text) => element("figure", {}, picture, element("figcaption", {}, text));
+
 /** A slider with a label and its value, formatted by `show`. */
 export function slider({ label, min, max, step, value, show = (v) => v.toFixed(2), oninput }) {
   const output = element("output", {}, show(value));

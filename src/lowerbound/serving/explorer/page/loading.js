@@ -31,7 +31,7 @@ async function showAll(view) {
   const { info } = view;
   const stored = view.codes;
   const codes = blankCodes(info.num_codes, info.latent_dim, view.splitAt);
-  if (stored) keepStored(codes, stored, info);
+  if (stored) keepStored(view, codes, stored);
   for (let row = 0; row < codes.count && !view.isDestroyed;) {
     const part = await view.source.codes(view.id, row);
     fillCodes(codes, part, row);
@@ -44,11 +44,9 @@ async function showAll(view) {
 }
 
 /** The codes of the results are those of the test split, whose place is known now. */
-function keepStored(codes, stored, { splits }) {
+function keepStored({ info: { splits }, startOf }, codes, stored) {
   const test = splits.findIndex(({ name }) => name === "test");
-  if (splits[test]?.count !== stored.count) return;
-  const start = splits.slice(0, test).reduce((sum, { count }) => sum + count, 0);
-  fillCodes(codes, stored, start);
+  if (splits[test]?.count === stored.count) fillCodes(codes, stored, startOf(test));
 }
 
 function show(view, codes) {

@@ -8,6 +8,7 @@ import { openSource } from "explorer/source.js";
 
 const POLL_INTERVAL = 4000; // milliseconds between two requests for the list of runs
 const find = (id) => document.getElementById(id);
+const skeleton = document.querySelector(".skeleton"); // the plane and panels, empty, until a run is described
 
 // Also for the browser's console: `explorer.views[0].cursor.z` is the current point.
 const page = (window.explorer = { source: null, runs: [], shown: [], views: [], curves: null });
@@ -53,7 +54,7 @@ async function show() {
   page.shown = chosen;
   page.views = [];
   const place = find("views");
-  place.replaceChildren(skeleton());
+  place.replaceChildren(skeleton);
   place.className = chosen.length > 1 ? "two" : "one";
   remember(chosen);
   const shared = { ...emitter(), isComparison: chosen.length > 1 };
@@ -75,14 +76,6 @@ async function show() {
   views.forEach((view) => view.start?.());
   await linkReport(views[0]);
 }
-
-/** Empty shapes of the plane and the panels, as in index.html, until the run is described. */
-const skeleton = () =>
-  element(
-    "div",
-    { className: "skeleton", "aria-hidden": "true" },
-    ...["plane", "panel", "panel"].map((name) => element("div", { className: `skeleton-${name}` })),
-  );
 
 const runsOf = (ids) => ids.map((id) => page.runs.find((run) => run.id === id));
 

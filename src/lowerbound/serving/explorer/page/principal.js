@@ -49,7 +49,8 @@ function normalised(vector, axis) {
   return norm > 1e-300 ? scaled(vector, 1 / norm) : vector.map((_, k) => Number(k === axis));
 }
 
-const dot = (a, b) => a.reduce((sum, value, k) => sum + value * b[k], 0);
+/** The product of a vector with another, of which only as many elements count. */
+export const dot = (a, b) => a.reduce((sum, value, k) => sum + value * b[k], 0);
 const scaled = (vector, factor) => Array.from(vector, (value) => value * factor);
 const times = (matrix, vector) => matrix.map((row) => dot(row, vector));
 const largest = (vector) => vector.reduce((best, value) => (Math.abs(value) > Math.abs(best) ? value : best), 0);

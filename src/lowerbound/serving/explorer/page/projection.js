@@ -4,7 +4,7 @@
 // position of a code; `coordinates(codes)`, those of all examples; `hasCodes`, whether every position has a code, which
 // `lift(z, x, y)` gives, the nearest to z; `spread(variance, covariance)`, the covariance in the plane, as [xx, xy, yy], or null.
 
-import { principalVectors } from "explorer/principal.js";
+import { dot, principalVectors } from "explorer/principal.js";
 
 const SPREAD = 0.5; // of dots with the same one-hot code
 const STEPS = [0.754878, 0.56984]; // of a sequence that fills the unit square evenly
@@ -33,11 +33,10 @@ export function latentProjection({ space }, axes) {
 /** The two directions of the largest variance of the codes; the origin stays in its place. */
 export function principalProjection(codes) {
   const { vectors, shares } = principalVectors(codes);
-  const dot = (z, vector) => vector.reduce((sum, value, k) => sum + value * z[k], 0);
-  const along = (vector) => numbers(codes.count, (k) => dot(codes.mean.subarray(k * codes.latentDim), vector));
+  const along = (vector) => numbers(codes.count, (k) => dot(vector, codes.mean.subarray(k * codes.latentDim)));
   const quadratic = (a, b, variance, covariance) =>
     covariance
-      ? a.reduce((sum, value, i) => sum + value * dot(covariance[i], b), 0)
+      ? a.reduce((sum, value, i) => sum + value * dot(b, covariance[i]), 0)
       : a.reduce((sum, value, k) => sum + value * b[k] * variance[k], 0);
   const [first, second] = vectors;
   return {
@@ -45,10 +44,10 @@ export function principalProjection(codes) {
     hasCodes: true,
     axes: [],
     names: shares.map((share, k) => `PC${k + 1} (${Math.round(100 * share)} %)`),
-    toPlane: (z) => [dot(z, first), dot(z, second)],
+    toPlane: (z) => [dot(first, z), dot(second, z)],
     coordinates: () => [along(first), along(second)],
     lift: (z, x, y) => {
-      const [dx, dy] = [x - dot(z, first), y - dot(z, second)];
+      const [dx, dy] = [x - dot(first, z), y - dot(second, z)];
       return z.map((value, k) => value + dx * first[k] + dy * second[k]);
     },
     spread: (variance, covariance) => [

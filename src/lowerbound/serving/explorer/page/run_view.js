@@ -166,6 +166,7 @@ function exampleLookups(view) {
     let start = 0;
     return info.splits.findIndex(({ count }) => index < (start += count));
   };
+  /** The index of the first example of a split. */
   const startOf = (split) => info.splits.slice(0, split).reduce((sum, { count }) => sum + count, 0);
   const splitOf = (index) => info.splits[splitAt(index)]?.name ?? "";
   const numberInSplit = (index) => index - startOf(splitAt(index));
@@ -180,9 +181,21 @@ function exampleLookups(view) {
     }
     return points.get(index);
   };
+  const quantities = new Map();
+  /** A quantity of all examples, fetched once unless that fails. */
+  const valuesOf = (name) => {
+    if (!quantities.has(name)) {
+      const found = view.source.values(view.id, name);
+      found.catch(() => quantities.delete(name));
+      quantities.set(name, found);
+    }
+    return quantities.get(name);
+  };
   return {
     pointOf,
+    valuesOf,
     splitAt,
+    startOf,
     splitOf,
     numberInSplit,
     labelOf,

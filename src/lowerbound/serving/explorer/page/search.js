@@ -21,7 +21,7 @@ export function createSearch(view) {
 }
 
 /** The index of an example, or why there is none. */
-function placeOf({ info, codes }, text) {
+function placeOf({ info, codes, startOf }, text) {
   const [, name, digits] = text.trim().match(/^([a-z]*)\D*?([\d,]+)$/i) ?? [];
   const names = info.splits.map((split) => split.name);
   const refused = (problem) => ({ index: -1, problem });
@@ -31,7 +31,7 @@ function placeOf({ info, codes }, text) {
   const number = Number(digits.replaceAll(",", ""));
   const { count } = info.splits[split];
   if (number >= count) return refused(`The numbers of ${names[split]} are 0 to ${counted(count - 1)}.`);
-  const index = info.splits.slice(0, split).reduce((sum, one) => sum + one.count, number);
+  const index = startOf(split) + number;
   if (!codes || Number.isNaN(codes.mean[index * info.latent_dim])) return refused("This example is not encoded yet.");
   return { index, problem: "" };
 }
@@ -40,7 +40,6 @@ function placeOf({ info, codes }, text) {
 function show(view, index) {
   const { scatter } = view.stage;
   view.emit("choose", index);
-  view.cursor.pin(true);
   const [xs, ys] = view.stage.coordinates;
   const { x0, x1, y0, y1 } = scatter.view;
   const isInside = xs[index] > x0 && xs[index] < x1 && ys[index] > y0 && ys[index] < y1;

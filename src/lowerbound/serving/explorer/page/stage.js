@@ -27,7 +27,7 @@ export function createStage(view) {
   stage.node = element("div", { className: "stage" }, bar, frame, view.legend.node);
   listen(view, stage);
   scatter.onOverlay((context) => drawOverlay(context, view, stage));
-  stage.place = () => place(view, stage);
+  stage.place = () => scatter.setPoints(...stage.coordinates, view.categories);
   return stage;
 }
 
@@ -43,10 +43,9 @@ function showMessage(message, text) {
   message.textContent = text;
 }
 
-/** Place the examples by the projection of their codes. */
-function place(view, stage) {
+/** Compute where the examples are in the plane; they are placed there when they are coloured. */
+function locate(view, stage) {
   stage.coordinates = view.cursor.projection.coordinates(view.codes);
-  stage.scatter.setPoints(...stage.coordinates, view.categories);
 }
 
 function listen(view, stage) {
@@ -56,8 +55,12 @@ function listen(view, stage) {
   scatter.on("click", (click) => clicked(view, stage, click));
   scatter.on("select", (indices, polygon) => view.select(Array.from(indices), polygon));
   view.on("cursor", () => scatter.redrawOverlay());
+  view.on("codes", () => locate(view, stage));
   view.on("axes", () => {
-    if (view.codes) view.legend.apply();
+    if (view.codes) {
+      locate(view, stage);
+      view.legend.apply();
+    }
     scatter.fit();
   });
 }
@@ -65,10 +68,7 @@ function listen(view, stage) {
 /** Where a position has no code of its own, the point is that of the example under the pointer. */
 function hovered(view, index) {
   const { cursor } = view;
-  if (index >= 0 && !cursor.isPinned && !cursor.projection.hasCodes) {
-    cursor.setAll(view.codeOf(index));
-    cursor.pin(false);
-  }
+  if (index >= 0 && !cursor.isPinned && !cursor.projection.hasCodes) cursor.setAll(view.codeOf(index), false);
   view.emit("hover", index);
 }
 

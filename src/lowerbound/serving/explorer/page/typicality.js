@@ -13,7 +13,7 @@ export async function typicalityOf(view, found) {
   const value = found[name];
   if (value === null || value === undefined || !view.info.quantities.some((one) => one.name === name)) return "";
   const isKnown = (number, k) => !Number.isNaN(number) && view.splitOf(k) === "test";
-  const known = (await view.source.values(view.id, name)).filter(isKnown).sort();
+  const known = (await view.valuesOf(name)).filter(isKnown).sort();
   if (!known.length) return "";
   const sign = name === "elbo" ? 1 : -1; // higher is better, or lower
   const worse = known.filter((other) => sign * other < sign * value).length;

@@ -1,7 +1,7 @@
 // The panel of the epochs: codes of some test examples and decoded pictures as they were during training.
 
 import { colourOf, palette, unknownColour } from "explorer/colours.js";
-import { button, element, panel, pluralised, showError, slider, toggle } from "explorer/dom.js";
+import { button, captioned, element, panel, pluralised, showError, slider, toggle } from "explorer/dom.js";
 import { mosaic } from "explorer/pictures.js";
 
 const PERIOD = 400; // milliseconds between two frames
@@ -14,11 +14,11 @@ const CAPTIONS = {
 };
 
 export function createEpochsPanel(view) {
-  const state = { frames: null, at: 0, timer: 0 };
+  const state = { frames: null, places: [], reach: 1, at: 0, timer: 0 };
   const plane = element("canvas", { width: SIDE, height: SIDE, role: "img", "aria-label": "Codes of test examples at this epoch" });
   const pictures = element("figure");
   const words = element("p", { className: "place", role: "status" });
-  const shown = element("div", { className: "frames" }, element("figure", {}, plane, element("figcaption", {}, "codes of test examples")), pictures);
+  const shown = element("div", { className: "frames" }, captioned(plane, "codes of test examples"), pictures);
   const scrubber = slider({ label: "epoch", min: 0, max: 1, step: 1, value: 0, show: () => "", oninput: (at) => show(at) });
   const play = toggle("Play", "From the start of training to its end", (on) => (on ? begin() : clearTimeout(state.timer)));
   const live = element("div", { className: "panel-body", hidden: true }, shown, scrubber.node, element("div", { className: "row" }, play.node), words);
@@ -36,7 +36,17 @@ export function createEpochsPanel(view) {
     load.hidden = true;
     live.hidden = false;
     scrubber.input.max = state.frames.count - 1;
+    locate();
     show(state.frames.count - 1);
+  }
+
+  /** Place the codes of all frames; the range is the same in every frame, so that movements are visible. */
+  function locate() {
+    const { frames } = state;
+    const place = placing(view);
+    const places = (at) => Array.from({ length: frames.size }, (_, k) => place(frames.code(at, k)));
+    state.places = Array.from({ length: frames.count }, (_, at) => places(at));
+    state.reach = Math.max(...state.places.flat(2).map(Math.abs)) * (1 + MARGIN) || 1;
   }
 
   function show(at) {
@@ -47,7 +57,7 @@ export function createEpochsPanel(view) {
     scrubber.node.querySelector("output").textContent = String(epoch);
     const which = frames.isKept[at] ? `The weights that were kept, of epoch ${epoch}` : `Epoch ${epoch}`;
     words.textContent = epoch ? `${which}.` : "Before training.";
-    drawPlane(plane, view, frames, at);
+    drawPlane(plane, view, state);
     drawPictures(pictures, view, frames, at);
   }
 
@@ -63,8 +73,11 @@ export function createEpochsPanel(view) {
     else play.set(false);
   }
 
-  const redraw = () => state.frames && drawPlane(plane, view, state.frames, state.at);
-  view.on("axes", redraw);
+  const redraw = () => state.frames && drawPlane(plane, view, state);
+  view.on("axes", () => {
+    if (state.frames) locate();
+    redraw();
+  });
   view.on("theme", redraw);
   view.on("destroy", () => clearTimeout(state.timer));
   return { node };
@@ -83,12 +96,7 @@ function framesOf({ codes, pictures, epochs, is_kept: isKept, labels }) {
 const placing = ({ cursor, info }) =>
   cursor.projection.hasCodes ? cursor.projection.toPlane : (z) => info.axes.map((axis) => z[axis]);
 
-function drawPlane(canvas, view, frames, at) {
-  const place = placing(view);
-  const places = (frame) => Array.from({ length: frames.size }, (_, k) => place(frames.code(frame, k)));
-  // The same range in every frame, so that movements are visible.
-  const all = Array.from({ length: frames.count }, (_, frame) => places(frame)).flat();
-  const reach = Math.max(...all.flat().map(Math.abs)) * (1 + MARGIN) || 1;
+function drawPlane(canvas, view, { frames, places, reach, at }) {
   const pixel = (value) => ((value / reach + 1) / 2) * canvas.width;
   const context = canvas.getContext("2d");
   const colours = palette(view.info.label_names.length);
@@ -100,7 +108,7 @@ function drawPlane(canvas, view, frames, at) {
     context.lineTo(pixel(x1), pixel(y1));
   }
   context.stroke();
-  places(at).forEach(([x, y], k) => {
+  places[at].forEach(([x, y], k) => {
     context.fillStyle = colours[frames.labels?.[k]] ?? unknownColour();
     context.beginPath();
     context.arc(pixel(x), canvas.height - pixel(y), 3, 0, 2 * Math.PI);

@@ -1,6 +1,6 @@
 // The panel for your own image: dropped, pasted, chosen or drawn, then encoded and reconstructed.
 
-import { announce, showError, element, fixed, panel, strip, table } from "explorer/dom.js";
+import { announce, captioned, showError, element, fixed, panel, strip, table } from "explorer/dom.js";
 import { inkOf } from "explorer/ink.js";
 import { createPad } from "explorer/panels/pad.js";
 import { numbersOf } from "explorer/panels/point.js";
@@ -47,8 +47,8 @@ async function learnInk(view, pad) {
   const { image, num_codes: total, splits } = view.info;
   if (image.channels !== 1 || !total || !view.info.can.images) return;
   const count = splits.at(-1).count;
-  const spread = Array.from({ length: Math.min(NUM_MEASURED, count) }, (_, k) => total - 1 - Math.floor((k * count) / NUM_MEASURED));
-  const indices = count < NUM_MEASURED ? spread.map((_, k) => total - 1 - k) : spread;
+  const length = Math.min(NUM_MEASURED, count);
+  const indices = Array.from({ length }, (_, k) => total - 1 - Math.floor((k * count) / length));
   const last = indices.map((_, k) => total - 1 - k); // where only the last examples are embedded
   const tensor = await view.images(indices).catch(() => view.images(last)).catch(() => null);
   if (tensor && !view.isDestroyed) pad.setInk(inkOf(tensor));
@@ -102,7 +102,6 @@ async function draw(view, node, found, reconstruction) {
     shape: [1, ...found.seen.shape],
     data: Uint8Array.from(atob(found.seen.data), (letter) => letter.charCodeAt(0)),
   };
-  const captioned = (picture, text) => element("figure", {}, picture, element("figcaption", {}, text));
   const pair = element(
     "div",
     { className: "point-pair" },
@@ -169,7 +168,7 @@ async function neighbourRow(view, title, neighbours) {
       element("p", { className: "quiet" }, indices.map((_, k) => described(k)).join("; ")),
     );
   const figures = tiles(view.info, tensor, described).map((picture, k) =>
-    element("figure", {}, picture, element("figcaption", {}, neighbours[k].label_name || view.splitOf(indices[k]))),
+    captioned(picture, neighbours[k].label_name || view.splitOf(indices[k])),
   );
   return element("div", {}, element("h4", {}, title), strip(title, ...figures));
 }

@@ -1,6 +1,6 @@
 // The panel of the reparameterisation: noise ε from N(0, I) becomes a draw z = μ + σ ε from an example's posterior.
 
-import { button, element, fixed, latestOnly, panel, slider, table, toggle } from "explorer/dom.js";
+import { button, captioned, element, fixed, latestOnly, panel, slider, table, toggle } from "explorer/dom.js";
 import { colourOf } from "explorer/colours.js";
 import { standardNormal } from "explorer/noise.js";
 import { tile } from "explorer/pictures.js";
@@ -37,7 +37,6 @@ export function createReparameterisationPanel(view) {
   const knobs = [0, 1].map((k) => noiseSlider(k, (value) => move(k, value)));
   const play = toggle("Play", "Draw repeatedly", (on) => (on ? repeat() : clearTimeout(state.timer)));
   const none = () => new Float32Array(view.info.latent_dim);
-  const captioned = (picture, text) => element("figure", {}, picture, element("figcaption", {}, text));
   live.append(
     element(
       "div",
