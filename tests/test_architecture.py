@@ -187,6 +187,7 @@ WITHOUT_OWN_TESTS = {
     "evaluation.factor_votes": "one of three scores in test_factor_prediction.py",
     "evaluation.health": "a dataclass, whose numbers test_health_metrics.py measures and test_diagnosis.py judges",
     "evaluation.run_context": "dataclasses, which test_report.py and test_results.py read and write",
+    "evaluation.thresholds": "test_diagnosis.py and test_checklist.py try each on both of its sides",
     "foundation.progress": "dataclasses",
     "objectives.combinations": "what it refuses is refused by an Objective, in test_objective.py",
     "objectives.presets": "the parametrised tests of test_objective.py and test_gradients.py run all of them",

@@ -3,8 +3,8 @@
 from dataclasses import replace
 
 from lowerbound.commands.printed_scores import MAX_PARETO_K, described
-from lowerbound.evaluation.diagnosis import PARETO_K_BOUND
 from lowerbound.evaluation.results import Score
+from lowerbound.evaluation.thresholds import PARETO_K_BOUND
 
 
 def test_an_estimate_says_how_far_its_weights_can_be_trusted():

@@ -5,8 +5,9 @@ from dataclasses import replace
 import pytest
 
 from lowerbound.evaluation.checklist import CHECKLIST, NOT_APPLICABLE, checked
-from lowerbound.evaluation.diagnosis import CHECKS, NOISE, diagnose
+from lowerbound.evaluation.diagnosis import CHECKS, diagnose
 from lowerbound.evaluation.health import HealthMetrics
+from lowerbound.evaluation.thresholds import NOISE
 from lowerbound.foundation.numerics import Estimate
 from measured_health import HEALTHY, ILL
 

@@ -5,15 +5,22 @@ from dataclasses import fields, replace
 import pytest
 
 from lowerbound.commands.assignments import parse_settings
-from lowerbound.evaluation.diagnosis import CHECKS, NOISE, NOTE, SERIOUS, WARNING, diagnose
+from lowerbound.evaluation.diagnosis import CHECKS, NOTE, SERIOUS, WARNING, diagnose
 from lowerbound.evaluation.health import HealthMetrics
+from lowerbound.evaluation.thresholds import NOISE
 from lowerbound.foundation.numerics import Estimate
 from lowerbound.runs.experiment import merge, resolve
 from measured_health import HEALTHY, ILL
 
+SETTINGS_OF = {
+    "σ at its bound": {"model": {"likelihood": "gaussian"}},
+    "distortion above the allowed one": {"objective": {"rate": "geco", "rate_options": {"distortion": 1.0}}},
+}
+"""Without these settings the remedy of the finding is none."""
+
 
 def finding_of(name, **further):
-    (finding,) = diagnose(replace(HEALTHY, **ILL[name], **further))
+    (finding,) = diagnose(replace(HEALTHY, **ILL[name] | further))
     return finding
 
 
@@ -63,9 +70,14 @@ def test_a_finding_has_sentence_number_threshold_and_remedy(name):
 
 @pytest.mark.parametrize("name", CHECKS)
 def test_a_remedy_is_a_setting_that_the_command_line_accepts(name):
-    gaussian = {"model": {"likelihood": "gaussian"}} if name == "σ at its bound" else {}
     for assignment in settings_in(finding_of(name).remedy):
-        resolve("conv", merge(gaussian, parse_settings([assignment])))
+        resolve("conv", merge(SETTINGS_OF.get(name, {}), parse_settings([assignment])))
+
+
+@pytest.mark.parametrize(("allowed", "excess", "stated"), [(15, 50.6, 66), (-20, 5.71, -14), (0, 0.234, 0.24)])
+def test_the_distortion_of_the_remedy_is_one_that_was_reached(allowed, excess, stated):
+    health = {"allowed_distortion": allowed, "distortion": Estimate(allowed + excess, 0.01)}
+    assert f"distortion={stated})" in finding_of("distortion above the allowed one", **health).remedy
 
 
 def test_findings_are_sorted_by_severity_then_by_their_order_in_the_table():

@@ -6,9 +6,10 @@ import torch
 
 from lowerbound.data.batches import deviation_of, mean_of, scaled
 from lowerbound.data.sources import DataConfig, Examples, Splits, load
-from lowerbound.evaluation.diagnosis import CONVERGED_WITHIN, NOTE, WARNING, diagnose
+from lowerbound.evaluation.diagnosis import NOTE, WARNING, diagnose
 from lowerbound.evaluation.health_metrics import STANDARD, HealthConfig, measure_health
 from lowerbound.evaluation.inference_gap import GapConfig, inference_gaps
+from lowerbound.evaluation.thresholds import CONVERGED_WITHIN
 from lowerbound.foundation.errors import ConfigError
 from lowerbound.foundation.seeding import generator
 from lowerbound.models.config import ModelConfig

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from lowerbound.evaluation.sweep_results import SweepResults
     from lowerbound.runs.finished_run import Run
 
-MAX_PARETO_K = 0.7  # diagnosis.PARETO_K_BOUND, whose import takes a second
+MAX_PARETO_K = 0.7  # thresholds.PARETO_K_BOUND, whose import takes a second
 
 
 def print_runs(runs: Sequence["Run"], as_json: bool, *, whole: bool = False) -> None:

@@ -7,7 +7,7 @@ decided by the check of the same name in `diagnosis.CHECKS` alone.
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from lowerbound.evaluation import diagnosis
+from lowerbound.evaluation import diagnosis, thresholds
 from lowerbound.evaluation.health import HealthMetrics
 from lowerbound.evaluation.results import Checked, Finding
 from lowerbound.foundation.numerics import Estimate
@@ -61,12 +61,6 @@ def _outside_prior(health: HealthMetrics) -> Value:
     return health.moment_kl if health.aggregate_kl is None else health.aggregate_kl
 
 
-def _generalisation(health: HealthMetrics) -> Value:
-    if health.train_elbo is None or health.test_elbo is None or not health.gain:
-        return None
-    return diagnosis.difference(health.train_elbo, health.test_elbo)
-
-
 def _gain(health: HealthMetrics) -> Value:
     return "the decoder ignores z" if diagnosis.decoder_ignores_z(health) else health.distortion_gain
 
@@ -74,7 +68,7 @@ def _gain(health: HealthMetrics) -> Value:
 def _use_of_latents(health: HealthMetrics) -> Value:
     """What the latents of another example cost, which of an undertrained model does not say that it will ignore z."""
     swap = health.swap_loss
-    is_small = swap is not None and swap.value <= diagnosis.threshold_of_gain(swap)
+    is_small = swap is not None and swap.value <= thresholds.threshold_of_gain(swap)
     return "cannot be told before the model is trained" if is_small and diagnosis.undertrained(health) else swap
 
 
@@ -92,16 +86,22 @@ CHECKLIST: dict[str, Row] = {
     "undertrained": Row(
         "the decoder is better than one distribution for all examples",
         _gain,
-        lambda health: diagnosis.threshold_of_gain(health.distortion_gain),
+        lambda health: thresholds.threshold_of_gain(health.distortion_gain),
         "nats better",
         is_lower_bound=True,
     ),
     "decoder ignores z": Row(
         "the decoder uses the latents",
         _use_of_latents,
-        lambda health: diagnosis.threshold_of_gain(health.swap_loss),
+        lambda health: thresholds.threshold_of_gain(health.swap_loss),
         "nats lost with the latents of another example",
         is_lower_bound=True,
+    ),
+    "distortion above the allowed one": Row(
+        "the distortion is at most the one that the objective allows",
+        thresholds.excess_distortion,
+        lambda health: None if health.allowed_distortion is None else thresholds.LEAST_GAIN,
+        "nats above the allowed one",
     ),
     "posterior collapse": Row(
         "every latent dimension is used",
@@ -113,26 +113,26 @@ CHECKLIST: dict[str, Row] = {
     "log-variance at its bound": Row(
         "posterior log-variances are free",
         lambda health: _percent(health.clamped_share),
-        lambda health: 100 * diagnosis.CLAMPED_SHARE,
+        lambda health: 100 * thresholds.CLAMPED_SHARE,
         "% at their bound",
     ),
     "σ at its bound": Row(
         "the learned σ is above its bound",
         lambda health: health.learned_sigma,
-        lambda health: 1.01 * health.sigma_bound,
+        thresholds.sigma_threshold,
         "(learned σ)",
         is_lower_bound=True,
     ),
     "overfitting": Row(
         "new examples are modelled as well as training examples",
-        _generalisation,
-        lambda health: None if health.gain is None else diagnosis.OVERFITTING_FRACTION * health.gain,
+        thresholds.generalisation_gap,
+        thresholds.overfitting_threshold,
         "nats between the ELBOs of training and test examples",
     ),
     "holes in the latent space": Row(
         "the latents of the examples fill the prior",
         _outside_prior,
-        lambda health: diagnosis.FAR_FROM_PRIOR,
+        lambda health: thresholds.FAR_FROM_PRIOR,
         "nats from the aggregate posterior to the prior",
     ),
     "model selected on the test split": Row(
@@ -144,7 +144,7 @@ CHECKLIST: dict[str, Row] = {
     "encoder is the bottleneck": Row(
         "the encoder is close to the best posterior of its family",
         lambda health: health.amortisation_gap,
-        diagnosis.amortisation_threshold,
+        thresholds.amortisation_threshold,
         "nats lost by the encoder",
         is_slow=True,
     ),
@@ -159,8 +159,8 @@ CHECKLIST: dict[str, Row] = {
     "unreliable log-evidence estimate": Row(
         "importance weights are reliable",
         lambda health: _percent(health.unreliable_share),
-        lambda health: 100 * diagnosis.UNRELIABLE_SHARE,
-        f"% of the examples have a Pareto-k above {diagnosis.PARETO_K_BOUND}",
+        lambda health: 100 * thresholds.UNRELIABLE_SHARE,
+        f"% of the examples have a Pareto-k above {thresholds.PARETO_K_BOUND}",
         is_slow=True,
     ),
 }

@@ -3,8 +3,6 @@
 `diagnose` is a pure function of the numbers that `health_metrics.measure_health` measures. Every check is an entry in
 CHECKS, states its threshold and the reason for it, and returns None if a number that it needs was not measured. A
 difference within noise (two standard errors) is not a finding. A healthy model has no findings.
-
-Thresholds were chosen on reference models: `dense` and `conv` on the digits, `conv` on MNIST, with 2 latents each.
 """
 
 import math
@@ -12,42 +10,28 @@ from collections.abc import Callable
 
 from lowerbound.evaluation.health import HealthMetrics
 from lowerbound.evaluation.results import NOTE, SERIOUS, WARNING, Finding
+from lowerbound.evaluation.thresholds import (
+    AMORTISATION_FRACTION,
+    CLAMPED_SHARE,
+    CONVERGED_WITHIN,
+    FAR_FROM_PRIOR,
+    LEAST_AMORTISATION_GAP,
+    LEAST_GAIN,
+    NOISE,
+    OVERFITTING_FRACTION,
+    PARETO_K_BOUND,
+    UNRELIABLE_SHARE,
+    amortisation_threshold,
+    at_least,
+    at_most,
+    excess_distortion,
+    generalisation_gap,
+    overfitting_threshold,
+    sigma_threshold,
+    threshold_of_gain,
+)
 from lowerbound.foundation.numerics import Estimate
 from lowerbound.probability.posterior import LOG_VARIANCE_BOUND
-
-NOISE = 2.0
-"""Standard errors within which a difference is noise."""
-
-LEAST_GAIN = 0.1
-"""Nats by which z must lower the distortion to count: with many examples, even less would be significant."""
-
-CONVERGED_WITHIN = 1.0
-"""Nats within which a converged decoder that ignores z is as good as one distribution: noise of its training costs it
-some tenths."""
-
-OVERFITTING_FRACTION = 0.1
-"""Share of the gain from z on training examples that may be lost on new ones; reference models lose 3 to 9 %."""
-
-CLAMPED_SHARE = 1e-3
-"""Share of log-variances that may be at their bound, where the gradient is 0: a few may be unusual examples."""
-
-FAR_FROM_PRIOR = 1.0
-"""KL from the aggregate posterior to the prior, in nats: 1 is as if codes filled e⁻¹ = 37 % of the prior. Reference
-models: 0.1 to 0.5."""
-
-LEAST_AMORTISATION_GAP = 1.0
-"""Nats that a better encoder must gain; smaller gains are comparable to the noise of the search."""
-
-AMORTISATION_FRACTION = 0.05
-"""Share of the gain from z that the encoder may lose: half of what overfitting may lose."""
-
-PARETO_K_BOUND = 0.7
-"""Pareto-k of the weights above which importance sampling fails for any practical number of draws."""
-
-UNRELIABLE_SHARE = 0.2
-"""Share of examples that may be above that bound. Reference models, with 200 draws: 9 % on the digits, where the
-estimate is within a tenth of a nat; 50 % on MNIST, where it is 3 nats too low."""
-
 
 Check = Callable[[HealthMetrics], Finding | None]
 
@@ -92,6 +76,26 @@ def decoder_ignores_z(evidence: HealthMetrics) -> Finding | None:
         unit="nats by which z lowers the distortion",
         remedy=_remedy_for_ignored_z(evidence),
         source="the auto-decoding limit of Alemi et al., arXiv:1711.00464; threshold: noise",
+    )
+
+
+def distortion_above_allowed(evidence: HealthMetrics) -> Finding | None:
+    """Check whether a distortion that the objective asks for was reached."""
+    allowed, excess = evidence.allowed_distortion, excess_distortion(evidence)
+    if allowed is None or excess is None or not at_least(excess) > LEAST_GAIN:
+        return None
+    return Finding(
+        name="distortion above the allowed one",
+        severity=WARNING,
+        sentence=f"The objective allows a distortion of {allowed:g} nats, and training examples have "
+        f"{excess.value:.3g} nats more: the rate was weighted less and less, without reaching it.",
+        number=excess.value,
+        threshold=LEAST_GAIN,
+        unit="nats of distortion above the allowed one",
+        remedy=f"a distortion that this model can reach (--set objective.rate_options.distortion="
+        f"{_round_up(allowed + excess.value)}), more latents (--set model.latent_dim=16), or more epochs "
+        "(--set training.num_epochs=100)",
+        source="Rezende and Viola, Taming VAEs, arXiv:1810.00597: the multiplier grows until the constraint holds",
     )
 
 
@@ -163,8 +167,7 @@ def log_variance_at_clamp(evidence: HealthMetrics) -> Finding | None:
 def sigma_at_bound(evidence: HealthMetrics) -> Finding | None:
     """Check for a learned σ at its lower bound."""
     sigma = evidence.learned_sigma
-    # Within 1 %: training steps cross the bound in both directions.
-    if sigma is None or not sigma <= 1.01 * evidence.sigma_bound:
+    if sigma is None or not sigma <= sigma_threshold(evidence):
         return None
     return Finding(
         name="σ at its bound",
@@ -182,7 +185,7 @@ def sigma_at_bound(evidence: HealthMetrics) -> Finding | None:
 def evidence_below_bound(evidence: HealthMetrics) -> Finding | None:
     """Check for an estimate of log p(x) below a lower bound on it."""
     gap = evidence.approximation_gap
-    if gap is None or not _at_most(gap) < 0:
+    if gap is None or not at_most(gap) < 0:
         return None
     return Finding(
         name="log-evidence estimate below a lower bound",
@@ -220,11 +223,8 @@ def unreliable_evidence(evidence: HealthMetrics) -> Finding | None:
 
 def overfitting(evidence: HealthMetrics) -> Finding | None:
     """Check whether training examples have a higher ELBO than new ones."""
-    if evidence.train_elbo is None or evidence.test_elbo is None or not evidence.gain:
-        return None
-    gap = difference(evidence.train_elbo, evidence.test_elbo)
-    threshold = OVERFITTING_FRACTION * evidence.gain
-    if not _at_least(gap) > threshold:
+    gap, threshold = generalisation_gap(evidence), overfitting_threshold(evidence)
+    if gap is None or threshold is None or evidence.gain is None or not at_least(gap) > threshold:
         return None
     return Finding(
         name="overfitting",
@@ -245,7 +245,7 @@ def far_from_prior(evidence: HealthMetrics) -> Finding | None:
     kl = evidence.aggregate_kl
     if kl is None and evidence.moment_kl is not None:
         kl = Estimate(evidence.moment_kl, 0.0)
-    if kl is None or not _at_least(kl) > FAR_FROM_PRIOR:
+    if kl is None or not at_least(kl) > FAR_FROM_PRIOR:
         return None
     return Finding(
         name="holes in the latent space",
@@ -267,7 +267,7 @@ def encoder_bottleneck(evidence: HealthMetrics) -> Finding | None:
     if gap is None or gain is None:
         return None
     threshold = amortisation_threshold(evidence)
-    if threshold is None or not _at_least(gap) > threshold:
+    if threshold is None or not at_least(gap) > threshold:
         return None
     others = "" if family is None or family.value < 0 else f"; the limits of its family cost {family.value:.1f} nats"
     return Finding(
@@ -283,14 +283,6 @@ def encoder_bottleneck(evidence: HealthMetrics) -> Finding | None:
         source=f"Cremer et al., arXiv:1801.03558; threshold: {AMORTISATION_FRACTION:.0%} of the gain from z, at least "
         f"{LEAST_AMORTISATION_GAP:g} nat, and the approximation gap",
     )
-
-
-def amortisation_threshold(evidence: HealthMetrics) -> float | None:
-    """Nats that the encoder may lose; None if they cannot be compared with the gain from z."""
-    if evidence.gain is None:
-        return None
-    floor, family = max(LEAST_AMORTISATION_GAP, AMORTISATION_FRACTION * evidence.gain), evidence.approximation_gap
-    return floor if family is None else max(floor, family.value)
 
 
 def selected_on_test_split(evidence: HealthMetrics) -> Finding | None:
@@ -322,24 +314,10 @@ def _is_undertrained(evidence: HealthMetrics) -> bool:
     return is_worse or (swap is not None and swap.value > threshold_of_gain(swap))
 
 
-def threshold_of_gain(gain: Estimate | None) -> float:
-    """Nats up to which a gain is none."""
-    return LEAST_GAIN if gain is None else max(LEAST_GAIN, NOISE * gain.standard_error)
-
-
-def _at_least(estimate: Estimate) -> float:
-    """Lower end of the noise interval."""
-    return estimate.value - NOISE * estimate.standard_error
-
-
-def _at_most(estimate: Estimate) -> float:
-    """Upper end of the noise interval."""
-    return estimate.value + NOISE * estimate.standard_error
-
-
-def difference(first: Estimate, second: Estimate) -> Estimate:
-    """Difference of two independent estimates, with its standard error."""
-    return Estimate(first.value - second.value, math.hypot(first.standard_error, second.standard_error))
+def _round_up(nats: float) -> str:
+    """A number of nats of two or three digits that is not below `nats`."""
+    step = 10.0 ** (math.floor(math.log10(max(abs(nats), 1e-9))) - 1)
+    return f"{math.ceil(nats / step) * step:.3g}"
 
 
 def _remedy_for_ignored_z(evidence: HealthMetrics) -> str:
@@ -378,6 +356,7 @@ CHECKS: dict[str, Check] = {
     "data outside the support": data_outside_support,
     "decoder ignores z": decoder_ignores_z,
     "undertrained": undertrained,
+    "distortion above the allowed one": distortion_above_allowed,
     "posterior collapse": posterior_collapse,
     "log-variance at its bound": log_variance_at_clamp,
     "σ at its bound": sigma_at_bound,

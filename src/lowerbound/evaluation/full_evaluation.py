@@ -55,11 +55,13 @@ def evaluate_full(
     *,
     checkpoints: Path | None = None,
     progress: ProgressCallback = lambda stage, done, total: None,
+    allowed_distortion: float | None = None,
 ) -> Results:
     """Every metric of `FULL`, the exact evidence on the whole test split, and the findings of the diagnosis.
 
     With a `checkpoints` folder annealing continues from files found there. `progress` is called with each metric's
-    name. ConfigError if annealing is requested for a deterministic autoencoder.
+    name. `allowed_distortion`, in nats, is that of the objective (`Objective.allowed_distortion`). ConfigError if
+    annealing is requested for a deterministic autoencoder.
     """
     if config.num_annealed and model.is_deterministic:
         raise ConfigError(
@@ -72,7 +74,8 @@ def evaluate_full(
     model.eval()
     config = replace(config, num_exact=max(2, len(splits.test)))
     convention = data_convention(model, splits)
-    return run_metrics(FULL, Subject(model, splits, config, convention, device, checkpoints, progress))
+    subject = Subject(model, splits, config, convention, device, checkpoints, progress, allowed_distortion)
+    return run_metrics(FULL, subject)
 
 
 def _exact(subject: Subject) -> Measurements:
@@ -101,6 +104,7 @@ def _diagnosis(subject: Subject) -> Measurements:
         known=subject.known.arrays,
         seed=subject.config.seed,
         device=subject.device,
+        allowed_distortion=subject.allowed_distortion,
     )
     return Measurements((), {}, findings=diagnose(health), checks=checked(health))
 

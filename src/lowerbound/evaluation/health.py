@@ -18,6 +18,7 @@ class HealthMetrics:
     rate_per_dimension: tuple[float, ...] | None = None
     # On training examples: whether the decoder uses z at all is separate from whether that generalises.
     distortion: Estimate | None = None
+    allowed_distortion: float | None = None  # by the rate 'geco'
     z_free_distortion: Estimate | None = None  # of the best decoder that ignores z
     distortion_gain: Estimate | None = None  # the second minus the first, paired by example
     swap_loss: Estimate | None = None  # rise of the distortion if the latents are those of another example

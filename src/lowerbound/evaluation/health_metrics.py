@@ -10,7 +10,6 @@ from torch import Tensor, nn
 
 from lowerbound.data.batches import Batches
 from lowerbound.data.sources import Examples, Splits
-from lowerbound.evaluation.diagnosis import PARETO_K_BOUND
 from lowerbound.evaluation.expected_terms import BATCH_SIZE, expected_terms
 from lowerbound.evaluation.health import HealthMetrics
 from lowerbound.evaluation.inference_gap import GapConfig, inference_gaps
@@ -23,6 +22,7 @@ from lowerbound.evaluation.latent_statistics import (
 )
 from lowerbound.evaluation.local_posteriors import LOCAL_FAMILIES
 from lowerbound.evaluation.reference_levels import z_free_distortion
+from lowerbound.evaluation.thresholds import PARETO_K_BOUND
 from lowerbound.foundation.errors import ConfigError, DataError
 from lowerbound.foundation.numerics import mean_and_standard_error
 from lowerbound.foundation.seeding import generator
@@ -62,13 +62,14 @@ def measure_health(
     config: HealthConfig = STANDARD,
     seed: int = 0,
     device: torch.device | str = "cpu",
+    allowed_distortion: float | None = None,
     is_quick: bool = False,
 ) -> HealthMetrics:
     """Measure the quantities that `diagnose` checks; if it is to be quick, without searches and weights of draws.
 
     `known` contains arrays of results for the first test examples, by name, which are not measured again: exact
-    log p(x), both gaps, Pareto-k and effective sample size. If the likelihood cannot score the data, nothing else is
-    measured.
+    log p(x), both gaps, Pareto-k and effective sample size. `allowed_distortion`, in nats, is that of the objective.
+    If the likelihood cannot score the data, nothing else is measured.
     """
     model.eval()
     found = HealthMetrics(
@@ -76,6 +77,7 @@ def measure_health(
         is_deterministic=model.is_deterministic,
         has_real_latents=not model.why_not_real,
         monitored=splits.monitored,
+        allowed_distortion=allowed_distortion,
         learned_sigma=_learned_sigma(model),
     )
     refusals = list(_refusals(model, splits))

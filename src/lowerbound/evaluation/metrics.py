@@ -33,6 +33,7 @@ class Subject:
     device: torch.device | str = "cpu"
     checkpoints: Path | None = None  # where long metrics save their progress
     progress: ProgressCallback = lambda stage, done, total: None
+    allowed_distortion: float | None = None  # of the objective, nats
     known: Measurements = field(default_factory=lambda: Measurements((), {}))
 
     def scorer(self, split: str = "test") -> Scorer:

@@ -28,13 +28,23 @@ QUICK_HEALTH = HealthConfig(num_examples=500, num_coded=2000)
 
 
 @kept_memory()
-def evaluate_quick(model: VAE, splits: Splits, config: EvaluationConfig, device: torch.device | str = "cpu") -> Results:
+def evaluate_quick(
+    model: VAE,
+    splits: Splits,
+    config: EvaluationConfig,
+    device: torch.device | str = "cpu",
+    *,
+    allowed_distortion: float | None = None,
+) -> Results:
     """Score a model on the test split and, for the generalisation gap, on as many training examples.
 
-    This evaluation runs at the end of training; `evaluate_full` has more metrics.
+    This evaluation runs at the end of training; `evaluate_full` has more metrics. `allowed_distortion`, in nats, is
+    that of the objective it was trained with (`Objective.allowed_distortion`).
     """
     model.eval()
-    return run_metrics(QUICK, Subject(model, splits, config, data_convention(model, splits), device))
+    convention = data_convention(model, splits)
+    subject = Subject(model, splits, config, convention, device, allowed_distortion=allowed_distortion)
+    return run_metrics(QUICK, subject)
 
 
 def score_examples(
@@ -109,6 +119,7 @@ def _checks(subject: Subject) -> Measurements:
         config=QUICK_HEALTH,
         seed=subject.config.seed,
         device=subject.device,
+        allowed_distortion=subject.allowed_distortion,
         is_quick=True,
     )
     return Measurements((), {}, checks=checked(health))

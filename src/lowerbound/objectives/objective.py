@@ -169,10 +169,14 @@ class Objective:
         With rate 'geco', whose multiplier differs between epochs, it is minus the rate, and minus GECO_VIOLATION times
         the distortion above the allowed one.
         """
-        if self.rate != "geco":
+        if self.allowed_distortion is None:
             return validation.objective
-        allowed = float(option(RATES["geco"], self.rate_options, "distortion"))
-        return -validation.rate - GECO_VIOLATION * max(0.0, validation.distortion - allowed)
+        return -validation.rate - GECO_VIOLATION * max(0.0, validation.distortion - self.allowed_distortion)
+
+    @property
+    def allowed_distortion(self) -> float | None:
+        """Nats of distortion that rate 'geco' allows; None for all other rates."""
+        return float(option(RATES["geco"], self.rate_options, "distortion")) if self.rate == "geco" else None
 
     def _charge(self, context: PenaltyContext | None) -> Callable[[PosteriorSamples, Scale], Tensor]:
         name = "monte-carlo" if self.rate == "auto" and self._needs_draws else self.rate

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from lowerbound.data.split_names import SPLITS
-from lowerbound.evaluation.diagnosis import PARETO_K_BOUND
 from lowerbound.evaluation.results import NOTE, SERIOUS, WARNING, Finding, Results, Score
+from lowerbound.evaluation.thresholds import PARETO_K_BOUND
 from lowerbound.foundation.number_format import (
     MINUS,
     format_duration,

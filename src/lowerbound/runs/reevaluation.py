@@ -65,6 +65,7 @@ def _reevaluate(job: Job) -> Run:
                 job.device,
                 checkpoints=checkpoints,
                 progress=job.callbacks.stage,
+                allowed_distortion=job.experiment.objective.allowed_distortion,
             )
     except KeyboardInterrupt:
         if not checkpoints.exists():
@@ -108,4 +109,11 @@ def diagnose_run(run: RunPath, data_dir: str = "", device: str = "auto", data: s
     path = path_of(run)
     splits = own_splits(path, data=data, data_dir=data_dir)
     chosen = choose_device(device)
-    return diagnose(measure_health(load_model(path).to(chosen), splits, known=read_results(path).arrays, device=chosen))
+    health = measure_health(
+        load_model(path).to(chosen),
+        splits,
+        known=read_results(path).arrays,
+        device=chosen,
+        allowed_distortion=read_stored(path).experiment.objective.allowed_distortion,
+    )
+    return diagnose(health)
