@@ -28,6 +28,14 @@ ROOT = Path(__file__).parents[2]
 DOCS, PAGES, SITE = ROOT / "docs", ROOT / "build" / "pages", ROOT / "site"
 WORKING = ROOT / "build" / "working"
 EXPLORER = "explorer-of-digits.html"
+ASSETS = (
+    DOCS / "site" / "site.css",
+    DOCS / "site" / "vendor" / "iframe-worker.js",  # https://www.npmjs.com/package/iframe-worker, 1.0.4
+    ROOT / "src" / "lowerbound" / "reporting" / "formulas.woff2",
+)
+SHIM = "https://unpkg.com/iframe-worker/shim"
+"""What zensical's plugin `offline` loads so that pages opened from disk can be searched; the same file is in ASSETS."""
+
 REPOSITORY_FILE = re.compile(r"\]\((?:\.\./)?((?:benchmarks|examples|src|tests)/[^)#]+|CHANGELOG\.md|LICENSE)\)")
 
 
@@ -43,6 +51,7 @@ def main(is_fast: bool) -> int:
         placeholders()
     convert_formulas()
     build = subprocess.run([_script("zensical"), "build", "--clean"], cwd=ROOT, check=False)
+    load_shim_from_here()
     failures += ["zensical failed"] if build.returncode else problems_of(SITE, {EXPLORER})
     for failure in failures:
         print(f"FAILED  {failure}")
@@ -60,7 +69,8 @@ def assemble() -> None:
         target.write_text(REPOSITORY_FILE.sub(r"](#) `\1`", page.read_text(encoding="utf-8")), encoding="utf-8")
     shutil.copytree(DOCS / "images", PAGES / "images")
     (PAGES / "assets").mkdir()
-    shutil.copy(DOCS / "site" / "site.css", PAGES / "assets")
+    for asset in ASSETS:
+        shutil.copy(asset, PAGES / "assets")
     write_reference(PAGES / "reference")
 
 
@@ -122,6 +132,15 @@ def placeholders() -> None:
 def convert_formulas() -> None:
     for page in PAGES.rglob("*.md"):
         page.write_text(with_mathml(page.read_text(encoding="utf-8")), encoding="utf-8")
+
+
+def load_shim_from_here() -> None:
+    """Let the pages load the shim of their search from the site itself."""
+    for page in SITE.rglob("*.html"):
+        here = os.path.relpath(SITE / "assets" / "iframe-worker.js", page.parent)
+        text = page.read_text(encoding="utf-8")
+        if SHIM in text:
+            page.write_text(text.replace(SHIM, here), encoding="utf-8")
 
 
 def _written_pages() -> list[Path]:

@@ -24,6 +24,7 @@ GROUPS = {
         "bound_terms",
         "impute",
         "explore",
+        "animate",
         "export",
         "learn",
         "lesson_run",
