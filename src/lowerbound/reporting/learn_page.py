@@ -1,6 +1,6 @@
 """The page of `lowerbound learn`: three lessons with the numbers and pictures of one run.
 
-Formulas are MathML, which browsers typeset themselves. docs/write_formulas.py writes them, docs/write_font.py their font.
+Formulas are MathML, which browsers typeset. docs/write_formulas.py writes them, docs/write_font.py their font.
 """
 
 import json
