@@ -38,7 +38,7 @@ TEX = {
     ),
     "divergence": r"@KL\left(@q @if p(z \mid x)\right) = @E_q \left[ @log @q - @log p(z \mid x) \right]",
     "with-evidence": r"@KL\left(@q @if p(z \mid x)\right) = @E_q \left[ @log @q - @log p(x, z) \right] + @log p(x)",
-    "best": r"q^* = \underset{q}{\operatorname{arg\,min}} \; @E_q \left[ @log @q - @log p(x, z) \right]",
+    "best": r"q^* = \underset{q}{\text{arg min}} \; @E_q \left[ @log @q - @log p(x, z) \right]",
     "identity": r"@log p(x) = @L + @KL\left(@q @if p(z \mid x)\right)",
     "score": r"\nabla_\phi \, @E_q [f(z)] = @E_q \left[ f(z) \, \nabla_\phi @log @q \right]",
     "pathwise": (
