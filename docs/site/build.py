@@ -3,7 +3,7 @@
     python -m docs.site.build [--fast]
 
 1. Pages: docs/*.md, formulas as MathML; the reference is generated; lessons are executed.
-2. Code blocks of all pages are run; those that cannot are listed with the reason.
+2. Code blocks of all pages and examples in docstrings are run; blocks that cannot be are listed with the reason.
 3. zensical writes site/, whose links are checked.
 
 With --fast lessons and blocks are not run, for work on texts.
@@ -20,6 +20,7 @@ from pathlib import Path
 
 from docs.site.blocks import blocks_of, run_page
 from docs.site.checks import problems_of
+from docs.site.examples import failures_in
 from docs.site.lessons import build_lessons
 from docs.site.mathml import with_mathml
 from docs.site.reference import write_reference
@@ -82,8 +83,8 @@ def run_everything() -> list[str]:
     command = [_script("lowerbound"), "explore", "runs/learn", "--offline", str(explorer)]
     subprocess.run(command, cwd=WORKING / "lessons", check=True, env=_environment())
     print("code blocks", flush=True)
-    _workplace("runs-only")  # trains the runs, before two pages at a time ask for them
-    return run_blocks()
+    examples = _workplace("examples")  # trains the runs, before two pages at a time ask for them
+    return run_blocks() + failures_in(examples)
 
 
 def run_blocks() -> list[str]:
