@@ -31,12 +31,14 @@ WORKING = ROOT / "build" / "working"
 EXPLORER = "explorer-of-digits.html"
 ASSETS = (
     DOCS / "site" / "site.css",
+    DOCS / "site" / "site.js",
     DOCS / "site" / "vendor" / "iframe-worker.js",  # https://www.npmjs.com/package/iframe-worker, 1.0.4
     ROOT / "src" / "lowerbound" / "reporting" / "formulas.woff2",
 )
 SHIM = "https://unpkg.com/iframe-worker/shim"
 """What zensical's plugin `offline` loads so that pages opened from disk can be searched; the same file is in ASSETS."""
 
+EMPTY_HEADING = re.compile(r"<th(?: style=\"[^\"]*\")?></th>")
 REPOSITORY_FILE = re.compile(r"\]\((?:\.\./)?((?:benchmarks|examples|src|tests)/[^)#]+|CHANGELOG\.md|LICENSE)\)")
 
 
@@ -52,7 +54,7 @@ def main(is_fast: bool) -> int:
         placeholders()
     convert_formulas()
     build = subprocess.run([_script("zensical"), "build", "--clean"], cwd=ROOT, check=False)
-    load_shim_from_here()
+    complete_pages()
     failures += ["zensical failed"] if build.returncode else problems_of(SITE, {EXPLORER})
     for failure in failures:
         print(f"FAILED  {failure}")
@@ -135,13 +137,13 @@ def convert_formulas() -> None:
         page.write_text(with_mathml(page.read_text(encoding="utf-8")), encoding="utf-8")
 
 
-def load_shim_from_here() -> None:
-    """Let the pages load the shim of their search from the site itself."""
+def complete_pages() -> None:
+    """Load the shim of the search from the site itself; an empty heading of a column is an ordinary cell."""
     for page in SITE.rglob("*.html"):
-        here = os.path.relpath(SITE / "assets" / "iframe-worker.js", page.parent)
-        text = page.read_text(encoding="utf-8")
-        if SHIM in text:
-            page.write_text(text.replace(SHIM, here), encoding="utf-8")
+        if page.name != EXPLORER:
+            shim = os.path.relpath(SITE / "assets" / "iframe-worker.js", page.parent)
+            text = page.read_text(encoding="utf-8").replace(SHIM, shim)
+            page.write_text(EMPTY_HEADING.sub("<td></td>", text), encoding="utf-8")
 
 
 def _written_pages() -> list[Path]:
