@@ -14,7 +14,7 @@ from pathlib import Path
 
 from lowerbound.data import arrays, hugging_face
 from lowerbound.data.array_examples import conform_array
-from lowerbound.data.array_schema import infer_schema, rows_of_array
+from lowerbound.data.array_schema import infer_schema, notes_on_files, rows_of_array
 from lowerbound.data.examples import Collection
 from lowerbound.data.factor_columns import with_factors_of_file
 from lowerbound.data.folders import read_folder, read_zip
@@ -106,7 +106,9 @@ def to_collection(raw: RawArray | RawTable, options: ReadingOptions) -> Collecti
         return conform_array(raw, schema, options.skip_broken)
     inferred = infer_schema(rows_of_array(raw), options.layout, options.range, options.skip_broken)
     collection = conform_array(raw, inferred.schema, options.skip_broken)
-    return replace(collection, notes=(*collection.notes, *inferred.notes))
+    found = notes_on_files(inferred.schema, float(collection.examples.values.max()), options.range)
+    of_files = found if collection.is_from_images else ()
+    return replace(collection, notes=(*collection.notes, *inferred.notes, *of_files))
 
 
 def check_settings(raw: RawArray | RawTable, options: ReadingOptions) -> None:
