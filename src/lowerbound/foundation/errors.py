@@ -69,6 +69,7 @@ class UnknownName(UsageError):
         suggestion = f"did you mean {nearest[0]!r}? " if nearest else ""
         accepted = f"accepted: {', '.join(known)}" if known else "none is accepted"
         super().__init__(f"unknown {kind} {name!r}; {suggestion}{accepted}.")
+        self.name = name
         self.nearest = nearest[0] if nearest else None
         self._arguments = kind, name, known
 

@@ -15,6 +15,7 @@ from jaxtyping import Float, Shaped
 from torch import Generator, Tensor, nn
 
 from lowerbound.foundation import forks, html_view  # noqa: F401 forks: for the processes that use a model
+from lowerbound.foundation.arguments import named_arguments
 from lowerbound.foundation.errors import ConfigError, DataError, UnknownName
 from lowerbound.foundation.schema import Column
 from lowerbound.foundation.seeding import Chance
@@ -40,6 +41,7 @@ Context = Shaped[Tensor, "batch *covariate"]
 """Labels or covariates, one for each example."""
 
 
+@named_arguments
 class VAE(nn.Module):
     """A variational autoencoder over examples of shape `event_shape`.
 

@@ -31,6 +31,7 @@ from lowerbound.evaluation.anomaly_scores import Calibration, measure
 from lowerbound.evaluation.feature_samples import best_guess
 from lowerbound.evaluation.generation import drawn_examples, expected_examples
 from lowerbound.foundation import html_view
+from lowerbound.foundation.arguments import named_arguments
 from lowerbound.foundation.errors import DataError, RunError, SchemaError, UsageError
 from lowerbound.foundation.run_identity import RunPath, is_run, path_of
 from lowerbound.foundation.schema import UNSCALED, Schema
@@ -50,6 +51,7 @@ BATCH_SIZE = 500
 PLACE = "the array"
 
 
+@named_arguments
 @dataclass(frozen=True, eq=False)
 class TrainedModel:
     """A VAE with the schema of its data; that of a run also has thresholds for anomaly scores."""
