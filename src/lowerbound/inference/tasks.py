@@ -174,7 +174,7 @@ def encode(
         job = job_of("encode", model=model_checksum(path_of(run)), data=found.identity, skips=options.skip_broken)
         results = partial(_encoded_range, trained, found)
         written = write_shards(shards, found.num_rows, job, results, partial(progress, "encoding"))
-        return Encoded(shards, written.skipped)
+        return Encoded(shards, written.skipped, written.notes)
     parts = list(parts_of(found))
     write_columns(path, joined([encoded_columns(trained.vae, part) for part in parts]))
     return Encoded(path, *skipped_and_notes(parts))
@@ -182,7 +182,7 @@ def encode(
 
 def _encoded_range(trained: TrainedModel, found: InputParts, start: int, stop: int) -> Iterator[PartResult]:
     for part in parts_of(found, start, stop):
-        yield encoded_columns(trained.vae, part), part.collection.skipped
+        yield PartResult(encoded_columns(trained.vae, part), part.collection.skipped, part.collection.notes)
 
 
 @torch.no_grad()

@@ -122,12 +122,15 @@ class TrainedModel:
         """Python data in the run's layout, one example or N, as a Collection.
 
         Images are H×W, N×H×W, H×W×C or N×H×W×C, or with channels first where that is unambiguous; rows of a table are
-        a DataFrame or a mapping of columns. DataError for anything else.
+        a DataFrame or a mapping of columns. PIL images are resized and converted like image files. DataError for
+        anything else.
         """
         raw = read_object(x, place=PLACE)
         if not isinstance(raw, RawArray | RawTable):
             raise SchemaError("expected examples, got splits; pass one of the splits, such as splits.test.")
-        return self.collection(self._laid_out(raw) if isinstance(raw, RawArray) else raw)
+        if isinstance(raw, RawArray) and not (raw.is_from_images and self.schema.layout == "image"):
+            raw = self._laid_out(raw)
+        return self.collection(raw)
 
     @torch.no_grad()
     def encode(self, x: Any) -> Distribution:
