@@ -12,7 +12,7 @@ import torch
 from jaxtyping import Float
 
 from lowerbound.data.batches import Batches, scaled
-from lowerbound.data.column_writers import Columns, check_output, check_suffix, labels_column, write_columns
+from lowerbound.data.column_writers import Columns, check_output, check_suffix, csv_form, labels_column, write_columns
 from lowerbound.data.data_kinds import describe_shape
 from lowerbound.data.examples import Collection
 from lowerbound.data.objects import read_object
@@ -29,6 +29,7 @@ from lowerbound.evaluation.results import ProgressCallback, Results, Score
 from lowerbound.foundation import distributed
 from lowerbound.foundation.errors import DataError, UnknownName, UsageError
 from lowerbound.foundation.run_identity import RunPath, is_run, path_of
+from lowerbound.foundation.schema import Schema
 from lowerbound.foundation.seeding import generator
 from lowerbound.foundation.storage import check_is_no_dangling_link, folder_atomically, write_bytes
 from lowerbound.foundation.text import pluralise
@@ -103,7 +104,7 @@ def sample(
     if trained.schema.layout != "image":
         path = out or folder or place / "samples.csv"
         check_suffix(path)
-        return _write_rows(path, trained.generate(num_examples, seed=seed, temperature=temperature))
+        return _write_rows(path, trained.generate(num_examples, seed=seed, temperature=temperature), trained.schema)
     if folder is None:
         check_output(out or place / "samples.png", [], is_table=False)
     images = generation.prior_samples(model, num_examples, seed, temperature)
@@ -147,7 +148,7 @@ def reconstruct(
         captions = captions_of(collection.subset(np.arange(len(shown))))
         _save_grid(path, np.concatenate(pair), columns=len(shown), captions=captions)
     else:
-        _write_rows(path, trained.written(expected))
+        _write_rows(path, trained.written(expected), trained.schema)
     scores = score_examples(model, examples, "given" if inputs else "test", trained.convention)
     return Reconstructed(path, scores, collection.skipped, collection.notes)
 
@@ -230,7 +231,7 @@ def interpolate(
     if is_image:
         captions = [*captions_of(found[0]), *[("",)] * (num_examples - 2), *captions_of(found[1])]
         return _save_grid(path, generation.to_images(expected), columns=num_examples, captions=captions)
-    return _write_rows(path, trained.written(expected))
+    return _write_rows(path, trained.written(expected), trained.schema)
 
 
 def _ends(first: str, second: str, from_label: str, to_label: str) -> list[tuple[str, str]]:
@@ -339,9 +340,12 @@ def _likelihood_note(model: VAE) -> str:
     return f", of which {own} is the likelihood's own" if own else ""
 
 
-def _write_rows(path: Path, values: np.ndarray | Columns) -> Path:
-    """Examples in stored units: a table's columns by their names, all others in one."""
-    write_columns(path, values if isinstance(values, Mapping) else {"x": values.reshape(len(values), -1)})
+def _write_rows(path: Path, values: np.ndarray | Columns, schema: Schema) -> Path:
+    """Examples in stored units: a table's columns by their names, written as in its CSV, all others in one."""
+    if isinstance(values, Mapping):
+        write_columns(path, values, csv_form(schema))
+    else:
+        write_columns(path, {"x": values.reshape(len(values), -1)})
     return path
 
 
