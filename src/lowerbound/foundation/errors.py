@@ -27,6 +27,7 @@ from pathlib import Path
 from lowerbound.foundation.text import one_line, shortened
 
 LONGEST_NAME = 200  # characters of a name that the user gave
+LONGEST_REASON = 300  # characters of an error as part of a message
 
 
 class LowerboundError(Exception):
@@ -43,7 +44,7 @@ class LowerboundError(Exception):
 
 def in_one_line(error: BaseException) -> str:
     """An error as part of a message: its own line if users can encounter it, otherwise with its type."""
-    text = " ".join(str(error).split())[:300]
+    text = one_line(str(error), LONGEST_REASON)
     return text if isinstance(error, LowerboundError) else f"{type(error).__name__}: {text}".rstrip(": ")
 
 
