@@ -35,6 +35,7 @@ class Part(nn.Module):
     """The numbers that options accept; others are refused, never clamped."""
 
     def __new__(cls: type[AnyPart], *arguments: Any, **options: Any) -> AnyPart:
+        check_is_complete(cls)
         part = object.__new__(cls)
         part.__dict__["_given"] = arguments, options
         return part
@@ -65,6 +66,12 @@ class LatentPart(Part):
 
     def initialise(self, generator: Generator) -> None:
         """Draw the initial values of learned parameters, if any."""
+
+
+def check_is_complete(part: type[Part]) -> None:
+    """ConfigError for a class that lacks methods."""
+    if missing := sorted(getattr(part, "__abstractmethods__", ())):
+        raise ConfigError(f"{part.__name__} is not complete: it needs {', '.join(missing)}.")
 
 
 def option_parameters(part: type[Part]) -> dict[str, Parameter]:
@@ -122,6 +129,7 @@ def register(kind: str, table: dict[str, Any], base: type[Part], name: str, part
     """
     if not (isinstance(part, type) and issubclass(part, base)):
         raise ConfigError(f"a {kind} must be a class derived from {base.__name__}, got {part!r}.")
+    check_is_complete(part)
     add_row(kind, table, name, part)
 
 
