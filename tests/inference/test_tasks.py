@@ -127,3 +127,21 @@ def test_rows_of_a_run_on_a_table_with_decimal_commas_are_read_by_it_again(tmp_p
     assert (np.abs(values[:, 0] - 1.7) < 5).all() and len(values) >= 5
     written = pd.read_csv(tmp_path / "rows.csv", sep=";", decimal=",")
     np.testing.assert_allclose(written["height"], values[:, 0], rtol=1e-6)
+
+
+@pytest.mark.parametrize("command", ["sample", "encode", "reconstruct", "interpolate"])
+def test_results_of_a_model_file_need_an_output(labelled, tmp_path, capsys, command):
+    file = lb.save(labelled, tmp_path / "model.safetensors")
+    np.save(tmp_path / "x.npy", np.zeros((2, 8, 8), np.uint8))
+    words = [command, file, *[tmp_path / "x.npy"] * {"sample": 0, "interpolate": 2}.get(command, 1)]
+    told = one_line(in_process(capsys, *words, expect=2).err)
+    assert "is a model file, without a directory for results; name the output. Option: --out." in told
+    out = tmp_path / ("x.csv" if command == "encode" else "x.png")
+    in_process(capsys, *words, "--out", out)
+    assert out.exists()
+
+
+def test_a_model_file_has_no_thresholds_and_what_has_them_is_named(labelled, tmp_path, capsys):
+    file = lb.save(labelled, tmp_path / "model.safetensors")
+    told = one_line(in_process(capsys, "score", file, tmp_path, expect=2).err)
+    assert "has no thresholds for anomaly scores: a model file contains none; give the run's directory, or a" in told

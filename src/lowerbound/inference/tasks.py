@@ -102,15 +102,15 @@ def sample(
             f"{place} is a deterministic autoencoder; it has no prior to sample from.", hint="fit-prior", path=place
         )
     if trained.schema.layout != "image":
-        path = out or folder or place / "samples.csv"
+        path = out or folder or _in_run(run, "samples.csv")
         check_suffix(path)
         return _write_rows(path, trained.generate(num_examples, seed=seed, temperature=temperature), trained.schema)
     if folder is None:
-        check_output(out or place / "samples.png", [], is_table=False)
+        check_output(out or _in_run(run, "samples.png"), [], is_table=False)
     images = generation.prior_samples(model, num_examples, seed, temperature)
     if folder is not None:
         return _save_each(folder, images)
-    return _save_grid(out or place / "samples.png", images, num_columns or int(np.ceil(np.sqrt(num_examples))))
+    return _save_grid(out or _in_run(run, "samples.png"), images, num_columns or int(np.ceil(np.sqrt(num_examples))))
 
 
 def read_grid(text: str) -> tuple[int, int]:
@@ -135,7 +135,7 @@ def reconstruct(
     picture, other examples as rows of a .csv, .npz, .parquet or .json file with the expected values."""
     trained = load(run)
     model, is_image = trained.vae, trained.schema.layout == "image"
-    path = out or path_of(run) / ("reconstructions.png" if is_image else "reconstructions.csv")
+    path = out or _in_run(run, "reconstructions.png" if is_image else "reconstructions.csv")
     check_output(path, inputs, is_table=not is_image)
     collection = read_inputs(trained, inputs, options)
     examples = collection.examples
@@ -167,7 +167,7 @@ def encode(
 
     Rows of a table that could not be read, where those are skipped, keep their place without numbers.
     """
-    path = out or path_of(run) / "latents.csv"
+    path = out or shards or _in_run(run, "latents.csv")
     check_shards(out, shards) if shards is not None or distributed.is_launched() else check_output(path, inputs)
     trained = load(run)
     found = open_inputs(trained, inputs, options)
@@ -223,7 +223,7 @@ def interpolate(
         raise UsageError(f"a line from one example to another needs at least 2 points, got {num_examples}.")
     trained = load(run)
     model, is_image = trained.vae, trained.schema.layout == "image"
-    path = out or path_of(run) / ("interpolation.png" if is_image else "interpolation.csv")
+    path = out or _in_run(run, "interpolation.png" if is_image else "interpolation.csv")
     check_output(path, [first, second], is_table=not is_image)
     found = [_typical(trained, label, options) if label else read_one(trained, name, options) for name, label in ends]
     begin, end = (scaled(one.examples)[0] for one in found)
@@ -232,6 +232,14 @@ def interpolate(
         captions = [*captions_of(found[0]), *[("",)] * (num_examples - 2), *captions_of(found[1])]
         return _save_grid(path, generation.to_images(expected), columns=num_examples, captions=captions)
     return _write_rows(path, trained.written(expected), trained.schema)
+
+
+def _in_run(run: RunPath, name: str) -> Path:
+    """The default output; UsageError for a model file, which has no directory for it."""
+    place = path_of(run)
+    if place.is_file():
+        raise UsageError(f"{place} is a model file, without a directory for results; name the output.", hint="out")
+    return place / name
 
 
 def _ends(first: str, second: str, from_label: str, to_label: str) -> list[tuple[str, str]]:

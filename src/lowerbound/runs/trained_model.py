@@ -101,7 +101,7 @@ class TrainedModel:
         if self.vae.is_deterministic:
             return "it is a deterministic autoencoder"
         if self.path is None or not self.path.is_dir():
-            return "they are stored with a run; load the run directory"
+            return "a model file contains none; give the run's directory, or a folder that save_pretrained wrote"
         if not is_run(self.path):
             return "none were saved with it"
         has_held_out = read_stored(self.path).experiment.data.monitored_split != "test"
