@@ -24,7 +24,7 @@ LAYERS = [
     ["training", "evaluation"],
     ["reporting"],
     ["runs", "inference", "serving"],
-    ["estimator", "commands", "cli", "__main__"],
+    ["estimator", "commands", "cli", "ranks", "__main__"],
 ]
 """From the foundation to the entrances: folders and modules. Those of one layer import none of the others."""
 

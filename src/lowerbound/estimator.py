@@ -24,6 +24,7 @@ from lowerbound.data.batches import Batches, deviation_of, mean_of
 from lowerbound.data.sources import Examples
 from lowerbound.data.standardisation import Standardisation, standardisation_of, unchanged
 from lowerbound.evaluation.generation import drawn_examples
+from lowerbound.foundation.arguments import named_arguments
 from lowerbound.foundation.errors import DataError, NonFiniteLoss
 from lowerbound.foundation.schema import LARGEST, Schema
 from lowerbound.foundation.seeding import content_noise, generator
@@ -45,6 +46,7 @@ STANDARDISED = ("gaussian", "gaussian-per-element", "table")
 """Likelihoods for which X is standardised."""
 
 
+@named_arguments
 class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  # type: ignore[misc]
     """A dense variational autoencoder over rows of X.
 

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from PIL import Image
 
-from data_files import RNG, saved, written
+from data_files import RNG, save_images, saved, written
 from lowerbound.data.array_schema import float32_offset, infer_array_schema
 from lowerbound.data.data_kinds import describe_examples, kind_of
 from lowerbound.data.examples import Examples
@@ -76,7 +77,11 @@ SCALES = [
     (between(0, 1, dtype=np.uint8), (0, 1), "binary"),
     (between(0, 1, dtype=np.int64), (0, 1), "binary"),
     (between(0, 255, dtype=np.uint8), (0, 255), "grey"),
-    (between(0, 40, dtype=np.uint8), (0, 255), "grey"),
+    (between(0, 40, dtype=np.uint8), (0, 40), "grey"),
+    (between(0, 16, dtype=np.uint8), (0, 16), "grey"),
+    (between(0, 16, dtype=np.int64), (0, 16), "grey"),
+    (between(0, 2, dtype=np.int8), (0, 2), "grey"),
+    (between(0, 64, dtype=np.uint8), (0, 255), "grey"),  # a quarter: dark bytes
     (between(0, 255, dtype=np.int64), (0, 255), "grey"),
     (between(0, 255, dtype=np.uint16), (0, 255), "grey"),
     (between(0, 900, dtype=np.uint16), (0, 1023), "unit"),
@@ -119,6 +124,7 @@ def test_the_scale_of_images_follows_from_type_and_values(values, scale, kind):
     ("values", "scale", "kind"),
     [
         (between(0, 255, (6, 20), np.uint8), (0, 255), "levels"),
+        (between(0, 16, (6, 20), np.uint8), (0, 16), "levels"),
         (between(0, 1, (6, 20), np.uint8), (0, 1), "binary"),
         (between(0, 1, (6, 20)), (0, 1), "unit"),
         (between(0, 300, (6, 20), np.int64), (0, 1), "counts"),
@@ -130,8 +136,34 @@ def test_the_scale_of_images_follows_from_type_and_values(values, scale, kind):
 def test_arrays_are_taken_as_they_are_but_for_bytes(values, scale, kind):
     collection = to_collection(raw(values), ReadingOptions())
     assert collection.examples.range == scale and kind_of(collection.examples) == kind
-    as_they_are = "0 to 255" if scale == (0, 255) else "unscaled"
-    assert collection.notes == (f"read as arrays of 20, {as_they_are} (change with data.layout, data.range)",)
+    as_they_are = "unscaled" if scale == (0, 1) else f"0 to {scale[1]}"
+    assert collection.notes[-1] == f"read as arrays of 20, {as_they_are} (change with data.layout, data.range)"
+    assert len(collection.notes) == 1 + (scale == (0, 16))
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.int64, np.uint16])
+def test_levels_far_below_the_full_scale_are_pointed_out_with_the_setting(dtype):
+    levels = between(0, 16, dtype=dtype)
+    collection = to_collection(raw(levels), ReadingOptions())
+    assert "no value exceeds 16, far below 255" in collection.notes[0] and "data.range=[0, 255]" in collection.notes[0]
+    assert collection.examples.support.num_levels == 17
+    with pytest.raises(DataError, match=r"is 17; the model was trained on \w+ from 0 to 16"):
+        to_collection(raw(levels + dtype(1)), ReadingOptions(schema=collection.schema))
+    for scale in ((0.0, 255.0), (0.0, 16.0)):
+        set_one = to_collection(raw(levels), ReadingOptions(range=scale))
+        assert set_one.schema.range == scale and not any("exceeds" in note for note in set_one.notes)
+
+
+def test_image_files_keep_their_white_and_dark_ones_are_pointed_out(tmp_path):
+    levels = between(0, 16, dtype=np.uint8)
+    save_images(tmp_path, {f"{index}.png": Image.fromarray(image) for index, image in enumerate(levels)})
+    collection = read(tmp_path)
+    assert collection.schema.range == (0, 255)
+    (note,) = collection.notes
+    assert note.startswith("no pixel exceeds 16, and white is 255") and note.endswith("set data.range=[0, 16]")
+    set_one = read(tmp_path, ReadingOptions(range=(0.0, 16.0)))
+    assert set_one.notes == () and set_one.examples.support.num_levels == 17
+    assert read(tmp_path, ReadingOptions(schema=collection.schema)).notes == ()
 
 
 def test_layout_and_range_can_be_set(tmp_path):

@@ -6,8 +6,8 @@ import json
 import numpy as np
 import pytest
 
-from lowerbound.data.column_writers import labels_column, named_columns, records, write_columns
-from lowerbound.foundation.schema import Column
+from lowerbound.data.column_writers import CsvForm, csv_form, labels_column, named_columns, records, write_columns
+from lowerbound.foundation.schema import Column, Schema
 
 VALUES = {"id": np.array(["a", "b", "c"]), "score": np.array([1.5, np.nan, -np.inf], np.float32)}
 
@@ -27,6 +27,17 @@ def test_numbers_that_are_not_finite_are_empty_in_csv(tmp_path):
     write_columns(tmp_path / "x.csv", VALUES)
     with (tmp_path / "x.csv").open() as file:
         assert list(csv.reader(file)) == [["id", "score"], ["a", "1.5"], ["b", ""], ["c", ""]]
+
+
+@pytest.mark.parametrize("separator", ["", "\t", "|"])
+def test_rows_are_written_with_the_signs_of_the_table_that_a_model_was_trained_on(tmp_path, separator):
+    schema = Schema(layout="table", shape=(3,), dtype="", decimal=",", separator=separator)
+    rows = {"id": np.array(["a;b", "1,5"]), "score": np.array([1.5, np.nan], np.float32), "count": np.array([3, 4])}
+    write_columns(tmp_path / "x.csv", rows, csv_form(schema))
+    with (tmp_path / "x.csv").open() as file:
+        found = list(csv.reader(file, delimiter=separator or ";"))
+    assert found == [["id", "score", "count"], ["a;b", "1,5", "3"], ["1,5", "", "4"]]
+    assert csv_form(Schema(layout="image", shape=(2, 2, 1), dtype="uint8")) == CsvForm(",", ".")
 
 
 def test_numbers_that_are_not_finite_are_null_in_parquet(tmp_path):

@@ -35,6 +35,7 @@ def test_images_on_levels_are_grey_or_in_colour(channels, kind):
     [
         ((1,), "of 1 value"),
         ((7,), "of 7 values"),
+        ((1024,), "of 1,024 values"),
         ((2, 3), "of shape 2×3"),
         ((1, 3, 4), "of 4×3 pixels with 1 channel"),
     ],

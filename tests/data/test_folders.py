@@ -46,11 +46,11 @@ def test_what_is_not_an_image_is_counted_and_named_once(tmp_path, form):
     others = {
         "notes.txt": b"BM and nothing else",
         "b/table.csv": b"a,b",
-        "raw.NEF": saved(grey(1).save, "tiff"),
+        "raw.NEF": saved(grey(101).save, "tiff"),
         "z": b"",
     }
     ignored = [".DS_Store", "Thumbs.db", ".cache/x.png", "._c.png", "__MACOSX/d.png", "a/.hidden/e.png", "desktop.ini"]
-    files = {"a/1.png": png(1)} | others | dict.fromkeys(ignored, b"anything")
+    files = {"a/1.png": png(101)} | others | dict.fromkeys(ignored, b"anything")
     collection = read(placed(tmp_path / "data", files, form))
     assert collection.ids == ("a/1.png",)
     assert collection.notes == ("not images, skipped: b/table.csv and 3 more",)
@@ -72,7 +72,7 @@ def test_a_suffixless_file_that_cannot_be_read_is_named(tmp_path):
 
 
 def test_class_folders_are_followed_where_they_are_links(tmp_path):
-    save_images(tmp_path / "all", {"cat/1.png": grey(1), "dog/2.png": grey(2), "cow/3.png": grey(3)})
+    save_images(tmp_path / "all", {"cat/1.png": grey(101), "dog/2.png": grey(102), "cow/3.png": grey(103)})
     (tmp_path / "some").mkdir()
     for name in ("cat", "dog"):
         (tmp_path / "some" / name).symlink_to(tmp_path / "all" / name)
@@ -89,7 +89,7 @@ SIZES = {"train": 12, "validation": 3, "test": 4}
 
 def split_files(names: dict[str, str], classes: bool, around: str = "") -> dict[str, bytes]:
     """Images of a value of their own, in folders of these names."""
-    files, value = {}, 0
+    files, value = {}, 100
     for split, folder in names.items():
         for number in range(SIZES[split]):
             files[f"{around}{folder}/{'cd'[number % 2] + '/' if classes else ''}{number}.png"] = png(value := value + 1)
@@ -108,7 +108,7 @@ def test_folders_of_splits_are_kept_as_splits(tmp_path, form, classes, around, v
     assert collection.notes == ("predefined splits: train 12, validation 3, test 4",)
     assert collection.label_names == (("c", "d") if classes else ())
     found = [sorted(part.values[:, 0, 0, 0].tolist()) for part in (splits.train, splits.validation, splits.test)]
-    assert found == [[*range(5, 17)], [*range(17, 20)], [*range(1, 5)]]
+    assert found == [[*range(105, 117)], [*range(117, 120)], [*range(101, 105)]]
 
 
 @pytest.mark.parametrize(("missing", "sizes"), [("validation", (11, 1, 4)), ("test", (11, 3, 1))])

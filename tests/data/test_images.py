@@ -97,9 +97,9 @@ def test_images_are_rotated_upright_as_exif_says(tmp_path, orientation, suffix):
 
 @pytest.mark.parametrize("suffix", ["tif", "gif", "png"])
 def test_of_several_frames_the_first_is_read_and_a_note_says_so(tmp_path, suffix):
-    grey(1).save(tmp_path / f"a.{suffix}", save_all=True, append_images=[grey(2), grey(3)])
+    grey(101).save(tmp_path / f"a.{suffix}", save_all=True, append_images=[grey(102), grey(103)])
     collection = read(tmp_path)
-    assert collection.examples.values[0, 0, 0].tolist() in ([1], [1, 1, 1])
+    assert collection.examples.values[0, 0, 0].tolist() in ([101], [101, 101, 101])
     assert collection.notes == ("1 of 1 with several frames, of which the first is read",)
 
 
@@ -107,13 +107,13 @@ def test_of_several_frames_the_first_is_read_and_a_note_says_so(tmp_path, suffix
 
 
 def test_images_of_one_size_are_taken_as_they_are(tmp_path):
-    collection = read(save_images(tmp_path, {"a.png": grey(1, (7, 1)), "b.png": grey(2, (7, 1))}))
+    collection = read(save_images(tmp_path, {"a.png": grey(101, (7, 1)), "b.png": grey(102, (7, 1))}))
     assert collection.examples.event_shape == (1, 1, 7)
     assert collection.resized_to is None and collection.notes == ()
 
 
 def test_images_of_several_sizes_are_resized_to_their_middle_shape_and_a_note_says_so(tmp_path):
-    images = {"a.png": grey(1, (40, 20)), "b.png": grey(2, (80, 40)), "c.png": grey(3, (60, 60))}
+    images = {"a.png": grey(101, (40, 20)), "b.png": grey(102, (80, 40)), "c.png": grey(103, (60, 60))}
     collection = read(save_images(tmp_path, images))
     assert collection.resized_to == (64, 32)
     assert collection.examples.values.shape == (3, 32, 64, 1)

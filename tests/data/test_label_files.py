@@ -147,7 +147,7 @@ def test_a_labels_csv_without_names_or_labels_is_refused(tmp_path, content, reas
 
 
 def test_a_metadata_csv_without_labels_is_of_no_account_and_it_is_said(tmp_path):
-    save_images(tmp_path, {"p/a.png": grey(1), "q/b.png": grey(2)})
+    save_images(tmp_path, {"p/a.png": grey(101), "q/b.png": grey(102)})
     file = written(tmp_path / "metadata.csv", b"file,camera\np/a.png,x\n")
     collection = read(tmp_path)
     assert labels_of(collection) == {"p/a.png": "p", "q/b.png": "q"}
@@ -161,13 +161,13 @@ def test_the_whole_path_of_an_image_names_that_image(tmp_path):
 
 
 def test_rows_that_match_no_image_are_counted_and_named(tmp_path):
-    save_images(tmp_path, {"a.png": grey(1)})
+    save_images(tmp_path, {"a.png": grey(101)})
     file = written(tmp_path / "labels.csv", b"id,label\na,x\nb.png,y\nc,z\n\n")
     assert read(tmp_path).notes == (f"{file}: 2 rows match no image, such as b.png",)
 
 
 def test_labels_of_broken_images_are_skipped_with_them(tmp_path):
-    save_images(tmp_path, {"a.png": grey(1), "c.png": grey(3)})
+    save_images(tmp_path, {"a.png": grey(101), "c.png": grey(103)})
     written(tmp_path / "b.png", b"broken")
     written(tmp_path / "labels.csv", b"id,label\nc,z\nb,y\na,x\n")
     collection = read(tmp_path, ReadingOptions(images=ImageOptions(skip_broken=True)))

@@ -160,6 +160,26 @@ def test_a_plain_autoencoder_is_not_advised_to_weigh_a_rate_that_it_does_not_hav
     assert "rate_warm_up" in diagnose(ill)[0].remedy
 
 
+@pytest.mark.parametrize(
+    ("swap", "said"),
+    [
+        (Estimate(0.01, 0.01), "do as well as its own, to within 0.1 nats"),
+        (Estimate(0.09, 0.01), "cost 0.090 ± 0.010 nats, too few to count"),
+        (Estimate(1.3, 0.8), "cost 1.30 ± 0.80 nats, which is not more than noise"),  # a table's densities
+        (Estimate(-1.3, 0.8), "cost −1.30 ± 0.80 nats, which is not more than noise"),
+    ],
+)
+def test_latents_of_another_example_are_as_good_only_where_that_was_measured(swap, said):
+    (finding,) = diagnose(replace(HEALTHY, **ILL["decoder ignores z"] | {"swap_loss": swap}))
+    assert finding.name == "decoder ignores z" and said in finding.sentence
+    assert ("do as well" in finding.sentence) == ("do as well" in said)
+
+
+def test_a_gain_that_noise_hides_is_stated_with_its_error():
+    hidden = replace(HEALTHY, **ILL["decoder ignores z"] | {"distortion_gain": Estimate(2.0, 1.5)})
+    assert "(a gain of 2.0 ± 1.5 nats is within noise)" in diagnose(hidden)[0].sentence
+
+
 @pytest.mark.parametrize("latent_dim", [1, 2, 3, 16])
 @pytest.mark.parametrize("ill", [{"active_units": 0}, {"aggregate_kl": Estimate(9.0, 0.1)}], ids=["collapse", "holes"])
 def test_fewer_latents_are_advised_only_where_there_are_more(latent_dim, ill):

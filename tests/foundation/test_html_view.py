@@ -8,19 +8,8 @@ from parsed_pages import Page
 HOSTILE = '"><script>alert(1)</script><img src=http://x onerror=alert(1)>'
 
 
-@pytest.fixture
-def parsed(tmp_path):
-    """A function that parses a view."""
-
-    def parse(text):
-        (tmp_path / "view.html").write_text(text, encoding="utf-8")
-        return Page(tmp_path / "view.html")
-
-    return parse
-
-
-def test_every_text_is_escaped_wherever_it_stands(parsed):
-    page = parsed(
+def test_every_text_is_escaped_wherever_it_stands():
+    page = Page(
         html_view.view(
             HOSTILE,
             HOSTILE,
@@ -37,14 +26,14 @@ def test_every_text_is_escaped_wherever_it_stands(parsed):
     assert page.text.count("alert(1)</script>") == 10
 
 
-def test_numbers_are_aligned_and_everything_is_in_its_order(parsed):
-    page = parsed(html_view.view("title", html_view.table(("name", "value"), [("elbo", "-24.1")], right=(1,))))
+def test_numbers_are_aligned_and_everything_is_in_its_order():
+    page = Page(html_view.view("title", html_view.table(("name", "value"), [("elbo", "-24.1")], right=(1,))))
     assert page.text == "title name value elbo -24.1"
     assert [cell.get("class") for cell in page.all("td")] == [None, "number"]
 
 
-def test_what_is_empty_is_left_out(parsed):
-    page = parsed(html_view.view("title", "", html_view.paragraph(""), html_view.facts({"a": ""}), html_view.in_row()))
+def test_what_is_empty_is_left_out():
+    page = Page(html_view.view("title", "", html_view.paragraph(""), html_view.facts({"a": ""}), html_view.in_row()))
     assert page.text == "title"
 
 

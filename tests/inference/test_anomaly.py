@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from lowerbound.foundation.errors import UsageError
-from lowerbound.inference import anomaly
+from lowerbound.inference import anomaly, shards
+from lowerbound.inference.anomaly import shards_as_json
 from lowerbound.inference.scored import as_json
 from lowerbound.runs.inputs import InputOptions
 from untrained_models import untrained_run
@@ -60,6 +61,16 @@ def test_a_file_and_json_hold_what_was_found_with_empty_cells_for_what_is_unknow
     assert content["skipped"] == list(found.skipped)
     assert [example["anomalous"] for example in content["examples"]] == [0, None, 1, None]
     assert content["thresholds"].keys() == found.judged.thresholds.keys()
+
+
+def test_a_folder_of_scores_explains_the_same_examples_in_the_same_way(run, rows, tmp_path, monkeypatch):
+    monkeypatch.setattr(shards, "ROWS_PER_SHARD", 2)
+    whole, chosen = scored(run, rows, num_explained=1), InputOptions(skip_broken=True)
+    settings = {"importance": False, "false_alarm_rate": 0.2, "options": chosen, "num_explained": 1}
+    for _ in range(2):  # the second time, nothing is computed
+        written = anomaly.score_shards(run, [str(rows)], tmp_path / "out", **settings)
+        assert list(shards_as_json(written)["explained"]) == as_json(whole)["explained"]
+    assert written.notes == whole.notes and written.explained[0]["id"] == "2"
 
 
 def test_an_output_that_is_the_input_is_refused_before_anything_is_computed(run, rows, monkeypatch):

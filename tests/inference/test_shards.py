@@ -10,7 +10,7 @@ from pyarrow import parquet
 import inference_jobs
 from lowerbound.foundation.errors import RunError, UsageError
 from lowerbound.inference import shards
-from lowerbound.inference.shards import SUMMARY, check_shards, counts_in, job_of, write_shards
+from lowerbound.inference.shards import SUMMARY, PartResult, check_shards, counts_in, job_of, write_shards
 from ranks import results_of_ranks
 
 JOBS = Path(inference_jobs.__file__)
@@ -77,7 +77,7 @@ def test_a_damaged_shard_ends_all_ranks_with_the_name_of_the_file(folder):
 
 
 def numbered(start, stop):
-    yield {"id": np.arange(start, stop), "odd": np.arange(start, stop) % 2}, ()
+    yield PartResult({"id": np.arange(start, stop), "odd": np.arange(start, stop) % 2})
 
 
 @pytest.fixture(autouse=True)
@@ -106,10 +106,13 @@ def test_what_was_complete_is_kept_and_the_rest_is_computed(tmp_path):
 def test_skipped_inputs_have_no_row_and_are_listed(tmp_path):
     def without_seven(start, stop):
         numbers = np.array([number for number in range(start, stop) if number != 7])
-        yield {"id": numbers}, ["seven is broken"] if start <= 7 < stop else []
+        is_here = start <= 7 < stop
+        told = (["seven is broken"], ["eight was resized"], [{"id": 8}]) if is_here else ()
+        yield PartResult({"id": numbers}, *told)
 
     written = write_shards(tmp_path / "out", 25, "job", without_seven)
     assert (written.num_rows, written.num_inputs, written.skipped) == (24, 25, ("seven is broken",))
+    assert written.notes == ("eight was resized",) and written.records == ({"id": 8},)
 
 
 def test_progress_counts_the_inputs(tmp_path):

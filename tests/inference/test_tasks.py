@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 import pytest
 from PIL import Image
 
@@ -12,7 +13,7 @@ from lowerbound.data.batches import scaled
 from lowerbound.data.sources import DataConfig, load
 from lowerbound.foundation.errors import DataError, UnknownName, UsageError
 from lowerbound.foundation.seeding import generator
-from lowerbound.inference.tasks import interpolate, reconstruct
+from lowerbound.inference.tasks import interpolate, reconstruct, sample
 from lowerbound.models.config import ModelConfig
 from lowerbound.models.construction import build_model
 from lowerbound.runs.inputs import read_inputs
@@ -109,3 +110,38 @@ def test_a_strip_of_reconstructions_has_captions(labelled, tmp_path):
 def test_a_queue_too_short_for_the_largest_request_is_refused(capsys, tmp_path, words):
     line = one_line(in_process(capsys, "serve", tmp_path, *words, expect=2).err)
     assert "--max-queue is" in line and "raise it, or lower --max-batch" in line
+
+
+@pytest.mark.parametrize(
+    "task", [lambda run, out: sample(run, 5, out=out), lambda run, out: reconstruct(run, [], out=out)]
+)
+def test_rows_of_a_run_on_a_table_with_decimal_commas_are_read_by_it_again(tmp_path, task):
+    heights = np.random.default_rng(0).normal(1.7, 0.1, 60).round(2)
+    lines = [f"{str(height).replace('.', ',')};{'ab'[row % 2]}" for row, height in enumerate(heights)]
+    table = tmp_path / "t.csv"
+    table.write_text("\n".join(["height;kind", *lines]))
+    run = tmp_path / "run"
+    model = untrained_run(run, str(table))
+    task(run, tmp_path / "rows.csv")
+    values = read_inputs(model, [str(tmp_path / "rows.csv")]).examples.values
+    assert (np.abs(values[:, 0] - 1.7) < 5).all() and len(values) >= 5
+    written = pd.read_csv(tmp_path / "rows.csv", sep=";", decimal=",")
+    np.testing.assert_allclose(written["height"], values[:, 0], rtol=1e-6)
+
+
+@pytest.mark.parametrize("command", ["sample", "encode", "reconstruct", "interpolate"])
+def test_results_of_a_model_file_need_an_output(labelled, tmp_path, capsys, command):
+    file = lb.save(labelled, tmp_path / "model.safetensors")
+    np.save(tmp_path / "x.npy", np.zeros((2, 8, 8), np.uint8))
+    words = [command, file, *[tmp_path / "x.npy"] * {"sample": 0, "interpolate": 2}.get(command, 1)]
+    told = one_line(in_process(capsys, *words, expect=2).err)
+    assert "is a model file, without a directory for results; name the output. Option: --out." in told
+    out = tmp_path / ("x.csv" if command == "encode" else "x.png")
+    in_process(capsys, *words, "--out", out)
+    assert out.exists()
+
+
+def test_a_model_file_has_no_thresholds_and_what_has_them_is_named(labelled, tmp_path, capsys):
+    file = lb.save(labelled, tmp_path / "model.safetensors")
+    told = one_line(in_process(capsys, "score", file, tmp_path, expect=2).err)
+    assert "has no thresholds for anomaly scores: a model file contains none; give the run's directory, or a" in told

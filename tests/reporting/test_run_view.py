@@ -19,9 +19,7 @@ def shown(tmp_path):
         noise = np.random.default_rng(0).integers(0, 255, (1400, 1400, 1)).repeat(3, axis=-1).astype(np.uint8)
         for name in figures:
             (tmp_path / "figures" / f"{name}.png").write_bytes(as_png(noise))
-        text = run_view(results, tmp_path)
-        (tmp_path / "view.html").write_text(text, encoding="utf-8")
-        return Page(tmp_path / "view.html")
+        return Page(run_view(results, tmp_path))
 
     return show
 

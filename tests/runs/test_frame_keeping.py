@@ -11,6 +11,7 @@ from lowerbound.foundation.errors import Interrupted, RunError
 from lowerbound.runs import frame_keeping
 from lowerbound.runs.resuming import resume
 from lowerbound.runs.run import Callbacks, train
+from untrained_models import untrained_run
 
 
 def kept(run):
@@ -56,8 +57,8 @@ def test_a_frame_that_cannot_be_kept_is_named_and_training_goes_on_as_with_it(fi
 
 
 def test_frames_of_another_run_are_refused(finished, tmp_path):
-    other = train("digits", recipe="dense", out=tmp_path / "other", settings=SHORT, seed=5)
-    shutil.rmtree(other.path / FOLDER)
-    shutil.copytree(finished.path / FOLDER, other.path / FOLDER)
+    other = tmp_path / "other"
+    untrained_run(other, "digits")
+    shutil.copytree(finished.path / FOLDER, other / FOLDER)
     with pytest.raises(RunError, match="belongs to another run"):
-        read_frames(other.path)
+        read_frames(other)

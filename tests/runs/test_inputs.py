@@ -2,9 +2,11 @@
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from data_files import saved, written
 from lowerbound.data.examples import Collection, Examples
+from lowerbound.data.images import image_options, read_image_bytes
 from lowerbound.foundation.errors import TooLarge, UsageError
 from lowerbound.inference import tasks
 from lowerbound.runs.inputs import InputOptions, captions_of, read_inputs, read_one
@@ -49,3 +51,25 @@ def test_several_inputs_are_image_files(place):
 def test_a_model_without_a_run_has_no_examples_of_its_own(place):
     with pytest.raises(UsageError, match=r"is not a run directory; give the data to read"):
         read_inputs(untrained("x.npy"), [])
+
+
+@pytest.mark.parametrize(
+    ("held", "photo"),
+    [
+        (np.random.default_rng(0).integers(0, 17, (20, 8, 9)).astype(np.uint8), "RGB"),
+        (np.random.default_rng(0).integers(0, 256, (20, 8, 9, 3)).astype(np.uint8), "L"),
+        (np.random.default_rng(0).integers(0, 60000, (20, 8, 9)).astype(np.uint16), "I;16"),
+    ],
+    ids=["levels", "colour", "16 bits"],
+)
+def test_an_image_of_any_size_is_read_alike_at_every_door_of_a_model_of_arrays(tmp_path, held, photo):
+    model = untrained(written(tmp_path / "held.npy", saved(np.save, held)))
+    pixels = np.random.default_rng(1).integers(0, 200, (30, 20, 3) if photo == "RGB" else (30, 20))
+    image = Image.fromarray(pixels.astype(np.uint16 if photo == "I;16" else np.uint8))
+    path = written(tmp_path / "photo.png", saved(image.save, "png"))
+    by_path, in_memory = read_inputs(model, [str(path)]), model.examples(image)
+    served = model.collection(read_image_bytes("photo.png", path.read_bytes(), image_options(model.schema)))
+    assert by_path.examples.event_shape == model.schema.event_shape
+    for other in (in_memory, served):
+        np.testing.assert_array_equal(other.examples.values, by_path.examples.values)
+        assert other.notes == by_path.notes and "1 of 1 resized to 9×8 pixels, cropped" in other.notes

@@ -5,13 +5,11 @@ import json
 import pytest
 
 import lowerbound as lb
-from digits_runs import SHORT
+from digits_runs import LOGGED
 from lowerbound.foundation.errors import Interrupted
 from lowerbound.runs.run import Callbacks
 from lowerbound.runs.run_log import read_log
 from lowerbound.runs.tracking import read_trackers
-
-SETTINGS = SHORT | {"training": {"num_epochs": 3, "min_steps": 0, "log_every": 5}}
 
 
 @pytest.fixture
@@ -27,7 +25,7 @@ def resumed(tmp_path, without_figures, monkeypatch):
 
         stopping = Callbacks(progress, heard.append, should_stop=lambda: len(steps) > 4)
         with pytest.raises(Interrupted):
-            lb.train("digits", recipe="dense", settings=SETTINGS, out=path, log=name, callbacks=stopping)
+            lb.train("digits", recipe="dense", settings=LOGGED, out=path, log=name, callbacks=stopping)
         lb.resume(path, callbacks=Callbacks(message=heard.append))
         assert [line for line in heard if "logged" in line] == []
         return path

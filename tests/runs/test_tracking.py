@@ -7,7 +7,7 @@ import pytest
 
 import lowerbound as lb
 from command_line import SMALL, in_process
-from digits_runs import SHORT, assert_same_weights
+from digits_runs import LOGGED, assert_same_weights
 from lowerbound.foundation.errors import Interrupted, RunError, UnknownName, UsageError
 from lowerbound.foundation.progress import MeanTerms, Progress
 from lowerbound.runs import tracking as module
@@ -16,8 +16,6 @@ from lowerbound.runs.run_log import read_log
 from lowerbound.runs.trackers import TRACKERS, Tracker
 from lowerbound.runs.tracking import read_trackers, sinks_of, values_of, write_trackers
 from progress_records import record
-
-SETTINGS = SHORT | {"training": {"num_epochs": 3, "min_steps": 0, "log_every": 5}}
 
 
 class Recorder:
@@ -66,7 +64,7 @@ def no_report(without_figures):
 def trained(path, **options):
     heard = []
     run = lb.train(
-        "digits", recipe="dense", settings=SETTINGS, out=path, callbacks=Callbacks(message=heard.append), **options
+        "digits", recipe="dense", settings=LOGGED, out=path, callbacks=Callbacks(message=heard.append), **options
     )
     return run, heard
 
@@ -124,7 +122,7 @@ def finished_plain(tmp_path_factory):
     """The same run without a tracker."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("lowerbound.reporting.report.plots_for", lambda results: {})
-        return lb.train("digits", recipe="dense", settings=SETTINGS, out=tmp_path_factory.mktemp("plain") / "run").path
+        return lb.train("digits", recipe="dense", settings=LOGGED, out=tmp_path_factory.mktemp("plain") / "run").path
 
 
 def test_a_function_that_fails_is_reported_once_and_the_others_go_on(tmp_path):
@@ -143,7 +141,7 @@ def test_a_resumed_run_continues_its_tracker_after_the_checkpoint(tmp_path, reco
     steps = []
     stopping = Callbacks(progress=lambda record: steps.append(record.step), should_stop=lambda: len(steps) > 4)
     with pytest.raises(Interrupted):
-        lb.train("digits", recipe="dense", settings=SETTINGS, out=tmp_path / "run", log="wandb", callbacks=stopping)
+        lb.train("digits", recipe="dense", settings=LOGGED, out=tmp_path / "run", log="wandb", callbacks=stopping)
     assert found.events[-1] == "interrupted"
     lb.resume(tmp_path / "run")
     _, second = found.runs

@@ -1,5 +1,6 @@
 """What `lowerbound score` prints: the most anomalous examples, and how many exceed the threshold."""
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from lowerbound.commands.console import MOST_SHOWN, out, print_notes, print_skipped, print_table
@@ -25,17 +26,29 @@ def print_anomalies(scored: "Scored") -> None:
         )
         for index in scored.order[:MOST_SHOWN]
     ]
-    print_table(("example", judged.by, "", "nats above the held-out mean"), rows, right=(1,))
+    _print_worst(judged.by, rows)
     out.print(f"{verdict_in_words(scored)}{_about_unscored(scored)}", markup=False)
 
 
 def print_scored_shards(scored: "ScoredShards") -> None:
-    """Print how many inputs exceed the threshold, and where their scores are."""
+    """Print the most anomalous inputs, how many exceed the threshold, and where their scores are."""
     from lowerbound.inference.scored import numbers_in_words
 
+    print_notes(scored.notes)
     print_skipped(scored.skipped)
+    rows = [
+        (one["id"], _number(one["score"]), "anomalous" if one["anomalous"] else "", one["text"])
+        for one in scored.explained[:MOST_SHOWN]
+    ]
+    if rows:
+        _print_worst(scored.by, rows)
     out.print(numbers_in_words(scored.num_anomalous, scored.num_scored, scored.by, scored.threshold), markup=False)
     out.print(str(scored.path), markup=False)
+
+
+def _print_worst(by: str, rows: Sequence[tuple[str, str, str, str]]) -> None:
+    """Name, score, verdict and reasons of the most anomalous examples."""
+    print_table(("example", by, "", "nats above the held-out mean"), rows, right=(1,))
 
 
 def _about_unscored(scored: "Scored") -> str:

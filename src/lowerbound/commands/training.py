@@ -198,7 +198,7 @@ def _write_terms(
             device=device,
             progress=display.show,
         )
-    console.print_written(written.path, written.skipped, ())
+    console.print_written(written.path, written.skipped, written.notes)
 
 
 @app.command("fit-prior", rich_help_panel=TRAIN, epilog="Example: lowerbound fit-prior runs/conv --out runs/mixture")

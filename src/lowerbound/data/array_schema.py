@@ -6,11 +6,11 @@
              array   anything else
 
     range    the stored numbers that the model sees as 0 and 1
-             images  bool 0..1; 8 bits 0..255, or 0..1 if all values are 0 or 1; wider integers 0..1, 0..255, 1023,
-                     4095, 16383 or 65535, the smallest that contains all
+             images  8-bit files 0..255; other integers 0..1, 0..255, 1023, 4095, 16383 or 65535, the smallest that
+                     contains all, or 0..max if they use less than a quarter of it, such as 0..16; bool 0..1
                      floats 0..1 or -1..1, with up to a twentieth beyond; 0..255 if they reach half of it
                      integers below 0 or above 65535: min..max; other floats: min(0, min)..max
-             arrays  8 bits as images; other numbers unscaled
+             arrays  bytes as images; other numbers unscaled
 
 data.layout and data.range set them explicitly.
 """
@@ -33,6 +33,9 @@ CHANNELS = (1, 3, 4)
 LEAST_SIDE = 8  # of N x H x W that is read as images
 MOST_OBLONG = 4
 FULL_SCALES = (255, 1023, 4095, 16383, 65535)
+LEAST_USED = 0.25
+"""The part of a full scale that integers must use to be read on it: bytes up to 16 are levels of 0..16."""
+
 SIGNED: Range = (-1.0, 1.0)
 OVERSHOOT = 0.05  # of the width of [0, 1] or [-1, 1], by which floats may exceed it, as after resampling
 LEAST_WHITE = 127.5  # least maximum of floats that are read as 0..255
@@ -111,14 +114,39 @@ def check_type(raw: RawArray) -> None:
 def _notes(raw: RawArray, seen: ArraySummary, schema: Schema, layout: str, scale: tuple[float, ...]) -> tuple[str, ...]:
     is_constant = seen.low == seen.high and not seen.missing and not raw.is_from_images
     constant = (f"all numbers are {seen.low:.10g}: there is nothing to learn",) if is_constant else ()
+    notes = constant if scale else (*constant, *_about_levels(raw, seen, schema))
     settings = [] if layout or raw.is_from_images else ["data.layout"]
     if schema.layout != "table" and not scale and raw.white != 255:
         settings.append("data.range")
     if not settings:
-        return constant
+        return notes
     return (
-        *constant,
+        *notes,
         f"read as {_in_words(schema)} (change with {', '.join(settings)})",
+    )
+
+
+def _about_levels(raw: RawArray, seen: ArraySummary, schema: Schema) -> tuple[str, ...]:
+    """A note on integers whose greatest value was taken for their full scale."""
+    top = _full_scale(seen.high)
+    if raw.values.dtype.kind not in "iu" or schema.range != (0.0, seen.high) or not 1 < seen.high < top:
+        return ()
+    return (
+        f"no value exceeds {seen.high:g}, far below {top:g}: read as levels from 0 to {seen.high:g}, and later values "
+        f"above are refused; if they can reach {top:g}, set data.range=[0, {top:g}]",
+    )
+
+
+def notes_on_files(schema: Schema, high: float, scale: tuple[float, ...]) -> tuple[str, ...]:
+    """A note on 8-bit image files, whose white is 255, if no pixel is nearly as bright; `high` is their greatest value,
+    `scale` the range that was set.
+    """
+    top = schema.range[1]
+    if scale or schema.layout != "image" or schema.range != (0.0, 255.0) or not 0 < high < LEAST_USED * top:
+        return ()
+    return (
+        f"no pixel exceeds {high:g}, and white is {top:g}: if these are levels from 0 to {high:g} and not dark images, "
+        f"set data.range=[0, {high:g}]",
     )
 
 
@@ -201,7 +229,7 @@ def _image_range(raw: RawArray, seen: ArraySummary) -> Range:
     low, high = seen.low, seen.high
     if low >= 0 and high <= 1 and not raw.white:
         return UNSCALED
-    if raw.values.dtype == np.uint8:
+    if raw.values.dtype == np.uint8 and raw.white:
         return 0.0, 255.0
     if 0 < raw.white < FULL_SCALES[-1]:  # 12 bits, as the file says
         return 0.0, raw.white
@@ -209,7 +237,17 @@ def _image_range(raw: RawArray, seen: ArraySummary) -> Range:
         return _float_range(low, high)
     if low < 0:
         return _as_range(low, high)
-    return 0.0, float(next((top for top in FULL_SCALES if high <= top), high))
+    return _integer_range(high)
+
+
+def _integer_range(high: float) -> Range:
+    """From 0 to the smallest full scale that contains all values, or to the greatest value if it is far below."""
+    top = _full_scale(high)
+    return 0.0, high if 0 < high < LEAST_USED * top else top
+
+
+def _full_scale(high: float) -> float:
+    return float(next((top for top in FULL_SCALES if high <= top), high))
 
 
 def _float_range(low: float, high: float) -> Range:
@@ -227,7 +265,7 @@ def _as_range(low: float, high: float) -> Range:
 
 
 def _array_range(raw: RawArray, high: float) -> Range:
-    return (0.0, 255.0) if raw.values.dtype == np.uint8 and high > 1 else UNSCALED
+    return _integer_range(high) if raw.values.dtype == np.uint8 and high > 1 else UNSCALED
 
 
 def _offsets(rows: Rows, seen: ArraySummary) -> tuple[float, ...]:

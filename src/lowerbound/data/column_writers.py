@@ -8,6 +8,7 @@ import json
 import math
 import re
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from io import BytesIO, StringIO
 from pathlib import Path
 from typing import Any
@@ -17,12 +18,22 @@ from jaxtyping import Float, Integer
 
 from lowerbound.data.reading import pyarrow_for
 from lowerbound.foundation.errors import UsageError
-from lowerbound.foundation.schema import Column
+from lowerbound.foundation.schema import Column, Schema
 from lowerbound.foundation.storage import write_bytes, write_text
 
 Columns = Mapping[str, np.ndarray]
 """For each name, one value or one row of values per example."""
 
+
+@dataclass(frozen=True)
+class CsvForm:
+    """The signs of a CSV."""
+
+    separator: str = ","
+    decimal: str = "."
+
+
+STANDARD = CsvForm()
 
 WHOLE = re.compile(r"0|-?[1-9][0-9]{0,17}")  # a label that is an integer in canonical form
 
@@ -52,10 +63,18 @@ def check_output(path: Path, inputs: Sequence[str], is_table: bool = True) -> No
         raise UsageError(f"{path} ends in {path.suffix or 'nothing'!r}; images are written as .png.")
 
 
-def write_columns(path: Path, columns: Columns) -> None:
-    """Write columns in the format of the file's suffix; UsageError for an unsupported one."""
+def csv_form(schema: Schema) -> CsvForm:
+    """The signs with which rows are written that a run's schema reads again, as those of its own table."""
+    return CsvForm(schema.separator or (";" if schema.decimal == "," else ","), schema.decimal)
+
+
+def write_columns(path: Path, columns: Columns, form: CsvForm = STANDARD) -> None:
+    """Write columns in the format of the file's suffix; UsageError for an unsupported one. `form` is that of a CSV."""
     check_suffix(path)
-    WRITERS[path.suffix](path, columns)
+    if path.suffix == ".csv":
+        _write_csv(path, columns, form)
+    else:
+        WRITERS[path.suffix](path, columns)
 
 
 def named_columns(rows: Float[np.ndarray, "row column"], columns: Sequence[Column]) -> Columns:
@@ -92,22 +111,23 @@ def records(columns: Columns) -> list[dict[str, Any]]:
     return [dict(zip(single, row, strict=True)) for row in zip(*single.values(), strict=True)]
 
 
-def _write_csv(path: Path, columns: Columns) -> None:
+def _write_csv(path: Path, columns: Columns, form: CsvForm = STANDARD) -> None:
     single = flat(columns)
     text = StringIO()
-    writer = csv.writer(text, lineterminator="\n")
+    writer = csv.writer(text, delimiter=form.separator, lineterminator="\n")
     writer.writerow(single)
-    writer.writerows(zip(*(values.tolist() for values in _short(single).values()), strict=True))
+    writer.writerows(zip(*(values.tolist() for values in _short(single, form.decimal).values()), strict=True))
     write_text(path, text.getvalue())
 
 
-def _short(columns: Columns) -> dict[str, np.ndarray]:
+def _short(columns: Columns, decimal: str) -> dict[str, np.ndarray]:
     # Only the digits of a 32-bit float.
-    return {name: _as_text(values) if values.dtype.kind == "f" else values for name, values in columns.items()}
+    return {name: _as_text(values, decimal) if values.dtype.kind == "f" else values for name, values in columns.items()}
 
 
-def _as_text(values: np.ndarray) -> np.ndarray:
-    return np.array([str(value) if np.isfinite(value) else "" for value in values], dtype=object)
+def _as_text(values: np.ndarray, decimal: str) -> np.ndarray:
+    texts = [str(value).replace(".", decimal) if np.isfinite(value) else "" for value in values]
+    return np.array(texts, dtype=object)
 
 
 def _finite_or_none(values: np.ndarray) -> list[Any]:

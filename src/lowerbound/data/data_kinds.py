@@ -51,7 +51,7 @@ def describe_examples(num_examples: int, examples: Examples) -> str:
 def describe_shape(event_shape: Sequence[int]) -> str:
     """The shape of an example in words; images as width × height."""
     if len(event_shape) == 1:
-        return f"of {event_shape[0]} value{'s' if event_shape[0] > 1 else ''}"
+        return f"of {pluralise(event_shape[0], 'value')}"
     if len(event_shape) != 3:
         return f"of shape {format_shape(event_shape)}"
     channels, height, width = event_shape

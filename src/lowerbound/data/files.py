@@ -14,13 +14,14 @@ from pathlib import Path
 
 from lowerbound.data import arrays, hugging_face
 from lowerbound.data.array_examples import conform_array
-from lowerbound.data.array_schema import infer_schema, rows_of_array
+from lowerbound.data.array_schema import infer_schema, notes_on_files, rows_of_array
 from lowerbound.data.examples import Collection
 from lowerbound.data.factor_columns import with_factors_of_file
 from lowerbound.data.folders import read_folder, read_zip
-from lowerbound.data.images import ImageOptions, is_image_file, read_image_files
+from lowerbound.data.images import ImageOptions, image_options, is_image_file, read_image_files
 from lowerbound.data.packed_files import MANIFEST
 from lowerbound.data.parquet import read_parquet
+from lowerbound.data.pil_images import fitted
 from lowerbound.data.raw_array import RawArray
 from lowerbound.data.reading import STANDARD_LIMIT, Limit, format_shape, printable, reading, refuse, refuse_mismatch
 from lowerbound.data.table_examples import conform_table, table_to_array
@@ -57,11 +58,7 @@ def options_for_schema(options: ReadingOptions, schema: Schema) -> ReadingOption
     """The same options with a run's schema: image files are resized and converted like the training images."""
     images = options.images
     if schema.layout == "image":
-        size = images.size
-        if schema.size:
-            height, width, _ = schema.shape
-            size = (width, height)
-        images = replace(images, num_channels=schema.shape[2], size=size, resize=schema.resize)
+        images = replace(image_options(schema), skip_broken=images.skip_broken, limit=images.limit)
     tables = replace(options.tables, separator=schema.separator)
     return replace(options, images=images, tables=tables, schema=schema)
 
@@ -103,10 +100,14 @@ def to_collection(raw: RawArray | RawTable, options: ReadingOptions) -> Collecti
             )
         raw = table_to_array(raw, options.tables)
     if schema is not None:
-        return conform_array(raw, schema, options.skip_broken)
+        as_files_are = schema.layout == "image" and raw.is_from_images
+        return conform_array(fitted(raw, schema) if as_files_are else raw, schema, options.skip_broken)
     inferred = infer_schema(rows_of_array(raw), options.layout, options.range, options.skip_broken)
     collection = conform_array(raw, inferred.schema, options.skip_broken)
-    return replace(collection, notes=(*collection.notes, *inferred.notes))
+    of_files: tuple[str, ...] = ()
+    if collection.is_from_images:
+        of_files = notes_on_files(inferred.schema, float(collection.examples.values.max()), options.range)
+    return replace(collection, notes=(*collection.notes, *inferred.notes, *of_files))
 
 
 def check_settings(raw: RawArray | RawTable, options: ReadingOptions) -> None:

@@ -36,6 +36,7 @@ from lowerbound.data.reading import OF_ANY_SIZE, STANDARD_LIMIT, Limit, open_reg
 from lowerbound.data.split_names import SPLITS, split_note
 from lowerbound.data.threads import in_order
 from lowerbound.foundation.errors import DataError
+from lowerbound.foundation.schema import Schema
 from lowerbound.foundation.text import pluralise
 
 LARGEST_SIDE = 256  # pixels of images that are not resized
@@ -55,6 +56,12 @@ class ImageOptions:
     num_channels: int = 0  # 1 converts to grey, 3 to colour; 0 keeps what the images have in common
     skip_broken: bool = False
     limit: Limit = STANDARD_LIMIT
+
+
+def image_options(schema: Schema) -> ImageOptions:
+    """How image files are read for a run: resized and converted to the size and channels of its examples."""
+    height, width, num_channels = schema.shape
+    return ImageOptions(size=(width, height), num_channels=num_channels, resize=schema.resize)
 
 
 def is_image_file(path: Path) -> bool:
@@ -236,10 +243,14 @@ def _notes(headers: Sequence[Header], size: tuple[int, int], depth: Depth, optio
     notes = [f"{count:,} of {len(headers):,} {note}" for note, count in sorted(counts.items())]
     resized = sum(header.size != size for header in headers)
     if resized:
-        padded = f"padded with {'black' if depth.white else 'zeros'}"
-        how = "cropped" if options.resize == "crop" else padded
-        notes.append(f"{resized:,} of {len(headers):,} resized to {size[0]}×{size[1]} pixels, {how}")
+        notes.append(resized_note(resized, len(headers), size, options.resize, has_white=depth.white > 0))
     is_grey = depth.mode == "L"
     if coloured := sum(is_grey and header.depth.mode == "RGB" for header in headers):
         notes.append(f"{coloured:,} of {len(headers):,} converted to grey")
     return tuple(notes)
+
+
+def resized_note(count: int, total: int, size: tuple[int, int], resize: Resize, *, has_white: bool) -> str:
+    """The note on images that were resized; black is 0 where there is white."""
+    how = "cropped" if resize == "crop" else f"padded with {'black' if has_white else 'zeros'}"
+    return f"{count:,} of {total:,} resized to {size[0]}×{size[1]} pixels, {how}"

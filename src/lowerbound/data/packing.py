@@ -304,15 +304,16 @@ def _manifest(out: Path, plan: Plan, shards: dict[str, list[Shard]], seen: dict[
         )
         for name, of_split in shards.items()
     }
+    support = reduce(or_, [split.support for split in splits.values()])
     return Manifest(
         packed_version=PACKED_VERSION,
         name=data.name,
-        schema=data.completed(reduce(or_, [split.support for split in splits.values()])),
+        schema=data.completed(support),
         dtype=data.dtype,
         block_rows=plan.block_rows,
         splits=splits,
         has_own_splits=data.has_own_splits,
         statistics=stated_checksum(out / STATISTICS),
-        notes=data.notes,
+        notes=(*data.notes, *data.notes_after(support)),
         skipped=data.skipped,
     )

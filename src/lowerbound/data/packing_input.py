@@ -8,6 +8,7 @@ import numpy as np
 from jaxtyping import Int64
 
 from lowerbound.data.array_examples import as_examples, fitting
+from lowerbound.data.array_schema import notes_on_files
 from lowerbound.data.examples import Collection, Examples
 from lowerbound.data.files import ReadingOptions
 from lowerbound.data.packed_files import Block
@@ -53,6 +54,7 @@ class PackingInput:
     completed: Callable[[Support], Schema]  # the schema with the support of all splits
     check_unchanged: Callable[[], None] = field(default=lambda: None)
     notes: tuple[str, ...] = ()
+    notes_after: Callable[[Support], tuple[str, ...]] = lambda support: ()  # on the support of all splits
     skipped: tuple[str, ...] = ()
 
 
@@ -117,6 +119,7 @@ def input_of_rows(
         has_own_splits=found.own.num_validation > 0,
         completed=_completing(found.schema, found.label_names, config, is_for_run, rows.about.is_from_images),
         notes=found.notes,
+        notes_after=_noting(found.schema, options, rows.about.is_from_images),
         skipped=found.skipped,
         check_unchanged=partial(_check_unchanged, rows),
     )
@@ -153,6 +156,13 @@ def _completing(
         return completed_schema(schema, support, config, label_names, is_from_images=is_from_images)
 
     return completed
+
+
+def _noting(schema: Schema, options: ReadingOptions, is_from_images: bool) -> Callable[[Support], tuple[str, ...]]:
+    """Image files of data to train on; those packed for a run follow its schema."""
+    if not is_from_images or options.schema is not None:
+        return lambda support: ()
+    return lambda support: notes_on_files(schema, support.high * schema.range[1], options.range)
 
 
 def _reader(examples: Examples, chosen: Int64[np.ndarray, " example"]) -> Callable[[int, int], Block]:

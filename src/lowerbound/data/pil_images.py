@@ -5,19 +5,23 @@
     more bits, one channel               unchanged numbers: uint16 (white is 65535), int32, float32
     EXIF orientation                     applied
 
-All images must have one size; unlike files, images in memory are not resized.
+All images must have one size. For a trained model they are resized and converted like image files (`fitted`).
 """
 
 from collections import Counter
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from jaxtyping import Shaped
 from PIL import Image, ImageOps
 
+from lowerbound.data.images import ImageOptions, image_options, resized_note
+from lowerbound.data.pixels import resized, resized_numbers
 from lowerbound.data.raw_array import RawArray
 from lowerbound.data.reading import MAX_BYTES, format_bytes, refuse
+from lowerbound.foundation.schema import Schema
 
 ORIENTATION = 0x0112  # EXIF's tag
 GREY = ("1", "L", "LA", "La")
@@ -59,6 +63,38 @@ def _pixels(image: Image.Image, notes: Counter[str]) -> Shaped[np.ndarray, "heig
         rgba = upright.convert("RGBA")
         upright = Image.alpha_composite(Image.new("RGBA", rgba.size, "white"), rgba)
     return np.atleast_3d(np.asarray(upright.convert(mode)))
+
+
+def fitted(raw: RawArray, schema: Schema) -> RawArray:
+    """Images in the size and channels of a run's, as image files are read for it; image files are so already."""
+    if raw.values.ndim != 4 or raw.values.shape[1:] == schema.shape:
+        return raw
+    options = image_options(schema)
+    total, height, width, num_channels = raw.values.shape
+    assert options.size is not None
+    pixels = [_fitted(image, options.size, options) for image in raw.values]
+    shape = (*options.size[::-1], max(pixels[0].shape[2], 3 if options.num_channels == 3 else 1))
+    notes = list(raw.notes)
+    if (width, height) != options.size:
+        notes.append(resized_note(total, total, options.size, options.resize, has_white=raw.white > 0))
+    if num_channels == 3 and shape[2] == 1:
+        notes.append(f"{total:,} of {total:,} converted to grey")
+    return replace(
+        raw,
+        values=np.stack([np.broadcast_to(image, shape) for image in pixels]),
+        notes=tuple(notes),
+        resized_to=options.size,
+    )
+
+
+def _fitted(
+    image: Shaped[np.ndarray, "height width channel"], size: tuple[int, int], options: ImageOptions
+) -> Shaped[np.ndarray, "new_height new_width new_channel"]:
+    plane = image[..., 0] if image.shape[2] == 1 else image
+    if image.dtype != np.uint8:
+        return resized_numbers(plane, size, options.resize)[..., np.newaxis]
+    converted = Image.fromarray(plane).convert("L" if options.num_channels == 1 else "RGB")
+    return np.atleast_3d(np.asarray(resized(converted, size, options.resize)))
 
 
 def _check_alike(place: str, index: int, first: Shaped[np.ndarray, "..."], part: Shaped[np.ndarray, "..."]) -> None:

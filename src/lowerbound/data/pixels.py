@@ -115,9 +115,9 @@ def decode_pixels(
             refuse(entry.shown_as, "has changed while it was read: it is now in colour; read it again")
         if depth.mode == "number":
             numbers = _numbers(image, depth)
-            pixels = _resized_numbers(depth.white - numbers if is_inverted else numbers, size, resize)
+            pixels = resized_numbers(depth.white - numbers if is_inverted else numbers, size, resize)
         else:
-            pixels = np.asarray(_resized(_coloured(image, depth.mode), size, resize))
+            pixels = np.asarray(resized(_coloured(image, depth.mode), size, resize))
         return np.atleast_3d(pixels)
 
 
@@ -163,16 +163,17 @@ def _numbers(image: Image.Image, depth: Depth) -> Num[np.ndarray, "height width"
     return pixels.astype(depth.dtype)
 
 
-def _resized_numbers(
+def resized_numbers(
     numbers: Num[np.ndarray, "height width"], size: tuple[int, int], resize: Resize
 ) -> Num[np.ndarray, "new_height new_width"]:
+    """Numbers as an image of width × height `size`, within their own range."""
     if numbers.shape == size[::-1]:
         return numbers
-    resized = np.asarray(_resized(Image.fromarray(numbers.astype(np.float32)), size, resize), np.float64)
+    pixels = np.asarray(resized(Image.fromarray(numbers.astype(np.float32)), size, resize), np.float64)
     # Lanczos overshoots at edges: 12 bits must not become 13. "fit" pads with zeros.
     bounds = (numbers.min(), numbers.max(), *([0] if resize == "fit" else []))
-    resized = resized.clip(min(bounds), max(bounds))
-    return (np.rint(resized) if numbers.dtype.kind in "iu" else resized).astype(numbers.dtype)
+    pixels = pixels.clip(min(bounds), max(bounds))
+    return (np.rint(pixels) if numbers.dtype.kind in "iu" else pixels).astype(numbers.dtype)
 
 
 def _coloured(image: Image.Image, mode: str) -> Image.Image:
@@ -182,11 +183,12 @@ def _coloured(image: Image.Image, mode: str) -> Image.Image:
     return Image.alpha_composite(Image.new("RGBA", rgba.size, "white"), rgba).convert(mode)
 
 
-def _resized(image: Image.Image, size: tuple[int, int], resize: Resize) -> Image.Image:
+def resized(image: Image.Image, size: tuple[int, int], resize: Resize) -> Image.Image:
+    """An image of width × height `size`."""
     if image.size == size:
         return image
-    resized = ImageOps.fit if resize == "crop" else ImageOps.pad
-    return resized(image, size, method=Image.Resampling.LANCZOS)
+    fitted = ImageOps.fit if resize == "crop" else ImageOps.pad
+    return fitted(image, size, method=Image.Resampling.LANCZOS)
 
 
 @contextmanager

@@ -20,6 +20,7 @@ from lowerbound.data.packed_rows import PackedValues
 from lowerbound.data.reading import STANDARD_GIB, limit_from_setting, refuse
 from lowerbound.data.table_examples import drop_unreadable
 from lowerbound.data.tables import ColumnSetting
+from lowerbound.foundation.arguments import named_arguments
 from lowerbound.foundation.errors import ConfigError
 from lowerbound.foundation.keywords import meaning
 from lowerbound.foundation.schema import MISSING_MARKERS, Schema, Support
@@ -30,6 +31,7 @@ ValidationSource = Literal["held-out", "test"]
 HeldOut = Literal["random", "last"]
 
 
+@named_arguments
 @dataclass(frozen=True, kw_only=True)
 class DataConfig:
     """What to train on."""
@@ -75,6 +77,7 @@ class DataConfig:
         return "test" if self.validation == "test" else "validation"
 
 
+@named_arguments
 @dataclass(frozen=True, eq=False)
 class Splits:
     """Examples for training, for monitoring training, and for testing.

@@ -24,6 +24,7 @@ from lowerbound.data.array_schema import float32_offset, varies_too_little
 from lowerbound.data.count_detection import is_count
 from lowerbound.data.decimal_signs import infer_decimal_sign, thousands_notes
 from lowerbound.data.known_cells import KnownCells, exclusion_hint, known_cells, lower_case
+from lowerbound.data.number_markers import about_number_markers
 from lowerbound.data.reading import refuse
 from lowerbound.data.tables import ColumnSetting, RawTable, TableOptions, cell_text, quoted_list
 from lowerbound.data.text_patterns import text_hint
@@ -140,7 +141,8 @@ def _numeric_finding(known: KnownCells) -> ColumnFinding:
     if column is None:
         return ColumnFinding(None, f"is left out: {why}")
     exceptions = Counter(cell_text(known.cells[index]) for index in np.flatnonzero(~is_number).tolist())
-    return ColumnFinding(replace(column, missing_markers=tuple(sorted(exceptions))), _about(known, exceptions))
+    note = "; ".join(filter(None, (_about(known, exceptions), about_number_markers(known))))
+    return ColumnFinding(replace(column, missing_markers=tuple(sorted(exceptions))), note)
 
 
 def _column_of_numbers(known: KnownCells, values: Float[np.ndarray, " row"]) -> tuple[Column | None, str]:

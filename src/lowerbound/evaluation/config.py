@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from lowerbound.evaluation.annealing import AnnealingConfig
+from lowerbound.foundation.arguments import named_arguments
 from lowerbound.foundation.errors import ConfigError
 from lowerbound.foundation.settings import check_fields, setting
 
@@ -35,6 +36,7 @@ class DisentanglementConfig:
         check_fields(self, "evaluation.disentanglement")
 
 
+@named_arguments
 @dataclass(frozen=True, kw_only=True)
 class EvaluationConfig:
     """Settings of the evaluation and of its figures."""

@@ -30,6 +30,7 @@ from lowerbound.evaluation.thresholds import (
     sigma_threshold,
     threshold_of_gain,
 )
+from lowerbound.foundation.number_format import format_measured
 from lowerbound.foundation.numerics import Estimate
 from lowerbound.probability.posterior import LOG_VARIANCE_BOUND
 
@@ -65,12 +66,11 @@ def decoder_ignores_z(evidence: HealthMetrics) -> Finding | None:
         return None
     gain = evidence.distortion_gain
     assert gain is not None
-    swapped = "" if evidence.swap_loss is None else ", and the latents of another example do as well as its own"
     return Finding(
         name="decoder ignores z",
         severity=SERIOUS,
-        sentence="The decoder reconstructs training examples no better than a decoder that ignores the latents: one "
-        f"distribution for all examples, fitted to them, does as well{swapped}.",
+        sentence="The decoder reconstructs training examples no better than one distribution for all examples, fitted "
+        f"to them, which ignores the latents{_within_noise(gain)}{_about_swapped(evidence.swap_loss)}.",
         number=gain.value,
         threshold=threshold_of_gain(gain),
         unit="nats by which z lowers the distortion",
@@ -312,6 +312,24 @@ def _is_undertrained(evidence: HealthMetrics) -> bool:
     gain, swap = evidence.distortion_gain, evidence.swap_loss
     is_worse = gain is not None and gain.value < -max(CONVERGED_WITHIN, NOISE * gain.standard_error)
     return is_worse or (swap is not None and swap.value > threshold_of_gain(swap))
+
+
+def _within_noise(gain: Estimate) -> str:
+    return (
+        ""
+        if NOISE * gain.standard_error <= LEAST_GAIN
+        else f" (a gain of {format_measured(gain)} nats is within noise)"
+    )
+
+
+def _about_swapped(swap: Estimate | None) -> str:
+    """What the latents of another example cost: nothing, or a number that noise does not let tell from nothing."""
+    if swap is None:
+        return ""
+    if abs(swap.value) + NOISE * swap.standard_error <= LEAST_GAIN:
+        return f", and the latents of another example do as well as its own, to within {LEAST_GAIN:g} nats"
+    count = "too few to count" if swap.value > NOISE * swap.standard_error else "which is not more than noise"
+    return f"; the latents of another example cost {format_measured(swap)} nats, {count}"
 
 
 def _round_up(nats: float) -> str:

@@ -29,11 +29,14 @@ def element_costs(
     None for a likelihood of your own whose distribution has no elements (see `element_log_prob`).
     """
     costs = []
+    is_checked = False  # of one draw: that the elements add up depends on the family
     for batch in Batches(examples, BATCH_SIZE, device):
         x, conditioned = batch.x, model.given(batch.context)
         total = torch.zeros(x.shape, dtype=torch.float64, device=x.device)
         for z in conditioned.encode(x).draw(content_noise(x, seed, "evaluation"), num_draws).value:
-            found = element_log_prob(conditioned.decode(z), x)
+            decoded = conditioned.decode(z)
+            found = _elements(decoded, x) if is_checked else element_log_prob(decoded, x)
+            is_checked = True
             if found is None:
                 return None
             total -= found / num_draws
@@ -49,17 +52,22 @@ def element_log_prob(
 
     None for a distribution that cannot be taken apart.
     """
-    if isinstance(distribution, TableRow):
-        return distribution.cell_log_prob(x)
-    apart = _by_element(distribution)
-    if apart is None:
-        return None
-    found = apart.log_prob(x).double()
+    found = _elements(distribution, x)
+    if found is None or isinstance(distribution, TableRow):
+        return found
     # A distribution of your own may mean something else by event_ndim.
     is_sum = found.shape == x.shape and torch.allclose(
         found.flatten(1).sum(1), distribution.log_prob(x).double(), rtol=1e-3, atol=1e-2
     )
     return found if is_sum else None
+
+
+def _elements(distribution: Distribution, x: Float[Tensor, "batch *event"]) -> Float[Tensor, "..."] | None:
+    """The log-density of every element, as the distribution states it."""
+    if isinstance(distribution, TableRow):
+        return distribution.cell_log_prob(x)
+    apart = _by_element(distribution)
+    return None if apart is None else apart.log_prob(x).double()
 
 
 def _by_element(distribution: Any) -> Distribution | None:

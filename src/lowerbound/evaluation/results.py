@@ -17,6 +17,7 @@ from torch import Tensor
 
 from lowerbound.evaluation.run_context import Context
 from lowerbound.foundation import html_view
+from lowerbound.foundation.arguments import named_arguments
 from lowerbound.foundation.errors import RunError
 from lowerbound.foundation.number_format import format_estimate
 from lowerbound.foundation.numerics import bits_per_dimension, mean_and_standard_error
@@ -45,6 +46,7 @@ ROWS = ("table", "discrete table")
 """Conventions of tables: each column has its own unit, and cells may be missing."""
 
 
+@named_arguments
 @dataclass(frozen=True, kw_only=True)
 class Score:
     """One measured number."""
@@ -198,6 +200,7 @@ class Measurements:
         return Measurements(self.scores + other.scores, self.arrays | other.arrays, findings, checks)
 
 
+@named_arguments
 @dataclass(frozen=True, eq=False)
 class Results:
     """All results of a run: scores, arrays, context, history and findings. A report is made from these alone.

@@ -27,6 +27,7 @@ from pathlib import Path
 from lowerbound.foundation.text import one_line, shortened
 
 LONGEST_NAME = 200  # characters of a name that the user gave
+LONGEST_REASON = 300  # characters of an error as part of a message
 
 
 class LowerboundError(Exception):
@@ -43,7 +44,7 @@ class LowerboundError(Exception):
 
 def in_one_line(error: BaseException) -> str:
     """An error as part of a message: its own line if users can encounter it, otherwise with its type."""
-    text = " ".join(str(error).split())[:300]
+    text = one_line(str(error), LONGEST_REASON)
     return text if isinstance(error, LowerboundError) else f"{type(error).__name__}: {text}".rstrip(": ")
 
 
@@ -69,6 +70,7 @@ class UnknownName(UsageError):
         suggestion = f"did you mean {nearest[0]!r}? " if nearest else ""
         accepted = f"accepted: {', '.join(known)}" if known else "none is accepted"
         super().__init__(f"unknown {kind} {name!r}; {suggestion}{accepted}.")
+        self.name = name
         self.nearest = nearest[0] if nearest else None
         self._arguments = kind, name, known
 

@@ -167,6 +167,19 @@ def check_is_no_dangling_link(path: Path) -> None:
         raise UsageError(f"{path} is a link to {path.readlink()}, which does not exist; create it, or remove the link.")
 
 
+def check_own_folder(folder: Path, is_own: Callable[[str], bool], maker: str) -> None:
+    """UsageError if a folder cannot be written to, or contains files that are not from an earlier `maker`."""
+    check_is_no_dangling_link(folder)
+    if folder.exists() and not folder.is_dir():
+        raise UsageError(f"{folder} is a file; choose a folder.", hint="out")
+    others = sorted(path.name for path in folder.iterdir() if not is_own(path.name)) if folder.exists() else []
+    if others:
+        raise UsageError(
+            f"{folder} contains files that are not from an earlier {maker} ({others[0]}); choose another folder.",
+            hint="out",
+        )
+
+
 def write_bytes(path: Path, content: bytes) -> None:
     """Write `content` to `path`, atomically."""
     write_atomically(path, lambda temporary: _write(temporary, content))

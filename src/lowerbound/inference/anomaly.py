@@ -18,7 +18,7 @@ from lowerbound.foundation import distributed
 from lowerbound.foundation.run_identity import RunPath, path_of
 from lowerbound.inference.explanations import explain
 from lowerbound.inference.input_parts import LoadedInputs, open_inputs, parts_of, skipped_and_notes
-from lowerbound.inference.scored import Scored
+from lowerbound.inference.scored import Scored, explanations
 from lowerbound.inference.shards import PartResult, check_shards, counts_in, job_of, write_shards
 from lowerbound.runs.inputs import STANDARD, InputOptions
 from lowerbound.runs.packed_inputs import Part
@@ -40,6 +40,9 @@ class ScoredShards:
     by: str  # the score that decides
     threshold: Threshold
     skipped: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    explained: tuple[dict[str, Any], ...] = ()
+    """Id, deciding score and verdict of the most anomalous inputs, with their explanations as `Explanation.as_json`."""
 
 
 def score(
@@ -119,10 +122,11 @@ def score_shards(
     options: InputOptions = STANDARD,
     device: str = "auto",
     out: Path | None = None,
+    num_explained: int = NUM_EXPLAINED,
     progress: ProgressCallback = lambda stage, done, total: None,
 ) -> ScoredShards:
     """`score`, written as a folder of Parquet files, by one process or several ranks; memory does not grow with the
-    number of inputs.
+    number of inputs. The files' metadata and the summary have the explanations.
     """
     check_shards(out, shards)
     scorer = _Scorer(run, by, false_alarm_rate, importance, device)
@@ -130,16 +134,28 @@ def score_shards(
 
     def results(start: int, stop: int) -> Iterator[PartResult]:
         for part in parts_of(found, start, stop):
-            judged = scorer.judge(scorer.measure(part))
-            yield {**Scored((), judged).columns, "id": part.ids}, part.collection.skipped
+            found_in = Scored(tuple(map(str, part.ids)), scorer.judge(scorer.measure(part)))
+            records = explanations(scorer.explained(found_in, [part], num_explained))
+            yield PartResult(
+                {**found_in.columns, "id": part.ids}, part.collection.skipped, part.collection.notes, records
+            )
 
     about = {"by": by, "rate": false_alarm_rate, "importance": importance, "skips": options.skip_broken}
+    about["explained"] = num_explained
     job = job_of("score", model=model_checksum(path_of(run)), data=found.identity, **about)
     written = write_shards(shards, found.num_rows, job, results, partial(progress, "scoring"))
     num_scored, num_anomalous = counts_in(shards, "anomalous")
     decided = scorer.decided
     return ScoredShards(
-        shards, written.num_rows, num_scored, num_anomalous, decided.by, decided.threshold, written.skipped
+        path=shards,
+        num_rows=written.num_rows,
+        num_scored=num_scored,
+        num_anomalous=num_anomalous,
+        by=decided.by,
+        threshold=decided.threshold,
+        skipped=written.skipped,
+        notes=written.notes,
+        explained=tuple(sorted(written.records, key=lambda one: -one["score"])[:num_explained]),
     )
 
 

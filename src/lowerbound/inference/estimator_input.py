@@ -16,6 +16,7 @@ from sklearn.utils.validation import validate_data
 
 from lowerbound.data.reading import MAX_BYTES, format_bytes, format_shape
 from lowerbound.foundation.errors import UnknownName
+from lowerbound.foundation.text import one_line
 from lowerbound.probability.likelihoods import LIKELIHOODS
 
 AN_INTEGER = "an integer of at least 1"
@@ -97,12 +98,11 @@ def _dense(X: Any) -> Any:
 
 
 def _in_one_line(message: str) -> str:
-    return next((shorter for part, shorter in SHORTER.items() if part in message), " ".join(message.split()))
+    return next((shorter for part, shorter in SHORTER.items() if part in message), one_line(message))
 
 
 def _shown(value: Any) -> str:
-    text = " ".join(repr(value).split())
-    return text if len(text) <= 60 else f"{text[:57]}..."
+    return one_line(repr(value), 60)
 
 
 def _is_integer(value: Any) -> bool:

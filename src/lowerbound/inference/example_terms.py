@@ -43,7 +43,8 @@ def write_example_terms(
 
     def results(start: int, stop: int) -> Iterator[PartResult]:
         for part in parts_of(found, start, stop):
-            yield _columns(model, part, num_draws, seed, str(chosen)), part.collection.skipped
+            columns = _columns(model, part, num_draws, seed, str(chosen))
+            yield PartResult(columns, part.collection.skipped, part.collection.notes)
 
     about = {"draws": num_draws, "seed": seed, "skips": options.skip_broken}
     job = job_of("evaluate", model=model_checksum(path_of(run)), data=found.identity, **about)

@@ -90,8 +90,22 @@ def as_json(scored: Scored) -> dict[str, Any]:
     thresholds = {name: asdict(threshold) for name, threshold in judged.thresholds.items()}
     about = {"by": judged.by, "false_alarm_rate": judged.threshold.rate, "thresholds": thresholds}
     found = {"skipped": scored.skipped, "notes": scored.notes, "num_unscored": scored.num_unscored}
-    why = [{"id": scored.ids[index], **explained.as_json()} for index, explained in scored.explained.items()]
-    return {**about, **found, "examples": records(scored.columns), "explained": why}
+    return {**about, **found, "examples": records(scored.columns), "explained": explanations(scored)}
+
+
+def explanations(scored: Scored) -> list[dict[str, Any]]:
+    """The most anomalous examples with the reasons, as JSON for other programs, the most anomalous first."""
+    deciding = scored.scores[scored.judged.by]
+    return [
+        {
+            "id": scored.ids[index],
+            "score": float(deciding[index]),
+            "anomalous": bool(scored.is_anomalous[index]),
+            "text": explained.text,
+            **explained.as_json(),
+        }
+        for index, explained in scored.explained.items()
+    ]
 
 
 def verdict_in_words(scored: Scored) -> str:

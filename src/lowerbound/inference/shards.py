@@ -22,9 +22,18 @@ from lowerbound.foundation.text_files import read_json, write_json
 
 ROWS_PER_SHARD = 65_536
 SUMMARY = "shards.json"
+TOLD = ("skipped", "notes", "records")
+"""Fields of a PartResult that the metadata of a file and the summary list."""
 
-PartResult = tuple[Columns, Sequence[str]]
-"""The columns of some inputs, and what was skipped among them."""
+
+@dataclass(frozen=True, eq=False)
+class PartResult:
+    """The results of some inputs."""
+
+    columns: Columns
+    skipped: Sequence[str] = ()  # inputs that could not be read, with the reasons
+    notes: Sequence[str] = ()  # how inputs were converted
+    records: Sequence[Mapping[str, Any]] = ()  # of some rows, what the columns do not have, as JSON
 
 
 @dataclass(frozen=True)
@@ -35,6 +44,8 @@ class Sharded:
     num_rows: int
     num_inputs: int
     skipped: tuple[str, ...]
+    notes: tuple[str, ...]
+    records: tuple[dict[str, Any], ...]
 
 
 def check_shards(out: Path | None, shards: Path | None) -> None:
@@ -114,15 +125,17 @@ def _write(
     arrow = needed_pyarrow()
     from pyarrow import parquet
 
-    tables, skipped, done = [], list[str](), 0
-    for columns, broken in parts:
-        arrays = {name: _typed(arrow, values) for name, values in arrow_columns(columns).items()}
+    tables, done = [], 0
+    told: dict[str, list[Any]] = {name: [] for name in TOLD}
+    for part in parts:
+        arrays = {name: _typed(arrow, values) for name, values in arrow_columns(part.columns).items()}
         tables.append(arrow.table(arrays))
-        skipped += broken
+        for name in TOLD:
+            told[name] += getattr(part, name)
         done += tables[-1].num_rows
         progress(done)
     whole = arrow.concat_tables(tables, promote_options="default").combine_chunks()
-    about = {"job": job, "start": start, "stop": stop, "rows": whole.num_rows, "skipped": skipped}
+    about = {"job": job, "start": start, "stop": stop, "rows": whole.num_rows, **told}
     buffer = BytesIO()
     parquet.write_table(whole.replace_schema_metadata({"lowerbound": json.dumps(about)}), buffer)
     write_bytes(path, buffer.getvalue())
@@ -163,8 +176,8 @@ def _summarise(folder: Path, files: Mapping[str, tuple[int, int]], job: str, num
 
 def _read_summary(folder: Path) -> Sharded:
     content = read_json(folder / SUMMARY)
-    skipped = tuple(reason for shard in content["shards"] for reason in shard["skipped"])
-    return Sharded(folder, content["rows"], content["inputs"], skipped)
+    told = {name: tuple(one for shard in content["shards"] for one in shard[name]) for name in TOLD}
+    return Sharded(folder, content["rows"], content["inputs"], **told)
 
 
 def counts_in(folder: Path, column: str) -> tuple[int, int]:

@@ -12,7 +12,7 @@ import torch
 from jaxtyping import Float
 
 from lowerbound.data.batches import Batches, scaled
-from lowerbound.data.column_writers import Columns, check_output, check_suffix, labels_column, write_columns
+from lowerbound.data.column_writers import Columns, check_output, check_suffix, csv_form, labels_column, write_columns
 from lowerbound.data.data_kinds import describe_shape
 from lowerbound.data.examples import Collection
 from lowerbound.data.objects import read_object
@@ -29,6 +29,7 @@ from lowerbound.evaluation.results import ProgressCallback, Results, Score
 from lowerbound.foundation import distributed
 from lowerbound.foundation.errors import DataError, UnknownName, UsageError
 from lowerbound.foundation.run_identity import RunPath, is_run, path_of
+from lowerbound.foundation.schema import Schema
 from lowerbound.foundation.seeding import generator
 from lowerbound.foundation.storage import check_is_no_dangling_link, folder_atomically, write_bytes
 from lowerbound.foundation.text import pluralise
@@ -101,15 +102,15 @@ def sample(
             f"{place} is a deterministic autoencoder; it has no prior to sample from.", hint="fit-prior", path=place
         )
     if trained.schema.layout != "image":
-        path = out or folder or place / "samples.csv"
+        path = out or folder or _in_run(run, "samples.csv")
         check_suffix(path)
-        return _write_rows(path, trained.generate(num_examples, seed=seed, temperature=temperature))
+        return _write_rows(path, trained.generate(num_examples, seed=seed, temperature=temperature), trained.schema)
     if folder is None:
-        check_output(out or place / "samples.png", [], is_table=False)
+        check_output(out or _in_run(run, "samples.png"), [], is_table=False)
     images = generation.prior_samples(model, num_examples, seed, temperature)
     if folder is not None:
         return _save_each(folder, images)
-    return _save_grid(out or place / "samples.png", images, num_columns or int(np.ceil(np.sqrt(num_examples))))
+    return _save_grid(out or _in_run(run, "samples.png"), images, num_columns or int(np.ceil(np.sqrt(num_examples))))
 
 
 def read_grid(text: str) -> tuple[int, int]:
@@ -134,7 +135,7 @@ def reconstruct(
     picture, other examples as rows of a .csv, .npz, .parquet or .json file with the expected values."""
     trained = load(run)
     model, is_image = trained.vae, trained.schema.layout == "image"
-    path = out or path_of(run) / ("reconstructions.png" if is_image else "reconstructions.csv")
+    path = out or _in_run(run, "reconstructions.png" if is_image else "reconstructions.csv")
     check_output(path, inputs, is_table=not is_image)
     collection = read_inputs(trained, inputs, options)
     examples = collection.examples
@@ -147,7 +148,7 @@ def reconstruct(
         captions = captions_of(collection.subset(np.arange(len(shown))))
         _save_grid(path, np.concatenate(pair), columns=len(shown), captions=captions)
     else:
-        _write_rows(path, trained.written(expected))
+        _write_rows(path, trained.written(expected), trained.schema)
     scores = score_examples(model, examples, "given" if inputs else "test", trained.convention)
     return Reconstructed(path, scores, collection.skipped, collection.notes)
 
@@ -166,7 +167,7 @@ def encode(
 
     Rows of a table that could not be read, where those are skipped, keep their place without numbers.
     """
-    path = out or path_of(run) / "latents.csv"
+    path = out or shards or _in_run(run, "latents.csv")
     check_shards(out, shards) if shards is not None or distributed.is_launched() else check_output(path, inputs)
     trained = load(run)
     found = open_inputs(trained, inputs, options)
@@ -174,7 +175,7 @@ def encode(
         job = job_of("encode", model=model_checksum(path_of(run)), data=found.identity, skips=options.skip_broken)
         results = partial(_encoded_range, trained, found)
         written = write_shards(shards, found.num_rows, job, results, partial(progress, "encoding"))
-        return Encoded(shards, written.skipped)
+        return Encoded(shards, written.skipped, written.notes)
     parts = list(parts_of(found))
     write_columns(path, joined([encoded_columns(trained.vae, part) for part in parts]))
     return Encoded(path, *skipped_and_notes(parts))
@@ -182,7 +183,7 @@ def encode(
 
 def _encoded_range(trained: TrainedModel, found: InputParts, start: int, stop: int) -> Iterator[PartResult]:
     for part in parts_of(found, start, stop):
-        yield encoded_columns(trained.vae, part), part.collection.skipped
+        yield PartResult(encoded_columns(trained.vae, part), part.collection.skipped, part.collection.notes)
 
 
 @torch.no_grad()
@@ -222,7 +223,7 @@ def interpolate(
         raise UsageError(f"a line from one example to another needs at least 2 points, got {num_examples}.")
     trained = load(run)
     model, is_image = trained.vae, trained.schema.layout == "image"
-    path = out or path_of(run) / ("interpolation.png" if is_image else "interpolation.csv")
+    path = out or _in_run(run, "interpolation.png" if is_image else "interpolation.csv")
     check_output(path, [first, second], is_table=not is_image)
     found = [_typical(trained, label, options) if label else read_one(trained, name, options) for name, label in ends]
     begin, end = (scaled(one.examples)[0] for one in found)
@@ -230,7 +231,15 @@ def interpolate(
     if is_image:
         captions = [*captions_of(found[0]), *[("",)] * (num_examples - 2), *captions_of(found[1])]
         return _save_grid(path, generation.to_images(expected), columns=num_examples, captions=captions)
-    return _write_rows(path, trained.written(expected))
+    return _write_rows(path, trained.written(expected), trained.schema)
+
+
+def _in_run(run: RunPath, name: str) -> Path:
+    """The default output; UsageError for a model file, which has no directory for it."""
+    place = path_of(run)
+    if place.is_file():
+        raise UsageError(f"{place} is a model file, without a directory for results; name the output.", hint="out")
+    return place / name
 
 
 def _ends(first: str, second: str, from_label: str, to_label: str) -> list[tuple[str, str]]:
@@ -345,9 +354,12 @@ def _likelihood_note(model: VAE) -> str:
     return f", of which {own} is the likelihood's own" if own else ""
 
 
-def _write_rows(path: Path, values: np.ndarray | Columns) -> Path:
-    """Examples in stored units: a table's columns by their names, all others in one."""
-    write_columns(path, values if isinstance(values, Mapping) else {"x": values.reshape(len(values), -1)})
+def _write_rows(path: Path, values: np.ndarray | Columns, schema: Schema) -> Path:
+    """Examples in stored units: a table's columns by their names, written as in its CSV, all others in one."""
+    if isinstance(values, Mapping):
+        write_columns(path, values, csv_form(schema))
+    else:
+        write_columns(path, {"x": values.reshape(len(values), -1)})
     return path
 
 

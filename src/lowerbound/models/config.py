@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from lowerbound.foundation.arguments import named_arguments
 from lowerbound.foundation.errors import ConfigError
 from lowerbound.foundation.keywords import meaning
 from lowerbound.foundation.settings import check_fields, setting
@@ -23,6 +24,7 @@ PARTS: dict[str, Mapping[str, type[Part]]] = {
 """Tables of the parts of a model other than its networks, by kind."""
 
 
+@named_arguments
 @dataclass(frozen=True, kw_only=True)
 class ModelConfig:
     """Settings of a model: its parts by name, their options, and sizes.

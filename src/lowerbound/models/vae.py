@@ -15,11 +15,13 @@ from jaxtyping import Float, Shaped
 from torch import Generator, Tensor, nn
 
 from lowerbound.foundation import forks, html_view  # noqa: F401 forks: for the processes that use a model
+from lowerbound.foundation.arguments import named_arguments
 from lowerbound.foundation.errors import ConfigError, DataError, UnknownName
 from lowerbound.foundation.schema import Column
 from lowerbound.foundation.seeding import Chance
 from lowerbound.foundation.text import pluralise, shortened
 from lowerbound.models.config import PARTS, ModelConfig
+from lowerbound.models.part_checks import check_own_parts
 from lowerbound.networks.layers import Layer, count_parameters, layer_table, layers_view
 from lowerbound.probability.distributions import Distribution, Draws
 from lowerbound.probability.kl import has_closed_form_kl
@@ -40,6 +42,7 @@ Context = Shaped[Tensor, "batch *covariate"]
 """Labels or covariates, one for each example."""
 
 
+@named_arguments
 class VAE(nn.Module):
     """A variational autoencoder over examples of shape `event_shape`.
 
@@ -78,6 +81,7 @@ class VAE(nn.Module):
         self.likelihood: Likelihood = part_of("likelihood", LIKELIHOODS, Likelihood, likelihood, self.event_shape)
         self.config = config or own_config(num_latents, self.likelihood, self.prior, self.posterior)
         check_same_space(self.config.posterior, space, self.config.prior, self.prior.space)
+        check_own_parts(self.likelihood, self.posterior, self.prior)
         self.prior.bind(self)
         if config is None and not self.takes_context:  # the shape of a context is not known here
             self._check_shapes()

@@ -17,6 +17,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from lowerbound.foundation.arguments import named_arguments
 from lowerbound.foundation.errors import ConfigError
 from lowerbound.foundation.keywords import meaning
 from lowerbound.foundation.progress import MeanTerms
@@ -61,6 +62,7 @@ class Loss:
         return per_example | {name: value.expand_as(self.objective) for name, value in self.penalties.items()}
 
 
+@named_arguments
 @dataclass(frozen=True, kw_only=True)
 class Objective:
     """Choices of bound, rate and penalties by name; also the `objective` section of a configuration.

@@ -19,10 +19,10 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Generator, Tensor, nn
 
+from lowerbound.foundation.ranges import Range, check_number
 from lowerbound.foundation.seeding import generator
 from lowerbound.probability.distributions import LOG_2_PI, Draws
 from lowerbound.probability.flows import FlowDistribution, TransformStack
-from lowerbound.probability.parts import check_number
 from lowerbound.probability.prior import Prior
 
 NUM_FIXED_DRAWS = 1024
@@ -69,9 +69,9 @@ def _log_density(noise: Float[Tensor, "*batch latent"]) -> Float[Tensor, "*batch
 class FlowPrior(Prior):
     """A learned flow; at first it is the standard normal. The temperature scales the noise before the flow."""
 
-    accepted_options: ClassVar[dict[str, tuple[float, float]]] = {
-        "num_transforms": (1.0, 64.0),
-        "hidden": (1.0, 4096.0),
+    accepted_options: ClassVar[dict[str, Range]] = {
+        "num_transforms": Range(1.0, 64.0),
+        "hidden": Range(1.0, 4096.0),
     }
 
     def __init__(
@@ -83,7 +83,7 @@ class FlowPrior(Prior):
     ) -> None:
         super().__init__(latent_dim)
         for name, value in (("num_transforms", num_transforms), ("hidden", hidden)):
-            check_number(name, value, *self.accepted_options[name])
+            check_number(name, value, self.accepted_options[name])
 
         def transforms() -> list[nn.Module]:
             from zuko.flows import MaskedAutoregressiveTransform  # not needed to start the command line

@@ -14,10 +14,10 @@ import torch
 from jaxtyping import Float
 from torch import Generator, Tensor, nn
 
+from lowerbound.foundation.ranges import Range, check_number
 from lowerbound.foundation.seeding import generator
 from lowerbound.probability.distributions import DiagonalNormal, Draws
 from lowerbound.probability.flows import FlowDistribution, TransformStack
-from lowerbound.probability.parts import check_number
 from lowerbound.probability.posterior import LOG_VARIANCE_BOUND, Posterior
 
 NUM_FIXED_DRAWS = 64
@@ -75,10 +75,10 @@ class InverseAutoregressivePosterior(Posterior):
     two hidden layers.
     """
 
-    accepted_options: ClassVar[dict[str, tuple[float, float]]] = {
-        "num_transforms": (1.0, 64.0),
-        "hidden": (1.0, 4096.0),
-        "context": (1.0, 4096.0),
+    accepted_options: ClassVar[dict[str, Range]] = {
+        "num_transforms": Range(1.0, 64.0),
+        "hidden": Range(1.0, 4096.0),
+        "context": Range(1.0, 4096.0),
     }
 
     def __init__(
@@ -90,7 +90,7 @@ class InverseAutoregressivePosterior(Posterior):
     ) -> None:
         super().__init__(latent_dim)
         for name, value in (("num_transforms", num_transforms), ("hidden", hidden), ("context", context)):
-            check_number(name, value, *self.accepted_options[name])
+            check_number(name, value, self.accepted_options[name])
         self.context_dim = context
 
         def transforms() -> list[nn.Module]:

@@ -19,6 +19,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from lowerbound.foundation.errors import DataError
+from lowerbound.foundation.ranges import Range, check_number
 from lowerbound.foundation.schema import LARGEST, LARGEST_COUNT, Support
 from lowerbound.probability.counts import NegativeBinomial, Poisson
 from lowerbound.probability.distributions import Bernoulli, DiagonalNormal, RescaledNormal
@@ -37,7 +38,7 @@ from lowerbound.probability.likelihood import (
     log_r_of,
 )
 from lowerbound.probability.likelihood import Likelihood as Likelihood  # re-exported
-from lowerbound.probability.parts import OWN, check_number, name_of, register
+from lowerbound.probability.parts import OWN, name_of, register
 from lowerbound.probability.table_likelihood import TableLikelihood
 from lowerbound.probability.unit_interval import ContinuousBernoulli, logits_of_mean
 
@@ -103,7 +104,7 @@ class GaussianLikelihood(Likelihood):
     "identity", or "sigmoid" for data in [0, 1].
     """
 
-    accepted_options: ClassVar[dict[str, tuple[float, float]]] = {"sigma": (MIN_SIGMA, LARGEST)}
+    accepted_options: ClassVar[dict[str, Range]] = {"sigma": Range(MIN_SIGMA, LARGEST)}
 
     def __init__(
         self,
@@ -113,7 +114,7 @@ class GaussianLikelihood(Likelihood):
         mean_map: Annotated[Literal["identity", "sigmoid"], "From the decoder's output to the mean."] = "identity",
     ) -> None:
         super().__init__(event_shape)
-        check_number("sigma", sigma, *self.accepted_options["sigma"])
+        check_number("sigma", sigma, self.accepted_options["sigma"])
         log_sigma = torch.tensor(math.log(sigma))
         self.mean_map = mean_map
         if learn_sigma:
@@ -190,10 +191,7 @@ class LevelLikelihood(Likelihood):
     name: str  # in LIKELIHOODS
     num_levels: int
     is_within_unit_interval = True
-    accepted_options: ClassVar[dict[str, tuple[float, float]]] = {
-        "num_levels": (2.0, 65536.0),
-        "num_components": (1.0, 1e3),
-    }
+    accepted_options: ClassVar[dict[str, Range]] = dict(num_levels=Range(2, 2**16), num_components=Range(1, 1000))
 
     def convention(self, support: Support) -> str:
         _need_levels(self.name, support, self.num_levels)

@@ -5,14 +5,14 @@ from typing import Annotated, ClassVar
 import torch
 from torch import Generator, nn
 
+from lowerbound.foundation.ranges import Range, check_number
 from lowerbound.foundation.seeding import generator
 from lowerbound.probability.distributions import DiagonalNormal
 from lowerbound.probability.normals import MixtureOfNormals
-from lowerbound.probability.parts import check_number
 from lowerbound.probability.posterior import LOG_VARIANCE_BOUND
 from lowerbound.probability.prior import NormalMixturePrior
 
-NUM_COMPONENTS = (1.0, 10_000.0)
+NUM_COMPONENTS = Range(1.0, 10_000.0)
 """Smallest and largest accepted number of components."""
 
 
@@ -23,11 +23,11 @@ class MixtureOfNormalsPrior(NormalMixturePrior):
     VampPrior is compared with).
     """
 
-    accepted_options: ClassVar[dict[str, tuple[float, float]]] = {"num_components": NUM_COMPONENTS}
+    accepted_options: ClassVar[dict[str, Range]] = {"num_components": NUM_COMPONENTS}
 
     def __init__(self, latent_dim: int, num_components: Annotated[int, "Normals of the mixture."] = 10) -> None:
         super().__init__(latent_dim)
-        check_number("num_components", num_components, *NUM_COMPONENTS)
+        check_number("num_components", num_components, NUM_COMPONENTS)
         self.logits = nn.Parameter(torch.zeros(num_components))
         self.means = nn.Parameter(torch.zeros(num_components, latent_dim))
         self.log_variances = nn.Parameter(torch.zeros(num_components, latent_dim))

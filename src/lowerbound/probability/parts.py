@@ -5,7 +5,6 @@ annotation may contain the option's meaning: `rank: Annotated[int, "Columns of V
 and options, from which loading builds the same part.
 """
 
-import math
 from collections.abc import Callable, Mapping
 from inspect import Parameter, signature
 from typing import Annotated, Any, ClassVar, TypeVar, get_args, get_origin
@@ -13,6 +12,7 @@ from typing import Annotated, Any, ClassVar, TypeVar, get_args, get_origin
 from torch import Generator, nn
 
 from lowerbound.foundation.errors import ConfigError, UnknownName
+from lowerbound.foundation.ranges import Range, check_number
 from lowerbound.probability.spaces import REAL, Space
 
 OWN = "own"
@@ -31,10 +31,11 @@ AnyPart = TypeVar("AnyPart", bound="Part")
 class Part(nn.Module):
     """A family of distributions with options; base of likelihoods, priors and posteriors."""
 
-    accepted_options: ClassVar[dict[str, tuple[float, float]]] = {}
-    """Smallest and largest accepted number of options; others are refused, never clamped."""
+    accepted_options: ClassVar[dict[str, Range]] = {}
+    """The numbers that options accept; others are refused, never clamped."""
 
     def __new__(cls: type[AnyPart], *arguments: Any, **options: Any) -> AnyPart:
+        check_is_complete(cls)
         part = object.__new__(cls)
         part.__dict__["_given"] = arguments, options
         return part
@@ -67,6 +68,12 @@ class LatentPart(Part):
         """Draw the initial values of learned parameters, if any."""
 
 
+def check_is_complete(part: type[Part]) -> None:
+    """ConfigError for a class that lacks methods."""
+    if missing := sorted(getattr(part, "__abstractmethods__", ())):
+        raise ConfigError(f"{part.__name__} is not complete: it needs {', '.join(missing)}.")
+
+
 def option_parameters(part: type[Part]) -> dict[str, Parameter]:
     """The constructor's arguments that have a default, except `columns`, which come from the data."""
     parameters = signature(part).parameters.values()
@@ -97,7 +104,7 @@ def check_options(kind: str, name: str, part: type[Part], options: Mapping[str, 
 def option_checks(part: type[Part]) -> dict[str, OptionCheck]:
     """Checks of the values of a part's options by name, derived from its constructor."""
     return {
-        name: _value_check(option, part.accepted_options.get(name, (-math.inf, math.inf)))
+        name: _value_check(option, part.accepted_options.get(name, Range()))
         for name, option in option_parameters(part).items()
     }
 
@@ -122,6 +129,7 @@ def register(kind: str, table: dict[str, Any], base: type[Part], name: str, part
     """
     if not (isinstance(part, type) and issubclass(part, base)):
         raise ConfigError(f"a {kind} must be a class derived from {base.__name__}, got {part!r}.")
+    check_is_complete(part)
     add_row(kind, table, name, part)
 
 
@@ -143,7 +151,7 @@ def _place(row: Any) -> tuple[str, str]:
     return row.__module__, row.__qualname__
 
 
-def _value_check(option: Parameter, accepted: tuple[float, float]) -> OptionCheck:
+def _value_check(option: Parameter, accepted: Range) -> OptionCheck:
     choices = getattr(plain_type(option), "__args__", None)
 
     def check(key: str, value: Any) -> None:
@@ -160,12 +168,6 @@ def _value_check(option: Parameter, accepted: tuple[float, float]) -> OptionChec
             what = "a whole number" if isinstance(option.default, int) else "a number"
             raise ConfigError(f"{key} needs {what}, got {value!r}.")
         else:
-            check_number(key, value, *accepted)
+            check_number(key, value, accepted)
 
     return check
-
-
-def check_number(key: str, value: float | int, least: float | int, most: float | int) -> None:
-    """ConfigError for a number outside of the accepted range of an option."""
-    if not least <= value <= most:
-        raise ConfigError(f"{key} needs a number from {least:g} to {most:g}, got {value:g}.")

@@ -12,12 +12,13 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from lowerbound.foundation.errors import ConfigError
+from lowerbound.foundation.ranges import Range, check_number
 from lowerbound.probability.distributions import DiagonalNormal, PointMass
 from lowerbound.probability.iaf_posterior import InverseAutoregressivePosterior
 from lowerbound.probability.low_rank_normal import LowRankNormal
 from lowerbound.probability.normals import FullNormal, scale_tril_of
 from lowerbound.probability.one_hot import CategoricalCodes, RelaxedCodes
-from lowerbound.probability.parts import check_number, register
+from lowerbound.probability.parts import register
 from lowerbound.probability.posterior import LOG_VARIANCE_BOUND, Posterior
 from lowerbound.probability.simplex import LogisticNormal
 from lowerbound.probability.spaces import SIMPLEX, SPHERE, OneHot, Space
@@ -60,11 +61,11 @@ class LowRankNormalPosterior(Posterior):
     the precision to diagonal plus rank one.
     """
 
-    accepted_options: ClassVar[dict[str, tuple[float, float]]] = {"rank": (1.0, 10_000.0)}
+    accepted_options: ClassVar[dict[str, Range]] = {"rank": Range(1.0, 10_000.0)}
 
     def __init__(self, latent_dim: int, rank: Annotated[int, "Columns of V."] = 2) -> None:
         super().__init__(latent_dim)
-        check_number("rank", rank, *self.accepted_options["rank"])
+        check_number("rank", rank, self.accepted_options["rank"])
         if rank > latent_dim:
             raise ConfigError(
                 f"posterior 'low-rank-normal' has model.posterior_options.rank={rank}, but its covariance has only "
@@ -129,13 +130,13 @@ class PowerSphericalPosterior(Posterior):
     """
 
     space = SPHERE
-    accepted_options: ClassVar[dict[str, tuple[float, float]]] = {"min_concentration": (0.0, 1000.0)}
+    accepted_options: ClassVar[dict[str, Range]] = {"min_concentration": Range(0.0, 1000.0)}
 
     def __init__(
         self, latent_dim: int, min_concentration: Annotated[float, "Added to the concentration of the encoder."] = 1.0
     ) -> None:
         super().__init__(latent_dim)
-        check_number("min_concentration", min_concentration, *self.accepted_options["min_concentration"])
+        check_number("min_concentration", min_concentration, self.accepted_options["min_concentration"])
         self.min_concentration = min_concentration
 
     @property
@@ -163,9 +164,9 @@ class GumbelSoftmaxPosterior(Posterior):
     """
 
     space = OneHot(10)  # that of the default options
-    accepted_options: ClassVar[dict[str, tuple[float, float]]] = {
-        "num_categories": (2.0, 100_000.0),
-        "temperature": (0.01, 100.0),
+    accepted_options: ClassVar[dict[str, Range]] = {
+        "num_categories": Range(2.0, 100_000.0),
+        "temperature": Range(0.01, 100.0),
     }
     has_relaxed_draws = True
 
@@ -176,8 +177,8 @@ class GumbelSoftmaxPosterior(Posterior):
         temperature: Annotated[float, "Of the relaxed draws in training; near 0 they are almost hard."] = 1.0,
         straight_through: Annotated[bool, "Whether draws are hard, with the gradient of the relaxed ones."] = False,
     ) -> None:
-        check_number("num_categories", num_categories, *self.accepted_options["num_categories"])
-        check_number("temperature", temperature, *self.accepted_options["temperature"])
+        check_number("num_categories", num_categories, self.accepted_options["num_categories"])
+        check_number("temperature", temperature, self.accepted_options["temperature"])
         self.space = OneHot(num_categories)
         super().__init__(latent_dim)
         self.num_categories, self.temperature = num_categories, temperature

@@ -8,11 +8,12 @@ import torch
 from jaxtyping import Float
 from torch import Generator, Tensor
 
+from lowerbound.foundation.ranges import Range, check_number
 from lowerbound.probability.distributions import DiagonalNormal
 from lowerbound.probability.flow_prior import FlowPrior
 from lowerbound.probability.mixture_prior import MixtureOfNormalsPrior
 from lowerbound.probability.one_hot import CategoricalCodes
-from lowerbound.probability.parts import check_number, register
+from lowerbound.probability.parts import register
 from lowerbound.probability.prior import Prior, quantiles_of
 from lowerbound.probability.simplex import LogisticNormal
 from lowerbound.probability.spaces import SIMPLEX, SPHERE, OneHot, Space
@@ -69,11 +70,11 @@ class UniformCategoricalPrior(Prior):
     """Groups of one-hot codes with the same probability for every category. There is no temperature."""
 
     space = OneHot(10)  # that of the default options
-    accepted_options: ClassVar[dict[str, tuple[float, float]]] = {"num_categories": (2.0, 100_000.0)}
+    accepted_options: ClassVar[dict[str, Range]] = {"num_categories": Range(2.0, 100_000.0)}
     logits: Tensor
 
     def __init__(self, latent_dim: int, num_categories: Annotated[int, "Categories of each code."] = 10) -> None:
-        check_number("num_categories", num_categories, *self.accepted_options["num_categories"])
+        check_number("num_categories", num_categories, self.accepted_options["num_categories"])
         self.space = OneHot(num_categories)
         super().__init__(latent_dim)
         zeros = torch.zeros(latent_dim // num_categories, num_categories)
@@ -98,14 +99,14 @@ class LogisticNormalPrior(Prior):
     """
 
     space = SIMPLEX
-    accepted_options: ClassVar[dict[str, tuple[float, float]]] = {"concentration": (0.02, 1e6)}
+    accepted_options: ClassVar[dict[str, Range]] = {"concentration": Range(0.02, 1e6)}
     zeros: Tensor
 
     def __init__(
         self, latent_dim: int, concentration: Annotated[float, "Inverse variance of the normal numbers."] = 1.0
     ) -> None:
         super().__init__(latent_dim)
-        check_number("concentration", concentration, *self.accepted_options["concentration"])
+        check_number("concentration", concentration, self.accepted_options["concentration"])
         self.concentration = concentration
         self.register_buffer("zeros", torch.zeros(latent_dim - 1), persistent=False)
 

@@ -15,11 +15,11 @@ from jaxtyping import Float
 from torch import Generator, Tensor, nn
 
 from lowerbound.foundation.errors import ConfigError
+from lowerbound.foundation.ranges import Range, check_number
 from lowerbound.foundation.seeding import generator
 from lowerbound.probability.distributions import DiagonalNormal
 from lowerbound.probability.mixture_prior import NUM_COMPONENTS, MixtureOfNormalsPrior
 from lowerbound.probability.normals import MixtureOfNormals
-from lowerbound.probability.parts import check_number
 from lowerbound.probability.prior import Inference, NormalMixturePrior
 
 START_IN_UNIT_INTERVAL = (0.05, 0.01)
@@ -29,12 +29,12 @@ START_IN_UNIT_INTERVAL = (0.05, 0.01)
 class VampPrior(NormalMixturePrior):
     """Mixture of posteriors at pseudo-inputs, which are learned within the range of the encoder's inputs."""
 
-    accepted_options: ClassVar[dict[str, tuple[float, float]]] = {"num_components": NUM_COMPONENTS}
+    accepted_options: ClassVar[dict[str, Range]] = {"num_components": NUM_COMPONENTS}
     pseudo_inputs: nn.Parameter  # [component, feature], once the prior has a model
 
     def __init__(self, latent_dim: int, num_components: Annotated[int, "Pseudo-inputs."] = 500) -> None:
         super().__init__(latent_dim)
-        check_number("num_components", num_components, *NUM_COMPONENTS)
+        check_number("num_components", num_components, NUM_COMPONENTS)
         self.num_components = num_components
         self.start: tuple[Tensor | float, Tensor | float] = (0.0, 1.0)
         self._cached: tuple[Any, MixtureOfNormals] | None = None

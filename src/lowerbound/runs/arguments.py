@@ -1,12 +1,12 @@
-"""Names of arguments: an unknown one of a public function is refused with the nearest name, or as the setting it is."""
+"""Public functions: `lowerbound.NAME` refuses an unknown argument with the nearest name, or as the setting it is."""
 
 from collections.abc import Callable
 from functools import wraps
 from importlib import import_module
-from inspect import Parameter, signature
 from typing import Any
 
-from lowerbound.foundation.errors import UnknownName, UsageError
+from lowerbound.foundation.arguments import keywords_of, unknown_keyword
+from lowerbound.foundation.errors import UsageError
 
 
 def public_function(name: str, module: str, attribute: str) -> Callable[..., Any]:
@@ -28,23 +28,19 @@ def public_function(name: str, module: str, attribute: str) -> Callable[..., Any
 
 def check_names(name: str, function: Callable[..., Any], keywords: dict[str, Any]) -> None:
     """UnknownName for a keyword argument that a function does not have; UsageError if it is the name of a setting."""
-    parameters = signature(function).parameters
-    if any(parameter.kind is Parameter.VAR_KEYWORD for parameter in parameters.values()):
+    accepted = keywords_of(function)
+    unknown = None if accepted is None else unknown_keyword(name, accepted, keywords)
+    if accepted is None or unknown is None:
         return
-    accepted = [key for key, parameter in parameters.items() if parameter.kind is not Parameter.POSITIONAL_ONLY]
-    for keyword in keywords:
-        if keyword in accepted:
-            continue
-        unknown = UnknownName(f"argument of {name}", keyword, accepted)
-        if "settings" in accepted and (key := _setting_called(keyword)):
-            section, _, last = key.partition(".")
-            raise UsageError(
-                f"{name} has no argument {keyword!r}, which is the setting {key}: pass "
-                f"settings={{{section!r}: {{{last!r}: ...}}}}"
-                + (f", or {unknown.nearest}=..." if unknown.nearest else "")
-                + "."
-            )
-        raise unknown
+    if "settings" in accepted and (key := _setting_called(unknown.name)):
+        section, _, last = key.partition(".")
+        raise UsageError(
+            f"{name} has no argument {unknown.name!r}, which is the setting {key}: pass "
+            f"settings={{{section!r}: {{{last!r}: ...}}}}"
+            + (f", or {unknown.nearest}=..." if unknown.nearest else "")
+            + "."
+        )
+    raise unknown
 
 
 def _setting_called(name: str) -> str:

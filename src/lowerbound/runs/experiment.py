@@ -17,6 +17,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from lowerbound.data.sources import DataConfig
 from lowerbound.evaluation.config import EvaluationConfig
+from lowerbound.foundation.arguments import named_arguments
 from lowerbound.foundation.errors import ConfigError, UnknownName
 from lowerbound.foundation.keywords import KEYWORDS
 from lowerbound.foundation.text import one_line
@@ -36,6 +37,7 @@ AUTO = "auto"
 """Recipe of an experiment whose model and training are chosen by the data, where settings leave them open."""
 
 
+@named_arguments
 @dataclass(frozen=True, kw_only=True)
 class Experiment:
     """Everything that decides a run's result."""

@@ -8,6 +8,7 @@ import lowerbound
 from lowerbound.data.sources import Splits
 from lowerbound.evaluation.frames import FOLDER, Frame, read_frames
 from lowerbound.evaluation.results import Results, read_results
+from lowerbound.foundation.arguments import named_arguments
 from lowerbound.foundation.errors import RunError
 from lowerbound.foundation.run_identity import RunPath, path_of, read_config
 from lowerbound.foundation.storage import copy_folder
@@ -23,6 +24,7 @@ from lowerbound.runs.trained_model import TrainedModel, load
 ANIMATION = "training.gif"
 
 
+@named_arguments
 @dataclass(frozen=True, eq=False)
 class Run:
     """A finished run. Whatever takes the path of a run also takes a Run.

@@ -9,7 +9,7 @@ import numpy as np
 from lowerbound.data.column_writers import named_columns
 from lowerbound.data.examples import Collection
 from lowerbound.data.files import ReadingOptions, options_for_schema, read
-from lowerbound.data.images import IMAGE_SUFFIXES, ImageOptions, read_image_files
+from lowerbound.data.images import IMAGE_SUFFIXES, read_image_files
 from lowerbound.data.objects import read_object
 from lowerbound.data.packed_files import is_packed
 from lowerbound.data.raw_array import RawArray
@@ -19,7 +19,6 @@ from lowerbound.data.remote_copies import copied
 from lowerbound.data.sources import SOURCES, DataConfig, load
 from lowerbound.data.tables import RawTable
 from lowerbound.foundation.errors import UsageError
-from lowerbound.foundation.schema import Schema
 from lowerbound.runs.packed_inputs import PackedInputs
 from lowerbound.runs.run_data import own_splits
 from lowerbound.runs.trained_model import TrainedModel
@@ -98,12 +97,6 @@ def run_of(trained: TrainedModel) -> Path:
     if trained.path is None or not trained.path.is_dir():
         raise UsageError(f"{trained.path} is not a run directory; give the data to read.")
     return trained.path
-
-
-def image_options(schema: Schema) -> ImageOptions:
-    """How an image file is read for a run: resized and converted to the size and channels of its images."""
-    height, width, num_channels = schema.shape
-    return ImageOptions(size=(width, height), num_channels=num_channels, resize=schema.resize)
 
 
 def raw_source(name: str, data_dir: str) -> RawArray | RawTable:

@@ -11,9 +11,8 @@ from pathlib import Path
 
 import lowerbound
 from lowerbound.evaluation.results import read_results
-from lowerbound.foundation.errors import UsageError
 from lowerbound.foundation.run_identity import MODEL, RunPath, path_of, read_config
-from lowerbound.foundation.storage import check_is_no_dangling_link, folder_atomically, write_text
+from lowerbound.foundation.storage import check_own_folder, folder_atomically, write_text
 from lowerbound.foundation.text_files import write_json
 from lowerbound.reporting.model_card import model_card
 from lowerbound.runs.trained_model import CALIBRATION, TrainedModel, load
@@ -32,7 +31,7 @@ def save_pretrained(run: RunPath, out: str | Path) -> Path:
     run. Nothing is written before everything is complete.
     """
     path, folder = path_of(run), Path(out)
-    _check_folder(folder)
+    check_own_folder(folder, _is_own, "save")
     read_config(path)
     trained, results = load(path), read_results(path)
     with folder_atomically(folder) as made:
@@ -49,20 +48,8 @@ def save_pretrained(run: RunPath, out: str | Path) -> Path:
     return folder
 
 
-def _check_folder(folder: Path) -> None:
-    check_is_no_dangling_link(folder)
-    if folder.exists() and not folder.is_dir():
-        raise UsageError(f"{folder} is a file; choose a folder.", hint="out")
-    others = sorted(entry.name for entry in folder.iterdir() if _is_foreign(entry.name)) if folder.exists() else []
-    if others:
-        raise UsageError(
-            f"{folder} contains files that are not from an earlier save ({others[0]}); choose another folder.",
-            hint="out",
-        )
-
-
-def _is_foreign(name: str) -> bool:
-    return name not in FILES and not name.startswith(".")
+def _is_own(name: str) -> bool:
+    return name in FILES or name.startswith(".")
 
 
 def _units(trained: TrainedModel) -> str:

@@ -12,6 +12,7 @@ from lowerbound.evaluation.quick_evaluation import evaluate_quick
 from lowerbound.evaluation.results import Results, read_results
 from lowerbound.foundation.errors import ConfigError, LowerboundError, UnknownName
 from lowerbound.foundation.number_format import format_difference
+from lowerbound.foundation.ranges import check_number
 from lowerbound.foundation.run_identity import CONFIG, MODEL, RunPath, path_of, run_id, sealed
 from lowerbound.foundation.seeding import generator
 from lowerbound.foundation.storage import copy_folder, temporary_folder
@@ -20,7 +21,6 @@ from lowerbound.foundation.text_files import write_toml
 from lowerbound.models.construction import build_model
 from lowerbound.models.vae import VAE
 from lowerbound.probability.mixture_prior import NUM_COMPONENTS
-from lowerbound.probability.parts import check_number
 from lowerbound.probability.prior import Prior
 from lowerbound.probability.spaces import REAL
 from lowerbound.runs.experiment import Experiment
@@ -92,7 +92,7 @@ def fit_prior(
 def _checked(config: FitConfig) -> FitConfig:
     if config.kind not in FITS:
         raise UnknownName("kind of prior", config.kind, FITS)
-    check_number("components", config.num_components, *NUM_COMPONENTS)
+    check_number("components", config.num_components, NUM_COMPONENTS)
     return config
 
 

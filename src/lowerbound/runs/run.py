@@ -27,6 +27,7 @@ from lowerbound.evaluation.metrics import Subject
 from lowerbound.evaluation.quick_evaluation import data_convention, evaluate_quick
 from lowerbound.evaluation.results import ProgressCallback, Results, read_results
 from lowerbound.foundation import distributed
+from lowerbound.foundation.arguments import named_arguments
 from lowerbound.foundation.errors import ConfigError, Interrupted, RunError, UsageError
 from lowerbound.foundation.progress import Progress
 from lowerbound.foundation.run_identity import CONFIG, MODEL, is_run, read_config
@@ -55,6 +56,7 @@ from lowerbound.training.loop import training_steps
 from lowerbound.training.state import machine
 
 
+@named_arguments
 @dataclass(frozen=True)
 class Callbacks:
     """Callbacks of a run; `should_stop` is called between training steps."""

@@ -126,7 +126,7 @@ def _options(key: str, owner: str, row: Any) -> Iterator[SettingRecord]:
         about = get_args(parameter.annotation)[1:] if get_origin(parameter.annotation) is Annotated else ()
         numbers = next((part for part in about if isinstance(part, Range)), None)
         if is_part and name in row.accepted_options:
-            numbers = Range(*row.accepted_options[name])
+            numbers = row.accepted_options[name]
         yield SettingRecord(
             f"{key}.{name}",
             type_in_words(kind),

@@ -31,6 +31,7 @@ from lowerbound.evaluation.anomaly_scores import Calibration, measure
 from lowerbound.evaluation.feature_samples import best_guess
 from lowerbound.evaluation.generation import drawn_examples, expected_examples
 from lowerbound.foundation import html_view
+from lowerbound.foundation.arguments import named_arguments
 from lowerbound.foundation.errors import DataError, RunError, SchemaError, UsageError
 from lowerbound.foundation.run_identity import RunPath, is_run, path_of
 from lowerbound.foundation.schema import UNSCALED, Schema
@@ -50,6 +51,7 @@ BATCH_SIZE = 500
 PLACE = "the array"
 
 
+@named_arguments
 @dataclass(frozen=True, eq=False)
 class TrainedModel:
     """A VAE with the schema of its data; that of a run also has thresholds for anomaly scores.
@@ -112,7 +114,7 @@ class TrainedModel:
         if self.vae.is_deterministic:
             return "it is a deterministic autoencoder"
         if self.path is None or not self.path.is_dir():
-            return "they are stored with a run; load the run directory"
+            return "a model file contains none; give the run's directory, or a folder that save_pretrained wrote"
         if not is_run(self.path):
             return "none were saved with it"
         has_held_out = read_stored(self.path).experiment.data.monitored_split != "test"
@@ -133,12 +135,15 @@ class TrainedModel:
         """Python data in the run's layout, one example or N, as a Collection.
 
         Images are H×W, N×H×W, H×W×C or N×H×W×C, or with channels first where that is unambiguous; rows of a table are
-        a DataFrame or a mapping of columns. DataError for anything else.
+        a DataFrame or a mapping of columns. PIL images are resized and converted like image files. DataError for
+        anything else.
         """
         raw = read_object(x, place=PLACE)
         if not isinstance(raw, RawArray | RawTable):
             raise SchemaError("expected examples, got splits; pass one of the splits, such as splits.test.")
-        return self.collection(self._laid_out(raw) if isinstance(raw, RawArray) else raw)
+        if isinstance(raw, RawArray) and not (raw.is_from_images and self.schema.layout == "image"):
+            raw = self._laid_out(raw)
+        return self.collection(raw)
 
     @torch.no_grad()
     def encode(self, x: Any) -> Distribution:

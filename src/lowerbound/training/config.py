@@ -3,6 +3,7 @@
 import math
 from dataclasses import dataclass, replace
 
+from lowerbound.foundation.arguments import named_arguments
 from lowerbound.foundation.keywords import meaning
 from lowerbound.foundation.schedules import SCHEDULES
 from lowerbound.foundation.settings import check_fields, setting
@@ -22,6 +23,7 @@ PRECISIONS = {
 }
 
 
+@named_arguments
 @dataclass(frozen=True, kw_only=True)
 class TrainingConfig:
     """How to train a model."""

@@ -155,7 +155,7 @@ def test_a_posterior_whose_draws_are_no_function_of_noise_is_refused_with_the_re
 
     model = small_model("bernoulli")
     model.posterior.forward = lambda raw: Logistic(*raw.chunk(2, dim=-1))
-    with pytest.raises(UsageError, match="posterior 'diagonal-normal' cannot be exported: its draws are not a known"):
+    with pytest.raises(UsageError, match="draws of posterior 'diagonal-normal' cannot be exported: they are not a"):
         vae_part(model)
 
 

@@ -1,10 +1,12 @@
 """Frames of training for the page: codes of some test examples and decoded pictures at about twenty epochs."""
 
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from lowerbound.data.rows import content_of
 from lowerbound.evaluation.frames import FOLDER, Frame, read_frames
 from lowerbound.foundation.errors import RunError
 from lowerbound.serving.explorer.loaded_run import Arrays
@@ -14,13 +16,19 @@ MIN_FRAMES = 2
 
 def describe_frames(run: Path) -> dict[str, Any] | None:
     """The number of a run's frames and the kind of their pictures; None without frames, or if they are damaged."""
-    if not (run / FOLDER).is_dir():
-        return None
+    files = sorted((run / FOLDER).glob("*.safetensors"))
+    count, kind = _described(run, content_of(files)) if files else (0, "")
+    return {"count": count, "kind": kind} if count >= MIN_FRAMES else None
+
+
+@lru_cache(maxsize=64)
+def _described(run: Path, files: tuple[Any, ...]) -> tuple[int, str]:
+    """Number and kind of the frames of a run, 0 if they are damaged; read again only if the `files` have changed."""
     try:
         frames = _alike(read_frames(run))
     except RunError:
-        return None
-    return {"count": len(frames), "kind": frames[-1].about.kind} if len(frames) >= MIN_FRAMES else None
+        return 0, ""
+    return len(frames), frames[-1].about.kind if frames else ""
 
 
 def frame_arrays(run: Path) -> Arrays:

@@ -4,11 +4,10 @@ from dataclasses import dataclass, replace
 
 from lowerbound.data.examples import Examples
 from lowerbound.data.files import ReadingOptions, to_collection
-from lowerbound.data.images import ImageOptions
+from lowerbound.data.images import ImageOptions, image_options
 from lowerbound.data.raw_array import RawArray
 from lowerbound.foundation.errors import DataError
 from lowerbound.models.support import binarise_as_run
-from lowerbound.runs.inputs import image_options
 from lowerbound.serving.explorer.loaded_run import LoadedRun
 from lowerbound.serving.image_decoding import MAX_PIXELS, limit_of_pixels
 

@@ -8,9 +8,9 @@ from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
 
-from lowerbound.foundation.errors import UnknownName, UsageError
+from lowerbound.foundation.errors import UnknownName
 from lowerbound.foundation.run_identity import RunPath, path_of
-from lowerbound.foundation.storage import check_is_no_dangling_link, folder_atomically
+from lowerbound.foundation.storage import check_own_folder, folder_atomically
 from lowerbound.runs.run_data import read_stored
 from lowerbound.runs.trained_model import load
 from lowerbound.serving.portable import onnx_form, torch_form
@@ -61,7 +61,7 @@ def export(
     folder = path / form if out is None else Path(out)
     read_stored(path)
     chosen.require()
-    _check_folder(folder, chosen.suffix)
+    check_own_folder(folder, {f"{name}{chosen.suffix}" for name in PARTS}.__contains__, "export")
     trained = load(path)
     model = trained.vae
     trial = comparison_inputs_of(path, model, data, data_dir)
@@ -79,20 +79,6 @@ def export(
     reason = reason_without_vae(model)
     notes = (trial.note, f"only the encoder and the decoder are exported: {reason}" if reason else "")
     return Exported(tuple(files), trial.about, tuple(filter(None, notes)))
-
-
-def _check_folder(folder: Path, suffix: str) -> None:
-    """UsageError if the folder cannot be written to, or contains files that are not from an earlier export."""
-    check_is_no_dangling_link(folder)
-    if folder.exists() and not folder.is_dir():
-        raise UsageError(f"{folder} is a file; choose a folder.", hint="out")
-    known = {f"{name}{suffix}" for name in PARTS}
-    others = sorted(path.name for path in folder.iterdir() if path.name not in known) if folder.exists() else []
-    if others:
-        raise UsageError(
-            f"{folder} contains files that are not from an earlier export ({others[0]}); choose another folder.",
-            hint="out",
-        )
 
 
 def _write_all(folder: Path, contents: Mapping[str, bytes]) -> None:

@@ -54,10 +54,10 @@ def check_posterior(model: VAE) -> None:
     """UsageError for a posterior that is not in REPARAMETERISED."""
     if type(model.posterior_of_zeros()) not in REPARAMETERISED:
         name = model.config.posterior or type(model.posterior).__name__
-        known = ", ".join(family.__name__ for family in REPARAMETERISED)
         raise UsageError(
-            f"posterior {name!r} cannot be exported: its draws are not a known function of one "
-            f"number of normal noise for each latent, as those of {known} are."
+            f"draws of posterior {name!r} cannot be exported: {REASONS.get(name, UNKNOWN)}; draw them from the "
+            "encoder's outputs in your own program, or train a model whose draws can be exported: model.posterior "
+            f"{', '.join(WITH_DRAWS)}."
         )
 
 
@@ -109,3 +109,12 @@ REPARAMETERISED: dict[type[Distribution], Callable[[Any, Tensor], Draw]] = {
     InverseAutoregressiveNormal: _flow,
 }
 """Families whose draws are functions of standard normal noise."""
+
+WITH_DRAWS = ("diagonal-normal", "full-normal", "iaf", "logistic-normal", "gumbel-softmax")
+"""Their posteriors."""
+
+REASONS = {
+    "low-rank-normal": "they take more numbers of noise than there are latents",
+    "power-spherical": "they need the inverse of a distribution function that ONNX lacks",
+}
+UNKNOWN = "they are not a known function of one number of normal noise for each latent"

@@ -14,12 +14,12 @@ from typing import Any
 import numpy as np
 
 from lowerbound.data.column_writers import named_columns, records
+from lowerbound.data.images import image_options
 from lowerbound.data.raw_array import RawArray
 from lowerbound.data.tables import RawTable, table_from_columns
 from lowerbound.foundation.errors import DataError, TooLarge
 from lowerbound.foundation.schema import Column
 from lowerbound.reporting.tiles import as_png, compose, displayable, fit_tiles
-from lowerbound.runs.inputs import image_options
 from lowerbound.serving.http.errors import RequestError
 from lowerbound.serving.http.json_bodies import JsonObject, check_known, not_accepted, parse_json, validate
 from lowerbound.serving.image_decoding import limit_of_pixels
