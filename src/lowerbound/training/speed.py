@@ -1,7 +1,8 @@
 """How a training step is computed: with fast or plain operations, in float32 or bfloat16."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
+from typing import Any
 
 import torch
 from torch import nn
@@ -29,7 +30,7 @@ def has_fast_bfloat16(device: torch.device) -> bool:
     if device.type == "cuda":
         return torch.cuda.is_bf16_supported(including_emulation=False)
     if device.type == "cpu":
-        capabilities = getattr(torch.cpu, "get_capabilities", dict)()  # older versions of torch do not say
+        capabilities: Mapping[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()  # torch 2.6 has none
         has_fast_avx512 = capabilities.get("avx512_bf16", False) and "AMD" in capabilities.get("cpu_name", "")
         return bool(capabilities.get("amx_bf16", False) or has_fast_avx512)
     return False
