@@ -1,6 +1,7 @@
 # make install   a virtual environment with everything the package needs
 # make demo      train both reference models on the bundled digits and print the path of the report
 # make test      all tests;  make check: lint and types
+# make test-oldest   the tests, but those of pages, with the package as a wheel and the oldest versions that pyproject.toml accepts
 # make docs      the documentation site in site/: lessons and code blocks are run, links are checked; about five minutes
 # make browser   install Chromium with apt; without it the tests of pages are skipped
 # make test-faults   fault injection: kills, full disks, damaged files, hostile input; about two hours on one core
@@ -24,7 +25,7 @@ PARALLEL := --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder
 PEERS := $(or $(LOWERBOUND_PEERS),benchmarks/.venvs)
 BENCHMARKS := training_throughput time_to_quality optimisers inference fast_paths limits startup growth serving_throughput serving_load
 
-.PHONY: install demo docs test test-slow test-faults check browser bench bench-peers clean
+.PHONY: install demo docs test test-slow test-oldest test-faults check browser bench bench-peers clean
 
 install: $(VENV)/.installed
 
@@ -44,6 +45,24 @@ test-faults: $(VENV)/.installed-test
 
 test-slow: $(VENV)/.installed-test
 	$(BIN)/pytest -m slow
+
+# The package is installed as a wheel: tests find it there, not in src/. uv chooses the oldest accepted versions; on
+# Linux UV_ARGS="--torch-backend cpu" spares gigabytes. Annotations are not checked: the checker follows new versions.
+OLDEST := .venv-oldest
+UV := $(OLDEST)/bin/uv pip install --quiet --python $(OLDEST)/bin/python
+UV_ARGS ?=
+test-oldest:
+	$(PYTHON) -m venv --clear $(OLDEST)
+	$(OLDEST)/bin/pip install --quiet --disable-pip-version-check uv build
+	rm -rf dist && $(OLDEST)/bin/python -m build --wheel --outdir dist .
+	$(UV) $(UV_ARGS) --resolution lowest-direct --requirements pyproject.toml --extra tables
+	$(UV) --no-deps dist/lowerbound-*.whl
+	$(OLDEST)/bin/python -m pip freeze --exclude lowerbound > $(OLDEST)/versions.txt
+	$(UV) --constraints $(OLDEST)/versions.txt pytest pytest-timeout pytest-xdist hypothesis httpx pandas
+	$(OLDEST)/bin/pytest --override-ini addopts="-ra --strict-markers --import-mode=importlib" \
+	  -m "not slow" $(PARALLEL)
+	$(OLDEST)/bin/pytest --override-ini addopts="-ra --strict-markers --import-mode=importlib" \
+	  tests/end_to_end/test_installed.py
 
 browser:
 	command -v chromium || (apt-get update -qq && apt-get install -y -qq --no-install-recommends chromium) || \
@@ -88,4 +107,4 @@ $(VENV)/.installed-docs: $(VENV)/.installed
 	touch $@
 
 clean:
-	rm -rf $(VENV) benchmarks/.venvs runs build dist site
+	rm -rf $(VENV) $(OLDEST) benchmarks/.venvs runs build dist site

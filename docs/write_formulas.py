@@ -1,6 +1,6 @@
 """Write src/lowerbound/reporting/formulas.json: the formulas of the page of `lowerbound learn`, as TeX and as MathML.
 
-    python docs/write_formulas.py      # needs the packages of `make docs`
+    python -m docs.write_formulas      # needs the packages of `make docs`
 
 The package contains the MathML, so that neither it nor the page needs a converter, a script or a network.
 """
@@ -8,13 +8,13 @@ The package contains the MathML, so that neither it nor the page needs a convert
 import json
 from pathlib import Path
 
-from latex2mathml.converter import convert
+from docs.site.mathml import mathml
 
 FORMULAS = Path(__file__).parents[1] / "src/lowerbound/reporting/formulas.json"
 
 SHORT = {
-    "@KL": r"\operatorname{KL}",
-    "@log": r"\log\, ",
+    "@KL": r"\mathrm{KL}",
+    "@log": r"\log ",
     "@px": r"p_\theta(x \mid z)",
     "@q": r"q_\phi(z \mid x)",
     "@E": r"\mathbb{E}",
@@ -38,7 +38,7 @@ TEX = {
     ),
     "divergence": r"@KL\left(@q @if p(z \mid x)\right) = @E_q \left[ @log @q - @log p(z \mid x) \right]",
     "with-evidence": r"@KL\left(@q @if p(z \mid x)\right) = @E_q \left[ @log @q - @log p(x, z) \right] + @log p(x)",
-    "best": r"q^* = \underset{q}{\operatorname{arg\,min}} \; @E_q \left[ @log @q - @log p(x, z) \right]",
+    "best": r"q^* = \underset{q}{\text{arg min}} \; @E_q \left[ @log @q - @log p(x, z) \right]",
     "identity": r"@log p(x) = @L + @KL\left(@q @if p(z \mid x)\right)",
     "score": r"\nabla_\phi \, @E_q [f(z)] = @E_q \left[ f(z) \, \nabla_\phi @log @q \right]",
     "pathwise": (
@@ -58,7 +58,7 @@ def expanded(tex: str) -> str:
 def main() -> None:
     """Write the file."""
     formulas = {name: expanded(tex) for name, tex in TEX.items()}
-    written = {name: {"tex": tex, "mathml": convert(tex, display="block")} for name, tex in formulas.items()}
+    written = {name: {"tex": tex, "mathml": mathml(tex, "block")} for name, tex in formulas.items()}
     FORMULAS.write_text(json.dumps(written, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 
 

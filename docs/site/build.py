@@ -3,7 +3,7 @@
     python -m docs.site.build [--fast]
 
 1. Pages: docs/*.md, formulas as MathML; the reference is generated; lessons are executed.
-2. Code blocks of all pages are run; those that cannot are listed with the reason.
+2. Code blocks of all pages and examples in docstrings are run; blocks that cannot be are listed with the reason.
 3. zensical writes site/, whose links are checked.
 
 With --fast lessons and blocks are not run, for work on texts.
@@ -20,6 +20,7 @@ from pathlib import Path
 
 from docs.site.blocks import blocks_of, run_page
 from docs.site.checks import problems_of
+from docs.site.examples import failures_in
 from docs.site.lessons import build_lessons
 from docs.site.mathml import with_mathml
 from docs.site.reference import write_reference
@@ -28,6 +29,16 @@ ROOT = Path(__file__).parents[2]
 DOCS, PAGES, SITE = ROOT / "docs", ROOT / "build" / "pages", ROOT / "site"
 WORKING = ROOT / "build" / "working"
 EXPLORER = "explorer-of-digits.html"
+ASSETS = (
+    DOCS / "site" / "site.css",
+    DOCS / "site" / "site.js",
+    DOCS / "site" / "vendor" / "iframe-worker.js",  # https://www.npmjs.com/package/iframe-worker, 1.0.4
+    ROOT / "src" / "lowerbound" / "reporting" / "formulas.woff2",
+)
+SHIM = "https://unpkg.com/iframe-worker/shim"
+"""What zensical's plugin `offline` loads so that pages opened from disk can be searched; the same file is in ASSETS."""
+
+EMPTY_HEADING = re.compile(r"<th(?: style=\"[^\"]*\")?></th>")
 REPOSITORY_FILE = re.compile(r"\]\((?:\.\./)?((?:benchmarks|examples|src|tests)/[^)#]+|CHANGELOG\.md|LICENSE)\)")
 
 
@@ -43,6 +54,7 @@ def main(is_fast: bool) -> int:
         placeholders()
     convert_formulas()
     build = subprocess.run([_script("zensical"), "build", "--clean"], cwd=ROOT, check=False)
+    complete_pages()
     failures += ["zensical failed"] if build.returncode else problems_of(SITE, {EXPLORER})
     for failure in failures:
         print(f"FAILED  {failure}")
@@ -60,7 +72,8 @@ def assemble() -> None:
         target.write_text(REPOSITORY_FILE.sub(r"](#) `\1`", page.read_text(encoding="utf-8")), encoding="utf-8")
     shutil.copytree(DOCS / "images", PAGES / "images")
     (PAGES / "assets").mkdir()
-    shutil.copy(DOCS / "site" / "site.css", PAGES / "assets")
+    for asset in ASSETS:
+        shutil.copy(asset, PAGES / "assets")
     write_reference(PAGES / "reference")
 
 
@@ -72,8 +85,8 @@ def run_everything() -> list[str]:
     command = [_script("lowerbound"), "explore", "runs/learn", "--offline", str(explorer)]
     subprocess.run(command, cwd=WORKING / "lessons", check=True, env=_environment())
     print("code blocks", flush=True)
-    _workplace("runs-only")  # trains the runs, before two pages at a time ask for them
-    return run_blocks()
+    examples = _workplace("examples")  # trains the runs, before two pages at a time ask for them
+    return run_blocks() + failures_in(examples)
 
 
 def run_blocks() -> list[str]:
@@ -122,6 +135,15 @@ def placeholders() -> None:
 def convert_formulas() -> None:
     for page in PAGES.rglob("*.md"):
         page.write_text(with_mathml(page.read_text(encoding="utf-8")), encoding="utf-8")
+
+
+def complete_pages() -> None:
+    """Load the shim of the search from the site itself; an empty heading of a column is an ordinary cell."""
+    for page in SITE.rglob("*.html"):
+        if page.name != EXPLORER:
+            shim = os.path.relpath(SITE / "assets" / "iframe-worker.js", page.parent)
+            text = page.read_text(encoding="utf-8").replace(SHIM, shim)
+            page.write_text(EMPTY_HEADING.sub("<td></td>", text), encoding="utf-8")
 
 
 def _written_pages() -> list[Path]:

@@ -24,6 +24,7 @@ GROUPS = {
         "bound_terms",
         "impute",
         "explore",
+        "animate",
         "export",
         "learn",
         "lesson_run",
@@ -76,11 +77,11 @@ def settings_page() -> str:
     table = setting_table()
     for section, config in SECTIONS.items():
         about = (inspect.getdoc(config) or "").splitlines()[0]
-        columns = "| key | type | default | accepted | meaning |\n|---|---|---|---|---|"
-        parts.append(f"## {section}\n\n{about}\n\n{columns}")
+        columns = "| key | type | default | meaning |\n|---|---|---|---|"
+        parts.append(f'## {section}\n\n{about}\n\n<div class="settings" markdown>\n\n{columns}')
         records = [record for record in table if record.key.partition(".")[0] == section]
         parts += [_row(record) for record in records if not record.of]
-        parts.append("")
+        parts.append("\n</div>\n")
         for record in records:
             if record.names:
                 parts += _names(record, [one for one in records if one.of in {name.name for name in record.names}])
@@ -89,7 +90,8 @@ def settings_page() -> str:
 
 def _row(record: SettingRecord) -> str:
     default = f"`{record.default}`" if record.default else "none"
-    cells = (f"`{record.key}`", record.type, default, record.accepted, record.meaning)
+    accepted = f"{record.type}: {record.accepted}" if record.accepted else record.type
+    cells = (f"`{record.key}`", accepted, default, record.meaning)
     return f"| {' | '.join(map(_cell, cells))} |"
 
 

@@ -65,6 +65,10 @@ def load(config: DataConfig, schema: Schema | None = None) -> Splits:
 
     A named source takes precedence over a file of that name: write ./digits for a folder called digits. Raises
     UnknownName for an unknown source, DataError for missing or damaged data, ConfigError for an invalid setting.
+
+    Examples:
+        >>> lb.load_data(lb.DataConfig(source="digits"))
+        Splits('digits': 1,257 train, 180 validation, 360 test; examples of shape 1×8×8)
     """
     check_config(config)
     reading_options(config)  # also checked for named sources
@@ -143,6 +147,12 @@ def split_array(values: Any, labels: Any = None, split_seed: int = 0, factors: A
     """The splits of an object in memory (see objects.py), read as from a file: a tenth for validation and a tenth for
     test, unless the data have their own splits. Labels are a list, an array, a tensor or a column of strings; factors
     are a table with a column for each, or an array of examples × factors.
+
+    Examples:
+        >>> images = np.random.default_rng(0).random((100, 16, 16, 3))
+        >>> splits = lb.split_array(images, labels=["left", "right"] * 50)
+        >>> len(splits.train.values), splits.label_names
+        (80, ('left', 'right'))
     """
     raw = read_object(values, labels, factors=factors)
     return raw if isinstance(raw, Splits) else split_raw(raw, DataConfig(split_seed=split_seed), "array")

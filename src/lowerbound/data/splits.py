@@ -80,7 +80,13 @@ class DataConfig:
 @named_arguments
 @dataclass(frozen=True, eq=False)
 class Splits:
-    """Examples for training, for monitoring training, and for testing."""
+    """Examples for training, for monitoring training, and for testing.
+
+    Examples:
+        >>> splits = lb.load_data(lb.DataConfig(source="digits"))
+        >>> splits.train.values.shape, splits.label_names[:3]
+        ((1257, 8, 8, 1), ('0', '1', '2'))
+    """
 
     name: str
     train: Examples

@@ -204,7 +204,16 @@ class Measurements:
 @named_arguments
 @dataclass(frozen=True, eq=False)
 class Results:
-    """All results of a run: scores, arrays, context, history and findings. A report is made from these alone."""
+    """All results of a run: scores, arrays, context, history and findings. A report is made from these alone.
+
+    Examples:
+        >>> results = lb.load_run("runs/dense").results
+        >>> elbo = results.score("elbo")  # of the test split
+        >>> elbo.unit, elbo.convention, elbo.num_examples
+        ('nats', 'grey', 360)
+        >>> elbo.standard_error > 0
+        True
+    """
 
     scores: tuple[Score, ...]
     arrays: dict[str, np.ndarray]

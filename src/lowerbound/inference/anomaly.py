@@ -67,6 +67,14 @@ def score(
     `out` is a file of all scores, `page` a page of HTML with the most anomalous examples.
 
     Thresholds come from scores of held-out examples, measured after training: UsageError for a run that held out none.
+
+    Examples:
+        >>> noise = np.random.default_rng(0).integers(0, 17, (4, 8, 8, 1)).astype(np.uint8)
+        >>> scored = lb.score("runs/dense", noise)
+        >>> scored
+        Scored(... of 4 anomalous, complexity-residual above ... nats)
+        >>> scored.is_anomalous.shape
+        (4,)
     """
     if distributed.is_launched():
         check_shards(out, None)

@@ -27,6 +27,14 @@ def bound_terms(
     is exact for up to three real latents, otherwise the importance-weighted bound of `num_draws` draws.
 
     ConfigError for a plain autoencoder and a conditional model, SchemaError or DataError for examples that do not fit.
+
+    Examples:
+        >>> images = lb.load_run("runs/dense").splits().test.values[:5]
+        >>> terms = lb.bound_terms("runs/dense", images)
+        >>> np.allclose(terms.elbo, -(terms.distortion + terms.rate))
+        True
+        >>> np.allclose(terms.log_evidence, terms.elbo + terms.kl_to_posterior)
+        True
     """
     trained = run if isinstance(run, TrainedModel) else load(run)
     if x is None:

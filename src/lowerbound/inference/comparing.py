@@ -24,6 +24,10 @@ def compare(runs: Sequence[RunPath], out: Path | str | None = None) -> Compariso
 
     With `out`, a .html file, a page with the scores and the figures of all runs is written there; with a .png file only
     a plot of the differences. UsageError for runs with different test examples, or without a score in common.
+
+    Examples:
+        >>> lb.compare(["runs/dense", "runs/conv"])
+        Comparison(dense, conv: ... scores)
     """
     if isinstance(runs, str | Path):
         raise UsageError(f"compare takes a list of runs, got {str(runs)!r}; such as compare([{str(runs)!r}, 'other']).")

@@ -40,6 +40,10 @@ def gradients(
 
     ConfigError for an autoencoder, which has no such bound, and for numbers that are too small; TooLarge for numbers
     that memory cannot hold; UsageError or RunError for anything but a run.
+
+    Examples:
+        >>> lb.gradients("runs/dense", num_examples=2, num_estimates=100)
+        GradientBench(the ELBO, 2 draws: reparameterized, reparameterized-monte-carlo, stl, ...)
     """
     config = GradientConfig(
         bound=bound, num_samples=num_samples, num_examples=num_examples, num_estimates=num_estimates, seed=seed

@@ -285,6 +285,12 @@ def evaluate(
     `labels` and `factors` as for `train`; by default the data of the model's run. For a trained model, files and
     examples are read by its schema, and all are test examples. Raises UnknownName or DataError for data that is
     missing, damaged, or does not fit.
+
+    Examples:
+        >>> images = lb.load_run("runs/dense").splits().test.values[:20]
+        >>> results = lb.evaluate("runs/dense", images, config=lb.EvaluationConfig(num_exact=2, num_draws=2))
+        >>> results.score("evidence-gap").unit
+        'nats'
     """
     if not isinstance(model, TrainedModel | VAE):
         model = load(model)

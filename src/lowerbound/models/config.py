@@ -27,7 +27,15 @@ PARTS: dict[str, Mapping[str, type[Part]]] = {
 @named_arguments
 @dataclass(frozen=True, kw_only=True)
 class ModelConfig:
-    """Settings of a model: its parts by name, their options, and sizes."""
+    """Settings of a model: its parts by name, their options, and sizes.
+
+    Examples:
+        >>> lb.ModelConfig(latent_dim=8, posterior="low-rank-normal", posterior_options={"rank": 2}).prior
+        'standard-normal'
+        >>> lb.ModelConfig(latent_dim=0)
+        Traceback (most recent call last):
+        lowerbound.foundation.errors.ConfigError: model.latent_dim needs at least 1, got 0.
+    """
 
     network: str = setting("dense", "Architecture of encoder and decoder.", names=NETWORKS, also=(OWN,))
     hidden: tuple[int, ...] = setting(

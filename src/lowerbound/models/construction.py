@@ -36,6 +36,11 @@ def build_model(
 
     A likelihood with location and scale is standardised by them, and with output_bias "mean" the decoder's initial
     output is the mean, as in Burda et al., arXiv:1509.00519: means in [0, 1] are first moved into [0.001, 0.999].
+
+    Examples:
+        >>> import torch
+        >>> lb.build_model(lb.ModelConfig(hidden=(32,)), (1, 8, 8), torch.Generator().manual_seed(0))
+        VAE of examples of shape 1×8×8 with 2 latents: ...; 4,420 parameters
     """
     if config.network == OWN:
         raise ConfigError("network 'own' means your own modules: pass them to VAE(encoder=..., decoder=...).")

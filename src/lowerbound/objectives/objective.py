@@ -65,7 +65,14 @@ class Loss:
 @named_arguments
 @dataclass(frozen=True, kw_only=True)
 class Objective:
-    """Choices of bound, rate and penalties by name; also the `objective` section of a configuration."""
+    """Choices of bound, rate and penalties by name; also the `objective` section of a configuration.
+
+    Examples:
+        >>> objective = lb.Objective(bound="iwae", num_samples=5, gradient="dreg")
+        >>> lb.Objective(gradient="dreg")
+        Traceback (most recent call last):
+        lowerbound.foundation.errors.ConfigError: gradient 'dreg' ...
+    """
 
     bound: str = setting("elbo", "Lower bound on log p(x), by name.", names=BOUNDS)
     bound_options: dict[str, Option] = setting(default_factory=dict, meaning="Options of the bound.")

@@ -1,6 +1,6 @@
 """The page of `lowerbound learn`: three lessons with the numbers and pictures of one run.
 
-Formulas are MathML, which browsers typeset themselves; docs/write_formulas.py writes them.
+Formulas are MathML, which browsers typeset. docs/write_formulas.py writes them, docs/write_font.py their font.
 """
 
 import json
@@ -90,6 +90,12 @@ def formulas() -> Mapping[str, Markup]:
     return {name: Markup(formula["mathml"]) for name, formula in stored.items()}
 
 
+@cache
+def formula_font() -> str:
+    """The font of the formulas, as a data URL."""
+    return data_url(files("lowerbound.reporting").joinpath("formulas.woff2").read_bytes(), "font/woff2")
+
+
 def _view(material: Material) -> dict[str, Any]:
     results, worked = material.results, material.worked
     context = results.context
@@ -102,6 +108,7 @@ def _view(material: Material) -> dict[str, Any]:
         "number": material.number,
         "label": material.label,
         "formula": formulas(),
+        "font": formula_font(),
         "worked": worked,
         "terms": worked.terms,
         "population": material.population,

@@ -28,7 +28,17 @@ ANIMATION = "training.gif"
 @named_arguments
 @dataclass(frozen=True, eq=False)
 class Run:
-    """A finished run. Whatever takes the path of a run also takes a Run."""
+    """A finished run. Whatever takes the path of a run also takes a Run.
+
+    Examples:
+        >>> run = lb.load_run("runs/dense")
+        >>> images = run.splits().test.values
+        >>> images.shape
+        (360, 8, 8, 1)
+        >>> run.plot.latent_space().savefig("latents.png")
+        >>> run.score(images[:5])
+        Scored(... of 5 anomalous, complexity-residual above ... nats)
+    """
 
     path: Path
     model: TrainedModel
@@ -80,6 +90,11 @@ def load_run(run: RunPath) -> Run:
     """A finished run in a directory, with its results; UsageError for another directory, RunError for damaged files.
 
     `lowerbound.load` reads only the model, which needs no results.
+
+    Examples:
+        >>> run = lb.load_run("runs/dense")
+        >>> [score.name for score in run.results.scores if score.split == "test"]
+        ['elbo', 'distortion', 'rate', ...]
     """
     path = path_of(run)
     read_config(path)

@@ -105,7 +105,12 @@ def rewrite_report(run: RunPath) -> Path:
 
 
 def diagnose_run(run: RunPath, data_dir: str = "", device: str = "auto", data: str = "") -> tuple[Finding, ...]:
-    """The problems of a finished run, most serious first; empty for a healthy one."""
+    """The problems of a finished run, most serious first; empty for a healthy one.
+
+    Examples:
+        >>> [finding.name for finding in lb.diagnose("runs/dense")]
+        [...]
+    """
     path = path_of(run)
     splits = own_splits(path, data=data, data_dir=data_dir)
     chosen = choose_device(device)

@@ -134,6 +134,11 @@ def train(
 
     Without `out` the run is in a temporary directory until the program ends; `Run.save` keeps it. Raises UsageError
     if `out` is not empty, and DataError, ConfigError or NonFiniteLoss.
+
+    Examples:
+        >>> run = lb.train("digits", recipe="dense", epochs=2, out="runs/first")
+        >>> run.results.score("elbo")
+        Score(elbo ... nats, test, grey)
     """
     distributed.join()
     callbacks = of_writer(callbacks.with_log(log))

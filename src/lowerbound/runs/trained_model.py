@@ -55,7 +55,20 @@ PLACE = "the array"
 @named_arguments
 @dataclass(frozen=True, eq=False)
 class TrainedModel:
-    """A VAE with the schema of its data; that of a run also has thresholds for anomaly scores."""
+    """A VAE with the schema of its data; that of a run also has thresholds for anomaly scores.
+
+    Examples:
+        >>> model = lb.load("runs/dense")
+        >>> model.generate(3, seed=1).shape  # N × height × width × channel, in the units of the data
+        (3, 8, 8, 1)
+        >>> images = lb.load_run("runs/dense").splits().test.values[:3]
+        >>> q = model.encode(images)  # q(z|x), a distribution
+        >>> q.mean.shape
+        torch.Size([3, 2])
+        >>> p = model.decode(q.mean)  # p(x|z), a distribution of images
+        >>> p.mean.shape
+        torch.Size([3, 8, 8, 1])
+    """
 
     vae: VAE
     schema: Schema
@@ -238,6 +251,10 @@ def load(run: RunPath, encoder: nn.Module | None = None, decoder: nn.Module | No
     damaged.
 
     Your own networks must be given again, with any weights, which are replaced by those in the file.
+
+    Examples:
+        >>> lb.load("runs/dense")
+        TrainedModel(VAE of examples of shape 1×8×8 with 2 latents: ...)
     """
     path = path_of(run)
     if has_config := is_pretrained(path):

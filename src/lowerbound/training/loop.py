@@ -47,6 +47,14 @@ def fit(
 
     `progress` receives a record every `log_every` steps and at the end of each epoch. NonFiniteLoss if the loss becomes
     NaN or infinite. Without an objective the ELBO is maximised.
+
+    Examples:
+        >>> import torch
+        >>> splits = lb.load_data(lb.DataConfig(source="digits"))
+        >>> model = lb.build_model(lb.ModelConfig(hidden=(32,)), (1, 8, 8), torch.Generator().manual_seed(0))
+        >>> best = lb.fit(model, splits, config=lb.TrainingConfig(num_epochs=1, min_steps=0))
+        >>> best.validation.elbo < 0
+        True
     """
     records = training_steps(model, splits, objective or Objective(), config or TrainingConfig(), device=device)
     best = None

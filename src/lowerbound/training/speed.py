@@ -1,7 +1,8 @@
 """How a training step is computed: with fast or plain operations, in float32 or bfloat16."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
+from typing import Any
 
 import torch
 from torch import nn
@@ -24,12 +25,12 @@ def has_fast_bfloat16(device: torch.device) -> bool:
     """Whether layers are faster in bfloat16 than in float32: on GPUs with bfloat16, and on CPUs with AMX.
 
     On CPUs whose only bfloat16 instructions are those of AVX-512, bfloat16 is faster on AMD and slower on Intel;
-    docs/performance.md has the measurements.
+    docs/performance.md has the measurements. A version of torch that does not list the CPU's instructions gets float32.
     """
     if device.type == "cuda":
         return torch.cuda.is_bf16_supported(including_emulation=False)
     if device.type == "cpu":
-        capabilities = torch.cpu.get_capabilities()
+        capabilities: Mapping[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()  # torch 2.6 has none
         has_fast_avx512 = capabilities.get("avx512_bf16", False) and "AMD" in capabilities.get("cpu_name", "")
         return bool(capabilities.get("amx_bf16", False) or has_fast_avx512)
     return False

@@ -1,6 +1,5 @@
 """`lowerbound serve` as a process: started, asked, killed, started again, and asked to stop while it is at work."""
 
-import os
 import re
 import signal
 import socket
@@ -14,6 +13,7 @@ import pytest
 from tritonclient.http import InferenceServerClient, InferInput
 
 from command_line import in_process, one_line
+from listening import Listening
 from lowerbound.training.checkpoint import model_checksum
 from served_models import write_run
 
@@ -21,25 +21,6 @@ from served_models import write_run
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
     return write_run(tmp_path_factory.mktemp("runs") / "first")
-
-
-class Server:
-    """The command in a process of its own, and what it said."""
-
-    def __init__(self, *words, **environment):
-        command = [sys.executable, "-m", "lowerbound", "serve", *map(str, words)]
-        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "encoding": "utf-8"}
-        self.process = subprocess.Popen(command, env=os.environ | environment, **pipes)
-        self.line = self.process.stdout.readline()
-        assert self.line, self.process.stderr.read()
-        self.url = self.line.split()[0]
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        self.process.kill()
-        self.process.communicate()
 
 
 def ask(url, number):
@@ -51,14 +32,14 @@ def ask(url, number):
 
 
 def test_a_server_that_was_killed_starts_again_at_its_port_and_finishes_what_it_took_when_asked_to_stop(run):
-    with Server(run, "--port", 0) as killed:
+    with Listening("serve", run, "--port", 0) as killed:
         assert httpx.get(f"{killed.url}/v2/health/ready").status_code == 200
         version = model_checksum(run)[:12]
         assert f"serves first ({version}); documentation: {killed.url}/docs" in killed.line
         killed.process.send_signal(signal.SIGKILL)
         killed.process.wait(10)
         port = killed.url.rpartition(":")[2]
-    with Server(run, "--port", port) as server:
+    with Listening("serve", run, "--port", port) as server:
         assert server.url == killed.url
         answers = []
         asking = threading.Thread(target=lambda: answers.append(ask(server.url, 200)))
@@ -77,7 +58,7 @@ def test_a_server_that_was_killed_starts_again_at_its_port_and_finishes_what_it_
 
 
 def test_beyond_loopback_a_token_is_made_told_once_and_asked_for_and_ctrl_c_stops(run):
-    with Server(f"mine={run}", "--host", "0.0.0.0", "--port", 0, LOWERBOUND_TOKEN="") as server:
+    with Listening("serve", f"mine={run}", "--host", "0.0.0.0", "--port", 0, LOWERBOUND_TOKEN="") as server:
         assert httpx.get(f"{server.url}/v2/models").status_code == 401
         assert httpx.get(f"{server.url}/v2/health/live").status_code == 200
         server.process.send_signal(signal.SIGINT)
@@ -89,7 +70,7 @@ def test_beyond_loopback_a_token_is_made_told_once_and_asked_for_and_ctrl_c_stop
 
 
 def test_asked_a_second_time_to_stop_it_waits_for_nobody(run):
-    with Server(run, "--port", 0) as server:
+    with Listening("serve", run, "--port", 0) as server:
         port = int(server.url.rpartition(":")[2])
         with socket.create_connection(("127.0.0.1", port), timeout=10) as connection:
             head = b"POST /encode HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100\r\nExpect: 100-continue\r\n\r\n"
