@@ -103,6 +103,14 @@ def test_of_several_frames_the_first_is_read_and_a_note_says_so(tmp_path, suffix
     assert collection.notes == ("1 of 1 with several frames, of which the first is read",)
 
 
+@pytest.mark.parametrize(("mode", "suffix"), [("CMYK", "jpg"), ("CMYK", "tif"), ("LAB", "tif")])
+def test_colours_of_print_are_converted_and_a_note_says_so(tmp_path, mode, suffix):
+    Image.new("RGB", (5, 4), (200, 150, 100)).convert(mode).save(tmp_path / f"a.{suffix}")
+    collection = read(tmp_path)
+    assert f"1 of 1 converted from {mode} to colour" in collection.notes
+    assert collection.examples.event_shape == (3, 4, 5)
+
+
 # ---- sizes
 
 

@@ -286,7 +286,8 @@ def test_a_marker_that_is_a_level_is_kept_at_training_and_later(tmp_path):
 @pytest.mark.parametrize("markers", [(), ("",)])
 def test_only_empty_cells_are_missing_where_no_marker_is_set(tmp_path, markers):
     column, values, notes = column_x(tmp_path, ["", *GARAGES[1:]], options=TableOptions(missing_markers=markers))
-    assert column.levels == ("Attached", "Detached", "None", "none") and np.isnan(values).sum() == 1 and not notes
+    assert column.levels == ("Attached", "Detached", "None", "none") and np.isnan(values).sum() == 1
+    assert "missing" not in notes
 
 
 def test_numbers_of_too_small_a_spread_are_refused_and_constant_columns_left_out(tmp_path):
@@ -335,3 +336,26 @@ def test_a_point_that_may_separate_thousands_is_noted_where_commas_do_not_separa
         )
     ]
     assert "'1.100' is read as 1.1 (if the point separates thousands" in notes[0] and notes[1:] == ["", ""]
+
+
+def test_levels_that_differ_only_in_case_are_pointed_out_and_stay_apart(tmp_path):
+    rows = {
+        "n": [*range(0, 80, 2)],
+        "x": ["Yes", "yes", "No", "maybe"] * 10,
+        "y": ["a", "A"] * 20,
+        "z": ["a", "b"] * 20,
+    }
+    found = infer_table(read_csv(csv_file(tmp_path / "x.csv", rows), STANDARD), STANDARD)
+    notes = [note for note in found.notes if "differ only in case" in note]
+    assert [note[:10] for note in notes] == ["column 'x'", "column 'y'"]
+    assert "such as 'Yes', 'yes': if they are one, write them alike" in notes[0]
+    assert [column.num_levels for column in found.schema.columns[1:]] == [4, 2, 2]
+
+
+@pytest.mark.parametrize("first", [1000, 1960, 2])
+def test_numbers_that_may_only_count_the_rows_are_pointed_out_and_kept(tmp_path, first):
+    rows = {"id": [*range(first, first + 40)], "gaps": [*range(0, 80, 2)], "twice": [*range(1000, 1020)] * 2}
+    found = infer_table(read_csv(csv_file(tmp_path / "x.csv", rows), STANDARD), STANDARD)
+    (note,) = (note for note in found.notes if "once each" in note)
+    assert note.startswith(f"column 'id' counts from {first} to {first + 39}") and 'data.exclude=["id"]' in note
+    assert [column.name for column in found.schema.columns] == ["id", "gaps", "twice"]

@@ -1,10 +1,12 @@
 """The checklist: every check with its number, threshold and outcome."""
 
-from dataclasses import replace
+import json
+import math
+from dataclasses import asdict, replace
 
 import pytest
 
-from lowerbound.evaluation.checklist import CHECKLIST, NOT_APPLICABLE, checked
+from lowerbound.evaluation.checklist import CHECKLIST, NOT_APPLICABLE, NOT_FINITE, checked
 from lowerbound.evaluation.diagnosis import CHECKS, diagnose
 from lowerbound.evaluation.health import HealthMetrics
 from lowerbound.evaluation.thresholds import NOISE
@@ -58,3 +60,12 @@ def test_use_of_latents_is_not_judged_of_an_undertrained_model():
     health = replace(HEALTHY, distortion_gain=Estimate(-3.0, 0.1), swap_loss=Estimate(0.0, 0.01))
     row = next(row for row in checked(health) if row.name == "decoder ignores z")
     assert row.number is None and row.reason == "cannot be told before the model is trained"
+
+
+def test_numbers_that_are_not_finite_are_left_out_so_that_the_results_can_be_written():
+    estimates = {name: value for name, value in vars(HEALTHY).items() if isinstance(value, Estimate)}
+    of_one_example = {name: Estimate(value.value, math.nan) for name, value in estimates.items()}
+    unknown = dict.fromkeys(estimates, Estimate(math.nan, math.nan))
+    for health in (replace(HEALTHY, **of_one_example), replace(HEALTHY, **unknown)):
+        json.dumps([asdict(check) for check in checked(health)], allow_nan=False)
+    assert any(check.reason == NOT_FINITE for check in checked(replace(HEALTHY, **unknown)))

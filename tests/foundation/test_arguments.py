@@ -39,3 +39,14 @@ def test_a_subclass_may_have_further_arguments():
 def test_a_function_of_any_keywords_has_no_list_of_them():
     assert keywords_of(lambda a, /, b, *, c: 0) == ["b", "c"]
     assert keywords_of(lambda a, **further: 0) is None
+
+
+def test_methods_of_a_model_and_a_run_name_the_nearest_argument():
+    for method, misspelt in (
+        (lb.TrainedModel.generate, "nums"),
+        (lb.Run.splits, "data_dirs"),
+        (lb.Results.score, "nam"),
+    ):
+        with pytest.raises(UnknownName, match=rf"unknown argument of {method.__qualname__} '{misspelt}'; did you mean"):
+            method(None, **{misspelt: 1})
+    assert [*signature(lb.TrainedModel.generate).parameters] == ["self", "num", "seed", "temperature"]

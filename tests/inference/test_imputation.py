@@ -16,6 +16,7 @@ from data_files import written
 from lowerbound.data.csv_text import MARKS
 from lowerbound.foundation.errors import DataError, UsageError
 from lowerbound.foundation.schema import Column, Schema
+from lowerbound.inference import imputation
 from lowerbound.inference.imputation import expected_cells, impute_table, rounded
 from lowerbound.models.vae import VAE
 from lowerbound.probability.table_likelihood import TableLikelihood
@@ -283,3 +284,10 @@ def test_a_model_of_images_has_no_missing_cells(tmp_path, linear_gaussian):
     path = written(tmp_path / "in.csv", b"a,b\n1,2\n")
     with pytest.raises(UsageError, match="impute needs a model trained on a table"):
         impute_table(linear_gaussian.model, SCHEMA, path, Path(tmp_path / "out.csv"))
+
+
+def test_anything_but_a_file_is_refused_in_one_line(tmp_path):
+    with pytest.raises(
+        UsageError, match=r"impute fills a file: give the path of one \(.csv, .tsv, .parquet\), got a dict"
+    ):
+        imputation.impute(tmp_path, {"a": [1.0]})

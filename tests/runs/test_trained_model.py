@@ -111,7 +111,14 @@ def test_a_temperature_that_scales_no_spread_is_refused(depth, temperature):
 
 
 @pytest.mark.parametrize(
-    ("z", "sentence"), [(np.zeros((2, 4)), "expected codes N×3, got 2×4"), ([[np.nan] * 3], "NaN")]
+    ("z", "sentence"),
+    [
+        (np.zeros((2, 4)), "expected codes N×3, got 2×4"),
+        ([[np.nan] * 3], "NaN"),
+        ("a", "expected codes N×3, an array, tensor or nested list of numbers, got 'a'"),
+        ([[0.0] * 3, [1.0]], "nested list of numbers, got"),
+        (None, "nested list of numbers, got None"),
+    ],
 )
 def test_codes_that_do_not_fit_are_refused(depth, z, sentence):
     with pytest.raises(DataError, match=sentence):

@@ -129,7 +129,8 @@ def _notes(raw: RawArray, seen: ArraySummary, schema: Schema, layout: str, scale
 def _about_levels(raw: RawArray, seen: ArraySummary, schema: Schema) -> tuple[str, ...]:
     """A note on integers whose greatest value was taken for their full scale."""
     top = _full_scale(seen.high)
-    if raw.values.dtype.kind not in "iu" or schema.range != (0.0, seen.high) or not 1 < seen.high < top:
+    is_constant = seen.low == seen.high
+    if raw.values.dtype.kind not in "iu" or schema.range != (0.0, seen.high) or not 1 < seen.high < top or is_constant:
         return ()
     return (
         f"no value exceeds {seen.high:g}, far below {top:g}: read as levels from 0 to {seen.high:g}, and later values "

@@ -74,6 +74,10 @@ class Header:
     notes: frozenset[str]
 
 
+CONVERTED = ("CMYK", "LAB", "HSV")
+"""Colour spaces other than those of screens, whose conversion loses some colours."""
+
+
 def is_image_name(name: str) -> bool:
     """Whether a file has an image's suffix."""
     return name.lower().endswith(IMAGE_SUFFIXES)
@@ -99,6 +103,7 @@ def read_header(entry: ImageFile, limit: Limit = STANDARD_LIMIT) -> Header:
         notes = {
             "rotated upright": orientation > 1,
             "blended with white where transparent": image.has_transparency_data and depth.mode != "number",
+            f"converted from {image.mode} to colour": image.mode in CONVERTED,
             "with several frames, of which the first is read": getattr(image, "is_animated", False),
         }
         return Header((width, height), depth, frozenset(note for note, applies in notes.items() if applies))

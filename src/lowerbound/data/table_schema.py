@@ -140,8 +140,9 @@ def _numeric_finding(known: KnownCells) -> ColumnFinding:
     column, why = _column_of_numbers(known, known.values[is_number])
     if column is None:
         return ColumnFinding(None, f"is left out: {why}")
+    counting = _about_counting(known, known.values[is_number])
     exceptions = Counter(cell_text(known.cells[index]) for index in np.flatnonzero(~is_number).tolist())
-    note = "; ".join(filter(None, (_about(known, exceptions), about_number_markers(known))))
+    note = "; ".join(filter(None, (_about(known, exceptions), about_number_markers(known), counting)))
     return ColumnFinding(replace(column, missing_markers=tuple(sorted(exceptions))), note)
 
 
@@ -170,6 +171,17 @@ def _why_index(known: KnownCells, values: Float[np.ndarray, " row"], different: 
     return ""
 
 
+def _about_counting(known: KnownCells, values: Float[np.ndarray, " row"]) -> str:
+    """A note on numbers that may only count the rows, from a number other than 0 or 1."""
+    num_rows = known.table.num_rows
+    first, last = values.min(), values.max()
+    is_run = len(np.unique(values)) == num_rows == last - first + 1 and float(first).is_integer()
+    if not is_run or num_rows < LEAST_ROWS_OF_AN_ID:
+        return ""
+    setting = f'set data.exclude=["{known.name}"]'
+    return f"counts from {first:.0f} to {last:.0f}, once each: if it only names the rows, {setting}"
+
+
 def _text_finding(known: KnownCells) -> ColumnFinding:
     """A text column: categorical, or an identifier."""
     different, num_known = Counter(known.texts), len(known.texts)
@@ -177,13 +189,15 @@ def _text_finding(known: KnownCells) -> ColumnFinding:
     if len(different) == 1:
         return ColumnFinding(None, "is left out: all its values are the same")
     if len(different) == 2:
-        return ColumnFinding(Column(name=known.name, kind="binary", levels=_levels(different)))
+        column = Column(name=known.name, kind="binary", levels=_levels(different))
+        return ColumnFinding(column, _about_case(column.levels))
     repeated = sum(count for count in different.values() if count > 1)
     if len(different) > MAX_LEVELS or repeated < LEAST_REPEATED * num_known:
         why = f"its {len(different):,} different values look like identifiers, not categories"
         return ColumnFinding(None, f"is left out: {why}" + (f" ({hint})" if hint else ""))
     column = Column(name=known.name, kind="categorical", levels=_levels(different))
-    return ColumnFinding(column, f"is categorical ({hint})" if hint else "")
+    notes = (f"is categorical ({hint})" if hint else "", _about_case(column.levels))
+    return ColumnFinding(column, "; ".join(filter(None, notes)))
 
 
 def _as_set(known: KnownCells, setting: ColumnSetting) -> Column:
@@ -257,6 +271,17 @@ def _about_markers(known: KnownCells) -> str:
         return ""
     came = f"has {quoted_list(sorted(known.markers))} in {pluralise(known.markers.total(), 'cell')}, read as missing"
     return f'{came} (to keep such text, set data.missing_markers=[""], or the column\'s levels)'
+
+
+def _about_case(levels: Sequence[str]) -> str:
+    """A note on levels that differ only in the case of letters."""
+    alike: dict[str, list[str]] = {}
+    for level in levels:
+        alike.setdefault(level.casefold(), []).append(level)
+    several = next((group for group in alike.values() if len(group) > 1), None)
+    if several is None:
+        return ""
+    return f"has levels that differ only in case, such as {quoted_list(several)}: if they are one, write them alike"
 
 
 def _levels(texts: Sequence[str] | Mapping[str, int]) -> tuple[str, ...]:

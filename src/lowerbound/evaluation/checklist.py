@@ -4,6 +4,7 @@ A row of CHECKLIST says what a check measures, in which unit, and what a healthy
 decided by the check of the same name in `diagnosis.CHECKS` alone.
 """
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -16,6 +17,7 @@ Value = float | Estimate | str | None
 """A measured number; None if it was not measured, a reason if another finding makes it meaningless."""
 
 NOT_APPLICABLE = "does not apply"
+NOT_FINITE = "the number is not finite"
 
 
 @dataclass(frozen=True)
@@ -41,6 +43,10 @@ def _outcome(name: str, row: Row, health: HealthMetrics, finding: Finding | None
         reason = value if isinstance(value, str) else "" if row.is_slow else NOT_APPLICABLE
         return Checked(name=name, passes=row.passes, reason=reason, finding=finding)
     number, error = (value.value, value.standard_error) if isinstance(value, Estimate) else (float(value), None)
+    if not (math.isfinite(number) and math.isfinite(threshold)):
+        return Checked(name=name, passes=row.passes, reason=NOT_FINITE, finding=finding)
+    if error is not None and not math.isfinite(error):  # of a single example
+        error = None
     return Checked(
         name=name,
         passes=row.passes,

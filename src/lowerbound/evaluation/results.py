@@ -17,7 +17,7 @@ from torch import Tensor
 
 from lowerbound.evaluation.run_context import Context
 from lowerbound.foundation import html_view
-from lowerbound.foundation.arguments import named_arguments
+from lowerbound.foundation.arguments import named_arguments, named_methods
 from lowerbound.foundation.errors import RunError
 from lowerbound.foundation.number_format import format_estimate
 from lowerbound.foundation.numerics import bits_per_dimension, mean_and_standard_error
@@ -200,6 +200,7 @@ class Measurements:
         return Measurements(self.scores + other.scores, self.arrays | other.arrays, findings, checks)
 
 
+@named_methods
 @named_arguments
 @dataclass(frozen=True, eq=False)
 class Results:

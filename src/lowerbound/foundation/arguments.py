@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable
 from functools import wraps
-from inspect import Parameter, signature
+from inspect import Parameter, isfunction, signature
 from typing import Any, TypeVar
 
 from lowerbound.foundation.errors import UnknownName
@@ -42,3 +42,29 @@ def named_arguments(kind: type[T]) -> type[T]:
 
     kind.__init__ = checked  # type: ignore[method-assign, assignment]
     return kind
+
+
+def named_methods(kind: type[T]) -> type[T]:
+    """Decorator of a public class: its public methods raise UnknownName for an unknown keyword argument.
+
+    Not for modules and estimators, whose methods other libraries trace and wrap.
+    """
+    for name, function in list(vars(kind).items()):
+        if isfunction(function) and not name.startswith("_"):
+            setattr(kind, name, _checked_method(f"{kind.__name__}.{name}", function))
+    return kind
+
+
+def _checked_method(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
+    accepted = keywords_of(function)
+    if accepted is None:
+        return function
+    known = frozenset(accepted)
+
+    @wraps(function)
+    def checked(*arguments: Any, **keywords: Any) -> Any:
+        if not keywords.keys() <= known and (unknown := unknown_keyword(name, accepted[1:], keywords)):
+            raise unknown
+        return function(*arguments, **keywords)
+
+    return checked

@@ -84,7 +84,14 @@ def impute(
     skip_broken: bool = False,
     max_gib: float | None = None,
 ) -> Imputed:
-    """Fill a table with a run's model; by default into the run's directory, in the input's format."""
+    """Fill a table with a run's model; by default into the run's directory, in the input's format.
+
+    UsageError for anything but the path of a .csv, .tsv or .parquet file.
+    """
+    if not isinstance(path, str | Path):
+        raise UsageError(
+            f"impute fills a file: give the path of one ({', '.join(SUFFIXES)}), got a {type(path).__name__}."
+        )
     trained, table = load(run), Path(path)
     filled = Path(out) if out else path_of(run) / f"imputed{table.suffix.lower()}"
     return impute_table(trained.vae, trained.schema, table, filled, skip_broken, limit_from_setting(max_gib))

@@ -8,7 +8,7 @@ import lowerbound
 from lowerbound.data.sources import Splits
 from lowerbound.evaluation.frames import FOLDER, Frame, read_frames
 from lowerbound.evaluation.results import Results, read_results
-from lowerbound.foundation.arguments import named_arguments
+from lowerbound.foundation.arguments import named_arguments, named_methods
 from lowerbound.foundation.errors import RunError
 from lowerbound.foundation.run_identity import RunPath, path_of, read_config
 from lowerbound.foundation.storage import copy_folder
@@ -24,6 +24,7 @@ from lowerbound.runs.trained_model import TrainedModel, load
 ANIMATION = "training.gif"
 
 
+@named_methods
 @named_arguments
 @dataclass(frozen=True, eq=False)
 class Run:

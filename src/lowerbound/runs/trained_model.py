@@ -31,12 +31,12 @@ from lowerbound.evaluation.anomaly_scores import Calibration, measure
 from lowerbound.evaluation.feature_samples import best_guess
 from lowerbound.evaluation.generation import drawn_examples, expected_examples
 from lowerbound.foundation import html_view
-from lowerbound.foundation.arguments import named_arguments
+from lowerbound.foundation.arguments import named_arguments, named_methods
 from lowerbound.foundation.errors import DataError, RunError, SchemaError, UsageError
 from lowerbound.foundation.run_identity import RunPath, is_run, path_of
 from lowerbound.foundation.schema import UNSCALED, Schema
 from lowerbound.foundation.storage import check_is_no_dangling_link
-from lowerbound.foundation.text import shortened
+from lowerbound.foundation.text import one_line, shortened
 from lowerbound.models.stored_units import StoredUnits, to_stored_units
 from lowerbound.models.support import convention_of, supported_examples
 from lowerbound.models.vae import VAE
@@ -51,6 +51,7 @@ BATCH_SIZE = 500
 PLACE = "the array"
 
 
+@named_methods
 @named_arguments
 @dataclass(frozen=True, eq=False)
 class TrainedModel:
@@ -198,7 +199,13 @@ class TrainedModel:
         return torch.cat([encoder(features(x)).to(x.dtype) for x in Batches(collection.examples, BATCH_SIZE).examples])
 
     def _codes(self, z: Any) -> Float[Tensor, "n latent"]:
-        codes = torch.as_tensor(z).detach().to(next(self.vae.parameters(), torch.zeros(())))
+        try:
+            codes = torch.as_tensor(z).detach().to(next(self.vae.parameters(), torch.zeros(())))
+        except (TypeError, ValueError, RuntimeError) as error:
+            raise SchemaError(
+                f"expected codes N×{self.vae.latent_dim}, an array, tensor or nested list of numbers, got "
+                f"{one_line(repr(z), 100)}."
+            ) from error
         codes = codes[None] if codes.ndim == 1 else codes
         if codes.ndim != 2 or codes.shape[1] != self.vae.latent_dim:
             raise SchemaError(f"expected codes N×{self.vae.latent_dim}, got {format_shape(codes.shape)}.")
