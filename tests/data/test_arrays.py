@@ -139,7 +139,7 @@ def test_a_pickle_is_never_read(tmp_path):
     content = saved(np.save, pickled)
     assert "pickled" in refusal(written(tmp_path / "images.npy", content))
     assert "pickled" in refusal(written(tmp_path / "images.npz", saved(np.savez_compressed, images=pickled)))
-    refusal(written(tmp_path / "pickle.npy", content[content.index(b"\x80\x04") :]))
+    refusal(written(tmp_path / "pickle.npy", content[content.index(b"\x80") :]))
 
 
 @pytest.mark.parametrize("save", [np.savez, np.savez_compressed])

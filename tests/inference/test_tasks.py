@@ -1,6 +1,7 @@
 """The Python face of a trained model."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -77,6 +78,14 @@ def test_a_line_between_labels_begins_and_ends_at_the_example_nearest_to_the_mea
         nearest.append(str(of_label[distances.argmin()]))
     again = interpolate(labelled.path, *nearest, num_examples=5, out=tmp_path / "again.png")
     np.testing.assert_array_equal(np.asarray(Image.open(out)), np.asarray(Image.open(again)))
+
+
+def test_an_output_in_the_working_directory_is_written_again(labelled, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for _ in range(2):
+        assert interpolate(labelled.path, "0", to_label="bright", out=Path("line.png")).exists()
+    with pytest.raises(UnknownName, match="unknown label"):
+        interpolate(labelled.path, "0", to_label="grey", out=Path("line.png"))
 
 
 @pytest.mark.parametrize(

@@ -38,6 +38,6 @@ def _without_values_of_flags(parameters: list[Any]) -> list[Any]:
 
 def _usage_of(argument: TyperArgument) -> str:
     """The argument's name, in brackets if it may be missing, with dots if it may be repeated."""
-    name = argument.display_name_raw
+    name = str(argument.name).upper() if argument.metavar is None else argument.metavar
     name = name if argument.required or name.startswith("[") else f"[{name}]"
     return name if argument.nargs == 1 or name.endswith("...") else f"{name}..."

@@ -94,7 +94,7 @@ class StageDisplay(_Display):
 
 def _bar(quiet: bool, first: ProgressColumn, last: ProgressColumn) -> Progress:
     """A bar of one line at every width of a terminal: the bar itself takes the space that the others leave."""
-    return Progress(
+    return _Bar(
         first,
         BarColumn(bar_width=None, table_column=Column(min_width=LEAST_BAR, ratio=1)),
         last,
@@ -104,6 +104,14 @@ def _bar(quiet: bool, first: ProgressColumn, last: ProgressColumn) -> Progress:
         expand=True,
         disable=quiet or not console.err.is_terminal,
     )
+
+
+class _Bar(Progress):
+    """A bar that leaves nothing behind where it is not shown: some versions of rich end it with an empty line."""
+
+    def stop(self) -> None:
+        if not self.disable:
+            super().stop()
 
 
 class _Stage(ProgressColumn):

@@ -48,10 +48,10 @@ def check_suffix(path: Path) -> None:
 
 def check_output(path: Path, inputs: Sequence[str], is_table: bool = True) -> None:
     """UsageError, before anything is computed, for an output that is an input, lies in one, or has an unsupported
-    format. Images are written as PNG.
+    format. Images are written as PNG. An empty name is no input.
     """
     written = path.expanduser().resolve()
-    for name in inputs:
+    for name in filter(None, inputs):
         given = Path(name).expanduser()
         if given.exists() and (
             given.resolve() == written or (path.exists() and written.is_relative_to(given.resolve()))

@@ -1,5 +1,6 @@
 """Scored: anomaly scores of examples, the verdicts, and why the most anomalous ones have their scores."""
 
+import math
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -114,9 +115,15 @@ def verdict_in_words(scored: Scored) -> str:
     return numbers_in_words(num_anomalous, num_scored, scored.judged.by, scored.judged.threshold)
 
 
+def _rounded_up(rate: float) -> float:
+    """A rate that is accepted where this one is: the least possible one is not below itself."""
+    return math.ceil(rate * 1e4 - 1e-6) / 1e4
+
+
 def numbers_in_words(num_anomalous: int, num_scored: int, by: str, threshold: Threshold) -> str:
     """The same from the numbers."""
     return (
         f"{num_anomalous:,} of {num_scored:,} are anomalous: {by} above {threshold.value:.2f}, the threshold for a "
-        f"false-alarm rate of {threshold.rate:.3g}, estimated from {threshold.num_examples:,} held-out examples."
+        f"false-alarm rate of {_rounded_up(threshold.rate):.4g}, estimated from {threshold.num_examples:,} held-out "
+        "examples."
     )

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 import numpy as np
 from fastapi import APIRouter, Query, Request, Response
 
+from lowerbound.foundation.text import pluralise
 from lowerbound.serving.http.errors import RequestError
 from lowerbound.serving.http.json_bodies import as_json, inlined_schema
 from lowerbound.serving.service.formats import (
@@ -197,9 +198,8 @@ def _point(text: str, latent_dim: int) -> list[float]:
     except ValueError:
         point = []
     if len(point) != latent_dim:
-        raise RequestError(
-            400, f"z is {text[:60]!r}; accepted: {latent_dim} numbers separated by commas, such as 0.5,-1."
-        )
+        accepted = f"{pluralise(latent_dim, 'number')}, separated by commas, one for each latent"
+        raise RequestError(400, f"z is {text[:60]!r}; accepted: {accepted}.")
     return point
 
 
