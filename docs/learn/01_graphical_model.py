@@ -31,10 +31,10 @@ print(run)
 #
 # | in the graphical model | in this program |
 # |---|---|
-# | x, observed | an image of 64 numbers between 0 and 1 |
+# | x, observed | an image of 64 numbers, in the units of the data from 0 to 16, which the network sees as 0 to 1 |
 # | z (h in the first text), latent | a vector of 2 numbers |
 # | p(z), prior | `model.vae.prior()`, a standard normal without weights |
-# | p(x\|z), likelihood | `model.decode(z)`: the decoder's output, as the probabilities of a Bernoulli distribution for each pixel |
+# | p(x\|z), likelihood | `model.decode(z)`: the decoder's output, as the means of a Bernoulli distribution for each pixel, in the units of the data |
 # | q(z\|x), approximate posterior | `model.encode(x)`: the encoder's output, as mean and variance of a normal |
 # | p(x), evidence | computed by no network; [lesson 2](02_the_bound.md) integrates it |
 #

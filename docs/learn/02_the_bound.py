@@ -1,8 +1,8 @@
 # %% [markdown]
 # # 2. The bound
 #
-# Both texts derive the loss of a variational autoencoder in a few equations. Here each equation is evaluated: on one image of your own run, with numbers that
-# must agree from line to line. All are in nats, natural units of information.
+# Both texts derive the loss of a variational autoencoder in a few equations. Here each equation is evaluated: on one image of the run that this lesson trains, with numbers that
+# agree from line to line up to their rounding (`lowerbound learn RUN` does the same for a run of yours). All are in nats, natural units of information.
 
 # %%
 import math

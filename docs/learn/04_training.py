@@ -16,8 +16,8 @@ model, splits = run.model, run.splits()
 # %% [markdown]
 # ## The curves
 #
-# Every run keeps a record for each epoch. At first the rate is near zero, because codes say nothing and cost nothing; then the decoder learns to read them, and
-# the model spends rate to save more distortion.
+# Every run keeps a record for each epoch. Before the first step the rate is near zero, because codes say nothing and cost nothing. Within few epochs it rises
+# steeply, often too far, while the decoder cannot read them yet; it falls again, and then the model spends rate where it saves more distortion.
 
 # %%
 epochs = [record["epoch"] for record in run.results.history]
@@ -90,7 +90,7 @@ print("the healthy run:", [finding.name for finding in lb.diagnose(run)] or "no 
 # %% [markdown]
 # ## Dead units
 #
-# A ReLU that outputs zero for every image has no gradient, and stays dead. The second text's encoder ends in a layer of only 16; with some seeds 14 of them
+# A ReLU that outputs zero for every image has no gradient, and stays dead. The second text's encoder ends in a layer of only 16; with some seeds 12 or 14 of them
 # die, and the run ends several nats worse than with others ([reproducing](../reproducing.md#the-tutorials-models-and-conv)). Count those of the hidden layer here:
 
 # %%

@@ -37,8 +37,8 @@ plt.show()
 # %% [markdown]
 # ## Reconstructions, samples, interpolations
 #
-# The plain autoencoder reconstructs better: it may put codes as far apart as it likes. Its codes follow no distribution, so there is nothing to draw from; with a standard
-# normal in place of one, most draws land where it never was trained.
+# The plain autoencoder reconstructs a little better: it may put codes as far apart as it likes. Its codes follow no distribution, so there is nothing to draw from; a standard
+# normal in place of one covers only the middle of its plane, so that its draws are few kinds of digits, whatever the data contain.
 
 
 # %%
@@ -115,7 +115,7 @@ plt.show()
 #
 # <details><summary>Answers</summary>
 #
-# 1. Rate / log 2, about 3.5 bits; the image has at most 64 · log₂ 17 = 262 bits. The code says little more than which kind of digit it is.
+# 1. Rate / log 2, a little more than 3 bits; the image has at most 64 · log₂ 17 = 262 bits. The code says little more than which kind of digit it is.
 # 2. The 64 bits depend on the number format, not on what the model needs. A point has no finite rate: KL(q ‖ p) is infinite.
 # 3. It goes further down: with two latents there is only so much that a code can say; with eight, more rate is worth its price.
 #

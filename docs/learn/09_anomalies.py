@@ -45,10 +45,11 @@ plt.show()
 # %% [markdown]
 # ## Probable is not usual
 #
-# −ELBO alone is a treacherous score. A simple image has little to get wrong: on MNIST, entirely black images are *more* probable than one digit in five, although no digit is
+# −ELBO alone can mislead. A simple image has little to get wrong: on MNIST, entirely black images are *more* probable than one digit in five, although no digit is
 # black, and −ELBO detects them with an AUROC of only 0.80. Two other scores look at more than the probability. *Typicality* is the distance from the mean of usual
 # images, in either direction (Nalisnick et al., arXiv:1906.02994). *complexity-residual*, the default for images, subtracts what is usual for an image of that complexity,
-# measured as the size of its PNG file (after Serrà et al., arXiv:1909.11480); it detects the black images with 0.98 ([reproducing](../reproducing.md#anomalies)). Here:
+# measured as the size of its PNG file (after Serrà et al., arXiv:1909.11480); it detects the black images with 0.98 ([reproducing](../reproducing.md#anomalies)). The
+# images here are so strange that every score finds them:
 
 # %%
 strange = {
