@@ -45,7 +45,9 @@ def test_a_notebook_shows_the_worst_with_their_verdicts_and_reasons(scored, monk
 
 def test_json_has_the_reasons_of_the_worst(scored):
     found = as_json(scored)
-    assert found["explained"] == [{"id": "c", "excess": 5.0, "distortion": 4.5, "rate": 0.5, "reasons": [vars(REASON)]}]
+    reasons = {"excess": 5.0, "distortion": 4.5, "rate": 0.5, "reasons": [vars(REASON)]}
+    verdict = {"id": "c", "score": 7.0, "anomalous": True, "text": "height +4.5, rate +0.5"}
+    assert found["explained"] == [verdict | reasons]
     assert [example["anomalous"] for example in found["examples"]] == [0, None, 1, 1]
 
 

@@ -257,7 +257,7 @@ def _read(path: Path, config: DataConfig, schema: Schema | None = None) -> Colle
     if schema is not None:
         options = options_for_schema(options, schema)
     collection = read(path, options)
-    if options.images.size is not None and collection.examples.event_shape[:0:-1] != options.images.size:
+    if config.size and collection.examples.event_shape[:0:-1] != options.images.size:
         refuse_size(path, config)
     return collection
 

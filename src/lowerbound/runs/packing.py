@@ -193,7 +193,7 @@ def _of_path(path: Path, request: _Request, sources: Sources) -> PackingInput:
     name = printable(path.resolve().name)
     if isinstance(rows, RawTable):
         return _of_table(rows, name, request)
-    if options.images.size is not None and not rows.about.is_from_images:
+    if config.size and not rows.about.is_from_images:
         refuse_size(path, config)
     return _of_rows(rows, name, request)
 
