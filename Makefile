@@ -58,7 +58,7 @@ test-oldest:
 	$(UV) $(UV_ARGS) --resolution lowest-direct --requirements pyproject.toml --extra tables
 	$(UV) --no-deps dist/lowerbound-*.whl
 	$(OLDEST)/bin/python -m pip freeze --exclude lowerbound > $(OLDEST)/versions.txt
-	$(UV) --constraints $(OLDEST)/versions.txt pytest pytest-timeout pytest-xdist hypothesis 'httpx<0.28' pandas
+	$(UV) --constraints $(OLDEST)/versions.txt pytest pytest-timeout pytest-xdist hypothesis 'httpx<0.28' 'pyparsing<3.3' pandas
 	$(OLDEST)/bin/pytest --override-ini addopts="-ra --strict-markers --import-mode=importlib" \
 	  -m "not slow" $(PARALLEL)
 	$(OLDEST)/bin/pytest --override-ini addopts="-ra --strict-markers --import-mode=importlib" \

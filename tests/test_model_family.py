@@ -66,6 +66,7 @@ def test_every_objective_of_a_paper_trains_and_reports_its_terms(preset, tmp_pat
 
 @pytest.mark.parametrize("name", marked(MODELS, QUICK_MODELS))
 def test_every_kind_of_model_is_right_at_every_door(name, tmp_path):
+    pytest.importorskip("onnxscript", reason="an ONNX export takes the packages of 'lowerbound[onnx]'")
     run = trained(tmp_path / "run", MODELS[name])
     images = lb.load_data(lb.DataConfig()).test.values[:4]
 

@@ -94,6 +94,7 @@ def test_every_figure_is_drawn_whatever_things_are_called_and_only_our_own_formu
     results = named(make_results, **KINDS[kind])
     with warnings.catch_warnings():
         warnings.simplefilter("error")
+        warnings.filterwarnings("ignore", "Matplotlib currently does not support", UserWarning)  # before 3.11
         for plot in plots_for(results).values():
             figure = plot.draw(results)
             ElementTree.fromstring(theme.svg(figure))
@@ -129,6 +130,7 @@ def test_runs_are_compared_whatever_they_are_called():
     others = [ComparisonRow(name, score, Estimate(0.5, 0.1)) for name in NAMES]
     with warnings.catch_warnings():
         warnings.simplefilter("error")
+        warnings.filterwarnings("ignore", "Matplotlib currently does not support", UserWarning)  # before 3.11
         compared = ComparedScore("elbo", (ComparisonRow(NAMES[0], score), *others), "higher")
         figure = comparison_figure(Comparison((NAMES[0], *NAMES), (compared,)))
         ElementTree.fromstring(theme.svg(figure))
