@@ -51,6 +51,7 @@ test-slow: $(VENV)/.installed-test
 OLDEST := .venv-oldest
 UV := $(OLDEST)/bin/uv pip install --quiet --python $(OLDEST)/bin/python
 UV_ARGS ?=
+PYTEST_OLDEST := $(OLDEST)/bin/pytest --override-ini addopts="-ra --strict-markers --import-mode=importlib"
 test-oldest:
 	$(PYTHON) -m venv --clear $(OLDEST)
 	$(OLDEST)/bin/pip install --quiet --disable-pip-version-check uv build
@@ -59,10 +60,8 @@ test-oldest:
 	$(UV) --no-deps dist/lowerbound-*.whl
 	$(OLDEST)/bin/python -m pip freeze --exclude lowerbound > $(OLDEST)/versions.txt
 	$(UV) --constraints $(OLDEST)/versions.txt pytest pytest-timeout pytest-xdist hypothesis 'httpx<0.28' 'pyparsing<3.3' pandas
-	$(OLDEST)/bin/pytest --override-ini addopts="-ra --strict-markers --import-mode=importlib" \
-	  -m "not slow" $(PARALLEL)
-	$(OLDEST)/bin/pytest --override-ini addopts="-ra --strict-markers --import-mode=importlib" \
-	  tests/end_to_end/test_installed.py
+	$(PYTEST_OLDEST) -m "not slow" $(PARALLEL)
+	$(PYTEST_OLDEST) tests/end_to_end/test_installed.py
 
 browser:
 	command -v chromium || (apt-get update -qq && apt-get install -y -qq --no-install-recommends chromium) || \

@@ -16,6 +16,7 @@ from starlette.testclient import TestClient
 
 from command_line import in_process, one_line
 from explorer_runs import trained
+from listening import Listening
 from lowerbound.serving.http import browsers
 
 
@@ -165,28 +166,19 @@ def test_what_is_no_run_is_refused_before_anything_is_served(capsys, served, tmp
     assert served == {}
 
 
-def started(run, *words):
-    command = [sys.executable, "-m", "lowerbound", "explore", str(run), "--no-browser", *words]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-
-
 @pytest.mark.parametrize("ending", [signal.SIGINT, signal.SIGTERM])
 def test_it_answers_until_it_is_asked_to_end_and_then_ends_without_a_word(run, ending):
-    process = started(run)
-    try:
-        address = process.stdout.readline().strip()
-        assert len(httpx.get(f"{address}api/runs", trust_env=False).json()["runs"]) == 1
-        process.send_signal(ending)
-        out, err = process.communicate(timeout=30)
-    finally:
-        process.kill()
-    assert (process.returncode, out, err) == (0, "", "")
+    with Listening("explore", run, "--no-browser") as explorer:
+        assert explorer.line.strip() == explorer.url
+        assert len(httpx.get(f"{explorer.url}api/runs", trust_env=False).json()["runs"]) == 1
+        explorer.process.send_signal(ending)
+        out, err = explorer.process.communicate(timeout=30)
+        assert (explorer.process.returncode, out, err) == (0, "", "")
 
 
 def test_a_second_ctrl_c_ends_it_in_the_midst_of_what_it_is_at(run):
-    process = started(run)
-    try:
-        address = urlsplit(process.stdout.readline().strip())
+    with Listening("explore", run, "--no-browser") as explorer:
+        process, address = explorer.process, urlsplit(explorer.url)
         with socket.create_connection((address.hostname, address.port), timeout=10) as connection:
             head = b"POST /api/runs/digits/decode HTTP/1.1\r\nHost: localhost\r\nContent-Length: 8\r\n"
             connection.sendall(head + b"Expect: 100-continue\r\n\r\n")
@@ -195,9 +187,7 @@ def test_a_second_ctrl_c_ends_it_in_the_midst_of_what_it_is_at(run):
             until_it_takes_no_more(address)
             process.send_signal(signal.SIGINT)
             out, err = process.communicate(timeout=30)
-    finally:
-        process.kill()
-    assert (process.returncode, out, err) == (130, "", "lowerbound: interrupted.\n")
+        assert (process.returncode, out, err) == (130, "", "lowerbound: interrupted.\n")
 
 
 def until_it_takes_no_more(address):
@@ -211,7 +201,8 @@ def until_it_takes_no_more(address):
 @pytest.mark.skipif(not Path("/proc/self/maps").exists(), reason="/proc tells how far it is")
 def test_ctrl_c_while_it_starts_ends_it_in_one_line(run):
     """In whatever it is: an import, most of the time."""
-    process = started(run)
+    command = [sys.executable, "-m", "lowerbound", "explore", str(run), "--no-browser"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     try:
         while b"libtorch" not in Path(f"/proc/{process.pid}/maps").read_bytes():
             assert process.poll() is None

@@ -315,11 +315,9 @@ def _is_undertrained(evidence: HealthMetrics) -> bool:
 
 
 def _within_noise(gain: Estimate) -> str:
-    return (
-        ""
-        if NOISE * gain.standard_error <= LEAST_GAIN
-        else f" (a gain of {format_measured(gain)} nats is within noise)"
-    )
+    if NOISE * gain.standard_error <= LEAST_GAIN:
+        return ""
+    return f" (a gain of {format_measured(gain)} nats is within noise)"
 
 
 def _about_swapped(swap: Estimate | None) -> str:

@@ -1,4 +1,4 @@
-"""adapted_wording(): text of reports, adapted to a run: examples where there are no images, codes of autoencoders."""
+"""adapted_wording(): report text for data other than images ("example") and for autoencoders ("code")."""
 
 import re
 
