@@ -56,10 +56,10 @@ test-oldest:
 	$(PYTHON) -m venv --clear $(OLDEST)
 	$(OLDEST)/bin/pip install --quiet --disable-pip-version-check uv build
 	rm -rf dist && $(OLDEST)/bin/python -m build --wheel --outdir dist .
-	$(UV) $(UV_ARGS) --resolution lowest-direct --requirements pyproject.toml --extra tables
+	$(UV) $(UV_ARGS) --resolution lowest-direct --requirements pyproject.toml --extra tables 'pyparsing==3.2.5'
 	$(UV) --no-deps dist/lowerbound-*.whl
 	$(OLDEST)/bin/python -m pip freeze --exclude lowerbound > $(OLDEST)/versions.txt
-	$(UV) --constraints $(OLDEST)/versions.txt pytest pytest-timeout pytest-xdist hypothesis 'httpx<0.28' 'pyparsing<3.3' pandas
+	$(UV) --constraints $(OLDEST)/versions.txt pytest pytest-timeout pytest-xdist hypothesis 'httpx<0.28' pandas
 	$(PYTEST_OLDEST) -m "not slow" $(PARALLEL)
 	$(PYTEST_OLDEST) tests/end_to_end/test_installed.py
 

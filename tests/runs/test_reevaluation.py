@@ -6,11 +6,13 @@ from functools import partial
 import numpy as np
 import pytest
 
+import lowerbound as lb
 from digits_runs import SHORT
 from lowerbound.evaluation import annealing_metrics
 from lowerbound.evaluation.results import read_results
 from lowerbound.foundation.errors import Interrupted, RunError
-from lowerbound.runs.reevaluation import reevaluate
+from lowerbound.runs.prior_fitting import fit_prior
+from lowerbound.runs.reevaluation import diagnose_run, reevaluate
 from lowerbound.runs.run import Callbacks, train
 
 FEW = {
@@ -63,3 +65,23 @@ def test_a_run_refuses_other_data_than_it_was_trained_on(tmp_path):
     np.save(tmp_path / "images.npy", images + np.uint8(1))
     with pytest.raises(RunError, match="checksum differs"):
         reevaluate(run.path)
+
+
+def test_every_check_of_a_run_knows_the_distortion_that_its_objective_allows(tmp_path):
+    images = np.random.default_rng(0).integers(0, 256, (90, 4, 4), dtype=np.uint8)
+    np.save(tmp_path / "images.npy", images)
+    settings = SHORT | {
+        "model": {"network": "dense", "hidden": [8], "latent_dim": 2},
+        "objective": {"rate": "geco", "rate_options": {"distortion": -1e6}},
+    }
+    run = train(str(tmp_path / "images.npy"), out=tmp_path / "run", settings=settings)
+    few = {"importance_draws": 20, "num_bounded": 4, "num_gaps": 4, "num_exact": 4}
+    finding = "distortion above the allowed one"
+    fitted = fit_prior(run.path, components=2).results
+    evaluated = lb.evaluate(run.path, config=lb.EvaluationConfig(**few))
+    again = reevaluate(run.path, {"evaluation": few}).results
+    for results in (run.results, fitted, evaluated, again):
+        assert finding in {check.finding.name for check in results.checks if check.finding is not None}
+    assert finding in {found.name for found in diagnose_run(run.path)}
+    elsewhere = lb.evaluate(run.path, images[:20], config=lb.EvaluationConfig(**few))
+    assert finding not in {check.finding.name for check in elsewhere.checks if check.finding is not None}

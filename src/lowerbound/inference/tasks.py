@@ -44,7 +44,7 @@ from lowerbound.runs.experiment import Settings, resolve
 from lowerbound.runs.inputs import STANDARD, InputOptions, captions_of, read_inputs, read_one, run_of
 from lowerbound.runs.packed_inputs import Part
 from lowerbound.runs.preparation import choose_device
-from lowerbound.runs.run_data import own_splits, splits_in_memory
+from lowerbound.runs.run_data import allowed_distortion, own_splits, splits_in_memory
 from lowerbound.runs.trained_model import TrainedModel, load
 from lowerbound.training.checkpoint import load_model, model_checksum
 
@@ -294,8 +294,10 @@ def evaluate(
     """
     if not isinstance(model, TrainedModel | VAE):
         model = load(model)
+    allowed = None
     if isinstance(model, TrainedModel):
         splits, vae = _splits_for(model, data, labels, factors), model.vae
+        allowed = allowed_distortion(run_of(model)) if data is None else None
     else:
         splits, vae = _splits_of(data, labels, factors), model
     if splits.test.event_shape != vae.event_shape:
@@ -304,7 +306,8 @@ def evaluate(
             f"examples {describe_shape(vae.event_shape)}."
         )
     chosen = choose_device(device)
-    return evaluate_full(vae.to(chosen), splits, config or EvaluationConfig(), chosen)
+    settings = config or EvaluationConfig()
+    return evaluate_full(vae.to(chosen), splits, settings, chosen, allowed_distortion=allowed)
 
 
 def _splits_of(data: Any, labels: Any, factors: Any) -> Splits:

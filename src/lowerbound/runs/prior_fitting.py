@@ -151,7 +151,13 @@ def _write(job: Job, model: VAE, content: dict[str, Any], old: Path, epochs: tup
     save_model(job.path / MODEL, model, splits.schema, {"data_checksum": splits.checksum})
     RunLog(job.path).rewrite(read_log(old))
     job.callbacks.stage("evaluating and drawing the report", 0, 1)
-    results = evaluate_quick(model, splits, job.experiment.evaluation, job.device)
+    results = evaluate_quick(
+        model,
+        splits,
+        job.experiment.evaluation,
+        job.device,
+        allowed_distortion=job.experiment.objective.allowed_distortion,
+    )
     calibrate(job, model)
     finish(job, TrainedModel(model, splits.schema, job.path), results, epochs)
 

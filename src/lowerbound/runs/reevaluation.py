@@ -17,7 +17,7 @@ from lowerbound.runs.experiment import Settings, resolve
 from lowerbound.runs.finished_run import Run
 from lowerbound.runs.preparation import choose_device
 from lowerbound.runs.run import SILENT, Callbacks, Job, calibrate, finish, of_writer
-from lowerbound.runs.run_data import own_splits, read_stored
+from lowerbound.runs.run_data import allowed_distortion, own_splits, read_stored
 from lowerbound.runs.run_lock import writing_into
 from lowerbound.runs.run_log import read_epochs
 from lowerbound.runs.trained_model import TrainedModel, load
@@ -119,6 +119,6 @@ def diagnose_run(run: RunPath, data_dir: str = "", device: str = "auto", data: s
         splits,
         known=read_results(path).arrays,
         device=chosen,
-        allowed_distortion=read_stored(path).experiment.objective.allowed_distortion,
+        allowed_distortion=allowed_distortion(path),
     )
     return diagnose(health)

@@ -87,6 +87,11 @@ def read_stored(path: Path) -> StoredRun:
     return StoredRun(stored, experiment, found.schema)
 
 
+def allowed_distortion(path: Path) -> float | None:
+    """The distortion in nats that the objective of a run allows, for the checks of its model (the rate `geco`)."""
+    return read_stored(path).experiment.objective.allowed_distortion
+
+
 def _differences(expected: Any, stored: Any, key: str = "") -> Iterator[str]:
     """Keys of settings that are missing from a file, or have another type there."""
     if isinstance(expected, Mapping) and isinstance(stored, Mapping):
