@@ -5,12 +5,14 @@ from typing import Literal
 
 import pytest
 import torch
-from beartype import beartype
 from jaxtyping import Float, TypeCheckError
 from torch import Tensor
 
 from checked_calls import MOST_ITEMS, jaxtyped
 from lowerbound.foundation.numerics import log_mean_exp
+
+pytest.importorskip("beartype")
+from beartype import beartype
 
 checked = jaxtyped(typechecker=beartype)
 

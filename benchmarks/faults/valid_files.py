@@ -7,6 +7,7 @@ import struct
 import zipfile
 from collections.abc import Callable
 from importlib import resources
+from importlib.util import find_spec
 
 import numpy as np
 from PIL import Image
@@ -132,7 +133,7 @@ VALID: dict[str, Callable[[], tuple[bytes, ...]]] = {
     "table.csv": lambda: (_table(), _table(";", ","), b"\xef\xbb\xbf" + _table(), _table().decode().encode("utf-16")),
     "table.tsv": lambda: (_table("\t"),),
     "table.parquet": lambda: (_parquet(),),
-    "table.arrow": lambda: (_arrow(),),
+    **({"table.arrow": lambda: (_arrow(),)} if find_spec("datasets") else {}),
     "recipe.toml": _recipes,
     "--set": lambda: (
         b"training.batch_size=64",

@@ -11,6 +11,7 @@ from shutil import copytree
 from types import SimpleNamespace
 
 import pytest
+import torch
 
 from command_line import in_process, one_line
 from explorer_runs import trained
@@ -68,6 +69,8 @@ def runs(tmp_path_factory):
         "ROWS": trained(tmp_path_factory, "table").parent / "things.csv",
     }
 
+
+TORCH = tuple(map(int, torch.__version__.split(".")[:2]))
 
 COMMANDS = {
     "train": ["digits", "--epochs", 1, "--set", "model.hidden=[4]", "--set", "evaluation.num_draws=2", "--out", "OUT"],
@@ -142,6 +145,8 @@ def test_all_commands_are_listed_here():
 @pytest.mark.parametrize("command", COMMANDS)
 @pytest.mark.parametrize("kind", ["ascii", "full"])
 def test_every_command_ends_well_where_it_cannot_be_heard(monkeypatch, tmp_path, runs, quick, command, kind):
+    if command == "export" and TORCH < (2, 8):
+        pytest.skip("the decoder is exported by torch 2.8 and newer")
     status, printed, complaints = ran(monkeypatch, kind, *words_of(command, runs, tmp_path))
     assert "Traceback" not in complaints
     if kind == "ascii":
@@ -226,7 +231,7 @@ NO_RUN_MAY = "is not UTF-8, which the path of a run must be"
         (["sample", "RUN", "--out", "x" * 300 + ".png"], 1, "x.png: File name too long"),
         (["encode", "RUN", "dangling"], 1, "dangling does not exist"),
         (["encode", "RUN", b"\xff.npy"], 1, "does not exist"),
-        (["export", "RUN", "--out", "dangling"], 2, "dangling is a link to nowhere"),
+        (["export", "RUN", "--format", "torch", "--out", "dangling"], 2, "dangling is a link to nowhere"),
         (["explore", "dangling"], 2, "dangling is not a folder"),
         (["serve", "dangling"], 2, "dangling is not a run directory"),
     ],

@@ -1,12 +1,14 @@
 """Models of one network have one copy of its weights, and compute what they did."""
 
 import numpy as np
-import onnx
 import pytest
-from onnx import TensorProto, helper, numpy_helper
-from onnx.reference import ReferenceEvaluator
 
 from lowerbound.serving.explorer.shared_weights import ALIGNMENT, MIN_BYTES, WEIGHTS, share_weights
+
+pytest.importorskip("onnx")
+import onnx
+from onnx import TensorProto, helper, numpy_helper
+from onnx.reference import ReferenceEvaluator
 
 RNG = np.random.default_rng(0)
 LARGE = RNG.normal(size=(20, 31)).astype(np.float32)

@@ -6,7 +6,6 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
-import onnx
 import pytest
 import torch
 from torch.distributions import Bernoulli, Normal, kl_divergence
@@ -26,6 +25,9 @@ from lowerbound.serving.portable.onnx_form import decoder_bytes
 from lowerbound.serving.portable.parts import PARTS
 from lowerbound.training.checkpoint import model_checksum
 from portable_models import BATCHES, Moved, computed, session_of, small_model, written_run
+
+pytest.importorskip("onnx")
+import onnx
 
 
 @pytest.fixture(scope="module")

@@ -2,10 +2,8 @@
 
 from copy import deepcopy
 
-import onnx
 import pytest
 import torch
-from onnx import TensorProto, helper
 from torch.testing import assert_close
 
 from lowerbound.foundation.errors import UsageError
@@ -23,6 +21,10 @@ from lowerbound.serving.portable.parity import (
 )
 from lowerbound.serving.portable.parts import PARTS, export_copy, parts_of, vae_part
 from portable_models import BATCHES, computed, inputs_of, session_of, small_model
+
+pytest.importorskip("onnx")
+import onnx
+from onnx import TensorProto, helper
 
 OPTIONS = {"discretized-logistic": {"num_components": 2, "num_levels": 20}, "categorical": {"num_levels": 4}}
 

@@ -1,6 +1,5 @@
 """Parts of someone's own are exported if torch can trace them; otherwise one line names the part and the reason."""
 
-import onnx
 import pytest
 import torch
 
@@ -15,6 +14,9 @@ from lowerbound.probability.priors import PRIORS, StandardNormalPrior
 from lowerbound.serving.explorer.offline import write_offline
 from lowerbound.serving.portable.export import export
 from untrained_models import untrained_run
+
+pytest.importorskip("onnx")
+import onnx
 
 IMAGES = torch.randint(0, 256, (30, 8, 8), generator=torch.Generator().manual_seed(0)).numpy().astype("uint8")
 
@@ -93,3 +95,10 @@ def test_a_posterior_of_ones_own_with_a_known_distribution_is_exported(tmp_path,
     assert max(file.parity.deviation for file in exported.files) <= 1e-5
     onnx.checker.check_model(onnx.load(tmp_path / "out" / "vae.onnx"))
     assert lb.load(run).vae.config.posterior == "mine"
+
+
+def test_a_torch_that_is_too_old_to_export_is_named(tmp_path, monkeypatch, capsys):
+    run = run_with(tmp_path, monkeypatch, "likelihood", LIKELIHOODS, Branching)
+    monkeypatch.setattr(torch, "__version__", "2.7.1+cpu")
+    refusal = one_line(in_process(capsys, "export", run, "--format", "torch", expect=1).err)
+    assert "the decoder cannot be exported by torch 2.7.1+cpu; install torch 2.8 or newer" in refusal

@@ -4,9 +4,14 @@ from io import BytesIO
 
 import numpy as np
 import pytest
-import schemathesis
 from hypothesis import HealthCheck, Phase, settings
 from PIL import Image
+
+from lowerbound.serving.http.access import Access
+from served_models import application, digits, people
+
+pytest.importorskip("schemathesis")
+import schemathesis
 from schemathesis.checks import not_a_server_error
 from schemathesis.python.asgi import get_client
 from schemathesis.specs.openapi.checks import (
@@ -15,9 +20,6 @@ from schemathesis.specs.openapi.checks import (
     response_schema_conformance,
     status_code_conformance,
 )
-
-from lowerbound.serving.http.access import Access
-from served_models import application, digits, people
 
 CHECKS = [
     not_a_server_error,

@@ -10,12 +10,14 @@ import threading
 import httpx
 import numpy as np
 import pytest
-from tritonclient.http import InferenceServerClient, InferInput
 
 from command_line import in_process, one_line
 from listening import Listening
 from lowerbound.training.checkpoint import model_checksum
 from served_models import write_run
+
+pytest.importorskip("tritonclient.http")
+from tritonclient.http import InferenceServerClient, InferInput
 
 
 @pytest.fixture(scope="module")

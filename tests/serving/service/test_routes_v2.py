@@ -3,14 +3,16 @@
 import numpy as np
 import pytest
 import torch
-from tritonclient.http import InferenceServerClient, InferInput, InferRequestedOutput
-from tritonclient.utils import InferenceServerException
 
 from lowerbound import __version__
 from lowerbound.data.examples import Examples
 from lowerbound.evaluation.expected_terms import expected_terms
 from lowerbound.foundation.seeding import content_noise, generator
 from served_models import application, code, correlated, digits, icons, images, people, running, spectra, tensor
+
+pytest.importorskip("tritonclient.http")
+from tritonclient.http import InferenceServerClient, InferInput, InferRequestedOutput
+from tritonclient.utils import InferenceServerException
 
 RUNS = (digits(), icons(), people(), spectra(), code(), correlated())
 MODELS = {run.name: run.model for run in RUNS}

@@ -20,6 +20,7 @@ from typing import Literal
 import jaxtyping
 import torch
 from torch import Tensor, nn
+from torch.torch_version import TorchVersion
 
 from lowerbound.evaluation.feature_samples import best_guess
 from lowerbound.foundation.errors import LowerboundError, RunError, UsageError
@@ -44,6 +45,7 @@ NEEDED = {
 }
 """The parts of a model that each exported part consists of."""
 
+OLDEST_TORCH = "2.8"  # whose export can trace the decoders here
 LONGEST_REASON = 300  # characters of an error of torch, whose first line says what it is
 
 Direction = Literal["input", "output"]
@@ -138,6 +140,10 @@ def exporting(name: str, model: VAE) -> Iterator[None]:
     except (LowerboundError, MemoryError):
         raise
     except Exception as error:
+        if TorchVersion(torch.__version__) < OLDEST_TORCH:
+            raise RunError(
+                f"the {name} cannot be exported by torch {torch.__version__}; install torch {OLDEST_TORCH} or newer."
+            ) from error
         reason = next(iter(str(error).strip().splitlines()), "")[:LONGEST_REASON].strip(" .")
         raise RunError(
             f"the {name} cannot be exported{_own_parts(name, model)}: {type(error).__name__}: {reason}. An exported "
