@@ -182,7 +182,6 @@ WITHOUT_OWN_TESTS = {
     "data.rows": "packed",
     "data.sequences": "packed",
     "data.survey": "packed",
-    "evaluation.expected_terms": "the scores of test_quick_evaluation.py are its means",
     "evaluation.factor_codes": "what the metrics are of, in test_disentanglement.py",
     "evaluation.factor_votes": "one of three scores in test_factor_prediction.py",
     "evaluation.health": "a dataclass, whose numbers test_health_metrics.py measures and test_diagnosis.py judges",

@@ -121,7 +121,7 @@ def explorer(at):
 def skipping(at):
     """With --skip-broken there is no refusal, but the example is named and has no score."""
     options = InputOptions(skip_broken=True)
-    scored = anomaly.score(at.run, [str(at.path)], importance=False, options=options)
+    scored = anomaly.score(at.run, [str(at.path)], options=options)
     assert len(scored.skipped) == 1 and not scored.is_anomalous[~scored.judged.is_scored].any()
     raise LowerboundError(scored.skipped[0])
 
@@ -146,7 +146,7 @@ LIKELIHOODS = {"counts": "negative-binomial", "binary": "auto", "real": "auto"}
 DOORS = {
     "estimator": estimator,
     "encode": lambda at: tasks.encode(at.run, [str(at.path)], out=at.out),
-    "score": lambda at: anomaly.score(at.run, [str(at.path)], importance=False, out=at.out),
+    "score": lambda at: anomaly.score(at.run, [str(at.path)], out=at.out),
     "score --skip-broken": skipping,
     "reconstruct": lambda at: tasks.reconstruct(at.run, [str(at.path)], out=at.picture),
     "interpolate": lambda at: tasks.interpolate(at.run, str(at.path), str(at.path), out=at.picture),

@@ -21,13 +21,14 @@ def demo(tmp_path_factory):
     """The runs of the demonstration, written into the working directory of a process that knows no checkout."""
     folder = tmp_path_factory.mktemp("outside")
     finished = run_command("demo", cwd=folder, timeout=280)
-    report = re.search(r"\S+report\.html", finished.stdout)
-    assert report and (folder / report[0]).stat().st_size > 100_000
+    page = re.search(r"report: (\S+\.html)", finished.stdout)
+    assert page and "conv/report.html" in (folder / page[1]).read_text(encoding="utf-8")
     return folder / "runs" / "demo"
 
 
 def test_the_demonstration_writes_two_runs_with_reports(demo):
-    assert sorted(path.parent.name for path in demo.glob("*/report.html")) == ["conv", "dense"]
+    reports = {path.parent.name: path.stat().st_size for path in demo.glob("*/report.html")}
+    assert set(reports) == {"conv", "dense"} and min(reports.values()) > 100_000
 
 
 def test_explore_serves_all_files_of_its_page_and_decodes(demo):

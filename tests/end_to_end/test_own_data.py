@@ -141,7 +141,7 @@ def test_broken_files_among_new_ones_are_named_and_skipped_where_that_was_chosen
     skipping = InputOptions(skip_broken=True)
     encoded = tasks.encode(photo_run[0], new, skipping, out=out)
     assert [row["id"] for row in read_rows(out)] == ["1.png", "2.png"] and "0.png" in encoded.skipped[0]
-    scored = anomaly.score(photo_run[0], new, importance=False, options=skipping)
+    scored = anomaly.score(photo_run[0], new, options=skipping)
     assert scored.ids == ("1.png", "2.png") and scored.skipped == encoded.skipped
     # Of four held-out examples two are what the score is fitted to.
     assert (scored.judged.threshold.num_examples, scored.judged.threshold.rate) == (2, 1 / 3)

@@ -96,7 +96,7 @@ def test_any_two_encodings_of_the_same_numbers_give_the_same_scores(kind, dtype,
         if name != dtype:
             found = negative_elbo(model, write(tmp_path, values))
             np.testing.assert_allclose(found, expected, rtol=1e-5, err_msg=name)
-    in_python = measure(model.vae, model.examples(values.astype(np.int32)).examples, importance=False)
+    in_python = measure(model.vae, model.examples(values.astype(np.int32)).examples)
     np.testing.assert_allclose(in_python.negative_elbo, expected, rtol=1e-5)
 
 

@@ -9,12 +9,10 @@ from PIL import Image
 from sklearn.linear_model import LinearRegression
 
 from lowerbound.data.examples import Examples
-from lowerbound.evaluation import anomaly_scores as anomaly
 from lowerbound.evaluation.anomaly_scores import (
     SCORES,
     Calibration,
     ExampleMeasurements,
-    calibrate_scores,
     complexity,
     measure,
     recommended_score,
@@ -244,20 +242,6 @@ def test_the_least_rate_that_is_named_is_accepted_and_less_is_not(num_held_out):
 def test_a_score_with_too_few_held_out_examples_for_the_rate_has_no_threshold_and_another_decides():
     judged = Calibration(measured(30)).judge(measured(5), "negative-elbo", 0.04)
     assert set(judged.thresholds) == {"negative-elbo", "importance", "complexity"} < set(judged.scores)
-
-
-def test_held_out_examples_in_the_order_of_their_classes_are_all_sampled(monkeypatch):
-    monkeypatch.setattr(anomaly, "NUM_CALIBRATED", 10)
-    monkeypatch.setattr(anomaly, "MAX_WEIGHTED", 100 * 30 * 6)
-    monkeypatch.setattr(anomaly, "LEAST_WEIGHTED", 6)
-    shades = np.repeat(np.arange(0, 250, 10, dtype=np.uint8), 4)  # 100 images
-    examples = Examples(np.broadcast_to(shades[:, None, None, None], (100, 6, 5, 1)).copy(), 255.0)
-    model = build_model(resolve("dense").model, examples.event_shape, generator(0, "initial weights"))
-    found = calibrate_scores(model, examples).measured
-    chosen = [0, 11, 22, 33, 44, 55, 66, 77, 88, 99]
-    expected = measure(model, examples.subset(np.array(chosen)), importance=False)
-    np.testing.assert_array_equal(found.negative_elbo, expected.negative_elbo)
-    assert np.flatnonzero(np.isfinite(found.negative_log_evidence)).tolist() == [0, 1, 3, 5, 7, 9]
 
 
 @pytest.mark.parametrize("num_channels", [1, 3])

@@ -32,7 +32,7 @@ def rows(tmp_path):
 
 def scored(run, rows, **options):
     chosen = InputOptions(skip_broken=True)
-    return anomaly.score(run, [str(rows)], importance=False, false_alarm_rate=0.2, options=chosen, **options)
+    return anomaly.score(run, [str(rows)], false_alarm_rate=0.2, options=chosen, **options)
 
 
 def test_what_cannot_be_read_or_scored_is_named_and_never_an_anomaly(run, rows):
@@ -66,7 +66,7 @@ def test_a_file_and_json_hold_what_was_found_with_empty_cells_for_what_is_unknow
 def test_a_folder_of_scores_explains_the_same_examples_in_the_same_way(run, rows, tmp_path, monkeypatch):
     monkeypatch.setattr(shards, "ROWS_PER_SHARD", 2)
     whole, chosen = scored(run, rows, num_explained=1), InputOptions(skip_broken=True)
-    settings = {"importance": False, "false_alarm_rate": 0.2, "options": chosen, "num_explained": 1}
+    settings = {"false_alarm_rate": 0.2, "options": chosen, "num_explained": 1}
     for _ in range(2):  # the second time, nothing is computed
         written = anomaly.score_shards(run, [str(rows)], tmp_path / "out", **settings)
         assert list(shards_as_json(written)["explained"]) == as_json(whole)["explained"]

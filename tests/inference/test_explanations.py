@@ -29,7 +29,7 @@ def runs(tmp_path_factory):
 
 def explained(run, data):
     examples = run.examples(data).examples
-    negative_elbo = measure(run.vae, examples, importance=False).negative_elbo
+    negative_elbo = measure(run.vae, examples).negative_elbo
     return examples, explain(run, run.calibration(), examples, negative_elbo)
 
 
@@ -90,8 +90,8 @@ def test_a_run_scores_what_it_is_given():
 
 def test_python_scores_objects_and_explains_the_worst(runs):
     data, _ = unusual("table")
-    scored = lb.score(runs["table"].path, data, importance=False)
+    scored = lb.score(runs["table"].path, data)
     assert list(scored.explained) == [1, 0] and len(scored) == 2
     assert "1 of 2 anomalous" in repr(scored) and scored.explained[1].reasons[0].element == "y"
-    frame = lb.score(runs["array"].path, unusual("array")[0], importance=False, num_explained=1)
+    frame = lb.score(runs["array"].path, unusual("array")[0], num_explained=1)
     assert [reason.element for reason in frame.explained[1].reasons][:1] == ["element 4"]

@@ -25,7 +25,7 @@ def rows_run(tmp_path_factory):
 
 def test_a_page_of_rows_names_the_columns_with_values(rows_run, tmp_path):
     new = table_file(tmp_path / "new.csv", [(171, "Rome"), (400, "<b>Oslo</b>"), (400, "Oslo")][::2])
-    lb.score(rows_run.path, new, importance=False, page=tmp_path / "page.html")
+    lb.score(rows_run.path, new, page=tmp_path / "page.html")
     page = Page(tmp_path / "page.html")
     assert "Example 1" in page.text and "height 400" in page.text
     assert page.text.index("Example 1") < page.text.index("Example 0")
@@ -36,7 +36,7 @@ def test_a_page_of_rows_names_the_columns_with_values(rows_run, tmp_path):
 def test_a_page_of_images_shows_each_with_its_reconstruction_and_residual(tmp_path):
     run = untrained_run(tmp_path / "images", RNG.integers(0, 256, (120, 8, 8), np.uint8))
     images = np.concatenate([np.zeros((1, 8, 8), np.uint8), np.full((2, 8, 8), 255, np.uint8)])
-    lb.score(run.path, images, importance=False, page=tmp_path / "page.html")
+    lb.score(run.path, images, page=tmp_path / "page.html")
     page = Page(tmp_path / "page.html")
     captions = [image["alt"] for image in page.all("img") if image["alt"][-1].isdigit()]
     assert sorted(captions) == sorted(f"{what} of {i}" for i in range(3) for what in ("given", "decoded", "residual"))
@@ -52,15 +52,13 @@ def test_another_kind_of_file_is_refused_before_anything_is_scored(rows_run, tmp
 def test_examples_are_named_by_row_or_file(rows_run, tmp_path):
     from PIL import Image
 
-    held_out = lb.score(rows_run.path, importance=False)
+    held_out = lb.score(rows_run.path)
     assert len(set(held_out.ids)) == 16 and {int(name) for name in held_out.ids} <= set(range(160))
     (tmp_path / "photos").mkdir()
     for index in range(60):
         picture = RNG.integers(0, 256, (8, 8), np.uint8)
         Image.fromarray(picture).save(tmp_path / "photos" / f"photo-{index}.png")
     run = untrained_run(tmp_path / "run", str(tmp_path / "photos"))
-    assert all(name.startswith("photo-") for name in lb.score(run.path, importance=False).ids)
-    given = lb.score(
-        run.path, [tmp_path / "photos" / "photo-3.png", tmp_path / "photos" / "photo-5.png"], importance=False
-    )
+    assert all(name.startswith("photo-") for name in lb.score(run.path).ids)
+    given = lb.score(run.path, [tmp_path / "photos" / "photo-3.png", tmp_path / "photos" / "photo-5.png"])
     assert [name.rpartition("/")[2] for name in given.ids] == ["photo-3.png", "photo-5.png"]

@@ -6,11 +6,13 @@ import numpy as np
 import pytest
 
 from lowerbound.foundation.errors import DataError, RunError, UsageError
+from lowerbound.foundation.run_identity import CONFIG, read_config, sealed
+from lowerbound.foundation.text_files import write_toml
 from lowerbound.inference import anomaly, tasks
 from lowerbound.runs.inputs import InputOptions
 from lowerbound.runs.reevaluation import reevaluate
 from lowerbound.runs.resuming import resume
-from lowerbound.runs.run_data import own_splits
+from lowerbound.runs.run_data import own_splits, read_stored
 from untrained_models import untrained_run
 
 
@@ -44,7 +46,7 @@ def test_every_use_of_the_runs_own_data_verifies_them(place, injury):
         "encode": lambda options: tasks.encode(run, [], options, out=place / "codes.csv"),
         "reconstruct": lambda options: tasks.reconstruct(run, [], 4, options, out=place / "rows.csv"),
         "interpolate": lambda options: tasks.interpolate(run, "0", "1", 4, options, out=place / "line.csv"),
-        "score": lambda options: anomaly.score(run, [], options=options, importance=False),
+        "score": lambda options: anomaly.score(run, [], options=options),
         "evaluate": lambda options: reevaluate(run, data=options.data),
         "resume": lambda options: resume(run, data=options.data, settings={"training": {"num_epochs": 999}}),
     }
@@ -56,9 +58,9 @@ def test_every_use_of_the_runs_own_data_verifies_them(place, injury):
 
 
 def test_scores_of_new_rows_need_no_training_data(place):
-    before = anomaly.score(place / "run", ["x.npy"], importance=False)
+    before = anomaly.score(place / "run", ["x.npy"])
     (place / "x.npy").rename("new.npy")
-    after = anomaly.score(place / "run", ["new.npy"], importance=False)
+    after = anomaly.score(place / "run", ["new.npy"])
     np.testing.assert_array_equal(after.judged.scores["negative-elbo"], before.judged.scores["negative-elbo"])
     assert after.judged.thresholds == before.judged.thresholds
 
@@ -70,3 +72,14 @@ def test_a_run_of_data_in_memory_asks_for_a_file(tmp_path):
         tasks.encode(run.path, [])
     np.save(tmp_path / "x.npy", x)
     tasks.encode(run.path, [], InputOptions(data=str(tmp_path / "x.npy")))
+
+
+def test_a_run_from_before_a_setting_is_read_as_it_was_trained(place):
+    stored = read_config(place / "run")
+    del stored["training"]["threads"]
+    write_toml(place / "run" / CONFIG, sealed(stored))
+    assert read_stored(place / "run").experiment.training.threads == 0
+    del stored["training"]["batch_size"]
+    write_toml(place / "run" / CONFIG, sealed(stored))
+    with pytest.raises(RunError, match=r"training\.batch_size is missing"):
+        read_stored(place / "run")

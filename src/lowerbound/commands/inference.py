@@ -119,7 +119,7 @@ def score(
     ] = "",
     importance: Annotated[
         bool, typer.Option("--importance/--no-importance", help="Compute the importance-weighted score, the slowest.")
-    ] = True,
+    ] = False,
     skip_broken: SkipOption = False,
     max_gib: MostOption = None,
     device: DeviceOption = "auto",

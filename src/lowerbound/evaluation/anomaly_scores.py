@@ -2,13 +2,13 @@
 
 Scores are in nats; higher is more anomalous.
 
-    negative-elbo         −ELBO importance            −log p(x) by importance weighting, which removes most of the
-    encoder's gap typicality            |−ELBO − its mean over held-out examples|: examples that are too probable are
-    unusual as well missing-adjusted      for tables: −ELBO, with each missing cell charged the average cost of its
-    column complexity            −ELBO minus the length of the image as a PNG: simple images are probable under any
-    model complexity-residual   −ELBO minus its value predicted from the PNG length, by linear regression over held-out
-    images;
-                          the prediction is capped at its maximum over them
+    negative-elbo        −ELBO
+    importance           −log p(x) by importance weighting, which removes most of the encoder's gap; on request
+    typicality           |−ELBO − its mean over held-out examples|: examples that are too probable are unusual as well
+    missing-adjusted     for tables: −ELBO, with each missing cell charged the average cost of its column
+    complexity           −ELBO minus the length of the image as a PNG: simple images are probable under any model
+    complexity-residual  −ELBO minus its value predicted from the PNG length, by linear regression over held-out
+                         images; the prediction is capped at its maximum over them
 
 A row of a table with missing cells has fewer terms in its −ELBO, so it would look more normal the more cells are
 missing. Each missing cell is therefore charged the mean of −log p(cell|z) over held-out rows that have it, and one
@@ -29,7 +29,7 @@ Likelihood-based Generative Models", arXiv:1909.11480, Equation 2. The regressio
 
 import math
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields
 from functools import cached_property
 from io import BytesIO
 from pathlib import Path
@@ -40,7 +40,7 @@ import torch
 from jaxtyping import Bool, Float
 from PIL import Image
 
-from lowerbound.data.examples import Examples, evenly_spaced
+from lowerbound.data.examples import Examples
 from lowerbound.evaluation.conformal import Threshold, conformal_threshold, least_rate, num_above, rounded_up
 from lowerbound.evaluation.element_costs import element_costs
 from lowerbound.evaluation.expected_terms import expected_terms
@@ -55,11 +55,7 @@ from lowerbound.probability.table_likelihood import TableLikelihood
 DEFAULT_RATE = 0.05  # of false alarms
 NUM_DRAWS = 16  # for the ELBO
 IMPORTANCE_DRAWS = 100
-NUM_CALIBRATED = 1000
-NUM_COSTED = 200  # of them, whose mean costs of elements explain scores
 MEAN = "mean_costs"  # of a file
-MAX_WEIGHTED = 200_000_000  # elements decoded for the importance-weighted score of held-out examples
-LEAST_WEIGHTED = 20  # held-out examples that its threshold needs
 
 Values = Float[np.ndarray, " n"]
 """One number for each example."""
@@ -239,34 +235,7 @@ def _check_rate(rate: float | None, name: str, held_out: Mapping[str, Values]) -
     )
 
 
-def calibrate_scores(model: VAE, held_out: Examples, device: torch.device | str = "cpu") -> Calibration:
-    """Measure held-out examples for calibration: at most NUM_CALIBRATED, evenly spaced. The importance-weighted score,
-    which decodes IMPORTANCE_DRAWS times as much, is computed for fewer of them (MAX_WEIGHTED).
-    """
-    some = held_out.subsample(NUM_CALIBRATED)
-    measured = measure(model, some, device=device, importance=False)
-    num_weighted = min(len(some), MAX_WEIGHTED // (IMPORTANCE_DRAWS * math.prod(held_out.event_shape)))
-    mean_costs = _mean_costs(model, some, measured, device)
-    if num_weighted < min(len(some), LEAST_WEIGHTED):
-        return Calibration(measured, mean_costs)
-    evidence, weighted = np.full(len(some), np.nan), evenly_spaced(len(some), num_weighted)
-    evidence[weighted] = _negative_log_evidence(model, some.subset(weighted), 0, device)
-    return Calibration(replace(measured, negative_log_evidence=evidence), mean_costs)
-
-
-def _mean_costs(
-    model: VAE, some: Examples, measured: ExampleMeasurements, device: torch.device | str
-) -> Float[np.ndarray, "*event"] | None:
-    """The mean over examples of the cost of each element, missing cells excluded; 0 if all are missing."""
-    costs = measured.cell_costs
-    if costs is None:
-        costs = element_costs(model, some.subsample(NUM_COSTED), NUM_DRAWS, 0, device)
-    if costs is None:
-        return None
-    return _mean_of_known(costs)
-
-
-def _mean_of_known(costs: Float[np.ndarray, "n *event"]) -> Float[np.ndarray, "*event"]:
+def mean_of_known(costs: Float[np.ndarray, "n *event"]) -> Float[np.ndarray, "*event"]:
     """The mean over examples without missing cells; 0 for an element that is missing in all of them."""
     is_known = ~np.isnan(costs)
     mean: np.ndarray = np.where(is_known, costs, 0.0).sum(0) / np.maximum(1, is_known.sum(0))
@@ -274,21 +243,22 @@ def _mean_of_known(costs: Float[np.ndarray, "n *event"]) -> Float[np.ndarray, "*
 
 
 def measure(
-    model: VAE, examples: Examples, seed: int = 0, device: torch.device | str = "cpu", importance: bool = True
+    model: VAE, examples: Examples, seed: int = 0, device: torch.device | str = "cpu", importance: bool = False
 ) -> ExampleMeasurements:
     """Measure each example; ConfigError for a deterministic autoencoder."""
     if model.is_deterministic:
         raise ConfigError("a deterministic autoencoder has no ELBO; anomaly scores need a variational one.")
     terms = expected_terms(model, examples, NUM_DRAWS, seed, device)
-    evidence = _negative_log_evidence(model, examples, seed, device) if importance else None
+    evidence = negative_log_evidence(model, examples, seed, device) if importance else None
     has_cells = isinstance(model.likelihood, TableLikelihood)
     costs = element_costs(model, examples, NUM_DRAWS, seed, device) if has_cells else None
     return ExampleMeasurements(-terms.elbo.double().numpy(), evidence, complexity(examples), costs)
 
 
-def _negative_log_evidence(
+def negative_log_evidence(
     model: VAE, examples: Examples, seed: int, device: torch.device | str
 ) -> Float[np.ndarray, " n"]:
+    """−log p(x) of each example by IMPORTANCE_DRAWS draws of its posterior, in nats."""
     found: np.ndarray = -importance_sweep(model, examples, [IMPORTANCE_DRAWS], seed, device).log_evidence.numpy()
     return found
 
@@ -354,7 +324,7 @@ def _missing_adjusted(normal: ExampleMeasurements, measured: ExampleMeasurements
     if normal.cell_costs is None or measured.cell_costs is None:
         return None
     # A column that is missing in all held-out rows adds no cost.
-    average = _mean_of_known(normal.cell_costs)
+    average = mean_of_known(normal.cell_costs)
     adjusted: np.ndarray = measured.negative_elbo + np.isnan(measured.cell_costs) @ average
     return adjusted
 

@@ -9,6 +9,8 @@ from functools import partial
 
 import numpy as np
 import torch
+from jaxtyping import Float
+from torch import Tensor
 
 from lowerbound.data.sources import Examples
 from lowerbound.evaluation.importance import importance_sweep
@@ -32,8 +34,8 @@ why_not_exact = first_reason(
 """Why log p(x) is not integrated in the quick evaluation; empty where it is."""
 
 
-def exact_metrics(subject: Subject, num_examples: int) -> Measurements:
-    """The exact evidence of the first test examples, and the gap between it and their ELBO, which is known already.
+def exact_metrics(subject: Subject, num_examples: int, elbo: Float[Tensor, " n"] | None = None) -> Measurements:
+    """The exact evidence of the first test examples, and the gap between it and their ELBO: `elbo`, or the known one.
 
     If the integral of any example has not converged within the budget, the name of the score ends in "-not-converged"
     and no other score is derived from it; the array per example ends before the first such example.
@@ -47,7 +49,7 @@ def exact_metrics(subject: Subject, num_examples: int) -> Measurements:
         about = f"log p(x) by quadrature{of_what}, only an estimate: {found.shortfall}"
         estimate = score(f"{name}-not-converged", found.log_evidence, about, None)
         return Measurements((_with_error(estimate, found),), exact)
-    elbo = torch.from_numpy(subject.known.arrays["elbo_per_image"])
+    elbo = torch.from_numpy(subject.known.arrays["elbo_per_image"]) if elbo is None else elbo
     gap = found.log_evidence - elbo[: len(examples)].to(found.log_evidence)
     evidence = score(name, found.log_evidence, f"log p(x) by quadrature{of_what}", None)
     about = "log p(x) minus the ELBO of the same examples: KL(q(z|x) ‖ p(z|x))"

@@ -42,7 +42,12 @@ class EvaluationConfig:
     """Settings of the evaluation and of its figures."""
 
     # Numbers of test examples are upper limits: a smaller split is used whole. Each score states its number.
-    num_draws: int = setting(16, "Draws from the posterior, for each example.", at_least=1)
+    num_draws: int = setting(
+        16,
+        "Draws from the posterior, for each example. At the end of training fewer are taken if that raises the "
+        "standard error by less than a tenth.",
+        at_least=1,
+    )
     num_exact: int = setting(
         1000,
         "Test examples whose log p(x) is integrated at the end of training, for up to two latents; the full "

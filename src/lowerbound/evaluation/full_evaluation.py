@@ -34,7 +34,7 @@ from lowerbound.evaluation.metrics import (
     needs_latents,
     run_metrics,
 )
-from lowerbound.evaluation.quick_evaluation import CHECKLIST, QUICK, data_convention
+from lowerbound.evaluation.quick_evaluation import CHECKLIST, QUICK, data_convention, test_scores, training_scores
 from lowerbound.evaluation.results import Measurements, ProgressCallback, Results
 from lowerbound.evaluation.true_posteriors import select_by_gap, true_posteriors
 from lowerbound.foundation.allocator import kept_memory
@@ -132,6 +132,8 @@ _why_no_true_posteriors = first_reason(_why_no_gaps, needs_latents(lambda num: n
 
 FULL: dict[str, Metric] = {
     **{name: metric for name, metric in QUICK.items() if name != CHECKLIST},
+    "test scores": Metric(test_scores),
+    "training scores": Metric(training_scores),
     "log-evidence by quadrature": Metric(_exact, _why_not_exact),
     "latents and probes": Metric(latent_metrics),
     "disentanglement": Metric(disentanglement_metrics, why_no_factors),

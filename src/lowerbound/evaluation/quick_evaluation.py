@@ -11,7 +11,7 @@ from lowerbound.data.sources import Examples, Splits
 from lowerbound.evaluation.bound_metrics import exact_metrics, why_not_exact
 from lowerbound.evaluation.checklist import checked
 from lowerbound.evaluation.config import EvaluationConfig
-from lowerbound.evaluation.expected_terms import BATCH_SIZE, ExampleTerms, expected_terms
+from lowerbound.evaluation.expected_terms import BATCH_SIZE, ExampleTerms, expected_terms, sufficient_draws
 from lowerbound.evaluation.figure_arrays import FIGURE_ARRAYS
 from lowerbound.evaluation.health_metrics import HealthConfig, measure_health
 from lowerbound.evaluation.metrics import Metric, Subject, run_metrics
@@ -23,6 +23,9 @@ from lowerbound.probability.likelihoods import convention_for
 
 CHECKLIST = "checks"
 """The metric whose place the diagnosis takes in the full evaluation."""
+
+MOST_TRAINING = 2000
+"""Training examples that are scored at the end of training."""
 
 QUICK_HEALTH = HealthConfig(num_examples=500, num_coded=2000)
 
@@ -36,10 +39,11 @@ def evaluate_quick(
     *,
     allowed_distortion: float | None = None,
 ) -> Results:
-    """Score a model on the test split and, for the generalisation gap, on as many training examples.
+    """Score a model on the test split and, for the generalisation gap, on training examples.
 
-    This evaluation runs at the end of training; `evaluate_full` has more metrics. `allowed_distortion`, in nats, is
-    that of the objective it was trained with (`Objective.allowed_distortion`).
+    This evaluation runs at the end of training, with as few draws of each example as suffice (`sufficient_draws`) and
+    at most 2,000 training examples; `evaluate_full` has more metrics. `allowed_distortion`, in nats, is that of the
+    objective (`Objective.allowed_distortion`).
     """
     model.eval()
     convention = data_convention(model, splits)
@@ -79,10 +83,12 @@ def _bound_scores(model: VAE, terms: ExampleTerms, num_draws: int, score: Scorer
         yield score("squared-error", terms.squared_error, about, None, "per element")
 
 
-def _test_scores(subject: Subject) -> Measurements:
+def test_scores(subject: Subject, num_draws: int | None = None) -> Measurements:
+    """Scores of the test examples, by default with as many draws of each as are set."""
     config, model = subject.config, subject.model
-    terms = expected_terms(model, subject.splits.test, config.num_draws, config.seed, subject.device)
-    scores = tuple(_bound_scores(model, terms, config.num_draws, subject.scorer()))
+    num_draws = num_draws or config.num_draws
+    terms = expected_terms(model, subject.splits.test, num_draws, config.seed, subject.device)
+    scores = tuple(_bound_scores(model, terms, num_draws, subject.scorer()))
     # Values per example, for paired comparisons of runs.
     terms_of = {} if subject.convention in ROWS else {"squared_error": terms.squared_error}
     if model.is_deterministic:
@@ -92,11 +98,13 @@ def _test_scores(subject: Subject) -> Measurements:
     return Measurements(scores, {f"{name}_per_image": values.numpy() for name, values in terms_of.items()})
 
 
-def _training_scores(subject: Subject) -> Measurements:
-    config, splits = subject.config, subject.splits
-    examples = splits.train.subset(np.arange(min(len(splits.train), len(splits.test))))
-    terms = expected_terms(subject.model, examples, config.num_draws, config.seed, subject.device)
-    return Measurements(tuple(_bound_scores(subject.model, terms, config.num_draws, subject.scorer("train"))), {})
+def training_scores(subject: Subject, num_draws: int | None = None, most: int | None = None) -> Measurements:
+    """Scores of as many training examples as there are test examples, and at most `most`."""
+    config, splits, model = subject.config, subject.splits, subject.model
+    num_draws, num_examples = num_draws or config.num_draws, min(len(splits.train), len(splits.test))
+    examples = splits.train.subset(np.arange(num_examples if most is None else min(num_examples, most)))
+    terms = expected_terms(model, examples, num_draws, config.seed, subject.device)
+    return Measurements(tuple(_bound_scores(model, terms, num_draws, subject.scorer("train"))), {})
 
 
 def _reference_scores(subject: Subject) -> Measurements:
@@ -125,15 +133,24 @@ def _checks(subject: Subject) -> Measurements:
     return Measurements((), {}, checks=checked(health))
 
 
+def _sufficient(subject: Subject) -> int:
+    config, test = subject.config, subject.splits.test
+    return sufficient_draws(subject.model, test, config.num_draws, config.seed, subject.device)
+
+
 def _exact(subject: Subject) -> Measurements:
-    return exact_metrics(subject, subject.config.num_exact)
+    """The exact evidence; the ELBO beside it has all the draws, since the gap varies little between examples."""
+    config, test = subject.config, subject.splits.test
+    examples = test.subset(np.arange(min(config.num_exact, len(test))))
+    elbo = expected_terms(subject.model, examples, config.num_draws, config.seed, subject.device).elbo
+    return exact_metrics(subject, config.num_exact, elbo)
 
 
 QUICK: dict[str, Metric] = {
     **FIGURE_ARRAYS,
-    "test scores": Metric(_test_scores),
+    "test scores": Metric(lambda subject: test_scores(subject, _sufficient(subject))),
     "log-evidence by quadrature": Metric(_exact, why_not_exact),
-    "training scores": Metric(_training_scores),
+    "training scores": Metric(lambda subject: training_scores(subject, _sufficient(subject), MOST_TRAINING)),
     "reference scores": Metric(_reference_scores),
     CHECKLIST: Metric(_checks),
 }

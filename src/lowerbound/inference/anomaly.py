@@ -17,7 +17,7 @@ from lowerbound.evaluation.results import ProgressCallback
 from lowerbound.foundation import distributed
 from lowerbound.foundation.run_identity import RunPath, path_of
 from lowerbound.inference.explanations import explain
-from lowerbound.inference.input_parts import LoadedInputs, open_inputs, parts_of, skipped_and_notes
+from lowerbound.inference.input_parts import InputParts, LoadedInputs, open_inputs, parts_of, skipped_and_notes
 from lowerbound.inference.scored import Scored, explanations
 from lowerbound.inference.shards import PartResult, check_shards, counts_in, job_of, write_shards
 from lowerbound.runs.inputs import STANDARD, InputOptions
@@ -51,7 +51,7 @@ def score(
     *,
     false_alarm_rate: float | None = None,
     by: str = "",
-    importance: bool = True,
+    importance: bool = False,
     options: InputOptions = STANDARD,
     device: str = "auto",
     out: Path | None = None,
@@ -63,8 +63,9 @@ def score(
     `data` is a source's name, a path or several paths of images, or examples in memory, in stored units: an array, a
     tensor, a DataFrame; by default the run's test examples. `false_alarm_rate` is the share of normal examples that may
     be flagged; by default 0.05, or the smallest that the held-out examples support. `importance` adds the
-    importance-weighted score, which takes most of the time. The `num_explained` most anomalous examples are explained.
-    `out` is a file of all scores, `page` a page of HTML with the most anomalous examples.
+    importance-weighted score, by 100 draws for each example; its threshold is measured at its first use. The
+    `num_explained` most anomalous examples are explained. `out` is a file of all scores, `page` a page of HTML with the
+    most anomalous examples.
 
     Thresholds come from scores of held-out examples, measured after training: UsageError for a run that held out none.
 
@@ -86,10 +87,8 @@ def score(
         from lowerbound.inference.score_page import check_page, write_score_page
 
         check_page(page)
-    scorer = _Scorer(run, by, false_alarm_rate, importance, device)
-    found = (
-        LoadedInputs(scorer.trained.examples(data)) if names is None else open_inputs(scorer.trained, names, options)
-    )
+    scorer = _Scorer(run, by, false_alarm_rate, importance, device, options)
+    found = LoadedInputs(scorer.trained.examples(data)) if names is None else scorer.opened(names)
     parts = list(parts_of(found))
     judged = scorer.judge(ExampleMeasurements.joined([scorer.measure(part) for part in parts]))
     ids = tuple(str(name) for part in parts for name in part.ids)
@@ -118,7 +117,7 @@ def score_shards(
     *,
     false_alarm_rate: float | None = None,
     by: str = "",
-    importance: bool = True,
+    importance: bool = False,
     options: InputOptions = STANDARD,
     device: str = "auto",
     out: Path | None = None,
@@ -129,8 +128,8 @@ def score_shards(
     number of inputs. The files' metadata and the summary have the explanations.
     """
     check_shards(out, shards)
-    scorer = _Scorer(run, by, false_alarm_rate, importance, device)
-    found = open_inputs(scorer.trained, inputs, options)
+    scorer = _Scorer(run, by, false_alarm_rate, importance, device, options)
+    found = scorer.opened(inputs)
 
     def results(start: int, stop: int) -> Iterator[PartResult]:
         for part in parts_of(found, start, stop):
@@ -167,14 +166,29 @@ def shards_as_json(scored: ScoredShards) -> dict[str, Any]:
 class _Scorer:
     """A run's model with its thresholds, and how it was asked to score."""
 
-    def __init__(self, run: RunPath, by: str, false_alarm_rate: float | None, importance: bool, device: str) -> None:
+    def __init__(
+        self,
+        run: RunPath,
+        by: str,
+        false_alarm_rate: float | None,
+        importance: bool,
+        device: str,
+        options: InputOptions,
+    ) -> None:
         self.trained, self.device = load(run), choose_device(device)
-        self.calibration = self.trained.calibration()
-        self.by, self.rate = by, false_alarm_rate
-        self.importance = importance or by == "importance"
         self.model = self.trained.vae.to(self.device)
+        self.by, self.rate, self.options = by, false_alarm_rate, options
+        self.importance = importance or by == "importance"
+        self.calibration = self.trained.calibration(
+            importance=self.importance, data=options.data, data_dir=options.data_dir
+        )
         # Refuses a rate or a score that is not accepted, before anything is computed.
         self.decided = self.calibration.judge(self.calibration.measured, by, false_alarm_rate)
+
+    def opened(self, inputs: Sequence[str]) -> InputParts:
+        """The inputs, part by part. With any, the path of the run's data is that of held-out examples alone."""
+        options = replace(self.options, data="") if inputs and self.importance else self.options
+        return open_inputs(self.trained, inputs, options)
 
     def measure(self, part: Part) -> ExampleMeasurements:
         """The measurements of some inputs."""

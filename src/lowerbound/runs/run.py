@@ -13,6 +13,7 @@ frames/              codes of test examples and decoded images at about twenty e
 import math
 import os
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,7 @@ from torch import Tensor
 
 from lowerbound.data.batches import deviation_of, mean_of
 from lowerbound.data.sources import Splits
-from lowerbound.evaluation.anomaly_scores import calibrate_scores
+from lowerbound.evaluation.anomaly_calibration import calibrate_scores
 from lowerbound.evaluation.metrics import Subject
 from lowerbound.evaluation.quick_evaluation import data_convention, evaluate_quick
 from lowerbound.evaluation.results import ProgressCallback, Results, read_results
@@ -48,6 +49,7 @@ from lowerbound.runs.ranks import announce_ranks, check_see_the_run, check_see_t
 from lowerbound.runs.run_data import MEMORY, splits_in_memory
 from lowerbound.runs.run_lock import writing_into
 from lowerbound.runs.run_log import LOG, RunLog, read_epochs, read_log
+from lowerbound.runs.threads import running_threads
 from lowerbound.runs.tracking import Log, sinks_of, tracking
 from lowerbound.runs.trained_model import CALIBRATION, TrainedModel
 from lowerbound.training.checkpoint import Checkpoint, load_checkpoint, save_model
@@ -225,7 +227,8 @@ def start_run(
         if distributed.is_writer():
             distributed.note_start(str(path))
             write_toml(path / CONFIG, config)
-        return carry_out(job, model)
+        with _threads_of(job, model):
+            return _carry_out(job, model)
 
 
 def _check_prior_is_trained(experiment: Experiment) -> None:
@@ -270,11 +273,12 @@ def continue_run(job: Job, config: Mapping[str, Any]) -> Run:
         records = _records_until(checkpoint.state["step"], job) if checkpoint and distributed.is_writer() else []
         model = (model_to_restore if checkpoint else initial_model)(job.experiment, job.splits)
     check_see_the_same(folder, "no checkpoint" if checkpoint is None else f"step {checkpoint.state['step']}")
-    for message in _messages(checkpoint, job.device):
-        job.callbacks.message(message)
-    if distributed.is_writer():
-        write_toml(job.path / CONFIG, config)
-    return carry_out(job, model, checkpoint, records)
+    with _threads_of(job, model, checkpoint):
+        for message in _messages(checkpoint, job.device):
+            job.callbacks.message(message)
+        if distributed.is_writer():
+            write_toml(job.path / CONFIG, config)
+        return _carry_out(job, model, checkpoint, records)
 
 
 def _records_until(last: int, job: Job) -> list[dict[str, Any]]:
@@ -303,7 +307,12 @@ def _messages(checkpoint: Checkpoint | None, device: torch.device) -> list[str]:
     return messages
 
 
-def carry_out(
+def _threads_of(job: Job, model: VAE, checkpoint: Checkpoint | None = None) -> AbstractContextManager[None]:
+    earlier = checkpoint.state["machine"]["threads"] if checkpoint else 0
+    return running_threads(job.experiment, job.splits, model, job.device, job.callbacks.message, earlier)
+
+
+def _carry_out(
     job: Job, model: VAE, checkpoint: Checkpoint | None = None, records: Iterable[Mapping[str, Any]] = ()
 ) -> Run:
     """Train a model, from a checkpoint with the log's records up to it, or from the start; evaluate it, and report."""

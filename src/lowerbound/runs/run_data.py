@@ -60,6 +60,10 @@ class _Config:
     evaluation: dict[str, Any]
 
 
+ADDED: Mapping[str, Mapping[str, Any]] = {"training": {"threads": 0}}
+"""Settings that a run of this format may lack because it was trained before there were any, with what it was."""
+
+
 @dataclass(frozen=True)
 class StoredRun:
     """The content of a run's config.toml."""
@@ -76,7 +80,7 @@ def read_stored(path: Path) -> StoredRun:
     stored, place = read_config(path), str(path / CONFIG)
     found = parsed(_Config, stored, place, accepts_infinity=True)
     check_schema(found.schema, found.run.event_shape, place)
-    sections = {name: stored[name] for name in SECTIONS}
+    sections = {name: ADDED.get(name, {}) | stored[name] for name in SECTIONS}
     check_parts_are_known(stored["model"], place)
     try:
         experiment = from_settings(found.recipe, sections)

@@ -41,6 +41,7 @@ from lowerbound.models.stored_units import StoredUnits, to_stored_units
 from lowerbound.models.support import convention_of, supported_examples
 from lowerbound.models.vae import VAE
 from lowerbound.probability.distributions import Distribution
+from lowerbound.runs.importance_threshold import add_importance
 from lowerbound.runs.run_data import read_stored
 from lowerbound.training.checkpoint import load_with_schema, save_model
 from lowerbound.training.pretrained_config import check_describes, check_is_ours, is_pretrained
@@ -99,8 +100,11 @@ class TrainedModel:
                 f"{self.path or 'the model'} is damaged (its schema does not match its likelihood: {error})"
             ) from error
 
-    def calibration(self) -> Calibration:
-        """Anomaly scores of held-out examples, measured after training; UsageError for a run without them."""
+    def calibration(self, *, importance: bool = False, data: str = "", data_dir: str = "") -> Calibration:
+        """Anomaly scores of held-out examples, measured after training; UsageError for a run without them.
+
+        The importance-weighted score is measured when it is first asked for, on the run's data (`add_importance`).
+        """
         path = (self.path or Path()) / CALIBRATION
         if self.path is None or not path.is_file():
             reason = self._why_uncalibrated()
@@ -109,7 +113,11 @@ class TrainedModel:
                 hint="evaluate" if reason.startswith(UNFINISHED) else "",
                 path=self.path or "",
             )
-        return Calibration.read(path)
+        found = Calibration.read(path)
+        if importance and found.measured.negative_log_evidence is None:
+            add_importance(path, found, self.vae, data=data, data_dir=data_dir)
+            found = Calibration.read(path)
+        return found
 
     def _why_uncalibrated(self) -> str:
         if self.vae.is_deterministic:
@@ -184,7 +192,7 @@ class TrainedModel:
 
         `by` is a name in `evaluation.anomaly_scores.SCORES`; without one the kind of data decides.
         """
-        calibration = self.calibration()
+        calibration = self.calibration(importance=by == "importance")
         found = measure(self.vae, self.examples(x).examples, importance=by == "importance")
         judged = calibration.judge(found, by)
         return judged.scores[judged.by]

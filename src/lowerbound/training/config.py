@@ -59,6 +59,13 @@ class TrainingConfig:
     )
     speed: str = setting("fast", "Kind of operations.", names=SPEEDS)
     precision: str = setting("float32", "Precision of the networks' layers.", names=PRECISIONS)
+    threads: int = setting(
+        0,
+        "Threads of torch; 0 chooses by the size of a step and the cores that are idle at the start, and keeps the "
+        "number when the run is resumed.",
+        at_least=0,
+        at_most=1024,
+    )
     seed: int = setting(0, meaning("seed"), at_least=0)
 
     def __post_init__(self) -> None:
