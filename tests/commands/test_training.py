@@ -107,3 +107,20 @@ def test_nothing_can_be_written_where_a_file_stands_in_the_way(capsys, tmp_path)
     (tmp_path / "file").write_text("mine")
     words = ["train", "digits", "--epochs", 1, "--out", tmp_path / "file" / "run"]
     assert "file" in one_line(in_process(capsys, *words, expect=1).err.splitlines()[-1])
+
+
+def test_without_an_evaluation_the_report_has_the_curves_and_what_is_missing_is_named(capsys, tmp_path):
+    run = tmp_path / "run"
+    options = ("--recipe", "dense", "--epochs", 1, "--set", "training.min_steps=0", "--set", "model.hidden=[8]")
+    printed = in_process(capsys, "train", "digits", *options, "--no-evaluation", "--out", run)
+    assert "drawing the report" in printed.err and "evaluating" not in printed.err
+    assert printed.out.splitlines() == [
+        f"report: {run}/report.html", f"not evaluated yet: lowerbound evaluate {run}", f"next: lowerbound explore {run}"
+    ]  # fmt: skip
+    assert not (run / "calibration.safetensors").exists()
+    assert in_process(capsys, "show", run).out == f"not evaluated yet: lowerbound evaluate {run}\n"
+    assert "evaluate the run" in one_line(in_process(capsys, "score", run, expect=2).err)
+    few = ["num_bounded=2", "num_gaps=2", "importance_draws=4", "num_draws=1"]
+    in_process(capsys, "evaluate", run, *(word for one in few for word in ("--set", f"evaluation.{one}")))
+    assert "ELBO" in in_process(capsys, "show", run).out.upper()
+    assert (run / "calibration.safetensors").exists()

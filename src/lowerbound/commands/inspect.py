@@ -92,7 +92,9 @@ def show(run_path: RunArgument, as_json: JsonOption = False) -> None:
         print_json({"scores": [asdict(score) for score in results.scores]})
         return
     print_scores(results.scores)
-    if results.findings is None:
+    if not results.scores:
+        print(f"not evaluated yet: lowerbound evaluate {run_path}")
+    elif results.findings is None:
         print(f"not diagnosed yet: lowerbound evaluate {run_path}")
     else:
         print_findings(results.findings)

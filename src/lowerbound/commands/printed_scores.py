@@ -34,12 +34,13 @@ def print_runs(runs: Sequence["Run"], as_json: bool, *, whole: bool = False) -> 
     for path in reports:
         out.print(f"report: {path}", markup=False)
     if not whole:
-        _print_next(runs[0].path, len(runs) > 1)
+        _print_next(runs[0].path, len(runs) > 1, bool(scores))
 
 
-def _print_next(path: Path, is_one_of_several: bool) -> None:
-    """The commands that show more of a run, and its latent space or that of its siblings."""
-    out.print(f"all scores: lowerbound show {quote(str(path))}", markup=False)
+def _print_next(path: Path, is_one_of_several: bool, has_scores: bool) -> None:
+    """The commands that show or measure more of a run, and show its latent space or that of its siblings."""
+    about = "all scores: lowerbound show" if has_scores else "not evaluated yet: lowerbound evaluate"
+    out.print(f"{about} {quote(str(path))}", markup=False)
     out.print(f"next: lowerbound explore {quote(str(path.parent if is_one_of_several else path))}", markup=False)
 
 

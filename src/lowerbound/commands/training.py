@@ -70,6 +70,10 @@ def train(
     skip_broken: SkipOption = False,
     max_gib: MostOption = None,
     settings: SetOption = None,
+    evaluation: Annotated[
+        bool,
+        typer.Option("--evaluation/--no-evaluation", help="Whether to measure scores when training has ended."),
+    ] = True,
     moved: OwnDataOption = "",
     log: LogOption = None,
     resume: Annotated[
@@ -90,6 +94,7 @@ def train(
     of_files = {"size": size, "resize": resize, "labels": labels, "skip_broken": skip_broken, "max_gib": max_gib}
     of_model = {"latent_dim": latent_dim, "beta": beta, "likelihood": likelihood}
     of_training = {"epochs": epochs, "learning_rate": learning_rate, "batch_size": batch_size, "seed": seed}
+    settings = settings if evaluation else [*(settings or []), "evaluation.after_training=false"]
     given = given_settings(settings, data, data_dir=data_dir, **of_files, **of_model, **of_training)
     if resume is not None and out is not None:
         raise UsageError("--resume DIR is the run that continues; leave out --out.")

@@ -42,6 +42,9 @@ class EvaluationConfig:
     """Settings of the evaluation and of its figures."""
 
     # Numbers of test examples are upper limits: a smaller split is used whole. Each score states its number.
+    after_training: bool = setting(
+        True, "Whether training ends with an evaluation; without one the report has the curves of training."
+    )
     num_draws: int = setting(
         16,
         "Draws from the posterior, for each example. At the end of training fewer are taken if that raises the "

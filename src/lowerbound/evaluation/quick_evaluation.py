@@ -48,7 +48,7 @@ def evaluate_quick(
     model.eval()
     convention = data_convention(model, splits)
     subject = Subject(model, splits, config, convention, device, allowed_distortion=allowed_distortion)
-    return run_metrics(QUICK, subject)
+    return run_metrics(QUICK if config.after_training else {}, subject)
 
 
 def score_examples(

@@ -330,17 +330,13 @@ def _evaluate_trained(job: Job, model: VAE) -> Run:
     splits = job.splits
     assert splits.schema is not None
     save_model(job.path / MODEL, model, splits.schema, {"data_checksum": splits.checksum})
-    job.callbacks.message("evaluating and drawing the report")
+    evaluation, allowed = job.experiment.evaluation, job.experiment.objective.allowed_distortion
+    job.callbacks.message("evaluating and drawing the report" if evaluation.after_training else "drawing the report")
     history = read_epochs(job.path)
     _keeper(job, model).keep_final(history[-1]["best_epoch"])
-    results = evaluate_quick(
-        model,
-        splits,
-        job.experiment.evaluation,
-        job.device,
-        allowed_distortion=job.experiment.objective.allowed_distortion,
-    )
-    calibrate(job, model)
+    results = evaluate_quick(model, splits, evaluation, job.device, allowed_distortion=allowed)
+    if evaluation.after_training:
+        calibrate(job, model)
     return finish(job, TrainedModel(model, splits.schema, job.path), results, history)
 
 

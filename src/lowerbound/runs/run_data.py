@@ -60,7 +60,7 @@ class _Config:
     evaluation: dict[str, Any]
 
 
-ADDED: Mapping[str, Mapping[str, Any]] = {"training": {"threads": 0}}
+ADDED: Mapping[str, Mapping[str, Any]] = {"training": {"threads": 0}, "evaluation": {"after_training": True}}
 """Settings that a run of this format may lack because it was trained before there were any, with what it was."""
 
 
