@@ -15,6 +15,7 @@ from lowerbound.evaluation.anomaly_scores import AnomalyVerdicts, ExampleMeasure
 from lowerbound.evaluation.conformal import Threshold
 from lowerbound.evaluation.results import ProgressCallback
 from lowerbound.foundation import distributed
+from lowerbound.foundation.errors import UsageError
 from lowerbound.foundation.run_identity import RunPath, path_of
 from lowerbound.inference.explanations import explain
 from lowerbound.inference.input_parts import LoadedInputs, open_inputs, parts_of, skipped_and_notes
@@ -171,7 +172,9 @@ class _Scorer:
         self.trained, self.device = load(run), choose_device(device)
         self.calibration = self.trained.calibration()
         self.by, self.rate = by, false_alarm_rate
-        self.importance = importance or by == "importance"
+        if by == "importance" and not importance:
+            raise UsageError("the importance-weighted score decides, so it has to be computed; leave one of both out.")
+        self.importance = importance
         self.model = self.trained.vae.to(self.device)
         # Refuses a rate or a score that is not accepted, before anything is computed.
         self.decided = self.calibration.judge(self.calibration.measured, by, false_alarm_rate)
