@@ -32,6 +32,7 @@ from lowerbound.evaluation.config import EvaluationConfig
 from lowerbound.evaluation.expected_terms import BATCH_SIZE
 from lowerbound.evaluation.feature_samples import best_guess
 from lowerbound.evaluation.full_evaluation import evaluate_full
+from lowerbound.evaluation.health import UNKNOWN
 from lowerbound.evaluation.quick_evaluation import score_examples
 from lowerbound.evaluation.results import ProgressCallback, Results, Score
 from lowerbound.foundation import distributed
@@ -47,7 +48,7 @@ from lowerbound.reporting.tiles import as_png, compose, displayable, fit_tiles
 from lowerbound.runs.inputs import STANDARD, InputOptions, captions_of, read_inputs, read_one, run_of
 from lowerbound.runs.packed_inputs import Part
 from lowerbound.runs.preparation import choose_device
-from lowerbound.runs.run_data import allowed_distortion, own_splits, splits_in_memory
+from lowerbound.runs.run_data import own_splits, splits_in_memory, trained_with
 from lowerbound.runs.trained_model import TrainedModel, load
 from lowerbound.training.checkpoint import model_checksum
 
@@ -298,10 +299,10 @@ def evaluate(
     """
     if not isinstance(model, TrainedModel | VAE):
         model = load(model)
-    allowed = None
+    known = UNKNOWN
     if isinstance(model, TrainedModel):
         splits, vae = _splits_for(model, data, labels, factors), model.vae
-        allowed = allowed_distortion(run_of(model)) if data is None else None
+        known = trained_with(run_of(model)) if data is None else UNKNOWN
     else:
         splits, vae = _splits_of(data, labels, factors), model
     if splits.test.event_shape != vae.event_shape:
@@ -311,7 +312,7 @@ def evaluate(
         )
     chosen = choose_device(device)
     settings = config or EvaluationConfig()
-    return evaluate_full(vae.to(chosen), splits, settings, chosen, allowed_distortion=allowed)
+    return evaluate_full(vae.to(chosen), splits, settings, chosen, trained_with=known)
 
 
 def _splits_of(data: Any, labels: Any, factors: Any) -> Splits:

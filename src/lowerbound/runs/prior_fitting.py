@@ -161,7 +161,7 @@ def _write(job: Job, model: VAE, content: dict[str, Any], old: Path, epochs: tup
         splits,
         job.experiment.evaluation,
         job.device,
-        allowed_distortion=job.experiment.objective.allowed_distortion,
+        trained_with=job.experiment.trained_with,
     )
     calibrate(job, model)
     finish(job, TrainedModel(model, splits.schema, job.path), results, epochs)

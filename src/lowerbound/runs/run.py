@@ -326,13 +326,8 @@ def _evaluate_trained(job: Job, model: VAE) -> Run:
     job.callbacks.message("evaluating and drawing the report")
     history = read_epochs(job.path)
     _keeper(job, model).keep_final(history[-1]["best_epoch"])
-    results = evaluate_quick(
-        model,
-        splits,
-        job.experiment.evaluation,
-        job.device,
-        allowed_distortion=job.experiment.objective.allowed_distortion,
-    )
+    trained_with = job.experiment.trained_with
+    results = evaluate_quick(model, splits, job.experiment.evaluation, job.device, trained_with=trained_with)
     calibrate(job, model)
     return finish(job, TrainedModel(model, splits.schema, job.path), results, history)
 
