@@ -99,7 +99,7 @@ def show(run_path: RunArgument, as_json: JsonOption = False) -> None:
     if as_json:
         print_json({"scores": [asdict(score) for score in results.scores]})
         return
-    print_scores(results.scores)
+    print_scores(results.scores, results.sizes)
     if results.findings is None:
         print(f"not diagnosed yet: lowerbound evaluate {run_path}")
     else:
