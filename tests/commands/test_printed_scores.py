@@ -2,9 +2,10 @@
 
 import re
 from dataclasses import replace
+from types import SimpleNamespace
 
-from lowerbound.commands.printed_scores import MAX_PARETO_K, described, print_key_scores, print_scores
-from lowerbound.evaluation.results import Score
+from lowerbound.commands.printed_scores import MAX_PARETO_K, described, print_key_scores, print_runs, print_scores
+from lowerbound.evaluation.results import Results, Score
 from lowerbound.evaluation.thresholds import PARETO_K_BOUND
 
 
@@ -43,3 +44,17 @@ def test_scores_over_as_many_examples_have_no_column_of_them(capsys):
     print_scores([scored("elbo", 5, "given"), scored("rate", 5, "given")])
     printed = capsys.readouterr().out
     assert "given: 5 examples, binary" in printed and "unit   description" in printed
+
+
+def test_a_run_that_its_limit_on_epochs_ended_says_how_to_go_on(tmp_path, capsys):
+    record = {"epoch": 1, "num_epochs": 1, "best_epoch": 1, "validation": {"objective": -3.0}}
+    results = Results((scored("elbo", 5),), {}, {}, history=(record,))
+    run = SimpleNamespace(path=tmp_path / "a" / "seed-0", results=results)
+    print_runs([run], as_json=False)
+    said = f"and the validation score still improved; to go on: lowerbound train --resume {run.path} --epochs 2"
+    assert said in capsys.readouterr().out
+    print_runs([run, run], as_json=False)
+    assert f"--resume {tmp_path / 'a'} --seeds 2 --epochs 2" in capsys.readouterr().out
+    fitted = SimpleNamespace(path=run.path, results=replace(results, context={"fitted_from": "run"}))
+    print_runs([fitted], as_json=False)
+    assert "still improved" not in capsys.readouterr().out

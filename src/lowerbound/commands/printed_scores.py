@@ -37,7 +37,26 @@ def print_runs(runs: Sequence["Run"], as_json: bool, *, whole: bool = False) -> 
     for path in reports:
         out.print(f"report: {path}", markup=False)
     if not whole:
+        _print_unfinished(runs)
         _print_next(runs[0].path, len(runs) > 1)
+
+
+def _print_unfinished(runs: Sequence["Run"]) -> None:
+    """One line if the limit on epochs ended training that still improved, and how to go on."""
+    from lowerbound.evaluation.training_end import still_improving
+
+    results = [run.results for run in runs if not run.results.context.get("fitted_from")]
+    improving = [found for found in results if still_improving(found.history)]
+    if not improving:
+        return
+    num_epochs = len(improving[0].history)
+    path = quote(str(runs[0].path if len(runs) == 1 else runs[0].path.parent))
+    seeds = "" if len(runs) == 1 else f" --seeds {len(runs)}"
+    out.print(
+        f"training ended by its limit of {pluralise(num_epochs, 'epoch')}, and the validation score still improved; to "
+        f"go on: lowerbound train --resume {path}{seeds} --epochs {2 * num_epochs}",
+        markup=False,
+    )
 
 
 def _print_next(path: Path, is_one_of_several: bool) -> None:
