@@ -91,7 +91,7 @@ COMMANDS = {
     "summary": ["RUN"],
     "show": ["RUN"],
     "settings": ["model.prior"],
-    "inspect": ["ROWS", "--out", "OUT.png"],
+    "inspect": ["ROWS"],
     "pack": ["digits", "OUT"],
     "recipes": [],
     "data": [],

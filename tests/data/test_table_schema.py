@@ -359,3 +359,13 @@ def test_numbers_that_may_only_count_the_rows_are_pointed_out_and_kept(tmp_path,
     (note,) = (note for note in found.notes if "once each" in note)
     assert note.startswith(f"column 'id' counts from {first} to {first + 39}") and 'data.exclude=["id"]' in note
     assert [column.name for column in found.schema.columns] == ["id", "gaps", "twice"]
+
+
+@pytest.mark.parametrize("options", [STANDARD, TableOptions(columns={"x": ColumnSetting(kind="numeric")})])
+def test_quoted_decimal_commas_between_commas_are_refused_with_the_setting_that_reads_them(tmp_path, options):
+    path = tmp_path / "x.csv"
+    path.write_text("\n".join(["x", *(f'"{value},5"' for value in range(40))]) + "\n")
+    with pytest.raises(DataError, match=r'for a decimal comma set data\.decimal=","'):
+        infer_table(read_csv(path, options), options)
+    found = infer_table(read_csv(path, TableOptions(decimal=",")), TableOptions(decimal=","))
+    assert [column.kind for column in found.schema.columns] == ["numeric"]

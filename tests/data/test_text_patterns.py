@@ -32,6 +32,7 @@ def test_dates_and_times_are_recognised(texts):
         ([f"({day})" if day % 2 else str(day) for day in DAYS], "numbers in brackets: write -49 for (49)"),
         ([f"{day},{day + 100}" for day in DAYS], "is ambiguous (thousands or decimal)"),
         ([f"{day},5" for day in DAYS], "it has a decimal comma, expected a decimal point"),
+        ([f"{day},5" for day in DAYS], 'for a decimal comma set data.decimal=","'),
     ],
 )
 def test_numbers_written_another_way_are_recognised(texts, what):

@@ -12,7 +12,7 @@ from starlette.testclient import TestClient
 from damage import FILES, KINDS
 from lowerbound.evaluation.results import read_results, read_scores
 from lowerbound.foundation.errors import RunError, UsageError
-from lowerbound.inference import comparing, tasks
+from lowerbound.inference import comparing, model_summary
 from lowerbound.reporting.report import write_index
 from lowerbound.runs.reevaluation import rewrite_report
 from lowerbound.runs.run import train
@@ -98,7 +98,7 @@ DOORS: dict[str, Callable[[Path], object]] = {
     "own data": own_splits,
     "resume": resumed,
     "compare": lambda run: comparing.compare([run.parent / "other", run]),
-    "summary": lambda run: tasks.summary(str(run)),
+    "summary": lambda run: model_summary.summary(str(run)),
     "export": lambda run: run_metadata(run, load(run)),
     "service": lambda run: load_runs([str(run)], "cpu"),
     "index": lambda run: write_index([run], run / "index.html"),

@@ -2,7 +2,7 @@
 
 import pytest
 
-from lowerbound.foundation.text import in_encoding, one_line, pluralise, readable
+from lowerbound.foundation.text import in_encoding, one_line, pluralise, readable, skipped_lines
 
 
 @pytest.mark.parametrize(
@@ -25,3 +25,9 @@ def test_a_message_obeys_no_escape_and_stays_on_its_line():
 
 def test_a_count_agrees_with_its_noun():
     assert [pluralise(count, "cell") for count in (0, 1, 2_000)] == ["0 cells", "1 cell", "2,000 cells"]
+
+
+def test_what_was_skipped_is_named_in_one_wording_up_to_a_number_and_counted():
+    assert skipped_lines(["a.png is damaged."]) == ["skipped: a.png is damaged."]
+    assert skipped_lines(["a", "b", "c"], most=2) == ["skipped: a", "skipped: b", "3 skipped in total"]
+    assert skipped_lines([]) == []

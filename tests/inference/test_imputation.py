@@ -71,7 +71,8 @@ def impute(vae, path, content, suffix=".csv", **options):
 
 
 def fills_of(found) -> list[dict[str, str]]:
-    return list(csv.DictReader(StringIO(found.fills_path.read_text(encoding="utf-8"))))
+    text = found.fills_path.read_text(encoding="utf-8")
+    return list(csv.DictReader(StringIO(text), delimiter=text[len("row")]))
 
 
 def test_missing_cells_are_filled_and_the_fills_listed_with_their_uncertainty(vae, tmp_path):
@@ -204,8 +205,8 @@ def test_decimal_commas_are_written_where_the_table_has_them(vae, tmp_path):
     path = written(tmp_path / "in.csv", content)
     found = impute_table(vae, replace(SCHEMA, decimal=","), path, tmp_path / "out.csv")
     (fill,) = fills_of(found)
-    assert "." in fill["value"] and "," not in fill["value"]
-    assert found.path.read_text().splitlines()[1] == f"1;{fill['value'].replace('.', ',')};20230101;3;no;Bonn;"
+    assert "," in fill["value"] and "." not in fill["value"]
+    assert found.path.read_text().splitlines()[1] == f"1;{fill['value']};20230101;3;no;Bonn;"
 
 
 def test_rows_that_cannot_be_read_are_refused_or_copied_as_they_are(vae, tmp_path):
@@ -259,6 +260,19 @@ def test_csv_and_parquet_are_filled_alike(vae, tmp_path):
     assert fills_of(by_csv) == fills_of(by_parquet)
 
 
+def test_the_list_of_fills_has_the_signs_of_the_table_and_a_name_of_its_own(vae, tmp_path):
+    schema = replace(SCHEMA, separator=";", decimal=",")
+    header = HEADER.replace(",", ";")
+    path = written(tmp_path / "filled.csv", f"{header}\na;1,5;;;;;z\nb;;20230102;3,0;no;Bonn;x\n".encode())
+    found = impute_table(vae, schema, path, tmp_path / "filled-again.csv")
+    assert found.fills_path.name == "filled-again.cells.csv"
+    rows = fills_of(found)
+    assert len(rows) == found.num_filled == 5
+    table = list(csv.DictReader(StringIO(found.path.read_text("utf-8")), delimiter=";"))
+    assert all(table[int(row["row"])][row["column"]] == row["value"] for row in rows)
+    assert all("." not in row["standard_deviation"] + row["probability"] for row in rows)
+
+
 # ---- what is refused
 
 
@@ -269,7 +283,7 @@ def test_csv_and_parquet_are_filled_alike(vae, tmp_path):
         ("in.npy", "out.npy", r"is not a table file; impute accepts \.csv, \.tsv, \.parquet"),
         ("in.csv", "in.csv", "is the input, which impute does not overwrite"),
         ("in.csv", "link.csv", "is the input, which impute does not overwrite"),
-        ("x.filled.csv", "x.csv", "is the input, which impute does not overwrite"),
+        ("x.cells.csv", "x.csv", "is the input, which impute does not overwrite"),
     ],
 )
 def test_another_format_and_the_input_itself_are_refused_as_output(vae, tmp_path, name, out, reason):

@@ -10,7 +10,7 @@ from lowerbound.data.array_examples import conform_array
 from lowerbound.data.examples import Examples
 from lowerbound.data.raw_array import RawArray
 from lowerbound.foundation.errors import DataError, SchemaError
-from lowerbound.foundation.schema import Schema
+from lowerbound.foundation.schema import Schema, Support
 from lowerbound.models.support import convention_of, supported_examples
 from lowerbound.probability.likelihoods import LIKELIHOODS
 
@@ -111,3 +111,10 @@ def test_skipped_examples_are_named_and_the_others_keep_their_positions():
         supported_examples(
             conform_array(RawArray(place="x", values=values[3:]), schema), likelihood, schema, skip_broken=True
         )
+
+
+def test_levels_under_a_likelihood_of_counts_are_refused_with_the_reason_and_the_remedies():
+    pixels = Support(low=0.0, high=1.0, num_levels=256)
+    for name in ("poisson", "negative-binomial"):
+        with pytest.raises(DataError, match=r"256 levels, scaled .* 'discretized-logistic', or set data.range"):
+            LIKELIHOODS[name]((2,)).convention(pixels)

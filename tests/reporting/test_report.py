@@ -149,6 +149,15 @@ def test_the_short_table_has_at_most_five_rows_with_both_splits_and_the_rest_is_
     assert rest.index("All 6 numbers") < rest.index("</details>")
 
 
+def test_the_short_table_says_over_how_many_examples_its_numbers_are(results, tmp_path):
+    few = [dataclasses.replace(score, num_examples=7) if score.name == "rate" else score for score in results.scores]
+    write_report(dataclasses.replace(results, scores=tuple(few)), tmp_path)
+    source = (tmp_path / "report.html").read_text()
+    short = source[source.index('<section id="numbers"') :].partition("<details")[0]
+    assert re.search(r"; test: over 7 (of [\d,]+ )?examples", short)
+    assert re.search(r'Test<span class="meaning">[\d,]+ (of [\d,]+ )?examples', short)
+
+
 def test_what_is_not_shown_is_named_with_its_reason(make_results, tmp_path):
     reasons = {"traversals": "needs more than 2 latents, but the model has 2", "diagnosis": "failed: ValueError: x"}
     page = Page(write_report(dataclasses.replace(without_figures(make_results()), left_out=reasons), tmp_path))

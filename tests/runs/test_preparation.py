@@ -148,3 +148,12 @@ def test_a_run_and_its_results_are_shown_on_a_few_lines(tmp_path):
     run = lb.train(IMAGES, config=SMALL, out=tmp_path / "run")
     shown = repr(run)
     assert len(shown) < 500 and str(Path(tmp_path / "run")) in shown and "elbo" in shown and "nats" in shown
+
+
+def test_what_is_left_out_of_training_is_printed_as_by_other_commands(tmp_path):
+    lines = []
+    rows = [f"{row / 7:.3f},{row % 3}" for row in range(60)]
+    (tmp_path / "x.csv").write_text("\n".join(["a,b", *rows, "1,2,3"]))
+    settings = {"data": {"source": str(tmp_path / "x.csv"), "skip_broken": True}}
+    prepare(resolve("", settings), auto_below=settings, message=lines.append)
+    assert [line for line in lines if "x.csv" in line][1].startswith("skipped: ")

@@ -14,7 +14,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from lowerbound.commands import terminal
-from lowerbound.foundation.text import in_encoding, one_line
+from lowerbound.foundation.text import in_encoding, one_line, skipped_lines
 
 terminal.drop_impossible_sizes(os.environ)  # consoles read these variables when they are made
 
@@ -35,10 +35,8 @@ def print_written(path: Path, skipped: Sequence[str] = (), notes: Sequence[str] 
 
 def print_skipped(skipped: Sequence[str]) -> None:
     """Print what was skipped, with the reasons."""
-    for reason in skipped[:MOST_SHOWN]:
-        err.print(f"skipped: {reason}", markup=False)
-    if len(skipped) > 1:
-        err.print(f"{len(skipped):,} skipped in total", markup=False)
+    for line in skipped_lines(skipped):
+        err.print(line, markup=False)
 
 
 def print_notes(notes: Sequence[str]) -> None:

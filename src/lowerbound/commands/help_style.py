@@ -4,6 +4,7 @@ from typing import Any
 
 from typer.core import TyperArgument, TyperCommand, TyperGroup, TyperOption
 
+from lowerbound.commands.given import invoked
 from lowerbound.commands.ranks import check_runs_on_ranks
 
 
@@ -12,6 +13,7 @@ class Command(TyperCommand):
 
     def invoke(self, ctx: Any) -> Any:
         check_runs_on_ranks(self.name or "")
+        invoked.set(ctx)
         return super().invoke(ctx)
 
     def get_params(self, ctx: Any) -> list[Any]:

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from lowerbound.commands import console
+from lowerbound.commands.given import refuse_given
 from lowerbound.commands.options import (
     USE,
     DataDirOption,
@@ -39,21 +40,28 @@ InputsArgument = Annotated[
 @app.command(rich_help_panel=USE, epilog="Example: lowerbound sample runs/conv --num 64 --temperature 0.8")
 def sample(
     run_path: RunArgument,
-    num: NumOption = 64,
+    num: Annotated[
+        int | None, typer.Option("--num", "-n", min=1, max=10_000, help="Number of examples; default: 64.")
+    ] = None,
     temperature: Annotated[float, typer.Option(min=0.0, help="Sampling temperature; below 1 samples vary less.")] = 1.0,
     seed: SeedOption = 0,
     out: OutOption = None,
-    grid: Annotated[str, typer.Option(metavar="COLUMNSxROWS", help="One picture of COLUMNS x ROWS images.")] = "",
-    folder: Annotated[Path | None, typer.Option(metavar="DIR", help="Write each image to a PNG file in DIR.")] = None,
+    grid: Annotated[
+        str, typer.Option(metavar="COLUMNSxROWS", help="One picture of COLUMNS x ROWS images, in place of --num.")
+    ] = "",
+    folder: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Write each image to a PNG file in DIR, in place of --out.")
+    ] = None,
 ) -> None:
     """Generate new examples: images as one PNG or a folder of files, rows of a table as CSV or Parquet."""
     from lowerbound.inference import tasks
 
-    num_columns = 0
     if grid:
-        num_columns, num_rows = tasks.read_grid(grid)
-        num = num_columns * num_rows
-    console.print_written(tasks.sample(run_path, num, temperature, seed, out, folder, num_columns))
+        refuse_given("--grid is the number of images, columns times rows", "num")
+    columns, rows = tasks.read_grid(grid) if grid else (0, 0)
+    console.print_written(
+        tasks.sample(run_path, columns * rows or num or 64, temperature, seed, out, folder, num_columns=columns)
+    )
 
 
 @app.command(rich_help_panel=USE, epilog="Example: lowerbound reconstruct runs/conv photo.png")

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from lowerbound.commands import console
+from lowerbound.commands.given import refuse_given
 from lowerbound.commands.options import (
     LOOK,
     DataDirOption,
@@ -36,9 +37,12 @@ def summary(
     as_json: JsonOption = False,
 ) -> None:
     """Show a model's layers with output shapes and parameter counts."""
-    from lowerbound.inference import tasks
+    from lowerbound.foundation.run_identity import is_run
+    from lowerbound.inference.model_summary import summary as summary_of
 
-    about = tasks.summary(target, size, channels, given_settings(settings))
+    if is_run(Path(target)):
+        refuse_given(f"{target} is a run, whose model has its size and settings", "size", "channels", "settings")
+    about = summary_of(target, size, channels, given_settings(settings))
     if as_json:
         print_json(asdict(about))
         return
@@ -69,11 +73,15 @@ def inspect(
     from lowerbound.runs.inspection import inspect
 
     if is_run(Path(data)):
+        of_data = ("size", "resize", "labels", "skip_broken", "max_gib", "data_dir", "settings", "out")
+        refuse_given(f"{data} is a run, of which the schema is shown", *of_data)
         _inspect_run(Path(data), as_json)
         return
     of_files = {"size": size, "resize": resize, "labels": labels, "skip_broken": skip_broken, "max_gib": max_gib}
     given = given_settings(settings, data, data_dir=data_dir, **of_files)
     found = inspect(resolve("", given).data, out or Path("inspected.png"), given)
+    if out is not None and not found.sheet:
+        refuse_given(f"a contact sheet shows images, and {data} contains none", "out")
     if as_json:
         print_json(asdict(found))
     else:
@@ -91,7 +99,7 @@ def show(run_path: RunArgument, as_json: JsonOption = False) -> None:
     if as_json:
         print_json({"scores": [asdict(score) for score in results.scores]})
         return
-    print_scores(results.scores)
+    print_scores(results.scores, results.sizes)
     if not results.scores:
         print(f"not evaluated yet: lowerbound evaluate {run_path}")
     elif results.findings is None:

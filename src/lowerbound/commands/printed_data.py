@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from lowerbound.commands.console import MOST_SHOWN, out, print_table
-from lowerbound.foundation.text import pluralise
+from lowerbound.foundation.text import pluralise, skipped_lines
 
 if TYPE_CHECKING:
     from lowerbound.foundation.schema import Schema
@@ -18,7 +18,7 @@ BARS = " ▁▂▃▄▅▆▇█"
 def print_packed(about: dict[str, Any]) -> None:
     """Print what a folder of packed data contains."""
     splits = ", ".join(f"{name} {rows:,}" for name, rows in about["splits"].items())
-    for line in (*about["notes"], *(f"skipped: {reason}" for reason in about["skipped"])):
+    for line in (*about["notes"], *skipped_lines(about["skipped"])):
         out.print(line, markup=False)
     if about["about_columns"]:
         out.print(f"columns: {about['about_columns']}", markup=False)
@@ -45,7 +45,7 @@ def print_inspection(name: str, found: "Inspection") -> None:
         counts = ", ".join(f"{printable(label)} {count:,}" for label, count in list(found.labels.items())[:MOST_SHOWN])
         lines.append(f"labels: {counts}")
     lines.append(f"duplicates of an earlier example: {found.num_duplicates:,}")
-    lines += [*found.notes, *(f"skipped: {reason}" for reason in found.skipped)]
+    lines += [*found.notes, *skipped_lines(found.skipped)]
     for line in lines:
         out.print(printable(line), markup=False)
     if found.columns:

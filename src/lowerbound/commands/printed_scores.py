@@ -1,6 +1,6 @@
 """What commands print of scores: results of runs, findings, comparisons, sweeps, gradients."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from itertools import groupby
 from pathlib import Path
@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from lowerbound.evaluation.sweep_results import SweepResults
     from lowerbound.runs.finished_run import Run
 
+NO_SIZES: Mapping[str, int] = {}
+"""Sizes of splits where they are not those of a run's data."""
+
 MAX_PARETO_K = 0.7  # thresholds.PARETO_K_BOUND, whose import takes a second
 
 
@@ -30,11 +33,30 @@ def print_runs(runs: Sequence["Run"], as_json: bool, *, whole: bool = False) -> 
     if as_json:
         print_json({"reports": reports, "scores": [asdict(score) for score in scores]})
         return
-    (print_scores if whole else print_key_scores)(scores)
+    (print_scores if whole else print_key_scores)(scores, runs[0].results.sizes)
     for path in reports:
         out.print(f"report: {path}", markup=False)
     if not whole:
+        _print_unfinished(runs)
         _print_next(runs[0].path, len(runs) > 1, bool(scores))
+
+
+def _print_unfinished(runs: Sequence["Run"]) -> None:
+    """One line if the limit on epochs ended training that still improved, and how to go on."""
+    from lowerbound.evaluation.training_end import still_improving
+
+    results = [run.results for run in runs if not run.results.context.get("fitted_from")]
+    improving = [found for found in results if still_improving(found.history)]
+    if not improving:
+        return
+    num_epochs = len(improving[0].history)
+    path = quote(str(runs[0].path if len(runs) == 1 else runs[0].path.parent))
+    seeds = "" if len(runs) == 1 else f" --seeds {len(runs)}"
+    out.print(
+        f"training ended by its limit of {pluralise(num_epochs, 'epoch')}, and the validation score still improved; to "
+        f"go on: lowerbound train --resume {path}{seeds} --epochs {2 * num_epochs}",
+        markup=False,
+    )
 
 
 def _print_next(path: Path, is_one_of_several: bool, has_scores: bool) -> None:
@@ -44,40 +66,40 @@ def _print_next(path: Path, is_one_of_several: bool, has_scores: bool) -> None:
     out.print(f"next: lowerbound explore {quote(str(path.parent if is_one_of_several else path))}", markup=False)
 
 
-def print_scores(scores: Sequence["Score"]) -> None:
-    """Print scores, a table for each split."""
+def print_scores(scores: Sequence["Score"], sizes: Mapping[str, int] = NO_SIZES) -> None:
+    """Print scores, a table for each split; with the number of examples of each score where they differ."""
+    from lowerbound.reporting.key_scores import examples_in_words, most_examples
 
     for split, group in groupby(sorted(scores, key=lambda score: score.split != "test"), key=lambda score: score.split):
         of_split = list(group)
-        usual = of_split[0].num_examples
-        rows = [
-            (
-                score.name,
-                score.text,
-                score.unit,
-                described(score, usual),
-            )
-            for score in of_split
-        ]
+        usual = most_examples(of_split, split)
+        columns = ["quantity", "mean ± standard error", "unit", "description"]
+        rows = [[score.name, score.text, score.unit, described(score)] for score in of_split]
+        if any(score.num_examples != usual for score in of_split):
+            columns.insert(3, "examples")
+            for row, score in zip(rows, of_split, strict=True):
+                row.insert(3, f"{score.num_examples:,}")
         # Not in the table's header, where it would take space from the descriptions.
-        out.print(f"{split}: {pluralise(usual, 'example')}, {of_split[0].convention}", markup=False)
-        print_table(("quantity", "mean ± standard error", "unit", "description"), rows, right=(1,))
+        out.print(f"{split}: {examples_in_words(usual, split, sizes)}, {of_split[0].convention}", markup=False)
+        print_table(columns, rows, right=(1, 3) if len(columns) > 4 else (1,))
 
 
-def print_key_scores(scores: Sequence["Score"]) -> None:
+def print_key_scores(scores: Sequence["Score"], sizes: Mapping[str, int] = NO_SIZES) -> None:
     """Print the few scores by which a run is judged first, of the test split."""
-    from lowerbound.reporting.key_scores import key_scores
+    from lowerbound.reporting.key_scores import examples_in_words, key_scores, most_examples
     from lowerbound.reporting.wording import score_title
 
     rows = key_scores(scores)
     if not rows:
         return
-    out.print(f"{rows[0].split}: {pluralise(rows[0].num_examples, 'example')}, {rows[0].convention}", markup=False)
+    split, usual = rows[0].split, most_examples(rows, rows[0].split)
+    out.print(f"{split}: {examples_in_words(usual, split, sizes)}, {rows[0].convention}", markup=False)
     titles = [score_title(score.name) for score in rows]
     texts = [score.text for score in rows]
     for title, text, score in zip(titles, texts, rows, strict=True):
         name = title.ljust(max(map(len, titles)))
-        out.print(f"  {name}  {text.rjust(max(map(len, texts)))} {score.unit}", markup=False)
+        of = "" if score.num_examples == usual else f", mean over {pluralise(score.num_examples, 'example')}"
+        out.print(f"  {name}  {text.rjust(max(map(len, texts)))} {score.unit}{of}", markup=False)
 
 
 def print_findings(findings: Sequence["Finding"]) -> None:
@@ -165,9 +187,9 @@ def _gradient_cells(row: "EstimatorResult", group: str) -> tuple[str, ...]:
     return format_measured(found.variance), bias, format_measured(found.signal_to_noise)
 
 
-def described(score: "Score", usual: int) -> str:
-    """The description of a score, with the number of examples if it is unusual, and the reliability of its weights."""
-    notes = [] if score.num_examples == usual else [pluralise(score.num_examples, "example")]
+def described(score: "Score") -> str:
+    """The description of a score, with the reliability of its weights."""
+    notes: list[str] = []
     if score.effective_sample_size is not None and score.num_draws is not None:
         notes.append(f"effective sample size {score.effective_sample_size:,.0f} of {score.num_draws:,}")
     notes += score.quadrature_notes

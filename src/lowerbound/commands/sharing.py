@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from lowerbound.commands import console
+from lowerbound.commands.given import refuse_given
 from lowerbound.commands.options import (
     SHARE,
     DataDirOption,
@@ -51,6 +52,7 @@ def explore(
 ) -> None:
     """Explore a latent space in the browser: codes, decoded points, your own images."""
     if offline is not None:
+        refuse_given("--offline writes a file and starts no server", "no_browser", "port", "host", "token_file")
         from lowerbound.serving.explorer.offline import write_offline
 
         console.err.print("encoding, scoring and exporting; this takes about half a minute ...")

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from lowerbound.commands import console
+from lowerbound.commands.given import refuse_given
 from lowerbound.commands.options import (
     TRAIN,
     BatchSizeOption,
@@ -34,7 +35,7 @@ from lowerbound.commands.options import (
 )
 from lowerbound.commands.printed_scores import print_sweep
 from lowerbound.commands.progress import ProgressDisplay, stopping_politely
-from lowerbound.foundation.errors import LowerboundError, UsageError
+from lowerbound.foundation.errors import LowerboundError
 from lowerbound.foundation.keywords import KEYWORDS
 from lowerbound.foundation.text import pluralise
 
@@ -93,7 +94,8 @@ def sweep(
     of_training = {"epochs": epochs, "learning_rate": learning_rate, "batch_size": batch_size, "seed": seed}
     of_run = {"data_dir": data_dir, **of_files, **of_model, **of_training}
     if resume is not None:
-        _refuse_others(DATA=data, over=over, recipe=recipe, out=out, seeds=seeds, set=settings, **of_run)
+        others = ("data", "over", "recipe", "out", "seeds", "settings", *of_run)
+        refuse_given("--resume continues a sweep with its own settings", *others)
     with stopping_politely() as should_stop, ProgressDisplay(quiet) as display:
         callbacks = Callbacks(display.show, display.message, should_stop, begin=display.begin, log=log or None)
         common: dict[str, Any] = {"evaluate": evaluate, "device": device, "callbacks": callbacks}
@@ -105,14 +107,6 @@ def sweep(
             given = given_settings(settings, data, **of_run)
             results = _started(over or [], recipe, given, out=out, seeds=seeds or 1, **common)
     _print(results, as_json)
-
-
-def _refuse_others(**options: Any) -> None:
-    """UsageError for options that describe another sweep than the one that is resumed."""
-    given = [name for name, value in options.items() if value not in (None, "", False)]
-    if given:
-        names = ", ".join(name if name.isupper() else f"--{name.replace('_', '-')}" for name in given)
-        raise UsageError(f"--resume continues a sweep with its own settings; leave out {names}.")
 
 
 def _started(

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from lowerbound.commands import console
+from lowerbound.commands.given import refuse_given
 from lowerbound.commands.options import (
     NUM_ANNEALED,
     TRAIN,
@@ -46,6 +47,7 @@ from lowerbound.commands.ranks import join_ranks
 from lowerbound.foundation.errors import UsageError
 
 if TYPE_CHECKING:
+    from lowerbound.inference.shards import Sharded
     from lowerbound.runs.inputs import InputOptions
 
 
@@ -165,9 +167,15 @@ def evaluate(
     annealed = {"evaluation": {"num_annealed": NUM_ANNEALED}} if anneal else {}
     overrides = merge(annealed, given_settings(settings, data_dir=data_dir))
     if shards is not None:
-        return _write_terms(
-            run_path, inputs or [], shards, device, overrides, InputOptions(data=data, data_dir=data_dir), quiet
-        )
+        refuse_given("--shards writes ELBO, distortion and rate of each example, without annealing", "anneal")
+        _check_settings_of_terms(overrides)
+        options = InputOptions(data=data, data_dir=data_dir)
+        written = _write_terms(run_path, inputs or [], shards, device, overrides, options, quiet)
+        if as_json:
+            print_json({**asdict(written), "path": str(written.path)})
+        else:
+            console.print_written(written.path, written.skipped, written.notes)
+        return
     if inputs:
         raise UsageError("the full evaluation takes the run's own data; give DATA with --shards DIR.")
     with StageDisplay(quiet) as display:
@@ -185,7 +193,7 @@ def _write_terms(
     settings: dict[str, Any],
     options: "InputOptions",
     quiet: bool,
-) -> None:
+) -> "Sharded":
     """Write the terms of each input; the settings are those of the evaluation."""
     from lowerbound.inference.example_terms import write_example_terms
     from lowerbound.runs.experiment import resolve
@@ -193,7 +201,7 @@ def _write_terms(
 
     config = resolve(read_stored(run_path).experiment, settings).evaluation
     with StageDisplay(quiet) as display:
-        written = write_example_terms(
+        return write_example_terms(
             run_path,
             inputs,
             shards,
@@ -203,7 +211,14 @@ def _write_terms(
             device=device,
             progress=display.show,
         )
-    console.print_written(written.path, written.skipped, written.notes)
+
+
+def _check_settings_of_terms(settings: dict[str, Any]) -> None:
+    """UsageError for a setting that the terms of each input do not depend on."""
+    given = [f"{section}.{key}" for section, values in settings.items() for key in values]
+    for name in given:
+        if name not in ("evaluation.num_draws", "evaluation.seed", "data.data_dir"):
+            raise UsageError(f"--shards uses evaluation.num_draws and evaluation.seed; leave out {name}.")
 
 
 @app.command("fit-prior", rich_help_panel=TRAIN, epilog="Example: lowerbound fit-prior runs/conv --out runs/mixture")
@@ -213,7 +228,9 @@ def fit_prior(
     kind: Annotated[
         str, typer.Option(metavar="mixture-of-normals|flow", help="Prior that is fitted.")
     ] = "mixture-of-normals",
-    components: Annotated[int, typer.Option(min=1, max=10_000, help="Normals of a mixture.")] = 10,
+    components: Annotated[
+        int | None, typer.Option(min=1, max=10_000, help="Normals of a mixture; default: 10.")
+    ] = None,
     seed: SeedOption = 0,
     device: DeviceOption = "auto",
     data: OwnDataOption = "",

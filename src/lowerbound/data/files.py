@@ -121,6 +121,8 @@ def check_settings(raw: RawArray | RawTable, options: ReadingOptions) -> None:
         raise ConfigError(
             f"data.{given[0]} is for tables; {raw.place} contains {'images' if raw.is_from_images else 'an array'}."
         )
+    if options.images.resize != "crop" and not (isinstance(raw, RawArray) and raw.is_from_images):
+        raise ConfigError(f"data.resize is for image files; {raw.place} contains none.")
     if options.images.num_channels and not (isinstance(raw, RawArray) and raw.is_from_images):
         raise ConfigError(f"data.channels is for image files; {raw.place} contains none.")
 

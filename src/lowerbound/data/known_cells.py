@@ -70,7 +70,8 @@ class KnownCells:
     def refuse(self, index: int, sentence: str) -> NoReturn:
         """DataError for the known cell at `index`."""
         cell, where = str(self.cells[index])[:60], self.table.where(self.rows[index], self.name)
-        raise DataError(f"{where} is {cell!r}; {sentence}, {exclusion_hint(self.name)}.")
+        hints = [number_parsing.sign_hint([cell], self.decimal), exclusion_hint(self.name)]
+        raise DataError(f"{where} is {cell!r}; {sentence}, {', '.join(filter(None, hints))}.")
 
     def _number(self, cell: Cell, texts_too: bool, parse) -> float | None:  # type: ignore[no-untyped-def]
         if isinstance(cell, str):

@@ -27,6 +27,7 @@ _INFINITE = re.compile(rf"{_SIGN}inf(?:inity)?", re.IGNORECASE)
 _WITH_THOUSANDS = re.compile(rf"{_SIGN}[0-9]{{1,3}}(?:([,.' \u00a0\u202f])[0-9]{{3}})(?:\1[0-9]{{3}})*(?:[.,][0-9]+)?")
 _THREE_DIGITS = {sign: re.compile(rf"{_SIGN}[1-9][0-9]{{0,2}}{re.escape(sign)}[0-9]{{3}}") for sign in ",."}
 
+SIGN_NAMES = {",": "comma", ".": "point"}
 WITHOUT_THOUSANDS = "write it without thousands separators"
 MOST_DECIMALS = 17  # of a float64 in text
 
@@ -68,17 +69,23 @@ def may_have_thousands(text: str, sign: Decimal) -> bool:
     return _THREE_DIGITS[sign].fullmatch(text) is not None
 
 
+def sign_hint(texts: Iterable[str], decimal: Decimal) -> str:
+    """The setting by which texts with the other decimal sign are numbers; empty if none of them has it."""
+    other: Decimal = "," if decimal == "." else "."
+    has_other = any(other in text and parse_number(text, other) is not None for text in texts)
+    return f'for a decimal {SIGN_NAMES[other]} set data.decimal="{other}"' if has_other else ""
+
+
 def number_hint(text: str, decimal: Decimal = ".") -> str:
     """Why a text is probably not a number, and what to do; empty if unknown."""
     other: Decimal = "," if decimal == "." else "."
-    name = {",": "comma", ".": "point"}
     if may_have_thousands(text, other):
         return (
-            f"the {name[other]} in {text!r} is ambiguous (thousands or decimal); write it without, or with a decimal "
-            f"{name[decimal]}"
+            f"the {SIGN_NAMES[other]} in {text!r} is ambiguous (thousands or decimal); write it without, or with a "
+            f"decimal {SIGN_NAMES[decimal]}"
         )
     if other in text and parse_number(text, other) is not None:
-        return f"it has a decimal {name[other]}, expected a decimal {name[decimal]}"
+        return f"it has a decimal {SIGN_NAMES[other]}, expected a decimal {SIGN_NAMES[decimal]}"
     return WITHOUT_THOUSANDS if _WITH_THOUSANDS.fullmatch(text) else ""
 
 

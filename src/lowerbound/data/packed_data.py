@@ -13,7 +13,8 @@ from lowerbound.data.packed_rows import PackedLabels, PackedRows, PackedValues, 
 from lowerbound.data.reading import limit_from_setting, refuse
 from lowerbound.data.remote import Location
 from lowerbound.data.splits import DataConfig, Splits, binarisation_in_words
-from lowerbound.foundation.errors import ConfigError, DataError, RunError
+from lowerbound.data.unread_settings import check_unset
+from lowerbound.foundation.errors import DataError, RunError
 from lowerbound.foundation.schema import Schema, Support
 from lowerbound.foundation.tensor_files import load_tensors
 
@@ -60,12 +61,8 @@ def packed_examples(location: Location, manifest: Manifest) -> Examples:
 
 
 def _check_settings(config: DataConfig) -> None:
-    usual = DataConfig()
-    for field in fields(DataConfig):
-        if field.name not in FREE_SETTINGS and getattr(config, field.name) != getattr(usual, field.name):
-            raise ConfigError(
-                f"data.{field.name} is decided when data are packed; remove it, or pack the data again with it."
-            )
+    decided = (field.name for field in fields(DataConfig) if field.name not in FREE_SETTINGS)
+    check_unset(config, decided, "is decided when data are packed; remove it, or pack the data again with it.")
 
 
 def _train(location: Location, manifest: Manifest, config: DataConfig) -> Examples:

@@ -35,6 +35,7 @@ from lowerbound.data.splits import Splits as Splits
 from lowerbound.data.splits import checksum as checksum
 from lowerbound.data.sprites import NUM_IMAGES, SHAPES, factors_of, sprites
 from lowerbound.data.tables import RawTable, TableOptions
+from lowerbound.data.unread_settings import OF_FILES, check_unset
 from lowerbound.foundation.errors import ConfigError, DataError, LowerboundError, UnknownName, in_one_line
 from lowerbound.foundation.schema import Schema
 from lowerbound.foundation.text import pluralise
@@ -80,6 +81,7 @@ def load(config: DataConfig, schema: Schema | None = None) -> Splits:
         what = "a named source has its own factors, if any" if is_named else "packed data have no factors"
         raise ConfigError(f"data.factors is for files and folders; {what}; leave it out.")
     if is_named:
+        check_unset(config, OF_FILES, f"is for files and folders; {config.source!r} is read as it is; leave it out.")
         return _load_named(config.source, config)
     if is_packed(location := Location(config.source)):
         return load_packed(location, config)

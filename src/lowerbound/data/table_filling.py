@@ -38,9 +38,7 @@ def fill_csv(content: bytes, table: RawTable, decimal: str, fills: Fills) -> byt
     """A CSV's bytes with cells filled; `table` was read from it."""
     text = decode_csv(table.place, content)
     positions = {name: position for position, name in enumerate(table.columns)}
-    cells = {
-        (row, positions[name]): _as_cell(fill, decimal, table.columns[name]) for (row, name), fill in fills.items()
-    }
+    cells = {(row, positions[name]): as_cell(fill, decimal, table.columns[name]) for (row, name), fill in fills.items()}
     return text.encoded(replace_cells(text.characters, table.separator, cells))
 
 
@@ -69,7 +67,8 @@ def same_file(path: Path, other: Path) -> bool:
     return path.resolve() == other.resolve()
 
 
-def _as_cell(fill: Fill, decimal: str, cells: Sequence[str | None]) -> str:
+def as_cell(fill: Fill, decimal: str, cells: Sequence[str | None]) -> str:
+    """The text of a fill among the cells of a column."""
     # A level such as 1.5 may be a number with a decimal comma or a text with a point: the other cells decide.
     has_decimal = not fill.is_level or any(decimal in cell for cell in cells if cell)
     return fill.text.replace(".", decimal) if fill.number is not None and has_decimal else fill.text

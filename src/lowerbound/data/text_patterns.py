@@ -26,7 +26,8 @@ def text_hint(texts: Collection[str], decimal: number_parsing.Decimal, is_csv: b
         is_padded = any(map(number_parsing.is_padded, texts))
         return "" if is_padded else "its cells are numbers stored as text: store them as numbers, or set its kind"
     if hint := number_parsing.common_hint(texts, decimal, LEAST_SHARE):
-        return f"its cells look like numbers: {hint}"
+        remedy = number_parsing.sign_hint(texts, decimal)
+        return "; ".join(filter(None, [f"its cells look like numbers: {hint}", remedy]))
     if _are_nearly_all(texts, lambda text: _DATE_OR_TIME.fullmatch(text) is not None):
         return "its cells look like dates or times: write them as numbers, such as days since the first date"
     return _unit_hint(texts, decimal)

@@ -1,7 +1,7 @@
 """checked(): the outcome of every check of the diagnosis, of those that a model passes as well.
 
 A row of CHECKLIST says what a check measures, in which unit, and what a healthy model shows. Whether it passes is
-decided by the check of the same name in `diagnosis.CHECKS` alone.
+decided by the check of the same name in `diagnosis.CHECKS` alone, by `diagnose`.
 """
 
 import math
@@ -34,7 +34,8 @@ class Row:
 
 def checked(health: HealthMetrics) -> tuple[Checked, ...]:
     """The outcome of every check, in the order of the table."""
-    return tuple(_outcome(name, row, health, diagnosis.CHECKS[name](health)) for name, row in CHECKLIST.items())
+    findings = {finding.name: finding for finding in diagnosis.diagnose(health)}
+    return tuple(_outcome(name, row, health, findings.get(name)) for name, row in CHECKLIST.items())
 
 
 def _outcome(name: str, row: Row, health: HealthMetrics, finding: Finding | None) -> Checked:

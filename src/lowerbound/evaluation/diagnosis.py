@@ -2,13 +2,15 @@
 
 `diagnose` is a pure function of the numbers that `health_metrics.measure_health` measures. Every check is an entry in
 CHECKS, states its threshold and the reason for it, and returns None if a number that it needs was not measured. A
-difference within noise (two standard errors) is not a finding. A healthy model has no findings.
+difference within noise (two standard errors) is not a finding. A healthy model has no findings. The remedies of all
+findings are chosen together (remedies.py), so that they do not contradict one another.
 """
 
 import math
 from collections.abc import Callable
 
 from lowerbound.evaluation.health import HealthMetrics
+from lowerbound.evaluation.remedies import with_remedies
 from lowerbound.evaluation.results import NOTE, SERIOUS, WARNING, Finding
 from lowerbound.evaluation.thresholds import (
     AMORTISATION_FRACTION,
@@ -40,7 +42,7 @@ Check = Callable[[HealthMetrics], Finding | None]
 def diagnose(evidence: HealthMetrics) -> tuple[Finding, ...]:
     """Findings of all checks, most serious first; empty for a healthy model."""
     findings = [finding for check in CHECKS.values() if (finding := check(evidence))]
-    return tuple(sorted(findings, key=lambda finding: finding.severity))
+    return with_remedies(sorted(findings, key=lambda finding: finding.severity), evidence)
 
 
 def data_outside_support(evidence: HealthMetrics) -> Finding | None:
@@ -55,7 +57,7 @@ def data_outside_support(evidence: HealthMetrics) -> Finding | None:
         number=100 * evidence.outside_share,
         threshold=0.0,
         unit="% of the examples",
-        remedy="rescale the data to [0, 1], or --set model.likelihood=gaussian",
+        remedy="",
         source="a log-density is defined only on the support (Kingma and Welling, arXiv:1312.6114, Appendix C)",
     )
 
@@ -74,7 +76,7 @@ def decoder_ignores_z(evidence: HealthMetrics) -> Finding | None:
         number=gain.value,
         threshold=threshold_of_gain(gain),
         unit="nats by which z lowers the distortion",
-        remedy=_remedy_for_ignored_z(evidence),
+        remedy="",
         source="the auto-decoding limit of Alemi et al., arXiv:1711.00464; threshold: noise",
     )
 
@@ -92,9 +94,7 @@ def distortion_above_allowed(evidence: HealthMetrics) -> Finding | None:
         number=excess.value,
         threshold=LEAST_GAIN,
         unit="nats of distortion above the allowed one",
-        remedy=f"a distortion that this model can reach (--set objective.rate_options.distortion="
-        f"{_round_up(allowed + excess.value)}), more latents (--set model.latent_dim=16), or more epochs "
-        "(--set training.num_epochs=100)",
+        remedy="",
         source="Rezende and Viola, Taming VAEs, arXiv:1810.00597: the multiplier grows until the constraint holds",
     )
 
@@ -121,8 +121,7 @@ def undertrained(evidence: HealthMetrics) -> Finding | None:
         number=gain.value,
         threshold=threshold_of_gain(gain),
         unit="nats by which the decoder surpasses one distribution for all examples",
-        remedy="more epochs (--set training.num_epochs=100) while the curves still fall, or a larger "
-        "--set training.learning_rate=0.003",
+        remedy="",
         source="a decoder that ignores z can reach the level of one distribution, so a worse one is not converged",
     )
 
@@ -140,8 +139,7 @@ def posterior_collapse(evidence: HealthMetrics) -> Finding | None:
         number=float(active),
         threshold=float(total),
         unit="active dimensions",
-        remedy="--set objective.rate_warm_up=5 to use more of them"
-        + (f", or --set model.latent_dim={active} to keep only those that are used" if active else ""),
+        remedy="",
         source="active units: Burda et al., arXiv:1509.00519; warm-up: Sønderby et al., arXiv:1602.02282",
     )
 
@@ -158,8 +156,7 @@ def log_variance_at_clamp(evidence: HealthMetrics) -> Finding | None:
         number=100 * share,
         threshold=100 * CLAMPED_SHARE,
         unit="% of the log-variances",
-        remedy="--set training.max_gradient_norm=1000 to prevent spikes in the loss, and --set objective.rate_weight=1 "
-        "if the rate had no weight",
+        remedy="",
         source="a clamped value has gradient 0; one in a thousand may be an unusual example",
     )
 
@@ -177,7 +174,7 @@ def sigma_at_bound(evidence: HealthMetrics) -> Finding | None:
         number=sigma,
         threshold=evidence.sigma_bound,
         unit="(learned σ)",
-        remedy="--set model.likelihood_options.learn_sigma=false --set model.likelihood_options.sigma=0.1",
+        remedy="",
         source="unbounded likelihood: Mattei and Frellsen, arXiv:1802.04826",
     )
 
@@ -194,7 +191,7 @@ def evidence_below_bound(evidence: HealthMetrics) -> Finding | None:
         number=gap.value,
         threshold=0.0,
         unit="nats of log-evidence above the best local ELBO",
-        remedy="estimate log p(x) again with more draws; for training, --set objective.preset=iwae widens q(z|x)",
+        remedy="",
         source="log p(x) − ELBO = KL(q ‖ p(z|x)) ≥ 0 (Kingma and Welling, arXiv:1312.6114, Equation 1)",
     )
 
@@ -216,7 +213,7 @@ def unreliable_evidence(evidence: HealthMetrics) -> Finding | None:
         number=100 * share,
         threshold=100 * UNRELIABLE_SHARE,
         unit=f"% of the examples have a Pareto-k above {PARETO_K_BOUND}",
-        remedy=_remedy_for_unreliable_weights(evidence),
+        remedy="",
         source="Vehtari et al., Pareto Smoothed Importance Sampling, arXiv:1507.02646",
     )
 
@@ -234,8 +231,7 @@ def overfitting(evidence: HealthMetrics) -> Finding | None:
         number=gap.value,
         threshold=threshold,
         unit="nats",
-        remedy="--set training.patience=3 to stop when the validation score no longer improves, fewer epochs "
-        "(--set training.num_epochs=10), or a smaller network (--set model.hidden=[128])",
+        remedy="",
         source=f"reference models lose less than {OVERFITTING_FRACTION:.0%} of the gain; beyond two standard errors",
     )
 
@@ -256,7 +252,7 @@ def far_from_prior(evidence: HealthMetrics) -> Finding | None:
         number=kl.value,
         threshold=FAR_FROM_PRIOR,
         unit="nats from the aggregate posterior to the prior",
-        remedy="a higher weight of the rate (--set objective.rate_weight=2)" + _or_fewer_latents(evidence),
+        remedy="",
         source="Hoffman and Johnson, ELBO surgery, 2016; Rosca et al., arXiv:1802.06847",
     )
 
@@ -278,8 +274,7 @@ def encoder_bottleneck(evidence: HealthMetrics) -> Finding | None:
         number=gap.value,
         threshold=threshold,
         unit="nats",
-        remedy="a wider network (--set model.hidden=[512]; for `conv` only the encoder), or more epochs "
-        "(--set training.num_epochs=30)",
+        remedy="",
         source=f"Cremer et al., arXiv:1801.03558; threshold: {AMORTISATION_FRACTION:.0%} of the gain from z, at least "
         f"{LEAST_AMORTISATION_GAP:g} nat, and the approximation gap",
     )
@@ -296,7 +291,7 @@ def selected_on_test_split(evidence: HealthMetrics) -> Finding | None:
         number=100.0,
         threshold=0.0,
         unit="% of the monitored examples are test examples",
-        remedy="--set data.validation=held-out",
+        remedy="",
         source="selecting the best epoch on a split biases its scores upwards",
     )
 
@@ -330,39 +325,6 @@ def _about_swapped(swap: Estimate | None) -> str:
     return f"; the latents of another example cost {format_measured(swap)} nats, {count}"
 
 
-def _round_up(nats: float) -> str:
-    """A number of nats of two or three digits that is not below `nats`."""
-    step = 10.0 ** (math.floor(math.log10(max(abs(nats), 1e-9))) - 1)
-    return f"{math.ceil(nats / step) * step:.3g}"
-
-
-def _remedy_for_ignored_z(evidence: HealthMetrics) -> str:
-    slower = "a smaller --set training.learning_rate=0.0003"
-    if evidence.is_deterministic:
-        return f"{slower}, or more epochs (--set training.num_epochs=30)"
-    return (
-        "--set objective.rate_warm_up=5, so that the decoder learns to use the latents before the rate has its full "
-        f"weight; or {slower}"
-    )
-
-
-def _remedy_for_unreliable_weights(evidence: HealthMetrics) -> str:
-    if evidence.has_real_latents:
-        return (
-            "lowerbound evaluate RUN --anneal estimates log p(x) by annealing instead; for training, "
-            "--set objective.preset=iwae widens the posterior"
-        )
-    return "more draws (--set evaluation.importance_draws=50000)"
-
-
-def _or_fewer_latents(evidence: HealthMetrics) -> str:
-    latent_dim = evidence.latent_dim
-    if latent_dim == 1 or not evidence.has_real_latents:
-        return ""
-    fewer = 2 if latent_dim is None or latent_dim > 2 else 1
-    return f", or fewer latents (--set model.latent_dim={fewer})"
-
-
 def _weakest_rate(evidence: HealthMetrics) -> str:
     rates = evidence.rate_per_dimension
     return f" (the least used has a rate of {min(rates):.2g} nats)" if rates else ""
@@ -383,4 +345,4 @@ CHECKS: dict[str, Check] = {
     "encoder is the bottleneck": encoder_bottleneck,
     "model selected on the test split": selected_on_test_split,
 }
-"""Checks by the name of their finding; among equal severities, findings keep this order."""
+"""Checks by the name of their finding, without its remedy; among equal severities, findings keep this order."""

@@ -20,6 +20,7 @@ from lowerbound.evaluation.config import EvaluationConfig
 from lowerbound.evaluation.diagnosis import diagnose
 from lowerbound.evaluation.disentanglement import disentanglement_metrics, why_no_factors
 from lowerbound.evaluation.generation import to_images
+from lowerbound.evaluation.health import UNKNOWN, TrainedWith
 from lowerbound.evaluation.health_metrics import measure_health
 from lowerbound.evaluation.inference_gap import GapConfig, local_posteriors
 from lowerbound.evaluation.latent_metrics import latent_metrics
@@ -55,13 +56,13 @@ def evaluate_full(
     *,
     checkpoints: Path | None = None,
     progress: ProgressCallback = lambda stage, done, total: None,
-    allowed_distortion: float | None = None,
+    trained_with: TrainedWith = UNKNOWN,
 ) -> Results:
     """Every metric of `FULL`, the exact evidence on the whole test split, and the findings of the diagnosis.
 
     With a `checkpoints` folder annealing continues from files found there. `progress` is called with each metric's
-    name. `allowed_distortion`, in nats, is that of the objective (`Objective.allowed_distortion`). ConfigError if
-    annealing is requested for a deterministic autoencoder.
+    name. `trained_with` is what is known of the model's training, for the diagnosis. ConfigError if annealing is
+    requested for a deterministic autoencoder.
     """
     if config.num_annealed and model.is_deterministic:
         raise ConfigError(
@@ -74,7 +75,7 @@ def evaluate_full(
     model.eval()
     config = replace(config, num_exact=max(2, len(splits.test)))
     convention = data_convention(model, splits)
-    subject = Subject(model, splits, config, convention, device, checkpoints, progress, allowed_distortion)
+    subject = Subject(model, splits, config, convention, device, checkpoints, progress, trained_with)
     return run_metrics(FULL, subject)
 
 
@@ -104,7 +105,7 @@ def _diagnosis(subject: Subject) -> Measurements:
         known=subject.known.arrays,
         seed=subject.config.seed,
         device=subject.device,
-        allowed_distortion=subject.allowed_distortion,
+        trained_with=subject.trained_with,
     )
     return Measurements((), {}, findings=diagnose(health), checks=checked(health))
 

@@ -1,9 +1,22 @@
 """HealthMetrics: the measured quantities of a model that the diagnosis checks."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
 
 from lowerbound.foundation.numerics import Estimate
 from lowerbound.probability.likelihoods import MIN_SIGMA
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainedWith:
+    """What a model was trained with, as far as it is known: that of a run is, that of a model alone is not."""
+
+    allowed_distortion: float | None = None  # of the objective, in nats
+    settings: Mapping[str, Any] = field(default_factory=dict)  # by their names, such as training.num_epochs
+
+
+UNKNOWN = TrainedWith()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,6 +52,7 @@ class HealthMetrics:
     unreliable_share: float | None = None  # of examples with a Pareto-k above PARETO_K_BOUND
     effective_sample_size: float | None = None  # median over examples
     monitored: str | None = None  # split that training monitored
+    settings: Mapping[str, Any] = field(default_factory=dict)  # of training, by their names; empty if unknown
 
     @property
     def gain(self) -> float | None:

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from lowerbound.data.batches import Batches
 from lowerbound.data.sources import Examples, Splits
 from lowerbound.evaluation.expected_terms import BATCH_SIZE, expected_terms
-from lowerbound.evaluation.health import HealthMetrics
+from lowerbound.evaluation.health import UNKNOWN, HealthMetrics, TrainedWith
 from lowerbound.evaluation.inference_gap import GapConfig, inference_gaps
 from lowerbound.evaluation.latent_statistics import (
     active_units,
@@ -62,13 +62,13 @@ def measure_health(
     config: HealthConfig = STANDARD,
     seed: int = 0,
     device: torch.device | str = "cpu",
-    allowed_distortion: float | None = None,
+    trained_with: TrainedWith = UNKNOWN,
     is_quick: bool = False,
 ) -> HealthMetrics:
     """Measure the quantities that `diagnose` checks; if it is to be quick, without searches and weights of draws.
 
     `known` contains arrays of results for the first test examples, by name, which are not measured again: exact
-    log p(x), both gaps, Pareto-k and effective sample size. `allowed_distortion`, in nats, is that of the objective.
+    log p(x), both gaps, Pareto-k and effective sample size. `trained_with` is what is known of the training.
     If the likelihood cannot score the data, nothing else is measured.
     """
     model.eval()
@@ -77,7 +77,8 @@ def measure_health(
         is_deterministic=model.is_deterministic,
         has_real_latents=not model.why_not_real,
         monitored=splits.monitored,
-        allowed_distortion=allowed_distortion,
+        allowed_distortion=trained_with.allowed_distortion,
+        settings=trained_with.settings,
         learned_sigma=_learned_sigma(model),
     )
     refusals = list(_refusals(model, splits))

@@ -13,6 +13,7 @@ from torch import Tensor
 from lowerbound.data.batches import Batch
 from lowerbound.data.sources import Splits
 from lowerbound.evaluation.config import EvaluationConfig
+from lowerbound.evaluation.health import UNKNOWN, TrainedWith
 from lowerbound.evaluation.results import FAILED, Measurements, ProgressCallback, Results, Scorer
 from lowerbound.foundation.errors import Interrupted, in_one_line
 from lowerbound.models.vae import VAE
@@ -33,7 +34,7 @@ class Subject:
     device: torch.device | str = "cpu"
     checkpoints: Path | None = None  # where long metrics save their progress
     progress: ProgressCallback = lambda stage, done, total: None
-    allowed_distortion: float | None = None  # of the objective, nats
+    trained_with: TrainedWith = UNKNOWN
     known: Measurements = field(default_factory=lambda: Measurements((), {}))
 
     def scorer(self, split: str = "test") -> Scorer:

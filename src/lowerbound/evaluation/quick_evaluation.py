@@ -13,6 +13,7 @@ from lowerbound.evaluation.checklist import checked
 from lowerbound.evaluation.config import EvaluationConfig
 from lowerbound.evaluation.expected_terms import BATCH_SIZE, ExampleTerms, expected_terms, sufficient_draws
 from lowerbound.evaluation.figure_arrays import FIGURE_ARRAYS
+from lowerbound.evaluation.health import UNKNOWN, TrainedWith
 from lowerbound.evaluation.health_metrics import HealthConfig, measure_health
 from lowerbound.evaluation.metrics import Metric, Subject, run_metrics
 from lowerbound.evaluation.reference_levels import grey_floor, z_free_distortion
@@ -37,17 +38,17 @@ def evaluate_quick(
     config: EvaluationConfig,
     device: torch.device | str = "cpu",
     *,
-    allowed_distortion: float | None = None,
+    trained_with: TrainedWith = UNKNOWN,
 ) -> Results:
     """Score a model on the test split and, for the generalisation gap, on training examples.
 
     This evaluation runs at the end of training, with as few draws of each example as suffice (`sufficient_draws`) and
-    at most 2,000 training examples; `evaluate_full` has more metrics. `allowed_distortion`, in nats, is that of the
-    objective (`Objective.allowed_distortion`).
+    at most 2,000 training examples; `evaluate_full` has more metrics. `trained_with` is what is known of its training,
+    for the checks of the diagnosis.
     """
     model.eval()
     convention = data_convention(model, splits)
-    subject = Subject(model, splits, config, convention, device, allowed_distortion=allowed_distortion)
+    subject = Subject(model, splits, config, convention, device, trained_with=trained_with)
     return run_metrics(QUICK if config.after_training else {}, subject)
 
 
@@ -127,7 +128,7 @@ def _checks(subject: Subject) -> Measurements:
         config=QUICK_HEALTH,
         seed=subject.config.seed,
         device=subject.device,
-        allowed_distortion=subject.allowed_distortion,
+        trained_with=subject.trained_with,
         is_quick=True,
     )
     return Measurements((), {}, checks=checked(health))

@@ -247,6 +247,11 @@ class Results:
         return parts
 
     @property
+    def sizes(self) -> dict[str, int]:
+        """Number of examples of each split of the run's data; empty if it is unknown."""
+        return dict((self.context.get("data") or {}).get("sizes") or {})
+
+    @property
     def failures(self) -> dict[str, str]:
         """Metrics that failed, each with the error."""
         return {name: reason for name, reason in self.left_out.items() if reason.startswith(FAILED)}

@@ -44,6 +44,11 @@ class Support:
     is_integer: bool = False  # all values are whole numbers
     has_missing: bool = False  # some are NaN; low and high ignore them
 
+    @property
+    def interval(self) -> str:
+        """The range, for messages."""
+        return f"[{self.low:g}, {self.high:g}]"
+
     def __or__(self, other: "Support") -> "Support":
         """The support of the union of both."""
         return Support(

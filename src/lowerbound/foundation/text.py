@@ -5,6 +5,7 @@ File names need not be UTF-8: Python represents their other bytes as surrogates,
 
 import codecs
 import re
+from collections.abc import Sequence
 
 LOOK_ALIKES = {
     "±": "+/-",
@@ -30,6 +31,7 @@ LOOK_ALIKES = {
 }
 HANDLER = "lowerbound.look-alikes"
 BYTES_OF_NAMES = range(0xDC80, 0xDD00)  # surrogates for bytes of file names that are not UTF-8
+MOST_SKIPPED = 20  # of the things skipped that are named
 LONGEST = 1500  # characters of a message
 LONE_SURROGATES = re.compile("[\ud800-\udfff]")
 
@@ -57,6 +59,12 @@ def printable(text: str) -> str:
 def pluralise(count: int, noun: str) -> str:
     """A count with its noun: 1 cell, 2 cells."""
     return f"{count:,} {noun}" + ("s" if count != 1 else "")
+
+
+def skipped_lines(reasons: Sequence[str], most: int = MOST_SKIPPED) -> list[str]:
+    """A line for each thing that was skipped, of which `most` are named, and their number."""
+    total = [f"{len(reasons):,} skipped in total"] if len(reasons) > 1 else []
+    return [*(f"skipped: {reason}" for reason in reasons[:most]), *total]
 
 
 def shortened(text: str, longest: int) -> str:

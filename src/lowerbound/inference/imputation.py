@@ -27,7 +27,7 @@ from lowerbound.data import number_parsing
 from lowerbound.data.parquet import read_parquet
 from lowerbound.data.reading import STANDARD_LIMIT, Limit, limit_from_setting
 from lowerbound.data.table_examples import conform_table, match_columns
-from lowerbound.data.table_filling import Fill, fill_csv, fill_parquet, same_file
+from lowerbound.data.table_filling import Fill, as_cell, fill_csv, fill_parquet, same_file
 from lowerbound.data.tables import RawTable, TableOptions, csv_content, read_csv
 from lowerbound.foundation.errors import UsageError
 from lowerbound.foundation.run_identity import RunPath, path_of
@@ -105,7 +105,7 @@ def impute_table(
     UsageError for a model that is not of tables, and if `out` has another format or is the input itself; DataError
     for a table that does not fit the schema.
     """
-    fills_path = out.with_suffix(".filled.csv")
+    fills_path = out.with_suffix(".cells.csv" if out.suffix.lower() == ".parquet" else f".cells{out.suffix}")
     check_paths(path, out, fills_path)
     if not vae.columns:
         raise UsageError(
@@ -121,7 +121,7 @@ def impute_table(
     else:
         content = fill_csv(csv_content(path, limit), table, schema.decimal, fills)
     write_bytes(out, content)
-    write_text(fills_path, _fills_text(cells))
+    write_text(fills_path, _fills_text(cells, table, schema.decimal))
     return Imputed(out, fills_path, table.num_rows, len(cells), rows.skipped, rows.notes)
 
 
@@ -218,12 +218,16 @@ def _filled_cell(row: int, name: str, column: Column, expected: Expected, place:
     )
 
 
-def _fills_text(cells: list[FilledCell]) -> str:
+def _fills_text(cells: list[FilledCell], table: RawTable, decimal: number_parsing.Decimal) -> str:
+    """The fills as a CSV with the separator and the decimal sign of the table's."""
     text = StringIO()
-    writer = csv.writer(text, lineterminator="\n")
+    writer = csv.writer(text, delimiter=table.separator or ",", lineterminator="\n")
     writer.writerow(FILLS_HEADER)
     for cell in cells:
-        writer.writerow([cell.row, cell.column, cell.fill.text, _digits(cell.deviation), _digits(cell.probability)])
+        column = table.columns[cell.column]
+        value = as_cell(cell.fill, decimal, column) if table.is_text else cell.fill.text
+        numbers = [_digits(number).replace(".", decimal) for number in (cell.deviation, cell.probability)]
+        writer.writerow([cell.row, cell.column, value, *numbers])
     return text.getvalue()
 
 

@@ -11,6 +11,7 @@ from matplotlib import colormaps
 from lowerbound.foundation.errors import UsageError
 from lowerbound.foundation.number_format import format_number
 from lowerbound.foundation.storage import check_is_no_dangling_link, write_text
+from lowerbound.foundation.text import skipped_lines
 from lowerbound.inference.explanations import Explanation, Reason
 from lowerbound.inference.scored import Scored, verdict_in_words
 from lowerbound.reporting.pages import embedded, rendered
@@ -63,7 +64,7 @@ def write_score_page(page: Path, run: str, scored: Scored) -> Path:
         pictures=[embedded(figure, "scores", "Scores and threshold", caption_of(score_figure))],
         cards=list(_cards(scored, scale)),
         scale=format_number(scale, 2),
-        notes=[*scored.notes, *(f"skipped: {reason}" for reason in scored.skipped)],
+        notes=[*scored.notes, *skipped_lines(scored.skipped)],
         num_examples=len(scored),
     )
     write_text(page, text)

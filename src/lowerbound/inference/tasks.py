@@ -1,4 +1,4 @@
-"""Tasks of a trained model: sample, reconstruct, encode, interpolate, evaluate, summarise layers."""
+"""Tasks of a trained model: sample, reconstruct, encode, interpolate, evaluate."""
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
@@ -12,11 +12,19 @@ import torch
 from jaxtyping import Float
 
 from lowerbound.data.batches import Batches, scaled
-from lowerbound.data.column_writers import Columns, check_output, check_suffix, csv_form, labels_column, write_columns
+from lowerbound.data.column_writers import (
+    WRITERS,
+    Columns,
+    check_output,
+    check_suffix,
+    csv_form,
+    labels_column,
+    write_columns,
+)
 from lowerbound.data.data_kinds import describe_shape
 from lowerbound.data.examples import Collection
 from lowerbound.data.objects import read_object
-from lowerbound.data.sources import SIZES, DataConfig, Splits, read_size
+from lowerbound.data.sources import DataConfig, Splits, read_size
 from lowerbound.data.sources import load as load_data
 from lowerbound.data.splits import splits_for_evaluation
 from lowerbound.evaluation import generation
@@ -24,29 +32,25 @@ from lowerbound.evaluation.config import EvaluationConfig
 from lowerbound.evaluation.expected_terms import BATCH_SIZE
 from lowerbound.evaluation.feature_samples import best_guess
 from lowerbound.evaluation.full_evaluation import evaluate_full
+from lowerbound.evaluation.health import UNKNOWN
 from lowerbound.evaluation.quick_evaluation import score_examples
 from lowerbound.evaluation.results import ProgressCallback, Results, Score
 from lowerbound.foundation import distributed
 from lowerbound.foundation.errors import DataError, UnknownName, UsageError
-from lowerbound.foundation.run_identity import RunPath, is_run, path_of
+from lowerbound.foundation.run_identity import RunPath, path_of
 from lowerbound.foundation.schema import Schema
-from lowerbound.foundation.seeding import generator
 from lowerbound.foundation.storage import check_is_no_dangling_link, folder_atomically, write_bytes
-from lowerbound.foundation.text import pluralise
 from lowerbound.inference.input_parts import InputParts, joined, open_inputs, parts_of, skipped_and_notes
 from lowerbound.inference.shards import PartResult, check_shards, job_of, write_shards
-from lowerbound.models.construction import build_model
 from lowerbound.models.vae import VAE
-from lowerbound.networks.layers import Layer, count_parameters
 from lowerbound.probability.summaries import summary_of
 from lowerbound.reporting.tiles import as_png, compose, displayable, fit_tiles
-from lowerbound.runs.experiment import Settings, resolve
 from lowerbound.runs.inputs import STANDARD, InputOptions, captions_of, read_inputs, read_one, run_of
 from lowerbound.runs.packed_inputs import Part
 from lowerbound.runs.preparation import choose_device
-from lowerbound.runs.run_data import allowed_distortion, own_splits, splits_in_memory
+from lowerbound.runs.run_data import own_splits, splits_in_memory, trained_with
 from lowerbound.runs.trained_model import TrainedModel, load
-from lowerbound.training.checkpoint import load_model, model_checksum
+from lowerbound.training.checkpoint import model_checksum
 
 TILE_SIZE, GAP = 64, 2  # pixels
 MAX_SAMPLES = 10_000  # in one picture
@@ -71,17 +75,6 @@ class Reconstructed:
     notes: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True)
-class Summary:
-    """A model's layers."""
-
-    title: str
-    encoder: list[Layer]
-    decoder: list[Layer]
-    num_parameters: int
-    likelihood_note: str
-
-
 def sample(
     run: RunPath,
     num_examples: int,
@@ -93,8 +86,11 @@ def sample(
 ) -> Path:
     """Draws from the model: decoded means of images as one picture, or each as a file of `folder`; rows as a table.
 
-    The picture has `num_columns` columns; with 0 it is about square.
+    The picture has `num_columns` columns; with 0 it is about square. UsageError for outputs that exclude one another,
+    and for a folder or a grid of anything but images.
     """
+    if folder is not None and (out is not None or num_columns):
+        raise UsageError("a folder gets one file for each image, instead of one picture; leave one of both out.")
     place, trained = path_of(run), load(run)
     model = trained.vae
     if not model.has_prior:
@@ -102,7 +98,14 @@ def sample(
             f"{place} is a deterministic autoencoder; it has no prior to sample from.", hint="fit-prior", path=place
         )
     if trained.schema.layout != "image":
-        path = out or folder or _in_run(run, "samples.csv")
+        if folder is not None or num_columns:
+            kind = "rows of a table" if trained.schema.layout == "table" else "arrays"
+            wanted = "a picture" if folder is None else "a folder of pictures"
+            raise UsageError(
+                f"{place} samples {kind}, which are written to one file ({', '.join(WRITERS)}), not to {wanted}.",
+                hint="out",
+            )
+        path = out or _in_run(run, "samples.csv")
         check_suffix(path)
         return _write_rows(path, trained.generate(num_examples, seed=seed, temperature=temperature), trained.schema)
     if folder is None:
@@ -221,6 +224,8 @@ def interpolate(
     ends = _ends(first, second, from_label, to_label)
     if num_examples < 2:
         raise UsageError(f"a line from one example to another needs at least 2 points, got {num_examples}.")
+    if options.data and not any(label or name.isdigit() for name, label in ends):
+        raise UsageError("both ends are files, so the run's own data are not read; leave their path out.", hint="data")
     trained = load(run)
     model, is_image = trained.vae, trained.schema.layout == "image"
     path = out or _in_run(run, "interpolation.png" if is_image else "interpolation.csv")
@@ -294,10 +299,10 @@ def evaluate(
     """
     if not isinstance(model, TrainedModel | VAE):
         model = load(model)
-    allowed = None
+    known = UNKNOWN
     if isinstance(model, TrainedModel):
         splits, vae = _splits_for(model, data, labels, factors), model.vae
-        allowed = allowed_distortion(run_of(model)) if data is None else None
+        known = trained_with(run_of(model)) if data is None else UNKNOWN
     else:
         splits, vae = _splits_of(data, labels, factors), model
     if splits.test.event_shape != vae.event_shape:
@@ -307,7 +312,7 @@ def evaluate(
         )
     chosen = choose_device(device)
     settings = config or EvaluationConfig()
-    return evaluate_full(vae.to(chosen), splits, settings, chosen, allowed_distortion=allowed)
+    return evaluate_full(vae.to(chosen), splits, settings, chosen, trained_with=known)
 
 
 def _splits_of(data: Any, labels: Any, factors: Any) -> Splits:
@@ -331,30 +336,6 @@ def _splits_for(model: TrainedModel, data: Any, labels: Any, factors: Any) -> Sp
     if len(collection.examples) < 2:
         raise DataError("an evaluation needs at least 2 examples; give more.")
     return splits_for_evaluation(collection, model.schema)
-
-
-def summary(target: str, size: str = "28x28", channels: int = 1, settings: Settings | None = None) -> Summary:
-    """The layers of a run's model, or of a recipe's for images of WIDTHxHEIGHT and a number of channels."""
-    if is_run(Path(target)):
-        model = load_model(Path(target))
-    else:
-        lengths = read_size(size)
-        if lengths is None:
-            raise UsageError(f"size {size!r} is not {SIZES}, such as 28x28.", hint="size")
-        width, height = lengths
-        model = build_model(resolve(target, settings).model, (channels, height, width), generator(0, "summary"))
-    encoder, decoder = model.layers()
-    return Summary(_title(target, model), encoder, decoder, count_parameters(model), _likelihood_note(model))
-
-
-def _title(target: str, model: VAE) -> str:
-    kind = "images" if len(model.event_shape) == 3 else "examples"
-    return f"{target}: {kind} {describe_shape(model.event_shape)}, {pluralise(model.latent_dim, 'latent')}"
-
-
-def _likelihood_note(model: VAE) -> str:
-    own = count_parameters(model.likelihood)
-    return f", of which {own} is the likelihood's own" if own else ""
 
 
 def _write_rows(path: Path, values: np.ndarray | Columns, schema: Schema) -> Path:

@@ -41,6 +41,7 @@ NumLevels = Annotated[int, "Even levels of the values, from 0 to 1; those of the
 """Options of likelihoods, with their meanings."""
 
 
+FOR_LEVELS = "use 'discretized-logistic', or set data.range=[0, 1] to keep the whole numbers"
 COUNTS = f"counts, whole numbers from 0 to {LARGEST_COUNT:,}"
 NUMBERS = "finite numbers below 1e18"
 """Descriptions of accepted counts and numbers, for messages."""

@@ -26,6 +26,7 @@ from lowerbound.probability.distributions import Bernoulli, DiagonalNormal, Resc
 from lowerbound.probability.levels import Categorical, DiscretizedLogistics
 from lowerbound.probability.likelihood import (
     COUNTS,
+    FOR_LEVELS,
     LEAST_RATE,
     LOG_R_RANGE,
     MAX_LOG_RATE,
@@ -338,14 +339,14 @@ def _unstacked(raw: Tensor, num_parts: int, event_shape: tuple[int, ...]) -> tup
 
 def _need_finite(name: str, support: Support) -> None:
     if not (math.isfinite(support.low) and math.isfinite(support.high)):
-        came = f"[{support.low:g}, {support.high:g}]"
-        raise DataError(f"data lie in {came}, but likelihood {name!r} needs finite values.")
+        raise DataError(f"data lie in {support.interval}, but likelihood {name!r} needs finite values.")
 
 
 def _need_unit_interval(name: str, support: Support, remedy: str) -> None:
     if not (support.low >= 0 and support.high <= 1):  # also refuses NaN
-        came = f"[{support.low:g}, {support.high:g}]"
-        raise DataError(f"data lie in {came}, but likelihood {name!r} needs [0, 1]; {remedy}.")
+        raise DataError(
+            f"data lie in [{support.low:g}, {support.high:g}], but likelihood {name!r} needs [0, 1]; {remedy}."
+        )
 
 
 def _need_levels(name: str, support: Support, num_levels: int) -> None:
@@ -361,9 +362,10 @@ def _need_levels(name: str, support: Support, num_levels: int) -> None:
 def _need_counts(name: str, support: Support) -> None:
     _need_finite(name, support)
     if support.low < 0 or not support.is_integer or support.high > LARGEST_COUNT:
-        kind = "whole numbers" if support.is_integer else "fractional values"
-        came = f"{kind} in [{support.low:g}, {support.high:g}]"
-        raise DataError(f"the data are {came}, but likelihood {name!r} needs {COUNTS}; use 'gaussian'.")
+        kind, remedy = "whole numbers" if support.is_integer else "fractional values", "use 'gaussian'"
+        if support.num_levels:  # as pixels of 8 bits
+            kind, remedy = f"{support.num_levels} levels, scaled from whole numbers to fractions", FOR_LEVELS
+        raise DataError(f"the data are {kind} in {support.interval}, but likelihood {name!r} needs {COUNTS}; {remedy}.")
 
 
 def convention_for(likelihood: Likelihood, support: Support) -> str:

@@ -20,7 +20,7 @@ from lowerbound.foundation.number_format import format_sizes
 from lowerbound.foundation.storage import write_bytes, write_text
 from lowerbound.reporting import diagnostics, theme, wording
 from lowerbound.reporting.frame_plots import scene_of
-from lowerbound.reporting.key_scores import key_scores
+from lowerbound.reporting.key_scores import examples_in_words, key_scores, most_examples
 from lowerbound.reporting.pages import REPORT, Picture, embedded, figures_of, link_to, rendered, thumbnail
 from lowerbound.reporting.plots import BOUND, FIGURES, PLOTS, Plot, not_measured, not_shown, plots_for
 from lowerbound.reporting.scrubber import Scrubber, scrubber
@@ -166,6 +166,7 @@ def _view(results: Results, pictures: list[Picture], left_out: Mapping[str, str]
         "adapt": partial(adapted_wording, results),
         "conventions": [adapted_wording(results, words) for words in _conventions(results.scores)],
         "short_table": list(_short_table(results)),
+        "short_counts": {split: _counted(results, split) for split in ("test", "train")},
         "key_pictures": beside_key,
         "first_pictures": first,
         "pictures": [picture for picture in others if picture.section == FIGURES],
@@ -195,10 +196,21 @@ def _first_screen(pictures: list[Picture]) -> list[Picture]:
     return found[:2]
 
 
+def _counted(results: Results, split: str) -> str:
+    """Over how many examples most scores of a split are."""
+    count = most_examples(results.scores, split)
+    return examples_in_words(count, split, results.sizes) if count else ""
+
+
 def _short_table(results: Results) -> Iterator[ShortRow]:
+    usual = {split: most_examples(results.scores, split) for split in ("test", "train")}
     for score in key_scores(results.scores):
         train = results.score(score.name, "train")
         about = adapted_wording(results, score.description)
+        for one in filter(None, (score, train)):
+            if one.num_examples != usual[one.split]:
+                counted = examples_in_words(one.num_examples, one.split, results.sizes)
+                about += f"; {one.split}: over {counted}"
         yield ShortRow(wording.score_title(score.name), about, score.text, train.text if train else "", score.unit)
 
 

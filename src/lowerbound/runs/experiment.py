@@ -17,6 +17,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from lowerbound.data.sources import DataConfig
 from lowerbound.evaluation.config import EvaluationConfig
+from lowerbound.evaluation.health import TrainedWith
 from lowerbound.foundation.arguments import named_arguments
 from lowerbound.foundation.errors import ConfigError, UnknownName
 from lowerbound.foundation.keywords import KEYWORDS
@@ -55,6 +56,14 @@ class Experiment:
         # Resolved, so that config.toml states the rate that was used.
         if families := Families.of_config(self.model):
             object.__setattr__(self, "objective", self.objective.fitted_to(families))
+
+    @property
+    def trained_with(self) -> TrainedWith:
+        """What the diagnosis of a model has to know of its training."""
+        settings = {
+            f"{section}.{key}": value for section, keys in self.settings().items() for key, value in keys.items()
+        }
+        return TrainedWith(allowed_distortion=self.objective.allowed_distortion, settings=settings)
 
     def settings(self) -> dict[str, dict[str, Any]]:
         """All five sections as tables, with every key."""

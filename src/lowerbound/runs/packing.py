@@ -28,6 +28,7 @@ from lowerbound.data.sequences import is_sequence, sequence_rows
 from lowerbound.data.sources import SOURCES, DataConfig, existing_path, load, reading_options, refuse_size
 from lowerbound.data.splits import Splits, check_config, checksum
 from lowerbound.data.tables import RawTable
+from lowerbound.data.unread_settings import OF_FILES, check_unset
 from lowerbound.foundation.errors import ConfigError, UsageError
 from lowerbound.foundation.run_identity import RunPath, path_of
 from lowerbound.runs.experiment import Settings, keyword_settings, merge, resolve, tables
@@ -80,6 +81,8 @@ def pack(
     num_workers = _num_workers(workers)
     options = reading_options(config)
     if for_run is not None:
+        by_run = tuple(name for name in OF_FILES if name != "labels")
+        check_unset(config, by_run, f"is decided by the schema of {path_of(for_run)}; leave it out.")
         options = options_for_schema(options, read_stored(path_of(for_run)).schema)
     target = Path(out).expanduser()
     request = _Request(config, options, sizes, num_workers)

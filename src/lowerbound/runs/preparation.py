@@ -11,7 +11,7 @@ from lowerbound.data.sources import SOURCES, Examples, Splits
 from lowerbound.data.sources import load as load_data
 from lowerbound.foundation import distributed
 from lowerbound.foundation.errors import UsageError
-from lowerbound.foundation.text import pluralise
+from lowerbound.foundation.text import pluralise, skipped_lines
 from lowerbound.models.config import ModelConfig
 from lowerbound.probability.likelihoods import LIKELIHOODS
 from lowerbound.probability.parts import option_checks
@@ -69,7 +69,7 @@ def _about(splits: Splits, is_known: bool) -> list[str]:
     num_examples = len(splits.train) + len(splits.validation) + len(splits.test)
     lines = [] if is_known else [f"{splits.name}: {describe_examples(num_examples, splits.train)}"]
     lines += [f"columns: {describe_columns(splits.train.columns)}"] if splits.train.columns else []
-    return [*lines, *splits.notes, *splits.skipped]
+    return [*lines, *splits.notes, *skipped_lines(splits.skipped)]
 
 
 def _with_levels(model: ModelConfig, examples: Examples) -> ModelConfig:

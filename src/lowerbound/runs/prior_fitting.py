@@ -10,7 +10,7 @@ from lowerbound.data.sources import Splits
 from lowerbound.evaluation.comparison import compare
 from lowerbound.evaluation.quick_evaluation import evaluate_quick
 from lowerbound.evaluation.results import Results, read_results
-from lowerbound.foundation.errors import ConfigError, LowerboundError, UnknownName
+from lowerbound.foundation.errors import ConfigError, LowerboundError, UnknownName, UsageError
 from lowerbound.foundation.number_format import format_difference
 from lowerbound.foundation.ranges import check_number
 from lowerbound.foundation.run_identity import CONFIG, MODEL, RunPath, path_of, run_id, sealed
@@ -48,7 +48,7 @@ def fit_prior(
     run: RunPath,
     kind: str = "mixture-of-normals",
     *,
-    components: int = 10,
+    components: int | None = None,
     out: str | Path | None = None,
     seed: int = 0,
     data: str = "",
@@ -61,12 +61,13 @@ def fit_prior(
 
     Networks, posterior and likelihood are those of `run`, which is not changed, so that `compare` shows what the prior
     alone gains. The codes are draws from q(z|x), or the codes of a plain autoencoder, from which samples can then be
-    drawn. `components` is the number of normals of a mixture. Nothing is written before the new run is complete.
+    drawn. `components` is the number of normals of a mixture, by default 10. Nothing is written before the new run is
+    complete.
 
     Raises UnknownName for another kind than those in FITS, ConfigError for more components than codes, UsageError if
     `out` is not empty, RunError for a damaged run, and DataError if its data cannot be read.
     """
-    config = _checked(FitConfig(kind=kind, num_components=components, seed=seed))
+    config = _checked(FitConfig(kind=kind, seed=seed), components)
     path, target = path_of(run), None if out is None else Path(out)
     if target is not None:
         check_is_free(target, can_resume=False)
@@ -89,11 +90,15 @@ def fit_prior(
     return finished
 
 
-def _checked(config: FitConfig) -> FitConfig:
+def _checked(config: FitConfig, components: int | None) -> FitConfig:
     if config.kind not in FITS:
         raise UnknownName("kind of prior", config.kind, FITS)
-    check_number("components", config.num_components, NUM_COMPONENTS)
-    return config
+    if components is None:
+        return config
+    if "num_components" not in config.options:
+        raise UsageError(f"components are those of a mixture of normals; a prior {config.kind!r} has none.")
+    check_number("components", components, NUM_COMPONENTS)
+    return replace(config, num_components=components)
 
 
 def with_prior(experiment: Experiment, config: FitConfig) -> Experiment:
@@ -156,7 +161,7 @@ def _write(job: Job, model: VAE, content: dict[str, Any], old: Path, epochs: tup
         splits,
         job.experiment.evaluation,
         job.device,
-        allowed_distortion=job.experiment.objective.allowed_distortion,
+        trained_with=job.experiment.trained_with,
     )
     calibrate(job, model)
     finish(job, TrainedModel(model, splits.schema, job.path), results, epochs)

@@ -17,7 +17,7 @@ from lowerbound.runs.experiment import Settings, resolve
 from lowerbound.runs.finished_run import Run
 from lowerbound.runs.preparation import choose_device
 from lowerbound.runs.run import SILENT, Callbacks, Job, calibrate, finish, of_writer
-from lowerbound.runs.run_data import allowed_distortion, own_splits, read_stored
+from lowerbound.runs.run_data import own_splits, read_stored, trained_with
 from lowerbound.runs.run_lock import writing_into
 from lowerbound.runs.run_log import read_epochs
 from lowerbound.runs.trained_model import TrainedModel, load
@@ -65,7 +65,7 @@ def _reevaluate(job: Job) -> Run:
                 job.device,
                 checkpoints=checkpoints,
                 progress=job.callbacks.stage,
-                allowed_distortion=job.experiment.objective.allowed_distortion,
+                trained_with=job.experiment.trained_with,
             )
     except KeyboardInterrupt:
         if not checkpoints.exists():
@@ -119,6 +119,6 @@ def diagnose_run(run: RunPath, data_dir: str = "", device: str = "auto", data: s
         splits,
         known=read_results(path).arrays,
         device=chosen,
-        allowed_distortion=allowed_distortion(path),
+        trained_with=trained_with(path),
     )
     return diagnose(health)

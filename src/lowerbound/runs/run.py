@@ -39,6 +39,7 @@ from lowerbound.models.construction import build_model
 from lowerbound.models.vae import DEFAULT_PRIOR, VAE
 from lowerbound.objectives.rates import described
 from lowerbound.reporting.report import write_report
+from lowerbound.runs.earlier_files import replacing_model
 from lowerbound.runs.experiment import Experiment, Settings, keyword_settings, merge, resolve, tables
 from lowerbound.runs.finished_run import Run, finished_run, load_run
 from lowerbound.runs.frame_keeping import FrameKeeper
@@ -329,12 +330,13 @@ def _carry_out(
 def _evaluate_trained(job: Job, model: VAE) -> Run:
     splits = job.splits
     assert splits.schema is not None
-    save_model(job.path / MODEL, model, splits.schema, {"data_checksum": splits.checksum})
-    evaluation, allowed = job.experiment.evaluation, job.experiment.objective.allowed_distortion
+    with replacing_model(job.path, job.callbacks.message):
+        save_model(job.path / MODEL, model, splits.schema, {"data_checksum": splits.checksum})
+    evaluation, trained_with = job.experiment.evaluation, job.experiment.trained_with
     job.callbacks.message("evaluating and drawing the report" if evaluation.after_training else "drawing the report")
     history = read_epochs(job.path)
     _keeper(job, model).keep_final(history[-1]["best_epoch"])
-    results = evaluate_quick(model, splits, evaluation, job.device, allowed_distortion=allowed)
+    results = evaluate_quick(model, splits, evaluation, job.device, trained_with=trained_with)
     if evaluation.after_training:
         calibrate(job, model)
     return finish(job, TrainedModel(model, splits.schema, job.path), results, history)

@@ -13,6 +13,7 @@ from lowerbound.data.hugging_face import is_name
 from lowerbound.data.objects import read_object
 from lowerbound.data.remote import is_remote
 from lowerbound.data.sources import SOURCES, DataConfig, Splits, load, split_raw
+from lowerbound.evaluation.health import TrainedWith
 from lowerbound.foundation.errors import DataError, LowerboundError, RunError, UnknownName, UsageError
 from lowerbound.foundation.run_identity import CONFIG, read_config
 from lowerbound.foundation.schema import Layout, Schema, check_schema
@@ -91,9 +92,9 @@ def read_stored(path: Path) -> StoredRun:
     return StoredRun(stored, experiment, found.schema)
 
 
-def allowed_distortion(path: Path) -> float | None:
-    """The distortion in nats that the objective of a run allows, for the checks of its model (the rate `geco`)."""
-    return read_stored(path).experiment.objective.allowed_distortion
+def trained_with(path: Path) -> TrainedWith:
+    """What the model of a run was trained with, for the checks of its diagnosis."""
+    return read_stored(path).experiment.trained_with
 
 
 def _differences(expected: Any, stored: Any, key: str = "") -> Iterator[str]:

@@ -56,4 +56,17 @@ def test_the_example_of_a_trained_run_is_its_first_test_image(tmp_path_factory, 
 
 def test_an_unknown_name_is_refused(client):
     assert client.get("/example", params={"model": "nobody"}).status_code == 404
-    assert client.get("/example.json", params={"model": "digits"}).status_code == 404
+    assert client.get("/example.json", params={"model": "nobody"}).status_code == 404
+    assert client.get("/example.json", params={"model": "digits.nothing"}).status_code == 404
+
+
+def test_a_run_stands_for_its_encode_and_of_several_one_has_to_be_named(client):
+    for served in SERVED[:2]:
+        bodies = [
+            client.get("/example.json", params={"model": name}) for name in (served.name, f"{served.name}.encode")
+        ]
+        assert bodies[0].raise_for_status().content == bodies[1].raise_for_status().content
+    refused = client.get("/example.json")
+    assert refused.status_code == 400 and "choose one with ?model=" in refused.json()["error"]
+    with running(application(SERVED[0])) as url:
+        assert httpx.get(f"{url}/example.json").raise_for_status().json()["inputs"]

@@ -30,7 +30,9 @@ POLICY = (
 SCRIPT = "try.js"
 POLICY_WITH_FORMS = POLICY.replace("data:", "data: blob:") + "; script-src 'self'; connect-src 'self'"
 
-ProtocolModel = Annotated[str, Query(description="RUN.operation, such as conv.encode.")]
+ProtocolModel = Annotated[
+    str, Query(description="RUN.operation, such as conv.encode, or RUN for its encode; optional if one run is served.")
+]
 
 
 @dataclass(frozen=True)
@@ -105,8 +107,10 @@ def _add_examples(
     inference = returns("A body of /v2/models/MODEL/infer.", json_content(InferBody)) | errors(404, 422)
 
     @router.get("/example.json", responses=inference, response_class=Response, summary="Example body of the protocol")
-    async def example_of_model(model: ProtocolModel) -> JSONResponse:
-        return JSONResponse(requests[service.endpoint(model).name])
+    async def example_of_model(model: ProtocolModel = "") -> JSONResponse:
+        is_run = not model or model in service.catalogue.runs
+        endpoint = service.operation(model, "encode") if is_run else service.endpoint(model)
+        return JSONResponse(requests[endpoint.name])
 
 
 def _served(cards: list[ModelCard]) -> list[dict[str, Any]]:

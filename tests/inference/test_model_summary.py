@@ -1,0 +1,17 @@
+"""The layers of recipes and runs, with their counts."""
+
+import pytest
+
+from lowerbound.foundation.errors import UsageError
+from lowerbound.inference.model_summary import summary
+
+
+def test_the_parameters_of_the_layers_and_of_the_likelihood_are_all_parameters():
+    found = summary("dense", "9x5", settings={"model": {"hidden": [4], "latent_dim": 3}})
+    assert found.title == "dense: images of 9×5 pixels with 1 channel, 3 latents"
+    assert found.num_parameters == sum(layer.num_parameters for layer in [*found.encoder, *found.decoder])
+
+
+def test_another_size_than_width_and_height_is_refused():
+    with pytest.raises(UsageError, match=r"size '9' is not WIDTHxHEIGHT"):
+        summary("dense", "9")
