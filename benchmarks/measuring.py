@@ -80,17 +80,22 @@ def training(batch_size: int, window: int, precision: str = "float32") -> Traini
 
 
 def seconds_per_step(
-    model: VAE, splits: Splits, config: TrainingConfig, num_windows: int, objective: Objective | None = None
+    model: VAE,
+    splits: Splits,
+    config: TrainingConfig,
+    num_windows: int,
+    objective: Objective | None = None,
+    device: str = "cpu",
 ) -> list[float]:
     """Mean seconds of a step in each of `num_windows` windows of the loop, after warm-up windows."""
-    windows = _windows(model, splits, config, objective or Objective())
+    windows = _windows(model, splits, config, objective or Objective(), device)
     num_before = math.ceil(NUM_WARM_UP_STEPS / config.log_every)
     return list(islice(windows, num_before, num_before + num_windows))
 
 
-def _windows(model: VAE, splits: Splits, config: TrainingConfig, objective: Objective) -> Iterator[float]:
+def _windows(model: VAE, splits: Splits, config: TrainingConfig, objective: Objective, device: str) -> Iterator[float]:
     before = None
-    for record in training_steps(model, splits, objective, config):
+    for record in training_steps(model, splits, objective, config, device=device):
         is_within_a_pass = record.validation is None
         if is_within_a_pass and before is not None:
             yield (record.seconds - before.seconds) / (record.step - before.step)
