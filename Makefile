@@ -23,7 +23,7 @@ PARALLEL := --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder
 
 # The environments of the peer libraries, and the scripts of `make bench`.
 PEERS := $(or $(LOWERBOUND_PEERS),benchmarks/.venvs)
-BENCHMARKS := training_throughput time_to_quality optimisers inference fast_paths limits startup growth serving_throughput serving_load
+BENCHMARKS := training_throughput time_to_quality optimisers inference fast_paths thread_counts limits startup growth serving_throughput serving_load
 
 .PHONY: install demo docs test test-slow test-oldest test-faults check browser bench bench-peers clean
 

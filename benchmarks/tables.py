@@ -18,6 +18,7 @@ import growth
 import limits
 import optimisers
 import startup
+import thread_counts
 from measuring import markdown
 
 from lowerbound.foundation.errors import LowerboundError
@@ -181,6 +182,7 @@ TABLES: dict[str, Callable[[Figures], str]] = {
     "fast_paths": fast_paths.table,
     "limits": limits.table,
     "startup": startup.table,
+    "thread_counts": thread_counts.table,
     "growth": growth.table,
 }
 

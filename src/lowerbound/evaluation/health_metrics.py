@@ -14,6 +14,7 @@ from lowerbound.evaluation.expected_terms import BATCH_SIZE, expected_terms
 from lowerbound.evaluation.health import UNKNOWN, HealthMetrics, TrainedWith
 from lowerbound.evaluation.inference_gap import GapConfig, inference_gaps
 from lowerbound.evaluation.latent_statistics import (
+    MAX_PASSES,
     active_units,
     decompose_rate,
     encode_examples,
@@ -40,6 +41,7 @@ class HealthConfig:
     num_examples: int = 1000  # of training and test split each, evenly spaced, for ELBO, distortion and rate
     num_draws: int = 2  # from the posterior, for each example
     num_coded: int = 5000  # training examples, evenly spaced, for the aggregate posterior
+    max_passes: int = MAX_PASSES  # of draws through a flow, for the aggregate posterior
     num_gap_examples: int = 100  # first test examples, for inference gaps
     gaps: GapConfig = field(default_factory=lambda: GapConfig(num_steps=25, num_draws=4, num_judging_draws=16))
 
@@ -89,7 +91,7 @@ def measure_health(
     if model.is_deterministic:
         return found
     posterior = encode_examples(model, splits.train.subsample(config.num_coded), device)
-    found = _add_latent_statistics(found, model, posterior, seed)
+    found = _add_latent_statistics(found, model, posterior, seed, config.max_passes)
     if is_quick:
         return found
     tensors = {name: torch.as_tensor(array) for name, array in known.items() if name.endswith("_per_image")}
@@ -139,10 +141,13 @@ def _swap_losses(model: VAE, examples: Examples, device: torch.device | str) -> 
     return torch.cat(losses).cpu()
 
 
-def _add_latent_statistics(found: HealthMetrics, model: VAE, posterior: Distribution, seed: int) -> HealthMetrics:
+def _add_latent_statistics(
+    found: HealthMetrics, model: VAE, posterior: Distribution, seed: int, max_passes: int
+) -> HealthMetrics:
     """Add active units, the rate decomposition and the KL per dimension."""
     prior: Distribution = model.prior()
-    split = decompose_rate(posterior, prior, generator(seed, "check-up/aggregate", posterior.centre.device))
+    stream = generator(seed, "check-up/aggregate", posterior.centre.device)
+    split = decompose_rate(posterior, prior, stream, max_passes=max_passes)
     is_sum = has_elementwise_kl(posterior, prior)
     return replace(
         found,

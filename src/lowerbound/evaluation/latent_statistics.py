@@ -88,18 +88,23 @@ def encode_examples(model: VAE, examples: Examples, device: torch.device | str =
 
 @torch.no_grad()
 def decompose_rate(
-    posterior: Distribution, prior: Distribution, generator: Generator, num_draws: int = 1
+    posterior: Distribution,
+    prior: Distribution,
+    generator: Generator,
+    num_draws: int = 1,
+    max_passes: int = MAX_PASSES,
 ) -> RateDecomposition:
     """The rate of n posteriors as mutual information plus the KL from aggregate posterior to prior, in nats.
 
     The aggregate is the mixture of all n posteriors, including the one a draw comes from. Standard errors are over
     examples.
 
-    For a flow, whose densities take passes through networks, of the first posteriors only: see `num_examples`.
+    For a flow, whose densities take passes through networks, of the first posteriors only, for at most `max_passes`
+    passes of one draw: see `num_examples`.
 
     Source: Hoffman and Johnson, "ELBO surgery: yet another way to carve up the variational evidence lower bound", 2016.
     """
-    posterior = _affordable(posterior)
+    posterior = _affordable(posterior, max_passes)
     draws = posterior.draw(generator, num_draws)
     z = draws.value
     log_posterior = posterior.log_prob(z) if draws.log_density is None else draws.log_density
@@ -113,12 +118,12 @@ def decompose_rate(
     )
 
 
-def _affordable(posterior: Distribution) -> Distribution:
+def _affordable(posterior: Distribution, max_passes: int) -> Distribution:
     """The first posteriors of a batch, as many as can be scored under one another; all, where densities are closed
     forms."""
     if not posterior.density_passes:
         return posterior
-    number = math.isqrt(MAX_PASSES // posterior.density_passes)
+    number = math.isqrt(max_passes // posterior.density_passes)
     tensors = {field.name: getattr(posterior, field.name) for field in fields(posterior)}  # type: ignore[arg-type]
     kept = {name: value[:number] for name, value in tensors.items() if isinstance(value, Tensor)}
     return replace(posterior, **kept)  # type: ignore[type-var]

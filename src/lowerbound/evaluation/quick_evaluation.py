@@ -15,6 +15,7 @@ from lowerbound.evaluation.expected_terms import BATCH_SIZE, ExampleTerms, expec
 from lowerbound.evaluation.figure_arrays import FIGURE_ARRAYS
 from lowerbound.evaluation.health import UNKNOWN, TrainedWith
 from lowerbound.evaluation.health_metrics import HealthConfig, measure_health
+from lowerbound.evaluation.latent_statistics import MAX_PASSES
 from lowerbound.evaluation.metrics import Metric, Subject, run_metrics
 from lowerbound.evaluation.reference_levels import grey_floor, z_free_distortion
 from lowerbound.evaluation.results import ROWS, Measurements, Results, Score, Scorer
@@ -28,7 +29,7 @@ CHECKLIST = "checks"
 MOST_TRAINING = 2000
 """Training examples that are scored at the end of training."""
 
-QUICK_HEALTH = HealthConfig(num_examples=500, num_coded=2000)
+QUICK_HEALTH = HealthConfig(num_examples=500, num_coded=2000, max_passes=MAX_PASSES // 20)
 
 
 @kept_memory()
