@@ -70,7 +70,7 @@ def test_the_path_of_a_run_and_the_run_itself_are_accepted(run, door, as_given):
 def test_the_evaluation_of_a_path_is_that_of_its_model(run, data, monkeypatch):
     evaluated = []
 
-    def noted(vae, splits, *_):
+    def noted(vae, splits, *_, **__):
         evaluated.append((vae, splits))
         return run.results
 
