@@ -46,7 +46,7 @@ print(
 # %% [markdown]
 # So for every z we know the true posterior, log p(z|x) = log p(x, z) − log p(x). Next to it, the encoder's approximation:
 
-# %%
+# %% alt="The exact posterior of one image as blue shades in the latent plane, and q(z|x) as orange ellipses that cover it"
 q = model.encode(images[number : number + 1])
 posterior = (log_joint - log_evidence).exp().reshape(401, 401)
 approximation = q.log_prob(grid).exp().reshape(401, 401)

@@ -26,7 +26,7 @@ mu, sigma = q.mean[0], q.standard_deviation[0]
 # (second text, equation 1). ε comes from a distribution without parameters. Given ε, z is an ordinary, differentiable function of μ and σ. The encoder outputs
 # log σ², which may be any number, and exp(½ log σ²) = σ (equation 2).
 
-# %%
+# %% alt="An image x, and the images decoded from z for eight values of ε: the further ε is from 0, the more the image differs"
 log_variance = q.log_variance[0]
 print(
     "log σ²",
@@ -64,7 +64,7 @@ plt.show()
 #
 # Both are correct. Compare them for ∂/∂μ₁ of our image, 2,000 draws each:
 
-# %%
+# %% alt="Histograms of gradient estimates: those of the score function are spread over hundreds, those with the trick lie in a narrow peak around the same mean"
 vae, x = model.vae, torch.from_numpy(image).permute(0, 3, 1, 2) / splits.test.max_value
 generator = torch.Generator().manual_seed(0)
 
