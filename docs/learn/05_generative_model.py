@@ -86,13 +86,17 @@ plt.show()
 
 
 # %% alt="A map of the latent plane, light between the codes of different digits, where decoded images are unlike every training image; and two rows each of digits from dark regions and of blends from light ones"
-train = torch.from_numpy(splits.train.values).flatten(1).float()[:10_000]
+def unit_length(images):
+    """Images as vectors of length 1: a thin digit counts as much as a bold one."""
+    return torch.nn.functional.normalize(torch.from_numpy(images).flatten(1).float())
+
+
+train = unit_length(splits.train.values[:10_000])
 
 
 def distance(images):
-    """How far each image is from the nearest training image: root mean square over pixels, white is 1."""
-    images = torch.from_numpy(images).flatten(1).float()
-    return (torch.cdist(images, train).amin(1) / images.shape[1] ** 0.5 / splits.train.max_value).numpy()
+    """How far each image, at length 1, is from the nearest training image: 0 if they are equal."""
+    return torch.cdist(unit_length(images), train).amin(1).numpy()
 
 
 def first_eight(order):
@@ -113,11 +117,12 @@ left, right = figure.subfigures(1, 2, width_ratios=[1.15, 1])
 axes = left.subplots()
 shades = axes.contourf(axis, axis, distance(model.decode(grid).mean.numpy()).reshape(41, 41), levels=8, cmap="Greys_r")
 left.colorbar(shades, label="distance to the nearest training image", location="bottom", shrink=0.8)
-axes.scatter(*q.mean.T, c=labels, s=9, cmap="tab10", vmin=-0.5, vmax=9.5)
+axes.scatter(*q.mean[:1000].T, c=labels[:1000], s=9, cmap="tab10", vmin=-0.5, vmax=9.5)
 for mark, n in marked.items():
     box = {"boxstyle": "circle,pad=0.15", "facecolor": "gold" if mark.isdigit() else "white"}
     axes.text(*z[n].tolist(), mark, ha="center", va="center", size=9, bbox=box)
-axes.set(xlabel="$z_1$", ylabel="$z_2$", aspect="equal", title="light: unlike every training image")
+axes.set(xlim=(-3, 3), ylim=(-3, 3), xlabel="$z_1$", ylabel="$z_2$", aspect="equal")
+axes.set_title("light: unlike every training image")
 for panel, (mark, n) in zip(right.subplots(4, 4).flat, marked.items(), strict=True):
     panel.imshow(pictures[n, ..., 0], cmap="gray")
     panel.set(xticks=[], yticks=[])
@@ -126,13 +131,13 @@ right.suptitle("their images, with this distance", size=10)
 plt.show()
 
 # %% [markdown]
-# The samples that are not digits lie on the light ridges *between* the codes of different digits. A decoder is a continuous function: on the way from the codes of one
+# The samples that are not digits lie on the light ridges *between* the codes of different digits, or where there are no codes at all. A decoder is a continuous function: on the way from the codes of one
 # digit to those of the next, its image has to change from one into the other, and halfway it is a blend that resembles neither. Where codes of several digits overlap, the
 # best image for the loss is the mean of theirs, which is a blend too.
 #
 # A second cause are *holes*. The decoder was trained on draws from q(z|x) for all x, together the *aggregate posterior* q(z) = (1/N) Σ q(z|xₙ). Samples come from the prior.
-# Where p(z) puts mass and q(z) does not, log q(z) − log p(z) is far below 0, and no training image has ever corrected the image there: it may be a digit or not. Both
-# causes in numbers:
+# Where p(z) puts mass and q(z) does not, log q(z) − log p(z) is far below 0, and no training image has ever corrected the image there: it may be a digit, but nothing
+# sees to it. Both causes in numbers:
 
 # %%
 by_image = q.log_prob(z[:, None])
@@ -146,7 +151,9 @@ for name, chosen in {
 }.items():
     print(f"{chosen.sum():3} of {len(z)} samples {name:51}: mean distance {nearest[chosen].mean():.3f}")
 
-draws = q.sample(torch.Generator().manual_seed(1), 20).flatten(0, 1)
+generator = torch.Generator().manual_seed(1)
+draws = q.sample(generator, 20).flatten(0, 1)
+draws = draws[torch.randperm(len(draws), generator=generator)[:2000]]  # each is compared with all images
 inside = q.log_prob(draws[:, None]).logsumexp(1) - np.log(len(test)) - model.vae.prior().log_prob(draws)
 print(f"KL(q(z) || p(z)) = {float(inside.mean()):.3f} nats: what is left between the codes of all images and the prior")
 
