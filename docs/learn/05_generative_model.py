@@ -33,12 +33,12 @@ def tiles(images, columns):
 # Each test image at the mean of its posterior. The labels were never used in training:
 
 # %% alt="Posterior means of the test images in the latent plane, coloured by digit, with circles at 1, 2 and 3 standard deviations of the prior"
-figure, axes = plt.subplots(figsize=(5, 4.2))
+figure, axes = plt.subplots(figsize=(5.4, 4.2), layout="constrained")
 dots = axes.scatter(*q.mean.T, c=labels, s=8, cmap="tab10", vmin=-0.5, vmax=9.5)
 figure.colorbar(dots, ticks=range(10))
 for radius in (1, 2, 3):
     axes.add_patch(plt.Circle((0, 0), radius, fill=False, linestyle=":", color="grey"))
-axes.set(xlabel="$z_1$", ylabel="$z_2$", aspect="equal", title="posterior means, and the prior at 1, 2 and 3 σ")
+axes.set(xlabel="$z_1$", ylabel="$z_2$", aspect="equal", title="posterior means; prior at 1, 2, 3 σ")
 plt.show()
 
 # %% [markdown]
