@@ -7,8 +7,8 @@
 # The lessons accompany [two introductions](index.md#the-two-texts): *Implementation of VAE* ("the first text", which writes h for the latent variable; we write z) and
 # *A Step Up with Convolutional Variational Autoencoders* by Jake Tae ("the second text"). You need neither to follow, but equation numbers are theirs.
 #
-# The data are 1,797 handwritten digits of 8×8 pixels that come with scikit-learn. With the environment variable `LOWERBOUND_LESSONS=mnist`, every lesson uses
-# MNIST instead; training then takes minutes rather than seconds.
+# The data are 1,797 handwritten digits of 8×8 pixels that come with scikit-learn. With the environment variable `LOWERBOUND_LESSONS=mnist`, lessons 1 to 7
+# and 10 use MNIST instead (8 and 9 have data of their own); training then takes minutes rather than seconds.
 
 # %%
 import matplotlib.pyplot as plt
