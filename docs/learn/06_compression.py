@@ -122,7 +122,7 @@ for name, draws in {"rate": "no draws", "distortion": "16 draws for each", "elbo
     )
 
 # %% [markdown]
-# Along the curve a nat of rate saves β nats of distortion: its slope is −β. β = 1 is where the sum, −ELBO, is smallest; the plain autoencoder is the end β → 0, and at the other
+# Along the curve a nat of rate saves β nats of distortion: its slope is −β. β = 1 is where the sum, −ELBO, is smallest, up to the luck of a short training; the plain autoencoder is the end β → 0, and at the other
 # end the model has collapsed. (Alemi et al., "Fixing a Broken ELBO", arXiv:1711.00464.)
 #
 # ## Exercises
