@@ -4,11 +4,11 @@
 # You have read that a variational autoencoder is a graphical model whose distributions are computed by networks. In this lesson you train one and take
 # a single image through it, tensor by tensor.
 #
-# The lessons accompany two introductions: *Implementation of VAE* ("the first text", which writes h for the latent variable; we write z) and *A Step Up with
-# Convolutional Variational Autoencoders* ("the second text"). You need neither to follow, but equation numbers are theirs.
+# The lessons accompany [two introductions](index.md#the-two-texts): *Implementation of VAE* ("the first text", which writes h for the latent variable; we write z) and
+# *A Step Up with Convolutional Variational Autoencoders* by Jake Tae ("the second text"). You need neither to follow, but equation numbers are theirs.
 #
-# The data are 1,797 handwritten digits of 8×8 pixels that come with scikit-learn. With the environment variable `LOWERBOUND_LESSONS=mnist`, every lesson uses
-# MNIST instead; training then takes minutes rather than seconds.
+# The data are 1,797 handwritten digits of 8×8 pixels that come with scikit-learn. With the environment variable `LOWERBOUND_LESSONS=mnist`, lessons 1 to 7
+# and 10 use MNIST instead (8 and 9 have data of their own); training then takes minutes rather than seconds.
 
 # %%
 import matplotlib.pyplot as plt
@@ -66,7 +66,7 @@ decoded = model.decode(z).mean.numpy()
 for name, tensor in {"x": image, "mu": mu, "sigma": sigma, "epsilon": epsilon, "z": z, "decoded": decoded}.items():
     print(f"{name:8} shape {tuple(tensor.shape)}  first values {np.asarray(tensor).ravel()[:4].round(2)}")
 
-# %%
+# %% alt="A test image x; its q(z|x) as ellipses in the latent plane, with one draw z; and the mean of p(x|z), a blurred image of the same digit"
 figure, panels = plt.subplots(1, 3, figsize=(7, 2.4), width_ratios=[1, 1.3, 1])
 panels[0].imshow(image[0, ..., 0], cmap="gray")
 panels[0].set(title="x", xticks=[], yticks=[])

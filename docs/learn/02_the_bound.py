@@ -30,7 +30,8 @@ x = torch.from_numpy(images[number : number + 1])
 #
 # > **Slip.** The second text leaves out p(z) under the integral. Without it the integral is not p(x), and need not even be finite.
 #
-# The integral is called intractable because z usually has many dimensions. With two it can simply be summed over a grid:
+# The decoder computes p(x|z) for one z at a time. p(x) is its mean over all z that the prior draws, and few of them explain a given x: which ones, nobody knows beforehand.
+# A grid of 401 points a side has 401² of them with two latents, and 401¹⁶ with sixteen; that is why the integral is called intractable. With two it can be summed:
 
 # %%
 axis = torch.linspace(-5, 5, 401)
@@ -46,7 +47,7 @@ print(
 # %% [markdown]
 # So for every z we know the true posterior, log p(z|x) = log p(x, z) − log p(x). Next to it, the encoder's approximation:
 
-# %%
+# %% alt="The exact posterior of one image as blue shades in the latent plane, and q(z|x) as orange ellipses that cover it"
 q = model.encode(images[number : number + 1])
 posterior = (log_joint - log_evidence).exp().reshape(401, 401)
 approximation = q.log_prob(grid).exp().reshape(401, 401)
@@ -123,8 +124,8 @@ on_grid = float((weight * (log_q - model.vae.prior().log_prob(grid))).sum())
 print(f"rate in closed form {rate:.4f}, summed over the grid {on_grid:.4f}; without the 1/2: {2 * rate:.4f}")
 
 # %% [markdown]
-# **The first term**, the expected log-likelihood, is estimated by draws from q. Its negative is the distortion. For a Gaussian likelihood it would be
-# −C ‖x − x'‖² plus a constant (first text, equation 2).
+# **The first term**, the expected log-likelihood, is estimated by draws from q. Its negative is the distortion. For a Gaussian likelihood with the standard deviation σ the
+# distortion would be C ‖x − x'‖² plus a constant, with C = 1/(2σ²) (first text, equation 2): a multiple of the squared error.
 #
 # > **Slip.** Equation 2 leaves the constant out, −D/2 log(2πσ²). It does not change the gradient for fixed σ; but without it the term is not a
 # > log-likelihood, and runs with different σ cannot be compared.

@@ -34,7 +34,7 @@ print(
 # $L_1$ is the ELBO; the bounds rise with K and approach log p(x) (Burda et al., arXiv:1509.00519). No weight of the model changes: the K draws make a better q out of the same
 # encoder.
 
-# %%
+# %% alt="The importance-weighted bound against K: it rises from the ELBO towards the exact log p(x)"
 with torch.no_grad():
     q, x = model.encode(images), torch.from_numpy(images)
     z = q.sample(torch.Generator().manual_seed(0), 1000)

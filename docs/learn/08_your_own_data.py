@@ -38,7 +38,7 @@ run = lb.train("shapes", settings=short, callbacks=lb.Callbacks(message=print))
 # %% [markdown]
 # What was printed are the choices and their reasons. The model takes and gives images in the units of the files, 0 to 255:
 
-# %%
+# %% alt="Three rows of images: pictures of crosses and discs, their reconstructions, and generated ones"
 model, splits = run.model, run.splits()
 images = splits.test.values[:12]
 print("stored as", images.dtype, images.shape, "from", images.min(), "to", images.max(), "; labels", splits.label_names)

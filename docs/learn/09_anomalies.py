@@ -26,7 +26,7 @@ model = run.model
 #
 # `model.score` gives each image a number in nats; higher is more anomalous.
 
-# %%
+# %% alt="Histograms of the anomaly score: most images of the digit left out of training score higher than the other digits"
 test, labels = splits.test.values, splits.test.labels
 scores = model.score(test)
 is_new = labels == HIDDEN
@@ -72,7 +72,7 @@ for name, images in strange.items():
 # A score is not yet a decision. Training held out some images; their scores say how often a usual image exceeds a level. The share of usual images above the 95 % quantile
 # is at most 5 % on average, whatever the model (split conformal prediction):
 
-# %%
+# %% alt="The twenty most anomalous test images in a row"
 threshold = model.calibration().thresholds(0.05)["complexity-residual"].value
 print(
     f"threshold {threshold:.2f} nats: {(scores[~is_new] > threshold).mean():.1%} of usual test images are above it, {(scores[is_new] > threshold).mean():.1%} of digit {HIDDEN}"

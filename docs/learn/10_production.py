@@ -85,7 +85,7 @@ print("ended with status", server.wait())
 # `lb.export` writes encoder, decoder and the complete model as ONNX, and compares each with PyTorch on real examples before anything is written. It needs `pip install
 # 'lowerbound[onnx]'`; the files need only a runtime.
 
-# %%
+# %% alt="Five images from the exported decoder, in a row"
 exported = lb.export(run, "onnx", "runs/learn-onnx")
 for part in exported.files:
     print(

@@ -1,4 +1,7 @@
-"""Lessons in percent format to notebooks, which are executed, and to pages with what they printed and drew."""
+"""Lessons in percent format to notebooks, which are executed, and to pages with what they printed and drew.
+
+A cell that draws a figure describes it for readers who do not see it: `# %% alt="What is shown"`.
+"""
 
 import base64
 import os
@@ -52,7 +55,8 @@ def _page(notebook: NotebookNode, folder: Path, name: str) -> str:
                 pictures += 1
                 picture = folder / f"{name}-{pictures}.png"
                 picture.write_bytes(base64.b64decode(output["data"]["image/png"]))
-                parts.append(f"![A figure that the cell above draws]({picture.name}){{ .figure }}")
+                assert "alt" in cell.metadata, f'{name}: a cell that draws needs alt="...": {cell.source[:80]!r}'
+                parts.append(f"![{cell.metadata['alt']}]({picture.name}){{ .figure }}")
             elif "text/plain" in output.get("data", {}):
                 parts.append(_printed(output["data"]["text/plain"]))
     assert re.match(r"# (.+)", parts[0]), f"{name} begins without a title"

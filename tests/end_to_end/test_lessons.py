@@ -40,3 +40,12 @@ def test_lessons_are_percent_notebooks_without_outputs_that_end_with_exercises(l
     assert "# ## Exercises" in text
     assert text.rstrip().endswith("# </details>")
     assert '"output_type"' not in text
+
+
+@pytest.mark.parametrize("lesson", LESSONS, ids=lambda path: path.stem)
+def test_every_figure_of_a_lesson_has_a_description_of_its_own(lesson):
+    cells = re.split(r"^# %%", lesson.read_text(encoding="utf-8"), flags=re.MULTILINE)
+    drawn = [cell for cell in cells if "plt.show()" in cell]
+    described = [re.match(r' alt="([^"]{20,250})"\n', cell) for cell in drawn]
+    assert drawn and all(described)
+    assert len({found[1] for found in described}) == len(drawn)

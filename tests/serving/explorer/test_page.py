@@ -319,6 +319,10 @@ def test_it_fits_a_telephone(opened):
     assert page.evaluate("document.documentElement.scrollWidth") <= NARROW["width"]
     box = plane(page).bounding_box()
     assert box["x"] >= 0 and box["x"] + box["width"] <= NARROW["width"]
+    # Nothing has to be scrolled inside the page to be seen.
+    hidden = "box => [box.scrollWidth - box.clientWidth, box.scrollHeight - box.clientHeight]"
+    for inner in (".measured", ".traversals .strip"):
+        assert max(page.locator(inner).first.evaluate(hidden)) <= 0, inner
 
 
 def test_the_theme_can_be_chosen_and_is_kept(opened):
