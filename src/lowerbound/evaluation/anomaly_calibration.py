@@ -22,6 +22,7 @@ from lowerbound.evaluation.anomaly_scores import (
     negative_log_evidence,
 )
 from lowerbound.evaluation.element_costs import element_costs
+from lowerbound.foundation.allocator import kept_memory
 from lowerbound.models.vae import VAE
 
 NUM_CALIBRATED = 1000
@@ -30,6 +31,7 @@ MAX_WEIGHTED = 200_000_000  # elements decoded for the importance-weighted score
 LEAST_WEIGHTED = 20  # held-out examples for its threshold, however many elements they have
 
 
+@kept_memory()
 def calibrate_scores(model: VAE, held_out: Examples, device: torch.device | str = "cpu") -> Calibration:
     """Measure held-out examples, without the importance-weighted score: at most NUM_CALIBRATED, evenly spaced."""
     some = held_out.subsample(NUM_CALIBRATED)
