@@ -21,7 +21,9 @@ OPERATIONS_OF_A_THREAD = 3e8
 
 STAT = Path("/proc/stat")
 SAMPLED = 0.2
-"""Seconds over which idle cores are counted."""
+"""Seconds of a moment over which idle cores are counted."""
+
+MOMENTS = 3
 
 BARELY_BUSY = 0.4
 """Share of a core's time for which it may be busy and still counts as idle."""
@@ -81,14 +83,26 @@ def operations_of_step(experiment: Experiment, splits: Splits, model: VAE) -> fl
 
 
 def idle_cores() -> int:
-    """Cores open to this process that nothing uses while it sleeps for a moment; all, where the system does not say."""
+    """Cores open to this process that nothing uses while it sleeps for a moment; all, where the system does not say.
+
+    The most of a few moments counts: a process that is just ending is not in the way.
+    """
     cores = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else set(range(os.cpu_count() or 1))
+    found = 0
     try:
-        before = _times(cores)
-        time.sleep(SAMPLED)
-        passed = _times(cores) - before
+        for _ in range(MOMENTS):
+            found = max(found, _idle_now(cores))
+            if found == len(cores):
+                break
     except (OSError, ValueError):
         return len(cores)
+    return found
+
+
+def _idle_now(cores: set[int]) -> int:
+    before = _times(cores)
+    time.sleep(SAMPLED)
+    passed = _times(cores) - before
     idle, everything = passed[:, 3], np.maximum(1, passed.sum(1))
     return int((idle / everything).sum() + BARELY_BUSY)
 
