@@ -84,3 +84,9 @@ def test_pixels_on_another_scale_are_drawn_with_the_same_probabilities():
 def test_what_is_no_probability_is_refused():
     with pytest.raises(DataError, match=r"binarisation needs \[0, 1\]"):
         binarise(Examples(np.full((2, 3, 3, 1), -0.5, np.float32), 1.0), 0, 0)
+
+
+def test_missing_values_are_refused_as_such():
+    values = np.array([[0.5, np.nan], [1.0, 0.0]], np.float32)
+    with pytest.raises(DataError, match=r"values are missing; binarisation needs all of them"):
+        binarise(Examples(values, 1.0, layout="table"), seed=0, stream=0)

@@ -48,6 +48,9 @@ def test_scores_carry_unit_split_convention_error_and_draws(digits):
         4,
     )
     assert elbo.standard_error > 0
+    assert results.score("rate").num_draws is None  # its closed form has none
+    sampled = evaluate_quick(model_of(prior="mixture-of-normals"), digits, FAST).score("rate")
+    assert sampled.num_draws == results.score("distortion").num_draws
     rate, distortion = results.score("rate").value, results.score("distortion").value
     assert elbo.value == pytest.approx(-(rate + distortion))
     bits = results.score("bits-per-dimension")

@@ -52,6 +52,8 @@ def binarise_by_content(examples: Examples, seed: int) -> Examples:
 
 def draw_pixels(probability: np.ndarray, bits: np.random.Generator) -> UInt8[np.ndarray, "..."]:
     """One draw of each pixel."""
+    if np.isnan(probability).any():
+        raise DataError("values are missing; binarisation needs all of them, in [0, 1].")
     if probability.size and not 0 <= probability.min() <= probability.max() <= 1:
         raise DataError(f"pixels lie in [{probability.min():g}, {probability.max():g}]; binarisation needs [0, 1].")
     uniform: np.ndarray = bits.random(probability.shape)

@@ -21,6 +21,7 @@ from lowerbound.evaluation.reference_levels import grey_floor, z_free_distortion
 from lowerbound.evaluation.results import ROWS, Measurements, Results, Score, Scorer
 from lowerbound.foundation.allocator import kept_memory
 from lowerbound.models.vae import VAE
+from lowerbound.probability.kl import has_closed_form_kl
 from lowerbound.probability.likelihoods import convention_for
 
 CHECKLIST = "checks"
@@ -79,7 +80,9 @@ def _bound_scores(model: VAE, terms: ExampleTerms, num_draws: int, score: Scorer
     else:
         yield score("elbo", terms.elbo, "evidence lower bound; higher is better", num_draws)
         yield score("distortion", terms.distortion, "−E[log p(x|z)], the reconstruction term", num_draws)
-        yield score("rate", terms.rate, "KL(q(z|x) ‖ p(z)), the cost of the latents", num_draws)
+        is_exact = has_closed_form_kl(model.posterior_of_zeros(), model.prior())
+        about = "KL(q(z|x) ‖ p(z)), the cost of the latents"
+        yield score("rate", terms.rate, about, None if is_exact else num_draws)
         yield from score.bits("bits-per-dimension", terms.elbo, terms.num_values, "−ELBO", num_draws)
     if score.convention not in ROWS:
         centre = "code" if model.is_deterministic else f"posterior {'centre' if model.why_not_real else 'mean'}"
