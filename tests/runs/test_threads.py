@@ -42,9 +42,9 @@ def within(experiment, earlier=0):
 @pytest.mark.parametrize(
     ("operations", "idle", "num", "reason"),
     [
-        (1.0, 4, 1, "steps this small"),
-        (2.2 * threads.OPERATIONS_OF_A_THREAD, 4, 2, "of 4"),
-        (LARGE, 4, 4, "of 4"),
+        (1.0, 4, 1, ", enough for steps this small"),
+        (2.2 * threads.OPERATIONS_OF_A_THREAD, 4, 2, ""),
+        (LARGE, 4, 4, ""),
         (LARGE, 3, 3, "other processes keep 1 core busy"),
         (LARGE, 0, 1, "other processes keep 3 cores busy"),
     ],
@@ -107,7 +107,7 @@ def test_a_number_that_is_set_or_was_used_before_is_taken_without_a_word(four):
 
 def test_a_choice_is_told_and_undone_at_the_end(four):
     num, said = within(experiment_of())
-    assert num == 1 and said == ["threads: 1, because steps this small are not faster with more (training.threads)"]
+    assert num == 1 and said == ["threads: 1 of 4, enough for steps this small"]
     assert torch.get_num_threads() == 4
 
 

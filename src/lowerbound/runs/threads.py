@@ -47,7 +47,7 @@ def running_threads(
     chosen = experiment.training.threads or earlier
     if not chosen and device.type == "cpu" and before > 1:
         chosen, reason = choose_threads(operations_of_step(experiment, splits, model), before, idle_cores)
-        message(f"threads: {chosen}, {reason}")
+        message(f"threads: {chosen} of {before}{reason}")
     torch.set_num_threads(chosen or before)
     try:
         yield
@@ -62,10 +62,10 @@ def choose_threads(operations: float, most: int, idle: Callable[[], int]) -> tup
     """
     useful = max(1, min(most, round(operations / OPERATIONS_OF_A_THREAD)))
     if useful == 1:
-        return 1, "because steps this small are not faster with more (training.threads)"
+        return 1, ", enough for steps this small"
     if (found := max(1, idle())) < useful:
-        return found, f"because other processes keep {pluralise(most - found, 'core')} busy (training.threads)"
-    return useful, f"of {most}"
+        return found, f", because other processes keep {pluralise(most - found, 'core')} busy (training.threads)"
+    return useful, ""
 
 
 @torch.no_grad()
