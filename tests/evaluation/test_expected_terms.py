@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from digits_models import FAST, model_of
+from lowerbound.evaluation import expected_terms as expected
 from lowerbound.evaluation.expected_terms import expected_terms, sufficient_draws
 from lowerbound.evaluation.quick_evaluation import evaluate_quick
 
@@ -15,6 +16,12 @@ def widened(log_variance):
     model.encoder.heads.bias.data[2:] = log_variance
     model.decoder.output.weight.data *= 3
     return model
+
+
+@pytest.fixture(autouse=True)
+def many(monkeypatch):
+    """Draws count as those of many examples."""
+    monkeypatch.setattr(expected, "FREE_DRAWS", 0)
 
 
 @pytest.mark.parametrize("log_variance", [-3.0, -2.0, -1.0, 0.0])
@@ -29,6 +36,12 @@ def test_the_least_number_of_draws_is_taken_that_adds_a_tenth_to_the_standard_er
 
 def test_no_more_draws_are_taken_than_are_set(digits):
     assert sufficient_draws(widened(4.0), digits.test, 3, 0) == 3
+
+
+def test_few_examples_get_all_draws_that_take_no_time(digits, monkeypatch):
+    monkeypatch.setattr(expected, "FREE_DRAWS", 10 * len(digits.test))
+    assert sufficient_draws(widened(-12.0), digits.test, 9, 0) == 9
+    assert sufficient_draws(widened(-12.0), digits.test, 16, 0) == 10
 
 
 def test_a_code_without_noise_is_drawn_once(digits):

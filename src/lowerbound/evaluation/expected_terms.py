@@ -17,6 +17,7 @@ from lowerbound.objectives.terms import estimate_terms
 BATCH_SIZE = 500
 PILOT_EXAMPLES = 500
 PILOT_DRAWS = 4
+FREE_DRAWS = 10_000
 MOST_ADDED = 0.1
 """Share by which draws may raise the standard error of a mean over examples where few are taken."""
 
@@ -63,7 +64,7 @@ def _expected_terms(
 @torch.no_grad()
 def sufficient_draws(model: VAE, examples: Examples, most: int, seed: int, device: torch.device | str = "cpu") -> int:
     """The least number of draws for each example, at most `most`, with which the standard error of the mean ELBO is at
-    most a tenth above that without noise of draws.
+    most a tenth above that without noise of draws. Few examples get as many as make up FREE_DRAWS in all.
 
     Of N examples and K draws of each, the squared error of the mean is (B + W / K) / N: B is the variance of the ELBO
     between examples, W that of its one-draw estimate within an example. Both are estimated from a few draws of evenly
@@ -71,12 +72,15 @@ def sufficient_draws(model: VAE, examples: Examples, most: int, seed: int, devic
     """
     if model.is_deterministic:
         return 1
+    if most * len(examples) <= FREE_DRAWS:
+        return most
     pilot = examples.subsample(PILOT_EXAMPLES)
     values = torch.cat([_elbo_of_draws(model, batch, seed) for batch in Batches(pilot, BATCH_SIZE, device)], 1)
     within = float(values.var(0).mean())
     between = float(values.mean(0).var()) - within / PILOT_DRAWS
     accepted = ((1 + MOST_ADDED) ** 2 - 1) * between
-    return max(1, min(most, math.ceil(within / accepted))) if accepted > 0 else most
+    needed = math.ceil(within / accepted) if accepted > 0 else most
+    return max(1, min(most, max(needed, FREE_DRAWS // len(examples))))
 
 
 def _elbo_of_draws(model: VAE, batch: Batch, seed: int) -> Float[Tensor, "draw batch"]:
