@@ -18,6 +18,7 @@ import lowerbound as lb
 from lowerbound.foundation.progress import Progress
 from lowerbound.foundation.text_files import write_json
 from lowerbound.runs.finished_run import Run
+from lowerbound.runs.reevaluation import reevaluate
 from lowerbound.runs.run import Callbacks
 
 RECIPES = ("tutorial-conv", "conv", "tutorial-dense", "dense")
@@ -45,7 +46,8 @@ def measure(recipe: str, path: Path) -> dict[str, Any]:
             print(f"{recipe} {progress.epoch} {progress.validation.elbo:.2f}", flush=True)
 
     command = f"lowerbound train mnist --recipe {recipe}"
-    return summed_up(lb.train("mnist", recipe=recipe, out=path, command=command, callbacks=Callbacks(progress=show)))
+    lb.train("mnist", recipe=recipe, out=path, command=command, callbacks=Callbacks(progress=show))
+    return summed_up(reevaluate(path))
 
 
 def summed_up(run: Run) -> dict[str, Any]:
