@@ -11,6 +11,7 @@ from lowerbound.commands.options import (
     USE,
     DataDirOption,
     DeviceOption,
+    EngineOption,
     JsonOption,
     MostOption,
     NumOption,
@@ -45,6 +46,7 @@ def sample(
     out: OutOption = None,
     grid: Annotated[str, typer.Option(metavar="COLUMNSxROWS", help="One picture of COLUMNS x ROWS images.")] = "",
     folder: Annotated[Path | None, typer.Option(metavar="DIR", help="Write each image to a PNG file in DIR.")] = None,
+    engine: EngineOption = "auto",
 ) -> None:
     """Generate new examples: images as one PNG or a folder of files, rows of a table as CSV or Parquet."""
     from lowerbound.inference import tasks
@@ -53,7 +55,7 @@ def sample(
     if grid:
         num_columns, num_rows = tasks.read_grid(grid)
         num = num_columns * num_rows
-    console.print_written(tasks.sample(run_path, num, temperature, seed, out, folder, num_columns))
+    console.print_written(tasks.sample(run_path, num, temperature, seed, out, folder, num_columns, engine))
 
 
 @app.command(rich_help_panel=USE, epilog="Example: lowerbound reconstruct runs/conv photo.png")
@@ -66,6 +68,7 @@ def reconstruct(
     data: OwnDataOption = "",
     data_dir: DataDirOption = "",
     out: OutOption = None,
+    engine: EngineOption = "auto",
     as_json: JsonOption = False,
 ) -> None:
     """Encode and decode examples: images above their reconstructions as PNG, rows of a table as CSV or Parquet."""
@@ -73,7 +76,7 @@ def reconstruct(
     from lowerbound.runs.inputs import InputOptions
 
     options = InputOptions(data=data, data_dir=data_dir, skip_broken=skip_broken, max_gib=max_gib)
-    found = tasks.reconstruct(run_path, inputs or [], num, options, out)
+    found = tasks.reconstruct(run_path, inputs or [], num, options, out, engine)
     if as_json:
         print_json({**asdict(found), "path": str(found.path)})
     else:
@@ -94,6 +97,7 @@ def encode(
         typer.Option(metavar="FILE", help="A .csv, .npz, .parquet or .json file; default: RUN/latents.csv."),
     ] = None,
     shards: ShardsOption = None,
+    engine: EngineOption = "auto",
 ) -> None:
     """Write the posterior of each example: mean and log-variance of each latent, or its parameters, id and label."""
     from lowerbound.inference import tasks
@@ -102,7 +106,7 @@ def encode(
     options = InputOptions(data=data, data_dir=data_dir, skip_broken=skip_broken, max_gib=max_gib)
     join_ranks()
     with StageDisplay() as display:
-        encoded = tasks.encode(run_path, inputs or [], options, out, shards, display.show)
+        encoded = tasks.encode(run_path, inputs or [], options, out, shards, display.show, engine)
     console.print_written(encoded.path, encoded.skipped, encoded.notes)
 
 
@@ -123,6 +127,7 @@ def score(
     skip_broken: SkipOption = False,
     max_gib: MostOption = None,
     device: DeviceOption = "auto",
+    engine: EngineOption = "auto",
     data: OwnDataOption = "",
     data_dir: DataDirOption = "",
     out: Annotated[
@@ -146,6 +151,7 @@ def score(
         "importance": importance,
         "options": InputOptions(data=data, data_dir=data_dir, skip_broken=skip_broken, max_gib=max_gib),
         "device": device,
+        "engine": engine,
         "out": out,
     }
     if shards is not None:

@@ -15,6 +15,7 @@ from lowerbound.commands.options import (
     DataArgument,
     DataDirOption,
     DeviceOption,
+    EngineOption,
     EpochsOption,
     EvaluationSetOption,
     JsonOption,
@@ -152,6 +153,7 @@ def evaluate(
     data_dir: DataDirOption = "",
     settings: EvaluationSetOption = None,
     shards: ShardsOption = None,
+    engine: EngineOption = "auto",
     as_json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
@@ -165,9 +167,10 @@ def evaluate(
     annealed = {"evaluation": {"num_annealed": NUM_ANNEALED}} if anneal else {}
     overrides = merge(annealed, given_settings(settings, data_dir=data_dir))
     if shards is not None:
-        return _write_terms(
-            run_path, inputs or [], shards, device, overrides, InputOptions(data=data, data_dir=data_dir), quiet
-        )
+        options = InputOptions(data=data, data_dir=data_dir)
+        return _write_terms(run_path, inputs or [], shards, device, engine, overrides, options, quiet)
+    if engine != "auto":
+        raise UsageError("the full evaluation has no choice of --engine; give it with --shards DIR.")
     if inputs:
         raise UsageError("the full evaluation takes the run's own data; give DATA with --shards DIR.")
     with StageDisplay(quiet) as display:
@@ -182,6 +185,7 @@ def _write_terms(
     inputs: list[str],
     shards: Path,
     device: str,
+    engine: str,
     settings: dict[str, Any],
     options: "InputOptions",
     quiet: bool,
@@ -201,6 +205,7 @@ def _write_terms(
             seed=config.seed,
             options=options,
             device=device,
+            engine=engine,
             progress=display.show,
         )
     console.print_written(written.path, written.skipped, written.notes)
