@@ -1,6 +1,7 @@
 """ONNX Runtime computes what PyTorch computes, where it is asked for or saves time, and is refused in one line."""
 
 import json
+import shutil
 import sys
 
 import numpy as np
@@ -93,6 +94,13 @@ def test_scores_and_verdicts_are_those_of_torch_and_nothing_is_written_into_the_
         np.testing.assert_allclose(found.scores[name], scores, rtol=1e-4, atol=1e-4)
     np.testing.assert_array_equal(found.is_anomalous, expected.is_anomalous)
     assert files_in(run) == before
+
+
+def test_draws_for_the_importance_weighted_score_are_computed_as_well(rows, tmp_path, computed):
+    shutil.copytree(rows, tmp_path / "run")
+    found, expected = (score(tmp_path / "run", importance=True, engine=engine) for engine in ("onnx", "torch"))
+    assert sum(computed) > len(found) * 117 and 0 not in computed
+    np.testing.assert_allclose(found.scores["importance"], expected.scores["importance"], rtol=1e-4, atol=1e-4)
 
 
 @pytest.mark.parametrize("data", ["images", "rows"])
